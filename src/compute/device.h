@@ -1,0 +1,67 @@
+/*
+ * A device: where tensors live and who computes on them. Nothing outside src/compute touches an element
+ * directly.
+ *
+ * Memory is by handle: dn_buf and dn_ids are incomplete types, so the compiler refuses to dereference or
+ * index them; dn_at() moves along. Kernels are queued on a stream, run in order, and may still be running
+ * when the call returns; dn_stream_sync() waits. On the CPU a kernel has finished when its call returns and
+ * sync is free; on a GPU the same callers work unchanged.
+ */
+#ifndef COMPUTE_DEVICE_H
+#define COMPUTE_DEVICE_H
+
+#include "dionode/real.h"
+#include "dionode/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct dn_buf dn_buf; /* elements of dn_real in a device's memory */
+typedef struct dn_ids dn_ids; /* elements of int32_t (tokens) in a device's memory */
+
+struct dn_kernels;
+
+/** An ordered queue of kernels. Created by dn_stream_create; used by one thread at a time. */
+typedef struct dn_stream {
+    const struct dn_kernels *kernels; /* the column of the table this stream runs */
+    int n_threads;                    /* CPU: OpenMP and BLAS threads of each kernel */
+    void *scratch; /* grows on first use of a kernel at a size, then stays: see kernels.h */
+    size_t scratch_bytes;
+    dn_status status; /* first failure of a queued kernel (out of memory for scratch); sticky */
+} dn_stream;
+
+/**
+ * A stream on the host CPU over n_threads OpenMP threads. kernels is "cpu" (the fastest instruction set this
+ * processor has) or "ref" (plain C, one thread, for tests). Sets the BLAS and OpenMP thread counts of the
+ * calling thread. Returned stream is owned by the caller. Errors: DN_ERR_ARG unknown name, DN_ERR_MEMORY.
+ */
+dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out) DN_MUST_USE;
+
+/** Waits for the queue, frees the stream and sets *stream to NULL. NULL is a no-op. */
+void dn_stream_destroy(dn_stream **stream);
+
+/** Waits for everything queued; returns the first failure of a kernel since creation. */
+dn_status dn_stream_sync(dn_stream *stream) DN_MUST_USE;
+
+/** `bytes` zeroed bytes of device memory, 128-byte aligned (2 MiB, huge pages advised, from 4 MiB on). Owned
+ * by the caller: dn_device_free. Errors: DN_ERR_MEMORY naming the size. */
+dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out) DN_MUST_USE;
+void dn_device_free(dn_stream *stream, void *memory, size_t bytes);
+
+/** Host to device and back, queued in order; host memory must stay until sync. n counts elements. */
+void dn_upload(dn_stream *stream, dn_buf *to, const dn_real *from, size_t n);
+void dn_download(dn_stream *stream, dn_real *to, const dn_buf *from, size_t n);
+void dn_upload_ids(dn_stream *stream, dn_ids *to, const int32_t *from, size_t n);
+
+/** The handle `elements` further on. */
+static inline dn_buf *dn_at(const dn_buf *x, size_t elements)
+{
+    return (dn_buf *)((char *)x + elements * sizeof(dn_real));
+}
+
+static inline dn_ids *dn_ids_at(const dn_ids *x, size_t elements)
+{
+    return (dn_ids *)((char *)x + elements * sizeof(int32_t));
+}
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * The table of kernels: one row an operation, one column a way to compute it (ref/: plain C, the definition;
+ * cpu/: OpenMP, OpenBLAS, LAPACKE, built once per instruction set; cuda/ later). Code above this room calls
+ * `s->kernels->op(s, ...)` and never knows which column it got.
+ *
+ * Conventions. Matrices are row-major, ld = elements between rows. Shapes stand in brackets behind each name.
+ * "=" overwrites, "+=" accumulates. Outputs first. No output may alias an input unless the row says "in
+ * place". Results do not depend on the number of threads, except for rounding inside gemm. Reductions run in
+ * a fixed order. Host scalars behind `host_` pointers are valid after dn_stream_sync. Sizes may be 0: then
+ * nothing is read or written. Kernels take scratch from the stream: it grows until every size was seen once,
+ * then nothing allocates.
+ */
+#ifndef COMPUTE_KERNELS_H
+#define COMPUTE_KERNELS_H
+
+#include "compute/device.h"
+
+#include <stdbool.h>
+
+typedef enum dn_trans { DN_N, DN_T } dn_trans;
+
+/* What AdamW needs to know of one step; bias corrections are 1 - beta^t, t counting from 1. */
+typedef struct dn_adamw_step {
+    double lr, beta1, beta2, eps, weight_decay, correction1, correction2;
+} dn_adamw_step;
+
+typedef struct dn_attention_shape {
+    size_t B, T, NH, hd; /* sequences, positions, heads, size of a head (even) */
+    size_t ld;           /* elements from one position to the next in q, k, v and their gradients: >= NH*hd */
+} dn_attention_shape;
+
+typedef struct dn_kernels {
+    const char *name; /* "ref", "cpu-avx512", ... */
+
+    /* C [m,n] = alpha op(A) op(B) + beta C.  op(A) [m,k], op(B) [k,n].  beta 0 ignores what C held. */
+    void (*gemm)(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
+                 const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c,
+                 size_t ldc);
+
+    /* ---- vectors of n elements ---- */
+    void (*fill)(dn_stream *s, dn_buf *x, size_t n, double value);    /* x = value            */
+    void (*copy)(dn_stream *s, dn_buf *y, const dn_buf *x, size_t n); /* y = x                */
+    void (*axpby)(dn_stream *s, dn_buf *y, double a, const dn_buf *x, double b, size_t n); /* y = a x + b y */
+    /* *host_out = sum of x_i^2, accumulated in double by fixed blocks; NaN or Inf in x shows in it. */
+    void (*sum_squares)(dn_stream *s, double *host_out, const dn_buf *x, size_t n);
+
+    /* ---- layers, N = B*T rows of C columns unless said otherwise ---- */
+    /* x [N,C] = wte [V,C] at tokens [N];  dwte [V,C] += rows of dx [N,C], in order of position. */
+    void (*embed_forward)(dn_stream *s, dn_buf *x, const dn_buf *wte, const dn_ids *tokens, size_t N,
+                          size_t C);
+    void (*embed_backward)(dn_stream *s, dn_buf *dwte, const dn_buf *dx, const dn_ids *tokens, size_t N,
+                           size_t C);
+    /* y = x * rstd, rstd [N] = 1/sqrt(mean(x^2) + eps), eps = FLT_EPSILON in both precisions (torch's
+     * default). */
+    void (*rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, size_t N, size_t C);
+    /* dx += rstd * (dy - y * mean(dy * y)), mean over a row; y, rstd as the forward pass left them. */
+    void (*rmsnorm_backward)(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
+                             size_t N, size_t C);
+    /* In place on x [B,T,NH,hd] with row stride shape->ld: RMS-norm of each head (rstd [B,T,NH], eps as
+     * above), then rotary embedding, half-split, base 10000: with c, s = cos, sin(t * 10000^(-2i/hd)), i <
+     * hd/2, y_i = x_i c + x_(i+hd/2) s,  y_(i+hd/2) = -x_i s + x_(i+hd/2) c. */
+    void (*norm_rotary_forward)(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_attention_shape *shape);
+    /* In place on dy (becomes dx); y and rstd as the forward pass left them. */
+    void (*norm_rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
+                                 const dn_attention_shape *shape);
+    /* o [B,T,NH*hd] = softmax(q k^T / sqrt(hd), causal) v for each head; lse [B,NH,T] = log of each row's sum
+     * of exponentials (of the scaled scores), kept for the backward pass instead of the probabilities. */
+    void (*attention_forward)(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
+                              const dn_buf *v, const dn_attention_shape *shape);
+    /* dq, dk, dv (stride ld) = gradients for d_o [B,T,NH*hd]; o and lse from the forward pass. */
+    void (*attention_backward)(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o,
+                               const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
+                               const dn_buf *lse, const dn_attention_shape *shape);
+    /* In place: x = max(x, 0)^2.  Backward needs only that result a: relu(x) = sqrt(a), so da = 2 sqrt(a) da.
+     */
+    void (*relu2_forward)(dn_stream *s, dn_buf *x, size_t n);
+    void (*relu2_backward)(dn_stream *s, dn_buf *da, const dn_buf *a, size_t n);
+    /* *host_loss += sum over N rows of -log softmax(logits)[target], in double, in row order; and in place,
+     * if scale is not 0, logits [N,V] = scale * (softmax(logits) - onehot(target)). scale 0 leaves logits
+     * undefined. */
+    void (*cross_entropy)(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
+                          size_t V, double scale);
+
+    /* ---- element-wise optimizers: state and weight of n elements updated in place ---- */
+    /* m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x = (1 - lr wd) x - lr (m/c1) / (sqrt(v/c2) + eps). */
+    void (*adamw)(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *v, const dn_buf *g, size_t n,
+                  const dn_adamw_step *step);
+    /* u = sign(b1 m + (1-b1) g); m = b2 m + (1-b2) g; x = (1 - lr wd) x - lr u.  sign(0) = 0. */
+    void (*lion)(dn_stream *s, dn_buf *x, dn_buf *m, const dn_buf *g, size_t n, double lr, double beta1,
+                 double beta2, double weight_decay);
+
+    /* ---- factorizations, column-wise work on tall matrices ---- */
+    /* q [n,r] = each column j of x [n,r] divided by (||x_j||_2 + eps); the norms are accumulated in double.
+     * May be in place. column_squares, if not NULL, is host memory [r] of squared norms to use instead of x's
+     * own (for columns that are sharded over ranks). */
+    void (*normalize_columns)(dn_stream *s, dn_buf *q, const dn_buf *x, size_t n, size_t r, double eps,
+                              const double *column_squares);
+    /* host [r] = squared norms of x's columns, in double. */
+    void (*column_squares)(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t r);
+    /* Orthonormal basis of p's columns, in place, p [m,r], m >= r: P R^{-1} with upper-triangular R of
+     * positive diagonal (so that all three agree). *host_ok = false, p unchanged, if the matrix is
+     * numerically rank-deficient or not finite; householder succeeds on every finite matrix. */
+    void (*orth_householder)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
+    /* Cholesky QR once, in dn_real (the reference's "cqr"). */
+    void (*orth_cholesky)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
+    /* Cholesky QR twice with Gram matrix, factor and solve in double: deterministic, |P'P - I| near eps for
+     * any condition number up to about 1e7 (dion.md 1.3). */
+    void (*orth_cholesky2)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
+    /* Randomized Cholesky QR: sketch of k rows drawn from (seed, stream) by dn_random_normal, then one
+     * Cholesky QR (the reference's "rcqr"; k = 128 ceil(1.25 r / 128)). m > r. */
+    void (*orth_sketched)(dn_stream *s, dn_buf *p, size_t m, size_t r, uint64_t seed, uint64_t stream,
+                          bool *host_ok);
+} dn_kernels;
+
+/** The columns; NULL-terminated list of those this processor can run, fastest first, "ref" last. */
+const dn_kernels *const *dn_kernels_available(void);
+
+/** Best sgemm (dgemm) rate of this stream's threads in flop/s: the median of repeated n x n products. Takes
+ * some 0.2 s; the yardstick for every "share of GEMM peak". */
+double dn_gemm_peak(dn_stream *stream);
+
+/**
+ * Gives OpenBLAS its core type where its own detection falls short (Debian's 0.3.21 takes new processors for
+ * much older ones). If OPENBLAS_CORETYPE is unset and cpuid offers wider vectors than the core OpenBLAS
+ * chose, sets it and executes this program again with the same arguments: the library reads it only while
+ * loading. Call first thing in main(), before threads. Returns when there is nothing to change; a user's own
+ * setting is never touched.
+ */
+void dn_blas_tune(char **argv);
+
+/** "OpenBLAS 0.3.21 SkylakeX, 2 threads"; static storage, for reports. */
+const char *dn_blas_describe(void);
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * The shared-memory world of one run: one segment, in it a control page and an arena a rank, at the same
+ * address in every process. Who made it, who attaches, what is where:
+ *
+ *     base |  control  | arena of rank 0 | arena of rank 1 | ... |        arenas are arena_bytes each (2 MiB
+ * aligned)
+ *
+ * The launcher creates (shm_open, unlinked at once, so nothing can leak; a memfd where /dev/shm is too small,
+ * said in the log), keeps the descriptor and lets workers inherit it through exec. Each worker attaches and
+ * populates its own arena, so its pages come from its own NUMA domain. Ranks may also be threads of one
+ * process (tests): one world, one mapping, the same code.
+ *
+ * One writer per field: a rank writes its slot, anyone reads it; the abort word is claimed by
+ * compare-and-swap.
+ */
+#ifndef SHM_WORLD_H
+#define SHM_WORLD_H
+
+#include "dionode/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define DN_MAX_RANKS   256
+#define DN_MESSAGE_MAX 512
+
+typedef struct dn_world dn_world;
+
+/** Creates the segment for n_ranks arenas of arena_bytes. Checks room first (/dev/shm, else MemAvailable and
+ * the cgroup's limit): DN_ERR_MEMORY says what is needed, what there is, and what to make smaller. The
+ * mapping carries the control page; arenas stay untouched. n_usable_pus sets the pause budget of waits (fewer
+ * than ranks: yield at once). deadline_s: how long a wait may see no progress of the rank it waits for. Owned
+ * by the caller. */
+dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
+                          dn_world **out) DN_MUST_USE;
+
+/** Environment entries ("DIONODE_WORLD=fd:address:bytes") with which an executed child attaches; the
+ * descriptor is made inheritable. text is filled with one NAME=value string. */
+void dn_world_export(dn_world *world, char *text, size_t bytes);
+
+/** In an executed worker: attaches to the inherited world as `rank`. Errors: DN_ERR_SYSTEM (not a worker,
+ * address taken). dn_world_inherited() says whether this process was started as a worker at all. */
+bool dn_world_inherited(void);
+dn_status dn_world_attach(int rank, dn_world **out) DN_MUST_USE;
+
+/** Touches every page of the calling rank's arena (MADV_POPULATE_WRITE): after this the arena cannot fault.
+ *  Errors: DN_ERR_MEMORY, never SIGBUS. */
+dn_status dn_world_populate(dn_world *world, int rank) DN_MUST_USE;
+
+/** Unmaps (and closes, for the creator). NULL is a no-op; sets *world to NULL. */
+void dn_world_destroy(dn_world **world);
+
+int dn_world_size(const dn_world *world);
+size_t dn_world_arena_bytes(const dn_world *world);
+/** Start of a rank's arena; the same address in every process. */
+void *dn_world_arena(const dn_world *world, int rank);
+
+/* ---- failure: first one wins, everybody hears ---- */
+
+typedef struct dn_failure {
+    dn_status status; /* DN_OK: nothing failed */
+    int rank;         /* who failed first (for a timeout: who did not answer) */
+    int signal;       /* the signal that killed it, or 0 */
+    uint64_t step;    /* the step it was in, as dn_world_tick told */
+    char message[DN_MESSAGE_MAX];
+} dn_failure;
+
+/** Claims the abort word for `failure` (the first claim stands), then wakes every sleeper. From then on every
+ * wait of every rank returns DN_ERR_PEER. Async-signal-safe: no; thread-safe: yes. Returns whether this was
+ * the first. */
+bool dn_world_abort(dn_world *world, const dn_failure *failure);
+/** A copy of the first failure. */
+dn_failure dn_world_failure(const dn_world *world);
+
+/** Ctrl-C: asks all ranks to stop after the current step; workers poll dn_world_stop_requested (value of
+ * signal). */
+void dn_world_request_stop(dn_world *world, int signal);
+int dn_world_stop_requested(const dn_world *world);
+
+/* ---- who is where: each rank's row of the state table ---- */
+
+/** Sets this rank's step and phase ("forward", "barrier", ...; a string literal) and counts as progress:
+ * peers' deadlines for this rank start anew. Cheap (a few stores); call it at least once a layer and while
+ * writing files. */
+void dn_world_tick(dn_world *world, int rank, uint64_t step, const char *phase);
+void dn_world_set_pid(dn_world *world, int rank, int pid);
+/** The table for people: rank, pid, step, phase, barrier sequence, waiting for whom, since when. */
+void dn_world_print(const dn_world *world, FILE *out);
+
+#endif
