@@ -6,8 +6,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../support/allocations.h"
-#include "../support/model.h"
+#include "support/allocations.h"
+#include "support/model.h"
 
 static const dn_gpt_shape shape = {.V = 50, .T = 16, .C = 32, .L = 3, .NH = 4};
 
