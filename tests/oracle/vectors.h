@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../support/model.h"
+#include "support/model.h"
 
 /* The model of gpt_oracle.py. */
 static const dn_gpt_shape oracle_shape = {.V = 19, .T = 11, .C = 12, .L = 2, .NH = 2};

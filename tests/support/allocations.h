@@ -1,7 +1,7 @@
 /*
  * Counts every request to the allocator of this process, that of shared libraries included, by standing in
  * for it. Include in one source file of a test program. AddressSanitizer and ThreadSanitizer stand there
- * themselves: under them `can_count` is false and nothing is counted.
+ * themselves: under them `can_count` is false and every count stays 0.
  */
 #ifndef SUPPORT_ALLOCATIONS_H
 #define SUPPORT_ALLOCATIONS_H

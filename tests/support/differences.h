@@ -2,7 +2,7 @@
 #ifndef SUPPORT_DIFFERENCES_H
 #define SUPPORT_DIFFERENCES_H
 
-#include "model.h"
+#include "support/model.h"
 
 #include <math.h>
 

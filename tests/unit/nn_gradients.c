@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../support/differences.h"
+#include "support/differences.h"
 
 static const dn_gpt_shape small = {.V = 11, .T = 7, .C = 12, .L = 1, .NH = 3};
 

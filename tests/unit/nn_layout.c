@@ -1,5 +1,5 @@
 /* The GPT's parameters: names, places, first values, and which shapes are refused. */
-#include "../support/model.h"
+#include "support/model.h"
 
 #include <math.h>
 #include <setjmp.h>

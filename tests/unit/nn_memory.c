@@ -6,8 +6,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../support/allocations.h"
-#include "../support/model.h"
+#include "support/allocations.h"
+#include "support/model.h"
 
 static const dn_gpt_shape shape = {.V = 50, .T = 16, .C = 32, .L = 3, .NH = 4};
 
@@ -27,15 +27,13 @@ static void announced_bytes_are_those_of_the_tensors_kept(void **state)
 static void create_takes_the_announced_bytes_and_little_else(void **state)
 {
     (void)state;
-    if (!can_count)
-        skip();
     model m = model_create("ref", 1, shape, 3);
     dn_gpt *gpt;
     allocations before = allocations_so_far;
     must(dn_gpt_create(&shape, 3, m.params, m.stream, &gpt));
     size_t taken = allocations_so_far.bytes - before.bytes;
     size_t announced = dn_gpt_activation_bytes(&shape, 3);
-    assert_true(taken >= announced && taken < announced + 4096);
+    assert_true(!can_count || (taken >= announced && taken < announced + 4096));
     dn_gpt_destroy(&gpt);
     model_destroy(&m);
 }
@@ -52,8 +50,6 @@ static void pass_over_everything(model *m)
 static void passes_after_the_first_allocate_nothing(void **state)
 {
     (void)state;
-    if (!can_count)
-        skip();
     static const char *const columns[] = {"ref", "cpu"};
     for (size_t c = 0; c < 2; c++) {
         model m = model_create(columns[c], 2, shape, 3);
