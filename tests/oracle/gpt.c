@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "vectors.h"
+#include "oracle/vectors.h"
 
 /* An element is the end of a chain of some forty rounded operations (two blocks of six products, forward and
  * backward), each summing up to 48 terms. In double the plain kernels come within 13 eps of the oracle, in

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "sync/optimizer.h"
-#include "vectors.h"
+#include "oracle/vectors.h"
 
 enum { STEPS = 10 };
 
