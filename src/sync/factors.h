@@ -22,6 +22,7 @@
 typedef struct dn_factored {
     dn_dion dion;
     const char *name; /* of the parameter */
+    uint64_t index;   /* likewise; numbers its sketches */
     bool compressed;
     int owner;    /* member of dp; set by dn_factors_deal */
     dn_buf *p;    /* [m,r] symmetric; on the owner: P after dn_comm_barrier */
