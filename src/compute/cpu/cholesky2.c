@@ -159,16 +159,6 @@ static bool one_pass_is_enough(const work *w)
     return 16 * DBL_EPSILON <= DN_REAL_EPS * reciprocal * reciprocal;
 }
 
-/* After a first pass columns have length 1 up to rounding times the condition number squared. Where a pivot
- * was noise, its column is far from that. */
-static bool nearly_normal(const work *w)
-{
-    for (size_t j = 0; j < w->r; j++)
-        if (!(w->square[j] > 0.25 && w->square[j] < 4))
-            return false;
-    return true;
-}
-
 static bool orthonormalize(const work *w)
 {
     form_gram(w);
@@ -178,7 +168,7 @@ static bool orthonormalize(const work *w)
     if (one_pass_is_enough(w))
         return true;
     form_gram(w);
-    if (!nearly_normal(w) || !factor(w))
+    if (!factor(w))
         return false;
     solve(w);
     return true;
