@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "base/random.h"
 #include "compute/kernels.h"
+#include "dionode/topo.h"
 #include "sync/optimizer.h"
 
 #include <argp.h>
@@ -19,7 +20,7 @@ enum { MATRICES_A_LAYER = 6, MAX_STEPS = 1000 };
 typedef struct options {
     size_t dim, layers; /* 0: the two models below */
     double fraction;
-    int n_steps, n_threads;
+    int n_steps, n_threads; /* threads 0: all that this process may use */
 } options;
 
 typedef struct model {
@@ -158,8 +159,14 @@ static dn_status measure(const model *m, const options *o, dn_stream *stream)
     return status;
 }
 
-static dn_status measure_all(const options *o)
+static dn_status measure_all(options *o)
 {
+    if (o->n_threads == 0) {
+        dn_topo *topo;
+        DN_TRY(dn_topo_create(1, &topo));
+        o->n_threads = dn_topo_place(topo, 0)->n_threads;
+        dn_topo_destroy(&topo);
+    }
     dn_stream *stream;
     DN_TRY(dn_stream_create("cpu", o->n_threads, &stream));
     printf("# %s, kernels %s, %d threads, %d steps\n", dn_blas_describe(), stream->kernels->name,
@@ -183,7 +190,7 @@ static const struct argp_option argp_options[] = {
     {"layers", 'l', "L", 0, "Its layers (12)", 0},
     {"fraction", 'f', "F", 0, "Rank fraction (0.25)", 0},
     {"steps", 's', "N", 0, "Timed steps, 1 to 1000 (15)", 0},
-    {"threads", 't', "N", 0, "Threads (2)", 0},
+    {"threads", 't', "N", 0, "Threads (all that this process may use)", 0},
     {0}};
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -207,7 +214,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 int main(int argc, char **argv)
 {
     dn_blas_tune(argv);
-    options o = {.layers = 12, .fraction = 0.25, .n_steps = 15, .n_threads = 2};
+    options o = {.layers = 12, .fraction = 0.25, .n_steps = 15};
     const struct argp argp = {
         argp_options,
         parse,
@@ -217,8 +224,8 @@ int main(int argc, char **argv)
         0,
         0};
     argp_parse(&argp, argc, argv, 0, NULL, &o);
-    if (o.n_steps < 1 || o.n_steps > MAX_STEPS || o.layers < 1 || o.n_threads < 1) {
-        fprintf(stderr, "%s: steps 1 to %d, layers and threads at least 1\n", argv[0], MAX_STEPS);
+    if (o.n_steps < 1 || o.n_steps > MAX_STEPS || o.layers < 1 || o.n_threads < 0) {
+        fprintf(stderr, "%s: steps 1 to %d, layers at least 1, threads not negative\n", argv[0], MAX_STEPS);
         return 1;
     }
     dn_status status = measure_all(&o);
