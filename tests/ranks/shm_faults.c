@@ -120,7 +120,7 @@ static int arrive_late_but_ticking(dn_comm *comm, void *argument)
 {
     const int *tick_ms = argument;
     if (dn_comm_rank(comm) == 1)
-        for (int ms = 0; ms < 900; ms += *tick_ms) {
+        for (int ms = 0; ms < 600; ms += *tick_ms) {
             dn_comm_tick(comm, 1, "slow work");
             sleep_ms(*tick_ms);
         }
@@ -130,12 +130,12 @@ static int arrive_late_but_ticking(dn_comm *comm, void *argument)
 static void progress_of_the_rank_in_the_way_starts_the_deadline_anew(void **state)
 {
     (void)state;
-    int often = 20, never = 900;
+    int often = 20, never = 600;
     for (ranks_kind kind = AS_THREADS; kind <= AS_PROCESSES; kind++) {
-        ranks_spec spec = {.kind = kind, .n_ranks = 3, .arena_bytes = ARENA, .deadline_s = 0.45};
+        ranks_spec spec = {.kind = kind, .n_ranks = 3, .arena_bytes = ARENA, .deadline_s = 0.3};
         assert_int_equal(ranks_run(&spec, arrive_late_but_ticking, &often, NULL), 0);
     }
-    ranks_spec spec = {.kind = AS_THREADS, .n_ranks = 3, .arena_bytes = ARENA, .deadline_s = 0.45};
+    ranks_spec spec = {.kind = AS_THREADS, .n_ranks = 3, .arena_bytes = ARENA, .deadline_s = 0.3};
     assert_int_equal(ranks_run(&spec, arrive_late_but_ticking, &never, NULL), 3);
 }
 
