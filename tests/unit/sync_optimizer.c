@@ -2,6 +2,7 @@
  * numbers. */
 #include "sync/optimizer.h"
 
+#include "support/allocations.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
 
@@ -184,6 +185,28 @@ static void momentum_out_of_range_is_an_error_before_weights_change(void **state
     rig_destroy(&rig);
 }
 
+/* After the first step: kernels take their scratch when they meet a size. */
+static void a_step_allocates_nothing(void **state)
+{
+    (void)state;
+    for (dn_orth orth = DN_ORTH_CQR2; orth <= DN_ORTH_RCQR; orth++) {
+        dn_optim_config config = rig_config();
+        config.orth = orth;
+        config.power_iters = 2;
+        config.momentum_sync_every = 1;
+        optim_rig rig;
+        assert_int_equal(rig_create(&rig, NULL, "cpu", &config, model, N_MODEL), DN_OK);
+        train(&rig, 1);
+        noise(&rig, 1);
+        size_t before = allocations_so_far.requests;
+        dn_status status = rig_step(&rig, 0.01);
+        size_t requests = allocations_so_far.requests - before;
+        assert_int_equal(status, DN_OK);
+        assert_int_equal(requests, 0);
+        rig_destroy(&rig);
+    }
+}
+
 static void gradient_norm_covers_all_parameters(void **state)
 {
     (void)state;
@@ -246,6 +269,7 @@ int main(void)
         cmocka_unit_test(restored_states_continue_bit_for_bit),
         cmocka_unit_test(gradients_that_are_no_numbers_skip_the_step),
         cmocka_unit_test(momentum_out_of_range_is_an_error_before_weights_change),
+        cmocka_unit_test(a_step_allocates_nothing),
         cmocka_unit_test(gradient_norm_covers_all_parameters),
         cmocka_unit_test(settings_out_of_range_are_refused),
         cmocka_unit_test(flops_follow_the_formula),
