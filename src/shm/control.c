@@ -123,6 +123,18 @@ void dn_world_set_pid(dn_world *world, int rank, int pid)
     atomic_store_explicit(&world->control->slots[rank].pid, pid, memory_order_relaxed);
 }
 
+uint64_t dn_world_step(const dn_world *world, int rank)
+{
+    return atomic_load_explicit(&world->control->slots[rank].step, memory_order_relaxed);
+}
+
+uint64_t dn_world_progress(const dn_world *world, int rank)
+{
+    dn_slot *slot = &world->control->slots[rank];
+    return atomic_load_explicit(&slot->progress, memory_order_relaxed) +
+           atomic_load_explicit(&slot->line.sequence, memory_order_relaxed);
+}
+
 int dn_control_culprit(const dn_world *world, int rank)
 {
     const dn_control *control = world->control;
