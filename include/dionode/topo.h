@@ -1,10 +1,11 @@
 /**
  * The machine, and a plan of which worker runs where.
  *
- * hwloc finds packages, NUMA domains, cores and the set this process may use (affinity mask, cgroup cpuset)
- * and the cgroup's CPU quota. A plan gives each worker a disjoint share of the usable processing units (PUs),
- * closest together, never straddling a NUMA domain when it can be avoided, and the same number of threads
- * each: replicas compute redundantly and must round alike. HWLOC_SYNTHETIC and HWLOC_XMLFILE machines are
+ * hwloc finds packages, NUMA domains, cores and the set this process may use (affinity mask, cgroup cpuset);
+ * the cgroup tells its CPU quota. A plan gives each worker the same number of usable cores, disjoint and
+ * closest together, within one NUMA domain where that costs no threads, and the same number of threads:
+ * replicas compute redundantly and must round alike. One thread a core (dense kernels fill a core alone); a
+ * core's other hardware threads belong to the same worker. HWLOC_SYNTHETIC and HWLOC_XMLFILE machines are
  * planned for, and never pretended to be bound.
  */
 #ifndef DIONODE_TOPO_H
@@ -19,24 +20,31 @@
 typedef struct dn_topo dn_topo;
 
 typedef struct dn_machine {
-    int n_packages, n_numa, n_cores, n_pus; /* the whole machine */
-    int n_usable; /* PUs this process may use: affinity mask and cpuset, cut by the CPU quota (rounded up) */
-    double quota; /* CPUs the cgroup allows, 0 = no limit */
+    int n_packages, n_numa, n_cores, n_pus; /* the whole machine; a PU is a hardware thread */
+    int n_usable;     /* PUs the plan may use: affinity mask and cpuset, cut by the CPU quota (rounded up) */
+    int n_here;       /* PUs this process can really run on; n_usable unless another machine is planned */
+    double quota;     /* CPUs the cgroup allows, 0 = no limit */
     bool this_system; /* false for synthetic and recorded machines: plan only, binding is impossible */
 } dn_machine;
 
 typedef struct dn_place {
     int rank;
-    int n_threads;    /* OpenMP and BLAS threads; equal for all ranks of a plan */
-    int numa;         /* logical index of its NUMA domain; -1 if its PUs span several */
-    int package;      /* logical index of its package; -1 if several */
-    char os_pus[256]; /* PUs by operating-system number, as "0-3,8" */
-    char cores[256];  /* cores by logical index, as "0-3" */
+    int n_threads;      /* OpenMP and BLAS threads; equal for all ranks of a plan */
+    int numa;           /* logical index of its NUMA domain; -1 if its PUs span several */
+    int package;        /* logical index of its package; -1 if several */
+    const char *os_pus; /* PUs by operating-system number, as "0-3,8" */
+    const char *cores;  /* cores by logical index, as "0-3"; not shared, unless workers outnumber cores */
 } dn_place;
 
-/** Discovers the machine (also from HWLOC_SYNTHETIC, HWLOC_XMLFILE) and plans n_workers workers; 0 = one per
- * NUMA domain that has usable PUs. More workers than PUs share them in turn. Owned by the caller. Errors:
- * DN_ERR_ARG n_workers < 0 or above 256; DN_ERR_SYSTEM. */
+#define DN_TOPO_WORKERS_MAX 256
+
+/**
+ * Discovers the machine (also from HWLOC_SYNTHETIC, HWLOC_XMLFILE) and plans n_workers workers; 0 = one per
+ * NUMA domain that has usable PUs, but no more than the CPU quota lets run at once. More workers than PUs
+ * share them in turn. Remembers where the calling thread is bound now, for dn_topo_unbind. Owned by the
+ * caller. Errors: DN_ERR_ARG n_workers < 0 or above DN_TOPO_WORKERS_MAX; DN_ERR_CONFIG HWLOC_SYNTHETIC or
+ * HWLOC_XMLFILE that hwloc cannot read; DN_ERR_MEMORY; DN_ERR_SYSTEM.
+ */
 DN_API dn_status dn_topo_create(int n_workers, dn_topo **out) DN_MUST_USE;
 DN_API void dn_topo_destroy(dn_topo **topo);
 
@@ -45,17 +53,22 @@ DN_API int dn_topo_n_workers(const dn_topo *topo);
 /** Place of one worker, 0 <= rank < n_workers; borrowed from topo. */
 DN_API const dn_place *dn_topo_place(const dn_topo *topo, int rank);
 
-/** Binds the calling process to the place of `rank` and its memory policy to the same NUMA domain (survives
- * exec). On a machine that is not this system, or where the kernel refuses, nothing is bound: *bound says
- * which. Errors: none that stop a worker; the reason goes to the log once. */
-DN_API void dn_topo_bind(const dn_topo *topo, int rank, bool *bound);
+/** Binds the calling thread, and all it starts or executes from then on, to the place of `rank`, and its
+ * memory policy (soft: a full domain spills over) to the same NUMA domain. On a machine that is not this
+ * system, or where the kernel refuses, the thread stays where it was when topo was created. Returns whether
+ * its PUs are bound, as read back from the kernel. Errors: none that stop a worker; the reason goes to the
+ * log, once a process. */
+DN_API bool dn_topo_bind(const dn_topo *topo, int rank);
 
-/** Where the calling process may really run now, as OS PU numbers ("0-1"), asked of the kernel, not of the
- * plan. */
+/** Undoes dn_topo_bind: the calling thread runs again where it did when topo was created. */
+DN_API void dn_topo_unbind(const dn_topo *topo);
+
+/** Where the calling thread may really run now, as OS PU numbers ("0-1"), asked of the kernel, not of the
+ * plan. "unknown" where the kernel does not say. */
 DN_API void dn_topo_bound_pus(char *text, size_t bytes);
 
-/** A report for people: machine, allowed set and quota, one line a worker with OS and logical ids, and
- * whether binding is possible. */
+/** A report for people: machine, allowed set and quota, NUMA domains with their memory, two lines a worker
+ * (its place in OS and logical numbers, the command that binds alike) and whether binding is possible. */
 DN_API void dn_topo_print(const dn_topo *topo, FILE *out);
 
 #endif

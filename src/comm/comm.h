@@ -7,8 +7,9 @@
  * deadline: no call blocks for ever. After a failure every member's call returns DN_ERR_PEER (or
  * DN_ERR_TIMEOUT, to the one whose deadline passed) and the group is dead.
  *
- * Reductions add in rank order, so results are bitwise the same on every member and in every run. Every
- * collective must be called by all members, in the same order, with equal counts.
+ * Reductions add in rank order, so results are bitwise the same on every member and in every run. NaN
+ * propagates through every op. Every collective must be called by all members, in the same order, with equal
+ * counts: members that meet in different calls fail with DN_ERR_ARG, which names both calls.
  */
 #ifndef COMM_COMM_H
 #define COMM_COMM_H
@@ -36,7 +37,8 @@ typedef struct dn_ledger {
     uint64_t moved[DN_N_TRAFFIC];
 } dn_ledger;
 
-/** The group of all ranks of a world, as seen by `rank`. Borrows world. Not collective. */
+/** The group of all ranks of a world, as seen by `rank`. Borrows world. Not collective. One at a time a
+ * world: the heap and the barrier are the world's. */
 dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out) DN_MUST_USE;
 void dn_comm_destroy(dn_comm **comm);
 
@@ -49,7 +51,7 @@ int dn_comm_size(const dn_comm *comm);
 dn_world *dn_comm_world(const dn_comm *comm); /* NULL for a group of one */
 
 /** Symmetric heap: `bytes` in this rank's arena, 128-byte aligned, at the same offset on all members because
- * all call in the same order. Never freed alone. Errors: DN_ERR_MEMORY. */
+ * all call in the same order. Contents are undefined. Never freed alone. Errors: DN_ERR_MEMORY. */
 dn_status dn_comm_alloc(dn_comm *comm, size_t bytes, void **out) DN_MUST_USE;
 /** `rank`'s copy of the symmetric address p (which lies in this rank's arena). */
 void *dn_comm_peer(const dn_comm *comm, const void *p, int rank);
@@ -85,12 +87,13 @@ dn_status dn_comm_reduce_scatter(dn_comm *comm, dn_real *buffer, size_t count, d
 dn_status dn_comm_all_reduce(dn_comm *comm, dn_real *buffer, size_t count, dn_op op,
                              dn_traffic kind) DN_MUST_USE;
 
-/** Collective. buffer (symmetric) of `bytes` on root is copied to all. Ends with a barrier. */
+/** Collective. buffer (symmetric) of `bytes` on root is copied to all. Ends with a barrier. Payload is
+ * the root's alone. */
 dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, dn_traffic kind) DN_MUST_USE;
 
 #define DN_COMM_SCALARS_MAX 12
 /** Collective. values [n <= DN_COMM_SCALARS_MAX], private memory, in place: payload rides beside the flag,
- * one synchronization. Identical bits on all members. NaN propagates through every op. Counted as control. */
+ * one synchronization. Identical bits on all members. Counted as control. */
 dn_status dn_comm_all_reduce_scalars(dn_comm *comm, double *values, size_t n, dn_op op) DN_MUST_USE;
 
 /** Bytes since the last call with reset = true. */

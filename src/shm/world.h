@@ -86,6 +86,10 @@ int dn_world_stop_requested(const dn_world *world);
  * writing files. */
 void dn_world_tick(dn_world *world, int rank, uint64_t step, const char *phase);
 void dn_world_set_pid(dn_world *world, int rank, int pid);
+/** The step of a rank's last tick, and a number that grows with all it does (ticks and meetings of
+ * everybody): the launcher's view of a row. */
+uint64_t dn_world_step(const dn_world *world, int rank);
+uint64_t dn_world_progress(const dn_world *world, int rank);
 /** The table for people: rank, pid, step, phase, barrier sequence, waiting for whom, since when. */
 void dn_world_print(const dn_world *world, FILE *out);
 

@@ -1,0 +1,192 @@
+#include "shm/control.h"
+
+#include "base/clock.h"
+#include "base/fail.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ---- failure ---- */
+
+void dn_control_wake(dn_world *world, int rank)
+{
+    dn_slot *slot = &world->control->slots[rank];
+    atomic_fetch_add_explicit(&slot->wakes, 1, memory_order_seq_cst); /* pairs with the load in sleep_once */
+    syscall(SYS_futex, &slot->wakes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+bool dn_world_abort(dn_world *world, const dn_failure *failure)
+{
+    dn_abort_record *record = &world->control->abort;
+    uint32_t empty = DN_ABORT_EMPTY;
+    if (!atomic_compare_exchange_strong_explicit(&record->word, &empty, DN_ABORT_CLAIMED,
+                                                 memory_order_seq_cst, memory_order_relaxed))
+        return false;
+    record->status = failure->status;
+    record->rank = failure->rank;
+    record->signal = failure->signal;
+    record->step = failure->step;
+    memcpy(record->message, failure->message, sizeof record->message);
+    record->message[sizeof record->message - 1] = '\0';
+    /* Release: pairs with the acquire in dn_world_failure. */
+    atomic_store_explicit(&record->word, DN_ABORT_TOLD, memory_order_release);
+    for (uint32_t rank = 0; rank < world->control->n_ranks; rank++)
+        dn_control_wake(world, (int)rank);
+    return true;
+}
+
+dn_failure dn_world_failure(const dn_world *world)
+{
+    dn_abort_record *record = &world->control->abort;
+    dn_failure failure = {.status = DN_OK};
+    uint32_t word = atomic_load_explicit(&record->word, memory_order_acquire);
+    /* Between claim and story lie a few stores, unless the claimer was killed just there. */
+    for (int i = 0; word == DN_ABORT_CLAIMED && i < 1000; i++) {
+        sched_yield();
+        word = atomic_load_explicit(&record->word, memory_order_acquire);
+    }
+    if (word == DN_ABORT_CLAIMED) {
+        failure = (dn_failure){.status = DN_ERR_PEER, .rank = -1};
+        strcpy(failure.message, "a rank failed and was killed before it could say why");
+    } else if (word == DN_ABORT_TOLD) {
+        failure = (dn_failure){.status = (dn_status)record->status,
+                               .rank = record->rank,
+                               .signal = record->signal,
+                               .step = record->step};
+        memcpy(failure.message, record->message, sizeof failure.message);
+    }
+    return failure;
+}
+
+dn_status dn_control_fail_peer(const dn_world *world)
+{
+    dn_failure failure = dn_world_failure(world);
+    return dn_fail(DN_ERR_PEER, "the run has failed: %s", failure.message);
+}
+
+/* ---- stop request ---- */
+
+void dn_world_request_stop(dn_world *world, int signal)
+{
+    atomic_store_explicit(&world->control->stop, signal, memory_order_relaxed);
+}
+
+int dn_world_stop_requested(const dn_world *world)
+{
+    return atomic_load_explicit(&world->control->stop, memory_order_relaxed);
+}
+
+/* ---- who is where ---- */
+
+/* A copy of one row. Fields are read one by one: a row caught in the middle of a tick may mix two moments. */
+typedef struct row {
+    uint64_t step, sequence;
+    double waiting_s;
+    int pid, waiting_for; /* -1: for nobody */
+    char phase[DN_PHASE_CHARS + 1];
+} row;
+
+static row read_row(const dn_world *world, int rank)
+{
+    dn_slot *slot = &world->control->slots[rank];
+    row r = {.step = atomic_load_explicit(&slot->step, memory_order_relaxed),
+             .sequence = atomic_load_explicit(&slot->line.sequence, memory_order_relaxed),
+             .pid = atomic_load_explicit(&slot->pid, memory_order_relaxed),
+             .waiting_for = atomic_load_explicit(&slot->waiting_for, memory_order_relaxed) - 1};
+    uint64_t since = atomic_load_explicit(&slot->waiting_since_ns, memory_order_relaxed);
+    r.waiting_s = dn_clock_s() - 1e-9 * (double)since;
+    for (int i = 0; i < DN_PHASE_WORDS; i++) {
+        uint64_t word = atomic_load_explicit(&slot->phase[i], memory_order_relaxed);
+        memcpy(r.phase + 8 * i, &word, sizeof word);
+    }
+    return r;
+}
+
+void dn_world_tick(dn_world *world, int rank, uint64_t step, const char *phase)
+{
+    dn_slot *slot = &world->control->slots[rank];
+    uint64_t words[DN_PHASE_WORDS] = {0};
+    memcpy(words, phase, strnlen(phase, sizeof words));
+    for (int i = 0; i < DN_PHASE_WORDS; i++)
+        atomic_store_explicit(&slot->phase[i], words[i], memory_order_relaxed);
+    atomic_store_explicit(&slot->step, step, memory_order_relaxed);
+    uint64_t progress = atomic_load_explicit(&slot->progress, memory_order_relaxed);
+    atomic_store_explicit(&slot->progress, progress + 1, memory_order_relaxed);
+}
+
+void dn_world_set_pid(dn_world *world, int rank, int pid)
+{
+    atomic_store_explicit(&world->control->slots[rank].pid, pid, memory_order_relaxed);
+}
+
+uint64_t dn_world_step(const dn_world *world, int rank)
+{
+    return atomic_load_explicit(&world->control->slots[rank].step, memory_order_relaxed);
+}
+
+uint64_t dn_world_progress(const dn_world *world, int rank)
+{
+    dn_slot *slot = &world->control->slots[rank];
+    return atomic_load_explicit(&slot->progress, memory_order_relaxed) +
+           atomic_load_explicit(&slot->line.sequence, memory_order_relaxed);
+}
+
+int dn_control_culprit(const dn_world *world, int rank)
+{
+    const dn_control *control = world->control;
+    for (uint32_t hops = 0; hops < control->n_ranks; hops++) {
+        int next = atomic_load_explicit(&control->slots[rank].waiting_for, memory_order_relaxed) - 1;
+        if (next < 0 || next >= (int)control->n_ranks)
+            return rank;
+        rank = next;
+    }
+    return rank;
+}
+
+/* "0 'backward' step 3 waits for 2, 1 ..." as far as it fits. */
+static void tell_everyone(const dn_world *world, char *text, size_t bytes)
+{
+    size_t used = 0;
+    for (uint32_t rank = 0; rank < world->control->n_ranks; rank++) {
+        row r = read_row(world, (int)rank);
+        char waits[32] = "";
+        if (r.waiting_for >= 0)
+            snprintf(waits, sizeof waits, " waits for %d", r.waiting_for);
+        int n = snprintf(text + used, bytes - used, "%s%u '%s' step %llu%s", rank ? ", " : "", rank, r.phase,
+                         (unsigned long long)r.step, waits);
+        if ((size_t)n >= bytes - used)
+            return;
+        used += (size_t)n;
+    }
+}
+
+dn_status dn_control_fail_timeout(dn_world *world, int waiter, int culprit)
+{
+    row r = read_row(world, culprit);
+    dn_failure failure = {.status = DN_ERR_TIMEOUT, .rank = culprit, .step = r.step};
+    int n = snprintf(failure.message, sizeof failure.message,
+                     "rank %d (pid %d) made no progress for %g s at step %llu in '%s' while rank %d waited; "
+                     "raise the deadline if it was only slow. Who is where: ",
+                     culprit, r.pid, world->control->deadline_s, (unsigned long long)r.step, r.phase, waiter);
+    tell_everyone(world, failure.message + n, sizeof failure.message - (size_t)n);
+    if (!dn_world_abort(world, &failure))
+        return dn_control_fail_peer(world);
+    return dn_fail(DN_ERR_TIMEOUT, "%s", failure.message);
+}
+
+void dn_world_print(const dn_world *world, FILE *out)
+{
+    fprintf(out, "rank      pid     step  phase             barriers  waits for\n");
+    for (uint32_t rank = 0; rank < world->control->n_ranks; rank++) {
+        row r = read_row(world, (int)rank);
+        fprintf(out, "%4u %8d %8llu  %-16s  %8llu", rank, r.pid, (unsigned long long)r.step, r.phase,
+                (unsigned long long)r.sequence);
+        if (r.waiting_for >= 0)
+            fprintf(out, "  %d, for %.1f s", r.waiting_for, r.waiting_s);
+        fprintf(out, "\n");
+    }
+}

@@ -1,0 +1,102 @@
+/*
+ * The control page as it lies in shared memory, and a process's handle of it. Private to this room.
+ *
+ *     0 | header, constant after creation | 128 | failure | ... | slot of rank 0 | slot of rank 1 | ...
+ *
+ * Fixed-width types, no pointers; what different ranks write lies at least 128 bytes apart (two cache lines:
+ * adjacent-line prefetch never makes two writers share). Fresh segments are zero, and zero is the right start
+ * of every field.
+ */
+#ifndef SHM_CONTROL_H
+#define SHM_CONTROL_H
+
+#include "shm/barrier.h"
+#include "shm/world.h"
+
+#include <stdatomic.h>
+
+#define DN_CONTROL_MAGIC UINT64_C(0x31646c72576e4444) /* "DDnWrld1" */
+#define DN_PHASE_WORDS   2
+#define DN_PHASE_CHARS   (8 * DN_PHASE_WORDS)
+
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
+               "only lock-free atomics work between processes");
+
+/* One rank's row of the state table, its place to be waited for, and its line of the world's barrier. */
+typedef struct dn_slot {
+    /* Written by the rank alone, read by anyone for people and deadlines: relaxed, ordering nothing. */
+    _Alignas(128) _Atomic uint64_t progress; /* counts ticks */
+    _Atomic uint64_t step;                   /* as told by the last tick */
+    _Atomic uint64_t phase[DN_PHASE_WORDS];  /* its name, zero-padded */
+    _Atomic uint64_t waiting_since_ns;       /* clock at the start of the wait */
+    _Atomic int32_t waiting_for;             /* 1 + rank, while asleep; 0 otherwise */
+    _Atomic int32_t pid;                     /* 0 = unknown; written once, by the rank or its launcher */
+
+    /* Eventcount of those asleep until this rank writes. */
+    _Alignas(128) _Atomic uint32_t wakes; /* futex word; raised by this rank and by whoever aborts */
+    _Atomic uint32_t sleepers; /* raised and lowered by each sleeper; a dead one leaves it high, which
+                                  costs a system call a post and nothing else */
+
+    dn_line line; /* of the barrier of the whole world; written by the rank alone */
+} dn_slot;
+
+_Static_assert(sizeof(dn_slot) == 3 * 128 && offsetof(dn_slot, wakes) == 128 &&
+                   offsetof(dn_slot, line) == 256,
+               "the layout is the same for every compiler and precision");
+
+/* The abort word and the first failure. The word goes EMPTY -> CLAIMED (compare-and-swap) -> TOLD. */
+enum { DN_ABORT_EMPTY, DN_ABORT_CLAIMED, DN_ABORT_TOLD };
+
+typedef struct dn_abort_record {
+    _Alignas(128) _Atomic uint32_t word;
+    int32_t status, rank, signal; /* from here on: written by the claimer, read after TOLD */
+    uint64_t step;
+    char message[DN_MESSAGE_MAX];
+} dn_abort_record;
+
+_Static_assert(sizeof(dn_abort_record) == 640 && offsetof(dn_abort_record, message) == 24, "as above");
+
+typedef struct dn_control {
+    uint64_t magic;
+    uint64_t bytes;       /* of the segment */
+    uint64_t arena_bytes; /* of one arena */
+    uint64_t first_arena; /* offset of rank 0's */
+    double deadline_s;
+    uint32_t n_ranks;
+    uint32_t n_pauses; /* spins before a wait starts to yield */
+
+    dn_abort_record abort;
+    _Alignas(128) _Atomic int32_t stop; /* signal that asked for a stop; relaxed: it orders nothing */
+    dn_slot slots[DN_MAX_RANKS];
+} dn_control;
+
+_Static_assert(offsetof(dn_control, abort) == 128 && offsetof(dn_control, slots) == 128 + 640 + 128 &&
+                   sizeof(dn_control) == 128 + 640 + 128 + DN_MAX_RANKS * sizeof(dn_slot),
+               "as above");
+
+struct dn_world {
+    dn_control *control; /* start of the mapping */
+    int descriptor;
+};
+
+/** Whether the world has failed; the fast check of every wait. Pairs with the claim in dn_world_abort. */
+static inline bool dn_control_aborted(const dn_world *world)
+{
+    return atomic_load_explicit(&world->control->abort.word, memory_order_seq_cst) != DN_ABORT_EMPTY;
+}
+
+/** DN_ERR_PEER with the story of the first failure. */
+dn_status dn_control_fail_peer(const dn_world *world) DN_MUST_USE;
+
+/** Whom everybody waits for in the end: follows `rank` along who-waits-for-whom to one that does not wait
+ * (or, where all wait in a circle, to some rank of it). */
+int dn_control_culprit(const dn_world *world, int rank);
+
+/** Fails the world in the name of `waiter`, whose deadline for `culprit` has passed. Returns DN_ERR_TIMEOUT,
+ * or DN_ERR_PEER if someone else failed first. */
+dn_status dn_control_fail_timeout(dn_world *world, int waiter, int culprit) DN_MUST_USE;
+
+/** Raises the eventcount of `rank` and wakes its sleepers. */
+void dn_control_wake(dn_world *world, int rank);
+
+#endif

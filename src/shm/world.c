@@ -1,0 +1,293 @@
+#include "shm/world.h"
+
+#include "base/fail.h"
+#include "shm/control.h"
+#include "shm/room.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define VARIABLE "DIONODE_WORLD"
+#define ALIGN                                                                                                \
+    ((size_t)2 << 20) /* so that neither huge pages nor NUMA policies of two arenas meet in a page */
+#define GIB (1024.0 * 1024.0 * 1024.0)
+
+/* Where worlds are mapped: far below the program, its libraries and stacks, whose places differ from process
+ * to process. The next region is tried where one is taken (by another world of this process). */
+#define FIRST_REGION UINT64_C(0x200000000000)
+#define REGION_BYTES UINT64_C(0x10000000000)
+#if defined(__SANITIZE_THREAD__)
+#define N_REGIONS 0 /* the thread sanitizer keeps these addresses for itself */
+#else
+#define N_REGIONS 16
+#endif
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#define POPULATE_BYTES ((size_t)64 << 20) /* between two signs of life */
+
+static size_t rounded_up(size_t bytes)
+{
+    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+/* ---- room ---- */
+
+static dn_status check_memory(int n_ranks, size_t arena_bytes, size_t bytes)
+{
+    uint64_t free_bytes = dn_room_memory("");
+    if (bytes <= free_bytes)
+        return DN_OK;
+    return dn_fail(
+        DN_ERR_MEMORY,
+        "%d ranks need %.2f GiB each, together %.2f GiB of shared memory, and only %.2f GiB of memory "
+        "are free: take fewer ranks, a smaller model or a smaller batch",
+        n_ranks, (double)arena_bytes / GIB, (double)bytes / GIB, (double)free_bytes / GIB);
+}
+
+/* Free bytes of the file system of POSIX shared memory; no limit where it has none. */
+static uint64_t shm_room(void)
+{
+    struct statvfs fs;
+    if (statvfs("/dev/shm", &fs) != 0)
+        return 0;
+    return fs.f_blocks == 0 ? UINT64_MAX : (uint64_t)fs.f_bavail * fs.f_frsize;
+}
+
+/* ---- segment ---- */
+
+/* A POSIX shared-memory object whose name is gone before anyone could leave it behind. */
+static int open_unlinked(void)
+{
+    static _Atomic unsigned count; /* worlds of this process, so that threads do not collide; relaxed */
+    char name[64];
+    snprintf(name, sizeof name, "/dionode-%d-%u", (int)getpid(),
+             atomic_fetch_add_explicit(&count, 1, memory_order_relaxed));
+    int descriptor = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (descriptor >= 0)
+        shm_unlink(name);
+    return descriptor;
+}
+
+/* /dev/shm where it has the room, otherwise anonymous memory, which only the machine's memory limits. */
+static int open_segment(size_t bytes)
+{
+    uint64_t room = shm_room();
+    if (bytes > room) {
+        dn_log(
+            DN_LOG_WARNING,
+            "/dev/shm has %.2f GiB free of the %.2f GiB needed: taking anonymous shared memory, which works "
+            "as well; to use /dev/shm, enlarge it (containers: --shm-size)",
+            (double)room / GIB, (double)bytes / GIB);
+        return memfd_create("dionode", MFD_CLOEXEC);
+    }
+    return open_unlinked();
+}
+
+static void *map_at(int descriptor, size_t bytes, uint64_t address)
+{
+    void *wanted = (void *)(uintptr_t)address;
+    void *got = mmap(wanted, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, descriptor, 0);
+    if (got != MAP_FAILED && got != wanted) { /* a kernel before 4.17 takes the address as a hint */
+        munmap(got, bytes);
+        return MAP_FAILED;
+    }
+    return got;
+}
+
+/* Where all regions are refused (the thread sanitizer, small address spaces) any address will do: it is then
+ * this process's own, and a worker started later may find it taken, which dn_world_attach says. */
+static void *map_anywhere(int descriptor, size_t bytes)
+{
+    for (int i = 0; i < N_REGIONS; i++) {
+        void *got = map_at(descriptor, bytes, FIRST_REGION + (uint64_t)i * REGION_BYTES);
+        if (got != MAP_FAILED)
+            return got;
+    }
+    return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+}
+
+static dn_status make_world(dn_control *control, int descriptor, dn_world **out)
+{
+    dn_world *world = malloc(sizeof *world);
+    if (!world)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a handle of the shared-memory world");
+    *world = (dn_world){.control = control, .descriptor = descriptor};
+    *out = world;
+    return DN_OK;
+}
+
+/* Huge pages where the machine gives them to those who ask (shmem_enabled=advise); elsewhere this does
+ * nothing. */
+static void ask_for_huge_pages(dn_control *control)
+{
+    madvise((char *)control + control->first_arena, control->bytes - control->first_arena, MADV_HUGEPAGE);
+}
+
+static dn_status create_in(int descriptor, const dn_control *header, dn_world **out)
+{
+    size_t bytes = header->bytes;
+    if (ftruncate(descriptor, (off_t)bytes) != 0)
+        return dn_fail_errno(DN_ERR_MEMORY, errno, "sizing shared memory to %.2f GiB", (double)bytes / GIB);
+    dn_control *control = map_anywhere(descriptor, bytes);
+    if (control == MAP_FAILED)
+        return dn_fail_errno(DN_ERR_MEMORY, errno, "mapping %.2f GiB of shared memory", (double)bytes / GIB);
+    /* Not written to before it is backed: a full /dev/shm must be an error, not SIGBUS. */
+    int error = posix_fallocate(descriptor, 0, sizeof *control);
+    if (error) {
+        munmap(control, bytes);
+        return dn_fail_errno(DN_ERR_MEMORY, error, "taking the first page of shared memory");
+    }
+    memcpy(control, header, offsetof(dn_control, abort));
+    ask_for_huge_pages(control);
+    dn_status status = make_world(control, descriptor, out);
+    if (status != DN_OK)
+        munmap(control, bytes);
+    return status;
+}
+
+dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
+                          dn_world **out)
+{
+    if (n_ranks < 1 || n_ranks > DN_MAX_RANKS || !(deadline_s > 0))
+        return dn_fail(DN_ERR_ARG, "a world of %d ranks (1..%d) with a deadline of %g s (> 0)", n_ranks,
+                       DN_MAX_RANKS, deadline_s);
+    size_t first_arena = rounded_up(sizeof(dn_control));
+    if (arena_bytes > ((size_t)1 << 62) / DN_MAX_RANKS)
+        return dn_fail(DN_ERR_MEMORY, "an arena of %.2f GiB is more than any machine has",
+                       (double)arena_bytes / GIB);
+    arena_bytes = rounded_up(arena_bytes);
+    dn_control header = {.magic = DN_CONTROL_MAGIC,
+                         .bytes = first_arena + (size_t)n_ranks * arena_bytes,
+                         .arena_bytes = arena_bytes,
+                         .first_arena = first_arena,
+                         .deadline_s = deadline_s,
+                         .n_ranks = (uint32_t)n_ranks,
+                         .n_pauses = n_ranks > n_usable_pus ? 1 : 100};
+    DN_TRY(check_memory(n_ranks, arena_bytes, header.bytes));
+    int descriptor = open_segment(header.bytes);
+    if (descriptor < 0)
+        return dn_fail_errno(DN_ERR_SYSTEM, errno, "creating shared memory");
+    dn_status status = create_in(descriptor, &header, out);
+    if (status != DN_OK)
+        close(descriptor);
+    return status;
+}
+
+/* ---- workers ---- */
+
+void dn_world_export(dn_world *world, char *text, size_t bytes)
+{
+    fcntl(world->descriptor, F_SETFD, 0);
+    snprintf(text, bytes, VARIABLE "=%d:%" PRIx64 ":%" PRIu64, world->descriptor,
+             (uint64_t)(uintptr_t)world->control, world->control->bytes);
+}
+
+bool dn_world_inherited(void)
+{
+    return getenv(VARIABLE) != NULL;
+}
+
+static dn_status attach_to(int descriptor, uint64_t address, uint64_t bytes, int rank, dn_world **out)
+{
+    struct stat info;
+    if (fstat(descriptor, &info) != 0 || (uint64_t)info.st_size != bytes || bytes < sizeof(dn_control))
+        return dn_fail(DN_ERR_SYSTEM, "descriptor %d of " VARIABLE " is not the launcher's shared memory",
+                       descriptor);
+    dn_control *control = map_at(descriptor, bytes, address);
+    if (control == MAP_FAILED)
+        return dn_fail_errno(DN_ERR_SYSTEM, errno, "mapping the launcher's shared memory at %#" PRIx64,
+                             address);
+    dn_status status = DN_OK;
+    if (control->magic != DN_CONTROL_MAGIC || control->bytes != bytes)
+        status = dn_fail(DN_ERR_SYSTEM,
+                         "the launcher's shared memory was made by another version of this program");
+    else if (rank < 0 || rank >= (int)control->n_ranks)
+        status = dn_fail(DN_ERR_SYSTEM, "rank %d of a world of %u", rank, control->n_ranks);
+    else
+        status = make_world(control, descriptor, out);
+    if (status != DN_OK)
+        munmap(control, bytes);
+    return status;
+}
+
+dn_status dn_world_attach(int rank, dn_world **out)
+{
+    const char *text = getenv(VARIABLE);
+    int descriptor;
+    uint64_t address, bytes;
+    if (!text || sscanf(text, "%d:%" SCNx64 ":%" SCNu64, &descriptor, &address, &bytes) != 3)
+        return dn_fail(DN_ERR_SYSTEM,
+                       VARIABLE " is missing or malformed: this process is not a launcher's worker");
+    DN_TRY(attach_to(descriptor, address, bytes, rank, out));
+    fcntl(descriptor, F_SETFD, FD_CLOEXEC); /* the worker's own children are not ranks */
+    ask_for_huge_pages((*out)->control);
+    return DN_OK;
+}
+
+/* Kernels before 5.14 do not know the advice; there the file system takes the pages, which leaves only faults
+ * that cannot fail. Both allocate where this thread runs, or where the range is bound to. */
+static int back_with_pages(dn_world *world, char *start, size_t bytes)
+{
+    int error;
+    do
+        error = madvise(start, bytes, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
+    while (error == EINTR || error == EAGAIN);
+    if (error == EINVAL)
+        error = posix_fallocate(world->descriptor, start - (char *)world->control, (off_t)bytes);
+    return error;
+}
+
+dn_status dn_world_populate(dn_world *world, int rank)
+{
+    char *arena = dn_world_arena(world, rank);
+    size_t bytes = world->control->arena_bytes;
+    for (size_t done = 0; done < bytes; done += POPULATE_BYTES) {
+        size_t part = bytes - done < POPULATE_BYTES ? bytes - done : POPULATE_BYTES;
+        int error = back_with_pages(world, arena + done, part);
+        if (error)
+            return dn_fail_errno(DN_ERR_MEMORY, error == EFAULT ? ENOSPC : error,
+                                 "rank %d got %.2f of the %.2f GiB of its arena: take fewer ranks, a smaller "
+                                 "model or a smaller batch",
+                                 rank, (double)done / GIB, (double)bytes / GIB);
+        dn_world_tick(world, rank, 0, "populate");
+    }
+    return DN_OK;
+}
+
+void dn_world_destroy(dn_world **world)
+{
+    if (!*world)
+        return;
+    close((*world)->descriptor);
+    munmap((*world)->control, (*world)->control->bytes);
+    free(*world);
+    *world = NULL;
+}
+
+/* ---- layout ---- */
+
+int dn_world_size(const dn_world *world)
+{
+    return (int)world->control->n_ranks;
+}
+
+size_t dn_world_arena_bytes(const dn_world *world)
+{
+    return world->control->arena_bytes;
+}
+
+void *dn_world_arena(const dn_world *world, int rank)
+{
+    assert(rank >= 0 && rank < dn_world_size(world));
+    return (char *)world->control + world->control->first_arena + (size_t)rank * world->control->arena_bytes;
+}

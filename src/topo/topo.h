@@ -1,0 +1,42 @@
+/*
+ * What the files of this room share: a loaded hwloc topology and the plan made on it. The only room that
+ * knows hwloc.
+ *
+ * All sets are bitmaps of PUs by operating-system number. The topology keeps disallowed objects, so that the
+ * machine is described whole and logical numbers are those of lstopo; what may be used is `usable`.
+ */
+#ifndef TOPO_TOPO_H
+#define TOPO_TOPO_H
+
+#include "dionode/topo.h"
+
+#include <hwloc.h>
+
+typedef struct dn_seat {
+    dn_place place;     /* its texts are owned here */
+    hwloc_bitmap_t pus; /* where the worker is bound */
+} dn_seat;
+
+struct dn_topo {
+    hwloc_topology_t hwloc;
+    dn_machine machine;
+    hwloc_bitmap_t usable; /* affinity mask and cpuset */
+
+    /* Where the thread that created this was bound, for dn_topo_unbind. */
+    hwloc_bitmap_t home_pus, home_nodes;
+    hwloc_membind_policy_t home_policy;
+
+    int n_workers;
+    dn_seat seats[DN_TOPO_WORKERS_MAX];
+};
+
+/** Fills everything but the plan. On failure what was made stays in topo, for dn_topo_destroy. */
+dn_status dn_topo_discover(dn_topo *topo) DN_MUST_USE;
+
+/** Fills n_workers and seats; n_workers as in dn_topo_create, in range. */
+dn_status dn_topo_plan(dn_topo *topo, int n_workers) DN_MUST_USE;
+
+/** The NUMA node a place lies in; NULL if it spans several. */
+hwloc_obj_t dn_topo_node(const dn_topo *topo, const dn_place *place);
+
+#endif

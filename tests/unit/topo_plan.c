@@ -1,0 +1,264 @@
+/* Plans on machines that are not here: the exact place of every worker. */
+#include "topo/topo.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+typedef struct expected {
+    int package, numa;
+    const char *cores, *os_pus;
+} expected;
+
+/* Plans n_workers (0 = the default) on a synthetic machine and compares with n_expected places. */
+static void plan_is(const char *machine, int n_workers, int n_threads, int n_expected, const expected *places)
+{
+    setenv("HWLOC_SYNTHETIC", machine, 1);
+    dn_topo *topo = NULL;
+    assert_int_equal(dn_topo_create(n_workers, &topo), DN_OK);
+    assert_int_equal(dn_topo_n_workers(topo), n_expected);
+    for (int rank = 0; rank < n_expected; rank++) {
+        const dn_place *place = dn_topo_place(topo, rank);
+        assert_int_equal(place->rank, rank);
+        assert_int_equal(place->n_threads, n_threads);
+        assert_int_equal(place->package, places[rank].package);
+        assert_int_equal(place->numa, places[rank].numa);
+        assert_string_equal(place->cores, places[rank].cores);
+        assert_string_equal(place->os_pus, places[rank].os_pus);
+    }
+    dn_topo_destroy(&topo);
+    assert_null(topo);
+    unsetenv("HWLOC_SYNTHETIC");
+}
+
+#define PLAN_IS(machine, n_workers, n_threads, ...)                                                          \
+    plan_is(machine, n_workers, n_threads,                                                                   \
+            (int)(sizeof((const expected[]){__VA_ARGS__}) / sizeof(expected)),                               \
+            (const expected[]){__VA_ARGS__})
+
+static void one_worker_a_domain_is_the_default(void **state)
+{
+    (void)state;
+    PLAN_IS("pack:1 [numa] core:4 pu:1", 0, 4, {0, 0, "0-3", "0-3"});
+    PLAN_IS("pack:2 [numa] core:4 pu:1", 0, 4, {0, 0, "0-3", "0-3"}, {1, 1, "4-7", "4-7"});
+    PLAN_IS("pack:2 die:2 [numa] core:2 pu:1", 0, 2, {0, 0, "0-1", "0-1"}, {0, 1, "2-3", "2-3"},
+            {1, 2, "4-5", "4-5"}, {1, 3, "6-7", "6-7"});
+    PLAN_IS("pack:2 die:4 [numa] core:1 pu:1", 0, 1, {0, 0, "0", "0"}, {0, 1, "1", "1"}, {0, 2, "2", "2"},
+            {0, 3, "3", "3"}, {1, 4, "4", "4"}, {1, 5, "5", "5"}, {1, 6, "6", "6"}, {1, 7, "7", "7"});
+}
+
+static void a_core_runs_one_thread_and_keeps_its_siblings(void **state)
+{
+    (void)state;
+    /* Numbered as Linux does: PUs 0-7 are the first thread of each core, 8-15 the second. */
+    PLAN_IS("pack:2 [numa] core:4 pu:2(indexes=2*8:8*1)", 0, 4, {0, 0, "0-3", "0-3,8-11"},
+            {1, 1, "4-7", "4-7,12-15"});
+    PLAN_IS("pack:2 [numa] core:4 pu:2(indexes=2*8:8*1)", 4, 2, {0, 0, "0-1", "0-1,8-9"},
+            {0, 0, "2-3", "2-3,10-11"}, {1, 1, "4-5", "4-5,12-13"}, {1, 1, "6-7", "6-7,14-15"});
+}
+
+static void more_workers_than_cores_take_single_pus(void **state)
+{
+    (void)state;
+    PLAN_IS("pack:1 [numa] core:2 pu:2", 3, 1, {0, 0, "0", "0"}, {0, 0, "0", "1"}, {0, 0, "1", "2"});
+    PLAN_IS("pack:1 [numa] core:2 pu:2", 4, 1, {0, 0, "0", "0"}, {0, 0, "0", "1"}, {0, 0, "1", "2"},
+            {0, 0, "1", "3"});
+}
+
+static void more_workers_than_pus_share_them_in_turn(void **state)
+{
+    (void)state;
+    PLAN_IS("pack:2 [numa] core:1 pu:1", 5, 1, {0, 0, "0", "0"}, {1, 1, "1", "1"}, {0, 0, "0", "0"},
+            {1, 1, "1", "1"}, {0, 0, "0", "0"});
+}
+
+static void uneven_numbers_get_equal_threads_inside_domains(void **state)
+{
+    (void)state;
+    /* Three on two domains of four cores: two a domain, so two cores each, the lone one no wider. */
+    PLAN_IS("pack:2 [numa] core:4 pu:1", 3, 2, {0, 0, "0-1", "0-1"}, {0, 0, "2-3", "2-3"},
+            {1, 1, "4-5", "4-5"});
+    /* Five on sixteen cores: 16 / 5 = 3 would cut across the bar between the domains; 2 does not. The workers
+     * of a domain spread over it: two of them begin half a domain apart. */
+    PLAN_IS("pack:2 [numa] core:8 pu:1", 5, 2, {0, 0, "0-1", "0-1"}, {0, 0, "2-3", "2-3"},
+            {0, 0, "5-6", "5-6"}, {1, 1, "8-9", "8-9"}, {1, 1, "12-13", "12-13"});
+    /* Three on four domains: a domain each, the fourth stays idle. */
+    PLAN_IS("pack:4 [numa] core:2 pu:1", 3, 2, {0, 0, "0-1", "0-1"}, {1, 1, "2-3", "2-3"},
+            {2, 2, "4-5", "4-5"});
+}
+
+static void fewer_workers_than_domains_span_whole_domains(void **state)
+{
+    (void)state;
+    PLAN_IS("pack:2 die:2 [numa] core:2 pu:1", 1, 8, {-1, -1, "0-7", "0-7"});
+    PLAN_IS("pack:2 die:2 [numa] core:2 pu:1", 2, 4, {0, -1, "0-3", "0-3"}, {1, -1, "4-7", "4-7"});
+}
+
+static void two_memories_of_the_same_cores_are_one_domain(void **state)
+{
+    (void)state;
+    /* Each package has two memories (nodes 0, 1 and 2, 3), as with HBM beside DRAM. */
+    PLAN_IS("pack:2 [numa] [numa] core:2 pu:1", 0, 2, {0, 0, "0-1", "0-1"}, {1, 2, "2-3", "2-3"});
+}
+
+static void a_machine_without_packages_counts_as_one(void **state)
+{
+    (void)state;
+    PLAN_IS("[numa] core:2 pu:1", 2, 1, {0, 0, "0", "0"}, {0, 0, "1", "1"});
+}
+
+static void no_set_overlaps_another_and_none_straddles_while_pus_last(void **state)
+{
+    (void)state;
+    setenv("HWLOC_SYNTHETIC", "pack:2 die:2 [numa] core:3 pu:2", 1);
+    for (int n = 4; n <= 24; n++) {
+        dn_topo *topo = NULL;
+        assert_int_equal(dn_topo_create(n, &topo), DN_OK);
+        hwloc_bitmap_t all = hwloc_bitmap_alloc();
+        for (int rank = 0; rank < n; rank++) {
+            assert_false(hwloc_bitmap_intersects(all, topo->seats[rank].pus));
+            hwloc_bitmap_or(all, all, topo->seats[rank].pus);
+            assert_true(topo->seats[rank].place.numa >= 0);
+        }
+        hwloc_bitmap_free(all);
+        dn_topo_destroy(&topo);
+    }
+    unsetenv("HWLOC_SYNTHETIC");
+}
+
+/* A machine of two domains with four cores each, to be restricted before it is planned. */
+static dn_topo *two_domains_of_four(void)
+{
+    dn_topo *topo = calloc(1, sizeof *topo);
+    assert_non_null(topo);
+    setenv("HWLOC_SYNTHETIC", "pack:2 [numa] core:4 pu:1", 1);
+    dn_status status = dn_topo_discover(topo);
+    unsetenv("HWLOC_SYNTHETIC");
+    assert_int_equal(status, DN_OK);
+    return topo;
+}
+
+static void only_allowed_pus_are_used(void **state)
+{
+    (void)state;
+    dn_topo *topo = two_domains_of_four();
+    hwloc_bitmap_clr(topo->usable, 1);
+    assert_int_equal(dn_topo_plan(topo, 0), DN_OK);
+    assert_int_equal(dn_topo_n_workers(topo), 2);
+    assert_int_equal(dn_topo_place(topo, 0)->n_threads, 3);
+    assert_string_equal(dn_topo_place(topo, 0)->os_pus, "0,2-3");
+    assert_string_equal(dn_topo_place(topo, 1)->os_pus, "4-6");
+    dn_topo_destroy(&topo);
+}
+
+static void a_domain_without_allowed_pus_gets_no_worker(void **state)
+{
+    (void)state;
+    dn_topo *topo = two_domains_of_four();
+    hwloc_bitmap_clr_range(topo->usable, 0, 3);
+    assert_int_equal(dn_topo_plan(topo, 0), DN_OK);
+    assert_int_equal(dn_topo_n_workers(topo), 1);
+    assert_int_equal(dn_topo_place(topo, 0)->numa, 1);
+    assert_string_equal(dn_topo_place(topo, 0)->os_pus, "4-7");
+    dn_topo_destroy(&topo);
+}
+
+static void a_nearly_forbidden_domain_does_not_hold_all_workers_down_to_its_size(void **state)
+{
+    (void)state;
+    dn_topo *topo = two_domains_of_four();
+    hwloc_bitmap_clr_range(topo->usable, 0, 2);
+    assert_int_equal(dn_topo_plan(topo, 2), DN_OK);
+    assert_int_equal(dn_topo_place(topo, 0)->n_threads, 2);
+    assert_string_equal(dn_topo_place(topo, 0)->os_pus, "4-5");
+    assert_string_equal(dn_topo_place(topo, 1)->os_pus, "6-7");
+    dn_topo_destroy(&topo);
+}
+
+static void a_quota_cuts_threads_and_default_workers_but_not_places(void **state)
+{
+    (void)state;
+    dn_topo *topo = two_domains_of_four();
+    topo->machine.quota = 4.5;
+    topo->machine.n_usable = 5;
+    assert_int_equal(dn_topo_plan(topo, 2), DN_OK);
+    assert_int_equal(dn_topo_place(topo, 0)->n_threads, 2);
+    assert_string_equal(dn_topo_place(topo, 0)->os_pus, "0-3");
+    dn_topo_destroy(&topo);
+
+    topo = two_domains_of_four();
+    topo->machine.quota = 0.5;
+    topo->machine.n_usable = 1;
+    assert_int_equal(dn_topo_plan(topo, 0), DN_OK);
+    assert_int_equal(dn_topo_n_workers(topo), 1);
+    assert_int_equal(dn_topo_place(topo, 0)->n_threads, 1);
+    assert_string_equal(dn_topo_place(topo, 0)->os_pus, "0-7");
+    dn_topo_destroy(&topo);
+}
+
+static void numbers_of_workers_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    dn_topo *topo = NULL;
+    assert_int_equal(dn_topo_create(-1, &topo), DN_ERR_ARG);
+    assert_int_equal(dn_topo_create(DN_TOPO_WORKERS_MAX + 1, &topo), DN_ERR_ARG);
+    assert_null(topo);
+}
+
+static void a_description_that_hwloc_cannot_read_is_an_error_and_not_this_machine(void **state)
+{
+    (void)state;
+    setenv("HWLOC_SYNTHETIC", "two sockets please", 1);
+    dn_topo *topo = NULL;
+    assert_int_equal(dn_topo_create(1, &topo), DN_ERR_CONFIG);
+    assert_null(topo);
+    unsetenv("HWLOC_SYNTHETIC");
+}
+
+static void the_report_names_every_worker_and_says_that_nothing_is_bound(void **state)
+{
+    (void)state;
+    setenv("HWLOC_SYNTHETIC", "pack:2 [numa(memory=2GB)] core:2 pu:1", 1);
+    dn_topo *topo = NULL;
+    assert_int_equal(dn_topo_create(0, &topo), DN_OK);
+    unsetenv("HWLOC_SYNTHETIC");
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    dn_topo_print(topo, out);
+    fclose(out);
+    assert_non_null(strstr(text, "2 packages, 2 NUMA domains, 4 cores, 4 PUs"));
+    assert_non_null(strstr(text, "numactl --physcpubind=0-1 --preferred=0\n"));
+    assert_non_null(strstr(text, "numactl --physcpubind=2-3 --preferred=1\n"));
+    assert_non_null(strstr(text, "nothing will be bound"));
+    free(text);
+    dn_topo_destroy(&topo);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_worker_a_domain_is_the_default),
+        cmocka_unit_test(a_core_runs_one_thread_and_keeps_its_siblings),
+        cmocka_unit_test(more_workers_than_cores_take_single_pus),
+        cmocka_unit_test(more_workers_than_pus_share_them_in_turn),
+        cmocka_unit_test(uneven_numbers_get_equal_threads_inside_domains),
+        cmocka_unit_test(fewer_workers_than_domains_span_whole_domains),
+        cmocka_unit_test(two_memories_of_the_same_cores_are_one_domain),
+        cmocka_unit_test(a_machine_without_packages_counts_as_one),
+        cmocka_unit_test(no_set_overlaps_another_and_none_straddles_while_pus_last),
+        cmocka_unit_test(only_allowed_pus_are_used),
+        cmocka_unit_test(a_domain_without_allowed_pus_gets_no_worker),
+        cmocka_unit_test(a_nearly_forbidden_domain_does_not_hold_all_workers_down_to_its_size),
+        cmocka_unit_test(a_quota_cuts_threads_and_default_workers_but_not_places),
+        cmocka_unit_test(numbers_of_workers_out_of_range_are_refused),
+        cmocka_unit_test(a_description_that_hwloc_cannot_read_is_an_error_and_not_this_machine),
+        cmocka_unit_test(the_report_names_every_worker_and_says_that_nothing_is_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
