@@ -88,7 +88,7 @@ static int never_arrive(dn_comm *comm, void *argument)
     if (dn_comm_rank(comm) != 2) {
         sleep_ms(dn_comm_rank(comm) == 0 ? 100 : 0);
         dn_status status = dn_comm_barrier(comm);
-        RANKS_CHECK(strstr(dn_error_message(), "rank 2 (pid "));
+        RANKS_CHECK(strstr(dn_error_message(), "worker 2 (pid "));
         return result_of(status);
     }
     dn_comm_tick(comm, 7, "loading");

@@ -304,6 +304,19 @@ static void a_full_disk_leaves_the_earlier_shards_and_nothing_else(void **state)
     assert_shards_are_the_text(0.1, HUNDRED_MILLION, &earlier);
 }
 
+static void leftovers_of_a_killed_preparation_are_no_obstacle(void **state)
+{
+    dn_prepare_result result;
+    assert_int_equal(mkdir(out, 0700), 0);
+    for (int named = 0; named < 2; named++) {
+        disk.no_nameless = named;
+        assert_true(scratch_write(&dir, "out/train_000000.bin.tmp", "x", 1));
+        assert_int_equal(prepare_one("text", 0.1, HUNDRED_MILLION, &result), DN_OK);
+        assert_int_equal(assert_shards_are_the_text(0.1, HUNDRED_MILLION, &result),
+                         scratch_entries(out, false));
+    }
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -318,6 +331,7 @@ int main(void)
         TEST(a_pipe_has_no_known_total),
         TEST(two_blocks_are_enough_and_one_byte_less_is_not),
         TEST(wrong_arguments_and_inputs_are_refused),
+        TEST(leftovers_of_a_killed_preparation_are_no_obstacle),
         TEST(a_full_disk_leaves_the_earlier_shards_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
