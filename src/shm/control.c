@@ -164,8 +164,31 @@ static void tell_everyone(const dn_world *world, char *text, size_t bytes)
     }
 }
 
+/* Ranks that wait wake up every 50 ms; one that has not for this long was itself stopped in its wait. */
+#define STOPPED_NS UINT64_C(500000000)
+
+/* Where the culprit is one of a circle of waiting ranks: the one of them that does not wake up, if there is.
+ */
+static int stopped_in_wait(const dn_world *world, int culprit)
+{
+    const dn_control *control = world->control;
+    uint64_t now_ns = (uint64_t)(dn_clock_s() * 1e9);
+    int rank = culprit;
+    for (uint32_t hops = 0; hops < control->n_ranks; hops++) {
+        const dn_slot *slot = &control->slots[rank];
+        int next = atomic_load_explicit(&slot->waiting_for, memory_order_relaxed) - 1;
+        if (next < 0 || next >= (int)control->n_ranks)
+            return culprit;
+        if (atomic_load_explicit(&slot->awake_ns, memory_order_relaxed) + STOPPED_NS < now_ns)
+            return rank;
+        rank = next;
+    }
+    return culprit;
+}
+
 dn_status dn_control_fail_timeout(dn_world *world, int waiter, int culprit)
 {
+    culprit = stopped_in_wait(world, culprit);
     row r = read_row(world, culprit);
     dn_failure failure = {.status = DN_ERR_TIMEOUT, .rank = culprit, .step = r.step};
     int n = snprintf(failure.message, sizeof failure.message,

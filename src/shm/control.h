@@ -29,6 +29,7 @@ typedef struct dn_slot {
     _Atomic uint64_t step;                   /* as told by the last tick */
     _Atomic uint64_t phase[DN_PHASE_WORDS];  /* its name, zero-padded */
     _Atomic uint64_t waiting_since_ns;       /* clock at the start of the wait */
+    _Atomic uint64_t awake_ns;               /* clock when it last looked around in its wait */
     _Atomic int32_t waiting_for;             /* 1 + rank, while asleep; 0 otherwise */
     _Atomic int32_t pid;                     /* 0 = unknown; written once, by the rank or its launcher */
 

@@ -88,10 +88,18 @@ static bool runs_out(patience *p, const dn_world *world, int awaited)
 }
 
 /* The row of the state table is for people and deadlines; it orders nothing. */
+static void tell_awake(dn_world *world, int rank, double now_s)
+{
+    atomic_store_explicit(&world->control->slots[rank].awake_ns, (uint64_t)(now_s * 1e9),
+                          memory_order_relaxed);
+}
+
 static void tell_waiting(dn_world *world, int rank, int awaited)
 {
     dn_slot *slot = &world->control->slots[rank];
-    atomic_store_explicit(&slot->waiting_since_ns, (uint64_t)(dn_clock_s() * 1e9), memory_order_relaxed);
+    double now_s = dn_clock_s();
+    tell_awake(world, rank, now_s);
+    atomic_store_explicit(&slot->waiting_since_ns, (uint64_t)(now_s * 1e9), memory_order_relaxed);
     atomic_store_explicit(&slot->waiting_for, 1 + awaited, memory_order_relaxed);
 }
 
@@ -100,9 +108,11 @@ static dn_status sleep_until(dn_world *world, int rank, int awaited, const _Atom
 {
     patience left = {.last_look_s = dn_clock_s(), .culprit = -1};
     dn_slot *slot = &world->control->slots[awaited];
-    while ((*seen = sleep_once(slot, world, word, want)) == NOT_YET)
+    while ((*seen = sleep_once(slot, world, word, want)) == NOT_YET) {
         if (runs_out(&left, world, awaited))
             return dn_control_fail_timeout(world, rank, left.culprit);
+        tell_awake(world, rank, left.last_look_s);
+    }
     return DN_OK;
 }
 
