@@ -12,12 +12,14 @@ typedef struct dn_prepare_result {
 } dn_prepare_result;
 
 /**
- * Byte tokens (vocabulary 256) of the files, concatenated, as llm.c shards: dir/train_000000.bin, ... of at
- * most 100 M tokens each, and dir/val_000000.bin. The text is cut into blocks of 64 KiB; one in
- * 1/val_fraction of them, evenly spread (at least one), is for validation. "-" reads standard input; gzip and
- * dictzip files are read as what is in them. Files are written aside, synced and renamed; dir is made if
- * missing. progress (may be NULL) is called with bytes done and in all (0 if unknown). Errors: DN_ERR_DATA
- * (no such file, damaged gzip, less than two blocks' worth), DN_ERR_IO (disk full).
+ * Byte tokens (vocabulary 256) of the files, concatenated, as llm.c shards of at most 100 M tokens each:
+ * dir/train_000000.bin, ... and dir/val_000000.bin, ... The text is cut into blocks of 64 KiB; the second,
+ * and from there on one in 1/val_fraction (0 < val_fraction < 1), evenly spread, is for validation. "-" reads
+ * standard input; gzip and dictzip files are read as what is in them. The text is streamed, never held. The
+ * shards appear together when all are complete and synced, in place of the shards of an earlier call; dir is
+ * made if missing. progress (may be NULL) is called with bytes read and in all (0 if unknown). *result is
+ * set on success only. Errors: DN_ERR_ARG; DN_ERR_DATA (no such file, damaged gzip, less than two blocks of
+ * text); DN_ERR_IO (disk full: says what is needed; nothing half-written is left).
  */
 DN_API dn_status dn_prepare(const char *const *files, size_t n_files, const char *dir, double val_fraction,
                             void (*progress)(uint64_t done, uint64_t total, void *context), void *context,

@@ -3,8 +3,11 @@
  * where the file system has it, so that a killed writer leaves nothing), synced, renamed; the newest two are
  * kept.
  *
- * The header's __metadata__ carries the caller's strings and "xxh3": the XXH3-64 of all tensor bytes; a load
- * verifies sizes, bounds and that sum before it hands out anything. A damaged file is never loaded.
+ *     | header length, 8 bytes LE | header: JSON, padded with spaces to 64 bytes | tensors, dense, in order |
+ *
+ * The header's __metadata__ carries the caller's strings and, first of all, "xxh3": the XXH3-64 of the whole
+ * file with these 16 digits as '0'. A load verifies sizes, bounds and that sum before it hands out anything:
+ * a file in which one byte differs is never loaded.
  */
 #ifndef CHECKPOINT_CHECKPOINT_H
 #define CHECKPOINT_CHECKPOINT_H
@@ -26,26 +29,33 @@ typedef struct dn_meta {
     const char *key, *value;
 } dn_meta;
 
-/** Writes generation `step` and removes all but the newest two. tick (may be NULL) is called every few MiB.
- *  Checks free space first. Errors: DN_ERR_IO naming file and cause; the older generations then still stand
- * and nothing half-written is left. */
+/** Writes generation `step` (made again if it exists) and keeps, of the generations before it, the newest.
+ * Generations after `step` are another history and left alone. dir is made if missing. Strings are UTF-8; the
+ * metadata key "xxh3" is taken. tick (may be NULL) is called every few MiB. Checks free space first. Errors:
+ * DN_ERR_IO naming file and cause; the older generations then still stand and nothing half-written is left.
+ */
 dn_status dn_checkpoint_write(const char *dir, uint64_t step, const dn_meta *meta, size_t n_meta,
                               const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
                               void *context) DN_MUST_USE;
 
-/** Path of the newest generation in dir, or of `dir` itself if that is a file. *found = false: there is none
- * (DN_OK). Errors: DN_ERR_IO. */
+/** Path of the newest generation in dir, or of `dir` itself if that is a file. *found = false: there is none,
+ * or no dir (DN_OK). Errors: DN_ERR_IO; DN_ERR_ARG path does not fit `bytes`. */
 dn_status dn_checkpoint_latest(const char *dir, char *path, size_t bytes, bool *found) DN_MUST_USE;
 
 typedef struct dn_checkpoint dn_checkpoint;
 
-/** Maps and verifies a file. Errors: DN_ERR_CHECKPOINT: what is wrong (truncated, damaged: checksum, not
- * safetensors), and what to do (delete it to go on from the older generation). Owned by the caller. */
+/** Verifies a file (reads it once, so that a failing disk is an error and not SIGBUS) and maps it. Errors:
+ * DN_ERR_CHECKPOINT: what is wrong (truncated, damaged: checksum, not safetensors), and what to do (delete it
+ * to go on from the older generation); DN_ERR_IO. Owned by the caller. */
 dn_status dn_checkpoint_open(const char *path, dn_checkpoint **out) DN_MUST_USE;
+/** Ends the life of everything borrowed from it. NULL is a no-op; sets *checkpoint to NULL. */
 void dn_checkpoint_close(dn_checkpoint **checkpoint);
 
 /** Metadata by key; NULL if absent. Borrowed from the checkpoint. */
 const char *dn_checkpoint_meta(const dn_checkpoint *checkpoint, const char *key);
+
+/** Whether the file holds a tensor of that name. */
+bool dn_checkpoint_has(const dn_checkpoint *checkpoint, const char *name);
 
 /** The tensor's numbers, dense, borrowed. dtype is dn_real's (F32, or F64 in the double build). Errors:
  *  DN_ERR_CHECKPOINT naming tensor, expected and found shape or dtype. */

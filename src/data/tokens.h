@@ -1,6 +1,11 @@
 /*
  * Token shards: files of llm.c (.bin: 256 int32 header - magic 20240520, version 1, token count - then uint16
- * tokens), or any other file, read as raw bytes. Several files make one stream, memory-mapped, in name order.
+ * tokens), or any other file, read as raw bytes (vocabulary 256). Several files make one stream, in name
+ * order.
+ *
+ * Read with pread, not mapped: a row is a few kilobytes, so the system call costs about as much as the page
+ * faults it saves, and a file that is cut short after opening, or a disk that fails, is an error with a name
+ * instead of SIGBUS.
  */
 #ifndef DATA_TOKENS_H
 #define DATA_TOKENS_H
@@ -10,19 +15,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The header of an llm.c shard: 256 little-endian int32, of which the first three mean something. */
+#define DN_SHARD_MAGIC        20240520
+#define DN_SHARD_VERSION      1
+#define DN_SHARD_HEADER_WORDS 256
+#define DN_SHARD_HEADER_BYTES (DN_SHARD_HEADER_WORDS * sizeof(int32_t))
+
 typedef struct dn_tokens dn_tokens;
 
-/** Opens all files of a glob pattern. Checks every header against the file's size.
- *  Errors: DN_ERR_DATA naming file and fault (no match, wrong magic or version, truncated, empty). Owned by
- * caller. */
+/** Opens all files of a glob pattern, sorted by byte value of their names (the same in every locale). A file
+ * is a shard if it starts with the magic. Checks every header against the file's size. Errors: DN_ERR_DATA
+ * naming file, fault and remedy (no match, a .bin with another magic, other version, truncated, no tokens at
+ * all); DN_ERR_IO (no permission, too many open files); DN_ERR_MEMORY. Owned by caller. */
 dn_status dn_tokens_open(const char *pattern, dn_tokens **out) DN_MUST_USE;
+/** NULL is a no-op; sets *tokens to NULL. */
 void dn_tokens_close(dn_tokens **tokens);
 
 /** Tokens in the stream, over all files. */
 size_t dn_tokens_count(const dn_tokens *tokens);
 
-/** out[i] = token first+i, i < n; the stream must hold them. Errors: DN_ERR_DATA naming file and position of
- * a token that is not below vocab_size. */
+/** out[i] = token first+i, i < n; the stream must hold them. Allocates nothing; threads may read at once.
+ * Errors: DN_ERR_DATA naming file and position of a token that is not below vocab_size, or a file that became
+ * shorter; DN_ERR_IO. */
 dn_status dn_tokens_read(const dn_tokens *tokens, size_t first, size_t n, size_t vocab_size,
                          int32_t *out) DN_MUST_USE;
 

@@ -191,10 +191,11 @@ dn_status dn_control_fail_timeout(dn_world *world, int waiter, int culprit)
     culprit = stopped_in_wait(world, culprit);
     row r = read_row(world, culprit);
     dn_failure failure = {.status = DN_ERR_TIMEOUT, .rank = culprit, .step = r.step};
-    int n = snprintf(failure.message, sizeof failure.message,
-                     "rank %d (pid %d) made no progress for %g s at step %llu in '%s' while rank %d waited; "
-                     "raise the deadline if it was only slow. Who is where: ",
-                     culprit, r.pid, world->control->deadline_s, (unsigned long long)r.step, r.phase, waiter);
+    int n =
+        snprintf(failure.message, sizeof failure.message,
+                 "worker %d (pid %d) made no progress for %g s at step %llu in '%s' while worker %d waited; "
+                 "raise timeout_s if it was only slow. Who is where: ",
+                 culprit, r.pid, world->control->deadline_s, (unsigned long long)r.step, r.phase, waiter);
     tell_everyone(world, failure.message + n, sizeof failure.message - (size_t)n);
     if (!dn_world_abort(world, &failure))
         return dn_control_fail_peer(world);

@@ -13,12 +13,12 @@
 #define SYNC_OPTIMIZER_H
 
 #include "comm/comm.h"
+#include "linalg/orth.h"
 #include "optim/param.h"
 
 #include <stdbool.h>
 
 typedef enum dn_rule { DN_RULE_DION, DN_RULE_ADAMW, DN_RULE_LION } dn_rule;
-typedef enum dn_orth { DN_ORTH_CQR2, DN_ORTH_QR, DN_ORTH_CQR, DN_ORTH_RCQR } dn_orth;
 
 typedef struct dn_group {
     double lr_scale; /* multiplies the step's learning rate */

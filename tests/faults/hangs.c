@@ -17,7 +17,7 @@ static void a_stopped_worker_is_named_and_ended(void **state)
     kill(r->pids[2], SIGSTOP);
     result end = await_end(r); /* also: the stopped process is gone */
     assert_int_equal(end.status, DN_ERR_TIMEOUT);
-    snprintf(who, sizeof who, "rank 2 (pid %d) made no progress for 1 s", (int)r->pids[2]);
+    snprintf(who, sizeof who, "worker 2 (pid %d) made no progress for 1 s", (int)r->pids[2]);
     assert_non_null(strstr(end.message, who));
     await_lines(r, "log", 4); /* the state table: a head and a row a worker */
     assert_non_null(strstr(r->text, "log rank "));

@@ -1,0 +1,214 @@
+#include "base/aside.h"
+
+#include "base/fail.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+enum { WINDOW = 8 << 20 }; /* bytes between two looks at write-back; at most two windows are in flight */
+
+static double megabytes(uint64_t bytes)
+{
+    return (double)bytes * 1e-6;
+}
+
+/* The directory part of a path, "." if there is none. dir holds PATH_MAX. */
+static void parent_of(const char *path, char *dir)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        strcpy(dir, ".");
+    else
+        snprintf(dir, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+static void temporary_name(const dn_aside *aside, char *name)
+{
+    snprintf(name, PATH_MAX, "%s.tmp", aside->path);
+}
+
+dn_status dn_dir_make(const char *dir)
+{
+    char part[PATH_MAX];
+    if (strlen(dir) >= sizeof part || !*dir)
+        return dn_fail(DN_ERR_IO, "'%s' is no directory name", dir);
+    strcpy(part, dir);
+    for (char *end = part + 1;; end++) {
+        char at = *end;
+        if (at != '/' && at != '\0')
+            continue;
+        *end = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return dn_fail_errno(DN_ERR_IO, errno, "cannot make directory %s", part);
+        if (at == '\0')
+            break;
+        *end = at;
+    }
+    struct stat st;
+    if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode))
+        return dn_fail(DN_ERR_IO, "%s is in the way: it is not a directory; choose another name", dir);
+    return DN_OK;
+}
+
+dn_status dn_dir_check_space(const char *dir, uint64_t bytes)
+{
+    struct statvfs fs;
+    if (statvfs(dir, &fs) != 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot write in %s", dir);
+    uint64_t available = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (fs.f_blocks > 0 && available < bytes)
+        return dn_fail(
+            DN_ERR_IO,
+            "%s: %.1f MB are needed, only %.1f MB are free; free some space or choose another directory", dir,
+            megabytes(bytes), megabytes(available));
+    return DN_OK;
+}
+
+/* A file without a name can be given one later only through /proc. */
+static int open_nameless(const char *dir)
+{
+    int fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (fd >= 0 && access(link, F_OK) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+dn_status dn_aside_open(const char *path, uint64_t expected_bytes, dn_aside *out)
+{
+    *out = (dn_aside){.fd = -1};
+    char dir[PATH_MAX], temporary[PATH_MAX];
+    if (strlen(path) + sizeof ".tmp" > PATH_MAX)
+        return dn_fail(DN_ERR_IO, "path too long: %.200s...", path);
+    dn_aside aside = {.path = strdup(path), .fd = -1, .expected = expected_bytes};
+    if (!aside.path)
+        return dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
+    parent_of(path, dir);
+    temporary_name(&aside, temporary);
+    unlink(temporary); /* of an earlier crash */
+    dn_status status = dn_dir_check_space(dir, expected_bytes);
+    if (status == DN_OK)
+        aside.fd = open_nameless(dir);
+    if (status == DN_OK && aside.fd < 0) {
+        aside.fd = open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+        aside.named = aside.fd >= 0;
+        if (aside.fd < 0)
+            status = dn_fail_errno(DN_ERR_IO, errno, "cannot create %s", temporary);
+    }
+    if (status == DN_OK)
+        *out = aside;
+    else
+        free(aside.path);
+    return status;
+}
+
+static dn_status stopped(const dn_aside *aside, int error)
+{
+    char of[64] = "";
+    if (aside->expected)
+        snprintf(of, sizeof of, " of %.1f", megabytes(aside->expected));
+    return dn_fail_errno(DN_ERR_IO, error,
+                         "%s: stopped after %.1f%s MB, nothing is left of it; free some space or choose "
+                         "another directory",
+                         aside->path, megabytes(aside->bytes), of);
+}
+
+static dn_status write_all(const dn_aside *aside, uint64_t offset, const void *data, size_t bytes)
+{
+    const char *at = data;
+    while (bytes > 0) {
+        ssize_t n = pwrite(aside->fd, at, bytes, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return stopped(aside, n < 0 ? errno : ENOSPC);
+        at += n;
+        offset += (uint64_t)n;
+        bytes -= (size_t)n;
+    }
+    return DN_OK;
+}
+
+/* Only pace: where the file system cannot do it, the sync at the end does all the work and finds all errors.
+ */
+static void write_behind(const dn_aside *aside, uint64_t before)
+{
+    for (uint64_t window = before / WINDOW; window < aside->bytes / WINDOW; window++) {
+        sync_file_range(aside->fd, (off_t)(window * WINDOW), WINDOW, SYNC_FILE_RANGE_WRITE);
+        if (window > 0)
+            sync_file_range(aside->fd, (off_t)((window - 1) * WINDOW), WINDOW,
+                            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    }
+}
+
+dn_status dn_aside_append(dn_aside *aside, const void *data, size_t bytes)
+{
+    DN_TRY(write_all(aside, aside->bytes, data, bytes));
+    uint64_t before = aside->bytes;
+    aside->bytes += bytes;
+    write_behind(aside, before);
+    return DN_OK;
+}
+
+dn_status dn_aside_patch(dn_aside *aside, uint64_t offset, const void *data, size_t bytes)
+{
+    assert(offset + bytes <= aside->bytes);
+    return write_all(aside, offset, data, bytes);
+}
+
+dn_status dn_aside_seal(dn_aside *aside)
+{
+    return fsync(aside->fd) == 0 ? DN_OK : stopped(aside, errno);
+}
+
+static dn_status sync_directory(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* EINVAL: nothing to sync there */
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    return synced ? DN_OK : dn_fail_errno(DN_ERR_IO, error, "cannot sync directory %s", dir);
+}
+
+dn_status dn_aside_publish(dn_aside *aside)
+{
+    char dir[PATH_MAX], temporary[PATH_MAX], link[64];
+    parent_of(aside->path, dir);
+    temporary_name(aside, temporary);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", aside->fd);
+    if (!aside->named && linkat(AT_FDCWD, link, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) != 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot create %s", temporary);
+    aside->named = true;
+    if (rename(temporary, aside->path) != 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot rename %s", temporary);
+    aside->named = false;
+    DN_TRY(sync_directory(dir));
+    dn_aside_discard(aside);
+    return DN_OK;
+}
+
+void dn_aside_discard(dn_aside *aside)
+{
+    if (!aside->path)
+        return;
+    close(aside->fd);
+    if (aside->named) {
+        char temporary[PATH_MAX];
+        temporary_name(aside, temporary);
+        unlink(temporary);
+    }
+    free(aside->path);
+    *aside = (dn_aside){.fd = -1};
+}

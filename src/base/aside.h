@@ -1,0 +1,57 @@
+/*
+ * Files that appear whole or not at all: written aside, synced, then renamed into place.
+ *
+ *     open -> append, patch ... -> seal -> publish          discard: from anywhere, leaves nothing
+ *
+ * Until it is published a file has no name (O_TMPFILE) where the file system can do that, so a killed writer
+ * leaves nothing; elsewhere it is PATH.tmp, which the next writer of the same path removes. Several files
+ * that belong together are all sealed, which is where a full disk shows, before the first is published.
+ */
+#ifndef BASE_ASIDE_H
+#define BASE_ASIDE_H
+
+#include "dionode/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct dn_aside {
+    char *path; /* where it will be published; NULL: nothing is open; owned */
+    int fd;
+    bool named;        /* PATH.tmp exists */
+    uint64_t bytes;    /* appended so far */
+    uint64_t expected; /* bytes in all, 0 = unknown */
+} dn_aside;
+
+/** Makes a directory and its missing parents; an existing one is fine. Errors: DN_ERR_IO. */
+dn_status dn_dir_make(const char *dir) DN_MUST_USE;
+
+/** Whether `bytes` more fit in the file system of dir. Errors: DN_ERR_IO with what is needed and what is
+ * free. */
+dn_status dn_dir_check_space(const char *dir, uint64_t bytes) DN_MUST_USE;
+
+/** Starts the file `path`, of expected_bytes (0 = unknown); its directory must exist. Errors: DN_ERR_IO: no
+ * permission, or no room (dn_dir_check_space). */
+dn_status dn_aside_open(const char *path, uint64_t expected_bytes, dn_aside *out) DN_MUST_USE;
+
+/** Appends. Starts writing to the disk behind itself and waits for what it appended 16 MiB earlier, so the
+ * final sync is short and a slow disk is felt evenly. Errors: DN_ERR_IO naming file and bytes; discard then.
+ */
+dn_status dn_aside_append(dn_aside *aside, const void *data, size_t bytes) DN_MUST_USE;
+
+/** Overwrites bytes that were already appended, at `offset`. Errors: DN_ERR_IO. */
+dn_status dn_aside_patch(dn_aside *aside, uint64_t offset, const void *data, size_t bytes) DN_MUST_USE;
+
+/** Syncs the content. Errors: DN_ERR_IO. */
+dn_status dn_aside_seal(dn_aside *aside) DN_MUST_USE;
+
+/** Renames a sealed file into place, replacing an older one, and syncs the directory. Empties *aside after a
+ * success. Errors: DN_ERR_IO. */
+dn_status dn_aside_publish(dn_aside *aside) DN_MUST_USE;
+
+/** Removes whatever there is of it; empties *aside. A no-op on an empty (zeroed or published) one. Keeps the
+ * message of the last failure. */
+void dn_aside_discard(dn_aside *aside);
+
+#endif

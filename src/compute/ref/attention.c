@@ -1,0 +1,111 @@
+/* Reference: causal attention by rows of probabilities, one head of one sequence after the other. */
+#include "compute/ref/ref.h"
+
+#include <math.h>
+#include <string.h>
+
+static double dot(const dn_real *x, const dn_real *y, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)y[i];
+    return sum;
+}
+
+static void add_scaled(dn_real *y, double a, const dn_real *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += (dn_real)(a * (double)x[i]);
+}
+
+/* One head: rows of q, k, v, dq, dk, dv are ld apart, rows of o and d_o NH * hd. */
+typedef struct head {
+    size_t T, hd, ld, ldo;
+    double scale;
+    const dn_real *q, *k, *v;
+} head;
+
+static head head_of(const dn_attention_shape *shape, size_t b, size_t h, const dn_buf *q, const dn_buf *k,
+                    const dn_buf *v)
+{
+    size_t offset = b * shape->T * shape->ld + h * shape->hd;
+    return (head){shape->T,
+                  shape->hd,
+                  shape->ld,
+                  shape->NH * shape->hd,
+                  1 / sqrt((double)shape->hd),
+                  dn_host(q) + offset,
+                  dn_host(k) + offset,
+                  dn_host(v) + offset};
+}
+
+/* p [i+1] = probabilities of query i over keys 0..i; returns the log of the sum of exponentials. */
+static double forward_row(const head *a, size_t i, double *p, dn_real *o_row)
+{
+    double max = -INFINITY, sum = 0;
+    for (size_t j = 0; j <= i; j++) {
+        p[j] = a->scale * dot(a->q + i * a->ld, a->k + j * a->ld, a->hd);
+        max = fmax(max, p[j]);
+    }
+    for (size_t j = 0; j <= i; j++) {
+        p[j] = exp(p[j] - max);
+        sum += p[j];
+    }
+    for (size_t c = 0; c < a->hd; c++) {
+        double out = 0;
+        for (size_t j = 0; j <= i; j++)
+            out += p[j] / sum * (double)a->v[j * a->ld + c];
+        o_row[c] = (dn_real)out;
+    }
+    return max + log(sum);
+}
+
+void dn_ref_attention_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
+                              const dn_buf *v, const dn_attention_shape *shape)
+{
+    double *p = dn_scratch(s, shape->T * sizeof *p);
+    if (!p)
+        return;
+    for (size_t b = 0; b < shape->B; b++)
+        for (size_t h = 0; h < shape->NH; h++) {
+            head a = head_of(shape, b, h, q, k, v);
+            for (size_t i = 0; i < a.T; i++) {
+                dn_real *o_row = dn_host(o) + (b * a.T + i) * a.ldo + h * a.hd;
+                dn_host(lse)[(b * shape->NH + h) * a.T + i] = (dn_real)forward_row(&a, i, p, o_row);
+            }
+        }
+}
+
+/* The terms of query i: with p = exp(s - lse) and ds = p (d_o.v - d_o.o), dq_i += ds k, dk += ds q_i,
+ * dv += p d_o_i. */
+static void backward_row(const head *a, size_t i, const dn_real *d_o, const dn_real *o, double lse,
+                         dn_real *dq, dn_real *dk, dn_real *dv)
+{
+    double d = dot(d_o, o, a->hd);
+    for (size_t j = 0; j <= i; j++) {
+        double p = exp(a->scale * dot(a->q + i * a->ld, a->k + j * a->ld, a->hd) - lse);
+        double ds = a->scale * p * (dot(d_o, a->v + j * a->ld, a->hd) - d);
+        add_scaled(dq + i * a->ld, ds, a->k + j * a->ld, a->hd);
+        add_scaled(dk + j * a->ld, ds, a->q + i * a->ld, a->hd);
+        add_scaled(dv + j * a->ld, p, d_o, a->hd);
+    }
+}
+
+void dn_ref_attention_backward(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o,
+                               const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
+                               const dn_buf *lse, const dn_attention_shape *shape)
+{
+    for (size_t b = 0; b < shape->B; b++)
+        for (size_t h = 0; h < shape->NH; h++) {
+            head a = head_of(shape, b, h, q, k, v);
+            size_t offset = b * a.T * a.ld + h * a.hd, offset_o = b * a.T * a.ldo + h * a.hd;
+            dn_buf *const gradients[] = {dq, dk, dv};
+            for (int g = 0; g < 3; g++)
+                for (size_t i = 0; i < a.T; i++)
+                    memset(dn_host(gradients[g]) + offset + i * a.ld, 0, a.hd * sizeof(dn_real));
+            for (size_t i = 0; i < a.T; i++)
+                backward_row(&a, i, dn_host(d_o) + offset_o + i * a.ldo, dn_host(o) + offset_o + i * a.ldo,
+                             (double)dn_host(lse)[(b * shape->NH + h) * a.T + i], dn_host(dq) + offset,
+                             dn_host(dk) + offset, dn_host(dv) + offset);
+        }
+}

@@ -1,0 +1,53 @@
+/*
+ * The reference column: each row of the table as its formula says, in plain loops, one thread, sums in
+ * double. Slow on purpose; every other column is tested against it. Signatures and meaning: kernels.h.
+ */
+#ifndef COMPUTE_REF_REF_H
+#define COMPUTE_REF_REF_H
+
+#include "compute/host.h"
+
+void dn_ref_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
+                 const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c,
+                 size_t ldc);
+void dn_ref_fill(dn_stream *s, dn_buf *x, size_t n, double value);
+void dn_ref_copy(dn_stream *s, dn_buf *y, const dn_buf *x, size_t n);
+void dn_ref_axpby(dn_stream *s, dn_buf *y, double a, const dn_buf *x, double b, size_t n);
+void dn_ref_sum_squares(dn_stream *s, double *host_out, const dn_buf *x, size_t n);
+
+void dn_ref_embed_forward(dn_stream *s, dn_buf *x, const dn_buf *wte, const dn_ids *tokens, size_t N,
+                          size_t C);
+void dn_ref_embed_backward(dn_stream *s, dn_buf *dwte, const dn_buf *dx, const dn_ids *tokens, size_t N,
+                           size_t C);
+void dn_ref_rmsnorm_forward(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, size_t N, size_t C);
+void dn_ref_rmsnorm_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
+                             size_t N, size_t C);
+void dn_ref_norm_rotary_forward(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_attention_shape *shape);
+void dn_ref_norm_rotary_backward(dn_stream *s, dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
+                                 const dn_attention_shape *shape);
+void dn_ref_relu2_forward(dn_stream *s, dn_buf *x, size_t n);
+void dn_ref_relu2_backward(dn_stream *s, dn_buf *da, const dn_buf *a, size_t n);
+void dn_ref_cross_entropy(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
+                          size_t V, double scale);
+
+void dn_ref_attention_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
+                              const dn_buf *v, const dn_attention_shape *shape);
+void dn_ref_attention_backward(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o,
+                               const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
+                               const dn_buf *lse, const dn_attention_shape *shape);
+
+void dn_ref_adamw(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *v, const dn_buf *g, size_t n,
+                  const dn_adamw_step *step);
+void dn_ref_lion(dn_stream *s, dn_buf *x, dn_buf *m, const dn_buf *g, size_t n, double lr, double beta1,
+                 double beta2, double weight_decay);
+
+void dn_ref_normalize_columns(dn_stream *s, dn_buf *q, const dn_buf *x, size_t n, size_t r, double eps,
+                              const double *column_squares);
+void dn_ref_column_squares(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t r);
+void dn_ref_orth_householder(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
+void dn_ref_orth_cholesky(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
+void dn_ref_orth_cholesky2(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
+void dn_ref_orth_sketched(dn_stream *s, dn_buf *p, size_t m, size_t r, uint64_t seed, uint64_t stream,
+                          bool *host_ok);
+
+#endif

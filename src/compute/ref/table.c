@@ -1,0 +1,30 @@
+/* The reference column. */
+#include "compute/ref/ref.h"
+
+const dn_kernels dn_kernels_ref = {
+    .name = "ref",
+    .gemm = dn_ref_gemm,
+    .fill = dn_ref_fill,
+    .copy = dn_ref_copy,
+    .axpby = dn_ref_axpby,
+    .sum_squares = dn_ref_sum_squares,
+    .embed_forward = dn_ref_embed_forward,
+    .embed_backward = dn_ref_embed_backward,
+    .rmsnorm_forward = dn_ref_rmsnorm_forward,
+    .rmsnorm_backward = dn_ref_rmsnorm_backward,
+    .norm_rotary_forward = dn_ref_norm_rotary_forward,
+    .norm_rotary_backward = dn_ref_norm_rotary_backward,
+    .attention_forward = dn_ref_attention_forward,
+    .attention_backward = dn_ref_attention_backward,
+    .relu2_forward = dn_ref_relu2_forward,
+    .relu2_backward = dn_ref_relu2_backward,
+    .cross_entropy = dn_ref_cross_entropy,
+    .adamw = dn_ref_adamw,
+    .lion = dn_ref_lion,
+    .normalize_columns = dn_ref_normalize_columns,
+    .column_squares = dn_ref_column_squares,
+    .orth_householder = dn_ref_orth_householder,
+    .orth_cholesky = dn_ref_orth_cholesky,
+    .orth_cholesky2 = dn_ref_orth_cholesky2,
+    .orth_sketched = dn_ref_orth_sketched,
+};

@@ -1,0 +1,62 @@
+#include "data/loader.h"
+
+#include "base/fail.h"
+#include "base/random.h"
+
+#include <string.h>
+
+/* Random streams of the loader: this tag above the epoch number keeps clear of every parameter's stream. */
+#define EPOCH_STREAMS (UINT64_C(0x726f7773) << 32)
+
+/* Six rounds: three already make a pseudo-random permutation (Luby and Rackoff 1988), but only against few
+ * queries of a large domain, and the domains here are small. A row costs microseconds to read anyway. */
+enum { ROUNDS = 6 };
+
+/* A permutation of 0 .. 2^(2 half)-1 keyed by seed and epoch: a balanced Feistel network. */
+static uint64_t mix(const dn_loader *loader, uint64_t epoch, unsigned half, uint64_t value)
+{
+    uint64_t mask = (UINT64_C(1) << half) - 1;
+    uint64_t left = value >> half, right = value & mask;
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        uint64_t bits = dn_random_bits(loader->seed, EPOCH_STREAMS + epoch, round << 32 | right);
+        uint64_t mixed = left ^ (bits & mask);
+        left = right;
+        right = mixed;
+    }
+    return left << half | right;
+}
+
+/* Walking along the cycle of a permutation of a larger domain until it comes back inside 0 .. n-1 is itself a
+ * permutation of 0 .. n-1 (Black and Rogaway 2002). The domain is below 4 n: four steps on average at most.
+ */
+static uint64_t permute(const dn_loader *loader, uint64_t epoch, uint64_t n, uint64_t value)
+{
+    unsigned half = 1;
+    while (half < 32 && (UINT64_C(1) << 2 * half) < n)
+        half++;
+    do
+        value = mix(loader, epoch, half, value);
+    while (value >= n);
+    return value;
+}
+
+size_t dn_loader_rows(const dn_loader *loader)
+{
+    return (dn_tokens_count(loader->tokens) - 1) / loader->T;
+}
+
+dn_status dn_loader_row(const dn_loader *loader, uint64_t index, int32_t *inputs, int32_t *targets)
+{
+    size_t T = loader->T, rows = dn_loader_rows(loader);
+    if (rows == 0)
+        return dn_fail(DN_ERR_DATA,
+                       "the token data holds %zu tokens, one row takes %zu; give more data or make "
+                       "sequence_length smaller",
+                       dn_tokens_count(loader->tokens), T + 1);
+    uint64_t row = index % rows;
+    if (loader->shuffle)
+        row = permute(loader, index / rows, rows, row);
+    DN_TRY(dn_tokens_read(loader->tokens, row * T, T, loader->vocab_size, inputs));
+    memcpy(targets, inputs + 1, (T - 1) * sizeof *targets);
+    return dn_tokens_read(loader->tokens, row * T + T, 1, loader->vocab_size, targets + T - 1);
+}

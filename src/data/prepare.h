@@ -1,0 +1,21 @@
+/* The engine of dn_prepare (dionode/data.h), with the size of a shard as an argument. */
+#ifndef DATA_PREPARE_H
+#define DATA_PREPARE_H
+
+#include "dionode/data.h"
+
+#include <stdbool.h>
+
+#define DN_PREPARE_BLOCK 65536u /* bytes: the unit in which text goes to training or to validation */
+
+/** As dn_prepare, with at most shard_tokens (> 0) a shard. All shards stay open until the last is written:
+ * nothing of a run that fails or is killed is ever seen. */
+dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char *dir, double val_fraction,
+                            uint64_t shard_tokens,
+                            void (*progress)(uint64_t done, uint64_t total, void *context), void *context,
+                            dn_prepare_result *result) DN_MUST_USE;
+
+/** Whether a block of the text (0, 1, ...) is for validation: block 1, then one in 1/val_fraction. */
+bool dn_prepare_is_validation(uint64_t block, double val_fraction);
+
+#endif

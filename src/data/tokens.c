@@ -1,0 +1,233 @@
+#include "data/tokens.h"
+
+#include "base/fail.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct token_file {
+    char *path;   /* owned */
+    int fd;       /* -1: not open */
+    size_t width; /* bytes a token: 2 in a shard, 1 in a raw file */
+    size_t start; /* offset of the first token */
+    size_t first; /* its place in the stream */
+    size_t count;
+};
+
+struct dn_tokens {
+    size_t count;
+    size_t n_files;
+    struct token_file files[]; /* by `first`, ascending */
+};
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool has_suffix(const char *text, const char *suffix)
+{
+    size_t n = strlen(text), m = strlen(suffix);
+    return n >= m && strcmp(text + n - m, suffix) == 0;
+}
+
+/* Exactly `bytes` bytes at `offset`, or an error. */
+static dn_status read_at(const struct token_file *file, void *out, size_t bytes, size_t offset)
+{
+    char *at = out;
+    while (bytes > 0) {
+        ssize_t n = pread(file->fd, at, bytes, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return dn_fail_errno(DN_ERR_IO, errno, "%s: cannot read at byte %zu", file->path, offset);
+        if (n == 0)
+            return dn_fail(DN_ERR_DATA, "%s: ends at byte %zu, it was longer when the run began; restore it",
+                           file->path, offset);
+        at += n;
+        offset += (size_t)n;
+        bytes -= (size_t)n;
+    }
+    return DN_OK;
+}
+
+static dn_status check_shard(struct token_file *file, const int32_t header[3], size_t bytes)
+{
+    if (bytes >= sizeof(int32_t[3]) && header[1] != DN_SHARD_VERSION)
+        return dn_fail(DN_ERR_DATA,
+                       "%s: shard version %" PRId32 ", only version %d is known; prepare it again",
+                       file->path, header[1], DN_SHARD_VERSION);
+    if (bytes < DN_SHARD_HEADER_BYTES || header[2] < 0 ||
+        bytes != DN_SHARD_HEADER_BYTES + sizeof(uint16_t) * (size_t)header[2])
+        return dn_fail(DN_ERR_DATA,
+                       "%s: truncated or damaged shard: %zu bytes, where a header (%zu) with %" PRId32
+                       " tokens of 2 bytes would be %lld; copy or prepare it again",
+                       file->path, bytes, DN_SHARD_HEADER_BYTES, header[2],
+                       (long long)DN_SHARD_HEADER_BYTES + 2LL * header[2]);
+    file->width = sizeof(uint16_t);
+    file->start = DN_SHARD_HEADER_BYTES;
+    file->count = (size_t)header[2];
+    return DN_OK;
+}
+
+static dn_status open_file(struct token_file *file)
+{
+    struct stat st;
+    file->fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    if (file->fd < 0 || fstat(file->fd, &st) != 0)
+        return dn_fail_errno(errno == ENOENT ? DN_ERR_DATA : DN_ERR_IO, errno, "cannot open token file %s",
+                             file->path);
+    if (!S_ISREG(st.st_mode))
+        return dn_fail(DN_ERR_DATA, "%s is not a file; give the files in it a pattern, as 'dir/train_*.bin'",
+                       file->path);
+    size_t bytes = (size_t)st.st_size;
+    int32_t header[3] = {0};
+    DN_TRY(read_at(file, header, bytes < sizeof header ? bytes : sizeof header, 0));
+    if (bytes >= sizeof header[0] && header[0] == DN_SHARD_MAGIC)
+        return check_shard(file, header, bytes);
+    if (has_suffix(file->path, ".bin"))
+        return dn_fail(DN_ERR_DATA,
+                       "%s: wrong magic: %" PRId32
+                       ", a token shard starts with %d; make shards with 'dionode "
+                       "prepare', or give raw bytes another name",
+                       file->path, header[0], DN_SHARD_MAGIC);
+    file->width = 1;
+    file->start = 0;
+    file->count = bytes;
+    return DN_OK;
+}
+
+static dn_status open_all(dn_tokens *tokens, char *const *paths, const char *pattern)
+{
+    for (size_t i = 0; i < tokens->n_files; i++) {
+        struct token_file *file = &tokens->files[i];
+        file->path = strdup(paths[i]);
+        if (!file->path)
+            return dn_fail(DN_ERR_MEMORY, "%s: out of memory", pattern);
+        DN_TRY(open_file(file));
+        file->first = tokens->count;
+        tokens->count += file->count;
+    }
+    if (tokens->count == 0)
+        return dn_fail(DN_ERR_DATA, "%s: no tokens in %zu file(s); prepare text first", pattern,
+                       tokens->n_files);
+    return DN_OK;
+}
+
+/* Sorted here: glob itself sorts by locale, and then two users would train on two streams. */
+static dn_status match(const char *pattern, glob_t *matches)
+{
+    int result = glob(pattern, GLOB_NOSORT, NULL, matches);
+    if (result == GLOB_NOMATCH)
+        return dn_fail(DN_ERR_DATA,
+                       "no token file matches '%s'; check the path, or make shards with 'dionode "
+                       "prepare'",
+                       pattern);
+    if (result != 0)
+        return dn_fail(result == GLOB_NOSPACE ? DN_ERR_MEMORY : DN_ERR_IO, "cannot search for '%s'", pattern);
+    qsort(matches->gl_pathv, matches->gl_pathc, sizeof *matches->gl_pathv, by_bytes);
+    return DN_OK;
+}
+
+dn_status dn_tokens_open(const char *pattern, dn_tokens **out)
+{
+    glob_t matches = {0};
+    dn_status status = match(pattern, &matches);
+    dn_tokens *tokens = NULL;
+    if (status == DN_OK) {
+        tokens = calloc(1, sizeof *tokens + matches.gl_pathc * sizeof *tokens->files);
+        if (!tokens)
+            status = dn_fail(DN_ERR_MEMORY, "%s: out of memory", pattern);
+    }
+    if (status == DN_OK) {
+        tokens->n_files = matches.gl_pathc;
+        for (size_t i = 0; i < tokens->n_files; i++)
+            tokens->files[i].fd = -1;
+        status = open_all(tokens, matches.gl_pathv, pattern);
+    }
+    globfree(&matches);
+    if (status == DN_OK)
+        *out = tokens;
+    else
+        dn_tokens_close(&tokens);
+    return status;
+}
+
+void dn_tokens_close(dn_tokens **tokens)
+{
+    if (!*tokens)
+        return;
+    for (size_t i = 0; i < (*tokens)->n_files; i++) {
+        if ((*tokens)->files[i].fd >= 0)
+            close((*tokens)->files[i].fd);
+        free((*tokens)->files[i].path);
+    }
+    free(*tokens);
+    *tokens = NULL;
+}
+
+size_t dn_tokens_count(const dn_tokens *tokens)
+{
+    return tokens->count;
+}
+
+/* The file that holds stream position `at`: the last one that starts at or before it and is not empty. */
+static const struct token_file *find_file(const dn_tokens *tokens, size_t at)
+{
+    size_t low = 0, high = tokens->n_files;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (tokens->files[middle].first <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &tokens->files[low];
+}
+
+/* n tokens of one file from its token `first` on; n * width bytes fit the buffer. */
+static dn_status read_piece(const struct token_file *file, size_t first, size_t n, size_t vocab_size,
+                            int32_t *out, void *buffer)
+{
+    DN_TRY(read_at(file, buffer, n * file->width, file->start + first * file->width));
+    const uint8_t *bytes = buffer;
+    const uint16_t *words = buffer;
+    for (size_t i = 0; i < n; i++) {
+        out[i] = file->width == 1 ? bytes[i] : words[i];
+        if ((size_t)out[i] >= vocab_size)
+            return dn_fail(DN_ERR_DATA,
+                           "%s: token %zu is %" PRId32
+                           ", but the vocabulary has %zu; make vocab_size larger or "
+                           "take data of this vocabulary",
+                           file->path, first + i, out[i], vocab_size);
+    }
+    return DN_OK;
+}
+
+dn_status dn_tokens_read(const dn_tokens *tokens, size_t first, size_t n, size_t vocab_size, int32_t *out)
+{
+    assert(first <= tokens->count && n <= tokens->count - first);
+    uint16_t buffer[4096];
+    while (n > 0) {
+        const struct token_file *file = find_file(tokens, first);
+        size_t within = first - file->first;
+        size_t piece = file->count - within;
+        if (piece > n)
+            piece = n;
+        if (piece > sizeof buffer / file->width)
+            piece = sizeof buffer / file->width;
+        DN_TRY(read_piece(file, within, piece, vocab_size, out, buffer));
+        first += piece;
+        out += piece;
+        n -= piece;
+    }
+    return DN_OK;
+}

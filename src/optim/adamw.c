@@ -1,0 +1,11 @@
+#include "optim/adamw.h"
+
+#include <math.h>
+
+void dn_adamw_update(dn_stream *s, const dn_param *param, dn_buf *m, dn_buf *v, uint64_t step,
+                     dn_adamw_step rule)
+{
+    rule.correction1 = 1 - pow(rule.beta1, (double)step + 1);
+    rule.correction2 = 1 - pow(rule.beta2, (double)step + 1);
+    s->kernels->adamw(s, param->weight, m, v, param->grad, dn_param_size(param), &rule);
+}

@@ -1,0 +1,70 @@
+/*
+ * Dion on one matrix, as phases without communication: whoever drives them (sync/factors.c) puts exchanges
+ * between. dion.md 1.2; arXiv 2504.05295v3.
+ *
+ * X [rows, cols] is stored out x in. B is the momentum M, or its transpose when rows < cols, so that B [m,n]
+ * has m >= n: P [m,r] lives on the long side, the basis Q [n,r] on the short one. Shape alone decides, never
+ * a sharding, so that a state means the same everywhere. No transpose is ever formed: the products are taken
+ * in M's stored layout.
+ *
+ *     accumulate   M += G
+ *     project      P = B Q             then orthonormalize P (linalg/orth.h)
+ *     reflect      R = B^T P
+ *     update       M -= (1-mu) P R^T (or its transpose),  Q = R with unit columns,
+ *                  X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T (or its transpose), with the new Q
+ */
+#ifndef OPTIM_DION_H
+#define OPTIM_DION_H
+
+#include "optim/param.h"
+
+#include <stdbool.h>
+
+typedef struct dn_dion_shape {
+    size_t rows, cols; /* of X, M and G */
+    size_t m, n, r;    /* of the oriented B [m,n], and the rank */
+    bool transposed;   /* B = M^T */
+} dn_dion_shape;
+
+/** Orientation, and rank r = multiple_of * ceil(fraction * min(rows, cols) / multiple_of), at most min(rows,
+ * cols) (dion.md 1.4). 0 < fraction <= 1, multiple_of > 0. */
+dn_dion_shape dn_dion_shape_of(size_t rows, size_t cols, double fraction, size_t multiple_of);
+
+/** Whether replicas exchange P and R instead of the gradient: fraction < 1 and (m+n) r < m n (dion.md 2.2).
+ */
+bool dn_dion_compresses(const dn_dion_shape *shape, double fraction);
+
+/** Flops by dion.md 1.11: of one product of B with a factor of rank r, and of orthonormalizing P. */
+double dn_dion_product_flops(const dn_dion_shape *shape);
+double dn_dion_orth_flops(const dn_dion_shape *shape);
+
+/* One matrix and its state; all borrowed. */
+typedef struct dn_dion {
+    dn_dion_shape shape;
+    dn_buf *weight;   /* X [rows, cols] */
+    dn_buf *grad;     /* G [rows, cols] */
+    dn_buf *momentum; /* M [rows, cols], starts at 0 */
+    dn_buf *q;        /* Q [n, r], starts as draws of N(0,1) */
+} dn_dion;
+
+typedef struct dn_dion_step {
+    double lr, weight_decay; /* lr as it stands; the shape's factor is applied inside, to the update only */
+    double mu, eps;          /* eps is added to the column norms */
+} dn_dion_step;
+
+void dn_dion_accumulate(dn_stream *s, const dn_dion *d);
+
+/** p [m,r] = B basis, basis [n,r]: Q, or R of the power iteration before. */
+void dn_dion_project(dn_stream *s, const dn_dion *d, dn_buf *p, const dn_buf *basis);
+
+/** r [n,r] = B^T p, p [m,r] with orthonormal columns. */
+void dn_dion_reflect(dn_stream *s, const dn_dion *d, dn_buf *r, const dn_buf *p);
+
+/** Error feedback into M, new Q and new X from p and r = B^T p (read only). */
+void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
+                    const dn_dion_step *step);
+
+/** The step of a matrix whose momentum is zero everywhere: X decays, Q's columns are normalized, M stays. */
+void dn_dion_decay(dn_stream *s, const dn_dion *d, const dn_dion_step *step);
+
+#endif

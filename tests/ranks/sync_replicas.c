@@ -1,0 +1,421 @@
+/*
+ * The optimizer step of several replicas against the step of one replica on the mean gradient (dion.md 2.6,
+ * section 3 item 10), over matrices of all orientations and every other kind of parameter. Each rank computes
+ * both sides, so threads and processes run the same body.
+ */
+#include "support/dense.h"
+#include "support/optim_rig.h"
+#include "support/ranks.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const rig_shape model[] = {{DN_PARAM_EMBEDDING, 11, 16}, {DN_PARAM_MATRIX, 16, 16},
+                                  {DN_PARAM_MATRIX, 16, 16},    {DN_PARAM_MATRIX, 40, 16},
+                                  {DN_PARAM_MATRIX, 16, 37},    {DN_PARAM_VECTOR, 1, 16},
+                                  {DN_PARAM_HEAD, 11, 16}};
+enum { N_MODEL = sizeof model / sizeof *model };
+
+/* What gradients a scenario has. */
+typedef enum gradients {
+    NOISE,
+    DEAD_REPLICA,     /* the last rank's are 0 in every step */
+    CANCELLING_PAIRS, /* rank 2k+1's are those of rank 2k with the other sign */
+    FEW_ROWS,         /* only the first two rows of each: columns of P beyond them are rounding noise that the
+                         update takes for full (dion.md 8.6), so replicas agree on it, but not with one alone */
+} gradients;
+
+typedef struct scenario {
+    dn_optim_config config;
+    gradients gradients;
+    int n_steps;
+    bool replicas_end_equal; /* momenta too */
+    int n_zero, n_fallback;  /* matrices reported in the last step */
+} scenario;
+
+/* Owned by the caller. */
+static double *gradient_of(const scenario *s, int rank, int n_ranks, int step, size_t i)
+{
+    double sign = 1;
+    if (s->gradients == CANCELLING_PAIRS && rank % 2 == 1) {
+        rank--;
+        sign = -1;
+    }
+    size_t rows = model[i].rows, cols = model[i].cols;
+    double *g = dense_random(rows, cols, (uint64_t)((step * 64 + rank) * 16) + i);
+    if (s->gradients == DEAD_REPLICA && rank == n_ranks - 1)
+        sign = 0;
+    for (size_t k = 0; k < rows * cols; k++)
+        g[k] *= s->gradients == FEW_ROWS && k >= 2 * cols ? 0 : sign;
+    return g;
+}
+
+/* This rank's gradients to rig, the mean of all to one. */
+static void give_gradients(const scenario *s, dn_comm *comm, int step, optim_rig *rig, optim_rig *one)
+{
+    int n_ranks = dn_comm_size(comm);
+    for (size_t i = 0; i < N_MODEL; i++) {
+        size_t size = model[i].rows * model[i].cols;
+        double *mean = dense_zeros(size, 1);
+        for (int rank = 0; rank < n_ranks; rank++) {
+            double *g = gradient_of(s, rank, n_ranks, step, i);
+            for (size_t k = 0; k < size; k++)
+                mean[k] += g[k] / n_ranks;
+            if (rank == dn_comm_rank(comm))
+                rig_set_grad(rig, i, g);
+            free(g);
+        }
+        rig_set_grad(one, i, mean);
+        free(mean);
+    }
+}
+
+/* ---- what must hold afterwards ---- */
+
+static bool same_bits_everywhere(dn_comm *comm, const dn_real *x, size_t n)
+{
+    for (int rank = 0; rank < dn_comm_size(comm); rank++)
+        if (memcmp(x, dn_comm_peer(comm, x, rank), n * sizeof *x) != 0)
+            return false;
+    return true;
+}
+
+/* Largest difference between the mean over replicas of x [n] and expected [n]. */
+static double distance_of_mean(dn_comm *comm, const dn_real *x, const dn_real *expected, size_t n)
+{
+    double worst = 0;
+    for (size_t i = 0; i < n; i++) {
+        double mean = 0;
+        for (int rank = 0; rank < dn_comm_size(comm); rank++)
+            mean += (double)((const dn_real *)dn_comm_peer(comm, x, rank))[i] / dn_comm_size(comm);
+        if (!(fabs(mean - (double)expected[i]) <= worst))
+            worst = fabs(mean - (double)expected[i]);
+    }
+    return worst;
+}
+
+/* Ten steps of noise: weights move by 0.02 a step, momenta reach size 5, local ones a little more. Each step
+ * adds some tens of roundings of each. */
+#define BOUND (2000 * DN_REAL_EPS)
+
+static int compare_weights(dn_comm *comm, const scenario *s, const optim_rig *rig, const optim_rig *one)
+{
+    for (size_t i = 0; i < N_MODEL; i++) {
+        size_t size = model[i].rows * model[i].cols;
+        RANKS_CHECK(same_bits_everywhere(comm, rig_weight(rig, i), size));
+        if (s->gradients != FEW_ROWS)
+            RANKS_CHECK(distance_of_mean(comm, rig_weight(rig, i), rig_weight(one, i), size) < BOUND);
+    }
+    return 0;
+}
+
+static int compare_states(dn_comm *comm, const scenario *s, const optim_rig *rig, const optim_rig *one)
+{
+    for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++) {
+        const dn_state *state = dn_optimizer_state(rig->optimizer, k);
+        const dn_real *x = (void *)state->data,
+                      *expected = (void *)dn_optimizer_state(one->optimizer, k)->data;
+        size_t size = state->rows * state->cols;
+        bool must_be_equal = !state->per_replica || s->replicas_end_equal;
+        RANKS_CHECK(same_bits_everywhere(comm, x, size) == must_be_equal);
+        if (s->gradients != FEW_ROWS)
+            RANKS_CHECK(distance_of_mean(comm, x, expected, size) < BOUND);
+    }
+    return 0;
+}
+
+static int check_ledger(dn_comm *comm, const scenario *s, const optim_rig *rig)
+{
+    dn_ledger ledger = dn_comm_ledger(comm, true);
+    uint64_t factors, gradient, uncompressed, n = (uint64_t)s->n_steps;
+    dn_optimizer_formula(rig->optimizer, &factors, &gradient, &uncompressed);
+    RANKS_CHECK(ledger.payload[DN_TRAFFIC_FACTORS] == n * factors);
+    RANKS_CHECK(ledger.payload[DN_TRAFFIC_GRADIENT] == n * gradient);
+    uint64_t momenta = s->config.momentum_sync_every ? n / (uint64_t)s->config.momentum_sync_every : 0;
+    RANKS_CHECK(ledger.payload[DN_TRAFFIC_MOMENTUM] == momenta * (uncompressed - gradient));
+    RANKS_CHECK(s->config.compress || factors == 0);
+    return 0;
+}
+
+static int replicas_against_one(dn_comm *comm, void *argument)
+{
+    const scenario *s = argument;
+    optim_rig rig, one;
+    RANKS_CHECK(rig_create(&rig, comm, "ref", &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&one, NULL, "ref", &s->config, model, N_MODEL) == DN_OK);
+    dn_comm_ledger(comm, true);
+    for (int t = 0; t < s->n_steps; t++) {
+        give_gradients(s, comm, t, &rig, &one);
+        RANKS_CHECK(rig_step(&rig, 0.02) == DN_OK);
+        RANKS_CHECK(rig_step(&one, 0.02) == DN_OK);
+    }
+    RANKS_CHECK(rig.report.n_zero == s->n_zero && one.report.n_zero == s->n_zero);
+    RANKS_CHECK(rig.report.n_fallback == s->n_fallback && one.report.n_fallback == s->n_fallback);
+    RANKS_CHECK(check_ledger(comm, s, &rig) == 0);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    RANKS_CHECK(compare_weights(comm, s, &rig, &one) == 0);
+    RANKS_CHECK(compare_states(comm, s, &rig, &one) == 0);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK); /* peers have read it */
+    rig_destroy(&rig);
+    rig_destroy(&one);
+    return 0;
+}
+
+static void run_as(ranks_kind kind, int n_ranks, scenario s)
+{
+    for (size_t k = 0; k < 4; k++)
+        s.config.groups[k].weight_decay = 0.1;
+    ranks_spec spec = {
+        .kind = kind, .n_ranks = n_ranks, .arena_bytes = rig_heap_bytes(&s.config, model, N_MODEL)};
+    assert_int_equal(ranks_run(&spec, replicas_against_one, &s, NULL), 0);
+}
+
+static void run(int n_ranks, scenario s)
+{
+    run_as(AS_THREADS, n_ranks, s);
+}
+
+/* ---- scenarios ---- */
+
+static scenario ten_steps(void)
+{
+    return (scenario){.config = rig_config(), .n_steps = 10};
+}
+
+static void compressed_replicas_equal_one_on_the_mean_gradient(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    run(2, s);
+    run(4, s);
+    run_as(AS_PROCESSES, 3, s);
+    s.replicas_end_equal = true;
+    run(1, s);
+}
+
+static void uncompressed_replicas_equal_one_on_the_mean_gradient(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    s.config.compress = false;
+    run(2, s);
+    run(4, s);
+}
+
+/* At 1/2 square matrices are not compressed, the others are. */
+static void compressed_and_full_matrices_side_by_side_equal_one(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    s.config.rank_fraction = 0.5;
+    run(2, s);
+    run(3, s);
+}
+
+static void several_power_iterations_and_sketches_equal_one(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    s.config.power_iters = 2;
+    s.config.orth = DN_ORTH_RCQR;
+    run(2, s);
+    s.config.compress = false;
+    run(3, s);
+}
+
+static void element_wise_rules_equal_one(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    s.config.matrix_rule = s.config.scalar_rule = DN_RULE_ADAMW;
+    run(3, s);
+}
+
+static void averaging_momenta_changes_nothing_and_makes_them_equal(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    s.replicas_end_equal = true;
+    for (int every = 1; every <= 10; every += every == 1 ? 1 : 3) { /* 1, 2, 5 */
+        s.config.momentum_sync_every = every;
+        if (10 % every == 0)
+            run(2, s);
+    }
+    s.config.momentum_sync_every = 3; /* the last one was at step 9 of 10 */
+    s.replicas_end_equal = false;
+    run(4, s);
+}
+
+static void a_replica_without_gradients_does_not_disturb_the_others(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    s.gradients = DEAD_REPLICA;
+    run(2, s);
+    run(4, s);
+}
+
+/* Every replica has momentum; only all of them together see that the mean is zero. */
+static void momenta_that_cancel_are_zero_for_all(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    s.gradients = CANCELLING_PAIRS;
+    s.n_zero = 4;
+    run(2, s);
+}
+
+static void rank_deficient_matrices_are_reported_by_all(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    s.n_steps = 1;
+    s.gradients = FEW_ROWS;
+    s.n_fallback = 4;
+    run(2, s);
+    s.config.compress = false;
+    run(4, s);
+}
+
+/* ---- NaN on one replica ---- */
+
+static bool unchanged(dn_comm *comm, const optim_rig *rig, const optim_rig *before)
+{
+    for (size_t i = 0; i < N_MODEL; i++)
+        if (memcmp(rig_weight(rig, i), rig_weight(before, i),
+                   model[i].rows * model[i].cols * sizeof(dn_real)))
+            return false;
+    for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++) {
+        const dn_state *a = dn_optimizer_state(rig->optimizer, k),
+                       *b = dn_optimizer_state(before->optimizer, k);
+        if (memcmp(a->data, b->data, a->rows * a->cols * sizeof(dn_real)))
+            return false;
+    }
+    return true;
+}
+
+/* Weights and states of rig, to a rig of one. */
+static void keep(const optim_rig *rig, optim_rig *copy)
+{
+    for (size_t i = 0; i < N_MODEL; i++)
+        memcpy(rig_weight(copy, i), rig_weight(rig, i), model[i].rows * model[i].cols * sizeof(dn_real));
+    for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++) {
+        const dn_state *a = dn_optimizer_state(rig->optimizer, k);
+        memcpy(dn_optimizer_state(copy->optimizer, k)->data, a->data, a->rows * a->cols * sizeof(dn_real));
+    }
+}
+
+static int nan_on_one_replica(dn_comm *comm, void *argument)
+{
+    const scenario *s = argument;
+    optim_rig rig, one, before;
+    RANKS_CHECK(rig_create(&rig, comm, "ref", &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&one, NULL, "ref", &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&before, NULL, "ref", &s->config, model, N_MODEL) == DN_OK);
+    for (int t = 0; t < 4; t++) {
+        give_gradients(s, comm, t, &rig, &one);
+        if (t % 2 == 1 && dn_comm_rank(comm) == 1)
+            rig_grad(&rig, (size_t)t)[5] = (dn_real)(t == 1 ? NAN : INFINITY);
+        keep(&rig, &before);
+        RANKS_CHECK(rig_step(&rig, 0.02) == DN_OK);
+        RANKS_CHECK(rig.report.skipped == (t % 2 == 1));
+        RANKS_CHECK(unchanged(comm, &rig, &before) == (t % 2 == 1));
+    }
+    rig_destroy(&rig);
+    rig_destroy(&one);
+    rig_destroy(&before);
+    return 0;
+}
+
+static void nan_on_one_replica_skips_the_step_on_all(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    ranks_spec spec = {
+        .kind = AS_THREADS, .n_ranks = 3, .arena_bytes = rig_heap_bytes(&s.config, model, N_MODEL)};
+    assert_int_equal(ranks_run(&spec, nan_on_one_replica, &s, NULL), 0);
+}
+
+/* ---- one replica's momentum runs out of range ---- */
+
+static int overflow_on_one_replica(dn_comm *comm, void *argument)
+{
+    const scenario *s = argument;
+    optim_rig rig, one;
+    RANKS_CHECK(rig_create(&rig, comm, "ref", &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&one, NULL, "ref", &s->config, model, N_MODEL) == DN_OK);
+    give_gradients(s, comm, 0, &rig, &one);
+    if (dn_comm_rank(comm) == 1)
+        for (size_t i = 0; i < 16 * 16; i++)
+            rig_state_data(&rig, "dion.momentum", 2)[i] = (dn_real)(sizeof(dn_real) == 4 ? 3e38 : 1.7e308);
+    RANKS_CHECK(rig_step(&rig, 0.02) == DN_ERR_NUMERIC);
+    for (size_t i = 0; i < 16 * 16; i++)
+        RANKS_CHECK(rig_weight(&rig, 1)[i] == 0);
+    rig_destroy(&rig);
+    rig_destroy(&one);
+    return 0;
+}
+
+static void momentum_out_of_range_on_one_replica_is_an_error_on_all(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    ranks_spec spec = {
+        .kind = AS_THREADS, .n_ranks = 3, .arena_bytes = rig_heap_bytes(&s.config, model, N_MODEL)};
+    assert_int_equal(ranks_run(&spec, overflow_on_one_replica, &s, NULL), 0);
+}
+
+/* ---- division of labour ---- */
+
+/* Every orthonormalization is somebody's, and only one's: over all ranks the flops beyond the products that
+ * each does are those of one rank. */
+static int shares_of_work(dn_comm *comm, void *argument)
+{
+    const scenario *s = argument;
+    optim_rig rig, one;
+    RANKS_CHECK(rig_create(&rig, comm, "ref", &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&one, NULL, "ref", &s->config, model, N_MODEL) == DN_OK);
+    const double products = 8 * 4 * (2 * 16 * 16 + 40 * 16 + 37 * 16); /* rank 4 */
+    double mine = dn_optimizer_flops(rig.optimizer) - products, sum = mine, most = mine;
+    RANKS_CHECK(dn_comm_all_reduce_scalars(comm, &sum, 1, DN_SUM) == DN_OK);
+    RANKS_CHECK(dn_comm_all_reduce_scalars(comm, &most, 1, DN_MAX) == DN_OK);
+    double whole = dn_optimizer_flops(one.optimizer) - products;
+    RANKS_CHECK(fabs(sum - whole) < 1e-9 * whole);
+    RANKS_CHECK(most < 0.6 * whole); /* two ranks, four matrices */
+    rig_destroy(&rig);
+    rig_destroy(&one);
+    return 0;
+}
+
+static void orthonormalization_is_divided_and_never_repeated(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    ranks_spec spec = {
+        .kind = AS_THREADS, .n_ranks = 2, .arena_bytes = rig_heap_bytes(&s.config, model, N_MODEL)};
+    assert_int_equal(ranks_run(&spec, shares_of_work, &s, NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(compressed_replicas_equal_one_on_the_mean_gradient),
+        cmocka_unit_test(uncompressed_replicas_equal_one_on_the_mean_gradient),
+        cmocka_unit_test(compressed_and_full_matrices_side_by_side_equal_one),
+        cmocka_unit_test(several_power_iterations_and_sketches_equal_one),
+        cmocka_unit_test(element_wise_rules_equal_one),
+        cmocka_unit_test(averaging_momenta_changes_nothing_and_makes_them_equal),
+        cmocka_unit_test(a_replica_without_gradients_does_not_disturb_the_others),
+        cmocka_unit_test(momenta_that_cancel_are_zero_for_all),
+        cmocka_unit_test(rank_deficient_matrices_are_reported_by_all),
+        cmocka_unit_test(nan_on_one_replica_skips_the_step_on_all),
+        cmocka_unit_test(momentum_out_of_range_on_one_replica_is_an_error_on_all),
+        cmocka_unit_test(orthonormalization_is_divided_and_never_repeated),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

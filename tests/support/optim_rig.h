@@ -1,0 +1,48 @@
+/* A few parameters with an optimizer over them, for tests: by hand on one replica, or as one rank of several.
+ */
+#ifndef SUPPORT_OPTIM_RIG_H
+#define SUPPORT_OPTIM_RIG_H
+
+#include "compute/kernels.h"
+#include "sync/optimizer.h"
+
+#include <stdbool.h>
+
+enum { RIG_MAX = 8 };
+
+typedef struct rig_shape {
+    dn_param_kind kind;
+    size_t rows, cols;
+} rig_shape;
+
+typedef struct optim_rig {
+    dn_comm *comm;
+    bool owns_comm;
+    dn_stream *stream;
+    dn_param params[RIG_MAX];
+    size_t n_params;
+    dn_optimizer *optimizer;
+    dn_step_report report; /* of the last step */
+    uint64_t step;         /* steps taken */
+} optim_rig;
+
+/** Dion with AdamW, mu 0.95, fraction 1/4, eps 1e-8, no weight decay, compressed, cqr2, seed 7. */
+dn_optim_config rig_config(void);
+/** Symmetric heap that a rig takes. */
+size_t rig_heap_bytes(const dn_optim_config *config, const rig_shape *shapes, size_t n);
+/** Weights and gradients 0. comm NULL: a group of one, owned. kernels as for dn_stream_create. */
+dn_status rig_create(optim_rig *rig, dn_comm *comm, const char *kernels, const dn_optim_config *config,
+                     const rig_shape *shapes, size_t n);
+void rig_destroy(optim_rig *rig);
+
+/** Elements, in place: on the CPU a handle is an address. */
+dn_real *rig_weight(const optim_rig *rig, size_t i);
+dn_real *rig_grad(const optim_rig *rig, size_t i);
+/** State "prefix.<name of parameter i>"; NULL if there is none. */
+const dn_state *rig_state(const optim_rig *rig, const char *prefix, size_t i);
+dn_real *rig_state_data(const optim_rig *rig, const char *prefix, size_t i);
+
+void rig_set_grad(optim_rig *rig, size_t i, const double *grad);
+dn_status rig_step(optim_rig *rig, double lr);
+
+#endif

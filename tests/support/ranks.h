@@ -1,0 +1,48 @@
+/*
+ * Runs a function as the ranks of a world: as threads of this process (sanitizers see them), or as forked
+ * processes (they can die). Nothing can hang: every child, and a process with threads, has an alarm.
+ *
+ * An assertion of the test framework in a forked child would be swallowed, so a rank returns a number and the
+ * test asserts on it. Ranks must be started before OpenMP or BLAS have been used in the test's process.
+ */
+#ifndef SUPPORT_RANKS_H
+#define SUPPORT_RANKS_H
+
+#include "comm/comm.h"
+
+#define RANKS_ALARM_S 30
+
+typedef enum ranks_kind { AS_THREADS, AS_PROCESSES } ranks_kind;
+
+typedef struct ranks_spec {
+    ranks_kind kind;
+    int n_ranks;
+    size_t arena_bytes;
+    double deadline_s; /* 0: 20 s */
+} ranks_spec;
+
+/* How one rank ended. */
+typedef struct ranks_end {
+    int result;     /* what the body returned, 0..255 */
+    int signal;     /* that killed it (processes), 0 otherwise */
+    double ended_s; /* dn_clock_s() when that was noticed */
+} ranks_end;
+
+/* What a rank does. Returns 0 if all is well. argument is shared by threads, copied by processes. */
+typedef int ranks_body(dn_comm *comm, void *argument);
+
+/** Runs body as every rank and waits for all. ends [n_ranks] may be NULL. As a launcher would, fails the
+ * world in the name of a rank that is killed by a signal or does not end with 0. Returns how many ranks did
+ * not end with 0; -1 if the world could not be made. */
+int ranks_run(const ranks_spec *spec, ranks_body *body, void *argument, ranks_end *ends);
+
+/** In a body: returns 1 from it, with a line on stderr, unless the condition holds. */
+#define RANKS_CHECK(condition)                                                                               \
+    do {                                                                                                     \
+        if (!(condition))                                                                                    \
+            return ranks_complain(comm, __FILE__, __LINE__, #condition);                                     \
+    } while (0)
+
+int ranks_complain(const dn_comm *comm, const char *file, int line, const char *condition);
+
+#endif

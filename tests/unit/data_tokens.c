@@ -1,0 +1,173 @@
+/* Token files against the same tokens kept in an array; every way a file can be wrong. */
+#include "data/tokens.h"
+
+#include "../support/scratch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+static scratch dir;
+
+static int set_up(void **state)
+{
+    return scratch_make(&dir) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    scratch_remove(&dir);
+    return 0;
+}
+
+/* Opens pattern and demands failure with this status and all of these words in the message. */
+static void assert_refused(const char *name, dn_status status, const char *const *words)
+{
+    dn_tokens *tokens = NULL;
+    assert_int_equal(dn_tokens_open(scratch_path(&dir, name), &tokens), status);
+    assert_null(tokens);
+    for (; *words; words++)
+        if (!strstr(dn_error_message(), *words))
+            fail_msg("'%s' is not in '%s'", *words, dn_error_message());
+}
+
+static void every_slice_of_several_shards_is_that_of_the_whole_stream(void **state)
+{
+    uint16_t whole[30];
+    for (size_t i = 0; i < 30; i++)
+        whole[i] = (uint16_t)(2000 * i + 7);
+    size_t cut[] = {0, 11, 11, 12, 30}; /* the second shard is empty */
+    for (size_t i = 0; i < 4; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "s_%zu.bin", 3 - i); /* made last to first: order must come from names */
+        assert_true(scratch_write_shard(&dir, name, whole + cut[3 - i], cut[4 - i] - cut[3 - i]));
+    }
+    dn_tokens *tokens;
+    assert_int_equal(dn_tokens_open(scratch_path(&dir, "s_*.bin"), &tokens), DN_OK);
+    assert_int_equal(dn_tokens_count(tokens), 30);
+    for (size_t first = 0; first <= 30; first++)
+        for (size_t n = 0; n <= 30 - first; n++) {
+            int32_t out[31];
+            out[n] = -1;
+            assert_int_equal(dn_tokens_read(tokens, first, n, 65536, out), DN_OK);
+            for (size_t i = 0; i < n; i++)
+                assert_int_equal(out[i], whole[first + i]);
+            assert_int_equal(out[n], -1);
+        }
+    dn_tokens_close(&tokens);
+    assert_null(tokens);
+}
+
+static void any_other_file_is_read_as_bytes_and_long_reads_are_complete(void **state)
+{
+    enum { n = 20000 };
+    static uint8_t text[n];
+    static int32_t out[n];
+    for (size_t i = 0; i < n; i++)
+        text[i] = (uint8_t)(i * i >> 3);
+    assert_true(scratch_write(&dir, "text.txt", text, n));
+    dn_tokens *tokens;
+    assert_int_equal(dn_tokens_open(scratch_path(&dir, "text.txt"), &tokens), DN_OK);
+    assert_int_equal(dn_tokens_count(tokens), n);
+    assert_int_equal(dn_tokens_read(tokens, 0, n, 256, out), DN_OK);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(out[i], text[i]);
+    dn_tokens_close(&tokens);
+}
+
+static void a_shard_is_known_by_its_magic_whatever_its_name(void **state)
+{
+    uint16_t token = 50000;
+    int32_t out;
+    dn_tokens *tokens;
+    assert_true(scratch_write_shard(&dir, "shard.data", &token, 1));
+    assert_int_equal(dn_tokens_open(scratch_path(&dir, "shard.data"), &tokens), DN_OK);
+    assert_int_equal(dn_tokens_count(tokens), 1);
+    assert_int_equal(dn_tokens_read(tokens, 0, 1, 50257, &out), DN_OK);
+    assert_int_equal(out, 50000);
+    dn_tokens_close(&tokens);
+}
+
+static void wrong_files_are_refused_by_name_with_the_reason(void **state)
+{
+    char shard[1024 + 2 * 4] = {0};
+    int32_t *header = (int32_t *)shard;
+    assert_refused("nothing_*.bin", DN_ERR_DATA, (const char *[]){"nothing_*.bin", "prepare", NULL});
+    assert_refused("", DN_ERR_DATA, (const char *[]){dir.dir, "not a file", NULL});
+
+    assert_true(scratch_write(&dir, "empty.txt", "", 0));
+    assert_refused("empty.txt", DN_ERR_DATA, (const char *[]){"empty.txt", "no tokens", NULL});
+    assert_true(scratch_write(&dir, "empty.bin", "", 0));
+    assert_refused("empty.bin", DN_ERR_DATA, (const char *[]){"empty.bin", "wrong magic", NULL});
+
+    header[0] = 20240801;
+    assert_true(scratch_write(&dir, "magic.bin", shard, sizeof shard));
+    assert_refused("magic.bin", DN_ERR_DATA, (const char *[]){"magic.bin", "20240801", "20240520", NULL});
+    header[0] = 20240520;
+    header[1] = 2;
+    assert_true(scratch_write(&dir, "version.bin", shard, sizeof shard));
+    assert_refused("version.bin", DN_ERR_DATA, (const char *[]){"version.bin", "version 2", NULL});
+    header[1] = 1;
+    header[2] = -1;
+    assert_true(scratch_write(&dir, "negative.bin", shard, sizeof shard));
+    assert_refused("negative.bin", DN_ERR_DATA,
+                   (const char *[]){"negative.bin", "truncated or damaged", NULL});
+}
+
+static void a_shard_cut_at_any_length_is_refused(void **state)
+{
+    char shard[1024 + 2 * 4 + 1] = {0};
+    int32_t header[3] = {20240520, 1, 4};
+    memcpy(shard, header, sizeof header);
+    assert_true(scratch_write(&dir, "cut.bin", shard, sizeof shard));
+    for (size_t bytes = sizeof shard + 1; bytes-- > 0;) {
+        dn_tokens *tokens = NULL;
+        assert_int_equal(truncate(scratch_path(&dir, "cut.bin"), (off_t)bytes), 0);
+        dn_status status = dn_tokens_open(dir.path, &tokens);
+        assert_int_equal(status, bytes == sizeof shard - 1 ? DN_OK : DN_ERR_DATA);
+        dn_tokens_close(&tokens);
+    }
+}
+
+static void a_token_beyond_the_vocabulary_is_named_with_file_and_position(void **state)
+{
+    uint16_t a[3] = {1, 2, 3}, b[3] = {4, 300, 5};
+    int32_t out[6];
+    dn_tokens *tokens;
+    assert_true(scratch_write_shard(&dir, "v_0.bin", a, 3));
+    assert_true(scratch_write_shard(&dir, "v_1.bin", b, 3));
+    assert_int_equal(dn_tokens_open(scratch_path(&dir, "v_*.bin"), &tokens), DN_OK);
+    assert_int_equal(dn_tokens_read(tokens, 0, 6, 301, out), DN_OK);
+    assert_int_equal(dn_tokens_read(tokens, 0, 4, 300, out), DN_OK);
+    assert_int_equal(dn_tokens_read(tokens, 2, 4, 300, out), DN_ERR_DATA);
+    assert_non_null(strstr(dn_error_message(), "v_1.bin: token 1 is 300"));
+    dn_tokens_close(&tokens);
+}
+
+static void a_file_cut_short_after_opening_is_an_error_not_a_signal(void **state)
+{
+    static uint8_t text[3 * 4096];
+    int32_t out[16];
+    dn_tokens *tokens;
+    assert_true(scratch_write(&dir, "shrinks.txt", text, sizeof text));
+    assert_int_equal(dn_tokens_open(scratch_path(&dir, "shrinks.txt"), &tokens), DN_OK);
+    assert_int_equal(truncate(dir.path, 4096), 0);
+    assert_int_equal(dn_tokens_read(tokens, 4090, 16, 256, out), DN_ERR_DATA);
+    assert_non_null(strstr(dn_error_message(), "shrinks.txt: ends at byte 4096"));
+    dn_tokens_close(&tokens);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_slice_of_several_shards_is_that_of_the_whole_stream),
+        cmocka_unit_test(any_other_file_is_read_as_bytes_and_long_reads_are_complete),
+        cmocka_unit_test(a_shard_is_known_by_its_magic_whatever_its_name),
+        cmocka_unit_test(wrong_files_are_refused_by_name_with_the_reason),
+        cmocka_unit_test(a_shard_cut_at_any_length_is_refused),
+        cmocka_unit_test(a_token_beyond_the_vocabulary_is_named_with_file_and_position),
+        cmocka_unit_test(a_file_cut_short_after_opening_is_an_error_not_a_signal),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

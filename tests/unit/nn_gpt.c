@@ -1,0 +1,184 @@
+/* The whole GPT: causality, micro-batches, chunks of logits, the next token, and bad input. */
+#include "nn/gpt_parts.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "support/model.h"
+
+static const dn_gpt_shape small = {.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3};
+
+static double whole_loss(model *m)
+{
+    double loss = 0;
+    must(dn_gpt_loss(m->gpt, m->tokens, m->targets, m->B, &loss));
+    return loss;
+}
+
+/* Trains on the whole micro-batch once; returns all gradients, owned by the caller. */
+static dn_real *gradients_of(model *m, double scale)
+{
+    double loss = 0;
+    m->stream->kernels->fill(m->stream, m->params[0].grad, m->n_elements, 0);
+    must(dn_gpt_train(m->gpt, m->tokens, m->targets, m->B, scale, &loss));
+    return host_copy(m->stream, m->params[0].grad, m->n_elements);
+}
+
+/* largest |a - b| over the largest |b| */
+static double difference(const dn_real *a, const dn_real *b, size_t n)
+{
+    double worst = 0, size = 0;
+    for (size_t i = 0; i < n; i++) {
+        worst = fmax(worst, fabs((double)(a[i] - b[i])));
+        size = fmax(size, fabs((double)b[i]));
+    }
+    return worst / size;
+}
+
+/* Exactly: no arithmetic of an earlier position may touch a later one. */
+static void a_later_token_changes_nothing_before_it(void **state)
+{
+    (void)state;
+    model m = model_create("ref", 1, small, 2);
+    size_t C = small.C, N = m.B * small.T, changed = 4;
+    whole_loss(&m);
+    dn_real *before = host_copy(m.stream, m.gpt->y, N * C);
+    m.tokens[changed] = (m.tokens[changed] + 1) % (int32_t)small.V;
+    whole_loss(&m);
+    dn_real *after = host_copy(m.stream, m.gpt->y, N * C);
+
+    for (size_t t = 0; t < N; t++) {
+        bool same = memcmp(before + t * C, after + t * C, C * sizeof *before) == 0;
+        bool may_change = t >= changed && t < small.T; /* the second sequence begins at T */
+        assert_int_equal(same, !may_change);
+    }
+    free(before);
+    free(after);
+    model_destroy(&m);
+}
+
+static void two_halves_of_a_micro_batch_add_up_to_the_whole(void **state)
+{
+    (void)state;
+    model m = model_create("ref", 1, small, 4);
+    double whole = 0, halves = 10; /* both are added to what was there */
+    dn_real *expected = gradients_of(&m, 0.25);
+    must(dn_gpt_loss(m.gpt, m.tokens, m.targets, 4, &whole));
+
+    m.stream->kernels->fill(m.stream, m.params[0].grad, m.n_elements, 0);
+    for (size_t half = 0; half < 2; half++) {
+        size_t first = half * 2 * small.T;
+        must(dn_gpt_train(m.gpt, m.tokens + first, m.targets + first, 2, 0.25, &halves));
+    }
+    dn_real *sum = host_copy(m.stream, m.params[0].grad, m.n_elements);
+    /* The same 28 terms in another grouping: at most 28 roundings of the largest partial sum. */
+    assert_true(difference(sum, expected, m.n_elements) < 28 * DN_REAL_EPS);
+    assert_true(fabs(halves - 10 - whole) < 28 * DN_REAL_EPS * whole);
+    free(expected);
+    free(sum);
+    model_destroy(&m);
+}
+
+static void rows_of_logits_held_at_a_time_change_rounding_only(void **state)
+{
+    (void)state;
+    model m = model_create("ref", 1, small, 2);
+    double whole = whole_loss(&m);
+    dn_real *expected = gradients_of(&m, 1);
+    m.gpt->logits_rows = 5; /* 5, 5, 4 */
+    assert_true(whole_loss(&m) == whole);
+    dn_real *chunked = gradients_of(&m, 1);
+    assert_true(difference(chunked, expected, m.n_elements) < 14 * DN_REAL_EPS);
+    free(expected);
+    free(chunked);
+    model_destroy(&m);
+}
+
+static void chunks_of_logits_are_equal_and_keep_to_the_budget(void **state)
+{
+    (void)state;
+    dn_gpt_shape gpt2 = {.V = 50304, .T = 1024, .C = 768, .L = 12, .NH = 6};
+    size_t rows = dn_gpt_head_rows(&gpt2, 1024);
+    size_t chunks = (1024 + rows - 1) / rows;
+    assert_true(rows * gpt2.V * sizeof(dn_real) <= 64 << 20);
+    assert_true((rows + 32) * gpt2.V * sizeof(dn_real) > 48 << 20);
+    assert_true(chunks * rows - 1024 < chunks);
+    assert_int_equal(dn_gpt_head_rows(&small, 14), 14);
+}
+
+/* -log p of the last position, from its logits, is what the loss grows by with that position. */
+static void next_gives_the_logits_that_the_loss_is_made_of(void **state)
+{
+    (void)state;
+    model m = model_create("ref", 1, small, 2);
+    double sum = 0, expected = 0;
+    must(dn_gpt_loss(m.gpt, m.tokens, m.targets, 1, &expected));
+    for (size_t n = 1; n <= small.T; n++) {
+        dn_real logits[11];
+        must(dn_gpt_next(m.gpt, m.tokens, n, logits));
+        double exponentials = 0;
+        for (size_t v = 0; v < 11; v++)
+            exponentials += exp((double)logits[v]);
+        sum += log(exponentials) - (double)logits[m.targets[n - 1]];
+    }
+    /* Seven losses of order 1 to 10, each good to a few eps of a logit. */
+    assert_true(fabs(sum - expected) < 64 * DN_REAL_EPS * expected);
+    model_destroy(&m);
+}
+
+/* Zero weights in the head give every word the same probability. */
+static void a_head_of_zeros_costs_log_v_a_token(void **state)
+{
+    (void)state;
+    model m = model_create("ref", 1, small, 2);
+    const dn_param *head = &m.params[m.n_params - 1];
+    m.stream->kernels->fill(m.stream, head->weight, dn_param_size(head), 0);
+    assert_true(fabs(whole_loss(&m) - 14 * log(11)) < 14 * log(11) * 4 * DN_REAL_EPS);
+    model_destroy(&m);
+}
+
+static void bad_input_is_refused_and_says_what_and_where(void **state)
+{
+    (void)state;
+    model m = model_create("ref", 1, small, 2);
+    double loss = 0;
+    dn_real logits[11];
+    assert_int_equal(dn_gpt_loss(m.gpt, m.tokens, m.targets, 3, &loss), DN_ERR_ARG);
+    assert_int_equal(dn_gpt_train(m.gpt, m.tokens, m.targets, 2, 0, &loss), DN_ERR_ARG);
+    assert_int_equal(dn_gpt_next(m.gpt, m.tokens, 0, logits), DN_ERR_ARG);
+    assert_int_equal(dn_gpt_next(m.gpt, m.tokens, 8, logits), DN_ERR_ARG);
+    m.targets[13] = 11;
+    assert_int_equal(dn_gpt_train(m.gpt, m.tokens, m.targets, 2, 1, &loss), DN_ERR_DATA);
+    assert_non_null(strstr(dn_error_message(), "target 11 at position 13"));
+    m.tokens[2] = -1;
+    assert_int_equal(dn_gpt_loss(m.gpt, m.tokens, m.targets, 1, &loss), DN_ERR_DATA);
+    assert_int_equal(dn_gpt_next(m.gpt, m.tokens, 3, logits), DN_ERR_DATA);
+    assert_true(loss == 0);
+
+    dn_gpt *none = NULL;
+    dn_gpt_shape odd = {.V = 11, .T = 7, .C = 12, .L = 2, .NH = 5};
+    assert_int_equal(dn_gpt_create(&odd, 2, m.params, m.stream, &none), DN_ERR_CONFIG);
+    assert_int_equal(dn_gpt_create(&small, 0, m.params, m.stream, &none), DN_ERR_CONFIG);
+    assert_int_equal(dn_gpt_create(&small, (size_t)1 << 31, m.params, m.stream, &none), DN_ERR_CONFIG);
+    assert_null(none);
+    dn_gpt_destroy(&none);
+    model_destroy(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_later_token_changes_nothing_before_it),
+        cmocka_unit_test(two_halves_of_a_micro_batch_add_up_to_the_whole),
+        cmocka_unit_test(rows_of_logits_held_at_a_time_change_rounding_only),
+        cmocka_unit_test(chunks_of_logits_are_equal_and_keep_to_the_budget),
+        cmocka_unit_test(next_gives_the_logits_that_the_loss_is_made_of),
+        cmocka_unit_test(a_head_of_zeros_costs_log_v_a_token),
+        cmocka_unit_test(bad_input_is_refused_and_says_what_and_where),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

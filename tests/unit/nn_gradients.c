@@ -1,0 +1,215 @@
+/* Gradients, in double: the linear layer against its definition; a block, the head and the whole GPT against
+ * central differences by every input and parameter. */
+#include "nn/gpt_parts.h"
+#include "nn/linear.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "support/differences.h"
+
+static const dn_gpt_shape small = {.V = 11, .T = 7, .C = 12, .L = 1, .NH = 3};
+
+/* A device buffer of n normal numbers, stream `which` of the draws. */
+static dn_buf *drawn(dn_stream *s, size_t n, uint64_t which)
+{
+    dn_real *host = calloc(n, sizeof *host);
+    void *x;
+    dn_random_normal(5, which, 0, n, 1, host);
+    must(dn_device_alloc(s, n * sizeof *host, &x));
+    dn_upload(s, x, host, n);
+    must(dn_stream_sync(s));
+    free(host);
+    return x;
+}
+
+/* Entry (i, j) of start + alpha op(a) op(b) for row-major matrices with element (i, k) of op(a) at
+ * a[i*ai + k*ak]. */
+static double product(double start, const dn_real *a, size_t ai, size_t ak, const dn_real *b, size_t bk,
+                      size_t bj, size_t i, size_t j, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        start += (double)a[i * ai + k * ak] * (double)b[k * bk + j * bj];
+    return start;
+}
+
+/* Products of at most 7 terms of order 1: a few roundings each. */
+static const double rounding = 64 * DN_REAL_EPS;
+
+static void the_linear_layer_is_x_wt_and_its_gradients_are_dy_w_and_dyt_x(void **state)
+{
+    (void)state;
+    enum { N = 5, OUT = 7, IN = 3 };
+    dn_stream *s;
+    must(dn_stream_create("ref", 1, &s));
+    dn_buf *x = drawn(s, N * IN, 0), *w = drawn(s, OUT * IN, 1), *dy = drawn(s, N * OUT, 2);
+    dn_buf *y = drawn(s, N * OUT, 3), *sum = drawn(s, N * OUT, 3), *dx = drawn(s, N * IN, 4);
+    dn_buf *dw = drawn(s, OUT * IN, 5);
+    dn_real *old_sum = host_copy(s, sum, N * OUT), *old_dw = host_copy(s, dw, OUT * IN);
+
+    dn_linear_forward(s, y, x, w, N, OUT, IN);
+    dn_linear_forward_add(s, sum, x, w, N, OUT, IN);
+    dn_linear_backward(s, dx, dw, dy, x, w, N, OUT, IN);
+
+    dn_real *hx = host_copy(s, x, N * IN), *hw = host_copy(s, w, OUT * IN), *hdy = host_copy(s, dy, N * OUT);
+    dn_real *hy = host_copy(s, y, N * OUT), *hsum = host_copy(s, sum, N * OUT),
+            *hdx = host_copy(s, dx, N * IN);
+    dn_real *hdw = host_copy(s, dw, OUT * IN);
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j < OUT; j++) {
+            double expected = product(0, hx, IN, 1, hw, 1, IN, i, j, IN);
+            assert_true(fabs((double)hy[i * OUT + j] - expected) < rounding);
+            assert_true(fabs((double)(hsum[i * OUT + j] - old_sum[i * OUT + j]) - expected) < rounding);
+        }
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j < IN; j++)
+            assert_true(fabs((double)hdx[i * IN + j] - product(0, hdy, OUT, 1, hw, IN, 1, i, j, OUT)) <
+                        rounding);
+    for (size_t i = 0; i < OUT; i++)
+        for (size_t j = 0; j < IN; j++) {
+            double start = (double)old_dw[i * IN + j];
+            assert_true(fabs((double)hdw[i * IN + j] - product(start, hdy, 1, OUT, hx, IN, 1, i, j, N)) <
+                        rounding);
+        }
+
+    dn_buf *const buffers[] = {x, w, dy, y, sum, dx, dw};
+    for (size_t i = 0; i < 7; i++)
+        dn_device_free(s, buffers[i], 0);
+    dn_real *const copies[] = {hx, hw, hdy, hy, hsum, hdx, hdw, old_sum, old_dw};
+    for (size_t i = 0; i < 9; i++)
+        free(copies[i]);
+    dn_stream_destroy(&s);
+}
+
+/* The scalar whose gradient is tested: the inner product of a layer's output with fixed weights c. */
+typedef struct probe {
+    model m;
+    size_t n;      /* elements of the layer's input */
+    dn_buf *input; /* [n] */
+    dn_real *c;    /* [N,C] */
+} probe;
+
+static double block_loss(void *context)
+{
+    probe *p = context;
+    dn_gpt *gpt = p->m.gpt;
+    p->m.stream->kernels->copy(p->m.stream, gpt->x, p->input, p->n);
+    dn_gpt_block_forward(gpt, &gpt->blocks[0], p->m.B, p->m.shape.T);
+    dn_real *out = host_copy(p->m.stream, gpt->x, p->n);
+    double sum = 0;
+    for (size_t i = 0; i < p->n; i++)
+        sum += (double)out[i] * (double)p->c[i];
+    free(out);
+    return sum;
+}
+
+static void check(const loss_of *f, dn_buf *x, const dn_buf *gradient, size_t n)
+{
+    dn_real *g = host_copy(f->stream, gradient, n);
+    assert_true(gradient_error(f, x, g, n, 48) < DIFFERENCE_TOLERANCE);
+    free(g);
+}
+
+static probe probe_create(void)
+{
+    probe p = {.m = model_create("ref", 1, small, 2)};
+    p.n = p.m.B * small.T * small.C;
+    p.input = drawn(p.m.stream, p.n, 6);
+    p.c = calloc(p.n, sizeof *p.c);
+    dn_random_normal(5, 7, 0, p.n, 1, p.c);
+    return p;
+}
+
+static void probe_destroy(probe *p)
+{
+    dn_device_free(p->m.stream, p->input, 0);
+    free(p->c);
+    model_destroy(&p->m);
+}
+
+static void a_block_s_gradients_are_those_of_central_differences(void **state)
+{
+    (void)state;
+    probe p = probe_create();
+    dn_gpt *gpt = p.m.gpt;
+    loss_of f = {block_loss, &p, p.m.stream};
+
+    block_loss(&p);
+    dn_upload(p.m.stream, gpt->x, p.c, p.n);
+    dn_gpt_block_backward(gpt, &gpt->blocks[0], p.m.B, small.T);
+    dn_real *dx = host_copy(p.m.stream, gpt->x, p.n);
+    assert_true(gradient_error(&f, p.input, dx, p.n, 48) < DIFFERENCE_TOLERANCE);
+    free(dx);
+    for (size_t i = 0; i < DN_BLOCK_N_PARAMS; i++) {
+        const dn_param *param = &gpt->blocks[0].params[i];
+        check(&f, param->weight, param->grad, dn_param_size(param));
+    }
+    probe_destroy(&p);
+}
+
+static double head_loss(void *context)
+{
+    probe *p = context;
+    p->m.stream->kernels->copy(p->m.stream, p->m.gpt->y, p->input, p->n);
+    p->m.gpt->loss = 0;
+    dn_gpt_head_loss(p->m.gpt, p->m.B * small.T);
+    must(dn_stream_sync(p->m.stream));
+    return p->m.gpt->loss;
+}
+
+/* In chunks of 4, 4, 4 and 2 rows. */
+static void the_head_s_gradients_are_those_of_central_differences(void **state)
+{
+    (void)state;
+    probe p = probe_create();
+    dn_gpt *gpt = p.m.gpt;
+    loss_of f = {head_loss, &p, p.m.stream};
+    const dn_param *head = &p.m.params[p.m.n_params - 1];
+    gpt->logits_rows = 4;
+    dn_upload_ids(p.m.stream, gpt->targets, p.m.targets, p.m.B * small.T);
+
+    double loss = head_loss(&p);
+    gpt->loss = 0;
+    dn_gpt_head_train(gpt, p.m.B * small.T, 1);
+    must(dn_stream_sync(p.m.stream));
+    assert_true(gpt->loss == loss);
+    check(&f, p.input, gpt->dy, p.n);
+    check(&f, head->weight, head->grad, dn_param_size(head));
+    probe_destroy(&p);
+}
+
+static double whole_loss(void *context)
+{
+    model *m = context;
+    double loss = 0;
+    must(dn_gpt_loss(m->gpt, m->tokens, m->targets, m->B, &loss));
+    return loss;
+}
+
+/* Twice, scaled by 1.5 and -0.5: gradients are added to, scaled as asked. */
+static void every_parameter_s_gradient_is_that_of_central_differences(void **state)
+{
+    (void)state;
+    model m = model_create("ref", 1, (dn_gpt_shape){.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3}, 2);
+    loss_of f = {whole_loss, &m, m.stream};
+    double loss = 0;
+    must(dn_gpt_train(m.gpt, m.tokens, m.targets, m.B, 1.5, &loss));
+    must(dn_gpt_train(m.gpt, m.tokens, m.targets, m.B, -0.5, &loss));
+    for (size_t p = 0; p < m.n_params; p++)
+        check(&f, m.params[p].weight, m.params[p].grad, dn_param_size(&m.params[p]));
+    assert_true(loss == 2 * whole_loss(&m));
+    model_destroy(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_linear_layer_is_x_wt_and_its_gradients_are_dy_w_and_dyt_x),
+        cmocka_unit_test(a_block_s_gradients_are_those_of_central_differences),
+        cmocka_unit_test(the_head_s_gradients_are_those_of_central_differences),
+        cmocka_unit_test(every_parameter_s_gradient_is_that_of_central_differences),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,162 @@
+/* The GPT's parameters: names, places, first values, and which shapes are refused. */
+#include "support/model.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const dn_gpt_shape small = {.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3};
+
+static void parameters_have_the_documented_names_shapes_and_kinds_in_order(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        dn_param_kind kind;
+        size_t rows, cols;
+    } expected[] = {
+        {"transformer.wte.weight", DN_PARAM_EMBEDDING, 11, 12},
+        {"transformer.h.0.attn.c_q.weight", DN_PARAM_MATRIX, 12, 12},
+        {"transformer.h.0.attn.c_k.weight", DN_PARAM_MATRIX, 12, 12},
+        {"transformer.h.0.attn.c_v.weight", DN_PARAM_MATRIX, 12, 12},
+        {"transformer.h.0.attn.c_proj.weight", DN_PARAM_MATRIX, 12, 12},
+        {"transformer.h.0.mlp.c_fc.weight", DN_PARAM_MATRIX, 48, 12},
+        {"transformer.h.0.mlp.c_proj.weight", DN_PARAM_MATRIX, 12, 48},
+        {"transformer.h.1.attn.c_q.weight", DN_PARAM_MATRIX, 12, 12},
+        {"transformer.h.1.attn.c_k.weight", DN_PARAM_MATRIX, 12, 12},
+        {"transformer.h.1.attn.c_v.weight", DN_PARAM_MATRIX, 12, 12},
+        {"transformer.h.1.attn.c_proj.weight", DN_PARAM_MATRIX, 12, 12},
+        {"transformer.h.1.mlp.c_fc.weight", DN_PARAM_MATRIX, 48, 12},
+        {"transformer.h.1.mlp.c_proj.weight", DN_PARAM_MATRIX, 12, 48},
+        {"lm_head.weight", DN_PARAM_HEAD, 11, 12},
+    };
+    dn_param params[14];
+    dn_arena weights = {0}, grads = {0};
+    assert_int_equal(dn_gpt_n_params(&small), 14);
+    dn_gpt_layout(&small, &weights, &grads, params);
+    for (size_t p = 0; p < 14; p++) {
+        assert_string_equal(params[p].name, expected[p].name);
+        assert_int_equal(params[p].kind, expected[p].kind);
+        assert_int_equal(params[p].rows, expected[p].rows);
+        assert_int_equal(params[p].cols, expected[p].cols);
+    }
+}
+
+static void weights_and_gradients_lie_without_gaps_and_measuring_says_how_long(void **state)
+{
+    (void)state;
+    dn_param params[14];
+    dn_arena measured = {0}, measured_too = {0};
+    dn_gpt_layout(&small, &measured, &measured_too, params);
+    assert_null(params[13].weight);
+    assert_null(params[13].grad);
+    assert_true(measured.used >= dn_gpt_n_elements(&small) * sizeof(dn_real));
+
+    model m = model_create("ref", 1, small, 1);
+    assert_int_equal(m.weights.capacity, measured.used);
+    assert_int_equal(m.grads.capacity, measured_too.used);
+    size_t at = 0;
+    for (size_t p = 0; p < m.n_params; p++) {
+        assert_ptr_equal(m.params[p].weight, dn_at(m.params[0].weight, at));
+        assert_ptr_equal(m.params[p].grad, dn_at(m.params[0].grad, at));
+        at += dn_param_size(&m.params[p]);
+    }
+    assert_int_equal(at, m.n_elements);
+    model_destroy(&m);
+}
+
+/* n draws of deviation s have a mean within 5 s/sqrt(n) of 0 and a variance within 5 s^2 sqrt(2/n) of s^2. */
+static void assert_normal(const dn_real *x, size_t n, double s)
+{
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)x[i];
+        squares += (double)x[i] * (double)x[i];
+    }
+    assert_true(fabs(sum / (double)n) < 5 * s / sqrt((double)n));
+    assert_true(fabs(squares / (double)n - s * s) < 5 * s * s * sqrt(2 / (double)n));
+}
+
+static void initial_weights_have_the_documented_spread(void **state)
+{
+    (void)state;
+    model m = model_create("ref", 1, (dn_gpt_shape){.V = 40, .T = 2, .C = 64, .L = 1, .NH = 2}, 1);
+    /* min(1, sqrt(out/in)) / sqrt(in) by hand for in = 64: 1/8; the MLP's projection shrinks 256 to 64:
+     * 1/16 * 1/2; the head shrinks 64 to 40. */
+    const double spread[8] = {1, 0.125, 0.125, 0.125, 0.125, 0.125, 0.03125, 0.125 * sqrt(40.0 / 64)};
+    for (size_t p = 0; p < m.n_params; p++) {
+        dn_real *x = host_copy(m.stream, m.params[p].weight, dn_param_size(&m.params[p]));
+        assert_normal(x, dn_param_size(&m.params[p]), spread[p]);
+        free(x);
+    }
+    model_destroy(&m);
+}
+
+/* Large enough that a parameter is drawn in several pieces. */
+static void a_tensor_s_first_values_do_not_depend_on_the_other_tensors(void **state)
+{
+    (void)state;
+    model wide = model_create("ref", 1, (dn_gpt_shape){.V = 3, .T = 1, .C = 132, .L = 1, .NH = 1}, 1);
+    model deep = model_create("ref", 1, (dn_gpt_shape){.V = 9, .T = 5, .C = 132, .L = 2, .NH = 3}, 2);
+    for (size_t p = 1; p <= 6; p++) {
+        size_t n = dn_param_size(&wide.params[p]);
+        dn_real *x = host_copy(wide.stream, wide.params[p].weight, n);
+        dn_real *y = host_copy(deep.stream, deep.params[p].weight, n);
+        dn_real *drawn = calloc(n, sizeof *drawn);
+        dn_random_normal(1, p, 0, n, p == 6 ? 0.5 / sqrt(4 * 132.0) : 1 / sqrt(132.0), drawn);
+        assert_memory_equal(x, y, n * sizeof *x);
+        assert_memory_equal(x, drawn, n * sizeof *x);
+        free(x);
+        free(y);
+        free(drawn);
+    }
+    model_destroy(&wide);
+    model_destroy(&deep);
+}
+
+static void bad_shapes_are_configuration_errors_that_name_the_key(void **state)
+{
+    (void)state;
+    static const struct {
+        dn_gpt_shape shape;
+        const char *key;
+    } bad[] = {
+        {{0, 7, 12, 2, 3}, "vocab_size"},
+        {{11, 0, 12, 2, 3}, "sequence_length"},
+        {{11, 7, 0, 2, 3}, "model_dim"},
+        {{11, 7, 12, 0, 3}, "n_layer"},
+        {{11, 7, 12, 2, 0}, "n_head"},
+        {{11, 7, 12, 2, 5}, "n_head 5 does not divide"},
+        {{11, 7, 12, 2, 4}, "odd size 3"},
+        {{(size_t)1 << 31, 7, 12, 2, 3}, "vocab_size"},
+        {{11, (size_t)-1, 12, 2, 3}, "sequence_length"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(dn_gpt_check(&bad[i].shape), DN_ERR_CONFIG);
+        assert_non_null(strstr(dn_error_message(), bad[i].key));
+    }
+    assert_int_equal(dn_gpt_check(&small), DN_OK);
+}
+
+/* By hand for V=11, T=7, C=12, L=2: 6 flops for each of 2*12*144 matrix and 132 head elements; attention
+ * forward is 2 products of 2*12 flops with on average 7/2 keys a layer, backward twice that. */
+static void flops_per_token_count_products_and_half_the_attention_square(void **state)
+{
+    (void)state;
+    assert_true(dn_gpt_flops_per_token(&small) == 6 * (2 * 12 * 144 + 132) + 2 * 3 * (2 * 2 * 12 * 3.5));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(parameters_have_the_documented_names_shapes_and_kinds_in_order),
+        cmocka_unit_test(weights_and_gradients_lie_without_gaps_and_measuring_says_how_long),
+        cmocka_unit_test(initial_weights_have_the_documented_spread),
+        cmocka_unit_test(a_tensor_s_first_values_do_not_depend_on_the_other_tensors),
+        cmocka_unit_test(bad_shapes_are_configuration_errors_that_name_the_key),
+        cmocka_unit_test(flops_per_token_count_products_and_half_the_attention_square),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,72 @@
+/* Memory of the GPT: what is announced is what is taken, and passes over micro-batches take nothing. */
+#include "nn/gpt.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "support/allocations.h"
+#include "support/model.h"
+
+static const dn_gpt_shape shape = {.V = 50, .T = 16, .C = 32, .L = 3, .NH = 4};
+
+/* The bytes by hand, from the list at the top of gpt.c; the rest is padding, less than one alignment for each
+ * of its 8 + 10 L parts. */
+static void announced_bytes_are_those_of_the_tensors_kept(void **state)
+{
+    (void)state;
+    size_t N = 3 * 16, C = 32, L = 3, NH = 4, V = 50;
+    size_t shared = 2 * N * sizeof(int32_t) + (7 * N * C + N + N * V) * sizeof(dn_real);
+    size_t blocks = L * (10 * N * C + 2 * N + 3 * N * NH) * sizeof(dn_real);
+    size_t announced = dn_gpt_activation_bytes(&shape, 3);
+    assert_true(announced >= shared + blocks);
+    assert_true(announced < shared + blocks + (8 + 10 * L) * DN_ARENA_ALIGN);
+}
+
+static void create_takes_the_announced_bytes_and_little_else(void **state)
+{
+    (void)state;
+    model m = model_create("ref", 1, shape, 3);
+    dn_gpt *gpt;
+    allocations before = allocations_so_far;
+    must(dn_gpt_create(&shape, 3, m.params, m.stream, &gpt));
+    size_t taken = allocations_so_far.bytes - before.bytes;
+    size_t announced = dn_gpt_activation_bytes(&shape, 3);
+    assert_true(!can_count || (taken >= announced && taken < announced + 4096));
+    dn_gpt_destroy(&gpt);
+    model_destroy(&m);
+}
+
+static void pass_over_everything(model *m)
+{
+    double loss = 0;
+    dn_real logits[50];
+    must(dn_gpt_train(m->gpt, m->tokens, m->targets, m->B, 1, &loss));
+    must(dn_gpt_loss(m->gpt, m->tokens, m->targets, m->B, &loss));
+    must(dn_gpt_next(m->gpt, m->tokens, 5, logits));
+}
+
+static void passes_after_the_first_allocate_nothing(void **state)
+{
+    (void)state;
+    static const char *const columns[] = {"ref", "cpu"};
+    for (size_t c = 0; c < 2; c++) {
+        model m = model_create(columns[c], 2, shape, 3);
+        pass_over_everything(&m);
+        size_t before = allocations_so_far.requests;
+        pass_over_everything(&m);
+        assert_int_equal(allocations_so_far.requests, before);
+        model_destroy(&m);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(announced_bytes_are_those_of_the_tensors_kept),
+        cmocka_unit_test(create_takes_the_announced_bytes_and_little_else),
+        cmocka_unit_test(passes_after_the_first_allocate_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

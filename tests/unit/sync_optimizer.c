@@ -1,0 +1,278 @@
+/* The optimizer of all parameters on one replica: memory, states, restoring them, and gradients that are no
+ * numbers. */
+#include "sync/optimizer.h"
+
+#include "support/allocations.h"
+#include "support/dense.h"
+#include "support/optim_rig.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static const rig_shape model[] = {{DN_PARAM_EMBEDDING, 11, 8}, {DN_PARAM_MATRIX, 8, 8},
+                                  {DN_PARAM_MATRIX, 32, 8},    {DN_PARAM_MATRIX, 8, 31},
+                                  {DN_PARAM_HEAD, 11, 8},      {DN_PARAM_VECTOR, 1, 8}};
+enum { N_MODEL = sizeof model / sizeof *model };
+
+static size_t size_of(const optim_rig *rig, size_t i)
+{
+    return dn_param_size(&rig->params[i]);
+}
+
+static void noise(optim_rig *rig, uint64_t step)
+{
+    for (size_t i = 0; i < rig->n_params; i++) {
+        double *grad = dense_random(size_of(rig, i), 1, 100 * step + i);
+        rig_set_grad(rig, i, grad);
+        free(grad);
+    }
+}
+
+static void train(optim_rig *rig, int n_steps)
+{
+    for (int t = 0; t < n_steps; t++) {
+        noise(rig, rig->step);
+        assert_int_equal(rig_step(rig, 0.01), DN_OK);
+    }
+}
+
+static void heap_measure_is_exactly_what_creation_takes(void **state)
+{
+    (void)state;
+    for (dn_rule rule = DN_RULE_DION; rule <= DN_RULE_LION; rule++) {
+        dn_optim_config config = rig_config();
+        config.matrix_rule = rule;
+        config.scalar_rule = DN_RULE_LION;
+        optim_rig rig;
+        assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
+        dn_optimizer *again;
+        dn_comm *comm;
+        size_t bytes = dn_optimizer_heap_bytes(&config, rig.params, N_MODEL);
+        void *before, *after;
+        assert_int_equal(dn_comm_create_alone(bytes + 256, &comm), DN_OK);
+        assert_int_equal(dn_comm_alloc(comm, 128, &before), DN_OK);
+        assert_int_equal(dn_optimizer_create(&config, rig.params, N_MODEL, rig.stream, comm, &again), DN_OK);
+        assert_int_equal(dn_comm_alloc(comm, 128, &after), DN_OK);
+        assert_int_equal((char *)after - (char *)before, bytes + 128);
+        dn_optimizer_destroy(&again);
+        dn_comm_destroy(&comm);
+        rig_destroy(&rig);
+    }
+}
+
+static void states_have_their_names_and_shapes(void **state)
+{
+    (void)state;
+    dn_optim_config config = rig_config();
+    optim_rig rig;
+    assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
+    assert_int_equal(dn_optimizer_n_states(rig.optimizer), 12);
+    const dn_state *q = rig_state(&rig, "dion.q", 3), *m = rig_state(&rig, "dion.momentum", 3);
+    assert_true(q && q->rows == 8 && q->cols == 2);
+    assert_true(m && m->rows == 8 && m->cols == 31 && !m->per_replica);
+    assert_true(rig_state(&rig, "adamw.m", 0) && rig_state(&rig, "adamw.v", 5));
+    rig_destroy(&rig);
+    config.matrix_rule = config.scalar_rule = DN_RULE_LION;
+    assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
+    assert_int_equal(dn_optimizer_n_states(rig.optimizer), 6);
+    assert_non_null(rig_state(&rig, "lion.m", 2));
+    rig_destroy(&rig);
+}
+
+static void initial_bases_are_drawn_apart_from_the_seed_and_index(void **state)
+{
+    (void)state;
+    const rig_shape twins[] = {{DN_PARAM_MATRIX, 8, 8}, {DN_PARAM_MATRIX, 8, 8}};
+    dn_optim_config config = rig_config(), other = config;
+    other.seed = 8;
+    optim_rig a, b, c;
+    assert_int_equal(rig_create(&a, NULL, "ref", &config, twins, 2), DN_OK);
+    assert_int_equal(rig_create(&b, NULL, "ref", &config, twins, 2), DN_OK);
+    assert_int_equal(rig_create(&c, NULL, "ref", &other, twins, 2), DN_OK);
+    size_t bytes = 8 * 2 * sizeof(dn_real);
+    assert_memory_equal(rig_state_data(&a, "dion.q", 1), rig_state_data(&b, "dion.q", 1), bytes);
+    assert_memory_not_equal(rig_state_data(&a, "dion.q", 0), rig_state_data(&a, "dion.q", 1), bytes);
+    assert_memory_not_equal(rig_state_data(&a, "dion.q", 0), rig_state_data(&c, "dion.q", 0), bytes);
+    rig_destroy(&a), rig_destroy(&b), rig_destroy(&c);
+}
+
+/* Copies weights and all states. */
+static void restore(optim_rig *to, const optim_rig *from)
+{
+    for (size_t i = 0; i < from->n_params; i++)
+        memcpy(rig_weight(to, i), rig_weight(from, i), size_of(from, i) * sizeof(dn_real));
+    for (size_t k = 0; k < dn_optimizer_n_states(from->optimizer); k++) {
+        const dn_state *a = dn_optimizer_state(to->optimizer, k), *b = dn_optimizer_state(from->optimizer, k);
+        memcpy(a->data, b->data, b->rows * b->cols * sizeof(dn_real));
+    }
+    to->step = from->step;
+}
+
+static void assert_same(const optim_rig *a, const optim_rig *b)
+{
+    for (size_t i = 0; i < a->n_params; i++)
+        assert_memory_equal(rig_weight(a, i), rig_weight(b, i), size_of(a, i) * sizeof(dn_real));
+    for (size_t k = 0; k < dn_optimizer_n_states(a->optimizer); k++) {
+        const dn_state *x = dn_optimizer_state(a->optimizer, k), *y = dn_optimizer_state(b->optimizer, k);
+        assert_memory_equal(x->data, y->data, x->rows * x->cols * sizeof(dn_real));
+    }
+}
+
+/* [15] With sketches too: they are drawn from the step's number, not from a generator. */
+static void restored_states_continue_bit_for_bit(void **state)
+{
+    (void)state;
+    dn_optim_config config = rig_config();
+    config.orth = DN_ORTH_RCQR;
+    optim_rig whole, first, second;
+    assert_int_equal(rig_create(&whole, NULL, "ref", &config, model, N_MODEL), DN_OK);
+    assert_int_equal(rig_create(&first, NULL, "ref", &config, model, N_MODEL), DN_OK);
+    assert_int_equal(rig_create(&second, NULL, "ref", &config, model, N_MODEL), DN_OK);
+    train(&whole, 6);
+    train(&first, 3);
+    restore(&second, &first);
+    train(&second, 3);
+    assert_same(&whole, &second);
+    rig_destroy(&whole), rig_destroy(&first), rig_destroy(&second);
+}
+
+/* A NaN or an infinity in any kind of parameter skips the step; the run then goes on as if it had not been.
+ */
+static void gradients_that_are_no_numbers_skip_the_step(void **state)
+{
+    (void)state;
+    dn_optim_config config = rig_config();
+    optim_rig rig, spared;
+    assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
+    assert_int_equal(rig_create(&spared, NULL, "ref", &config, model, N_MODEL), DN_OK);
+    train(&rig, 2);
+    train(&spared, 2);
+    for (size_t i = 0; i < N_MODEL; i++) {
+        noise(&rig, 77);
+        rig_grad(&rig, i)[size_of(&rig, i) - 1] = (dn_real)(i % 2 ? NAN : INFINITY);
+        assert_int_equal(rig_step(&rig, 0.01), DN_OK);
+        assert_true(rig.report.skipped);
+        assert_same(&rig, &spared);
+    }
+    rig.step = spared.step;
+    train(&rig, 1);
+    train(&spared, 1);
+    assert_false(rig.report.skipped);
+    assert_same(&rig, &spared);
+    rig_destroy(&rig), rig_destroy(&spared);
+}
+
+/* Finite gradients that sum to infinity in P: no state to go on with, but weights stay. */
+static void momentum_out_of_range_is_an_error_before_weights_change(void **state)
+{
+    (void)state;
+    const rig_shape shape = {DN_PARAM_MATRIX, 8, 8};
+    dn_optim_config config = rig_config();
+    optim_rig rig;
+    assert_int_equal(rig_create(&rig, NULL, "ref", &config, &shape, 1), DN_OK);
+    for (size_t i = 0; i < 64; i++) {
+        rig_grad(&rig, 0)[i] = 1;
+        rig_state_data(&rig, "dion.momentum", 0)[i] = (dn_real)(sizeof(dn_real) == 4 ? 3e38 : 1.7e308);
+    }
+    assert_int_equal(rig_step(&rig, 1), DN_ERR_NUMERIC);
+    assert_non_null(strstr(dn_error_message(), "x0"));
+    for (size_t i = 0; i < 64; i++)
+        assert_true(rig_weight(&rig, 0)[i] == 0);
+    rig_destroy(&rig);
+}
+
+/* After the first step: kernels take their scratch when they meet a size. */
+static void a_step_allocates_nothing(void **state)
+{
+    (void)state;
+    for (dn_orth orth = DN_ORTH_CQR2; orth <= DN_ORTH_RCQR; orth++) {
+        dn_optim_config config = rig_config();
+        config.orth = orth;
+        config.power_iters = 2;
+        config.momentum_sync_every = 1;
+        optim_rig rig;
+        assert_int_equal(rig_create(&rig, NULL, "cpu", &config, model, N_MODEL), DN_OK);
+        train(&rig, 1);
+        noise(&rig, 1);
+        size_t before = allocations_so_far.requests;
+        dn_status status = rig_step(&rig, 0.01);
+        size_t requests = allocations_so_far.requests - before;
+        assert_int_equal(status, DN_OK);
+        assert_int_equal(requests, 0);
+        rig_destroy(&rig);
+    }
+}
+
+static void gradient_norm_covers_all_parameters(void **state)
+{
+    (void)state;
+    dn_optim_config config = rig_config();
+    optim_rig rig;
+    assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
+    for (size_t i = 0; i < N_MODEL; i++)
+        rig_grad(&rig, i)[0] = 2;
+    assert_int_equal(rig_step(&rig, 0.01), DN_OK);
+    assert_true(fabs(rig.report.grad_norm - sqrt(4 * N_MODEL)) < 1e-12);
+    rig_destroy(&rig);
+}
+
+static void settings_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    dn_optim_config bad[9];
+    for (size_t k = 0; k < 9; k++)
+        bad[k] = rig_config();
+    bad[0].rank_fraction = 0;
+    bad[1].rank_fraction = 1.5;
+    bad[2].rank_fraction = NAN;
+    bad[3].mu = -0.1;
+    bad[4].power_iters = 0;
+    bad[5].scalar_rule = DN_RULE_DION;
+    bad[6].beta2 = 1;
+    bad[7].eps = 0;
+    bad[8].rank_multiple_of = 0;
+    for (size_t k = 0; k < 9; k++) {
+        dn_optimizer *optimizer;
+        dn_stream *stream;
+        dn_comm *comm;
+        assert_int_equal(dn_stream_create("ref", 1, &stream), DN_OK);
+        assert_int_equal(dn_comm_create_alone(1024, &comm), DN_OK);
+        assert_int_equal(dn_optimizer_create(&bad[k], NULL, 0, stream, comm, &optimizer), DN_ERR_ARG);
+        dn_comm_destroy(&comm);
+        dn_stream_destroy(&stream);
+    }
+}
+
+/* 1.11: 8 m n r and the orthonormalization, for one matrix; AdamW counts nothing. */
+static void flops_follow_the_formula(void **state)
+{
+    (void)state;
+    const rig_shape shapes[] = {{DN_PARAM_MATRIX, 32, 8}, {DN_PARAM_HEAD, 11, 8}};
+    dn_optim_config config = rig_config();
+    optim_rig rig;
+    assert_int_equal(rig_create(&rig, NULL, "ref", &config, shapes, 2), DN_OK);
+    assert_true(fabs(dn_optimizer_flops(rig.optimizer) - (8.0 * 32 * 8 * 2 + 4 * 32 * 4 - 4.0 / 3 * 8)) <
+                1e-9);
+    rig_destroy(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(heap_measure_is_exactly_what_creation_takes),
+        cmocka_unit_test(states_have_their_names_and_shapes),
+        cmocka_unit_test(initial_bases_are_drawn_apart_from_the_seed_and_index),
+        cmocka_unit_test(restored_states_continue_bit_for_bit),
+        cmocka_unit_test(gradients_that_are_no_numbers_skip_the_step),
+        cmocka_unit_test(momentum_out_of_range_is_an_error_before_weights_change),
+        cmocka_unit_test(a_step_allocates_nothing),
+        cmocka_unit_test(gradient_norm_covers_all_parameters),
+        cmocka_unit_test(settings_out_of_range_are_refused),
+        cmocka_unit_test(flops_follow_the_formula),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
