@@ -167,8 +167,7 @@ static void tell_everyone(const dn_world *world, char *text, size_t bytes)
 /* Ranks that wait wake up every 50 ms; one that has not for this long was itself stopped in its wait. */
 #define STOPPED_NS UINT64_C(500000000)
 
-/* Where the culprit is one of a circle of waiting ranks: the one of them that does not wake up, if there is.
- */
+/* Where the culprit is one of a circle of waiting ranks: the one of them that does not wake up, if any. */
 static int stopped_in_wait(const dn_world *world, int culprit)
 {
     const dn_control *control = world->control;
