@@ -40,8 +40,7 @@ DN_API bool dn_launch_is_worker(void);
  * of this call.
  *
  * Call from a process with one thread, before OpenMP, BLAS or CUDA are used in it. Workers die with that
- * thread. They inherit its environment and standard streams; where nothing keeps their threads apart (no
- * binding) and the user did not choose, OMP_WAIT_POLICY=passive is added.
+ * thread. They inherit its environment and standard streams.
  */
 DN_API dn_status dn_launch(const dn_launch_spec *spec, int *signal_out) DN_MUST_USE;
 

@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -72,8 +70,8 @@ static dn_status fork_one(dn_crew *crew, int rank, const start *s)
 static dn_status start_one(dn_crew *crew, int rank, const dn_launch_spec *spec, start *s)
 {
     dn_environment environment;
-    bool bound = dn_topo_bind(spec->topo, rank);
-    DN_TRY(dn_environment_make(spec->topo, rank, bound, crew->world, &environment));
+    DN_TRY(dn_environment_make(spec->topo, rank, crew->world, &environment));
+    dn_topo_bind(spec->topo, rank);
     s->environment = environment.entries;
     dn_status status = fork_one(crew, rank, s);
     dn_environment_free(&environment);

@@ -6,8 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Threads of one worker: the plan's, but on a machine that is only imagined no more than the real one runs.
- */
+/* Threads of one worker: the plan's; of an imagined machine's plan no more than the real one runs. */
 static int n_threads(const dn_topo *topo, int rank)
 {
     int planned = dn_topo_place(topo, rank)->n_threads;
@@ -16,13 +15,8 @@ static int n_threads(const dn_topo *topo, int rank)
     return n > 1 ? n : 1;
 }
 
-static bool user_chose_how_to_wait(void)
-{
-    return getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getenv("KMP_BLOCKTIME");
-}
-
 /* Fills text with the added entries; returns how many. */
-static int write_added(const dn_topo *topo, int rank, bool bound, dn_world *world, dn_environment *e)
+static int write_added(const dn_topo *topo, int rank, dn_world *world, dn_environment *e)
 {
     const size_t bytes = sizeof e->text[0];
     int n = 0, n_workers = dn_topo_n_workers(topo);
@@ -32,8 +26,6 @@ static int write_added(const dn_topo *topo, int rank, bool bound, dn_world *worl
     snprintf(e->text[n++], bytes, "LOCAL_WORLD_SIZE=%d", n_workers);
     snprintf(e->text[n++], bytes, "OMP_NUM_THREADS=%d", n_threads(topo, rank));
     dn_world_export(world, e->text[n++], bytes);
-    if (!bound && n_workers > 1 && !user_chose_how_to_wait())
-        snprintf(e->text[n++], bytes, "OMP_WAIT_POLICY=passive");
     return n;
 }
 
@@ -46,9 +38,9 @@ static bool is_replaced(const char *entry, const dn_environment *e, int n_added)
     return false;
 }
 
-dn_status dn_environment_make(const dn_topo *topo, int rank, bool bound, dn_world *world, dn_environment *out)
+dn_status dn_environment_make(const dn_topo *topo, int rank, dn_world *world, dn_environment *out)
 {
-    int n_added = write_added(topo, rank, bound, world, out);
+    int n_added = write_added(topo, rank, world, out);
     size_t n_inherited = 0, n = 0;
     while (environ && environ[n_inherited])
         n_inherited++;

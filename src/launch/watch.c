@@ -3,13 +3,12 @@
 #include "base/clock.h"
 #include "base/fail.h"
 
-#include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define GRACE_S   2.0  /* for survivors to leave after a failure, before they are killed */
@@ -116,9 +115,8 @@ static void take_signals(watch *w, double now_s)
             dn_world_request_stop(w->crew->world, number);
             dn_log(DN_LOG_INFO, "%s: stopping after the current step; once more to stop at once",
                    strsignal(number));
-        } else if (now_s - w->stopped_at_s >= AGAIN_S) {
+        } else if (now_s - w->stopped_at_s >= AGAIN_S)
             w->forced = true;
-        }
     }
 }
 
@@ -157,8 +155,8 @@ static void log_table(const dn_world *world)
     free(text);
 }
 
-/* A rank that waits in vain fails the world itself; this is for when none does: a single worker, or all
- * stopped or caught outside of any wait. */
+/* A rank that waits in vain fails the world itself; this is for when none can: a single worker, or all of
+ * them stopped or caught outside of any wait. */
 static void notice_standstill(watch *w, double now_s)
 {
     uint64_t progress = 0;
@@ -170,14 +168,11 @@ static void notice_standstill(watch *w, double now_s)
     w->last_look_s = now_s;
     if (w->idle_s < w->deadline_s + MARGIN_S)
         return;
-    dn_failure failure = {.status = DN_ERR_TIMEOUT, .rank = -1};
-    if (w->crew->n_members == 1) {
-        failure.rank = 0;
-        failure.step = dn_world_step(w->crew->world, 0);
-    }
-    tell(&failure, "no worker made progress for %g s%s; raise the deadline if they were only slow",
-         w->deadline_s,
-         w->crew->n_members == 1 ? "" : ", and none waits for another (the log shows where each is)");
+    dn_failure failure = {.status = DN_ERR_TIMEOUT, .rank = w->crew->n_members == 1 ? 0 : -1};
+    tell(&failure,
+         "no worker made progress for %g s (the log shows where each is); raise the deadline if they were "
+         "only slow",
+         w->deadline_s);
     dn_world_abort(w->crew->world, &failure);
 }
 

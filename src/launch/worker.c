@@ -50,7 +50,7 @@ int dn_worker_end(dn_world **world, dn_comm **comm, dn_status status)
     if (status != DN_OK && *world)
         publish(*world, status);
     else if (status != DN_OK)
-        dn_log(DN_LOG_WARNING, "worker %s: %s", getenv("RANK"), dn_error_message());
+        dn_log(DN_LOG_WARNING, "a worker could not join: %s", dn_error_message());
     dn_comm_destroy(comm);
     dn_world_destroy(world);
     return dn_status_exit(status);

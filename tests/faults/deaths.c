@@ -104,6 +104,7 @@ static void survivors_that_do_not_leave_are_killed_after_2_s(void **state)
     run *r = *state;
     start(r, "stubborn", 2, "10");
     await_ready(r);
+    await_lines(r, "lost", 1);
     double killed_s = now_s();
     kill(r->pids[1], SIGKILL);
     result end = await_end(r);

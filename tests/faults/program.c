@@ -61,6 +61,14 @@ static void rest(long nanoseconds)
     nanosleep(&(struct timespec){.tv_nsec = nanoseconds}, NULL);
 }
 
+/* Waits for nobody and makes no progress, for ever. */
+static _Noreturn void get_lost(int rank)
+{
+    say("lost %d", rank);
+    for (;;)
+        pause();
+}
+
 /* What the faulty rank does in its faulty step. */
 static dn_status suffer(const char *fault)
 {
@@ -88,8 +96,8 @@ static dn_status step_on(const char *fault, dn_comm *comm)
         DN_TRY(dn_comm_all_reduce_scalars(comm, &stop, 1, DN_MAX));
         if (stop)
             return DN_OK;
-        while (is(fault, "lost") || (is(fault, "stubborn") && dn_comm_rank(comm) != FAULTY_RANK))
-            pause(); /* waits for nobody, makes no progress */
+        if (is(fault, "lost") || (is(fault, "stubborn") && dn_comm_rank(comm) != FAULTY_RANK))
+            get_lost(dn_comm_rank(comm));
         rest(1000000);
     }
 }

@@ -55,6 +55,7 @@ static void a_second_signal_kills_workers_that_do_not_listen(void **state)
     await_lines(r, "log", 1);   /* heard */
     kill(-r->launcher, SIGINT); /* too soon to be a second one */
     nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
+    assert_int_equal(kill(r->pids[0], 0), 0); /* still there */
     double again_s = now_s();
     kill(-r->launcher, SIGINT);
     result end = await_end(r);
