@@ -2,7 +2,7 @@
 #include "compute/device.h"
 
 #include "base/fail.h"
-#include "compute/host.h"
+#include "compute/cpu/cpu.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,12 +30,6 @@ static void *take_memory(size_t bytes)
     return memory;
 }
 
-const dn_kernels *const *dn_kernels_available(void)
-{
-    static const dn_kernels *const list[] = {&dn_kernels_ref, NULL};
-    return list;
-}
-
 static const dn_kernels *find_kernels(const char *name)
 {
     const dn_kernels *const *list = dn_kernels_available();
@@ -60,6 +54,7 @@ dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out)
         return dn_fail(DN_ERR_MEMORY, "no memory for a stream");
     stream->kernels = column;
     stream->n_threads = n_threads;
+    dn_cpu_set_threads(n_threads);
     *out = stream;
     return DN_OK;
 }
@@ -68,6 +63,7 @@ void dn_stream_destroy(dn_stream **stream)
 {
     if (!*stream)
         return;
+    free((*stream)->rotary);
     free((*stream)->scratch);
     free(*stream);
     *stream = NULL;

@@ -51,7 +51,7 @@ static void reference(uint64_t call, int n_ranks, size_t n, dn_op op, dn_real *o
             out[i] = combined(out[i], next[i], op);
     }
     for (size_t i = 0; op == DN_AVG && i < n; i++)
-        out[i] /= (dn_real)n_ranks;
+        out[i] *= 1 / (dn_real)n_ranks;
 }
 
 static bool equal(const dn_real *a, const dn_real *b, size_t n)

@@ -13,8 +13,8 @@
 /* A Cholesky pivot is the squared distance of a column from the span of the earlier ones; below this share of
  * its squared length it is rounding. 16: a few sums deep. */
 #define PIVOT_SHARE (16 * DBL_EPSILON)
-/* The same for the distance itself, as Householder QR gives it. */
-#define DEPENDENT (16 * DBL_EPSILON)
+/* The same for the distance itself, in the rounding of the matrix that was given. */
+#define DEPENDENT (16 * DN_REAL_EPS)
 
 static bool load(double *a, const dn_real *p, size_t n)
 {

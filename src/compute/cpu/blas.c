@@ -1,0 +1,120 @@
+/* OpenBLAS: products, threads, what core it runs as, and how fast it is. */
+#include "compute/cpu/blas.h"
+
+#include "base/clock.h"
+#include "compute/cpu/cpu.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* OpenBLAS keeps one buffer a thread in a table without a lock: change its size one caller at a time. */
+void dn_cpu_set_threads(int n_threads)
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&mutex);
+    openblas_set_num_threads(n_threads); /* and with it OpenMP's count for the calling thread */
+    pthread_mutex_unlock(&mutex);
+}
+
+/* With nothing to add up, BLAS would still complain of leading dimensions. */
+static void scale_matrix(dn_real *c, size_t m, size_t n, size_t ldc, double beta)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++)
+            c[i * ldc + j] = beta == 0 ? 0 : (dn_real)(beta * (double)c[i * ldc + j]);
+}
+
+void dn_cpu_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
+                 const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c, size_t ldc)
+{
+    if (m == 0 || n == 0 || k == 0) {
+        scale_matrix(dn_host(c), m, n, ldc, beta);
+        return;
+    }
+    dn_cblas_gemm(CblasRowMajor, ta == DN_T ? CblasTrans : CblasNoTrans,
+                  tb == DN_T ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, (dn_real)alpha, dn_host(a),
+                  (int)lda, dn_host(b), (int)ldb, (dn_real)beta, dn_host(c), (int)ldc);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double dn_gemm_peak(dn_stream *stream)
+{
+    enum { SIZE = 1024, MOST = 64 };
+    const double budget_s = 0.2;
+    const size_t bytes = (size_t)SIZE * SIZE * sizeof(dn_real);
+    void *memory;
+    if (dn_device_alloc(stream, 3 * bytes, &memory) != DN_OK)
+        return 0;
+    dn_buf *a = memory, *b = dn_at(a, (size_t)SIZE * SIZE), *c = dn_at(b, (size_t)SIZE * SIZE);
+    stream->kernels->fill(stream, a, 2 * (size_t)SIZE * SIZE, 0.5);
+    double times[MOST], start = dn_clock_s();
+    size_t n = 0;
+    while (n < MOST && (n < 4 || dn_clock_s() - start < budget_s)) {
+        double begin = dn_clock_s();
+        dn_cpu_gemm(stream, DN_N, DN_N, SIZE, SIZE, SIZE, 1, a, SIZE, b, SIZE, 0, c, SIZE);
+        times[n++] = dn_clock_s() - begin;
+    }
+    dn_device_free(stream, memory, 3 * bytes);
+    qsort(times, n, sizeof *times, ascending);
+    return 2.0 * SIZE * SIZE * SIZE / times[n / 2];
+}
+
+/* Bits of the widest vectors that a core type of OpenBLAS multiplies with; 128 for all others. */
+static int core_width(const char *core)
+{
+    static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
+    static const char *const middle[] = {"Haswell", "Zen"};
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
+        if (strcasecmp(core, wide[i]) == 0)
+            return 512;
+    for (size_t i = 0; i < sizeof middle / sizeof *middle; i++)
+        if (strcasecmp(core, middle[i]) == 0)
+            return 256;
+    return 128;
+}
+
+/* The core type for this processor, or NULL where there is none to suggest. */
+static const char *wanted_core(void)
+{
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512cd"))
+        return "SkylakeX";
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return __builtin_cpu_is("amd") ? "Zen" : "Haswell";
+#endif
+    return NULL;
+}
+
+/* The variable is set before the program starts over, so it starts over once at most. */
+void dn_blas_tune(char **argv)
+{
+    static const char variable[] = "OPENBLAS_CORETYPE";
+    const char *core = wanted_core();
+    if (getenv(variable) || !core || core_width(core) <= core_width(openblas_get_corename()))
+        return;
+    if (setenv(variable, core, 1) == 0) {
+        execv("/proc/self/exe", argv);
+        unsetenv(variable); /* no /proc: go on as we are */
+    }
+}
+
+const char *dn_blas_describe(void)
+{
+    static _Thread_local char text[128];
+    char version[64] = "";
+    sscanf(openblas_get_config(), "OpenBLAS %63s", version);
+    snprintf(text, sizeof text, "OpenBLAS %s %s, %d threads", version, openblas_get_corename(),
+             openblas_get_num_threads());
+    return text;
+}

@@ -1,0 +1,86 @@
+/*
+ * The cpu column: what its files share. Files listed as kernel sources are compiled once per instruction set
+ * (DN_ISA) and precision, so their symbols carry the instruction set: DN_CPU(fill) is dn_cpu_avx512_fill.
+ * The other files (blas.c, orth.c, rotary.c) leave the fast loops to OpenBLAS and are compiled once.
+ *
+ * Work is cut into blocks whose size depends on the shape alone, and partial sums are added in block order:
+ * the number of threads changes who computes a block, never what comes out.
+ */
+#ifndef COMPUTE_CPU_CPU_H
+#define COMPUTE_CPU_CPU_H
+
+#include "compute/host.h"
+
+#define DN_CPU_PASTE(isa, name)  dn_cpu_##isa##_##name
+#define DN_CPU_EXPAND(isa, name) DN_CPU_PASTE(isa, name)
+#define DN_CPU(name)             DN_CPU_EXPAND(DN_ISA, name)
+
+/* Elements of a block: 64 KiB of float, so a thread's block of three streams stays in its L2. */
+#define DN_CPU_BLOCK ((size_t)16384)
+
+static inline size_t dn_min(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline size_t dn_blocks(size_t n, size_t block)
+{
+    return (n + block - 1) / block;
+}
+
+/* ---- compiled once ---- */
+
+/** OpenMP and OpenBLAS threads of the calling thread's next parallel regions and products. */
+void dn_cpu_set_threads(int n_threads);
+
+/** cos and sin of position t and pair i of a head of size hd: table[t * hd + i], table[t * hd + hd/2 + i],
+ * for t < T. Computed when T or hd is new to the stream, which owns it; NULL if there is no memory (the
+ * stream's status says so). */
+const dn_real *dn_cpu_rotary_table(dn_stream *s, size_t T, size_t hd);
+
+void dn_cpu_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
+                 const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c,
+                 size_t ldc);
+void dn_cpu_orth_householder(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
+void dn_cpu_orth_cholesky(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
+void dn_cpu_orth_cholesky2(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
+void dn_cpu_orth_sketched(dn_stream *s, dn_buf *p, size_t m, size_t r, uint64_t seed, uint64_t stream,
+                          bool *host_ok);
+
+/* ---- compiled per instruction set; rows of the table, see kernels.h ---- */
+#ifdef DN_ISA
+void DN_CPU(fill)(dn_stream *s, dn_buf *x, size_t n, double value);
+void DN_CPU(copy)(dn_stream *s, dn_buf *y, const dn_buf *x, size_t n);
+void DN_CPU(axpby)(dn_stream *s, dn_buf *y, double a, const dn_buf *x, double b, size_t n);
+void DN_CPU(sum_squares)(dn_stream *s, double *host_out, const dn_buf *x, size_t n);
+void DN_CPU(relu2_forward)(dn_stream *s, dn_buf *x, size_t n);
+void DN_CPU(relu2_backward)(dn_stream *s, dn_buf *da, const dn_buf *a, size_t n);
+void DN_CPU(adamw)(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *v, const dn_buf *g, size_t n,
+                   const dn_adamw_step *step);
+void DN_CPU(lion)(dn_stream *s, dn_buf *x, dn_buf *m, const dn_buf *g, size_t n, double lr, double beta1,
+                  double beta2, double weight_decay);
+void DN_CPU(normalize_columns)(dn_stream *s, dn_buf *q, const dn_buf *x, size_t n, size_t r, double eps,
+                               const double *column_squares);
+void DN_CPU(column_squares)(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t r);
+
+void DN_CPU(embed_forward)(dn_stream *s, dn_buf *x, const dn_buf *wte, const dn_ids *tokens, size_t N,
+                           size_t C);
+void DN_CPU(embed_backward)(dn_stream *s, dn_buf *dwte, const dn_buf *dx, const dn_ids *tokens, size_t N,
+                            size_t C);
+void DN_CPU(rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, size_t N, size_t C);
+void DN_CPU(rmsnorm_backward)(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
+                              size_t N, size_t C);
+void DN_CPU(norm_rotary_forward)(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_attention_shape *shape);
+void DN_CPU(norm_rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
+                                  const dn_attention_shape *shape);
+void DN_CPU(cross_entropy)(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
+                           size_t V, double scale);
+
+void DN_CPU(attention_forward)(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
+                               const dn_buf *v, const dn_attention_shape *shape);
+void DN_CPU(attention_backward)(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o,
+                                const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
+                                const dn_buf *lse, const dn_attention_shape *shape);
+#endif
+
+#endif

@@ -1,0 +1,35 @@
+/* The cpu column of one instruction set. */
+#include "compute/cpu/cpu.h"
+
+#define TEXT_OF(x) #x
+#define TEXT(x)    TEXT_OF(x)
+
+extern const dn_kernels DN_CPU(kernels);
+
+const dn_kernels DN_CPU(kernels) = {
+    .name = "cpu-" TEXT(DN_ISA),
+    .gemm = dn_cpu_gemm,
+    .fill = DN_CPU(fill),
+    .copy = DN_CPU(copy),
+    .axpby = DN_CPU(axpby),
+    .sum_squares = DN_CPU(sum_squares),
+    .embed_forward = DN_CPU(embed_forward),
+    .embed_backward = DN_CPU(embed_backward),
+    .rmsnorm_forward = DN_CPU(rmsnorm_forward),
+    .rmsnorm_backward = DN_CPU(rmsnorm_backward),
+    .norm_rotary_forward = DN_CPU(norm_rotary_forward),
+    .norm_rotary_backward = DN_CPU(norm_rotary_backward),
+    .attention_forward = DN_CPU(attention_forward),
+    .attention_backward = DN_CPU(attention_backward),
+    .relu2_forward = DN_CPU(relu2_forward),
+    .relu2_backward = DN_CPU(relu2_backward),
+    .cross_entropy = DN_CPU(cross_entropy),
+    .adamw = DN_CPU(adamw),
+    .lion = DN_CPU(lion),
+    .normalize_columns = DN_CPU(normalize_columns),
+    .column_squares = DN_CPU(column_squares),
+    .orth_householder = dn_cpu_orth_householder,
+    .orth_cholesky = dn_cpu_orth_cholesky,
+    .orth_cholesky2 = dn_cpu_orth_cholesky2,
+    .orth_sketched = dn_cpu_orth_sketched,
+};

@@ -1,0 +1,137 @@
+/* Attention: the reference against the textbook, every column against the reference, and causality. */
+#include "support.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* arrays: q k v | o lse | d_o | dq dk dv */
+enum { Q, K, V, O, LSE, D_O, DQ, DK, DV, N_ARRAYS };
+
+static void run_attention(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const dn_attention_shape *shape = context;
+    s->kernels->attention_forward(s, b[O], b[LSE], b[Q], b[K], b[V], shape);
+    s->kernels->attention_backward(s, b[DQ], b[DK], b[DV], b[D_O], b[Q], b[K], b[V], b[O], b[LSE], shape);
+}
+
+/* A gradient adds up to T terms, each with the errors of a score (hd terms) behind it; with q and k of size 1
+ * terms are below 1 or so. */
+static trial make_trial(const dn_attention_shape *x)
+{
+    size_t N = x->B * x->T, width = x->NH * x->hd;
+    trial t = {.arrays = {padded_array(N, width, x->ld, 1, 1), padded_array(N, width, x->ld, 2, 1),
+                          padded_array(N, width, x->ld, 3, 1), nan_array(N * width), nan_array(N * x->NH),
+                          random_array(N * width, 4, 1), nan_array(N * x->ld), nan_array(N * x->ld),
+                          nan_array(N * x->ld)},
+               .n_arrays = N_ARRAYS};
+    for (size_t a = DQ; a <= DV; a++)
+        t.arrays[a].scale = 4 + sqrt((double)x->T);
+    for (size_t a = O; a <= DV; a++)
+        t.arrays[a].ulps = 32;
+    return t;
+}
+
+static const dn_attention_shape shapes[] = {
+    {.B = 1, .T = 1, .NH = 1, .hd = 2, .ld = 2},      {.B = 2, .T = 5, .NH = 3, .hd = 4, .ld = 17},
+    {.B = 1, .T = 64, .NH = 2, .hd = 16, .ld = 32},   {.B = 1, .T = 65, .NH = 1, .hd = 34, .ld = 40},
+    {.B = 2, .T = 130, .NH = 3, .hd = 32, .ld = 300}, {.B = 1, .T = 200, .NH = 1, .hd = 130, .ld = 130},
+    {.B = 0, .T = 3, .NH = 1, .hd = 2, .ld = 2},
+};
+
+static void every_column_agrees_with_the_reference(void **state)
+{
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        trial t = make_trial(&shapes[i]);
+        compare_columns(&t, run_attention, &shapes[i]);
+    }
+}
+
+/* out [hd] = softmax of all scores of query i, as a formula; returns the log of the sum of exponentials. */
+static double textbook_row(const dn_attention_shape *x, const trial *t, size_t row, size_t h, double *out)
+{
+    size_t first = row / x->T * x->T;
+    const dn_real *q = t->arrays[Q].start + row * x->ld + h * x->hd;
+    double sum = 0;
+    memset(out, 0, x->hd * sizeof *out);
+    for (size_t j = first; j <= row; j++) {
+        double score = 0;
+        for (size_t c = 0; c < x->hd; c++)
+            score += (double)q[c] * (double)t->arrays[K].start[j * x->ld + h * x->hd + c];
+        double weight = exp(score / sqrt((double)x->hd));
+        sum += weight;
+        for (size_t c = 0; c < x->hd; c++)
+            out[c] += weight * (double)t->arrays[V].start[j * x->ld + h * x->hd + c];
+    }
+    for (size_t c = 0; c < x->hd; c++)
+        out[c] /= sum;
+    return log(sum);
+}
+
+static void the_reference_is_the_textbook_softmax(void **state)
+{
+    const dn_attention_shape *x = &shapes[4];
+    trial t = make_trial(x);
+    dn_real *results[MAX_ARRAYS];
+    double host[MAX_HOST], out[64];
+    run_column("ref", &t, run_attention, x, results, host);
+    for (size_t row = 0; row < x->B * x->T; row++)
+        for (size_t h = 0; h < x->NH; h++) {
+            double lse = textbook_row(x, &t, row, h, out);
+            double got = (double)results[LSE][(row / x->T * x->NH + h) * x->T + row % x->T];
+            assert_true(fabs(got - lse) <= 16 * DN_REAL_EPS * (1 + fabs(lse)));
+            for (size_t c = 0; c < x->hd; c++)
+                assert_true(fabs((double)results[O][(row * x->NH + h) * x->hd + c] - out[c]) <=
+                            16 * DN_REAL_EPS);
+        }
+    free_results(&t, results);
+    free_trial(&t);
+}
+
+/* Other keys, values and queries from position 70 on: nothing before 70 may change by a bit. */
+static void the_future_does_not_change_the_past(void **state)
+{
+    const dn_attention_shape x = {.B = 1, .T = 130, .NH = 1, .hd = 32, .ld = 32};
+    enum { CUT = 70 };
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+        dn_real *before[MAX_ARRAYS], *after[MAX_ARRAYS];
+        double host[MAX_HOST];
+        trial t = make_trial(&x);
+        run_column((*column)->name, &t, run_attention, &x, before, host);
+        for (size_t a = Q; a <= V; a++)
+            for (size_t i = CUT * x.ld; i < t.arrays[a].n; i++)
+                t.arrays[a].start[i] *= -3;
+        run_column((*column)->name, &t, run_attention, &x, after, host);
+        assert_memory_equal(before[O], after[O], CUT * x.hd * sizeof(dn_real));
+        assert_memory_equal(before[LSE], after[LSE], CUT * sizeof(dn_real));
+        assert_memory_not_equal(before[O], after[O], x.T * x.hd * sizeof(dn_real));
+        free_results(&t, before);
+        free_results(&t, after);
+        free_trial(&t);
+    }
+}
+
+/* Scores of several hundred: exponentials without the maximum taken off would be infinite. */
+static void large_scores_do_not_overflow(void **state)
+{
+    const dn_attention_shape x = {.B = 1, .T = 130, .NH = 1, .hd = 16, .ld = 16};
+    trial t = make_trial(&x);
+    for (size_t i = 0; i < t.arrays[Q].n; i++)
+        t.arrays[Q].start[i] *= 200;
+    for (size_t a = O; a <= DV; a++)
+        t.arrays[a].ulps = 200 * 32;
+    t.arrays[DK].scale *= 200;
+    compare_columns(&t, run_attention, &x);
+}
+
+int main(int argc, char **argv)
+{
+    dn_blas_tune(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_reference_is_the_textbook_softmax),
+        cmocka_unit_test(every_column_agrees_with_the_reference),
+        cmocka_unit_test(the_future_does_not_change_the_past),
+        cmocka_unit_test(large_scores_do_not_overflow),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

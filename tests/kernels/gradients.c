@@ -1,0 +1,171 @@
+/*
+ * The reference's backward passes are the derivatives of its forward passes: central differences in double.
+ * With h = 1e-5 they are good to h^2 of a third derivative and eps/h of a value, about 1e-9 here.
+ */
+#include "support.h"
+
+#include <math.h>
+
+#define STEP      1e-5
+#define TOLERANCE 1e-7
+
+/* What is differentiated: the sum of weights * array `output` after `run`, or host[0] without weights. */
+typedef struct objective {
+    operation run;
+    const void *context;
+    size_t output;
+    const array *weights;
+} objective;
+
+static double evaluate(const objective *f, const trial *t)
+{
+    dn_real *results[MAX_ARRAYS];
+    double host[MAX_HOST], sum = 0;
+    run_column("ref", t, f->run, f->context, results, host);
+    for (size_t i = 0; f->weights && i < f->weights->n; i++)
+        sum += (double)f->weights->start[i] * (double)results[f->output][i];
+    free_results(t, results);
+    return f->weights ? sum : host[0];
+}
+
+static void check_gradient(const objective *f, trial *t, size_t input, const dn_real *gradient)
+{
+    for (size_t i = 0; i < t->arrays[input].n; i++) {
+        dn_real *x = &t->arrays[input].start[i], x0 = *x;
+        *x = x0 + (dn_real)STEP;
+        double above = evaluate(f, t);
+        *x = x0 - (dn_real)STEP;
+        double below = evaluate(f, t);
+        *x = x0;
+        double slope = (above - below) / (2 * STEP);
+        if (!(fabs(slope - (double)gradient[i]) <= TOLERANCE * (1 + fabs(slope))))
+            fail_msg("input %zu, element %zu: slope %.12g, gradient %.12g", input, i, slope,
+                     (double)gradient[i]);
+    }
+}
+
+static const dn_attention_shape shape = {.B = 2, .T = 5, .NH = 2, .hd = 4, .ld = 8};
+enum { N_ATTENTION = 2 * 5 * 8, N_HEADS = 2 * 5 * 2 };
+
+static void attention_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->attention_forward(s, b[3], b[4], b[0], b[1], b[2], context);
+}
+
+static void attention_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    attention_forward(s, b, host, context);
+    s->kernels->attention_backward(s, b[6], b[7], b[8], b[5], b[0], b[1], b[2], b[3], b[4], context);
+}
+
+static void attention_backward_is_the_derivative(void **state)
+{
+    trial t = {.n_arrays = 9};
+    for (size_t a = 0; a < 9; a++)
+        t.arrays[a] = random_array(a == 4 ? N_HEADS : N_ATTENTION, a, 1);
+    dn_real *results[MAX_ARRAYS];
+    double host[MAX_HOST];
+    run_column("ref", &t, attention_backward, &shape, results, host);
+    const objective f = {attention_forward, &shape, 3, &t.arrays[5]};
+    for (size_t input = 0; input < 3; input++)
+        check_gradient(&f, &t, input, results[6 + input]);
+    free_results(&t, results);
+    free_trial(&t);
+}
+
+static void rmsnorm_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->rmsnorm_forward(s, b[1], b[2], b[0], 5, 16);
+}
+
+static void rmsnorm_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    rmsnorm_forward(s, b, host, context);
+    s->kernels->rmsnorm_backward(s, b[4], b[3], b[1], b[2], 5, 16);
+}
+
+static void rotary_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->norm_rotary_forward(s, b[0], b[2], &shape);
+}
+
+static void rotary_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    rotary_forward(s, b, host, context);
+    s->kernels->copy(s, b[4], b[3], N_ATTENTION);
+    s->kernels->norm_rotary_backward(s, b[4], b[0], b[2], &shape);
+}
+
+static void relu2_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->relu2_forward(s, b[0], N_ATTENTION);
+}
+
+static void relu2_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    relu2_forward(s, b, host, context);
+    s->kernels->copy(s, b[4], b[3], N_ATTENTION);
+    s->kernels->relu2_backward(s, b[4], b[0], N_ATTENTION);
+}
+
+/* arrays: x, y, rstd, dy, dx (zero) */
+static void check_layer(operation forward, operation backward, size_t output)
+{
+    trial t = {.arrays = {random_array(N_ATTENTION, 1, 1), nan_array(N_ATTENTION), nan_array(N_HEADS),
+                          random_array(N_ATTENTION, 2, 1), constant_array(N_ATTENTION, 0)},
+               .n_arrays = 5};
+    dn_real *results[MAX_ARRAYS];
+    double host[MAX_HOST];
+    run_column("ref", &t, backward, NULL, results, host);
+    const objective f = {forward, NULL, output, &t.arrays[3]};
+    check_gradient(&f, &t, 0, results[4]);
+    free_results(&t, results);
+    free_trial(&t);
+}
+
+static void rmsnorm_backward_is_the_derivative(void **state)
+{
+    check_layer(rmsnorm_forward, rmsnorm_backward, 1);
+}
+
+static void norm_rotary_backward_is_the_derivative(void **state)
+{
+    check_layer(rotary_forward, rotary_backward, 0);
+}
+
+static void relu2_backward_is_the_derivative(void **state)
+{
+    check_layer(relu2_forward, relu2_backward, 0);
+}
+
+static void cross_entropy(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const int32_t targets[] = {3, 0, 19};
+    dn_ids *ids = device_ids(s, targets, 3);
+    s->kernels->cross_entropy(s, host, b[0], ids, 3, 20, 1);
+    free_ids(s, ids, 3);
+}
+
+static void cross_entropy_leaves_the_derivative(void **state)
+{
+    trial t = {.arrays = {random_array(60, 1, 1)}, .n_arrays = 1};
+    dn_real *results[MAX_ARRAYS];
+    double host[MAX_HOST];
+    run_column("ref", &t, cross_entropy, NULL, results, host);
+    const objective f = {cross_entropy, NULL, 0, NULL};
+    check_gradient(&f, &t, 0, results[0]);
+    free_results(&t, results);
+    free_trial(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attention_backward_is_the_derivative),
+        cmocka_unit_test(rmsnorm_backward_is_the_derivative),
+        cmocka_unit_test(norm_rotary_backward_is_the_derivative),
+        cmocka_unit_test(relu2_backward_is_the_derivative),
+        cmocka_unit_test(cross_entropy_leaves_the_derivative),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,194 @@
+/* Layers: every column against the reference, and what the vector exponential is good for. */
+#include "support.h"
+
+#include <math.h>
+
+typedef struct embedding {
+    size_t V, N, C;
+    const int32_t *tokens;
+} embedding;
+
+static void run_embedding(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const embedding *e = context;
+    dn_ids *ids = device_ids(s, e->tokens, e->N);
+    s->kernels->embed_forward(s, b[0], b[1], ids, e->N, e->C);
+    s->kernels->embed_backward(s, b[2], b[3], ids, e->N, e->C);
+    free_ids(s, ids, e->N);
+}
+
+/* Repeated tokens add in order of position, so even rounding agrees. */
+static void embeddings_agree_bit_by_bit(void **state)
+{
+    static int32_t tokens[300];
+    for (size_t i = 0; i < 300; i++)
+        tokens[i] = (int32_t)(i * i % 7);
+    static const size_t shapes[][2] = {{1, 1}, {300, 5}, {300, 129}, {17, 64}, {0, 3}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        embedding e = {.V = 7, .N = shapes[i][0], .C = shapes[i][1], .tokens = tokens};
+        trial t = {.arrays = {nan_array(e.N * e.C), random_array(e.V * e.C, 1, 1),
+                              random_array(e.V * e.C, 2, 1), random_array(e.N * e.C, 3, 1)},
+                   .n_arrays = 4,
+                   .same_bits = true};
+        for (size_t a = 0; a < 4; a++)
+            t.arrays[a].ulps = 0;
+        compare_columns(&t, run_embedding, &e);
+    }
+}
+
+typedef struct rows {
+    size_t N, C;
+} rows;
+
+static void run_rmsnorm(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const rows *x = context;
+    s->kernels->rmsnorm_forward(s, b[0], b[1], b[2], x->N, x->C);
+    s->kernels->rmsnorm_backward(s, b[3], b[4], b[5], b[6], x->N, x->C);
+}
+
+static void rms_norms_agree(void **state)
+{
+    static const rows shapes[] = {{1, 1}, {3, 7}, {130, 129}, {40, 768}, {0, 4}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        size_t N = shapes[i].N, n = N * shapes[i].C;
+        trial t = {.arrays = {nan_array(n), nan_array(N), random_array(n, 1, 1), random_array(n, 2, 1),
+                              random_array(n, 3, 1), random_array(n, 4, 1), random_array(N, 5, 1)},
+                   .n_arrays = 7,
+                   .same_bits = true};
+        t.arrays[3].scale = 4; /* |rstd| |dy - y mean| is a product of normals */
+        compare_columns(&t, run_rmsnorm, &shapes[i]);
+    }
+}
+
+static void run_rotary(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const dn_attention_shape *shape = context;
+    dn_attention_shape first = *shape;
+    first.T = (shape->T + 1) / 2; /* a short one before: the table of angles must grow */
+    s->kernels->norm_rotary_forward(s, b[4], b[5], &first);
+    s->kernels->norm_rotary_forward(s, b[0], b[1], shape);
+    s->kernels->norm_rotary_backward(s, b[2], b[0], b[3], shape);
+}
+
+static void rotary_norms_agree(void **state)
+{
+    static const dn_attention_shape shapes[] = {{.B = 1, .T = 1, .NH = 1, .hd = 2, .ld = 2},
+                                                {.B = 2, .T = 5, .NH = 3, .hd = 6, .ld = 23},
+                                                {.B = 2, .T = 33, .NH = 2, .hd = 64, .ld = 200},
+                                                {.B = 0, .T = 5, .NH = 1, .hd = 2, .ld = 2}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const dn_attention_shape *x = &shapes[i];
+        size_t N = x->B * x->T, width = x->NH * x->hd;
+        trial t = {.arrays = {padded_array(N, width, x->ld, 1, 1), nan_array(N * x->NH),
+                              padded_array(N, width, x->ld, 2, 1), random_array(N * x->NH, 3, 1),
+                              padded_array(N, width, x->ld, 1, 1), nan_array(N * x->NH)},
+                   .n_arrays = 6,
+                   .same_bits = true};
+        t.arrays[2].scale = 4;
+        compare_columns(&t, run_rotary, x);
+    }
+}
+
+typedef struct loss {
+    size_t N, V;
+    double scale, shift;
+} loss;
+
+static void run_cross_entropy(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const loss *x = context;
+    int32_t targets[64];
+    for (size_t i = 0; i < x->N; i++)
+        targets[i] = (int32_t)(i * 7919 % x->V);
+    dn_ids *ids = device_ids(s, targets, x->N);
+    host[0] = 1; /* it adds */
+    s->kernels->cross_entropy(s, host, b[0], ids, x->N, x->V, x->scale);
+    if (x->scale == 0)
+        s->kernels->fill(s, b[0], x->N * x->V, 0); /* undefined */
+    free_ids(s, ids, x->N);
+}
+
+/* logit - max carries half an eps of itself (up to shift + 40 here) into the exponent; the vector exponential
+ * 4 more, the rest a few. */
+static void cross_entropy_agrees_at_any_offset(void **state)
+{
+    static const loss shapes[] = {
+        {1, 1, 1, 0},   {1, 2, 0.5, 0},    {3, 5, 1, 0},       {64, 1031, 0.01, 0}, {3, 50304, 1, 0},
+        {3, 129, 0, 0}, {3, 129, 1, 1000}, {3, 129, 1, -1000}, {0, 5, 1, 0},        {64, 1031, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        const loss *x = &shapes[i];
+        trial t = {.arrays = {random_array(x->N * x->V, 1, 5)},
+                   .n_arrays = 1,
+                   .n_host = 1,
+                   .host_tolerance = 50 * DN_REAL_EPS,
+                   .same_bits = true};
+        for (size_t j = 0; j < x->N * x->V; j++)
+            t.arrays[0].start[j] += (dn_real)x->shift;
+        t.arrays[0].ulps = 50;
+        t.arrays[0].scale = x->scale / (double)x->V;
+        compare_columns(&t, run_cross_entropy, x);
+    }
+}
+
+/* Row: the target (its -1 hides it), the maximum 0, then arguments x: left are e^x, all divided by one sum.
+ * Hence output_x / output_0 = e^x, but for the two roundings of that division and scaling. */
+static void exponentials_are_good_to_four_ulp(void **state)
+{
+    enum { V = 40003 };
+    const double lowest = sizeof(dn_real) == 4 ? -86.9 : -707.9;
+    const loss shape = {1, V, 1, 0};
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+        trial t = {.arrays = {constant_array(V, 0)}, .n_arrays = 1};
+        for (size_t i = 2; i < V; i++)
+            t.arrays[0].start[i] = (dn_real)(lowest * (double)(i - 2) / V);
+        dn_real *results[MAX_ARRAYS];
+        double host[MAX_HOST];
+        run_column((*column)->name, &t, run_cross_entropy, &shape, results, host);
+        for (size_t i = 2; i < V; i++) {
+            long double want = expl((long double)t.arrays[0].start[i]);
+            long double got = (long double)results[0][i] / (long double)results[0][1];
+            if (results[0][i] > (sizeof(dn_real) == 4 ? 2e-38 : 3e-308)) /* below, scaling loses bits */
+                assert_true(fabsl(got / want - 1) <= (4 + 2) * DN_REAL_EPS);
+        }
+        free_results(&t, results);
+        free_trial(&t);
+    }
+}
+
+/* A logit of -infinity has probability exactly 0, one of NaN spoils its row and no other. */
+static void infinite_and_nan_logits_stay_in_their_row(void **state)
+{
+    const loss shape = {2, 100, 1, 0};
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+        trial t = {.arrays = {random_array(200, 1, 1)}, .n_arrays = 1};
+        t.arrays[0].start[50] = -(dn_real)INFINITY;
+        t.arrays[0].start[150] = (dn_real)NAN;
+        dn_real *results[MAX_ARRAYS];
+        double host[MAX_HOST];
+        run_column((*column)->name, &t, run_cross_entropy, &shape, results, host);
+        assert_true(results[0][50] == 0);
+        assert_true(isnan(host[0]));
+        for (size_t i = 0; i < 100; i++) {
+            assert_true(isfinite(results[0][i]));
+            assert_true(isnan(results[0][100 + i]));
+        }
+        free_results(&t, results);
+        free_trial(&t);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    dn_blas_tune(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(embeddings_agree_bit_by_bit),
+        cmocka_unit_test(rms_norms_agree),
+        cmocka_unit_test(rotary_norms_agree),
+        cmocka_unit_test(cross_entropy_agrees_at_any_offset),
+        cmocka_unit_test(exponentials_are_good_to_four_ulp),
+        cmocka_unit_test(infinite_and_nan_logits_stay_in_their_row),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,115 @@
+/* Streams, memory, and OpenBLAS's core. */
+#include "support.h"
+
+#include "base/random.h"
+
+#include <string.h>
+
+static void an_unknown_column_or_no_thread_is_an_argument_error(void **state)
+{
+    dn_stream *s = NULL;
+    assert_int_equal(dn_stream_create("abacus", 1, &s), DN_ERR_ARG);
+    assert_non_null(strstr(dn_error_message(), "abacus"));
+    assert_int_equal(dn_stream_create("ref", 0, &s), DN_ERR_ARG);
+    assert_null(s);
+    dn_stream_destroy(&s);
+}
+
+static void cpu_is_the_first_column_and_ref_the_last(void **state)
+{
+    const dn_kernels *const *list = dn_kernels_available();
+    dn_stream *s = make_stream("cpu", 1);
+    assert_ptr_equal(s->kernels, list[0]);
+    dn_stream_destroy(&s);
+    while (list[1])
+        list++;
+    assert_string_equal(list[0]->name, "ref");
+}
+
+static void memory_is_zero_and_aligned(void **state)
+{
+    const size_t sizes[] = {0, 1, 1000, (size_t)4 << 20, ((size_t)4 << 20) + 4};
+    dn_stream *s = make_stream("cpu", 1);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        void *memory;
+        assert_int_equal(dn_device_alloc(s, sizes[i], &memory), DN_OK);
+        assert_int_equal((uintptr_t)memory % (sizes[i] < (size_t)4 << 20 ? 128 : (size_t)2 << 20), 0);
+        for (size_t j = 0; j < sizes[i]; j++)
+            assert_int_equal(((char *)memory)[j], 0);
+        dn_device_free(s, memory, sizes[i]);
+    }
+    dn_stream_destroy(&s);
+}
+
+static void impossible_memory_is_an_error_naming_its_size(void **state)
+{
+    dn_stream *s = make_stream("cpu", 1);
+    void *memory;
+    assert_int_equal(dn_device_alloc(s, SIZE_MAX - 5, &memory), DN_ERR_MEMORY);
+    assert_non_null(strstr(dn_error_message(), "18446744073709551610"));
+    /* No memory for scratch: nothing is written, and the stream remembers. */
+    double sum = 1;
+    s->kernels->column_squares(s, &sum, NULL, (size_t)1 << 60, 2);
+    assert_int_equal(dn_stream_sync(s), DN_ERR_MEMORY);
+    dn_stream_destroy(&s);
+}
+
+/* Once every size was seen, kernels take no memory: scratch stays where it is. */
+static void scratch_stays_after_the_first_use(void **state)
+{
+    const dn_attention_shape shape = {.B = 1, .T = 100, .NH = 2, .hd = 8, .ld = 16};
+    dn_stream *s = make_stream("cpu", 2);
+    void *memory;
+    assert_int_equal(dn_device_alloc(s, 5 * 1600 * sizeof(dn_real), &memory), DN_OK);
+    dn_buf *x = memory;
+    const void *scratch = NULL, *rotary = NULL;
+    for (int step = 0; step < 3; step++) {
+        double sum;
+        s->kernels->attention_forward(s, dn_at(x, 4800), dn_at(x, 6400), x, dn_at(x, 1600), dn_at(x, 3200),
+                                      &shape);
+        s->kernels->norm_rotary_forward(s, x, dn_at(x, 6400), &shape);
+        s->kernels->sum_squares(s, &sum, x, 1600);
+        if (step > 0) {
+            assert_ptr_equal(scratch, s->scratch);
+            assert_ptr_equal(rotary, s->rotary);
+        }
+        scratch = s->scratch;
+        rotary = s->rotary;
+    }
+    dn_device_free(s, memory, 5 * 1600 * sizeof(dn_real));
+    dn_stream_destroy(&s);
+}
+
+/* main() tuned the library: where the processor has wide vectors, its products use them. */
+static void the_blas_core_is_as_wide_as_the_processor(void **state)
+{
+    const char *text = dn_blas_describe();
+    assert_non_null(strstr(text, "OpenBLAS"));
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        assert_null(strstr(text, "Prescott"));
+#endif
+}
+
+static void the_gemm_peak_is_a_rate(void **state)
+{
+    dn_stream *s = make_stream("cpu", 1);
+    double peak = dn_gemm_peak(s);
+    assert_true(peak > 1e8 && peak < 1e14);
+    dn_stream_destroy(&s);
+}
+
+int main(int argc, char **argv)
+{
+    dn_blas_tune(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_unknown_column_or_no_thread_is_an_argument_error),
+        cmocka_unit_test(cpu_is_the_first_column_and_ref_the_last),
+        cmocka_unit_test(memory_is_zero_and_aligned),
+        cmocka_unit_test(impossible_memory_is_an_error_naming_its_size),
+        cmocka_unit_test(scratch_stays_after_the_first_use),
+        cmocka_unit_test(the_blas_core_is_as_wide_as_the_processor),
+        cmocka_unit_test(the_gemm_peak_is_a_rate),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,194 @@
+#include "support.h"
+
+#include "base/random.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GUARD ((size_t)32)
+
+static array new_array(size_t n)
+{
+    dn_real *start = malloc((n ? n : 1) * sizeof *start);
+    assert_non_null(start);
+    return (array){.n = n, .start = start, .ulps = 8, .scale = 1};
+}
+
+array random_array(size_t n, uint64_t stream, double std)
+{
+    array a = new_array(n);
+    dn_random_normal(11, stream, 0, n, std, a.start);
+    return a;
+}
+
+array constant_array(size_t n, double value)
+{
+    array a = new_array(n);
+    for (size_t i = 0; i < n; i++)
+        a.start[i] = (dn_real)value;
+    return a;
+}
+
+array nan_array(size_t n)
+{
+    return constant_array(n, (double)NAN);
+}
+
+array padded_array(size_t rows, size_t columns, size_t ld, uint64_t stream, double std)
+{
+    array a = nan_array(rows * ld);
+    for (size_t i = 0; i < rows; i++)
+        dn_random_normal(11, stream, i * columns, columns, std, a.start + i * ld);
+    return a;
+}
+
+dn_stream *make_stream(const char *column, int n_threads)
+{
+    dn_stream *s = NULL;
+    assert_int_equal(dn_stream_create(column, n_threads, &s), DN_OK);
+    return s;
+}
+
+dn_ids *device_ids(dn_stream *s, const int32_t *ids, size_t n)
+{
+    void *memory;
+    assert_int_equal(dn_device_alloc(s, n * sizeof *ids, &memory), DN_OK);
+    dn_upload_ids(s, memory, ids, n);
+    return memory;
+}
+
+void free_ids(dn_stream *s, dn_ids *ids, size_t n)
+{
+    dn_device_free(s, ids, n * sizeof(int32_t));
+}
+
+static dn_buf *upload_guarded(dn_stream *s, const array *a)
+{
+    size_t n = a->n + 2 * GUARD;
+    void *memory;
+    dn_real *host = malloc(n * sizeof *host);
+    assert_non_null(host);
+    for (size_t i = 0; i < n; i++)
+        host[i] = (dn_real)NAN;
+    if (a->n)
+        memcpy(host + GUARD, a->start, a->n * sizeof *host);
+    assert_int_equal(dn_device_alloc(s, n * sizeof *host, &memory), DN_OK);
+    dn_upload(s, memory, host, n);
+    assert_int_equal(dn_stream_sync(s), DN_OK);
+    free(host);
+    return dn_at(memory, GUARD);
+}
+
+static dn_real *download_guarded(dn_stream *s, dn_buf *buf, size_t n)
+{
+    size_t all = n + 2 * GUARD;
+    char *memory = (char *)buf - GUARD * sizeof(dn_real);
+    dn_real *host = malloc(all * sizeof *host);
+    assert_non_null(host);
+    dn_download(s, host, (dn_buf *)memory, all);
+    assert_int_equal(dn_stream_sync(s), DN_OK);
+    dn_device_free(s, memory, all * sizeof *host);
+    const dn_real untouched = (dn_real)NAN;
+    for (size_t i = 0; i < GUARD; i++) {
+        assert_memory_equal(&host[i], &untouched, sizeof untouched);
+        assert_memory_equal(&host[GUARD + n + i], &untouched, sizeof untouched);
+    }
+    memmove(host, host + GUARD, n * sizeof *host);
+    return host;
+}
+
+static void run_on(dn_stream *s, const trial *t, operation run, const void *context, dn_real **results,
+                   double *host)
+{
+    dn_buf *bufs[MAX_ARRAYS];
+    for (size_t i = 0; i < t->n_arrays; i++)
+        bufs[i] = upload_guarded(s, &t->arrays[i]);
+    memset(host, 0, MAX_HOST * sizeof *host);
+    run(s, bufs, host, context);
+    assert_int_equal(dn_stream_sync(s), DN_OK);
+    for (size_t i = 0; i < t->n_arrays; i++)
+        results[i] = download_guarded(s, bufs[i], t->arrays[i].n);
+}
+
+void run_column(const char *column, const trial *t, operation run, const void *context, dn_real **results,
+                double *host)
+{
+    dn_stream *s = make_stream(column, 1);
+    run_on(s, t, run, context, results, host);
+    dn_stream_destroy(&s);
+}
+
+static void fail_at(const char *column, size_t array_index, size_t i, double got, double want)
+{
+    fail_msg("%s: array %zu, element %zu is %.17g, the reference has %.17g", column, array_index, i, got,
+             want);
+}
+
+static void compare_array(const char *column, size_t index, const array *a, const dn_real *got,
+                          const dn_real *want)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        bool same = memcmp(&got[i], &want[i], sizeof *got) == 0;
+        bool kept = memcmp(&got[i], &a->start[i], sizeof *got) == 0;
+        double x = (double)want[i];
+        double tolerance = a->ulps * DN_REAL_EPS * (fabs(x) + a->scale);
+        bool good = isnan(x) ? kept : a->ulps == 0 ? same : fabs((double)got[i] - x) <= tolerance;
+        if (!good)
+            fail_at(column, index, i, (double)got[i], x);
+    }
+}
+
+static void compare_host(const char *column, const trial *t, const double *got, const double *want)
+{
+    for (size_t i = 0; i < t->n_host; i++)
+        if (!(fabs(got[i] - want[i]) <= t->host_tolerance * fabs(want[i])))
+            fail_at(column, 999, i, got[i], want[i]);
+}
+
+void free_results(const trial *t, dn_real **results)
+{
+    for (size_t i = 0; i < t->n_arrays; i++)
+        free(results[i]);
+}
+
+static void compare_column(const char *column, const trial *t, operation run, const void *context,
+                           dn_real *const *want, const double *want_host)
+{
+    dn_real *got[2][MAX_ARRAYS];
+    double host[2][MAX_HOST];
+    for (int n_threads = 1; n_threads <= 2; n_threads++) {
+        dn_stream *s = make_stream(column, n_threads);
+        run_on(s, t, run, context, got[n_threads - 1], host[n_threads - 1]);
+        dn_stream_destroy(&s);
+        for (size_t i = 0; i < t->n_arrays; i++)
+            compare_array(column, i, &t->arrays[i], got[n_threads - 1][i], want[i]);
+        compare_host(column, t, host[n_threads - 1], want_host);
+    }
+    if (t->same_bits) {
+        assert_memory_equal(host[0], host[1], sizeof host[0]);
+        for (size_t i = 0; i < t->n_arrays; i++)
+            assert_memory_equal(got[0][i], got[1][i], t->arrays[i].n * sizeof(dn_real));
+    }
+    free_results(t, got[0]);
+    free_results(t, got[1]);
+}
+
+void free_trial(trial *t)
+{
+    for (size_t i = 0; i < t->n_arrays; i++)
+        free(t->arrays[i].start);
+    t->n_arrays = 0;
+}
+
+void compare_columns(trial *t, operation run, const void *context)
+{
+    dn_real *want[MAX_ARRAYS];
+    double want_host[MAX_HOST];
+    run_column("ref", t, run, context, want, want_host);
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+        compare_column((*column)->name, t, run, context, want, want_host);
+    free_results(t, want);
+    free_trial(t);
+}

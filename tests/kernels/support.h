@@ -1,0 +1,65 @@
+/*
+ * Runs one operation on every column of the kernel table and holds it against the reference.
+ *
+ * Arrays stand between guards, and guards, paddings and outputs that must be overwritten are filled with NaN:
+ * reading one poisons a result, and where the reference leaves a NaN a column must leave the very bits that
+ * were there.
+ */
+#ifndef TESTS_KERNELS_SUPPORT_H
+#define TESTS_KERNELS_SUPPORT_H
+
+#include "compute/kernels.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define MAX_ARRAYS 12
+
+/* One array of dn_real given to an operation: in and out. A column's element may differ from the reference's
+ * x by ulps * eps * (|x| + scale); ulps 0 demands the same bits. */
+typedef struct array {
+    size_t n;
+    dn_real *start; /* [n] owned; what the operation finds */
+    double ulps, scale;
+} array;
+
+/* n draws of N(0, std^2), stream `stream`. */
+array random_array(size_t n, uint64_t stream, double std);
+/* The same as rows x columns with ld > columns elements between rows, NaN in the padding. */
+array padded_array(size_t rows, size_t columns, size_t ld, uint64_t stream, double std);
+array nan_array(size_t n);
+array constant_array(size_t n, double value);
+
+/* An operation over arrays, and up to MAX_HOST doubles that it gives to the host. */
+#define MAX_HOST 512
+typedef void (*operation)(dn_stream *s, dn_buf *const *arrays, double *host, const void *context);
+
+typedef struct trial {
+    array arrays[MAX_ARRAYS];
+    size_t n_arrays;
+    size_t n_host;
+    double host_tolerance; /* relative */
+    bool same_bits;        /* 1 and 2 threads must agree bit by bit */
+} trial;
+
+/* Runs on all columns, over 1 and 2 threads; asserts. Frees the trial's arrays. */
+void compare_columns(trial *t, operation run, const void *context);
+
+/* Runs on one column with one thread; results [arrays] are what it left, for
+ * free_results. */
+void run_column(const char *column, const trial *t, operation run, const void *context, dn_real **results,
+                double *host);
+void free_results(const trial *t, dn_real **results);
+void free_trial(trial *t);
+
+/* Tokens in the device's memory; dn_device_free with n * 4 bytes. */
+dn_ids *device_ids(dn_stream *s, const int32_t *ids, size_t n);
+void free_ids(dn_stream *s, dn_ids *ids, size_t n);
+
+/* A stream of that column; asserts. */
+dn_stream *make_stream(const char *column, int n_threads);
+
+#endif

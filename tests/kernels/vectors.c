@@ -1,0 +1,217 @@
+/* Products, vectors, element-wise optimizers and column norms: every column against the reference. */
+#include "support.h"
+
+#include <math.h>
+
+static const size_t lengths[] = {0, 1, 17, 16384, 40003};
+/* Of sums of up to 40003 terms in double, in another order: n eps at the very worst, sqrt(n) eps as a rule.
+ */
+#define SUM_IN_DOUBLE 1e-12
+
+#define N_LENGTHS (sizeof lengths / sizeof *lengths)
+
+typedef struct product {
+    dn_trans ta, tb;
+    size_t m, n, k, lda, ldb, ldc;
+    double alpha, beta;
+} product;
+
+static void run_gemm(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const product *p = context;
+    s->kernels->gemm(s, p->ta, p->tb, p->m, p->n, p->k, p->alpha, b[0], p->lda, b[1], p->ldb, p->beta, b[2],
+                     p->ldc);
+}
+
+/* A sum of k products of N(0,1) has size sqrt(k) and rounding errors of eps sqrt(k) each, k of them: 8 k eps.
+ */
+static void compare_product(product p, size_t pad)
+{
+    size_t a_rows = p.ta == DN_N ? p.m : p.k, a_columns = p.ta == DN_N ? p.k : p.m;
+    size_t b_rows = p.tb == DN_N ? p.k : p.n, b_columns = p.tb == DN_N ? p.n : p.k;
+    p.lda = a_columns + pad;
+    p.ldb = b_columns + pad;
+    p.ldc = p.n + pad;
+    trial t = {.arrays = {padded_array(a_rows, a_columns, p.lda, 1, 1),
+                          padded_array(b_rows, b_columns, p.ldb, 2, 1), padded_array(p.m, p.n, p.ldc, 3, 1)},
+               .n_arrays = 3};
+    t.arrays[2].scale = (double)p.k + 1;
+    for (size_t i = 0; p.beta == 0 && i < t.arrays[2].n; i++)
+        t.arrays[2].start[i] = (dn_real)NAN;
+    compare_columns(&t, run_gemm, &p);
+}
+
+static void products_agree_for_all_transpositions_and_strides(void **state)
+{
+    static const size_t sizes[][3] = {{1, 1, 1},     {5, 7, 3}, {1, 130, 17}, {33, 1, 5},
+                                      {64, 65, 129}, {0, 3, 2}, {3, 0, 2},    {4, 3, 0}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int trans = 0; trans < 4; trans++) {
+            product p = {.ta = trans & 1 ? DN_T : DN_N,
+                         .tb = trans & 2 ? DN_T : DN_N,
+                         .m = sizes[i][0],
+                         .n = sizes[i][1],
+                         .k = sizes[i][2],
+                         .alpha = 1};
+            compare_product(p, 0);
+            p.alpha = -0.5;
+            p.beta = 2;
+            compare_product(p, 3);
+        }
+}
+
+static void run_vectors(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    size_t n = *(const size_t *)context;
+    s->kernels->fill(s, b[0], n, -1.25);
+    s->kernels->copy(s, b[1], b[4], n);
+    s->kernels->axpby(s, b[2], 1.5, b[4], -0.25, n);
+    s->kernels->relu2_forward(s, b[3], n);
+    s->kernels->sum_squares(s, host, b[4], n);
+}
+
+static void vector_operations_agree(void **state)
+{
+    for (size_t i = 0; i < N_LENGTHS; i++) {
+        size_t n = lengths[i];
+        trial t = {.arrays = {nan_array(n), nan_array(n), random_array(n, 1, 1), random_array(n, 2, 1),
+                              random_array(n, 3, 1)},
+                   .n_arrays = 5,
+                   .n_host = 1,
+                   .host_tolerance = SUM_IN_DOUBLE,
+                   .same_bits = true};
+        t.arrays[0].ulps = t.arrays[1].ulps = 0;
+        compare_columns(&t, run_vectors, &n);
+    }
+}
+
+static void run_relu2_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->relu2_backward(s, b[0], b[1], *(const size_t *)context);
+}
+
+static void relu2_backward_agrees(void **state)
+{
+    for (size_t i = 0; i < N_LENGTHS; i++) {
+        size_t n = lengths[i];
+        trial t = {
+            .arrays = {random_array(n, 1, 1), random_array(n, 2, 1)}, .n_arrays = 2, .same_bits = true};
+        for (size_t j = 0; j < n; j++)
+            t.arrays[1].start[j] = j % 3 ? (dn_real)fabs((double)t.arrays[1].start[j]) : 0;
+        compare_columns(&t, run_relu2_backward, &n);
+    }
+}
+
+static void run_nan(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->relu2_forward(s, b[0], 3);
+    s->kernels->sum_squares(s, &host[0], b[0], 3);
+    s->kernels->sum_squares(s, &host[1], b[1], 70000);
+}
+
+static void nan_and_infinity_show_in_the_sum_of_squares(void **state)
+{
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+        trial t = {.arrays = {constant_array(3, 0), random_array(70000, 1, 1)}, .n_arrays = 2};
+        t.arrays[0].start[1] = (dn_real)NAN;
+        t.arrays[1].start[69998] = (dn_real)INFINITY;
+        dn_real *results[MAX_ARRAYS];
+        double host[MAX_HOST];
+        run_column((*column)->name, &t, run_nan, NULL, results, host);
+        assert_true(isnan(host[0]));
+        assert_true(isinf(host[1]));
+        free_results(&t, results);
+        free_trial(&t);
+    }
+}
+
+static void run_optimizers(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    size_t n = *(const size_t *)context;
+    const dn_adamw_step step = {.lr = 0.1,
+                                .beta1 = 0.9,
+                                .beta2 = 0.95,
+                                .eps = 1e-8,
+                                .weight_decay = 0.3,
+                                .correction1 = 0.19,
+                                .correction2 = 0.0975};
+    s->kernels->adamw(s, b[0], b[1], b[2], b[3], n, &step);
+    s->kernels->lion(s, b[4], b[5], b[3], n, 0.1, 0.9, 0.95, 0.3);
+}
+
+/* |m/sqrt(v)| stays below 10 or so: 8 eps of 10 covers the few roundings of an element. */
+static void adamw_and_lion_agree(void **state)
+{
+    for (size_t i = 0; i < N_LENGTHS; i++) {
+        size_t n = lengths[i];
+        trial t = {.arrays = {random_array(n, 1, 1), random_array(n, 2, 1), random_array(n, 3, 1),
+                              random_array(n, 4, 1), random_array(n, 5, 1), random_array(n, 6, 1)},
+                   .n_arrays = 6,
+                   .same_bits = true};
+        t.arrays[0].scale = 10;
+        for (size_t j = 0; j < n; j++)
+            t.arrays[2].start[j] = (dn_real)fabs((double)t.arrays[2].start[j]);
+        if (n > 1) /* no gradient, no momentum: Adam's 0/(0 + eps) and Lion's sign(0) are both 0 */
+            for (size_t a = 1; a < 6; a++)
+                t.arrays[a].start[1] = 0;
+        compare_columns(&t, run_optimizers, &n);
+    }
+}
+
+typedef struct tall {
+    size_t n, r;
+} tall;
+
+static void run_columns(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const tall *x = context;
+    double given[MAX_HOST];
+    for (size_t j = 0; j < x->r; j++)
+        given[j] = (double)j + 0.5;
+    s->kernels->column_squares(s, host, b[0], x->n, x->r);
+    s->kernels->normalize_columns(s, b[1], b[0], x->n, x->r, 1e-8, NULL);
+    s->kernels->normalize_columns(s, b[2], b[0], x->n, x->r, 0.25, given);
+    s->kernels->normalize_columns(s, b[3], b[3], x->n, x->r, 1e-8, NULL); /* in place */
+}
+
+static void column_norms_agree(void **state)
+{
+    static const tall shapes[] = {{1, 1}, {70, 3}, {300, 129}, {1, 200}, {200, 1}, {0, 5}, {5, 0}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        size_t n = shapes[i].n * shapes[i].r;
+        trial t = {.arrays = {random_array(n, 1, 1), nan_array(n), nan_array(n), random_array(n, 2, 1)},
+                   .n_arrays = 4,
+                   .n_host = shapes[i].r,
+                   .host_tolerance = SUM_IN_DOUBLE,
+                   .same_bits = true};
+        compare_columns(&t, run_columns, &shapes[i]);
+    }
+}
+
+/* An all-zero column stays zero: eps is added to its norm. */
+static void a_zero_column_stays_zero(void **state)
+{
+    static const tall shape = {9, 2};
+    trial t = {.arrays = {constant_array(18, 0), nan_array(18), nan_array(18), constant_array(18, 0)},
+               .n_arrays = 4,
+               .n_host = 2,
+               .host_tolerance = SUM_IN_DOUBLE};
+    for (size_t a = 1; a < 4; a++)
+        t.arrays[a].scale = 0;
+    compare_columns(&t, run_columns, &shape);
+}
+
+int main(int argc, char **argv)
+{
+    dn_blas_tune(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_agree_for_all_transpositions_and_strides),
+        cmocka_unit_test(vector_operations_agree),
+        cmocka_unit_test(relu2_backward_agrees),
+        cmocka_unit_test(nan_and_infinity_show_in_the_sum_of_squares),
+        cmocka_unit_test(adamw_and_lion_agree),
+        cmocka_unit_test(column_norms_agree),
+        cmocka_unit_test(a_zero_column_stays_zero),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
