@@ -15,11 +15,11 @@
 #define DN_PROGRESS_TEXT 160 /* bytes of the caller's text that are kept, with its end */
 
 typedef struct dn_progress {
-    FILE *out;     /* borrowed */
-    bool terminal; /* draw in place */
-    bool utf8;     /* the bar may use block characters */
-    uint64_t first,
-        total; /* work was at `first` when it started (a resumed run), ends at `total`; 0 = unknown */
+    FILE *out;      /* borrowed */
+    bool terminal;  /* draw in place */
+    bool utf8;      /* the bar may use block characters */
+    uint64_t first; /* where the work was when it started (a resumed run) */
+    uint64_t total; /* where it ends; 0 = unknown */
     double started_s;
     double speed;    /* units a second, smoothed: the average at first, later of about the last 20 s */
     double marked_s; /* when speed was last brought up to date, */
