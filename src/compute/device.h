@@ -21,7 +21,9 @@ typedef struct dn_ids dn_ids; /* elements of int32_t (tokens) in a device's memo
 
 struct dn_kernels;
 
-/** An ordered queue of kernels. Created by dn_stream_create; used by one thread at a time. */
+/** An ordered queue of kernels. Created by dn_stream_create; used by the thread that created it (OpenMP's and
+ * OpenBLAS's thread counts are that thread's). Streams used at the same time have the same n_threads:
+ * OpenBLAS resizes tables shared by all threads when the count changes. */
 typedef struct dn_stream {
     const struct dn_kernels *kernels; /* the column of the table this stream runs */
     int n_threads;                    /* CPU: OpenMP and BLAS threads of each kernel */

@@ -8,7 +8,7 @@
  * place". Results do not depend on the number of threads, except for rounding inside gemm. Reductions run in
  * a fixed order. Host scalars behind `host_` pointers are valid after dn_stream_sync. Sizes may be 0: then
  * nothing is read or written. Kernels take scratch from the stream: it grows until every size was seen once,
- * then nothing allocates.
+ * then nothing allocates. Dimensions and leading dimensions are below 2^31 (BLAS), their products are not.
  */
 #ifndef COMPUTE_KERNELS_H
 #define COMPUTE_KERNELS_H
@@ -73,7 +73,7 @@ typedef struct dn_kernels {
                                const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
                                const dn_buf *lse, const dn_attention_shape *shape);
     /* In place: x = max(x, 0)^2.  Backward needs only that result a: relu(x) = sqrt(a), so da = 2 sqrt(a) da.
-     */
+     * NaN stays NaN. */
     void (*relu2_forward)(dn_stream *s, dn_buf *x, size_t n);
     void (*relu2_backward)(dn_stream *s, dn_buf *da, const dn_buf *a, size_t n);
     /* *host_loss += sum over N rows of -log softmax(logits)[target], in double, in row order; and in place,
@@ -104,8 +104,9 @@ typedef struct dn_kernels {
     void (*orth_householder)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
     /* Cholesky QR once, in dn_real (the reference's "cqr"). */
     void (*orth_cholesky)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-    /* Cholesky QR twice with Gram matrix, factor and solve in double: deterministic, |P'P - I| near eps for
-     * any condition number up to about 1e7 (dion.md 1.3). */
+    /* Cholesky QR with Gram matrix, factor and solve in double, twice where the first pass alone leaves more
+     * than dn_real's rounding: deterministic, |P'P - I| near eps and P right to eps for any condition number
+     * up to about 1e7, 1e8 in float (dion.md 1.3). The default: fastest, and the most exact. */
     void (*orth_cholesky2)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
     /* Randomized Cholesky QR: sketch of k rows drawn from (seed, stream) by dn_random_normal, then one
      * Cholesky QR (the reference's "rcqr"; k = 128 ceil(1.25 r / 128)). m > r. */

@@ -3,7 +3,9 @@
 
 #include "base/random.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 static void an_unknown_column_or_no_thread_is_an_argument_error(void **state)
 {
@@ -47,9 +49,9 @@ static void impossible_memory_is_an_error_naming_its_size(void **state)
     void *memory;
     assert_int_equal(dn_device_alloc(s, SIZE_MAX - 5, &memory), DN_ERR_MEMORY);
     assert_non_null(strstr(dn_error_message(), "18446744073709551610"));
-    /* No memory for scratch: nothing is written, and the stream remembers. */
-    double sum = 1;
-    s->kernels->column_squares(s, &sum, NULL, (size_t)1 << 60, 2);
+    /* No memory for scratch (here 2^64 - 128 bytes): nothing is touched, and the stream remembers. */
+    double sums[16];
+    s->kernels->column_squares(s, sums, NULL, (((size_t)1 << 57) - 1) * 64, 16);
     assert_int_equal(dn_stream_sync(s), DN_ERR_MEMORY);
     dn_stream_destroy(&s);
 }
@@ -80,6 +82,50 @@ static void scratch_stays_after_the_first_use(void **state)
     dn_stream_destroy(&s);
 }
 
+enum { SIDE = 150, RANKS = 4 };
+
+/* Products on a stream of its own; returns NULL if every one has the same bits as the first. */
+static void *multiply_often(void *first_result)
+{
+    static const char failed[] = "failed";
+    dn_stream *s = NULL;
+    dn_real x[SIDE * SIDE], y[SIDE * SIDE];
+    void *memory;
+    if (dn_stream_create("cpu", 1, &s) != DN_OK ||
+        dn_device_alloc(s, 2 * SIDE * SIDE * sizeof *x, &memory) != DN_OK)
+        return (void *)failed;
+    dn_buf *a = memory, *c = dn_at(a, SIDE * SIDE);
+    dn_random_normal(1, 1, 0, SIDE * SIDE, 1, x);
+    dn_upload(s, a, x, SIDE * SIDE);
+    bool same = true;
+    for (int i = 0; i < 100; i++) {
+        s->kernels->gemm(s, DN_N, DN_T, SIDE, SIDE, SIDE, 1, a, SIDE, a, SIDE, 0, c, SIDE);
+        dn_download(s, i == 0 ? x : y, c, SIDE * SIDE);
+        same = same && (i == 0 || memcmp(x, y, sizeof x) == 0);
+    }
+    memcpy(first_result, x, sizeof x);
+    dn_device_free(s, memory, 2 * SIDE * SIDE * sizeof *x);
+    dn_stream_destroy(&s);
+    return same ? NULL : (void *)failed;
+}
+
+/* Ranks may be threads of one process, each with a stream. */
+static void streams_work_side_by_side(void **state)
+{
+    static dn_real results[RANKS][SIDE * SIDE];
+    pthread_t threads[RANKS];
+    alarm(60);
+    for (int i = 0; i < RANKS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, multiply_often, results[i]), 0);
+    for (int i = 0; i < RANKS; i++) {
+        void *failed;
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+        assert_memory_equal(results[i], results[0], sizeof results[0]);
+    }
+    alarm(0);
+}
+
 /* main() tuned the library: where the processor has wide vectors, its products use them. */
 static void the_blas_core_is_as_wide_as_the_processor(void **state)
 {
@@ -108,6 +154,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(memory_is_zero_and_aligned),
         cmocka_unit_test(impossible_memory_is_an_error_naming_its_size),
         cmocka_unit_test(scratch_stays_after_the_first_use),
+        cmocka_unit_test(streams_work_side_by_side),
         cmocka_unit_test(the_blas_core_is_as_wide_as_the_processor),
         cmocka_unit_test(the_gemm_peak_is_a_rate),
     };

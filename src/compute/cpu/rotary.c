@@ -23,7 +23,7 @@ const dn_real *dn_cpu_rotary_table(dn_stream *s, size_t T, size_t hd)
     if (s->rotary && hd == s->rotary_hd && T <= s->rotary_T)
         return s->rotary;
     free(s->rotary);
-    s->rotary = malloc((T * hd ? T * hd : 1) * sizeof *s->rotary);
+    s->rotary = malloc((T * hd + 1) * sizeof *s->rotary); /* never NULL for want of elements */
     s->rotary_T = T;
     s->rotary_hd = hd;
     if (s->rotary)
