@@ -4,8 +4,6 @@
 
 #include "support/model.h"
 
-#include <math.h>
-
 /* A number that depends on device memory; called again after every change. */
 typedef struct loss_of {
     double (*loss)(void *context);
