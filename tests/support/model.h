@@ -28,13 +28,19 @@ static inline dn_real *host_copy(dn_stream *stream, const dn_buf *x, size_t n)
     return copy;
 }
 
+/* The larger one, where NaN is larger than all numbers: fmax would drop it, and the error with it. */
+static inline double larger(double a, double b)
+{
+    return b > a || isnan(b) ? b : a;
+}
+
 /* Largest |a - b| as a share of the largest |b|. */
 static inline double difference(const dn_real *a, const dn_real *b, size_t n)
 {
     double worst = 0, size = 0;
     for (size_t i = 0; i < n; i++) {
-        worst = fmax(worst, fabs((double)(a[i] - b[i])));
-        size = fmax(size, fabs((double)b[i]));
+        worst = larger(worst, fabs((double)(a[i] - b[i])));
+        size = larger(size, fabs((double)b[i]));
     }
     return worst / size;
 }
