@@ -8,9 +8,10 @@
 #include "compute/kernels.h"
 #include "nn/linear.h"
 
-/* Every chunk reads and writes the head's whole gradient once, so chunks should not be small: below the floor
- * that traffic would cost more than the products. */
-enum { logits_budget_bytes = 64 << 20, logits_floor_rows = 64 };
+/* Every chunk packs the head's weights for the products and adds to its whole gradient, so few rows are slow:
+ * at V = 50304, C = 768 the head takes 1.05 of its best time in chunks of 256 rows, 1.15 of 128, 1.4 of 64.
+ */
+enum { logits_budget_bytes = 64 << 20, logits_floor_rows = 128 };
 
 size_t dn_gpt_head_rows(const dn_gpt_shape *shape, size_t N)
 {

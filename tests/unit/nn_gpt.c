@@ -1,7 +1,6 @@
 /* The whole GPT: causality, micro-batches, chunks of logits, the next token, and bad input. */
 #include "nn/gpt_parts.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -26,17 +25,6 @@ static dn_real *gradients_of(model *m, double scale)
     m->stream->kernels->fill(m->stream, m->params[0].grad, m->n_elements, 0);
     must(dn_gpt_train(m->gpt, m->tokens, m->targets, m->B, scale, &loss));
     return host_copy(m->stream, m->params[0].grad, m->n_elements);
-}
-
-/* largest |a - b| over the largest |b| */
-static double difference(const dn_real *a, const dn_real *b, size_t n)
-{
-    double worst = 0, size = 0;
-    for (size_t i = 0; i < n; i++) {
-        worst = fmax(worst, fabs((double)(a[i] - b[i])));
-        size = fmax(size, fabs((double)b[i]));
-    }
-    return worst / size;
 }
 
 /* Exactly: no arithmetic of an earlier position may touch a later one. */
