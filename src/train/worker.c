@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
-#include "launch/worker.h"
+#include "comm/worker.h"
 #include "train/report.h"
 #include "train/run.h"
 

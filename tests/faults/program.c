@@ -12,7 +12,7 @@
  */
 #include "base/fail.h"
 #include "dionode/launch.h"
-#include "launch/worker.h"
+#include "comm/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,9 +8,8 @@ import sys
 
 import planted
 
-# From the bottom up: a room may include itself and what stands before it. comm stands below launch: a worker
-# begins by joining the group of all ranks, and the group knows nothing of processes.
-ROOMS = ['base', 'topo', 'shm', 'comm', 'launch', 'compute', 'linalg', 'optim', 'sync', 'nn', 'data', 'checkpoint',
+# From the bottom up: a room may include itself and what stands before it.
+ROOMS = ['base', 'topo', 'shm', 'launch', 'comm', 'compute', 'linalg', 'optim', 'sync', 'nn', 'data', 'checkpoint',
          'report', 'train']
 
 # Foreign header -> files of src/ that may include it. shm owns shared mappings; checkpoint maps files read-only,

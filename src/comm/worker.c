@@ -1,4 +1,4 @@
-#include "launch/worker.h"
+#include "comm/worker.h"
 
 #include "base/fail.h"
 

@@ -1,7 +1,7 @@
 /* The worker's side of a launch: attach to the inherited world, run, leave with a status the launcher
  * understands. */
-#ifndef LAUNCH_WORKER_H
-#define LAUNCH_WORKER_H
+#ifndef COMM_WORKER_H
+#define COMM_WORKER_H
 
 #include "comm/comm.h"
 
