@@ -54,6 +54,9 @@ void dn_checkpoint_close(dn_checkpoint **checkpoint);
 /** Metadata by key; NULL if absent. Borrowed from the checkpoint. */
 const char *dn_checkpoint_meta(const dn_checkpoint *checkpoint, const char *key);
 
+/** Whether the file holds a tensor of that name. */
+bool dn_checkpoint_has(const dn_checkpoint *checkpoint, const char *name);
+
 /** The tensor's numbers, dense, borrowed. dtype is dn_real's (F32, or F64 in the double build). Errors:
  *  DN_ERR_CHECKPOINT naming tensor, expected and found shape or dtype. */
 dn_status dn_checkpoint_tensor(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,

@@ -30,13 +30,13 @@ static bool parse(const char *name, const char *suffix, uint64_t *step)
     return true;
 }
 
-/* Calls visit for every file of that suffix; stops early when there is no such directory. */
-static dn_status visit_files(const char *dir, const char *suffix,
-                             void (*visit)(const char *path, uint64_t step, void *context), void *context)
+/* Calls visit for every file of that suffix; 0, or the errno of a directory that cannot be read. */
+static int visit_files(const char *dir, const char *suffix,
+                       void (*visit)(const char *path, uint64_t step, void *context), void *context)
 {
     DIR *stream = opendir(dir);
     if (!stream)
-        return errno == ENOENT ? DN_OK : dn_fail_errno(DN_ERR_IO, errno, "cannot look into %s", dir);
+        return errno;
     const struct dirent *entry;
     while ((entry = readdir(stream)) != NULL) {
         char path[PATH_MAX];
@@ -46,7 +46,7 @@ static dn_status visit_files(const char *dir, const char *suffix,
             visit(path, step, context);
     }
     closedir(stream);
-    return DN_OK;
+    return 0;
 }
 
 dn_status dn_generation_path(const char *dir, uint64_t step, char *path, size_t bytes)
@@ -81,7 +81,9 @@ dn_status dn_checkpoint_latest(const char *dir, char *path, size_t bytes, bool *
         return DN_OK;
     }
     struct newest newest = {.below = UINT64_MAX};
-    DN_TRY(visit_files(dir, SUFFIX, find_newest, &newest));
+    int error = visit_files(dir, SUFFIX, find_newest, &newest);
+    if (error != 0 && error != ENOENT)
+        return dn_fail_errno(DN_ERR_IO, error, "cannot look into %s", dir);
     if (newest.found)
         DN_TRY(dn_generation_path(dir, newest.step, path, bytes));
     *found = newest.found;
@@ -101,14 +103,13 @@ static void remove_before(const char *path, uint64_t step, void *context)
 
 void dn_generations_clean(const char *dir)
 {
-    if (visit_files(dir, TEMPORARY, remove_any, NULL) != DN_OK)
-        return;
+    visit_files(dir, TEMPORARY, remove_any, NULL);
 }
 
 void dn_generations_prune(const char *dir, uint64_t step)
 {
     struct newest kept = {.below = step};
-    if (visit_files(dir, SUFFIX, find_newest, &kept) == DN_OK && kept.found &&
-        visit_files(dir, SUFFIX, remove_before, &kept.step) != DN_OK)
-        return;
+    visit_files(dir, SUFFIX, find_newest, &kept);
+    if (kept.found)
+        visit_files(dir, SUFFIX, remove_before, &kept.step);
 }

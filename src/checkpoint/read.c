@@ -248,6 +248,11 @@ const char *dn_checkpoint_meta(const dn_checkpoint *checkpoint, const char *key)
     return json_string_value(json_object_get(json_object_get(checkpoint->header, "__metadata__"), key));
 }
 
+bool dn_checkpoint_has(const dn_checkpoint *checkpoint, const char *name)
+{
+    return json_object_get(checkpoint->header, name) != NULL;
+}
+
 dn_status dn_checkpoint_tensor(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
                                const dn_real **data)
 {

@@ -19,6 +19,7 @@
 
 typedef struct dn_comm dn_comm;
 
+/* DN_AVG: arrays, the sum times the rounded 1/size (exact for powers of two); scalars, the sum over size. */
 typedef enum dn_op { DN_SUM, DN_AVG, DN_MIN, DN_MAX } dn_op;
 
 /* What the bytes were for. Payload = what each rank contributes to the exchange (for an all-reduce of S

@@ -14,6 +14,7 @@
 #define COMPUTE_KERNELS_H
 
 #include "compute/device.h"
+#include "dionode/blas.h"
 
 #include <stdbool.h>
 
@@ -116,20 +117,9 @@ typedef struct dn_kernels {
 /** The columns; NULL-terminated list of those this processor can run, fastest first, "ref" last. */
 const dn_kernels *const *dn_kernels_available(void);
 
-/** Best sgemm (dgemm) rate of this stream's threads in flop/s: the median of repeated n x n products. Takes
- * some 0.2 s; the yardstick for every "share of GEMM peak". */
+/** Best sgemm (dgemm) rate of this stream's threads in flop/s, over some 0.2 s of n x n products: the
+ * yardstick for every "share of GEMM peak". The best, not the median: a peak is a limit, and other processes
+ * only lower it. */
 double dn_gemm_peak(dn_stream *stream);
-
-/**
- * Gives OpenBLAS its core type where its own detection falls short (Debian's 0.3.21 takes new processors for
- * much older ones). If OPENBLAS_CORETYPE is unset and cpuid offers wider vectors than the core OpenBLAS
- * chose, sets it and executes this program again with the same arguments: the library reads it only while
- * loading. Call first thing in main(), before threads. Returns when there is nothing to change; a user's own
- * setting is never touched.
- */
-void dn_blas_tune(char **argv);
-
-/** "OpenBLAS 0.3.21 SkylakeX, 2 threads"; static storage, for reports. */
-const char *dn_blas_describe(void);
 
 #endif

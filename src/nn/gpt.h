@@ -5,9 +5,13 @@
  * ranks.
  *
  * Letters: B sequences of a micro-batch, T positions, C model width, V vocabulary, L layers, NH heads, hd =
- * C/NH. Parameters, in order (each [fan_out, fan_in], row-major): transformer.wte.weight [V,C]
- *     transformer.h.<l>.attn.c_q.weight c_k c_v [C,C] (adjacent in memory: one gemm serves all three)
- *     transformer.h.<l>.attn.c_proj.weight [C,C]   .mlp.c_fc.weight [4C,C]   .mlp.c_proj.weight [C,4C]
+ * C/NH. Parameters in order, each [fan_out, fan_in], row-major:
+ *
+ *     transformer.wte.weight [V,C]
+ *     for each layer l:
+ *         transformer.h.<l>.attn.c_q.weight, .attn.c_k.weight, .attn.c_v.weight [C,C]
+ *             (adjacent in memory: one gemm serves all three)
+ *         transformer.h.<l>.attn.c_proj.weight [C,C], .mlp.c_fc.weight [4C,C], .mlp.c_proj.weight [C,4C]
  *     lm_head.weight [V,C]
  */
 #ifndef NN_GPT_H
@@ -24,7 +28,8 @@ typedef struct dn_gpt_shape {
 size_t dn_gpt_n_params(const dn_gpt_shape *shape);
 size_t dn_gpt_n_elements(const dn_gpt_shape *shape);
 
-/** Checks sizes (positive, NH divides C, even head). Errors: DN_ERR_CONFIG naming the key. */
+/** Checks sizes: positive and within what counts and BLAS can hold, NH divides C, heads of even size. Errors:
+ * DN_ERR_CONFIG naming the key. */
 dn_status dn_gpt_check(const dn_gpt_shape *shape) DN_MUST_USE;
 
 /**
@@ -43,7 +48,8 @@ dn_status dn_gpt_init(const dn_gpt_shape *shape, dn_param *params, dn_stream *st
 typedef struct dn_gpt dn_gpt;
 
 /** Model over borrowed params (dn_gpt_layout) and stream, with activations for micro-batches of up to B
- * sequences; all memory is allocated here. Errors: DN_ERR_MEMORY naming the size. Owned by the caller. */
+ * sequences; all memory but the stream's scratch is allocated here. Errors: DN_ERR_CONFIG as dn_gpt_check,
+ * and for B * T beyond 2^31 - 1; DN_ERR_MEMORY naming the size. Owned by the caller. */
 dn_status dn_gpt_create(const dn_gpt_shape *shape, size_t B, const dn_param *params, dn_stream *stream,
                         dn_gpt **out) DN_MUST_USE;
 void dn_gpt_destroy(dn_gpt **gpt);
@@ -51,19 +57,25 @@ void dn_gpt_destroy(dn_gpt **gpt);
 /** Bytes dn_gpt_create will allocate for activations; for memory checks before workers start. */
 size_t dn_gpt_activation_bytes(const dn_gpt_shape *shape, size_t B);
 
+/** progress (NULL = none) is called after each layer and each chunk of the head, so that whoever watches a
+ * long pass knows it from a hung one. context is borrowed. */
+void dn_gpt_on_progress(dn_gpt *gpt, void (*progress)(void *context), void *context);
+
 /**
- * One micro-batch, forward and backward. tokens, targets: host int32 [B*T] (B <= created B), tokens < V.
- * grads += scale * d(sum of token losses)/d(weight); *loss_sum += the sum over B*T tokens of -log p, in nats.
- * Clears no gradients. Returns after sync.
+ * One micro-batch, forward and backward. tokens, targets: host int32 [B*T], B <= created B, each from 0 to
+ * V-1. grads += scale * d(sum of token losses)/d(weight), scale not 0; *loss_sum += the sum over B*T tokens
+ * of -log p, in nats. Clears no gradients. Returns after sync. Errors: DN_ERR_ARG B or scale, DN_ERR_DATA a
+ * token outside the vocabulary; DN_ERR_MEMORY from a kernel: gradients are half written then.
  */
 dn_status dn_gpt_train(dn_gpt *gpt, const int32_t *tokens, const int32_t *targets, size_t B, double scale,
                        double *loss_sum) DN_MUST_USE;
 
-/** Forward only; *loss_sum as above. */
+/** Forward only; *loss_sum and errors as above. */
 dn_status dn_gpt_loss(dn_gpt *gpt, const int32_t *tokens, const int32_t *targets, size_t B,
                       double *loss_sum) DN_MUST_USE;
 
-/** logits [V] (host) of the token after tokens[0 .. n-1], 1 <= n <= T. */
+/** logits [V] (host) of the token after tokens[0 .. n-1], 1 <= n <= T. Errors: DN_ERR_ARG n, DN_ERR_DATA a
+ * token outside the vocabulary. */
 dn_status dn_gpt_next(dn_gpt *gpt, const int32_t *tokens, size_t n, dn_real *logits) DN_MUST_USE;
 
 /** Flops of forward and backward per token: 6 per matrix and head element, plus causal attention's products

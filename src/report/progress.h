@@ -12,28 +12,40 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#define DN_PROGRESS_TEXT 160 /* bytes of the caller's text that are kept, with its end */
+
 typedef struct dn_progress {
-    FILE *out;
-    bool terminal;
-    uint64_t first,
-        total; /* work was at `first` when it started (a resumed run), ends at `total`; 0 = unknown */
-    double started_s, shown_s;
-    int width; /* characters drawn on the current line */
+    FILE *out;      /* borrowed */
+    bool terminal;  /* draw in place */
+    bool utf8;      /* the bar may use block characters */
+    uint64_t first; /* where the work was when it started (a resumed run) */
+    uint64_t total; /* where it ends; 0 = unknown */
+    double started_s;
+    double speed;    /* units a second, smoothed: the average at first, later of about the last 20 s */
+    double marked_s; /* when speed was last brought up to date, */
+    uint64_t marked; /* and where the work was then */
+    uint64_t done;   /* the last state told, shown or not */
+    char text[DN_PROGRESS_TEXT];
+    double shown_s; /* when a state was last shown; negative: never */
+    uint64_t shown;
+    bool drawn; /* the cursor stands behind a bar */
 } dn_progress;
 
-/** Starts at `first` of `total` units of work. out is borrowed. */
+/** Starts at `first` of `total` units of work. out is borrowed. Blocks are drawn if the environment's locale
+ * is UTF-8 (setlocale is not needed and not called). */
 void dn_progress_begin(dn_progress *progress, FILE *out, uint64_t first, uint64_t total);
-/** Redraws (at most ten times a second; plain lines at most every 5 s and always the first and the last
- * unit): done, percentage, ETA and the caller's text, as "loss 2.314  41.2k tok/s". */
+/** Redraws (at most ten times a second; plain lines at most every 5 s; always the first call and the last
+ * unit): done, percentage, time left (at the end: time taken) and the caller's text, as "loss 2.314  41.2k
+ * tok/s". The line is as wide as the terminal is now. */
 void dn_progress_show(dn_progress *progress, uint64_t done, const char *text);
 /** A line of its own above the bar (a validation loss, a warning). */
 void dn_progress_line(dn_progress *progress, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** Leaves the last state on the screen and ends the line. */
 void dn_progress_end(dn_progress *progress);
 
-/** "1.25 MB", "41.2k": three digits, decimal units. Returns text. */
+/** "1.25 MB" (unit "B"), "41.2k" (unit ""): three digits, decimal prefixes k to E. Returns text. */
 const char *dn_human(double value, const char *unit, char *text, size_t bytes);
-/** "1:02:03", "4:05", "12 s". Returns text. */
+/** "1:02:03", "4:05", "12 s", rounded to seconds; "?" for what is negative or not finite. Returns text. */
 const char *dn_human_time(double seconds, char *text, size_t bytes);
 
 #endif

@@ -82,6 +82,44 @@ int dn_world_stop_requested(const dn_world *world)
 
 /* ---- who is where ---- */
 
+void dn_control_tell_waiting(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
+                             uint64_t want)
+{
+    dn_slot *slot = &world->control->slots[rank];
+    uint64_t at = (uint64_t)((const char *)word - (const char *)world->control);
+    atomic_store_explicit(&slot->waiting_at, at, memory_order_relaxed);
+    atomic_store_explicit(&slot->waiting_want, want, memory_order_relaxed);
+    atomic_store_explicit(&slot->waiting_since_ns, (uint64_t)(dn_clock_s() * 1e9), memory_order_relaxed);
+    atomic_store_explicit(&slot->waiting_for, 1 + awaited, memory_order_relaxed);
+}
+
+/* Whom a rank waits for, -1 for nobody. A sleeper whose word is there, but that has not run since (it may
+ * have been stopped in its sleep), waits for nobody. What lies in shared memory is checked before it is used.
+ */
+static int awaited_by(const dn_world *world, int rank)
+{
+    const dn_control *control = world->control;
+    const dn_slot *slot = &control->slots[rank];
+    int awaited = atomic_load_explicit(&slot->waiting_for, memory_order_relaxed) - 1;
+    uint64_t at = atomic_load_explicit(&slot->waiting_at, memory_order_relaxed);
+    uint64_t want = atomic_load_explicit(&slot->waiting_want, memory_order_relaxed);
+    if (awaited < 0 || awaited >= (int)control->n_ranks || at % 8 != 0 || at > control->bytes - 8)
+        return -1;
+    const _Atomic uint64_t *word = (const _Atomic uint64_t *)((const char *)control + at);
+    return atomic_load_explicit(word, memory_order_relaxed) < want ? awaited : -1;
+}
+
+int dn_control_culprit(const dn_world *world, int rank)
+{
+    for (uint32_t hops = 0; hops < world->control->n_ranks; hops++) {
+        int next = awaited_by(world, rank);
+        if (next < 0)
+            return rank;
+        rank = next;
+    }
+    return rank;
+}
+
 /* A copy of one row. Fields are read one by one: a row caught in the middle of a tick may mix two moments. */
 typedef struct row {
     uint64_t step, sequence;
@@ -96,7 +134,7 @@ static row read_row(const dn_world *world, int rank)
     row r = {.step = atomic_load_explicit(&slot->step, memory_order_relaxed),
              .sequence = atomic_load_explicit(&slot->line.sequence, memory_order_relaxed),
              .pid = atomic_load_explicit(&slot->pid, memory_order_relaxed),
-             .waiting_for = atomic_load_explicit(&slot->waiting_for, memory_order_relaxed) - 1};
+             .waiting_for = awaited_by(world, rank)};
     uint64_t since = atomic_load_explicit(&slot->waiting_since_ns, memory_order_relaxed);
     r.waiting_s = dn_clock_s() - 1e-9 * (double)since;
     for (int i = 0; i < DN_PHASE_WORDS; i++) {
@@ -123,16 +161,16 @@ void dn_world_set_pid(dn_world *world, int rank, int pid)
     atomic_store_explicit(&world->control->slots[rank].pid, pid, memory_order_relaxed);
 }
 
-int dn_control_culprit(const dn_world *world, int rank)
+uint64_t dn_world_step(const dn_world *world, int rank)
 {
-    const dn_control *control = world->control;
-    for (uint32_t hops = 0; hops < control->n_ranks; hops++) {
-        int next = atomic_load_explicit(&control->slots[rank].waiting_for, memory_order_relaxed) - 1;
-        if (next < 0 || next >= (int)control->n_ranks)
-            return rank;
-        rank = next;
-    }
-    return rank;
+    return atomic_load_explicit(&world->control->slots[rank].step, memory_order_relaxed);
+}
+
+uint64_t dn_world_progress(const dn_world *world, int rank)
+{
+    dn_slot *slot = &world->control->slots[rank];
+    return atomic_load_explicit(&slot->progress, memory_order_relaxed) +
+           atomic_load_explicit(&slot->line.sequence, memory_order_relaxed);
 }
 
 /* "0 'backward' step 3 waits for 2, 1 ..." as far as it fits. */
@@ -156,10 +194,11 @@ dn_status dn_control_fail_timeout(dn_world *world, int waiter, int culprit)
 {
     row r = read_row(world, culprit);
     dn_failure failure = {.status = DN_ERR_TIMEOUT, .rank = culprit, .step = r.step};
-    int n = snprintf(failure.message, sizeof failure.message,
-                     "rank %d (pid %d) made no progress for %g s at step %llu in '%s' while rank %d waited; "
-                     "raise the deadline if it was only slow. Who is where: ",
-                     culprit, r.pid, world->control->deadline_s, (unsigned long long)r.step, r.phase, waiter);
+    int n =
+        snprintf(failure.message, sizeof failure.message,
+                 "worker %d (pid %d) made no progress for %g s at step %llu in '%s' while worker %d waited; "
+                 "raise timeout_s if it was only slow. Who is where: ",
+                 culprit, r.pid, world->control->deadline_s, (unsigned long long)r.step, r.phase, waiter);
     tell_everyone(world, failure.message + n, sizeof failure.message - (size_t)n);
     if (!dn_world_abort(world, &failure))
         return dn_control_fail_peer(world);

@@ -28,6 +28,8 @@ typedef struct dn_slot {
     _Alignas(128) _Atomic uint64_t progress; /* counts ticks */
     _Atomic uint64_t step;                   /* as told by the last tick */
     _Atomic uint64_t phase[DN_PHASE_WORDS];  /* its name, zero-padded */
+    _Atomic uint64_t waiting_at;             /* offset of the word it waits for, from the control page */
+    _Atomic uint64_t waiting_want;           /* what the word must reach */
     _Atomic uint64_t waiting_since_ns;       /* clock at the start of the wait */
     _Atomic int32_t waiting_for;             /* 1 + rank, while asleep; 0 otherwise */
     _Atomic int32_t pid;                     /* 0 = unknown; written once, by the rank or its launcher */
@@ -87,6 +89,11 @@ static inline bool dn_control_aborted(const dn_world *world)
 
 /** DN_ERR_PEER with the story of the first failure. */
 dn_status dn_control_fail_peer(const dn_world *world) DN_MUST_USE;
+
+/** Puts into the state table that `rank` sleeps until awaited's *word reaches want. awaited -1: it is awake.
+ */
+void dn_control_tell_waiting(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
+                             uint64_t want);
 
 /** Whom everybody waits for in the end: follows `rank` along who-waits-for-whom to one that does not wait
  * (or, where all wait in a circle, to some rank of it). */

@@ -11,7 +11,7 @@
 
 #define N_YIELDS       16
 #define SLEEP_NS       50000000 /* a lost wake-up costs this much, no more */
-#define LONGEST_STEP_S 1.0      /* between two looks at the clock; more means that we did not run */
+#define LONGEST_STEP_S 0.2      /* between two looks at the clock; more means that we did not run */
 
 typedef enum { NOT_YET, REACHED, ABORTED } outcome;
 
@@ -87,14 +87,6 @@ static bool runs_out(patience *p, const dn_world *world, int awaited)
     return p->idle_s >= world->control->deadline_s;
 }
 
-/* The row of the state table is for people and deadlines; it orders nothing. */
-static void tell_waiting(dn_world *world, int rank, int awaited)
-{
-    dn_slot *slot = &world->control->slots[rank];
-    atomic_store_explicit(&slot->waiting_since_ns, (uint64_t)(dn_clock_s() * 1e9), memory_order_relaxed);
-    atomic_store_explicit(&slot->waiting_for, 1 + awaited, memory_order_relaxed);
-}
-
 static dn_status sleep_until(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
                              uint64_t want, outcome *seen)
 {
@@ -111,9 +103,9 @@ dn_status dn_wait_reach(dn_world *world, int rank, int awaited, const _Atomic ui
     dn_status status = DN_OK;
     outcome seen = spin_then_yield(world, word, want);
     if (seen == NOT_YET) {
-        tell_waiting(world, rank, awaited);
+        dn_control_tell_waiting(world, rank, awaited, word, want);
         status = sleep_until(world, rank, awaited, word, want, &seen);
-        atomic_store_explicit(&world->control->slots[rank].waiting_for, 0, memory_order_relaxed);
+        dn_control_tell_waiting(world, rank, -1, word, want);
     }
     return seen == ABORTED ? dn_control_fail_peer(world) : status;
 }

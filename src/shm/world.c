@@ -24,7 +24,11 @@
  * to process. The next region is tried where one is taken (by another world of this process). */
 #define FIRST_REGION UINT64_C(0x200000000000)
 #define REGION_BYTES UINT64_C(0x10000000000)
-#define N_REGIONS    16
+#if defined(__SANITIZE_THREAD__)
+#define N_REGIONS 0 /* the thread sanitizer keeps these addresses for itself */
+#else
+#define N_REGIONS 16
+#endif
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -100,7 +104,7 @@ static void *map_at(int descriptor, size_t bytes, uint64_t address)
     return got;
 }
 
-/* Where all regions are refused (address sanitizers, small address spaces) any address will do: it is then
+/* Where all regions are refused (the thread sanitizer, small address spaces) any address will do: it is then
  * this process's own, and a worker started later may find it taken, which dn_world_attach says. */
 static void *map_anywhere(int descriptor, size_t bytes)
 {

@@ -2,8 +2,9 @@
  * The shared-memory world of one run: one segment, in it a control page and an arena a rank, at the same
  * address in every process. Who made it, who attaches, what is where:
  *
- *     base |  control  | arena of rank 0 | arena of rank 1 | ... |        arenas are arena_bytes each (2 MiB
- * aligned)
+ *     base |  control  | arena of rank 0 | arena of rank 1 | ... |
+ *
+ * Arenas are arena_bytes each, in whole huge pages of 2 MiB.
  *
  * The launcher creates (shm_open, unlinked at once, so nothing can leak; a memfd where /dev/shm is too small,
  * said in the log), keeps the descriptor and lets workers inherit it through exec. Each worker attaches and
@@ -28,8 +29,8 @@
 
 typedef struct dn_world dn_world;
 
-/** Creates the segment for n_ranks arenas of arena_bytes. Checks room first (/dev/shm, else MemAvailable and
- * the cgroup's limit): DN_ERR_MEMORY says what is needed, what there is, and what to make smaller. The
+/** Creates the segment for n_ranks arenas of arena_bytes. Checks room first (MemAvailable, limits of
+ * control groups): DN_ERR_MEMORY says what is needed, what there is, and what to make smaller. The
  * mapping carries the control page; arenas stay untouched. n_usable_pus sets the pause budget of waits (fewer
  * than ranks: yield at once). deadline_s: how long a wait may see no progress of the rank it waits for. Owned
  * by the caller. */
@@ -86,6 +87,10 @@ int dn_world_stop_requested(const dn_world *world);
  * writing files. */
 void dn_world_tick(dn_world *world, int rank, uint64_t step, const char *phase);
 void dn_world_set_pid(dn_world *world, int rank, int pid);
+/** The step of a rank's last tick, and a number that grows with all it does (ticks and meetings of
+ * everybody): the launcher's view of a row. */
+uint64_t dn_world_step(const dn_world *world, int rank);
+uint64_t dn_world_progress(const dn_world *world, int rank);
 /** The table for people: rank, pid, step, phase, barrier sequence, waiting for whom, since when. */
 void dn_world_print(const dn_world *world, FILE *out);
 

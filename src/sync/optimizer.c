@@ -266,7 +266,7 @@ static bool is_due(uint64_t step, int every)
 dn_status dn_optimizer_step(dn_optimizer *o, uint64_t step, double lr, dn_step_report *report)
 {
     *report = (dn_step_report){0};
-    dn_comm_tick(o->dp, step, "optimizer");
+    dn_comm_tick(o->dp, step + 1, "optimizer"); /* people count steps from 1 */
     DN_TRY(measure_gradients(o, &report->grad_norm));
     report->skipped = !isfinite(report->grad_norm);
     if (report->skipped)

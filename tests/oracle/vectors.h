@@ -88,8 +88,8 @@ static inline double oracle_difference(FILE *file, const dn_param *param, const 
     for (size_t i = 0; i < rows * cols; i++) {
         if (fscanf(file, "%la", &stored) != 1)
             return INFINITY;
-        worst = fmax(worst, fabs((double)x[i] - stored));
-        size = fmax(size, fabs(stored));
+        worst = larger(worst, fabs((double)x[i] - stored));
+        size = larger(size, fabs(stored));
     }
     return worst / size;
 }

@@ -22,10 +22,22 @@ static const size_t counts[] = {0, 1, 7, 16, 17, 33, 1000, MAX_COUNT};
 static const dn_op ops[] = {DN_SUM, DN_AVG, DN_MIN, DN_MAX};
 #define N_OPS (sizeof ops / sizeof *ops)
 
-/* What a rank brings to call number `call`. Every rank can draw every rank's numbers. */
-static void draw(uint64_t call, int rank, size_t n, dn_real *out)
+/* Normal numbers of every rank, drawn once, before there are ranks. A call uses them from element `call` on.
+ */
+static dn_real drawn[MAX_RANKS][MAX_COUNT + N_COUNTS * N_OPS];
+
+static int draw_all(void **state)
 {
-    dn_random_normal(3, 100 * call + (uint64_t)rank, 0, n, 1.0, out);
+    (void)state;
+    for (int rank = 0; rank < MAX_RANKS; rank++)
+        dn_random_normal(3, (uint64_t)rank, 0, sizeof *drawn / sizeof **drawn, 1.0, drawn[rank]);
+    return 0;
+}
+
+/* What a rank brings to call number `call`. */
+static const dn_real *brought(uint64_t call, int rank)
+{
+    return &drawn[rank][call];
 }
 
 static dn_real combined(dn_real a, dn_real b, dn_op op)
@@ -43,15 +55,13 @@ static dn_real combined(dn_real a, dn_real b, dn_op op)
 /* out [n]: the reduction in rank order, one element after the other. */
 static void reference(uint64_t call, int n_ranks, size_t n, dn_op op, dn_real *out)
 {
-    dn_real next[MAX_COUNT];
-    draw(call, 0, n, out);
-    for (int rank = 1; rank < n_ranks; rank++) {
-        draw(call, rank, n, next);
-        for (size_t i = 0; i < n; i++)
-            out[i] = combined(out[i], next[i], op);
+    for (size_t i = 0; i < n; i++) {
+        out[i] = brought(call, 0)[i];
+        for (int rank = 1; rank < n_ranks; rank++)
+            out[i] = combined(out[i], brought(call, rank)[i], op);
+        if (op == DN_AVG)
+            out[i] *= 1 / (dn_real)n_ranks;
     }
-    for (size_t i = 0; op == DN_AVG && i < n; i++)
-        out[i] /= (dn_real)n_ranks;
 }
 
 static bool equal(const dn_real *a, const dn_real *b, size_t n)
@@ -95,7 +105,7 @@ static int for_all_calls(dn_comm *comm, void *argument)
     for (size_t c = 0; c < N_COUNTS; c++)
         for (size_t o = 0; o < N_OPS; o++) {
             uint64_t call = c * N_OPS + o;
-            draw(call, dn_comm_rank(comm), counts[c], buffer);
+            memcpy(buffer, brought(call, dn_comm_rank(comm)), counts[c] * sizeof(dn_real));
             come_late(comm, call);
             if ((*body)(comm, buffer, call, counts[c], ops[o]) != 0)
                 return 1;
@@ -135,10 +145,10 @@ static void all_reduce_gives_all_ranks_the_bits_of_the_sum_in_rank_order(void **
 
 static int reduce_scatter_once(dn_comm *comm, dn_real *buffer, uint64_t call, size_t n, dn_op op)
 {
-    dn_real expected[MAX_COUNT], before[MAX_COUNT];
+    dn_real expected[MAX_COUNT];
+    const dn_real *before = brought(call, dn_comm_rank(comm));
     size_t first, end, P = (size_t)dn_comm_size(comm), mine = slice_bytes(comm, n, &first, &end);
     RANKS_CHECK(dn_comm_reduce_scatter(comm, buffer, n, op, DN_TRAFFIC_MOMENTUM) == DN_OK);
-    draw(call, dn_comm_rank(comm), n, before);
     reference(call, (int)P, n, op, expected);
     RANKS_CHECK(equal(buffer, before, first));
     RANKS_CHECK(equal(buffer + first, expected + first, end - first));
@@ -168,11 +178,11 @@ static size_t cut(const dn_comm *comm, dn_real *buffer, uint64_t call, size_t n,
 
 static int reduce_to_owners_once(dn_comm *comm, dn_real *buffer, uint64_t call, size_t n, dn_op op)
 {
-    dn_real expected[MAX_COUNT], before[MAX_COUNT];
+    dn_real expected[MAX_COUNT];
+    const dn_real *before = brought(call, dn_comm_rank(comm));
     dn_reduce_item items[3];
     size_t n_items = cut(comm, buffer, call, n, items), P = (size_t)dn_comm_size(comm), owned = 0;
     RANKS_CHECK(dn_comm_reduce_to_owners(comm, items, n_items, op, DN_TRAFFIC_FACTORS) == DN_OK);
-    draw(call, dn_comm_rank(comm), n, before);
     reference(call, (int)P, n, op, expected);
     for (size_t i = 0; i < n_items; i++) {
         size_t first = (size_t)(items[i].buffer - buffer);
@@ -198,13 +208,11 @@ static void reduce_to_owners_gives_each_item_to_its_owner_for_all_to_read(void *
 
 static int broadcast_once(dn_comm *comm, dn_real *buffer, uint64_t call, size_t n, dn_op op)
 {
-    dn_real expected[MAX_COUNT];
     int root = (int)(call % (uint64_t)dn_comm_size(comm));
     bool is_root = dn_comm_rank(comm) == root;
     size_t bytes = n * sizeof(dn_real);
     RANKS_CHECK(dn_comm_broadcast(comm, buffer, bytes, root, DN_TRAFFIC_CONTROL) == DN_OK);
-    draw(call, root, n, expected);
-    RANKS_CHECK(equal(buffer, expected, n));
+    RANKS_CHECK(equal(buffer, brought(call, root), n));
     return check_bytes(comm, DN_TRAFFIC_CONTROL, is_root ? bytes : 0, is_root ? 0 : 2 * bytes);
 }
 
@@ -287,5 +295,5 @@ int main(void)
         cmocka_unit_test(scalars_ride_in_the_barrier_with_the_same_bits_for_all),
         cmocka_unit_test(nan_of_any_rank_goes_through_every_op),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, draw_all, NULL);
 }

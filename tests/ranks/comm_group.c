@@ -1,5 +1,6 @@
 /* The group itself: its barrier orders memory, its heap is symmetric, slices cover, and alone is a group too.
  */
+#include "base/clock.h"
 #include "support/ranks.h"
 
 #include <setjmp.h>
@@ -7,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static void run_both_kinds(int n_ranks, ranks_body *body)
@@ -41,6 +43,25 @@ static void writes_before_a_barrier_are_seen_after_it(void **state)
     (void)state;
     for (int n_ranks = 2; n_ranks <= 8; n_ranks *= 2)
         run_both_kinds(n_ranks, write_meet_read);
+}
+
+static int wait_for_the_last(dn_comm *comm, void *argument)
+{
+    double start = dn_clock_s();
+    for (int round = 0; round < 20; round++) {
+        if (dn_comm_rank(comm) == round % dn_comm_size(comm))
+            usleep(5000);
+        RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    }
+    RANKS_CHECK(dn_clock_s() - start < 0.5);
+    return 0;
+}
+
+/* Twenty times 5 ms. Without wake-ups the others sleep their 50 ms to the end, twenty times. */
+static void sleepers_are_woken_as_soon_as_the_last_arrives(void **state)
+{
+    (void)state;
+    run_both_kinds(2, wait_for_the_last);
 }
 
 static int meet_in_a_second_group(dn_comm *comm, void *argument)
@@ -177,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_before_a_barrier_are_seen_after_it),
+        cmocka_unit_test(sleepers_are_woken_as_soon_as_the_last_arrives),
         cmocka_unit_test(a_world_can_have_one_group_after_another),
         cmocka_unit_test(ranks_in_different_calls_are_told_so),
         cmocka_unit_test(the_heap_is_symmetric_and_can_be_full),

@@ -88,7 +88,7 @@ static int never_arrive(dn_comm *comm, void *argument)
     if (dn_comm_rank(comm) != 2) {
         sleep_ms(dn_comm_rank(comm) == 0 ? 100 : 0);
         dn_status status = dn_comm_barrier(comm);
-        RANKS_CHECK(strstr(dn_error_message(), "rank 2 (pid "));
+        RANKS_CHECK(strstr(dn_error_message(), "worker 2 (pid "));
         return result_of(status);
     }
     dn_comm_tick(comm, 7, "loading");
@@ -115,12 +115,42 @@ static void a_rank_that_never_arrives_is_named_even_to_those_who_wait_for_others
     }
 }
 
+/* Rank 0 stops rank 1 while that sleeps in a barrier, and then completes the barrier: the sleeper's row still
+ * says that it waits for rank 0. */
+static int stop_a_sleeper(dn_comm *comm, void *argument)
+{
+    void *memory;
+    RANKS_CHECK(dn_comm_alloc(comm, sizeof(pid_t), &memory) == DN_OK);
+    *(pid_t *)memory = getpid();
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    pid_t sleeper = *(pid_t *)dn_comm_peer(comm, memory, 1);
+    if (dn_comm_rank(comm) == 0) {
+        sleep_ms(40);
+        kill(sleeper, SIGSTOP);
+    }
+    dn_status status = dn_comm_barrier(comm);
+    if (dn_comm_rank(comm) != 1 && status == DN_OK)
+        status = dn_comm_barrier(comm);
+    if (dn_comm_rank(comm) == 0)
+        kill(sleeper, SIGCONT);
+    RANKS_CHECK(status == DN_ERR_TIMEOUT || status == DN_ERR_PEER);
+    RANKS_CHECK(dn_world_failure(dn_comm_world(comm)).rank == 1);
+    return 0;
+}
+
+static void a_rank_stopped_in_its_sleep_is_named_and_not_whom_it_waited_for(void **state)
+{
+    (void)state;
+    ranks_spec spec = {.kind = AS_PROCESSES, .n_ranks = 4, .arena_bytes = ARENA, .deadline_s = 0.2};
+    assert_int_equal(ranks_run(&spec, stop_a_sleeper, NULL, NULL), 0);
+}
+
 /* Rank 2 waits for rank 0, which waits for rank 1, which is slow but tells that it is at work. */
 static int arrive_late_but_ticking(dn_comm *comm, void *argument)
 {
     const int *tick_ms = argument;
     if (dn_comm_rank(comm) == 1)
-        for (int ms = 0; ms < 900; ms += *tick_ms) {
+        for (int ms = 0; ms < 600; ms += *tick_ms) {
             dn_comm_tick(comm, 1, "slow work");
             sleep_ms(*tick_ms);
         }
@@ -130,12 +160,12 @@ static int arrive_late_but_ticking(dn_comm *comm, void *argument)
 static void progress_of_the_rank_in_the_way_starts_the_deadline_anew(void **state)
 {
     (void)state;
-    int often = 20, never = 900;
+    int often = 20, never = 600;
     for (ranks_kind kind = AS_THREADS; kind <= AS_PROCESSES; kind++) {
-        ranks_spec spec = {.kind = kind, .n_ranks = 3, .arena_bytes = ARENA, .deadline_s = 0.45};
+        ranks_spec spec = {.kind = kind, .n_ranks = 3, .arena_bytes = ARENA, .deadline_s = 0.3};
         assert_int_equal(ranks_run(&spec, arrive_late_but_ticking, &often, NULL), 0);
     }
-    ranks_spec spec = {.kind = AS_THREADS, .n_ranks = 3, .arena_bytes = ARENA, .deadline_s = 0.45};
+    ranks_spec spec = {.kind = AS_THREADS, .n_ranks = 3, .arena_bytes = ARENA, .deadline_s = 0.3};
     assert_int_equal(ranks_run(&spec, arrive_late_but_ticking, &never, NULL), 3);
 }
 
@@ -194,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(survivors_of_a_death_are_all_out_within_100_ms),
         cmocka_unit_test(a_rank_that_never_arrives_is_named_even_to_those_who_wait_for_others),
+        cmocka_unit_test(a_rank_stopped_in_its_sleep_is_named_and_not_whom_it_waited_for),
         cmocka_unit_test(progress_of_the_rank_in_the_way_starts_the_deadline_anew),
         cmocka_unit_test(of_many_failures_one_is_the_first_and_everybody_hears_it),
         cmocka_unit_test(a_failed_world_stays_failed),

@@ -2,7 +2,6 @@
  * trace. */
 #include "shm/world.h"
 
-#include "base/fail.h"
 #include "support/ranks.h"
 
 #include <dirent.h>

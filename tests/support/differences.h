@@ -4,7 +4,7 @@
 
 #include "support/model.h"
 
-#include <math.h>
+#include <string.h>
 
 /* A number that depends on device memory; called again after every change. */
 typedef struct loss_of {
@@ -64,7 +64,7 @@ static inline double gradient_error(const loss_of *f, dn_buf *x, const dn_real *
     for (size_t i = 0; i < n; i += step) {
         memset(d, 0, n * sizeof *d);
         d[i] = 1;
-        worst = fmax(worst, fabs(difference_along(f, x, at, d, n, h) - (double)gradient[i]));
+        worst = larger(worst, fabs(difference_along(f, x, at, d, n, h) - (double)gradient[i]));
     }
     free(at);
     free(d);

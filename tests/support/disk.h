@@ -1,7 +1,7 @@
 /*
- * A disk that is full when the test says so, and a file system without nameless files. The program that
- * includes this defines the system calls itself, so the library under test, linked into it, calls these.
- * Include once.
+ * A disk that is full when the test says so, a file system without nameless files, syncs that are counted.
+ * The program that includes this defines the system calls itself, so the library under test, linked into it,
+ * calls these. Include once.
  */
 #ifndef SUPPORT_DISK_H
 #define SUPPORT_DISK_H
@@ -19,7 +19,8 @@ static struct {
     int64_t room;         /* bytes that can still be written; -1: as many as the real disk takes */
     int64_t free_claimed; /* what statvfs says is free; -1: the truth */
     bool no_nameless;     /* O_TMPFILE is refused */
-} disk = {-1, -1, false};
+    int syncs;            /* calls of fsync; the disk itself is left alone, it may be busy */
+} disk = {-1, -1, false, 0};
 
 static bool disk_is_full(size_t *bytes)
 {
@@ -42,6 +43,17 @@ ssize_t pwrite(int fd, const void *data, size_t bytes, off_t offset)
 ssize_t write(int fd, const void *data, size_t bytes)
 {
     return disk_is_full(&bytes) ? -1 : syscall(SYS_write, fd, data, bytes);
+}
+
+int fsync(int fd)
+{
+    disk.syncs++;
+    return 0;
+}
+
+int sync_file_range(int fd, off_t offset, off_t bytes, unsigned flags)
+{
+    return 0;
 }
 
 int statvfs(const char *restrict path, struct statvfs *restrict out)

@@ -6,6 +6,7 @@
 #include "compute/kernels.h"
 #include "nn/gpt.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -25,6 +26,23 @@ static inline dn_real *host_copy(dn_stream *stream, const dn_buf *x, size_t n)
     dn_download(stream, copy, x, n);
     must(dn_stream_sync(stream));
     return copy;
+}
+
+/* The larger one, where NaN is larger than all numbers: fmax would drop it, and the error with it. */
+static inline double larger(double a, double b)
+{
+    return b > a || isnan(b) ? b : a;
+}
+
+/* Largest |a - b| as a share of the largest |b|. */
+static inline double difference(const dn_real *a, const dn_real *b, size_t n)
+{
+    double worst = 0, size = 0;
+    for (size_t i = 0; i < n; i++) {
+        worst = larger(worst, fabs((double)(a[i] - b[i])));
+        size = larger(size, fabs((double)b[i]));
+    }
+    return worst / size;
 }
 
 typedef struct model {

@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,6 +16,14 @@ int ranks_complain(const dn_comm *comm, const char *file, int line, const char *
     return 1;
 }
 
+/* Fails the world in the name of a rank that is lost, so that the others need not wait for it. */
+static void tell_others(dn_world *world, int rank, int signal)
+{
+    dn_failure failure = {.status = DN_ERR_PEER, .rank = rank, .signal = signal};
+    snprintf(failure.message, sizeof failure.message, "rank %d of the test ended (signal %d)", rank, signal);
+    dn_world_abort(world, &failure);
+}
+
 static int run_body(dn_world *world, int rank, ranks_body *body, void *argument)
 {
     dn_comm *comm;
@@ -25,6 +32,8 @@ static int run_body(dn_world *world, int rank, ranks_body *body, void *argument)
     dn_world_set_pid(world, rank, (int)getpid());
     int result = body(comm, argument);
     dn_comm_destroy(&comm);
+    if (result != 0)
+        tell_others(world, rank, 0);
     return result;
 }
 
@@ -66,13 +75,6 @@ static void run_threads(dn_world *world, ranks_body *body, void *argument, ranks
 
 /* ---- processes ---- */
 
-static void abort_for_the_dead(dn_world *world, int rank, int signal)
-{
-    dn_failure failure = {.status = DN_ERR_PEER, .rank = rank, .signal = signal};
-    snprintf(failure.message, sizeof failure.message, "rank %d was killed by signal %d", rank, signal);
-    dn_world_abort(world, &failure);
-}
-
 static void reap_one(dn_world *world, const pid_t *pids, ranks_end *ends)
 {
     int status;
@@ -83,7 +85,7 @@ static void reap_one(dn_world *world, const pid_t *pids, ranks_end *ends)
         ends[rank].signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         ends[rank].result = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
         if (ends[rank].signal)
-            abort_for_the_dead(world, rank, ends[rank].signal);
+            tell_others(world, rank, ends[rank].signal);
         ends[rank].ended_s = dn_clock_s();
     }
 }

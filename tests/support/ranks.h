@@ -32,8 +32,8 @@ typedef struct ranks_end {
 typedef int ranks_body(dn_comm *comm, void *argument);
 
 /** Runs body as every rank and waits for all. ends [n_ranks] may be NULL. As a launcher would, fails the
- * world in the name of a process killed by a signal. Returns how many ranks did not end with 0; -1 if the
- * world could not be made. */
+ * world in the name of a rank that is killed by a signal or does not end with 0. Returns how many ranks did
+ * not end with 0; -1 if the world could not be made. */
 int ranks_run(const ranks_spec *spec, ranks_body *body, void *argument, ranks_end *ends);
 
 /** In a body: returns 1 from it, with a line on stderr, unless the condition holds. */

@@ -79,8 +79,8 @@ static void square_matrices_are_not_sketched(void **state)
     free(a);
 }
 
-/* Five independent columns of twenty, but for the rounding of the product, which in float a method that computes
- * in double may take for full rank; then a matrix with two nonzero rows only: exactly deficient. */
+/* Five independent columns of twenty, but for the rounding of the product, which in float a method that
+ * computes in double may take for full rank; then a matrix with two nonzero rows only: exactly deficient. */
 static void rank_deficient_matrices_get_an_orthonormal_basis_and_say_so(void **state)
 {
     (void)state;

@@ -1,0 +1,179 @@
+/*
+ * How fast does training go? Runs the real thing - launcher, workers, exchange, optimizer - on random tokens,
+ * for the quickstart model and the reference's 160M shape, with one worker that has all cores and with one
+ * worker a core, and prints tokens/s and the share of GEMM peak: the model's own flops
+ * (dn_gpt_flops_per_token; neither recomputation nor the optimizer counted) against the best sgemm the same
+ * workers reach in the same run.
+ */
+#include "dionode/blas.h"
+#include "dionode/launch.h"
+#include "dionode/train.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct shape {
+    const char *name, *yaml;
+} shapes[] = {
+    {"quickstart", "model_dim: 256\nn_layer: 4\nn_head: 4\nvocab_size: 256\nsequence_length: 256\n"
+                   "batch_size: 16\ndevice_batch_size: 8\n"},
+    {"160m", "model_dim: 768\nn_layer: 12\nn_head: 6\nvocab_size: 50304\nsequence_length: 1024\n"
+             "batch_size: 2\ndevice_batch_size: 1\n"},
+};
+
+enum { WARM_UP = 2, MAX_STEPS = 1000 };
+
+static int stopped; /* by this signal */
+
+typedef struct options {
+    const char *shape;
+    int steps;
+} options;
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    options *o = state->input;
+    switch (key) {
+    case 'm':
+        o->shape = arg;
+        return 0;
+    case 's':
+        o->steps = atoi(arg);
+        if (o->steps < 1 || o->steps > MAX_STEPS - WARM_UP)
+            argp_error(state, "--steps: from 1 to %d", MAX_STEPS - WARM_UP);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* An llm.c shard of random tokens below 256, which every vocabulary here holds. */
+static void write_shard(const char *path)
+{
+    enum { N = 1 << 18 };
+    static int32_t header[256] = {20240520, 1, N};
+    static uint16_t tokens[N];
+    srand(1);
+    for (int i = 0; i < N; i++)
+        tokens[i] = (uint16_t)(rand() >> 8 & 255);
+    FILE *file = fopen(path, "wb");
+    if (!file || fwrite(header, sizeof header, 1, file) != 1 || fwrite(tokens, sizeof tokens, 1, file) != 1 ||
+        fclose(file) != 0) {
+        fprintf(stderr, "bench train: %s: %s\n", path, strerror(errno));
+        exit(5);
+    }
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median over a run's steps of one number in its metrics, warm-up left out. */
+static double median_metric(const char *path, const char *key)
+{
+    double values[MAX_STEPS];
+    size_t n = 0, length = 0;
+    char *line = NULL;
+    FILE *file = fopen(path, "r");
+    for (size_t i = 0; file && getline(&line, &length, file) > 0 && n < MAX_STEPS; i++) {
+        json_t *object = json_loads(line, 0, NULL);
+        if (i >= WARM_UP)
+            values[n++] = json_number_value(json_object_get(object, key));
+        json_decref(object);
+    }
+    free(line);
+    if (file)
+        fclose(file);
+    if (n == 0)
+        return 0;
+    qsort(values, n, sizeof *values, by_value);
+    return values[n / 2];
+}
+
+static dn_status measure(const struct shape *shape, int n_workers, int steps, char **argv, const char *dir)
+{
+    char path[512], text[1024];
+    snprintf(path, sizeof path, "%s/%s-%d", dir, shape->name, n_workers);
+    snprintf(text, sizeof text,
+             "%snum_iterations: 100000\nstop_after: %d\nval_tokens: 0\nscalar_opt: adamw\nhash_every: 0\n"
+             "train_files: %s/train.bin\ncheckpoint_dir: %s\n",
+             shape->yaml, steps + WARM_UP, dir, path);
+    setenv("BENCH_TRAIN_CONFIG", text, 1);
+    dn_config config;
+    dn_config_init(&config);
+    dn_status status = dn_config_parse(&config, text, shape->name);
+    int signal = 0;
+    if (status == DN_OK)
+        status = dn_train(&config, n_workers, argv, &signal);
+    if (status != DN_OK || signal) {
+        stopped = signal;
+        return status;
+    }
+    strncat(path, "/metrics.jsonl", sizeof path - strlen(path) - 1);
+    printf("%-12s %7d %12.0f %12.1f %12.1f%%\n", shape->name, n_workers, median_metric(path, "tokens_per_s"),
+           1e3 * median_metric(path, "step_s"), 100 * median_metric(path, "peak_share"));
+    fflush(stdout);
+    return DN_OK;
+}
+
+static int worker(void)
+{
+    dn_config config;
+    dn_config_init(&config);
+    const char *text = getenv("BENCH_TRAIN_CONFIG");
+    if (!text || dn_config_parse(&config, text, "BENCH_TRAIN_CONFIG") != DN_OK)
+        return 2;
+    return dn_train_worker(&config);
+}
+
+static dn_status measure_all(const options *o, char **argv, const char *dir)
+{
+    dn_topo *topo;
+    dn_status status = dn_topo_create(1, &topo);
+    if (status != DN_OK)
+        return status;
+    int n_cores = dn_topo_machine(topo)->n_usable;
+    dn_topo_destroy(&topo);
+    printf("# %s; %d steps after %d of warm-up, medians\n", dn_blas_describe(), o->steps, WARM_UP);
+    printf("%-12s %7s %12s %12s %13s\n", "model", "workers", "tokens/s", "ms/step", "of GEMM peak");
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && status == DN_OK && !stopped; i++) {
+        if (o->shape && strcmp(o->shape, shapes[i].name) != 0)
+            continue;
+        status = measure(&shapes[i], 1, o->steps, argv, dir);
+        if (status == DN_OK && !stopped && n_cores > 1)
+            status = measure(&shapes[i], 2, o->steps, argv, dir);
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp_option rows[] = {
+        {"model", 'm', "NAME", 0, "Only quickstart or 160m", 0},
+        {"steps", 's', "N", 0, "Steps to measure (20)", 0},
+        {0},
+    };
+    static const struct argp argp = {rows, parse, "", "Training speed against GEMM peak.", NULL, NULL, NULL};
+    dn_blas_tune(argv);
+    if (dn_launch_is_worker())
+        return worker();
+    options o = {.steps = 20};
+    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    char dir[] = "/tmp/dionode-bench-XXXXXX", command[64], path[64];
+    if (!mkdtemp(dir))
+        return 5;
+    snprintf(path, sizeof path, "%s/train.bin", dir);
+    write_shard(path);
+    dn_status status = measure_all(&o, argv, dir);
+    if (status != DN_OK)
+        fprintf(stderr, "bench train: %s\n", dn_error_message());
+    snprintf(command, sizeof command, "rm -r '%s'", dir);
+    return system(command) != 0 ? 5 : stopped ? 128 + stopped : dn_status_exit(status);
+}

@@ -1,0 +1,72 @@
+/**
+ * The configuration of a run: a flat YAML file whose keys are those of microsoft/dion's training script plus
+ * a few of our own, changed by key=value arguments. One table (dn_config_keys) says every key's name, type,
+ * default, range and meaning; files, arguments and the documentation all come from it.
+ */
+#ifndef DIONODE_CONFIG_H
+#define DIONODE_CONFIG_H
+
+#include "dionode/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DN_PATH_MAX 1024
+
+typedef struct dn_config {
+    /* model */
+    int64_t model_dim, n_layer, n_head, vocab_size, sequence_length;
+    /* batches and length: sequences, sequences, steps */
+    int64_t batch_size, device_batch_size, num_iterations, stop_after;
+    /* learning rate */
+    double lr, warmup_ratio, warmdown_ratio;
+    /* optimizer */
+    char optimizer[16], scalar_opt[16], qr_method[16];
+    double mu, weight_decay, ortho_fraction, beta1, beta2, epsilon;
+    int64_t rank_multiple_of, power_iters;
+    /* mesh; 0 = not given */
+    int64_t dp_size, fs_size, tp_size;
+    bool replicate_mesh_grad_sync;
+    int64_t momentum_sync_every, hash_every;
+    double timeout_s;
+    /* data and results */
+    char data_dir[DN_PATH_MAX], train_files[DN_PATH_MAX], val_files[DN_PATH_MAX];
+    int64_t val_loss_every, val_tokens;
+    char checkpoint_dir[DN_PATH_MAX];
+    int64_t checkpoint_freq;
+    int64_t seed;
+} dn_config;
+
+typedef enum dn_key_type { DN_KEY_INT, DN_KEY_REAL, DN_KEY_BOOL, DN_KEY_TEXT } dn_key_type;
+
+typedef struct dn_key {
+    const char *name;
+    dn_key_type type;
+    size_t offset;       /* of the field in dn_config */
+    const char *initial; /* default, as it would stand in a file */
+    double min, max;     /* of numbers, inclusive */
+    const char *choices; /* of texts: "a|b|c", NULL = free */
+    const char *help;
+} dn_key;
+
+/** The table, ended by an entry with name NULL. Static. */
+DN_API const dn_key *dn_config_keys(void);
+
+/** Every key at its default. */
+DN_API void dn_config_init(dn_config *config);
+
+/** Reads a YAML file over *config. Keys of the reference that mean nothing here are named once through the
+ * log. Errors: DN_ERR_CONFIG "file:line: what, what to do". */
+DN_API dn_status dn_config_read(dn_config *config, const char *path) DN_MUST_USE;
+
+/** As dn_config_read, from text in memory; name stands for the file in messages. */
+DN_API dn_status dn_config_parse(dn_config *config, const char *text, const char *name) DN_MUST_USE;
+
+/** Applies one "key=value". Errors: DN_ERR_CONFIG. */
+DN_API dn_status dn_config_set(dn_config *config, const char *assignment) DN_MUST_USE;
+
+/** The configuration as YAML that dn_config_parse reads back to the same values. malloc'ed: free() it. */
+DN_API char *dn_config_dump(const dn_config *config);
+
+#endif

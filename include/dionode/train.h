@@ -1,0 +1,47 @@
+/**
+ * Training, evaluating and sampling a GPT: the commands of the program, as calls.
+ */
+#ifndef DIONODE_TRAIN_H
+#define DIONODE_TRAIN_H
+
+#include "dionode/config.h"
+
+/**
+ * Launcher's side of a training run: checks configuration, data and memory, starts the workers (n_workers; 0
+ * = what the mesh sizes say, else one per NUMA domain) by executing this program again with argv, and waits
+ * for their end. A run directory with checkpoints is resumed. *signal_out = signal that stopped the run after
+ * a checkpoint, or 0. Errors: any code; dn_error_message() has the first cause. Not after OpenMP or BLAS were
+ * used in this process.
+ */
+DN_API dn_status dn_train(const dn_config *config, int n_workers, char *const *argv,
+                          int *signal_out) DN_MUST_USE;
+
+/** A worker's side: what a process does for which dn_launch_is_worker() holds. Returns main's exit status. */
+DN_API int dn_train_worker(const dn_config *config);
+
+/**
+ * Mean validation loss (nats a token) of the newest checkpoint in `run` (a run directory or a checkpoint
+ * file), over config's val_tokens (0 = all there are). assignments [n]: "key=value" changes to the
+ * configuration stored with the checkpoint (data_dir, val_tokens, ...). *n_tokens = tokens measured. progress
+ * (may be NULL) gets tokens done and total.
+ */
+DN_API dn_status dn_evaluate(const char *run, const char *const *assignments, size_t n,
+                             void (*progress)(uint64_t done, uint64_t total, void *context), void *context,
+                             double *loss, uint64_t *n_tokens) DN_MUST_USE;
+
+typedef struct dn_sampling {
+    int64_t n_tokens;   /* to generate */
+    double temperature; /* 0 = always the likeliest */
+    int64_t top_k;      /* choose among the k likeliest; 0 = all */
+    uint64_t seed;
+} dn_sampling;
+
+/**
+ * Continues prompt (bytes) with the newest checkpoint in `run`. Each new byte is passed to emit at once; the
+ * same seed gives the same text. Only models over bytes (vocabulary <= 256) have text.
+ * Errors: DN_ERR_CHECKPOINT (none there), DN_ERR_CONFIG (vocabulary over 256, prompt byte beyond it).
+ */
+DN_API dn_status dn_generate(const char *run, const char *prompt, const dn_sampling *sampling,
+                             void (*emit)(unsigned char byte, void *context), void *context) DN_MUST_USE;
+
+#endif

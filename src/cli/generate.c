@@ -1,0 +1,79 @@
+#include "cli/cli.h"
+
+#include "dionode/train.h"
+
+#include <argp.h>
+#include <stdio.h>
+
+typedef struct arguments {
+    const char *run, *prompt;
+    dn_sampling sampling;
+} arguments;
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    arguments *a = state->input;
+    switch (key) {
+    case 'n':
+        a->sampling.n_tokens = cli_integer("--tokens", arg, 0, 1000000000);
+        return 0;
+    case 't':
+        a->sampling.temperature = cli_number("--temperature", arg, 0, 1000);
+        return 0;
+    case 'k':
+        a->sampling.top_k = cli_integer("--top-k", arg, 0, 1 << 24);
+        return 0;
+    case 's':
+        a->sampling.seed = (uint64_t)cli_integer("--seed", arg, 0, 1000000000000000);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 1)
+            argp_error(state, "one RUN and one PROMPT; put the prompt in quotes");
+        *(state->arg_num == 0 ? &a->run : &a->prompt) = arg;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_usage(state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* The prompt goes in front of the first byte, so that a failure before it prints nothing. */
+static void emit(unsigned char byte, void *context)
+{
+    const char **prompt = context;
+    fputs(*prompt, stdout);
+    *prompt = "";
+    fputc(byte, stdout);
+    fflush(stdout);
+}
+
+int cli_generate(int argc, char **argv, char **command_line)
+{
+    (void)command_line;
+    static const struct argp_option options[] = {
+        {"tokens", 'n', "N", 0, "Tokens to generate (400)", 0},
+        {"temperature", 't', "T", 0,
+         "Below 1 likelier text, above 1 wilder; 0 always the likeliest token (0.8)", 0},
+        {"top-k", 'k', "K", 0, "Choose among the K likeliest tokens; 0 = all (40)", 0},
+        {"seed", 's', "S", 0, "The same seed gives the same text (0)", 0},
+        {0},
+    };
+    static const struct argp argp = {
+        options,
+        parse,
+        "RUN [PROMPT]",
+        "Continues PROMPT with the newest checkpoint in RUN, a run's checkpoint_dir.",
+        NULL,
+        NULL,
+        NULL};
+    arguments a = {.prompt = "", .sampling = {.n_tokens = 400, .temperature = 0.8, .top_k = 40}};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    const char *unprinted = a.prompt;
+    dn_status status = dn_generate(a.run, a.prompt, &a.sampling, emit, &unprinted);
+    if (status != DN_OK)
+        return cli_failure(status);
+    fputc('\n', stdout);
+    return 0;
+}

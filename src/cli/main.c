@@ -1,0 +1,107 @@
+/* dionode: the commands by name. */
+#include "cli/cli.h"
+
+#include "dionode/blas.h"
+#include "dionode/launch.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *summary;
+    cli_command *run;
+} commands[] = {
+    {"train", "train a model, or go on with a run", cli_train},
+    {"eval", "validation loss of a run", cli_eval},
+    {"generate", "continue a text with a run's model", cli_generate},
+    {"prepare", "make token shards from text", cli_prepare},
+    {"topo", "show the machine and where workers would run", cli_topo},
+};
+
+static const size_t n_commands = sizeof commands / sizeof *commands;
+
+static void usage(FILE *out)
+{
+    fprintf(out, "Usage: dionode COMMAND [ARGUMENT...]\n"
+                 "Trains neural networks on one node with low-rank exchange through shared memory.\n\n"
+                 "Commands:\n");
+    for (size_t i = 0; i < n_commands; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(
+        out,
+        "\n'dionode COMMAND --help' tells more.\n\n"
+        "Exit status: 0 success; 1 bad argument to the library; 2 configuration or command line; 3 data;\n"
+        "4 checkpoint; 5 files, disk full; 6 memory; 7 a worker died; 8 a worker hung; 9 not-a-number;\n"
+        "10 operating system; 128+N stopped by signal N after saving a checkpoint.\n");
+}
+
+int cli_failure(dn_status status)
+{
+    const char *message = dn_error_message();
+    fprintf(stderr, "dionode: %s\n", *message ? message : dn_status_name(status));
+    return dn_status_exit(status);
+}
+
+long long cli_integer(const char *option, const char *text, long long min, long long max)
+{
+    char *end;
+    long long value = strtoll(text, &end, 10);
+    if (end != text && !*end && value >= min && value <= max)
+        return value;
+    fprintf(stderr, "dionode: %s: '%s' is not a whole number from %lld to %lld\n", option, text, min, max);
+    exit(dn_status_exit(DN_ERR_CONFIG));
+}
+
+double cli_number(const char *option, const char *text, double min, double max)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end != text && !*end && value >= min && value <= max)
+        return value;
+    fprintf(stderr, "dionode: %s: '%s' is not a number from %g to %g\n", option, text, min, max);
+    exit(dn_status_exit(DN_ERR_CONFIG));
+}
+
+static void print_notice(void *context, dn_log_level level, const char *line)
+{
+    (void)context;
+    fprintf(stderr, "dionode: %s%s\n", level == DN_LOG_WARNING ? "warning: " : "", line);
+}
+
+int main(int argc, char **argv)
+{
+    dn_blas_tune(argv);
+    if (!dn_launch_is_worker())
+        dn_log_set(print_notice, NULL);
+    argp_err_exit_status = dn_status_exit(DN_ERR_CONFIG);
+    if (argc < 2) {
+        usage(stderr);
+        return dn_status_exit(DN_ERR_CONFIG);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        usage(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("dionode %s\n%s\n", DN_VERSION, dn_blas_describe());
+        return 0;
+    }
+    for (size_t i = 0; i < n_commands; i++) {
+        if (strcmp(argv[1], commands[i].name) != 0)
+            continue;
+        static char name[64];
+        snprintf(name, sizeof name, "dionode %s", commands[i].name);
+        char **command_argv = calloc((size_t)argc, sizeof *command_argv);
+        if (!command_argv)
+            return dn_status_exit(DN_ERR_MEMORY);
+        memcpy(command_argv, argv + 1, sizeof *argv * (size_t)(argc - 1));
+        command_argv[0] = name; /* as argp prints it */
+        int status = commands[i].run(argc - 1, command_argv, argv);
+        free(command_argv);
+        return status;
+    }
+    fprintf(stderr, "dionode: no command '%s'; 'dionode --help' lists them\n", argv[1]);
+    return dn_status_exit(DN_ERR_CONFIG);
+}

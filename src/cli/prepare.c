@@ -1,0 +1,79 @@
+#include "cli/cli.h"
+
+#include "dionode/data.h"
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+typedef struct arguments {
+    const char *const *files;
+    size_t n_files;
+    const char *dir;
+    double val_fraction;
+} arguments;
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    arguments *a = state->input;
+    switch (key) {
+    case 'o':
+        a->dir = arg;
+        return 0;
+    case 'v':
+        a->val_fraction = cli_number("--val", arg, 1e-6, 0.5);
+        return 0;
+    case ARGP_KEY_ARGS:
+        a->files = (const char *const *)state->argv + state->next;
+        a->n_files = (size_t)(state->argc - state->next);
+        return 0;
+    case ARGP_KEY_END:
+        if (!a->n_files || !a->dir)
+            argp_usage(state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void show(uint64_t done, uint64_t total, void *context)
+{
+    (void)context;
+    if (total)
+        fprintf(stderr, "\rpreparing %3.0f%%", 100.0 * (double)done / (double)total);
+    else
+        fprintf(stderr, "\rpreparing %.1f MB", (double)done * 1e-6);
+}
+
+int cli_prepare(int argc, char **argv, char **command_line)
+{
+    (void)command_line;
+    static const struct argp_option options[] = {
+        {"output", 'o', "DIR", 0, "Folder for the shards (made if missing)", 0},
+        {"val", 'v', "FRACTION", 0, "Part kept for validation, in blocks spread over the text (0.01)", 0},
+        {0},
+    };
+    static const struct argp argp = {
+        options,
+        parse,
+        "TEXT... -o DIR",
+        "Makes byte tokens (vocabulary 256) of text files, as llm.c shards "
+        "train_*.bin and val_*.bin.\vgzip files are unpacked; - reads standard input.",
+        NULL,
+        NULL,
+        NULL};
+    arguments a = {.val_fraction = 0.01};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    dn_prepare_result result;
+    bool terminal = isatty(STDERR_FILENO);
+    dn_status status =
+        dn_prepare(a.files, a.n_files, a.dir, a.val_fraction, terminal ? show : NULL, NULL, &result);
+    if (terminal)
+        fputc('\n', stderr);
+    if (status != DN_OK)
+        return cli_failure(status);
+    printf("%llu training and %llu validation tokens in %s; use them with data_dir=%s vocab_size=256\n",
+           (unsigned long long)result.train_tokens, (unsigned long long)result.val_tokens, a.dir, a.dir);
+    return 0;
+}

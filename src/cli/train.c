@@ -1,0 +1,81 @@
+#include "cli/cli.h"
+
+#include "dionode/config.h"
+#include "dionode/launch.h"
+#include "dionode/train.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct arguments {
+    dn_config config;
+    int n_workers;
+    dn_status status;
+} arguments;
+
+enum { OPTION_KEYS = 1000 };
+
+static void print_keys(void)
+{
+    printf("%-26s %-14s %s\n", "key", "default", "meaning");
+    for (const dn_key *key = dn_config_keys(); key->name; key++)
+        printf("%-26s %-14s %s%s%s%s\n", key->name, key->initial, key->help, key->choices ? " (" : "",
+               key->choices ? key->choices : "", key->choices ? ")" : "");
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    arguments *a = state->input;
+    switch (key) {
+    case 'n':
+        a->n_workers = (int)cli_integer("--np", arg, 1, 256);
+        return 0;
+    case OPTION_KEYS:
+        print_keys();
+        exit(0);
+    case ARGP_KEY_ARG:
+        if (state->arg_num == 0)
+            a->status = dn_config_read(&a->config, arg);
+        else if (a->status == DN_OK)
+            a->status = dn_config_set(&a->config, arg);
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_usage(state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int cli_train(int argc, char **argv, char **command_line)
+{
+    static const struct argp_option options[] = {
+        {"np", 'n', "N", 0, "Workers (default: what dp_size says, else one per NUMA domain)", 0},
+        {"keys", OPTION_KEYS, NULL, 0, "List all configuration keys with defaults and meaning", 0},
+        {0},
+    };
+    static const struct argp argp = {
+        options,
+        parse,
+        "CONFIG.yaml [key=value...]",
+        "Trains the GPT that CONFIG.yaml describes; key=value changes it.\v"
+        "checkpoint_dir is the run's folder: metrics.jsonl and checkpoints go there, and a run that has a "
+        "checkpoint there goes on from it. Ctrl-C saves a checkpoint and stops; a second Ctrl-C stops at "
+        "once.",
+        NULL,
+        NULL,
+        NULL};
+    arguments a = {.status = DN_OK};
+    dn_config_init(&a.config);
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    if (a.status != DN_OK)
+        return cli_failure(a.status);
+    if (dn_launch_is_worker())
+        return dn_train_worker(&a.config);
+    int signal = 0;
+    dn_status status = dn_train(&a.config, a.n_workers, command_line, &signal);
+    if (status != DN_OK)
+        return cli_failure(status);
+    return signal ? 128 + signal : 0;
+}

@@ -1,0 +1,77 @@
+#include "dionode/launch.h"
+
+#include "base/fail.h"
+#include "launch/crew.h"
+#include "launch/watch.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* How the calling thread deals with signals, kept while workers run. */
+typedef struct signals {
+    sigset_t stop; /* those that stop a run */
+    sigset_t old_mask;
+    struct sigaction old_child;
+    int descriptor; /* signalfd of stop */
+} signals;
+
+/* Signals the caller ignores (nohup, jobs in the background of a script) stay ignored. */
+static sigset_t stop_signals(void)
+{
+    static const int all[] = {SIGINT, SIGTERM, SIGHUP};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        struct sigaction action;
+        if (sigaction(all[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&set, all[i]);
+    }
+    return set;
+}
+
+/* Where SIGCHLD is ignored the kernel reaps children itself and their fate is lost. */
+static dn_status signals_take(signals *s)
+{
+    const struct sigaction standard = {.sa_handler = SIG_DFL};
+    s->stop = stop_signals();
+    s->descriptor = signalfd(-1, &s->stop, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (s->descriptor < 0)
+        return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot open a signalfd");
+    sigprocmask(SIG_BLOCK, &s->stop, &s->old_mask);
+    sigaction(SIGCHLD, &standard, &s->old_child);
+    return DN_OK;
+}
+
+/* Late signals of the kind that was handled are dropped: they were meant for the run that is over. */
+static void signals_give_back(signals *s)
+{
+    struct signalfd_siginfo late;
+    while (read(s->descriptor, &late, sizeof late) > 0)
+        ;
+    close(s->descriptor);
+    sigaction(SIGCHLD, &s->old_child, NULL);
+    sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+}
+
+bool dn_launch_is_worker(void)
+{
+    return dn_world_inherited();
+}
+
+dn_status dn_launch(const dn_launch_spec *spec, int *signal_out)
+{
+    signals s;
+    dn_crew crew;
+    int stopped_by = 0;
+    DN_TRY(signals_take(&s));
+    dn_status status = dn_crew_start(&crew, spec, &s.old_mask);
+    if (status == DN_OK)
+        status = dn_watch(&crew, s.descriptor, spec->deadline_s, &stopped_by);
+    dn_crew_end(&crew);
+    signals_give_back(&s);
+    if (signal_out)
+        *signal_out = stopped_by;
+    return status;
+}

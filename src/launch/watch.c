@@ -1,0 +1,218 @@
+#include "launch/watch.h"
+
+#include "base/clock.h"
+#include "base/fail.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define GRACE_S   2.0  /* for survivors to leave after a failure, before they are killed */
+#define AGAIN_S   0.25 /* a second stop signal sooner than this is the first one come twice */
+#define LOOK_S    0.2  /* between two looks at the state table */
+#define MARGIN_S  1.0  /* beyond the deadline: a rank that waits sees more of a hang, and shall tell of it */
+#define LONGEST_S 1.0  /* a longer time between two looks was not ours: this process was stopped */
+
+typedef struct watch {
+    dn_crew *crew;
+    int signals;
+    double deadline_s;
+    int stopped_by;
+    double stopped_at_s;
+    bool forced;      /* stopped a second time */
+    bool failed;      /* the world's failure was seen */
+    double kill_at_s; /* once failed */
+    uint64_t progress;
+    double last_look_s, idle_s;
+} watch;
+
+/* ---- why a worker ended ---- */
+
+static const char *hint(int signal)
+{
+    switch (signal) {
+    case SIGKILL:
+        return "; if nobody killed it, the system was out of memory (see dmesg)";
+    case SIGBUS:
+        return "; memory behind a file or /dev/shm went away";
+    case SIGILL:
+        return "; it met an instruction this processor lacks";
+    case SIGSEGV:
+    case SIGABRT:
+    case SIGFPE:
+        return "; that is a bug: a core dump (ulimit -c unlimited) shows where";
+    default:
+        return "";
+    }
+}
+
+static __attribute__((format(printf, 2, 3))) void tell(dn_failure *failure, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(failure->message, sizeof failure->message, format, args);
+    va_end(args);
+}
+
+/* The code a silent exit status stands for: ours, if it is one of ours. */
+static dn_status status_of_exit(int code)
+{
+    return code >= dn_status_exit(DN_ERR_ARG) && code <= dn_status_exit(DN_ERR_SYSTEM) ? (dn_status)-code
+                                                                                       : DN_ERR_PEER;
+}
+
+static void tell_exit(dn_failure *failure, dn_crew *crew, int pid, int code)
+{
+    int error = dn_crew_start_error(crew);
+    if (error) {
+        failure->status = DN_ERR_SYSTEM;
+        tell(failure, "worker %d could not be started from /proc/self/exe: %s", failure->rank,
+             strerror(error));
+        return;
+    }
+    failure->status = status_of_exit(code);
+    tell(failure, "worker %d (pid %d) exited with status %d in step %llu without saying why", failure->rank,
+         pid, code, (unsigned long long)failure->step);
+}
+
+/* Fails the world for a worker that did not end well. A worker that told its own story did so before it
+ * exited: then this claim comes second and changes nothing. */
+static void note_end(dn_crew *crew, int rank, const siginfo_t *end)
+{
+    int pid = (int)crew->members[rank].pid;
+    dn_failure failure = {.status = DN_ERR_PEER, .rank = rank, .step = dn_world_step(crew->world, rank)};
+    if (end->si_pid == 0)
+        tell(&failure,
+             "the end of worker %d (pid %d) was taken by another wait in this process: let dn_launch alone "
+             "wait for children",
+             rank, pid);
+    else if (end->si_code != CLD_EXITED) {
+        failure.signal = end->si_status;
+        tell(&failure, "worker %d (pid %d) was killed by signal %d (%s) in step %llu%s", rank, pid,
+             failure.signal, strsignal(failure.signal), (unsigned long long)failure.step,
+             hint(failure.signal));
+    } else if (end->si_status != 0)
+        tell_exit(&failure, crew, pid, end->si_status);
+    else
+        return;
+    dn_world_abort(crew->world, &failure);
+}
+
+/* ---- events ---- */
+
+static void take_signals(watch *w, double now_s)
+{
+    struct signalfd_siginfo info;
+    while (read(w->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        int number = (int)info.ssi_signo;
+        if (!w->stopped_by) {
+            w->stopped_by = number;
+            w->stopped_at_s = now_s;
+            dn_world_request_stop(w->crew->world, number);
+            dn_log(DN_LOG_INFO, "%s: stopping after the current step; once more to stop at once",
+                   strsignal(number));
+        } else if (now_s - w->stopped_at_s >= AGAIN_S)
+            w->forced = true;
+    }
+}
+
+/* Sleeps until a worker ends, a signal comes or it is time to look around; then reaps who has ended. */
+static void wait_for_events(watch *w)
+{
+    struct pollfd fds[DN_MAX_RANKS + 1];
+    dn_crew *crew = w->crew;
+    for (int rank = 0; rank < crew->n_members; rank++) /* poll passes over negative descriptors */
+        fds[rank] = (struct pollfd){.fd = crew->members[rank].pidfd, .events = POLLIN};
+    fds[crew->n_members] = (struct pollfd){.fd = w->signals, .events = POLLIN};
+    if (poll(fds, (nfds_t)crew->n_members + 1, (int)(LOOK_S * 1000)) <= 0)
+        return;
+    for (int rank = 0; rank < crew->n_members; rank++) {
+        siginfo_t end;
+        if (fds[rank].revents && dn_crew_reap(crew, rank, &end))
+            note_end(crew, rank, &end);
+    }
+}
+
+/* ---- looking around ---- */
+
+static void log_table(const dn_world *world)
+{
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out)
+        return;
+    dn_world_print(world, out);
+    fclose(out);
+    char *rest = text;
+    for (char *line; rest && (line = strsep(&rest, "\n"));)
+        if (*line)
+            dn_log(DN_LOG_WARNING, "%s", line);
+    free(text);
+}
+
+/* A rank that waits in vain fails the world itself; this is for when none can: a single worker, or all of
+ * them stopped or caught outside of any wait. */
+static void notice_standstill(watch *w, double now_s)
+{
+    uint64_t progress = 0;
+    for (int rank = 0; rank < w->crew->n_members; rank++)
+        progress += dn_world_progress(w->crew->world, rank);
+    double step_s = now_s - w->last_look_s;
+    w->idle_s = progress != w->progress ? 0 : w->idle_s + (step_s < LONGEST_S ? step_s : LONGEST_S);
+    w->progress = progress;
+    w->last_look_s = now_s;
+    if (w->idle_s < w->deadline_s + MARGIN_S)
+        return;
+    dn_failure failure = {.status = DN_ERR_TIMEOUT, .rank = w->crew->n_members == 1 ? 0 : -1};
+    tell(&failure,
+         "no worker made progress for %g s (the log shows where each is); raise the deadline if they were "
+         "only slow",
+         w->deadline_s);
+    dn_world_abort(w->crew->world, &failure);
+}
+
+static void notice_failure(watch *w, double now_s)
+{
+    dn_failure failure = dn_world_failure(w->crew->world);
+    if (failure.status == DN_OK)
+        return;
+    w->failed = true;
+    w->kill_at_s = now_s + GRACE_S;
+    if (failure.status != DN_ERR_TIMEOUT)
+        return;
+    log_table(w->crew->world);
+    dn_crew_kill(w->crew, failure.rank); /* it has had its time */
+}
+
+static dn_status outcome(const watch *w)
+{
+    dn_failure failure = dn_world_failure(w->crew->world);
+    if (failure.status != DN_OK)
+        return dn_fail(failure.status, "%s", failure.message);
+    if (w->forced)
+        return dn_fail(DN_ERR_PEER, "stopped by force, by a second signal after %s",
+                       strsignal(w->stopped_by));
+    return DN_OK;
+}
+
+dn_status dn_watch(dn_crew *crew, int signals, double deadline_s, int *stopped_by)
+{
+    watch w = {.crew = crew, .signals = signals, .deadline_s = deadline_s, .last_look_s = dn_clock_s()};
+    while (crew->n_alive > 0) {
+        wait_for_events(&w);
+        double now_s = dn_clock_s();
+        take_signals(&w, now_s);
+        if (w.forced || (w.failed && now_s >= w.kill_at_s))
+            break;
+        notice_standstill(&w, now_s);
+        if (!w.failed)
+            notice_failure(&w, now_s);
+    }
+    *stopped_by = w.stopped_by;
+    return outcome(&w);
+}

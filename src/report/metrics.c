@@ -1,0 +1,194 @@
+#include "report/metrics.h"
+
+#include "base/fail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <locale.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct dn_metrics {
+    char *path; /* owned */
+    int fd;
+    off_t end;  /* bytes of whole lines */
+    locale_t c; /* "C": a decimal comma is not JSON */
+    char line[DN_METRICS_LINE_MAX];
+    size_t length; /* of the line being made; beyond its array: too long */
+};
+
+/* The step of a line; false if it is no JSON object with one. */
+static bool get_step(const char *line, size_t length, uint64_t *step)
+{
+    json_t *object = json_loadb(line, length, 0, NULL);
+    const json_t *value = json_object_get(object, "step");
+    bool good = json_is_integer(value) && json_integer_value(value) >= 0;
+    if (good)
+        *step = (uint64_t)json_integer_value(value);
+    json_decref(object);
+    return good;
+}
+
+/* *end = where the first line that must go begins: one of a step to come, or a torn one at the end. */
+static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_t *end)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t length;
+    dn_status status = DN_OK;
+    *end = 0;
+    for (int number = 1; (length = getline(&line, &capacity, file)) > 0 && line[length - 1] == '\n';
+         number++) {
+        uint64_t step = 0;
+        if (!get_step(line, (size_t)length, &step)) {
+            status = dn_fail(DN_ERR_CHECKPOINT,
+                             "%s:%d: not a line of metrics; remove the line, or the file to "
+                             "begin a new one",
+                             path, number);
+            break;
+        }
+        if (step >= next_step)
+            break;
+        *end += length;
+    }
+    free(line);
+    return status;
+}
+
+/* *end = bytes of the file that stay. */
+static dn_status kept_bytes(const char *path, uint64_t next_step, off_t *end)
+{
+    *end = 0;
+    FILE *file = next_step > 0 ? fopen(path, "re") : NULL;
+    if (next_step > 0 && !file && errno != ENOENT)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", path);
+    if (file) {
+        dn_status status = find_end(file, path, next_step, end);
+        fclose(file);
+        DN_TRY(status);
+    }
+    return DN_OK;
+}
+
+static dn_status open_file(dn_metrics *metrics, uint64_t next_step)
+{
+    DN_TRY(kept_bytes(metrics->path, next_step, &metrics->end));
+    metrics->fd = open(metrics->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (metrics->fd < 0 || ftruncate(metrics->fd, metrics->end) != 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
+    return DN_OK;
+}
+
+static void release(dn_metrics *metrics)
+{
+    if (metrics->fd >= 0)
+        close(metrics->fd);
+    if (metrics->c)
+        freelocale(metrics->c);
+    free(metrics->path);
+    free(metrics);
+}
+
+dn_status dn_metrics_open(const char *path, uint64_t next_step, dn_metrics **out)
+{
+    dn_metrics *metrics = calloc(1, sizeof *metrics);
+    if (!metrics)
+        return dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
+    metrics->fd = -1;
+    metrics->path = strdup(path);
+    metrics->c = newlocale(LC_ALL_MASK, "C", 0);
+    dn_status status = metrics->path && metrics->c ? open_file(metrics, next_step)
+                                                   : dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
+    if (status == DN_OK)
+        *out = metrics;
+    else
+        release(metrics);
+    return status;
+}
+
+static void add(dn_metrics *metrics, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(dn_metrics *metrics, const char *format, ...)
+{
+    if (metrics->length >= sizeof metrics->line)
+        return;
+    va_list args;
+    va_start(args, format);
+    metrics->length += (size_t)vsnprintf(metrics->line + metrics->length,
+                                         sizeof metrics->line - metrics->length, format, args);
+    va_end(args);
+}
+
+/* The shortest of 15 to 17 digits that reads back to the same bits. -0 is no integer: as one it would lose
+ * its sign. */
+static void add_number(dn_metrics *metrics, double value)
+{
+    char text[40];
+    if (value == trunc(value) && fabs(value) < 0x1p53) {
+        add(metrics, value == 0 && signbit(value) ? "-0.0" : "%.0f", value);
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    add(metrics, "%s", text);
+}
+
+static void make_line(dn_metrics *metrics, uint64_t step, const dn_metric *values, size_t n)
+{
+    locale_t before = uselocale(metrics->c);
+    metrics->length = 0;
+    add(metrics, "{\"step\": %" PRIu64, step);
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(values[i].value)) {
+            add(metrics, ", \"%s\": ", values[i].key);
+            add_number(metrics, values[i].value);
+        }
+    add(metrics, "}\n");
+    uselocale(before);
+}
+
+dn_status dn_metrics_write(dn_metrics *metrics, uint64_t step, const dn_metric *values, size_t n)
+{
+    make_line(metrics, step, values, n);
+    if (metrics->length >= sizeof metrics->line)
+        return dn_fail(DN_ERR_ARG, "%s: the line of step %" PRIu64 " is longer than %d bytes", metrics->path,
+                       step, DN_METRICS_LINE_MAX);
+    for (size_t at = 0; at < metrics->length;) {
+        ssize_t written = write(metrics->fd, metrics->line + at, metrics->length - at);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            int error = written < 0 ? errno : ENOSPC;
+            if (ftruncate(metrics->fd, metrics->end) != 0)
+                error = errno;
+            return dn_fail_errno(DN_ERR_IO, error, "cannot write metrics %s", metrics->path);
+        }
+        at += (size_t)written;
+    }
+    metrics->end += (off_t)metrics->length;
+    return DN_OK;
+}
+
+dn_status dn_metrics_close(dn_metrics **metrics)
+{
+    dn_metrics *m = *metrics;
+    if (!m)
+        return DN_OK;
+    int fd = m->fd;
+    m->fd = -1;
+    dn_status status =
+        close(fd) == 0 ? DN_OK : dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", m->path);
+    release(m);
+    *metrics = NULL;
+    return status;
+}

@@ -1,0 +1,235 @@
+/* Configuration values: from text to fields and back, by the table of keys. Reading YAML is in config_yaml.c.
+ */
+#include "dionode/config.h"
+
+#include "base/fail.h"
+#include "train/config_value.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Keys of the reference's script that have no meaning on one node without accelerators or services. */
+static const char *const ignored[] = {
+    "wandb_project_name", "wandb_job_name", "no_wandb",          "debug",           "no_compile",
+    "no_triton",          "fast_fsdp",      "use_polar_express", "mixed_precision", "use_gram_newton_schulz",
+    "adjust_lr",          "time_optimizer", "cqr_warmup",        "rcqr_oversample", "verbose",
+};
+
+bool dn_key_ignored(const char *name)
+{
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        if (strcmp(ignored[i], name) == 0)
+            return true;
+    return false;
+}
+
+static const dn_key *find_key(const char *name)
+{
+    for (const dn_key *key = dn_config_keys(); key->name; key++)
+        if (strcmp(key->name, name) == 0)
+            return key;
+    return NULL;
+}
+
+static size_t min3(size_t a, size_t b, size_t c)
+{
+    size_t m = a < b ? a : b;
+    return m < c ? m : c;
+}
+
+/* Edits (insert, delete, replace) from a to b: Levenshtein's distance, one row at a time. */
+static size_t edit_distance(const char *a, const char *b)
+{
+    size_t row[64], n = strlen(b);
+    if (n >= sizeof row / sizeof *row)
+        return n;
+    for (size_t j = 0; j <= n; j++)
+        row[j] = j;
+    for (size_t i = 1; a[i - 1]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= n; j++) {
+            size_t above = row[j];
+            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[n];
+}
+
+static dn_status unknown_key(const char *where, const char *name)
+{
+    const dn_key *nearest = NULL;
+    size_t best = strlen(name) / 2 + 1; /* further off than half its letters is no typing error */
+    for (const dn_key *key = dn_config_keys(); key->name; key++) {
+        size_t distance = edit_distance(name, key->name);
+        if (distance < best) {
+            best = distance;
+            nearest = key;
+        }
+    }
+    if (nearest)
+        return dn_fail(DN_ERR_CONFIG, "%s: unknown key '%s'; did you mean '%s'?", where, name, nearest->name);
+    return dn_fail(DN_ERR_CONFIG, "%s: unknown key '%s'; 'dionode train --keys' lists all", where, name);
+}
+
+static bool is_null(const char *value)
+{
+    return *value == 0 || strcmp(value, "null") == 0 || strcmp(value, "~") == 0;
+}
+
+static dn_status set_number(void *field, const dn_key *key, const char *value, const char *where)
+{
+    char *end;
+    errno = 0;
+    double number = strtod(value, &end);
+    bool whole = key->type == DN_KEY_REAL || floor(number) == number;
+    if (end == value || *end || errno || !isfinite(number) || !whole)
+        return dn_fail(DN_ERR_CONFIG, "%s: %s: '%s' is not a %s", where, key->name, value,
+                       key->type == DN_KEY_INT ? "whole number" : "number");
+    if (number < key->min || number > key->max)
+        return dn_fail(DN_ERR_CONFIG, "%s: %s: %s is not between %.15g and %.15g", where, key->name, value,
+                       key->min, key->max);
+    if (key->type == DN_KEY_INT)
+        *(int64_t *)field = (int64_t)number;
+    else
+        *(double *)field = number;
+    return DN_OK;
+}
+
+static dn_status set_bool(bool *field, const dn_key *key, const char *value, const char *where)
+{
+    static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off", "0"};
+    for (int i = 0; i < 4; i++) {
+        if (strcasecmp(value, yes[i]) == 0 || strcasecmp(value, no[i]) == 0) {
+            *field = strcasecmp(value, yes[i]) == 0;
+            return DN_OK;
+        }
+    }
+    return dn_fail(DN_ERR_CONFIG, "%s: %s: '%s' is neither true nor false", where, key->name, value);
+}
+
+static bool is_choice(const char *choices, const char *value)
+{
+    size_t n = strlen(value);
+    for (const char *c = choices; c; c = strchr(c, '|') ? strchr(c, '|') + 1 : NULL)
+        if (strncmp(c, value, n) == 0 && (c[n] == '|' || c[n] == 0))
+            return true;
+    return false;
+}
+
+static dn_status set_text(char *field, const dn_key *key, const char *value, const char *where)
+{
+    if (key->choices && !is_choice(key->choices, value))
+        return dn_fail(DN_ERR_CONFIG, "%s: %s: '%s' is not one of %s", where, key->name, value, key->choices);
+    size_t room = key->choices ? 16 : DN_PATH_MAX;
+    if (strlen(value) >= room)
+        return dn_fail(DN_ERR_CONFIG, "%s: %s: longer than %zu characters", where, key->name, room - 1);
+    strcpy(field, value);
+    return DN_OK;
+}
+
+/* null: what the key would be without a line for it. */
+static dn_status set_null(void *field, const dn_key *key, const char *where)
+{
+    if (!is_null(key->initial))
+        return dn_config_value(field, key, key->initial, where);
+    if (key->type == DN_KEY_TEXT)
+        *(char *)field = 0;
+    else
+        *(int64_t *)field = 0;
+    return DN_OK;
+}
+
+dn_status dn_config_value(void *field, const dn_key *key, const char *value, const char *where)
+{
+    if (is_null(value))
+        return set_null(field, key, where);
+    switch (key->type) {
+    case DN_KEY_INT:
+    case DN_KEY_REAL:
+        return set_number(field, key, value, where);
+    case DN_KEY_BOOL:
+        return set_bool(field, key, value, where);
+    case DN_KEY_TEXT:
+        break;
+    }
+    return set_text(field, key, value, where);
+}
+
+dn_status dn_config_assign(dn_config *config, const char *name, const char *value, const char *where)
+{
+    const dn_key *key = find_key(name);
+    if (!key)
+        return unknown_key(where, name);
+    return dn_config_value((char *)config + key->offset, key, value, where);
+}
+
+void dn_config_init(dn_config *config)
+{
+    memset(config, 0, sizeof *config);
+    for (const dn_key *key = dn_config_keys(); key->name; key++) {
+        dn_status status = set_null((char *)config + key->offset, key, "default");
+        (void)status; /* the table's own defaults are in range: a test holds it to that */
+    }
+}
+
+dn_status dn_config_set(dn_config *config, const char *assignment)
+{
+    const char *equals = strchr(assignment, '=');
+    char name[64], where[128];
+    if (!equals || equals == assignment || (size_t)(equals - assignment) >= sizeof name)
+        return dn_fail(DN_ERR_CONFIG, "argument '%s': expected key=value", assignment);
+    snprintf(name, sizeof name, "%.*s", (int)(equals - assignment), assignment);
+    snprintf(where, sizeof where, "argument '%.100s'", assignment);
+    if (dn_key_ignored(name))
+        return DN_OK;
+    return dn_config_assign(config, name, equals + 1, where);
+}
+
+static void dump_text(FILE *out, const char *text)
+{
+    fputc('\'', out);
+    for (; *text; text++)
+        fputs(*text == '\'' ? "''" : (char[]){*text, 0}, out);
+    fputs("'\n", out);
+}
+
+static void dump_value(FILE *out, const void *field, const dn_key *key)
+{
+    switch (key->type) {
+    case DN_KEY_INT:
+        if (*(const int64_t *)field == 0 && key->min > 0)
+            fprintf(out, "null\n");
+        else
+            fprintf(out, "%lld\n", (long long)*(const int64_t *)field);
+        return;
+    case DN_KEY_REAL:
+        fprintf(out, "%.17g\n", *(const double *)field);
+        return;
+    case DN_KEY_BOOL:
+        fprintf(out, "%s\n", *(const bool *)field ? "true" : "false");
+        return;
+    case DN_KEY_TEXT:
+        dump_text(out, field);
+    }
+}
+
+char *dn_config_dump(const dn_config *config)
+{
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out)
+        return NULL;
+    for (const dn_key *key = dn_config_keys(); key->name; key++) {
+        fprintf(out, "%s: ", key->name);
+        dump_value(out, (const char *)config + key->offset, key);
+    }
+    fclose(out);
+    return text;
+}

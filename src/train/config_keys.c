@@ -1,0 +1,78 @@
+/* The one table of configuration keys. Names and defaults are those of microsoft/dion's train.py where it has
+ * them. */
+#include "dionode/config.h"
+
+#define FIELD(field) offsetof(dn_config, field)
+#define INT(name, initial, min, max, help)                                                                   \
+    {                                                                                                        \
+#name, DN_KEY_INT, FIELD(name), initial, min, max, NULL, help                                        \
+    }
+#define REAL(name, initial, min, max, help)                                                                  \
+    {                                                                                                        \
+#name, DN_KEY_REAL, FIELD(name), initial, min, max, NULL, help                                       \
+    }
+#define BOOL(name, initial, help)                                                                            \
+    {                                                                                                        \
+#name, DN_KEY_BOOL, FIELD(name), initial, 0, 1, NULL, help                                           \
+    }
+#define TEXT(name, initial, choices, help)                                                                   \
+    {                                                                                                        \
+#name, DN_KEY_TEXT, FIELD(name), initial, 0, 0, choices, help                                        \
+    }
+
+#define BIG 1e15 /* no practical limit, and still exact as a double */
+
+static const dn_key keys[] = {
+    INT(model_dim, "768", 1, 1 << 20, "model width C"),
+    INT(n_layer, "12", 1, 1 << 16, "transformer blocks"),
+    INT(n_head, "6", 1, 1 << 16, "attention heads; divides model_dim"),
+    INT(vocab_size, "50304", 1, 1 << 24, "tokens in the vocabulary (256 for bytes)"),
+    INT(sequence_length, "1024", 1, 1 << 24, "tokens a sequence T"),
+
+    INT(batch_size, "512", 1, BIG, "sequences a step, over all workers"),
+    INT(device_batch_size, "64", 1, BIG, "sequences at a time on one worker; more are accumulated"),
+    INT(num_iterations, "5000", 1, BIG, "steps of the run"),
+    INT(stop_after, "0", 0, BIG, "save and stop after this step, as Ctrl-C would; 0 = never"),
+
+    REAL(lr, "0.02", 0, 1e6, "base learning rate"),
+    REAL(warmup_ratio, "0.01", 0, 1, "part of the run with rising learning rate"),
+    REAL(warmdown_ratio, "0.2", 0, 1, "part of the run with falling learning rate, at its end"),
+
+    TEXT(optimizer, "dion", "dion|adamw|lion", "rule for hidden matrices"),
+    TEXT(scalar_opt, "lion", "adamw|lion", "rule for embedding, head and vectors"),
+    TEXT(qr_method, "cqr2", "cqr2|qr|cqr|rcqr",
+         "orthonormalization: Cholesky QR twice in double, Householder, Cholesky, randomized Cholesky"),
+    REAL(mu, "0.95", 0, 1, "Dion's momentum"),
+    REAL(weight_decay, "0.01", 0, 1e6, "decoupled weight decay of hidden matrices"),
+    REAL(ortho_fraction, "0.25", 1e-9, 1, "Dion's rank as a part of min(rows, columns)"),
+    REAL(beta1, "0.9", 0, 1, "AdamW's and Lion's first decay rate"),
+    REAL(beta2, "0.95", 0, 1, "AdamW's and Lion's second decay rate"),
+    REAL(epsilon, "1e-8", 0, 1, "added to Dion's column norms and AdamW's root"),
+    INT(rank_multiple_of, "1", 1, 1 << 20, "Dion's rank is rounded up to a multiple of this"),
+    INT(power_iters, "1", 1, 100, "power iterations a step"),
+
+    INT(dp_size, "null", 1, 256, "replicas; null = as many as there are workers"),
+    INT(fs_size, "null", 1, 256, "fully sharded workers; only 1 so far"),
+    INT(tp_size, "null", 1, 256, "tensor-parallel workers; only 1 so far"),
+    BOOL(replicate_mesh_grad_sync, "true",
+         "replicas exchange low-rank factors (true) or whole gradients (false)"),
+    INT(momentum_sync_every, "100", 0, BIG, "steps between averagings of the replicas' momenta; 0 = never"),
+    INT(hash_every, "100", 0, BIG,
+        "steps between checks that replicas hold the same weights; 0 = at the end only"),
+    REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung"),
+
+    TEXT(data_dir, "data/fineweb10B", NULL, "folder of *train*.bin and *val*.bin token shards"),
+    TEXT(train_files, "null", NULL, "glob of training files instead (shards, or any file as bytes)"),
+    TEXT(val_files, "null", NULL, "glob of validation files instead"),
+    INT(val_loss_every, "125", 0, BIG, "steps between validations; 0 = at the end only"),
+    INT(val_tokens, "131072", 0, BIG, "tokens of a validation; 0 = none"),
+    TEXT(checkpoint_dir, "runs/default", NULL, "the run's folder: metrics.jsonl and checkpoints"),
+    INT(checkpoint_freq, "0", 0, BIG, "steps between checkpoints; 0 = at the end and on Ctrl-C only"),
+    INT(seed, "0", 0, BIG, "of initial weights, data order and Dion's first basis"),
+    {NULL, DN_KEY_INT, 0, NULL, 0, 0, NULL, NULL},
+};
+
+const dn_key *dn_config_keys(void)
+{
+    return keys;
+}

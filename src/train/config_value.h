@@ -1,0 +1,18 @@
+/* Between the YAML reader and the table of keys. `where` opens every message: "file:line" or the argument. */
+#ifndef TRAIN_CONFIG_VALUE_H
+#define TRAIN_CONFIG_VALUE_H
+
+#include "dionode/config.h"
+
+/** Whether the reference knows the key and we have no use for it. */
+bool dn_key_ignored(const char *name);
+
+/** Parses value by the key's type into its field. Errors: DN_ERR_CONFIG. */
+dn_status dn_config_value(void *field, const dn_key *key, const char *value, const char *where) DN_MUST_USE;
+
+/** dn_config_value for the key of that name. Errors: DN_ERR_CONFIG, with the nearest name if there is none.
+ */
+dn_status dn_config_assign(dn_config *config, const char *name, const char *value,
+                           const char *where) DN_MUST_USE;
+
+#endif

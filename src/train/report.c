@@ -1,0 +1,137 @@
+#include "train/report.h"
+
+#include "dionode/blas.h"
+#include "dionode/topo.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static void report_model(const dn_run *run, FILE *out)
+{
+    const dn_plan *plan = &run->plan;
+    const dn_gpt_shape *s = &plan->shape;
+    char count[32], arena[32], private[32];
+    fprintf(
+        out,
+        "model     %s parameters: %zu wide, %zu layers, %zu heads, vocabulary %zu, %zu tokens a sequence\n",
+        dn_human((double)run->n_elements, "", count, sizeof count), s->C, s->L, s->NH, s->V, s->T);
+    fprintf(out, "step      %lld sequences = %lld tokens; %zu at a time on each worker\n",
+            (long long)plan->config.batch_size,
+            (long long)plan->config.batch_size * plan->config.sequence_length, plan->micro_batch);
+    fprintf(out, "memory    %s shared and %s private a worker\n",
+            dn_human((double)plan->arena_bytes, "B", arena, sizeof arena),
+            dn_human((double)plan->private_bytes, "B", private, sizeof private));
+}
+
+static void report_machine(const dn_run *run, FILE *out)
+{
+    char pus[256], peak[32];
+    dn_topo_bound_pus(pus, sizeof pus);
+    fprintf(out, "workers   %d x %d threads (this one on CPUs %s), %s, together %s at best\n",
+            run->plan.n_workers, run->stream->n_threads, pus, dn_blas_describe(),
+            dn_human(run->peak_flops, "FLOP/s", peak, sizeof peak));
+}
+
+static void report_exchange(const dn_run *run, FILE *out)
+{
+    uint64_t factors, gradients, uncompressed;
+    char now[32], full[32];
+    dn_optimizer_formula(run->optimizer, &factors, &gradients, &uncompressed);
+    if (run->plan.n_workers > 1)
+        fprintf(out, "exchange  %s a step (%s if all gradients were exchanged whole)\n",
+                dn_human((double)(factors + gradients), "B", now, sizeof now),
+                dn_human((double)uncompressed, "B", full, sizeof full));
+}
+
+void dn_report_begin(dn_run *run)
+{
+    if (run->rank != 0)
+        return;
+    const dn_config *config = &run->plan.config;
+    uint64_t total = (uint64_t)config->num_iterations;
+    if (config->stop_after && (uint64_t)config->stop_after < total)
+        total = (uint64_t)config->stop_after;
+    report_model(run, stderr);
+    report_machine(run, stderr);
+    report_exchange(run, stderr);
+    if (run->step > 0)
+        fprintf(stderr, "resumed   after step %llu from %s\n", (unsigned long long)run->step,
+                config->checkpoint_dir);
+    dn_progress_begin(&run->progress, stderr, run->step, total);
+}
+
+static double share_of_peak(const dn_run *run, double tokens_per_s)
+{
+    return tokens_per_s * dn_gpt_flops_per_token(&run->plan.shape) / run->peak_flops;
+}
+
+static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss,
+                               double hash)
+{
+    const uint64_t *payload = r->ledger.payload;
+    uint64_t factors, gradients, uncompressed;
+    dn_optimizer_formula(run->optimizer, &factors, &gradients, &uncompressed);
+    double moved = 0, dp = 0;
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        moved += (double)r->ledger.moved[kind];
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        dp += kind == DN_TRAFFIC_CONTROL ? 0 : (double)payload[kind];
+    const dn_metric metrics[] = {
+        {"loss", r->loss},
+        {"val_loss", val_loss},
+        {"lr", r->lr},
+        {"grad_norm", r->report.grad_norm},
+        {"step_s", r->seconds},
+        {"tokens_per_s", tokens_per_s},
+        {"peak_share", share_of_peak(run, tokens_per_s)},
+        {"bytes_dp", dp},
+        {"bytes_factors", (double)payload[DN_TRAFFIC_FACTORS]},
+        {"bytes_gradients", (double)payload[DN_TRAFFIC_GRADIENT]},
+        {"bytes_momentum", (double)payload[DN_TRAFFIC_MOMENTUM]},
+        {"bytes_control", (double)payload[DN_TRAFFIC_CONTROL]},
+        {"bytes_uncompressed", run->plan.n_workers > 1 ? (double)uncompressed : 0},
+        {"bytes_moved", moved},
+        {"skipped", r->report.skipped},
+        {"zero_matrices", r->report.n_zero},
+        {"orth_fallbacks", r->report.n_fallback},
+        {"weights_hash", hash},
+    };
+    return dn_metrics_write(run->metrics, run->step, metrics, sizeof metrics / sizeof *metrics);
+}
+
+static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
+{
+    char speed[32], bytes[32], text[160];
+    double dp = (double)(r->ledger.payload[DN_TRAFFIC_FACTORS] + r->ledger.payload[DN_TRAFFIC_GRADIENT] +
+                         r->ledger.payload[DN_TRAFFIC_MOMENTUM]);
+    if (r->report.skipped)
+        dn_progress_line(&run->progress, "step %llu: a gradient was not finite; step skipped on all workers",
+                         (unsigned long long)run->step);
+    if (!isnan(val_loss))
+        dn_progress_line(&run->progress, "step %llu: validation loss %.4f", (unsigned long long)run->step,
+                         val_loss);
+    snprintf(text, sizeof text, "loss %.4f  %s  %.0f%% of GEMM peak  %s/step", r->loss,
+             dn_human(tokens_per_s, "tok/s", speed, sizeof speed), 100 * share_of_peak(run, tokens_per_s),
+             dn_human(dp, "B", bytes, sizeof bytes));
+    dn_progress_show(&run->progress, run->step, text);
+}
+
+dn_status dn_report_step(dn_run *run, const dn_step_result *result, double val_loss, double hash)
+{
+    if (run->rank != 0)
+        return DN_OK;
+    double tokens = (double)(run->plan.config.batch_size * run->plan.config.sequence_length);
+    show_step(run, result, tokens / result->seconds, val_loss);
+    return write_metrics(run, result, tokens / result->seconds, val_loss, hash);
+}
+
+void dn_report_end(dn_run *run)
+{
+    if (run->rank != 0)
+        return;
+    dn_progress_end(&run->progress);
+    const dn_config *config = &run->plan.config;
+    bool finished = run->step >= (uint64_t)config->num_iterations;
+    fprintf(stderr, "%s after step %llu; metrics and checkpoints are in %s\n",
+            finished ? "finished" : "stopped", (unsigned long long)run->step, config->checkpoint_dir);
+}

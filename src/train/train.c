@@ -1,0 +1,83 @@
+/* The launcher's side of a run. No arithmetic here: nothing may start OpenMP or BLAS before the workers
+ * exist. */
+#include "dionode/train.h"
+
+#include "base/fail.h"
+#include "checkpoint/checkpoint.h"
+#include "data/tokens.h"
+#include "dionode/launch.h"
+#include "shm/room.h"
+#include "train/plan.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static dn_status make_folder(const char *path)
+{
+    char part[DN_PATH_MAX];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
+        if (slash)
+            *slash = 0;
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return dn_fail_errno(DN_ERR_IO, errno, "cannot make folder '%s' (checkpoint_dir)", part);
+        if (!slash)
+            return DN_OK;
+        *slash = '/';
+    }
+}
+
+/* Opens and closes the data, so that a missing or broken file is one plain line before any worker starts. */
+static dn_status check_files(const dn_config *config, bool validation)
+{
+    char pattern[DN_PATH_MAX + 16];
+    dn_tokens *tokens;
+    dn_plan_files(config, validation, pattern, sizeof pattern);
+    DN_TRY(dn_tokens_open(pattern, &tokens));
+    dn_tokens_close(&tokens);
+    return DN_OK;
+}
+
+/* The arenas' room is checked where they are made; here everything together, with what could be made smaller.
+ */
+static dn_status check_memory(const dn_plan *plan)
+{
+    double need = (double)plan->n_workers * ((double)plan->arena_bytes + (double)plan->private_bytes);
+    double have = (double)dn_room_memory("");
+    if (need <= have)
+        return DN_OK;
+    return dn_fail(DN_ERR_MEMORY,
+                   "%d workers need %.1f GB each (%.1f GB shared, %.1f GB for activations) and %.1f GB in "
+                   "all, but %.1f GB "
+                   "are available; use fewer workers, a smaller device_batch_size or a smaller model",
+                   plan->n_workers, need / plan->n_workers * 1e-9, (double)plan->arena_bytes * 1e-9,
+                   (double)plan->private_bytes * 1e-9, need * 1e-9, have * 1e-9);
+}
+
+static dn_status check(const dn_plan *plan)
+{
+    DN_TRY(check_files(&plan->config, false));
+    if (plan->config.val_tokens > 0)
+        DN_TRY(check_files(&plan->config, true));
+    DN_TRY(make_folder(plan->config.checkpoint_dir));
+    return check_memory(plan);
+}
+
+dn_status dn_train(const dn_config *config, int n_workers, char *const *argv, int *signal_out)
+{
+    int asked = n_workers ? n_workers : dn_plan_mesh(config);
+    dn_topo *topo;
+    DN_TRY(dn_topo_create(asked, &topo));
+    dn_plan plan;
+    dn_status status = dn_plan_make(config, dn_topo_n_workers(topo), &plan);
+    if (status == DN_OK)
+        status = check(&plan);
+    if (status == DN_OK) {
+        dn_launch_spec spec = {topo, argv, plan.arena_bytes, config->timeout_s};
+        status = dn_launch(&spec, signal_out);
+    }
+    dn_topo_destroy(&topo);
+    return status;
+}

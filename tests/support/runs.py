@@ -1,0 +1,148 @@
+"""Driving the program from tests: small data, runs, metrics, processes, and a TAP report. Standard library only."""
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+PROGRAM = os.environ.get("DIONODE", "build/dionode")
+TINY = {  # a model that trains a step in milliseconds
+    "model_dim": 32, "n_layer": 2, "n_head": 2, "vocab_size": 256, "sequence_length": 16,
+    "batch_size": 8, "device_batch_size": 8, "num_iterations": 20, "scalar_opt": "adamw", "ortho_fraction": 0.25,
+    "val_tokens": 0, "hash_every": 1, "timeout_s": 20,
+}
+
+
+def write_shard(path, tokens, magic=20240520, version=1, count=None):
+    header = struct.pack("<256i", magic, version, len(tokens) if count is None else count, *([0] * 253))
+    with open(path, "wb") as file:
+        file.write(header + struct.pack(f"<{len(tokens)}H", *tokens))
+
+
+def random_tokens(n, below=256, seed=1):
+    draw = random.Random(seed)
+    return [draw.randrange(below) for _ in range(n)]
+
+
+class Place:
+    """A temporary folder with a data set and any number of runs; removed at the end, whatever happens."""
+
+    def __enter__(self):
+        self.path = tempfile.mkdtemp(prefix="dionode-test-")
+        os.mkdir(self.file("data"))
+        write_shard(self.file("data/train_000000.bin"), random_tokens(5000))
+        write_shard(self.file("data/val_000000.bin"), random_tokens(1000, seed=2))
+        return self
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def file(self, name):
+        return os.path.join(self.path, name)
+
+    def config(self, **changes):
+        settings = dict(TINY, data_dir=self.file("data"), checkpoint_dir=self.file("run"))
+        settings.update(changes)
+        path = self.file("config.yaml")
+        with open(path, "w") as file:
+            for key, value in settings.items():
+                file.write(f"{key}: {json.dumps(value)}\n")
+        return path
+
+    def command(self, np=1, **changes):
+        return [PROGRAM, "train", "--np", str(np), self.config(**changes)]
+
+    def train(self, np=1, **changes):
+        return run(self.command(np, **changes))
+
+    def start(self, np=1, **changes):
+        return subprocess.Popen(self.command(np, **changes), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def metrics(self, name="run"):
+        with open(self.file(f"{name}/metrics.jsonl")) as file:
+            return [json.loads(line) for line in file]
+
+    def checkpoint(self, step, name="run"):
+        with open(self.file(f"{name}/step_{step:08d}.safetensors"), "rb") as file:
+            return file.read()
+
+    def wait_for_step(self, step, name="run", limit_s=30):
+        end = time.monotonic() + limit_s
+        while time.monotonic() < end:
+            try:
+                if len(self.metrics(name)) >= step:
+                    return
+            except (FileNotFoundError, json.JSONDecodeError):
+                pass
+            time.sleep(0.01)
+        raise AssertionError(f"no step {step} within {limit_s} s")
+
+
+def run(command, limit_s=90, **options):
+    return subprocess.run(command, capture_output=True, text=True, timeout=limit_s, **options)
+
+
+def tensors(blob):
+    """Header and data bytes by name of a safetensors file."""
+    n = struct.unpack("<Q", blob[:8])[0]
+    header = json.loads(blob[8:8 + n])
+    data = blob[8 + n:]
+    return {name: data[t["data_offsets"][0]:t["data_offsets"][1]]
+            for name, t in header.items() if name != "__metadata__"}
+
+
+def children(pid):
+    """Process numbers whose parent is pid."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat") as file:
+                if int(file.read().rsplit(")", 1)[1].split()[1]) == pid:
+                    found.append(int(entry))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return sorted(found)
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def expect(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+cases = []
+
+
+def case(function):
+    """Marks a test: its name is a sentence."""
+    cases.append(function)
+    return function
+
+
+def tap():
+    """Runs the marked functions in order and exits with 1 if one failed."""
+    print(f"1..{len(cases)}", flush=True)
+    failed = 0
+    for number, function in enumerate(cases, 1):
+        name = function.__name__.replace("_", " ")
+        try:
+            function()
+            print(f"ok {number} - {name}", flush=True)
+        except Exception:  # a broken case is a failed case
+            failed = 1
+            print(f"not ok {number} - {name}", flush=True)
+            for line in traceback.format_exc().splitlines():
+                print("#", line, flush=True)
+    sys.exit(failed)

@@ -1,0 +1,220 @@
+/* metrics.jsonl: numbers come back bit for bit, and a resumed file reads as if the run had never stopped. */
+#include "report/metrics.h"
+
+#include "../support/disk.h"
+#include "../support/scratch.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+static scratch dir;
+
+static int set_up(void **state)
+{
+    return scratch_make(&dir) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    disk.room = -1;
+    scratch_remove(&dir);
+    return 0;
+}
+
+static dn_metrics *open_at(uint64_t next_step)
+{
+    dn_metrics *metrics = NULL;
+    assert_int_equal(dn_metrics_open(scratch_path(&dir, "metrics.jsonl"), next_step, &metrics), DN_OK);
+    return metrics;
+}
+
+static void assert_content(const char *expected)
+{
+    size_t bytes;
+    char *content = scratch_read(scratch_path(&dir, "metrics.jsonl"), &bytes);
+    assert_non_null(content);
+    assert_string_equal(content, expected);
+    free(content);
+}
+
+/* Steps first .. end-1, each a line. */
+static void write_steps(dn_metrics *metrics, uint64_t first, uint64_t end)
+{
+    for (uint64_t step = first; step < end; step++)
+        assert_int_equal(dn_metrics_write(metrics, step, (dn_metric[]){{"x", (double)step / 2}}, 1), DN_OK);
+}
+
+static void lines_are_json_with_integers_as_integers(void **state)
+{
+    dn_metrics *metrics = open_at(0);
+    dn_metric values[] = {{"loss", 0.1},      {"bytes", 9007199254740991.0},
+                          {"nan", NAN},       {"inf", -INFINITY},
+                          {"zero", 0.0},      {"minus zero", -0.0},
+                          {"third", 1.0 / 3}, {"n", -12},
+                          {"max", DBL_MAX},   {"tiny", 5e-324}};
+    assert_int_equal(dn_metrics_write(metrics, 3, values, 10), DN_OK);
+    assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+    assert_null(metrics);
+    assert_content(
+        "{\"step\": 3, \"loss\": 0.1, \"bytes\": 9007199254740991, \"zero\": 0, \"minus zero\": -0.0, "
+        "\"third\": 0.3333333333333333, \"n\": -12, \"max\": 1.7976931348623157e+308, "
+        "\"tiny\": 4.94065645841247e-324}\n");
+}
+
+/* xorshift64: any bits will do. */
+static uint64_t next_bits(uint64_t *bits)
+{
+    *bits ^= *bits << 13;
+    *bits ^= *bits >> 7;
+    *bits ^= *bits << 17;
+    return *bits;
+}
+
+static void any_double_reads_back_to_the_same_bits(void **state)
+{
+    enum { n = 4000, per_line = 100 };
+    static double values[n];
+    uint64_t bits = 88172645463325252u;
+    dn_metrics *metrics = open_at(0);
+    for (size_t i = 0; i < n; i++) {
+        do {
+            uint64_t word = next_bits(&bits);
+            memcpy(&values[i], &word, sizeof word);
+            if (i % 2)
+                values[i] = (double)word * 0x1p-70; /* of everyday size */
+        } while (!isfinite(values[i]));
+    }
+    for (size_t line = 0; line < n / per_line; line++) {
+        dn_metric list[per_line];
+        static char keys[per_line][8];
+        for (size_t i = 0; i < per_line; i++) {
+            snprintf(keys[i], sizeof keys[i], "k%zu", i);
+            list[i] = (dn_metric){keys[i], values[line * per_line + i]};
+        }
+        assert_int_equal(dn_metrics_write(metrics, line, list, per_line), DN_OK);
+    }
+    assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+
+    FILE *file = fopen(scratch_path(&dir, "metrics.jsonl"), "r");
+    assert_non_null(file);
+    for (size_t line = 0; line < n / per_line; line++) {
+        json_t *object = json_loadf(file, JSON_DISABLE_EOF_CHECK, NULL);
+        assert_non_null(object);
+        for (size_t i = 0; i < per_line; i++) {
+            char key[8];
+            snprintf(key, sizeof key, "k%zu", i);
+            double value = json_number_value(json_object_get(object, key));
+            assert_memory_equal(&value, &values[line * per_line + i], sizeof value);
+        }
+        json_decref(object);
+    }
+    fclose(file);
+}
+
+static void a_resumed_run_drops_the_steps_it_will_make_again(void **state)
+{
+    const char *four = "{\"step\": 0, \"x\": 0}\n{\"step\": 1, \"x\": 0.5}\n{\"step\": 2, \"x\": 1}\n"
+                       "{\"step\": 3, \"x\": 1.5}\n";
+    for (uint64_t resume = 0; resume <= 4; resume++)
+        for (int torn = 0; torn < 2; torn++) {
+            dn_metrics *metrics = open_at(0);
+            write_steps(metrics, 0, 4);
+            assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+            if (torn) {
+                FILE *file = fopen(scratch_path(&dir, "metrics.jsonl"), "a");
+                assert_true(fputs("{\"step\": 4, \"x", file) >= 0 && fclose(file) == 0);
+            }
+            metrics = open_at(resume);
+            write_steps(metrics, resume, 4);
+            assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+            assert_content(four);
+        }
+}
+
+static void steps_need_not_be_consecutive(void **state)
+{
+    dn_metrics *metrics = open_at(0);
+    write_steps(metrics, 10, 11);
+    write_steps(metrics, 20, 21);
+    assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+    metrics = open_at(15);
+    assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+    assert_content("{\"step\": 10, \"x\": 5}\n");
+}
+
+static void a_line_that_must_stay_and_cannot_be_read_is_named(void **state)
+{
+    static const char *const wrong[] = {"{\"step\": 0}\nnonsense\n{\"step\": 2}\n",
+                                        "{\"step\": 0}\n{\"x\": 1}\n", "{\"step\": 0}\n{\"step\": -1}\n",
+                                        "{\"step\": 0}\n\n{\"step\": 2}\n",
+                                        "{\"step\": 0}\n{\"step\": 1.0}\n"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        dn_metrics *metrics = NULL;
+        assert_true(scratch_write(&dir, "metrics.jsonl", wrong[i], strlen(wrong[i])));
+        assert_int_equal(dn_metrics_open(dir.path, 3, &metrics), DN_ERR_CHECKPOINT);
+        assert_null(metrics);
+        assert_non_null(strstr(dn_error_message(), "metrics.jsonl:2:"));
+        assert_content(wrong[i]); /* untouched */
+    }
+    dn_metrics *metrics = open_at(0); /* nothing must stay */
+    assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+    assert_content("");
+}
+
+static void a_full_disk_leaves_no_torn_line_and_writing_can_go_on(void **state)
+{
+    dn_metrics *metrics = open_at(0);
+    write_steps(metrics, 0, 1);
+    for (int room = 0; room < 20; room++) {
+        disk.room = room;
+        assert_int_equal(dn_metrics_write(metrics, 1, (dn_metric[]){{"x", 0.5}}, 1), DN_ERR_IO);
+        assert_non_null(strstr(dn_error_message(), "metrics.jsonl"));
+        assert_content("{\"step\": 0, \"x\": 0}\n");
+    }
+    disk.room = -1;
+    write_steps(metrics, 1, 2);
+    assert_content("{\"step\": 0, \"x\": 0}\n{\"step\": 1, \"x\": 0.5}\n");
+    assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+}
+
+static void a_line_too_long_is_refused_whole(void **state)
+{
+    static dn_metric values[1000];
+    dn_metrics *metrics = open_at(0);
+    for (size_t i = 0; i < 1000; i++)
+        values[i] = (dn_metric){"key", 0.1};
+    assert_int_equal(dn_metrics_write(metrics, 0, values, 1000), DN_ERR_ARG);
+    assert_content("");
+    assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+}
+
+static void a_directory_that_is_not_there_is_an_error(void **state)
+{
+    dn_metrics *metrics = NULL;
+    for (uint64_t step = 0; step < 2; step++)
+        assert_int_equal(dn_metrics_open(scratch_path(&dir, "absent/metrics.jsonl"), step, &metrics),
+                         DN_ERR_IO);
+    assert_null(metrics);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(lines_are_json_with_integers_as_integers),
+        TEST(any_double_reads_back_to_the_same_bits),
+        TEST(a_resumed_run_drops_the_steps_it_will_make_again),
+        TEST(steps_need_not_be_consecutive),
+        TEST(a_line_that_must_stay_and_cannot_be_read_is_named),
+        TEST(a_full_disk_leaves_no_torn_line_and_writing_can_go_on),
+        TEST(a_line_too_long_is_refused_whole),
+        TEST(a_directory_that_is_not_there_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

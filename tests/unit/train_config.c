@@ -1,0 +1,137 @@
+/* Configuration: the table's defaults, YAML with line numbers, overrides, and a dump that reads back. */
+#include "dionode/config.h"
+#include "train/plan.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static dn_config defaults(void)
+{
+    dn_config config;
+    dn_config_init(&config);
+    return config;
+}
+
+static void expect_error(const char *yaml, const char *where, const char *what)
+{
+    dn_config config = defaults();
+    assert_int_equal(dn_config_parse(&config, yaml, "f.yaml"), DN_ERR_CONFIG);
+    if (!strstr(dn_error_message(), where) || !strstr(dn_error_message(), what))
+        fail_msg("'%s' lacks '%s' or '%s'", dn_error_message(), where, what);
+}
+
+static void every_default_is_accepted_by_its_own_key(void **state)
+{
+    for (const dn_key *key = dn_config_keys(); key->name; key++) {
+        dn_config config = defaults();
+        char assignment[256];
+        snprintf(assignment, sizeof assignment, "%s=%s", key->name, key->initial);
+        assert_int_equal(dn_config_set(&config, assignment), DN_OK);
+        dn_config again = defaults();
+        assert_memory_equal(&config, &again, sizeof config);
+    }
+}
+
+static void values_reach_their_fields(void **state)
+{
+    dn_config c = defaults();
+    assert_int_equal(dn_config_parse(&c,
+                                     "# comment\nmodel_dim: 320\nlr: 1e-3\ndp_size: null\n"
+                                     "replicate_mesh_grad_sync: false\noptimizer: adamw\ndata_dir: 'a b'\n",
+                                     "f.yaml"),
+                     DN_OK);
+    assert_int_equal(c.model_dim, 320);
+    assert_true(c.lr == 1e-3);
+    assert_int_equal(c.dp_size, 0);
+    assert_false(c.replicate_mesh_grad_sync);
+    assert_string_equal(c.optimizer, "adamw");
+    assert_string_equal(c.data_dir, "a b");
+    assert_int_equal(dn_config_set(&c, "model_dim=64"), DN_OK);
+    assert_int_equal(c.model_dim, 64);
+}
+
+static void a_file_of_the_reference_runs_unchanged(void **state)
+{
+    dn_config c = defaults();
+    assert_int_equal(dn_config_parse(&c,
+                                     "model_dim: 768\nwandb_project_name: x\nwandb_job_name: null\n"
+                                     "no_wandb: false\nmixed_precision: true\nfs_size: null\ndebug: false\n",
+                                     "f.yaml"),
+                     DN_OK);
+}
+
+static void errors_name_line_key_and_remedy(void **state)
+{
+    expect_error("model_dim: 8\n\nmodel_dmi: 8\n", "f.yaml:3", "did you mean 'model_dim'");
+    expect_error("lr: fast\n", "f.yaml:1", "lr");
+    expect_error("n_layer: 1.5\n", "f.yaml:1", "whole number");
+    expect_error("n_layer: 0\n", "f.yaml:1", "between");
+    expect_error("optimizer: sgd2\n", "f.yaml:1", "dion|adamw|lion");
+    expect_error("replicate_mesh_grad_sync: maybe\n", "f.yaml:1", "true nor false");
+    expect_error("lr: 1\nlr: 2\n", "f.yaml:2", "second time");
+    expect_error("lr: [1, 2]\n", "f.yaml:1", "flat list");
+    expect_error("- a\n", "f.yaml:1", "key: value");
+    expect_error("lr: 'x\n", "f.yaml:", "not valid YAML");
+    expect_error("lr: nan\n", "f.yaml:1", "not a number");
+}
+
+static void a_bad_argument_is_named(void **state)
+{
+    dn_config c = defaults();
+    assert_int_equal(dn_config_set(&c, "lr"), DN_ERR_CONFIG);
+    assert_int_equal(dn_config_set(&c, "lrr=1"), DN_ERR_CONFIG);
+    assert_non_null(strstr(dn_error_message(), "did you mean 'lr'"));
+}
+
+static void a_dump_reads_back_to_the_same_values(void **state)
+{
+    dn_config c = defaults(), again = defaults();
+    c.lr = 0.1 + 0.2;
+    c.dp_size = 3;
+    strcpy(c.data_dir, "it's: a #path");
+    char *text = dn_config_dump(&c);
+    assert_non_null(text);
+    assert_int_equal(dn_config_parse(&again, text, "dump"), DN_OK);
+    free(text);
+    assert_memory_equal(&c, &again, sizeof c);
+}
+
+static void sizes_that_do_not_divide_are_refused(void **state)
+{
+    dn_plan plan;
+    dn_config c = defaults();
+    c.batch_size = 7;
+    assert_int_equal(dn_plan_make(&c, 2, &plan), DN_ERR_CONFIG);
+    assert_non_null(strstr(dn_error_message(), "batch_size"));
+    c.batch_size = 10;
+    c.device_batch_size = 3;
+    assert_int_equal(dn_plan_make(&c, 2, &plan), DN_ERR_CONFIG);
+    assert_non_null(strstr(dn_error_message(), "device_batch_size"));
+    c.device_batch_size = 5;
+    assert_int_equal(dn_plan_make(&c, 2, &plan), DN_OK);
+    c.n_head = 5;
+    assert_int_equal(dn_plan_make(&c, 2, &plan), DN_ERR_CONFIG);
+    assert_non_null(strstr(dn_error_message(), "n_head"));
+    c = defaults();
+    c.dp_size = 4;
+    assert_int_equal(dn_plan_make(&c, 2, &plan), DN_ERR_CONFIG);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_default_is_accepted_by_its_own_key),
+        cmocka_unit_test(values_reach_their_fields),
+        cmocka_unit_test(a_file_of_the_reference_runs_unchanged),
+        cmocka_unit_test(errors_name_line_key_and_remedy),
+        cmocka_unit_test(a_bad_argument_is_named),
+        cmocka_unit_test(a_dump_reads_back_to_the_same_values),
+        cmocka_unit_test(sizes_that_do_not_divide_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
