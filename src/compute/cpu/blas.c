@@ -1,4 +1,4 @@
-/* OpenBLAS: products, threads, what core it runs as, and how fast it is. */
+/* OpenBLAS: threads, what core it runs as, and how fast it is. */
 #include "compute/cpu/blas.h"
 
 #include "base/clock.h"
@@ -18,26 +18,6 @@ void dn_cpu_set_threads(int n_threads)
     pthread_mutex_lock(&mutex);
     openblas_set_num_threads(n_threads); /* and with it OpenMP's count for the calling thread */
     pthread_mutex_unlock(&mutex);
-}
-
-/* With nothing to add up, BLAS would still complain of leading dimensions. */
-static void scale_matrix(dn_real *c, size_t m, size_t n, size_t ldc, double beta)
-{
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++)
-            c[i * ldc + j] = beta == 0 ? 0 : (dn_real)(beta * (double)c[i * ldc + j]);
-}
-
-void dn_cpu_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
-                 const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c, size_t ldc)
-{
-    if (m == 0 || n == 0 || k == 0) {
-        scale_matrix(dn_host(c), m, n, ldc, beta);
-        return;
-    }
-    dn_cblas_gemm(CblasRowMajor, ta == DN_T ? CblasTrans : CblasNoTrans,
-                  tb == DN_T ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, (dn_real)alpha, dn_host(a),
-                  (int)lda, dn_host(b), (int)ldb, (dn_real)beta, dn_host(c), (int)ldc);
 }
 
 double dn_gemm_peak(dn_stream *stream)
