@@ -97,7 +97,7 @@ static int never_arrive(dn_comm *comm, void *argument)
     RANKS_CHECK(failure.rank == 2 && failure.step == 7 && failure.signal == 0);
     RANKS_CHECK(strstr(failure.message, "at step 7 in 'loading'"));
     RANKS_CHECK(
-        strstr(failure.message, "0 '' step 0 waits for 2, 1 '' step 0 waits for 0, 2 'loading' step 7"));
+        strstr(failure.message, "0 '' step 0 waits for 2, 1 '' step 0 waits for 2, 2 'loading' step 7"));
     return 0;
 }
 
