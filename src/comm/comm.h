@@ -131,6 +131,18 @@ dn_status dn_comm_all_to_all(dn_comm *comm, const void *from, void *to, size_t c
 /** Collective. buffer [bytes] of root is copied to all. Payload is the root's alone. */
 dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, dn_traffic kind) DN_MUST_USE;
 
+/**
+ * buffer [count] goes to member `to`, which calls dn_comm_receive with as many elements of the same type;
+ * between two members, sends arrive in order. On return buffer may change. Waits for the receiver if buffer
+ * is symmetric (it is read in place; above 64 bytes) and where the queue is full (8 messages, or 128 KiB of
+ * private data): two members that send much to each other must not both send first. Not to oneself.
+ */
+dn_status dn_comm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,
+                       dn_traffic kind) DN_MUST_USE;
+/** Errors: DN_ERR_ARG if other elements were sent; DN_ERR_PEER if what came is damaged. */
+dn_status dn_comm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from,
+                          dn_traffic kind) DN_MUST_USE;
+
 /** An all-reduce of a few numbers, counted as control: up to 12 ride beside the flag of one barrier. */
 static inline dn_status dn_comm_all_reduce_scalars(dn_comm *comm, double *values, size_t n, dn_op op)
 {

@@ -6,6 +6,7 @@
 #include "comm/comm.h"
 #include "comm/kernels.h"
 #include "shm/barrier.h"
+#include "shm/ring.h"
 
 /*
  * A group's scratch of one member:
@@ -18,7 +19,10 @@
  */
 #define DN_STAGE_BYTES  ((size_t)128 << 10)
 #define DN_N_STAGES     3
-#define DN_LINES_AT     (DN_N_STAGES * DN_STAGE_BYTES)
+#define DN_PARCEL_BYTES ((size_t)32 << 10) /* of private data that is sent */
+#define DN_N_PARCELS    4
+#define DN_PARCELS_AT   (DN_N_STAGES * DN_STAGE_BYTES)
+#define DN_LINES_AT     (DN_PARCELS_AT + DN_N_PARCELS * DN_PARCEL_BYTES)
 #define DN_EXCHANGES_AT (DN_LINES_AT + 2 * sizeof(dn_line))
 #define DN_RINGS_AT     DN_SCRATCH_BYTES
 
@@ -29,6 +33,12 @@ typedef struct dn_domains {
     int16_t members[DN_MAX_RANKS];   /* domain by domain, ascending in each */
     int16_t first[DN_MAX_RANKS + 1]; /* domain -> where its members start */
 } dn_domains;
+
+/* Who reads a parcel; it may be filled again once the reader has taken the message out of the ring. */
+typedef struct dn_parcel {
+    dn_ring_end *ring; /* NULL: nobody */
+    uint64_t number;
+} dn_parcel;
 
 struct dn_comm {
     dn_world *world; /* borrowed; NULL for a group of one without a world */
@@ -44,6 +54,9 @@ struct dn_comm {
     const dn_comm_kernels *kernels;
     dn_ledger ledger;
     char *scratch[DN_MAX_RANKS]; /* of each member */
+    dn_parcel parcels[DN_N_PARCELS];
+    uint64_t n_parcels;                                           /* sent */
+    dn_ring_end producers[DN_MAX_RANKS], consumers[DN_MAX_RANKS]; /* opened when first used */
 };
 
 /* One collective on one buffer. */

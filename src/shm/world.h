@@ -60,7 +60,7 @@ size_t dn_world_arena_bytes(const dn_world *world);
 void *dn_world_arena(const dn_world *world, int rank);
 
 /** A rank's scratch, zero at first, and its size: DN_SCRATCH_BYTES and DN_SCRATCH_BYTES_PER_PEER a rank. */
-#define DN_SCRATCH_BYTES          ((size_t)400 << 10)
+#define DN_SCRATCH_BYTES          ((size_t)528 << 10)
 #define DN_SCRATCH_BYTES_PER_PEER ((size_t)1280)
 void *dn_world_scratch(const dn_world *world, int rank);
 size_t dn_world_scratch_bytes(const dn_world *world);

@@ -82,7 +82,7 @@ static dn_failure await_failure(dn_comm *comm)
     return failure;
 }
 
-/* Rank 1 waits for rank 0 first, and longest; but rank 0 waits for rank 2, which never comes. */
+/* Rank 1 waits first, rank 0 comes later, rank 2 never. */
 static int never_arrive(dn_comm *comm, void *argument)
 {
     if (dn_comm_rank(comm) != 2) {
