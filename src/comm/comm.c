@@ -41,6 +41,7 @@ dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out)
         comm->scratch[member] = dn_world_scratch(world, member);
     dn_barrier_init_world(&comm->barrier, world, rank);
     dn_domains_find(comm);
+    dn_exchanges_recall(comm);
     return DN_OK;
 }
 

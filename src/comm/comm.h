@@ -132,6 +132,23 @@ dn_status dn_comm_all_to_all(dn_comm *comm, const void *from, void *to, size_t c
 dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, dn_traffic kind) DN_MUST_USE;
 
 /**
+ * Collective, in two halves; buffers symmetric. begin tells the others that buffer is ready, and waits for
+ * nobody (unless its 32nd predecessor is not done everywhere); from then on buffer is the exchange's until
+ * finish, which is a collective too. Several may be under way, begun in the same order by all; other
+ * collectives may come between. What overlaps is the waiting for slower members; work of the exchange is done
+ * in finish, or in advance, which does what can be done without waiting: call it now and then if others
+ * finish earlier. A finished all-reduce, reduce-scatter: as the whole ones (the same bits, the same rules for
+ * peers). Errors: DN_ERR_ARG private buffer, or more than 32 under way.
+ */
+dn_status dn_comm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                   dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
+dn_status dn_comm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                       dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
+dn_status dn_comm_advance(dn_comm *comm) DN_MUST_USE;
+/** Also finishes those begun earlier, as far as they are this rank's work. */
+dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;
+
+/**
  * buffer [count] goes to member `to`, which calls dn_comm_receive with as many elements of the same type;
  * between two members, sends arrive in order. On return buffer may change. Waits for the receiver if buffer
  * is symmetric (it is read in place; above 64 bytes) and where the queue is full (8 messages, or 128 KiB of

@@ -34,11 +34,25 @@ typedef struct dn_domains {
     int16_t first[DN_MAX_RANKS + 1]; /* domain -> where its members start */
 } dn_domains;
 
+#define DN_UNDER_WAY_MAX 32 /* exchanges begun and not finished */
+
 /* Who reads a parcel; it may be filled again once the reader has taken the message out of the ring. */
 typedef struct dn_parcel {
     dn_ring_end *ring; /* NULL: nobody */
     uint64_t number;
 } dn_parcel;
+
+/* One collective on one buffer. */
+typedef struct dn_job {
+    char *buffer;
+    size_t count;
+    dn_type type;
+    dn_op op;
+    dn_traffic kind;
+    int root;
+    size_t bytes;
+    dn_call call; /* says the same to the other members */
+} dn_job;
 
 struct dn_comm {
     dn_world *world; /* borrowed; NULL for a group of one without a world */
@@ -55,21 +69,11 @@ struct dn_comm {
     dn_ledger ledger;
     char *scratch[DN_MAX_RANKS]; /* of each member */
     dn_parcel parcels[DN_N_PARCELS];
-    uint64_t n_parcels;                                           /* sent */
+    uint64_t n_parcels;          /* sent */
+    uint64_t n_begun, n_reduced; /* exchanges */
+    dn_job under_way[DN_UNDER_WAY_MAX];
     dn_ring_end producers[DN_MAX_RANKS], consumers[DN_MAX_RANKS]; /* opened when first used */
 };
-
-/* One collective on one buffer. */
-typedef struct dn_job {
-    char *buffer;
-    size_t count;
-    dn_type type;
-    dn_op op;
-    dn_traffic kind;
-    int root;
-    size_t bytes;
-    dn_call call; /* says the same to the other members */
-} dn_job;
 
 /** Offset of a buffer in this rank's arena; DN_PLACE_PRIVATE if it does not lie in there as a whole. */
 uint64_t dn_comm_place(const dn_comm *comm, const void *buffer, size_t bytes);
@@ -91,6 +95,9 @@ void dn_slice(size_t count, dn_type type, int parts, int index, size_t *first, s
 
 /** Numbers the domains of the members. */
 void dn_domains_find(dn_comm *comm);
+
+/** Reads the own counters of exchanges: an earlier group may have used them. */
+void dn_exchanges_recall(dn_comm *comm);
 
 /** Adds to the ledger. */
 void dn_comm_count_payload(dn_comm *comm, dn_traffic kind, size_t bytes);
