@@ -1,6 +1,6 @@
 /* Collectives without arithmetic on arrays: a root's bytes to all, and a few numbers that ride in the
  * barrier. */
-#include "comm/comm.h"
+#include "dionode/comm.h"
 
 #include "base/fail.h"
 #include "comm/group.h"
