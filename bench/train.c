@@ -108,7 +108,7 @@ static dn_status measure(const struct shape *shape, int n_workers, int steps, ch
     dn_config_init(&config);
     dn_status status = dn_config_parse(&config, text, shape->name);
     if (status == DN_OK)
-        status = dn_train(&config, n_workers, argv, NULL);
+        status = dn_train(&config, n_workers, 0, argv, NULL);
     if (status != DN_OK)
         return status;
     strncat(path, "/metrics.jsonl", sizeof path - strlen(path) - 1);

@@ -61,6 +61,12 @@ dn_status dn_world_attach(int rank, dn_world **out) DN_MUST_USE;
 dn_status dn_world_meet(const char *id, bool host, int rank, int n_ranks, size_t arena_bytes,
                         double deadline_s, dn_world **out) DN_MUST_USE;
 
+/** The world of another process, the launcher's or a worker's, to read: of what takes a world only
+ * dn_world_print, dn_world_failure and what asks for sizes, pids and steps may be called on it. Ends with
+ * dn_world_destroy. Errors: DN_ERR_ARG (no such process, or it has no world), DN_ERR_SYSTEM (no permission).
+ */
+dn_status dn_world_look(int pid, dn_world **out) DN_MUST_USE;
+
 /** Touches every page of the calling rank's arena (MADV_POPULATE_WRITE): after this the arena cannot fault.
  *  Errors: DN_ERR_MEMORY, never SIGBUS. */
 dn_status dn_world_populate(dn_world *world, int rank) DN_MUST_USE;
