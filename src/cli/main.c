@@ -95,12 +95,14 @@ int main(int argc, char **argv)
             continue;
         static char name[64];
         snprintf(name, sizeof name, "dionode %s", commands[i].name);
-        char **command_argv = calloc((size_t)argc, sizeof *command_argv); /* lives as long as the program */
+        char **command_argv = calloc((size_t)argc, sizeof *command_argv);
         if (!command_argv)
             return dn_status_exit(DN_ERR_MEMORY);
         memcpy(command_argv, argv + 1, sizeof *argv * (size_t)(argc - 1));
         command_argv[0] = name; /* as argp prints it */
-        return commands[i].run(argc - 1, command_argv, argv);
+        int status = commands[i].run(argc - 1, command_argv, argv);
+        free(command_argv);
+        return status;
     }
     fprintf(stderr, "dionode: no command '%s'; 'dionode --help' lists them\n", argv[1]);
     return dn_status_exit(DN_ERR_CONFIG);

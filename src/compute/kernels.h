@@ -105,8 +105,8 @@ typedef struct dn_kernels {
     /* Cholesky QR once, in dn_real (the reference's "cqr"). */
     void (*orth_cholesky)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
     /* Cholesky QR with Gram matrix, factor and solve in double, twice where the first pass alone leaves more
-     * than dn_real's rounding: deterministic, |P'P - I| near eps and P right to eps for any condition number
-     * up to about 1e7, 1e8 in float (dion.md 1.3). The default: fastest, and the most exact. */
+     * than dn_real's rounding: deterministic, |P'P - I| near eps for any condition number up to about 1e7
+     * (dion.md 1.3), and for float input P itself right to rounding. The fastest of these on a CPU too. */
     void (*orth_cholesky2)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
     /* Randomized Cholesky QR: sketch of k rows drawn from (seed, stream) by dn_random_normal, then one
      * Cholesky QR (the reference's "rcqr"; k = 128 ceil(1.25 r / 128)). m > r. */

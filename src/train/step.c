@@ -26,7 +26,7 @@ static dn_status accumulate_gradient(dn_run *run, double *loss_sum)
     uint64_t first = run->step * (uint64_t)plan->config.batch_size + (uint64_t)run->rank * plan->rank_batch;
     k->fill(run->stream, (dn_buf *)run->grads, run->n_elements, 0.0);
     for (size_t done = 0; done < plan->rank_batch; done += plan->micro_batch) {
-        dn_comm_tick(run->comm, run->step + 1, "forward and backward");
+        dn_run_enter(run, "forward and backward");
         DN_TRY(load_rows(run, &run->train, first + done, plan->micro_batch));
         DN_TRY(dn_gpt_train(run->gpt, run->inputs, run->targets, plan->micro_batch, scale, loss_sum));
     }
@@ -81,7 +81,7 @@ dn_status dn_run_validate(dn_run *run, double *loss)
     double sum = 0.0;
     for (size_t row = rows * rank / n_ranks, n; row < end; row += n) {
         n = end - row < run->plan.micro_batch ? end - row : run->plan.micro_batch;
-        dn_comm_tick(run->comm, run->step, "validation");
+        dn_run_enter(run, "validation");
         DN_TRY(load_rows(run, &run->val, row, n));
         DN_TRY(dn_gpt_loss(run->gpt, run->inputs, run->targets, n, &sum));
     }
