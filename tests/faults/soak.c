@@ -265,6 +265,7 @@ int main(int argc, char **argv)
     worker = argv[1];
     int n_deaths = atoi(argv[2]);
     uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 10) : (uint64_t)now_ns();
+    setsid(); /* where a shell ends, the kernel continues the stopped processes of its jobs */
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     setvbuf(stdout, NULL, _IOLBF, 0);
     times_ms = calloc((size_t)n_deaths * MAX_RANKS, sizeof *times_ms);
