@@ -24,7 +24,7 @@ static dn_status add_up(dn_comm *comm)
     for (int i = 0; status == DN_OK && i < COUNT; i++)
         mine[i] = (dn_real)((dn_comm_rank(comm) + 1) * (i + 1));
     if (status == DN_OK)
-        status = dn_comm_all_reduce(comm, mine, COUNT, DN_SUM, DN_TRAFFIC_GRADIENT);
+        status = dn_comm_all_reduce(comm, mine, COUNT, DN_REAL, DN_SUM, DN_TRAFFIC_GRADIENT);
     if (status == DN_OK)
         printf("rank %d of %d: %g %g ... %g\n", dn_comm_rank(comm), dn_comm_size(comm), mine[0], mine[1],
                mine[COUNT - 1]);

@@ -78,7 +78,7 @@ static dn_status sum_up(dn_comm *comm, dn_real *array, int step)
     int size = dn_comm_size(comm);
     for (int i = 0; i < COUNT; i++)
         array[i] = (dn_real)(dn_comm_rank(comm) + step);
-    dn_status status = dn_comm_all_reduce(comm, array, COUNT, DN_SUM, DN_TRAFFIC_CONTROL);
+    dn_status status = dn_comm_all_reduce(comm, array, COUNT, DN_REAL, DN_SUM, DN_TRAFFIC_CONTROL);
     for (int i = 0; i < COUNT && status == DN_OK; i++)
         if (array[i] != (dn_real)(size * step + size * (size - 1) / 2))
             return (dn_status)WRONG_RESULT;
