@@ -107,6 +107,8 @@ dn_status dn_crew_start(dn_crew *crew, const dn_launch_spec *spec, int restart, 
                .launcher = getpid(),
                .mask = mask,
                .failed_starts = ends[1]};
+    for (int rank = 0; rank < crew->n_members; rank++)
+        dn_world_set_domain(crew->world, rank, dn_topo_place(spec->topo, rank)->numa);
     dn_status status = start_all(crew, spec, &s);
     close(ends[1]);
     return status;

@@ -73,15 +73,51 @@ WRAP_VOID(dn_world_tick, (dn_world * world, int rank, uint64_t step, const char 
 
 /* ---- a life ---- */
 
-static dn_status sum_up(dn_comm *comm, dn_real *array, int step)
+static void fill(dn_comm *comm, dn_real *array, int step)
 {
-    int size = dn_comm_size(comm);
     for (int i = 0; i < COUNT; i++)
         array[i] = (dn_real)(dn_comm_rank(comm) + step);
-    dn_status status = dn_comm_all_reduce(comm, array, COUNT, DN_REAL, DN_SUM, DN_TRAFFIC_CONTROL);
+}
+
+/* A finished sum must be the sum. */
+static dn_status check_sum(dn_comm *comm, const dn_real *array, int step, dn_status status)
+{
+    int size = dn_comm_size(comm);
     for (int i = 0; i < COUNT && status == DN_OK; i++)
         if (array[i] != (dn_real)(size * step + size * (size - 1) / 2))
             return (dn_status)WRONG_RESULT;
+    return status;
+}
+
+static dn_status sum_up(dn_comm *comm, dn_real *array, int step)
+{
+    fill(comm, array, step);
+    dn_status status = dn_comm_all_reduce(comm, array, COUNT, DN_REAL, DN_SUM, DN_TRAFFIC_CONTROL);
+    return check_sum(comm, array, step, status);
+}
+
+static dn_status sum_up_in_halves(dn_comm *comm, dn_real *array, int step)
+{
+    uint64_t exchange;
+    fill(comm, array, step);
+    dn_status status =
+        dn_comm_begin_all_reduce(comm, array, COUNT, DN_REAL, DN_SUM, DN_TRAFFIC_CONTROL, &exchange);
+    if (status == DN_OK)
+        status = dn_comm_advance(comm);
+    if (status == DN_OK)
+        status = dn_comm_finish(comm, exchange);
+    return check_sum(comm, array, step, status);
+}
+
+static dn_status pass_on(dn_comm *comm, int step)
+{
+    int rank = dn_comm_rank(comm), size = dn_comm_size(comm), before = (rank + size - 1) % size;
+    int64_t out[3] = {rank, step, 7}, in[3];
+    dn_status status = dn_comm_send(comm, out, 3, DN_I64, (rank + 1) % size, DN_TRAFFIC_CONTROL);
+    if (status == DN_OK)
+        status = dn_comm_receive(comm, in, 3, DN_I64, before, DN_TRAFFIC_CONTROL);
+    if (status == DN_OK && (in[0] != before || in[1] != step || in[2] != 7))
+        return (dn_status)WRONG_RESULT;
     return status;
 }
 
@@ -99,9 +135,18 @@ static dn_status meet(dn_comm *comm, dn_real *array, int step)
 {
     me.n_meetings++;
     dn_comm_tick(comm, (uint64_t)step, "meeting");
-    if (step % 3 == 0)
+    switch (step % 5) {
+    case 1:
+        return sum_up(comm, array, step);
+    case 2:
+        return add_up(comm, step);
+    case 3:
+        return pass_on(comm, step);
+    case 4:
+        return sum_up_in_halves(comm, array, step);
+    default: /* the last one too: who begins it has done what the others need */
         return dn_comm_barrier(comm);
-    return step % 3 == 1 ? sum_up(comm, array, step) : add_up(comm, step);
+    }
 }
 
 static dn_status live(dn_comm *comm)
