@@ -88,6 +88,15 @@ static dn_status start_all(dn_crew *crew, const dn_launch_spec *spec, start *s)
     return status;
 }
 
+/* Workers that span several domains (numa -1) all count as of the first. */
+static void tell_domains(dn_crew *crew, const dn_topo *topo)
+{
+    for (int rank = 0; rank < crew->n_members; rank++) {
+        int numa = dn_topo_place(topo, rank)->numa;
+        dn_world_set_domain(crew->world, rank, numa < 0 ? 0 : numa);
+    }
+}
+
 dn_status dn_crew_start(dn_crew *crew, const dn_launch_spec *spec, int restart, const sigset_t *mask)
 {
     *crew = (dn_crew){.program = spec->program ? spec->program : "/proc/self/exe",
@@ -107,8 +116,7 @@ dn_status dn_crew_start(dn_crew *crew, const dn_launch_spec *spec, int restart, 
                .launcher = getpid(),
                .mask = mask,
                .failed_starts = ends[1]};
-    for (int rank = 0; rank < crew->n_members; rank++)
-        dn_world_set_domain(crew->world, rank, dn_topo_place(spec->topo, rank)->numa);
+    tell_domains(crew, spec->topo);
     dn_status status = start_all(crew, spec, &s);
     close(ends[1]);
     return status;
