@@ -111,7 +111,7 @@ static dn_status measure(const struct shape *shape, int n_workers, int steps, ch
     dn_status status = dn_config_parse(&config, text, shape->name);
     int signal = 0;
     if (status == DN_OK)
-        status = dn_train(&config, n_workers, argv, &signal);
+        status = dn_train(&config, n_workers, 0, argv, &signal);
     if (status != DN_OK || signal) {
         stopped = signal;
         return status;

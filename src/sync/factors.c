@@ -1,6 +1,7 @@
 #include "sync/factors.h"
 
 #include "base/fail.h"
+#include "shm/world.h"
 
 #include <math.h>
 

@@ -15,7 +15,7 @@
 #ifndef SYNC_FACTORS_H
 #define SYNC_FACTORS_H
 
-#include "comm/comm.h"
+#include "dionode/comm.h"
 #include "linalg/orth.h"
 #include "optim/dion.h"
 

@@ -12,7 +12,7 @@
 #ifndef SYNC_OPTIMIZER_H
 #define SYNC_OPTIMIZER_H
 
-#include "comm/comm.h"
+#include "dionode/comm.h"
 #include "linalg/orth.h"
 #include "optim/param.h"
 

@@ -8,7 +8,7 @@
 #ifndef TRAIN_RUN_H
 #define TRAIN_RUN_H
 
-#include "comm/comm.h"
+#include "dionode/comm.h"
 #include "data/loader.h"
 #include "report/metrics.h"
 #include "report/progress.h"

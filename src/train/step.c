@@ -57,8 +57,7 @@ dn_status dn_run_step(dn_run *run, dn_step_result *result)
                                           config->warmdown_ratio);
     DN_TRY(dn_optimizer_step(run->optimizer, run->step, result->lr, &result->report));
 
-    dn_world *world = dn_comm_world(run->comm);
-    double shared[2] = {loss_sum, world && dn_world_stop_requested(world) ? 1.0 : 0.0};
+    double shared[2] = {loss_sum, dn_comm_stop_requested(run->comm) ? 1.0 : 0.0};
     DN_TRY(dn_comm_all_reduce_scalars(run->comm, shared, 2, DN_SUM));
     result->loss = shared[0] / (double)((uint64_t)config->batch_size * run->plan.shape.T);
     result->stop = (int)shared[1];
