@@ -92,7 +92,9 @@ static dn_status settle(dn_comm *comm, size_t heap_bytes)
                        "--arena %zuM",
                        comm->rank, (double)heap_bytes / (1 << 20), (double)room / (1 << 20),
                        (heap_bytes + (1 << 20) - 1) >> 20);
-    DN_TRY(dn_world_populate(comm->world, comm->rank));
+    if (heap_bytes > 0) /* what is not asked for is not touched */
+        comm->heap.capacity = room = (heap_bytes + DN_ARENA_ALIGN - 1) / DN_ARENA_ALIGN * DN_ARENA_ALIGN;
+    DN_TRY(dn_world_populate(comm->world, comm->rank, room));
     return dn_world_inherited() ? DN_OK : dn_peers_watch(comm->world, comm->rank, &comm->peers);
 }
 
