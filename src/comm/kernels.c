@@ -1,5 +1,5 @@
 /*
- * Reduction of one chunk from several sources, and copying past the caches; compiled once for each
+ * Reduction of one chunk from several sources; compiled once for each
  * instruction set (DN_ISA). All sets give the same bits: elements are combined in the order of the sources,
  * each on its own.
  *
@@ -170,37 +170,7 @@ DEFINE_BF16(avg, add_bf16, 1 / (float)n_averaged)
 DEFINE_BF16(min, least_bf16, 1)
 DEFINE_BF16(max, most_bf16, 1)
 
-/* ---- copying past the caches ---- */
-
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#define STREAM       "vmovntdq %1, %0"
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#define STREAM       "vmovntdq %1, %0"
-#elif defined(__SSE2__)
-#define VECTOR_BYTES 16
-#define STREAM       "movntdq %1, %0"
-#endif
-
-static void stream(void *to, const void *from, size_t bytes)
-{
-#ifdef STREAM
-    typedef long long vector __attribute__((vector_size(VECTOR_BYTES)));
-    size_t whole = bytes / 64 * 64;
-    if (((uintptr_t)to | (uintptr_t)from) % 64 == 0) {
-        for (size_t at = 0; at < whole; at += VECTOR_BYTES) {
-            vector v = *(const vector *)((const char *)from + at);
-            __asm__ volatile(STREAM : "=m"(*(vector *)((char *)to + at)) : "v"(v));
-        }
-        /* A release store does not order what went past the caches. */
-        __asm__ volatile("sfence" ::: "memory");
-        memcpy((char *)to + whole, (const char *)from + whole, bytes - whole);
-        return;
-    }
-#endif
-    memcpy(to, from, bytes);
-}
+/* ---- the table ---- */
 
 #define ROW(NAME)                                                                                            \
     {                                                                                                        \
@@ -216,5 +186,4 @@ const dn_comm_kernels EXPAND(dn_comm_kernels, DN_ISA) = {
                [DN_BF16] = ROW(bf16),
                [DN_I32] = ROW(i32),
                [DN_I64] = ROW(i64)},
-    .stream = stream,
 };

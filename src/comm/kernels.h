@@ -14,9 +14,6 @@ typedef void dn_reduce_fn(void *out, const void *const *sources, int n_sources, 
 typedef struct dn_comm_kernels {
     const char *name;
     dn_reduce_fn *reduce[DN_N_TYPES][DN_N_OPS];
-    /** As memcpy, past the caches where both addresses allow it (64 bytes); ordered before what is posted
-     * next. */
-    void (*stream)(void *to, const void *from, size_t bytes);
 } dn_comm_kernels;
 
 /** Never NULL. The choice is made once a process. */

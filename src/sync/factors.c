@@ -162,6 +162,9 @@ static dn_status find_p(dn_factors *f, uint64_t step, int iteration)
 {
     for (size_t i = 0; i < f->n_matrices; i++) {
         dn_comm_tick(f->dp, step, "dion: P");
+        if (iteration == 0)
+            dn_dion_accumulate(f->stream,
+                               &f->matrices[i].dion); /* here, while M is in the cache for its product */
         project(f, &f->matrices[i], iteration == 0);
     }
     DN_TRY(average(f, f->p_items));
@@ -196,10 +199,8 @@ static dn_status find_r(dn_factors *f, uint64_t step)
 
 static dn_status factor(dn_factors *f, uint64_t step)
 {
-    for (size_t i = 0; i < f->n_matrices; i++) {
+    for (size_t i = 0; i < f->n_matrices; i++)
         *f->matrices[i].verdict = FINE;
-        dn_dion_accumulate(f->stream, &f->matrices[i].dion);
-    }
     for (int i = 0; i < f->power_iters; i++) {
         DN_TRY(find_p(f, step, i));
         DN_TRY(find_r(f, step));

@@ -52,7 +52,8 @@ typedef struct dn_step_report {
 
 typedef struct dn_optimizer dn_optimizer;
 
-/** Symmetric heap that dn_optimizer_create will take from the group, in bytes. */
+/** Symmetric heap that dn_optimizer_create will take from the group, in bytes; exact. config within its
+ * ranges. */
 size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params);
 
 /** States for params (borrowed; weights and grads on the group's symmetric heap) on stream (borrowed),

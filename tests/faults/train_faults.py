@@ -12,9 +12,16 @@ from runs import (Place, PROGRAM, alive, case, children, expect, random_tokens, 
 CONFIG, DATA, CHECKPOINT, IO, MEMORY, PEER, TIMEOUT, NUMERIC = 2, 3, 4, 5, 6, 7, 8, 9
 
 
-def left_in_shared_memory(process):
-    """Names that a launcher made; other tests have theirs there at the same time."""
-    return [name for name in os.listdir("/dev/shm") if name.startswith(f"dionode-{process.pid}-")]
+def shared_memory_files():
+    return set(os.listdir("/dev/shm"))
+
+
+def nothing_left_in_shared_memory(before):
+    """Other tests pass names through /dev/shm at the same time: what is left is what stays."""
+    end = time.monotonic() + 5
+    while shared_memory_files() - before and time.monotonic() < end:
+        time.sleep(0.05)
+    expect(not shared_memory_files() - before, f"left in /dev/shm: {shared_memory_files() - before}")
 
 
 def expect_failure(done, status, *words):
@@ -173,6 +180,7 @@ def finish(process):
 def a_killed_worker_ends_the_run_at_once_and_is_named():
     for victim in (0, 1):
         with Place() as place:
+            before = shared_memory_files()
             process, workers = running(place, checkpoint_freq=2)
             os.kill(workers[victim], signal.SIGKILL)
             started = time.monotonic()
@@ -180,7 +188,7 @@ def a_killed_worker_ends_the_run_at_once_and_is_named():
             expect(time.monotonic() - started < 5, "took longer than 5 s to end")
             expect_failure(done, PEER, f"worker {victim}", str(workers[victim]), "9")
             expect(not any(map(alive, workers)), "a worker is left")
-            expect(not left_in_shared_memory(process), "left in /dev/shm")
+            nothing_left_in_shared_memory(before)
             no_half_files(place)
 
 
@@ -188,17 +196,19 @@ def a_killed_worker_ends_the_run_at_once_and_is_named():
 def a_stopped_worker_is_named_after_the_deadline():
     for victim in (0, 1):
         with Place() as place:
+            before = shared_memory_files()
             process, workers = running(place, timeout_s=1)
             os.kill(workers[victim], signal.SIGSTOP)
             done = finish(process)
             expect_failure(done, TIMEOUT, f"worker {victim}", str(workers[victim]))
             expect(not any(map(alive, workers)), "a worker is left")
-            expect(not left_in_shared_memory(process), "left in /dev/shm")
+            nothing_left_in_shared_memory(before)
 
 
 @case
 def a_killed_launcher_takes_its_workers_along():
     with Place() as place:
+        before = shared_memory_files()
         process, workers = running(place, checkpoint_freq=2)
         process.kill()
         finish(process)
@@ -206,7 +216,7 @@ def a_killed_launcher_takes_its_workers_along():
         while any(map(alive, workers)) and time.monotonic() < end:
             time.sleep(0.01)
         expect(not any(map(alive, workers)), "a worker outlived the launcher")
-        expect(not left_in_shared_memory(process), "left in /dev/shm")
+        nothing_left_in_shared_memory(before)
         no_half_files(place)
 
 
