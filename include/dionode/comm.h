@@ -52,17 +52,16 @@ typedef struct dn_ledger {
 /**
  * Makes this process a rank of the group of all. Collective. Which rank of how many says the environment:
  *
- * - started by dn_launch (dionode launch, dionode train): RANK, in the launcher's world and with its
- * deadline;
+ * - started by dn_launch (dionode launch, dionode train): RANK, in the launcher's world, with its deadline;
  * - started by another launcher (torchrun, or Open MPI's mpirun): RANK, WORLD_SIZE and LOCAL_RANK (or what
  *   mpirun calls them). All ranks must be on this node and of this user. They meet through one name in
  *   /dev/shm, which is gone before this returns; from then on each watches the others, as there is no
- * launcher of ours to do it. Ranks that run the same program twice at a time need different MASTER_PORTs, or
- *   different parents;
+ *   launcher of ours to do it. Runs that start at the same moment need different MASTER_PORTs, or parents;
  * - alone, with none of these: a group of one.
  *
- * heap_bytes: the symmetric heap a rank needs; touched here, so that later accesses cannot fail. deadline_s
- * (> 0): how long to wait for ranks that do not come, and for one that makes no progress. Equal on all ranks.
+ * heap_bytes: the symmetric heap a rank needs (0: all that the launcher gives); touched here, so that later
+ * accesses cannot fail. deadline_s (> 0): how long to wait for ranks that do not come, and for one that makes
+ * no progress. Equal on all ranks.
  *
  * SIGINT, SIGTERM and SIGHUP stay ignored under dn_launch, which passes them on: dn_comm_stop_requested.
  *

@@ -74,6 +74,16 @@ static void make_id(char *id, size_t bytes)
 
 /* ---- joining ---- */
 
+/* Tells everybody that this rank failed, and why. */
+static void publish(dn_world *world, int rank, dn_status status)
+{
+    dn_failure failure = {.status = status, .rank = rank, .step = dn_world_step(world, rank)};
+    /* The bound keeps the compiler sure that the line fits. */
+    snprintf(failure.message, sizeof failure.message, "worker %d: %.*s", rank, DN_MESSAGE_MAX - 32,
+             dn_error_message());
+    dn_world_abort(world, &failure);
+}
+
 static dn_status open_world(const seat *s, size_t heap_bytes, double deadline_s, dn_world **world)
 {
     char id[32];
@@ -92,7 +102,9 @@ static dn_status settle(dn_comm *comm, size_t heap_bytes)
                        "--arena %zuM",
                        comm->rank, (double)heap_bytes / (1 << 20), (double)room / (1 << 20),
                        (heap_bytes + (1 << 20) - 1) >> 20);
-    DN_TRY(dn_world_populate(comm->world, comm->rank));
+    if (heap_bytes > 0) /* what is not asked for is not touched */
+        comm->heap.capacity = room = (heap_bytes + DN_ARENA_ALIGN - 1) / DN_ARENA_ALIGN * DN_ARENA_ALIGN;
+    DN_TRY(dn_world_populate(comm->world, comm->rank, room));
     return dn_world_inherited() ? DN_OK : dn_peers_watch(comm->world, comm->rank, &comm->peers);
 }
 
@@ -111,6 +123,7 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
     DN_TRY(open_world(&s, heap_bytes, deadline_s, &world));
     dn_status status = dn_comm_create(world, s.rank, out);
     if (status != DN_OK) {
+        publish(world, s.rank, status);
         dn_world_destroy(&world);
         return status;
     }
@@ -120,21 +133,11 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
 
 /* ---- leaving ---- */
 
-static void publish(const dn_comm *comm, dn_status status)
-{
-    dn_failure failure = {
-        .status = status, .rank = comm->rank, .step = dn_world_step(comm->world, comm->rank)};
-    /* The bound keeps the compiler sure that the line fits. */
-    snprintf(failure.message, sizeof failure.message, "worker %d: %.*s", comm->rank, DN_MESSAGE_MAX - 32,
-             dn_error_message());
-    dn_world_abort(comm->world, &failure);
-}
-
 int dn_comm_leave(dn_comm **comm, dn_status status)
 {
     dn_world *world = *comm && (*comm)->joined ? (*comm)->world : NULL;
     if (status != DN_OK && world)
-        publish(*comm, status);
+        publish(world, (*comm)->rank, status);
     if (status != DN_OK && !(world && dn_world_inherited()))
         dn_log(DN_LOG_WARNING, "%s", dn_error_message());
     if (world)

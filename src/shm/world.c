@@ -275,10 +275,11 @@ static dn_status populate(dn_world *world, int rank, char *start, size_t bytes, 
     return DN_OK;
 }
 
-dn_status dn_world_populate(dn_world *world, int rank)
+dn_status dn_world_populate(dn_world *world, int rank, size_t arena_bytes)
 {
     DN_TRY(populate(world, rank, dn_world_scratch(world, rank), world->control->scratch_bytes, "scratch"));
-    return populate(world, rank, dn_world_arena(world, rank), world->control->arena_bytes, "arena");
+    assert(arena_bytes <= world->control->arena_bytes);
+    return populate(world, rank, dn_world_arena(world, rank), arena_bytes, "arena");
 }
 
 void dn_world_destroy(dn_world **world)

@@ -68,9 +68,9 @@ dn_status dn_world_meet(const char *id, bool host, int rank, int n_ranks, size_t
  */
 dn_status dn_world_look(int pid, dn_world **out) DN_MUST_USE;
 
-/** Touches every page of the calling rank's arena and scratch (MADV_POPULATE_WRITE): neither can fault then.
- *  Errors: DN_ERR_MEMORY, never SIGBUS. */
-dn_status dn_world_populate(dn_world *world, int rank) DN_MUST_USE;
+/** Touches every page of the calling rank's scratch and of the first arena_bytes of its arena
+ * (MADV_POPULATE_WRITE): neither can fault then. Errors: DN_ERR_MEMORY, never SIGBUS. */
+dn_status dn_world_populate(dn_world *world, int rank, size_t arena_bytes) DN_MUST_USE;
 
 /** Unmaps (and closes, for the creator). NULL is a no-op; sets *world to NULL. */
 void dn_world_destroy(dn_world **world);

@@ -1,5 +1,6 @@
 """Programs that join under a launcher of ours, under another's, and alone; launchers that start anew; looking at a run."""
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -115,6 +116,24 @@ def the_death_of_a_rank_is_heard_without_a_launcher_of_ours():
     for code, out, errors in done:
         expect(code == PEER and f"rank 1 (pid {victim.pid}) ended" in errors, f"{code}: {out} {errors}")
     victim.communicate()
+    nothing_is_left()
+
+
+@case
+def deaths_at_any_moment_of_joining_or_after_it_end_the_others():
+    draw = random.Random(5)
+    for _ in range(12):
+        size = draw.randint(2, 5)
+        processes = [attach(rank, size, JOINER, "0", "0", "1") for rank in range(size)]
+        time.sleep(draw.random() * 0.04)
+        victim = processes.pop(draw.randrange(size))
+        victim.send_signal(draw.choice([signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP]))
+        for code, out, errors in ends(processes):
+            expect(code in (PEER, TIMEOUT) and errors, f"{code}: {out} {errors}")
+        victim.kill()
+        victim.communicate()
+    # A victim may have left the name; who comes next takes it away.
+    expect(all(code == 0 for code, _, _ in ends([attach(rank, 2, EXAMPLE) for rank in range(2)])), "no new start")
     nothing_is_left()
 
 

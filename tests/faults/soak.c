@@ -228,7 +228,7 @@ static int soak(int n_deaths, uint64_t state)
         if (dn_topo_create(n, &topos[n]) != DN_OK || count_points(n))
             return 1;
     int n_before = count_descriptors();
-    for (int i = 1; i <= n_deaths; i++) {
+    for (int i = 1; i <= n_deaths + n_missed && n_missed <= n_deaths / 4; i++) {
         outcome o;
         death d = draw_death(i, &state);
         launch(&d, &o);
@@ -247,11 +247,12 @@ static int by_value(const void *a, const void *b)
 static void report(int n_deaths)
 {
     qsort(times_ms, (size_t)n_times, sizeof *times_ms, by_value);
-    printf("# %d deaths (%d more did not come to be), %d of them after the last meeting had begun; %d "
+    printf("# %d deaths (%d more did not come to be: fewer waits than in the calm run), %d of them after the "
+           "last meeting had begun; %d "
            "survivors out after p50 %.2f ms, "
            "p99 %.2f "
            "ms, max %.2f ms; %d later than %g ms\n",
-           n_deaths - n_missed, n_missed, n_after, n_times, n_times ? times_ms[n_times / 2] : 0,
+           n_deaths, n_missed, n_after, n_times, n_times ? times_ms[n_times / 2] : 0,
            n_times ? times_ms[n_times * 99 / 100] : 0, n_times ? times_ms[n_times - 1] : 0, n_slow,
            PROMISE_MS);
 }

@@ -62,7 +62,8 @@ static void point(void)
     }
 
 WRAP(dn_status, dn_world_attach, (int rank, dn_world **out), (rank, out))
-WRAP(dn_status, dn_world_populate, (dn_world * world, int rank), (world, rank))
+WRAP(dn_status, dn_world_populate, (dn_world * world, int rank, size_t arena_bytes),
+     (world, rank, arena_bytes))
 WRAP(dn_status, dn_wait_reach,
      (dn_world * world, int rank, int awaited, const _Atomic uint64_t *word, uint64_t want),
      (world, rank, awaited, word, want))
