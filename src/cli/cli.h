@@ -8,7 +8,9 @@
  */
 typedef int cli_command(int argc, char **argv, char **command_line);
 
-cli_command cli_train, cli_eval, cli_generate, cli_prepare, cli_topo;
+cli_command cli_train, cli_eval, cli_generate, cli_prepare, cli_topo, cli_bench;
+/* What `dionode bench` dispatches to. */
+cli_command cli_bench_comm;
 
 /** Prints "dionode: message" to stderr and returns the exit status of a failure. */
 int cli_failure(dn_status status);

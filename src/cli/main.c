@@ -18,6 +18,7 @@ static const struct {
     {"generate", "continue a text with a run's model", cli_generate},
     {"prepare", "make token shards from text", cli_prepare},
     {"topo", "show the machine and where workers would run", cli_topo},
+    {"bench", "measure collectives and this machine's memory", cli_bench},
 };
 
 static const size_t n_commands = sizeof commands / sizeof *commands;
