@@ -48,4 +48,24 @@ DN_API dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_worke
 /** A worker's side: what a process does for which dn_launch_is_worker() holds. Returns main's exit status. */
 DN_API int dn_bench_comm_worker(const dn_bench_comm_options *options);
 
+/* What `dionode bench numa` measures. */
+typedef struct dn_bench_numa_options {
+    size_t buffer_bytes; /* a domain; 0 = four times its last-level caches, 64 MiB at least */
+    double seconds;      /* a turn of each measurement; > 0 */
+    const char *json;    /* file for all numbers, or NULL */
+    const char *html;    /* file for a page with heat maps, or NULL */
+    const char *version; /* of the program */
+} dn_bench_numa_options;
+
+/** The command's defaults. */
+DN_API dn_bench_numa_options dn_bench_numa_defaults(void);
+
+/**
+ * Measures latency and bandwidth between all pairs of NUMA domains, copy and triad of each, the latency of a
+ * cache line between cores, latency under load, and where memory is really placed; prints tables to standard
+ * output. Threads of this process do it, bound to one core each. Errors: DN_ERR_CONFIG where the topology is
+ * not this machine's; DN_ERR_MEMORY; DN_ERR_IO; DN_ERR_SYSTEM where binding or placement is refused.
+ */
+DN_API dn_status dn_bench_numa(const dn_bench_numa_options *options) DN_MUST_USE;
+
 #endif

@@ -1,7 +1,10 @@
 /* `dionode bench`: its own commands by name. */
 #include "cli/cli.h"
 
+#include "dionode/bench.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -9,7 +12,17 @@ static const struct {
     cli_command *run;
 } benches[] = {
     {"comm", "collectives: time, bandwidth, bytes moved, results checked; also beside MPI", cli_bench_comm},
+    {"numa", "memory: latency and bandwidth between NUMA domains, cores and under load", cli_bench_numa},
 };
+
+size_t cli_size(const char *option, const char *text)
+{
+    size_t bytes;
+    if (dn_bench_parse_size(text, &bytes))
+        return bytes;
+    fprintf(stderr, "dionode: %s: '%s' is not a size such as 8, 32K, 1M or 2G\n", option, text);
+    exit(dn_status_exit(DN_ERR_CONFIG));
+}
 
 static void usage(FILE *out)
 {

@@ -15,15 +15,6 @@ typedef struct arguments {
     int n_workers;
 } arguments;
 
-static size_t size(const char *option, const char *text)
-{
-    size_t bytes;
-    if (dn_bench_parse_size(text, &bytes))
-        return bytes;
-    fprintf(stderr, "dionode: %s: '%s' is not a size such as 8, 32K, 1M or 2G\n", option, text);
-    exit(dn_status_exit(DN_ERR_CONFIG));
-}
-
 static error_t parse_long(int key, char *arg, arguments *a, struct argp_state *state)
 {
     dn_bench_comm_options *o = &a->options;
@@ -46,7 +37,7 @@ static error_t parse_long(int key, char *arg, arguments *a, struct argp_state *s
         o->versus_mpi = true;
         return 0;
     case OPTION_TRIAD:
-        o->triad_bytes = size("--triad", arg);
+        o->triad_bytes = cli_size("--triad", arg);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -59,16 +50,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     dn_bench_comm_options *o = &a->options;
     switch (key) {
     case 'b':
-        o->min_bytes = size("-b", arg);
+        o->min_bytes = cli_size("-b", arg);
         return 0;
     case 'e':
-        o->max_bytes = size("-e", arg);
+        o->max_bytes = cli_size("-e", arg);
         return 0;
     case 'f':
         o->factor = (int)cli_integer("-f", arg, 2, 1 << 20);
         return 0;
     case 'i':
-        o->step_bytes = size("-i", arg);
+        o->step_bytes = cli_size("-i", arg);
         return 0;
     case 'n':
         o->n_samples = (int)cli_integer("-n", arg, 1, 1 << 20);

@@ -114,4 +114,46 @@ def mpi_is_measured_beside_where_it_is_installed():
     expect("MPI/ours" in text and "# versus " in text, text)
 
 
+# ---- numa ----
+
+SMALL = ["--buffer", "4M", "--seconds", "0.01"]
+
+
+@case
+def numa_gives_square_tables_in_text_json_and_a_page_of_its_own():
+    with tempfile.TemporaryDirectory(prefix="dionode-test-") as folder:
+        path, page = os.path.join(folder, "numa.json"), os.path.join(folder, "numa.html")
+        done = bench("numa", *SMALL, "--json", path, "--html", page)
+        expect(done.returncode == 0, done.stderr)
+        with open(path) as file:
+            found = json.load(file)
+        with open(page) as file:
+            html = file.read()
+    n, cores = len(found["domains"]), len(found["cores"])
+    for key, size in [("latency_ns", n), ("read_gb_s", n), ("line_ns", cores)]:
+        expect(len(found[key]) == size and all(len(line) == size for line in found[key]), f"{key}: {found[key]}")
+        for i, line in enumerate(found[key]):
+            for j, value in enumerate(line):
+                expect(value is None if key == "line_ns" and i == j else value is None or value > 0, f"{key} {line}")
+    expect(all(len(found[key]) == n for key in ("copy_gb_s", "triad_gb_s")), str(found))
+    expect(sum(found["placement"]["shared"].values()) >= 0 and "numa_balancing" in found["placement"], str(found))
+    for title in ["Idle latency", "Read bandwidth", "Copy and triad", "core to core", "under load", "Placement"]:
+        expect(title in done.stdout, f"'{title}' is missing in: {done.stdout}")
+    expect(html.count("<svg") >= 3 and html.count("<svg") == html.count("</svg>"), "heat maps are missing")
+    expect("prefers-color-scheme:dark" in html, "no dark scheme")
+    expect(not re.search(r"https?://|<script|<link|@import|url\(", html), "the page needs something from elsewhere")
+    expect("nan" not in re.sub(r"[^>]*:", "", html).lower().replace("numa", ""), "a number is missing on the page")
+
+
+@case
+def numa_refuses_what_it_cannot_measure():
+    machine = dict(os.environ, HWLOC_SYNTHETIC="pack:2 [numa] core:4 pu:1")
+    done = bench("numa", *SMALL, env=machine)
+    expect(done.returncode == CONFIG and "HWLOC_SYNTHETIC" in done.stderr, f"{done.returncode} {done.stderr}")
+    done = bench("numa", "--buffer", "1000000G")
+    expect(done.returncode == 6 and "MiB" in done.stderr, f"{done.returncode} {done.stderr}")
+    done = bench("numa", *SMALL, "--html", "/nonexistent/page.html")
+    expect(done.returncode == IO and "page.html" in done.stderr, f"{done.returncode} {done.stderr}")
+
+
 tap()
