@@ -93,8 +93,9 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) != 0)
             continue;
         static char name[64];
+        static char **command_argv; /* lives as long as the program */
         snprintf(name, sizeof name, "dionode %s", commands[i].name);
-        char **command_argv = calloc((size_t)argc, sizeof *command_argv); /* lives as long as the program */
+        command_argv = calloc((size_t)argc, sizeof *command_argv);
         if (!command_argv)
             return dn_status_exit(DN_ERR_MEMORY);
         memcpy(command_argv, argv + 1, sizeof *argv * (size_t)(argc - 1));
