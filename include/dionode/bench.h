@@ -16,7 +16,7 @@ DN_API bool dn_bench_parse_size(const char *text, size_t *bytes);
 /* What `dionode bench comm` measures; the letters are those of nccl-tests. */
 typedef struct dn_bench_comm_options {
     const char *op;              /* a collective's name, or "all" */
-    const char *type;            /* -d: of the elements; "float" is the only one in a float library */
+    const char *type;            /* -d: of the elements: float, double, bfloat16, int32, int64 */
     const char *redop;           /* -o: sum, avg, min, max */
     size_t min_bytes, max_bytes; /* -b, -e: sizes of the largest buffer of the collective */
     size_t step_bytes;           /* -i: added from size to size; 0 = multiply by factor */

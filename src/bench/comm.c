@@ -44,11 +44,11 @@ static const dn_bench_op *find_op(const char *name)
 static dn_status check_options(const dn_bench_comm_options *o, int n_workers)
 {
     dn_op redop;
+    dn_type type;
     if (strcmp(o->op, "all") != 0 && !find_op(o->op))
         return dn_fail(DN_ERR_CONFIG, "no collective '%s': see dionode bench comm --help", o->op);
-    if (strcmp(o->type, dn_bench_comm_defaults().type) != 0)
-        return dn_fail(DN_ERR_CONFIG, "-d %s: this build's collectives take %s", o->type,
-                       dn_bench_comm_defaults().type);
+    if (!dn_bench_type(o->type, &type))
+        return dn_fail(DN_ERR_CONFIG, "-d %s: types are float, double, bfloat16, int32 and int64", o->type);
     if (!dn_bench_redop(o->redop, &redop))
         return dn_fail(DN_ERR_CONFIG, "-o %s: reductions are sum, avg, min and max", o->redop);
     if (o->max_bytes < o->min_bytes || (!o->step_bytes && o->factor < 2) || o->n_samples < 1 ||
@@ -231,8 +231,9 @@ static dn_status measure_op(session *s, const dn_bench_op *op)
     size_t bytes;
     if (s->table)
         dn_bench_table_title(s->table, op);
-    for (bool more = dn_bench_first_size(s->options, op->element_bytes, op->max_bytes, &bytes); more;
-         more = dn_bench_next_size(s->options, op->element_bytes, op->max_bytes, &bytes))
+    size_t unit = dn_bench_unit(s->options, op, dn_comm_size(s->room.comm));
+    for (bool more = dn_bench_first_size(s->options, unit, op->max_bytes, &bytes); more;
+         more = dn_bench_next_size(s->options, unit, op->max_bytes, &bytes))
         DN_TRY(measure_size(s, op, bytes));
     return DN_OK;
 }

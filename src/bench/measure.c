@@ -27,6 +27,21 @@ bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *o
     return strcmp(options->op, "all") == 0 || strcmp(options->op, op->name) == 0;
 }
 
+static dn_type type_of(const dn_bench_comm_options *options, const dn_bench_op *op)
+{
+    dn_type type = DN_REAL;
+    if (!op->always_f64)
+        dn_bench_type(options->type, &type);
+    return op->always_f64 ? DN_F64 : type;
+}
+
+size_t dn_bench_unit(const dn_bench_comm_options *options, const dn_bench_op *op, int n_ranks)
+{
+    if (!dn_bench_has_buffer(op))
+        return 0;
+    return dn_type_bytes(type_of(options, op)) * (dn_bench_has_two(op) ? (size_t)n_ranks : 1);
+}
+
 bool dn_bench_redop(const char *name, dn_op *redop)
 {
     static const char *const names[] = {
@@ -48,8 +63,11 @@ size_t dn_bench_room_bytes(const dn_bench_comm_options *options)
 
 size_t dn_bench_region_bytes(const dn_bench_comm_options *options)
 {
-    size_t largest = dn_bench_stride(options->max_bytes);
-    return largest > DN_BENCH_BATCH_BYTES ? largest : DN_BENCH_BATCH_BYTES;
+    size_t largest = dn_bench_stride(options->max_bytes), n_buffers = 1;
+    for (const dn_bench_op *op = dn_bench_ops; op->name; op++)
+        if (dn_bench_selects(options, op) && dn_bench_has_two(op))
+            n_buffers = 2;
+    return n_buffers * (largest > DN_BENCH_BATCH_BYTES ? largest : DN_BENCH_BATCH_BYTES);
 }
 
 dn_status dn_bench_room_make(dn_comm *comm, const dn_bench_comm_options *options, dn_bench_room *room)
@@ -77,17 +95,19 @@ typedef struct series {
 static void series_init(series *s, dn_bench_room *room, const dn_bench_op *op,
                         const dn_bench_comm_options *options, size_t bytes)
 {
-    size_t stride = dn_bench_stride(bytes);
-    dn_bench_call call = {.comm = room->comm, .root = options->root};
-    call.count = op->element_bytes ? bytes / op->element_bytes : 0;
+    size_t stride = dn_bench_stride(bytes), unit = dn_bench_unit(options, op, dn_comm_size(room->comm));
+    dn_bench_call call = {.comm = room->comm, .root = options->root, .type = type_of(options, op)};
+    call.count = unit ? bytes / unit * unit / dn_type_bytes(call.type) : 0;
     dn_bench_redop(options->redop, &call.redop);
     s->room = room;
     s->op = op;
     s->batch = dn_bench_batch(bytes);
     s->dirty = !options->clean_buffers;
-    assert(stride * (size_t)s->batch <= room->region_bytes);
+    assert(stride * (size_t)s->batch * (dn_bench_has_two(op) ? 2 : 1) <= room->region_bytes);
     for (int i = 0; i < s->batch; i++) {
-        call.buffer = (dn_real *)((char *)room->region + stride * (size_t)i);
+        call.buffer = (char *)room->region + stride * (size_t)i;
+        call.to = dn_bench_has_two(op) ? (char *)room->region + stride * (size_t)(s->batch + i) : NULL;
+        call.result = call.buffer;
         s->calls[i] = call;
     }
 }
@@ -100,7 +120,7 @@ static void dirty_all(const series *s, uint64_t round)
 
 /* *seconds = what this rank's share of one sample took. Ranks write their buffers only after all are done
  * with them. */
-static dn_status take_sample(const series *s, uint64_t round, bool dirty, double *seconds)
+static dn_status take_sample(series *s, uint64_t round, bool dirty, double *seconds)
 {
     dn_comm *comm = s->room->comm;
     dn_comm_tick(comm, round, "bench");
@@ -156,7 +176,7 @@ static double moved_bytes(dn_comm *comm)
 }
 
 /* One more sample, of which the time is not taken but everything else. */
-static dn_status inspect(const series *s, bool check, dn_bench_row *row)
+static dn_status inspect(series *s, bool check, dn_bench_row *row)
 {
     enum { ROUND = 1000003 };
     dn_comm *comm = s->room->comm;
@@ -168,7 +188,7 @@ static dn_status inspect(const series *s, bool check, dn_bench_row *row)
         totals[1] += (double)dn_bench_count_wrong(s->op, &s->calls[i], ROUND + (uint64_t)i);
     DN_TRY(dn_comm_all_reduce_scalars(comm, totals, 2, DN_SUM));
     row->bytes_moved = totals[0];
-    row->n_wrong = check && s->op->element_bytes ? totals[1] : -1;
+    row->n_wrong = check && dn_bench_has_buffer(s->op) ? totals[1] : -1;
     return DN_OK;
 }
 
@@ -178,10 +198,10 @@ dn_status dn_bench_measure(dn_bench_room *room, const dn_bench_op *op, const dn_
     series s;
     series_init(&s, room, op, options, bytes);
     *row = (dn_bench_row){.op = op->name,
-                          .type = dn_bench_type_name(op),
-                          .redop = op->reduces ? options->redop : "-",
+                          .type = dn_bench_has_buffer(op) ? dn_bench_type_name(s.calls[0].type) : "-",
+                          .redop = dn_bench_reduces(op) ? options->redop : "-",
                           .n_ranks = dn_comm_size(room->comm),
-                          .bytes = s.calls[0].count * op->element_bytes,
+                          .bytes = s.calls[0].count * dn_type_bytes(s.calls[0].type),
                           .count = s.calls[0].count,
                           .batch = s.batch};
     DN_TRY(take_samples(&s, options));

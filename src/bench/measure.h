@@ -55,6 +55,9 @@ dn_status dn_bench_measure(dn_bench_room *room, const dn_bench_op *op, const dn_
 /** Whether the options ask for this collective. */
 bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *op);
 
+/** Bytes that an op's sizes are multiples of: an element, or one for each rank; 0 where it has no buffer. */
+size_t dn_bench_unit(const dn_bench_comm_options *options, const dn_bench_op *op, int n_ranks);
+
 /** The reduction that -o names; false if none has this name. */
 bool dn_bench_redop(const char *name, dn_op *redop);
 

@@ -14,14 +14,15 @@
 
 enum { BATCH_MAX = 64, BATCH_BYTES = 32 << 10 };
 
-static int n_samples, n_warmup, dirty, root, check, rank, n_ranks, is_double, is_average;
+static int n_samples, n_warmup, dirty, root, check, rank, n_ranks, is_average;
 static MPI_Op redop;
+static MPI_Datatype type; /* MPI_DATATYPE_NULL: one that MPI lacks */
 
 typedef struct call {
     const char *op;
-    void *buffer;
+    void *buffer, *to; /* to: of all-to-all */
     size_t count;
-    int *counts; /* of reduce-scatter, [n_ranks] */
+    int *counts, *offsets; /* of slices, [n_ranks] */
     MPI_Datatype type;
 } call;
 
@@ -49,43 +50,53 @@ static int run(const call *c)
                           c->type, redop, root, MPI_COMM_WORLD);
     if (is(c, "reduce-scatter"))
         return MPI_Reduce_scatter(MPI_IN_PLACE, c->buffer, c->counts, c->type, redop, MPI_COMM_WORLD);
+    if (is(c, "all-gather"))
+        return MPI_Allgatherv(MPI_IN_PLACE, 0, c->type, c->buffer, c->counts, c->offsets, c->type,
+                              MPI_COMM_WORLD);
+    if (is(c, "all-to-all"))
+        return MPI_Alltoall(c->buffer, n / n_ranks, c->type, c->to, n / n_ranks, c->type, MPI_COMM_WORLD);
     return MPI_Allreduce(MPI_IN_PLACE, c->buffer, n, c->type, redop, MPI_COMM_WORLD);
 }
 
 static int known(const call *c)
 {
     return is(c, "barrier") || is(c, "broadcast") || is(c, "reduce") || is(c, "reduce-scatter") ||
-           is(c, "all-reduce") || is(c, "scalars");
+           is(c, "all-reduce") || is(c, "all-reduce-shared") || is(c, "scalars") || is(c, "all-gather") ||
+           is(c, "all-to-all");
 }
 
-static double brought(int by, uint64_t round, size_t i)
+static int brought(int by, uint64_t round, size_t i)
 {
-    return (double)((5 * i + 17 * (uint64_t)by + 29 * round) % 128 + 1);
+    return (int)((5 * i + 17 * (uint64_t)by + 29 * round) % 128 + 1);
 }
 
 static void write_buffer(const call *c, uint64_t round)
 {
     float *f = c->buffer;
     double *d = c->buffer;
-    if (c->type == MPI_DOUBLE)
-        for (size_t i = 0; i < c->count; i++)
-            d[i] = brought(rank, round, i);
-    else
-        for (size_t i = 0; i < c->count; i++)
-            f[i] = (float)brought(rank, round, i);
+    int32_t *i32 = c->buffer;
+    int64_t *i64 = c->buffer;
+    for (size_t i = 0; c->type == MPI_DOUBLE && i < c->count; i++)
+        d[i] = brought(rank, round, i);
+    for (size_t i = 0; c->type == MPI_FLOAT && i < c->count; i++)
+        f[i] = (float)brought(rank, round, i);
+    for (size_t i = 0; c->type == MPI_INT32_T && i < c->count; i++)
+        i32[i] = brought(rank, round, i);
+    for (size_t i = 0; c->type == MPI_INT64_T && i < c->count; i++)
+        i64[i] = brought(rank, round, i);
 }
 
-/* Only sums of an all-reduce: enough to know that the measured calls did their work. */
+/* Only sums of float by an all-reduce: enough to know that the measured calls did their work. */
 static int wrong(const call *c, uint64_t round)
 {
     int n_wrong = 0;
-    if (!is(c, "all-reduce") || redop != MPI_SUM || is_average)
+    if (!is(c, "all-reduce") || c->type != MPI_FLOAT || redop != MPI_SUM || is_average)
         return 0;
     for (size_t i = 0; i < c->count; i++) {
-        double expected = 0, got = is_double ? ((double *)c->buffer)[i] : ((float *)c->buffer)[i];
+        int expected = 0;
         for (int by = 0; by < n_ranks; by++)
             expected += brought(by, round, i);
-        n_wrong += got != expected;
+        n_wrong += ((float *)c->buffer)[i] != (float)expected;
     }
     return n_wrong;
 }
@@ -119,25 +130,39 @@ static void *reserve(size_t bytes)
     return p;
 }
 
+/* Slices as equal as can be. */
+static void cut(call *c)
+{
+    c->counts = reserve((size_t)n_ranks * sizeof *c->counts);
+    c->offsets = reserve((size_t)n_ranks * sizeof *c->offsets);
+    for (int i = 0; i < n_ranks; i++) {
+        c->offsets[i] = (int)(c->count * (size_t)i / (size_t)n_ranks);
+        c->counts[i] = (int)(c->count * ((size_t)i + 1) / (size_t)n_ranks) - c->offsets[i];
+    }
+}
+
 static double measure(const char *op, size_t bytes)
 {
-    call c = {.op = op, .type = strcmp(op, "scalars") == 0 || is_double ? MPI_DOUBLE : MPI_FLOAT};
+    call c = {.op = op, .type = strcmp(op, "scalars") == 0 ? MPI_DOUBLE : type};
     size_t stride = (bytes + 127) / 128 * 128, fit = stride ? BATCH_BYTES / stride : BATCH_MAX;
-    int batch = fit > BATCH_MAX ? BATCH_MAX : fit > 1 ? (int)fit : 1;
-    if (!known(&c) || bytes / sizeof(float) > INT32_MAX)
+    int batch = fit > BATCH_MAX ? BATCH_MAX : fit > 1 ? (int)fit : 1, element;
+    if (!known(&c) || c.type == MPI_DATATYPE_NULL)
         return 0;
-    c.count = is(&c, "barrier") ? 0 : bytes / (c.type == MPI_DOUBLE ? sizeof(double) : sizeof(float));
-    c.counts = reserve((size_t)n_ranks * sizeof *c.counts);
-    for (int i = 0; i < n_ranks; i++)
-        c.counts[i] =
-            (int)(c.count * ((size_t)i + 1) / (size_t)n_ranks - c.count * (size_t)i / (size_t)n_ranks);
-    char *region = reserve(stride * (size_t)batch);
+    MPI_Type_size(c.type, &element);
+    c.count = is(&c, "barrier") ? 0 : bytes / (size_t)element;
+    if (c.count > INT32_MAX)
+        return 0;
+    cut(&c);
+    char *region = reserve(2 * stride * (size_t)batch);
     call calls[BATCH_MAX];
     for (int i = 0; i < batch; i++) {
         calls[i] = c;
         calls[i].buffer = region + stride * (size_t)i;
+        calls[i].to = region + stride * (size_t)(batch + i);
         write_buffer(&calls[i], 0);
     }
+    if (is(&c, "all-to-all"))
+        memset(region + stride * (size_t)batch, 0, stride * (size_t)batch);
     double *mine = reserve((size_t)n_samples * sizeof *mine),
            *slowest = reserve((size_t)n_samples * sizeof *mine);
     for (int i = 0; i < n_warmup; i++)
@@ -156,6 +181,7 @@ static double measure(const char *op, size_t bytes)
     free(slowest);
     free(region);
     free(c.counts);
+    free(c.offsets);
     return median;
 }
 
@@ -175,7 +201,11 @@ int main(int argc, char **argv)
     check = atoi(argv[5]);
     is_average = strcmp(argv[6], "avg") == 0;
     redop = strcmp(argv[6], "min") == 0 ? MPI_MIN : strcmp(argv[6], "max") == 0 ? MPI_MAX : MPI_SUM;
-    is_double = strcmp(argv[7], "double") == 0;
+    type = strcmp(argv[7], "float") == 0    ? MPI_FLOAT
+           : strcmp(argv[7], "double") == 0 ? MPI_DOUBLE
+           : strcmp(argv[7], "int32") == 0  ? MPI_INT32_T
+           : strcmp(argv[7], "int64") == 0  ? MPI_INT64_T
+                                            : MPI_DATATYPE_NULL;
     MPI_Get_library_version(name, &length);
     name[strcspn(name, ",\n")] = 0;
     if (rank == 0)

@@ -4,24 +4,38 @@
 
 #include "comm/comm.h"
 
-/* One call on one buffer, in place. */
+#define DN_BENCH_SCALARS 12 /* that ride beside a barrier flag */
+
+/* One call. Fields before result are given; run sets it. */
 typedef struct dn_bench_call {
     dn_comm *comm;
-    dn_real *buffer; /* [count], symmetric */
+    void *buffer; /* [count], symmetric */
+    void *to;     /* of all-to-all, [count], symmetric; NULL for the others */
     size_t count;
+    dn_type type;
     dn_op redop;
     int root;
+    const void *result; /* where this rank finds its result, element i at place i */
 } dn_bench_call;
+
+/* Which elements a rank must hold afterwards, and whose they are. */
+typedef enum dn_bench_result {
+    DN_BENCH_NOTHING,
+    DN_BENCH_REDUCED,       /* all elements, reduced */
+    DN_BENCH_REDUCED_SLICE, /* its slice, reduced */
+    DN_BENCH_REDUCED_ROOT,  /* on the root all elements, reduced */
+    DN_BENCH_OF_ROOT,       /* all elements of the root */
+    DN_BENCH_OF_OWNERS,     /* each slice of its owner */
+    DN_BENCH_OF_ROWS,       /* row s = row `rank` of rank s, rows of count / size elements */
+} dn_bench_result;
 
 typedef struct dn_bench_op {
     const char *name;
-    double share, whole;  /* busbw = algbw * (share (n-1)/n + whole), n ranks: nccl-tests, PERFORMANCE.md */
-    size_t element_bytes; /* 0: no buffer at all */
-    size_t max_bytes;     /* 0: no limit */
-    bool reduces;
-    dn_status (*run)(const dn_bench_call *call);
-    /* The elements [first, end) that this rank must hold afterwards. */
-    void (*result)(const dn_bench_call *call, size_t *first, size_t *end);
+    double share, whole; /* busbw = algbw * (share (n-1)/n + whole), n ranks: nccl-tests, PERFORMANCE.md */
+    dn_bench_result result;
+    size_t max_bytes; /* 0: no limit */
+    bool always_f64;
+    dn_status (*run)(dn_bench_call *call);
 } dn_bench_op;
 
 /** The table; its last entry has no name. */
@@ -29,11 +43,17 @@ extern const dn_bench_op dn_bench_ops[];
 
 double dn_bench_bus_factor(const dn_bench_op *op, int n_ranks);
 
-/** Name of the element type of an op's buffer. */
-const char *dn_bench_type_name(const dn_bench_op *op);
+/** Whether it takes a reduction, has a buffer at all, and a second one. */
+bool dn_bench_reduces(const dn_bench_op *op);
+bool dn_bench_has_buffer(const dn_bench_op *op);
+bool dn_bench_has_two(const dn_bench_op *op);
+
+/** Names of types as in nccl-tests. */
+const char *dn_bench_type_name(dn_type type);
+bool dn_bench_type(const char *name, dn_type *type);
 
 /** Writes what a rank brings to a call: small whole numbers, different for each rank and round, so that sums
- * of any order are exact. */
+ * in F32 and integers are exact in any order. */
 void dn_bench_dirty(const dn_bench_call *call, uint64_t round);
 
 /** Elements of this rank's result that differ from what the ranks brought in this round. */

@@ -72,15 +72,15 @@ static bool installed(const char *name)
 /* ---- running ---- */
 
 /* The rows as the program takes them: "all-reduce:1024". */
-static dn_status write_rows(const dn_bench_comm_options *o, char text[][40], int *n)
+static dn_status write_rows(const dn_bench_comm_options *o, int n_ranks, char text[][40], int *n)
 {
     *n = 0;
     for (const dn_bench_op *op = dn_bench_ops; op->name; op++) {
-        size_t bytes;
+        size_t bytes, unit = dn_bench_unit(o, op, n_ranks);
         if (!dn_bench_selects(o, op))
             continue;
-        for (bool more = dn_bench_first_size(o, op->element_bytes, op->max_bytes, &bytes); more;
-             more = dn_bench_next_size(o, op->element_bytes, op->max_bytes, &bytes)) {
+        for (bool more = dn_bench_first_size(o, unit, op->max_bytes, &bytes); more;
+             more = dn_bench_next_size(o, unit, op->max_bytes, &bytes)) {
             if (*n == ROWS_MAX)
                 return dn_fail(DN_ERR_CONFIG,
                                "more than %d sizes at once against MPI: take a larger -f or -i", ROWS_MAX);
@@ -98,7 +98,7 @@ static dn_status run(const dn_bench_comm_options *o, build *b, int n_ranks, int 
     char np[16], numbers[5][24];
     const char *argv[FIXED + ROWS_MAX + 1];
     int n = 0, n_rows;
-    DN_TRY(write_rows(o, rows, &n_rows));
+    DN_TRY(write_rows(o, n_ranks, rows, &n_rows));
     snprintf(np, sizeof np, "%d", n_ranks);
     const int values[5] = {o->n_samples, o->n_warmup, !o->clean_buffers, o->root, o->check};
     const char *const head[] = {"mpirun",

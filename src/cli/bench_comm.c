@@ -96,7 +96,7 @@ static const struct argp_option options[] = {
     {"stepbytes", 'i', "SIZE", 0, "... or add this instead", 1},
     {"iters", 'n', "N", 0, "Timed samples a size (50)", 2},
     {"warmup_iters", 'w', "N", 0, "Samples before them (5)", 2},
-    {"datatype", 'd', "TYPE", 0, "Elements (float)", 2},
+    {"datatype", 'd', "TYPE", 0, "float, double, bfloat16, int32 or int64 (float)", 2},
     {"op-reduce", 'o', "OP", 0, "sum, avg, min or max (sum)", 2},
     {"root", 'r', "RANK", 0, "Root of broadcast and reduce (0)", 2},
     {"check", 'c', "0|1", 0, "Compare results with the expected ones (1)", 2},

@@ -1,30 +1,31 @@
 /*
- * A group of ranks and its collectives, by direct access to the symmetric heap: no message is packed or
- * copied.
+ * A group of ranks and its collectives, through shared memory.
  *
  * A symmetric allocation has the same size and offset in every member's arena; dn_comm_peer() turns a pointer
- * into another member's copy, to be read in place after a barrier. Every wait polls the abort word and a
- * deadline: no call blocks for ever. After a failure every member's call returns DN_ERR_PEER (or
- * DN_ERR_TIMEOUT, to the one whose deadline passed) and the group is dead.
+ * into another member's copy. Collectives read and write such buffers in place: no message is packed. Buffers
+ * anywhere else are private to their process and go through a staging area of the group, in chunks; the group
+ * knows which is which, and a buffer must be of the same kind, and symmetric ones at the same offset, on all
+ * members.
  *
- * Reductions add in rank order, so results are bitwise the same on every member and in every run. NaN
- * propagates through every op. Every collective must be called by all members, in the same order, with equal
- * counts: members that meet in different calls fail with DN_ERR_ARG, which names both calls.
+ * Every wait polls the abort word and a deadline: no call blocks for ever. After a failure every member's
+ * call returns DN_ERR_PEER (or DN_ERR_TIMEOUT, to the one whose deadline passed) and the world is dead.
+ *
+ * Reductions combine in rank order, whoever comes first: results are bitwise the same on every member and in
+ * every run. (Where members share NUMA domains, large sums are made within each domain first, and the sums of
+ * domains then added in the order of their first members.) NaN propagates through every op. Every collective
+ * must be called by all members, in the same order, with equal arguments: members that meet in different
+ * calls fail with DN_ERR_ARG, which names both calls. Addresses are multiples of the size of an element;
+ * nothing else is asked of them or of counts.
  */
 #ifndef COMM_COMM_H
 #define COMM_COMM_H
 
-#include "dionode/real.h"
+#include "comm/types.h"
 #include "shm/world.h"
 
 typedef struct dn_comm dn_comm;
 
-/* DN_AVG: arrays, the sum times the rounded 1/size (exact for powers of two); scalars, the sum over size. */
-typedef enum dn_op { DN_SUM, DN_AVG, DN_MIN, DN_MAX } dn_op;
-
-/* What the bytes were for. Payload = what each rank contributes to the exchange (for an all-reduce of S
- * bytes: S), the measure of dion.md 2.4; moved = bytes this rank really read from or wrote to the shared
- * arenas to do it. */
+/* What the bytes were for. */
 typedef enum dn_traffic {
     DN_TRAFFIC_FACTORS,  /* P and R of compressed matrices */
     DN_TRAFFIC_GRADIENT, /* gradients averaged in full     */
@@ -33,10 +34,16 @@ typedef enum dn_traffic {
     DN_N_TRAFFIC
 } dn_traffic;
 
+/* Payload = what this rank contributes to the exchange (for an all-reduce of S bytes: S), the measure of
+ * dion.md 2.4; moved = bytes this rank read plus bytes it wrote to do it; crossed = those of the moved ones
+ * that lie with a rank of another NUMA domain. */
 typedef struct dn_ledger {
     uint64_t payload[DN_N_TRAFFIC];
     uint64_t moved[DN_N_TRAFFIC];
+    uint64_t crossed[DN_N_TRAFFIC];
 } dn_ledger;
+
+/* ---- groups ---- */
 
 /** The group of all ranks of a world, as seen by `rank`. Borrows world. Not collective. One at a time a
  * world: the heap and the barrier are the world's. */
@@ -46,6 +53,16 @@ void dn_comm_destroy(dn_comm **comm);
 /** A group of one, in ordinary memory: every collective is a no-op that counts nothing. heap_bytes of
  * symmetric heap. */
 dn_status dn_comm_create_alone(size_t heap_bytes, dn_comm **out) DN_MUST_USE;
+
+/**
+ * Collective. Cuts the group into one a color (>= 0), members ordered by (key, rank in parent); with color -1
+ * *out is NULL. Each gets a heap of heap_bytes of its own out of the parent's, which shrinks by
+ * dn_comm_split_bytes(parent, heap_bytes) for ever, on all members alike. Parent and children can be used in
+ * turn; symmetric buffers of the parent are symmetric in its children too. The parent outlives its children.
+ * Errors: DN_ERR_MEMORY (on all members alike), those of a barrier.
+ */
+dn_status dn_comm_split(dn_comm *parent, int color, int key, size_t heap_bytes, dn_comm **out) DN_MUST_USE;
+size_t dn_comm_split_bytes(const dn_comm *parent, size_t heap_bytes);
 
 int dn_comm_rank(const dn_comm *comm);
 int dn_comm_size(const dn_comm *comm);
@@ -57,45 +74,99 @@ dn_status dn_comm_alloc(dn_comm *comm, size_t bytes, void **out) DN_MUST_USE;
 /** `rank`'s copy of the symmetric address p (which lies in this rank's arena). */
 void *dn_comm_peer(const dn_comm *comm, const void *p, int rank);
 
-/** Collective. Everything written before it by any member is visible after it to all. */
+/** Slice `rank` of `count` elements: as equal as can be, in whole cache lines of the buffer; may be empty. */
+void dn_comm_slice(const dn_comm *comm, size_t count, dn_type type, int rank, size_t *first, size_t *end);
+
+/* ---- collectives ---- */
+
+/** Collective. Everything written before it by any member is visible after it to all. Between buffers on the
+ * symmetric heap it also is the all-gather and the broadcast: peers are then read in place. */
 dn_status dn_comm_barrier(dn_comm *comm) DN_MUST_USE;
 
-/** Slice `rank` of `count` elements: as equal as can be, in whole cache lines; may be empty. */
-void dn_comm_slice(const dn_comm *comm, size_t count, int rank, size_t *first, size_t *end);
+/** Collective. buffer [count], in place: on return all members' buffers hold the same bits. */
+dn_status dn_comm_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                             dn_traffic kind) DN_MUST_USE;
+
+/** Collective. buffer [count], symmetric: on return *result [count] is the one shared result, to be read in
+ * place until the reader's next call on this group; it lies in buffer on one member a NUMA domain, or on one
+ * of all. Contents of buffer are undefined. Errors: DN_ERR_ARG buffer is private. */
+dn_status dn_comm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                    dn_traffic kind, const void **result) DN_MUST_USE;
+
+/** Collective. buffer [count], in place: on return root's holds the reduction, the others' are undefined. */
+dn_status dn_comm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root,
+                         dn_traffic kind) DN_MUST_USE;
+
+/** Collective. buffer [count], in place: on return this rank's slice (dn_comm_slice) holds the reduction, the
+ * rest is undefined. If buffer is symmetric, peers may read the slice after the next meeting of the group,
+ * and must not write to their buffer before it. */
+dn_status dn_comm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                 dn_traffic kind) DN_MUST_USE;
 
 /** One buffer of a batch: symmetric address, elements, and the member that gets the result. */
 typedef struct dn_reduce_item {
-    dn_real *buffer;
+    void *buffer;
     size_t count;
     int owner;
 } dn_reduce_item;
 
 /**
  * Collective. Reduces many symmetric buffers, each to its owner, after one barrier: on return the items this
- * rank owns hold op over all members, in rank order; the others are unchanged. Peers may read a result after
- * the next barrier, and must not write an item before it. This is the engine under the next two.
+ * rank owns hold op over all members; the others are unchanged. Peers may read a result after the next
+ * barrier, and must not write an item before it.
  */
-dn_status dn_comm_reduce_to_owners(dn_comm *comm, const dn_reduce_item *items, size_t n_items, dn_op op,
-                                   dn_traffic kind) DN_MUST_USE;
+dn_status dn_comm_reduce_to_owners(dn_comm *comm, const dn_reduce_item *items, size_t n_items, dn_type type,
+                                   dn_op op, dn_traffic kind) DN_MUST_USE;
 
-/** Collective. buffer [count], symmetric: on return this rank's slice (dn_comm_slice) holds the reduction.
- * The rest is unchanged; the same barrier rule holds. */
-dn_status dn_comm_reduce_scatter(dn_comm *comm, dn_real *buffer, size_t count, dn_op op,
-                                 dn_traffic kind) DN_MUST_USE;
-
-/** Collective. buffer [count], symmetric, in place: on return all members' buffers hold the same bits. Ends
- * with a barrier. */
-dn_status dn_comm_all_reduce(dn_comm *comm, dn_real *buffer, size_t count, dn_op op,
+/** Collective. buffer [count]: each member's slice (dn_comm_slice) comes to all; on return all hold the same
+ * bits. Payload is the own slice. Copies; what may stay where it is needs dn_comm_barrier only. */
+dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type type,
                              dn_traffic kind) DN_MUST_USE;
 
-/** Collective. buffer (symmetric) of `bytes` on root is copied to all. Ends with a barrier. Payload is
- * the root's alone. */
+/** Collective. Member d's from [size, count] row s comes to to [size, count] row d of member s. Both buffers
+ * symmetric or both private; they must not overlap. */
+dn_status dn_comm_all_to_all(dn_comm *comm, const void *from, void *to, size_t count, dn_type type,
+                             dn_traffic kind) DN_MUST_USE;
+
+/** Collective. buffer [bytes] of root is copied to all. Payload is the root's alone. */
 dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, dn_traffic kind) DN_MUST_USE;
 
-#define DN_COMM_SCALARS_MAX 12
-/** Collective. values [n <= DN_COMM_SCALARS_MAX], private memory, in place: payload rides beside the flag,
- * one synchronization. Identical bits on all members. Counted as control. */
-dn_status dn_comm_all_reduce_scalars(dn_comm *comm, double *values, size_t n, dn_op op) DN_MUST_USE;
+/**
+ * Collective, in two halves; buffers symmetric. begin tells the others that buffer is ready, and waits for
+ * nobody (unless its 32nd predecessor is not done everywhere); from then on buffer is the exchange's until
+ * finish, which is a collective too. Several may be under way, begun in the same order by all; other
+ * collectives may come between. What overlaps is the waiting for slower members; work of the exchange is done
+ * in finish, or in advance, which does what can be done without waiting: call it now and then if others
+ * finish earlier. A finished all-reduce, reduce-scatter: as the whole ones (the same bits, the same rules for
+ * peers). Errors: DN_ERR_ARG private buffer, or more than 32 under way.
+ */
+dn_status dn_comm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                   dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
+dn_status dn_comm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                       dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
+dn_status dn_comm_advance(dn_comm *comm) DN_MUST_USE;
+/** Also finishes those begun earlier, as far as they are this rank's work. */
+dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;
+
+/**
+ * buffer [count] goes to member `to`, which calls dn_comm_receive with as many elements of the same type;
+ * between two members, sends arrive in order. On return buffer may change. Waits for the receiver if buffer
+ * is symmetric (it is read in place; above 64 bytes) and where the queue is full (8 messages, or 128 KiB of
+ * private data): two members that send much to each other must not both send first. Not to oneself.
+ */
+dn_status dn_comm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,
+                       dn_traffic kind) DN_MUST_USE;
+/** Errors: DN_ERR_ARG if other elements were sent; DN_ERR_PEER if what came is damaged. */
+dn_status dn_comm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from,
+                          dn_traffic kind) DN_MUST_USE;
+
+/** An all-reduce of a few numbers, counted as control: up to 12 ride beside the flag of one barrier. */
+static inline dn_status dn_comm_all_reduce_scalars(dn_comm *comm, double *values, size_t n, dn_op op)
+{
+    return dn_comm_all_reduce(comm, values, n, DN_F64, op, DN_TRAFFIC_CONTROL);
+}
+
+/* ---- accounts ---- */
 
 /** Bytes since the last call with reset = true. */
 dn_ledger dn_comm_ledger(dn_comm *comm, bool reset);

@@ -1,64 +1,150 @@
-/* Collectives without arithmetic on arrays: a root's bytes to all, and a few numbers that ride in the
- * barrier. */
+/*
+ * Reductions in two halves, so that work fits between: begin tells the others that the buffer is ready,
+ * finish waits for the others and reduces. No thread works behind the caller's back: what overlaps is the
+ * waiting for slower members, and, where the caller lets it advance in between, the reduction with their
+ * work.
+ *
+ * Each member counts, in shared memory, the exchanges it has begun and those of which it has reduced its
+ * slice. Both counters only grow; exchanges are reduced in the order in which they were begun:
+ *
+ *     exchange i:   begun >= i on all members  ->  my slice may be reduced
+ *                   done  >= i on all members  ->  an all-reduce is complete
+ */
 #include "comm/comm.h"
 
 #include "base/fail.h"
 #include "comm/group.h"
+#include "shm/wait.h"
 
 #include <assert.h>
 #include <string.h>
 
-dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, dn_traffic kind)
+/* One member's counters and the calls it has begun, as they lie in shared memory. */
+typedef struct counters {
+    _Alignas(128) _Atomic uint64_t begun;
+    dn_call
+        calls[DN_UNDER_WAY_MAX]; /* of exchange i at i % DN_UNDER_WAY_MAX; written before begun is posted */
+    _Alignas(128) _Atomic uint64_t done;
+} counters;
+
+_Static_assert(DN_EXCHANGES_AT + sizeof(counters) <= DN_RINGS_AT, "the scratch has room");
+
+static counters *counters_of(const dn_comm *comm, int member)
 {
-    if (comm->size == 1)
-        return DN_OK;
-    DN_TRY(dn_comm_meet(comm, "broadcast", bytes));
-    if (comm->rank == root) {
-        dn_comm_count(comm, kind, bytes, 0);
-    } else {
-        memcpy(buffer, dn_comm_peer(comm, buffer, root), bytes);
-        dn_comm_count(comm, kind, 0, 2 * bytes);
+    return (counters *)(void *)(comm->scratch[member] + DN_EXCHANGES_AT);
+}
+
+static dn_job *job_of(dn_comm *comm, uint64_t exchange)
+{
+    return &comm->under_way[exchange % DN_UNDER_WAY_MAX];
+}
+
+/* ---- waiting for all ---- */
+
+typedef enum { BEGUN, DONE } counter;
+
+static const _Atomic uint64_t *word_of(const dn_comm *comm, int member, counter which)
+{
+    counters *c = counters_of(comm, member);
+    return which == BEGUN ? &c->begun : &c->done;
+}
+
+static dn_status await_all(dn_comm *comm, counter which, uint64_t exchange)
+{
+    const dn_barrier *b = &comm->barrier;
+    for (int i = 1; i < comm->size; i++) {
+        int member = (comm->rank + i) % comm->size;
+        DN_TRY(dn_wait_reach(comm->world, b->ranks[comm->rank], b->ranks[member],
+                             word_of(comm, member, which), exchange));
     }
-    return dn_comm_meet(comm, "broadcast's end", bytes);
+    return DN_OK;
 }
 
-/* ---- scalars ---- */
-
-static void combine_sum(double *acc, const double *x, size_t n)
+static bool all_have(const dn_comm *comm, counter which, uint64_t exchange)
 {
-    for (size_t i = 0; i < n; i++)
-        acc[i] += x[i];
+    for (int member = 0; member < comm->size; member++)
+        if (!dn_wait_reached(word_of(comm, member, which), exchange))
+            return false;
+    return true;
 }
 
-/* As in reduce.c: the second comparison lets NaN through. */
-static void combine_min(double *acc, const double *x, size_t n)
+/* ---- the two halves ---- */
+
+/* Everybody has begun the next exchange: this rank's part of it. */
+static dn_status reduce_next(dn_comm *comm)
 {
-    for (size_t i = 0; i < n; i++)
-        acc[i] = x[i] < acc[i] || x[i] != x[i] ? x[i] : acc[i];
+    uint64_t exchange = comm->n_reduced + 1;
+    const dn_call *first = &counters_of(comm, 0)->calls[exchange % DN_UNDER_WAY_MAX];
+    for (int member = 1; member < comm->size; member++) {
+        const dn_call *call = &counters_of(comm, member)->calls[exchange % DN_UNDER_WAY_MAX];
+        if (memcmp(call, first, sizeof *call) != 0)
+            return dn_barrier_fail_mixed(&comm->barrier, first, member, call);
+    }
+    const dn_job *job = job_of(comm, exchange);
+    dn_reduce_slice(comm, job, job->call.purpose == DN_FOR_ALL_REDUCE ? -1 : comm->rank);
+    comm->n_reduced = exchange;
+    dn_wait_post(comm->world, comm->barrier.ranks[comm->rank], &counters_of(comm, comm->rank)->done,
+                 exchange);
+    return DN_OK;
 }
 
-static void combine_max(double *acc, const double *x, size_t n)
+static dn_status begin(dn_comm *comm, dn_job job, uint64_t *exchange)
 {
-    for (size_t i = 0; i < n; i++)
-        acc[i] = x[i] > acc[i] || x[i] != x[i] ? x[i] : acc[i];
-}
-
-dn_status dn_comm_all_reduce_scalars(dn_comm *comm, double *values, size_t n, dn_op op)
-{
-    _Static_assert(DN_COMM_SCALARS_MAX == DN_LINE_VALUES, "scalars ride in the barrier's line");
-    static dn_combine_fn *const combine[] = {
-        [DN_SUM] = combine_sum, [DN_AVG] = combine_sum, [DN_MIN] = combine_min, [DN_MAX] = combine_max};
-    assert(n <= DN_COMM_SCALARS_MAX);
+    *exchange = 0;
     if (comm->size == 1)
         return DN_OK;
-    const dn_call call = {.name = "scalars", .count = n};
-    DN_TRY(dn_barrier_meet(&comm->barrier, &call, values, n, combine[op]));
-    if (op == DN_AVG)
-        for (size_t i = 0; i < n; i++)
-            values[i] /= comm->size;
-    /* One line written; the first member reads all other lines, the others its answer. */
-    size_t bytes = n * sizeof *values;
-    size_t n_lines_read = comm->rank == 0 ? (size_t)comm->size - 1 : 1;
-    dn_comm_count(comm, DN_TRAFFIC_CONTROL, bytes, (1 + n_lines_read) * bytes);
+    if (dn_job_private(&job))
+        return dn_fail(DN_ERR_ARG, "only exchanges on the symmetric heap can be begun and finished");
+    uint64_t number = comm->n_begun + 1;
+    counters *own = counters_of(comm, comm->rank);
+    if (number > DN_UNDER_WAY_MAX) {
+        uint64_t oldest = number - DN_UNDER_WAY_MAX;
+        if (comm->n_reduced < oldest)
+            return dn_fail(DN_ERR_ARG, "more than %d exchanges begun and not finished", DN_UNDER_WAY_MAX);
+        DN_TRY(await_all(comm, DONE, oldest)); /* the others have read the call whose place is taken */
+    }
+    *job_of(comm, number) = job;
+    own->calls[number % DN_UNDER_WAY_MAX] = job.call;
+    comm->n_begun = *exchange = number;
+    dn_comm_count_payload(comm, job.kind, job.bytes);
+    dn_wait_post(comm->world, comm->barrier.ranks[comm->rank], &own->begun, number);
     return DN_OK;
+}
+
+dn_status dn_comm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                   dn_traffic kind, uint64_t *exchange)
+{
+    return begin(comm, dn_job_of(comm, DN_FOR_ALL_REDUCE, buffer, count, type, op, kind, -1), exchange);
+}
+
+dn_status dn_comm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                       dn_traffic kind, uint64_t *exchange)
+{
+    return begin(comm, dn_job_of(comm, DN_FOR_REDUCE_SCATTER, buffer, count, type, op, kind, -1), exchange);
+}
+
+dn_status dn_comm_advance(dn_comm *comm)
+{
+    while (comm->n_reduced < comm->n_begun && all_have(comm, BEGUN, comm->n_reduced + 1))
+        DN_TRY(reduce_next(comm));
+    return DN_OK;
+}
+
+dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange)
+{
+    assert(exchange <= comm->n_begun);
+    while (comm->n_reduced < exchange) {
+        DN_TRY(await_all(comm, BEGUN, comm->n_reduced + 1));
+        DN_TRY(reduce_next(comm));
+    }
+    if (exchange == 0 || job_of(comm, exchange)->call.purpose != DN_FOR_ALL_REDUCE)
+        return DN_OK;
+    return await_all(comm, DONE, exchange);
+}
+
+void dn_exchanges_recall(dn_comm *comm)
+{
+    const counters *own = counters_of(comm, comm->rank);
+    comm->n_begun = atomic_load_explicit(&own->begun, memory_order_relaxed);
+    comm->n_reduced = atomic_load_explicit(&own->done, memory_order_relaxed);
 }

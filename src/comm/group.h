@@ -4,22 +4,156 @@
 
 #include "base/arena.h"
 #include "comm/comm.h"
+#include "comm/kernels.h"
 #include "shm/barrier.h"
+#include "shm/ring.h"
+
+/*
+ * A group's scratch of one member:
+ *
+ *     | stage 0 | stage 1 | stage 2 | lines of the barrier | exchanges under way | ring from 0 | from 1 | ...
+ * |
+ *
+ * Stages are taken in turn, by the number of the meeting before which they are filled. Peers read stage k
+ * after meeting k and until they come to meeting k + 2; its owner fills it again after that.
+ */
+#define DN_STAGE_BYTES  ((size_t)128 << 10)
+#define DN_N_STAGES     3
+#define DN_PARCEL_BYTES ((size_t)32 << 10) /* of private data that is sent */
+#define DN_N_PARCELS    4
+#define DN_PARCELS_AT   (DN_N_STAGES * DN_STAGE_BYTES)
+#define DN_LINES_AT     (DN_PARCELS_AT + DN_N_PARCELS * DN_PARCEL_BYTES)
+#define DN_EXCHANGES_AT (DN_LINES_AT + 2 * sizeof(dn_line))
+#define DN_RINGS_AT     DN_SCRATCH_BYTES
+
+/* Members by NUMA domain. Domains are numbered by their first member. */
+typedef struct dn_domains {
+    int n;
+    int16_t of[DN_MAX_RANKS];        /* member -> domain */
+    int16_t members[DN_MAX_RANKS];   /* domain by domain, ascending in each */
+    int16_t first[DN_MAX_RANKS + 1]; /* domain -> where its members start */
+} dn_domains;
+
+#define DN_UNDER_WAY_MAX 32 /* exchanges begun and not finished */
+
+/* Who reads a parcel; it may be filled again once the reader has taken the message out of the ring. */
+typedef struct dn_parcel {
+    dn_ring_end *ring; /* NULL: nobody */
+    uint64_t number;
+} dn_parcel;
+
+/* One collective on one buffer. */
+typedef struct dn_job {
+    char *buffer;
+    size_t count;
+    dn_type type;
+    dn_op op;
+    dn_traffic kind;
+    int root;
+    size_t bytes;
+    dn_call call; /* says the same to the other members */
+} dn_job;
 
 struct dn_comm {
     dn_world *world; /* borrowed; NULL for a group of one without a world */
     int rank;
     int size;
-    void *own_heap; /* freed with the group; NULL where the heap lies in the world */
-    dn_arena heap;
+    void *own_heap;     /* freed with the group; NULL where the heap lies in the world */
+    dn_arena heap;      /* for dn_comm_alloc */
+    char *arena;        /* all of this rank's that is symmetric */
+    size_t arena_bytes; /* of it, and between arenas of neighbouring ranks */
     dn_barrier barrier; /* unused in a group of one */
+    dn_domains domains;
+    size_t small_bytes; /* up to here an all-reduce goes through the stages: one meeting instead of two */
+    const dn_comm_kernels *kernels;
     dn_ledger ledger;
+    char *scratch[DN_MAX_RANKS]; /* of each member */
+    dn_parcel parcels[DN_N_PARCELS];
+    uint64_t n_parcels;          /* sent */
+    uint64_t n_begun, n_reduced; /* exchanges */
+    dn_job under_way[DN_UNDER_WAY_MAX];
+    dn_ring_end producers[DN_MAX_RANKS], consumers[DN_MAX_RANKS]; /* opened when first used */
 };
 
-/** Meets the others for `name`, with nothing to exchange. */
-dn_status dn_comm_meet(dn_comm *comm, const char *name, size_t count) DN_MUST_USE;
+/** Offset of a buffer in this rank's arena; DN_PLACE_PRIVATE if it does not lie in there as a whole. */
+uint64_t dn_comm_place(const dn_comm *comm, const void *buffer, size_t bytes);
+
+/** A job and its call. root -1: everybody. */
+dn_job dn_job_of(const dn_comm *comm, dn_purpose purpose, const void *buffer, size_t count, dn_type type,
+                 dn_op op, dn_traffic kind, int root);
+
+/** Meets the others for the job's next phase. */
+dn_status dn_job_meet(dn_comm *comm, dn_job *job) DN_MUST_USE;
+
+static inline bool dn_job_private(const dn_job *job)
+{
+    return job->call.place == DN_PLACE_PRIVATE;
+}
+
+/** Slice `index` of `parts`: as dn_comm_slice, for any number of parts. */
+void dn_slice(size_t count, dn_type type, int parts, int index, size_t *first, size_t *end);
+
+/** Numbers the domains of the members. */
+void dn_domains_find(dn_comm *comm);
+
+/** Reads the own counters of exchanges: an earlier group may have used them. */
+void dn_exchanges_recall(dn_comm *comm);
 
 /** Adds to the ledger. */
-void dn_comm_count(dn_comm *comm, dn_traffic kind, size_t payload, size_t moved);
+void dn_comm_count_payload(dn_comm *comm, dn_traffic kind, size_t bytes);
+/** Bytes read or written that lie with `member`. */
+void dn_comm_count_moved(dn_comm *comm, dn_traffic kind, int member, size_t bytes);
+
+/* ---- stages ---- */
+
+/** The stage of `member` that is filled before the meeting `ahead` meetings from now (1: the next one, 0: the
+ * last one, -1: the one before). */
+static inline char *dn_stage(const dn_comm *comm, int member, int ahead)
+{
+    uint64_t meeting = comm->barrier.sequence + DN_N_STAGES + (uint64_t)(int64_t)ahead;
+    return comm->scratch[member] + meeting % DN_N_STAGES * DN_STAGE_BYTES;
+}
+
+/* Collectives through the stages: for private buffers of any size, for symmetric ones while they are small.
+ */
+dn_status dn_staged_all_reduce(dn_comm *comm, dn_job *job) DN_MUST_USE; /* root >= 0: for root alone */
+dn_status dn_staged_reduce_scatter(dn_comm *comm, dn_job *job) DN_MUST_USE;
+dn_status dn_staged_all_gather(dn_comm *comm, dn_job *job) DN_MUST_USE;
+dn_status dn_staged_all_to_all(dn_comm *comm, dn_job *job, char *to) DN_MUST_USE;
+dn_status dn_staged_broadcast(dn_comm *comm, dn_job *job) DN_MUST_USE;
+
+/* ---- folds: a range read from several members and written to several ---- */
+
+typedef struct dn_fold {
+    dn_comm *comm;
+    const dn_job *job;
+    size_t n; /* elements */
+    dn_op op; /* the job's, unless changed */
+    int n_averaged;
+    int n_sources, n_targets;
+    const char *sources[DN_MAX_RANKS];
+    char *targets[DN_MAX_RANKS];
+} dn_fold;
+
+/** A fold without sources and targets yet, of n elements. */
+void dn_fold_init(dn_fold *fold, dn_comm *comm, const dn_job *job, size_t n);
+/** Adds a source or target that lies with `member`, and counts what is read or written there. */
+void dn_fold_from(dn_fold *fold, int member, const char *source);
+void dn_fold_to(dn_fold *fold, int member, char *target);
+/** Does it. A target may be one of the sources. */
+void dn_fold_run(const dn_fold *fold);
+
+/** Reduces this rank's slice of a symmetric buffer into the copy of member `target`; of all members if -1. */
+void dn_reduce_slice(dn_comm *comm, const dn_job *job, int target);
+
+/* ---- hierarchy (hierarchy.c) ---- */
+
+/** Whether the job should be done by domains first. */
+bool dn_hierarchy_pays(const dn_comm *comm, const dn_job *job);
+/** As their names without _hierarchy; on return of the shared one the result lies with dn_hierarchy_leader.
+ */
+dn_status dn_hierarchy_reduce_scatter(dn_comm *comm, dn_job *job) DN_MUST_USE;
+dn_status dn_hierarchy_all_reduce(dn_comm *comm, dn_job *job, bool shared) DN_MUST_USE;
+int dn_hierarchy_leader(const dn_comm *comm, int member);
 
 #endif

@@ -1,10 +1,11 @@
 /*
- * Reductions by direct reading: whoever owns a range reads it from every member, chunk by chunk, adds in rank
- * order in a buffer that stays in the first-level cache, and writes the result where it belongs.
+ * Reductions. Small ones ride in the barrier's line or go through the stages, where every member reduces
+ * everything; large ones on the symmetric heap are done in place, each member its slice:
  *
- *     rank 0   [ a0 | b0 | c0 ]      owner of slice b:  chunk = b0; chunk += b1; chunk += b2
- *     rank 1   [ a1 | b1 | c1 ]      reduce-scatter:    b1 = chunk               (S + S/P bytes a rank)
- *     rank 2   [ a2 | b2 | c2 ]      all-reduce:        b0 = b1 = b2 = chunk     (2 S)
+ *     rank 0   [ a0 | b0 | c0 ]      owner of slice b:  sum = b0 + b1 + b2
+ *     rank 1   [ a1 | b1 | c1 ]      reduce-scatter:    b1 = sum                 (S + S/P bytes a rank)
+ *     rank 2   [ a2 | b2 | c2 ]      shared result:     b0 = sum                 (S + S/P)
+ *                                    all-reduce:        b0 = b1 = b2 = sum       (2 S)
  *
  * Slices are disjoint and only their owner touches them between two meetings, in any arena.
  */
@@ -16,119 +17,168 @@
 #include <assert.h>
 #include <string.h>
 
-#define CHUNK 2048 /* elements: 8 KiB of float, 16 KiB of double */
+#define NOBODY (-1) /* as root: everybody gets the result */
 
-/* ---- one chunk ---- */
-
-static void fold_sum(dn_real *restrict acc, const dn_real *restrict x, size_t n)
+static bool wants_result(const dn_comm *comm, const dn_job *job)
 {
-    for (size_t i = 0; i < n; i++)
-        acc[i] += x[i];
+    return job->root == NOBODY || job->root == comm->rank;
 }
 
-/* The second comparison lets NaN through: a NaN in x is taken, one in acc is never less than anything. */
-static void fold_min(dn_real *restrict acc, const dn_real *restrict x, size_t n)
+/* ---- up to 96 bytes ---- */
+
+static dn_status reduce_in_line(dn_comm *comm, dn_job *job)
 {
-    for (size_t i = 0; i < n; i++)
-        acc[i] = (x[i] < acc[i]) | (x[i] != x[i]) ? x[i] : acc[i];
+    dn_fold fold;
+    size_t bytes = job->bytes;
+    DN_TRY(dn_barrier_meet(&comm->barrier, &job->call, job->buffer, bytes));
+    dn_comm_count_moved(comm, job->kind, comm->rank, 2 * bytes);
+    if (!wants_result(comm, job))
+        return DN_OK;
+    dn_fold_init(&fold, comm, job, job->count);
+    for (int member = 0; member < comm->size; member++)
+        dn_fold_from(&fold, member, dn_barrier_payload(&comm->barrier, member));
+    dn_fold_to(&fold, comm->rank, job->buffer);
+    dn_fold_run(&fold);
+    return DN_OK;
 }
 
-static void fold_max(dn_real *restrict acc, const dn_real *restrict x, size_t n)
+/* ---- one meeting, everybody reduces everything ---- */
+
+static dn_status reduce_symmetrically(dn_comm *comm, dn_job *job)
 {
-    for (size_t i = 0; i < n; i++)
-        acc[i] = (x[i] > acc[i]) | (x[i] != x[i]) ? x[i] : acc[i];
+    dn_fold fold;
+    size_t bytes = job->bytes;
+    memcpy(dn_stage(comm, comm->rank, 1), job->buffer, bytes);
+    dn_comm_count_moved(comm, job->kind, comm->rank, 2 * bytes);
+    DN_TRY(dn_job_meet(comm, job));
+    if (!wants_result(comm, job))
+        return DN_OK;
+    dn_fold_init(&fold, comm, job, job->count);
+    for (int member = 0; member < comm->size; member++)
+        dn_fold_from(&fold, member, dn_stage(comm, member, 0));
+    dn_fold_to(&fold, comm->rank, job->buffer);
+    dn_fold_run(&fold);
+    return DN_OK;
 }
 
-/* Averages are not divided: the baseline's divider would take a quarter of the whole call (all-reduce of 1
- * MiB, two ranks: 83 us, and 63 us so). */
-static void scale(dn_real *x, size_t n, dn_real factor)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] *= factor;
-}
+/* ---- in place ---- */
 
-static void fold(dn_real *acc, const dn_real *x, size_t n, dn_op op)
+/* Reduces a range of the buffer to the copies of `target`, or of everybody. */
+static void reduce_range(dn_comm *comm, const dn_job *job, char *mine, size_t n, int target)
 {
-    if (op == DN_MIN)
-        fold_min(acc, x, n);
-    else if (op == DN_MAX)
-        fold_max(acc, x, n);
-    else
-        fold_sum(acc, x, n);
-}
-
-/* chunk [n] = op over all members' mine [n], in rank order. */
-static void reduce_chunk(const dn_comm *comm, const dn_real *mine, size_t n, dn_op op, dn_real *chunk)
-{
-    memcpy(chunk, dn_comm_peer(comm, mine, 0), n * sizeof *chunk);
-    for (int rank = 1; rank < comm->size; rank++)
-        fold(chunk, dn_comm_peer(comm, mine, rank), n, op);
-    if (op == DN_AVG)
-        scale(chunk, n, 1 / (dn_real)comm->size);
-}
-
-/* ---- ranges ---- */
-
-/* Reduces mine [n], to this rank's copy or to every member's. Counts the bytes it moves. */
-static void reduce_range(dn_comm *comm, dn_real *mine, size_t n, dn_op op, dn_traffic kind, bool to_all)
-{
-    dn_real chunk[CHUNK];
-    for (size_t first = 0; first < n; first += CHUNK) {
-        size_t part = n - first < CHUNK ? n - first : CHUNK;
-        reduce_chunk(comm, mine + first, part, op, chunk);
-        if (!to_all) {
-            memcpy(mine + first, chunk, part * sizeof *chunk);
-            continue;
-        }
-        for (int rank = 0; rank < comm->size; rank++)
-            memcpy(dn_comm_peer(comm, mine + first, rank), chunk, part * sizeof *chunk);
+    dn_fold fold;
+    if (n == 0)
+        return;
+    dn_fold_init(&fold, comm, job, n);
+    for (int member = 0; member < comm->size; member++)
+        dn_fold_from(&fold, member, dn_comm_peer(comm, mine, member));
+    for (int i = 0; i < comm->size; i++) {
+        int member = (comm->rank + i) % comm->size;
+        if (target == NOBODY || target == member)
+            dn_fold_to(&fold, member, dn_comm_peer(comm, mine, member));
     }
-    size_t n_reads = (size_t)comm->size, n_writes = to_all ? n_reads : 1;
-    dn_comm_count(comm, kind, 0, (n_reads + n_writes) * n * sizeof *mine);
+    dn_fold_run(&fold);
 }
 
-static void reduce_slice(dn_comm *comm, dn_real *buffer, size_t count, dn_op op, dn_traffic kind, bool to_all)
+void dn_reduce_slice(dn_comm *comm, const dn_job *job, int target)
 {
     size_t first, end;
-    dn_comm_slice(comm, count, comm->rank, &first, &end);
-    reduce_range(comm, buffer + first, end - first, op, kind, to_all);
-    dn_comm_count(comm, kind, count * sizeof *buffer, 0);
+    dn_comm_slice(comm, job->count, job->type, comm->rank, &first, &end);
+    reduce_range(comm, job, job->buffer + first * dn_type_bytes(job->type), end - first, target);
+}
+
+static dn_status reduce_in_place(dn_comm *comm, dn_job *job, int target)
+{
+    DN_TRY(dn_job_meet(comm, job));
+    dn_reduce_slice(comm, job, target);
+    return dn_job_meet(comm, job);
 }
 
 /* ---- collectives ---- */
 
-dn_status dn_comm_reduce_to_owners(dn_comm *comm, const dn_reduce_item *items, size_t n_items, dn_op op,
-                                   dn_traffic kind)
+/* All-reduce, or reduce to a root, by size and place. */
+static dn_status reduce_job(dn_comm *comm, dn_job *job)
+{
+    size_t bytes = job->bytes;
+    dn_comm_count_payload(comm, job->kind, bytes);
+    if (bytes <= DN_LINE_BYTES)
+        return reduce_in_line(comm, job);
+    if (bytes <= comm->small_bytes)
+        return reduce_symmetrically(comm, job);
+    if (dn_job_private(job))
+        return dn_staged_all_reduce(comm, job);
+    if (job->root == NOBODY && dn_hierarchy_pays(comm, job))
+        return dn_hierarchy_all_reduce(comm, job, false);
+    return reduce_in_place(comm, job, job->root);
+}
+
+dn_status dn_comm_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                             dn_traffic kind)
+{
+    if (comm->size == 1)
+        return DN_OK;
+    dn_job job = dn_job_of(comm, DN_FOR_ALL_REDUCE, buffer, count, type, op, kind, NOBODY);
+    return reduce_job(comm, &job);
+}
+
+dn_status dn_comm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root,
+                         dn_traffic kind)
+{
+    assert(root >= 0 && root < comm->size);
+    if (comm->size == 1)
+        return DN_OK;
+    dn_job job = dn_job_of(comm, DN_FOR_REDUCE, buffer, count, type, op, kind, root);
+    return reduce_job(comm, &job);
+}
+
+dn_status dn_comm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                    dn_traffic kind, const void **result)
+{
+    *result = buffer;
+    if (comm->size == 1)
+        return DN_OK;
+    dn_job job = dn_job_of(comm, DN_FOR_SHARED_ALL_REDUCE, buffer, count, type, op, kind, NOBODY);
+    if (dn_job_private(&job))
+        return dn_fail(DN_ERR_ARG, "a result can be shared on the symmetric heap only");
+    dn_comm_count_payload(comm, kind, job.bytes);
+    bool by_domains = dn_hierarchy_pays(comm, &job);
+    *result = dn_comm_peer(comm, buffer, by_domains ? dn_hierarchy_leader(comm, comm->rank) : 0);
+    return by_domains ? dn_hierarchy_all_reduce(comm, &job, true) : reduce_in_place(comm, &job, 0);
+}
+
+dn_status dn_comm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                 dn_traffic kind)
+{
+    if (comm->size == 1)
+        return DN_OK;
+    dn_job job = dn_job_of(comm, DN_FOR_REDUCE_SCATTER, buffer, count, type, op, kind, NOBODY);
+    dn_comm_count_payload(comm, kind, job.bytes);
+    if (dn_job_private(&job))
+        return dn_staged_reduce_scatter(comm, &job);
+    if (dn_hierarchy_pays(comm, &job))
+        return dn_hierarchy_reduce_scatter(comm, &job);
+    DN_TRY(dn_job_meet(comm, &job));
+    dn_reduce_slice(comm, &job, comm->rank);
+    return DN_OK;
+}
+
+dn_status dn_comm_reduce_to_owners(dn_comm *comm, const dn_reduce_item *items, size_t n_items, dn_type type,
+                                   dn_op op, dn_traffic kind)
 {
     if (comm->size == 1)
         return DN_OK;
     size_t total = 0;
     for (size_t i = 0; i < n_items; i++)
         total += items[i].count;
-    DN_TRY(dn_comm_meet(comm, "reduce to owners", total));
+    char *start = n_items ? items[0].buffer : NULL;
+    dn_job job = dn_job_of(comm, DN_FOR_REDUCE_TO_OWNERS, start, total, type, op, kind, NOBODY);
+    job.call.place = 0; /* items need not be neighbours */
+    dn_comm_count_payload(comm, kind, job.bytes);
+    DN_TRY(dn_job_meet(comm, &job));
     for (size_t i = 0; i < n_items; i++) {
         assert(items[i].owner >= 0 && items[i].owner < comm->size);
         if (items[i].owner == comm->rank)
-            reduce_range(comm, items[i].buffer, items[i].count, op, kind, false);
+            reduce_range(comm, &job, items[i].buffer, items[i].count, comm->rank);
     }
-    dn_comm_count(comm, kind, total * sizeof(dn_real), 0);
     return DN_OK;
-}
-
-dn_status dn_comm_reduce_scatter(dn_comm *comm, dn_real *buffer, size_t count, dn_op op, dn_traffic kind)
-{
-    if (comm->size == 1)
-        return DN_OK;
-    DN_TRY(dn_comm_meet(comm, "reduce-scatter", count));
-    reduce_slice(comm, buffer, count, op, kind, false);
-    return DN_OK;
-}
-
-dn_status dn_comm_all_reduce(dn_comm *comm, dn_real *buffer, size_t count, dn_op op, dn_traffic kind)
-{
-    if (comm->size == 1)
-        return DN_OK;
-    DN_TRY(dn_comm_meet(comm, "all-reduce", count));
-    reduce_slice(comm, buffer, count, op, kind, true);
-    return dn_comm_meet(comm, "all-reduce's end", count);
 }

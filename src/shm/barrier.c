@@ -5,72 +5,113 @@
 #include "shm/wait.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
+
+/* ---- making ---- */
+
+/* An earlier group may have met over the same lines; a rank's own line is its memory of how often. */
+static void recall_sequence(dn_barrier *b)
+{
+    const dn_line *own = b->lines[b->me];
+    uint64_t even = atomic_load_explicit(&own[0].sequence, memory_order_relaxed);
+    uint64_t odd = atomic_load_explicit(&own[1].sequence, memory_order_relaxed);
+    b->sequence = even > odd ? even : odd;
+}
 
 void dn_barrier_init_world(dn_barrier *barrier, dn_world *world, int rank)
 {
     *barrier = (dn_barrier){.world = world, .n_members = dn_world_size(world), .me = rank};
     for (int i = 0; i < barrier->n_members; i++) {
         barrier->ranks[i] = (int16_t)i;
-        barrier->lines[i] = &world->control->slots[i].line;
+        barrier->lines[i] = world->control->slots[i].lines;
     }
-    /* An earlier group of this world may have met here; its own line is this rank's memory of how often. */
-    barrier->sequence = atomic_load_explicit(&barrier->lines[rank]->sequence, memory_order_relaxed);
+    recall_sequence(barrier);
 }
 
-static dn_status wait_for_member(dn_barrier *b, int member)
+void dn_barrier_init(dn_barrier *barrier, dn_world *world, int n_members, const int16_t *ranks,
+                     dn_line *const *lines, int me)
 {
-    return dn_wait_reach(b->world, b->ranks[b->me], b->ranks[member], &b->lines[member]->sequence,
-                         b->sequence);
+    *barrier = (dn_barrier){.world = world, .n_members = n_members, .me = me};
+    memcpy(barrier->ranks, ranks, (size_t)n_members * sizeof *ranks);
+    memcpy(barrier->lines, lines, (size_t)n_members * sizeof *lines);
+    recall_sequence(barrier);
 }
 
-static void post_own_line(dn_barrier *b, const double *values, size_t n)
+/* ---- mixed calls ---- */
+
+static const char *const purposes[DN_N_PURPOSES] = {
+    [DN_FOR_BARRIER] = "barrier",
+    [DN_FOR_BROADCAST] = "broadcast",
+    [DN_FOR_REDUCE] = "reduce",
+    [DN_FOR_ALL_REDUCE] = "all-reduce",
+    [DN_FOR_SHARED_ALL_REDUCE] = "shared all-reduce",
+    [DN_FOR_REDUCE_SCATTER] = "reduce-scatter",
+    [DN_FOR_REDUCE_TO_OWNERS] = "reduce to owners",
+    [DN_FOR_ALL_GATHER] = "all-gather",
+    [DN_FOR_ALL_TO_ALL] = "all-to-all",
+    [DN_FOR_SPLIT] = "split",
+};
+
+/* "all-reduce of 5", and where that does not tell two calls apart, all the rest. */
+static void describe(const dn_call *call, bool in_full, char *text, size_t bytes)
 {
-    dn_line *line = b->lines[b->me];
-    if (n > 0)
-        memcpy(line->values, values, n * sizeof *values);
-    dn_wait_post(b->world, b->ranks[b->me], &line->sequence, b->sequence);
+    const char *purpose = call->purpose < DN_N_PURPOSES ? purposes[call->purpose] : "nothing we know";
+    int n = snprintf(text, bytes, "%s of %" PRIu64, purpose, call->count);
+    if (!in_full || (size_t)n >= bytes)
+        return;
+    n += snprintf(text + n, bytes - (size_t)n, " (type %d, op %d, phase %d, root %d, ", call->type, call->op,
+                  call->phase, (int)call->root);
+    if ((size_t)n >= bytes)
+        return;
+    if (call->place == DN_PLACE_PRIVATE)
+        snprintf(text + n, bytes - (size_t)n, "private buffer)");
+    else
+        snprintf(text + n, bytes - (size_t)n, "buffer at %#" PRIx64 " of the heap)", call->place);
 }
 
-static dn_status fail_mixed_calls(dn_barrier *b, const dn_call *mine, int member)
+dn_status dn_barrier_fail_mixed(const dn_barrier *b, const dn_call *first, int member, const dn_call *call)
 {
-    const dn_call *theirs = &b->lines[member]->call;
     dn_failure failure = {.status = DN_ERR_ARG, .rank = b->ranks[member]};
+    char first_text[128], text[128];
+    bool in_full = first->purpose == call->purpose && first->count == call->count;
+    describe(first, in_full, first_text, sizeof first_text);
+    describe(call, in_full, text, sizeof text);
     snprintf(failure.message, sizeof failure.message,
-             "rank %d came to %.16s of %llu, rank %d to %.16s of %llu: all ranks must make the same calls",
-             b->ranks[member], theirs->name, (unsigned long long)theirs->count, b->ranks[b->me], mine->name,
-             (unsigned long long)mine->count);
+             "rank %d came to %s, rank %d to %s: all ranks must make the same calls", b->ranks[member], text,
+             b->ranks[0], first_text);
     if (!dn_world_abort(b->world, &failure))
         return dn_control_fail_peer(b->world);
     return dn_fail(DN_ERR_ARG, "%s", failure.message);
 }
 
-static dn_status gather(dn_barrier *b, const dn_call *call, double *values, size_t n, dn_combine_fn *combine)
+/* Holds every call against that of member 0, so that whoever finds a difference tells it alike. */
+static dn_status compare_calls(const dn_barrier *b)
 {
+    const dn_call *first = &b->lines[0][b->sequence % 2].call;
     for (int member = 1; member < b->n_members; member++) {
-        DN_TRY(wait_for_member(b, member));
-        if (memcmp(&b->lines[member]->call, call, sizeof *call) != 0)
-            return fail_mixed_calls(b, call, member);
-        if (n > 0)
-            combine(values, b->lines[member]->values, n);
+        const dn_call *call = &b->lines[member][b->sequence % 2].call;
+        if (memcmp(call, first, sizeof *call) != 0)
+            return dn_barrier_fail_mixed(b, first, member, call);
     }
     return DN_OK;
 }
 
-dn_status dn_barrier_meet(dn_barrier *b, const dn_call *call, double *values, size_t n,
-                          dn_combine_fn *combine)
+/* ---- meeting ---- */
+
+dn_status dn_barrier_meet(dn_barrier *b, const dn_call *call, const void *payload, size_t bytes)
 {
-    assert(n <= DN_LINE_VALUES);
-    b->sequence++;
-    if (b->me == 0) {
-        DN_TRY(gather(b, call, values, n, combine));
-        post_own_line(b, values, n);
-        return DN_OK;
+    assert(bytes <= DN_LINE_BYTES);
+    uint64_t sequence = ++b->sequence;
+    dn_line *own = &b->lines[b->me][sequence % 2];
+    own->call = *call;
+    if (bytes > 0)
+        memcpy(own->payload, payload, bytes);
+    dn_wait_post(b->world, b->ranks[b->me], &own->sequence, sequence);
+    for (int i = 1; i < b->n_members; i++) {
+        int member = (b->me + i) % b->n_members; /* not all at the same line at once */
+        const dn_line *line = &b->lines[member][sequence % 2];
+        DN_TRY(dn_wait_reach(b->world, b->ranks[b->me], b->ranks[member], &line->sequence, sequence));
     }
-    b->lines[b->me]->call = *call;
-    post_own_line(b, values, n);
-    DN_TRY(wait_for_member(b, 0));
-    if (n > 0)
-        memcpy(values, b->lines[0]->values, n * sizeof *values);
-    return DN_OK;
+    return compare_calls(b);
 }

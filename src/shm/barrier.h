@@ -1,12 +1,14 @@
 /*
- * Where members of a group meet: a barrier that can carry a few numbers.
+ * Where members of a group meet: a barrier that can carry a few bytes.
  *
- *     member 1 --- arrives ---+                  +--- released --> member 1
- *     member 2 --- arrives ---+--> member 0 -----+--- released --> member 2
+ *     member 0   writes line 0, reads all others'    one line transfer is all the time it takes
+ *     member 1   writes line 1, reads all others'
+ *     ...
  *
- * Each member owns one line of shared memory and alone writes it: a sequence number, what it came for, and up
- * to 12 numbers. Member 0 waits for every line, adds the numbers up in member order, and answers on its own
- * line. A line is written again only after the answer to it was read, so nothing needs clearing.
+ * Each member owns two lines of shared memory and alone writes them, in turn: a sequence number, what it came
+ * for, and up to 96 bytes. Whoever has seen the sequence on all lines goes on, and may read them all until it
+ * comes to the next meeting: a line is written again two meetings later, which no member can reach before all
+ * have come to the one between. So nothing needs clearing, and nobody waits for being read.
  *
  * The sequence counts meetings and is compared with >=. As all meetings of a group share it, and each says
  * what it is, members that came for different things are told so at once.
@@ -18,18 +20,37 @@
 
 #include <stdatomic.h>
 
-#define DN_LINE_VALUES 12
+#define DN_LINE_BYTES 96
 
-/* What a member came for; equal on all members of a meeting. */
+/* What members can come for. */
+typedef enum dn_purpose {
+    DN_FOR_BARRIER,
+    DN_FOR_BROADCAST,
+    DN_FOR_REDUCE,
+    DN_FOR_ALL_REDUCE,
+    DN_FOR_SHARED_ALL_REDUCE,
+    DN_FOR_REDUCE_SCATTER,
+    DN_FOR_REDUCE_TO_OWNERS,
+    DN_FOR_ALL_GATHER,
+    DN_FOR_ALL_TO_ALL,
+    DN_FOR_SPLIT,
+    DN_N_PURPOSES
+} dn_purpose;
+
+#define DN_PLACE_PRIVATE UINT64_MAX
+
+/* A call as members compare it; all fields are equal on all members of a meeting. */
 typedef struct dn_call {
-    char name[16]; /* for the message where members disagree; zero-padded */
     uint64_t count;
+    uint64_t place; /* offset of the buffer in each member's arena, DN_PLACE_PRIVATE outside of it */
+    uint8_t purpose, type, op, phase;
+    int32_t root;
 } dn_call;
 
 typedef struct dn_line {
     _Alignas(128) _Atomic uint64_t sequence; /* posted after the rest of the line; pairs with dn_wait_reach */
     dn_call call;
-    double values[DN_LINE_VALUES];
+    unsigned char payload[DN_LINE_BYTES];
 } dn_line;
 
 _Static_assert(sizeof(dn_line) == 128, "one line a member, whoever compiles it");
@@ -40,25 +61,35 @@ typedef struct dn_barrier {
     int me; /* index of this rank among the members */
     uint64_t sequence;
     int16_t ranks[DN_MAX_RANKS];  /* member -> rank in the world */
-    dn_line *lines[DN_MAX_RANKS]; /* member -> its line, borrowed */
+    dn_line *lines[DN_MAX_RANKS]; /* member -> its two lines, borrowed */
 } dn_barrier;
 
 /** The barrier of all ranks of the world, as seen by `rank`, over lines in the control page: one at a time.
  */
 void dn_barrier_init_world(dn_barrier *barrier, dn_world *world, int rank);
 
-/** Folds the n values of one more member into sum. */
-typedef void dn_combine_fn(double *sum, const double *values, size_t n);
+/** The barrier of some ranks of the world, over lines that they give: lines[i] are the two lines of member i,
+ * zeroed before the first meeting, in the segment of the world. Copies both lists. me: this rank's index. */
+void dn_barrier_init(dn_barrier *barrier, dn_world *world, int n_members, const int16_t *ranks,
+                     dn_line *const *lines, int me);
 
-/**
- * Collective. Everything written before it by any member is visible after it to all. On return values [n <=
- * DN_LINE_VALUES] hold, on every member the same bits: those of member 0, with those of members 1, 2, ...
- * combined into them in this order. combine may be NULL if n is 0.
+/** Collective. Everything written before it by any member is visible after it to all. payload [bytes <=
+ * DN_LINE_BYTES] can be read by all with dn_barrier_payload until they come to the next meeting.
  *
- * Errors: those of dn_wait_reach; DN_ERR_ARG where members came for different calls (the others:
- * DN_ERR_PEER).
- */
-dn_status dn_barrier_meet(dn_barrier *barrier, const dn_call *call, double *values, size_t n,
-                          dn_combine_fn *combine) DN_MUST_USE;
+ * Errors: those of dn_wait_reach; DN_ERR_ARG where members came for different calls (DN_ERR_PEER on those
+ * that heard of it from another). */
+dn_status dn_barrier_meet(dn_barrier *barrier, const dn_call *call, const void *payload,
+                          size_t bytes) DN_MUST_USE;
+
+/** What a member brought to the last meeting. */
+static inline const void *dn_barrier_payload(const dn_barrier *barrier, int member)
+{
+    return barrier->lines[member][barrier->sequence % 2].payload;
+}
+
+/** Fails the world because a member's call is not that of member 0. Returns DN_ERR_ARG, or DN_ERR_PEER if
+ * someone else failed first. */
+dn_status dn_barrier_fail_mixed(const dn_barrier *barrier, const dn_call *first, int member,
+                                const dn_call *call) DN_MUST_USE;
 
 #endif

@@ -132,7 +132,7 @@ static row read_row(const dn_world *world, int rank)
 {
     dn_slot *slot = &world->control->slots[rank];
     row r = {.step = atomic_load_explicit(&slot->step, memory_order_relaxed),
-             .sequence = atomic_load_explicit(&slot->line.sequence, memory_order_relaxed),
+             .sequence = dn_control_meetings(world, rank),
              .pid = atomic_load_explicit(&slot->pid, memory_order_relaxed),
              .waiting_for = awaited_by(world, rank)};
     uint64_t since = atomic_load_explicit(&slot->waiting_since_ns, memory_order_relaxed);
@@ -161,6 +161,16 @@ void dn_world_set_pid(dn_world *world, int rank, int pid)
     atomic_store_explicit(&world->control->slots[rank].pid, pid, memory_order_relaxed);
 }
 
+void dn_world_set_domain(dn_world *world, int rank, int domain)
+{
+    atomic_store_explicit(&world->control->slots[rank].domain, domain, memory_order_relaxed);
+}
+
+int dn_world_domain(const dn_world *world, int rank)
+{
+    return atomic_load_explicit(&world->control->slots[rank].domain, memory_order_relaxed);
+}
+
 uint64_t dn_world_step(const dn_world *world, int rank)
 {
     return atomic_load_explicit(&world->control->slots[rank].step, memory_order_relaxed);
@@ -169,8 +179,7 @@ uint64_t dn_world_step(const dn_world *world, int rank)
 uint64_t dn_world_progress(const dn_world *world, int rank)
 {
     dn_slot *slot = &world->control->slots[rank];
-    return atomic_load_explicit(&slot->progress, memory_order_relaxed) +
-           atomic_load_explicit(&slot->line.sequence, memory_order_relaxed);
+    return atomic_load_explicit(&slot->progress, memory_order_relaxed) + dn_control_meetings(world, rank);
 }
 
 /* "0 'backward' step 3 waits for 2, 1 ..." as far as it fits. */

@@ -22,7 +22,8 @@
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "only lock-free atomics work between processes");
 
-/* One rank's row of the state table, its place to be waited for, and its line of the world's barrier. */
+/* One rank's row of the state table, its place to be waited for, and its two lines of the world's
+ * barrier. */
 typedef struct dn_slot {
     /* Written by the rank alone, read by anyone for people and deadlines: relaxed, ordering nothing. */
     _Alignas(128) _Atomic uint64_t progress; /* counts ticks */
@@ -33,17 +34,18 @@ typedef struct dn_slot {
     _Atomic uint64_t waiting_since_ns;       /* clock at the start of the wait */
     _Atomic int32_t waiting_for;             /* 1 + rank, while asleep; 0 otherwise */
     _Atomic int32_t pid;                     /* 0 = unknown; written once, by the rank or its launcher */
+    _Atomic int32_t domain;                  /* NUMA domain; written once, before there are groups */
 
     /* Eventcount of those asleep until this rank writes. */
     _Alignas(128) _Atomic uint32_t wakes; /* futex word; raised by this rank and by whoever aborts */
     _Atomic uint32_t sleepers; /* raised and lowered by each sleeper; a dead one leaves it high, which
                                   costs a system call a post and nothing else */
 
-    dn_line line; /* of the barrier of the whole world; written by the rank alone */
+    dn_line lines[2]; /* of the barrier of the whole world; written by the rank alone */
 } dn_slot;
 
-_Static_assert(sizeof(dn_slot) == 3 * 128 && offsetof(dn_slot, wakes) == 128 &&
-                   offsetof(dn_slot, line) == 256,
+_Static_assert(sizeof(dn_slot) == 4 * 128 && offsetof(dn_slot, wakes) == 128 &&
+                   offsetof(dn_slot, lines) == 256,
                "the layout is the same for every compiler and precision");
 
 /* The abort word and the first failure. The word goes EMPTY -> CLAIMED (compare-and-swap) -> TOLD. */
@@ -60,9 +62,10 @@ _Static_assert(sizeof(dn_abort_record) == 640 && offsetof(dn_abort_record, messa
 
 typedef struct dn_control {
     uint64_t magic;
-    uint64_t bytes;       /* of the segment */
-    uint64_t arena_bytes; /* of one arena */
-    uint64_t first_arena; /* offset of rank 0's */
+    uint64_t bytes;         /* of the segment */
+    uint64_t arena_bytes;   /* of one arena */
+    uint64_t first_arena;   /* offset of rank 0's */
+    uint64_t scratch_bytes; /* of one rank's scratch; rank 0's starts after this page */
     double deadline_s;
     uint32_t n_ranks;
     uint32_t n_pauses; /* spins before a wait starts to yield */
@@ -102,6 +105,15 @@ int dn_control_culprit(const dn_world *world, int rank);
 /** Fails the world in the name of `waiter`, whose deadline for `culprit` has passed. Returns DN_ERR_TIMEOUT,
  * or DN_ERR_PEER if someone else failed first. */
 dn_status dn_control_fail_timeout(dn_world *world, int waiter, int culprit) DN_MUST_USE;
+
+/** How many meetings of the whole world this rank has come to. */
+static inline uint64_t dn_control_meetings(const dn_world *world, int rank)
+{
+    const dn_line *lines = world->control->slots[rank].lines;
+    uint64_t even = atomic_load_explicit(&lines[0].sequence, memory_order_relaxed);
+    uint64_t odd = atomic_load_explicit(&lines[1].sequence, memory_order_relaxed);
+    return even > odd ? even : odd;
+}
 
 /** Raises the eventcount of `rank` and wakes its sleepers. */
 void dn_control_wake(dn_world *world, int rank);

@@ -22,6 +22,12 @@
 dn_status dn_wait_reach(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
                         uint64_t want) DN_MUST_USE;
 
+/** Whether *word has reached want: dn_wait_reach without waiting, and without noticing failures. */
+static inline bool dn_wait_reached(const _Atomic uint64_t *word, uint64_t want)
+{
+    return atomic_load_explicit(word, memory_order_acquire) >= want;
+}
+
 /** Publishes value in *word in the name of `rank`, after everything written before; wakes whoever sleeps. No
  * system call when nobody does. */
 void dn_wait_post(dn_world *world, int rank, _Atomic uint64_t *word, uint64_t value);

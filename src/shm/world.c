@@ -18,7 +18,9 @@
 #define VARIABLE "DIONODE_WORLD"
 #define ALIGN                                                                                                \
     ((size_t)2 << 20) /* so that neither huge pages nor NUMA policies of two arenas meet in a page */
-#define GIB (1024.0 * 1024.0 * 1024.0)
+#define PAGE          ((size_t)4096)
+#define FIRST_SCRATCH ((sizeof(dn_control) + PAGE - 1) / PAGE * PAGE)
+#define GIB           (1024.0 * 1024.0 * 1024.0)
 
 /* Where worlds are mapped: far below the program, its libraries and stacks, whose places differ from process
  * to process. The next region is tried where one is taken (by another world of this process). */
@@ -161,7 +163,9 @@ dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, dou
     if (n_ranks < 1 || n_ranks > DN_MAX_RANKS || !(deadline_s > 0))
         return dn_fail(DN_ERR_ARG, "a world of %d ranks (1..%d) with a deadline of %g s (> 0)", n_ranks,
                        DN_MAX_RANKS, deadline_s);
-    size_t first_arena = rounded_up(sizeof(dn_control));
+    size_t scratch_bytes = DN_SCRATCH_BYTES + (size_t)n_ranks * DN_SCRATCH_BYTES_PER_PEER;
+    scratch_bytes = (scratch_bytes + PAGE - 1) / PAGE * PAGE;
+    size_t first_arena = rounded_up(FIRST_SCRATCH + (size_t)n_ranks * scratch_bytes);
     if (arena_bytes > ((size_t)1 << 62) / DN_MAX_RANKS)
         return dn_fail(DN_ERR_MEMORY, "an arena of %.2f GiB is more than any machine has",
                        (double)arena_bytes / GIB);
@@ -170,6 +174,7 @@ dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, dou
                          .bytes = first_arena + (size_t)n_ranks * arena_bytes,
                          .arena_bytes = arena_bytes,
                          .first_arena = first_arena,
+                         .scratch_bytes = scratch_bytes,
                          .deadline_s = deadline_s,
                          .n_ranks = (uint32_t)n_ranks,
                          .n_pauses = n_ranks > n_usable_pus ? 1 : 100};
@@ -247,21 +252,25 @@ static int back_with_pages(dn_world *world, char *start, size_t bytes)
     return error;
 }
 
-dn_status dn_world_populate(dn_world *world, int rank)
+static dn_status populate(dn_world *world, int rank, char *start, size_t bytes, const char *name)
 {
-    char *arena = dn_world_arena(world, rank);
-    size_t bytes = world->control->arena_bytes;
     for (size_t done = 0; done < bytes; done += POPULATE_BYTES) {
         size_t part = bytes - done < POPULATE_BYTES ? bytes - done : POPULATE_BYTES;
-        int error = back_with_pages(world, arena + done, part);
+        int error = back_with_pages(world, start + done, part);
         if (error)
             return dn_fail_errno(DN_ERR_MEMORY, error == EFAULT ? ENOSPC : error,
-                                 "rank %d got %.2f of the %.2f GiB of its arena: take fewer ranks, a smaller "
+                                 "rank %d got %.2f of the %.2f GiB of its %s: take fewer ranks, a smaller "
                                  "model or a smaller batch",
-                                 rank, (double)done / GIB, (double)bytes / GIB);
+                                 rank, (double)done / GIB, (double)bytes / GIB, name);
         dn_world_tick(world, rank, 0, "populate");
     }
     return DN_OK;
+}
+
+dn_status dn_world_populate(dn_world *world, int rank)
+{
+    DN_TRY(populate(world, rank, dn_world_scratch(world, rank), world->control->scratch_bytes, "scratch"));
+    return populate(world, rank, dn_world_arena(world, rank), world->control->arena_bytes, "arena");
 }
 
 void dn_world_destroy(dn_world **world)
@@ -290,4 +299,33 @@ void *dn_world_arena(const dn_world *world, int rank)
 {
     assert(rank >= 0 && rank < dn_world_size(world));
     return (char *)world->control + world->control->first_arena + (size_t)rank * world->control->arena_bytes;
+}
+
+void *dn_world_scratch(const dn_world *world, int rank)
+{
+    assert(rank >= 0 && rank < dn_world_size(world));
+    return (char *)world->control + FIRST_SCRATCH + (size_t)rank * world->control->scratch_bytes;
+}
+
+size_t dn_world_scratch_bytes(const dn_world *world)
+{
+    return world->control->scratch_bytes;
+}
+
+static bool lies_in(const void *base, size_t size, const void *p, size_t bytes)
+{
+    uintptr_t from = (uintptr_t)base, at = (uintptr_t)p;
+    return at >= from && at - from <= size && bytes <= size - (at - from);
+}
+
+bool dn_world_owns(const dn_world *world, int rank, const void *p, size_t bytes)
+{
+    const dn_control *control = world->control;
+    return lies_in(dn_world_arena(world, rank), control->arena_bytes, p, bytes) ||
+           lies_in(dn_world_scratch(world, rank), control->scratch_bytes, p, bytes);
+}
+
+bool dn_world_crowded(const dn_world *world)
+{
+    return world->control->n_pauses == 1;
 }

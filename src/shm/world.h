@@ -2,9 +2,10 @@
  * The shared-memory world of one run: one segment, in it a control page and an arena a rank, at the same
  * address in every process. Who made it, who attaches, what is where:
  *
- *     base |  control  | arena of rank 0 | arena of rank 1 | ... |
+ *     base |  control  | scratch of rank 0 | of rank 1 | ... | arena of rank 0 | arena of rank 1 | ... |
  *
- * Arenas are arena_bytes each, in whole huge pages of 2 MiB.
+ * Arenas are arena_bytes each, in whole huge pages of 2 MiB. Scratch is for the room above: what exchanges
+ * need beside the buffers of their callers.
  *
  * The launcher creates (shm_open, unlinked at once, so nothing can leak; a memfd where /dev/shm is too small,
  * said in the log), keeps the descriptor and lets workers inherit it through exec. Each worker attaches and
@@ -46,7 +47,7 @@ void dn_world_export(dn_world *world, char *text, size_t bytes);
 bool dn_world_inherited(void);
 dn_status dn_world_attach(int rank, dn_world **out) DN_MUST_USE;
 
-/** Touches every page of the calling rank's arena (MADV_POPULATE_WRITE): after this the arena cannot fault.
+/** Touches every page of the calling rank's arena and scratch (MADV_POPULATE_WRITE): neither can fault then.
  *  Errors: DN_ERR_MEMORY, never SIGBUS. */
 dn_status dn_world_populate(dn_world *world, int rank) DN_MUST_USE;
 
@@ -57,6 +58,22 @@ int dn_world_size(const dn_world *world);
 size_t dn_world_arena_bytes(const dn_world *world);
 /** Start of a rank's arena; the same address in every process. */
 void *dn_world_arena(const dn_world *world, int rank);
+
+/** A rank's scratch, zero at first, and its size: DN_SCRATCH_BYTES and DN_SCRATCH_BYTES_PER_PEER a rank. */
+#define DN_SCRATCH_BYTES          ((size_t)528 << 10)
+#define DN_SCRATCH_BYTES_PER_PEER ((size_t)1280)
+void *dn_world_scratch(const dn_world *world, int rank);
+size_t dn_world_scratch_bytes(const dn_world *world);
+/** Whether [p, p + bytes) lies in this rank's arena or scratch. Any numbers will do: nothing is read there.
+ */
+bool dn_world_owns(const dn_world *world, int rank, const void *p, size_t bytes);
+
+/** NUMA domains, as numbers >= 0 that only have to differ: 0 for all until told. To be told before there are
+ * groups, by whoever creates the world; synthetic machines are told like real ones. */
+void dn_world_set_domain(dn_world *world, int rank, int domain);
+int dn_world_domain(const dn_world *world, int rank);
+/** Whether ranks outnumber the processors they may use, so that waiting costs the others their turn. */
+bool dn_world_crowded(const dn_world *world);
 
 /* ---- failure: first one wins, everybody hears ---- */
 

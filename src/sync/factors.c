@@ -60,8 +60,8 @@ static void fill_items(dn_factors *f)
         const dn_dion_shape *z = &a->dion.shape;
         if (!a->compressed)
             continue;
-        f->p_items[f->n_items] = (dn_reduce_item){(dn_real *)(void *)a->p, z->m * z->r, a->owner};
-        f->r_items[f->n_items] = (dn_reduce_item){(dn_real *)(void *)a->r, z->n * z->r, a->owner};
+        f->p_items[f->n_items] = (dn_reduce_item){a->p, z->m * z->r, a->owner};
+        f->r_items[f->n_items] = (dn_reduce_item){a->r, z->n * z->r, a->owner};
         f->n_items++;
     }
 }
@@ -116,7 +116,7 @@ static dn_status average(dn_factors *f, const dn_reduce_item *items)
     DN_TRY(dn_stream_sync(f->stream));
     if (f->n_items == 0)
         return DN_OK;
-    return dn_comm_reduce_to_owners(f->dp, items, f->n_items, DN_AVG, DN_TRAFFIC_FACTORS);
+    return dn_comm_reduce_to_owners(f->dp, items, f->n_items, DN_REAL, DN_AVG, DN_TRAFFIC_FACTORS);
 }
 
 static dn_status squared_norm(dn_factors *f, const dn_buf *x, size_t n, double *out)

@@ -16,6 +16,6 @@ size_t dn_spans_join(dn_span *spans, size_t n)
 dn_status dn_full_average(dn_comm *dp, const dn_span *spans, size_t n, dn_traffic kind)
 {
     for (size_t i = 0; i < n; i++)
-        DN_TRY(dn_comm_all_reduce(dp, (dn_real *)(void *)spans[i].data, spans[i].count, DN_AVG, kind));
+        DN_TRY(dn_comm_all_reduce(dp, spans[i].data, spans[i].count, DN_REAL, DN_AVG, kind));
     return DN_OK;
 }

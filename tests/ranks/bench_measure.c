@@ -15,6 +15,7 @@ static dn_bench_comm_options small(void)
 {
     dn_bench_comm_options options = dn_bench_comm_defaults();
     options.max_bytes = MAX_BYTES;
+    options.type = "float";
     options.n_samples = 3;
     options.n_warmup = 1;
     return options;
@@ -48,6 +49,7 @@ static int measure_all(dn_comm *comm, void *argument)
 {
     (void)argument;
     static const char *const redops[] = {"sum", "avg", "min", "max"};
+    static const char *const types[] = {"float", "double", "bfloat16", "int32", "int64"};
     static const size_t sizes[] = {8, 96, 1000, MAX_BYTES};
     dn_bench_comm_options options = small();
     dn_bench_room room;
@@ -56,13 +58,15 @@ static int measure_all(dn_comm *comm, void *argument)
     for (const dn_bench_op *op = dn_bench_ops; op->name; op++)
         for (int i = 0; i < 16; i++) {
             dn_bench_row row;
-            size_t bytes = op->element_bytes ? sizes[i % 4] : 0;
+            options.type = types[i % 5];
             options.redop = redops[i / 4];
+            size_t unit = dn_bench_unit(&options, op, dn_comm_size(comm));
+            size_t bytes = unit ? sizes[i % 4] / unit * unit : 0;
             if (op->max_bytes && bytes > op->max_bytes)
                 continue;
             RANKS_CHECK(dn_bench_measure(&room, op, &options, bytes, &row) == DN_OK);
-            RANKS_CHECK(row.n_wrong == (op->element_bytes ? 0 : -1));
-            RANKS_CHECK(row.bytes == bytes && (!op->element_bytes || row.count == bytes / op->element_bytes));
+            RANKS_CHECK(row.n_wrong == (unit ? 0 : -1));
+            RANKS_CHECK(row.bytes == bytes && (!unit || (row.count > 0) == (bytes > 0)));
             RANKS_CHECK(dn_comm_rank(comm) != 0 || (row.time_s.p50 >= 0 && row.time_s.p50 <= row.time_s.p99 &&
                                                     row.time_s.p99 <= row.time_s.max && row.time_s.max < 20));
         }
@@ -108,19 +112,20 @@ static void bytes_moved_are_those_of_the_algorithm(void **state)
 /* ---- planted faults ---- */
 
 /* An all-reduce that leaves two wrong elements on the last rank. */
-static dn_status run_faulty(const dn_bench_call *call)
+static dn_status run_faulty(dn_bench_call *call)
 {
+    float *buffer = call->buffer;
     dn_status status =
-        dn_comm_all_reduce(call->comm, call->buffer, call->count, call->redop, DN_TRAFFIC_GRADIENT);
+        dn_comm_all_reduce(call->comm, buffer, call->count, DN_F32, call->redop, DN_TRAFFIC_GRADIENT);
     if (status == DN_OK && dn_comm_rank(call->comm) == dn_comm_size(call->comm) - 1) {
-        call->buffer[1] += 1;
-        call->buffer[call->count - 1] -= 1;
+        buffer[1] += 1;
+        buffer[call->count - 1] -= 1;
     }
     return status;
 }
 
 /* One that does nothing: every element is wrong, for no rank brings only zeros. */
-static dn_status run_nothing(const dn_bench_call *call)
+static dn_status run_nothing(dn_bench_call *call)
 {
     (void)call;
     return DN_OK;
@@ -142,7 +147,7 @@ static int count_planted(dn_comm *comm, void *argument)
         RANKS_CHECK(row.n_wrong == 2);
         options.redop = "sum";
         RANKS_CHECK(dn_bench_measure(&room, &nothing, &options, MAX_BYTES, &row) == DN_OK);
-        RANKS_CHECK(row.n_wrong == (double)(MAX_BYTES / sizeof(dn_real)) * dn_comm_size(comm));
+        RANKS_CHECK(row.n_wrong == (double)(MAX_BYTES / sizeof(float)) * dn_comm_size(comm));
     }
     return 0;
 }

@@ -1,7 +1,7 @@
-/* Every collective on random numbers against a plain reference, bit for bit, for 1 to 8 ranks, with its
- * bytes. */
-#include "base/random.h"
+/* Every collective, type, op, kind of buffer and size class against plain arithmetic, bit for bit, for groups
+ * of 1 to 16 ranks, threads and processes, whoever comes first. */
 #include "support/ranks.h"
+#include "support/typed.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -13,287 +13,300 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define MAX_RANKS 8
-#define MAX_COUNT 5003
+#define MAX_RANKS 16
+#define MAX_COUNT 70001
 
-/* None, one, around a cache line of either precision, several slices, several chunks. */
-static const size_t counts[] = {0, 1, 7, 16, 17, 33, 1000, MAX_COUNT};
-#define N_COUNTS (sizeof counts / sizeof *counts)
-static const dn_op ops[] = {DN_SUM, DN_AVG, DN_MIN, DN_MAX};
-#define N_OPS (sizeof ops / sizeof *ops)
+/* None, one, around a line of the barrier, around cache lines, a chunk and more: through the stages in one
+ * part; then in place, or through the stages in several parts. */
+static const size_t counts[] = {0, 1, 7, 12, 13, 33, 2049, 33001, MAX_COUNT};
+#define N_COUNTS      (sizeof counts / sizeof *counts)
+#define N_SMALL       6
+#define N_UP_TO_CHUNK 7
 
-/* Normal numbers of every rank, drawn once, before there are ranks. A call uses them from element `call` on.
- */
-static dn_real drawn[MAX_RANKS][MAX_COUNT + N_COUNTS * N_OPS];
+typedef struct one_call {
+    uint64_t number; /* also chooses who is root, and who comes late */
+    char *buffer;
+    char *other; /* as large: where a result goes that is not made in place */
+    char *expected;
+    size_t count;
+    dn_type type;
+    dn_op op;
+    int root;
+} one_call;
 
-static int draw_all(void **state)
+typedef int call_body(dn_comm *comm, const one_call *c);
+
+static bool same(const void *a, const void *b, size_t bytes)
 {
-    (void)state;
-    for (int rank = 0; rank < MAX_RANKS; rank++)
-        dn_random_normal(3, (uint64_t)rank, 0, sizeof *drawn / sizeof **drawn, 1.0, drawn[rank]);
+    return bytes == 0 || memcmp(a, b, bytes) == 0;
+}
+
+/* ---- bodies: buffer holds what this rank brings ---- */
+
+static int all_reduce(dn_comm *comm, const one_call *c)
+{
+    int P = dn_comm_size(comm);
+    typed_reduce(c->expected, c->type, c->op, c->number, P, 0, c->count);
+    RANKS_CHECK(dn_comm_all_reduce(comm, c->buffer, c->count, c->type, c->op, DN_TRAFFIC_GRADIENT) == DN_OK);
+    RANKS_CHECK(same(c->buffer, c->expected, c->count * dn_type_bytes(c->type)));
     return 0;
 }
 
-/* What a rank brings to call number `call`. */
-static const dn_real *brought(uint64_t call, int rank)
+static int all_reduce_shared(dn_comm *comm, const one_call *c)
 {
-    return &drawn[rank][call];
+    const void *result;
+    typed_reduce(c->expected, c->type, c->op, c->number, dn_comm_size(comm), 0, c->count);
+    RANKS_CHECK(dn_comm_all_reduce_shared(comm, c->buffer, c->count, c->type, c->op, DN_TRAFFIC_GRADIENT,
+                                          &result) == DN_OK);
+    RANKS_CHECK(same(result, c->expected, c->count * dn_type_bytes(c->type)));
+    return 0;
 }
 
-static dn_real combined(dn_real a, dn_real b, dn_op op)
+static int reduce(dn_comm *comm, const one_call *c)
 {
-    switch (op) {
-    case DN_MIN:
-        return b < a ? b : a;
-    case DN_MAX:
-        return b > a ? b : a;
-    default:
-        return a + b;
+    typed_reduce(c->expected, c->type, c->op, c->number, dn_comm_size(comm), 0, c->count);
+    RANKS_CHECK(dn_comm_reduce(comm, c->buffer, c->count, c->type, c->op, c->root, DN_TRAFFIC_GRADIENT) ==
+                DN_OK);
+    RANKS_CHECK(dn_comm_rank(comm) != c->root ||
+                same(c->buffer, c->expected, c->count * dn_type_bytes(c->type)));
+    return 0;
+}
+
+static int reduce_scatter(dn_comm *comm, const one_call *c)
+{
+    size_t first, end, size = dn_type_bytes(c->type);
+    dn_comm_slice(comm, c->count, c->type, dn_comm_rank(comm), &first, &end);
+    typed_reduce(c->expected, c->type, c->op, c->number, dn_comm_size(comm), first, end - first);
+    RANKS_CHECK(dn_comm_reduce_scatter(comm, c->buffer, c->count, c->type, c->op, DN_TRAFFIC_MOMENTUM) ==
+                DN_OK);
+    RANKS_CHECK(same(c->buffer + first * size, c->expected, (end - first) * size));
+    return 0;
+}
+
+/* Three items of uneven sizes (some may be empty), with owners that differ from call to call. */
+static int reduce_to_owners(dn_comm *comm, const one_call *c)
+{
+    size_t size = dn_type_bytes(c->type), n = c->count, cuts[] = {0, n / 5, n / 2, n};
+    int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    dn_reduce_item items[3];
+    for (size_t i = 0; i < 3; i++)
+        items[i] = (dn_reduce_item){c->buffer + cuts[i] * size, cuts[i + 1] - cuts[i],
+                                    (int)((c->number + i * i) % (uint64_t)P)};
+    RANKS_CHECK(dn_comm_reduce_to_owners(comm, items, 3, c->type, c->op, DN_TRAFFIC_FACTORS) == DN_OK);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    for (size_t i = 0; i < 3; i++) {
+        size_t bytes = items[i].count * size;
+        typed_reduce(c->expected, c->type, c->op, c->number, P, cuts[i], items[i].count);
+        RANKS_CHECK(same(dn_comm_peer(comm, items[i].buffer, items[i].owner), c->expected, bytes));
+        typed_bring(c->expected, c->type, c->number, me, n);
+        if (P > 1 && items[i].owner != me)
+            RANKS_CHECK(same(items[i].buffer, c->expected + cuts[i] * size, bytes));
     }
+    return 0;
 }
 
-/* out [n]: the reduction in rank order, one element after the other. */
-static void reference(uint64_t call, int n_ranks, size_t n, dn_op op, dn_real *out)
+static int broadcast(dn_comm *comm, const one_call *c)
 {
-    for (size_t i = 0; i < n; i++) {
-        out[i] = brought(call, 0)[i];
-        for (int rank = 1; rank < n_ranks; rank++)
-            out[i] = combined(out[i], brought(call, rank)[i], op);
-        if (op == DN_AVG)
-            out[i] *= 1 / (dn_real)n_ranks;
+    size_t bytes = c->count * dn_type_bytes(c->type);
+    typed_bring(c->expected, c->type, c->number, c->root, c->count);
+    RANKS_CHECK(dn_comm_broadcast(comm, c->buffer, bytes, c->root, DN_TRAFFIC_CONTROL) == DN_OK);
+    RANKS_CHECK(same(c->buffer, c->expected, bytes));
+    return 0;
+}
+
+static int all_gather(dn_comm *comm, const one_call *c)
+{
+    size_t first, end, size = dn_type_bytes(c->type);
+    RANKS_CHECK(dn_comm_all_gather(comm, c->buffer, c->count, c->type, DN_TRAFFIC_CONTROL) == DN_OK);
+    for (int rank = 0; rank < dn_comm_size(comm); rank++) {
+        typed_bring(c->expected, c->type, c->number, rank, c->count);
+        dn_comm_slice(comm, c->count, c->type, rank, &first, &end);
+        RANKS_CHECK(same(c->buffer + first * size, c->expected + first * size, (end - first) * size));
     }
+    return 0;
 }
 
-static bool equal(const dn_real *a, const dn_real *b, size_t n)
+static int all_to_all(dn_comm *comm, const one_call *c)
 {
-    return n == 0 || memcmp(a, b, n * sizeof *a) == 0;
+    int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    size_t row = c->count / (size_t)P, bytes = row * dn_type_bytes(c->type);
+    RANKS_CHECK(dn_comm_all_to_all(comm, c->buffer, c->other, row, c->type, DN_TRAFFIC_CONTROL) == DN_OK);
+    for (int rank = 0; rank < P; rank++) {
+        typed_bring(c->expected, c->type, c->number, rank, c->count);
+        RANKS_CHECK(same(c->other + (size_t)rank * bytes, c->expected + (size_t)me * bytes, bytes));
+    }
+    return 0;
 }
 
-/* Lets ranks come in an order that changes from call to call. */
+/* ---- running a body over counts, types, ops ---- */
+
+typedef struct plan {
+    call_body *body;
+    bool private_too;
+    bool has_op;
+} plan;
+
+/* The last rank of a call is another one in each. */
 static void come_late(const dn_comm *comm, uint64_t call)
 {
-    if ((call + (uint64_t)dn_comm_rank(comm)) % 3 == 0)
-        usleep(50);
+    if ((call + (uint64_t)dn_comm_rank(comm)) % 5 == 0)
+        usleep(20);
 }
 
-static int check_bytes(dn_comm *comm, dn_traffic kind, size_t payload, size_t moved)
+static int call_once(dn_comm *comm, call_body *body, one_call c)
 {
-    dn_ledger ledger = dn_comm_ledger(comm, true);
-    bool alone = dn_comm_size(comm) == 1;
-    for (int k = 0; k < DN_N_TRAFFIC; k++) {
-        bool counted = k == (int)kind && !alone;
-        RANKS_CHECK(ledger.payload[k] == (counted ? payload : 0));
-        RANKS_CHECK(ledger.moved[k] == (counted ? moved : 0));
+    c.root = (int)(c.number % (uint64_t)dn_comm_size(comm));
+    typed_bring(c.buffer, c.type, c.number, dn_comm_rank(comm), c.count);
+    come_late(comm, c.number);
+    if (body(comm, &c) != 0) {
+        fprintf(stderr, "# count %zu, type %d, op %d\n", c.count, c.type, c.op);
+        return 1;
     }
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK); /* who reads peers has read them */
     return 0;
 }
 
-static size_t slice_bytes(const dn_comm *comm, size_t count, size_t *first, size_t *end)
+/* All ops where they are cheap to check, one in turn elsewhere. */
+static int for_all_counts(dn_comm *comm, const plan *p, one_call c)
 {
-    dn_comm_slice(comm, count, dn_comm_rank(comm), first, end);
-    return (*end - *first) * sizeof(dn_real);
-}
-
-/* Calls a test body for every count and op. */
-typedef int one_call(dn_comm *comm, dn_real *buffer, uint64_t call, size_t n, dn_op op);
-
-static int for_all_calls(dn_comm *comm, void *argument)
-{
-    one_call *const *body = argument;
-    void *buffer;
-    RANKS_CHECK(dn_comm_alloc(comm, MAX_COUNT * sizeof(dn_real), &buffer) == DN_OK);
-    for (size_t c = 0; c < N_COUNTS; c++)
-        for (size_t o = 0; o < N_OPS; o++) {
-            uint64_t call = c * N_OPS + o;
-            memcpy(buffer, brought(call, dn_comm_rank(comm)), counts[c] * sizeof(dn_real));
-            come_late(comm, call);
-            if ((*body)(comm, buffer, call, counts[c], ops[o]) != 0)
-                return 1;
-            RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    bool few = dn_comm_size(comm) > 3;
+    for (size_t i = 0; i < N_COUNTS; i++)
+        for (c.type = 0; c.type < DN_N_TYPES; c.type++) {
+            bool one_op = !p->has_op || i >= N_SMALL || few;
+            if (few && i >= N_UP_TO_CHUNK && (size_t)c.type % 3 != i % 3)
+                continue;
+            for (int o = 0; o < (one_op ? 1 : DN_N_OPS); o++) {
+                c.op = one_op ? (dn_op)((i + c.type) % DN_N_OPS) : (dn_op)o;
+                c.count = counts[i];
+                c.number++;
+                if (call_once(comm, p->body, c) != 0)
+                    return 1;
+            }
         }
     return 0;
 }
 
-static void run_for_all_sizes(one_call *body)
+static int for_all_places(dn_comm *comm, void *argument)
+{
+    const plan *p = argument;
+    void *buffer, *other;
+    char *private = malloc(3 * TYPED_MAX_BYTES);
+    RANKS_CHECK(dn_comm_alloc(comm, TYPED_MAX_BYTES + 8, &buffer) == DN_OK);
+    RANKS_CHECK(dn_comm_alloc(comm, TYPED_MAX_BYTES, &other) == DN_OK);
+    /* Eight bytes off any line. */
+    one_call c = {.buffer = (char *)buffer + 8, .other = other, .expected = private};
+    int result = for_all_counts(comm, p, c);
+    if (result == 0 && p->private_too) {
+        c.buffer = private + TYPED_MAX_BYTES;
+        c.other = private + 2 * TYPED_MAX_BYTES;
+        c.number = 1000;
+        result = for_all_counts(comm, p, c);
+    }
+    free(private);
+    return result;
+}
+
+static void run_for_all_groups(const plan *p)
 {
     for (int n_ranks = 1; n_ranks <= MAX_RANKS; n_ranks++)
         for (ranks_kind kind = AS_THREADS; kind <= AS_PROCESSES; kind++) {
-            ranks_spec spec = {.kind = kind, .n_ranks = n_ranks, .arena_bytes = 1 << 20};
-            assert_int_equal(ranks_run(&spec, for_all_calls, &body, NULL), 0);
+            ranks_spec spec = {.kind = kind, .n_ranks = n_ranks, .arena_bytes = 2 << 20};
+            if (n_ranks > 3 && kind != (ranks_kind)(n_ranks % 2))
+                continue;
+            plan copy = *p;
+            assert_int_equal(ranks_run(&spec, for_all_places, &copy, NULL), 0);
         }
 }
 
-/* ---- all-reduce ---- */
-
-static int all_reduce_once(dn_comm *comm, dn_real *buffer, uint64_t call, size_t n, dn_op op)
+static void all_reduce_gives_all_the_bits_of_the_sum_in_rank_order(void **state)
 {
-    dn_real expected[MAX_COUNT];
-    size_t first, end, P = (size_t)dn_comm_size(comm), mine = slice_bytes(comm, n, &first, &end);
-    RANKS_CHECK(dn_comm_all_reduce(comm, buffer, n, op, DN_TRAFFIC_GRADIENT) == DN_OK);
-    reference(call, (int)P, n, op, expected);
-    RANKS_CHECK(equal(buffer, expected, n));
-    return check_bytes(comm, DN_TRAFFIC_GRADIENT, n * sizeof(dn_real), 2 * P * mine);
+    run_for_all_groups(&(plan){all_reduce, true, true});
 }
 
-static void all_reduce_gives_all_ranks_the_bits_of_the_sum_in_rank_order(void **state)
+static void all_reduce_can_leave_one_shared_result(void **state)
 {
-    (void)state;
-    run_for_all_sizes(all_reduce_once);
+    run_for_all_groups(&(plan){all_reduce_shared, false, true});
 }
 
-/* ---- reduce-scatter ---- */
-
-static int reduce_scatter_once(dn_comm *comm, dn_real *buffer, uint64_t call, size_t n, dn_op op)
+static void reduce_gives_the_root_the_result(void **state)
 {
-    dn_real expected[MAX_COUNT];
-    const dn_real *before = brought(call, dn_comm_rank(comm));
-    size_t first, end, P = (size_t)dn_comm_size(comm), mine = slice_bytes(comm, n, &first, &end);
-    RANKS_CHECK(dn_comm_reduce_scatter(comm, buffer, n, op, DN_TRAFFIC_MOMENTUM) == DN_OK);
-    reference(call, (int)P, n, op, expected);
-    RANKS_CHECK(equal(buffer, before, first));
-    RANKS_CHECK(equal(buffer + first, expected + first, end - first));
-    RANKS_CHECK(equal(buffer + end, before + end, n - end));
-    return check_bytes(comm, DN_TRAFFIC_MOMENTUM, n * sizeof(dn_real), (P + 1) * mine);
+    run_for_all_groups(&(plan){reduce, true, true});
 }
 
-static void reduce_scatter_gives_each_rank_its_slice_and_leaves_the_rest(void **state)
+static void reduce_scatter_gives_each_rank_its_slice(void **state)
 {
-    (void)state;
-    run_for_all_sizes(reduce_scatter_once);
+    run_for_all_groups(&(plan){reduce_scatter, true, true});
 }
 
-/* ---- reduce to owners ---- */
-
-/* Cuts [0, n) into three items of uneven sizes (some may be empty), with owners that differ from call to
- * call. */
-static size_t cut(const dn_comm *comm, dn_real *buffer, uint64_t call, size_t n, dn_reduce_item items[3])
+static void reduce_to_owners_gives_each_item_to_its_owner_and_leaves_the_rest(void **state)
 {
-    size_t cuts[] = {0, n / 5, n / 2, n};
-    for (size_t i = 0; i < 3; i++)
-        items[i] = (dn_reduce_item){.buffer = buffer + cuts[i],
-                                    .count = cuts[i + 1] - cuts[i],
-                                    .owner = (int)((call + i * i) % (uint64_t)dn_comm_size(comm))};
-    return 3;
+    run_for_all_groups(&(plan){reduce_to_owners, false, true});
 }
 
-static int reduce_to_owners_once(dn_comm *comm, dn_real *buffer, uint64_t call, size_t n, dn_op op)
+static void broadcast_gives_all_the_bytes_of_the_root(void **state)
 {
-    dn_real expected[MAX_COUNT];
-    const dn_real *before = brought(call, dn_comm_rank(comm));
-    dn_reduce_item items[3];
-    size_t n_items = cut(comm, buffer, call, n, items), P = (size_t)dn_comm_size(comm), owned = 0;
-    RANKS_CHECK(dn_comm_reduce_to_owners(comm, items, n_items, op, DN_TRAFFIC_FACTORS) == DN_OK);
-    reference(call, (int)P, n, op, expected);
-    for (size_t i = 0; i < n_items; i++) {
-        size_t first = (size_t)(items[i].buffer - buffer);
-        bool mine = items[i].owner == dn_comm_rank(comm);
-        RANKS_CHECK(equal(items[i].buffer, (mine ? expected : before) + first, items[i].count));
-        owned += mine ? items[i].count * sizeof(dn_real) : 0;
-    }
-    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
-    for (size_t i = 0; i < n_items; i++) {
-        const dn_real *result = dn_comm_peer(comm, items[i].buffer, items[i].owner);
-        RANKS_CHECK(equal(result, expected + (items[i].buffer - buffer), items[i].count));
-    }
-    return check_bytes(comm, DN_TRAFFIC_FACTORS, n * sizeof(dn_real), (P + 1) * owned);
+    run_for_all_groups(&(plan){broadcast, true, false});
 }
 
-static void reduce_to_owners_gives_each_item_to_its_owner_for_all_to_read(void **state)
+static void all_gather_gives_all_the_slices_of_all(void **state)
 {
-    (void)state;
-    run_for_all_sizes(reduce_to_owners_once);
+    run_for_all_groups(&(plan){all_gather, true, false});
 }
 
-/* ---- broadcast ---- */
-
-static int broadcast_once(dn_comm *comm, dn_real *buffer, uint64_t call, size_t n, dn_op op)
+static void all_to_all_transposes_rows_between_ranks(void **state)
 {
-    int root = (int)(call % (uint64_t)dn_comm_size(comm));
-    bool is_root = dn_comm_rank(comm) == root;
-    size_t bytes = n * sizeof(dn_real);
-    RANKS_CHECK(dn_comm_broadcast(comm, buffer, bytes, root, DN_TRAFFIC_CONTROL) == DN_OK);
-    RANKS_CHECK(equal(buffer, brought(call, root), n));
-    return check_bytes(comm, DN_TRAFFIC_CONTROL, is_root ? bytes : 0, is_root ? 0 : 2 * bytes);
-}
-
-static void broadcast_gives_all_ranks_the_bytes_of_the_root(void **state)
-{
-    (void)state;
-    run_for_all_sizes(broadcast_once);
-}
-
-/* ---- scalars ---- */
-
-static double scalar(uint64_t call, int rank, size_t i)
-{
-    return dn_random_uniform(5, 100 * call + (uint64_t)rank, i) - 0.5;
-}
-
-static double expected_scalar(uint64_t call, int n_ranks, size_t i, dn_op op)
-{
-    double value = scalar(call, 0, i);
-    for (int rank = 1; rank < n_ranks; rank++) {
-        double next = scalar(call, rank, i);
-        value = op == DN_MIN ? fmin(value, next) : op == DN_MAX ? fmax(value, next) : value + next;
-    }
-    return op == DN_AVG ? value / n_ranks : value;
-}
-
-static int scalars_once(dn_comm *comm, dn_real *buffer, uint64_t call, size_t n, dn_op op)
-{
-    double values[DN_COMM_SCALARS_MAX];
-    size_t n_values = n < DN_COMM_SCALARS_MAX ? n : DN_COMM_SCALARS_MAX, bytes = n_values * sizeof *values;
-    size_t P = (size_t)dn_comm_size(comm);
-    for (size_t i = 0; i < n_values; i++)
-        values[i] = scalar(call, dn_comm_rank(comm), i);
-    RANKS_CHECK(dn_comm_all_reduce_scalars(comm, values, n_values, op) == DN_OK);
-    for (size_t i = 0; i < n_values; i++)
-        RANKS_CHECK(values[i] == expected_scalar(call, (int)P, i, op));
-    return check_bytes(comm, DN_TRAFFIC_CONTROL, bytes, dn_comm_rank(comm) == 0 ? P * bytes : 2 * bytes);
-}
-
-static void scalars_ride_in_the_barrier_with_the_same_bits_for_all(void **state)
-{
-    (void)state;
-    run_for_all_sizes(scalars_once);
+    run_for_all_groups(&(plan){all_to_all, true, false});
 }
 
 /* ---- NaN ---- */
 
 static int nan_from_each_rank_in_turn(dn_comm *comm, void *argument)
 {
+    enum { N = 40001 }; /* in place */
     void *memory;
-    RANKS_CHECK(dn_comm_alloc(comm, 3 * sizeof(dn_real), &memory) == DN_OK);
-    dn_real *x = memory;
+    RANKS_CHECK(dn_comm_alloc(comm, N * sizeof(float), &memory) == DN_OK);
+    float *x = memory;
     for (int from = 0; from < dn_comm_size(comm); from++)
-        for (size_t o = 0; o < N_OPS; o++) {
+        for (dn_op op = 0; op < DN_N_OPS; op++) {
             double s[2] = {1, from == dn_comm_rank(comm) ? NAN : 2};
-            x[0] = x[2] = 1;
-            x[1] = (dn_real)s[1];
-            RANKS_CHECK(dn_comm_all_reduce(comm, x, 3, ops[o], DN_TRAFFIC_CONTROL) == DN_OK);
-            RANKS_CHECK(dn_comm_all_reduce_scalars(comm, s, 2, ops[o]) == DN_OK);
-            RANKS_CHECK(!isnan(x[0]) && isnan(x[1]) && !isnan(x[2]));
+            for (size_t i = 0; i < N; i++)
+                x[i] = i == N / 2 ? (float)s[1] : 1;
+            RANKS_CHECK(dn_comm_all_reduce(comm, x, N, DN_F32, op, DN_TRAFFIC_CONTROL) == DN_OK);
+            RANKS_CHECK(dn_comm_all_reduce_scalars(comm, s, 2, op) == DN_OK);
+            RANKS_CHECK(!isnan(x[0]) && isnan(x[N / 2]) && !isnan(x[N - 1]));
             RANKS_CHECK(!isnan(s[0]) && isnan(s[1]));
+            uint16_t narrow =
+                from == dn_comm_rank(comm) ? 0x7f81 : 0x3f80; /* a NaN that rounding could lose */
+            RANKS_CHECK(dn_comm_all_reduce(comm, &narrow, 1, DN_BF16, op, DN_TRAFFIC_CONTROL) == DN_OK);
+            RANKS_CHECK((narrow & 0x7fff) > 0x7f80);
         }
     return 0;
 }
 
 static void nan_of_any_rank_goes_through_every_op(void **state)
 {
-    (void)state;
-    ranks_spec spec = {.kind = AS_THREADS, .n_ranks = 3, .arena_bytes = 4096};
+    ranks_spec spec = {.kind = AS_THREADS, .n_ranks = 3, .arena_bytes = 1 << 20};
     assert_int_equal(ranks_run(&spec, nan_from_each_rank_in_turn, NULL, NULL), 0);
+}
+
+static int draw(void **state)
+{
+    typed_draw();
+    return 0;
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_reduce_gives_all_ranks_the_bits_of_the_sum_in_rank_order),
-        cmocka_unit_test(reduce_scatter_gives_each_rank_its_slice_and_leaves_the_rest),
-        cmocka_unit_test(reduce_to_owners_gives_each_item_to_its_owner_for_all_to_read),
-        cmocka_unit_test(broadcast_gives_all_ranks_the_bytes_of_the_root),
-        cmocka_unit_test(scalars_ride_in_the_barrier_with_the_same_bits_for_all),
+        cmocka_unit_test(all_reduce_gives_all_the_bits_of_the_sum_in_rank_order),
+        cmocka_unit_test(all_reduce_can_leave_one_shared_result),
+        cmocka_unit_test(reduce_gives_the_root_the_result),
+        cmocka_unit_test(reduce_scatter_gives_each_rank_its_slice),
+        cmocka_unit_test(reduce_to_owners_gives_each_item_to_its_owner_and_leaves_the_rest),
+        cmocka_unit_test(broadcast_gives_all_the_bytes_of_the_root),
+        cmocka_unit_test(all_gather_gives_all_the_slices_of_all),
+        cmocka_unit_test(all_to_all_transposes_rows_between_ranks),
         cmocka_unit_test(nan_of_any_rank_goes_through_every_op),
     };
-    return cmocka_run_group_tests(tests, draw_all, NULL);
+    return cmocka_run_group_tests(tests, draw, NULL);
 }

@@ -82,7 +82,7 @@ static dn_failure await_failure(dn_comm *comm)
     return failure;
 }
 
-/* Rank 1 waits for rank 0 first, and longest; but rank 0 waits for rank 2, which never comes. */
+/* Rank 1 waits first, rank 0 comes later, rank 2 never. */
 static int never_arrive(dn_comm *comm, void *argument)
 {
     if (dn_comm_rank(comm) != 2) {
@@ -97,7 +97,7 @@ static int never_arrive(dn_comm *comm, void *argument)
     RANKS_CHECK(failure.rank == 2 && failure.step == 7 && failure.signal == 0);
     RANKS_CHECK(strstr(failure.message, "at step 7 in 'loading'"));
     RANKS_CHECK(
-        strstr(failure.message, "0 '' step 0 waits for 2, 1 '' step 0 waits for 0, 2 'loading' step 7"));
+        strstr(failure.message, "0 '' step 0 waits for 2, 1 '' step 0 waits for 2, 2 'loading' step 7"));
     return 0;
 }
 

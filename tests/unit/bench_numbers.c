@@ -141,9 +141,15 @@ static void bus_factors_are_those_of_nccl_tests(void **state)
     static const struct {
         const char *op;
         double factor[3]; /* 1, 2 and 8 ranks; all exact in double */
-    } expected[] = {
-        {"barrier", {0, 0, 0}}, {"scalars", {0, 1, 1.75}},           {"broadcast", {1, 1, 1}},
-        {"reduce", {1, 1, 1}},  {"reduce-scatter", {0, 0.5, 0.875}}, {"all-reduce", {0, 1, 1.75}}};
+    } expected[] = {{"barrier", {0, 0, 0}},
+                    {"scalars", {0, 1, 1.75}},
+                    {"broadcast", {1, 1, 1}},
+                    {"reduce", {1, 1, 1}},
+                    {"reduce-scatter", {0, 0.5, 0.875}},
+                    {"all-reduce", {0, 1, 1.75}},
+                    {"all-reduce-shared", {0, 1, 1.75}},
+                    {"all-gather", {0, 0.5, 0.875}},
+                    {"all-to-all", {0, 0.5, 0.875}}};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         const dn_bench_op *op = dn_bench_ops;
         while (op->name && strcmp(op->name, expected[i].op) != 0)

@@ -1,0 +1,36 @@
+/* Which of the compiled instruction sets this processor has. */
+#include "comm/kernels.h"
+
+#include <pthread.h>
+
+#ifdef __x86_64__
+extern const dn_comm_kernels dn_comm_kernels_avx512, dn_comm_kernels_avx2;
+#endif
+extern const dn_comm_kernels dn_comm_kernels_base;
+
+static const dn_comm_kernels *list[4];
+
+static void fill_list(void)
+{
+    size_t n = 0;
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("x86-64-v4"))
+        list[n++] = &dn_comm_kernels_avx512;
+    if (__builtin_cpu_supports("x86-64-v3"))
+        list[n++] = &dn_comm_kernels_avx2;
+#endif
+    list[n++] = &dn_comm_kernels_base;
+}
+
+const dn_comm_kernels *const *dn_comm_kernels_all(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fill_list);
+    return list;
+}
+
+const dn_comm_kernels *dn_comm_kernels_best(void)
+{
+    return dn_comm_kernels_all()[0];
+}

@@ -1,0 +1,146 @@
+/*
+ * Large reductions by NUMA domain. Flat, every rank reads its slice from all others: of P ranks on G domains,
+ * P S (1 - 1/G) bytes cross between domains. Here the members of each domain first reduce among themselves,
+ * and each rank then reads its slice once a domain: (G-1) S bytes cross, P/G times less.
+ *
+ *     domain 0   ranks 0, 1      1. slice of the domain: sum over its members, in place
+ *     domain 1   ranks 2, 3      2. slice of the group: sum over one owner a domain
+ *                                3. to the slice's rank (reduce-scatter), or to the leader of every domain
+ *                                4. from its leader to each member (all-reduce)
+ *
+ * An element's sums of domains are read only by the rank that owns the element in the group, so that rank may
+ * write over any of them.
+ */
+#include "comm/group.h"
+
+#include "base/fail.h"
+
+#include <string.h>
+
+/* Below, two more meetings cost more than distance does. Not measured: no machine with two domains was at
+ * hand. */
+#define HIERARCHY_BYTES ((size_t)256 << 10)
+
+static int domain_size(const dn_domains *d, int domain)
+{
+    return d->first[domain + 1] - d->first[domain];
+}
+
+int dn_hierarchy_leader(const dn_comm *comm, int member)
+{
+    const dn_domains *d = &comm->domains;
+    return d->members[d->first[d->of[member]]];
+}
+
+/* Not for bfloat16: sums of domains would be rounded between the steps. */
+bool dn_hierarchy_pays(const dn_comm *comm, const dn_job *job)
+{
+    const dn_domains *d = &comm->domains;
+    if (d->n < 2 || job->bytes < HIERARCHY_BYTES || job->type == DN_BF16)
+        return false;
+    for (int domain = 0; domain < d->n; domain++)
+        if (domain_size(d, domain) < 2)
+            return false;
+    return true;
+}
+
+/* ---- within a domain ---- */
+
+static void reduce_in_domain(dn_comm *comm, const dn_job *job)
+{
+    const dn_domains *d = &comm->domains;
+    int domain = d->of[comm->rank], size = domain_size(d, domain), index = 0;
+    const int16_t *members = &d->members[d->first[domain]];
+    size_t first, end;
+    while (members[index] != comm->rank)
+        index++;
+    dn_slice(job->count, job->type, size, index, &first, &end);
+    char *mine = job->buffer + first * dn_type_bytes(job->type);
+    if (first == end)
+        return;
+    dn_fold fold;
+    dn_fold_init(&fold, comm, job, end - first);
+    if (job->op == DN_AVG)
+        fold.op = DN_SUM; /* divided once, at the end */
+    for (int i = 0; i < size; i++)
+        dn_fold_from(&fold, members[i], dn_comm_peer(comm, mine, members[i]));
+    dn_fold_to(&fold, comm->rank, mine);
+    dn_fold_run(&fold);
+}
+
+/* ---- between domains ---- */
+
+/* The member of a domain that has the domain's sum of element `at`; *end = the last element it has, plus 1.
+ */
+static int owner_in_domain(const dn_comm *comm, const dn_job *job, int domain, size_t at, size_t *end)
+{
+    const dn_domains *d = &comm->domains;
+    size_t first;
+    int index = -1;
+    do
+        dn_slice(job->count, job->type, domain_size(d, domain), ++index, &first, end);
+    while (*end <= at);
+    return d->members[d->first[domain] + index];
+}
+
+/* One stretch of the own slice, from element `at`, over which no domain changes its owner. Returns its end.
+ */
+static size_t reduce_stretch(dn_comm *comm, const dn_job *job, size_t at, size_t end, bool to_leaders)
+{
+    const dn_domains *d = &comm->domains;
+    int owners[DN_MAX_RANKS];
+    for (int domain = 0; domain < d->n; domain++) {
+        size_t owned_to;
+        owners[domain] = owner_in_domain(comm, job, domain, at, &owned_to);
+        end = owned_to < end ? owned_to : end;
+    }
+    char *mine = job->buffer + at * dn_type_bytes(job->type);
+    dn_fold fold;
+    dn_fold_init(&fold, comm, job, end - at);
+    for (int domain = 0; domain < d->n; domain++)
+        dn_fold_from(&fold, owners[domain], dn_comm_peer(comm, mine, owners[domain]));
+    for (int domain = 0; to_leaders && domain < d->n; domain++) {
+        int leader = d->members[d->first[domain]];
+        dn_fold_to(&fold, leader, dn_comm_peer(comm, mine, leader));
+    }
+    if (!to_leaders)
+        dn_fold_to(&fold, comm->rank, mine);
+    dn_fold_run(&fold);
+    return end;
+}
+
+static void reduce_between_domains(dn_comm *comm, const dn_job *job, bool to_leaders)
+{
+    size_t at, end;
+    dn_comm_slice(comm, job->count, job->type, comm->rank, &at, &end);
+    while (at < end)
+        at = reduce_stretch(comm, job, at, end, to_leaders);
+}
+
+/* ---- collectives ---- */
+
+dn_status dn_hierarchy_reduce_scatter(dn_comm *comm, dn_job *job)
+{
+    DN_TRY(dn_job_meet(comm, job));
+    reduce_in_domain(comm, job);
+    DN_TRY(dn_job_meet(comm, job));
+    reduce_between_domains(comm, job, false);
+    return DN_OK;
+}
+
+dn_status dn_hierarchy_all_reduce(dn_comm *comm, dn_job *job, bool shared)
+{
+    DN_TRY(dn_job_meet(comm, job));
+    reduce_in_domain(comm, job);
+    DN_TRY(dn_job_meet(comm, job));
+    reduce_between_domains(comm, job, true);
+    DN_TRY(dn_job_meet(comm, job));
+    int leader = dn_hierarchy_leader(comm, comm->rank);
+    if (shared)
+        return DN_OK;
+    if (comm->rank != leader) {
+        memcpy(job->buffer, dn_comm_peer(comm, job->buffer, leader), job->bytes);
+        dn_comm_count_moved(comm, job->kind, leader, 2 * job->bytes); /* both in this domain */
+    }
+    return dn_job_meet(comm, job);
+}

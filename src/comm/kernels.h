@@ -1,0 +1,25 @@
+/* Loops over elements, compiled once for each instruction set; the fastest that the processor has is used. */
+#ifndef COMM_KERNELS_H
+#define COMM_KERNELS_H
+
+#include "comm/types.h"
+
+#define DN_CHUNK                                                                                             \
+    2048 /* elements that a kernel takes at most: sums of a chunk stay in the first-level cache */
+
+/** out [n <= DN_CHUNK] = sources[0] op sources[1] op ..., in this order, n_sources >= 1. DN_AVG divides by
+ * n_averaged, which is n_sources unless these are partial sums of more. out overlaps no source. */
+typedef void dn_reduce_fn(void *out, const void *const *sources, int n_sources, size_t n, int n_averaged);
+
+typedef struct dn_comm_kernels {
+    const char *name;
+    dn_reduce_fn *reduce[DN_N_TYPES][DN_N_OPS];
+} dn_comm_kernels;
+
+/** Never NULL. The choice is made once a process. */
+const dn_comm_kernels *dn_comm_kernels_best(void);
+
+/** All that this processor runs, the best first, ended by NULL: for tests. */
+const dn_comm_kernels *const *dn_comm_kernels_all(void);
+
+#endif

@@ -1,0 +1,138 @@
+/*
+ * From one member to one other, through the ring of the two, which lies with the receiver.
+ *
+ * Up to 64 bytes ride in the message. A symmetric buffer is announced and read in place; the sender waits
+ * until it was. A private one goes through four parts of the sender's stage area, filled in turn: the sender
+ * waits only where a part is still being read, by whomever it was for.
+ */
+#include "comm/comm.h"
+
+#include "base/fail.h"
+#include "comm/group.h"
+
+#include <assert.h>
+#include <string.h>
+
+static dn_ring *ring_at(const dn_comm *comm, int owner, int from)
+{
+    return (dn_ring *)(void *)(comm->scratch[owner] + DN_RINGS_AT) + from;
+}
+
+static int world_rank(const dn_comm *comm, int member)
+{
+    return comm->barrier.ranks[member];
+}
+
+static dn_ring_end *producer_to(dn_comm *comm, int to)
+{
+    dn_ring_end *end = &comm->producers[to];
+    if (!end->world)
+        *end = dn_ring_open_producer(comm->world, ring_at(comm, to, comm->rank), world_rank(comm, comm->rank),
+                                     world_rank(comm, to));
+    return end;
+}
+
+static dn_ring_end *consumer_from(dn_comm *comm, int from)
+{
+    dn_ring_end *end = &comm->consumers[from];
+    if (!end->world)
+        *end = dn_ring_open_consumer(comm->world, ring_at(comm, comm->rank, from),
+                                     world_rank(comm, comm->rank), world_rank(comm, from));
+    return end;
+}
+
+/* ---- send ---- */
+
+static dn_message message_of(const dn_job *job, const char *at, size_t bytes)
+{
+    return (dn_message){
+        .at = (uint64_t)(uintptr_t)at, .bytes = bytes, .total = job->bytes, .type = job->type};
+}
+
+/* The next part of the parcel area, once nobody reads it any more. */
+static dn_status next_parcel(dn_comm *comm, dn_parcel **parcel, char **memory)
+{
+    uint64_t i = comm->n_parcels++ % DN_N_PARCELS;
+    *parcel = &comm->parcels[i];
+    *memory = comm->scratch[comm->rank] + DN_PARCELS_AT + i * DN_PARCEL_BYTES;
+    return (*parcel)->ring ? dn_ring_drained((*parcel)->ring, (*parcel)->number) : DN_OK;
+}
+
+static dn_status send_parcels(dn_comm *comm, dn_ring_end *ring, const dn_job *job)
+{
+    for (size_t at = 0; at < job->bytes; at += DN_PARCEL_BYTES) {
+        size_t bytes = job->bytes - at < DN_PARCEL_BYTES ? job->bytes - at : DN_PARCEL_BYTES;
+        dn_parcel *parcel;
+        char *memory;
+        DN_TRY(next_parcel(comm, &parcel, &memory));
+        memcpy(memory, job->buffer + at, bytes);
+        dn_comm_count_moved(comm, job->kind, comm->rank, 2 * bytes);
+        DN_TRY(dn_ring_put(ring, message_of(job, memory, bytes)));
+        *parcel = (dn_parcel){.ring = ring, .number = ring->own};
+    }
+    return DN_OK;
+}
+
+static dn_status send_in_message(dn_ring_end *ring, const dn_job *job)
+{
+    dn_message message = message_of(job, NULL, job->bytes);
+    if (job->bytes > 0)
+        memcpy(message.payload, job->buffer, job->bytes);
+    return dn_ring_put(ring, message);
+}
+
+dn_status dn_comm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
+{
+    assert(to >= 0 && to < comm->size && to != comm->rank);
+    dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, to);
+    dn_ring_end *ring = producer_to(comm, to);
+    dn_comm_count_payload(comm, kind, job.bytes);
+    if (job.bytes <= DN_MESSAGE_BYTES)
+        return send_in_message(ring, &job);
+    if (dn_job_private(&job))
+        return send_parcels(comm, ring, &job);
+    DN_TRY(dn_ring_put(ring, message_of(&job, buffer, job.bytes)));
+    return dn_ring_drained(ring, ring->own);
+}
+
+/* ---- receive ---- */
+
+/* Fails the world: the two members do not agree on what is sent. */
+static dn_status fail_mixed(dn_comm *comm, const dn_job *job, const dn_message *m)
+{
+    dn_failure failure = {.status = DN_ERR_ARG, .rank = world_rank(comm, job->root)};
+    snprintf(failure.message, sizeof failure.message,
+             "rank %d sent %llu bytes (type %u) where rank %d receives %zu (type %d)", failure.rank,
+             (unsigned long long)m->total, m->type, world_rank(comm, comm->rank), job->bytes, job->type);
+    dn_world_abort(comm->world, &failure);
+    return dn_fail(DN_ERR_ARG, "%s", failure.message);
+}
+
+static void take(dn_comm *comm, const dn_job *job, const dn_message *m, size_t at)
+{
+    const void *from = m->at ? (const void *)(uintptr_t)m->at : m->payload;
+    if (m->bytes == 0)
+        return;
+    memcpy(job->buffer + at, from, m->bytes);
+    dn_comm_count_moved(comm, job->kind, job->root, m->bytes);
+    dn_comm_count_moved(comm, job->kind, comm->rank, m->bytes);
+}
+
+dn_status dn_comm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind)
+{
+    assert(from >= 0 && from < comm->size && from != comm->rank);
+    dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, from);
+    dn_ring_end *ring = consumer_from(comm, from);
+    size_t at = 0;
+    do {
+        dn_message m;
+        DN_TRY(dn_ring_peek(ring, &m));
+        if (m.total != job.bytes || m.type != (uint32_t)type || m.bytes > job.bytes - at ||
+            (m.bytes == 0 && job.bytes > 0))
+            return fail_mixed(comm, &job, &m);
+        take(comm, &job, &m, at);
+        dn_ring_pop(ring);
+        at += m.bytes;
+    } while (at < job.bytes);
+    return DN_OK;
+}

@@ -1,0 +1,171 @@
+/*
+ * Collectives on buffers that peers cannot see: each member copies a part into its stage, all meet, everybody
+ * takes what it needs from the stages of others, and so on with the next part. There are three stages, used
+ * in turn, so one meeting a part is enough (group.h).
+ *
+ * Where members reduce, a part holds a piece of every member's slice, so that all have work in every step:
+ *
+ *     stage of one member:  | piece of slice 0 | piece of slice 1 | ... |     piece = stage / members
+ */
+#include "comm/group.h"
+
+#include "base/fail.h"
+
+#include <string.h>
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static void copy(dn_comm *comm, const dn_job *job, void *to, int at, const void *from, size_t bytes)
+{
+    if (bytes == 0)
+        return;
+    memcpy(to, from, bytes);
+    dn_comm_count_moved(comm, job->kind, at, bytes);         /* with the member whose stage it is */
+    dn_comm_count_moved(comm, job->kind, comm->rank, bytes); /* in the own buffer */
+}
+
+/* Bytes of a stage for each member, in whole cache lines. */
+static size_t piece_bytes(const dn_comm *comm)
+{
+    return DN_STAGE_BYTES / (size_t)comm->size / 64 * 64;
+}
+
+/* Where in the buffer, in bytes, lies piece number `step` of member's slice. */
+static void find_piece(const dn_comm *comm, const dn_job *job, int member, size_t step, size_t piece,
+                       size_t *at, size_t *bytes)
+{
+    size_t first, end, size = dn_type_bytes(job->type);
+    dn_comm_slice(comm, job->count, job->type, member, &first, &end);
+    *at = least(first * size + step * piece, end * size);
+    *bytes = least(piece, end * size - *at);
+}
+
+/* Slice 0 is a longest one. */
+static size_t count_steps(const dn_comm *comm, const dn_job *job, size_t piece)
+{
+    size_t first, end;
+    dn_comm_slice(comm, job->count, job->type, 0, &first, &end);
+    size_t bytes = (end - first) * dn_type_bytes(job->type);
+    return bytes / piece + (bytes % piece != 0);
+}
+
+/* ---- reductions ---- */
+
+static void put_pieces(dn_comm *comm, const dn_job *job, size_t step)
+{
+    size_t at, bytes, piece = piece_bytes(comm);
+    char *stage = dn_stage(comm, comm->rank, 1);
+    for (int member = 0; member < comm->size; member++) {
+        find_piece(comm, job, member, step, piece, &at, &bytes);
+        copy(comm, job, stage + (size_t)member * piece, comm->rank, job->buffer + at, bytes);
+    }
+}
+
+/* Reduces the own piece of the last meeting's stages, to `to` or, if NULL, to its place in the own stage. */
+static void reduce_piece(dn_comm *comm, const dn_job *job, size_t step, bool to_stage)
+{
+    dn_fold fold;
+    size_t at, bytes, piece = piece_bytes(comm), offset = (size_t)comm->rank * piece;
+    find_piece(comm, job, comm->rank, step, piece, &at, &bytes);
+    if (bytes == 0)
+        return;
+    dn_fold_init(&fold, comm, job, bytes / dn_type_bytes(job->type));
+    for (int member = 0; member < comm->size; member++)
+        dn_fold_from(&fold, member, dn_stage(comm, member, 0) + offset);
+    dn_fold_to(&fold, comm->rank, to_stage ? dn_stage(comm, comm->rank, 0) + offset : job->buffer + at);
+    dn_fold_run(&fold);
+}
+
+/* Takes the results of the step before the last from their owners' stages. */
+static void take_results(dn_comm *comm, const dn_job *job, size_t step)
+{
+    size_t at, bytes, piece = piece_bytes(comm);
+    if (job->root >= 0 && job->root != comm->rank)
+        return;
+    for (int i = 0; i < comm->size; i++) {
+        int member = (comm->rank + i) % comm->size;
+        find_piece(comm, job, member, step, piece, &at, &bytes);
+        copy(comm, job, job->buffer + at, member, dn_stage(comm, member, -1) + (size_t)member * piece, bytes);
+    }
+}
+
+dn_status dn_staged_all_reduce(dn_comm *comm, dn_job *job)
+{
+    size_t n_steps = count_steps(comm, job, piece_bytes(comm));
+    for (size_t step = 0; step < n_steps; step++) {
+        put_pieces(comm, job, step);
+        DN_TRY(dn_job_meet(comm, job));
+        reduce_piece(comm, job, step, true);
+        if (step > 0)
+            take_results(comm, job, step - 1);
+    }
+    DN_TRY(dn_job_meet(comm, job));
+    take_results(comm, job, n_steps - 1);
+    return DN_OK;
+}
+
+dn_status dn_staged_reduce_scatter(dn_comm *comm, dn_job *job)
+{
+    size_t n_steps = count_steps(comm, job, piece_bytes(comm));
+    for (size_t step = 0; step < n_steps; step++) {
+        put_pieces(comm, job, step);
+        DN_TRY(dn_job_meet(comm, job));
+        reduce_piece(comm, job, step, false);
+    }
+    return n_steps ? DN_OK : dn_job_meet(comm, job);
+}
+
+/* ---- copies ---- */
+
+dn_status dn_staged_all_gather(dn_comm *comm, dn_job *job)
+{
+    size_t at, bytes, n_steps = count_steps(comm, job, DN_STAGE_BYTES);
+    for (size_t step = 0; step < n_steps; step++) {
+        find_piece(comm, job, comm->rank, step, DN_STAGE_BYTES, &at, &bytes);
+        copy(comm, job, dn_stage(comm, comm->rank, 1), comm->rank, job->buffer + at, bytes);
+        DN_TRY(dn_job_meet(comm, job));
+        for (int i = 1; i < comm->size; i++) {
+            int member = (comm->rank + i) % comm->size;
+            find_piece(comm, job, member, step, DN_STAGE_BYTES, &at, &bytes);
+            copy(comm, job, job->buffer + at, member, dn_stage(comm, member, 0), bytes);
+        }
+    }
+    return n_steps ? DN_OK : dn_job_meet(comm, job);
+}
+
+dn_status dn_staged_all_to_all(dn_comm *comm, dn_job *job, char *to)
+{
+    size_t row = job->bytes / (size_t)comm->size, piece = piece_bytes(comm), at = 0;
+    do {
+        size_t bytes = least(piece, row - at);
+        for (int member = 0; member < comm->size; member++)
+            copy(comm, job, dn_stage(comm, comm->rank, 1) + (size_t)member * piece, comm->rank,
+                 job->buffer + (size_t)member * row + at, bytes);
+        DN_TRY(dn_job_meet(comm, job));
+        for (int i = 0; i < comm->size; i++) {
+            int member = (comm->rank + i) % comm->size;
+            copy(comm, job, to + (size_t)member * row + at, member,
+                 dn_stage(comm, member, 0) + (size_t)comm->rank * piece, bytes);
+        }
+        at += bytes;
+    } while (at < row);
+    return DN_OK;
+}
+
+dn_status dn_staged_broadcast(dn_comm *comm, dn_job *job)
+{
+    size_t at = 0, all = job->bytes;
+    do {
+        size_t bytes = least(DN_STAGE_BYTES, all - at);
+        if (comm->rank == job->root)
+            copy(comm, job, dn_stage(comm, comm->rank, 1), comm->rank, job->buffer + at, bytes);
+        DN_TRY(dn_job_meet(comm, job));
+        if (comm->rank != job->root)
+            copy(comm, job, job->buffer + at, job->root, dn_stage(comm, job->root, 0), bytes);
+        at += bytes;
+    } while (at < all);
+    return DN_OK;
+}

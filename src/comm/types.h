@@ -1,0 +1,31 @@
+/* What collectives can compute with. */
+#ifndef COMM_TYPES_H
+#define COMM_TYPES_H
+
+#include "dionode/real.h"
+
+#include <stddef.h>
+
+typedef enum dn_type { DN_F32, DN_F64, DN_BF16, DN_I32, DN_I64, DN_N_TYPES } dn_type;
+
+#ifdef DN_REAL_DOUBLE
+#define DN_REAL DN_F64
+#else
+#define DN_REAL DN_F32
+#endif
+
+/*
+ * DN_AVG: the sum times the rounded 1/size (exact for powers of two); integers: the sum divided by size, cut
+ * towards 0. Sums of integers wrap around. BF16 is added and averaged in F32 and rounded once, to nearest
+ * even.
+ */
+typedef enum dn_op { DN_SUM, DN_AVG, DN_MIN, DN_MAX, DN_N_OPS } dn_op;
+
+static inline size_t dn_type_bytes(dn_type type)
+{
+    static const unsigned char bytes[DN_N_TYPES] = {
+        [DN_F32] = 4, [DN_F64] = 8, [DN_BF16] = 2, [DN_I32] = 4, [DN_I64] = 8};
+    return bytes[type];
+}
+
+#endif
