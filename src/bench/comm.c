@@ -16,7 +16,7 @@
 
 #define DEADLINE_S  60.0
 #define TRIAD_FLOOR ((size_t)64 << 20)
-#define TRIAD_TURNS 10
+#define TRIAD_TURNS 20
 
 dn_bench_comm_options dn_bench_comm_defaults(void)
 {

@@ -93,14 +93,15 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) != 0)
             continue;
         static char name[64];
-        static char **command_argv; /* lives as long as the program */
         snprintf(name, sizeof name, "dionode %s", commands[i].name);
-        command_argv = calloc((size_t)argc, sizeof *command_argv);
+        char **command_argv = calloc((size_t)argc, sizeof *command_argv);
         if (!command_argv)
             return dn_status_exit(DN_ERR_MEMORY);
         memcpy(command_argv, argv + 1, sizeof *argv * (size_t)(argc - 1));
         command_argv[0] = name; /* as argp prints it */
-        return commands[i].run(argc - 1, command_argv, argv);
+        int status = commands[i].run(argc - 1, command_argv, argv);
+        free(command_argv);
+        return status;
     }
     fprintf(stderr, "dionode: no command '%s'; 'dionode --help' lists them\n", argv[1]);
     return dn_status_exit(DN_ERR_CONFIG);
