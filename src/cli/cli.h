@@ -4,11 +4,15 @@
 
 #include "dionode/status.h"
 
+#include <stddef.h>
+
 /** A command's main: argv[0] is "dionode COMMAND"; command_line is the program's own argv, for re-execution.
  */
 typedef int cli_command(int argc, char **argv, char **command_line);
 
-cli_command cli_train, cli_eval, cli_generate, cli_prepare, cli_topo, cli_launch, cli_stat;
+cli_command cli_train, cli_eval, cli_generate, cli_prepare, cli_topo, cli_launch, cli_stat, cli_bench;
+/* What `dionode bench` dispatches to. */
+cli_command cli_bench_comm, cli_bench_numa;
 
 /** Prints "dionode: message" to stderr and returns the exit status of a failure. */
 int cli_failure(dn_status status);
@@ -16,5 +20,7 @@ int cli_failure(dn_status status);
 /** A whole number in [min, max] from an option's text; otherwise says so and exits with status 2. */
 long long cli_integer(const char *option, const char *text, long long min, long long max);
 double cli_number(const char *option, const char *text, double min, double max);
+/** Bytes from an option's text, as "32K". */
+size_t cli_size(const char *option, const char *text);
 
 #endif

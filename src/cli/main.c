@@ -20,6 +20,7 @@ static const struct {
     {"launch", "start a program of yours as workers and watch over them", cli_launch},
     {"stat", "show where each worker of a running launch is", cli_stat},
     {"topo", "show the machine and where workers would run", cli_topo},
+    {"bench", "measure collectives and this machine's memory", cli_bench},
 };
 
 static const size_t n_commands = sizeof commands / sizeof *commands;

@@ -1,0 +1,264 @@
+/* `dionode bench comm`: the launcher's side checks and starts, the workers measure, rank 0 prints. */
+#include "base/clock.h"
+#include "base/fail.h"
+#include "bench/measure.h"
+#include "bench/sizes.h"
+#include "bench/table.h"
+#include "bench/triad.h"
+#include "bench/versus.h"
+#include "comm/worker.h"
+#include "dionode/launch.h"
+#include "topo/domains.h"
+
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define DEADLINE_S  60.0
+#define TRIAD_FLOOR ((size_t)64 << 20)
+#define TRIAD_TURNS 20
+
+dn_bench_comm_options dn_bench_comm_defaults(void)
+{
+    return (dn_bench_comm_options){.op = "all",
+                                   .type = sizeof(dn_real) == sizeof(float) ? "float" : "double",
+                                   .redop = "sum",
+                                   .min_bytes = 4,
+                                   .max_bytes = (size_t)64 << 20,
+                                   .factor = 4,
+                                   .n_samples = 50,
+                                   .n_warmup = 5,
+                                   .check = true};
+}
+
+/* ---- launcher ---- */
+
+static const dn_bench_op *find_op(const char *name)
+{
+    const dn_bench_op *op = dn_bench_ops;
+    while (op->name && strcmp(op->name, name) != 0)
+        op++;
+    return op->name ? op : NULL;
+}
+
+static dn_status check_options(const dn_bench_comm_options *o, int n_workers)
+{
+    dn_op redop;
+    dn_type type;
+    if (strcmp(o->op, "all") != 0 && !find_op(o->op))
+        return dn_fail(DN_ERR_CONFIG, "no collective '%s': see dionode bench comm --help", o->op);
+    if (!dn_bench_type(o->type, &type))
+        return dn_fail(DN_ERR_CONFIG, "-d %s: types are float, double, bfloat16, int32 and int64", o->type);
+    if (!dn_bench_redop(o->redop, &redop))
+        return dn_fail(DN_ERR_CONFIG, "-o %s: reductions are sum, avg, min and max", o->redop);
+    if (o->max_bytes < o->min_bytes || (!o->step_bytes && o->factor < 2) || o->n_samples < 1 ||
+        o->n_warmup < 0)
+        return dn_fail(DN_ERR_CONFIG,
+                       "sizes from %zu to %zu bytes by factor %d, %d samples: nothing to measure",
+                       o->min_bytes, o->max_bytes, o->factor, o->n_samples);
+    if (o->root < 0 || o->root >= n_workers)
+        return dn_fail(DN_ERR_CONFIG, "-r %d: there are %d ranks", o->root, n_workers);
+    return DN_OK;
+}
+
+/* Together four times all last-level caches, so that what a turn leaves there is little of the next one. */
+static size_t triad_bytes(const dn_bench_comm_options *options, const dn_topo *topo)
+{
+    if (options->triad_bytes)
+        return dn_bench_stride(options->triad_bytes);
+    size_t n_arrays = 3 * (size_t)dn_topo_n_workers(topo);
+    size_t bytes = 4 * dn_topo_cache_bytes(topo) / n_arrays;
+    return dn_bench_stride(bytes > TRIAD_FLOOR ? bytes : TRIAD_FLOOR);
+}
+
+static size_t arena_bytes(const dn_bench_comm_options *options, const dn_topo *topo)
+{
+    size_t collectives = dn_bench_region_bytes(options), triad = 3 * triad_bytes(options, topo);
+    return dn_bench_room_bytes(options) + (collectives > triad ? collectives : triad);
+}
+
+static void print_machine(const dn_bench_comm_options *o, const dn_topo *topo)
+{
+    struct utsname system;
+    const dn_machine *m = dn_topo_machine(topo);
+    uname(&system);
+    printf("# dionode %s bench comm\n", o->version ? o->version : "");
+    printf("# machine %s, %d packages, %d NUMA domains, %d cores, %d PUs (%d usable), last-level caches %zu "
+           "KiB, "
+           "%s %s\n",
+           system.machine, m->n_packages, m->n_numa, m->n_cores, m->n_pus, m->n_usable,
+           dn_topo_cache_bytes(topo) >> 10, system.sysname, system.release);
+    printf("# ranks %d  minBytes %zu  maxBytes %zu  ", dn_topo_n_workers(topo), o->min_bytes, o->max_bytes);
+    if (o->step_bytes)
+        printf("step %zu(bytes)  ", o->step_bytes);
+    else
+        printf("step %d(factor)  ", o->factor);
+    printf("warmup %d  samples %d  validation %d  buffers %s\n", o->n_warmup, o->n_samples, o->check,
+           o->clean_buffers ? "clean" : "dirty (written before each sample)");
+    printf("# a sample is the slowest rank's time from its exit of a barrier to the end of its calls, for "
+           "one call\n"
+           "# of up to %d back to back on buffers of their own (together at most %zu KiB; one call from "
+           "there on)\n",
+           DN_BENCH_BATCH_MAX, DN_BENCH_BATCH_BYTES >> 10);
+    fflush(stdout);
+}
+
+static dn_status launch(const dn_bench_comm_options *options, const dn_topo *topo, char *const *argv)
+{
+    DN_TRY(check_options(options, dn_topo_n_workers(topo)));
+    if (!dn_topo_machine(topo)->this_system)
+        return dn_fail(DN_ERR_CONFIG,
+                       "HWLOC_SYNTHETIC or HWLOC_XMLFILE is set: a machine that is not this one "
+                       "cannot be measured");
+    print_machine(options, topo);
+    if (options->versus_mpi)
+        DN_TRY(dn_versus_mpi_run(options, dn_topo_n_workers(topo), dn_topo_machine(topo)->n_here));
+    dn_launch_spec spec = {topo, argv, arena_bytes(options, topo), DEADLINE_S};
+    int signal = 0;
+    DN_TRY(dn_launch(&spec, &signal));
+    return signal ? dn_fail(DN_ERR_PEER, "stopped by signal %d", signal) : DN_OK;
+}
+
+dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_workers, char *const *argv)
+{
+    dn_topo *topo;
+    DN_TRY(dn_topo_create(n_workers ? n_workers : 1, &topo));
+    int n_usable = dn_topo_machine(topo)->n_usable;
+    dn_status status = DN_OK;
+    if (!n_workers && n_usable > 1) {
+        dn_topo_destroy(&topo);
+        DN_TRY(dn_topo_create(n_usable < DN_TOPO_WORKERS_MAX ? n_usable : DN_TOPO_WORKERS_MAX, &topo));
+    }
+    status = launch(options, topo, argv);
+    dn_topo_destroy(&topo);
+    return status;
+}
+
+/* ---- workers: preamble ---- */
+
+typedef struct introduction {
+    int pid;
+    char pus[120];
+} introduction;
+
+/* In the room of the samples and buffers, which nobody uses yet. */
+static dn_status print_ranks(dn_bench_room *room)
+{
+    dn_comm *comm = room->comm;
+    introduction *mine = room->region;
+    mine->pid = (int)getpid();
+    dn_topo_bound_pus(mine->pus, sizeof mine->pus);
+    DN_TRY(dn_comm_barrier(comm));
+    for (int rank = 0; dn_comm_rank(comm) == 0 && rank < dn_comm_size(comm); rank++) {
+        const introduction *other = dn_comm_peer(comm, mine, rank);
+        printf("# rank %3d pid %7d CPUs %s\n", rank, other->pid, other->pus);
+    }
+    return dn_comm_barrier(comm);
+}
+
+/* Seconds from the first rank's start to the last one's end: where ranks share a core, they take turns. */
+static dn_status time_triad(dn_bench_room *room, size_t n, bool streaming, double *seconds)
+{
+    double *a = room->region, *b = a + n, *c = b + n;
+    DN_TRY(dn_comm_barrier(room->comm));
+    double times[2] = {-dn_clock_s()}; /* one clock for all processes; the greatest of -start is the first */
+    dn_triad(a, b, c, 3.0, n, streaming);
+    times[1] = dn_clock_s();
+    dn_comm_tick(room->comm, 0, "triad");
+    DN_TRY(dn_comm_all_reduce_scalars(room->comm, times, 2, DN_MAX));
+    *seconds = times[1] + times[0];
+    return DN_OK;
+}
+
+static dn_status best_triad(dn_bench_room *room, size_t n, bool streaming, double *bytes_s)
+{
+    double best = 0;
+    for (int turn = 0; turn < TRIAD_TURNS; turn++) {
+        double seconds;
+        DN_TRY(time_triad(room, n, streaming, &seconds));
+        if (turn > 0 && (best == 0 || seconds < best)) /* the first warms up */
+            best = seconds;
+    }
+    *bytes_s = 3.0 * sizeof(double) * (double)n * dn_comm_size(room->comm) / best;
+    return DN_OK;
+}
+
+/* *bytes_s = the better of both kinds of stores, over the whole region. */
+static dn_status measure_triad(dn_bench_room *room, double *bytes_s)
+{
+    size_t n = room->region_bytes / 3 / 16 * 2;
+    double plain, streamed = 0, *arrays = room->region;
+    for (size_t i = 0; i < 3 * n; i++)
+        arrays[i] = 1.0;
+    DN_TRY(best_triad(room, n, false, &plain));
+    if (dn_triad_can_stream())
+        DN_TRY(best_triad(room, n, true, &streamed));
+    *bytes_s = streamed > plain ? streamed : plain;
+    if (dn_comm_rank(room->comm) == 0) {
+        printf("# triad, all ranks at once on these CPUs, 3 arrays of %zu KiB a rank, best of %d: ",
+               n * 8 / 1024, TRIAD_TURNS - 1);
+        printf("%.2f GB/s with plain stores", 1e-9 * plain);
+        if (dn_triad_can_stream())
+            printf(", %.2f GB/s past the caches (NT)", 1e-9 * streamed);
+        printf("; %%triad is of the %s\n", streamed > plain ? "latter" : "former");
+        fflush(stdout);
+    }
+    return DN_OK;
+}
+
+/* ---- workers: table ---- */
+
+typedef struct session {
+    const dn_bench_comm_options *options;
+    dn_bench_room room;
+    dn_bench_table *table; /* rank 0 alone has one */
+    double triad_bytes_s;
+    int n_rows;
+} session;
+
+static dn_status measure_size(session *s, const dn_bench_op *op, size_t bytes)
+{
+    dn_bench_row row;
+    DN_TRY(dn_bench_measure(&s->room, op, s->options, bytes, &row));
+    row.triad_bytes_s = s->triad_bytes_s;
+    row.mpi_s = s->options->versus_mpi ? dn_versus_mpi_seconds(s->n_rows) : 0;
+    s->n_rows++;
+    return s->table ? dn_bench_table_add(s->table, op, &row) : DN_OK;
+}
+
+static dn_status measure_op(session *s, const dn_bench_op *op)
+{
+    size_t bytes;
+    if (s->table)
+        dn_bench_table_title(s->table, op);
+    size_t unit = dn_bench_unit(s->options, op, dn_comm_size(s->room.comm));
+    for (bool more = dn_bench_first_size(s->options, unit, op->max_bytes, &bytes); more;
+         more = dn_bench_next_size(s->options, unit, op->max_bytes, &bytes))
+        DN_TRY(measure_size(s, op, bytes));
+    return DN_OK;
+}
+
+static dn_status measure_all(session *s)
+{
+    DN_TRY(dn_bench_room_make(s->room.comm, s->options, &s->room));
+    DN_TRY(print_ranks(&s->room));
+    DN_TRY(measure_triad(&s->room, &s->triad_bytes_s));
+    if (dn_comm_rank(s->room.comm) == 0)
+        DN_TRY(dn_bench_table_open(s->options, stdout, &s->table));
+    for (const dn_bench_op *op = dn_bench_ops; op->name; op++)
+        if (dn_bench_selects(s->options, op))
+            DN_TRY(measure_op(s, op));
+    return s->table ? dn_bench_table_finish(s->table) : DN_OK;
+}
+
+int dn_bench_comm_worker(const dn_bench_comm_options *options)
+{
+    dn_world *world = NULL;
+    session s = {.options = options};
+    dn_status status = dn_worker_begin(&world, &s.room.comm);
+    dn_comm *comm = s.room.comm;
+    if (status == DN_OK)
+        status = measure_all(&s);
+    dn_bench_table_close(&s.table);
+    return dn_worker_end(&world, &comm, status);
+}

@@ -1,0 +1,210 @@
+#include "bench/measure.h"
+
+#include "base/clock.h"
+#include "base/fail.h"
+#include "bench/sizes.h"
+
+#include <assert.h>
+#include <string.h>
+
+double dn_bench_algbw(const dn_bench_row *row)
+{
+    return row->time_s.mean > 0 ? (double)row->bytes / row->time_s.mean : 0;
+}
+
+double dn_bench_busbw(const dn_bench_row *row, const dn_bench_op *op)
+{
+    return dn_bench_algbw(row) * dn_bench_bus_factor(op, row->n_ranks);
+}
+
+double dn_bench_membw(const dn_bench_row *row)
+{
+    return row->time_s.mean > 0 ? row->bytes_moved / row->time_s.mean : 0;
+}
+
+bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *op)
+{
+    return strcmp(options->op, "all") == 0 || strcmp(options->op, op->name) == 0;
+}
+
+static dn_type type_of(const dn_bench_comm_options *options, const dn_bench_op *op)
+{
+    dn_type type = DN_REAL;
+    if (!op->always_f64)
+        dn_bench_type(options->type, &type);
+    return op->always_f64 ? DN_F64 : type;
+}
+
+size_t dn_bench_unit(const dn_bench_comm_options *options, const dn_bench_op *op, int n_ranks)
+{
+    if (!dn_bench_has_buffer(op))
+        return 0;
+    return dn_type_bytes(type_of(options, op)) * (dn_bench_has_two(op) ? (size_t)n_ranks : 1);
+}
+
+bool dn_bench_redop(const char *name, dn_op *redop)
+{
+    static const char *const names[] = {
+        [DN_SUM] = "sum", [DN_AVG] = "avg", [DN_MIN] = "min", [DN_MAX] = "max"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) {
+            *redop = (dn_op)i;
+            return true;
+        }
+    return false;
+}
+
+/* ---- room ---- */
+
+size_t dn_bench_room_bytes(const dn_bench_comm_options *options)
+{
+    return dn_bench_stride((size_t)options->n_samples * sizeof(double));
+}
+
+size_t dn_bench_region_bytes(const dn_bench_comm_options *options)
+{
+    size_t largest = dn_bench_stride(options->max_bytes), n_buffers = 1;
+    for (const dn_bench_op *op = dn_bench_ops; op->name; op++)
+        if (dn_bench_selects(options, op) && dn_bench_has_two(op))
+            n_buffers = 2;
+    return n_buffers * (largest > DN_BENCH_BATCH_BYTES ? largest : DN_BENCH_BATCH_BYTES);
+}
+
+dn_status dn_bench_room_make(dn_comm *comm, const dn_bench_comm_options *options, dn_bench_room *room)
+{
+    void *samples;
+    *room = (dn_bench_room){.comm = comm};
+    room->region_bytes =
+        (dn_world_arena_bytes(dn_comm_world(comm)) - dn_bench_room_bytes(options)) / 128 * 128;
+    DN_TRY(dn_comm_alloc(comm, dn_bench_room_bytes(options), &samples));
+    DN_TRY(dn_comm_alloc(comm, room->region_bytes, &room->region));
+    room->samples = samples;
+    return DN_OK;
+}
+
+/* ---- samples ---- */
+
+typedef struct series {
+    dn_bench_room *room;
+    const dn_bench_op *op;
+    dn_bench_call calls[DN_BENCH_BATCH_MAX];
+    int batch;
+    bool dirty;
+} series;
+
+static void series_init(series *s, dn_bench_room *room, const dn_bench_op *op,
+                        const dn_bench_comm_options *options, size_t bytes)
+{
+    size_t stride = dn_bench_stride(bytes), unit = dn_bench_unit(options, op, dn_comm_size(room->comm));
+    dn_bench_call call = {.comm = room->comm, .root = options->root, .type = type_of(options, op)};
+    call.count = unit ? bytes / unit * unit / dn_type_bytes(call.type) : 0;
+    dn_bench_redop(options->redop, &call.redop);
+    s->room = room;
+    s->op = op;
+    s->batch = dn_bench_batch(bytes);
+    s->dirty = !options->clean_buffers;
+    assert(stride * (size_t)s->batch * (dn_bench_has_two(op) ? 2 : 1) <= room->region_bytes);
+    for (int i = 0; i < s->batch; i++) {
+        call.buffer = (char *)room->region + stride * (size_t)i;
+        call.to = dn_bench_has_two(op) ? (char *)room->region + stride * (size_t)(s->batch + i) : NULL;
+        call.result = call.buffer;
+        s->calls[i] = call;
+    }
+}
+
+static void dirty_all(const series *s, uint64_t round)
+{
+    for (int i = 0; i < s->batch; i++)
+        dn_bench_dirty(&s->calls[i], round + (uint64_t)i);
+}
+
+/* *seconds = what this rank's share of one sample took. Ranks write their buffers only after all are done
+ * with them. */
+static dn_status take_sample(series *s, uint64_t round, bool dirty, double *seconds)
+{
+    dn_comm *comm = s->room->comm;
+    dn_comm_tick(comm, round, "bench");
+    if (dirty)
+        dirty_all(s, round);
+    DN_TRY(dn_comm_barrier(comm));
+    double start = dn_clock_s();
+    for (int i = 0; i < s->batch; i++)
+        DN_TRY(s->op->run(&s->calls[i]));
+    *seconds = dn_clock_s() - start;
+    return dn_comm_barrier(comm);
+}
+
+static dn_status take_samples(series *s, const dn_bench_comm_options *options)
+{
+    double ignored;
+    dirty_all(s, 0); /* clean buffers too begin with numbers, not with what was there */
+    for (int i = 0; i < options->n_warmup; i++)
+        DN_TRY(take_sample(s, (uint64_t)i, s->dirty, &ignored));
+    for (int i = 0; i < options->n_samples; i++)
+        DN_TRY(take_sample(s, (uint64_t)(options->n_warmup + i), s->dirty, &s->room->samples[i]));
+    return DN_OK;
+}
+
+/* On rank 0: each sample becomes that of the slowest rank, for one call. The others wait. */
+static dn_status gather_samples(const series *s, int n_samples, dn_summary *summary)
+{
+    dn_comm *comm = s->room->comm;
+    double *samples = s->room->samples;
+    DN_TRY(dn_comm_barrier(comm));
+    if (dn_comm_rank(comm) == 0) {
+        for (int rank = 1; rank < dn_comm_size(comm); rank++) {
+            const double *other = dn_comm_peer(comm, samples, rank);
+            for (int i = 0; i < n_samples; i++)
+                samples[i] = other[i] > samples[i] ? other[i] : samples[i];
+        }
+        for (int i = 0; i < n_samples; i++)
+            samples[i] /= s->batch;
+        *summary = dn_summarize(samples, (size_t)n_samples);
+    }
+    return dn_comm_barrier(comm);
+}
+
+/* ---- bytes and results ---- */
+
+static double moved_bytes(dn_comm *comm)
+{
+    dn_ledger ledger = dn_comm_ledger(comm, true);
+    double moved = 0;
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        moved += (double)ledger.moved[kind];
+    return moved;
+}
+
+/* One more sample, of which the time is not taken but everything else. */
+static dn_status inspect(series *s, bool check, dn_bench_row *row)
+{
+    enum { ROUND = 1000003 };
+    dn_comm *comm = s->room->comm;
+    double ignored, totals[2] = {0, 0};
+    moved_bytes(comm);
+    DN_TRY(take_sample(s, ROUND, true, &ignored));
+    totals[0] = moved_bytes(comm) / s->batch;
+    for (int i = 0; check && i < s->batch; i++)
+        totals[1] += (double)dn_bench_count_wrong(s->op, &s->calls[i], ROUND + (uint64_t)i);
+    DN_TRY(dn_comm_all_reduce_scalars(comm, totals, 2, DN_SUM));
+    row->bytes_moved = totals[0];
+    row->n_wrong = check && dn_bench_has_buffer(s->op) ? totals[1] : -1;
+    return DN_OK;
+}
+
+dn_status dn_bench_measure(dn_bench_room *room, const dn_bench_op *op, const dn_bench_comm_options *options,
+                           size_t bytes, dn_bench_row *row)
+{
+    series s;
+    series_init(&s, room, op, options, bytes);
+    *row = (dn_bench_row){.op = op->name,
+                          .type = dn_bench_has_buffer(op) ? dn_bench_type_name(s.calls[0].type) : "-",
+                          .redop = dn_bench_reduces(op) ? options->redop : "-",
+                          .n_ranks = dn_comm_size(room->comm),
+                          .bytes = s.calls[0].count * dn_type_bytes(s.calls[0].type),
+                          .count = s.calls[0].count,
+                          .batch = s.batch};
+    DN_TRY(take_samples(&s, options));
+    DN_TRY(gather_samples(&s, options->n_samples, &row->time_s));
+    return inspect(&s, options->check, row);
+}

@@ -1,0 +1,64 @@
+/*
+ * Timing one collective at one size.
+ *
+ *     every rank:  writes its buffers | barrier | clock, a batch of calls, clock | barrier | writes ...
+ *                                               |<------ one sample ----->|
+ *
+ * A rank's time begins when it leaves the barrier and ends when its last call returns; a sample is the time
+ * of the slowest rank over the calls of the batch. What a rank spends writing, or waiting for others to
+ * write, is in no sample.
+ */
+#ifndef BENCH_MEASURE_H
+#define BENCH_MEASURE_H
+
+#include "bench/ops.h"
+#include "bench/summary.h"
+#include "dionode/bench.h"
+
+/* One row of the table. */
+typedef struct dn_bench_row {
+    const char *op, *type, *redop; /* borrowed; "-" where there is none */
+    int n_ranks;
+    size_t bytes, count;
+    int batch;            /* calls a sample */
+    dn_summary time_s;    /* of one call */
+    double bytes_moved;   /* by all ranks together, of one call */
+    double n_wrong;       /* elements, over all ranks; -1: not compared */
+    double triad_bytes_s; /* what the same ranks reach together */
+    double mpi_s;         /* median time of MPI for the same; 0: not measured */
+} dn_bench_row;
+
+double dn_bench_algbw(const dn_bench_row *row);                        /* bytes/s */
+double dn_bench_busbw(const dn_bench_row *row, const dn_bench_op *op); /* bytes/s */
+double dn_bench_membw(const dn_bench_row *row);                        /* bytes/s */
+
+/* What a measurement works in; all symmetric, made once. */
+typedef struct dn_bench_room {
+    dn_comm *comm;
+    void *region; /* buffers of a batch, one after the other */
+    size_t region_bytes;
+    double *samples; /* [n_samples] seconds of this rank */
+} dn_bench_room;
+
+/** Symmetric bytes that room for these options takes beside the region, and those the region needs. */
+size_t dn_bench_room_bytes(const dn_bench_comm_options *options);
+size_t dn_bench_region_bytes(const dn_bench_comm_options *options);
+
+/** Collective. Gives the region all of the heap that is left. */
+dn_status dn_bench_room_make(dn_comm *comm, const dn_bench_comm_options *options,
+                             dn_bench_room *room) DN_MUST_USE;
+
+/** Collective. Fills op to n_wrong of *row: the times on rank 0 only. */
+dn_status dn_bench_measure(dn_bench_room *room, const dn_bench_op *op, const dn_bench_comm_options *options,
+                           size_t bytes, dn_bench_row *row) DN_MUST_USE;
+
+/** Whether the options ask for this collective. */
+bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *op);
+
+/** Bytes that an op's sizes are multiples of: an element, or one for each rank; 0 where it has no buffer. */
+size_t dn_bench_unit(const dn_bench_comm_options *options, const dn_bench_op *op, int n_ranks);
+
+/** The reduction that -o names; false if none has this name. */
+bool dn_bench_redop(const char *name, dn_op *redop);
+
+#endif

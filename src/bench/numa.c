@@ -1,0 +1,312 @@
+/* `dionode bench numa`: measures in order, and hands the results to those who write them down. */
+#include "bench/numa.h"
+
+#include "base/fail.h"
+#include "bench/probe.h"
+#include "bench/team.h"
+#include "shm/room.h"
+#include "shm/world.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#define BUFFER_FLOOR  ((size_t)64 << 20)
+#define BUFFER_ROUND  ((size_t)2 << 20)
+#define WORLD_BYTES   ((size_t)16 << 20)
+#define MEMORY_SHARES 2 /* the buffers take at most one of so many parts of what is free */
+
+dn_bench_numa_options dn_bench_numa_defaults(void)
+{
+    return (dn_bench_numa_options){.seconds = 0.2};
+}
+
+typedef struct survey {
+    const dn_bench_numa_options *options;
+    dn_topo *topo;
+    void *buffers[DN_NUMA_DOMAINS]; /* of each domain that has memory */
+    void *rings[DN_NUMA_DOMAINS];   /* a place in each of them, once they are linked */
+    dn_numa_results *found;
+} survey;
+
+/* ---- what is told, not measured ---- */
+
+/* The first line of a file, or of its line that begins with key, what is behind the colon. */
+static void read_text(const char *path, const char *key, char *text, size_t bytes)
+{
+    char line[256];
+    FILE *file = fopen(path, "re");
+    snprintf(text, bytes, "?");
+    while (file && fgets(line, sizeof line, file)) {
+        if (strncmp(line, key, strlen(key)) != 0)
+            continue;
+        const char *value = *key && strchr(line, ':') ? strchr(line, ':') + 1 : line;
+        value += strspn(value, " \t");
+        snprintf(text, bytes, "%.*s", (int)strcspn(value, "\n"), value);
+        break;
+    }
+    if (file)
+        fclose(file);
+}
+
+static void read_settings(dn_numa_results *r)
+{
+    struct utsname system;
+    uname(&system);
+    snprintf(r->system, sizeof r->system, "%.40s %.60s", system.sysname, system.release);
+    read_text("/proc/cpuinfo", "model name", r->processor, sizeof r->processor);
+    read_text("/proc/sys/kernel/numa_balancing", "", r->numa_balancing, sizeof r->numa_balancing);
+    read_text("/sys/kernel/mm/transparent_hugepage/enabled", "", r->huge_private, sizeof r->huge_private);
+    read_text("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "", r->huge_shared, sizeof r->huge_shared);
+}
+
+static dn_status describe(survey *s)
+{
+    dn_numa_results *r = s->found;
+    r->machine = *dn_topo_machine(s->topo);
+    r->version = s->options->version ? s->options->version : "";
+    r->seconds = s->options->seconds;
+    r->cache_bytes = dn_topo_cache_bytes(s->topo);
+    r->n_domains = dn_topo_n_domains(s->topo);
+    if (r->n_domains > DN_NUMA_DOMAINS)
+        return dn_fail(DN_ERR_CONFIG, "%d NUMA domains: no more than %d can be measured", r->n_domains,
+                       DN_NUMA_DOMAINS);
+    for (int i = 0; i < r->n_domains; i++)
+        r->domains[i] = dn_topo_domain(s->topo, i);
+    read_settings(r);
+    return DN_OK;
+}
+
+/* ---- memory ---- */
+
+static dn_status choose_buffer(survey *s)
+{
+    dn_numa_results *r = s->found;
+    size_t bytes = s->options->buffer_bytes, n = (size_t)r->n_domains;
+    size_t room = (size_t)dn_room_memory("") / MEMORY_SHARES / n;
+    if (!bytes) {
+        bytes = 4 * r->cache_bytes / n;
+        bytes = bytes > BUFFER_FLOOR ? bytes : BUFFER_FLOOR;
+        bytes = bytes < room ? bytes : room;
+    }
+    r->buffer_bytes = (bytes + BUFFER_ROUND - 1) / BUFFER_ROUND * BUFFER_ROUND;
+    if (r->buffer_bytes > room)
+        return dn_fail(DN_ERR_MEMORY, "%zu MiB on each of %zu NUMA domains: only %zu MiB each may be taken",
+                       r->buffer_bytes >> 20, n, room >> 20);
+    return DN_OK;
+}
+
+static bool has_memory(const dn_numa_results *r, int domain)
+{
+    return r->domains[domain].memory_bytes > 0;
+}
+
+/* With one domain there is nothing to choose, and containers may not be allowed to. */
+static dn_status take_buffers(survey *s)
+{
+    dn_numa_results *r = s->found;
+    for (int i = 0; i < r->n_domains; i++)
+        if (has_memory(r, i)) {
+            int node = r->n_domains > 1 ? r->domains[i].os_node : -1;
+            DN_TRY(dn_pages_take(r->buffer_bytes, node, &s->buffers[i]));
+        }
+    r->huge_bytes = dn_pages_huge_bytes();
+    return DN_OK;
+}
+
+/* Where a rank's arena lies that nobody placed: the way shared memory is used in training. */
+typedef struct arena {
+    dn_status status;
+    dn_pages_places places;
+    char message[256];
+} arena;
+
+static void place_arena(int index, void *argument)
+{
+    arena *a = argument;
+    dn_world *world = NULL;
+    (void)index;
+    a->status = dn_world_create(1, WORLD_BYTES, 1, 10, &world);
+    if (a->status == DN_OK)
+        a->status = dn_world_populate(world, 0);
+    if (a->status == DN_OK)
+        a->status = dn_pages_locate(dn_world_arena(world, 0), WORLD_BYTES, &a->places);
+    if (a->status != DN_OK)
+        snprintf(a->message, sizeof a->message, "%s", dn_error_message());
+    dn_world_destroy(&world);
+}
+
+/* A kernel that does not tell where pages lie (containers) takes nothing but this report. */
+static dn_status find_places(survey *s)
+{
+    dn_numa_results *r = s->found;
+    arena a = {.status = DN_OK};
+    int pu;
+    for (int i = 0; i < r->n_domains; i++)
+        if (s->buffers[i] && dn_pages_locate(s->buffers[i], r->buffer_bytes, &r->places[i]) != DN_OK)
+            return DN_OK;
+    if (dn_topo_cores(s->topo, -1, &pu, 1) < 1)
+        return DN_OK;
+    DN_TRY(dn_team_run(s->topo, &pu, 1, place_arena, &a));
+    r->shared = a.places;
+    return a.status == DN_OK ? DN_OK : dn_fail(a.status, "%s", a.message);
+}
+
+/* ---- measurements ---- */
+
+/* The cores of a domain; false if none may be used. */
+static bool crew_of(const survey *s, int domain, int *pus, dn_probe_crew *crew)
+{
+    int n = dn_topo_cores(s->topo, domain, pus, DN_TEAM_MAX);
+    *crew = (dn_probe_crew){s->topo, pus, n < DN_TEAM_MAX ? n : DN_TEAM_MAX, s->options->seconds};
+    return n > 0;
+}
+
+static void clear(dn_numa_matrix *matrix, int n)
+{
+    matrix->n = n;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++)
+            matrix->at[i][j] = NAN;
+}
+
+static dn_status measure_domain(survey *s, int i)
+{
+    static int pus[DN_TEAM_MAX];
+    dn_numa_results *r = s->found;
+    dn_probe_crew crew;
+    r->copy_bytes_s[i] = r->triad_bytes_s[i] = NAN;
+    if (!crew_of(s, i, pus, &crew))
+        return DN_OK;
+    for (int j = 0; j < r->n_domains; j++)
+        if (s->buffers[j])
+            DN_TRY(dn_probe_bandwidth(&crew, DN_PROBE_READ, s->buffers[j], r->buffer_bytes,
+                                      &r->read_bytes_s.at[i][j]));
+    if (!s->buffers[i])
+        return DN_OK;
+    DN_TRY(dn_probe_bandwidth(&crew, DN_PROBE_COPY, s->buffers[i], r->buffer_bytes, &r->copy_bytes_s[i]));
+    return dn_probe_bandwidth(&crew, DN_PROBE_TRIAD, s->buffers[i], r->buffer_bytes, &r->triad_bytes_s[i]);
+}
+
+static dn_status measure_latencies(survey *s)
+{
+    static int pus[DN_TEAM_MAX];
+    dn_numa_results *r = s->found;
+    for (int j = 0; j < r->n_domains; j++)
+        if ((s->rings[j] = s->buffers[j]))
+            dn_probe_link(s->buffers[j], r->buffer_bytes);
+    for (int i = 0; i < r->n_domains; i++) {
+        dn_probe_crew crew;
+        bool can = crew_of(s, i, pus, &crew);
+        for (int j = 0; can && j < r->n_domains; j++)
+            if (s->buffers[j])
+                DN_TRY(dn_probe_latency(&crew, &s->rings[j], &r->latency_ns.at[i][j]));
+    }
+    return DN_OK;
+}
+
+/* Evenly over all usable cores where they are too many. */
+static void choose_cores(survey *s)
+{
+    static int all[DN_TEAM_MAX];
+    dn_numa_results *r = s->found;
+    int n = dn_topo_cores(s->topo, -1, all, DN_TEAM_MAX);
+    n = n < DN_TEAM_MAX ? n : DN_TEAM_MAX;
+    r->n_usable_cores = n;
+    r->n_cores = n < DN_NUMA_CORES ? n : DN_NUMA_CORES;
+    for (int i = 0; i < r->n_cores; i++)
+        r->pus[i] = all[i * n / r->n_cores];
+}
+
+static dn_status measure_lines(survey *s)
+{
+    dn_numa_results *r = s->found;
+    choose_cores(s);
+    clear(&r->line_ns, r->n_cores);
+    for (int i = 0; i < r->n_cores; i++)
+        for (int j = 0; j < i; j++) {
+            DN_TRY(dn_probe_line(s->topo, r->pus[i], r->pus[j], &r->line_ns.at[i][j]));
+            r->line_ns.at[j][i] = r->line_ns.at[i][j];
+        }
+    return DN_OK;
+}
+
+/* In the first domain with two cores. Its buffer is one ring by now; to read it disturbs nothing. */
+static dn_status measure_loads(survey *s)
+{
+    static const double delays_ns[] = {0, 10, 25, 50, 100, 200, 500, 1000, 5000};
+    static int pus[DN_TEAM_MAX];
+    dn_numa_results *r = s->found;
+    dn_probe_crew crew;
+    r->loaded_domain = -1;
+    for (int i = 0; i < r->n_domains && r->loaded_domain < 0; i++)
+        if (s->buffers[i] && crew_of(s, i, pus, &crew) && crew.n >= 2)
+            r->loaded_domain = i;
+    if (r->loaded_domain < 0)
+        return DN_OK;
+    void *buffer = s->buffers[r->loaded_domain];
+    for (size_t i = 0; i < sizeof delays_ns / sizeof *delays_ns; i++) {
+        dn_numa_load *load = &r->loads[r->n_loads++];
+        load->delay_ns = delays_ns[i];
+        DN_TRY(dn_probe_loaded(&crew, &s->rings[r->loaded_domain], buffer, r->buffer_bytes, load->delay_ns,
+                               &load->ns, &load->bytes_s));
+    }
+    r->loads[r->n_loads++] =
+        (dn_numa_load){INFINITY, r->latency_ns.at[r->loaded_domain][r->loaded_domain], 0};
+    return DN_OK;
+}
+
+static dn_status measure(survey *s)
+{
+    dn_numa_results *r = s->found;
+    DN_TRY(describe(s));
+    DN_TRY(choose_buffer(s));
+    DN_TRY(take_buffers(s));
+    DN_TRY(find_places(s));
+    clear(&r->latency_ns, r->n_domains);
+    clear(&r->read_bytes_s, r->n_domains);
+    for (int i = 0; i < r->n_domains; i++)
+        DN_TRY(measure_domain(s, i));
+    DN_TRY(measure_latencies(s)); /* overwrites the buffers with rings */
+    DN_TRY(measure_lines(s));
+    return measure_loads(s);
+}
+
+/* ---- the command ---- */
+
+static dn_status give_out(const survey *s)
+{
+    dn_numa_print(s->found, stdout);
+    fflush(stdout);
+    if (s->options->json)
+        DN_TRY(dn_numa_write_json(s->found, s->options->json));
+    return s->options->html ? dn_numa_write_html(s->found, s->options->html) : DN_OK;
+}
+
+static dn_status run(survey *s)
+{
+    if (!(s->options->seconds > 0))
+        return dn_fail(DN_ERR_CONFIG, "turns of %g seconds: more than 0 are needed", s->options->seconds);
+    if (!dn_topo_machine(s->topo)->this_system)
+        return dn_fail(DN_ERR_CONFIG,
+                       "HWLOC_SYNTHETIC or HWLOC_XMLFILE is set: a machine that is not this one "
+                       "cannot be measured");
+    s->found = calloc(1, sizeof *s->found);
+    if (!s->found)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the results");
+    DN_TRY(measure(s));
+    return give_out(s);
+}
+
+dn_status dn_bench_numa(const dn_bench_numa_options *options)
+{
+    survey s = {.options = options};
+    DN_TRY(dn_topo_create(1, &s.topo));
+    dn_status status = run(&s);
+    for (int i = 0; i < DN_NUMA_DOMAINS; i++)
+        dn_pages_give_back(s.buffers[i], s.found ? s.found->buffer_bytes : 0);
+    free(s.found);
+    dn_topo_destroy(&s.topo);
+    return status;
+}

@@ -1,0 +1,56 @@
+/* What `dionode bench numa` finds out, and the forms it is given in. */
+#ifndef BENCH_NUMA_H
+#define BENCH_NUMA_H
+
+#include "dionode/bench.h"
+#include "shm/pages.h"
+#include "topo/domains.h"
+
+#include <stdio.h>
+
+#define DN_NUMA_DOMAINS 64
+#define DN_NUMA_CORES   32 /* of which all pairs are measured; more are sampled evenly */
+#define DN_NUMA_LOADS   10
+
+typedef struct dn_numa_load {
+    double delay_ns; /* of each reader after every KiB; infinite: nobody reads */
+    double ns, bytes_s;
+} dn_numa_load;
+
+/* A square of numbers; NAN where a pair cannot be measured. */
+typedef struct dn_numa_matrix {
+    int n;
+    double at[DN_NUMA_DOMAINS][DN_NUMA_DOMAINS]; /* [who][whose] */
+} dn_numa_matrix;
+
+typedef struct dn_numa_results {
+    dn_machine machine;
+    char processor[128], system[128];
+    const char *version;
+    size_t cache_bytes, buffer_bytes, huge_bytes;
+    double seconds;
+
+    int n_domains;
+    dn_domain domains[DN_NUMA_DOMAINS];
+    dn_numa_matrix latency_ns, read_bytes_s;
+    double copy_bytes_s[DN_NUMA_DOMAINS], triad_bytes_s[DN_NUMA_DOMAINS];
+
+    int n_cores, n_usable_cores; /* measured in pairs; there are */
+    int pus[DN_NUMA_CORES];
+    dn_numa_matrix line_ns;
+
+    int loaded_domain; /* -1: no domain has two cores */
+    int n_loads;
+    dn_numa_load loads[DN_NUMA_LOADS];
+
+    dn_pages_places places[DN_NUMA_DOMAINS]; /* of the buffer of each domain */
+    dn_pages_places shared;                  /* of a world's arena, first touched in the first domain */
+    char numa_balancing[64], huge_private[64], huge_shared[64]; /* the kernel's settings; "?" if not told */
+} dn_numa_results;
+
+void dn_numa_print(const dn_numa_results *results, FILE *out);
+dn_status dn_numa_write_json(const dn_numa_results *results, const char *path) DN_MUST_USE;
+/** One page without anything from elsewhere, in light and dark. */
+dn_status dn_numa_write_html(const dn_numa_results *results, const char *path) DN_MUST_USE;
+
+#endif

@@ -1,0 +1,62 @@
+/* The collectives as a benchmark sees them: how to call one, and what each rank must hold afterwards. */
+#ifndef BENCH_OPS_H
+#define BENCH_OPS_H
+
+#include "comm/comm.h"
+
+#define DN_BENCH_SCALARS 12 /* that ride beside a barrier flag */
+
+/* One call. Fields before result are given; run sets it. */
+typedef struct dn_bench_call {
+    dn_comm *comm;
+    void *buffer; /* [count], symmetric */
+    void *to;     /* of all-to-all, [count], symmetric; NULL for the others */
+    size_t count;
+    dn_type type;
+    dn_op redop;
+    int root;
+    const void *result; /* where this rank finds its result, element i at place i */
+} dn_bench_call;
+
+/* Which elements a rank must hold afterwards, and whose they are. */
+typedef enum dn_bench_result {
+    DN_BENCH_NOTHING,
+    DN_BENCH_REDUCED,       /* all elements, reduced */
+    DN_BENCH_REDUCED_SLICE, /* its slice, reduced */
+    DN_BENCH_REDUCED_ROOT,  /* on the root all elements, reduced */
+    DN_BENCH_OF_ROOT,       /* all elements of the root */
+    DN_BENCH_OF_OWNERS,     /* each slice of its owner */
+    DN_BENCH_OF_ROWS,       /* row s = row `rank` of rank s, rows of count / size elements */
+} dn_bench_result;
+
+typedef struct dn_bench_op {
+    const char *name;
+    double share, whole; /* busbw = algbw * (share (n-1)/n + whole), n ranks: nccl-tests, PERFORMANCE.md */
+    dn_bench_result result;
+    size_t max_bytes; /* 0: no limit */
+    bool always_f64;
+    dn_status (*run)(dn_bench_call *call);
+} dn_bench_op;
+
+/** The table; its last entry has no name. */
+extern const dn_bench_op dn_bench_ops[];
+
+double dn_bench_bus_factor(const dn_bench_op *op, int n_ranks);
+
+/** Whether it takes a reduction, has a buffer at all, and a second one. */
+bool dn_bench_reduces(const dn_bench_op *op);
+bool dn_bench_has_buffer(const dn_bench_op *op);
+bool dn_bench_has_two(const dn_bench_op *op);
+
+/** Names of types as in nccl-tests. */
+const char *dn_bench_type_name(dn_type type);
+bool dn_bench_type(const char *name, dn_type *type);
+
+/** Writes what a rank brings to a call: small whole numbers, different for each rank and round, so that sums
+ * in F32 and integers are exact in any order. */
+void dn_bench_dirty(const dn_bench_call *call, uint64_t round);
+
+/** Elements of this rank's result that differ from what the ranks brought in this round. */
+size_t dn_bench_count_wrong(const dn_bench_op *op, const dn_bench_call *call, uint64_t round);
+
+#endif

@@ -1,0 +1,317 @@
+#include "bench/probe.h"
+
+#include "base/clock.h"
+#include "base/fail.h"
+#include "base/random.h"
+#include "bench/summary.h"
+#include "bench/team.h"
+#include "bench/triad.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STEP_BYTES   ((size_t)128) /* pairs of lines, which some prefetchers fetch together */
+#define WINDOW_BYTES ((size_t)2 << 20)
+#define WINDOW_STEPS (WINDOW_BYTES / STEP_BYTES)
+#define TURNS        3
+
+/* ---- a ring of pointers ---- */
+
+static void shuffle(uint32_t *order, size_t n, uint64_t stream)
+{
+    for (size_t i = 0; i < n; i++)
+        order[i] = (uint32_t)i;
+    for (size_t i = n; i > 1; i--) {
+        size_t j = dn_random_bits(1, stream, i) % i;
+        uint32_t taken = order[i - 1];
+        order[i - 1] = order[j];
+        order[j] = taken;
+    }
+}
+
+/* Links one window behind *tail and moves *tail to its end. */
+static void link_window(char *window, size_t n_steps, uint64_t stream, void ***tail)
+{
+    uint32_t order[WINDOW_STEPS];
+    shuffle(order, n_steps, stream);
+    for (size_t i = 0; i < n_steps; i++) {
+        void *next = window + STEP_BYTES * order[i];
+        **tail = next;
+        *tail = next;
+    }
+}
+
+size_t dn_probe_link(void *memory, size_t bytes)
+{
+    size_t n_windows = (bytes + WINDOW_BYTES - 1) / WINDOW_BYTES;
+    uint32_t *order = malloc(n_windows * sizeof *order);
+    void *first, **tail = &first;
+    if (!order) /* in this order then; a prefetcher does not look that far */
+        n_windows = 0;
+    else
+        shuffle(order, n_windows, 0);
+    for (size_t i = 0; i < (bytes + WINDOW_BYTES - 1) / WINDOW_BYTES; i++) {
+        size_t w = n_windows ? order[i] : i, left = bytes - w * WINDOW_BYTES;
+        link_window((char *)memory + w * WINDOW_BYTES,
+                    (left < WINDOW_BYTES ? left : WINDOW_BYTES) / STEP_BYTES, w + 1, &tail);
+    }
+    *tail = first;
+    free(order);
+    return bytes / STEP_BYTES;
+}
+
+/* ---- latency ---- */
+
+/* Short enough that most runs of so many steps are not interrupted. */
+enum { CHASE_STEPS = 1 << 10, CHASE_TIMES = 1 << 15 };
+
+typedef struct chase {
+    void *at;
+    double seconds, ns;
+    double times[CHASE_TIMES];
+} chase;
+
+/* Keeps the compiler from leaving out a loop of which nobody wants the result. */
+static void use(const void *p)
+{
+    __asm__ volatile("" : : "r"(p) : "memory");
+}
+
+static void run_chase(chase *c)
+{
+    double begin_s = dn_clock_s(), last_s = begin_s;
+    size_t n = 0;
+    void *at = c->at;
+    while (n == 0 || (n < CHASE_TIMES && last_s - begin_s < c->seconds)) {
+        for (int i = 0; i < CHASE_STEPS; i++)
+            at = *(void **)at;
+        use(at);
+        double now_s = dn_clock_s();
+        c->times[n++] = now_s - last_s;
+        last_s = now_s;
+    }
+    c->at = at;
+    c->ns = 1e9 * dn_summarize(c->times, n).p50 / CHASE_STEPS;
+}
+
+static void chase_alone(int index, void *argument)
+{
+    (void)index;
+    run_chase(argument);
+}
+
+dn_status dn_probe_latency(const dn_probe_crew *crew, void **ring, double *ns)
+{
+    chase *c = malloc(sizeof *c);
+    if (!c)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the times of a measurement");
+    *c = (chase){.at = *ring, .seconds = crew->seconds};
+    dn_status status = dn_team_run(crew->topo, crew->pus, 1, chase_alone, c);
+    *ns = c->ns;
+    *ring = c->at;
+    free(c);
+    return status;
+}
+
+/* ---- bandwidth ---- */
+
+static uint64_t read_words(const uint64_t *words, size_t n)
+{
+    uint64_t sums[8] = {0};
+    for (size_t i = 0; i + 8 <= n; i += 8)
+        for (size_t j = 0; j < 8; j++)
+            sums[j] += words[i + j];
+    return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
+}
+
+typedef struct stream {
+    dn_probe_kind kind;
+    bool streaming;
+    char *memory;
+    size_t part_bytes; /* of one member, a multiple of 384 */
+    double seconds;
+    double rates[DN_TEAM_MAX]; /* bytes/s */
+} stream;
+
+/* One pass over a member's part. Returns the bytes it counts. */
+static size_t pass(const stream *s, char *part)
+{
+    size_t bytes = s->part_bytes;
+    if (s->kind == DN_PROBE_READ) {
+        uint64_t sum = read_words((const uint64_t *)part, bytes / sizeof(uint64_t));
+        use(&sum);
+        return bytes;
+    }
+    if (s->kind == DN_PROBE_COPY) {
+        memcpy(part, part + bytes / 2, bytes / 2);
+        use(part);
+        return bytes;
+    }
+    size_t n = bytes / 3 / sizeof(double);
+    double *a = (double *)part;
+    dn_triad(a, a + n, a + 2 * n, 3.0, n, s->streaming);
+    use(part);
+    return bytes;
+}
+
+static void run_stream(int index, void *argument)
+{
+    stream *s = argument;
+    char *part = s->memory + (size_t)index * s->part_bytes;
+    double begin_s = dn_clock_s(), now_s;
+    size_t bytes = 0;
+    do {
+        bytes += pass(s, part);
+        now_s = dn_clock_s();
+    } while (now_s - begin_s < s->seconds);
+    s->rates[index] = (double)bytes / (now_s - begin_s);
+}
+
+static dn_status best_turn(const dn_probe_crew *crew, stream *s, double *bytes_s)
+{
+    for (int turn = 0; turn < TURNS; turn++) {
+        double sum = 0;
+        DN_TRY(dn_team_run(crew->topo, crew->pus, crew->n, run_stream, s));
+        for (int i = 0; i < crew->n; i++)
+            sum += s->rates[i];
+        *bytes_s = sum > *bytes_s ? sum : *bytes_s;
+    }
+    return DN_OK;
+}
+
+dn_status dn_probe_bandwidth(const dn_probe_crew *crew, dn_probe_kind kind, void *memory, size_t bytes,
+                             double *bytes_s)
+{
+    assert(crew->n <= DN_TEAM_MAX);
+    stream s = {.kind = kind, .memory = memory, .seconds = crew->seconds};
+    s.part_bytes = bytes / (size_t)crew->n / 384 * 384; /* three arrays that begin at cache lines */
+    *bytes_s = 0;
+    if (s.part_bytes == 0)
+        return dn_fail(DN_ERR_ARG, "%zu bytes are too few for %d processors", bytes, crew->n);
+    DN_TRY(best_turn(crew, &s, bytes_s));
+    s.streaming = true;
+    return kind == DN_PROBE_TRIAD && dn_triad_can_stream() ? best_turn(crew, &s, bytes_s) : DN_OK;
+}
+
+/* ---- latency under load ---- */
+
+typedef struct loaded {
+    chase chase;
+    const char *memory;
+    size_t part_bytes;
+    uint64_t spins;    /* between two reads of a KiB */
+    _Atomic bool stop; /* relaxed: it orders nothing */
+    double rates[DN_TEAM_MAX];
+} loaded;
+
+static void spin(uint64_t n)
+{
+    for (uint64_t i = 0; i < n; i++)
+        __asm__ volatile("");
+}
+
+static double spins_per_ns(void)
+{
+    enum { N = 1000000 };
+    double best_s = 1;
+    for (int turn = 0; turn < TURNS; turn++) {
+        double begin_s = dn_clock_s();
+        spin(N);
+        double s = dn_clock_s() - begin_s;
+        best_s = s < best_s ? s : best_s;
+    }
+    return N / (1e9 * best_s);
+}
+
+static void load(loaded *l, int index)
+{
+    enum { KIB = 1024 };
+    const char *part = l->memory + (size_t)index * l->part_bytes;
+    double begin_s = dn_clock_s();
+    size_t bytes = 0;
+    while (!atomic_load_explicit(&l->stop, memory_order_relaxed)) {
+        uint64_t sum = read_words((const uint64_t *)(part + bytes % l->part_bytes), KIB / sizeof(uint64_t));
+        use(&sum);
+        spin(l->spins);
+        bytes += KIB;
+    }
+    l->rates[index] = (double)bytes / (dn_clock_s() - begin_s);
+}
+
+static void run_loaded(int index, void *argument)
+{
+    loaded *l = argument;
+    if (index > 0) {
+        load(l, index - 1);
+        return;
+    }
+    run_chase(&l->chase);
+    atomic_store_explicit(&l->stop, true, memory_order_relaxed);
+}
+
+dn_status dn_probe_loaded(const dn_probe_crew *crew, void **ring, const void *memory, size_t bytes,
+                          double delay_ns, double *ns, double *bytes_s)
+{
+    assert(crew->n >= 2 && crew->n <= DN_TEAM_MAX);
+    loaded *l = calloc(1, sizeof *l);
+    if (!l)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the times of a measurement");
+    l->chase.at = *ring;
+    l->chase.seconds = crew->seconds;
+    l->memory = memory;
+    l->part_bytes = bytes / (size_t)(crew->n - 1) / 1024 * 1024;
+    l->spins = (uint64_t)(delay_ns * spins_per_ns());
+    dn_status status = l->part_bytes ? dn_team_run(crew->topo, crew->pus, crew->n, run_loaded, l)
+                                     : dn_fail(DN_ERR_ARG, "%zu bytes are too few for a load", bytes);
+    *ns = l->chase.ns;
+    *ring = l->chase.at;
+    *bytes_s = 0;
+    for (int i = 0; i < crew->n - 1; i++)
+        *bytes_s += l->rates[i];
+    free(l);
+    return status;
+}
+
+/* ---- one cache line between two processors ---- */
+
+enum { LINE_TURNS = 40, LINE_TRIPS = 500 };
+
+typedef struct line {
+    _Alignas(128) _Atomic uint64_t ball; /* even: the first has it to hit */
+    _Alignas(128) double best_s;         /* of a turn */
+} line;
+
+/* Relaxed: nothing but the line itself is handed over. */
+static void await_ball(line *l, uint64_t value)
+{
+    while (atomic_load_explicit(&l->ball, memory_order_relaxed) != value)
+        ;
+}
+
+static void run_line(int index, void *argument)
+{
+    line *l = argument;
+    for (uint64_t turn = 0; turn < LINE_TURNS; turn++) {
+        double begin_s = dn_clock_s();
+        for (uint64_t i = 0; i < LINE_TRIPS; i++) {
+            uint64_t mine = 2 * (turn * LINE_TRIPS + i) + (uint64_t)index;
+            await_ball(l, mine);
+            atomic_store_explicit(&l->ball, mine + 1, memory_order_relaxed);
+        }
+        double s = dn_clock_s() - begin_s;
+        if (index == 0 && (turn == 1 || (turn > 1 && s < l->best_s))) /* the first turn finds the other */
+            l->best_s = s;
+    }
+}
+
+dn_status dn_probe_line(const dn_topo *topo, int pu_a, int pu_b, double *ns)
+{
+    line l = {0};
+    const int pus[2] = {pu_a, pu_b};
+    DN_TRY(dn_team_run(topo, pus, 2, run_line, &l));
+    *ns = 1e9 * l.best_s / LINE_TRIPS / 2;
+    return DN_OK;
+}

@@ -1,0 +1,135 @@
+#include "cli/cli.h"
+
+#include "dionode/bench.h"
+#include "dionode/launch.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPTION_NP = 1000, OPTION_OP, OPTION_CLEAN, OPTION_JSON, OPTION_VERSUS, OPTION_TRIAD };
+
+typedef struct arguments {
+    dn_bench_comm_options options;
+    int n_workers;
+} arguments;
+
+static error_t parse_long(int key, char *arg, arguments *a, struct argp_state *state)
+{
+    dn_bench_comm_options *o = &a->options;
+    switch (key) {
+    case OPTION_NP:
+        a->n_workers = (int)cli_integer("--np", arg, 1, 256);
+        return 0;
+    case OPTION_OP:
+        o->op = arg;
+        return 0;
+    case OPTION_CLEAN:
+        o->clean_buffers = true;
+        return 0;
+    case OPTION_JSON:
+        o->json = arg;
+        return 0;
+    case OPTION_VERSUS:
+        if (strcmp(arg, "mpi") != 0)
+            argp_error(state, "--versus knows mpi only");
+        o->versus_mpi = true;
+        return 0;
+    case OPTION_TRIAD:
+        o->triad_bytes = cli_size("--triad", arg);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    arguments *a = state->input;
+    dn_bench_comm_options *o = &a->options;
+    switch (key) {
+    case 'b':
+        o->min_bytes = cli_size("-b", arg);
+        return 0;
+    case 'e':
+        o->max_bytes = cli_size("-e", arg);
+        return 0;
+    case 'f':
+        o->factor = (int)cli_integer("-f", arg, 2, 1 << 20);
+        return 0;
+    case 'i':
+        o->step_bytes = cli_size("-i", arg);
+        return 0;
+    case 'n':
+        o->n_samples = (int)cli_integer("-n", arg, 1, 1 << 20);
+        return 0;
+    case 'w':
+        o->n_warmup = (int)cli_integer("-w", arg, 0, 1 << 20);
+        return 0;
+    case 'd':
+        o->type = arg;
+        return 0;
+    case 'o':
+        o->redop = arg;
+        return 0;
+    case 'r':
+        o->root = (int)cli_integer("-r", arg, 0, 255);
+        return 0;
+    case 'c':
+        o->check = cli_integer("-c", arg, 0, 1);
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_usage(state);
+        return 0;
+    default:
+        return parse_long(key, arg, a, state);
+    }
+}
+
+static const struct argp_option options[] = {
+    {"np", OPTION_NP, "N", 0, "Ranks (default: one a usable PU)", 0},
+    {"op", OPTION_OP, "NAME", 0, "One collective only (default: all)", 0},
+    {"minbytes", 'b', "SIZE", 0, "Smallest size (4); sizes take K, M, G", 1},
+    {"maxbytes", 'e', "SIZE", 0, "Largest size (64M)", 1},
+    {"stepfactor", 'f', "N", 0, "From size to size, multiply by this (4)", 1},
+    {"stepbytes", 'i', "SIZE", 0, "... or add this instead", 1},
+    {"iters", 'n', "N", 0, "Timed samples a size (50)", 2},
+    {"warmup_iters", 'w', "N", 0, "Samples before them (5)", 2},
+    {"datatype", 'd', "TYPE", 0, "float, double, bfloat16, int32 or int64 (float)", 2},
+    {"op-reduce", 'o', "OP", 0, "sum, avg, min or max (sum)", 2},
+    {"root", 'r', "RANK", 0, "Root of broadcast and reduce (0)", 2},
+    {"check", 'c', "0|1", 0, "Compare results with the expected ones (1)", 2},
+    {"clean-buffers", OPTION_CLEAN, NULL, 0,
+     "Do not write the buffers anew before each sample: prettier, and not what a program sees", 3},
+    {"triad", OPTION_TRIAD, "SIZE", 0,
+     "Of each array of the bandwidth measured beside (default: by the caches)", 3},
+    {"json", OPTION_JSON, "FILE", 0, "Write the rows as JSON", 4},
+    {"versus", OPTION_VERSUS, "mpi", 0, "Measure the installed MPI in the same way and print its time beside",
+     4},
+    {0},
+};
+
+static char *describe(void)
+{
+    static char text[1024] =
+        "Measures the collectives of shared memory; options and columns as in nccl-tests, and the bytes "
+        "really "
+        "moved, as a share of the memory bandwidth that the same ranks reach in a triad.\vCollectives:";
+    size_t length = strlen(text);
+    for (const char *const *name = dn_bench_comm_ops(); *name && length < sizeof text; name++)
+        length += (size_t)snprintf(text + length, sizeof text - length, " %s", *name);
+    return text;
+}
+
+int cli_bench_comm(int argc, char **argv, char **command_line)
+{
+    const struct argp argp = {options, parse, "", describe(), NULL, NULL, NULL};
+    arguments a = {.options = dn_bench_comm_defaults()};
+    a.options.version = DN_VERSION;
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    if (dn_launch_is_worker())
+        return dn_bench_comm_worker(&a.options);
+    dn_status status = dn_bench_comm(&a.options, a.n_workers, command_line);
+    return status == DN_OK ? 0 : cli_failure(status);
+}

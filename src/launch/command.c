@@ -1,0 +1,95 @@
+#include "launch/command.h"
+
+#include "base/clock.h"
+#include "base/fail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CANNOT_START 127
+
+/* In the child: a group of its own, so that what it starts can be ended with it. */
+static _Noreturn void become(const char *const *argv, int output)
+{
+    int nothing = open("/dev/null", O_RDONLY);
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (dup2(output, STDOUT_FILENO) >= 0 && dup2(nothing, STDIN_FILENO) >= 0)
+        execvp(argv[0], (char *const *)(uintptr_t)argv);
+    _exit(CANNOT_START);
+}
+
+/* Reads until the other end is closed. False when the time is over. */
+static bool read_all(int input, double end_s, char *text, size_t bytes, size_t *length)
+{
+    char dropped[256];
+    for (*length = 0;;) {
+        double left_s = end_s - dn_clock_s();
+        struct pollfd fd = {.fd = input, .events = POLLIN};
+        if (left_s <= 0)
+            return false;
+        if (poll(&fd, 1, (int)(left_s * 1000) + 1) <= 0)
+            continue;
+        size_t room = bytes - 1 - *length;
+        ssize_t n = read(input, room ? text + *length : dropped, room ? room : sizeof dropped);
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return true;
+        *length += room && n > 0 ? (size_t)n : 0;
+    }
+}
+
+static dn_status judge(const char *name, int end)
+{
+    if (WIFEXITED(end) && WEXITSTATUS(end) == 0)
+        return DN_OK;
+    if (WIFEXITED(end) && WEXITSTATUS(end) == CANNOT_START)
+        return dn_fail(DN_ERR_SYSTEM, "cannot start '%s': is it installed?", name);
+    if (WIFEXITED(end))
+        return dn_fail(DN_ERR_SYSTEM, "'%s' exited with status %d", name, WEXITSTATUS(end));
+    return dn_fail(DN_ERR_SYSTEM, "'%s' was ended by signal %d", name, WTERMSIG(end));
+}
+
+/* A program that closed its output may live on: it gets the rest of the time to end. */
+static bool await(pid_t pid, double end_s, int *end)
+{
+    while (waitpid(pid, end, WNOHANG) == 0) {
+        if (dn_clock_s() > end_s)
+            return false;
+        poll(NULL, 0, 5);
+    }
+    return true;
+}
+
+dn_status dn_command_run(const char *const *argv, double limit_s, char *text, size_t bytes)
+{
+    int ends[2], end = 0;
+    size_t length;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot open a pipe");
+    pid_t pid = fork();
+    if (pid == 0)
+        become(argv, ends[1]);
+    int error = errno;
+    close(ends[1]);
+    if (pid < 0) {
+        close(ends[0]);
+        return dn_fail_errno(DN_ERR_SYSTEM, error, "cannot start '%s'", argv[0]);
+    }
+    double end_s = dn_clock_s() + limit_s;
+    bool in_time = read_all(ends[0], end_s, text, bytes, &length) && await(pid, end_s, &end);
+    close(ends[0]);
+    text[length] = 0;
+    if (in_time)
+        return length + 1 < bytes ? judge(argv[0], end)
+                                  : dn_fail(DN_ERR_SYSTEM, "'%s' prints too much", argv[0]);
+    kill(-pid, SIGKILL); /* its group: it is not reaped yet, so the number is its own */
+    waitpid(pid, &end, 0);
+    return dn_fail(DN_ERR_TIMEOUT, "'%s' did not end within %.0f s", argv[0], limit_s);
+}

@@ -1,0 +1,30 @@
+/* The machine as a benchmark asks for it: its NUMA domains, one PU of each usable core, its caches. */
+#ifndef TOPO_DOMAINS_H
+#define TOPO_DOMAINS_H
+
+#include "dionode/topo.h"
+
+#include <stdint.h>
+
+typedef struct dn_domain {
+    int os_node; /* number by which the system knows it */
+    uint64_t memory_bytes;
+    int n_cores; /* usable ones */
+} dn_domain;
+
+/** NUMA domains by logical index, those without usable cores or without memory too. */
+int dn_topo_n_domains(const dn_topo *topo);
+dn_domain dn_topo_domain(const dn_topo *topo, int index);
+
+/** The first usable PU of each usable core of a domain (-1: of the machine), by operating-system number, into
+ * pus [max]. Returns how many there are, which may be more than max. */
+int dn_topo_cores(const dn_topo *topo, int domain, int *pus, int max);
+
+/** Bytes of all last-level caches of the machine together; 0 if it tells of none. */
+size_t dn_topo_cache_bytes(const dn_topo *topo);
+
+/** Binds the calling thread to one PU. Errors: DN_ERR_SYSTEM where the system refuses, or where the topology
+ * is not this machine's. */
+dn_status dn_topo_bind_pu(const dn_topo *topo, int pu) DN_MUST_USE;
+
+#endif

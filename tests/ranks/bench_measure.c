@@ -1,0 +1,169 @@
+/* One row of the collectives' benchmark: its bytes, its times, and that a wrong result is counted. */
+#include "bench/measure.h"
+#include "support/ranks.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define MAX_BYTES 65536
+
+static dn_bench_comm_options small(void)
+{
+    dn_bench_comm_options options = dn_bench_comm_defaults();
+    options.max_bytes = MAX_BYTES;
+    options.type = "float";
+    options.n_samples = 3;
+    options.n_warmup = 1;
+    return options;
+}
+
+static const dn_bench_op *find(const char *name)
+{
+    const dn_bench_op *op = dn_bench_ops;
+    while (op->name && strcmp(op->name, name) != 0)
+        op++;
+    return op;
+}
+
+/* Runs body as 1 to 4 ranks, threads and processes. */
+static void run_as_ranks(ranks_body *body, int least)
+{
+    dn_bench_comm_options options = small();
+    for (int n_ranks = least; n_ranks <= 4; n_ranks++)
+        for (ranks_kind kind = AS_THREADS; kind <= AS_PROCESSES; kind++) {
+            ranks_spec spec = {.kind = kind,
+                               .n_ranks = n_ranks,
+                               .arena_bytes =
+                                   dn_bench_room_bytes(&options) + dn_bench_region_bytes(&options)};
+            assert_int_equal(ranks_run(&spec, body, NULL, NULL), 0);
+        }
+}
+
+/* ---- sound results ---- */
+
+static int measure_all(dn_comm *comm, void *argument)
+{
+    (void)argument;
+    static const char *const redops[] = {"sum", "avg", "min", "max"};
+    static const char *const types[] = {"float", "double", "bfloat16", "int32", "int64"};
+    static const size_t sizes[] = {8, 96, 1000, MAX_BYTES};
+    dn_bench_comm_options options = small();
+    dn_bench_room room;
+    options.root = dn_comm_size(comm) - 1;
+    RANKS_CHECK(dn_bench_room_make(comm, &options, &room) == DN_OK);
+    for (const dn_bench_op *op = dn_bench_ops; op->name; op++)
+        for (int i = 0; i < 16; i++) {
+            dn_bench_row row;
+            options.type = types[i % 5];
+            options.redop = redops[i / 4];
+            size_t unit = dn_bench_unit(&options, op, dn_comm_size(comm));
+            size_t bytes = unit ? sizes[i % 4] / unit * unit : 0;
+            if (op->max_bytes && bytes > op->max_bytes)
+                continue;
+            RANKS_CHECK(dn_bench_measure(&room, op, &options, bytes, &row) == DN_OK);
+            RANKS_CHECK(row.n_wrong == (unit ? 0 : -1));
+            RANKS_CHECK(row.bytes == bytes && (!unit || (row.count > 0) == (bytes > 0)));
+            RANKS_CHECK(dn_comm_rank(comm) != 0 || (row.time_s.p50 >= 0 && row.time_s.p50 <= row.time_s.p99 &&
+                                                    row.time_s.p99 <= row.time_s.max && row.time_s.max < 20));
+        }
+    return 0;
+}
+
+static void no_collective_gives_a_wrong_value(void **state)
+{
+    (void)state;
+    run_as_ranks(measure_all, 1);
+}
+
+/* ---- bytes ---- */
+
+static int compare_bytes(dn_comm *comm, void *argument)
+{
+    (void)argument;
+    const double P = dn_comm_size(comm), S = MAX_BYTES;
+    const struct {
+        const char *op;
+        double moved;
+    } expected[] = {{"broadcast", 2 * (P - 1) * S}, /* each of the others reads and writes S */
+                    {"reduce", (P + 1) * S},        /* the root reads all and writes one */
+                    {"reduce-scatter", (P + 1) * S},
+                    {"all-reduce", 2 * P * S}};
+    dn_bench_comm_options options = small();
+    dn_bench_room room;
+    RANKS_CHECK(dn_bench_room_make(comm, &options, &room) == DN_OK);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        dn_bench_row row;
+        RANKS_CHECK(dn_bench_measure(&room, find(expected[i].op), &options, MAX_BYTES, &row) == DN_OK);
+        RANKS_CHECK(row.bytes_moved == expected[i].moved);
+    }
+    return 0;
+}
+
+static void bytes_moved_are_those_of_the_algorithm(void **state)
+{
+    (void)state;
+    run_as_ranks(compare_bytes, 2);
+}
+
+/* ---- planted faults ---- */
+
+/* An all-reduce that leaves two wrong elements on the last rank. */
+static dn_status run_faulty(dn_bench_call *call)
+{
+    float *buffer = call->buffer;
+    dn_status status =
+        dn_comm_all_reduce(call->comm, buffer, call->count, DN_F32, call->redop, DN_TRAFFIC_GRADIENT);
+    if (status == DN_OK && dn_comm_rank(call->comm) == dn_comm_size(call->comm) - 1) {
+        buffer[1] += 1;
+        buffer[call->count - 1] -= 1;
+    }
+    return status;
+}
+
+/* One that does nothing: every element is wrong, for no rank brings only zeros. */
+static dn_status run_nothing(dn_bench_call *call)
+{
+    (void)call;
+    return DN_OK;
+}
+
+static int count_planted(dn_comm *comm, void *argument)
+{
+    (void)argument;
+    dn_bench_comm_options options = small();
+    dn_bench_room room;
+    dn_bench_row row;
+    RANKS_CHECK(dn_bench_room_make(comm, &options, &room) == DN_OK);
+    for (int average = 0; average <= 1; average++) {
+        dn_bench_op faulty = *find("all-reduce"), nothing = *find("all-reduce");
+        faulty.run = run_faulty;
+        nothing.run = run_nothing;
+        options.redop = average ? "avg" : "sum";
+        RANKS_CHECK(dn_bench_measure(&room, &faulty, &options, MAX_BYTES, &row) == DN_OK);
+        RANKS_CHECK(row.n_wrong == 2);
+        options.redop = "sum";
+        RANKS_CHECK(dn_bench_measure(&room, &nothing, &options, MAX_BYTES, &row) == DN_OK);
+        RANKS_CHECK(row.n_wrong == (double)(MAX_BYTES / sizeof(float)) * dn_comm_size(comm));
+    }
+    return 0;
+}
+
+static void planted_wrong_values_are_counted(void **state)
+{
+    (void)state;
+    run_as_ranks(count_planted, 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_collective_gives_a_wrong_value),
+        cmocka_unit_test(bytes_moved_are_those_of_the_algorithm),
+        cmocka_unit_test(planted_wrong_values_are_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
