@@ -6,7 +6,6 @@
 #include "bench/table.h"
 #include "bench/triad.h"
 #include "bench/versus.h"
-#include "comm/worker.h"
 #include "dionode/launch.h"
 #include "topo/domains.h"
 
@@ -113,7 +112,8 @@ static dn_status launch(const dn_bench_comm_options *options, const dn_topo *top
     print_machine(options, topo);
     if (options->versus_mpi)
         DN_TRY(dn_versus_mpi_run(options, dn_topo_n_workers(topo), dn_topo_machine(topo)->n_here));
-    dn_launch_spec spec = {topo, argv, arena_bytes(options, topo), DEADLINE_S};
+    dn_launch_spec spec = {
+        .topo = topo, .argv = argv, .arena_bytes = arena_bytes(options, topo), .deadline_s = DEADLINE_S};
     int signal = 0;
     DN_TRY(dn_launch(&spec, &signal));
     return signal ? dn_fail(DN_ERR_PEER, "stopped by signal %d", signal) : DN_OK;
@@ -253,12 +253,11 @@ static dn_status measure_all(session *s)
 
 int dn_bench_comm_worker(const dn_bench_comm_options *options)
 {
-    dn_world *world = NULL;
     session s = {.options = options};
-    dn_status status = dn_worker_begin(&world, &s.room.comm);
+    dn_status status = dn_comm_join(0, DEADLINE_S, &s.room.comm); /* the launcher knows how much */
     dn_comm *comm = s.room.comm;
     if (status == DN_OK)
         status = measure_all(&s);
     dn_bench_table_close(&s.table);
-    return dn_worker_end(&world, &comm, status);
+    return dn_comm_leave(&comm, status);
 }

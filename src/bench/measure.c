@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "bench/sizes.h"
+#include "comm/world.h"
 
 #include <assert.h>
 #include <string.h>

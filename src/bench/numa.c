@@ -129,7 +129,7 @@ static void place_arena(int index, void *argument)
     (void)index;
     a->status = dn_world_create(1, WORLD_BYTES, 1, 10, &world);
     if (a->status == DN_OK)
-        a->status = dn_world_populate(world, 0);
+        a->status = dn_world_populate(world, 0, WORLD_BYTES);
     if (a->status == DN_OK)
         a->status = dn_pages_locate(dn_world_arena(world, 0), WORLD_BYTES, &a->places);
     if (a->status != DN_OK)

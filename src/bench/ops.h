@@ -2,7 +2,7 @@
 #ifndef BENCH_OPS_H
 #define BENCH_OPS_H
 
-#include "comm/comm.h"
+#include "dionode/comm.h"
 
 #define DN_BENCH_SCALARS 12 /* that ride beside a barrier flag */
 
