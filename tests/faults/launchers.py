@@ -1,4 +1,5 @@
 """Programs that join under a launcher of ours, under another's, and alone; launchers that start anew; looking at a run."""
+import atexit
 import os
 import random
 import shutil
@@ -25,12 +26,18 @@ def sums(text, n):
         f"rank {r} of {n}: {s} {2 * s} ... {1000 * s}" for s in [n * (n + 1) // 2] for r in range(n))
 
 
+def start(command, env=None):
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    atexit.register(process.kill)  # where a case fails in the middle; no effect on one that was waited for
+    return process
+
+
 def attach(rank, size, *command, **more):
     """One rank, as another launcher would start it."""
     env = {k: v for k, v in os.environ.items() if k != "DIONODE_WORLD"}
     env.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size), MASTER_PORT=PORT)
     env.update(more)
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return start(command, env)
 
 
 def ends(processes):
@@ -150,8 +157,7 @@ def a_failed_launch_is_told_by_its_exit_status():
 
 @case
 def ctrl_c_is_passed_on_to_the_program():
-    process = subprocess.Popen([PROGRAM, "launch", "-n", "2", JOINER, "0"], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = start([PROGRAM, "launch", "-n", "2", JOINER, "0"])
     expect(process.stdout.readline().startswith("ready"), "not ready")
     process.send_signal(signal.SIGINT)
     (code, out, errors), = ends([process])
@@ -174,8 +180,7 @@ def a_training_run_whose_worker_is_killed_finishes_as_if_it_had_not_been():
     with Place() as place:
         expect(place.train(np=2, checkpoint_dir=place.file("whole"), **slow).returncode == 0, "training failed")
         command = place.command(np=2, checkpoint_dir=place.file("hurt"), **slow)
-        process = subprocess.Popen(command + ["--max-restarts", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   text=True)
+        process = start(command + ["--max-restarts", "1"])
         place.wait_for_step(8, "hurt")
         os.kill(children(process.pid)[1], signal.SIGKILL)
         (code, _, errors), = ends([process])
@@ -187,8 +192,7 @@ def a_training_run_whose_worker_is_killed_finishes_as_if_it_had_not_been():
 
 @case
 def a_run_can_be_looked_at_through_its_launcher_and_its_workers():
-    process = subprocess.Popen([PROGRAM, "launch", "-n", "2", JOINER, "0"], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = start([PROGRAM, "launch", "-n", "2", JOINER, "0"])
     expect(process.stdout.readline().startswith("ready"), "not ready")
     workers = children(process.pid)
     for pid in [process.pid] + workers:
