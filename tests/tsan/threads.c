@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ROUNDS = 20, SMALL = 500, LARGE = 20000, PARCELS = 40000 };
+enum { ROUNDS = 20, SMALL = 200, LARGE = 20000, PARCELS = 40000 };
 
 /* The last to come is another rank in each round; on two cores that alone mixes the order well. */
 static void come_late(const dn_comm *comm, int round)
