@@ -8,10 +8,10 @@
 
 #define LINE_BYTES 64 /* slices start at cache lines: no two owners write one */
 
-/* Measured, f32. Two ranks on two cores, in one meeting through the stages and in two in place: 4 KiB 0.2 and
- * 0.6 us, 16 KiB 2.8 and 1.5. Four ranks on two cores, where a meeting costs more: 16 KiB 8.5 and 9.7, 64 KiB
+/* Measured, f32. Two ranks on two cores, in one meeting through the stages and in two in place: 1 KiB 1.0 and
+ * 0.9 us, 4 KiB 1.8 and 1.0. Four ranks on two cores, where a meeting costs more: 16 KiB 8.5 and 9.7, 64 KiB
  * 20 and 16. */
-#define SMALL_BYTES         ((size_t)8 << 10)
+#define SMALL_BYTES         ((size_t)1 << 10)
 #define SMALL_BYTES_CROWDED ((size_t)32 << 10)
 
 /* ---- group ---- */

@@ -14,14 +14,12 @@
 #include <cmocka.h>
 
 #define MAX_RANKS 16
-#define MAX_COUNT 70001
+#define MAX_COUNT 40001
 
 /* None, one, around a line of the barrier, around cache lines, a chunk and more: through the stages in one
  * part; then in place, or through the stages in several parts. */
-static const size_t counts[] = {0, 1, 7, 12, 13, 33, 2049, 33001, MAX_COUNT};
-#define N_COUNTS      (sizeof counts / sizeof *counts)
-#define N_SMALL       6
-#define N_UP_TO_CHUNK 7
+static const size_t counts[] = {0, 1, 7, 12, 13, 33, 2049, 10007, MAX_COUNT};
+#define N_COUNTS (sizeof counts / sizeof *counts)
 
 typedef struct one_call {
     uint64_t number; /* also chooses who is root, and who comes late */
@@ -166,17 +164,17 @@ static int call_once(dn_comm *comm, call_body *body, one_call c)
     return 0;
 }
 
-/* All ops where they are cheap to check, one in turn elsewhere. */
+/* All types with all ops at two counts, elsewhere one op in turn; in large groups one type in turn. */
 static int for_all_counts(dn_comm *comm, const plan *p, one_call c)
 {
-    bool few = dn_comm_size(comm) > 3;
+    int P = dn_comm_size(comm);
     for (size_t i = 0; i < N_COUNTS; i++)
         for (c.type = 0; c.type < DN_N_TYPES; c.type++) {
-            bool one_op = !p->has_op || i >= N_SMALL || few;
-            if (few && i >= N_UP_TO_CHUNK && (size_t)c.type % 3 != i % 3)
+            bool all_ops = p->has_op && P <= 3 && (i == 1 || i == 6);
+            if (P > 3 && c.type != (i + (size_t)P) % DN_N_TYPES)
                 continue;
-            for (int o = 0; o < (one_op ? 1 : DN_N_OPS); o++) {
-                c.op = one_op ? (dn_op)((i + c.type) % DN_N_OPS) : (dn_op)o;
+            for (int o = 0; o < (all_ops ? DN_N_OPS : 1); o++) {
+                c.op = all_ops ? (dn_op)o : (dn_op)((i + c.type + (size_t)P / 5) % DN_N_OPS);
                 c.count = counts[i];
                 c.number++;
                 if (call_once(comm, p->body, c) != 0)

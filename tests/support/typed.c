@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#define N_DRAWN 4099 /* prime, so that ranks and calls meet at ever new places */
+#define N_DRAWN 4096 /* steps of ranks and calls are odd, so that they meet at ever new places */
 
 static double drawn[N_DRAWN];
 

@@ -5,7 +5,7 @@
 
 #include "comm/comm.h"
 
-#define TYPED_MAX_BYTES ((size_t)70001 * 8) /* of one rank's elements in one call */
+#define TYPED_MAX_BYTES ((size_t)40001 * 8) /* of one rank's elements in one call */
 
 /** Draws what all ranks will bring; once, before there are ranks. */
 void typed_draw(void);
