@@ -28,6 +28,8 @@ static const struct shape {
 
 enum { WARM_UP = 2, MAX_STEPS = 1000 };
 
+static int stopped; /* by this signal */
+
 typedef struct options {
     const char *shape;
     int steps;
@@ -107,10 +109,13 @@ static dn_status measure(const struct shape *shape, int n_workers, int steps, ch
     dn_config config;
     dn_config_init(&config);
     dn_status status = dn_config_parse(&config, text, shape->name);
+    int signal = 0;
     if (status == DN_OK)
-        status = dn_train(&config, n_workers, argv, NULL);
-    if (status != DN_OK)
+        status = dn_train(&config, n_workers, 0, argv, &signal);
+    if (status != DN_OK || signal) {
+        stopped = signal;
         return status;
+    }
     strncat(path, "/metrics.jsonl", sizeof path - strlen(path) - 1);
     printf("%-12s %7d %12.0f %12.1f %12.1f%%\n", shape->name, n_workers, median_metric(path, "tokens_per_s"),
            1e3 * median_metric(path, "step_s"), 100 * median_metric(path, "peak_share"));
@@ -138,11 +143,11 @@ static dn_status measure_all(const options *o, char **argv, const char *dir)
     dn_topo_destroy(&topo);
     printf("# %s; %d steps after %d of warm-up, medians\n", dn_blas_describe(), o->steps, WARM_UP);
     printf("%-12s %7s %12s %12s %13s\n", "model", "workers", "tokens/s", "ms/step", "of GEMM peak");
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && status == DN_OK; i++) {
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && status == DN_OK && !stopped; i++) {
         if (o->shape && strcmp(o->shape, shapes[i].name) != 0)
             continue;
         status = measure(&shapes[i], 1, o->steps, argv, dir);
-        if (status == DN_OK && n_cores > 1)
+        if (status == DN_OK && !stopped && n_cores > 1)
             status = measure(&shapes[i], 2, o->steps, argv, dir);
     }
     return status;
@@ -170,5 +175,5 @@ int main(int argc, char **argv)
     if (status != DN_OK)
         fprintf(stderr, "bench train: %s\n", dn_error_message());
     snprintf(command, sizeof command, "rm -r '%s'", dir);
-    return system(command) == 0 ? dn_status_exit(status) : 5;
+    return system(command) != 0 ? 5 : stopped ? 128 + stopped : dn_status_exit(status);
 }

@@ -3,9 +3,9 @@
  *
  * The launcher does no arithmetic. It creates the shared-memory world, binds and executes one process a rank
  * (the same program with the same arguments, told apart by the environment: RANK, WORLD_SIZE, LOCAL_RANK,
- * OMP_NUM_THREADS), watches them through pidfds, and turns the first failure into the end of all: survivors
- * return DN_ERR_PEER from whatever they wait in, stragglers are killed after a grace period. Workers die with
- * the launcher.
+ * OMP_NUM_THREADS, DIONODE_RESTART), watches them through pidfds, and turns the first failure into the end of
+ * all: survivors return DN_ERR_PEER from whatever they wait in, stragglers are killed after a grace period.
+ * Workers die with the launcher.
  */
 #ifndef DIONODE_LAUNCH_H
 #define DIONODE_LAUNCH_H
@@ -15,12 +15,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 typedef struct dn_launch_spec {
     const dn_topo *topo; /* places, one a worker; borrowed */
-    char *const *argv;  /* of the workers, which execute this program's own file; NULL-terminated; borrowed */
-    size_t arena_bytes; /* shared memory a rank */
-    double deadline_s;  /* no progress for so long = DN_ERR_TIMEOUT; > 0 */
+    const char *program; /* what workers execute, searched for in PATH; NULL: this program's own file */
+    char *const *argv;   /* of the workers; NULL-terminated; borrowed */
+    size_t arena_bytes;  /* shared memory a rank */
+    double deadline_s;   /* no progress for so long = DN_ERR_TIMEOUT; > 0 */
+    int max_restarts; /* after DN_ERR_PEER or DN_ERR_TIMEOUT all workers start anew, at most so many times */
 } dn_launch_spec;
 
 /** Whether this process was started as a worker by dn_launch. */
@@ -31,6 +34,11 @@ DN_API bool dn_launch_is_worker(void);
  * the current step; a second one, a quarter of a second or more after the first, kills at once (the same one
  * often comes twice: to the process and to its group). *signal_out (may be NULL) is the signal that stopped
  * the run, 0 if none did. A stopped job (SIGTSTP) loses no deadline.
+ *
+ * A worker makes progress when it waits for its peers or ticks (dn_comm_tick); one that does neither for the
+ * deadline counts as hung, even if it computes. With max_restarts, a death or a hang ends all workers and
+ * starts all anew in a fresh world (DIONODE_RESTART=1, 2, ... in their environment); what they go on from is
+ * theirs, a checkpoint usually. A failure that a worker told of itself is not repeated, nor a stopped run.
  *
  * Returns DN_OK if every worker exited with 0, otherwise the first failure's code, its story in
  * dn_error_message(): what the worker itself said (its exit status 1..10 read back as a code if it said
@@ -43,5 +51,12 @@ DN_API bool dn_launch_is_worker(void);
  * thread. They inherit its environment and standard streams.
  */
 DN_API dn_status dn_launch(const dn_launch_spec *spec, int *signal_out) DN_MUST_USE;
+
+/**
+ * Writes who is where in a run to `out`: how the run stands, then a row a worker with pid, step, phase,
+ * meetings, and whom it waits for since when. pid is the launcher's or a worker's. Reads the run's memory,
+ * touches nothing. Errors: DN_ERR_ARG (no such process, or none of a run), DN_ERR_SYSTEM (another user's).
+ */
+DN_API dn_status dn_launch_print(int pid, FILE *out) DN_MUST_USE;
 
 #endif

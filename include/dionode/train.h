@@ -9,11 +9,12 @@
 /**
  * Launcher's side of a training run: checks configuration, data and memory, starts the workers (n_workers; 0
  * = what the mesh sizes say, else one per NUMA domain) by executing this program again with argv, and waits
- * for their end. A run directory with checkpoints is resumed. *signal_out = signal that stopped the run after
- * a checkpoint, or 0. Errors: any code; dn_error_message() has the first cause. Not after OpenMP or BLAS were
- * used in this process.
+ * for their end. A run directory with checkpoints is resumed. A worker that dies or hangs is not the end of
+ * the run before all workers have been started anew max_restarts times, each time from the newest checkpoint.
+ * *signal_out = signal that stopped the run after a checkpoint, or 0. Errors: any code; dn_error_message()
+ * has the first cause. Not after OpenMP or BLAS were used in this process.
  */
-DN_API dn_status dn_train(const dn_config *config, int n_workers, char *const *argv,
+DN_API dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
                           int *signal_out) DN_MUST_USE;
 
 /** A worker's side: what a process does for which dn_launch_is_worker() holds. Returns main's exit status. */

@@ -17,6 +17,8 @@ static const struct {
     {"eval", "validation loss of a run", cli_eval},
     {"generate", "continue a text with a run's model", cli_generate},
     {"prepare", "make token shards from text", cli_prepare},
+    {"launch", "start a program of yours as workers and watch over them", cli_launch},
+    {"stat", "show where each worker of a running launch is", cli_stat},
     {"topo", "show the machine and where workers would run", cli_topo},
     {"bench", "measure collectives and this machine's memory", cli_bench},
 };

@@ -10,11 +10,11 @@
 
 typedef struct arguments {
     dn_config config;
-    int n_workers;
+    int n_workers, max_restarts;
     dn_status status;
 } arguments;
 
-enum { OPTION_KEYS = 1000 };
+enum { OPTION_KEYS = 1000, OPTION_RESTARTS };
 
 static void print_keys(void)
 {
@@ -30,6 +30,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'n':
         a->n_workers = (int)cli_integer("--np", arg, 1, 256);
+        return 0;
+    case OPTION_RESTARTS:
+        a->max_restarts = (int)cli_integer("--max-restarts", arg, 0, 1000000);
         return 0;
     case OPTION_KEYS:
         print_keys();
@@ -52,6 +55,9 @@ int cli_train(int argc, char **argv, char **command_line)
 {
     static const struct argp_option options[] = {
         {"np", 'n', "N", 0, "Workers (default: what dp_size says, else one per NUMA domain)", 0},
+        {"max-restarts", OPTION_RESTARTS, "K", 0,
+         "If a worker dies or hangs, start all anew from the last checkpoint, at most K times (default 0)",
+         0},
         {"keys", OPTION_KEYS, NULL, 0, "List all configuration keys with defaults and meaning", 0},
         {0},
     };
@@ -74,7 +80,7 @@ int cli_train(int argc, char **argv, char **command_line)
     if (dn_launch_is_worker())
         return dn_train_worker(&a.config);
     int signal = 0;
-    dn_status status = dn_train(&a.config, a.n_workers, command_line, &signal);
+    dn_status status = dn_train(&a.config, a.n_workers, a.max_restarts, command_line, &signal);
     if (status != DN_OK)
         return cli_failure(status);
     return signal ? 128 + signal : 0;

@@ -1,4 +1,4 @@
-#include "comm/comm.h"
+#include "dionode/comm.h"
 
 #include "base/fail.h"
 #include "comm/group.h"

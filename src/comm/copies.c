@@ -1,6 +1,6 @@
 /* Collectives that only copy: large symmetric buffers are read in place, everything else goes through the
  * stages. */
-#include "comm/comm.h"
+#include "dionode/comm.h"
 
 #include "base/fail.h"
 #include "comm/group.h"

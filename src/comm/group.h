@@ -3,8 +3,9 @@
 #define COMM_GROUP_H
 
 #include "base/arena.h"
-#include "comm/comm.h"
 #include "comm/kernels.h"
+#include "comm/world.h"
+#include "launch/peers.h"
 #include "shm/barrier.h"
 #include "shm/ring.h"
 
@@ -55,7 +56,9 @@ typedef struct dn_job {
 } dn_job;
 
 struct dn_comm {
-    dn_world *world; /* borrowed; NULL for a group of one without a world */
+    dn_world *world; /* borrowed unless joined; NULL for a group of one without a world */
+    bool joined;     /* by dn_comm_join: dn_comm_leave is its end */
+    dn_peers *peers; /* owned; NULL under a launcher of ours, which watches */
     int rank;
     int size;
     void *own_heap;     /* freed with the group; NULL where the heap lies in the world */

@@ -2,7 +2,7 @@
 #ifndef COMM_KERNELS_H
 #define COMM_KERNELS_H
 
-#include "comm/types.h"
+#include "dionode/types.h"
 
 #define DN_CHUNK                                                                                             \
     2048 /* elements that a kernel takes at most: sums of a chunk stay in the first-level cache */

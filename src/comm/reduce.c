@@ -9,7 +9,7 @@
  *
  * Slices are disjoint and only their owner touches them between two meetings, in any arena.
  */
-#include "comm/comm.h"
+#include "dionode/comm.h"
 
 #include "base/fail.h"
 #include "comm/group.h"

@@ -1,5 +1,5 @@
 /* Groups out of groups. */
-#include "comm/comm.h"
+#include "dionode/comm.h"
 
 #include "base/fail.h"
 #include "comm/group.h"

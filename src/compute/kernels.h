@@ -105,8 +105,8 @@ typedef struct dn_kernels {
     /* Cholesky QR once, in dn_real (the reference's "cqr"). */
     void (*orth_cholesky)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
     /* Cholesky QR with Gram matrix, factor and solve in double, twice where the first pass alone leaves more
-     * than dn_real's rounding: deterministic, |P'P - I| near eps and P right to eps for any condition number
-     * up to about 1e7, 1e8 in float (dion.md 1.3). The default: fastest, and the most exact. */
+     * than dn_real's rounding: deterministic, |P'P - I| near eps for any condition number up to about 1e7
+     * (dion.md 1.3), and for float input P itself right to rounding. The fastest of these on a CPU too. */
     void (*orth_cholesky2)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
     /* Randomized Cholesky QR: sketch of k rows drawn from (seed, stream) by dn_random_normal, then one
      * Cholesky QR (the reference's "rcqr"; k = 128 ceil(1.25 r / 128)). m > r. */
@@ -117,8 +117,9 @@ typedef struct dn_kernels {
 /** The columns; NULL-terminated list of those this processor can run, fastest first, "ref" last. */
 const dn_kernels *const *dn_kernels_available(void);
 
-/** Best sgemm (dgemm) rate of this stream's threads in flop/s: the median of repeated n x n products. Takes
- * some 0.2 s; the yardstick for every "share of GEMM peak". */
+/** Best sgemm (dgemm) rate of this stream's threads in flop/s, over some 0.2 s of n x n products: the
+ * yardstick for every "share of GEMM peak". The best, not the median: a peak is a limit, and other processes
+ * only lower it. */
 double dn_gemm_peak(dn_stream *stream);
 
 #endif

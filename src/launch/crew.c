@@ -18,6 +18,7 @@
 
 /* What a child needs; prepared before the fork, because after it only async-signal-safe calls are allowed. */
 typedef struct start {
+    const char *program;
     char *const *argv;
     char *const *environment;
     pid_t launcher;
@@ -33,7 +34,7 @@ static _Noreturn void become_worker(const start *s)
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == s->launcher &&
         sigaction(SIGINT, &ignore, NULL) == 0 && sigaction(SIGTERM, &ignore, NULL) == 0 &&
         sigaction(SIGHUP, &ignore, NULL) == 0 && sigprocmask(SIG_SETMASK, s->mask, NULL) == 0)
-        execve("/proc/self/exe", s->argv, s->environment);
+        execvpe(s->program, s->argv, s->environment);
     int error = errno;
     ssize_t ignored = write(s->failed_starts, &error, sizeof error);
     (void)ignored; /* nobody is left to tell */
@@ -70,7 +71,7 @@ static dn_status fork_one(dn_crew *crew, int rank, const start *s)
 static dn_status start_one(dn_crew *crew, int rank, const dn_launch_spec *spec, start *s)
 {
     dn_environment environment;
-    DN_TRY(dn_environment_make(spec->topo, rank, crew->world, &environment));
+    DN_TRY(dn_environment_make(spec->topo, rank, crew->restart, crew->world, &environment));
     dn_topo_bind(spec->topo, rank);
     s->environment = environment.entries;
     dn_status status = fork_one(crew, rank, s);
@@ -87,9 +88,21 @@ static dn_status start_all(dn_crew *crew, const dn_launch_spec *spec, start *s)
     return status;
 }
 
-dn_status dn_crew_start(dn_crew *crew, const dn_launch_spec *spec, const sigset_t *mask)
+/* Workers that span several domains (numa -1) all count as of the first. */
+static void tell_domains(dn_crew *crew, const dn_topo *topo)
 {
-    *crew = (dn_crew){.n_members = dn_topo_n_workers(spec->topo), .failed_starts = -1};
+    for (int rank = 0; rank < crew->n_members; rank++) {
+        int numa = dn_topo_place(topo, rank)->numa;
+        dn_world_set_domain(crew->world, rank, numa < 0 ? 0 : numa);
+    }
+}
+
+dn_status dn_crew_start(dn_crew *crew, const dn_launch_spec *spec, int restart, const sigset_t *mask)
+{
+    *crew = (dn_crew){.program = spec->program ? spec->program : "/proc/self/exe",
+                      .restart = restart,
+                      .n_members = dn_topo_n_workers(spec->topo),
+                      .failed_starts = -1};
     for (int rank = 0; rank < crew->n_members; rank++)
         crew->members[rank].pidfd = -1;
     DN_TRY(dn_world_create(crew->n_members, spec->arena_bytes, dn_topo_machine(spec->topo)->n_here,
@@ -98,7 +111,12 @@ dn_status dn_crew_start(dn_crew *crew, const dn_launch_spec *spec, const sigset_
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
         return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot open a pipe");
     crew->failed_starts = ends[0];
-    start s = {.argv = spec->argv, .launcher = getpid(), .mask = mask, .failed_starts = ends[1]};
+    start s = {.program = crew->program,
+               .argv = spec->argv,
+               .launcher = getpid(),
+               .mask = mask,
+               .failed_starts = ends[1]};
+    tell_domains(crew, spec->topo);
     dn_status status = start_all(crew, spec, &s);
     close(ends[1]);
     return status;

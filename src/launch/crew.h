@@ -19,16 +19,20 @@ typedef struct dn_member {
 } dn_member;
 
 typedef struct dn_crew {
-    dn_world *world; /* owned */
+    dn_world *world;     /* owned */
+    const char *program; /* what the members execute; borrowed */
+    int restart;         /* 0: the first crew of its launch */
     int n_members;
     int n_alive;       /* started and not reaped */
     int failed_starts; /* pipe on which a child tells that it could not execute the program */
     dn_member members[DN_MAX_RANKS];
 } dn_crew;
 
-/** Creates the world and starts all workers, each bound to its place and with the signal mask `mask`. On
- * failure some may run: dn_crew_end is due either way. Errors: DN_ERR_MEMORY, DN_ERR_SYSTEM. */
-dn_status dn_crew_start(dn_crew *crew, const dn_launch_spec *spec, const sigset_t *mask) DN_MUST_USE;
+/** Creates the world and starts all workers, each bound to its place and with the signal mask `mask`.
+ * restart: how many crews of this launch went before. On failure some may run: dn_crew_end is due either way.
+ * Errors: DN_ERR_MEMORY, DN_ERR_SYSTEM. */
+dn_status dn_crew_start(dn_crew *crew, const dn_launch_spec *spec, int restart,
+                        const sigset_t *mask) DN_MUST_USE;
 
 /** Takes note of rank's end if it has ended; *end as waitid tells it. Returns whether it has. If someone else
  * reaped the process, end->si_pid is 0. */

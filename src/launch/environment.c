@@ -16,7 +16,7 @@ static int n_threads(const dn_topo *topo, int rank)
 }
 
 /* Fills text with the added entries; returns how many. */
-static int write_added(const dn_topo *topo, int rank, dn_world *world, dn_environment *e)
+static int write_added(const dn_topo *topo, int rank, int restart, dn_world *world, dn_environment *e)
 {
     const size_t bytes = sizeof e->text[0];
     int n = 0, n_workers = dn_topo_n_workers(topo);
@@ -24,6 +24,7 @@ static int write_added(const dn_topo *topo, int rank, dn_world *world, dn_enviro
     snprintf(e->text[n++], bytes, "LOCAL_RANK=%d", rank);
     snprintf(e->text[n++], bytes, "WORLD_SIZE=%d", n_workers);
     snprintf(e->text[n++], bytes, "LOCAL_WORLD_SIZE=%d", n_workers);
+    snprintf(e->text[n++], bytes, "DIONODE_RESTART=%d", restart);
     snprintf(e->text[n++], bytes, "OMP_NUM_THREADS=%d", n_threads(topo, rank));
     dn_world_export(world, e->text[n++], bytes);
     return n;
@@ -38,9 +39,10 @@ static bool is_replaced(const char *entry, const dn_environment *e, int n_added)
     return false;
 }
 
-dn_status dn_environment_make(const dn_topo *topo, int rank, dn_world *world, dn_environment *out)
+dn_status dn_environment_make(const dn_topo *topo, int rank, int restart, dn_world *world,
+                              dn_environment *out)
 {
-    int n_added = write_added(topo, rank, world, out);
+    int n_added = write_added(topo, rank, restart, world, out);
     size_t n_inherited = 0, n = 0;
     while (environ && environ[n_inherited])
         n_inherited++;

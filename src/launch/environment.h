@@ -5,7 +5,7 @@
 #include "dionode/topo.h"
 #include "shm/world.h"
 
-#define DN_ENVIRONMENT_ADDED 6
+#define DN_ENVIRONMENT_ADDED 7
 
 typedef struct dn_environment {
     char **entries; /* NULL-terminated, for execve; entries borrow from environ and from text */
@@ -14,11 +14,11 @@ typedef struct dn_environment {
 
 /**
  * The launcher's environment with RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE (as torchrun sets them), the
- * world's entry, and OMP_NUM_THREADS: the plan's threads, as far as this machine has PUs for all ranks
- * together. So threads never outnumber PUs, and how they wait (OMP_WAIT_POLICY and the like) is left to the
- * user. Errors: DN_ERR_MEMORY.
+ * world's entry, DIONODE_RESTART, and OMP_NUM_THREADS: the plan's threads, as far as this machine has PUs for
+ * all ranks together. So threads never outnumber PUs, and how they wait (OMP_WAIT_POLICY and the like) is
+ * left to the user. Errors: DN_ERR_MEMORY.
  */
-dn_status dn_environment_make(const dn_topo *topo, int rank, dn_world *world,
+dn_status dn_environment_make(const dn_topo *topo, int rank, int restart, dn_world *world,
                               dn_environment *out) DN_MUST_USE;
 void dn_environment_free(dn_environment *environment);
 

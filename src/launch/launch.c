@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -55,21 +56,56 @@ static void signals_give_back(signals *s)
     sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
 }
 
+dn_status dn_launch_print(int pid, FILE *out)
+{
+    dn_world *world;
+    DN_TRY(dn_world_look(pid, &world));
+    dn_failure failure = dn_world_failure(world);
+    int stop = dn_world_stop_requested(world);
+    if (failure.status != DN_OK)
+        fprintf(out, "failed: %s\n", failure.message);
+    else if (stop)
+        fprintf(out, "stopping after the current step (%s)\n", strsignal(stop));
+    else
+        fprintf(out, "running\n");
+    dn_world_print(world, out);
+    dn_world_destroy(&world);
+    return DN_OK;
+}
+
 bool dn_launch_is_worker(void)
 {
     return dn_world_inherited();
 }
 
+/* One life of all workers. */
+static dn_status run_crew(const dn_launch_spec *spec, int restart, const signals *s, int *stopped_by)
+{
+    dn_crew crew;
+    dn_status status = dn_crew_start(&crew, spec, restart, &s->old_mask);
+    if (status == DN_OK)
+        status = dn_watch(&crew, s->descriptor, spec->deadline_s, stopped_by);
+    dn_crew_end(&crew);
+    return status;
+}
+
+/* Only what may be better the next time is tried again. */
+static bool worth_a_restart(dn_status status)
+{
+    return status == DN_ERR_PEER || status == DN_ERR_TIMEOUT;
+}
+
 dn_status dn_launch(const dn_launch_spec *spec, int *signal_out)
 {
     signals s;
-    dn_crew crew;
-    int stopped_by = 0;
+    int stopped_by = 0, n_restarts = 0;
     DN_TRY(signals_take(&s));
-    dn_status status = dn_crew_start(&crew, spec, &s.old_mask);
-    if (status == DN_OK)
-        status = dn_watch(&crew, s.descriptor, spec->deadline_s, &stopped_by);
-    dn_crew_end(&crew);
+    dn_status status = run_crew(spec, 0, &s, &stopped_by);
+    while (worth_a_restart(status) && !stopped_by && n_restarts < spec->max_restarts) {
+        n_restarts++;
+        dn_log(DN_LOG_WARNING, "%s; restart %d of %d", dn_error_message(), n_restarts, spec->max_restarts);
+        status = run_crew(spec, n_restarts, &s, &stopped_by);
+    }
     signals_give_back(&s);
     if (signal_out)
         *signal_out = stopped_by;

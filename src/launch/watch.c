@@ -70,7 +70,7 @@ static void tell_exit(dn_failure *failure, dn_crew *crew, int pid, int code)
     int error = dn_crew_start_error(crew);
     if (error) {
         failure->status = DN_ERR_SYSTEM;
-        tell(failure, "worker %d could not be started from /proc/self/exe: %s", failure->rank,
+        tell(failure, "worker %d could not be started from %s: %s", failure->rank, crew->program,
              strerror(error));
         return;
     }

@@ -112,6 +112,12 @@ void dn_gpt_destroy(dn_gpt **gpt)
     *gpt = NULL;
 }
 
+void dn_gpt_on_progress(dn_gpt *gpt, void (*progress)(void *context), void *context)
+{
+    gpt->progress = progress;
+    gpt->progress_context = context;
+}
+
 /* A token outside the vocabulary would read and write past the embedding. */
 static dn_status check_tokens(const dn_gpt *gpt, const char *what, const int32_t *tokens, size_t n)
 {
@@ -142,8 +148,10 @@ static void trunk_forward(dn_gpt *gpt, size_t B, size_t T)
     dn_stream *s = gpt->stream;
     size_t N = B * T, C = gpt->shape.C;
     s->kernels->embed_forward(s, gpt->x, gpt->params[0].weight, gpt->tokens, N, C);
-    for (size_t l = 0; l < gpt->shape.L; l++)
+    for (size_t l = 0; l < gpt->shape.L; l++) {
         dn_gpt_block_forward(gpt, &gpt->blocks[l], B, T);
+        dn_gpt_progress(gpt);
+    }
     s->kernels->rmsnorm_forward(s, gpt->y, gpt->rstd, gpt->x, N, C);
 }
 
@@ -154,8 +162,10 @@ static void trunk_backward(dn_gpt *gpt, size_t B, size_t T)
     size_t N = B * T, C = gpt->shape.C;
     s->kernels->fill(s, gpt->x, N * C, 0);
     s->kernels->rmsnorm_backward(s, gpt->x, gpt->dy, gpt->y, gpt->rstd, N, C);
-    for (size_t l = gpt->shape.L; l-- > 0;)
+    for (size_t l = gpt->shape.L; l-- > 0;) {
         dn_gpt_block_backward(gpt, &gpt->blocks[l], B, T);
+        dn_gpt_progress(gpt);
+    }
     s->kernels->embed_backward(s, gpt->params[0].grad, gpt->x, gpt->tokens, N, C);
 }
 

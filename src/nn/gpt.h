@@ -57,6 +57,10 @@ void dn_gpt_destroy(dn_gpt **gpt);
 /** Bytes dn_gpt_create will allocate for activations; for memory checks before workers start. */
 size_t dn_gpt_activation_bytes(const dn_gpt_shape *shape, size_t B);
 
+/** progress (NULL = none) is called after each layer and each chunk of the head, so that whoever watches a
+ * long pass knows it from a hung one. context is borrowed. */
+void dn_gpt_on_progress(dn_gpt *gpt, void (*progress)(void *context), void *context);
+
 /**
  * One micro-batch, forward and backward. tokens, targets: host int32 [B*T], B <= created B, each from 0 to
  * V-1. grads += scale * d(sum of token losses)/d(weight), scale not 0; *loss_sum += the sum over B*T tokens

@@ -39,6 +39,7 @@ static void chunk_forward(dn_gpt *gpt, size_t first, size_t n, double scale)
     size_t V = gpt->shape.V, C = gpt->shape.C;
     dn_linear_forward(s, gpt->logits, dn_at(gpt->y, first * C), head_param(gpt)->weight, n, V, C);
     s->kernels->cross_entropy(s, &gpt->loss, gpt->logits, dn_ids_at(gpt->targets, first), n, V, scale);
+    dn_gpt_progress(gpt);
 }
 
 static void chunk_backward(dn_gpt *gpt, size_t first, size_t n)

@@ -26,6 +26,8 @@ struct dn_gpt {
     dn_stream *stream;      /* borrowed */
     void *memory;           /* all buffers below, one allocation */
     size_t memory_bytes;
+    void (*progress)(void *context); /* NULL or borrowed: see dn_gpt_on_progress */
+    void *progress_context;
     double loss; /* of the micro-batch in work; filled by kernels, read after sync */
 
     dn_ids *tokens, *targets; /* [N] */
@@ -37,6 +39,13 @@ struct dn_gpt {
     size_t logits_rows;       /* the head works on so many positions at a time */
     dn_gpt_block blocks[];    /* [L] */
 };
+
+/** Calls the progress function, if there is one. */
+static inline void dn_gpt_progress(const dn_gpt *gpt)
+{
+    if (gpt->progress)
+        gpt->progress(gpt->progress_context);
+}
 
 /** x += attention(norm(x)); x += mlp(norm(x)), for B sequences of T positions. */
 void dn_gpt_block_forward(dn_gpt *gpt, const dn_gpt_block *block, size_t B, size_t T);

@@ -161,6 +161,22 @@ void dn_world_set_pid(dn_world *world, int rank, int pid)
     atomic_store_explicit(&world->control->slots[rank].pid, pid, memory_order_relaxed);
 }
 
+int dn_world_pid(const dn_world *world, int rank)
+{
+    return atomic_load_explicit(&world->control->slots[rank].pid, memory_order_relaxed);
+}
+
+void dn_world_leave(dn_world *world, int rank)
+{
+    atomic_store_explicit(&world->control->slots[rank].left, 1, memory_order_release);
+}
+
+/* Acquire: pairs with the release in dn_world_leave. */
+bool dn_world_has_left(const dn_world *world, int rank)
+{
+    return atomic_load_explicit(&world->control->slots[rank].left, memory_order_acquire) != 0;
+}
+
 void dn_world_set_domain(dn_world *world, int rank, int domain)
 {
     atomic_store_explicit(&world->control->slots[rank].domain, domain, memory_order_relaxed);

@@ -34,7 +34,8 @@ typedef struct dn_slot {
     _Atomic uint64_t waiting_since_ns;       /* clock at the start of the wait */
     _Atomic int32_t waiting_for;             /* 1 + rank, while asleep; 0 otherwise */
     _Atomic int32_t pid;                     /* 0 = unknown; written once, by the rank or its launcher */
-    _Atomic int32_t domain;                  /* NUMA domain; written once, before there are groups */
+    _Atomic int32_t left;   /* 1: it is done, and its end is no failure; release, for peers */
+    _Atomic int32_t domain; /* NUMA domain; written once, before there are groups */
 
     /* Eventcount of those asleep until this rank writes. */
     _Alignas(128) _Atomic uint32_t wakes; /* futex word; raised by this rank and by whoever aborts */
@@ -65,6 +66,7 @@ typedef struct dn_control {
     uint64_t bytes;         /* of the segment */
     uint64_t arena_bytes;   /* of one arena */
     uint64_t first_arena;   /* offset of rank 0's */
+    uint64_t address;       /* where it is mapped, in every process */
     uint64_t scratch_bytes; /* of one rank's scratch; rank 0's starts after this page */
     double deadline_s;
     uint32_t n_ranks;
@@ -72,6 +74,7 @@ typedef struct dn_control {
 
     dn_abort_record abort;
     _Alignas(128) _Atomic int32_t stop; /* signal that asked for a stop; relaxed: it orders nothing */
+    _Atomic uint32_t n_present;         /* ranks that have mapped a world made by dn_world_meet */
     dn_slot slots[DN_MAX_RANKS];
 } dn_control;
 
@@ -83,6 +86,18 @@ struct dn_world {
     dn_control *control; /* start of the mapping */
     int descriptor;
 };
+
+/** Header of a world, from what dn_world_create is given; sizes are rounded. Errors: as there. */
+dn_status dn_control_header(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
+                            dn_control *header) DN_MUST_USE;
+
+/** Makes the world of `header` in an empty segment. *out takes the descriptor, which stays the caller's on
+ * failure. */
+dn_status dn_control_create_in(int descriptor, const dn_control *header, dn_world **out) DN_MUST_USE;
+
+/** Maps the world that lies ready in a segment of so many bytes, as `rank`. The descriptor as above. */
+dn_status dn_control_attach_to(int descriptor, uint64_t address, uint64_t bytes, int rank,
+                               dn_world **out) DN_MUST_USE;
 
 /** Whether the world has failed; the fast check of every wait. Pairs with the claim in dn_world_abort. */
 static inline bool dn_control_aborted(const dn_world *world)

@@ -135,7 +135,7 @@ static void ask_for_huge_pages(dn_control *control)
     madvise((char *)control + control->first_arena, control->bytes - control->first_arena, MADV_HUGEPAGE);
 }
 
-static dn_status create_in(int descriptor, const dn_control *header, dn_world **out)
+dn_status dn_control_create_in(int descriptor, const dn_control *header, dn_world **out)
 {
     size_t bytes = header->bytes;
     if (ftruncate(descriptor, (off_t)bytes) != 0)
@@ -150,6 +150,7 @@ static dn_status create_in(int descriptor, const dn_control *header, dn_world **
         return dn_fail_errno(DN_ERR_MEMORY, error, "taking the first page of shared memory");
     }
     memcpy(control, header, offsetof(dn_control, abort));
+    control->address = (uint64_t)(uintptr_t)control;
     ask_for_huge_pages(control);
     dn_status status = make_world(control, descriptor, out);
     if (status != DN_OK)
@@ -157,8 +158,8 @@ static dn_status create_in(int descriptor, const dn_control *header, dn_world **
     return status;
 }
 
-dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
-                          dn_world **out)
+dn_status dn_control_header(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
+                            dn_control *header)
 {
     if (n_ranks < 1 || n_ranks > DN_MAX_RANKS || !(deadline_s > 0))
         return dn_fail(DN_ERR_ARG, "a world of %d ranks (1..%d) with a deadline of %g s (> 0)", n_ranks,
@@ -170,19 +171,26 @@ dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, dou
         return dn_fail(DN_ERR_MEMORY, "an arena of %.2f GiB is more than any machine has",
                        (double)arena_bytes / GIB);
     arena_bytes = rounded_up(arena_bytes);
-    dn_control header = {.magic = DN_CONTROL_MAGIC,
-                         .bytes = first_arena + (size_t)n_ranks * arena_bytes,
-                         .arena_bytes = arena_bytes,
-                         .first_arena = first_arena,
-                         .scratch_bytes = scratch_bytes,
-                         .deadline_s = deadline_s,
-                         .n_ranks = (uint32_t)n_ranks,
-                         .n_pauses = n_ranks > n_usable_pus ? 1 : 100};
-    DN_TRY(check_memory(n_ranks, arena_bytes, header.bytes));
+    *header = (dn_control){.magic = DN_CONTROL_MAGIC,
+                           .bytes = first_arena + (size_t)n_ranks * arena_bytes,
+                           .arena_bytes = arena_bytes,
+                           .first_arena = first_arena,
+                           .scratch_bytes = scratch_bytes,
+                           .deadline_s = deadline_s,
+                           .n_ranks = (uint32_t)n_ranks,
+                           .n_pauses = n_ranks > n_usable_pus ? 1 : 100};
+    return check_memory(n_ranks, arena_bytes, header->bytes);
+}
+
+dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
+                          dn_world **out)
+{
+    dn_control header;
+    DN_TRY(dn_control_header(n_ranks, arena_bytes, n_usable_pus, deadline_s, &header));
     int descriptor = open_segment(header.bytes);
     if (descriptor < 0)
         return dn_fail_errno(DN_ERR_SYSTEM, errno, "creating shared memory");
-    dn_status status = create_in(descriptor, &header, out);
+    dn_status status = dn_control_create_in(descriptor, &header, out);
     if (status != DN_OK)
         close(descriptor);
     return status;
@@ -202,7 +210,7 @@ bool dn_world_inherited(void)
     return getenv(VARIABLE) != NULL;
 }
 
-static dn_status attach_to(int descriptor, uint64_t address, uint64_t bytes, int rank, dn_world **out)
+dn_status dn_control_attach_to(int descriptor, uint64_t address, uint64_t bytes, int rank, dn_world **out)
 {
     struct stat info;
     if (fstat(descriptor, &info) != 0 || (uint64_t)info.st_size != bytes || bytes < sizeof(dn_control))
@@ -233,7 +241,7 @@ dn_status dn_world_attach(int rank, dn_world **out)
     if (!text || sscanf(text, "%d:%" SCNx64 ":%" SCNu64, &descriptor, &address, &bytes) != 3)
         return dn_fail(DN_ERR_SYSTEM,
                        VARIABLE " is missing or malformed: this process is not a launcher's worker");
-    DN_TRY(attach_to(descriptor, address, bytes, rank, out));
+    DN_TRY(dn_control_attach_to(descriptor, address, bytes, rank, out));
     fcntl(descriptor, F_SETFD, FD_CLOEXEC); /* the worker's own children are not ranks */
     ask_for_huge_pages((*out)->control);
     return DN_OK;
@@ -267,10 +275,11 @@ static dn_status populate(dn_world *world, int rank, char *start, size_t bytes, 
     return DN_OK;
 }
 
-dn_status dn_world_populate(dn_world *world, int rank)
+dn_status dn_world_populate(dn_world *world, int rank, size_t arena_bytes)
 {
     DN_TRY(populate(world, rank, dn_world_scratch(world, rank), world->control->scratch_bytes, "scratch"));
-    return populate(world, rank, dn_world_arena(world, rank), world->control->arena_bytes, "arena");
+    assert(arena_bytes <= world->control->arena_bytes);
+    return populate(world, rank, dn_world_arena(world, rank), arena_bytes, "arena");
 }
 
 void dn_world_destroy(dn_world **world)

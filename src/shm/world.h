@@ -47,9 +47,30 @@ void dn_world_export(dn_world *world, char *text, size_t bytes);
 bool dn_world_inherited(void);
 dn_status dn_world_attach(int rank, dn_world **out) DN_MUST_USE;
 
-/** Touches every page of the calling rank's arena and scratch (MADV_POPULATE_WRITE): neither can fault then.
- *  Errors: DN_ERR_MEMORY, never SIGBUS. */
-dn_status dn_world_populate(dn_world *world, int rank) DN_MUST_USE;
+/**
+ * Without a launcher of ours: makes the world together with the other processes that call this, one a rank.
+ * Collective. `host` is the one that creates it (exactly one rank); arena_bytes, n_ranks and deadline_s are
+ * equal on all, `id` too: a word of letters and digits that no other run of this user starts with at the same
+ * moment.
+ *
+ * They meet through a name in /dev/shm made of user and id, which is gone when this returns. What a run that
+ * died in its start has left there is told by its lock, which died with it, and taken away. Errors:
+ * DN_ERR_TIMEOUT, naming the ranks that did not come within the deadline; DN_ERR_CONFIG, where the processes
+ * do not agree on the number of ranks or two claim the same; DN_ERR_MEMORY, as dn_world_create and where
+ * /dev/shm is too small; DN_ERR_SYSTEM; DN_ERR_PEER.
+ */
+dn_status dn_world_meet(const char *id, bool host, int rank, int n_ranks, size_t arena_bytes,
+                        double deadline_s, dn_world **out) DN_MUST_USE;
+
+/** The world of another process, the launcher's or a worker's, to read: of what takes a world only
+ * dn_world_print, dn_world_failure and what asks for sizes, pids and steps may be called on it. Ends with
+ * dn_world_destroy. Errors: DN_ERR_ARG (no such process, or it has no world), DN_ERR_SYSTEM (no permission).
+ */
+dn_status dn_world_look(int pid, dn_world **out) DN_MUST_USE;
+
+/** Touches every page of the calling rank's scratch and of the first arena_bytes of its arena
+ * (MADV_POPULATE_WRITE): neither can fault then. Errors: DN_ERR_MEMORY, never SIGBUS. */
+dn_status dn_world_populate(dn_world *world, int rank, size_t arena_bytes) DN_MUST_USE;
 
 /** Unmaps (and closes, for the creator). NULL is a no-op; sets *world to NULL. */
 void dn_world_destroy(dn_world **world);
@@ -104,6 +125,10 @@ int dn_world_stop_requested(const dn_world *world);
  * writing files. */
 void dn_world_tick(dn_world *world, int rank, uint64_t step, const char *phase);
 void dn_world_set_pid(dn_world *world, int rank, int pid);
+int dn_world_pid(const dn_world *world, int rank); /* 0: unknown */
+/** Says that this rank is done, so that its end is no failure; for worlds without a launcher. */
+void dn_world_leave(dn_world *world, int rank);
+bool dn_world_has_left(const dn_world *world, int rank);
 /** The step of a rank's last tick, and a number that grows with all it does (ticks and meetings of
  * everybody): the launcher's view of a row. */
 uint64_t dn_world_step(const dn_world *world, int rank);

@@ -1,6 +1,7 @@
 #include "sync/factors.h"
 
 #include "base/fail.h"
+#include "shm/world.h"
 
 #include <math.h>
 
@@ -138,8 +139,8 @@ static void reflect(dn_factors *f, const dn_factored *a)
         dn_dion_reflect(f->stream, &a->dion, a->r, owners(f, a, a->p));
 }
 
-/* P of one owned matrix, orthonormal; 0 stays 0. */
-static dn_status orthonormalize(dn_factors *f, dn_factored *a, uint64_t draw)
+/* P of one owned matrix, orthonormal; 0 stays 0. `turn` counts power iterations over the run. */
+static dn_status orthonormalize(dn_factors *f, dn_factored *a, uint64_t turn)
 {
     const dn_dion_shape *z = &a->dion.shape;
     double norm2;
@@ -148,6 +149,7 @@ static dn_status orthonormalize(dn_factors *f, dn_factored *a, uint64_t draw)
         judge(a, norm2 == 0 ? ZERO : BROKEN);
         return DN_OK;
     }
+    uint64_t draw = STREAM_SKETCH + (turn << 20) + a->index; /* fewer than 2^20 parameters */
     bool fell_back;
     DN_TRY(dn_orthonormalize(f->stream, f->orth, a->p, z->m, z->r, f->seed, draw, &fell_back));
     if (fell_back)
@@ -155,23 +157,33 @@ static dn_status orthonormalize(dn_factors *f, dn_factored *a, uint64_t draw)
     return DN_OK;
 }
 
-/* All P: averaged and orthonormal on their owners. Sketches are numbered by `turn`, unique over the run. */
-static dn_status find_p(dn_factors *f, uint64_t turn, bool first)
+/* All P: averaged and orthonormal on their owners. */
+static dn_status find_p(dn_factors *f, uint64_t step, int iteration)
 {
-    for (size_t i = 0; i < f->n_matrices; i++)
-        project(f, &f->matrices[i], first);
+    for (size_t i = 0; i < f->n_matrices; i++) {
+        dn_comm_tick(f->dp, step, "dion: P");
+        if (iteration == 0)
+            dn_dion_accumulate(f->stream,
+                               &f->matrices[i].dion); /* here, while M is in the cache for its product */
+        project(f, &f->matrices[i], iteration == 0);
+    }
     DN_TRY(average(f, f->p_items));
-    for (size_t i = 0; i < f->n_matrices; i++)
+    uint64_t turn = step * (uint64_t)f->power_iters + (uint64_t)iteration;
+    for (size_t i = 0; i < f->n_matrices; i++) {
+        dn_comm_tick(f->dp, step, "dion: orthonormalize");
         if (owned(f, &f->matrices[i]))
-            DN_TRY(orthonormalize(f, &f->matrices[i], STREAM_SKETCH + turn * f->n_matrices + i));
+            DN_TRY(orthonormalize(f, &f->matrices[i], turn));
+    }
     return agree(f);
 }
 
 /* All R = B^T P: averaged on their owners. */
-static dn_status find_r(dn_factors *f)
+static dn_status find_r(dn_factors *f, uint64_t step)
 {
-    for (size_t i = 0; i < f->n_matrices; i++)
+    for (size_t i = 0; i < f->n_matrices; i++) {
+        dn_comm_tick(f->dp, step, "dion: R");
         reflect(f, &f->matrices[i]);
+    }
     DN_TRY(average(f, f->r_items));
     for (size_t i = 0; i < f->n_matrices; i++) {
         dn_factored *a = &f->matrices[i];
@@ -185,9 +197,21 @@ static dn_status find_r(dn_factors *f)
     return agree(f);
 }
 
-static void update(dn_factors *f, const dn_dion_step *rule, int *n_zero, int *n_fallback)
+static dn_status factor(dn_factors *f, uint64_t step)
+{
+    for (size_t i = 0; i < f->n_matrices; i++)
+        *f->matrices[i].verdict = FINE;
+    for (int i = 0; i < f->power_iters; i++) {
+        DN_TRY(find_p(f, step, i));
+        DN_TRY(find_r(f, step));
+    }
+    return DN_OK;
+}
+
+static void update(dn_factors *f, uint64_t step, const dn_dion_step *rule, int *n_zero, int *n_fallback)
 {
     for (size_t i = 0; i < f->n_matrices; i++) {
+        dn_comm_tick(f->dp, step, "dion: update");
         const dn_factored *a = &f->matrices[i];
         int found = verdict(f, a);
         *n_zero += found == ZERO;
@@ -202,15 +226,15 @@ static void update(dn_factors *f, const dn_dion_step *rule, int *n_zero, int *n_
 dn_status dn_factors_step(dn_factors *f, uint64_t step, const dn_dion_step *rule, int *n_zero,
                           int *n_fallback)
 {
-    for (size_t i = 0; i < f->n_matrices; i++) {
-        *f->matrices[i].verdict = FINE;
-        dn_dion_accumulate(f->stream, &f->matrices[i].dion);
-    }
-    for (int i = 0; i < f->power_iters; i++) {
-        DN_TRY(find_p(f, step * (uint64_t)f->power_iters + (uint64_t)i, i == 0));
-        DN_TRY(find_r(f));
-    }
     *n_zero = *n_fallback = 0;
-    update(f, rule, n_zero, n_fallback);
+    /* Replicas exchange for all at once; alone, a matrix goes through all phases while it is in cache. */
+    size_t batch = dn_comm_size(f->dp) > 1 ? f->n_matrices : 1;
+    for (size_t first = 0; first < f->n_matrices; first += batch) {
+        dn_factors some = *f;
+        some.matrices += first;
+        some.n_matrices = batch;
+        DN_TRY(factor(&some, step));
+        update(&some, step, rule, n_zero, n_fallback);
+    }
     return dn_stream_sync(f->stream);
 }

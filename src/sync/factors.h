@@ -15,13 +15,14 @@
 #ifndef SYNC_FACTORS_H
 #define SYNC_FACTORS_H
 
-#include "comm/comm.h"
+#include "dionode/comm.h"
 #include "linalg/orth.h"
 #include "optim/dion.h"
 
 typedef struct dn_factored {
     dn_dion dion;
     const char *name; /* of the parameter */
+    uint64_t index;   /* likewise; numbers its sketches */
     bool compressed;
     int owner;    /* member of dp; set by dn_factors_deal */
     dn_buf *p;    /* [m,r] symmetric; on the owner: P after dn_comm_barrier */
@@ -46,11 +47,11 @@ typedef struct dn_factors {
 void dn_factors_deal(dn_factors *factors);
 
 /**
- * Collective. One step of all matrices; gradients of those not compressed are already the mean over dp.
- * Momentum is accumulated and factored; then *n_zero and *n_fallback (dn_step_report) are known to all, and
- * only then are weights touched. All members have passed a synchronization since the last call (P and R of
- * then may have been read until it). Errors: DN_ERR_NUMERIC, on every member, if a momentum has grown beyond
- * the range of dn_real; weights are then untouched. Of the group.
+ * Collective. One step of all matrices; gradients of those not compressed are already the mean over dp. A
+ * matrix's weight is touched only when all members know that its P and R are numbers. *n_zero and
+ * *n_fallback: see dn_step_report. All members have met since the last call (until then they may read its P
+ * and R). Errors: DN_ERR_NUMERIC, on every member, if a momentum has grown beyond the range of dn_real; of
+ * the group.
  */
 dn_status dn_factors_step(dn_factors *factors, uint64_t step, const dn_dion_step *rule, int *n_zero,
                           int *n_fallback) DN_MUST_USE;

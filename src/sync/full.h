@@ -3,7 +3,7 @@
 #ifndef SYNC_FULL_H
 #define SYNC_FULL_H
 
-#include "comm/comm.h"
+#include "dionode/comm.h"
 #include "compute/device.h"
 
 /* A stretch of the symmetric heap, in elements. */

@@ -117,6 +117,7 @@ static void add_matrix(dn_optimizer *o, size_t index, int *verdict)
                  .momentum = slot->buffers[DN_SLOT_MOMENTUM],
                  .q = slot->buffers[DN_SLOT_SECOND]},
         .name = param->name,
+        .index = index,
         .compressed = slot->compressed,
         .p = slot->buffers[DN_SLOT_P],
         .r = slot->buffers[DN_SLOT_R],

@@ -12,7 +12,7 @@
 #ifndef SYNC_OPTIMIZER_H
 #define SYNC_OPTIMIZER_H
 
-#include "comm/comm.h"
+#include "dionode/comm.h"
 #include "linalg/orth.h"
 #include "optim/param.h"
 
@@ -46,12 +46,14 @@ typedef struct dn_step_report {
     bool skipped;     /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
     double grad_norm; /* root mean over replicas of the squared norm of their gradients before averaging */
     int n_zero;       /* matrices whose momentum is zero everywhere: only decayed */
-    int n_fallback;   /* matrices whose orthonormalization fell back to Householder (rank-deficient) */
+    int n_fallback;   /* matrices that the chosen orthonormalization could not do (rank-deficient): by
+                         Householder */
 } dn_step_report;
 
 typedef struct dn_optimizer dn_optimizer;
 
-/** Symmetric heap that dn_optimizer_create will take from the group, in bytes. */
+/** Symmetric heap that dn_optimizer_create will take from the group, in bytes; exact. config within its
+ * ranges. */
 size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params);
 
 /** States for params (borrowed; weights and grads on the group's symmetric heap) on stream (borrowed),
@@ -63,12 +65,16 @@ void dn_optimizer_destroy(dn_optimizer **optimizer);
 
 /** Collective. One step with base learning rate lr; step counts from 0 (bias correction, momentum
  * re-averaging). Gradients are the replica's own mean over its share of the batch (the step averages them or
- * their factors over dp); they are left undefined. */
+ * their factors over dp); they are left undefined. Begins by meeting all members. Errors: DN_ERR_NUMERIC, on
+ * all members, if a momentum has grown beyond the range of dn_real: the run cannot go on but from a
+ * checkpoint; of the group. */
 dn_status dn_optimizer_step(dn_optimizer *optimizer, uint64_t step, double lr,
                             dn_step_report *report) DN_MUST_USE;
 
 /** Flops of one step on one worker by dion.md 1.11 (four rank-r products a matrix and 4 m r^2 - 4/3 r^3), and
- * the payload bytes a step must move by the formula, without and with compression. */
+ * the payload bytes that a step must move: factors of compressed matrices, all other gradients, and what all
+ * gradients in full would be. 0 for a group of one. Re-averaging of momenta, when due, adds uncompressed -
+ * gradient bytes. */
 double dn_optimizer_flops(const dn_optimizer *optimizer);
 void dn_optimizer_formula(const dn_optimizer *optimizer, uint64_t *factor_bytes, uint64_t *gradient_bytes,
                           uint64_t *uncompressed_bytes);

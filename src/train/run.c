@@ -13,7 +13,13 @@
 void dn_run_tick(void *context)
 {
     dn_run *run = context;
-    dn_comm_tick(run->comm, run->step, "writing checkpoint");
+    dn_comm_tick(run->comm, run->step + 1, run->phase);
+}
+
+void dn_run_enter(dn_run *run, const char *phase)
+{
+    run->phase = phase;
+    dn_run_tick(run);
 }
 
 static dn_status open_model(dn_run *run)
@@ -34,7 +40,9 @@ static dn_status open_model(dn_run *run)
     DN_TRY(dn_gpt_init(&plan->shape, run->params, run->stream, (uint64_t)plan->config.seed));
     DN_TRY(dn_optimizer_create(&plan->optim, run->params, plan->n_params, run->stream, run->comm,
                                &run->optimizer));
-    return dn_gpt_create(&plan->shape, plan->micro_batch, run->params, run->stream, &run->gpt);
+    DN_TRY(dn_gpt_create(&plan->shape, plan->micro_batch, run->params, run->stream, &run->gpt));
+    dn_gpt_on_progress(run->gpt, dn_run_tick, run);
+    return DN_OK;
 }
 
 /* Opens the files of a loader; a stream shorter than one row is no stream to train on. */
@@ -96,11 +104,11 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     memset(run, 0, sizeof *run);
     run->plan = *plan;
     run->comm = comm;
+    dn_run_enter(run, "initializing");
     run->rank = dn_comm_rank(comm);
     const char *threads = getenv("OMP_NUM_THREADS");
     DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &run->stream));
     DN_TRY(open_data(run));
-    dn_comm_tick(comm, 0, "initializing");
     DN_TRY(open_model(run));
     DN_TRY(restore_latest(run));
     DN_TRY(open_metrics(run));

@@ -8,7 +8,7 @@
 #ifndef TRAIN_RUN_H
 #define TRAIN_RUN_H
 
-#include "comm/comm.h"
+#include "dionode/comm.h"
 #include "data/loader.h"
 #include "report/metrics.h"
 #include "report/progress.h"
@@ -28,6 +28,7 @@ typedef struct dn_run {
     dn_loader train, val;
     int32_t *inputs, *targets; /* [micro_batch * T] */
     uint64_t step;             /* steps done */
+    const char *phase;         /* what the state table says this rank is doing */
     double peak_flops;         /* GEMM peak of all workers together */
     int n_skipped;             /* steps skipped in a row for gradients that were not finite */
     dn_metrics *metrics;       /* rank 0 */
@@ -62,7 +63,11 @@ dn_status dn_run_check_replicas(dn_run *run, double *hash) DN_MUST_USE;
 dn_status dn_run_save(dn_run *run) DN_MUST_USE;
 dn_status dn_run_restore(dn_run *run, const char *path) DN_MUST_USE;
 
-/** Progress for peers' deadlines; run is a dn_run (a callback's context). */
+/** Enters a phase ("forward and backward"; a string literal) of the step after run->step, for the state
+ * table. */
+void dn_run_enter(dn_run *run, const char *phase);
+
+/** Progress within the phase, for peers' deadlines. run is a dn_run: the shape of a callback. */
 void dn_run_tick(void *run);
 
 #endif

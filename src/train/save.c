@@ -87,6 +87,7 @@ static dn_status save_from_rank_0(dn_run *run)
 
 dn_status dn_run_save(dn_run *run)
 {
+    dn_run_enter(run, "saving checkpoint");
     DN_TRY(dn_stream_sync(run->stream));
     DN_TRY(dn_comm_barrier(run->comm)); /* everybody's momentum is complete */
     if (run->rank == 0)
@@ -149,7 +150,7 @@ static dn_status restore_states(dn_run *run, const dn_checkpoint *checkpoint, in
 dn_status dn_run_restore(dn_run *run, const char *path)
 {
     dn_checkpoint *checkpoint;
-    dn_comm_tick(run->comm, 0, "reading checkpoint");
+    dn_run_enter(run, "reading checkpoint");
     DN_TRY(dn_checkpoint_open(path, &checkpoint));
     const char *step = dn_checkpoint_meta(checkpoint, "step"),
                *replicas = dn_checkpoint_meta(checkpoint, "replicas");

@@ -26,7 +26,7 @@ static dn_status accumulate_gradient(dn_run *run, double *loss_sum)
     uint64_t first = run->step * (uint64_t)plan->config.batch_size + (uint64_t)run->rank * plan->rank_batch;
     k->fill(run->stream, (dn_buf *)run->grads, run->n_elements, 0.0);
     for (size_t done = 0; done < plan->rank_batch; done += plan->micro_batch) {
-        dn_comm_tick(run->comm, run->step + 1, "forward and backward");
+        dn_run_enter(run, "forward and backward");
         DN_TRY(load_rows(run, &run->train, first + done, plan->micro_batch));
         DN_TRY(dn_gpt_train(run->gpt, run->inputs, run->targets, plan->micro_batch, scale, loss_sum));
     }
@@ -57,8 +57,7 @@ dn_status dn_run_step(dn_run *run, dn_step_result *result)
                                           config->warmdown_ratio);
     DN_TRY(dn_optimizer_step(run->optimizer, run->step, result->lr, &result->report));
 
-    dn_world *world = dn_comm_world(run->comm);
-    double shared[2] = {loss_sum, world && dn_world_stop_requested(world) ? 1.0 : 0.0};
+    double shared[2] = {loss_sum, dn_comm_stop_requested(run->comm) ? 1.0 : 0.0};
     DN_TRY(dn_comm_all_reduce_scalars(run->comm, shared, 2, DN_SUM));
     result->loss = shared[0] / (double)((uint64_t)config->batch_size * run->plan.shape.T);
     result->stop = (int)shared[1];
@@ -82,7 +81,7 @@ dn_status dn_run_validate(dn_run *run, double *loss)
     double sum = 0.0;
     for (size_t row = rows * rank / n_ranks, n; row < end; row += n) {
         n = end - row < run->plan.micro_batch ? end - row : run->plan.micro_batch;
-        dn_comm_tick(run->comm, run->step, "validation");
+        dn_run_enter(run, "validation");
         DN_TRY(load_rows(run, &run->val, row, n));
         DN_TRY(dn_gpt_loss(run->gpt, run->inputs, run->targets, n, &sum));
     }

@@ -65,7 +65,8 @@ static dn_status check(const dn_plan *plan)
     return check_memory(plan);
 }
 
-dn_status dn_train(const dn_config *config, int n_workers, char *const *argv, int *signal_out)
+dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
+                   int *signal_out)
 {
     int asked = n_workers ? n_workers : dn_plan_mesh(config);
     dn_topo *topo;
@@ -75,7 +76,11 @@ dn_status dn_train(const dn_config *config, int n_workers, char *const *argv, in
     if (status == DN_OK)
         status = check(&plan);
     if (status == DN_OK) {
-        dn_launch_spec spec = {topo, argv, plan.arena_bytes, config->timeout_s};
+        dn_launch_spec spec = {.topo = topo,
+                               .argv = argv,
+                               .arena_bytes = plan.arena_bytes,
+                               .deadline_s = config->timeout_s,
+                               .max_restarts = max_restarts};
         status = dn_launch(&spec, signal_out);
     }
     dn_topo_destroy(&topo);

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
-#include "comm/worker.h"
+#include "dionode/comm.h"
 #include "train/report.h"
 #include "train/run.h"
 
@@ -61,12 +61,11 @@ static dn_status work(const dn_config *config, dn_comm *comm)
 
 int dn_train_worker(const dn_config *config)
 {
-    dn_world *world = NULL;
-    dn_comm *comm = NULL;
-    dn_status status = dn_worker_begin(&world, &comm);
+    dn_comm *comm;
+    dn_status status = dn_comm_join(0, config->timeout_s, &comm); /* the launcher knows how much */
     if (status == DN_OK && dn_comm_rank(comm) != 0)
         dn_log_set(NULL, NULL); /* what all ranks notice, one tells */
     if (status == DN_OK)
         status = work(config, comm);
-    return dn_worker_end(&world, &comm, status);
+    return dn_comm_leave(&comm, status);
 }

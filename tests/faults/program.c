@@ -12,7 +12,7 @@
  */
 #include "base/fail.h"
 #include "dionode/launch.h"
-#include "comm/worker.h"
+#include "comm/world.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -85,10 +85,9 @@ static dn_status suffer(const char *fault)
 /* Meets the others step after step until they agree that one of them was asked to stop. */
 static dn_status step_on(const char *fault, dn_comm *comm)
 {
-    dn_world *world = dn_comm_world(comm);
     for (uint64_t step = 1;; step++) {
         dn_comm_tick(comm, step, "step");
-        double stop = dn_world_stop_requested(world) != 0 && !is(fault, "deaf");
+        double stop = dn_comm_stop_requested(comm) != 0 && !is(fault, "deaf");
         if (is(fault, "finish") && step == 10)
             stop = 1;
         if (step == FAULTY_STEP && dn_comm_rank(comm) == FAULTY_RANK)
@@ -102,14 +101,14 @@ static dn_status step_on(const char *fault, dn_comm *comm)
     }
 }
 
-static dn_status work(const char *fault, dn_world **world, dn_comm **comm)
+static dn_status work(const char *fault, dn_comm **comm)
 {
     char pus[256];
     if (is(fault, "early")) {
         say("early %s", getenv("RANK"));
         rest(300000000);
     }
-    DN_TRY(dn_worker_begin(world, comm));
+    DN_TRY(dn_comm_join(0, 10, comm));
     DN_TRY(dn_comm_barrier(*comm));
     dn_topo_bound_pus(pus, sizeof pus);
     say("ready %d %d %s %s", dn_comm_rank(*comm), (int)getpid(), getenv("OMP_NUM_THREADS"), pus);
@@ -122,10 +121,9 @@ static dn_status work(const char *fault, dn_world **world, dn_comm **comm)
 
 static int worker(const char *fault)
 {
-    dn_world *world;
-    dn_comm *comm;
-    dn_status status = work(fault, &world, &comm);
-    return dn_worker_end(&world, &comm, status);
+    dn_comm *comm = NULL;
+    dn_status status = work(fault, &comm);
+    return dn_comm_leave(&comm, status);
 }
 
 /* ---- launcher ---- */

@@ -42,7 +42,7 @@ static void a_world_is_as_asked_for(void **state)
     assert_int_equal(dn_world_size(world), 3);
     assert_int_equal(dn_world_arena_bytes(world), (size_t)4 << 20); /* whole huge pages */
     for (int rank = 0; rank < 3; rank++) {
-        assert_int_equal(dn_world_populate(world, rank), DN_OK);
+        assert_int_equal(dn_world_populate(world, rank, dn_world_arena_bytes(world)), DN_OK);
         memset(dn_world_arena(world, rank), rank + 1, dn_world_arena_bytes(world));
     }
     for (int rank = 0; rank < 3; rank++) {
@@ -135,7 +135,8 @@ static int worker_main(int rank)
     dn_comm *comm;
     if (dn_world_attach(7, &world) != DN_ERR_SYSTEM || dn_world_attach(rank, &world) != DN_OK)
         return 1;
-    if (dn_world_populate(world, rank) != DN_OK || dn_comm_create(world, rank, &comm) != DN_OK)
+    if (dn_world_populate(world, rank, dn_world_arena_bytes(world)) != DN_OK ||
+        dn_comm_create(world, rank, &comm) != DN_OK)
         return 2;
     uintptr_t *arena = dn_world_arena(world, rank);
     *arena = (uintptr_t)arena + PATTERN;
@@ -233,7 +234,8 @@ static int use_a_world_larger_than_shm(void)
     dn_log_set(count_warning, NULL);
     if (dn_world_create(2, ARENA, 2, 5, &world) != DN_OK || n_warnings != 1)
         return 1;
-    if (dn_world_populate(world, 0) != DN_OK || dn_world_populate(world, 1) != DN_OK)
+    if (dn_world_populate(world, 0, dn_world_arena_bytes(world)) != DN_OK ||
+        dn_world_populate(world, 1, dn_world_arena_bytes(world)) != DN_OK)
         return 2;
     memset(dn_world_arena(world, 1), 1, ARENA);
     dn_world_destroy(&world);
@@ -257,7 +259,8 @@ static int populate_a_full_shm(void)
     for (int i = 0; i < 6; i++)
         if (write(hog, block, sizeof block) < 0)
             return 2;
-    if (dn_world_populate(world, 0) != DN_ERR_MEMORY || !strstr(dn_error_message(), "No space left"))
+    if (dn_world_populate(world, 0, dn_world_arena_bytes(world)) != DN_ERR_MEMORY ||
+        !strstr(dn_error_message(), "No space left"))
         return 3;
     dn_world_destroy(&world);
     return 0;

@@ -31,6 +31,7 @@ typedef enum gradients {
 } gradients;
 
 typedef struct scenario {
+    const char *kernels;
     dn_optim_config config;
     gradients gradients;
     int n_steps;
@@ -146,8 +147,8 @@ static int replicas_against_one(dn_comm *comm, void *argument)
 {
     const scenario *s = argument;
     optim_rig rig, one;
-    RANKS_CHECK(rig_create(&rig, comm, "ref", &s->config, model, N_MODEL) == DN_OK);
-    RANKS_CHECK(rig_create(&one, NULL, "ref", &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&rig, comm, s->kernels, &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&one, NULL, s->kernels, &s->config, model, N_MODEL) == DN_OK);
     dn_comm_ledger(comm, true);
     for (int t = 0; t < s->n_steps; t++) {
         give_gradients(s, comm, t, &rig, &one);
@@ -184,7 +185,17 @@ static void run(int n_ranks, scenario s)
 
 static scenario ten_steps(void)
 {
-    return (scenario){.config = rig_config(), .n_steps = 10};
+    return (scenario){.kernels = "ref", .config = rig_config(), .n_steps = 10};
+}
+
+/* Run first: processes are forked before this one has used OpenMP or BLAS. */
+static void processes_with_the_fast_kernels_equal_one(void **state)
+{
+    (void)state;
+    scenario s = ten_steps();
+    s.kernels = "cpu";
+    run_as(AS_PROCESSES, 2, s);
+    run_as(AS_PROCESSES, 4, s);
 }
 
 static void compressed_replicas_equal_one_on_the_mean_gradient(void **state)
@@ -314,9 +325,9 @@ static int nan_on_one_replica(dn_comm *comm, void *argument)
 {
     const scenario *s = argument;
     optim_rig rig, one, before;
-    RANKS_CHECK(rig_create(&rig, comm, "ref", &s->config, model, N_MODEL) == DN_OK);
-    RANKS_CHECK(rig_create(&one, NULL, "ref", &s->config, model, N_MODEL) == DN_OK);
-    RANKS_CHECK(rig_create(&before, NULL, "ref", &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&rig, comm, s->kernels, &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&one, NULL, s->kernels, &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&before, NULL, s->kernels, &s->config, model, N_MODEL) == DN_OK);
     for (int t = 0; t < 4; t++) {
         give_gradients(s, comm, t, &rig, &one);
         if (t % 2 == 1 && dn_comm_rank(comm) == 1)
@@ -347,8 +358,8 @@ static int overflow_on_one_replica(dn_comm *comm, void *argument)
 {
     const scenario *s = argument;
     optim_rig rig, one;
-    RANKS_CHECK(rig_create(&rig, comm, "ref", &s->config, model, N_MODEL) == DN_OK);
-    RANKS_CHECK(rig_create(&one, NULL, "ref", &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&rig, comm, s->kernels, &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&one, NULL, s->kernels, &s->config, model, N_MODEL) == DN_OK);
     give_gradients(s, comm, 0, &rig, &one);
     if (dn_comm_rank(comm) == 1)
         for (size_t i = 0; i < 16 * 16; i++)
@@ -378,8 +389,8 @@ static int shares_of_work(dn_comm *comm, void *argument)
 {
     const scenario *s = argument;
     optim_rig rig, one;
-    RANKS_CHECK(rig_create(&rig, comm, "ref", &s->config, model, N_MODEL) == DN_OK);
-    RANKS_CHECK(rig_create(&one, NULL, "ref", &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&rig, comm, s->kernels, &s->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&one, NULL, s->kernels, &s->config, model, N_MODEL) == DN_OK);
     const double products = 8 * 4 * (2 * 16 * 16 + 40 * 16 + 37 * 16); /* rank 4 */
     double mine = dn_optimizer_flops(rig.optimizer) - products, sum = mine, most = mine;
     RANKS_CHECK(dn_comm_all_reduce_scalars(comm, &sum, 1, DN_SUM) == DN_OK);
@@ -404,6 +415,7 @@ static void orthonormalization_is_divided_and_never_repeated(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(processes_with_the_fast_kernels_equal_one),
         cmocka_unit_test(compressed_replicas_equal_one_on_the_mean_gradient),
         cmocka_unit_test(uncompressed_replicas_equal_one_on_the_mean_gradient),
         cmocka_unit_test(compressed_and_full_matrices_side_by_side_equal_one),

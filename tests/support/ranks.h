@@ -8,7 +8,7 @@
 #ifndef SUPPORT_RANKS_H
 #define SUPPORT_RANKS_H
 
-#include "comm/comm.h"
+#include "comm/world.h"
 
 #define RANKS_ALARM_S 30
 

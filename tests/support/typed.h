@@ -3,7 +3,7 @@
 #ifndef SUPPORT_TYPED_H
 #define SUPPORT_TYPED_H
 
-#include "comm/comm.h"
+#include "dionode/comm.h"
 
 #define TYPED_MAX_BYTES ((size_t)40001 * 8) /* of one rank's elements in one call */
 

@@ -119,6 +119,23 @@ static void next_gives_the_logits_that_the_loss_is_made_of(void **state)
 }
 
 /* Zero weights in the head give every word the same probability. */
+static void count(void *context)
+{
+    ++*(int *)context;
+}
+
+static void progress_is_told_once_a_layer_and_direction_and_chunk(void **state)
+{
+    (void)state;
+    int calls = 0;
+    double loss = 0;
+    model m = model_create("ref", 1, small, 2);
+    dn_gpt_on_progress(m.gpt, count, &calls);
+    must(dn_gpt_train(m.gpt, m.tokens, m.targets, 2, 1, &loss));
+    assert_int_equal(calls, 2 * small.L + 1); /* so small a model has one chunk */
+    model_destroy(&m);
+}
+
 static void a_head_of_zeros_costs_log_v_a_token(void **state)
 {
     (void)state;
@@ -165,6 +182,7 @@ int main(void)
         cmocka_unit_test(rows_of_logits_held_at_a_time_change_rounding_only),
         cmocka_unit_test(chunks_of_logits_are_equal_and_keep_to_the_budget),
         cmocka_unit_test(next_gives_the_logits_that_the_loss_is_made_of),
+        cmocka_unit_test(progress_is_told_once_a_layer_and_direction_and_chunk),
         cmocka_unit_test(a_head_of_zeros_costs_log_v_a_token),
         cmocka_unit_test(bad_input_is_refused_and_says_what_and_where),
     };

@@ -4,7 +4,7 @@
  *
  * Householder QR is LAPACK's geqrt: its recursive panels are products, where geqrf's are memory bound. It
  * wants columns in order, so the row-major p is transposed on the way in and out (transposed LQ in place
- * would save that, and was measured five times slower).
+ * would save that, and was measured several times slower).
  */
 #include "base/random.h"
 #include "compute/cpu/blas.h"

@@ -1,4 +1,4 @@
-/*
+/**
  * A group of ranks and its collectives, through shared memory.
  *
  * A symmetric allocation has the same size and offset in every member's arena; dn_comm_peer() turns a pointer
@@ -17,11 +17,15 @@
  * calls fail with DN_ERR_ARG, which names both calls. Addresses are multiples of the size of an element;
  * nothing else is asked of them or of counts.
  */
-#ifndef COMM_COMM_H
-#define COMM_COMM_H
+#ifndef DIONODE_COMM_H
+#define DIONODE_COMM_H
 
-#include "comm/types.h"
-#include "shm/world.h"
+#include "dionode/status.h"
+#include "dionode/types.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 typedef struct dn_comm dn_comm;
 
@@ -45,14 +49,43 @@ typedef struct dn_ledger {
 
 /* ---- groups ---- */
 
-/** The group of all ranks of a world, as seen by `rank`. Borrows world. Not collective. One at a time a
- * world: the heap and the barrier are the world's. */
-dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out) DN_MUST_USE;
-void dn_comm_destroy(dn_comm **comm);
+/**
+ * Makes this process a rank of the group of all. Collective. Which rank of how many says the environment:
+ *
+ * - started by dn_launch (dionode launch, dionode train): RANK, in the launcher's world, with its deadline;
+ * - started by another launcher (torchrun, or Open MPI's mpirun): RANK, WORLD_SIZE and LOCAL_RANK (or what
+ *   mpirun calls them). All ranks must be on this node and of this user. They meet through one name in
+ *   /dev/shm, which is gone before this returns; from then on each watches the others, as there is no
+ *   launcher of ours to do it. Runs that start at the same moment need different MASTER_PORTs, or parents;
+ * - alone, with none of these: a group of one.
+ *
+ * heap_bytes: the symmetric heap a rank needs (0: all that the launcher gives); touched here, so that later
+ * accesses cannot fail. deadline_s (> 0): how long to wait for ranks that do not come, and for one that makes
+ * no progress. Equal on all ranks.
+ *
+ * SIGINT, SIGTERM and SIGHUP stay ignored under dn_launch, which passes them on: dn_comm_stop_requested.
+ *
+ * Errors: DN_ERR_MEMORY (too little, or the launcher's arenas are smaller: dionode launch --arena);
+ * DN_ERR_TIMEOUT (who did not come); DN_ERR_CONFIG (an environment that makes no sense); DN_ERR_SYSTEM. *out
+ * may be a group even then, and dn_comm_leave is due all the same.
+ */
+DN_API dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out) DN_MUST_USE;
+
+/**
+ * The end of what dn_comm_join began, and of *comm (which may be NULL); not collective. status is how this
+ * rank fared: unless it is DN_OK the others' calls fail, with dn_error_message() as the reason. Returns the
+ * exit status for main(). Silent under dn_launch, whose launcher speaks; elsewhere a failure goes to the log.
+ */
+DN_API int dn_comm_leave(dn_comm **comm, dn_status status);
+
+/** The signal that asked the run to stop after the current step (Ctrl-C, under dn_launch), or 0. Ranks may
+ * see it at different moments: agree on it (dn_comm_all_reduce_scalars, DN_MAX) before acting on it. */
+DN_API int dn_comm_stop_requested(const dn_comm *comm);
 
 /** A group of one, in ordinary memory: every collective is a no-op that counts nothing. heap_bytes of
  * symmetric heap. */
-dn_status dn_comm_create_alone(size_t heap_bytes, dn_comm **out) DN_MUST_USE;
+DN_API dn_status dn_comm_create_alone(size_t heap_bytes, dn_comm **out) DN_MUST_USE;
+DN_API void dn_comm_destroy(dn_comm **comm);
 
 /**
  * Collective. Cuts the group into one a color (>= 0), members ordered by (key, rank in parent); with color -1
@@ -61,47 +94,48 @@ dn_status dn_comm_create_alone(size_t heap_bytes, dn_comm **out) DN_MUST_USE;
  * turn; symmetric buffers of the parent are symmetric in its children too. The parent outlives its children.
  * Errors: DN_ERR_MEMORY (on all members alike), those of a barrier.
  */
-dn_status dn_comm_split(dn_comm *parent, int color, int key, size_t heap_bytes, dn_comm **out) DN_MUST_USE;
-size_t dn_comm_split_bytes(const dn_comm *parent, size_t heap_bytes);
+DN_API dn_status dn_comm_split(dn_comm *parent, int color, int key, size_t heap_bytes,
+                               dn_comm **out) DN_MUST_USE;
+DN_API size_t dn_comm_split_bytes(const dn_comm *parent, size_t heap_bytes);
 
-int dn_comm_rank(const dn_comm *comm);
-int dn_comm_size(const dn_comm *comm);
-dn_world *dn_comm_world(const dn_comm *comm); /* NULL for a group of one */
+DN_API int dn_comm_rank(const dn_comm *comm);
+DN_API int dn_comm_size(const dn_comm *comm);
 
 /** Symmetric heap: `bytes` in this rank's arena, 128-byte aligned, at the same offset on all members because
  * all call in the same order. Contents are undefined. Never freed alone. Errors: DN_ERR_MEMORY. */
-dn_status dn_comm_alloc(dn_comm *comm, size_t bytes, void **out) DN_MUST_USE;
+DN_API dn_status dn_comm_alloc(dn_comm *comm, size_t bytes, void **out) DN_MUST_USE;
 /** `rank`'s copy of the symmetric address p (which lies in this rank's arena). */
-void *dn_comm_peer(const dn_comm *comm, const void *p, int rank);
+DN_API void *dn_comm_peer(const dn_comm *comm, const void *p, int rank);
 
 /** Slice `rank` of `count` elements: as equal as can be, in whole cache lines of the buffer; may be empty. */
-void dn_comm_slice(const dn_comm *comm, size_t count, dn_type type, int rank, size_t *first, size_t *end);
+DN_API void dn_comm_slice(const dn_comm *comm, size_t count, dn_type type, int rank, size_t *first,
+                          size_t *end);
 
 /* ---- collectives ---- */
 
 /** Collective. Everything written before it by any member is visible after it to all. Between buffers on the
  * symmetric heap it also is the all-gather and the broadcast: peers are then read in place. */
-dn_status dn_comm_barrier(dn_comm *comm) DN_MUST_USE;
+DN_API dn_status dn_comm_barrier(dn_comm *comm) DN_MUST_USE;
 
 /** Collective. buffer [count], in place: on return all members' buffers hold the same bits. */
-dn_status dn_comm_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                             dn_traffic kind) DN_MUST_USE;
+DN_API dn_status dn_comm_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                    dn_traffic kind) DN_MUST_USE;
 
 /** Collective. buffer [count], symmetric: on return *result [count] is the one shared result, to be read in
  * place until the reader's next call on this group; it lies in buffer on one member a NUMA domain, or on one
  * of all. Contents of buffer are undefined. Errors: DN_ERR_ARG buffer is private. */
-dn_status dn_comm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                                    dn_traffic kind, const void **result) DN_MUST_USE;
+DN_API dn_status dn_comm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                           dn_traffic kind, const void **result) DN_MUST_USE;
 
 /** Collective. buffer [count], in place: on return root's holds the reduction, the others' are undefined. */
-dn_status dn_comm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root,
-                         dn_traffic kind) DN_MUST_USE;
+DN_API dn_status dn_comm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root,
+                                dn_traffic kind) DN_MUST_USE;
 
 /** Collective. buffer [count], in place: on return this rank's slice (dn_comm_slice) holds the reduction, the
  * rest is undefined. If buffer is symmetric, peers may read the slice after the next meeting of the group,
  * and must not write to their buffer before it. */
-dn_status dn_comm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                                 dn_traffic kind) DN_MUST_USE;
+DN_API dn_status dn_comm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                        dn_traffic kind) DN_MUST_USE;
 
 /** One buffer of a batch: symmetric address, elements, and the member that gets the result. */
 typedef struct dn_reduce_item {
@@ -115,21 +149,22 @@ typedef struct dn_reduce_item {
  * rank owns hold op over all members; the others are unchanged. Peers may read a result after the next
  * barrier, and must not write an item before it.
  */
-dn_status dn_comm_reduce_to_owners(dn_comm *comm, const dn_reduce_item *items, size_t n_items, dn_type type,
-                                   dn_op op, dn_traffic kind) DN_MUST_USE;
+DN_API dn_status dn_comm_reduce_to_owners(dn_comm *comm, const dn_reduce_item *items, size_t n_items,
+                                          dn_type type, dn_op op, dn_traffic kind) DN_MUST_USE;
 
 /** Collective. buffer [count]: each member's slice (dn_comm_slice) comes to all; on return all hold the same
  * bits. Payload is the own slice. Copies; what may stay where it is needs dn_comm_barrier only. */
-dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type type,
-                             dn_traffic kind) DN_MUST_USE;
+DN_API dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type type,
+                                    dn_traffic kind) DN_MUST_USE;
 
 /** Collective. Member d's from [size, count] row s comes to to [size, count] row d of member s. Both buffers
  * symmetric or both private; they must not overlap. */
-dn_status dn_comm_all_to_all(dn_comm *comm, const void *from, void *to, size_t count, dn_type type,
-                             dn_traffic kind) DN_MUST_USE;
+DN_API dn_status dn_comm_all_to_all(dn_comm *comm, const void *from, void *to, size_t count, dn_type type,
+                                    dn_traffic kind) DN_MUST_USE;
 
 /** Collective. buffer [bytes] of root is copied to all. Payload is the root's alone. */
-dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, dn_traffic kind) DN_MUST_USE;
+DN_API dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root,
+                                   dn_traffic kind) DN_MUST_USE;
 
 /**
  * Collective, in two halves; buffers symmetric. begin tells the others that buffer is ready, and waits for
@@ -140,13 +175,13 @@ dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root,
  * finish earlier. A finished all-reduce, reduce-scatter: as the whole ones (the same bits, the same rules for
  * peers). Errors: DN_ERR_ARG private buffer, or more than 32 under way.
  */
-dn_status dn_comm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                                   dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
-dn_status dn_comm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                                       dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
-dn_status dn_comm_advance(dn_comm *comm) DN_MUST_USE;
+DN_API dn_status dn_comm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                          dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
+DN_API dn_status dn_comm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type,
+                                              dn_op op, dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
+DN_API dn_status dn_comm_advance(dn_comm *comm) DN_MUST_USE;
 /** Also finishes those begun earlier, as far as they are this rank's work. */
-dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;
+DN_API dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;
 
 /**
  * buffer [count] goes to member `to`, which calls dn_comm_receive with as many elements of the same type;
@@ -154,11 +189,11 @@ dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;
  * is symmetric (it is read in place; above 64 bytes) and where the queue is full (8 messages, or 128 KiB of
  * private data): two members that send much to each other must not both send first. Not to oneself.
  */
-dn_status dn_comm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,
-                       dn_traffic kind) DN_MUST_USE;
+DN_API dn_status dn_comm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,
+                              dn_traffic kind) DN_MUST_USE;
 /** Errors: DN_ERR_ARG if other elements were sent; DN_ERR_PEER if what came is damaged. */
-dn_status dn_comm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from,
-                          dn_traffic kind) DN_MUST_USE;
+DN_API dn_status dn_comm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from,
+                                 dn_traffic kind) DN_MUST_USE;
 
 /** An all-reduce of a few numbers, counted as control: up to 12 ride beside the flag of one barrier. */
 static inline dn_status dn_comm_all_reduce_scalars(dn_comm *comm, double *values, size_t n, dn_op op)
@@ -169,10 +204,10 @@ static inline dn_status dn_comm_all_reduce_scalars(dn_comm *comm, double *values
 /* ---- accounts ---- */
 
 /** Bytes since the last call with reset = true. */
-dn_ledger dn_comm_ledger(dn_comm *comm, bool reset);
+DN_API dn_ledger dn_comm_ledger(dn_comm *comm, bool reset);
 
 /** Progress of this rank for the state table and its peers' deadlines (dn_world_tick); no-op for a group of
  * one. */
-void dn_comm_tick(dn_comm *comm, uint64_t step, const char *phase);
+DN_API void dn_comm_tick(dn_comm *comm, uint64_t step, const char *phase);
 
 #endif

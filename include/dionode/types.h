@@ -1,6 +1,6 @@
-/* What collectives can compute with. */
-#ifndef COMM_TYPES_H
-#define COMM_TYPES_H
+/** What collectives can compute with. */
+#ifndef DIONODE_TYPES_H
+#define DIONODE_TYPES_H
 
 #include "dionode/real.h"
 
@@ -23,8 +23,7 @@ typedef enum dn_op { DN_SUM, DN_AVG, DN_MIN, DN_MAX, DN_N_OPS } dn_op;
 
 static inline size_t dn_type_bytes(dn_type type)
 {
-    static const unsigned char bytes[DN_N_TYPES] = {
-        [DN_F32] = 4, [DN_F64] = 8, [DN_BF16] = 2, [DN_I32] = 4, [DN_I64] = 8};
+    static const unsigned char bytes[] = {4, 8, 2, 4, 8}; /* in the order of dn_type */
     return bytes[type];
 }
 

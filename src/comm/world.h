@@ -1,0 +1,15 @@
+/* A group in its world, for rooms and tests that hold the world themselves. Programs use dn_comm_join. */
+#ifndef COMM_WORLD_H
+#define COMM_WORLD_H
+
+#include "dionode/comm.h"
+#include "shm/world.h"
+
+/** The group of all ranks of a world, as seen by `rank`. Borrows world. Not collective. One at a time a
+ * world: the heap and the barrier are the world's. */
+dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out) DN_MUST_USE;
+
+/** NULL for a group of one. */
+dn_world *dn_comm_world(const dn_comm *comm);
+
+#endif

@@ -1,0 +1,220 @@
+"""Programs that join under a launcher of ours, under another's, and alone; launchers that start anew; looking at a run."""
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import Place, PROGRAM, case, children, expect, run, tap  # noqa: E402
+
+EXAMPLE, JOINER = os.environ["EXAMPLE"], os.environ["JOINER"]
+ARG, CONFIG, MEMORY, PEER, TIMEOUT, SYSTEM = 1, 2, 6, 7, 8, 10
+PORT = str(20000 + os.getpid() % 30000)  # of names in /dev/shm; no port is opened
+NAME = f"/dev/shm/dionode-{os.geteuid()}-port{PORT}"
+
+
+def launch(*arguments):
+    return run([PROGRAM, "launch", *arguments])
+
+
+def sums(text, n):
+    return sorted(text.splitlines()) == sorted(
+        f"rank {r} of {n}: {s} {2 * s} ... {1000 * s}" for s in [n * (n + 1) // 2] for r in range(n))
+
+
+def attach(rank, size, *command, **more):
+    """One rank, as another launcher would start it."""
+    env = {k: v for k, v in os.environ.items() if k != "DIONODE_WORLD"}
+    env.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size), MASTER_PORT=PORT)
+    env.update(more)
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ends(processes):
+    """(exit status, stdout, stderr) of each."""
+    texts = [p.communicate(timeout=30) for p in processes]
+    return [(p.returncode, out, err) for p, (out, err) in zip(processes, texts)]
+
+
+def nothing_is_left():
+    expect(not os.path.exists(NAME), f"{NAME} is left")
+
+
+@case
+def the_example_adds_up_under_dionode_launch():
+    done = launch("-n", "4", EXAMPLE)
+    expect(done.returncode == 0 and sums(done.stdout, 4), done.stdout + done.stderr)
+
+
+@case
+def the_example_adds_up_under_another_launcher():
+    done = ends([attach(rank, 4, EXAMPLE) for rank in (3, 1, 0, 2)])
+    expect(all(code == 0 for code, _, _ in done) and sums("".join(out for _, out, _ in done), 4), str(done))
+    nothing_is_left()
+
+
+@case
+def the_example_adds_up_under_mpirun_and_alone():
+    env = {k: v for k, v in os.environ.items() if k != "DIONODE_WORLD"}
+    expect(sums(run([EXAMPLE], env=env).stdout, 1), "alone")
+    if shutil.which("mpirun") and "Open MPI" in run(["mpirun", "--version"]).stdout:
+        mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3"]
+        done = run(mpirun + [EXAMPLE], env=env)
+        expect(done.returncode == 0 and sums(done.stdout, 3), done.stdout + done.stderr)
+
+
+@case
+def a_name_that_a_dead_run_left_is_taken_away():
+    for content in (b"", b"x" * 5000):
+        with open(NAME, "wb") as file:
+            file.write(content)
+        done = ends([attach(rank, 2, EXAMPLE) for rank in (1, 0)])
+        expect(all(code == 0 for code, _, _ in done), str(done))
+        nothing_is_left()
+
+
+@case
+def ranks_that_do_not_come_are_named_after_the_deadline():
+    (code, _, errors), = ends([attach(0, 3, JOINER, "5")])
+    expect(code == TIMEOUT and "1 2" in errors, f"{code}: {errors}")
+    nothing_is_left()
+    (code, _, errors), = ends([attach(1, 3, JOINER, "5")])
+    expect(code == TIMEOUT and "local rank 0 did not come" in errors, f"{code}: {errors}")
+    nothing_is_left()
+
+
+@case
+def an_environment_that_makes_no_sense_is_refused():
+    for changes in ({"RANK": "x"}, {"RANK": "-1"}, {"RANK": "2"}, {"WORLD_SIZE": "0"}, {"WORLD_SIZE": "1000"},
+                    {"LOCAL_WORLD_SIZE": "1"}):
+        (code, _, errors), = ends([attach(1, 2, JOINER, "5", **changes)])
+        expect(code == CONFIG and len(errors.splitlines()) == 1, f"{changes}: {code}: {errors}")
+
+
+@case
+def a_rank_that_is_there_twice_and_ranks_that_disagree_are_told():
+    done = ends([attach(rank, 3, JOINER, "5") for rank in (0, 1, 1)])
+    expect(any(code == CONFIG and "rank 1 is there twice" in err for code, _, err in done), str(done))
+    done = ends([attach(0, 3, JOINER, "5"), attach(1, 2, JOINER, "5")])
+    expect(done[1][0] == CONFIG and "one of 2" in done[1][2] and "one of 3" in done[1][2], str(done))
+    nothing_is_left()
+
+
+@case
+def the_death_of_a_rank_is_heard_without_a_launcher_of_ours():
+    processes = [attach(rank, 3, JOINER, "0") for rank in range(3)]
+    for process in processes:
+        expect(process.stdout.readline().startswith("ready"), "not ready")
+    victim = processes.pop(1)
+    victim.kill()
+    killed = time.monotonic()
+    done = ends(processes)
+    expect(time.monotonic() - killed < 1.5, "heard by the deadline, not by the watch")
+    for code, out, errors in done:
+        expect(code == PEER and f"rank 1 (pid {victim.pid}) ended" in errors, f"{code}: {out} {errors}")
+    victim.communicate()
+    nothing_is_left()
+
+
+@case
+def deaths_at_any_moment_of_joining_or_after_it_end_the_others():
+    draw = random.Random(5)
+    for _ in range(12):
+        size = draw.randint(2, 5)
+        processes = [attach(rank, size, JOINER, "0", "0", "1") for rank in range(size)]
+        time.sleep(draw.random() * 0.04)
+        victim = processes.pop(draw.randrange(size))
+        victim.send_signal(draw.choice([signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP]))
+        for code, out, errors in ends(processes):
+            expect(code in (PEER, TIMEOUT) and errors, f"{code}: {out} {errors}")
+        victim.kill()
+        victim.communicate()
+    # A victim may have left the name; who comes next takes it away.
+    expect(all(code == 0 for code, _, _ in ends([attach(rank, 2, EXAMPLE) for rank in range(2)])), "no new start")
+    nothing_is_left()
+
+
+@case
+def a_failed_launch_is_told_by_its_exit_status():
+    expect(launch("-n", "2", "--arena", "2M", "no_such_program").returncode == SYSTEM, "no program")
+    expect(launch("-n", "2", "--arena", "2Q", EXAMPLE).returncode == CONFIG, "size")
+    expect(launch("-n", "2").returncode == CONFIG, "nothing to launch")
+    done = launch("-n", "2", "--arena", "0", EXAMPLE)
+    expect(done.returncode == MEMORY and "--arena 1M" in done.stderr, done.stderr)
+    done = launch("-n", "2", "--timeout", "0.3", "sleep", "30")
+    expect(done.returncode == TIMEOUT and "rank      pid" in done.stderr, done.stderr)
+
+
+@case
+def ctrl_c_is_passed_on_to_the_program():
+    process = subprocess.Popen([PROGRAM, "launch", "-n", "2", JOINER, "0"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    expect(process.stdout.readline().startswith("ready"), "not ready")
+    process.send_signal(signal.SIGINT)
+    (code, out, errors), = ends([process])
+    expect(code == 128 + signal.SIGINT and "out 0 0" in out and "out 1 0" in out, f"{code}: {out} {errors}")
+
+
+@case
+def workers_are_started_anew_as_often_as_allowed():
+    done = launch("-n", "3", "--max-restarts", "2", JOINER, "20", "2")
+    expect(done.returncode == 0 and "restart 2 of 2" in done.stderr, done.stderr)
+    expect(sorted(line for line in done.stdout.splitlines() if line.endswith(" 0")) == ["out 0 0", "out 1 0", "out 2 0"],
+           done.stdout)
+    done = launch("-n", "3", "--max-restarts", "1", JOINER, "20", "2")
+    expect(done.returncode == PEER and "worker 1" in done.stderr.splitlines()[-1], done.stderr)
+
+
+@case
+def a_training_run_whose_worker_is_killed_finishes_as_if_it_had_not_been():
+    slow = {"sequence_length": 64, "num_iterations": 40, "checkpoint_freq": 5}
+    with Place() as place:
+        expect(place.train(np=2, checkpoint_dir=place.file("whole"), **slow).returncode == 0, "training failed")
+        command = place.command(np=2, checkpoint_dir=place.file("hurt"), **slow)
+        process = subprocess.Popen(command + ["--max-restarts", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True)
+        place.wait_for_step(8, "hurt")
+        os.kill(children(process.pid)[1], signal.SIGKILL)
+        (code, _, errors), = ends([process])
+        expect(code == 0 and "restart 1 of 1" in errors, f"{code}: {errors}")
+        measured = [[(m["step"], m["loss"], m.get("weights_hash"), m["bytes_dp"]) for m in place.metrics(name)]
+                    for name in ("whole", "hurt")]
+        expect(len(measured[0]) == 40 and measured[0] == measured[1], "metrics differ")
+
+
+@case
+def a_run_can_be_looked_at_through_its_launcher_and_its_workers():
+    process = subprocess.Popen([PROGRAM, "launch", "-n", "2", JOINER, "0"], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    expect(process.stdout.readline().startswith("ready"), "not ready")
+    workers = children(process.pid)
+    for pid in [process.pid] + workers:
+        done = run([PROGRAM, "stat", str(pid)])
+        lines = done.stdout.splitlines()
+        expect(done.returncode == 0 and len(lines) == 4 and lines[0] == "running", done.stdout + done.stderr)
+        expect([line.split()[1] for line in lines[2:]] == [str(w) for w in workers], done.stdout)
+        expect(all("meeting" in line and int(line.split()[2]) >= 1 for line in lines[2:]), done.stdout)
+    process.terminate()
+    ends([process])
+
+
+@case
+def looking_at_the_wrong_process_is_an_error():
+    done = run([PROGRAM, "stat", str(os.getpid())])
+    expect(done.returncode == ARG and "neither a launcher nor a worker" in done.stderr, done.stderr)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    done = run([PROGRAM, "stat", str(gone.pid)])
+    expect(done.returncode == ARG and "no process" in done.stderr, done.stderr)
+    expect(run([PROGRAM, "stat", "x"]).returncode == CONFIG, "not a number")
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
+    if run(["sh", "-c", f"'{PROGRAM}' --version"], **nobody).returncode != 0:
+        return  # the build folder is not open to others
+    done = run([PROGRAM, "stat", "1"], **nobody)
+    expect(done.returncode == SYSTEM and "another user's" in done.stderr, done.stderr)
+
+
+tap()
