@@ -39,11 +39,13 @@ DN_API const char *const *dn_bench_comm_ops(void);
 
 /**
  * Launcher's side: checks the options, measures MPI if asked to, then runs this program again with argv as
- * n_workers workers (0 = one a usable PU), of which the first prints the table to standard output. Errors:
- * DN_ERR_CONFIG for options, or where MPI is asked for and missing; those of dn_launch. Call as dn_launch.
+ * n_workers workers (0 = one a usable PU), of which the first prints the table to standard output. A signal
+ * stops them after the current row: *signal_out is its number, or 0. Errors: DN_ERR_CONFIG for options, or
+ * where MPI is asked for and missing; DN_ERR_NUMERIC for wrong results; those of dn_launch. Call as
+ * dn_launch.
  */
-DN_API dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_workers,
-                               char *const *argv) DN_MUST_USE;
+DN_API dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_workers, char *const *argv,
+                               int *signal_out) DN_MUST_USE;
 
 /** A worker's side: what a process does for which dn_launch_is_worker() holds. Returns main's exit status. */
 DN_API int dn_bench_comm_worker(const dn_bench_comm_options *options);

@@ -82,9 +82,8 @@ static void print_machine(const dn_bench_comm_options *o, const dn_topo *topo)
     const dn_machine *m = dn_topo_machine(topo);
     uname(&system);
     printf("# dionode %s bench comm\n", o->version ? o->version : "");
-    printf("# machine %s, %d packages, %d NUMA domains, %d cores, %d PUs (%d usable), last-level caches %zu "
-           "KiB, "
-           "%s %s\n",
+    printf("# machine %s, %d packages, %d NUMA domains, %d cores, %d PUs (%d usable), "
+           "last-level caches %zu KiB, %s %s\n",
            system.machine, m->n_packages, m->n_numa, m->n_cores, m->n_pus, m->n_usable,
            dn_topo_cache_bytes(topo) >> 10, system.sysname, system.release);
     printf("# ranks %d  minBytes %zu  maxBytes %zu  ", dn_topo_n_workers(topo), o->min_bytes, o->max_bytes);
@@ -94,42 +93,46 @@ static void print_machine(const dn_bench_comm_options *o, const dn_topo *topo)
         printf("step %d(factor)  ", o->factor);
     printf("warmup %d  samples %d  validation %d  buffers %s\n", o->n_warmup, o->n_samples, o->check,
            o->clean_buffers ? "clean" : "dirty (written before each sample)");
-    printf("# a sample is the slowest rank's time from its exit of a barrier to the end of its calls, for "
-           "one call\n"
-           "# of up to %d back to back on buffers of their own (together at most %zu KiB; one call from "
-           "there on)\n",
+    printf("# a sample is the slowest rank's time from its exit of a barrier to the end of its calls, for\n"
+           "# one call of up to %d back to back on buffers of their own (at most %zu KiB; then one call)\n",
            DN_BENCH_BATCH_MAX, DN_BENCH_BATCH_BYTES >> 10);
     fflush(stdout);
 }
 
-static dn_status launch(const dn_bench_comm_options *options, const dn_topo *topo, char *const *argv)
+static dn_status launch(const dn_bench_comm_options *options, const dn_topo *topo, char *const *argv,
+                        int *signal_out)
 {
     DN_TRY(check_options(options, dn_topo_n_workers(topo)));
     if (!dn_topo_machine(topo)->this_system)
-        return dn_fail(DN_ERR_CONFIG,
-                       "HWLOC_SYNTHETIC or HWLOC_XMLFILE is set: a machine that is not this one "
-                       "cannot be measured");
+        return dn_fail(DN_ERR_CONFIG, "HWLOC_SYNTHETIC or HWLOC_XMLFILE is set: a machine that is not this "
+                                      "one cannot be measured");
     print_machine(options, topo);
     if (options->versus_mpi)
         DN_TRY(dn_versus_mpi_run(options, dn_topo_n_workers(topo), dn_topo_machine(topo)->n_here));
     dn_launch_spec spec = {
         .topo = topo, .argv = argv, .arena_bytes = arena_bytes(options, topo), .deadline_s = DEADLINE_S};
-    int signal = 0;
-    DN_TRY(dn_launch(&spec, &signal));
-    return signal ? dn_fail(DN_ERR_PEER, "stopped by signal %d", signal) : DN_OK;
+    return dn_launch(&spec, signal_out);
 }
 
-dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_workers, char *const *argv)
+/* *n_workers = as many as can run at once. */
+static dn_status count_workers(int *n_workers)
 {
     dn_topo *topo;
-    DN_TRY(dn_topo_create(n_workers ? n_workers : 1, &topo));
-    int n_usable = dn_topo_machine(topo)->n_usable;
-    dn_status status = DN_OK;
-    if (!n_workers && n_usable > 1) {
-        dn_topo_destroy(&topo);
-        DN_TRY(dn_topo_create(n_usable < DN_TOPO_WORKERS_MAX ? n_usable : DN_TOPO_WORKERS_MAX, &topo));
-    }
-    status = launch(options, topo, argv);
+    DN_TRY(dn_topo_create(1, &topo));
+    int n = dn_topo_machine(topo)->n_usable;
+    *n_workers = n < DN_TOPO_WORKERS_MAX ? n : DN_TOPO_WORKERS_MAX;
+    dn_topo_destroy(&topo);
+    return DN_OK;
+}
+
+dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_workers, char *const *argv,
+                        int *signal_out)
+{
+    dn_topo *topo;
+    if (n_workers == 0)
+        DN_TRY(count_workers(&n_workers));
+    DN_TRY(dn_topo_create(n_workers, &topo));
+    dn_status status = launch(options, topo, argv, signal_out);
     dn_topo_destroy(&topo);
     return status;
 }
@@ -226,28 +229,39 @@ static dn_status measure_size(session *s, const dn_bench_op *op, size_t bytes)
     return s->table ? dn_bench_table_add(s->table, op, &row) : DN_OK;
 }
 
-static dn_status measure_op(session *s, const dn_bench_op *op)
+/* Whether the run shall stop; the same answer on all ranks, whenever each of them heard of it. */
+static dn_status ask_stop(session *s, bool *stop)
 {
-    size_t bytes;
+    double asked = dn_world_stop_requested(dn_comm_world(s->room.comm)) != 0;
+    DN_TRY(dn_comm_all_reduce_scalars(s->room.comm, &asked, 1, DN_MAX));
+    *stop = asked > 0;
+    return DN_OK;
+}
+
+static dn_status measure_op(session *s, const dn_bench_op *op, bool *stop)
+{
+    size_t bytes, unit = dn_bench_unit(s->options, op, dn_comm_size(s->room.comm));
     if (s->table)
         dn_bench_table_title(s->table, op);
-    size_t unit = dn_bench_unit(s->options, op, dn_comm_size(s->room.comm));
-    for (bool more = dn_bench_first_size(s->options, unit, op->max_bytes, &bytes); more;
-         more = dn_bench_next_size(s->options, unit, op->max_bytes, &bytes))
+    for (bool more = dn_bench_first_size(s->options, unit, op->max_bytes, &bytes); more && !*stop;
+         more = dn_bench_next_size(s->options, unit, op->max_bytes, &bytes)) {
         DN_TRY(measure_size(s, op, bytes));
+        DN_TRY(ask_stop(s, stop));
+    }
     return DN_OK;
 }
 
 static dn_status measure_all(session *s)
 {
+    bool stop = false;
     DN_TRY(dn_bench_room_make(s->room.comm, s->options, &s->room));
     DN_TRY(print_ranks(&s->room));
     DN_TRY(measure_triad(&s->room, &s->triad_bytes_s));
     if (dn_comm_rank(s->room.comm) == 0)
         DN_TRY(dn_bench_table_open(s->options, stdout, &s->table));
-    for (const dn_bench_op *op = dn_bench_ops; op->name; op++)
+    for (const dn_bench_op *op = dn_bench_ops; op->name && !stop; op++)
         if (dn_bench_selects(s->options, op))
-            DN_TRY(measure_op(s, op));
+            DN_TRY(measure_op(s, op, &stop));
     return s->table ? dn_bench_table_finish(s->table) : DN_OK;
 }
 

@@ -130,6 +130,9 @@ int cli_bench_comm(int argc, char **argv, char **command_line)
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     if (dn_launch_is_worker())
         return dn_bench_comm_worker(&a.options);
-    dn_status status = dn_bench_comm(&a.options, a.n_workers, command_line);
-    return status == DN_OK ? 0 : cli_failure(status);
+    int signal = 0;
+    dn_status status = dn_bench_comm(&a.options, a.n_workers, command_line, &signal);
+    if (status != DN_OK)
+        return cli_failure(status);
+    return signal ? 128 + signal : 0;
 }

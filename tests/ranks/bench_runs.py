@@ -3,11 +3,13 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import PROGRAM, case, expect, run, tap  # noqa: E402
+from runs import PROGRAM, alive, case, children, expect, run, tap  # noqa: E402
 
 CONFIG, IO = 2, 5
 TINY = ["-b", "8", "-e", "4K", "-f", "8", "-n", "5", "-w", "1", "--triad", "64K"]
@@ -89,6 +91,22 @@ def wrong_options_are_named():
 def a_json_file_that_cannot_be_written_is_named():
     done = bench("comm", *TINY, "--np", "2", "--op", "barrier", "--json", "/nonexistent/rows.json")
     expect(done.returncode == IO and "/nonexistent/rows.json" in done.stderr, f"{done.returncode} {done.stderr}")
+
+
+@case
+def a_signal_stops_after_the_current_row():
+    done = subprocess.Popen([PROGRAM, "bench", "comm", "-b", "4", "-e", "1G", "-i", "4", "-n", "1", "--triad", "64K",
+                             "--np", "2", "--op", "all-gather", "-e", "1M"],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in done.stdout:
+        if not line.startswith("#"):
+            break
+    workers = children(done.pid)
+    done.send_signal(signal.SIGINT)
+    text, _ = done.communicate(timeout=60)
+    expect(done.returncode == 128 + signal.SIGINT, f"exit status {done.returncode}")
+    expect("# wrong values: 0 OK" in text, "the table was not finished")
+    expect(len(workers) == 2 and not any(map(alive, workers)), f"left behind: {workers}")
 
 
 @case

@@ -8,7 +8,7 @@ build_threads() {
   mkdir -p "$out"
   for file in "$tree"/src/base/*.c "$tree"/src/shm/*.c "$tree"/src/comm/*.c "$tree"/tests/support/ranks.c \
       "$tree"/tests/tsan/*.c; do
-    case $file in */worker.c|*/comm/available.c) continue ;; esac
+    case $file in */join.c|*/comm/available.c) continue ;; esac
     object=$out/$(basename "$(dirname "$file")")-$(basename "$file" .c).o
     objects+=("$object")
     [ "$object" -nt "$file" ] && [ -z "${compile_all:-}" ] || ${CC:-gcc} $flags -c "$file" -o "$object" || return
