@@ -1,7 +1,6 @@
 /*
- * Reduction of one chunk from several sources; compiled once for each
- * instruction set (DN_ISA). All sets give the same bits: elements are combined in the order of the sources,
- * each on its own.
+ * Reduction of one chunk from several sources; compiled once for each instruction set (DN_ISA). All sets give
+ * the same bits: elements are combined in the order of the sources, each on its own.
  *
  * Two sources are taken a pass: the chunk of sums stays in the first-level cache, and the fewer passes over
  * it, the closer the loop comes to the speed of memory.
