@@ -232,7 +232,7 @@ static dn_status measure_size(session *s, const dn_bench_op *op, size_t bytes)
 /* Whether the run shall stop; the same answer on all ranks, whenever each of them heard of it. */
 static dn_status ask_stop(session *s, bool *stop)
 {
-    double asked = dn_world_stop_requested(dn_comm_world(s->room.comm)) != 0;
+    double asked = dn_comm_stop_requested(s->room.comm) != 0;
     DN_TRY(dn_comm_all_reduce_scalars(s->room.comm, &asked, 1, DN_MAX));
     *stop = asked > 0;
     return DN_OK;
