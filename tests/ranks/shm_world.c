@@ -221,11 +221,9 @@ static int with_own_shm(const char *options, int (*body)(void))
     return wait_for(pid);
 }
 
-static void assert_or_skip(int result)
+static int do_nothing(void)
 {
-    if (result == 77)
-        skip();
-    assert_int_equal(result, 0);
+    return 0;
 }
 
 static int use_a_world_larger_than_shm(void)
@@ -245,7 +243,7 @@ static int use_a_world_larger_than_shm(void)
 static void a_small_dev_shm_is_replaced_with_one_warning(void **state)
 {
     (void)state;
-    assert_or_skip(with_own_shm("size=64k", use_a_world_larger_than_shm));
+    assert_int_equal(with_own_shm("size=64k", use_a_world_larger_than_shm), 0);
 }
 
 /* Somebody else takes the room between the check and the first touch. */
@@ -269,7 +267,7 @@ static int populate_a_full_shm(void)
 static void a_dev_shm_that_fills_up_is_an_error_and_not_a_signal(void **state)
 {
     (void)state;
-    assert_or_skip(with_own_shm("size=8m", populate_a_full_shm));
+    assert_int_equal(with_own_shm("size=8m", populate_a_full_shm), 0);
 }
 
 int main(int argc, char **argv)
@@ -284,8 +282,15 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_table_shows_who_is_where),
         cmocka_unit_test(a_stop_request_is_heard),
         cmocka_unit_test(executed_workers_attach_at_the_same_address),
+        /* These two need mounts of their own, which some containers refuse. */
         cmocka_unit_test(a_small_dev_shm_is_replaced_with_one_warning),
         cmocka_unit_test(a_dev_shm_that_fills_up_is_an_error_and_not_a_signal),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    size_t n = sizeof tests / sizeof *tests;
+    if (with_own_shm("size=64k", do_nothing) == 77) {
+        n -= 2;
+        printf("# not run, because this system allows no mounts of our own: %s, %s\n", tests[n].name,
+               tests[n + 1].name);
+    }
+    return _cmocka_run_group_tests("tests", tests, n, NULL, NULL);
 }
