@@ -83,32 +83,28 @@ static inline uint16_t narrowed(float x)
 
 /* ---- the three float types and the two of integers ---- */
 
+/* A fold that needs no last touch. */
+#define DEFINE_PLAIN(NAME, FOLD)                                                                             \
+    static void NAME(void *out, const void *const *sources, int n_sources, size_t n, int n_averaged)         \
+    {                                                                                                        \
+        (void)n_averaged;                                                                                    \
+        FOLD(out, sources, n_sources, n);                                                                    \
+    }
+
 /* Averages are multiplied, not divided: the baseline's divider would take a quarter of the whole call. */
 #define DEFINE_FLOAT(T, NAME)                                                                                \
     DEFINE_REDUCE(add_##NAME, T, T, AS_IS, PLUS)                                                             \
     DEFINE_REDUCE(least_##NAME, T, T, AS_IS, LESS)                                                           \
     DEFINE_REDUCE(most_##NAME, T, T, AS_IS, MORE)                                                            \
-    static void NAME##_sum(void *out, const void *const *sources, int n_sources, size_t n, int n_averaged)   \
-    {                                                                                                        \
-        (void)n_averaged;                                                                                    \
-        add_##NAME(out, sources, n_sources, n);                                                              \
-    }                                                                                                        \
+    DEFINE_PLAIN(NAME##_sum, add_##NAME)                                                                     \
+    DEFINE_PLAIN(NAME##_min, least_##NAME)                                                                   \
+    DEFINE_PLAIN(NAME##_max, most_##NAME)                                                                    \
     static void NAME##_avg(void *out, const void *const *sources, int n_sources, size_t n, int n_averaged)   \
     {                                                                                                        \
         T *restrict x = out, factor = 1 / (T)n_averaged;                                                     \
         add_##NAME(out, sources, n_sources, n);                                                              \
         for (size_t i = 0; i < n; i++)                                                                       \
             x[i] *= factor;                                                                                  \
-    }                                                                                                        \
-    static void NAME##_min(void *out, const void *const *sources, int n_sources, size_t n, int n_averaged)   \
-    {                                                                                                        \
-        (void)n_averaged;                                                                                    \
-        least_##NAME(out, sources, n_sources, n);                                                            \
-    }                                                                                                        \
-    static void NAME##_max(void *out, const void *const *sources, int n_sources, size_t n, int n_averaged)   \
-    {                                                                                                        \
-        (void)n_averaged;                                                                                    \
-        most_##NAME(out, sources, n_sources, n);                                                             \
     }
 
 DEFINE_FLOAT(float, f32)
@@ -119,27 +115,15 @@ DEFINE_FLOAT(double, f64)
     DEFINE_REDUCE(add_##NAME, UNSIGNED, UNSIGNED, AS_IS, PLUS)                                               \
     DEFINE_REDUCE(least_##NAME, T, T, AS_IS, LESS)                                                           \
     DEFINE_REDUCE(most_##NAME, T, T, AS_IS, MORE)                                                            \
-    static void NAME##_sum(void *out, const void *const *sources, int n_sources, size_t n, int n_averaged)   \
-    {                                                                                                        \
-        (void)n_averaged;                                                                                    \
-        add_##NAME(out, sources, n_sources, n);                                                              \
-    }                                                                                                        \
+    DEFINE_PLAIN(NAME##_sum, add_##NAME)                                                                     \
+    DEFINE_PLAIN(NAME##_min, least_##NAME)                                                                   \
+    DEFINE_PLAIN(NAME##_max, most_##NAME)                                                                    \
     static void NAME##_avg(void *out, const void *const *sources, int n_sources, size_t n, int n_averaged)   \
     {                                                                                                        \
         T *restrict x = out;                                                                                 \
         add_##NAME(out, sources, n_sources, n);                                                              \
         for (size_t i = 0; i < n; i++)                                                                       \
             x[i] /= n_averaged;                                                                              \
-    }                                                                                                        \
-    static void NAME##_min(void *out, const void *const *sources, int n_sources, size_t n, int n_averaged)   \
-    {                                                                                                        \
-        (void)n_averaged;                                                                                    \
-        least_##NAME(out, sources, n_sources, n);                                                            \
-    }                                                                                                        \
-    static void NAME##_max(void *out, const void *const *sources, int n_sources, size_t n, int n_averaged)   \
-    {                                                                                                        \
-        (void)n_averaged;                                                                                    \
-        most_##NAME(out, sources, n_sources, n);                                                             \
     }
 
 DEFINE_INTEGER(int32_t, uint32_t, i32)

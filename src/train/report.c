@@ -65,17 +65,22 @@ static double share_of_peak(const dn_run *run, double tokens_per_s)
     return tokens_per_s * dn_gpt_flops_per_token(&run->plan.shape) / run->peak_flops;
 }
 
+/* What replicas exchanged to agree: all kinds but control. */
+static double exchanged_bytes(const dn_ledger *ledger)
+{
+    return (double)(ledger->payload[DN_TRAFFIC_FACTORS] + ledger->payload[DN_TRAFFIC_GRADIENT] +
+                    ledger->payload[DN_TRAFFIC_MOMENTUM]);
+}
+
 static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss,
                                double hash)
 {
     const uint64_t *payload = r->ledger.payload;
     uint64_t factors, gradients, uncompressed;
     dn_optimizer_formula(run->optimizer, &factors, &gradients, &uncompressed);
-    double moved = 0, dp = 0;
+    double moved = 0;
     for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
         moved += (double)r->ledger.moved[kind];
-    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
-        dp += kind == DN_TRAFFIC_CONTROL ? 0 : (double)payload[kind];
     const dn_metric metrics[] = {
         {"loss", r->loss},
         {"val_loss", val_loss},
@@ -84,7 +89,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"step_s", r->seconds},
         {"tokens_per_s", tokens_per_s},
         {"peak_share", share_of_peak(run, tokens_per_s)},
-        {"bytes_dp", dp},
+        {"bytes_dp", exchanged_bytes(&r->ledger)},
         {"bytes_factors", (double)payload[DN_TRAFFIC_FACTORS]},
         {"bytes_gradients", (double)payload[DN_TRAFFIC_GRADIENT]},
         {"bytes_momentum", (double)payload[DN_TRAFFIC_MOMENTUM]},
@@ -102,8 +107,6 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
 static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
 {
     char speed[32], bytes[32], text[160];
-    double dp = (double)(r->ledger.payload[DN_TRAFFIC_FACTORS] + r->ledger.payload[DN_TRAFFIC_GRADIENT] +
-                         r->ledger.payload[DN_TRAFFIC_MOMENTUM]);
     if (r->report.skipped)
         dn_progress_line(&run->progress, "step %llu: a gradient was not finite; step skipped on all workers",
                          (unsigned long long)run->step);
@@ -112,7 +115,7 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
                          val_loss);
     snprintf(text, sizeof text, "loss %.4f  %s  %.0f%% of GEMM peak  %s/step", r->loss,
              dn_human(tokens_per_s, "tok/s", speed, sizeof speed), 100 * share_of_peak(run, tokens_per_s),
-             dn_human(dp, "B", bytes, sizeof bytes));
+             dn_human(exchanged_bytes(&r->ledger), "B", bytes, sizeof bytes));
     dn_progress_show(&run->progress, run->step, text);
 }
 

@@ -2,32 +2,12 @@
  * exist. */
 #include "dionode/train.h"
 
+#include "base/aside.h"
 #include "base/fail.h"
-#include "checkpoint/checkpoint.h"
 #include "data/tokens.h"
 #include "dionode/launch.h"
 #include "shm/room.h"
 #include "train/plan.h"
-
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-
-static dn_status make_folder(const char *path)
-{
-    char part[DN_PATH_MAX];
-    snprintf(part, sizeof part, "%s", path);
-    for (char *slash = strchr(part + 1, '/');; slash = strchr(slash + 1, '/')) {
-        if (slash)
-            *slash = 0;
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return dn_fail_errno(DN_ERR_IO, errno, "cannot make folder '%s' (checkpoint_dir)", part);
-        if (!slash)
-            return DN_OK;
-        *slash = '/';
-    }
-}
 
 /* Opens and closes the data, so that a missing or broken file is one plain line before any worker starts. */
 static dn_status check_files(const dn_config *config, bool validation)
@@ -61,7 +41,7 @@ static dn_status check(const dn_plan *plan)
     DN_TRY(check_files(&plan->config, false));
     if (plan->config.val_tokens > 0)
         DN_TRY(check_files(&plan->config, true));
-    DN_TRY(make_folder(plan->config.checkpoint_dir));
+    DN_TRY(dn_dir_make(plan->config.checkpoint_dir));
     return check_memory(plan);
 }
 

@@ -1,18 +1,27 @@
 /* The life of a worker: attach, open the run, step until the end or a stop, save, report. */
 #include "dionode/train.h"
 
-#include "base/clock.h"
 #include "base/fail.h"
 #include "dionode/comm.h"
 #include "train/report.h"
 #include "train/run.h"
 
 #include <math.h>
-#include <string.h>
 
 static bool due(uint64_t step, int64_t every, bool last)
 {
     return last || (every > 0 && step % (uint64_t)every == 0);
+}
+
+static bool reached(const dn_run *run, int64_t step)
+{
+    return run->step >= (uint64_t)step;
+}
+
+static bool ended(const dn_run *run)
+{
+    const dn_config *config = &run->plan.config;
+    return reached(run, config->num_iterations) || (config->stop_after && reached(run, config->stop_after));
 }
 
 /* One turn of the loop: a step, and what falls due after it. *done: nothing is left to do. */
@@ -23,9 +32,8 @@ static dn_status advance(dn_run *run, bool *done)
     double val_loss = NAN, hash = NAN;
     DN_TRY(dn_run_step(run, &result));
 
-    bool finished = run->step >= (uint64_t)config->num_iterations;
-    *done = finished || result.stop || (config->stop_after && run->step >= (uint64_t)config->stop_after);
-    if (due(run->step, config->val_loss_every, finished))
+    *done = result.stop || ended(run);
+    if (due(run->step, config->val_loss_every, reached(run, config->num_iterations)))
         DN_TRY(dn_run_validate(run, &val_loss));
     if (due(run->step, config->hash_every, *done))
         DN_TRY(dn_run_check_replicas(run, &hash));
@@ -37,10 +45,8 @@ static dn_status advance(dn_run *run, bool *done)
 
 static dn_status run_to_end(dn_run *run)
 {
-    const dn_config *config = &run->plan.config;
     dn_report_begin(run);
-    bool done = run->step >= (uint64_t)config->num_iterations ||
-                (config->stop_after && run->step >= (uint64_t)config->stop_after);
+    bool done = ended(run);
     while (!done)
         DN_TRY(advance(run, &done));
     dn_report_end(run);
