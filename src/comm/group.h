@@ -96,6 +96,9 @@ static inline bool dn_job_private(const dn_job *job)
 /** Slice `index` of `parts`: as dn_comm_slice, for any number of parts. */
 void dn_slice(size_t count, dn_type type, int parts, int index, size_t *first, size_t *end);
 
+/** dn_comm_split_bytes for a parent of so many members. */
+size_t dn_split_bytes(int parent_size, size_t heap_bytes);
+
 /** Numbers the domains of the members. */
 void dn_domains_find(dn_comm *comm);
 
