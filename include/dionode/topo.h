@@ -68,7 +68,9 @@ DN_API void dn_topo_unbind(const dn_topo *topo);
 DN_API void dn_topo_bound_pus(char *text, size_t bytes);
 
 /** A report for people: machine, allowed set and quota, NUMA domains with their memory, two lines a worker
- * (its place in OS and logical numbers, the command that binds alike) and whether binding is possible. */
-DN_API void dn_topo_print(const dn_topo *topo, FILE *out);
+ * (its place in OS and logical numbers, the command that binds alike) and whether binding is possible.
+ * roles [n_workers]: what each worker is to the caller, as a column of its own; its head is roles_head. NULL:
+ * none. */
+DN_API void dn_topo_print(const dn_topo *topo, const char *roles_head, const char *const *roles, FILE *out);
 
 #endif
