@@ -87,14 +87,6 @@ struct dn_world {
     int descriptor;
 };
 
-/** Header of a world, from what dn_world_create is given; sizes are rounded. Errors: as there. */
-dn_status dn_control_header(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
-                            dn_control *header) DN_MUST_USE;
-
-/** Makes the world of `header` in an empty segment. *out takes the descriptor, which stays the caller's on
- * failure. */
-dn_status dn_control_create_in(int descriptor, const dn_control *header, dn_world **out) DN_MUST_USE;
-
 /** Maps the world that lies ready in a segment of so many bytes, as `rank`. The descriptor as above. */
 dn_status dn_control_attach_to(int descriptor, uint64_t address, uint64_t bytes, int rank,
                                dn_world **out) DN_MUST_USE;
