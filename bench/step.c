@@ -48,6 +48,7 @@ static void describe(bed *b, const model *m)
         *p = (dn_param){.kind = DN_PARAM_MATRIX,
                         .rows = part == 4 ? 4 * m->dim : m->dim,
                         .cols = part == 5 ? 4 * m->dim : m->dim};
+        dn_param_set_whole(p);
         snprintf(p->name, sizeof p->name, "%zu.%zu", i / MATRICES_A_LAYER, part);
         b->n_elements += dn_param_size(p);
     }

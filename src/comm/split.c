@@ -18,14 +18,19 @@ static size_t rounded(size_t bytes)
     return (bytes + DN_ARENA_ALIGN - 1) / DN_ARENA_ALIGN * DN_ARENA_ALIGN;
 }
 
-static size_t scratch_bytes(const dn_comm *parent)
+static size_t scratch_bytes(int parent_size)
 {
-    return rounded(DN_SCRATCH_BYTES + (size_t)parent->size * DN_SCRATCH_BYTES_PER_PEER);
+    return rounded(DN_SCRATCH_BYTES + (size_t)parent_size * DN_SCRATCH_BYTES_PER_PEER);
+}
+
+size_t dn_split_bytes(int parent_size, size_t heap_bytes)
+{
+    return scratch_bytes(parent_size) + rounded(heap_bytes);
 }
 
 size_t dn_comm_split_bytes(const dn_comm *parent, size_t heap_bytes)
 {
-    return scratch_bytes(parent) + rounded(heap_bytes);
+    return dn_split_bytes(parent->size, heap_bytes);
 }
 
 static int by_key_then_member(const void *a, const void *b)
@@ -86,7 +91,7 @@ static dn_status make_child(const dn_comm *parent, const wish *company, int n, c
     child->size = n;
     child->arena = parent->arena;
     child->arena_bytes = parent->arena_bytes;
-    child->heap = (dn_arena){.base = taken + scratch_bytes(parent), .capacity = rounded(heap_bytes)};
+    child->heap = (dn_arena){.base = taken + scratch_bytes(parent->size), .capacity = rounded(heap_bytes)};
     child->small_bytes = parent->small_bytes;
     child->kernels = parent->kernels;
     if (parent->world)
@@ -106,7 +111,7 @@ dn_status dn_comm_split(dn_comm *parent, int color, int key, size_t heap_bytes, 
     DN_TRY(exchange_wishes(parent, &mine, company, &n));
     DN_TRY(dn_comm_alloc(parent, dn_comm_split_bytes(parent, heap_bytes), &taken));
     memset((char *)taken + DN_LINES_AT, 0,
-           scratch_bytes(parent) - DN_LINES_AT); /* the stages hold nothing yet */
+           scratch_bytes(parent->size) - DN_LINES_AT); /* the stages hold nothing yet */
     if (color >= 0)
         status = make_child(parent, company, n, taken, heap_bytes, out);
     dn_status met = dn_comm_barrier(parent); /* nobody meets in a child before all lines are zero */

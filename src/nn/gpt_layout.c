@@ -67,6 +67,7 @@ static void place(placement *p, dn_param_kind kind, size_t rows, size_t cols)
     param->kind = kind;
     param->rows = rows;
     param->cols = cols;
+    dn_param_set_whole(param);
     param->weight = p->weight;
     param->grad = p->grad;
     if (p->weight)

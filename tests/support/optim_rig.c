@@ -29,6 +29,7 @@ static void describe(dn_param *params, const rig_shape *shapes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         params[i] = (dn_param){.kind = shapes[i].kind, .rows = shapes[i].rows, .cols = shapes[i].cols};
+        dn_param_set_whole(&params[i]);
         snprintf(params[i].name, sizeof params[i].name, "x%zu", i);
     }
 }

@@ -1,0 +1,112 @@
+#include "dionode/mesh.h"
+
+#include "base/fail.h"
+#include "comm/group.h"
+
+#include <stdlib.h>
+
+dn_range dn_part(size_t n, size_t unit, int parts, int index)
+{
+    size_t units = (n + unit - 1) / unit, at = (size_t)index;
+    size_t each = units / (size_t)parts, more = units % (size_t)parts; /* so many parts are a unit larger */
+    size_t first = (each * at + (at < more ? at : more)) * unit;
+    size_t end = first + (each + (at < more)) * unit;
+    return (dn_range){first < n ? first : n, end < n ? end : n};
+}
+
+void dn_mesh_at(const int size[DN_N_AXES], int rank, int at[DN_N_AXES])
+{
+    for (int axis = DN_N_AXES; axis-- > 0; rank /= size[axis])
+        at[axis] = rank % size[axis];
+}
+
+int dn_mesh_rank(const int size[DN_N_AXES], const int at[DN_N_AXES])
+{
+    int rank = 0;
+    for (int axis = 0; axis < DN_N_AXES; axis++)
+        rank = rank * size[axis] + at[axis];
+    return rank;
+}
+
+static int n_ranks(const int size[DN_N_AXES])
+{
+    return size[DN_DP] * size[DN_FS] * size[DN_TP];
+}
+
+/* The set without axes of size 1: one name for each group. */
+static unsigned significant(const int size[DN_N_AXES], unsigned axes)
+{
+    for (int axis = 0; axis < DN_N_AXES; axis++)
+        if (size[axis] == 1)
+            axes &= ~DN_AXIS(axis);
+    return axes;
+}
+
+/* Sets of axes that name a group of their own: neither all ranks nor equal to a smaller set. */
+static bool is_split(const int size[DN_N_AXES], unsigned axes)
+{
+    return significant(size, axes) == axes && axes != significant(size, DN_ALL_AXES);
+}
+
+size_t dn_mesh_heap_bytes(const int size[DN_N_AXES])
+{
+    size_t bytes = 0;
+    for (unsigned axes = 0; axes < DN_ALL_AXES; axes++)
+        if (is_split(size, axes))
+            bytes += dn_split_bytes(n_ranks(size), 0);
+    return bytes;
+}
+
+/* Ranks that agree in all other coordinates have the same color. */
+static int color(const dn_mesh *mesh, unsigned axes)
+{
+    int at[DN_N_AXES];
+    for (int axis = 0; axis < DN_N_AXES; axis++)
+        at[axis] = axes & DN_AXIS(axis) ? 0 : mesh->at[axis];
+    return dn_mesh_rank(mesh->size, at);
+}
+
+static dn_status split(dn_mesh *mesh)
+{
+    mesh->groups[significant(mesh->size, DN_ALL_AXES)] = mesh->all;
+    for (unsigned axes = 0; axes < DN_ALL_AXES; axes++)
+        if (is_split(mesh->size, axes))
+            DN_TRY(dn_comm_split(mesh->all, color(mesh, axes), 0, 0, &mesh->groups[axes]));
+    return DN_OK;
+}
+
+dn_status dn_mesh_create(dn_comm *all, const int size[DN_N_AXES], dn_mesh **out)
+{
+    *out = NULL;
+    if (size[DN_DP] < 1 || size[DN_FS] < 1 || size[DN_TP] < 1 || n_ranks(size) != dn_comm_size(all))
+        return dn_fail(DN_ERR_ARG, "a mesh of %d x %d x %d does not fit a group of %d ranks", size[DN_DP],
+                       size[DN_FS], size[DN_TP], dn_comm_size(all));
+    dn_mesh *mesh = calloc(1, sizeof *mesh);
+    if (!mesh)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a mesh");
+    for (int axis = 0; axis < DN_N_AXES; axis++)
+        mesh->size[axis] = size[axis];
+    dn_mesh_at(size, dn_comm_rank(all), mesh->at);
+    mesh->all = all;
+    dn_status status = split(mesh);
+    if (status != DN_OK)
+        dn_mesh_destroy(&mesh);
+    *out = mesh;
+    return status;
+}
+
+void dn_mesh_destroy(dn_mesh **mesh)
+{
+    if (!*mesh)
+        return;
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
+        if ((*mesh)->groups[axes] != (*mesh)->all)
+            dn_comm_destroy(&(*mesh)->groups[axes]);
+    free(*mesh);
+    *mesh = NULL;
+}
+
+dn_comm *dn_mesh_group(const dn_mesh *mesh, unsigned axes)
+{
+    return mesh->groups[significant(mesh->size, axes & DN_ALL_AXES)];
+}

@@ -1,0 +1,122 @@
+/* The mesh: parts tile, coordinates and ranks are inverse, and each group holds whom it should. */
+#include "dionode/mesh.h"
+#include "support/ranks.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+/* Consecutive, in whole units, larger ones first, nothing left over. */
+static void parts_tile(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n <= 40; n++)
+        for (size_t unit = 1; unit <= 7; unit++)
+            for (int parts = 1; parts <= 9; parts++) {
+                size_t at = 0, units = (n + unit - 1) / unit;
+                for (int i = 0; i < parts; i++) {
+                    dn_range part = dn_part(n, unit, parts, i);
+                    assert_int_equal(part.first, at);
+                    assert_true(part.end == n || part.end % unit == 0);
+                    size_t held = (part.end - part.first + unit - 1) / unit;
+                    assert_int_equal(held, units / (size_t)parts + ((size_t)i < units % (size_t)parts));
+                    at = part.end;
+                }
+                assert_int_equal(at, n);
+            }
+}
+
+static void coordinates_and_ranks_are_inverse(void **state)
+{
+    (void)state;
+    const int size[DN_N_AXES] = {3, 2, 5};
+    int at[DN_N_AXES];
+    for (int rank = 0; rank < 30; rank++) {
+        dn_mesh_at(size, rank, at);
+        assert_int_equal(dn_mesh_rank(size, at), rank);
+    }
+    dn_mesh_at(size, 1, at); /* neighbours differ along tp */
+    assert_true(at[DN_DP] == 0 && at[DN_FS] == 0 && at[DN_TP] == 1);
+    dn_mesh_at(size, 10, at);
+    assert_true(at[DN_DP] == 1 && at[DN_FS] == 0 && at[DN_TP] == 0);
+}
+
+/* The sum over a group of 2^rank is its set of ranks; its members' order is that of the ranks. */
+static int check_group(dn_comm *comm, const dn_mesh *mesh, unsigned axes)
+{
+    int64_t expected = 0, found = INT64_C(1) << dn_comm_rank(comm);
+    int before = 0;
+    for (int rank = 0; rank < dn_comm_size(comm); rank++) {
+        int at[DN_N_AXES];
+        bool member = true;
+        dn_mesh_at(mesh->size, rank, at);
+        for (int axis = 0; axis < DN_N_AXES; axis++)
+            member = member && (axes & DN_AXIS(axis) || at[axis] == mesh->at[axis]);
+        expected |= (int64_t)member << rank;
+        before += member && rank < dn_comm_rank(comm);
+    }
+    dn_comm *group = dn_mesh_group(mesh, axes);
+    RANKS_CHECK(dn_comm_rank(group) == before);
+    RANKS_CHECK(dn_comm_all_reduce(group, &found, 1, DN_I64, DN_SUM, DN_TRAFFIC_CONTROL) == DN_OK);
+    RANKS_CHECK(found == expected);
+    return 0;
+}
+
+static int check_mesh(dn_comm *comm, void *argument)
+{
+    const int *size = argument;
+    dn_mesh *mesh;
+    void *before, *after;
+    RANKS_CHECK(dn_comm_alloc(comm, 0, &before) == DN_OK);
+    RANKS_CHECK(dn_mesh_create(comm, size, &mesh) == DN_OK);
+    RANKS_CHECK(dn_comm_alloc(comm, 0, &after) == DN_OK);
+    RANKS_CHECK((size_t)((char *)after - (char *)before) == dn_mesh_heap_bytes(size));
+    int result = 0;
+    for (unsigned axes = 0; axes <= DN_ALL_AXES && result == 0; axes++)
+        result = check_group(comm, mesh, axes);
+    dn_mesh_destroy(&mesh);
+    return result;
+}
+
+static void groups_hold_the_ranks_of_their_axes(void **state)
+{
+    (void)state;
+    static int sizes[][DN_N_AXES] = {{1, 1, 1}, {2, 1, 1}, {1, 3, 1}, {1, 1, 4}, {2, 3, 1},
+                                     {2, 1, 2}, {1, 2, 2}, {2, 2, 2}, {3, 2, 2}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (ranks_kind kind = AS_THREADS; kind <= AS_PROCESSES; kind++) {
+            ranks_spec spec = {.kind = kind,
+                               .n_ranks = sizes[i][0] * sizes[i][1] * sizes[i][2],
+                               .arena_bytes = dn_mesh_heap_bytes(sizes[i]) + 4096};
+            assert_int_equal(ranks_run(&spec, check_mesh, sizes[i], NULL), 0);
+        }
+}
+
+static void a_mesh_that_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    const int wrong[][DN_N_AXES] = {{2, 1, 1}, {0, 1, 1}, {1, -1, -1}};
+    dn_comm *alone;
+    dn_mesh *mesh;
+    assert_int_equal(dn_comm_create_alone(0, &alone), DN_OK);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(dn_mesh_create(alone, wrong[i], &mesh), DN_ERR_ARG);
+    const int one[DN_N_AXES] = {1, 1, 1};
+    assert_int_equal(dn_mesh_create(alone, one, &mesh), DN_OK);
+    assert_ptr_equal(dn_mesh_group(mesh, DN_AXIS(DN_TP)), alone);
+    dn_mesh_destroy(&mesh);
+    dn_comm_destroy(&alone);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(groups_hold_the_ranks_of_their_axes),
+        cmocka_unit_test(parts_tile),
+        cmocka_unit_test(coordinates_and_ranks_are_inverse),
+        cmocka_unit_test(a_mesh_that_does_not_fit_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
