@@ -61,7 +61,7 @@ static dn_status appear(const meeting *m, dn_world *world)
                        m->call.rank, nobody);
     dn_world_set_domain(world, m->call.rank, m->call.domain);
     /* Release: pid and domain are there for whoever reads the count with acquire. */
-    if (atomic_fetch_add_explicit(&control->n_present, 1, memory_order_acq_rel) + 1 == control->n_ranks)
+    if (atomic_fetch_add_explicit(&control->n_present, 1, memory_order_release) + 1 == control->n_ranks)
         shm_unlink(m->name);
     return DN_OK;
 }

@@ -239,10 +239,12 @@ static int reduce_to_one(dn_comm *comm, void *argument)
     RANKS_CHECK(r.me != 1 || is(r.buffer, DN_I32, whole(DN_I32), 0, r.n, 0));
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     bring(r.buffer, DN_I32, r.me);
-    dn_reduce_item item = {.buffer = r.buffer, .count = whole(DN_I32).end, .owner = 0}; /* in one piece */
+    dn_owned item = {.buffer = r.buffer, .count = whole(DN_I32).end, .owner = 0}; /* in one piece */
     RANKS_CHECK(dn_comm_reduce_to_owners(comm, &item, 1, DN_I32, DN_SUM, DN_TRAFFIC_GRADIENT) == DN_OK);
     RANKS_CHECK(r.me != 0 || is(r.buffer, DN_I32, whole(DN_I32), 0, r.n, 0));
-    return 0;
+    RANKS_CHECK(dn_comm_gather_from_owners(comm, &item, 1, DN_I32, DN_TRAFFIC_GRADIENT) == DN_OK);
+    RANKS_CHECK(is(r.buffer, DN_I32, whole(DN_I32), 0, r.n, 0));
+    return dn_comm_barrier(comm) == DN_OK ? 0 : 1;
 }
 
 static int scatter_and_gather(dn_comm *comm, void *argument)
