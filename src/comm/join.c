@@ -6,6 +6,7 @@
 #include "launch/peers.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -108,6 +109,7 @@ static dn_status take_place(const seat *s, dn_meeting *meeting)
     meeting->domain = numa < 0 ? 0 : numa;
     meeting->n_usable_pus = machine->n_allowed;
     dn_topo_destroy(&topo);
+    malloc_trim(0); /* the description of a large machine was up to a MiB, in every rank */
     return DN_OK;
 }
 
