@@ -17,7 +17,7 @@
 
 #include <string.h>
 
-/* Two more meetings cost 2 G (P - 1) line transfers' time at most, some 0.1 us each; from here on that is
+/* Two more meetings cost up to 2 (P - 1) line transfers, some 0.1 us each; from here on that is
  * less than what the saved bytes take on a link of 50 GB/s, unless there are many small domains. What that
  * link has to be, compared with the domain's own memory, is in docs/collectives.md: it was counted and
  * measured on domains that were only told, as no machine with two was at hand. */
