@@ -23,9 +23,11 @@ double dn_adadion_effective_rank(const double *column_squares, size_t r)
     return exp(entropy);
 }
 
+/* high counts, where low is above it. */
 static size_t between(size_t low, size_t x, size_t high)
 {
-    return x > high ? high : x < low ? low : x;
+    size_t at_least = x < low ? low : x;
+    return at_least > high ? high : at_least;
 }
 
 size_t dn_adadion_next_rank(const dn_adadion_rule *rule, double effective, double *smoothed, size_t r,
