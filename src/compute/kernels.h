@@ -151,6 +151,11 @@ typedef struct dn_kernels {
      * host_mean[i], and host_factor[i] = 1/(sqrt(v_r) + eps), v_r as stored. */
     void (*row_moments)(dn_stream *s, dn_buf *v, double *host_factor, const int32_t *host_ids,
                         const double *host_mean, size_t k, double beta2, double eps);
+
+    /* ---- states stored in bfloat16, the upper half of a float ---- */
+    /* y = x rounded to the nearest, ties to even: too large becomes infinity, NaN stays NaN of its sign. */
+    void (*to_bf16)(dn_stream *s, dn_bf16 *y, const dn_buf *x, size_t n);
+    void (*from_bf16)(dn_stream *s, dn_buf *y, const dn_bf16 *x, size_t n); /* y = x, exactly */
 } dn_kernels;
 
 /** The columns; NULL-terminated list of those this processor can run, fastest first, "ref" last. */

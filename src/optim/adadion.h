@@ -28,9 +28,9 @@ double dn_adadion_effective_rank(const double *column_squares, size_t r);
  * The rank of the next step. r: the present one; cap: the largest, r <= cap. *smoothed is the matrix's state:
  * 0 before the first step, then the running effective rank; an effective rank of 0 (a zero matrix) changes
  * nothing. The rank aimed at, margin * smoothed, is rounded to a multiple, held between least and cap (the
- * cap counts), and
- * approached by at most most_up or most_down. If the result is smaller, the last columns are dropped; if it
- * is larger, columns r and up are fresh: unit vectors of N(0,1) draws, for the driver to fill in.
+ * cap counts), and approached by at most most_up or most_down. If the result is smaller, the last columns are
+ * dropped; if it is larger, columns r and up are fresh: unit vectors of N(0,1) draws, for the driver to fill
+ * in.
  */
 size_t dn_adadion_next_rank(const dn_adadion_rule *rule, double effective, double *smoothed, size_t r,
                             size_t cap);

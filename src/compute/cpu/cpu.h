@@ -101,6 +101,8 @@ void DN_CPU(add_columns)(dn_stream *s, dn_buf *x, const int32_t *host_ids, doubl
                          size_t k, size_t rows, size_t cols);
 void DN_CPU(row_moments)(dn_stream *s, dn_buf *v, double *host_factor, const int32_t *host_ids,
                          const double *host_mean, size_t k, double beta2, double eps);
+void DN_CPU(to_bf16)(dn_stream *s, dn_bf16 *y, const dn_buf *x, size_t n);
+void DN_CPU(from_bf16)(dn_stream *s, dn_buf *y, const dn_bf16 *x, size_t n);
 #endif
 
 #endif

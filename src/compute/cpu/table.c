@@ -43,4 +43,6 @@ const dn_kernels DN_CPU(kernels) = {
     .add_rows = DN_CPU(add_rows),
     .add_columns = DN_CPU(add_columns),
     .row_moments = DN_CPU(row_moments),
+    .to_bf16 = DN_CPU(to_bf16),
+    .from_bf16 = DN_CPU(from_bf16),
 };

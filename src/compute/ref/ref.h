@@ -69,5 +69,7 @@ void dn_ref_add_columns(dn_stream *s, dn_buf *x, const int32_t *host_ids, double
                         size_t rows, size_t cols);
 void dn_ref_row_moments(dn_stream *s, dn_buf *v, double *host_factor, const int32_t *host_ids,
                         const double *host_mean, size_t k, double beta2, double eps);
+void dn_ref_to_bf16(dn_stream *s, dn_bf16 *y, const dn_buf *x, size_t n);
+void dn_ref_from_bf16(dn_stream *s, dn_buf *y, const dn_bf16 *x, size_t n);
 
 #endif

@@ -38,4 +38,6 @@ const dn_kernels dn_kernels_ref = {
     .add_rows = dn_ref_add_rows,
     .add_columns = dn_ref_add_columns,
     .row_moments = dn_ref_row_moments,
+    .to_bf16 = dn_ref_to_bf16,
+    .from_bf16 = dn_ref_from_bf16,
 };
