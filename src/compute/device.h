@@ -16,8 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct dn_buf dn_buf; /* elements of dn_real in a device's memory */
-typedef struct dn_ids dn_ids; /* elements of int32_t (tokens) in a device's memory */
+typedef struct dn_buf dn_buf;   /* elements of dn_real in a device's memory */
+typedef struct dn_ids dn_ids;   /* elements of int32_t (tokens) in a device's memory */
+typedef struct dn_wide dn_wide; /* elements of double in a device's memory */
 
 struct dn_kernels;
 
