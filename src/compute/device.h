@@ -19,6 +19,7 @@
 typedef struct dn_buf dn_buf;   /* elements of dn_real in a device's memory */
 typedef struct dn_ids dn_ids;   /* elements of int32_t (tokens) in a device's memory */
 typedef struct dn_bf16 dn_bf16; /* elements of bfloat16 (stored states) in a device's memory, 2 bytes each */
+typedef struct dn_wide dn_wide; /* elements of double in a device's memory */
 
 struct dn_kernels;
 

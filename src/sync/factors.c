@@ -4,6 +4,7 @@
 #include "shm/world.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* First stream of random numbers for sketches, above the model's and those of Q. */
 #define STREAM_SKETCH (UINT64_C(1) << 63)
@@ -82,6 +83,26 @@ void dn_factors_deal(dn_factors *f)
     fill_items(f);
 }
 
+dn_status dn_factors_take_workspace(dn_factors *f)
+{
+    f->bases = calloc(f->n_matrices + 1, sizeof *f->bases);
+    f->whole = calloc(f->n_matrices + 1, sizeof *f->whole);
+    if (!f->bases || !f->whole)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu matrices", f->n_matrices);
+    for (size_t i = 0; i < f->n_matrices; i++)
+        f->bases[i] = (dn_orth_matrix){.m = f->matrices[i].dion.shape.m, .r = f->matrices[i].dion.shape.r};
+    f->workspace_bytes = dn_orth_heap_bytes(f->orth, 1, f->bases, f->n_matrices);
+    DN_TRY(dn_comm_create_alone(f->workspace_bytes, &f->alone));
+    return dn_comm_alloc(f->alone, f->workspace_bytes, &f->workspace);
+}
+
+void dn_factors_free_workspace(dn_factors *f)
+{
+    dn_comm_destroy(&f->alone);
+    free(f->bases);
+    free(f->whole);
+}
+
 double dn_factors_flops(const dn_factors *f)
 {
     double flops = 0;
@@ -139,21 +160,32 @@ static void reflect(dn_factors *f, const dn_factored *a)
         dn_dion_reflect(f->stream, &a->dion, a->r, owners(f, a, a->p));
 }
 
-/* P of one owned matrix, orthonormal; 0 stays 0. `turn` counts power iterations over the run. */
-static dn_status orthonormalize(dn_factors *f, dn_factored *a, uint64_t turn)
+/* P of all owned matrices, orthonormal; 0 stays 0. `turn` counts power iterations over the run. */
+static dn_status orthonormalize(dn_factors *f, uint64_t turn)
 {
-    const dn_dion_shape *z = &a->dion.shape;
-    double norm2;
-    DN_TRY(squared_norm(f, a->p, z->m * z->r, &norm2));
-    if (norm2 == 0 || !isfinite(norm2)) {
-        judge(a, norm2 == 0 ? ZERO : BROKEN);
-        return DN_OK;
+    size_t n = 0;
+    for (size_t i = 0; i < f->n_matrices; i++) {
+        const dn_factored *a = &f->matrices[i];
+        if (!owned(f, a))
+            continue;
+        f->whole[n] = (dn_orth_part){.rows = a->dion.shape.m};
+        f->bases[n] = (dn_orth_matrix){
+            .m = a->dion.shape.m,
+            .r = a->dion.shape.r,
+            .p = a->p,
+            .parts = &f->whole[n],
+            .draw = STREAM_SKETCH + (turn << 20) + a->index, /* fewer than 2^20 parameters */
+        };
+        n++;
     }
-    uint64_t draw = STREAM_SKETCH + (turn << 20) + a->index; /* fewer than 2^20 parameters */
-    bool fell_back;
-    DN_TRY(dn_orthonormalize(f->stream, f->orth, a->p, z->m, z->r, f->seed, draw, &fell_back));
-    if (fell_back)
-        judge(a, FELL_BACK);
+    DN_TRY(dn_orthonormalize(f->stream, f->alone, f->orth, f->seed, f->workspace, f->workspace_bytes,
+                             f->bases, n));
+    for (size_t i = 0, k = 0; i < f->n_matrices; i++) {
+        if (!owned(f, &f->matrices[i]))
+            continue;
+        static const int verdicts[] = {FINE, FELL_BACK, ZERO, BROKEN};
+        judge(&f->matrices[i], verdicts[f->bases[k++].found]);
+    }
     return DN_OK;
 }
 
@@ -169,11 +201,8 @@ static dn_status find_p(dn_factors *f, uint64_t step, int iteration)
     }
     DN_TRY(average(f, f->p_items));
     uint64_t turn = step * (uint64_t)f->power_iters + (uint64_t)iteration;
-    for (size_t i = 0; i < f->n_matrices; i++) {
-        dn_comm_tick(f->dp, step, "dion: orthonormalize");
-        if (owned(f, &f->matrices[i]))
-            DN_TRY(orthonormalize(f, &f->matrices[i], turn));
-    }
+    dn_comm_tick(f->dp, step, "dion: orthonormalize");
+    DN_TRY(orthonormalize(f, turn));
     return agree(f);
 }
 

@@ -40,7 +40,16 @@ typedef struct dn_factors {
     size_t n_matrices;
     dn_owned *p_items, *r_items; /* of the compressed matrices, in the order of matrices */
     size_t n_items;
+    dn_comm *alone; /* a team of one, for orthonormalization; owned, with its workspace */
+    void *workspace;
+    size_t workspace_bytes;
+    dn_orth_matrix *bases; /* [n_matrices] and their parts: arguments of orthonormalization */
+    dn_orth_part *whole;
 } dn_factors;
+
+/** Makes bases, whole, and a workspace for all matrices. Errors: DN_ERR_MEMORY. */
+dn_status dn_factors_take_workspace(dn_factors *factors) DN_MUST_USE;
+void dn_factors_free_workspace(dn_factors *factors);
 
 /** Deals the matrices to owners, the most expensive first, each to the member with least work so far; then
  * fills p_items and r_items (room for n_matrices each). The same on all members. */

@@ -151,7 +151,7 @@ static dn_status fill_tables(dn_optimizer *o, int *verdicts)
     o->n_momenta = dn_spans_join(o->momenta, o->n_momenta);
     o->n_gradients = dn_spans_join(o->gradients, o->n_gradients);
     dn_factors_deal(&o->factors);
-    return DN_OK;
+    return dn_factors_take_workspace(&o->factors);
 }
 
 static dn_status create(dn_optimizer *o)
@@ -202,6 +202,7 @@ void dn_optimizer_destroy(dn_optimizer **optimizer)
     free(o->gradients);
     free(o->momenta);
     free(o->states);
+    dn_factors_free_workspace(&o->factors);
     free(o->factors.matrices);
     free(o->factors.p_items);
     free(o->factors.r_items);

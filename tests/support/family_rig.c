@@ -202,6 +202,7 @@ static void plain_step(family_rig *rig, double lr)
     const family_options *o = &rig->options;
     size_t n = o->rows * o->cols;
     dn_param param = {.rows = o->rows, .cols = o->cols, .weight = rig->weight, .grad = rig->grad};
+    dn_param_set_whole(&param);
     if (o->rule == FAMILY_SGD)
         dn_sgd_update(
             rig->stream, rig->weight, rig->momentum, rig->grad, n,

@@ -44,11 +44,12 @@ void dn_ref_lion(dn_stream *s, dn_buf *x, dn_buf *m, const dn_buf *g, size_t n, 
 void dn_ref_normalize_columns(dn_stream *s, dn_buf *q, const dn_buf *x, size_t n, size_t r, double eps,
                               const double *column_squares);
 void dn_ref_column_squares(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t r);
-void dn_ref_orth_householder(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-void dn_ref_orth_cholesky(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-void dn_ref_orth_cholesky2(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-void dn_ref_orth_sketched(dn_stream *s, dn_buf *p, size_t m, size_t r, uint64_t seed, uint64_t stream,
-                          bool *host_ok);
+void dn_ref_gram(dn_stream *s, const dn_band *bands, size_t n);
+void dn_ref_sketch(dn_stream *s, const dn_band *bands, size_t n);
+void dn_ref_factor_gram(dn_stream *s, dn_factoring *items, size_t n);
+void dn_ref_factor_sketch(dn_stream *s, dn_factoring *items, size_t n);
+void dn_ref_apply(dn_stream *s, const dn_band *bands, size_t n);
+void dn_ref_householder(dn_stream *s, dn_tall *items, size_t n);
 
 void dn_ref_gemm_batch(dn_stream *s, size_t count, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k,
                        double alpha, const dn_buf *a, const dn_buf *b, double beta, dn_buf *c);
