@@ -10,22 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DN_TRAFFIC_BASIS   DN_TRAFFIC_CONTROL
-#define DN_TRAFFIC_WEIGHTS DN_TRAFFIC_CONTROL
-
-typedef dn_reduce_item dn_owned;
-
-static inline dn_status dn_comm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t n,
-                                                   dn_type type, dn_traffic kind)
-{
-    DN_TRY(dn_comm_barrier(comm));
-    for (size_t i = 0; i < n; i++)
-        if (items[i].owner != dn_comm_rank(comm))
-            memcpy(items[i].buffer, dn_comm_peer(comm, items[i].buffer, items[i].owner),
-                   items[i].count * dn_type_bytes(type));
-    return DN_OK;
-}
-
 typedef struct dn_orth_part {
     size_t row0, rows, at;
 } dn_orth_part;
