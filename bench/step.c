@@ -34,6 +34,7 @@ static const model models[] = {{"quickstart", 256, 4}, {"160M", 768, 12}};
 
 typedef struct bed {
     dn_comm *alone;
+    dn_mesh *mesh;
     dn_param *params;
     size_t n_params, n_elements;
     dn_buf *noise; /* as large as the largest gradient */
@@ -76,21 +77,24 @@ static dn_status make_bed(bed *b, const model *m, const dn_optim_config *config,
     if (!b->params)
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", b->n_params);
     describe(b, m);
+    const int size[DN_N_AXES] = {1, 1, 1};
     size_t largest = 4 * m->dim * m->dim;
-    size_t bytes = dn_optimizer_heap_bytes(config, b->params, b->n_params) +
+    size_t bytes = dn_optimizer_heap_bytes(config, b->params, b->n_params, size) +
                    (2 * b->n_elements + 2 * largest) * sizeof(dn_real) + 256 * b->n_params;
     DN_TRY(dn_comm_create_alone(bytes, &b->alone));
+    DN_TRY(dn_mesh_create(b->alone, size, &b->mesh));
     for (size_t i = 0; i < b->n_params; i++) {
         DN_TRY(take_noise(b, stream, dn_param_size(&b->params[i]), &b->params[i].weight));
         DN_TRY(take_noise(b, stream, dn_param_size(&b->params[i]), &b->params[i].grad));
     }
     DN_TRY(take_noise(b, stream, 2 * largest, &b->noise));
-    return dn_optimizer_create(config, b->params, b->n_params, stream, b->alone, &b->optimizer);
+    return dn_optimizer_create(config, b->params, b->n_params, stream, b->mesh, &b->optimizer);
 }
 
 static void clear_bed(bed *b)
 {
     dn_optimizer_destroy(&b->optimizer);
+    dn_mesh_destroy(&b->mesh);
     dn_comm_destroy(&b->alone);
     free(b->params);
 }

@@ -113,18 +113,6 @@ size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *m
     return room_for_whole(method, team_size, matrices, n) + (sum < most ? sum : most);
 }
 
-/* ---- accounts ---- */
-
-/* A small matrix of each member is read by its owner. */
-static void count_partials(const batch *b, const task *t)
-{
-}
-
-/* What the owner made is read by all. */
-static void count_result(const batch *b, const task *t)
-{
-}
-
 /* ---- a round: every member for its rows ---- */
 
 static dn_band band_of(const batch *b, const task *t)
@@ -148,10 +136,8 @@ static dn_status form_partials(batch *b)
         dn_band bands[BATCH_MOST];
         size_t n = 0;
         for (size_t i = 0; i < b->n; i++)
-            if (b->tasks[i].stage == which) {
-                count_partials(b, &b->tasks[i]);
+            if (b->tasks[i].stage == which)
                 bands[n++] = band_of(b, &b->tasks[i]);
-            }
         if (n > 0)
             (which == GRAM ? b->s->kernels->gram : b->s->kernels->sketch)(b->s, bands, n);
     }
@@ -319,7 +305,6 @@ static dn_status conclude_all(batch *b)
         task *t = &b->tasks[i];
         if (t->stage == DONE || (t->stage == HOUSEHOLDER && !t->admitted))
             continue;
-        count_result(b, t);
         if (conclude(b, t))
             bands[n++] = band_of(b, t);
     }

@@ -3,11 +3,10 @@
 #define OPTIM_ADAMW_H
 
 #include "compute/kernels.h"
-#include "optim/param.h"
 
-/** Updates param's weight and its moments m, v [rows, cols] (start at 0) from its gradient. step counts from
- * 0; the rule's corrections are set here. */
-void dn_adamw_update(dn_stream *s, const dn_param *param, dn_buf *m, dn_buf *v, uint64_t step,
+/** Updates n weights x and their moments m, v (start at 0) from gradients g. step counts from 0; the rule's
+ * corrections are set here. */
+void dn_adamw_update(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *v, const dn_buf *g, size_t n, uint64_t step,
                      dn_adamw_step rule);
 
 #endif

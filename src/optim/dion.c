@@ -35,34 +35,41 @@ double dn_dion_orth_flops(const dn_dion_shape *shape)
 
 void dn_dion_accumulate(dn_stream *s, const dn_dion *d)
 {
-    s->kernels->axpby(s, d->momentum, 1, d->grad, 1, d->shape.rows * d->shape.cols);
+    s->kernels->axpby(s, d->momentum, 1, d->grad, 1, d->rows * d->cols);
 }
 
-/* out = op(M) factor, with op(M) [k_out, k_in] and r columns. */
-static void multiply(dn_stream *s, const dn_dion *d, dn_trans op, dn_buf *out, const dn_buf *factor)
+/* Rows of P, and of R and Q, that belong to the block. */
+static size_t block_m(const dn_dion *d)
 {
-    const dn_dion_shape *z = &d->shape;
-    size_t k_out = op == DN_N ? z->rows : z->cols, k_in = op == DN_N ? z->cols : z->rows;
-    s->kernels->gemm(s, op, DN_N, k_out, z->r, k_in, 1, d->momentum, z->cols, factor, z->r, 0, out, z->r);
+    return d->shape.transposed ? d->cols : d->rows;
 }
 
-void dn_dion_project(dn_stream *s, const dn_dion *d, dn_buf *p, const dn_buf *basis)
+static size_t block_n(const dn_dion *d)
 {
-    multiply(s, d, d->shape.transposed ? DN_T : DN_N, p, basis);
+    return d->shape.transposed ? d->rows : d->cols;
 }
 
-void dn_dion_reflect(dn_stream *s, const dn_dion *d, dn_buf *r, const dn_buf *p)
+void dn_dion_project(dn_stream *s, const dn_dion *d, double scale, dn_buf *p, const dn_buf *basis)
 {
-    multiply(s, d, d->shape.transposed ? DN_N : DN_T, r, p);
+    size_t r = d->shape.r;
+    s->kernels->gemm(s, d->shape.transposed ? DN_T : DN_N, DN_N, block_m(d), r, block_n(d), scale,
+                     d->momentum, d->cols, basis, r, 0, p, r);
+}
+
+void dn_dion_reflect(dn_stream *s, const dn_dion *d, double scale, dn_buf *r_out, const dn_buf *p)
+{
+    size_t r = d->shape.r;
+    s->kernels->gemm(s, d->shape.transposed ? DN_N : DN_T, DN_N, block_n(d), r, block_m(d), scale,
+                     d->momentum, d->cols, p, r, 0, r_out, r);
 }
 
 /* y [rows, cols] = alpha P W^T (its transpose if B is M^T) + beta y,  w [n,r]. */
 static void add_low_rank(dn_stream *s, const dn_dion *d, dn_buf *y, double alpha, const dn_buf *p,
                          const dn_buf *w, double beta)
 {
-    const dn_dion_shape *z = &d->shape;
-    const dn_buf *left = z->transposed ? w : p, *right = z->transposed ? p : w;
-    s->kernels->gemm(s, DN_N, DN_T, z->rows, z->cols, z->r, alpha, left, z->r, right, z->r, beta, y, z->cols);
+    const dn_buf *left = d->shape.transposed ? w : p, *right = d->shape.transposed ? p : w;
+    size_t r = d->shape.r;
+    s->kernels->gemm(s, DN_N, DN_T, d->rows, d->cols, r, alpha, left, r, right, r, beta, y, d->cols);
 }
 
 void dn_dion_feed_back(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
@@ -77,18 +84,10 @@ void dn_dion_apply(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf
     add_low_rank(s, d, d->weight, -step->lr * scale, p, q, 1 - step->lr * step->weight_decay);
 }
 
-void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
+void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, dn_buf *r, const double *squares,
                     const dn_dion_step *step)
 {
     dn_dion_feed_back(s, d, p, r, step);
-    s->kernels->normalize_columns(s, d->q, r, d->shape.n, d->shape.r, step->eps, NULL);
-    dn_dion_apply(s, d, p, d->q, step);
-}
-
-void dn_dion_decay(dn_stream *s, const dn_dion *d, const dn_dion_step *step)
-{
-    const dn_dion_shape *z = &d->shape;
-    /* The gradient is finite and multiplied by 0: only the weight's factor counts. */
-    s->kernels->axpby(s, d->weight, 0, d->grad, 1 - step->lr * step->weight_decay, z->rows * z->cols);
-    s->kernels->normalize_columns(s, d->q, d->q, z->n, z->r, step->eps, NULL);
+    s->kernels->normalize_columns(s, r, r, block_n(d), d->shape.r, step->eps, squares);
+    dn_dion_apply(s, d, p, r, step);
 }

@@ -12,6 +12,9 @@
  *     reflect      R = B^T P
  *     update       M -= (1-mu) P R^T (or its transpose),  Q = R with unit columns,
  *                  X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T (or its transpose), with the new Q
+ *
+ * A rank may hold only a block of the matrix: each phase then makes of the rows of the factors that belong to
+ * the block its part of the whole, or a term of a sum. Blocks may be empty.
  */
 #ifndef OPTIM_DION_H
 #define OPTIM_DION_H
@@ -38,13 +41,13 @@ bool dn_dion_compresses(const dn_dion_shape *shape, double fraction);
 double dn_dion_product_flops(const dn_dion_shape *shape);
 double dn_dion_orth_flops(const dn_dion_shape *shape);
 
-/* One matrix and its state; all borrowed. */
+/* One matrix, or a block of it; all borrowed. */
 typedef struct dn_dion {
-    dn_dion_shape shape;
-    dn_buf *weight;   /* X [rows, cols] */
-    dn_buf *grad;     /* G [rows, cols] */
-    dn_buf *momentum; /* M [rows, cols], starts at 0 */
-    dn_buf *q;        /* Q [n, r], starts as draws of N(0,1) */
+    dn_dion_shape shape; /* of the whole */
+    size_t rows, cols;   /* of the block */
+    dn_buf *weight;      /* [rows, cols] of X */
+    dn_buf *grad;        /* [rows, cols] of G */
+    dn_buf *momentum;    /* [rows, cols] of M, starts at 0 */
 } dn_dion;
 
 typedef struct dn_dion_step {
@@ -54,14 +57,17 @@ typedef struct dn_dion_step {
 
 void dn_dion_accumulate(dn_stream *s, const dn_dion *d);
 
-/** p [m,r] = B basis, basis [n,r]: Q, or R of the power iteration before. */
-void dn_dion_project(dn_stream *s, const dn_dion *d, dn_buf *p, const dn_buf *basis);
+/* Below m and n are those of the oriented block. */
 
-/** r [n,r] = B^T p, p [m,r] with orthonormal columns. */
-void dn_dion_reflect(dn_stream *s, const dn_dion *d, dn_buf *r, const dn_buf *p);
+/** p [m,r] = scale B basis, basis [n,r]: Q, or R of the power iteration before. */
+void dn_dion_project(dn_stream *s, const dn_dion *d, double scale, dn_buf *p, const dn_buf *basis);
 
-/** Error feedback into M, new Q and new X from p and r = B^T p (read only). */
-void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
+/** r [n,r] = scale B^T p, p [m,r] with orthonormal columns (in the whole). */
+void dn_dion_reflect(dn_stream *s, const dn_dion *d, double scale, dn_buf *r, const dn_buf *p);
+
+/** Error feedback into M, then the new X from p [m,r] and r [n,r] = B^T p; r becomes the new Q. squares [r]:
+ * squared norms of the whole R's columns. */
+void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, dn_buf *r, const double *squares,
                     const dn_dion_step *step);
 
 /**
@@ -75,8 +81,5 @@ void dn_dion_feed_back(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn
 /** X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T (or its transpose), q [n,r] = Q. */
 void dn_dion_apply(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *q,
                    const dn_dion_step *step);
-
-/** The step of a matrix whose momentum is zero everywhere: X decays, Q's columns are normalized, M stays. */
-void dn_dion_decay(dn_stream *s, const dn_dion *d, const dn_dion_step *step);
 
 #endif

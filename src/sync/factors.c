@@ -1,269 +1,231 @@
 #include "sync/factors.h"
 
 #include "base/fail.h"
-#include "shm/world.h"
 
 #include <math.h>
-#include <stdlib.h>
+#include <string.h>
 
 /* First stream of random numbers for sketches, above the model's and those of Q. */
 #define STREAM_SKETCH (UINT64_C(1) << 63)
 
-/* What the owner found out about a matrix in this step; the worst of all power iterations stands. */
-enum { FINE, FELL_BACK, ZERO, BROKEN };
+/* ---- what Dion keeps for a matrix ---- */
 
-static bool owned(const dn_factors *f, const dn_factored *a)
+static dn_block part_of_q(const dn_slot *slot, const int at[DN_N_AXES])
 {
-    return a->owner == dn_comm_rank(f->dp);
+    dn_range band = dn_layout_bands(&slot->layout, slot->shape.transposed, at).q;
+    return (dn_block){band.first, dn_range_size(band), 0, slot->shape.r};
 }
 
-/* The owner's copy of a symmetric buffer, to be read in place. */
-static dn_buf *owners(const dn_factors *f, const dn_factored *a, const dn_buf *x)
+static void describe(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slot)
 {
-    return dn_comm_peer(f->dp, x, a->owner);
+    const dn_param *param = slot->param;
+    slot->shape = dn_dion_shape_of(param->rows, param->cols, config->rank_fraction, config->rank_multiple_of);
+    bool compressed = config->compress && dn_dion_compresses(&slot->shape, config->rank_fraction);
+    slot->layout = dn_layout_of(param, size, compressed);
+    dn_slot_add_state(slot, "dion.momentum", param->rows, param->cols, dn_slot_part);
+    slot->states[DN_STATE_MOMENTUM].per_replica = slot->layout.replicas != 0;
+    dn_slot_add_state(slot, "dion.q", slot->shape.n, slot->shape.r, part_of_q);
 }
 
-static int verdict(const dn_factors *f, const dn_factored *a)
-{
-    return *(const int *)dn_comm_peer(f->dp, a->verdict, a->owner);
-}
+/* ---- Q ---- */
 
-static void judge(dn_factored *a, int found)
+/* basis = Q_b. Nobody reads the basis of an earlier batch any more: all have met since. */
+static dn_status recall_basis(const dn_party *party, const dn_factor_batch *b)
 {
-    if (*a->verdict < found)
-        *a->verdict = found;
-}
-
-/* ---- owners ---- */
-
-/* Work that only the owner of a matrix does in one power iteration. */
-static double owner_flops(const dn_factored *a)
-{
-    double products = a->compressed ? 0 : 2 * dn_dion_product_flops(&a->dion.shape);
-    return products + dn_dion_orth_flops(&a->dion.shape);
-}
-
-static dn_factored *most_expensive_left(dn_factors *f)
-{
-    dn_factored *best = NULL;
-    for (size_t i = 0; i < f->n_matrices; i++) {
-        dn_factored *a = &f->matrices[i];
-        if (a->owner < 0 && (!best || owner_flops(a) > owner_flops(best)))
-            best = a;
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_factored *x = &b->matrices[i];
+        size_t r = x->dion.shape.r, at = (x->bands.q.first - x->bands.n.first) * r;
+        party->stream->kernels->copy(party->stream, dn_at(x->basis, at), x->slot->states[DN_STATE_Q].data,
+                                     dn_range_size(x->bands.q) * r);
     }
-    return best;
+    DN_TRY(dn_stream_sync(party->stream));
+    return dn_shares_gather(&b->q, DN_TRAFFIC_BASIS);
 }
 
-static void fill_items(dn_factors *f)
+static void keep_basis(const dn_party *party, const dn_factored *x)
 {
-    f->n_items = 0;
-    for (size_t i = 0; i < f->n_matrices; i++) {
-        const dn_factored *a = &f->matrices[i];
-        const dn_dion_shape *z = &a->dion.shape;
-        if (!a->compressed)
-            continue;
-        f->p_items[f->n_items] = (dn_owned){a->p, z->m * z->r, a->owner};
-        f->r_items[f->n_items] = (dn_owned){a->r, z->n * z->r, a->owner};
-        f->n_items++;
+    size_t r = x->dion.shape.r, at = (x->bands.q.first - x->bands.n.first) * r;
+    party->stream->kernels->copy(party->stream, x->slot->states[DN_STATE_Q].data, dn_at(x->basis, at),
+                                 dn_range_size(x->bands.q) * r);
+}
+
+/* ---- P = orth(B Q) ---- */
+
+static dn_status broken(const dn_factored *x)
+{
+    return dn_fail(DN_ERR_NUMERIC, "%s: momentum beyond the range of numbers; training diverged, lower lr",
+                   x->slot->param->name);
+}
+
+/* `turn` counts power iterations over the run; fewer than 2^20 parameters. */
+static dn_status orthonormalize(const dn_factors *f, dn_factor_batch *b, uint64_t turn)
+{
+    const dn_party *party = f->party;
+    for (size_t i = 0; i < b->n; i++)
+        b->orth[i].draw = STREAM_SKETCH + (turn << 20) + b->matrices[i].slot->index;
+    DN_TRY(dn_orthonormalize(party->stream, party->mesh->all, party->config->orth, party->config->seed,
+                             f->orth_workspace, f->orth_bytes, b->orth, b->n));
+    for (size_t i = 0; i < b->n; i++) {
+        dn_factored *x = &b->matrices[i];
+        if (b->orth[i].found == DN_ORTH_BROKEN)
+            return broken(x);
+        if (x->found < b->orth[i].found)
+            x->found = b->orth[i].found;
     }
+    return DN_OK;
 }
 
-void dn_factors_deal(dn_factors *f)
+static dn_status find_p(const dn_factors *f, dn_factor_batch *b, uint64_t step, int iteration)
 {
-    double load[DN_MAX_RANKS] = {0};
-    for (size_t i = 0; i < f->n_matrices; i++)
-        f->matrices[i].owner = -1;
-    for (dn_factored *a; (a = most_expensive_left(f));) {
-        a->owner = 0;
-        for (int rank = 1; rank < dn_comm_size(f->dp); rank++)
-            if (load[rank] < load[a->owner])
-                a->owner = rank;
-        load[a->owner] += owner_flops(a);
+    const dn_party *party = f->party;
+    for (size_t i = 0; i < b->n; i++) {
+        dn_factored *x = &b->matrices[i];
+        dn_comm_tick(party->mesh->all, step + 1, "dion: P");
+        if (iteration == 0)
+            dn_dion_accumulate(party->stream, &x->dion); /* here, while M is in the cache for its product */
+        dn_dion_project(party->stream, &x->dion, x->scale, x->p, x->basis);
     }
-    fill_items(f);
+    DN_TRY(dn_stream_sync(party->stream));
+    DN_TRY(dn_shares_reduce(&b->p, DN_SUM, DN_TRAFFIC_FACTORS));
+    dn_comm_tick(party->mesh->all, step + 1, "dion: orthonormalize");
+    DN_TRY(orthonormalize(f, b, step * (uint64_t)party->config->power_iters + (uint64_t)iteration));
+    DN_TRY(dn_stream_sync(party->stream));
+    return dn_shares_gather(&b->p, DN_TRAFFIC_BASIS);
 }
 
-dn_status dn_factors_take_workspace(dn_factors *f)
-{
-    f->bases = calloc(f->n_matrices + 1, sizeof *f->bases);
-    f->whole = calloc(f->n_matrices + 1, sizeof *f->whole);
-    if (!f->bases || !f->whole)
-        return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu matrices", f->n_matrices);
-    for (size_t i = 0; i < f->n_matrices; i++)
-        f->bases[i] = (dn_orth_matrix){.m = f->matrices[i].dion.shape.m, .r = f->matrices[i].dion.shape.r};
-    f->workspace_bytes = dn_orth_heap_bytes(f->orth, 1, f->bases, f->n_matrices);
-    DN_TRY(dn_comm_create_alone(f->workspace_bytes, &f->alone));
-    return dn_comm_alloc(f->alone, f->workspace_bytes, &f->workspace);
-}
+/* ---- R = B^T P ---- */
 
-void dn_factors_free_workspace(dn_factors *f)
+/* The place of R is the basis's, which nobody reads any more: all have met in orthonormalizing P. A matrix
+ * that is zero keeps its basis: it has no R. Each band of it is then one rank's term of a sum. */
+static void reflect(const dn_party *party, const dn_factored *x)
 {
-    dn_comm_destroy(&f->alone);
-    free(f->bases);
-    free(f->whole);
-}
-
-double dn_factors_flops(const dn_factors *f)
-{
-    double flops = 0;
-    for (size_t i = 0; i < f->n_matrices; i++) {
-        const dn_factored *a = &f->matrices[i];
-        double product = dn_dion_product_flops(&a->dion.shape);
-        flops += 2 * product; /* into M and X */
-        if (a->compressed)
-            flops += f->power_iters * 2 * product;
-        if (owned(f, a))
-            flops += f->power_iters * owner_flops(a);
+    if (x->found != DN_ORTH_ZERO) {
+        dn_dion_reflect(party->stream, &x->dion, x->scale, x->basis, x->p);
+        return;
     }
-    return flops;
+    const dn_range n = x->bands.n, band = x->bands.r;
+    size_t r = x->dion.shape.r;
+    party->stream->kernels->fill(party->stream, x->basis, (band.first - n.first) * r, 0);
+    party->stream->kernels->fill(party->stream, dn_at(x->basis, (band.end - n.first) * r),
+                                 (n.end - band.end) * r, 0);
+}
+
+/* Squared norms of whole columns, the same bits on all ranks. After it all have read whatever was gathered.
+ */
+static dn_status sum_squares(const dn_party *party, dn_factor_batch *b)
+{
+    memset(b->squares, 0, b->n_squares * sizeof *b->squares); /* an empty band adds nothing */
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_factored *x = &b->matrices[i];
+        size_t r = x->dion.shape.r, at = (x->bands.r.first - x->bands.n.first) * r;
+        party->stream->kernels->column_squares(party->stream, x->squares, dn_at(x->basis, at),
+                                               dn_range_size(x->bands.r), r);
+    }
+    DN_TRY(dn_stream_sync(party->stream));
+    DN_TRY(dn_comm_all_reduce(party->mesh->all, b->squares, b->n_squares, DN_F64, DN_SUM, DN_TRAFFIC_BASIS));
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t j = 0; j < b->matrices[i].dion.shape.r; j++)
+            if (!isfinite(b->matrices[i].squares[j]))
+                return broken(&b->matrices[i]);
+    return DN_OK;
+}
+
+static dn_status find_r(const dn_party *party, dn_factor_batch *b, uint64_t step)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        dn_comm_tick(party->mesh->all, step + 1, "dion: R");
+        reflect(party, &b->matrices[i]);
+    }
+    DN_TRY(dn_stream_sync(party->stream));
+    DN_TRY(dn_shares_reduce(&b->r, DN_SUM, DN_TRAFFIC_FACTORS));
+    DN_TRY(dn_shares_gather(&b->r, DN_TRAFFIC_BASIS));
+    return sum_squares(party, b);
+}
+
+/* ---- M, X, Q ---- */
+
+static void update(const dn_party *party, dn_factor_batch *b, uint64_t step, double lr,
+                   dn_step_report *report)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_factored *x = &b->matrices[i];
+        const dn_dion_step rule = {.lr = lr * x->slot->group.lr_scale,
+                                   .weight_decay = x->slot->group.weight_decay,
+                                   .mu = party->config->mu,
+                                   .eps = party->config->eps};
+        dn_comm_tick(party->mesh->all, step + 1, "dion: update");
+        dn_dion_update(party->stream, &x->dion, x->p, x->basis, x->squares, &rule);
+        keep_basis(party, x);
+        report->n_zero += x->found == DN_ORTH_ZERO;
+        report->n_fallback += x->found == DN_ORTH_FELL_BACK;
+    }
 }
 
 /* ---- one step ---- */
 
-/* After this all members know what the owners found out, and may read what they made. */
-static dn_status agree(dn_factors *f)
+/* Weights are touched only when all ranks know that P and R of the whole batch are numbers. */
+static dn_status step_batch(const dn_factors *f, dn_factor_batch *b, uint64_t step, double lr,
+                            dn_step_report *report)
 {
-    DN_TRY(dn_stream_sync(f->stream));
-    DN_TRY(dn_comm_barrier(f->dp));
-    for (size_t i = 0; i < f->n_matrices; i++)
-        if (verdict(f, &f->matrices[i]) == BROKEN)
-            return dn_fail(DN_ERR_NUMERIC,
-                           "%s: momentum beyond the range of numbers; training diverged, lower lr",
-                           f->matrices[i].name);
+    for (size_t i = 0; i < b->n; i++)
+        b->matrices[i].found = DN_ORTH_FINE;
+    DN_TRY(recall_basis(f->party, b));
+    for (int i = 0; i < f->party->config->power_iters; i++) {
+        DN_TRY(find_p(f, b, step, i));
+        DN_TRY(find_r(f->party, b, step));
+    }
+    update(f->party, b, step, lr, report);
+    return dn_stream_sync(f->party->stream);
+}
+
+static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_report *report)
+{
+    const dn_factors *f = party->work;
+    for (size_t i = 0; i < f->n_batches; i++)
+        DN_TRY(step_batch(f, &f->batches[i], step, lr, report));
     return DN_OK;
 }
 
-static dn_status average(dn_factors *f, const dn_owned *items)
-{
-    DN_TRY(dn_stream_sync(f->stream));
-    if (f->n_items == 0)
-        return DN_OK;
-    return dn_comm_reduce_to_owners(f->dp, items, f->n_items, DN_REAL, DN_AVG, DN_TRAFFIC_FACTORS);
-}
+/* ---- what it costs ---- */
 
-static dn_status squared_norm(dn_factors *f, const dn_buf *x, size_t n, double *out)
+static double flops(const dn_party *party)
 {
-    f->stream->kernels->sum_squares(f->stream, out, x, n);
-    return dn_stream_sync(f->stream);
-}
-
-/* p = B basis, where this member has to: everywhere if it is to be averaged, else on the owner. */
-static void project(dn_factors *f, const dn_factored *a, bool first)
-{
-    if (a->compressed || owned(f, a))
-        dn_dion_project(f->stream, &a->dion, a->p, first ? a->dion.q : owners(f, a, a->r));
-}
-
-static void reflect(dn_factors *f, const dn_factored *a)
-{
-    if (a->compressed || owned(f, a))
-        dn_dion_reflect(f->stream, &a->dion, a->r, owners(f, a, a->p));
-}
-
-/* P of all owned matrices, orthonormal; 0 stays 0. `turn` counts power iterations over the run. */
-static dn_status orthonormalize(dn_factors *f, uint64_t turn)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < f->n_matrices; i++) {
-        const dn_factored *a = &f->matrices[i];
-        if (!owned(f, a))
-            continue;
-        f->whole[n] = (dn_orth_part){.rows = a->dion.shape.m};
-        f->bases[n] = (dn_orth_matrix){
-            .m = a->dion.shape.m,
-            .r = a->dion.shape.r,
-            .p = a->p,
-            .parts = &f->whole[n],
-            .draw = STREAM_SKETCH + (turn << 20) + a->index, /* fewer than 2^20 parameters */
-        };
-        n++;
+    const dn_factors *f = party->work;
+    double all = 0, turns = party->config->power_iters;
+    for (size_t i = 0; i < party->n_slots; i++) {
+        const dn_factored *x = &f->matrices[i];
+        const dn_dion_shape *z = &x->dion.shape;
+        double product = 2.0 * (double)dn_slot_size(x->slot) * (double)z->r;
+        double own = (double)dn_range_size(x->bands.p) / (double)z->m;
+        all += (2 * turns + 2) * product + turns * own * dn_dion_orth_flops(z);
     }
-    DN_TRY(dn_orthonormalize(f->stream, f->alone, f->orth, f->seed, f->workspace, f->workspace_bytes,
-                             f->bases, n));
-    for (size_t i = 0, k = 0; i < f->n_matrices; i++) {
-        if (!owned(f, &f->matrices[i]))
-            continue;
-        static const int verdicts[] = {FINE, FELL_BACK, ZERO, BROKEN};
-        judge(&f->matrices[i], verdicts[f->bases[k++].found]);
-    }
-    return DN_OK;
+    return all;
 }
 
-/* All P: averaged and orthonormal on their owners. */
-static dn_status find_p(dn_factors *f, uint64_t step, int iteration)
+static void formula(const dn_party *party, dn_formula *out)
 {
-    for (size_t i = 0; i < f->n_matrices; i++) {
-        dn_comm_tick(f->dp, step, "dion: P");
-        if (iteration == 0)
-            dn_dion_accumulate(f->stream,
-                               &f->matrices[i].dion); /* here, while M is in the cache for its product */
-        project(f, &f->matrices[i], iteration == 0);
-    }
-    DN_TRY(average(f, f->p_items));
-    uint64_t turn = step * (uint64_t)f->power_iters + (uint64_t)iteration;
-    dn_comm_tick(f->dp, step, "dion: orthonormalize");
-    DN_TRY(orthonormalize(f, turn));
-    return agree(f);
-}
-
-/* All R = B^T P: averaged on their owners. */
-static dn_status find_r(dn_factors *f, uint64_t step)
-{
-    for (size_t i = 0; i < f->n_matrices; i++) {
-        dn_comm_tick(f->dp, step, "dion: R");
-        reflect(f, &f->matrices[i]);
-    }
-    DN_TRY(average(f, f->r_items));
-    for (size_t i = 0; i < f->n_matrices; i++) {
-        dn_factored *a = &f->matrices[i];
-        if (!owned(f, a))
-            continue;
-        double norm2;
-        DN_TRY(squared_norm(f, a->r, a->dion.shape.n * a->dion.shape.r, &norm2));
-        if (!isfinite(norm2))
-            judge(a, BROKEN);
-    }
-    return agree(f);
-}
-
-static dn_status factor(dn_factors *f, uint64_t step)
-{
-    for (size_t i = 0; i < f->n_matrices; i++)
-        *f->matrices[i].verdict = FINE;
-    for (int i = 0; i < f->power_iters; i++) {
-        DN_TRY(find_p(f, step, i));
-        DN_TRY(find_r(f, step));
-    }
-    return DN_OK;
-}
-
-static void update(dn_factors *f, uint64_t step, const dn_dion_step *rule, int *n_zero, int *n_fallback)
-{
-    for (size_t i = 0; i < f->n_matrices; i++) {
-        dn_comm_tick(f->dp, step, "dion: update");
-        const dn_factored *a = &f->matrices[i];
-        int found = verdict(f, a);
-        *n_zero += found == ZERO;
-        *n_fallback += found == FELL_BACK;
-        if (found == ZERO)
-            dn_dion_decay(f->stream, &a->dion, rule);
-        else
-            dn_dion_update(f->stream, &a->dion, owners(f, a, a->p), owners(f, a, a->r), rule);
+    const dn_factors *f = party->work;
+    uint64_t turns = (uint64_t)party->config->power_iters;
+    unsigned all = dn_axes_of(party->mesh->size, DN_ALL_AXES);
+    for (size_t i = 0; i < f->n_batches; i++) {
+        const dn_factor_batch *b = &f->batches[i];
+        dn_shares_count_gather(&b->q, DN_TRAFFIC_BASIS, 1, out);
+        dn_shares_count_reduce(&b->p, DN_TRAFFIC_FACTORS, turns, out);
+        dn_shares_count_gather(&b->p, DN_TRAFFIC_BASIS, turns, out);
+        dn_shares_count_reduce(&b->r, DN_TRAFFIC_FACTORS, turns, out);
+        dn_shares_count_gather(&b->r, DN_TRAFFIC_BASIS, turns, out);
+        if (all)
+            out->payload[all][DN_TRAFFIC_BASIS] += turns * b->n_squares * sizeof *b->squares;
     }
 }
 
-dn_status dn_factors_step(dn_factors *f, uint64_t step, const dn_dion_step *rule, int *n_zero,
-                          int *n_fallback)
-{
-    *n_zero = *n_fallback = 0;
-    /* Replicas exchange for all at once; alone, a matrix goes through all phases while it is in cache. */
-    size_t batch = dn_comm_size(f->dp) > 1 ? f->n_matrices : 1;
-    for (size_t first = 0; first < f->n_matrices; first += batch) {
-        dn_factors some = *f;
-        some.matrices += first;
-        some.n_matrices = batch;
-        DN_TRY(factor(&some, step));
-        update(&some, step, rule, n_zero, n_fallback);
-    }
-    return dn_stream_sync(f->stream);
-}
+const dn_method dn_method_dion = {
+    .matrices_only = true,
+    .describe = describe,
+    .heap_bytes = dn_factors_heap_bytes,
+    .open = dn_factors_open,
+    .close = dn_factors_close,
+    .step = step_all,
+    .flops = flops,
+    .formula = formula,
+};

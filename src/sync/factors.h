@@ -1,71 +1,68 @@
 /*
- * Dion on all matrices of a replica together, with the exchanges between its phases (dion.md 2.3, 2.6).
+ * Dion on all its matrices, on any mesh: the phases of optim/dion.h on every rank's block, with the exchanges
+ * between them (dion.md 1.2 and 2.3; layout.h for blocks, bands and the groups a and b). Of one matrix, on a
+ * rank with the block B [m_a, n_b], replicas being the ranks that share it:
  *
- * Each matrix has an owner among the replicas, which alone orthonormalizes it; the others read P and R in
- * place from the owner's arena. What crosses between replicas, for a matrix of oriented shape m x n and rank
- * r:
+ *     Q_b                      bands gathered over a
+ *     P_a = B Q_b              summed over b, averaged over replicas, to bands
+ *     P                        orthonormalized where the bands are, by all ranks; bands gathered over b,
+ * replicas R_b = B^T P_a            summed over a, averaged over replicas, to bands; bands gathered over a,
+ * replicas column norms of R        of each band, summed over all ranks M, X                     the block,
+ * from P_a and R_b; the rank's band of Q is kept
  *
- *     compressed     each replica keeps its own momentum from its own gradient; P [m,r] and R [n,r] are
- *                    averaged to the owner. The mean of the momenta then evolves exactly as one momentum
- * would. not compressed the gradient came averaged, momenta are equal, the owner computes P and R alone.
+ * Replicas then evolve as one: the mean of their momenta is the momentum of one rank on the mean gradient.
+ * Whatever a step finds out (not finite, zero, fallen back), it finds of whole matrices, on all ranks alike.
  *
- * Everything a replica writes to its weights, it computes from the owner's P and R: equal bits in, equal bits
- * out.
+ * Matrices are taken in batches, which meet once for all of theirs. A rank alone keeps a batch in its cache.
  */
 #ifndef SYNC_FACTORS_H
 #define SYNC_FACTORS_H
 
-#include "dionode/comm.h"
 #include "linalg/orth.h"
-#include "optim/dion.h"
+#include "sync/method.h"
+#include "sync/shares.h"
 
+enum { DN_STATE_MOMENTUM, DN_STATE_Q }; /* of a slot of Dion */
+
+/* One matrix. */
 typedef struct dn_factored {
-    dn_dion dion;
-    const char *name; /* of the parameter */
-    uint64_t index;   /* likewise; numbers its sketches */
-    bool compressed;
-    int owner;    /* member of dp; set by dn_factors_deal */
-    dn_buf *p;    /* [m,r] symmetric; on the owner: P after dn_comm_barrier */
-    dn_buf *r;    /* [n,r] symmetric; likewise R */
-    int *verdict; /* symmetric; the owner's counts */
+    const dn_slot *slot;
+    dn_dion dion;        /* this rank's block */
+    dn_bands bands;      /* its rows of P, Q, R */
+    double scale;        /* 1 over the number of replicas: of a term of their mean */
+    dn_buf *p;           /* [m_a, r] symmetric */
+    dn_buf *basis;       /* [n_b, r] symmetric: Q, then R, then the new Q */
+    double *squares;     /* [r] of R's columns */
+    dn_orth_found found; /* the worst of this step */
 } dn_factored;
 
-typedef struct dn_factors {
-    dn_stream *stream;
-    dn_comm *dp;
-    dn_orth orth;
-    int power_iters;
-    uint64_t seed; /* of sketches */
+/* What goes through the phases together. Buffers of different batches are the same memory. */
+typedef struct dn_factor_batch {
     dn_factored *matrices;
-    size_t n_matrices;
-    dn_owned *p_items, *r_items; /* of the compressed matrices, in the order of matrices */
-    size_t n_items;
-    dn_comm *alone; /* a team of one, for orthonormalization; owned, with its workspace */
-    void *workspace;
-    size_t workspace_bytes;
-    dn_orth_matrix *bases; /* [n_matrices] and their parts: arguments of orthonormalization */
-    dn_orth_part *whole;
+    dn_orth_matrix *orth; /* the same matrices for dn_orthonormalize */
+    size_t n;
+    double *squares; /* of all matrices */
+    size_t n_squares;
+    dn_shares p, q, r;
+} dn_factor_batch;
+
+typedef struct dn_factors {
+    const dn_party *party; /* borrowed */
+    dn_factor_batch *batches;
+    size_t n_batches;
+    void *orth_workspace; /* symmetric */
+    size_t orth_bytes;
+    /* Of all batches together. */
+    dn_factored *matrices;
+    dn_orth_matrix *orth;
+    dn_orth_part *parts;
+    double *squares;
 } dn_factors;
 
-/** Makes bases, whole, and a workspace for all matrices. Errors: DN_ERR_MEMORY. */
-dn_status dn_factors_take_workspace(dn_factors *factors) DN_MUST_USE;
-void dn_factors_free_workspace(dn_factors *factors);
-
-/** Deals the matrices to owners, the most expensive first, each to the member with least work so far; then
- * fills p_items and r_items (room for n_matrices each). The same on all members. */
-void dn_factors_deal(dn_factors *factors);
-
-/**
- * Collective. One step of all matrices; gradients of those not compressed are already the mean over dp. A
- * matrix's weight is touched only when all members know that its P and R are numbers. *n_zero and
- * *n_fallback: see dn_step_report. All members have met since the last call (until then they may read its P
- * and R). Errors: DN_ERR_NUMERIC, on every member, if a momentum has grown beyond the range of dn_real; of
- * the group.
- */
-dn_status dn_factors_step(dn_factors *factors, uint64_t step, const dn_dion_step *rule, int *n_zero,
-                          int *n_fallback) DN_MUST_USE;
-
-/** Flops of one step on this member, by dion.md 1.11. */
-double dn_factors_flops(const dn_factors *factors);
+/* The plan (factors_plan.c): hooks of the method's row. */
+size_t dn_factors_heap_bytes(const dn_optim_config *config, const int size[DN_N_AXES], const dn_slot *slots,
+                             size_t n);
+dn_status dn_factors_open(dn_party *party, void *workspace) DN_MUST_USE;
+void dn_factors_close(dn_party *party);
 
 #endif

@@ -1,35 +1,36 @@
 #include "sync/optimizer.h"
 
 #include "base/fail.h"
-#include "base/random.h"
-#include "optim/adamw.h"
-#include "optim/lion.h"
-#include "sync/factors.h"
-#include "sync/full.h"
-#include "sync/slot.h"
+#include "sync/method.h"
+#include "sync/shares.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* First stream of random numbers for Q; those from 0 on belong to the model. */
-#define STREAM_Q (UINT64_C(1) << 62)
+/* A state of a slot. */
+typedef struct listed {
+    dn_state state;
+    const dn_slot *slot;
+    const dn_slot_state *of;
+} listed;
 
 struct dn_optimizer {
     dn_optim_config config;
-    dn_param *params; /* borrowed, [n_params] */
     size_t n_params;
     dn_stream *stream;
-    dn_comm *dp;
-    dn_slot *slots;  /* [n_params] */
-    double *squares; /* [n_params] squared norms of gradients */
-    dn_factors factors;
-    dn_span *gradients, *momenta; /* what is averaged in full: at each step; from time to time */
-    size_t n_gradients, n_momenta;
-    dn_state *states;
+    const dn_mesh *mesh;
+    dn_slot *slots;    /* [n_params], those of a party together */
+    dn_party *parties; /* one a method */
+    size_t n_parties;
+    double *squares;                       /* [n_params] squared norms of gradients */
+    dn_shares gradients, weights, momenta; /* averaged, gathered, averaged from time to time */
+    listed *states;
     size_t n_states;
 };
 
-/* ---- creation ---- */
+/* ---- settings ---- */
 
 static bool within(double x, double low, double high)
 {
@@ -38,7 +39,8 @@ static bool within(double x, double low, double high)
 
 static dn_status check_config(const dn_optim_config *c)
 {
-    if (c->scalar_rule != DN_RULE_ADAMW && c->scalar_rule != DN_RULE_LION)
+    const dn_method *matrices = dn_method_of(c->matrix_rule), *others = dn_method_of(c->scalar_rule);
+    if (!matrices || !others || others->matrices_only)
         return dn_fail(DN_ERR_ARG, "the rule for vectors, embedding and head must be adamw or lion");
     if (!within(c->mu, 0, 1))
         return dn_fail(DN_ERR_ARG, "mu = %g: give 0 to 1", c->mu);
@@ -56,135 +58,181 @@ static dn_status check_config(const dn_optim_config *c)
     return DN_OK;
 }
 
-size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params)
+static dn_status check_param(const dn_param *p, const dn_mesh *mesh)
 {
-    dn_arena measure = {0};
-    dn_slots_take(config, params, n_params, &measure, NULL);
-    return measure.used;
+    if (p->rows * p->cols == 0)
+        return dn_fail(DN_ERR_ARG, "%s: a parameter of %zu x %zu", p->name, p->rows, p->cols);
+    if (p->row_cut.axis == p->col_cut.axis && p->row_cut.axis != DN_N_AXES)
+        return dn_fail(DN_ERR_ARG, "%s: rows and columns are cut along the same axis", p->name);
+    if (p->row_cut.axis == DN_DP || p->col_cut.axis == DN_DP)
+        return dn_fail(DN_ERR_ARG, "%s: cut along dp, which holds replicas", p->name);
+    dn_block block = dn_param_block(p, mesh->size, mesh->at);
+    if (memcmp(&block, &p->block, sizeof block) != 0)
+        return dn_fail(DN_ERR_ARG, "%s: its block is not the one of this rank", p->name);
+    return DN_OK;
 }
 
-/* Host arrays, all as long as they can become. */
+/* ---- slots and parties ---- */
+
+/* Slots, those of a method together in the order of the parameters, and where in the list methods begin:
+ * starts [n_params + 1]. Returns the number of methods. */
+static size_t make_slots(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                         const int size[DN_N_AXES], dn_slot *slots, size_t *starts)
+{
+    const dn_method *methods[] = {dn_method_of(config->matrix_rule), dn_method_of(config->scalar_rule)};
+    size_t n = 0, n_methods = 0;
+    for (int k = 0; k < (methods[0] == methods[1] ? 1 : 2); k++) {
+        starts[n_methods] = n;
+        for (size_t i = 0; i < n_params; i++) {
+            dn_slot slot = dn_slot_of(config, &params[i], i, size);
+            if (slot.method == methods[k])
+                slots[n++] = slot;
+        }
+        n_methods += n > starts[n_methods];
+    }
+    starts[n_methods] = n;
+    return n_methods;
+}
+
+static size_t work_bytes(const dn_optim_config *config, const int size[DN_N_AXES], const dn_slot *slots,
+                         size_t n)
+{
+    const dn_method *method = slots[0].method;
+    return method->heap_bytes ? method->heap_bytes(config, size, slots, n) : 0;
+}
+
+/* Takes states of all slots, then the workspace of each method: work [n_methods]. False without memory to
+ * find out how much. */
+static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slots,
+                      const size_t *starts, size_t n_methods, dn_arena *heap, void **work)
+{
+    for (size_t i = 0; i < starts[n_methods]; i++)
+        dn_slot_take(&slots[i], heap);
+    for (size_t k = 0; k < n_methods; k++) {
+        size_t bytes = work_bytes(config, size, &slots[starts[k]], starts[k + 1] - starts[k]);
+        if (bytes == SIZE_MAX)
+            return false;
+        work[k] = dn_arena_take(heap, bytes);
+    }
+    return true;
+}
+
+enum { MAX_METHODS = 2 };
+
+size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                               const int size[DN_N_AXES])
+{
+    dn_arena measure = {0};
+    size_t starts[MAX_METHODS + 1];
+    void *work[MAX_METHODS];
+    dn_slot *slots = calloc(n_params + 1, sizeof *slots);
+    bool known = slots != NULL;
+    if (known) {
+        size_t n_methods = make_slots(config, params, n_params, size, slots, starts);
+        known = take_heap(config, size, slots, starts, n_methods, &measure, work);
+    }
+    free(slots);
+    return known ? measure.used : SIZE_MAX;
+}
+
+/* ---- creation ---- */
+
 static dn_status allocate_tables(dn_optimizer *o)
 {
     size_t n = o->n_params + 1; /* calloc of 0 may be NULL */
     o->slots = calloc(n, sizeof *o->slots);
+    o->parties = calloc(MAX_METHODS, sizeof *o->parties);
     o->squares = calloc(n, sizeof *o->squares);
-    o->gradients = calloc(n, sizeof *o->gradients);
-    o->momenta = calloc(n, sizeof *o->momenta);
-    o->states = calloc(2 * n, sizeof *o->states);
-    o->factors.matrices = calloc(n, sizeof *o->factors.matrices);
-    o->factors.p_items = calloc(n, sizeof *o->factors.p_items);
-    o->factors.r_items = calloc(n, sizeof *o->factors.r_items);
-    if (!o->slots || !o->squares || !o->gradients || !o->momenta || !o->states || !o->factors.matrices ||
-        !o->factors.p_items || !o->factors.r_items)
+    o->states = calloc(DN_MAX_STATES * n, sizeof *o->states);
+    if (!o->slots || !o->parties || !o->squares || !o->states)
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
     return DN_OK;
 }
 
-/* Symmetric heap, zeroed: states start at 0, and no page is touched first in a step. */
-static dn_status take_heap(dn_optimizer *o, int **verdicts)
+/* What copies of a slot's block bring together. */
+static dn_status add_shares(dn_optimizer *o, dn_slot *slot)
 {
-    size_t bytes = dn_optimizer_heap_bytes(&o->config, o->params, o->n_params);
+    const dn_param *param = slot->param;
+    const dn_layout *layout = &slot->layout;
+    size_t rows = param->block.rows, cols = param->block.cols;
+    DN_TRY(dn_shares_add(&o->gradients, layout->slices, param->grad, rows, cols));
+    DN_TRY(dn_shares_add(&o->weights, layout->slices, param->weight, rows, cols));
+    for (int i = 0; i < slot->n_states; i++)
+        if (slot->states[i].per_replica)
+            DN_TRY(dn_shares_add(&o->momenta, layout->replicas, slot->states[i].data, rows, cols));
+    return DN_OK;
+}
+
+static void list_states(dn_optimizer *o, const dn_slot *slot)
+{
+    for (int i = 0; i < slot->n_states; i++) {
+        const dn_slot_state *of = &slot->states[i];
+        listed *l = &o->states[o->n_states++];
+        *l = (listed){{.rows = of->rows, .cols = of->cols, .per_replica = of->per_replica}, slot, of};
+        snprintf(l->state.name, sizeof l->state.name, "%s.%s", of->name, slot->param->name);
+    }
+}
+
+static dn_status open_party(dn_optimizer *o, dn_slot *slots, size_t n, void *workspace)
+{
+    dn_party *party = &o->parties[o->n_parties++];
+    *party = (dn_party){.method = slots[0].method,
+                        .config = &o->config,
+                        .stream = o->stream,
+                        .mesh = o->mesh,
+                        .slots = slots,
+                        .n_slots = n};
+    return party->method->open ? party->method->open(party, workspace) : DN_OK;
+}
+
+/* Symmetric heap, zeroed: states start at 0, and no page is touched first in a step. */
+static dn_status take_zeroed(dn_optimizer *o, size_t bytes, dn_arena *heap)
+{
     void *base;
-    DN_TRY(dn_comm_alloc(o->dp, bytes, &base));
+    DN_TRY(dn_comm_alloc(o->mesh->all, bytes, &base));
     o->stream->kernels->fill(o->stream, base, bytes / sizeof(dn_real), 0);
-    dn_arena arena = {.base = base, .capacity = bytes};
-    *verdicts = dn_slots_take(&o->config, o->params, o->n_params, &arena, o->slots);
+    *heap = (dn_arena){.base = base, .capacity = bytes};
     return dn_stream_sync(o->stream);
 }
 
-static dn_status draw_q(dn_optimizer *o, size_t index)
+static dn_status create(dn_optimizer *o, const dn_param *params)
 {
-    size_t count = o->slots[index].count[DN_SLOT_SECOND];
-    dn_real *draws = malloc(count * sizeof *draws);
-    if (!draws)
-        return dn_fail(DN_ERR_MEMORY, "no memory to draw Q of %s", o->params[index].name);
-    dn_random_normal(o->config.seed, STREAM_Q + index, 0, count, 1, draws);
-    dn_upload(o->stream, o->slots[index].buffers[DN_SLOT_SECOND], draws, count);
-    dn_status status = dn_stream_sync(o->stream);
-    free(draws);
-    return status;
-}
-
-static void add_matrix(dn_optimizer *o, size_t index, int *verdict)
-{
-    const dn_slot *slot = &o->slots[index];
-    const dn_param *param = &o->params[index];
-    o->factors.matrices[o->factors.n_matrices++] = (dn_factored){
-        .dion = {.shape = slot->shape,
-                 .weight = param->weight,
-                 .grad = param->grad,
-                 .momentum = slot->buffers[DN_SLOT_MOMENTUM],
-                 .q = slot->buffers[DN_SLOT_SECOND]},
-        .name = param->name,
-        .index = index,
-        .compressed = slot->compressed,
-        .p = slot->buffers[DN_SLOT_P],
-        .r = slot->buffers[DN_SLOT_R],
-        .verdict = verdict,
-    };
-}
-
-static void list_states(dn_optimizer *o, size_t index)
-{
-    const dn_slot *slot = &o->slots[index];
-    for (int buffer = DN_SLOT_MOMENTUM; buffer <= DN_SLOT_SECOND; buffer++)
-        if (slot->count[buffer])
-            o->states[o->n_states++] = dn_slot_state(slot, &o->params[index], buffer, dn_comm_size(o->dp));
-}
-
-static dn_status fill_tables(dn_optimizer *o, int *verdicts)
-{
-    for (size_t i = 0; i < o->n_params; i++) {
-        const dn_slot *slot = &o->slots[i];
-        size_t size = dn_param_size(&o->params[i]);
-        if (slot->compressed)
-            o->momenta[o->n_momenta++] = (dn_span){slot->buffers[DN_SLOT_MOMENTUM], size};
-        else
-            o->gradients[o->n_gradients++] = (dn_span){o->params[i].grad, size};
-        list_states(o, i);
-        if (slot->rule != DN_RULE_DION)
-            continue;
-        add_matrix(o, i, &verdicts[i]);
-        DN_TRY(draw_q(o, i));
-    }
-    o->n_momenta = dn_spans_join(o->momenta, o->n_momenta);
-    o->n_gradients = dn_spans_join(o->gradients, o->n_gradients);
-    dn_factors_deal(&o->factors);
-    return dn_factors_take_workspace(&o->factors);
-}
-
-static dn_status create(dn_optimizer *o)
-{
-    o->factors.stream = o->stream;
-    o->factors.dp = o->dp;
-    o->factors.orth = o->config.orth;
-    o->factors.power_iters = o->config.power_iters;
-    o->factors.seed = o->config.seed;
-    int *verdicts;
+    size_t starts[MAX_METHODS + 1];
+    void *work[MAX_METHODS];
+    dn_arena heap;
+    const int *size = o->mesh->size;
+    size_t bytes = dn_optimizer_heap_bytes(&o->config, params, o->n_params, size);
     DN_TRY(allocate_tables(o));
-    DN_TRY(take_heap(o, &verdicts));
-    DN_TRY(fill_tables(o, verdicts));
-    return dn_comm_barrier(o->dp);
+    DN_TRY(take_zeroed(o, bytes, &heap));
+    size_t n_methods = make_slots(&o->config, params, o->n_params, size, o->slots, starts);
+    if (!take_heap(&o->config, size, o->slots, starts, n_methods, &heap, work))
+        return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
+    o->gradients.mesh = o->weights.mesh = o->momenta.mesh = o->mesh;
+    for (size_t i = 0; i < o->n_params; i++) {
+        dn_slot_point(&o->slots[i], o->mesh->at);
+        DN_TRY(add_shares(o, &o->slots[i]));
+        list_states(o, &o->slots[i]);
+    }
+    for (size_t k = 0; k < n_methods; k++)
+        DN_TRY(open_party(o, &o->slots[starts[k]], starts[k + 1] - starts[k], work[k]));
+    return dn_comm_barrier(o->mesh->all);
 }
 
-dn_status dn_optimizer_create(const dn_optim_config *config, dn_param *params, size_t n_params,
-                              dn_stream *stream, dn_comm *dp, dn_optimizer **out)
+dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                              dn_stream *stream, const dn_mesh *mesh, dn_optimizer **out)
 {
+    *out = NULL;
     DN_TRY(check_config(config));
     for (size_t i = 0; i < n_params; i++)
-        if (dn_param_size(&params[i]) == 0)
-            return dn_fail(DN_ERR_ARG, "%s: a parameter of %zu x %zu", params[i].name, params[i].rows,
-                           params[i].cols);
+        DN_TRY(check_param(&params[i], mesh));
     dn_optimizer *o = calloc(1, sizeof *o);
     if (!o)
         return dn_fail(DN_ERR_MEMORY, "no memory for an optimizer");
     o->config = *config;
-    o->params = params;
     o->n_params = n_params;
     o->stream = stream;
-    o->dp = dp;
-    dn_status status = create(o);
+    o->mesh = mesh;
+    dn_status status = create(o, params);
     if (status != DN_OK)
         dn_optimizer_destroy(&o);
     *out = o;
@@ -197,66 +245,37 @@ void dn_optimizer_destroy(dn_optimizer **optimizer)
     *optimizer = NULL;
     if (!o)
         return;
+    for (size_t k = 0; k < o->n_parties; k++)
+        if (o->parties[k].method->close)
+            o->parties[k].method->close(&o->parties[k]);
+    dn_shares_clear(&o->gradients);
+    dn_shares_clear(&o->weights);
+    dn_shares_clear(&o->momenta);
     free(o->slots);
+    free(o->parties);
     free(o->squares);
-    free(o->gradients);
-    free(o->momenta);
     free(o->states);
-    dn_factors_free_workspace(&o->factors);
-    free(o->factors.matrices);
-    free(o->factors.p_items);
-    free(o->factors.r_items);
     free(o);
 }
 
 /* ---- one step ---- */
 
-/* Root mean over replicas of the squared norm of all their gradients: not finite if one number of one replica
- * is not, on all replicas alike. Passing through it, every member has also left its previous step. */
+/* Root of the squared norm of all gradients, in the mean over copies of a block: not finite if one number of
+ * one rank is not, on all ranks alike. Passing through it, every rank has also left its previous step. */
 static dn_status measure_gradients(dn_optimizer *o, double *norm)
 {
     for (size_t i = 0; i < o->n_params; i++)
-        o->stream->kernels->sum_squares(o->stream, &o->squares[i], o->params[i].grad,
-                                        dn_param_size(&o->params[i]));
+        o->stream->kernels->sum_squares(o->stream, &o->squares[i], o->slots[i].param->grad,
+                                        dn_param_size(o->slots[i].param));
     DN_TRY(dn_stream_sync(o->stream));
-    double mean = 0;
-    for (size_t i = 0; i < o->n_params; i++)
-        mean += o->squares[i];
-    DN_TRY(dn_comm_all_reduce_scalars(o->dp, &mean, 1, DN_AVG));
-    *norm = sqrt(mean);
+    double sum = 0;
+    for (size_t i = 0; i < o->n_params; i++) {
+        const dn_layout *layout = &o->slots[i].layout;
+        sum += o->squares[i] / dn_axes_size(layout->size, layout->slices | layout->replicas);
+    }
+    DN_TRY(dn_comm_all_reduce_scalars(o->mesh->all, &sum, 1, DN_SUM));
+    *norm = sqrt(sum);
     return DN_OK;
-}
-
-static void update_elements(dn_optimizer *o, size_t index, uint64_t step, double lr)
-{
-    const dn_optim_config *c = &o->config;
-    const dn_param *param = &o->params[index];
-    const dn_slot *slot = &o->slots[index];
-    const dn_group *group = &c->groups[param->kind];
-    dn_buf *m = slot->buffers[DN_SLOT_MOMENTUM], *v = slot->buffers[DN_SLOT_SECOND];
-    lr *= group->lr_scale;
-    if (slot->rule == DN_RULE_ADAMW)
-        dn_adamw_update(o->stream, param, m, v, step,
-                        (dn_adamw_step){.lr = lr,
-                                        .beta1 = c->beta1,
-                                        .beta2 = c->beta2,
-                                        .eps = c->eps,
-                                        .weight_decay = group->weight_decay});
-    else
-        dn_lion_update(
-            o->stream, param, m,
-            &(dn_lion_step){
-                .lr = lr, .beta1 = c->beta1, .beta2 = c->beta2, .weight_decay = group->weight_decay});
-}
-
-static dn_status update_matrices(dn_optimizer *o, uint64_t step, double lr, dn_step_report *report)
-{
-    const dn_group *group = &o->config.groups[DN_PARAM_MATRIX];
-    dn_dion_step rule = {.lr = lr * group->lr_scale,
-                         .weight_decay = group->weight_decay,
-                         .mu = o->config.mu,
-                         .eps = o->config.eps};
-    return dn_factors_step(&o->factors, step, &rule, &report->n_zero, &report->n_fallback);
 }
 
 static bool is_due(uint64_t step, int every)
@@ -264,50 +283,59 @@ static bool is_due(uint64_t step, int every)
     return every > 0 && (step + 1) % (uint64_t)every == 0;
 }
 
+static dn_status average_momenta(dn_optimizer *o)
+{
+    DN_TRY(dn_shares_reduce(&o->momenta, DN_AVG, DN_TRAFFIC_MOMENTUM));
+    return dn_shares_gather(&o->momenta, DN_TRAFFIC_MOMENTUM);
+}
+
 dn_status dn_optimizer_step(dn_optimizer *o, uint64_t step, double lr, dn_step_report *report)
 {
     *report = (dn_step_report){0};
-    dn_comm_tick(o->dp, step + 1, "optimizer"); /* people count steps from 1 */
+    dn_comm_tick(o->mesh->all, step + 1, "optimizer"); /* people count steps from 1 */
     DN_TRY(measure_gradients(o, &report->grad_norm));
     report->skipped = !isfinite(report->grad_norm);
     if (report->skipped)
         return DN_OK;
-    DN_TRY(dn_full_average(o->dp, o->gradients, o->n_gradients, DN_TRAFFIC_GRADIENT));
-    DN_TRY(update_matrices(o, step, lr, report));
-    for (size_t i = 0; i < o->n_params; i++)
-        if (o->slots[i].rule != DN_RULE_DION)
-            update_elements(o, i, step, lr);
+    DN_TRY(dn_shares_reduce(&o->gradients, DN_AVG, DN_TRAFFIC_GRADIENT));
+    for (size_t k = 0; k < o->n_parties; k++)
+        DN_TRY(o->parties[k].method->step(&o->parties[k], step, lr, report));
     DN_TRY(dn_stream_sync(o->stream));
-    if (is_due(step, o->config.momentum_sync_every))
-        return dn_full_average(o->dp, o->momenta, o->n_momenta, DN_TRAFFIC_MOMENTUM);
-    return DN_OK;
+    DN_TRY(dn_shares_gather(&o->weights, DN_TRAFFIC_WEIGHTS));
+    return is_due(step, o->config.momentum_sync_every) ? average_momenta(o) : DN_OK;
 }
 
-/* ---- what it costs, what it holds ---- */
+/* ---- what it costs ---- */
 
 double dn_optimizer_flops(const dn_optimizer *o)
 {
-    return dn_factors_flops(&o->factors);
+    double flops = 0;
+    for (size_t k = 0; k < o->n_parties; k++)
+        if (o->parties[k].method->flops)
+            flops += o->parties[k].method->flops(&o->parties[k]);
+    return flops;
 }
 
-void dn_optimizer_formula(const dn_optimizer *o, uint64_t *factor_bytes, uint64_t *gradient_bytes,
-                          uint64_t *uncompressed_bytes)
+dn_formula dn_optimizer_formula(const dn_optimizer *o)
 {
-    uint64_t factors = 0, gradients = 0, all = 0;
-    for (size_t i = 0; i < o->n_params; i++) {
-        const dn_slot *slot = &o->slots[i];
-        size_t size = dn_param_size(&o->params[i]);
-        all += size;
-        if (slot->compressed)
-            factors += (uint64_t)o->config.power_iters * (slot->shape.m + slot->shape.n) * slot->shape.r;
-        else
-            gradients += size;
-    }
-    uint64_t bytes = dn_comm_size(o->dp) > 1 ? sizeof(dn_real) : 0; /* an element; alone nothing moves */
-    *factor_bytes = factors * bytes;
-    *gradient_bytes = gradients * bytes;
-    *uncompressed_bytes = all * bytes;
+    dn_formula formula = {0};
+    unsigned all = dn_axes_of(o->mesh->size, DN_ALL_AXES);
+    dn_shares_count_reduce(&o->gradients, DN_TRAFFIC_GRADIENT, 1, &formula);
+    dn_shares_count_gather(&o->weights, DN_TRAFFIC_WEIGHTS, 1, &formula);
+    dn_shares_count_reduce(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &formula);
+    dn_shares_count_gather(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &formula);
+    for (size_t k = 0; k < o->n_parties; k++)
+        if (o->parties[k].method->formula)
+            o->parties[k].method->formula(&o->parties[k], &formula);
+    if (all)
+        formula.payload[all][DN_TRAFFIC_CONTROL] += sizeof(double);
+    for (size_t i = 0; i < o->n_params; i++)
+        if (o->slots[i].layout.slices | o->slots[i].layout.replicas)
+            formula.uncompressed += dn_param_size(o->slots[i].param) * sizeof(dn_real);
+    return formula;
 }
+
+/* ---- what it holds ---- */
 
 size_t dn_optimizer_n_states(const dn_optimizer *o)
 {
@@ -316,5 +344,15 @@ size_t dn_optimizer_n_states(const dn_optimizer *o)
 
 const dn_state *dn_optimizer_state(const dn_optimizer *o, size_t index)
 {
-    return &o->states[index];
+    return &o->states[index].state;
+}
+
+dn_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int rank)
+{
+    const listed *l = &o->states[index];
+    int at[DN_N_AXES];
+    dn_mesh_at(o->mesh->size, rank, at);
+    return (dn_shard){.block = l->of->part(l->slot, at),
+                      .data = dn_comm_peer(o->mesh->all, l->of->data, rank),
+                      .replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at)};
 }

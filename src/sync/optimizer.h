@@ -1,18 +1,19 @@
 /*
- * One optimizer step of all parameters, on all replicas together: the way replicas agree and the rules of
+ * One optimizer step of all parameters, on all ranks of a mesh together: the way ranks agree and the rules of
  * optim/ meet here. Matrices go to Dion (or to the element-wise rule when optimizer is adamw or lion),
  * everything else to the element-wise rule.
  *
- * Exchange over the replica group (dion.md 2.2): with `compress` the replicas average only P and R of the
- * matrices that the rule compresses (rank fraction < 1 and (m+n) r < m n), each matrix orthonormalized once,
- * by its owner, and each keeps its own decoupled momentum; every other gradient is averaged in full. Without
- * it all gradients are averaged. Momenta are re-averaged every momentum_sync_every steps (2.6). Afterwards
- * weights are bitwise equal on all replicas.
+ * Along the axes that do not cut a parameter, ranks hold copies of the same block of it (dp always;
+ * layout.h). What copies exchange (dion.md 2.2): with `compress` those of matrices that the rule compresses
+ * (rank fraction < 1 and (m+n) r < m n) average only P and R, and each keeps its own decoupled momentum,
+ * re-averaged every momentum_sync_every steps (2.6). Of everything else the gradient is averaged in full, in
+ * slices: each copy updates, and keeps state for, its slice alone; then weights are gathered.
+ *
+ * Results do not depend on the mesh, up to rounding; afterwards weights are bitwise equal on all copies.
  */
 #ifndef SYNC_OPTIMIZER_H
 #define SYNC_OPTIMIZER_H
 
-#include "dionode/comm.h"
 #include "linalg/orth.h"
 #include "optim/param.h"
 
@@ -52,43 +53,65 @@ typedef struct dn_step_report {
 
 typedef struct dn_optimizer dn_optimizer;
 
-/** Symmetric heap that dn_optimizer_create will take from the group, in bytes; exact. config within its
- * ranges. */
-size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params);
+/** Symmetric heap that dn_optimizer_create will take from the group of all, in bytes; exact, and equal on all
+ * ranks of a mesh of size[]. config within its ranges. Of params kinds, shapes and cuts are read. SIZE_MAX
+ * without memory to find out. */
+size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                               const int size[DN_N_AXES]);
 
-/** States for params (borrowed; weights and grads on the group's symmetric heap) on stream (borrowed),
- * replicas = the members of dp (borrowed). Collective. Q is drawn from (seed, parameter index): equal on all
- * replicas. Errors: DN_ERR_MEMORY; DN_ERR_ARG out-of-range settings. Owned by the caller. */
-dn_status dn_optimizer_create(const dn_optim_config *config, dn_param *params, size_t n_params,
-                              dn_stream *stream, dn_comm *dp, dn_optimizer **out) DN_MUST_USE;
+/** States for params (borrowed; weights and grads on the symmetric heap of mesh->all) on stream (borrowed).
+ * Collective over the mesh (borrowed). Q is drawn from (seed, parameter index): each rank exactly its part of
+ * the whole. Errors: DN_ERR_MEMORY; DN_ERR_ARG out-of-range settings, or blocks that are not those of this
+ * rank. Owned by the caller. */
+dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                              dn_stream *stream, const dn_mesh *mesh, dn_optimizer **out) DN_MUST_USE;
 void dn_optimizer_destroy(dn_optimizer **optimizer);
 
 /** Collective. One step with base learning rate lr; step counts from 0 (bias correction, momentum
- * re-averaging). Gradients are the replica's own mean over its share of the batch (the step averages them or
- * their factors over dp); they are left undefined. Begins by meeting all members. Errors: DN_ERR_NUMERIC, on
- * all members, if a momentum has grown beyond the range of dn_real: the run cannot go on but from a
- * checkpoint; of the group. */
+ * re-averaging). Gradients are each rank's own, of its blocks: over the copies of a block they may differ (by
+ * the rows of the batch they come from) and the step takes their mean, or that of their factors; they are
+ * left undefined. Begins by meeting all ranks. Errors: DN_ERR_NUMERIC, on all ranks, if a momentum has grown
+ * beyond the range of dn_real: the run cannot go on but from a checkpoint; of the group. */
 dn_status dn_optimizer_step(dn_optimizer *optimizer, uint64_t step, double lr,
                             dn_step_report *report) DN_MUST_USE;
 
-/** Flops of one step on one worker by dion.md 1.11 (four rank-r products a matrix and 4 m r^2 - 4/3 r^3), and
- * the payload bytes that a step must move: factors of compressed matrices, all other gradients, and what all
- * gradients in full would be. 0 for a group of one. Re-averaging of momenta, when due, adds uncompressed -
- * gradient bytes. */
+/* ---- what it costs ---- */
+
+/** This rank's flops of one step by dion.md 1.11: rank-r products with its part of each matrix, and of
+ * 4 m r^2 - 4/3 r^3 the share of the rows of P that are its own. */
 double dn_optimizer_flops(const dn_optimizer *optimizer);
-void dn_optimizer_formula(const dn_optimizer *optimizer, uint64_t *factor_bytes, uint64_t *gradient_bytes,
-                          uint64_t *uncompressed_bytes);
+
+/* Payload of one step on one rank (dn_ledger), by the set of axes that the group is along (without axes of
+ * size 1: those of mesh->all are all others) and by kind. */
+typedef struct dn_formula {
+    uint64_t payload[DN_ALL_AXES + 1][DN_N_TRAFFIC]; /* momentum: in those steps that re-average */
+    uint64_t uncompressed; /* gradients of this rank's blocks, if all were averaged in full */
+} dn_formula;
+
+/** Exact, except for what orthonormalization adds where its method fails (n_fallback). A skipped step
+ * exchanges control only. */
+dn_formula dn_optimizer_formula(const dn_optimizer *optimizer);
 
 /* ---- state, for checkpoints ---- */
+
+/* One tensor of state as a whole. */
 typedef struct dn_state {
     char name[DN_PARAM_NAME_MAX + 32]; /* "dion.momentum.<param>", "dion.q.<param>", "adamw.m.<param>", ... */
     size_t rows, cols;
-    dn_buf *data;     /* on the symmetric heap: rank 0 reads replicas' copies in place */
-    bool per_replica; /* decoupled momentum: each replica's differs; everything else is bitwise equal */
+    bool per_replica; /* decoupled momentum: each replica's differs; other copies are bitwise equal */
 } dn_state;
+
+/* What one rank holds of it. */
+typedef struct dn_shard {
+    dn_block block; /* of the whole; may be empty */
+    dn_buf *data;   /* [block.rows, block.cols] dense, in that rank's arena: to be read in place */
+    int replica;    /* the copy it is part of: the shards of one copy tile the whole exactly */
+} dn_shard;
 
 size_t dn_optimizer_n_states(const dn_optimizer *optimizer);
 /** Borrowed; valid as long as the optimizer. A restored state is complete: nothing else needs to be saved. */
 const dn_state *dn_optimizer_state(const dn_optimizer *optimizer, size_t index);
+/** The shard of a rank of mesh->all. */
+dn_shard dn_optimizer_state_shard(const dn_optimizer *optimizer, size_t index, int rank);
 
 #endif

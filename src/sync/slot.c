@@ -1,53 +1,43 @@
 #include "sync/slot.h"
 
-#include <stdio.h>
+#include "sync/method.h"
 
-static void describe_dion(const dn_optim_config *config, const dn_param *param, dn_slot *slot)
-{
-    dn_dion_shape z =
-        dn_dion_shape_of(param->rows, param->cols, config->rank_fraction, config->rank_multiple_of);
-    slot->shape = z;
-    slot->compressed = config->compress && dn_dion_compresses(&z, config->rank_fraction);
-    slot->count[DN_SLOT_SECOND] = slot->count[DN_SLOT_R] = z.n * z.r;
-    slot->count[DN_SLOT_P] = z.m * z.r;
-}
+#include <assert.h>
 
-dn_slot dn_slot_of(const dn_optim_config *config, const dn_param *param)
+dn_slot dn_slot_of(const dn_optim_config *config, const dn_param *param, uint64_t index,
+                   const int size[DN_N_AXES])
 {
-    dn_slot slot = {.rule = param->kind == DN_PARAM_MATRIX ? config->matrix_rule : config->scalar_rule};
-    slot.count[DN_SLOT_MOMENTUM] = dn_param_size(param);
-    if (slot.rule == DN_RULE_DION)
-        describe_dion(config, param, &slot);
-    else if (slot.rule == DN_RULE_ADAMW)
-        slot.count[DN_SLOT_SECOND] = dn_param_size(param);
+    dn_slot slot = {.param = param, .index = index, .group = config->groups[param->kind]};
+    slot.method = dn_method_of(param->kind == DN_PARAM_MATRIX ? config->matrix_rule : config->scalar_rule);
+    slot.method->describe(config, size, &slot);
     return slot;
 }
 
-int *dn_slots_take(const dn_optim_config *config, const dn_param *params, size_t n_params, dn_arena *arena,
-                   dn_slot *slots)
+void dn_slot_add_state(dn_slot *slot, const char *name, size_t rows, size_t cols,
+                       dn_block (*part)(const dn_slot *, const int at[DN_N_AXES]))
 {
-    for (size_t i = 0; slots && i < n_params; i++)
-        slots[i] = dn_slot_of(config, &params[i]);
-    for (int buffer = 0; buffer < DN_N_SLOT_BUFFERS; buffer++)
-        for (size_t i = 0; i < n_params; i++) {
-            dn_slot slot = dn_slot_of(config, &params[i]);
-            void *taken = dn_arena_take(arena, slot.count[buffer] * sizeof(dn_real));
-            if (slots && slot.count[buffer])
-                slots[i].buffers[buffer] = taken;
-        }
-    return dn_arena_take(arena, n_params * sizeof(int));
+    assert(slot->n_states < DN_MAX_STATES);
+    slot->states[slot->n_states++] = (dn_slot_state){.name = name, .rows = rows, .cols = cols, .part = part};
 }
 
-dn_state dn_slot_state(const dn_slot *slot, const dn_param *param, int buffer, int n_replicas)
+dn_block dn_slot_part(const dn_slot *slot, const int at[DN_N_AXES])
 {
-    static const char *const names[][2] = {[DN_RULE_DION] = {"dion.momentum", "dion.q"},
-                                           [DN_RULE_ADAMW] = {"adamw.m", "adamw.v"},
-                                           [DN_RULE_LION] = {"lion.m", NULL}};
-    bool is_q = slot->rule == DN_RULE_DION && buffer == DN_SLOT_SECOND;
-    dn_state state = {.rows = is_q ? slot->shape.n : param->rows,
-                      .cols = is_q ? slot->shape.r : param->cols,
-                      .data = slot->buffers[buffer],
-                      .per_replica = slot->compressed && n_replicas > 1 && !is_q};
-    snprintf(state.name, sizeof state.name, "%s.%s", names[slot->rule][buffer], param->name);
-    return state;
+    return dn_layout_part(&slot->layout, at);
+}
+
+void dn_slot_take(dn_slot *slot, dn_arena *heap)
+{
+    const int origin[DN_N_AXES] = {0};
+    for (int i = 0; i < slot->n_states; i++) {
+        dn_block largest = slot->states[i].part(slot, origin);
+        slot->states[i].data = dn_arena_take(heap, largest.rows * largest.cols * sizeof(dn_real));
+    }
+}
+
+void dn_slot_point(dn_slot *slot, const int at[DN_N_AXES])
+{
+    slot->part = dn_layout_part(&slot->layout, at);
+    size_t skipped = (slot->part.row0 - slot->param->block.row0) * slot->param->block.cols;
+    slot->weight = dn_at(slot->param->weight, skipped);
+    slot->grad = dn_at(slot->param->grad, skipped);
 }

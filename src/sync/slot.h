@@ -1,37 +1,59 @@
-/* What the optimizer keeps for one parameter, and where it lies on the symmetric heap. */
+/* One parameter under its method: what this rank works on, and the state that the optimizer keeps for it. */
 #ifndef SYNC_SLOT_H
 #define SYNC_SLOT_H
 
 #include "base/arena.h"
 #include "optim/dion.h"
+#include "sync/layout.h"
 #include "sync/optimizer.h"
 
-enum {
-    DN_SLOT_MOMENTUM, /* [rows, cols]: Dion M, AdamW m, Lion m          */
-    DN_SLOT_SECOND,   /* Dion Q [n,r], AdamW v [rows, cols]; Lion: none */
-    DN_SLOT_P,        /* Dion [m,r], made anew in each step             */
-    DN_SLOT_R,        /* Dion [n,r], likewise                           */
-    DN_N_SLOT_BUFFERS
-};
+struct dn_method;
+struct dn_slot;
+
+enum { DN_MAX_STATES = 2 };
+
+/* One tensor of state. */
+typedef struct dn_slot_state {
+    const char *name;  /* "dion.momentum" */
+    size_t rows, cols; /* of the whole */
+    bool per_replica;  /* each replica's differs */
+    /* The part of the whole that a rank holds; largest at the origin of the mesh. */
+    dn_block (*part)(const struct dn_slot *slot, const int at[DN_N_AXES]);
+    dn_buf *data; /* this rank's part, dense; symmetric over all, as large as the largest part */
+} dn_slot_state;
 
 typedef struct dn_slot {
-    dn_rule rule;
-    dn_dion_shape shape; /* Dion only */
-    bool compressed;     /* Dion only: P and R are exchanged instead of the gradient */
-    size_t count[DN_N_SLOT_BUFFERS];
-    dn_buf *buffers[DN_N_SLOT_BUFFERS];
+    const struct dn_method *method;
+    const dn_param *param; /* borrowed */
+    uint64_t index;        /* of the parameter; numbers its random streams */
+    dn_group group;
+    dn_layout layout;
+    dn_dion_shape shape; /* methods with low-rank factors only */
+    int n_states;
+    dn_slot_state states[DN_MAX_STATES];
+    dn_block part;         /* this rank's, of the whole */
+    dn_buf *weight, *grad; /* its numbers in those of the parameter */
 } dn_slot;
 
-/** The slot of a parameter, its buffers still NULL. config is valid. */
-dn_slot dn_slot_of(const dn_optim_config *config, const dn_param *param);
+/** A slot as its method describes it: no numbers yet. config is valid; only the cuts of param are read. */
+dn_slot dn_slot_of(const dn_optim_config *config, const dn_param *param, uint64_t index,
+                   const int size[DN_N_AXES]);
 
-/** Takes the buffers of all parameters from the arena and, if slots is not NULL, points slots [n_params] at
- * them. Momenta come first and in the order of params, so that those of neighbours are neighbours. Then
- * n_params ints, returned: Dion's verdicts. */
-int *dn_slots_take(const dn_optim_config *config, const dn_param *params, size_t n_params, dn_arena *arena,
-                   dn_slot *slots);
+/** Adds a state to a slot, for methods that describe one. */
+void dn_slot_add_state(dn_slot *slot, const char *name, size_t rows, size_t cols,
+                       dn_block (*part)(const dn_slot *, const int at[DN_N_AXES]));
+/** As dn_layout_part: the part of a state as large as the parameter. */
+dn_block dn_slot_part(const dn_slot *slot, const int at[DN_N_AXES]);
 
-/** The state (optimizer.h) in one of a slot's first two buffers; n_replicas of dp. count must not be 0. */
-dn_state dn_slot_state(const dn_slot *slot, const dn_param *param, int buffer, int n_replicas);
+/** Takes the slot's states from the arena, each as large as the largest part of any rank. */
+void dn_slot_take(dn_slot *slot, dn_arena *heap);
+/** Points the slot at the numbers of the rank at at[]. */
+void dn_slot_point(dn_slot *slot, const int at[DN_N_AXES]);
+
+/** Elements of this rank's part. */
+static inline size_t dn_slot_size(const dn_slot *slot)
+{
+    return slot->part.rows * slot->part.cols;
+}
 
 #endif

@@ -2,7 +2,6 @@
 
 #include "base/fail.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,8 +64,7 @@ static dn_optim_config optim_config(const dn_config *c)
     o.groups[DN_PARAM_MATRIX] = (dn_group){1.0, c->weight_decay};
     o.groups[DN_PARAM_EMBEDDING] = (dn_group){1.0, 0.0};
     o.groups[DN_PARAM_VECTOR] = (dn_group){1.0, 0.0};
-    double head_scale = o.scalar_rule == DN_RULE_LION ? 1.0 / sqrt((double)c->model_dim) : 1.0;
-    o.groups[DN_PARAM_HEAD] = (dn_group){head_scale, 0.0};
+    o.groups[DN_PARAM_HEAD] = (dn_group){1.0, 0.0}; /* its factor under Lion is Lion's (optim/lion.h) */
     return o;
 }
 
@@ -108,8 +106,8 @@ static dn_status plan_memory(dn_plan *plan)
     dn_arena weights = {0}, grads = {0};
     dn_gpt_layout(&plan->shape, &weights, &grads, params);
     plan->parameter_bytes = weights.used;
-    plan->arena_bytes =
-        weights.used + grads.used + dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params);
+    plan->arena_bytes = weights.used + grads.used + dn_mesh_heap_bytes(plan->mesh) +
+                        dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params, plan->mesh);
     plan->private_bytes = dn_gpt_activation_bytes(&plan->shape, plan->micro_batch);
     free(params);
     return DN_OK;
@@ -120,6 +118,8 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     memset(plan, 0, sizeof *plan);
     plan->config = *c;
     plan->n_workers = n_workers;
+    plan->mesh[DN_DP] = n_workers;
+    plan->mesh[DN_FS] = plan->mesh[DN_TP] = 1;
     plan->shape = (dn_gpt_shape){.V = (size_t)c->vocab_size,
                                  .T = (size_t)c->sequence_length,
                                  .C = (size_t)c->model_dim,

@@ -11,6 +11,7 @@ typedef struct dn_plan {
     dn_gpt_shape shape;
     dn_optim_config optim;
     int n_workers;          /* dp_size: replicas                                    */
+    int mesh[DN_N_AXES];    /* sizes; only dp is more than 1                        */
     size_t n_params;        /* tensors                                              */
     size_t rank_batch;      /* sequences a step on one worker                       */
     size_t micro_batch;     /* sequences at a time; rank_batch is a multiple of it  */

@@ -34,13 +34,14 @@ static void report_machine(const dn_run *run, FILE *out)
 
 static void report_exchange(const dn_run *run, FILE *out)
 {
-    uint64_t factors, gradients, uncompressed;
     char now[32], full[32];
-    dn_optimizer_formula(run->optimizer, &factors, &gradients, &uncompressed);
+    const dn_formula formula = dn_optimizer_formula(run->optimizer);
+    const uint64_t *payload = formula.payload[DN_AXIS(DN_DP)];
     if (run->plan.n_workers > 1)
         fprintf(out, "exchange  %s a step (%s if all gradients were exchanged whole)\n",
-                dn_human((double)(factors + gradients), "B", now, sizeof now),
-                dn_human((double)uncompressed, "B", full, sizeof full));
+                dn_human((double)(payload[DN_TRAFFIC_FACTORS] + payload[DN_TRAFFIC_GRADIENT]), "B", now,
+                         sizeof now),
+                dn_human((double)formula.uncompressed, "B", full, sizeof full));
 }
 
 void dn_report_begin(dn_run *run)
@@ -79,8 +80,6 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
                                double hash)
 {
     const uint64_t *payload = r->ledger.payload;
-    uint64_t factors, gradients, uncompressed;
-    dn_optimizer_formula(run->optimizer, &factors, &gradients, &uncompressed);
     double moved = 0;
     for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
         moved += (double)r->ledger.moved[kind];
@@ -100,7 +99,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_activations", (double)payload[DN_TRAFFIC_ACTIVATIONS]},
         {"bytes_momentum", (double)payload[DN_TRAFFIC_MOMENTUM]},
         {"bytes_control", (double)payload[DN_TRAFFIC_CONTROL]},
-        {"bytes_uncompressed", run->plan.n_workers > 1 ? (double)uncompressed : 0},
+        {"bytes_uncompressed", (double)dn_optimizer_formula(run->optimizer).uncompressed},
         {"bytes_moved", moved},
         {"skipped", r->report.skipped},
         {"zero_matrices", r->report.n_zero},

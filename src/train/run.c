@@ -38,7 +38,8 @@ static dn_status open_model(dn_run *run)
              grad_arena = {grads, plan->parameter_bytes, 0};
     dn_gpt_layout(&plan->shape, &weight_arena, &grad_arena, run->params);
     DN_TRY(dn_gpt_init(&plan->shape, run->params, run->stream, (uint64_t)plan->config.seed));
-    DN_TRY(dn_optimizer_create(&plan->optim, run->params, plan->n_params, run->stream, run->comm,
+    DN_TRY(dn_mesh_create(run->comm, plan->mesh, &run->mesh));
+    DN_TRY(dn_optimizer_create(&plan->optim, run->params, plan->n_params, run->stream, run->mesh,
                                &run->optimizer));
     DN_TRY(dn_gpt_create(&plan->shape, plan->micro_batch, run->params, run->stream, &run->gpt));
     dn_gpt_on_progress(run->gpt, dn_run_tick, run);
@@ -123,6 +124,7 @@ void dn_run_close(dn_run *run)
     }
     dn_gpt_destroy(&run->gpt);
     dn_optimizer_destroy(&run->optimizer);
+    dn_mesh_destroy(&run->mesh);
     dn_stream_destroy(&run->stream);
     dn_tokens_close(&run->train_tokens);
     dn_tokens_close(&run->val_tokens);

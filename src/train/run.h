@@ -17,6 +17,7 @@
 typedef struct dn_run {
     dn_plan plan;
     dn_comm *comm; /* borrowed: all replicas */
+    dn_mesh *mesh; /* of them */
     int rank;
     dn_stream *stream;
     dn_param *params;

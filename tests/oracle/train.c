@@ -33,6 +33,7 @@ static const dn_optim_config settings = {
 typedef struct trainer {
     model m;
     dn_comm *alone;
+    dn_mesh *mesh;
     dn_optimizer *optimizer;
 } trainer;
 
@@ -43,7 +44,8 @@ static void set_bases(const trainer *t)
         const dn_state *state = dn_optimizer_state(t->optimizer, i);
         for (uint32_t p = 0; p < t->m.n_params; p++)
             if (strncmp(state->name, "dion.q.", 7) == 0 && strcmp(state->name + 7, t->m.params[p].name) == 0)
-                oracle_upload(t->m.stream, state->data, state->rows * state->cols, 3000 + p, 1);
+                oracle_upload(t->m.stream, dn_optimizer_state_shard(t->optimizer, i, 0).data,
+                              state->rows * state->cols, 3000 + p, 1);
     }
 }
 
@@ -52,8 +54,10 @@ static trainer trainer_create(const char *kernels, dn_orth orth)
     trainer t = {.m = oracle_model(kernels)};
     dn_optim_config config = settings;
     config.orth = orth;
-    must(dn_comm_create_alone(dn_optimizer_heap_bytes(&config, t.m.params, t.m.n_params), &t.alone));
-    must(dn_optimizer_create(&config, t.m.params, t.m.n_params, t.m.stream, t.alone, &t.optimizer));
+    const int size[DN_N_AXES] = {1, 1, 1};
+    must(dn_comm_create_alone(dn_optimizer_heap_bytes(&config, t.m.params, t.m.n_params, size), &t.alone));
+    must(dn_mesh_create(t.alone, size, &t.mesh));
+    must(dn_optimizer_create(&config, t.m.params, t.m.n_params, t.m.stream, t.mesh, &t.optimizer));
     set_bases(&t);
     return t;
 }
@@ -61,6 +65,7 @@ static trainer trainer_create(const char *kernels, dn_orth orth)
 static void trainer_destroy(trainer *t)
 {
     dn_optimizer_destroy(&t->optimizer);
+    dn_mesh_destroy(&t->mesh);
     dn_comm_destroy(&t->alone);
     model_destroy(&t->m);
 }

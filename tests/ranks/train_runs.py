@@ -129,6 +129,16 @@ def matrices(C=32, L=2):
     return [(C, C)] * (4 * L) + [(4 * C, C)] * L + [(C, 4 * C)] * L
 
 
+def payload_of(m, n, r, compressed):
+    """Elements that one of two replicas brings: P and R summed; P, R and Q gathered, of which half is its own.
+
+    Uncompressed, each replica takes half of the rows of X. Where these are rows of B, P needs no sum, and Q lies in
+    halves; where they are columns of B (rows < cols), R needs none and Q is whole."""
+    if compressed:
+        return (m + n) * r, (m + n) * r / 2
+    return (n * r, n * r) if m >= n else (n * r, n * r / 2)
+
+
 @case
 def bytes_counted_are_the_formula_exactly():
     vectors = 2 * 256 * 32  # embedding and head
@@ -136,17 +146,24 @@ def bytes_counted_are_the_formula_exactly():
         for name, fraction, sync in (("quarter", 0.25, True), ("half", 0.5, True), ("whole", 1.0, True),
                                      ("off", 0.25, False)):
             trained(place, name, 2, ortho_fraction=fraction, replicate_mesh_grad_sync=sync, num_iterations=3)
-            factors = gradients = 0
+            factors = basis = squares = 0
+            gradients = vectors
             for m, n in matrices():
                 r = math.ceil(fraction * min(m, n))
-                if sync and fraction < 1 and (m + n) * r < m * n:
-                    factors += (m + n) * r
-                else:
-                    gradients += m * n
+                compressed = sync and fraction < 1 and (m + n) * r < m * n
+                summed, gathered = payload_of(m, n, r, compressed)
+                factors += summed
+                basis += gathered
+                squares += 8 * r  # squared column norms are doubles
+                gradients += 0 if compressed else m * n
+            weights = gradients / 2  # who took the step of a slice gives it to the other
             for line in place.metrics(name):
                 expect(line["bytes_factors"] == REAL_BYTES * factors, f"{name}: factors {line}")
-                expect(line["bytes_gradients"] == REAL_BYTES * (gradients + vectors), f"{name}: gradients {line}")
-                expect(line["bytes_dp"] == REAL_BYTES * (factors + gradients + vectors), f"{name}: sum {line}")
+                expect(line["bytes_basis"] == REAL_BYTES * basis + squares, f"{name}: basis {line}")
+                expect(line["bytes_gradients"] == REAL_BYTES * gradients, f"{name}: gradients {line}")
+                expect(line["bytes_weights"] == REAL_BYTES * weights, f"{name}: weights {line}")
+                expect(line["bytes_dp"] == REAL_BYTES * (factors + basis + gradients + weights) + squares,
+                       f"{name}: sum {line}")
                 expect(line["bytes_uncompressed"] ==
                        REAL_BYTES * (sum(m * n for m, n in matrices()) + vectors), f"{name}: {line}")
         trained(place, "alone", 1, num_iterations=3)

@@ -178,22 +178,27 @@ static void orthonormalize(const family_rig *rig, dn_buf *p, size_t m, size_t r)
 static void dion_step(family_rig *rig, const dn_dion_step *step)
 {
     dn_dion d = {.shape = dion_shape(&rig->options),
+                 .rows = rig->options.rows,
+                 .cols = rig->options.cols,
                  .weight = rig->weight,
                  .grad = rig->grad,
-                 .momentum = rig->momentum,
-                 .q = rig->second};
+                 .momentum = rig->momentum};
+    size_t n = d.shape.n, r = d.shape.r;
     dn_dion_accumulate(rig->stream, &d);
-    dn_dion_project(rig->stream, &d, rig->u, d.q);
-    orthonormalize(rig, rig->u, d.shape.m, d.shape.r);
-    dn_dion_reflect(rig->stream, &d, rig->r, rig->u);
+    dn_dion_project(rig->stream, &d, 1, rig->u, rig->second);
+    orthonormalize(rig, rig->u, d.shape.m, r);
+    dn_dion_reflect(rig->stream, &d, 1, rig->r, rig->u);
     if (rig->options.rule == FAMILY_DION) {
-        dn_dion_update(rig->stream, &d, rig->u, rig->r, step);
+        double squares[64]; /* ranks of these tests are smaller */
+        rig->stream->kernels->column_squares(rig->stream, squares, rig->r, n, r);
+        dn_dion_update(rig->stream, &d, rig->u, rig->r, squares, step);
+        rig->stream->kernels->copy(rig->stream, rig->second, rig->r, n * r);
         return;
     }
     dn_dion_feed_back(rig->stream, &d, rig->u, rig->r, step);
-    rig->stream->kernels->copy(rig->stream, d.q, rig->r, d.shape.n * d.shape.r);
-    orthonormalize(rig, d.q, d.shape.n, d.shape.r);
-    dn_dion_apply(rig->stream, &d, rig->u, d.q, step);
+    rig->stream->kernels->copy(rig->stream, rig->second, rig->r, n * r);
+    orthonormalize(rig, rig->second, n, r);
+    dn_dion_apply(rig->stream, &d, rig->u, rig->second, step);
 }
 
 /* The element-wise rules. */
@@ -201,14 +206,12 @@ static void plain_step(family_rig *rig, double lr)
 {
     const family_options *o = &rig->options;
     size_t n = o->rows * o->cols;
-    dn_param param = {.rows = o->rows, .cols = o->cols, .weight = rig->weight, .grad = rig->grad};
-    dn_param_set_whole(&param);
     if (o->rule == FAMILY_SGD)
         dn_sgd_update(
             rig->stream, rig->weight, rig->momentum, rig->grad, n,
             &(dn_sgd_step){.lr = lr, .weight_decay = o->weight_decay, .mu = o->mu, .nesterov = o->nesterov});
     else
-        dn_adamw_update(rig->stream, &param, rig->momentum, rig->second, rig->step,
+        dn_adamw_update(rig->stream, rig->weight, rig->momentum, rig->second, rig->grad, n, rig->step,
                         (dn_adamw_step){.lr = lr,
                                         .beta1 = 0.9,
                                         .beta2 = 0.95,

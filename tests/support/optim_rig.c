@@ -25,11 +25,16 @@ dn_optim_config rig_config(void)
     };
 }
 
-static void describe(dn_param *params, const rig_shape *shapes, size_t n)
+static void describe(dn_param *params, const rig_shape *shapes, size_t n, const rig_mesh *mesh,
+                     const int at[DN_N_AXES])
 {
+    const rig_cut none = {DN_N_AXES, DN_N_AXES, 1};
     for (size_t i = 0; i < n; i++) {
         params[i] = (dn_param){.kind = shapes[i].kind, .rows = shapes[i].rows, .cols = shapes[i].cols};
-        dn_param_set_whole(&params[i]);
+        rig_cut cut = mesh->cuts ? mesh->cuts[i] : none;
+        params[i].row_cut = (dn_cut){cut.rows, cut.unit};
+        params[i].col_cut = (dn_cut){cut.cols, 1};
+        params[i].block = dn_param_block(&params[i], mesh->size, at);
         snprintf(params[i].name, sizeof params[i].name, "x%zu", i);
     }
 }
@@ -39,43 +44,63 @@ static size_t rounded(size_t bytes)
     return (bytes + 127) / 128 * 128;
 }
 
-size_t rig_heap_bytes(const dn_optim_config *config, const rig_shape *shapes, size_t n)
+size_t rig_heap_bytes(const dn_optim_config *config, const rig_shape *shapes, size_t n, const rig_mesh *mesh)
 {
+    const int origin[DN_N_AXES] = {0};
     dn_param params[RIG_MAX] = {0};
-    describe(params, shapes, n);
-    size_t bytes = dn_optimizer_heap_bytes(config, params, n);
+    describe(params, shapes, n, mesh, origin);
+    size_t bytes = dn_optimizer_heap_bytes(config, params, n, mesh->size) + dn_mesh_heap_bytes(mesh->size);
     for (size_t i = 0; i < n; i++)
-        bytes += 2 * rounded(dn_param_size(&params[i]) * sizeof(dn_real));
+        bytes += 2 * rounded(dn_param_room(&params[i], mesh->size) * sizeof(dn_real));
     return bytes;
 }
 
-static dn_status take(dn_comm *comm, size_t count, dn_buf **out)
+static dn_status take(optim_rig *rig, const dn_param *param, dn_buf **out)
 {
     void *memory;
-    DN_TRY(dn_comm_alloc(comm, count * sizeof(dn_real), &memory));
-    memset(memory, 0, count * sizeof(dn_real));
+    size_t bytes = dn_param_room(param, rig->mesh->size) * sizeof(dn_real);
+    DN_TRY(dn_comm_alloc(rig->comm, bytes, &memory));
+    memset(memory, 0, bytes);
     *out = memory;
     return DN_OK;
+}
+
+/* On rig->comm. */
+static dn_status create(optim_rig *rig, const rig_mesh *mesh, const char *kernels,
+                        const dn_optim_config *config, const rig_shape *shapes, size_t n)
+{
+    rig->n_params = n;
+    DN_TRY(dn_mesh_create(rig->comm, mesh->size, &rig->mesh));
+    DN_TRY(dn_stream_create(kernels, 1, &rig->stream));
+    describe(rig->params, shapes, n, mesh, rig->mesh->at);
+    for (size_t i = 0; i < n; i++)
+        DN_TRY(take(rig, &rig->params[i], &rig->params[i].weight));
+    for (size_t i = 0; i < n; i++)
+        DN_TRY(take(rig, &rig->params[i], &rig->params[i].grad));
+    return dn_optimizer_create(config, rig->params, n, rig->stream, rig->mesh, &rig->optimizer);
+}
+
+dn_status rig_create_on(optim_rig *rig, dn_comm *comm, const rig_mesh *mesh, const char *kernels,
+                        const dn_optim_config *config, const rig_shape *shapes, size_t n)
+{
+    *rig = (optim_rig){.comm = comm};
+    return create(rig, mesh, kernels, config, shapes, n);
 }
 
 dn_status rig_create(optim_rig *rig, dn_comm *comm, const char *kernels, const dn_optim_config *config,
                      const rig_shape *shapes, size_t n)
 {
-    *rig = (optim_rig){.comm = comm, .owns_comm = !comm, .n_params = n};
-    describe(rig->params, shapes, n);
+    const rig_mesh replicas = {.size = {comm ? dn_comm_size(comm) : 1, 1, 1}};
+    *rig = (optim_rig){.comm = comm, .owns_comm = !comm};
     if (!comm)
-        DN_TRY(dn_comm_create_alone(rig_heap_bytes(config, shapes, n), &rig->comm));
-    DN_TRY(dn_stream_create(kernels, 1, &rig->stream));
-    for (size_t i = 0; i < n; i++)
-        DN_TRY(take(rig->comm, dn_param_size(&rig->params[i]), &rig->params[i].weight));
-    for (size_t i = 0; i < n; i++)
-        DN_TRY(take(rig->comm, dn_param_size(&rig->params[i]), &rig->params[i].grad));
-    return dn_optimizer_create(config, rig->params, n, rig->stream, rig->comm, &rig->optimizer);
+        DN_TRY(dn_comm_create_alone(rig_heap_bytes(config, shapes, n, &replicas), &rig->comm));
+    return create(rig, &replicas, kernels, config, shapes, n);
 }
 
 void rig_destroy(optim_rig *rig)
 {
     dn_optimizer_destroy(&rig->optimizer);
+    dn_mesh_destroy(&rig->mesh);
     dn_stream_destroy(&rig->stream);
     if (rig->owns_comm)
         dn_comm_destroy(&rig->comm);
@@ -96,25 +121,40 @@ dn_real *rig_grad(const optim_rig *rig, size_t i)
     return elements(rig->params[i].grad);
 }
 
-const dn_state *rig_state(const optim_rig *rig, const char *prefix, size_t i)
+/* Number of a state; that of all states if there is none. */
+static size_t find_state(const optim_rig *rig, const char *prefix, size_t i)
 {
     char name[sizeof((dn_state *)NULL)->name];
     snprintf(name, sizeof name, "%s.%s", prefix, rig->params[i].name);
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++)
         if (strcmp(dn_optimizer_state(rig->optimizer, k)->name, name) == 0)
-            return dn_optimizer_state(rig->optimizer, k);
-    return NULL;
+            return k;
+    return dn_optimizer_n_states(rig->optimizer);
+}
+
+const dn_state *rig_state(const optim_rig *rig, const char *prefix, size_t i)
+{
+    size_t k = find_state(rig, prefix, i);
+    return k < dn_optimizer_n_states(rig->optimizer) ? dn_optimizer_state(rig->optimizer, k) : NULL;
+}
+
+dn_shard rig_shard(const optim_rig *rig, size_t state)
+{
+    return dn_optimizer_state_shard(rig->optimizer, state, dn_comm_rank(rig->comm));
 }
 
 dn_real *rig_state_data(const optim_rig *rig, const char *prefix, size_t i)
 {
-    return elements(rig_state(rig, prefix, i)->data);
+    return elements(rig_shard(rig, find_state(rig, prefix, i)).data);
 }
 
 void rig_set_grad(optim_rig *rig, size_t i, const double *grad)
 {
-    for (size_t k = 0; k < dn_param_size(&rig->params[i]); k++)
-        rig_grad(rig, i)[k] = (dn_real)grad[k];
+    const dn_block b = rig->params[i].block;
+    for (size_t row = 0; row < b.rows; row++)
+        for (size_t col = 0; col < b.cols; col++)
+            rig_grad(rig, i)[row * b.cols + col] =
+                (dn_real)grad[(b.row0 + row) * rig->params[i].cols + b.col0 + col];
 }
 
 dn_status rig_step(optim_rig *rig, double lr)

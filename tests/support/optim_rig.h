@@ -1,5 +1,4 @@
-/* A few parameters with an optimizer over them, for tests: by hand on one replica, or as one rank of several.
- */
+/* A few parameters with an optimizer over them, for tests: by hand on one rank, or as one rank of a mesh. */
 #ifndef SUPPORT_OPTIM_RIG_H
 #define SUPPORT_OPTIM_RIG_H
 
@@ -8,16 +7,29 @@
 
 #include <stdbool.h>
 
-enum { RIG_MAX = 8 };
+enum { RIG_MAX = 16 };
 
 typedef struct rig_shape {
     dn_param_kind kind;
     size_t rows, cols;
 } rig_shape;
 
+/* How the mesh cuts a parameter: rows and columns along fs or tp; DN_N_AXES: not. Rows in units. */
+typedef struct rig_cut {
+    dn_axis rows, cols;
+    size_t unit;
+} rig_cut;
+
+/* Where a rig lives: a mesh of size[], and the cuts [n] of its parameters (NULL: none). */
+typedef struct rig_mesh {
+    int size[DN_N_AXES];
+    const rig_cut *cuts;
+} rig_mesh;
+
 typedef struct optim_rig {
     dn_comm *comm;
     bool owns_comm;
+    dn_mesh *mesh;
     dn_stream *stream;
     dn_param params[RIG_MAX];
     size_t n_params;
@@ -28,20 +40,26 @@ typedef struct optim_rig {
 
 /** Dion with AdamW, mu 0.95, fraction 1/4, eps 1e-8, no weight decay, compressed, cqr2, seed 7. */
 dn_optim_config rig_config(void);
-/** Symmetric heap that a rig takes. */
-size_t rig_heap_bytes(const dn_optim_config *config, const rig_shape *shapes, size_t n);
-/** Weights and gradients 0. comm NULL: a group of one, owned. kernels as for dn_stream_create. */
+/** Symmetric heap that a rig takes on each rank of a mesh. */
+size_t rig_heap_bytes(const dn_optim_config *config, const rig_shape *shapes, size_t n, const rig_mesh *mesh);
+/** Weights and gradients 0, on the ranks of comm as a mesh. kernels as for dn_stream_create. */
+dn_status rig_create_on(optim_rig *rig, dn_comm *comm, const rig_mesh *mesh, const char *kernels,
+                        const dn_optim_config *config, const rig_shape *shapes, size_t n);
+/** As replicas; comm NULL: a group of one, owned. */
 dn_status rig_create(optim_rig *rig, dn_comm *comm, const char *kernels, const dn_optim_config *config,
                      const rig_shape *shapes, size_t n);
 void rig_destroy(optim_rig *rig);
 
-/** Elements, in place: on the CPU a handle is an address. */
+/** Elements of this rank's block, in place: on the CPU a handle is an address. */
 dn_real *rig_weight(const optim_rig *rig, size_t i);
 dn_real *rig_grad(const optim_rig *rig, size_t i);
 /** State "prefix.<name of parameter i>"; NULL if there is none. */
 const dn_state *rig_state(const optim_rig *rig, const char *prefix, size_t i);
+/** This rank's shard of it. */
 dn_real *rig_state_data(const optim_rig *rig, const char *prefix, size_t i);
+dn_shard rig_shard(const optim_rig *rig, size_t state);
 
+/** From the whole gradient: this rank's block. */
 void rig_set_grad(optim_rig *rig, size_t i, const double *grad);
 dn_status rig_step(optim_rig *rig, double lr);
 

@@ -17,6 +17,7 @@ static const rig_shape model[] = {{DN_PARAM_EMBEDDING, 11, 8}, {DN_PARAM_MATRIX,
                                   {DN_PARAM_MATRIX, 32, 8},    {DN_PARAM_MATRIX, 8, 31},
                                   {DN_PARAM_HEAD, 11, 8},      {DN_PARAM_VECTOR, 1, 8}};
 enum { N_MODEL = sizeof model / sizeof *model };
+static const int alone[DN_N_AXES] = {1, 1, 1};
 
 static size_t size_of(const optim_rig *rig, size_t i)
 {
@@ -51,14 +52,17 @@ static void heap_measure_is_exactly_what_creation_takes(void **state)
         assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
         dn_optimizer *again;
         dn_comm *comm;
-        size_t bytes = dn_optimizer_heap_bytes(&config, rig.params, N_MODEL);
+        dn_mesh *mesh;
+        size_t bytes = dn_optimizer_heap_bytes(&config, rig.params, N_MODEL, alone);
         void *before, *after;
         assert_int_equal(dn_comm_create_alone(bytes + 256, &comm), DN_OK);
+        assert_int_equal(dn_mesh_create(comm, alone, &mesh), DN_OK);
         assert_int_equal(dn_comm_alloc(comm, 128, &before), DN_OK);
-        assert_int_equal(dn_optimizer_create(&config, rig.params, N_MODEL, rig.stream, comm, &again), DN_OK);
+        assert_int_equal(dn_optimizer_create(&config, rig.params, N_MODEL, rig.stream, mesh, &again), DN_OK);
         assert_int_equal(dn_comm_alloc(comm, 128, &after), DN_OK);
         assert_int_equal((char *)after - (char *)before, bytes + 128);
         dn_optimizer_destroy(&again);
+        dn_mesh_destroy(&mesh);
         dn_comm_destroy(&comm);
         rig_destroy(&rig);
     }
@@ -106,8 +110,8 @@ static void restore(optim_rig *to, const optim_rig *from)
     for (size_t i = 0; i < from->n_params; i++)
         memcpy(rig_weight(to, i), rig_weight(from, i), size_of(from, i) * sizeof(dn_real));
     for (size_t k = 0; k < dn_optimizer_n_states(from->optimizer); k++) {
-        const dn_state *a = dn_optimizer_state(to->optimizer, k), *b = dn_optimizer_state(from->optimizer, k);
-        memcpy(a->data, b->data, b->rows * b->cols * sizeof(dn_real));
+        dn_shard a = rig_shard(to, k), b = rig_shard(from, k);
+        memcpy(a.data, b.data, b.block.rows * b.block.cols * sizeof(dn_real));
     }
     to->step = from->step;
 }
@@ -117,8 +121,8 @@ static void assert_same(const optim_rig *a, const optim_rig *b)
     for (size_t i = 0; i < a->n_params; i++)
         assert_memory_equal(rig_weight(a, i), rig_weight(b, i), size_of(a, i) * sizeof(dn_real));
     for (size_t k = 0; k < dn_optimizer_n_states(a->optimizer); k++) {
-        const dn_state *x = dn_optimizer_state(a->optimizer, k), *y = dn_optimizer_state(b->optimizer, k);
-        assert_memory_equal(x->data, y->data, x->rows * x->cols * sizeof(dn_real));
+        dn_shard x = rig_shard(a, k), y = rig_shard(b, k);
+        assert_memory_equal(x.data, y.data, x.block.rows * x.block.cols * sizeof(dn_real));
     }
 }
 
@@ -239,9 +243,12 @@ static void settings_out_of_range_are_refused(void **state)
         dn_optimizer *optimizer;
         dn_stream *stream;
         dn_comm *comm;
+        dn_mesh *mesh;
         assert_int_equal(dn_stream_create("ref", 1, &stream), DN_OK);
         assert_int_equal(dn_comm_create_alone(1024, &comm), DN_OK);
-        assert_int_equal(dn_optimizer_create(&bad[k], NULL, 0, stream, comm, &optimizer), DN_ERR_ARG);
+        assert_int_equal(dn_mesh_create(comm, alone, &mesh), DN_OK);
+        assert_int_equal(dn_optimizer_create(&bad[k], NULL, 0, stream, mesh, &optimizer), DN_ERR_ARG);
+        dn_mesh_destroy(&mesh);
         dn_comm_destroy(&comm);
         dn_stream_destroy(&stream);
     }

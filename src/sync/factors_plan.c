@@ -1,0 +1,263 @@
+/* Dion's plan, made once: batches, where their factors lie, who owns what is done once, first bases. */
+#include "sync/factors.h"
+
+#include "base/fail.h"
+#include "base/random.h"
+#include "shm/world.h"
+
+#include <stdlib.h>
+
+/* First stream of random numbers for Q; those from 0 on belong to the model. */
+#define STREAM_Q (UINT64_C(1) << 62)
+
+/* A rank alone reads a matrix five times in a step: a batch should stay in a core's share of the cache.
+ * Several ranks meet for each batch some ten times, which 64 MB of work makes nothing of. */
+#define BATCH_BYTES_ALONE ((size_t)4 << 20)
+#define BATCH_BYTES       ((size_t)64 << 20)
+
+static const int origin[DN_N_AXES] = {0}; /* holds the largest parts */
+
+/* ---- batches ---- */
+
+static size_t p_bytes(const dn_slot *slot)
+{
+    dn_bands largest = dn_layout_bands(&slot->layout, slot->shape.transposed, origin);
+    return dn_range_size(largest.m) * slot->shape.r * sizeof(dn_real);
+}
+
+static size_t basis_bytes(const dn_slot *slot)
+{
+    dn_bands largest = dn_layout_bands(&slot->layout, slot->shape.transposed, origin);
+    return dn_range_size(largest.n) * slot->shape.r * sizeof(dn_real);
+}
+
+static size_t work_bytes(const dn_slot *slot)
+{
+    dn_block largest = dn_layout_part(&slot->layout, origin);
+    return largest.rows * largest.cols * sizeof(dn_real) + p_bytes(slot) + basis_bytes(slot);
+}
+
+/* How many of n slots make the next batch: at least one. The same on all ranks. */
+static size_t batch_of(const dn_slot *slots, size_t n)
+{
+    size_t limit = dn_axes_size(slots[0].layout.size, DN_ALL_AXES) > 1 ? BATCH_BYTES : BATCH_BYTES_ALONE;
+    size_t taken = 1, bytes = work_bytes(&slots[0]);
+    while (taken < n && (bytes += work_bytes(&slots[taken])) <= limit)
+        taken++;
+    return taken;
+}
+
+/* ---- symmetric workspace: | orthonormalization | factors of a batch | ---- */
+
+static void take_factors(dn_factored *x, const dn_slot *slot, dn_arena *arena)
+{
+    dn_buf *p = dn_arena_take(arena, p_bytes(slot)), *basis = dn_arena_take(arena, basis_bytes(slot));
+    if (x) {
+        x->p = p;
+        x->basis = basis;
+    }
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Bytes of the two, over all batches. shapes [n]: room for sizes of matrices. */
+static void measure(const dn_optim_config *config, const dn_slot *slots, size_t n, dn_orth_matrix *shapes,
+                    size_t *orth, size_t *factors)
+{
+    int ranks = n ? dn_axes_size(slots[0].layout.size, DN_ALL_AXES) : 1;
+    *orth = *factors = 0;
+    for (size_t first = 0, batch; first < n; first += batch) {
+        dn_arena arena = {0};
+        batch = batch_of(&slots[first], n - first);
+        for (size_t i = 0; i < batch; i++) {
+            const dn_slot *slot = &slots[first + i];
+            shapes[i].m = slot->shape.m;
+            shapes[i].r = slot->shape.r;
+            take_factors(NULL, slot, &arena);
+        }
+        *factors = larger(*factors, arena.used);
+        *orth = larger(*orth, dn_orth_heap_bytes(config->orth, ranks, shapes, batch));
+    }
+    dn_arena rounded = {0};
+    dn_arena_take(&rounded, *orth);
+    *orth = rounded.used;
+}
+
+size_t dn_factors_heap_bytes(const dn_optim_config *config, const int size[DN_N_AXES], const dn_slot *slots,
+                             size_t n)
+{
+    (void)size;
+    dn_orth_matrix *shapes = calloc(n + 1, sizeof *shapes);
+    if (!shapes)
+        return SIZE_MAX;
+    size_t orth, factors;
+    measure(config, slots, n, shapes, &orth, &factors);
+    free(shapes);
+    return orth + factors;
+}
+
+/* ---- matrices ---- */
+
+static void fill_matrix(const dn_party *party, const dn_slot *slot, dn_factored *x)
+{
+    const dn_layout *layout = &slot->layout;
+    x->slot = slot;
+    x->dion = (dn_dion){.shape = slot->shape,
+                        .rows = slot->part.rows,
+                        .cols = slot->part.cols,
+                        .weight = slot->weight,
+                        .grad = slot->grad,
+                        .momentum = slot->states[DN_STATE_MOMENTUM].data};
+    x->bands = dn_layout_bands(layout, slot->shape.transposed, party->mesh->at);
+    x->scale = 1.0 / dn_axes_size(layout->size, layout->replicas);
+}
+
+/* parts [n_ranks] */
+static void fill_orth(const dn_factored *x, dn_orth_part *parts, dn_orth_matrix *orth)
+{
+    const dn_slot *slot = x->slot;
+    int n_ranks = dn_axes_size(slot->layout.size, DN_ALL_AXES), at[DN_N_AXES];
+    for (int rank = 0; rank < n_ranks; rank++) {
+        dn_mesh_at(slot->layout.size, rank, at);
+        dn_bands bands = dn_layout_bands(&slot->layout, slot->shape.transposed, at);
+        parts[rank] = (dn_orth_part){bands.p.first, dn_range_size(bands.p),
+                                     (bands.p.first - bands.m.first) * slot->shape.r};
+    }
+    *orth = (dn_orth_matrix){.m = slot->shape.m, .r = slot->shape.r, .p = x->p, .parts = parts, .owner = -1};
+}
+
+static dn_status add_shares(dn_factor_batch *b, const dn_factored *x)
+{
+    const dn_layout *layout = &x->slot->layout;
+    const dn_dion_shape *z = &x->dion.shape;
+    unsigned a = dn_layout_m_axes(layout, z->transposed), c = dn_layout_n_axes(layout, z->transposed);
+    size_t m = dn_range_size(x->bands.m), n = dn_range_size(x->bands.n);
+    DN_TRY(dn_shares_add(&b->p, dn_axes_without(layout->size, a), x->p, m, z->r));
+    DN_TRY(dn_shares_add(&b->q, a, x->basis, n, z->r));
+    return dn_shares_add(&b->r, dn_axes_without(layout->size, c), x->basis, n, z->r);
+}
+
+static dn_orth_matrix *most_expensive_left(dn_factor_batch *b)
+{
+    dn_orth_matrix *best = NULL;
+    for (size_t i = 0; i < b->n; i++)
+        if (b->orth[i].owner < 0 && (!best || b->orth[i].r > best->r))
+            best = &b->orth[i];
+    return best;
+}
+
+/* Gives what is done once, factors of r x r, to owners: the most expensive first, each to the rank that has
+ * least so far. */
+static void deal(dn_factor_batch *b, int n_ranks)
+{
+    double load[DN_MAX_RANKS] = {0};
+    for (dn_orth_matrix *x; (x = most_expensive_left(b));) {
+        x->owner = 0;
+        for (int rank = 1; rank < n_ranks; rank++)
+            if (load[rank] < load[x->owner])
+                x->owner = rank;
+        load[x->owner] += (double)x->r * (double)x->r * (double)x->r;
+    }
+}
+
+static dn_status fill_batch(dn_factors *f, dn_factor_batch *b, size_t first, dn_arena arena)
+{
+    const dn_party *party = f->party;
+    int n_ranks = dn_comm_size(party->mesh->all);
+    b->p.mesh = b->q.mesh = b->r.mesh = party->mesh;
+    for (size_t i = 0; i < b->n; i++) {
+        dn_factored *x = &b->matrices[i];
+        fill_matrix(party, &party->slots[first + i], x);
+        take_factors(x, x->slot, &arena);
+        fill_orth(x, &f->parts[(first + i) * (size_t)n_ranks], &b->orth[i]);
+        x->squares = b->squares + b->n_squares;
+        b->n_squares += x->dion.shape.r;
+        DN_TRY(add_shares(b, x));
+    }
+    deal(b, n_ranks);
+    return DN_OK;
+}
+
+/* This rank's rows of Q, out of those of the whole. */
+static dn_status draw_q(const dn_party *party, const dn_factored *x)
+{
+    size_t r = x->dion.shape.r, count = dn_range_size(x->bands.q) * r;
+    dn_real *draws = malloc((count + 1) * sizeof *draws);
+    if (!draws)
+        return dn_fail(DN_ERR_MEMORY, "no memory to draw Q of %s", x->slot->param->name);
+    dn_random_normal(party->config->seed, STREAM_Q + x->slot->index, x->bands.q.first * r, count, 1, draws);
+    dn_upload(party->stream, x->slot->states[DN_STATE_Q].data, draws, count);
+    dn_status status = dn_stream_sync(party->stream);
+    free(draws);
+    return status;
+}
+
+/* ---- all ---- */
+
+static dn_status allocate(dn_factors *f)
+{
+    size_t n = f->party->n_slots + 1, n_columns = 1; /* calloc of 0 may be NULL */
+    for (size_t i = 0; i < f->party->n_slots; i++)
+        n_columns += f->party->slots[i].shape.r;
+    f->batches = calloc(n, sizeof *f->batches);
+    f->matrices = calloc(n, sizeof *f->matrices);
+    f->orth = calloc(n, sizeof *f->orth);
+    f->parts = calloc(n * (size_t)dn_comm_size(f->party->mesh->all), sizeof *f->parts);
+    f->squares = calloc(n_columns, sizeof *f->squares);
+    if (!f->batches || !f->matrices || !f->orth || !f->parts || !f->squares)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu matrices", n - 1);
+    return DN_OK;
+}
+
+static dn_status fill(dn_factors *f, char *workspace)
+{
+    const dn_party *party = f->party;
+    size_t n = party->n_slots, factor_bytes, columns = 0;
+    measure(party->config, party->slots, n, f->orth, &f->orth_bytes, &factor_bytes);
+    f->orth_workspace = workspace;
+    for (size_t first = 0; first < n;) {
+        dn_factor_batch *b = &f->batches[f->n_batches++];
+        b->matrices = &f->matrices[first];
+        b->orth = &f->orth[first];
+        b->squares = &f->squares[columns];
+        b->n = batch_of(&party->slots[first], n - first);
+        DN_TRY(fill_batch(f, b, first, (dn_arena){workspace + f->orth_bytes, factor_bytes, 0}));
+        columns += b->n_squares;
+        first += b->n;
+    }
+    for (size_t i = 0; i < n; i++)
+        DN_TRY(draw_q(party, &f->matrices[i]));
+    return DN_OK;
+}
+
+dn_status dn_factors_open(dn_party *party, void *workspace)
+{
+    dn_factors *f = party->work = calloc(1, sizeof *f);
+    if (!f)
+        return dn_fail(DN_ERR_MEMORY, "no memory for Dion's tables");
+    f->party = party;
+    DN_TRY(allocate(f));
+    return fill(f, workspace);
+}
+
+void dn_factors_close(dn_party *party)
+{
+    dn_factors *f = party->work;
+    party->work = NULL;
+    if (!f)
+        return;
+    for (size_t i = 0; i < f->n_batches; i++) {
+        dn_shares_clear(&f->batches[i].p);
+        dn_shares_clear(&f->batches[i].q);
+        dn_shares_clear(&f->batches[i].r);
+    }
+    free(f->batches);
+    free(f->matrices);
+    free(f->orth);
+    free(f->parts);
+    free(f->squares);
+    free(f);
+}
