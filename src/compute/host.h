@@ -30,6 +30,11 @@ static inline int32_t *dn_host_ids(const dn_ids *x)
     return (int32_t *)x;
 }
 
+static inline uint16_t *dn_host_bf16(const dn_bf16 *x)
+{
+    return (uint16_t *)x;
+}
+
 static inline double *dn_host_wide(const dn_wide *x)
 {
     return (double *)x;
