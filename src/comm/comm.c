@@ -200,6 +200,11 @@ void dn_domains_find(dn_comm *comm)
     }
 }
 
+int dn_comm_domain(const dn_comm *comm, int member)
+{
+    return comm->domains.of[member];
+}
+
 /* ---- ledger ---- */
 
 void dn_comm_count_payload(dn_comm *comm, dn_traffic kind, size_t bytes)
