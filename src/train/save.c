@@ -23,14 +23,17 @@ static void replica_name(char *name, const char *state, int replica)
 /* The tensors of a checkpoint, each with room for its name. */
 typedef struct tensor_list {
     dn_tensor *tensors;
+    dn_shard *shards; /* the one of each */
     char (*names)[NAME_MAX_];
     size_t n;
 } tensor_list;
 
 static void add(tensor_list *list, const char *name, size_t rows, size_t cols, const void *data)
 {
+    dn_shard *shard = &list->shards[list->n];
+    *shard = (dn_shard){{0, rows, 0, cols}, data};
     snprintf(list->names[list->n], NAME_MAX_, "%s", name);
-    list->tensors[list->n] = (dn_tensor){list->names[list->n], rows, cols, data};
+    list->tensors[list->n] = (dn_tensor){list->names[list->n], rows, cols, 1, shard};
     list->n++;
 }
 
@@ -40,8 +43,9 @@ static dn_status list_tensors(const dn_run *run, tensor_list *list)
     size_t n_states = dn_optimizer_n_states(run->optimizer);
     size_t room = run->plan.n_params + n_states * (size_t)run->plan.n_workers;
     list->tensors = calloc(room, sizeof *list->tensors);
+    list->shards = calloc(room, sizeof *list->shards);
     list->names = calloc(room, sizeof *list->names);
-    if (!list->tensors || !list->names)
+    if (!list->tensors || !list->shards || !list->names)
         return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", room);
     for (size_t i = 0; i < run->plan.n_params; i++)
         add(list, run->params[i].name, run->params[i].rows, run->params[i].cols, run->params[i].weight);
@@ -81,6 +85,7 @@ static dn_status save_from_rank_0(dn_run *run)
     if (status == DN_OK)
         status = write_tensors(run, &list);
     free(list.tensors);
+    free(list.shards);
     free(list.names);
     return status;
 }
