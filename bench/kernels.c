@@ -176,7 +176,13 @@ static void sum_squares(bench *b)
 
 static void adamw(bench *b)
 {
-    const dn_adamw_step step = {1e-3, 0.9, 0.95, 1e-8, 0.1, 0.5, 0.5};
+    const dn_adamw_step step = {.lr = 1e-3,
+                                .beta1 = 0.9,
+                                .beta2 = 0.95,
+                                .eps = 1e-8,
+                                .weight_decay = 0.1,
+                                .correction1 = 0.5,
+                                .correction2 = 0.5};
     b->s->kernels->adamw(b->s, b->big[0], b->big[1], b->big[2], b->big[3], TRIAD_N, &step);
 }
 

@@ -23,6 +23,11 @@ static inline int32_t *dn_host_ids(const dn_ids *x)
     return (int32_t *)x;
 }
 
+static inline uint16_t *dn_host_bf16(const dn_bf16 *x)
+{
+    return (uint16_t *)x;
+}
+
 /**
  * At least `bytes` bytes, 128-byte aligned, contents undefined, valid until the next call for this stream.
  * Grows and never shrinks. NULL if there is no memory: the stream's status then says so, and the kernel

@@ -23,6 +23,7 @@ typedef enum dn_trans { DN_N, DN_T } dn_trans;
 /* What AdamW needs to know of one step; bias corrections are 1 - beta^t, t counting from 1. */
 typedef struct dn_adamw_step {
     double lr, beta1, beta2, eps, weight_decay, correction1, correction2;
+    bool cautious; /* decay only where update and weight have the same sign (arXiv 2510.12402) */
 } dn_adamw_step;
 
 typedef struct dn_attention_shape {
@@ -83,7 +84,8 @@ typedef struct dn_kernels {
                           size_t V, double scale);
 
     /* ---- element-wise optimizers: state and weight of n elements updated in place ---- */
-    /* m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x = (1 - lr wd) x - lr (m/c1) / (sqrt(v/c2) + eps). */
+    /* m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x = (1 - lr wd) x - lr (m/c1) / (sqrt(v/c2) + eps).
+     * Cautious: wd is 0 for elements with m x < 0. */
     void (*adamw)(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *v, const dn_buf *g, size_t n,
                   const dn_adamw_step *step);
     /* u = sign(b1 m + (1-b1) g); m = b2 m + (1-b2) g; x = (1 - lr wd) x - lr u.  sign(0) = 0. */
@@ -112,6 +114,48 @@ typedef struct dn_kernels {
      * Cholesky QR (the reference's "rcqr"; k = 128 ceil(1.25 r / 128)). m > r. */
     void (*orth_sketched)(dn_stream *s, dn_buf *p, size_t m, size_t r, uint64_t seed, uint64_t stream,
                           bool *host_ok);
+
+    /* ---- products of Newton-Schulz: `count` matrices of one shape, dense, one behind the other ---- */
+    /* C [count][m,n] = alpha op(A) op(B) + beta C, op(A) [count][m,k], op(B) [count][k,n]. */
+    void (*gemm_batch)(dn_stream *s, size_t count, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k,
+                       double alpha, const dn_buf *a, const dn_buf *b, double beta, dn_buf *c);
+    /* C [count][n,n] = alpha op(A) op(B)^T + beta D + gamma I, op(A), op(B) [count][n,k], both stored [k,n]
+     * for DN_T, D [count][n,n] symmetric, not read when beta is 0. op(A) op(B)^T must be symmetric: B is A,
+     * or they are polynomials of one symmetric matrix. Only half of it is computed: C is symmetric to the
+     * last bit. */
+    void (*symmetric_product)(dn_stream *s, size_t count, dn_trans t, size_t n, size_t k, double alpha,
+                              const dn_buf *a, const dn_buf *b, double beta, const dn_buf *d, double gamma,
+                              dn_buf *c);
+
+    /* ---- rows and columns of x [rows, cols]: norms, selection, scaling. Host inputs (factors, numbers of
+     * rows or columns) must stay until dn_stream_sync. ---- */
+    void (*scale)(dn_stream *s, dn_buf *y, double a, const dn_buf *x, size_t n); /* y = a x; y may be x */
+    /* host [rows] = sum of x^2 (of |x|) over each row, host [cols] = sum of |x| over each column. */
+    void (*row_squares)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+    void (*row_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+    void (*column_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+    /* out [k, cols] (out [rows, k]) = the k rows (columns) host_ids of x, which are then multiplied by keep.
+     */
+    void (*take_rows)(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t cols,
+                      double keep);
+    void (*take_columns)(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t rows,
+                         size_t cols, double keep);
+    /* Row host_ids[i] of x += a host_factor[i] times row i of y [k, cols]; host_ids NULL: row i,
+     * host_factor NULL: 1. Column host_ids[j] of x += a times column j of y [rows, k]. Numbers are distinct.
+     */
+    void (*add_rows)(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const double *host_factor,
+                     const dn_buf *y, size_t k, size_t cols);
+    void (*add_columns)(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const dn_buf *y, size_t k,
+                        size_t rows, size_t cols);
+    /* NorMuon's second moments: for i < k and row r = host_ids[i] (NULL: i), v_r = beta2 v_r + (1-beta2)
+     * host_mean[i], and host_factor[i] = 1/(sqrt(v_r) + eps), v_r as stored. */
+    void (*row_moments)(dn_stream *s, dn_buf *v, double *host_factor, const int32_t *host_ids,
+                        const double *host_mean, size_t k, double beta2, double eps);
+
+    /* ---- states stored in bfloat16, the upper half of a float ---- */
+    /* y = x rounded to the nearest, ties to even: too large becomes infinity, NaN stays NaN of its sign. */
+    void (*to_bf16)(dn_stream *s, dn_bf16 *y, const dn_buf *x, size_t n);
+    void (*from_bf16)(dn_stream *s, dn_buf *y, const dn_bf16 *x, size_t n); /* y = x, exactly */
 } dn_kernels;
 
 /** The columns; NULL-terminated list of those this processor can run, fastest first, "ref" last. */

@@ -65,14 +65,24 @@ static void add_low_rank(dn_stream *s, const dn_dion *d, dn_buf *y, double alpha
     s->kernels->gemm(s, DN_N, DN_T, z->rows, z->cols, z->r, alpha, left, z->r, right, z->r, beta, y, z->cols);
 }
 
+void dn_dion_feed_back(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
+                       const dn_dion_step *step)
+{
+    add_low_rank(s, d, d->momentum, -(1 - step->mu), p, r, 1);
+}
+
+void dn_dion_apply(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *q, const dn_dion_step *step)
+{
+    double scale = sqrt((double)d->shape.rows / (double)d->shape.cols);
+    add_low_rank(s, d, d->weight, -step->lr * scale, p, q, 1 - step->lr * step->weight_decay);
+}
+
 void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
                     const dn_dion_step *step)
 {
-    const dn_dion_shape *z = &d->shape;
-    double scale = sqrt((double)z->rows / (double)z->cols);
-    add_low_rank(s, d, d->momentum, -(1 - step->mu), p, r, 1);
-    s->kernels->normalize_columns(s, d->q, r, z->n, z->r, step->eps, NULL);
-    add_low_rank(s, d, d->weight, -step->lr * scale, p, d->q, 1 - step->lr * step->weight_decay);
+    dn_dion_feed_back(s, d, p, r, step);
+    s->kernels->normalize_columns(s, d->q, r, d->shape.n, d->shape.r, step->eps, NULL);
+    dn_dion_apply(s, d, p, d->q, step);
 }
 
 void dn_dion_decay(dn_stream *s, const dn_dion *d, const dn_dion_step *step)

@@ -64,6 +64,18 @@ void dn_dion_reflect(dn_stream *s, const dn_dion *d, dn_buf *r, const dn_buf *p)
 void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
                     const dn_dion_step *step);
 
+/**
+ * The two halves of an update around a basis of the driver's own. Orth-Dion (arXiv 2605.16341) takes the
+ * orthonormal factor of R where Dion normalizes its columns: feed back, Q = R, orthonormalize Q
+ * (linalg/orth.h), apply. P Q^T is then a partial isometry: all its singular values are 1, rank-deficient
+ * momentum included.
+ */
+void dn_dion_feed_back(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
+                       const dn_dion_step *step);
+/** X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T (or its transpose), q [n,r] = Q. */
+void dn_dion_apply(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *q,
+                   const dn_dion_step *step);
+
 /** The step of a matrix whose momentum is zero everywhere: X decays, Q's columns are normalized, M stays. */
 void dn_dion_decay(dn_stream *s, const dn_dion *d, const dn_dion_step *step);
 

@@ -3,7 +3,6 @@
 #include "base/arena.h"
 #include "base/fail.h"
 #include "compute/kernels.h"
-#include "sync/standin.h"
 #include "sync/weights_layout.h"
 
 #include <assert.h>
@@ -230,7 +229,7 @@ static void add_means(dn_weights *w, const dn_unit *u, const dn_buf *mean)
 dn_status dn_weights_close(dn_weights *w, size_t unit, bool backward)
 {
     size_t n_fs = (size_t)w->layout.n_fs;
-    const dn_reduce_item *owned = w->layout.owned + unit * n_fs;
+    const dn_owned *owned = w->layout.owned + unit * n_fs;
     assert(w->is_open && unit == w->last && backward == w->last_backward);
     w->is_open = false;
     if (n_fs == 1 || !backward)

@@ -78,9 +78,11 @@ void dn_weights_destroy(dn_weights **weights);
  * Collective over fs. Makes a unit's weights readable, and with `backward` its pieces' gradients writable:
  * they are 0, or with fs 1 what params[].grad holds. A unit that does not follow the one opened last begins a
  * new pass: weights are then those that their owners had written before they came to this call, in it and all
- * units that follow. Owners must not write until all members have met after the pass.
+ * units that follow. Owners must not write until all members have met after the pass. A pass may be left
+ * early; what was copied ahead is then dropped.
  *
- * Counted as an all-gather of the unit, DN_TRAFFIC_WEIGHTS, whatever the gather. Errors: of a meeting.
+ * Counted as an all-gather of the unit, DN_TRAFFIC_WEIGHTS, whatever the gather: reads of peers' parts, not
+ * what copying writes. Errors: of a meeting; of the stream.
  */
 dn_status dn_weights_open(dn_weights *weights, size_t unit, bool backward) DN_MUST_USE;
 

@@ -107,7 +107,7 @@ static void arrange(const maker *m, size_t unit)
             u->whole += block.rows * block.cols;
         }
         m->layout->owned[index_of(m, unit, member)] =
-            (dn_reduce_item){dn_at(m->areas->staging, start), u->whole - start, member};
+            (dn_owned){dn_at(m->areas->staging, start), u->whole - start, member};
     }
 }
 

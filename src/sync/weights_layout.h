@@ -29,11 +29,11 @@ typedef struct dn_team {
 typedef struct dn_weights_layout {
     int n_fs;
     size_t n_units;
-    dn_unit *units;        /* [n_units] */
-    dn_reduce_item *owned; /* [n_units, n_fs]: each owner's part of the staging area */
-    dn_weight *weights;    /* [n_params]: at the first parameter of a stack, of all of it */
-    dn_piece *pieces;      /* of all weights */
-    dn_copy *copies;       /* this rank's, of all units */
+    dn_unit *units;     /* [n_units] */
+    dn_owned *owned;    /* [n_units, n_fs]: each owner's part of the staging area */
+    dn_weight *weights; /* [n_params]: at the first parameter of a stack, of all of it */
+    dn_piece *pieces;   /* of all weights */
+    dn_copy *copies;    /* this rank's, of all units */
     size_t n_pieces, n_copies;
 } dn_weights_layout;
 

@@ -47,6 +47,12 @@ void dn_cpu_orth_cholesky2(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *ho
 void dn_cpu_orth_sketched(dn_stream *s, dn_buf *p, size_t m, size_t r, uint64_t seed, uint64_t stream,
                           bool *host_ok);
 
+void dn_cpu_gemm_batch(dn_stream *s, size_t count, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k,
+                       double alpha, const dn_buf *a, const dn_buf *b, double beta, dn_buf *c);
+void dn_cpu_symmetric_product(dn_stream *s, size_t count, dn_trans t, size_t n, size_t k, double alpha,
+                              const dn_buf *a, const dn_buf *b, double beta, const dn_buf *d, double gamma,
+                              dn_buf *c);
+
 /* ---- compiled per instruction set; rows of the table, see kernels.h ---- */
 #ifdef DN_ISA
 void DN_CPU(fill)(dn_stream *s, dn_buf *x, size_t n, double value);
@@ -81,6 +87,22 @@ void DN_CPU(attention_forward)(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_bu
 void DN_CPU(attention_backward)(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o,
                                 const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
                                 const dn_buf *lse, const dn_attention_shape *shape);
+void DN_CPU(scale)(dn_stream *s, dn_buf *y, double a, const dn_buf *x, size_t n);
+void DN_CPU(row_squares)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+void DN_CPU(row_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+void DN_CPU(column_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+void DN_CPU(take_rows)(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t cols,
+                       double keep);
+void DN_CPU(take_columns)(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k,
+                          size_t rows, size_t cols, double keep);
+void DN_CPU(add_rows)(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const double *host_factor,
+                      const dn_buf *y, size_t k, size_t cols);
+void DN_CPU(add_columns)(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const dn_buf *y,
+                         size_t k, size_t rows, size_t cols);
+void DN_CPU(row_moments)(dn_stream *s, dn_buf *v, double *host_factor, const int32_t *host_ids,
+                         const double *host_mean, size_t k, double beta2, double eps);
+void DN_CPU(to_bf16)(dn_stream *s, dn_bf16 *y, const dn_buf *x, size_t n);
+void DN_CPU(from_bf16)(dn_stream *s, dn_buf *y, const dn_bf16 *x, size_t n);
 #endif
 
 #endif
