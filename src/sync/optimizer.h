@@ -102,16 +102,16 @@ typedef struct dn_state {
 } dn_state;
 
 /* What one rank holds of it. */
-typedef struct dn_shard {
+typedef struct dn_state_shard {
     dn_block block; /* of the whole; may be empty */
     dn_buf *data;   /* [block.rows, block.cols] dense, in that rank's arena: to be read in place */
     int replica;    /* the copy it is part of: the shards of one copy tile the whole exactly */
-} dn_shard;
+} dn_state_shard;
 
 size_t dn_optimizer_n_states(const dn_optimizer *optimizer);
 /** Borrowed; valid as long as the optimizer. A restored state is complete: nothing else needs to be saved. */
 const dn_state *dn_optimizer_state(const dn_optimizer *optimizer, size_t index);
 /** The shard of a rank of mesh->all. */
-dn_shard dn_optimizer_state_shard(const dn_optimizer *optimizer, size_t index, int rank);
+dn_state_shard dn_optimizer_state_shard(const dn_optimizer *optimizer, size_t index, int rank);
 
 #endif

@@ -23,6 +23,7 @@ static void replica_name(char *name, const char *state, int replica)
 /* The tensors of a checkpoint, each with room for its name and, if it lies in several places, for a copy. */
 typedef struct tensor_list {
     dn_tensor *tensors;
+    dn_shard *shards; /* the one of each */
     char (*names)[NAME_MAX_];
     dn_real **copies;
     size_t n;
@@ -30,8 +31,10 @@ typedef struct tensor_list {
 
 static void add(tensor_list *list, const char *name, size_t rows, size_t cols, const void *data)
 {
+    dn_shard *shard = &list->shards[list->n];
+    *shard = (dn_shard){{0, rows, 0, cols}, data};
     snprintf(list->names[list->n], NAME_MAX_, "%s", name);
-    list->tensors[list->n] = (dn_tensor){list->names[list->n], rows, cols, data};
+    list->tensors[list->n] = (dn_tensor){list->names[list->n], rows, cols, 1, shard};
     list->n++;
 }
 
@@ -45,7 +48,7 @@ static dn_status add_state(const dn_run *run, tensor_list *list, size_t index, i
         return dn_fail(DN_ERR_MEMORY, "no memory for a copy of %s", name);
     list->copies[list->n] = whole;
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
-        dn_shard shard = dn_optimizer_state_shard(run->optimizer, index, rank);
+        dn_state_shard shard = dn_optimizer_state_shard(run->optimizer, index, rank);
         const dn_block b = shard.block;
         for (size_t i = 0; i < b.rows && shard.replica == replica; i++)
             dn_download(run->stream, whole + (b.row0 + i) * state->cols + b.col0,
@@ -60,9 +63,10 @@ static dn_status list_tensors(const dn_run *run, tensor_list *list)
     size_t n_states = dn_optimizer_n_states(run->optimizer);
     size_t room = run->plan.n_params + n_states * (size_t)run->plan.n_workers;
     list->tensors = calloc(room, sizeof *list->tensors);
+    list->shards = calloc(room, sizeof *list->shards);
     list->names = calloc(room, sizeof *list->names);
     list->copies = calloc(room, sizeof *list->copies);
-    if (!list->tensors || !list->names || !list->copies)
+    if (!list->tensors || !list->shards || !list->names || !list->copies)
         return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", room);
     for (size_t i = 0; i < run->plan.n_params; i++)
         add(list, run->params[i].name, run->params[i].rows, run->params[i].cols, run->params[i].weight);
@@ -105,6 +109,7 @@ static dn_status save_from_rank_0(dn_run *run)
         free(list.copies[i]);
     free(list.copies);
     free(list.tensors);
+    free(list.shards);
     free(list.names);
     return status;
 }
@@ -146,7 +151,7 @@ static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, size
 {
     char name[NAME_MAX_];
     const dn_kernels *k = run->stream->kernels;
-    dn_shard shard = dn_optimizer_state_shard(run->optimizer, index, run->rank);
+    dn_state_shard shard = dn_optimizer_state_shard(run->optimizer, index, run->rank);
     size_t n = shard.block.rows * shard.block.cols;
     dn_buf *staging = (dn_buf *)run->grads; /* as long as all gradients, and not in use yet */
     k->fill(run->stream, shard.data, n, 0.0);
@@ -164,7 +169,7 @@ static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, siz
 {
     char name[NAME_MAX_];
     const dn_state *state = dn_optimizer_state(run->optimizer, index);
-    dn_shard shard = dn_optimizer_state_shard(run->optimizer, index, run->rank);
+    dn_state_shard shard = dn_optimizer_state_shard(run->optimizer, index, run->rank);
     replica_name(name, state->name, 0);
     if (!dn_checkpoint_has(checkpoint, name))
         return restore_shard(run, checkpoint, state->name, index, shard.data);

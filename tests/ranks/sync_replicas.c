@@ -127,7 +127,7 @@ static double distance_of_state(dn_comm *comm, const optim_rig *rig, size_t k, c
     double *mean = dense_zeros(size, 1), worst = 0;
     *equal = true;
     for (int rank = 0; rank < dn_comm_size(comm); rank++) {
-        dn_shard s = dn_optimizer_state_shard(rig->optimizer, k, rank);
+        dn_state_shard s = dn_optimizer_state_shard(rig->optimizer, k, rank);
         n_copies = s.replica + 1 > n_copies ? s.replica + 1 : n_copies;
         for (size_t i = 0; i < s.block.rows * s.block.cols; i++) {
             size_t at = (s.block.row0 + i / s.block.cols) * state->cols + s.block.col0 + i % s.block.cols;

@@ -138,7 +138,7 @@ const dn_state *rig_state(const optim_rig *rig, const char *prefix, size_t i)
     return k < dn_optimizer_n_states(rig->optimizer) ? dn_optimizer_state(rig->optimizer, k) : NULL;
 }
 
-dn_shard rig_shard(const optim_rig *rig, size_t state)
+dn_state_shard rig_shard(const optim_rig *rig, size_t state)
 {
     return dn_optimizer_state_shard(rig->optimizer, state, dn_comm_rank(rig->comm));
 }
