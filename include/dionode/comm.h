@@ -31,12 +31,24 @@ typedef struct dn_comm dn_comm;
 
 /* What the bytes were for. */
 typedef enum dn_traffic {
-    DN_TRAFFIC_FACTORS,  /* P and R of compressed matrices */
-    DN_TRAFFIC_GRADIENT, /* gradients averaged in full     */
-    DN_TRAFFIC_MOMENTUM, /* re-averaged momenta            */
-    DN_TRAFFIC_CONTROL,  /* losses, flags, hashes          */
+    DN_TRAFFIC_FACTORS,     /* P and R of compressed matrices */
+    DN_TRAFFIC_GRADIENT,    /* gradients averaged in full     */
+    DN_TRAFFIC_MOMENTUM,    /* re-averaged momenta            */
+    DN_TRAFFIC_ACTIVATIONS, /* of tp, in forward and backward */
+    DN_TRAFFIC_CONTROL,     /* losses, flags, hashes          */
     DN_N_TRAFFIC
 } dn_traffic;
+
+/* What kind of exchange, for the accounts. */
+typedef enum dn_collective {
+    DN_ALL_REDUCE,
+    DN_REDUCE,
+    DN_REDUCE_SCATTER,
+    DN_ALL_GATHER,
+    DN_ALL_TO_ALL,
+    DN_BROADCAST,
+    DN_N_COLLECTIVES
+} dn_collective;
 
 /* Payload = what this rank contributes to the exchange (for an all-reduce of S bytes: S), the measure of
  * dion.md 2.4; moved = bytes this rank read plus bytes it wrote to do it; crossed = those of the moved ones
@@ -205,6 +217,11 @@ static inline dn_status dn_comm_all_reduce_scalars(dn_comm *comm, double *values
 
 /** Bytes since the last call with reset = true. */
 DN_API dn_ledger dn_comm_ledger(dn_comm *comm, bool reset);
+
+/** Accounts for data of peers that the caller reads where it lies, as if the collective had moved it: `own`
+ * bytes are this rank's part of `whole` bytes that all members read. */
+DN_API void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t whole,
+                                   dn_traffic kind);
 
 /** Progress of this rank for the state table and its peers' deadlines (dn_world_tick); no-op for a group of
  * one. */

@@ -221,3 +221,9 @@ dn_ledger dn_comm_ledger(dn_comm *comm, bool reset)
         comm->ledger = (dn_ledger){0};
     return ledger;
 }
+
+void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t whole, dn_traffic kind)
+{
+    comm->ledger.payload[kind] += as == DN_ALL_GATHER ? own : whole;
+    comm->ledger.moved[kind] += whole - own;
+}

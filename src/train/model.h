@@ -12,6 +12,10 @@ typedef struct dn_model {
     dn_param *params;
     void *weights;
     size_t weights_bytes;
+    dn_comm *alone;
+    dn_mesh *mesh;
+    dn_weights *model_weights;
+    size_t *unit_of;
     dn_gpt *gpt;
     uint64_t step;
 } dn_model;

@@ -106,11 +106,12 @@ static dn_status plan_memory(dn_plan *plan)
     if (!params)
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
     dn_arena weights = {0}, grads = {0};
-    dn_gpt_layout(&plan->shape, &weights, &grads, params);
+    const int size[DN_N_AXES] = {1, 1, 1}, at[DN_N_AXES] = {0, 0, 0};
+    dn_gpt_layout(&plan->shape, size, at, &weights, &grads, params);
     plan->parameter_bytes = weights.used;
     plan->arena_bytes =
         weights.used + grads.used + dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params);
-    plan->private_bytes = dn_gpt_activation_bytes(&plan->shape, plan->micro_batch);
+    plan->private_bytes = dn_gpt_activation_bytes(&plan->shape, plan->micro_batch, 1);
     free(params);
     return DN_OK;
 }

@@ -36,11 +36,21 @@ static dn_status open_model(dn_run *run)
     run->n_elements = dn_gpt_n_elements(&plan->shape);
     dn_arena weight_arena = {weights, plan->parameter_bytes, 0},
              grad_arena = {grads, plan->parameter_bytes, 0};
-    dn_gpt_layout(&plan->shape, &weight_arena, &grad_arena, run->params);
+    const int size[DN_N_AXES] = {1, 1, 1}, at[DN_N_AXES] = {0, 0, 0};
+    dn_gpt_layout(&plan->shape, size, at, &weight_arena, &grad_arena, run->params);
     DN_TRY(dn_gpt_init(&plan->shape, run->params, run->stream, (uint64_t)plan->config.seed));
     DN_TRY(dn_optimizer_create(&plan->optim, run->params, plan->n_params, run->stream, run->comm,
                                &run->optimizer));
-    DN_TRY(dn_gpt_create(&plan->shape, plan->micro_batch, run->params, run->stream, &run->gpt));
+    run->unit_of = calloc(plan->n_params, sizeof *run->unit_of);
+    if (!run->unit_of)
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu units", plan->n_params);
+    dn_gpt_units(&plan->shape, run->unit_of);
+    DN_TRY(dn_comm_create_alone(dn_mesh_heap_bytes(size), &run->alone));
+    DN_TRY(dn_mesh_create(run->alone, size, &run->mesh));
+    DN_TRY(dn_weights_create(run->params, plan->n_params, run->unit_of, run->mesh, DN_GATHER_IN_PLACE,
+                             run->stream, &run->model_weights));
+    DN_TRY(dn_gpt_create(&plan->shape, plan->micro_batch, run->params, run->model_weights,
+                         dn_mesh_group(run->mesh, DN_AXIS(DN_TP)), NULL, run->stream, &run->gpt));
     dn_gpt_on_progress(run->gpt, dn_run_tick, run);
     return DN_OK;
 }
@@ -122,6 +132,10 @@ void dn_run_close(dn_run *run)
         (void)status; /* every line was flushed and checked when it was written */
     }
     dn_gpt_destroy(&run->gpt);
+    dn_weights_destroy(&run->model_weights);
+    dn_mesh_destroy(&run->mesh);
+    dn_comm_destroy(&run->alone);
+    free(run->unit_of);
     dn_optimizer_destroy(&run->optimizer);
     dn_stream_destroy(&run->stream);
     dn_tokens_close(&run->train_tokens);

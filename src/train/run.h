@@ -23,6 +23,10 @@ typedef struct dn_run {
     dn_real *weights, *grads; /* [all elements] on the heap; params point into them */
     size_t n_elements;
     dn_optimizer *optimizer;
+    dn_comm *alone; /* every replica computes for itself */
+    dn_mesh *mesh;  /* of alone */
+    dn_weights *model_weights;
+    size_t *unit_of; /* [n_params] */
     dn_gpt *gpt;
     dn_tokens *train_tokens, *val_tokens; /* val_tokens NULL: no validation files */
     dn_loader train, val;

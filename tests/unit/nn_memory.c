@@ -19,7 +19,7 @@ static void announced_bytes_are_those_of_the_tensors_kept(void **state)
     size_t N = 3 * 16, C = 32, L = 3, NH = 4, V = 50;
     size_t shared = 2 * N * sizeof(int32_t) + (7 * N * C + N + N * V) * sizeof(dn_real);
     size_t blocks = L * (10 * N * C + 2 * N + 3 * N * NH) * sizeof(dn_real);
-    size_t announced = dn_gpt_activation_bytes(&shape, 3);
+    size_t announced = dn_gpt_activation_bytes(&shape, 3, 1);
     assert_true(announced >= shared + blocks);
     assert_true(announced < shared + blocks + (8 + 10 * L) * DN_ARENA_ALIGN);
 }
@@ -30,9 +30,9 @@ static void create_takes_the_announced_bytes_and_little_else(void **state)
     model m = model_create("ref", 1, shape, 3);
     dn_gpt *gpt;
     allocations before = allocations_so_far;
-    must(dn_gpt_create(&shape, 3, m.params, m.stream, &gpt));
+    must(dn_gpt_create(&shape, 3, m.params, m.in_pieces, m.alone, NULL, m.stream, &gpt));
     size_t taken = allocations_so_far.bytes - before.bytes;
-    size_t announced = dn_gpt_activation_bytes(&shape, 3);
+    size_t announced = dn_gpt_activation_bytes(&shape, 3, 1);
     assert_true(!can_count || (taken >= announced && taken < announced + 4096));
     dn_gpt_destroy(&gpt);
     model_destroy(&m);
