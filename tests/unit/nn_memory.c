@@ -24,6 +24,23 @@ static void announced_bytes_are_those_of_the_tensors_kept(void **state)
     assert_true(announced < shared + blocks + (8 + 10 * L) * DN_ARENA_ALIGN);
 }
 
+/* The first of three ranks has 2 of 4 heads, 43 of 128 columns of the MLP and 17 of 50 words; x, dy and two
+ * parts of the loss lie in symmetric memory. */
+static void a_rank_of_tp_needs_its_share(void **state)
+{
+    (void)state;
+    size_t N = 3 * 16, C = 32, L = 3, heads = 2, W = 16, hidden = 43, words = 17;
+    size_t shared = 2 * N * sizeof(int32_t) + (N * C + N + N * 3 * W + N * words) * sizeof(dn_real);
+    size_t block = 2 * N * C + 2 * N + 4 * N * W + 3 * N * heads + N * hidden;
+    size_t announced = dn_gpt_activation_bytes(&shape, 3, 3), bytes = shared + L * block * sizeof(dn_real);
+    assert_true(announced >= bytes);
+    assert_true(announced < bytes + (6 + 10 * L) * DN_ARENA_ALIGN);
+
+    size_t exchanged = (2 * N * C + 2 * 3 * N) * sizeof(dn_real), heap = dn_gpt_heap_bytes(&shape, 3, 3);
+    assert_true(heap >= exchanged && heap < exchanged + 4 * DN_ARENA_ALIGN);
+    assert_int_equal(dn_gpt_heap_bytes(&shape, 3, 1), 0);
+}
+
 static void create_takes_the_announced_bytes_and_little_else(void **state)
 {
     (void)state;
@@ -65,6 +82,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(announced_bytes_are_those_of_the_tensors_kept),
+        cmocka_unit_test(a_rank_of_tp_needs_its_share),
         cmocka_unit_test(create_takes_the_announced_bytes_and_little_else),
         cmocka_unit_test(passes_after_the_first_allocate_nothing),
     };
