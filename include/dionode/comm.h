@@ -31,15 +31,18 @@ typedef struct dn_comm dn_comm;
 
 /* What the bytes were for. */
 typedef enum dn_traffic {
-    DN_TRAFFIC_FACTORS,     /* P and R of compressed matrices */
-    DN_TRAFFIC_GRADIENT,    /* gradients averaged in full     */
-    DN_TRAFFIC_MOMENTUM,    /* re-averaged momenta            */
-    DN_TRAFFIC_ACTIVATIONS, /* of tp, in forward and backward */
-    DN_TRAFFIC_CONTROL,     /* losses, flags, hashes          */
+    DN_TRAFFIC_FACTORS,     /* partial P and R of Dion, reduced                              */
+    DN_TRAFFIC_BASIS,       /* P, R and Q gathered; the small matrices of orthonormalization */
+    DN_TRAFFIC_GRADIENT,    /* gradients, reduced                                            */
+    DN_TRAFFIC_WEIGHTS,     /* weights, gathered: of fs for a pass, of dp after an update    */
+    DN_TRAFFIC_ACTIVATIONS, /* of tp, in forward and backward                                */
+    DN_TRAFFIC_MOMENTUM,    /* re-averaged momenta                                           */
+    DN_TRAFFIC_CONTROL,     /* losses, flags, hashes                                         */
     DN_N_TRAFFIC
 } dn_traffic;
 
-/* What kind of exchange, for the accounts. */
+/* What kind of exchange, for the accounts. Reducing to owners counts as reduce-scatter, gathering from owners
+ * as all-gather, a shared result as all-reduce. */
 typedef enum dn_collective {
     DN_ALL_REDUCE,
     DN_REDUCE,
@@ -50,13 +53,29 @@ typedef enum dn_collective {
     DN_N_COLLECTIVES
 } dn_collective;
 
-/* Payload = what this rank contributes to the exchange (for an all-reduce of S bytes: S), the measure of
- * dion.md 2.4; moved = bytes this rank read plus bytes it wrote to do it; crossed = those of the moved ones
- * that lie with a rank of another NUMA domain. */
+/*
+ * Payload = what this rank contributes to the exchange; moved = bytes this rank read plus bytes it wrote to
+ * do it; crossed = those of the moved ones that lie with a rank of another NUMA domain. Cluster = bytes this
+ * rank would send if the members were machines in a ring: what a network would have carried. P members, S
+ * bytes of the whole buffer (of all items, for owners), s of this rank's part of it:
+ *
+ *                                        payload              cluster
+ *     all-reduce                         S                    2 (P-1)/P S
+ *     reduce-scatter, to owners          S                    (P-1)/P S
+ *     all-gather, from owners            s                    (P-1)/P S
+ *     all-to-all                         S                    (P-1)/P S
+ *     broadcast                          S on root, else 0    S, but 0 on the member before root, the last
+ *     reduce                             S                    S, but 0 on root
+ *     send                               S                    S
+ *
+ * A receive and a barrier count nothing; neither does anything in a group of one.
+ */
 typedef struct dn_ledger {
     uint64_t payload[DN_N_TRAFFIC];
     uint64_t moved[DN_N_TRAFFIC];
     uint64_t crossed[DN_N_TRAFFIC];
+    uint64_t by_collective[DN_N_COLLECTIVES]; /* payload again; sends are in none */
+    double cluster[DN_N_TRAFFIC];
 } dn_ledger;
 
 /* ---- groups ---- */
@@ -102,9 +121,9 @@ DN_API void dn_comm_destroy(dn_comm **comm);
 /**
  * Collective. Cuts the group into one a color (>= 0), members ordered by (key, rank in parent); with color -1
  * *out is NULL. Each gets a heap of heap_bytes of its own out of the parent's, which shrinks by
- * dn_comm_split_bytes(parent, heap_bytes) for ever, on all members alike. Parent and children can be used in
- * turn; symmetric buffers of the parent are symmetric in its children too. The parent outlives its children.
- * Errors: DN_ERR_MEMORY (on all members alike), those of a barrier.
+ * dn_comm_split_bytes(parent, heap_bytes), on all members alike (dn_comm_heap_release gives it back). Parent
+ * and children can be used in turn; symmetric buffers of the parent are symmetric in its children too. The
+ * parent outlives its children. Errors: DN_ERR_MEMORY (on all members alike), those of a barrier.
  */
 DN_API dn_status dn_comm_split(dn_comm *parent, int color, int key, size_t heap_bytes,
                                dn_comm **out) DN_MUST_USE;
@@ -116,6 +135,16 @@ DN_API int dn_comm_size(const dn_comm *comm);
 /** Symmetric heap: `bytes` in this rank's arena, 128-byte aligned, at the same offset on all members because
  * all call in the same order. Contents are undefined. Never freed alone. Errors: DN_ERR_MEMORY. */
 DN_API dn_status dn_comm_alloc(dn_comm *comm, size_t bytes, void **out) DN_MUST_USE;
+
+/** How full the heap is, in bytes: where dn_comm_heap_release may go back to. */
+DN_API size_t dn_comm_heap_mark(const dn_comm *comm);
+/**
+ * Collective. The heap is as full again as when dn_comm_heap_mark returned `mark`: what was allocated since
+ * is gone, groups split since are dead and must have been destroyed, exchanges begun on that memory finished.
+ * Meets the members, so that nobody uses the old memory any more when somebody uses it anew. Errors:
+ * DN_ERR_ARG the heap is not that full, or members come with different marks; those of a barrier.
+ */
+DN_API dn_status dn_comm_heap_release(dn_comm *comm, size_t mark) DN_MUST_USE;
 /** `rank`'s copy of the symmetric address p (which lies in this rank's arena). */
 DN_API void *dn_comm_peer(const dn_comm *comm, const void *p, int rank);
 
@@ -149,20 +178,29 @@ DN_API dn_status dn_comm_reduce(dn_comm *comm, void *buffer, size_t count, dn_ty
 DN_API dn_status dn_comm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                                         dn_traffic kind) DN_MUST_USE;
 
-/** One buffer of a batch: symmetric address, elements, and the member that gets the result. */
-typedef struct dn_reduce_item {
+/** One buffer of a batch: symmetric address, elements, and the member whose it is. All members bring the same
+ * list. */
+typedef struct dn_owned {
     void *buffer;
     size_t count;
     int owner;
-} dn_reduce_item;
+} dn_owned;
 
 /**
  * Collective. Reduces many symmetric buffers, each to its owner, after one barrier: on return the items this
  * rank owns hold op over all members; the others are unchanged. Peers may read a result after the next
- * barrier, and must not write an item before it.
+ * barrier, and must not write an item before it. Errors: DN_ERR_ARG a private buffer.
  */
-DN_API dn_status dn_comm_reduce_to_owners(dn_comm *comm, const dn_reduce_item *items, size_t n_items,
-                                          dn_type type, dn_op op, dn_traffic kind) DN_MUST_USE;
+DN_API dn_status dn_comm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
+                                          dn_op op, dn_traffic kind) DN_MUST_USE;
+
+/**
+ * Collective. The way back: each owner's copy of its items comes to all members, after one meeting; on return
+ * all hold the same bits. Owners must not write an item again before the next meeting. What was reduced to
+ * owners just before is gathered right. Errors: DN_ERR_ARG a private buffer.
+ */
+DN_API dn_status dn_comm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t n_items,
+                                            dn_type type, dn_traffic kind) DN_MUST_USE;
 
 /** Collective. buffer [count]: each member's slice (dn_comm_slice) comes to all; on return all hold the same
  * bits. Payload is the own slice. Copies; what may stay where it is needs dn_comm_barrier only. */
@@ -218,8 +256,19 @@ static inline dn_status dn_comm_all_reduce_scalars(dn_comm *comm, double *values
 /** Bytes since the last call with reset = true. */
 DN_API dn_ledger dn_comm_ledger(dn_comm *comm, bool reset);
 
-/** Accounts for data of peers that the caller reads where it lies, as if the collective had moved it: `own`
- * bytes are this rank's part of `whole` bytes that all members read. */
+/**
+ * bytes[d] = those of the moved bytes since the ledger was last reset that lie with members of NUMA domain d
+ * (this rank's own included), for d < n_domains. Domains are numbered as in dn_place, and a worker that spans
+ * several counts as one of domain 0; without a launcher of ours all are in domain 0.
+ */
+DN_API void dn_comm_links(const dn_comm *comm, uint64_t *bytes, int n_domains);
+
+/**
+ * Accounts for data of peers that the caller reads where it lies, as if a collective had brought it: `own`
+ * bytes are this rank's part of `whole` bytes, all of which it reads. Payload and cluster as the
+ * collective's; moved: whole - own, taken to lie evenly with the other members (which matters for crossed and
+ * for links only). `as` is not one that has a root. Not collective.
+ */
 DN_API void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t whole,
                                    dn_traffic kind);
 

@@ -109,6 +109,27 @@ dn_status dn_comm_alloc(dn_comm *comm, size_t bytes, void **out)
     return DN_OK;
 }
 
+size_t dn_comm_heap_mark(const dn_comm *comm)
+{
+    return comm->heap.used;
+}
+
+/* One meeting is enough: all that a member does with the memory, or in a group that lies there, it does
+ * before it comes; and nobody can go on before all have come. What an earlier group left in there is no
+ * concern: dn_comm_split zeroes lines, exchanges and rings of its own before anybody meets in them. */
+dn_status dn_comm_heap_release(dn_comm *comm, size_t mark)
+{
+    const dn_call call = {.purpose = DN_FOR_RELEASE, .count = mark, .place = comm->heap.used};
+    if (mark > comm->heap.used || mark % DN_ARENA_ALIGN != 0)
+        return dn_fail(DN_ERR_ARG,
+                       "the symmetric heap of rank %d was never marked at %zu bytes; it is filled to %zu",
+                       comm->rank, mark, comm->heap.used);
+    if (comm->size > 1)
+        DN_TRY(dn_barrier_meet(&comm->barrier, &call, NULL, 0));
+    comm->heap.used = mark;
+    return DN_OK;
+}
+
 void *dn_comm_peer(const dn_comm *comm, const void *p, int rank)
 {
     assert(rank >= 0 && rank < comm->size);
@@ -161,6 +182,25 @@ dn_job dn_job_of(const dn_comm *comm, dn_purpose purpose, const void *buffer, si
                              .root = root}};
 }
 
+dn_status dn_job_of_items(const dn_comm *comm, dn_purpose purpose, const dn_owned *items, size_t n_items,
+                          dn_type type, dn_op op, dn_traffic kind, dn_job *job)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n_items; i++) {
+        assert(items[i].owner >= 0 && items[i].owner < comm->size);
+        size_t bytes = items[i].count * dn_type_bytes(type);
+        if (bytes > 0 && dn_comm_place(comm, items[i].buffer, bytes) == DN_PLACE_PRIVATE)
+            return dn_fail(DN_ERR_ARG,
+                           "item %zu of a batch with owners is not on the symmetric heap: take "
+                           "its memory from dn_comm_alloc",
+                           i);
+        total += items[i].count;
+    }
+    *job = dn_job_of(comm, purpose, NULL, total, type, op, kind, -1);
+    job->call.place = 0; /* items need not be neighbours */
+    return DN_OK;
+}
+
 dn_status dn_job_meet(dn_comm *comm, dn_job *job)
 {
     dn_status status = dn_barrier_meet(&comm->barrier, &job->call, NULL, 0);
@@ -198,32 +238,4 @@ void dn_domains_find(dn_comm *comm)
             }
         d->first[++d->n] = (int16_t)n_placed;
     }
-}
-
-/* ---- ledger ---- */
-
-void dn_comm_count_payload(dn_comm *comm, dn_traffic kind, size_t bytes)
-{
-    comm->ledger.payload[kind] += bytes;
-}
-
-void dn_comm_count_moved(dn_comm *comm, dn_traffic kind, int member, size_t bytes)
-{
-    comm->ledger.moved[kind] += bytes;
-    if (comm->domains.of[member] != comm->domains.of[comm->rank])
-        comm->ledger.crossed[kind] += bytes;
-}
-
-dn_ledger dn_comm_ledger(dn_comm *comm, bool reset)
-{
-    dn_ledger ledger = comm->ledger;
-    if (reset)
-        comm->ledger = (dn_ledger){0};
-    return ledger;
-}
-
-void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t whole, dn_traffic kind)
-{
-    comm->ledger.payload[kind] += as == DN_ALL_GATHER ? own : whole;
-    comm->ledger.moved[kind] += whole - own;
 }

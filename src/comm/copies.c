@@ -35,8 +35,7 @@ dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root,
                          .place = dn_comm_place(comm, buffer, bytes),
                          .purpose = DN_FOR_BROADCAST,
                          .root = root};
-    if (comm->rank == root)
-        dn_comm_count_payload(comm, kind, bytes);
+    dn_comm_count_call(comm, DN_BROADCAST, kind, 0, bytes, root);
     if (goes_through_stages(comm, &job))
         return dn_staged_broadcast(comm, &job);
     DN_TRY(dn_job_meet(comm, &job));
@@ -54,7 +53,7 @@ dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type 
     dn_job job = dn_job_of(comm, DN_FOR_ALL_GATHER, buffer, count, type, DN_SUM, kind, -1);
     size_t first, end, size = dn_type_bytes(type);
     dn_comm_slice(comm, count, type, comm->rank, &first, &end);
-    dn_comm_count_payload(comm, kind, (end - first) * size);
+    dn_comm_count_call(comm, DN_ALL_GATHER, kind, (end - first) * size, job.bytes, -1);
     if (goes_through_stages(comm, &job))
         return dn_staged_all_gather(comm, &job);
     DN_TRY(dn_job_meet(comm, &job));
@@ -65,6 +64,36 @@ dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type 
         fetch(comm, &job, mine, dn_comm_peer(comm, mine, member), member, (end - first) * size);
     }
     return dn_job_meet(comm, &job);
+}
+
+/* ---- from owners ---- */
+
+static size_t owned_bytes(const dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n_items; i++)
+        count += items[i].owner == comm->rank ? items[i].count : 0;
+    return count * dn_type_bytes(type);
+}
+
+/* Each member begins elsewhere in the list: not all at one owner's memory at once. */
+dn_status dn_comm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
+                                     dn_traffic kind)
+{
+    dn_job job;
+    if (comm->size == 1)
+        return DN_OK;
+    DN_TRY(dn_job_of_items(comm, DN_FOR_GATHER_FROM_OWNERS, items, n_items, type, DN_SUM, kind, &job));
+    dn_comm_count_call(comm, DN_ALL_GATHER, kind, owned_bytes(comm, items, n_items, type), job.bytes, -1);
+    DN_TRY(dn_job_meet(comm, &job));
+    size_t start = n_items * (size_t)comm->rank / (size_t)comm->size;
+    for (size_t i = 0; i < n_items; i++) {
+        const dn_owned *item = &items[(start + i) % n_items];
+        if (item->owner != comm->rank)
+            fetch(comm, &job, item->buffer, dn_comm_peer(comm, item->buffer, item->owner), item->owner,
+                  item->count * dn_type_bytes(type));
+    }
+    return DN_OK;
 }
 
 /* ---- all-to-all ---- */
@@ -82,7 +111,7 @@ dn_status dn_comm_all_to_all(dn_comm *comm, const void *from, void *to, size_t c
     bool one_private = dn_job_private(&job) != (dn_comm_place(comm, to, all) == DN_PLACE_PRIVATE);
     if (one_private)
         return dn_fail(DN_ERR_ARG, "all-to-all between a symmetric and a private buffer");
-    dn_comm_count_payload(comm, kind, all);
+    dn_comm_count_call(comm, DN_ALL_TO_ALL, kind, 0, all, -1);
     if (goes_through_stages(comm, &job))
         return dn_staged_all_to_all(comm, &job, to);
     DN_TRY(dn_job_meet(comm, &job));

@@ -106,7 +106,8 @@ static dn_status begin(dn_comm *comm, dn_job job, uint64_t *exchange)
     *job_of(comm, number) = job;
     own->calls[number % DN_UNDER_WAY_MAX] = job.call;
     comm->n_begun = *exchange = number;
-    dn_comm_count_payload(comm, job.kind, job.bytes);
+    dn_comm_count_call(comm, job.call.purpose == DN_FOR_ALL_REDUCE ? DN_ALL_REDUCE : DN_REDUCE_SCATTER,
+                       job.kind, 0, job.bytes, -1);
     dn_wait_post(comm->world, comm->barrier.ranks[comm->rank], &own->begun, number);
     return DN_OK;
 }

@@ -70,7 +70,8 @@ struct dn_comm {
     size_t small_bytes; /* up to here an all-reduce goes through the stages: one meeting instead of two */
     const dn_comm_kernels *kernels;
     dn_ledger ledger;
-    char *scratch[DN_MAX_RANKS]; /* of each member */
+    uint64_t links[DN_MAX_RANKS]; /* moved bytes, by domain of the group */
+    char *scratch[DN_MAX_RANKS];  /* of each member */
     dn_parcel parcels[DN_N_PARCELS];
     uint64_t n_parcels;          /* sent */
     uint64_t n_begun, n_reduced; /* exchanges */
@@ -84,6 +85,10 @@ uint64_t dn_comm_place(const dn_comm *comm, const void *buffer, size_t bytes);
 /** A job and its call. root -1: everybody. */
 dn_job dn_job_of(const dn_comm *comm, dn_purpose purpose, const void *buffer, size_t count, dn_type type,
                  dn_op op, dn_traffic kind, int root);
+
+/** A batch as one job. Errors: DN_ERR_ARG a private buffer. */
+dn_status dn_job_of_items(const dn_comm *comm, dn_purpose purpose, const dn_owned *items, size_t n_items,
+                          dn_type type, dn_op op, dn_traffic kind, dn_job *job) DN_MUST_USE;
 
 /** Meets the others for the job's next phase. */
 dn_status dn_job_meet(dn_comm *comm, dn_job *job) DN_MUST_USE;
@@ -105,8 +110,12 @@ void dn_domains_find(dn_comm *comm);
 /** Reads the own counters of exchanges: an earlier group may have used them. */
 void dn_exchanges_recall(dn_comm *comm);
 
-/** Adds to the ledger. */
-void dn_comm_count_payload(dn_comm *comm, dn_traffic kind, size_t bytes);
+/* ---- accounts (ledger.c) ---- */
+
+/** One collective on `whole` bytes, of which `own` are this rank's part (what an all-gather contributes; else
+ * not looked at). root: of those that have one. Once for each call, whichever way it goes. */
+void dn_comm_count_call(dn_comm *comm, dn_collective as, dn_traffic kind, size_t own, size_t whole, int root);
+void dn_comm_count_send(dn_comm *comm, dn_traffic kind, size_t bytes);
 /** Bytes read or written that lie with `member`. */
 void dn_comm_count_moved(dn_comm *comm, dn_traffic kind, int member, size_t bytes);
 

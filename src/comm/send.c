@@ -86,7 +86,7 @@ dn_status dn_comm_send(dn_comm *comm, const void *buffer, size_t count, dn_type 
     assert(to >= 0 && to < comm->size && to != comm->rank);
     dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, to);
     dn_ring_end *ring = producer_to(comm, to);
-    dn_comm_count_payload(comm, kind, job.bytes);
+    dn_comm_count_send(comm, kind, job.bytes);
     if (job.bytes <= DN_MESSAGE_BYTES)
         return send_in_message(ring, &job);
     if (dn_job_private(&job))

@@ -49,8 +49,10 @@ static const char *const purposes[DN_N_PURPOSES] = {
     [DN_FOR_REDUCE_SCATTER] = "reduce-scatter",
     [DN_FOR_REDUCE_TO_OWNERS] = "reduce to owners",
     [DN_FOR_ALL_GATHER] = "all-gather",
+    [DN_FOR_GATHER_FROM_OWNERS] = "gather from owners",
     [DN_FOR_ALL_TO_ALL] = "all-to-all",
     [DN_FOR_SPLIT] = "split",
+    [DN_FOR_RELEASE] = "release of the heap to a mark",
 };
 
 /* "all-reduce of 5", and where that does not tell two calls apart, all the rest. */

@@ -32,8 +32,10 @@ typedef enum dn_purpose {
     DN_FOR_REDUCE_SCATTER,
     DN_FOR_REDUCE_TO_OWNERS,
     DN_FOR_ALL_GATHER,
+    DN_FOR_GATHER_FROM_OWNERS,
     DN_FOR_ALL_TO_ALL,
     DN_FOR_SPLIT,
+    DN_FOR_RELEASE,
     DN_N_PURPOSES
 } dn_purpose;
 

@@ -61,8 +61,8 @@ static void fill_items(dn_factors *f)
         const dn_dion_shape *z = &a->dion.shape;
         if (!a->compressed)
             continue;
-        f->p_items[f->n_items] = (dn_reduce_item){a->p, z->m * z->r, a->owner};
-        f->r_items[f->n_items] = (dn_reduce_item){a->r, z->n * z->r, a->owner};
+        f->p_items[f->n_items] = (dn_owned){a->p, z->m * z->r, a->owner};
+        f->r_items[f->n_items] = (dn_owned){a->r, z->n * z->r, a->owner};
         f->n_items++;
     }
 }
@@ -112,7 +112,7 @@ static dn_status agree(dn_factors *f)
     return DN_OK;
 }
 
-static dn_status average(dn_factors *f, const dn_reduce_item *items)
+static dn_status average(dn_factors *f, const dn_owned *items)
 {
     DN_TRY(dn_stream_sync(f->stream));
     if (f->n_items == 0)

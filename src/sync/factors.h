@@ -38,7 +38,7 @@ typedef struct dn_factors {
     uint64_t seed; /* of sketches */
     dn_factored *matrices;
     size_t n_matrices;
-    dn_reduce_item *p_items, *r_items; /* of the compressed matrices, in the order of matrices */
+    dn_owned *p_items, *r_items; /* of the compressed matrices, in the order of matrices */
     size_t n_items;
 } dn_factors;
 

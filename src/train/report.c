@@ -65,11 +65,14 @@ static double share_of_peak(const dn_run *run, double tokens_per_s)
     return tokens_per_s * dn_gpt_flops_per_token(&run->plan.shape) / run->peak_flops;
 }
 
-/* What replicas exchanged to agree: all kinds but control. */
+/* What workers exchanged to train one model: all kinds but control. */
 static double exchanged_bytes(const dn_ledger *ledger)
 {
-    return (double)(ledger->payload[DN_TRAFFIC_FACTORS] + ledger->payload[DN_TRAFFIC_GRADIENT] +
-                    ledger->payload[DN_TRAFFIC_MOMENTUM]);
+    double bytes = 0;
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        if (kind != DN_TRAFFIC_CONTROL)
+            bytes += (double)ledger->payload[kind];
+    return bytes;
 }
 
 static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss,
@@ -91,7 +94,10 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"peak_share", share_of_peak(run, tokens_per_s)},
         {"bytes_dp", exchanged_bytes(&r->ledger)},
         {"bytes_factors", (double)payload[DN_TRAFFIC_FACTORS]},
+        {"bytes_basis", (double)payload[DN_TRAFFIC_BASIS]},
         {"bytes_gradients", (double)payload[DN_TRAFFIC_GRADIENT]},
+        {"bytes_weights", (double)payload[DN_TRAFFIC_WEIGHTS]},
+        {"bytes_activations", (double)payload[DN_TRAFFIC_ACTIVATIONS]},
         {"bytes_momentum", (double)payload[DN_TRAFFIC_MOMENTUM]},
         {"bytes_control", (double)payload[DN_TRAFFIC_CONTROL]},
         {"bytes_uncompressed", run->plan.n_workers > 1 ? (double)uncompressed : 0},

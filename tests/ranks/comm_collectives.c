@@ -86,10 +86,10 @@ static int reduce_to_owners(dn_comm *comm, const one_call *c)
 {
     size_t size = dn_type_bytes(c->type), n = c->count, cuts[] = {0, n / 5, n / 2, n};
     int P = dn_comm_size(comm), me = dn_comm_rank(comm);
-    dn_reduce_item items[3];
+    dn_owned items[3];
     for (size_t i = 0; i < 3; i++)
-        items[i] = (dn_reduce_item){c->buffer + cuts[i] * size, cuts[i + 1] - cuts[i],
-                                    (int)((c->number + i * i) % (uint64_t)P)};
+        items[i] = (dn_owned){c->buffer + cuts[i] * size, cuts[i + 1] - cuts[i],
+                              (int)((c->number + i * i) % (uint64_t)P)};
     RANKS_CHECK(dn_comm_reduce_to_owners(comm, items, 3, c->type, c->op, DN_TRAFFIC_FACTORS) == DN_OK);
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     for (size_t i = 0; i < 3; i++) {

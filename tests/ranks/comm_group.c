@@ -182,7 +182,7 @@ static void a_group_of_one_does_nothing_and_counts_nothing(void **state)
     assert_int_equal(dn_comm_reduce_scatter(comm, x, 2, DN_REAL, DN_SUM, DN_TRAFFIC_GRADIENT), DN_OK);
     assert_int_equal(dn_comm_broadcast(comm, x, 2 * sizeof *x, 0, DN_TRAFFIC_GRADIENT), DN_OK);
     assert_int_equal(dn_comm_all_reduce_scalars(comm, &s, 1, DN_SUM), DN_OK);
-    dn_reduce_item item = {.buffer = x, .count = 2, .owner = 0};
+    dn_owned item = {.buffer = x, .count = 2, .owner = 0};
     assert_int_equal(dn_comm_reduce_to_owners(comm, &item, 1, DN_REAL, DN_AVG, DN_TRAFFIC_FACTORS), DN_OK);
     dn_comm_tick(comm, 1, "alone");
     assert_true(x[0] == 1 && x[1] == 2 && s == 3);

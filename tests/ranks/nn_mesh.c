@@ -128,6 +128,8 @@ static int check_bytes(dn_comm *comm, const cut_model *cut, const scenario *s)
         }
     }
     dn_ledger ledger = dn_comm_ledger(cut->tp, false);
+    for (int c = 0; c < DN_N_COLLECTIVES; c++)
+        RANKS_CHECK(ledger.by_collective[c] == expected[c]);
     RANKS_CHECK(ledger.payload[DN_TRAFFIC_ACTIVATIONS] == all);
     RANKS_CHECK((all > 0) == (s->size[DN_TP] > 1));
     return 0;

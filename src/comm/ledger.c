@@ -1,0 +1,98 @@
+/* The accounts: what was exchanged, what it took here, what it would have taken on a cluster. */
+#include "dionode/mesh.h"
+
+#include "comm/group.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* ---- what a call counts ---- */
+
+/* Whether this rank sends in a chain of all members: from the root on, or to the root. */
+static bool sends_in_chain(const dn_comm *comm, dn_collective as, int root)
+{
+    int last = as == DN_REDUCE ? root : (root + comm->size - 1) % comm->size;
+    return comm->rank != last;
+}
+
+/* The table of comm.h. Products of whole numbers before the one division: exact where the result is. */
+static double cluster_bytes(const dn_comm *comm, dn_collective as, size_t whole, int root)
+{
+    double all = (double)whole, others = (double)(comm->size - 1);
+    switch (as) {
+    case DN_ALL_REDUCE:
+        return 2 * others * all / (double)comm->size;
+    case DN_REDUCE_SCATTER:
+    case DN_ALL_GATHER:
+    case DN_ALL_TO_ALL:
+        return others * all / (double)comm->size;
+    default:
+        return sends_in_chain(comm, as, root) ? all : 0;
+    }
+}
+
+static size_t payload_bytes(const dn_comm *comm, dn_collective as, size_t own, size_t whole, int root)
+{
+    if (as == DN_BROADCAST)
+        return comm->rank == root ? whole : 0;
+    return as == DN_ALL_GATHER ? own : whole;
+}
+
+void dn_comm_count_call(dn_comm *comm, dn_collective as, dn_traffic kind, size_t own, size_t whole, int root)
+{
+    dn_ledger *ledger = &comm->ledger;
+    size_t payload = payload_bytes(comm, as, own, whole, root);
+    ledger->payload[kind] += payload;
+    ledger->by_collective[as] += payload;
+    ledger->cluster[kind] += cluster_bytes(comm, as, whole, root);
+}
+
+void dn_comm_count_send(dn_comm *comm, dn_traffic kind, size_t bytes)
+{
+    comm->ledger.payload[kind] += bytes;
+    comm->ledger.cluster[kind] += (double)bytes;
+}
+
+void dn_comm_count_moved(dn_comm *comm, dn_traffic kind, int member, size_t bytes)
+{
+    int domain = comm->domains.of[member];
+    comm->ledger.moved[kind] += bytes;
+    comm->links[domain] += bytes;
+    if (domain != comm->domains.of[comm->rank])
+        comm->ledger.crossed[kind] += bytes;
+}
+
+void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t whole, dn_traffic kind)
+{
+    assert(own <= whole && as != DN_BROADCAST && as != DN_REDUCE);
+    if (comm->size == 1)
+        return;
+    dn_comm_count_call(comm, as, kind, own, whole, -1);
+    for (int i = 1; i < comm->size; i++) {
+        dn_range part = dn_part(whole - own, 1, comm->size - 1, i - 1);
+        dn_comm_count_moved(comm, kind, (comm->rank + i) % comm->size, part.end - part.first);
+    }
+}
+
+/* ---- reading them ---- */
+
+dn_ledger dn_comm_ledger(dn_comm *comm, bool reset)
+{
+    dn_ledger ledger = comm->ledger;
+    if (reset) {
+        comm->ledger = (dn_ledger){0};
+        memset(comm->links, 0, sizeof comm->links);
+    }
+    return ledger;
+}
+
+void dn_comm_links(const dn_comm *comm, uint64_t *bytes, int n_domains)
+{
+    memset(bytes, 0, (size_t)n_domains * sizeof *bytes);
+    for (int domain = 0; domain < comm->domains.n; domain++) {
+        int member = comm->domains.members[comm->domains.first[domain]];
+        int known_as = dn_world_domain(comm->world, comm->barrier.ranks[member]);
+        if (known_as < n_domains)
+            bytes[known_as] += comm->links[domain];
+    }
+}
