@@ -202,6 +202,19 @@ static void fast_kernels_and_chunks_of_logits_too(void **state)
     }
 }
 
+static void fully_sharded_models_are_the_whole_model(void **state)
+{
+    (void)state;
+    static const int sizes[][DN_N_AXES] = {{1, 2, 1}, {1, 3, 1}, {1, 5, 1}, {1, 2, 2}, {1, 3, 2}, {1, 2, 3}};
+    for (size_t i = 0; i < N_SHAPES; i++)
+        for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+            for (dn_gather gather = DN_GATHER_IN_PLACE; gather <= DN_GATHER_PER_RANK; gather++) {
+                scenario s = {.kernels = "ref", .shape = shapes[i], .gather = gather};
+                memcpy(s.size, sizes[k], sizeof s.size);
+                run(&s, AS_THREADS);
+            }
+}
+
 /* Each rank of tp has the logits of its words only. */
 static int ask_for_logits(dn_comm *comm, void *argument)
 {
@@ -230,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tensor_parallel_models_are_the_whole_model),
         cmocka_unit_test(fast_kernels_and_chunks_of_logits_too),
+        cmocka_unit_test(fully_sharded_models_are_the_whole_model),
         cmocka_unit_test(logits_of_a_model_cut_over_tp_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
