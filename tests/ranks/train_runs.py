@@ -2,6 +2,7 @@
 uninterrupted, bytes against the formula."""
 import math
 import os
+import shutil
 import signal
 import sys
 
@@ -56,6 +57,43 @@ def replicas_train_as_one_worker_with_momenta_averaged_every_third_step():
 def replicas_train_as_one_worker_with_adamw_and_with_lion():
     compare_meshes(optimizer="adamw", lr=0.002)
     compare_meshes(optimizer="lion", scalar_opt="lion", lr=0.001)
+
+
+@case
+def every_layout_trains_as_one_worker():
+    """Uneven and empty parts among them: a batch of 8 over 3, 2 heads over 3 or 4 workers."""
+    layouts = [(2, {"fs_size": 2}), (2, {"tp_size": 2}), (3, {"fs_size": 3, "fs_gather": "per_rank"}),
+               (4, {"tp_size": 4}), (4, {"dp_size": 2, "fs_size": 2, "replicate_mesh_grad_sync": False}),
+               (6, {"fs_size": 3, "tp_size": 2, "qr_method": "rcqr"}), (8, {"dp_size": 2, "fs_size": 2, "tp_size": 2})]
+    with Place() as place:
+        one = trained(place, "one", 1)
+        for number, (np, changes) in enumerate(layouts):
+            many = trained(place, f"mesh{number}", np, **changes)
+            worst = max(abs(a - b) / abs(a) for a, b in zip(one, many))
+            expect(len(many) == 20 and worst < BOUND, f"{changes}: losses differ by {worst:.1e}")
+
+
+@case
+def a_checkpoint_of_one_mesh_goes_on_on_any_other():
+    with Place() as place:
+        whole = trained(place, "whole", 1)
+        trained(place, "saved", 8, dp_size=2, fs_size=2, tp_size=2, stop_after=10)
+        for np, changes in ((1, {}), (3, {"fs_size": 3}), (6, {"dp_size": 3, "tp_size": 2})):
+            name = f"on{np}"
+            shutil.copytree(place.file("saved"), place.file(name))
+            moved = trained(place, name, np, **changes)
+            worst = max(abs(a - b) / abs(a) for a, b in zip(whole, moved))
+            expect(len(moved) == 20 and worst < BOUND, f"{np} workers: losses differ by {worst:.1e}")
+
+
+@case
+def a_sharded_run_resumes_bit_for_bit():
+    with Place() as place:
+        mesh = {"dp_size": 2, "fs_size": 1, "tp_size": 2}
+        whole = trained(place, "whole", 4, **mesh)
+        trained(place, "parts", 4, stop_after=7, **mesh)
+        expect(trained(place, "parts", 4, **mesh) == whole, "losses differ")
+        expect(tensors(place.checkpoint(20, "parts")) == tensors(place.checkpoint(20, "whole")), "states differ")
 
 
 @case
