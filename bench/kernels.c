@@ -176,7 +176,7 @@ static void sum_squares(bench *b)
 
 static void adamw(bench *b)
 {
-    const dn_adamw_step step = {1e-3, 0.9, 0.95, 1e-8, 0.1, 0.5, 0.5};
+    const dn_adamw_step step = {1e-3, 0.9, 0.95, 1e-8, 0.1, 0.5, 0.5, false};
     b->s->kernels->adamw(b->s, b->big[0], b->big[1], b->big[2], b->big[3], TRIAD_N, &step);
 }
 
@@ -219,53 +219,106 @@ static void measure_vectors(bench *b)
     report(b, "lion", measure(b, NULL, lion), 0, 5 * bytes);
 }
 
-static size_t tall_m, tall_r;
+/* A batch of equal tall matrices, one behind the other; every kernel finds what the ones before it left. */
+enum { TALL_MOST = 16 };
+
+typedef struct tall_batch {
+    size_t n, m, r;
+    dn_band bands[TALL_MOST];
+    const dn_wide *partials[TALL_MOST];
+    dn_factoring factorings[TALL_MOST];
+    dn_tall wholes[TALL_MOST];
+} tall_batch;
+
+static tall_batch now;
 
 static void restore(bench *b)
 {
-    b->s->kernels->copy(b->s, b->big[0], b->original, tall_m * tall_r);
+    b->s->kernels->copy(b->s, b->big[0], b->original, now.n * now.m * now.r);
+}
+
+static void gram(bench *b)
+{
+    b->s->kernels->gram(b->s, now.bands, now.n);
+}
+
+static void factor_gram(bench *b)
+{
+    b->s->kernels->factor_gram(b->s, now.factorings, now.n);
+}
+
+static void sketch(bench *b)
+{
+    b->s->kernels->sketch(b->s, now.bands, now.n);
+}
+
+static void factor_sketch(bench *b)
+{
+    b->s->kernels->factor_sketch(b->s, now.factorings, now.n);
+}
+
+static void apply(bench *b)
+{
+    b->s->kernels->apply(b->s, now.bands, now.n);
+}
+
+static void cholesky_round(bench *b)
+{
+    gram(b);
+    factor_gram(b);
+    apply(b);
 }
 
 static void householder(bench *b)
 {
-    bool ok;
-    b->s->kernels->orth_householder(b->s, b->big[0], tall_m, tall_r, &ok);
-}
-
-static void cholesky(bench *b)
-{
-    bool ok;
-    b->s->kernels->orth_cholesky(b->s, b->big[0], tall_m, tall_r, &ok);
-}
-
-static void cholesky2(bench *b)
-{
-    bool ok;
-    b->s->kernels->orth_cholesky2(b->s, b->big[0], tall_m, tall_r, &ok);
-}
-
-static void sketched(bench *b)
-{
-    bool ok;
-    b->s->kernels->orth_sketched(b->s, b->big[0], tall_m, tall_r, 1, 2, &ok);
+    b->s->kernels->householder(b->s, now.wholes, now.n);
 }
 
 static void normalize(bench *b)
 {
-    b->s->kernels->normalize_columns(b->s, b->big[1], b->big[0], tall_m, tall_r, 1e-8, NULL);
+    b->s->kernels->normalize_columns(b->s, b->big[1], b->big[0], now.m, now.r, 1e-8, NULL);
 }
 
-static void measure_tall(bench *b, size_t m, size_t r)
+static void lay_out(bench *b, size_t n, size_t m, size_t r)
 {
-    double flops = 4 * (double)m * (double)r * (double)r;
-    tall_m = m;
-    tall_r = r;
-    printf("%zu x %zu, bases counted as 4 m r^2\n", m, r);
-    report(b, "orth householder", measure(b, restore, householder), flops, 0);
-    report(b, "orth cholesky", measure(b, restore, cholesky), flops, 0);
-    report(b, "orth cholesky2", measure(b, restore, cholesky2), flops, 0);
-    report(b, "orth sketched", measure(b, restore, sketched), flops, 0);
-    report(b, "normalize columns", measure(b, restore, normalize), 0,
+    now = (tall_batch){.n = n, .m = m, .r = r};
+    size_t partial = (dn_sketch_rows(r) + 1) * r * sizeof(double), inverse = r * r * sizeof(double);
+    for (size_t i = 0; i < n; i++) {
+        dn_buf *p = dn_at(b->big[0], i * m * r);
+        char *small = (char *)b->big[1] + i * (partial + inverse);
+        dn_wide *t = (dn_wide *)(small + partial);
+        now.partials[i] = (dn_wide *)small;
+        now.bands[i] = (dn_band){.m = m,
+                                 .r = r,
+                                 .rows = m,
+                                 .p = p,
+                                 .seed = 1,
+                                 .draw = i,
+                                 .partial = (dn_wide *)small,
+                                 .inverse = t};
+        now.factorings[i] =
+            (dn_factoring){.r = r, .n_partials = 1, .partials = &now.partials[i], .inverse = t};
+        now.wholes[i] = (dn_tall){.m = m, .r = r, .p = p};
+    }
+}
+
+static void measure_tall(bench *b, size_t n, size_t m, size_t r)
+{
+    double rows = (double)(n * m), mr2 = rows * (double)(r * r), k = (double)dn_sketch_rows(r);
+    double r3 = (double)n * (double)(r * r * r);
+    lay_out(b, n, m, r);
+    printf("%zu of %zu x %zu, a whole basis counted as 4 m r^2\n", n, m, r);
+    restore(b);
+    report(b, "gram", measure(b, NULL, gram), mr2, 0);
+    report(b, "factor gram", measure(b, NULL, factor_gram), r3 * 2 / 3, 0);
+    report(b, "apply", measure(b, restore, apply), mr2, 0);
+    report(b, "gram, factor, apply", measure(b, restore, cholesky_round), 4 * mr2, 0);
+    restore(b);
+    report(b, "sketch", measure(b, NULL, sketch), 2 * k * rows * (double)r, 0);
+    report(b, "factor sketch", measure(b, NULL, factor_sketch), 2 * k * r3 / (double)r - r3 / 3, 0);
+    report(b, "householder", measure(b, restore, householder), 4 * mr2, 0);
+    restore(b);
+    report(b, "normalize columns", measure(b, NULL, normalize), 0,
            3 * (double)m * (double)r * sizeof(dn_real));
 }
 
@@ -326,8 +379,10 @@ int main(int argc, char **argv)
         measure_model(&b);
     }
     measure_vectors(&b);
-    measure_tall(&b, 1024, 128);
-    measure_tall(&b, 3072, 192);
-    measure_tall(&b, 768, 192);
+    measure_tall(&b, 16, 256, 64);
+    measure_tall(&b, 8, 1024, 64);
+    measure_tall(&b, 1, 1024, 128);
+    measure_tall(&b, 4, 768, 192);
+    measure_tall(&b, 1, 3072, 192);
     return 0; /* the system takes the memory back */
 }

@@ -47,7 +47,8 @@ DN_API const char *const *dn_bench_comm_ops(void);
 DN_API dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_workers, char *const *argv,
                                int *signal_out) DN_MUST_USE;
 
-/** A worker's side: what a process does for which dn_launch_is_worker() holds. Returns main's exit status. */
+/** A worker's side: what a process does for which dn_launch_is_worker() holds. Of all ranks that have joined
+ * only the first keeps its log; one that cannot join says so there. Returns main's exit status. */
 DN_API int dn_bench_comm_worker(const dn_bench_comm_options *options);
 
 /* What `dionode bench numa` measures. */

@@ -87,7 +87,11 @@ typedef struct dn_ledger {
  * - started by another launcher (torchrun, or Open MPI's mpirun): RANK, WORLD_SIZE and LOCAL_RANK (or what
  *   mpirun calls them). All ranks must be on this node and of this user. They meet through one name in
  *   /dev/shm, which is gone before this returns; from then on each watches the others, as there is no
- *   launcher of ours to do it. Runs that start at the same moment need different MASTER_PORTs, or parents;
+ *   launcher of ours to do it. Runs that start at the same moment need different MASTER_PORTs, jobs of
+ *   mpirun, or parents.
+ *   The calling thread, and those it starts from then on, is bound to the place that dionode topo shows for
+ *   its LOCAL_RANK, unless it was bound before (its affinity mask is smaller than what the system allows);
+ *   start threads, and libraries that do (OpenMP), after joining;
  * - alone, with none of these: a group of one.
  *
  * heap_bytes: the symmetric heap a rank needs (0: all that the launcher gives); touched here, so that later

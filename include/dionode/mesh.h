@@ -64,6 +64,11 @@ DN_API size_t dn_mesh_heap_bytes(const int size[DN_N_AXES]);
  * sets that differ by them are one group. Borrowed. */
 DN_API dn_comm *dn_mesh_group(const dn_mesh *mesh, unsigned axes);
 
+/** Sizes from text as "dp=2,fs=2,tp=2", in any order; axes left out are 1. Errors: DN_ERR_CONFIG, size[] as
+ * it was: anything else, a size below 1, an axis given twice, or a product above DN_MESH_RANKS_MAX. */
+#define DN_MESH_RANKS_MAX 256
+DN_API dn_status dn_mesh_parse(const char *text, int size[DN_N_AXES]) DN_MUST_USE;
+
 /** Coordinates of a rank of `all`, and back. */
 DN_API void dn_mesh_at(const int size[DN_N_AXES], int rank, int at[DN_N_AXES]);
 DN_API int dn_mesh_rank(const int size[DN_N_AXES], const int at[DN_N_AXES]);

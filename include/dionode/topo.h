@@ -21,9 +21,11 @@ typedef struct dn_topo dn_topo;
 
 typedef struct dn_machine {
     int n_packages, n_numa, n_cores, n_pus; /* the whole machine; a PU is a hardware thread */
-    int n_usable;     /* PUs the plan may use: affinity mask and cpuset, cut by the CPU quota (rounded up) */
-    int n_here;       /* PUs this process can really run on; n_usable unless another machine is planned */
-    double quota;     /* CPUs the cgroup allows, 0 = no limit */
+    int n_usable;  /* PUs the plan may use: affinity mask and cpuset, cut by the CPU quota (rounded up) */
+    int n_here;    /* PUs this process can really run on; n_usable unless another machine is planned */
+    int n_allowed; /* PUs of the cpuset that processes can really run on together, cut by the quota */
+    double quota;  /* CPUs the cgroup allows, 0 = no limit */
+    bool bound;    /* the thread that asked had been bound before: its affinity mask leaves out allowed PUs */
     bool this_system; /* false for synthetic and recorded machines: plan only, binding is impossible */
 } dn_machine;
 
@@ -63,12 +65,18 @@ DN_API bool dn_topo_bind(const dn_topo *topo, int rank);
 /** Undoes dn_topo_bind: the calling thread runs again where it did when topo was created. */
 DN_API void dn_topo_unbind(const dn_topo *topo);
 
+/** The NUMA domain, by logical index, in which the calling thread may run now; -1 if there are several, and
+ * on a machine that is not this system. */
+DN_API int dn_topo_numa_here(const dn_topo *topo);
+
 /** Where the calling thread may really run now, as OS PU numbers ("0-1"), asked of the kernel, not of the
  * plan. "unknown" where the kernel does not say. */
 DN_API void dn_topo_bound_pus(char *text, size_t bytes);
 
 /** A report for people: machine, allowed set and quota, NUMA domains with their memory, two lines a worker
- * (its place in OS and logical numbers, the command that binds alike) and whether binding is possible. */
-DN_API void dn_topo_print(const dn_topo *topo, FILE *out);
+ * (its place in OS and logical numbers, the command that binds alike) and whether binding is possible.
+ * roles [n_workers]: what each worker is to the caller, as a column of its own; its head is roles_head. NULL:
+ * none. */
+DN_API void dn_topo_print(const dn_topo *topo, const char *roles_head, const char *const *roles, FILE *out);
 
 #endif

@@ -17,7 +17,8 @@
 DN_API dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
                           int *signal_out) DN_MUST_USE;
 
-/** A worker's side: what a process does for which dn_launch_is_worker() holds. Returns main's exit status. */
+/** A worker's side: what a process does for which dn_launch_is_worker() holds. Of all ranks that have joined
+ * only the first keeps its log; one that cannot join says so there. Returns main's exit status. */
 DN_API int dn_train_worker(const dn_config *config);
 
 /**

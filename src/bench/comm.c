@@ -270,6 +270,8 @@ int dn_bench_comm_worker(const dn_bench_comm_options *options)
     session s = {.options = options};
     dn_status status = dn_comm_join(0, DEADLINE_S, &s.room.comm); /* the launcher knows how much */
     dn_comm *comm = s.room.comm;
+    if (status == DN_OK && dn_comm_rank(comm) != 0)
+        dn_log_set(NULL, NULL); /* what all ranks notice, one tells */
     if (status == DN_OK)
         status = measure_all(&s);
     dn_bench_table_close(&s.table);

@@ -128,8 +128,10 @@ int cli_bench_comm(int argc, char **argv, char **command_line)
     arguments a = {.options = dn_bench_comm_defaults()};
     a.options.version = DN_VERSION;
     argp_parse(&argp, argc, argv, 0, NULL, &a);
-    if (dn_launch_is_worker())
+    if (dn_launch_is_worker()) {
+        cli_tell_notices();
         return dn_bench_comm_worker(&a.options);
+    }
     int signal = 0;
     dn_status status = dn_bench_comm(&a.options, a.n_workers, command_line, &signal);
     if (status != DN_OK)

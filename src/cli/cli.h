@@ -17,6 +17,9 @@ cli_command cli_bench_comm, cli_bench_numa;
 /** Prints "dionode: message" to stderr and returns the exit status of a failure. */
 int cli_failure(dn_status status);
 
+/** From here on the library's notices are printed; a worker calls it once it has read its command line. */
+void cli_tell_notices(void);
+
 /** A whole number in [min, max] from an option's text; otherwise says so and exits with status 2. */
 long long cli_integer(const char *option, const char *text, long long min, long long max);
 double cli_number(const char *option, const char *text, double min, double max);

@@ -73,11 +73,16 @@ static void print_notice(void *context, dn_log_level level, const char *line)
     fprintf(stderr, "dionode: %s%s\n", level == DN_LOG_WARNING ? "warning: " : "", line);
 }
 
+void cli_tell_notices(void)
+{
+    dn_log_set(print_notice, NULL);
+}
+
 int main(int argc, char **argv)
 {
     dn_blas_tune(argv);
-    if (!dn_launch_is_worker())
-        dn_log_set(print_notice, NULL);
+    if (!dn_launch_is_worker()) /* what a worker notices of the command line, its launcher has told */
+        cli_tell_notices();
     argp_err_exit_status = dn_status_exit(DN_ERR_CONFIG);
     if (argc < 2) {
         usage(stderr);

@@ -77,8 +77,10 @@ int cli_train(int argc, char **argv, char **command_line)
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     if (a.status != DN_OK)
         return cli_failure(a.status);
-    if (dn_launch_is_worker())
+    if (dn_launch_is_worker()) {
+        cli_tell_notices();
         return dn_train_worker(&a.config);
+    }
     int signal = 0;
     dn_status status = dn_train(&a.config, a.n_workers, a.max_restarts, command_line, &signal);
     if (status != DN_OK)

@@ -2,9 +2,11 @@
 
 #include "base/fail.h"
 #include "comm/group.h"
+#include "dionode/topo.h"
 #include "launch/peers.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -39,17 +41,16 @@ static dn_status read_number(const char *const names[2], int missing, int *out)
 
 typedef struct seat {
     int rank, size; /* rank -1: no launcher at all */
-    bool host;      /* the one that makes a world where no launcher did */
+    int local_rank; /* 0: the one that makes a world where no launcher did */
 } seat;
 
 static dn_status read_seat(seat *s)
 {
-    int local_rank, local_size;
+    int local_size;
     DN_TRY(read_number(rank_names, -1, &s->rank));
     DN_TRY(read_number(size_names, -1, &s->size));
-    DN_TRY(read_number(local_rank_names, s->rank, &local_rank));
+    DN_TRY(read_number(local_rank_names, s->rank, &s->local_rank));
     DN_TRY(read_number(local_size_names, s->size, &local_size));
-    s->host = local_rank == 0;
     if (s->rank < 0 && s->size < 0)
         return DN_OK;
     if (s->rank < 0 || s->rank >= s->size)
@@ -59,17 +60,28 @@ static dn_status read_seat(seat *s)
         return dn_fail(DN_ERR_CONFIG,
                        "%d of the %d ranks are on this node: all must be, shared memory reaches no further",
                        local_size, s->size);
+    if (s->local_rank >= s->size)
+        return dn_fail(DN_ERR_CONFIG, "the environment says local rank %d of %d: set LOCAL_RANK",
+                       s->local_rank, s->size);
     return DN_OK;
 }
 
-/* What all ranks of a run have in common, and other runs of this moment have not. */
+#define DIGITS "0123456789"
+
+/* What all ranks of a run have in common, and other runs of this moment have not: torchrun's port, mpirun's
+ * number of the job, or, where neither is told, the process that started them all. */
 static void make_id(char *id, size_t bytes)
 {
-    const char *port = getenv("MASTER_PORT");
-    if (port && *port && strspn(port, "0123456789") == strlen(port))
-        snprintf(id, bytes, "port%.8s", port);
-    else
-        snprintf(id, bytes, "parent%d", (int)getppid());
+    static const char *const names[] = {"MASTER_PORT", "PMIX_NAMESPACE"};
+    static const char *const words[] = {"port", "job"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *text = getenv(names[i]);
+        if (text && *text && strspn(text, DIGITS) == strlen(text)) {
+            snprintf(id, bytes, "%s%.20s", words[i], text);
+            return;
+        }
+    }
+    snprintf(id, bytes, "parent%d", (int)getppid());
 }
 
 /* ---- joining ---- */
@@ -84,13 +96,44 @@ static void publish(dn_world *world, int rank, dn_status status)
     dn_world_abort(world, &failure);
 }
 
-static dn_status open_world(const seat *s, size_t heap_bytes, double deadline_s, dn_world **world)
+/* Where this process runs: at its place of the plan of all local ranks, unless its launcher has bound it
+ * already, which it then did on purpose. */
+static dn_status take_place(const seat *s, dn_meeting *meeting)
+{
+    dn_topo *topo;
+    DN_TRY(dn_topo_create(s->size, &topo));
+    const dn_machine *machine = dn_topo_machine(topo);
+    if (machine->this_system && !machine->bound)
+        dn_topo_bind(topo, s->local_rank);
+    int numa = dn_topo_numa_here(topo);
+    meeting->domain = numa < 0 ? 0 : numa;
+    meeting->n_usable_pus = machine->n_allowed;
+    dn_topo_destroy(&topo);
+    malloc_trim(0); /* the description of a large machine was up to a MiB, in every rank */
+    return DN_OK;
+}
+
+static dn_status meet_others(const seat *s, size_t heap_bytes, double deadline_s, dn_world **world)
 {
     char id[32];
-    if (dn_world_inherited())
-        return dn_world_attach(s->rank, world);
+    dn_meeting meeting = {.id = id,
+                          .host = s->local_rank == 0,
+                          .rank = s->rank,
+                          .n_ranks = s->size,
+                          .arena_bytes = heap_bytes,
+                          .deadline_s = deadline_s};
     make_id(id, sizeof id);
-    return dn_world_meet(id, s->host, s->rank, s->size, heap_bytes, deadline_s, world);
+    DN_TRY(take_place(s, &meeting));
+    return dn_world_meet(&meeting, world);
+}
+
+/* Who cannot reach the world cannot tell the launcher why: the line must name the worker by itself. */
+static dn_status attach(const seat *s, dn_world **world)
+{
+    dn_status status = dn_world_attach(s->rank, world);
+    if (status != DN_OK)
+        return dn_fail(status, "worker %d cannot join the others: %s", s->rank, dn_error_message());
+    return status;
 }
 
 static dn_status settle(dn_comm *comm, size_t heap_bytes)
@@ -120,7 +163,7 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
     DN_TRY(read_seat(&s));
     if (s.rank < 0 && !dn_world_inherited())
         return dn_comm_create_alone(heap_bytes, out);
-    DN_TRY(open_world(&s, heap_bytes, deadline_s, &world));
+    DN_TRY(dn_world_inherited() ? attach(&s, &world) : meet_others(&s, heap_bytes, deadline_s, &world));
     dn_status status = dn_comm_create(world, s.rank, out);
     if (status != DN_OK) {
         publish(world, s.rank, status);

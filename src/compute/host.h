@@ -12,6 +12,13 @@
 #define DN_NORM_EPS    ((double)FLT_EPSILON) /* of every RMS norm, in both precisions */
 #define DN_ROTARY_BASE 10000.0
 
+/* Rounding of an element of a Gram matrix in double, as a share of the lengths of its two columns: 16 is a
+ * few sums deep. A Cholesky pivot, the squared distance of a column from the span of the earlier ones, is
+ * rounding below this share of the column's squared length. */
+#define DN_GRAM_ROUNDING (16 * DBL_EPSILON)
+/* The same for the distance itself, in the rounding of the matrix that was given. */
+#define DN_DEPENDENT_SHARE (16 * DN_REAL_EPS)
+
 /** The elements behind a handle. Kernels keep to the const of their arguments themselves. */
 static inline dn_real *dn_host(const dn_buf *x)
 {
@@ -23,18 +30,22 @@ static inline int32_t *dn_host_ids(const dn_ids *x)
     return (int32_t *)x;
 }
 
+static inline uint16_t *dn_host_bf16(const dn_bf16 *x)
+{
+    return (uint16_t *)x;
+}
+
+static inline double *dn_host_wide(const dn_wide *x)
+{
+    return (double *)x;
+}
+
 /**
  * At least `bytes` bytes, 128-byte aligned, contents undefined, valid until the next call for this stream.
  * Grows and never shrinks. NULL if there is no memory: the stream's status then says so, and the kernel
  * returns.
  */
 void *dn_scratch(dn_stream *s, size_t bytes);
-
-/** Rows of orth_sketched's sketch: 1.25 r, rounded up to a multiple of 128 (dion.md 1.3). */
-static inline size_t dn_sketch_rows(size_t r)
-{
-    return (5 * r + 511) / 512 * 128;
-}
 
 extern const dn_kernels dn_kernels_ref;
 

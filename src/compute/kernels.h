@@ -23,12 +23,53 @@ typedef enum dn_trans { DN_N, DN_T } dn_trans;
 /* What AdamW needs to know of one step; bias corrections are 1 - beta^t, t counting from 1. */
 typedef struct dn_adamw_step {
     double lr, beta1, beta2, eps, weight_decay, correction1, correction2;
+    bool cautious; /* decay only where update and weight have the same sign (arXiv 2510.12402) */
 } dn_adamw_step;
 
 typedef struct dn_attention_shape {
     size_t B, T, NH, hd; /* sequences, positions, heads, size of a head (even) */
     size_t ld;           /* elements from one position to the next in q, k, v and their gradients: >= NH*hd */
 } dn_attention_shape;
+
+/* A band of rows of a tall matrix P [m,r], and the small matrices that are made of it or applied to it. */
+typedef struct dn_band {
+    size_t m, r, row0, rows; /* rows row0 .. row0 + rows - 1 of P; may be none */
+    dn_buf *p;               /* [rows,r] dense */
+    uint64_t seed, draw;     /* sketch: where its random numbers come from */
+    dn_wide *partial;        /* gram, sketch: out */
+    const dn_wide *inverse;  /* apply: T [r,r], upper triangular, zeros below */
+} dn_band;
+
+/* What a factorization found. Only DN_FACTORED writes a result. */
+typedef enum dn_verdict {
+    DN_FACTORED,
+    DN_DEPENDENT,  /* numerically rank-deficient */
+    DN_ALL_ZERO,   /* P is 0 everywhere          */
+    DN_NOT_FINITE, /* P holds NaN or infinity    */
+} dn_verdict;
+
+/* The sum of partials of all bands of a matrix, to be factored: P = Q U with U upper triangular of positive
+ * diagonal. */
+typedef struct dn_factoring {
+    size_t r, n_partials;           /* both > 0 */
+    const dn_wide *const *partials; /* [n_partials] */
+    dn_wide *inverse;               /* [r,r] out: U^{-1}, zeros below; none of the partials */
+    dn_verdict verdict;             /* host, out */
+    double defect;                  /* host, out */
+} dn_factoring;
+
+/* A whole tall matrix, m >= r > 0. */
+typedef struct dn_tall {
+    size_t m, r;
+    dn_buf *p;          /* [m,r] dense */
+    dn_verdict verdict; /* host, out */
+} dn_tall;
+
+/** Rows of a sketch: 1.25 r, rounded up to a multiple of 128 (dion.md 1.3). */
+static inline size_t dn_sketch_rows(size_t r)
+{
+    return (5 * r + 511) / 512 * 128;
+}
 
 typedef struct dn_kernels {
     const char *name; /* "ref", "cpu-avx512", ... */
@@ -83,7 +124,8 @@ typedef struct dn_kernels {
                           size_t V, double scale);
 
     /* ---- element-wise optimizers: state and weight of n elements updated in place ---- */
-    /* m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x = (1 - lr wd) x - lr (m/c1) / (sqrt(v/c2) + eps). */
+    /* m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x = (1 - lr wd) x - lr (m/c1) / (sqrt(v/c2) + eps).
+     * Cautious: wd is 0 for elements with m x < 0. */
     void (*adamw)(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *v, const dn_buf *g, size_t n,
                   const dn_adamw_step *step);
     /* u = sign(b1 m + (1-b1) g); m = b2 m + (1-b2) g; x = (1 - lr wd) x - lr u.  sign(0) = 0. */
@@ -98,20 +140,66 @@ typedef struct dn_kernels {
                               const double *column_squares);
     /* host [r] = squared norms of x's columns, in double. */
     void (*column_squares)(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t r);
-    /* Orthonormal basis of p's columns, in place, p [m,r], m >= r: P R^{-1} with upper-triangular R of
-     * positive diagonal (so that all three agree). *host_ok = false, p unchanged, if the matrix is
-     * numerically rank-deficient or not finite; householder succeeds on every finite matrix. */
-    void (*orth_householder)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-    /* Cholesky QR once, in dn_real (the reference's "cqr"). */
-    void (*orth_cholesky)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-    /* Cholesky QR with Gram matrix, factor and solve in double, twice where the first pass alone leaves more
-     * than dn_real's rounding: deterministic, |P'P - I| near eps for any condition number up to about 1e7
-     * (dion.md 1.3), and for float input P itself right to rounding. The fastest of these on a CPU too. */
-    void (*orth_cholesky2)(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-    /* Randomized Cholesky QR: sketch of k rows drawn from (seed, stream) by dn_random_normal, then one
-     * Cholesky QR (the reference's "rcqr"; k = 128 ceil(1.25 r / 128)). m > r. */
-    void (*orth_sketched)(dn_stream *s, dn_buf *p, size_t m, size_t r, uint64_t seed, uint64_t stream,
-                          bool *host_ok);
+    /* ---- products of Newton-Schulz: `count` matrices of one shape, dense, one behind the other ---- */
+    /* C [count][m,n] = alpha op(A) op(B) + beta C, op(A) [count][m,k], op(B) [count][k,n]. */
+    void (*gemm_batch)(dn_stream *s, size_t count, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k,
+                       double alpha, const dn_buf *a, const dn_buf *b, double beta, dn_buf *c);
+    /* C [count][n,n] = alpha op(A) op(B)^T + beta D + gamma I, op(A), op(B) [count][n,k], both stored [k,n]
+     * for DN_T, D [count][n,n] symmetric, not read when beta is 0. op(A) op(B)^T must be symmetric: B is A,
+     * or they are polynomials of one symmetric matrix. Only half of it is computed: C is symmetric to the
+     * last bit. */
+    void (*symmetric_product)(dn_stream *s, size_t count, dn_trans t, size_t n, size_t k, double alpha,
+                              const dn_buf *a, const dn_buf *b, double beta, const dn_buf *d, double gamma,
+                              dn_buf *c);
+
+    /* ---- rows and columns of x [rows, cols]: norms, selection, scaling. Host inputs (factors, numbers of
+     * rows or columns) must stay until dn_stream_sync. ---- */
+    void (*scale)(dn_stream *s, dn_buf *y, double a, const dn_buf *x, size_t n); /* y = a x; y may be x */
+    /* host [rows] = sum of x^2 (of |x|) over each row, host [cols] = sum of |x| over each column. */
+    void (*row_squares)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+    void (*row_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+    void (*column_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+    /* out [k, cols] (out [rows, k]) = the k rows (columns) host_ids of x, which are then multiplied by keep.
+     */
+    void (*take_rows)(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t cols,
+                      double keep);
+    void (*take_columns)(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t rows,
+                         size_t cols, double keep);
+    /* Row host_ids[i] of x += a host_factor[i] times row i of y [k, cols]; host_ids NULL: row i,
+     * host_factor NULL: 1. Column host_ids[j] of x += a times column j of y [rows, k]. Numbers are distinct.
+     */
+    void (*add_rows)(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const double *host_factor,
+                     const dn_buf *y, size_t k, size_t cols);
+    void (*add_columns)(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const dn_buf *y, size_t k,
+                        size_t rows, size_t cols);
+    /* NorMuon's second moments: for i < k and row r = host_ids[i] (NULL: i), v_r = beta2 v_r + (1-beta2)
+     * host_mean[i], and host_factor[i] = 1/(sqrt(v_r) + eps), v_r as stored. */
+    void (*row_moments)(dn_stream *s, dn_buf *v, double *host_factor, const int32_t *host_ids,
+                        const double *host_mean, size_t k, double beta2, double eps);
+
+    /* ---- states stored in bfloat16, the upper half of a float ---- */
+    /* y = x rounded to the nearest, ties to even: too large becomes infinity, NaN stays NaN of its sign. */
+    void (*to_bf16)(dn_stream *s, dn_bf16 *y, const dn_buf *x, size_t n);
+    void (*from_bf16)(dn_stream *s, dn_buf *y, const dn_bf16 *x, size_t n); /* y = x, exactly */
+
+    /* ---- orthonormalization in rounds (linalg/orth.h puts them together), n items at once ----
+     * A batch is shared out over threads as a whole: large matrices by rows, small ones whole. The bits of
+     * an item do not depend on its batch. */
+    /* partial [r,r] = p'p, upper triangle; what stands below is undefined. */
+    void (*gram)(dn_stream *s, const dn_band *bands, size_t n);
+    /* partial [k+1,r], k = dn_sketch_rows(r): S p, and in the last row the squared lengths of p's columns. S
+     * [k,rows] are columns row0.. of a k x m matrix of N(0, 1/k), row by row from (seed, draw). */
+    void (*sketch)(dn_stream *s, const dn_band *bands, size_t n);
+    /* G = sum of gram's partials, in order; inverse = U^{-1} of G = U'U. DN_DEPENDENT if a column's part
+     * outside the earlier ones is lost in the rounding of G. defect = bound of what rounding leaves of
+     * |P'P - I| after one apply. */
+    void (*factor_gram)(dn_stream *s, dn_factoring *items, size_t n);
+    /* The same from sketch's partials: inverse = R^{-1} of the QR factorization of S P; no defect. */
+    void (*factor_sketch)(dn_stream *s, dn_factoring *items, size_t n);
+    /* p = p inverse, in double, rounded once. */
+    void (*apply)(dn_stream *s, const dn_band *bands, size_t n);
+    /* p = its orthonormal factor by Householder's QR: succeeds on every finite matrix but 0. */
+    void (*householder)(dn_stream *s, dn_tall *items, size_t n);
 } dn_kernels;
 
 /** The columns; NULL-terminated list of those this processor can run, fastest first, "ref" last. */

@@ -1,44 +1,419 @@
 #include "linalg/orth.h"
 
+#include "base/arena.h"
 #include "base/fail.h"
 
-/* Queues what `method` tries before Householder; false if that is nothing. */
-static bool attempt(dn_stream *s, dn_orth method, dn_buf *p, size_t m, size_t r, uint64_t seed, uint64_t draw,
-                    bool *ok)
+#include <assert.h>
+
+/* Beyond this a call works in several batches. */
+#define BATCH_BYTES ((size_t)16 << 20)
+#define BATCH_MOST  64
+
+/* What the next round of a matrix does. */
+typedef enum stage { GRAM, SKETCH, HOUSEHOLDER, DONE, N_STAGES = DONE } stage;
+
+/* What the owner found out in a round; read in place by all. */
+typedef struct said {
+    dn_verdict verdict;
+    double defect;
+} said;
+
+typedef struct task {
+    dn_orth_matrix *a;
+    stage stage;
+    bool sketched, again; /* passes it has behind it: by a sketch; one by Gram that left too much */
+    bool admitted;        /* Householder: the owner's room holds it in this round */
+    size_t whole_at;      /* and where */
+    said *said;           /* symmetric, as the small matrices */
+    dn_wide *partial, *inverse;
+    const dn_wide **partials; /* [team size] of all members; the owner's list */
+} task;
+
+typedef struct batch {
+    dn_stream *s;
+    dn_comm *team;
+    dn_orth method;
+    uint64_t seed;
+    dn_buf *whole; /* symmetric: owners gather rows here */
+    size_t whole_elements;
+    task tasks[BATCH_MOST];
+    size_t n;
+} batch;
+
+static int rank_in(const batch *b)
 {
-    switch (method) {
-    case DN_ORTH_CQR2:
-        s->kernels->orth_cholesky2(s, p, m, r, ok);
+    return dn_comm_rank(b->team);
+}
+
+static bool owned(const batch *b, const task *t)
+{
+    return t->a->owner == rank_in(b);
+}
+
+static size_t max(size_t x, size_t y)
+{
+    return x > y ? x : y;
+}
+
+/* ---- workspace ---- */
+
+static bool may_sketch(dn_orth method, const dn_orth_matrix *a)
+{
+    return (method == DN_ORTH_RCQR || method == DN_ORTH_CQR) && a->m > a->r;
+}
+
+/* Takes the small matrices of a task; with an arena that measures, says what they need. */
+static void take_small(dn_orth method, int team_size, const dn_orth_matrix *a, dn_arena *arena, task *t)
+{
+    size_t rows = may_sketch(method, a) ? dn_sketch_rows(a->r) + 1 : a->r;
+    bool none = method == DN_ORTH_QR;
+    t->said = dn_arena_take(arena, sizeof *t->said);
+    t->partials = dn_arena_take(arena, none ? 0 : (size_t)team_size * sizeof(dn_wide *));
+    t->partial = dn_arena_take(arena, none ? 0 : max(rows, a->r) * a->r * sizeof(double));
+    t->inverse = dn_arena_take(arena, none ? 0 : a->r * a->r * sizeof(double));
+}
+
+static size_t small_bytes(dn_orth method, int team_size, const dn_orth_matrix *a)
+{
+    dn_arena measure = {0};
+    task ignored;
+    take_small(method, team_size, a, &measure, &ignored);
+    return measure.used;
+}
+
+static size_t whole_bytes(const dn_orth_matrix *a)
+{
+    dn_arena measure = {0};
+    (void)dn_arena_take(&measure, a->m * a->r * sizeof(dn_real));
+    return measure.used;
+}
+
+/* One member has its rows in one place already. Where Householder is but the last resort, one matrix at a
+ * time will do. */
+static size_t room_for_whole(dn_orth method, int team_size, const dn_orth_matrix *matrices, size_t n)
+{
+    size_t sum = 0, largest = 0;
+    for (size_t i = 0; i < n && team_size > 1; i++) {
+        sum += whole_bytes(&matrices[i]);
+        largest = max(largest, whole_bytes(&matrices[i]));
+    }
+    size_t most = max(largest, BATCH_BYTES);
+    return method != DN_ORTH_QR ? largest : sum < most ? sum : most;
+}
+
+size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *matrices, size_t n)
+{
+    size_t sum = 0, largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t bytes = small_bytes(method, team_size, &matrices[i]);
+        sum += bytes;
+        largest = max(largest, bytes);
+    }
+    size_t most = max(largest, BATCH_BYTES);
+    return room_for_whole(method, team_size, matrices, n) + (sum < most ? sum : most);
+}
+
+/* ---- accounts ---- */
+
+/* Payload as a reduction's to owners, and as that of a gathering from them. What an owner reads of the others
+ * is counted where it lies: moved bytes are right in the sum over members. */
+
+static size_t rows_bytes(const batch *b, const task *t)
+{
+    return t->a->parts[rank_in(b)].rows * t->a->r * sizeof(dn_real);
+}
+
+static void count(const batch *b, const task *t, dn_collective as, size_t bytes)
+{
+    size_t own = owned(b, t) ? bytes : 0;
+    if (dn_comm_size(b->team) == 1)
+        return;
+    dn_comm_count_in_place(b->team, as, own, bytes, DN_TRAFFIC_BASIS);
+    t->a->payload += as == DN_ALL_GATHER ? own : bytes;
+}
+
+/* The owner reads a small matrix of each member, or its rows; then all read what it made, or their rows. */
+static void count_round(const batch *b, const task *t)
+{
+    size_t r = t->a->r, rows = t->stage == SKETCH ? dn_sketch_rows(r) + 1 : r;
+    bool whole = t->stage == HOUSEHOLDER;
+    count(b, t, DN_REDUCE_SCATTER, whole ? rows_bytes(b, t) : rows * r * sizeof(double));
+    count(b, t, DN_ALL_GATHER, whole ? rows_bytes(b, t) : r * r * sizeof(double));
+}
+
+/* ---- a round: every member for its rows ---- */
+
+static dn_band band_of(const batch *b, const task *t)
+{
+    const dn_orth_matrix *a = t->a;
+    const dn_orth_part *part = &a->parts[rank_in(b)];
+    return (dn_band){.m = a->m,
+                     .r = a->r,
+                     .row0 = part->row0,
+                     .rows = part->rows,
+                     .p = dn_at(a->p, part->at),
+                     .seed = b->seed,
+                     .draw = a->draw,
+                     .partial = t->partial,
+                     .inverse = dn_comm_peer(b->team, t->inverse, a->owner)};
+}
+
+static dn_status form_partials(batch *b)
+{
+    for (stage which = GRAM; which <= SKETCH; which++) {
+        dn_band bands[BATCH_MOST];
+        size_t n = 0;
+        for (size_t i = 0; i < b->n; i++)
+            if (b->tasks[i].stage == which)
+                bands[n++] = band_of(b, &b->tasks[i]);
+        if (n > 0)
+            (which == GRAM ? b->s->kernels->gram : b->s->kernels->sketch)(b->s, bands, n);
+    }
+    return dn_stream_sync(b->s);
+}
+
+/* ---- a round: the owner once ---- */
+
+static dn_status factor_sums(batch *b, stage which)
+{
+    dn_factoring items[BATCH_MOST];
+    task *whose[BATCH_MOST];
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        task *t = &b->tasks[i];
+        if (t->stage != which || !owned(b, t))
+            continue;
+        for (int k = 0; k < dn_comm_size(b->team); k++)
+            t->partials[k] = dn_comm_peer(b->team, t->partial, k);
+        whose[n] = t;
+        items[n++] = (dn_factoring){.r = t->a->r,
+                                    .n_partials = (size_t)dn_comm_size(b->team),
+                                    .partials = t->partials,
+                                    .inverse = t->inverse};
+    }
+    if (n > 0)
+        (which == GRAM ? b->s->kernels->factor_gram : b->s->kernels->factor_sketch)(b->s, items, n);
+    DN_TRY(dn_stream_sync(b->s));
+    for (size_t i = 0; i < n; i++)
+        *whose[i]->said = (said){items[i].verdict, items[i].defect};
+    return DN_OK;
+}
+
+/* Which matrices the rooms of their owners hold in this round; the first always fits. The same on all
+ * members. */
+static void admit(batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        task *t = &b->tasks[i];
+        t->whole_at = 0;
+        for (size_t j = 0; j < i; j++) {
+            const task *before = &b->tasks[j];
+            if (before->stage == HOUSEHOLDER && before->admitted && before->a->owner == t->a->owner)
+                t->whole_at += before->a->m * before->a->r;
+        }
+        t->admitted = dn_comm_size(b->team) == 1 || t->whole_at + t->a->m * t->a->r <= b->whole_elements;
+    }
+}
+
+static bool in_turn(const task *t)
+{
+    return t->stage == HOUSEHOLDER && t->admitted;
+}
+
+/* Where this rank's room has, or will have, all rows of a matrix. */
+static dn_buf *whole_of(const batch *b, const task *t)
+{
+    return dn_comm_size(b->team) == 1 ? dn_at(t->a->p, t->a->parts[0].at) : dn_at(b->whole, t->whole_at);
+}
+
+static void gather_rows(const batch *b, const task *t)
+{
+    const dn_orth_matrix *a = t->a;
+    for (int k = 0; k < dn_comm_size(b->team) && dn_comm_size(b->team) > 1; k++) {
+        const dn_orth_part *part = &a->parts[k];
+        b->s->kernels->copy(b->s, dn_at(whole_of(b, t), part->row0 * a->r),
+                            dn_at(dn_comm_peer(b->team, a->p, k), part->at), part->rows * a->r);
+    }
+}
+
+static void take_rows(const batch *b, const task *t)
+{
+    const dn_orth_matrix *a = t->a;
+    const dn_orth_part *part = &a->parts[rank_in(b)];
+    if (dn_comm_size(b->team) > 1)
+        b->s->kernels->copy(b->s, dn_at(a->p, part->at),
+                            dn_at(dn_comm_peer(b->team, whole_of(b, t), a->owner), part->row0 * a->r),
+                            part->rows * a->r);
+}
+
+static dn_status factor_wholes(batch *b)
+{
+    dn_tall items[BATCH_MOST];
+    task *whose[BATCH_MOST];
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        task *t = &b->tasks[i];
+        if (!in_turn(t) || !owned(b, t))
+            continue;
+        gather_rows(b, t);
+        whose[n] = t;
+        items[n++] = (dn_tall){.m = t->a->m, .r = t->a->r, .p = whole_of(b, t)};
+    }
+    if (n > 0)
+        b->s->kernels->householder(b->s, items, n);
+    DN_TRY(dn_stream_sync(b->s));
+    for (size_t i = 0; i < n; i++)
+        *whose[i]->said = (said){.verdict = items[i].verdict};
+    return DN_OK;
+}
+
+/* ---- a round: what comes next, and every member's rows ---- */
+
+static void end(task *t, dn_orth_found found)
+{
+    t->stage = DONE;
+    t->a->found = found;
+}
+
+/* After a factorization failed. The pass of cqr is then not behind it: P is as it was. */
+static void resort(const batch *b, task *t)
+{
+    if (b->method == DN_ORTH_CQR && t->stage == GRAM && !t->sketched && t->a->m > t->a->r) {
+        t->stage = SKETCH;
+        return;
+    }
+    t->stage = HOUSEHOLDER;
+    t->a->found = DN_ORTH_FELL_BACK;
+}
+
+/* After P = P T. */
+static void go_on(const batch *b, task *t, double defect)
+{
+    if (t->stage == SKETCH) {
+        t->stage = GRAM;
+        t->sketched = true;
+    } else if (b->method == DN_ORTH_CQR2 && !t->again && defect > DN_REAL_EPS) {
+        t->again = true;
+    } else {
+        end(t, DN_ORTH_FINE);
+    }
+}
+
+/* Draws the consequences of a round for one matrix. Returns whether P = P T is due. */
+static bool conclude(batch *b, task *t)
+{
+    const said *heard = dn_comm_peer(b->team, t->said, t->a->owner);
+    if (heard->verdict == DN_ALL_ZERO)
+        end(t, DN_ORTH_ZERO);
+    else if (heard->verdict == DN_NOT_FINITE)
+        end(t, DN_ORTH_BROKEN);
+    else if (heard->verdict == DN_DEPENDENT)
+        resort(b, t);
+    else if (t->stage == HOUSEHOLDER) {
+        take_rows(b, t);
+        end(t, t->a->found);
+    } else {
+        go_on(b, t, heard->defect);
         return true;
-    case DN_ORTH_CQR:
-        s->kernels->orth_cholesky(s, p, m, r, ok);
-        return true;
-    case DN_ORTH_RCQR:
-        if (m > r)
-            s->kernels->orth_sketched(s, p, m, r, seed, draw, ok);
-        return m > r;
-    case DN_ORTH_QR:
-        break;
     }
     return false;
 }
 
-dn_status dn_orthonormalize(dn_stream *s, dn_orth method, dn_buf *p, size_t m, size_t r, uint64_t seed,
-                            uint64_t draw, bool *fell_back)
+/*
+ * Rounding P T to dn_real between the passes does no harm: its columns are nearly orthonormal, so rounding is
+ * small against every direction of them (in P itself it could bury some), and the next Gram matrix is formed
+ * of what was written. Any upper-triangular T of positive diagonal keeps p = P R: how accurate T is decides
+ * only how far P'P is from I.
+ */
+static dn_status conclude_all(batch *b)
 {
-    bool ok = false;
-    bool tried = attempt(s, method, p, m, r, seed, draw, &ok);
-    DN_TRY(dn_stream_sync(s));
-    if (!ok && method == DN_ORTH_CQR) {
-        attempt(s, DN_ORTH_RCQR, p, m, r, seed, draw, &ok);
-        DN_TRY(dn_stream_sync(s));
+    dn_band bands[BATCH_MOST];
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        task *t = &b->tasks[i];
+        if (t->stage == DONE || (t->stage == HOUSEHOLDER && !t->admitted))
+            continue;
+        count_round(b, t);
+        if (conclude(b, t))
+            bands[n++] = band_of(b, t);
     }
-    *fell_back = tried && !ok;
-    if (ok)
-        return DN_OK;
-    s->kernels->orth_householder(s, p, m, r, &ok);
-    DN_TRY(dn_stream_sync(s));
-    if (!ok)
-        return dn_fail(DN_ERR_NUMERIC, "cannot orthonormalize a %zu x %zu matrix that is not finite", m, r);
+    if (n > 0)
+        b->s->kernels->apply(b->s, bands, n);
+    return dn_stream_sync(b->s);
+}
+
+static dn_status go_round(batch *b)
+{
+    DN_TRY(form_partials(b));
+    admit(b);
+    DN_TRY(dn_comm_barrier(b->team));
+    DN_TRY(factor_sums(b, GRAM));
+    DN_TRY(factor_sums(b, SKETCH));
+    DN_TRY(factor_wholes(b));
+    DN_TRY(dn_comm_barrier(b->team));
+    return conclude_all(b);
+}
+
+/* ---- all ---- */
+
+static stage first_stage(dn_orth method, const dn_orth_matrix *a)
+{
+    if (a->r == 0)
+        return DONE;
+    if (method == DN_ORTH_QR || (method == DN_ORTH_RCQR && a->m == a->r))
+        return HOUSEHOLDER;
+    return method == DN_ORTH_RCQR ? SKETCH : GRAM;
+}
+
+static bool finished(const batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        if (b->tasks[i].stage != DONE)
+            return false;
+    return true;
+}
+
+static dn_status do_batch(batch *b)
+{
+    while (!finished(b))
+        DN_TRY(go_round(b));
+    return DN_OK;
+}
+
+/* As many matrices as the arena holds. */
+static void fill_batch(batch *b, dn_arena arena, dn_orth_matrix *matrices, size_t n)
+{
+    int team_size = dn_comm_size(b->team);
+    for (b->n = 0; b->n < n && b->n < BATCH_MOST; b->n++) {
+        dn_orth_matrix *a = &matrices[b->n];
+        task *t = &b->tasks[b->n];
+        assert(a->m >= a->r);
+        if (small_bytes(b->method, team_size, a) > arena.capacity - arena.used)
+            return;
+        a->found = a->r == 0 ? DN_ORTH_ZERO : DN_ORTH_FINE;
+        a->payload = 0;
+        *t = (task){.a = a, .stage = first_stage(b->method, a)};
+        take_small(b->method, team_size, a, &arena, t);
+    }
+}
+
+dn_status dn_orthonormalize(dn_stream *s, dn_comm *team, dn_orth method, uint64_t seed, void *workspace,
+                            size_t workspace_bytes, dn_orth_matrix *matrices, size_t n)
+{
+    size_t needed = dn_orth_heap_bytes(method, dn_comm_size(team), matrices, n);
+    if (workspace_bytes < needed)
+        return dn_fail(DN_ERR_ARG, "orthonormalization of %zu matrices needs %zu bytes of workspace, not %zu",
+                       n, needed, workspace_bytes);
+    dn_arena arena = {.base = workspace, .capacity = workspace_bytes};
+    size_t whole = room_for_whole(method, dn_comm_size(team), matrices, n);
+    batch b = {.s = s, .team = team, .method = method, .seed = seed};
+    b.whole_elements = whole / sizeof(dn_real);
+    b.whole = dn_arena_take(&arena, whole);
+    for (size_t done = 0; done < n; done += b.n) {
+        if (done > 0) /* members may still be reading the last batch's results here */
+            DN_TRY(dn_comm_barrier(team));
+        fill_batch(&b, arena, matrices + done, n - done);
+        DN_TRY(do_batch(&b));
+    }
     return DN_OK;
 }

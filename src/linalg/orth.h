@@ -1,13 +1,24 @@
 /*
- * Orthonormalization of the columns of a tall matrix: the orthonormal factor of a QR-type factorization, by
- * one of four methods that agree up to rounding (dion.md 1.3). What a method cannot do, Householder does.
+ * Orthonormalization of the columns of tall matrices whose rows lie with the members of a team: the
+ * orthonormal factor of a QR-type factorization, by one of four methods that agree up to rounding (dion.md
+ * 1.3, 2.3). What a method cannot do, Householder does.
+ *
+ * One algorithm for one member and for many, in rounds that all matrices of a batch go through together:
+ *
+ *     every member   a small matrix of its rows: the Gram matrix P'P [r,r], or a sketch S P [k,r]
+ *     the owner      adds those of all members in their order, factors the sum, inverts the factor: T [r,r]
+ *     every member   P = P T, its rows
+ *
+ * with a meeting after the first line and one after the second. cqr is one such round by the Gram matrix;
+ * cqr2 has a second one where the first leaves more than the rounding of dn_real; rcqr is a round by a sketch
+ * and one by the Gram matrix. For Householder's QR the owner gathers the rows, factors the whole, and members
+ * take their rows back.
  */
 #ifndef LINALG_ORTH_H
 #define LINALG_ORTH_H
 
 #include "compute/kernels.h"
-
-#include <stdbool.h>
+#include "dionode/comm.h"
 
 /*
  * There is no warm-up from rcqr to cqr as the reference has it: a step is a function of its state, not of the
@@ -16,18 +27,51 @@
 typedef enum dn_orth {
     DN_ORTH_CQR2, /* Cholesky QR twice, inside in double: the default     */
     DN_ORTH_QR,   /* Householder                                           */
-    DN_ORTH_CQR,  /* Cholesky QR once, error grows as cond^2; else rcqr    */
+    DN_ORTH_CQR,  /* Cholesky QR once, error in P'P grows as eps_double cond^2; else rcqr */
     DN_ORTH_RCQR, /* randomized Cholesky QR, the reference's default; Householder when m = r */
 } dn_orth;
 
+/* The rows of P that a member holds: row0 .. row0 + rows - 1 (there may be none), dense, from element `at` of
+ * its copy of p on. The parts of all members together are P, each row once. */
+typedef struct dn_orth_part {
+    size_t row0, rows, at;
+} dn_orth_part;
+
+typedef enum dn_orth_found {
+    DN_ORTH_FINE,
+    DN_ORTH_FELL_BACK, /* the method failed and Householder did the work: P is numerically rank-deficient, or
+                          ill-conditioned. Not said where Householder is what the method means. */
+    DN_ORTH_ZERO,      /* P is 0 everywhere, and stays so */
+    DN_ORTH_BROKEN,    /* P holds NaN or infinity (in double also: squares out of range), and is untouched */
+} dn_orth_found;
+
+typedef struct dn_orth_matrix {
+    size_t m, r;               /* m >= r */
+    dn_buf *p;                 /* [m,r] in parts; symmetric over the team; borrowed */
+    const dn_orth_part *parts; /* [team size], the same on all members; borrowed */
+    int owner;                 /* the member that does what is done once; the same on all members */
+    uint64_t draw;             /* random stream of its sketch */
+    dn_orth_found found;       /* out, the same on all members */
+    uint64_t payload;          /* out, bytes that this member exchanged for it, by the rounds it took */
+} dn_orth_matrix;
+
+/** Workspace for dn_orthonormalize: enough to take all n matrices in one batch, but not more than some 16 MiB
+ * (and a whole matrix for Householder), or than the largest matrix needs. Only m and r are read. */
+size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *matrices, size_t n);
+
 /**
- * p [m,r], m >= r, finite, in place: p becomes P with P^T P = I and p = P T, T upper triangular with positive
- * diagonal. Columns that depend on earlier ones are replaced by others, orthonormal to all.
- * *fell_back = the chosen method failed (p is numerically rank-deficient, or ill-conditioned for cqr and
- * rcqr) and Householder did the work; false when Householder is what the method means. rcqr draws its sketch
- * from (seed, draw). Waits for the stream. Errors: of the stream; DN_ERR_NUMERIC if p is not finite.
+ * Collective over team, all arguments but the memory behind them equal on all members. p becomes P with P'P =
+ * I and p = P R, R upper triangular with positive diagonal; columns that depend on earlier ones are replaced
+ * by others, orthonormal to all. Each member changes its rows only. Members may read each other's rows after
+ * the team's next meeting, and must not write p or the workspace before it.
+ *
+ * The bits of P depend on the parts, by rounding; not on the number of threads, nor on the batch. rcqr draws
+ * its sketch from (seed, draw). workspace: workspace_bytes on the symmetric heap, at least
+ * dn_orth_heap_bytes; borrowed for the call. What is read of other members counts as DN_TRAFFIC_BASIS. Waits
+ * for the stream. Errors: of the stream and of the team; DN_ERR_ARG the workspace is too small. A matrix that
+ * is not finite is no error of the call: see found.
  */
-dn_status dn_orthonormalize(dn_stream *s, dn_orth method, dn_buf *p, size_t m, size_t r, uint64_t seed,
-                            uint64_t draw, bool *fell_back) DN_MUST_USE;
+dn_status dn_orthonormalize(dn_stream *s, dn_comm *team, dn_orth method, uint64_t seed, void *workspace,
+                            size_t workspace_bytes, dn_orth_matrix *matrices, size_t n) DN_MUST_USE;
 
 #endif

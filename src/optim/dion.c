@@ -72,11 +72,22 @@ static void add_low_rank(dn_stream *s, const dn_dion *d, dn_buf *y, double alpha
     s->kernels->gemm(s, DN_N, DN_T, d->rows, d->cols, r, alpha, left, r, right, r, beta, y, d->cols);
 }
 
+void dn_dion_feed_back(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
+                       const dn_dion_step *step)
+{
+    add_low_rank(s, d, d->momentum, -(1 - step->mu), p, r, 1);
+}
+
+void dn_dion_apply(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *q, const dn_dion_step *step)
+{
+    double scale = sqrt((double)d->shape.rows / (double)d->shape.cols);
+    add_low_rank(s, d, d->weight, -step->lr * scale, p, q, 1 - step->lr * step->weight_decay);
+}
+
 void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, dn_buf *r, const double *squares,
                     const dn_dion_step *step)
 {
-    double scale = sqrt((double)d->shape.rows / (double)d->shape.cols);
-    add_low_rank(s, d, d->momentum, -(1 - step->mu), p, r, 1);
+    dn_dion_feed_back(s, d, p, r, step);
     s->kernels->normalize_columns(s, r, r, block_n(d), d->shape.r, step->eps, squares);
-    add_low_rank(s, d, d->weight, -step->lr * scale, p, r, 1 - step->lr * step->weight_decay);
+    dn_dion_apply(s, d, p, r, step);
 }

@@ -66,8 +66,20 @@ void dn_dion_project(dn_stream *s, const dn_dion *d, double scale, dn_buf *p, co
 void dn_dion_reflect(dn_stream *s, const dn_dion *d, double scale, dn_buf *r, const dn_buf *p);
 
 /** Error feedback into M, then the new X from p [m,r] and r [n,r] = B^T p; r becomes the new Q. squares [r]:
- * squared norms of the whole R's columns. */
+ * squared norms of the whole R's columns; NULL where r is the whole. */
 void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, dn_buf *r, const double *squares,
                     const dn_dion_step *step);
+
+/**
+ * The two halves of an update around a basis of the driver's own. Orth-Dion (arXiv 2605.16341) takes the
+ * orthonormal factor of R where Dion normalizes its columns: feed back, Q = R, orthonormalize Q
+ * (linalg/orth.h), apply. P Q^T is then a partial isometry: all its singular values are 1, rank-deficient
+ * momentum included.
+ */
+void dn_dion_feed_back(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
+                       const dn_dion_step *step);
+/** X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T (or its transpose), q [n,r] = Q. */
+void dn_dion_apply(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *q,
+                   const dn_dion_step *step);
 
 #endif

@@ -1,15 +1,32 @@
-/* Learning rate over a run: linear warm-up, flat, linear decay to 0 (dion.md 1.8). A pure function of the
- * step. */
+/* Learning rate and weight decay over a run. Pure functions of the step: nothing to save for a resume. */
 #ifndef OPTIM_SCHEDULE_H
 #define OPTIM_SCHEDULE_H
 
 #include <stdint.h>
 
+/* All but the first rise linearly over the first warmup_ratio of the steps ((step+1)/n_warmup). */
+typedef enum dn_schedule_shape {
+    DN_SCHEDULE_CONSTANT,  /* 1 */
+    DN_SCHEDULE_LINEAR,    /* then fall linearly to the end ((n_steps-step)/n_left) */
+    DN_SCHEDULE_COSINE,    /* then fall to the end as the first half of a cosine */
+    DN_SCHEDULE_TRAPEZOID, /* then stay, and fall linearly over the last warmdown_ratio: microsoft/dion's */
+} dn_schedule_shape;
+
+typedef struct dn_schedule_rule {
+    dn_schedule_shape shape;
+    double warmup_ratio, warmdown_ratio;
+} dn_schedule_rule;
+
 /**
- * Factor on the base learning rate for step 0 <= step < n_steps. The first warmup_ratio * n_steps steps rise
- * linearly
- * ((step+1)/n_warmup), the last warmdown_ratio * n_steps fall linearly ((n_steps-step)/n_warmdown), so
- * neither end is ever 0. Counts are rounded to the nearest step.
+ * Factor on a base value for step 0 <= step < n_steps; never 0. Counts of steps are rounded to the nearest.
+ * For the weight decay a rule of its own: decay enters as lr * weight_decay, so that a constant one already
+ * fades with the learning rate, and one shaped as the learning rate's fades as its square.
+ */
+double dn_schedule_factor(const dn_schedule_rule *rule, uint64_t step, uint64_t n_steps);
+
+/**
+ * The trapezoid: the first warmup_ratio * n_steps steps rise linearly ((step+1)/n_warmup), the last
+ * warmdown_ratio * n_steps fall linearly ((n_steps-step)/n_warmdown); where both do, the smaller.
  */
 double dn_schedule(uint64_t step, uint64_t n_steps, double warmup_ratio, double warmdown_ratio);
 

@@ -15,7 +15,7 @@
 void dn_control_wake(dn_world *world, int rank)
 {
     dn_slot *slot = &world->control->slots[rank];
-    atomic_fetch_add_explicit(&slot->wakes, 1, memory_order_seq_cst); /* pairs with the load in sleep_once */
+    atomic_fetch_add_explicit(&slot->wakes, 1, memory_order_release); /* pairs with the load in sleep_once */
     syscall(SYS_futex, &slot->wakes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
@@ -24,7 +24,7 @@ bool dn_world_abort(dn_world *world, const dn_failure *failure)
     dn_abort_record *record = &world->control->abort;
     uint32_t empty = DN_ABORT_EMPTY;
     if (!atomic_compare_exchange_strong_explicit(&record->word, &empty, DN_ABORT_CLAIMED,
-                                                 memory_order_seq_cst, memory_order_relaxed))
+                                                 memory_order_relaxed, memory_order_relaxed))
         return false;
     record->status = failure->status;
     record->rank = failure->rank;
@@ -168,13 +168,13 @@ int dn_world_pid(const dn_world *world, int rank)
 
 void dn_world_leave(dn_world *world, int rank)
 {
-    atomic_store_explicit(&world->control->slots[rank].left, 1, memory_order_release);
+    atomic_store_explicit(&world->control->slots[rank].left, 1, memory_order_relaxed);
 }
 
-/* Acquire: pairs with the release in dn_world_leave. */
+/* Asked when the process has ended, which the kernel tells after all that it wrote. */
 bool dn_world_has_left(const dn_world *world, int rank)
 {
-    return atomic_load_explicit(&world->control->slots[rank].left, memory_order_acquire) != 0;
+    return atomic_load_explicit(&world->control->slots[rank].left, memory_order_relaxed) != 0;
 }
 
 void dn_world_set_domain(dn_world *world, int rank, int domain)

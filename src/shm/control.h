@@ -34,8 +34,8 @@ typedef struct dn_slot {
     _Atomic uint64_t waiting_since_ns;       /* clock at the start of the wait */
     _Atomic int32_t waiting_for;             /* 1 + rank, while asleep; 0 otherwise */
     _Atomic int32_t pid;                     /* 0 = unknown; written once, by the rank or its launcher */
-    _Atomic int32_t left;   /* 1: it is done, and its end is no failure; release, for peers */
-    _Atomic int32_t domain; /* NUMA domain; written once, before there are groups */
+    _Atomic int32_t left;                    /* 1: it is done, and its end is no failure */
+    _Atomic int32_t domain;                  /* NUMA domain; written once, before there are groups */
 
     /* Eventcount of those asleep until this rank writes. */
     _Alignas(128) _Atomic uint32_t wakes; /* futex word; raised by this rank and by whoever aborts */
@@ -87,22 +87,15 @@ struct dn_world {
     int descriptor;
 };
 
-/** Header of a world, from what dn_world_create is given; sizes are rounded. Errors: as there. */
-dn_status dn_control_header(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
-                            dn_control *header) DN_MUST_USE;
-
-/** Makes the world of `header` in an empty segment. *out takes the descriptor, which stays the caller's on
- * failure. */
-dn_status dn_control_create_in(int descriptor, const dn_control *header, dn_world **out) DN_MUST_USE;
-
 /** Maps the world that lies ready in a segment of so many bytes, as `rank`. The descriptor as above. */
 dn_status dn_control_attach_to(int descriptor, uint64_t address, uint64_t bytes, int rank,
                                dn_world **out) DN_MUST_USE;
 
-/** Whether the world has failed; the fast check of every wait. Pairs with the claim in dn_world_abort. */
+/** Whether the world has failed; the fast check of every wait. Orders nothing: the story is read with
+ * dn_world_failure. */
 static inline bool dn_control_aborted(const dn_world *world)
 {
-    return atomic_load_explicit(&world->control->abort.word, memory_order_seq_cst) != DN_ABORT_EMPTY;
+    return atomic_load_explicit(&world->control->abort.word, memory_order_relaxed) != DN_ABORT_EMPTY;
 }
 
 /** DN_ERR_PEER with the story of the first failure. */

@@ -1,9 +1,9 @@
 /*
  * A world without a launcher: its ranks, started by somebody else, find each other by a name.
  *
- *     host    creates the name, locks the file, lays out the world, counts itself present
- *     others  open the name once it is locked and ready, map it, count themselves present
- *     last    takes the name away
+ *     host    makes the world, creates the name, locks its file, counts itself present, writes where the
+ * world is others  open the name once it is locked and ready, open the world from there, count themselves
+ * present last    takes the name away
  *
  * The lock (flock) belongs to the host's open file and ends with it: a name whose file nobody has locked is
  * left from a run that died in its start, and neither followed nor respected.
@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -26,11 +27,19 @@
 #define NAP_NS 500000
 
 typedef struct meeting {
+    dn_meeting call;
     char name[96]; /* of the POSIX shared-memory object */
-    int rank, n_ranks;
-    size_t arena_bytes;
-    double deadline_s, end_s;
+    int lock;      /* the host's descriptor of it; -1: none */
+    double end_s;
 } meeting;
+
+/* What lies under the name. */
+typedef struct signpost {
+    uint64_t magic;         /* DN_CONTROL_MAGIC; written after the rest */
+    int32_t pid, fd;        /* /proc/PID/fd/FD is the segment ... */
+    uint64_t device, inode; /* ... if it still is this file */
+    uint64_t address, bytes;
+} signpost;
 
 static void nap(void)
 {
@@ -44,14 +53,15 @@ static dn_status appear(const meeting *m, dn_world *world)
 {
     dn_control *control = world->control;
     int nobody = 0;
-    if (!atomic_compare_exchange_strong_explicit(&control->slots[m->rank].pid, &nobody, (int)getpid(),
+    if (!atomic_compare_exchange_strong_explicit(&control->slots[m->call.rank].pid, &nobody, (int)getpid(),
                                                  memory_order_relaxed, memory_order_relaxed))
         return dn_fail(DN_ERR_CONFIG,
                        "rank %d is there twice (process %d has it): give each process its own RANK, and runs "
                        "that start at the same time different MASTER_PORTs",
-                       m->rank, nobody);
-    /* Release: the header and the pid are there for whoever reads the count with acquire. */
-    if (atomic_fetch_add_explicit(&control->n_present, 1, memory_order_acq_rel) + 1 == control->n_ranks)
+                       m->call.rank, nobody);
+    dn_world_set_domain(world, m->call.rank, m->call.domain);
+    /* Release: pid and domain are there for whoever reads the count with acquire. */
+    if (atomic_fetch_add_explicit(&control->n_present, 1, memory_order_release) + 1 == control->n_ranks)
         shm_unlink(m->name);
     return DN_OK;
 }
@@ -60,11 +70,11 @@ static dn_status fail_absent(const meeting *m, const dn_world *world)
 {
     char absent[128] = "";
     size_t used = 0;
-    for (int rank = 0; rank < m->n_ranks && used < sizeof absent; rank++)
+    for (int rank = 0; rank < m->call.n_ranks && used < sizeof absent; rank++)
         if (dn_world_pid(world, rank) == 0)
             used += (size_t)snprintf(absent + used, sizeof absent - used, " %d", rank);
-    return dn_fail(DN_ERR_TIMEOUT, "of %d ranks these did not come within %g s:%s", m->n_ranks, m->deadline_s,
-                   absent);
+    return dn_fail(DN_ERR_TIMEOUT, "of %d ranks these did not come within %g s:%s", m->call.n_ranks,
+                   m->call.deadline_s, absent);
 }
 
 static dn_status await_all(const meeting *m, const dn_world *world)
@@ -94,9 +104,9 @@ static void remove_stale(const char *name)
     close(descriptor);
 }
 
-static dn_status create_name(const meeting *m, int *descriptor)
+static dn_status create_name(meeting *m)
 {
-    while ((*descriptor = shm_open(m->name, O_RDWR | O_CREAT | O_EXCL, 0600)) < 0) {
+    while ((m->lock = shm_open(m->name, O_RDWR | O_CREAT | O_EXCL, 0600)) < 0) {
         if (errno != EEXIST)
             return dn_fail_errno(DN_ERR_SYSTEM, errno, "creating shared memory '%s'", m->name);
         if (dn_clock_s() >= m->end_s)
@@ -110,90 +120,135 @@ static dn_status create_name(const meeting *m, int *descriptor)
     return DN_OK;
 }
 
-static dn_status host_world(const meeting *m, dn_world **out)
+static dn_status refuse_name(const meeting *m, const char *what)
 {
-    int descriptor;
-    dn_control header;
-    DN_TRY(dn_control_header(m->n_ranks, m->arena_bytes, (int)sysconf(_SC_NPROCESSORS_ONLN), m->deadline_s,
-                             &header));
-    DN_TRY(create_name(m, &descriptor));
-    dn_status status = DN_OK;
-    if (flock(descriptor, LOCK_EX) != 0) /* others hold it for a moment only, to look */
-        status = dn_fail_errno(DN_ERR_SYSTEM, errno, "locking shared memory '%s'", m->name);
-    if (status == DN_OK)
-        status = dn_control_create_in(descriptor, &header, out);
-    if (status != DN_OK) {
-        shm_unlink(m->name);
-        close(descriptor);
-    }
+    int error = errno;
+    shm_unlink(m->name);
+    return dn_fail_errno(error == ENOSPC ? DN_ERR_MEMORY : DN_ERR_SYSTEM, error, "%s '/dev/shm%s'", what,
+                         m->name);
+}
+
+static dn_status put_up_signpost(const meeting *m, const dn_world *world)
+{
+    struct stat info = {0};
+    fstat(world->descriptor, &info); /* our own, open file */
+    signpost post = {.pid = (int32_t)getpid(),
+                     .fd = world->descriptor,
+                     .device = info.st_dev,
+                     .inode = info.st_ino,
+                     .address = world->control->address,
+                     .bytes = world->control->bytes};
+    const uint64_t magic = DN_CONTROL_MAGIC;
+    if (pwrite(m->lock, &post, sizeof post, 0) != (ssize_t)sizeof post ||
+        pwrite(m->lock, &magic, sizeof magic, 0) != (ssize_t)sizeof magic)
+        return refuse_name(m, "writing to");
+    return DN_OK;
+}
+
+static dn_status name_world(meeting *m, dn_world *world)
+{
+    DN_TRY(create_name(m));
+    if (flock(m->lock, LOCK_EX) != 0) /* others hold it for a moment only, to look */
+        return refuse_name(m, "locking");
+    DN_TRY(appear(m, world));
+    return put_up_signpost(m, world);
+}
+
+static dn_status host_world(meeting *m, dn_world **out)
+{
+    const dn_meeting *c = &m->call;
+    DN_TRY(dn_world_create(c->n_ranks, c->arena_bytes, c->n_usable_pus, c->deadline_s, out));
+    dn_status status = name_world(m, *out);
+    if (status != DN_OK)
+        dn_world_destroy(out);
     return status;
 }
 
 /* ---- the others ---- */
 
-typedef struct ready {
-    uint64_t address, bytes;
-} ready;
-
-/* Whether a live host has its world ready in this file. Each read is a system call, which orders them. */
-static bool is_ready(int descriptor, ready *r)
+/* Whether a live host has its world ready and says where. Each read is a system call, which orders them. */
+static bool read_signpost(int descriptor, signpost *post)
 {
     struct stat info;
-    uint32_t n_present = 0;
     if (fstat(descriptor, &info) != 0 || info.st_uid != geteuid())
         return false;
     if (flock(descriptor, LOCK_SH | LOCK_NB) == 0) {
         flock(descriptor, LOCK_UN);
         return false;
     }
-    ssize_t n = pread(descriptor, &n_present, sizeof n_present, offsetof(dn_control, n_present));
-    if (n != (ssize_t)sizeof n_present || n_present == 0)
-        return false;
-    r->bytes = (uint64_t)info.st_size;
-    return pread(descriptor, &r->address, sizeof r->address, offsetof(dn_control, address)) ==
-           (ssize_t)sizeof r->address;
+    uint64_t magic = 0;
+    return pread(descriptor, &magic, sizeof magic, 0) == (ssize_t)sizeof magic && magic == DN_CONTROL_MAGIC &&
+           pread(descriptor, post, sizeof *post, 0) == (ssize_t)sizeof *post;
 }
 
-static dn_status await_host(const meeting *m, int *descriptor, ready *r)
+/* *descriptor is -1 where there is no ready world (yet, or any more). */
+static dn_status follow_name(const meeting *m, int *descriptor, signpost *post)
+{
+    *descriptor = -1;
+    int name = shm_open(m->name, O_RDWR, 0);
+    if (name < 0 && errno != ENOENT)
+        return dn_fail_errno(DN_ERR_SYSTEM, errno, "opening shared memory '%s'", m->name);
+    bool ready = name >= 0 && read_signpost(name, post);
+    if (name >= 0)
+        close(name);
+    if (!ready)
+        return DN_OK;
+    char path[64];
+    struct stat info;
+    snprintf(path, sizeof path, "/proc/%" PRId32 "/fd/%" PRId32, post->pid, post->fd);
+    *descriptor = open(path, O_RDWR | O_CLOEXEC);
+    if (*descriptor < 0 && errno != ENOENT)
+        return dn_fail_errno(DN_ERR_SYSTEM, errno,
+                             "opening the shared memory of local rank 0 at %s (ranks must see each other in "
+                             "/proc and be allowed to inspect each other)",
+                             path);
+    if (*descriptor >= 0 && (fstat(*descriptor, &info) != 0 || info.st_dev != post->device ||
+                             info.st_ino != post->inode)) { /* another process has the number now */
+        close(*descriptor);
+        *descriptor = -1;
+    }
+    return DN_OK;
+}
+
+static dn_status await_host(const meeting *m, int *descriptor, signpost *post)
 {
     for (;;) {
-        *descriptor = shm_open(m->name, O_RDWR, 0);
-        if (*descriptor < 0 && errno != ENOENT)
-            return dn_fail_errno(DN_ERR_SYSTEM, errno, "opening shared memory '%s'", m->name);
-        if (*descriptor >= 0 && is_ready(*descriptor, r))
-            return DN_OK;
+        DN_TRY(follow_name(m, descriptor, post));
         if (*descriptor >= 0)
-            close(*descriptor);
+            return DN_OK;
         if (dn_clock_s() >= m->end_s)
             return dn_fail(DN_ERR_TIMEOUT,
                            "rank %d found no world under the name /dev/shm%s within %g s: local rank 0 did "
                            "not come",
-                           m->rank, m->name, m->deadline_s);
+                           m->call.rank, m->name, m->call.deadline_s);
         nap();
     }
 }
 
 static dn_status check_agreement(const meeting *m, const dn_control *control)
 {
-    if ((int)control->n_ranks != m->n_ranks || control->arena_bytes < m->arena_bytes)
+    if ((int)control->n_ranks != m->call.n_ranks || control->arena_bytes < m->call.arena_bytes)
         return dn_fail(DN_ERR_CONFIG,
                        "rank %d is one of %d with heaps of %zu bytes, local rank 0 one of %u with %zu: all "
                        "must be started alike",
-                       m->rank, m->n_ranks, m->arena_bytes, control->n_ranks, (size_t)control->arena_bytes);
+                       m->call.rank, m->call.n_ranks, m->call.arena_bytes, control->n_ranks,
+                       (size_t)control->arena_bytes);
     return DN_OK;
 }
 
 static dn_status find_world(const meeting *m, dn_world **out)
 {
     int descriptor;
-    ready r;
-    DN_TRY(await_host(m, &descriptor, &r));
-    dn_status status = dn_control_attach_to(descriptor, r.address, r.bytes, m->rank, out);
+    signpost post;
+    DN_TRY(await_host(m, &descriptor, &post));
+    dn_status status = dn_control_attach_to(descriptor, post.address, post.bytes, m->call.rank, out);
     if (status != DN_OK) {
         close(descriptor);
         return status;
     }
     status = check_agreement(m, (*out)->control);
+    if (status == DN_OK)
+        status = appear(m, *out);
     if (status != DN_OK)
         dn_world_destroy(out);
     return status;
@@ -201,20 +256,17 @@ static dn_status find_world(const meeting *m, dn_world **out)
 
 /* ---- both ---- */
 
-dn_status dn_world_meet(const char *id, bool host, int rank, int n_ranks, size_t arena_bytes,
-                        double deadline_s, dn_world **out)
+dn_status dn_world_meet(const dn_meeting *call, dn_world **out)
 {
-    meeting m = {.rank = rank,
-                 .n_ranks = n_ranks,
-                 .arena_bytes = arena_bytes,
-                 .deadline_s = deadline_s,
-                 .end_s = dn_clock_s() + deadline_s};
-    snprintf(m.name, sizeof m.name, "/dionode-%u-%s", (unsigned)geteuid(), id);
-    DN_TRY(host ? host_world(&m, out) : find_world(&m, out));
-    dn_status status = appear(&m, *out);
-    if (status == DN_OK)
+    meeting m = {.call = *call, .lock = -1, .end_s = dn_clock_s() + call->deadline_s};
+    snprintf(m.name, sizeof m.name, "/dionode-%u-%s", (unsigned)geteuid(), call->id);
+    dn_status status = call->host ? host_world(&m, out) : find_world(&m, out);
+    if (status == DN_OK) {
         status = await_all(&m, *out);
-    if (status != DN_OK)
-        dn_world_destroy(out);
+        if (status != DN_OK)
+            dn_world_destroy(out);
+    }
+    if (m.lock >= 0)
+        close(m.lock);
     return status;
 }

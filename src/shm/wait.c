@@ -25,8 +25,8 @@ static void pause_core(void)
 #endif
 }
 
-/* seq_cst on both loads, for the handshake in sleep_once; on x86 and ARM it costs what acquire costs. The
- * load of *word pairs with the store in dn_wait_post. */
+/* seq_cst for the handshake in sleep_once; on x86 and ARM it costs what acquire costs. The load of *word
+ * pairs with the store in dn_wait_post. */
 static outcome look(const dn_world *world, const _Atomic uint64_t *word, uint64_t want)
 {
     if (dn_control_aborted(world))
@@ -51,14 +51,16 @@ static outcome spin_then_yield(const dn_world *world, const _Atomic uint64_t *wo
     return seen;
 }
 
-/* Against a lost wake-up all four steps are seq_cst: we count ourselves, then look; the writer writes, then
- * reads the count. One of the two must see the other. What wakes also changes the futex word, so a wake
- * between our look and our sleep makes the sleep return at once. The word is shared: no FUTEX_PRIVATE_FLAG.
- */
+/* Against a lost wake-up four steps are seq_cst: we count ourselves, then look; the writer writes, then reads
+ * the count. One of the two must see the other. What wakes also changes the futex word, so a wake between our
+ * look and our sleep makes the sleep return at once; acquire, so that who has read the changed word sees why
+ * it was changed. tests/models/check_orders.py searches what these orders allow, and weaker ones.
+ *
+ * The word is shared: no FUTEX_PRIVATE_FLAG. */
 static outcome sleep_once(dn_slot *slot, const dn_world *world, const _Atomic uint64_t *word, uint64_t want)
 {
     const struct timespec limit = {.tv_nsec = SLEEP_NS};
-    uint32_t wakes = atomic_load_explicit(&slot->wakes, memory_order_seq_cst);
+    uint32_t wakes = atomic_load_explicit(&slot->wakes, memory_order_acquire);
     atomic_fetch_add_explicit(&slot->sleepers, 1, memory_order_seq_cst);
     if (look(world, word, want) == NOT_YET)
         syscall(SYS_futex, &slot->wakes, FUTEX_WAIT, wakes, &limit, NULL, 0);

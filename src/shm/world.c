@@ -135,7 +135,8 @@ static void ask_for_huge_pages(dn_control *control)
     madvise((char *)control + control->first_arena, control->bytes - control->first_arena, MADV_HUGEPAGE);
 }
 
-dn_status dn_control_create_in(int descriptor, const dn_control *header, dn_world **out)
+/* *out takes the descriptor, which stays the caller's on failure. */
+static dn_status create_in(int descriptor, const dn_control *header, dn_world **out)
 {
     size_t bytes = header->bytes;
     if (ftruncate(descriptor, (off_t)bytes) != 0)
@@ -158,8 +159,8 @@ dn_status dn_control_create_in(int descriptor, const dn_control *header, dn_worl
     return status;
 }
 
-dn_status dn_control_header(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
-                            dn_control *header)
+static dn_status make_header(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
+                             dn_control *header)
 {
     if (n_ranks < 1 || n_ranks > DN_MAX_RANKS || !(deadline_s > 0))
         return dn_fail(DN_ERR_ARG, "a world of %d ranks (1..%d) with a deadline of %g s (> 0)", n_ranks,
@@ -186,11 +187,11 @@ dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, dou
                           dn_world **out)
 {
     dn_control header;
-    DN_TRY(dn_control_header(n_ranks, arena_bytes, n_usable_pus, deadline_s, &header));
+    DN_TRY(make_header(n_ranks, arena_bytes, n_usable_pus, deadline_s, &header));
     int descriptor = open_segment(header.bytes);
     if (descriptor < 0)
         return dn_fail_errno(DN_ERR_SYSTEM, errno, "creating shared memory");
-    dn_status status = dn_control_create_in(descriptor, &header, out);
+    dn_status status = create_in(descriptor, &header, out);
     if (status != DN_OK)
         close(descriptor);
     return status;

@@ -47,20 +47,32 @@ void dn_world_export(dn_world *world, char *text, size_t bytes);
 bool dn_world_inherited(void);
 dn_status dn_world_attach(int rank, dn_world **out) DN_MUST_USE;
 
+/* What a rank brings to dn_world_meet; rank, host and domain are its own, the rest is equal on all. */
+typedef struct dn_meeting {
+    const char *id; /* a word of letters and digits that no other run of this user starts with just now */
+    bool host;      /* the rank that creates the world: exactly one */
+    int rank, n_ranks;
+    int domain; /* NUMA domain, as dn_world_set_domain */
+    size_t arena_bytes;
+    int n_usable_pus; /* as dn_world_create */
+    double deadline_s;
+} dn_meeting;
+
 /**
  * Without a launcher of ours: makes the world together with the other processes that call this, one a rank.
- * Collective. `host` is the one that creates it (exactly one rank); arena_bytes, n_ranks and deadline_s are
- * equal on all, `id` too: a word of letters and digits that no other run of this user starts with at the same
- * moment.
+ * Collective.
  *
- * They meet through a name in /dev/shm made of user and id, which is gone when this returns. What a run that
- * died in its start has left there is told by its lock, which died with it, and taken away. Errors:
- * DN_ERR_TIMEOUT, naming the ranks that did not come within the deadline; DN_ERR_CONFIG, where the processes
- * do not agree on the number of ranks or two claim the same; DN_ERR_MEMORY, as dn_world_create and where
- * /dev/shm is too small; DN_ERR_SYSTEM; DN_ERR_PEER.
+ * They meet through a name in /dev/shm made of user and id, which is gone when this returns. Under it lies
+ * only where the segment is: /proc/PID/fd/N of the host, from where the others open it, so that it is made as
+ * dn_world_create makes it and may be anonymous where /dev/shm is small. (A socket could pass the descriptor
+ * too, but the host would have to serve it to everybody, and the same user may open it anyway.) What a run
+ * that died in its start has left under the name is told by its lock, which died with it, and taken away.
+ *
+ * Errors: DN_ERR_TIMEOUT, naming the ranks that did not come within the deadline; DN_ERR_CONFIG, where the
+ * processes do not agree on the number of ranks or two claim the same; DN_ERR_MEMORY, as dn_world_create;
+ * DN_ERR_SYSTEM; DN_ERR_PEER.
  */
-dn_status dn_world_meet(const char *id, bool host, int rank, int n_ranks, size_t arena_bytes,
-                        double deadline_s, dn_world **out) DN_MUST_USE;
+dn_status dn_world_meet(const dn_meeting *meeting, dn_world **out) DN_MUST_USE;
 
 /** The world of another process, the launcher's or a worker's, to read: of what takes a world only
  * dn_world_print, dn_world_failure and what asks for sizes, pids and steps may be called on it. Ends with

@@ -19,7 +19,6 @@
 #define SYNC_FACTORS_H
 
 #include "linalg/orth.h"
-#include "sync/interim.h"
 #include "sync/method.h"
 #include "sync/shares.h"
 

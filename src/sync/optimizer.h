@@ -42,13 +42,15 @@ typedef struct dn_optim_config {
     uint64_t seed; /* of the initial Q and of sketches */
 } dn_optim_config;
 
-/* What a step found out; identical on all replicas. */
+/* What a step found out; identical on all ranks but for orth_bytes. */
 typedef struct dn_step_report {
-    bool skipped;     /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
-    double grad_norm; /* root mean over replicas of the squared norm of their gradients before averaging */
-    int n_zero;       /* matrices whose momentum is zero everywhere: only decayed */
-    int n_fallback;   /* matrices that the chosen orthonormalization could not do (rank-deficient): by
-                         Householder */
+    bool skipped;        /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
+    double grad_norm;    /* root mean over copies of the squared norm of all gradients before averaging */
+    int n_zero;          /* matrices whose momentum is zero everywhere: only decayed */
+    int n_fallback;      /* matrices that the chosen orthonormalization could not do (rank-deficient): by
+                            Householder */
+    uint64_t orth_bytes; /* payload that orthonormalization exchanged on this rank: as many rounds as matrices
+                            needed */
 } dn_step_report;
 
 typedef struct dn_optimizer dn_optimizer;
@@ -88,8 +90,8 @@ typedef struct dn_formula {
     uint64_t uncompressed; /* gradients of this rank's blocks, if all were averaged in full */
 } dn_formula;
 
-/** Exact, except for what orthonormalization adds where its method fails (n_fallback). A skipped step
- * exchanges control only. */
+/** Exact, but for orthonormalization, whose rounds depend on the matrices: the report's orth_bytes come to
+ * mesh->all as DN_TRAFFIC_BASIS. A skipped step exchanges control only. */
 dn_formula dn_optimizer_formula(const dn_optimizer *optimizer);
 
 /* ---- state, for checkpoints ---- */

@@ -11,7 +11,6 @@
 #define SYNC_SHARES_H
 
 #include "compute/device.h"
-#include "sync/interim.h"
 #include "sync/layout.h"
 #include "sync/optimizer.h"
 

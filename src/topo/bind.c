@@ -85,6 +85,20 @@ void dn_topo_unbind(const dn_topo *topo)
                     topo->home_policy);
 }
 
+int dn_topo_numa_here(const dn_topo *topo)
+{
+    int numa = -1;
+    hwloc_obj_t node = NULL;
+    hwloc_bitmap_t pus = hwloc_bitmap_alloc();
+    bool known =
+        pus && topo->machine.this_system && hwloc_get_cpubind(topo->hwloc, pus, HWLOC_CPUBIND_THREAD) == 0;
+    while (known && numa < 0 && (node = hwloc_get_next_obj_by_type(topo->hwloc, HWLOC_OBJ_NUMANODE, node)))
+        if (hwloc_bitmap_isincluded(pus, node->cpuset))
+            numa = (int)node->logical_index;
+    hwloc_bitmap_free(pus);
+    return numa;
+}
+
 void dn_topo_bound_pus(char *text, size_t bytes)
 {
     cpu_set_t set[64]; /* 65536 PUs; Linux knows fewer */

@@ -57,6 +57,17 @@ static int count_here(double quota)
     return cut_by_quota(n, quota);
 }
 
+/* Whether home_pus leaves out what `usable`, as long as it is the allowed set, has. */
+static void compare_home(dn_topo *topo)
+{
+    dn_machine *machine = &topo->machine;
+    double quota = dn_quota_read("");
+    int n_allowed = hwloc_bitmap_weight(topo->usable);
+    machine->quota = machine->this_system ? quota : 0;
+    machine->n_allowed = machine->this_system ? cut_by_quota(n_allowed, quota) : count_here(quota);
+    machine->bound = !hwloc_bitmap_isincluded(topo->usable, topo->home_pus);
+}
+
 static int count(const dn_topo *topo, hwloc_obj_type_t type)
 {
     int n = hwloc_get_nbobjs_by_type(topo->hwloc, type);
@@ -80,14 +91,13 @@ dn_status dn_topo_discover(dn_topo *topo)
     machine->n_pus = count(topo, HWLOC_OBJ_PU);
 
     remember_home(topo);
+    compare_home(topo);
     hwloc_bitmap_and(topo->usable, topo->usable, topo->home_pus);
     if (hwloc_bitmap_iszero(topo->usable))
         return dn_fail(DN_ERR_SYSTEM,
                        "no processor may be used: affinity mask and cgroup cpuset have none in "
                        "common");
-    double quota = dn_quota_read("");
-    machine->quota = machine->this_system ? quota : 0;
     machine->n_usable = cut_by_quota(hwloc_bitmap_weight(topo->usable), machine->quota);
-    machine->n_here = machine->this_system ? machine->n_usable : count_here(quota);
+    machine->n_here = machine->this_system ? machine->n_usable : machine->n_allowed;
     return DN_OK;
 }

@@ -54,9 +54,17 @@ static void print_index(FILE *out, int index)
         fprintf(out, "%-8s", "several");
 }
 
-static void print_place(const dn_topo *topo, const dn_place *place, FILE *out)
+static void print_role(const char *role, FILE *out)
 {
-    fprintf(out, "%-5d %-8d ", place->rank, place->n_threads);
+    if (role)
+        fprintf(out, "%-12s ", role);
+}
+
+static void print_place(const dn_topo *topo, const dn_place *place, const char *role, FILE *out)
+{
+    fprintf(out, "%-5d ", place->rank);
+    print_role(role, out);
+    fprintf(out, "%-8d ", place->n_threads);
     print_index(out, place->package);
     fprintf(out, " ");
     print_index(out, place->numa);
@@ -82,13 +90,14 @@ static void print_binding(const dn_topo *topo, FILE *out)
         fprintf(out, "binding    possible\n");
 }
 
-void dn_topo_print(const dn_topo *topo, FILE *out)
+void dn_topo_print(const dn_topo *topo, const char *roles_head, const char *const *roles, FILE *out)
 {
     print_machine(topo, out);
     print_domains(topo, out);
     print_binding(topo, out);
-    fprintf(out, "\n%-5s %-8s %-8s %-8s %-12s %s\n", "rank", "threads", "package", "NUMA", "cores",
-            "PUs of the system");
+    fprintf(out, "\n%-5s ", "rank");
+    print_role(roles ? roles_head : NULL, out);
+    fprintf(out, "%-8s %-8s %-8s %-12s %s\n", "threads", "package", "NUMA", "cores", "PUs of the system");
     for (int rank = 0; rank < topo->n_workers; rank++)
-        print_place(topo, &topo->seats[rank].place, out);
+        print_place(topo, &topo->seats[rank].place, roles ? roles[rank] : NULL, out);
 }

@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import Place, PROGRAM, case, children, expect, run, tap  # noqa: E402
+from runs import Place, PROGRAM, Skip, case, children, expect, run, tap  # noqa: E402
 
 EXAMPLE, JOINER = os.environ["EXAMPLE"], os.environ["JOINER"]
 ARG, CONFIG, MEMORY, PEER, TIMEOUT, SYSTEM = 1, 2, 6, 7, 8, 10
@@ -64,13 +64,104 @@ def the_example_adds_up_under_another_launcher():
 
 
 @case
-def the_example_adds_up_under_mpirun_and_alone():
-    env = {k: v for k, v in os.environ.items() if k != "DIONODE_WORLD"}
-    expect(sums(run([EXAMPLE], env=env).stdout, 1), "alone")
-    if shutil.which("mpirun") and "Open MPI" in run(["mpirun", "--version"]).stdout:
-        mpirun = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3"]
-        done = run(mpirun + [EXAMPLE], env=env)
-        expect(done.returncode == 0 and sums(done.stdout, 3), done.stdout + done.stderr)
+def the_example_adds_up_alone():
+    expect(sums(run([EXAMPLE]).stdout, 1), "alone")
+
+
+def mpirun(*arguments):
+    if not shutil.which("mpirun") or "Open MPI" not in run(["mpirun", "--version"]).stdout:
+        raise Skip("Open MPI's mpirun is not installed")
+    return ["mpirun", "--allow-run-as-root", *arguments]
+
+
+@case
+def the_example_adds_up_under_mpirun():
+    done = run(mpirun("--oversubscribe", "-n", "3", EXAMPLE))
+    expect(done.returncode == 0 and sums(done.stdout, 3), done.stdout + done.stderr)
+
+
+@case
+def the_example_adds_up_under_torchrun():
+    if not shutil.which("torchrun"):
+        raise Skip("PyTorch's torchrun is not installed")
+    done = run(["torchrun", "--no-python", "--nproc-per-node", "3", "--master-port", PORT, EXAMPLE])
+    expect(done.returncode == 0 and sums(done.stdout, 3), done.stdout + done.stderr)
+    nothing_is_left()
+
+
+def allowed(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return next(line.split()[1] for line in file if line.startswith("Cpus_allowed_list:"))
+
+
+def planned(n):
+    """Processors of each of n workers, as `dionode topo` tells."""
+    lines = run([PROGRAM, "topo", "--np", str(n)]).stdout.splitlines()
+    return [line.split()[-1] for line in lines if line.strip().startswith("= taskset -c")]
+
+
+def where_they_run(processes):
+    """Processors of the joined ranks in order of rank, each read by its own pid; ends them."""
+    at = {}
+    for process in processes:
+        word, rank, pid = process.stdout.readline().split()
+        expect(word == "ready", "not ready")
+        at[int(rank)] = allowed(pid)
+    for process in processes:
+        process.kill()
+        process.communicate()
+    return [at[rank] for rank in sorted(at)]
+
+
+@case
+def ranks_of_another_launcher_are_bound_as_planned():
+    n = 2
+    at = where_they_run([attach(rank, n, JOINER, "0") for rank in range(n)])
+    stayed = len(os.sched_getaffinity(0)) < os.cpu_count() and at == [allowed("self")] * n  # this test was bound itself
+    expect(at == planned(n) or stayed, f"{at}, planned {planned(n)}")
+
+
+@case
+def ranks_that_their_launcher_has_bound_stay_there():
+    usable = sorted(os.sched_getaffinity(0))
+    if len(usable) < 2:
+        raise Skip("one processor only")
+    last = str(usable[-1])  # both where the plan would have one of them
+    bound = where_they_run([attach(rank, 2, "taskset", "-c", last, JOINER, "0") for rank in range(2)])
+    expect(bound == [last, last], str(bound))
+
+
+@case
+def ranks_that_mpirun_has_bound_stay_there_and_may_be_started_by_a_shell_each():
+    if len(os.sched_getaffinity(0)) < 2:
+        raise Skip("one processor only")
+    done = run(mpirun("--bind-to", "core", "-n", "2", "sh", "-c",
+                      f"'{JOINER}' 3; grep Cpus_allowed_list /proc/$$/status"))
+    expect(done.returncode == 0 and "out 0 0" in done.stdout and "out 1 0" in done.stdout, done.stdout + done.stderr)
+    at = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("Cpus_allowed_list")]
+    expect(len(set(at)) == 2, str(at))
+
+
+@case
+def a_dev_shm_without_room_is_done_without():
+    """In a mount of our own: a /dev/shm of 64 KiB, in which a name has room and a heap has not."""
+    script = f"mount -t tmpfs -o size=64k none /dev/shm || exit 99; '{EXAMPLE}' & RANK=1 LOCAL_RANK=1 '{EXAMPLE}'; " \
+             "code=$?; wait $! && ls /dev/shm && exit $code"
+    env = dict(os.environ, RANK="0", LOCAL_RANK="0", WORLD_SIZE="2", MASTER_PORT=PORT)
+    done = run(["unshare", "--mount", "sh", "-c", script], env=env)
+    if done.returncode in (1, 99) and not done.stdout:
+        raise Skip("this system lets nobody mount a /dev/shm of his own")
+    expect(done.returncode == 0 and sums(done.stdout, 2), f"{done.returncode}: {done.stdout}{done.stderr}")
+    expect(done.stderr.count("taking anonymous shared memory") == 1, done.stderr)
+
+
+@case
+def a_worker_that_cannot_reach_the_others_says_so_itself():
+    close = f'[ $RANK = 0 ] || eval "exec ${{DIONODE_WORLD%%:*}}>&-"; exec "{EXAMPLE}"'
+    done = launch("-n", "2", "sh", "-c", close)
+    told = [line for line in done.stderr.splitlines() if "worker 1 cannot join the others" in line]
+    expect(done.returncode == SYSTEM and len(told) == 1 and "is not the launcher's shared memory" in told[0], done.stderr)
+    expect("worker 1" in done.stderr.splitlines()[-1], done.stderr)  # and the launcher, of the run
 
 
 @case

@@ -9,7 +9,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from runs import (Place, PROGRAM, Skip, alive, case, children, expect, random_tokens, run, tap, write_shard)  # noqa: E402
 
-CONFIG, DATA, CHECKPOINT, IO, MEMORY, PEER, TIMEOUT, NUMERIC = 2, 3, 4, 5, 6, 7, 8, 9
+CONFIG, DATA, CHECKPOINT, IO, MEMORY, PEER, TIMEOUT, NUMERIC, SYSTEM = 2, 3, 4, 5, 6, 7, 8, 9, 10
 
 
 def shared_memory_files():
@@ -238,6 +238,18 @@ def gradients_that_are_never_finite_stop_the_run():
         # Weights grow by 1e8 a step: beyond the range of float after five, of double after forty.
         done = place.train(lr=1e6, num_iterations=200, warmup_ratio=0, weight_decay=100)
         expect_failure(done, NUMERIC, "not finite")
+
+
+@case
+def a_worker_that_cannot_join_says_so_and_repeats_no_notice():
+    """As the launcher starts it, but with memory that is not there; a notice of the configuration is the launcher's."""
+    env = dict(os.environ, DIONODE_WORLD="99:200000000000:4194304", RANK="1", WORLD_SIZE="2")
+    with Place() as place:
+        done = run([PROGRAM, "train", place.config(no_wandb=True)], env=env)
+        expect(done.returncode == SYSTEM and len(done.stderr.splitlines()) == 1, f"{done.returncode}: {done.stderr}")
+        expect("worker 1 cannot join the others" in done.stderr and "descriptor 99" in done.stderr, done.stderr)
+    done = run([PROGRAM, "bench", "comm"], env=env)
+    expect(done.returncode == SYSTEM and "worker 1 cannot join the others" in done.stderr, done.stderr)
 
 
 tap()

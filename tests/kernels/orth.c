@@ -1,63 +1,411 @@
-/* Orthonormal bases: every method of every column against the definition, and against each other. */
+/* The rounds of orthonormalization: every column against plain sums in double, and whole chains of rounds
+ * against what an orthonormal basis must be. How they are put together: tests/unit/linalg_orth.c. */
 #include "support.h"
+
+#include "base/random.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum method { HOUSEHOLDER, CHOLESKY, CHOLESKY2, SKETCHED, N_METHODS } method;
+/* ---- a batch of tall matrices, each one band ---- */
 
-typedef struct basis {
-    method method;
-    size_t m, r;
-} basis;
+enum { MOST = 12 };
 
-/* host[0] = whether it succeeded */
-static void run_orth(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+typedef struct batch {
+    size_t n;
+    dn_band bands[MOST];
+    dn_real *start[MOST]; /* p as it was */
+    double *partials[MOST], *inverses[MOST];
+} batch;
+
+static const size_t shapes[][2] = {{1, 1},    {7, 1}, {50, 11},  {150, 64}, {260, 130}, {131, 65},
+                                   {2100, 3}, {0, 5}, {700, 33}, {9, 0},    {1, 4},     {1100, 32}};
+_Static_assert(sizeof shapes / sizeof *shapes == MOST, "one shape a matrix");
+
+static void *room(size_t bytes)
 {
-    const basis *x = context;
-    bool ok = false;
-    if (x->method == HOUSEHOLDER)
-        s->kernels->orth_householder(s, b[0], x->m, x->r, &ok);
-    else if (x->method == CHOLESKY)
-        s->kernels->orth_cholesky(s, b[0], x->m, x->r, &ok);
-    else if (x->method == CHOLESKY2)
-        s->kernels->orth_cholesky2(s, b[0], x->m, x->r, &ok);
-    else
-        s->kernels->orth_sketched(s, b[0], x->m, x->r, 5, 6, &ok);
+    void *memory = malloc(bytes + 64);
+    assert_non_null(memory);
+    memset(memory, 0xff, bytes + 64); /* NaN, in both precisions */
+    return memory;
+}
+
+static void add_matrix(batch *b, size_t m, size_t r, uint64_t stream)
+{
+    size_t i = b->n++, small = (dn_sketch_rows(r) + 1) * r;
+    b->start[i] = room(m * r * sizeof(dn_real));
+    dn_random_normal(3, stream, 0, m * r, 1, b->start[i]);
+    dn_real *p = room(m * r * sizeof *p);
+    memcpy(p, b->start[i], m * r * sizeof *p);
+    b->partials[i] = room(small * sizeof(double));
+    b->inverses[i] = room(r * r * sizeof(double));
+    b->bands[i] = (dn_band){.m = m,
+                            .r = r,
+                            .rows = m,
+                            .p = (dn_buf *)(void *)p,
+                            .seed = 5,
+                            .draw = stream,
+                            .partial = (dn_wide *)(void *)b->partials[i],
+                            .inverse = (dn_wide *)(void *)b->inverses[i]};
+}
+
+static batch make_batch(void)
+{
+    batch b = {.n = 0};
+    for (size_t i = 0; i < MOST; i++)
+        add_matrix(&b, shapes[i][0], shapes[i][1], i);
+    return b;
+}
+
+static void free_batch(batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        free(b->start[i]);
+        free(b->bands[i].p);
+        free(b->partials[i]);
+        free(b->inverses[i]);
+    }
+}
+
+static dn_real *basis(const batch *b, size_t i)
+{
+    return (dn_real *)(void *)b->bands[i].p;
+}
+
+/* Upper triangular, 1 on the diagonal, the rest small draws. */
+static void draw_inverses(batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        size_t r = b->bands[i].r;
+        for (size_t row = 0; row < r; row++)
+            for (size_t col = 0; col < r; col++)
+                b->inverses[i][row * r + col] = row == col  ? 1
+                                                : row < col ? dn_random_uniform(1, i, row * r + col) - 0.5
+                                                            : 0;
+    }
+}
+
+typedef void (*step)(dn_stream *s, batch *b);
+
+static void gram(dn_stream *s, batch *b)
+{
+    s->kernels->gram(s, b->bands, b->n);
+}
+
+static void sketch(dn_stream *s, batch *b)
+{
+    s->kernels->sketch(s, b->bands, b->n);
+}
+
+static void apply(dn_stream *s, batch *b)
+{
+    draw_inverses(b);
+    s->kernels->apply(s, b->bands, b->n);
+}
+
+static void run(const char *column, int n_threads, batch *b, step what)
+{
+    dn_stream *s = make_stream(column, n_threads);
+    what(s, b);
     assert_int_equal(dn_stream_sync(s), DN_OK);
-    host[0] = ok;
+    dn_stream_destroy(&s);
 }
 
-/* Normal draws, plus a common part that makes columns nearly parallel: condition about `parallel` * sqrt(m).
- */
-static trial make_trial(size_t m, size_t r, double parallel)
+/* ---- bands ---- */
+
+static double product(const dn_real *x, size_t m, size_t r, size_t i, size_t j)
 {
-    trial t = {.arrays = {random_array(m * r, 1, 1)}, .n_arrays = 1};
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < r; j++)
-            t.arrays[0].start[i * r + j] += (dn_real)(parallel * cos((double)i));
-    return t;
+    double sum = 0;
+    for (size_t l = 0; l < m; l++)
+        sum += (double)x[l * r + i] * (double)x[l * r + j];
+    return sum;
 }
+
+/* Sums of m products in any order, in double. */
+static void check_gram(const char *column, const batch *b, size_t k)
+{
+    size_t m = b->bands[k].rows, r = b->bands[k].r;
+    for (size_t i = 0; i < r; i++)
+        for (size_t j = i; j < r; j++) {
+            double got = b->partials[k][i * r + j], want = product(b->start[k], m, r, i, j);
+            double scale = sqrt(product(b->start[k], m, r, i, i)) * sqrt(product(b->start[k], m, r, j, j));
+            if (!(fabs(got - want) <= 2.3e-16 * (double)(m + 1) * scale))
+                fail_msg("%s, gram of %zu x %zu: element %zu, %zu is %g, not %g", column, m, r, i, j, got,
+                         want);
+        }
+}
+
+static void gram_matrices_are_sums_in_double(void **state)
+{
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+        batch b = make_batch();
+        run((*column)->name, 2, &b, gram);
+        for (size_t k = 0; k < b.n; k++) {
+            check_gram((*column)->name, &b, k);
+            assert_memory_equal(b.bands[k].p, b.start[k], b.bands[k].rows * b.bands[k].r * sizeof(dn_real));
+        }
+        free_batch(&b);
+    }
+}
+
+/* Sums of m products with draws of size 1/sqrt(k), in dn_real. */
+static void check_sketch(const char *column, const batch *b, const batch *ref, size_t k)
+{
+    size_t m = b->bands[k].rows, r = b->bands[k].r, rows = dn_sketch_rows(r);
+    double bound = DN_REAL_EPS * (double)(m + 1);
+    for (size_t i = 0; i < rows * r; i++)
+        if (!(fabs(b->partials[k][i] - ref->partials[k][i]) <= bound))
+            fail_msg("%s, sketch of %zu x %zu: element %zu is %g, not %g", column, m, r, i, b->partials[k][i],
+                     ref->partials[k][i]);
+    for (size_t j = 0; j < r; j++) {
+        double got = b->partials[k][rows * r + j], want = product(b->start[k], m, r, j, j);
+        assert_true(fabs(got - want) <= 2.3e-16 * (double)m * want);
+    }
+}
+
+static void sketches_are_those_of_the_reference(void **state)
+{
+    batch ref = make_batch();
+    run("ref", 1, &ref, sketch);
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+        batch b = make_batch();
+        run((*column)->name, 2, &b, sketch);
+        for (size_t k = 0; k < b.n; k++)
+            check_sketch((*column)->name, &b, &ref, k);
+        free_batch(&b);
+    }
+    free_batch(&ref);
+}
+
+/* A matrix in bands of 0, 7, 290 and 3 rows: every member draws its columns of S, and no others. */
+static void partials_of_bands_add_up_to_the_partial_of_the_whole(void **state)
+{
+    static const size_t edges[] = {0, 0, 7, 297, 300};
+    const size_t r = 40, rows = dn_sketch_rows(r) + 1;
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+        for (int sketched = 0; sketched < 2; sketched++) {
+            batch b = {.n = 0};
+            for (int i = 0; i < 5; i++)
+                add_matrix(&b, 300, r, 1);
+            for (size_t i = 0; i < 4; i++) {
+                b.bands[i].row0 = edges[i];
+                b.bands[i].rows = edges[i + 1] - edges[i];
+                b.bands[i].p = dn_at(b.bands[i].p, edges[i] * r);
+            }
+            run((*column)->name, 2, &b, sketched ? sketch : gram);
+            for (size_t i = 0; i < (sketched ? rows * r : r * r); i++) {
+                double sum = 0;
+                for (int band = 0; band < 4; band++)
+                    sum += b.partials[band][i];
+                if (sketched || i % r >= i / r)
+                    assert_true(fabs(sum - b.partials[4][i]) <= 300 * (sketched ? DN_REAL_EPS : 2.3e-16) * 4);
+            }
+            for (size_t i = 0; i < 4; i++)
+                b.bands[i].p = (dn_buf *)(void *)(basis(&b, i) - edges[i] * r);
+            free_batch(&b);
+        }
+}
+
+static void check_applied(const char *column, const batch *b, size_t k)
+{
+    size_t m = b->bands[k].rows, r = b->bands[k].r;
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < r; j++) {
+            double want = 0, scale = 0;
+            for (size_t l = 0; l <= j; l++) {
+                double term = (double)b->start[k][i * r + l] * b->inverses[k][l * r + j];
+                want += term;
+                scale += fabs(term);
+            }
+            double got = (double)basis(b, k)[i * r + j];
+            if (!(fabs(got - want) <= DN_REAL_EPS / 2 * fabs(want) + 2.3e-16 * (double)(r + 1) * scale))
+                fail_msg("%s, %zu x %zu: element %zu, %zu is %g, not %g", column, m, r, i, j, got, want);
+        }
+    dn_real beyond;
+    memset(&beyond, 0xff, sizeof beyond);
+    assert_memory_equal(&basis(b, k)[m * r], &beyond, sizeof beyond);
+}
+
+static void rows_are_multiplied_in_double_and_rounded_once(void **state)
+{
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+        batch b = make_batch();
+        run((*column)->name, 2, &b, apply);
+        for (size_t k = 0; k < b.n; k++)
+            check_applied((*column)->name, &b, k);
+        free_batch(&b);
+    }
+}
+
+static bool same_partial(const double *x, const double *y, size_t rows, size_t r, bool upper)
+{
+    bool same = true;
+    for (size_t i = 0; i < rows; i++) {
+        size_t from = upper ? i : 0;
+        same &= memcmp(x + i * r + from, y + i * r + from, (r - from) * sizeof *x) == 0;
+    }
+    return same;
+}
+
+/* All matrices together on several threads, and each alone on one: with more threads than parts, and so that
+ * runs end inside of matrices. */
+static void bits_depend_neither_on_threads_nor_on_the_batch(void **state)
+{
+    static const step steps[] = {gram, sketch, apply};
+    static const int n_threads[] = {2, 3, 7};
+    const char *column = dn_kernels_available()[0]->name;
+    for (size_t k = 0; k < 3; k++) {
+        batch alone = make_batch();
+        for (size_t i = 0; i < alone.n; i++) {
+            batch one = {.n = 1, .bands = {alone.bands[i]}, .inverses = {alone.inverses[i]}};
+            if (steps[k] == apply) /* draws by position in the batch */
+                continue;
+            run(column, 1, &one, steps[k]);
+        }
+        if (steps[k] == apply)
+            run(column, 1, &alone, apply);
+        for (size_t t = 0; t < 3; t++) {
+            batch b = make_batch();
+            run(column, n_threads[t], &b, steps[k]);
+            for (size_t i = 0; i < b.n; i++) {
+                size_t r = b.bands[i].r, rows = steps[k] == sketch ? dn_sketch_rows(r) + 1 : r;
+                if (steps[k] == apply)
+                    assert_memory_equal(basis(&b, i), basis(&alone, i),
+                                        b.bands[i].rows * r * sizeof(dn_real));
+                else
+                    assert_true(same_partial(b.partials[i], alone.partials[i], rows, r, steps[k] == gram));
+            }
+            free_batch(&b);
+        }
+        free_batch(&alone);
+    }
+}
+
+/* ---- factors ---- */
 
 static double deviation_from_orthonormal(const dn_real *p, size_t m, size_t r)
 {
     double worst = 0;
     for (size_t i = 0; i < r; i++)
-        for (size_t j = i; j < r; j++) {
-            double sum = -(i == j);
-            for (size_t l = 0; l < m; l++)
-                sum += (double)p[l * r + i] * (double)p[l * r + j];
-            worst = fmax(worst, fabs(sum));
-        }
+        for (size_t j = i; j < r; j++)
+            worst = fmax(worst, fabs(product(p, m, r, i, j) - (i == j)));
     return worst;
+}
+
+static void check_triangle(const double *t, size_t r)
+{
+    for (size_t i = 0; i < r; i++) {
+        assert_true(t[i * r + i] > 0);
+        for (size_t j = 0; j < i; j++)
+            assert_true(t[i * r + j] == 0);
+    }
+}
+
+/* A round: p = p T. Returns what the factorization said; *defect may be NULL. */
+static dn_verdict go_round(dn_stream *s, batch *b, bool sketched, double *defect)
+{
+    const dn_wide *partials[] = {b->bands[0].partial};
+    dn_factoring f = {.r = b->bands[0].r,
+                      .n_partials = 1,
+                      .partials = partials,
+                      .inverse = (dn_wide *)(void *)b->inverses[0]};
+    (sketched ? s->kernels->sketch : s->kernels->gram)(s, b->bands, 1);
+    (sketched ? s->kernels->factor_sketch : s->kernels->factor_gram)(s, &f, 1);
+    if (f.verdict == DN_FACTORED) {
+        check_triangle(b->inverses[0], f.r);
+        s->kernels->apply(s, b->bands, 1);
+    } else {
+        double untouched;
+        memset(&untouched, 0xff, sizeof untouched);
+        for (size_t i = 0; i < f.r * f.r; i++)
+            assert_memory_equal(&b->inverses[0][i], &untouched, sizeof untouched);
+    }
+    if (defect)
+        *defect = f.defect;
+    return f.verdict;
+}
+
+/* Normal draws, plus a common part that makes columns nearly parallel: condition about `parallel` * sqrt(m).
+ */
+static batch make_one(size_t m, size_t r, double parallel)
+{
+    batch b = {.n = 0};
+    add_matrix(&b, m, r, 1);
+    for (size_t i = 0; i < m * r; i++)
+        basis(&b, 0)[i] = b.start[0][i] += (dn_real)(parallel * cos((double)(i / r)));
+    return b;
+}
+
+/* What one round leaves stays below the bound that it states, and the bound is not idle: it grows as the
+ * square of the condition and is within rounding where that is small. One more round, or a sketch before,
+ * leaves the rounding of the result. */
+static void one_round_keeps_its_promise_and_two_leave_rounding(void **state)
+{
+    static const double parallel[] = {0, 1e2, 1e4, 1e5};
+    const size_t m = 200, r = 70;
+    const double eps = DN_REAL_EPS * sqrt((double)m);
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+        for (size_t i = 0; i < 4; i++)
+            for (int sketched = 0; sketched < 2; sketched++) {
+                batch b = make_one(m, r, parallel[i]);
+                dn_stream *s = make_stream((*column)->name, 2);
+                double defect, condition = (parallel[i] + 1) * sqrt((double)m);
+                assert_int_equal(go_round(s, &b, sketched, &defect), DN_FACTORED);
+                if (!sketched) {
+                    assert_true(deviation_from_orthonormal(basis(&b, 0), m, r) <= defect + 8 * eps);
+                    assert_true(defect <= 16 * 2.3e-16 * (double)(r * r) * condition * condition);
+                    assert_true(parallel[i] > 0 || defect < 1e-11);
+                }
+                assert_int_equal(go_round(s, &b, false, NULL), DN_FACTORED);
+                assert_true(deviation_from_orthonormal(basis(&b, 0), m, r) <= 8 * eps);
+                dn_stream_destroy(&s);
+                free_batch(&b);
+            }
+}
+
+/* Three partials, of which only their sum is a Gram matrix that can be factored. */
+static void factors_are_of_the_sum_of_partials(void **state)
+{
+    const size_t r = 45;
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+        batch b = make_one(15, r, 0), c = make_one(20, r, 0), d = make_one(60, r, 0);
+        dn_stream *s = make_stream((*column)->name, 2);
+        dn_band bands[] = {b.bands[0], c.bands[0], d.bands[0]};
+        const dn_wide *partials[] = {bands[0].partial, bands[1].partial, bands[2].partial};
+        dn_factoring f = {
+            .r = r, .n_partials = 3, .partials = partials, .inverse = (dn_wide *)(void *)b.inverses[0]};
+        s->kernels->gram(s, bands, 3);
+        s->kernels->factor_gram(s, &f, 1);
+        assert_int_equal(f.verdict, DN_FACTORED);
+        for (size_t i = 0; i < 3; i++)
+            bands[i].inverse = f.inverse;
+        s->kernels->apply(s, bands, 3);
+        for (size_t i = 0; i < r; i++)
+            for (size_t j = i; j < r; j++) {
+                double sum = product(basis(&b, 0), 15, r, i, j) + product(basis(&c, 0), 20, r, i, j) +
+                             product(basis(&d, 0), 60, r, i, j);
+                assert_true(fabs(sum - (i == j)) <= 64 * DN_REAL_EPS);
+            }
+        dn_stream_destroy(&s);
+        free_batch(&b), free_batch(&c), free_batch(&d);
+    }
+}
+
+/* ---- Householder, and what each says of bad matrices ---- */
+
+static dn_verdict householder(dn_stream *s, batch *b)
+{
+    dn_tall t = {.m = b->bands[0].m, .r = b->bands[0].r, .p = b->bands[0].p};
+    s->kernels->householder(s, &t, 1);
+    return t.verdict;
 }
 
 /* Largest element of x - p (p'x): what of x is outside p's span; and of p'x below its diagonal, and minus its
  * diagonal: all must be nothing. */
 static double deviation_from_factor(const dn_real *p, const dn_real *x, size_t m, size_t r)
 {
-    double worst = 0, *rest = malloc(m * sizeof *rest);
+    double worst = 0, *rest = room(m * sizeof *rest);
     for (size_t j = 0; j < r; j++) {
         for (size_t l = 0; l < m; l++)
             rest[l] = (double)x[l * r + j];
@@ -67,10 +415,7 @@ static double deviation_from_factor(const dn_real *p, const dn_real *x, size_t m
                 sum += (double)p[l * r + i] * (double)x[l * r + j];
             for (size_t l = 0; l < m; l++)
                 rest[l] -= sum * (double)p[l * r + i];
-            if (i > j)
-                worst = fmax(worst, fabs(sum));
-            if (i == j)
-                worst = fmax(worst, -sum);
+            worst = fmax(worst, i > j ? fabs(sum) : i == j ? -sum : 0);
         }
         for (size_t l = 0; l < m; l++)
             worst = fmax(worst, fabs(rest[l]));
@@ -79,153 +424,99 @@ static double deviation_from_factor(const dn_real *p, const dn_real *x, size_t m
     return worst;
 }
 
-static double distance(const dn_real *x, const dn_real *y, size_t n)
+static void householder_gives_the_factor_of_every_matrix(void **state)
 {
-    double worst = 0;
-    for (size_t i = 0; i < n; i++)
-        worst = fmax(worst, fabs((double)x[i] - (double)y[i]));
-    return worst;
-}
-
-/* Runs one method of one column; returns whether it succeeded. */
-static bool orthonormalize(const char *column, const trial *t, basis b, dn_real **p)
-{
-    double host[MAX_HOST];
-    run_column(column, t, run_orth, &b, p, host);
-    return host[0] != 0;
-}
-
-typedef struct limits {
-    double orthonormal, factor, same;
-} limits;
-
-static void check_basis(const char *column, const trial *t, basis b, const dn_real *reference, limits most)
-{
-    dn_real *p;
-    assert_true(orthonormalize(column, t, b, &p));
-    double orthonormal = deviation_from_orthonormal(p, b.m, b.r);
-    double factor = deviation_from_factor(p, t->arrays[0].start, b.m, b.r);
-    double same = distance(p, reference, b.m * b.r);
-    if (!(orthonormal <= most.orthonormal && factor <= most.factor && same <= most.same))
-        fail_msg("%s, method %d, %zu x %zu: |P'P-I| %g of %g, outside %g of %g, other basis %g of %g", column,
-                 (int)b.method, b.m, b.r, orthonormal, most.orthonormal, factor, most.factor, same,
-                 most.same);
-    free(p);
-}
-
-/* Random matrices have a condition of a few tens here (131 x 65) or below. A single Cholesky QR in dn_real
- * squares it. */
-static void every_method_gives_the_same_orthonormal_basis(void **state)
-{
-    static const size_t shapes[][2] = {{1, 1}, {7, 1}, {50, 11}, {150, 64}, {260, 130}, {131, 65}, {2100, 3}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        size_t m = shapes[i][0], r = shapes[i][1];
-        double eps = DN_REAL_EPS * sqrt((double)m);
-        trial t = make_trial(m, r, 0);
-        dn_real *reference;
-        assert_true(orthonormalize("ref", &t, (basis){HOUSEHOLDER, m, r}, &reference));
-        for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
-            for (method which = HOUSEHOLDER; which < N_METHODS; which++) {
-                limits most = {8 * eps, 64 * eps, 32 * eps};
-                if (which == CHOLESKY)
-                    most = (limits){100 * eps, 100 * eps, 100 * eps};
-                check_basis((*column)->name, &t, (basis){which, m, r}, reference, most);
+    static const size_t tall[][2] = {{1, 1}, {7, 1}, {50, 11}, {150, 64}, {260, 130}, {65, 65}, {2100, 3}};
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+        for (size_t k = 0; k < sizeof tall / sizeof *tall; k++)
+            for (double parallel = 0; parallel <= 1e6; parallel += 1e6) {
+                size_t m = tall[k][0], r = tall[k][1];
+                batch b = make_one(m, r, parallel);
+                dn_stream *s = make_stream((*column)->name, 2);
+                assert_int_equal(householder(s, &b), DN_FACTORED);
+                double eps = DN_REAL_EPS * sqrt((double)m);
+                assert_true(deviation_from_orthonormal(basis(&b, 0), m, r) <= 8 * eps);
+                assert_true(deviation_from_factor(basis(&b, 0), b.start[0], m, r) <=
+                            64 * eps * (1 + parallel));
+                dn_stream_destroy(&s);
+                free_batch(&b);
             }
-        free(reference);
-        free_trial(&t);
-    }
 }
 
-/* Householder in float is wrong by eps times the condition in the basis, not in orthonormality; Cholesky
- * twice in double only by the rounding of its result. */
-static void ill_conditioned_matrices_are_orthonormalized(void **state)
+/* Several at once, on more threads than there are. */
+static void householder_takes_batches(void **state)
 {
-    static const double parallel[] = {1e2, 1e4, 1e6};
-    const size_t m = 200, r = 70;
-    for (size_t i = 0; i < sizeof parallel / sizeof *parallel; i++) {
-        double eps = DN_REAL_EPS * sqrt((double)m), condition = parallel[i] * sqrt((double)m);
-        double in_double = 2.3e-16 * condition * condition + eps;
-        trial t = make_trial(m, r, parallel[i]);
-        dn_real *reference;
-        assert_true(orthonormalize("ref", &t, (basis){HOUSEHOLDER, m, r}, &reference));
-        for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
-            check_basis((*column)->name, &t, (basis){CHOLESKY2, m, r}, reference,
-                        (limits){8 * eps, 8 * eps * condition, 8 * in_double});
-            check_basis((*column)->name, &t, (basis){HOUSEHOLDER, m, r}, reference,
-                        (limits){8 * eps, 8 * eps * condition, 8 * eps * condition});
+    batch together = make_batch(), alone = make_batch();
+    dn_stream *s = make_stream("cpu", 3), *one = make_stream("cpu", 1);
+    dn_tall items[4];
+    for (size_t i = 0; i < 4; i++) {
+        items[i] = (dn_tall){.m = shapes[2 + i][0], .r = shapes[2 + i][1], .p = together.bands[2 + i].p};
+        dn_tall t = items[i];
+        t.p = alone.bands[2 + i].p;
+        one->kernels->householder(one, &t, 1);
+    }
+    s->kernels->householder(s, items, 4);
+    for (size_t i = 2; i < 6; i++)
+        assert_memory_equal(basis(&together, i), basis(&alone, i),
+                            shapes[i][0] * shapes[i][1] * sizeof(dn_real));
+    dn_stream_destroy(&s), dn_stream_destroy(&one);
+    free_batch(&together), free_batch(&alone);
+}
+
+/* All three ways must say the same; Householder takes what is only dependent. p stays but for that. */
+static void check_verdict(const batch *like, dn_verdict expected)
+{
+    size_t m = like->bands[0].m, r = like->bands[0].r;
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+        dn_stream *s = make_stream((*column)->name, 2);
+        for (int way = 0; way < 3; way++) {
+            batch b = {.n = 0};
+            add_matrix(&b, m, r, 1);
+            memcpy(basis(&b, 0), basis(like, 0), m * r * sizeof(dn_real));
+            bool taken = way == 2 && expected == DN_DEPENDENT;
+            dn_verdict said = way == 2 ? householder(s, &b) : go_round(s, &b, way == 1, NULL);
+            if (said != (taken ? DN_FACTORED : expected))
+                fail_msg("%s, way %d said %d, not %d", (*column)->name, way, (int)said, (int)expected);
+            if (taken)
+                assert_true(deviation_from_orthonormal(basis(&b, 0), m, r) <=
+                            8 * DN_REAL_EPS * sqrt((double)m));
+            else
+                assert_memory_equal(basis(&b, 0), basis(like, 0), m * r * sizeof(dn_real));
+            free_batch(&b);
         }
-        free(reference);
-        free_trial(&t);
+        dn_stream_destroy(&s);
     }
 }
 
-static void check_refused(const char *column, const trial *t, basis b)
-{
-    dn_real *p;
-    if (orthonormalize(column, t, b, &p))
-        fail_msg("%s, method %d took a matrix that it must refuse", column, b.method);
-    assert_memory_equal(p, t->arrays[0].start, t->arrays[0].n * sizeof *p);
-    free(p);
-}
-
-static void a_dependent_or_zero_column_is_refused_and_p_unchanged(void **state)
+static void dependent_columns_are_noticed(void **state)
 {
     const size_t m = 150, r = 70;
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
-        for (int zero = 0; zero < 2; zero++) {
-            trial t = make_trial(m, r, 0);
-            for (size_t i = 0; i < m; i++)
-                t.arrays[0].start[i * r + 66] =
-                    zero ? 0 : t.arrays[0].start[i * r + 2] - t.arrays[0].start[i * r + 30] / 2;
-            for (method which = CHOLESKY; which < N_METHODS; which++)
-                check_refused((*column)->name, &t, (basis){which, m, r});
-            dn_real *p;
-            assert_true(orthonormalize((*column)->name, &t, (basis){HOUSEHOLDER, m, r}, &p));
-            assert_true(deviation_from_orthonormal(p, m, r) <= 8 * DN_REAL_EPS * sqrt((double)m));
-            free(p);
-            free_trial(&t);
-        }
-}
-
-static void nan_and_infinity_are_refused_and_p_unchanged(void **state)
-{
-    const size_t m = 90, r = 70;
-    const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
-        for (size_t i = 0; i < 3; i++)
-            for (method which = HOUSEHOLDER; which < N_METHODS; which++) {
-                trial t = make_trial(m, r, 0);
-                t.arrays[0].start[m * r - 2] = (dn_real)bad[i];
-                check_refused((*column)->name, &t, (basis){which, m, r});
-                free_trial(&t);
-            }
-}
-
-/* All zero: Householder still gives an orthonormal basis, the others refuse. */
-static void the_zero_matrix_has_a_householder_basis_only(void **state)
-{
-    const size_t m = 40, r = 5;
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
-        trial t = {.arrays = {constant_array(m * r, 0)}, .n_arrays = 1};
-        dn_real *p;
-        assert_true(orthonormalize((*column)->name, &t, (basis){HOUSEHOLDER, m, r}, &p));
-        assert_true(deviation_from_orthonormal(p, m, r) <= 8 * DN_REAL_EPS);
-        free(p);
-        for (method which = CHOLESKY; which < N_METHODS; which++)
-            check_refused((*column)->name, &t, (basis){which, m, r});
-        free_trial(&t);
+    for (int zero = 0; zero < 2; zero++) {
+        batch b = make_one(m, r, 0);
+        for (size_t i = 0; i < m; i++)
+            basis(&b, 0)[i * r + 66] = zero ? 0 : basis(&b, 0)[i * r + 2] / 4;
+        check_verdict(&b, DN_DEPENDENT);
+        free_batch(&b);
     }
 }
 
-static void cholesky2_does_not_depend_on_the_number_of_threads(void **state)
+static void nothing_but_zeros_is_noticed(void **state)
 {
-    static const size_t shapes[][2] = {{260, 130}, {2100, 17}, {0, 0}, {9, 0}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        basis b = {CHOLESKY2, shapes[i][0], shapes[i][1]};
-        trial t = make_trial(b.m, b.r, 1);
-        t.same_bits = true;
-        t.n_host = 1;
-        compare_columns(&t, run_orth, &b);
+    batch b = make_one(40, 5, 0);
+    for (size_t i = 0; i < 200; i++)
+        basis(&b, 0)[i] = 0;
+    check_verdict(&b, DN_ALL_ZERO);
+    free_batch(&b);
+}
+
+static void nan_and_infinity_are_noticed(void **state)
+{
+    const double bad[] = {(double)NAN, (double)INFINITY, -(double)INFINITY};
+    for (size_t i = 0; i < 3; i++) {
+        batch b = make_one(90, 70, 0);
+        basis(&b, 0)[90 * 70 - 2] = (dn_real)bad[i];
+        check_verdict(&b, DN_NOT_FINITE);
+        free_batch(&b);
     }
 }
 
@@ -233,12 +524,18 @@ int main(int argc, char **argv)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_method_gives_the_same_orthonormal_basis),
-        cmocka_unit_test(ill_conditioned_matrices_are_orthonormalized),
-        cmocka_unit_test(a_dependent_or_zero_column_is_refused_and_p_unchanged),
-        cmocka_unit_test(nan_and_infinity_are_refused_and_p_unchanged),
-        cmocka_unit_test(the_zero_matrix_has_a_householder_basis_only),
-        cmocka_unit_test(cholesky2_does_not_depend_on_the_number_of_threads),
+        cmocka_unit_test(gram_matrices_are_sums_in_double),
+        cmocka_unit_test(sketches_are_those_of_the_reference),
+        cmocka_unit_test(partials_of_bands_add_up_to_the_partial_of_the_whole),
+        cmocka_unit_test(rows_are_multiplied_in_double_and_rounded_once),
+        cmocka_unit_test(bits_depend_neither_on_threads_nor_on_the_batch),
+        cmocka_unit_test(one_round_keeps_its_promise_and_two_leave_rounding),
+        cmocka_unit_test(factors_are_of_the_sum_of_partials),
+        cmocka_unit_test(householder_gives_the_factor_of_every_matrix),
+        cmocka_unit_test(householder_takes_batches),
+        cmocka_unit_test(dependent_columns_are_noticed),
+        cmocka_unit_test(nothing_but_zeros_is_noticed),
+        cmocka_unit_test(nan_and_infinity_are_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,14 +128,16 @@ static void nan_and_infinity_show_in_the_sum_of_squares(void **state)
 static void run_optimizers(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     size_t n = *(const size_t *)context;
-    const dn_adamw_step step = {.lr = 0.1,
-                                .beta1 = 0.9,
-                                .beta2 = 0.95,
-                                .eps = 1e-8,
-                                .weight_decay = 0.3,
-                                .correction1 = 0.19,
-                                .correction2 = 0.0975};
+    dn_adamw_step step = {.lr = 0.1,
+                          .beta1 = 0.9,
+                          .beta2 = 0.95,
+                          .eps = 1e-8,
+                          .weight_decay = 0.3,
+                          .correction1 = 0.19,
+                          .correction2 = 0.0975};
     s->kernels->adamw(s, b[0], b[1], b[2], b[3], n, &step);
+    step.cautious = true;
+    s->kernels->adamw(s, b[6], b[7], b[8], b[3], n, &step);
     s->kernels->lion(s, b[4], b[5], b[3], n, 0.1, 0.9, 0.95, 0.3);
 }
 
@@ -145,14 +147,15 @@ static void adamw_and_lion_agree(void **state)
     for (size_t i = 0; i < N_LENGTHS; i++) {
         size_t n = lengths[i];
         trial t = {.arrays = {random_array(n, 1, 1), random_array(n, 2, 1), random_array(n, 3, 1),
-                              random_array(n, 4, 1), random_array(n, 5, 1), random_array(n, 6, 1)},
-                   .n_arrays = 6,
+                              random_array(n, 4, 1), random_array(n, 5, 1), random_array(n, 6, 1),
+                              random_array(n, 7, 1), random_array(n, 2, 1), random_array(n, 3, 1)},
+                   .n_arrays = 9,
                    .same_bits = true};
-        t.arrays[0].scale = 10;
+        t.arrays[0].scale = t.arrays[6].scale = 10;
         for (size_t j = 0; j < n; j++)
-            t.arrays[2].start[j] = (dn_real)fabs((double)t.arrays[2].start[j]);
+            t.arrays[2].start[j] = t.arrays[8].start[j] = (dn_real)fabs((double)t.arrays[2].start[j]);
         if (n > 1) /* no gradient, no momentum: Adam's 0/(0 + eps) and Lion's sign(0) are both 0 */
-            for (size_t a = 1; a < 6; a++)
+            for (size_t a = 1; a < 9; a++)
                 t.arrays[a].start[1] = 0;
         compare_columns(&t, run_optimizers, &n);
     }

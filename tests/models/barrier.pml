@@ -7,8 +7,8 @@
  * Memory here is sequentially consistent; what a weaker order would do at the handshake is planted by hand:
  *   WEAK_POST   the count of sleepers is read before the post is visible (either access in dn_wait_post)
  *   WEAK_COUNT  the sleeper looks before it is counted (its fetch_add, or its look at the word)
- *   WEAK_WAKES  the sleeper looks before it reads the futex word (that load, or its look at the abort word)
- *   WEAK_RAISE  the futex word is raised before what it announces is visible (its fetch_add, the abort's claim)
+ *   WEAK_WAKES  the sleeper looks before it reads the futex word (that load)
+ *   WEAK_RAISE  the futex word is raised before what it announces is visible (its fetch_add)
  * and mistakes:
  *   ONE_LINE    a member has one line instead of two
  *   NO_WAKE     a failure is written down and nobody is woken

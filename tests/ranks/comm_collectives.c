@@ -103,6 +103,44 @@ static int reduce_to_owners(dn_comm *comm, const one_call *c)
     return 0;
 }
 
+enum { N_OWNED = 7 };
+
+/* Items of uneven sizes, two of them empty, back to back, with owners that differ from call to call. */
+static void deal_out(const dn_comm *comm, const one_call *c, dn_owned *items, size_t *cuts)
+{
+    size_t n = c->count, at[] = {0, n / 9, n / 9, n / 4, n / 2, n / 2 + n / 5, n, n};
+    memcpy(cuts, at, sizeof at);
+    for (size_t i = 0; i < N_OWNED; i++)
+        items[i] = (dn_owned){c->buffer + cuts[i] * dn_type_bytes(c->type), cuts[i + 1] - cuts[i],
+                              (int)((c->number * 3 + i * i) % (uint64_t)dn_comm_size(comm))};
+}
+
+static int gather_from_owners(dn_comm *comm, const one_call *c)
+{
+    dn_owned items[N_OWNED];
+    size_t cuts[N_OWNED + 1], size = dn_type_bytes(c->type);
+    deal_out(comm, c, items, cuts);
+    RANKS_CHECK(dn_comm_gather_from_owners(comm, items, N_OWNED, c->type, DN_TRAFFIC_BASIS) == DN_OK);
+    for (size_t i = 0; i < N_OWNED; i++) {
+        typed_bring(c->expected, c->type, c->number, items[i].owner, c->count);
+        RANKS_CHECK(same(items[i].buffer, c->expected + cuts[i] * size, items[i].count * size));
+    }
+    return 0;
+}
+
+/* Nothing between the two: the second one's meeting is the one that the first one's readers need. */
+static int reduce_to_owners_and_gather(dn_comm *comm, const one_call *c)
+{
+    dn_owned items[N_OWNED];
+    size_t cuts[N_OWNED + 1];
+    deal_out(comm, c, items, cuts);
+    RANKS_CHECK(dn_comm_reduce_to_owners(comm, items, N_OWNED, c->type, c->op, DN_TRAFFIC_FACTORS) == DN_OK);
+    RANKS_CHECK(dn_comm_gather_from_owners(comm, items, N_OWNED, c->type, DN_TRAFFIC_BASIS) == DN_OK);
+    typed_reduce(c->expected, c->type, c->op, c->number, dn_comm_size(comm), 0, c->count);
+    RANKS_CHECK(same(c->buffer, c->expected, c->count * dn_type_bytes(c->type)));
+    return 0;
+}
+
 static int broadcast(dn_comm *comm, const one_call *c)
 {
     size_t bytes = c->count * dn_type_bytes(c->type);
@@ -241,6 +279,16 @@ static void reduce_to_owners_gives_each_item_to_its_owner_and_leaves_the_rest(vo
     run_for_all_groups(&(plan){reduce_to_owners, false, true});
 }
 
+static void gather_from_owners_gives_all_each_owners_copy(void **state)
+{
+    run_for_all_groups(&(plan){gather_from_owners, false, false});
+}
+
+static void reduced_to_owners_and_gathered_at_once_is_an_all_reduce(void **state)
+{
+    run_for_all_groups(&(plan){reduce_to_owners_and_gather, false, true});
+}
+
 static void broadcast_gives_all_the_bytes_of_the_root(void **state)
 {
     run_for_all_groups(&(plan){broadcast, true, false});
@@ -301,6 +349,8 @@ int main(void)
         cmocka_unit_test(reduce_gives_the_root_the_result),
         cmocka_unit_test(reduce_scatter_gives_each_rank_its_slice),
         cmocka_unit_test(reduce_to_owners_gives_each_item_to_its_owner_and_leaves_the_rest),
+        cmocka_unit_test(gather_from_owners_gives_all_each_owners_copy),
+        cmocka_unit_test(reduced_to_owners_and_gathered_at_once_is_an_all_reduce),
         cmocka_unit_test(broadcast_gives_all_the_bytes_of_the_root),
         cmocka_unit_test(all_gather_gives_all_the_slices_of_all),
         cmocka_unit_test(all_to_all_transposes_rows_between_ranks),

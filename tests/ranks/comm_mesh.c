@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <cmocka.h>
 
 /* Consecutive, in whole units, larger ones first, nothing left over. */
@@ -110,6 +111,62 @@ static void a_mesh_that_does_not_fit_is_refused(void **state)
     dn_comm_destroy(&alone);
 }
 
+/* ---- as text ---- */
+
+static void a_mesh_is_read_from_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int size[DN_N_AXES];
+    } right[] = {{"dp=2,fs=3,tp=4", {2, 3, 4}},     {"tp=4,dp=2", {2, 1, 4}}, {"fs=1", {1, 1, 1}},
+                 {"dp=16,tp=1,fs=16", {16, 16, 1}}, {"tp=256", {1, 1, 256}},  {"fs=007", {1, 7, 1}}};
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        int size[DN_N_AXES] = {-1, -1, -1};
+        assert_int_equal(dn_mesh_parse(right[i].text, size), DN_OK);
+        assert_memory_equal(size, right[i].size, sizeof size);
+    }
+}
+
+static void a_text_that_is_no_mesh_is_refused_and_changes_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *why;
+    } wrong[] = {{"", "axes are dp, fs and tp"},
+                 {"dp", "axes are"},
+                 {"pp=2", "axes are"},
+                 {"DP=2", "axes are"},
+                 {" dp=2", "axes are"},
+                 {"dp=2,", "axes are"},
+                 {"dp=2,,tp=2", "axes are"},
+                 {"2,2,2", "axes are"},
+                 {"dp=", "a whole number from 1 on"},
+                 {"dp=,fs=2", "a whole number from 1 on"},
+                 {"dp=x", "a whole number from 1 on"},
+                 {"dp= 2", "a whole number from 1 on"},
+                 {"fs=0", "a whole number from 1 on"},
+                 {"fs=-2", "a whole number from 1 on"},
+                 {"fs=+2", "a whole number from 1 on"},
+                 {"dp=2.5", "a comma"},
+                 {"dp=2 fs=2", "a comma"},
+                 {"dp=2x3", "a comma"},
+                 {"dp=2;fs=2", "a comma"},
+                 {"dp=2,dp=2", "twice"},
+                 {"dp=1,tp=2,dp=1", "twice"},
+                 {"tp=257", "too many workers"},
+                 {"dp=16,fs=16,tp=2", "too many workers"},
+                 {"dp=2147483648,fs=2147483648,tp=4", "too many workers"},
+                 {"tp=99999999999999999999999999", "too many workers"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int size[DN_N_AXES] = {5, 6, 7};
+        assert_int_equal(dn_mesh_parse(wrong[i].text, size), DN_ERR_CONFIG);
+        assert_true(size[0] == 5 && size[1] == 6 && size[2] == 7);
+        assert_non_null(strstr(dn_error_message(), wrong[i].why));
+        assert_non_null(strstr(dn_error_message(), "write it as dp=2,fs=2,tp=2"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,6 +174,8 @@ int main(void)
         cmocka_unit_test(parts_tile),
         cmocka_unit_test(coordinates_and_ranks_are_inverse),
         cmocka_unit_test(a_mesh_that_does_not_fit_is_refused),
+        cmocka_unit_test(a_mesh_is_read_from_text),
+        cmocka_unit_test(a_text_that_is_no_mesh_is_refused_and_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,6 +118,8 @@ int ranks_run(const ranks_spec *spec, ranks_body *body, void *argument, ranks_en
         fprintf(stderr, "# %s\n", dn_error_message());
         return -1;
     }
+    if (spec->prepare)
+        spec->prepare(world);
     if (spec->kind == AS_THREADS)
         run_threads(world, body, argument, ends);
     else

@@ -18,7 +18,8 @@ typedef struct ranks_spec {
     ranks_kind kind;
     int n_ranks;
     size_t arena_bytes;
-    double deadline_s; /* 0: 20 s */
+    double deadline_s;                /* 0: 20 s */
+    void (*prepare)(dn_world *world); /* NULL, or called before there are ranks */
 } ranks_spec;
 
 /* How one rank ended. */

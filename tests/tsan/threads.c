@@ -120,6 +120,49 @@ static int split(dn_comm *comm, void *argument)
     return dn_comm_barrier(comm) == DN_OK ? 0 : 1;
 }
 
+/* Reduced to owners and gathered from them with nothing between; owners write again after the next meeting.
+ */
+static int own(dn_comm *comm, void *argument)
+{
+    enum { N = 4 };
+    void *memory;
+    dn_owned items[N];
+    int me = dn_comm_rank(comm), P = dn_comm_size(comm);
+    RANKS_CHECK(dn_comm_alloc(comm, N * SMALL * sizeof(int32_t), &memory) == DN_OK);
+    int32_t *x = memory;
+    for (int i = 0; i < N; i++)
+        items[i] = (dn_owned){x + i * SMALL, SMALL, i % P};
+    for (int round = 0; round < 5 * ROUNDS; round++) {
+        for (int i = 0; i < N * SMALL; i++)
+            x[i] = round + me;
+        come_late(comm, round);
+        RANKS_CHECK(dn_comm_reduce_to_owners(comm, items, N, DN_I32, DN_MAX, DN_TRAFFIC_FACTORS) == DN_OK);
+        RANKS_CHECK(dn_comm_gather_from_owners(comm, items, N, DN_I32, DN_TRAFFIC_BASIS) == DN_OK);
+        RANKS_CHECK(x[0] == round + P - 1 && x[N * SMALL - 1] == round + P - 1);
+        RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    }
+    return 0;
+}
+
+/* Other groups each time, over the memory of the ones before. */
+static int rebuild(dn_comm *comm, void *argument)
+{
+    const size_t start = dn_comm_heap_mark(comm);
+    for (int round = 0; round < ROUNDS; round++) {
+        void *memory;
+        dn_comm *child;
+        size_t bytes = round % 2 ? 1 << 20 : 128; /* every other time over all of the group before */
+        RANKS_CHECK(dn_comm_alloc(comm, bytes, &memory) == DN_OK);
+        memset(memory, round, bytes);
+        RANKS_CHECK(dn_comm_split(comm, dn_comm_rank(comm) % (1 + round % 3), 0, 1 << 16, &child) == DN_OK);
+        come_late(comm, round);
+        int failed = begin_and_finish(child, NULL);
+        dn_comm_destroy(&child);
+        RANKS_CHECK(!failed && dn_comm_heap_release(comm, start) == DN_OK);
+    }
+    return 0;
+}
+
 /* Rank 1 fails the world. Rank 0 learns of it while it waits; 2 and 3 ask, so often that the story may be
  * half told, and so seldom that it is told. */
 static int fail(dn_comm *comm, void *argument)
@@ -163,7 +206,10 @@ int main(void)
                  {"begin and finish", begin_and_finish, 2},
                  {"begin and finish", begin_and_finish, 3},
                  {"send", send, 2},
-                 {"split", split, 4}};
+                 {"split", split, 4},
+                 {"own", own, 2},
+                 {"own", own, 3},
+                 {"rebuild", rebuild, 4}};
     int n_failed = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         n_failed += run_part(parts[i].name, parts[i].body, parts[i].n_ranks);

@@ -70,6 +70,9 @@ static void an_affinity_mask_limits_the_plan(void **state)
     char expected[16];
     snprintf(expected, sizeof expected, "%d", last);
     assert_int_equal(dn_topo_machine(topo)->n_usable, 1);
+    assert_true(dn_topo_machine(topo)->bound || CPU_COUNT(&whole) == 1);
+    assert_true(dn_topo_machine(topo)->n_allowed >= 1);
+    assert_true(dn_topo_numa_here(topo) < dn_topo_machine(topo)->n_numa);
     for (int rank = 0; rank < 2; rank++)
         assert_string_equal(dn_topo_place(topo, rank)->os_pus, expected);
     dn_topo_destroy(&topo);

@@ -230,12 +230,34 @@ static void the_report_names_every_worker_and_says_that_nothing_is_bound(void **
     char *text = NULL;
     size_t bytes;
     FILE *out = open_memstream(&text, &bytes);
-    dn_topo_print(topo, out);
+    dn_topo_print(topo, NULL, NULL, out);
     fclose(out);
+    assert_non_null(strstr(text, "\nrank  threads  package  NUMA     cores        PUs of the system\n"));
+    assert_non_null(strstr(text, "\n1     2        1        1        2-3          2-3\n"));
     assert_non_null(strstr(text, "2 packages, 2 NUMA domains, 4 cores, 4 PUs"));
     assert_non_null(strstr(text, "numactl --physcpubind=0-1 --preferred=0\n"));
     assert_non_null(strstr(text, "numactl --physcpubind=2-3 --preferred=1\n"));
     assert_non_null(strstr(text, "nothing will be bound"));
+    free(text);
+    dn_topo_destroy(&topo);
+}
+
+static void the_report_has_a_column_for_what_the_caller_knows(void **state)
+{
+    (void)state;
+    setenv("HWLOC_SYNTHETIC", "pack:2 [numa] core:2 pu:1", 1);
+    dn_topo *topo = NULL;
+    assert_int_equal(dn_topo_create(0, &topo), DN_OK);
+    unsetenv("HWLOC_SYNTHETIC");
+    char *text = NULL;
+    size_t bytes;
+    const char *const roles[] = {"first", "second"};
+    FILE *out = open_memstream(&text, &bytes);
+    dn_topo_print(topo, "role", roles, out);
+    fclose(out);
+    assert_non_null(strstr(text, "\nrank  role         threads  package"));
+    assert_non_null(strstr(text, "\n0     first        2        0 "));
+    assert_non_null(strstr(text, "\n1     second       2        1 "));
     free(text);
     dn_topo_destroy(&topo);
 }
@@ -259,6 +281,7 @@ int main(void)
         cmocka_unit_test(numbers_of_workers_out_of_range_are_refused),
         cmocka_unit_test(a_description_that_hwloc_cannot_read_is_an_error_and_not_this_machine),
         cmocka_unit_test(the_report_names_every_worker_and_says_that_nothing_is_bound),
+        cmocka_unit_test(the_report_has_a_column_for_what_the_caller_knows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /*
  * The cpu column: what its files share. Files listed as kernel sources are compiled once per instruction set
  * (DN_ISA) and precision, so their symbols carry the instruction set: DN_CPU(fill) is dn_cpu_avx512_fill.
- * The other files (blas.c, orth.c, rotary.c) leave the fast loops to OpenBLAS and are compiled once.
+ * The other files (blas.c, gemm.c, rotary.c) leave the fast loops to OpenBLAS and are compiled once.
  *
  * Work is cut into blocks whose size depends on the shape alone, and partial sums are added in block order:
  * the number of threads changes who computes a block, never what comes out.
@@ -41,11 +41,12 @@ const dn_real *dn_cpu_rotary_table(dn_stream *s, size_t T, size_t hd);
 void dn_cpu_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
                  const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c,
                  size_t ldc);
-void dn_cpu_orth_householder(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-void dn_cpu_orth_cholesky(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-void dn_cpu_orth_cholesky2(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-void dn_cpu_orth_sketched(dn_stream *s, dn_buf *p, size_t m, size_t r, uint64_t seed, uint64_t stream,
-                          bool *host_ok);
+
+void dn_cpu_gemm_batch(dn_stream *s, size_t count, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k,
+                       double alpha, const dn_buf *a, const dn_buf *b, double beta, dn_buf *c);
+void dn_cpu_symmetric_product(dn_stream *s, size_t count, dn_trans t, size_t n, size_t k, double alpha,
+                              const dn_buf *a, const dn_buf *b, double beta, const dn_buf *d, double gamma,
+                              dn_buf *c);
 
 /* ---- compiled per instruction set; rows of the table, see kernels.h ---- */
 #ifdef DN_ISA
@@ -62,6 +63,13 @@ void DN_CPU(lion)(dn_stream *s, dn_buf *x, dn_buf *m, const dn_buf *g, size_t n,
 void DN_CPU(normalize_columns)(dn_stream *s, dn_buf *q, const dn_buf *x, size_t n, size_t r, double eps,
                                const double *column_squares);
 void DN_CPU(column_squares)(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t r);
+
+void DN_CPU(gram)(dn_stream *s, const dn_band *bands, size_t n);
+void DN_CPU(sketch)(dn_stream *s, const dn_band *bands, size_t n);
+void DN_CPU(factor_gram)(dn_stream *s, dn_factoring *items, size_t n);
+void DN_CPU(factor_sketch)(dn_stream *s, dn_factoring *items, size_t n);
+void DN_CPU(apply)(dn_stream *s, const dn_band *bands, size_t n);
+void DN_CPU(householder)(dn_stream *s, dn_tall *items, size_t n);
 
 void DN_CPU(embed_forward)(dn_stream *s, dn_buf *x, const dn_buf *wte, const dn_ids *tokens, size_t N,
                            size_t C);
@@ -81,6 +89,22 @@ void DN_CPU(attention_forward)(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_bu
 void DN_CPU(attention_backward)(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o,
                                 const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
                                 const dn_buf *lse, const dn_attention_shape *shape);
+void DN_CPU(scale)(dn_stream *s, dn_buf *y, double a, const dn_buf *x, size_t n);
+void DN_CPU(row_squares)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+void DN_CPU(row_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+void DN_CPU(column_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+void DN_CPU(take_rows)(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t cols,
+                       double keep);
+void DN_CPU(take_columns)(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k,
+                          size_t rows, size_t cols, double keep);
+void DN_CPU(add_rows)(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const double *host_factor,
+                      const dn_buf *y, size_t k, size_t cols);
+void DN_CPU(add_columns)(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const dn_buf *y,
+                         size_t k, size_t rows, size_t cols);
+void DN_CPU(row_moments)(dn_stream *s, dn_buf *v, double *host_factor, const int32_t *host_ids,
+                         const double *host_mean, size_t k, double beta2, double eps);
+void DN_CPU(to_bf16)(dn_stream *s, dn_bf16 *y, const dn_buf *x, size_t n);
+void DN_CPU(from_bf16)(dn_stream *s, dn_buf *y, const dn_bf16 *x, size_t n);
 #endif
 
 #endif

@@ -101,10 +101,12 @@ static void adamw_block(dn_real *restrict x, dn_real *restrict m, dn_real *restr
     const dn_real beta2 = (dn_real)step->beta2, rest2 = (dn_real)(1 - step->beta2);
     const dn_real keep = (dn_real)(1 - step->lr * step->weight_decay), eps = (dn_real)step->eps;
     const dn_real rate = (dn_real)(step->lr / step->correction1), square = (dn_real)(1 / step->correction2);
+    const dn_real against = step->cautious ? 1 : keep; /* what is kept of a weight that the update grows */
     for (size_t i = 0; i < n; i++) {
         m[i] = beta1 * m[i] + rest1 * g[i];
         v[i] = beta2 * v[i] + rest2 * g[i] * g[i];
-        x[i] = keep * x[i] - rate * m[i] / (square_root(v[i] * square) + eps);
+        dn_real kept = m[i] * x[i] >= 0 ? keep : against;
+        x[i] = kept * x[i] - rate * m[i] / (square_root(v[i] * square) + eps);
     }
 }
 

@@ -1,8 +1,8 @@
 /*
- * Reference: orthonormal bases. Everything in double on a copy; p is written only after success.
+ * Reference: the rounds of orthonormalization, everything in double.
  *
- * All methods give P R^{-1}, R upper triangular with positive diagonal. A column whose part outside the
- * earlier ones is lost in the rounding of a double Gram matrix counts as dependent.
+ * All ways give P R^{-1}, R upper triangular with positive diagonal. A column whose part outside the earlier
+ * ones is lost in rounding counts as dependent.
  */
 #include "base/random.h"
 #include "compute/ref/ref.h"
@@ -10,26 +10,154 @@
 #include <math.h>
 #include <string.h>
 
-/* A Cholesky pivot is the squared distance of a column from the span of the earlier ones; below this share of
- * its squared length it is rounding. 16: a few sums deep. */
-#define PIVOT_SHARE (16 * DBL_EPSILON)
-/* The same for the distance itself, in the rounding of the matrix that was given. */
-#define DEPENDENT (16 * DN_REAL_EPS)
+/* ---- bands ---- */
 
-static bool load(double *a, const dn_real *p, size_t n)
+void dn_ref_gram(dn_stream *s, const dn_band *bands, size_t n)
 {
-    bool finite = true;
-    for (size_t i = 0; i < n; i++) {
-        a[i] = (double)p[i];
-        finite &= isfinite(a[i]) != 0;
+    for (const dn_band *b = bands; b < bands + n; b++) {
+        const dn_real *p = dn_host(b->p);
+        double *gram = dn_host_wide(b->partial);
+        for (size_t i = 0; i < b->r; i++)
+            for (size_t j = i; j < b->r; j++) {
+                gram[i * b->r + j] = 0;
+                for (size_t l = 0; l < b->rows; l++)
+                    gram[i * b->r + j] += (double)p[l * b->r + i] * (double)p[l * b->r + j];
+            }
     }
-    return finite;
 }
 
-static void store(dn_real *p, const double *a, size_t n)
+/* row [rows] is room for a row of S. */
+static void sketch(const dn_band *b, dn_real *row)
 {
-    for (size_t i = 0; i < n; i++)
-        p[i] = (dn_real)a[i];
+    size_t k = dn_sketch_rows(b->r);
+    const dn_real *p = dn_host(b->p);
+    double *out = dn_host_wide(b->partial), *squares = out + k * b->r;
+    memset(out, 0, (k + 1) * b->r * sizeof *out);
+    for (size_t i = 0; i < k; i++) {
+        dn_random_normal(b->seed, b->draw, i * b->m + b->row0, b->rows, 1 / sqrt((double)k), row);
+        for (size_t l = 0; l < b->rows; l++)
+            for (size_t j = 0; j < b->r; j++)
+                out[i * b->r + j] += (double)row[l] * (double)p[l * b->r + j];
+    }
+    for (size_t l = 0; l < b->rows; l++)
+        for (size_t j = 0; j < b->r; j++)
+            squares[j] += (double)p[l * b->r + j] * (double)p[l * b->r + j];
+}
+
+void dn_ref_sketch(dn_stream *s, const dn_band *bands, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dn_real *row = dn_scratch(s, (bands[i].rows + 1) * sizeof *row); /* an empty band has a partial too */
+        if (row)
+            sketch(&bands[i], row);
+    }
+}
+
+/* From the last column to the first: p's columns before j are then still what they were. */
+void dn_ref_apply(dn_stream *s, const dn_band *bands, size_t n)
+{
+    for (const dn_band *b = bands; b < bands + n; b++) {
+        const double *t = dn_host_wide(b->inverse);
+        dn_real *p = dn_host(b->p);
+        for (size_t i = 0; i < b->rows; i++)
+            for (size_t j = b->r; j-- > 0;) {
+                double sum = 0;
+                for (size_t l = 0; l <= j; l++)
+                    sum += (double)p[i * b->r + l] * t[l * b->r + j];
+                p[i * b->r + j] = (dn_real)sum;
+            }
+    }
+}
+
+/* ---- factors ---- */
+
+/* out [n] = the partials added in order. */
+static void add_partials(double *out, const dn_factoring *f, size_t n)
+{
+    memset(out, 0, n * sizeof *out);
+    for (size_t k = 0; k < f->n_partials; k++)
+        for (size_t i = 0; i < n; i++)
+            out[i] += dn_host_wide(f->partials[k])[i];
+}
+
+/* Of a matrix whose columns have these squared lengths. */
+static dn_verdict judge(const double *squares, size_t r)
+{
+    double sum = 0;
+    for (size_t j = 0; j < r; j++)
+        sum += squares[j];
+    return sum == 0 ? DN_ALL_ZERO : isfinite(sum) ? DN_FACTORED : DN_NOT_FINITE;
+}
+
+/* g [r, r] = its upper Cholesky factor; false if a pivot is not clearly positive. */
+static bool cholesky(double *g, size_t r)
+{
+    for (size_t j = 0; j < r; j++) {
+        for (size_t i = 0; i <= j; i++) {
+            double sum = g[i * r + j];
+            for (size_t l = 0; l < i; l++)
+                sum -= g[l * r + i] * g[l * r + j];
+            if (i < j)
+                g[i * r + j] = sum / g[i * r + i];
+            else if (sum > DN_GRAM_ROUNDING * g[j * r + j])
+                g[j * r + j] = sqrt(sum);
+            else
+                return false;
+        }
+    }
+    return true;
+}
+
+/* t = u^{-1}, both [r, r] upper triangular, row by row from the last of u t = I. */
+static void invert(double *t, const double *u, size_t r)
+{
+    memset(t, 0, r * r * sizeof *t);
+    for (size_t i = r; i-- > 0;)
+        for (size_t j = i; j < r; j++) {
+            double sum = i == j;
+            for (size_t l = i + 1; l <= j; l++)
+                sum -= u[i * r + l] * t[l * r + j];
+            t[i * r + j] = sum / u[i * r + i];
+        }
+}
+
+/* Rounding changes g_ij by at most a share of d_i d_j, d the lengths of P's columns; t' g t then changes by
+ * at most that share of |t|'d d'|t|. */
+static double defect(const double *t, const double *squares, size_t r)
+{
+    double worst = 0;
+    for (size_t j = 0; j < r; j++) {
+        double sum = 0;
+        for (size_t i = 0; i <= j; i++)
+            sum += sqrt(squares[i]) * fabs(t[i * r + j]);
+        worst = fmax(worst, sum);
+    }
+    return DN_GRAM_ROUNDING * worst * worst;
+}
+
+static void factor_gram(dn_factoring *f, double *gram)
+{
+    size_t r = f->r;
+    double *squares = gram + r * r;
+    add_partials(gram, f, r * r);
+    for (size_t j = 0; j < r; j++)
+        squares[j] = gram[j * r + j];
+    f->verdict = judge(squares, r);
+    if (f->verdict == DN_FACTORED && !cholesky(gram, r))
+        f->verdict = DN_DEPENDENT;
+    if (f->verdict != DN_FACTORED)
+        return;
+    invert(dn_host_wide(f->inverse), gram, r);
+    f->defect = defect(dn_host_wide(f->inverse), squares, r);
+}
+
+void dn_ref_factor_gram(dn_stream *s, dn_factoring *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        double *gram = dn_scratch(s, items[i].r * (items[i].r + 1) * sizeof *gram);
+        if (gram)
+            factor_gram(&items[i], gram);
+    }
 }
 
 /* b [m, r] columns j.. -= 2 v (v'b) / v'v with v in column `at` of a, rows at.. */
@@ -51,7 +179,7 @@ static void reflect(double *b, size_t from, const double *a, size_t at, size_t m
 
 /* Householder QR of a [m, r]: its reflectors are left on and below the diagonal, R above it and in diagonal.
  */
-static void householder(double *a, double *diagonal, size_t m, size_t r)
+static void reduce(double *a, double *diagonal, size_t m, size_t r)
 {
     for (size_t j = 0; j < r; j++) {
         double scale = 0, square = 0;
@@ -65,6 +193,49 @@ static void householder(double *a, double *diagonal, size_t m, size_t r)
         diagonal[j] = -length * scale;
         a[j * r + j] += length;
         reflect(a, j + 1, a, j, m, r);
+    }
+}
+
+/* upper [r, r] = R of a Householder QR, rows turned so that its diagonal is positive; false if a column is
+ * dependent on the earlier ones. */
+static bool take_upper(double *upper, const double *a, const double *diagonal, size_t r)
+{
+    for (size_t j = 0; j < r; j++) {
+        double square = 0;
+        for (size_t i = 0; i < j; i++) {
+            upper[i * r + j] = diagonal[i] < 0 ? -a[i * r + j] : a[i * r + j];
+            square += upper[i * r + j] * upper[i * r + j];
+        }
+        upper[j * r + j] = fabs(diagonal[j]);
+        if (!(upper[j * r + j] > DN_DEPENDENT_SHARE * sqrt(square)))
+            return false;
+    }
+    return true;
+}
+
+static void factor_sketch(dn_factoring *f, double *sum)
+{
+    size_t k = dn_sketch_rows(f->r), r = f->r;
+    double *upper = sum + (k + 1) * r, *diagonal = upper + r * r;
+    add_partials(sum, f, (k + 1) * r);
+    f->defect = 0;
+    f->verdict = judge(sum + k * r, r);
+    if (f->verdict != DN_FACTORED)
+        return;
+    reduce(sum, diagonal, k, r);
+    if (take_upper(upper, sum, diagonal, r))
+        invert(dn_host_wide(f->inverse), upper, r);
+    else
+        f->verdict = DN_DEPENDENT;
+}
+
+void dn_ref_factor_sketch(dn_stream *s, dn_factoring *items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t r = items[i].r;
+        double *sum = dn_scratch(s, (dn_sketch_rows(r) + r + 2) * r * sizeof *sum);
+        if (sum)
+            factor_sketch(&items[i], sum);
     }
 }
 
@@ -83,138 +254,37 @@ static void form_q(double *q, const double *a, const double *diagonal, size_t m,
                 q[i * r + j] = -q[i * r + j];
 }
 
-void dn_ref_orth_householder(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok)
+/* a = p, as far as its elements are numbers. */
+static dn_verdict load(double *a, const dn_real *p, size_t n)
 {
-    *host_ok = true;
-    if (m == 0 || r == 0)
-        return;
-    double *a = dn_scratch(s, (2 * m * r + r) * sizeof *a);
-    *host_ok = a && load(a, dn_host(p), m * r);
-    if (!*host_ok)
-        return;
-    double *q = a + m * r, *diagonal = q + m * r;
-    householder(a, diagonal, m, r);
-    form_q(q, a, diagonal, m, r);
-    store(dn_host(p), q, m * r);
-}
-
-/* a [m, r] = a R^{-1}, R [r, r] upper triangular. */
-static void solve_right(double *a, const double *upper, size_t m, size_t r)
-{
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < r; j++) {
-            for (size_t l = 0; l < j; l++)
-                a[i * r + j] -= a[i * r + l] * upper[l * r + j];
-            a[i * r + j] /= upper[j * r + j];
-        }
-}
-
-/* g [r, r] = its upper Cholesky factor; false if a pivot is not clearly positive (or NaN). */
-static bool cholesky(double *g, size_t r)
-{
-    for (size_t j = 0; j < r; j++) {
-        for (size_t i = 0; i <= j; i++) {
-            double sum = g[i * r + j];
-            for (size_t l = 0; l < i; l++)
-                sum -= g[l * r + i] * g[l * r + j];
-            if (i < j)
-                g[i * r + j] = sum / g[i * r + i];
-            else if (sum > PIVOT_SHARE * g[j * r + j] && isfinite(sum))
-                g[j * r + j] = sqrt(sum);
-            else
-                return false;
-        }
+    bool zero = true;
+    for (size_t i = 0; i < n; i++) {
+        a[i] = (double)p[i];
+        if (!isfinite(a[i]))
+            return DN_NOT_FINITE;
+        zero &= a[i] == 0;
     }
-    return true;
+    return zero ? DN_ALL_ZERO : DN_FACTORED;
 }
 
-/* One Cholesky QR of a [m, r], in place; upper [r, r] is workspace. */
-static bool cholesky_qr(double *a, double *upper, size_t m, size_t r)
+static void householder(dn_tall *t, double *a)
 {
-    for (size_t i = 0; i < r; i++)
-        for (size_t j = i; j < r; j++) {
-            upper[i * r + j] = 0;
-            for (size_t l = 0; l < m; l++)
-                upper[i * r + j] += a[l * r + i] * a[l * r + j];
-        }
-    if (!cholesky(upper, r))
-        return false;
-    solve_right(a, upper, m, r);
-    return true;
-}
-
-static void orth_by_cholesky(dn_stream *s, dn_buf *p, size_t m, size_t r, int times, bool *host_ok)
-{
-    *host_ok = true;
-    if (m == 0 || r == 0)
+    size_t n = t->m * t->r;
+    double *q = a + n, *diagonal = q + n;
+    t->verdict = load(a, dn_host(t->p), n);
+    if (t->verdict != DN_FACTORED)
         return;
-    double *a = dn_scratch(s, (m * r + r * r) * sizeof *a);
-    *host_ok = a && load(a, dn_host(p), m * r);
-    for (int i = 0; i < times && *host_ok; i++)
-        *host_ok = cholesky_qr(a, a + m * r, m, r);
-    if (*host_ok)
-        store(dn_host(p), a, m * r);
+    reduce(a, diagonal, t->m, t->r);
+    form_q(q, a, diagonal, t->m, t->r);
+    for (size_t i = 0; i < n; i++)
+        dn_host(t->p)[i] = (dn_real)q[i];
 }
 
-void dn_ref_orth_cholesky(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok)
+void dn_ref_householder(dn_stream *s, dn_tall *items, size_t n)
 {
-    orth_by_cholesky(s, p, m, r, 1, host_ok);
-}
-
-void dn_ref_orth_cholesky2(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok)
-{
-    orth_by_cholesky(s, p, m, r, 2, host_ok);
-}
-
-/* sp [k, r] = S a, S [k, m] with entries N(0, 1/k), drawn row by row into `row` [m]. */
-static void sketch(double *sp, dn_real *row, const double *a, size_t k, size_t m, size_t r, uint64_t seed,
-                   uint64_t stream)
-{
-    memset(sp, 0, k * r * sizeof *sp);
-    for (size_t i = 0; i < k; i++) {
-        dn_random_normal(seed, stream, i * m, m, 1 / sqrt((double)k), row);
-        for (size_t l = 0; l < m; l++)
-            for (size_t j = 0; j < r; j++)
-                sp[i * r + j] += (double)row[l] * a[l * r + j];
+    for (size_t i = 0; i < n; i++) {
+        double *a = dn_scratch(s, (2 * items[i].m + 1) * items[i].r * sizeof *a);
+        if (a)
+            householder(&items[i], a);
     }
-}
-
-/* upper [r, r] = R of a Householder QR, rows turned so that its diagonal is positive; false if a column is
- * dependent on the earlier ones. */
-static bool take_upper(double *upper, const double *a, const double *diagonal, size_t r)
-{
-    for (size_t j = 0; j < r; j++) {
-        double square = 0;
-        for (size_t i = 0; i < j; i++) {
-            upper[i * r + j] = diagonal[i] < 0 ? -a[i * r + j] : a[i * r + j];
-            square += upper[i * r + j] * upper[i * r + j];
-        }
-        upper[j * r + j] = fabs(diagonal[j]);
-        if (!(upper[j * r + j] > DEPENDENT * sqrt(square)))
-            return false;
-    }
-    return true;
-}
-
-void dn_ref_orth_sketched(dn_stream *s, dn_buf *p, size_t m, size_t r, uint64_t seed, uint64_t stream,
-                          bool *host_ok)
-{
-    *host_ok = true;
-    if (m == 0 || r == 0)
-        return;
-    size_t k = dn_sketch_rows(r);
-    double *a = dn_scratch(s, (m * r + k * r + r * r + r) * sizeof *a + m * sizeof(dn_real));
-    *host_ok = a && load(a, dn_host(p), m * r);
-    if (!*host_ok)
-        return;
-    double *sp = a + m * r, *upper = sp + k * r, *diagonal = upper + r * r;
-    sketch(sp, (dn_real *)(diagonal + r), a, k, m, r, seed, stream);
-    householder(sp, diagonal, k, r);
-    *host_ok = take_upper(upper, sp, diagonal, r);
-    if (!*host_ok)
-        return;
-    solve_right(a, upper, m, r);
-    *host_ok = cholesky_qr(a, upper, m, r);
-    if (*host_ok)
-        store(dn_host(p), a, m * r);
 }

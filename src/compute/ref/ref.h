@@ -44,10 +44,33 @@ void dn_ref_lion(dn_stream *s, dn_buf *x, dn_buf *m, const dn_buf *g, size_t n, 
 void dn_ref_normalize_columns(dn_stream *s, dn_buf *q, const dn_buf *x, size_t n, size_t r, double eps,
                               const double *column_squares);
 void dn_ref_column_squares(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t r);
-void dn_ref_orth_householder(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-void dn_ref_orth_cholesky(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-void dn_ref_orth_cholesky2(dn_stream *s, dn_buf *p, size_t m, size_t r, bool *host_ok);
-void dn_ref_orth_sketched(dn_stream *s, dn_buf *p, size_t m, size_t r, uint64_t seed, uint64_t stream,
-                          bool *host_ok);
+void dn_ref_gram(dn_stream *s, const dn_band *bands, size_t n);
+void dn_ref_sketch(dn_stream *s, const dn_band *bands, size_t n);
+void dn_ref_factor_gram(dn_stream *s, dn_factoring *items, size_t n);
+void dn_ref_factor_sketch(dn_stream *s, dn_factoring *items, size_t n);
+void dn_ref_apply(dn_stream *s, const dn_band *bands, size_t n);
+void dn_ref_householder(dn_stream *s, dn_tall *items, size_t n);
+
+void dn_ref_gemm_batch(dn_stream *s, size_t count, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k,
+                       double alpha, const dn_buf *a, const dn_buf *b, double beta, dn_buf *c);
+void dn_ref_symmetric_product(dn_stream *s, size_t count, dn_trans t, size_t n, size_t k, double alpha,
+                              const dn_buf *a, const dn_buf *b, double beta, const dn_buf *d, double gamma,
+                              dn_buf *c);
+void dn_ref_scale(dn_stream *s, dn_buf *y, double a, const dn_buf *x, size_t n);
+void dn_ref_row_squares(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+void dn_ref_row_norms1(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+void dn_ref_column_norms1(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+void dn_ref_take_rows(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t cols,
+                      double keep);
+void dn_ref_take_columns(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t rows,
+                         size_t cols, double keep);
+void dn_ref_add_rows(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const double *host_factor,
+                     const dn_buf *y, size_t k, size_t cols);
+void dn_ref_add_columns(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const dn_buf *y, size_t k,
+                        size_t rows, size_t cols);
+void dn_ref_row_moments(dn_stream *s, dn_buf *v, double *host_factor, const int32_t *host_ids,
+                        const double *host_mean, size_t k, double beta2, double eps);
+void dn_ref_to_bf16(dn_stream *s, dn_bf16 *y, const dn_buf *x, size_t n);
+void dn_ref_from_bf16(dn_stream *s, dn_buf *y, const dn_bf16 *x, size_t n);
 
 #endif

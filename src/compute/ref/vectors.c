@@ -60,7 +60,9 @@ void dn_ref_adamw(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *v, const dn_buf *g
         double update = (m1 / step->correction1) / (sqrt(v1 / step->correction2) + step->eps);
         mean[i] = (dn_real)m1;
         square[i] = (dn_real)v1;
-        weight[i] = (dn_real)((1 - step->lr * step->weight_decay) * (double)weight[i] - step->lr * update);
+        bool decays = !step->cautious || m1 * (double)weight[i] >= 0;
+        double keep = decays ? 1 - step->lr * step->weight_decay : 1;
+        weight[i] = (dn_real)(keep * (double)weight[i] - step->lr * update);
     }
 }
 

@@ -1,0 +1,76 @@
+/*
+ * The polar factor U V^T of matrices X = U S V^T, approximately, by products alone: the odd polynomial
+ * x (a + b x^2 + c x^4) is applied to all singular values five times, each time with coefficients of its own
+ * (dion.md 7). Whole matrices; those of one shape go through together.
+ *
+ * X is first divided by norm_factor ||X||_F + eps, so that no singular value is above 1. Then
+ *
+ *     X <- (a I + b A + c A^2) X,  A = X X^T      (rows <= cols; else from the other side, with A = X^T X)
+ *
+ * or, the Gram form, which multiplies by X twice instead of fifteen times and is cheaper where one side is
+ * clearly longer: with R = X X^T and K = I,
+ *
+ *     W = a I + b R + c R^2,  K <- K W,  R <- W R W;   X <- K X at the end and once after the second step,
+ *
+ * where R is formed anew from X: rounding errors of R, which the iteration cannot repair, would otherwise
+ * grow. A, R, W and K are symmetric and computed by halves.
+ *
+ * What comes out. Singular values are those of X / (norm_factor ||X||_F + eps) sent through the polynomials:
+ *     keller          [0.68, 1.21] for those of 0.002 ||X||_F and more
+ *     dion            [0.85, 1.15] of 0.002 and more
+ *     polar_express   [0.84, 1.15] of 0.001 and more
+ * Smaller ones are multiplied by at most the product of the five a's (485, 493, 990) and may stay small: an
+ * ill-conditioned matrix is orthonormalized where it has weight. A matrix of rank k gives one of rank k, up
+ * to rounding (eps times that product). A zero matrix stays zero (DN_NS_ZERO). One with a NaN, an infinity or
+ * squares that overflow a double is left as it is (DN_NS_BROKEN); it never touches others of its batch.
+ */
+#ifndef LINALG_NEWTON_SCHULZ_H
+#define LINALG_NEWTON_SCHULZ_H
+
+#include "compute/kernels.h"
+
+#include <stdbool.h>
+
+/* Whose coefficients. */
+typedef enum dn_ns_set {
+    DN_NS_KELLER,        /* Keller Jordan's Muon (2024): one triple five times                              */
+    DN_NS_DION,          /* microsoft/dion: five triples                                                    */
+    DN_NS_POLAR_EXPRESS, /* Amsel et al., arXiv 2505.16932, for five steps, cushion 2, safety factor 1.02   */
+} dn_ns_set;
+
+enum { DN_NS_STEPS = 5 };
+
+typedef struct dn_ns_coefficients {
+    double norm_factor; /* of the Frobenius norm that X is divided by: the safety factor */
+    struct {
+        double a, b, c;
+    } step[DN_NS_STEPS];
+} dn_ns_coefficients;
+
+/** A static table. */
+const dn_ns_coefficients *dn_ns_coefficients_of(dn_ns_set set);
+
+typedef struct dn_ns_method {
+    dn_ns_set set;
+    bool gram;  /* the Gram form: the same result up to rounding */
+    double eps; /* added to the norm: a gradient far below it gives a small update; 1e-8 as a rule */
+} dn_ns_method;
+
+typedef enum dn_ns_found { DN_NS_FINE, DN_NS_ZERO, DN_NS_BROKEN } dn_ns_found;
+
+/** Workspace in which n matrices go through together. Less will do, down to that of one. */
+size_t dn_ns_workspace_bytes(const dn_ns_method *method, size_t rows, size_t cols, size_t n);
+
+/**
+ * Each x[k] [rows, cols], dense, in place becomes its polar factor as above, found[k] says what it was.
+ * workspace is device memory. Not collective; waits for the stream. Errors: of the stream; DN_ERR_ARG if the
+ * workspace does not hold one matrix. NaN is no error here: see found.
+ */
+dn_status dn_newton_schulz(dn_stream *s, const dn_ns_method *method, dn_buf *const *x, dn_ns_found *found,
+                           size_t n, size_t rows, size_t cols, void *workspace,
+                           size_t workspace_bytes) DN_MUST_USE;
+
+/** Flops of one matrix, symmetric products counted by halves. */
+double dn_ns_flops(const dn_ns_method *method, size_t rows, size_t cols);
+
+#endif

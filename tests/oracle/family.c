@@ -1,0 +1,118 @@
+/*
+ * One step and twenty of every rule of the family against stored vectors of an independent float64
+ * implementation. In double to 1e-12 of the largest number; a Newton-Schulz multiplies rounding by up to 1e3,
+ * which, times 1e-16, twenty steps and the learning rate 0.02, stays below. In float the same reckoning gives
+ * 1e3 * 6e-8 * 20 * 0.02 = 2e-5 for the weights; momenta and moments are held to the same.
+ */
+#include "support/dense.h"
+#include "support/family_rig.h"
+
+#include "optim/adadion.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+typedef struct oracle_case {
+    uint32_t seed;
+    family_options options;
+    const double *first, *weight, *momentum, *second; /* weight after one step; all after the last */
+} oracle_case;
+
+#include "oracle/family_vectors.h"
+
+enum { N_CASES = sizeof cases / sizeof *cases, STEPS = 20 };
+
+#ifdef DN_REAL_DOUBLE
+static const double bound = 1e-12;
+#else
+static const double bound = 2e-5;
+#endif
+
+static double *draw(uint32_t *generator, size_t n)
+{
+    double *out = dense_zeros(n, 1);
+    for (size_t i = 0; i < n; i++) {
+        *generator = 1664525 * *generator + 1013904223;
+        out[i] = (double)*generator / 0x1p31 - 1;
+    }
+    return out;
+}
+
+static void set_drawn(const family_rig *rig, dn_buf *to, uint32_t *generator, size_t n)
+{
+    double *x = draw(generator, n);
+    family_set(rig, to, x, n);
+    free(x);
+}
+
+static void compare(const family_rig *rig, const char *column, size_t i, const char *what, const dn_buf *got,
+                    const double *right, size_t n)
+{
+    double *x = family_get(rig, got, n), size = 0;
+    for (size_t k = 0; k < n; k++)
+        size = fmax(size, fabs(right[k]));
+    double error = dense_distance(x, right, n);
+    if (!(error <= bound * size))
+        fail_msg("%s, case %zu: %s is off by %g of %g after %zu steps", column, i, what, error, size,
+                 rig->step);
+    free(x);
+}
+
+static void run(size_t i, const char *column)
+{
+    const oracle_case *c = &cases[i];
+    size_t size = c->options.rows * c->options.cols;
+    uint32_t generator = c->seed;
+    family_rig rig = family_create(&c->options, column, 1);
+    set_drawn(&rig, rig.weight, &generator, size);
+    if (c->options.rule == FAMILY_ORTH_DION)
+        set_drawn(&rig, rig.second, &generator, rig.n_second);
+    for (int t = 0; t < STEPS; t++) {
+        double *grad = draw(&generator, size);
+        family_step(&rig, grad, 0.02);
+        free(grad);
+        if (t == 0)
+            compare(&rig, column, i, "weight", rig.weight, c->first, size);
+    }
+    compare(&rig, column, i, "weight", rig.weight, c->weight, size);
+    compare(&rig, column, i, "momentum", rig.momentum, c->momentum, size);
+    compare(&rig, column, i, "second state", rig.second, c->second, rig.n_second);
+    family_destroy(&rig);
+}
+
+static void every_rule_matches_the_oracle_in_every_column_of_the_kernel_table(void **state)
+{
+    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+        for (size_t i = 0; i < N_CASES; i++)
+            run(i, (*column)->name);
+}
+
+/* The oracle's spectra: norms exp(-j/width), wide for nine steps, then narrow; rank 24 to start with. */
+static void adaptive_ranks_match_the_oracle(void **state)
+{
+    const dn_adadion_rule rule = dn_adadion_defaults();
+    double smoothed = 0, squares[64];
+    size_t r = 24;
+    for (size_t t = 0; t < sizeof ranks / sizeof *ranks; t++) {
+        for (size_t j = 0; j < r; j++)
+            squares[j] = exp(-2 * (double)j / (t < 9 ? 40 : 3));
+        double effective = dn_adadion_effective_rank(squares, r);
+        assert_true(fabs(effective - ranks[t].effective) < 1e-12 * effective);
+        r = dn_adadion_next_rank(&rule, effective, &smoothed, r, 64);
+        assert_int_equal(r, ranks[t].rank);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    dn_blas_tune(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_rule_matches_the_oracle_in_every_column_of_the_kernel_table),
+        cmocka_unit_test(adaptive_ranks_match_the_oracle),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

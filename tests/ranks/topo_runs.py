@@ -1,0 +1,68 @@
+"""`dionode topo` on machines that are not here: the plan of a mesh, and meshes that are refused."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from runs import PROGRAM, case, expect, run, tap
+
+MACHINE = dict(os.environ, HWLOC_SYNTHETIC="pack:2 [numa] core:4 pu:1")
+
+
+def topo(*options):
+    return run([PROGRAM, "topo", *options], env=MACHINE)
+
+
+def workers(output):
+    """Head of the table, and the words of each worker's line."""
+    lines = output.split("\n\n")[1].splitlines()
+    return lines[0].split(), [line.split() for line in lines[1:] if line and not line.startswith(" ")]
+
+
+@case
+def a_mesh_is_planned_with_coordinates():
+    done = topo("--mesh", "dp=2,fs=2,tp=2")
+    expect(done.returncode == 0, done.stderr)
+    head, rows = workers(done.stdout)
+    expect(head[:3] == ["rank", "dp,fs,tp", "threads"], head)
+    wanted = [[str(4 * dp + 2 * fs + tp), f"{dp},{fs},{tp}", "1", str(dp), str(dp)]
+              for dp in range(2) for fs in range(2) for tp in range(2)]  # a replica a domain, tp closest together
+    expect([row[:5] for row in rows] == wanted, rows)
+
+
+@case
+def axes_left_out_are_one():
+    head, rows = workers(topo("-m", "tp=4").stdout)
+    expect([row[1] for row in rows] == ["0,0,0", "0,0,1", "0,0,2", "0,0,3"], rows)
+
+
+@case
+def without_a_mesh_there_are_no_coordinates():
+    done = topo("--np", "4")
+    head, rows = workers(done.stdout)
+    expect(head[:2] == ["rank", "threads"] and len(rows) == 4, done.stdout)
+
+
+@case
+def as_many_workers_as_the_mesh_has_may_be_said_too():
+    expect(topo("--np", "4", "--mesh", "dp=4").stdout == topo("--mesh", "dp=4").stdout, "another plan")
+    for options in (["--np", "4", "--mesh", "dp=2"], ["--mesh", "dp=2", "--np", "4"]):
+        done = topo(*options)
+        expect(done.returncode == 2 and "leave one of them out" in done.stderr, done.stderr)
+
+
+@case
+def the_largest_mesh_fits():
+    done = topo("--mesh", "dp=16,fs=4,tp=4")
+    expect(done.returncode == 0 and len(workers(done.stdout)[1]) == 256, done.stderr)
+
+
+@case
+def a_mesh_that_is_none_is_refused_with_what_to_do():
+    for mesh in ("", "2,2,2", "dp=0", "dp=-1", "dp=2,xx=2", "dp=2,dp=2", "dp=16,fs=16,tp=2", "tp=99999999999999999999"):
+        done = topo("--mesh", mesh)
+        expect(done.returncode == 2, f"'{mesh}' ended with {done.returncode}")
+        expect(done.stdout == "" and "write it as dp=2,fs=2,tp=2" in done.stderr, done.stderr)
+        expect(f"the mesh '{mesh}'" in done.stderr, done.stderr)
+
+
+tap()
