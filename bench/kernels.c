@@ -119,12 +119,15 @@ static void attention_backward(bench *b)
 
 static void embed_forward(bench *b)
 {
-    b->s->kernels->embed_forward(b->s, b->big[0], b->big[1], b->tokens, b->N, b->model.C);
+    const dn_words words = {0, b->model.V};
+    b->s->kernels->embed_forward(b->s, b->big[0], b->model.C, b->big[1], b->tokens, &words, b->N, b->model.C);
 }
 
 static void embed_backward(bench *b)
 {
-    b->s->kernels->embed_backward(b->s, b->big[1], b->big[0], b->tokens, b->N, b->model.C);
+    const dn_words words = {0, b->model.V};
+    b->s->kernels->embed_backward(b->s, b->big[1], b->big[0], b->model.C, b->tokens, &words, b->N,
+                                  b->model.C);
 }
 
 static void rmsnorm_forward(bench *b)

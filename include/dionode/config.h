@@ -27,6 +27,7 @@ typedef struct dn_config {
     int64_t rank_multiple_of, power_iters;
     /* mesh; 0 = not given */
     int64_t dp_size, fs_size, tp_size;
+    char fs_gather[16];
     bool replicate_mesh_grad_sync;
     int64_t momentum_sync_every, hash_every;
     double timeout_s;

@@ -12,17 +12,19 @@
 #ifndef CHECKPOINT_CHECKPOINT_H
 #define CHECKPOINT_CHECKPOINT_H
 
-#include "dionode/real.h"
-#include "dionode/status.h"
+#include "dionode/mesh.h"
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+/* What one rank holds of a tensor. */
+typedef struct dn_shard {
+    dn_block block;      /* which part it is */
+    const dn_real *data; /* [block.rows, block.cols] dense, row-major; borrowed. NULL: holds nothing */
+} dn_shard;
 
 typedef struct dn_tensor {
     const char *name;
-    size_t rows, cols;   /* shape in the file: [rows, cols] */
-    const dn_real *data; /* dense, row-major; borrowed */
+    size_t rows, cols; /* shape in the file: [rows, cols] */
+    size_t n_shards;
+    const dn_shard *shards; /* borrowed; those that hold something tile the tensor */
 } dn_tensor;
 
 typedef struct dn_meta {
@@ -30,10 +32,11 @@ typedef struct dn_meta {
 } dn_meta;
 
 /** Writes generation `step` (made again if it exists) and keeps, of the generations before it, the newest.
- * Generations after `step` are another history and left alone. dir is made if missing. Strings are UTF-8; the
+ * Generations after `step` are another history and left alone. dir is made if missing. Tensors are written
+ * whole, a few MiB at a time, however they are sharded: the file does not tell. Strings are UTF-8; the
  * metadata key "xxh3" is taken. tick (may be NULL) is called every few MiB. Checks free space first. Errors:
- * DN_ERR_IO naming file and cause; the older generations then still stand and nothing half-written is left.
- */
+ * DN_ERR_IO naming file and cause; DN_ERR_ARG shards that overlap or leave a hole, or strings that are not
+ * UTF-8; DN_ERR_MEMORY. The older generations then still stand and nothing half-written is left. */
 dn_status dn_checkpoint_write(const char *dir, uint64_t step, const dn_meta *meta, size_t n_meta,
                               const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
                               void *context) DN_MUST_USE;
@@ -61,5 +64,10 @@ bool dn_checkpoint_has(const dn_checkpoint *checkpoint, const char *name);
  *  DN_ERR_CHECKPOINT naming tensor, expected and found shape or dtype. */
 dn_status dn_checkpoint_tensor(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
                                const dn_real **data) DN_MUST_USE;
+
+/** Copies a part of the tensor [rows, cols] to `to` [block.rows, block.cols], dense. Errors: as
+ * dn_checkpoint_tensor; DN_ERR_ARG a block beyond the tensor. */
+dn_status dn_checkpoint_block(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
+                              const dn_block *block, dn_real *to) DN_MUST_USE;
 
 #endif

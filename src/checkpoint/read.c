@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "checkpoint/format.h"
+#include "checkpoint/shards.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -270,5 +271,19 @@ dn_status dn_checkpoint_tensor(const dn_checkpoint *checkpoint, const char *name
         return dn_fail(DN_ERR_CHECKPOINT, "%s: %s is %s, this program computes in %s", checkpoint->path, name,
                        entry.dtype, DN_CHECKPOINT_DTYPE);
     *data = (const dn_real *)(checkpoint->file + checkpoint->start + entry.begin);
+    return DN_OK;
+}
+
+dn_status dn_checkpoint_block(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
+                              const dn_block *block, dn_real *to)
+{
+    const dn_real *data;
+    DN_TRY(dn_checkpoint_tensor(checkpoint, name, rows, cols, &data));
+    if (!dn_block_is_within(block, rows, cols))
+        return dn_fail(DN_ERR_ARG, "%s: [%zu, %zu] from (%zu, %zu) on is not within [%zu, %zu]", name,
+                       block->rows, block->cols, block->row0, block->col0, rows, cols);
+    for (size_t row = 0; row < block->rows && block->cols > 0; row++)
+        memcpy(to + row * block->cols, data + (block->row0 + row) * cols + block->col0,
+               block->cols * sizeof *to);
     return DN_OK;
 }

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "checkpoint/format.h"
 #include "checkpoint/generations.h"
+#include "checkpoint/shards.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -14,11 +15,13 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { CHUNK = 4 << 20 }; /* bytes between two ticks; hashed, then written while still in the cache */
+enum {
+    CHUNK = 4 << 20
+}; /* bytes between two ticks; put together, hashed and written while still in the cache */
 
 static size_t tensor_bytes(const dn_tensor *tensor)
 {
-    return tensor->rows * tensor->cols * sizeof *tensor->data;
+    return tensor->rows * tensor->cols * sizeof(dn_real);
 }
 
 /* The safetensors header as an object; NULL if a string is not UTF-8 or memory is short. Order counts: the
@@ -70,36 +73,48 @@ static char *encode(json_t *header, size_t *bytes)
     return out;
 }
 
-static dn_status append_hashed(dn_aside *file, XXH3_state_t *hash, const void *data, size_t bytes,
-                               void (*tick)(void *), void *context)
+/* A file that is being written. */
+typedef struct writer {
+    dn_aside file;
+    XXH3_state_t *hash; /* owned */
+    dn_real *chunk;     /* [CHUNK bytes] owned */
+    void (*tick)(void *);
+    void *context;
+} writer;
+
+static dn_status append_hashed(writer *w, const void *data, size_t bytes)
 {
-    const char *at = data;
-    while (bytes > 0) {
-        size_t piece = bytes < CHUNK ? bytes : CHUNK;
-        XXH3_64bits_update(hash, at, piece);
-        DN_TRY(dn_aside_append(file, at, piece));
-        if (tick)
-            tick(context);
-        at += piece;
-        bytes -= piece;
+    XXH3_64bits_update(w->hash, data, bytes);
+    DN_TRY(dn_aside_append(&w->file, data, bytes));
+    if (w->tick)
+        w->tick(w->context);
+    return DN_OK;
+}
+
+static dn_status append_tensor(writer *w, const dn_tensor *tensor)
+{
+    size_t left = tensor->rows * tensor->cols;
+    for (size_t at = 0, n; left > 0; at += n, left -= n) {
+        n = left < CHUNK / sizeof *w->chunk ? left : CHUNK / sizeof *w->chunk;
+        dn_shards_gather(tensor, at, n, w->chunk);
+        DN_TRY(append_hashed(w, w->chunk, n * sizeof *w->chunk));
     }
     return DN_OK;
 }
 
 /* One pass over the tensors: the sum goes into its place when it is known, which is cheaper than reading all
  * numbers once more before. */
-static dn_status write_content(dn_aside *file, XXH3_state_t *hash, const char *header, size_t header_bytes,
-                               const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
-                               void *context)
+static dn_status write_content(writer *w, const char *header, size_t header_bytes, const dn_tensor *tensors,
+                               size_t n_tensors)
 {
     char digits[DN_CHECKPOINT_DIGITS + 1];
-    XXH3_64bits_reset(hash);
-    DN_TRY(append_hashed(file, hash, header, header_bytes, tick, context));
+    XXH3_64bits_reset(w->hash);
+    DN_TRY(append_hashed(w, header, header_bytes));
     for (size_t i = 0; i < n_tensors; i++)
-        DN_TRY(append_hashed(file, hash, tensors[i].data, tensor_bytes(&tensors[i]), tick, context));
-    snprintf(digits, sizeof digits, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(hash));
-    DN_TRY(dn_aside_patch(file, DN_CHECKPOINT_DIGITS_AT, digits, DN_CHECKPOINT_DIGITS));
-    return dn_aside_seal(file);
+        DN_TRY(append_tensor(w, &tensors[i]));
+    snprintf(digits, sizeof digits, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(w->hash));
+    DN_TRY(dn_aside_patch(&w->file, DN_CHECKPOINT_DIGITS_AT, digits, DN_CHECKPOINT_DIGITS));
+    return dn_aside_seal(&w->file);
 }
 
 static dn_status write_file(const char *path, const char *header, size_t header_bytes,
@@ -108,16 +123,17 @@ static dn_status write_file(const char *path, const char *header, size_t header_
     uint64_t bytes = header_bytes;
     for (size_t i = 0; i < n_tensors; i++)
         bytes += tensor_bytes(&tensors[i]);
-    dn_aside file;
-    DN_TRY(dn_aside_open(path, bytes, &file));
-    XXH3_state_t *hash = XXH3_createState();
-    dn_status status =
-        hash ? write_content(&file, hash, header, header_bytes, tensors, n_tensors, tick, context)
-             : dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
-    XXH3_freeState(hash);
+    writer w = {.tick = tick, .context = context};
+    DN_TRY(dn_aside_open(path, bytes, &w.file));
+    w.hash = XXH3_createState();
+    w.chunk = malloc(CHUNK);
+    dn_status status = w.hash && w.chunk ? write_content(&w, header, header_bytes, tensors, n_tensors)
+                                         : dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
+    free(w.chunk);
+    XXH3_freeState(w.hash);
     if (status == DN_OK)
-        status = dn_aside_publish(&file);
-    dn_aside_discard(&file);
+        status = dn_aside_publish(&w.file);
+    dn_aside_discard(&w.file);
     return status;
 }
 
@@ -126,6 +142,8 @@ dn_status dn_checkpoint_write(const char *dir, uint64_t step, const dn_meta *met
 {
     char path[PATH_MAX];
     DN_TRY(dn_generation_path(dir, step, path, sizeof path));
+    for (size_t i = 0; i < n_tensors; i++)
+        DN_TRY(dn_shards_check(&tensors[i]));
     DN_TRY(dn_dir_make(dir));
     dn_generations_clean(dir);
     size_t header_bytes = 0;

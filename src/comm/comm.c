@@ -239,3 +239,8 @@ void dn_domains_find(dn_comm *comm)
         d->first[++d->n] = (int16_t)n_placed;
     }
 }
+
+int dn_comm_domain(const dn_comm *comm, int member)
+{
+    return comm->domains.of[member];
+}

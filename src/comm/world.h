@@ -12,4 +12,9 @@ dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out) DN_MUST_USE;
 /** NULL for a group of one. */
 dn_world *dn_comm_world(const dn_comm *comm);
 
+/** Number of a member's NUMA domain within the group: domains are counted in the order of their first
+ * members.
+ */
+int dn_comm_domain(const dn_comm *comm, int member);
+
 #endif

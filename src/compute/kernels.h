@@ -71,6 +71,11 @@ static inline size_t dn_sketch_rows(size_t r)
     return (5 * r + 511) / 512 * 128;
 }
 
+/* A part of the vocabulary: words first .. first+n-1. */
+typedef struct dn_words {
+    size_t first, n;
+} dn_words;
+
 typedef struct dn_kernels {
     const char *name; /* "ref", "cpu-avx512", ... */
 
@@ -87,11 +92,15 @@ typedef struct dn_kernels {
     void (*sum_squares)(dn_stream *s, double *host_out, const dn_buf *x, size_t n);
 
     /* ---- layers, N = B*T rows of C columns unless said otherwise ---- */
-    /* x [N,C] = wte [V,C] at tokens [N];  dwte [V,C] += rows of dx [N,C], in order of position. */
-    void (*embed_forward)(dn_stream *s, dn_buf *x, const dn_buf *wte, const dn_ids *tokens, size_t N,
-                          size_t C);
-    void (*embed_backward)(dn_stream *s, dn_buf *dwte, const dn_buf *dx, const dn_ids *tokens, size_t N,
-                           size_t C);
+    /* x [N,C], rows ld apart, = wte [words->n,C] at tokens [N];  dwte [words->n,C] += rows of dx [N,C], ld
+     * apart, in order of position. Rows of tokens that are not among the words are left alone. */
+    void (*embed_forward)(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
+                          const dn_words *words, size_t N, size_t C);
+    void (*embed_backward)(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
+                           const dn_words *words, size_t N, size_t C);
+    /* x [N,C] = y [N,C] in the rows whose tokens are among the words; other rows are left alone. */
+    void (*copy_rows)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
+                      size_t N, size_t C);
     /* y = x * rstd, rstd [N] = 1/sqrt(mean(x^2) + eps), eps = FLT_EPSILON in both precisions (torch's
      * default). */
     void (*rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, size_t N, size_t C);
@@ -122,6 +131,16 @@ typedef struct dn_kernels {
      * undefined. */
     void (*cross_entropy)(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
                           size_t V, double scale);
+    /* The same where each of several ranks has the logits of some words, in two steps. First, of the own
+     * logits [N, words->n]: part [N,3] = their maximum, the sum of e^(logit - maximum), and the target's
+     * logit (0 if it is not among the words); logits become those exponentials. */
+    void (*cross_entropy_part)(dn_stream *s, dn_buf *part, dn_buf *logits, const dn_ids *targets,
+                               const dn_words *words, size_t N);
+    /* Then, with the parts of all, host_parts [n_parts] in the order of their words, of which number `own` is
+     * this rank's: *host_loss += as above; if scale is not 0, logits (now exponentials) = the gradient. */
+    void (*cross_entropy_join)(dn_stream *s, double *host_loss, dn_buf *logits,
+                               const dn_buf *const *host_parts, size_t n_parts, size_t own,
+                               const dn_ids *targets, const dn_words *words, size_t N, double scale);
 
     /* ---- element-wise optimizers: state and weight of n elements updated in place ---- */
     /* m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x = (1 - lr wd) x - lr (m/c1) / (sqrt(v/c2) + eps).

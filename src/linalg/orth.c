@@ -113,34 +113,6 @@ size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *m
     return room_for_whole(method, team_size, matrices, n) + (sum < most ? sum : most);
 }
 
-/* ---- accounts ---- */
-
-/* Payload as a reduction's to owners, and as that of a gathering from them. What an owner reads of the others
- * is counted where it lies: moved bytes are right in the sum over members. */
-
-static size_t rows_bytes(const batch *b, const task *t)
-{
-    return t->a->parts[rank_in(b)].rows * t->a->r * sizeof(dn_real);
-}
-
-static void count(const batch *b, const task *t, dn_collective as, size_t bytes)
-{
-    size_t own = owned(b, t) ? bytes : 0;
-    if (dn_comm_size(b->team) == 1)
-        return;
-    dn_comm_count_in_place(b->team, as, own, bytes, DN_TRAFFIC_BASIS);
-    t->a->payload += as == DN_ALL_GATHER ? own : bytes;
-}
-
-/* The owner reads a small matrix of each member, or its rows; then all read what it made, or their rows. */
-static void count_round(const batch *b, const task *t)
-{
-    size_t r = t->a->r, rows = t->stage == SKETCH ? dn_sketch_rows(r) + 1 : r;
-    bool whole = t->stage == HOUSEHOLDER;
-    count(b, t, DN_REDUCE_SCATTER, whole ? rows_bytes(b, t) : rows * r * sizeof(double));
-    count(b, t, DN_ALL_GATHER, whole ? rows_bytes(b, t) : r * r * sizeof(double));
-}
-
 /* ---- a round: every member for its rows ---- */
 
 static dn_band band_of(const batch *b, const task *t)
@@ -333,7 +305,6 @@ static dn_status conclude_all(batch *b)
         task *t = &b->tasks[i];
         if (t->stage == DONE || (t->stage == HOUSEHOLDER && !t->admitted))
             continue;
-        count_round(b, t);
         if (conclude(b, t))
             bands[n++] = band_of(b, t);
     }
@@ -391,7 +362,6 @@ static void fill_batch(batch *b, dn_arena arena, dn_orth_matrix *matrices, size_
         if (small_bytes(b->method, team_size, a) > arena.capacity - arena.used)
             return;
         a->found = a->r == 0 ? DN_ORTH_ZERO : DN_ORTH_FINE;
-        a->payload = 0;
         *t = (task){.a = a, .stage = first_stage(b->method, a)};
         take_small(b->method, team_size, a, &arena, t);
     }

@@ -52,7 +52,6 @@ typedef struct dn_orth_matrix {
     int owner;                 /* the member that does what is done once; the same on all members */
     uint64_t draw;             /* random stream of its sketch */
     dn_orth_found found;       /* out, the same on all members */
-    uint64_t payload;          /* out, bytes that this member exchanged for it, by the rounds it took */
 } dn_orth_matrix;
 
 /** Workspace for dn_orthonormalize: enough to take all n matrices in one batch, but not more than some 16 MiB
@@ -67,9 +66,9 @@ size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *m
  *
  * The bits of P depend on the parts, by rounding; not on the number of threads, nor on the batch. rcqr draws
  * its sketch from (seed, draw). workspace: workspace_bytes on the symmetric heap, at least
- * dn_orth_heap_bytes; borrowed for the call. What is read of other members counts as DN_TRAFFIC_BASIS. Waits
- * for the stream. Errors: of the stream and of the team; DN_ERR_ARG the workspace is too small. A matrix that
- * is not finite is no error of the call: see found.
+ * dn_orth_heap_bytes; borrowed for the call. The small matrices of the rounds are read in
+ * place and are in no account. Waits for the stream. Errors: of the stream and of the team; DN_ERR_ARG the
+ * workspace is too small. A matrix that is not finite is no error of the call: see found.
  */
 dn_status dn_orthonormalize(dn_stream *s, dn_comm *team, dn_orth method, uint64_t seed, void *workspace,
                             size_t workspace_bytes, dn_orth_matrix *matrices, size_t n) DN_MUST_USE;

@@ -1,12 +1,16 @@
 /*
  * The GPT: its memory, and whole passes over a micro-batch.
  *
- * One allocation, in this order (N = B*T; every part starts on a multiple of DN_ARENA_ALIGN):
+ * One allocation, in this order (N = B*T; heads, W = heads * hd, hidden, words: this rank's share; every part
+ * starts on a multiple of DN_ARENA_ALIGN):
  *
- *     tokens, targets [N] | x [N,C] | y [N,C] rstd [N] | dy [N,C] | wide [N,4C] | logits [logits_rows,V]
- *     | block 0: y1 [N,C] rstd1 [N] qkv [N,3C] q_rstd, k_rstd [N,NH] o [N,C] lse [B,NH,T]
- *     |          y2 [N,C] rstd2 [N] a [N,4C]
- *     | block 1 ... | block L-1 |
+ *     tokens, targets [N] | y [N,C] rstd [N] | wide [N, max(hidden,3W)] | logits [logits_rows,words]
+ *     | block 0: y1 [N,C] rstd1 [N] qkv [N,3W] q_rstd, k_rstd [N,heads] o [N,W] lse [B,heads,T]
+ *     |          y2 [N,C] rstd2 [N] a [N,hidden]
+ *     | block 1 ... | block L-1 | what is exchanged: x [N,C] | dy [N,C]
+ *
+ * With several ranks in tp, what is exchanged lies in symmetric memory instead: x [N,C] | dy [N,C] | parts of
+ * the cross-entropy, twice [logits_rows,3].
  *
  * Forward, x is the residual stream; when the head has its normalized copy y, x is free and becomes the
  * residual stream's gradient. dy and wide are gradients on their way through a layer.
@@ -14,7 +18,6 @@
 #include "nn/gpt.h"
 
 #include "base/fail.h"
-#include "compute/kernels.h"
 #include "nn/gpt_parts.h"
 
 #include <assert.h>
@@ -26,43 +29,87 @@ static dn_buf *take(dn_arena *arena, size_t elements)
     return dn_arena_take(arena, elements * sizeof(dn_real));
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static void lay_shared(dn_gpt *gpt, dn_arena *arena)
 {
     size_t N = gpt->B * gpt->shape.T, C = gpt->shape.C;
     gpt->tokens = dn_arena_take(arena, N * sizeof(int32_t));
     gpt->targets = dn_arena_take(arena, N * sizeof(int32_t));
-    gpt->x = take(arena, N * C);
     gpt->y = take(arena, N * C);
     gpt->rstd = take(arena, N);
-    gpt->dy = take(arena, N * C);
-    gpt->wide = take(arena, N * 4 * C);
-    gpt->logits_rows = dn_gpt_head_rows(&gpt->shape, N);
-    gpt->logits = take(arena, gpt->logits_rows * gpt->shape.V);
+    gpt->wide = take(arena, N * larger(gpt->share.hidden, 3 * gpt->share.W));
+    gpt->logits = take(arena, gpt->logits_rows * gpt->share.words.n);
 }
 
-static void lay_block(dn_gpt_block *block, const dn_gpt_shape *shape, size_t B, dn_arena *arena)
+static void lay_block(dn_gpt_block *block, const dn_gpt *gpt, dn_arena *arena)
 {
-    size_t N = B * shape->T, C = shape->C, NH = shape->NH;
+    const dn_gpt_share *share = &gpt->share;
+    size_t N = gpt->B * gpt->shape.T, C = gpt->shape.C;
     block->y1 = take(arena, N * C);
     block->rstd1 = take(arena, N);
-    block->qkv = take(arena, N * 3 * C);
-    block->q_rstd = take(arena, N * NH);
-    block->k_rstd = take(arena, N * NH);
-    block->o = take(arena, N * C);
-    block->lse = take(arena, N * NH);
+    block->qkv = take(arena, N * 3 * share->W);
+    block->q_rstd = take(arena, N * share->heads);
+    block->k_rstd = take(arena, N * share->heads);
+    block->o = take(arena, N * share->W);
+    block->lse = take(arena, N * share->heads);
     block->y2 = take(arena, N * C);
     block->rstd2 = take(arena, N);
-    block->a = take(arena, N * 4 * C);
+    block->a = take(arena, N * share->hidden);
 }
 
-size_t dn_gpt_activation_bytes(const dn_gpt_shape *shape, size_t B)
+static void lay_exchanged(dn_gpt *gpt, int tp_size, dn_arena *arena)
 {
-    dn_gpt measured = {.shape = *shape, .B = B};
+    size_t N = gpt->B * gpt->shape.T, C = gpt->shape.C;
+    gpt->x = take(arena, N * C);
+    gpt->dy = take(arena, N * C);
+    for (size_t i = 0; i < 2 && tp_size > 1; i++)
+        gpt->parts[i] = take(arena, 3 * gpt->logits_rows);
+}
+
+/* A share as dn_gpt_layout cuts it. */
+static dn_gpt_share share_of(const dn_gpt_shape *shape, int tp_size, int rank)
+{
+    size_t hd = shape->C / shape->NH;
+    dn_range columns = dn_part(shape->C, hd, tp_size, rank), hidden = dn_part(4 * shape->C, 1, tp_size, rank);
+    size_t W = columns.end - columns.first;
+    return (dn_gpt_share){W / hd, W, hidden.end - hidden.first, dn_gpt_words(shape, tp_size, rank)};
+}
+
+static dn_gpt describe(const dn_gpt_shape *shape, size_t B, int tp_size, int rank)
+{
+    return (dn_gpt){.shape = *shape,
+                    .share = share_of(shape, tp_size, rank),
+                    .B = B,
+                    .logits_rows = dn_gpt_head_rows(shape, tp_size, B * shape->T)};
+}
+
+static size_t private_bytes(dn_gpt described, int tp_size)
+{
     dn_gpt_block block;
     dn_arena arena = {0};
-    lay_shared(&measured, &arena);
-    for (size_t l = 0; l < shape->L; l++)
-        lay_block(&block, shape, B, &arena);
+    lay_shared(&described, &arena);
+    for (size_t l = 0; l < described.shape.L; l++)
+        lay_block(&block, &described, &arena);
+    if (tp_size == 1)
+        lay_exchanged(&described, tp_size, &arena);
+    return arena.used;
+}
+
+size_t dn_gpt_activation_bytes(const dn_gpt_shape *shape, size_t B, int tp_size)
+{
+    return private_bytes(describe(shape, B, tp_size, 0), tp_size);
+}
+
+size_t dn_gpt_heap_bytes(const dn_gpt_shape *shape, size_t B, int tp_size)
+{
+    dn_gpt described = describe(shape, B, tp_size, 0);
+    dn_arena arena = {0};
+    if (tp_size > 1)
+        lay_exchanged(&described, tp_size, &arena);
     return arena.used;
 }
 
@@ -71,30 +118,54 @@ static void lay_all(dn_gpt *gpt)
     dn_arena arena = {.base = gpt->memory, .capacity = gpt->memory_bytes};
     lay_shared(gpt, &arena);
     for (size_t l = 0; l < gpt->shape.L; l++) {
-        gpt->blocks[l].params = gpt->params + 1 + DN_BLOCK_N_PARAMS * l;
-        lay_block(&gpt->blocks[l], &gpt->shape, gpt->B, &arena);
+        gpt->blocks[l].first_param = 1 + DN_BLOCK_N_PARAMS * l;
+        lay_block(&gpt->blocks[l], gpt, &arena);
     }
+    int tp_size = dn_comm_size(gpt->tp);
+    dn_arena exchange = {.base = gpt->exchange, .capacity = dn_gpt_heap_bytes(&gpt->shape, gpt->B, tp_size)};
+    lay_exchanged(gpt, tp_size, gpt->exchange ? &exchange : &arena);
     assert(arena.used == arena.capacity);
 }
 
-dn_status dn_gpt_create(const dn_gpt_shape *shape, size_t B, const dn_param *params, dn_stream *stream,
-                        dn_gpt **out)
+static dn_status check_create(const dn_gpt_shape *shape, size_t B, const dn_comm *tp, const void *exchange)
 {
     DN_TRY(dn_gpt_check(shape));
     if (B < 1 || B > INT32_MAX / shape->T)
         return dn_fail(DN_ERR_CONFIG,
                        "device_batch_size is %zu: with sequence_length %zu it must be from 1 to %zu", B,
                        shape->T, INT32_MAX / shape->T);
+    assert((dn_comm_size(tp) > 1) == (exchange != NULL));
+    return DN_OK;
+}
+
+static dn_status allocate(dn_gpt *gpt)
+{
+    size_t size = (size_t)dn_comm_size(gpt->tp);
+    gpt->all_parts = calloc(size, sizeof *gpt->all_parts);
+    if (!gpt->all_parts)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a table of %zu ranks", size);
+    return dn_device_alloc(gpt->stream, gpt->memory_bytes, &gpt->memory);
+}
+
+dn_status dn_gpt_create(const dn_gpt_shape *shape, size_t B, const dn_param *params, dn_weights *weights,
+                        dn_comm *tp, void *exchange, dn_stream *stream, dn_gpt **out)
+{
+    DN_TRY(check_create(shape, B, tp, exchange));
     dn_gpt *gpt = calloc(1, sizeof *gpt + shape->L * sizeof *gpt->blocks);
     if (!gpt)
         return dn_fail(DN_ERR_MEMORY, "no memory to describe a model of %zu layers", shape->L);
-    gpt->shape = *shape;
-    gpt->B = B;
-    gpt->params = params;
+    *gpt = describe(shape, B, dn_comm_size(tp), dn_comm_rank(tp));
+    assert(params[1 + DN_BLOCK_Q].block.rows == gpt->share.W);
+    assert(params[1 + DN_BLOCK_FC].block.rows == gpt->share.hidden);
+    assert(params[0].block.row0 == gpt->share.words.first && params[0].block.rows == gpt->share.words.n);
+    gpt->weights = weights;
+    gpt->tp = tp;
+    gpt->exchange = exchange;
     gpt->stream = stream;
-    gpt->memory_bytes = dn_gpt_activation_bytes(shape, B);
-    dn_status status = dn_device_alloc(stream, gpt->memory_bytes, &gpt->memory);
+    gpt->memory_bytes = private_bytes(*gpt, dn_comm_size(tp));
+    dn_status status = allocate(gpt);
     if (status != DN_OK) {
+        free(gpt->all_parts);
         free(gpt);
         return status;
     }
@@ -108,6 +179,7 @@ void dn_gpt_destroy(dn_gpt **gpt)
     if (!*gpt)
         return;
     dn_device_free((*gpt)->stream, (*gpt)->memory, (*gpt)->memory_bytes);
+    free((*gpt)->all_parts);
     free(*gpt);
     *gpt = NULL;
 }
@@ -130,6 +202,13 @@ static dn_status check_tokens(const dn_gpt *gpt, const char *what, const int32_t
     return DN_OK;
 }
 
+static void count_own_rows(dn_gpt *gpt, const int32_t *tokens, size_t n)
+{
+    gpt->own_rows = 0;
+    for (size_t i = 0; i < n; i++)
+        gpt->own_rows += (size_t)tokens[i] - gpt->share.words.first < gpt->share.words.n;
+}
+
 static dn_status upload_batch(dn_gpt *gpt, const int32_t *tokens, const int32_t *targets, size_t B)
 {
     size_t N = B * gpt->shape.T;
@@ -137,36 +216,67 @@ static dn_status upload_batch(dn_gpt *gpt, const int32_t *tokens, const int32_t 
         return dn_fail(DN_ERR_ARG, "micro-batch of %zu sequences for a model with room for %zu", B, gpt->B);
     DN_TRY(check_tokens(gpt, "token", tokens, N));
     DN_TRY(check_tokens(gpt, "target", targets, N));
+    count_own_rows(gpt, tokens, N);
     dn_upload_ids(gpt->stream, gpt->tokens, tokens, N);
     dn_upload_ids(gpt->stream, gpt->targets, targets, N);
     return DN_OK;
 }
 
-/* Tokens to y, the normalized input of the head. */
-static void trunk_forward(dn_gpt *gpt, size_t B, size_t T)
+/* x = the embedded tokens. */
+static dn_status embed(dn_gpt *gpt, size_t N)
 {
     dn_stream *s = gpt->stream;
-    size_t N = B * T, C = gpt->shape.C;
-    s->kernels->embed_forward(s, gpt->x, gpt->params[0].weight, gpt->tokens, N, C);
+    DN_TRY(dn_weights_open(gpt->weights, 0, false));
+    const dn_weight *wte = dn_weights_of(gpt->weights, 0);
+    for (size_t i = 0; i < wte->n_pieces; i++) {
+        const dn_piece *p = &wte->pieces[i];
+        s->kernels->embed_forward(s, dn_at(gpt->x, p->col0), gpt->shape.C, p->weight, gpt->tokens,
+                                  &gpt->share.words, N, p->cols);
+    }
+    DN_TRY(dn_weights_close(gpt->weights, 0, false));
+    return dn_gpt_share_rows(gpt, N);
+}
+
+/* x, the gradient of the embedded tokens, to that of the embedding: each rank adds to its own words. */
+static dn_status embed_backward(dn_gpt *gpt, size_t N)
+{
+    dn_stream *s = gpt->stream;
+    DN_TRY(dn_weights_open(gpt->weights, 0, true));
+    const dn_weight *wte = dn_weights_of(gpt->weights, 0);
+    for (size_t i = 0; i < wte->n_pieces; i++) {
+        const dn_piece *p = &wte->pieces[i];
+        s->kernels->embed_backward(s, p->grad, dn_at(gpt->x, p->col0), gpt->shape.C, gpt->tokens,
+                                   &gpt->share.words, N, p->cols);
+    }
+    return dn_weights_close(gpt->weights, 0, true);
+}
+
+/* Tokens to y, the normalized input of the head. */
+static dn_status trunk_forward(dn_gpt *gpt, size_t B, size_t T)
+{
+    dn_stream *s = gpt->stream;
+    size_t N = B * T;
+    DN_TRY(embed(gpt, N));
     for (size_t l = 0; l < gpt->shape.L; l++) {
-        dn_gpt_block_forward(gpt, &gpt->blocks[l], B, T);
+        DN_TRY(dn_gpt_block_forward(gpt, l, B, T));
         dn_gpt_progress(gpt);
     }
-    s->kernels->rmsnorm_forward(s, gpt->y, gpt->rstd, gpt->x, N, C);
+    s->kernels->rmsnorm_forward(s, gpt->y, gpt->rstd, gpt->x, N, gpt->shape.C);
+    return DN_OK;
 }
 
 /* dy, the gradient of y, to the gradients of all parameters below the head. */
-static void trunk_backward(dn_gpt *gpt, size_t B, size_t T)
+static dn_status trunk_backward(dn_gpt *gpt, size_t B, size_t T)
 {
     dn_stream *s = gpt->stream;
     size_t N = B * T, C = gpt->shape.C;
     s->kernels->fill(s, gpt->x, N * C, 0);
     s->kernels->rmsnorm_backward(s, gpt->x, gpt->dy, gpt->y, gpt->rstd, N, C);
     for (size_t l = gpt->shape.L; l-- > 0;) {
-        dn_gpt_block_backward(gpt, &gpt->blocks[l], B, T);
+        DN_TRY(dn_gpt_block_backward(gpt, l, B, T));
         dn_gpt_progress(gpt);
     }
-    s->kernels->embed_backward(s, gpt->params[0].grad, gpt->x, gpt->tokens, N, C);
+    return embed_backward(gpt, N);
 }
 
 static dn_status finish(dn_gpt *gpt, double *loss_sum)
@@ -183,9 +293,9 @@ dn_status dn_gpt_train(dn_gpt *gpt, const int32_t *tokens, const int32_t *target
         return dn_fail(DN_ERR_ARG, "the gradient's scale is 0: use dn_gpt_loss for a loss without gradient");
     DN_TRY(upload_batch(gpt, tokens, targets, B));
     gpt->loss = 0;
-    trunk_forward(gpt, B, gpt->shape.T);
-    dn_gpt_head_train(gpt, B * gpt->shape.T, scale);
-    trunk_backward(gpt, B, gpt->shape.T);
+    DN_TRY(trunk_forward(gpt, B, gpt->shape.T));
+    DN_TRY(dn_gpt_head_train(gpt, B * gpt->shape.T, scale));
+    DN_TRY(trunk_backward(gpt, B, gpt->shape.T));
     return finish(gpt, loss_sum);
 }
 
@@ -193,8 +303,8 @@ dn_status dn_gpt_loss(dn_gpt *gpt, const int32_t *tokens, const int32_t *targets
 {
     DN_TRY(upload_batch(gpt, tokens, targets, B));
     gpt->loss = 0;
-    trunk_forward(gpt, B, gpt->shape.T);
-    dn_gpt_head_loss(gpt, B * gpt->shape.T);
+    DN_TRY(trunk_forward(gpt, B, gpt->shape.T));
+    DN_TRY(dn_gpt_head_loss(gpt, B * gpt->shape.T));
     return finish(gpt, loss_sum);
 }
 
@@ -202,10 +312,13 @@ dn_status dn_gpt_next(dn_gpt *gpt, const int32_t *tokens, size_t n, dn_real *log
 {
     if (n < 1 || n > gpt->shape.T)
         return dn_fail(DN_ERR_ARG, "a prompt of %zu tokens: the model takes 1 to %zu", n, gpt->shape.T);
+    if (dn_gpt_cut(gpt))
+        return dn_fail(DN_ERR_ARG, "logits of a model cut over %d ranks: load it with tp_size 1",
+                       dn_comm_size(gpt->tp));
     DN_TRY(check_tokens(gpt, "token", tokens, n));
     dn_upload_ids(gpt->stream, gpt->tokens, tokens, n);
-    trunk_forward(gpt, 1, n);
-    dn_gpt_head_row(gpt, n);
+    DN_TRY(trunk_forward(gpt, 1, n));
+    DN_TRY(dn_gpt_head_row(gpt, n));
     dn_download(gpt->stream, logits, gpt->logits, gpt->shape.V);
     return dn_stream_sync(gpt->stream);
 }

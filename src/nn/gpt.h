@@ -1,8 +1,11 @@
 /*
  * The GPT of microsoft/dion (models/gpt_model.py; dion.md section 4): pre-norm decoder, RMSNorm without
  * gains, rotary positions, RMS-normalized q and k, causal softmax attention, ReLU squared MLP of width 4C,
- * untied embedding and head, no biases. Forward and backward by hand over the kernel table; no knowledge of
- * ranks.
+ * untied embedding and head, no biases. Forward and backward by hand over the kernel table.
+ *
+ * Over fs the weights come in pieces (sync/weights.h). Over tp each rank computes with its heads, its columns
+ * of the MLP and its words of the vocabulary, which are those of its blocks of the parameters; shares may be
+ * uneven and empty. All ranks of tp hold the same bits of the residual stream and its gradient.
  *
  * Letters: B sequences of a micro-batch, T positions, C model width, V vocabulary, L layers, NH heads, hd =
  * C/NH. Parameters in order, each [fan_out, fan_in], row-major:
@@ -10,15 +13,18 @@
  *     transformer.wte.weight [V,C]
  *     for each layer l:
  *         transformer.h.<l>.attn.c_q.weight, .attn.c_k.weight, .attn.c_v.weight [C,C]
- *             (adjacent in memory: one gemm serves all three)
+ *             (adjacent in memory: a stack, one gemm serves all three)
  *         transformer.h.<l>.attn.c_proj.weight [C,C], .mlp.c_fc.weight [4C,C], .mlp.c_proj.weight [C,4C]
  *     lm_head.weight [V,C]
+ *
+ * tp cuts the rows of all but the two projections, whose columns it cuts (attention between heads only); fs
+ * cuts the other dimension.
  */
 #ifndef NN_GPT_H
 #define NN_GPT_H
 
 #include "base/arena.h"
-#include "optim/param.h"
+#include "sync/weights.h"
 
 typedef struct dn_gpt_shape {
     size_t V, T, C, L, NH; /* NH divides C; C/NH even */
@@ -33,50 +39,75 @@ size_t dn_gpt_n_elements(const dn_gpt_shape *shape);
 dn_status dn_gpt_check(const dn_gpt_shape *shape) DN_MUST_USE;
 
 /**
- * Fills params [dn_gpt_n_params]: names, kinds, shapes; weights from `weights` and gradients from `grads`,
- * both contiguous in parameter order without gaps (so grads as a whole is one vector). An arena without base
- * measures.
+ * Fills params [dn_gpt_n_params] for the rank at coordinates at[] of a mesh of size[]: names, kinds, shapes,
+ * cuts, blocks; weights from `weights` and gradients from `grads`, one take of each, as large on all ranks.
+ * In both, a stack starts where the largest blocks of all before it would end: at the same offset on all
+ * ranks, and without gaps on a mesh of one. An arena without base measures.
  */
-void dn_gpt_layout(const dn_gpt_shape *shape, dn_arena *weights, dn_arena *grads, dn_param *params);
+void dn_gpt_layout(const dn_gpt_shape *shape, const int size[DN_N_AXES], const int at[DN_N_AXES],
+                   dn_arena *weights, dn_arena *grads, dn_param *params);
 
-/** Initial weights (dion.md section 4): embedding N(0,1), matrices N(0, s), s = min(1, sqrt(out/in)) /
- * sqrt(in). Element i of parameter p is draw i of stream p under seed: the same on every rank and mesh.
- * Uploads through the stream; returns after sync. */
-dn_status dn_gpt_init(const dn_gpt_shape *shape, dn_param *params, dn_stream *stream,
+/** unit_of [dn_gpt_n_params] for dn_weights_create: the embedding is unit 0, layer l is unit l + 1, the head
+ * unit L + 1. */
+void dn_gpt_units(const dn_gpt_shape *shape, size_t *unit_of);
+
+/** Initial weights (dion.md section 4) of this rank's blocks: embedding N(0,1), matrices N(0, s), s = min(1,
+ * sqrt(out/in)) / sqrt(in). Element i of the whole parameter p is draw i of stream p under seed: the same on
+ * every mesh. Uploads through the stream; returns after sync. Errors: DN_ERR_MEMORY. */
+dn_status dn_gpt_init(const dn_gpt_shape *shape, const dn_param *params, dn_stream *stream,
                       uint64_t seed) DN_MUST_USE;
 
 typedef struct dn_gpt dn_gpt;
 
-/** Model over borrowed params (dn_gpt_layout) and stream, with activations for micro-batches of up to B
- * sequences; all memory but the stream's scratch is allocated here. Errors: DN_ERR_CONFIG as dn_gpt_check,
- * and for B * T beyond 2^31 - 1; DN_ERR_MEMORY naming the size. Owned by the caller. */
-dn_status dn_gpt_create(const dn_gpt_shape *shape, size_t B, const dn_param *params, dn_stream *stream,
-                        dn_gpt **out) DN_MUST_USE;
+/**
+ * Model over params (dn_gpt_layout), weights (dn_weights_create over params and dn_gpt_units), a group of tp
+ * and a stream, all borrowed, with activations for micro-batches of up to B sequences, equal on all ranks.
+ * All memory but the stream's scratch is allocated here, except `exchange`: dn_gpt_heap_bytes of symmetric
+ * memory of the tp group, borrowed; NULL for a group of one. Not collective. Errors: DN_ERR_CONFIG as
+ * dn_gpt_check, and for B * T beyond 2^31 - 1; DN_ERR_MEMORY naming the size. Owned by the caller.
+ */
+dn_status dn_gpt_create(const dn_gpt_shape *shape, size_t B, const dn_param *params, dn_weights *weights,
+                        dn_comm *tp, void *exchange, dn_stream *stream, dn_gpt **out) DN_MUST_USE;
 void dn_gpt_destroy(dn_gpt **gpt);
 
-/** Bytes dn_gpt_create will allocate for activations; for memory checks before workers start. */
-size_t dn_gpt_activation_bytes(const dn_gpt_shape *shape, size_t B);
+/** Bytes dn_gpt_create will allocate for activations on the rank of tp that needs most (the first), for
+ * memory checks before workers start; and symmetric bytes on each rank: 0 for a group of one. */
+size_t dn_gpt_activation_bytes(const dn_gpt_shape *shape, size_t B, int tp_size);
+size_t dn_gpt_heap_bytes(const dn_gpt_shape *shape, size_t B, int tp_size);
 
 /** progress (NULL = none) is called after each layer and each chunk of the head, so that whoever watches a
  * long pass knows it from a hung one. context is borrowed. */
 void dn_gpt_on_progress(dn_gpt *gpt, void (*progress)(void *context), void *context);
 
 /**
- * One micro-batch, forward and backward. tokens, targets: host int32 [B*T], B <= created B, each from 0 to
- * V-1. grads += scale * d(sum of token losses)/d(weight), scale not 0; *loss_sum += the sum over B*T tokens
- * of -log p, in nats. Clears no gradients. Returns after sync. Errors: DN_ERR_ARG B or scale, DN_ERR_DATA a
- * token outside the vocabulary; DN_ERR_MEMORY from a kernel: gradients are half written then.
+ * Collective over fs and tp. One micro-batch, forward and backward. tokens, targets: host int32 [B*T], 0 <= B
+ * <= created B, each from 0 to V-1; the same on all ranks of tp. A rank of fs without rows takes part with B
+ * = 0. The parameters' grads += scale * d(sum of token losses)/d(weight), averaged over fs, scale not 0;
+ * *loss_sum += the sum over B*T tokens of -log p, in nats, the same bits on all ranks of tp. Clears no
+ * gradients. Returns after sync. Errors: DN_ERR_ARG B or scale, DN_ERR_DATA a token outside the vocabulary;
+ * DN_ERR_MEMORY from a kernel, or those of a barrier: gradients are half written then.
  */
 dn_status dn_gpt_train(dn_gpt *gpt, const int32_t *tokens, const int32_t *targets, size_t B, double scale,
                        double *loss_sum) DN_MUST_USE;
 
-/** Forward only; *loss_sum and errors as above. */
+/** Collective over fs and tp. Forward only; *loss_sum and errors as above. */
 dn_status dn_gpt_loss(dn_gpt *gpt, const int32_t *tokens, const int32_t *targets, size_t B,
                       double *loss_sum) DN_MUST_USE;
 
-/** logits [V] (host) of the token after tokens[0 .. n-1], 1 <= n <= T. Errors: DN_ERR_ARG n, DN_ERR_DATA a
- * token outside the vocabulary. */
+/** Collective over fs. logits [V] (host) of the token after tokens[0 .. n-1], 1 <= n <= T. Errors: DN_ERR_ARG
+ * n, or a model cut over tp: each of its ranks has the logits of its words only; DN_ERR_DATA a token outside
+ * the vocabulary. */
 dn_status dn_gpt_next(dn_gpt *gpt, const int32_t *tokens, size_t n, dn_real *logits) DN_MUST_USE;
+
+/**
+ * What one micro-batch of B sequences, trained or only evaluated, adds to the ledger of each rank of tp: the
+ * payload in bytes by collective, all of kind DN_TRAFFIC_ACTIVATIONS. With N = B T: all-reduces of [N,C], two
+ * a layer forward, two backward, one for the gradient of the head's input, and one for the embedding, whose
+ * rows are read in place but counted as the all-reduce that a cluster would need; three numbers a position,
+ * gathered, for the loss. Nothing for a group of one.
+ */
+void dn_gpt_tp_bytes(const dn_gpt_shape *shape, size_t B, int tp_size, bool train,
+                     uint64_t bytes[DN_N_COLLECTIVES]);
 
 /** Flops of forward and backward per token: 6 per matrix and head element, plus causal attention's products
  *  (6 T C per layer: half of the full square). Recomputation and element-wise work are not counted. */

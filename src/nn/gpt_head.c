@@ -5,7 +5,7 @@
  */
 #include "nn/gpt_parts.h"
 
-#include "compute/kernels.h"
+#include "base/fail.h"
 #include "nn/linear.h"
 
 /* Every chunk packs the head's weights for the products and adds to its whole gradient, so few rows are slow:
@@ -13,18 +13,23 @@
  */
 enum { logits_budget_bytes = 64 << 20, logits_floor_rows = 128 };
 
-size_t dn_gpt_head_rows(const dn_gpt_shape *shape, size_t N)
+size_t dn_gpt_head_rows(const dn_gpt_shape *shape, int tp_size, size_t N)
 {
-    size_t most = logits_budget_bytes / (shape->V * sizeof(dn_real));
+    size_t most = logits_budget_bytes / (dn_gpt_words(shape, tp_size, 0).n * sizeof(dn_real));
     if (most < logits_floor_rows)
         most = logits_floor_rows;
     size_t n_chunks = (N + most - 1) / most;
     return (N + n_chunks - 1) / n_chunks;
 }
 
-static const dn_param *head_param(const dn_gpt *gpt)
+static size_t head_unit(const dn_gpt *gpt)
 {
-    return &gpt->params[dn_gpt_n_params(&gpt->shape) - 1];
+    return gpt->shape.L + 1;
+}
+
+static const dn_weight *head_weight(const dn_gpt *gpt)
+{
+    return dn_weights_of(gpt->weights, dn_gpt_n_params(&gpt->shape) - 1);
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -32,43 +37,52 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Logits of rows first .. first+n-1, their loss and, where scale is not 0, their gradient in place. */
-static void chunk_forward(dn_gpt *gpt, size_t first, size_t n, double scale)
+/* Loss of the n logits rows of positions first .. and, where scale is not 0, its gradient in place. */
+static dn_status chunk_loss(dn_gpt *gpt, size_t first, size_t n, double scale)
 {
     dn_stream *s = gpt->stream;
-    size_t V = gpt->shape.V, C = gpt->shape.C;
-    dn_linear_forward(s, gpt->logits, dn_at(gpt->y, first * C), head_param(gpt)->weight, n, V, C);
-    s->kernels->cross_entropy(s, &gpt->loss, gpt->logits, dn_ids_at(gpt->targets, first), n, V, scale);
+    if (dn_gpt_cut(gpt))
+        return dn_gpt_join_loss(gpt, first / gpt->logits_rows, first, n, scale);
+    s->kernels->cross_entropy(s, &gpt->loss, gpt->logits, dn_ids_at(gpt->targets, first), n, gpt->shape.V,
+                              scale);
+    return DN_OK;
+}
+
+/* dy = its gradient, where scale is not 0. */
+static dn_status chunk(dn_gpt *gpt, size_t first, size_t n, double scale)
+{
+    const dn_weight *w = head_weight(gpt);
+    const dn_buf *y = dn_at(gpt->y, first * gpt->shape.C);
+    dn_linear_forward(gpt->stream, gpt->logits, y, w, n);
+    DN_TRY(chunk_loss(gpt, first, n, scale));
     dn_gpt_progress(gpt);
+    if (scale != 0)
+        dn_linear_backward(gpt->stream, dn_at(gpt->dy, first * gpt->shape.C), gpt->logits, y, w, n);
+    return DN_OK;
 }
 
-static void chunk_backward(dn_gpt *gpt, size_t first, size_t n)
+static dn_status all_chunks(dn_gpt *gpt, size_t N, double scale)
 {
-    const dn_param *head = head_param(gpt);
-    size_t V = gpt->shape.V, C = gpt->shape.C;
-    dn_linear_backward(gpt->stream, dn_at(gpt->dy, first * C), head->grad, gpt->logits,
-                       dn_at(gpt->y, first * C), head->weight, n, V, C);
+    DN_TRY(dn_weights_open(gpt->weights, head_unit(gpt), scale != 0));
+    for (size_t first = 0, rows = gpt->logits_rows; first < N; first += rows)
+        DN_TRY(chunk(gpt, first, smaller(rows, N - first), scale));
+    return dn_weights_close(gpt->weights, head_unit(gpt), scale != 0);
 }
 
-void dn_gpt_head_loss(dn_gpt *gpt, size_t N)
+dn_status dn_gpt_head_loss(dn_gpt *gpt, size_t N)
 {
-    size_t rows = gpt->logits_rows;
-    for (size_t first = 0; first < N; first += rows)
-        chunk_forward(gpt, first, smaller(rows, N - first), 0);
+    return all_chunks(gpt, N, 0);
 }
 
-void dn_gpt_head_train(dn_gpt *gpt, size_t N, double scale)
+dn_status dn_gpt_head_train(dn_gpt *gpt, size_t N, double scale)
 {
-    size_t rows = gpt->logits_rows;
-    for (size_t first = 0; first < N; first += rows) {
-        size_t n = smaller(rows, N - first);
-        chunk_forward(gpt, first, n, scale);
-        chunk_backward(gpt, first, n);
-    }
+    DN_TRY(all_chunks(gpt, N, scale));
+    return dn_gpt_sum_dy(gpt, N);
 }
 
-void dn_gpt_head_row(dn_gpt *gpt, size_t n)
+dn_status dn_gpt_head_row(dn_gpt *gpt, size_t n)
 {
-    size_t V = gpt->shape.V, C = gpt->shape.C;
-    dn_linear_forward(gpt->stream, gpt->logits, dn_at(gpt->y, (n - 1) * C), head_param(gpt)->weight, 1, V, C);
+    DN_TRY(dn_weights_open(gpt->weights, head_unit(gpt), false));
+    dn_linear_forward(gpt->stream, gpt->logits, dn_at(gpt->y, (n - 1) * gpt->shape.C), head_weight(gpt), 1);
+    return dn_weights_close(gpt->weights, head_unit(gpt), false);
 }

@@ -1,21 +1,27 @@
-/* The GPT's parameters: sizes, names, places, first values. */
+/* The GPT's parameters: sizes, names, how the mesh cuts them, places, first values. */
 #include "nn/gpt.h"
 
 #include "base/fail.h"
-#include "base/random.h"
+#include "compute/draw.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
+
+/* Which dimension tp cuts; fs cuts the other one. */
+typedef enum tp_cut { ROWS, COLUMNS } tp_cut;
 
 /* A block's parameters in order; rows and columns in units of C. */
 static const struct {
     const char *name;
     size_t rows, cols;
+    tp_cut cut;
+    bool by_head; /* tp cuts between heads only */
+    size_t stack;
 } block_params[] = {
-    {"attn.c_q", 1, 1},    {"attn.c_k", 1, 1}, {"attn.c_v", 1, 1},
-    {"attn.c_proj", 1, 1}, {"mlp.c_fc", 4, 1}, {"mlp.c_proj", 1, 4},
+    {"attn.c_q", 1, 1, ROWS, true, 0},  {"attn.c_k", 1, 1, ROWS, true, 1},
+    {"attn.c_v", 1, 1, ROWS, true, 2},  {"attn.c_proj", 1, 1, COLUMNS, true, 0},
+    {"mlp.c_fc", 4, 1, ROWS, false, 0}, {"mlp.c_proj", 1, 4, COLUMNS, false, 0},
 };
 enum { n_block_params = sizeof block_params / sizeof *block_params };
 
@@ -55,42 +61,68 @@ dn_status dn_gpt_check(const dn_gpt_shape *shape)
     return DN_OK;
 }
 
-/* Where the next parameter goes; buffers NULL when measuring. */
-typedef struct placement {
-    dn_param *next;
-    dn_buf *weight, *grad;
-} placement;
-
-static void place(placement *p, dn_param_kind kind, size_t rows, size_t cols)
+static void describe(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, tp_cut cut, size_t unit)
 {
-    dn_param *param = p->next++;
+    const dn_cut tp = {DN_TP, unit}, fs = {DN_FS, 1};
     param->kind = kind;
     param->rows = rows;
     param->cols = cols;
-    dn_param_set_whole(param);
-    param->weight = p->weight;
-    param->grad = p->grad;
-    if (p->weight)
-        p->weight = dn_at(p->weight, rows * cols);
-    if (p->grad)
-        p->grad = dn_at(p->grad, rows * cols);
+    param->row_cut = cut == ROWS ? tp : fs;
+    param->col_cut = cut == ROWS ? fs : tp;
+    param->stack = 0;
 }
 
-void dn_gpt_layout(const dn_gpt_shape *shape, dn_arena *weights, dn_arena *grads, dn_param *params)
+static void describe_block(const dn_gpt_shape *shape, size_t layer, dn_param *params)
 {
-    size_t bytes = dn_gpt_n_elements(shape) * sizeof(dn_real);
-    placement p = {params, dn_arena_take(weights, bytes), dn_arena_take(grads, bytes)};
+    size_t C = shape->C;
+    for (size_t i = 0; i < n_block_params; i++) {
+        snprintf(params[i].name, DN_PARAM_NAME_MAX, "transformer.h.%zu.%s.weight", layer,
+                 block_params[i].name);
+        describe(&params[i], DN_PARAM_MATRIX, block_params[i].rows * C, block_params[i].cols * C,
+                 block_params[i].cut, block_params[i].by_head ? C / shape->NH : 1);
+        params[i].stack = block_params[i].stack;
+    }
+}
 
-    snprintf(p.next->name, DN_PARAM_NAME_MAX, "transformer.wte.weight");
-    place(&p, DN_PARAM_EMBEDDING, shape->V, shape->C);
+static void describe_all(const dn_gpt_shape *shape, dn_param *params)
+{
+    dn_param *head = params + dn_gpt_n_params(shape) - 1;
+    snprintf(params->name, DN_PARAM_NAME_MAX, "transformer.wte.weight");
+    describe(params, DN_PARAM_EMBEDDING, shape->V, shape->C, ROWS, 1);
     for (size_t l = 0; l < shape->L; l++)
-        for (size_t i = 0; i < n_block_params; i++) {
-            snprintf(p.next->name, DN_PARAM_NAME_MAX, "transformer.h.%zu.%s.weight", l, block_params[i].name);
-            place(&p, DN_PARAM_MATRIX, block_params[i].rows * shape->C, block_params[i].cols * shape->C);
-        }
-    snprintf(p.next->name, DN_PARAM_NAME_MAX, "lm_head.weight");
-    place(&p, DN_PARAM_HEAD, shape->V, shape->C);
-    assert(p.next == params + dn_gpt_n_params(shape));
+        describe_block(shape, l, params + 1 + n_block_params * l);
+    snprintf(head->name, DN_PARAM_NAME_MAX, "lm_head.weight");
+    describe(head, DN_PARAM_HEAD, shape->V, shape->C, ROWS, 1);
+}
+
+void dn_gpt_layout(const dn_gpt_shape *shape, const int size[DN_N_AXES], const int at[DN_N_AXES],
+                   dn_arena *weights, dn_arena *grads, dn_param *params)
+{
+    size_t n_params = dn_gpt_n_params(shape), room = 0;
+    describe_all(shape, params);
+    for (size_t p = 0; p < n_params; p++)
+        room += dn_param_room(&params[p], size);
+    dn_buf *weight = dn_arena_take(weights, room * sizeof(dn_real));
+    dn_buf *grad = dn_arena_take(grads, room * sizeof(dn_real));
+
+    /* A stack begins behind the rooms of those before it and has no gaps inside. */
+    for (size_t p = 0, next = 0, rooms = 0; p < n_params; p++) {
+        dn_param *param = &params[p];
+        param->block = dn_param_block(param, size, at);
+        if (param->stack == 0)
+            next = rooms;
+        param->weight = weight ? dn_at(weight, next) : NULL;
+        param->grad = grad ? dn_at(grad, next) : NULL;
+        next += dn_param_size(param);
+        rooms += dn_param_room(param, size);
+    }
+}
+
+void dn_gpt_units(const dn_gpt_shape *shape, size_t *unit_of)
+{
+    size_t n_params = dn_gpt_n_params(shape);
+    for (size_t p = 0; p < n_params; p++)
+        unit_of[p] = (p + n_block_params - 1) / n_block_params;
 }
 
 static double initial_std(const dn_param *param)
@@ -101,33 +133,14 @@ static double initial_std(const dn_param *param)
     return fmin(1, sqrt(out / in)) / sqrt(in);
 }
 
-/* Drawn on the host a piece at a time, so that a model on another device needs little host memory. */
-enum { init_piece = 1 << 16 };
-
-static dn_status init_param(const dn_param *param, size_t index, dn_stream *stream, uint64_t seed,
-                            dn_real *piece)
+dn_status dn_gpt_init(const dn_gpt_shape *shape, const dn_param *params, dn_stream *stream, uint64_t seed)
 {
-    size_t size = dn_param_size(param);
-    for (size_t first = 0; first < size; first += init_piece) {
-        size_t n = size - first < init_piece ? size - first : init_piece;
-        dn_random_normal(seed, index, first, n, initial_std(param), piece);
-        dn_upload(stream, dn_at(param->weight, first), piece, n);
-        DN_TRY(dn_stream_sync(stream)); /* the piece is overwritten next */
+    for (size_t p = 0; p < dn_gpt_n_params(shape); p++) {
+        const dn_param *param = &params[p];
+        const dn_draw draw = {seed, p, initial_std(param), param->cols, param->block};
+        DN_TRY(dn_draw_normal(stream, param->weight, &draw));
     }
     return DN_OK;
-}
-
-dn_status dn_gpt_init(const dn_gpt_shape *shape, dn_param *params, dn_stream *stream, uint64_t seed)
-{
-    dn_real *piece = malloc(init_piece * sizeof *piece);
-    if (!piece)
-        return dn_fail(DN_ERR_MEMORY, "no memory for %zu bytes of initial weights",
-                       init_piece * sizeof *piece);
-    dn_status status = DN_OK;
-    for (size_t p = 0; p < dn_gpt_n_params(shape) && status == DN_OK; p++)
-        status = init_param(&params[p], p, stream, seed, piece);
-    free(piece);
-    return status;
 }
 
 double dn_gpt_flops_per_token(const dn_gpt_shape *shape)

@@ -2,21 +2,41 @@
 
 #include "compute/kernels.h"
 
-void dn_linear_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *w, size_t N, size_t out,
-                       size_t in)
+/* y (+)= the products of all pieces. Pieces are in order of rows and columns, so the first to reach an
+ * element is the one that starts its row. */
+static void forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight *w, size_t N, bool add)
 {
-    s->kernels->gemm(s, DN_N, DN_T, N, out, in, 1, x, in, w, in, 0, y, out);
+    for (size_t i = 0; i < w->n_pieces; i++) {
+        const dn_piece *p = &w->pieces[i];
+        double keep = add || p->col0 > 0;
+        s->kernels->gemm(s, DN_N, DN_T, N, p->rows, p->cols, 1, dn_at(x, p->col0), w->cols, p->weight,
+                         p->cols, keep, dn_at(y, p->row0), w->rows);
+    }
 }
 
-void dn_linear_forward_add(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *w, size_t N, size_t out,
-                           size_t in)
+void dn_linear_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight *w, size_t N)
 {
-    s->kernels->gemm(s, DN_N, DN_T, N, out, in, 1, x, in, w, in, 1, y, out);
+    if (w->n_pieces == 0)
+        s->kernels->fill(s, y, N * w->rows, 0);
+    forward(s, y, x, w, N, false);
 }
 
-void dn_linear_backward(dn_stream *s, dn_buf *dx, dn_buf *dw, const dn_buf *dy, const dn_buf *x,
-                        const dn_buf *w, size_t N, size_t out, size_t in)
+void dn_linear_forward_add(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight *w, size_t N)
 {
-    s->kernels->gemm(s, DN_T, DN_N, out, in, N, 1, dy, out, x, in, 1, dw, in);
-    s->kernels->gemm(s, DN_N, DN_N, N, in, out, 1, dy, out, w, in, 0, dx, in);
+    forward(s, y, x, w, N, true);
+}
+
+void dn_linear_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *x, const dn_weight *w,
+                        size_t N)
+{
+    if (w->n_pieces == 0)
+        s->kernels->fill(s, dx, N * w->cols, 0);
+    for (size_t i = 0; i < w->n_pieces; i++) {
+        const dn_piece *p = &w->pieces[i];
+        const dn_buf *dy_part = dn_at(dy, p->row0);
+        s->kernels->gemm(s, DN_T, DN_N, p->rows, p->cols, N, 1, dy_part, w->rows, dn_at(x, p->col0), w->cols,
+                         1, p->grad, p->cols);
+        s->kernels->gemm(s, DN_N, DN_N, N, p->cols, p->rows, 1, dy_part, w->rows, p->weight, p->cols,
+                         p->row0 > 0, dn_at(dx, p->col0), w->cols);
+    }
 }

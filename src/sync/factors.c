@@ -58,8 +58,7 @@ static dn_status broken(const dn_factored *x)
 }
 
 /* `turn` counts power iterations over the run; fewer than 2^20 parameters. */
-static dn_status orthonormalize(const dn_factors *f, dn_factor_batch *b, uint64_t turn,
-                                dn_step_report *report)
+static dn_status orthonormalize(const dn_factors *f, dn_factor_batch *b, uint64_t turn)
 {
     const dn_party *party = f->party;
     for (size_t i = 0; i < b->n; i++)
@@ -68,7 +67,6 @@ static dn_status orthonormalize(const dn_factors *f, dn_factor_batch *b, uint64_
                              f->orth_workspace, f->orth_bytes, b->orth, b->n));
     for (size_t i = 0; i < b->n; i++) {
         dn_factored *x = &b->matrices[i];
-        report->orth_bytes += b->orth[i].payload;
         if (b->orth[i].found == DN_ORTH_BROKEN)
             return broken(x);
         if (x->found < b->orth[i].found)
@@ -77,8 +75,7 @@ static dn_status orthonormalize(const dn_factors *f, dn_factor_batch *b, uint64_
     return DN_OK;
 }
 
-static dn_status find_p(const dn_factors *f, dn_factor_batch *b, uint64_t step, int iteration,
-                        dn_step_report *report)
+static dn_status find_p(const dn_factors *f, dn_factor_batch *b, uint64_t step, int iteration)
 {
     const dn_party *party = f->party;
     for (size_t i = 0; i < b->n; i++) {
@@ -91,7 +88,7 @@ static dn_status find_p(const dn_factors *f, dn_factor_batch *b, uint64_t step, 
     DN_TRY(dn_stream_sync(party->stream));
     DN_TRY(dn_shares_reduce(&b->p, DN_SUM, DN_TRAFFIC_FACTORS));
     dn_comm_tick(party->mesh->all, step + 1, "dion: orthonormalize");
-    DN_TRY(orthonormalize(f, b, step * (uint64_t)party->config->power_iters + (uint64_t)iteration, report));
+    DN_TRY(orthonormalize(f, b, step * (uint64_t)party->config->power_iters + (uint64_t)iteration));
     DN_TRY(dn_stream_sync(party->stream));
     return dn_shares_gather(&b->p, DN_TRAFFIC_BASIS);
 }
@@ -174,7 +171,7 @@ static dn_status step_batch(const dn_factors *f, dn_factor_batch *b, uint64_t st
         b->matrices[i].found = DN_ORTH_FINE;
     DN_TRY(recall_basis(f->party, b));
     for (int i = 0; i < f->party->config->power_iters; i++) {
-        DN_TRY(find_p(f, b, step, i, report));
+        DN_TRY(find_p(f, b, step, i));
         DN_TRY(find_r(f->party, b, step));
     }
     update(f->party, b, step, lr, report);

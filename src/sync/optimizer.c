@@ -347,12 +347,12 @@ const dn_state *dn_optimizer_state(const dn_optimizer *o, size_t index)
     return &o->states[index].state;
 }
 
-dn_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int rank)
+dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int rank)
 {
     const listed *l = &o->states[index];
     int at[DN_N_AXES];
     dn_mesh_at(o->mesh->size, rank, at);
-    return (dn_shard){.block = l->of->part(l->slot, at),
+    return (dn_state_shard){.block = l->of->part(l->slot, at),
                       .data = dn_comm_peer(o->mesh->all, l->of->data, rank),
                       .replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at)};
 }

@@ -42,15 +42,13 @@ typedef struct dn_optim_config {
     uint64_t seed; /* of the initial Q and of sketches */
 } dn_optim_config;
 
-/* What a step found out; identical on all ranks but for orth_bytes. */
+/* What a step found out; identical on all replicas. */
 typedef struct dn_step_report {
-    bool skipped;        /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
-    double grad_norm;    /* root mean over copies of the squared norm of all gradients before averaging */
-    int n_zero;          /* matrices whose momentum is zero everywhere: only decayed */
-    int n_fallback;      /* matrices that the chosen orthonormalization could not do (rank-deficient): by
-                            Householder */
-    uint64_t orth_bytes; /* payload that orthonormalization exchanged on this rank: as many rounds as matrices
-                            needed */
+    bool skipped;     /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
+    double grad_norm; /* root mean over replicas of the squared norm of their gradients before averaging */
+    int n_zero;       /* matrices whose momentum is zero everywhere: only decayed */
+    int n_fallback;   /* matrices that the chosen orthonormalization could not do (rank-deficient): by
+                         Householder */
 } dn_step_report;
 
 typedef struct dn_optimizer dn_optimizer;
@@ -90,8 +88,8 @@ typedef struct dn_formula {
     uint64_t uncompressed; /* gradients of this rank's blocks, if all were averaged in full */
 } dn_formula;
 
-/** Exact, but for orthonormalization, whose rounds depend on the matrices: the report's orth_bytes come to
- * mesh->all as DN_TRAFFIC_BASIS. A skipped step exchanges control only. */
+/** Exact. A skipped step exchanges control only. What orthonormalization reads of others in place is in no
+ * account, and not here. */
 dn_formula dn_optimizer_formula(const dn_optimizer *optimizer);
 
 /* ---- state, for checkpoints ---- */
@@ -104,16 +102,16 @@ typedef struct dn_state {
 } dn_state;
 
 /* What one rank holds of it. */
-typedef struct dn_shard {
+typedef struct dn_state_shard {
     dn_block block; /* of the whole; may be empty */
     dn_buf *data;   /* [block.rows, block.cols] dense, in that rank's arena: to be read in place */
     int replica;    /* the copy it is part of: the shards of one copy tile the whole exactly */
-} dn_shard;
+} dn_state_shard;
 
 size_t dn_optimizer_n_states(const dn_optimizer *optimizer);
 /** Borrowed; valid as long as the optimizer. A restored state is complete: nothing else needs to be saved. */
 const dn_state *dn_optimizer_state(const dn_optimizer *optimizer, size_t index);
 /** The shard of a rank of mesh->all. */
-dn_shard dn_optimizer_state_shard(const dn_optimizer *optimizer, size_t index, int rank);
+dn_state_shard dn_optimizer_state_shard(const dn_optimizer *optimizer, size_t index, int rank);
 
 #endif

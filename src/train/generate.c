@@ -53,13 +53,13 @@ static int32_t sample(const dn_real *logits, size_t V, const dn_sampling *sampli
 
 static dn_status take_prompt(const dn_model *model, const char *prompt, int32_t *tokens, size_t *n)
 {
-    size_t length = strlen(prompt), T = model->shape.T;
+    size_t length = strlen(prompt), T = model->plan.shape.T;
     const unsigned char *bytes = (const unsigned char *)prompt + (length > T ? length - T : 0);
     *n = length > T ? T : length;
     for (size_t i = 0; i < *n; i++) {
-        if (bytes[i] >= model->shape.V)
+        if (bytes[i] >= model->plan.shape.V)
             return dn_fail(DN_ERR_CONFIG, "the prompt's byte %d is not in the model's vocabulary of %zu",
-                           bytes[i], model->shape.V);
+                           bytes[i], model->plan.shape.V);
         tokens[i] = bytes[i];
     }
     if (*n == 0)
@@ -71,12 +71,12 @@ static dn_status take_prompt(const dn_model *model, const char *prompt, int32_t 
 static dn_status continue_text(const dn_model *model, int32_t *tokens, size_t n, const dn_sampling *sampling,
                                void (*emit)(unsigned char byte, void *context), void *context)
 {
-    size_t T = model->shape.T;
+    size_t T = model->plan.shape.T;
     dn_real logits[BYTES];
     for (int64_t i = 0; i < sampling->n_tokens; i++) {
-        DN_TRY(dn_gpt_next(model->gpt, tokens, n, logits));
+        DN_TRY(dn_gpt_next(model->net.gpt, tokens, n, logits));
         int32_t next =
-            sample(logits, model->shape.V, sampling, dn_random_uniform(sampling->seed, 0, (uint64_t)i));
+            sample(logits, model->plan.shape.V, sampling, dn_random_uniform(sampling->seed, 0, (uint64_t)i));
         if (n == T)
             memmove(tokens, tokens + 1, (--n) * sizeof *tokens);
         tokens[n++] = next;
@@ -88,14 +88,14 @@ static dn_status continue_text(const dn_model *model, int32_t *tokens, size_t n,
 static dn_status generate_with(const dn_model *model, const char *prompt, const dn_sampling *sampling,
                                void (*emit)(unsigned char byte, void *context), void *context)
 {
-    if (model->shape.V > BYTES)
+    if (model->plan.shape.V > BYTES)
         return dn_fail(DN_ERR_CONFIG,
                        "the model's vocabulary of %zu is not one of bytes; only those have text here",
-                       model->shape.V);
-    int32_t *tokens = malloc(model->shape.T * sizeof *tokens);
+                       model->plan.shape.V);
+    int32_t *tokens = malloc(model->plan.shape.T * sizeof *tokens);
     size_t n;
     if (!tokens)
-        return dn_fail(DN_ERR_MEMORY, "no memory for %zu tokens", model->shape.T);
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu tokens", model->plan.shape.T);
     dn_status status = take_prompt(model, prompt, tokens, &n);
     if (status == DN_OK)
         status = continue_text(model, tokens, n, sampling, emit, context);

@@ -7,22 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-static dn_status read_config(dn_model *model, const dn_checkpoint *checkpoint, const char *path,
-                             const char *const *assignments, size_t n)
+/* As it was trained, but on a mesh of one and B sequences at a time. */
+static dn_status make_plan(dn_model *model, const dn_checkpoint *checkpoint, const char *path,
+                           const char *const *assignments, size_t n, size_t B)
 {
+    dn_config config;
     const char *text = dn_checkpoint_meta(checkpoint, "config"),
                *step = dn_checkpoint_meta(checkpoint, "step");
     if (!text || !step)
         return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it holds no configuration", path);
-    dn_config_init(&model->config);
-    DN_TRY(dn_config_parse(&model->config, text, path));
+    dn_config_init(&config);
+    DN_TRY(dn_config_parse(&config, text, path));
     for (size_t i = 0; i < n; i++)
-        DN_TRY(dn_config_set(&model->config, assignments[i]));
-    const dn_config *c = &model->config;
-    model->shape = (dn_gpt_shape){(size_t)c->vocab_size, (size_t)c->sequence_length, (size_t)c->model_dim,
-                                  (size_t)c->n_layer, (size_t)c->n_head};
+        DN_TRY(dn_config_set(&config, assignments[i]));
+    config.dp_size = config.fs_size = config.tp_size = 1;
+    config.batch_size = config.device_batch_size = (int64_t)B;
     model->step = strtoull(step, NULL, 10);
-    return dn_gpt_check(&model->shape);
+    return dn_plan_make(&config, 1, &model->plan);
 }
 
 static dn_status use_whole_machine(dn_model *model)
@@ -36,19 +37,11 @@ static dn_status use_whole_machine(dn_model *model)
 
 static dn_status load_weights(dn_model *model, const dn_checkpoint *checkpoint)
 {
-    size_t n_params = dn_gpt_n_params(&model->shape);
-    model->params = calloc(n_params, sizeof *model->params);
-    if (!model->params)
-        return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", n_params);
-    dn_arena measured = {0}, no_grads = {0};
-    dn_gpt_layout(&model->shape, &measured, &no_grads, model->params);
-    model->weights_bytes = measured.used;
-    DN_TRY(dn_device_alloc(model->stream, model->weights_bytes, &model->weights));
-    dn_arena weights = {model->weights, model->weights_bytes, 0};
-    no_grads = (dn_arena){0};
-    dn_gpt_layout(&model->shape, &weights, &no_grads, model->params);
-    for (size_t i = 0; i < n_params; i++) {
-        const dn_param *p = &model->params[i];
+    DN_TRY(dn_comm_create_alone(model->plan.model_bytes, &model->comm));
+    DN_TRY(dn_mesh_create(model->comm, model->plan.mesh, &model->mesh));
+    DN_TRY(dn_net_open(&model->net, &model->plan, model->mesh, model->stream, false));
+    for (size_t i = 0; i < model->plan.n_params; i++) {
+        const dn_param *p = &model->net.params[i];
         const dn_real *data;
         DN_TRY(dn_checkpoint_tensor(checkpoint, p->name, p->rows, p->cols, &data));
         dn_upload(model->stream, p->weight, data, dn_param_size(p));
@@ -67,21 +60,19 @@ dn_status dn_model_open(dn_model *model, const char *run, const char *const *ass
                        "'%s' holds no checkpoint; train first, or name a run's checkpoint_dir", run);
     dn_checkpoint *checkpoint;
     DN_TRY(dn_checkpoint_open(path, &checkpoint));
-    dn_status status = read_config(model, checkpoint, path, assignments, n);
+    dn_status status = make_plan(model, checkpoint, path, assignments, n, B);
     if (status == DN_OK)
         status = use_whole_machine(model);
     if (status == DN_OK)
         status = load_weights(model, checkpoint);
     dn_checkpoint_close(&checkpoint);
-    return status == DN_OK ? dn_gpt_create(&model->shape, B, model->params, model->stream, &model->gpt)
-                           : status;
+    return status;
 }
 
 void dn_model_close(dn_model *model)
 {
-    dn_gpt_destroy(&model->gpt);
-    if (model->weights)
-        dn_device_free(model->stream, model->weights, model->weights_bytes);
+    dn_net_close(&model->net);
     dn_stream_destroy(&model->stream);
-    free(model->params);
+    dn_mesh_destroy(&model->mesh);
+    dn_comm_destroy(&model->comm);
 }

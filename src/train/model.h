@@ -2,17 +2,14 @@
 #ifndef TRAIN_MODEL_H
 #define TRAIN_MODEL_H
 
-#include "dionode/config.h"
-#include "nn/gpt.h"
+#include "train/net.h"
 
 typedef struct dn_model {
-    dn_config config; /* as stored with the checkpoint, changed by assignments */
-    dn_gpt_shape shape;
+    dn_plan plan; /* plan.config: as stored with the checkpoint, changed by assignments; on a mesh of one */
+    dn_comm *comm;
+    dn_mesh *mesh;
     dn_stream *stream;
-    dn_param *params;
-    void *weights;
-    size_t weights_bytes;
-    dn_gpt *gpt;
+    dn_net net;
     uint64_t step;
 } dn_model;
 

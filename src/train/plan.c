@@ -6,13 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int or_one(int64_t size)
+{
+    return size ? (int)size : 1;
+}
+
 int dn_plan_mesh(const dn_config *c)
 {
-    if (!c->dp_size && !c->fs_size && !c->tp_size)
-        return 0;
-    int64_t dp = c->dp_size ? c->dp_size : 1, fs = c->fs_size ? c->fs_size : 1,
-            tp = c->tp_size ? c->tp_size : 1;
-    return (int)(dp * fs * tp);
+    bool given = c->dp_size || c->fs_size || c->tp_size;
+    return given ? or_one(c->dp_size) * or_one(c->fs_size) * or_one(c->tp_size) : 0;
 }
 
 void dn_plan_files(const dn_config *c, bool validation, char *pattern, size_t bytes)
@@ -43,7 +45,7 @@ static dn_orth orth(const char *name)
     return DN_ORTH_CQR2;
 }
 
-/* Learning-rate factors and decay by kind of parameter: dion.md 1.9. */
+/* Decay by kind of parameter: dion.md 1.9. */
 static dn_optim_config optim_config(const dn_config *c)
 {
     dn_optim_config o = {
@@ -64,53 +66,74 @@ static dn_optim_config optim_config(const dn_config *c)
     o.groups[DN_PARAM_MATRIX] = (dn_group){1.0, c->weight_decay};
     o.groups[DN_PARAM_EMBEDDING] = (dn_group){1.0, 0.0};
     o.groups[DN_PARAM_VECTOR] = (dn_group){1.0, 0.0};
-    o.groups[DN_PARAM_HEAD] = (dn_group){1.0, 0.0}; /* its factor under Lion is Lion's (optim/lion.h) */
+    o.groups[DN_PARAM_HEAD] = (dn_group){1.0, 0.0};
     return o;
 }
 
-static dn_status check_mesh(const dn_config *c, int n_workers)
+static dn_gather gather(const char *name)
 {
-    if (c->fs_size > 1 || c->tp_size > 1)
-        return dn_fail(DN_ERR_CONFIG, "%s: sharded meshes are not available yet; use dp_size for replicas",
-                       c->fs_size > 1 ? "fs_size" : "tp_size");
-    int asked = dn_plan_mesh(c);
-    if (asked && asked != n_workers)
-        return dn_fail(DN_ERR_CONFIG,
-                       "dp_size asks for %d workers but %d are to be started; leave one of them out", asked,
-                       n_workers);
-    return DN_OK;
+    return strcmp(name, "per_rank") == 0     ? DN_GATHER_PER_RANK
+           : strcmp(name, "per_domain") == 0 ? DN_GATHER_PER_DOMAIN
+                                             : DN_GATHER_IN_PLACE;
 }
 
-static dn_status plan_batches(const dn_config *c, dn_plan *plan)
+/* The axes that are not given are 1; but dp, if it is not, takes what workers there are. */
+static dn_status plan_mesh(const dn_config *c, dn_plan *plan)
 {
-    if (c->batch_size % plan->n_workers != 0)
-        return dn_fail(DN_ERR_CONFIG, "batch_size %lld does not divide by the %d workers; choose a multiple",
-                       (long long)c->batch_size, plan->n_workers);
-    plan->rank_batch = (size_t)(c->batch_size / plan->n_workers);
-    plan->micro_batch = (size_t)c->device_batch_size;
-    if (plan->micro_batch > plan->rank_batch)
-        plan->micro_batch = plan->rank_batch;
-    if (plan->rank_batch % plan->micro_batch != 0)
-        return dn_fail(
-            DN_ERR_CONFIG,
-            "a worker's %zu sequences a step do not divide by device_batch_size %lld; choose a divisor",
-            plan->rank_batch, (long long)c->device_batch_size);
-    return DN_OK;
+    int inner = or_one(c->fs_size) * or_one(c->tp_size);
+    plan->mesh[DN_DP] = c->dp_size ? (int)c->dp_size : plan->n_workers / inner;
+    plan->mesh[DN_FS] = or_one(c->fs_size);
+    plan->mesh[DN_TP] = or_one(c->tp_size);
+    plan->n_dealt = plan->mesh[DN_DP] * plan->mesh[DN_FS];
+    if (plan->mesh[DN_DP] * inner == plan->n_workers)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG,
+                   "dp_size %d x fs_size %d x tp_size %d does not make %d workers; leave out dp_size or the "
+                   "number of workers, or choose numbers that fit",
+                   c->dp_size ? (int)c->dp_size : 1, plan->mesh[DN_FS], plan->mesh[DN_TP], plan->n_workers);
 }
 
+dn_range dn_plan_rows(const dn_plan *plan, size_t n, const int at[DN_N_AXES])
+{
+    return dn_part(n, 1, plan->n_dealt, at[DN_DP] * plan->mesh[DN_FS] + at[DN_FS]);
+}
+
+size_t dn_plan_rounds(const dn_plan *plan, size_t n)
+{
+    const int first[DN_N_AXES] = {0}; /* nobody has more rows */
+    return (dn_plan_rows(plan, n, first).end + plan->micro_batch - 1) / plan->micro_batch;
+}
+
+static void plan_batches(const dn_config *c, dn_plan *plan)
+{
+    const int first[DN_N_AXES] = {0};
+    size_t most = dn_plan_rows(plan, (size_t)c->batch_size, first).end;
+    plan->micro_batch = most < (size_t)c->device_batch_size ? most : (size_t)c->device_batch_size;
+}
+
+/* Room for the largest part that any rank holds, so that all heaps are alike. */
 static dn_status plan_memory(dn_plan *plan)
 {
+    const int first[DN_N_AXES] = {0};
     dn_param *params = calloc(plan->n_params, sizeof *params);
-    if (!params)
-        return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
-    dn_arena weights = {0}, grads = {0};
-    dn_gpt_layout(&plan->shape, &weights, &grads, params);
-    plan->parameter_bytes = weights.used;
-    plan->arena_bytes = weights.used + grads.used + dn_mesh_heap_bytes(plan->mesh) +
-                        dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params, plan->mesh);
-    plan->private_bytes = dn_gpt_activation_bytes(&plan->shape, plan->micro_batch);
+    size_t *unit_of = calloc(plan->n_params, sizeof *unit_of);
+    dn_status status = DN_OK;
+    if (params && unit_of) {
+        dn_arena weights = {0}, grads = {0};
+        dn_gpt_layout(&plan->shape, plan->mesh, first, &weights, &grads, params);
+        dn_gpt_units(&plan->shape, unit_of);
+        plan->parameter_bytes = weights.used;
+        plan->model_bytes = weights.used +
+                            dn_weights_heap_bytes(params, plan->n_params, unit_of, plan->mesh, plan->gather) +
+                            dn_gpt_heap_bytes(&plan->shape, plan->micro_batch, plan->mesh[DN_TP]);
+        plan->arena_bytes = dn_mesh_heap_bytes(plan->mesh) + plan->model_bytes + grads.used +
+                            dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params, plan->mesh);
+        plan->private_bytes = dn_gpt_activation_bytes(&plan->shape, plan->micro_batch, plan->mesh[DN_TP]);
+    } else
+        status = dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
     free(params);
-    return DN_OK;
+    free(unit_of);
+    return status;
 }
 
 dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
@@ -118,17 +141,16 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     memset(plan, 0, sizeof *plan);
     plan->config = *c;
     plan->n_workers = n_workers;
-    plan->mesh[DN_DP] = n_workers;
-    plan->mesh[DN_FS] = plan->mesh[DN_TP] = 1;
     plan->shape = (dn_gpt_shape){.V = (size_t)c->vocab_size,
                                  .T = (size_t)c->sequence_length,
                                  .C = (size_t)c->model_dim,
                                  .L = (size_t)c->n_layer,
                                  .NH = (size_t)c->n_head};
     DN_TRY(dn_gpt_check(&plan->shape));
-    DN_TRY(check_mesh(c, n_workers));
-    DN_TRY(plan_batches(c, plan));
+    DN_TRY(plan_mesh(c, plan));
+    plan_batches(c, plan);
     plan->optim = optim_config(c);
+    plan->gather = gather(c->fs_gather);
     plan->n_params = dn_gpt_n_params(&plan->shape);
     return plan_memory(plan);
 }

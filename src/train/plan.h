@@ -10,18 +10,27 @@ typedef struct dn_plan {
     dn_config config;
     dn_gpt_shape shape;
     dn_optim_config optim;
-    int n_workers;          /* dp_size: replicas                                    */
-    int mesh[DN_N_AXES];    /* sizes; only dp is more than 1                        */
-    size_t n_params;        /* tensors                                              */
-    size_t rank_batch;      /* sequences a step on one worker                       */
-    size_t micro_batch;     /* sequences at a time; rank_batch is a multiple of it  */
-    size_t parameter_bytes; /* weights, and as much again for gradients             */
-    size_t arena_bytes;     /* shared memory a worker: both, and optimizer state    */
-    size_t private_bytes;   /* other memory a worker: activations                   */
+    dn_gather gather;
+    int n_workers;          /* product of the mesh                                      */
+    int mesh[DN_N_AXES];    /* dp, fs, tp                                               */
+    int n_dealt;            /* dp * fs: the batch's rows are dealt to so many           */
+    size_t n_params;        /* tensors                                                  */
+    size_t micro_batch;     /* sequences at a time                                      */
+    size_t parameter_bytes; /* a worker's room for weights, and as much for gradients   */
+    size_t model_bytes;     /* symmetric heap of a model that is not trained            */
+    size_t arena_bytes;     /* shared memory of a worker in training                    */
+    size_t private_bytes;   /* other memory a worker: activations                       */
 } dn_plan;
 
 /** Number of workers a configuration asks for: the product of the mesh sizes given; 0 = it leaves it open. */
 int dn_plan_mesh(const dn_config *config);
+
+/** The part of n rows that falls to the worker at coordinates at[]: rows are dealt over dp and fs, and seen
+ * by all of tp. */
+dn_range dn_plan_rows(const dn_plan *plan, size_t n, const int at[DN_N_AXES]);
+
+/** Micro-batches in which the worker with most of n rows goes through them; all workers make as many. */
+size_t dn_plan_rounds(const dn_plan *plan, size_t n);
 
 /** Fills *plan for n_workers >= 1. Errors: DN_ERR_CONFIG naming the keys whose sizes do not fit together. */
 dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN_MUST_USE;

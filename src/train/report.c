@@ -14,7 +14,7 @@ static void report_model(const dn_run *run, FILE *out)
     fprintf(
         out,
         "model     %s parameters: %zu wide, %zu layers, %zu heads, vocabulary %zu, %zu tokens a sequence\n",
-        dn_human((double)run->n_elements, "", count, sizeof count), s->C, s->L, s->NH, s->V, s->T);
+        dn_human((double)dn_gpt_n_elements(s), "", count, sizeof count), s->C, s->L, s->NH, s->V, s->T);
     fprintf(out, "step      %lld sequences = %lld tokens; %zu at a time on each worker\n",
             (long long)plan->config.batch_size,
             (long long)plan->config.batch_size * plan->config.sequence_length, plan->micro_batch);
@@ -26,21 +26,28 @@ static void report_model(const dn_run *run, FILE *out)
 static void report_machine(const dn_run *run, FILE *out)
 {
     char pus[256], peak[32];
+    const int *mesh = run->plan.mesh;
     dn_topo_bound_pus(pus, sizeof pus);
     fprintf(out, "workers   %d x %d threads (this one on CPUs %s), %s, together %s at best\n",
             run->plan.n_workers, run->stream->n_threads, pus, dn_blas_describe(),
             dn_human(run->peak_flops, "FLOP/s", peak, sizeof peak));
+    if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
+        fprintf(out, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
 }
 
+/* Payload of a step's optimizer over groups along dp. */
 static void report_exchange(const dn_run *run, FILE *out)
 {
     char now[32], full[32];
-    const dn_formula formula = dn_optimizer_formula(run->optimizer);
-    const uint64_t *payload = formula.payload[DN_AXIS(DN_DP)];
-    if (run->plan.n_workers > 1)
+    const dn_formula formula = dn_optimizer_formula(run->net.optimizer);
+    double reduced = 0;
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
+        if (axes & DN_AXIS(DN_DP))
+            reduced += (double)(formula.payload[axes][DN_TRAFFIC_FACTORS] +
+                                formula.payload[axes][DN_TRAFFIC_GRADIENT]);
+    if (run->plan.mesh[DN_DP] > 1)
         fprintf(out, "exchange  %s a step (%s if all gradients were exchanged whole)\n",
-                dn_human((double)(payload[DN_TRAFFIC_FACTORS] + payload[DN_TRAFFIC_GRADIENT]), "B", now,
-                         sizeof now),
+                dn_human(reduced, "B", now, sizeof now),
                 dn_human((double)formula.uncompressed, "B", full, sizeof full));
 }
 
@@ -66,7 +73,7 @@ static double share_of_peak(const dn_run *run, double tokens_per_s)
     return tokens_per_s * dn_gpt_flops_per_token(&run->plan.shape) / run->peak_flops;
 }
 
-/* What workers exchanged to train one model: all kinds but control. */
+/* What workers exchanged over one axis to train one model: all kinds but control. */
 static double exchanged_bytes(const dn_ledger *ledger)
 {
     double bytes = 0;
@@ -79,10 +86,12 @@ static double exchanged_bytes(const dn_ledger *ledger)
 static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss,
                                double hash)
 {
-    const uint64_t *payload = r->ledger.payload;
-    double moved = 0;
-    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
-        moved += (double)r->ledger.moved[kind];
+    double payload[DN_N_TRAFFIC] = {0}, moved = 0;
+    for (int axis = 0; axis < DN_N_AXES; axis++)
+        for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
+            payload[kind] += (double)r->ledger[axis].payload[kind];
+            moved += (double)r->ledger[axis].moved[kind];
+        }
     const dn_metric metrics[] = {
         {"loss", r->loss},
         {"val_loss", val_loss},
@@ -91,15 +100,17 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"step_s", r->seconds},
         {"tokens_per_s", tokens_per_s},
         {"peak_share", share_of_peak(run, tokens_per_s)},
-        {"bytes_dp", exchanged_bytes(&r->ledger)},
-        {"bytes_factors", (double)payload[DN_TRAFFIC_FACTORS]},
-        {"bytes_basis", (double)payload[DN_TRAFFIC_BASIS]},
-        {"bytes_gradients", (double)payload[DN_TRAFFIC_GRADIENT]},
-        {"bytes_weights", (double)payload[DN_TRAFFIC_WEIGHTS]},
-        {"bytes_activations", (double)payload[DN_TRAFFIC_ACTIVATIONS]},
-        {"bytes_momentum", (double)payload[DN_TRAFFIC_MOMENTUM]},
-        {"bytes_control", (double)payload[DN_TRAFFIC_CONTROL]},
-        {"bytes_uncompressed", (double)dn_optimizer_formula(run->optimizer).uncompressed},
+        {"bytes_dp", exchanged_bytes(&r->ledger[DN_DP])},
+        {"bytes_fs", exchanged_bytes(&r->ledger[DN_FS])},
+        {"bytes_tp", exchanged_bytes(&r->ledger[DN_TP])},
+        {"bytes_factors", payload[DN_TRAFFIC_FACTORS]},
+        {"bytes_basis", payload[DN_TRAFFIC_BASIS]},
+        {"bytes_gradients", payload[DN_TRAFFIC_GRADIENT]},
+        {"bytes_weights", payload[DN_TRAFFIC_WEIGHTS]},
+        {"bytes_activations", payload[DN_TRAFFIC_ACTIVATIONS]},
+        {"bytes_momentum", payload[DN_TRAFFIC_MOMENTUM]},
+        {"bytes_control", payload[DN_TRAFFIC_CONTROL]},
+        {"bytes_uncompressed", (double)dn_optimizer_formula(run->net.optimizer).uncompressed},
         {"bytes_moved", moved},
         {"skipped", r->report.skipped},
         {"zero_matrices", r->report.n_zero},
@@ -120,7 +131,9 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
                          val_loss);
     snprintf(text, sizeof text, "loss %.4f  %s  %.0f%% of GEMM peak  %s/step", r->loss,
              dn_human(tokens_per_s, "tok/s", speed, sizeof speed), 100 * share_of_peak(run, tokens_per_s),
-             dn_human(exchanged_bytes(&r->ledger), "B", bytes, sizeof bytes));
+             dn_human(exchanged_bytes(&r->ledger[DN_DP]) + exchanged_bytes(&r->ledger[DN_FS]) +
+                          exchanged_bytes(&r->ledger[DN_TP]),
+                      "B", bytes, sizeof bytes));
     dn_progress_show(&run->progress, run->step, text);
 }
 

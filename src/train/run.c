@@ -22,27 +22,13 @@ void dn_run_enter(dn_run *run, const char *phase)
     dn_run_tick(run);
 }
 
-static dn_status open_model(dn_run *run)
+static dn_status open_net(dn_run *run)
 {
     const dn_plan *plan = &run->plan;
-    run->params = calloc(plan->n_params, sizeof *run->params);
-    if (!run->params)
-        return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
-    void *weights, *grads;
-    DN_TRY(dn_comm_alloc(run->comm, plan->parameter_bytes, &weights));
-    DN_TRY(dn_comm_alloc(run->comm, plan->parameter_bytes, &grads));
-    run->weights = weights;
-    run->grads = grads;
-    run->n_elements = dn_gpt_n_elements(&plan->shape);
-    dn_arena weight_arena = {weights, plan->parameter_bytes, 0},
-             grad_arena = {grads, plan->parameter_bytes, 0};
-    dn_gpt_layout(&plan->shape, &weight_arena, &grad_arena, run->params);
-    DN_TRY(dn_gpt_init(&plan->shape, run->params, run->stream, (uint64_t)plan->config.seed));
     DN_TRY(dn_mesh_create(run->comm, plan->mesh, &run->mesh));
-    DN_TRY(dn_optimizer_create(&plan->optim, run->params, plan->n_params, run->stream, run->mesh,
-                               &run->optimizer));
-    DN_TRY(dn_gpt_create(&plan->shape, plan->micro_batch, run->params, run->stream, &run->gpt));
-    dn_gpt_on_progress(run->gpt, dn_run_tick, run);
+    DN_TRY(dn_net_open(&run->net, plan, run->mesh, run->stream, true));
+    DN_TRY(dn_gpt_init(&plan->shape, run->net.params, run->stream, (uint64_t)plan->config.seed));
+    dn_gpt_on_progress(run->net.gpt, dn_run_tick, run);
     return DN_OK;
 }
 
@@ -67,11 +53,6 @@ static dn_status open_data(dn_run *run)
     DN_TRY(open_tokens(run, false, &run->train_tokens, &run->train));
     if (run->plan.config.val_tokens > 0)
         DN_TRY(open_tokens(run, true, &run->val_tokens, &run->val));
-    size_t tokens = run->plan.micro_batch * run->plan.shape.T;
-    run->inputs = malloc(tokens * sizeof *run->inputs);
-    run->targets = malloc(tokens * sizeof *run->targets);
-    if (!run->inputs || !run->targets)
-        return dn_fail(DN_ERR_MEMORY, "no memory for a micro-batch of %zu tokens", tokens);
     return DN_OK;
 }
 
@@ -110,7 +91,7 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     const char *threads = getenv("OMP_NUM_THREADS");
     DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &run->stream));
     DN_TRY(open_data(run));
-    DN_TRY(open_model(run));
+    DN_TRY(open_net(run));
     DN_TRY(restore_latest(run));
     DN_TRY(open_metrics(run));
     return measure_peak(run);
@@ -122,27 +103,26 @@ void dn_run_close(dn_run *run)
         dn_status status = dn_metrics_close(&run->metrics);
         (void)status; /* every line was flushed and checked when it was written */
     }
-    dn_gpt_destroy(&run->gpt);
-    dn_optimizer_destroy(&run->optimizer);
-    dn_mesh_destroy(&run->mesh);
+    dn_net_close(&run->net);
     dn_stream_destroy(&run->stream);
+    dn_mesh_destroy(&run->mesh);
     dn_tokens_close(&run->train_tokens);
     dn_tokens_close(&run->val_tokens);
-    free(run->inputs);
-    free(run->targets);
-    free(run->params);
 }
 
 dn_status dn_run_check_replicas(dn_run *run, double *hash)
 {
+    dn_comm *dp = dn_mesh_group(run->mesh, DN_AXIS(DN_DP));
+    const int64_t mask = (INT64_C(1) << 52) - 1; /* exact in a double, too */
     DN_TRY(dn_stream_sync(run->stream));
-    uint64_t bits =
-        XXH3_64bits(run->weights, run->n_elements * sizeof(dn_real)) >> 12; /* exact in a double */
-    double low = (double)bits, high = (double)bits;
-    DN_TRY(dn_comm_all_reduce_scalars(run->comm, &low, 1, DN_MIN));
-    DN_TRY(dn_comm_all_reduce_scalars(run->comm, &high, 1, DN_MAX));
-    *hash = low;
-    if (low == high)
+    int64_t bits = (int64_t)(XXH3_64bits(run->net.values, run->plan.parameter_bytes) >> 12);
+    int64_t low = bits, high = bits;
+    DN_TRY(dn_comm_all_reduce(dp, &low, 1, DN_I64, DN_MIN, DN_TRAFFIC_CONTROL));
+    DN_TRY(dn_comm_all_reduce(dp, &high, 1, DN_I64, DN_MAX, DN_TRAFFIC_CONTROL));
+    int64_t found[2] = {run->mesh->at[DN_DP] == 0 ? bits : 0, low != high};
+    DN_TRY(dn_comm_all_reduce(run->comm, found, 2, DN_I64, DN_SUM, DN_TRAFFIC_CONTROL));
+    *hash = (double)(found[0] & mask);
+    if (found[1] == 0)
         return DN_OK;
     return dn_fail(
         DN_ERR_NUMERIC,

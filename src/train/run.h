@@ -1,47 +1,38 @@
 /*
  * One worker of a training run: everything it holds, from start to end. Built by dn_run_open, used by the
  * step loop in worker.c, taken down by dn_run_close.
- *
- * Where things live: weights, gradients and optimizer state on the symmetric heap (peers read factors and
- * gradients in place, rank 0 reads momenta for checkpoints); activations, tokens and everything else private.
  */
 #ifndef TRAIN_RUN_H
 #define TRAIN_RUN_H
 
-#include "dionode/comm.h"
 #include "data/loader.h"
 #include "report/metrics.h"
 #include "report/progress.h"
-#include "train/plan.h"
+#include "train/net.h"
 
 typedef struct dn_run {
     dn_plan plan;
-    dn_comm *comm; /* borrowed: all replicas */
-    dn_mesh *mesh; /* of them */
+    dn_comm *comm; /* borrowed: all workers */
     int rank;
+    dn_mesh *mesh;
     dn_stream *stream;
-    dn_param *params;
-    dn_real *weights, *grads; /* [all elements] on the heap; params point into them */
-    size_t n_elements;
-    dn_optimizer *optimizer;
-    dn_gpt *gpt;
+    dn_net net;
     dn_tokens *train_tokens, *val_tokens; /* val_tokens NULL: no validation files */
     dn_loader train, val;
-    int32_t *inputs, *targets; /* [micro_batch * T] */
-    uint64_t step;             /* steps done */
-    const char *phase;         /* what the state table says this rank is doing */
-    double peak_flops;         /* GEMM peak of all workers together */
-    int n_skipped;             /* steps skipped in a row for gradients that were not finite */
-    dn_metrics *metrics;       /* rank 0 */
-    dn_progress progress;      /* rank 0 */
+    uint64_t step;        /* steps done */
+    const char *phase;    /* what the state table says this rank is doing */
+    double peak_flops;    /* GEMM peak of all workers together */
+    int n_skipped;        /* steps skipped in a row for gradients that were not finite */
+    dn_metrics *metrics;  /* rank 0 */
+    dn_progress progress; /* rank 0 */
 } dn_run;
 
-/* What a step measured; the same on all ranks but for the ledger. */
+/* What a step measured; the same on all ranks but for the ledgers. */
 typedef struct dn_step_result {
     double loss, lr, seconds;
     int stop; /* ranks that were asked to stop */
     dn_step_report report;
-    dn_ledger ledger;
+    dn_ledger ledger[DN_N_AXES]; /* of this rank; groups of several axes count with the outermost */
 } dn_step_result;
 
 /** Collective. Allocates, initializes or restores, opens data and metrics. comm is borrowed. On failure *run
@@ -56,11 +47,11 @@ dn_status dn_run_step(dn_run *run, dn_step_result *result) DN_MUST_USE;
  */
 dn_status dn_run_validate(dn_run *run, double *loss) DN_MUST_USE;
 
-/** Collective. Fails with DN_ERR_NUMERIC if replicas' weights differ in any bit. *hash = 52 bits of their
- * XXH3. */
+/** Collective. Fails with DN_ERR_NUMERIC if replicas' weights differ in any bit. *hash = 52 bits of the XXH3
+ * of their parts, added. */
 dn_status dn_run_check_replicas(dn_run *run, double *hash) DN_MUST_USE;
 
-/** Collective. Writes (rank 0, reading peers' momenta in place) or restores the run's checkpoint. */
+/** Collective. Writes (rank 0, reading the others' parts in place) or restores the run's checkpoint. */
 dn_status dn_run_save(dn_run *run) DN_MUST_USE;
 dn_status dn_run_restore(dn_run *run, const char *path) DN_MUST_USE;
 

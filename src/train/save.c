@@ -1,13 +1,14 @@
 /*
  * A run to and from a checkpoint. Everything the next step depends on is in it: weights, optimizer state
  * (each replica's own momentum among it) and the step, from which schedule, data order and random numbers
- * follow.
+ * follow. Tensors are whole in the file, whatever mesh wrote it, so any mesh can go on from it.
  */
 #include "train/run.h"
 
 #include "base/fail.h"
 #include "checkpoint/checkpoint.h"
 #include "compute/kernels.h"
+#include "sync/param_peer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,70 +21,92 @@ static void replica_name(char *name, const char *state, int replica)
     snprintf(name, NAME_MAX_, "%s.replica%d", state, replica);
 }
 
-/* The tensors of a checkpoint, each with room for its name and, if it lies in several places, for a copy. */
+/* The tensors of a checkpoint, each with room for its name and for a shard of each worker. */
 typedef struct tensor_list {
     dn_tensor *tensors;
     char (*names)[NAME_MAX_];
-    dn_real **copies;
-    size_t n;
+    dn_shard *shards;
+    size_t n, n_shards;
 } tensor_list;
 
-static void add(tensor_list *list, const char *name, size_t rows, size_t cols, const void *data)
+static void free_list(tensor_list *list)
+{
+    free(list->tensors);
+    free(list->names);
+    free(list->shards);
+}
+
+static dn_status make_list(const dn_run *run, tensor_list *list)
+{
+    size_t n_states = dn_optimizer_n_states(run->net.optimizer);
+    size_t room = run->plan.n_params + n_states * (size_t)run->plan.mesh[DN_DP];
+    *list = (tensor_list){.tensors = calloc(room, sizeof *list->tensors),
+                          .names = calloc(room, sizeof *list->names),
+                          .shards = calloc(room * (size_t)run->plan.n_workers, sizeof *list->shards)};
+    if (!list->tensors || !list->names || !list->shards)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", room);
+    return DN_OK;
+}
+
+static void begin_tensor(tensor_list *list, const char *name, size_t rows, size_t cols)
 {
     snprintf(list->names[list->n], NAME_MAX_, "%s", name);
-    list->tensors[list->n] = (dn_tensor){list->names[list->n], rows, cols, data};
+    list->tensors[list->n] = (dn_tensor){
+        .name = list->names[list->n], .rows = rows, .cols = cols, .shards = list->shards + list->n_shards};
     list->n++;
 }
 
-/* The whole of one replica's state, out of the shards of all ranks: the symmetric heap is host memory, and
- * peers' shards are read where they are. */
-static dn_status add_state(const dn_run *run, tensor_list *list, size_t index, int replica, const char *name)
+/* The symmetric heap is host memory, and peers' parts are read where they are. */
+static void add_shard(tensor_list *list, dn_block block, const dn_buf *data)
 {
-    const dn_state *state = dn_optimizer_state(run->optimizer, index);
-    dn_real *whole = malloc(state->rows * state->cols * sizeof *whole);
-    if (!whole)
-        return dn_fail(DN_ERR_MEMORY, "no memory for a copy of %s", name);
-    list->copies[list->n] = whole;
-    for (int rank = 0; rank < run->plan.n_workers; rank++) {
-        dn_shard shard = dn_optimizer_state_shard(run->optimizer, index, rank);
-        const dn_block b = shard.block;
-        for (size_t i = 0; i < b.rows && shard.replica == replica; i++)
-            dn_download(run->stream, whole + (b.row0 + i) * state->cols + b.col0,
-                        dn_at(shard.data, i * b.cols), b.cols);
-    }
-    add(list, name, state->rows, state->cols, whole);
-    return dn_stream_sync(run->stream);
+    list->tensors[list->n - 1].n_shards++;
+    list->shards[list->n_shards++] = (dn_shard){block, (const dn_real *)data};
 }
 
-static dn_status list_tensors(const dn_run *run, tensor_list *list)
+/* Replicas hold the same weights: the first one's are written. */
+static void list_param(const dn_run *run, size_t index, tensor_list *list)
 {
-    size_t n_states = dn_optimizer_n_states(run->optimizer);
-    size_t room = run->plan.n_params + n_states * (size_t)run->plan.n_workers;
-    list->tensors = calloc(room, sizeof *list->tensors);
-    list->names = calloc(room, sizeof *list->names);
-    list->copies = calloc(room, sizeof *list->copies);
-    if (!list->tensors || !list->names || !list->copies)
-        return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", room);
-    for (size_t i = 0; i < run->plan.n_params; i++)
-        add(list, run->params[i].name, run->params[i].rows, run->params[i].cols, run->params[i].weight);
-    for (size_t i = 0; i < n_states; i++) {
-        const dn_state *state = dn_optimizer_state(run->optimizer, i);
-        if (!state->per_replica)
-            DN_TRY(add_state(run, list, i, 0, state->name));
-        for (int r = 0; state->per_replica && r < run->plan.n_workers; r++) {
-            char name[NAME_MAX_];
-            replica_name(name, state->name, r);
-            DN_TRY(add_state(run, list, i, r, name));
-        }
+    const dn_param *p = &run->net.params[index];
+    begin_tensor(list, p->name, p->rows, p->cols);
+    for (int rank = 0; rank < run->plan.n_workers; rank++) {
+        int at[DN_N_AXES];
+        dn_mesh_at(run->plan.mesh, rank, at);
+        if (at[DN_DP] == 0)
+            add_shard(list, dn_param_block(p, run->plan.mesh, at),
+                      dn_param_peer(run->mesh, run->net.params, index, false, at));
     }
-    return DN_OK;
+}
+
+/* The shards of one copy tile the state. */
+static void add_state_shards(const dn_run *run, size_t index, int replica, tensor_list *list)
+{
+    for (int rank = 0; rank < run->plan.n_workers; rank++) {
+        const dn_state_shard shard = dn_optimizer_state_shard(run->net.optimizer, index, rank);
+        if (shard.replica == replica)
+            add_shard(list, shard.block, shard.data);
+    }
+}
+
+static void list_state(const dn_run *run, size_t index, tensor_list *list)
+{
+    const dn_state *state = dn_optimizer_state(run->net.optimizer, index);
+    char name[NAME_MAX_];
+    if (!state->per_replica) {
+        begin_tensor(list, state->name, state->rows, state->cols);
+        add_state_shards(run, index, 0, list);
+    }
+    for (int replica = 0; state->per_replica && replica < run->plan.mesh[DN_DP]; replica++) {
+        replica_name(name, state->name, replica);
+        begin_tensor(list, name, state->rows, state->cols);
+        add_state_shards(run, index, replica, list);
+    }
 }
 
 static dn_status write_tensors(dn_run *run, const tensor_list *list)
 {
     char step[32], replicas[16];
     snprintf(step, sizeof step, "%llu", (unsigned long long)run->step);
-    snprintf(replicas, sizeof replicas, "%d", run->plan.n_workers);
+    snprintf(replicas, sizeof replicas, "%d", run->plan.mesh[DN_DP]);
     char *config = dn_config_dump(&run->plan.config);
     if (!config)
         return dn_fail(DN_ERR_MEMORY, "no memory for the configuration's text");
@@ -97,15 +120,15 @@ static dn_status write_tensors(dn_run *run, const tensor_list *list)
 
 static dn_status save_from_rank_0(dn_run *run)
 {
-    tensor_list list = {0};
-    dn_status status = list_tensors(run, &list);
+    tensor_list list;
+    dn_status status = make_list(run, &list);
+    for (size_t i = 0; i < run->plan.n_params && status == DN_OK; i++)
+        list_param(run, i, &list);
+    for (size_t i = 0; status == DN_OK && i < dn_optimizer_n_states(run->net.optimizer); i++)
+        list_state(run, i, &list);
     if (status == DN_OK)
         status = write_tensors(run, &list);
-    for (size_t i = 0; i < list.n; i++)
-        free(list.copies[i]);
-    free(list.copies);
-    free(list.tensors);
-    free(list.names);
+    free_list(&list);
     return status;
 }
 
@@ -119,70 +142,67 @@ dn_status dn_run_save(dn_run *run)
     return dn_comm_barrier(run->comm); /* nobody changes it before it is written */
 }
 
-static dn_status restore_tensor(dn_run *run, const dn_checkpoint *checkpoint, const char *name, size_t rows,
-                                size_t cols, dn_buf *to)
+/* ---- restoring ---- */
+
+/* This worker's block of a tensor, to `to` [block.rows, block.cols]. */
+static dn_status restore_block(dn_run *run, const dn_checkpoint *checkpoint, const char *name, size_t rows,
+                               size_t cols, dn_block block, dn_buf *to)
 {
     const dn_real *data;
     DN_TRY(dn_checkpoint_tensor(checkpoint, name, rows, cols, &data));
-    dn_upload(run->stream, to, data, rows * cols);
-    return DN_OK;
-}
-
-/* This rank's shard of a state. */
-static dn_status restore_shard(dn_run *run, const dn_checkpoint *checkpoint, const char *name, size_t index,
-                               dn_buf *to)
-{
-    const dn_state *state = dn_optimizer_state(run->optimizer, index);
-    const dn_block b = dn_optimizer_state_shard(run->optimizer, index, run->rank).block;
-    const dn_real *data;
-    DN_TRY(dn_checkpoint_tensor(checkpoint, name, state->rows, state->cols, &data));
-    for (size_t i = 0; i < b.rows; i++)
-        dn_upload(run->stream, dn_at(to, i * b.cols), data + (b.row0 + i) * state->cols + b.col0, b.cols);
+    data += block.row0 * cols + block.col0;
+    if (block.cols == cols)
+        dn_upload(run->stream, to, data, block.rows * cols);
+    else
+        for (size_t i = 0; i < block.rows; i++)
+            dn_upload(run->stream, dn_at(to, i * block.cols), data + i * cols, block.cols);
     return DN_OK;
 }
 
 /* The mean over the replicas of a checkpoint: what the method means by "the" momentum (dion.md 2.6). */
-static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, size_t index, int n_saved)
+static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, const dn_state *state,
+                              int n_saved, dn_block block, dn_buf *to)
 {
     char name[NAME_MAX_];
     const dn_kernels *k = run->stream->kernels;
-    dn_shard shard = dn_optimizer_state_shard(run->optimizer, index, run->rank);
-    size_t n = shard.block.rows * shard.block.cols;
-    dn_buf *staging = (dn_buf *)run->grads; /* as long as all gradients, and not in use yet */
-    k->fill(run->stream, shard.data, n, 0.0);
+    dn_buf *staging = run->net.grads; /* at least as long, and not in use yet */
+    k->fill(run->stream, to, block.rows * block.cols, 0.0);
     for (int r = 0; r < n_saved; r++) {
-        replica_name(name, dn_optimizer_state(run->optimizer, index)->name, r);
-        DN_TRY(restore_shard(run, checkpoint, name, index, staging));
-        k->axpby(run->stream, shard.data, 1.0 / n_saved, staging, 1.0, n);
+        replica_name(name, state->name, r);
+        DN_TRY(restore_block(run, checkpoint, name, state->rows, state->cols, block, staging));
+        k->axpby(run->stream, to, 1.0 / n_saved, staging, 1.0, block.rows * block.cols);
     }
     return DN_OK;
 }
 
-/* Each of as many replicas as were saved takes up its own momentum, bit for bit. On another mesh, or with
- * another way of exchange, all start from the mean. */
+/* Each of as many replicas as were saved takes up its own momentum, bit for bit. On a mesh of other replicas,
+ * or with another way of exchange, all start from the mean. */
 static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, size_t index, int n_saved)
 {
     char name[NAME_MAX_];
-    const dn_state *state = dn_optimizer_state(run->optimizer, index);
-    dn_shard shard = dn_optimizer_state_shard(run->optimizer, index, run->rank);
+    const dn_state *state = dn_optimizer_state(run->net.optimizer, index);
+    const dn_state_shard shard = dn_optimizer_state_shard(run->net.optimizer, index, run->rank);
+    const dn_block block = shard.block;
+    dn_buf *to = shard.data;
     replica_name(name, state->name, 0);
     if (!dn_checkpoint_has(checkpoint, name))
-        return restore_shard(run, checkpoint, state->name, index, shard.data);
-    if (!state->per_replica || n_saved != run->plan.n_workers)
-        return restore_mean(run, checkpoint, index, n_saved);
-    replica_name(name, state->name, shard.replica);
-    return restore_shard(run, checkpoint, name, index, shard.data);
+        return restore_block(run, checkpoint, state->name, state->rows, state->cols, block, to);
+    if (!state->per_replica || n_saved != run->plan.mesh[DN_DP])
+        return restore_mean(run, checkpoint, state, n_saved, block, to);
+    replica_name(name, state->name, run->mesh->at[DN_DP]);
+    return restore_block(run, checkpoint, name, state->rows, state->cols, block, to);
 }
 
 static dn_status restore_states(dn_run *run, const dn_checkpoint *checkpoint, int n_saved)
 {
     for (size_t i = 0; i < run->plan.n_params; i++) {
-        const dn_param *p = &run->params[i];
-        DN_TRY(restore_tensor(run, checkpoint, p->name, p->rows, p->cols, p->weight));
+        const dn_param *p = &run->net.params[i];
+        DN_TRY(restore_block(run, checkpoint, p->name, p->rows, p->cols, p->block, p->weight));
     }
-    for (size_t i = 0; i < dn_optimizer_n_states(run->optimizer); i++)
+    for (size_t i = 0; i < dn_optimizer_n_states(run->net.optimizer); i++)
         DN_TRY(restore_state(run, checkpoint, i, n_saved));
-    return dn_stream_sync(run->stream);
+    DN_TRY(dn_stream_sync(run->stream));
+    return dn_comm_barrier(run->comm); /* others read this rank's part from now on */
 }
 
 dn_status dn_run_restore(dn_run *run, const char *path)

@@ -8,29 +8,9 @@
 
 #include <math.h>
 
-/* Rows first .. first+n-1 of the run into the token buffers. */
-static dn_status load_rows(dn_run *run, const dn_loader *loader, uint64_t first, size_t n)
+static dn_status read_row(void *loader, uint64_t row, int32_t *inputs, int32_t *targets)
 {
-    for (size_t row = 0; row < n; row++)
-        DN_TRY(dn_loader_row(loader, first + row, run->inputs + row * loader->T,
-                             run->targets + row * loader->T));
-    return DN_OK;
-}
-
-/* This rank's share of the global batch: rows that depend on the step and the batch size only. */
-static dn_status accumulate_gradient(dn_run *run, double *loss_sum)
-{
-    const dn_plan *plan = &run->plan;
-    const dn_kernels *k = run->stream->kernels;
-    double scale = 1.0 / (double)(plan->rank_batch * plan->shape.T);
-    uint64_t first = run->step * (uint64_t)plan->config.batch_size + (uint64_t)run->rank * plan->rank_batch;
-    k->fill(run->stream, (dn_buf *)run->grads, run->n_elements, 0.0);
-    for (size_t done = 0; done < plan->rank_batch; done += plan->micro_batch) {
-        dn_run_enter(run, "forward and backward");
-        DN_TRY(load_rows(run, &run->train, first + done, plan->micro_batch));
-        DN_TRY(dn_gpt_train(run->gpt, run->inputs, run->targets, plan->micro_batch, scale, loss_sum));
-    }
-    return DN_OK;
+    return dn_loader_row(loader, row, inputs, targets);
 }
 
 /* A gradient that is not finite now and then is survived (the step is skipped on all replicas); a run of them
@@ -47,21 +27,44 @@ static dn_status judge_gradient(dn_run *run, const dn_step_report *report)
                    (unsigned long long)run->step, run->n_skipped);
 }
 
+static void add_ledger(dn_ledger *sum, dn_ledger more)
+{
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
+        sum->payload[kind] += more.payload[kind];
+        sum->moved[kind] += more.moved[kind];
+    }
+}
+
+/* A group's bytes count with the outermost of its axes: what crosses between replicas is dp's. */
+static void collect_ledgers(const dn_run *run, dn_ledger ledger[DN_N_AXES])
+{
+    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
+        if (run->mesh->groups[axes]) {
+            dn_axis outermost = axes & DN_AXIS(DN_DP) ? DN_DP : axes & DN_AXIS(DN_FS) ? DN_FS : DN_TP;
+            add_ledger(&ledger[outermost], dn_comm_ledger(run->mesh->groups[axes], true));
+        }
+}
+
 dn_status dn_run_step(dn_run *run, dn_step_result *result)
 {
     const dn_config *config = &run->plan.config;
-    double started = dn_clock_s(), loss_sum = 0.0;
-    dn_comm_ledger(run->comm, true);
-    DN_TRY(accumulate_gradient(run, &loss_sum));
+    uint64_t batch = (uint64_t)config->batch_size;
+    dn_ledger before[DN_N_AXES] = {0};
+    collect_ledgers(run, before); /* not this step's */
+    double started = dn_clock_s(), loss_sum;
+    dn_run_enter(run, "forward and backward");
+    DN_TRY(dn_net_gradient(&run->net, read_row, &run->train, run->step * batch, batch, &loss_sum));
     result->lr = config->lr * dn_schedule(run->step, (uint64_t)config->num_iterations, config->warmup_ratio,
                                           config->warmdown_ratio);
-    DN_TRY(dn_optimizer_step(run->optimizer, run->step, result->lr, &result->report));
+    DN_TRY(dn_optimizer_step(run->net.optimizer, run->step, result->lr, &result->report));
 
-    double shared[2] = {loss_sum, dn_comm_stop_requested(run->comm) ? 1.0 : 0.0};
-    DN_TRY(dn_comm_all_reduce_scalars(run->comm, shared, 2, DN_SUM));
-    result->loss = shared[0] / (double)((uint64_t)config->batch_size * run->plan.shape.T);
-    result->stop = (int)shared[1];
-    result->ledger = dn_comm_ledger(run->comm, true);
+    dn_comm *dealt = dn_mesh_group(run->mesh, DN_AXIS(DN_DP) | DN_AXIS(DN_FS));
+    double stop = dn_comm_stop_requested(run->comm) ? 1.0 : 0.0;
+    DN_TRY(dn_comm_all_reduce_scalars(dealt, &loss_sum, 1, DN_SUM));
+    DN_TRY(dn_comm_all_reduce_scalars(run->comm, &stop, 1, DN_SUM));
+    result->loss = loss_sum / (double)(batch * run->plan.shape.T);
+    result->stop = (int)stop;
+    collect_ledgers(run, result->ledger);
     result->seconds = dn_clock_s() - started;
     run->step++;
     return judge_gradient(run, &result->report);
@@ -76,16 +79,11 @@ dn_status dn_run_validate(dn_run *run, double *loss)
     size_t wanted = ((size_t)run->plan.config.val_tokens + T - 1) / T;
     if (rows > wanted)
         rows = wanted;
-    size_t n_ranks = (size_t)run->plan.n_workers, rank = (size_t)run->rank;
-    size_t end = rows * (rank + 1) / n_ranks;
-    double sum = 0.0;
-    for (size_t row = rows * rank / n_ranks, n; row < end; row += n) {
-        n = end - row < run->plan.micro_batch ? end - row : run->plan.micro_batch;
-        dn_run_enter(run, "validation");
-        DN_TRY(load_rows(run, &run->val, row, n));
-        DN_TRY(dn_gpt_loss(run->gpt, run->inputs, run->targets, n, &sum));
-    }
-    DN_TRY(dn_comm_all_reduce_scalars(run->comm, &sum, 1, DN_SUM));
+    double sum;
+    dn_run_enter(run, "validation");
+    DN_TRY(dn_net_loss(&run->net, read_row, &run->val, 0, rows, &sum));
+    DN_TRY(dn_comm_all_reduce_scalars(dn_mesh_group(run->mesh, DN_AXIS(DN_DP) | DN_AXIS(DN_FS)), &sum, 1,
+                                      DN_SUM));
     *loss = sum / (double)(rows * T);
     return DN_OK;
 }

@@ -158,6 +158,36 @@ static void cross_entropy_leaves_the_derivative(void **state)
     free_trial(&t);
 }
 
+/* The same logits in three parts of the vocabulary: 7 words, none, 13. arrays: logits, logits, logits, parts.
+ */
+static void joined_cross_entropy(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const int32_t targets[] = {3, 0, 19};
+    const dn_words words[] = {{0, 7}, {7, 0}, {7, 13}};
+    const dn_buf *const parts[] = {b[3], b[4], b[5]};
+    dn_ids *ids = device_ids(s, targets, 3);
+    for (size_t k = 0; k < 3; k++)
+        s->kernels->cross_entropy_part(s, b[3 + k], b[k], ids, &words[k], 3);
+    for (size_t k = 0; k < 3; k++)
+        s->kernels->cross_entropy_join(s, &host[k], b[k], parts, 3, k, ids, &words[k], 3, 1);
+    free_ids(s, ids, 3);
+}
+
+static void joined_cross_entropy_leaves_the_derivative(void **state)
+{
+    trial t = {.arrays = {random_array(21, 1, 1), random_array(0, 2, 1), random_array(39, 3, 1), nan_array(9),
+                          nan_array(9), nan_array(9)},
+               .n_arrays = 6};
+    dn_real *results[MAX_ARRAYS];
+    double host[MAX_HOST];
+    run_column("ref", &t, joined_cross_entropy, NULL, results, host);
+    const objective f = {joined_cross_entropy, NULL, 0, NULL};
+    for (size_t k = 0; k < 3; k++)
+        check_gradient(&f, &t, k, results[k]);
+    free_results(&t, results);
+    free_trial(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +196,7 @@ int main(void)
         cmocka_unit_test(norm_rotary_backward_is_the_derivative),
         cmocka_unit_test(relu2_backward_is_the_derivative),
         cmocka_unit_test(cross_entropy_leaves_the_derivative),
+        cmocka_unit_test(joined_cross_entropy_leaves_the_derivative),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,8 +12,9 @@ static void run_embedding(dn_stream *s, dn_buf *const *b, double *host, const vo
 {
     const embedding *e = context;
     dn_ids *ids = device_ids(s, e->tokens, e->N);
-    s->kernels->embed_forward(s, b[0], b[1], ids, e->N, e->C);
-    s->kernels->embed_backward(s, b[2], b[3], ids, e->N, e->C);
+    const dn_words words = {0, e->V};
+    s->kernels->embed_forward(s, b[0], e->C, b[1], ids, &words, e->N, e->C);
+    s->kernels->embed_backward(s, b[2], b[3], e->C, ids, &words, e->N, e->C);
     free_ids(s, ids, e->N);
 }
 

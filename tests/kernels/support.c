@@ -134,7 +134,7 @@ static void compare_array(const char *column, size_t index, const array *a, cons
         bool kept = memcmp(&got[i], &a->start[i], sizeof *got) == 0;
         double x = (double)want[i];
         double tolerance = a->ulps * DN_REAL_EPS * (fabs(x) + a->scale);
-        bool good = isnan(x) ? kept : a->ulps == 0 ? same : fabs((double)got[i] - x) <= tolerance;
+        bool good = isnan(x) ? kept : same || (a->ulps != 0 && fabs((double)got[i] - x) <= tolerance);
         if (!good)
             fail_at(column, index, i, (double)got[i], x);
     }

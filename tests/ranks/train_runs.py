@@ -2,6 +2,7 @@
 uninterrupted, bytes against the formula."""
 import math
 import os
+import shutil
 import signal
 import sys
 
@@ -56,6 +57,43 @@ def replicas_train_as_one_worker_with_momenta_averaged_every_third_step():
 def replicas_train_as_one_worker_with_adamw_and_with_lion():
     compare_meshes(optimizer="adamw", lr=0.002)
     compare_meshes(optimizer="lion", scalar_opt="lion", lr=0.001)
+
+
+@case
+def every_layout_trains_as_one_worker():
+    """Uneven and empty parts among them: a batch of 8 over 3, 2 heads over 3 or 4 workers."""
+    layouts = [(2, {"fs_size": 2}), (2, {"tp_size": 2}), (3, {"fs_size": 3, "fs_gather": "per_rank"}),
+               (4, {"tp_size": 4}), (4, {"dp_size": 2, "fs_size": 2, "replicate_mesh_grad_sync": False}),
+               (6, {"fs_size": 3, "tp_size": 2, "qr_method": "rcqr"}), (8, {"dp_size": 2, "fs_size": 2, "tp_size": 2})]
+    with Place() as place:
+        one = trained(place, "one", 1)
+        for number, (np, changes) in enumerate(layouts):
+            many = trained(place, f"mesh{number}", np, **changes)
+            worst = max(abs(a - b) / abs(a) for a, b in zip(one, many))
+            expect(len(many) == 20 and worst < BOUND, f"{changes}: losses differ by {worst:.1e}")
+
+
+@case
+def a_checkpoint_of_one_mesh_goes_on_on_any_other():
+    with Place() as place:
+        whole = trained(place, "whole", 1)
+        trained(place, "saved", 8, dp_size=2, fs_size=2, tp_size=2, stop_after=10)
+        for np, changes in ((1, {}), (3, {"fs_size": 3}), (6, {"dp_size": 3, "tp_size": 2})):
+            name = f"on{np}"
+            shutil.copytree(place.file("saved"), place.file(name))
+            moved = trained(place, name, np, **changes)
+            worst = max(abs(a - b) / abs(a) for a, b in zip(whole, moved))
+            expect(len(moved) == 20 and worst < BOUND, f"{np} workers: losses differ by {worst:.1e}")
+
+
+@case
+def a_sharded_run_resumes_bit_for_bit():
+    with Place() as place:
+        mesh = {"dp_size": 2, "fs_size": 1, "tp_size": 2}
+        whole = trained(place, "whole", 4, **mesh)
+        trained(place, "parts", 4, stop_after=7, **mesh)
+        expect(trained(place, "parts", 4, **mesh) == whole, "losses differ")
+        expect(tensors(place.checkpoint(20, "parts")) == tensors(place.checkpoint(20, "whole")), "states differ")
 
 
 @case
@@ -129,6 +167,16 @@ def matrices(C=32, L=2):
     return [(C, C)] * (4 * L) + [(4 * C, C)] * L + [(C, 4 * C)] * L
 
 
+def payload_of(m, n, r, compressed):
+    """Elements that one of two replicas brings: P and R summed; P, R and Q gathered, of which half is its own.
+
+    Uncompressed, each replica takes half of the rows of X. Where these are rows of B, P needs no sum, and Q lies in
+    halves; where they are columns of B (rows < cols), R needs none and Q is whole."""
+    if compressed:
+        return (m + n) * r, (m + n) * r / 2
+    return (n * r, n * r) if m >= n else (n * r, n * r / 2)
+
+
 @case
 def bytes_counted_are_the_formula_exactly():
     vectors = 2 * 256 * 32  # embedding and head
@@ -136,17 +184,24 @@ def bytes_counted_are_the_formula_exactly():
         for name, fraction, sync in (("quarter", 0.25, True), ("half", 0.5, True), ("whole", 1.0, True),
                                      ("off", 0.25, False)):
             trained(place, name, 2, ortho_fraction=fraction, replicate_mesh_grad_sync=sync, num_iterations=3)
-            factors = gradients = 0
+            factors = basis = squares = 0
+            gradients = vectors
             for m, n in matrices():
                 r = math.ceil(fraction * min(m, n))
-                if sync and fraction < 1 and (m + n) * r < m * n:
-                    factors += (m + n) * r
-                else:
-                    gradients += m * n
+                compressed = sync and fraction < 1 and (m + n) * r < m * n
+                summed, gathered = payload_of(m, n, r, compressed)
+                factors += summed
+                basis += gathered
+                squares += 8 * r  # squared column norms are doubles
+                gradients += 0 if compressed else m * n
+            weights = gradients / 2  # who took the step of a slice gives it to the other
             for line in place.metrics(name):
                 expect(line["bytes_factors"] == REAL_BYTES * factors, f"{name}: factors {line}")
-                expect(line["bytes_gradients"] == REAL_BYTES * (gradients + vectors), f"{name}: gradients {line}")
-                expect(line["bytes_dp"] == REAL_BYTES * (factors + gradients + vectors), f"{name}: sum {line}")
+                expect(line["bytes_basis"] == REAL_BYTES * basis + squares, f"{name}: basis {line}")
+                expect(line["bytes_gradients"] == REAL_BYTES * gradients, f"{name}: gradients {line}")
+                expect(line["bytes_weights"] == REAL_BYTES * weights, f"{name}: weights {line}")
+                expect(line["bytes_dp"] == REAL_BYTES * (factors + basis + gradients + weights) + squares,
+                       f"{name}: sum {line}")
                 expect(line["bytes_uncompressed"] ==
                        REAL_BYTES * (sum(m * n for m, n in matrices()) + vectors), f"{name}: {line}")
         trained(place, "alone", 1, num_iterations=3)

@@ -177,26 +177,28 @@ static void orthonormalize(const family_rig *rig, dn_buf *p, size_t m, size_t r)
 
 static void dion_step(family_rig *rig, const dn_dion_step *step)
 {
-    dn_buf *q = rig->second;
     dn_dion d = {.shape = dion_shape(&rig->options),
                  .rows = rig->options.rows,
                  .cols = rig->options.cols,
                  .weight = rig->weight,
                  .grad = rig->grad,
                  .momentum = rig->momentum};
+    size_t n = d.shape.n, r = d.shape.r;
     dn_dion_accumulate(rig->stream, &d);
-    dn_dion_project(rig->stream, &d, 1, rig->u, q);
-    orthonormalize(rig, rig->u, d.shape.m, d.shape.r);
+    dn_dion_project(rig->stream, &d, 1, rig->u, rig->second);
+    orthonormalize(rig, rig->u, d.shape.m, r);
     dn_dion_reflect(rig->stream, &d, 1, rig->r, rig->u);
     if (rig->options.rule == FAMILY_DION) {
-        dn_dion_update(rig->stream, &d, rig->u, rig->r, NULL, step);
-        rig->stream->kernels->copy(rig->stream, q, rig->r, d.shape.n * d.shape.r);
+        double squares[64]; /* ranks of these tests are smaller */
+        rig->stream->kernels->column_squares(rig->stream, squares, rig->r, n, r);
+        dn_dion_update(rig->stream, &d, rig->u, rig->r, squares, step);
+        rig->stream->kernels->copy(rig->stream, rig->second, rig->r, n * r);
         return;
     }
     dn_dion_feed_back(rig->stream, &d, rig->u, rig->r, step);
-    rig->stream->kernels->copy(rig->stream, q, rig->r, d.shape.n * d.shape.r);
-    orthonormalize(rig, q, d.shape.n, d.shape.r);
-    dn_dion_apply(rig->stream, &d, rig->u, q, step);
+    rig->stream->kernels->copy(rig->stream, rig->second, rig->r, n * r);
+    orthonormalize(rig, rig->second, n, r);
+    dn_dion_apply(rig->stream, &d, rig->u, rig->second, step);
 }
 
 /* The element-wise rules. */

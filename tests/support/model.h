@@ -51,6 +51,10 @@ typedef struct model {
     dn_stream *stream;
     dn_arena weights, grads;
     dn_param *params;
+    size_t *unit_of;
+    dn_comm *alone;
+    dn_mesh *mesh;
+    dn_weights *in_pieces;
     dn_gpt *gpt;
     int32_t *tokens, *targets; /* [B*T] */
 } model;
@@ -62,6 +66,8 @@ static inline void arena_allocate(dn_arena *measured, dn_stream *stream)
     *measured = (dn_arena){.base = base, .capacity = measured->used};
 }
 
+static const int model_mesh_size[DN_N_AXES] = {1, 1, 1}, model_mesh_at[DN_N_AXES];
+
 /* Weights by dn_gpt_init under seed 1, gradients zero, tokens and targets drawn. */
 static inline model model_create(const char *kernels, int n_threads, dn_gpt_shape shape, size_t B)
 {
@@ -71,10 +77,10 @@ static inline model model_create(const char *kernels, int n_threads, dn_gpt_shap
     m.params = calloc(m.n_params, sizeof *m.params);
     must(dn_stream_create(kernels, n_threads, &m.stream));
 
-    dn_gpt_layout(&shape, &m.weights, &m.grads, m.params);
+    dn_gpt_layout(&shape, model_mesh_size, model_mesh_at, &m.weights, &m.grads, m.params);
     arena_allocate(&m.weights, m.stream);
     arena_allocate(&m.grads, m.stream);
-    dn_gpt_layout(&shape, &m.weights, &m.grads, m.params);
+    dn_gpt_layout(&shape, model_mesh_size, model_mesh_at, &m.weights, &m.grads, m.params);
     must(dn_gpt_init(&shape, m.params, m.stream, 1));
 
     size_t N = B * shape.T;
@@ -84,13 +90,23 @@ static inline model model_create(const char *kernels, int n_threads, dn_gpt_shap
         m.tokens[i] = (int32_t)(dn_random_bits(2, 0, i) % shape.V);
         m.targets[i] = (int32_t)(dn_random_bits(2, 1, i) % shape.V);
     }
-    must(dn_gpt_create(&shape, B, m.params, m.stream, &m.gpt));
+    m.unit_of = calloc(m.n_params, sizeof *m.unit_of);
+    dn_gpt_units(&shape, m.unit_of);
+    must(dn_comm_create_alone(dn_mesh_heap_bytes(model_mesh_size), &m.alone));
+    must(dn_mesh_create(m.alone, model_mesh_size, &m.mesh));
+    must(dn_weights_create(m.params, m.n_params, m.unit_of, m.mesh, DN_GATHER_IN_PLACE, m.stream,
+                           &m.in_pieces));
+    must(dn_gpt_create(&shape, B, m.params, m.in_pieces, m.alone, NULL, m.stream, &m.gpt));
     return m;
 }
 
 static inline void model_destroy(model *m)
 {
     dn_gpt_destroy(&m->gpt);
+    dn_weights_destroy(&m->in_pieces);
+    dn_mesh_destroy(&m->mesh);
+    dn_comm_destroy(&m->alone);
+    free(m->unit_of);
     dn_device_free(m->stream, m->weights.base, m->weights.capacity);
     dn_device_free(m->stream, m->grads.base, m->grads.capacity);
     dn_stream_destroy(&m->stream);

@@ -57,7 +57,7 @@ dn_real *rig_grad(const optim_rig *rig, size_t i);
 const dn_state *rig_state(const optim_rig *rig, const char *prefix, size_t i);
 /** This rank's shard of it. */
 dn_real *rig_state_data(const optim_rig *rig, const char *prefix, size_t i);
-dn_shard rig_shard(const optim_rig *rig, size_t state);
+dn_state_shard rig_shard(const optim_rig *rig, size_t state);
 
 /* A tensor put together from what all ranks hold of it. */
 typedef struct rig_whole {

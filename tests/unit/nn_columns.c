@@ -55,7 +55,7 @@ static void every_column_gives_the_plain_column_s_results(void **state)
     (void)state;
     dn_param params[14];
     dn_arena nowhere = {0}, nowhere_else = {0};
-    dn_gpt_layout(&shape, &nowhere, &nowhere_else, params);
+    dn_gpt_layout(&shape, model_mesh_size, model_mesh_at, &nowhere, &nowhere_else, params);
     result plain = result_of("ref");
     for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
         result fast = result_of((*column)->name);

@@ -90,12 +90,12 @@ static void chunks_of_logits_are_equal_and_keep_to_the_budget(void **state)
 {
     (void)state;
     dn_gpt_shape gpt2 = {.V = 50304, .T = 1024, .C = 768, .L = 12, .NH = 6};
-    size_t rows = dn_gpt_head_rows(&gpt2, 1024);
+    size_t rows = dn_gpt_head_rows(&gpt2, 1, 1024);
     size_t chunks = (1024 + rows - 1) / rows;
     assert_true(rows * gpt2.V * sizeof(dn_real) <= 64 << 20);
     assert_true((rows + 32) * gpt2.V * sizeof(dn_real) > 48 << 20);
     assert_true(chunks * rows - 1024 < chunks);
-    assert_int_equal(dn_gpt_head_rows(&small, 14), 14);
+    assert_int_equal(dn_gpt_head_rows(&small, 1, 14), 14);
 }
 
 /* -log p of the last position, from its logits, is what the loss grows by with that position. */
@@ -166,9 +166,13 @@ static void bad_input_is_refused_and_says_what_and_where(void **state)
 
     dn_gpt *none = NULL;
     dn_gpt_shape odd = {.V = 11, .T = 7, .C = 12, .L = 2, .NH = 5};
-    assert_int_equal(dn_gpt_create(&odd, 2, m.params, m.stream, &none), DN_ERR_CONFIG);
-    assert_int_equal(dn_gpt_create(&small, 0, m.params, m.stream, &none), DN_ERR_CONFIG);
-    assert_int_equal(dn_gpt_create(&small, (size_t)1 << 31, m.params, m.stream, &none), DN_ERR_CONFIG);
+    assert_int_equal(dn_gpt_create(&odd, 2, m.params, m.in_pieces, m.alone, NULL, m.stream, &none),
+                     DN_ERR_CONFIG);
+    assert_int_equal(dn_gpt_create(&small, 0, m.params, m.in_pieces, m.alone, NULL, m.stream, &none),
+                     DN_ERR_CONFIG);
+    assert_int_equal(
+        dn_gpt_create(&small, (size_t)1 << 31, m.params, m.in_pieces, m.alone, NULL, m.stream, &none),
+        DN_ERR_CONFIG);
     assert_null(none);
     dn_gpt_destroy(&none);
     model_destroy(&m);

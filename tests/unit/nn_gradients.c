@@ -49,9 +49,11 @@ static void the_linear_layer_is_x_wt_and_its_gradients_are_dy_w_and_dyt_x(void *
     dn_buf *dw = drawn(s, OUT * IN, 5);
     dn_real *old_sum = host_copy(s, sum, N * OUT), *old_dw = host_copy(s, dw, OUT * IN);
 
-    dn_linear_forward(s, y, x, w, N, OUT, IN);
-    dn_linear_forward_add(s, sum, x, w, N, OUT, IN);
-    dn_linear_backward(s, dx, dw, dy, x, w, N, OUT, IN);
+    const dn_piece piece = {0, OUT, 0, IN, w, dw};
+    const dn_weight weight = {OUT, IN, 1, &piece};
+    dn_linear_forward(s, y, x, &weight, N);
+    dn_linear_forward_add(s, sum, x, &weight, N);
+    dn_linear_backward(s, dx, dy, x, &weight, N);
 
     dn_real *hx = host_copy(s, x, N * IN), *hw = host_copy(s, w, OUT * IN), *hdy = host_copy(s, dy, N * OUT);
     dn_real *hy = host_copy(s, y, N * OUT), *hsum = host_copy(s, sum, N * OUT),
@@ -96,7 +98,7 @@ static double block_loss(void *context)
     probe *p = context;
     dn_gpt *gpt = p->m.gpt;
     p->m.stream->kernels->copy(p->m.stream, gpt->x, p->input, p->n);
-    dn_gpt_block_forward(gpt, &gpt->blocks[0], p->m.B, p->m.shape.T);
+    must(dn_gpt_block_forward(gpt, 0, p->m.B, p->m.shape.T));
     dn_real *out = host_copy(p->m.stream, gpt->x, p->n);
     double sum = 0;
     for (size_t i = 0; i < p->n; i++)
@@ -138,12 +140,12 @@ static void a_block_s_gradients_are_those_of_central_differences(void **state)
 
     block_loss(&p);
     dn_upload(p.m.stream, gpt->x, p.c, p.n);
-    dn_gpt_block_backward(gpt, &gpt->blocks[0], p.m.B, small.T);
+    must(dn_gpt_block_backward(gpt, 0, p.m.B, small.T));
     dn_real *dx = host_copy(p.m.stream, gpt->x, p.n);
     assert_true(gradient_error(&f, p.input, dx, p.n, 48) < DIFFERENCE_TOLERANCE);
     free(dx);
     for (size_t i = 0; i < DN_BLOCK_N_PARAMS; i++) {
-        const dn_param *param = &gpt->blocks[0].params[i];
+        const dn_param *param = &p.m.params[gpt->blocks[0].first_param + i];
         check(&f, param->weight, param->grad, dn_param_size(param));
     }
     probe_destroy(&p);
@@ -154,7 +156,7 @@ static double head_loss(void *context)
     probe *p = context;
     p->m.stream->kernels->copy(p->m.stream, p->m.gpt->y, p->input, p->n);
     p->m.gpt->loss = 0;
-    dn_gpt_head_loss(p->m.gpt, p->m.B * small.T);
+    must(dn_gpt_head_loss(p->m.gpt, p->m.B * small.T));
     must(dn_stream_sync(p->m.stream));
     return p->m.gpt->loss;
 }
@@ -172,7 +174,7 @@ static void the_head_s_gradients_are_those_of_central_differences(void **state)
 
     double loss = head_loss(&p);
     gpt->loss = 0;
-    dn_gpt_head_train(gpt, p.m.B * small.T, 1);
+    must(dn_gpt_head_train(gpt, p.m.B * small.T, 1));
     must(dn_stream_sync(p.m.stream));
     assert_true(gpt->loss == loss);
     check(&f, p.input, gpt->dy, p.n);

@@ -35,7 +35,7 @@ static void parameters_have_the_documented_names_shapes_and_kinds_in_order(void 
     dn_param params[14];
     dn_arena weights = {0}, grads = {0};
     assert_int_equal(dn_gpt_n_params(&small), 14);
-    dn_gpt_layout(&small, &weights, &grads, params);
+    dn_gpt_layout(&small, model_mesh_size, model_mesh_at, &weights, &grads, params);
     for (size_t p = 0; p < 14; p++) {
         assert_string_equal(params[p].name, expected[p].name);
         assert_int_equal(params[p].kind, expected[p].kind);
@@ -49,7 +49,7 @@ static void weights_and_gradients_lie_without_gaps_and_measuring_says_how_long(v
     (void)state;
     dn_param params[14];
     dn_arena measured = {0}, measured_too = {0};
-    dn_gpt_layout(&small, &measured, &measured_too, params);
+    dn_gpt_layout(&small, model_mesh_size, model_mesh_at, &measured, &measured_too, params);
     assert_null(params[13].weight);
     assert_null(params[13].grad);
     assert_true(measured.used >= dn_gpt_n_elements(&small) * sizeof(dn_real));

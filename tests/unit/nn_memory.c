@@ -19,9 +19,26 @@ static void announced_bytes_are_those_of_the_tensors_kept(void **state)
     size_t N = 3 * 16, C = 32, L = 3, NH = 4, V = 50;
     size_t shared = 2 * N * sizeof(int32_t) + (7 * N * C + N + N * V) * sizeof(dn_real);
     size_t blocks = L * (10 * N * C + 2 * N + 3 * N * NH) * sizeof(dn_real);
-    size_t announced = dn_gpt_activation_bytes(&shape, 3);
+    size_t announced = dn_gpt_activation_bytes(&shape, 3, 1);
     assert_true(announced >= shared + blocks);
     assert_true(announced < shared + blocks + (8 + 10 * L) * DN_ARENA_ALIGN);
+}
+
+/* The first of three ranks has 2 of 4 heads, 43 of 128 columns of the MLP and 17 of 50 words; x, dy and two
+ * parts of the loss lie in symmetric memory. */
+static void a_rank_of_tp_needs_its_share(void **state)
+{
+    (void)state;
+    size_t N = 3 * 16, C = 32, L = 3, heads = 2, W = 16, hidden = 43, words = 17;
+    size_t shared = 2 * N * sizeof(int32_t) + (N * C + N + N * 3 * W + N * words) * sizeof(dn_real);
+    size_t block = 2 * N * C + 2 * N + 4 * N * W + 3 * N * heads + N * hidden;
+    size_t announced = dn_gpt_activation_bytes(&shape, 3, 3), bytes = shared + L * block * sizeof(dn_real);
+    assert_true(announced >= bytes);
+    assert_true(announced < bytes + (6 + 10 * L) * DN_ARENA_ALIGN);
+
+    size_t exchanged = (2 * N * C + 2 * 3 * N) * sizeof(dn_real), heap = dn_gpt_heap_bytes(&shape, 3, 3);
+    assert_true(heap >= exchanged && heap < exchanged + 4 * DN_ARENA_ALIGN);
+    assert_int_equal(dn_gpt_heap_bytes(&shape, 3, 1), 0);
 }
 
 static void create_takes_the_announced_bytes_and_little_else(void **state)
@@ -30,9 +47,9 @@ static void create_takes_the_announced_bytes_and_little_else(void **state)
     model m = model_create("ref", 1, shape, 3);
     dn_gpt *gpt;
     allocations before = allocations_so_far;
-    must(dn_gpt_create(&shape, 3, m.params, m.stream, &gpt));
+    must(dn_gpt_create(&shape, 3, m.params, m.in_pieces, m.alone, NULL, m.stream, &gpt));
     size_t taken = allocations_so_far.bytes - before.bytes;
-    size_t announced = dn_gpt_activation_bytes(&shape, 3);
+    size_t announced = dn_gpt_activation_bytes(&shape, 3, 1);
     assert_true(!can_count || (taken >= announced && taken < announced + 4096));
     dn_gpt_destroy(&gpt);
     model_destroy(&m);
@@ -65,6 +82,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(announced_bytes_are_those_of_the_tensors_kept),
+        cmocka_unit_test(a_rank_of_tp_needs_its_share),
         cmocka_unit_test(create_takes_the_announced_bytes_and_little_else),
         cmocka_unit_test(passes_after_the_first_allocate_nothing),
     };

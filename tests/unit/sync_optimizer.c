@@ -110,7 +110,7 @@ static void restore(optim_rig *to, const optim_rig *from)
     for (size_t i = 0; i < from->n_params; i++)
         memcpy(rig_weight(to, i), rig_weight(from, i), size_of(from, i) * sizeof(dn_real));
     for (size_t k = 0; k < dn_optimizer_n_states(from->optimizer); k++) {
-        dn_shard a = rig_shard(to, k), b = rig_shard(from, k);
+        dn_state_shard a = rig_shard(to, k), b = rig_shard(from, k);
         memcpy(a.data, b.data, b.block.rows * b.block.cols * sizeof(dn_real));
     }
     to->step = from->step;
@@ -121,7 +121,7 @@ static void assert_same(const optim_rig *a, const optim_rig *b)
     for (size_t i = 0; i < a->n_params; i++)
         assert_memory_equal(rig_weight(a, i), rig_weight(b, i), size_of(a, i) * sizeof(dn_real));
     for (size_t k = 0; k < dn_optimizer_n_states(a->optimizer); k++) {
-        dn_shard x = rig_shard(a, k), y = rig_shard(b, k);
+        dn_state_shard x = rig_shard(a, k), y = rig_shard(b, k);
         assert_memory_equal(x.data, y.data, x.block.rows * x.block.cols * sizeof(dn_real));
     }
 }

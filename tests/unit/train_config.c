@@ -105,21 +105,42 @@ static void sizes_that_do_not_divide_are_refused(void **state)
 {
     dn_plan plan;
     dn_config c = defaults();
-    c.batch_size = 7;
-    assert_int_equal(dn_plan_make(&c, 2, &plan), DN_ERR_CONFIG);
-    assert_non_null(strstr(dn_error_message(), "batch_size"));
-    c.batch_size = 10;
-    c.device_batch_size = 3;
-    assert_int_equal(dn_plan_make(&c, 2, &plan), DN_ERR_CONFIG);
-    assert_non_null(strstr(dn_error_message(), "device_batch_size"));
-    c.device_batch_size = 5;
-    assert_int_equal(dn_plan_make(&c, 2, &plan), DN_OK);
     c.n_head = 5;
     assert_int_equal(dn_plan_make(&c, 2, &plan), DN_ERR_CONFIG);
     assert_non_null(strstr(dn_error_message(), "n_head"));
     c = defaults();
     c.dp_size = 4;
     assert_int_equal(dn_plan_make(&c, 2, &plan), DN_ERR_CONFIG);
+    c.dp_size = 0;
+    c.fs_size = 3;
+    assert_int_equal(dn_plan_make(&c, 4, &plan), DN_ERR_CONFIG);
+    assert_non_null(strstr(dn_error_message(), "fs_size 3"));
+}
+
+/* Rows are dealt to dp x fs as evenly as can be, and all workers make as many micro-batches. */
+static void a_batch_is_dealt_without_rest(void **state)
+{
+    dn_plan plan;
+    dn_config c = defaults();
+    c.batch_size = 11;
+    c.device_batch_size = 2;
+    c.fs_size = 2;
+    c.tp_size = 2;
+    assert_int_equal(dn_plan_make(&c, 12, &plan), DN_OK);
+    assert_int_equal(plan.mesh[DN_DP], 3);
+    size_t next = 0;
+    for (int rank = 0; rank < 12; rank += 2)
+        for (int tp = 0; tp < 2; tp++) {
+            int at[DN_N_AXES];
+            dn_mesh_at(plan.mesh, rank + tp, at);
+            dn_range rows = dn_plan_rows(&plan, 11, at);
+            assert_int_equal(rows.first, next);
+            assert_int_equal(rows.end - rows.first, rank < 10 ? 2 : 1);
+            next = tp == 1 ? rows.end : next;
+        }
+    assert_int_equal(next, 11);
+    assert_int_equal(dn_plan_rounds(&plan, 11), 1);
+    assert_int_equal(dn_plan_rounds(&plan, 13), 2);
 }
 
 int main(void)
@@ -132,6 +153,7 @@ int main(void)
         cmocka_unit_test(a_bad_argument_is_named),
         cmocka_unit_test(a_dump_reads_back_to_the_same_values),
         cmocka_unit_test(sizes_that_do_not_divide_are_refused),
+        cmocka_unit_test(a_batch_is_dealt_without_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

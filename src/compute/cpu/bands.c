@@ -8,8 +8,9 @@
  *
  * Bands are cut into at most 16 parts by their shape alone, and what is formed of parts is added in order:
  * one bit pattern for any number of threads and in any batch. The parts of a whole batch, one behind the
- * other, are cut into as many runs of equal work as there are threads; most bands so lie within one run, and
- * its thread adds their parts as it goes. The parts of the others wait in slots until all are formed.
+ * other, are cut into as many runs of equal work as there are threads, and a thread adds the parts of a band
+ * as it goes. Where a run ends inside of a band, what is formed of the rest waits in slots until all is
+ * done.
  */
 #include "base/random.h"
 #include "compute/cpu/blas.h"
@@ -30,10 +31,10 @@
 /* Some rows of a band. */
 typedef struct part {
     const dn_band *band;
-    size_t first, rows;    /* counted from the band's first */
-    size_t index, n_parts; /* of those of the band */
-    size_t run;            /* who takes it */
-    bool shared;           /* its band has parts in other runs too */
+    size_t first, rows; /* counted from the band's first */
+    size_t index;       /* among those of the band */
+    size_t run;         /* who takes it */
+    bool waits;         /* its band began in another run */
 } part;
 
 /* All parts of a batch in order. */
@@ -96,15 +97,14 @@ static bool next_part(walk *w, part *out)
     if (w->band == w->n_bands)
         return false;
     const dn_band *b = &w->bands[w->band];
-    size_t n_parts = count_parts(b), first = w->n_gone * part_rows(b);
+    size_t first = w->n_gone * part_rows(b);
     *out = (part){.band = b,
                   .first = first,
                   .rows = dn_min(rows_in(b) - first, part_rows(b)),
                   .index = w->n_gone,
-                  .n_parts = n_parts,
                   .run = run_of(w, w->n_gone),
-                  .shared = run_of(w, 0) != run_of(w, n_parts - 1)};
-    if (++w->n_gone == n_parts) {
+                  .waits = run_of(w, w->n_gone) != run_of(w, 0)};
+    if (++w->n_gone == count_parts(b)) {
         w->before += work_of(b, rows_in(b));
         w->n_gone = 0;
         w->band++;
@@ -215,7 +215,7 @@ static size_t size_of(const former *f, const dn_band *b)
     return f->rows(b->r) * b->r;
 }
 
-/* The memory of a batch: for each run a room and a result; slots for parts but the first of shared bands. */
+/* The memory of a batch: for each run a room and a result; slots for the parts that wait. */
 typedef struct store {
     double *rooms, *slots;
     size_t room, result;
@@ -229,7 +229,7 @@ static bool take_store(dn_stream *s, const former *f, const dn_band *bands, size
     for (part x; next_part(&w, &x);) {
         out->room = largest(out->room, f->room(x.band));
         out->result = largest(out->result, size_of(f, x.band));
-        if (x.shared && x.index > 0)
+        if (x.waits)
             slots += size_of(f, x.band);
     }
     size_t runs = w.n_runs * (out->room + out->result);
@@ -242,24 +242,23 @@ static void form_run(const former *f, walk w, size_t run, const store *m)
 {
     double *room = m->rooms + run * (m->room + m->result), *result = room + m->room, *slot = m->slots;
     for (part x; next_part(&w, &x);) {
-        bool waits = x.shared && x.index > 0;
         double *out = dn_host_wide(x.band->partial);
         if (x.run == run) {
-            double *to = waits ? slot : x.index > 0 ? result : out;
+            double *to = x.waits ? slot : x.index > 0 ? result : out;
             f->form(&x, room, to);
             if (to == result)
                 add_rows(f, out, result, x.band->r, 0, 1);
         }
-        slot += waits ? size_of(f, x.band) : 0;
+        slot += x.waits ? size_of(f, x.band) : 0;
     }
 }
 
-/* Every n_runs-th row of the shared bands: what waited is added, in order. */
+/* Every n_runs-th row of the results: what waited is added, in order. */
 static void add_slots(const former *f, walk w, size_t run, const store *m)
 {
     const double *slot = m->slots;
     for (part x; next_part(&w, &x);)
-        if (x.shared && x.index > 0) {
+        if (x.waits) {
             add_rows(f, dn_host_wide(x.band->partial), slot, x.band->r, run, w.n_runs);
             slot += size_of(f, x.band);
         }

@@ -41,17 +41,20 @@ static dn_verdict judge(const double *squares, size_t r)
 
 /* ---- the inverse of a triangle ---- */
 
-/* Diagonal tile: t = u^{-1}, row by row from the last of u t = I. */
+/* Diagonal tile: t = u^{-1}, row by row from the last of u t = I. Rows have full width here, whatever stands
+ * in them: that is faster than short ones. */
 static void invert_tile(double *restrict t, const double *restrict u, size_t width, size_t r)
 {
+    double rows[TILE][TILE] = {{0}};
     for (size_t i = width; i-- > 0;) {
-        double *row = t + i * r, scale = 1 / u[i * r + i];
+        double row[TILE] = {0};
         row[i] = 1;
         for (size_t l = i + 1; l < width; l++)
-            for (size_t j = l; j < width; j++)
-                row[j] -= u[i * r + l] * t[l * r + j];
-        for (size_t j = i; j < width; j++)
-            row[j] *= scale;
+            for (size_t j = 0; j < TILE; j++)
+                row[j] -= u[i * r + l] * rows[l][j];
+        for (size_t j = 0; j < TILE; j++)
+            rows[i][j] = row[j] / u[i * r + i];
+        memcpy(t + i * r, rows[i], width * sizeof *t);
     }
 }
 

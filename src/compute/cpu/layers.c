@@ -1,14 +1,24 @@
-/* Embedding, norms, rotary positions and loss: threads share out rows, a row is computed by one. */
+/* Embedding, norms and rotary positions: threads share out rows, a row is computed by one. */
 #include "compute/cpu/vector_math.h"
 
 #include <string.h>
 
-void DN_CPU(embed_forward)(dn_stream *s, dn_buf *x, const dn_buf *wte, const dn_ids *tokens, size_t N,
-                           size_t C)
+/* Row i of the part of the vocabulary that holds token i; NULL if another part does. */
+static dn_real *row_of(const dn_buf *wte, const dn_ids *tokens, const dn_words *words, size_t i, size_t C)
+{
+    size_t word = (size_t)dn_host_ids(tokens)[i] - words->first; /* wraps around below first */
+    return word < words->n ? dn_host(wte) + word * C : NULL;
+}
+
+void DN_CPU(embed_forward)(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
+                           const dn_words *words, size_t N, size_t C)
 {
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
-    for (size_t i = 0; i < N; i++)
-        memcpy(dn_host(x) + i * C, dn_host(wte) + (size_t)dn_host_ids(tokens)[i] * C, C * sizeof(dn_real));
+    for (size_t i = 0; i < N; i++) {
+        const dn_real *row = row_of(wte, tokens, words, i, C);
+        if (row)
+            memcpy(dn_host(x) + i * ld, row, C * sizeof(dn_real));
+    }
 }
 
 static void add_row(dn_real *restrict y, const dn_real *restrict x, size_t n)
@@ -18,15 +28,26 @@ static void add_row(dn_real *restrict y, const dn_real *restrict x, size_t n)
 }
 
 /* A token may occur often, so threads share out columns: each adds its columns in order of position. */
-void DN_CPU(embed_backward)(dn_stream *s, dn_buf *dwte, const dn_buf *dx, const dn_ids *tokens, size_t N,
-                            size_t C)
+void DN_CPU(embed_backward)(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
+                            const dn_words *words, size_t N, size_t C)
 {
     enum { COLUMNS = 32 }; /* whole cache lines */
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
     for (size_t at = 0; at < C; at += COLUMNS)
-        for (size_t i = 0; i < N; i++)
-            add_row(dn_host(dwte) + (size_t)dn_host_ids(tokens)[i] * C + at, dn_host(dx) + i * C + at,
-                    dn_min(C - at, COLUMNS));
+        for (size_t i = 0; i < N; i++) {
+            dn_real *row = row_of(dwte, tokens, words, i, C);
+            if (row)
+                add_row(row + at, dn_host(dx) + i * ld + at, dn_min(C - at, COLUMNS));
+        }
+}
+
+void DN_CPU(copy_rows)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
+                       size_t N, size_t C)
+{
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
+    for (size_t i = 0; i < N; i++)
+        if ((size_t)dn_host_ids(tokens)[i] - words->first < words->n)
+            memcpy(dn_host(x) + i * C, dn_host(y) + i * C, C * sizeof(dn_real));
 }
 
 static dn_real reciprocal_rms(const dn_real *x, size_t n)
@@ -120,48 +141,4 @@ void DN_CPU(norm_rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *y, con
             norm_rotary_backward_head(dn_host(dy) + row * shape->ld + h * hd,
                                       dn_host(y) + row * shape->ld + h * hd, dn_host(rstd)[row * NH + h],
                                       angles + row % T * hd, hd);
-}
-
-#define LOSS_BLOCK ((size_t)1024)
-
-/* Sum of e^(x - max); x becomes the exponentials if `keep`. */
-static double exp_row(dn_real *x, size_t n, dn_real max, bool keep)
-{
-    double sum = 0;
-    dn_real block[LOSS_BLOCK];
-    for (size_t at = 0; at < n; at += LOSS_BLOCK) {
-        size_t count = dn_min(n - at, LOSS_BLOCK);
-        dn_real *e = keep ? x + at : block;
-        dn_shift_row(e, x + at, max, count);
-        dn_exp_row(e, count);
-        sum += (double)dn_row_sum(e, count);
-    }
-    return sum;
-}
-
-/* A row stays in the cache over its passes: memory is read once and written once. */
-static double cross_entropy_row(dn_real *x, size_t V, size_t target, double scale)
-{
-    dn_real max = dn_row_max(x, V);
-    double shifted = (double)x[target] - (double)max, sum = exp_row(x, V, max, scale != 0);
-    if (scale != 0) {
-        dn_real factor = (dn_real)(scale / sum);
-        for (size_t v = 0; v < V; v++)
-            x[v] *= factor;
-        x[target] -= (dn_real)scale;
-    }
-    return log(sum) - shifted;
-}
-
-void DN_CPU(cross_entropy)(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
-                           size_t V, double scale)
-{
-    double *losses = dn_scratch(s, N * sizeof *losses);
-    if (!losses)
-        return;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * V > DN_CPU_BLOCK)
-    for (size_t i = 0; i < N; i++)
-        losses[i] = cross_entropy_row(dn_host(logits) + i * V, V, (size_t)dn_host_ids(targets)[i], scale);
-    for (size_t i = 0; i < N; i++)
-        *host_loss += losses[i];
 }

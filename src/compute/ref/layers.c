@@ -1,23 +1,36 @@
-/* Reference: embedding, norms, rotary positions, ReLU squared, loss. */
+/* Reference: embedding, norms, rotary positions, ReLU squared. */
 #include "compute/ref/ref.h"
 
-#include <assert.h>
 #include <math.h>
 
-void dn_ref_embed_forward(dn_stream *s, dn_buf *x, const dn_buf *wte, const dn_ids *tokens, size_t N,
-                          size_t C)
+static bool among(const dn_ids *tokens, size_t i, const dn_words *words)
 {
-    for (size_t i = 0; i < N; i++)
-        for (size_t c = 0; c < C; c++)
-            dn_host(x)[i * C + c] = dn_host(wte)[(size_t)dn_host_ids(tokens)[i] * C + c];
+    size_t token = (size_t)dn_host_ids(tokens)[i];
+    return token >= words->first && token < words->first + words->n;
 }
 
-void dn_ref_embed_backward(dn_stream *s, dn_buf *dwte, const dn_buf *dx, const dn_ids *tokens, size_t N,
-                           size_t C)
+void dn_ref_embed_forward(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
+                          const dn_words *words, size_t N, size_t C)
 {
     for (size_t i = 0; i < N; i++)
-        for (size_t c = 0; c < C; c++)
-            dn_host(dwte)[(size_t)dn_host_ids(tokens)[i] * C + c] += dn_host(dx)[i * C + c];
+        for (size_t c = 0; c < C && among(tokens, i, words); c++)
+            dn_host(x)[i * ld + c] = dn_host(wte)[((size_t)dn_host_ids(tokens)[i] - words->first) * C + c];
+}
+
+void dn_ref_embed_backward(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
+                           const dn_words *words, size_t N, size_t C)
+{
+    for (size_t i = 0; i < N; i++)
+        for (size_t c = 0; c < C && among(tokens, i, words); c++)
+            dn_host(dwte)[((size_t)dn_host_ids(tokens)[i] - words->first) * C + c] += dn_host(dx)[i * ld + c];
+}
+
+void dn_ref_copy_rows(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
+                      size_t N, size_t C)
+{
+    for (size_t i = 0; i < N; i++)
+        for (size_t c = 0; c < C && among(tokens, i, words); c++)
+            dn_host(x)[i * C + c] = dn_host(y)[i * C + c];
 }
 
 static double dot(const dn_real *x, const dn_real *y, size_t n)
@@ -112,22 +125,4 @@ void dn_ref_relu2_backward(dn_stream *s, dn_buf *da, const dn_buf *a, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         dn_host(da)[i] = (dn_real)(2 * sqrt((double)dn_host(a)[i]) * (double)dn_host(da)[i]);
-}
-
-void dn_ref_cross_entropy(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
-                          size_t V, double scale)
-{
-    for (size_t i = 0; i < N; i++) {
-        dn_real *row = dn_host(logits) + i * V;
-        size_t target = (size_t)dn_host_ids(targets)[i];
-        assert(target < V);
-        double max = -INFINITY, sum = 0;
-        for (size_t v = 0; v < V; v++)
-            max = fmax(max, (double)row[v]);
-        for (size_t v = 0; v < V; v++)
-            sum += exp((double)row[v] - max);
-        *host_loss += log(sum) - ((double)row[target] - max);
-        for (size_t v = 0; v < V; v++)
-            row[v] = (dn_real)(scale * (exp((double)row[v] - max) / sum - (v == target)));
-    }
 }

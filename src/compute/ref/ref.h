@@ -15,10 +15,12 @@ void dn_ref_copy(dn_stream *s, dn_buf *y, const dn_buf *x, size_t n);
 void dn_ref_axpby(dn_stream *s, dn_buf *y, double a, const dn_buf *x, double b, size_t n);
 void dn_ref_sum_squares(dn_stream *s, double *host_out, const dn_buf *x, size_t n);
 
-void dn_ref_embed_forward(dn_stream *s, dn_buf *x, const dn_buf *wte, const dn_ids *tokens, size_t N,
-                          size_t C);
-void dn_ref_embed_backward(dn_stream *s, dn_buf *dwte, const dn_buf *dx, const dn_ids *tokens, size_t N,
-                           size_t C);
+void dn_ref_embed_forward(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
+                          const dn_words *words, size_t N, size_t C);
+void dn_ref_embed_backward(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
+                           const dn_words *words, size_t N, size_t C);
+void dn_ref_copy_rows(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
+                      size_t N, size_t C);
 void dn_ref_rmsnorm_forward(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, size_t N, size_t C);
 void dn_ref_rmsnorm_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
                              size_t N, size_t C);
@@ -29,6 +31,11 @@ void dn_ref_relu2_forward(dn_stream *s, dn_buf *x, size_t n);
 void dn_ref_relu2_backward(dn_stream *s, dn_buf *da, const dn_buf *a, size_t n);
 void dn_ref_cross_entropy(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
                           size_t V, double scale);
+void dn_ref_cross_entropy_part(dn_stream *s, dn_buf *part, dn_buf *logits, const dn_ids *targets,
+                               const dn_words *words, size_t N);
+void dn_ref_cross_entropy_join(dn_stream *s, double *host_loss, dn_buf *logits,
+                               const dn_buf *const *host_parts, size_t n_parts, size_t own,
+                               const dn_ids *targets, const dn_words *words, size_t N, double scale);
 
 void dn_ref_attention_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
                               const dn_buf *v, const dn_attention_shape *shape);

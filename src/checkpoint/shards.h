@@ -1,0 +1,17 @@
+/* A whole tensor out of the parts that ranks hold of it. */
+#ifndef CHECKPOINT_SHARDS_H
+#define CHECKPOINT_SHARDS_H
+
+#include "checkpoint/checkpoint.h"
+
+/** Whether a block lies in a tensor [rows, cols]; any numbers will do. */
+bool dn_block_is_within(const dn_block *block, size_t rows, size_t cols);
+
+/** Whether the shards tile the tensor. Errors: DN_ERR_ARG naming tensor and shards: one beyond it, two that
+ * overlap, or a hole. */
+dn_status dn_shards_check(const dn_tensor *tensor) DN_MUST_USE;
+
+/** Elements first .. first+n-1 of the whole tensor, row-major, to out [n]; the shards tile it. */
+void dn_shards_gather(const dn_tensor *tensor, size_t first, size_t n, dn_real *out);
+
+#endif

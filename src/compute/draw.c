@@ -1,0 +1,45 @@
+#include "compute/draw.h"
+
+#include "base/fail.h"
+#include "base/random.h"
+
+#include <stdlib.h>
+
+/* Drawn a piece at a time, so that a model on another device needs little host memory, and a piece in turns
+ * that threads share out. */
+enum { PIECE = 1 << 16, TURN = 1 << 12 };
+
+/* Elements first .. first+n-1 of the block, row by row: a row is contiguous in the whole. */
+static void draw_elements(const dn_draw *d, size_t first, size_t n, dn_real *out)
+{
+    for (size_t done = 0, count; done < n; done += count) {
+        size_t row = (first + done) / d->block.cols, col = (first + done) % d->block.cols;
+        count = d->block.cols - col < n - done ? d->block.cols - col : n - done;
+        dn_random_normal(d->seed, d->stream, (d->block.row0 + row) * d->cols + d->block.col0 + col, count,
+                         d->std, out + done);
+    }
+}
+
+static void draw_piece(const dn_stream *stream, const dn_draw *d, size_t first, size_t n, dn_real *piece)
+{
+#pragma omp parallel for schedule(static) num_threads(stream->n_threads) if (n > TURN)
+    for (size_t at = 0; at < n; at += TURN)
+        draw_elements(d, first + at, n - at < TURN ? n - at : TURN, piece + at);
+}
+
+dn_status dn_draw_normal(dn_stream *stream, dn_buf *x, const dn_draw *draw)
+{
+    size_t size = draw->block.rows * draw->block.cols;
+    dn_real *piece = malloc(PIECE * sizeof *piece);
+    if (!piece)
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu bytes of random numbers", PIECE * sizeof *piece);
+    dn_status status = DN_OK;
+    for (size_t first = 0; first < size && status == DN_OK; first += PIECE) {
+        size_t n = size - first < PIECE ? size - first : PIECE;
+        draw_piece(stream, draw, first, n, piece);
+        dn_upload(stream, dn_at(x, first), piece, n);
+        status = dn_stream_sync(stream); /* the piece is overwritten next */
+    }
+    free(piece);
+    return status;
+}

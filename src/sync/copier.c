@@ -1,0 +1,106 @@
+#include "sync/copier.h"
+
+#include "base/fail.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct dn_copier {
+    pthread_t thread;
+    pthread_mutex_t lock;   /* of all below */
+    pthread_cond_t changed; /* one waits at a time: the copier for work, or its owner for the end of it */
+    const dn_copy *copies;
+    size_t n;
+    bool busy, ends;
+};
+
+/* Waits for work; false: there will be none. */
+static bool get_work(dn_copier *c)
+{
+    pthread_mutex_lock(&c->lock);
+    while (!c->busy && !c->ends)
+        pthread_cond_wait(&c->changed, &c->lock);
+    bool busy = c->busy;
+    pthread_mutex_unlock(&c->lock);
+    return busy;
+}
+
+static void *copy_on_demand(void *context)
+{
+    dn_copier *c = context;
+    while (get_work(c)) {
+        for (size_t i = 0; i < c->n; i++)
+            memcpy(c->copies[i].to, c->copies[i].from, c->copies[i].bytes);
+        pthread_mutex_lock(&c->lock);
+        c->busy = false;
+        pthread_cond_signal(&c->changed);
+        pthread_mutex_unlock(&c->lock);
+    }
+    return NULL;
+}
+
+/* The program's signals are not this thread's business. */
+static int start_thread(dn_copier *c)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int error = pthread_create(&c->thread, NULL, copy_on_demand, c);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return error;
+}
+
+dn_status dn_copier_create(dn_copier **out)
+{
+    dn_copier *c = calloc(1, sizeof *c);
+    if (!c)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a thread that copies weights");
+    pthread_mutex_init(&c->lock, NULL); /* neither can fail on Linux */
+    pthread_cond_init(&c->changed, NULL);
+    int error = start_thread(c);
+    if (error) {
+        free(c);
+        return dn_fail_errno(DN_ERR_SYSTEM, error, "cannot start a thread that copies weights");
+    }
+    *out = c;
+    return DN_OK;
+}
+
+void dn_copier_destroy(dn_copier **copier)
+{
+    dn_copier *c = *copier;
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->ends = true;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    pthread_cond_destroy(&c->changed);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+    *copier = NULL;
+}
+
+void dn_copier_begin(dn_copier *c, const dn_copy *copies, size_t n)
+{
+    pthread_mutex_lock(&c->lock);
+    assert(!c->busy);
+    c->copies = copies;
+    c->n = n;
+    c->busy = true;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void dn_copier_wait(dn_copier *c)
+{
+    pthread_mutex_lock(&c->lock);
+    while (c->busy)
+        pthread_cond_wait(&c->changed, &c->lock);
+    pthread_mutex_unlock(&c->lock);
+}

@@ -1,0 +1,60 @@
+/*
+ * Where the pieces of sharded weights are: in their owners' heaps, in copies of a unit, in the staging area.
+ * Staging and copies share one arrangement, an area as large as the largest unit:
+ *
+ *     | blocks of owner 0, in the order of params, dense, without gaps | of owner 1 | ... |
+ */
+#ifndef SYNC_WEIGHTS_LAYOUT_H
+#define SYNC_WEIGHTS_LAYOUT_H
+
+#include "sync/copier.h"
+#include "sync/weights.h"
+
+/* Consecutive parameters, and what belongs to them in the arrays of a layout. */
+typedef struct dn_unit {
+    size_t first, end; /* params */
+    size_t whole;      /* elements of this rank's share along tp */
+    size_t first_copy, n_copies;
+} dn_unit;
+
+/* The ranks of fs that share one copy of what the others own. */
+typedef struct dn_team {
+    bool everybody; /* nothing is copied */
+    int n, index;   /* members, and which of them this rank is */
+    int leader;     /* the member of fs whose buffer holds the copy */
+    dn_comm *fs;    /* borrowed */
+    dn_gather gather;
+} dn_team;
+
+typedef struct dn_weights_layout {
+    int n_fs;
+    size_t n_units;
+    dn_unit *units;     /* [n_units] */
+    dn_owned *owned;    /* [n_units, n_fs]: each owner's part of the staging area */
+    dn_weight *weights; /* [n_params]: at the first parameter of a stack, of all of it */
+    dn_piece *pieces;   /* of all weights */
+    dn_copy *copies;    /* this rank's, of all units */
+    size_t n_pieces, n_copies;
+} dn_weights_layout;
+
+/* Memory that pieces may point into: the staging area and, for units of even and odd number, the copies; the
+ * latter NULL where nothing is copied. */
+typedef struct dn_areas {
+    dn_buf *staging;
+    dn_buf *copies[2];
+} dn_areas;
+
+/** Elements of an area on a mesh of size[]. */
+size_t dn_area_room(const dn_param *params, size_t n_params, const size_t *unit_of,
+                    const int size[DN_N_AXES]);
+
+/** Whom this rank of the group fs shares copies with. */
+dn_team dn_team_of(dn_comm *fs, dn_gather gather);
+
+/** Fills *layout; on failure too it must be freed. Errors: DN_ERR_MEMORY. */
+dn_status dn_weights_layout_make(const dn_param *params, size_t n_params, const size_t *unit_of,
+                                 const dn_mesh *mesh, const dn_team *team, const dn_areas *areas,
+                                 dn_weights_layout *layout) DN_MUST_USE;
+void dn_weights_layout_free(dn_weights_layout *layout);
+
+#endif

@@ -1,0 +1,138 @@
+#include "train/net.h"
+
+#include "base/fail.h"
+#include "compute/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static dn_status take(const dn_net *net, dn_buf **out)
+{
+    void *memory;
+    DN_TRY(dn_comm_alloc(net->mesh->all, net->plan->parameter_bytes, &memory));
+    *out = memory;
+    /* Room that no part fills is compared between replicas too. */
+    net->stream->kernels->fill(net->stream, *out, net->plan->parameter_bytes / sizeof(dn_real), 0);
+    return DN_OK;
+}
+
+static dn_status open_params(dn_net *net, bool training)
+{
+    const dn_plan *plan = net->plan;
+    net->params = calloc(plan->n_params, sizeof *net->params);
+    if (!net->params)
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
+    DN_TRY(take(net, &net->values));
+    if (training)
+        DN_TRY(take(net, &net->grads));
+    dn_arena values = {(char *)net->values, plan->parameter_bytes, 0},
+             grads = {(char *)net->grads, plan->parameter_bytes, 0};
+    dn_gpt_layout(&plan->shape, plan->mesh, net->mesh->at, &values, &grads, net->params);
+    return dn_stream_sync(net->stream);
+}
+
+static dn_status open_weights(dn_net *net)
+{
+    const dn_plan *plan = net->plan;
+    size_t *unit_of = calloc(plan->n_params, sizeof *unit_of);
+    if (!unit_of)
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
+    dn_gpt_units(&plan->shape, unit_of);
+    dn_status status = dn_weights_create(net->params, plan->n_params, unit_of, net->mesh, plan->gather,
+                                         net->stream, &net->weights);
+    free(unit_of);
+    return status;
+}
+
+static dn_status open_gpt(dn_net *net)
+{
+    const dn_plan *plan = net->plan;
+    size_t bytes = dn_gpt_heap_bytes(&plan->shape, plan->micro_batch, plan->mesh[DN_TP]);
+    void *exchange = NULL;
+    if (bytes > 0)
+        DN_TRY(dn_comm_alloc(net->mesh->all, bytes, &exchange));
+    return dn_gpt_create(&plan->shape, plan->micro_batch, net->params, net->weights,
+                         dn_mesh_group(net->mesh, DN_AXIS(DN_TP)), exchange, net->stream, &net->gpt);
+}
+
+static dn_status open_tokens(dn_net *net)
+{
+    size_t tokens = net->plan->micro_batch * net->plan->shape.T;
+    net->inputs = malloc(tokens * sizeof *net->inputs);
+    net->targets = malloc(tokens * sizeof *net->targets);
+    if (!net->inputs || !net->targets)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a micro-batch of %zu tokens", tokens);
+    return DN_OK;
+}
+
+dn_status dn_net_open(dn_net *net, const dn_plan *plan, const dn_mesh *mesh, dn_stream *stream, bool training)
+{
+    *net = (dn_net){.plan = plan, .mesh = mesh, .stream = stream};
+    DN_TRY(open_params(net, training));
+    DN_TRY(open_weights(net));
+    if (training)
+        DN_TRY(dn_optimizer_create(&plan->optim, net->params, plan->n_params, stream, mesh, &net->optimizer));
+    DN_TRY(open_gpt(net));
+    return open_tokens(net);
+}
+
+void dn_net_close(dn_net *net)
+{
+    dn_gpt_destroy(&net->gpt);
+    dn_optimizer_destroy(&net->optimizer);
+    dn_weights_destroy(&net->weights);
+    free(net->inputs);
+    free(net->targets);
+    free(net->params);
+    memset(net, 0, sizeof *net);
+}
+
+/* ---- passes over rows ---- */
+
+/* Rows `range` of the n from `first` on, at most a micro-batch of them, into the token buffers. */
+static dn_status load(dn_net *net, dn_rows_fn *rows, void *context, uint64_t first, size_t n)
+{
+    size_t T = net->plan->shape.T;
+    for (size_t i = 0; i < n; i++)
+        DN_TRY(rows(context, first + i, net->inputs + i * T, net->targets + i * T));
+    return DN_OK;
+}
+
+/* All workers go through as many micro-batches, as they meet in each; a worker's last ones may be empty.
+ * scale 0: the loss only. */
+static dn_status pass(dn_net *net, dn_rows_fn *rows, void *context, uint64_t first, size_t n, double scale,
+                      double *loss_sum)
+{
+    const dn_plan *plan = net->plan;
+    dn_range own = dn_plan_rows(plan, n, net->mesh->at);
+    size_t at = own.first;
+    for (size_t round = dn_plan_rounds(plan, n); round > 0; round--) {
+        size_t B = own.end - at < plan->micro_batch ? own.end - at : plan->micro_batch;
+        DN_TRY(load(net, rows, context, first + at, B));
+        if (scale != 0)
+            DN_TRY(dn_gpt_train(net->gpt, net->inputs, net->targets, B, scale, loss_sum));
+        else
+            DN_TRY(dn_gpt_loss(net->gpt, net->inputs, net->targets, B, loss_sum));
+        at += B;
+    }
+    return DN_OK;
+}
+
+dn_status dn_net_gradient(dn_net *net, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
+                          double *loss_sum)
+{
+    const dn_plan *plan = net->plan;
+    /* Averaged over all to whom rows were dealt, this makes the mean over n rows whatever each one's share.
+     */
+    double scale = (double)plan->n_dealt / ((double)n * (double)plan->shape.T);
+    *loss_sum = 0;
+    net->stream->kernels->fill(net->stream, net->grads, plan->parameter_bytes / sizeof(dn_real), 0);
+    return pass(net, rows, context, first, n, scale, loss_sum);
+}
+
+dn_status dn_net_loss(dn_net *net, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
+                      double *loss_sum)
+{
+    *loss_sum = 0;
+    return pass(net, rows, context, first, n, 0, loss_sum);
+}

@@ -1,0 +1,47 @@
+/*
+ * The network of one worker on its mesh: its part of the parameters, the model over them and, for training,
+ * gradients and optimizer. A run (run.h), a sample and an evaluation (model.h), a verification (verify.c) all
+ * stand on it.
+ *
+ * Where things live: weights, gradients and optimizer state on the symmetric heap (peers read them in place);
+ * activations, tokens and everything else private.
+ */
+#ifndef TRAIN_NET_H
+#define TRAIN_NET_H
+
+#include "dionode/mesh.h"
+#include "nn/gpt.h"
+#include "train/plan.h"
+
+typedef struct dn_net {
+    const dn_plan *plan;    /* borrowed */
+    const dn_mesh *mesh;    /* borrowed */
+    dn_stream *stream;      /* borrowed */
+    dn_param *params;       /* [plan->n_params] */
+    dn_buf *values, *grads; /* room for all parts of the parameters; grads NULL unless training */
+    dn_weights *weights;
+    dn_optimizer *optimizer; /* NULL unless training */
+    dn_gpt *gpt;
+    int32_t *inputs, *targets; /* [micro_batch * T] */
+} dn_net;
+
+/* Tokens of row `row` of a stream: inputs [T], targets [T], host. */
+typedef dn_status dn_rows_fn(void *context, uint64_t row, int32_t *inputs, int32_t *targets);
+
+/** Collective. Takes memory of mesh->all's heap: all of plan->arena_bytes but the mesh's own if training,
+ * else plan->model_bytes. Weights are zero. On failure *net can (and must) still be closed. */
+dn_status dn_net_open(dn_net *net, const dn_plan *plan, const dn_mesh *mesh, dn_stream *stream,
+                      bool training) DN_MUST_USE;
+void dn_net_close(dn_net *net);
+
+/** Collective over fs and tp. Gradients, each rank its block, of the mean loss over the n rows from `first`
+ * on: the mean over fs is taken, that over dp is the optimizer's. *loss_sum = summed token losses of this
+ * worker's rows. */
+dn_status dn_net_gradient(dn_net *net, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
+                          double *loss_sum) DN_MUST_USE;
+
+/** Collective over fs and tp. *loss_sum alone. */
+dn_status dn_net_loss(dn_net *net, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
+                      double *loss_sum) DN_MUST_USE;
+
+#endif
