@@ -66,7 +66,7 @@ void dn_dion_project(dn_stream *s, const dn_dion *d, double scale, dn_buf *p, co
 void dn_dion_reflect(dn_stream *s, const dn_dion *d, double scale, dn_buf *r, const dn_buf *p);
 
 /** Error feedback into M, then the new X from p [m,r] and r [n,r] = B^T p; r becomes the new Q. squares [r]:
- * squared norms of the whole R's columns. */
+ * squared norms of the whole R's columns; NULL where r is the whole. */
 void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, dn_buf *r, const double *squares,
                     const dn_dion_step *step);
 

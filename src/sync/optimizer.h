@@ -88,8 +88,8 @@ typedef struct dn_formula {
     uint64_t uncompressed; /* gradients of this rank's blocks, if all were averaged in full */
 } dn_formula;
 
-/** Exact, except for what orthonormalization adds where its method fails (n_fallback). A skipped step
- * exchanges control only. */
+/** Exact. A skipped step exchanges control only. What orthonormalization reads of others in place is in no
+ * account, and not here. */
 dn_formula dn_optimizer_formula(const dn_optimizer *optimizer);
 
 /* ---- state, for checkpoints ---- */

@@ -115,35 +115,15 @@ static int compare_weights(dn_comm *comm, const scenario *s, const optim_rig *ri
     return 0;
 }
 
-/* Largest difference between expected [rows, cols] and the mean over the copies of a state, each put together
- * from the shards of its ranks; infinite where they do not tile it. *equal: all copies are the same bits. */
-static double distance_of_state(dn_comm *comm, const optim_rig *rig, size_t k, const dn_real *expected,
-                                bool *equal)
+/* Largest difference between expected and the mean over the copies of a state; infinite where its shards do
+ * not tile it. */
+static double distance_of_state(const optim_rig *rig, size_t k, const dn_real *expected, bool *equal)
 {
-    const dn_state *state = dn_optimizer_state(rig->optimizer, k);
-    size_t size = state->rows * state->cols;
-    int n_copies = 0, *held = calloc(size, sizeof *held);
-    dn_real *first = calloc(size, sizeof *first);
-    double *mean = dense_zeros(size, 1), worst = 0;
-    *equal = true;
-    for (int rank = 0; rank < dn_comm_size(comm); rank++) {
-        dn_state_shard s = dn_optimizer_state_shard(rig->optimizer, k, rank);
-        n_copies = s.replica + 1 > n_copies ? s.replica + 1 : n_copies;
-        for (size_t i = 0; i < s.block.rows * s.block.cols; i++) {
-            size_t at = (s.block.row0 + i / s.block.cols) * state->cols + s.block.col0 + i % s.block.cols;
-            dn_real x = ((const dn_real *)(void *)s.data)[i];
-            if (held[at]++ == 0)
-                first[at] = x;
-            *equal = *equal && memcmp(&x, &first[at], sizeof x) == 0;
-            mean[at] += (double)x;
-        }
-    }
-    for (size_t i = 0; i < size; i++) {
-        double off = held[i] == n_copies ? fabs(mean[i] / n_copies - (double)expected[i]) : INFINITY;
-        if (!(off <= worst))
-            worst = off;
-    }
-    free(held), free(first), free(mean);
+    rig_whole x = rig_whole_state(rig, k);
+    double *y = dense_from_real(expected, x.size);
+    double worst = x.n_copies ? dense_distance(x.mean, y, x.size) : INFINITY;
+    *equal = x.equal;
+    free(x.mean), free(y);
     return worst;
 }
 
@@ -152,7 +132,7 @@ static int compare_states(dn_comm *comm, const scenario *s, const optim_rig *rig
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++) {
         bool equal,
             must_be_equal = !dn_optimizer_state(rig->optimizer, k)->per_replica || s->replicas_end_equal;
-        double distance = distance_of_state(comm, rig, k, (void *)rig_shard(one, k).data, &equal);
+        double distance = distance_of_state(rig, k, (void *)rig_shard(one, k).data, &equal);
         RANKS_CHECK(equal == must_be_equal);
         RANKS_CHECK(s->gradients == FEW_ROWS ? isfinite(distance) : distance < BOUND);
     }

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 dn_optim_config rig_config(void)
@@ -146,6 +147,58 @@ dn_state_shard rig_shard(const optim_rig *rig, size_t state)
 dn_real *rig_state_data(const optim_rig *rig, const char *prefix, size_t i)
 {
     return elements(rig_shard(rig, find_state(rig, prefix, i)).data);
+}
+
+/* Adds the shard of one rank. first [size]: the copy that others are compared with. */
+static void add_shard(rig_whole *whole, dn_real *first, int *held, size_t cols, dn_state_shard s)
+{
+    for (size_t i = 0; i < s.block.rows * s.block.cols; i++) {
+        size_t at = (s.block.row0 + i / s.block.cols) * cols + s.block.col0 + i % s.block.cols;
+        dn_real x = elements(s.data)[i];
+        if (held[at]++ == 0)
+            first[at] = x;
+        whole->equal = whole->equal && memcmp(&x, &first[at], sizeof x) == 0;
+        whole->mean[at] += (double)x;
+    }
+}
+
+static rig_whole put_together(const dn_state_shard *shards, int n_ranks, size_t rows, size_t cols)
+{
+    size_t size = rows * cols;
+    rig_whole whole = {.size = size, .mean = calloc(size, sizeof *whole.mean), .equal = true};
+    dn_real *first = calloc(size, sizeof *first);
+    int *held = calloc(size, sizeof *held);
+    for (int rank = 0; rank < n_ranks; rank++)
+        add_shard(&whole, first, held, cols, shards[rank]);
+    whole.n_copies = held[0];
+    for (size_t i = 0; i < size; i++) {
+        whole.mean[i] /= held[i];
+        whole.n_copies = held[i] == held[0] ? whole.n_copies : 0;
+    }
+    free(first), free(held);
+    return whole;
+}
+
+rig_whole rig_whole_weight(const optim_rig *rig, size_t i)
+{
+    dn_state_shard shards[RIG_MAX_RANKS];
+    int n_ranks = dn_comm_size(rig->comm), at[DN_N_AXES];
+    for (int rank = 0; rank < n_ranks; rank++) {
+        dn_mesh_at(rig->mesh->size, rank, at);
+        shards[rank].block = dn_param_block(&rig->params[i], rig->mesh->size, at);
+        shards[rank].data = dn_comm_peer(rig->comm, rig->params[i].weight, rank);
+    }
+    return put_together(shards, n_ranks, rig->params[i].rows, rig->params[i].cols);
+}
+
+rig_whole rig_whole_state(const optim_rig *rig, size_t state)
+{
+    dn_state_shard shards[RIG_MAX_RANKS];
+    const dn_state *of = dn_optimizer_state(rig->optimizer, state);
+    int n_ranks = dn_comm_size(rig->comm);
+    for (int rank = 0; rank < n_ranks; rank++)
+        shards[rank] = dn_optimizer_state_shard(rig->optimizer, state, rank);
+    return put_together(shards, n_ranks, of->rows, of->cols);
 }
 
 void rig_set_grad(optim_rig *rig, size_t i, const double *grad)

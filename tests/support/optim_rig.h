@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-enum { RIG_MAX = 16 };
+enum { RIG_MAX = 16, RIG_MAX_RANKS = 16 };
 
 typedef struct rig_shape {
     dn_param_kind kind;
@@ -58,6 +58,18 @@ const dn_state *rig_state(const optim_rig *rig, const char *prefix, size_t i);
 /** This rank's shard of it. */
 dn_real *rig_state_data(const optim_rig *rig, const char *prefix, size_t i);
 dn_state_shard rig_shard(const optim_rig *rig, size_t state);
+
+/* A tensor put together from what all ranks hold of it. */
+typedef struct rig_whole {
+    size_t size;
+    double *mean; /* [size] over the copies; owned */
+    int n_copies; /* that hold each element; 0: not all elements have as many */
+    bool equal;   /* all copies are the same bits */
+} rig_whole;
+
+/** Reads peers: they must not write meanwhile. */
+rig_whole rig_whole_weight(const optim_rig *rig, size_t i);
+rig_whole rig_whole_state(const optim_rig *rig, size_t state);
 
 /** From the whole gradient: this rank's block. */
 void rig_set_grad(optim_rig *rig, size_t i, const double *grad);

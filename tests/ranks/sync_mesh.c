@@ -1,0 +1,480 @@
+/*
+ * The optimizer step on every mesh of up to 8 ranks against the step of one rank: parameters cut along every
+ * axis or none, in sizes that do not divide and leave ranks with nothing, of all kinds and orientations.
+ *
+ * Bound: relative to the norm of a tensor, 1e-12 in double and as many roundings in float. A step adds some
+ * tens of them; where r is the whole of a small matrix, P carries them times the condition of the momentum.
+ */
+#include "support/dense.h"
+#include "support/optim_rig.h"
+#include "support/ranks.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define BOUND (1e-12 / 2.220446049250313e-16 * DN_REAL_EPS)
+
+static const rig_shape model[] = {
+    {DN_PARAM_EMBEDDING, 11, 16}, {DN_PARAM_MATRIX, 16, 16}, {DN_PARAM_MATRIX, 40, 16},
+    {DN_PARAM_MATRIX, 16, 37},    {DN_PARAM_MATRIX, 13, 7},  {DN_PARAM_MATRIX, 3, 2},
+    {DN_PARAM_MATRIX, 1, 29},     {DN_PARAM_MATRIX, 19, 17}, {DN_PARAM_MATRIX, 12, 20},
+    {DN_PARAM_VECTOR, 1, 16},     {DN_PARAM_HEAD, 11, 16}};
+static const rig_cut cuts[] = {{DN_TP, DN_FS, 1},         {DN_TP, DN_FS, 8},         {DN_TP, DN_FS, 1},
+                               {DN_FS, DN_TP, 1},         {DN_FS, DN_TP, 1},         {DN_TP, DN_FS, 1},
+                               {DN_TP, DN_FS, 1},         {DN_N_AXES, DN_N_AXES, 1}, {DN_FS, DN_N_AXES, 1},
+                               {DN_N_AXES, DN_N_AXES, 1}, {DN_TP, DN_FS, 1}};
+enum { N_MODEL = sizeof model / sizeof *model, N_MATRICES = 8, STEPS = 20, MAX_RANKS = 8 };
+
+typedef enum gradients {
+    NOISE,
+    DEAD_CORNER, /* the lower right quarter of each is 0 in every step: whole shards are */
+    ALL_ZERO,
+} gradients;
+
+typedef struct scenario {
+    dn_optim_config config;
+    gradients gradients;
+} scenario;
+
+/* ---- one rank ---- */
+
+/* What one rank has after the first step and after the last: weights, then states. */
+typedef struct reference {
+    double *after[2][3 * N_MODEL];
+    size_t n;
+    dn_step_report report[2];
+} reference;
+
+static size_t size_of(size_t i)
+{
+    return model[i].rows * model[i].cols;
+}
+
+/* Of replica dp, whole. Owned by the caller. Small, so that a norm that is off would show beside eps. */
+static double *gradient_of(const scenario *s, int dp, int step, size_t i)
+{
+    double *g = dense_random(model[i].rows, model[i].cols, (uint64_t)((step * 64 + dp) * 16) + i);
+    for (size_t k = 0; k < size_of(i); k++) {
+        size_t row = k / model[i].cols, col = k % model[i].cols;
+        bool dead = row >= model[i].rows / 2 && col >= model[i].cols / 2 && model[i].rows > 3;
+        g[k] *= s->gradients == ALL_ZERO || (s->gradients == DEAD_CORNER && dead) ? 0 : 1e-3;
+    }
+    return g;
+}
+
+static double *mean_gradient(const scenario *s, int n_dp, int step, size_t i)
+{
+    double *mean = dense_zeros(size_of(i), 1);
+    for (int dp = 0; dp < n_dp; dp++) {
+        double *g = gradient_of(s, dp, step, i);
+        for (size_t k = 0; k < size_of(i); k++)
+            mean[k] += g[k] / n_dp;
+        free(g);
+    }
+    return mean;
+}
+
+/* Weights start as noise, so that decay can be seen. */
+static void set_weights(optim_rig *rig)
+{
+    for (size_t i = 0; i < N_MODEL; i++) {
+        const dn_block b = rig->params[i].block;
+        double *x = dense_random(model[i].rows, model[i].cols, 9000 + i);
+        for (size_t k = 0; k < b.rows * b.cols; k++)
+            rig_weight(rig, i)[k] = (dn_real)x[(b.row0 + k / b.cols) * model[i].cols + b.col0 + k % b.cols];
+        free(x);
+    }
+}
+
+static void keep(reference *r, int when, const optim_rig *rig)
+{
+    r->n = 0;
+    for (size_t i = 0; i < N_MODEL; i++)
+        r->after[when][r->n++] = rig_whole_weight(rig, i).mean;
+    for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++)
+        r->after[when][r->n++] = rig_whole_state(rig, k).mean;
+    r->report[when] = rig->report;
+}
+
+static reference one_rank(const scenario *s, int n_dp)
+{
+    reference r = {0};
+    optim_rig rig;
+    assert_int_equal(rig_create(&rig, NULL, "ref", &s->config, model, N_MODEL), DN_OK);
+    set_weights(&rig);
+    for (int t = 0; t < STEPS; t++) {
+        for (size_t i = 0; i < N_MODEL; i++) {
+            double *g = mean_gradient(s, n_dp, t, i);
+            rig_set_grad(&rig, i, g);
+            free(g);
+        }
+        assert_int_equal(rig_step(&rig, 0.02), DN_OK);
+        if (t == 0)
+            keep(&r, 0, &rig);
+    }
+    keep(&r, 1, &rig);
+    rig_destroy(&rig);
+    return r;
+}
+
+static void forget(reference *r)
+{
+    for (size_t i = 0; i < r->n; i++)
+        free(r->after[0][i]), free(r->after[1][i]);
+}
+
+/* ---- a mesh ---- */
+
+typedef struct task {
+    const scenario *scenario;
+    rig_mesh mesh;
+    const reference *expected;
+} task;
+
+static double relative(const double *x, const double *expected, size_t n)
+{
+    double difference = 0, norm = dense_norm(expected, n);
+    for (size_t i = 0; i < n; i++)
+        difference += (x[i] - expected[i]) * (x[i] - expected[i]);
+    return difference == 0 ? 0 : sqrt(difference) / norm;
+}
+
+/* Frees x. A tensor whose copies may not differ, or which has holes, is infinitely far. */
+static double distance(rig_whole x, const double *expected, bool may_differ)
+{
+    double d = x.n_copies && (x.equal || may_differ) ? relative(x.mean, expected, x.size) : INFINITY;
+    free(x.mean);
+    return d;
+}
+
+static int compare(dn_comm *comm, const optim_rig *rig, const task *t, int when)
+{
+    double *const *expected = t->expected->after[when];
+    const dn_step_report *report = &t->expected->report[when];
+    RANKS_CHECK(rig->report.n_zero == report->n_zero && rig->report.n_fallback == report->n_fallback);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    for (size_t i = 0; i < N_MODEL && dn_comm_rank(comm) == 0; i++)
+        RANKS_CHECK(distance(rig_whole_weight(rig, i), expected[i], false) < BOUND);
+    for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer) && dn_comm_rank(comm) == 0; k++) {
+        const dn_state *state = dn_optimizer_state(rig->optimizer, k);
+        RANKS_CHECK(distance(rig_whole_state(rig, k), expected[N_MODEL + k], state->per_replica) < BOUND);
+    }
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    return 0;
+}
+
+/* What nothing exchanges (AdamW, Lion, Dion uncompressed) is kept once; the rest once a replica. */
+static int check_copies(dn_comm *comm, const optim_rig *rig, const scenario *s)
+{
+    for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++) {
+        rig_whole x = rig_whole_state(rig, k);
+        free(x.mean);
+        bool dion = strncmp(dn_optimizer_state(rig->optimizer, k)->name, "dion.", 5) == 0;
+        RANKS_CHECK(x.n_copies == 1 || (s->config.compress && dion));
+    }
+    return 0;
+}
+
+static void reset_ledgers(const optim_rig *rig)
+{
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
+        dn_comm_ledger(dn_mesh_group(rig->mesh, axes), true);
+}
+
+/* Every group of the mesh, every kind. */
+static int check_ledgers(dn_comm *comm, const optim_rig *rig, const scenario *s)
+{
+    const int every = s->config.momentum_sync_every;
+    const uint64_t n_averages = every ? STEPS / (uint64_t)every : 0;
+    const dn_formula formula = dn_optimizer_formula(rig->optimizer);
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++) {
+        if (!rig->mesh->groups[axes])
+            continue; /* another name of a group */
+        const dn_ledger ledger = dn_comm_ledger(rig->mesh->groups[axes], false);
+        for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
+            uint64_t expected =
+                formula.payload[axes][kind] * (kind == DN_TRAFFIC_MOMENTUM ? n_averages : STEPS);
+            RANKS_CHECK(ledger.payload[kind] == expected);
+        }
+    }
+    return 0;
+}
+
+/* The first bases are those of one rank, bit for bit: drawn, not exchanged. */
+static int check_bases(dn_comm *comm, const optim_rig *rig, const task *t)
+{
+    optim_rig one;
+    RANKS_CHECK(rig_create(&one, NULL, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
+    for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++) {
+        rig_whole x = rig_whole_state(rig, k), y = rig_whole_state(&one, k);
+        bool same = x.n_copies && x.equal && relative(x.mean, y.mean, x.size) < DN_REAL_EPS;
+        free(x.mean), free(y.mean);
+        RANKS_CHECK(same);
+    }
+    rig_destroy(&one);
+    return 0;
+}
+
+static int step_of_mesh(dn_comm *comm, optim_rig *rig, const task *t, int step)
+{
+    for (size_t i = 0; i < N_MODEL; i++) {
+        double *g = gradient_of(t->scenario, rig->mesh->at[DN_DP], step, i);
+        rig_set_grad(rig, i, g);
+        free(g);
+    }
+    RANKS_CHECK(rig_step(rig, 0.02) == DN_OK);
+    return 0;
+}
+
+static int mesh_against_one(dn_comm *comm, void *argument)
+{
+    const task *t = argument;
+    optim_rig rig;
+    RANKS_CHECK(rig_create_on(&rig, comm, &t->mesh, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
+    set_weights(&rig);
+    if (dn_comm_rank(comm) == 0)
+        RANKS_CHECK(check_bases(comm, &rig, t) == 0 && check_copies(comm, &rig, t->scenario) == 0);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    reset_ledgers(&rig);
+    for (int step = 0; step < STEPS; step++) {
+        RANKS_CHECK(step_of_mesh(comm, &rig, t, step) == 0);
+        if (step == 0)
+            RANKS_CHECK(compare(comm, &rig, t, 0) == 0);
+    }
+    RANKS_CHECK(check_ledgers(comm, &rig, t->scenario) == 0);
+    RANKS_CHECK(compare(comm, &rig, t, 1) == 0);
+    rig_destroy(&rig);
+    return 0;
+}
+
+static int run_on(const int size[DN_N_AXES], ranks_body *body, const scenario *s, const reference *expected)
+{
+    task t = {s, {{size[DN_DP], size[DN_FS], size[DN_TP]}, cuts}, expected};
+    ranks_spec spec = {.kind = AS_THREADS,
+                       .n_ranks = size[DN_DP] * size[DN_FS] * size[DN_TP],
+                       .arena_bytes = rig_heap_bytes(&s->config, model, N_MODEL, &t.mesh)};
+    int failed = ranks_run(&spec, body, &t, NULL);
+    if (failed)
+        print_error("# dp %d, fs %d, tp %d\n", size[DN_DP], size[DN_FS], size[DN_TP]);
+    return failed;
+}
+
+/* All meshes of up to 8 ranks. */
+static void run(scenario s)
+{
+    for (size_t k = 0; k < 4; k++)
+        s.config.groups[k].weight_decay = 0.1;
+    int failed = 0;
+    for (int dp = 1; dp <= MAX_RANKS; dp++) {
+        reference expected = one_rank(&s, dp);
+        for (int fs = 1; dp * fs <= MAX_RANKS; fs++)
+            for (int tp = 1; dp * fs * tp <= MAX_RANKS; tp++)
+                failed += run_on((int[]){dp, fs, tp}, mesh_against_one, &s, &expected);
+        forget(&expected);
+    }
+    assert_int_equal(failed, 0);
+}
+
+/* ---- scenarios ---- */
+
+static scenario plain(void)
+{
+    return (scenario){.config = rig_config()};
+}
+
+static void every_rank_fraction_compressed(void **state)
+{
+    (void)state;
+    const double fractions[] = {1, 0.5, 0.25, 1.0 / 16};
+    for (size_t k = 0; k < 4; k++) {
+        scenario s = plain();
+        s.config.rank_fraction = fractions[k];
+        run(s);
+    }
+}
+
+static void every_rank_fraction_uncompressed(void **state)
+{
+    (void)state;
+    const double fractions[] = {1, 0.25, 1.0 / 16};
+    for (size_t k = 0; k < 3; k++) {
+        scenario s = plain();
+        s.config.compress = false;
+        s.config.rank_fraction = fractions[k];
+        run(s);
+    }
+}
+
+static void every_orthonormalization(void **state)
+{
+    (void)state;
+    for (dn_orth orth = DN_ORTH_QR; orth <= DN_ORTH_RCQR; orth++) {
+        scenario s = plain();
+        s.config.orth = orth;
+        s.config.rank_fraction = 0.5;
+        run(s);
+    }
+}
+
+static void power_iterations_and_averaged_momenta(void **state)
+{
+    (void)state;
+    scenario s = plain();
+    s.config.power_iters = 2;
+    s.config.momentum_sync_every = STEPS;
+    run(s);
+}
+
+static void element_wise_rules(void **state)
+{
+    (void)state;
+    for (dn_rule rule = DN_RULE_ADAMW; rule <= DN_RULE_LION; rule++) {
+        scenario s = plain();
+        s.config.matrix_rule = s.config.scalar_rule = rule;
+        run(s);
+    }
+}
+
+static void shards_without_momentum(void **state)
+{
+    (void)state;
+    scenario s = plain();
+    s.gradients = DEAD_CORNER;
+    run(s);
+    s.config.compress = false;
+    run(s);
+}
+
+static void momentum_that_is_zero_everywhere(void **state)
+{
+    (void)state;
+    scenario s = plain();
+    s.gradients = ALL_ZERO;
+    run(s);
+    reference r = one_rank(&s, 1);
+    assert_int_equal(r.report[1].n_zero, N_MATRICES);
+    forget(&r);
+}
+
+/* ---- a number that is none, in one shard ---- */
+
+static int nan_in_one_shard(dn_comm *comm, void *argument)
+{
+    const task *t = argument;
+    optim_rig rig;
+    RANKS_CHECK(rig_create_on(&rig, comm, &t->mesh, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
+    for (int culprit = 0; culprit < dn_comm_size(comm); culprit++) {
+        for (size_t i = 0; i < N_MODEL; i++) {
+            const dn_block b = rig.params[i].block;
+            memset(rig_grad(&rig, i), 0, b.rows * b.cols * sizeof(dn_real));
+            if (culprit == dn_comm_rank(comm) && b.rows * b.cols > 0)
+                rig_grad(&rig, i)[b.rows * b.cols - 1] = (dn_real)(i % 2 ? NAN : INFINITY);
+        }
+        RANKS_CHECK(rig_step(&rig, 0.02) == DN_OK);
+        RANKS_CHECK(rig.report.skipped);
+    }
+    for (size_t k = 0; k < dn_optimizer_n_states(rig.optimizer); k++) {
+        dn_state_shard s = rig_shard(&rig, k);
+        bool is_q = strncmp(dn_optimizer_state(rig.optimizer, k)->name, "dion.q", 6) == 0;
+        for (size_t i = 0; i < s.block.rows * s.block.cols; i++)
+            RANKS_CHECK(is_q || ((const dn_real *)(void *)s.data)[i] == 0);
+    }
+    rig_destroy(&rig);
+    return 0;
+}
+
+static void nan_in_one_shard_skips_the_step_on_all(void **state)
+{
+    (void)state;
+    const int meshes[][DN_N_AXES] = {{1, 2, 2}, {2, 2, 2}, {1, 5, 1}, {1, 1, 7}};
+    for (size_t k = 0; k < 4; k++) {
+        scenario s = plain();
+        s.config.compress = k % 2 == 0;
+        assert_int_equal(run_on(meshes[k], nan_in_one_shard, &s, NULL), 0);
+    }
+}
+
+/* ---- bytes, by hand ---- */
+
+/* A matrix of 40 x 16, rank 4, rows over tp, columns over fs, and nothing else. */
+static int bytes_of_one_matrix(dn_comm *comm, void *argument)
+{
+    const task *t = argument;
+    const rig_shape shape = {DN_PARAM_MATRIX, 40, 16};
+    const rig_cut cut = {DN_TP, DN_FS, 1};
+    const rig_mesh mesh = {{2, 2, 2}, &cut};
+    optim_rig rig;
+    RANKS_CHECK(rig_create_on(&rig, comm, &mesh, "ref", &t->scenario->config, &shape, 1) == DN_OK);
+    const dn_formula f = dn_optimizer_formula(rig.optimizer);
+    const unsigned dp_fs = DN_AXIS(DN_DP) | DN_AXIS(DN_FS), dp_tp = DN_AXIS(DN_DP) | DN_AXIS(DN_TP);
+    uint64_t sum = 0, e = sizeof(dn_real);
+    RANKS_CHECK(f.payload[dp_fs][DN_TRAFFIC_FACTORS] == 20 * 4 * e);       /* P_a [20,4]       */
+    RANKS_CHECK(f.payload[dp_fs][DN_TRAFFIC_BASIS] == 5 * 4 * e);          /* a band of it     */
+    RANKS_CHECK(f.payload[dp_tp][DN_TRAFFIC_FACTORS] == 8 * 4 * e);        /* R_b [8,4]        */
+    RANKS_CHECK(f.payload[dp_tp][DN_TRAFFIC_BASIS] == 2 * 4 * e);          /* a band of it     */
+    RANKS_CHECK(f.payload[DN_AXIS(DN_TP)][DN_TRAFFIC_BASIS] == 4 * 4 * e); /* a band of Q_b    */
+    RANKS_CHECK(f.payload[DN_ALL_AXES][DN_TRAFFIC_BASIS] == 4 * 8);        /* column norms     */
+    RANKS_CHECK(f.payload[DN_ALL_AXES][DN_TRAFFIC_CONTROL] == 8);          /* gradient's norm  */
+    RANKS_CHECK(f.payload[DN_AXIS(DN_DP)][DN_TRAFFIC_MOMENTUM] == 20 * 8 * e + 10 * 8 * e);
+    RANKS_CHECK(f.uncompressed == 20 * 8 * e);
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
+        for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+            sum += f.payload[axes][kind];
+    RANKS_CHECK(sum == (20 + 5 + 8 + 2 + 4) * 4 * e + 4 * 8 + 8 + 30 * 8 * e); /* nothing else */
+    rig_destroy(&rig);
+    return 0;
+}
+
+static void bytes_of_one_matrix_by_hand(void **state)
+{
+    (void)state;
+    scenario s = plain();
+    assert_int_equal(run_on((int[]){2, 2, 2}, bytes_of_one_matrix, &s, NULL), 0);
+}
+
+/* Work is divided: over all ranks of any mesh the flops are those of one rank where nothing is compressed. */
+static int flops_of_rank(dn_comm *comm, void *argument)
+{
+    const task *t = argument;
+    optim_rig rig, one;
+    RANKS_CHECK(rig_create_on(&rig, comm, &t->mesh, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(rig_create(&one, NULL, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
+    double sum = dn_optimizer_flops(rig.optimizer), whole = dn_optimizer_flops(one.optimizer);
+    RANKS_CHECK(dn_comm_all_reduce_scalars(comm, &sum, 1, DN_SUM) == DN_OK);
+    RANKS_CHECK(fabs(sum - whole) < 1e-9 * whole);
+    rig_destroy(&rig);
+    rig_destroy(&one);
+    return 0;
+}
+
+static void work_is_divided_and_never_repeated(void **state)
+{
+    (void)state;
+    scenario s = plain();
+    s.config.compress = false;
+    assert_int_equal(run_on((int[]){2, 2, 2}, flops_of_rank, &s, NULL), 0);
+    assert_int_equal(run_on((int[]){1, 3, 2}, flops_of_rank, &s, NULL), 0);
+    assert_int_equal(run_on((int[]){7, 1, 1}, flops_of_rank, &s, NULL), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_rank_fraction_compressed),
+        cmocka_unit_test(every_rank_fraction_uncompressed),
+        cmocka_unit_test(every_orthonormalization),
+        cmocka_unit_test(power_iterations_and_averaged_momenta),
+        cmocka_unit_test(element_wise_rules),
+        cmocka_unit_test(shards_without_momentum),
+        cmocka_unit_test(momentum_that_is_zero_everywhere),
+        cmocka_unit_test(nan_in_one_shard_skips_the_step_on_all),
+        cmocka_unit_test(bytes_of_one_matrix_by_hand),
+        cmocka_unit_test(work_is_divided_and_never_repeated),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
