@@ -60,9 +60,8 @@ def a_mistyped_argument_and_a_missing_configuration_are_named():
 @case
 def sizes_that_do_not_divide_name_both_numbers():
     with Place() as place:
-        expect_failure(place.train(np=2, batch_size=7), CONFIG, "batch_size", "7", "2")
+        expect_failure(place.train(np=2, fs_size=3), CONFIG, "fs_size 3", "2 workers")
         expect_failure(place.train(n_head=5), CONFIG, "n_head", "5", "32")
-        expect_failure(place.train(batch_size=8, device_batch_size=3), CONFIG, "device_batch_size", "3")
 
 
 @case
