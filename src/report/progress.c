@@ -151,19 +151,18 @@ static void write_bar(const dn_progress *p, int width, char *out)
     }
 }
 
-/* One column stays free: some terminals wrap as soon as the last is written. */
-static int terminal_width(FILE *out)
+int dn_terminal_columns(FILE *out, int otherwise)
 {
     struct winsize size;
     if (ioctl(fileno(out), TIOCGWINSZ, &size) != 0 || size.ws_col < 2)
-        return 79;
+        return otherwise;
     return size.ws_col - 1;
 }
 
 static void draw(dn_progress *p, const char *state)
 {
     char line[LINE], bar[4 * BAR_MAX + 1] = "";
-    int width = terminal_width(p->out);
+    int width = dn_terminal_columns(p->out, 79);
     int room = width - columns(state) - (int)strlen("100%   ");
     if (room >= BAR_MIN)
         write_bar(p, room < BAR_MAX ? room : BAR_MAX, bar);

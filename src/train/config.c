@@ -3,6 +3,7 @@
 #include "dionode/config.h"
 
 #include "base/fail.h"
+#include "base/nearest.h"
 #include "train/config_value.h"
 
 #include <errno.h>
@@ -35,38 +36,12 @@ static const dn_key *find_key(const char *name)
     return NULL;
 }
 
-static size_t min3(size_t a, size_t b, size_t c)
-{
-    size_t m = a < b ? a : b;
-    return m < c ? m : c;
-}
-
-/* Edits (insert, delete, replace) from a to b: Levenshtein's distance, one row at a time. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t row[64], n = strlen(b);
-    if (n >= sizeof row / sizeof *row)
-        return n;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t above = row[j];
-            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-            diagonal = above;
-        }
-    }
-    return row[n];
-}
-
 static dn_status unknown_key(const char *where, const char *name)
 {
     const dn_key *nearest = NULL;
     size_t best = strlen(name) / 2 + 1; /* further off than half its letters is no typing error */
     for (const dn_key *key = dn_config_keys(); key->name; key++) {
-        size_t distance = edit_distance(name, key->name);
+        size_t distance = dn_edit_distance(name, key->name);
         if (distance < best) {
             best = distance;
             nearest = key;

@@ -10,7 +10,7 @@ import planted
 
 # From the bottom up: a room may include itself and what stands before it.
 ROOMS = ['base', 'topo', 'shm', 'launch', 'comm', 'compute', 'linalg', 'optim', 'sync', 'nn', 'data', 'checkpoint',
-         'report', 'train', 'bench']
+         'report', 'verify', 'train', 'bench']
 
 # Foreign header -> files of src/ that may include it. shm owns shared mappings; checkpoint maps files read-only,
 # data may; compute/device.c only advises the kernel about huge pages.
@@ -22,7 +22,7 @@ HOMES = [
     (r'linux/futex\.h', r'shm/'),
     (r'sys/wait\.h|spawn\.h', r'launch/'),
     (r'Random123/', r'base/random\.c'),
-    (r'jansson\.h', r'checkpoint/|report/|train/|bench/'),
+    (r'jansson\.h', r'checkpoint/|report/|verify/|train/|bench/'),
     (r'xxhash\.h', r'checkpoint/|train/'),
     (r'zlib\.h', r'data/'),
     (r'yaml\.h', r'train/'),

@@ -1,0 +1,83 @@
+#include "verify/inside.h"
+
+#include <stdint.h>
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static bool empty(const dn_block *b)
+{
+    return b->rows == 0 || b->cols == 0;
+}
+
+static dn_block intersect(const dn_block *a, const dn_block *b)
+{
+    size_t row0 = most(a->row0, b->row0), row1 = least(a->row0 + a->rows, b->row0 + b->rows);
+    size_t col0 = most(a->col0, b->col0), col1 = least(a->col0 + a->cols, b->col0 + b->cols);
+    return (dn_block){row0, row1 > row0 ? row1 - row0 : 0, col0, col1 > col0 ? col1 - col0 : 0};
+}
+
+static bool find_overlap(const dn_held *held, size_t n, char *why, size_t bytes)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < i; j++) {
+            dn_block both = intersect(&held[i].block, &held[j].block);
+            if (empty(&both))
+                continue;
+            snprintf(why, bytes, "%zu x %zu elements from [%zu, %zu] are covered by rank %d and again by %d",
+                     both.rows, both.cols, both.row0, both.col0, held[j].rank, held[i].rank);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool covers(const dn_held *held, size_t n, size_t row, size_t col)
+{
+    for (size_t i = 0; i < n; i++) {
+        const dn_block *b = &held[i].block;
+        if (row >= b->row0 && row - b->row0 < b->rows && col >= b->col0 && col - b->col0 < b->cols)
+            return true;
+    }
+    return false;
+}
+
+/* The first element that nobody has: above it, and left of it, is the edge of the matrix or of a part (what
+ * covers its neighbour would cover it too if it did not end between them). */
+static void find_hole(size_t rows, size_t cols, const dn_held *held, size_t n, size_t at[2])
+{
+    at[0] = at[1] = SIZE_MAX;
+    for (size_t i = 0; i <= n; i++) {
+        size_t row = i < n ? held[i].block.row0 + held[i].block.rows : 0;
+        for (size_t j = 0; j <= n; j++) {
+            size_t col = j < n ? held[j].block.col0 + held[j].block.cols : 0;
+            bool before = row < at[0] || (row == at[0] && col < at[1]);
+            if (before && row < rows && col < cols && !covers(held, n, row, col)) {
+                at[0] = row;
+                at[1] = col;
+            }
+        }
+    }
+}
+
+bool dn_covered(size_t rows, size_t cols, const dn_held *held, size_t n, char *why, size_t bytes)
+{
+    size_t sum = 0, at[2];
+    if (find_overlap(held, n, why, bytes))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        sum += held[i].block.rows * held[i].block.cols;
+    if (sum == rows * cols)
+        return true;
+    find_hole(rows, cols, held, n, at);
+    snprintf(why, bytes, "%zu of %zu elements are covered by no rank, the first is [%zu, %zu]",
+             rows * cols - sum, rows * cols, at[0], at[1]);
+    return false;
+}

@@ -1,0 +1,318 @@
+/* From the records of all ranks to a row of the report. */
+#include "verify/inside.h"
+
+#include "base/fail.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct judge {
+    dn_verify_report *report;
+    const dn_reference *reference;
+    const dn_gathered *gathered;
+    dn_verify_row *row;
+    size_t last;   /* finding that was looked up: the next is most likely behind it */
+    dn_held *held; /* room for all records */
+    const dn_record *
+        *shown;             /* [reference->n]: the first record of each original; NULL: nobody has shown it */
+    const dn_record **next; /* [gathered->n]: of the same original */
+} judge;
+
+/* ---- lines and findings ---- */
+
+static dn_status find_line(dn_verify_report *report, const char *name, dn_verify_kind kind, int *line)
+{
+    for (size_t i = 0; i < report->n_lines; i++) {
+        if (strcmp(report->lines[i].name, name) != 0)
+            continue;
+        *line = (int)i;
+        return report->lines[i].kind == kind
+                   ? DN_OK
+                   : dn_fail(DN_ERR_ARG, "the line '%s' is shown by two kinds of calls: name them apart",
+                             name);
+    }
+    dn_verify_line *lines =
+        dn_verify_grow(report->lines, report->n_lines, &report->lines_capacity, sizeof *lines);
+    if (!lines)
+        return dn_verify_no_memory();
+    report->lines = lines;
+    *line = (int)report->n_lines++;
+    lines[*line] = (dn_verify_line){.kind = kind};
+    snprintf(lines[*line].name, sizeof lines[*line].name, "%s", name);
+    return DN_OK;
+}
+
+/* The finding of a name under a line, a new one holds; valid until the next call. */
+static dn_status finding_of(judge *j, int line, const char *name, dn_finding **out)
+{
+    dn_verify_row *row = j->row;
+    for (size_t tried = 0; tried < row->n; tried++) {
+        size_t i = (j->last + 1 + tried) % row->n;
+        *out = &row->findings[i];
+        if ((*out)->line == line && strcmp((*out)->name, name) == 0) {
+            j->last = i;
+            return DN_OK;
+        }
+    }
+    dn_finding *findings = dn_verify_grow(row->findings, row->n, &row->capacity, sizeof *findings);
+    if (!findings)
+        return dn_verify_no_memory();
+    row->findings = findings;
+    j->last = row->n;
+    *out = &findings[row->n++];
+    **out = (dn_finding){.line = line, .holds = true};
+    snprintf((*out)->name, sizeof(*out)->name, "%s", name);
+    return DN_OK;
+}
+
+/* The first reason stays. */
+static void fail(dn_finding *finding, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void fail(dn_finding *finding, const char *format, ...)
+{
+    va_list arguments;
+    if (!finding->holds)
+        return;
+    finding->holds = false;
+    va_start(arguments, format);
+    vsnprintf(finding->why, sizeof finding->why, format, arguments);
+    va_end(arguments);
+}
+
+/* A difference of this size: of all that have the same name the largest counts, and NaN is the largest. */
+static void judge_difference(const judge *j, dn_finding *finding, double difference, double reference)
+{
+    if (!(difference <= finding->difference))
+        finding->difference = difference;
+    if (!isfinite(reference))
+        fail(finding, "the reference itself is not finite");
+    else if (!(difference <= j->report->tolerance))
+        fail(finding, "differs by %.1e, tolerance %.0e", difference, j->report->tolerance);
+}
+
+static double relative(double off, double whole)
+{
+    return off == 0 ? 0 : off / whole; /* something of nothing is infinite */
+}
+
+/* ---- coverage ---- */
+
+static dn_status fail_coverage(judge *j, const char *line, const char *name, const char *why)
+{
+    dn_finding *finding;
+    char whole[DN_VERIFY_NAME_MAX];
+    snprintf(whole, sizeof whole, "%s: %.*s", line, (int)(sizeof whole - DN_VERIFY_LINE_MAX - 3), name);
+    DN_TRY(finding_of(j, DN_VERIFY_COVERAGE_LINE, whole, &finding));
+    fail(finding, "%s", why);
+    return DN_OK;
+}
+
+static dn_status judge_wrong(judge *j, const dn_record *r)
+{
+    char why[200];
+    const dn_block *b = &r->block;
+    const dn_original *original = r->original >= 0 ? &j->reference->all[r->original] : NULL;
+    if (r->wrong == DN_WRONG_SHAPE)
+        snprintf(why, sizeof why, "rank %d shows [%zu, %zu] of type %d, the reference [%zu, %zu] of type %d",
+                 r->rank, r->rows, r->cols, (int)r->type, original->rows, original->cols,
+                 (int)original->type);
+    else if (r->wrong == DN_WRONG_PLACE)
+        snprintf(why, sizeof why, "rank %d shows %zu x %zu elements from [%zu, %zu], outside of [%zu, %zu]",
+                 r->rank, b->rows, b->cols, b->row0, b->col0, r->rows, r->cols);
+    else
+        snprintf(why, sizeof why, "rank %d shows it, the reference does not", r->rank);
+    return fail_coverage(j, r->line, r->name, why);
+}
+
+/* Which set of replicas a rank belongs to: its coordinates along the replicated axes. */
+static int replica_of(const dn_verify_row *row, int rank, unsigned replicated)
+{
+    int at[DN_N_AXES];
+    dn_mesh_at(row->size, rank, at);
+    for (int axis = 0; axis < DN_N_AXES; axis++)
+        at[axis] = replicated & DN_AXIS(axis) ? at[axis] : 0;
+    return dn_mesh_rank(row->size, at);
+}
+
+/* ---- blocks and scalars ---- */
+
+/* One replica of a tensor: what its ranks hold, and how far that is off. */
+static dn_status judge_replica(judge *j, int index, unsigned replicated, int replica)
+{
+    const dn_original *original = &j->reference->all[index];
+    double off = 0;
+    size_t n = 0;
+    char why[160];
+    for (const dn_record *r = j->shown[index]; r; r = j->next[r - j->gathered->records]) {
+        if (r->wrong != DN_WRONG_NOTHING || replica_of(j->row, r->rank, replicated) != replica)
+            continue;
+        j->held[n++] = (dn_held){r->block, r->rank};
+        off += r->value;
+    }
+    if (!dn_covered(original->rows, original->cols, j->held, n, why, sizeof why))
+        DN_TRY(fail_coverage(j, original->line, original->name, why));
+    dn_finding *finding;
+    int line;
+    DN_TRY(find_line(j->report, original->line, DN_VERIFY_BLOCK, &line));
+    DN_TRY(finding_of(j, line, original->name, &finding));
+    bool is_reference = j->row == j->report->rows;
+    double norm = sqrt(original->square);
+    judge_difference(j, finding, is_reference ? 0 : relative(sqrt(off), norm), norm);
+    return DN_OK;
+}
+
+/* Every set of replicas of which a rank is a member is one to judge. */
+static dn_status judge_tensor(judge *j, int index, unsigned replicated)
+{
+    const int *size = j->row->size;
+    int n_ranks = size[DN_DP] * size[DN_FS] * size[DN_TP];
+    for (int rank = 0; rank < n_ranks; rank++)
+        if (replica_of(j->row, rank, replicated) == rank)
+            DN_TRY(judge_replica(j, index, replicated, rank));
+    return DN_OK;
+}
+
+static dn_status judge_scalar(judge *j, const dn_record *r)
+{
+    const dn_original *original = &j->reference->all[r->original];
+    double off = fabs(r->value - original->square);
+    dn_finding *finding;
+    int line;
+    DN_TRY(find_line(j->report, r->line, DN_VERIFY_SCALAR, &line));
+    DN_TRY(finding_of(j, line, r->name, &finding));
+    judge_difference(j, finding, relative(off, fabs(original->square)), original->square);
+    return DN_OK;
+}
+
+/* Strings the records of each original together, in order. */
+static void string_together(judge *j)
+{
+    for (size_t i = j->gathered->n; i-- > 0;) {
+        const dn_record *r = &j->gathered->records[i];
+        if (r->original < 0)
+            continue;
+        j->next[i] = j->shown[r->original];
+        j->shown[r->original] = r;
+    }
+}
+
+static dn_status judge_originals(judge *j)
+{
+    for (int index = 0; index < (int)j->reference->n; index++) {
+        const dn_original *original = &j->reference->all[index];
+        const dn_record *shown = j->shown[index];
+        if (!shown && original->rows * original->cols == 0 && original->kind == DN_VERIFY_BLOCK)
+            continue;
+        if (!shown)
+            DN_TRY(fail_coverage(j, original->line, original->name,
+                                 "the reference shows it, no rank of this mesh does"));
+        else if (original->kind == DN_VERIFY_BLOCK)
+            DN_TRY(judge_tensor(j, index, shown->replicated));
+    }
+    return DN_OK;
+}
+
+/* ---- what needs no reference ---- */
+
+static dn_status judge_same(judge *j, const dn_record *r)
+{
+    dn_finding *finding;
+    int line;
+    DN_TRY(find_line(j->report, r->line, r->kind, &line));
+    DN_TRY(finding_of(j, line, r->name, &finding));
+    if (r->wrong == DN_WRONG_BYTES)
+        fail(finding, "rank %d holds %" PRIu64 " bytes, others of its group another number", r->rank,
+             r->formula);
+    else if (r->wrong == DN_WRONG_BITS)
+        fail(finding, "rank %d differs from the first of its group, from byte %" PRIu64 " of %" PRIu64 " on",
+             r->rank, r->counted, r->formula);
+    return DN_OK;
+}
+
+static dn_status judge_number(judge *j, const dn_record *r)
+{
+    dn_finding *finding;
+    char name[32];
+    int line;
+    snprintf(name, sizeof name, "rank %d", r->rank);
+    DN_TRY(find_line(j->report, r->line, r->kind, &line));
+    DN_TRY(finding_of(j, line, name, &finding));
+    finding->counted = r->counted;
+    finding->formula = r->formula;
+    finding->cluster = r->cluster;
+    if (r->kind == DN_VERIFY_BYTES && r->counted != r->formula)
+        fail(finding, "%" PRIu64 " bytes were counted, the formula says %" PRIu64, r->counted, r->formula);
+    return DN_OK;
+}
+
+static dn_status judge_record(judge *j, const dn_record *r)
+{
+    int line;
+    switch (r->kind) {
+    case DN_VERIFY_BLOCK:
+        DN_TRY(find_line(j->report, r->line, r->kind, &line));
+        return r->wrong == DN_WRONG_NOTHING ? DN_OK : judge_wrong(j, r);
+    case DN_VERIFY_SCALAR:
+        return r->wrong == DN_WRONG_NOTHING ? judge_scalar(j, r) : judge_wrong(j, r);
+    case DN_VERIFY_SAME:
+        return judge_same(j, r);
+    default:
+        return judge_number(j, r);
+    }
+}
+
+/* ---- a mesh ---- */
+
+static dn_status judge_all(judge *j)
+{
+    int line;
+    dn_finding *finding;
+    string_together(j);
+    DN_TRY(find_line(j->report, "coverage", DN_VERIFY_COVERAGE, &line));
+    for (size_t i = 0; i < j->gathered->n; i++)
+        DN_TRY(judge_record(j, &j->gathered->records[i]));
+    DN_TRY(judge_originals(j));
+    if (!dn_verify_worst(j->row, DN_VERIFY_COVERAGE_LINE))
+        DN_TRY(finding_of(j, DN_VERIFY_COVERAGE_LINE, "all", &finding));
+    for (size_t i = 0; i < j->row->n; i++)
+        j->row->holds = j->row->holds && j->row->findings[i].holds;
+    return DN_OK;
+}
+
+static dn_verify_row *add_row(dn_verify_report *report, const int size[DN_N_AXES],
+                              const dn_gathered *gathered)
+{
+    dn_verify_row *rows = dn_verify_grow(report->rows, report->n_rows, &report->capacity, sizeof *rows);
+    if (!rows)
+        return NULL;
+    report->rows = rows;
+    dn_verify_row *row = &rows[report->n_rows++];
+    *row = (dn_verify_row){
+        .status = gathered->status, .seconds = gathered->seconds, .holds = gathered->status == DN_OK};
+    memcpy(row->size, size, sizeof row->size);
+    snprintf(row->message, sizeof row->message, "%s", gathered->message);
+    return row;
+}
+
+dn_status dn_verify_judge(dn_verify_report *report, const dn_reference *reference, const int size[DN_N_AXES],
+                          const dn_gathered *gathered)
+{
+    judge j = {.report = report, .reference = reference, .gathered = gathered};
+    j.row = add_row(report, size, gathered);
+    if (!j.row)
+        return dn_verify_no_memory();
+    if (gathered->status != DN_OK)
+        return DN_OK;
+    j.held = malloc((gathered->n + 1) * sizeof *j.held);
+    j.shown = calloc(reference->n + 1, sizeof *j.shown);
+    j.next = calloc(gathered->n + 1, sizeof *j.next);
+    dn_status status = j.held && j.shown && j.next
+                           ? judge_all(&j)
+                           : dn_fail(DN_ERR_MEMORY, "no memory for judging %zu results", gathered->n);
+    free(j.held);
+    free(j.shown);
+    free(j.next);
+    return status;
+}

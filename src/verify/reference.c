@@ -1,0 +1,197 @@
+/* The reference's tensors: written by the one rank that makes them into the heaps of all, read in place. */
+#include "verify/inside.h"
+
+#include "base/fail.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK = 256 }; /* numbers that are converted at once */
+
+dn_status dn_reference_init(dn_reference *reference, dn_comm *world, size_t store_bytes)
+{
+    void *store;
+    *reference = (dn_reference){.world = world, .store_bytes = store_bytes};
+    DN_TRY(dn_comm_alloc(world, store_bytes, &store));
+    reference->store = store;
+    reference->used = calloc((size_t)dn_comm_size(world), sizeof *reference->used);
+    return reference->used ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for the table of a reference");
+}
+
+void dn_reference_free(dn_reference *reference)
+{
+    free(reference->used);
+    free(reference->all);
+    *reference = (dn_reference){0};
+}
+
+/* Operations show their tensors in the same order on every mesh: the one behind the last is tried first. */
+int dn_reference_find(dn_reference *reference, const char *line, const char *name)
+{
+    for (size_t tried = 0; tried < reference->n; tried++) {
+        size_t i = (reference->last + 1 + tried) % reference->n;
+        const dn_original *original = &reference->all[i];
+        if (strcmp(original->name, name) == 0 && strcmp(original->line, line) == 0) {
+            reference->last = i;
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+dn_status dn_reference_add(dn_reference *reference, const dn_original *original)
+{
+    dn_original *all =
+        dn_verify_grow(reference->all, reference->n, &reference->capacity, sizeof *reference->all);
+    if (!all)
+        return dn_verify_no_memory();
+    reference->all = all;
+    reference->last = reference->n;
+    all[reference->n++] = *original;
+    return DN_OK;
+}
+
+/* ---- room ---- */
+
+static size_t tensor_bytes(const dn_original *original)
+{
+    size_t bytes = original->rows * original->cols * dn_type_bytes(original->type);
+    return (bytes + 63) / 64 * 64;
+}
+
+void dn_reference_place(dn_reference *reference, dn_original *original)
+{
+    original->home = 0;
+    for (int rank = 1; rank < dn_comm_size(reference->world); rank++)
+        if (reference->used[rank] < reference->used[original->home])
+            original->home = rank;
+    original->at = reference->used[original->home];
+    reference->used[original->home] += tensor_bytes(original);
+}
+
+size_t dn_reference_needs(const dn_reference *reference)
+{
+    size_t most = 0;
+    for (int rank = 0; rank < dn_comm_size(reference->world); rank++)
+        most = reference->used[rank] > most ? reference->used[rank] : most;
+    return most;
+}
+
+bool dn_reference_fits(const dn_reference *reference)
+{
+    return dn_reference_needs(reference) <= reference->store_bytes;
+}
+
+/* ---- numbers ---- */
+
+static char *row_of(const dn_reference *reference, const dn_original *original, const dn_block *block,
+                    size_t row)
+{
+    char *base = dn_comm_peer(reference->world, reference->store, original->home);
+    size_t element = (block->row0 + row) * original->cols + block->col0;
+    return base + original->at + element * dn_type_bytes(original->type);
+}
+
+static double from_bf16(uint16_t bits)
+{
+    uint32_t wide = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &wide, sizeof value);
+    return (double)value;
+}
+
+/* n elements from element `first` of a row, as doubles. */
+static void load(dn_type type, const void *row, size_t first, size_t n, double *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        switch (type) {
+        case DN_F32:
+            out[i] = (double)((const float *)row)[first + i];
+            break;
+        case DN_F64:
+            out[i] = ((const double *)row)[first + i];
+            break;
+        case DN_BF16:
+            out[i] = from_bf16(((const uint16_t *)row)[first + i]);
+            break;
+        case DN_I32:
+            out[i] = (double)((const int32_t *)row)[first + i];
+            break;
+        default:
+            out[i] = (double)((const int64_t *)row)[first + i];
+            break;
+        }
+    }
+}
+
+/* Sum of squares of a row, minus another one unless that is NULL. */
+static double row_squares(dn_type type, const void *x, const void *minus, size_t n)
+{
+    double a[CHUNK], b[CHUNK] = {0}, sum = 0;
+    for (size_t at = 0; at < n; at += CHUNK) {
+        size_t some = n - at < CHUNK ? n - at : CHUNK;
+        load(type, x, at, some, a);
+        if (minus)
+            load(type, minus, at, some, b);
+        for (size_t i = 0; i < some; i++)
+            sum += (a[i] - b[i]) * (a[i] - b[i]);
+    }
+    return sum;
+}
+
+double dn_reference_write(dn_reference *reference, const dn_original *original, const dn_block *block,
+                          const void *data)
+{
+    size_t row_bytes = block->cols * dn_type_bytes(original->type);
+    double sum = 0;
+    for (size_t row = 0; row < block->rows; row++) {
+        const char *from = (const char *)data + row * row_bytes;
+        memcpy(row_of(reference, original, block, row), from, row_bytes);
+        sum += row_squares(original->type, from, NULL, block->cols);
+    }
+    return sum;
+}
+
+double dn_reference_difference(const dn_reference *reference, const dn_original *original,
+                               const dn_block *block, const void *data)
+{
+    size_t row_bytes = block->cols * dn_type_bytes(original->type);
+    double sum = 0;
+    for (size_t row = 0; row < block->rows; row++)
+        sum += row_squares(original->type, (const char *)data + row * row_bytes,
+                           row_of(reference, original, block, row), block->cols);
+    return sum;
+}
+
+/* ---- telling the others ---- */
+
+static dn_status learn_one(dn_reference *reference, const dn_record *record)
+{
+    int index = dn_reference_find(reference, record->line, record->name);
+    if (index < 0) {
+        dn_original original = {.kind = record->kind,
+                                .rows = record->rows,
+                                .cols = record->cols,
+                                .type = record->type,
+                                .home = record->home,
+                                .at = record->at};
+        memcpy(original.line, record->line, sizeof original.line);
+        memcpy(original.name, record->name, sizeof original.name);
+        DN_TRY(dn_reference_add(reference, &original));
+        index = (int)reference->n - 1;
+    }
+    double *square = &reference->all[index].square;
+    if (record->wrong == DN_WRONG_NOTHING)
+        *square = record->kind == DN_VERIFY_BLOCK ? *square + record->value : record->value;
+    return DN_OK;
+}
+
+dn_status dn_reference_learn(dn_reference *reference, const dn_gathered *gathered)
+{
+    for (size_t i = 0; i < gathered->n; i++) {
+        const dn_record *record = &gathered->records[i];
+        if (record->kind == DN_VERIFY_BLOCK || record->kind == DN_VERIFY_SCALAR)
+            DN_TRY(learn_one(reference, record));
+    }
+    return DN_OK;
+}
