@@ -144,19 +144,11 @@ dn_status dn_run_save(dn_run *run)
 
 /* ---- restoring ---- */
 
-/* This worker's block of a tensor, to `to` [block.rows, block.cols]. */
-static dn_status restore_block(dn_run *run, const dn_checkpoint *checkpoint, const char *name, size_t rows,
-                               size_t cols, dn_block block, dn_buf *to)
+/* This worker's block of a tensor, to `to` [block.rows, block.cols] on the symmetric heap. */
+static dn_status restore_block(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
+                               dn_block block, dn_buf *to)
 {
-    const dn_real *data;
-    DN_TRY(dn_checkpoint_tensor(checkpoint, name, rows, cols, &data));
-    data += block.row0 * cols + block.col0;
-    if (block.cols == cols)
-        dn_upload(run->stream, to, data, block.rows * cols);
-    else
-        for (size_t i = 0; i < block.rows; i++)
-            dn_upload(run->stream, dn_at(to, i * block.cols), data + i * cols, block.cols);
-    return DN_OK;
+    return dn_checkpoint_block(checkpoint, name, rows, cols, &block, (dn_real *)to);
 }
 
 /* The mean over the replicas of a checkpoint: what the method means by "the" momentum (dion.md 2.6). */
@@ -169,7 +161,7 @@ static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, cons
     k->fill(run->stream, to, block.rows * block.cols, 0.0);
     for (int r = 0; r < n_saved; r++) {
         replica_name(name, state->name, r);
-        DN_TRY(restore_block(run, checkpoint, name, state->rows, state->cols, block, staging));
+        DN_TRY(restore_block(checkpoint, name, state->rows, state->cols, block, staging));
         k->axpby(run->stream, to, 1.0 / n_saved, staging, 1.0, block.rows * block.cols);
     }
     return DN_OK;
@@ -186,18 +178,18 @@ static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, siz
     dn_buf *to = shard.data;
     replica_name(name, state->name, 0);
     if (!dn_checkpoint_has(checkpoint, name))
-        return restore_block(run, checkpoint, state->name, state->rows, state->cols, block, to);
+        return restore_block(checkpoint, state->name, state->rows, state->cols, block, to);
     if (!state->per_replica || n_saved != run->plan.mesh[DN_DP])
         return restore_mean(run, checkpoint, state, n_saved, block, to);
     replica_name(name, state->name, run->mesh->at[DN_DP]);
-    return restore_block(run, checkpoint, name, state->rows, state->cols, block, to);
+    return restore_block(checkpoint, name, state->rows, state->cols, block, to);
 }
 
 static dn_status restore_states(dn_run *run, const dn_checkpoint *checkpoint, int n_saved)
 {
     for (size_t i = 0; i < run->plan.n_params; i++) {
         const dn_param *p = &run->net.params[i];
-        DN_TRY(restore_block(run, checkpoint, p->name, p->rows, p->cols, p->block, p->weight));
+        DN_TRY(restore_block(checkpoint, p->name, p->rows, p->cols, p->block, p->weight));
     }
     for (size_t i = 0; i < dn_optimizer_n_states(run->net.optimizer); i++)
         DN_TRY(restore_state(run, checkpoint, i, n_saved));

@@ -58,12 +58,12 @@ dn_status dn_run_step(dn_run *run, dn_step_result *result)
                                           config->warmdown_ratio);
     DN_TRY(dn_optimizer_step(run->net.optimizer, run->step, result->lr, &result->report));
 
-    dn_comm *dealt = dn_mesh_group(run->mesh, DN_AXIS(DN_DP) | DN_AXIS(DN_FS));
-    double stop = dn_comm_stop_requested(run->comm) ? 1.0 : 0.0;
-    DN_TRY(dn_comm_all_reduce_scalars(dealt, &loss_sum, 1, DN_SUM));
-    DN_TRY(dn_comm_all_reduce_scalars(run->comm, &stop, 1, DN_SUM));
-    result->loss = loss_sum / (double)(batch * run->plan.shape.T);
-    result->stop = (int)stop;
+    /* Ranks of tp know the same loss: one of them tells it. */
+    double shared[2] = {run->mesh->at[DN_TP] == 0 ? loss_sum : 0.0,
+                        dn_comm_stop_requested(run->comm) ? 1.0 : 0.0};
+    DN_TRY(dn_comm_all_reduce_scalars(run->comm, shared, 2, DN_SUM));
+    result->loss = shared[0] / (double)(batch * run->plan.shape.T);
+    result->stop = (int)shared[1];
     collect_ledgers(run, result->ledger);
     result->seconds = dn_clock_s() - started;
     run->step++;
