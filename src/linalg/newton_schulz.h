@@ -28,15 +28,9 @@
 #define LINALG_NEWTON_SCHULZ_H
 
 #include "compute/kernels.h"
+#include "dionode/orth.h"
 
 #include <stdbool.h>
-
-/* Whose coefficients. */
-typedef enum dn_ns_set {
-    DN_NS_KELLER,        /* Keller Jordan's Muon (2024): one triple five times                              */
-    DN_NS_DION,          /* microsoft/dion: five triples                                                    */
-    DN_NS_POLAR_EXPRESS, /* Amsel et al., arXiv 2505.16932, for five steps, cushion 2, safety factor 1.02   */
-} dn_ns_set;
 
 enum { DN_NS_STEPS = 5 };
 

@@ -19,17 +19,7 @@
 
 #include "compute/kernels.h"
 #include "dionode/comm.h"
-
-/*
- * There is no warm-up from rcqr to cqr as the reference has it: a step is a function of its state, not of the
- * age of the run, and cqr2 is accurate from the first step at about the price of cqr.
- */
-typedef enum dn_orth {
-    DN_ORTH_CQR2, /* Cholesky QR twice, inside in double: the default     */
-    DN_ORTH_QR,   /* Householder                                           */
-    DN_ORTH_CQR,  /* Cholesky QR once, error in P'P grows as eps_double cond^2; else rcqr */
-    DN_ORTH_RCQR, /* randomized Cholesky QR, the reference's default; Householder when m = r */
-} dn_orth;
+#include "dionode/orth.h"
 
 /* The rows of P that a member holds: row0 .. row0 + rows - 1 (there may be none), dense, from element `at` of
  * its copy of p on. The parts of all members together are P, each row once. */

@@ -6,15 +6,7 @@
 #define OPTIM_PARAM_H
 
 #include "compute/device.h"
-#include "dionode/mesh.h"
-
-/* The kind decides the optimizer; shape cannot tell a head from a matrix (dion.md 1.9). */
-typedef enum dn_param_kind {
-    DN_PARAM_MATRIX,    /* hidden matrix: Dion                                    */
-    DN_PARAM_EMBEDDING, /* token embedding: element-wise, no weight decay         */
-    DN_PARAM_HEAD,      /* output head: element-wise, no weight decay; lr/sqrt(in) under Lion */
-    DN_PARAM_VECTOR,    /* gains, biases: element-wise                            */
-} dn_param_kind;
+#include "dionode/optim.h"
 
 #define DN_PARAM_NAME_MAX 64
 

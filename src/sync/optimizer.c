@@ -1,6 +1,7 @@
 #include "sync/optimizer.h"
 
 #include "base/fail.h"
+#include "compute/kernels.h"
 #include "sync/method.h"
 #include "sync/shares.h"
 

@@ -14,33 +14,8 @@
 #ifndef SYNC_OPTIMIZER_H
 #define SYNC_OPTIMIZER_H
 
-#include "linalg/orth.h"
+#include "dionode/optim.h"
 #include "optim/param.h"
-
-#include <stdbool.h>
-
-typedef enum dn_rule { DN_RULE_DION, DN_RULE_ADAMW, DN_RULE_LION } dn_rule;
-
-typedef struct dn_group {
-    double lr_scale; /* multiplies the step's learning rate */
-    double weight_decay;
-} dn_group;
-
-typedef struct dn_optim_config {
-    dn_rule matrix_rule; /* for DN_PARAM_MATRIX */
-    dn_rule scalar_rule; /* for everything else: AdamW or Lion */
-    dn_group groups[4];  /* by dn_param_kind */
-    /* Dion */
-    double mu, rank_fraction, eps;
-    size_t rank_multiple_of;
-    int power_iters;
-    dn_orth orth;
-    bool compress;           /* replicate_mesh_grad_sync */
-    int momentum_sync_every; /* steps; 0 = never */
-    /* AdamW, Lion */
-    double beta1, beta2;
-    uint64_t seed; /* of the initial Q and of sketches */
-} dn_optim_config;
 
 /* What a step found out; identical on all replicas. */
 typedef struct dn_step_report {

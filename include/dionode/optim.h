@@ -1,0 +1,52 @@
+/** Optimizers: the rules there are, and their settings. */
+#ifndef DIONODE_OPTIM_H
+#define DIONODE_OPTIM_H
+
+#include "dionode/mesh.h"
+#include "dionode/orth.h"
+#include "dionode/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum dn_rule { DN_RULE_DION, DN_RULE_ADAMW, DN_RULE_LION } dn_rule;
+
+/* How an orthonormal update is scaled so that one learning rate serves all shapes (dion.md 1.9, 7). */
+typedef enum dn_adjust {
+    DN_ADJUST_SPECTRAL_NORM, /* sqrt(rows/cols): an update of RMS-to-RMS operator norm 1 */
+    DN_ADJUST_RMS_NORM,      /* 0.2 sqrt(max(rows, cols)): entries of the size AdamW's have (Moonshot) */
+    DN_ADJUST_NONE,          /* 1 */
+} dn_adjust;
+
+/* The kind decides the optimizer; shape cannot tell a head from a matrix (dion.md 1.9). */
+typedef enum dn_param_kind {
+    DN_PARAM_MATRIX,    /* hidden matrix: the matrix rule                         */
+    DN_PARAM_EMBEDDING, /* token embedding: element-wise, no weight decay         */
+    DN_PARAM_HEAD,      /* output head: element-wise, no weight decay; lr/sqrt(in) under Lion */
+    DN_PARAM_VECTOR,    /* gains, biases: element-wise                            */
+    DN_PARAM_N_KINDS
+} dn_param_kind;
+
+typedef struct dn_group {
+    double lr_scale; /* multiplies the step's learning rate */
+    double weight_decay;
+} dn_group;
+
+typedef struct dn_optim_config {
+    dn_rule matrix_rule;               /* for DN_PARAM_MATRIX */
+    dn_rule scalar_rule;               /* for everything else: AdamW or Lion */
+    dn_group groups[DN_PARAM_N_KINDS]; /* by dn_param_kind */
+    /* Dion */
+    double mu, rank_fraction, eps;
+    size_t rank_multiple_of;
+    int power_iters;
+    dn_orth orth;
+    bool compress;           /* replicas exchange factors: replicate_mesh_grad_sync */
+    int momentum_sync_every; /* steps; 0 = never */
+    /* AdamW, Lion */
+    double beta1, beta2;
+    uint64_t seed; /* of the initial Q and of sketches */
+} dn_optim_config;
+
+#endif
