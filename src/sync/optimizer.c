@@ -329,7 +329,7 @@ dn_formula dn_optimizer_formula(const dn_optimizer *o)
         if (o->parties[k].method->formula)
             o->parties[k].method->formula(&o->parties[k], &formula);
     if (all)
-        formula.payload[all][DN_TRAFFIC_CONTROL] += sizeof(double);
+        dn_formula_add(&formula, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
     for (size_t i = 0; i < o->n_params; i++)
         if (o->slots[i].layout.slices | o->slots[i].layout.replicas)
             formula.uncompressed += dn_param_size(o->slots[i].param) * sizeof(dn_real);
@@ -354,6 +354,6 @@ dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int
     int at[DN_N_AXES];
     dn_mesh_at(o->mesh->size, rank, at);
     return (dn_state_shard){.block = l->of->part(l->slot, at),
-                      .data = dn_comm_peer(o->mesh->all, l->of->data, rank),
-                      .replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at)};
+                            .data = dn_comm_peer(o->mesh->all, l->of->data, rank),
+                            .replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at)};
 }
