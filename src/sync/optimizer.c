@@ -317,14 +317,26 @@ double dn_optimizer_flops(const dn_optimizer *o)
     return flops;
 }
 
+/* Re-averaging is no part of every step, unless it is. */
+static void count_momenta(const dn_optimizer *o, dn_formula *formula)
+{
+    dn_formula momenta = {0};
+    dn_shares_count_reduce(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &momenta);
+    dn_shares_count_gather(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &momenta);
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++) {
+        formula->payload[axes][DN_TRAFFIC_MOMENTUM] += momenta.payload[axes][DN_TRAFFIC_MOMENTUM];
+        for (int as = 0; as < DN_N_COLLECTIVES && is_due(0, o->config.momentum_sync_every); as++)
+            formula->by_collective[axes][as] += momenta.by_collective[axes][as];
+    }
+}
+
 dn_formula dn_optimizer_formula(const dn_optimizer *o)
 {
     dn_formula formula = {0};
     unsigned all = dn_axes_of(o->mesh->size, DN_ALL_AXES);
     dn_shares_count_reduce(&o->gradients, DN_TRAFFIC_GRADIENT, 1, &formula);
     dn_shares_count_gather(&o->weights, DN_TRAFFIC_WEIGHTS, 1, &formula);
-    dn_shares_count_reduce(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &formula);
-    dn_shares_count_gather(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &formula);
+    count_momenta(o, &formula);
     for (size_t k = 0; k < o->n_parties; k++)
         if (o->parties[k].method->formula)
             o->parties[k].method->formula(&o->parties[k], &formula);

@@ -247,13 +247,13 @@ dn_status dn_weights_close(dn_weights *w, size_t unit, bool backward)
 
 /* ---- what it costs ---- */
 
-void dn_weights_formula(const dn_weights *w, bool backward, dn_formula *formula)
+void dn_weights_formula(const dn_weights *w, size_t unit, bool backward, dn_formula *formula)
 {
     const unsigned fs = DN_AXIS(DN_FS);
-    for (size_t unit = 0; unit < w->layout.n_units && dn_comm_size(w->fs) > 1; unit++) {
-        dn_formula_add(formula, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS, own_size(w, unit) * sizeof(dn_real));
-        if (backward)
-            dn_formula_add(formula, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT,
-                           w->layout.units[unit].whole * sizeof(dn_real));
-    }
+    if (dn_comm_size(w->fs) == 1)
+        return;
+    dn_formula_add(formula, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS, own_size(w, unit) * sizeof(dn_real));
+    if (backward)
+        dn_formula_add(formula, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT,
+                       w->layout.units[unit].whole * sizeof(dn_real));
 }
