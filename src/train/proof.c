@@ -288,12 +288,12 @@ static dn_status take_step(trial *t, uint64_t step)
     take_ledgers(t, false);
     DN_TRY(dn_net_gradient(&t->net, draw_row, &t->plan, step * n, n, &loss_sum));
     take_ledgers(t, first);
+    DN_TRY(show_loss(t, loss_sum));
     if (shown)
         DN_TRY(show_params(t, "gradient", true, step + 1));
     take_ledgers(t, false);
     DN_TRY(dn_optimizer_step(t->net.optimizer, step, t->plan.config.lr, &report));
     take_ledgers(t, first);
-    DN_TRY(show_loss(t, loss_sum));
     if (first)
         DN_TRY(show_bytes(t));
     if (shown)
