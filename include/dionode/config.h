@@ -19,8 +19,9 @@ typedef struct dn_config {
     int64_t model_dim, n_layer, n_head, vocab_size, sequence_length;
     /* batches and length: sequences, sequences, steps */
     int64_t batch_size, device_batch_size, num_iterations, stop_after;
-    /* learning rate */
+    /* learning rate, and weight decay over the run */
     double lr, warmup_ratio, warmdown_ratio;
+    char schedule[16], weight_decay_schedule[16];
     /* optimizer */
     char optimizer[16], scalar_opt[16], qr_method[16];
     double mu, weight_decay, ortho_fraction, beta1, beta2, epsilon;

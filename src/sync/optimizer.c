@@ -290,20 +290,29 @@ static dn_status average_momenta(dn_optimizer *o)
     return dn_shares_gather(&o->momenta, DN_TRAFFIC_MOMENTUM);
 }
 
-dn_status dn_optimizer_step(dn_optimizer *o, uint64_t step, double lr, dn_step_report *report)
+static void schedule_decay(dn_optimizer *o, double factor)
+{
+    for (size_t i = 0; i < o->n_params; i++) {
+        dn_slot *slot = &o->slots[i];
+        slot->group.weight_decay = factor * o->config.groups[slot->param->kind].weight_decay;
+    }
+}
+
+dn_status dn_optimizer_step(dn_optimizer *o, const dn_pace *pace, dn_step_report *report)
 {
     *report = (dn_step_report){0};
-    dn_comm_tick(o->mesh->all, step + 1, "optimizer"); /* people count steps from 1 */
+    dn_comm_tick(o->mesh->all, pace->step + 1, "optimizer"); /* people count steps from 1 */
+    schedule_decay(o, pace->decay);
     DN_TRY(measure_gradients(o, &report->grad_norm));
     report->skipped = !isfinite(report->grad_norm);
     if (report->skipped)
         return DN_OK;
     DN_TRY(dn_shares_reduce(&o->gradients, DN_AVG, DN_TRAFFIC_GRADIENT));
     for (size_t k = 0; k < o->n_parties; k++)
-        DN_TRY(o->parties[k].method->step(&o->parties[k], step, lr, report));
+        DN_TRY(o->parties[k].method->step(&o->parties[k], pace->step, pace->lr, report));
     DN_TRY(dn_stream_sync(o->stream));
     DN_TRY(dn_shares_gather(&o->weights, DN_TRAFFIC_WEIGHTS));
-    return is_due(step, o->config.momentum_sync_every) ? average_momenta(o) : DN_OK;
+    return is_due(pace->step, o->config.momentum_sync_every) ? average_momenta(o) : DN_OK;
 }
 
 /* ---- what it costs ---- */
@@ -354,6 +363,6 @@ dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int
     int at[DN_N_AXES];
     dn_mesh_at(o->mesh->size, rank, at);
     return (dn_state_shard){.block = l->of->part(l->slot, at),
-                      .data = dn_comm_peer(o->mesh->all, l->of->data, rank),
-                      .replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at)};
+                            .data = dn_comm_peer(o->mesh->all, l->of->data, rank),
+                            .replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at)};
 }

@@ -17,6 +17,13 @@
 #include "dionode/optim.h"
 #include "optim/param.h"
 
+/* What a step takes from the schedules of the run (optim/schedule.h). */
+typedef struct dn_pace {
+    uint64_t step; /* counts from 0: bias correction, momentum re-averaging, draws */
+    double lr;     /* base learning rate */
+    double decay;  /* factor on the weight decay of all groups; 1: as configured */
+} dn_pace;
+
 /* What a step found out; identical on all replicas. */
 typedef struct dn_step_report {
     bool skipped;     /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
@@ -42,13 +49,12 @@ dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *par
                               dn_stream *stream, const dn_mesh *mesh, dn_optimizer **out) DN_MUST_USE;
 void dn_optimizer_destroy(dn_optimizer **optimizer);
 
-/** Collective. One step with base learning rate lr; step counts from 0 (bias correction, momentum
- * re-averaging). Gradients are each rank's own, of its blocks: over the copies of a block they may differ (by
- * the rows of the batch they come from) and the step takes their mean, or that of their factors; they are
- * left undefined. Begins by meeting all ranks. Errors: DN_ERR_NUMERIC, on all ranks, if a momentum has grown
- * beyond the range of dn_real: the run cannot go on but from a checkpoint; of the group. */
-dn_status dn_optimizer_step(dn_optimizer *optimizer, uint64_t step, double lr,
-                            dn_step_report *report) DN_MUST_USE;
+/** Collective. One step; pace is the same on all ranks. Gradients are each rank's own, of its blocks: over
+ * the copies of a block they may differ (by the rows of the batch they come from) and the step takes their
+ * mean, or that of their factors; they are left undefined. Begins by meeting all ranks. Errors:
+ * DN_ERR_NUMERIC, on all ranks, if a momentum has grown beyond the range of dn_real: the run cannot go on but
+ * from a checkpoint; of the group. */
+dn_status dn_optimizer_step(dn_optimizer *optimizer, const dn_pace *pace, dn_step_report *report) DN_MUST_USE;
 
 /* ---- what it costs ---- */
 

@@ -35,8 +35,12 @@ static const dn_key keys[] = {
     INT(stop_after, "0", 0, BIG, "save and stop after this step, as Ctrl-C would; 0 = never"),
 
     REAL(lr, "0.02", 0, 1e6, "base learning rate"),
-    REAL(warmup_ratio, "0.01", 0, 1, "part of the run with rising learning rate"),
-    REAL(warmdown_ratio, "0.2", 0, 1, "part of the run with falling learning rate, at its end"),
+    REAL(warmup_ratio, "0.01", 0, 1, "part of the run with rising learning rate (not of a constant one)"),
+    REAL(warmdown_ratio, "0.2", 0, 1, "part of the run with falling learning rate, at its end (trapezoid)"),
+    TEXT(schedule, "trapezoid", "trapezoid|constant|linear|cosine",
+         "learning rate after its rise: flat and then down, or all the way down; constant: lr throughout"),
+    TEXT(weight_decay_schedule, "constant", "constant|linear|cosine|trapezoid",
+         "weight decay over the run, on top of its being multiplied by the learning rate"),
 
     TEXT(optimizer, "dion", "dion|adamw|lion", "rule for hidden matrices"),
     TEXT(scalar_opt, "lion", "adamw|lion", "rule for embedding, head and vectors"),

@@ -125,6 +125,35 @@ def a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit():
         expect(tensors(place.checkpoint(20, "parts")) == tensors(place.checkpoint(20, "whole")), "states differ")
 
 
+def scheduled(shape, step, n=20, rise=4, fall=8):
+    """Factor in a step counted from 1, of runs of n steps with `rise` of warm-up and `fall` of warm-down."""
+    up = min(1, step / rise)
+    left = min(1, (n - step + 1) / (n - rise))
+    return {"constant": 1, "linear": up * left, "cosine": up * (1 - math.cos(math.pi * left)) / 2,
+            "trapezoid": min(up, (n - step + 1) / fall)}[shape]
+
+
+@case
+def every_schedule_is_followed_and_goes_on_after_a_resume_bit_for_bit():
+    shapes = ["constant", "linear", "cosine", "trapezoid"]
+    with Place() as place:
+        runs = set()
+        for lr_shape, decay_shape in zip(shapes, shapes[1:] + shapes[:1]):
+            keys = {"schedule": lr_shape, "weight_decay_schedule": decay_shape, "weight_decay": 0.5,
+                    "warmup_ratio": 0.2, "warmdown_ratio": 0.4}
+            whole, parts = f"whole_{lr_shape}", f"parts_{lr_shape}"
+            trained(place, whole, 2, **keys)
+            trained(place, parts, 2, stop_after=9, **keys)
+            expect(trained(place, parts, 2, **keys) == losses(place, whole), f"{lr_shape}: losses differ")
+            expect(tensors(place.checkpoint(20, parts)) == tensors(place.checkpoint(20, whole)), "states differ")
+            for line in place.metrics(parts):
+                for key, base, shape in (("lr", 0.02, lr_shape), ("weight_decay", 0.5, decay_shape)):
+                    right = base * scheduled(shape, line["step"])
+                    expect(abs(line[key] - right) < 1e-14, f"{shape}: {key} {line[key]}, not {right}")
+            runs.add(tuple(losses(place, whole)))
+        expect(len(runs) == len(shapes), "schedules made no difference")
+
+
 @case
 def ctrl_c_saves_and_the_resumed_run_equals_an_uninterrupted_one():
     with Place() as place:

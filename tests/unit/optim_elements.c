@@ -1,7 +1,5 @@
-/* The element-wise rules against textbook code, the learning-rate schedule, and the counting rules of Dion.
- */
+/* The element-wise rules against textbook code, and the counting rules of Dion. */
 #include "optim/dion.h"
-#include "optim/schedule.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
 
@@ -94,18 +92,6 @@ static void lion_matches_the_textbook_and_scales_only_the_head(void **state)
     matches_textbook(DN_RULE_LION);
 }
 
-static void schedule_rises_stays_and_falls_without_ever_being_0(void **state)
-{
-    (void)state;
-    const double expected[] = {0.5, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25};
-    for (uint64_t step = 0; step < 10; step++)
-        assert_true(dn_schedule(step, 10, 0.2, 0.4) == (step < 7 ? expected[step] : (double)(10 - step) / 4));
-    for (uint64_t step = 0; step < 10; step++)
-        assert_true(dn_schedule(step, 10, 0, 0) == 1);
-    assert_true(dn_schedule(0, 1, 1, 1) == 1);
-    assert_true(dn_schedule(4, 10, 1, 1) == 0.5); /* overlapping: the smaller */
-}
-
 static size_t rank_of(size_t rows, size_t cols, double fraction, size_t multiple)
 {
     return dn_dion_shape_of(rows, cols, fraction, multiple).r;
@@ -154,7 +140,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adamw_matches_the_textbook),
         cmocka_unit_test(lion_matches_the_textbook_and_scales_only_the_head),
-        cmocka_unit_test(schedule_rises_stays_and_falls_without_ever_being_0),
         cmocka_unit_test(rank_is_a_fraction_of_the_short_side_rounded_up),
         cmocka_unit_test(compression_needs_a_fraction_below_1_and_fewer_numbers),
         cmocka_unit_test(orientation_puts_p_on_the_long_side),

@@ -211,6 +211,32 @@ static void a_step_allocates_nothing(void **state)
     }
 }
 
+/* Every kind of parameter decays by its group's rate times the step's factor; nothing of it stays. */
+static void decay_follows_the_factor_of_the_step(void **state)
+{
+    (void)state;
+    for (dn_rule rule = DN_RULE_DION; rule <= DN_RULE_LION; rule++) {
+        const double factors[] = {1, 0.25, 0, 1};
+        dn_optim_config config = rig_config();
+        config.matrix_rule = rule;
+        for (size_t k = 0; k < DN_PARAM_N_KINDS; k++)
+            config.groups[k].weight_decay = 0.5;
+        optim_rig rig;
+        assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
+        double right = 1;
+        for (size_t i = 0; i < N_MODEL; i++)
+            rig_weight(&rig, i)[0] = 1;
+        for (uint64_t t = 0; t < 4; t++) {
+            const dn_pace pace = {.step = t, .lr = 0.1, .decay = factors[t]};
+            assert_int_equal(dn_optimizer_step(rig.optimizer, &pace, &rig.report), DN_OK);
+            right *= 1 - 0.1 * 0.5 * factors[t];
+            for (size_t i = 0; i < N_MODEL; i++)
+                assert_true(fabs((double)rig_weight(&rig, i)[0] - right) < 4 * DN_REAL_EPS);
+        }
+        rig_destroy(&rig);
+    }
+}
+
 static void gradient_norm_covers_all_parameters(void **state)
 {
     (void)state;
@@ -277,6 +303,7 @@ int main(void)
         cmocka_unit_test(gradients_that_are_no_numbers_skip_the_step),
         cmocka_unit_test(momentum_out_of_range_is_an_error_before_weights_change),
         cmocka_unit_test(a_step_allocates_nothing),
+        cmocka_unit_test(decay_follows_the_factor_of_the_step),
         cmocka_unit_test(gradient_norm_covers_all_parameters),
         cmocka_unit_test(settings_out_of_range_are_refused),
         cmocka_unit_test(flops_follow_the_formula),
