@@ -24,7 +24,7 @@ typedef struct dn_config {
     char schedule[16], weight_decay_schedule[16];
     /* optimizer */
     char optimizer[16], scalar_opt[16], qr_method[16];
-    double mu, weight_decay, ortho_fraction, beta1, beta2, epsilon;
+    double mu, weight_decay, ortho_fraction, beta1, beta2, epsilon, clip_grad_norm;
     int64_t rank_multiple_of, power_iters;
     /* mesh; 0 = not given */
     int64_t dp_size, fs_size, tp_size;

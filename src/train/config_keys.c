@@ -52,6 +52,8 @@ static const dn_key keys[] = {
     REAL(beta1, "0.9", 0, 1, "AdamW's and Lion's first decay rate"),
     REAL(beta2, "0.95", 0, 1, "AdamW's and Lion's second decay rate"),
     REAL(epsilon, "1e-8", 0, 1, "added to Dion's column norms and AdamW's root"),
+    REAL(clip_grad_norm, "0", 0, 1e15,
+         "gradients of a larger norm, all together, are scaled down to it; 0 = never"),
     INT(rank_multiple_of, "1", 1, 1 << 20, "Dion's rank is rounded up to a multiple of this"),
     INT(power_iters, "1", 1, 100, "power iterations a step"),
 

@@ -69,6 +69,7 @@ static dn_optim_config optim_config(const dn_config *c)
         .orth = orth(c->qr_method),
         .compress = c->replicate_mesh_grad_sync,
         .momentum_sync_every = (int)c->momentum_sync_every,
+        .clip_norm = c->clip_grad_norm,
         .beta1 = c->beta1,
         .beta2 = c->beta2,
         .seed = (uint64_t)c->seed,

@@ -98,6 +98,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"lr", r->pace.lr},
         {"weight_decay", run->plan.config.weight_decay * r->pace.decay},
         {"grad_norm", r->report.grad_norm},
+        {"clip", r->report.clip},
         {"step_s", r->seconds},
         {"tokens_per_s", tokens_per_s},
         {"peak_share", share_of_peak(run, tokens_per_s)},

@@ -5,6 +5,7 @@
  * Bound: relative to the norm of a tensor, 1e-12 in double and as many roundings in float. A step adds some
  * tens of them; where r is the whole of a small matrix, P carries them times the condition of the momentum.
  */
+#include "optim/dion.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
@@ -34,6 +35,7 @@ typedef enum gradients {
     NOISE,
     DEAD_CORNER, /* the lower right quarter of each is 0 in every step: whole shards are */
     ALL_ZERO,
+    UNEVEN, /* every third step twice as large, every third three times */
 } gradients;
 
 typedef struct scenario {
@@ -48,6 +50,7 @@ typedef struct reference {
     double *after[2][3 * N_MODEL];
     size_t n;
     dn_step_report report[2];
+    int n_clipped; /* steps */
 } reference;
 
 static size_t size_of(size_t i)
@@ -63,6 +66,7 @@ static double *gradient_of(const scenario *s, int dp, int step, size_t i)
         size_t row = k / model[i].cols, col = k % model[i].cols;
         bool dead = row >= model[i].rows / 2 && col >= model[i].cols / 2 && model[i].rows > 3;
         g[k] *= s->gradients == ALL_ZERO || (s->gradients == DEAD_CORNER && dead) ? 0 : 1e-3;
+        g[k] *= s->gradients == UNEVEN ? 1 + step % 3 : 1;
     }
     return g;
 }
@@ -77,6 +81,27 @@ static double *mean_gradient(const scenario *s, int n_dp, int step, size_t i)
         free(g);
     }
     return mean;
+}
+
+/* What clipping makes of the gradients of n_dp replicas, by its definition (sync/optimizer.h). */
+static double clip_of(const scenario *s, int n_dp, int step)
+{
+    double sum = 0;
+    for (size_t i = 0; i < N_MODEL; i++) {
+        dn_dion_shape z = dn_dion_shape_of(model[i].rows, model[i].cols, s->config.rank_fraction, 1);
+        bool decoupled = model[i].kind == DN_PARAM_MATRIX && s->config.compress &&
+                         dn_dion_compresses(&z, s->config.rank_fraction);
+        double *mean = mean_gradient(s, n_dp, step, i), norm = dense_norm(mean, size_of(i));
+        sum += decoupled ? 0 : norm * norm;
+        free(mean);
+        for (int dp = 0; decoupled && dp < n_dp; dp++) {
+            double *g = gradient_of(s, dp, step, i);
+            norm = dense_norm(g, size_of(i));
+            sum += norm * norm / n_dp;
+            free(g);
+        }
+    }
+    return s->config.clip_norm > 0 ? fmin(1, s->config.clip_norm / sqrt(sum)) : 1;
 }
 
 /* Weights start as noise, so that decay can be seen. */
@@ -105,11 +130,17 @@ static reference one_rank(const scenario *s, int n_dp)
 {
     reference r = {0};
     optim_rig rig;
-    assert_int_equal(rig_create(&rig, NULL, "ref", &s->config, model, N_MODEL), DN_OK);
+    dn_optim_config config = s->config;
+    config.clip_norm = 0; /* clipped by hand */
+    assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
     set_weights(&rig);
     for (int t = 0; t < STEPS; t++) {
+        double clip = clip_of(s, n_dp, t);
+        r.n_clipped += clip < 1;
         for (size_t i = 0; i < N_MODEL; i++) {
             double *g = mean_gradient(s, n_dp, t, i);
+            for (size_t k = 0; k < size_of(i); k++)
+                g[k] *= clip;
             rig_set_grad(&rig, i, g);
             free(g);
         }
@@ -228,6 +259,8 @@ static int step_of_mesh(dn_comm *comm, optim_rig *rig, const task *t, int step)
         free(g);
     }
     RANKS_CHECK(rig_step(rig, 0.02) == DN_OK);
+    double clip = clip_of(t->scenario, rig->mesh->size[DN_DP], step);
+    RANKS_CHECK(fabs(rig->report.clip - clip) < BOUND * clip);
     return 0;
 }
 
@@ -336,6 +369,24 @@ static void element_wise_rules(void **state)
     for (dn_rule rule = DN_RULE_ADAMW; rule <= DN_RULE_LION; rule++) {
         scenario s = plain();
         s.config.matrix_rule = s.config.scalar_rule = rule;
+        run(s);
+    }
+}
+
+/* A norm that steps lie below and above, whatever the number of replicas. */
+static void clipped_gradients(void **state)
+{
+    (void)state;
+    scenario s = plain();
+    s.gradients = UNEVEN;
+    s.config.clip_norm = 0.05;
+    for (int compress = 0; compress < 2; compress++) {
+        s.config.compress = compress;
+        for (int dp = 1; dp <= MAX_RANKS; dp++) {
+            reference r = one_rank(&s, dp);
+            assert_true(r.n_clipped > 0 && (r.n_clipped < STEPS || compress));
+            forget(&r);
+        }
         run(s);
     }
 }
@@ -470,6 +521,7 @@ int main(void)
         cmocka_unit_test(every_orthonormalization),
         cmocka_unit_test(power_iterations_and_averaged_momenta),
         cmocka_unit_test(element_wise_rules),
+        cmocka_unit_test(clipped_gradients),
         cmocka_unit_test(shards_without_momentum),
         cmocka_unit_test(momentum_that_is_zero_everywhere),
         cmocka_unit_test(nan_in_one_shard_skips_the_step_on_all),

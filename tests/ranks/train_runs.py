@@ -125,6 +125,21 @@ def a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit():
         expect(tensors(place.checkpoint(20, "parts")) == tensors(place.checkpoint(20, "whole")), "states differ")
 
 
+@case
+def clipped_runs_train_alike_on_every_mesh_that_averages_gradients():
+    """With compressed exchange the norm is another one by definition; tests/ranks/sync_mesh.c has those."""
+    clipped = {"clip_grad_norm": 0.5, "replicate_mesh_grad_sync": False}
+    compare_meshes(**clipped)
+    with Place() as place:
+        one = trained(place, "one", 1, **clipped)
+        many = trained(place, "mesh", 4, dp_size=1, fs_size=2, tp_size=2, clip_grad_norm=0.5)
+        worst = max(abs(a - b) / abs(a) for a, b in zip(one, many))
+        expect(worst < BOUND, f"losses differ by {worst:.1e}")
+        expect(one != trained(place, "free", 1), "clipping made no difference")
+        for m in place.metrics("one"):
+            expect(abs(m["clip"] - min(1, 0.5 / m["grad_norm"])) < 1e-12, f"{m}")
+
+
 def scheduled(shape, step, n=20, rise=4, fall=8):
     """Factor in a step counted from 1, of runs of n steps with `rise` of warm-up and `fall` of warm-down."""
     up = min(1, step / rise)

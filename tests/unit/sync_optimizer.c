@@ -250,11 +250,33 @@ static void gradient_norm_covers_all_parameters(void **state)
     rig_destroy(&rig);
 }
 
+/* 5 becomes 2: exactly the step that gradients of 2/5 take; below the norm nothing changes. */
+static void clipped_gradients_have_the_given_norm(void **state)
+{
+    (void)state;
+    const rig_shape shape = {DN_PARAM_MATRIX, 8, 8};
+    for (int below = 0; below < 2; below++) {
+        dn_optim_config config = rig_config();
+        config.clip_norm = below ? 6 : 2;
+        optim_rig rig;
+        assert_int_equal(rig_create(&rig, NULL, "ref", &config, &shape, 1), DN_OK);
+        rig_grad(&rig, 0)[3] = 3;
+        rig_grad(&rig, 0)[20] = 4;
+        assert_int_equal(rig_step(&rig, 0.01), DN_OK);
+        double factor = below ? 1 : 0.4;
+        assert_true(rig.report.grad_norm == 5 && rig.report.clip == factor);
+        assert_true(rig_grad(&rig, 0)[3] == (dn_real)(factor * 3));
+        assert_true(rig_grad(&rig, 0)[20] == (dn_real)(factor * 4));
+        assert_int_equal(rig_step(&rig, 0.01), DN_OK);
+        rig_destroy(&rig);
+    }
+}
+
 static void settings_out_of_range_are_refused(void **state)
 {
     (void)state;
-    dn_optim_config bad[9];
-    for (size_t k = 0; k < 9; k++)
+    dn_optim_config bad[10];
+    for (size_t k = 0; k < 10; k++)
         bad[k] = rig_config();
     bad[0].rank_fraction = 0;
     bad[1].rank_fraction = 1.5;
@@ -265,7 +287,8 @@ static void settings_out_of_range_are_refused(void **state)
     bad[6].beta2 = 1;
     bad[7].eps = 0;
     bad[8].rank_multiple_of = 0;
-    for (size_t k = 0; k < 9; k++) {
+    bad[9].clip_norm = NAN;
+    for (size_t k = 0; k < 10; k++) {
         dn_optimizer *optimizer;
         dn_stream *stream;
         dn_comm *comm;
@@ -305,6 +328,7 @@ int main(void)
         cmocka_unit_test(a_step_allocates_nothing),
         cmocka_unit_test(decay_follows_the_factor_of_the_step),
         cmocka_unit_test(gradient_norm_covers_all_parameters),
+        cmocka_unit_test(clipped_gradients_have_the_given_norm),
         cmocka_unit_test(settings_out_of_range_are_refused),
         cmocka_unit_test(flops_follow_the_formula),
     };
