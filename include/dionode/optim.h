@@ -46,6 +46,7 @@ typedef struct dn_optim_config {
     int momentum_sync_every; /* steps; 0 = never */
     /* AdamW, Lion */
     double beta1, beta2;
+    bool cautious; /* AdamW: no decay of weights that the update lets grow (arXiv 2510.12402) */
     /* Gradients of a larger global norm than this are scaled down to it; 0 = never. dn_step_report.clip. */
     double clip_norm;
     uint64_t seed; /* of the initial Q and of sketches */

@@ -51,6 +51,7 @@ static const dn_key keys[] = {
     REAL(ortho_fraction, "0.25", 1e-9, 1, "Dion's rank as a part of min(rows, columns)"),
     REAL(beta1, "0.9", 0, 1, "AdamW's and Lion's first decay rate"),
     REAL(beta2, "0.95", 0, 1, "AdamW's and Lion's second decay rate"),
+    BOOL(cautious, "false", "AdamW decays only weights that its update does not let grow"),
     REAL(epsilon, "1e-8", 0, 1, "added to Dion's column norms and AdamW's root"),
     REAL(clip_grad_norm, "0", 0, 1e15,
          "gradients of a larger norm, all together, are scaled down to it; 0 = never"),

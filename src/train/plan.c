@@ -72,6 +72,7 @@ static dn_optim_config optim_config(const dn_config *c)
         .clip_norm = c->clip_grad_norm,
         .beta1 = c->beta1,
         .beta2 = c->beta2,
+        .cautious = c->cautious,
         .seed = (uint64_t)c->seed,
     };
     o.groups[DN_PARAM_MATRIX] = (dn_group){1.0, c->weight_decay};

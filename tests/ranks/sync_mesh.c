@@ -371,6 +371,10 @@ static void element_wise_rules(void **state)
         s.config.matrix_rule = s.config.scalar_rule = rule;
         run(s);
     }
+    scenario s = plain();
+    s.config.matrix_rule = DN_RULE_ADAMW;
+    s.config.cautious = true;
+    run(s);
 }
 
 /* A norm that steps lie below and above, whatever the number of replicas. */
