@@ -42,6 +42,8 @@ typedef struct dn_optim_config {
     size_t rank_multiple_of;
     int power_iters;
     dn_orth orth;
+    bool orth_dion;          /* QR of R in place of column normalization (arXiv 2605.16341) */
+    bool adaptive_rank;      /* AdaDion's: rank_fraction gives the largest (optim/adadion.h) */
     bool compress;           /* replicas exchange factors: replicate_mesh_grad_sync */
     int momentum_sync_every; /* steps; 0 = never */
     /* AdamW, Lion */

@@ -384,7 +384,8 @@ dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int
     const listed *l = &o->states[index];
     int at[DN_N_AXES];
     dn_mesh_at(o->mesh->size, rank, at);
+    int replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at);
     return (dn_state_shard){.block = l->of->part(l->slot, at),
                             .data = dn_comm_peer(o->mesh->all, l->of->data, rank),
-                            .replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at)};
+                            .replica = l->of->everywhere ? rank : replica};
 }

@@ -55,6 +55,9 @@ static const dn_key keys[] = {
     REAL(epsilon, "1e-8", 0, 1, "added to Dion's column norms and AdamW's root"),
     REAL(clip_grad_norm, "0", 0, 1e15,
          "gradients of a larger norm, all together, are scaled down to it; 0 = never"),
+    BOOL(orth_dion, "false", "Orth-Dion: R is orthonormalized where Dion normalizes its columns"),
+    BOOL(adaptive_rank, "false",
+         "AdaDion: each matrix's rank follows its spectrum; ortho_fraction gives the largest"),
     INT(rank_multiple_of, "1", 1, 1 << 20, "Dion's rank is rounded up to a multiple of this"),
     INT(power_iters, "1", 1, 100, "power iterations a step"),
 

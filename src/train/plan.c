@@ -67,6 +67,8 @@ static dn_optim_config optim_config(const dn_config *c)
         .rank_multiple_of = (size_t)c->rank_multiple_of,
         .power_iters = (int)c->power_iters,
         .orth = orth(c->qr_method),
+        .orth_dion = c->orth_dion,
+        .adaptive_rank = c->adaptive_rank,
         .compress = c->replicate_mesh_grad_sync,
         .momentum_sync_every = (int)c->momentum_sync_every,
         .clip_norm = c->clip_grad_norm,

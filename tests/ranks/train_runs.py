@@ -60,6 +60,25 @@ def replicas_train_as_one_worker_with_adamw_and_with_lion():
 
 
 @case
+def orthonormal_r_and_adaptive_ranks_train_as_one_worker_and_resume_anywhere():
+    """Large enough for ranks above 16, the least, and part of the matrices decoupled."""
+    for keys in ({"orth_dion": True}, {"adaptive_rank": True, "ortho_fraction": 0.75},
+                 {"orth_dion": True, "adaptive_rank": True, "ortho_fraction": 1.0}):
+        compare_meshes(**keys)
+        with Place() as place:
+            whole = trained(place, "whole", 4, dp_size=2, tp_size=2, **keys)
+            trained(place, "parts", 4, dp_size=2, tp_size=2, stop_after=9, **keys)
+            shutil.copytree(place.file("parts"), place.file("moved"))
+            expect(trained(place, "parts", 4, dp_size=2, tp_size=2, **keys) == whole, f"{keys}: losses differ")
+            stored = tensors(place.checkpoint(20, "parts"))
+            expect(stored == tensors(place.checkpoint(20, "whole")), f"{keys}: states differ")
+            expect(any(name.startswith("dion.rank.") for name in stored) == ("adaptive_rank" in keys), f"{keys}: ranks")
+            moved = trained(place, "moved", 3, fs_size=3, **keys)
+            worst = max(abs(a - b) / abs(a) for a, b in zip(whole, moved))
+            expect(len(moved) == 20 and worst < BOUND, f"{keys}: losses differ by {worst:.1e}")
+
+
+@case
 def every_layout_trains_as_one_worker():
     """Uneven and empty parts among them: a batch of 8 over 3, 2 heads over 3 or 4 workers."""
     layouts = [(2, {"fs_size": 2}), (2, {"tp_size": 2}), (3, {"fs_size": 3, "fs_gather": "per_rank"}),

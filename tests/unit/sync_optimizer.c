@@ -48,6 +48,7 @@ static void heap_measure_is_exactly_what_creation_takes(void **state)
         dn_optim_config config = rig_config();
         config.matrix_rule = rule;
         config.scalar_rule = DN_RULE_LION;
+        config.orth_dion = config.adaptive_rank = rule == DN_RULE_DION;
         optim_rig rig;
         assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
         dn_optimizer *again;
@@ -197,6 +198,7 @@ static void a_step_allocates_nothing(void **state)
         dn_optim_config config = rig_config();
         config.orth = orth;
         config.power_iters = 2;
+        config.orth_dion = orth != DN_ORTH_QR;
         config.momentum_sync_every = 1;
         optim_rig rig;
         assert_int_equal(rig_create(&rig, NULL, "cpu", &config, model, N_MODEL), DN_OK);
