@@ -255,9 +255,18 @@ static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_rep
 
 /* ---- what it costs ---- */
 
+/* Ranks of the step to come. */
+static const dn_factors *fitted(const dn_party *party)
+{
+    dn_factors *f = party->work;
+    dn_status status = dn_factors_fit(f);
+    (void)status; /* a stream that has failed says so in that step */
+    return f;
+}
+
 static double flops(const dn_party *party)
 {
-    const dn_factors *f = party->work;
+    const dn_factors *f = fitted(party);
     double all = 0, turns = party->config->power_iters;
     for (size_t i = 0; i < party->n_slots; i++) {
         const dn_factored *x = &f->matrices[i];
@@ -271,12 +280,9 @@ static double flops(const dn_party *party)
     return all;
 }
 
-/* Of the step to come. */
 static void formula(const dn_party *party, dn_formula *out)
 {
-    dn_factors *f = party->work;
-    dn_status status = dn_factors_fit(f);
-    (void)status; /* a stream that has failed says so in that step */
+    const dn_factors *f = fitted(party);
     uint64_t turns = (uint64_t)party->config->power_iters;
     unsigned all = dn_axes_of(party->mesh->size, DN_ALL_AXES);
     for (size_t i = 0; i < f->n_batches; i++) {
