@@ -2,6 +2,7 @@
 #include "sync/factors.h"
 
 #include "base/fail.h"
+#include "base/inject.h"
 #include "base/random.h"
 #include "shm/world.h"
 
@@ -124,7 +125,8 @@ static void fill_matrix(const dn_party *party, const dn_slot *slot, dn_factored 
                         .grad = slot->grad,
                         .momentum = slot->states[DN_STATE_MOMENTUM].data};
     x->bands = dn_layout_bands(layout, slot->shape.transposed, party->mesh->at);
-    x->scale = 1.0 / dn_axes_size(layout->size, layout->replicas);
+    bool add = dn_injected(DN_INJECT_SUM_FOR_AVERAGE);
+    x->scale = add ? 1.0 : 1.0 / dn_axes_size(layout->size, layout->replicas);
 }
 
 /* P, or R. parts [n_ranks] */
@@ -137,7 +139,10 @@ static void fill_orth(const dn_factored *x, bool of_r, dn_orth_part *parts, dn_o
         dn_mesh_at(slot->layout.size, rank, at);
         dn_bands bands = dn_layout_bands(&slot->layout, slot->shape.transposed, at);
         dn_range rows = of_r ? bands.n : bands.m, band = of_r ? bands.r : bands.p;
-        parts[rank] = (dn_orth_part){band.first, dn_range_size(band), (band.first - rows.first) * z->r};
+        size_t first = band.first - rows.first;
+        if (dn_injected(DN_INJECT_WRONG_BAND_OFFSET) && first > 0)
+            first--;
+        parts[rank] = (dn_orth_part){band.first, dn_range_size(band), first * z->r};
     }
     *orth = (dn_orth_matrix){
         .m = of_r ? z->n : z->m, .r = z->r, .p = of_r ? x->basis : x->p, .parts = parts, .owner = -1};
