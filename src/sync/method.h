@@ -47,6 +47,8 @@ typedef struct dn_method {
     /** This rank's flops of a step, and what it exchanges within step; NULL: nothing that counts. */
     double (*flops)(const dn_party *party);
     void (*formula)(const dn_party *party, dn_formula *formula);
+    /** Adds what it exchanged in the last step that depended on numbers; NULL: nothing does. */
+    void (*rounds)(const dn_party *party, dn_formula *formula);
 } dn_method;
 
 /** The row of a rule; NULL if there is none. */

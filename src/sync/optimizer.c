@@ -23,6 +23,7 @@ struct dn_optimizer {
     size_t n_params;
     dn_stream *stream;
     const dn_mesh *mesh;
+    bool skipped;      /* the step taken last */
     dn_slot *slots;    /* [n_params], those of a party together */
     dn_party *parties; /* one a method */
     size_t n_parties;
@@ -346,6 +347,7 @@ dn_status dn_optimizer_step(dn_optimizer *o, const dn_pace *pace, dn_step_report
     schedule_decay(o, pace->decay);
     DN_TRY(measure_gradients(o, &report->grad_norm));
     report->skipped = !isfinite(report->grad_norm);
+    o->skipped = report->skipped;
     if (report->skipped)
         return DN_OK;
     dn_op mean = dn_injected(DN_INJECT_SUM_FOR_AVERAGE) ? DN_SUM : DN_AVG;
@@ -399,6 +401,13 @@ dn_formula dn_optimizer_formula(const dn_optimizer *o)
         if (o->slots[i].layout.slices | o->slots[i].layout.replicas)
             formula.uncompressed += dn_param_size(o->slots[i].param) * sizeof(dn_real);
     return formula;
+}
+
+void dn_optimizer_add_rounds(const dn_optimizer *o, dn_formula *formula)
+{
+    for (size_t k = 0; k < o->n_parties && !o->skipped; k++)
+        if (o->parties[k].method->rounds)
+            o->parties[k].method->rounds(&o->parties[k], formula);
 }
 
 /* ---- what it holds ---- */

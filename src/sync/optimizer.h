@@ -76,9 +76,11 @@ dn_status dn_optimizer_step(dn_optimizer *optimizer, const dn_pace *pace, dn_ste
  * 4 m r^2 - 4/3 r^3 the share of the rows of P that are its own. */
 double dn_optimizer_flops(const dn_optimizer *optimizer);
 
-/** Of one step: exact. A skipped step exchanges control only. What orthonormalization reads of others in
- * place is in no account, and not here. */
+/** Of the step to come: exact, but for the rounds of orthonormalization, whose number depends on the data. A
+ * skipped step exchanges control only. */
 dn_formula dn_optimizer_formula(const dn_optimizer *optimizer);
+/** Adds what those rounds exchanged in the step taken last: with it all is exact. */
+void dn_optimizer_add_rounds(const dn_optimizer *optimizer, dn_formula *formula);
 
 /* ---- state, for checkpoints ---- */
 

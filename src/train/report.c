@@ -107,6 +107,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_tp", exchanged_bytes(&r->ledger[DN_TP])},
         {"bytes_factors", payload[DN_TRAFFIC_FACTORS]},
         {"bytes_basis", payload[DN_TRAFFIC_BASIS]},
+        {"bytes_orth", payload[DN_TRAFFIC_ORTH]},
         {"bytes_gradients", payload[DN_TRAFFIC_GRADIENT]},
         {"bytes_weights", payload[DN_TRAFFIC_WEIGHTS]},
         {"bytes_activations", payload[DN_TRAFFIC_ACTIVATIONS]},
