@@ -116,12 +116,18 @@ dn_spread dn_contender_loss(const dn_contender *contender, size_t lr, size_t n_s
     return spread;
 }
 
-const dn_trial *dn_contender_failure(const dn_contender *contender, size_t n_seeds)
+const dn_trial *dn_contender_failure(const dn_contender *contender, size_t n_seeds, size_t from)
 {
-    for (size_t k = 0; k < contender->n_lrs * n_seeds; k++)
+    for (size_t k = from; k < contender->n_lrs * n_seeds; k++)
         if (contender->trials[k].end != DN_TRIAL_DONE)
             return &contender->trials[k];
     return NULL;
+}
+
+const char *dn_trial_story(const dn_trial *trial, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%s: %s", trial->end == DN_TRIAL_DIVERGED ? "diverged" : "failed", trial->story);
+    return text;
 }
 
 static void find_best(dn_contender *c, size_t n_seeds)

@@ -74,8 +74,10 @@ const char *dn_contender_name(const dn_contender *contender, char *text, size_t 
 const char *dn_rank_name(double rank, char *text, size_t bytes);
 /** Mean and deviation of val_loss over the seeds of a learning rate; NaN unless all trials are done. */
 dn_spread dn_contender_loss(const dn_contender *contender, size_t lr, size_t n_seeds);
-/** The first trial that is not done; NULL: all are. */
-const dn_trial *dn_contender_failure(const dn_contender *contender, size_t n_seeds);
+/** The trial of index `from` or the next one that is not done; NULL: all are. */
+const dn_trial *dn_contender_failure(const dn_contender *contender, size_t n_seeds, size_t from);
+/** "diverged: why", "failed: why". Returns text. */
+const char *dn_trial_story(const dn_trial *trial, char *text, size_t bytes);
 
 /* ---- the best runs' way down ---- */
 

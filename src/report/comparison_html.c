@@ -132,15 +132,6 @@ static void write_good_row(const page *p, const dn_contender *c)
     human_cell(c->tokens_per_s, "", p->out);
 }
 
-static void write_failed_row(const page *p, const dn_contender *c)
-{
-    const dn_trial *failure = dn_contender_failure(c, p->comparison->n_seeds);
-    fprintf(p->out, "<td class=\"story\" colspan=\"10\">%s: ",
-            failure->end == DN_TRIAL_DIVERGED ? "diverged" : "failed");
-    dn_page_text(failure->story, p->out);
-    fputs("</td>", p->out);
-}
-
 /* The contender with the lowest loss; n if there is none. */
 static size_t winner(const page *p)
 {
@@ -175,7 +166,8 @@ static void write_table(const page *p)
         if (won(p, i))
             write_good_row(p, c);
         else
-            write_failed_row(p, c);
+            fputs("<td class=\"story\" colspan=\"10\">no learning rate brought all runs to their end</td>",
+                  p->out);
         fputs("</tr>\n", p->out);
         edge = edge || c->at_edge;
     }
@@ -241,6 +233,7 @@ static void write_curves(const page *p, dn_curve_by by, const char *name, const 
                                                    .low = band ? curve->low : NULL,
                                                    .high = band ? curve->high : NULL};
     }
+    write_legend(p);
     fputs("<figure>", p->out);
     dn_plot_write(&plot, p->out);
     fputs("</figure>\n", p->out);
@@ -253,7 +246,6 @@ static void write_ways(const page *p)
     const char *prefix;
     dn_page_section("Loss by step", "How much each step teaches, whatever it costs. Bands span the seeds.",
                     p->out);
-    write_legend(p);
     write_curves(p, DN_CURVE_STEP, "loss by step", "step", 1);
     dn_page_section("Loss by second",
                     "The same runs over the time of their steps (validation and checkpoints left out).",
@@ -342,6 +334,25 @@ static dn_plot_line sweep_of(const page *p, size_t index, double *x, double *y)
         .name = p->names[index], .style = p->styles[index], .n = c->n_lrs, .x = x, .y = y, .dots = true};
 }
 
+static void write_failures(const page *p)
+{
+    fputs("<ul>", p->out);
+    for (size_t i = 0; i < p->n; i++) {
+        const dn_contender *c = &p->comparison->contenders[i];
+        const dn_trial *t;
+        for (size_t k = 0; (t = dn_contender_failure(c, p->comparison->n_seeds, k)) != NULL;
+             k = (size_t)(t - c->trials) + 1) {
+            char story[640];
+            fputs("<li>", p->out);
+            dn_page_text(p->names[i], p->out);
+            fprintf(p->out, ", lr %g, seed %lld: ", t->lr, (long long)t->seed);
+            dn_page_text(dn_trial_story(t, story, sizeof story), p->out);
+            fputs("</li>\n", p->out);
+        }
+    }
+    fputs("</ul>\n", p->out);
+}
+
 static void write_sweeps(const page *p)
 {
     size_t n_points = 0, at = 0;
@@ -366,11 +377,13 @@ static void write_sweeps(const page *p)
                     .y_most = NAN,
                     .lines = lines,
                     .n_lines = lines && points ? p->n : 0};
+    write_legend(p);
     fputs("<figure>", p->out);
     dn_plot_write(&plot, p->out);
     fputs("</figure>\n", p->out);
     free(points);
     free(lines);
+    write_failures(p);
 }
 
 static void write_words(FILE *out)

@@ -19,19 +19,12 @@ static void print_ms(double seconds, FILE *out)
         fprintf(out, " %9.4g", 1e3 * seconds);
 }
 
-static void print_failure(const dn_contender *c, size_t n_seeds, FILE *out)
-{
-    const dn_trial *failure = dn_contender_failure(c, n_seeds);
-    fprintf(out, " %9s %9s  %s: %s\n", "-", "-", failure->end == DN_TRIAL_DIVERGED ? "diverged" : "failed",
-            failure->story);
-}
-
 static void print_row(const dn_contender *c, size_t n_seeds, FILE *out)
 {
     char rank[32], lr[32], deviation[32] = "-";
     fprintf(out, "%-10s %6s", c->optimizer, *dn_rank_name(c->rank, rank, sizeof rank) ? rank : "-");
     if (c->best == c->n_lrs) {
-        print_failure(c, n_seeds, out);
+        fprintf(out, " %9s %9s   no learning rate brought all runs to their end\n", "-", "-");
         return;
     }
     snprintf(lr, sizeof lr, "%g%s", c->trials[c->best * n_seeds].lr, c->at_edge ? "*" : "");
@@ -45,6 +38,16 @@ static void print_row(const dn_contender *c, size_t n_seeds, FILE *out)
     print_human(c->state_bytes, "B", out);
     print_human(c->tokens_per_s, "", out);
     fputc('\n', out);
+}
+
+static void print_failures(const dn_contender *c, size_t n_seeds, FILE *out)
+{
+    char name[64], story[640];
+    const dn_trial *t;
+    for (size_t from = 0; (t = dn_contender_failure(c, n_seeds, from)) != NULL;
+         from = (size_t)(t - c->trials) + 1)
+        fprintf(out, "# %s, lr %g, seed %lld: %s\n", dn_contender_name(c, name, sizeof name), t->lr,
+                (long long)t->seed, dn_trial_story(t, story, sizeof story));
 }
 
 void dn_comparison_print(const dn_comparison *comparison, FILE *out)
@@ -65,4 +68,6 @@ void dn_comparison_print(const dn_comparison *comparison, FILE *out)
     }
     if (edge)
         fprintf(out, "* the lowest or highest learning rate tried: a better one may lie outside; see --lr\n");
+    for (size_t i = 0; i < comparison->n_contenders; i++)
+        print_failures(&comparison->contenders[i], comparison->n_seeds, out);
 }

@@ -66,7 +66,7 @@ static void widen(double value, double *least, double *most)
     *most = fmax(*most, value);
 }
 
-/* A range of nothing is made one; y gets a margin. */
+/* A range of nothing is made one; y gets a margin, and x where it does not begin at 0. */
 static void settle(frame *f)
 {
     if (!(f->x_least < f->x_most)) {
@@ -80,9 +80,13 @@ static void settle(frame *f)
         f->y_least = isfinite(f->y_least) ? f->y_least - 0.5 : 0;
         f->y_most = f->y_least + 1;
     }
-    double margin = 0.04 * (f->y_most - f->y_least);
+    double margin = 0.04 * (f->y_most - f->y_least), side = 0.03 * (f->x_most - f->x_least);
     f->y_least -= margin;
     f->y_most += margin;
+    if (f->plot->log_x) {
+        f->x_least -= side;
+        f->x_most += side;
+    }
 }
 
 static frame frame_of(const dn_plot *plot)

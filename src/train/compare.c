@@ -135,6 +135,7 @@ static dn_status make_run(comparing *c, dn_contender *contender, dn_trial *trial
         return DN_OK;
     tell_end(c, trial, dn_clock_s() - started);
     c->done += c->found.n_steps;
+    show(0, c);
     return DN_OK;
 }
 
@@ -174,7 +175,9 @@ static dn_status tell(const dn_compare_options *o, comparing *c, FILE *table)
 {
     char path[DN_PATH_MAX + 32];
     size_t used = strlen(c->found.machine);
-    snprintf(c->found.machine + used, sizeof c->found.machine - used, ", %s", dn_blas_describe());
+    const char *blas = dn_blas_describe(); /* what follows the comma is of this process, not of the workers */
+    snprintf(c->found.machine + used, sizeof c->found.machine - used, ", %.*s", (int)strcspn(blas, ","),
+             blas);
     dn_comparison_judge(&c->found);
     dn_comparison_print(&c->found, table);
     snprintf(path, sizeof path, "%s/compare.html", o->output);

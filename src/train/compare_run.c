@@ -154,9 +154,13 @@ static dn_status take_failure(dn_trial *trial, dn_status failure)
     char path[PATH_ROOM], story[sizeof trial->story];
     snprintf(story, sizeof story, "%s", dn_error_message());
     DN_TRY(dn_record_read(path_of(trial, "metrics.jsonl", path), &trial->record));
-    trial->end = failure == DN_ERR_NUMERIC ? DN_TRIAL_DIVERGED : DN_TRIAL_FAILED;
     memcpy(trial->story, story, sizeof story);
-    return failure == DN_ERR_NUMERIC ? write_file(path_of(trial, "diverged.txt", path), story) : DN_OK;
+    trial->end = DN_TRIAL_FAILED;
+    if (failure != DN_ERR_NUMERIC)
+        return DN_OK;
+    trial->end = DN_TRIAL_DIVERGED;
+    trial->story[strcspn(story, ";")] = 0; /* the advice is for a run of its own */
+    return write_file(path_of(trial, "diverged.txt", path), trial->story);
 }
 
 static dn_status train(const dn_trial *trial, const dn_config *config, dn_train_watch *watch, int *signal_out)
