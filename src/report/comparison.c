@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+static const double WORSE = 1; /* nats: so much above the first loss is no noise */
+
 enum { WARM_UP = 2 }; /* first steps, in which caches and pages are made: not of the times */
 
 void dn_comparison_free(dn_comparison *c)
@@ -55,7 +57,7 @@ void dn_trial_judge(dn_trial *trial, uint64_t n_steps)
     trial->end = DN_TRIAL_DIVERGED; /* numbers that are not finite are left out of metrics.jsonl */
     if (isnan(last->val_loss) || isnan(last->loss))
         snprintf(trial->story, sizeof trial->story, "the loss was not finite at the end");
-    else if (!(last->val_loss <= r->steps[0].loss))
+    else if (last->val_loss > r->steps[0].loss + WORSE)
         snprintf(trial->story, sizeof trial->story, "the loss rose from %.4g to %.4g", r->steps[0].loss,
                  last->val_loss);
     else

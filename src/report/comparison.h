@@ -16,7 +16,7 @@
 typedef enum dn_trial_end {
     DN_TRIAL_OPEN, /* not at its end yet */
     DN_TRIAL_DONE,
-    DN_TRIAL_DIVERGED, /* not-a-number, or a loss above that of the first step */
+    DN_TRIAL_DIVERGED, /* not-a-number, or a loss more than 1 nat above that of the first step */
     DN_TRIAL_FAILED,   /* something else ended it: a worker died, memory */
 } dn_trial_end;
 

@@ -11,8 +11,8 @@ static const char *const dashes[DN_PLOT_DASHES] = {"none", "7 4", "2 3", "10 3 2
 double dn_plot_tick(double range, int n)
 {
     double rough = range / n, power = pow(10, floor(log10(rough)));
-    double digit = rough / power;
-    return power * (digit < 1.5 ? 1 : digit < 3.5 ? 2 : digit < 7.5 ? 5 : 10);
+    double digit = rough / power; /* bounds: geometric means of neighbours */
+    return power * (digit < sqrt(2) ? 1 : digit < sqrt(10) ? 2 : digit < sqrt(50) ? 5 : 10);
 }
 
 double dn_plot_prefix(double most, const char **prefix)

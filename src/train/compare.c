@@ -101,7 +101,9 @@ static void show(uint64_t step, void *context)
     comparing *c = context;
     char text[DN_PROGRESS_TEXT];
     snprintf(text, sizeof text, "run %zu/%zu: %s", c->number, c->n_open, c->now);
-    dn_progress_show(&c->progress, c->done + (step > 0 ? step - 1 : 0), text);
+    uint64_t made = step > 0 ? step - 1 : 0,
+             most = c->found.n_steps - 1; /* what follows the last counts as it */
+    dn_progress_show(&c->progress, c->done + (made < most ? made : most), text);
 }
 
 static void tell_end(comparing *c, const dn_trial *trial, double seconds)
