@@ -8,7 +8,8 @@
  *         return dn_verify_block(v, &(dn_verify_tensor){"forward", "Y", rows, cols, DN_REAL}, block, y);
  *     }
  *     status = dn_verify_run(world, &options, operation, NULL, &report);
- *     dn_verify_print(report, stdout);
+ *     if (dn_comm_rank(world) == 0)
+ *         dn_verify_print(report, stdout), status = dn_verify_verdict(report);
  *
  * The report is a table: a row a mesh, a column a line. What is shown under one line ("weights, 20 steps") is
  * judged together, and the worst of it is what the table has.
@@ -110,7 +111,8 @@ DN_API dn_status dn_verify_amount(dn_verify *v, const char *line, uint64_t bytes
 DN_API bool dn_verify_holds(const dn_verify_report *report);
 
 /** DN_OK if it holds, otherwise DN_ERR_NUMERIC with a message that counts the meshes that failed and names
- * the first line: for dn_comm_leave, so that the program's exit status tells. */
+ * the first line: for dn_comm_leave, so that the program's exit status tells. On one rank, the one that
+ * prints: a rank that leaves with an error ends the others. */
 DN_API dn_status dn_verify_verdict(const dn_verify_report *report) DN_MUST_USE;
 
 /** The table, what failed and by which tensor, and a summary line; as wide as the terminal, elsewhere 100
