@@ -149,8 +149,6 @@ static dn_status make_runs(comparing *c, int *signal_out)
     sigaddset(&stop, SIGINT);
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGHUP);
-    if (c->n_open < c->n_runs)
-        fprintf(stderr, "%zu of %zu runs are there already\n", c->n_runs - c->n_open, c->n_runs);
     dn_progress_begin(&c->progress, stderr, 0, c->n_open * c->found.n_steps);
     sigprocmask(SIG_BLOCK, &stop, &before);
     dn_status status = each_trial(c, make_run, signal_out);
@@ -196,6 +194,8 @@ dn_status dn_compare(const dn_compare_options *options, FILE *table, int *signal
     comparing c = {.number = 0};
     *signal_out = 0;
     dn_status status = prepare(options, &c);
+    if (status == DN_OK && c.n_open < c.n_runs)
+        fprintf(stderr, "%zu of %zu runs are there already\n", c.n_runs - c.n_open, c.n_runs);
     if (status == DN_OK && c.n_open > 0)
         status = make_runs(&c, signal_out);
     if (status == DN_OK && !*signal_out)

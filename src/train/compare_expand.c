@@ -105,7 +105,7 @@ static dn_status read_optimizers(const dn_compare_options *o, entry *names, size
                  names, n));
     for (size_t i = 0; i < *n; i++) {
         char assignment[96];
-        snprintf(assignment, sizeof assignment, "optimizer=%s", names[i]);
+        snprintf(assignment, sizeof assignment, "optimizer=%.63s", names[i]);
         DN_TRY(dn_config_set(&scratch, assignment));
         for (size_t k = 0; k < i; k++)
             if (strcmp(names[k], names[i]) == 0)

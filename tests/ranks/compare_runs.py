@@ -133,7 +133,7 @@ def what_is_complete_is_not_made_again_and_what_is_new_is():
         before = {name: os.stat(place.file(f"out/{name}/metrics.jsonl")).st_mtime_ns for name in folders(place)}
         first = results(place)
         again = compared(place, *words)
-        expect("run 1/" not in again.stderr, again.stderr)
+        expect("2 of 2 runs are there" in again.stderr and "run 1/" not in again.stderr, again.stderr)
         second = results(place)
         expect(first["contenders"] == second["contenders"], "other numbers")
         compared(place, "--optimizers", "dion,adamw,lion", "--lr", "0.01")
@@ -141,6 +141,9 @@ def what_is_complete_is_not_made_again_and_what_is_new_is():
         expect(len(after) == 3 and all(after[name] == time for name, time in before.items()), "made again")
         left = [file for name in after for file in os.listdir(place.file(f"out/{name}"))]
         expect(set(left) == {"config.yaml", "log.txt", "metrics.jsonl"}, f"left: {left}")
+        with open(place.file("out/adamw-lr0.01-s0/log.txt")) as file:
+            log = file.read()
+        expect(f"finished after step {STEPS}" in log and "finished after" not in again.stderr, "workers' messages")
 
 
 @case
