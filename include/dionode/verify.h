@@ -22,8 +22,9 @@
 
 #include <stdio.h>
 
-#define DN_VERIFY_LINE_MAX 40 /* bytes of a line's name, with its end */
-#define DN_VERIFY_NAME_MAX 96 /* of a tensor's */
+#define DN_VERIFY_LINE_MAX 40  /* bytes of a line's name, with its end */
+#define DN_VERIFY_NAME_MAX 96  /* of a tensor's */
+#define DN_VERIFY_MARGIN   10. /* times what rounding does: another order of sums rounds everywhere */
 
 /* One operation on one mesh, as a rank sees it. */
 typedef struct dn_verify dn_verify;
@@ -46,6 +47,7 @@ typedef struct dn_verify_options {
     double tolerance;       /* of relative differences; 0: not a bit */
     size_t heap_bytes;      /* symmetric heap that the operation takes, on any mesh */
     size_t reference_bytes; /* of each rank's heap, where the reference's tensors are kept for all to read */
+    bool rounding;          /* measure what rounding does, and judge by that, too: dn_verify_rounding */
     FILE *progress;         /* where rank 0 shows how far it is (a bar on a terminal), or NULL; borrowed */
 } dn_verify_options;
 
@@ -67,6 +69,15 @@ DN_API dn_status dn_verify_run(dn_comm *world, const dn_verify_options *options,
                                void *context, dn_verify_report **out) DN_MUST_USE;
 
 /* ---- inside the operation ---- */
+
+/**
+ * Whether this call is to show what rounding does: the operation then changes what it computes with in the
+ * last bits, at random, and else does the same. Called so on one rank, after the reference, if
+ * options.rounding says so. Where an operation amplifies rounding more than the tolerance allows for (a basis
+ * of singular vectors whose values are close, many steps), what that run makes of each tensor is measured,
+ * and a mesh may differ by DN_VERIFY_MARGIN times as much.
+ */
+DN_API bool dn_verify_rounding(const dn_verify *v);
 
 /* A matrix (a vector: one row) of which ranks show their parts. */
 typedef struct dn_verify_tensor {

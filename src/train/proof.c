@@ -11,7 +11,8 @@
 #include <string.h>
 
 /* Random numbers for tokens, above all that training draws. */
-#define STREAM_TOKENS ((UINT64_C(3) << 62) + 1)
+#define STREAM_TOKENS   ((UINT64_C(3) << 62) + 1)
+#define STREAM_ROUNDING ((UINT64_C(3) << 62) + 2)
 
 /* One run on one mesh. */
 typedef struct trial {
@@ -85,6 +86,27 @@ static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t 
             targets[t - 1] = token;
     }
     return DN_OK;
+}
+
+/* ---- rounding ---- */
+
+/* Every weight changes by one unit in the last place or so, up or down: as an update that was rounded
+ * otherwise. */
+static dn_status round_weights(const trial *t, uint64_t step)
+{
+    size_t at = step * dn_gpt_n_elements(&t->plan.shape);
+    for (size_t i = 0; i < t->plan.n_params; i++) {
+        const dn_param *p = &t->net.params[i];
+        dn_real *weights = t->copy;
+        dn_download(t->net.stream, weights, p->weight, dn_param_size(p));
+        DN_TRY(dn_stream_sync(t->net.stream));
+        for (size_t k = 0; k < dn_param_size(p); k++, at++) {
+            bool up = dn_random_bits((uint64_t)t->plan.config.seed, STREAM_ROUNDING, at) & 1;
+            weights[k] *= 1 + (up ? DN_REAL_EPS : -DN_REAL_EPS);
+        }
+        dn_upload(t->net.stream, p->weight, weights, dn_param_size(p));
+    }
+    return dn_stream_sync(t->net.stream);
 }
 
 /* ---- showing tensors ---- */
@@ -261,15 +283,17 @@ static dn_status take_step(trial *t, uint64_t step)
     double loss_sum;
     dn_step_report report;
     dn_comm_tick(t->mesh->all, step + 1, "verify");
+    if (dn_verify_rounding(t->v))
+        DN_TRY(round_weights(t, step));
     take_ledgers(t, false);
     DN_TRY(dn_net_gradient(&t->net, draw_row, &t->plan, step * n, n, &loss_sum));
     take_ledgers(t, first);
+    DN_TRY(show_loss(t, loss_sum));
     if (shown)
         DN_TRY(show_params(t, "gradient", true, step + 1));
     take_ledgers(t, false);
     DN_TRY(dn_optimizer_step(t->net.optimizer, step, t->plan.config.lr, &report));
     take_ledgers(t, first);
-    DN_TRY(show_loss(t, loss_sum));
     if (first)
         DN_TRY(show_bytes(t));
     if (shown)

@@ -132,6 +132,7 @@ static dn_status compare(const dn_verification *what, dn_proof *proof, dn_comm *
     size_t n_links = (size_t)proof->n_domains * (size_t)proof->n_domains;
     DN_TRY(options_of(what, proof, &options));
     options.progress = stderr;
+    options.rounding = true;
     dn_status status = dn_verify_run(comm, &options, dn_proof_run, proof, &report);
     if (status == DN_OK)
         status = dn_comm_all_reduce_scalars(comm, proof->links, n_links, DN_SUM);
