@@ -201,7 +201,7 @@ def a_signal_between_two_runs_is_not_lost():
     """Signals at any moment: always the same exit status, never half a file."""
     with Place() as place:
         for delay in range(4):
-            process = subprocess.Popen(command(place, "--optimizers", "adamw", "--lr", "0.001", "--seeds", "20", np=1,
+            process = subprocess.Popen(command(place, "--optimizers", "adamw", "--lr", "0.001", "--seeds", "8", np=1,
                                                num_iterations=2), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                        text=True)
             end = time.monotonic() + 30
@@ -210,8 +210,8 @@ def a_signal_between_two_runs_is_not_lost():
             process.send_signal(signal.SIGTERM)
             _, errors = process.communicate(timeout=60)
             expect(process.returncode == 128 + signal.SIGTERM, f"exit status {process.returncode}: {errors}")
-        compared(place, "--optimizers", "adamw", "--lr", "0.001", "--seeds", "20", np=1, num_iterations=2)
-        expect(len(folders(place)) == 20, "runs are missing")
+        compared(place, "--optimizers", "adamw", "--lr", "0.001", "--seeds", "8", np=1, num_iterations=2)
+        expect(len(folders(place)) == 8, "runs are missing")
 
 
 @case
