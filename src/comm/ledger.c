@@ -76,6 +76,12 @@ void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t 
     }
 }
 
+void dn_comm_count_read(dn_comm *comm, int member, size_t bytes, dn_traffic kind)
+{
+    if (member != comm->rank)
+        dn_comm_count_moved(comm, kind, member, bytes);
+}
+
 /* ---- reading them ---- */
 
 dn_ledger dn_comm_ledger(dn_comm *comm, bool reset)

@@ -51,12 +51,6 @@ static void keep_basis(const dn_party *party, const dn_factored *x)
 
 /* ---- P = orth(B Q) ---- */
 
-static dn_status broken(const dn_factored *x)
-{
-    return dn_fail(DN_ERR_NUMERIC, "%s: momentum beyond the range of numbers; training diverged, lower lr",
-                   x->slot->param->name);
-}
-
 /* `turn` counts power iterations over the run; fewer than 2^20 parameters. */
 static dn_status orthonormalize(const dn_factors *f, dn_factor_batch *b, uint64_t turn)
 {
@@ -68,7 +62,7 @@ static dn_status orthonormalize(const dn_factors *f, dn_factor_batch *b, uint64_
     for (size_t i = 0; i < b->n; i++) {
         dn_factored *x = &b->matrices[i];
         if (b->orth[i].found == DN_ORTH_BROKEN)
-            return broken(x);
+            return dn_slot_broken(x->slot);
         if (x->found < b->orth[i].found)
             x->found = b->orth[i].found;
     }
@@ -126,7 +120,7 @@ static dn_status sum_squares(const dn_party *party, dn_factor_batch *b)
     for (size_t i = 0; i < b->n; i++)
         for (size_t j = 0; j < b->matrices[i].dion.shape.r; j++)
             if (!isfinite(b->matrices[i].squares[j]))
-                return broken(&b->matrices[i]);
+                return dn_slot_broken(b->matrices[i].slot);
     return DN_OK;
 }
 

@@ -1,0 +1,183 @@
+#include "sync/whole.h"
+
+#include "base/fail.h"
+#include "compute/kernels.h"
+#include "optim/normuon.h"
+#include "sync/param_peer.h"
+
+#include <string.h>
+
+/* ---- parts ---- */
+
+/* Numbers first .. end-1 of the list are in the range. */
+static dn_range among(const int32_t *ids, size_t k, size_t first, size_t n)
+{
+    dn_range found = {0, 0};
+    while (found.first < k && (size_t)ids[found.first] < first)
+        found.first++;
+    for (found.end = found.first; found.end < k && (size_t)ids[found.end] < first + n;)
+        found.end++;
+    return found;
+}
+
+dn_block dn_whole_part(const dn_whole *x, const int at[DN_N_AXES])
+{
+    const dn_dion2_shape *z = &x->slot->selection;
+    dn_block part = dn_layout_part(&x->slot->layout, at);
+    if (z->k == z->size)
+        return part;
+    dn_range found =
+        z->by_rows ? among(x->ids, z->k, part.row0, part.rows) : among(x->ids, z->k, part.col0, part.cols);
+    if (z->by_rows)
+        return (dn_block){found.first, dn_range_size(found), part.col0, part.cols};
+    return (dn_block){part.row0, part.rows, found.first, dn_range_size(found)};
+}
+
+/* The address of this rank's part in the gradient's memory of the rank at at[]. */
+static dn_buf *source(const dn_wholes *w, const dn_whole *x, const int at[DN_N_AXES])
+{
+    const dn_slot *slot = x->slot;
+    dn_block block = dn_param_block(slot->param, slot->layout.size, at);
+    dn_block part = dn_layout_part(&slot->layout, at);
+    dn_buf *grad = dn_param_peer(w->party->mesh, slot->param - slot->index, slot->index, true, at);
+    return dn_at(grad, (part.row0 - block.row0) * block.cols);
+}
+
+/* Between a part, dense, and its place in the whole matrix: into the matrix, or out of it. */
+static void copy_part(dn_stream *s, const dn_whole *x, dn_block part, dn_buf *dense, dn_buf *whole, bool into)
+{
+    size_t at_once = part.cols == x->cols ? part.rows : 1;
+    for (size_t row = 0; row < part.rows && part.cols > 0; row += at_once) {
+        dn_buf *outside = dn_at(dense, row * part.cols);
+        dn_buf *inside = dn_at(whole, (part.row0 + row) * x->cols + part.col0);
+        s->kernels->copy(s, into ? inside : outside, into ? outside : inside, at_once * part.cols);
+    }
+}
+
+/* ---- to the owner and back ---- */
+
+static bool is_alone(const dn_wholes *w)
+{
+    return dn_comm_size(w->party->mesh->all) == 1;
+}
+
+static bool is_own(const dn_wholes *w, const dn_whole *x)
+{
+    return x->slot->owner == dn_comm_rank(w->party->mesh->all);
+}
+
+static void bring_together(const dn_wholes *w, const dn_whole *x)
+{
+    const dn_mesh *mesh = w->party->mesh;
+    int at[DN_N_AXES];
+    for (int rank = 0; rank < dn_comm_size(mesh->all); rank++) {
+        dn_mesh_at(mesh->size, rank, at);
+        dn_block part = dn_whole_part(x, at);
+        copy_part(w->party->stream, x, part, source(w, x, at), x->dense, true);
+        dn_comm_count_read(mesh->all, rank, part.rows * part.cols * sizeof(dn_real), DN_TRAFFIC_BASIS);
+    }
+}
+
+static void deal_out(const dn_wholes *w, const dn_whole *x)
+{
+    const dn_mesh *mesh = w->party->mesh;
+    dn_block part = dn_whole_part(x, mesh->at);
+    dn_buf *dense = dn_comm_peer(mesh->all, x->dense, x->slot->owner);
+    copy_part(w->party->stream, x, part, x->slot->grad, dense, false);
+    dn_comm_count_read(mesh->all, x->slot->owner, part.rows * part.cols * sizeof(dn_real), DN_TRAFFIC_BASIS);
+}
+
+/* ---- at the owner ---- */
+
+/* Those of the batch from number `first` on that are this rank's and of the shape of that one. */
+static size_t collect(const dn_wholes *w, const dn_whole_batch *b, size_t first, dn_buf **together)
+{
+    const dn_whole *like = &b->matrices[first];
+    size_t n = 0;
+    for (size_t i = first; i < b->n; i++) {
+        const dn_whole *x = &b->matrices[i];
+        if (is_own(w, x) && x->rows == like->rows && x->cols == like->cols)
+            together[n++] = x->dense;
+    }
+    return n;
+}
+
+static bool is_first_of_shape(const dn_wholes *w, const dn_whole_batch *b, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (is_own(w, &b->matrices[k]) && b->matrices[k].rows == b->matrices[i].rows &&
+            b->matrices[k].cols == b->matrices[i].cols)
+            return false;
+    return is_own(w, &b->matrices[i]);
+}
+
+static dn_status orthonormalize_shape(const dn_wholes *w, dn_whole_batch *b, size_t first)
+{
+    const dn_whole *like = &b->matrices[first];
+    size_t n = collect(w, b, first, w->together), taken = 0;
+    DN_TRY(dn_newton_schulz(w->party->stream, &w->method, w->together, w->found, n, like->rows, like->cols,
+                            w->workspace, w->workspace_bytes));
+    for (size_t i = first; i < b->n && taken < n; i++)
+        if (b->matrices[i].dense == w->together[taken] && is_own(w, &b->matrices[i]))
+            b->matrices[i].found = w->found[taken++];
+    return DN_OK;
+}
+
+/* NorMuon's second moments, of rows that are whole here. */
+static dn_status measure_rows(const dn_wholes *w, const dn_whole *x)
+{
+    dn_stream *s = w->party->stream;
+    dn_normuon_squares(s, x->dense, x->rows, x->cols, w->scratch);
+    DN_TRY(dn_stream_sync(s));
+    return dn_normuon_moments(s, x->slot->states[DN_STATE_OF_OWNER].data, x->ids, x->rows, x->cols,
+                              w->party->config->row_beta2, w->scratch, x->facts + 2, x->facts);
+}
+
+static dn_status work_on_own(const dn_wholes *w, dn_whole_batch *b)
+{
+    for (size_t i = 0; i < b->n && !is_alone(w); i++)
+        if (is_own(w, &b->matrices[i]))
+            bring_together(w, &b->matrices[i]);
+    for (size_t i = 0; i < b->n; i++)
+        if (is_first_of_shape(w, b, i))
+            DN_TRY(orthonormalize_shape(w, b, i));
+    for (size_t i = 0; i < b->n; i++)
+        if (is_own(w, &b->matrices[i]) && b->matrices[i].n_facts && b->matrices[i].found != DN_NS_BROKEN)
+            DN_TRY(measure_rows(w, &b->matrices[i]));
+    dn_comm_count_in_place(w->party->mesh->all, DN_ALL_TO_ALL, 2 * b->owned * sizeof(dn_real),
+                           2 * b->owned * sizeof(dn_real), DN_TRAFFIC_BASIS);
+    return dn_stream_sync(w->party->stream);
+}
+
+/* ---- together ---- */
+
+/* What owners found comes to all: where only one has anything, and nothing is below 0, it is the largest. */
+static dn_status tell(const dn_wholes *w, dn_whole_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        b->findings[i] = b->matrices[i].found;
+    DN_TRY(dn_comm_all_reduce(w->party->mesh->all, b->findings, b->n_findings, DN_F64, DN_MAX,
+                              DN_TRAFFIC_BASIS));
+    for (size_t i = 0; i < b->n; i++)
+        b->matrices[i].found = (dn_ns_found)b->findings[i];
+    return DN_OK;
+}
+
+dn_status dn_whole_orthonormalize(const dn_wholes *w, dn_whole_batch *b, dn_step_report *report)
+{
+    memset(b->findings, 0, b->n_findings * sizeof *b->findings);
+    for (size_t i = 0; i < b->n; i++)
+        b->matrices[i].found = DN_NS_FINE;
+    DN_TRY(dn_stream_sync(w->party->stream));
+    DN_TRY(dn_comm_barrier(w->party->mesh->all));
+    DN_TRY(work_on_own(w, b));
+    DN_TRY(tell(w, b));
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->matrices[i].found == DN_NS_BROKEN)
+            return dn_slot_broken(b->matrices[i].slot);
+        report->n_zero += b->matrices[i].found == DN_NS_ZERO;
+        if (!is_alone(w))
+            deal_out(w, &b->matrices[i]);
+    }
+    return DN_OK;
+}
