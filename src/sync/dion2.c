@@ -63,7 +63,7 @@ static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_rep
         DN_TRY(dn_selection_choose(w, b));
         for (size_t i = 0; i < b->n; i++)
             take(party, &b->matrices[i]);
-        DN_TRY(dn_whole_orthonormalize(w, b, report));
+        DN_TRY(dn_whole_orthonormalize(w, b, step, report));
         for (size_t i = 0; i < b->n; i++)
             apply(party, &b->matrices[i], lr);
         DN_TRY(dn_stream_sync(party->stream));

@@ -76,7 +76,7 @@ static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_rep
         dn_comm_tick(party->mesh->all, step + 1, "muon");
         for (size_t i = 0; i < b->n; i++)
             accumulate(party, &b->matrices[i]);
-        DN_TRY(dn_whole_orthonormalize(w, b, report));
+        DN_TRY(dn_whole_orthonormalize(w, b, step, report));
         for (size_t i = 0; i < b->n; i++)
             apply(party, &b->matrices[i], lr);
         DN_TRY(dn_stream_sync(party->stream));

@@ -59,8 +59,8 @@ dn_status dn_optimizer_step(dn_optimizer *optimizer, uint64_t step, double lr,
  * (dn_ns_flops). */
 double dn_optimizer_flops(const dn_optimizer *optimizer);
 
-/** Of one step: exact. A skipped step exchanges control only. What orthonormalization reads of others in
- * place is in no account, and not here. */
+/** Of one step: exact. A skipped step exchanges control only. What Dion's orthonormalization reads of
+ * others in place is in no account, and not here. */
 dn_formula dn_optimizer_formula(const dn_optimizer *optimizer);
 
 /* ---- state, for checkpoints ---- */

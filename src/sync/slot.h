@@ -31,7 +31,8 @@ typedef struct dn_slot {
     dn_layout layout;
     dn_dion_shape shape;      /* methods with low-rank factors only */
     dn_dion2_shape selection; /* methods that orthonormalize whole matrices only: which of its rows or */
-    int owner;                /* columns (k = size: all), and at which rank */
+    int owner;                /* columns (k = size: all), at which rank, */
+    bool spread;              /* or where the parts are (spread.h) */
     int n_states;
     dn_slot_state states[DN_MAX_STATES];
     dn_block part;         /* this rank's, of the whole */

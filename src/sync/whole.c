@@ -4,6 +4,7 @@
 #include "compute/kernels.h"
 #include "optim/normuon.h"
 #include "sync/param_peer.h"
+#include "sync/spread.h"
 
 #include <string.h>
 
@@ -61,9 +62,10 @@ static bool is_alone(const dn_wholes *w)
     return dn_comm_size(w->party->mesh->all) == 1;
 }
 
+/* Whether this rank has the whole matrix. */
 static bool is_own(const dn_wholes *w, const dn_whole *x)
 {
-    return x->slot->owner == dn_comm_rank(w->party->mesh->all);
+    return !x->slot->spread && x->slot->owner == dn_comm_rank(w->party->mesh->all);
 }
 
 static void bring_together(const dn_wholes *w, const dn_whole *x)
@@ -133,14 +135,16 @@ static dn_status measure_rows(const dn_wholes *w, const dn_whole *x)
                               w->party->config->row_beta2, w->scratch, x->facts + 2, x->facts);
 }
 
-static dn_status work_on_own(const dn_wholes *w, dn_whole_batch *b)
+static dn_status work_on_own(const dn_wholes *w, dn_whole_batch *b, uint64_t step)
 {
     for (size_t i = 0; i < b->n && !is_alone(w); i++)
         if (is_own(w, &b->matrices[i]))
             bring_together(w, &b->matrices[i]);
-    for (size_t i = 0; i < b->n; i++)
+    for (size_t i = 0; i < b->n; i++) {
+        dn_comm_tick(w->party->mesh->all, step + 1, "Newton-Schulz");
         if (is_first_of_shape(w, b, i))
             DN_TRY(orthonormalize_shape(w, b, i));
+    }
     for (size_t i = 0; i < b->n; i++)
         if (is_own(w, &b->matrices[i]) && b->matrices[i].n_facts && b->matrices[i].found != DN_NS_BROKEN)
             DN_TRY(measure_rows(w, &b->matrices[i]));
@@ -163,20 +167,23 @@ static dn_status tell(const dn_wholes *w, dn_whole_batch *b)
     return DN_OK;
 }
 
-dn_status dn_whole_orthonormalize(const dn_wholes *w, dn_whole_batch *b, dn_step_report *report)
+dn_status dn_whole_orthonormalize(const dn_wholes *w, dn_whole_batch *b, uint64_t step,
+                                  dn_step_report *report)
 {
     memset(b->findings, 0, b->n_findings * sizeof *b->findings);
     for (size_t i = 0; i < b->n; i++)
         b->matrices[i].found = DN_NS_FINE;
     DN_TRY(dn_stream_sync(w->party->stream));
+    if (b->n_spread)
+        DN_TRY(dn_spread_orthonormalize(w, b));
     DN_TRY(dn_comm_barrier(w->party->mesh->all));
-    DN_TRY(work_on_own(w, b));
+    DN_TRY(work_on_own(w, b, step));
     DN_TRY(tell(w, b));
     for (size_t i = 0; i < b->n; i++) {
         if (b->matrices[i].found == DN_NS_BROKEN)
             return dn_slot_broken(b->matrices[i].slot);
         report->n_zero += b->matrices[i].found == DN_NS_ZERO;
-        if (!is_alone(w))
+        if (!is_alone(w) && !b->matrices[i].slot->spread)
             deal_out(w, &b->matrices[i]);
     }
     return DN_OK;

@@ -10,6 +10,7 @@
  *     every rank   reads its part of O where the owner has it, into the gradient's memory
  *
  * An all-to-all in which nothing is packed. A rank alone works where the gradient is, and copies nothing.
+ * Long matrices that are only cut along their long side may go another way, which moves less: spread.h.
  * Matrices are taken in batches, whose work is dealt to owners by its flops.
  *
  * Accounts: the owner of a matrix counts an all-to-all of what comes to it and what it deals out again, own
@@ -33,16 +34,19 @@ typedef struct dn_whole {
     double *facts;  /* rules with second moments: two norms, then a factor for each of the rows (normuon.h) */
     size_t n_facts; /* 2 + rows, or 0 */
     dn_buf *dense;  /* at the owner [rows, cols]; on others the same address, of nothing */
+    dn_buf *gram, *k;  /* spread [a,a], a the short side: symmetric, the owner's are of the whole */
     dn_ns_found found; /* after the exchange on all ranks */
 } dn_whole;
 
 typedef struct dn_whole_batch {
     dn_whole *matrices;
     size_t n;
-    double *scores,
-        *findings; /* what is exchanged: of all matrices with a choice; found, then facts, of all */
-    size_t n_scores, n_findings;
-    size_t owned; /* elements of the matrices of this rank */
+    /* What is exchanged: norms of all matrices with a choice; found, then facts, of all; of those that are
+     * spread, squared norms and Gram matrices. */
+    double *scores, *findings, *squares;
+    dn_owned *grams;
+    size_t n_scores, n_findings, n_spread;
+    size_t owned; /* elements of the whole matrices of this rank */
 } dn_whole_batch;
 
 enum { DN_STATE_OF_PARTS, DN_STATE_OF_OWNER }; /* of a slot: momentum, second moments */
@@ -58,7 +62,8 @@ typedef struct dn_wholes {
     /* Of all batches together. */
     dn_whole *matrices;
     int32_t *ids;
-    double *scores, *findings;
+    double *scores, *findings, *squares;
+    dn_owned *grams;
     /* Of the matrices of one shape and owner. */
     dn_buf **together;
     dn_ns_found *found;
@@ -72,7 +77,8 @@ dn_block dn_whole_part(const dn_whole *x, const int at[DN_N_AXES]);
 /** Collective over the mesh. Each matrix's part in the gradient's memory becomes that part of the polar
  * factor, and all ranks have its facts. Counts matrices that are zero. Errors: DN_ERR_NUMERIC on all ranks if
  * one is not finite; of the group. */
-dn_status dn_whole_orthonormalize(const dn_wholes *w, dn_whole_batch *b, dn_step_report *report) DN_MUST_USE;
+dn_status dn_whole_orthonormalize(const dn_wholes *w, dn_whole_batch *b, uint64_t step,
+                                  dn_step_report *report) DN_MUST_USE;
 
 /* ---- the plan (whole_plan.c): hooks of a method's row, and what they are made of ---- */
 

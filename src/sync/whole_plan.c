@@ -1,5 +1,5 @@
 /* The plan of matrices that are orthonormalized whole, made once: batches, owners, where everything lies. */
-#include "sync/whole.h"
+#include "sync/spread.h"
 
 #include "base/arena.h"
 #include "base/fail.h"
@@ -82,9 +82,12 @@ static dn_ns_method method_of(const dn_optim_config *config)
                           .eps = config->eps};
 }
 
+/* Of what the owner does. */
 static double flops_of(const dn_optim_config *config, const dn_slot *slot)
 {
     dn_ns_method method = method_of(config);
+    if (slot->spread)
+        return dn_ns_gram_factor_flops(smaller(rows_of(slot), cols_of(slot)));
     return dn_ns_flops(&method, rows_of(slot), cols_of(slot));
 }
 
@@ -114,13 +117,17 @@ static void deal_batch(const dn_optim_config *config, int n_ranks, dn_slot *slot
 
 void dn_whole_deal(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slots, size_t n)
 {
+    for (size_t i = 0; i < n; i++)
+        slots[i].spread = dn_spread_pays(config, &slots[i], rows_of(&slots[i]), cols_of(&slots[i]));
     for (size_t first = 0, batch; first < n; first += batch) {
         batch = batch_of(&slots[first], n - first);
         deal_batch(config, dn_axes_size(size, DN_ALL_AXES), &slots[first], batch);
     }
 }
 
-/* ---- symmetric workspace: | Newton-Schulz | whole matrices of a batch, of their owner | ---- */
+/* ---- symmetric workspace: | Newton-Schulz | of a batch: Gram matrices | whole matrices, of their owner |
+ * ----
+ */
 
 static size_t workspace_bytes(const dn_optim_config *config, const dn_slot *slots, size_t n)
 {
@@ -136,16 +143,39 @@ static size_t workspace_bytes(const dn_optim_config *config, const dn_slot *slot
     return rounded.used;
 }
 
-/* Where the matrices of a batch lie in the memory of their owners: `arena` is this rank's, and copied for
- * each. matrices may be NULL. Returns how much the fullest one takes. */
+static size_t gram_size(const dn_slot *slot)
+{
+    size_t a = smaller(rows_of(slot), cols_of(slot));
+    return a * a;
+}
+
+static void take_grams(const dn_slot *slots, size_t n, dn_arena *arena, dn_whole *matrices)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!slots[i].spread)
+            continue;
+        dn_buf *gram = dn_arena_take(arena, gram_size(&slots[i]) * sizeof(dn_real));
+        dn_buf *k = dn_arena_take(arena, gram_size(&slots[i]) * sizeof(dn_real));
+        if (matrices) {
+            matrices[i].gram = gram;
+            matrices[i].k = k;
+        }
+    }
+}
+
+/* Where the matrices of a batch lie in the memory of all, and of their owners: `arena` is this rank's, and
+ * copied for each. matrices may be NULL. Returns how much the fullest one takes. */
 static size_t lay_out(const dn_slot *slots, size_t n, dn_arena arena, dn_whole *matrices)
 {
     dn_arena of[DN_MAX_RANKS];
     int n_ranks = dn_axes_size(slots[0].layout.size, DN_ALL_AXES);
-    size_t most = 0;
+    take_grams(slots, n, &arena, matrices);
+    size_t most = arena.used;
     for (int rank = 0; rank < n_ranks; rank++)
         of[rank] = arena;
     for (size_t i = 0; i < n && n_ranks > 1; i++) {
+        if (slots[i].spread)
+            continue;
         dn_arena *owner = &of[slots[i].owner];
         dn_buf *dense = dn_arena_take(owner, bytes_of(&slots[i]));
         most = larger(most, owner->used);
@@ -155,7 +185,7 @@ static size_t lay_out(const dn_slot *slots, size_t n, dn_arena arena, dn_whole *
     return most;
 }
 
-static size_t dense_bytes(const dn_slot *slots, size_t n)
+static size_t batch_bytes(const dn_slot *slots, size_t n)
 {
     size_t most = 0;
     for (size_t first = 0, batch; first < n; first += batch) {
@@ -169,7 +199,7 @@ size_t dn_whole_heap_bytes(const dn_optim_config *config, const int size[DN_N_AX
                            size_t n)
 {
     (void)size;
-    return workspace_bytes(config, slots, n) + dense_bytes(slots, n);
+    return workspace_bytes(config, slots, n) + batch_bytes(slots, n);
 }
 
 /* ---- tables ---- */
@@ -200,12 +230,14 @@ static dn_status allocate(dn_wholes *w)
     w->matrices = calloc(n + 1, sizeof *w->matrices);
     w->together = calloc(n + 1, sizeof *w->together);
     w->found = calloc(n + 1, sizeof *w->found);
+    w->squares = calloc(n + 1, sizeof *w->squares);
+    w->grams = calloc(n + 1, sizeof *w->grams);
     w->ids = calloc(ids, sizeof *w->ids);
     w->scores = calloc(scores, sizeof *w->scores);
     w->findings = calloc(findings, sizeof *w->findings);
     w->scratch = calloc(longest, sizeof *w->scratch);
     if (!w->batches || !w->matrices || !w->together || !w->found || !w->ids || !w->scores || !w->findings ||
-        !w->scratch)
+        !w->scratch || !w->squares || !w->grams)
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu matrices", n);
     return DN_OK;
 }
@@ -228,6 +260,8 @@ static void fill_matrix(dn_whole_batch *b, dn_whole *x, const dn_slot *slot, int
     b->n_findings += x->n_facts;
     if (!x->dense)
         x->dense = slot->grad; /* of a rank alone */
+    if (slot->spread)
+        b->grams[b->n_spread++] = (dn_owned){x->gram, gram_size(slot), slot->owner};
 }
 
 static void fill_batch(const dn_wholes *w, dn_whole_batch *b, const dn_slot *slots, int32_t **ids)
@@ -236,7 +270,7 @@ static void fill_batch(const dn_wholes *w, dn_whole_batch *b, const dn_slot *slo
     for (size_t i = 0; i < b->n; i++) {
         fill_matrix(b, &b->matrices[i], &slots[i], *ids);
         *ids += 2 * slots[i].selection.k;
-        if (slots[i].owner == dn_comm_rank(w->party->mesh->all))
+        if (!slots[i].spread && slots[i].owner == dn_comm_rank(w->party->mesh->all))
             b->owned += b->matrices[i].rows * b->matrices[i].cols;
     }
 }
@@ -246,7 +280,7 @@ static void fill(dn_wholes *w, char *memory)
     const dn_party *party = w->party;
     size_t scores = 0, findings = 0;
     int32_t *ids = w->ids;
-    dn_arena dense = {memory + w->workspace_bytes, dense_bytes(party->slots, party->n_slots), 0};
+    dn_arena arena = {memory + w->workspace_bytes, batch_bytes(party->slots, party->n_slots), 0};
     for (size_t first = 0; first < party->n_slots;) {
         dn_whole_batch *b = &w->batches[w->n_batches++];
         const dn_slot *slots = &party->slots[first];
@@ -254,12 +288,25 @@ static void fill(dn_wholes *w, char *memory)
         b->n = batch_of(slots, party->n_slots - first);
         b->scores = w->scores + scores;
         b->findings = w->findings + findings;
-        lay_out(slots, b->n, dense, b->matrices);
+        b->squares = w->squares + first;
+        b->grams = w->grams + first;
+        lay_out(slots, b->n, arena, b->matrices);
         fill_batch(w, b, slots, &ids);
         scores += b->n_scores;
         findings += b->n_findings;
         first += b->n;
     }
+}
+
+static void say_which_way(const dn_wholes *w)
+{
+    size_t n_spread = 0, n = w->party->n_slots;
+    for (size_t i = 0; i < n; i++)
+        n_spread += w->party->slots[i].spread;
+    if (n_spread && dn_comm_rank(w->party->mesh->all) == 0)
+        dn_log(DN_LOG_INFO,
+               "orthonormalized in parts, which moves fewer bytes: %zu long matrices; whole, by owners: %zu",
+               n_spread, n - n_spread);
 }
 
 dn_status dn_whole_open(dn_party *party, void *workspace)
@@ -273,6 +320,7 @@ dn_status dn_whole_open(dn_party *party, void *workspace)
     w->workspace_bytes = workspace_bytes(party->config, party->slots, party->n_slots);
     DN_TRY(allocate(w));
     fill(w, workspace);
+    say_which_way(w);
     return DN_OK;
 }
 
@@ -290,6 +338,8 @@ void dn_whole_close(dn_party *party)
     free(w->scores);
     free(w->findings);
     free(w->scratch);
+    free(w->squares);
+    free(w->grams);
     free(w);
 }
 
@@ -298,9 +348,14 @@ void dn_whole_close(dn_party *party)
 double dn_whole_flops(const dn_party *party)
 {
     double flops = 0;
-    for (size_t i = 0; i < party->n_slots; i++)
-        if (party->slots[i].owner == dn_comm_rank(party->mesh->all))
-            flops += flops_of(party->config, &party->slots[i]);
+    const dn_wholes *w = party->work;
+    for (size_t i = 0; i < party->n_slots; i++) {
+        const dn_whole *x = &w->matrices[i];
+        if (x->slot->owner == dn_comm_rank(party->mesh->all))
+            flops += flops_of(party->config, x->slot);
+        if (x->slot->spread)
+            flops += dn_spread_part_flops(x, party->mesh);
+    }
     return flops;
 }
 
@@ -313,5 +368,6 @@ void dn_whole_formula(const dn_party *party, dn_formula *out)
         dn_formula_add(out, all, DN_ALL_REDUCE, DN_TRAFFIC_BASIS,
                        (b->n_scores + b->n_findings) * sizeof(double));
         dn_formula_add(out, all, DN_ALL_TO_ALL, DN_TRAFFIC_BASIS, 2 * b->owned * sizeof(dn_real));
+        dn_spread_formula(w, b, out);
     }
 }
