@@ -91,36 +91,32 @@ static void deal_out(const dn_wholes *w, const dn_whole *x)
 
 /* ---- at the owner ---- */
 
-/* Those of the batch from number `first` on that are this rank's and of the shape of that one. */
-static size_t collect(const dn_wholes *w, const dn_whole_batch *b, size_t first, dn_buf **together)
+static bool goes_with(const dn_wholes *w, const dn_whole *x, const dn_whole *like)
 {
-    const dn_whole *like = &b->matrices[first];
-    size_t n = 0;
-    for (size_t i = first; i < b->n; i++) {
-        const dn_whole *x = &b->matrices[i];
-        if (is_own(w, x) && x->rows == like->rows && x->cols == like->cols)
-            together[n++] = x->dense;
-    }
-    return n;
+    return is_own(w, x) && x->rows == like->rows && x->cols == like->cols;
 }
 
-static bool is_first_of_shape(const dn_wholes *w, const dn_whole_batch *b, size_t i)
+/* Whether a matrix is this rank's, and none of its shape before it in the batch is. */
+static bool leads(const dn_wholes *w, const dn_whole_batch *b, size_t i)
 {
     for (size_t k = 0; k < i; k++)
-        if (is_own(w, &b->matrices[k]) && b->matrices[k].rows == b->matrices[i].rows &&
-            b->matrices[k].cols == b->matrices[i].cols)
+        if (goes_with(w, &b->matrices[k], &b->matrices[i]))
             return false;
     return is_own(w, &b->matrices[i]);
 }
 
+/* All that go with the one that leads. */
 static dn_status orthonormalize_shape(const dn_wholes *w, dn_whole_batch *b, size_t first)
 {
     const dn_whole *like = &b->matrices[first];
-    size_t n = collect(w, b, first, w->together), taken = 0;
+    size_t n = 0, taken = 0;
+    for (size_t i = first; i < b->n; i++)
+        if (goes_with(w, &b->matrices[i], like))
+            w->together[n++] = b->matrices[i].dense;
     DN_TRY(dn_newton_schulz(w->party->stream, &w->method, w->together, w->found, n, like->rows, like->cols,
                             w->workspace, w->workspace_bytes));
-    for (size_t i = first; i < b->n && taken < n; i++)
-        if (b->matrices[i].dense == w->together[taken] && is_own(w, &b->matrices[i]))
+    for (size_t i = first; i < b->n; i++)
+        if (goes_with(w, &b->matrices[i], like))
             b->matrices[i].found = w->found[taken++];
     return DN_OK;
 }
@@ -142,7 +138,7 @@ static dn_status work_on_own(const dn_wholes *w, dn_whole_batch *b, uint64_t ste
             bring_together(w, &b->matrices[i]);
     for (size_t i = 0; i < b->n; i++) {
         dn_comm_tick(w->party->mesh->all, step + 1, "Newton-Schulz");
-        if (is_first_of_shape(w, b, i))
+        if (leads(w, b, i))
             DN_TRY(orthonormalize_shape(w, b, i));
     }
     for (size_t i = 0; i < b->n; i++)
