@@ -53,6 +53,8 @@ typedef struct dn_optim_config {
     size_t rank_multiple_of;
     int power_iters;
     dn_orth orth;
+    bool orth_dion;          /* QR of R in place of column normalization (arXiv 2605.16341) */
+    bool adaptive_rank;      /* AdaDion's: rank_fraction gives the largest (optim/adadion.h) */
     bool compress;           /* replicas exchange factors: replicate_mesh_grad_sync */
     int momentum_sync_every; /* steps; 0 = never */
     /* Muon, NorMuon, Dion2, Dion3 */
@@ -66,6 +68,9 @@ typedef struct dn_optim_config {
                              (columns): the result depends on these cuts */
     /* AdamW, Lion */
     double beta1, beta2;
+    bool cautious; /* AdamW: no decay of weights that the update lets grow (arXiv 2510.12402) */
+    /* Gradients of a larger global norm than this are scaled down to it; 0 = never. dn_step_report.clip. */
+    double clip_norm;
     uint64_t seed; /* of the initial Q and of sketches */
 } dn_optim_config;
 

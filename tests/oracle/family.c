@@ -111,7 +111,7 @@ static bool has_rule(const family_options *o, dn_rule *rule)
     for (size_t k = 0; k < sizeof rules / sizeof *rules; k++)
         if (rules[k].known_as == o->rule) {
             *rule = rules[k].rule;
-            return !o->cautious;
+            return true;
         }
     return false;
 }
@@ -129,6 +129,7 @@ static dn_optim_config config_of(const family_options *o, dn_rule rule)
     c.eps = o->ns.eps;
     c.nesterov = o->nesterov;
     c.row_beta2 = o->beta2;
+    c.cautious = o->cautious;
     return c;
 }
 
@@ -178,7 +179,7 @@ static void the_optimizer_of_a_model_matches_the_oracle(void **state)
             run_optimizer(i, rule);
             n_run++;
         }
-    assert_true(n_run >= 20);
+    assert_true(n_run > 20);
 }
 
 /* The oracle's spectra: norms exp(-j/width), wide for nine steps, then narrow; rank 24 to start with. */
