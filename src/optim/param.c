@@ -1,5 +1,7 @@
 #include "optim/param.h"
 
+#include <stdio.h>
+
 void dn_param_set_whole(dn_param *param)
 {
     param->row_cut = param->col_cut = (dn_cut){DN_N_AXES, 1};
@@ -11,11 +13,46 @@ static dn_range part(dn_cut cut, size_t n, const int size[DN_N_AXES], const int 
     return cut.axis == DN_N_AXES ? (dn_range){0, n} : dn_part(n, cut.unit, size[cut.axis], at[cut.axis]);
 }
 
+static size_t clamp(size_t x, size_t low, size_t high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+/* What a range of rows of the whole tensor has of a window's, counted from the window's first. */
+static dn_range within(const dn_param *window, dn_range rows)
+{
+    size_t low = window->first_row, high = low + window->rows;
+    return (dn_range){clamp(rows.first, low, high) - low, clamp(rows.end, low, high) - low};
+}
+
 dn_block dn_param_block(const dn_param *param, const int size[DN_N_AXES], const int at[DN_N_AXES])
 {
-    dn_range rows = part(param->row_cut, param->rows, size, at);
+    dn_range rows = part(param->row_cut, param->of_rows ? param->of_rows : param->rows, size, at);
     dn_range cols = part(param->col_cut, param->cols, size, at);
+    if (param->of_rows)
+        rows = within(param, rows);
     return (dn_block){rows.first, rows.end - rows.first, cols.first, cols.end - cols.first};
+}
+
+dn_param dn_param_window(const dn_param *split, size_t k)
+{
+    dn_param window = *split;
+    const dn_block block = split->block;
+    snprintf(window.name, sizeof window.name, "%.*s.%u", DN_PARAM_SPLIT_NAME_MAX - 1, split->name,
+             (unsigned)k);
+    window.split = 1;
+    window.stack = 0;
+    window.rows = split->rows / split->split;
+    window.first_row = k * window.rows;
+    window.of_rows = split->rows;
+    dn_range rows = within(&window, (dn_range){block.row0, block.row0 + block.rows});
+    window.block = (dn_block){rows.first, rows.end - rows.first, block.col0, block.cols};
+    if (window.block.rows > 0 && split->weight && split->grad) {
+        size_t skipped = (window.first_row + rows.first - block.row0) * block.cols;
+        window.weight = dn_at(split->weight, skipped);
+        window.grad = dn_at(split->grad, skipped);
+    }
+    return window;
 }
 
 size_t dn_param_room(const dn_param *param, const int size[DN_N_AXES])

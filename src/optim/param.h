@@ -21,12 +21,20 @@ typedef struct dn_param {
     dn_param_kind kind;
     size_t rows, cols;       /* fan_out, fan_in; of the whole tensor */
     dn_cut row_cut, col_cut; /* along different axes */
-    size_t stack;            /* so many parameters before this one lie directly in front of it, without gaps
-                                (c_k: 1, c_v: 2): one product serves all of a stack. The first of a stack starts
-                                at the same offset on all ranks. */
-    dn_block block;          /* this rank's part */
-    dn_buf *weight, *grad;   /* [block.rows, block.cols] dense, borrowed; on the symmetric heap in a run */
+    size_t split;   /* its rows are so many matrices of as many rows each, every one optimized on its own
+                       (heads; a fused QKV); 0: one */
+    size_t stack;   /* so many parameters before this one lie directly in front of it, without gaps
+                       (c_k: 1, c_v: 2): one product serves all of a stack. The first of a stack starts
+                       at the same offset on all ranks. */
+    dn_block block; /* this rank's part */
+    dn_buf *weight, *grad;     /* [block.rows, block.cols] dense, borrowed; on the symmetric heap in a run */
+    size_t first_row, of_rows; /* of a window (dn_param_window): which rows it is of a tensor of how many, and
+                                  that one's rows are what row_cut cuts; of_rows 0: no window */
 } dn_param;
+
+enum {
+    DN_PARAM_SPLIT_NAME_MAX = DN_PARAM_NAME_MAX - 11
+}; /* bytes of a split parameter's name, with its end */
 
 /** Makes the parameter one that no axis cuts: its block is all of it. */
 void dn_param_set_whole(dn_param *param);
@@ -34,7 +42,11 @@ void dn_param_set_whole(dn_param *param);
 /** The part of the rank at coordinates at[] of a mesh of size[]. */
 dn_block dn_param_block(const dn_param *param, const int size[DN_N_AXES], const int at[DN_N_AXES]);
 
-/** Elements of the largest part that a rank of the mesh holds. */
+/** Matrix k of a split parameter as a parameter of its own, "<name>.<k>": its block is what this rank's block
+ * has of its rows, perhaps nothing, and its numbers lie where they were. Larger parts do not come first. */
+dn_param dn_param_window(const dn_param *split, size_t k);
+
+/** Elements of the largest part that a rank of the mesh holds; not of a window. */
 size_t dn_param_room(const dn_param *param, const int size[DN_N_AXES]);
 
 /** Elements of this rank's part. */

@@ -4,6 +4,7 @@
 #include "compute/kernels.h"
 #include "sync/method.h"
 #include "sync/shares.h"
+#include "sync/windows.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ typedef struct listed {
 
 struct dn_optimizer {
     dn_optim_config config;
+    dn_param *params; /* [n_params] as they are stepped: windows.h */
     size_t n_params;
     dn_stream *stream;
     const dn_mesh *mesh;
@@ -70,7 +72,7 @@ static dn_status check_param(const dn_param *p, const dn_mesh *mesh)
     dn_block block = dn_param_block(p, mesh->size, mesh->at);
     if (memcmp(&block, &p->block, sizeof block) != 0)
         return dn_fail(DN_ERR_ARG, "%s: its block is not the one of this rank", p->name);
-    return DN_OK;
+    return dn_windows_check(p);
 }
 
 /* ---- slots and parties ---- */
@@ -124,14 +126,17 @@ size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *pa
                                const int size[DN_N_AXES])
 {
     dn_arena measure = {0};
-    size_t starts[MAX_METHODS + 1];
+    size_t starts[MAX_METHODS + 1], n = dn_windows_of(config, params, n_params, NULL);
     void *work[MAX_METHODS];
-    dn_slot *slots = calloc(n_params + 1, sizeof *slots);
-    bool known = slots != NULL;
+    dn_param *windows = calloc(n + 1, sizeof *windows);
+    dn_slot *slots = calloc(n + 1, sizeof *slots);
+    bool known = slots && windows;
     if (known) {
-        size_t n_methods = make_slots(config, params, n_params, size, slots, starts);
+        dn_windows_of(config, params, n_params, windows);
+        size_t n_methods = make_slots(config, windows, n, size, slots, starts);
         known = take_heap(config, size, slots, starts, n_methods, &measure, work);
     }
+    free(windows);
     free(slots);
     return known ? measure.used : SIZE_MAX;
 }
@@ -141,11 +146,12 @@ size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *pa
 static dn_status allocate_tables(dn_optimizer *o)
 {
     size_t n = o->n_params + 1; /* calloc of 0 may be NULL */
+    o->params = calloc(n, sizeof *o->params);
     o->slots = calloc(n, sizeof *o->slots);
     o->parties = calloc(MAX_METHODS, sizeof *o->parties);
     o->squares = calloc(n, sizeof *o->squares);
     o->states = calloc(DN_MAX_STATES * n, sizeof *o->states);
-    if (!o->slots || !o->parties || !o->squares || !o->states)
+    if (!o->params || !o->slots || !o->parties || !o->squares || !o->states)
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
     return DN_OK;
 }
@@ -196,16 +202,18 @@ static dn_status take_zeroed(dn_optimizer *o, size_t bytes, dn_arena *heap)
     return dn_stream_sync(o->stream);
 }
 
-static dn_status create(dn_optimizer *o, const dn_param *params)
+static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params)
 {
     size_t starts[MAX_METHODS + 1];
     void *work[MAX_METHODS];
     dn_arena heap;
     const int *size = o->mesh->size;
-    size_t bytes = dn_optimizer_heap_bytes(&o->config, params, o->n_params, size);
+    size_t bytes = dn_optimizer_heap_bytes(&o->config, params, n_params, size);
+    o->n_params = dn_windows_of(&o->config, params, n_params, NULL);
     DN_TRY(allocate_tables(o));
+    dn_windows_of(&o->config, params, n_params, o->params);
     DN_TRY(take_zeroed(o, bytes, &heap));
-    size_t n_methods = make_slots(&o->config, params, o->n_params, size, o->slots, starts);
+    size_t n_methods = make_slots(&o->config, o->params, o->n_params, size, o->slots, starts);
     if (!take_heap(&o->config, size, o->slots, starts, n_methods, &heap, work))
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
     o->gradients.mesh = o->weights.mesh = o->momenta.mesh = o->mesh;
@@ -230,10 +238,9 @@ dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *par
     if (!o)
         return dn_fail(DN_ERR_MEMORY, "no memory for an optimizer");
     o->config = *config;
-    o->n_params = n_params;
     o->stream = stream;
     o->mesh = mesh;
-    dn_status status = create(o, params);
+    dn_status status = create(o, params, n_params);
     if (status != DN_OK)
         dn_optimizer_destroy(&o);
     *out = o;
@@ -252,6 +259,7 @@ void dn_optimizer_destroy(dn_optimizer **optimizer)
     dn_shares_clear(&o->gradients);
     dn_shares_clear(&o->weights);
     dn_shares_clear(&o->momenta);
+    free(o->params);
     free(o->slots);
     free(o->parties);
     free(o->squares);
@@ -354,6 +362,6 @@ dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int
     int at[DN_N_AXES];
     dn_mesh_at(o->mesh->size, rank, at);
     return (dn_state_shard){.block = l->of->part(l->slot, at),
-                      .data = dn_comm_peer(o->mesh->all, l->of->data, rank),
-                      .replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at)};
+                            .data = dn_comm_peer(o->mesh->all, l->of->data, rank),
+                            .replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at)};
 }

@@ -25,13 +25,25 @@ dn_block dn_slot_part(const dn_slot *slot, const int at[DN_N_AXES])
     return dn_layout_part(&slot->layout, at);
 }
 
+/* Elements of the largest part of any rank. */
+static size_t room(const dn_slot *slot, const dn_slot_state *state)
+{
+    const int *size = slot->layout.size;
+    size_t most = 0;
+    for (int rank = 0; rank < dn_axes_size(size, DN_ALL_AXES); rank++) {
+        int at[DN_N_AXES];
+        dn_mesh_at(size, rank, at);
+        dn_block part = state->part(slot, at);
+        if (most < part.rows * part.cols)
+            most = part.rows * part.cols;
+    }
+    return most;
+}
+
 void dn_slot_take(dn_slot *slot, dn_arena *heap)
 {
-    const int origin[DN_N_AXES] = {0};
-    for (int i = 0; i < slot->n_states; i++) {
-        dn_block largest = slot->states[i].part(slot, origin);
-        slot->states[i].data = dn_arena_take(heap, largest.rows * largest.cols * sizeof(dn_real));
-    }
+    for (int i = 0; i < slot->n_states; i++)
+        slot->states[i].data = dn_arena_take(heap, room(slot, &slot->states[i]) * sizeof(dn_real));
 }
 
 void dn_slot_point(dn_slot *slot, const int at[DN_N_AXES])

@@ -17,7 +17,7 @@ typedef struct dn_slot_state {
     const char *name;  /* "dion.momentum" */
     size_t rows, cols; /* of the whole */
     bool per_replica;  /* each replica's differs */
-    /* The part of the whole that a rank holds; largest at the origin of the mesh. */
+    /* The part of the whole that a rank holds. */
     dn_block (*part)(const struct dn_slot *slot, const int at[DN_N_AXES]);
     dn_buf *data; /* this rank's part, dense; symmetric over all, as large as the largest part */
 } dn_slot_state;
@@ -25,7 +25,7 @@ typedef struct dn_slot_state {
 typedef struct dn_slot {
     const struct dn_method *method;
     const dn_param *param; /* borrowed */
-    uint64_t index;        /* of the parameter; numbers its random streams */
+    uint64_t index;        /* of the parameter, or window; numbers its random streams */
     dn_group group;
     dn_layout layout;
     dn_dion_shape shape; /* methods with low-rank factors only */

@@ -1,6 +1,7 @@
 /*
  * The optimizer step on every mesh of up to 8 ranks against the step of one rank: parameters cut along every
- * axis or none, in sizes that do not divide and leave ranks with nothing, of all kinds and orientations.
+ * axis or none, in sizes that do not divide and leave ranks with nothing, of all kinds and orientations; and
+ * matrices that are split, cut between their parts, through them, and not at all.
  *
  * Bound: relative to the norm of a tensor, 1e-12 in double and as many roundings in float. A step adds some
  * tens of them; where r is the whole of a small matrix, P carries them times the condition of the momentum.
@@ -23,12 +24,16 @@ static const rig_shape model[] = {
     {DN_PARAM_EMBEDDING, 11, 16}, {DN_PARAM_MATRIX, 16, 16}, {DN_PARAM_MATRIX, 40, 16},
     {DN_PARAM_MATRIX, 16, 37},    {DN_PARAM_MATRIX, 13, 7},  {DN_PARAM_MATRIX, 3, 2},
     {DN_PARAM_MATRIX, 1, 29},     {DN_PARAM_MATRIX, 19, 17}, {DN_PARAM_MATRIX, 12, 20},
-    {DN_PARAM_VECTOR, 1, 16},     {DN_PARAM_HEAD, 11, 16}};
+    {DN_PARAM_VECTOR, 1, 16},     {DN_PARAM_HEAD, 11, 16},   {DN_PARAM_MATRIX, 12, 10},
+    {DN_PARAM_MATRIX, 40, 6},     {DN_PARAM_MATRIX, 6, 13}};
 static const rig_cut cuts[] = {{DN_TP, DN_FS, 1},         {DN_TP, DN_FS, 8},         {DN_TP, DN_FS, 1},
                                {DN_FS, DN_TP, 1},         {DN_FS, DN_TP, 1},         {DN_TP, DN_FS, 1},
                                {DN_TP, DN_FS, 1},         {DN_N_AXES, DN_N_AXES, 1}, {DN_FS, DN_N_AXES, 1},
-                               {DN_N_AXES, DN_N_AXES, 1}, {DN_TP, DN_FS, 1}};
-enum { N_MODEL = sizeof model / sizeof *model, N_MATRICES = 8, STEPS = 20, MAX_RANKS = 8 };
+                               {DN_N_AXES, DN_N_AXES, 1}, {DN_TP, DN_FS, 1},         {DN_TP, DN_FS, 1},
+                               {DN_FS, DN_TP, 10},        {DN_N_AXES, DN_N_AXES, 1}};
+static const size_t splits[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 4, 2};
+enum { N_MODEL = sizeof model / sizeof *model, N_MATRICES = 8 + 3 + 4 + 2, STEPS = 20, MAX_RANKS = 8 };
+enum { N_KEPT_MAX = N_MODEL + 2 * (3 + N_MATRICES) };
 
 typedef enum gradients {
     NOISE,
@@ -45,7 +50,7 @@ typedef struct scenario {
 
 /* What one rank has after the first step and after the last: weights, then states. */
 typedef struct reference {
-    double *after[2][3 * N_MODEL];
+    double *after[2][N_KEPT_MAX];
     size_t n;
     dn_step_report report[2];
 } reference;
@@ -101,11 +106,18 @@ static void keep(reference *r, int when, const optim_rig *rig)
     r->report[when] = rig->report;
 }
 
+/* Of the model on one rank. */
+static dn_status create_one(optim_rig *rig, const dn_optim_config *config)
+{
+    const rig_mesh one = {{1, 1, 1}, NULL, splits};
+    return rig_create_on(rig, NULL, &one, "ref", config, model, N_MODEL);
+}
+
 static reference one_rank(const scenario *s, int n_dp)
 {
     reference r = {0};
     optim_rig rig;
-    assert_int_equal(rig_create(&rig, NULL, "ref", &s->config, model, N_MODEL), DN_OK);
+    assert_int_equal(create_one(&rig, &s->config), DN_OK);
     set_weights(&rig);
     for (int t = 0; t < STEPS; t++) {
         for (size_t i = 0; i < N_MODEL; i++) {
@@ -209,7 +221,7 @@ static int check_ledgers(dn_comm *comm, const optim_rig *rig, const scenario *s)
 static int check_bases(dn_comm *comm, const optim_rig *rig, const task *t)
 {
     optim_rig one;
-    RANKS_CHECK(rig_create(&one, NULL, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(create_one(&one, &t->scenario->config) == DN_OK);
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++) {
         rig_whole x = rig_whole_state(rig, k), y = rig_whole_state(&one, k);
         bool same = x.n_copies && x.equal && relative(x.mean, y.mean, x.size) < DN_REAL_EPS;
@@ -254,7 +266,7 @@ static int mesh_against_one(dn_comm *comm, void *argument)
 
 static int run_on(const int size[DN_N_AXES], ranks_body *body, const scenario *s, const reference *expected)
 {
-    task t = {s, {{size[DN_DP], size[DN_FS], size[DN_TP]}, cuts}, expected};
+    task t = {s, {{size[DN_DP], size[DN_FS], size[DN_TP]}, cuts, splits}, expected};
     ranks_spec spec = {.kind = AS_THREADS,
                        .n_ranks = size[DN_DP] * size[DN_FS] * size[DN_TP],
                        .arena_bytes = rig_heap_bytes(&s->config, model, N_MODEL, &t.mesh)};
@@ -407,7 +419,7 @@ static int bytes_of_one_matrix(dn_comm *comm, void *argument)
     const task *t = argument;
     const rig_shape shape = {DN_PARAM_MATRIX, 40, 16};
     const rig_cut cut = {DN_TP, DN_FS, 1};
-    const rig_mesh mesh = {{2, 2, 2}, &cut};
+    const rig_mesh mesh = {{2, 2, 2}, &cut, NULL};
     optim_rig rig;
     RANKS_CHECK(rig_create_on(&rig, comm, &mesh, "ref", &t->scenario->config, &shape, 1) == DN_OK);
     const dn_formula f = dn_optimizer_formula(rig.optimizer);
@@ -443,7 +455,7 @@ static int flops_of_rank(dn_comm *comm, void *argument)
     const task *t = argument;
     optim_rig rig, one;
     RANKS_CHECK(rig_create_on(&rig, comm, &t->mesh, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
-    RANKS_CHECK(rig_create(&one, NULL, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(create_one(&one, &t->scenario->config) == DN_OK);
     double sum = dn_optimizer_flops(rig.optimizer), whole = dn_optimizer_flops(one.optimizer);
     RANKS_CHECK(dn_comm_all_reduce_scalars(comm, &sum, 1, DN_SUM) == DN_OK);
     RANKS_CHECK(fabs(sum - whole) < 1e-9 * whole);
