@@ -25,6 +25,7 @@ typedef struct dn_config {
     char optimizer[16], scalar_opt[16], qr_method[16];
     double mu, weight_decay, ortho_fraction, beta1, beta2, epsilon;
     int64_t rank_multiple_of, power_iters;
+    bool split_heads;
     /* mesh; 0 = not given */
     int64_t dp_size, fs_size, tp_size;
     char fs_gather[16];

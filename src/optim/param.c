@@ -5,6 +5,8 @@
 void dn_param_set_whole(dn_param *param)
 {
     param->row_cut = param->col_cut = (dn_cut){DN_N_AXES, 1};
+    param->split = 1;
+    param->first_row = param->of_rows = 0;
     param->block = (dn_block){0, param->rows, 0, param->cols};
 }
 

@@ -36,7 +36,7 @@ enum {
     DN_PARAM_SPLIT_NAME_MAX = DN_PARAM_NAME_MAX - 11
 }; /* bytes of a split parameter's name, with its end */
 
-/** Makes the parameter one that no axis cuts: its block is all of it. */
+/** Makes the parameter one that is neither cut nor split: its block is all of it. */
 void dn_param_set_whole(dn_param *param);
 
 /** The part of the rank at coordinates at[] of a mesh of size[]. */
