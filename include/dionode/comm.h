@@ -76,6 +76,7 @@ typedef struct dn_ledger {
     uint64_t crossed[DN_N_TRAFFIC];
     uint64_t by_collective[DN_N_COLLECTIVES]; /* payload again; sends are in none */
     double cluster[DN_N_TRAFFIC];
+    double cluster_by_collective[DN_N_COLLECTIVES];
 } dn_ledger;
 
 /* ---- groups ---- */

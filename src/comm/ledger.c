@@ -44,7 +44,9 @@ void dn_comm_count_call(dn_comm *comm, dn_collective as, dn_traffic kind, size_t
     size_t payload = payload_bytes(comm, as, own, whole, root);
     ledger->payload[kind] += payload;
     ledger->by_collective[as] += payload;
-    ledger->cluster[kind] += cluster_bytes(comm, as, whole, root);
+    double cluster = cluster_bytes(comm, as, whole, root);
+    ledger->cluster[kind] += cluster;
+    ledger->cluster_by_collective[as] += cluster;
 }
 
 void dn_comm_count_send(dn_comm *comm, dn_traffic kind, size_t bytes)

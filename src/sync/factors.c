@@ -215,7 +215,8 @@ static void formula(const dn_party *party, dn_formula *out)
         dn_shares_count_reduce(&b->r, DN_TRAFFIC_FACTORS, turns, out);
         dn_shares_count_gather(&b->r, DN_TRAFFIC_BASIS, turns, out);
         if (all)
-            out->payload[all][DN_TRAFFIC_BASIS] += turns * b->n_squares * sizeof *b->squares;
+            dn_formula_add(out, all, DN_ALL_REDUCE, DN_TRAFFIC_BASIS,
+                           turns * b->n_squares * sizeof *b->squares);
     }
 }
 

@@ -337,7 +337,7 @@ dn_formula dn_optimizer_formula(const dn_optimizer *o)
         if (o->parties[k].method->formula)
             o->parties[k].method->formula(&o->parties[k], &formula);
     if (all)
-        formula.payload[all][DN_TRAFFIC_CONTROL] += sizeof(double);
+        dn_formula_add(&formula, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
     for (size_t i = 0; i < o->n_params; i++)
         if (o->slots[i].layout.slices | o->slots[i].layout.replicas)
             formula.uncompressed += dn_param_size(o->slots[i].param) * sizeof(dn_real);

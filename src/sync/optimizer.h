@@ -16,6 +16,7 @@
 
 #include "dionode/optim.h"
 #include "optim/param.h"
+#include "sync/formula.h"
 
 /* What a step found out; identical on all replicas. */
 typedef struct dn_step_report {
@@ -57,15 +58,8 @@ dn_status dn_optimizer_step(dn_optimizer *optimizer, uint64_t step, double lr,
  * 4 m r^2 - 4/3 r^3 the share of the rows of P that are its own. */
 double dn_optimizer_flops(const dn_optimizer *optimizer);
 
-/* Payload of one step on one rank (dn_ledger), by the set of axes that the group is along (without axes of
- * size 1: those of mesh->all are all others) and by kind. */
-typedef struct dn_formula {
-    uint64_t payload[DN_ALL_AXES + 1][DN_N_TRAFFIC]; /* momentum: in those steps that re-average */
-    uint64_t uncompressed; /* gradients of this rank's blocks, if all were averaged in full */
-} dn_formula;
-
-/** Exact. A skipped step exchanges control only. What orthonormalization reads of others in place is in no
- * account, and not here. */
+/** Of one step: exact. A skipped step exchanges control only. What orthonormalization reads of others in
+ * place is in no account, and not here. */
 dn_formula dn_optimizer_formula(const dn_optimizer *optimizer);
 
 /* ---- state, for checkpoints ---- */

@@ -62,7 +62,8 @@ void dn_shares_count_reduce(const dn_shares *shares, dn_traffic kind, uint64_t t
 {
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         for (size_t i = 0; i < shares->n[axes]; i++)
-            formula->payload[axes][kind] += times * shares->items[axes][i].count * sizeof(dn_real);
+            dn_formula_add(formula, axes, DN_REDUCE_SCATTER, kind,
+                           times * shares->items[axes][i].count * sizeof(dn_real));
 }
 
 void dn_shares_count_gather(const dn_shares *shares, dn_traffic kind, uint64_t times, dn_formula *formula)
@@ -71,6 +72,7 @@ void dn_shares_count_gather(const dn_shares *shares, dn_traffic kind, uint64_t t
         int rank = dn_axes_rank(shares->mesh->size, axes, shares->mesh->at);
         for (size_t i = 0; i < shares->n[axes]; i++)
             if (shares->items[axes][i].owner == rank)
-                formula->payload[axes][kind] += times * shares->items[axes][i].count * sizeof(dn_real);
+                dn_formula_add(formula, axes, DN_ALL_GATHER, kind,
+                               times * shares->items[axes][i].count * sizeof(dn_real));
     }
 }

@@ -12,7 +12,7 @@
 
 #include "compute/device.h"
 #include "sync/layout.h"
-#include "sync/optimizer.h"
+#include "sync/formula.h"
 
 typedef struct dn_shares {
     const dn_mesh *mesh;              /* borrowed */

@@ -187,6 +187,12 @@ static dn_status fetch(dn_weights *w, size_t unit, bool backward)
     return DN_OK;
 }
 
+/* Elements of a unit that are this rank's. */
+static size_t own_size(const dn_weights *w, size_t unit)
+{
+    return w->layout.owned[unit * (size_t)w->layout.n_fs + (size_t)dn_comm_rank(w->fs)].count;
+}
+
 dn_status dn_weights_open(dn_weights *w, size_t unit, bool backward)
 {
     const dn_unit *u = &w->layout.units[unit];
@@ -195,9 +201,8 @@ dn_status dn_weights_open(dn_weights *w, size_t unit, bool backward)
         DN_TRY(fetch(w, unit, backward));
         if (backward)
             w->stream->kernels->fill(w->stream, w->areas.staging, u->whole, 0.0);
-        size_t own = w->layout.owned[unit * (size_t)w->layout.n_fs + (size_t)dn_comm_rank(w->fs)].count;
-        dn_comm_count_in_place(w->fs, DN_ALL_GATHER, own * sizeof(dn_real), u->whole * sizeof(dn_real),
-                               DN_TRAFFIC_WEIGHTS);
+        dn_comm_count_in_place(w->fs, DN_ALL_GATHER, own_size(w, unit) * sizeof(dn_real),
+                               u->whole * sizeof(dn_real), DN_TRAFFIC_WEIGHTS);
     }
     w->last = unit;
     w->last_backward = backward;
@@ -238,4 +243,17 @@ dn_status dn_weights_close(dn_weights *w, size_t unit, bool backward)
     DN_TRY(dn_comm_reduce_to_owners(w->fs, owned, n_fs, DN_REAL, DN_AVG, DN_TRAFFIC_GRADIENT));
     add_means(w, &w->layout.units[unit], owned[dn_comm_rank(w->fs)].buffer);
     return DN_OK;
+}
+
+/* ---- what it costs ---- */
+
+void dn_weights_formula(const dn_weights *w, bool backward, dn_formula *formula)
+{
+    const unsigned fs = DN_AXIS(DN_FS);
+    for (size_t unit = 0; unit < w->layout.n_units && dn_comm_size(w->fs) > 1; unit++) {
+        dn_formula_add(formula, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS, own_size(w, unit) * sizeof(dn_real));
+        if (backward)
+            dn_formula_add(formula, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT,
+                           w->layout.units[unit].whole * sizeof(dn_real));
+    }
 }

@@ -213,6 +213,10 @@ static int check_ledgers(dn_comm *comm, const optim_rig *rig, const scenario *s)
                 formula.payload[axes][kind] * (kind == DN_TRAFFIC_MOMENTUM ? n_averages : STEPS);
             RANKS_CHECK(ledger.payload[kind] == expected);
         }
+        if (ledger.payload[DN_TRAFFIC_MOMENTUM] > 0)
+            continue; /* the formula by collective is without it */
+        for (int as = 0; as < DN_N_COLLECTIVES; as++)
+            RANKS_CHECK(ledger.by_collective[as] == STEPS * formula.by_collective[axes][as]);
     }
     return 0;
 }
