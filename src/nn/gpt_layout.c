@@ -68,7 +68,7 @@ static void describe(dn_param *param, dn_param_kind kind, size_t rows, size_t co
     param->rows = rows;
     param->cols = cols;
     param->split = 1;
-    param->first_row = param->of_rows = 0;
+    param->window_of = NULL;
     param->row_cut = cut == ROWS ? tp : fs;
     param->col_cut = cut == ROWS ? fs : tp;
     param->stack = 0;

@@ -8,7 +8,8 @@
 #include "compute/device.h"
 #include "dionode/optim.h"
 
-#define DN_PARAM_NAME_MAX 64
+#define DN_PARAM_NAME_MAX       64                       /* bytes of a name, with its end */
+#define DN_PARAM_SPLIT_NAME_MAX (DN_PARAM_NAME_MAX - 11) /* of a parameter that is split */
 
 /* How one dimension is dealt to the ranks along an axis: dn_part in units. */
 typedef struct dn_cut {
@@ -27,14 +28,11 @@ typedef struct dn_param {
                        (c_k: 1, c_v: 2): one product serves all of a stack. The first of a stack starts
                        at the same offset on all ranks. */
     dn_block block; /* this rank's part */
-    dn_buf *weight, *grad;     /* [block.rows, block.cols] dense, borrowed; on the symmetric heap in a run */
-    size_t first_row, of_rows; /* of a window (dn_param_window): which rows it is of a tensor of how many, and
-                                  that one's rows are what row_cut cuts; of_rows 0: no window */
+    dn_buf *weight, *grad; /* [block.rows, block.cols] dense, borrowed; on the symmetric heap in a run */
+    const struct dn_param *window_of; /* of a window (dn_param_window): the parameter whose numbers these are,
+                                         whose rows are what row_cut cuts; borrowed. Else NULL */
+    size_t first_row;                 /* of a window: in that parameter */
 } dn_param;
-
-enum {
-    DN_PARAM_SPLIT_NAME_MAX = DN_PARAM_NAME_MAX - 11
-}; /* bytes of a split parameter's name, with its end */
 
 /** Makes the parameter one that is neither cut nor split: its block is all of it. */
 void dn_param_set_whole(dn_param *param);
@@ -42,9 +40,13 @@ void dn_param_set_whole(dn_param *param);
 /** The part of the rank at coordinates at[] of a mesh of size[]. */
 dn_block dn_param_block(const dn_param *param, const int size[DN_N_AXES], const int at[DN_N_AXES]);
 
-/** Matrix k of a split parameter as a parameter of its own, "<name>.<k>": its block is what this rank's block
- * has of its rows, perhaps nothing, and its numbers lie where they were. Larger parts do not come first. */
-dn_param dn_param_window(const dn_param *split, size_t k);
+/** Matrix k of the n, of as many rows each, that make a parameter (borrowed) as a parameter of its own, named
+ * "<name>.<k>" if n > 1: its block is what this rank's block has of its rows, perhaps nothing, and its
+ * numbers lie where they were. Larger parts do not come first. */
+dn_param dn_param_window(const dn_param *whole, size_t n, size_t k);
+
+/** Elements of the parameter's own block on some rank that lie in front of a window's. */
+size_t dn_param_skipped(const dn_param *window, dn_block block);
 
 /** Elements of the largest part that a rank of the mesh holds; not of a window. */
 size_t dn_param_room(const dn_param *param, const int size[DN_N_AXES]);

@@ -120,7 +120,8 @@ static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], 
     return true;
 }
 
-enum { MAX_METHODS = 2 };
+/* So many have random numbers of their own in every step. */
+enum { MAX_METHODS = 2, MAX_MATRICES = 1 << 20 };
 
 size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
                                const int size[DN_N_AXES])
@@ -210,6 +211,8 @@ static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params
     const int *size = o->mesh->size;
     size_t bytes = dn_optimizer_heap_bytes(&o->config, params, n_params, size);
     o->n_params = dn_windows_of(&o->config, params, n_params, NULL);
+    if (o->n_params >= MAX_MATRICES)
+        return dn_fail(DN_ERR_ARG, "%zu matrices: split into fewer than %d", o->n_params, MAX_MATRICES);
     DN_TRY(allocate_tables(o));
     dn_windows_of(&o->config, params, n_params, o->params);
     DN_TRY(take_zeroed(o, bytes, &heap));

@@ -35,11 +35,11 @@ typedef struct dn_optimizer dn_optimizer;
 size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
                                const int size[DN_N_AXES]);
 
-/** States for params (copied; their weights and grads, on the symmetric heap of mesh->all, are borrowed) on
- * stream (borrowed). Collective over the mesh (borrowed). Each matrix of a split parameter is stepped on its
- * own. Q is drawn from (seed, number of the matrix among all): each rank exactly its part of the whole.
- * Errors: DN_ERR_MEMORY; DN_ERR_ARG out-of-range settings, or blocks that are not those of this rank. Owned
- * by the caller. */
+/** States for params (borrowed; weights and grads on the symmetric heap of mesh->all) on stream (borrowed).
+ * Collective over the mesh (borrowed). Each matrix of a split parameter is stepped on its own. Q is drawn
+ * from (seed, number of the matrix among all): each rank exactly its part of the whole. Errors:
+ * DN_ERR_MEMORY; DN_ERR_ARG out-of-range settings, or blocks that are not those of this rank. Owned by the
+ * caller. */
 dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *params, size_t n_params,
                               dn_stream *stream, const dn_mesh *mesh, dn_optimizer **out) DN_MUST_USE;
 void dn_optimizer_destroy(dn_optimizer **optimizer);

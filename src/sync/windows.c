@@ -10,15 +10,10 @@ size_t dn_windows_of(const dn_optim_config *config, const dn_param *params, size
     size_t n_windows = 0;
     bool whole = !dn_method_of(config->matrix_rule)->matrices_only;
     for (size_t i = 0; i < n; i++) {
-        if (whole || params[i].split <= 1) {
+        size_t parts = whole || params[i].split <= 1 ? 1 : params[i].split;
+        for (size_t k = 0; k < parts; k++, n_windows++)
             if (windows)
-                windows[n_windows] = params[i];
-            n_windows++;
-            continue;
-        }
-        for (size_t k = 0; k < params[i].split; k++, n_windows++)
-            if (windows)
-                windows[n_windows] = dn_param_window(&params[i], k);
+                windows[n_windows] = dn_param_window(&params[i], parts, k);
     }
     return n_windows;
 }

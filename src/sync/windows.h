@@ -8,8 +8,8 @@
 #include "dionode/optim.h"
 #include "optim/param.h"
 
-/** What params [n] become under config, in their order; returns how many. windows: room for them, or NULL to
- * count. */
+/** What params [n] (borrowed) become under config, in their order: windows of them, of the whole where one is
+ * not split. Returns how many. windows: room for them, or NULL to count. */
 size_t dn_windows_of(const dn_optim_config *config, const dn_param *params, size_t n, dn_param *windows);
 
 /** Whether a parameter can be split as it says. Errors: DN_ERR_ARG. */

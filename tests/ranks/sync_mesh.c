@@ -9,6 +9,8 @@
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
+#include "sync/param_peer.h"
+#include "sync/windows.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -415,6 +417,66 @@ static void nan_in_one_shard_skips_the_step_on_all(void **state)
     }
 }
 
+/* ---- where peers hold the matrices of what is split ---- */
+
+/* Two in a stack; elements say where they belong. */
+static void place_stack(dn_param params[2], const dn_mesh *mesh, dn_real *weights)
+{
+    params[0] = (dn_param){.rows = 12, .cols = 5, .row_cut = {DN_TP, 1}, .col_cut = {DN_FS, 1}, .split = 3};
+    params[1] = params[0];
+    params[1].rows = params[1].split = 10;
+    params[1].stack = 1;
+    for (size_t i = 0, at = 0; i < 2; i++) {
+        const dn_block b = params[i].block = dn_param_block(&params[i], mesh->size, mesh->at);
+        params[i].weight = params[i].grad = (dn_buf *)(void *)(weights + at);
+        for (size_t k = 0; k < b.rows * b.cols; k++)
+            weights[at++] = (dn_real)(1000 * i + 10 * (b.row0 + k / b.cols) + b.col0 + k % b.cols);
+    }
+}
+
+static int check_peer(dn_comm *comm, const dn_mesh *mesh, const dn_param *windows, size_t w,
+                      const int at[DN_N_AXES])
+{
+    const dn_param *window = &windows[w];
+    const dn_block b = dn_param_block(window, mesh->size, at);
+    const dn_real *there = (dn_real *)(void *)dn_param_peer(mesh, windows, w, w % 2, at);
+    for (size_t k = 0; k < b.rows * b.cols; k++) {
+        size_t row = window->first_row + b.row0 + k / b.cols;
+        RANKS_CHECK(there[k] == (dn_real)(1000 * window->window_of->stack + 10 * row + b.col0 + k % b.cols));
+    }
+    return 0;
+}
+
+static int windows_of_peers(dn_comm *comm, void *argument)
+{
+    const task *t = argument;
+    dn_mesh *mesh;
+    dn_param params[2], windows[13];
+    void *weights;
+    RANKS_CHECK(dn_mesh_create(comm, t->mesh.size, &mesh) == DN_OK);
+    RANKS_CHECK(dn_comm_alloc(comm, 22 * 5 * sizeof(dn_real), &weights) == DN_OK);
+    place_stack(params, mesh, weights);
+    RANKS_CHECK(dn_windows_of(&t->scenario->config, params, 2, windows) == 13);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    for (int rank = 0; rank < dn_comm_size(comm); rank++) {
+        int at[DN_N_AXES];
+        dn_mesh_at(mesh->size, rank, at);
+        for (size_t w = 0; w < 13; w++)
+            RANKS_CHECK(check_peer(comm, mesh, windows, w, at) == 0);
+    }
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    dn_mesh_destroy(&mesh);
+    return 0;
+}
+
+static void windows_are_found_at_every_peer(void **state)
+{
+    (void)state;
+    scenario s = plain();
+    assert_int_equal(run_on((int[]){1, 1, 5}, windows_of_peers, &s, NULL), 0);
+    assert_int_equal(run_on((int[]){2, 2, 2}, windows_of_peers, &s, NULL), 0);
+}
+
 /* ---- bytes, by hand ---- */
 
 /* A matrix of 40 x 16, rank 4, rows over tp, columns over fs, and nothing else. */
@@ -489,6 +551,7 @@ int main(void)
         cmocka_unit_test(shards_without_momentum),
         cmocka_unit_test(momentum_that_is_zero_everywhere),
         cmocka_unit_test(nan_in_one_shard_skips_the_step_on_all),
+        cmocka_unit_test(windows_are_found_at_every_peer),
         cmocka_unit_test(bytes_of_one_matrix_by_hand),
         cmocka_unit_test(work_is_divided_and_never_repeated),
     };

@@ -80,7 +80,7 @@ static void check_windows(dn_param split, const int size[DN_N_AXES])
 {
     int n_ranks = dn_axes_size(size, DN_ALL_AXES);
     for (size_t k = 0; k < split.split; k++) {
-        dn_param window = dn_param_window(&split, k);
+        dn_param window = dn_param_window(&split, split.split, k);
         check(&window, size);
     }
     for (int rank = 0; rank < n_ranks; rank++) {
@@ -89,7 +89,7 @@ static void check_windows(dn_param split, const int size[DN_N_AXES])
         dn_block block = split.block = dn_param_block(&split, size, at);
         size_t next = block.row0;
         for (size_t k = 0; k < split.split; k++) {
-            dn_param window = dn_param_window(&split, k);
+            dn_param window = dn_param_window(&split, split.split, k);
             dn_block own = dn_param_block(&window, size, at);
             assert_memory_equal(&own, &window.block, sizeof own);
             assert_true(own.col0 == block.col0 && own.cols == block.cols);
