@@ -8,20 +8,14 @@
 #include "compute/device.h"
 #include "dionode/optim.h"
 
-#define DN_PARAM_NAME_MAX       64                       /* bytes of a name, with its end */
+#define DN_PARAM_NAME_MAX       DN_OPTIM_NAME_MAX        /* bytes of a name, with its end */
 #define DN_PARAM_SPLIT_NAME_MAX (DN_PARAM_NAME_MAX - 11) /* of a parameter that is split */
-
-/* How one dimension is dealt to the ranks along an axis: dn_part in units. */
-typedef struct dn_cut {
-    dn_axis axis; /* DN_N_AXES: not cut */
-    size_t unit;
-} dn_cut;
 
 typedef struct dn_param {
     char name[DN_PARAM_NAME_MAX]; /* as in checkpoints: "transformer.h.0.attn.c_q.weight" */
     dn_param_kind kind;
     size_t rows, cols;       /* fan_out, fan_in; of the whole tensor */
-    dn_cut row_cut, col_cut; /* along different axes */
+    dn_cut row_cut, col_cut; /* along different axes; axis DN_N_AXES: not cut */
     size_t split;   /* its rows are so many matrices of as many rows each, every one optimized on its own
                        (heads; a fused QKV); 0: one */
     size_t stack;   /* so many parameters before this one lie directly in front of it, without gaps

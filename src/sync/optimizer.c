@@ -40,7 +40,7 @@ static bool within(double x, double low, double high)
     return x >= low && x <= high;
 }
 
-static dn_status check_config(const dn_optim_config *c)
+dn_status dn_optimizer_check(const dn_optim_config *c)
 {
     const dn_method *matrices = dn_method_of(c->matrix_rule), *others = dn_method_of(c->scalar_rule);
     if (!matrices || !others || others->matrices_only)
@@ -234,7 +234,7 @@ dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *par
                               dn_stream *stream, const dn_mesh *mesh, dn_optimizer **out)
 {
     *out = NULL;
-    DN_TRY(check_config(config));
+    DN_TRY(dn_optimizer_check(config));
     for (size_t i = 0; i < n_params; i++)
         DN_TRY(check_param(&params[i], mesh));
     dn_optimizer *o = calloc(1, sizeof *o);

@@ -29,6 +29,9 @@ typedef struct dn_step_report {
 
 typedef struct dn_optimizer dn_optimizer;
 
+/** Whether settings are within their ranges. Errors: DN_ERR_ARG. */
+dn_status dn_optimizer_check(const dn_optim_config *config) DN_MUST_USE;
+
 /** Symmetric heap that dn_optimizer_create will take from the group of all, in bytes; exact, and equal on all
  * ranks of a mesh of size[]. config within its ranges. Of params kinds, shapes and cuts are read. SIZE_MAX
  * without memory to find out. */
