@@ -81,10 +81,10 @@ int main(int argc, char **argv)
     dn_status status = dn_comm_join(dn_verify_heap_bytes(&options, MAX_RANKS), 10, &comm);
     if (status == DN_OK)
         status = dn_verify_run(comm, &options, forward, &bug, &report);
-    if (status == DN_OK && dn_comm_rank(comm) == 0)
+    if (status == DN_OK && dn_comm_rank(comm) == 0) { /* one tells; who left with an error would end all */
         dn_verify_print(report, stdout);
-    if (status == DN_OK)
         status = dn_verify_verdict(report);
+    }
     dn_verify_report_destroy(&report);
     return dn_comm_leave(&comm, status);
 }

@@ -5,6 +5,7 @@
 #define DIONODE_TRAIN_H
 
 #include "dionode/config.h"
+#include "dionode/mesh.h"
 
 /**
  * Launcher's side of a training run: checks configuration, data and memory, starts the workers (n_workers; 0
@@ -30,6 +31,29 @@ DN_API int dn_train_worker(const dn_config *config);
 DN_API dn_status dn_evaluate(const char *run, const char *const *assignments, size_t n,
                              void (*progress)(uint64_t done, uint64_t total, void *context), void *context,
                              double *loss, uint64_t *n_tokens) DN_MUST_USE;
+
+/* What to verify of a configuration. */
+typedef struct dn_verification {
+    int max_ranks;       /* every mesh of up to so many ranks ... */
+    int mesh[DN_N_AXES]; /* ... or this one alone; all 0: every one */
+    int n_steps;
+    bool in_float, in_double;
+    const char *inject; /* a sharding bug to plant (dn_verify_inject); NULL: none */
+    const char *json;   /* file for all numbers; NULL: none */
+} dn_verification;
+
+/**
+ * Launcher's side of `dionode verify`: the training steps that config describes, on every mesh, against one
+ * rank (dionode/verify.h), in one precision after the other. Workers print the table to standard output. At
+ * most one row a rank and 32 tokens a row of random tokens; no data is read. *signal_out as in dn_train.
+ * Errors: DN_ERR_NUMERIC something does not hold; DN_ERR_CONFIG a model that fits no such mesh, an unknown
+ * bug, or no program in double precision beside this one; DN_ERR_MEMORY, DN_ERR_IO; of dn_launch.
+ */
+DN_API dn_status dn_verify_training(const dn_config *config, const dn_verification *what, char *const *argv,
+                                    int *signal_out) DN_MUST_USE;
+
+/** A worker's side. Returns main's exit status. */
+DN_API int dn_verify_training_worker(const dn_config *config, const dn_verification *what);
 
 typedef struct dn_sampling {
     int64_t n_tokens;   /* to generate */

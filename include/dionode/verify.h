@@ -8,7 +8,8 @@
  *         return dn_verify_block(v, &(dn_verify_tensor){"forward", "Y", rows, cols, DN_REAL}, block, y);
  *     }
  *     status = dn_verify_run(world, &options, operation, NULL, &report);
- *     dn_verify_print(report, stdout);
+ *     if (dn_comm_rank(world) == 0)
+ *         dn_verify_print(report, stdout), status = dn_verify_verdict(report);
  *
  * The report is a table: a row a mesh, a column a line. What is shown under one line ("weights, 20 steps") is
  * judged together, and the worst of it is what the table has.
@@ -21,8 +22,9 @@
 
 #include <stdio.h>
 
-#define DN_VERIFY_LINE_MAX 40 /* bytes of a line's name, with its end */
-#define DN_VERIFY_NAME_MAX 96 /* of a tensor's */
+#define DN_VERIFY_LINE_MAX 40  /* bytes of a line's name, with its end */
+#define DN_VERIFY_NAME_MAX 96  /* of a tensor's */
+#define DN_VERIFY_MARGIN   10. /* times what rounding does: another order of sums rounds everywhere */
 
 /* One operation on one mesh, as a rank sees it. */
 typedef struct dn_verify dn_verify;
@@ -45,6 +47,7 @@ typedef struct dn_verify_options {
     double tolerance;       /* of relative differences; 0: not a bit */
     size_t heap_bytes;      /* symmetric heap that the operation takes, on any mesh */
     size_t reference_bytes; /* of each rank's heap, where the reference's tensors are kept for all to read */
+    bool rounding;          /* measure what rounding does, and judge by that, too: dn_verify_rounding */
     FILE *progress;         /* where rank 0 shows how far it is (a bar on a terminal), or NULL; borrowed */
 } dn_verify_options;
 
@@ -66,6 +69,15 @@ DN_API dn_status dn_verify_run(dn_comm *world, const dn_verify_options *options,
                                void *context, dn_verify_report **out) DN_MUST_USE;
 
 /* ---- inside the operation ---- */
+
+/**
+ * Whether this call is to show what rounding does: the operation then changes what it computes with in the
+ * last bits, at random, and else does the same. Called so on one rank, after the reference, if
+ * options.rounding says so. Where an operation amplifies rounding more than the tolerance allows for (a basis
+ * of singular vectors whose values are close, many steps), what that run makes of each tensor is measured,
+ * and a mesh may differ by DN_VERIFY_MARGIN times as much.
+ */
+DN_API bool dn_verify_rounding(const dn_verify *v);
 
 /* A matrix (a vector: one row) of which ranks show their parts. */
 typedef struct dn_verify_tensor {
@@ -110,7 +122,8 @@ DN_API dn_status dn_verify_amount(dn_verify *v, const char *line, uint64_t bytes
 DN_API bool dn_verify_holds(const dn_verify_report *report);
 
 /** DN_OK if it holds, otherwise DN_ERR_NUMERIC with a message that counts the meshes that failed and names
- * the first line: for dn_comm_leave, so that the program's exit status tells. */
+ * the first line: for dn_comm_leave, so that the program's exit status tells. On one rank, the one that
+ * prints: a rank that leaves with an error ends the others. */
 DN_API dn_status dn_verify_verdict(const dn_verify_report *report) DN_MUST_USE;
 
 /** The table, what failed and by which tensor, and a summary line; as wide as the terminal, elsewhere 100

@@ -16,6 +16,7 @@ static const struct {
     {"train", "train a model, or go on with a run", cli_train},
     {"eval", "validation loss of a run", cli_eval},
     {"generate", "continue a text with a run's model", cli_generate},
+    {"verify", "prove that sharded training is what one rank does", cli_verify},
     {"prepare", "make token shards from text", cli_prepare},
     {"launch", "start a program of yours as workers and watch over them", cli_launch},
     {"stat", "show where each worker of a running launch is", cli_stat},

@@ -10,6 +10,7 @@
 #include "nn/gpt_parts.h"
 
 #include "base/fail.h"
+#include "base/inject.h"
 #include "nn/linear.h"
 
 static const dn_weight *weight_of(const dn_gpt *gpt, const dn_gpt_block *b, size_t which)
@@ -26,12 +27,20 @@ static dn_status project(dn_gpt *gpt, const dn_buf *in, const dn_weight *w, size
         return DN_OK;
     }
     dn_linear_forward(s, gpt->dy, in, w, N);
-    DN_TRY(dn_gpt_sum_dy(gpt, N));
+    if (!dn_injected(DN_INJECT_SKIP_TP_REDUCE))
+        DN_TRY(dn_gpt_sum_dy(gpt, N));
     s->kernels->axpby(s, gpt->x, 1, gpt->dy, 1, N * gpt->shape.C);
     return DN_OK;
 }
 
-/* q, k, v and their gradients lie side by side in rows of 3W. */
+/* q, k, v and their gradients lie side by side in rows of 3W: k from here on. */
+static size_t start_of_k(const dn_gpt *gpt)
+{
+    size_t half_a_head = gpt->shape.C / gpt->shape.NH / 2;
+    bool off = dn_injected(DN_INJECT_WRONG_HEAD_SPLIT) && dn_gpt_cut(gpt) && gpt->share.W > 0;
+    return gpt->share.W + (off ? half_a_head : 0);
+}
+
 static dn_attention_shape attention_shape(const dn_gpt *gpt, size_t B, size_t T)
 {
     return (dn_attention_shape){B, T, gpt->share.heads, gpt->shape.C / gpt->shape.NH, 3 * gpt->share.W};
@@ -42,7 +51,7 @@ static dn_status attention_forward(dn_gpt *gpt, const dn_gpt_block *b, size_t B,
     dn_stream *s = gpt->stream;
     size_t N = B * T, W = gpt->share.W;
     dn_attention_shape shape = attention_shape(gpt, B, T);
-    dn_buf *q = b->qkv, *k = dn_at(b->qkv, W), *v = dn_at(b->qkv, 2 * W);
+    dn_buf *q = b->qkv, *k = dn_at(b->qkv, start_of_k(gpt)), *v = dn_at(b->qkv, 2 * W);
 
     s->kernels->rmsnorm_forward(s, b->y1, b->rstd1, gpt->x, N, gpt->shape.C);
     dn_linear_forward(s, b->qkv, b->y1, weight_of(gpt, b, DN_BLOCK_Q), N);
@@ -57,7 +66,7 @@ static dn_status attention_backward(dn_gpt *gpt, const dn_gpt_block *b, size_t B
     dn_stream *s = gpt->stream;
     size_t N = B * T, W = gpt->share.W;
     dn_attention_shape shape = attention_shape(gpt, B, T);
-    dn_buf *q = b->qkv, *k = dn_at(b->qkv, W), *v = dn_at(b->qkv, 2 * W);
+    dn_buf *q = b->qkv, *k = dn_at(b->qkv, start_of_k(gpt)), *v = dn_at(b->qkv, 2 * W);
     dn_buf *dqkv = gpt->wide, *dq = dqkv, *dk = dn_at(dqkv, W), *dv = dn_at(dqkv, 2 * W);
 
     dn_linear_backward(s, gpt->dy, gpt->x, b->o, weight_of(gpt, b, DN_BLOCK_PROJ), N);

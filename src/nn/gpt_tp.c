@@ -11,11 +11,13 @@
 #include "nn/gpt_parts.h"
 
 #include "base/fail.h"
+#include "base/inject.h"
 
 dn_words dn_gpt_words(const dn_gpt_shape *shape, int tp_size, int rank)
 {
     dn_range words = dn_part(shape->V, 1, tp_size, rank);
-    return (dn_words){words.first, words.end - words.first};
+    bool off = dn_injected(DN_INJECT_WRONG_VOCAB_OFFSET) && rank > 0;
+    return (dn_words){words.first + off, words.end - words.first};
 }
 
 dn_status dn_gpt_sum_dy(dn_gpt *gpt, size_t N)

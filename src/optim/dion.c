@@ -1,5 +1,6 @@
 #include "optim/dion.h"
 
+#include "base/inject.h"
 #include "compute/kernels.h"
 
 #include <math.h>
@@ -81,6 +82,8 @@ void dn_dion_feed_back(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn
 void dn_dion_apply(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *q, const dn_dion_step *step)
 {
     double scale = sqrt((double)d->shape.rows / (double)d->shape.cols);
+    if (dn_injected(DN_INJECT_LOCAL_FAN_OUT) && d->cols > 0)
+        scale = sqrt((double)d->rows / (double)d->cols);
     add_low_rank(s, d, d->weight, -step->lr * scale, p, q, 1 - step->lr * step->weight_decay);
 }
 

@@ -1,6 +1,7 @@
 #include "sync/factors.h"
 
 #include "base/fail.h"
+#include "base/inject.h"
 
 #include <math.h>
 #include <string.h>
@@ -44,6 +45,9 @@ static dn_status recall_basis(const dn_party *party, const dn_factor_batch *b)
 
 static void keep_basis(const dn_party *party, const dn_factored *x)
 {
+    const dn_comm *all = party->mesh->all;
+    if (dn_injected(DN_INJECT_STALE_Q) && dn_comm_rank(all) == dn_comm_size(all) - 1)
+        return;
     size_t r = x->dion.shape.r, at = (x->bands.q.first - x->bands.n.first) * r;
     party->stream->kernels->copy(party->stream, x->slot->states[DN_STATE_Q].data, dn_at(x->basis, at),
                                  dn_range_size(x->bands.q) * r);
@@ -71,8 +75,20 @@ static dn_status orthonormalize(const dn_factors *f, dn_factor_batch *b, uint64_
             return broken(x);
         if (x->found < b->orth[i].found)
             x->found = b->orth[i].found;
+        if (dn_injected(DN_INJECT_LOCAL_ZERO_GUARD) && dn_slot_size(x->slot) == 0)
+            x->found = DN_ORTH_ZERO;
     }
     return DN_OK;
+}
+
+/* A planted bug: the last rank's part of the sums is lost. */
+static void lose_partials(const dn_party *party, const dn_factor_batch *b)
+{
+    const dn_comm *all = party->mesh->all;
+    for (size_t i = 0; i < b->n && dn_comm_rank(all) == dn_comm_size(all) - 1; i++) {
+        const dn_factored *x = &b->matrices[i];
+        party->stream->kernels->fill(party->stream, x->p, dn_range_size(x->bands.m) * x->dion.shape.r, 0);
+    }
 }
 
 static dn_status find_p(const dn_factors *f, dn_factor_batch *b, uint64_t step, int iteration)
@@ -85,6 +101,8 @@ static dn_status find_p(const dn_factors *f, dn_factor_batch *b, uint64_t step, 
             dn_dion_accumulate(party->stream, &x->dion); /* here, while M is in the cache for its product */
         dn_dion_project(party->stream, &x->dion, x->scale, x->p, x->basis);
     }
+    if (dn_injected(DN_INJECT_SKIP_FACTOR_REDUCE))
+        lose_partials(party, b);
     DN_TRY(dn_stream_sync(party->stream));
     DN_TRY(dn_shares_reduce(&b->p, DN_SUM, DN_TRAFFIC_FACTORS));
     dn_comm_tick(party->mesh->all, step + 1, "dion: orthonormalize");
@@ -122,6 +140,8 @@ static dn_status sum_squares(const dn_party *party, dn_factor_batch *b)
                                                dn_range_size(x->bands.r), r);
     }
     DN_TRY(dn_stream_sync(party->stream));
+    if (dn_injected(DN_INJECT_LOCAL_COLUMN_NORMS))
+        return dn_comm_barrier(party->mesh->all);
     DN_TRY(dn_comm_all_reduce(party->mesh->all, b->squares, b->n_squares, DN_F64, DN_SUM, DN_TRAFFIC_BASIS));
     for (size_t i = 0; i < b->n; i++)
         for (size_t j = 0; j < b->matrices[i].dion.shape.r; j++)

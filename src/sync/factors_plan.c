@@ -2,6 +2,7 @@
 #include "sync/factors.h"
 
 #include "base/fail.h"
+#include "base/inject.h"
 #include "base/random.h"
 #include "shm/world.h"
 
@@ -105,7 +106,8 @@ static void fill_matrix(const dn_party *party, const dn_slot *slot, dn_factored 
                         .grad = slot->grad,
                         .momentum = slot->states[DN_STATE_MOMENTUM].data};
     x->bands = dn_layout_bands(layout, slot->shape.transposed, party->mesh->at);
-    x->scale = 1.0 / dn_axes_size(layout->size, layout->replicas);
+    bool add = dn_injected(DN_INJECT_SUM_FOR_AVERAGE);
+    x->scale = add ? 1.0 : 1.0 / dn_axes_size(layout->size, layout->replicas);
 }
 
 /* parts [n_ranks] */
@@ -116,8 +118,10 @@ static void fill_orth(const dn_factored *x, dn_orth_part *parts, dn_orth_matrix 
     for (int rank = 0; rank < n_ranks; rank++) {
         dn_mesh_at(slot->layout.size, rank, at);
         dn_bands bands = dn_layout_bands(&slot->layout, slot->shape.transposed, at);
-        parts[rank] = (dn_orth_part){bands.p.first, dn_range_size(bands.p),
-                                     (bands.p.first - bands.m.first) * slot->shape.r};
+        size_t first = bands.p.first - bands.m.first;
+        if (dn_injected(DN_INJECT_WRONG_BAND_OFFSET) && first > 0)
+            first--;
+        parts[rank] = (dn_orth_part){bands.p.first, dn_range_size(bands.p), first * slot->shape.r};
     }
     *orth = (dn_orth_matrix){.m = slot->shape.m, .r = slot->shape.r, .p = x->p, .parts = parts, .owner = -1};
 }

@@ -7,8 +7,8 @@
 /* Payload of one rank, by the set of axes that the group is along (without axes of size 1: those of mesh->all
  * are all others). */
 typedef struct dn_formula {
-    uint64_t payload[DN_ALL_AXES + 1][DN_N_TRAFFIC];           /* momentum: in steps that re-average */
-    uint64_t by_collective[DN_ALL_AXES + 1][DN_N_COLLECTIVES]; /* the same again, without re-averaging */
+    uint64_t payload[DN_ALL_AXES + 1][DN_N_TRAFFIC];           /* momentum: in those steps that re-average */
+    uint64_t by_collective[DN_ALL_AXES + 1][DN_N_COLLECTIVES]; /* payload again; momentum: only if all do */
     uint64_t uncompressed; /* gradients of this rank's blocks, if all were averaged in full */
 } dn_formula;
 
@@ -16,8 +16,7 @@ static inline void dn_formula_add(dn_formula *formula, unsigned axes, dn_collect
                                   uint64_t bytes)
 {
     formula->payload[axes][kind] += bytes;
-    if (kind != DN_TRAFFIC_MOMENTUM)
-        formula->by_collective[axes][as] += bytes;
+    formula->by_collective[axes][as] += bytes;
 }
 
 #endif

@@ -1,6 +1,7 @@
 #include "sync/optimizer.h"
 
 #include "base/fail.h"
+#include "base/inject.h"
 #include "compute/kernels.h"
 #include "sync/method.h"
 #include "sync/shares.h"
@@ -301,6 +302,26 @@ static dn_status average_momenta(dn_optimizer *o)
     return dn_shares_gather(&o->momenta, DN_TRAFFIC_MOMENTUM);
 }
 
+/* A planted bug: the last replica's weights change in their last bit. */
+static void drift(dn_optimizer *o)
+{
+    const dn_mesh *mesh = o->mesh;
+    for (size_t i = 0; i < o->n_params && mesh->at[DN_DP] == mesh->size[DN_DP] - 1; i++) {
+        const dn_param *p = o->slots[i].param;
+        o->stream->kernels->scale(o->stream, p->weight, 1 + DN_REAL_EPS, p->weight, dn_param_size(p));
+    }
+}
+
+static dn_status share_weights(dn_optimizer *o)
+{
+    DN_TRY(dn_stream_sync(o->stream));
+    if (!dn_injected(DN_INJECT_STALE_WEIGHTS))
+        DN_TRY(dn_shares_gather(&o->weights, DN_TRAFFIC_WEIGHTS));
+    if (dn_injected(DN_INJECT_REPLICA_DRIFT))
+        drift(o);
+    return DN_OK;
+}
+
 dn_status dn_optimizer_step(dn_optimizer *o, uint64_t step, double lr, dn_step_report *report)
 {
     *report = (dn_step_report){0};
@@ -309,11 +330,11 @@ dn_status dn_optimizer_step(dn_optimizer *o, uint64_t step, double lr, dn_step_r
     report->skipped = !isfinite(report->grad_norm);
     if (report->skipped)
         return DN_OK;
-    DN_TRY(dn_shares_reduce(&o->gradients, DN_AVG, DN_TRAFFIC_GRADIENT));
+    dn_op mean = dn_injected(DN_INJECT_SUM_FOR_AVERAGE) ? DN_SUM : DN_AVG;
+    DN_TRY(dn_shares_reduce(&o->gradients, mean, DN_TRAFFIC_GRADIENT));
     for (size_t k = 0; k < o->n_parties; k++)
         DN_TRY(o->parties[k].method->step(&o->parties[k], step, lr, report));
-    DN_TRY(dn_stream_sync(o->stream));
-    DN_TRY(dn_shares_gather(&o->weights, DN_TRAFFIC_WEIGHTS));
+    DN_TRY(share_weights(o));
     return is_due(step, o->config.momentum_sync_every) ? average_momenta(o) : DN_OK;
 }
 
@@ -328,14 +349,26 @@ double dn_optimizer_flops(const dn_optimizer *o)
     return flops;
 }
 
+/* Re-averaging is no part of every step, unless it is. */
+static void count_momenta(const dn_optimizer *o, dn_formula *formula)
+{
+    dn_formula momenta = {0};
+    dn_shares_count_reduce(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &momenta);
+    dn_shares_count_gather(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &momenta);
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++) {
+        formula->payload[axes][DN_TRAFFIC_MOMENTUM] += momenta.payload[axes][DN_TRAFFIC_MOMENTUM];
+        for (int as = 0; as < DN_N_COLLECTIVES && is_due(0, o->config.momentum_sync_every); as++)
+            formula->by_collective[axes][as] += momenta.by_collective[axes][as];
+    }
+}
+
 dn_formula dn_optimizer_formula(const dn_optimizer *o)
 {
     dn_formula formula = {0};
     unsigned all = dn_axes_of(o->mesh->size, DN_ALL_AXES);
     dn_shares_count_reduce(&o->gradients, DN_TRAFFIC_GRADIENT, 1, &formula);
     dn_shares_count_gather(&o->weights, DN_TRAFFIC_WEIGHTS, 1, &formula);
-    dn_shares_count_reduce(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &formula);
-    dn_shares_count_gather(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &formula);
+    count_momenta(o, &formula);
     for (size_t k = 0; k < o->n_parties; k++)
         if (o->parties[k].method->formula)
             o->parties[k].method->formula(&o->parties[k], &formula);

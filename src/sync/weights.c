@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/fail.h"
+#include "base/inject.h"
 #include "compute/kernels.h"
 #include "sync/weights_layout.h"
 
@@ -138,7 +139,8 @@ static dn_status meet(dn_weights *w)
 static void begin_copying(dn_weights *w, size_t unit)
 {
     const dn_unit *u = &w->layout.units[unit];
-    if (w->copier)
+    bool stale = dn_injected(DN_INJECT_STALE_WEIGHTS) && w->last != SIZE_MAX;
+    if (w->copier && !stale)
         dn_copier_begin(w->copier, w->layout.copies + u->first_copy, u->n_copies);
 }
 
@@ -240,20 +242,23 @@ dn_status dn_weights_close(dn_weights *w, size_t unit, bool backward)
     if (n_fs == 1 || !backward)
         return DN_OK;
     DN_TRY(dn_stream_sync(w->stream));
-    DN_TRY(dn_comm_reduce_to_owners(w->fs, owned, n_fs, DN_REAL, DN_AVG, DN_TRAFFIC_GRADIENT));
+    if (dn_injected(DN_INJECT_SKIP_FS_REDUCE))
+        DN_TRY(dn_comm_barrier(w->fs));
+    else
+        DN_TRY(dn_comm_reduce_to_owners(w->fs, owned, n_fs, DN_REAL, DN_AVG, DN_TRAFFIC_GRADIENT));
     add_means(w, &w->layout.units[unit], owned[dn_comm_rank(w->fs)].buffer);
     return DN_OK;
 }
 
 /* ---- what it costs ---- */
 
-void dn_weights_formula(const dn_weights *w, bool backward, dn_formula *formula)
+void dn_weights_formula(const dn_weights *w, size_t unit, bool backward, dn_formula *formula)
 {
     const unsigned fs = DN_AXIS(DN_FS);
-    for (size_t unit = 0; unit < w->layout.n_units && dn_comm_size(w->fs) > 1; unit++) {
-        dn_formula_add(formula, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS, own_size(w, unit) * sizeof(dn_real));
-        if (backward)
-            dn_formula_add(formula, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT,
-                           w->layout.units[unit].whole * sizeof(dn_real));
-    }
+    if (dn_comm_size(w->fs) == 1)
+        return;
+    dn_formula_add(formula, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS, own_size(w, unit) * sizeof(dn_real));
+    if (backward)
+        dn_formula_add(formula, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT,
+                       w->layout.units[unit].whole * sizeof(dn_real));
 }

@@ -95,7 +95,7 @@ const dn_weight *dn_weights_of(const dn_weights *weights, size_t first_param);
  * rank to its own block. Errors: of a meeting; of the stream. */
 dn_status dn_weights_close(dn_weights *weights, size_t unit, bool backward) DN_MUST_USE;
 
-/** Adds to the formula what opening and closing all units once does: forward or backward. Exact. */
-void dn_weights_formula(const dn_weights *weights, bool backward, dn_formula *formula);
+/** Adds to the formula what opening and closing a unit once exchanges. Exact. */
+void dn_weights_formula(const dn_weights *weights, size_t unit, bool backward, dn_formula *formula);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "compute/kernels.h"
+#include "sync/layout.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -137,4 +138,35 @@ dn_status dn_net_loss(dn_net *net, dn_rows_fn *rows, void *context, uint64_t fir
 {
     *loss_sum = 0;
     return pass(net, rows, context, first, n, 0, loss_sum);
+}
+
+/* ---- what it costs ---- */
+
+/* Forward through embedding and layers; the head goes forward and backward at once; then back. */
+static void add_pass(const dn_net *net, size_t B, dn_formula *formula)
+{
+    const dn_plan *plan = net->plan;
+    size_t head = plan->shape.L + 1;
+    uint64_t tp[DN_N_COLLECTIVES];
+    for (size_t unit = 0; unit <= head; unit++) {
+        if (unit < head)
+            dn_weights_formula(net->weights, unit, false, formula);
+        dn_weights_formula(net->weights, unit, true, formula);
+    }
+    dn_gpt_tp_bytes(&plan->shape, B, plan->mesh[DN_TP], true, tp);
+    for (int as = 0; as < DN_N_COLLECTIVES; as++)
+        dn_formula_add(formula, DN_AXIS(DN_TP), as, DN_TRAFFIC_ACTIVATIONS, tp[as]);
+}
+
+dn_formula dn_net_formula(const dn_net *net, size_t n)
+{
+    const dn_plan *plan = net->plan;
+    dn_formula formula = dn_optimizer_formula(net->optimizer);
+    size_t left = dn_range_size(dn_plan_rows(plan, n, net->mesh->at));
+    for (size_t round = dn_plan_rounds(plan, n); round > 0; round--) {
+        size_t B = left < plan->micro_batch ? left : plan->micro_batch;
+        add_pass(net, B, &formula);
+        left -= B;
+    }
+    return formula;
 }

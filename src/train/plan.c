@@ -1,6 +1,7 @@
 #include "train/plan.h"
 
 #include "base/fail.h"
+#include "base/inject.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,7 +96,8 @@ static dn_status plan_mesh(const dn_config *c, dn_plan *plan)
 
 dn_range dn_plan_rows(const dn_plan *plan, size_t n, const int at[DN_N_AXES])
 {
-    return dn_part(n, 1, plan->n_dealt, at[DN_DP] * plan->mesh[DN_FS] + at[DN_FS]);
+    int index = at[DN_DP] * plan->mesh[DN_FS] + at[DN_FS];
+    return dn_part(n, 1, plan->n_dealt, dn_injected(DN_INJECT_WRONG_ROWS) ? 0 : index);
 }
 
 size_t dn_plan_rounds(const dn_plan *plan, size_t n)

@@ -94,6 +94,7 @@ typedef struct dn_record {
 struct dn_verify {
     dn_reference reference;
     bool is_reference; /* the run that makes it */
+    bool rounding;     /* the run that shows what rounding does */
     dn_record *records;
     size_t n_records, capacity;
 };
@@ -159,7 +160,8 @@ typedef struct dn_verify_line {
 
 struct dn_verify_report {
     double tolerance;
-    dn_verify_row *rows; /* the first: the reference */
+    bool rounding;       /* a tensor may also differ by DN_VERIFY_MARGIN times what rounding makes of it */
+    dn_verify_row *rows; /* the first: the reference, with what rounding makes of it, if that is known */
     size_t n_rows, capacity;
     dn_verify_line *lines;
     size_t n_lines, lines_capacity;
@@ -168,6 +170,11 @@ struct dn_verify_report {
 /** Judges what came from a mesh and adds a row. Errors: DN_ERR_MEMORY; DN_ERR_ARG a line of two kinds. */
 dn_status dn_verify_judge(dn_verify_report *report, const dn_reference *reference, const int size[DN_N_AXES],
                           const dn_gathered *gathered) DN_MUST_USE;
+
+/** Judges what came from the run that shows what rounding does, in place of the reference's row: nothing in
+ * it is too different. Errors as above. */
+dn_status dn_verify_judge_rounding(dn_verify_report *report, const dn_reference *reference,
+                                   const dn_gathered *gathered) DN_MUST_USE;
 
 /** The worst finding of a line on a mesh: one that fails, then the largest; NULL if there is none. */
 const dn_finding *dn_verify_worst(const dn_verify_row *row, size_t line);

@@ -60,7 +60,8 @@ static void write_cell(const dn_verify_report *report, const dn_verify_row *row,
         dn_human(f->cluster, "B", text, CELL);
         return;
     }
-    write_value(f, report->lines[c->line].kind, row == report->rows, value, sizeof value);
+    bool is_reference = row == report->rows && !report->rounding;
+    write_value(f, report->lines[c->line].kind, is_reference, value, sizeof value);
     snprintf(text, CELL, "%s%s%s", value, f->holds || !*value ? "" : " ", f->holds ? "" : "FAILED");
 }
 
@@ -220,6 +221,15 @@ static void print_failures(const dn_verify_report *report, FILE *out)
 
 /* ---- summary ---- */
 
+static void explain_rounding(const dn_verify_report *report, FILE *out)
+{
+    if (report->rounding)
+        fprintf(out,
+                "The first row is one rank with and without a change in the last bits: what rounding alone "
+                "does.\nMeshes may differ %g times as much, or by the tolerance.\n",
+                DN_VERIFY_MARGIN);
+}
+
 /* The largest difference of all; NULL: nothing was compared. */
 static const dn_finding *largest(const dn_verify_report *report, const dn_verify_row **where)
 {
@@ -268,6 +278,7 @@ void dn_verify_print(const dn_verify_report *report, FILE *out)
         print_tables(report, columns, make_columns(report, columns), dn_terminal_columns(out, PLAIN_COLUMNS),
                      out);
     free(columns);
+    explain_rounding(report, out);
     print_failures(report, out);
     print_summary(report, out);
     fflush(out);

@@ -25,6 +25,11 @@ dn_status dn_verify_no_memory(void)
     return dn_fail(DN_ERR_MEMORY, "no memory for the results of a comparison");
 }
 
+bool dn_verify_rounding(const dn_verify *v)
+{
+    return v->rounding;
+}
+
 /* ---- records ---- */
 
 static dn_status check_name(const char *what, const char *name, size_t longest)

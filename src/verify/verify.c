@@ -147,7 +147,7 @@ static dn_status say_what_to_give(const comparison *c, dn_status status)
 /* No bug of ours is planted while the reference is made. */
 static dn_status call(comparison *c, const dn_mesh *mesh)
 {
-    if (!c->v.is_reference)
+    if (!c->v.is_reference && !c->v.rounding)
         return c->fn(&c->v, mesh, c->context);
     dn_inject planted = dn_inject_swap(DN_INJECT_NONE);
     dn_status status = c->fn(&c->v, mesh, c->context);
@@ -242,6 +242,20 @@ static dn_status make_reference(comparison *c)
     return status;
 }
 
+static dn_status measure_rounding(comparison *c)
+{
+    dn_gathered gathered;
+    c->v.rounding = true;
+    dn_status status = run_mesh(c, c->meshes[0], &gathered);
+    c->v.rounding = false;
+    if (status == DN_OK && gathered.status != DN_OK)
+        status = dn_fail(gathered.status, "verify: the reference with rounding failed: %s", gathered.message);
+    if (status == DN_OK)
+        status = dn_verify_judge_rounding(c->report, &c->v.reference, &gathered);
+    dn_gathered_free(&gathered);
+    return status;
+}
+
 /* ---- all of it ---- */
 
 static void show_progress(comparison *c, size_t done)
@@ -261,6 +275,8 @@ static dn_status run_all(comparison *c)
         show_progress(c, i);
         dn_comm_tick(c->world, i, "verify");
         DN_TRY(i == 0 ? make_reference(c) : judge_mesh(c, i));
+        if (i == 0 && c->options->rounding)
+            DN_TRY(measure_rounding(c));
     }
     show_progress(c, c->n_meshes);
     return DN_OK;

@@ -216,7 +216,7 @@ static int check_ledgers(dn_comm *comm, const optim_rig *rig, const scenario *s)
             RANKS_CHECK(ledger.payload[kind] == expected);
         }
         if (ledger.payload[DN_TRAFFIC_MOMENTUM] > 0)
-            continue; /* the formula by collective is without it */
+            continue; /* the formula by collective knows it only where every step has it */
         for (int as = 0; as < DN_N_COLLECTIVES; as++)
             RANKS_CHECK(ledger.by_collective[as] == STEPS * formula.by_collective[axes][as]);
     }

@@ -1,0 +1,122 @@
+#include "cli/cli.h"
+
+#include "dionode/launch.h"
+#include "dionode/train.h"
+#include "dionode/verify.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct arguments {
+    dn_config config;
+    dn_verification what;
+    dn_status status;
+} arguments;
+
+enum { OPTION_STEPS = 1000, OPTION_PRECISION, OPTION_JSON, OPTION_INJECT, RANKS_MAX = 256 };
+
+static void read_precision(struct argp_state *state, const char *text, dn_verification *what)
+{
+    bool both = strcmp(text, "both") == 0;
+    what->in_float = both || strcmp(text, "float") == 0;
+    what->in_double = both || strcmp(text, "double") == 0;
+    if (!what->in_float && !what->in_double)
+        argp_error(state, "--precision: '%s' is neither float nor double nor both", text);
+}
+
+static void read_bug(const char *name, dn_verification *what)
+{
+    if (strcmp(name, "list") == 0) {
+        dn_verify_inject_list(stdout);
+        exit(0);
+    }
+    dn_status status = dn_verify_inject(name);
+    if (status != DN_OK)
+        exit(cli_failure(status));
+    what->inject = name;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    arguments *a = state->input;
+    switch (key) {
+    case 'n':
+        a->what.max_ranks = (int)cli_integer("--ranks", arg, 2, RANKS_MAX);
+        return 0;
+    case 'm':
+        if (dn_mesh_parse(arg, a->what.mesh) != DN_OK)
+            exit(cli_failure(DN_ERR_CONFIG));
+        return 0;
+    case OPTION_STEPS:
+        a->what.n_steps = (int)cli_integer("--steps", arg, 1, 1000);
+        return 0;
+    case OPTION_PRECISION:
+        read_precision(state, arg, &a->what);
+        return 0;
+    case OPTION_JSON:
+        a->what.json = arg;
+        return 0;
+    case OPTION_INJECT:
+        read_bug(arg, &a->what);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num == 0)
+            a->status = dn_config_read(&a->config, arg);
+        else if (a->status == DN_OK)
+            a->status = dn_config_set(&a->config, arg);
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_usage(state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int cli_verify(int argc, char **argv, char **command_line)
+{
+    static const struct argp_option options[] = {
+        {"ranks", 'n', "N", 0, "Every mesh dp x fs x tp of up to N ranks (8)", 0},
+        {"mesh", 'm', "dp=D,fs=F,tp=T", 0,
+         "This mesh alone; on a machine of several NUMA domains (or an HWLOC_SYNTHETIC one) also the bytes "
+         "between them",
+         0},
+        {"steps", OPTION_STEPS, "N", 0, "Training steps; shown are the first and the last (20)", 0},
+        {"precision", OPTION_PRECISION, "float|double|both", 0, "Of all numbers (both)", 0},
+        {"json", OPTION_JSON, "FILE", 0, "Write every number to FILE", 0},
+        {"inject", OPTION_INJECT, "BUG", 0, "Plant a sharding bug, to see it caught; 'list' names them", 0},
+        {0},
+    };
+    static const struct argp argp = {
+        options,
+        parse,
+        "CONFIG.yaml [key=value...]",
+        "Trains the GPT that CONFIG.yaml describes for a few steps on one rank, then from the same state on "
+        "every mesh, and compares.\v"
+        "A row a mesh: the largest relative differences of losses, gradients, weights, momenta and Dion's Q "
+        "from one rank; whether replicas hold the same bits; bytes a rank contributes to each kind of "
+        "exchange in a step, which must be what the formula says, beside what a cluster would move instead; "
+        "memory a rank. At most N rows of 32 random tokens a step, no data needed. configs/verify.yaml is a "
+        "model made for it.\n"
+        "Exit status 0 only if all of it holds, in 1e-12 for double and 1e-4 for float; 9 if not.",
+        NULL,
+        NULL,
+        NULL};
+    arguments a = {.what = {.max_ranks = 8, .n_steps = 20, .in_float = true, .in_double = true},
+                   .status = DN_OK};
+    dn_config_init(&a.config);
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    if (a.status != DN_OK)
+        return cli_failure(a.status);
+    if (dn_launch_is_worker()) {
+        cli_tell_notices();
+        return dn_verify_training_worker(&a.config, &a.what);
+    }
+    int signal = 0;
+    dn_status status = dn_verify_training(&a.config, &a.what, command_line, &signal);
+    if (status != DN_OK && signal == 0)
+        return cli_failure(status);
+    return signal ? 128 + signal : 0;
+}

@@ -1,0 +1,346 @@
+#include "train/proof.h"
+
+#include "base/fail.h"
+#include "base/random.h"
+#include "compute/kernels.h"
+#include "sync/layout.h"
+#include "train/net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Random numbers for tokens, above all that training draws. */
+#define STREAM_TOKENS   ((UINT64_C(3) << 62) + 1)
+#define STREAM_ROUNDING ((UINT64_C(3) << 62) + 2)
+
+/* One run on one mesh. */
+typedef struct trial {
+    dn_proof *proof; /* borrowed, as all but the plan and the net */
+    dn_verify *v;
+    const dn_mesh *mesh;
+    dn_plan plan;
+    dn_net net;
+    void *copy; /* private: the largest block of a tensor */
+    size_t copy_bytes;
+    dn_ledger ledger[DN_ALL_AXES + 1]; /* of the first step, by the outermost axis of the group */
+} trial;
+
+/* ---- settings ---- */
+
+static int64_t at_most(int64_t x, int64_t most)
+{
+    return x < most ? x : most;
+}
+
+dn_config dn_proof_config(const dn_config *config, int n_ranks, int n_steps)
+{
+    dn_config c = *config;
+    c.batch_size = at_most(c.batch_size, n_ranks);
+    c.sequence_length = at_most(c.sequence_length, DN_PROOF_TOKENS);
+    c.num_iterations = n_steps;
+    c.dp_size = c.fs_size = c.tp_size = 0;
+    return c;
+}
+
+static dn_status plan_of(const dn_proof *proof, const int size[DN_N_AXES], dn_plan *plan)
+{
+    dn_config c = proof->config;
+    c.dp_size = size[DN_DP];
+    c.fs_size = size[DN_FS];
+    c.tp_size = size[DN_TP];
+    return dn_plan_make(&c, size[DN_DP] * size[DN_FS] * size[DN_TP], plan);
+}
+
+dn_status dn_proof_heap_bytes(const dn_proof *proof, const int size[DN_N_AXES], size_t *bytes)
+{
+    dn_plan plan;
+    DN_TRY(plan_of(proof, size, &plan));
+    *bytes = plan.arena_bytes; /* with a mesh's own, which the comparison counts too */
+    return DN_OK;
+}
+
+dn_status dn_proof_shown_bytes(const dn_proof *proof, size_t *all, size_t *largest)
+{
+    dn_plan plan;
+    DN_TRY(plan_of(proof, (const int[DN_N_AXES]){1, 1, 1}, &plan));
+    size_t times = proof->n_steps > 1 ? 2 : 1;
+    *all = times * plan.arena_bytes; /* weights, gradients, states, and some workspace, which is not shown */
+    *largest = plan.parameter_bytes;
+    return DN_OK;
+}
+
+/* ---- tokens ---- */
+
+/* Each row is a stretch of one stream of random tokens. */
+static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
+{
+    const dn_plan *plan = context;
+    for (size_t t = 0; t <= plan->shape.T; t++) {
+        uint64_t bits =
+            dn_random_bits((uint64_t)plan->config.seed, STREAM_TOKENS, row * (plan->shape.T + 1) + t);
+        int32_t token = (int32_t)(bits % plan->shape.V);
+        if (t < plan->shape.T)
+            inputs[t] = token;
+        if (t > 0)
+            targets[t - 1] = token;
+    }
+    return DN_OK;
+}
+
+/* ---- rounding ---- */
+
+/* Every weight changes by one unit in the last place or so, up or down: as an update that was rounded
+ * otherwise. */
+static dn_status round_weights(const trial *t, uint64_t step)
+{
+    size_t at = step * dn_gpt_n_elements(&t->plan.shape);
+    for (size_t i = 0; i < t->plan.n_params; i++) {
+        const dn_param *p = &t->net.params[i];
+        dn_real *weights = t->copy;
+        dn_download(t->net.stream, weights, p->weight, dn_param_size(p));
+        DN_TRY(dn_stream_sync(t->net.stream));
+        for (size_t k = 0; k < dn_param_size(p); k++, at++) {
+            bool up = dn_random_bits((uint64_t)t->plan.config.seed, STREAM_ROUNDING, at) & 1;
+            weights[k] *= 1 + (up ? DN_REAL_EPS : -DN_REAL_EPS);
+        }
+        dn_upload(t->net.stream, p->weight, weights, dn_param_size(p));
+    }
+    return dn_stream_sync(t->net.stream);
+}
+
+/* ---- showing tensors ---- */
+
+/* "weights" of step 1, "weights, 20 steps" of a later one. */
+static const char *line_of(const char *what, uint64_t step, char line[DN_VERIFY_LINE_MAX])
+{
+    snprintf(line, DN_VERIFY_LINE_MAX, step == 1 ? "%.16s, %d step" : "%.16s, %d steps", what, (int)step);
+    return line;
+}
+
+/* Shows a block, or where each member along `averaged` axes has one of its own, their mean. */
+static dn_status show(trial *t, const dn_verify_tensor *tensor, unsigned averaged, dn_block block,
+                      const dn_buf *data)
+{
+    size_t n = block.rows * block.cols;
+    dn_comm *group = dn_mesh_group(t->mesh, averaged);
+    DN_TRY(dn_stream_sync(t->net.stream));
+    if (dn_comm_size(group) == 1)
+        return dn_verify_block(t->v, tensor, block, data);
+    memcpy(t->copy, data, n * sizeof(dn_real));
+    DN_TRY(dn_comm_all_reduce(group, t->copy, n, DN_REAL, DN_AVG, DN_TRAFFIC_CONTROL));
+    return dn_verify_block(t->v, tensor, block, t->copy);
+}
+
+/* Axes along which ranks hold copies of a parameter's block. */
+static unsigned copies_of(const trial *t, const dn_param *p)
+{
+    return dn_axes_without(t->mesh->size, DN_AXIS(p->row_cut.axis) | DN_AXIS(p->col_cut.axis));
+}
+
+static dn_status show_params(trial *t, const char *what, bool gradients, uint64_t step)
+{
+    char line[DN_VERIFY_LINE_MAX];
+    line_of(what, step, line);
+    for (size_t i = 0; i < t->plan.n_params; i++) {
+        const dn_param *p = &t->net.params[i];
+        unsigned copies = copies_of(t, p);
+        dn_verify_tensor whole = {line, p->name, p->rows, p->cols, DN_REAL, copies};
+        DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, gradients ? p->grad : p->weight));
+    }
+    return DN_OK;
+}
+
+/* Axes along which the copies of a state lie. */
+static unsigned replicas_of(const trial *t, size_t state)
+{
+    unsigned axes = 0;
+    int first = dn_optimizer_state_shard(t->net.optimizer, state, 0).replica;
+    for (int axis = 0; axis < DN_N_AXES; axis++) {
+        int at[DN_N_AXES] = {0};
+        at[axis] = t->mesh->size[axis] > 1;
+        int rank = dn_mesh_rank(t->mesh->size, at);
+        if (dn_optimizer_state_shard(t->net.optimizer, state, rank).replica != first)
+            axes |= DN_AXIS(axis);
+    }
+    return axes;
+}
+
+/* From "dion.momentum.transformer.h.0..." to what it is. */
+static const char *kind_of_state(const char *name)
+{
+    static const struct {
+        const char *infix, *what;
+    } kinds[] = {{".q.", "Q"}, {".momentum.", "momentum"}, {".m.", "momentum"}};
+    const char *infix = strchr(name, '.');
+    for (size_t i = 0; infix && i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(infix, kinds[i].infix, strlen(kinds[i].infix)) == 0)
+            return kinds[i].what;
+    return "second moment";
+}
+
+static dn_status show_states(trial *t, uint64_t step)
+{
+    char line[DN_VERIFY_LINE_MAX];
+    for (size_t i = 0; i < dn_optimizer_n_states(t->net.optimizer); i++) {
+        const dn_state *state = dn_optimizer_state(t->net.optimizer, i);
+        dn_state_shard shard = dn_optimizer_state_shard(t->net.optimizer, i, dn_comm_rank(t->mesh->all));
+        unsigned replicas = replicas_of(t, i);
+        dn_verify_tensor whole = {line_of(kind_of_state(state->name), step, line),
+                                  state->name,
+                                  state->rows,
+                                  state->cols,
+                                  DN_REAL,
+                                  replicas};
+        DN_TRY(show(t, &whole, state->per_replica ? replicas : 0, shard.block, shard.data));
+    }
+    return DN_OK;
+}
+
+/* ---- showing bytes ---- */
+
+static void add_ledger(dn_ledger *sum, const dn_ledger *more)
+{
+    for (int as = 0; as < DN_N_COLLECTIVES; as++) {
+        sum->by_collective[as] += more->by_collective[as];
+        sum->cluster_by_collective[as] += more->cluster_by_collective[as];
+    }
+}
+
+static void add_links(const trial *t, const dn_comm *group)
+{
+    dn_proof *proof = t->proof;
+    uint64_t bytes[DN_MESH_RANKS_MAX];
+    dn_comm_links(group, bytes, proof->n_domains);
+    for (int domain = 0; domain < proof->n_domains; domain++)
+        proof->links[proof->own_domain * proof->n_domains + domain] += (double)bytes[domain];
+}
+
+/* What was exchanged since the last call is the step's, or is not. */
+static void take_ledgers(trial *t, bool of_step)
+{
+    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++) {
+        dn_comm *group = t->mesh->groups[axes];
+        if (!group)
+            continue;
+        if (of_step && t->proof->n_domains > 0)
+            add_links(t, group);
+        dn_ledger ledger = dn_comm_ledger(group, true);
+        if (of_step)
+            add_ledger(&t->ledger[axes], &ledger);
+    }
+}
+
+/* A group's bytes count with the outermost of its axes: what crosses between replicas is dp's. */
+static bool counts_with(unsigned axes, dn_axis axis)
+{
+    return (axes & DN_AXIS(axis)) && !(axes & (DN_AXIS(axis) - 1));
+}
+
+static dn_status show_bytes(trial *t)
+{
+    static const char *const axis_names[] = {"dp", "fs", "tp"};
+    static const char *const names[] = {"all-reduce", "reduce",     "reduce-scatter",
+                                        "all-gather", "all-to-all", "broadcast"};
+    const dn_formula formula = dn_net_formula(&t->net, (size_t)t->plan.config.batch_size);
+    for (dn_axis axis = DN_DP; axis < DN_N_AXES; axis++) {
+        for (int as = 0; as < DN_N_COLLECTIVES; as++) {
+            char line[DN_VERIFY_LINE_MAX];
+            uint64_t counted = 0, expected = 0;
+            double cluster = 0;
+            for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++) {
+                if (!counts_with(axes, axis))
+                    continue;
+                counted += t->ledger[axes].by_collective[as];
+                expected += formula.by_collective[axes][as];
+                cluster += t->ledger[axes].cluster_by_collective[as];
+            }
+            snprintf(line, sizeof line, "%s %s", axis_names[axis], names[as]);
+            if (counted || expected)
+                DN_TRY(dn_verify_bytes(t->v, line, counted, expected, cluster));
+        }
+    }
+    return DN_OK;
+}
+
+/* ---- a step ---- */
+
+static dn_status show_loss(trial *t, double loss_sum)
+{
+    double shared[2] = {t->mesh->at[DN_TP] == 0 ? loss_sum : 0.0,
+                        dn_comm_stop_requested(t->mesh->all) ? 1.0 : 0.0};
+    DN_TRY(dn_comm_all_reduce_scalars(t->mesh->all, shared, 2, DN_SUM));
+    if (shared[1] > 0)
+        return dn_fail(DN_ERR_PEER, "stopped by a signal");
+    return dn_verify_scalar(t->v, "loss",
+                            shared[0] / (double)((size_t)t->plan.config.batch_size * t->plan.shape.T));
+}
+
+static dn_status take_step(trial *t, uint64_t step)
+{
+    uint64_t n = (uint64_t)t->plan.config.batch_size;
+    bool first = step == 0, shown = first || step + 1 == (uint64_t)t->proof->n_steps;
+    double loss_sum;
+    dn_step_report report;
+    dn_comm_tick(t->mesh->all, step + 1, "verify");
+    if (dn_verify_rounding(t->v))
+        DN_TRY(round_weights(t, step));
+    take_ledgers(t, false);
+    DN_TRY(dn_net_gradient(&t->net, draw_row, &t->plan, step * n, n, &loss_sum));
+    take_ledgers(t, first);
+    if (shown)
+        DN_TRY(show_params(t, "gradient", true, step + 1));
+    take_ledgers(t, false);
+    DN_TRY(dn_optimizer_step(t->net.optimizer, step, t->plan.config.lr, &report));
+    take_ledgers(t, first);
+    DN_TRY(show_loss(t, loss_sum));
+    if (first)
+        DN_TRY(show_bytes(t));
+    if (shown)
+        DN_TRY(show_params(t, "weights", false, step + 1));
+    return shown ? show_states(t, step + 1) : DN_OK;
+}
+
+/* ---- all ---- */
+
+static void tick(void *context)
+{
+    const trial *t = context;
+    dn_comm_tick(t->mesh->all, 0, "verify");
+}
+
+static dn_status open_copy(trial *t)
+{
+    size_t room = 1;
+    for (size_t i = 0; i < t->plan.n_params; i++) {
+        size_t own = dn_param_size(&t->net.params[i]);
+        room = own > room ? own : room;
+    }
+    t->copy_bytes = room * sizeof(dn_real);
+    t->copy = malloc(t->copy_bytes);
+    return t->copy ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a copy of %zu numbers", room);
+}
+
+static dn_status run(trial *t)
+{
+    const dn_proof *proof = t->proof;
+    DN_TRY(dn_net_open(&t->net, &t->plan, t->mesh, proof->stream, true));
+    DN_TRY(dn_gpt_init(&t->plan.shape, t->net.params, proof->stream, (uint64_t)t->plan.config.seed));
+    dn_gpt_on_progress(t->net.gpt, tick, t);
+    DN_TRY(open_copy(t));
+    for (uint64_t step = 0; step < (uint64_t)proof->n_steps; step++)
+        DN_TRY(take_step(t, step));
+    DN_TRY(dn_verify_same(t->v, "replicas", "weights", dn_mesh_group(t->mesh, DN_AXIS(DN_DP)), t->net.values,
+                          t->plan.parameter_bytes));
+    return dn_verify_amount(t->v, "memory a rank", dn_comm_heap_mark(t->mesh->all) + t->plan.private_bytes);
+}
+
+dn_status dn_proof_run(dn_verify *v, const dn_mesh *mesh, void *context)
+{
+    trial t = {.proof = context, .v = v, .mesh = mesh};
+    DN_TRY(plan_of(t.proof, mesh->size, &t.plan));
+    dn_status status = run(&t);
+    dn_net_close(&t.net);
+    free(t.copy);
+    return status;
+}

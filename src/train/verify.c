@@ -1,0 +1,248 @@
+/* `dionode verify`: the launcher, which starts the workers of one precision after the other, and a worker. */
+#include "base/fail.h"
+#include "compute/device.h"
+#include "dionode/launch.h"
+#include "dionode/train.h"
+#include "report/progress.h"
+#include "train/proof.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The program in double precision lies beside the other. */
+#define DOUBLE_PROGRAM "dionode-f64"
+
+static const char *const precision_names[] = {"float", "double"};
+
+static int n_ranks_of(const int size[DN_N_AXES])
+{
+    return size[DN_DP] * size[DN_FS] * size[DN_TP];
+}
+
+static int most_ranks(const dn_verification *what)
+{
+    return n_ranks_of(what->mesh) ? n_ranks_of(what->mesh) : what->max_ranks;
+}
+
+/* ---- memory ---- */
+
+static bool is_wanted(const dn_verification *what, const int size[DN_N_AXES])
+{
+    bool small = n_ranks_of(size) == 1;
+    return n_ranks_of(what->mesh) == 0 || small || memcmp(what->mesh, size, sizeof what->mesh) == 0;
+}
+
+static dn_status largest_heap(const dn_verification *what, const dn_proof *proof, size_t *heap)
+{
+    int n = most_ranks(what);
+    *heap = 0;
+    for (int dp = 1; dp <= n; dp++) {
+        for (int fs = 1; dp * fs <= n; fs++) {
+            for (int tp = 1; dp * fs * tp <= n; tp++) {
+                const int size[DN_N_AXES] = {dp, fs, tp};
+                size_t bytes = 0;
+                if (is_wanted(what, size))
+                    DN_TRY(dn_proof_heap_bytes(proof, size, &bytes));
+                *heap = bytes > *heap ? bytes : *heap;
+            }
+        }
+    }
+    return DN_OK;
+}
+
+/* Tensors are dealt to the emptiest rank: none gets more than its share and one more. */
+static dn_status options_of(const dn_verification *what, const dn_proof *proof, dn_verify_options *options)
+{
+    size_t shown, largest;
+    *options = dn_verify_defaults();
+    options->max_ranks = most_ranks(what);
+    memcpy(options->mesh, what->mesh, sizeof options->mesh);
+    DN_TRY(largest_heap(what, proof, &options->heap_bytes));
+    DN_TRY(dn_proof_shown_bytes(proof, &shown, &largest));
+    options->reference_bytes = shown / (size_t)options->max_ranks + largest;
+    return DN_OK;
+}
+
+/* ---- a worker ---- */
+
+static void path_of(const char *json, const char *precision, char path[DN_PATH_MAX])
+{
+    snprintf(path, DN_PATH_MAX, "%s.%s", json, precision);
+}
+
+static dn_status count_links(dn_proof *proof, dn_comm *comm)
+{
+    dn_topo *topo;
+    DN_TRY(dn_topo_create(dn_comm_size(comm), &topo));
+    int n_domains = dn_topo_machine(topo)->n_numa, own = dn_topo_place(topo, dn_comm_rank(comm))->numa;
+    dn_topo_destroy(&topo);
+    if (n_domains < 2)
+        return DN_OK;
+    proof->links = calloc((size_t)n_domains * (size_t)n_domains, sizeof *proof->links);
+    if (!proof->links)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the links between %d domains", n_domains);
+    proof->n_domains = n_domains;
+    proof->own_domain = own < 0 ? 0 : own;
+    return DN_OK;
+}
+
+static void show_links(const dn_proof *proof)
+{
+    int n = proof->n_domains;
+    char bytes[32];
+    printf("Bytes that a step moves: workers of a NUMA domain (row) with memory of a domain (column)\n%8s",
+           "");
+    for (int to = 0; to < n; to++)
+        printf(" %9d", to);
+    for (int from = 0; from < n; from++) {
+        printf("\n%8d", from);
+        for (int to = 0; to < n; to++)
+            printf(" %9s", dn_human(proof->links[from * n + to], "B", bytes, sizeof bytes));
+    }
+    printf("\n");
+}
+
+/* By the first rank, which alone passes the verdict on: another that left with an error would end it. */
+static dn_status show(const dn_verification *what, const dn_proof *proof, const dn_verify_report *report)
+{
+    char path[DN_PATH_MAX];
+    const char *precision = precision_names[DN_REAL == DN_F64];
+    printf("%s precision\n\n", precision);
+    dn_verify_print(report, stdout);
+    if (proof->n_domains)
+        show_links(proof);
+    printf("\n");
+    fflush(stdout);
+    if (what->json) {
+        path_of(what->json, precision, path);
+        DN_TRY(dn_verify_write_json(report, path));
+    }
+    return dn_verify_verdict(report);
+}
+
+static dn_status compare(const dn_verification *what, dn_proof *proof, dn_comm *comm)
+{
+    dn_verify_options options;
+    dn_verify_report *report = NULL;
+    size_t n_links = (size_t)proof->n_domains * (size_t)proof->n_domains;
+    DN_TRY(options_of(what, proof, &options));
+    options.progress = stderr;
+    options.rounding = true;
+    dn_status status = dn_verify_run(comm, &options, dn_proof_run, proof, &report);
+    if (status == DN_OK)
+        status = dn_comm_all_reduce_scalars(comm, proof->links, n_links, DN_SUM);
+    if (status == DN_OK && dn_comm_rank(comm) == 0)
+        status = show(what, proof, report);
+    dn_verify_report_destroy(&report);
+    return status;
+}
+
+static dn_status work(const dn_config *config, const dn_verification *what, dn_comm *comm)
+{
+    const char *threads = getenv("OMP_NUM_THREADS");
+    dn_proof proof = {.config = dn_proof_config(config, most_ranks(what), what->n_steps),
+                      .n_steps = what->n_steps};
+    DN_TRY(dn_verify_inject(what->inject ? what->inject : "none"));
+    DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &proof.stream));
+    dn_status status = n_ranks_of(what->mesh) ? count_links(&proof, comm) : DN_OK;
+    if (status == DN_OK)
+        status = compare(what, &proof, comm);
+    free(proof.links);
+    dn_stream_destroy(&proof.stream);
+    return status;
+}
+
+int dn_verify_training_worker(const dn_config *config, const dn_verification *what)
+{
+    dn_comm *comm;
+    dn_status status = dn_comm_join(0, config->timeout_s, &comm); /* the launcher knows how much */
+    if (status == DN_OK && dn_comm_rank(comm) != 0)
+        dn_log_set(NULL, NULL); /* what all ranks notice, one tells */
+    if (status == DN_OK)
+        status = work(config, what, comm);
+    return dn_comm_leave(&comm, status);
+}
+
+/* ---- the launcher ---- */
+
+static dn_status find_double(char path[DN_PATH_MAX])
+{
+    char own[DN_PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
+    own[n > 0 ? n : 0] = 0;
+    snprintf(path, DN_PATH_MAX, "%.900s/%s", dirname(own), DOUBLE_PROGRAM);
+    if (n > 0 && access(path, X_OK) == 0)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG,
+                   "there is no %s, which verifies in double precision: build or install all of Dionode, or "
+                   "give --precision float",
+                   path);
+}
+
+/* Memory of what float workers need, as the launcher knows it; doubles are twice as long. */
+static dn_status launch(const dn_config *config, const dn_verification *what, bool wide, char *const *argv,
+                        int *signal_out)
+{
+    dn_proof proof = {.config = dn_proof_config(config, most_ranks(what), what->n_steps),
+                      .n_steps = what->n_steps};
+    char program[DN_PATH_MAX];
+    dn_verify_options options;
+    dn_topo *topo;
+    DN_TRY(options_of(what, &proof, &options));
+    if (wide)
+        DN_TRY(find_double(program));
+    DN_TRY(dn_topo_create(options.max_ranks, &topo));
+    size_t bytes = dn_verify_heap_bytes(&options, options.max_ranks);
+    dn_launch_spec spec = {.topo = topo,
+                           .program = wide ? program : NULL,
+                           .argv = argv,
+                           .arena_bytes = wide ? 2 * bytes : bytes,
+                           .deadline_s = config->timeout_s};
+    dn_status status = dn_launch(&spec, signal_out);
+    dn_topo_destroy(&topo);
+    return status;
+}
+
+/* Puts the workers' files together: {"float": ..., "double": ...}. One that is not there was not written. */
+static dn_status join_json(const dn_verification *what)
+{
+    json_t *all = json_object();
+    for (int i = 0; i < 2; i++) {
+        char path[DN_PATH_MAX];
+        path_of(what->json, precision_names[i], path);
+        json_t *one = json_load_file(path, 0, NULL);
+        if (one)
+            json_object_set_new(all, precision_names[i], one);
+        unlink(path);
+    }
+    int failed = json_dump_file(all, what->json, JSON_INDENT(1));
+    json_decref(all);
+    return failed ? dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", what->json) : DN_OK;
+}
+
+dn_status dn_verify_training(const dn_config *config, const dn_verification *what, char *const *argv,
+                             int *signal_out)
+{
+    dn_status first = DN_OK;
+    char message[512] = "";
+    *signal_out = 0;
+    for (int wide = 0; wide < 2 && *signal_out == 0; wide++) {
+        if (!(wide ? what->in_double : what->in_float))
+            continue;
+        dn_status status = launch(config, what, wide, argv, signal_out);
+        if (status != DN_OK && first == DN_OK) {
+            first = status;
+            snprintf(message, sizeof message, "%s precision: %s", precision_names[wide], dn_error_message());
+        }
+        if (status != DN_OK && status != DN_ERR_NUMERIC)
+            break;
+    }
+    if (what->json)
+        DN_TRY(join_json(what));
+    return first == DN_OK ? DN_OK : dn_fail(first, "%s", message);
+}

@@ -1,0 +1,175 @@
+"""`dionode verify`: holds for everything there is, on every mesh, and notices every bug that can be planted."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import PROGRAM, alive, case, children, expect, run, tap  # noqa: E402
+
+CONFIG = os.environ["CONFIG"]
+RANKS = int(os.environ["RANKS"])
+CONFIGURATION, IO, NUMERIC = 2, 5, 9
+MESHES = [(dp, fs, tp) for dp in range(1, RANKS + 1) for fs in range(1, RANKS + 1) for tp in range(1, RANKS + 1)
+          if dp * fs * tp <= RANKS]
+TOLERANCE = {"float": 1e-4, "double": 1e-12}
+
+
+def verify(*arguments, ranks=RANKS, env=None):
+    return run([PROGRAM, "verify", CONFIG, "-n", str(ranks), *arguments], limit_s=300,
+               env={**os.environ, **(env or {})})
+
+
+def verified(*arguments, ranks=RANKS):
+    """What the JSON of a run says that ends well."""
+    with tempfile.TemporaryDirectory(prefix="dionode-test-") as folder:
+        path = os.path.join(folder, "all.json")
+        done = verify("--json", path, *arguments, ranks=ranks)
+        expect(done.returncode == 0, f"{arguments}: exit status {done.returncode}: {done.stdout[-3000:]}{done.stderr}")
+        expect(os.listdir(folder) == ["all.json"], f"{os.listdir(folder)}")
+        with open(path) as file:
+            return json.load(file)
+
+
+def findings(mesh, kind):
+    return [(line["line"], found) for line in mesh["lines"] if line["kind"] == kind for found in line["findings"]]
+
+
+def expect_within_tolerance(report, what):
+    """The fixed tolerance, whatever rounding may do."""
+    for precision, all_meshes in report.items():
+        for mesh in all_meshes["meshes"][1:]:
+            for line, found in findings(mesh, "difference"):
+                expect(found["difference"] <= TOLERANCE[precision],
+                       f"{what}, {precision}, {mesh['dp']} x {mesh['fs']} x {mesh['tp']}, {line}: {found}")
+
+
+@case
+def every_mesh_holds_in_both_precisions_and_the_file_has_all_of_it():
+    report = verified()
+    expect(sorted(report) == ["double", "float"], f"{sorted(report)}")
+    expect_within_tolerance(report, "default")
+    for precision in report.values():
+        meshes = precision["meshes"]
+        expect({(m["dp"], m["fs"], m["tp"]) for m in meshes} == set(MESHES) and len(meshes) == len(MESHES), "meshes")
+        for mesh in meshes:
+            lines = {line["line"] for line in mesh["lines"]}
+            for what in ("gradient", "weights", "momentum", "Q", "second moment"):
+                expect({f"{what}, 1 step", f"{what}, 20 steps"} <= lines, f"{lines}")
+            expect({"loss", "replicas", "coverage", "memory a rank"} <= lines, f"{lines}")
+            expect(sum(line == "loss" for line, _ in findings(mesh, "difference")) == 20, "a loss a step")
+
+
+@case
+def bytes_are_shown_by_axis_and_collective_beside_the_formula_and_a_cluster():
+    ways = {"dp": (2, 1, 1), "fs": (1, 2, 1), "tp": (1, 1, 2)}
+    meshes = verified("--precision", "float", ranks=2)["float"]["meshes"]
+    for mesh in meshes[1:]:
+        counted = findings(mesh, "bytes")
+        axes = {line.split()[0] for line, _ in counted}
+        expect(axes == {axis for axis, size in ways.items() if size == (mesh["dp"], mesh["fs"], mesh["tp"])}, f"{axes}")
+        for line, found in counted:
+            whole = {"all-reduce": 1, "reduce-scatter": 0.5}.get(line.split()[1])  # (P-1)/P of it, twice or once
+            expect(found["bytes"] == found["formula"] > 0, f"{line}: {found}")
+            expect(whole is None or found["cluster"] == whole * found["bytes"], f"{line}: {found}")
+
+
+@case
+def every_optimizer_method_and_rank_holds():
+    settings = [[f"qr_method={method}"] for method in ("qr", "cqr", "rcqr")]
+    settings += [[f"ortho_fraction={fraction}"] for fraction in (1, 0.5, 0.125, 0.0625)]
+    settings += [["replicate_mesh_grad_sync=false"], ["power_iters=2"], ["momentum_sync_every=1"],
+                 ["fs_gather=per_rank"], ["fs_gather=per_domain"], ["scalar_opt=lion"],
+                 ["optimizer=adamw"], ["optimizer=lion", "scalar_opt=lion"]]
+    for setting in settings:
+        report = verified("--precision", "double", *setting)
+        if setting != ["power_iters=2"]:  # doubles what rounding does
+            expect_within_tolerance(report, setting)
+
+
+# Planted bug -> the line where one would look for it, and what the configuration needs to commit it.
+BUGS = {
+    "skip-factor-reduce": ("momentum, 1 step", []),
+    "sum-for-average": ("momentum, 1 step", []),
+    "wrong-band-offset": ("Q, 1 step", []),
+    "stale-q": ("Q, 1 step", []),
+    "local-column-norms": ("Q, 1 step", []),
+    "local-fan-out": ("weights, 1 step", []),
+    "local-zero-guard": ("Q, 1 step", []),
+    "skip-tp-reduce": ("loss", []),
+    "wrong-head-split": ("loss", []),
+    "wrong-vocab-offset": ("loss", []),
+    "wrong-rows": ("gradient, 1 step", []),
+    "skip-fs-reduce": ("gradient, 1 step", []),
+    "stale-weights": ("weights, 1 step", ["fs_gather=per_rank"]),
+    "even-parts": ("coverage", []),
+    "replica-drift": ("replicas", []),
+    "uncounted-bytes": ("dp reduce-scatter", []),
+}
+
+
+@case
+def every_planted_bug_is_noticed_by_the_line_where_one_would_look():
+    listed = run([PROGRAM, "verify", "--inject", "list"])
+    expect(listed.returncode == 0 and [line.split()[0] for line in listed.stdout.splitlines()] == list(BUGS),
+           listed.stdout)
+    for precision in ("float", "double"):
+        for bug, (line, settings) in BUGS.items():
+            done = verify("--precision", precision, "--steps", "2", "--inject", bug, *settings, ranks=4)
+            expect(done.returncode == NUMERIC, f"{bug}: exit status {done.returncode}: {done.stdout}{done.stderr}")
+            caught = set(re.findall(r"^FAILED \d+ x \d+ x \d+, (.*?): ", done.stdout, re.M))
+            expect(line in caught, f"{bug}: caught by {caught}")
+            expect("1 x 1 x 1," not in done.stdout, f"{bug}: in the reference: {done.stdout}")
+
+
+@case
+def one_mesh_on_a_machine_of_eight_sockets_shows_what_goes_between_them():
+    done = verify("--mesh", "dp=2,fs=2,tp=4", "--precision", "float", "--steps", "1",
+                  env={"HWLOC_SYNTHETIC": "pack:8 [numa] core:2 pu:1"})
+    expect(done.returncode == 0, f"{done.returncode}: {done.stdout}{done.stderr}")
+    table = done.stdout.split("memory of a domain (column)\n")[1].splitlines()
+    expect(table[0].split() == [str(i) for i in range(8)], table[0])
+    units = {"B": 1, "kB": 1e3, "MB": 1e6}
+    rows = [[float(value) * units[unit] for value, unit in re.findall(r"([\d.]+) (B|kB|MB)", row)] for row in table[1:9]]
+    expect(all(len(row) == 8 for row in rows), f"{rows}")
+    for i, row in enumerate(rows):  # two workers a socket; tp's four are two sockets side by side
+        expect(row[i] == max(row) and row[i ^ 1] == max(row[:i] + row[i + 1:]) and min(row) > 0, f"{i}: {row}")
+
+
+@case
+def what_is_wrong_is_said_in_one_line():
+    wrong = [
+        (["--mesh", "dp=0"], CONFIGURATION, "dp"),
+        (["--precision", "half"], CONFIGURATION, "neither float nor double"),
+        (["--inject", "stale_q"], CONFIGURATION, "did you mean 'stale-q'"),
+        (["--steps", "0"], CONFIGURATION, "--steps"),
+        (["n_head=4"], CONFIGURATION, "n_head 4 does not divide model_dim 18"),
+        (["optimiser=dion"], CONFIGURATION, "did you mean 'optimizer'"),
+        (["--precision", "float", "--json", "/nonexistent/all.json"], IO, "/nonexistent/all.json"),
+    ]
+    for arguments, status, text in wrong:
+        done = verify(*arguments, ranks=2)
+        expect(done.returncode == status and text in done.stderr, f"{arguments}: {done.returncode}: {done.stderr}")
+        expect("Traceback" not in done.stderr and done.stderr.count("dionode:") <= 1, done.stderr)
+
+
+@case
+def a_signal_stops_it_and_leaves_nothing():
+    command = [PROGRAM, "verify", CONFIG, "--steps", "1000", "--precision", "float", "-n", "4"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 30
+    while len(children(process.pid)) < 4 and time.monotonic() < end:
+        time.sleep(0.01)
+    workers = children(process.pid)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    expect(process.returncode == 128 + signal.SIGINT, f"{process.returncode}: {errors}")
+    expect(len(workers) == 4 and not any(alive(pid) for pid in workers), "workers are left")
+
+
+tap()
