@@ -167,7 +167,7 @@ static dn_status time_steps(bed *b, dn_stream *stream, int n_steps, double *seco
         DN_TRY(dn_stream_sync(stream));
         DN_TRY(dn_comm_barrier(b->mesh->all));
         double start = dn_clock_s();
-        DN_TRY(dn_optimizer_step(b->optimizer, (uint64_t)(t + 2), 0.01, &report));
+        DN_TRY(dn_optimizer_step(b->optimizer, &(dn_pace){(uint64_t)(t + 2), 0.01, 1}, &report));
         DN_TRY(dn_comm_barrier(b->mesh->all));
         if (t >= 0)
             seconds[t] = dn_clock_s() - start;

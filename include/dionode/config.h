@@ -19,13 +19,14 @@ typedef struct dn_config {
     int64_t model_dim, n_layer, n_head, vocab_size, sequence_length;
     /* batches and length: sequences, sequences, steps */
     int64_t batch_size, device_batch_size, num_iterations, stop_after;
-    /* learning rate */
+    /* learning rate, and weight decay over the run */
     double lr, warmup_ratio, warmdown_ratio;
+    char schedule[16], weight_decay_schedule[16];
     /* optimizer */
     char optimizer[16], scalar_opt[16], qr_method[16];
-    double mu, weight_decay, ortho_fraction, beta1, beta2, epsilon;
+    double mu, weight_decay, ortho_fraction, beta1, beta2, epsilon, clip_grad_norm;
     int64_t rank_multiple_of, power_iters;
-    bool split_heads;
+    bool orth_dion, adaptive_rank, cautious, split_heads;
     /* mesh; 0 = not given */
     int64_t dp_size, fs_size, tp_size;
     char fs_gather[16];

@@ -55,10 +55,15 @@ typedef struct dn_optim_config {
     size_t rank_multiple_of;
     int power_iters;
     dn_orth orth;
+    bool orth_dion;          /* QR of R in place of column normalization (arXiv 2605.16341) */
+    bool adaptive_rank;      /* AdaDion's: rank_fraction gives the largest (optim/adadion.h) */
     bool compress;           /* replicas exchange factors: replicate_mesh_grad_sync */
     int momentum_sync_every; /* steps; 0 = never */
     /* AdamW, Lion */
     double beta1, beta2;
+    bool cautious; /* AdamW: no decay of weights that the update lets grow (arXiv 2510.12402) */
+    /* Gradients of a larger global norm than this are scaled down to it; 0 = never. dn_step_report.clip. */
+    double clip_norm;
     uint64_t seed; /* of the initial Q and of sketches */
 } dn_optim_config;
 
@@ -134,6 +139,7 @@ DN_API void dn_optim_destroy(dn_optim **optim);
 typedef struct dn_optim_report {
     bool skipped;     /* a gradient was not finite on some rank: nothing was changed */
     double grad_norm; /* of all gradients; of copies, the root mean square over them */
+    double clip;      /* what gradients were multiplied by: 1, or less with clip_norm */
     int n_zero;       /* matrices whose momentum is zero everywhere: only decayed */
     int n_fallback;   /* matrices too rank-deficient for the chosen orthonormalization: by Householder */
 } dn_optim_report;

@@ -29,8 +29,8 @@ double dn_adadion_effective_rank(const double *column_squares, size_t r);
  * 0 before the first step, then the running effective rank; an effective rank of 0 (a zero matrix) changes
  * nothing. The rank aimed at, margin * smoothed, is rounded to a multiple, held between least and cap (the
  * cap counts), and approached by at most most_up or most_down. If the result is smaller, the last columns are
- * dropped; if it is larger, columns r and up are fresh: unit vectors of N(0,1) draws, for the driver to fill
- * in.
+ * dropped; if it is larger, columns r and up are fresh: random unit vectors, for the driver to fill in (Dion
+ * does not see their length, only their direction).
  */
 size_t dn_adadion_next_rank(const dn_adadion_rule *rule, double effective, double *smoothed, size_t r,
                             size_t cap);

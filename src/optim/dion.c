@@ -28,10 +28,10 @@ double dn_dion_product_flops(const dn_dion_shape *shape)
     return 2.0 * (double)shape->m * (double)shape->n * (double)shape->r;
 }
 
-double dn_dion_orth_flops(const dn_dion_shape *shape)
+double dn_dion_orth_flops(size_t m, size_t r)
 {
-    double m = (double)shape->m, r = (double)shape->r;
-    return 4 * m * r * r - 4.0 / 3.0 * r * r * r;
+    double tall = (double)m, wide = (double)r;
+    return 4 * tall * wide * wide - 4.0 / 3.0 * wide * wide * wide;
 }
 
 void dn_dion_accumulate(dn_stream *s, const dn_dion *d)

@@ -37,9 +37,9 @@ dn_dion_shape dn_dion_shape_of(size_t rows, size_t cols, double fraction, size_t
  */
 bool dn_dion_compresses(const dn_dion_shape *shape, double fraction);
 
-/** Flops by dion.md 1.11: of one product of B with a factor of rank r, and of orthonormalizing P. */
+/** Flops by dion.md 1.11: of one product of B with a factor of rank r, and of orthonormalizing one [m,r]. */
 double dn_dion_product_flops(const dn_dion_shape *shape);
-double dn_dion_orth_flops(const dn_dion_shape *shape);
+double dn_dion_orth_flops(size_t m, size_t r);
 
 /* One matrix, or a block of it; all borrowed. */
 typedef struct dn_dion {

@@ -2,36 +2,29 @@
 
 #include <math.h>
 
-double dn_schedule(uint64_t step, uint64_t n_steps, double warmup_ratio, double warmdown_ratio)
+/* Up over the first n_warmup steps, full at the last of them. */
+static double rise(double step, double n_warmup)
 {
-    double n_warmup = round(warmup_ratio * (double)n_steps);
-    double n_warmdown = round(warmdown_ratio * (double)n_steps);
-    double factor = 1;
-    if ((double)(step + 1) < n_warmup)
-        factor = (double)(step + 1) / n_warmup;
-    if ((double)(n_steps - step) < n_warmdown)
-        factor = fmin(factor, (double)(n_steps - step) / n_warmdown);
-    return factor;
+    return step + 1 < n_warmup ? (step + 1) / n_warmup : 1;
 }
 
-/* What is left of the fall after the warm-up: 1 at its begin, 1 of n_left in the last step. */
-static double left_of_fall(double step, double n_steps, double n_warmup)
+/* Down over the last n_fall of n_steps steps: 1 at the begin of the fall, 1 of n_fall in the last step. */
+static double fall(double step, double n_steps, double n_fall)
 {
-    double n_left = n_steps - n_warmup;
-    return step < n_warmup ? 1 : (n_steps - step) / n_left;
+    return n_steps - step < n_fall ? (n_steps - step) / n_fall : 1;
 }
 
 double dn_schedule_factor(const dn_schedule_rule *rule, uint64_t step, uint64_t n_steps)
 {
-    double rise = dn_schedule(step, n_steps, rule->warmup_ratio, 0);
-    double left = left_of_fall((double)step, (double)n_steps, round(rule->warmup_ratio * (double)n_steps));
+    double t = (double)step, n = (double)n_steps;
+    double n_warmup = round(rule->warmup_ratio * n), n_warmdown = round(rule->warmdown_ratio * n);
     switch (rule->shape) {
     case DN_SCHEDULE_LINEAR:
-        return rise * left;
+        return rise(t, n_warmup) * fall(t, n, n - n_warmup);
     case DN_SCHEDULE_COSINE:
-        return rise * 0.5 * (1 - cos(M_PI * left));
+        return rise(t, n_warmup) * 0.5 * (1 - cos(M_PI * fall(t, n, n - n_warmup)));
     case DN_SCHEDULE_TRAPEZOID:
-        return dn_schedule(step, n_steps, rule->warmup_ratio, rule->warmdown_ratio);
+        return fmin(rise(t, n_warmup), fall(t, n, n_warmdown));
     case DN_SCHEDULE_CONSTANT:
         break;
     }

@@ -9,7 +9,8 @@ typedef enum dn_schedule_shape {
     DN_SCHEDULE_CONSTANT,  /* 1 */
     DN_SCHEDULE_LINEAR,    /* then fall linearly to the end ((n_steps-step)/n_left) */
     DN_SCHEDULE_COSINE,    /* then fall to the end as the first half of a cosine */
-    DN_SCHEDULE_TRAPEZOID, /* then stay, and fall linearly over the last warmdown_ratio: microsoft/dion's */
+    DN_SCHEDULE_TRAPEZOID, /* then stay, and fall linearly over the last warmdown_ratio: microsoft/dion's;
+                              where both rise and fall, the smaller */
 } dn_schedule_shape;
 
 typedef struct dn_schedule_rule {
@@ -23,11 +24,5 @@ typedef struct dn_schedule_rule {
  * fades with the learning rate, and one shaped as the learning rate's fades as its square.
  */
 double dn_schedule_factor(const dn_schedule_rule *rule, uint64_t step, uint64_t n_steps);
-
-/**
- * The trapezoid: the first warmup_ratio * n_steps steps rise linearly ((step+1)/n_warmup), the last
- * warmdown_ratio * n_steps fall linearly ((n_steps-step)/n_warmdown); where both do, the smaller.
- */
-double dn_schedule(uint64_t step, uint64_t n_steps, double warmup_ratio, double warmdown_ratio);
 
 #endif

@@ -40,7 +40,8 @@ static void update_adamw(const dn_party *party, const dn_slot *slot, uint64_t st
                                     .beta1 = c->beta1,
                                     .beta2 = c->beta2,
                                     .eps = c->eps,
-                                    .weight_decay = slot->group.weight_decay});
+                                    .weight_decay = slot->group.weight_decay,
+                                    .cautious = c->cautious});
 }
 
 const dn_method dn_method_adamw = {

@@ -6,8 +6,9 @@
 #include <math.h>
 #include <string.h>
 
-/* First stream of random numbers for sketches, above the model's and those of Q. */
-#define STREAM_SKETCH (UINT64_C(1) << 63)
+/* First streams of random numbers for sketches of P and of R, above the model's and those of Q. */
+#define STREAM_SKETCH_P (UINT64_C(2) << 62)
+#define STREAM_SKETCH_R (UINT64_C(3) << 62)
 
 /* ---- what Dion keeps for a matrix ---- */
 
@@ -15,6 +16,12 @@ static dn_block part_of_q(const dn_slot *slot, const int at[DN_N_AXES])
 {
     dn_range band = dn_layout_bands(&slot->layout, slot->shape.transposed, at).q;
     return (dn_block){band.first, dn_range_size(band), 0, slot->shape.r};
+}
+
+static dn_block part_of_rank(const dn_slot *slot, const int at[DN_N_AXES])
+{
+    (void)slot, (void)at;
+    return (dn_block){0, 1, 0, 2};
 }
 
 static void describe(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slot)
@@ -26,31 +33,56 @@ static void describe(const dn_optim_config *config, const int size[DN_N_AXES], d
     dn_slot_add_state(slot, "dion.momentum", param->rows, param->cols, dn_slot_part);
     slot->states[DN_STATE_MOMENTUM].per_replica = slot->layout.replicas != 0;
     dn_slot_add_state(slot, "dion.q", slot->shape.n, slot->shape.r, part_of_q);
+    if (config->adaptive_rank) {
+        dn_slot_add_state(slot, "dion.rank", 1, 2, part_of_rank);
+        slot->states[DN_STATE_RANK].everywhere = true;
+    }
 }
 
 /* ---- Q ---- */
 
-/* basis = Q_b. Nobody reads the basis of an earlier batch any more: all have met since. */
-static dn_status recall_basis(const dn_party *party, const dn_factor_batch *b)
+/* This rank's band of the basis, of as many columns as the step has, and the state it comes from. */
+static dn_buf *own_band(const dn_factored *x)
 {
-    for (size_t i = 0; i < b->n; i++) {
-        const dn_factored *x = &b->matrices[i];
-        size_t r = x->dion.shape.r, at = (x->bands.q.first - x->bands.n.first) * r;
-        party->stream->kernels->copy(party->stream, dn_at(x->basis, at), x->slot->states[DN_STATE_Q].data,
-                                     dn_range_size(x->bands.q) * r);
-    }
-    DN_TRY(dn_stream_sync(party->stream));
-    return dn_shares_gather(&b->q, DN_TRAFFIC_BASIS);
+    return dn_at(x->basis, (x->bands.q.first - x->bands.n.first) * x->dion.shape.r);
 }
 
-static void keep_basis(const dn_party *party, const dn_factored *x)
+static void recall_band(const dn_party *party, const dn_factored *x)
+{
+    const dn_factors *f = party->work;
+    const dn_kernels *k = party->stream->kernels;
+    size_t rows = dn_range_size(x->bands.q), r = x->dion.shape.r, room = x->slot->shape.r;
+    dn_buf *q = x->slot->states[DN_STATE_Q].data;
+    if (r == room)
+        k->copy(party->stream, own_band(x), q, rows * r);
+    else
+        k->take_columns(party->stream, own_band(x), q, f->columns, r, rows, room, 1);
+}
+
+static void keep_band(const dn_party *party, const dn_factored *x)
 {
     const dn_comm *all = party->mesh->all;
     if (dn_injected(DN_INJECT_STALE_Q) && dn_comm_rank(all) == dn_comm_size(all) - 1)
         return;
-    size_t r = x->dion.shape.r, at = (x->bands.q.first - x->bands.n.first) * r;
-    party->stream->kernels->copy(party->stream, x->slot->states[DN_STATE_Q].data, dn_at(x->basis, at),
-                                 dn_range_size(x->bands.q) * r);
+    const dn_factors *f = party->work;
+    const dn_kernels *k = party->stream->kernels;
+    size_t rows = dn_range_size(x->bands.q), r = x->dion.shape.r, room = x->slot->shape.r;
+    dn_buf *q = x->slot->states[DN_STATE_Q].data;
+    if (r == room) {
+        k->copy(party->stream, q, own_band(x), rows * r);
+        return;
+    }
+    k->fill(party->stream, q, rows * room, 0);
+    k->add_columns(party->stream, q, f->columns, 1, own_band(x), r, rows, room);
+}
+
+/* basis = Q_b. Nobody reads the basis of an earlier batch any more: all have met since. */
+static dn_status recall_basis(const dn_party *party, const dn_factor_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        recall_band(party, &b->matrices[i]);
+    DN_TRY(dn_stream_sync(party->stream));
+    return dn_shares_gather(&b->q, DN_TRAFFIC_BASIS);
 }
 
 /* ---- P = orth(B Q) ---- */
@@ -61,24 +93,25 @@ static dn_status broken(const dn_factored *x)
                    x->slot->param->name);
 }
 
-/* `turn` counts power iterations over the run; fewer than 2^20 parameters. */
-static dn_status orthonormalize(const dn_factors *f, dn_factor_batch *b, uint64_t turn)
+/* P or R of a batch. `turn` counts orthonormalizations of it over the run; fewer than 2^20 parameters. */
+static dn_status orthonormalize(const dn_factors *f, dn_factor_batch *b, dn_orth_matrix *orth,
+                                uint64_t stream, uint64_t turn)
 {
     const dn_party *party = f->party;
     for (size_t i = 0; i < b->n; i++)
-        b->orth[i].draw = STREAM_SKETCH + (turn << 20) + b->matrices[i].slot->index;
+        orth[i].draw = stream + (turn << 20) + b->matrices[i].slot->index;
     DN_TRY(dn_orthonormalize(party->stream, party->mesh->all, party->config->orth, party->config->seed,
-                             f->orth_workspace, f->orth_bytes, b->orth, b->n));
+                             f->orth_workspace, f->orth_bytes, orth, b->n));
     for (size_t i = 0; i < b->n; i++) {
         dn_factored *x = &b->matrices[i];
-        if (b->orth[i].found == DN_ORTH_BROKEN)
+        if (orth[i].found == DN_ORTH_BROKEN)
             return broken(x);
-        if (x->found < b->orth[i].found)
-            x->found = b->orth[i].found;
+        if (x->found < orth[i].found)
+            x->found = orth[i].found;
         if (dn_injected(DN_INJECT_LOCAL_ZERO_GUARD) && dn_slot_size(x->slot) == 0)
             x->found = DN_ORTH_ZERO;
     }
-    return DN_OK;
+    return dn_stream_sync(party->stream);
 }
 
 /* A planted bug: the last rank's part of the sums is lost. */
@@ -106,8 +139,8 @@ static dn_status find_p(const dn_factors *f, dn_factor_batch *b, uint64_t step, 
     DN_TRY(dn_stream_sync(party->stream));
     DN_TRY(dn_shares_reduce(&b->p, DN_SUM, DN_TRAFFIC_FACTORS));
     dn_comm_tick(party->mesh->all, step + 1, "dion: orthonormalize");
-    DN_TRY(orthonormalize(f, b, step * (uint64_t)party->config->power_iters + (uint64_t)iteration));
-    DN_TRY(dn_stream_sync(party->stream));
+    uint64_t turn = step * (uint64_t)party->config->power_iters + (uint64_t)iteration;
+    DN_TRY(orthonormalize(f, b, b->orth_p, STREAM_SKETCH_P, turn));
     return dn_shares_gather(&b->p, DN_TRAFFIC_BASIS);
 }
 
@@ -164,21 +197,46 @@ static dn_status find_r(const dn_party *party, dn_factor_batch *b, uint64_t step
 
 /* ---- M, X, Q ---- */
 
-static void update(const dn_party *party, dn_factor_batch *b, uint64_t step, double lr,
-                   dn_step_report *report)
+static dn_dion_step rule_of(const dn_party *party, const dn_factored *x, double lr)
+{
+    return (dn_dion_step){.lr = lr * x->slot->group.lr_scale,
+                          .weight_decay = x->slot->group.weight_decay,
+                          .mu = party->config->mu,
+                          .eps = party->config->eps};
+}
+
+static void update(const dn_party *party, dn_factor_batch *b, uint64_t step, double lr)
 {
     for (size_t i = 0; i < b->n; i++) {
         const dn_factored *x = &b->matrices[i];
-        const dn_dion_step rule = {.lr = lr * x->slot->group.lr_scale,
-                                   .weight_decay = x->slot->group.weight_decay,
-                                   .mu = party->config->mu,
-                                   .eps = party->config->eps};
+        const dn_dion_step rule = rule_of(party, x, lr);
         dn_comm_tick(party->mesh->all, step + 1, "dion: update");
         dn_dion_update(party->stream, &x->dion, x->p, x->basis, x->squares, &rule);
-        keep_basis(party, x);
-        report->n_zero += x->found == DN_ORTH_ZERO;
-        report->n_fallback += x->found == DN_ORTH_FELL_BACK;
+        keep_band(party, x);
     }
+}
+
+/* Orth-Dion's, around an orthonormalization of R in its place. */
+static dn_status update_orthonormally(const dn_factors *f, dn_factor_batch *b, uint64_t step, double lr)
+{
+    const dn_party *party = f->party;
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_factored *x = &b->matrices[i];
+        const dn_dion_step rule = rule_of(party, x, lr);
+        dn_dion_feed_back(party->stream, &x->dion, x->p, x->basis, &rule);
+    }
+    DN_TRY(dn_stream_sync(party->stream));
+    dn_comm_tick(party->mesh->all, step + 1, "dion: orthonormalize R");
+    DN_TRY(orthonormalize(f, b, b->orth_r, STREAM_SKETCH_R, step));
+    DN_TRY(dn_shares_gather(&b->r, DN_TRAFFIC_BASIS));
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_factored *x = &b->matrices[i];
+        const dn_dion_step rule = rule_of(party, x, lr);
+        dn_comm_tick(party->mesh->all, step + 1, "dion: update");
+        dn_dion_apply(party->stream, &x->dion, x->p, x->basis, &rule);
+        keep_band(party, x);
+    }
+    return dn_comm_barrier(party->mesh->all); /* all have gathered: the next batch may take the place */
 }
 
 /* ---- one step ---- */
@@ -194,13 +252,22 @@ static dn_status step_batch(const dn_factors *f, dn_factor_batch *b, uint64_t st
         DN_TRY(find_p(f, b, step, i));
         DN_TRY(find_r(f->party, b, step));
     }
-    update(f->party, b, step, lr, report);
-    return dn_stream_sync(f->party->stream);
+    if (f->party->config->orth_dion)
+        DN_TRY(update_orthonormally(f, b, step, lr));
+    else
+        update(f->party, b, step, lr);
+    for (size_t i = 0; i < b->n; i++) {
+        report->n_zero += b->matrices[i].found == DN_ORTH_ZERO;
+        report->n_fallback += b->matrices[i].found == DN_ORTH_FELL_BACK;
+    }
+    DN_TRY(dn_stream_sync(f->party->stream));
+    return f->party->config->adaptive_rank ? dn_factors_adapt(f, b, step) : DN_OK;
 }
 
 static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_report *report)
 {
-    const dn_factors *f = party->work;
+    dn_factors *f = party->work;
+    DN_TRY(dn_factors_fit(f));
     for (size_t i = 0; i < f->n_batches; i++)
         DN_TRY(step_batch(f, &f->batches[i], step, lr, report));
     return DN_OK;
@@ -208,23 +275,34 @@ static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_rep
 
 /* ---- what it costs ---- */
 
+/* Ranks of the step to come. */
+static const dn_factors *fitted(const dn_party *party)
+{
+    dn_factors *f = party->work;
+    dn_status status = dn_factors_fit(f);
+    (void)status; /* a stream that has failed says so in that step */
+    return f;
+}
+
 static double flops(const dn_party *party)
 {
-    const dn_factors *f = party->work;
+    const dn_factors *f = fitted(party);
     double all = 0, turns = party->config->power_iters;
     for (size_t i = 0; i < party->n_slots; i++) {
         const dn_factored *x = &f->matrices[i];
         const dn_dion_shape *z = &x->dion.shape;
         double product = 2.0 * (double)dn_slot_size(x->slot) * (double)z->r;
-        double own = (double)dn_range_size(x->bands.p) / (double)z->m;
-        all += (2 * turns + 2) * product + turns * own * dn_dion_orth_flops(z);
+        double own_p = (double)dn_range_size(x->bands.p) / (double)z->m,
+               own_r = (double)dn_range_size(x->bands.r) / (double)z->n;
+        all += (2 * turns + 2) * product + turns * own_p * dn_dion_orth_flops(z->m, z->r);
+        all += party->config->orth_dion ? own_r * dn_dion_orth_flops(z->n, z->r) : 0;
     }
     return all;
 }
 
 static void formula(const dn_party *party, dn_formula *out)
 {
-    const dn_factors *f = party->work;
+    const dn_factors *f = fitted(party);
     uint64_t turns = (uint64_t)party->config->power_iters;
     unsigned all = dn_axes_of(party->mesh->size, DN_ALL_AXES);
     for (size_t i = 0; i < f->n_batches; i++) {
@@ -233,7 +311,7 @@ static void formula(const dn_party *party, dn_formula *out)
         dn_shares_count_reduce(&b->p, DN_TRAFFIC_FACTORS, turns, out);
         dn_shares_count_gather(&b->p, DN_TRAFFIC_BASIS, turns, out);
         dn_shares_count_reduce(&b->r, DN_TRAFFIC_FACTORS, turns, out);
-        dn_shares_count_gather(&b->r, DN_TRAFFIC_BASIS, turns, out);
+        dn_shares_count_gather(&b->r, DN_TRAFFIC_BASIS, turns + party->config->orth_dion, out);
         if (all)
             dn_formula_add(out, all, DN_ALL_REDUCE, DN_TRAFFIC_BASIS,
                            turns * b->n_squares * sizeof *b->squares);

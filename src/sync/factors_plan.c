@@ -57,23 +57,35 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Bytes of the two, over all batches. shapes [n]: room for sizes of matrices. */
+/* What orthonormalizing takes that goes on together: all P of a batch, for Orth-Dion then all R. shapes [n]:
+ * room for sizes of matrices. */
+static size_t orth_bytes(const dn_optim_config *config, const dn_slot *slots, size_t n,
+                         dn_orth_matrix *shapes)
+{
+    int ranks = dn_axes_size(slots[0].layout.size, DN_ALL_AXES);
+    size_t bytes = 0;
+    for (int of_r = 0; of_r <= config->orth_dion; of_r++) {
+        for (size_t i = 0; i < n; i++) {
+            shapes[i].m = of_r ? slots[i].shape.n : slots[i].shape.m;
+            shapes[i].r = slots[i].shape.r;
+        }
+        bytes = larger(bytes, dn_orth_heap_bytes(config->orth, ranks, shapes, n));
+    }
+    return bytes;
+}
+
+/* Bytes of the two, over all batches. shapes [n]: as above. */
 static void measure(const dn_optim_config *config, const dn_slot *slots, size_t n, dn_orth_matrix *shapes,
                     size_t *orth, size_t *factors)
 {
-    int ranks = n ? dn_axes_size(slots[0].layout.size, DN_ALL_AXES) : 1;
     *orth = *factors = 0;
     for (size_t first = 0, batch; first < n; first += batch) {
         dn_arena arena = {0};
         batch = batch_of(&slots[first], n - first);
-        for (size_t i = 0; i < batch; i++) {
-            const dn_slot *slot = &slots[first + i];
-            shapes[i].m = slot->shape.m;
-            shapes[i].r = slot->shape.r;
-            take_factors(NULL, slot, &arena);
-        }
+        for (size_t i = 0; i < batch; i++)
+            take_factors(NULL, &slots[first + i], &arena);
         *factors = larger(*factors, arena.used);
-        *orth = larger(*orth, dn_orth_heap_bytes(config->orth, ranks, shapes, batch));
+        *orth = larger(*orth, orth_bytes(config, &slots[first], batch, shapes));
     }
     dn_arena rounded = {0};
     dn_arena_take(&rounded, *orth);
@@ -110,20 +122,23 @@ static void fill_matrix(const dn_party *party, const dn_slot *slot, dn_factored 
     x->scale = add ? 1.0 : 1.0 / dn_axes_size(layout->size, layout->replicas);
 }
 
-/* parts [n_ranks] */
-static void fill_orth(const dn_factored *x, dn_orth_part *parts, dn_orth_matrix *orth)
+/* P, or R. parts [n_ranks] */
+static void fill_orth(const dn_factored *x, bool of_r, dn_orth_part *parts, dn_orth_matrix *orth)
 {
     const dn_slot *slot = x->slot;
+    const dn_dion_shape *z = &x->dion.shape;
     int n_ranks = dn_axes_size(slot->layout.size, DN_ALL_AXES), at[DN_N_AXES];
     for (int rank = 0; rank < n_ranks; rank++) {
         dn_mesh_at(slot->layout.size, rank, at);
         dn_bands bands = dn_layout_bands(&slot->layout, slot->shape.transposed, at);
-        size_t first = bands.p.first - bands.m.first;
+        dn_range rows = of_r ? bands.n : bands.m, band = of_r ? bands.r : bands.p;
+        size_t first = band.first - rows.first;
         if (dn_injected(DN_INJECT_WRONG_BAND_OFFSET) && first > 0)
             first--;
-        parts[rank] = (dn_orth_part){bands.p.first, dn_range_size(bands.p), first * slot->shape.r};
+        parts[rank] = (dn_orth_part){band.first, dn_range_size(band), first * z->r};
     }
-    *orth = (dn_orth_matrix){.m = slot->shape.m, .r = slot->shape.r, .p = x->p, .parts = parts, .owner = -1};
+    *orth = (dn_orth_matrix){
+        .m = of_r ? z->n : z->m, .r = z->r, .p = of_r ? x->basis : x->p, .parts = parts, .owner = -1};
 }
 
 static dn_status add_shares(dn_factor_batch *b, const dn_factored *x)
@@ -137,21 +152,21 @@ static dn_status add_shares(dn_factor_batch *b, const dn_factored *x)
     return dn_shares_add(&b->r, dn_axes_without(layout->size, c), x->basis, n, z->r);
 }
 
-static dn_orth_matrix *most_expensive_left(dn_factor_batch *b)
+static dn_orth_matrix *most_expensive_left(dn_orth_matrix *orth, size_t n)
 {
     dn_orth_matrix *best = NULL;
-    for (size_t i = 0; i < b->n; i++)
-        if (b->orth[i].owner < 0 && (!best || b->orth[i].r > best->r))
-            best = &b->orth[i];
+    for (size_t i = 0; i < n; i++)
+        if (orth[i].owner < 0 && (!best || orth[i].r > best->r))
+            best = &orth[i];
     return best;
 }
 
 /* Gives what is done once, factors of r x r, to owners: the most expensive first, each to the rank that has
  * least so far. */
-static void deal(dn_factor_batch *b, int n_ranks)
+static void deal(dn_orth_matrix *orth, size_t n, int n_ranks)
 {
     double load[DN_MAX_RANKS] = {0};
-    for (dn_orth_matrix *x; (x = most_expensive_left(b));) {
+    for (dn_orth_matrix *x; (x = most_expensive_left(orth, n));) {
         x->owner = 0;
         for (int rank = 1; rank < n_ranks; rank++)
             if (load[rank] < load[x->owner])
@@ -160,22 +175,53 @@ static void deal(dn_factor_batch *b, int n_ranks)
     }
 }
 
-static dn_status fill_batch(dn_factors *f, dn_factor_batch *b, size_t first, dn_arena arena)
+/* What depends on ranks. */
+static dn_status fit_batch(dn_factors *f, dn_factor_batch *b)
 {
-    const dn_party *party = f->party;
-    int n_ranks = dn_comm_size(party->mesh->all);
-    b->p.mesh = b->q.mesh = b->r.mesh = party->mesh;
+    int n_ranks = dn_comm_size(f->party->mesh->all);
+    size_t first = (size_t)(b->matrices - f->matrices);
+    dn_shares_reset(&b->p);
+    dn_shares_reset(&b->q);
+    dn_shares_reset(&b->r);
+    b->n_squares = 0;
     for (size_t i = 0; i < b->n; i++) {
         dn_factored *x = &b->matrices[i];
-        fill_matrix(party, &party->slots[first + i], x);
-        take_factors(x, x->slot, &arena);
-        fill_orth(x, &f->parts[(first + i) * (size_t)n_ranks], &b->orth[i]);
+        double said = (double)x->rank[0];
+        size_t most = x->slot->shape.r, r = said >= 1 && said <= (double)most ? (size_t)said : most;
+        x->dion.shape.r = r;
+        fill_orth(x, false, &f->parts_p[(first + i) * (size_t)n_ranks], &b->orth_p[i]);
+        fill_orth(x, true, &f->parts_r[(first + i) * (size_t)n_ranks], &b->orth_r[i]);
         x->squares = b->squares + b->n_squares;
-        b->n_squares += x->dion.shape.r;
+        b->n_squares += r;
         DN_TRY(add_shares(b, x));
     }
-    deal(b, n_ranks);
+    deal(b->orth_p, b->n, n_ranks);
+    deal(b->orth_r, b->n, n_ranks);
     return DN_OK;
+}
+
+dn_status dn_factors_fit(dn_factors *f)
+{
+    const dn_party *party = f->party;
+    if (!party->config->adaptive_rank)
+        return DN_OK;
+    for (size_t i = 0; i < party->n_slots; i++)
+        dn_download(party->stream, f->matrices[i].rank, party->slots[i].states[DN_STATE_RANK].data, 2);
+    DN_TRY(dn_stream_sync(party->stream));
+    for (size_t k = 0; k < f->n_batches; k++)
+        DN_TRY(fit_batch(f, &f->batches[k]));
+    return DN_OK;
+}
+
+static dn_status fill_batch(dn_factors *f, dn_factor_batch *b, size_t first, dn_arena arena)
+{
+    b->p.mesh = b->q.mesh = b->r.mesh = f->party->mesh;
+    for (size_t i = 0; i < b->n; i++) {
+        dn_factored *x = &b->matrices[i];
+        fill_matrix(f->party, &f->party->slots[first + i], x);
+        take_factors(x, x->slot, &arena);
+    }
+    return fit_batch(f, b);
 }
 
 /* This rank's rows of Q, out of those of the whole. */
@@ -196,16 +242,29 @@ static dn_status draw_q(const dn_party *party, const dn_factored *x)
 
 static dn_status allocate(dn_factors *f)
 {
-    size_t n = f->party->n_slots + 1, n_columns = 1; /* calloc of 0 may be NULL */
-    for (size_t i = 0; i < f->party->n_slots; i++)
-        n_columns += f->party->slots[i].shape.r;
+    size_t n = f->party->n_slots + 1; /* calloc of 0 may be NULL */
+    size_t n_columns = 1, most_columns = 1, most_rows = 1;
+    for (size_t i = 0; i < f->party->n_slots; i++) {
+        const dn_dion_shape *z = &f->party->slots[i].shape;
+        n_columns += z->r;
+        most_columns = larger(most_columns, z->r);
+        most_rows = larger(most_rows, z->n);
+    }
+    size_t n_parts = n * (size_t)dn_comm_size(f->party->mesh->all);
     f->batches = calloc(n, sizeof *f->batches);
     f->matrices = calloc(n, sizeof *f->matrices);
-    f->orth = calloc(n, sizeof *f->orth);
-    f->parts = calloc(n * (size_t)dn_comm_size(f->party->mesh->all), sizeof *f->parts);
+    f->orth_p = calloc(n, sizeof *f->orth_p);
+    f->orth_r = calloc(n, sizeof *f->orth_r);
+    f->parts_p = calloc(n_parts, sizeof *f->parts_p);
+    f->parts_r = calloc(n_parts, sizeof *f->parts_r);
     f->squares = calloc(n_columns, sizeof *f->squares);
-    if (!f->batches || !f->matrices || !f->orth || !f->parts || !f->squares)
+    f->columns = calloc(most_columns, sizeof *f->columns);
+    f->draws = calloc(most_rows * dn_factors_most_fresh(), sizeof *f->draws);
+    if (!f->batches || !f->matrices || !f->orth_p || !f->orth_r || !f->parts_p || !f->parts_r ||
+        !f->squares || !f->columns || !f->draws)
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu matrices", n - 1);
+    for (size_t j = 0; j < most_columns; j++)
+        f->columns[j] = (int32_t)j;
     return DN_OK;
 }
 
@@ -213,12 +272,13 @@ static dn_status fill(dn_factors *f, char *workspace)
 {
     const dn_party *party = f->party;
     size_t n = party->n_slots, factor_bytes, columns = 0;
-    measure(party->config, party->slots, n, f->orth, &f->orth_bytes, &factor_bytes);
+    measure(party->config, party->slots, n, f->orth_p, &f->orth_bytes, &factor_bytes);
     f->orth_workspace = workspace;
     for (size_t first = 0; first < n;) {
         dn_factor_batch *b = &f->batches[f->n_batches++];
         b->matrices = &f->matrices[first];
-        b->orth = &f->orth[first];
+        b->orth_p = &f->orth_p[first];
+        b->orth_r = &f->orth_r[first];
         b->squares = &f->squares[columns];
         b->n = batch_of(&party->slots[first], n - first);
         DN_TRY(fill_batch(f, b, first, (dn_arena){workspace + f->orth_bytes, factor_bytes, 0}));
@@ -253,8 +313,12 @@ void dn_factors_close(dn_party *party)
     }
     free(f->batches);
     free(f->matrices);
-    free(f->orth);
-    free(f->parts);
+    free(f->orth_p);
+    free(f->orth_r);
+    free(f->parts_p);
+    free(f->parts_r);
     free(f->squares);
+    free(f->columns);
+    free(f->draws);
     free(f);
 }

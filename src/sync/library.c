@@ -345,8 +345,13 @@ dn_status dn_optim_step(dn_optim *o, uint64_t step, double lr, dn_optim_report *
     for (size_t i = 0; i < o->n_copies; i++)
         bring(o, &o->copies[i]);
     DN_TRY(dn_stream_sync(o->stream));
-    DN_TRY(dn_optimizer_step(o->optimizer, step, lr, &found));
-    *report = (dn_optim_report){found.skipped, found.grad_norm, found.n_zero, found.n_fallback};
+    const dn_pace pace = {.step = step, .lr = lr, .decay = 1};
+    DN_TRY(dn_optimizer_step(o->optimizer, &pace, &found));
+    *report = (dn_optim_report){.skipped = found.skipped,
+                                .grad_norm = found.grad_norm,
+                                .clip = found.clip,
+                                .n_zero = found.n_zero,
+                                .n_fallback = found.n_fallback};
     for (size_t i = 0; i < o->n_copies && !found.skipped; i++)
         give_back(o, &o->copies[i]);
     return dn_stream_sync(o->stream);

@@ -57,6 +57,8 @@ dn_status dn_optimizer_check(const dn_optim_config *c)
                        c->rank_multiple_of, c->power_iters, c->momentum_sync_every);
     if (!within(c->beta1, 0, 1) || c->beta1 == 1 || !within(c->beta2, 0, 1) || c->beta2 == 1)
         return dn_fail(DN_ERR_ARG, "beta1 = %g, beta2 = %g: give 0 to less than 1", c->beta1, c->beta2);
+    if (!(c->clip_norm >= 0))
+        return dn_fail(DN_ERR_ARG, "clip norm = %g: give more than 0, or 0 for none", c->clip_norm);
     if (!(c->eps > 0))
         return dn_fail(DN_ERR_ARG, "eps = %g: give more than 0", c->eps);
     return DN_OK;
@@ -291,6 +293,24 @@ static dn_status measure_gradients(dn_optimizer *o, double *norm)
     return DN_OK;
 }
 
+/* Of what the slots work with, as the reduction left it: means where gradients were dealt, each replica's own
+ * where they are decoupled. */
+static dn_status clip_gradients(dn_optimizer *o, double *factor)
+{
+    const dn_kernels *kernels = o->stream->kernels;
+    for (size_t i = 0; i < o->n_params; i++)
+        kernels->sum_squares(o->stream, &o->squares[i], o->slots[i].grad, dn_slot_size(&o->slots[i]));
+    DN_TRY(dn_stream_sync(o->stream));
+    double sum = 0;
+    for (size_t i = 0; i < o->n_params; i++)
+        sum += o->squares[i] / dn_axes_size(o->mesh->size, o->slots[i].layout.replicas);
+    DN_TRY(dn_comm_all_reduce_scalars(o->mesh->all, &sum, 1, DN_SUM));
+    *factor = fmin(1, o->config.clip_norm / sqrt(sum));
+    for (size_t i = 0; i < o->n_params && *factor < 1; i++)
+        kernels->scale(o->stream, o->slots[i].grad, *factor, o->slots[i].grad, dn_slot_size(&o->slots[i]));
+    return DN_OK;
+}
+
 static bool is_due(uint64_t step, int every)
 {
     return every > 0 && (step + 1) % (uint64_t)every == 0;
@@ -322,20 +342,31 @@ static dn_status share_weights(dn_optimizer *o)
     return DN_OK;
 }
 
-dn_status dn_optimizer_step(dn_optimizer *o, uint64_t step, double lr, dn_step_report *report)
+static void schedule_decay(dn_optimizer *o, double factor)
 {
-    *report = (dn_step_report){0};
-    dn_comm_tick(o->mesh->all, step + 1, "optimizer"); /* people count steps from 1 */
+    for (size_t i = 0; i < o->n_params; i++) {
+        dn_slot *slot = &o->slots[i];
+        slot->group.weight_decay = factor * o->config.groups[slot->param->kind].weight_decay;
+    }
+}
+
+dn_status dn_optimizer_step(dn_optimizer *o, const dn_pace *pace, dn_step_report *report)
+{
+    *report = (dn_step_report){.clip = 1};
+    dn_comm_tick(o->mesh->all, pace->step + 1, "optimizer"); /* people count steps from 1 */
+    schedule_decay(o, pace->decay);
     DN_TRY(measure_gradients(o, &report->grad_norm));
     report->skipped = !isfinite(report->grad_norm);
     if (report->skipped)
         return DN_OK;
     dn_op mean = dn_injected(DN_INJECT_SUM_FOR_AVERAGE) ? DN_SUM : DN_AVG;
     DN_TRY(dn_shares_reduce(&o->gradients, mean, DN_TRAFFIC_GRADIENT));
+    if (o->config.clip_norm > 0)
+        DN_TRY(clip_gradients(o, &report->clip));
     for (size_t k = 0; k < o->n_parties; k++)
-        DN_TRY(o->parties[k].method->step(&o->parties[k], step, lr, report));
+        DN_TRY(o->parties[k].method->step(&o->parties[k], pace->step, pace->lr, report));
     DN_TRY(share_weights(o));
-    return is_due(step, o->config.momentum_sync_every) ? average_momenta(o) : DN_OK;
+    return is_due(pace->step, o->config.momentum_sync_every) ? average_momenta(o) : DN_OK;
 }
 
 /* ---- what it costs ---- */
@@ -373,7 +404,8 @@ dn_formula dn_optimizer_formula(const dn_optimizer *o)
         if (o->parties[k].method->formula)
             o->parties[k].method->formula(&o->parties[k], &formula);
     if (all)
-        dn_formula_add(&formula, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
+        dn_formula_add(&formula, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL,
+                       (o->config.clip_norm > 0 ? 2 : 1) * sizeof(double));
     for (size_t i = 0; i < o->n_params; i++)
         if (o->slots[i].layout.slices | o->slots[i].layout.replicas)
             formula.uncompressed += dn_param_size(o->slots[i].param) * sizeof(dn_real);
@@ -397,7 +429,8 @@ dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int
     const listed *l = &o->states[index];
     int at[DN_N_AXES];
     dn_mesh_at(o->mesh->size, rank, at);
+    int replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at);
     return (dn_state_shard){.block = l->of->part(l->slot, at),
                             .data = dn_comm_peer(o->mesh->all, l->of->data, rank),
-                            .replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at)};
+                            .replica = l->of->everywhere ? rank : replica};
 }

@@ -10,6 +10,18 @@
  * slices: each copy updates, and keeps state for, its slice alone; then weights are gathered.
  *
  * Results do not depend on the mesh, up to rounding; afterwards weights are bitwise equal on all copies.
+ *
+ * Clipping multiplies all gradients by one factor, min(1, clip_norm / norm), the same on all ranks. With
+ * gradients that are nowhere added up there are two norms to choose from, of the mean and of a replica's
+ * own, and each parameter counts with the one that the step sees:
+ *
+ *     dealt (all, without compress)   |mean of G_i|^2            what one worker would measure
+ *     decoupled matrices              mean of |G_i|^2 over i     no less: the mean's, and the variance of G_i
+ *
+ * A scaled gradient of every replica is the scaled mean gradient, so the step after clipping is one worker's
+ * as before. Without decoupled matrices, on any mesh, the factor is one worker's, too. With them replicas
+ * clip as soon as, or sooner than, one worker on the whole batch would; what a norm of their mean would take,
+ * the gradients in full, is what compression is there to spare. fs and tp change nothing.
  */
 #ifndef SYNC_OPTIMIZER_H
 #define SYNC_OPTIMIZER_H
@@ -18,10 +30,18 @@
 #include "optim/param.h"
 #include "sync/formula.h"
 
+/* What a step takes from the schedules of the run (optim/schedule.h). */
+typedef struct dn_pace {
+    uint64_t step; /* counts from 0: bias correction, momentum re-averaging, draws */
+    double lr;     /* base learning rate */
+    double decay;  /* factor on the weight decay of all groups; 1: as configured */
+} dn_pace;
+
 /* What a step found out; identical on all replicas. */
 typedef struct dn_step_report {
     bool skipped;     /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
     double grad_norm; /* root mean over replicas of the squared norm of their gradients before averaging */
+    double clip;      /* what gradients were multiplied by: 1, or less with clip_norm */
     int n_zero;       /* matrices whose momentum is zero everywhere: only decayed */
     int n_fallback;   /* matrices that the chosen orthonormalization could not do (rank-deficient): by
                          Householder */
@@ -47,13 +67,12 @@ dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *par
                               dn_stream *stream, const dn_mesh *mesh, dn_optimizer **out) DN_MUST_USE;
 void dn_optimizer_destroy(dn_optimizer **optimizer);
 
-/** Collective. One step with base learning rate lr; step counts from 0 (bias correction, momentum
- * re-averaging). Gradients are each rank's own, of its blocks: over the copies of a block they may differ (by
- * the rows of the batch they come from) and the step takes their mean, or that of their factors; they are
- * left undefined. Begins by meeting all ranks. Errors: DN_ERR_NUMERIC, on all ranks, if a momentum has grown
- * beyond the range of dn_real: the run cannot go on but from a checkpoint; of the group. */
-dn_status dn_optimizer_step(dn_optimizer *optimizer, uint64_t step, double lr,
-                            dn_step_report *report) DN_MUST_USE;
+/** Collective. One step; pace is the same on all ranks. Gradients are each rank's own, of its blocks: over
+ * the copies of a block they may differ (by the rows of the batch they come from) and the step takes their
+ * mean, or that of their factors; they are left undefined. Begins by meeting all ranks. Errors:
+ * DN_ERR_NUMERIC, on all ranks, if a momentum has grown beyond the range of dn_real: the run cannot go on but
+ * from a checkpoint; of the group. */
+dn_status dn_optimizer_step(dn_optimizer *optimizer, const dn_pace *pace, dn_step_report *report) DN_MUST_USE;
 
 /* ---- what it costs ---- */
 

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static dn_status make_room(dn_shares *shares, unsigned axes, size_t more)
 {
@@ -31,6 +32,11 @@ dn_status dn_shares_add(dn_shares *shares, unsigned axes, dn_buf *x, size_t rows
             shares->items[axes][shares->n[axes]++] = (dn_owned){dn_at(x, part.first * cols), count, k};
     }
     return DN_OK;
+}
+
+void dn_shares_reset(dn_shares *shares)
+{
+    memset(shares->n, 0, sizeof shares->n);
 }
 
 void dn_shares_clear(dn_shares *shares)

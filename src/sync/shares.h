@@ -23,6 +23,8 @@ typedef struct dn_shares {
 /** Adds x [rows, cols], symmetric: it lies at the same offset on all members of the group along `axes`, with
  * the same shape. Member k's share are the rows dn_part(rows, 1, members, k). Errors: DN_ERR_MEMORY. */
 dn_status dn_shares_add(dn_shares *shares, unsigned axes, dn_buf *x, size_t rows, size_t cols) DN_MUST_USE;
+/** Empties the lists and keeps their room: adding as many again takes no memory. */
+void dn_shares_reset(dn_shares *shares);
 void dn_shares_clear(dn_shares *shares);
 
 /** Collective over each of the groups, in the same order everywhere; queued kernels have finished. Members

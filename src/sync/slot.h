@@ -10,13 +10,14 @@
 struct dn_method;
 struct dn_slot;
 
-enum { DN_MAX_STATES = 2 };
+enum { DN_MAX_STATES = 3 };
 
 /* One tensor of state. */
 typedef struct dn_slot_state {
     const char *name;  /* "dion.momentum" */
     size_t rows, cols; /* of the whole */
     bool per_replica;  /* each replica's differs */
+    bool everywhere;   /* every rank holds the whole, the same bits, as a copy of its own */
     /* The part of the whole that a rank holds. */
     dn_block (*part)(const struct dn_slot *slot, const int at[DN_N_AXES]);
     dn_buf *data; /* this rank's part, dense; symmetric over all, as large as the largest part */
@@ -26,7 +27,7 @@ typedef struct dn_slot {
     const struct dn_method *method;
     const dn_param *param; /* borrowed */
     uint64_t index;        /* of the parameter, or window; numbers its random streams */
-    dn_group group;
+    dn_group group;        /* of this step: its decay follows a schedule */
     dn_layout layout;
     dn_dion_shape shape; /* methods with low-rank factors only */
     int n_states;

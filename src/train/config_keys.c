@@ -35,8 +35,12 @@ static const dn_key keys[] = {
     INT(stop_after, "0", 0, BIG, "save and stop after this step, as Ctrl-C would; 0 = never"),
 
     REAL(lr, "0.02", 0, 1e6, "base learning rate"),
-    REAL(warmup_ratio, "0.01", 0, 1, "part of the run with rising learning rate"),
-    REAL(warmdown_ratio, "0.2", 0, 1, "part of the run with falling learning rate, at its end"),
+    REAL(warmup_ratio, "0.01", 0, 1, "part of the run with rising learning rate (not of a constant one)"),
+    REAL(warmdown_ratio, "0.2", 0, 1, "part of the run with falling learning rate, at its end (trapezoid)"),
+    TEXT(schedule, "trapezoid", "trapezoid|constant|linear|cosine",
+         "learning rate after its rise: flat and then down, or all the way down; constant: lr throughout"),
+    TEXT(weight_decay_schedule, "constant", "constant|linear|cosine|trapezoid",
+         "weight decay over the run, on top of its being multiplied by the learning rate"),
 
     TEXT(optimizer, "dion", "dion|adamw|lion", "rule for hidden matrices"),
     TEXT(scalar_opt, "lion", "adamw|lion", "rule for embedding, head and vectors"),
@@ -49,7 +53,13 @@ static const dn_key keys[] = {
     REAL(ortho_fraction, "0.25", 1e-9, 1, "Dion's rank as a part of min(rows, columns)"),
     REAL(beta1, "0.9", 0, 1, "AdamW's and Lion's first decay rate"),
     REAL(beta2, "0.95", 0, 1, "AdamW's and Lion's second decay rate"),
+    BOOL(cautious, "false", "AdamW decays only weights that its update does not let grow"),
     REAL(epsilon, "1e-8", 0, 1, "added to Dion's column norms and AdamW's root"),
+    REAL(clip_grad_norm, "0", 0, 1e15,
+         "gradients of a larger norm, all together, are scaled down to it; 0 = never"),
+    BOOL(orth_dion, "false", "Orth-Dion: R is orthonormalized where Dion normalizes its columns"),
+    BOOL(adaptive_rank, "false",
+         "AdaDion: each matrix's rank follows its spectrum; ortho_fraction gives the largest"),
     INT(rank_multiple_of, "1", 1, 1 << 20, "Dion's rank is rounded up to a multiple of this"),
     INT(power_iters, "1", 1, 100, "power iterations a step"),
 

@@ -46,6 +46,16 @@ static dn_orth orth(const char *name)
     return DN_ORTH_CQR2;
 }
 
+/* The shape of a schedule key; warm-up and warm-down are those of the run. */
+static dn_schedule_rule schedule(const dn_config *c, const char *name)
+{
+    dn_schedule_shape shape = strcmp(name, "constant") == 0 ? DN_SCHEDULE_CONSTANT
+                              : strcmp(name, "linear") == 0 ? DN_SCHEDULE_LINEAR
+                              : strcmp(name, "cosine") == 0 ? DN_SCHEDULE_COSINE
+                                                            : DN_SCHEDULE_TRAPEZOID;
+    return (dn_schedule_rule){shape, c->warmup_ratio, c->warmdown_ratio};
+}
+
 /* Decay by kind of parameter: dion.md 1.9. */
 static dn_optim_config optim_config(const dn_config *c)
 {
@@ -58,10 +68,14 @@ static dn_optim_config optim_config(const dn_config *c)
         .rank_multiple_of = (size_t)c->rank_multiple_of,
         .power_iters = (int)c->power_iters,
         .orth = orth(c->qr_method),
+        .orth_dion = c->orth_dion,
+        .adaptive_rank = c->adaptive_rank,
         .compress = c->replicate_mesh_grad_sync,
         .momentum_sync_every = (int)c->momentum_sync_every,
+        .clip_norm = c->clip_grad_norm,
         .beta1 = c->beta1,
         .beta2 = c->beta2,
+        .cautious = c->cautious,
         .seed = (uint64_t)c->seed,
     };
     o.groups[DN_PARAM_MATRIX] = (dn_group){1.0, c->weight_decay};
@@ -154,6 +168,8 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     DN_TRY(plan_mesh(c, plan));
     plan_batches(c, plan);
     plan->optim = optim_config(c);
+    plan->lr_schedule = schedule(c, c->schedule);
+    plan->decay_schedule = schedule(c, c->weight_decay_schedule);
     plan->gather = gather(c->fs_gather);
     plan->n_params = dn_gpt_n_params(&plan->shape);
     return plan_memory(plan);

@@ -4,12 +4,14 @@
 
 #include "dionode/config.h"
 #include "nn/gpt.h"
+#include "optim/schedule.h"
 #include "sync/optimizer.h"
 
 typedef struct dn_plan {
     dn_config config;
     dn_gpt_shape shape;
     dn_optim_config optim;
+    dn_schedule_rule lr_schedule, decay_schedule;
     dn_gather gather;
     int n_workers;          /* product of the mesh                                      */
     int mesh[DN_N_AXES];    /* dp, fs, tp                                               */

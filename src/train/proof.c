@@ -24,6 +24,7 @@ typedef struct trial {
     void *copy; /* private: the largest block of a tensor */
     size_t copy_bytes;
     dn_ledger ledger[DN_ALL_AXES + 1]; /* of the first step, by the outermost axis of the group */
+    dn_formula formula;                /* of that step, asked before it: ranks may change */
 } trial;
 
 /* ---- settings ---- */
@@ -171,7 +172,7 @@ static const char *kind_of_state(const char *name)
 {
     static const struct {
         const char *infix, *what;
-    } kinds[] = {{".q.", "Q"}, {".momentum.", "momentum"}, {".m.", "momentum"}};
+    } kinds[] = {{".q.", "Q"}, {".momentum.", "momentum"}, {".m.", "momentum"}, {".rank.", "rank"}};
     const char *infix = strchr(name, '.');
     for (size_t i = 0; infix && i < sizeof kinds / sizeof *kinds; i++)
         if (strncmp(infix, kinds[i].infix, strlen(kinds[i].infix)) == 0)
@@ -242,7 +243,6 @@ static dn_status show_bytes(trial *t)
     static const char *const axis_names[] = {"dp", "fs", "tp"};
     static const char *const names[] = {"all-reduce", "reduce",     "reduce-scatter",
                                         "all-gather", "all-to-all", "broadcast"};
-    const dn_formula formula = dn_net_formula(&t->net, (size_t)t->plan.config.batch_size);
     for (dn_axis axis = DN_DP; axis < DN_N_AXES; axis++) {
         for (int as = 0; as < DN_N_COLLECTIVES; as++) {
             char line[DN_VERIFY_LINE_MAX];
@@ -252,7 +252,7 @@ static dn_status show_bytes(trial *t)
                 if (!counts_with(axes, axis))
                     continue;
                 counted += t->ledger[axes].by_collective[as];
-                expected += formula.by_collective[axes][as];
+                expected += t->formula.by_collective[axes][as];
                 cluster += t->ledger[axes].cluster_by_collective[as];
             }
             snprintf(line, sizeof line, "%s %s", axis_names[axis], names[as]);
@@ -286,14 +286,16 @@ static dn_status take_step(trial *t, uint64_t step)
     if (dn_verify_rounding(t->v))
         DN_TRY(round_weights(t, step));
     take_ledgers(t, false);
+    if (first)
+        t->formula = dn_net_formula(&t->net, (size_t)n);
     DN_TRY(dn_net_gradient(&t->net, draw_row, &t->plan, step * n, n, &loss_sum));
     take_ledgers(t, first);
+    DN_TRY(show_loss(t, loss_sum));
     if (shown)
         DN_TRY(show_params(t, "gradient", true, step + 1));
     take_ledgers(t, false);
-    DN_TRY(dn_optimizer_step(t->net.optimizer, step, t->plan.config.lr, &report));
+    DN_TRY(dn_optimizer_step(t->net.optimizer, &(dn_pace){step, t->plan.config.lr, 1}, &report));
     take_ledgers(t, first);
-    DN_TRY(show_loss(t, loss_sum));
     if (first)
         DN_TRY(show_bytes(t));
     if (shown)

@@ -95,8 +95,10 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
     const dn_metric metrics[] = {
         {"loss", r->loss},
         {"val_loss", val_loss},
-        {"lr", r->lr},
+        {"lr", r->pace.lr},
+        {"weight_decay", run->plan.config.weight_decay * r->pace.decay},
         {"grad_norm", r->report.grad_norm},
+        {"clip", r->report.clip},
         {"step_s", r->seconds},
         {"tokens_per_s", tokens_per_s},
         {"peak_share", share_of_peak(run, tokens_per_s)},

@@ -29,7 +29,8 @@ typedef struct dn_run {
 
 /* What a step measured; the same on all ranks but for the ledgers. */
 typedef struct dn_step_result {
-    double loss, lr, seconds;
+    double loss, seconds;
+    dn_pace pace;
     int stop; /* ranks that were asked to stop */
     dn_step_report report;
     dn_ledger ledger[DN_N_AXES]; /* of this rank; groups of several axes count with the outermost */

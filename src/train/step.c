@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "compute/kernels.h"
-#include "optim/schedule.h"
 
 #include <math.h>
 
@@ -45,6 +44,15 @@ static void collect_ledgers(const dn_run *run, dn_ledger ledger[DN_N_AXES])
         }
 }
 
+static dn_pace pace_of(const dn_run *run)
+{
+    const dn_plan *plan = &run->plan;
+    uint64_t n_steps = (uint64_t)plan->config.num_iterations;
+    return (dn_pace){.step = run->step,
+                     .lr = plan->config.lr * dn_schedule_factor(&plan->lr_schedule, run->step, n_steps),
+                     .decay = dn_schedule_factor(&plan->decay_schedule, run->step, n_steps)};
+}
+
 dn_status dn_run_step(dn_run *run, dn_step_result *result)
 {
     const dn_config *config = &run->plan.config;
@@ -54,9 +62,8 @@ dn_status dn_run_step(dn_run *run, dn_step_result *result)
     double started = dn_clock_s(), loss_sum;
     dn_run_enter(run, "forward and backward");
     DN_TRY(dn_net_gradient(&run->net, read_row, &run->train, run->step * batch, batch, &loss_sum));
-    result->lr = config->lr * dn_schedule(run->step, (uint64_t)config->num_iterations, config->warmup_ratio,
-                                          config->warmdown_ratio);
-    DN_TRY(dn_optimizer_step(run->net.optimizer, run->step, result->lr, &result->report));
+    result->pace = pace_of(run);
+    DN_TRY(dn_optimizer_step(run->net.optimizer, &result->pace, &result->report));
 
     /* Ranks of tp know the same loss: one of them tells it. */
     double shared[2] = {run->mesh->at[DN_TP] == 0 ? loss_sum : 0.0,

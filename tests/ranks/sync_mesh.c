@@ -6,6 +6,7 @@
  * Bound: relative to the norm of a tensor, 1e-12 in double and as many roundings in float. A step adds some
  * tens of them; where r is the whole of a small matrix, P carries them times the condition of the momentum.
  */
+#include "optim/dion.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
@@ -22,7 +23,7 @@
 
 #define BOUND (1e-12 / 2.220446049250313e-16 * DN_REAL_EPS)
 
-static const rig_shape model[] = {
+static const rig_shape small[] = {
     {DN_PARAM_EMBEDDING, 11, 16}, {DN_PARAM_MATRIX, 16, 16}, {DN_PARAM_MATRIX, 40, 16},
     {DN_PARAM_MATRIX, 16, 37},    {DN_PARAM_MATRIX, 13, 7},  {DN_PARAM_MATRIX, 3, 2},
     {DN_PARAM_MATRIX, 1, 29},     {DN_PARAM_MATRIX, 19, 17}, {DN_PARAM_MATRIX, 12, 20},
@@ -34,32 +35,63 @@ static const rig_cut cuts[] = {{DN_TP, DN_FS, 1},         {DN_TP, DN_FS, 8},    
                                {DN_N_AXES, DN_N_AXES, 1}, {DN_TP, DN_FS, 1},         {DN_TP, DN_FS, 1},
                                {DN_FS, DN_TP, 10},        {DN_N_AXES, DN_N_AXES, 1}};
 static const size_t splits[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 4, 2};
-enum { N_MODEL = sizeof model / sizeof *model, N_MATRICES = 8 + 3 + 4 + 2, STEPS = 20, MAX_RANKS = 8 };
-enum { N_KEPT_MAX = N_MODEL + 2 * (3 + N_MATRICES) };
+/* For adaptive ranks, which are 16 at least: larger ones in the places of those, with the same cuts. */
+static const rig_shape large[] = {
+    {DN_PARAM_EMBEDDING, 11, 16}, {DN_PARAM_MATRIX, 40, 40}, {DN_PARAM_MATRIX, 60, 35},
+    {DN_PARAM_MATRIX, 33, 50},    {DN_PARAM_MATRIX, 26, 26}, {DN_PARAM_MATRIX, 3, 2},
+    {DN_PARAM_MATRIX, 1, 29},     {DN_PARAM_MATRIX, 37, 31}, {DN_PARAM_MATRIX, 30, 70},
+    {DN_PARAM_VECTOR, 1, 16},     {DN_PARAM_HEAD, 11, 16},   {DN_PARAM_MATRIX, 60, 30},
+    {DN_PARAM_MATRIX, 80, 20},    {DN_PARAM_MATRIX, 50, 24}};
+static const rig_shape *model = small;
+enum {
+    N_MODEL = sizeof small / sizeof *small,
+    N_MATRICES = 8 + 3 + 4 + 2,
+    STEPS = 20,
+    MAX_RANKS = 8,
+    MOST_KEPT = N_MODEL + 3 * (3 + N_MATRICES)
+};
 
 typedef enum gradients {
     NOISE,
     DEAD_CORNER, /* the lower right quarter of each is 0 in every step: whole shards are */
     ALL_ZERO,
+    UNEVEN,   /* every third step twice as large, every third three times */
+    WIDENING, /* nearly of rank 6 in the first three steps */
 } gradients;
 
 typedef struct scenario {
     dn_optim_config config;
     gradients gradients;
+    double spread; /* of the spectra: what rounds in the largest direction counts in the smallest, a column of
+                      Q */
 } scenario;
 
 /* ---- one rank ---- */
 
 /* What one rank has after the first step and after the last: weights, then states. */
 typedef struct reference {
-    double *after[2][N_KEPT_MAX];
+    double *after[2][MOST_KEPT];
     size_t n;
     dn_step_report report[2];
+    int n_clipped;           /* steps */
+    int n_shrunk, n_widened; /* ranks, over all steps */
 } reference;
 
 static size_t size_of(size_t i)
 {
     return model[i].rows * model[i].cols;
+}
+
+/* A hundredth of g and more of a matrix of rank 6, the same in all steps; less than g. */
+static void make_narrow(double *g, size_t i, uint64_t dp)
+{
+    enum { RANK = 6 };
+    double *left = dense_random(model[i].rows, RANK, 7000 + i), *wide = dense_zeros(size_of(i), 1),
+           *right = dense_random(RANK, model[i].cols, 8000 + 16 * dp + i);
+    dense_multiply(wide, left, 0, right, 0, model[i].rows, model[i].cols, RANK);
+    for (size_t k = 0; k < size_of(i); k++)
+        g[k] = 0.01 * g[k] + 1e-4 * wide[k];
+    free(left), free(wide), free(right);
 }
 
 /* Of replica dp, whole. Owned by the caller. Small, so that a norm that is off would show beside eps. */
@@ -70,7 +102,10 @@ static double *gradient_of(const scenario *s, int dp, int step, size_t i)
         size_t row = k / model[i].cols, col = k % model[i].cols;
         bool dead = row >= model[i].rows / 2 && col >= model[i].cols / 2 && model[i].rows > 3;
         g[k] *= s->gradients == ALL_ZERO || (s->gradients == DEAD_CORNER && dead) ? 0 : 1e-3;
+        g[k] *= s->gradients == UNEVEN ? 1 + step % 3 : 1;
     }
+    if (s->gradients == WIDENING && step < 3)
+        make_narrow(g, i, (uint64_t)dp);
     return g;
 }
 
@@ -84,6 +119,28 @@ static double *mean_gradient(const scenario *s, int n_dp, int step, size_t i)
         free(g);
     }
     return mean;
+}
+
+/* What clipping makes of the gradients of n_dp replicas, by its definition (sync/optimizer.h). */
+static double clip_of(const scenario *s, int n_dp, int step)
+{
+    double sum = 0;
+    for (size_t i = 0; i < N_MODEL && s->config.clip_norm > 0; i++) {
+        dn_dion_shape z =
+            dn_dion_shape_of(model[i].rows / splits[i], model[i].cols, s->config.rank_fraction, 1);
+        bool decoupled = model[i].kind == DN_PARAM_MATRIX && s->config.compress &&
+                         dn_dion_compresses(&z, s->config.rank_fraction);
+        double *mean = mean_gradient(s, n_dp, step, i), norm = dense_norm(mean, size_of(i));
+        sum += decoupled ? 0 : norm * norm;
+        free(mean);
+        for (int dp = 0; decoupled && dp < n_dp; dp++) {
+            double *g = gradient_of(s, dp, step, i);
+            norm = dense_norm(g, size_of(i));
+            sum += norm * norm / n_dp;
+            free(g);
+        }
+    }
+    return s->config.clip_norm > 0 ? fmin(1, s->config.clip_norm / sqrt(sum)) : 1;
 }
 
 /* Weights start as noise, so that decay can be seen. */
@@ -115,21 +172,42 @@ static dn_status create_one(optim_rig *rig, const dn_optim_config *config)
     return rig_create_on(rig, NULL, &one, "ref", config, model, N_MODEL);
 }
 
+/* ranks [N_MODEL]: those before the step, 0 before the first; then those after it. */
+static void follow_ranks(reference *r, double *ranks, const optim_rig *rig)
+{
+    for (size_t i = 0; i < N_MODEL && rig_state(rig, "dion.rank", 1); i++) {
+        if (!rig_state(rig, "dion.rank", i))
+            continue;
+        double rank = (double)rig_state_data(rig, "dion.rank", i)[0];
+        r->n_shrunk += rank < ranks[i];
+        r->n_widened += ranks[i] > 0 && rank > ranks[i];
+        ranks[i] = rank;
+    }
+}
+
 static reference one_rank(const scenario *s, int n_dp)
 {
     reference r = {0};
     optim_rig rig;
-    assert_int_equal(create_one(&rig, &s->config), DN_OK);
+    double ranks[N_MODEL] = {0};
+    dn_optim_config config = s->config;
+    config.clip_norm = 0; /* clipped by hand */
+    assert_int_equal(create_one(&rig, &config), DN_OK);
     set_weights(&rig);
     for (int t = 0; t < STEPS; t++) {
+        double clip = clip_of(s, n_dp, t);
+        r.n_clipped += clip < 1;
         for (size_t i = 0; i < N_MODEL; i++) {
             double *g = mean_gradient(s, n_dp, t, i);
+            for (size_t k = 0; k < size_of(i); k++)
+                g[k] *= clip;
             rig_set_grad(&rig, i, g);
             free(g);
         }
         assert_int_equal(rig_step(&rig, 0.02), DN_OK);
         if (t == 0)
             keep(&r, 0, &rig);
+        follow_ranks(&r, ranks, &rig);
     }
     keep(&r, 1, &rig);
     rig_destroy(&rig);
@@ -170,13 +248,14 @@ static int compare(dn_comm *comm, const optim_rig *rig, const task *t, int when)
 {
     double *const *expected = t->expected->after[when];
     const dn_step_report *report = &t->expected->report[when];
+    const double bound = t->scenario->spread * BOUND;
     RANKS_CHECK(rig->report.n_zero == report->n_zero && rig->report.n_fallback == report->n_fallback);
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     for (size_t i = 0; i < N_MODEL && dn_comm_rank(comm) == 0; i++)
-        RANKS_CHECK(distance(rig_whole_weight(rig, i), expected[i], false) < BOUND);
+        RANKS_CHECK(distance(rig_whole_weight(rig, i), expected[i], false) < bound);
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer) && dn_comm_rank(comm) == 0; k++) {
         const dn_state *state = dn_optimizer_state(rig->optimizer, k);
-        RANKS_CHECK(distance(rig_whole_state(rig, k), expected[N_MODEL + k], state->per_replica) < BOUND);
+        RANKS_CHECK(distance(rig_whole_state(rig, k), expected[N_MODEL + k], state->per_replica) < bound);
     }
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     return 0;
@@ -188,8 +267,9 @@ static int check_copies(dn_comm *comm, const optim_rig *rig, const scenario *s)
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++) {
         rig_whole x = rig_whole_state(rig, k);
         free(x.mean);
-        bool dion = strncmp(dn_optimizer_state(rig->optimizer, k)->name, "dion.", 5) == 0;
-        RANKS_CHECK(x.n_copies == 1 || (s->config.compress && dion));
+        const char *name = dn_optimizer_state(rig->optimizer, k)->name;
+        bool dion = strncmp(name, "dion.", 5) == 0, rank = strncmp(name, "dion.rank", 9) == 0;
+        RANKS_CHECK(x.n_copies == 1 || (s->config.compress && dion) || rank);
     }
     return 0;
 }
@@ -200,25 +280,23 @@ static void reset_ledgers(const optim_rig *rig)
         dn_comm_ledger(dn_mesh_group(rig->mesh, axes), true);
 }
 
-/* Every group of the mesh, every kind. */
-static int check_ledgers(dn_comm *comm, const optim_rig *rig, const scenario *s)
+/* Every group of the mesh, every kind, of the one step since the ledgers were reset. */
+static int check_ledgers(dn_comm *comm, const optim_rig *rig, const scenario *s, const dn_formula *formula)
 {
     const int every = s->config.momentum_sync_every;
-    const uint64_t n_averages = every ? STEPS / (uint64_t)every : 0;
-    const dn_formula formula = dn_optimizer_formula(rig->optimizer);
+    const bool averaged = every && rig->step % (uint64_t)every == 0;
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++) {
         if (!rig->mesh->groups[axes])
             continue; /* another name of a group */
         const dn_ledger ledger = dn_comm_ledger(rig->mesh->groups[axes], false);
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
-            uint64_t expected =
-                formula.payload[axes][kind] * (kind == DN_TRAFFIC_MOMENTUM ? n_averages : STEPS);
-            RANKS_CHECK(ledger.payload[kind] == expected);
+            uint64_t expected = formula->payload[axes][kind];
+            RANKS_CHECK(ledger.payload[kind] == (kind != DN_TRAFFIC_MOMENTUM || averaged ? expected : 0));
         }
         if (ledger.payload[DN_TRAFFIC_MOMENTUM] > 0)
             continue; /* the formula by collective knows it only where every step has it */
         for (int as = 0; as < DN_N_COLLECTIVES; as++)
-            RANKS_CHECK(ledger.by_collective[as] == STEPS * formula.by_collective[axes][as]);
+            RANKS_CHECK(ledger.by_collective[as] == formula->by_collective[axes][as]);
     }
     return 0;
 }
@@ -246,6 +324,8 @@ static int step_of_mesh(dn_comm *comm, optim_rig *rig, const task *t, int step)
         free(g);
     }
     RANKS_CHECK(rig_step(rig, 0.02) == DN_OK);
+    double clip = clip_of(t->scenario, rig->mesh->size[DN_DP], step);
+    RANKS_CHECK(fabs(rig->report.clip - clip) < BOUND * clip);
     return 0;
 }
 
@@ -258,13 +338,14 @@ static int mesh_against_one(dn_comm *comm, void *argument)
     if (dn_comm_rank(comm) == 0)
         RANKS_CHECK(check_bases(comm, &rig, t) == 0 && check_copies(comm, &rig, t->scenario) == 0);
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
-    reset_ledgers(&rig);
     for (int step = 0; step < STEPS; step++) {
+        const dn_formula formula = dn_optimizer_formula(rig.optimizer);
+        reset_ledgers(&rig);
         RANKS_CHECK(step_of_mesh(comm, &rig, t, step) == 0);
+        RANKS_CHECK(check_ledgers(comm, &rig, t->scenario, &formula) == 0);
         if (step == 0)
             RANKS_CHECK(compare(comm, &rig, t, 0) == 0);
     }
-    RANKS_CHECK(check_ledgers(comm, &rig, t->scenario) == 0);
     RANKS_CHECK(compare(comm, &rig, t, 1) == 0);
     rig_destroy(&rig);
     return 0;
@@ -302,7 +383,8 @@ static void run(scenario s)
 
 static scenario plain(void)
 {
-    return (scenario){.config = rig_config()};
+    model = small;
+    return (scenario){.config = rig_config(), .spread = 1};
 }
 
 static void every_rank_fraction_compressed(void **state)
@@ -339,6 +421,47 @@ static void every_orthonormalization(void **state)
     }
 }
 
+static void orthonormal_r_by_every_method(void **state)
+{
+    (void)state;
+    for (dn_orth orth = DN_ORTH_CQR2; orth <= DN_ORTH_RCQR; orth++) {
+        scenario s = plain();
+        s.config.orth = orth;
+        s.config.orth_dion = true;
+        s.config.compress = orth != DN_ORTH_QR;
+        s.config.rank_fraction = orth == DN_ORTH_CQR2 ? 0.25 : 0.5;
+        run(s);
+    }
+    scenario s = plain();
+    s.config.orth_dion = true;
+    s.config.power_iters = 2;
+    s.gradients = DEAD_CORNER;
+    run(s);
+    s.gradients = ALL_ZERO;
+    run(s);
+}
+
+/* Ranks that fall and rise; fresh columns are drawn for the whole, whoever holds them. */
+static void adaptive_ranks(void **state)
+{
+    (void)state;
+    scenario s = plain();
+    s.config.adaptive_rank = true;
+    s.gradients = WIDENING;
+    s.spread = 100;
+    model = large;
+    for (int k = 0; k < 3; k++) {
+        s.config.rank_fraction = k == 0 ? 0.7 : 1;
+        s.config.orth_dion = k == 2;
+        reference r = one_rank(&s, 1);
+        assert_true(r.n_shrunk > 0 && r.n_widened > 0);
+        forget(&r);
+        run(s);
+    }
+    s.gradients = ALL_ZERO;
+    run(s);
+}
+
 static void power_iterations_and_averaged_momenta(void **state)
 {
     (void)state;
@@ -354,6 +477,28 @@ static void element_wise_rules(void **state)
     for (dn_rule rule = DN_RULE_ADAMW; rule <= DN_RULE_LION; rule++) {
         scenario s = plain();
         s.config.matrix_rule = s.config.scalar_rule = rule;
+        run(s);
+    }
+    scenario s = plain();
+    s.config.matrix_rule = DN_RULE_ADAMW;
+    s.config.cautious = true;
+    run(s);
+}
+
+/* A norm that steps lie below and above, whatever the number of replicas. */
+static void clipped_gradients(void **state)
+{
+    (void)state;
+    scenario s = plain();
+    s.gradients = UNEVEN;
+    s.config.clip_norm = 0.054;
+    for (int compress = 0; compress < 2; compress++) {
+        s.config.compress = compress;
+        for (int dp = 1; dp <= MAX_RANKS; dp++) {
+            reference r = one_rank(&s, dp);
+            assert_true(r.n_clipped > 0 && (r.n_clipped < STEPS || compress));
+            forget(&r);
+        }
         run(s);
     }
 }
@@ -546,8 +691,11 @@ int main(void)
         cmocka_unit_test(every_rank_fraction_compressed),
         cmocka_unit_test(every_rank_fraction_uncompressed),
         cmocka_unit_test(every_orthonormalization),
+        cmocka_unit_test(orthonormal_r_by_every_method),
+        cmocka_unit_test(adaptive_ranks),
         cmocka_unit_test(power_iterations_and_averaged_momenta),
         cmocka_unit_test(element_wise_rules),
+        cmocka_unit_test(clipped_gradients),
         cmocka_unit_test(shards_without_momentum),
         cmocka_unit_test(momentum_that_is_zero_everywhere),
         cmocka_unit_test(nan_in_one_shard_skips_the_step_on_all),

@@ -60,6 +60,25 @@ def replicas_train_as_one_worker_with_adamw_and_with_lion():
 
 
 @case
+def orthonormal_r_and_adaptive_ranks_train_as_one_worker_and_resume_anywhere():
+    """Large enough for ranks above 16, the least, and part of the matrices decoupled."""
+    for keys in ({"orth_dion": True}, {"adaptive_rank": True, "ortho_fraction": 0.75},
+                 {"orth_dion": True, "adaptive_rank": True, "ortho_fraction": 1.0}):
+        compare_meshes(**keys)
+        with Place() as place:
+            whole = trained(place, "whole", 4, dp_size=2, tp_size=2, **keys)
+            trained(place, "parts", 4, dp_size=2, tp_size=2, stop_after=9, **keys)
+            shutil.copytree(place.file("parts"), place.file("moved"))
+            expect(trained(place, "parts", 4, dp_size=2, tp_size=2, **keys) == whole, f"{keys}: losses differ")
+            stored = tensors(place.checkpoint(20, "parts"))
+            expect(stored == tensors(place.checkpoint(20, "whole")), f"{keys}: states differ")
+            expect(any(name.startswith("dion.rank.") for name in stored) == ("adaptive_rank" in keys), f"{keys}: ranks")
+            moved = trained(place, "moved", 3, fs_size=3, **keys)
+            worst = max(abs(a - b) / abs(a) for a, b in zip(whole, moved))
+            expect(len(moved) == 20 and worst < BOUND, f"{keys}: losses differ by {worst:.1e}")
+
+
+@case
 def every_layout_trains_as_one_worker():
     """Uneven and empty parts among them: a batch of 8 over 3, 2 heads over 3 or 4 workers."""
     layouts = [(2, {"fs_size": 2}), (2, {"tp_size": 2}), (3, {"fs_size": 3, "fs_gather": "per_rank"}),
@@ -140,6 +159,50 @@ def a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit():
         expect([m.get("val_loss") for m in place.metrics("parts")] ==
                [m.get("val_loss") for m in place.metrics("whole")], "validation losses differ")
         expect(tensors(place.checkpoint(20, "parts")) == tensors(place.checkpoint(20, "whole")), "states differ")
+
+
+@case
+def clipped_runs_train_alike_on_every_mesh_that_averages_gradients():
+    """With compressed exchange the norm is another one by definition; tests/ranks/sync_mesh.c has those."""
+    clipped = {"clip_grad_norm": 0.5, "replicate_mesh_grad_sync": False}
+    compare_meshes(**clipped)
+    with Place() as place:
+        one = trained(place, "one", 1, **clipped)
+        many = trained(place, "mesh", 4, dp_size=1, fs_size=2, tp_size=2, clip_grad_norm=0.5)
+        worst = max(abs(a - b) / abs(a) for a, b in zip(one, many))
+        expect(worst < BOUND, f"losses differ by {worst:.1e}")
+        expect(one != trained(place, "free", 1), "clipping made no difference")
+        for m in place.metrics("one"):
+            expect(abs(m["clip"] - min(1, 0.5 / m["grad_norm"])) < 1e-12, f"{m}")
+
+
+def scheduled(shape, step, n=20, rise=4, fall=8):
+    """Factor in a step counted from 1, of runs of n steps with `rise` of warm-up and `fall` of warm-down."""
+    up = min(1, step / rise)
+    left = min(1, (n - step + 1) / (n - rise))
+    return {"constant": 1, "linear": up * left, "cosine": up * (1 - math.cos(math.pi * left)) / 2,
+            "trapezoid": min(up, (n - step + 1) / fall)}[shape]
+
+
+@case
+def every_schedule_is_followed_and_goes_on_after_a_resume_bit_for_bit():
+    shapes = ["constant", "linear", "cosine", "trapezoid"]
+    with Place() as place:
+        runs = set()
+        for lr_shape, decay_shape in zip(shapes, shapes[1:] + shapes[:1]):
+            keys = {"schedule": lr_shape, "weight_decay_schedule": decay_shape, "weight_decay": 0.5,
+                    "warmup_ratio": 0.2, "warmdown_ratio": 0.4}
+            whole, parts = f"whole_{lr_shape}", f"parts_{lr_shape}"
+            trained(place, whole, 2, **keys)
+            trained(place, parts, 2, stop_after=9, **keys)
+            expect(trained(place, parts, 2, **keys) == losses(place, whole), f"{lr_shape}: losses differ")
+            expect(tensors(place.checkpoint(20, parts)) == tensors(place.checkpoint(20, whole)), "states differ")
+            for line in place.metrics(parts):
+                for key, base, shape in (("lr", 0.02, lr_shape), ("weight_decay", 0.5, decay_shape)):
+                    right = base * scheduled(shape, line["step"])
+                    expect(abs(line[key] - right) < 1e-14, f"{shape}: {key} {line[key]}, not {right}")
+            runs.add(tuple(losses(place, whole)))
+        expect(len(runs) == len(shapes), "schedules made no difference")
 
 
 @case

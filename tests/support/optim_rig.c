@@ -212,5 +212,6 @@ void rig_set_grad(optim_rig *rig, size_t i, const double *grad)
 
 dn_status rig_step(optim_rig *rig, double lr)
 {
-    return dn_optimizer_step(rig->optimizer, rig->step++, lr, &rig->report);
+    const dn_pace pace = {.step = rig->step++, .lr = lr, .decay = 1};
+    return dn_optimizer_step(rig->optimizer, &pace, &rig->report);
 }

@@ -76,6 +76,7 @@ rig_whole rig_whole_state(const optim_rig *rig, size_t state);
 
 /** From the whole gradient: this rank's block. */
 void rig_set_grad(optim_rig *rig, size_t i, const double *grad);
+/** With the weight decay as configured. */
 dn_status rig_step(optim_rig *rig, double lr);
 
 #endif

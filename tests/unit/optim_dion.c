@@ -55,6 +55,21 @@ static void update_has_the_norm_of_root_r(void **state)
     }
 }
 
+/* Orth-Dion: r singular values are 1, the others 0, though R's columns are far from orthogonal. */
+static void orth_dion_updates_have_r_singular_values_of_1(void **state)
+{
+    (void)state;
+    enum { M = 40, N = 24, R = 6 };
+    dn_optim_config config = rig_config();
+    config.orth_dion = true;
+    double *grad = dense_random(M, N, 3), *s = dense_zeros(N, 1), *v = dense_zeros(N, N);
+    double *update = first_update(&config, tall, grad, NULL);
+    dense_svd(update, s, v, M, N);
+    for (size_t k = 0; k < N; k++)
+        assert_true(fabs(s[k] - (k < R)) < TIGHT);
+    free(grad), free(s), free(v), free(update);
+}
+
 /* [2] */
 static void scale_and_sign_of_basis_columns_do_not_matter_but_their_order_does(void **state)
 {
@@ -376,6 +391,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(update_has_the_norm_of_root_r),
+        cmocka_unit_test(orth_dion_updates_have_r_singular_values_of_1),
         cmocka_unit_test(scale_and_sign_of_basis_columns_do_not_matter_but_their_order_does),
         cmocka_unit_test(singular_vectors_as_basis_give_the_polar_factor),
         cmocka_unit_test(update_turns_with_the_gradient),

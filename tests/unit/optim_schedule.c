@@ -42,11 +42,15 @@ static void cosine_rises_then_falls_as_half_a_cosine(void **state)
     assert_true(near(at(DN_SCHEDULE_COSINE, 0.2, 0, 8, 10), 0.5 - sqrt(0.125)));
 }
 
-static void trapezoid_is_what_runs_had_so_far(void **state)
+static void trapezoid_rises_stays_and_falls(void **state)
 {
-    for (uint64_t step = 0; step < 10; step++)
-        assert_true(at(DN_SCHEDULE_TRAPEZOID, 0.2, 0.4, step, 10) == dn_schedule(step, 10, 0.2, 0.4));
-    assert_true(at(DN_SCHEDULE_TRAPEZOID, 0.2, 0.4, 5, 10) == 1);
+    static const double right[] = {0.5, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25};
+    for (uint64_t step = 0; step < 10; step++) {
+        assert_true(at(DN_SCHEDULE_TRAPEZOID, 0.2, 0.4, step, 10) == right[step]);
+        assert_true(at(DN_SCHEDULE_TRAPEZOID, 0, 0, step, 10) == 1);
+    }
+    assert_true(at(DN_SCHEDULE_TRAPEZOID, 1, 1, 0, 1) == 1);
+    assert_true(at(DN_SCHEDULE_TRAPEZOID, 1, 1, 4, 10) == 0.5); /* overlapping: the smaller */
 }
 
 /* A factor of 0 would end training silently; the first step of a rise and the last of a fall are not. */
@@ -68,7 +72,7 @@ int main(void)
         cmocka_unit_test(constant_is_1),
         cmocka_unit_test(linear_rises_then_falls_to_the_end),
         cmocka_unit_test(cosine_rises_then_falls_as_half_a_cosine),
-        cmocka_unit_test(trapezoid_is_what_runs_had_so_far),
+        cmocka_unit_test(trapezoid_rises_stays_and_falls),
         cmocka_unit_test(no_factor_is_ever_0_or_above_1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

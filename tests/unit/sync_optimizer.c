@@ -48,6 +48,7 @@ static void heap_measure_is_exactly_what_creation_takes(void **state)
         dn_optim_config config = rig_config();
         config.matrix_rule = rule;
         config.scalar_rule = DN_RULE_LION;
+        config.orth_dion = config.adaptive_rank = rule == DN_RULE_DION;
         optim_rig rig;
         assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
         dn_optimizer *again;
@@ -197,6 +198,7 @@ static void a_step_allocates_nothing(void **state)
         dn_optim_config config = rig_config();
         config.orth = orth;
         config.power_iters = 2;
+        config.orth_dion = orth != DN_ORTH_QR;
         config.momentum_sync_every = 1;
         optim_rig rig;
         assert_int_equal(rig_create(&rig, NULL, "cpu", &config, model, N_MODEL), DN_OK);
@@ -207,6 +209,32 @@ static void a_step_allocates_nothing(void **state)
         size_t requests = allocations_so_far.requests - before;
         assert_int_equal(status, DN_OK);
         assert_int_equal(requests, 0);
+        rig_destroy(&rig);
+    }
+}
+
+/* Every kind of parameter decays by its group's rate times the step's factor; nothing of it stays. */
+static void decay_follows_the_factor_of_the_step(void **state)
+{
+    (void)state;
+    for (dn_rule rule = DN_RULE_DION; rule <= DN_RULE_LION; rule++) {
+        const double factors[] = {1, 0.25, 0, 1};
+        dn_optim_config config = rig_config();
+        config.matrix_rule = rule;
+        for (size_t k = 0; k < DN_PARAM_N_KINDS; k++)
+            config.groups[k].weight_decay = 0.5;
+        optim_rig rig;
+        assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
+        double right = 1;
+        for (size_t i = 0; i < N_MODEL; i++)
+            rig_weight(&rig, i)[0] = 1;
+        for (uint64_t t = 0; t < 4; t++) {
+            const dn_pace pace = {.step = t, .lr = 0.1, .decay = factors[t]};
+            assert_int_equal(dn_optimizer_step(rig.optimizer, &pace, &rig.report), DN_OK);
+            right *= 1 - 0.1 * 0.5 * factors[t];
+            for (size_t i = 0; i < N_MODEL; i++)
+                assert_true(fabs((double)rig_weight(&rig, i)[0] - right) < 4 * DN_REAL_EPS);
+        }
         rig_destroy(&rig);
     }
 }
@@ -332,11 +360,33 @@ static void splits_that_cannot_be_are_refused(void **state)
     }
 }
 
+/* 5 becomes 2: exactly the step that gradients of 2/5 take; below the norm nothing changes. */
+static void clipped_gradients_have_the_given_norm(void **state)
+{
+    (void)state;
+    const rig_shape shape = {DN_PARAM_MATRIX, 8, 8};
+    for (int below = 0; below < 2; below++) {
+        dn_optim_config config = rig_config();
+        config.clip_norm = below ? 6 : 2;
+        optim_rig rig;
+        assert_int_equal(rig_create(&rig, NULL, "ref", &config, &shape, 1), DN_OK);
+        rig_grad(&rig, 0)[3] = 3;
+        rig_grad(&rig, 0)[20] = 4;
+        assert_int_equal(rig_step(&rig, 0.01), DN_OK);
+        double factor = below ? 1 : 0.4;
+        assert_true(rig.report.grad_norm == 5 && rig.report.clip == factor);
+        assert_true(rig_grad(&rig, 0)[3] == (dn_real)(factor * 3));
+        assert_true(rig_grad(&rig, 0)[20] == (dn_real)(factor * 4));
+        assert_int_equal(rig_step(&rig, 0.01), DN_OK);
+        rig_destroy(&rig);
+    }
+}
+
 static void settings_out_of_range_are_refused(void **state)
 {
     (void)state;
-    dn_optim_config bad[9];
-    for (size_t k = 0; k < 9; k++)
+    dn_optim_config bad[10];
+    for (size_t k = 0; k < 10; k++)
         bad[k] = rig_config();
     bad[0].rank_fraction = 0;
     bad[1].rank_fraction = 1.5;
@@ -347,7 +397,8 @@ static void settings_out_of_range_are_refused(void **state)
     bad[6].beta2 = 1;
     bad[7].eps = 0;
     bad[8].rank_multiple_of = 0;
-    for (size_t k = 0; k < 9; k++) {
+    bad[9].clip_norm = NAN;
+    for (size_t k = 0; k < 10; k++) {
         dn_optimizer *optimizer;
         dn_stream *stream;
         dn_comm *comm;
@@ -385,10 +436,12 @@ int main(void)
         cmocka_unit_test(gradients_that_are_no_numbers_skip_the_step),
         cmocka_unit_test(momentum_out_of_range_is_an_error_before_weights_change),
         cmocka_unit_test(a_step_allocates_nothing),
+        cmocka_unit_test(decay_follows_the_factor_of_the_step),
         cmocka_unit_test(gradient_norm_covers_all_parameters),
         cmocka_unit_test(a_split_matrix_is_as_many_matrices_bit_for_bit),
         cmocka_unit_test(a_split_into_one_or_for_an_element_wise_rule_changes_nothing),
         cmocka_unit_test(splits_that_cannot_be_are_refused),
+        cmocka_unit_test(clipped_gradients_have_the_given_norm),
         cmocka_unit_test(settings_out_of_range_are_refused),
         cmocka_unit_test(flops_follow_the_formula),
     };
