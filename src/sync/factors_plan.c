@@ -16,26 +16,17 @@
 #define BATCH_BYTES_ALONE ((size_t)4 << 20)
 #define BATCH_BYTES       ((size_t)64 << 20)
 
-static const int origin[DN_N_AXES] = {0}; /* holds the largest parts */
-
 /* ---- batches ---- */
 
-static size_t p_bytes(const dn_slot *slot)
+static dn_layout_most most_of(const dn_slot *slot)
 {
-    dn_bands largest = dn_layout_bands(&slot->layout, slot->shape.transposed, origin);
-    return dn_range_size(largest.m) * slot->shape.r * sizeof(dn_real);
-}
-
-static size_t basis_bytes(const dn_slot *slot)
-{
-    dn_bands largest = dn_layout_bands(&slot->layout, slot->shape.transposed, origin);
-    return dn_range_size(largest.n) * slot->shape.r * sizeof(dn_real);
+    return dn_layout_most_of(&slot->layout, slot->shape.transposed);
 }
 
 static size_t work_bytes(const dn_slot *slot)
 {
-    dn_block largest = dn_layout_part(&slot->layout, origin);
-    return largest.rows * largest.cols * sizeof(dn_real) + p_bytes(slot) + basis_bytes(slot);
+    dn_layout_most most = most_of(slot);
+    return (most.part + (most.m + most.n) * slot->shape.r) * sizeof(dn_real);
 }
 
 /* How many of n slots make the next batch: at least one. The same on all ranks. */
@@ -52,7 +43,9 @@ static size_t batch_of(const dn_slot *slots, size_t n)
 
 static void take_factors(dn_factored *x, const dn_slot *slot, dn_arena *arena)
 {
-    dn_buf *p = dn_arena_take(arena, p_bytes(slot)), *basis = dn_arena_take(arena, basis_bytes(slot));
+    dn_layout_most most = most_of(slot);
+    dn_buf *p = dn_arena_take(arena, most.m * slot->shape.r * sizeof(dn_real));
+    dn_buf *basis = dn_arena_take(arena, most.n * slot->shape.r * sizeof(dn_real));
     if (x) {
         x->p = p;
         x->basis = basis;

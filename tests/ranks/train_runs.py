@@ -111,17 +111,34 @@ def every_member_of_the_family_trains_and_resumes_on_any_mesh_as_on_one_worker()
                    f"{optimizer}: losses differ by {worst_of(one, moved):.1e} after a checkpoint")
 
 
-@case
-def a_checkpoint_of_one_mesh_goes_on_on_any_other():
+def goes_on_on_other_meshes(**always):
     with Place() as place:
-        whole = trained(place, "whole", 1)
-        trained(place, "saved", 8, dp_size=2, fs_size=2, tp_size=2, stop_after=10)
+        whole = trained(place, "whole", 1, **always)
+        trained(place, "saved", 8, dp_size=2, fs_size=2, tp_size=2, stop_after=10, **always)
         for np, changes in ((1, {}), (3, {"fs_size": 3}), (6, {"dp_size": 3, "tp_size": 2})):
             name = f"on{np}"
             shutil.copytree(place.file("saved"), place.file(name))
-            moved = trained(place, name, np, **changes)
+            moved = trained(place, name, np, **changes, **always)
             worst = max(abs(a - b) / abs(a) for a, b in zip(whole, moved))
             expect(len(moved) == 20 and worst < BOUND, f"{np} workers: losses differ by {worst:.1e}")
+        return whole
+
+
+@case
+def a_checkpoint_of_one_mesh_goes_on_on_any_other():
+    goes_on_on_other_meshes()
+
+
+@case
+def so_does_one_of_split_heads_which_train_otherwise():
+    split = goes_on_on_other_meshes(split_heads=True)
+    with Place() as place:
+        expect(split[0] == trained(place, "run", 1, num_iterations=1)[0], "another model")
+        expect(split[2:] != trained(place, "run2", 1)[2:], "nothing was split")
+        trained(place, "heads", 3, tp_size=3, split_heads=True, num_iterations=2)
+        names = tensors(place.checkpoint(2, "heads"))
+        for name in ("dion.q.transformer.h.1.attn.c_k.weight.1", "dion.q.transformer.h.0.attn.c_proj.weight"):
+            expect(name in names, f"no {name} among {sorted(names)}")
 
 
 @case

@@ -170,11 +170,31 @@ static void a_batch_is_dealt_without_rest(void **state)
     assert_int_equal(dn_plan_rounds(&plan, 13), 2);
 }
 
+/* Who steps matrices of his own gets the optimizer that a run gets. */
+static void defaults_are_those_of_the_library(void **state)
+{
+    (void)state;
+    dn_config config;
+    dn_plan plan;
+    dn_config_init(&config);
+    assert_int_equal(dn_plan_make(&config, 1, &plan), DN_OK);
+    const dn_optim_config a = plan.optim, b = dn_optim_defaults();
+    assert_true(a.matrix_rule == b.matrix_rule && a.scalar_rule == b.scalar_rule && a.orth == b.orth);
+    for (int kind = 0; kind < DN_PARAM_N_KINDS; kind++)
+        assert_true(a.groups[kind].lr_scale == b.groups[kind].lr_scale &&
+                    a.groups[kind].weight_decay == b.groups[kind].weight_decay);
+    assert_true(a.mu == b.mu && a.rank_fraction == b.rank_fraction && a.eps == b.eps);
+    assert_true(a.rank_multiple_of == b.rank_multiple_of && a.power_iters == b.power_iters);
+    assert_true(a.compress == b.compress && a.momentum_sync_every == b.momentum_sync_every);
+    assert_true(a.beta1 == b.beta1 && a.beta2 == b.beta2 && a.seed == b.seed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_default_is_accepted_by_its_own_key),
         cmocka_unit_test(values_reach_their_fields),
+        cmocka_unit_test(defaults_are_those_of_the_library),
         cmocka_unit_test(a_file_of_the_reference_runs_unchanged),
         cmocka_unit_test(errors_name_line_key_and_remedy),
         cmocka_unit_test(a_bad_argument_is_named),
