@@ -32,7 +32,8 @@ typedef struct dn_comm dn_comm;
 /* What the bytes were for. */
 typedef enum dn_traffic {
     DN_TRAFFIC_FACTORS,     /* partial P and R of Dion, reduced                              */
-    DN_TRAFFIC_BASIS,       /* P, R and Q gathered; the small matrices of orthonormalization */
+    DN_TRAFFIC_BASIS,       /* P, R and Q gathered; whole matrices to owners and back       */
+    DN_TRAFFIC_ORTH,        /* small matrices of orthonormalization, in as many rounds as it takes */
     DN_TRAFFIC_GRADIENT,    /* gradients, reduced                                            */
     DN_TRAFFIC_WEIGHTS,     /* weights, gathered: of fs for a pass, of dp after an update    */
     DN_TRAFFIC_ACTIVATIONS, /* of tp, in forward and backward                                */
@@ -276,6 +277,17 @@ DN_API void dn_comm_links(const dn_comm *comm, uint64_t *bytes, int n_domains);
  */
 DN_API void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t whole,
                                    dn_traffic kind);
+
+/** The same for `bytes` that one member owns: as DN_REDUCE_SCATTER the sum of all members' is formed by it,
+ * as DN_ALL_GATHER all others read it. Members may all call it, or those that take part. */
+DN_API void dn_comm_count_owned(dn_comm *comm, dn_collective as, size_t bytes, int owner, dn_traffic kind);
+
+/** The same for `bytes` of member `from` that member `to` alone reads: as a message between them. */
+DN_API void dn_comm_count_sent(dn_comm *comm, size_t bytes, int from, int to, dn_traffic kind);
+
+/** The same of data that the caller reads where it lies with `member` (itself: counts nothing), for exchanges
+ * whose payload is counted elsewhere: moved, crossed and links only. Not collective. */
+DN_API void dn_comm_count_read(dn_comm *comm, int member, size_t bytes, dn_traffic kind);
 
 /** Progress of this rank for the state table and its peers' deadlines (dn_world_tick); no-op for a group of
  * one. */

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 typedef struct dn_launch_spec {
@@ -24,6 +25,10 @@ typedef struct dn_launch_spec {
     size_t arena_bytes;  /* shared memory a rank */
     double deadline_s;   /* no progress for so long = DN_ERR_TIMEOUT; > 0 */
     int max_restarts; /* after DN_ERR_PEER or DN_ERR_TIMEOUT all workers start anew, at most so many times */
+    int error_output; /* descriptor that workers get as standard error; 0: ours */
+    void (*look)(uint64_t step, void *context); /* called now and then (0.2 s) with the step that the first
+                                                   worker is in; may be NULL */
+    void *look_context;
 } dn_launch_spec;
 
 /** Whether this process was started as a worker by dn_launch. */
@@ -48,7 +53,7 @@ DN_API bool dn_launch_is_worker(void);
  * of this call.
  *
  * Call from a process with one thread, before OpenMP, BLAS or CUDA are used in it. Workers die with that
- * thread. They inherit its environment and standard streams.
+ * thread. They inherit its environment and standard streams (but see error_output).
  */
 DN_API dn_status dn_launch(const dn_launch_spec *spec, int *signal_out) DN_MUST_USE;
 

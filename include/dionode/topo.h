@@ -69,6 +69,9 @@ DN_API void dn_topo_unbind(const dn_topo *topo);
  * on a machine that is not this system. */
 DN_API int dn_topo_numa_here(const dn_topo *topo);
 
+/** The name of this system's processor, as "Intel(R) Xeon(R) Platinum"; "?" where the kernel does not say. */
+DN_API void dn_topo_processor(char *text, size_t bytes);
+
 /** Where the calling thread may really run now, as OS PU numbers ("0-1"), asked of the kernel, not of the
  * plan. "unknown" where the kernel does not say. */
 DN_API void dn_topo_bound_pus(char *text, size_t bytes);

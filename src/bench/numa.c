@@ -32,20 +32,14 @@ typedef struct survey {
 
 /* ---- what is told, not measured ---- */
 
-/* The first line of a file, or of its line that begins with key, what is behind the colon. */
-static void read_text(const char *path, const char *key, char *text, size_t bytes)
+/* The first line of a file. */
+static void read_text(const char *path, char *text, size_t bytes)
 {
     char line[256];
     FILE *file = fopen(path, "re");
     snprintf(text, bytes, "?");
-    while (file && fgets(line, sizeof line, file)) {
-        if (strncmp(line, key, strlen(key)) != 0)
-            continue;
-        const char *value = *key && strchr(line, ':') ? strchr(line, ':') + 1 : line;
-        value += strspn(value, " \t");
-        snprintf(text, bytes, "%.*s", (int)strcspn(value, "\n"), value);
-        break;
-    }
+    if (file && fgets(line, sizeof line, file))
+        snprintf(text, bytes, "%.*s", (int)strcspn(line, "\n"), line);
     if (file)
         fclose(file);
 }
@@ -55,10 +49,10 @@ static void read_settings(dn_numa_results *r)
     struct utsname system;
     uname(&system);
     snprintf(r->system, sizeof r->system, "%.40s %.60s", system.sysname, system.release);
-    read_text("/proc/cpuinfo", "model name", r->processor, sizeof r->processor);
-    read_text("/proc/sys/kernel/numa_balancing", "", r->numa_balancing, sizeof r->numa_balancing);
-    read_text("/sys/kernel/mm/transparent_hugepage/enabled", "", r->huge_private, sizeof r->huge_private);
-    read_text("/sys/kernel/mm/transparent_hugepage/shmem_enabled", "", r->huge_shared, sizeof r->huge_shared);
+    dn_topo_processor(r->processor, sizeof r->processor);
+    read_text("/proc/sys/kernel/numa_balancing", r->numa_balancing, sizeof r->numa_balancing);
+    read_text("/sys/kernel/mm/transparent_hugepage/enabled", r->huge_private, sizeof r->huge_private);
+    read_text("/sys/kernel/mm/transparent_hugepage/shmem_enabled", r->huge_shared, sizeof r->huge_shared);
 }
 
 static dn_status describe(survey *s)

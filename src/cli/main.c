@@ -14,6 +14,7 @@ static const struct {
     cli_command *run;
 } commands[] = {
     {"train", "train a model, or go on with a run", cli_train},
+    {"compare", "train with several optimizers, and show what each reaches and costs", cli_compare},
     {"eval", "validation loss of a run", cli_eval},
     {"generate", "continue a text with a run's model", cli_generate},
     {"verify", "prove that sharded training is what one rank does", cli_verify},

@@ -24,6 +24,7 @@ typedef struct start {
     pid_t launcher;
     const sigset_t *mask;
     int failed_starts;
+    int error_output; /* 0: as it is */
 } start;
 
 /* Dies with the launcher from here on, even if the launcher died before it was asked for. Signals that stop a
@@ -33,7 +34,8 @@ static _Noreturn void become_worker(const start *s)
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == s->launcher &&
         sigaction(SIGINT, &ignore, NULL) == 0 && sigaction(SIGTERM, &ignore, NULL) == 0 &&
-        sigaction(SIGHUP, &ignore, NULL) == 0 && sigprocmask(SIG_SETMASK, s->mask, NULL) == 0)
+        sigaction(SIGHUP, &ignore, NULL) == 0 && sigprocmask(SIG_SETMASK, s->mask, NULL) == 0 &&
+        (s->error_output == 0 || dup2(s->error_output, STDERR_FILENO) >= 0))
         execvpe(s->program, s->argv, s->environment);
     int error = errno;
     ssize_t ignored = write(s->failed_starts, &error, sizeof error);
@@ -115,7 +117,8 @@ dn_status dn_crew_start(dn_crew *crew, const dn_launch_spec *spec, int restart, 
                .argv = spec->argv,
                .launcher = getpid(),
                .mask = mask,
-               .failed_starts = ends[1]};
+               .failed_starts = ends[1],
+               .error_output = spec->error_output};
     tell_domains(crew, spec->topo);
     dn_status status = start_all(crew, spec, &s);
     close(ends[1]);

@@ -84,7 +84,7 @@ static dn_status run_crew(const dn_launch_spec *spec, int restart, const signals
     dn_crew crew;
     dn_status status = dn_crew_start(&crew, spec, restart, &s->old_mask);
     if (status == DN_OK)
-        status = dn_watch(&crew, s->descriptor, spec->deadline_s, stopped_by);
+        status = dn_watch(&crew, s->descriptor, spec, stopped_by);
     dn_crew_end(&crew);
     return status;
 }

@@ -200,15 +200,17 @@ static dn_status outcome(const watch *w)
     return DN_OK;
 }
 
-dn_status dn_watch(dn_crew *crew, int signals, double deadline_s, int *stopped_by)
+dn_status dn_watch(dn_crew *crew, int signals, const dn_launch_spec *spec, int *stopped_by)
 {
-    watch w = {.crew = crew, .signals = signals, .deadline_s = deadline_s, .last_look_s = dn_clock_s()};
+    watch w = {.crew = crew, .signals = signals, .deadline_s = spec->deadline_s, .last_look_s = dn_clock_s()};
     while (crew->n_alive > 0) {
         wait_for_events(&w);
         double now_s = dn_clock_s();
         take_signals(&w, now_s);
         if (w.forced || (w.failed && now_s >= w.kill_at_s))
             break;
+        if (spec->look)
+            spec->look(dn_world_step(crew->world, 0), spec->look_context);
         notice_standstill(&w, now_s);
         if (!w.failed)
             notice_failure(&w, now_s);

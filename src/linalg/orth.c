@@ -239,6 +239,64 @@ static dn_status factor_wholes(batch *b)
     return DN_OK;
 }
 
+/* ---- accounts ---- */
+
+/* What is a triangle is exchanged as one. */
+static size_t triangle_bytes(size_t r)
+{
+    return r * (r + 1) / 2 * sizeof(double);
+}
+
+static size_t sketch_bytes(size_t r)
+{
+    return (dn_sketch_rows(r) + 1) * r * sizeof(double);
+}
+
+static size_t row_bytes(const dn_orth_matrix *a, int member)
+{
+    return a->parts[member].rows * a->r * sizeof(dn_real);
+}
+
+static void count_sum(const batch *b, const task *t)
+{
+    size_t r = t->a->r, bytes = t->stage == GRAM ? triangle_bytes(r) : sketch_bytes(r);
+    dn_comm_count_owned(b->team, DN_REDUCE_SCATTER, bytes, t->a->owner, DN_TRAFFIC_ORTH);
+    t->a->rounds.grams += t->stage == GRAM;
+    t->a->rounds.sketches += t->stage == SKETCH;
+}
+
+static void count_from_owner(const batch *b, const task *t, size_t bytes)
+{
+    dn_comm_count_owned(b->team, DN_ALL_GATHER, bytes, t->a->owner, DN_TRAFFIC_ORTH);
+}
+
+/* Rows of all members to the owner, or from it. */
+static void count_rows(const batch *b, const task *t, bool back)
+{
+    int owner = t->a->owner;
+    for (int k = 0; k < dn_comm_size(b->team); k++)
+        dn_comm_count_sent(b->team, row_bytes(t->a, k), back ? owner : k, back ? k : owner, DN_TRAFFIC_ORTH);
+    t->a->rounds.wholes += !back;
+    t->a->rounds.returned += back;
+}
+
+dn_orth_payload dn_orth_payload_of(const dn_orth_matrix *a, int size, int rank)
+{
+    const dn_orth_rounds *n = &a->rounds;
+    dn_orth_payload payload = {0};
+    size_t others = 0;
+    if (size == 1)
+        return payload;
+    for (int k = 0; k < size; k++)
+        others += k == a->owner ? 0 : row_bytes(a, k);
+    payload.reduced = n->grams * triangle_bytes(a->r) + n->sketches * sketch_bytes(a->r);
+    if (rank == a->owner)
+        payload.gathered =
+            (n->grams + n->sketches + n->wholes) * sizeof(said) + n->applied * triangle_bytes(a->r);
+    payload.sent = rank == a->owner ? n->returned * others : n->wholes * row_bytes(a, rank);
+    return payload;
+}
+
 /* ---- a round: what comes next, and every member's rows ---- */
 
 static void end(task *t, dn_orth_found found)
@@ -275,6 +333,11 @@ static void go_on(const batch *b, task *t, double defect)
 static bool conclude(batch *b, task *t)
 {
     const said *heard = dn_comm_peer(b->team, t->said, t->a->owner);
+    if (t->stage == HOUSEHOLDER)
+        count_rows(b, t, false);
+    else
+        count_sum(b, t);
+    count_from_owner(b, t, sizeof *heard);
     if (heard->verdict == DN_ALL_ZERO)
         end(t, DN_ORTH_ZERO);
     else if (heard->verdict == DN_NOT_FINITE)
@@ -283,8 +346,11 @@ static bool conclude(batch *b, task *t)
         resort(b, t);
     else if (t->stage == HOUSEHOLDER) {
         take_rows(b, t);
+        count_rows(b, t, true);
         end(t, t->a->found);
     } else {
+        count_from_owner(b, t, triangle_bytes(t->a->r));
+        t->a->rounds.applied++;
         go_on(b, t, heard->defect);
         return true;
     }
@@ -362,6 +428,7 @@ static void fill_batch(batch *b, dn_arena arena, dn_orth_matrix *matrices, size_
         if (small_bytes(b->method, team_size, a) > arena.capacity - arena.used)
             return;
         a->found = a->r == 0 ? DN_ORTH_ZERO : DN_ORTH_FINE;
+        a->rounds = (dn_orth_rounds){0};
         *t = (task){.a = a, .stage = first_stage(b->method, a)};
         take_small(b->method, team_size, a, &arena, t);
     }

@@ -35,6 +35,14 @@ typedef enum dn_orth_found {
     DN_ORTH_BROKEN,    /* P holds NaN or infinity (in double also: squares out of range), and is untouched */
 } dn_orth_found;
 
+/* What was done with a matrix; it depends on its numbers. */
+typedef struct dn_orth_rounds {
+    unsigned grams, sketches; /* partials summed by the owner */
+    unsigned applied;         /* triangles that all members read */
+    unsigned wholes;          /* rows brought to the owner ... */
+    unsigned returned;        /* ... and back */
+} dn_orth_rounds;
+
 typedef struct dn_orth_matrix {
     size_t m, r;               /* m >= r */
     dn_buf *p;                 /* [m,r] in parts; symmetric over the team; borrowed */
@@ -42,6 +50,7 @@ typedef struct dn_orth_matrix {
     int owner;                 /* the member that does what is done once; the same on all members */
     uint64_t draw;             /* random stream of its sketch */
     dn_orth_found found;       /* out, the same on all members */
+    dn_orth_rounds rounds;     /* likewise */
 } dn_orth_matrix;
 
 /** Workspace for dn_orthonormalize: enough to take all n matrices in one batch, but not more than some 16 MiB
@@ -56,11 +65,20 @@ size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *m
  *
  * The bits of P depend on the parts, by rounding; not on the number of threads, nor on the batch. rcqr draws
  * its sketch from (seed, draw). workspace: workspace_bytes on the symmetric heap, at least
- * dn_orth_heap_bytes; borrowed for the call. The small matrices of the rounds are read in
- * place and are in no account. Waits for the stream. Errors: of the stream and of the team; DN_ERR_ARG the
+ * dn_orth_heap_bytes; borrowed for the call. What members read of each other is
+ * counted as DN_TRAFFIC_ORTH: partials as reduced to owners, triangles and findings as gathered from owners,
+ * rows as sent. Waits for the stream. Errors: of the stream and of the team; DN_ERR_ARG the
  * workspace is too small. A matrix that is not finite is no error of the call: see found.
  */
 dn_status dn_orthonormalize(dn_stream *s, dn_comm *team, dn_orth method, uint64_t seed, void *workspace,
                             size_t workspace_bytes, dn_orth_matrix *matrices, size_t n) DN_MUST_USE;
+
+/* Payload of one member, in bytes. */
+typedef struct dn_orth_payload {
+    uint64_t reduced, gathered, sent;
+} dn_orth_payload;
+
+/** What `rank` of a team of `size` has contributed by a matrix, given its rounds. Exact. */
+dn_orth_payload dn_orth_payload_of(const dn_orth_matrix *matrix, int size, int rank);
 
 #endif

@@ -87,25 +87,33 @@ static dn_status recall_basis(const dn_party *party, const dn_factor_batch *b)
 
 /* ---- P = orth(B Q) ---- */
 
-static dn_status broken(const dn_factored *x)
+/* What this rank has exchanged for it, now that the rounds are known. */
+static void add_rounds(dn_factors *f, const dn_orth_matrix *orth, size_t n)
 {
-    return dn_fail(DN_ERR_NUMERIC, "%s: momentum beyond the range of numbers; training diverged, lower lr",
-                   x->slot->param->name);
+    const dn_comm *team = f->party->mesh->all;
+    unsigned all = dn_axes_of(f->party->mesh->size, DN_ALL_AXES);
+    for (size_t i = 0; i < n; i++) {
+        dn_orth_payload payload = dn_orth_payload_of(&orth[i], dn_comm_size(team), dn_comm_rank(team));
+        dn_formula_add(&f->rounds, all, DN_REDUCE_SCATTER, DN_TRAFFIC_ORTH, payload.reduced);
+        dn_formula_add(&f->rounds, all, DN_ALL_GATHER, DN_TRAFFIC_ORTH, payload.gathered);
+        f->rounds.payload[all][DN_TRAFFIC_ORTH] += payload.sent;
+    }
 }
 
 /* P or R of a batch. `turn` counts orthonormalizations of it over the run; fewer than 2^20 parameters. */
-static dn_status orthonormalize(const dn_factors *f, dn_factor_batch *b, dn_orth_matrix *orth,
-                                uint64_t stream, uint64_t turn)
+static dn_status orthonormalize(dn_factors *f, dn_factor_batch *b, dn_orth_matrix *orth, uint64_t stream,
+                                uint64_t turn)
 {
     const dn_party *party = f->party;
     for (size_t i = 0; i < b->n; i++)
         orth[i].draw = stream + (turn << 20) + b->matrices[i].slot->index;
     DN_TRY(dn_orthonormalize(party->stream, party->mesh->all, party->config->orth, party->config->seed,
                              f->orth_workspace, f->orth_bytes, orth, b->n));
+    add_rounds(f, orth, b->n);
     for (size_t i = 0; i < b->n; i++) {
         dn_factored *x = &b->matrices[i];
         if (orth[i].found == DN_ORTH_BROKEN)
-            return broken(x);
+            return dn_slot_broken(x->slot);
         if (x->found < orth[i].found)
             x->found = orth[i].found;
         if (dn_injected(DN_INJECT_LOCAL_ZERO_GUARD) && dn_slot_size(x->slot) == 0)
@@ -124,7 +132,7 @@ static void lose_partials(const dn_party *party, const dn_factor_batch *b)
     }
 }
 
-static dn_status find_p(const dn_factors *f, dn_factor_batch *b, uint64_t step, int iteration)
+static dn_status find_p(dn_factors *f, dn_factor_batch *b, uint64_t step, int iteration)
 {
     const dn_party *party = f->party;
     for (size_t i = 0; i < b->n; i++) {
@@ -179,7 +187,7 @@ static dn_status sum_squares(const dn_party *party, dn_factor_batch *b)
     for (size_t i = 0; i < b->n; i++)
         for (size_t j = 0; j < b->matrices[i].dion.shape.r; j++)
             if (!isfinite(b->matrices[i].squares[j]))
-                return broken(&b->matrices[i]);
+                return dn_slot_broken(b->matrices[i].slot);
     return DN_OK;
 }
 
@@ -217,7 +225,7 @@ static void update(const dn_party *party, dn_factor_batch *b, uint64_t step, dou
 }
 
 /* Orth-Dion's, around an orthonormalization of R in its place. */
-static dn_status update_orthonormally(const dn_factors *f, dn_factor_batch *b, uint64_t step, double lr)
+static dn_status update_orthonormally(dn_factors *f, dn_factor_batch *b, uint64_t step, double lr)
 {
     const dn_party *party = f->party;
     for (size_t i = 0; i < b->n; i++) {
@@ -242,7 +250,7 @@ static dn_status update_orthonormally(const dn_factors *f, dn_factor_batch *b, u
 /* ---- one step ---- */
 
 /* Weights are touched only when all ranks know that P and R of the whole batch are numbers. */
-static dn_status step_batch(const dn_factors *f, dn_factor_batch *b, uint64_t step, double lr,
+static dn_status step_batch(dn_factors *f, dn_factor_batch *b, uint64_t step, double lr,
                             dn_step_report *report)
 {
     for (size_t i = 0; i < b->n; i++)
@@ -268,6 +276,7 @@ static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_rep
 {
     dn_factors *f = party->work;
     DN_TRY(dn_factors_fit(f));
+    f->rounds = (dn_formula){0};
     for (size_t i = 0; i < f->n_batches; i++)
         DN_TRY(step_batch(f, &f->batches[i], step, lr, report));
     return DN_OK;
@@ -318,6 +327,16 @@ static void formula(const dn_party *party, dn_formula *out)
     }
 }
 
+static void rounds(const dn_party *party, dn_formula *out)
+{
+    const dn_factors *f = party->work;
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++) {
+        out->payload[axes][DN_TRAFFIC_ORTH] += f->rounds.payload[axes][DN_TRAFFIC_ORTH];
+        for (int as = 0; as < DN_N_COLLECTIVES; as++)
+            out->by_collective[axes][as] += f->rounds.by_collective[axes][as];
+    }
+}
+
 const dn_method dn_method_dion = {
     .matrices_only = true,
     .describe = describe,
@@ -327,4 +346,5 @@ const dn_method dn_method_dion = {
     .step = step_all,
     .flops = flops,
     .formula = formula,
+    .rounds = rounds,
 };

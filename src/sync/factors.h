@@ -63,6 +63,7 @@ typedef struct dn_factors {
     size_t n_batches;
     void *orth_workspace; /* symmetric */
     size_t orth_bytes;
+    dn_formula rounds; /* what orthonormalizing has exchanged in the step taken last */
     /* Of all batches together. */
     dn_factored *matrices;
     dn_orth_matrix *orth_p, *orth_r;

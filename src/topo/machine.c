@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* hwloc passes over a description it cannot read and shows the running machine instead. */
 static dn_status check_description(const char *variable)
@@ -100,4 +102,21 @@ dn_status dn_topo_discover(dn_topo *topo)
     machine->n_usable = cut_by_quota(hwloc_bitmap_weight(topo->usable), machine->quota);
     machine->n_here = machine->this_system ? machine->n_usable : machine->n_allowed;
     return DN_OK;
+}
+
+void dn_topo_processor(char *text, size_t bytes)
+{
+    char line[256];
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    snprintf(text, bytes, "?");
+    while (file && fgets(line, sizeof line, file)) {
+        const char *value = strchr(line, ':');
+        if (strncmp(line, "model name", strlen("model name")) != 0 || !value)
+            continue;
+        value += 1 + strspn(value + 1, " \t");
+        snprintf(text, bytes, "%.*s", (int)strcspn(value, "\n"), value);
+        break;
+    }
+    if (file)
+        fclose(file);
 }

@@ -40,8 +40,8 @@ void dn_net_close(dn_net *net);
 dn_status dn_net_gradient(dn_net *net, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
                           double *loss_sum) DN_MUST_USE;
 
-/** What this rank exchanges in one training step over n rows: dn_net_gradient and the optimizer's step.
- * Exact. */
+/** What this rank exchanges in the training step to come, over n rows: dn_net_gradient and the optimizer's step.
+ * Exact as dn_optimizer_formula. */
 dn_formula dn_net_formula(const dn_net *net, size_t n);
 
 /** Collective over fs and tp. *loss_sum alone. */

@@ -200,8 +200,13 @@ static dn_status show_states(trial *t, uint64_t step)
 
 /* ---- showing bytes ---- */
 
+/* Ways of exchange: what is in the payload of no collective was sent. */
+enum { SENT = DN_N_COLLECTIVES, N_WAYS };
+
 static void add_ledger(dn_ledger *sum, const dn_ledger *more)
 {
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        sum->payload[kind] += more->payload[kind];
     for (int as = 0; as < DN_N_COLLECTIVES; as++) {
         sum->by_collective[as] += more->by_collective[as];
         sum->cluster_by_collective[as] += more->cluster_by_collective[as];
@@ -238,28 +243,55 @@ static bool counts_with(unsigned axes, dn_axis axis)
     return (axes & DN_AXIS(axis)) && !(axes & (DN_AXIS(axis) - 1));
 }
 
-static dn_status show_bytes(trial *t)
+/* Bytes of one way out of those of all kinds and of all collectives. */
+static uint64_t bytes_by(int way, const uint64_t *payload, const uint64_t *by_collective)
+{
+    uint64_t sent = 0;
+    if (way != SENT)
+        return by_collective[way];
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        sent += payload[kind];
+    for (int as = 0; as < DN_N_COLLECTIVES; as++)
+        sent -= by_collective[as];
+    return sent;
+}
+
+static dn_status show_way(trial *t, dn_axis axis, int way)
 {
     static const char *const axis_names[] = {"dp", "fs", "tp"};
-    static const char *const names[] = {"all-reduce", "reduce",     "reduce-scatter",
-                                        "all-gather", "all-to-all", "broadcast"};
-    for (dn_axis axis = DN_DP; axis < DN_N_AXES; axis++) {
-        for (int as = 0; as < DN_N_COLLECTIVES; as++) {
-            char line[DN_VERIFY_LINE_MAX];
-            uint64_t counted = 0, expected = 0;
-            double cluster = 0;
-            for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++) {
-                if (!counts_with(axes, axis))
-                    continue;
-                counted += t->ledger[axes].by_collective[as];
-                expected += t->formula.by_collective[axes][as];
-                cluster += t->ledger[axes].cluster_by_collective[as];
-            }
-            snprintf(line, sizeof line, "%s %s", axis_names[axis], names[as]);
-            if (counted || expected)
-                DN_TRY(dn_verify_bytes(t->v, line, counted, expected, cluster));
-        }
+    static const char *const names[N_WAYS] = {
+        "all-reduce", "reduce", "reduce-scatter", "all-gather", "all-to-all", "broadcast", "sent"};
+    char line[DN_VERIFY_LINE_MAX];
+    uint64_t counted = 0, expected = 0;
+    double cluster = 0;
+    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++) {
+        const dn_ledger *ledger = &t->ledger[axes];
+        if (!counts_with(axes, axis))
+            continue;
+        counted += bytes_by(way, ledger->payload, ledger->by_collective);
+        expected += bytes_by(way, t->formula.payload[axes], t->formula.by_collective[axes]);
+        cluster += way == SENT ? 0 : ledger->cluster_by_collective[way];
     }
+    snprintf(line, sizeof line, "%s %s", axis_names[axis], names[way]);
+    if (counted == 0 && expected == 0)
+        return DN_OK;
+    return dn_verify_bytes(t->v, line, counted, expected, way == SENT ? (double)counted : cluster);
+}
+
+/* Momenta are re-averaged in it only if they are in every step. */
+static dn_formula formula_of_first(const trial *t)
+{
+    dn_formula formula = dn_net_formula(&t->net, (size_t)t->plan.config.batch_size);
+    for (unsigned axes = 0; axes <= DN_ALL_AXES && t->plan.config.momentum_sync_every != 1; axes++)
+        formula.payload[axes][DN_TRAFFIC_MOMENTUM] = 0;
+    return formula;
+}
+
+static dn_status show_bytes(trial *t)
+{
+    for (dn_axis axis = DN_DP; axis < DN_N_AXES; axis++)
+        for (int way = 0; way < N_WAYS; way++)
+            DN_TRY(show_way(t, axis, way));
     return DN_OK;
 }
 
@@ -287,7 +319,7 @@ static dn_status take_step(trial *t, uint64_t step)
         DN_TRY(round_weights(t, step));
     take_ledgers(t, false);
     if (first)
-        t->formula = dn_net_formula(&t->net, (size_t)n);
+        t->formula = formula_of_first(t);
     DN_TRY(dn_net_gradient(&t->net, draw_row, &t->plan, step * n, n, &loss_sum));
     take_ledgers(t, first);
     DN_TRY(show_loss(t, loss_sum));
@@ -296,6 +328,8 @@ static dn_status take_step(trial *t, uint64_t step)
     take_ledgers(t, false);
     DN_TRY(dn_optimizer_step(t->net.optimizer, &(dn_pace){step, t->plan.config.lr, 1}, &report));
     take_ledgers(t, first);
+    if (first)
+        dn_optimizer_add_rounds(t->net.optimizer, &t->formula);
     if (first)
         DN_TRY(show_bytes(t));
     if (shown)

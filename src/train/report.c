@@ -51,10 +51,23 @@ static void report_exchange(const dn_run *run, FILE *out)
                 dn_human((double)formula.uncompressed, "B", full, sizeof full));
 }
 
+/* Copies count as often as they are kept. */
+static double state_bytes(const dn_run *run)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < dn_optimizer_n_states(run->net.optimizer); i++)
+        for (int rank = 0; rank < run->plan.n_workers; rank++) {
+            dn_block block = dn_optimizer_state_shard(run->net.optimizer, i, rank).block;
+            bytes += (double)(block.rows * block.cols * sizeof(dn_real));
+        }
+    return bytes;
+}
+
 void dn_report_begin(dn_run *run)
 {
     if (run->rank != 0)
         return;
+    run->state_bytes = state_bytes(run);
     const dn_config *config = &run->plan.config;
     uint64_t total = (uint64_t)config->num_iterations;
     if (config->stop_after && (uint64_t)config->stop_after < total)
@@ -100,6 +113,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"grad_norm", r->report.grad_norm},
         {"clip", r->report.clip},
         {"step_s", r->seconds},
+        {"optimizer_s", r->optimizer_s},
         {"tokens_per_s", tokens_per_s},
         {"peak_share", share_of_peak(run, tokens_per_s)},
         {"bytes_dp", exchanged_bytes(&r->ledger[DN_DP])},
@@ -107,6 +121,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_tp", exchanged_bytes(&r->ledger[DN_TP])},
         {"bytes_factors", payload[DN_TRAFFIC_FACTORS]},
         {"bytes_basis", payload[DN_TRAFFIC_BASIS]},
+        {"bytes_orth", payload[DN_TRAFFIC_ORTH]},
         {"bytes_gradients", payload[DN_TRAFFIC_GRADIENT]},
         {"bytes_weights", payload[DN_TRAFFIC_WEIGHTS]},
         {"bytes_activations", payload[DN_TRAFFIC_ACTIVATIONS]},
@@ -114,6 +129,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_control", payload[DN_TRAFFIC_CONTROL]},
         {"bytes_uncompressed", (double)dn_optimizer_formula(run->net.optimizer).uncompressed},
         {"bytes_moved", moved},
+        {"state_bytes", run->state_bytes},
         {"skipped", r->report.skipped},
         {"zero_matrices", r->report.n_zero},
         {"orth_fallbacks", r->report.n_fallback},

@@ -22,6 +22,7 @@ typedef struct dn_run {
     uint64_t step;        /* steps done */
     const char *phase;    /* what the state table says this rank is doing */
     double peak_flops;    /* GEMM peak of all workers together */
+    double state_bytes;   /* what the optimizer keeps between steps, on all workers together; rank 0 */
     int n_skipped;        /* steps skipped in a row for gradients that were not finite */
     dn_metrics *metrics;  /* rank 0 */
     dn_progress progress; /* rank 0 */
@@ -30,6 +31,7 @@ typedef struct dn_run {
 /* What a step measured; the same on all ranks but for the ledgers. */
 typedef struct dn_step_result {
     double loss, seconds;
+    double optimizer_s; /* of these seconds: exchange and update, waiting for the others' gradients too */
     dn_pace pace;
     int stop; /* ranks that were asked to stop */
     dn_step_report report;

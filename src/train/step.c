@@ -63,7 +63,9 @@ dn_status dn_run_step(dn_run *run, dn_step_result *result)
     dn_run_enter(run, "forward and backward");
     DN_TRY(dn_net_gradient(&run->net, read_row, &run->train, run->step * batch, batch, &loss_sum));
     result->pace = pace_of(run);
+    double optimizing = dn_clock_s();
     DN_TRY(dn_optimizer_step(run->net.optimizer, &result->pace, &result->report));
+    result->optimizer_s = dn_clock_s() - optimizing;
 
     /* Ranks of tp know the same loss: one of them tells it. */
     double shared[2] = {run->mesh->at[DN_TP] == 0 ? loss_sum : 0.0,

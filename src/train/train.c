@@ -1,6 +1,6 @@
 /* The launcher's side of a run. No arithmetic here: nothing may start OpenMP or BLAS before the workers
  * exist. */
-#include "dionode/train.h"
+#include "train/train.h"
 
 #include "base/aside.h"
 #include "base/fail.h"
@@ -48,6 +48,12 @@ static dn_status check(const dn_plan *plan)
 dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
                    int *signal_out)
 {
+    return dn_train_watched(config, n_workers, max_restarts, argv, &(dn_train_watch){0}, signal_out);
+}
+
+dn_status dn_train_watched(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
+                           const dn_train_watch *watch, int *signal_out)
+{
     int asked = n_workers ? n_workers : dn_plan_mesh(config);
     dn_topo *topo;
     DN_TRY(dn_topo_create(asked, &topo));
@@ -60,7 +66,10 @@ dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, cha
                                .argv = argv,
                                .arena_bytes = plan.arena_bytes,
                                .deadline_s = config->timeout_s,
-                               .max_restarts = max_restarts};
+                               .max_restarts = max_restarts,
+                               .error_output = watch->error_output,
+                               .look = watch->look,
+                               .look_context = watch->context};
         status = dn_launch(&spec, signal_out);
     }
     dn_topo_destroy(&topo);

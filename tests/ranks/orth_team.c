@@ -268,6 +268,34 @@ static int check_matrix(dn_comm *comm, const scenario *s, const side *team, cons
     return 0;
 }
 
+/* What was counted is what the rounds say; and rows that went to the owner are all but its own. */
+static int check_account(dn_comm *comm, const scenario *s, const side *team)
+{
+    const dn_ledger ledger = dn_comm_ledger(comm, false);
+    dn_orth_payload all = {0};
+    int size = dn_comm_size(comm), rank = dn_comm_rank(comm);
+    for (size_t i = 0; i < s->n; i++) {
+        const dn_orth_matrix *a = &team->matrices[i];
+        dn_orth_payload one = dn_orth_payload_of(a, size, rank);
+        bool fine = a->found == DN_ORTH_FINE,
+             whole = s->method == DN_ORTH_QR || (s->method == DN_ORTH_RCQR && a->m == a->r);
+        if (fine && size > 1 && whole)
+            RANKS_CHECK(one.reduced == 0 && one.gathered == (rank == a->owner) * 16);
+        else if (fine && size > 1 && s->method == DN_ORTH_CQR && a->rounds.sketches == 0)
+            RANKS_CHECK(one.reduced == a->r * (a->r + 1) * 4 &&
+                        one.gathered == (rank == a->owner) * (a->r * (a->r + 1) * 4 + 16));
+        if (whole && size > 1 && rank != a->owner)
+            RANKS_CHECK(one.sent == a->parts[rank].rows * a->r * sizeof(dn_real));
+        all.reduced += one.reduced;
+        all.gathered += one.gathered;
+        all.sent += one.sent;
+    }
+    RANKS_CHECK(ledger.by_collective[DN_REDUCE_SCATTER] == all.reduced);
+    RANKS_CHECK(ledger.by_collective[DN_ALL_GATHER] == all.gathered);
+    RANKS_CHECK(ledger.payload[DN_TRAFFIC_ORTH] == all.reduced + all.gathered + all.sent);
+    return 0;
+}
+
 static int team_against_one(dn_comm *comm, void *argument)
 {
     const scenario *s = argument;
@@ -277,6 +305,7 @@ static int team_against_one(dn_comm *comm, void *argument)
     RANKS_CHECK(dn_comm_create_alone(heap_bytes(s, 1), &one->comm) == DN_OK);
     RANKS_CHECK(run_side(comm, s, team) == 0);
     RANKS_CHECK(run_side(comm, s, one) == 0);
+    RANKS_CHECK(check_account(comm, s, team) == 0);
     for (size_t i = 0; i < s->n; i++)
         if (i % (size_t)dn_comm_size(comm) == (size_t)dn_comm_rank(comm) || s->n <= 2)
             RANKS_CHECK(check_matrix(comm, s, team, one, i) == 0);

@@ -71,7 +71,7 @@ static void errors_name_line_key_and_remedy(void **state)
     expect_error("lr: fast\n", "f.yaml:1", "lr");
     expect_error("n_layer: 1.5\n", "f.yaml:1", "whole number");
     expect_error("n_layer: 0\n", "f.yaml:1", "between");
-    expect_error("optimizer: sgd2\n", "f.yaml:1", "dion|adamw|lion");
+    expect_error("optimizer: sgd2\n", "f.yaml:1", "dion|muon|normuon|dion2|dion3|adamw|lion|sgd");
     expect_error("replicate_mesh_grad_sync: maybe\n", "f.yaml:1", "true nor false");
     expect_error("lr: 1\nlr: 2\n", "f.yaml:2", "second time");
     expect_error("lr: [1, 2]\n", "f.yaml:1", "flat list");
@@ -115,6 +115,33 @@ static void sizes_that_do_not_divide_are_refused(void **state)
     c.fs_size = 3;
     assert_int_equal(dn_plan_make(&c, 4, &plan), DN_ERR_CONFIG);
     assert_non_null(strstr(dn_error_message(), "fs_size 3"));
+}
+
+static void keys_of_the_family_reach_the_optimizer(void **state)
+{
+    (void)state;
+    static const char *const rules[] = {
+        [DN_RULE_DION] = "dion",   [DN_RULE_ADAMW] = "adamw",     [DN_RULE_LION] = "lion",
+        [DN_RULE_MUON] = "muon",   [DN_RULE_NORMUON] = "normuon", [DN_RULE_DION2] = "dion2",
+        [DN_RULE_DION3] = "dion3", [DN_RULE_SGD] = "sgd"};
+    static const char *const adjusts[] = {"spectral_norm", "rms_norm", "none"};
+    static const char *const sets[] = {"polar_express", "dion", "keller"};
+    for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
+        dn_config c = defaults();
+        dn_plan plan;
+        snprintf(c.optimizer, sizeof c.optimizer, "%s", rules[k]);
+        snprintf(c.adjust_lr, sizeof c.adjust_lr, "%s", adjusts[k % 3]);
+        snprintf(c.newton_schulz, sizeof c.newton_schulz, "%s", sets[k % 3]);
+        snprintf(c.selection, sizeof c.selection, k % 2 ? "local" : "global");
+        c.nesterov = c.use_gram_newton_schulz = k % 2;
+        c.ef_decay = 0.25, c.muon_beta2 = 0.5;
+        assert_int_equal(dn_plan_make(&c, 1, &plan), DN_OK);
+        const dn_optim_config *o = &plan.optim;
+        assert_true(o->matrix_rule == (dn_rule)k && o->adjust == (dn_adjust)(k % 3));
+        assert_true(o->newton_schulz == (dn_ns_set)(k % 3) && o->local_selection == k % 2);
+        assert_true(o->nesterov == k % 2 && o->gram == k % 2);
+        assert_true(o->ef_decay == 0.25 && o->row_beta2 == 0.5);
+    }
 }
 
 /* Rows are dealt to dp x fs as evenly as can be, and all workers make as many micro-batches. */
@@ -173,6 +200,7 @@ int main(void)
         cmocka_unit_test(a_bad_argument_is_named),
         cmocka_unit_test(a_dump_reads_back_to_the_same_values),
         cmocka_unit_test(sizes_that_do_not_divide_are_refused),
+        cmocka_unit_test(keys_of_the_family_reach_the_optimizer),
         cmocka_unit_test(a_batch_is_dealt_without_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,156 @@
+#include "cli/cli.h"
+
+#include "dionode/compare.h"
+
+#include <argp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OPTION_OPTIMIZERS = 1000,
+    OPTION_RANKS,
+    OPTION_LR,
+    OPTION_SEEDS,
+    OPTION_STEPS,
+    OPTION_TOKENS,
+    OPTION_JSON,
+    OPTION_HTML,
+    MAX_LRS = 64,
+    LONGEST = 1000000000
+};
+
+typedef struct arguments {
+    dn_compare_options options;
+    const char *lrs[MAX_LRS];
+    dn_status status;
+} arguments;
+
+static void add_lrs(arguments *a, const char *arg, struct argp_state *state)
+{
+    if (a->options.n_lrs == MAX_LRS)
+        argp_error(state, "--lr: at most %d times", MAX_LRS);
+    a->lrs[a->options.n_lrs++] = arg;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    arguments *a = state->input;
+    dn_compare_options *o = &a->options;
+    switch (key) {
+    case OPTION_OPTIMIZERS:
+        o->optimizers = arg;
+        return 0;
+    case OPTION_RANKS:
+        o->ranks = arg;
+        return 0;
+    case OPTION_LR:
+        add_lrs(a, arg, state);
+        return 0;
+    case OPTION_SEEDS:
+        o->n_seeds = (int)cli_integer("--seeds", arg, 1, 1000);
+        return 0;
+    case OPTION_STEPS:
+        o->steps = cli_integer("--steps", arg, 1, LONGEST);
+        return 0;
+    case OPTION_TOKENS:
+        o->tokens = cli_integer("--tokens", arg, 1, LLONG_MAX / 2);
+        return 0;
+    case OPTION_JSON:
+        o->json = arg;
+        return 0;
+    case OPTION_HTML:
+        o->html = arg;
+        return 0;
+    case 'n':
+        o->n_workers = (int)cli_integer("--np", arg, 1, 256);
+        return 0;
+    case 'o':
+        o->output = arg;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num == 0)
+            a->status = dn_config_read(&o->config, arg);
+        else if (a->status == DN_OK)
+            a->status = dn_config_set(&o->config, arg);
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_usage(state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* The command as it was typed, for the reader of the results. */
+static char *join(char *const *words)
+{
+    size_t bytes = 1;
+    for (int i = 0; words[i]; i++)
+        bytes += strlen(words[i]) + 3;
+    char *text = malloc(bytes), *end = text;
+    for (int i = 0; text && words[i]; i++) {
+        const char *quote = words[i][strcspn(words[i], " *?'\"\\$&;|<>()")] ? "'" : "";
+        end += sprintf(end, "%s%s%s%s", i ? " " : "", quote, words[i], quote);
+    }
+    return text;
+}
+
+int cli_compare(int argc, char **argv, char **command_line)
+{
+    static const struct argp_option options[] = {
+        {"optimizers", OPTION_OPTIMIZERS, "LIST", 0,
+         "What to compare, as dion,adamw (default: all that the key 'optimizer' knows)", 0},
+        {"ranks", OPTION_RANKS, "LIST", 0,
+         "Ranks as parts of min(rows, columns), as 1,1/2,1/4, for the optimizers that have one: dion, dion2, "
+         "dion3 "
+         "(default: the configuration's ortho_fraction)",
+         0},
+        {"lr", OPTION_LR, "[OPTIMIZER=]LIST", 0,
+         "Learning rates to try, for all optimizers or for one; may be given again. Default: half, once and "
+         "twice "
+         "0.02 (dion, dion2, dion3, muon, normuon, sgd), 0.002 (adamw), 0.0005 (lion)",
+         0},
+        {"seeds", OPTION_SEEDS, "N", 0, "Runs of each, with N seeds from the configuration's on (default 1)",
+         0},
+        {"steps", OPTION_STEPS, "N", 0, "Length of each run (default: num_iterations)", 0},
+        {"tokens", OPTION_TOKENS, "N", 0, "Length of each run in tokens, rounded up to steps", 0},
+        {"np", 'n', "N", 0, "Workers (default: what dp_size says, else one per NUMA domain)", 0},
+        {"output", 'o', "DIR", 0, "Folder of the runs (default runs/compare)", 0},
+        {"html", OPTION_HTML, "FILE", 0, "Where to write the page (default: compare.html in the folder)", 0},
+        {"json", OPTION_JSON, "FILE", 0, "Write all numbers as JSON", 0},
+        {0},
+    };
+    static const struct argp argp = {
+        options,
+        parse,
+        "CONFIG.yaml [key=value...]",
+        "Trains the GPT that CONFIG.yaml describes with several optimizers - same data, same number of "
+        "tokens - and "
+        "shows what each reaches and costs: loss by step, second and byte, milliseconds, traffic and "
+        "memory.\v"
+        "Each optimizer is judged at its best learning rate by final validation loss. Runs are made one "
+        "after "
+        "another, each in a folder of its own in DIR: config.yaml, metrics.jsonl, log.txt. Ctrl-C saves a "
+        "checkpoint and stops; the same command then goes on, and does not repeat what is complete. A run "
+        "that "
+        "diverges is a row of the table that says so.",
+        NULL,
+        NULL,
+        NULL};
+    arguments a = {.options = dn_compare_defaults(), .status = DN_OK};
+    a.options.lrs = a.lrs;
+    a.options.version = DN_VERSION;
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    if (a.status != DN_OK)
+        return cli_failure(a.status);
+    char *command = join(command_line);
+    a.options.command = command;
+    int signal = 0;
+    dn_status status = dn_compare(&a.options, stdout, &signal);
+    free(command);
+    if (status != DN_OK)
+        return cli_failure(status);
+    return signal ? 128 + signal : 0;
+}

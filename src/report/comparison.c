@@ -1,0 +1,185 @@
+#include "report/comparison.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const double WORSE = 1; /* nats: so much above the first loss is no noise */
+
+enum { WARM_UP = 2 }; /* first steps, in which caches and pages are made: not of the times */
+
+void dn_comparison_free(dn_comparison *c)
+{
+    for (size_t i = 0; i < c->n_contenders; i++) {
+        dn_contender *contender = &c->contenders[i];
+        for (size_t k = 0; contender->trials && k < contender->n_lrs * c->n_seeds; k++)
+            dn_record_free(&contender->trials[k].record);
+        free(contender->trials);
+    }
+    free(c->contenders);
+    free(c->config);
+    *c = (dn_comparison){0};
+}
+
+/* ---- names ---- */
+
+const char *dn_rank_name(double rank, char *text, size_t bytes)
+{
+    double parts = rank > 0 ? round(1 / rank) : 0;
+    if (rank <= 0)
+        snprintf(text, bytes, "%s", "");
+    else if (rank == 1)
+        snprintf(text, bytes, "1");
+    else if (fabs(parts * rank - 1) < 1e-9)
+        snprintf(text, bytes, "1/%.0f", parts);
+    else
+        snprintf(text, bytes, "%.4g", rank);
+    return text;
+}
+
+const char *dn_contender_name(const dn_contender *contender, char *text, size_t bytes)
+{
+    char rank[32];
+    dn_rank_name(contender->rank, rank, sizeof rank);
+    snprintf(text, bytes, "%s%s%s", contender->optimizer, *rank ? " " : "", rank);
+    return text;
+}
+
+/* ---- one trial ---- */
+
+void dn_trial_judge(dn_trial *trial, uint64_t n_steps)
+{
+    const dn_record *r = &trial->record;
+    const dn_record_step *last = r->n > 0 ? &r->steps[r->n - 1] : NULL;
+    *trial->story = '\0';
+    trial->end = DN_TRIAL_OPEN;
+    if (!last || last->step < n_steps)
+        return;
+    trial->end = DN_TRIAL_DIVERGED; /* numbers that are not finite are left out of metrics.jsonl */
+    if (isnan(last->val_loss) || isnan(last->loss))
+        snprintf(trial->story, sizeof trial->story, "the loss was not finite at the end");
+    else if (last->val_loss > r->steps[0].loss + WORSE)
+        snprintf(trial->story, sizeof trial->story, "the loss rose from %.4g to %.4g", r->steps[0].loss,
+                 last->val_loss);
+    else
+        trial->end = DN_TRIAL_DONE;
+}
+
+static double final_loss(const dn_trial *trial)
+{
+    return trial->end == DN_TRIAL_DONE ? trial->record.steps[trial->record.n - 1].val_loss : NAN;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of the values at byte `offset` of each step; NaN of none, and without memory. */
+static double median_of(const dn_record *record, size_t offset)
+{
+    size_t first = record->n > 2 * WARM_UP ? WARM_UP : 0, n = record->n - first;
+    double *values = n ? malloc(n * sizeof *values) : NULL;
+    if (!values)
+        return NAN;
+    for (size_t i = 0; i < n; i++)
+        values[i] = *(const double *)((const char *)&record->steps[first + i] + offset);
+    qsort(values, n, sizeof *values, by_value);
+    double median = n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+    free(values);
+    return median;
+}
+
+/* ---- a contender ---- */
+
+static dn_spread spread_of(const double *values, size_t n)
+{
+    dn_spread spread = {.mean = NAN, .deviation = NAN};
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += values[i];
+    spread.mean = sum / (double)n;
+    for (size_t i = 0; i < n; i++)
+        squares += (values[i] - spread.mean) * (values[i] - spread.mean);
+    if (n > 1)
+        spread.deviation = sqrt(squares / (double)(n - 1));
+    return spread;
+}
+
+dn_spread dn_contender_loss(const dn_contender *contender, size_t lr, size_t n_seeds)
+{
+    double *losses = malloc(n_seeds * sizeof *losses);
+    dn_spread spread = {NAN, NAN};
+    for (size_t k = 0; losses && k < n_seeds; k++)
+        losses[k] = final_loss(&contender->trials[lr * n_seeds + k]);
+    if (losses)
+        spread = spread_of(losses, n_seeds);
+    free(losses);
+    return spread;
+}
+
+const dn_trial *dn_contender_failure(const dn_contender *contender, size_t n_seeds, size_t from)
+{
+    for (size_t k = from; k < contender->n_lrs * n_seeds; k++)
+        if (contender->trials[k].end != DN_TRIAL_DONE)
+            return &contender->trials[k];
+    return NULL;
+}
+
+const char *dn_trial_story(const dn_trial *trial, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%s: %s", trial->end == DN_TRIAL_DIVERGED ? "diverged" : "failed", trial->story);
+    return text;
+}
+
+static void find_best(dn_contender *c, size_t n_seeds)
+{
+    c->best = c->n_lrs;
+    c->val_loss = (dn_spread){NAN, NAN};
+    for (size_t i = 0; i < c->n_lrs; i++) {
+        dn_spread loss = dn_contender_loss(c, i, n_seeds);
+        if (!isnan(loss.mean) && !(loss.mean >= c->val_loss.mean)) {
+            c->best = i;
+            c->val_loss = loss;
+        }
+    }
+    c->at_edge = c->n_lrs > 1 && (c->best == 0 || c->best == c->n_lrs - 1);
+}
+
+static double mean_bytes(const dn_trial *trials, size_t n_seeds, int axis)
+{
+    double sum = 0, n = 0;
+    for (size_t k = 0; k < n_seeds; k++)
+        for (size_t i = 0; i < trials[k].record.n; i++, n++)
+            sum += trials[k].record.steps[i].bytes[axis];
+    return sum / n;
+}
+
+static double mean_median(const dn_trial *trials, size_t n_seeds, size_t offset)
+{
+    double sum = 0;
+    for (size_t k = 0; k < n_seeds; k++)
+        sum += median_of(&trials[k].record, offset);
+    return sum / (double)n_seeds;
+}
+
+static void measure(dn_contender *c, size_t n_seeds)
+{
+    const dn_trial *trials = &c->trials[c->best * n_seeds];
+    c->step_s = mean_median(trials, n_seeds, offsetof(dn_record_step, step_s));
+    c->optimizer_s = mean_median(trials, n_seeds, offsetof(dn_record_step, optimizer_s));
+    c->tokens_per_s = mean_median(trials, n_seeds, offsetof(dn_record_step, tokens_per_s));
+    c->state_bytes = trials[0].record.steps[0].state_bytes;
+    for (int axis = 0; axis < DN_RECORD_AXES; axis++)
+        c->bytes[axis] = mean_bytes(trials, n_seeds, axis);
+}
+
+void dn_comparison_judge(dn_comparison *comparison)
+{
+    for (size_t i = 0; i < comparison->n_contenders; i++) {
+        dn_contender *c = &comparison->contenders[i];
+        find_best(c, comparison->n_seeds);
+        if (c->best < c->n_lrs)
+            measure(c, comparison->n_seeds);
+    }
+}

@@ -1,0 +1,109 @@
+/*
+ * What a comparison of optimizers found out, and the forms it is given in.
+ *
+ * A contender is an optimizer at a rank. It is tried with some learning rates, each with the same seeds; a
+ * trial is one run. The learning rate with the lowest mean final validation loss stands for its contender;
+ * one of which a trial failed does not count. All numbers come from the trials' metrics.jsonl.
+ */
+#ifndef REPORT_COMPARISON_H
+#define REPORT_COMPARISON_H
+
+#include "report/record.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+typedef enum dn_trial_end {
+    DN_TRIAL_OPEN, /* not at its end yet */
+    DN_TRIAL_DONE,
+    DN_TRIAL_DIVERGED, /* not-a-number, or a loss more than 1 nat above that of the first step */
+    DN_TRIAL_FAILED,   /* something else ended it: a worker died, memory */
+} dn_trial_end;
+
+typedef struct dn_trial {
+    double lr;
+    int64_t seed;
+    char dir[1024]; /* the run's folder */
+    dn_trial_end end;
+    char story[512]; /* why it diverged or failed */
+    dn_record record;
+} dn_trial;
+
+/* Mean, and sample standard deviation: NaN of fewer than two. */
+typedef struct dn_spread {
+    double mean, deviation;
+} dn_spread;
+
+typedef struct dn_contender {
+    char optimizer[16];
+    double rank; /* as a part of min(rows, columns); 0: the optimizer has none */
+    size_t n_lrs;
+    dn_trial *trials; /* [n_lrs, n_seeds], learning rates ascending; owned */
+
+    /* Filled by dn_comparison_judge. */
+    size_t best;        /* learning rate that stands for it; n_lrs: none does */
+    bool at_edge;       /* the best of several is the lowest or the highest: a better one may lie outside */
+    dn_spread val_loss; /* final, over seeds */
+    /* Of the best; mean over seeds of a run's median step, without the first two. */
+    double step_s, optimizer_s, tokens_per_s;
+    double bytes[DN_RECORD_AXES]; /* a step: mean over all steps of all seeds */
+    double state_bytes;
+} dn_contender;
+
+typedef struct dn_comparison {
+    size_t n_contenders, n_seeds;
+    dn_contender *contenders; /* owned */
+    uint64_t n_steps, step_tokens;
+    int n_workers, mesh[DN_RECORD_AXES];
+    const char *version, *command; /* borrowed */
+    char machine[256];
+    char *config; /* what all runs have in common, as YAML; owned */
+} dn_comparison;
+
+void dn_comparison_free(dn_comparison *comparison);
+
+/** Decides how a trial whose metrics are `record` and that met no error has ended. */
+void dn_trial_judge(dn_trial *trial, uint64_t n_steps);
+
+/** Fills the second half of every contender from its trials. */
+void dn_comparison_judge(dn_comparison *comparison);
+
+/** "dion 1/4", "adamw". Returns text. */
+const char *dn_contender_name(const dn_contender *contender, char *text, size_t bytes);
+/** "1", "1/4", "0.3"; "" for 0. Returns text. */
+const char *dn_rank_name(double rank, char *text, size_t bytes);
+/** Mean and deviation of val_loss over the seeds of a learning rate; NaN unless all trials are done. */
+dn_spread dn_contender_loss(const dn_contender *contender, size_t lr, size_t n_seeds);
+/** The trial of index `from` or the next one that is not done; NULL: all are. */
+const dn_trial *dn_contender_failure(const dn_contender *contender, size_t n_seeds, size_t from);
+/** "diverged: why", "failed: why". Returns text. */
+const char *dn_trial_story(const dn_trial *trial, char *text, size_t bytes);
+
+/* ---- the best runs' way down ---- */
+
+typedef enum dn_curve_by { DN_CURVE_STEP, DN_CURVE_SECOND, DN_CURVE_BYTE, DN_CURVE_N_BY } dn_curve_by;
+
+/* Training loss, averaged over stretches of steps, then over seeds. */
+typedef struct dn_curve {
+    size_t n;
+    double *x[DN_CURVE_N_BY];  /* at the end of a stretch, since the beginning: steps, seconds in steps, bytes
+                                  exchanged by one worker over all axes; means over seeds */
+    double *loss, *low, *high; /* mean, least and most over seeds */
+} dn_curve;
+
+/** Of a contender that has a best, in at most max_points stretches. Owned by the caller, who frees it also
+ * after a failure. Errors: DN_ERR_MEMORY. */
+dn_status dn_curve_make(const dn_comparison *comparison, const dn_contender *contender, size_t max_points,
+                        dn_curve *out) DN_MUST_USE;
+void dn_curve_free(dn_curve *curve);
+
+/* ---- forms ---- */
+
+/** The table, as text. */
+void dn_comparison_print(const dn_comparison *comparison, FILE *out);
+/** Everything but the curves. Errors: DN_ERR_IO, DN_ERR_MEMORY. */
+dn_status dn_comparison_write_json(const dn_comparison *comparison, const char *path) DN_MUST_USE;
+/** One page without anything from elsewhere. Errors: DN_ERR_IO, DN_ERR_MEMORY. */
+dn_status dn_comparison_write_html(const dn_comparison *comparison, const char *path) DN_MUST_USE;
+
+#endif

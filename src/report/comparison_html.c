@@ -1,0 +1,440 @@
+/* The page of a comparison, for a reader who has never seen the program. */
+#include "report/comparison.h"
+
+#include "base/fail.h"
+#include "report/page.h"
+#include "report/plot.h"
+#include "report/progress.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CURVE_POINTS = 100, NAME = 48 };
+
+typedef struct page {
+    const dn_comparison *comparison;
+    size_t n; /* contenders */
+    char (*names)[NAME];
+    dn_plot_style *styles;
+    dn_curve *curves; /* empty where no learning rate was good */
+    FILE *out;
+} page;
+
+/* ---- series ---- */
+
+/* A colour an optimizer; its ranks differ in dash. */
+static dn_plot_style style_of(const dn_comparison *c, size_t index)
+{
+    dn_plot_style style = {0, 0};
+    for (size_t i = 1; i <= index; i++) {
+        bool same = strcmp(c->contenders[i].optimizer, c->contenders[i - 1].optimizer) == 0;
+        style.colour += !same;
+        style.dash = same ? style.dash + 1 : 0;
+    }
+    return style;
+}
+
+static bool won(const page *p, size_t i)
+{
+    return p->comparison->contenders[i].best < p->comparison->contenders[i].n_lrs;
+}
+
+static dn_status open_page(page *p)
+{
+    size_t room = p->n + 1; /* calloc of 0 may be NULL */
+    p->names = calloc(room, sizeof *p->names);
+    p->styles = calloc(room, sizeof *p->styles);
+    p->curves = calloc(room, sizeof *p->curves);
+    if (!p->names || !p->styles || !p->curves)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a page of %zu optimizers", p->n);
+    for (size_t i = 0; i < p->n; i++) {
+        dn_contender_name(&p->comparison->contenders[i], p->names[i], NAME);
+        p->styles[i] = style_of(p->comparison, i);
+        if (won(p, i))
+            DN_TRY(dn_curve_make(p->comparison, &p->comparison->contenders[i], CURVE_POINTS, &p->curves[i]));
+    }
+    return DN_OK;
+}
+
+static void close_page(page *p)
+{
+    for (size_t i = 0; p->curves && i < p->n; i++)
+        dn_curve_free(&p->curves[i]);
+    free(p->names);
+    free(p->styles);
+    free(p->curves);
+}
+
+/* ---- what it is about ---- */
+
+static void write_head(const page *p)
+{
+    const dn_comparison *c = p->comparison;
+    char tokens[32];
+    dn_page_begin("dionode compare", p->out);
+    fputs("<h1>Optimizers compared</h1>\n<p>", p->out);
+    fprintf(
+        p->out,
+        "The same language model was trained from the same data with each optimizer: %llu steps of %llu "
+        "tokens, %s tokens in all, %zu seed%s. For each optimizer the learning rate with the lowest final "
+        "validation loss was taken; everything below is about that one. Lower loss is better, and so is "
+        "less time, traffic and memory.",
+        (unsigned long long)c->n_steps, (unsigned long long)c->step_tokens,
+        dn_human((double)(c->n_steps * c->step_tokens), "", tokens, sizeof tokens), c->n_seeds,
+        c->n_seeds == 1 ? "" : "s");
+    fputs("</p>\n<p class=\"note\">", p->out);
+    dn_page_text(c->machine, p->out);
+    fprintf(p->out, "; %d worker%s: mesh dp %d &#215; fs %d &#215; tp %d; dionode ", c->n_workers,
+            c->n_workers == 1 ? "" : "s", c->mesh[0], c->mesh[1], c->mesh[2]);
+    dn_page_text(c->version, p->out);
+    fputs("</p>\n", p->out);
+}
+
+/* ---- the table ---- */
+
+static void cell(const char *text, FILE *out)
+{
+    fputs("<td>", out);
+    dn_page_text(text, out);
+    fputs("</td>", out);
+}
+
+static void number_cell(double value, const char *format, FILE *out) __attribute__((format(printf, 2, 0)));
+
+static void number_cell(double value, const char *format, FILE *out)
+{
+    char text[48] = "-";
+    if (!isnan(value))
+        snprintf(text, sizeof text, format, value);
+    cell(text, out);
+}
+
+static void human_cell(double value, const char *unit, FILE *out)
+{
+    char text[32];
+    cell(isnan(value) ? "-" : dn_human(value, unit, text, sizeof text), out);
+}
+
+static void write_good_row(const page *p, const dn_contender *c)
+{
+    char lr[32];
+    snprintf(lr, sizeof lr, "%g%s", c->trials[c->best * p->comparison->n_seeds].lr, c->at_edge ? " *" : "");
+    cell(lr, p->out);
+    number_cell(c->val_loss.mean, "%.4f", p->out);
+    number_cell(c->val_loss.deviation, "%.4f", p->out);
+    number_cell(1e3 * c->step_s, "%.4g", p->out);
+    number_cell(1e3 * c->optimizer_s, "%.4g", p->out);
+    for (int axis = 0; axis < DN_RECORD_AXES; axis++)
+        human_cell(c->bytes[axis], "B", p->out);
+    human_cell(c->state_bytes, "B", p->out);
+    human_cell(c->tokens_per_s, "", p->out);
+}
+
+/* The contender with the lowest loss; n if there is none. */
+static size_t winner(const page *p)
+{
+    size_t best = p->n;
+    for (size_t i = 0; i < p->n; i++)
+        if (won(p, i) && (best == p->n || p->comparison->contenders[i].val_loss.mean <
+                                              p->comparison->contenders[best].val_loss.mean))
+            best = i;
+    return best;
+}
+
+static void write_table(const page *p)
+{
+    bool edge = false;
+    dn_page_section(
+        "Result",
+        "Validation loss in nats a token at the end, mean over seeds; \xc2\xb1 is the sample standard "
+        "deviation. Times are medians. Bytes are what one worker exchanges in a step: over replicas "
+        "(dp), shards of a replica (fs), and parts of a layer (tp). State is the memory that the "
+        "optimizer keeps on all workers together. The row with the lowest loss is marked.",
+        p->out);
+    fputs("<div class=\"wide\"><table><tr><th>optimizer</th><th>rank</th><th>best lr</th><th>val loss</th>"
+          "<th>&#177;</th><th>ms a step</th><th>of it optimizer</th><th>dp a step</th><th>fs a step</th>"
+          "<th>tp a step</th><th>state</th><th>tokens/s</th></tr>\n",
+          p->out);
+    for (size_t i = 0; i < p->n; i++) {
+        const dn_contender *c = &p->comparison->contenders[i];
+        char rank[32];
+        fputs(i == winner(p) ? "<tr class=\"best\">" : "<tr>", p->out);
+        cell(c->optimizer, p->out);
+        cell(*dn_rank_name(c->rank, rank, sizeof rank) ? rank : "-", p->out);
+        if (won(p, i))
+            write_good_row(p, c);
+        else
+            fputs("<td class=\"story\" colspan=\"10\">no learning rate brought all runs to their end</td>",
+                  p->out);
+        fputs("</tr>\n", p->out);
+        edge = edge || c->at_edge;
+    }
+    fputs("</table></div>\n", p->out);
+    if (edge)
+        fputs("<p class=\"note\">* the lowest or highest learning rate that was tried: a better one may lie "
+              "outside.</p>\n",
+              p->out);
+}
+
+/* ---- curves ---- */
+
+static void write_legend(const page *p)
+{
+    fputs("<div class=\"legend\">", p->out);
+    for (size_t i = 0; i < p->n; i++) {
+        fputs("<span>", p->out);
+        dn_plot_swatch(p->styles[i], p->out);
+        dn_page_text(p->names[i], p->out);
+        fputs("</span>\n", p->out);
+    }
+    fputs("</div>\n", p->out);
+}
+
+/* Where the upper edge lies: what the worst has left after a tenth of the way. The fall from the first loss
+ * would press everything else together. */
+static double upper_edge(const page *p)
+{
+    double most = NAN;
+    for (size_t i = 0; i < p->n; i++)
+        if (won(p, i))
+            most = fmax(most, p->curves[i].high[p->curves[i].n / 10]);
+    return most;
+}
+
+static double farthest(const page *p, dn_curve_by by)
+{
+    double most = 0;
+    for (size_t i = 0; i < p->n; i++)
+        if (won(p, i))
+            most = fmax(most, p->curves[i].x[by][p->curves[i].n - 1]);
+    return most;
+}
+
+static void write_curves(const page *p, dn_curve_by by, const char *name, const char *label, double scale)
+{
+    dn_plot_line *lines = calloc(p->n + 1, sizeof *lines);
+    dn_plot plot = {.name = name,
+                    .x_label = label,
+                    .y_label = "training loss (nats a token)",
+                    .x_scale = scale,
+                    .y_most = upper_edge(p),
+                    .lines = lines};
+    for (size_t i = 0; lines && i < p->n; i++) {
+        const dn_curve *curve = &p->curves[i];
+        bool band = p->comparison->n_seeds > 1;
+        if (won(p, i))
+            lines[plot.n_lines++] = (dn_plot_line){.name = p->names[i],
+                                                   .style = p->styles[i],
+                                                   .n = curve->n,
+                                                   .x = curve->x[by],
+                                                   .y = curve->loss,
+                                                   .low = band ? curve->low : NULL,
+                                                   .high = band ? curve->high : NULL};
+    }
+    write_legend(p);
+    fputs("<figure>", p->out);
+    dn_plot_write(&plot, p->out);
+    fputs("</figure>\n", p->out);
+    free(lines);
+}
+
+static void write_ways(const page *p)
+{
+    char label[64];
+    const char *prefix;
+    dn_page_section("Loss by step", "How much each step teaches, whatever it costs. Bands span the seeds.",
+                    p->out);
+    write_curves(p, DN_CURVE_STEP, "loss by step", "step", 1);
+    dn_page_section("Loss by second",
+                    "The same runs over the time of their steps (validation and checkpoints left out).",
+                    p->out);
+    write_curves(p, DN_CURVE_SECOND, "loss by second", "seconds", 1);
+    dn_page_section("Loss by byte",
+                    "The same runs over what one worker has exchanged with others, all axes together.",
+                    p->out);
+    double bytes = farthest(p, DN_CURVE_BYTE), scale = dn_plot_prefix(bytes, &prefix);
+    snprintf(label, sizeof label, "%sB exchanged", prefix);
+    if (bytes > 0)
+        write_curves(p, DN_CURVE_BYTE, "loss by byte", label, scale);
+    else
+        fputs("<p>Nothing was exchanged: there was one worker. Give -n 2 or more to see this plot.</p>\n",
+              p->out);
+}
+
+/* ---- bars ---- */
+
+typedef double measure_fn(const dn_contender *c, int part);
+
+static double optimizer_ms(const dn_contender *c, int part)
+{
+    return part == 0 ? 1e3 * c->optimizer_s : 0;
+}
+
+static double step_bytes(const dn_contender *c, int part)
+{
+    return c->bytes[part];
+}
+
+static double state_bytes(const dn_contender *c, int part)
+{
+    return part == 0 ? c->state_bytes : 0;
+}
+
+static void write_bars(const page *p, const char *name, measure_fn *measure, const char *unit,
+                       const char *const *part_names)
+{
+    dn_bar *bars = calloc(p->n + 1, sizeof *bars);
+    char(*labels)[40] = calloc(p->n + 1, sizeof *labels);
+    for (size_t i = 0; bars && labels && i < p->n; i++) {
+        double sum = 0;
+        bars[i] = (dn_bar){.name = p->names[i], .style = p->styles[i], .label = labels[i]};
+        for (int part = 0; won(p, i) && part < DN_PLOT_PARTS; part++) {
+            bars[i].parts[part] = measure(&p->comparison->contenders[i], part);
+            sum += bars[i].parts[part];
+        }
+        if (won(p, i))
+            dn_human(sum, unit, labels[i], sizeof labels[i]);
+        else
+            snprintf(labels[i], sizeof labels[i], "no run came to its end");
+    }
+    fputs("<figure>", p->out);
+    if (bars && labels)
+        dn_plot_bars(name, bars, p->n, part_names, p->out);
+    fputs("</figure>\n", p->out);
+    free(bars);
+    free(labels);
+}
+
+static void write_costs(const page *p)
+{
+    static const char *const axes[] = {"dp: over replicas", "fs: over shards", "tp: over parts of a layer"};
+    dn_page_section("Optimizer, milliseconds a step",
+                    "From the gradients to updated weights on all workers: exchange, waiting and arithmetic.",
+                    p->out);
+    write_bars(p, "optimizer milliseconds a step", optimizer_ms, "ms", NULL);
+    dn_page_section("Bytes a step", "What one worker exchanges: dp dark, fs lighter, tp lightest.", p->out);
+    write_bars(p, "bytes a step", step_bytes, "B", axes);
+    dn_page_section("Bytes of optimizer state", "All workers together; a checkpoint holds it, too.", p->out);
+    write_bars(p, "bytes of optimizer state", state_bytes, "B", NULL);
+}
+
+/* ---- the sweep, and how it was made ---- */
+
+/* One line of the plot of losses by learning rate; x and y [n_lrs]. */
+static dn_plot_line sweep_of(const page *p, size_t index, double *x, double *y)
+{
+    const dn_contender *c = &p->comparison->contenders[index];
+    for (size_t i = 0; i < c->n_lrs; i++) {
+        x[i] = c->trials[i * p->comparison->n_seeds].lr;
+        y[i] = dn_contender_loss(c, i, p->comparison->n_seeds).mean;
+    }
+    return (dn_plot_line){
+        .name = p->names[index], .style = p->styles[index], .n = c->n_lrs, .x = x, .y = y, .dots = true};
+}
+
+static void write_failures(const page *p)
+{
+    fputs("<ul>", p->out);
+    for (size_t i = 0; i < p->n; i++) {
+        const dn_contender *c = &p->comparison->contenders[i];
+        const dn_trial *t;
+        for (size_t k = 0; (t = dn_contender_failure(c, p->comparison->n_seeds, k)) != NULL;
+             k = (size_t)(t - c->trials) + 1) {
+            char story[640];
+            fputs("<li>", p->out);
+            dn_page_text(p->names[i], p->out);
+            fprintf(p->out, ", lr %g, seed %lld: ", t->lr, (long long)t->seed);
+            dn_page_text(dn_trial_story(t, story, sizeof story), p->out);
+            fputs("</li>\n", p->out);
+        }
+    }
+    fputs("</ul>\n", p->out);
+}
+
+static void write_sweeps(const page *p)
+{
+    size_t n_points = 0, at = 0;
+    for (size_t i = 0; i < p->n; i++)
+        n_points += p->comparison->contenders[i].n_lrs;
+    double *points = calloc(2 * n_points + 1, sizeof *points);
+    dn_plot_line *lines = calloc(p->n + 1, sizeof *lines);
+    dn_page_section(
+        "Learning rates",
+        "Final validation loss of each learning rate that was tried; one that diverged has no point. A "
+        "fair comparison has the lowest point of a line inside, not at its end.",
+        p->out);
+    for (size_t i = 0; points && lines && i < p->n; i++) {
+        lines[i] = sweep_of(p, i, points + at, points + n_points + at);
+        at += p->comparison->contenders[i].n_lrs;
+    }
+    dn_plot plot = {.name = "loss by learning rate",
+                    .x_label = "learning rate",
+                    .y_label = "final validation loss (nats a token)",
+                    .x_scale = 1,
+                    .log_x = true,
+                    .y_most = NAN,
+                    .lines = lines,
+                    .n_lines = lines && points ? p->n : 0};
+    write_legend(p);
+    fputs("<figure>", p->out);
+    dn_plot_write(&plot, p->out);
+    fputs("</figure>\n", p->out);
+    free(points);
+    free(lines);
+    write_failures(p);
+}
+
+static void write_words(FILE *out)
+{
+    fputs("<h2>Words</h2>\n<dl>"
+          "<dt>rank</dt><dd>Dion and its relatives update each weight matrix by a matrix of lower rank: 1/4 "
+          "means a "
+          "quarter of its smaller side. Lower rank is cheaper and exchanges less.</dd>\n"
+          "<dt>validation loss</dt><dd>How surprised the model is by text it was not trained on, in nats a "
+          "token; "
+          "0.01 less is 1 % less perplexity.</dd>\n"
+          "<dt>seed</dt><dd>Decides initial weights and the order of data. A difference smaller than the "
+          "spread over "
+          "seeds (&#177;) may be chance.</dd></dl>\n",
+          out);
+}
+
+static void write_origin(const page *p)
+{
+    dn_page_section("How it was made", "Every run's numbers are in metrics.jsonl of its folder.", p->out);
+    fputs("<pre>", p->out);
+    dn_page_text(p->comparison->command, p->out);
+    fputs("</pre>\n<details><summary>Configuration that all runs share</summary><pre>", p->out);
+    dn_page_text(p->comparison->config, p->out);
+    fputs("</pre></details>\n", p->out);
+}
+
+static void write_page(const page *p)
+{
+    write_head(p);
+    write_table(p);
+    write_ways(p);
+    write_costs(p);
+    write_sweeps(p);
+    write_words(p->out);
+    write_origin(p);
+    dn_page_end(p->out);
+}
+
+dn_status dn_comparison_write_html(const dn_comparison *comparison, const char *path)
+{
+    page p = {.comparison = comparison, .n = comparison->n_contenders};
+    dn_status status = open_page(&p);
+    if (status == DN_OK) {
+        p.out = fopen(path, "we");
+        if (p.out)
+            write_page(&p);
+        bool written = p.out && !ferror(p.out);
+        if (!p.out || fclose(p.out) != 0 || !written)
+            status = dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", path);
+    }
+    close_page(&p);
+    return status;
+}

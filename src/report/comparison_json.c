@@ -1,0 +1,82 @@
+#include "report/comparison.h"
+
+#include "base/fail.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+
+/* JSON knows neither NaN nor infinity: null. */
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *spread(dn_spread s)
+{
+    return json_pack("{s:o, s:o}", "mean", number(s.mean), "deviation", number(s.deviation));
+}
+
+static json_t *trial(const dn_trial *t)
+{
+    static const char *const ends[] = {"open", "done", "diverged",
+                                       "failed"}; /* in the order of dn_trial_end */
+    double loss = t->record.n ? t->record.steps[t->record.n - 1].val_loss : NAN;
+    return json_pack("{s:I, s:s, s:s, s:s, s:I, s:o}", "seed", (json_int_t)t->seed, "dir", t->dir, "end",
+                     ends[t->end], "story", t->story, "steps", (json_int_t)t->record.n, "val_loss",
+                     number(loss));
+}
+
+static json_t *learning_rates(const dn_contender *c, size_t n_seeds)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < c->n_lrs; i++) {
+        json_t *runs = json_array();
+        for (size_t k = 0; runs && k < n_seeds; k++)
+            json_array_append_new(runs, trial(&c->trials[i * n_seeds + k]));
+        json_array_append_new(array, json_pack("{s:f, s:o, s:o}", "lr", c->trials[i * n_seeds].lr, "val_loss",
+                                               spread(dn_contender_loss(c, i, n_seeds)), "runs", runs));
+    }
+    return array;
+}
+
+static json_t *contender(const dn_contender *c, size_t n_seeds)
+{
+    json_t *object = json_pack("{s:s, s:o, s:o}", "optimizer", c->optimizer, "rank",
+                               c->rank > 0 ? json_real(c->rank) : json_null(), "learning_rates",
+                               learning_rates(c, n_seeds));
+    json_t *best = json_null();
+    if (c->best < c->n_lrs)
+        best = json_pack("{s:f, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "lr",
+                         c->trials[c->best * n_seeds].lr, "at_edge", (int)c->at_edge, "val_loss",
+                         spread(c->val_loss), "step_s", number(c->step_s), "optimizer_s",
+                         number(c->optimizer_s), "tokens_per_s", number(c->tokens_per_s), "bytes_dp",
+                         number(c->bytes[0]), "bytes_fs", number(c->bytes[1]), "bytes_tp",
+                         number(c->bytes[2]), "state_bytes", number(c->state_bytes));
+    json_object_set_new(object, "best", best);
+    return object;
+}
+
+static json_t *contenders(const dn_comparison *comparison)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; array && i < comparison->n_contenders; i++)
+        json_array_append_new(array, contender(&comparison->contenders[i], comparison->n_seeds));
+    return array;
+}
+
+dn_status dn_comparison_write_json(const dn_comparison *c, const char *path)
+{
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:s, s:[iii], s:I, s:I, s:I, s:o}", "version", c->version, "command",
+                  c->command, "machine", c->machine, "config", c->config, "mesh", c->mesh[0], c->mesh[1],
+                  c->mesh[2], "steps", (json_int_t)c->n_steps, "step_tokens", (json_int_t)c->step_tokens,
+                  "seeds", (json_int_t)c->n_seeds, "contenders", contenders(c));
+    if (!object)
+        return dn_fail(DN_ERR_MEMORY,
+                       "no memory for the JSON of the comparison, or a text in it is not UTF-8");
+    int failed = json_dump_file(object, path, JSON_INDENT(1));
+    int error = errno;
+    json_decref(object);
+    return failed ? dn_fail_errno(DN_ERR_IO, error, "cannot write '%s'", path) : DN_OK;
+}

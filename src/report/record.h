@@ -1,0 +1,31 @@
+/* metrics.jsonl read back: what a run measured, step by step. */
+#ifndef REPORT_RECORD_H
+#define REPORT_RECORD_H
+
+#include "dionode/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { DN_RECORD_AXES = 3 }; /* dp, fs, tp */
+
+/* A line. What it does not tell is NaN. */
+typedef struct dn_record_step {
+    uint64_t step;
+    double loss, val_loss; /* nats a token */
+    double step_s, optimizer_s, tokens_per_s;
+    double bytes[DN_RECORD_AXES]; /* payload of one worker over dp, fs, tp */
+    double state_bytes;           /* the optimizer's, all workers together */
+} dn_record_step;
+
+typedef struct dn_record {
+    size_t n;
+    dn_record_step *steps; /* owned */
+} dn_record;
+
+/** Reads path up to a torn last line; a file that is not there has no steps. On failure *out is empty.
+ * Errors: DN_ERR_IO; DN_ERR_DATA naming the line that is no object with a step. */
+dn_status dn_record_read(const char *path, dn_record *out) DN_MUST_USE;
+void dn_record_free(dn_record *record);
+
+#endif

@@ -1,0 +1,341 @@
+"""Whole comparisons: the table, the JSON and the page against the runs' own metrics; nothing made twice; runs that
+diverge, that are interrupted, and folders that hold something else."""
+import html.parser
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import Place, case, children, expect, tap, run, PROGRAM, TINY  # noqa: E402
+
+DOUBLE = "f64" in os.path.basename(PROGRAM)
+REAL_BYTES = 8 if DOUBLE else 4
+SVG = "{http://www.w3.org/2000/svg}"
+STEPS = 12
+
+
+def command(place, *words, np=2, **changes):
+    settings = dict(val_tokens=256, num_iterations=STEPS)
+    settings.update(changes)
+    return [PROGRAM, "compare", place.config(**settings), "-n", str(np), "-o", place.file("out"), "--json",
+            place.file("out.json"), *words]
+
+
+def compared(place, *words, status=0, **changes):
+    done = run(command(place, *words, **changes))
+    expect(done.returncode == status, f"exit status {done.returncode}: {done.stderr}")
+    return done
+
+
+def results(place):
+    with open(place.file("out.json")) as file:
+        return json.load(file)
+
+
+def folders(place):
+    return sorted(name for name in os.listdir(place.file("out")) if os.path.isdir(place.file(f"out/{name}")))
+
+
+def metrics_of(folder):
+    with open(os.path.join(folder, "metrics.jsonl")) as file:
+        return [json.loads(line) for line in file]
+
+
+def near(a, b):
+    return abs(a - b) <= 1e-12 * abs(b)
+
+
+def rows(text):
+    """The table: optimizer and rank -> the other columns."""
+    lines = [line.split() for line in text.splitlines() if not line.startswith(("#", "*", "optimizer"))]
+    return {(line[0], line[1]): line[2:] for line in lines}
+
+
+def check_best(contender, n_seeds):
+    """The best of the sweep and all its numbers, made again from the metrics files."""
+    sweep = {rate["lr"]: [metrics_of(r["dir"]) for r in rate["runs"]] for rate in contender["learning_rates"]}
+    means = {lr: statistics.mean(m[-1]["val_loss"] for m in runs) for lr, runs in sweep.items()}
+    best, told = min(means, key=means.get), contender["best"]
+    expect(told["lr"] == best, f"best is {told['lr']}, not {best}")
+    expect(told["at_edge"] == (len(sweep) > 1 and best in (min(sweep), max(sweep))), f"edge: {told}")
+    expect(all(len(runs) == n_seeds and len(m) == STEPS for runs in sweep.values() for m in runs), "runs are missing")
+    expect(near(told["val_loss"]["mean"], means[best]), "mean")
+    expect(near(told["val_loss"]["deviation"], statistics.stdev(m[-1]["val_loss"] for m in sweep[best])), "deviation")
+    for key in ("step_s", "optimizer_s", "tokens_per_s"):
+        medians = [statistics.median(line[key] for line in m[2:]) for m in sweep[best]]
+        expect(near(told[key], statistics.mean(medians)), f"{key}: {told[key]}, not {medians}")
+    for key in ("bytes_dp", "bytes_fs", "bytes_tp"):
+        mean = statistics.mean(line[key] for m in sweep[best] for line in m)
+        expect(near(told[key], mean), f"{key}: {told[key]}, not {mean}")
+    expect(told["state_bytes"] == sweep[best][0][0]["state_bytes"], "state")
+
+
+@case
+def table_json_and_metrics_agree():
+    with Place() as place:
+        done = compared(place, "--optimizers", "dion,adamw", "--ranks", "1,1/4", "--lr", "dion=0.01,0.02,0.04",
+                        "--lr", "adamw=0.003", "--seeds", "2")
+        found, table = results(place), rows(done.stdout)
+        names = [(c["optimizer"], c["rank"]) for c in found["contenders"]]
+        expect(names == [("dion", 1.0), ("dion", 0.25), ("adamw", None)], f"{names}")
+        expect(len(folders(place)) == 14, f"{folders(place)}")
+        expect(list(table) == [("dion", "1"), ("dion", "1/4"), ("adamw", "-")], done.stdout)
+        for contender, cells in zip(found["contenders"], table.values()):
+            check_best(contender, 2)
+            best = contender["best"]
+            expect(float(cells[0].rstrip("*")) == best["lr"] and cells[0].endswith("*") == best["at_edge"], f"{cells}")
+            expect(abs(float(cells[1]) - best["val_loss"]["mean"]) < 6e-5, f"{cells}")
+            expect(abs(float(cells[2]) - best["val_loss"]["deviation"]) < 6e-5, f"{cells}")
+            expect(abs(float(cells[3]) / (1e3 * best["step_s"]) - 1) < 1e-3, f"{cells}")
+        quarter, adamw = found["contenders"][1]["best"], found["contenders"][2]["best"]
+        expect(0 < quarter["bytes_dp"] < adamw["bytes_dp"], "low rank exchanges less")
+        expect(found["steps"] == STEPS and found["step_tokens"] == 128 and found["mesh"] == [2, 1, 1], "budget")
+
+
+@case
+def the_same_seed_sees_the_same_data_whatever_the_optimizer():
+    with Place() as place:
+        compared(place, "--optimizers", "dion,adamw", "--lr", "0.001", "--seeds", "2")
+        first = {name: metrics_of(place.file(f"out/{name}"))[0]["loss"] for name in folders(place)}
+        for seed in ("s0", "s1"):
+            losses = {loss for name, loss in first.items() if name.endswith(seed)}
+            expect(len(losses) == 1, f"the first loss is before any update: {first}")
+        expect(len(set(first.values())) == 2, "seeds differ")
+
+
+@case
+def state_bytes_and_optimizer_time_are_in_the_metrics():
+    """One worker: AdamW keeps two numbers of each parameter, Lion one, Dion's matrices one and a basis."""
+    C, V, L = TINY["model_dim"], 256, TINY["n_layer"]
+    matrices, vectors = [(C, C)] * (4 * L) + [(4 * C, C)] * L + [(C, 4 * C)] * L, 2 * V * C
+    numbers = sum(m * n for m, n in matrices)
+    expected = {"adamw": 2 * (numbers + vectors), "lion": numbers + 2 * vectors,
+                "dion": numbers + sum(min(m, n) * min(m, n) // 4 for m, n in matrices) + 2 * vectors}
+    with Place() as place:
+        compared(place, "--optimizers", "adamw,lion,dion", "--lr", "0.001", "--ranks", "1/4", np=1)
+        for contender in results(place)["contenders"]:
+            for line in metrics_of(contender["learning_rates"][0]["runs"][0]["dir"]):
+                name = contender["optimizer"]
+                expect(line["state_bytes"] == REAL_BYTES * expected[name], f"{name}: {line['state_bytes']}")
+                expect(0 < line["optimizer_s"] < line["step_s"], f"{name}: {line}")
+
+
+@case
+def what_is_complete_is_not_made_again_and_what_is_new_is():
+    with Place() as place:
+        words = ["--optimizers", "dion,adamw", "--lr", "0.01"]
+        compared(place, *words)
+        before = {name: os.stat(place.file(f"out/{name}/metrics.jsonl")).st_mtime_ns for name in folders(place)}
+        first = results(place)
+        again = compared(place, *words)
+        expect("2 of 2 runs are there" in again.stderr and "run 1/" not in again.stderr, again.stderr)
+        second = results(place)
+        expect(first["contenders"] == second["contenders"], "other numbers")
+        compared(place, "--optimizers", "dion,adamw,lion", "--lr", "0.01")
+        after = {name: os.stat(place.file(f"out/{name}/metrics.jsonl")).st_mtime_ns for name in folders(place)}
+        expect(len(after) == 3 and all(after[name] == time for name, time in before.items()), "made again")
+        left = [file for name in after for file in os.listdir(place.file(f"out/{name}"))]
+        expect(set(left) == {"config.yaml", "log.txt", "metrics.jsonl"}, f"left: {left}")
+        with open(place.file("out/adamw-lr0.01-s0/log.txt")) as file:
+            log = file.read()
+        expect(f"finished after step {STEPS}" in log and "finished after" not in again.stderr, "workers' messages")
+
+
+@case
+def a_run_can_be_made_again_by_train_with_its_own_configuration():
+    with Place() as place:
+        compared(place, "--optimizers", "dion", "--lr", "0.01")
+        folder = place.file("out/dion-r0.25-lr0.01-s0")
+        alone = run([PROGRAM, "train", os.path.join(folder, "config.yaml"), f"checkpoint_dir={place.file('alone')}"])
+        expect(alone.returncode == 0, alone.stderr)
+        expect([m["loss"] for m in place.metrics("alone")] == [m["loss"] for m in metrics_of(folder)], "losses differ")
+
+
+@case
+def a_learning_rate_that_diverges_is_told_and_the_rest_goes_on():
+    with Place() as place:
+        words = ["--optimizers", "adamw,lion", "--lr", "adamw=0.003,1000000", "--lr", "lion=1000000"]
+        done = compared(place, *words, num_iterations=40)
+        found = results(place)["contenders"]
+        ends = [[r["end"] for rate in c["learning_rates"] for r in rate["runs"]] for c in found]
+        expect(ends == [["done", "diverged"], ["diverged"]], f"{ends}")
+        expect(found[0]["best"]["lr"] == 0.003 and found[1]["best"] is None, f"{found}")
+        expect("# lion, lr 1e+06, seed 0: diverged: " in done.stdout, done.stdout)
+        expect("no learning rate" in " ".join(rows(done.stdout)["lion", "-"]), done.stdout)
+        with open(place.file("out/compare.html")) as file:
+            expect("lion, lr 1e+06, seed 0: diverged" in file.read(), "not on the page")
+        again = compared(place, *words, num_iterations=40)
+        expect("run 1/" not in again.stderr and again.stdout == done.stdout, f"{again.stdout}{again.stderr}")
+        compared(place, "--optimizers", "lion", "--lr", "1000000", num_iterations=40, status=9)
+
+
+@case
+def ctrl_c_stops_and_the_same_command_ends_as_if_it_had_never_been_stopped():
+    with Place() as place:
+        slow = {"sequence_length": 64, "num_iterations": 60}
+        words = ["--optimizers", "adamw,dion", "--lr", "0.004"]
+        compared(place, *words, **slow)
+        whole = {name: [m["loss"] for m in metrics_of(place.file(f"out/{name}"))] for name in folders(place)}
+        os.rename(place.file("out"), place.file("whole"))
+        process = subprocess.Popen(command(place, *words, **slow), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True)
+        place.wait_for_step(3, "out/dion-r0.25-lr0.004-s0")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        expect(process.returncode == 128 + signal.SIGINT, f"exit status {process.returncode}: {errors}")
+        expect("stopped with 1 of 2 runs made" in errors, errors)
+        expect(not os.path.exists(place.file("out/compare.html")), "a page of half a comparison")
+        done = compared(place, *words, **slow)
+        expect("run 1/1: dion" in done.stderr, done.stderr)
+        expect(whole == {name: [m["loss"] for m in metrics_of(place.file(f"out/{name}"))] for name in folders(place)},
+               "losses differ")
+
+
+@case
+def a_signal_between_two_runs_is_not_lost():
+    """Signals at any moment: always the same exit status, never half a file."""
+    with Place() as place:
+        for delay in range(4):
+            process = subprocess.Popen(command(place, "--optimizers", "adamw", "--lr", "0.001", "--seeds", "8", np=1,
+                                               num_iterations=2), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       text=True)
+            end = time.monotonic() + 30
+            while time.monotonic() < end and not os.path.exists(place.file(f"out/adamw-lr0.001-s{delay + 1}")):
+                time.sleep(0.001 * (delay + 1))
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=60)
+            expect(process.returncode == 128 + signal.SIGTERM, f"exit status {process.returncode}: {errors}")
+        compared(place, "--optimizers", "adamw", "--lr", "0.001", "--seeds", "8", np=1, num_iterations=2)
+        expect(len(folders(place)) == 8, "runs are missing")
+
+
+@case
+def a_run_whose_worker_dies_is_told_of_and_made_again_by_the_next_call():
+    with Place() as place:
+        words, slow = ["--optimizers", "adamw,lion", "--lr", "0.001"], {"sequence_length": 64, "num_iterations": 60}
+        process = subprocess.Popen(command(place, *words, **slow), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   text=True)
+        place.wait_for_step(3, "out/adamw-lr0.001-s0")
+        os.kill(children(process.pid)[0], signal.SIGKILL)
+        output, errors = process.communicate(timeout=90)
+        expect(process.returncode == 0 and "killed by signal 9" in output, f"{process.returncode}: {output}{errors}")
+        ends = [c["learning_rates"][0]["runs"][0]["end"] for c in results(place)["contenders"]]
+        expect(ends == ["failed", "done"], f"{ends}")
+        again = compared(place, *words, **slow)
+        expect("run 1/1: adamw" in again.stderr and "failed" not in again.stdout, f"{again.stdout}{again.stderr}")
+
+
+@case
+def another_run_in_the_way_is_named_with_the_key_that_differs():
+    with Place() as place:
+        compared(place, "--optimizers", "adamw", "--lr", "0.01")
+        done = compared(place, "--optimizers", "adamw", "--lr", "0.01", "--steps", "5", status=2)
+        expect("adamw-lr0.01-s0" in done.stderr and "num_iterations" in done.stderr, done.stderr)
+        done = compared(place, "--optimizers", "adamw", "--lr", "0.01", np=1, status=2)
+        expect("dp_size" in done.stderr, done.stderr)
+        os.remove(place.file("out/adamw-lr0.01-s0/config.yaml"))
+        done = compared(place, "--optimizers", "adamw", "--lr", "0.01", status=2)
+        expect("not of a comparison" in done.stderr, done.stderr)
+
+
+@case
+def the_command_line_is_checked_before_anything_runs():
+    with Place() as place:
+        for words, why in ((["--optimizers", "adamx"], "adamx"), (["--ranks", "3"], "--ranks"), (["--lr", "x"], "--lr"),
+                           (["--steps", "0"], "--steps"), (["--steps", "2", "--tokens", "9"], "--tokens"),
+                           (["no_key=1"], "no_key"), (["val_tokens=0"], "val_tokens"), (["n_head=5"], "n_head"),
+                           (["fs_size=3"], "fs_size")):
+            done = compared(place, *words, status=2)
+            expect(why in done.stderr, f"{words}: {done.stderr}")
+            expect(not os.path.exists(place.file("out")), f"{words} made a folder")
+        missing = compared(place, "data_dir=" + place.file("nowhere"), status=3)
+        expect("nowhere" in missing.stderr, missing.stderr)
+
+
+class Elements(html.parser.HTMLParser):
+    """Counts what would be loaded from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.foreign = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag in ("script", "link", "img", "iframe"):
+            self.foreign.append(tag)
+        self.foreign += [value for name, value in attributes if name in ("src", "href", "xlink:href")]
+
+
+def plot(page, name):
+    found = [svg for svg in page.iter(SVG + "svg") if svg.get("aria-label") == name]
+    expect(len(found) == 1, f"{len(found)} plots of {name}")
+    return found[0]
+
+
+def curves(svg):
+    return {group.find(SVG + "title").text: group.find(SVG + "polyline").get("points").split()
+            for group in svg.iter(SVG + "g")}
+
+
+@case
+def the_page_is_well_formed_and_shows_every_series():
+    with Place() as place:
+        compared(place, "--optimizers", "dion,adamw", "--ranks", "1/2,1/4", "--lr", "0.01,0.02", "--seeds", "2")
+        with open(place.file("out/compare.html")) as file:
+            text = file.read()
+        elements = Elements()
+        elements.feed(text)
+        expect(not elements.foreign and "url(" not in text and "@import" not in text, f"{elements.foreign}")
+        page, names = xml.etree.ElementTree.fromstring(text), {"dion 1/2", "dion 1/4", "adamw"}
+        for name in ("loss by step", "loss by second", "loss by byte"):
+            svg = plot(page, name)
+            lines = curves(svg)
+            expect(set(lines) == names, f"{name}: {set(lines)}")
+            expect(all(len(points) == STEPS for points in lines.values()), f"{name}: points")
+            expect(len(list(svg.iter(SVG + "polygon"))) == 3, f"{name}: bands of the seeds")
+        rates = curves(plot(page, "loss by learning rate"))
+        expect(set(rates) == names and all(len(points) == 2 for points in rates.values()), f"{rates}")
+        for name in ("optimizer milliseconds a step", "bytes a step", "bytes of optimizer state"):
+            labels = {t.text for t in plot(page, name).iter(SVG + "text")}
+            expect(names <= labels, f"{name}: {labels}")
+        cells = [[cell.text for cell in row] for row in page.iter("tr")][1:]
+        for contender, row in zip(results(place)["contenders"], cells):
+            expect(row[0] == contender["optimizer"] and row[3] == f"{contender['best']['val_loss']['mean']:.4f}",
+                   f"{row}")
+        shown = " ".join(page.itertext())
+        expect(f"compare {place.file('config.yaml')}" in shown and "model_dim: 32" in shown, "command, configuration")
+
+
+@case
+def points_of_the_plot_by_byte_are_the_bytes_of_the_metrics():
+    with Place() as place:
+        compared(place, "--optimizers", "adamw", "--lr", "0.01")
+        with open(place.file("out/compare.html")) as file:
+            svg = plot(xml.etree.ElementTree.fromstring(file.read()), "loss by byte")
+        xs = [float(point.split(",")[0]) for point in curves(svg)["adamw"]]
+        lines = metrics_of(place.file("out/adamw-lr0.01-s0"))
+        total, sums = 0, []
+        for line in lines:
+            total += line["bytes_dp"] + line["bytes_fs"] + line["bytes_tp"]
+            sums.append(total)
+        axis = [float(t.get("x")) for t in svg.iter(SVG + "text") if t.text == "0" and t.get("text-anchor") == "middle"]
+        expect(len(axis) == 1 and total > 0, f"{axis}")
+        scale = (xs[-1] - axis[0]) / sums[-1]
+        worst = max(abs(axis[0] + scale * s - x) for s, x in zip(sums, xs))
+        expect(worst < 0.16, f"off by {worst} of a pixel")  # three numbers are rounded to a tenth
+
+
+@case
+def one_worker_exchanges_nothing_and_the_page_says_so():
+    with Place() as place:
+        compared(place, "--optimizers", "adamw", "--lr", "0.01", "--html", place.file("page.html"), np=1)
+        with open(place.file("page.html")) as file:
+            expect("Nothing was exchanged" in file.read(), "no word of it")
+        expect(not os.path.exists(place.file("out/compare.html")), "two pages")
+
+
+tap()

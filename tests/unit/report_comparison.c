@@ -1,0 +1,311 @@
+/* What a comparison makes of its runs' records: how each ended, the best of a sweep, spread, costs, curves.
+ */
+#include "report/comparison.h"
+#include "report/plot.h"
+
+#include "../support/scratch.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+static dn_comparison c;
+static scratch dir;
+
+static char *drawn; /* what draw has drawn last, as text */
+
+static const char *draw(const dn_plot *plot)
+{
+    size_t bytes;
+    free(drawn);
+    FILE *out = open_memstream(&drawn, &bytes);
+    dn_plot_write(plot, out);
+    fclose(out);
+    return drawn;
+}
+
+static int set_up(void **state)
+{
+    c = (dn_comparison){0};
+    return scratch_make(&dir) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    dn_comparison_free(&c);
+    free(drawn);
+    drawn = NULL;
+    scratch_remove(&dir);
+    return 0;
+}
+
+static void expect_near(double value, double expected)
+{
+    if (!(fabs(value - expected) <= 1e-12 * fabs(expected)))
+        fail_msg("%.17g, expected %.17g", value, expected);
+}
+
+/* One contender of n_lrs learning rates 1, 2, ... and n_seeds. */
+static dn_contender *make_contender(size_t n_lrs, size_t n_seeds)
+{
+    c.n_contenders = 1;
+    c.n_seeds = n_seeds;
+    c.contenders = calloc(1, sizeof *c.contenders);
+    c.contenders[0].n_lrs = n_lrs;
+    c.contenders[0].trials = calloc(n_lrs * n_seeds, sizeof *c.contenders[0].trials);
+    for (size_t i = 0; i < n_lrs * n_seeds; i++)
+        c.contenders[0].trials[i].lr = (double)(i / n_seeds + 1);
+    return &c.contenders[0];
+}
+
+/* A run of n steps with a loss from 8 down by `fall` a step and these costs, ended with val_loss. */
+static void fill(dn_trial *trial, size_t n, double fall, double step_s, double bytes, double val_loss)
+{
+    trial->record = (dn_record){n, calloc(n, sizeof(dn_record_step))};
+    for (size_t i = 0; i < n; i++)
+        trial->record.steps[i] = (dn_record_step){.step = i + 1,
+                                                  .loss = 8 - fall * (double)i,
+                                                  .val_loss = i + 1 == n ? val_loss : NAN,
+                                                  .step_s = step_s * (double)(i + 1),
+                                                  .optimizer_s = step_s / 4,
+                                                  .tokens_per_s = 100 / step_s,
+                                                  .bytes = {bytes, 2 * bytes, 0},
+                                                  .state_bytes = 10 * bytes};
+    dn_trial_judge(trial, n);
+}
+
+static void a_run_ends_open_done_or_diverged(void **state)
+{
+    dn_trial *t = make_contender(1, 5)->trials;
+    fill(&t[0], 4, 1, 1, 1, 3);
+    assert_int_equal(t[0].end, DN_TRIAL_DONE);
+    fill(&t[1], 4, 1, 1, 1, 9.5); /* far above the first loss */
+    assert_int_equal(t[1].end, DN_TRIAL_DIVERGED);
+    assert_non_null(strstr(t[1].story, "from 8 to 9.5"));
+    dn_record_free(&t[1].record);
+    fill(&t[1], 4, 1, 1, 1, 8.5); /* a bad run, and maybe noise */
+    assert_int_equal(t[1].end, DN_TRIAL_DONE);
+    assert_string_equal(t[1].story, "");
+    fill(&t[2], 4, 1, 1, 1, NAN);
+    assert_int_equal(t[2].end, DN_TRIAL_DIVERGED);
+    fill(&t[3], 4, 1, 1, 1, 3);
+    dn_trial_judge(&t[3], 5); /* one step is missing */
+    assert_int_equal(t[3].end, DN_TRIAL_OPEN);
+    dn_trial_judge(&t[4], 5); /* nothing there */
+    assert_int_equal(t[4].end, DN_TRIAL_OPEN);
+}
+
+static void the_best_has_the_lowest_mean_over_seeds_and_all_its_runs(void **state)
+{
+    dn_contender *a = make_contender(4, 2);
+    static const double losses[4][2] = {{3, 5}, {3.5, 3.9}, {1, 19}, {3.6, 3.7}}; /* 19: diverged */
+    for (size_t i = 0; i < 8; i++)
+        fill(&a->trials[i], 10, 0.1, 1, 1, losses[i / 2][i % 2]);
+    dn_comparison_judge(&c);
+    assert_int_equal(a->best, 3);
+    assert_true(a->at_edge);
+    expect_near(a->val_loss.mean, 3.65);
+    expect_near(a->val_loss.deviation, sqrt(2 * 0.05 * 0.05));
+    assert_true(isnan(dn_contender_loss(a, 2, 2).mean));
+    assert_ptr_equal(dn_contender_failure(a, 2, 0), &a->trials[5]);
+    assert_null(dn_contender_failure(a, 2, 6));
+    a->trials[6].end = DN_TRIAL_FAILED;
+    dn_comparison_judge(&c);
+    assert_int_equal(a->best, 1);
+    assert_false(a->at_edge);
+    expect_near(a->val_loss.mean, 3.7);
+}
+
+static void one_learning_rate_is_no_edge_and_one_seed_has_no_deviation(void **state)
+{
+    dn_contender *a = make_contender(1, 1);
+    fill(a->trials, 10, 0.1, 1, 1, 3);
+    dn_comparison_judge(&c);
+    assert_int_equal(a->best, 0);
+    assert_false(a->at_edge);
+    assert_true(isnan(a->val_loss.deviation));
+}
+
+static void where_nothing_ends_well_there_is_no_best(void **state)
+{
+    dn_contender *a = make_contender(3, 1);
+    for (size_t i = 0; i < 3; i++)
+        fill(&a->trials[i], 10, -1, 1, 1, 20);
+    dn_comparison_judge(&c);
+    assert_int_equal(a->best, 3);
+}
+
+static void times_are_medians_without_warm_up_and_bytes_are_means(void **state)
+{
+    dn_contender *a = make_contender(1, 2);
+    fill(&a->trials[0], 10, 0.1, 1, 100, 3); /* steps of 1 .. 10 s: median of 3 .. 10 is 6.5 */
+    fill(&a->trials[1], 10, 0.1, 3, 100, 3); /* 19.5 */
+    a->trials[1].record.steps[9].bytes[0] = 1100;
+    dn_comparison_judge(&c);
+    expect_near(a->step_s, (6.5 + 19.5) / 2);
+    expect_near(a->optimizer_s, (0.25 + 0.75) / 2);
+    expect_near(a->tokens_per_s, (100 + 100.0 / 3) / 2);
+    expect_near(a->bytes[0], (19 * 100 + 1100) / 20.0);
+    expect_near(a->bytes[1], 200);
+    assert_true(a->bytes[2] == 0);
+    expect_near(a->state_bytes, 1000);
+}
+
+static void a_curve_of_all_steps_is_the_record(void **state)
+{
+    dn_contender *a = make_contender(1, 2);
+    dn_curve curve;
+    fill(&a->trials[0], 10, 0.5, 1, 7, 3);
+    fill(&a->trials[1], 10, 0.1, 3, 7, 3);
+    dn_comparison_judge(&c);
+    assert_int_equal(dn_curve_make(&c, a, 100, &curve), DN_OK);
+    assert_int_equal(curve.n, 10);
+    for (size_t i = 0; i < 10; i++) {
+        double n = (double)(i + 1);
+        expect_near(curve.x[DN_CURVE_STEP][i], n);
+        expect_near(curve.x[DN_CURVE_SECOND][i], 2 * n * (n + 1) / 2);
+        expect_near(curve.x[DN_CURVE_BYTE][i], 21 * n);
+        expect_near(curve.loss[i], 8 - 0.3 * (n - 1));
+        expect_near(curve.low[i], 8 - 0.5 * (n - 1));
+        expect_near(curve.high[i], 8 - 0.1 * (n - 1));
+    }
+    dn_curve_free(&curve);
+}
+
+static void a_shorter_curve_averages_stretches_and_loses_no_second_or_byte(void **state)
+{
+    dn_contender *a = make_contender(1, 1);
+    dn_curve curve;
+    fill(a->trials, 10, 0.5, 1, 7, 3);
+    dn_comparison_judge(&c);
+    assert_int_equal(dn_curve_make(&c, a, 3, &curve), DN_OK);
+    static const size_t ends[] = {3, 6, 10};
+    assert_int_equal(curve.n, 3);
+    for (size_t i = 0, begin = 0; i < 3; begin = ends[i++]) {
+        double n = (double)ends[i];
+        expect_near(curve.x[DN_CURVE_STEP][i], n);
+        expect_near(curve.x[DN_CURVE_SECOND][i], n * (n + 1) / 2);
+        expect_near(curve.x[DN_CURVE_BYTE][i], 21 * n);
+        expect_near(curve.loss[i], 8 - 0.5 * (double)(begin + ends[i] - 1) / 2);
+    }
+    dn_curve_free(&curve);
+}
+
+static void records_are_read_to_a_torn_line_and_gaps_are_nan(void **state)
+{
+    const char *text =
+        "{\"step\": 1, \"loss\": 5.5, \"step_s\": 0.25, \"bytes_dp\": 3, \"bytes_tp\": 4}\n"
+        "{\"step\": 2, \"loss\": 5, \"val_loss\": 4.5, \"optimizer_s\": 0.125, \"state_bytes\": 9}\n"
+        "{\"step\": 3, \"lo";
+    dn_record record;
+    assert_true(scratch_write(&dir, "metrics.jsonl", text, strlen(text)));
+    assert_int_equal(dn_record_read(dir.path, &record), DN_OK);
+    assert_int_equal(record.n, 2);
+    assert_true(record.steps[0].loss == 5.5 && record.steps[0].step_s == 0.25 &&
+                record.steps[0].bytes[0] == 3 && record.steps[0].bytes[2] == 4);
+    assert_true(isnan(record.steps[0].val_loss) && isnan(record.steps[0].bytes[1]));
+    assert_true(record.steps[1].step == 2 && record.steps[1].val_loss == 4.5 &&
+                record.steps[1].optimizer_s == 0.125 && record.steps[1].state_bytes == 9);
+    dn_record_free(&record);
+
+    assert_true(scratch_write(&dir, "metrics.jsonl", "{\"step\": 1}\nno\n", 15));
+    assert_int_equal(dn_record_read(dir.path, &record), DN_ERR_DATA);
+    assert_non_null(strstr(dn_error_message(), "metrics.jsonl:2:"));
+    assert_int_equal(dn_record_read(scratch_path(&dir, "absent"), &record), DN_OK);
+    assert_int_equal(record.n, 0);
+}
+
+static void ranks_are_named_as_people_write_them(void **state)
+{
+    static const struct {
+        double rank;
+        const char *name;
+    } ranks[] = {{0, ""}, {1, "1"}, {0.25, "1/4"}, {1.0 / 3, "1/3"}, {0.0625, "1/16"}, {0.3, "0.3"}};
+    for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+        char text[32];
+        assert_string_equal(dn_rank_name(ranks[i].rank, text, sizeof text), ranks[i].name);
+    }
+}
+
+static void ticks_are_round_and_about_as_many_as_asked_for(void **state)
+{
+    for (double range = 1e-9; range < 1e12; range *= 1.7) {
+        double step = dn_plot_tick(range, 6), digit = step / pow(10, floor(log10(step) + 1e-9));
+        assert_true(fabs(digit - 1) < 1e-6 || fabs(digit - 2) < 1e-6 || fabs(digit - 5) < 1e-6);
+        /* The largest ratio of neighbours is 2.5: never further off than its root. */
+        assert_true(range / step > 6 / sqrt(2.5) - 1e-9 && range / step < 6 * sqrt(2.5) + 1e-9);
+    }
+    const char *prefix;
+    expect_near(2.5e7 * dn_plot_prefix(2.5e7, &prefix), 25);
+    assert_string_equal(prefix, "M");
+    assert_true(dn_plot_prefix(0, &prefix) == 1);
+}
+
+static void a_plot_leaves_out_what_is_not_finite_and_scales_to_its_edges(void **state)
+{
+    const double x[] = {0, 1, 2, 4}, y[] = {1, NAN, 2, 3};
+    const dn_plot_line line = {.name = "a<b", .n = 4, .x = x, .y = y};
+    const dn_plot plot = {.name = "p",
+                          .x_label = "x",
+                          .y_label = "y",
+                          .x_scale = 1,
+                          .y_most = NAN,
+                          .lines = &line,
+                          .n_lines = 1};
+    const char *text = draw(&plot);
+    const char *points = strstr(text, "points=\"");
+    double at[3][2];
+    assert_non_null(points);
+    assert_int_equal(sscanf(points, "points=\"%lf,%lf %lf,%lf %lf,%lf \"", &at[0][0], &at[0][1], &at[1][0],
+                            &at[1][1], &at[2][0], &at[2][1]),
+                     6);
+    /* Linear in both: equal steps of 2, and of 1, are equal on paper, to the printed tenth. */
+    assert_true(fabs((at[1][0] - at[0][0]) - (at[2][0] - at[1][0])) < 0.21);
+    assert_true(fabs((at[1][1] - at[0][1]) - (at[2][1] - at[1][1])) < 0.21);
+    assert_true(at[0][0] < at[2][0] && at[0][1] > at[2][1]);
+    assert_null(strstr(text, "nan"));
+    assert_null(strstr(text, "a<b"));
+}
+
+static void a_plot_of_nothing_or_of_one_point_is_still_a_plot(void **state)
+{
+    const double x[] = {3}, y[] = {INFINITY};
+    for (int n = 0; n <= 1; n++)
+        for (int log_x = 0; log_x < 2; log_x++) {
+            const dn_plot_line line = {.name = "a", .n = 1, .x = x, .y = n ? x : y};
+            const dn_plot plot = {.name = "p",
+                                  .x_label = "x",
+                                  .y_label = "y",
+                                  .x_scale = 1,
+                                  .log_x = log_x,
+                                  .y_most = NAN,
+                                  .lines = &line,
+                                  .n_lines = 1};
+            const char *text = draw(&plot);
+            assert_non_null(strstr(text, "</svg>"));
+            assert_null(strstr(text, "nan"));
+            assert_null(strstr(text, "inf"));
+        }
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(a_run_ends_open_done_or_diverged),
+        TEST(the_best_has_the_lowest_mean_over_seeds_and_all_its_runs),
+        TEST(one_learning_rate_is_no_edge_and_one_seed_has_no_deviation),
+        TEST(where_nothing_ends_well_there_is_no_best),
+        TEST(times_are_medians_without_warm_up_and_bytes_are_means),
+        TEST(a_curve_of_all_steps_is_the_record),
+        TEST(a_shorter_curve_averages_stretches_and_loses_no_second_or_byte),
+        TEST(records_are_read_to_a_torn_line_and_gaps_are_nan),
+        TEST(ranks_are_named_as_people_write_them),
+        TEST(ticks_are_round_and_about_as_many_as_asked_for),
+        TEST(a_plot_leaves_out_what_is_not_finite_and_scales_to_its_edges),
+        TEST(a_plot_of_nothing_or_of_one_point_is_still_a_plot),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
