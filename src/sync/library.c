@@ -50,6 +50,8 @@ dn_optim_config dn_optim_defaults(void)
         .orth = DN_ORTH_CQR2,
         .compress = true,
         .momentum_sync_every = 100,
+        .row_beta2 = 0.95,
+        .ef_decay = 0.95,
         .beta1 = 0.9,
         .beta2 = 0.95,
     };

@@ -2,6 +2,8 @@
  * them. */
 #include "dionode/config.h"
 
+#include "train/config_value.h"
+
 #define FIELD(field) offsetof(dn_config, field)
 #define INT(name, initial, min, max, help)                                                                   \
     {                                                                                                        \
@@ -96,6 +98,8 @@ static const dn_key keys[] = {
     INT(seed, "0", 0, BIG, "of initial weights, data order and Dion's first basis"),
     {NULL, DN_KEY_INT, 0, NULL, 0, 0, NULL, NULL},
 };
+
+_Static_assert(sizeof keys / sizeof *keys <= DN_KEYS_MAX, "there is room for all keys");
 
 const dn_key *dn_config_keys(void)
 {

@@ -72,6 +72,8 @@ def heads_that_are_split_hold_on_every_mesh():
         tensors = {found["name"] for line, found in findings(report["double"]["meshes"][-1], "difference")
                    if line.startswith("Q")}
         expect(any(".attn.c_q.weight." in tensor for tensor in tensors), f"{tensors}")
+    for rule in ("muon", "normuon", "dion2", "dion3"):
+        expect_within_tolerance(verified("split_heads=true", f"optimizer={rule}", "--steps", "5"), rule)
 
 
 @case

@@ -313,15 +313,12 @@ static void assert_same_numbers(const optim_rig *parent, const optim_rig *part)
 }
 
 /* Rank, orientation, scale and first basis of each part are those it has as a parameter of its own. */
-static void a_split_matrix_is_as_many_matrices_bit_for_bit(void **state)
+static void assert_split_is_separate(const dn_optim_config *config)
 {
-    (void)state;
     const size_t splits[N_PARENTS] = {1, 3, 2, 1};
-    dn_optim_config config = rig_config();
-    config.groups[DN_PARAM_MATRIX].weight_decay = 0.1;
     optim_rig split, separate;
-    create_split(&split, &config, splits);
-    assert_int_equal(rig_create(&separate, NULL, "cpu", &config, parts, N_PARTS), DN_OK);
+    create_split(&split, config, splits);
+    assert_int_equal(rig_create(&separate, NULL, "cpu", config, parts, N_PARTS), DN_OK);
     for (int t = 0; t < 3; t++) {
         noise(&split, split.step);
         hand_over_gradients(&separate, &split);
@@ -329,12 +326,34 @@ static void a_split_matrix_is_as_many_matrices_bit_for_bit(void **state)
         assert_int_equal(rig_step(&separate, 0.01), DN_OK);
         assert_same_numbers(&split, &separate);
     }
+    rig_destroy(&split), rig_destroy(&separate);
+}
+
+static void a_split_matrix_is_as_many_matrices_bit_for_bit(void **state)
+{
+    (void)state;
+    const dn_rule rules[] = {DN_RULE_DION, DN_RULE_MUON, DN_RULE_NORMUON, DN_RULE_DION2, DN_RULE_DION3};
+    dn_optim_config config = rig_config();
+    config.groups[DN_PARAM_MATRIX].weight_decay = 0.1;
+    for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
+        config.matrix_rule = rules[k];
+        assert_split_is_separate(&config);
+    }
+}
+
+static void states_of_a_split_matrix_are_numbered(void **state)
+{
+    (void)state;
+    const size_t splits[N_PARENTS] = {1, 3, 2, 1};
+    dn_optim_config config = rig_config();
+    optim_rig split;
+    create_split(&split, &config, splits);
     const dn_state *q = rig_state(&split, "dion.q", 0);
     assert_true(q && q->rows == 8);
     assert_null(rig_state(&split, "dion.q", 1)); /* but: */
     assert_string_equal(dn_optimizer_state(split.optimizer, 3)->name, "dion.q.x1.0");
     assert_string_equal(dn_optimizer_state(split.optimizer, 10)->name, "dion.momentum.x2.1");
-    rig_destroy(&split), rig_destroy(&separate);
+    rig_destroy(&split);
 }
 
 static void assert_split_changes_nothing(const dn_optim_config *config, const size_t *splits)
@@ -458,6 +477,7 @@ int main(void)
         cmocka_unit_test(decay_follows_the_factor_of_the_step),
         cmocka_unit_test(gradient_norm_covers_all_parameters),
         cmocka_unit_test(a_split_matrix_is_as_many_matrices_bit_for_bit),
+        cmocka_unit_test(states_of_a_split_matrix_are_numbered),
         cmocka_unit_test(a_split_into_one_or_for_an_element_wise_rule_changes_nothing),
         cmocka_unit_test(splits_that_cannot_be_are_refused),
         cmocka_unit_test(clipped_gradients_have_the_given_norm),

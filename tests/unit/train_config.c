@@ -186,6 +186,10 @@ static void defaults_are_those_of_the_library(void **state)
     assert_true(a.mu == b.mu && a.rank_fraction == b.rank_fraction && a.eps == b.eps);
     assert_true(a.rank_multiple_of == b.rank_multiple_of && a.power_iters == b.power_iters);
     assert_true(a.compress == b.compress && a.momentum_sync_every == b.momentum_sync_every);
+    assert_true(a.adjust == b.adjust && a.newton_schulz == b.newton_schulz && a.gram == b.gram);
+    assert_true(a.nesterov == b.nesterov && a.local_selection == b.local_selection);
+    assert_true(a.row_beta2 == b.row_beta2 && a.ef_decay == b.ef_decay && a.clip_norm == b.clip_norm);
+    assert_true(a.orth_dion == b.orth_dion && a.adaptive_rank == b.adaptive_rank && a.cautious == b.cautious);
     assert_true(a.beta1 == b.beta1 && a.beta2 == b.beta2 && a.seed == b.seed);
 }
 
