@@ -2,6 +2,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include "dionode/config.h"
 #include "dionode/status.h"
 
 #include <stddef.h>
@@ -20,6 +21,9 @@ int cli_failure(dn_status status);
 
 /** From here on the library's notices are printed; a worker calls it once it has read its command line. */
 void cli_tell_notices(void);
+
+/** Argument `number` of "CONFIG.yaml [key=value...]"; *status keeps the first failure. */
+void cli_config_argument(unsigned number, const char *arg, dn_config *config, dn_status *status);
 
 /** A whole number in [min, max] from an option's text; otherwise says so and exits with status 2. */
 long long cli_integer(const char *option, const char *text, long long min, long long max);

@@ -69,6 +69,14 @@ double cli_number(const char *option, const char *text, double min, double max)
     exit(dn_status_exit(DN_ERR_CONFIG));
 }
 
+void cli_config_argument(unsigned number, const char *arg, dn_config *config, dn_status *status)
+{
+    if (number == 0)
+        *status = dn_config_read(config, arg);
+    else if (*status == DN_OK)
+        *status = dn_config_set(config, arg);
+}
+
 static void print_notice(void *context, dn_log_level level, const char *line)
 {
     (void)context;

@@ -38,10 +38,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         print_keys();
         exit(0);
     case ARGP_KEY_ARG:
-        if (state->arg_num == 0)
-            a->status = dn_config_read(&a->config, arg);
-        else if (a->status == DN_OK)
-            a->status = dn_config_set(&a->config, arg);
+        cli_config_argument(state->arg_num, arg, &a->config, &a->status);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_usage(state);

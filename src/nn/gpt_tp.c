@@ -7,6 +7,11 @@
  * but where fs gathers by copying they are in its private memory.) A rank writes rows that others made, and
  * they read rows that it made; x as a whole changes only behind the first projection's sum, when all have
  * read.
+ *
+ * Norms are computed by all ranks of tp on all rows. Dealing the rows out (sequence-parallel norms) would
+ * replace each all-reduce by a reduce-scatter and an all-gather of the same bytes, with a meeting more, and
+ * save (tp-1)/tp of the norms: of a step of the 256-wide model on tp 2 norms are 2.4 % (measured), and their
+ * share falls as 1/C.
  */
 #include "nn/gpt_parts.h"
 
