@@ -116,6 +116,8 @@ static dn_status show(const dn_verification *what, const dn_proof *proof, const 
     dn_verify_print(report, stdout);
     if (proof->n_domains)
         show_links(proof);
+    if (what->inject && dn_verify_holds(report))
+        printf("Nothing of this configuration commits the planted bug '%s'.\n", what->inject);
     printf("\n");
     fflush(stdout);
     if (what->json) {
