@@ -285,6 +285,10 @@ DN_API void dn_comm_count_owned(dn_comm *comm, dn_collective as, size_t bytes, i
 /** The same for `bytes` of member `from` that member `to` alone reads: as a message between them. */
 DN_API void dn_comm_count_sent(dn_comm *comm, size_t bytes, int from, int to, dn_traffic kind);
 
+/** The same of data that the caller reads where it lies with `member` (itself: counts nothing), for exchanges
+ * whose payload is counted elsewhere: moved, crossed and links only. Not collective. */
+DN_API void dn_comm_count_read(dn_comm *comm, int member, size_t bytes, dn_traffic kind);
+
 /** Progress of this rank for the state table and its peers' deadlines (dn_world_tick); no-op for a group of
  * one. */
 DN_API void dn_comm_tick(dn_comm *comm, uint64_t step, const char *phase);

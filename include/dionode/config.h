@@ -26,6 +26,9 @@ typedef struct dn_config {
     char optimizer[16], scalar_opt[16], qr_method[16];
     double mu, weight_decay, ortho_fraction, beta1, beta2, epsilon, clip_grad_norm;
     int64_t rank_multiple_of, power_iters;
+    char adjust_lr[16], newton_schulz[16], selection[16];
+    bool nesterov, use_gram_newton_schulz;
+    double ef_decay, muon_beta2;
     bool orth_dion, adaptive_rank, cautious;
     /* mesh; 0 = not given */
     int64_t dp_size, fs_size, tp_size;

@@ -10,7 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum dn_rule { DN_RULE_DION, DN_RULE_ADAMW, DN_RULE_LION } dn_rule;
+typedef enum dn_rule {
+    DN_RULE_DION, /* matrices only */
+    DN_RULE_ADAMW,
+    DN_RULE_LION,
+    DN_RULE_MUON,    /* matrices only */
+    DN_RULE_NORMUON, /* matrices only */
+    DN_RULE_DION2,   /* matrices only */
+    DN_RULE_DION3,   /* matrices only */
+    DN_RULE_SGD,
+} dn_rule;
 
 /* How an orthonormal update is scaled so that one learning rate serves all shapes (dion.md 1.9, 7). */
 typedef enum dn_adjust {
@@ -35,10 +44,12 @@ typedef struct dn_group {
 
 typedef struct dn_optim_config {
     dn_rule matrix_rule;               /* for DN_PARAM_MATRIX */
-    dn_rule scalar_rule;               /* for everything else: AdamW or Lion */
+    dn_rule scalar_rule;               /* for everything else: AdamW, Lion or SGD */
     dn_group groups[DN_PARAM_N_KINDS]; /* by dn_param_kind */
-    /* Dion */
+    /* Momentum decay of all but AdamW, Lion and Dion2; of the rank (Dion), of rows or columns that are
+     * selected (Dion2, Dion3); added to norms and roots. */
     double mu, rank_fraction, eps;
+    /* Dion */
     size_t rank_multiple_of;
     int power_iters;
     dn_orth orth;
@@ -46,6 +57,15 @@ typedef struct dn_optim_config {
     bool adaptive_rank;      /* AdaDion's: rank_fraction gives the largest (optim/adadion.h) */
     bool compress;           /* replicas exchange factors: replicate_mesh_grad_sync */
     int momentum_sync_every; /* steps; 0 = never */
+    /* Muon, NorMuon, Dion2, Dion3 */
+    dn_adjust adjust;
+    dn_ns_set newton_schulz;
+    bool gram;            /* the Gram form of Newton-Schulz, cheaper for long matrices; always Dion3's */
+    bool nesterov;        /* Muon, NorMuon, SGD */
+    double row_beta2;     /* NorMuon, Dion3: decay of the second moments of rows */
+    double ef_decay;      /* Dion2: what is left of the selected part of the momentum; Dion3 takes mu */
+    bool local_selection; /* Dion2, Dion3: each part of a matrix that fs or tp cuts takes its own largest rows
+                             (columns): the result depends on these cuts */
     /* AdamW, Lion */
     double beta1, beta2;
     bool cautious; /* AdamW: no decay of weights that the update lets grow (arXiv 2510.12402) */

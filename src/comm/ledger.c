@@ -103,6 +103,12 @@ void dn_comm_count_sent(dn_comm *comm, size_t bytes, int from, int to, dn_traffi
         dn_comm_count_moved(comm, kind, from, bytes);
 }
 
+void dn_comm_count_read(dn_comm *comm, int member, size_t bytes, dn_traffic kind)
+{
+    if (member != comm->rank)
+        dn_comm_count_moved(comm, kind, member, bytes);
+}
+
 /* ---- reading them ---- */
 
 dn_ledger dn_comm_ledger(dn_comm *comm, bool reset)

@@ -70,8 +70,8 @@ double dn_ns_flops(const dn_ns_method *method, size_t rows, size_t cols)
     double gram = a * a * b, square = a * a * a, apply = 2 * a * a * b;
     if (!method->gram)
         return DN_NS_STEPS * (gram + square + apply);
-    /* One R^2 a step; K W and R <- W R W are not needed first and last in each of the two parts. */
-    return 2 * (gram + apply) + (DN_NS_STEPS + (DN_NS_STEPS - 2) + 2 * (DN_NS_STEPS - 2)) * square;
+    return dn_ns_gram_part_flops(side_smaller(rows, cols), rows * cols) +
+           dn_ns_gram_factor_flops(side_smaller(rows, cols));
 }
 
 static batch lay_out(const dn_ns_method *method, size_t count, size_t rows, size_t cols, void *workspace)
@@ -129,11 +129,10 @@ static void iterate(dn_stream *s, batch *w)
     }
 }
 
-/* Steps from .. to - 1 on the Gram matrix, then X <- K X. */
-static void iterate_gram(dn_stream *s, batch *w, int from, int to)
+/* Steps from .. to - 1 on the Gram matrix in squares[0]. Returns K, another of the squares. */
+static dn_buf *iterate_gram(dn_stream *s, const batch *w, int from, int to)
 {
     dn_buf *r = w->squares[0], *factor = w->squares[1], *k = w->squares[2], *product = w->squares[3];
-    form_gram(s, w, r);
     for (int step = from; step < to; step++) {
         dn_buf *polynomial = step == from ? k : factor; /* K starts as I: K W is W */
         form_polynomial(s, w, step, polynomial, r);
@@ -148,7 +147,13 @@ static void iterate_gram(dn_stream *s, batch *w, int from, int to)
             multiply(s, w, r, product, polynomial);
         }
     }
-    apply(s, w, k);
+    return k;
+}
+
+static void round_of_gram(dn_stream *s, batch *w, int from, int to)
+{
+    form_gram(s, w, w->squares[0]);
+    apply(s, w, iterate_gram(s, w, from, to));
 }
 
 /* X of the batch = x / its norm, or 0 for what is not to be touched. */
@@ -164,8 +169,7 @@ static dn_status load(dn_stream *s, const dn_ns_method *method, const batch *w, 
         double norm = sqrt(squares[i]);
         found[i] = !isfinite(norm) ? DN_NS_BROKEN : norm == 0 ? DN_NS_ZERO : DN_NS_FINE;
         if (found[i] == DN_NS_FINE)
-            s->kernels->scale(s, dn_at(w->x, i * size), 1 / (w->table->norm_factor * norm + method->eps),
-                              x[i], size);
+            s->kernels->scale(s, dn_at(w->x, i * size), dn_ns_scale(method, squares[i]), x[i], size);
         else
             s->kernels->fill(s, dn_at(w->x, i * size), size, 0);
     }
@@ -178,8 +182,8 @@ static dn_status run_batch(dn_stream *s, const dn_ns_method *method, batch w, dn
     size_t size = w.rows * w.cols;
     DN_TRY(load(s, method, &w, x, found));
     if (method->gram) {
-        iterate_gram(s, &w, 0, RESTART);
-        iterate_gram(s, &w, RESTART, DN_NS_STEPS);
+        round_of_gram(s, &w, 0, RESTART);
+        round_of_gram(s, &w, RESTART, DN_NS_STEPS);
     } else
         iterate(s, &w);
     for (size_t i = 0; i < w.count; i++)
@@ -202,4 +206,53 @@ dn_status dn_newton_schulz(dn_stream *s, const dn_ns_method *method, dn_buf *con
         DN_TRY(run_batch(s, method, lay_out(method, count, rows, cols, workspace), x + at, found + at));
     }
     return DN_OK;
+}
+
+/* ---- in parts ---- */
+
+double dn_ns_scale(const dn_ns_method *method, double square)
+{
+    return 1 / (dn_ns_coefficients_of(method->set)->norm_factor * sqrt(square) + method->eps);
+}
+
+void dn_ns_gram_part(dn_stream *s, dn_buf *gram, const dn_buf *x, size_t rows, size_t cols, bool tall)
+{
+    size_t a = tall ? cols : rows, b = tall ? rows : cols;
+    if (b == 0)
+        s->kernels->fill(s, gram, a * a, 0);
+    else
+        s->kernels->symmetric_product(s, 1, tall ? DN_T : DN_N, a, b, 1, x, x, 0, NULL, 0, gram);
+}
+
+void dn_ns_gram_factor(dn_stream *s, const dn_ns_method *method, int round, dn_buf *k, dn_buf *gram, size_t a,
+                       void *workspace)
+{
+    batch w = lay_out(method, 1, a, a, workspace);
+    w.squares[0] = gram;
+    dn_buf *result = iterate_gram(s, &w, round == 0 ? 0 : RESTART, round == 0 ? RESTART : DN_NS_STEPS);
+    s->kernels->copy(s, k, result, a * a);
+}
+
+void dn_ns_gram_apply(dn_stream *s, dn_buf *x, const dn_buf *k, size_t rows, size_t cols, bool tall,
+                      dn_buf *workspace)
+{
+    size_t a = tall ? cols : rows;
+    if (rows * cols == 0)
+        return;
+    s->kernels->gemm(s, DN_N, DN_N, rows, cols, a, 1, tall ? x : k, a, tall ? k : x, cols, 0, workspace,
+                     cols);
+    s->kernels->copy(s, x, workspace, rows * cols);
+}
+
+double dn_ns_gram_part_flops(size_t a, size_t elements)
+{
+    double form = (double)a * (double)elements, multiply = 2 * (double)a * (double)elements;
+    return DN_NS_GRAM_ROUNDS * (form + multiply);
+}
+
+/* One R^2 a step; K W and R <- W R W are not needed first and last in each of the two rounds. */
+double dn_ns_gram_factor_flops(size_t a)
+{
+    double square = (double)a * (double)a * (double)a;
+    return (DN_NS_STEPS + (DN_NS_STEPS - 2) + 2 * (DN_NS_STEPS - 2)) * square;
 }

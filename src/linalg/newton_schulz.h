@@ -67,4 +67,26 @@ dn_status dn_newton_schulz(dn_stream *s, const dn_ns_method *method, dn_buf *con
 /** Flops of one matrix, symmetric products counted by halves. */
 double dn_ns_flops(const dn_ns_method *method, size_t rows, size_t cols);
 
+/*
+ * The Gram form of one matrix that is cut along its long side, by those who hold the parts. A part is
+ * multiplied by the scale of the whole; then twice, round 0 and 1: gram [a,a], a the short side, is the sum
+ * of what all parts give, one makes k [a,a] of it, and all multiply their parts by k.
+ */
+
+/** What X is multiplied by; its squared Frobenius norm is finite and not 0. */
+double dn_ns_scale(const dn_ns_method *method, double square);
+/** gram [a,a] = x x^T of a part [rows, cols] = [a, any], or x^T x of one [any, a] if the matrix is tall. */
+void dn_ns_gram_part(dn_stream *s, dn_buf *gram, const dn_buf *x, size_t rows, size_t cols, bool tall);
+/** gram is used up. workspace: dn_ns_workspace_bytes of one a x a matrix. */
+void dn_ns_gram_factor(dn_stream *s, const dn_ns_method *method, int round, dn_buf *k, dn_buf *gram, size_t a,
+                       void *workspace);
+/** x = k x, or x k if the matrix is tall; workspace as large as x. */
+void dn_ns_gram_apply(dn_stream *s, dn_buf *x, const dn_buf *k, size_t rows, size_t cols, bool tall,
+                      dn_buf *workspace);
+/** Flops with a part of so many elements, in both rounds, and of dn_ns_gram_factor, in both rounds. */
+double dn_ns_gram_part_flops(size_t a, size_t elements);
+double dn_ns_gram_factor_flops(size_t a);
+
+enum { DN_NS_GRAM_ROUNDS = 2 };
+
 #endif

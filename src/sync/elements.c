@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "optim/adamw.h"
 #include "optim/lion.h"
+#include "optim/sgd.h"
 #include "sync/method.h"
 
 dn_status dn_elements_step(dn_party *party, uint64_t step, double lr, dn_step_report *report)
@@ -66,3 +67,22 @@ static void update_lion(const dn_party *party, const dn_slot *slot, uint64_t ste
 }
 
 const dn_method dn_method_lion = {.describe = describe_lion, .step = dn_elements_step, .update = update_lion};
+
+/* ---- SGD ---- */
+
+static void describe_sgd(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slot)
+{
+    (void)config;
+    describe(size, slot, "sgd.momentum", NULL);
+}
+
+static void update_sgd(const dn_party *party, const dn_slot *slot, uint64_t step, double lr)
+{
+    (void)step;
+    const dn_optim_config *c = party->config;
+    dn_sgd_step rule = {
+        .lr = lr, .weight_decay = slot->group.weight_decay, .mu = c->mu, .nesterov = c->nesterov};
+    dn_sgd_update(party->stream, slot->weight, slot->states[0].data, slot->grad, dn_slot_size(slot), &rule);
+}
+
+const dn_method dn_method_sgd = {.describe = describe_sgd, .step = dn_elements_step, .update = update_sgd};

@@ -87,12 +87,6 @@ static dn_status recall_basis(const dn_party *party, const dn_factor_batch *b)
 
 /* ---- P = orth(B Q) ---- */
 
-static dn_status broken(const dn_factored *x)
-{
-    return dn_fail(DN_ERR_NUMERIC, "%s: momentum beyond the range of numbers; training diverged, lower lr",
-                   x->slot->param->name);
-}
-
 /* What this rank has exchanged for it, now that the rounds are known. */
 static void add_rounds(dn_factors *f, const dn_orth_matrix *orth, size_t n)
 {
@@ -119,7 +113,7 @@ static dn_status orthonormalize(dn_factors *f, dn_factor_batch *b, dn_orth_matri
     for (size_t i = 0; i < b->n; i++) {
         dn_factored *x = &b->matrices[i];
         if (orth[i].found == DN_ORTH_BROKEN)
-            return broken(x);
+            return dn_slot_broken(x->slot);
         if (x->found < orth[i].found)
             x->found = orth[i].found;
         if (dn_injected(DN_INJECT_LOCAL_ZERO_GUARD) && dn_slot_size(x->slot) == 0)
@@ -193,7 +187,7 @@ static dn_status sum_squares(const dn_party *party, dn_factor_batch *b)
     for (size_t i = 0; i < b->n; i++)
         for (size_t j = 0; j < b->matrices[i].dion.shape.r; j++)
             if (!isfinite(b->matrices[i].squares[j]))
-                return broken(&b->matrices[i]);
+                return dn_slot_broken(b->matrices[i].slot);
     return DN_OK;
 }
 

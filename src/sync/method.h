@@ -29,6 +29,9 @@ typedef struct dn_method {
      * are known. */
     void (*describe)(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slot);
 
+    /** Deals what one rank does of each to owners, once all slots are described; NULL: nothing is. */
+    void (*deal)(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slots, size_t n);
+
     /** What all slots need together; NULL: nothing. heap_bytes: symmetric heap, the same on all ranks;
      * SIZE_MAX without memory to find out. open: fills in work; workspace is that heap, zero. After a
      * failure, too, close frees what is there. */
@@ -57,6 +60,7 @@ const dn_method *dn_method_of(dn_rule rule);
 /** Steps slots one by one: the step of element-wise methods. */
 dn_status dn_elements_step(dn_party *party, uint64_t step, double lr, dn_step_report *report);
 
-extern const dn_method dn_method_dion, dn_method_adamw, dn_method_lion;
+extern const dn_method dn_method_dion, dn_method_adamw, dn_method_lion, dn_method_muon, dn_method_normuon,
+    dn_method_dion2, dn_method_dion3, dn_method_sgd;
 
 #endif

@@ -44,7 +44,7 @@ static dn_status check_config(const dn_optim_config *c)
 {
     const dn_method *matrices = dn_method_of(c->matrix_rule), *others = dn_method_of(c->scalar_rule);
     if (!matrices || !others || others->matrices_only)
-        return dn_fail(DN_ERR_ARG, "the rule for vectors, embedding and head must be adamw or lion");
+        return dn_fail(DN_ERR_ARG, "the rule for vectors, embedding and head must be adamw, lion or sgd");
     if (!within(c->mu, 0, 1))
         return dn_fail(DN_ERR_ARG, "mu = %g: give 0 to 1", c->mu);
     if (!(c->rank_fraction > 0 && c->rank_fraction <= 1))
@@ -56,6 +56,12 @@ static dn_status check_config(const dn_optim_config *c)
                        c->rank_multiple_of, c->power_iters, c->momentum_sync_every);
     if (!within(c->beta1, 0, 1) || c->beta1 == 1 || !within(c->beta2, 0, 1) || c->beta2 == 1)
         return dn_fail(DN_ERR_ARG, "beta1 = %g, beta2 = %g: give 0 to less than 1", c->beta1, c->beta2);
+    if (!within(c->ef_decay, 0, 1) || !within(c->row_beta2, 0, 1) || c->row_beta2 == 1)
+        return dn_fail(DN_ERR_ARG, "ef_decay = %g, beta2 of rows = %g: give 0 to 1, and 0 to less than 1",
+                       c->ef_decay, c->row_beta2);
+    if ((unsigned)c->adjust > DN_ADJUST_NONE || (unsigned)c->newton_schulz > DN_NS_KELLER)
+        return dn_fail(DN_ERR_ARG, "adjust = %d, Newton-Schulz set = %d: give those of dionode/optim.h",
+                       (int)c->adjust, (int)c->newton_schulz);
     if (!(c->clip_norm >= 0))
         return dn_fail(DN_ERR_ARG, "clip norm = %g: give more than 0, or 0 for none", c->clip_norm);
     if (!(c->eps > 0))
@@ -93,6 +99,8 @@ static size_t make_slots(const dn_optim_config *config, const dn_param *params, 
             if (slot.method == methods[k])
                 slots[n++] = slot;
         }
+        if (methods[k]->deal)
+            methods[k]->deal(config, size, &slots[starts[n_methods]], n - starts[n_methods]);
         n_methods += n > starts[n_methods];
     }
     starts[n_methods] = n;

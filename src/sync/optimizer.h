@@ -1,7 +1,8 @@
 /*
  * One optimizer step of all parameters, on all ranks of a mesh together: the way ranks agree and the rules of
- * optim/ meet here. Matrices go to Dion (or to the element-wise rule when optimizer is adamw or lion),
- * everything else to the element-wise rule.
+ * optim/ meet here. Matrices go to Dion, to one of the rules that orthonormalize whole matrices (Muon,
+ * NorMuon, Dion2, Dion3: whole.h) or to an element-wise rule (AdamW, Lion, SGD), everything else to an
+ * element-wise rule.
  *
  * Along the axes that do not cut a parameter, ranks hold copies of the same block of it (dp always;
  * layout.h). What copies exchange (dion.md 2.2): with `compress` those of matrices that the rule compresses
@@ -42,7 +43,7 @@ typedef struct dn_step_report {
     bool skipped;     /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
     double grad_norm; /* root mean over replicas of the squared norm of their gradients before averaging */
     double clip;      /* what gradients were multiplied by: 1, or less with clip_norm */
-    int n_zero;       /* matrices whose momentum is zero everywhere: only decayed */
+    int n_zero;       /* matrices whose momentum is zero everywhere: weights only decay */
     int n_fallback;   /* matrices that the chosen orthonormalization could not do (rank-deficient): by
                          Householder */
 } dn_step_report;
@@ -72,12 +73,13 @@ dn_status dn_optimizer_step(dn_optimizer *optimizer, const dn_pace *pace, dn_ste
 
 /* ---- what it costs ---- */
 
-/** This rank's flops of one step by dion.md 1.11: rank-r products with its part of each matrix, and of
- * 4 m r^2 - 4/3 r^3 the share of the rows of P that are its own. */
+/** This rank's flops of one step. Dion's by dion.md 1.11: rank-r products with its part of each matrix, and
+ * of 4 m r^2 - 4/3 r^3 the share of the rows of P that are its own. Newton-Schulz: of the matrices it owns
+ * (dn_ns_flops). */
 double dn_optimizer_flops(const dn_optimizer *optimizer);
 
-/** Of the step to come: exact, but for the rounds of orthonormalization, whose number depends on the data. A
- * skipped step exchanges control only. */
+/** Of the step to come: exact, but for the rounds of Dion's orthonormalization, whose number depends on the
+ * data. A skipped step exchanges control only. */
 dn_formula dn_optimizer_formula(const dn_optimizer *optimizer);
 /** Adds what those rounds exchanged in the step taken last: with it all is exact. */
 void dn_optimizer_add_rounds(const dn_optimizer *optimizer, dn_formula *formula);

@@ -1,5 +1,6 @@
 #include "sync/slot.h"
 
+#include "base/fail.h"
 #include "sync/method.h"
 
 #include <assert.h>
@@ -25,13 +26,23 @@ dn_block dn_slot_part(const dn_slot *slot, const int at[DN_N_AXES])
     return dn_layout_part(&slot->layout, at);
 }
 
+/* Elements of the largest part of a state. */
+static size_t largest(const dn_slot *slot, const dn_slot_state *state)
+{
+    size_t most = 0;
+    int at[DN_N_AXES];
+    for (int rank = 0; rank < dn_axes_size(slot->layout.size, DN_ALL_AXES); rank++) {
+        dn_mesh_at(slot->layout.size, rank, at);
+        dn_block part = state->part(slot, at);
+        most = part.rows * part.cols > most ? part.rows * part.cols : most;
+    }
+    return most;
+}
+
 void dn_slot_take(dn_slot *slot, dn_arena *heap)
 {
-    const int origin[DN_N_AXES] = {0};
-    for (int i = 0; i < slot->n_states; i++) {
-        dn_block largest = slot->states[i].part(slot, origin);
-        slot->states[i].data = dn_arena_take(heap, largest.rows * largest.cols * sizeof(dn_real));
-    }
+    for (int i = 0; i < slot->n_states; i++)
+        slot->states[i].data = dn_arena_take(heap, largest(slot, &slot->states[i]) * sizeof(dn_real));
 }
 
 void dn_slot_point(dn_slot *slot, const int at[DN_N_AXES])
@@ -40,4 +51,10 @@ void dn_slot_point(dn_slot *slot, const int at[DN_N_AXES])
     size_t skipped = (slot->part.row0 - slot->param->block.row0) * slot->param->block.cols;
     slot->weight = dn_at(slot->param->weight, skipped);
     slot->grad = dn_at(slot->param->grad, skipped);
+}
+
+dn_status dn_slot_broken(const dn_slot *slot)
+{
+    return dn_fail(DN_ERR_NUMERIC, "%s: momentum beyond the range of numbers; training diverged, lower lr",
+                   slot->param->name);
 }

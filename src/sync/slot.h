@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "optim/dion.h"
+#include "optim/dion2.h"
 #include "sync/layout.h"
 #include "sync/optimizer.h"
 
@@ -18,7 +19,7 @@ typedef struct dn_slot_state {
     size_t rows, cols; /* of the whole */
     bool per_replica;  /* each replica's differs */
     bool everywhere;   /* every rank holds the whole, the same bits, as a copy of its own */
-    /* The part of the whole that a rank holds; largest at the origin of the mesh. */
+    /* The part of the whole that a rank holds. */
     dn_block (*part)(const struct dn_slot *slot, const int at[DN_N_AXES]);
     dn_buf *data; /* this rank's part, dense; symmetric over all, as large as the largest part */
 } dn_slot_state;
@@ -29,7 +30,10 @@ typedef struct dn_slot {
     uint64_t index;        /* of the parameter; numbers its random streams */
     dn_group group;        /* of this step: its decay follows a schedule */
     dn_layout layout;
-    dn_dion_shape shape; /* methods with low-rank factors only */
+    dn_dion_shape shape;      /* methods with low-rank factors only */
+    dn_dion2_shape selection; /* methods that orthonormalize whole matrices only: which of its rows or */
+    int owner;                /* columns (k = size: all), at which rank, */
+    bool spread;              /* or where the parts are (spread.h) */
     int n_states;
     dn_slot_state states[DN_MAX_STATES];
     dn_block part;         /* this rank's, of the whole */
@@ -50,6 +54,9 @@ dn_block dn_slot_part(const dn_slot *slot, const int at[DN_N_AXES]);
 void dn_slot_take(dn_slot *slot, dn_arena *heap);
 /** Points the slot at the numbers of the rank at at[]. */
 void dn_slot_point(dn_slot *slot, const int at[DN_N_AXES]);
+
+/** Fails: what a step has found of the slot's momentum is not finite. */
+dn_status dn_slot_broken(const dn_slot *slot) DN_MUST_USE;
 
 /** Elements of this rank's part. */
 static inline size_t dn_slot_size(const dn_slot *slot)

@@ -15,9 +15,9 @@
 
 /* Keys of the reference's script that have no meaning on one node without accelerators or services. */
 static const char *const ignored[] = {
-    "wandb_project_name", "wandb_job_name", "no_wandb",          "debug",           "no_compile",
-    "no_triton",          "fast_fsdp",      "use_polar_express", "mixed_precision", "use_gram_newton_schulz",
-    "adjust_lr",          "time_optimizer", "cqr_warmup",        "rcqr_oversample", "verbose",
+    "wandb_project_name", "wandb_job_name",  "no_wandb",          "debug",           "no_compile",
+    "no_triton",          "fast_fsdp",       "use_polar_express", "mixed_precision", "time_optimizer",
+    "cqr_warmup",         "rcqr_oversample", "verbose",
 };
 
 bool dn_key_ignored(const char *name)

@@ -27,23 +27,46 @@ void dn_plan_files(const dn_config *c, bool validation, char *pattern, size_t by
         snprintf(pattern, bytes, "%s/*%s*.bin", c->data_dir, validation ? "val" : "train");
 }
 
+/* Which of the names it is; the table of keys lets no other through. */
+static int place_of(const char *name, const char *const *names, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return 0;
+}
+
+#define ENUMERATOR(name, names) place_of(name, names, (int)(sizeof names / sizeof *names))
+
 static dn_rule rule(const char *name)
 {
-    return strcmp(name, "dion") == 0    ? DN_RULE_DION
-           : strcmp(name, "adamw") == 0 ? DN_RULE_ADAMW
-                                        : DN_RULE_LION;
+    static const char *const names[] = {
+        [DN_RULE_DION] = "dion",   [DN_RULE_ADAMW] = "adamw",     [DN_RULE_LION] = "lion",
+        [DN_RULE_MUON] = "muon",   [DN_RULE_NORMUON] = "normuon", [DN_RULE_DION2] = "dion2",
+        [DN_RULE_DION3] = "dion3", [DN_RULE_SGD] = "sgd"};
+    return (dn_rule)ENUMERATOR(name, names);
 }
 
 static dn_orth orth(const char *name)
 {
-    static const struct {
-        const char *name;
-        dn_orth method;
-    } methods[] = {{"qr", DN_ORTH_QR}, {"cqr", DN_ORTH_CQR}, {"rcqr", DN_ORTH_RCQR}};
-    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
-        if (strcmp(methods[i].name, name) == 0)
-            return methods[i].method;
-    return DN_ORTH_CQR2;
+    static const char *const names[] = {
+        [DN_ORTH_CQR2] = "cqr2", [DN_ORTH_QR] = "qr", [DN_ORTH_CQR] = "cqr", [DN_ORTH_RCQR] = "rcqr"};
+    return (dn_orth)ENUMERATOR(name, names);
+}
+
+static dn_adjust adjust(const char *name)
+{
+    static const char *const names[] = {[DN_ADJUST_SPECTRAL_NORM] = "spectral_norm",
+                                        [DN_ADJUST_RMS_NORM] = "rms_norm",
+                                        [DN_ADJUST_NONE] = "none"};
+    return (dn_adjust)ENUMERATOR(name, names);
+}
+
+static dn_ns_set newton_schulz(const char *name)
+{
+    static const char *const names[] = {
+        [DN_NS_POLAR_EXPRESS] = "polar_express", [DN_NS_DION] = "dion", [DN_NS_KELLER] = "keller"};
+    return (dn_ns_set)ENUMERATOR(name, names);
 }
 
 /* The shape of a schedule key; warm-up and warm-down are those of the run. */
@@ -72,6 +95,13 @@ static dn_optim_config optim_config(const dn_config *c)
         .adaptive_rank = c->adaptive_rank,
         .compress = c->replicate_mesh_grad_sync,
         .momentum_sync_every = (int)c->momentum_sync_every,
+        .adjust = adjust(c->adjust_lr),
+        .newton_schulz = newton_schulz(c->newton_schulz),
+        .gram = c->use_gram_newton_schulz,
+        .nesterov = c->nesterov,
+        .row_beta2 = c->muon_beta2,
+        .ef_decay = c->ef_decay,
+        .local_selection = strcmp(c->selection, "local") == 0,
         .clip_norm = c->clip_grad_norm,
         .beta1 = c->beta1,
         .beta2 = c->beta2,

@@ -6,6 +6,7 @@
  */
 #include "support/dense.h"
 #include "support/family_rig.h"
+#include "support/optim_rig.h"
 
 #include "optim/adadion.h"
 
@@ -49,17 +50,23 @@ static void set_drawn(const family_rig *rig, dn_buf *to, uint32_t *generator, si
     free(x);
 }
 
+/* Frees got. */
+static void compare_numbers(const char *by, size_t i, const char *what, size_t step, double *got,
+                            const double *right, size_t n)
+{
+    double size = 0;
+    for (size_t k = 0; k < n; k++)
+        size = fmax(size, fabs(right[k]));
+    double error = dense_distance(got, right, n);
+    if (!(error <= bound * size))
+        fail_msg("%s, case %zu: %s is off by %g of %g after %zu steps", by, i, what, error, size, step);
+    free(got);
+}
+
 static void compare(const family_rig *rig, const char *column, size_t i, const char *what, const dn_buf *got,
                     const double *right, size_t n)
 {
-    double *x = family_get(rig, got, n), size = 0;
-    for (size_t k = 0; k < n; k++)
-        size = fmax(size, fabs(right[k]));
-    double error = dense_distance(x, right, n);
-    if (!(error <= bound * size))
-        fail_msg("%s, case %zu: %s is off by %g of %g after %zu steps", column, i, what, error, size,
-                 rig->step);
-    free(x);
+    compare_numbers(column, i, what, rig->step, family_get(rig, got, n), right, n);
 }
 
 static void run(size_t i, const char *column)
@@ -91,6 +98,90 @@ static void every_rule_matches_the_oracle_in_every_column_of_the_kernel_table(vo
             run(i, (*column)->name);
 }
 
+/* ---- the same by the optimizer of a whole model (sync/optimizer.h), on one rank ---- */
+
+static bool has_rule(const family_options *o, dn_rule *rule)
+{
+    static const struct {
+        family_rule known_as;
+        dn_rule rule;
+    } rules[] = {{FAMILY_MUON, DN_RULE_MUON},   {FAMILY_NORMUON, DN_RULE_NORMUON},
+                 {FAMILY_DION2, DN_RULE_DION2}, {FAMILY_DION3, DN_RULE_DION3},
+                 {FAMILY_SGD, DN_RULE_SGD},     {FAMILY_ADAMW, DN_RULE_ADAMW}};
+    for (size_t k = 0; k < sizeof rules / sizeof *rules; k++)
+        if (rules[k].known_as == o->rule) {
+            *rule = rules[k].rule;
+            return true;
+        }
+    return false;
+}
+
+static dn_optim_config config_of(const family_options *o, dn_rule rule)
+{
+    dn_optim_config c = rig_config();
+    c.matrix_rule = rule;
+    c.groups[DN_PARAM_MATRIX].weight_decay = o->weight_decay;
+    c.mu = c.ef_decay = o->mu;
+    c.rank_fraction = o->fraction;
+    c.adjust = o->adjust;
+    c.newton_schulz = o->ns.set;
+    c.gram = o->ns.gram;
+    c.eps = o->ns.eps;
+    c.nesterov = o->nesterov;
+    c.row_beta2 = o->beta2;
+    c.cautious = o->cautious;
+    return c;
+}
+
+static void compare_rig(const optim_rig *rig, size_t i, const char *what, const dn_real *got,
+                        const double *right, size_t n)
+{
+    compare_numbers("optimizer", i, what, rig->step, dense_from_real(got, n), right, n);
+}
+
+static void run_optimizer(size_t i, dn_rule rule)
+{
+    const oracle_case *c = &cases[i];
+    const rig_shape shape = {DN_PARAM_MATRIX, c->options.rows, c->options.cols};
+    const dn_optim_config config = config_of(&c->options, rule);
+    size_t size = c->options.rows * c->options.cols;
+    uint32_t generator = c->seed;
+    optim_rig rig;
+    assert_int_equal(rig_create(&rig, NULL, "ref", &config, &shape, 1), DN_OK);
+    double *x = draw(&generator, size);
+    dense_to_real(rig_weight(&rig, 0), x, size);
+    free(x);
+    for (int t = 0; t < STEPS; t++) {
+        double *grad = draw(&generator, size);
+        rig_set_grad(&rig, 0, grad);
+        free(grad);
+        assert_int_equal(rig_step(&rig, 0.02), DN_OK);
+        if (t == 0)
+            compare_rig(&rig, i, "weight", rig_weight(&rig, 0), c->first, size);
+    }
+    const double *states[] = {c->momentum, c->second};
+    compare_rig(&rig, i, "weight", rig_weight(&rig, 0), c->weight, size);
+    for (size_t k = 0; k < dn_optimizer_n_states(rig.optimizer); k++) {
+        dn_state_shard s = rig_shard(&rig, k);
+        compare_rig(&rig, i, dn_optimizer_state(rig.optimizer, k)->name, (const dn_real *)(void *)s.data,
+                    states[k], s.block.rows * s.block.cols);
+    }
+    rig_destroy(&rig);
+}
+
+static void the_optimizer_of_a_model_matches_the_oracle(void **state)
+{
+    (void)state;
+    size_t n_run = 0;
+    dn_rule rule;
+    for (size_t i = 0; i < N_CASES; i++)
+        if (has_rule(&cases[i].options, &rule)) {
+            run_optimizer(i, rule);
+            n_run++;
+        }
+    assert_true(n_run > 20);
+}
+
 /* The oracle's spectra: norms exp(-j/width), wide for nine steps, then narrow; rank 24 to start with. */
 static void adaptive_ranks_match_the_oracle(void **state)
 {
@@ -112,6 +203,7 @@ int main(int argc, char **argv)
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rule_matches_the_oracle_in_every_column_of_the_kernel_table),
+        cmocka_unit_test(the_optimizer_of_a_model_matches_the_oracle),
         cmocka_unit_test(adaptive_ranks_match_the_oracle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,25 @@ def every_layout_trains_as_one_worker():
             expect(len(many) == 20 and worst < BOUND, f"{changes}: losses differ by {worst:.1e}")
 
 
+def worst_of(one, many):
+    return max(abs(a - b) / abs(a) for a, b in zip(one, many))
+
+
+@case
+def every_member_of_the_family_trains_and_resumes_on_any_mesh_as_on_one_worker():
+    for optimizer in ("muon", "normuon", "dion2", "dion3", "sgd"):
+        with Place() as place:
+            changes = {"optimizer": optimizer, "nesterov": optimizer != "dion2"}
+            one = trained(place, "one", 1, **changes)
+            many = trained(place, "many", 4, dp_size=2, fs_size=2, **changes)
+            expect(len(many) == 20 and worst_of(one, many) < BOUND,
+                   f"{optimizer}: losses differ by {worst_of(one, many):.1e}")
+            trained(place, "moved", 8, dp_size=2, fs_size=2, tp_size=2, stop_after=10, **changes)
+            moved = trained(place, "moved", 3, fs_size=3, **changes)
+            expect(len(moved) == 20 and worst_of(one, moved) < BOUND,
+                   f"{optimizer}: losses differ by {worst_of(one, moved):.1e} after a checkpoint")
+
+
 @case
 def a_checkpoint_of_one_mesh_goes_on_on_any_other():
     with Place() as place:

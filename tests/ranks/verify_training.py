@@ -84,7 +84,10 @@ def every_optimizer_method_and_rank_holds():
     settings += [[f"ortho_fraction={fraction}"] for fraction in (1, 0.5, 0.125, 0.0625)]
     settings += [["replicate_mesh_grad_sync=false"], ["power_iters=2"], ["momentum_sync_every=1"],
                  ["fs_gather=per_rank"], ["fs_gather=per_domain"], ["scalar_opt=lion"],
-                 ["optimizer=adamw"], ["optimizer=lion", "scalar_opt=lion"]]
+                 ["optimizer=adamw"], ["optimizer=lion", "scalar_opt=lion"], ["optimizer=sgd", "nesterov=true"],
+                 ["optimizer=muon", "nesterov=true", "newton_schulz=keller", "adjust_lr=rms_norm"],
+                 ["optimizer=normuon"], ["optimizer=dion2"], ["optimizer=dion3", "adjust_lr=none"],
+                 ["optimizer=dion2", "ortho_fraction=0.1", "use_gram_newton_schulz=true"]]
     for setting in settings:
         report = verified("--precision", "double", *setting)
         if setting != ["power_iters=2"]:  # doubles what rounding does

@@ -113,6 +113,78 @@ static void singular_values_go_through_the_polynomials(void **state)
             }
 }
 
+/* Parts 0 .. 2 of a matrix along its long side, one behind the other in x; the last is empty. */
+static void run_in_parts(dn_stream *s, const dn_ns_method *method, dn_buf *x, double square, shape z)
+{
+    const bool tall = z.rows > z.cols;
+    const size_t a = tall ? z.cols : z.rows, b = tall ? z.rows : z.cols, cuts[] = {0, b / 3, b, b};
+    void *memory;
+    const size_t bytes = (9 * a * a + a * b) * sizeof(dn_real);
+    assert_int_equal(dn_device_alloc(s, bytes, &memory), DN_OK);
+    dn_buf *gram = memory, *sum = dn_at(gram, a * a), *k = dn_at(sum, a * a), *workspace = dn_at(k, a * a);
+    s->kernels->scale(s, x, dn_ns_scale(method, square), x, a * b);
+    for (int round = 0; round < DN_NS_GRAM_ROUNDS; round++) {
+        s->kernels->fill(s, sum, a * a, 0);
+        for (int i = 0; i < 3; i++) {
+            size_t n = cuts[i + 1] - cuts[i];
+            dn_ns_gram_part(s, gram, dn_at(x, cuts[i] * a), tall ? n : a, tall ? a : n, tall);
+            s->kernels->axpby(s, sum, 1, gram, 1, a * a);
+        }
+        dn_ns_gram_factor(s, method, round, k, sum, a, workspace);
+        for (int i = 0; i < 3; i++) {
+            size_t n = cuts[i + 1] - cuts[i];
+            dn_ns_gram_apply(s, dn_at(x, cuts[i] * a), k, tall ? n : a, tall ? a : n, tall, workspace);
+        }
+    }
+    assert_int_equal(dn_stream_sync(s), DN_OK);
+    dn_device_free(s, memory, bytes);
+}
+
+/* From parts to the row-major matrix, if its long side is that of columns. */
+static void put_together(double *x, shape z)
+{
+    if (z.rows > z.cols)
+        return;
+    double *parts = dense_copy(x, z.rows * z.cols);
+    size_t first = z.cols / 3;
+    for (size_t i = 0; i < z.rows; i++)
+        for (size_t j = 0; j < z.cols; j++)
+            x[i * z.cols + j] =
+                j < first ? parts[i * first + j] : parts[z.rows * first + i * (z.cols - first) + j - first];
+    free(parts);
+}
+
+static void check_in_parts(const dn_ns_method *method, shape z)
+{
+    const size_t size = z.rows * z.cols;
+    double *x = dense_random(z.rows, z.cols, 5);
+    dn_real *host = calloc(size, sizeof *host);
+    void *memory;
+    dn_stream *s;
+    assert_int_equal(dn_stream_create("ref", 1, &s), DN_OK);
+    assert_int_equal(dn_device_alloc(s, size * sizeof(dn_real), &memory), DN_OK);
+    dense_to_real(host, x, size);
+    dn_upload(s, memory, host, size);
+    run_in_parts(s, method, memory, dense_norm(x, size) * dense_norm(x, size), z);
+    dn_download(s, host, memory, size);
+    assert_int_equal(dn_stream_sync(s), DN_OK);
+    double *got = dense_from_real(host, size);
+    put_together(x, z), put_together(got, z);
+    double *right = expected(method, x, z.rows, z.cols);
+    assert_true(dense_distance(got, right, size) < 10 * BOUND);
+    free(x), free(got), free(right), free(host);
+    dn_device_free(s, memory, size * sizeof(dn_real));
+    dn_stream_destroy(&s);
+}
+
+static void long_matrices_in_parts_come_to_the_same(void **state)
+{
+    const shape long_ones[] = {{24, 17}, {17, 24}, {150, 20}, {20, 150}, {9, 1}};
+    for (size_t i = 0; i < 5; i++)
+        for (size_t k = 0; k < 3; k++)
+            check_in_parts(&(dn_ns_method){.set = sets[k], .gram = true, .eps = 1e-8}, long_ones[i]);
+}
+
 /* x [m,n] = U diag(s) V^T with random U, V; m >= n. */
 static double *with_singular_values(size_t m, size_t n, const double *s)
 {
@@ -248,6 +320,7 @@ int main(int argc, char **argv)
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(singular_values_go_through_the_polynomials),
+        cmocka_unit_test(long_matrices_in_parts_come_to_the_same),
         cmocka_unit_test(singular_values_lie_in_the_documented_bands),
         cmocka_unit_test(ill_conditioned_matrices_are_orthonormalized_where_they_have_weight),
         cmocka_unit_test(rank_1_stays_rank_1),

@@ -1,0 +1,33 @@
+/*
+ * Which rows or columns of matrices are the largest by L1 norm, chosen on all ranks alike from norms of the
+ * whole (optim/dion2.h).
+ *
+ *     global   the k = ceil(fraction * size) largest of the matrix: the same on every mesh
+ *     local    of each part that fs or tp cuts the selected dimension into, the largest ceil(fraction * its
+ *              size): as the reference's shards choose. Replicas share parts, so dp changes nothing.
+ *
+ * Norms of whole rows are exchanged for both: on one node they cost nothing beside the rows themselves, and
+ * where other columns of a row lie elsewhere a choice without them would not be one of rows.
+ *
+ * A choice is not continuous: of two norms that differ by less than rounding, another mesh may take the
+ * other.
+ */
+#ifndef SYNC_SELECTION_H
+#define SYNC_SELECTION_H
+
+#include "sync/whole.h"
+
+/** all with the k that the settings choose of it. */
+dn_dion2_shape dn_selection_of(const dn_optim_config *config, const int size[DN_N_AXES],
+                               const dn_param *param, dn_dion2_shape all);
+
+/** Collective over the mesh, if one matrix of the batch has a choice. From momenta: scores, ids, ids_here of
+ * each. Errors: DN_ERR_NUMERIC on all ranks if a norm is not finite; of the group. */
+dn_status dn_selection_choose(const dn_wholes *w, dn_whole_batch *b) DN_MUST_USE;
+
+/** One matrix as this rank's part for Dion2's phases. */
+dn_dion2 dn_selection_part(const dn_whole *x);
+/** How many of the selected rows or columns are in it: the length of ids_here. */
+size_t dn_selection_here(const dn_whole *x, const dn_mesh *mesh);
+
+#endif

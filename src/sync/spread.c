@@ -1,0 +1,136 @@
+#include "sync/spread.h"
+
+#include "base/fail.h"
+#include "compute/kernels.h"
+
+#include <math.h>
+
+/* ---- the choice ---- */
+
+bool dn_spread_pays(const dn_optim_config *config, const dn_slot *slot, size_t rows, size_t cols)
+{
+    size_t n_ranks = (size_t)dn_axes_size(slot->layout.size, DN_ALL_AXES);
+    size_t a = rows > cols ? cols : rows, b = rows > cols ? rows : cols;
+    unsigned short_cut = rows > cols ? slot->layout.col_axes : slot->layout.row_axes;
+    return config->gram && n_ranks > 1 && !short_cut && slot->n_states == 1 && b > 2 * n_ranks * a;
+}
+
+/* ---- one matrix ---- */
+
+static bool is_tall(const dn_whole *x)
+{
+    return x->rows > x->cols;
+}
+
+static size_t short_side(const dn_whole *x)
+{
+    return is_tall(x) ? x->cols : x->rows;
+}
+
+static bool is_owner(const dn_wholes *w, const dn_whole *x)
+{
+    return x->slot->owner == dn_comm_rank(w->party->mesh->all);
+}
+
+/* K is the owner's, read in place. */
+static void multiply(const dn_wholes *w, const dn_whole *x)
+{
+    const dn_mesh *mesh = w->party->mesh;
+    dn_block part = dn_whole_part(x, mesh->at);
+    const dn_buf *k = dn_comm_peer(mesh->all, x->k, x->slot->owner);
+    dn_ns_gram_apply(w->party->stream, x->slot->grad, k, part.rows, part.cols, is_tall(x), w->workspace);
+    if (part.rows * part.cols > 0)
+        dn_comm_count_read(mesh->all, x->slot->owner, short_side(x) * short_side(x) * sizeof(dn_real),
+                           DN_TRAFFIC_BASIS);
+}
+
+/* ---- all that are spread ---- */
+
+/* Squared norms of whole matrices, then parts of X / norm. What is zero stays so. */
+static dn_status scale(const dn_wholes *w, dn_whole_batch *b)
+{
+    const dn_party *party = w->party;
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++)
+        if (b->matrices[i].slot->spread) {
+            dn_block part = dn_whole_part(&b->matrices[i], party->mesh->at);
+            party->stream->kernels->sum_squares(party->stream, &b->squares[n++], b->matrices[i].slot->grad,
+                                                part.rows * part.cols);
+        }
+    DN_TRY(dn_stream_sync(party->stream));
+    DN_TRY(dn_comm_all_reduce(party->mesh->all, b->squares, n, DN_F64, DN_SUM, DN_TRAFFIC_BASIS));
+    n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        dn_whole *x = &b->matrices[i];
+        if (!x->slot->spread)
+            continue;
+        double square = b->squares[n++];
+        dn_block part = dn_whole_part(x, party->mesh->at);
+        x->found = !isfinite(square) ? DN_NS_BROKEN : square == 0 ? DN_NS_ZERO : DN_NS_FINE;
+        if (x->found == DN_NS_BROKEN)
+            return dn_slot_broken(x->slot);
+        if (x->found == DN_NS_FINE)
+            party->stream->kernels->scale(party->stream, x->slot->grad, dn_ns_scale(&w->method, square),
+                                          x->slot->grad, part.rows * part.cols);
+    }
+    return DN_OK;
+}
+
+static dn_status do_round(const dn_wholes *w, const dn_whole_batch *b, int round)
+{
+    const dn_party *party = w->party;
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_whole *x = &b->matrices[i];
+        dn_block part = dn_whole_part(x, party->mesh->at);
+        if (x->slot->spread)
+            dn_ns_gram_part(party->stream, x->gram, x->slot->grad, part.rows, part.cols, is_tall(x));
+    }
+    DN_TRY(dn_stream_sync(party->stream));
+    DN_TRY(
+        dn_comm_reduce_to_owners(party->mesh->all, b->grams, b->n_spread, DN_REAL, DN_SUM, DN_TRAFFIC_BASIS));
+    size_t dealt = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_whole *x = &b->matrices[i];
+        if (!x->slot->spread || !is_owner(w, x))
+            continue;
+        dn_ns_gram_factor(party->stream, &w->method, round, x->k, x->gram, short_side(x), w->workspace);
+        dealt += short_side(x) * short_side(x) * sizeof(dn_real);
+    }
+    dn_comm_count_in_place(party->mesh->all, DN_ALL_GATHER, dealt, dealt, DN_TRAFFIC_BASIS);
+    DN_TRY(dn_stream_sync(party->stream));
+    DN_TRY(dn_comm_barrier(party->mesh->all));
+    for (size_t i = 0; i < b->n; i++)
+        if (b->matrices[i].slot->spread)
+            multiply(w, &b->matrices[i]);
+    return DN_OK;
+}
+
+dn_status dn_spread_orthonormalize(const dn_wholes *w, dn_whole_batch *b)
+{
+    DN_TRY(scale(w, b));
+    for (int round = 0; round < DN_NS_GRAM_ROUNDS; round++)
+        DN_TRY(do_round(w, b, round));
+    return dn_stream_sync(w->party->stream);
+}
+
+/* ---- what it costs ---- */
+
+double dn_spread_part_flops(const dn_whole *x, const dn_mesh *mesh)
+{
+    dn_block part = dn_layout_part(&x->slot->layout, mesh->at);
+    size_t a = short_side(x), along = is_tall(x) ? part.rows : part.cols;
+    return dn_ns_gram_part_flops(a, a * along);
+}
+
+void dn_spread_formula(const dn_wholes *w, const dn_whole_batch *b, dn_formula *formula)
+{
+    const dn_mesh *mesh = w->party->mesh;
+    unsigned all = dn_axes_of(mesh->size, DN_ALL_AXES);
+    for (size_t i = 0; i < b->n_spread; i++) {
+        uint64_t bytes = DN_NS_GRAM_ROUNDS * b->grams[i].count * sizeof(dn_real);
+        dn_formula_add(formula, all, DN_ALL_REDUCE, DN_TRAFFIC_BASIS, sizeof *b->squares);
+        dn_formula_add(formula, all, DN_REDUCE_SCATTER, DN_TRAFFIC_BASIS, bytes);
+        if (b->grams[i].owner == dn_comm_rank(mesh->all))
+            dn_formula_add(formula, all, DN_ALL_GATHER, DN_TRAFFIC_BASIS, bytes);
+    }
+}

@@ -1,0 +1,373 @@
+/* The plan of matrices that are orthonormalized whole, made once: batches, owners, where everything lies. */
+#include "sync/spread.h"
+
+#include "base/arena.h"
+#include "base/fail.h"
+#include "shm/world.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* What a batch holds, in whole matrices: on a rank alone what stays in a core's share of the cache; else so
+ * much for each owner, which makes nothing of the two meetings. */
+#define BATCH_BYTES_ALONE ((size_t)4 << 20)
+#define BATCH_BYTES       ((size_t)64 << 20)
+
+/* So much workspace, and not less than one matrix needs, lets small matrices of a shape go through together.
+ */
+#define TOGETHER_BYTES ((size_t)16 << 20)
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- what is kept ---- */
+
+static dn_block part_of_owner(const dn_slot *slot, const int at[DN_N_AXES])
+{
+    bool owns = dn_mesh_rank(slot->layout.size, at) == slot->owner;
+    return owns ? (dn_block){0, slot->param->rows, 0, 1} : (dn_block){0, 0, 0, 1};
+}
+
+void dn_whole_describe(const int size[DN_N_AXES], dn_slot *slot, dn_dion2_shape selection,
+                       const char *momentum, const char *second)
+{
+    const dn_param *param = slot->param;
+    slot->layout = dn_layout_of(param, size, false);
+    slot->selection = selection;
+    assert(!second || selection.by_rows);
+    dn_slot_add_state(slot, momentum, param->rows, param->cols, dn_slot_part);
+    if (second)
+        dn_slot_add_state(slot, second, param->rows, 1, part_of_owner);
+}
+
+/* ---- batches and owners ---- */
+
+static size_t rows_of(const dn_slot *slot)
+{
+    return slot->selection.by_rows ? slot->selection.k : slot->param->rows;
+}
+
+static size_t cols_of(const dn_slot *slot)
+{
+    return slot->selection.by_rows ? slot->param->cols : slot->selection.k;
+}
+
+static size_t bytes_of(const dn_slot *slot)
+{
+    return rows_of(slot) * cols_of(slot) * sizeof(dn_real);
+}
+
+/* How many of n slots make the next batch: at least one. The same on all ranks. */
+static size_t batch_of(const dn_slot *slots, size_t n)
+{
+    size_t n_ranks = (size_t)dn_axes_size(slots[0].layout.size, DN_ALL_AXES);
+    size_t limit = n_ranks > 1 ? n_ranks * BATCH_BYTES : BATCH_BYTES_ALONE;
+    size_t taken = 1, bytes = bytes_of(&slots[0]);
+    while (taken < n && (bytes += bytes_of(&slots[taken])) <= limit)
+        taken++;
+    return taken;
+}
+
+static dn_ns_method method_of(const dn_optim_config *config)
+{
+    return (dn_ns_method){.set = config->newton_schulz,
+                          .gram = config->gram || config->matrix_rule == DN_RULE_DION3,
+                          .eps = config->eps};
+}
+
+/* Of what the owner does. */
+static double flops_of(const dn_optim_config *config, const dn_slot *slot)
+{
+    dn_ns_method method = method_of(config);
+    if (slot->spread)
+        return dn_ns_gram_factor_flops(smaller(rows_of(slot), cols_of(slot)));
+    return dn_ns_flops(&method, rows_of(slot), cols_of(slot));
+}
+
+static dn_slot *most_expensive_left(const dn_optim_config *config, dn_slot *slots, size_t n)
+{
+    dn_slot *best = NULL;
+    for (size_t i = 0; i < n; i++)
+        if (slots[i].owner < 0 && (!best || flops_of(config, &slots[i]) > flops_of(config, best)))
+            best = &slots[i];
+    return best;
+}
+
+/* The most expensive first, each to the rank that has least so far. */
+static void deal_batch(const dn_optim_config *config, int n_ranks, dn_slot *slots, size_t n)
+{
+    double load[DN_MAX_RANKS] = {0};
+    for (size_t i = 0; i < n; i++)
+        slots[i].owner = -1;
+    for (dn_slot *slot; (slot = most_expensive_left(config, slots, n));) {
+        slot->owner = 0;
+        for (int rank = 1; rank < n_ranks; rank++)
+            if (load[rank] < load[slot->owner])
+                slot->owner = rank;
+        load[slot->owner] += flops_of(config, slot);
+    }
+}
+
+void dn_whole_deal(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slots, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        slots[i].spread = dn_spread_pays(config, &slots[i], rows_of(&slots[i]), cols_of(&slots[i]));
+    for (size_t first = 0, batch; first < n; first += batch) {
+        batch = batch_of(&slots[first], n - first);
+        deal_batch(config, dn_axes_size(size, DN_ALL_AXES), &slots[first], batch);
+    }
+}
+
+/* ---- symmetric workspace: | Newton-Schulz | of a batch: Gram matrices | whole matrices, of their owner |
+ * ----
+ */
+
+static size_t workspace_bytes(const dn_optim_config *config, const dn_slot *slots, size_t n)
+{
+    dn_ns_method method = method_of(config);
+    size_t largest = 0, all = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t one = dn_ns_workspace_bytes(&method, rows_of(&slots[i]), cols_of(&slots[i]), 1);
+        largest = larger(largest, one);
+        all += one;
+    }
+    dn_arena rounded = {0};
+    dn_arena_take(&rounded, larger(largest, smaller(all, TOGETHER_BYTES)));
+    return rounded.used;
+}
+
+static size_t gram_size(const dn_slot *slot)
+{
+    size_t a = smaller(rows_of(slot), cols_of(slot));
+    return a * a;
+}
+
+static void take_grams(const dn_slot *slots, size_t n, dn_arena *arena, dn_whole *matrices)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!slots[i].spread)
+            continue;
+        dn_buf *gram = dn_arena_take(arena, gram_size(&slots[i]) * sizeof(dn_real));
+        dn_buf *k = dn_arena_take(arena, gram_size(&slots[i]) * sizeof(dn_real));
+        if (matrices) {
+            matrices[i].gram = gram;
+            matrices[i].k = k;
+        }
+    }
+}
+
+/* Where the matrices of a batch lie in the memory of all, and of their owners: `arena` is this rank's, and
+ * copied for each. matrices may be NULL. Returns how much the fullest one takes. */
+static size_t lay_out(const dn_slot *slots, size_t n, dn_arena arena, dn_whole *matrices)
+{
+    dn_arena of[DN_MAX_RANKS];
+    int n_ranks = dn_axes_size(slots[0].layout.size, DN_ALL_AXES);
+    take_grams(slots, n, &arena, matrices);
+    size_t most = arena.used;
+    for (int rank = 0; rank < n_ranks; rank++)
+        of[rank] = arena;
+    for (size_t i = 0; i < n && n_ranks > 1; i++) {
+        if (slots[i].spread)
+            continue;
+        dn_arena *owner = &of[slots[i].owner];
+        dn_buf *dense = dn_arena_take(owner, bytes_of(&slots[i]));
+        most = larger(most, owner->used);
+        if (matrices)
+            matrices[i].dense = dense;
+    }
+    return most;
+}
+
+static size_t batch_bytes(const dn_slot *slots, size_t n)
+{
+    size_t most = 0;
+    for (size_t first = 0, batch; first < n; first += batch) {
+        batch = batch_of(&slots[first], n - first);
+        most = larger(most, lay_out(&slots[first], batch, (dn_arena){0}, NULL));
+    }
+    return most;
+}
+
+size_t dn_whole_heap_bytes(const dn_optim_config *config, const int size[DN_N_AXES], const dn_slot *slots,
+                           size_t n)
+{
+    (void)size;
+    return workspace_bytes(config, slots, n) + batch_bytes(slots, n);
+}
+
+/* ---- tables ---- */
+
+/* A rule with second moments of rows tells their factors, and two norms. */
+static size_t facts_of(const dn_slot *slot)
+{
+    return slot->n_states > DN_STATE_OF_OWNER ? 2 + rows_of(slot) : 0;
+}
+
+static size_t scores_of(const dn_slot *slot)
+{
+    return slot->selection.k < slot->selection.size ? slot->selection.size : 0;
+}
+
+static dn_status allocate(dn_wholes *w)
+{
+    size_t n = w->party->n_slots, ids = 1, scores = 1, findings = 1,
+           longest = 1; /* calloc of 0 may be NULL */
+    for (size_t i = 0; i < n; i++) {
+        const dn_slot *slot = &w->party->slots[i];
+        ids += 2 * slot->selection.k;
+        scores += scores_of(slot);
+        findings += 1 + facts_of(slot);
+        longest = larger(longest, larger(slot->param->rows, slot->param->cols));
+    }
+    w->batches = calloc(n + 1, sizeof *w->batches);
+    w->matrices = calloc(n + 1, sizeof *w->matrices);
+    w->together = calloc(n + 1, sizeof *w->together);
+    w->found = calloc(n + 1, sizeof *w->found);
+    w->squares = calloc(n + 1, sizeof *w->squares);
+    w->grams = calloc(n + 1, sizeof *w->grams);
+    w->ids = calloc(ids, sizeof *w->ids);
+    w->scores = calloc(scores, sizeof *w->scores);
+    w->findings = calloc(findings, sizeof *w->findings);
+    w->scratch = calloc(longest, sizeof *w->scratch);
+    if (!w->batches || !w->matrices || !w->together || !w->found || !w->ids || !w->scores || !w->findings ||
+        !w->scratch || !w->squares || !w->grams)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu matrices", n);
+    return DN_OK;
+}
+
+/* Without a choice all rows or columns are selected, for good. */
+static void fill_matrix(dn_whole_batch *b, dn_whole *x, const dn_slot *slot, int32_t *ids)
+{
+    x->slot = slot;
+    x->rows = rows_of(slot);
+    x->cols = cols_of(slot);
+    x->ids = ids;
+    x->ids_here = ids + slot->selection.k;
+    for (size_t i = 0; i < slot->selection.k; i++)
+        x->ids[i] = (int32_t)i;
+    if (scores_of(slot))
+        x->scores = b->scores + b->n_scores;
+    b->n_scores += scores_of(slot);
+    x->n_facts = facts_of(slot);
+    x->facts = b->findings + b->n_findings;
+    b->n_findings += x->n_facts;
+    if (!x->dense)
+        x->dense = slot->grad; /* of a rank alone */
+    if (slot->spread)
+        b->grams[b->n_spread++] = (dn_owned){x->gram, gram_size(slot), slot->owner};
+}
+
+static void fill_batch(const dn_wholes *w, dn_whole_batch *b, const dn_slot *slots, int32_t **ids)
+{
+    b->n_findings = b->n;
+    for (size_t i = 0; i < b->n; i++) {
+        fill_matrix(b, &b->matrices[i], &slots[i], *ids);
+        *ids += 2 * slots[i].selection.k;
+        if (!slots[i].spread && slots[i].owner == dn_comm_rank(w->party->mesh->all))
+            b->owned += b->matrices[i].rows * b->matrices[i].cols;
+    }
+}
+
+static void fill(dn_wholes *w, char *memory)
+{
+    const dn_party *party = w->party;
+    size_t scores = 0, findings = 0;
+    int32_t *ids = w->ids;
+    dn_arena arena = {memory + w->workspace_bytes, batch_bytes(party->slots, party->n_slots), 0};
+    for (size_t first = 0; first < party->n_slots;) {
+        dn_whole_batch *b = &w->batches[w->n_batches++];
+        const dn_slot *slots = &party->slots[first];
+        b->matrices = &w->matrices[first];
+        b->n = batch_of(slots, party->n_slots - first);
+        b->scores = w->scores + scores;
+        b->findings = w->findings + findings;
+        b->squares = w->squares + first;
+        b->grams = w->grams + first;
+        lay_out(slots, b->n, arena, b->matrices);
+        fill_batch(w, b, slots, &ids);
+        scores += b->n_scores;
+        findings += b->n_findings;
+        first += b->n;
+    }
+}
+
+static void say_which_way(const dn_wholes *w)
+{
+    size_t n_spread = 0, n = w->party->n_slots;
+    for (size_t i = 0; i < n; i++)
+        n_spread += w->party->slots[i].spread;
+    if (n_spread && dn_comm_rank(w->party->mesh->all) == 0)
+        dn_log(DN_LOG_INFO,
+               "orthonormalized in parts, which moves fewer bytes: %zu long matrices; whole, by owners: %zu",
+               n_spread, n - n_spread);
+}
+
+dn_status dn_whole_open(dn_party *party, void *workspace)
+{
+    dn_wholes *w = party->work = calloc(1, sizeof *w);
+    if (!w)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the tables of whole matrices");
+    w->party = party;
+    w->method = method_of(party->config);
+    w->workspace = workspace;
+    w->workspace_bytes = workspace_bytes(party->config, party->slots, party->n_slots);
+    DN_TRY(allocate(w));
+    fill(w, workspace);
+    say_which_way(w);
+    return DN_OK;
+}
+
+void dn_whole_close(dn_party *party)
+{
+    dn_wholes *w = party->work;
+    party->work = NULL;
+    if (!w)
+        return;
+    free(w->batches);
+    free(w->matrices);
+    free(w->together);
+    free(w->found);
+    free(w->ids);
+    free(w->scores);
+    free(w->findings);
+    free(w->scratch);
+    free(w->squares);
+    free(w->grams);
+    free(w);
+}
+
+/* ---- what it costs ---- */
+
+double dn_whole_flops(const dn_party *party)
+{
+    double flops = 0;
+    const dn_wholes *w = party->work;
+    for (size_t i = 0; i < party->n_slots; i++) {
+        const dn_whole *x = &w->matrices[i];
+        if (x->slot->owner == dn_comm_rank(party->mesh->all))
+            flops += flops_of(party->config, x->slot);
+        if (x->slot->spread)
+            flops += dn_spread_part_flops(x, party->mesh);
+    }
+    return flops;
+}
+
+void dn_whole_formula(const dn_party *party, dn_formula *out)
+{
+    const dn_wholes *w = party->work;
+    unsigned all = dn_axes_of(party->mesh->size, DN_ALL_AXES);
+    for (size_t i = 0; all && i < w->n_batches; i++) {
+        const dn_whole_batch *b = &w->batches[i];
+        dn_formula_add(out, all, DN_ALL_REDUCE, DN_TRAFFIC_BASIS,
+                       (b->n_scores + b->n_findings) * sizeof(double));
+        dn_formula_add(out, all, DN_ALL_TO_ALL, DN_TRAFFIC_BASIS, 2 * b->owned * sizeof(dn_real));
+        dn_spread_formula(w, b, out);
+    }
+}

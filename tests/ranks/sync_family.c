@@ -1,0 +1,103 @@
+/* Muon, NorMuon, Dion2, Dion3 and SGD on every mesh of up to 8 ranks against one rank, which is held to
+ * stored vectors in tests/oracle/family.c; and how they are related. Bounds: support/mesh_task.h. */
+#include "support/mesh_task.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static void every_rule_on_every_mesh(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < MESH_N_FAMILY; k++)
+        mesh_run(mesh_task_of(mesh_family[k]));
+}
+
+static void every_option_on_every_mesh(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < MESH_N_FAMILY; k++) {
+        mesh_task t = mesh_task_of(mesh_family[k]);
+        t.config.nesterov = true;
+        t.config.gram = true;
+        t.config.newton_schulz = DN_NS_KELLER;
+        t.config.adjust = DN_ADJUST_RMS_NORM;
+        t.config.rank_fraction = 1;
+        if (mesh_family[k] == DN_RULE_SGD)
+            t.config.scalar_rule = DN_RULE_SGD;
+        mesh_run(t);
+    }
+}
+
+static void long_matrices_on_every_mesh(void **state)
+{
+    (void)state;
+    mesh_run(mesh_long_matrices(DN_RULE_DION2));
+    mesh_run(mesh_long_matrices(DN_RULE_MUON));
+    mesh_task zero = mesh_long_matrices(DN_RULE_DION2);
+    zero.scale = 0;
+    mesh_run(zero);
+}
+
+static void momentum_that_is_zero_everywhere(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < MESH_N_FAMILY; k++) {
+        mesh_task t = mesh_task_of(mesh_family[k]);
+        t.scale = 0;
+        mesh_run(t);
+    }
+}
+
+/* ---- relations ---- */
+
+/* After all steps. */
+static void assert_same_weights(const mesh_task *a, const mesh_task *b)
+{
+    mesh_reference x = mesh_one_rank(a, 1), y = mesh_one_rank(b, 1);
+    for (size_t i = 0; i < MESH_N_MODEL; i++)
+        assert_true(mesh_relative(x.after[1][i], y.after[1][i], mesh_size_of(i)) < MESH_BOUND);
+    mesh_forget(&x), mesh_forget(&y);
+}
+
+/* Each keeps what Muon's M <- mu M + G is after its own M <- M + G and M <- mu M. */
+static void with_everything_selected_dion2_is_muon_and_dion3_normuon(void **state)
+{
+    (void)state;
+    mesh_task a = mesh_task_of(DN_RULE_DION2), b = mesh_task_of(DN_RULE_MUON);
+    a.config.rank_fraction = 1;
+    a.config.ef_decay = a.config.mu;
+    assert_same_weights(&a, &b);
+    a.config.matrix_rule = DN_RULE_DION3, b.config.matrix_rule = DN_RULE_NORMUON;
+    b.config.gram = true;
+    assert_same_weights(&a, &b);
+}
+
+static void with_everything_selected_local_is_global(void **state)
+{
+    (void)state;
+    for (dn_rule rule = DN_RULE_DION2; rule <= DN_RULE_DION3; rule++) {
+        mesh_task t = mesh_task_of(rule);
+        t.config.rank_fraction = 1;
+        mesh_reference expected = mesh_one_rank(&t, 2);
+        t.config.local_selection = true;
+        assert_int_equal(mesh_run_on(t, (int[]){2, 2, 2}, mesh_against_one, &expected), 0);
+        assert_int_equal(mesh_run_on(t, (int[]){2, 3, 1}, mesh_against_one, &expected), 0);
+        mesh_forget(&expected);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_rule_on_every_mesh),
+        cmocka_unit_test(every_option_on_every_mesh),
+        cmocka_unit_test(long_matrices_on_every_mesh),
+        cmocka_unit_test(momentum_that_is_zero_everywhere),
+        cmocka_unit_test(with_everything_selected_dion2_is_muon_and_dion3_normuon),
+        cmocka_unit_test(with_everything_selected_local_is_global),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
