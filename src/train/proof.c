@@ -119,16 +119,20 @@ static const char *line_of(const char *what, uint64_t step, char line[DN_VERIFY_
     return line;
 }
 
-/* Shows a block, or where each member along `averaged` axes has one of its own, their mean. */
+/* Shows a block of dn_real, or of what is stored in bfloat16, or where each member along `averaged` axes has
+ * one of its own, their mean. */
 static dn_status show(trial *t, const dn_verify_tensor *tensor, unsigned averaged, dn_block block,
-                      const dn_buf *data)
+                      dn_type stored, const void *data)
 {
     size_t n = block.rows * block.cols;
     dn_comm *group = dn_mesh_group(t->mesh, averaged);
+    if (stored == DN_BF16)
+        t->net.stream->kernels->from_bf16(t->net.stream, t->copy, data, n);
     DN_TRY(dn_stream_sync(t->net.stream));
     if (dn_comm_size(group) == 1)
-        return dn_verify_block(t->v, tensor, block, data);
-    memcpy(t->copy, data, n * sizeof(dn_real));
+        return dn_verify_block(t->v, tensor, block, stored == DN_BF16 ? t->copy : data);
+    if (stored != DN_BF16)
+        memcpy(t->copy, data, n * sizeof(dn_real));
     DN_TRY(dn_comm_all_reduce(group, t->copy, n, DN_REAL, DN_AVG, DN_TRAFFIC_CONTROL));
     return dn_verify_block(t->v, tensor, block, t->copy);
 }
@@ -147,7 +151,7 @@ static dn_status show_params(trial *t, const char *what, bool gradients, uint64_
         const dn_param *p = &t->net.params[i];
         unsigned copies = copies_of(t, p);
         dn_verify_tensor whole = {line, p->name, p->rows, p->cols, DN_REAL, copies};
-        DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, gradients ? p->grad : p->weight));
+        DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, DN_REAL, gradients ? p->grad : p->weight));
     }
     return DN_OK;
 }
@@ -193,7 +197,7 @@ static dn_status show_states(trial *t, uint64_t step)
                                   state->cols,
                                   DN_REAL,
                                   replicas};
-        DN_TRY(show(t, &whole, state->per_replica ? replicas : 0, shard.block, shard.data));
+        DN_TRY(show(t, &whole, state->per_replica ? replicas : 0, shard.block, state->type, shard.data));
     }
     return DN_OK;
 }
@@ -345,12 +349,19 @@ static void tick(void *context)
     dn_comm_tick(t->mesh->all, 0, "verify");
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static dn_status open_copy(trial *t)
 {
     size_t room = 1;
-    for (size_t i = 0; i < t->plan.n_params; i++) {
-        size_t own = dn_param_size(&t->net.params[i]);
-        room = own > room ? own : room;
+    for (size_t i = 0; i < t->plan.n_params; i++)
+        room = larger(room, dn_param_size(&t->net.params[i]));
+    for (size_t i = 0; i < dn_optimizer_n_states(t->net.optimizer); i++) {
+        dn_block own = dn_optimizer_state_shard(t->net.optimizer, i, dn_comm_rank(t->mesh->all)).block;
+        room = larger(room, own.rows * own.cols);
     }
     t->copy_bytes = room * sizeof(dn_real);
     t->copy = malloc(t->copy_bytes);

@@ -42,8 +42,9 @@ static const dn_real numbers[10] = {(dn_real)0.1,   (dn_real)-0.0, (dn_real)NAN,
                                     (dn_real)1e-40, (dn_real)3,    (dn_real)-1e30, (dn_real)5,
                                     (dn_real)6,     (dn_real)7};
 static const dn_shard whole[] = {{{0, 2, 0, 3}, numbers}, {{0, 1, 0, 4}, numbers + 6}};
-static const dn_tensor tensors[] = {
-    {"wte.weight", 2, 3, 1, &whole[0]}, {"none", 0, 4, 0, NULL}, {"b", 1, 4, 1, &whole[1]}};
+static const dn_tensor tensors[] = {{"wte.weight", 2, 3, DN_REAL, 1, &whole[0]},
+                                    {"none", 0, 4, DN_REAL, 0, NULL},
+                                    {"b", 1, 4, DN_REAL, 1, &whole[1]}};
 static const dn_meta meta[] = {{"step", "41"}, {"quote", "\"é\n"}};
 
 static dn_status write_small(uint64_t step)
@@ -382,7 +383,7 @@ static dn_status write_large(void (*tick)(void *), void *context)
     for (size_t i = 0; i < LARGE / sizeof *data; i++)
         data[i] = (dn_real)i;
     dn_shard shard = {{0, 1, 0, LARGE / sizeof *data}, data};
-    dn_tensor tensor = {"large", 1, LARGE / sizeof *data, 1, &shard};
+    dn_tensor tensor = {"large", 1, LARGE / sizeof *data, DN_REAL, 1, &shard};
     return dn_checkpoint_write(dir.dir, 4, NULL, 0, &tensor, 1, tick, context);
 }
 
