@@ -13,6 +13,7 @@
 /* Random numbers for tokens, above all that training draws. */
 #define STREAM_TOKENS   ((UINT64_C(3) << 62) + 1)
 #define STREAM_ROUNDING ((UINT64_C(3) << 62) + 2)
+#define STREAM_STATES   ((UINT64_C(3) << 62) + 3)
 
 /* One run on one mesh. */
 typedef struct trial {
@@ -91,6 +92,11 @@ static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t 
 
 /* ---- rounding ---- */
 
+static int sign_of(const trial *t, uint64_t stream, uint64_t at)
+{
+    return dn_random_bits((uint64_t)t->plan.config.seed, stream, at) & 1 ? 1 : -1;
+}
+
 /* Every weight changes by one unit in the last place or so, up or down: as an update that was rounded
  * otherwise. */
 static dn_status round_weights(const trial *t, uint64_t step)
@@ -102,12 +108,42 @@ static dn_status round_weights(const trial *t, uint64_t step)
         dn_download(t->net.stream, weights, p->weight, dn_param_size(p));
         DN_TRY(dn_stream_sync(t->net.stream));
         for (size_t k = 0; k < dn_param_size(p); k++, at++) {
-            bool up = dn_random_bits((uint64_t)t->plan.config.seed, STREAM_ROUNDING, at) & 1;
-            weights[k] *= 1 + (up ? DN_REAL_EPS : -DN_REAL_EPS);
+            weights[k] *= 1 + (dn_real)sign_of(t, STREAM_ROUNDING, at) * DN_REAL_EPS;
         }
         dn_upload(t->net.stream, p->weight, weights, dn_param_size(p));
     }
     return dn_stream_sync(t->net.stream);
+}
+
+/* Whether meshes round states to bfloat16 otherwise than one rank does. Replicas do that have momenta of
+ * their own. All others have what one rank has, up to rounding of dn_real, and round it to the same numbers
+ * but where a tie lies between: in double there is none as close. */
+static bool rounds_otherwise(const trial *t)
+{
+    return t->plan.optim.state_precision != DN_PRECISION_FULL && (DN_REAL != DN_F64 || t->proof->apart);
+}
+
+/* Times 1 + or - this a number of bfloat16 moves by a half to a whole unit in its last place. */
+#define UNIT (1.0 / 256)
+
+/* Every number of a state in bfloat16 becomes the next one, up or down, or stays where that is a tie. */
+static dn_status round_states(const trial *t, uint64_t step)
+{
+    dn_stream *s = t->net.stream;
+    size_t at = step << 40;
+    for (size_t i = 0; i < dn_optimizer_n_states(t->net.optimizer); i++) {
+        const dn_state *state = dn_optimizer_state(t->net.optimizer, i);
+        dn_state_shard shard = dn_optimizer_state_shard(t->net.optimizer, i, 0);
+        size_t n = shard.block.rows * shard.block.cols;
+        if (state->type == DN_REAL)
+            continue;
+        s->kernels->from_bf16(s, t->copy, shard.data, n);
+        DN_TRY(dn_stream_sync(s));
+        for (size_t k = 0; k < n; k++, at++)
+            ((dn_real *)t->copy)[k] *= (dn_real)(1 + sign_of(t, STREAM_STATES, at) * UNIT);
+        s->kernels->to_bf16(s, shard.data, t->copy, n);
+    }
+    return dn_stream_sync(s);
 }
 
 /* ---- showing tensors ---- */
@@ -332,6 +368,8 @@ static dn_status take_step(trial *t, uint64_t step)
     take_ledgers(t, false);
     DN_TRY(dn_optimizer_step(t->net.optimizer, &(dn_pace){step, t->plan.config.lr, 1}, &report));
     take_ledgers(t, first);
+    if (dn_verify_rounding(t->v) && rounds_otherwise(t))
+        DN_TRY(round_states(t, step));
     if (first)
         dn_optimizer_add_rounds(t->net.optimizer, &t->formula);
     if (first)
