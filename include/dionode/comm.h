@@ -32,7 +32,7 @@ typedef struct dn_comm dn_comm;
 /* What the bytes were for. */
 typedef enum dn_traffic {
     DN_TRAFFIC_FACTORS,     /* partial P and R of Dion, reduced                              */
-    DN_TRAFFIC_BASIS,       /* P, R and Q gathered                                           */
+    DN_TRAFFIC_BASIS,       /* P, R and Q gathered; whole matrices to owners and back       */
     DN_TRAFFIC_ORTH,        /* small matrices of orthonormalization, in as many rounds as it takes */
     DN_TRAFFIC_GRADIENT,    /* gradients, reduced                                            */
     DN_TRAFFIC_WEIGHTS,     /* weights, gathered: of fs for a pass, of dp after an update    */

@@ -1,10 +1,23 @@
-/** Optimizers: the rules there are, and their settings. */
+/**
+ * Optimizers: the rules there are, their settings, and an optimizer for matrices of one's own.
+ *
+ *     dn_optim_tensor tensors[] = {{.name = "w", .kind = DN_PARAM_MATRIX, .shape = {OUT, IN},
+ *                                   .weight = w, .grad = g}};
+ *     dn_optim_config config = dn_optim_defaults();
+ *     status = dn_optim_create(&config, tensors, 1, NULL, 0, &optim);
+ *     for each step: fill g;  status = dn_optim_step(optim, step, lr, &report);
+ *
+ * With a mesh, every rank gives the block of each tensor that it holds; results do not depend on the mesh, up
+ * to rounding, and copies of a block end bitwise equal. What ranks exchange is in their ledgers
+ * (dn_comm_ledger).
+ */
 #ifndef DIONODE_OPTIM_H
 #define DIONODE_OPTIM_H
 
 #include "dionode/mesh.h"
 #include "dionode/orth.h"
 #include "dionode/status.h"
+#include "dionode/types.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -80,5 +93,116 @@ typedef struct dn_optim_config {
     dn_precision state_precision;
     uint64_t seed; /* of the initial Q and of sketches */
 } dn_optim_config;
+
+/** What `dionode train` takes where a configuration says nothing: Dion at rank 1/4 for matrices, Lion for
+ * everything else. */
+DN_API dn_optim_config dn_optim_defaults(void);
+
+/* ---- tensors of a program's own ---- */
+
+#define DN_OPTIM_NAME_MAX 64 /* bytes of a name, with its end */
+#define DN_OPTIM_DIMS_MAX 6
+
+/* How one dimension is dealt to the ranks along an axis: dn_part in units (1: any row; the size of a head:
+ * between heads). */
+typedef struct dn_cut {
+    dn_axis axis;
+    size_t unit; /* 0 in a dn_optim_tensor: not cut */
+} dn_cut;
+
+/*
+ * A tensor to train. One of shape {d0, d1, d2, ...} is stepped as the matrix [d0, d1 d2 ...], rows = d0 being
+ * the outputs: what is flattened (the filters of a convolution) lies without gaps, whole rows may lie apart.
+ * A vector {n} is n rows of one.
+ *
+ * rows and cols may be cut along fs and tp, each along another axis; along the axes that cut neither (dp
+ * always) ranks hold copies of the same block: weights that are equal, gradients that may differ and of which
+ * the step takes the mean. So what each rank has a gradient of is its own part of the loss, as a mean over
+ * its part of the batch.
+ */
+typedef struct dn_optim_tensor {
+    const char *name; /* unique; at most 63 bytes, 52 with split; copied */
+    dn_param_kind kind;
+    size_t shape[DN_OPTIM_DIMS_MAX]; /* of the whole; ends with a 0, or at DN_OPTIM_DIMS_MAX */
+    dn_cut row_cut, col_cut;         /* left out: not cut */
+    size_t split; /* its rows are so many matrices of as many rows each, every one stepped on its own
+                     (heads; 3 for a fused QKV); 0: one. Rules that are not for matrices take no notice */
+    dn_real *weight, *grad; /* of the block that this rank holds (dn_optim_block); borrowed */
+    size_t stride;          /* elements between rows of both; 0: none between, dense */
+    bool in_place; /* weight and grad are dense, in symmetric memory of mesh->all (dn_comm_alloc), at the
+                      same offset on all ranks: see dn_optim_step. On one rank dense is enough, and
+                      this has no meaning */
+} dn_optim_tensor;
+
+/** The block of a tensor that the rank at at[] of a mesh of size[] holds: rows and flattened columns, of the
+ * whole. Empty of a tensor that dn_optim_create would refuse. */
+DN_API dn_block dn_optim_block(const dn_optim_tensor *tensor, const int size[DN_N_AXES],
+                               const int at[DN_N_AXES]);
+
+typedef struct dn_optim dn_optim;
+
+/** Symmetric heap that dn_optim_create takes of mesh->all, in bytes; exact: to join with, beside
+ * dn_mesh_heap_bytes and what is taken for tensors in place. Of tensors no memory is read but names. 0 where
+ * dn_optim_create refuses, and says why. */
+DN_API size_t dn_optim_heap_bytes(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
+                                  const int size[DN_N_AXES]);
+
+/**
+ * An optimizer of n tensors (described alike on all ranks but for their memory, which is borrowed) on a mesh
+ * (borrowed; collective over it), or, with mesh NULL, of this process alone. config is copied. It computes
+ * with n_threads threads, as many on all ranks, and makes that the OpenMP and BLAS threads of the calling
+ * thread; 0: those of OMP_NUM_THREADS, which `dionode launch` sets, or else a rank's share of this machine's
+ * cores. For full speed begin main() with dn_blas_tune.
+ *
+ * Errors: DN_ERR_ARG a setting out of its range; a tensor (by name) of a shape, cut, split, stride or memory
+ * that cannot be, or with the name of another; DN_ERR_MEMORY; those of the group. Owned by the caller.
+ */
+DN_API dn_status dn_optim_create(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
+                                 const dn_mesh *mesh, int n_threads, dn_optim **out) DN_MUST_USE;
+/** Not collective; before the mesh's. NULL is a no-op; sets *optim to NULL. Tensors stay as they are. */
+DN_API void dn_optim_destroy(dn_optim **optim);
+
+/* What a step found out; the same on all ranks. */
+typedef struct dn_optim_report {
+    bool skipped;     /* a gradient was not finite on some rank: nothing was changed */
+    double grad_norm; /* of all gradients; of copies, the root mean square over them */
+    double clip;      /* what gradients were multiplied by: 1, or less with clip_norm */
+    int n_zero;       /* matrices whose momentum is zero everywhere: only decayed */
+    int n_fallback;   /* matrices too rank-deficient for the chosen orthonormalization: by Householder */
+} dn_optim_report;
+
+/**
+ * Collective over the mesh. One step at base learning rate lr; steps count from 0. Reads and updates weights,
+ * reads gradients. Tensors in place are worked on where they are: their gradients are undefined afterwards,
+ * and after the step a rank may write its weights only when it has met the others (dn_comm_barrier), who may
+ * be reading them. All others are copied in, and their weights out again. Allocates nothing once every kernel
+ * has met its sizes: from the second step on. Called by the thread that created the optimizer. Errors:
+ * DN_ERR_NUMERIC, on all ranks, if a momentum has grown out of range: to go on takes a state that was saved;
+ * those of the group.
+ */
+DN_API dn_status dn_optim_step(dn_optim *optim, uint64_t step, double lr,
+                               dn_optim_report *report) DN_MUST_USE;
+
+/* ---- state, to be saved and restored ---- */
+
+/* One tensor of state, and what one rank holds of it. All tensors of state with the weights and the number of
+ * steps are all there is to save. */
+typedef struct dn_optim_state {
+    const char *name;  /* "dion.momentum.<tensor>", "dion.q.<tensor>", ...; of one that is split for each of
+                          its  matrices: "dion.q.<tensor>.<k>". Borrowed */
+    size_t rows, cols; /* of the whole */
+    dn_block block;    /* of the whole; may be empty */
+    dn_type type;      /* of its elements */
+    void *data;        /* [block.rows, block.cols] dense; in that rank's memory, readable by all */
+    int replica;       /* blocks of one replica tile the whole exactly */
+    bool per_replica;  /* each replica's differs (decoupled momentum), and its own is to be restored, or for
+                          all  the mean; otherwise replica 0 is enough, if there are several */
+} dn_optim_state;
+
+DN_API size_t dn_optim_n_states(const dn_optim *optim);
+/** State number index < dn_optim_n_states, what rank `rank` of mesh->all (0 without a mesh) holds of it.
+ * Between two steps states may be read, after the ranks have met, and each rank may write its own, before
+ * they meet again. */
+DN_API dn_optim_state dn_optim_state_of(const dn_optim *optim, size_t index, int rank);
 
 #endif

@@ -79,9 +79,6 @@ struct dn_comm {
     dn_ring_end producers[DN_MAX_RANKS], consumers[DN_MAX_RANKS]; /* opened when first used */
 };
 
-/** Offset of a buffer in this rank's arena; DN_PLACE_PRIVATE if it does not lie in there as a whole. */
-uint64_t dn_comm_place(const dn_comm *comm, const void *buffer, size_t bytes);
-
 /** A job and its call. root -1: everybody. */
 dn_job dn_job_of(const dn_comm *comm, dn_purpose purpose, const void *buffer, size_t count, dn_type type,
                  dn_op op, dn_traffic kind, int root);

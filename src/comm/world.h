@@ -17,4 +17,8 @@ dn_world *dn_comm_world(const dn_comm *comm);
  */
 int dn_comm_domain(const dn_comm *comm, int member);
 
+/** Offset of a buffer in this rank's arena; DN_PLACE_PRIVATE (shm/barrier.h) if it does not lie in there as a
+ * whole. */
+uint64_t dn_comm_place(const dn_comm *comm, const void *buffer, size_t bytes);
+
 #endif

@@ -76,13 +76,29 @@ typedef struct dn_words {
     size_t first, n;
 } dn_words;
 
+/* C [m,n] = alpha op(A) op(B) + beta C.  op(A) [m,k], op(B) [k,n].  beta 0 ignores what C held. */
+typedef struct dn_product {
+    dn_trans ta, tb;
+    size_t m, n, k;
+    double alpha;
+    const dn_buf *a;
+    size_t lda;
+    const dn_buf *b;
+    size_t ldb;
+    double beta;
+    dn_buf *c;
+    size_t ldc;
+} dn_product;
+
 typedef struct dn_kernels {
     const char *name; /* "ref", "cpu-avx512", ... */
 
-    /* C [m,n] = alpha op(A) op(B) + beta C.  op(A) [m,k], op(B) [k,n].  beta 0 ignores what C held. */
+    /* One product (dn_product). */
     void (*gemm)(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
                  const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c,
                  size_t ldc);
+    /* Many, none of which touches another's C: small ones go to a thread each. */
+    void (*gemm_many)(dn_stream *s, const dn_product *products, size_t n);
 
     /* ---- vectors of n elements ---- */
     void (*fill)(dn_stream *s, dn_buf *x, size_t n, double value);    /* x = value            */

@@ -47,6 +47,9 @@ dn_status dn_gpt_check(const dn_gpt_shape *shape) DN_MUST_USE;
 void dn_gpt_layout(const dn_gpt_shape *shape, const int size[DN_N_AXES], const int at[DN_N_AXES],
                    dn_arena *weights, dn_arena *grads, dn_param *params);
 
+/** Splits c_q, c_k and c_v, whose rows are those of the heads, into NH matrices each for the optimizer. */
+void dn_gpt_split_heads(const dn_gpt_shape *shape, dn_param *params);
+
 /** unit_of [dn_gpt_n_params] for dn_weights_create: the embedding is unit 0, layer l is unit l + 1, the head
  * unit L + 1. */
 void dn_gpt_units(const dn_gpt_shape *shape, size_t *unit_of);

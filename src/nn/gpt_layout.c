@@ -67,6 +67,8 @@ static void describe(dn_param *param, dn_param_kind kind, size_t rows, size_t co
     param->kind = kind;
     param->rows = rows;
     param->cols = cols;
+    param->split = 1;
+    param->window_of = NULL;
     param->row_cut = cut == ROWS ? tp : fs;
     param->col_cut = cut == ROWS ? fs : tp;
     param->stack = 0;
@@ -116,6 +118,13 @@ void dn_gpt_layout(const dn_gpt_shape *shape, const int size[DN_N_AXES], const i
         next += dn_param_size(param);
         rooms += dn_param_room(param, size);
     }
+}
+
+void dn_gpt_split_heads(const dn_gpt_shape *shape, dn_param *params)
+{
+    for (size_t i = 0; i < n_block_params; i++)
+        for (size_t l = 0; l < shape->L && block_params[i].by_head && block_params[i].cut == ROWS; l++)
+            params[1 + n_block_params * l + i].split = shape->NH;
 }
 
 void dn_gpt_units(const dn_gpt_shape *shape, size_t *unit_of)

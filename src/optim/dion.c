@@ -50,47 +50,75 @@ static size_t block_n(const dn_dion *d)
     return d->shape.transposed ? d->rows : d->cols;
 }
 
-void dn_dion_project(dn_stream *s, const dn_dion *d, double scale, dn_buf *p, const dn_buf *basis)
+dn_product dn_dion_project(const dn_dion *d, double scale, dn_buf *p, const dn_buf *basis)
 {
     size_t r = d->shape.r;
-    s->kernels->gemm(s, d->shape.transposed ? DN_T : DN_N, DN_N, block_m(d), r, block_n(d), scale,
-                     d->momentum, d->cols, basis, r, 0, p, r);
+    return (dn_product){.ta = d->shape.transposed ? DN_T : DN_N,
+                        .tb = DN_N,
+                        .m = block_m(d),
+                        .n = r,
+                        .k = block_n(d),
+                        .alpha = scale,
+                        .a = d->momentum,
+                        .lda = d->cols,
+                        .b = basis,
+                        .ldb = r,
+                        .c = p,
+                        .ldc = r};
 }
 
-void dn_dion_reflect(dn_stream *s, const dn_dion *d, double scale, dn_buf *r_out, const dn_buf *p)
+dn_product dn_dion_reflect(const dn_dion *d, double scale, dn_buf *r_out, const dn_buf *p)
 {
     size_t r = d->shape.r;
-    s->kernels->gemm(s, d->shape.transposed ? DN_N : DN_T, DN_N, block_n(d), r, block_m(d), scale,
-                     d->momentum, d->cols, p, r, 0, r_out, r);
+    return (dn_product){.ta = d->shape.transposed ? DN_N : DN_T,
+                        .tb = DN_N,
+                        .m = block_n(d),
+                        .n = r,
+                        .k = block_m(d),
+                        .alpha = scale,
+                        .a = d->momentum,
+                        .lda = d->cols,
+                        .b = p,
+                        .ldb = r,
+                        .c = r_out,
+                        .ldc = r};
 }
 
 /* y [rows, cols] = alpha P W^T (its transpose if B is M^T) + beta y,  w [n,r]. */
-static void add_low_rank(dn_stream *s, const dn_dion *d, dn_buf *y, double alpha, const dn_buf *p,
-                         const dn_buf *w, double beta)
+static dn_product add_low_rank(const dn_dion *d, dn_buf *y, double alpha, const dn_buf *p, const dn_buf *w,
+                               double beta)
 {
-    const dn_buf *left = d->shape.transposed ? w : p, *right = d->shape.transposed ? p : w;
     size_t r = d->shape.r;
-    s->kernels->gemm(s, DN_N, DN_T, d->rows, d->cols, r, alpha, left, r, right, r, beta, y, d->cols);
+    return (dn_product){.ta = DN_N,
+                        .tb = DN_T,
+                        .m = d->rows,
+                        .n = d->cols,
+                        .k = r,
+                        .alpha = alpha,
+                        .a = d->shape.transposed ? w : p,
+                        .lda = r,
+                        .b = d->shape.transposed ? p : w,
+                        .ldb = r,
+                        .beta = beta,
+                        .c = y,
+                        .ldc = d->cols};
 }
 
-void dn_dion_feed_back(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
+dn_product dn_dion_feed_back(const dn_dion *d, const dn_buf *p, const dn_buf *r, const dn_dion_step *step)
+{
+    return add_low_rank(d, d->momentum, -(1 - step->mu), p, r, 1);
+}
+
+void dn_dion_normalize(dn_stream *s, const dn_dion *d, dn_buf *r, const double *squares,
                        const dn_dion_step *step)
 {
-    add_low_rank(s, d, d->momentum, -(1 - step->mu), p, r, 1);
+    s->kernels->normalize_columns(s, r, r, block_n(d), d->shape.r, step->eps, squares);
 }
 
-void dn_dion_apply(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *q, const dn_dion_step *step)
+dn_product dn_dion_apply(const dn_dion *d, const dn_buf *p, const dn_buf *q, const dn_dion_step *step)
 {
     double scale = sqrt((double)d->shape.rows / (double)d->shape.cols);
     if (dn_injected(DN_INJECT_LOCAL_FAN_OUT) && d->cols > 0)
         scale = sqrt((double)d->rows / (double)d->cols);
-    add_low_rank(s, d, d->weight, -step->lr * scale, p, q, 1 - step->lr * step->weight_decay);
-}
-
-void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, dn_buf *r, const double *squares,
-                    const dn_dion_step *step)
-{
-    dn_dion_feed_back(s, d, p, r, step);
-    s->kernels->normalize_columns(s, r, r, block_n(d), d->shape.r, step->eps, squares);
-    dn_dion_apply(s, d, p, r, step);
+    return add_low_rank(d, d->weight, -step->lr * scale, p, q, 1 - step->lr * step->weight_decay);
 }

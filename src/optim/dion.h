@@ -19,6 +19,7 @@
 #ifndef OPTIM_DION_H
 #define OPTIM_DION_H
 
+#include "compute/kernels.h"
 #include "optim/param.h"
 
 #include <stdbool.h>
@@ -59,27 +60,27 @@ void dn_dion_accumulate(dn_stream *s, const dn_dion *d);
 
 /* Below m and n are those of the oriented block. */
 
+/* The products are returned, for the driver to take those of many matrices at once (gemm_many). */
+
 /** p [m,r] = scale B basis, basis [n,r]: Q, or R of the power iteration before. */
-void dn_dion_project(dn_stream *s, const dn_dion *d, double scale, dn_buf *p, const dn_buf *basis);
+dn_product dn_dion_project(const dn_dion *d, double scale, dn_buf *p, const dn_buf *basis);
 
 /** r [n,r] = scale B^T p, p [m,r] with orthonormal columns (in the whole). */
-void dn_dion_reflect(dn_stream *s, const dn_dion *d, double scale, dn_buf *r, const dn_buf *p);
+dn_product dn_dion_reflect(const dn_dion *d, double scale, dn_buf *r, const dn_buf *p);
 
-/** Error feedback into M, then the new X from p [m,r] and r [n,r] = B^T p; r becomes the new Q. squares [r]:
- * squared norms of the whole R's columns; NULL where r is the whole. */
-void dn_dion_update(dn_stream *s, const dn_dion *d, const dn_buf *p, dn_buf *r, const double *squares,
-                    const dn_dion_step *step);
+/** Error feedback: M -= (1-mu) P R^T (or its transpose), p [m,r], r [n,r] = B^T p. */
+dn_product dn_dion_feed_back(const dn_dion *d, const dn_buf *p, const dn_buf *r, const dn_dion_step *step);
 
 /**
- * The two halves of an update around a basis of the driver's own. Orth-Dion (arXiv 2605.16341) takes the
- * orthonormal factor of R where Dion normalizes its columns: feed back, Q = R, orthonormalize Q
- * (linalg/orth.h), apply. P Q^T is then a partial isometry: all its singular values are 1, rank-deficient
- * momentum included.
+ * r [n,r] becomes the new Q: columns divided by their norms. squares [r]: squared norms of the whole R's
+ * columns; NULL where r is the whole. Orth-Dion (arXiv 2605.16341) takes the orthonormal factor of R instead
+ * (linalg/orth.h): P Q^T is then a partial isometry, all its singular values are 1, rank-deficient momentum
+ * included.
  */
-void dn_dion_feed_back(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *r,
+void dn_dion_normalize(dn_stream *s, const dn_dion *d, dn_buf *r, const double *squares,
                        const dn_dion_step *step);
+
 /** X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T (or its transpose), q [n,r] = Q. */
-void dn_dion_apply(dn_stream *s, const dn_dion *d, const dn_buf *p, const dn_buf *q,
-                   const dn_dion_step *step);
+dn_product dn_dion_apply(const dn_dion *d, const dn_buf *p, const dn_buf *q, const dn_dion_step *step);
 
 #endif

@@ -40,6 +40,12 @@ static void describe(const dn_optim_config *config, const int size[DN_N_AXES], d
     }
 }
 
+/* The first n products of a batch. */
+static void multiply(const dn_party *party, const dn_factor_batch *b, size_t n)
+{
+    party->stream->kernels->gemm_many(party->stream, b->products, n);
+}
+
 /* ---- Q ---- */
 
 /* This rank's band of the basis, of as many columns as the step has, and the state it comes from. */
@@ -136,13 +142,14 @@ static void lose_partials(const dn_party *party, const dn_factor_batch *b)
 static dn_status find_p(dn_factors *f, dn_factor_batch *b, uint64_t step, int iteration)
 {
     const dn_party *party = f->party;
+    dn_comm_tick(party->mesh->all, step + 1, "dion: P");
     for (size_t i = 0; i < b->n; i++) {
-        dn_factored *x = &b->matrices[i];
-        dn_comm_tick(party->mesh->all, step + 1, "dion: P");
+        const dn_factored *x = &b->matrices[i];
         if (iteration == 0)
-            dn_dion_accumulate(party->stream, &x->dion); /* here, while M is in the cache for its product */
-        dn_dion_project(party->stream, &x->dion, x->scale, x->p, x->basis);
+            dn_dion_accumulate(party->stream, &x->dion);
+        b->products[i] = dn_dion_project(&x->dion, x->scale, x->p, x->basis);
     }
+    multiply(party, b, b->n);
     if (dn_injected(DN_INJECT_SKIP_FACTOR_REDUCE))
         lose_partials(party, b);
     DN_TRY(dn_stream_sync(party->stream));
@@ -155,19 +162,28 @@ static dn_status find_p(dn_factors *f, dn_factor_batch *b, uint64_t step, int it
 
 /* ---- R = B^T P ---- */
 
-/* The place of R is the basis's, which nobody reads any more: all have met in orthonormalizing P. A matrix
- * that is zero keeps its basis: it has no R. Each band of it is then one rank's term of a sum. */
-static void reflect(const dn_party *party, const dn_factored *x)
+/* A matrix that is zero keeps its basis: it has no R. Each band of it is then one rank's term of a sum. */
+static void keep_own_term(const dn_party *party, const dn_factored *x)
 {
-    if (x->found != DN_ORTH_ZERO) {
-        dn_dion_reflect(party->stream, &x->dion, x->scale, x->basis, x->p);
-        return;
-    }
     const dn_range n = x->bands.n, band = x->bands.r;
     size_t r = x->dion.shape.r;
     party->stream->kernels->fill(party->stream, x->basis, (band.first - n.first) * r, 0);
     party->stream->kernels->fill(party->stream, dn_at(x->basis, (band.end - n.first) * r),
                                  (n.end - band.end) * r, 0);
+}
+
+/* The place of R is the basis's, which nobody reads any more: all have met in orthonormalizing P. */
+static void reflect(const dn_party *party, dn_factor_batch *b)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_factored *x = &b->matrices[i];
+        if (x->found == DN_ORTH_ZERO)
+            keep_own_term(party, x);
+        else
+            b->products[n++] = dn_dion_reflect(&x->dion, x->scale, x->basis, x->p);
+    }
+    multiply(party, b, n);
 }
 
 /* Squared norms of whole columns, the same bits on all ranks. After it all have read whatever was gathered.
@@ -194,10 +210,8 @@ static dn_status sum_squares(const dn_party *party, dn_factor_batch *b)
 
 static dn_status find_r(const dn_party *party, dn_factor_batch *b, uint64_t step)
 {
-    for (size_t i = 0; i < b->n; i++) {
-        dn_comm_tick(party->mesh->all, step + 1, "dion: R");
-        reflect(party, &b->matrices[i]);
-    }
+    dn_comm_tick(party->mesh->all, step + 1, "dion: R");
+    reflect(party, b);
     DN_TRY(dn_stream_sync(party->stream));
     DN_TRY(dn_shares_reduce(&b->r, DN_SUM, DN_TRAFFIC_FACTORS));
     DN_TRY(dn_shares_gather(&b->r, DN_TRAFFIC_BASIS));
@@ -214,37 +228,53 @@ static dn_dion_step rule_of(const dn_party *party, const dn_factored *x, double 
                           .eps = party->config->eps};
 }
 
-static void update(const dn_party *party, dn_factor_batch *b, uint64_t step, double lr)
+/* M. */
+static void feed_back(const dn_party *party, dn_factor_batch *b, double lr)
 {
     for (size_t i = 0; i < b->n; i++) {
         const dn_factored *x = &b->matrices[i];
         const dn_dion_step rule = rule_of(party, x, lr);
-        dn_comm_tick(party->mesh->all, step + 1, "dion: update");
-        dn_dion_update(party->stream, &x->dion, x->p, x->basis, x->squares, &rule);
-        keep_band(party, x);
+        b->products[i] = dn_dion_feed_back(&x->dion, x->p, x->basis, &rule);
     }
+    multiply(party, b, b->n);
+}
+
+/* X, from the new Q, of which the own band is kept. */
+static void apply(const dn_party *party, dn_factor_batch *b, double lr)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_factored *x = &b->matrices[i];
+        const dn_dion_step rule = rule_of(party, x, lr);
+        b->products[i] = dn_dion_apply(&x->dion, x->p, x->basis, &rule);
+    }
+    multiply(party, b, b->n);
+    for (size_t i = 0; i < b->n; i++)
+        keep_band(party, &b->matrices[i]);
+}
+
+static void update(const dn_party *party, dn_factor_batch *b, uint64_t step, double lr)
+{
+    dn_comm_tick(party->mesh->all, step + 1, "dion: update");
+    feed_back(party, b, lr);
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_factored *x = &b->matrices[i];
+        const dn_dion_step rule = rule_of(party, x, lr);
+        dn_dion_normalize(party->stream, &x->dion, x->basis, x->squares, &rule);
+    }
+    apply(party, b, lr);
 }
 
 /* Orth-Dion's, around an orthonormalization of R in its place. */
 static dn_status update_orthonormally(dn_factors *f, dn_factor_batch *b, uint64_t step, double lr)
 {
     const dn_party *party = f->party;
-    for (size_t i = 0; i < b->n; i++) {
-        const dn_factored *x = &b->matrices[i];
-        const dn_dion_step rule = rule_of(party, x, lr);
-        dn_dion_feed_back(party->stream, &x->dion, x->p, x->basis, &rule);
-    }
+    feed_back(party, b, lr);
     DN_TRY(dn_stream_sync(party->stream));
     dn_comm_tick(party->mesh->all, step + 1, "dion: orthonormalize R");
     DN_TRY(orthonormalize(f, b, b->orth_r, STREAM_SKETCH_R, step));
     DN_TRY(dn_shares_gather(&b->r, DN_TRAFFIC_BASIS));
-    for (size_t i = 0; i < b->n; i++) {
-        const dn_factored *x = &b->matrices[i];
-        const dn_dion_step rule = rule_of(party, x, lr);
-        dn_comm_tick(party->mesh->all, step + 1, "dion: update");
-        dn_dion_apply(party->stream, &x->dion, x->p, x->basis, &rule);
-        keep_band(party, x);
-    }
+    dn_comm_tick(party->mesh->all, step + 1, "dion: update");
+    apply(party, b, lr);
     return dn_comm_barrier(party->mesh->all); /* all have gathered: the next batch may take the place */
 }
 

@@ -50,6 +50,7 @@ typedef struct dn_factored {
 /* What goes through the phases together. Buffers of different batches are the same memory. */
 typedef struct dn_factor_batch {
     dn_factored *matrices;
+    dn_product *products;            /* [n] room for one of each */
     dn_orth_matrix *orth_p, *orth_r; /* their P, and for Orth-Dion their R, for dn_orthonormalize */
     size_t n;
     double *squares; /* of all matrices */
@@ -66,6 +67,7 @@ typedef struct dn_factors {
     dn_formula rounds; /* what orthonormalizing has exchanged in the step taken last */
     /* Of all batches together. */
     dn_factored *matrices;
+    dn_product *products;
     dn_orth_matrix *orth_p, *orth_r;
     dn_orth_part *parts_p, *parts_r;
     double *squares;

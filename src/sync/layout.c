@@ -62,6 +62,27 @@ dn_block dn_layout_part(const dn_layout *layout, const int at[DN_N_AXES])
     return (dn_block){rows.first, dn_range_size(rows), block.col0, block.cols};
 }
 
+static void raise_to(size_t *most, size_t x)
+{
+    if (*most < x)
+        *most = x;
+}
+
+dn_layout_most dn_layout_most_of(const dn_layout *layout, bool transposed)
+{
+    dn_layout_most most = {0};
+    for (int rank = 0; rank < dn_axes_size(layout->size, DN_ALL_AXES); rank++) {
+        int at[DN_N_AXES];
+        dn_mesh_at(layout->size, rank, at);
+        dn_block part = dn_layout_part(layout, at);
+        dn_bands bands = dn_layout_bands(layout, transposed, at);
+        raise_to(&most.part, part.rows * part.cols);
+        raise_to(&most.m, dn_range_size(bands.m));
+        raise_to(&most.n, dn_range_size(bands.n));
+    }
+    return most;
+}
+
 unsigned dn_layout_m_axes(const dn_layout *layout, bool transposed)
 {
     return transposed ? layout->col_axes : layout->row_axes;

@@ -20,7 +20,8 @@
  *                   +-----------+
  *     R_b [n_b,r]: bands over all that are not cut by b;   Q_b [n_b,r]: bands over a
  *
- * The bands of P on all ranks together are P; so are those of R. Parts, slices and bands may be empty.
+ * The bands of P on all ranks together are P; so are those of R. Parts, slices and bands may be empty. Of a
+ * window (optim/param.h) the ranks at the origin of the mesh may have less than others.
  */
 #ifndef SYNC_LAYOUT_H
 #define SYNC_LAYOUT_H
@@ -41,8 +42,7 @@ typedef struct dn_layout {
 
 dn_layout dn_layout_of(const dn_param *param, const int size[DN_N_AXES], bool decoupled);
 
-/** The part of the whole parameter that the rank at at[] works on: its block, or its slice of the block.
- * Largest at the origin of the mesh. */
+/** The part of the whole parameter that the rank at at[] works on: its block, or its slice of the block. */
 dn_block dn_layout_part(const dn_layout *layout, const int at[DN_N_AXES]);
 
 /* Rows of Dion's factors, of the whole P [m,r], Q and R [n,r]. */
@@ -51,8 +51,16 @@ typedef struct dn_bands {
     dn_range p, q, r; /* that are its own, among those */
 } dn_bands;
 
-/** transposed: B is X^T. All ranges are largest at the origin of the mesh. */
+/** transposed: B is X^T. */
 dn_bands dn_layout_bands(const dn_layout *layout, bool transposed, const int at[DN_N_AXES]);
+
+/* The most that any rank has: what symmetric memory needs room for. */
+typedef struct dn_layout_most {
+    size_t part; /* elements of what it works on */
+    size_t m, n; /* rows of the factors that it computes with */
+} dn_layout_most;
+
+dn_layout_most dn_layout_most_of(const dn_layout *layout, bool transposed);
 
 /** The axes that cut m, or n, of the oriented block. */
 unsigned dn_layout_m_axes(const dn_layout *layout, bool transposed);

@@ -5,6 +5,7 @@
 #include "compute/kernels.h"
 #include "sync/method.h"
 #include "sync/shares.h"
+#include "sync/windows.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ typedef struct listed {
 
 struct dn_optimizer {
     dn_optim_config config;
+    dn_param *params; /* [n_params] as they are stepped: windows.h */
     size_t n_params;
     dn_stream *stream;
     const dn_mesh *mesh;
@@ -67,7 +69,7 @@ static dn_status check_precision(const dn_optim_config *c)
     return DN_OK;
 }
 
-static dn_status check_config(const dn_optim_config *c)
+dn_status dn_optimizer_check(const dn_optim_config *c)
 {
     const dn_method *matrices = dn_method_of(c->matrix_rule), *others = dn_method_of(c->scalar_rule);
     if (!matrices || !others || others->matrices_only)
@@ -93,7 +95,7 @@ static dn_status check_config(const dn_optim_config *c)
         return dn_fail(DN_ERR_ARG, "clip norm = %g: give more than 0, or 0 for none", c->clip_norm);
     if (!(c->eps > 0))
         return dn_fail(DN_ERR_ARG, "eps = %g: give more than 0", c->eps);
-    return DN_OK;
+    return check_precision(c);
 }
 
 static dn_status check_param(const dn_param *p, const dn_mesh *mesh)
@@ -107,7 +109,7 @@ static dn_status check_param(const dn_param *p, const dn_mesh *mesh)
     dn_block block = dn_param_block(p, mesh->size, mesh->at);
     if (memcmp(&block, &p->block, sizeof block) != 0)
         return dn_fail(DN_ERR_ARG, "%s: its block is not the one of this rank", p->name);
-    return DN_OK;
+    return dn_windows_check(p);
 }
 
 /* ---- slots and parties ---- */
@@ -157,20 +159,24 @@ static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], 
     return true;
 }
 
-enum { MAX_METHODS = 2 };
+/* So many have random numbers of their own in every step. */
+enum { MAX_METHODS = 2, MAX_MATRICES = 1 << 20 };
 
 size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
                                const int size[DN_N_AXES])
 {
     dn_arena measure = {0};
-    size_t starts[MAX_METHODS + 1];
+    size_t starts[MAX_METHODS + 1], n = dn_windows_of(config, params, n_params, NULL);
     void *work[MAX_METHODS];
-    dn_slot *slots = calloc(n_params + 1, sizeof *slots);
-    bool known = slots != NULL;
+    dn_param *windows = calloc(n + 1, sizeof *windows);
+    dn_slot *slots = calloc(n + 1, sizeof *slots);
+    bool known = slots && windows;
     if (known) {
-        size_t n_methods = make_slots(config, params, n_params, size, slots, starts);
+        dn_windows_of(config, params, n_params, windows);
+        size_t n_methods = make_slots(config, windows, n, size, slots, starts);
         known = take_heap(config, size, slots, starts, n_methods, &measure, work);
     }
+    free(windows);
     free(slots);
     return known ? measure.used : SIZE_MAX;
 }
@@ -180,11 +186,12 @@ size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *pa
 static dn_status allocate_tables(dn_optimizer *o)
 {
     size_t n = o->n_params + 1; /* calloc of 0 may be NULL */
+    o->params = calloc(n, sizeof *o->params);
     o->slots = calloc(n, sizeof *o->slots);
     o->parties = calloc(MAX_METHODS, sizeof *o->parties);
     o->squares = calloc(n, sizeof *o->squares);
     o->states = calloc(DN_MAX_STATES * n, sizeof *o->states);
-    if (!o->slots || !o->parties || !o->squares || !o->states)
+    if (!o->params || !o->slots || !o->parties || !o->squares || !o->states)
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
     return DN_OK;
 }
@@ -236,16 +243,20 @@ static dn_status take_zeroed(dn_optimizer *o, size_t bytes, dn_arena *heap)
     return dn_stream_sync(o->stream);
 }
 
-static dn_status create(dn_optimizer *o, const dn_param *params)
+static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params)
 {
     size_t starts[MAX_METHODS + 1];
     void *work[MAX_METHODS];
     dn_arena heap;
     const int *size = o->mesh->size;
-    size_t bytes = dn_optimizer_heap_bytes(&o->config, params, o->n_params, size);
+    size_t bytes = dn_optimizer_heap_bytes(&o->config, params, n_params, size);
+    o->n_params = dn_windows_of(&o->config, params, n_params, NULL);
+    if (o->n_params >= MAX_MATRICES)
+        return dn_fail(DN_ERR_ARG, "%zu matrices: split into fewer than %d", o->n_params, MAX_MATRICES);
     DN_TRY(allocate_tables(o));
+    dn_windows_of(&o->config, params, n_params, o->params);
     DN_TRY(take_zeroed(o, bytes, &heap));
-    size_t n_methods = make_slots(&o->config, params, o->n_params, size, o->slots, starts);
+    size_t n_methods = make_slots(&o->config, o->params, o->n_params, size, o->slots, starts);
     if (!take_heap(&o->config, size, o->slots, starts, n_methods, &heap, work))
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
     o->gradients = o->weights = dn_shares_of(o->mesh, DN_REAL);
@@ -264,18 +275,16 @@ dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *par
                               dn_stream *stream, const dn_mesh *mesh, dn_optimizer **out)
 {
     *out = NULL;
-    DN_TRY(check_config(config));
-    DN_TRY(check_precision(config));
+    DN_TRY(dn_optimizer_check(config));
     for (size_t i = 0; i < n_params; i++)
         DN_TRY(check_param(&params[i], mesh));
     dn_optimizer *o = calloc(1, sizeof *o);
     if (!o)
         return dn_fail(DN_ERR_MEMORY, "no memory for an optimizer");
     o->config = *config;
-    o->n_params = n_params;
     o->stream = stream;
     o->mesh = mesh;
-    dn_status status = create(o, params);
+    dn_status status = create(o, params, n_params);
     if (status != DN_OK)
         dn_optimizer_destroy(&o);
     *out = o;
@@ -294,6 +303,7 @@ void dn_optimizer_destroy(dn_optimizer **optimizer)
     dn_shares_clear(&o->gradients);
     dn_shares_clear(&o->weights);
     dn_shares_clear(&o->momenta);
+    free(o->params);
     free(o->slots);
     free(o->parties);
     free(o->squares);

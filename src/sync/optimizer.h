@@ -51,6 +51,9 @@ typedef struct dn_step_report {
 
 typedef struct dn_optimizer dn_optimizer;
 
+/** Whether settings are within their ranges. Errors: DN_ERR_ARG. */
+dn_status dn_optimizer_check(const dn_optim_config *config) DN_MUST_USE;
+
 /** Symmetric heap that dn_optimizer_create will take from the group of all, in bytes; exact, and equal on all
  * ranks of a mesh of size[]. config within its ranges. Of params kinds, shapes and cuts are read. SIZE_MAX
  * without memory to find out. */
@@ -58,9 +61,10 @@ size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *pa
                                const int size[DN_N_AXES]);
 
 /** States for params (borrowed; weights and grads on the symmetric heap of mesh->all) on stream (borrowed).
- * Collective over the mesh (borrowed). Q is drawn from (seed, parameter index): each rank exactly its part of
- * the whole. Errors: DN_ERR_MEMORY; DN_ERR_ARG out-of-range settings, or blocks that are not those of this
- * rank. Owned by the caller. */
+ * Collective over the mesh (borrowed). Each matrix of a split parameter is stepped on its own. Q is drawn
+ * from (seed, number of the matrix among all): each rank exactly its part of the whole. Errors:
+ * DN_ERR_MEMORY; DN_ERR_ARG out-of-range settings, or blocks that are not those of this rank. Owned by the
+ * caller. */
 dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *params, size_t n_params,
                               dn_stream *stream, const dn_mesh *mesh, dn_optimizer **out) DN_MUST_USE;
 void dn_optimizer_destroy(dn_optimizer **optimizer);
@@ -79,8 +83,8 @@ dn_status dn_optimizer_step(dn_optimizer *optimizer, const dn_pace *pace, dn_ste
  * (dn_ns_flops). */
 double dn_optimizer_flops(const dn_optimizer *optimizer);
 
-/** Of the step to come: exact, but for the rounds of Dion's orthonormalization, whose number depends on the
- * data. A skipped step exchanges control only. */
+/** Of the step to come: exact, but for the rounds of orthonormalization, whose number depends on the data. A
+ * skipped step exchanges control only. */
 dn_formula dn_optimizer_formula(const dn_optimizer *optimizer);
 /** Adds what those rounds exchanged in the step taken last: with it all is exact. */
 void dn_optimizer_add_rounds(const dn_optimizer *optimizer, dn_formula *formula);
@@ -89,7 +93,9 @@ void dn_optimizer_add_rounds(const dn_optimizer *optimizer, dn_formula *formula)
 
 /* One tensor of state as a whole. */
 typedef struct dn_state {
-    char name[DN_PARAM_NAME_MAX + 32]; /* "dion.momentum.<param>", "dion.q.<param>", "adamw.m.<param>", ... */
+    /* "dion.momentum.<param>", "dion.q.<param>", "adamw.m.<param>", ...; of a split parameter one for each of
+     * its matrices: "dion.q.<param>.<k>" */
+    char name[DN_PARAM_NAME_MAX + 32];
     size_t rows, cols;
     dn_type type;     /* as it is stored: DN_REAL, or DN_BF16 (state_precision) */
     bool per_replica; /* decoupled momentum: each replica's differs; other copies are bitwise equal */

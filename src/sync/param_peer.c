@@ -1,15 +1,17 @@
 #include "sync/param_peer.h"
 
 /* Only the first of a stack lies at the same offset everywhere: those behind it move with the sizes of the
- * blocks in front of them. */
+ * blocks in front of them; and a window, with what its rank holds of the rows in front of it. */
 dn_buf *dn_param_peer(const dn_mesh *mesh, const dn_param *params, size_t i, bool grad,
                       const int at[DN_N_AXES])
 {
-    size_t first = i - params[i].stack, before = 0;
-    for (size_t k = first; k < i; k++) {
-        dn_block block = dn_param_block(&params[k], mesh->size, at);
+    const dn_param *param = &params[i], *whole = param->window_of ? param->window_of : param;
+    const dn_param *first = whole - whole->stack;
+    size_t before = param->window_of ? dn_param_skipped(param, dn_param_block(whole, mesh->size, at)) : 0;
+    for (const dn_param *p = first; p < whole; p++) {
+        dn_block block = dn_param_block(p, mesh->size, at);
         before += block.rows * block.cols;
     }
-    const dn_buf *own = grad ? params[first].grad : params[first].weight;
+    const dn_buf *own = grad ? first->grad : first->weight;
     return dn_at(dn_comm_peer(mesh->all, own, dn_mesh_rank(mesh->size, at)), before);
 }

@@ -8,7 +8,7 @@
 
 /** The weight (or gradient) of params[i] in the heap of the rank at coordinates at[]: dense, the shape of
  * that rank's block (dn_param_block). params are this rank's, on the symmetric heap of mesh->all, the whole
- * stack of params[i] among them. */
+ * stack of params[i] among them; or windows of such. */
 dn_buf *dn_param_peer(const dn_mesh *mesh, const dn_param *params, size_t i, bool grad,
                       const int at[DN_N_AXES]);
 

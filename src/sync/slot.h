@@ -32,7 +32,7 @@ typedef struct dn_slot_state {
 typedef struct dn_slot {
     const struct dn_method *method;
     const dn_param *param; /* borrowed */
-    uint64_t index;        /* of the parameter; numbers its random streams */
+    uint64_t index;        /* of the parameter, or window; numbers its random streams */
     dn_group group;        /* of this step: its decay follows a schedule */
     dn_layout layout;
     dn_dion_shape shape;      /* methods with low-rank factors only */

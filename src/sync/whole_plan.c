@@ -125,8 +125,8 @@ void dn_whole_deal(const dn_optim_config *config, const int size[DN_N_AXES], dn_
     }
 }
 
-/* ---- symmetric workspace: | Newton-Schulz | of a batch: room to open its slots | Gram matrices | whole
- * matrices, of their owner | ---- */
+/* ---- symmetric workspace: | Newton-Schulz | of a batch: room for open slots | Gram matrices | an owner's
+ * matrices | ---- */
 
 static size_t workspace_bytes(const dn_optim_config *config, const dn_slot *slots, size_t n)
 {

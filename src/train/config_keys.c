@@ -2,6 +2,8 @@
  * them. */
 #include "dionode/config.h"
 
+#include "train/config_value.h"
+
 #define FIELD(field) offsetof(dn_config, field)
 #define INT(name, initial, min, max, help)                                                                   \
     {                                                                                                        \
@@ -46,6 +48,8 @@ static const dn_key keys[] = {
     TEXT(scalar_opt, "lion", "adamw|lion", "rule for embedding, head and vectors"),
     TEXT(qr_method, "cqr2", "cqr2|qr|cqr|rcqr",
          "orthonormalization: Cholesky QR twice in double, Householder, Cholesky, randomized Cholesky"),
+    BOOL(split_heads, "false",
+         "attention heads' parts of c_q, c_k and c_v are matrices of their own to the matrix rule"),
     REAL(mu, "0.95", 0, 1, "momentum of all but AdamW, Lion and Dion2"),
     REAL(weight_decay, "0.01", 0, 1e6, "decoupled weight decay of hidden matrices"),
     REAL(ortho_fraction, "0.25", 1e-9, 1,
@@ -96,6 +100,8 @@ static const dn_key keys[] = {
     INT(seed, "0", 0, BIG, "of initial weights, data order and Dion's first basis"),
     {NULL, DN_KEY_INT, 0, NULL, 0, 0, NULL, NULL},
 };
+
+_Static_assert(sizeof keys / sizeof *keys <= DN_KEYS_MAX, "there is room for all keys");
 
 const dn_key *dn_config_keys(void)
 {

@@ -4,6 +4,9 @@
 
 #include "dionode/config.h"
 
+/* Room for all keys of the table. */
+enum { DN_KEYS_MAX = 128 };
+
 /** Whether the reference knows the key and we have no use for it. */
 bool dn_key_ignored(const char *name);
 

@@ -56,7 +56,7 @@ static dn_status check_duplicate(bool *seen, const char *name, const char *where
 
 static dn_status read_pairs(reader *r, dn_config *config)
 {
-    bool seen[64] = {0};
+    bool seen[DN_KEYS_MAX] = {0};
     char skipped[512] = "";
     for (;;) {
         DN_TRY(next_event(r));

@@ -29,6 +29,8 @@ static dn_status open_params(dn_net *net, bool training)
     dn_arena values = {(char *)net->values, plan->parameter_bytes, 0},
              grads = {(char *)net->grads, plan->parameter_bytes, 0};
     dn_gpt_layout(&plan->shape, plan->mesh, net->mesh->at, &values, &grads, net->params);
+    if (plan->config.split_heads)
+        dn_gpt_split_heads(&plan->shape, net->params);
     return dn_stream_sync(net->stream);
 }
 

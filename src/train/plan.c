@@ -174,6 +174,8 @@ static dn_status plan_memory(dn_plan *plan)
     if (params && unit_of) {
         dn_arena weights = {0}, grads = {0};
         dn_gpt_layout(&plan->shape, plan->mesh, first, &weights, &grads, params);
+        if (plan->config.split_heads)
+            dn_gpt_split_heads(&plan->shape, params);
         dn_gpt_units(&plan->shape, unit_of);
         plan->parameter_bytes = weights.used;
         plan->model_bytes = weights.used +

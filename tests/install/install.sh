@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs into an empty folder, builds a program outside the tree against it with pkg-config alone, and runs both it and
-# the installed program. Usage: install.sh BUILD-DIR SOURCE.c MESON CC
+# Installs into an empty folder, builds a program outside the tree and an example against it with pkg-config alone, and
+# runs them and the installed program. Usage: install.sh BUILD-DIR SOURCE.c EXAMPLE.c MESON CC
 set -eu
-build=$1 source=$2 meson=$3 cc=$4
+build=$1 source=$2 example=$3 meson=$4 cc=$5
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT INT TERM
-echo "1..4"
+echo "1..5"
 
 "$meson" install -C "$build" --no-rebuild --destdir "$root" >"$root/log" 2>&1 || { cat "$root/log"; exit 1; }
 pc=$(find "$root" -name dionode.pc)
@@ -23,3 +23,7 @@ echo "ok 3 - it runs"
 program=$(find "$root" -path '*bin/dionode')
 LD_LIBRARY_PATH=$lib "$program" --version | grep -q "^dionode [0-9]" || { echo "not ok 4 - the installed program runs"; exit 1; }
 echo "ok 4 - the installed program runs"
+
+$cc -Wall -Wextra -Werror "$example" -o "$root/example" $(pkg-config --cflags --libs dionode)
+LD_LIBRARY_PATH=$lib "$root/example" | grep -q "^step 400  loss 0.00" || { echo "not ok 5 - an example steps its own matrix"; exit 1; }
+echo "ok 5 - an example steps its own matrix"

@@ -60,6 +60,43 @@ static void products_agree_for_all_transpositions_and_strides(void **state)
         }
 }
 
+/* Small ones, large ones, empty ones and one that only scales, side by side in one buffer; more than are
+ * shared out at once. */
+static void run_many(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    enum { N = 150, EDGE = 100 };
+    static const size_t edges[] = {1, 16, 33, EDGE, 0, 7};
+    dn_product products[N];
+    for (size_t i = 0; i < N; i++)
+        products[i] = (dn_product){.ta = i % 2 ? DN_T : DN_N,
+                                   .tb = i % 3 ? DN_T : DN_N,
+                                   .m = edges[i % 6],
+                                   .n = edges[i % 5],
+                                   .k = edges[i % 4],
+                                   .alpha = 1.5,
+                                   .a = b[0],
+                                   .lda = EDGE,
+                                   .b = b[1],
+                                   .ldb = EDGE,
+                                   .beta = i % 7 ? 0.5 : 0,
+                                   .c = dn_at(b[2], i * EDGE * EDGE),
+                                   .ldc = EDGE};
+    products[3].k = 0;
+    s->kernels->gemm_many(s, products, N);
+}
+
+/* As of one product. */
+static void many_products_agree(void **state)
+{
+    trial t = {.arrays = {random_array(10000, 1, 1), random_array(10000, 2, 1), random_array(1500000, 3, 1)},
+               .n_arrays = 3};
+    for (size_t i = 0; i < 2; i++)
+        t.arrays[i].ulps = 0;
+    t.arrays[2].ulps = 8;
+    t.arrays[2].scale = 100;
+    compare_columns(&t, run_many, NULL);
+}
+
 static void run_vectors(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     size_t n = *(const size_t *)context;
@@ -209,6 +246,7 @@ int main(int argc, char **argv)
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_agree_for_all_transpositions_and_strides),
+        cmocka_unit_test(many_products_agree),
         cmocka_unit_test(vector_operations_agree),
         cmocka_unit_test(relu2_backward_agrees),
         cmocka_unit_test(nan_and_infinity_show_in_the_sum_of_squares),

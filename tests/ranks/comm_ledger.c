@@ -280,6 +280,11 @@ static int check_links(dn_comm *comm, char *x)
     dn_comm_count_in_place(comm, DN_ALL_GATHER, 77, 577, DN_TRAFFIC_WEIGHTS); /* 100 bytes of each other */
     for (int i = 0; i < P; i++)
         expected[synthetic[i]] += i != me ? 100 : 0;
+    const uint64_t payload = dn_comm_ledger(comm, false).payload[DN_TRAFFIC_WEIGHTS];
+    dn_comm_count_read(comm, me, 1000, DN_TRAFFIC_WEIGHTS); /* nothing was moved */
+    dn_comm_count_read(comm, (me + 1) % P, 10, DN_TRAFFIC_WEIGHTS);
+    expected[synthetic[(me + 1) % P]] += 10;
+    RANKS_CHECK(dn_comm_ledger(comm, false).payload[DN_TRAFFIC_WEIGHTS] == payload);
     dn_comm_links(comm, links, 6);
     RANKS_CHECK(memcmp(links, expected, sizeof links) == 0);
     links[2] = 7;

@@ -141,7 +141,7 @@ static int bytes_of_one_matrix(dn_comm *comm, void *argument)
     const mesh_task *t = argument;
     const rig_shape shape = {DN_PARAM_MATRIX, 40, 16};
     const rig_cut cut = {DN_TP, DN_FS, 1};
-    const rig_mesh mesh = {{2, 2, 2}, &cut};
+    const rig_mesh mesh = {{2, 2, 2}, &cut, NULL};
     const dn_rule rule = t->config.matrix_rule;
     const bool owns = dn_comm_rank(comm) == 0;
     const uint64_t e = sizeof(dn_real), S = e * (rule == DN_RULE_DION2 ? 40 * 5 : 40 * 16);
@@ -182,7 +182,7 @@ static int bytes_of_a_long_matrix(dn_comm *comm, void *argument)
     const mesh_task *t = argument;
     const rig_shape shape = {DN_PARAM_MATRIX, 40, 16};
     const rig_cut cut = {DN_TP, DN_FS, 1};
-    const rig_mesh mesh = {{2, 1, 2}, &cut};
+    const rig_mesh mesh = {{2, 1, 2}, &cut, NULL};
     const unsigned all = DN_AXIS(DN_DP) | DN_AXIS(DN_TP);
     const uint64_t grams = 2 * 2 * 2 * sizeof(dn_real), own = dn_comm_rank(comm) == 0 ? grams : 0;
     optim_rig rig;

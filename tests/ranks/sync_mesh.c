@@ -1,6 +1,7 @@
 /*
  * The optimizer step on every mesh of up to 8 ranks against the step of one rank: parameters cut along every
- * axis or none, in sizes that do not divide and leave ranks with nothing, of all kinds and orientations.
+ * axis or none, in sizes that do not divide and leave ranks with nothing, of all kinds and orientations; and
+ * matrices that are split, cut between their parts, through them, and not at all.
  *
  * Bound: relative to the norm of a tensor, 1e-12 in double and as many roundings in float. A step adds some
  * tens of them; where r is the whole of a small matrix, P carries them times the condition of the momentum.
@@ -9,6 +10,8 @@
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
+#include "sync/param_peer.h"
+#include "sync/windows.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -24,24 +27,28 @@ static const rig_shape small[] = {
     {DN_PARAM_EMBEDDING, 11, 16}, {DN_PARAM_MATRIX, 16, 16}, {DN_PARAM_MATRIX, 40, 16},
     {DN_PARAM_MATRIX, 16, 37},    {DN_PARAM_MATRIX, 13, 7},  {DN_PARAM_MATRIX, 3, 2},
     {DN_PARAM_MATRIX, 1, 29},     {DN_PARAM_MATRIX, 19, 17}, {DN_PARAM_MATRIX, 12, 20},
-    {DN_PARAM_VECTOR, 1, 16},     {DN_PARAM_HEAD, 11, 16}};
+    {DN_PARAM_VECTOR, 1, 16},     {DN_PARAM_HEAD, 11, 16},   {DN_PARAM_MATRIX, 12, 10},
+    {DN_PARAM_MATRIX, 40, 6},     {DN_PARAM_MATRIX, 6, 13}};
 static const rig_cut cuts[] = {{DN_TP, DN_FS, 1},         {DN_TP, DN_FS, 8},         {DN_TP, DN_FS, 1},
                                {DN_FS, DN_TP, 1},         {DN_FS, DN_TP, 1},         {DN_TP, DN_FS, 1},
                                {DN_TP, DN_FS, 1},         {DN_N_AXES, DN_N_AXES, 1}, {DN_FS, DN_N_AXES, 1},
-                               {DN_N_AXES, DN_N_AXES, 1}, {DN_TP, DN_FS, 1}};
+                               {DN_N_AXES, DN_N_AXES, 1}, {DN_TP, DN_FS, 1},         {DN_TP, DN_FS, 1},
+                               {DN_FS, DN_TP, 10},        {DN_N_AXES, DN_N_AXES, 1}};
+static const size_t splits[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3, 4, 2};
 /* For adaptive ranks, which are 16 at least: larger ones in the places of those, with the same cuts. */
 static const rig_shape large[] = {
     {DN_PARAM_EMBEDDING, 11, 16}, {DN_PARAM_MATRIX, 40, 40}, {DN_PARAM_MATRIX, 60, 35},
     {DN_PARAM_MATRIX, 33, 50},    {DN_PARAM_MATRIX, 26, 26}, {DN_PARAM_MATRIX, 3, 2},
     {DN_PARAM_MATRIX, 1, 29},     {DN_PARAM_MATRIX, 37, 31}, {DN_PARAM_MATRIX, 30, 70},
-    {DN_PARAM_VECTOR, 1, 16},     {DN_PARAM_HEAD, 11, 16}};
+    {DN_PARAM_VECTOR, 1, 16},     {DN_PARAM_HEAD, 11, 16},   {DN_PARAM_MATRIX, 60, 30},
+    {DN_PARAM_MATRIX, 80, 20},    {DN_PARAM_MATRIX, 50, 24}};
 static const rig_shape *model = small;
 enum {
     N_MODEL = sizeof small / sizeof *small,
-    N_MATRICES = 8,
+    N_MATRICES = 8 + 3 + 4 + 2,
     STEPS = 20,
     MAX_RANKS = 8,
-    MOST_KEPT = 5 * N_MODEL
+    MOST_KEPT = N_MODEL + 3 * (3 + N_MATRICES)
 };
 
 typedef enum gradients {
@@ -119,7 +126,8 @@ static double clip_of(const scenario *s, int n_dp, int step)
 {
     double sum = 0;
     for (size_t i = 0; i < N_MODEL && s->config.clip_norm > 0; i++) {
-        dn_dion_shape z = dn_dion_shape_of(model[i].rows, model[i].cols, s->config.rank_fraction, 1);
+        dn_dion_shape z =
+            dn_dion_shape_of(model[i].rows / splits[i], model[i].cols, s->config.rank_fraction, 1);
         bool decoupled = model[i].kind == DN_PARAM_MATRIX && s->config.compress &&
                          dn_dion_compresses(&z, s->config.rank_fraction);
         double *mean = mean_gradient(s, n_dp, step, i), norm = dense_norm(mean, size_of(i));
@@ -157,6 +165,13 @@ static void keep(reference *r, int when, const optim_rig *rig)
     r->report[when] = rig->report;
 }
 
+/* Of the model on one rank. */
+static dn_status create_one(optim_rig *rig, const dn_optim_config *config)
+{
+    const rig_mesh one = {{1, 1, 1}, NULL, splits};
+    return rig_create_on(rig, NULL, &one, "ref", config, model, N_MODEL);
+}
+
 /* ranks [N_MODEL]: those before the step, 0 before the first; then those after it. */
 static void follow_ranks(reference *r, double *ranks, const optim_rig *rig)
 {
@@ -177,7 +192,7 @@ static reference one_rank(const scenario *s, int n_dp)
     double ranks[N_MODEL] = {0};
     dn_optim_config config = s->config;
     config.clip_norm = 0; /* clipped by hand */
-    assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
+    assert_int_equal(create_one(&rig, &config), DN_OK);
     set_weights(&rig);
     for (int t = 0; t < STEPS; t++) {
         double clip = clip_of(s, n_dp, t);
@@ -290,7 +305,7 @@ static int check_ledgers(dn_comm *comm, const optim_rig *rig, const scenario *s,
 static int check_bases(dn_comm *comm, const optim_rig *rig, const task *t)
 {
     optim_rig one;
-    RANKS_CHECK(rig_create(&one, NULL, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(create_one(&one, &t->scenario->config) == DN_OK);
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++) {
         rig_whole x = rig_whole_state(rig, k), y = rig_whole_state(&one, k);
         bool same = x.n_copies && x.equal && relative(x.mean, y.mean, x.size) < DN_REAL_EPS;
@@ -339,7 +354,7 @@ static int mesh_against_one(dn_comm *comm, void *argument)
 
 static int run_on(const int size[DN_N_AXES], ranks_body *body, const scenario *s, const reference *expected)
 {
-    task t = {s, {{size[DN_DP], size[DN_FS], size[DN_TP]}, cuts}, expected};
+    task t = {s, {{size[DN_DP], size[DN_FS], size[DN_TP]}, cuts, splits}, expected};
     ranks_spec spec = {.kind = AS_THREADS,
                        .n_ranks = size[DN_DP] * size[DN_FS] * size[DN_TP],
                        .arena_bytes = rig_heap_bytes(&s->config, model, N_MODEL, &t.mesh)};
@@ -477,7 +492,7 @@ static void clipped_gradients(void **state)
     (void)state;
     scenario s = plain();
     s.gradients = UNEVEN;
-    s.config.clip_norm = 0.05;
+    s.config.clip_norm = 0.054;
     for (int compress = 0; compress < 2; compress++) {
         s.config.compress = compress;
         for (int dp = 1; dp <= MAX_RANKS; dp++) {
@@ -548,6 +563,66 @@ static void nan_in_one_shard_skips_the_step_on_all(void **state)
     }
 }
 
+/* ---- where peers hold the matrices of what is split ---- */
+
+/* Two in a stack; elements say where they belong. */
+static void place_stack(dn_param params[2], const dn_mesh *mesh, dn_real *weights)
+{
+    params[0] = (dn_param){.rows = 12, .cols = 5, .row_cut = {DN_TP, 1}, .col_cut = {DN_FS, 1}, .split = 3};
+    params[1] = params[0];
+    params[1].rows = params[1].split = 10;
+    params[1].stack = 1;
+    for (size_t i = 0, at = 0; i < 2; i++) {
+        const dn_block b = params[i].block = dn_param_block(&params[i], mesh->size, mesh->at);
+        params[i].weight = params[i].grad = (dn_buf *)(void *)(weights + at);
+        for (size_t k = 0; k < b.rows * b.cols; k++)
+            weights[at++] = (dn_real)(1000 * i + 10 * (b.row0 + k / b.cols) + b.col0 + k % b.cols);
+    }
+}
+
+static int check_peer(dn_comm *comm, const dn_mesh *mesh, const dn_param *windows, size_t w,
+                      const int at[DN_N_AXES])
+{
+    const dn_param *window = &windows[w];
+    const dn_block b = dn_param_block(window, mesh->size, at);
+    const dn_real *there = (dn_real *)(void *)dn_param_peer(mesh, windows, w, w % 2, at);
+    for (size_t k = 0; k < b.rows * b.cols; k++) {
+        size_t row = window->first_row + b.row0 + k / b.cols;
+        RANKS_CHECK(there[k] == (dn_real)(1000 * window->window_of->stack + 10 * row + b.col0 + k % b.cols));
+    }
+    return 0;
+}
+
+static int windows_of_peers(dn_comm *comm, void *argument)
+{
+    const task *t = argument;
+    dn_mesh *mesh;
+    dn_param params[2], windows[13];
+    void *weights;
+    RANKS_CHECK(dn_mesh_create(comm, t->mesh.size, &mesh) == DN_OK);
+    RANKS_CHECK(dn_comm_alloc(comm, 22 * 5 * sizeof(dn_real), &weights) == DN_OK);
+    place_stack(params, mesh, weights);
+    RANKS_CHECK(dn_windows_of(&t->scenario->config, params, 2, windows) == 13);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    for (int rank = 0; rank < dn_comm_size(comm); rank++) {
+        int at[DN_N_AXES];
+        dn_mesh_at(mesh->size, rank, at);
+        for (size_t w = 0; w < 13; w++)
+            RANKS_CHECK(check_peer(comm, mesh, windows, w, at) == 0);
+    }
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    dn_mesh_destroy(&mesh);
+    return 0;
+}
+
+static void windows_are_found_at_every_peer(void **state)
+{
+    (void)state;
+    scenario s = plain();
+    assert_int_equal(run_on((int[]){1, 1, 5}, windows_of_peers, &s, NULL), 0);
+    assert_int_equal(run_on((int[]){2, 2, 2}, windows_of_peers, &s, NULL), 0);
+}
+
 /* ---- bytes, by hand ---- */
 
 /* A matrix of 40 x 16, rank 4, rows over tp, columns over fs, and nothing else. */
@@ -556,7 +631,7 @@ static int bytes_of_one_matrix(dn_comm *comm, void *argument)
     const task *t = argument;
     const rig_shape shape = {DN_PARAM_MATRIX, 40, 16};
     const rig_cut cut = {DN_TP, DN_FS, 1};
-    const rig_mesh mesh = {{2, 2, 2}, &cut};
+    const rig_mesh mesh = {{2, 2, 2}, &cut, NULL};
     optim_rig rig;
     RANKS_CHECK(rig_create_on(&rig, comm, &mesh, "ref", &t->scenario->config, &shape, 1) == DN_OK);
     const dn_formula f = dn_optimizer_formula(rig.optimizer);
@@ -592,7 +667,7 @@ static int flops_of_rank(dn_comm *comm, void *argument)
     const task *t = argument;
     optim_rig rig, one;
     RANKS_CHECK(rig_create_on(&rig, comm, &t->mesh, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
-    RANKS_CHECK(rig_create(&one, NULL, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(create_one(&one, &t->scenario->config) == DN_OK);
     double sum = dn_optimizer_flops(rig.optimizer), whole = dn_optimizer_flops(one.optimizer);
     RANKS_CHECK(dn_comm_all_reduce_scalars(comm, &sum, 1, DN_SUM) == DN_OK);
     RANKS_CHECK(fabs(sum - whole) < 1e-9 * whole);
@@ -625,6 +700,7 @@ int main(void)
         cmocka_unit_test(shards_without_momentum),
         cmocka_unit_test(momentum_that_is_zero_everywhere),
         cmocka_unit_test(nan_in_one_shard_skips_the_step_on_all),
+        cmocka_unit_test(windows_are_found_at_every_peer),
         cmocka_unit_test(bytes_of_one_matrix_by_hand),
         cmocka_unit_test(work_is_divided_and_never_repeated),
     };

@@ -65,6 +65,18 @@ def every_mesh_holds_in_both_precisions_and_the_file_has_all_of_it():
 
 
 @case
+def heads_that_are_split_hold_on_every_mesh():
+    for sync in ("true", "false"):
+        report = verified("split_heads=true", f"replicate_mesh_grad_sync={sync}", "--steps", "5")
+        expect_within_tolerance(report, "split heads")
+        tensors = {found["name"] for line, found in findings(report["double"]["meshes"][-1], "difference")
+                   if line.startswith("Q")}
+        expect(any(".attn.c_q.weight." in tensor for tensor in tensors), f"{tensors}")
+    for rule in ("muon", "normuon", "dion2", "dion3"):
+        expect_within_tolerance(verified("split_heads=true", f"optimizer={rule}", "--steps", "5"), rule)
+
+
+@case
 def bytes_are_shown_by_axis_and_collective_beside_the_formula_and_a_cluster():
     ways = {"dp": (2, 1, 1), "fs": (1, 2, 1), "tp": (1, 1, 2)}
     meshes = verified("--precision", "float", ranks=2)["float"]["meshes"]

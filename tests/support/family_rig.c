@@ -167,6 +167,11 @@ static void selecting_step(family_rig *rig, const dn_dion2_step *step)
     dn_dion3_apply(rig->stream, &d, ids, k, rig->u, factor, norms, step);
 }
 
+static void multiply(family_rig *rig, dn_product product)
+{
+    rig->stream->kernels->gemm_many(rig->stream, &product, 1);
+}
+
 static void orthonormalize(const family_rig *rig, dn_buf *p, size_t m, size_t r)
 {
     double *host = family_get(rig, p, m * r);
@@ -185,20 +190,19 @@ static void dion_step(family_rig *rig, const dn_dion_step *step)
                  .momentum = rig->momentum};
     size_t n = d.shape.n, r = d.shape.r;
     dn_dion_accumulate(rig->stream, &d);
-    dn_dion_project(rig->stream, &d, 1, rig->u, rig->second);
+    multiply(rig, dn_dion_project(&d, 1, rig->u, rig->second));
     orthonormalize(rig, rig->u, d.shape.m, r);
-    dn_dion_reflect(rig->stream, &d, 1, rig->r, rig->u);
+    multiply(rig, dn_dion_reflect(&d, 1, rig->r, rig->u));
+    multiply(rig, dn_dion_feed_back(&d, rig->u, rig->r, step));
     if (rig->options.rule == FAMILY_DION) {
         double squares[64]; /* ranks of these tests are smaller */
         rig->stream->kernels->column_squares(rig->stream, squares, rig->r, n, r);
-        dn_dion_update(rig->stream, &d, rig->u, rig->r, squares, step);
-        rig->stream->kernels->copy(rig->stream, rig->second, rig->r, n * r);
-        return;
+        dn_dion_normalize(rig->stream, &d, rig->r, squares, step);
     }
-    dn_dion_feed_back(rig->stream, &d, rig->u, rig->r, step);
     rig->stream->kernels->copy(rig->stream, rig->second, rig->r, n * r);
-    orthonormalize(rig, rig->second, n, r);
-    dn_dion_apply(rig->stream, &d, rig->u, rig->second, step);
+    if (rig->options.rule != FAMILY_DION)
+        orthonormalize(rig, rig->second, n, r);
+    multiply(rig, dn_dion_apply(&d, rig->u, rig->second, step));
 }
 
 /* The element-wise rules. */

@@ -35,6 +35,7 @@ static void describe(dn_param *params, const rig_shape *shapes, size_t n, const 
         rig_cut cut = mesh->cuts ? mesh->cuts[i] : none;
         params[i].row_cut = (dn_cut){cut.rows, cut.unit};
         params[i].col_cut = (dn_cut){cut.cols, 1};
+        params[i].split = mesh->splits ? mesh->splits[i] : 1;
         params[i].block = dn_param_block(&params[i], mesh->size, at);
         snprintf(params[i].name, sizeof params[i].name, "x%zu", i);
     }
@@ -84,7 +85,9 @@ static dn_status create(optim_rig *rig, const rig_mesh *mesh, const char *kernel
 dn_status rig_create_on(optim_rig *rig, dn_comm *comm, const rig_mesh *mesh, const char *kernels,
                         const dn_optim_config *config, const rig_shape *shapes, size_t n)
 {
-    *rig = (optim_rig){.comm = comm};
+    *rig = (optim_rig){.comm = comm, .owns_comm = !comm};
+    if (!comm)
+        DN_TRY(dn_comm_create_alone(rig_heap_bytes(config, shapes, n, mesh), &rig->comm));
     return create(rig, mesh, kernels, config, shapes, n);
 }
 
@@ -92,10 +95,7 @@ dn_status rig_create(optim_rig *rig, dn_comm *comm, const char *kernels, const d
                      const rig_shape *shapes, size_t n)
 {
     const rig_mesh replicas = {.size = {comm ? dn_comm_size(comm) : 1, 1, 1}};
-    *rig = (optim_rig){.comm = comm, .owns_comm = !comm};
-    if (!comm)
-        DN_TRY(dn_comm_create_alone(rig_heap_bytes(config, shapes, n, &replicas), &rig->comm));
-    return create(rig, &replicas, kernels, config, shapes, n);
+    return rig_create_on(rig, comm, &replicas, kernels, config, shapes, n);
 }
 
 void rig_destroy(optim_rig *rig)

@@ -20,10 +20,12 @@ typedef struct rig_cut {
     size_t unit;
 } rig_cut;
 
-/* Where a rig lives: a mesh of size[], and the cuts [n] of its parameters (NULL: none). */
+/* Where a rig lives: a mesh of size[], and the cuts [n] of its parameters (NULL: none). Also into how many
+ * matrices each is split (NULL: none is). */
 typedef struct rig_mesh {
     int size[DN_N_AXES];
     const rig_cut *cuts;
+    const size_t *splits;
 } rig_mesh;
 
 typedef struct optim_rig {
@@ -42,10 +44,11 @@ typedef struct optim_rig {
 dn_optim_config rig_config(void);
 /** Symmetric heap that a rig takes on each rank of a mesh. */
 size_t rig_heap_bytes(const dn_optim_config *config, const rig_shape *shapes, size_t n, const rig_mesh *mesh);
-/** Weights and gradients 0, on the ranks of comm as a mesh. kernels as for dn_stream_create. */
+/** Weights and gradients 0, on the ranks of comm as a mesh; comm NULL: a group of one, owned. kernels as for
+ * dn_stream_create. */
 dn_status rig_create_on(optim_rig *rig, dn_comm *comm, const rig_mesh *mesh, const char *kernels,
                         const dn_optim_config *config, const rig_shape *shapes, size_t n);
-/** As replicas; comm NULL: a group of one, owned. */
+/** As replicas. */
 dn_status rig_create(optim_rig *rig, dn_comm *comm, const char *kernels, const dn_optim_config *config,
                      const rig_shape *shapes, size_t n);
 void rig_destroy(optim_rig *rig);

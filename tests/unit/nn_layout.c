@@ -44,6 +44,22 @@ static void parameters_have_the_documented_names_shapes_and_kinds_in_order(void 
     }
 }
 
+static void split_heads_are_the_rows_of_q_k_and_v(void **state)
+{
+    (void)state;
+    dn_param params[14];
+    dn_arena weights = {0}, grads = {0};
+    dn_gpt_layout(&small, model_mesh_size, model_mesh_at, &weights, &grads, params);
+    for (size_t p = 0; p < 14; p++)
+        assert_int_equal(params[p].split, 1);
+    dn_gpt_split_heads(&small, params);
+    for (size_t p = 0; p < 14; p++) {
+        bool has_heads =
+            strstr(params[p].name, "c_q") || strstr(params[p].name, "c_k") || strstr(params[p].name, "c_v");
+        assert_int_equal(params[p].split, has_heads ? small.NH : 1);
+    }
+}
+
 static void weights_and_gradients_lie_without_gaps_and_measuring_says_how_long(void **state)
 {
     (void)state;
@@ -152,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameters_have_the_documented_names_shapes_and_kinds_in_order),
+        cmocka_unit_test(split_heads_are_the_rows_of_q_k_and_v),
         cmocka_unit_test(weights_and_gradients_lie_without_gaps_and_measuring_says_how_long),
         cmocka_unit_test(initial_weights_have_the_documented_spread),
         cmocka_unit_test(a_tensor_s_first_values_do_not_depend_on_the_other_tensors),

@@ -1,5 +1,5 @@
-/* Who holds what, on all meshes of up to 12 ranks: parts and bands tile, each row once for each copy, the
- * largest lie at the origin, and work that is dealt is dealt evenly. */
+/* Who holds what, on all meshes of up to 12 ranks: parts and bands tile, each row once for each copy, nobody
+ * has more than there is room for, and work that is dealt is dealt evenly. */
 #include "sync/layout.h"
 
 #include <setjmp.h>
@@ -25,20 +25,20 @@ static void assert_times(const int *counts, size_t n, int times)
 static void check_parts(const dn_layout *l, int n_ranks)
 {
     static int held[MOST * MOST];
-    const int origin[DN_N_AXES] = {0};
-    dn_block largest = dn_layout_part(l, origin);
     size_t rows = l->param->rows, cols = l->param->cols;
+    size_t room = dn_layout_most_of(l, false).part, most = 0;
     memset(held, 0, sizeof held);
     for (int rank = 0; rank < n_ranks; rank++) {
         int at[DN_N_AXES];
         dn_mesh_at(l->size, rank, at);
         dn_block b = dn_layout_part(l, at);
-        assert_true(b.rows <= largest.rows && b.cols <= largest.cols);
+        most = most < b.rows * b.cols ? b.rows * b.cols : most;
         for (size_t i = 0; i < b.rows; i++)
             for (size_t j = 0; j < b.cols; j++)
                 held[(b.row0 + i) * cols + b.col0 + j]++;
     }
     assert_times(held, rows * cols, dn_axes_size(l->size, l->replicas));
+    assert_int_equal(room, most);
 }
 
 /* P and R are divided over all ranks; Q over those of a in each column block, so once a replica. */
@@ -46,8 +46,7 @@ static void check_bands(const dn_layout *l, bool transposed, int n_ranks)
 {
     int p[MOST] = {0}, q[MOST] = {0}, r[MOST] = {0}, at[DN_N_AXES];
     size_t m = transposed ? l->param->cols : l->param->rows, n = l->param->rows + l->param->cols - m;
-    const int origin[DN_N_AXES] = {0};
-    dn_bands most = dn_layout_bands(l, transposed, origin);
+    dn_layout_most most = dn_layout_most_of(l, transposed);
     for (int rank = 0; rank < n_ranks; rank++) {
         dn_mesh_at(l->size, rank, at);
         dn_bands b = dn_layout_bands(l, transposed, at);
@@ -55,9 +54,8 @@ static void check_bands(const dn_layout *l, bool transposed, int n_ranks)
         assert_true(b.p.first >= b.m.first && b.p.end <= b.m.end);
         assert_true(b.r.first >= b.n.first && b.r.end <= b.n.end);
         assert_true(b.q.first >= b.n.first && b.q.end <= b.n.end);
-        assert_true(dn_range_size(b.m) <= dn_range_size(most.m));
-        assert_true(dn_range_size(b.n) <= dn_range_size(most.n));
-        assert_true(dn_range_size(b.q) <= dn_range_size(most.q));
+        assert_true(dn_range_size(b.m) <= most.m);
+        assert_true(dn_range_size(b.n) <= most.n);
     }
     assert_times(p, m, 1);
     assert_times(r, n, 1);
@@ -77,10 +75,36 @@ static void check(const dn_param *param, const int size[DN_N_AXES])
     }
 }
 
+/* The windows of a parameter that is split are laid out as it is, too, and tile it. */
+static void check_windows(dn_param split, const int size[DN_N_AXES])
+{
+    int n_ranks = dn_axes_size(size, DN_ALL_AXES);
+    for (size_t k = 0; k < split.split; k++) {
+        dn_param window = dn_param_window(&split, split.split, k);
+        check(&window, size);
+    }
+    for (int rank = 0; rank < n_ranks; rank++) {
+        int at[DN_N_AXES];
+        dn_mesh_at(size, rank, at);
+        dn_block block = split.block = dn_param_block(&split, size, at);
+        size_t next = block.row0;
+        for (size_t k = 0; k < split.split; k++) {
+            dn_param window = dn_param_window(&split, split.split, k);
+            dn_block own = dn_param_block(&window, size, at);
+            assert_memory_equal(&own, &window.block, sizeof own);
+            assert_true(own.col0 == block.col0 && own.cols == block.cols);
+            assert_true(own.rows == 0 || window.first_row + own.row0 == next);
+            next += own.rows;
+        }
+        assert_int_equal(next, block.row0 + block.rows);
+    }
+}
+
 static void parts_and_bands_tile_on_every_mesh(void **state)
 {
     (void)state;
     static const size_t shapes[][2] = {{40, 16}, {16, 37}, {13, 7}, {3, 2}, {1, 29}, {17, 17}};
+    static const size_t splits[] = {5, 2, 13, 3, 1, 1};
     static const dn_axis axes[][2] = {
         {DN_TP, DN_FS}, {DN_FS, DN_TP}, {DN_FS, DN_N_AXES}, {DN_N_AXES, DN_TP}, {DN_N_AXES, DN_N_AXES}};
     for (int dp = 1; dp <= MAX_RANKS; dp++)
@@ -90,9 +114,11 @@ static void parts_and_bands_tile_on_every_mesh(void **state)
                     for (size_t a = 0; a < sizeof axes / sizeof *axes; a++) {
                         const dn_param param = {.rows = shapes[s][0],
                                                 .cols = shapes[s][1],
+                                                .split = splits[s],
                                                 .row_cut = {axes[a][0], 1 + s % 3 * 4},
                                                 .col_cut = {axes[a][1], 1}};
                         check(&param, (int[]){dp, fs, tp});
+                        check_windows(param, (int[]){dp, fs, tp});
                     }
 }
 

@@ -266,6 +266,133 @@ static void gradient_norm_covers_all_parameters(void **state)
     rig_destroy(&rig);
 }
 
+/* ---- split ---- */
+
+/* 12 x 10 as 3 matrices of 4 x 10 (wide), and 40 x 6 as 2 of 20 x 6 (tall), between others. */
+static const rig_shape parents[] = {
+    {DN_PARAM_MATRIX, 8, 8}, {DN_PARAM_MATRIX, 12, 10}, {DN_PARAM_MATRIX, 40, 6}, {DN_PARAM_MATRIX, 8, 8}};
+static const rig_shape parts[] = {
+    {DN_PARAM_MATRIX, 8, 8},  {DN_PARAM_MATRIX, 4, 10}, {DN_PARAM_MATRIX, 4, 10}, {DN_PARAM_MATRIX, 4, 10},
+    {DN_PARAM_MATRIX, 20, 6}, {DN_PARAM_MATRIX, 20, 6}, {DN_PARAM_MATRIX, 8, 8}};
+enum { N_PARENTS = 4, N_PARTS = 7 };
+
+static void create_split(optim_rig *rig, const dn_optim_config *config, const size_t *splits)
+{
+    const rig_mesh mesh = {{1, 1, 1}, NULL, splits};
+    assert_int_equal(rig_create_on(rig, NULL, &mesh, "cpu", config, parents, N_PARENTS), DN_OK);
+}
+
+/* The gradients of `from`, in the order of its numbers, to the parameters of `to`. */
+static void hand_over_gradients(optim_rig *to, const optim_rig *from)
+{
+    size_t i = 0, at = 0;
+    for (size_t k = 0; k < to->n_params; k++) {
+        memcpy(rig_grad(to, k), rig_grad(from, i) + at, size_of(to, k) * sizeof(dn_real));
+        at += size_of(to, k);
+        if (at == size_of(from, i))
+            i++, at = 0;
+    }
+}
+
+static void assert_same_numbers(const optim_rig *parent, const optim_rig *part)
+{
+    size_t i = 0, at = 0;
+    for (size_t k = 0; k < part->n_params; k++) {
+        assert_memory_equal(rig_weight(part, k), rig_weight(parent, i) + at,
+                            size_of(part, k) * sizeof(dn_real));
+        at += size_of(part, k);
+        if (at == size_of(parent, i))
+            i++, at = 0;
+    }
+    assert_int_equal(dn_optimizer_n_states(parent->optimizer), dn_optimizer_n_states(part->optimizer));
+    for (size_t k = 0; k < dn_optimizer_n_states(part->optimizer); k++) {
+        dn_state_shard x = rig_shard(parent, k), y = rig_shard(part, k);
+        assert_memory_equal(&x.block, &y.block, sizeof x.block);
+        assert_memory_equal(x.data, y.data, x.block.rows * x.block.cols * sizeof(dn_real));
+    }
+}
+
+/* Rank, orientation, scale and first basis of each part are those it has as a parameter of its own. */
+static void assert_split_is_separate(const dn_optim_config *config)
+{
+    const size_t splits[N_PARENTS] = {1, 3, 2, 1};
+    optim_rig split, separate;
+    create_split(&split, config, splits);
+    assert_int_equal(rig_create(&separate, NULL, "cpu", config, parts, N_PARTS), DN_OK);
+    for (int t = 0; t < 3; t++) {
+        noise(&split, split.step);
+        hand_over_gradients(&separate, &split);
+        assert_int_equal(rig_step(&split, 0.01), DN_OK);
+        assert_int_equal(rig_step(&separate, 0.01), DN_OK);
+        assert_same_numbers(&split, &separate);
+    }
+    rig_destroy(&split), rig_destroy(&separate);
+}
+
+static void a_split_matrix_is_as_many_matrices_bit_for_bit(void **state)
+{
+    (void)state;
+    const dn_rule rules[] = {DN_RULE_DION, DN_RULE_MUON, DN_RULE_NORMUON, DN_RULE_DION2, DN_RULE_DION3};
+    dn_optim_config config = rig_config();
+    config.groups[DN_PARAM_MATRIX].weight_decay = 0.1;
+    for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
+        config.matrix_rule = rules[k];
+        assert_split_is_separate(&config);
+    }
+}
+
+static void states_of_a_split_matrix_are_numbered(void **state)
+{
+    (void)state;
+    const size_t splits[N_PARENTS] = {1, 3, 2, 1};
+    dn_optim_config config = rig_config();
+    optim_rig split;
+    create_split(&split, &config, splits);
+    const dn_state *q = rig_state(&split, "dion.q", 0);
+    assert_true(q && q->rows == 8);
+    assert_null(rig_state(&split, "dion.q", 1)); /* but: */
+    assert_string_equal(dn_optimizer_state(split.optimizer, 3)->name, "dion.q.x1.0");
+    assert_string_equal(dn_optimizer_state(split.optimizer, 10)->name, "dion.momentum.x2.1");
+    rig_destroy(&split);
+}
+
+static void assert_split_changes_nothing(const dn_optim_config *config, const size_t *splits)
+{
+    optim_rig split, whole;
+    create_split(&split, config, splits);
+    create_split(&whole, config, NULL);
+    train(&split, 2), train(&whole, 2);
+    assert_same(&split, &whole);
+    assert_string_equal(dn_optimizer_state(split.optimizer, 2)->name,
+                        dn_optimizer_state(whole.optimizer, 2)->name);
+    rig_destroy(&split), rig_destroy(&whole);
+}
+
+static void a_split_into_one_or_for_an_element_wise_rule_changes_nothing(void **state)
+{
+    (void)state;
+    dn_optim_config config = rig_config();
+    assert_split_changes_nothing(&config, (size_t[]){1, 0, 1, 0});
+    config.matrix_rule = DN_RULE_ADAMW;
+    assert_split_changes_nothing(&config, (size_t[]){2, 3, 2, 4});
+}
+
+static void splits_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    const rig_shape shapes[] = {{DN_PARAM_MATRIX, 12, 8}, {DN_PARAM_HEAD, 12, 8}};
+    const size_t splits[][2] = {{5, 1}, {24, 1}, {3, 2}};
+    const char *const said[] = {"x0", "x0", "x1"};
+    dn_optim_config config = rig_config();
+    for (size_t k = 0; k < 3; k++) {
+        const rig_mesh mesh = {{1, 1, 1}, NULL, splits[k]};
+        optim_rig rig;
+        assert_int_equal(rig_create_on(&rig, NULL, &mesh, "ref", &config, shapes, 2), DN_ERR_ARG);
+        assert_non_null(strstr(dn_error_message(), said[k]));
+        rig_destroy(&rig);
+    }
+}
+
 /* 5 becomes 2: exactly the step that gradients of 2/5 take; below the norm nothing changes. */
 static void clipped_gradients_have_the_given_norm(void **state)
 {
@@ -349,6 +476,10 @@ int main(void)
         cmocka_unit_test(a_step_allocates_nothing),
         cmocka_unit_test(decay_follows_the_factor_of_the_step),
         cmocka_unit_test(gradient_norm_covers_all_parameters),
+        cmocka_unit_test(a_split_matrix_is_as_many_matrices_bit_for_bit),
+        cmocka_unit_test(states_of_a_split_matrix_are_numbered),
+        cmocka_unit_test(a_split_into_one_or_for_an_element_wise_rule_changes_nothing),
+        cmocka_unit_test(splits_that_cannot_be_are_refused),
         cmocka_unit_test(clipped_gradients_have_the_given_norm),
         cmocka_unit_test(settings_out_of_range_are_refused),
         cmocka_unit_test(flops_follow_the_formula),

@@ -117,6 +117,33 @@ static void sizes_that_do_not_divide_are_refused(void **state)
     assert_non_null(strstr(dn_error_message(), "fs_size 3"));
 }
 
+static void keys_of_the_family_reach_the_optimizer(void **state)
+{
+    (void)state;
+    static const char *const rules[] = {
+        [DN_RULE_DION] = "dion",   [DN_RULE_ADAMW] = "adamw",     [DN_RULE_LION] = "lion",
+        [DN_RULE_MUON] = "muon",   [DN_RULE_NORMUON] = "normuon", [DN_RULE_DION2] = "dion2",
+        [DN_RULE_DION3] = "dion3", [DN_RULE_SGD] = "sgd"};
+    static const char *const adjusts[] = {"spectral_norm", "rms_norm", "none"};
+    static const char *const sets[] = {"polar_express", "dion", "keller"};
+    for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
+        dn_config c = defaults();
+        dn_plan plan;
+        snprintf(c.optimizer, sizeof c.optimizer, "%s", rules[k]);
+        snprintf(c.adjust_lr, sizeof c.adjust_lr, "%s", adjusts[k % 3]);
+        snprintf(c.newton_schulz, sizeof c.newton_schulz, "%s", sets[k % 3]);
+        snprintf(c.selection, sizeof c.selection, k % 2 ? "local" : "global");
+        c.nesterov = c.use_gram_newton_schulz = k % 2;
+        c.ef_decay = 0.25, c.muon_beta2 = 0.5;
+        assert_int_equal(dn_plan_make(&c, 1, &plan), DN_OK);
+        const dn_optim_config *o = &plan.optim;
+        assert_true(o->matrix_rule == (dn_rule)k && o->adjust == (dn_adjust)(k % 3));
+        assert_true(o->newton_schulz == (dn_ns_set)(k % 3) && o->local_selection == k % 2);
+        assert_true(o->nesterov == k % 2 && o->gram == k % 2);
+        assert_true(o->ef_decay == 0.25 && o->row_beta2 == 0.5);
+    }
+}
+
 /* Rows are dealt to dp x fs as evenly as can be, and all workers make as many micro-batches. */
 static void a_batch_is_dealt_without_rest(void **state)
 {
@@ -143,16 +170,41 @@ static void a_batch_is_dealt_without_rest(void **state)
     assert_int_equal(dn_plan_rounds(&plan, 13), 2);
 }
 
+/* Who steps matrices of his own gets the optimizer that a run gets. */
+static void defaults_are_those_of_the_library(void **state)
+{
+    (void)state;
+    dn_config config;
+    dn_plan plan;
+    dn_config_init(&config);
+    assert_int_equal(dn_plan_make(&config, 1, &plan), DN_OK);
+    const dn_optim_config a = plan.optim, b = dn_optim_defaults();
+    assert_true(a.matrix_rule == b.matrix_rule && a.scalar_rule == b.scalar_rule && a.orth == b.orth);
+    for (int kind = 0; kind < DN_PARAM_N_KINDS; kind++)
+        assert_true(a.groups[kind].lr_scale == b.groups[kind].lr_scale &&
+                    a.groups[kind].weight_decay == b.groups[kind].weight_decay);
+    assert_true(a.mu == b.mu && a.rank_fraction == b.rank_fraction && a.eps == b.eps);
+    assert_true(a.rank_multiple_of == b.rank_multiple_of && a.power_iters == b.power_iters);
+    assert_true(a.compress == b.compress && a.momentum_sync_every == b.momentum_sync_every);
+    assert_true(a.adjust == b.adjust && a.newton_schulz == b.newton_schulz && a.gram == b.gram);
+    assert_true(a.nesterov == b.nesterov && a.local_selection == b.local_selection);
+    assert_true(a.row_beta2 == b.row_beta2 && a.ef_decay == b.ef_decay && a.clip_norm == b.clip_norm);
+    assert_true(a.orth_dion == b.orth_dion && a.adaptive_rank == b.adaptive_rank && a.cautious == b.cautious);
+    assert_true(a.beta1 == b.beta1 && a.beta2 == b.beta2 && a.seed == b.seed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_default_is_accepted_by_its_own_key),
         cmocka_unit_test(values_reach_their_fields),
+        cmocka_unit_test(defaults_are_those_of_the_library),
         cmocka_unit_test(a_file_of_the_reference_runs_unchanged),
         cmocka_unit_test(errors_name_line_key_and_remedy),
         cmocka_unit_test(a_bad_argument_is_named),
         cmocka_unit_test(a_dump_reads_back_to_the_same_values),
         cmocka_unit_test(sizes_that_do_not_divide_are_refused),
+        cmocka_unit_test(keys_of_the_family_reach_the_optimizer),
         cmocka_unit_test(a_batch_is_dealt_without_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,7 @@ void dn_cpu_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, siz
                  const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c,
                  size_t ldc);
 
+void dn_cpu_gemm_many(dn_stream *s, const dn_product *products, size_t n);
 void dn_cpu_gemm_batch(dn_stream *s, size_t count, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k,
                        double alpha, const dn_buf *a, const dn_buf *b, double beta, dn_buf *c);
 void dn_cpu_symmetric_product(dn_stream *s, size_t count, dn_trans t, size_t n, size_t k, double alpha,

@@ -1,8 +1,9 @@
 /*
- * Products by OpenBLAS, one block of C a thread, cut by us. OpenBLAS's own way to share a product lets the
- * threads wait for each other's packed panels: on two threads that costs the products of an optimizer step on
- * a small model (256 x 64 x 256) a third of their speed and those of a weight's gradient (256 x 256 x 2048) a
- * sixth, and gains nothing on large ones. Inside a parallel region OpenBLAS uses the calling thread alone.
+ * Products by OpenBLAS, one block of C a thread, cut by us; of many products the small ones are a block each.
+ * OpenBLAS's own way to share a product lets the threads wait for each other's packed panels: on two threads
+ * that costs the products of an optimizer step on a small model (256 x 64 x 256) a third of their speed and
+ * those of a weight's gradient (256 x 256 x 2048) a sixth, and gains nothing on large ones. Inside a parallel
+ * region OpenBLAS uses the calling thread alone.
  */
 #include "compute/cpu/blas.h"
 #include "compute/cpu/cpu.h"
@@ -13,21 +14,27 @@
 /* Edges of blocks fall on whole cache lines of C. */
 #define GRAIN ((size_t)16)
 
+/* Products that are shared out at once. */
+enum { MOST = 64 };
+
 /* Blocks along the rows and the columns of C. */
 typedef struct grid {
     size_t rows, cols;
 } grid;
 
+static double flops_of(const dn_product *x)
+{
+    return 2.0 * (double)x->m * (double)x->n * (double)x->k;
+}
+
 /* The grid of n_threads blocks that packs least: each block packs m/rows + n/cols vectors of length k. */
-static grid choose_grid(size_t m, size_t n, size_t k, size_t n_threads)
+static grid choose_grid(const dn_product *x, size_t n_threads)
 {
     grid best = {1, 1};
     double least = 0;
-    if (2.0 * (double)m * (double)n * (double)k < ALONE_FLOPS)
-        return best;
     for (size_t rows = 1; rows <= n_threads; rows++) {
         size_t cols = n_threads / rows;
-        double packed = (double)m / (double)rows + (double)n / (double)cols;
+        double packed = (double)x->m / (double)rows + (double)x->n / (double)cols;
         if (rows * cols == n_threads && (least == 0 || packed < least)) {
             least = packed;
             best = (grid){rows, cols};
@@ -44,30 +51,76 @@ static size_t edge(size_t size, size_t index, size_t parts)
 }
 
 /* With nothing to add up, BLAS would still complain of leading dimensions. */
-static void scale_matrix(dn_real *c, size_t m, size_t n, size_t ldc, double beta)
+static void scale_matrix(const dn_product *x)
 {
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++)
-            c[i * ldc + j] = beta == 0 ? 0 : (dn_real)(beta * (double)c[i * ldc + j]);
+    dn_real *c = dn_host(x->c);
+    for (size_t i = 0; i < x->m; i++)
+        for (size_t j = 0; j < x->n; j++)
+            c[i * x->ldc + j] = x->beta == 0 ? 0 : (dn_real)(x->beta * (double)c[i * x->ldc + j]);
+}
+
+static void multiply(const dn_product *x, grid g, size_t block)
+{
+    size_t top = edge(x->m, block / g.cols, g.rows), bottom = edge(x->m, block / g.cols + 1, g.rows);
+    size_t left = edge(x->n, block % g.cols, g.cols), right = edge(x->n, block % g.cols + 1, g.cols);
+    if (x->m == 0 || x->n == 0 || x->k == 0)
+        scale_matrix(x);
+    else if (top < bottom && left < right)
+        dn_cblas_gemm(CblasRowMajor, x->ta == DN_T ? CblasTrans : CblasNoTrans,
+                      x->tb == DN_T ? CblasTrans : CblasNoTrans, (int)(bottom - top), (int)(right - left),
+                      (int)x->k, (dn_real)x->alpha, dn_host(x->a) + (x->ta == DN_T ? top : top * x->lda),
+                      (int)x->lda, dn_host(x->b) + (x->tb == DN_T ? left * x->ldb : left), (int)x->ldb,
+                      (dn_real)x->beta, dn_host(x->c) + top * x->ldc + left, (int)x->ldc);
+}
+
+/* Products of one call of the threads: which blocks are whose. */
+typedef struct work {
+    const dn_product *products;
+    grid grids[MOST];
+    size_t first[MOST + 1]; /* block of each product */
+} work;
+
+/* A product of which there are several as large is a block: threads then share nothing, and their number does
+ * not round. Block sizes of more than a quarter of a thread's share would leave threads waiting. */
+static void cut(work *w, size_t n, size_t n_threads)
+{
+    double all = 0;
+    for (size_t i = 0; i < n; i++)
+        all += flops_of(&w->products[i]);
+    w->first[0] = 0;
+    for (size_t i = 0; i < n; i++) {
+        double flops = flops_of(&w->products[i]), share = all / (double)n_threads;
+        bool whole = flops < ALONE_FLOPS || flops <= share / 4;
+        w->grids[i] = whole ? (grid){1, 1} : choose_grid(&w->products[i], n_threads);
+        w->first[i + 1] = w->first[i] + w->grids[i].rows * w->grids[i].cols;
+    }
+}
+
+static void do_block(const work *w, size_t block)
+{
+    size_t i = 0;
+    while (w->first[i + 1] <= block)
+        i++;
+    multiply(&w->products[i], w->grids[i], block - w->first[i]);
+}
+
+/* Blocks in turn: a matrix that stands at the same place in several calls meets the same thread's cache. */
+void dn_cpu_gemm_many(dn_stream *s, const dn_product *products, size_t n)
+{
+    for (size_t done = 0, some; done < n; done += some) {
+        work w = {.products = products + done};
+        some = dn_min(n - done, MOST);
+        cut(&w, some, (size_t)s->n_threads);
+        int n_threads = (int)dn_min(w.first[some], (size_t)s->n_threads);
+#pragma omp parallel for num_threads(n_threads) schedule(static, 1)
+        for (size_t block = 0; block < w.first[some]; block++)
+            do_block(&w, block);
+    }
 }
 
 void dn_cpu_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
                  const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c, size_t ldc)
 {
-    if (m == 0 || n == 0 || k == 0) {
-        scale_matrix(dn_host(c), m, n, ldc, beta);
-        return;
-    }
-    grid g = choose_grid(m, n, k, (size_t)s->n_threads);
-#pragma omp parallel for num_threads((int)(g.rows * g.cols)) schedule(static)
-    for (size_t block = 0; block < g.rows * g.cols; block++) {
-        size_t top = edge(m, block / g.cols, g.rows), bottom = edge(m, block / g.cols + 1, g.rows);
-        size_t left = edge(n, block % g.cols, g.cols), right = edge(n, block % g.cols + 1, g.cols);
-        if (top < bottom && left < right)
-            dn_cblas_gemm(CblasRowMajor, ta == DN_T ? CblasTrans : CblasNoTrans,
-                          tb == DN_T ? CblasTrans : CblasNoTrans, (int)(bottom - top), (int)(right - left),
-                          (int)k, (dn_real)alpha, dn_host(a) + (ta == DN_T ? top : top * lda), (int)lda,
-                          dn_host(b) + (tb == DN_T ? left * ldb : left), (int)ldb, (dn_real)beta,
-                          dn_host(c) + top * ldc + left, (int)ldc);
-    }
+    const dn_product product = {ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc};
+    dn_cpu_gemm_many(s, &product, 1);
 }

@@ -9,6 +9,7 @@ extern const dn_kernels DN_CPU(kernels);
 const dn_kernels DN_CPU(kernels) = {
     .name = "cpu-" TEXT(DN_ISA),
     .gemm = dn_cpu_gemm,
+    .gemm_many = dn_cpu_gemm_many,
     .fill = DN_CPU(fill),
     .copy = DN_CPU(copy),
     .axpby = DN_CPU(axpby),

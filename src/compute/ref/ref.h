@@ -58,6 +58,7 @@ void dn_ref_factor_sketch(dn_stream *s, dn_factoring *items, size_t n);
 void dn_ref_apply(dn_stream *s, const dn_band *bands, size_t n);
 void dn_ref_householder(dn_stream *s, dn_tall *items, size_t n);
 
+void dn_ref_gemm_many(dn_stream *s, const dn_product *products, size_t n);
 void dn_ref_gemm_batch(dn_stream *s, size_t count, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k,
                        double alpha, const dn_buf *a, const dn_buf *b, double beta, dn_buf *c);
 void dn_ref_symmetric_product(dn_stream *s, size_t count, dn_trans t, size_t n, size_t k, double alpha,

@@ -4,6 +4,7 @@
 const dn_kernels dn_kernels_ref = {
     .name = "ref",
     .gemm = dn_ref_gemm,
+    .gemm_many = dn_ref_gemm_many,
     .fill = dn_ref_fill,
     .copy = dn_ref_copy,
     .axpby = dn_ref_axpby,

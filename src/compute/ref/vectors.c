@@ -23,6 +23,15 @@ void dn_ref_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, siz
         }
 }
 
+void dn_ref_gemm_many(dn_stream *s, const dn_product *products, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const dn_product *x = &products[i];
+        dn_ref_gemm(s, x->ta, x->tb, x->m, x->n, x->k, x->alpha, x->a, x->lda, x->b, x->ldb, x->beta, x->c,
+                    x->ldc);
+    }
+}
+
 void dn_ref_fill(dn_stream *s, dn_buf *x, size_t n, double value)
 {
     for (size_t i = 0; i < n; i++)
