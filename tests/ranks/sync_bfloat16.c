@@ -74,7 +74,7 @@ static void replicas_with_momenta_of_their_own_are_a_rounding_apart(void **state
 
 static size_t heap_bytes(dn_optim_config config, const rig_shape *shapes, size_t n, dn_precision precision)
 {
-    const rig_mesh mesh = {{2, 2, 1}, NULL};
+    const rig_mesh mesh = {.size = {2, 2, 1}};
     dn_param params[RIG_MAX] = {0};
     config.state_precision = precision;
     for (size_t i = 0; i < n; i++) {

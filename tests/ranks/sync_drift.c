@@ -124,7 +124,7 @@ static double *one_rank(const double *signal)
 static double error_of(dn_precision precision, int every, const double *signal, const double *expected)
 {
     task t = {config_of(precision, every), signal, expected, INFINITY};
-    const rig_mesh mesh = {{REPLICAS, 1, 1}, NULL};
+    const rig_mesh mesh = {.size = {REPLICAS, 1, 1}};
     ranks_spec spec = {
         .kind = AS_THREADS, .n_ranks = REPLICAS, .arena_bytes = rig_heap_bytes(&t.config, model, N, &mesh)};
     assert_int_equal(ranks_run(&spec, walk, &t, NULL), 0);
