@@ -30,6 +30,7 @@ typedef struct dn_config {
     bool nesterov, use_gram_newton_schulz;
     double ef_decay, muon_beta2;
     bool orth_dion, adaptive_rank, cautious, split_heads;
+    char state_precision[16];
     /* mesh; 0 = not given */
     int64_t dp_size, fs_size, tp_size;
     char fs_gather[16];

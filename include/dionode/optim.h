@@ -41,6 +41,12 @@ typedef enum dn_adjust {
     DN_ADJUST_NONE,          /* 1 */
 } dn_adjust;
 
+/* How momenta, Q and second moments are stored between steps. A step computes with dn_real. */
+typedef enum dn_precision {
+    DN_PRECISION_FULL,     /* dn_real */
+    DN_PRECISION_BFLOAT16, /* rounded to the nearest once a step: half the memory, two to three digits */
+} dn_precision;
+
 /* The kind decides the optimizer; shape cannot tell a head from a matrix (dion.md 1.9). */
 typedef enum dn_param_kind {
     DN_PARAM_MATRIX,    /* hidden matrix: the matrix rule                         */
@@ -84,6 +90,7 @@ typedef struct dn_optim_config {
     bool cautious; /* AdamW: no decay of weights that the update lets grow (arXiv 2510.12402) */
     /* Gradients of a larger global norm than this are scaled down to it; 0 = never. dn_step_report.clip. */
     double clip_norm;
+    dn_precision state_precision;
     uint64_t seed; /* of the initial Q and of sketches */
 } dn_optim_config;
 

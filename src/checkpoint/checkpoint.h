@@ -13,16 +13,18 @@
 #define CHECKPOINT_CHECKPOINT_H
 
 #include "dionode/mesh.h"
+#include "dionode/types.h"
 
 /* What one rank holds of a tensor. */
 typedef struct dn_shard {
-    dn_block block;      /* which part it is */
-    const dn_real *data; /* [block.rows, block.cols] dense, row-major; borrowed. NULL: holds nothing */
+    dn_block block;   /* which part it is */
+    const void *data; /* [block.rows, block.cols] dense, row-major; borrowed. NULL: holds nothing */
 } dn_shard;
 
 typedef struct dn_tensor {
     const char *name;
     size_t rows, cols; /* shape in the file: [rows, cols] */
+    dn_type type;      /* DN_REAL or DN_BF16 */
     size_t n_shards;
     const dn_shard *shards; /* borrowed; those that hold something tile the tensor */
 } dn_tensor;
@@ -34,9 +36,10 @@ typedef struct dn_meta {
 /** Writes generation `step` (made again if it exists) and keeps, of the generations before it, the newest.
  * Generations after `step` are another history and left alone. dir is made if missing. Tensors are written
  * whole, a few MiB at a time, however they are sharded: the file does not tell. Strings are UTF-8; the
- * metadata key "xxh3" is taken. tick (may be NULL) is called every few MiB. Checks free space first. Errors:
- * DN_ERR_IO naming file and cause; DN_ERR_ARG shards that overlap or leave a hole, or strings that are not
- * UTF-8; DN_ERR_MEMORY. The older generations then still stand and nothing half-written is left. */
+ * metadata key "xxh3" is taken. Tensors of DN_BF16 come last: in the file each begins at a multiple of its
+ * element's size. tick (may be NULL) is called every few MiB. Checks free space first. Errors: DN_ERR_IO
+ * naming file and cause; DN_ERR_ARG shards that overlap or leave a hole, or strings that are not UTF-8;
+ * DN_ERR_MEMORY. The older generations then still stand and nothing half-written is left. */
 dn_status dn_checkpoint_write(const char *dir, uint64_t step, const dn_meta *meta, size_t n_meta,
                               const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
                               void *context) DN_MUST_USE;
@@ -65,7 +68,8 @@ bool dn_checkpoint_has(const dn_checkpoint *checkpoint, const char *name);
 dn_status dn_checkpoint_tensor(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
                                const dn_real **data) DN_MUST_USE;
 
-/** Copies a part of the tensor [rows, cols] to `to` [block.rows, block.cols], dense. Errors: as
+/** Copies a part of the tensor [rows, cols] to `to` [block.rows, block.cols], dense; BF16, too, which becomes
+ * dn_real exactly. Errors: as
  * dn_checkpoint_tensor; DN_ERR_ARG a block beyond the tensor. */
 dn_status dn_checkpoint_block(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
                               const dn_block *block, dn_real *to) DN_MUST_USE;

@@ -18,5 +18,6 @@
 #else
 #define DN_CHECKPOINT_DTYPE "F32"
 #endif
+#define DN_CHECKPOINT_BF16 "BF16"
 
 #endif

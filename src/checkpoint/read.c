@@ -104,7 +104,10 @@ static bool get_entry(const json_t *object, struct entry *entry)
 /* Whether an entry describes exactly the bytes begin .. end-1 in whole elements. */
 static bool is_consistent(const struct entry *entry)
 {
-    json_int_t width = strcmp(entry->dtype, "F32") == 0 ? 4 : strcmp(entry->dtype, "F64") == 0 ? 8 : 0;
+    json_int_t width = strcmp(entry->dtype, "F32") == 0                ? 4
+                       : strcmp(entry->dtype, "F64") == 0              ? 8
+                       : strcmp(entry->dtype, DN_CHECKPOINT_BF16) == 0 ? 2
+                                                                       : 0;
     json_int_t elements, bytes;
     if (width == 0 || entry->begin % width != 0 || entry->end < entry->begin)
         return false;
@@ -254,19 +257,27 @@ bool dn_checkpoint_has(const dn_checkpoint *checkpoint, const char *name)
     return json_object_get(checkpoint->header, name) != NULL;
 }
 
+/* The tensor's entry, of the shape that is expected. */
+static dn_status find(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
+                      struct entry *entry)
+{
+    const json_t *object = json_object_get(checkpoint->header, name);
+    if (!object || strcmp(name, "__metadata__") == 0 || !get_entry(object, entry))
+        return dn_fail(DN_ERR_CHECKPOINT, "%s: has no tensor %s; is it of another model or optimizer?",
+                       checkpoint->path, name);
+    if ((size_t)entry->rows != rows || (size_t)entry->cols != cols)
+        return dn_fail(DN_ERR_CHECKPOINT,
+                       "%s: %s is [%" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
+                       "], the model needs [%zu, %zu]; take the configuration of that run",
+                       checkpoint->path, name, entry->rows, entry->cols, rows, cols);
+    return DN_OK;
+}
+
 dn_status dn_checkpoint_tensor(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
                                const dn_real **data)
 {
     struct entry entry;
-    const json_t *object = json_object_get(checkpoint->header, name);
-    if (!object || strcmp(name, "__metadata__") == 0 || !get_entry(object, &entry))
-        return dn_fail(DN_ERR_CHECKPOINT, "%s: has no tensor %s; is it of another model or optimizer?",
-                       checkpoint->path, name);
-    if ((size_t)entry.rows != rows || (size_t)entry.cols != cols)
-        return dn_fail(DN_ERR_CHECKPOINT,
-                       "%s: %s is [%" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
-                       "], the model needs [%zu, %zu]; take the configuration of that run",
-                       checkpoint->path, name, entry.rows, entry.cols, rows, cols);
+    DN_TRY(find(checkpoint, name, rows, cols, &entry));
     if (strcmp(entry.dtype, DN_CHECKPOINT_DTYPE) != 0)
         return dn_fail(DN_ERR_CHECKPOINT, "%s: %s is %s, this program computes in %s", checkpoint->path, name,
                        entry.dtype, DN_CHECKPOINT_DTYPE);
@@ -274,16 +285,36 @@ dn_status dn_checkpoint_tensor(const dn_checkpoint *checkpoint, const char *name
     return DN_OK;
 }
 
+/* bfloat16 is the upper half of a float. */
+static void widen(dn_real *to, const uint16_t *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits = (uint32_t)from[i] << 16;
+        float f;
+        memcpy(&f, &bits, sizeof f);
+        to[i] = (dn_real)f;
+    }
+}
+
 dn_status dn_checkpoint_block(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
                               const dn_block *block, dn_real *to)
 {
-    const dn_real *data;
-    DN_TRY(dn_checkpoint_tensor(checkpoint, name, rows, cols, &data));
+    struct entry entry;
+    const dn_real *data = NULL;
+    DN_TRY(find(checkpoint, name, rows, cols, &entry));
+    bool narrow = strcmp(entry.dtype, DN_CHECKPOINT_BF16) == 0;
+    const uint16_t *halves = (const uint16_t *)(checkpoint->file + checkpoint->start + entry.begin);
+    if (!narrow)
+        DN_TRY(dn_checkpoint_tensor(checkpoint, name, rows, cols, &data));
     if (!dn_block_is_within(block, rows, cols))
         return dn_fail(DN_ERR_ARG, "%s: [%zu, %zu] from (%zu, %zu) on is not within [%zu, %zu]", name,
                        block->rows, block->cols, block->row0, block->col0, rows, cols);
-    for (size_t row = 0; row < block->rows && block->cols > 0; row++)
-        memcpy(to + row * block->cols, data + (block->row0 + row) * cols + block->col0,
-               block->cols * sizeof *to);
+    for (size_t row = 0; row < block->rows && block->cols > 0; row++) {
+        size_t from = (block->row0 + row) * cols + block->col0;
+        if (narrow)
+            widen(to + row * block->cols, halves + from, block->cols);
+        else
+            memcpy(to + row * block->cols, data + from, block->cols * sizeof *to);
+    }
     return DN_OK;
 }

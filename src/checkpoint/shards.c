@@ -53,18 +53,20 @@ dn_status dn_shards_check(const dn_tensor *tensor)
     return DN_OK;
 }
 
-/* The part of row `row` that lies in the shard, as far as it is among elements first .. end-1. */
-static void copy_row(const dn_shard *shard, size_t cols, size_t row, size_t first, size_t end, dn_real *out)
+/* width: bytes of an element. The part of row `row` that lies in the shard, as far as it is among elements
+ * first .. end-1. */
+static void copy_row(const dn_shard *shard, size_t width, size_t cols, size_t row, size_t first, size_t end,
+                     char *out)
 {
     const dn_block *b = &shard->block;
     size_t from = row * cols + b->col0, to = from + b->cols;
-    const dn_real *data = shard->data + (row - b->row0) * b->cols;
+    const char *data = (const char *)shard->data + (row - b->row0) * b->cols * width;
     size_t start = from > first ? from : first, stop = to < end ? to : end;
     if (start < stop)
-        memcpy(out + (start - first), data + (start - from), (stop - start) * sizeof *out);
+        memcpy(out + (start - first) * width, data + (start - from) * width, (stop - start) * width);
 }
 
-void dn_shards_gather(const dn_tensor *tensor, size_t first, size_t n, dn_real *out)
+void dn_shards_gather(const dn_tensor *tensor, size_t first, size_t n, void *out)
 {
     size_t end = first + n;
     if (n == 0)
@@ -76,6 +78,6 @@ void dn_shards_gather(const dn_tensor *tensor, size_t first, size_t n, dn_real *
             continue;
         size_t row = b->row0 > first_row ? b->row0 : first_row;
         for (; row < b->row0 + b->rows && row <= last_row; row++)
-            copy_row(&tensor->shards[i], tensor->cols, row, first, end, out);
+            copy_row(&tensor->shards[i], dn_type_bytes(tensor->type), tensor->cols, row, first, end, out);
     }
 }

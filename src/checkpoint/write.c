@@ -21,7 +21,7 @@ enum {
 
 static size_t tensor_bytes(const dn_tensor *tensor)
 {
-    return tensor->rows * tensor->cols * sizeof(dn_real);
+    return tensor->rows * tensor->cols * dn_type_bytes(tensor->type);
 }
 
 /* The safetensors header as an object; NULL if a string is not UTF-8 or memory is short. Order counts: the
@@ -38,12 +38,13 @@ static json_t *describe(const dn_meta *meta, size_t n_meta, const dn_tensor *ten
     size_t at = 0;
     for (size_t i = 0; i < n_tensors; i++) {
         assert(!json_object_get(header, tensors[i].name));
+        assert(at % dn_type_bytes(tensors[i].type) == 0);
+        const char *dtype = tensors[i].type == DN_BF16 ? DN_CHECKPOINT_BF16 : DN_CHECKPOINT_DTYPE;
         size_t end = at + tensor_bytes(&tensors[i]);
-        failed |=
-            json_object_set_new(header, tensors[i].name,
-                                json_pack("{s:s, s:[I,I], s:[I,I]}", "dtype", DN_CHECKPOINT_DTYPE, "shape",
-                                          (json_int_t)tensors[i].rows, (json_int_t)tensors[i].cols,
-                                          "data_offsets", (json_int_t)at, (json_int_t)end));
+        failed |= json_object_set_new(header, tensors[i].name,
+                                      json_pack("{s:s, s:[I,I], s:[I,I]}", "dtype", dtype, "shape",
+                                                (json_int_t)tensors[i].rows, (json_int_t)tensors[i].cols,
+                                                "data_offsets", (json_int_t)at, (json_int_t)end));
         at = end;
     }
     if (failed) {
@@ -77,7 +78,7 @@ static char *encode(json_t *header, size_t *bytes)
 typedef struct writer {
     dn_aside file;
     XXH3_state_t *hash; /* owned */
-    dn_real *chunk;     /* [CHUNK bytes] owned */
+    void *chunk;        /* [CHUNK bytes] owned */
     void (*tick)(void *);
     void *context;
 } writer;
@@ -93,11 +94,11 @@ static dn_status append_hashed(writer *w, const void *data, size_t bytes)
 
 static dn_status append_tensor(writer *w, const dn_tensor *tensor)
 {
-    size_t left = tensor->rows * tensor->cols;
+    size_t left = tensor->rows * tensor->cols, width = dn_type_bytes(tensor->type);
     for (size_t at = 0, n; left > 0; at += n, left -= n) {
-        n = left < CHUNK / sizeof *w->chunk ? left : CHUNK / sizeof *w->chunk;
+        n = left < CHUNK / width ? left : CHUNK / width;
         dn_shards_gather(tensor, at, n, w->chunk);
-        DN_TRY(append_hashed(w, w->chunk, n * sizeof *w->chunk));
+        DN_TRY(append_hashed(w, w->chunk, n * width));
     }
     return DN_OK;
 }

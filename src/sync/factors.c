@@ -36,6 +36,7 @@ static void describe(const dn_optim_config *config, const int size[DN_N_AXES], d
     if (config->adaptive_rank) {
         dn_slot_add_state(slot, "dion.rank", 1, 2, part_of_rank);
         slot->states[DN_STATE_RANK].everywhere = true;
+        slot->states[DN_STATE_RANK].type = DN_REAL; /* a number that counts */
     }
 }
 
@@ -283,8 +284,10 @@ static dn_status update_orthonormally(dn_factors *f, dn_factor_batch *b, uint64_
 static dn_status step_batch(dn_factors *f, dn_factor_batch *b, uint64_t step, double lr,
                             dn_step_report *report)
 {
-    for (size_t i = 0; i < b->n; i++)
+    for (size_t i = 0; i < b->n; i++) {
         b->matrices[i].found = DN_ORTH_FINE;
+        dn_slot_open(f->party->stream, b->matrices[i].slot);
+    }
     DN_TRY(recall_basis(f->party, b));
     for (int i = 0; i < f->party->config->power_iters; i++) {
         DN_TRY(find_p(f, b, step, i));
@@ -298,8 +301,11 @@ static dn_status step_batch(dn_factors *f, dn_factor_batch *b, uint64_t step, do
         report->n_zero += b->matrices[i].found == DN_ORTH_ZERO;
         report->n_fallback += b->matrices[i].found == DN_ORTH_FELL_BACK;
     }
-    DN_TRY(dn_stream_sync(f->party->stream));
-    return f->party->config->adaptive_rank ? dn_factors_adapt(f, b, step) : DN_OK;
+    if (f->party->config->adaptive_rank)
+        DN_TRY(dn_factors_adapt(f, b, step));
+    for (size_t i = 0; i < b->n; i++)
+        dn_slot_close(f->party->stream, b->matrices[i].slot);
+    return dn_stream_sync(f->party->stream);
 }
 
 static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_report *report)

@@ -40,7 +40,7 @@ static size_t batch_of(const dn_slot *slots, size_t n)
     return taken;
 }
 
-/* ---- symmetric workspace: | orthonormalization | factors of a batch | ---- */
+/* ---- symmetric workspace: | orthonormalization | of a batch: room to open its slots, factors | ---- */
 
 static void take_factors(dn_factored *x, const dn_slot *slot, dn_arena *arena)
 {
@@ -81,8 +81,8 @@ static void measure(const dn_optim_config *config, const dn_slot *slots, size_t 
 {
     *orth = *factors = 0;
     for (size_t first = 0, batch; first < n; first += batch) {
-        dn_arena arena = {0};
         batch = batch_of(&slots[first], n - first);
+        dn_arena arena = {.used = dn_slots_room_bytes(&slots[first], batch)};
         for (size_t i = 0; i < batch; i++)
             take_factors(NULL, &slots[first + i], &arena);
         *factors = larger(*factors, arena.used);
@@ -216,7 +216,8 @@ dn_status dn_factors_fit(dn_factors *f)
 
 static dn_status fill_batch(dn_factors *f, dn_factor_batch *b, size_t first, dn_arena arena)
 {
-    b->p.mesh = b->q.mesh = b->r.mesh = f->party->mesh;
+    b->p = b->q = b->r = dn_shares_of(f->party->mesh, DN_REAL);
+    dn_slots_take_room(&f->party->slots[first], b->n, &arena);
     for (size_t i = 0; i < b->n; i++) {
         dn_factored *x = &b->matrices[i];
         fill_matrix(f->party, &f->party->slots[first + i], x);
@@ -233,7 +234,9 @@ static dn_status draw_q(const dn_party *party, const dn_factored *x)
     if (!draws)
         return dn_fail(DN_ERR_MEMORY, "no memory to draw Q of %s", x->slot->param->name);
     dn_random_normal(party->config->seed, STREAM_Q + x->slot->index, x->bands.q.first * r, count, 1, draws);
+    dn_slot_open(party->stream, x->slot);
     dn_upload(party->stream, x->slot->states[DN_STATE_Q].data, draws, count);
+    dn_slot_close(party->stream, x->slot);
     dn_status status = dn_stream_sync(party->stream);
     free(draws);
     return status;

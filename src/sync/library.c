@@ -374,7 +374,7 @@ dn_optim_state dn_optim_state_of(const dn_optim *o, size_t index, int rank)
                             .rows = state->rows,
                             .cols = state->cols,
                             .block = shard.block,
-                            .type = DN_REAL,
+                            .type = state->type,
                             .data = shard.data,
                             .replica = shard.replica,
                             .per_replica = state->per_replica};

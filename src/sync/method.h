@@ -22,6 +22,13 @@ typedef struct dn_party {
     void *work; /* the method's own, made by open */
 } dn_party;
 
+/* Some elements of a slot, one behind the other, with its states open. */
+typedef struct dn_stretch {
+    const dn_slot *slot;
+    size_t n;
+    dn_buf *weight, *grad, *states[DN_MAX_STATES];
+} dn_stretch;
+
 typedef struct dn_method {
     bool matrices_only; /* parameters of other kinds need another method */
 
@@ -44,8 +51,9 @@ typedef struct dn_method {
      * n_zero and n_fallback of the report. */
     dn_status (*step)(dn_party *party, uint64_t step, double lr, dn_step_report *report);
 
-    /** Element-wise methods step through dn_elements_step, which calls this for each slot. */
-    void (*update)(const dn_party *party, const dn_slot *slot, uint64_t step, double lr);
+    /** Element-wise methods step through dn_elements_step, which calls this for each slot, or for one stretch
+     * of it after the other. */
+    void (*update)(const dn_party *party, const dn_stretch *x, uint64_t step, double lr);
 
     /** This rank's flops of a step, and what it exchanges within step; NULL: nothing that counts. */
     double (*flops)(const dn_party *party);
@@ -57,7 +65,10 @@ typedef struct dn_method {
 /** The row of a rule; NULL if there is none. */
 const dn_method *dn_method_of(dn_rule rule);
 
-/** Steps slots one by one: the step of element-wise methods. */
+/** Steps slots one by one: hooks of element-wise methods. */
+size_t dn_elements_heap_bytes(const dn_optim_config *config, const int size[DN_N_AXES], const dn_slot *slots,
+                              size_t n);
+dn_status dn_elements_open(dn_party *party, void *workspace);
 dn_status dn_elements_step(dn_party *party, uint64_t step, double lr, dn_step_report *report);
 
 extern const dn_method dn_method_dion, dn_method_adamw, dn_method_lion, dn_method_muon, dn_method_normuon,

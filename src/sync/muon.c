@@ -74,11 +74,15 @@ static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_rep
     for (size_t k = 0; k < w->n_batches; k++) {
         dn_whole_batch *b = &w->batches[k];
         dn_comm_tick(party->mesh->all, step + 1, "muon");
-        for (size_t i = 0; i < b->n; i++)
+        for (size_t i = 0; i < b->n; i++) {
+            dn_slot_open(party->stream, b->matrices[i].slot);
             accumulate(party, &b->matrices[i]);
+        }
         DN_TRY(dn_whole_orthonormalize(w, b, step, report));
-        for (size_t i = 0; i < b->n; i++)
+        for (size_t i = 0; i < b->n; i++) {
             apply(party, &b->matrices[i], lr);
+            dn_slot_close(party->stream, b->matrices[i].slot);
+        }
         DN_TRY(dn_stream_sync(party->stream));
     }
     return DN_OK;

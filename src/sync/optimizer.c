@@ -42,6 +42,33 @@ static bool within(double x, double low, double high)
     return x >= low && x <= high;
 }
 
+/* A mean that fades by less than this a step does not fade at all in bfloat16: what is left of a number is
+ * within half a unit in its last place, 2^-9 to 2^-8 of it, and rounds to the number that was. */
+#define LEAST_FADING (1.0 / 256)
+
+static bool fades(const dn_optim_config *c, double decay)
+{
+    return c->state_precision == DN_PRECISION_FULL || 1 - decay > LEAST_FADING;
+}
+
+static dn_status check_precision(const dn_optim_config *c)
+{
+    bool adamw = c->scalar_rule == DN_RULE_ADAMW || c->matrix_rule == DN_RULE_ADAMW;
+    bool lion = c->scalar_rule == DN_RULE_LION || c->matrix_rule == DN_RULE_LION;
+    bool rows = c->matrix_rule == DN_RULE_NORMUON || c->matrix_rule == DN_RULE_DION3;
+    if ((unsigned)c->state_precision > DN_PRECISION_BFLOAT16)
+        return dn_fail(DN_ERR_ARG, "state precision = %d: give one of dionode/optim.h",
+                       (int)c->state_precision);
+    if ((adamw && !fades(c, c->beta1)) || ((adamw || lion) && !fades(c, c->beta2)) ||
+        (rows && !fades(c, c->row_beta2)))
+        return dn_fail(
+            DN_ERR_ARG,
+            "beta1 = %g, beta2 = %g, beta2 of rows = %g: means so slow stand still in bfloat16; give "
+            "less than %.3f, or full state precision",
+            c->beta1, c->beta2, c->row_beta2, 1 - LEAST_FADING);
+    return DN_OK;
+}
+
 dn_status dn_optimizer_check(const dn_optim_config *c)
 {
     const dn_method *matrices = dn_method_of(c->matrix_rule), *others = dn_method_of(c->scalar_rule);
@@ -68,7 +95,7 @@ dn_status dn_optimizer_check(const dn_optim_config *c)
         return dn_fail(DN_ERR_ARG, "clip norm = %g: give more than 0, or 0 for none", c->clip_norm);
     if (!(c->eps > 0))
         return dn_fail(DN_ERR_ARG, "eps = %g: give more than 0", c->eps);
-    return DN_OK;
+    return check_precision(c);
 }
 
 static dn_status check_param(const dn_param *p, const dn_mesh *mesh)
@@ -179,7 +206,7 @@ static dn_status add_shares(dn_optimizer *o, dn_slot *slot)
     DN_TRY(dn_shares_add(&o->weights, layout->slices, param->weight, rows, cols));
     for (int i = 0; i < slot->n_states; i++)
         if (slot->states[i].per_replica)
-            DN_TRY(dn_shares_add(&o->momenta, layout->replicas, slot->states[i].data, rows, cols));
+            DN_TRY(dn_shares_add(&o->momenta, layout->replicas, slot->states[i].stored, rows, cols));
     return DN_OK;
 }
 
@@ -188,7 +215,8 @@ static void list_states(dn_optimizer *o, const dn_slot *slot)
     for (int i = 0; i < slot->n_states; i++) {
         const dn_slot_state *of = &slot->states[i];
         listed *l = &o->states[o->n_states++];
-        *l = (listed){{.rows = of->rows, .cols = of->cols, .per_replica = of->per_replica}, slot, of};
+        *l = (listed){
+            {.rows = of->rows, .cols = of->cols, .type = of->type, .per_replica = of->per_replica}, slot, of};
         snprintf(l->state.name, sizeof l->state.name, "%s.%s", of->name, slot->param->name);
     }
 }
@@ -231,7 +259,8 @@ static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params
     size_t n_methods = make_slots(&o->config, o->params, o->n_params, size, o->slots, starts);
     if (!take_heap(&o->config, size, o->slots, starts, n_methods, &heap, work))
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
-    o->gradients.mesh = o->weights.mesh = o->momenta.mesh = o->mesh;
+    o->gradients = o->weights = dn_shares_of(o->mesh, DN_REAL);
+    o->momenta = dn_shares_of(o->mesh, o->n_params ? o->slots[0].type : DN_REAL);
     for (size_t i = 0; i < o->n_params; i++) {
         dn_slot_point(&o->slots[i], o->mesh->at);
         DN_TRY(add_shares(o, &o->slots[i]));
@@ -448,6 +477,6 @@ dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int
     dn_mesh_at(o->mesh->size, rank, at);
     int replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at);
     return (dn_state_shard){.block = l->of->part(l->slot, at),
-                            .data = dn_comm_peer(o->mesh->all, l->of->data, rank),
+                            .data = dn_comm_peer(o->mesh->all, l->of->stored, rank),
                             .replica = l->of->everywhere ? rank : replica};
 }

@@ -28,6 +28,7 @@
 #define SYNC_OPTIMIZER_H
 
 #include "dionode/optim.h"
+#include "dionode/types.h"
 #include "optim/param.h"
 #include "sync/formula.h"
 
@@ -96,14 +97,15 @@ typedef struct dn_state {
      * its matrices: "dion.q.<param>.<k>" */
     char name[DN_PARAM_NAME_MAX + 32];
     size_t rows, cols;
+    dn_type type;     /* as it is stored: DN_REAL, or DN_BF16 (state_precision) */
     bool per_replica; /* decoupled momentum: each replica's differs; other copies are bitwise equal */
 } dn_state;
 
 /* What one rank holds of it. */
 typedef struct dn_state_shard {
     dn_block block; /* of the whole; may be empty */
-    dn_buf *data;   /* [block.rows, block.cols] dense, in that rank's arena: to be read in place */
-    int replica;    /* the copy it is part of: the shards of one copy tile the whole exactly */
+    void *data;  /* [block.rows, block.cols] of that type, dense, in that rank's arena: to be read in place */
+    int replica; /* the copy it is part of: the shards of one copy tile the whole exactly */
 } dn_state_shard;
 
 size_t dn_optimizer_n_states(const dn_optimizer *optimizer);

@@ -19,7 +19,7 @@ static dn_status make_room(dn_shares *shares, unsigned axes, size_t more)
     return DN_OK;
 }
 
-dn_status dn_shares_add(dn_shares *shares, unsigned axes, dn_buf *x, size_t rows, size_t cols)
+dn_status dn_shares_add(dn_shares *shares, unsigned axes, void *x, size_t rows, size_t cols)
 {
     int members = dn_axes_size(shares->mesh->size, axes);
     if (members == 1)
@@ -29,7 +29,8 @@ dn_status dn_shares_add(dn_shares *shares, unsigned axes, dn_buf *x, size_t rows
         dn_range part = dn_part(rows, 1, members, k);
         size_t count = dn_range_size(part) * cols;
         if (count)
-            shares->items[axes][shares->n[axes]++] = (dn_owned){dn_at(x, part.first * cols), count, k};
+            shares->items[axes][shares->n[axes]++] =
+                (dn_owned){(char *)x + part.first * cols * dn_type_bytes(shares->type), count, k};
     }
     return DN_OK;
 }
@@ -51,7 +52,7 @@ dn_status dn_shares_reduce(const dn_shares *shares, dn_op op, dn_traffic kind)
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         if (shares->n[axes])
             DN_TRY(dn_comm_reduce_to_owners(dn_mesh_group(shares->mesh, axes), shares->items[axes],
-                                            shares->n[axes], DN_REAL, op, kind));
+                                            shares->n[axes], shares->type, op, kind));
     return DN_OK;
 }
 
@@ -60,7 +61,7 @@ dn_status dn_shares_gather(const dn_shares *shares, dn_traffic kind)
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         if (shares->n[axes])
             DN_TRY(dn_comm_gather_from_owners(dn_mesh_group(shares->mesh, axes), shares->items[axes],
-                                              shares->n[axes], DN_REAL, kind));
+                                              shares->n[axes], shares->type, kind));
     return DN_OK;
 }
 
@@ -69,7 +70,7 @@ void dn_shares_count_reduce(const dn_shares *shares, dn_traffic kind, uint64_t t
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         for (size_t i = 0; i < shares->n[axes]; i++)
             dn_formula_add(formula, axes, DN_REDUCE_SCATTER, kind,
-                           times * shares->items[axes][i].count * sizeof(dn_real));
+                           times * shares->items[axes][i].count * dn_type_bytes(shares->type));
 }
 
 void dn_shares_count_gather(const dn_shares *shares, dn_traffic kind, uint64_t times, dn_formula *formula)
@@ -79,6 +80,6 @@ void dn_shares_count_gather(const dn_shares *shares, dn_traffic kind, uint64_t t
         for (size_t i = 0; i < shares->n[axes]; i++)
             if (shares->items[axes][i].owner == rank)
                 dn_formula_add(formula, axes, DN_ALL_GATHER, kind,
-                               times * shares->items[axes][i].count * sizeof(dn_real));
+                               times * shares->items[axes][i].count * dn_type_bytes(shares->type));
     }
 }

@@ -16,13 +16,20 @@
 
 typedef struct dn_shares {
     const dn_mesh *mesh;              /* borrowed */
+    dn_type type;                     /* of all elements */
     dn_owned *items[DN_ALL_AXES + 1]; /* by the axes of the group */
     size_t n[DN_ALL_AXES + 1], room[DN_ALL_AXES + 1];
 } dn_shares;
 
+/** An empty list. */
+static inline dn_shares dn_shares_of(const dn_mesh *mesh, dn_type type)
+{
+    return (dn_shares){.mesh = mesh, .type = type};
+}
+
 /** Adds x [rows, cols], symmetric: it lies at the same offset on all members of the group along `axes`, with
  * the same shape. Member k's share are the rows dn_part(rows, 1, members, k). Errors: DN_ERR_MEMORY. */
-dn_status dn_shares_add(dn_shares *shares, unsigned axes, dn_buf *x, size_t rows, size_t cols) DN_MUST_USE;
+dn_status dn_shares_add(dn_shares *shares, unsigned axes, void *x, size_t rows, size_t cols) DN_MUST_USE;
 /** Empties the lists and keeps their room: adding as many again takes no memory. */
 void dn_shares_reset(dn_shares *shares);
 void dn_shares_clear(dn_shares *shares);

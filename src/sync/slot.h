@@ -3,6 +3,7 @@
 #define SYNC_SLOT_H
 
 #include "base/arena.h"
+#include "dionode/types.h"
 #include "optim/dion.h"
 #include "optim/dion2.h"
 #include "sync/layout.h"
@@ -21,7 +22,11 @@ typedef struct dn_slot_state {
     bool everywhere;   /* every rank holds the whole, the same bits, as a copy of its own */
     /* The part of the whole that a rank holds. */
     dn_block (*part)(const struct dn_slot *slot, const int at[DN_N_AXES]);
-    dn_buf *data; /* this rank's part, dense; symmetric over all, as large as the largest part */
+    dn_type type; /* of what is stored: DN_REAL or DN_BF16 */
+    void *stored; /* this rank's part, dense; symmetric over all, as large as the largest part */
+    size_t n;     /* elements of this rank's part */
+    dn_buf
+        *data; /* what a method works with, while the slot is open: what is stored itself, or room for it */
 } dn_slot_state;
 
 typedef struct dn_slot {
@@ -34,6 +39,7 @@ typedef struct dn_slot {
     dn_dion2_shape selection; /* methods that orthonormalize whole matrices only: which of its rows or */
     int owner;                /* columns (k = size: all), at which rank, */
     bool spread;              /* or where the parts are (spread.h) */
+    dn_type type;             /* of its states, unless they say otherwise */
     int n_states;
     dn_slot_state states[DN_MAX_STATES];
     dn_block part;         /* this rank's, of the whole */
@@ -52,6 +58,14 @@ dn_block dn_slot_part(const dn_slot *slot, const int at[DN_N_AXES]);
 
 /** Takes the slot's states from the arena, each as large as the largest part of any rank. */
 void dn_slot_take(dn_slot *slot, dn_arena *heap);
+/** Room to open n slots at the same time, from the arena: none for states that are stored in dn_real. */
+void dn_slots_take_room(dn_slot *slots, size_t n, dn_arena *arena);
+size_t dn_slots_room_bytes(const dn_slot *slots, size_t n);
+/** Before a method works with the states of a slot, and after: rounds what it leaves in the room to what is
+ * stored. Nothing where that is dn_real. */
+void dn_slot_open(dn_stream *s, const dn_slot *slot);
+void dn_slot_close(dn_stream *s, const dn_slot *slot);
+
 /** Points the slot at the numbers of the rank at at[]. */
 void dn_slot_point(dn_slot *slot, const int at[DN_N_AXES]);
 

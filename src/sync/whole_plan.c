@@ -125,7 +125,8 @@ void dn_whole_deal(const dn_optim_config *config, const int size[DN_N_AXES], dn_
     }
 }
 
-/* ---- symmetric workspace: | Newton-Schulz | of a batch: Gram matrices | an owner's matrices | ---- */
+/* ---- symmetric workspace: | Newton-Schulz | of a batch: room for open slots | Gram matrices | an owner's
+ * matrices | ---- */
 
 static size_t workspace_bytes(const dn_optim_config *config, const dn_slot *slots, size_t n)
 {
@@ -188,7 +189,8 @@ static size_t batch_bytes(const dn_slot *slots, size_t n)
     size_t most = 0;
     for (size_t first = 0, batch; first < n; first += batch) {
         batch = batch_of(&slots[first], n - first);
-        most = larger(most, lay_out(&slots[first], batch, (dn_arena){0}, NULL));
+        dn_arena arena = {.used = dn_slots_room_bytes(&slots[first], batch)};
+        most = larger(most, lay_out(&slots[first], batch, arena, NULL));
     }
     return most;
 }
@@ -278,16 +280,18 @@ static void fill(dn_wholes *w, char *memory)
     const dn_party *party = w->party;
     size_t scores = 0, findings = 0;
     int32_t *ids = w->ids;
-    dn_arena arena = {memory + w->workspace_bytes, batch_bytes(party->slots, party->n_slots), 0};
+    size_t bytes = batch_bytes(party->slots, party->n_slots);
     for (size_t first = 0; first < party->n_slots;) {
         dn_whole_batch *b = &w->batches[w->n_batches++];
-        const dn_slot *slots = &party->slots[first];
+        dn_slot *slots = &party->slots[first];
+        dn_arena arena = {memory + w->workspace_bytes, bytes, 0};
         b->matrices = &w->matrices[first];
         b->n = batch_of(slots, party->n_slots - first);
         b->scores = w->scores + scores;
         b->findings = w->findings + findings;
         b->squares = w->squares + first;
         b->grams = w->grams + first;
+        dn_slots_take_room(slots, b->n, &arena);
         lay_out(slots, b->n, arena, b->matrices);
         fill_batch(w, b, slots, &ids);
         scores += b->n_scores;

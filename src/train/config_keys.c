@@ -75,6 +75,8 @@ static const dn_key keys[] = {
     TEXT(selection, "global", "global|local",
          "Dion2, Dion3: the largest rows or columns of a matrix, or of each part that fs or tp cuts"),
     REAL(muon_beta2, "0.95", 0, 1, "decay of NorMuon's and Dion3's second moments"),
+    TEXT(state_precision, "full", "full|bfloat16",
+         "momentum, Q and second moments between steps; bfloat16: half the memory, at two to three digits"),
 
     INT(dp_size, "null", 1, 256, "replicas; null = what the other two sizes leave of the workers"),
     INT(fs_size, "null", 1, 256, "workers that share the state of one replica; null = 1"),

@@ -69,6 +69,12 @@ static dn_ns_set newton_schulz(const char *name)
     return (dn_ns_set)ENUMERATOR(name, names);
 }
 
+static dn_precision precision(const char *name)
+{
+    static const char *const names[] = {[DN_PRECISION_FULL] = "full", [DN_PRECISION_BFLOAT16] = "bfloat16"};
+    return (dn_precision)ENUMERATOR(name, names);
+}
+
 /* The shape of a schedule key; warm-up and warm-down are those of the run. */
 static dn_schedule_rule schedule(const dn_config *c, const char *name)
 {
@@ -102,6 +108,7 @@ static dn_optim_config optim_config(const dn_config *c)
         .row_beta2 = c->muon_beta2,
         .ef_decay = c->ef_decay,
         .local_selection = strcmp(c->selection, "local") == 0,
+        .state_precision = precision(c->state_precision),
         .clip_norm = c->clip_grad_norm,
         .beta1 = c->beta1,
         .beta2 = c->beta2,

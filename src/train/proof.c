@@ -13,6 +13,7 @@
 /* Random numbers for tokens, above all that training draws. */
 #define STREAM_TOKENS   ((UINT64_C(3) << 62) + 1)
 #define STREAM_ROUNDING ((UINT64_C(3) << 62) + 2)
+#define STREAM_STATES   ((UINT64_C(3) << 62) + 3)
 
 /* One run on one mesh. */
 typedef struct trial {
@@ -91,6 +92,11 @@ static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t 
 
 /* ---- rounding ---- */
 
+static int sign_of(const trial *t, uint64_t stream, uint64_t at)
+{
+    return dn_random_bits((uint64_t)t->plan.config.seed, stream, at) & 1 ? 1 : -1;
+}
+
 /* Every weight changes by one unit in the last place or so, up or down: as an update that was rounded
  * otherwise. */
 static dn_status round_weights(const trial *t, uint64_t step)
@@ -102,12 +108,42 @@ static dn_status round_weights(const trial *t, uint64_t step)
         dn_download(t->net.stream, weights, p->weight, dn_param_size(p));
         DN_TRY(dn_stream_sync(t->net.stream));
         for (size_t k = 0; k < dn_param_size(p); k++, at++) {
-            bool up = dn_random_bits((uint64_t)t->plan.config.seed, STREAM_ROUNDING, at) & 1;
-            weights[k] *= 1 + (up ? DN_REAL_EPS : -DN_REAL_EPS);
+            weights[k] *= 1 + (dn_real)sign_of(t, STREAM_ROUNDING, at) * DN_REAL_EPS;
         }
         dn_upload(t->net.stream, p->weight, weights, dn_param_size(p));
     }
     return dn_stream_sync(t->net.stream);
+}
+
+/* Whether meshes round states to bfloat16 otherwise than one rank does. Replicas do that have momenta of
+ * their own. All others have what one rank has, up to rounding of dn_real, and round it to the same numbers
+ * but where a tie lies between: in double there is none as close. */
+static bool rounds_otherwise(const trial *t)
+{
+    return t->plan.optim.state_precision != DN_PRECISION_FULL && (DN_REAL != DN_F64 || t->proof->apart);
+}
+
+/* Times 1 + or - this a number of bfloat16 moves by a half to a whole unit in its last place. */
+#define UNIT (1.0 / 256)
+
+/* Every number of a state in bfloat16 becomes the next one, up or down, or stays where that is a tie. */
+static dn_status round_states(const trial *t, uint64_t step)
+{
+    dn_stream *s = t->net.stream;
+    size_t at = step << 40;
+    for (size_t i = 0; i < dn_optimizer_n_states(t->net.optimizer); i++) {
+        const dn_state *state = dn_optimizer_state(t->net.optimizer, i);
+        dn_state_shard shard = dn_optimizer_state_shard(t->net.optimizer, i, 0);
+        size_t n = shard.block.rows * shard.block.cols;
+        if (state->type == DN_REAL)
+            continue;
+        s->kernels->from_bf16(s, t->copy, shard.data, n);
+        DN_TRY(dn_stream_sync(s));
+        for (size_t k = 0; k < n; k++, at++)
+            ((dn_real *)t->copy)[k] *= (dn_real)(1 + sign_of(t, STREAM_STATES, at) * UNIT);
+        s->kernels->to_bf16(s, shard.data, t->copy, n);
+    }
+    return dn_stream_sync(s);
 }
 
 /* ---- showing tensors ---- */
@@ -119,16 +155,20 @@ static const char *line_of(const char *what, uint64_t step, char line[DN_VERIFY_
     return line;
 }
 
-/* Shows a block, or where each member along `averaged` axes has one of its own, their mean. */
+/* Shows a block of dn_real, or of what is stored in bfloat16, or where each member along `averaged` axes has
+ * one of its own, their mean. */
 static dn_status show(trial *t, const dn_verify_tensor *tensor, unsigned averaged, dn_block block,
-                      const dn_buf *data)
+                      dn_type stored, const void *data)
 {
     size_t n = block.rows * block.cols;
     dn_comm *group = dn_mesh_group(t->mesh, averaged);
+    if (stored == DN_BF16)
+        t->net.stream->kernels->from_bf16(t->net.stream, t->copy, data, n);
     DN_TRY(dn_stream_sync(t->net.stream));
     if (dn_comm_size(group) == 1)
-        return dn_verify_block(t->v, tensor, block, data);
-    memcpy(t->copy, data, n * sizeof(dn_real));
+        return dn_verify_block(t->v, tensor, block, stored == DN_BF16 ? t->copy : data);
+    if (stored != DN_BF16)
+        memcpy(t->copy, data, n * sizeof(dn_real));
     DN_TRY(dn_comm_all_reduce(group, t->copy, n, DN_REAL, DN_AVG, DN_TRAFFIC_CONTROL));
     return dn_verify_block(t->v, tensor, block, t->copy);
 }
@@ -147,7 +187,7 @@ static dn_status show_params(trial *t, const char *what, bool gradients, uint64_
         const dn_param *p = &t->net.params[i];
         unsigned copies = copies_of(t, p);
         dn_verify_tensor whole = {line, p->name, p->rows, p->cols, DN_REAL, copies};
-        DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, gradients ? p->grad : p->weight));
+        DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, DN_REAL, gradients ? p->grad : p->weight));
     }
     return DN_OK;
 }
@@ -193,7 +233,7 @@ static dn_status show_states(trial *t, uint64_t step)
                                   state->cols,
                                   DN_REAL,
                                   replicas};
-        DN_TRY(show(t, &whole, state->per_replica ? replicas : 0, shard.block, shard.data));
+        DN_TRY(show(t, &whole, state->per_replica ? replicas : 0, shard.block, state->type, shard.data));
     }
     return DN_OK;
 }
@@ -328,6 +368,8 @@ static dn_status take_step(trial *t, uint64_t step)
     take_ledgers(t, false);
     DN_TRY(dn_optimizer_step(t->net.optimizer, &(dn_pace){step, t->plan.config.lr, 1}, &report));
     take_ledgers(t, first);
+    if (dn_verify_rounding(t->v) && rounds_otherwise(t))
+        DN_TRY(round_states(t, step));
     if (first)
         dn_optimizer_add_rounds(t->net.optimizer, &t->formula);
     if (first)
@@ -345,12 +387,19 @@ static void tick(void *context)
     dn_comm_tick(t->mesh->all, 0, "verify");
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static dn_status open_copy(trial *t)
 {
     size_t room = 1;
-    for (size_t i = 0; i < t->plan.n_params; i++) {
-        size_t own = dn_param_size(&t->net.params[i]);
-        room = own > room ? own : room;
+    for (size_t i = 0; i < t->plan.n_params; i++)
+        room = larger(room, dn_param_size(&t->net.params[i]));
+    for (size_t i = 0; i < dn_optimizer_n_states(t->net.optimizer); i++) {
+        dn_block own = dn_optimizer_state_shard(t->net.optimizer, i, dn_comm_rank(t->mesh->all)).block;
+        room = larger(room, own.rows * own.cols);
     }
     t->copy_bytes = room * sizeof(dn_real);
     t->copy = malloc(t->copy_bytes);

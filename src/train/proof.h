@@ -16,6 +16,7 @@ typedef struct dn_proof {
     dn_config config; /* as dn_proof_config makes it */
     int n_steps;
     dn_stream *stream; /* borrowed */
+    bool apart;        /* on some mesh replicas round momenta of their own to bfloat16 */
     int n_domains;     /* NUMA domains that links are counted between; 0: they are not */
     int own_domain;
     double *links; /* [n_domains, n_domains] bytes of the first step, read and written by a rank of the first

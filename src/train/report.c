@@ -55,11 +55,13 @@ static void report_exchange(const dn_run *run, FILE *out)
 static double state_bytes(const dn_run *run)
 {
     double bytes = 0;
-    for (size_t i = 0; i < dn_optimizer_n_states(run->net.optimizer); i++)
+    for (size_t i = 0; i < dn_optimizer_n_states(run->net.optimizer); i++) {
+        dn_type type = dn_optimizer_state(run->net.optimizer, i)->type;
         for (int rank = 0; rank < run->plan.n_workers; rank++) {
             dn_block block = dn_optimizer_state_shard(run->net.optimizer, i, rank).block;
-            bytes += (double)(block.rows * block.cols * sizeof(dn_real));
+            bytes += (double)(block.rows * block.cols * dn_type_bytes(type));
         }
+    }
     return bytes;
 }
 

@@ -10,6 +10,7 @@
 #include "compute/kernels.h"
 #include "sync/param_peer.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,26 +49,29 @@ static dn_status make_list(const dn_run *run, tensor_list *list)
     return DN_OK;
 }
 
-static void begin_tensor(tensor_list *list, const char *name, size_t rows, size_t cols)
+static void begin_tensor(tensor_list *list, const char *name, size_t rows, size_t cols, dn_type type)
 {
     snprintf(list->names[list->n], NAME_MAX_, "%s", name);
-    list->tensors[list->n] = (dn_tensor){
-        .name = list->names[list->n], .rows = rows, .cols = cols, .shards = list->shards + list->n_shards};
+    list->tensors[list->n] = (dn_tensor){.name = list->names[list->n],
+                                         .rows = rows,
+                                         .cols = cols,
+                                         .type = type,
+                                         .shards = list->shards + list->n_shards};
     list->n++;
 }
 
 /* The symmetric heap is host memory, and peers' parts are read where they are. */
-static void add_shard(tensor_list *list, dn_block block, const dn_buf *data)
+static void add_shard(tensor_list *list, dn_block block, const void *data)
 {
     list->tensors[list->n - 1].n_shards++;
-    list->shards[list->n_shards++] = (dn_shard){block, (const dn_real *)data};
+    list->shards[list->n_shards++] = (dn_shard){block, data};
 }
 
 /* Replicas hold the same weights: the first one's are written. */
 static void list_param(const dn_run *run, size_t index, tensor_list *list)
 {
     const dn_param *p = &run->net.params[index];
-    begin_tensor(list, p->name, p->rows, p->cols);
+    begin_tensor(list, p->name, p->rows, p->cols, DN_REAL);
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
         int at[DN_N_AXES];
         dn_mesh_at(run->plan.mesh, rank, at);
@@ -92,12 +96,12 @@ static void list_state(const dn_run *run, size_t index, tensor_list *list)
     const dn_state *state = dn_optimizer_state(run->net.optimizer, index);
     char name[NAME_MAX_];
     if (!state->per_replica) {
-        begin_tensor(list, state->name, state->rows, state->cols);
+        begin_tensor(list, state->name, state->rows, state->cols, state->type);
         add_state_shards(run, index, 0, list);
     }
     for (int replica = 0; state->per_replica && replica < run->plan.mesh[DN_DP]; replica++) {
         replica_name(name, state->name, replica);
-        begin_tensor(list, name, state->rows, state->cols);
+        begin_tensor(list, name, state->rows, state->cols, state->type);
         add_state_shards(run, index, replica, list);
     }
 }
@@ -121,11 +125,16 @@ static dn_status write_tensors(dn_run *run, const tensor_list *list)
 static dn_status save_from_rank_0(dn_run *run)
 {
     tensor_list list;
+    size_t n_states = dn_optimizer_n_states(run->net.optimizer);
     dn_status status = make_list(run, &list);
     for (size_t i = 0; i < run->plan.n_params && status == DN_OK; i++)
         list_param(run, i, &list);
-    for (size_t i = 0; status == DN_OK && i < dn_optimizer_n_states(run->net.optimizer); i++)
-        list_state(run, i, &list);
+    for (size_t i = 0; i < n_states && status == DN_OK; i++)
+        if (dn_optimizer_state(run->net.optimizer, i)->type == DN_REAL)
+            list_state(run, i, &list);
+    for (size_t i = 0; i < n_states && status == DN_OK; i++)
+        if (dn_optimizer_state(run->net.optimizer, i)->type != DN_REAL)
+            list_state(run, i, &list);
     if (status == DN_OK)
         status = write_tensors(run, &list);
     free_list(&list);
@@ -151,31 +160,38 @@ static dn_status restore_block(const dn_checkpoint *checkpoint, const char *name
     return dn_checkpoint_block(checkpoint, name, rows, cols, &block, (dn_real *)to);
 }
 
+/* Staging, in gradients, which are not in use yet: a first and a second block of n elements. No state is
+ * larger than all parameters; those with replicas are matrices', of which every layer has two of the largest.
+ */
+static dn_buf *staging(const dn_run *run, int which, size_t n)
+{
+    assert(((size_t)which + 1) * n <= run->plan.parameter_bytes / sizeof(dn_real));
+    return dn_at(run->net.grads, (size_t)which * n);
+}
+
 /* The mean over the replicas of a checkpoint: what the method means by "the" momentum (dion.md 2.6). */
 static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, const dn_state *state,
                               int n_saved, dn_block block, dn_buf *to)
 {
     char name[NAME_MAX_];
     const dn_kernels *k = run->stream->kernels;
-    dn_buf *staging = run->net.grads; /* at least as long, and not in use yet */
-    k->fill(run->stream, to, block.rows * block.cols, 0.0);
+    size_t n = block.rows * block.cols;
+    dn_buf *one = staging(run, 1, n);
+    k->fill(run->stream, to, n, 0.0);
     for (int r = 0; r < n_saved; r++) {
         replica_name(name, state->name, r);
-        DN_TRY(restore_block(checkpoint, name, state->rows, state->cols, block, staging));
-        k->axpby(run->stream, to, 1.0 / n_saved, staging, 1.0, block.rows * block.cols);
+        DN_TRY(restore_block(checkpoint, name, state->rows, state->cols, block, one));
+        k->axpby(run->stream, to, 1.0 / n_saved, one, 1.0, n);
     }
     return DN_OK;
 }
 
 /* Each of as many replicas as were saved takes up its own momentum, bit for bit. On a mesh of other replicas,
  * or with another way of exchange, all start from the mean. */
-static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, size_t index, int n_saved)
+static dn_status restore_copy(dn_run *run, const dn_checkpoint *checkpoint, const dn_state *state,
+                              int n_saved, dn_block block, dn_buf *to)
 {
     char name[NAME_MAX_];
-    const dn_state *state = dn_optimizer_state(run->net.optimizer, index);
-    const dn_state_shard shard = dn_optimizer_state_shard(run->net.optimizer, index, run->rank);
-    const dn_block block = shard.block;
-    dn_buf *to = shard.data;
     replica_name(name, state->name, 0);
     if (!dn_checkpoint_has(checkpoint, name))
         return restore_block(checkpoint, state->name, state->rows, state->cols, block, to);
@@ -183,6 +199,20 @@ static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, siz
         return restore_mean(run, checkpoint, state, n_saved, block, to);
     replica_name(name, state->name, run->mesh->at[DN_DP]);
     return restore_block(checkpoint, name, state->rows, state->cols, block, to);
+}
+
+/* Whatever precision the file has. Numbers that were bfloat16 stay what they are. */
+static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, size_t index, int n_saved)
+{
+    const dn_state *state = dn_optimizer_state(run->net.optimizer, index);
+    const dn_state_shard shard = dn_optimizer_state_shard(run->net.optimizer, index, run->rank);
+    size_t n = shard.block.rows * shard.block.cols;
+    if (state->type == DN_REAL)
+        return restore_copy(run, checkpoint, state, n_saved, shard.block, shard.data);
+    dn_buf *wide = staging(run, 0, n);
+    DN_TRY(restore_copy(run, checkpoint, state, n_saved, shard.block, wide));
+    run->stream->kernels->to_bf16(run->stream, shard.data, wide, n);
+    return dn_stream_sync(run->stream);
 }
 
 static dn_status restore_states(dn_run *run, const dn_checkpoint *checkpoint, int n_saved)

@@ -106,6 +106,23 @@ def every_optimizer_method_and_rank_holds():
             expect_within_tolerance(report, setting)
 
 
+@case
+def states_in_bfloat16_hold_to_the_last_bit_of_double_but_for_momenta_of_replicas():
+    half = ["state_precision=bfloat16"]
+    for setting in (["replicate_mesh_grad_sync=false"], ["optimizer=adamw"], ["optimizer=normuon"], ["optimizer=dion2"],
+                    ["scalar_opt=lion", "replicate_mesh_grad_sync=false"]):
+        expect_within_tolerance(verified("--precision", "double", *half, *setting), setting)
+    for mesh in ("dp=1,fs=2,tp=2", "dp=1,fs=1,tp=4", "dp=1,fs=4,tp=1"):
+        expect_within_tolerance(verified("--precision", "double", "--mesh", mesh, *half), mesh)
+    for setting in ([], ["momentum_sync_every=1"], ["optimizer=normuon"], ["optimizer=adamw"]):
+        verified(*half, *setting)
+    for mesh in verified("--precision", "double", "--steps", "1", *half)["double"]["meshes"][1:]:
+        for line, found in findings(mesh, "difference"):
+            first = line in ("loss", "gradient, 1 step", "weights, 1 step")
+            bound = 1e-12 if first else (1 + mesh["dp"] ** 0.5) / 256  # half a unit of each replica's, and one rank's
+            expect(found["difference"] <= bound, f"{mesh['dp']} x {mesh['fs']} x {mesh['tp']}, {line}: {found}")
+
+
 # Planted bug -> the line where one would look for it, and what the configuration needs to commit it.
 BUGS = {
     "skip-factor-reduce": ("momentum, 1 step", []),

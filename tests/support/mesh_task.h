@@ -23,19 +23,22 @@ extern const dn_rule mesh_family[MESH_N_FAMILY];
 
 /* What a rank alone has after the first step and after the last: weights, then states. */
 typedef struct mesh_reference {
-    double *after[2][3 * MESH_N_MODEL];
+    double *after[2][4 * MESH_N_MODEL];
     size_t n;
 } mesh_reference;
 
 typedef struct mesh_task {
     dn_optim_config config;
     rig_mesh mesh;
-    double scale;  /* of gradients */
+    double scale; /* of gradients */
+    bool same;    /* all replicas have the mean gradient */
+    /* Of weights and of states after the first step and after the last. */
+    double weights[2], states[2];
     size_t broken; /* number of the state that is to break */
     const mesh_reference *expected;
 } mesh_task;
 
-/** Fraction 0.3, weight decay 0.1, small gradients. */
+/** Fraction 0.3, weight decay 0.1, small gradients; all within MESH_BOUND. */
 mesh_task mesh_task_of(dn_rule rule);
 /** Few rows or columns of much longer ones, in the Gram form: on most meshes some are orthonormalized where
  * their parts are. */
@@ -55,8 +58,8 @@ void mesh_forget(mesh_reference *r);
 
 /** In a body: the rig of the task on its mesh. 0 if all is well. */
 int mesh_create_rig(optim_rig *rig, dn_comm *comm, const mesh_task *t);
-/** Body: all steps, weights and states after the first and the last against expected, copies bit by bit,
- * every ledger against the formula. */
+/** Body: all steps, weights and states after the first and the last against expected, copies bit by bit
+ * (decoupled momenta: their mean), every ledger against the formula. */
 ranks_body mesh_against_one;
 
 /** Ranks that failed. expected may be NULL if the body does not look. */

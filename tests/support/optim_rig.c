@@ -149,12 +149,23 @@ dn_real *rig_state_data(const optim_rig *rig, const char *prefix, size_t i)
     return elements(rig_shard(rig, find_state(rig, prefix, i)).data);
 }
 
+static dn_real element(const void *data, dn_type type, size_t i)
+{
+    if (type == DN_REAL)
+        return ((const dn_real *)data)[i];
+    uint32_t bits = (uint32_t)((const uint16_t *)data)[i] << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return (dn_real)x;
+}
+
 /* Adds the shard of one rank. first [size]: the copy that others are compared with. */
-static void add_shard(rig_whole *whole, dn_real *first, int *held, size_t cols, dn_state_shard s)
+static void add_shard(rig_whole *whole, dn_real *first, int *held, size_t cols, dn_type type,
+                      dn_state_shard s)
 {
     for (size_t i = 0; i < s.block.rows * s.block.cols; i++) {
         size_t at = (s.block.row0 + i / s.block.cols) * cols + s.block.col0 + i % s.block.cols;
-        dn_real x = elements(s.data)[i];
+        dn_real x = element(s.data, type, i);
         if (held[at]++ == 0)
             first[at] = x;
         whole->equal = whole->equal && memcmp(&x, &first[at], sizeof x) == 0;
@@ -162,14 +173,15 @@ static void add_shard(rig_whole *whole, dn_real *first, int *held, size_t cols, 
     }
 }
 
-static rig_whole put_together(const dn_state_shard *shards, int n_ranks, size_t rows, size_t cols)
+static rig_whole put_together(const dn_state_shard *shards, int n_ranks, size_t rows, size_t cols,
+                              dn_type type)
 {
     size_t size = rows * cols;
     rig_whole whole = {.size = size, .mean = calloc(size, sizeof *whole.mean), .equal = true};
     dn_real *first = calloc(size, sizeof *first);
     int *held = calloc(size, sizeof *held);
     for (int rank = 0; rank < n_ranks; rank++)
-        add_shard(&whole, first, held, cols, shards[rank]);
+        add_shard(&whole, first, held, cols, type, shards[rank]);
     whole.n_copies = held[0];
     for (size_t i = 0; i < size; i++) {
         whole.mean[i] /= held[i];
@@ -188,7 +200,7 @@ rig_whole rig_whole_weight(const optim_rig *rig, size_t i)
         shards[rank].block = dn_param_block(&rig->params[i], rig->mesh->size, at);
         shards[rank].data = dn_comm_peer(rig->comm, rig->params[i].weight, rank);
     }
-    return put_together(shards, n_ranks, rig->params[i].rows, rig->params[i].cols);
+    return put_together(shards, n_ranks, rig->params[i].rows, rig->params[i].cols, DN_REAL);
 }
 
 rig_whole rig_whole_state(const optim_rig *rig, size_t state)
@@ -198,7 +210,7 @@ rig_whole rig_whole_state(const optim_rig *rig, size_t state)
     int n_ranks = dn_comm_size(rig->comm);
     for (int rank = 0; rank < n_ranks; rank++)
         shards[rank] = dn_optimizer_state_shard(rig->optimizer, state, rank);
-    return put_together(shards, n_ranks, of->rows, of->cols);
+    return put_together(shards, n_ranks, of->rows, of->cols, of->type);
 }
 
 void rig_set_grad(optim_rig *rig, size_t i, const double *grad)

@@ -42,8 +42,9 @@ static const dn_real numbers[10] = {(dn_real)0.1,   (dn_real)-0.0, (dn_real)NAN,
                                     (dn_real)1e-40, (dn_real)3,    (dn_real)-1e30, (dn_real)5,
                                     (dn_real)6,     (dn_real)7};
 static const dn_shard whole[] = {{{0, 2, 0, 3}, numbers}, {{0, 1, 0, 4}, numbers + 6}};
-static const dn_tensor tensors[] = {
-    {"wte.weight", 2, 3, 1, &whole[0]}, {"none", 0, 4, 0, NULL}, {"b", 1, 4, 1, &whole[1]}};
+static const dn_tensor tensors[] = {{"wte.weight", 2, 3, DN_REAL, 1, &whole[0]},
+                                    {"none", 0, 4, DN_REAL, 0, NULL},
+                                    {"b", 1, 4, DN_REAL, 1, &whole[1]}};
 static const dn_meta meta[] = {{"step", "41"}, {"quote", "\"é\n"}};
 
 static dn_status write_small(uint64_t step)
@@ -199,7 +200,8 @@ static void a_lying_header_with_the_right_checksum_is_refused(void **state)
         "\"t\":{\"dtype\":\"F32\",\"shape\":[1,2,2],\"data_offsets\":[0,16]}",
         "\"t\":{\"dtype\":\"F32\",\"shape\":[2.0,2],\"data_offsets\":[0,16]}",
         "\"t\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":\"0,16\"}",
-        "\"t\":{\"dtype\":\"BF16\",\"shape\":[2,4],\"data_offsets\":[0,16]}",
+        "\"t\":{\"dtype\":\"F16\",\"shape\":[2,4],\"data_offsets\":[0,16]}",
+        "\"t\":{\"dtype\":\"BF16\",\"shape\":[2,2],\"data_offsets\":[0,16]}",
         "\"t\":{\"dtype\":7,\"shape\":[2,2],\"data_offsets\":[0,16]}",
         "\"t\":{\"shape\":[2,2],\"data_offsets\":[0,16]}",
         "\"t\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16],\"more\":1}",
@@ -224,6 +226,31 @@ static void a_lying_header_with_the_right_checksum_is_refused(void **state)
     }
     forge("forged", PREFIX "},\"t\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}}", 16);
     assert_int_equal(open_status("forged"), DN_OK);
+}
+
+/* Numbers of bfloat16 behind others, in shards: read as what they are, each exactly, but not in place. */
+static void bfloat16_is_written_as_it_is_and_read_as_numbers(void **state)
+{
+    static const uint16_t left[4] = {0x3f80, 0xc000, 0x0001, 0x7f7f}, right[2] = {0xff80, 0x8000};
+    const double least = ldexp(1, -133), largest = ldexp(255, 120);
+    const double expected[6] = {1, -2, -(double)INFINITY, least, largest, -0.0};
+    const dn_shard parts[] = {{{0, 2, 0, 2}, left}, {{0, 2, 2, 1}, right}};
+    const dn_tensor both[] = {{"wide", 2, 3, DN_REAL, 1, &whole[0]}, {"narrow", 2, 3, DN_BF16, 2, parts}};
+    const dn_block all = {0, 2, 0, 3}, corner = {1, 1, 1, 2};
+    dn_checkpoint *c;
+    const dn_real *data = NULL;
+    dn_real x[6];
+    assert_int_equal(dn_checkpoint_write(dir.dir, 8, NULL, 0, both, 2, NULL, NULL), DN_OK);
+    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000008.safetensors"), &c), DN_OK);
+    assert_int_equal(dn_checkpoint_tensor(c, "narrow", 2, 3, &data), DN_ERR_CHECKPOINT);
+    assert_int_equal(dn_checkpoint_block(c, "narrow", 2, 3, &all, x), DN_OK);
+    for (size_t i = 0; i < 6; i++)
+        assert_true((double)x[i] == expected[i]);
+    assert_int_equal(dn_checkpoint_block(c, "narrow", 2, 3, &corner, x), DN_OK);
+    assert_true((double)x[0] == largest && signbit(x[1]));
+    assert_int_equal(dn_checkpoint_block(c, "wide", 2, 3, &all, x), DN_OK);
+    assert_memory_equal(x, numbers, sizeof x);
+    dn_checkpoint_close(&c);
 }
 
 static void files_of_other_kinds_are_refused(void **state)
@@ -382,7 +409,7 @@ static dn_status write_large(void (*tick)(void *), void *context)
     for (size_t i = 0; i < LARGE / sizeof *data; i++)
         data[i] = (dn_real)i;
     dn_shard shard = {{0, 1, 0, LARGE / sizeof *data}, data};
-    dn_tensor tensor = {"large", 1, LARGE / sizeof *data, 1, &shard};
+    dn_tensor tensor = {"large", 1, LARGE / sizeof *data, DN_REAL, 1, &shard};
     return dn_checkpoint_write(dir.dir, 4, NULL, 0, &tensor, 1, tick, context);
 }
 
@@ -458,6 +485,7 @@ int main(void)
         TEST(every_flipped_bit_is_refused),
         TEST(every_truncation_and_anything_appended_is_refused),
         TEST(a_lying_header_with_the_right_checksum_is_refused),
+        TEST(bfloat16_is_written_as_it_is_and_read_as_numbers),
         TEST(files_of_other_kinds_are_refused),
         TEST(a_tensor_must_be_there_with_shape_and_type),
         TEST(the_two_newest_generations_stay),

@@ -70,7 +70,7 @@ static void free_shards(shard_list *list)
 static dn_status write_shards(uint64_t step, size_t rows, size_t cols, const shard_list *list)
 {
     const dn_meta meta = {"step", "1"};
-    const dn_tensor tensor = {"x", rows, cols, list->n, list->shards};
+    const dn_tensor tensor = {"x", rows, cols, DN_REAL, list->n, list->shards};
     return dn_checkpoint_write(dir.dir, step, &meta, 1, &tensor, 1, NULL, NULL);
 }
 

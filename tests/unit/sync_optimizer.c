@@ -44,8 +44,10 @@ static void train(optim_rig *rig, int n_steps)
 static void heap_measure_is_exactly_what_creation_takes(void **state)
 {
     (void)state;
-    for (dn_rule rule = DN_RULE_DION; rule <= DN_RULE_SGD; rule++) {
+    for (int k = 0; k < 2 * (DN_RULE_SGD + 1); k++) {
+        dn_rule rule = (dn_rule)(k / 2);
         dn_optim_config config = rig_config();
+        config.state_precision = k % 2 ? DN_PRECISION_BFLOAT16 : DN_PRECISION_FULL;
         config.matrix_rule = rule;
         config.scalar_rule = DN_RULE_LION;
         config.orth_dion = config.adaptive_rank = rule == DN_RULE_DION;
@@ -105,6 +107,12 @@ static void initial_bases_are_drawn_apart_from_the_seed_and_index(void **state)
     rig_destroy(&a), rig_destroy(&b), rig_destroy(&c);
 }
 
+/* Bytes of an element of a state. */
+static size_t width_of(const optim_rig *rig, size_t state)
+{
+    return dn_type_bytes(dn_optimizer_state(rig->optimizer, state)->type);
+}
+
 /* Copies weights and all states. */
 static void restore(optim_rig *to, const optim_rig *from)
 {
@@ -112,7 +120,7 @@ static void restore(optim_rig *to, const optim_rig *from)
         memcpy(rig_weight(to, i), rig_weight(from, i), size_of(from, i) * sizeof(dn_real));
     for (size_t k = 0; k < dn_optimizer_n_states(from->optimizer); k++) {
         dn_state_shard a = rig_shard(to, k), b = rig_shard(from, k);
-        memcpy(a.data, b.data, b.block.rows * b.block.cols * sizeof(dn_real));
+        memcpy(a.data, b.data, b.block.rows * b.block.cols * width_of(from, k));
     }
     to->step = from->step;
 }
@@ -123,7 +131,7 @@ static void assert_same(const optim_rig *a, const optim_rig *b)
         assert_memory_equal(rig_weight(a, i), rig_weight(b, i), size_of(a, i) * sizeof(dn_real));
     for (size_t k = 0; k < dn_optimizer_n_states(a->optimizer); k++) {
         dn_state_shard x = rig_shard(a, k), y = rig_shard(b, k);
-        assert_memory_equal(x.data, y.data, x.block.rows * x.block.cols * sizeof(dn_real));
+        assert_memory_equal(x.data, y.data, x.block.rows * x.block.cols * width_of(a, k));
     }
 }
 
@@ -131,9 +139,10 @@ static void assert_same(const optim_rig *a, const optim_rig *b)
 static void restored_states_continue_bit_for_bit(void **state)
 {
     (void)state;
-    for (dn_rule rule = DN_RULE_DION; rule <= DN_RULE_SGD; rule++) {
+    for (int k = 0; k < 2 * (DN_RULE_SGD + 1); k++) {
         dn_optim_config config = rig_config();
-        config.matrix_rule = rule;
+        config.state_precision = k % 2 ? DN_PRECISION_BFLOAT16 : DN_PRECISION_FULL;
+        config.matrix_rule = (dn_rule)(k / 2);
         config.orth = DN_ORTH_RCQR;
         config.ef_decay = config.row_beta2 = 0.9;
         optim_rig whole, first, second;
@@ -215,6 +224,9 @@ static void a_step_allocates_nothing(void **state)
     dn_optim_config config = rig_config();
     for (dn_rule rule = DN_RULE_DION; rule <= DN_RULE_SGD; rule++) {
         config.matrix_rule = rule;
+        config.state_precision = DN_PRECISION_FULL;
+        assert_step_allocates_nothing(&config);
+        config.state_precision = DN_PRECISION_BFLOAT16;
         assert_step_allocates_nothing(&config);
     }
     config = rig_config();
