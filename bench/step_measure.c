@@ -1,0 +1,264 @@
+#include "step_measure.h"
+
+#include "base/clock.h"
+#include "base/fail.h"
+#include "base/random.h"
+#include "bench/triad.h"
+#include "compute/kernels.h"
+#include "sync/optimizer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { MATRICES_A_LAYER = 6, TRIAD_TURNS = 10 };
+
+static dn_optim_config config_of(const step_job *job)
+{
+    dn_optim_config config = dn_optim_defaults();
+    config.matrix_rule = job->rule->rule;
+    config.rank_fraction = job->fraction;
+    config.compress = !job->whole_gradients;
+    return config;
+}
+
+/* ---- the matrices of a model, on the heap of a mesh ---- */
+
+typedef struct bed {
+    dn_mesh *mesh;
+    dn_param *params;
+    size_t n_params, n_elements; /* of the whole model */
+    dn_buf *noise;               /* twice as large as the largest gradient */
+    dn_optimizer *optimizer;
+} bed;
+
+static size_t noise_size(const step_model *m)
+{
+    return 8 * m->dim * m->dim;
+}
+
+/* Cut as the GPT's are: projections back into the residual stream by columns over tp, the others by rows. */
+static dn_param describe(const step_model *m, size_t index)
+{
+    size_t part = index % MATRICES_A_LAYER;
+    bool back = part == 3 || part == 5;
+    dn_param p = {.kind = DN_PARAM_MATRIX,
+                  .rows = part == 4 ? 4 * m->dim : m->dim,
+                  .cols = part == 5 ? 4 * m->dim : m->dim,
+                  .row_cut = {back ? DN_FS : DN_TP, 1},
+                  .col_cut = {back ? DN_TP : DN_FS, 1}};
+    snprintf(p.name, sizeof p.name, "%zu.%zu", index / MATRICES_A_LAYER, part);
+    return p;
+}
+
+static dn_param *describe_all(const step_model *m)
+{
+    dn_param *params = calloc(m->layers * MATRICES_A_LAYER, sizeof *params);
+    for (size_t i = 0; params && i < m->layers * MATRICES_A_LAYER; i++)
+        params[i] = describe(m, i);
+    return params;
+}
+
+/* Room on the heap: rounded as dn_comm_alloc rounds. */
+static size_t room_bytes(size_t count)
+{
+    return (count * sizeof(dn_real) / 128 + 1) * 128;
+}
+
+size_t step_bytes(const step_job *job, const int mesh[DN_N_AXES])
+{
+    const step_model *m = job->model;
+    dn_optim_config config = config_of(job);
+    size_t n = m->layers * MATRICES_A_LAYER;
+    dn_param *params = describe_all(m);
+    size_t bytes = params ? dn_mesh_heap_bytes(mesh) + room_bytes(noise_size(m)) +
+                                dn_optimizer_heap_bytes(&config, params, n, mesh)
+                          : 0;
+    for (size_t i = 0; params && i < n; i++)
+        bytes += 2 * room_bytes(dn_param_room(&params[i], mesh));
+    free(params);
+    return bytes;
+}
+
+static dn_status take(bed *b, size_t count, dn_buf **out)
+{
+    void *memory;
+    DN_TRY(dn_comm_alloc(b->mesh->all, room_bytes(count), &memory));
+    *out = memory;
+    return DN_OK;
+}
+
+static dn_status make_noise(bed *b, dn_stream *stream, size_t count)
+{
+    DN_TRY(take(b, count, &b->noise));
+    dn_real *draws = malloc(room_bytes(count));
+    if (!draws)
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu random numbers", count);
+    dn_random_normal(1, 0, 0, count, 0.02, draws);
+    dn_upload(stream, b->noise, draws, count);
+    dn_status status = dn_stream_sync(stream);
+    free(draws);
+    return status;
+}
+
+/* Collective. Weights are the beginning of the noise, gradients are written before each step. */
+static dn_status make_bed(bed *b, const step_job *job, dn_comm *all, const int mesh[DN_N_AXES],
+                          dn_stream *stream)
+{
+    dn_optim_config config = config_of(job);
+    *b = (bed){.n_params = job->model->layers * MATRICES_A_LAYER, .params = describe_all(job->model)};
+    if (!b->params)
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", b->n_params);
+    DN_TRY(dn_mesh_create(all, mesh, &b->mesh));
+    DN_TRY(make_noise(b, stream, noise_size(job->model)));
+    for (size_t i = 0; i < b->n_params; i++) {
+        dn_param *p = &b->params[i];
+        p->block = dn_param_block(p, mesh, b->mesh->at);
+        b->n_elements += p->rows * p->cols;
+        DN_TRY(take(b, dn_param_room(p, mesh), &p->weight));
+        DN_TRY(take(b, dn_param_room(p, mesh), &p->grad));
+        stream->kernels->copy(stream, p->weight, b->noise, dn_param_size(p));
+    }
+    return dn_optimizer_create(&config, b->params, b->n_params, stream, b->mesh, &b->optimizer);
+}
+
+static void clear_bed(bed *b)
+{
+    dn_optimizer_destroy(&b->optimizer);
+    dn_mesh_destroy(&b->mesh);
+    free(b->params);
+}
+
+/* ---- steps ---- */
+
+/* Each gradient becomes a window of the noise that wanders from step to step. */
+static void write_gradients(bed *b, dn_stream *stream, int step)
+{
+    for (size_t i = 0; i < b->n_params; i++) {
+        size_t size = dn_param_size(&b->params[i]);
+        if (size > 0)
+            stream->kernels->copy(stream, b->params[i].grad,
+                                  dn_at(b->noise, (1009 * (size_t)step + 7919 * i) % size), size);
+    }
+}
+
+/* Collective: all begin together, and the slowest ends a step. */
+static dn_status time_steps(bed *b, dn_stream *stream, int n_steps, dn_comm *world, double *seconds)
+{
+    dn_step_report report;
+    for (int t = -2; t < n_steps; t++) { /* two to warm up */
+        write_gradients(b, stream, t + 2);
+        DN_TRY(dn_stream_sync(stream));
+        DN_TRY(dn_comm_barrier(b->mesh->all));
+        double start = dn_clock_s();
+        DN_TRY(dn_optimizer_step(b->optimizer, &(dn_pace){(uint64_t)(t + 2), 0.01, 1}, &report));
+        DN_TRY(dn_comm_barrier(b->mesh->all));
+        if (t >= 0)
+            seconds[t] = dn_clock_s() - start;
+        dn_comm_tick(world, (uint64_t)(t + 2), "step");
+        if (report.skipped || report.n_zero || report.n_fallback)
+            return dn_fail(DN_ERR_NUMERIC, "a step on noise was not a plain step");
+    }
+    return DN_OK;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* ---- limits ---- */
+
+/* Three arrays of n elements for each thread. */
+typedef struct arrays {
+    double *a;
+    size_t n, stride; /* from one array to the next */
+} arrays;
+
+/* Whole pages and a third of one: loads do not wait for stores to addresses that look alike. */
+static size_t stride_of(size_t n, int n_threads)
+{
+    return n * (size_t)n_threads / 512 * 512 + 512 + 176;
+}
+
+static void run_triad(dn_stream *stream, const arrays *x, bool streaming)
+{
+#pragma omp parallel for schedule(static) num_threads(stream->n_threads)
+    for (int i = 0; i < stream->n_threads; i++) {
+        double *a = x->a + x->n * (size_t)i;
+        dn_triad(a, a + x->stride, a + 2 * x->stride, 3, x->n, streaming);
+    }
+}
+
+/* Collective. *bytes_s = the most that all workers move together; from the first one's start to the last
+ * one's end. */
+static dn_status best_triad(dn_comm *all, dn_stream *stream, const arrays *x, double *bytes_s)
+{
+    int n_turns = dn_triad_can_stream() ? 2 * TRIAD_TURNS : TRIAD_TURNS;
+    double best_s = INFINITY, elements = (double)x->n * stream->n_threads * dn_comm_size(all);
+    for (int turn = 0; turn < n_turns; turn++) {
+        DN_TRY(dn_comm_barrier(all));
+        double times[2] = {-dn_clock_s()}; /* one clock for all; the greatest of -start is the first */
+        run_triad(stream, x, turn >= TRIAD_TURNS); /* these empty the caches: afterwards */
+        times[1] = dn_clock_s();
+        DN_TRY(dn_comm_all_reduce_scalars(all, times, 2, DN_MAX));
+        if (turn % TRIAD_TURNS) /* the first of a kind of stores warms up */
+            best_s = fmin(best_s, times[1] + times[0]);
+    }
+    *bytes_s = 3 * sizeof(double) * elements / best_s;
+    return DN_OK;
+}
+
+/* Collective. Over as many bytes as the steps work on, so that caches help both alike. */
+static dn_status triad_rate(dn_comm *all, dn_stream *stream, double step_footprint, double *bytes_s)
+{
+    double slices = 3.0 * sizeof(double) * stream->n_threads * dn_comm_size(all);
+    size_t n = ((size_t)(step_footprint / slices) / 16 + 1) * 16; /* whole lines */
+    size_t stride = stride_of(n, stream->n_threads), bytes = 3 * stride * sizeof(double);
+    void *memory;
+    DN_TRY(dn_device_alloc(stream, bytes, &memory));
+    dn_status status = best_triad(all, stream, &(arrays){memory, n, stride}, bytes_s);
+    dn_device_free(stream, memory, bytes);
+    return status;
+}
+
+/* Collective. Of all workers together; right after the steps, as the machine may be shared. */
+static dn_status take_limit(const step_job *job, dn_comm *all, dn_stream *stream, bed *b, step_timing *timing)
+{
+    if (job->rule->n_moved == 0) {
+        double sums[2] = {dn_optimizer_flops(b->optimizer), dn_gemm_peak(stream)};
+        DN_TRY(dn_comm_all_reduce_scalars(all, sums, 2, DN_SUM));
+        timing->work = sums[0];
+        timing->limit = sums[1];
+        return DN_OK;
+    }
+    double bytes = timing->n_elements * sizeof(dn_real);
+    int n_tensors = (job->rule->n_moved + 1) / 2; /* all but g are read and written */
+    timing->work = job->rule->n_moved * bytes;
+    return triad_rate(all, stream, n_tensors * bytes, &timing->limit);
+}
+
+static dn_status measure(bed *b, const step_job *job, dn_comm *all, dn_stream *stream, dn_comm *world,
+                         step_timing *timing)
+{
+    static double seconds[STEP_MAX_STEPS];
+    DN_TRY(time_steps(b, stream, job->n_steps, world, seconds));
+    qsort(seconds, (size_t)job->n_steps, sizeof *seconds, by_size);
+    *timing = (step_timing){.median = seconds[job->n_steps / 2],
+                            .fastest = seconds[0],
+                            .slowest = seconds[job->n_steps - 1],
+                            .n_elements = (double)b->n_elements};
+    return take_limit(job, all, stream, b, timing);
+}
+
+dn_status step_measure(const step_job *job, dn_comm *all, const int mesh[DN_N_AXES], dn_stream *stream,
+                       dn_comm *world, step_timing *timing)
+{
+    bed b;
+    dn_status status = make_bed(&b, job, all, mesh, stream);
+    if (status == DN_OK)
+        status = measure(&b, job, all, stream, world, timing);
+    clear_bed(&b);
+    return status;
+}

@@ -1,0 +1,51 @@
+/* The optimizer step of one rule on the hidden matrices of one model, on some mesh: time, and the limit that
+ * the same threads reach in the same run. */
+#ifndef STEP_MEASURE_H
+#define STEP_MEASURE_H
+
+#include "compute/device.h"
+#include "dionode/mesh.h"
+#include "dionode/optim.h"
+
+enum { STEP_MAX_STEPS = 1000 };
+
+typedef struct step_rule {
+    const char *name;
+    dn_rule rule;
+    bool has_rank; /* a fraction of rows or columns is the rank, or selected */
+    /* Of an element-wise rule what it cannot do without, for each number of a matrix: reads of x, g and its
+     * states, writes of x and its states. 0: a rule whose work is counted in flops. */
+    int n_moved;
+} step_rule;
+
+/* The first layers of a GPT: all of them, or, as the step is linear in layers, as many as fit in memory. */
+typedef struct step_model {
+    const char *name;
+    size_t dim, layers, all_layers;
+} step_model;
+
+typedef struct step_job {
+    const step_model *model;
+    const step_rule *rule;
+    double fraction;
+    bool whole_gradients; /* replicas exchange gradients, not factors */
+    int n_steps;          /* at most STEP_MAX_STEPS */
+} step_job;
+
+typedef struct step_timing {
+    double median, fastest, slowest; /* seconds */
+    /* Of all workers together: flops a step and best flop/s of products, or bytes a step and triad's byte/s.
+     */
+    double work, limit;
+    double n_elements; /* of all matrices */
+} step_timing;
+
+/** Symmetric heap that step_measure takes, in bytes. */
+size_t step_bytes(const step_job *job, const int mesh[DN_N_AXES]);
+
+/** Collective over all, which keeps what was taken of its heap. Each step is progress in world. Errors:
+ * DN_ERR_NUMERIC, a step that was not a plain one; of the group. */
+dn_status step_measure(const step_job *job, dn_comm *all, const int mesh[DN_N_AXES], dn_stream *stream,
+                       dn_comm *world, step_timing *timing) DN_MUST_USE;
+
+#endif
