@@ -1,9 +1,9 @@
 /*
  * How fast does training go? Runs the real thing - launcher, workers, exchange, optimizer - on random tokens,
- * for the quickstart model and the reference's 160M shape, with one worker that has all cores and with one
- * worker a core, and prints tokens/s and the share of GEMM peak: the model's own flops
- * (dn_gpt_flops_per_token; neither recomputation nor the optimizer counted) against the best sgemm the same
- * workers reach in the same run.
+ * for the quickstart model and the reference's 160M shape, with one worker that has all cores, with two
+ * replicas and with two workers that share one, and prints tokens/s, the time of a step as a part of the
+ * first row's, and the share of GEMM peak: the model's own flops (dn_gpt_flops_per_token; neither
+ * recomputation nor the optimizer counted) against the best sgemm the same workers reach in the same run.
  */
 #include "dionode/blas.h"
 #include "dionode/launch.h"
@@ -26,7 +26,13 @@ static const struct shape {
              "batch_size: 2\ndevice_batch_size: 1\n"},
 };
 
-enum { WARM_UP = 2, MAX_STEPS = 1000 };
+static const struct layout {
+    const char *name;
+    int n_workers;
+    const char *yaml;
+} layouts[] = {{"1", 1, ""}, {"2", 2, ""}, {"2 (fs)", 2, "fs_size: 2\n"}};
+
+enum { N_LAYOUTS = sizeof layouts / sizeof *layouts, WARM_UP = 2, MAX_STEPS = 1000 };
 
 static int stopped; /* by this signal */
 
@@ -97,30 +103,51 @@ static double median_metric(const char *path, const char *key)
     return values[n / 2];
 }
 
-static dn_status measure(const struct shape *shape, int n_workers, int steps, char **argv, const char *dir)
+/* The run of a shape and a layout in `path`, a folder that is not there yet. */
+static dn_status train(const struct shape *shape, const struct layout *layout, int steps, char **argv,
+                       const char *dir, const char *path)
 {
-    char path[512], text[1024];
-    snprintf(path, sizeof path, "%s/%s-%d", dir, shape->name, n_workers);
+    char text[1024];
     snprintf(text, sizeof text,
-             "%snum_iterations: 100000\nstop_after: %d\nval_tokens: 0\nscalar_opt: adamw\nhash_every: 0\n"
+             "%s%snum_iterations: 100000\nstop_after: %d\nval_tokens: 0\nscalar_opt: adamw\nhash_every: 0\n"
              "train_files: %s/train.bin\ncheckpoint_dir: %s\n",
-             shape->yaml, steps + WARM_UP, dir, path);
+             shape->yaml, layout->yaml, steps + WARM_UP, dir, path);
     setenv("BENCH_TRAIN_CONFIG", text, 1);
     dn_config config;
     dn_config_init(&config);
     dn_status status = dn_config_parse(&config, text, shape->name);
-    int signal = 0;
-    if (status == DN_OK)
-        status = dn_train(&config, n_workers, 0, argv, &signal);
-    if (status != DN_OK || signal) {
-        stopped = signal;
+    return status == DN_OK ? dn_train(&config, layout->n_workers, 0, argv, &stopped) : status;
+}
+
+/* *first_s: the step of the first layout; 0: this is it. */
+static dn_status measure(const struct shape *shape, const struct layout *layout, int steps, char **argv,
+                         const char *dir, double *first_s)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s-%td", dir, shape->name, layout - layouts);
+    dn_status status = train(shape, layout, steps, argv, dir, path);
+    if (status != DN_OK || stopped)
         return status;
-    }
     strncat(path, "/metrics.jsonl", sizeof path - strlen(path) - 1);
-    printf("%-12s %7d %12.0f %12.1f %12.1f%%\n", shape->name, n_workers, median_metric(path, "tokens_per_s"),
-           1e3 * median_metric(path, "step_s"), 100 * median_metric(path, "peak_share"));
+    double step_s = median_metric(path, "step_s");
+    *first_s = *first_s > 0 ? *first_s : step_s;
+    printf("%-12s %7s %12.0f %12.1f %8.3f %12.1f%%\n", shape->name, layout->name,
+           median_metric(path, "tokens_per_s"), 1e3 * step_s, step_s / *first_s,
+           100 * median_metric(path, "peak_share"));
     fflush(stdout);
     return DN_OK;
+}
+
+/* On one core one worker only. */
+static dn_status measure_shape(const struct shape *shape, const options *o, int n_cores, char **argv,
+                               const char *dir)
+{
+    dn_status status = DN_OK;
+    double first_s = 0;
+    for (int i = 0; i < N_LAYOUTS && status == DN_OK && !stopped; i++)
+        if (layouts[i].n_workers <= n_cores)
+            status = measure(shape, &layouts[i], o->steps, argv, dir, &first_s);
+    return status;
 }
 
 static int worker(void)
@@ -142,14 +169,11 @@ static dn_status measure_all(const options *o, char **argv, const char *dir)
     int n_cores = dn_topo_machine(topo)->n_usable;
     dn_topo_destroy(&topo);
     printf("# %s; %d steps after %d of warm-up, medians\n", dn_blas_describe(), o->steps, WARM_UP);
-    printf("%-12s %7s %12s %12s %13s\n", "model", "workers", "tokens/s", "ms/step", "of GEMM peak");
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && status == DN_OK && !stopped; i++) {
-        if (o->shape && strcmp(o->shape, shapes[i].name) != 0)
-            continue;
-        status = measure(&shapes[i], 1, o->steps, argv, dir);
-        if (status == DN_OK && !stopped && n_cores > 1)
-            status = measure(&shapes[i], 2, o->steps, argv, dir);
-    }
+    printf("%-12s %7s %12s %12s %8s %13s\n", "model", "workers", "tokens/s", "ms/step", "of first",
+           "of GEMM peak");
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && status == DN_OK && !stopped; i++)
+        if (!o->shape || strcmp(o->shape, shapes[i].name) == 0)
+            status = measure_shape(&shapes[i], o, n_cores, argv, dir);
     return status;
 }
 
