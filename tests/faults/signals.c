@@ -69,6 +69,8 @@ static void a_second_signal_kills_workers_that_do_not_listen(void **state)
 int main(int argc, char **argv)
 {
     program = argv[argc - 1];
+    signal(SIGINT, SIG_DFL); /* a launcher leaves alone what is ignored, as by nohup or a shell's & */
+    signal(SIGHUP, SIG_DFL);
     const struct CMUnitTest tests[] = {
         RUN(sigint_stops_after_the_current_step),
         RUN(sigterm_stops_after_the_current_step),

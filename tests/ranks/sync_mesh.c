@@ -47,7 +47,6 @@ enum {
     N_MODEL = sizeof small / sizeof *small,
     N_MATRICES = 8 + 3 + 4 + 2,
     STEPS = 20,
-    MAX_RANKS = 8,
     MOST_KEPT = N_MODEL + 3 * (3 + N_MATRICES)
 };
 
@@ -370,10 +369,10 @@ static void run(scenario s)
     for (size_t k = 0; k < 4; k++)
         s.config.groups[k].weight_decay = 0.1;
     int failed = 0;
-    for (int dp = 1; dp <= MAX_RANKS; dp++) {
+    for (int dp = 1; dp <= RANKS_MOST; dp++) {
         reference expected = one_rank(&s, dp);
-        for (int fs = 1; dp * fs <= MAX_RANKS; fs++)
-            for (int tp = 1; dp * fs * tp <= MAX_RANKS; tp++)
+        for (int fs = 1; dp * fs <= RANKS_MOST; fs++)
+            for (int tp = 1; dp * fs * tp <= RANKS_MOST; tp++)
                 failed += run_on((int[]){dp, fs, tp}, mesh_against_one, &s, &expected);
         forget(&expected);
     }
@@ -495,7 +494,7 @@ static void clipped_gradients(void **state)
     s.config.clip_norm = 0.054;
     for (int compress = 0; compress < 2; compress++) {
         s.config.compress = compress;
-        for (int dp = 1; dp <= MAX_RANKS; dp++) {
+        for (int dp = 1; dp <= RANKS_MOST; dp++) {
             reference r = one_rank(&s, dp);
             assert_true(r.n_clipped > 0 && (r.n_clipped < STEPS || compress));
             forget(&r);

@@ -238,10 +238,10 @@ int mesh_run_on(mesh_task t, const int size[DN_N_AXES], ranks_body *body, const 
 void mesh_run(mesh_task t)
 {
     int failed = 0;
-    for (int dp = 1; dp <= MESH_MAX_RANKS; dp++) {
+    for (int dp = 1; dp <= RANKS_MOST; dp++) {
         mesh_reference expected = mesh_one_rank(&t, dp);
-        for (int fs = 1; dp * fs <= MESH_MAX_RANKS; fs++)
-            for (int tp = 1; dp * fs * tp <= MESH_MAX_RANKS; tp++)
+        for (int fs = 1; dp * fs <= RANKS_MOST; fs++)
+            for (int tp = 1; dp * fs * tp <= RANKS_MOST; tp++)
                 failed += mesh_run_on(t, (int[]){dp, fs, tp}, mesh_against_one, &expected);
         mesh_forget(&expected);
     }

@@ -12,6 +12,11 @@
 
 #define RANKS_ALARM_S 30
 
+/* Where every mesh is tried: of up to so many ranks. Fewer under sanitizers, which see the same code. */
+#ifndef RANKS_MOST
+#define RANKS_MOST 8
+#endif
+
 typedef enum ranks_kind { AS_THREADS, AS_PROCESSES } ranks_kind;
 
 typedef struct ranks_spec {
