@@ -3,6 +3,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -138,6 +139,7 @@ class Skip(Exception):
 def tap():
     """Runs the marked functions in order and exits with 1 if one failed."""
     print(f"1..{len(cases)}", flush=True)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # folders are removed on the way out
     failed = 0
     for number, function in enumerate(cases, 1):
         name = function.__name__.replace("_", " ")
