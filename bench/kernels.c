@@ -370,7 +370,7 @@ int main(int argc, char **argv)
     }
     if (!prepare(&b, 4096, (size_t)3072 * 192))
         return 1;
-    b.peak = dn_gemm_peak(b.s);
+    b.peak = dn_gemm_peak(b.s, 0.2);
     b.triad = 3 * (double)TRIAD_N * sizeof(dn_real) / measure(&b, NULL, triad).median;
     printf("%s, %s, gemm %.1f GFLOP/s, triad %.1f GB/s\n", b.s->kernels->name, dn_blas_describe(),
            b.peak * 1e-9, b.triad * 1e-9);

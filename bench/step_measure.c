@@ -227,7 +227,7 @@ static dn_status triad_rate(dn_comm *all, dn_stream *stream, double step_footpri
 static dn_status take_limit(const step_job *job, dn_comm *all, dn_stream *stream, bed *b, step_timing *timing)
 {
     if (job->rule->n_moved == 0) {
-        double sums[2] = {dn_optimizer_flops(b->optimizer), dn_gemm_peak(stream)};
+        double sums[2] = {dn_optimizer_flops(b->optimizer), dn_gemm_peak(stream, 0.2)};
         DN_TRY(dn_comm_all_reduce_scalars(all, sums, 2, DN_SUM));
         timing->work = sums[0];
         timing->limit = sums[1];

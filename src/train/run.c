@@ -73,11 +73,12 @@ static dn_status open_metrics(dn_run *run)
     return dn_metrics_open(path, run->step + 1, &run->metrics);
 }
 
-/* All workers measure at once, so that the sum is what the cores give together. */
+/* All workers measure at once, so that the sum is what the cores give together; shortly, for a start must not
+ * take long. */
 static dn_status measure_peak(dn_run *run)
 {
     DN_TRY(dn_comm_barrier(run->comm));
-    run->peak_flops = dn_gemm_peak(run->stream);
+    run->peak_flops = dn_gemm_peak(run->stream, 0.05);
     return dn_comm_all_reduce_scalars(run->comm, &run->peak_flops, 1, DN_SUM);
 }
 

@@ -140,7 +140,7 @@ static void the_blas_core_is_as_wide_as_the_processor(void **state)
 static void the_gemm_peak_is_a_rate(void **state)
 {
     dn_stream *s = make_stream("cpu", 1);
-    double peak = dn_gemm_peak(s);
+    double peak = dn_gemm_peak(s, 0.2);
     assert_true(peak > 1e8 && peak < 1e14);
     dn_stream_destroy(&s);
 }

@@ -99,8 +99,8 @@ def worst_of(one, many):
 
 
 @case
-def every_member_of_the_family_trains_and_resumes_on_any_mesh_as_on_one_worker():
-    for optimizer in ("muon", "normuon", "dion2", "dion3", "sgd"):
+def the_family_trains_and_resumes_on_any_mesh_as_on_one_worker():
+    for optimizer in ("muon", "dion3", "sgd"):  # one of each kind of state; the others' are in dionode verify
         with Place() as place:
             changes = {"optimizer": optimizer, "nesterov": optimizer != "dion2"}
             one = trained(place, "one", 1, **changes)

@@ -101,9 +101,10 @@ def every_optimizer_method_and_rank_holds():
                  ["optimizer=normuon"], ["optimizer=dion2"], ["optimizer=dion3", "adjust_lr=none"],
                  ["optimizer=dion2", "ortho_fraction=0.1", "use_gram_newton_schulz=true"]]
     for setting in settings:
-        report = verified(*setting)
-        if setting != ["power_iters=2"]:  # doubles what rounding does
-            expect_within_tolerance(report, setting)
+        for precision, ranks in (("double", RANKS), ("float", 4)):
+            report = verified("--precision", precision, *setting, ranks=ranks)
+            if setting != ["power_iters=2"]:  # doubles what rounding does
+                expect_within_tolerance(report, setting)
 
 
 @case

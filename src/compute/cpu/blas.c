@@ -20,10 +20,9 @@ void dn_cpu_set_threads(int n_threads)
     pthread_mutex_unlock(&mutex);
 }
 
-double dn_gemm_peak(dn_stream *stream)
+double dn_gemm_peak(dn_stream *stream, double budget_s)
 {
-    enum { SIZE = 1024, LEAST = 4 };
-    const double budget_s = 0.2;
+    enum { SIZE = 1024, LEAST = 2 };
     const size_t bytes = (size_t)SIZE * SIZE * sizeof(dn_real);
     void *memory;
     if (dn_device_alloc(stream, 3 * bytes, &memory) != DN_OK)
