@@ -18,7 +18,6 @@
 #include "nn/gpt.h"
 
 #include "base/fail.h"
-#include "base/inject.h"
 #include "nn/gpt_parts.h"
 
 #include <assert.h>
@@ -158,7 +157,6 @@ dn_status dn_gpt_create(const dn_gpt_shape *shape, size_t B, const dn_param *par
     *gpt = describe(shape, B, dn_comm_size(tp), dn_comm_rank(tp));
     assert(params[1 + DN_BLOCK_Q].block.rows == gpt->share.W);
     assert(params[1 + DN_BLOCK_FC].block.rows == gpt->share.hidden);
-    assert(params[0].block.row0 == gpt->share.words.first || dn_injected(DN_INJECT_WRONG_VOCAB_OFFSET));
     assert(params[0].block.rows == gpt->share.words.n);
     gpt->weights = weights;
     gpt->tp = tp;
