@@ -75,26 +75,6 @@ static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_rep
     return DN_OK;
 }
 
-const dn_method dn_method_dion2 = {
-    .matrices_only = true,
-    .describe = describe_dion2,
-    .deal = dn_whole_deal,
-    .heap_bytes = dn_whole_heap_bytes,
-    .open = dn_whole_open,
-    .close = dn_whole_close,
-    .step = step_all,
-    .flops = dn_whole_flops,
-    .formula = dn_whole_formula,
-};
+const dn_method dn_method_dion2 = {DN_WHOLE_METHOD, .describe = describe_dion2, .step = step_all};
 
-const dn_method dn_method_dion3 = {
-    .matrices_only = true,
-    .describe = describe_dion3,
-    .deal = dn_whole_deal,
-    .heap_bytes = dn_whole_heap_bytes,
-    .open = dn_whole_open,
-    .close = dn_whole_close,
-    .step = step_all,
-    .flops = dn_whole_flops,
-    .formula = dn_whole_formula,
-};
+const dn_method dn_method_dion3 = {DN_WHOLE_METHOD, .describe = describe_dion3, .step = step_all};

@@ -88,26 +88,6 @@ static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_rep
     return DN_OK;
 }
 
-const dn_method dn_method_muon = {
-    .matrices_only = true,
-    .describe = describe_muon,
-    .deal = dn_whole_deal,
-    .heap_bytes = dn_whole_heap_bytes,
-    .open = dn_whole_open,
-    .close = dn_whole_close,
-    .step = step_all,
-    .flops = dn_whole_flops,
-    .formula = dn_whole_formula,
-};
+const dn_method dn_method_muon = {DN_WHOLE_METHOD, .describe = describe_muon, .step = step_all};
 
-const dn_method dn_method_normuon = {
-    .matrices_only = true,
-    .describe = describe_normuon,
-    .deal = dn_whole_deal,
-    .heap_bytes = dn_whole_heap_bytes,
-    .open = dn_whole_open,
-    .close = dn_whole_close,
-    .step = step_all,
-    .flops = dn_whole_flops,
-    .formula = dn_whole_formula,
-};
+const dn_method dn_method_normuon = {DN_WHOLE_METHOD, .describe = describe_normuon, .step = step_all};

@@ -94,4 +94,9 @@ void dn_whole_close(dn_party *party);
 double dn_whole_flops(const dn_party *party);
 void dn_whole_formula(const dn_party *party, dn_formula *formula);
 
+/* What the rows of all these rules have alike. */
+#define DN_WHOLE_METHOD                                                                                      \
+    .matrices_only = true, .deal = dn_whole_deal, .heap_bytes = dn_whole_heap_bytes, .open = dn_whole_open,  \
+    .close = dn_whole_close, .flops = dn_whole_flops, .formula = dn_whole_formula
+
 #endif

@@ -22,9 +22,8 @@ typedef struct trial {
     const dn_mesh *mesh;
     dn_plan plan;
     dn_net net;
-    void *copy; /* private: the largest block of a tensor */
-    size_t copy_bytes;
-    dn_ledger ledger[DN_ALL_AXES + 1]; /* of the first step, by the outermost axis of the group */
+    void *copy;                        /* private: the largest block of a tensor */
+    dn_ledger ledger[DN_ALL_AXES + 1]; /* of the first step, by the axes of the group */
     dn_formula formula;                /* of that step, asked before it: ranks may change */
 } trial;
 
@@ -370,10 +369,10 @@ static dn_status take_step(trial *t, uint64_t step)
     take_ledgers(t, first);
     if (dn_verify_rounding(t->v) && rounds_otherwise(t))
         DN_TRY(round_states(t, step));
-    if (first)
+    if (first) {
         dn_optimizer_add_rounds(t->net.optimizer, &t->formula);
-    if (first)
         DN_TRY(show_bytes(t));
+    }
     if (shown)
         DN_TRY(show_params(t, "weights", false, step + 1));
     return shown ? show_states(t, step + 1) : DN_OK;
@@ -401,8 +400,7 @@ static dn_status open_copy(trial *t)
         dn_block own = dn_optimizer_state_shard(t->net.optimizer, i, dn_comm_rank(t->mesh->all)).block;
         room = larger(room, own.rows * own.cols);
     }
-    t->copy_bytes = room * sizeof(dn_real);
-    t->copy = malloc(t->copy_bytes);
+    t->copy = malloc(room * sizeof(dn_real));
     return t->copy ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a copy of %zu numbers", room);
 }
 
