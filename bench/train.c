@@ -1,7 +1,7 @@
 /*
  * How fast does training go? Runs the real thing - launcher, workers, exchange, optimizer - on random tokens,
  * for the quickstart model and the reference's 160M shape, with one worker that has all cores, with two
- * replicas and with two workers that share one, and prints tokens/s, the time of a step as a part of the
+ * replicas and with two workers that share one replica (fs: its state; tp: its products), and prints tokens/s, the time of a step as a part of the
  * first row's, and the share of GEMM peak: the model's own flops (dn_gpt_flops_per_token; neither
  * recomputation nor the optimizer counted) against the best sgemm the same workers reach in the same run.
  */
@@ -30,7 +30,7 @@ static const struct layout {
     const char *name;
     int n_workers;
     const char *yaml;
-} layouts[] = {{"1", 1, ""}, {"2", 2, ""}, {"2 (fs)", 2, "fs_size: 2\n"}};
+} layouts[] = {{"1", 1, ""}, {"2", 2, ""}, {"2 (fs)", 2, "fs_size: 2\n"}, {"2 (tp)", 2, "tp_size: 2\n"}};
 
 enum { N_LAYOUTS = sizeof layouts / sizeof *layouts, WARM_UP = 2, MAX_STEPS = 1000 };
 

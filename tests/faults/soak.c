@@ -26,7 +26,7 @@
 
 #define MIN_RANKS  2
 #define MAX_RANKS  6
-#define DEADLINE_S 0.4
+#define DEADLINE_S 1.0
 #define PROMISE_MS 100.0  /* from a death to every survivor's way out; what a busy machine may miss */
 #define LIMIT_MS   1900.0 /* before the launcher would kill survivors that do not leave */
 /* A stopped worker is noticed after the deadline. What nobody waits for the launcher notices, a second later.
@@ -171,8 +171,9 @@ static int check_survivor(const death *d, const outcome *o, const record *r)
 
 static int check_death(const death *d, const outcome *o)
 {
-    if (o->n_dying == 0 &&
-        o->status == DN_OK) { /* with fewer waits than in the calm run, the point lies beyond */
+    /* With fewer waits than in the calm run, the point lies beyond; on a machine so busy that a worker has not
+     * begun before the deadline, nobody came so far. */
+    if (o->n_dying == 0 && (o->status == DN_OK || o->status == DN_ERR_TIMEOUT)) {
         n_missed++;
         return 0;
     }
@@ -247,7 +248,8 @@ static int by_value(const void *a, const void *b)
 static void report(int n_deaths)
 {
     qsort(times_ms, (size_t)n_times, sizeof *times_ms, by_value);
-    printf("# %d deaths (%d more did not come to be: fewer waits than in the calm run), %d of them after the "
+    printf("# %d deaths (%d more did not come to be: fewer waits than in the calm run, or a worker that did not "
+           "begin in time), %d of them after the "
            "last meeting had begun; %d "
            "survivors out after p50 %.2f ms, "
            "p99 %.2f "
