@@ -10,7 +10,7 @@
 
 /* What a batch holds, in whole matrices: on a rank alone what stays in a core's share of the cache; else so
  * much for each owner, which makes nothing of the two meetings. */
-#define BATCH_BYTES_ALONE ((size_t)4 << 20)
+#define BATCH_BYTES_ALONE ((size_t)16 << 20)
 #define BATCH_BYTES       ((size_t)64 << 20)
 
 /* So much workspace, and not less than one matrix needs, lets small matrices of a shape go through together.
