@@ -2,8 +2,8 @@
  * How fast is the optimizer step alone? Each rule on the hidden matrices of a GPT (attention: four C x C a
  * layer, MLP: 4C x C and C x 4C). Before each step the gradients are written anew, as a backward pass would
  * leave them. What it is held against is measured in the same run by the same threads: rules for matrices by
- * their own flops against the best rate of a plain matrix product, element-wise ones by the bytes they cannot
- * do without against triad.
+ * their own flops against the best rate of a plain matrix product, element-wise ones by the bytes they move
+ * against triad.
  *
  * With --mesh, workers share the step: first the first of them takes it alone, with the others waiting, then
  * all together. Perfect division makes W times the second equal to the first.
@@ -25,8 +25,8 @@ static const double deadline_s = 600; /* a worker that steps alone makes no prog
 
 static const step_rule rules[] = {{"dion", DN_RULE_DION, true, 0},        {"muon", DN_RULE_MUON, false, 0},
                                   {"normuon", DN_RULE_NORMUON, false, 0}, {"dion2", DN_RULE_DION2, true, 0},
-                                  {"dion3", DN_RULE_DION3, true, 0},      {"sgd", DN_RULE_SGD, false, 5},
-                                  {"adamw", DN_RULE_ADAMW, false, 7},     {"lion", DN_RULE_LION, false, 5}};
+                                  {"dion3", DN_RULE_DION3, true, 0},      {"sgd", DN_RULE_SGD, false, 3},
+                                  {"adamw", DN_RULE_ADAMW, false, 4},     {"lion", DN_RULE_LION, false, 3}};
 
 static const step_model models[] = {{"quickstart", 256, 4, 4}, {"160M", 768, 12, 12}, {"1.3B", 2048, 2, 24}};
 
@@ -129,7 +129,7 @@ static void print_row(const plan *p, int i, int n_workers, const step_timing *t,
     printf("%-10s %5zu %7s %-8s %5s %7d %8.2f %9.2f %9.2f %9.2f %8.1f %8.1f %-7s %4.0f %%", m->name, m->dim,
            layers, job->rule->name, p->fractions[i], n_workers, t->n_elements * 1e-6, t->median * 1e3,
            t->fastest * 1e3, t->slowest * 1e3, t->work / t->median * 1e-9, t->limit * 1e-9,
-           job->rule->n_moved ? "GB/s" : "GFLOP/s", 100 * t->work / t->median / t->limit);
+           job->rule->n_tensors ? "GB/s" : "GFLOP/s", 100 * t->work / t->median / t->limit);
     print_of_muon(job, t, muon);
     printf(" %6.2f\n", n_workers * t->median / (alone ? alone : t)->median);
     fflush(stdout);

@@ -226,17 +226,16 @@ static dn_status triad_rate(dn_comm *all, dn_stream *stream, double step_footpri
 /* Collective. Of all workers together; right after the steps, as the machine may be shared. */
 static dn_status take_limit(const step_job *job, dn_comm *all, dn_stream *stream, bed *b, step_timing *timing)
 {
-    if (job->rule->n_moved == 0) {
+    if (job->rule->n_tensors == 0) {
         double sums[2] = {dn_optimizer_flops(b->optimizer), dn_gemm_peak(stream, 0.2)};
         DN_TRY(dn_comm_all_reduce_scalars(all, sums, 2, DN_SUM));
         timing->work = sums[0];
         timing->limit = sums[1];
         return DN_OK;
     }
-    double bytes = timing->n_elements * sizeof(dn_real);
-    int n_tensors = (job->rule->n_moved + 1) / 2; /* all but g are read and written */
-    timing->work = job->rule->n_moved * bytes;
-    return triad_rate(all, stream, n_tensors * bytes, &timing->limit);
+    double bytes = job->rule->n_tensors * timing->n_elements * sizeof(dn_real);
+    timing->work = 2 * bytes;
+    return triad_rate(all, stream, bytes, &timing->limit);
 }
 
 static dn_status measure(bed *b, const step_job *job, dn_comm *all, dn_stream *stream, dn_comm *world,

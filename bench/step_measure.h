@@ -13,9 +13,10 @@ typedef struct step_rule {
     const char *name;
     dn_rule rule;
     bool has_rank; /* a fraction of rows or columns is the rank, or selected */
-    /* Of an element-wise rule what it cannot do without, for each number of a matrix: reads of x, g and its
-     * states, writes of x and its states. 0: a rule whose work is counted in flops. */
-    int n_moved;
+    /* Of an element-wise rule: x, g and its states. A step reads them all and writes all but g, which it has
+     * read once before, for the norm that decides whether the step is taken. 0: a rule whose work is counted
+     * in flops. */
+    int n_tensors;
 } step_rule;
 
 /* The first layers of a GPT: all of them, or, as the step is linear in layers, as many as fit in memory. */

@@ -165,7 +165,7 @@ DN_API void dn_optim_destroy(dn_optim **optim);
 /* What a step found out; the same on all ranks. */
 typedef struct dn_optim_report {
     bool skipped;     /* a gradient was not finite on some rank: nothing was changed */
-    double grad_norm; /* of all gradients; of copies, the root mean square over them */
+    double grad_norm; /* of averaged gradients; of decoupled replicas' the root mean square */
     double clip;      /* what gradients were multiplied by: 1, or less with clip_norm */
     int n_zero;       /* matrices whose momentum is zero everywhere: only decayed */
     int n_fallback;   /* matrices too rank-deficient for the chosen orthonormalization: by Householder */

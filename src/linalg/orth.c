@@ -6,7 +6,7 @@
 #include <assert.h>
 
 /* Beyond this a call works in several batches. */
-#define BATCH_BYTES ((size_t)16 << 20)
+#define BATCH_BYTES ((size_t)64 << 20)
 #define BATCH_MOST  64
 
 /* What the next round of a matrix does. */

@@ -12,9 +12,9 @@
 #define STREAM_Q (UINT64_C(1) << 62)
 
 /* A rank alone reads a matrix five times in a step: a batch should stay in its cores' caches, and have enough
- * products for the threads to share them evenly (4 MB and 16 MB are a few per cent slower on two cores).
+ * products for the threads to share them evenly (8 MB is a few per cent slower on two cores, 128 MB too).
  * Several ranks meet for each batch some ten times, which 64 MB of work makes nothing of. */
-#define BATCH_BYTES_ALONE ((size_t)8 << 20)
+#define BATCH_BYTES_ALONE ((size_t)32 << 20)
 #define BATCH_BYTES       ((size_t)64 << 20)
 
 /* ---- batches ---- */

@@ -313,40 +313,32 @@ void dn_optimizer_destroy(dn_optimizer **optimizer)
 
 /* ---- one step ---- */
 
-/* Root of the squared norm of all gradients, in the mean over copies of a block: not finite if one number of
- * one rank is not, on all ranks alike. Passing through it, every rank has also left its previous step. */
+/* Norm of what the slots work with, as the reduction left it: means where gradients were dealt, each
+ * replica's own where they are decoupled, and of those the root mean square. Not finite if one number of one
+ * rank is not, on all ranks alike. Passing through it, every rank has also left its previous step. */
 static dn_status measure_gradients(dn_optimizer *o, double *norm)
 {
     for (size_t i = 0; i < o->n_params; i++)
-        o->stream->kernels->sum_squares(o->stream, &o->squares[i], o->slots[i].param->grad,
-                                        dn_param_size(o->slots[i].param));
-    DN_TRY(dn_stream_sync(o->stream));
-    double sum = 0;
-    for (size_t i = 0; i < o->n_params; i++) {
-        const dn_layout *layout = &o->slots[i].layout;
-        sum += o->squares[i] / dn_axes_size(layout->size, layout->slices | layout->replicas);
-    }
-    DN_TRY(dn_comm_all_reduce_scalars(o->mesh->all, &sum, 1, DN_SUM));
-    *norm = sqrt(sum);
-    return DN_OK;
-}
-
-/* Of what the slots work with, as the reduction left it: means where gradients were dealt, each replica's own
- * where they are decoupled. */
-static dn_status clip_gradients(dn_optimizer *o, double *factor)
-{
-    const dn_kernels *kernels = o->stream->kernels;
-    for (size_t i = 0; i < o->n_params; i++)
-        kernels->sum_squares(o->stream, &o->squares[i], o->slots[i].grad, dn_slot_size(&o->slots[i]));
+        o->stream->kernels->sum_squares(o->stream, &o->squares[i], o->slots[i].grad,
+                                        dn_slot_size(&o->slots[i]));
     DN_TRY(dn_stream_sync(o->stream));
     double sum = 0;
     for (size_t i = 0; i < o->n_params; i++)
         sum += o->squares[i] / dn_axes_size(o->mesh->size, o->slots[i].layout.replicas);
     DN_TRY(dn_comm_all_reduce_scalars(o->mesh->all, &sum, 1, DN_SUM));
-    *factor = fmin(1, o->config.clip_norm / sqrt(sum));
-    for (size_t i = 0; i < o->n_params && *factor < 1; i++)
-        kernels->scale(o->stream, o->slots[i].grad, *factor, o->slots[i].grad, dn_slot_size(&o->slots[i]));
+    *norm = sqrt(sum);
     return DN_OK;
+}
+
+/* Returns what gradients were multiplied by. */
+static double clip_gradients(const dn_optimizer *o, double norm)
+{
+    double limit = o->config.clip_norm, factor = limit > 0 && norm > limit ? limit / norm : 1;
+    for (size_t i = 0; i < o->n_params && factor < 1; i++) {
+        const dn_slot *slot = &o->slots[i];
+        o->stream->kernels->scale(o->stream, slot->grad, factor, slot->grad, dn_slot_size(slot));
+    }
+    return factor;
 }
 
 static bool is_due(uint64_t step, int every)
@@ -393,15 +385,14 @@ dn_status dn_optimizer_step(dn_optimizer *o, const dn_pace *pace, dn_step_report
     *report = (dn_step_report){.clip = 1};
     dn_comm_tick(o->mesh->all, pace->step + 1, "optimizer"); /* people count steps from 1 */
     schedule_decay(o, pace->decay);
+    dn_op mean = dn_injected(DN_INJECT_SUM_FOR_AVERAGE) ? DN_SUM : DN_AVG;
+    DN_TRY(dn_shares_reduce(&o->gradients, mean, DN_TRAFFIC_GRADIENT));
     DN_TRY(measure_gradients(o, &report->grad_norm));
     report->skipped = !isfinite(report->grad_norm);
     o->skipped = report->skipped;
     if (report->skipped)
         return DN_OK;
-    dn_op mean = dn_injected(DN_INJECT_SUM_FOR_AVERAGE) ? DN_SUM : DN_AVG;
-    DN_TRY(dn_shares_reduce(&o->gradients, mean, DN_TRAFFIC_GRADIENT));
-    if (o->config.clip_norm > 0)
-        DN_TRY(clip_gradients(o, &report->clip));
+    report->clip = clip_gradients(o, report->grad_norm);
     for (size_t k = 0; k < o->n_parties; k++)
         DN_TRY(o->parties[k].method->step(&o->parties[k], pace->step, pace->lr, report));
     DN_TRY(share_weights(o));
@@ -443,8 +434,7 @@ dn_formula dn_optimizer_formula(const dn_optimizer *o)
         if (o->parties[k].method->formula)
             o->parties[k].method->formula(&o->parties[k], &formula);
     if (all)
-        dn_formula_add(&formula, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL,
-                       (o->config.clip_norm > 0 ? 2 : 1) * sizeof(double));
+        dn_formula_add(&formula, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
     for (size_t i = 0; i < o->n_params; i++)
         if (o->slots[i].layout.slices | o->slots[i].layout.replicas)
             formula.uncompressed += dn_param_size(o->slots[i].param) * sizeof(dn_real);

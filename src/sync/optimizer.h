@@ -42,7 +42,7 @@ typedef struct dn_pace {
 /* What a step found out; identical on all replicas. */
 typedef struct dn_step_report {
     bool skipped;     /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
-    double grad_norm; /* root mean over replicas of the squared norm of their gradients before averaging */
+    double grad_norm; /* of averaged gradients; of decoupled replicas' the root mean square */
     double clip;      /* what gradients were multiplied by: 1, or less with clip_norm */
     int n_zero;       /* matrices whose momentum is zero everywhere: weights only decay */
     int n_fallback;   /* matrices that the chosen orthonormalization could not do (rank-deficient): by

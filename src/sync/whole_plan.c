@@ -8,8 +8,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* What a batch holds, in whole matrices: on a rank alone what stays in a core's share of the cache; else so
- * much for each owner, which makes nothing of the two meetings. */
+/* What a batch holds, in whole matrices: on a rank alone matrices enough of every shape for its threads to
+ * share them evenly, and still few enough for the caches; else so much for each owner, which makes nothing of
+ * the two meetings. */
 #define BATCH_BYTES_ALONE ((size_t)16 << 20)
 #define BATCH_BYTES       ((size_t)64 << 20)
 
