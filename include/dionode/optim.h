@@ -88,7 +88,7 @@ typedef struct dn_optim_config {
     /* AdamW, Lion */
     double beta1, beta2;
     bool cautious; /* AdamW: no decay of weights that the update lets grow (arXiv 2510.12402) */
-    /* Gradients of a larger global norm than this are scaled down to it; 0 = never. dn_step_report.clip. */
+    /* Gradients of a larger global norm (dn_optim_report.grad_norm) are scaled down to it; 0 = never. */
     double clip_norm;
     dn_precision state_precision;
     uint64_t seed; /* of the initial Q and of sketches */

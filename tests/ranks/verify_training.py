@@ -153,7 +153,7 @@ def every_planted_bug_is_noticed_by_the_line_where_one_would_look():
     listed = run([PROGRAM, "verify", "--inject", "list"])
     expect(listed.returncode == 0 and [line.split()[0] for line in listed.stdout.splitlines()] == list(BUGS),
            listed.stdout)
-    for precision in ("float", "double"):
+    for precision in ("float", "double") if RANKS == 8 else ("float",):
         for bug, (line, settings) in BUGS.items():
             done = verify("--precision", precision, "--steps", "2", "--inject", bug, *settings, ranks=4)
             expect(done.returncode == NUMERIC, f"{bug}: exit status {done.returncode}: {done.stdout}{done.stderr}")
