@@ -132,6 +132,9 @@ static void print_row(const plan *p, int i, int n_workers, const step_timing *t,
            job->rule->n_tensors ? "GB/s" : "GFLOP/s", 100 * t->work / t->median / t->limit);
     print_of_muon(job, t, muon);
     printf(" %6.2f\n", n_workers * t->median / (alone ? alone : t)->median);
+    if (t->n_fallback)
+        printf("# of it %d matrices by Householder QR: their columns were dependent to working precision\n",
+               t->n_fallback);
     fflush(stdout);
 }
 

@@ -142,21 +142,21 @@ static void write_gradients(bed *b, dn_stream *stream, int step)
     }
 }
 
-/* Collective: all begin together, and the slowest ends a step. */
-static dn_status time_steps(bed *b, dn_stream *stream, int n_steps, dn_comm *world, double *seconds)
+/* Collective: all begin together, and the slowest ends a step. *report is the last one's. */
+static dn_status time_steps(bed *b, dn_stream *stream, int n_steps, dn_comm *world, double *seconds,
+                            dn_step_report *report)
 {
-    dn_step_report report;
     for (int t = -2; t < n_steps; t++) { /* two to warm up */
         write_gradients(b, stream, t + 2);
         DN_TRY(dn_stream_sync(stream));
         DN_TRY(dn_comm_barrier(b->mesh->all));
         double start = dn_clock_s();
-        DN_TRY(dn_optimizer_step(b->optimizer, &(dn_pace){(uint64_t)(t + 2), 0.01, 1}, &report));
+        DN_TRY(dn_optimizer_step(b->optimizer, &(dn_pace){(uint64_t)(t + 2), 0.01, 1}, report));
         DN_TRY(dn_comm_barrier(b->mesh->all));
         if (t >= 0)
             seconds[t] = dn_clock_s() - start;
         dn_comm_tick(world, (uint64_t)(t + 2), "step");
-        if (report.skipped || report.n_zero || report.n_fallback)
+        if (report->skipped || report->n_zero)
             return dn_fail(DN_ERR_NUMERIC, "a step on noise was not a plain step");
     }
     return DN_OK;
@@ -242,12 +242,14 @@ static dn_status measure(bed *b, const step_job *job, dn_comm *all, dn_stream *s
                          step_timing *timing)
 {
     static double seconds[STEP_MAX_STEPS];
-    DN_TRY(time_steps(b, stream, job->n_steps, world, seconds));
+    dn_step_report report = {0};
+    DN_TRY(time_steps(b, stream, job->n_steps, world, seconds, &report));
     qsort(seconds, (size_t)job->n_steps, sizeof *seconds, by_size);
     *timing = (step_timing){.median = seconds[job->n_steps / 2],
                             .fastest = seconds[0],
                             .slowest = seconds[job->n_steps - 1],
-                            .n_elements = (double)b->n_elements};
+                            .n_elements = (double)b->n_elements,
+                            .n_fallback = report.n_fallback};
     return take_limit(job, all, stream, b, timing);
 }
 

@@ -39,6 +39,7 @@ typedef struct step_timing {
      */
     double work, limit;
     double n_elements; /* of all matrices */
+    int n_fallback;    /* matrices that took the chosen orthonormalization's fallback in the last step */
 } step_timing;
 
 /** Symmetric heap that step_measure takes, in bytes. */
