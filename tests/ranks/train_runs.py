@@ -102,7 +102,7 @@ def worst_of(one, many):
 def the_family_trains_and_resumes_on_any_mesh_as_on_one_worker():
     for optimizer in ("muon", "dion3", "sgd"):  # one of each kind of state; the others' are in dionode verify
         with Place() as place:
-            changes = {"optimizer": optimizer, "nesterov": optimizer != "dion2"}
+            changes = {"optimizer": optimizer, "nesterov": True}
             one = trained(place, "one", 1, **changes)
             many = trained(place, "many", 4, dp_size=2, fs_size=2, **changes)
             expect(len(many) == 20 and worst_of(one, many) < BOUND,
