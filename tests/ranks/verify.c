@@ -290,7 +290,7 @@ static dn_status show_types(dn_verify *v, const dn_mesh *mesh, void *context)
     const double zero = 0, tiny = alone ? 0 : 1e-100;
     const dn_block one = {0, 1, 0, 1};
     for (int type = 0; type < DN_N_TYPES; type++) {
-        char name[8];
+        char name[12];
         snprintf(name, sizeof name, "%d", type);
         const dn_verify_tensor t = {"types", name, 1, 1, (dn_type)type, DN_ALL_AXES};
         DN_TRY(dn_verify_block(v, &t, one, numbers[type]));
@@ -307,7 +307,7 @@ static int compares_all_types(dn_comm *comm, void *argument)
     dn_verify_report *report;
     RANKS_CHECK(dn_verify_run(comm, &options, show_types, NULL, &report) == DN_OK);
     for (int type = 0; type < DN_N_TYPES; type++) {
-        char name[8];
+        char name[12];
         snprintf(name, sizeof name, "%d", type);
         const dn_finding *f = finding(report, 1, "types", name);
         RANKS_CHECK(f && f->holds && fabs(f->difference - 1.0 / 3) < 1e-15);

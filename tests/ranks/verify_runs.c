@@ -37,7 +37,7 @@ static dn_status show_slices(dn_verify *v, const dn_mesh *mesh)
     for (size_t i = 0; i < LENGTH; i++)
         data[i] = (double)(i + 1);
     for (int tensor = 0; tensor < N_TENSORS; tensor++) {
-        char name[16];
+        char name[20];
         snprintf(name, sizeof name, "slices %d", tensor);
         const dn_verify_tensor sliced = {"state", name, 1, LENGTH, DN_F64, 0};
         DN_TRY(dn_verify_block(v, &sliced, block, data + slice.first));
