@@ -57,6 +57,16 @@ static size_t max(size_t x, size_t y)
 
 /* ---- workspace ---- */
 
+static stage first_stage(dn_orth method, const dn_orth_matrix *a)
+{
+    if (a->r == 0)
+        return DONE;
+    if (method == DN_ORTH_QR || (method == DN_ORTH_RCQR && a->m == a->r) ||
+        (method == DN_ORTH_CQR2 && a->steep))
+        return HOUSEHOLDER;
+    return method == DN_ORTH_RCQR ? SKETCH : GRAM;
+}
+
 static bool may_sketch(dn_orth method, const dn_orth_matrix *a)
 {
     return (method == DN_ORTH_RCQR || method == DN_ORTH_CQR) && a->m > a->r;
@@ -66,7 +76,7 @@ static bool may_sketch(dn_orth method, const dn_orth_matrix *a)
 static void take_small(dn_orth method, int team_size, const dn_orth_matrix *a, dn_arena *arena, task *t)
 {
     size_t rows = may_sketch(method, a) ? dn_sketch_rows(a->r) + 1 : a->r;
-    bool none = method == DN_ORTH_QR;
+    bool none = first_stage(method, a) == HOUSEHOLDER;
     t->said = dn_arena_take(arena, sizeof *t->said);
     t->partials = dn_arena_take(arena, none ? 0 : (size_t)team_size * sizeof(dn_wide *));
     t->partial = dn_arena_take(arena, none ? 0 : max(rows, a->r) * a->r * sizeof(double));
@@ -94,11 +104,10 @@ static size_t room_for_whole(dn_orth method, int team_size, const dn_orth_matrix
 {
     size_t sum = 0, largest = 0;
     for (size_t i = 0; i < n && team_size > 1; i++) {
-        sum += whole_bytes(&matrices[i]);
+        sum += first_stage(method, &matrices[i]) == HOUSEHOLDER ? whole_bytes(&matrices[i]) : 0;
         largest = max(largest, whole_bytes(&matrices[i]));
     }
-    size_t most = max(largest, BATCH_BYTES);
-    return method != DN_ORTH_QR ? largest : sum < most ? sum : most;
+    return max(largest, sum < BATCH_BYTES ? sum : BATCH_BYTES);
 }
 
 size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *matrices, size_t n)
@@ -392,15 +401,6 @@ static dn_status go_round(batch *b)
 }
 
 /* ---- all ---- */
-
-static stage first_stage(dn_orth method, const dn_orth_matrix *a)
-{
-    if (a->r == 0)
-        return DONE;
-    if (method == DN_ORTH_QR || (method == DN_ORTH_RCQR && a->m == a->r))
-        return HOUSEHOLDER;
-    return method == DN_ORTH_RCQR ? SKETCH : GRAM;
-}
 
 static bool finished(const batch *b)
 {

@@ -12,7 +12,8 @@
  * with a meeting after the first line and one after the second. cqr is one such round by the Gram matrix;
  * cqr2 has a second one where the first leaves more than the rounding of dn_real; rcqr is a round by a sketch
  * and one by the Gram matrix. For Householder's QR the owner gathers the rows, factors the whole, and members
- * take their rows back.
+ * take their rows back; cqr2 does that too where a matrix is said to be steep, and is two to five times as
+ * fast as by the two rounds that it would take.
  */
 #ifndef LINALG_ORTH_H
 #define LINALG_ORTH_H
@@ -49,12 +50,15 @@ typedef struct dn_orth_matrix {
     const dn_orth_part *parts; /* [team size], the same on all members; borrowed */
     int owner;                 /* the member that does what is done once; the same on all members */
     uint64_t draw;             /* random stream of its sketch */
-    dn_orth_found found;       /* out, the same on all members */
-    dn_orth_rounds rounds;     /* likewise */
+    bool steep;            /* ill-conditioned, as far as is known: Cholesky would take two rounds, or fail.
+                              The same on all members */
+    dn_orth_found found;   /* out, the same on all members */
+    dn_orth_rounds rounds; /* likewise */
 } dn_orth_matrix;
 
-/** Workspace for dn_orthonormalize: enough to take all n matrices in one batch, but not more than some 16 MiB
- * (and a whole matrix for Householder), or than the largest matrix needs. Only m and r are read. */
+/** Workspace for dn_orthonormalize: enough to take all n matrices in one batch, but not more than some 64 MiB
+ * (and a whole matrix for Householder), or than the largest matrix needs. Only m, r and steep are
+ * read. */
 size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *matrices, size_t n);
 
 /**

@@ -17,7 +17,15 @@
 #define BATCH_BYTES_ALONE ((size_t)32 << 20)
 #define BATCH_BYTES       ((size_t)64 << 20)
 
+/* Householder takes one thread a matrix: batches have some for all threads, and for all ranks. */
+#define FEWEST_STEEP ((size_t)8)
+
 /* ---- batches ---- */
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
 
 static dn_layout_most most_of(const dn_slot *slot)
 {
@@ -30,12 +38,21 @@ static size_t work_bytes(const dn_slot *slot)
     return (most.part + (most.m + most.n) * slot->shape.r) * sizeof(dn_real);
 }
 
-/* How many of n slots make the next batch: at least one. The same on all ranks. */
-static size_t batch_of(const dn_slot *slots, size_t n)
+/* At full rank P = M Q spans every direction of the momentum, and Q comes from M: the condition of P is some
+ * square of M's. An adaptive rank may be lower in the step. */
+static bool is_steep(const dn_optim_config *config, const dn_slot *slot)
 {
-    size_t limit = dn_axes_size(slots[0].layout.size, DN_ALL_AXES) > 1 ? BATCH_BYTES : BATCH_BYTES_ALONE;
+    return slot->shape.r == slot->shape.n && !config->adaptive_rank;
+}
+
+/* How many of n slots make the next batch: at least one. The same on all ranks. */
+static size_t batch_of(const dn_optim_config *config, const dn_slot *slots, size_t n)
+{
+    size_t n_ranks = (size_t)dn_axes_size(slots[0].layout.size, DN_ALL_AXES);
+    size_t limit = n_ranks > 1 ? BATCH_BYTES : BATCH_BYTES_ALONE;
+    size_t fewest = is_steep(config, &slots[0]) ? larger(FEWEST_STEEP, n_ranks) : 1;
     size_t taken = 1, bytes = work_bytes(&slots[0]);
-    while (taken < n && (bytes += work_bytes(&slots[taken])) <= limit)
+    while (taken < n && ((bytes += work_bytes(&slots[taken])) <= limit || taken < fewest))
         taken++;
     return taken;
 }
@@ -53,11 +70,6 @@ static void take_factors(dn_factored *x, const dn_slot *slot, dn_arena *arena)
     }
 }
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* What orthonormalizing takes that goes on together: all P of a batch, for Orth-Dion then all R. shapes [n]:
  * room for sizes of matrices. */
 static size_t orth_bytes(const dn_optim_config *config, const dn_slot *slots, size_t n,
@@ -69,6 +81,7 @@ static size_t orth_bytes(const dn_optim_config *config, const dn_slot *slots, si
         for (size_t i = 0; i < n; i++) {
             shapes[i].m = of_r ? slots[i].shape.n : slots[i].shape.m;
             shapes[i].r = slots[i].shape.r;
+            shapes[i].steep = is_steep(config, &slots[i]);
         }
         bytes = larger(bytes, dn_orth_heap_bytes(config->orth, ranks, shapes, n));
     }
@@ -81,7 +94,7 @@ static void measure(const dn_optim_config *config, const dn_slot *slots, size_t 
 {
     *orth = *factors = 0;
     for (size_t first = 0, batch; first < n; first += batch) {
-        batch = batch_of(&slots[first], n - first);
+        batch = batch_of(config, &slots[first], n - first);
         dn_arena arena = {.used = dn_slots_room_bytes(&slots[first], batch)};
         for (size_t i = 0; i < batch; i++)
             take_factors(NULL, &slots[first + i], &arena);
@@ -124,7 +137,8 @@ static void fill_matrix(const dn_party *party, const dn_slot *slot, dn_factored 
 }
 
 /* P, or R. parts [n_ranks] */
-static void fill_orth(const dn_factored *x, bool of_r, dn_orth_part *parts, dn_orth_matrix *orth)
+static void fill_orth(const dn_optim_config *config, const dn_factored *x, bool of_r, dn_orth_part *parts,
+                      dn_orth_matrix *orth)
 {
     const dn_slot *slot = x->slot;
     const dn_dion_shape *z = &x->dion.shape;
@@ -138,8 +152,12 @@ static void fill_orth(const dn_factored *x, bool of_r, dn_orth_part *parts, dn_o
             first--;
         parts[rank] = (dn_orth_part){band.first, dn_range_size(band), first * z->r};
     }
-    *orth = (dn_orth_matrix){
-        .m = of_r ? z->n : z->m, .r = z->r, .p = of_r ? x->basis : x->p, .parts = parts, .owner = -1};
+    *orth = (dn_orth_matrix){.m = of_r ? z->n : z->m,
+                             .r = z->r,
+                             .p = of_r ? x->basis : x->p,
+                             .parts = parts,
+                             .owner = -1,
+                             .steep = is_steep(config, slot)};
 }
 
 static dn_status add_shares(dn_factor_batch *b, const dn_factored *x)
@@ -190,8 +208,8 @@ static dn_status fit_batch(dn_factors *f, dn_factor_batch *b)
         double said = (double)x->rank[0];
         size_t most = x->slot->shape.r, r = said >= 1 && said <= (double)most ? (size_t)said : most;
         x->dion.shape.r = r;
-        fill_orth(x, false, &f->parts_p[(first + i) * (size_t)n_ranks], &b->orth_p[i]);
-        fill_orth(x, true, &f->parts_r[(first + i) * (size_t)n_ranks], &b->orth_r[i]);
+        fill_orth(f->party->config, x, false, &f->parts_p[(first + i) * (size_t)n_ranks], &b->orth_p[i]);
+        fill_orth(f->party->config, x, true, &f->parts_r[(first + i) * (size_t)n_ranks], &b->orth_r[i]);
         x->squares = b->squares + b->n_squares;
         b->n_squares += r;
         DN_TRY(add_shares(b, x));
@@ -286,7 +304,7 @@ static dn_status fill(dn_factors *f, char *workspace)
         b->orth_p = &f->orth_p[first];
         b->orth_r = &f->orth_r[first];
         b->squares = &f->squares[columns];
-        b->n = batch_of(&party->slots[first], n - first);
+        b->n = batch_of(party->config, &party->slots[first], n - first);
         DN_TRY(fill_batch(f, b, first, (dn_arena){workspace + f->orth_bytes, factor_bytes, 0}));
         columns += b->n_squares;
         first += b->n;

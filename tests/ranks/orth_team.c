@@ -41,6 +41,7 @@ typedef struct scenario {
     double same;        /* bound of the distance to the basis of a team of one; 0: the same bits */
     double factor;      /* bound of what is wrong in p = P R */
     int found;          /* expected everywhere; -1: whatever a team of one finds */
+    bool steep;         /* and so held to Householder by one */
 } scenario;
 
 /* ---- matrices ---- */
@@ -122,7 +123,8 @@ static size_t rounded(size_t bytes)
 static void describe(const scenario *s, dn_orth_matrix *matrices)
 {
     for (size_t i = 0; i < s->n; i++)
-        matrices[i] = (dn_orth_matrix){.m = s->shapes[i][0], .r = s->shapes[i][1], .draw = i};
+        matrices[i] =
+            (dn_orth_matrix){.m = s->shapes[i][0], .r = s->shapes[i][1], .draw = i, .steep = s->steep};
 }
 
 static size_t heap_bytes(const scenario *s, int size)
@@ -278,7 +280,7 @@ static int check_account(dn_comm *comm, const scenario *s, const side *team)
         const dn_orth_matrix *a = &team->matrices[i];
         dn_orth_payload one = dn_orth_payload_of(a, size, rank);
         bool fine = a->found == DN_ORTH_FINE,
-             whole = s->method == DN_ORTH_QR || (s->method == DN_ORTH_RCQR && a->m == a->r);
+             whole = s->method == DN_ORTH_QR || s->steep || (s->method == DN_ORTH_RCQR && a->m == a->r);
         if (fine && size > 1 && whole)
             RANKS_CHECK(one.reduced == 0 && one.gathered == (rank == a->owner) * 16);
         else if (fine && size > 1 && s->method == DN_ORTH_CQR && a->rounds.sketches == 0)
@@ -299,12 +301,14 @@ static int check_account(dn_comm *comm, const scenario *s, const side *team)
 static int team_against_one(dn_comm *comm, void *argument)
 {
     const scenario *s = argument;
+    scenario alone = *s;
+    alone.method = s->steep ? DN_ORTH_QR : s->method;
     side *team = calloc(1, sizeof *team), *one = calloc(1, sizeof *one);
     RANKS_CHECK(team && one);
     team->comm = comm;
-    RANKS_CHECK(dn_comm_create_alone(heap_bytes(s, 1), &one->comm) == DN_OK);
+    RANKS_CHECK(dn_comm_create_alone(heap_bytes(&alone, 1), &one->comm) == DN_OK);
     RANKS_CHECK(run_side(comm, s, team) == 0);
-    RANKS_CHECK(run_side(comm, s, one) == 0);
+    RANKS_CHECK(run_side(comm, &alone, one) == 0);
     RANKS_CHECK(check_account(comm, s, team) == 0);
     for (size_t i = 0; i < s->n; i++)
         if (i % (size_t)dn_comm_size(comm) == (size_t)dn_comm_rank(comm) || s->n <= 2)
@@ -421,6 +425,17 @@ static void beyond_the_range_of_gram_matrices_all_stay_orthonormal(void **state)
     }
 }
 
+/* To the bit, and nothing is reduced or gathered on the way. */
+static void steep_matrices_are_left_to_householder(void **state)
+{
+    for (double condition = 1; condition < 1e9; condition *= 1e4) {
+        scenario s = conditioned(DN_ORTH_CQR2, condition);
+        s.steep = true;
+        s.same = 0;
+        run_teams(s);
+    }
+}
+
 /* Its dependent column is replaced by noise, by the same Householder as alone: the same bits. */
 static void rank_deficient_matrices_fall_back_everywhere(void **state)
 {
@@ -480,10 +495,10 @@ static void calls_that_need_several_batches(void **state)
         run_team(s, 3);
         if (methods[k] != DN_ORTH_CQR2 && methods[k] != DN_ORTH_RCQR)
             continue;
-        s.n = 13; /* together more than 16 MiB */
+        s.n = 60; /* together more than 64 MiB */
         for (size_t i = 0; i < s.n; i++) {
-            s.shapes[i][0] = 330;
-            s.shapes[i][1] = 290;
+            s.shapes[i][0] = 271;
+            s.shapes[i][1] = 270;
         }
         run_team(s, 2);
     }
@@ -495,6 +510,7 @@ int main(void)
         cmocka_unit_test(teams_agree_with_one_member_by_every_method),
         cmocka_unit_test(ill_conditioned_matrices_come_out_the_same),
         cmocka_unit_test(beyond_the_range_of_gram_matrices_all_stay_orthonormal),
+        cmocka_unit_test(steep_matrices_are_left_to_householder),
         cmocka_unit_test(rank_deficient_matrices_fall_back_everywhere),
         cmocka_unit_test(zeros_stay_zeros),
         cmocka_unit_test(a_bad_number_of_one_member_is_known_to_all_and_others_go_on),

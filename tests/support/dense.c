@@ -45,12 +45,12 @@ void dense_to_real(dn_real *x, const double *a, size_t n)
 
 void dense_multiply(double *c, const double *a, int ta, const double *b, int tb, size_t m, size_t n, size_t k)
 {
+    memset(c, 0, m * n * sizeof *c);
     for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++) {
-            double sum = 0;
-            for (size_t l = 0; l < k; l++)
-                sum += (ta ? a[l * m + i] : a[i * k + l]) * (tb ? b[j * k + l] : b[l * n + j]);
-            c[i * n + j] = sum;
+        for (size_t l = 0; l < k; l++) {
+            double factor = ta ? a[l * m + i] : a[i * k + l];
+            for (size_t j = 0; j < n; j++)
+                c[i * n + j] += factor * (tb ? b[j * k + l] : b[l * n + j]);
         }
 }
 
