@@ -74,10 +74,11 @@ static trial symmetric_trial(const products *p)
     return t;
 }
 
-/* 129 and 300 rows: more than one strip; the last one short. */
+/* 97 and 300 rows: cut once, and twice, into leaves of several tiles; of 600 columns: more than a chunk. */
 static void symmetric_products_agree(void **state)
 {
-    static const size_t sizes[][2] = {{1, 1}, {5, 3}, {17, 40}, {129, 20}, {300, 7}, {0, 3}, {6, 0}};
+    static const size_t sizes[][2] = {{1, 1},   {5, 3},     {17, 40}, {97, 20},
+                                      {300, 7}, {100, 600}, {0, 3},   {6, 0}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int trans = 0; trans < 2; trans++) {
             products p = {.count = counts[(i + (size_t)trans) % N_COUNTS],

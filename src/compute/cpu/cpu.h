@@ -28,6 +28,13 @@ static inline size_t dn_blocks(size_t n, size_t block)
     return (n + block - 1) / block;
 }
 
+/* Where part `index` of `parts` of a row of `size` begins: on whole cache lines. */
+static inline size_t dn_cpu_edge(size_t size, size_t index, size_t parts)
+{
+    enum { GRAIN = 16 };
+    return dn_min(size, dn_blocks(size, GRAIN) * index / parts * GRAIN);
+}
+
 /* ---- compiled once ---- */
 
 /** OpenMP and OpenBLAS threads of the calling thread's next parallel regions and products. */

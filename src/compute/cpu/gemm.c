@@ -11,9 +11,6 @@
 /* Below so many flops waking a thread takes longer than it saves. */
 #define ALONE_FLOPS 1e6
 
-/* Edges of blocks fall on whole cache lines of C. */
-#define GRAIN ((size_t)16)
-
 /* Products that are shared out at once. */
 enum { MOST = 64 };
 
@@ -43,13 +40,6 @@ static grid choose_grid(const dn_product *x, size_t n_threads)
     return best;
 }
 
-/* Where part `index` of `parts` of `size` begins. */
-static size_t edge(size_t size, size_t index, size_t parts)
-{
-    size_t grains = (size + GRAIN - 1) / GRAIN;
-    return dn_min(size, grains * index / parts * GRAIN);
-}
-
 /* With nothing to add up, BLAS would still complain of leading dimensions. */
 static void scale_matrix(const dn_product *x)
 {
@@ -61,8 +51,10 @@ static void scale_matrix(const dn_product *x)
 
 static void multiply(const dn_product *x, grid g, size_t block)
 {
-    size_t top = edge(x->m, block / g.cols, g.rows), bottom = edge(x->m, block / g.cols + 1, g.rows);
-    size_t left = edge(x->n, block % g.cols, g.cols), right = edge(x->n, block % g.cols + 1, g.cols);
+    size_t top = dn_cpu_edge(x->m, block / g.cols, g.rows),
+           bottom = dn_cpu_edge(x->m, block / g.cols + 1, g.rows);
+    size_t left = dn_cpu_edge(x->n, block % g.cols, g.cols),
+           right = dn_cpu_edge(x->n, block % g.cols + 1, g.cols);
     if (x->m == 0 || x->n == 0 || x->k == 0)
         scale_matrix(x);
     else if (top < bottom && left < right)
