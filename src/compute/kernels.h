@@ -190,10 +190,13 @@ typedef struct dn_kernels {
     /* ---- rows and columns of x [rows, cols]: norms, selection, scaling. Host inputs (factors, numbers of
      * rows or columns) must stay until dn_stream_sync. ---- */
     void (*scale)(dn_stream *s, dn_buf *y, double a, const dn_buf *x, size_t n); /* y = a x; y may be x */
-    /* host [rows] = sum of x^2 (of |x|) over each row, host [cols] = sum of |x| over each column. */
+    /* host [rows] = sum of x^2 over each row. */
     void (*row_squares)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
-    void (*row_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
-    void (*column_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+    /* x += y, and in the same pass host [rows] ([cols]) = sum of |x| over each row (column) of what that is.
+     */
+    void (*add_row_norms1)(dn_stream *s, double *host, dn_buf *x, const dn_buf *y, size_t rows, size_t cols);
+    void (*add_column_norms1)(dn_stream *s, double *host, dn_buf *x, const dn_buf *y, size_t rows,
+                              size_t cols);
     /* out [k, cols] (out [rows, k]) = the k rows (columns) host_ids of x, which are then multiplied by keep.
      */
     void (*take_rows)(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t cols,

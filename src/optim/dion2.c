@@ -12,17 +12,14 @@ dn_dion2_shape dn_dion2_shape_of(size_t rows, size_t cols, double fraction)
     return z;
 }
 
-void dn_dion2_accumulate(dn_stream *s, const dn_dion2 *d)
+void dn_dion2_accumulate(dn_stream *s, const dn_dion2 *d, double *host_norms)
 {
-    s->kernels->axpby(s, d->momentum, 1, d->grad, 1, d->rows * d->cols);
-}
-
-void dn_dion2_norms(dn_stream *s, const dn_dion2 *d, double *host_norms)
-{
-    if (d->shape.by_rows)
-        s->kernels->row_norms1(s, host_norms, d->momentum, d->rows, d->cols);
+    if (!host_norms)
+        s->kernels->axpby(s, d->momentum, 1, d->grad, 1, d->rows * d->cols);
+    else if (d->shape.by_rows)
+        s->kernels->add_row_norms1(s, host_norms, d->momentum, d->grad, d->rows, d->cols);
     else
-        s->kernels->column_norms1(s, host_norms, d->momentum, d->rows, d->cols);
+        s->kernels->add_column_norms1(s, host_norms, d->momentum, d->grad, d->rows, d->cols);
 }
 
 void dn_dion2_take(dn_stream *s, const dn_dion2 *d, const int32_t *host_ids, size_t k, dn_buf *selected,

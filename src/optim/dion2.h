@@ -45,10 +45,9 @@ typedef struct dn_dion2_step {
     dn_adjust adjust;
 } dn_dion2_step;
 
-void dn_dion2_accumulate(dn_stream *s, const dn_dion2 *d);
-
-/** host_norms [rows or cols here], complete after dn_stream_sync. */
-void dn_dion2_norms(dn_stream *s, const dn_dion2 *d, double *host_norms);
+/** M += G, and host_norms [rows or cols here] are then M's, complete after dn_stream_sync. NULL: nobody asks.
+ */
+void dn_dion2_accumulate(dn_stream *s, const dn_dion2 *d, double *host_norms);
 
 /** selected [k, cols] or [rows, k] = the k rows or columns with these numbers, counted here; k may be 0. */
 void dn_dion2_take(dn_stream *s, const dn_dion2 *d, const int32_t *host_ids, size_t k, dn_buf *selected,

@@ -26,12 +26,6 @@ static dn_dion2_step rule_of(const dn_party *party, const dn_slot *slot, double 
                            .adjust = c->adjust};
 }
 
-static void accumulate(const dn_party *party, const dn_whole *x)
-{
-    dn_dion2 part = dn_selection_part(x);
-    dn_dion2_accumulate(party->stream, &part);
-}
-
 /* Leaves the selected part where the gradient was. */
 static void take(const dn_party *party, const dn_whole *x)
 {
@@ -58,10 +52,8 @@ static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_rep
     for (size_t k = 0; k < w->n_batches; k++) {
         dn_whole_batch *b = &w->batches[k];
         dn_comm_tick(party->mesh->all, step + 1, "dion2");
-        for (size_t i = 0; i < b->n; i++) {
+        for (size_t i = 0; i < b->n; i++)
             dn_slot_open(party->stream, b->matrices[i].slot);
-            accumulate(party, &b->matrices[i]);
-        }
         DN_TRY(dn_selection_choose(w, b));
         for (size_t i = 0; i < b->n; i++)
             take(party, &b->matrices[i]);

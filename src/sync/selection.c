@@ -89,24 +89,28 @@ static void find_here(const dn_wholes *w, const dn_whole *x)
 
 /* ---- together ---- */
 
-/* Parts tile the matrix: what each rank knows of a row's norm adds up to all of it. */
-static dn_status sum_scores(const dn_wholes *w, dn_whole_batch *b)
+static void accumulate(const dn_wholes *w, dn_whole_batch *b)
 {
     memset(b->scores, 0, b->n_scores * sizeof *b->scores);
     for (size_t i = 0; i < b->n; i++) {
         const dn_whole *x = &b->matrices[i];
         const dn_slot *slot = x->slot;
         dn_dion2 part = dn_selection_part(x);
-        if (x->scores)
-            dn_dion2_norms(w->party->stream, &part,
-                           x->scores + (slot->selection.by_rows ? slot->part.row0 : slot->part.col0));
+        size_t first = slot->selection.by_rows ? slot->part.row0 : slot->part.col0;
+        dn_dion2_accumulate(w->party->stream, &part, x->scores ? x->scores + first : NULL);
     }
+}
+
+/* Parts tile the matrix: what each rank knows of a row's norm adds up to all of it. */
+static dn_status sum_scores(const dn_wholes *w, dn_whole_batch *b)
+{
     DN_TRY(dn_stream_sync(w->party->stream));
     return dn_comm_all_reduce(w->party->mesh->all, b->scores, b->n_scores, DN_F64, DN_SUM, DN_TRAFFIC_BASIS);
 }
 
 dn_status dn_selection_choose(const dn_wholes *w, dn_whole_batch *b)
 {
+    accumulate(w, b);
     if (b->n_scores)
         DN_TRY(sum_scores(w, b));
     for (size_t i = 0; i < b->n; i++) {

@@ -21,8 +21,9 @@
 dn_dion2_shape dn_selection_of(const dn_optim_config *config, const int size[DN_N_AXES],
                                const dn_param *param, dn_dion2_shape all);
 
-/** Collective over the mesh, if one matrix of the batch has a choice. From momenta: scores, ids, ids_here of
- * each. Errors: DN_ERR_NUMERIC on all ranks if a norm is not finite; of the group. */
+/** Collective over the mesh, if one matrix of the batch has a choice. M += G of each, and in the same
+ * pass its scores; from these ids and ids_here. Errors: DN_ERR_NUMERIC on all ranks if a norm is not finite;
+ * of the group. */
 dn_status dn_selection_choose(const dn_wholes *w, dn_whole_batch *b) DN_MUST_USE;
 
 /** One matrix as this rank's part for Dion2's phases. */

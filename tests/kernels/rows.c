@@ -17,8 +17,8 @@ static void run_norms(dn_stream *s, dn_buf *const *b, double *host, const void *
 {
     const grid *g = context;
     s->kernels->row_squares(s, host, b[0], g->rows, g->cols);
-    s->kernels->row_norms1(s, host + g->rows, b[0], g->rows, g->cols);
-    s->kernels->column_norms1(s, host + 2 * g->rows, b[0], g->rows, g->cols);
+    s->kernels->add_row_norms1(s, host + g->rows, b[3], b[0], g->rows, g->cols);
+    s->kernels->add_column_norms1(s, host + 2 * g->rows, b[4], b[0], g->rows, g->cols);
     s->kernels->scale(s, b[1], -0.75, b[0], g->rows * g->cols);
     s->kernels->scale(s, b[2], 3, b[2], g->rows * g->cols); /* in place */
 }
@@ -27,8 +27,9 @@ static void norms_and_scaling_agree(void **state)
 {
     for (size_t i = 0; i < N_GRIDS; i++) {
         size_t n = grids[i].rows * grids[i].cols;
-        trial t = {.arrays = {random_array(n, 1, 1), nan_array(n), random_array(n, 2, 1)},
-                   .n_arrays = 3,
+        trial t = {.arrays = {random_array(n, 1, 1), nan_array(n), random_array(n, 2, 1),
+                              random_array(n, 3, 1), random_array(n, 4, 1)},
+                   .n_arrays = 5,
                    .n_host = 2 * grids[i].rows + grids[i].cols,
                    .host_tolerance = SUM_IN_DOUBLE,
                    .same_bits = true};

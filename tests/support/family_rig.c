@@ -152,8 +152,7 @@ static void selecting_step(family_rig *rig, const dn_dion2_step *step)
                   .grad = rig->grad,
                   .momentum = rig->momentum};
     size_t k = d.shape.k, rows = d.shape.by_rows ? k : o->rows, cols = d.shape.by_rows ? o->cols : k;
-    dn_dion2_accumulate(rig->stream, &d);
-    dn_dion2_norms(rig->stream, &d, norms1);
+    dn_dion2_accumulate(rig->stream, &d, norms1);
     dn_select_largest(norms1, d.shape.size, k, work, ids);
     dn_dion2_take(rig->stream, &d, ids, k, rig->u, step);
     polar_factor(rig, rig->u, rows, cols);

@@ -307,8 +307,7 @@ static void step_blocks(dn_stream *s, block b[2][2], const dn_dion2_step *step, 
     dn_real whole[K * COLS], workspace[4 * MOST + 4 * K * K];
     for (size_t i = 0; i < 4; i++) {
         block *at = &b[i / 2][i % 2];
-        dn_dion2_accumulate(s, &at->d);
-        dn_dion2_norms(s, &at->d, at->norms1);
+        dn_dion2_accumulate(s, &at->d, at->norms1);
         for (size_t row = 0; row < at->d.rows; row++)
             norms1[at->row0 + row] += at->norms1[row]; /* over the ranks along a row */
     }

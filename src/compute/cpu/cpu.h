@@ -106,8 +106,9 @@ void DN_CPU(attention_backward)(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv
                                 const dn_buf *lse, const dn_attention_shape *shape);
 void DN_CPU(scale)(dn_stream *s, dn_buf *y, double a, const dn_buf *x, size_t n);
 void DN_CPU(row_squares)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
-void DN_CPU(row_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
-void DN_CPU(column_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+void DN_CPU(add_row_norms1)(dn_stream *s, double *host, dn_buf *x, const dn_buf *y, size_t rows, size_t cols);
+void DN_CPU(add_column_norms1)(dn_stream *s, double *host, dn_buf *x, const dn_buf *y, size_t rows,
+                               size_t cols);
 void DN_CPU(take_rows)(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t cols,
                        double keep);
 void DN_CPU(take_columns)(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k,

@@ -8,8 +8,15 @@
 #include "compute/cpu/blas.h"
 #include "compute/cpu/cpu.h"
 
+/* Rows that are taken together are whole cache lines of a transposed A. */
+#define GRAIN ((size_t)16)
+
 /* Below so many flops waking a thread takes longer than it saves. */
 #define ALONE_FLOPS 1e6
+
+/* Where C is scaled OpenBLAS does that to all of it first, and then adds to it: so much of it is still in a
+ * core's cache by then. */
+#define SCALED_BYTES ((size_t)512 << 10)
 
 /* Products that are shared out at once. */
 enum { MOST = 64 };
@@ -49,6 +56,21 @@ static void scale_matrix(const dn_product *x)
             c[i * x->ldc + j] = x->beta == 0 ? 0 : (dn_real)(x->beta * (double)c[i * x->ldc + j]);
 }
 
+static size_t rows_at_a_time(const dn_product *x, size_t cols)
+{
+    bool scaled = x->beta != 0 && x->beta != 1;
+    return scaled ? SCALED_BYTES / (cols * sizeof(dn_real)) / GRAIN * GRAIN + GRAIN : x->m;
+}
+
+static void multiply_rows(const dn_product *x, size_t top, size_t rows, size_t left, size_t cols)
+{
+    dn_cblas_gemm(CblasRowMajor, x->ta == DN_T ? CblasTrans : CblasNoTrans,
+                  x->tb == DN_T ? CblasTrans : CblasNoTrans, (int)rows, (int)cols, (int)x->k,
+                  (dn_real)x->alpha, dn_host(x->a) + (x->ta == DN_T ? top : top * x->lda), (int)x->lda,
+                  dn_host(x->b) + (x->tb == DN_T ? left * x->ldb : left), (int)x->ldb, (dn_real)x->beta,
+                  dn_host(x->c) + top * x->ldc + left, (int)x->ldc);
+}
+
 static void multiply(const dn_product *x, grid g, size_t block)
 {
     size_t top = dn_cpu_edge(x->m, block / g.cols, g.rows),
@@ -57,12 +79,9 @@ static void multiply(const dn_product *x, grid g, size_t block)
            right = dn_cpu_edge(x->n, block % g.cols + 1, g.cols);
     if (x->m == 0 || x->n == 0 || x->k == 0)
         scale_matrix(x);
-    else if (top < bottom && left < right)
-        dn_cblas_gemm(CblasRowMajor, x->ta == DN_T ? CblasTrans : CblasNoTrans,
-                      x->tb == DN_T ? CblasTrans : CblasNoTrans, (int)(bottom - top), (int)(right - left),
-                      (int)x->k, (dn_real)x->alpha, dn_host(x->a) + (x->ta == DN_T ? top : top * x->lda),
-                      (int)x->lda, dn_host(x->b) + (x->tb == DN_T ? left * x->ldb : left), (int)x->ldb,
-                      (dn_real)x->beta, dn_host(x->c) + top * x->ldc + left, (int)x->ldc);
+    else if (left < right)
+        for (size_t step = rows_at_a_time(x, right - left); top < bottom; top += step)
+            multiply_rows(x, top, dn_min(step, bottom - top), left, right - left);
 }
 
 /* Products of one call of the threads: which blocks are whose. */

@@ -33,12 +33,14 @@ static double row_square(const dn_real *x, size_t n)
     return sum;
 }
 
-static double row_norm1(const dn_real *x, size_t n)
+static double add_row_norm1(dn_real *restrict x, const dn_real *restrict y, size_t n)
 {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        x[i] += y[i];
         sum += fabs((double)x[i]);
+    }
     return sum;
 }
 
@@ -49,22 +51,26 @@ void DN_CPU(row_squares)(dn_stream *s, double *host, const dn_buf *x, size_t row
         host[i] = row_square(dn_host(x) + i * cols, cols);
 }
 
-void DN_CPU(row_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols)
+void DN_CPU(add_row_norms1)(dn_stream *s, double *host, dn_buf *x, const dn_buf *y, size_t rows, size_t cols)
 {
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (rows * cols > DN_CPU_BLOCK)
     for (size_t i = 0; i < rows; i++)
-        host[i] = row_norm1(dn_host(x) + i * cols, cols);
+        host[i] = add_row_norm1(dn_host(x) + i * cols, dn_host(y) + i * cols, cols);
 }
 
-static void add_magnitudes(double *restrict sums, const dn_real *restrict x, size_t rows, size_t cols)
+static void add_magnitudes(double *restrict sums, dn_real *restrict x, const dn_real *restrict y, size_t rows,
+                           size_t cols)
 {
     memset(sums, 0, cols * sizeof *sums);
     for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < cols; j++)
+        for (size_t j = 0; j < cols; j++) {
+            x[i * cols + j] += y[i * cols + j];
             sums[j] += fabs((double)x[i * cols + j]);
+        }
 }
 
-void DN_CPU(column_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols)
+void DN_CPU(add_column_norms1)(dn_stream *s, double *host, dn_buf *x, const dn_buf *y, size_t rows,
+                               size_t cols)
 {
     size_t n_blocks = dn_blocks(rows, ROWS);
     double *partial = dn_scratch(s, n_blocks * cols * sizeof *partial);
@@ -72,7 +78,8 @@ void DN_CPU(column_norms1)(dn_stream *s, double *host, const dn_buf *x, size_t r
         return;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (rows * cols > DN_CPU_BLOCK)
     for (size_t b = 0; b < n_blocks; b++)
-        add_magnitudes(partial + b * cols, dn_host(x) + b * ROWS * cols, dn_min(rows - b * ROWS, ROWS), cols);
+        add_magnitudes(partial + b * cols, dn_host(x) + b * ROWS * cols, dn_host(y) + b * ROWS * cols,
+                       dn_min(rows - b * ROWS, ROWS), cols);
     memset(host, 0, cols * sizeof *host);
     for (size_t b = 0; b < n_blocks; b++)
         for (size_t j = 0; j < cols; j++)

@@ -66,8 +66,9 @@ void dn_ref_symmetric_product(dn_stream *s, size_t count, dn_trans t, size_t n, 
                               dn_buf *c);
 void dn_ref_scale(dn_stream *s, dn_buf *y, double a, const dn_buf *x, size_t n);
 void dn_ref_row_squares(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
-void dn_ref_row_norms1(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
-void dn_ref_column_norms1(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols);
+void dn_ref_add_row_norms1(dn_stream *s, double *host, dn_buf *x, const dn_buf *y, size_t rows, size_t cols);
+void dn_ref_add_column_norms1(dn_stream *s, double *host, dn_buf *x, const dn_buf *y, size_t rows,
+                              size_t cols);
 void dn_ref_take_rows(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t cols,
                       double keep);
 void dn_ref_take_columns(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t rows,

@@ -23,8 +23,9 @@ void dn_ref_row_squares(dn_stream *s, double *host, const dn_buf *x, size_t rows
     }
 }
 
-void dn_ref_row_norms1(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols)
+void dn_ref_add_row_norms1(dn_stream *s, double *host, dn_buf *x, const dn_buf *y, size_t rows, size_t cols)
 {
+    dn_ref_axpby(s, x, 1, y, 1, rows * cols);
     for (size_t i = 0; i < rows; i++) {
         host[i] = 0;
         for (size_t j = 0; j < cols; j++)
@@ -32,8 +33,10 @@ void dn_ref_row_norms1(dn_stream *s, double *host, const dn_buf *x, size_t rows,
     }
 }
 
-void dn_ref_column_norms1(dn_stream *s, double *host, const dn_buf *x, size_t rows, size_t cols)
+void dn_ref_add_column_norms1(dn_stream *s, double *host, dn_buf *x, const dn_buf *y, size_t rows,
+                              size_t cols)
 {
+    dn_ref_axpby(s, x, 1, y, 1, rows * cols);
     for (size_t j = 0; j < cols; j++) {
         host[j] = 0;
         for (size_t i = 0; i < rows; i++)
