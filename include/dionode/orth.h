@@ -8,7 +8,8 @@
  * about the price of cqr.
  */
 typedef enum dn_orth {
-    DN_ORTH_CQR2, /* Cholesky QR twice, inside in double: the default     */
+    DN_ORTH_CQR2, /* Cholesky QR twice, inside in double: the default. Dion at full rank: Householder, where
+                     the two would take two to five times as long, or fail */
     DN_ORTH_QR,   /* Householder                                           */
     DN_ORTH_CQR,  /* Cholesky QR once, error in P'P grows as eps_double cond^2; else rcqr */
     DN_ORTH_RCQR, /* randomized Cholesky QR, the reference's default; Householder when m = r */

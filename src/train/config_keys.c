@@ -47,7 +47,8 @@ static const dn_key keys[] = {
     TEXT(optimizer, "dion", "dion|muon|normuon|dion2|dion3|adamw|lion|sgd", "rule for hidden matrices"),
     TEXT(scalar_opt, "lion", "adamw|lion", "rule for embedding, head and vectors"),
     TEXT(qr_method, "cqr2", "cqr2|qr|cqr|rcqr",
-         "orthonormalization: Cholesky QR twice in double, Householder, Cholesky, randomized Cholesky"),
+         "orthonormalization: Cholesky QR twice in double (at full rank Householder), Householder, Cholesky, "
+         "or randomized Cholesky"),
     BOOL(split_heads, "false",
          "attention heads' parts of c_q, c_k and c_v are matrices of their own to the matrix rule"),
     REAL(mu, "0.95", 0, 1, "momentum of all but AdamW, Lion and Dion2"),

@@ -93,7 +93,8 @@ static size_t added(const dn_optim_config *config, const rig_shape *shapes, size
 static void states_take_half_the_memory(void **state)
 {
     (void)state;
-    /* Matrices that each fill a batch, and two moments of an embedding; uncompressed, a quarter of each. */
+    /* Matrices that each fill a batch (Dion's at half their rank), and two moments of an embedding;
+     * uncompressed, a quarter of each. */
     const rig_shape matrices[] = {{DN_PARAM_MATRIX, 16384, 4096}, {DN_PARAM_MATRIX, 16384, 4096}},
                     others[] = {{DN_PARAM_EMBEDDING, 4096, 64}, {DN_PARAM_EMBEDDING, 4096, 64}};
     const dn_rule rules[] = {DN_RULE_DION, DN_RULE_MUON, DN_RULE_DION3, DN_RULE_ADAMW};
@@ -101,8 +102,8 @@ static void states_take_half_the_memory(void **state)
         dn_optim_config config = rig_config();
         config.matrix_rule = rules[k];
         config.compress = false;
-        config.rank_fraction = 1;
-        size_t momentum = 16384 * 4096 / 4, q = 4096 * 4096 / 4, second = 16384;
+        config.rank_fraction = rules[k] == DN_RULE_DION ? 0.5 : 1;
+        size_t momentum = 16384 * 4096 / 4, q = 4096 * 2048 / 4, second = 16384;
         size_t n = momentum + (rules[k] == DN_RULE_DION    ? q
                                : rules[k] == DN_RULE_DION3 ? second
                                : rules[k] == DN_RULE_ADAMW ? momentum

@@ -331,7 +331,7 @@ def bytes_counted_are_the_formula_exactly():
         for name, fraction, sync in (("quarter", 0.25, True), ("half", 0.5, True), ("whole", 1.0, True),
                                      ("off", 0.25, False)):
             trained(place, name, 2, ortho_fraction=fraction, replicate_mesh_grad_sync=sync, num_iterations=3)
-            factors = basis = squares = triangles = 0
+            factors = basis = squares = triangles = tall = 0
             gradients = vectors
             for m, n in matrices():
                 r = math.ceil(fraction * min(m, n))
@@ -341,6 +341,7 @@ def bytes_counted_are_the_formula_exactly():
                 basis += gathered
                 squares += 8 * r  # squared column norms are doubles, as Gram matrices
                 triangles += 8 * r * (r + 1) // 2
+                tall += max(m, n) * r
                 gradients += 0 if compressed else m * n
             weights = gradients / 2  # who took the step of a slice gives it to the other
             for line in place.metrics(name):
@@ -348,9 +349,11 @@ def bytes_counted_are_the_formula_exactly():
                 expect(line["bytes_basis"] == REAL_BYTES * basis + squares, f"{name}: basis {line}")
                 expect(line["bytes_gradients"] == REAL_BYTES * gradients, f"{name}: gradients {line}")
                 expect(line["bytes_weights"] == REAL_BYTES * weights, f"{name}: weights {line}")
-                # A round or two: all give their part of each Gram matrix, owners give a factor and 16 bytes back.
-                most = 2 * (2 * triangles + 16 * len(matrices()))
-                expect(triangles < line["bytes_orth"] <= most, f"{name}: {triangles} to {most} in {line}")
+                if fraction == 1:  # Householder: of each P half the rows go to its owner, or back, and 16 bytes
+                    expect(line["bytes_orth"] == REAL_BYTES * tall / 2 + 16 * len(matrices()) / 2, f"{name}: {line}")
+                else:  # a round or two: all give their part of each Gram matrix, owners give a factor and 16 bytes back
+                    most = 2 * (2 * triangles + 16 * len(matrices()))
+                    expect(triangles < line["bytes_orth"] <= most, f"{name}: {triangles} to {most} in {line}")
                 expect(line["bytes_dp"] ==
                        REAL_BYTES * (factors + basis + gradients + weights) + squares + line["bytes_orth"],
                        f"{name}: sum {line}")

@@ -8,15 +8,12 @@
 #include "compute/cpu/blas.h"
 #include "compute/cpu/cpu.h"
 
-/* Rows that are taken together are whole cache lines of a transposed A. */
-#define GRAIN ((size_t)16)
-
 /* Below so many flops waking a thread takes longer than it saves. */
 #define ALONE_FLOPS 1e6
 
-/* Where C is scaled OpenBLAS does that to all of it first, and then adds to it: so much of it is still in a
- * core's cache by then. */
-#define SCALED_BYTES ((size_t)512 << 10)
+/* Where C is scaled OpenBLAS does that to all of it first, and then adds to it: a square of this edge is
+ * still in a core's cache by then. */
+#define SCALED_EDGE ((size_t)384)
 
 /* Products that are shared out at once. */
 enum { MOST = 64 };
@@ -56,13 +53,7 @@ static void scale_matrix(const dn_product *x)
             c[i * x->ldc + j] = x->beta == 0 ? 0 : (dn_real)(x->beta * (double)c[i * x->ldc + j]);
 }
 
-static size_t rows_at_a_time(const dn_product *x, size_t cols)
-{
-    bool scaled = x->beta != 0 && x->beta != 1;
-    return scaled ? SCALED_BYTES / (cols * sizeof(dn_real)) / GRAIN * GRAIN + GRAIN : x->m;
-}
-
-static void multiply_rows(const dn_product *x, size_t top, size_t rows, size_t left, size_t cols)
+static void multiply_part(const dn_product *x, size_t top, size_t rows, size_t left, size_t cols)
 {
     dn_cblas_gemm(CblasRowMajor, x->ta == DN_T ? CblasTrans : CblasNoTrans,
                   x->tb == DN_T ? CblasTrans : CblasNoTrans, (int)rows, (int)cols, (int)x->k,
@@ -73,15 +64,18 @@ static void multiply_rows(const dn_product *x, size_t top, size_t rows, size_t l
 
 static void multiply(const dn_product *x, grid g, size_t block)
 {
-    size_t top = dn_cpu_edge(x->m, block / g.cols, g.rows),
-           bottom = dn_cpu_edge(x->m, block / g.cols + 1, g.rows);
-    size_t left = dn_cpu_edge(x->n, block % g.cols, g.cols),
-           right = dn_cpu_edge(x->n, block % g.cols + 1, g.cols);
-    if (x->m == 0 || x->n == 0 || x->k == 0)
+    size_t row = block / g.cols, top = dn_cpu_edge(x->m, row, g.rows),
+           bottom = dn_cpu_edge(x->m, row + 1, g.rows);
+    size_t col = block % g.cols, left = dn_cpu_edge(x->n, col, g.cols),
+           right = dn_cpu_edge(x->n, col + 1, g.cols);
+    size_t edge = x->beta != 0 && x->beta != 1 ? SCALED_EDGE : x->m + x->n;
+    if (x->m == 0 || x->n == 0 || x->k == 0) {
         scale_matrix(x);
-    else if (left < right)
-        for (size_t step = rows_at_a_time(x, right - left); top < bottom; top += step)
-            multiply_rows(x, top, dn_min(step, bottom - top), left, right - left);
+        return;
+    }
+    for (size_t i = top; i < bottom; i += edge)
+        for (size_t j = left; j < right; j += edge)
+            multiply_part(x, i, dn_min(edge, bottom - i), j, dn_min(edge, right - j));
 }
 
 /* Products of one call of the threads: which blocks are whose. */
