@@ -50,10 +50,13 @@ static size_t batch_of(const dn_optim_config *config, const dn_slot *slots, size
 {
     size_t n_ranks = (size_t)dn_axes_size(slots[0].layout.size, DN_ALL_AXES);
     size_t limit = n_ranks > 1 ? BATCH_BYTES : BATCH_BYTES_ALONE;
-    size_t fewest = is_steep(config, &slots[0]) ? larger(FEWEST_STEEP, n_ranks) : 1;
     size_t taken = 1, bytes = work_bytes(&slots[0]);
-    while (taken < n && ((bytes += work_bytes(&slots[taken])) <= limit || taken < fewest))
-        taken++;
+    for (; taken < n; taken++) {
+        bool too_few = is_steep(config, &slots[taken]) && taken < larger(FEWEST_STEEP, n_ranks);
+        bytes += work_bytes(&slots[taken]);
+        if (bytes > limit && !too_few)
+            break;
+    }
     return taken;
 }
 

@@ -102,6 +102,7 @@ static void multiply_block(const job *w, size_t matrix, block b, size_t k0, size
                   (int)ld, beta, w->c + (matrix * w->n + b.top) * w->n + b.left, (int)w->n);
 }
 
+/* Once even if the inner dimension is 0: for beta. */
 static void multiply_tiles(const job *w, size_t matrix, block b)
 {
     size_t end = b.top + b.rows;
