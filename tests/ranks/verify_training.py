@@ -106,10 +106,12 @@ def every_optimizer_method_and_rank_holds():
                  ["optimizer=muon", "nesterov=true", "newton_schulz=keller", "adjust_lr=rms_norm"],
                  ["optimizer=normuon"], ["optimizer=dion2"], ["optimizer=dion3", "adjust_lr=none"],
                  ["optimizer=dion2", "ortho_fraction=0.1", "use_gram_newton_schulz=true"]]
+    of_eight = ["--precision", "float", "--mesh", "dp=2,fs=2,tp=2"]
     for setting in settings:
-        report = verified("--precision", PRECISION, *setting)
-        if setting != ["power_iters=2"]:  # doubles what rounding does
-            expect_within_tolerance(report, setting)
+        for where in [["--precision", PRECISION]] + ([of_eight] if RANKS == 8 else []):
+            report = verified(*where, *setting)
+            if setting != ["power_iters=2"]:  # doubles what rounding does
+                expect_within_tolerance(report, f"{where}, {setting}")
 
 
 @case
