@@ -12,6 +12,7 @@ import time
 import traceback
 
 PROGRAM = os.environ.get("DIONODE", "build/dionode")
+FULL = os.environ.get("DIONODE_FULL") == "1"  # the long run: see full.h
 TINY = {  # a model that trains a step in milliseconds
     "model_dim": 32, "n_layer": 2, "n_head": 2, "vocab_size": 256, "sequence_length": 16,
     "batch_size": 8, "device_batch_size": 8, "num_iterations": 20, "scalar_opt": "adamw", "ortho_fraction": 0.25,
