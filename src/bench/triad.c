@@ -1,5 +1,9 @@
 #include "bench/triad.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 static void triad_plain(double *restrict a, const double *restrict b, const double *restrict c, double scale,
                         size_t n)
 {
@@ -8,17 +12,15 @@ static void triad_plain(double *restrict a, const double *restrict b, const doub
 }
 
 #ifdef __SSE2__
-typedef double pair __attribute__((vector_size(16), aligned(8), may_alias));
-
 static void triad_streaming(double *restrict a, const double *restrict b, const double *restrict c,
                             double scale, size_t n)
 {
-    const pair factor = {scale, scale};
+    const __m128d factor = _mm_set1_pd(scale);
     for (size_t i = 0; i + 2 <= n; i += 2)
-        __builtin_ia32_movntpd(a + i, *(const pair *)(b + i) + factor * *(const pair *)(c + i));
+        _mm_stream_pd(a + i, _mm_add_pd(_mm_loadu_pd(b + i), _mm_mul_pd(factor, _mm_loadu_pd(c + i))));
     if (n % 2)
         a[n - 1] = b[n - 1] + scale * c[n - 1];
-    __builtin_ia32_sfence(); /* a release store does not order what went past the caches */
+    _mm_sfence(); /* a release store does not order what went past the caches */
 }
 #endif
 

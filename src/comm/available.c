@@ -1,6 +1,8 @@
 /* Which of the compiled instruction sets this processor has. */
 #include "comm/kernels.h"
 
+#include "base/x86_level.h"
+
 #include <pthread.h>
 
 #ifdef __x86_64__
@@ -14,10 +16,10 @@ static void fill_list(void)
 {
     size_t n = 0;
 #ifdef __x86_64__
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("x86-64-v4"))
+    int level = dn_x86_level();
+    if (level >= 4)
         list[n++] = &dn_comm_kernels_avx512;
-    if (__builtin_cpu_supports("x86-64-v3"))
+    if (level >= 3)
         list[n++] = &dn_comm_kernels_avx2;
 #endif
     list[n++] = &dn_comm_kernels_base;

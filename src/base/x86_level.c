@@ -1,0 +1,33 @@
+#include "base/x86_level.h"
+
+#ifdef __x86_64__
+#include <cpuid.h>
+#include <stdbool.h>
+
+/* The features of level 3 that __builtin_cpu_supports of clang 14 does not know, nor the levels by name. They
+ * need no support of the operating system beyond that of AVX2. */
+static bool has_rest_of_level_3(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_F16C) || !(c & bit_MOVBE))
+        return false;
+    return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT);
+}
+
+int dn_x86_level(void)
+{
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi") ||
+        !__builtin_cpu_supports("bmi2") || !has_rest_of_level_3())
+        return 1;
+    bool has_512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                   __builtin_cpu_supports("avx512vl");
+    return has_512 ? 4 : 3;
+}
+#else
+int dn_x86_level(void)
+{
+    return 0;
+}
+#endif
