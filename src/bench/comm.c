@@ -1,6 +1,7 @@
 /* `dionode bench comm`: the launcher's side checks and starts, the workers measure, rank 0 prints. */
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/output.h"
 #include "bench/measure.h"
 #include "bench/sizes.h"
 #include "bench/table.h"
@@ -76,7 +77,7 @@ static size_t arena_bytes(const dn_bench_comm_options *options, const dn_topo *t
     return dn_bench_room_bytes(options) + (collectives > triad ? collectives : triad);
 }
 
-static void print_machine(const dn_bench_comm_options *o, const dn_topo *topo)
+static dn_status print_machine(const dn_bench_comm_options *o, const dn_topo *topo)
 {
     struct utsname system;
     const dn_machine *m = dn_topo_machine(topo);
@@ -96,7 +97,7 @@ static void print_machine(const dn_bench_comm_options *o, const dn_topo *topo)
     printf("# a sample is the slowest rank's time from its exit of a barrier to the end of its calls, for\n"
            "# one call of up to %d back to back on buffers of their own (at most %zu KiB; then one call)\n",
            DN_BENCH_BATCH_MAX, DN_BENCH_BATCH_BYTES >> 10);
-    fflush(stdout);
+    return dn_flush(stdout);
 }
 
 static dn_status launch(const dn_bench_comm_options *options, const dn_topo *topo, char *const *argv,
@@ -106,7 +107,7 @@ static dn_status launch(const dn_bench_comm_options *options, const dn_topo *top
     if (!dn_topo_machine(topo)->this_system)
         return dn_fail(DN_ERR_CONFIG, "HWLOC_SYNTHETIC or HWLOC_XMLFILE is set: a machine that is not this "
                                       "one cannot be measured");
-    print_machine(options, topo);
+    DN_TRY(print_machine(options, topo));
     if (options->versus_mpi)
         DN_TRY(dn_versus_mpi_run(options, dn_topo_n_workers(topo), dn_topo_machine(topo)->n_here));
     dn_launch_spec spec = {
@@ -204,7 +205,7 @@ static dn_status measure_triad(dn_bench_room *room, double *bytes_s)
         if (dn_triad_can_stream())
             printf(", %.2f GB/s past the caches (NT)", 1e-9 * streamed);
         printf("; %%triad is of the %s\n", streamed > plain ? "latter" : "former");
-        fflush(stdout);
+        DN_TRY(dn_flush(stdout));
     }
     return DN_OK;
 }

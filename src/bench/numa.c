@@ -2,6 +2,7 @@
 #include "bench/numa.h"
 
 #include "base/fail.h"
+#include "base/output.h"
 #include "bench/probe.h"
 #include "bench/team.h"
 #include "shm/room.h"
@@ -272,10 +273,12 @@ static dn_status measure(survey *s)
 static dn_status give_out(const survey *s)
 {
     dn_numa_print(s->found, stdout);
-    fflush(stdout);
+    dn_status printed = dn_flush(stdout); /* told after the files, which may still be written */
     if (s->options->json)
         DN_TRY(dn_numa_write_json(s->found, s->options->json));
-    return s->options->html ? dn_numa_write_html(s->found, s->options->html) : DN_OK;
+    if (s->options->html)
+        DN_TRY(dn_numa_write_html(s->found, s->options->html));
+    return printed;
 }
 
 static dn_status run(survey *s)

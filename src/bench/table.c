@@ -1,6 +1,7 @@
 #include "bench/table.h"
 
 #include "base/fail.h"
+#include "base/output.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -61,7 +62,7 @@ static void print_time(FILE *out, double seconds)
     fprintf(out, " %9.*f", seconds < 1e-3 ? 2 : 1, 1e6 * seconds);
 }
 
-static void print_row(FILE *out, const dn_bench_op *op, const dn_bench_row *row)
+static dn_status print_row(FILE *out, const dn_bench_op *op, const dn_bench_row *row)
 {
     fprintf(out, "%12zu %11zu %6s %5s |", row->bytes, row->count, row->type, row->redop);
     print_time(out, row->time_s.mean);
@@ -81,7 +82,7 @@ static void print_row(FILE *out, const dn_bench_op *op, const dn_bench_row *row)
         fprintf(out, " %8.2fx", row->mpi_s / row->time_s.p50);
     }
     fputc('\n', out);
-    fflush(out);
+    return dn_flush(out);
 }
 
 /* ---- as JSON ---- */
@@ -113,7 +114,7 @@ static json_t *as_json(const dn_bench_op *op, const dn_bench_row *row)
 
 dn_status dn_bench_table_add(dn_bench_table *t, const dn_bench_op *op, const dn_bench_row *row)
 {
-    print_row(t->out, op, row);
+    DN_TRY(print_row(t->out, op, row));
     if (row->n_wrong >= 0) {
         t->n_wrong += row->n_wrong;
         t->n_checked++;
@@ -126,11 +127,11 @@ dn_status dn_bench_table_finish(dn_bench_table *t)
 {
     if (t->n_checked)
         fprintf(t->out, "#\n# wrong values: %.0f %s\n", t->n_wrong, t->n_wrong > 0 ? "FAILED" : "OK");
-    fflush(t->out);
+    dn_status printed = dn_flush(t->out); /* told after the file, which may still be written */
     const char *path = t->options->json;
     if (path && json_dump_file(t->rows, path, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", path);
     if (t->n_wrong > 0)
         return dn_fail(DN_ERR_NUMERIC, "%.0f values differ from the expected ones", t->n_wrong);
-    return DN_OK;
+    return printed;
 }

@@ -1,6 +1,7 @@
 #include "bench/versus.h"
 
 #include "base/fail.h"
+#include "base/output.h"
 #include "bench/measure.h"
 #include "bench/mpi_program.h"
 #include "bench/sizes.h"
@@ -133,7 +134,7 @@ static dn_status build_and_run(const dn_bench_comm_options *o, build *b, int n_r
         return dn_fail(DN_ERR_SYSTEM, "MPI's program printed no times");
     printf("# versus %.*s, measured just before, in the same way; MPI/ours is of the medians\n",
            (int)(first_time - text), text);
-    fflush(stdout);
+    DN_TRY(dn_flush(stdout));
     return setenv(VARIABLE, first_time + 1, 1) == 0
                ? DN_OK
                : dn_fail_errno(DN_ERR_MEMORY, errno, "no memory for MPI's times");

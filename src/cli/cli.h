@@ -5,6 +5,7 @@
 #include "dionode/config.h"
 #include "dionode/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /** A command's main: argv[0] is "dionode COMMAND"; command_line is the program's own argv, for re-execution.
@@ -18,6 +19,15 @@ cli_command cli_bench_comm, cli_bench_numa;
 
 /** Prints "dionode: message" to stderr and returns the exit status of a failure. */
 int cli_failure(dn_status status);
+
+/** Arranges that exit status 0 also means that everything printed was written: at exit, whoever calls it
+ * (argp does for --help), output that cannot be written is told on stderr and makes a status of 0 that of
+ * DN_ERR_IO. */
+void cli_check_output_at_exit(void);
+
+/** Writes what was printed so far; false, after a line on stderr, if it or something before it could not be.
+ */
+bool cli_flush_output(void);
 
 /** From here on the library's notices are printed; a worker calls it once it has read its command line. */
 void cli_tell_notices(void);

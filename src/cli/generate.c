@@ -4,6 +4,7 @@
 
 #include <argp.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 typedef struct arguments {
     const char *run, *prompt;
@@ -39,14 +40,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-/* The prompt goes in front of the first byte, so that a failure before it prints nothing. */
+/* The prompt goes in front of the first byte, so that a failure before it prints nothing. Nobody reads on
+ * where a byte cannot be written: that ends it. */
 static void emit(unsigned char byte, void *context)
 {
     const char **prompt = context;
     fputs(*prompt, stdout);
     *prompt = "";
     fputc(byte, stdout);
-    fflush(stdout);
+    if (!cli_flush_output())
+        exit(dn_status_exit(DN_ERR_IO));
 }
 
 int cli_generate(int argc, char **argv, char **command_line)

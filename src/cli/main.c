@@ -91,6 +91,7 @@ void cli_tell_notices(void)
 int main(int argc, char **argv)
 {
     dn_blas_tune(argv);
+    cli_check_output_at_exit();
     if (!dn_launch_is_worker()) /* what a worker notices of the command line, its launcher has told */
         cli_tell_notices();
     argp_err_exit_status = dn_status_exit(DN_ERR_CONFIG);

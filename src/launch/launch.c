@@ -1,6 +1,7 @@
 #include "dionode/launch.h"
 
 #include "base/fail.h"
+#include "base/output.h"
 #include "launch/crew.h"
 #include "launch/watch.h"
 
@@ -70,7 +71,7 @@ dn_status dn_launch_print(int pid, FILE *out)
         fprintf(out, "running\n");
     dn_world_print(world, out);
     dn_world_destroy(&world);
-    return DN_OK;
+    return dn_flush(out);
 }
 
 bool dn_launch_is_worker(void)

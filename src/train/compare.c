@@ -4,6 +4,7 @@
 #include "base/aside.h"
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/output.h"
 #include "dionode/blas.h"
 #include "dionode/topo.h"
 #include "report/progress.h"
@@ -186,6 +187,7 @@ static dn_status tell(const dn_compare_options *o, comparing *c, FILE *table)
     if (o->json)
         DN_TRY(dn_comparison_write_json(&c->found, o->json));
     fprintf(stderr, "the page is %s\n", html);
+    DN_TRY(dn_flush(table));
     return check_any(c);
 }
 

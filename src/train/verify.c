@@ -1,5 +1,6 @@
 /* `dionode verify`: the launcher, which starts the workers of one precision after the other, and a worker. */
 #include "base/fail.h"
+#include "base/output.h"
 #include "compute/device.h"
 #include "dionode/launch.h"
 #include "dionode/train.h"
@@ -122,11 +123,12 @@ static dn_status show(const dn_verification *what, const dn_proof *proof, const 
     if (what->inject && dn_verify_holds(report))
         printf("Nothing of this configuration commits the planted bug '%s'.\n", what->inject);
     printf("\n");
-    fflush(stdout);
+    dn_status printed = dn_flush(stdout); /* told after the file, which may still be written */
     if (what->json) {
         path_of(what->json, precision, path);
         DN_TRY(dn_verify_write_json(report, path));
     }
+    DN_TRY(printed);
     return dn_verify_verdict(report);
 }
 
