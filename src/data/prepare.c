@@ -2,6 +2,7 @@
 
 #include "base/aside.h"
 #include "base/fail.h"
+#include "base/size.h"
 #include "data/text.h"
 #include "data/tokens.h"
 
@@ -136,7 +137,7 @@ static dn_status split(dn_text *text, struct shard_set *train, struct shard_set 
 static dn_status make_room(const char *dir, const dn_text *text)
 {
     DN_TRY(dn_dir_make(dir));
-    return dn_dir_check_space(dir, sizeof(uint16_t) * text->total);
+    return dn_dir_check_space(dir, dn_size_mul(sizeof(uint16_t), text->total));
 }
 
 dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char *dir, double val_fraction,
@@ -148,10 +149,11 @@ dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char
                        val_fraction);
     dn_text text;
     DN_TRY(dn_text_open(files, n_files, &text));
-    DN_TRY(make_room(dir, &text));
     struct shard_set train = {.dir = dir, .kind = "train", .limit = shard_tokens};
     struct shard_set val = {.dir = dir, .kind = "val", .limit = shard_tokens};
-    dn_status status = split(&text, &train, &val, val_fraction, progress, context);
+    dn_status status = make_room(dir, &text);
+    if (status == DN_OK)
+        status = split(&text, &train, &val, val_fraction, progress, context);
     if (status == DN_OK)
         status = finish_last(&train);
     if (status == DN_OK)

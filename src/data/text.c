@@ -1,13 +1,20 @@
 #include "data/text.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* zlib's own reader of files (gzread) takes whatever does not begin with gzip's magic number for plain text,
+ * and whatever follows a member and does not for garbage that may be dropped. Here either could be the rest of
+ * the text behind one damaged byte, so members are unpacked one by one and nothing is passed over. */
+enum { INPUT_BYTES = 1 << 18, GZIP_ONLY = 15 + 16 /* inflateInit2: the largest window, a gzip header */ };
 
 static bool is_stdin(const char *file)
 {
@@ -21,7 +28,7 @@ static const char *title(const char *file)
 
 dn_status dn_text_open(const char *const *files, size_t n_files, dn_text *out)
 {
-    dn_text text = {.files = files, .n_files = n_files};
+    dn_text text = {.files = files, .n_files = n_files, .fd = -1};
     bool known = true;
     for (size_t i = 0; i < n_files; i++) {
         struct stat st;
@@ -31,80 +38,163 @@ dn_status dn_text_open(const char *const *files, size_t n_files, dn_text *out)
         if (S_ISDIR(st.st_mode))
             return dn_fail(DN_ERR_DATA, "%s is a directory; name the text files in it", files[i]);
         known = known && S_ISREG(st.st_mode);
-        text.total += (uint64_t)st.st_size;
+        text.total = dn_size_add(text.total, (size_t)st.st_size);
     }
     if (!known)
         text.total = 0;
-    *out = text;
+    text.input = malloc(INPUT_BYTES);
+    *out = text; /* before zlib looks where its stream lies: it may not move afterwards */
+    if (text.input && inflateInit2(&out->z, GZIP_ONLY) == Z_OK)
+        return DN_OK;
+    free(text.input);
+    return dn_fail(DN_ERR_MEMORY, "no memory to read text");
+}
+
+/* Reads on where all that was read is used. */
+static dn_status refill(dn_text *text)
+{
+    if (text->z.avail_in > 0 || text->at_end)
+        return DN_OK;
+    ssize_t n;
+    do
+        n = read(text->fd, text->input, INPUT_BYTES);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot read text from %s", title(text->files[text->current]));
+    text->at_end = n == 0;
+    text->read += (uint64_t)n;
+    text->z.next_in = text->input;
+    text->z.avail_in = (uInt)n;
+    return DN_OK;
+}
+
+static bool named_as_gzip(const char *file)
+{
+    const char *dot = strrchr(file, '.');
+    return dot && (strcmp(dot, ".gz") == 0 || strcmp(dot, ".dz") == 0);
+}
+
+/* Looks at the first two bytes, which a pipe may bring one by one. */
+static dn_status tell_kind(dn_text *text)
+{
+    DN_TRY(refill(text));
+    if (text->z.avail_in == 1) {
+        ssize_t n;
+        do
+            n = read(text->fd, text->input + 1, 1);
+        while (n < 0 && errno == EINTR);
+        text->z.avail_in += n == 1;
+        text->read += n == 1;
+    }
+    text->packed = text->z.avail_in > 1 && text->input[0] == 0x1f && text->input[1] == 0x8b;
+    const char *file = text->files[text->current];
+    if (!text->packed && !text->at_end && named_as_gzip(file))
+        return dn_fail(DN_ERR_DATA,
+                       "%s: damaged gzip data: it does not begin as gzip does; download or compress it again, "
+                       "or give plain text another name",
+                       file);
     return DN_OK;
 }
 
 static dn_status open_current(dn_text *text)
 {
     const char *file = text->files[text->current];
-    int fd = is_stdin(file) ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    text->fd = is_stdin(file) ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC);
+    if (text->fd < 0)
         return dn_fail_errno(errno == ENOENT ? DN_ERR_DATA : DN_ERR_IO, errno, "cannot read text from %s",
                              title(file));
-    text->gz = gzdopen(fd, "rb");
-    if (!text->gz) {
-        close(fd);
-        return dn_fail(DN_ERR_MEMORY, "%s: out of memory", title(file));
-    }
-    gzbuffer(text->gz, 1 << 18);
-    return DN_OK;
+    text->at_end = text->packed = text->in_member = false;
+    text->n_members = 0;
+    text->read = text->z.avail_in = 0;
+    inflateReset(&text->z);
+    return tell_kind(text);
 }
 
-/* zlib reports a stream that stops in its middle only when it is closed. */
-static dn_status close_current(dn_text *text)
+static void close_current(dn_text *text)
 {
-    const char *file = title(text->files[text->current]);
-    text->passed = dn_text_done(text);
-    int result = gzclose_r(text->gz);
-    text->gz = NULL;
+    text->passed += text->read;
+    text->read = 0;
+    close(text->fd);
+    text->fd = -1;
     text->current++;
-    if (result == Z_BUF_ERROR)
-        return dn_fail(DN_ERR_DATA, "%s: gzip data ends too early; download or compress it again", file);
+}
+
+static dn_status unpack_failed(const dn_text *text, int result)
+{
+    const char *file = title(text->files[text->current]);
+    if (result == Z_MEM_ERROR)
+        return dn_fail(DN_ERR_MEMORY, "%s: out of memory", file);
+    if (text->n_members > 0 && text->z.total_out == 0)
+        return dn_fail(DN_ERR_DATA,
+                       "%s: damaged gzip data: what follows member %zu, at about byte %" PRIu64
+                       ", is not gzip (%s); download it again, or unpack by hand what is good of it",
+                       file, text->n_members, text->read - text->z.avail_in,
+                       text->z.msg ? text->z.msg : "no header");
+    return dn_fail(DN_ERR_DATA, "%s: damaged gzip data (%s); download or compress it again", file,
+                   text->z.msg ? text->z.msg : "not readable");
+}
+
+/* Unpacks up to *bytes bytes; *bytes = how many. */
+static dn_status unpack(dn_text *text, void *out, size_t *bytes)
+{
+    z_stream *z = &text->z;
+    size_t wanted = *bytes;
+    if (text->at_end && text->in_member)
+        return dn_fail(DN_ERR_DATA, "%s: gzip data ends too early; download or compress it again",
+                       title(text->files[text->current]));
+    text->in_member = text->in_member || !text->at_end;
+    z->next_out = out;
+    z->avail_out = (uInt)wanted;
+    int result = text->at_end ? Z_OK : inflate(z, Z_NO_FLUSH);
+    *bytes = wanted - z->avail_out;
+    if (result == Z_STREAM_END) {
+        text->n_members++;
+        text->in_member = false;
+        inflateReset(z);
+    } else if (result != Z_OK && result != Z_BUF_ERROR) /* that one: it wants more input first */
+        return unpack_failed(text, result);
     return DN_OK;
 }
 
-static dn_status read_failed(const dn_text *text)
+static void copy(dn_text *text, void *out, size_t *bytes)
 {
-    int code = Z_OK, error = errno;
-    const char *what = gzerror(text->gz, &code);
-    const char *file = title(text->files[text->current]);
-    if (code == Z_ERRNO)
-        return dn_fail_errno(DN_ERR_IO, error, "cannot read text from %s", file);
-    if (code == Z_MEM_ERROR)
-        return dn_fail(DN_ERR_MEMORY, "%s: out of memory", file);
-    return dn_fail(DN_ERR_DATA, "%s: damaged gzip data (%s); download or compress it again", file, what);
+    if (*bytes > text->z.avail_in)
+        *bytes = text->z.avail_in;
+    memcpy(out, text->z.next_in, *bytes);
+    text->z.next_in += *bytes;
+    text->z.avail_in -= (uInt)*bytes;
 }
 
 dn_status dn_text_read(dn_text *text, void *out, size_t bytes, size_t *got)
 {
     *got = 0;
     while (*got < bytes && text->current < text->n_files) {
-        if (!text->gz)
+        if (text->fd < 0)
             DN_TRY(open_current(text));
-        int n = gzread(text->gz, (char *)out + *got, (unsigned)(bytes - *got));
-        if (n < 0)
-            return read_failed(text);
-        *got += (size_t)n;
-        if (n == 0)
-            DN_TRY(close_current(text));
+        DN_TRY(refill(text));
+        size_t n = bytes - *got < INPUT_BYTES ? bytes - *got : INPUT_BYTES;
+        if (text->packed)
+            DN_TRY(unpack(text, (char *)out + *got, &n));
+        else
+            copy(text, (char *)out + *got, &n);
+        *got += n;
+        if (n == 0 && text->at_end)
+            close_current(text);
     }
     return DN_OK;
 }
 
 uint64_t dn_text_done(const dn_text *text)
 {
-    z_off_t offset = text->gz ? gzoffset(text->gz) : 0;
-    return text->passed + (offset > 0 ? (uint64_t)offset : 0);
+    return text->passed + text->read - text->z.avail_in;
 }
 
 void dn_text_close(dn_text *text)
 {
-    if (text->gz)
-        gzclose_r(text->gz);
-    text->gz = NULL;
+    if (text->fd >= 0)
+        close(text->fd);
+    text->fd = -1;
+    inflateEnd(&text->z);
+    free(text->input);
+    text->input = NULL;
 }

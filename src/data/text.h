@@ -4,6 +4,7 @@
 
 #include "dionode/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <zlib.h>
@@ -11,16 +12,24 @@
 typedef struct dn_text {
     const char *const *files; /* borrowed; "-" is standard input */
     size_t n_files, current;
-    gzFile gz;       /* of the current file; NULL: not yet open */
     uint64_t passed; /* bytes on disk of the files before it */
     uint64_t total;  /* bytes on disk of all files; 0 = unknown, as one of them is a pipe */
+    /* of the current file: */
+    int fd; /* -1: not yet open */
+    bool at_end, packed;
+    uint64_t read;    /* bytes */
+    size_t n_members; /* of gzip, complete */
+    bool in_member;   /* the next one has begun */
+    unsigned char *input; /* owned; what was read and not yet used starts at z.next_in */
+    z_stream z;
 } dn_text;
 
-/** Looks at all files before the first is read. Errors: DN_ERR_DATA (missing, a directory). */
+/** Looks at all files before the first is read. *out must not move until it is closed. Errors: DN_ERR_DATA (missing, a directory); DN_ERR_MEMORY. */
 dn_status dn_text_open(const char *const *files, size_t n_files, dn_text *out) DN_MUST_USE;
 
 /** Reads up to `bytes` bytes; *got is less only at the end of the last file. Errors: DN_ERR_DATA naming the
- * file (missing, damaged or truncated gzip), DN_ERR_IO. */
+ * file (missing; gzip that is damaged, ends early, or is followed by anything but another member: part of the
+ * text would be missing); DN_ERR_IO; DN_ERR_MEMORY. */
 dn_status dn_text_read(dn_text *text, void *out, size_t bytes, size_t *got) DN_MUST_USE;
 
 /** Bytes on disk consumed so far; reaches total. */

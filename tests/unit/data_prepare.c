@@ -205,6 +205,56 @@ static void damaged_gzip_is_refused_and_leaves_nothing(void **state)
     free(packed);
 }
 
+static void refuse_gzip(const char *packed, size_t bytes, const char *words)
+{
+    dn_prepare_result result;
+    assert_true(scratch_write(&dir, "bad.gz", packed, bytes));
+    assert_int_equal(prepare_one("bad.gz", 0.1, HUNDRED_MILLION, &result), DN_ERR_DATA);
+    if (!strstr(dn_error_message(), words))
+        fail_msg("'%s' lacks '%s'", dn_error_message(), words);
+    assert_int_equal(scratch_entries(out, false), 0);
+}
+
+/* A member whose header is damaged must not end the text, nor must anything else behind a member: zlib's
+ * gzread passes over both. */
+static void nothing_behind_a_gzip_member_is_passed_over(void **state)
+{
+    size_t bytes = 0, second = 0;
+    write_gzip("good.gz");
+    char *packed = scratch_read(dir.path, &bytes);
+    assert_non_null(packed);
+    for (size_t at = 1; at + 3 < bytes && !second; at++)
+        if (memcmp(packed + at, "\x1f\x8b\x08\x04", 4) == 0) /* an extra field, as write_gzip gives it */
+            second = at;
+    assert_true(second > 0);
+
+    for (size_t at = second; at < second + 3; at++) { /* magic number, method */
+        packed[at] ^= 0x40;
+        refuse_gzip(packed, bytes, "what follows member 1");
+        packed[at] ^= 0x40;
+    }
+    packed[second + 3] |= (char)0x80; /* a flag that does not exist */
+    refuse_gzip(packed, bytes, "what follows member 1");
+    packed[second + 3] &= 0x7f;
+    packed[0] ^= 1;
+    refuse_gzip(packed, bytes, "bad.gz: damaged gzip data: it does not begin as gzip does");
+    packed[0] ^= 1;
+    refuse_gzip(packed, second + 1, "gzip data ends too early"); /* one byte of the next header */
+
+    char *longer = calloc(1, bytes + 600000);
+    assert_non_null(longer);
+    memcpy(longer, packed, bytes);
+    size_t behind[] = {1, 2, 512, 600000};
+    for (size_t i = 0; i < 4; i++) {
+        refuse_gzip(longer, bytes + behind[i], behind[i] == 1 ? "ends too early" : "what follows member 2");
+        longer[bytes] = 'x';
+        refuse_gzip(longer, bytes + behind[i], behind[i] == 1 ? "ends too early" : "what follows member 2");
+        longer[bytes] = 0;
+    }
+    free(longer);
+    free(packed);
+}
+
 struct seen {
     uint64_t done, total;
     int calls;
@@ -327,6 +377,7 @@ int main(void)
         TEST(several_files_are_one_text),
         TEST(gzip_and_dictzip_are_read_as_what_is_in_them),
         TEST(damaged_gzip_is_refused_and_leaves_nothing),
+        TEST(nothing_behind_a_gzip_member_is_passed_over),
         TEST(standard_input_is_read_and_progress_ends_at_the_total),
         TEST(a_pipe_has_no_known_total),
         TEST(two_blocks_are_enough_and_one_byte_less_is_not),
