@@ -13,7 +13,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { WINDOW = 8 << 20 }; /* bytes between two looks at write-back; at most two windows are in flight */
+/* Bytes of which write-back is begun, or waited for, at a time: on a slow disk that is the time between two signs
+ * of life. And how many ranges are being written at most. */
+enum { RANGE = 1 << 20, IN_FLIGHT = 16 };
 
 static double megabytes(uint64_t bytes)
 {
@@ -142,13 +144,18 @@ static dn_status write_all(const dn_aside *aside, uint64_t offset, const void *d
 
 /* Only pace: where the file system cannot do it, the sync at the end does all the work and finds all errors.
  */
+static void wait_for_range(const dn_aside *aside, uint64_t range)
+{
+    sync_file_range(aside->fd, (off_t)(range * RANGE), RANGE,
+                    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+}
+
 static void write_behind(const dn_aside *aside, uint64_t before)
 {
-    for (uint64_t window = before / WINDOW; window < aside->bytes / WINDOW; window++) {
-        sync_file_range(aside->fd, (off_t)(window * WINDOW), WINDOW, SYNC_FILE_RANGE_WRITE);
-        if (window > 0)
-            sync_file_range(aside->fd, (off_t)((window - 1) * WINDOW), WINDOW,
-                            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    for (uint64_t range = before / RANGE; range < aside->bytes / RANGE; range++) {
+        sync_file_range(aside->fd, (off_t)(range * RANGE), RANGE, SYNC_FILE_RANGE_WRITE);
+        if (range >= IN_FLIGHT)
+            wait_for_range(aside, range - IN_FLIGHT);
     }
 }
 
@@ -167,8 +174,13 @@ dn_status dn_aside_patch(dn_aside *aside, uint64_t offset, const void *data, siz
     return write_all(aside, offset, data, bytes);
 }
 
-dn_status dn_aside_seal(dn_aside *aside)
+dn_status dn_aside_seal(dn_aside *aside, void (*tick)(void *), void *context)
 {
+    uint64_t n_ranges = (aside->bytes + RANGE - 1) / RANGE;
+    for (uint64_t range = n_ranges > IN_FLIGHT ? n_ranges - IN_FLIGHT - 1 : 0; tick && range < n_ranges; range++) {
+        wait_for_range(aside, range);
+        tick(context);
+    }
     return fsync(aside->fd) == 0 ? DN_OK : stopped(aside, errno);
 }
 

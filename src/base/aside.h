@@ -43,8 +43,9 @@ dn_status dn_aside_append(dn_aside *aside, const void *data, size_t bytes) DN_MU
 /** Overwrites bytes that were already appended, at `offset`. Errors: DN_ERR_IO. */
 dn_status dn_aside_patch(dn_aside *aside, uint64_t offset, const void *data, size_t bytes) DN_MUST_USE;
 
-/** Syncs the content. Errors: DN_ERR_IO. */
-dn_status dn_aside_seal(dn_aside *aside) DN_MUST_USE;
+/** Syncs the content: what is still on its way a range at a time, with tick (may be NULL) after each, so that on
+ * a slow disk the last call, which nobody can look into, finds little left to do. Errors: DN_ERR_IO. */
+dn_status dn_aside_seal(dn_aside *aside, void (*tick)(void *), void *context) DN_MUST_USE;
 
 /** Renames a sealed file into place, replacing an older one, and syncs the directory. Empties *aside after a
  * success. Errors: DN_ERR_IO. */

@@ -50,10 +50,12 @@ dn_status dn_checkpoint_latest(const char *dir, char *path, size_t bytes, bool *
 
 typedef struct dn_checkpoint dn_checkpoint;
 
-/** Verifies a file (reads it once, so that a failing disk is an error and not SIGBUS) and maps it. Errors:
+/** Verifies a file (reads it once, so that a failing disk is an error and not SIGBUS) and maps it. tick (may be
+ * NULL; kept until the close) is called for every MiB that was read, here and in dn_checkpoint_block. Errors:
  * DN_ERR_CHECKPOINT: what is wrong (truncated, damaged: checksum, not safetensors), and what to do (delete it
  * to go on from the older generation); DN_ERR_IO. Owned by the caller. */
-dn_status dn_checkpoint_open(const char *path, dn_checkpoint **out) DN_MUST_USE;
+dn_status dn_checkpoint_open(const char *path, void (*tick)(void *), void *context,
+                             dn_checkpoint **out) DN_MUST_USE;
 /** Ends the life of everything borrowed from it. NULL is a no-op; sets *checkpoint to NULL. */
 void dn_checkpoint_close(dn_checkpoint **checkpoint);
 

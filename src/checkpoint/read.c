@@ -24,6 +24,8 @@ struct dn_checkpoint {
     size_t start;     /* file offset of the tensors */
     size_t bytes;     /* of the whole file */
     const char *file; /* mapped, `bytes` */
+    void (*tick)(void *);
+    void *tick_context;
 };
 
 /* One entry of the header. Offsets count from the first tensor byte. */
@@ -37,6 +39,12 @@ static dn_status damaged(const dn_checkpoint *c, const char *what)
     return dn_fail(DN_ERR_CHECKPOINT,
                    "%s: %s; if there is an older generation, delete this file to go on from it", c->path,
                    what);
+}
+
+static void read_on(const dn_checkpoint *c)
+{
+    if (c->tick)
+        c->tick(c->tick_context);
 }
 
 static dn_status read_failed(const dn_checkpoint *c, ssize_t result)
@@ -166,6 +174,7 @@ static dn_status check_sum(const dn_checkpoint *c, int fd, char *text, XXH3_stat
         DN_TRY(read_at(c, fd, chunk, piece, at));
         XXH3_64bits_update(hash, chunk, piece);
         at += piece;
+        read_on(c);
     }
     snprintf(found, sizeof found, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(hash));
     if (memcmp(stored, found, sizeof stored) != 0)
@@ -221,11 +230,11 @@ static dn_status load(dn_checkpoint *c)
     return status;
 }
 
-dn_status dn_checkpoint_open(const char *path, dn_checkpoint **out)
+dn_status dn_checkpoint_open(const char *path, void (*tick)(void *), void *context, dn_checkpoint **out)
 {
     dn_checkpoint *c = calloc(1, sizeof *c);
     if (c)
-        c->path = strdup(path);
+        *c = (dn_checkpoint){.path = strdup(path), .tick = tick, .tick_context = context};
     dn_status status = c && c->path ? load(c) : dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
     if (status == DN_OK)
         *out = c;
@@ -309,12 +318,18 @@ dn_status dn_checkpoint_block(const dn_checkpoint *checkpoint, const char *name,
     if (!dn_block_is_within(block, rows, cols))
         return dn_fail(DN_ERR_ARG, "%s: [%zu, %zu] from (%zu, %zu) on is not within [%zu, %zu]", name,
                        block->rows, block->cols, block->row0, block->col0, rows, cols);
+    size_t copied = 0; /* bytes since the last tick */
     for (size_t row = 0; row < block->rows && block->cols > 0; row++) {
         size_t from = (block->row0 + row) * cols + block->col0;
         if (narrow)
             widen(to + row * block->cols, halves + from, block->cols);
         else
             memcpy(to + row * block->cols, data + from, block->cols * sizeof *to);
+        copied += block->cols * sizeof *to;
+        if (copied >= CHUNK) {
+            read_on(checkpoint);
+            copied = 0;
+        }
     }
     return DN_OK;
 }

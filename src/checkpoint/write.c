@@ -115,7 +115,7 @@ static dn_status write_content(writer *w, const char *header, size_t header_byte
         DN_TRY(append_tensor(w, &tensors[i]));
     snprintf(digits, sizeof digits, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(w->hash));
     DN_TRY(dn_aside_patch(&w->file, DN_CHECKPOINT_DIGITS_AT, digits, DN_CHECKPOINT_DIGITS));
-    return dn_aside_seal(&w->file);
+    return dn_aside_seal(&w->file, w->tick, w->context);
 }
 
 static dn_status write_file(const char *path, const char *header, size_t header_bytes,

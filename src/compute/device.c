@@ -69,6 +69,18 @@ void dn_stream_destroy(dn_stream **stream)
     *stream = NULL;
 }
 
+void dn_stream_on_progress(dn_stream *stream, void (*progress)(void *context), void *context)
+{
+    stream->progress = progress;
+    stream->progress_context = context;
+}
+
+void dn_stream_progress(const dn_stream *stream)
+{
+    if (stream->progress)
+        stream->progress(stream->progress_context);
+}
+
 dn_status dn_stream_sync(dn_stream *stream)
 {
     if (stream->status != DN_OK)
@@ -95,8 +107,22 @@ dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out)
     if (!memory)
         return dn_fail(DN_ERR_MEMORY,
                        "no %zu bytes of memory for tensors: make the batch or the model smaller", bytes);
-    memset(memory, 0, bytes);
+    for (size_t at = 0; at < bytes; at += DN_STREAM_PIECE) {
+        memset((char *)memory + at, 0, bytes - at < DN_STREAM_PIECE ? bytes - at : DN_STREAM_PIECE);
+        dn_stream_progress(stream);
+    }
     *out = memory;
+    return DN_OK;
+}
+
+dn_status dn_stream_zero(dn_stream *stream, dn_buf *x, size_t n)
+{
+    const size_t piece = DN_STREAM_PIECE / sizeof(dn_real);
+    for (size_t at = 0; at < n; at += piece) {
+        stream->kernels->fill(stream, dn_at(x, at), n - at < piece ? n - at : piece, 0);
+        DN_TRY(dn_stream_sync(stream)); /* queued is not done */
+        dn_stream_progress(stream);
+    }
     return DN_OK;
 }
 

@@ -34,6 +34,8 @@ typedef struct dn_stream {
     dn_real *rotary; /* CPU: angles of norm_rotary for rotary_T positions of heads of size rotary_hd */
     size_t rotary_T, rotary_hd;
     dn_status status; /* first failure of a queued kernel (out of memory for scratch); sticky */
+    void (*progress)(void *context); /* NULL or borrowed: dn_stream_on_progress */
+    void *progress_context;
 } dn_stream;
 
 /**
@@ -46,6 +48,12 @@ dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out) 
 /** Waits for the queue, frees the stream and sets *stream to NULL. NULL is a no-op. */
 void dn_stream_destroy(dn_stream **stream);
 
+/** progress (NULL = none) is called after each piece of the long loops of this header and of draw.h (zeroing
+ * memory, drawing numbers), which would look like a hang on a large model. context is borrowed. */
+void dn_stream_on_progress(dn_stream *stream, void (*progress)(void *context), void *context);
+/** A piece of a long loop is done: calls the progress function, if there is one. */
+void dn_stream_progress(const dn_stream *stream);
+
 /** Waits for everything queued; returns the first failure of a kernel since creation. */
 dn_status dn_stream_sync(dn_stream *stream) DN_MUST_USE;
 
@@ -53,6 +61,10 @@ dn_status dn_stream_sync(dn_stream *stream) DN_MUST_USE;
  * by the caller: dn_device_free. Errors: DN_ERR_MEMORY naming the size. */
 dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out) DN_MUST_USE;
 void dn_device_free(dn_stream *stream, void *memory, size_t bytes);
+
+/** Zeroes elements 0 .. n-1 of x, DN_STREAM_PIECE bytes at a time. Returns after sync. */
+#define DN_STREAM_PIECE ((size_t)64 << 20)
+dn_status dn_stream_zero(dn_stream *stream, dn_buf *x, size_t n) DN_MUST_USE;
 
 /** Host to device and back, queued in order; host memory must stay until sync. n counts elements. */
 void dn_upload(dn_stream *stream, dn_buf *to, const dn_real *from, size_t n);

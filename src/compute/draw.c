@@ -39,6 +39,7 @@ dn_status dn_draw_normal(dn_stream *stream, dn_buf *x, const dn_draw *draw)
         draw_piece(stream, draw, first, n, piece);
         dn_upload(stream, dn_at(x, first), piece, n);
         status = dn_stream_sync(stream); /* the piece is overwritten next */
+        dn_stream_progress(stream);
     }
     free(piece);
     return status;

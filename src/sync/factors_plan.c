@@ -247,6 +247,8 @@ static dn_status fill_batch(dn_factors *f, dn_factor_batch *b, size_t first, dn_
     return fit_batch(f, b);
 }
 
+enum { DRAWN_AT_ONCE = 1 << 20 }; /* numbers between two signs of life */
+
 /* This rank's rows of Q, out of those of the whole. */
 static dn_status draw_q(const dn_party *party, const dn_factored *x)
 {
@@ -254,7 +256,11 @@ static dn_status draw_q(const dn_party *party, const dn_factored *x)
     dn_real *draws = malloc((count + 1) * sizeof *draws);
     if (!draws)
         return dn_fail(DN_ERR_MEMORY, "no memory to draw Q of %s", x->slot->param->name);
-    dn_random_normal(party->config->seed, STREAM_Q + x->slot->index, x->bands.q.first * r, count, 1, draws);
+    for (size_t at = 0; at < count; at += DRAWN_AT_ONCE) {
+        dn_random_normal(party->config->seed, STREAM_Q + x->slot->index, x->bands.q.first * r + at,
+                         count - at < DRAWN_AT_ONCE ? count - at : DRAWN_AT_ONCE, 1, draws + at);
+        dn_stream_progress(party->stream);
+    }
     dn_slot_open(party->stream, x->slot);
     dn_upload(party->stream, x->slot->states[DN_STATE_Q].data, draws, count);
     dn_slot_close(party->stream, x->slot);

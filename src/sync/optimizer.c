@@ -238,9 +238,8 @@ static dn_status take_zeroed(dn_optimizer *o, size_t bytes, dn_arena *heap)
 {
     void *base;
     DN_TRY(dn_comm_alloc(o->mesh->all, bytes, &base));
-    o->stream->kernels->fill(o->stream, base, bytes / sizeof(dn_real), 0);
     *heap = (dn_arena){.base = base, .capacity = bytes};
-    return dn_stream_sync(o->stream);
+    return dn_stream_zero(o->stream, base, bytes / sizeof(dn_real));
 }
 
 static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params)

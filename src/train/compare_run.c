@@ -34,7 +34,7 @@ static dn_status write_file(const char *path, const char *text)
     DN_TRY(dn_aside_open(path, strlen(text), &aside));
     dn_status status = dn_aside_append(&aside, text, strlen(text));
     if (status == DN_OK)
-        status = dn_aside_seal(&aside);
+        status = dn_aside_seal(&aside, NULL, NULL);
     if (status == DN_OK)
         status = dn_aside_publish(&aside);
     dn_aside_discard(&aside);

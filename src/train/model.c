@@ -59,7 +59,7 @@ dn_status dn_model_open(dn_model *model, const char *run, const char *const *ass
         return dn_fail(DN_ERR_CHECKPOINT,
                        "'%s' holds no checkpoint; train first, or name a run's checkpoint_dir", run);
     dn_checkpoint *checkpoint;
-    DN_TRY(dn_checkpoint_open(path, &checkpoint));
+    DN_TRY(dn_checkpoint_open(path, NULL, NULL, &checkpoint));
     dn_status status = make_plan(model, checkpoint, path, assignments, n, B);
     if (status == DN_OK)
         status = use_whole_machine(model);

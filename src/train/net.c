@@ -13,8 +13,7 @@ static dn_status take(const dn_net *net, dn_buf **out)
     DN_TRY(dn_comm_alloc(net->mesh->all, net->plan->parameter_bytes, &memory));
     *out = memory;
     /* Room that no part fills is compared between replicas too. */
-    net->stream->kernels->fill(net->stream, *out, net->plan->parameter_bytes / sizeof(dn_real), 0);
-    return DN_OK;
+    return dn_stream_zero(net->stream, *out, net->plan->parameter_bytes / sizeof(dn_real));
 }
 
 static dn_status open_params(dn_net *net, bool training)
@@ -31,7 +30,7 @@ static dn_status open_params(dn_net *net, bool training)
     dn_gpt_layout(&plan->shape, plan->mesh, net->mesh->at, &values, &grads, net->params);
     if (plan->config.split_heads)
         dn_gpt_split_heads(&plan->shape, net->params);
-    return dn_stream_sync(net->stream);
+    return DN_OK;
 }
 
 static dn_status open_weights(dn_net *net)

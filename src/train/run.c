@@ -91,6 +91,7 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     run->rank = dn_comm_rank(comm);
     const char *threads = getenv("OMP_NUM_THREADS");
     DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &run->stream));
+    dn_stream_on_progress(run->stream, dn_run_tick, run);
     DN_TRY(open_data(run));
     DN_TRY(open_net(run));
     DN_TRY(restore_latest(run));

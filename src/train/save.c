@@ -231,7 +231,7 @@ dn_status dn_run_restore(dn_run *run, const char *path)
 {
     dn_checkpoint *checkpoint;
     dn_run_enter(run, "reading checkpoint");
-    DN_TRY(dn_checkpoint_open(path, &checkpoint));
+    DN_TRY(dn_checkpoint_open(path, dn_run_tick, run, &checkpoint));
     const char *step = dn_checkpoint_meta(checkpoint, "step"),
                *replicas = dn_checkpoint_meta(checkpoint, "replicas");
     int n_saved = replicas ? atoi(replicas) : 0;

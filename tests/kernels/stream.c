@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "base/random.h"
+#include "compute/draw.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -40,6 +41,34 @@ static void memory_is_zero_and_aligned(void **state)
             assert_int_equal(((char *)memory)[j], 0);
         dn_device_free(s, memory, sizes[i]);
     }
+    dn_stream_destroy(&s);
+}
+
+static void count(void *context)
+{
+    ++*(int *)context;
+}
+
+/* A sign of life for each piece that is done: two and a bit, and none for what did not happen. */
+static void long_loops_tell_of_every_piece(void **state)
+{
+    const size_t bytes = 2 * DN_STREAM_PIECE + 4096;
+    int calls = 0;
+    void *memory;
+    dn_stream *s = make_stream("cpu", 2);
+    dn_stream_on_progress(s, count, &calls);
+    assert_int_equal(dn_device_alloc(s, bytes, &memory), DN_OK);
+    assert_int_equal(calls, 3);
+    memset(memory, 1, bytes);
+    assert_int_equal(dn_stream_zero(s, memory, bytes / sizeof(dn_real)), DN_OK);
+    assert_int_equal(calls, 6);
+    for (size_t i = 0; i < bytes; i += 64)
+        assert_int_equal(((char *)memory)[i], 0);
+    assert_int_equal(((char *)memory)[bytes - 1], 0);
+    const dn_draw draw = {.seed = 1, .std = 1, .cols = 1 << 16, .block = {0, 5, 0, 1 << 16}};
+    assert_int_equal(dn_draw_normal(s, memory, &draw), DN_OK);
+    assert_int_equal(calls, 11);
+    dn_device_free(s, memory, bytes);
     dn_stream_destroy(&s);
 }
 
@@ -152,6 +181,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_unknown_column_or_no_thread_is_an_argument_error),
         cmocka_unit_test(cpu_is_the_first_column_and_ref_the_last),
         cmocka_unit_test(memory_is_zero_and_aligned),
+        cmocka_unit_test(long_loops_tell_of_every_piece),
         cmocka_unit_test(impossible_memory_is_an_error_naming_its_size),
         cmocka_unit_test(scratch_stays_after_the_first_use),
         cmocka_unit_test(streams_work_side_by_side),

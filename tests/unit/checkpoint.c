@@ -56,7 +56,7 @@ static dn_status write_small(uint64_t step)
 static dn_status open_status(const char *name)
 {
     dn_checkpoint *c = NULL;
-    dn_status status = dn_checkpoint_open(scratch_path(&dir, name), &c);
+    dn_status status = dn_checkpoint_open(scratch_path(&dir, name), NULL, NULL, &c);
     assert_true((status == DN_OK) == (c != NULL));
     dn_checkpoint_close(&c);
     return status;
@@ -73,7 +73,7 @@ static void what_was_written_is_read_bit_for_bit(void **state)
 {
     dn_checkpoint *c;
     assert_int_equal(write_small(7), DN_OK);
-    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000007.safetensors"), &c), DN_OK);
+    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000007.safetensors"), NULL, NULL, &c), DN_OK);
     for (size_t i = 0; i < 3; i++) {
         const dn_tensor *t = &tensors[i];
         const dn_real *data;
@@ -241,7 +241,7 @@ static void bfloat16_is_written_as_it_is_and_read_as_numbers(void **state)
     const dn_real *data = NULL;
     dn_real x[6];
     assert_int_equal(dn_checkpoint_write(dir.dir, 8, NULL, 0, both, 2, NULL, NULL), DN_OK);
-    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000008.safetensors"), &c), DN_OK);
+    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000008.safetensors"), NULL, NULL, &c), DN_OK);
     assert_int_equal(dn_checkpoint_tensor(c, "narrow", 2, 3, &data), DN_ERR_CHECKPOINT);
     assert_int_equal(dn_checkpoint_block(c, "narrow", 2, 3, &all, x), DN_OK);
     for (size_t i = 0; i < 6; i++)
@@ -277,7 +277,7 @@ static void a_tensor_must_be_there_with_shape_and_type(void **state)
     const dn_real *data = NULL;
     size_t count = 16 / sizeof(dn_real);
     assert_int_equal(write_small(7), DN_OK);
-    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000007.safetensors"), &c), DN_OK);
+    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000007.safetensors"), NULL, NULL, &c), DN_OK);
     assert_int_equal(dn_checkpoint_tensor(c, "wte.weight", 3, 2, &data), DN_ERR_CHECKPOINT);
     assert_non_null(strstr(dn_error_message(), "wte.weight is [2, 3], the model needs [3, 2]"));
     assert_int_equal(dn_checkpoint_tensor(c, "lm_head.weight", 2, 3, &data), DN_ERR_CHECKPOINT);
@@ -290,7 +290,7 @@ static void a_tensor_must_be_there_with_shape_and_type(void **state)
              PREFIX "},\"t\":{\"dtype\":\"" OTHER "\",\"shape\":[1,%zu],\"data_offsets\":[0,%zu]}}", count,
              count * (12 - sizeof(dn_real)));
     forge("other", header, count * (12 - sizeof(dn_real)));
-    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "other"), &c), DN_OK);
+    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "other"), NULL, NULL, &c), DN_OK);
     assert_int_equal(dn_checkpoint_tensor(c, "t", 1, count, &data), DN_ERR_CHECKPOINT);
     assert_non_null(strstr(dn_error_message(), "t is " OTHER));
     assert_null(data);
@@ -420,7 +420,7 @@ static void long_writes_tick_and_large_files_are_read_back(void **state)
     dn_checkpoint *c;
     assert_int_equal(write_large(count_tick, &ticks), DN_OK);
     assert_in_range(ticks, 3, 20);
-    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000004.safetensors"), &c), DN_OK);
+    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000004.safetensors"), NULL, NULL, &c), DN_OK);
     assert_int_equal(dn_checkpoint_tensor(c, "large", 1, LARGE / sizeof *data, &data), DN_OK);
     for (size_t i = 0; i < LARGE / sizeof *data; i += 1001)
         assert_true(data[i] == (dn_real)i);

@@ -211,7 +211,7 @@ static void generations_and_torn_files_are_as_with_whole_tensors(void **state)
     assert_int_equal(stat(path, &st), 0);
     for (off_t length = st.st_size - 1; length > 0; length -= 101) {
         assert_int_equal(truncate(path, length), 0);
-        assert_int_equal(dn_checkpoint_open(path, &c), DN_ERR_CHECKPOINT);
+        assert_int_equal(dn_checkpoint_open(path, NULL, NULL, &c), DN_ERR_CHECKPOINT);
     }
     free_shards(&list);
 }
@@ -221,7 +221,7 @@ static void a_block_is_read_as_it_is_asked_for(void **state)
     dn_checkpoint *c;
     dn_real found[N + 1];
     write_whole(1, numbers, ROWS, COLS);
-    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000001.safetensors"), &c), DN_OK);
+    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000001.safetensors"), NULL, NULL, &c), DN_OK);
     for (size_t row0 = 0; row0 <= ROWS; row0 += 4)
         for (size_t col0 = 0; col0 <= COLS; col0 += 3) {
             dn_block b = {row0, (ROWS - row0) / 2 + (row0 == 0), col0, (COLS - col0 + 1) / 2};
