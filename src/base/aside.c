@@ -55,7 +55,11 @@ dn_status dn_dir_make(const char *dir)
         *end = at;
     }
     struct stat st;
-    if (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode))
+    if (stat(dir, &st) != 0)
+        return dn_fail_errno(DN_ERR_IO, errno,
+                             "%s is in the way: a symbolic link that leads to no directory; choose another name",
+                             dir);
+    if (!S_ISDIR(st.st_mode))
         return dn_fail(DN_ERR_IO, "%s is in the way: it is not a directory; choose another name", dir);
     return DN_OK;
 }

@@ -4,6 +4,7 @@
 #include "base/aside.h"
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/lock.h"
 #include "base/output.h"
 #include "dionode/blas.h"
 #include "dionode/topo.h"
@@ -21,6 +22,7 @@ typedef struct comparing {
     size_t number;         /* of the run going on among those to be made, from 1 */
     uint64_t done;         /* steps of the runs before it */
     const char *now;       /* what it is */
+    dn_lock lock;          /* of the folder, from before it is looked into to the end */
     dn_progress progress;
 } comparing;
 
@@ -92,6 +94,7 @@ static dn_status prepare(const dn_compare_options *o, comparing *c)
     c->found.version = o->version ? o->version : "";
     c->found.command = o->command ? o->command : "";
     DN_TRY(dn_dir_make(o->output));
+    DN_TRY(dn_lock_take(o->output, &c->lock));
     return each_trial(c, look_at, NULL);
 }
 
@@ -202,6 +205,7 @@ dn_status dn_compare(const dn_compare_options *options, FILE *table, int *signal
         status = make_runs(&c, signal_out);
     if (status == DN_OK && !*signal_out)
         status = tell(options, &c, table);
+    dn_lock_release(&c.lock);
     dn_comparison_free(&c.found);
     return status;
 }

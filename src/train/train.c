@@ -4,6 +4,7 @@
 
 #include "base/aside.h"
 #include "base/fail.h"
+#include "base/lock.h"
 #include "data/tokens.h"
 #include "dionode/launch.h"
 #include "shm/room.h"
@@ -41,8 +42,14 @@ static dn_status check(const dn_plan *plan)
     DN_TRY(check_files(&plan->config, false));
     if (plan->config.val_tokens > 0)
         DN_TRY(check_files(&plan->config, true));
-    DN_TRY(dn_dir_make(plan->config.checkpoint_dir));
     return check_memory(plan);
+}
+
+/* The launcher holds the folder, over all restarts: of workers it is known that they die with it. */
+static dn_status take_folder(const dn_config *config, dn_lock *lock)
+{
+    DN_TRY(dn_dir_make(config->checkpoint_dir));
+    return dn_lock_take(config->checkpoint_dir, lock);
 }
 
 dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
@@ -58,9 +65,12 @@ dn_status dn_train_watched(const dn_config *config, int n_workers, int max_resta
     dn_topo *topo;
     DN_TRY(dn_topo_create(asked, &topo));
     dn_plan plan;
+    dn_lock lock = {0};
     dn_status status = dn_plan_make(config, dn_topo_n_workers(topo), &plan);
     if (status == DN_OK)
         status = check(&plan);
+    if (status == DN_OK)
+        status = take_folder(config, &lock);
     if (status == DN_OK) {
         dn_launch_spec spec = {.topo = topo,
                                .argv = argv,
@@ -72,6 +82,7 @@ dn_status dn_train_watched(const dn_config *config, int n_workers, int max_resta
                                .look_context = watch->context};
         status = dn_launch(&spec, signal_out);
     }
+    dn_lock_release(&lock);
     dn_topo_destroy(&topo);
     return status;
 }

@@ -7,7 +7,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import (Place, PROGRAM, Skip, alive, case, children, expect, random_tokens, run, tap, write_shard)  # noqa: E402
+from runs import (Place, PROGRAM, alive, case, children, expect, in_own_mounts, random_tokens, run, tap,  # noqa: E402
+                  write_shard)
 
 CONFIG, DATA, CHECKPOINT, IO, MEMORY, PEER, TIMEOUT, NUMERIC, SYSTEM = 2, 3, 4, 5, 6, 7, 8, 9, 10
 
@@ -123,14 +124,6 @@ def a_checkpoint_of_another_model_is_refused():
     with Place() as place:
         expect(place.train(num_iterations=2).returncode == 0, "training failed")
         expect_failure(place.train(num_iterations=4, model_dim=48), CHECKPOINT, "transformer.wte.weight")
-
-
-def in_own_mounts(script):
-    """A shell script with mounts of its own, as root or in a user namespace."""
-    options = ["-m"] if os.getuid() == 0 else ["-Urm"]
-    if run(["unshare"] + options + ["true"]).returncode != 0:
-        raise Skip("this system allows no mounts of our own")
-    return run(["unshare"] + options + ["sh", "-c", script])
 
 
 @case

@@ -137,6 +137,14 @@ class Skip(Exception):
     """Raised by a case that this system does not let run; its name and the reason are reported."""
 
 
+def in_own_mounts(script):
+    """A shell script with mounts of its own, as root or in a user namespace."""
+    options = ["-m"] if os.getuid() == 0 else ["-Urm"]
+    if run(["unshare"] + options + ["true"]).returncode != 0:
+        raise Skip("this system allows no mounts of our own")
+    return run(["unshare"] + options + ["sh", "-c", script])
+
+
 def tap():
     """Runs the marked functions in order and exits with 1 if one failed."""
     print(f"1..{len(cases)}", flush=True)
