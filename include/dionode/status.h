@@ -29,12 +29,13 @@ typedef enum dn_status {
     DN_ERR_TIMEOUT = -8,    /* another worker is alive but did not answer in time     exit 8 */
     DN_ERR_NUMERIC = -9,    /* NaN or infinity where training cannot go on            exit 9 */
     DN_ERR_SYSTEM = -10,    /* the operating system refused something else            exit 10 */
+    DN_ERR_UNCAUGHT = -11,  /* verify: no comparison caught the planted bug           exit 11 */
 } dn_status;
 
 /** Short name of a code, as "bad configuration". Never NULL; a static string. */
 DN_API const char *dn_status_name(dn_status status);
 
-/** Process exit status for a code: 0 for DN_OK, otherwise 1..10 as listed above. */
+/** Process exit status for a code: 0 for DN_OK, otherwise 1..11 as listed above. */
 DN_API int dn_status_exit(dn_status status);
 
 /**

@@ -38,7 +38,7 @@ typedef struct dn_verification {
     int mesh[DN_N_AXES]; /* ... or this one alone; all 0: every one */
     int n_steps;
     bool in_float, in_double;
-    const char *inject; /* a sharding bug to plant (dn_verify_inject); NULL: none */
+    const char *inject; /* a sharding bug to plant (dn_verify_inject); NULL or "none": none */
     const char *json;   /* file for all numbers; NULL: none */
 } dn_verification;
 
@@ -46,8 +46,10 @@ typedef struct dn_verification {
  * Launcher's side of `dionode verify`: the training steps that config describes, on every mesh, against one
  * rank (dionode/verify.h), in one precision after the other. Workers print the table to standard output. At
  * most one row a rank and 32 tokens a row of random tokens; no data is read. *signal_out as in dn_train.
- * Errors: DN_ERR_NUMERIC something does not hold; DN_ERR_CONFIG a model that fits no such mesh, an unknown
- * bug, or no program in double precision beside this one; DN_ERR_MEMORY, DN_ERR_IO; of dn_launch.
+ * Errors: DN_ERR_NUMERIC something does not hold; DN_ERR_UNCAUGHT a bug was planted and in some precision
+ * everything holds (no mesh of this configuration commits it, or nothing shows it); DN_ERR_CONFIG a model
+ * that fits no such mesh, an unknown bug, or no program in double precision beside this one; DN_ERR_MEMORY,
+ * DN_ERR_IO; of dn_launch.
  */
 DN_API dn_status dn_verify_training(const dn_config *config, const dn_verification *what, char *const *argv,
                                     int *signal_out) DN_MUST_USE;

@@ -25,6 +25,7 @@ static const struct {
     {DN_ERR_TIMEOUT, "worker not answering"},
     {DN_ERR_NUMERIC, "numerical failure"},
     {DN_ERR_SYSTEM, "system error"},
+    {DN_ERR_UNCAUGHT, "planted bug not caught"},
 };
 
 const char *dn_status_name(dn_status status)

@@ -39,7 +39,8 @@ static void usage(FILE *out)
         "\n'dionode COMMAND --help' tells more.\n\n"
         "Exit status: 0 success; 1 bad argument to the library; 2 configuration or command line; 3 data;\n"
         "4 checkpoint; 5 files, disk full; 6 memory; 7 a worker died; 8 a worker hung; 9 not-a-number;\n"
-        "10 operating system; 128+N stopped by signal N after saving a checkpoint.\n");
+        "10 operating system; 11 verify: planted bug not caught; 128+N stopped by signal N after saving a\n"
+        "checkpoint.\n");
 }
 
 int cli_failure(dn_status status)

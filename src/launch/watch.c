@@ -61,8 +61,8 @@ static __attribute__((format(printf, 2, 3))) void tell(dn_failure *failure, cons
 /* The code a silent exit status stands for: ours, if it is one of ours. */
 static dn_status status_of_exit(int code)
 {
-    return code >= dn_status_exit(DN_ERR_ARG) && code <= dn_status_exit(DN_ERR_SYSTEM) ? (dn_status)-code
-                                                                                       : DN_ERR_PEER;
+    return code >= dn_status_exit(DN_ERR_ARG) && code <= dn_status_exit(DN_ERR_UNCAUGHT) ? (dn_status)-code
+                                                                                         : DN_ERR_PEER;
 }
 
 static void tell_exit(dn_failure *failure, dn_crew *crew, int pid, int code)

@@ -16,7 +16,7 @@ RANKS = int(os.environ["RANKS"])
 # What takes one precision has the tight one on all meshes, the shipped one under sanitizers, where ranks are fewer, and
 # steps unless they are asked for.
 PRECISION, STEPS = ("double", []) if RANKS == 8 else ("float", ["--steps", "5"])
-CONFIGURATION, IO, NUMERIC = 2, 5, 9
+CONFIGURATION, IO, NUMERIC, UNCAUGHT = 2, 5, 9, 11
 MESHES = [(dp, fs, tp) for dp in range(1, RANKS + 1) for fs in range(1, RANKS + 1) for tp in range(1, RANKS + 1)
           if dp * fs * tp <= RANKS]
 TOLERANCE = {"float": 1e-4, "double": 1e-12}
@@ -131,7 +131,7 @@ def states_in_bfloat16_hold_to_the_last_bit_of_double_but_for_momenta_of_replica
             expect(found["difference"] <= bound, f"{mesh['dp']} x {mesh['fs']} x {mesh['tp']}, {line}: {found}")
 
 
-# Planted bug -> the line where one would look for it, and what the configuration needs to commit it.
+# Planted bug -> the line where one would look for it, and settings beside the configuration itself that give it a place.
 BUGS = {
     "skip-factor-reduce": ("momentum, 1 step", []),
     "sum-for-average": ("momentum, 1 step", []),
@@ -145,7 +145,7 @@ BUGS = {
     "wrong-vocab-offset": ("loss", []),
     "wrong-rows": ("gradient, 1 step", []),
     "skip-fs-reduce": ("gradient, 1 step", []),
-    "stale-weights": ("weights, 1 step", ["fs_gather=per_rank"]),
+    "stale-weights": ("weights, 1 step", [], ["fs_gather=per_rank"]),
     "even-parts": ("coverage", []),
     "replica-drift": ("replicas", []),
     "uncounted-bytes": ("dp reduce-scatter", []),
@@ -157,12 +157,25 @@ def every_planted_bug_is_noticed_by_the_line_where_one_would_look():
     listed = run([PROGRAM, "verify", "--inject", "list"])
     expect(listed.returncode == 0 and [line.split()[0] for line in listed.stdout.splitlines()] == list(BUGS),
            listed.stdout)
-    for bug, (line, settings) in BUGS.items():
-        done = verify("--precision", PRECISION, "--steps", "2", "--inject", bug, *settings, ranks=4)
-        expect(done.returncode == NUMERIC, f"{bug}: exit status {done.returncode}: {done.stdout}{done.stderr}")
-        caught = set(re.findall(r"^FAILED \d+ x \d+ x \d+, (.*?): ", done.stdout, re.M))
-        expect(line in caught, f"{bug}: caught by {caught}")
-        expect("1 x 1 x 1," not in done.stdout, f"{bug}: in the reference: {done.stdout}")
+    for bug, (line, *places) in BUGS.items():
+        for settings in places:
+            done = verify("--precision", PRECISION, "--steps", "2", "--inject", bug, *settings, ranks=4)
+            expect(done.returncode == NUMERIC, f"{bug}: exit status {done.returncode}: {done.stdout}{done.stderr}")
+            caught = set(re.findall(r"^FAILED \d+ x \d+ x \d+, (.*?): ", done.stdout, re.M))
+            expect(line in caught, f"{bug}: caught by {caught}")
+            expect("1 x 1 x 1," not in done.stdout, f"{bug}: in the reference: {done.stdout}")
+
+
+@case
+def a_planted_bug_that_nothing_commits_is_not_taken_for_a_proof():
+    for bug, settings in {"stale-q": ["optimizer=muon"], "wrong-rows": ["--mesh", "dp=1,fs=1,tp=2"],
+                          "skip-fs-reduce": ["--mesh", "dp=2,fs=1,tp=1"],
+                          "local-fan-out": ["--mesh", "dp=1,fs=2,tp=2"]}.items():
+        done = verify("--precision", "both", "--steps", "1", "--inject", bug, *settings, ranks=2)
+        expect(done.returncode == UNCAUGHT and f"'{bug}' was not caught" in done.stderr,
+               f"{bug}, {settings}: {done.returncode}: {done.stdout}{done.stderr}")
+    done = verify("--precision", PRECISION, "--steps", "1", "--inject", "none", ranks=2)
+    expect(done.returncode == 0, f"none: {done.returncode}: {done.stdout}{done.stderr}")
 
 
 @case
