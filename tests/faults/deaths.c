@@ -125,7 +125,7 @@ static void workers_die_with_their_launcher(void **state)
     nothing_is_left(r);
 }
 
-int main(int argc, char **argv)
+TESTS(deaths)
 {
     program = argv[argc - 1];
     const struct CMUnitTest tests[] = {

@@ -3,12 +3,9 @@
 #ifndef FAULTS_DRIVER_H
 #define FAULTS_DRIVER_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "support/tests.h"
+
 #include <sys/types.h>
-#include <cmocka.h>
 
 #define MAX_WORKERS 8
 

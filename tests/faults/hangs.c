@@ -48,7 +48,7 @@ static void a_stopped_job_loses_no_deadline(void **state)
     assert_int_equal(end.signal, SIGTERM);
 }
 
-int main(int argc, char **argv)
+TESTS(hangs)
 {
     program = argv[argc - 1];
     const struct CMUnitTest tests[] = {

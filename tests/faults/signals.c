@@ -66,7 +66,7 @@ static void a_second_signal_kills_workers_that_do_not_listen(void **state)
     assert_null(strstr(r->text, "\nout "));
 }
 
-int main(int argc, char **argv)
+TESTS(signals)
 {
     program = argv[argc - 1];
     signal(SIGINT, SIG_DFL); /* a launcher leaves alone what is ignored, as by nohup or a shell's & */

@@ -73,7 +73,7 @@ static void an_imagined_machine_runs_unbound_with_threads_for_the_real_one(void 
     assert_non_null(strstr(r->text, "log the topology is not this machine's"));
 }
 
-int main(int argc, char **argv)
+TESTS(starts)
 {
     program = argv[argc - 1];
     const struct CMUnitTest tests[] = {

@@ -124,7 +124,7 @@ static void large_scores_do_not_overflow(void **state)
     compare_columns(&t, run_attention, &x);
 }
 
-int main(int argc, char **argv)
+TESTS(attention)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

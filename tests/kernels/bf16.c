@@ -129,7 +129,7 @@ static void every_column_rounds_like_the_reference(void **state)
     free(x), free(right), free(got);
 }
 
-int main(int argc, char **argv)
+TESTS(bf16)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

@@ -188,7 +188,7 @@ static void joined_cross_entropy_leaves_the_derivative(void **state)
     free_trial(&t);
 }
 
-int main(void)
+TESTS(gradients)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_backward_is_the_derivative),

@@ -180,7 +180,7 @@ static void infinite_and_nan_logits_stay_in_their_row(void **state)
     }
 }
 
-int main(int argc, char **argv)
+TESTS(layers)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

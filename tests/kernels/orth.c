@@ -520,7 +520,7 @@ static void nan_and_infinity_are_noticed(void **state)
     }
 }
 
-int main(int argc, char **argv)
+TESTS(orth)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

@@ -102,7 +102,7 @@ static void moments_agree_and_touch_selected_rows_only(void **state)
     compare_columns(&t, run_moments, &rows);
 }
 
-int main(int argc, char **argv)
+TESTS(rows)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

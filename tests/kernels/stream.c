@@ -174,7 +174,7 @@ static void the_gemm_peak_is_a_rate(void **state)
     dn_stream_destroy(&s);
 }
 
-int main(int argc, char **argv)
+TESTS(stream)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

@@ -9,12 +9,7 @@
 #define TESTS_KERNELS_SUPPORT_H
 
 #include "compute/kernels.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "support/tests.h"
 
 #define MAX_ARRAYS 12
 

@@ -111,7 +111,7 @@ static void symmetric_products_are_symmetric_to_the_last_bit(void **state)
     }
 }
 
-int main(int argc, char **argv)
+TESTS(symmetric)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

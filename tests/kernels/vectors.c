@@ -241,7 +241,7 @@ static void a_zero_column_stays_zero(void **state)
     compare_columns(&t, run_columns, &shape);
 }
 
-int main(int argc, char **argv)
+TESTS(vectors)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

@@ -263,7 +263,7 @@ static void infinite_and_nan_logits_stay_in_their_row(void **state)
     }
 }
 
-int main(int argc, char **argv)
+TESTS(vocabulary)
 {
     dn_blas_tune(argv);
     for (size_t i = 0; i < MAX_N; i++)

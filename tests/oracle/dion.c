@@ -2,13 +2,10 @@
  * gradients of size 1 make momenta of size 5; twenty steps of rounding in another order, in double, stay near
  * 1e-14. */
 #include "support/optim_rig.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 typedef struct oracle_case {
     uint32_t seed;
@@ -85,7 +82,7 @@ static void twenty_steps_match_the_oracle_with_householder(void **state)
         run(&cases[i], "ref", DN_ORTH_QR);
 }
 
-int main(void)
+TESTS(dion)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(twenty_steps_match_the_oracle_in_every_column_of_the_kernel_table),

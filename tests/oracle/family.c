@@ -7,15 +7,12 @@
 #include "support/dense.h"
 #include "support/family_rig.h"
 #include "support/optim_rig.h"
+#include "support/tests.h"
 
 #include "optim/adadion.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 typedef struct oracle_case {
     uint32_t seed;
@@ -198,7 +195,7 @@ static void adaptive_ranks_match_the_oracle(void **state)
     }
 }
 
-int main(int argc, char **argv)
+TESTS(family)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

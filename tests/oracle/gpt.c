@@ -1,12 +1,7 @@
 /* The GPT's loss and every gradient against those of an independent implementation (gpt_oracle.py). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 
 #include "oracle/vectors.h"
+#include "support/tests.h"
 
 /* An element is the end of a chain of some forty rounded operations (two blocks of six products, forward and
  * backward), each summing up to 48 terms. In double the plain kernels come within 13 eps of the oracle, in
@@ -45,7 +40,7 @@ static void loss_and_gradients_are_the_oracle_s_with_fast_kernels(void **state)
     check_column("cpu");
 }
 
-int main(void)
+TESTS(gpt)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loss_and_gradients_are_the_oracle_s_with_plain_kernels),

@@ -2,13 +2,10 @@
  * implementation. Bound: as in family.c, but no Newton-Schulz multiplies rounding here. */
 #include "support/family_rig.h"
 #include "support/optim_rig.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 typedef struct oracle_case {
     uint32_t seed;
@@ -77,7 +74,7 @@ static void twenty_steps_match_the_oracle_by_every_orthonormalization(void **sta
     assert_true(found >= 3 * 4);
 }
 
-int main(void)
+TESTS(orth_dion)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(twenty_steps_match_the_oracle_by_every_orthonormalization),

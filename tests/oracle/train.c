@@ -1,14 +1,9 @@
 /* Ten training steps, GPT and Dion and AdamW together, against an independent implementation
  * (train_oracle.py). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 
 #include "sync/optimizer.h"
 #include "oracle/vectors.h"
+#include "support/tests.h"
 
 enum { STEPS = 10 };
 
@@ -118,7 +113,7 @@ static void ten_steps_are_the_oracle_s_with_fast_kernels(void **state)
     check("cpu", DN_ORTH_CQR2);
 }
 
-int main(void)
+TESTS(train)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_steps_are_the_oracle_s_with_plain_kernels),

@@ -1,13 +1,9 @@
 /* One row of the collectives' benchmark: its bytes, its times, and that a wrong result is counted. */
 #include "bench/measure.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 
 #define MAX_BYTES 65536
 
@@ -158,7 +154,7 @@ static void planted_wrong_values_are_counted(void **state)
     run_as_ranks(count_planted, 2);
 }
 
-int main(void)
+TESTS(bench_measure)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_collective_gives_a_wrong_value),

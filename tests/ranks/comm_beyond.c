@@ -13,15 +13,11 @@
  */
 #include "shm/control.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #define GIB         ((size_t)1 << 30)
 #define MIB         ((size_t)1 << 20)
@@ -391,7 +387,7 @@ static void private_buffers_of_more_than_4_gib(void **state)
     run(2, exchange_private, NULL);
 }
 
-int main(void)
+TESTS(comm_beyond)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_reduce_of_more_than_4_gib),

@@ -1,17 +1,13 @@
 /* Every collective, type, op, kind of buffer and size class against plain arithmetic, bit for bit, for groups
  * of 1 to 16 ranks, threads and processes, whoever comes first. */
 #include "support/ranks.h"
+#include "support/tests.h"
 #include "support/typed.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #define MAX_RANKS 16
 #define MAX_COUNT 40001
@@ -341,7 +337,7 @@ static int draw(void **state)
     return 0;
 }
 
-int main(void)
+TESTS(comm_collectives)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_reduce_gives_all_the_bits_of_the_sum_in_rank_order),

@@ -2,14 +2,10 @@
  */
 #include "base/clock.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 static void run_both_kinds(int n_ranks, ranks_body *body)
 {
@@ -194,7 +190,7 @@ static void a_group_of_one_does_nothing_and_counts_nothing(void **state)
     dn_comm_destroy(&comm);
 }
 
-int main(void)
+TESTS(comm_group)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_before_a_barrier_are_seen_after_it),

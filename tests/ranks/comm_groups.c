@@ -1,16 +1,12 @@
 /* Groups out of groups, exchanges in two halves, reductions by NUMA domain, and what the ledger says of all.
  */
 #include "support/ranks.h"
+#include "support/tests.h"
 #include "support/typed.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 static int draw(void **state)
 {
@@ -351,7 +347,7 @@ static void slices_of_more_elements_than_32_bits_count_are_right(void **state)
     }
 }
 
-int main(void)
+TESTS(comm_groups)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_split_from_groups_live_side_by_side),

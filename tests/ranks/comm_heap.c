@@ -2,16 +2,12 @@
  * members that die or do not agree while they exchange. */
 #include "dionode/mesh.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 #include "support/typed.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 static void run_both_kinds(ranks_spec spec, ranks_body *body)
 {
@@ -250,7 +246,7 @@ static int draw(void **state)
     return 0;
 }
 
-int main(void)
+TESTS(comm_heap)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_follow_each_other_in_the_same_memory),

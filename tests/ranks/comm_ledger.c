@@ -1,14 +1,10 @@
 /* The accounts, held to the table of comm.h: every collective, both of private and symmetric buffers, small
  * and large, for 1 to 8 ranks; what lies in which domain; what is read in place. */
 #include "support/ranks.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 static void run_both_kinds(int n, ranks_body *body)
 {
@@ -350,7 +346,7 @@ static void a_group_of_one_has_no_links(void **state)
     dn_comm_destroy(&comm);
 }
 
-int main(void)
+TESTS(comm_ledger)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_counts_what_the_table_says),

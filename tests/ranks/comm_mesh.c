@@ -1,13 +1,9 @@
 /* The mesh: parts tile, coordinates and ranks are inverse, and each group holds whom it should. */
 #include "dionode/mesh.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 
 /* Consecutive, in whole units, larger ones first, nothing left over. */
 static void parts_tile(void **state)
@@ -167,7 +163,7 @@ static void a_text_that_is_no_mesh_is_refused_and_changes_nothing(void **state)
     }
 }
 
-int main(void)
+TESTS(comm_mesh)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_hold_the_ranks_of_their_axes),

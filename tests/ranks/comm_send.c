@@ -2,16 +2,12 @@
 #include "base/random.h"
 #include "shm/ring.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 #include "support/typed.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #define MAX_COUNT 50001
 
@@ -216,7 +212,7 @@ static void a_message_that_points_out_of_its_senders_memory_is_refused(void **st
     assert_int_equal(receive_from(in_the_message, DN_MESSAGE_BYTES + 1), DN_ERR_PEER);
 }
 
-int main(void)
+TESTS(comm_send)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_sent_arrives_from_and_to_any_kind_of_buffer),

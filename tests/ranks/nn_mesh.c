@@ -6,12 +6,9 @@
 #include "nn/gpt_parts.h"
 #include "support/cut_model.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 
 typedef struct scenario {
     const char *kernels;
@@ -238,7 +235,7 @@ static void logits_of_a_model_cut_over_tp_are_refused(void **state)
     assert_int_equal(ranks_run(&spec, ask_for_logits, &s, NULL), 0);
 }
 
-int main(void)
+TESTS(nn_mesh)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tensor_parallel_models_are_the_whole_model),

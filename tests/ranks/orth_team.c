@@ -6,14 +6,11 @@
 #include "linalg/orth.h"
 #include "support/dense.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 static const dn_orth methods[] = {DN_ORTH_CQR2, DN_ORTH_QR, DN_ORTH_CQR, DN_ORTH_RCQR};
 static const int team_sizes[] = {1, 2, 3, 5, 8};
@@ -515,7 +512,7 @@ static void calls_that_need_several_batches(void **state)
     }
 }
 
-int main(void)
+TESTS(orth_team)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(teams_agree_with_one_member_by_every_method),

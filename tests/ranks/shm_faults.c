@@ -2,15 +2,11 @@
  */
 #include "base/clock.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #define ARENA 4096
 
@@ -219,7 +215,7 @@ static void a_failed_world_stays_failed(void **state)
     }
 }
 
-int main(void)
+TESTS(shm_faults)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(survivors_of_a_death_are_all_out_within_100_ms),

@@ -9,14 +9,10 @@
  */
 #include "base/clock.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <time.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #define LATE_S   0.3
 #define BOUND_S  0.002
@@ -92,7 +88,7 @@ static void eight_ranks_on_two_cores_leave_them_to_the_one_that_is_late(void **s
     run(in_a_receive, 8);
 }
 
-int main(void)
+TESTS(shm_idle)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rank_that_has_a_core_gives_it_back_while_it_waits),

@@ -3,20 +3,16 @@
 #include "shm/world.h"
 
 #include "support/ranks.h"
+#include "support/tests.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #define ARENA ((size_t)3 << 20)
 
@@ -170,7 +166,7 @@ static void executed_workers_attach_at_the_same_address(void **state)
         if (pids[rank] == 0) {
             alarm(RANKS_ALARM_S);
             putenv(variable);
-            execl("/proc/self/exe", "worker", rank ? "1" : "0", NULL);
+            execl("/proc/self/exe", "ranks", "shm_world", rank ? "1" : "0", NULL);
             _exit(99);
         }
     }
@@ -270,10 +266,10 @@ static void a_dev_shm_that_fills_up_is_an_error_and_not_a_signal(void **state)
     assert_int_equal(with_own_shm("size=8m", populate_a_full_shm), 0);
 }
 
-int main(int argc, char **argv)
+TESTS(shm_world)
 {
-    if (argc > 1 && dn_world_inherited())
-        return worker_main(atoi(argv[1]));
+    if (argc > 2 && dn_world_inherited())
+        return worker_main(atoi(argv[2]));
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_world_is_as_asked_for),
         cmocka_unit_test(two_worlds_of_one_process_do_not_meet),

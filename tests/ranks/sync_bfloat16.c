@@ -9,14 +9,11 @@
  */
 #include "support/dense.h"
 #include "support/mesh_task.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #define IN_DOUBLE (DN_REAL == DN_F64)
 #define UNIT      (1.0 / 128) /* in the last place, of a number, at most */
@@ -165,7 +162,7 @@ static void means_that_would_stand_still_are_refused(void **state)
     rig_destroy(&rig);
 }
 
-int main(void)
+TESTS(sync_bfloat16)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rule_whose_copies_work_on_one_gradient_rounds_as_one_rank),

@@ -15,13 +15,10 @@
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 enum { N = 4, ROWS = 24, COLS = 16, SIZE = ROWS * COLS, RANK = 8, STEPS = 4000, REPLICAS = 2 };
 
@@ -146,7 +143,7 @@ static void the_mean_of_momenta_in_bfloat16_drifts_unless_they_are_averaged(void
     free(signal), free(expected);
 }
 
-int main(void)
+TESTS(sync_drift)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mean_of_momenta_in_bfloat16_drifts_unless_they_are_averaged),

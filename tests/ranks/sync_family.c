@@ -1,12 +1,9 @@
 /* Muon, NorMuon, Dion2, Dion3 and SGD on every mesh of up to 8 ranks against one rank, which is held to
  * stored vectors in tests/oracle/family.c; and how they are related. Bounds: support/mesh_task.h. */
 #include "support/mesh_task.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 static void every_rule_on_every_mesh(void **state)
 {
@@ -89,7 +86,7 @@ static void with_everything_selected_local_is_global(void **state)
     }
 }
 
-int main(void)
+TESTS(sync_family)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rule_on_every_mesh),

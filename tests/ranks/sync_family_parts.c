@@ -2,14 +2,11 @@
  * that are no numbers, bytes and flops. */
 #include "support/dense.h"
 #include "support/mesh_task.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 /* ---- local selection ---- */
 
@@ -233,7 +230,7 @@ static void work_is_divided_and_never_repeated(void **state)
                      0);
 }
 
-int main(void)
+TESTS(sync_family_parts)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(local_selection_takes_the_largest_of_each_part),

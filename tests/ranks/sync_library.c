@@ -6,15 +6,12 @@
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 enum { N_MODEL = 6, STEPS = 4, GAP = 3 };
 
@@ -412,7 +409,7 @@ static void memory_that_cannot_be_used_in_place_is_refused(void **state)
     assert_int_equal(run_on((int[]){2, 1, 1}, IN_PLACE, misplaced), 0);
 }
 
-int main(void)
+TESTS(sync_library)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_every_mesh_as_the_optimizer_underneath),

@@ -10,16 +10,13 @@
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 #include "sync/param_peer.h"
 #include "sync/windows.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #define BOUND (1e-12 / 2.220446049250313e-16 * DN_REAL_EPS)
 
@@ -369,10 +366,10 @@ static void run(scenario s)
     for (size_t k = 0; k < 4; k++)
         s.config.groups[k].weight_decay = 0.1;
     int failed = 0;
-    for (int dp = 1; dp <= RANKS_MOST; dp++) {
+    for (int dp = 1; dp <= ranks_most(); dp++) {
         reference expected = one_rank(&s, dp);
-        for (int fs = 1; dp * fs <= RANKS_MOST; fs++)
-            for (int tp = 1; dp * fs * tp <= RANKS_MOST; tp++)
+        for (int fs = 1; dp * fs <= ranks_most(); fs++)
+            for (int tp = 1; dp * fs * tp <= ranks_most(); tp++)
                 failed += run_on((int[]){dp, fs, tp}, mesh_against_one, &s, &expected);
         forget(&expected);
     }
@@ -494,7 +491,7 @@ static void clipped_gradients(void **state)
     s.config.clip_norm = 0.054;
     for (int compress = 0; compress < 2; compress++) {
         s.config.compress = compress;
-        for (int dp = 1; dp <= RANKS_MOST; dp++) {
+        for (int dp = 1; dp <= ranks_most(); dp++) {
             reference r = one_rank(&s, dp);
             assert_true(r.n_clipped > 0 && (r.n_clipped < STEPS || compress));
             forget(&r);
@@ -685,7 +682,7 @@ static void work_is_divided_and_never_repeated(void **state)
     assert_int_equal(run_on((int[]){7, 1, 1}, flops_of_rank, &s, NULL), 0);
 }
 
-int main(void)
+TESTS(sync_mesh)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rank_fraction_compressed),

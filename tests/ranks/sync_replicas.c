@@ -6,14 +6,11 @@
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 static const rig_shape model[] = {{DN_PARAM_EMBEDDING, 11, 16}, {DN_PARAM_MATRIX, 16, 16},
                                   {DN_PARAM_MATRIX, 16, 16},    {DN_PARAM_MATRIX, 40, 16},
@@ -437,7 +434,7 @@ static void orthonormalization_is_divided_and_never_repeated(void **state)
     assert_int_equal(ranks_run(&spec, shares_of_work, &s, NULL), 0);
 }
 
-int main(void)
+TESTS(sync_replicas)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(processes_with_the_fast_kernels_equal_one),

@@ -6,18 +6,14 @@
 
 #include "base/random.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 #include "sync/param_peer.h"
 
 #include <math.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 enum { MAX_PARAMS = 36, MAX_UNITS = 4, MAX_SIDE = 40, N_SEEDS = 10, N_GATHERS = 3 };
 
@@ -572,7 +568,7 @@ static void survivors_of_a_dead_rank_end_with_an_error(void **state)
     }
 }
 
-int main(void)
+TESTS(sync_weights)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_mesh_opens_all_weights_and_closes_mean_gradients),

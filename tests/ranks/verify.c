@@ -2,16 +2,12 @@
  * by the line where it is, and nowhere else. */
 #include "base/fail.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 #include "verify/inside.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 enum { N_RANKS = 8, ARENA = 32 << 20 };
 enum { ROWS = 7, COLS = 5, LENGTH = 3, SLICED = 19 };
@@ -324,7 +320,7 @@ static void numbers_of_all_types_are_compared_and_nothing_is_not_something(void 
     assert_int_equal(ranks_run(&spec, compares_all_types, NULL, NULL), 0);
 }
 
-int main(void)
+TESTS(verify)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_planted_failure_is_seen_by_its_line),

@@ -3,17 +3,13 @@
 #include "base/fail.h"
 #include "base/inject.h"
 #include "support/ranks.h"
+#include "support/tests.h"
 #include "verify/inside.h"
 
 #include <math.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 enum { HEAP = 8192, ARENA = 32 << 20, N_TENSORS = 5, LENGTH = 19 };
 
@@ -324,7 +320,7 @@ static void planted_bugs_rest_while_the_reference_is_made(void **state)
     assert_int_equal(ranks_run(&spec, plants_on_meshes_only, NULL, NULL), 0);
 }
 
-int main(void)
+TESTS(verify_runs)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_mesh_of_so_many_ranks_is_run_once_and_leaves_the_heap_as_it_was),

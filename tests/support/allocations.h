@@ -1,69 +1,19 @@
 /*
  * Counts every request to the allocator of this process, that of shared libraries included, by standing in
- * for it. Include in one source file of a test program. AddressSanitizer and ThreadSanitizer stand there
+ * for it in the test program that allocations.c is linked into. AddressSanitizer and ThreadSanitizer stand there
  * themselves: under them `can_count` is false and every count stays 0.
  */
 #ifndef SUPPORT_ALLOCATIONS_H
 #define SUPPORT_ALLOCATIONS_H
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdlib.h>
 
 typedef struct allocations {
     size_t requests, bytes;
 } allocations;
 
-static allocations allocations_so_far;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-static const bool can_count = false;
-#else
-static const bool can_count = true;
-
-/* glibc's own names for what the functions below replace. */
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t n, size_t bytes);
-void *__libc_realloc(void *old, size_t bytes);
-void *__libc_memalign(size_t align, size_t bytes);
-
-static void count(size_t bytes)
-{
-    __atomic_add_fetch(&allocations_so_far.requests, 1, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&allocations_so_far.bytes, bytes, __ATOMIC_RELAXED);
-}
-
-void *malloc(size_t bytes)
-{
-    count(bytes);
-    return __libc_malloc(bytes);
-}
-
-void *calloc(size_t n, size_t bytes)
-{
-    count(n * bytes);
-    return __libc_calloc(n, bytes);
-}
-
-void *realloc(void *old, size_t bytes)
-{
-    count(bytes);
-    return __libc_realloc(old, bytes);
-}
-
-void *aligned_alloc(size_t align, size_t bytes)
-{
-    count(bytes);
-    return __libc_memalign(align, bytes);
-}
-
-int posix_memalign(void **out, size_t align, size_t bytes)
-{
-    count(bytes);
-    *out = __libc_memalign(align, bytes);
-    return *out ? 0 : ENOMEM;
-}
-#endif
+extern allocations allocations_so_far;
+extern const bool can_count;
 
 #endif

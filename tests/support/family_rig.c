@@ -8,11 +8,9 @@
 #include "optim/normuon.h"
 #include "optim/sgd.h"
 #include "support/dense.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 enum { MOST = 256 }; /* rows or columns */
 

@@ -1,14 +1,11 @@
 #include "support/mesh_task.h"
 
 #include "support/dense.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 const rig_shape mesh_model[MESH_N_MODEL] = {{DN_PARAM_MATRIX, 16, 16}, {DN_PARAM_MATRIX, 40, 16},
                                             {DN_PARAM_MATRIX, 16, 37}, {DN_PARAM_VECTOR, 1, 16},
@@ -238,10 +235,10 @@ int mesh_run_on(mesh_task t, const int size[DN_N_AXES], ranks_body *body, const 
 void mesh_run(mesh_task t)
 {
     int failed = 0;
-    for (int dp = 1; dp <= RANKS_MOST; dp++) {
+    for (int dp = 1; dp <= ranks_most(); dp++) {
         mesh_reference expected = mesh_one_rank(&t, dp);
-        for (int fs = 1; dp * fs <= RANKS_MOST; fs++)
-            for (int tp = 1; dp * fs * tp <= RANKS_MOST; tp++)
+        for (int fs = 1; dp * fs <= ranks_most(); fs++)
+            for (int tp = 1; dp * fs * tp <= ranks_most(); tp++)
                 failed += mesh_run_on(t, (int[]){dp, fs, tp}, mesh_against_one, &expected);
         mesh_forget(&expected);
     }

@@ -12,11 +12,6 @@
 
 #define RANKS_ALARM_S 30
 
-/* Where every mesh is tried: of up to so many ranks. Fewer under sanitizers, which see the same code. */
-#ifndef RANKS_MOST
-#define RANKS_MOST 8
-#endif
-
 typedef enum ranks_kind { AS_THREADS, AS_PROCESSES } ranks_kind;
 
 typedef struct ranks_spec {
@@ -41,6 +36,9 @@ typedef int ranks_body(dn_comm *comm, void *argument);
  * world in the name of a rank that is killed by a signal or does not end with 0. Returns how many ranks did
  * not end with 0; -1 if the world could not be made. */
 int ranks_run(const ranks_spec *spec, ranks_body *body, void *argument, ranks_end *ends);
+
+/** Where every mesh is tried: of up to so many ranks. Fewer under sanitizers, which see the same code. */
+int ranks_most(void);
 
 /** In a body: returns 1 from it, with a line on stderr, unless the condition holds. */
 #define RANKS_CHECK(condition)                                                                               \

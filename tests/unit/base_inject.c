@@ -1,13 +1,9 @@
 /* Bugs that can be planted: their names, one at a time, and what the wrong name is answered. */
 #include "base/inject.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 static void every_kind_has_a_name_of_its_own_and_a_line(void **state)
 {
@@ -51,7 +47,7 @@ static void an_unknown_name_plants_nothing_and_is_told_the_nearest(void **state)
     assert_false(dn_injected(DN_INJECT_STALE_Q));
 }
 
-int main(void)
+TESTS(base_inject)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_has_a_name_of_its_own_and_a_line),

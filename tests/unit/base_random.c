@@ -1,12 +1,8 @@
 /* Philox draws: known answers, slices equal the whole, and the moments of a normal sample. */
 #include "base/random.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 
 /* The counter-based generator's published known-answer vector for an all-zero key and counter. */
 static void zero_key_and_counter_give_the_published_words(void **state)
@@ -45,7 +41,7 @@ static void normals_have_mean_0_and_variance_1(void **state)
     assert_true(fabs(squares / n - 1.0) < 5.0 * sqrt(2.0 / n));
 }
 
-int main(void)
+TESTS(base_random)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zero_key_and_counter_give_the_published_words),

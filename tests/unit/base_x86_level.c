@@ -1,14 +1,9 @@
 /* The level of the instruction set, against what the kernel says of the first processor. */
 #include "base/x86_level.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 /* Whether each of the words, which end with NULL, is in the line. */
 static bool has_all(const char *line, const char *const *words)
@@ -48,7 +43,7 @@ static void the_level_is_that_of_the_flags_in_proc_cpuinfo(void **state)
     assert_int_equal(dn_x86_level(), found ? level_in(line) : 0);
 }
 
-int main(void)
+TESTS(base_x86_level)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_level_is_that_of_the_flags_in_proc_cpuinfo)};
     return cmocka_run_group_tests(tests, NULL, NULL);

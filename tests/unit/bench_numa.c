@@ -2,16 +2,12 @@
 #include "bench/numa.h"
 
 #include "support/scratch.h"
+#include "support/tests.h"
 
 #include <jansson.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 enum { DOMAINS = 4, CORES = 6 };
 
@@ -131,7 +127,7 @@ static void the_page_has_all_cells_and_escapes_what_the_system_says(void **state
     free(r);
 }
 
-int main(void)
+TESTS(bench_numa)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_text_has_a_line_a_domain_and_a_dash_for_what_is_not),

@@ -4,14 +4,10 @@
 #include "bench/sizes.h"
 #include "bench/summary.h"
 #include "bench/triad.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 static void sizes_take_suffixes_of_1024(void **state)
 {
@@ -179,7 +175,7 @@ static void both_triads_compute_all_of_an_odd_length(void **state)
     }
 }
 
-int main(void)
+TESTS(bench_numbers)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_take_suffixes_of_1024),

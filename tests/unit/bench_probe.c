@@ -5,16 +5,12 @@
 #include "shm/pages.h"
 #include "shm/world.h"
 #include "topo/domains.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdatomic.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 #define BYTES ((size_t)5 << 20) /* two windows and a half */
 
@@ -169,7 +165,7 @@ static void probes_give_times_and_rates(void **state)
     assert_true(ns > 0.1 && ns < 1e7);
 }
 
-int main(void)
+TESTS(bench_probe)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_ring_visits_every_step_once),

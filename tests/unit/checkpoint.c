@@ -4,14 +4,12 @@
 #include "../support/child.h"
 #include "../support/disk.h"
 #include "../support/scratch.h"
+#include "support/tests.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 #include <xxhash.h>
 
 #ifdef DN_REAL_DOUBLE
@@ -475,7 +473,7 @@ static void a_missing_directory_is_made_and_a_file_in_its_place_is_an_error(void
                      DN_ERR_IO);
 }
 
-int main(void)
+TESTS(checkpoint)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {

@@ -6,11 +6,7 @@
 
 #include "../support/disk.h"
 #include "../support/scratch.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "support/tests.h"
 
 enum { ROWS = 23, COLS = 17, N = ROWS * COLS, MAX_CUTS = 6, MAX_SHARDS = MAX_CUTS * MAX_CUTS };
 
@@ -241,7 +237,7 @@ static void a_block_is_read_as_it_is_asked_for(void **state)
     dn_checkpoint_close(&c);
 }
 
-int main(void)
+TESTS(checkpoint_shards)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {

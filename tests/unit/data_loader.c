@@ -2,11 +2,7 @@
 #include "data/loader.h"
 
 #include "../support/scratch.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "support/tests.h"
 
 enum { MAX_ROWS = 65521 };
 
@@ -144,7 +140,7 @@ static void a_bad_token_in_the_last_target_is_found(void **state)
     assert_non_null(strstr(dn_error_message(), "token 8 is 8"));
 }
 
-int main(void)
+TESTS(data_loader)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_epoch_visits_every_row_exactly_once),

@@ -3,13 +3,11 @@
 
 #include "../support/disk.h"
 #include "../support/scratch.h"
+#include "support/tests.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 #include <zlib.h>
 
 enum { BLOCK = DN_PREPARE_BLOCK, TEXT = 12 * BLOCK + 123, HUNDRED_MILLION = 100000000 };
@@ -367,7 +365,7 @@ static void leftovers_of_a_killed_preparation_are_no_obstacle(void **state)
     }
 }
 
-int main(void)
+TESTS(data_prepare)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {

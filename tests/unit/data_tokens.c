@@ -2,11 +2,7 @@
 #include "data/tokens.h"
 
 #include "../support/scratch.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "support/tests.h"
 
 static scratch dir;
 
@@ -158,7 +154,7 @@ static void a_file_cut_short_after_opening_is_an_error_not_a_signal(void **state
     dn_tokens_close(&tokens);
 }
 
-int main(void)
+TESTS(data_tokens)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_slice_of_several_shards_is_that_of_the_whole_stream),

@@ -2,16 +2,12 @@
 #include "launch/command.h"
 
 #include "base/clock.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <stdio.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 static char text[64];
 
@@ -77,7 +73,7 @@ static void a_program_over_its_limit_is_killed_with_its_children(void **state)
     fail_msg("still there: %s", status);
 }
 
-int main(void)
+TESTS(launch_command)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_it_prints_is_read_to_the_end),

@@ -8,13 +8,11 @@
  */
 #include "linalg/newton_schulz.h"
 #include "support/dense.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #define BOUND (1e4 * DN_REAL_EPS)
 
@@ -315,7 +313,7 @@ static void flops_are_counted_by_halves(void **state)
     assert_true(dn_ns_flops(&method, 4, 2) == 2 * (16 + 32) + (5 + 3 + 6) * 8);
 }
 
-int main(int argc, char **argv)
+TESTS(linalg_newton_schulz)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

@@ -2,13 +2,11 @@
 #include "linalg/orth.h"
 
 #include "support/dense.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 enum { M = 60, R = 20 };
 
@@ -174,7 +172,7 @@ static void a_workspace_too_small_is_an_error(void **state)
     dn_stream_destroy(&stream);
 }
 
-int main(void)
+TESTS(linalg_orth)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_methods_give_the_basis_of_gram_schmidt),

@@ -1,12 +1,10 @@
 /* Selection of the largest against plain sorting. */
 #include "base/random.h"
 #include "linalg/select.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 enum { MOST = 257 };
 
@@ -74,7 +72,7 @@ static void nan_comes_last(void **state)
     assert_true(ids[0] == 0 && ids[1] == 1 && ids[2] == 2 && ids[3] == 4);
 }
 
-int main(void)
+TESTS(linalg_select)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_the_largest_in_rising_order),

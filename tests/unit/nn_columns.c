@@ -1,11 +1,9 @@
 /* Every column of kernels that this processor can run gives the loss, gradients and logits of the plain one.
  */
 #include "nn/gpt.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "support/model.h"
 
@@ -65,7 +63,7 @@ static void every_column_gives_the_plain_column_s_results(void **state)
     result_free(&plain);
 }
 
-int main(void)
+TESTS(nn_columns)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_column_gives_the_plain_column_s_results),

@@ -1,11 +1,9 @@
 /* How a mesh cuts the GPT's parameters: blocks tile, stacks lie where all ranks expect them, and first values
  * do not depend on the mesh or the threads. */
 #include "support/cut_model.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-#include <cmocka.h>
 
 /* Nothing divides by 2, 3 or 5 but C; so large that parameters are drawn in several pieces. */
 static const dn_gpt_shape shape = {.V = 607, .T = 3, .C = 132, .L = 2, .NH = 3};
@@ -184,7 +182,7 @@ static void units_are_embedding_layers_head(void **state)
     assert_memory_equal(unit_of, expected, sizeof expected);
 }
 
-int main(void)
+TESTS(nn_cuts)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_tile_every_parameter),

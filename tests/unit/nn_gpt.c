@@ -1,11 +1,8 @@
 /* The whole GPT: causality, micro-batches, chunks of logits, the next token, and bad input. */
 #include "nn/gpt_parts.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "support/model.h"
 
@@ -178,7 +175,7 @@ static void bad_input_is_refused_and_says_what_and_where(void **state)
     model_destroy(&m);
 }
 
-int main(void)
+TESTS(nn_gpt)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_later_token_changes_nothing_before_it),

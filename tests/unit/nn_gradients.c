@@ -2,11 +2,9 @@
  * central differences by every input and parameter. */
 #include "nn/gpt_parts.h"
 #include "nn/linear.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "support/differences.h"
 
@@ -205,7 +203,7 @@ static void every_parameter_s_gradient_is_that_of_central_differences(void **sta
     model_destroy(&m);
 }
 
-int main(void)
+TESTS(nn_gradients)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_linear_layer_is_x_wt_and_its_gradients_are_dy_w_and_dyt_x),

@@ -1,11 +1,9 @@
 /* The GPT's parameters: names, places, first values, and which shapes are refused. */
 #include "support/model.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-#include <cmocka.h>
 
 static const dn_gpt_shape small = {.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3};
 
@@ -164,7 +162,7 @@ static void flops_per_token_count_products_and_half_the_attention_square(void **
     assert_true(dn_gpt_flops_per_token(&small) == 6 * (2 * 12 * 144 + 132) + 2 * 3 * (2 * 2 * 12 * 3.5));
 }
 
-int main(void)
+TESTS(nn_layout)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameters_have_the_documented_names_shapes_and_kinds_in_order),

@@ -1,10 +1,8 @@
 /* A linear layer over a weight cut by hand into bands of rows or columns gives what the whole one gives. */
 #include "nn/linear.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "support/model.h"
 
@@ -156,7 +154,7 @@ static void a_weight_without_pieces_gives_zeros_and_adds_nothing(void **state)
     free_layer(&l);
 }
 
-int main(int argc, char **argv)
+TESTS(nn_linear)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

@@ -1,10 +1,8 @@
 /* Memory of the GPT: what is announced is what is taken, and passes over micro-batches take nothing. */
 #include "nn/gpt.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "support/allocations.h"
 #include "support/model.h"
@@ -78,7 +76,7 @@ static void passes_after_the_first_allocate_nothing(void **state)
     }
 }
 
-int main(void)
+TESTS(nn_memory)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(announced_bytes_are_those_of_the_tensors_kept),

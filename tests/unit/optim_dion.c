@@ -6,13 +6,11 @@
  */
 #include "support/dense.h"
 #include "support/optim_rig.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #define TIGHT (1000 * DN_REAL_EPS)
 
@@ -387,7 +385,7 @@ static void power_iterations_capture_more_of_the_momentum(void **state)
     assert_true(rest[1] < 0.95 * rest[0]);
 }
 
-int main(void)
+TESTS(optim_dion)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(update_has_the_norm_of_root_r),

@@ -2,12 +2,10 @@
 #include "optim/dion.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
-#include <cmocka.h>
 
 enum { STEPS = 10, N = 30 };
 
@@ -138,7 +136,7 @@ static void orientation_puts_p_on_the_long_side(void **state)
     assert_false(z.transposed);
 }
 
-int main(void)
+TESTS(optim_elements)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adamw_matches_the_textbook),

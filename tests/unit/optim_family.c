@@ -9,13 +9,11 @@
 #include "optim/muon.h"
 #include "support/dense.h"
 #include "support/family_rig.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #define TIGHT (1000 * DN_REAL_EPS)
 #define BOUND (1e4 * DN_REAL_EPS)
@@ -379,7 +377,7 @@ static void blocks_take_the_step_of_the_whole(void **state)
     family_destroy(&rig);
 }
 
-int main(int argc, char **argv)
+TESTS(optim_family)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {

@@ -1,11 +1,8 @@
 /* Schedules by their values at the corners, by their slope, and by what they must never do. */
 #include "optim/schedule.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 
 static double at(dn_schedule_shape shape, double warmup, double warmdown, uint64_t step, uint64_t n)
 {
@@ -66,7 +63,7 @@ static void no_factor_is_ever_0_or_above_1(void **state)
                 }
 }
 
-int main(void)
+TESTS(optim_schedule)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(constant_is_1),

@@ -4,12 +4,9 @@
 #include "report/plot.h"
 
 #include "../support/scratch.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 
 static dn_comparison c;
 static scratch dir;
@@ -290,7 +287,7 @@ static void a_plot_of_nothing_or_of_one_point_is_still_a_plot(void **state)
         }
 }
 
-int main(void)
+TESTS(report_comparison)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {

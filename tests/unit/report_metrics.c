@@ -3,15 +3,12 @@
 
 #include "../support/disk.h"
 #include "../support/scratch.h"
+#include "support/tests.h"
 
 #include <float.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 
 static scratch dir;
 
@@ -203,7 +200,7 @@ static void a_directory_that_is_not_there_is_an_error(void **state)
     assert_null(metrics);
 }
 
-int main(void)
+TESTS(report_metrics)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {

@@ -1,18 +1,15 @@
 /* Progress on a pipe and on a pseudo-terminal, read back as a reader or a terminal would. Time is moved by
  * moving the moments in the past. */
 #include "report/progress.h"
+#include "support/tests.h"
 
 #include <fcntl.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
-#include <cmocka.h>
 
 static char seen[1 << 16];
 
@@ -262,7 +259,7 @@ static void times_for_people_are_clocks(void **state)
     }
 }
 
-int main(void)
+TESTS(report_progress)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pipe_gets_plain_lines_with_at_least_first_and_last),

@@ -1,14 +1,10 @@
 /* How much memory is left, on made-up machines: the tightest of meminfo and the control groups counts. */
 #include "shm/room.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <cmocka.h>
 
 static char machine[64];
 
@@ -104,7 +100,7 @@ static void groups_of_version_1_are_found_from_inside_a_container(void **state)
     assert_int_equal(dn_room_memory(machine), 250000);
 }
 
-int main(void)
+TESTS(shm_room)
 {
 #define ON_A_NEW_MACHINE(test) cmocka_unit_test_setup_teardown(test, make_machine, remove_machine)
     const struct CMUnitTest tests[] = {

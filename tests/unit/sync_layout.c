@@ -1,12 +1,9 @@
 /* Who holds what, on all meshes of up to 12 ranks: parts and bands tile, each row once for each copy, nobody
  * has more than there is room for, and work that is dealt is dealt evenly. */
 #include "sync/layout.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 
 enum { MAX_RANKS = 12, MOST = 40 };
 
@@ -138,7 +135,7 @@ static void slices_are_even(void **state)
     }
 }
 
-int main(void)
+TESTS(sync_layout)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_and_bands_tile_on_every_mesh),

@@ -5,13 +5,11 @@
 #include "support/allocations.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 static const rig_shape model[] = {{DN_PARAM_EMBEDDING, 11, 8}, {DN_PARAM_MATRIX, 8, 8},
                                   {DN_PARAM_MATRIX, 32, 8},    {DN_PARAM_MATRIX, 8, 31},
@@ -476,7 +474,7 @@ static void flops_follow_the_formula(void **state)
     rig_destroy(&rig);
 }
 
-int main(void)
+TESTS(sync_optimizer)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heap_measure_is_exactly_what_creation_takes),

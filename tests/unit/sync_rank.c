@@ -3,13 +3,11 @@
 #include "support/allocations.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 /* Sums of 60 terms, an orthonormalization of columns a hundred times apart in size, twenty steps of 0.02. */
 #define BOUND (1000 * DN_REAL_EPS)
@@ -232,7 +230,7 @@ static void flops_follow_the_rank(void **state)
     rig_destroy(&rig), rig_destroy(&other);
 }
 
-int main(void)
+TESTS(sync_rank)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranks_and_weights_follow_the_rule),

@@ -1,15 +1,11 @@
 /* Binding on the machine the test runs on, and not binding on machines that are elsewhere. */
 #include "topo/topo.h"
+#include "support/tests.h"
 
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 static int warnings;
 
@@ -132,7 +128,7 @@ static void a_machine_of_which_nothing_may_be_used_is_an_error(void **state)
     assert_null(topo);
 }
 
-int main(void)
+TESTS(topo_bind)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_worker_runs_at_its_place_and_so_does_what_it_executes),

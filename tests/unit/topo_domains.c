@@ -1,13 +1,9 @@
 /* The machine as benchmarks ask for it: domains, one PU a core, caches; on machines that are not here. */
 #include "topo/domains.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 static dn_topo *open_machine(const char *description)
 {
@@ -78,7 +74,7 @@ static void a_thread_runs_on_the_pu_it_is_bound_to(void **state)
     dn_topo_destroy(&topo);
 }
 
-int main(void)
+TESTS(topo_domains)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_domain_gives_one_pu_a_core),

@@ -1,14 +1,10 @@
 /* Plans on machines that are not here: the exact place of every worker. */
 #include "topo/topo.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 typedef struct expected {
     int package, numa;
@@ -262,7 +258,7 @@ static void the_report_has_a_column_for_what_the_caller_knows(void **state)
     dn_topo_destroy(&topo);
 }
 
-int main(void)
+TESTS(topo_plan)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_worker_a_domain_is_the_default),

@@ -1,16 +1,12 @@
 /* CPU quotas, read from made-up control groups. */
 #include "topo/quota.h"
+#include "support/tests.h"
 
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <cmocka.h>
 
 static char root[] = "/tmp/dionode-quota-XXXXXX";
 
@@ -112,7 +108,7 @@ static void both_versions_side_by_side_give_the_least(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_root, remove_root)
 
-int main(void)
+TESTS(topo_quota)
 {
     const struct CMUnitTest tests[] = {
         TEST(no_files_or_max_is_no_limit),

@@ -1,12 +1,9 @@
 /* A comparison's lists become runs: which, with what configuration, and what is refused. */
 #include "train/compare.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <string.h>
-#include <cmocka.h>
 
 static dn_comparison c;
 
@@ -183,7 +180,7 @@ static void what_makes_no_sense_is_refused_with_a_reason(void **state)
     expect_refusal(o, "too long");
 }
 
-int main(void)
+TESTS(train_compare)
 {
 #define TEST(f) cmocka_unit_test_teardown(f, tear_down)
     const struct CMUnitTest tests[] = {

@@ -1,14 +1,12 @@
 /* Configuration: the table's defaults, YAML with line numbers, overrides, and a dump that reads back. */
 #include "dionode/config.h"
 #include "train/plan.h"
+#include "support/tests.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 static dn_config defaults(void)
 {
@@ -193,7 +191,7 @@ static void defaults_are_those_of_the_library(void **state)
     assert_true(a.beta1 == b.beta1 && a.beta2 == b.beta2 && a.seed == b.seed);
 }
 
-int main(void)
+TESTS(train_config)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_default_is_accepted_by_its_own_key),

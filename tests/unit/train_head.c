@@ -1,14 +1,11 @@
 /* The output head under Lion, from a configuration to the weights: its factor 1/sqrt(fan_in) is applied once
  * (dion.md 1.9). A sign times a rate: the first step from 0 moves every weight by exactly that. */
 #include "support/optim_rig.h"
+#include "support/tests.h"
 #include "train/plan.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <cmocka.h>
 
 enum { V = 7, C = 64 };
 
@@ -49,7 +46,7 @@ static void adamw_moves_the_head_as_all_others(void **state)
     assert_true(fabs(first_move("adamw", DN_PARAM_HEAD) - 1) < 1e-5);
 }
 
-int main(void)
+TESTS(train_head)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lion_moves_the_head_by_the_root_of_its_fan_in_less),

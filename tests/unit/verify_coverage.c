@@ -1,13 +1,9 @@
 /* Whether parts tile a matrix: against counting every element. */
 #include "base/random.h"
 #include "verify/inside.h"
+#include "support/tests.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 
 enum { ROWS = 6, COLS = 5, PARTS_MAX = 8, TRIALS = 200000 };
 
@@ -122,7 +118,7 @@ static void nothing_is_covered_by_nobody(void **state)
     assert_non_null(strstr(why, "first is [0, 0]"));
 }
 
-int main(void)
+TESTS(verify_coverage)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_cover_exactly_what_counting_says),

@@ -1,16 +1,12 @@
 /* Reports made by hand: how wide the table is, what it says of failures, and that the file has everything. */
 #include "support/scratch.h"
+#include "support/tests.h"
 #include "verify/inside.h"
 
 #include <jansson.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 enum { N_MESHES = 5, N_LINES = 12, N_TENSORS = 3, WIDTH = 100 };
 
@@ -176,7 +172,7 @@ static void a_file_that_cannot_be_written_is_named(void **state)
     dn_verify_report_destroy(&report);
 }
 
-int main(void)
+TESTS(verify_report)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_of_twelve_lines_fits_and_names_each),
