@@ -1,6 +1,7 @@
 #include "base/aside.h"
 
 #include "base/fail.h"
+#include "dionode/descriptors.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -94,6 +95,7 @@ static int open_nameless(const char *dir)
 dn_status dn_aside_open(const char *path, uint64_t expected_bytes, dn_aside *out)
 {
     *out = (dn_aside){.fd = -1};
+    DN_TRY(dn_descriptors_occupy());
     char dir[PATH_MAX], temporary[PATH_MAX];
     if (strlen(path) + sizeof ".tmp" > PATH_MAX)
         return dn_fail(DN_ERR_IO, "path too long: %.200s...", path);

@@ -2,9 +2,11 @@
 #include "cli/cli.h"
 
 #include "dionode/blas.h"
+#include "dionode/descriptors.h"
 #include "dionode/launch.h"
 
 #include <argp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,8 +91,32 @@ void cli_tell_notices(void)
     dn_log_set(print_notice, NULL);
 }
 
+static void do_nothing(int signal)
+{
+    (void)signal;
+}
+
+/* A reader that went away (| head, a killed tee) and a file at its limit (ulimit -f) are errors of the write
+ * that meets them, not the end of the run. Handlers rather than SIG_IGN: what this program executes (dionode
+ * launch) starts with the default again, or with what we were started with. */
+static void survive_failed_writes(void)
+{
+    static const int signals[] = {SIGPIPE, SIGXFSZ};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction action;
+        if (sigaction(signals[i], NULL, &action) != 0 || action.sa_handler != SIG_DFL)
+            continue;
+        action = (struct sigaction){.sa_handler = do_nothing, .sa_flags = SA_RESTART};
+        sigaction(signals[i], &action, NULL);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    dn_status status = dn_descriptors_occupy();
+    if (status != DN_OK)
+        return cli_failure(status);
+    survive_failed_writes();
     dn_blas_tune(argv);
     cli_check_output_at_exit();
     if (!dn_launch_is_worker()) /* what a worker notices of the command line, its launcher has told */
@@ -118,9 +144,9 @@ int main(int argc, char **argv)
             return dn_status_exit(DN_ERR_MEMORY);
         memcpy(command_argv, argv + 1, sizeof *argv * (size_t)(argc - 1));
         command_argv[0] = name; /* as argp prints it */
-        int status = commands[i].run(argc - 1, command_argv, argv);
+        int code = commands[i].run(argc - 1, command_argv, argv);
         free(command_argv);
-        return status;
+        return code;
     }
     fprintf(stderr, "dionode: no command '%s'; 'dionode --help' lists them\n", argv[1]);
     return dn_status_exit(DN_ERR_CONFIG);

@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "comm/group.h"
+#include "dionode/descriptors.h"
 #include "dionode/topo.h"
 #include "launch/peers.h"
 
@@ -158,6 +159,7 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
     *out = NULL;
     if (!(deadline_s > 0))
         return dn_fail(DN_ERR_ARG, "joining with a deadline of %g s (> 0)", deadline_s);
+    DN_TRY(dn_descriptors_occupy());
     /* Executed as /proc/self/exe, the process would show as "exe" in top. */
     prctl(PR_SET_NAME, program_invocation_short_name);
     DN_TRY(read_seat(&s));

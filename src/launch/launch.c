@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/output.h"
+#include "dionode/descriptors.h"
 #include "launch/crew.h"
 #include "launch/watch.h"
 
@@ -100,6 +101,7 @@ dn_status dn_launch(const dn_launch_spec *spec, int *signal_out)
 {
     signals s;
     int stopped_by = 0, n_restarts = 0;
+    DN_TRY(dn_descriptors_occupy());
     DN_TRY(signals_take(&s));
     dn_status status = run_crew(spec, 0, &s, &stopped_by);
     while (worth_a_restart(status) && !stopped_by && n_restarts < spec->max_restarts) {
