@@ -38,9 +38,19 @@ static void temporary_name(const dn_aside *aside, char *name)
     snprintf(name, PATH_MAX, "%s.tmp", aside->path);
 }
 
+static dn_status sync_directory(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* EINVAL: nothing to sync there */
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    return synced ? DN_OK : dn_fail_errno(DN_ERR_IO, error, "cannot sync directory %s", dir);
+}
+
 dn_status dn_dir_make(const char *dir)
 {
-    char part[PATH_MAX];
+    char part[PATH_MAX], parent[PATH_MAX];
     if (strlen(dir) >= sizeof part || !*dir)
         return dn_fail(DN_ERR_IO, "'%s' is no directory name", dir);
     strcpy(part, dir);
@@ -49,8 +59,13 @@ dn_status dn_dir_make(const char *dir)
         if (at != '/' && at != '\0')
             continue;
         *end = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+        bool made = mkdir(part, 0777) == 0;
+        if (!made && errno != EEXIST)
             return dn_fail_errno(DN_ERR_IO, errno, "cannot make directory %s", part);
+        if (made) { /* else a power cut may take it away with all that was synced in it */
+            parent_of(part, parent);
+            DN_TRY(sync_directory(parent));
+        }
         if (at == '\0')
             break;
         *end = at;
@@ -148,21 +163,24 @@ static dn_status write_all(const dn_aside *aside, uint64_t offset, const void *d
     return DN_OK;
 }
 
-/* Only pace: where the file system cannot do it, the sync at the end does all the work and finds all errors.
- */
-static void wait_for_range(const dn_aside *aside, uint64_t range)
+/* Only pace: where the file system cannot do it, the sync at the end does all the work. But an error that is told
+ * here is told only once; the sync at the end would not know of it. */
+static dn_status wait_for_range(const dn_aside *aside, uint64_t range)
 {
-    sync_file_range(aside->fd, (off_t)(range * RANGE), RANGE,
-                    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    int result = sync_file_range(aside->fd, (off_t)(range * RANGE), RANGE,
+                                 SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    bool lost = result != 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT);
+    return lost ? stopped(aside, errno) : DN_OK;
 }
 
-static void write_behind(const dn_aside *aside, uint64_t before)
+static dn_status write_behind(const dn_aside *aside, uint64_t before)
 {
     for (uint64_t range = before / RANGE; range < aside->bytes / RANGE; range++) {
         sync_file_range(aside->fd, (off_t)(range * RANGE), RANGE, SYNC_FILE_RANGE_WRITE);
         if (range >= IN_FLIGHT)
-            wait_for_range(aside, range - IN_FLIGHT);
+            DN_TRY(wait_for_range(aside, range - IN_FLIGHT));
     }
+    return DN_OK;
 }
 
 dn_status dn_aside_append(dn_aside *aside, const void *data, size_t bytes)
@@ -170,8 +188,7 @@ dn_status dn_aside_append(dn_aside *aside, const void *data, size_t bytes)
     DN_TRY(write_all(aside, aside->bytes, data, bytes));
     uint64_t before = aside->bytes;
     aside->bytes += bytes;
-    write_behind(aside, before);
-    return DN_OK;
+    return write_behind(aside, before);
 }
 
 dn_status dn_aside_patch(dn_aside *aside, uint64_t offset, const void *data, size_t bytes)
@@ -184,20 +201,10 @@ dn_status dn_aside_seal(dn_aside *aside, void (*tick)(void *), void *context)
 {
     uint64_t n_ranges = (aside->bytes + RANGE - 1) / RANGE;
     for (uint64_t range = n_ranges > IN_FLIGHT ? n_ranges - IN_FLIGHT - 1 : 0; tick && range < n_ranges; range++) {
-        wait_for_range(aside, range);
+        DN_TRY(wait_for_range(aside, range));
         tick(context);
     }
     return fsync(aside->fd) == 0 ? DN_OK : stopped(aside, errno);
-}
-
-static dn_status sync_directory(const char *dir)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* EINVAL: nothing to sync there */
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    return synced ? DN_OK : dn_fail_errno(DN_ERR_IO, error, "cannot sync directory %s", dir);
 }
 
 dn_status dn_aside_publish(dn_aside *aside)

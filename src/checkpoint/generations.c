@@ -38,15 +38,18 @@ static int visit_files(const char *dir, const char *suffix,
     if (!stream)
         return errno;
     const struct dirent *entry;
+    errno = 0; /* an error in the middle must not pass for the end: a generation not seen is a run begun anew */
     while ((entry = readdir(stream)) != NULL) {
         char path[PATH_MAX];
         uint64_t step;
         if (parse(entry->d_name, suffix, &step) &&
             (size_t)snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) < sizeof path)
             visit(path, step, context);
+        errno = 0;
     }
+    int error = errno;
     closedir(stream);
-    return 0;
+    return error;
 }
 
 dn_status dn_generation_path(const char *dir, uint64_t step, char *path, size_t bytes)

@@ -58,6 +58,8 @@ static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_
             break;
         *end += length;
     }
+    if (status == DN_OK && ferror(file)) /* no end: cutting here would lose lines */
+        status = dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", path);
     free(line);
     return status;
 }
