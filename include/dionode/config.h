@@ -47,6 +47,13 @@ typedef struct dn_config {
 
 typedef enum dn_key_type { DN_KEY_INT, DN_KEY_REAL, DN_KEY_BOOL, DN_KEY_TEXT } dn_key_type;
 
+/* What a key's value decides, and so what another value means to a run that goes on. */
+typedef enum dn_key_role {
+    DN_KEY_TRAINING, /* how the model is trained, or measured: may change, and the run says so */
+    DN_KEY_MODEL,    /* what the weights compute: the same weights under another value are another model */
+    DN_KEY_CONDUCT,  /* neither: where files go, when to save and stop, how long to wait */
+} dn_key_role;
+
 typedef struct dn_key {
     const char *name;
     dn_key_type type;
@@ -55,6 +62,7 @@ typedef struct dn_key {
     double min, max;     /* of numbers, inclusive */
     const char *choices; /* of texts: "a|b|c", NULL = free */
     const char *help;
+    dn_key_role role;
 } dn_key;
 
 /** The table, ended by an entry with name NULL. Static. */

@@ -13,6 +13,7 @@
 #include "base/aside.h"
 #include "base/fail.h"
 #include "checkpoint/checkpoint.h"
+#include "train/config_diff.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,27 +44,6 @@ static dn_status write_file(const char *path, const char *text)
 
 /* ---- what is there ---- */
 
-static size_t size_of(const dn_key *key)
-{
-    static const size_t sizes[] = {sizeof(int64_t), sizeof(double), sizeof(bool), 0}; /* by dn_key_type */
-    return sizes[key->type];
-}
-
-static bool same_value(const dn_key *key, const dn_config *a, const dn_config *b)
-{
-    const char *x = (const char *)a + key->offset, *y = (const char *)b + key->offset;
-    return key->type == DN_KEY_TEXT ? strcmp(x, y) == 0 : memcmp(x, y, size_of(key)) == 0;
-}
-
-/* A folder can be called by another name, and may have been moved. */
-static const dn_key *difference(const dn_config *a, const dn_config *b)
-{
-    for (const dn_key *key = dn_config_keys(); key->name; key++)
-        if (strcmp(key->name, "checkpoint_dir") != 0 && !same_value(key, a, b))
-            return key;
-    return NULL;
-}
-
 /* Whether what lies in the folder, if anything, belongs to this configuration. */
 static dn_status check_owner(const dn_trial *trial, const dn_config *config, bool *begun)
 {
@@ -77,14 +57,14 @@ static dn_status check_owner(const dn_trial *trial, const dn_config *config, boo
         return dn_fail(DN_ERR_CONFIG, "%s holds a run that is not of a comparison; choose another --output",
                        trial->dir);
     DN_TRY(dn_config_read(&found, path_of(trial, "config.yaml", path)));
-    const dn_key *key = difference(&found, config);
-    if (!key)
+    char model[300], training[400];
+    size_t n = dn_config_differences(&found, config, DN_KEY_MODEL, model, sizeof model);
+    if (n + dn_config_differences(&found, config, DN_KEY_TRAINING, training, sizeof training) == 0)
         return DN_OK;
-    return dn_fail(
-        DN_ERR_CONFIG,
-        "%s holds a run of another configuration: its %s differs; choose another --output, or remove "
-        "that folder to make the run anew",
-        trial->dir, key->name);
+    return dn_fail(DN_ERR_CONFIG,
+                   "%s holds a run of another configuration (its own -> this one): %s%s%s; choose another "
+                   "--output, or move that folder away to make the run anew",
+                   trial->dir, model, *model && *training ? ", " : "", training);
 }
 
 /* The story of a run that is known to diverge; false: it is not. */

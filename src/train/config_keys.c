@@ -5,36 +5,41 @@
 #include "train/config_value.h"
 
 #define FIELD(field) offsetof(dn_config, field)
-#define INT(name, initial, min, max, help)                                                                   \
+/* What follows the ranges is the help and, unless it is of the training, the key's role. */
+#define INT(name_, initial_, min_, max_, ...)                                                                \
     {                                                                                                        \
-#name, DN_KEY_INT, FIELD(name), initial, min, max, NULL, help                                        \
+        .name = #name_, .type = DN_KEY_INT, .offset = FIELD(name_), .initial = initial_, .min = min_,         \
+        .max = max_, .help = __VA_ARGS__                                                                     \
     }
-#define REAL(name, initial, min, max, help)                                                                  \
+#define REAL(name_, initial_, min_, max_, ...)                                                               \
     {                                                                                                        \
-#name, DN_KEY_REAL, FIELD(name), initial, min, max, NULL, help                                       \
+        .name = #name_, .type = DN_KEY_REAL, .offset = FIELD(name_), .initial = initial_, .min = min_,        \
+        .max = max_, .help = __VA_ARGS__                                                                     \
     }
-#define BOOL(name, initial, help)                                                                            \
+#define BOOL(name_, initial_, ...)                                                                           \
     {                                                                                                        \
-#name, DN_KEY_BOOL, FIELD(name), initial, 0, 1, NULL, help                                           \
+        .name = #name_, .type = DN_KEY_BOOL, .offset = FIELD(name_), .initial = initial_, .max = 1,           \
+        .help = __VA_ARGS__                                                                                  \
     }
-#define TEXT(name, initial, choices, help)                                                                   \
+#define TEXT(name_, initial_, choices_, ...)                                                                 \
     {                                                                                                        \
-#name, DN_KEY_TEXT, FIELD(name), initial, 0, 0, choices, help                                        \
+        .name = #name_, .type = DN_KEY_TEXT, .offset = FIELD(name_), .initial = initial_,                     \
+        .choices = choices_, .help = __VA_ARGS__                                                             \
     }
 
 #define BIG 1e15 /* no practical limit, and still exact as a double */
 
 static const dn_key keys[] = {
-    INT(model_dim, "768", 1, 1 << 20, "model width C"),
-    INT(n_layer, "12", 1, 1 << 16, "transformer blocks"),
-    INT(n_head, "6", 1, 1 << 16, "attention heads; divides model_dim"),
-    INT(vocab_size, "50304", 1, 1 << 24, "tokens in the vocabulary (256 for bytes)"),
+    INT(model_dim, "768", 1, 1 << 20, "model width C", DN_KEY_MODEL),
+    INT(n_layer, "12", 1, 1 << 16, "transformer blocks", DN_KEY_MODEL),
+    INT(n_head, "6", 1, 1 << 16, "attention heads; divides model_dim", DN_KEY_MODEL),
+    INT(vocab_size, "50304", 1, 1 << 24, "tokens in the vocabulary (256 for bytes)", DN_KEY_MODEL),
     INT(sequence_length, "1024", 1, 1 << 24, "tokens a sequence T"),
 
     INT(batch_size, "512", 1, BIG, "sequences a step, over all workers"),
     INT(device_batch_size, "64", 1, BIG, "sequences at a time on one worker; more are accumulated"),
     INT(num_iterations, "5000", 1, BIG, "steps of the run"),
-    INT(stop_after, "0", 0, BIG, "save and stop after this step, as Ctrl-C would; 0 = never"),
+    INT(stop_after, "0", 0, BIG, "save and stop after this step, as Ctrl-C would; 0 = never", DN_KEY_CONDUCT),
 
     REAL(lr, "0.02", 0, 1e6, "base learning rate"),
     REAL(warmup_ratio, "0.01", 0, 1, "part of the run with rising learning rate (not of a constant one)"),
@@ -88,18 +93,18 @@ static const dn_key keys[] = {
          "replicas exchange low-rank factors (true) or whole gradients (false)"),
     INT(momentum_sync_every, "100", 0, BIG, "steps between averagings of the replicas' momenta; 0 = never"),
     INT(hash_every, "100", 0, BIG,
-        "steps between checks that replicas hold the same weights; 0 = at the end only"),
-    REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung"),
+        "steps between checks that replicas hold the same weights; 0 = at the end only", DN_KEY_CONDUCT),
+    REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung", DN_KEY_CONDUCT),
 
     TEXT(data_dir, "data/fineweb10B", NULL, "folder of *train*.bin and *val*.bin token shards"),
     TEXT(train_files, "null", NULL, "glob of training files instead (shards, or any file as bytes)"),
     TEXT(val_files, "null", NULL, "glob of validation files instead"),
     INT(val_loss_every, "125", 0, BIG, "steps between validations; 0 = at the end only"),
     INT(val_tokens, "131072", 0, BIG, "tokens of a validation; 0 = none"),
-    TEXT(checkpoint_dir, "runs/default", NULL, "the run's folder: metrics.jsonl and checkpoints"),
-    INT(checkpoint_freq, "0", 0, BIG, "steps between checkpoints; 0 = at the end and on Ctrl-C only"),
+    TEXT(checkpoint_dir, "runs/default", NULL, "the run's folder: metrics.jsonl and checkpoints", DN_KEY_CONDUCT),
+    INT(checkpoint_freq, "0", 0, BIG, "steps between checkpoints; 0 = at the end and on Ctrl-C only", DN_KEY_CONDUCT),
     INT(seed, "0", 0, BIG, "of initial weights, data order and Dion's first basis"),
-    {NULL, DN_KEY_INT, 0, NULL, 0, 0, NULL, NULL},
+    {.name = NULL},
 };
 
 _Static_assert(sizeof keys / sizeof *keys <= DN_KEYS_MAX, "there is room for all keys");

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "checkpoint/checkpoint.h"
 #include "dionode/topo.h"
+#include "train/config_diff.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,10 @@ static dn_status make_plan(dn_model *model, const dn_checkpoint *checkpoint, con
         return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it holds no configuration", path);
     dn_config_init(&config);
     DN_TRY(dn_config_parse(&config, text, path));
+    const dn_config stored = config;
     for (size_t i = 0; i < n; i++)
         DN_TRY(dn_config_set(&config, assignments[i]));
+    DN_TRY(dn_config_check_model(&stored, &config, path));
     config.dp_size = config.fs_size = config.tp_size = 1;
     config.batch_size = config.device_batch_size = (int64_t)B;
     model->step = strtoull(step, NULL, 10);

@@ -9,6 +9,7 @@
 #include "checkpoint/checkpoint.h"
 #include "compute/kernels.h"
 #include "sync/param_peer.h"
+#include "train/config_diff.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -227,6 +228,22 @@ static dn_status restore_states(dn_run *run, const dn_checkpoint *checkpoint, in
     return dn_comm_barrier(run->comm); /* others read this rank's part from now on */
 }
 
+/* What the run was, against what it is to be now. */
+static dn_status compare_settings(const dn_run *run, const dn_checkpoint *checkpoint, const char *path)
+{
+    char changes[800];
+    dn_config stored;
+    const char *text = dn_checkpoint_meta(checkpoint, "config");
+    if (!text)
+        return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it holds no configuration", path);
+    dn_config_init(&stored);
+    DN_TRY(dn_config_parse(&stored, text, path));
+    DN_TRY(dn_config_check_model(&stored, &run->plan.config, path));
+    if (dn_config_differences(&stored, &run->plan.config, DN_KEY_TRAINING, changes, sizeof changes) > 0)
+        dn_log(DN_LOG_WARNING, "the run goes on with changed settings (checkpoint -> now): %s", changes);
+    return DN_OK;
+}
+
 dn_status dn_run_restore(dn_run *run, const char *path)
 {
     dn_checkpoint *checkpoint;
@@ -239,6 +256,8 @@ dn_status dn_run_restore(dn_run *run, const char *path)
     if (!step || n_saved < 1)
         status =
             dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it names no step or replicas", path);
+    if (status == DN_OK)
+        status = compare_settings(run, checkpoint, path);
     if (status == DN_OK)
         status = restore_states(run, checkpoint, n_saved);
     if (status == DN_OK)

@@ -100,6 +100,36 @@ def a_second_comparison_in_a_folder_is_refused_as_is_a_run_of_it():
 
 
 @case
+def a_key_of_the_architecture_cannot_change_on_the_way():
+    """Fewer layers and other heads fit the tensors that are there: nothing else would refuse them."""
+    with Place() as place:
+        expect(place.train(num_iterations=2, val_tokens=128).returncode == 0, "training failed")
+        for key, was, other in (("n_head", 2, 4), ("n_layer", 2, 1), ("model_dim", 32, 48), ("vocab_size", 256, 512)):
+            told = f"{key} {was} -> {other}"
+            expect_failure(again(place, "num_iterations=4", f"{key}={other}"), CHECKPOINT, "step_00000002", told)
+            expect_failure(run([PROGRAM, "eval", place.file("run"), f"{key}={other}"]), CHECKPOINT, "step_00000002", told)
+        same = run([PROGRAM, "eval", place.file("run"), "n_head=2"])
+        expect(same.returncode == 0, same.stderr)
+
+
+@case
+def changed_settings_are_told_in_one_line_when_a_run_goes_on():
+    with Place() as place:
+        expect(place.train(num_iterations=2).returncode == 0, "training failed")
+        quiet = again(place, "num_iterations=2", "checkpoint_freq=7", "timeout_s=30", "stop_after=1")
+        expect(quiet.returncode == 0 and "warning" not in quiet.stderr, quiet.stderr)
+        os.rename(place.file("data"), place.file("other"))
+        loud = again(place, "num_iterations=3", "lr=0.01", "seed=5", "data_dir=" + place.file("other"), "nesterov=true",
+                     "schedule=cosine", "batch_size=4", "mu=0.9")
+        lines = [line for line in loud.stderr.splitlines() if "warning" in line]
+        expect(loud.returncode == 0 and len(lines) == 1, loud.stderr)
+        for told in ("num_iterations 2 -> 3", "lr 0.02 -> 0.01", "seed 0 -> 5", "nesterov false -> true", "mu 0.95 -> 0.9",
+                     "schedule 'trapezoid' -> 'cosine'", "batch_size 8 -> 4",
+                     f"data_dir '{place.file('data')}' -> '{place.file('other')}'"):
+            expect(told in lines[0], f"'{told}' is missing in: {lines[0]}")
+
+
+@case
 def a_folder_that_cannot_be_one_is_said_at_the_start():
     with Place() as place:
         with open(place.file("file"), "w") as file:

@@ -1,0 +1,16 @@
+/* Two configurations side by side: the one of now, and the one that a checkpoint or a run's folder holds. */
+#ifndef TRAIN_CONFIG_DIFF_H
+#define TRAIN_CONFIG_DIFF_H
+
+#include "dionode/config.h"
+
+/** Lists the keys of that role whose values differ, as "lr 0.02 -> 0.01, seed 0 -> 1", cut to `bytes`. Returns
+ * their number. */
+size_t dn_config_differences(const dn_config *before, const dn_config *now, dn_key_role role, char *text,
+                             size_t bytes);
+
+/** Whether weights stored under `stored` are of the model that `now` describes. Errors: DN_ERR_CHECKPOINT
+ * naming the keys with both values, and `path`, the checkpoint. */
+dn_status dn_config_check_model(const dn_config *stored, const dn_config *now, const char *path) DN_MUST_USE;
+
+#endif
