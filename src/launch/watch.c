@@ -23,8 +23,10 @@ typedef struct watch {
     double deadline_s;
     int stopped_by;
     double stopped_at_s;
-    bool forced;      /* stopped a second time */
-    bool failed;      /* the world's failure was seen */
+    bool forced; /* stopped a second time */
+    /* The first failure as it was when it was noticed: from a worker's end or its own story. Workers can
+     * write to the world, so nothing that is asked of it later changes this. */
+    dn_failure failure;
     double kill_at_s; /* once failed */
     uint64_t progress;
     double last_look_s, idle_s;
@@ -79,10 +81,44 @@ static void tell_exit(dn_failure *failure, dn_crew *crew, int pid, int code)
          pid, code, (unsigned long long)failure->step);
 }
 
-/* Fails the world for a worker that did not end well. A worker that told its own story did so before it
- * exited: then this claim comes second and changes nothing. */
-static void note_end(dn_crew *crew, int rank, const siginfo_t *end)
+static void log_table(const dn_world *world)
 {
+    char *text = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out)
+        return;
+    dn_world_print(world, out);
+    fclose(out);
+    char *rest = text;
+    for (char *line; rest && (line = strsep(&rest, "\n"));)
+        if (*line)
+            dn_log(DN_LOG_WARNING, "%s", line);
+    free(text);
+}
+
+static bool has_failed(const watch *w)
+{
+    return w->failure.status != DN_OK;
+}
+
+static void note_failure(watch *w, const dn_failure *failure)
+{
+    if (failure->status == DN_OK || has_failed(w))
+        return;
+    w->failure = *failure;
+    w->kill_at_s = dn_clock_s() + GRACE_S;
+    if (failure->status != DN_ERR_TIMEOUT)
+        return;
+    log_table(w->crew->world);
+    dn_crew_kill(w->crew, failure->rank); /* it has had its time */
+}
+
+/* Fails the run for a worker that did not end well. A worker that told its own story did so before it exited:
+ * then the story counts, if it is one that names somebody. */
+static void note_end(watch *w, int rank, const siginfo_t *end)
+{
+    dn_crew *crew = w->crew;
     int pid = (int)crew->members[rank].pid;
     dn_failure failure = {.status = DN_ERR_PEER, .rank = rank, .step = dn_world_step(crew->world, rank)};
     if (end->si_pid == 0)
@@ -99,7 +135,12 @@ static void note_end(dn_crew *crew, int rank, const siginfo_t *end)
         tell_exit(&failure, crew, pid, end->si_status);
     else
         return;
-    dn_world_abort(crew->world, &failure);
+    if (!dn_world_abort(crew->world, &failure)) {
+        dn_failure told = dn_world_failure(crew->world);
+        if (told.status != DN_OK && told.rank >= 0)
+            failure = told;
+    }
+    note_failure(w, &failure);
 }
 
 /* ---- events ---- */
@@ -133,27 +174,11 @@ static void wait_for_events(watch *w)
     for (int rank = 0; rank < crew->n_members; rank++) {
         siginfo_t end;
         if (fds[rank].revents && dn_crew_reap(crew, rank, &end))
-            note_end(crew, rank, &end);
+            note_end(w, rank, &end);
     }
 }
 
 /* ---- looking around ---- */
-
-static void log_table(const dn_world *world)
-{
-    char *text = NULL;
-    size_t bytes;
-    FILE *out = open_memstream(&text, &bytes);
-    if (!out)
-        return;
-    dn_world_print(world, out);
-    fclose(out);
-    char *rest = text;
-    for (char *line; rest && (line = strsep(&rest, "\n"));)
-        if (*line)
-            dn_log(DN_LOG_WARNING, "%s", line);
-    free(text);
-}
 
 /* A rank that waits in vain fails the world itself; this is for when none can: a single worker, or all of
  * them stopped or caught outside of any wait. */
@@ -166,7 +191,7 @@ static void notice_standstill(watch *w, double now_s)
     w->idle_s = progress != w->progress ? 0 : w->idle_s + (step_s < LONGEST_S ? step_s : LONGEST_S);
     w->progress = progress;
     w->last_look_s = now_s;
-    if (w->idle_s < w->deadline_s + MARGIN_S)
+    if (has_failed(w) || w->idle_s < w->deadline_s + MARGIN_S)
         return;
     dn_failure failure = {.status = DN_ERR_TIMEOUT, .rank = w->crew->n_members == 1 ? 0 : -1};
     tell(&failure,
@@ -174,26 +199,22 @@ static void notice_standstill(watch *w, double now_s)
          "only slow",
          w->deadline_s);
     dn_world_abort(w->crew->world, &failure);
+    note_failure(w, &failure);
 }
 
-static void notice_failure(watch *w, double now_s)
+/* A failure that a worker tells of and outlives. */
+static void notice_failure(watch *w)
 {
+    if (has_failed(w))
+        return;
     dn_failure failure = dn_world_failure(w->crew->world);
-    if (failure.status == DN_OK)
-        return;
-    w->failed = true;
-    w->kill_at_s = now_s + GRACE_S;
-    if (failure.status != DN_ERR_TIMEOUT)
-        return;
-    log_table(w->crew->world);
-    dn_crew_kill(w->crew, failure.rank); /* it has had its time */
+    note_failure(w, &failure);
 }
 
 static dn_status outcome(const watch *w)
 {
-    dn_failure failure = dn_world_failure(w->crew->world);
-    if (failure.status != DN_OK)
-        return dn_fail(failure.status, "%s", failure.message);
+    if (has_failed(w))
+        return dn_fail(w->failure.status, "%s", w->failure.message);
     if (w->forced)
         return dn_fail(DN_ERR_PEER, "stopped by force, by a second signal after %s",
                        strsignal(w->stopped_by));
@@ -207,13 +228,12 @@ dn_status dn_watch(dn_crew *crew, int signals, const dn_launch_spec *spec, int *
         wait_for_events(&w);
         double now_s = dn_clock_s();
         take_signals(&w, now_s);
-        if (w.forced || (w.failed && now_s >= w.kill_at_s))
+        if (w.forced || (has_failed(&w) && now_s >= w.kill_at_s))
             break;
         if (spec->look)
             spec->look(dn_world_step(crew->world, 0), spec->look_context);
+        notice_failure(&w);
         notice_standstill(&w, now_s);
-        if (!w.failed)
-            notice_failure(&w, now_s);
     }
     *stopped_by = w.stopped_by;
     return outcome(&w);

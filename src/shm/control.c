@@ -34,9 +34,29 @@ bool dn_world_abort(dn_world *world, const dn_failure *failure)
     record->message[sizeof record->message - 1] = '\0';
     /* Release: pairs with the acquire in dn_world_failure. */
     atomic_store_explicit(&record->word, DN_ABORT_TOLD, memory_order_release);
-    for (uint32_t rank = 0; rank < world->control->n_ranks; rank++)
-        dn_control_wake(world, (int)rank);
+    for (int rank = 0; rank < world->n_ranks; rank++)
+        dn_control_wake(world, rank);
     return true;
+}
+
+/* What is no failure that anyone of us told: who wrote it is unknown, that something went wrong is not. */
+static void tell_overwritten(dn_failure *failure)
+{
+    *failure = (dn_failure){.status = DN_ERR_PEER, .rank = -1};
+    strcpy(failure->message, "the shared memory of the run was overwritten: a worker writes where it must not");
+}
+
+static void read_record(const dn_world *world, dn_failure *failure)
+{
+    const dn_abort_record *record = &world->control->abort;
+    *failure = (dn_failure){.status = (dn_status)record->status,
+                            .rank = record->rank,
+                            .signal = record->signal,
+                            .step = record->step};
+    memcpy(failure->message, record->message, sizeof failure->message - 1);
+    if (failure->status > DN_ERR_ARG || failure->status < DN_ERR_UNCAUGHT || failure->rank < -1 ||
+        failure->rank >= world->n_ranks)
+        tell_overwritten(failure);
 }
 
 dn_failure dn_world_failure(const dn_world *world)
@@ -52,13 +72,10 @@ dn_failure dn_world_failure(const dn_world *world)
     if (word == DN_ABORT_CLAIMED) {
         failure = (dn_failure){.status = DN_ERR_PEER, .rank = -1};
         strcpy(failure.message, "a rank failed and was killed before it could say why");
-    } else if (word == DN_ABORT_TOLD) {
-        failure = (dn_failure){.status = (dn_status)record->status,
-                               .rank = record->rank,
-                               .signal = record->signal,
-                               .step = record->step};
-        memcpy(failure.message, record->message, sizeof failure.message);
-    }
+    } else if (word == DN_ABORT_TOLD)
+        read_record(world, &failure);
+    else if (word != DN_ABORT_EMPTY)
+        tell_overwritten(&failure);
     return failure;
 }
 
@@ -104,7 +121,7 @@ __attribute__((no_sanitize("thread"))) static int awaited_by(const dn_world *wor
     int awaited = atomic_load_explicit(&slot->waiting_for, memory_order_relaxed) - 1;
     uint64_t at = atomic_load_explicit(&slot->waiting_at, memory_order_relaxed);
     uint64_t want = atomic_load_explicit(&slot->waiting_want, memory_order_relaxed);
-    if (awaited < 0 || awaited >= (int)control->n_ranks || at % 8 != 0 || at > control->bytes - 8)
+    if (awaited < 0 || awaited >= world->n_ranks || at % 8 != 0 || at > world->bytes - 8)
         return -1;
     const _Atomic uint64_t *word = (const _Atomic uint64_t *)((const char *)control + at);
     return atomic_load_explicit(word, memory_order_relaxed) < want ? awaited : -1;
@@ -112,7 +129,7 @@ __attribute__((no_sanitize("thread"))) static int awaited_by(const dn_world *wor
 
 int dn_control_culprit(const dn_world *world, int rank)
 {
-    for (uint32_t hops = 0; hops < world->control->n_ranks; hops++) {
+    for (int hops = 0; hops < world->n_ranks; hops++) {
         int next = awaited_by(world, rank);
         if (next < 0)
             return rank;
@@ -203,12 +220,12 @@ uint64_t dn_world_progress(const dn_world *world, int rank)
 static void tell_everyone(const dn_world *world, char *text, size_t bytes)
 {
     size_t used = 0;
-    for (uint32_t rank = 0; rank < world->control->n_ranks; rank++) {
-        row r = read_row(world, (int)rank);
+    for (int rank = 0; rank < world->n_ranks; rank++) {
+        row r = read_row(world, rank);
         char waits[32] = "";
         if (r.waiting_for >= 0)
             snprintf(waits, sizeof waits, " waits for %d", r.waiting_for);
-        int n = snprintf(text + used, bytes - used, "%s%u '%s' step %llu%s", rank ? ", " : "", rank, r.phase,
+        int n = snprintf(text + used, bytes - used, "%s%d '%s' step %llu%s", rank ? ", " : "", rank, r.phase,
                          (unsigned long long)r.step, waits);
         if ((size_t)n >= bytes - used)
             return;
@@ -234,9 +251,9 @@ dn_status dn_control_fail_timeout(dn_world *world, int waiter, int culprit)
 void dn_world_print(const dn_world *world, FILE *out)
 {
     fprintf(out, "rank      pid     step  phase             barriers  waits for\n");
-    for (uint32_t rank = 0; rank < world->control->n_ranks; rank++) {
-        row r = read_row(world, (int)rank);
-        fprintf(out, "%4u %8d %8llu  %-16s  %8llu", rank, r.pid, (unsigned long long)r.step, r.phase,
+    for (int rank = 0; rank < world->n_ranks; rank++) {
+        row r = read_row(world, rank);
+        fprintf(out, "%4d %8d %8llu  %-16s  %8llu", rank, r.pid, (unsigned long long)r.step, r.phase,
                 (unsigned long long)r.sequence);
         if (r.waiting_for >= 0)
             fprintf(out, "  %d, for %.1f s", r.waiting_for, r.waiting_s);

@@ -82,8 +82,12 @@ _Static_assert(offsetof(dn_control, abort) == 128 && offsetof(dn_control, slots)
                    sizeof(dn_control) == 128 + 640 + 128 + DN_MAX_RANKS * sizeof(dn_slot),
                "as above");
 
+/* bytes and n_ranks as they were when it was mapped: what a process needs to stay within the mapping, and a
+ * launcher to end its workers, is not asked of memory that others write to. */
 struct dn_world {
     dn_control *control; /* start of the mapping */
+    uint64_t bytes;
+    int n_ranks;
     int descriptor;
 };
 

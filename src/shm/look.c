@@ -54,7 +54,8 @@ static dn_status map_read_only(int descriptor, int pid, dn_world **out)
         munmap(control, bytes);
         return dn_fail(DN_ERR_SYSTEM, "the shared memory of process %d cannot be read", pid);
     }
-    *world = (dn_world){.control = control, .descriptor = descriptor};
+    *world = (dn_world){
+        .control = control, .bytes = bytes, .n_ranks = (int)control->n_ranks, .descriptor = descriptor};
     *out = world;
     return DN_OK;
 }

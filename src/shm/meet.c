@@ -61,7 +61,7 @@ static dn_status appear(const meeting *m, dn_world *world)
                        m->call.rank, nobody);
     dn_world_set_domain(world, m->call.rank, m->call.domain);
     /* Release: pid and domain are there for whoever reads the count with acquire. */
-    if (atomic_fetch_add_explicit(&control->n_present, 1, memory_order_release) + 1 == control->n_ranks)
+    if (atomic_fetch_add_explicit(&control->n_present, 1, memory_order_release) + 1 == (uint32_t)world->n_ranks)
         shm_unlink(m->name);
     return DN_OK;
 }
@@ -79,7 +79,8 @@ static dn_status fail_absent(const meeting *m, const dn_world *world)
 
 static dn_status await_all(const meeting *m, const dn_world *world)
 {
-    while (atomic_load_explicit(&world->control->n_present, memory_order_acquire) < world->control->n_ranks) {
+    while (atomic_load_explicit(&world->control->n_present, memory_order_acquire) <
+           (uint32_t)world->n_ranks) {
         if (dn_control_aborted(world))
             return dn_control_fail_peer(world);
         if (dn_clock_s() >= m->end_s) {
@@ -137,7 +138,7 @@ static dn_status put_up_signpost(const meeting *m, const dn_world *world)
                      .device = info.st_dev,
                      .inode = info.st_ino,
                      .address = world->control->address,
-                     .bytes = world->control->bytes};
+                     .bytes = world->bytes};
     const uint64_t magic = DN_CONTROL_MAGIC;
     if (pwrite(m->lock, &post, sizeof post, 0) != (ssize_t)sizeof post ||
         pwrite(m->lock, &magic, sizeof magic, 0) != (ssize_t)sizeof magic)

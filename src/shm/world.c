@@ -123,7 +123,10 @@ static dn_status make_world(dn_control *control, int descriptor, dn_world **out)
     dn_world *world = malloc(sizeof *world);
     if (!world)
         return dn_fail(DN_ERR_MEMORY, "no memory for a handle of the shared-memory world");
-    *world = (dn_world){.control = control, .descriptor = descriptor};
+    *world = (dn_world){.control = control,
+                        .bytes = control->bytes,
+                        .n_ranks = (int)control->n_ranks,
+                        .descriptor = descriptor};
     *out = world;
     return DN_OK;
 }
@@ -203,7 +206,7 @@ void dn_world_export(dn_world *world, char *text, size_t bytes)
 {
     fcntl(world->descriptor, F_SETFD, 0);
     snprintf(text, bytes, VARIABLE "=%d:%" PRIx64 ":%" PRIu64, world->descriptor,
-             (uint64_t)(uintptr_t)world->control, world->control->bytes);
+             (uint64_t)(uintptr_t)world->control, world->bytes);
 }
 
 bool dn_world_inherited(void)
@@ -288,7 +291,7 @@ void dn_world_destroy(dn_world **world)
     if (!*world)
         return;
     close((*world)->descriptor);
-    munmap((*world)->control, (*world)->control->bytes);
+    munmap((*world)->control, (*world)->bytes);
     free(*world);
     *world = NULL;
 }
@@ -297,7 +300,7 @@ void dn_world_destroy(dn_world **world)
 
 int dn_world_size(const dn_world *world)
 {
-    return (int)world->control->n_ranks;
+    return world->n_ranks;
 }
 
 size_t dn_world_arena_bytes(const dn_world *world)

@@ -112,7 +112,7 @@ bool dn_world_crowded(const dn_world *world);
 
 typedef struct dn_failure {
     dn_status status; /* DN_OK: nothing failed */
-    int rank;         /* who failed first (for a timeout: who did not answer) */
+    int rank;         /* who failed first (for a timeout: who did not answer); -1: it is not known who */
     int signal;       /* the signal that killed it, or 0 */
     uint64_t step;    /* the step it was in, as dn_world_tick told */
     char message[DN_MESSAGE_MAX];
@@ -122,7 +122,8 @@ typedef struct dn_failure {
  * wait of every rank returns DN_ERR_PEER. Async-signal-safe: no; thread-safe: yes. Returns whether this was
  * the first. */
 bool dn_world_abort(dn_world *world, const dn_failure *failure);
-/** A copy of the first failure. */
+/** A copy of the first failure. Whatever else than a failure lies there is told as one of nobody (rank -1),
+ * DN_ERR_PEER. */
 dn_failure dn_world_failure(const dn_world *world);
 
 /** Ctrl-C: asks all ranks to stop after the current step; workers poll dn_world_stop_requested (value of
