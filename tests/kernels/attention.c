@@ -1,5 +1,6 @@
 /* Attention: the reference against the textbook, every column against the reference, and causality. */
 #include "support.h"
+#include "support/close.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -79,10 +80,9 @@ static void the_reference_is_the_textbook_softmax(void **state)
         for (size_t h = 0; h < x->NH; h++) {
             double lse = textbook_row(x, &t, row, h, out);
             double got = (double)results[LSE][(row / x->T * x->NH + h) * x->T + row % x->T];
-            assert_true(fabs(got - lse) <= 16 * DN_REAL_EPS * (1 + fabs(lse)));
+            assert_close(got, lse, 16 * DN_REAL_EPS * (1 + fabs(lse)));
             for (size_t c = 0; c < x->hd; c++)
-                assert_true(fabs((double)results[O][(row * x->NH + h) * x->hd + c] - out[c]) <=
-                            16 * DN_REAL_EPS);
+                assert_close((double)results[O][(row * x->NH + h) * x->hd + c], out[c], 16 * DN_REAL_EPS);
         }
     free_results(&t, results);
     free_trial(&t);

@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "base/random.h"
+#include "support/close.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -160,7 +161,7 @@ static void check_sketch(const char *column, const batch *b, const batch *ref, s
                      ref->partials[k][i]);
     for (size_t j = 0; j < r; j++) {
         double got = b->partials[k][rows * r + j], want = product(b->start[k], m, r, j, j);
-        assert_true(fabs(got - want) <= 2.3e-16 * (double)m * want);
+        assert_close(got, want, 2.3e-16 * (double)m * want);
     }
 }
 
@@ -199,7 +200,7 @@ static void partials_of_bands_add_up_to_the_partial_of_the_whole(void **state)
                 for (int band = 0; band < 4; band++)
                     sum += b.partials[band][i];
                 if (sketched || i % r >= i / r)
-                    assert_true(fabs(sum - b.partials[4][i]) <= 300 * (sketched ? DN_REAL_EPS : 2.3e-16) * 4);
+                    assert_close(sum, b.partials[4][i], 300 * (sketched ? DN_REAL_EPS : 2.3e-16) * 4);
             }
             for (size_t i = 0; i < 4; i++)
                 b.bands[i].p = (dn_buf *)(void *)(basis(&b, i) - edges[i] * r);
@@ -353,12 +354,12 @@ static void one_round_keeps_its_promise_and_two_leave_rounding(void **state)
                 double defect, condition = (parallel[i] + 1) * sqrt((double)m);
                 assert_int_equal(go_round(s, &b, sketched, &defect), DN_FACTORED);
                 if (!sketched) {
-                    assert_true(deviation_from_orthonormal(basis(&b, 0), m, r) <= defect + 8 * eps);
-                    assert_true(defect <= 16 * 2.3e-16 * (double)(r * r) * condition * condition);
+                    assert_at_most(deviation_from_orthonormal(basis(&b, 0), m, r), defect + 8 * eps);
+                    assert_at_most(defect, 16 * 2.3e-16 * (double)(r * r) * condition * condition);
                     assert_true(parallel[i] > 0 || defect < 1e-11);
                 }
                 assert_int_equal(go_round(s, &b, false, NULL), DN_FACTORED);
-                assert_true(deviation_from_orthonormal(basis(&b, 0), m, r) <= 8 * eps);
+                assert_at_most(deviation_from_orthonormal(basis(&b, 0), m, r), 8 * eps);
                 dn_stream_destroy(&s);
                 free_batch(&b);
             }
@@ -385,7 +386,7 @@ static void factors_are_of_the_sum_of_partials(void **state)
             for (size_t j = i; j < r; j++) {
                 double sum = product(basis(&b, 0), 15, r, i, j) + product(basis(&c, 0), 20, r, i, j) +
                              product(basis(&d, 0), 60, r, i, j);
-                assert_true(fabs(sum - (i == j)) <= 64 * DN_REAL_EPS);
+                assert_close(sum, (i == j), 64 * DN_REAL_EPS);
             }
         dn_stream_destroy(&s);
         free_batch(&b), free_batch(&c), free_batch(&d);
@@ -435,9 +436,9 @@ static void householder_gives_the_factor_of_every_matrix(void **state)
                 dn_stream *s = make_stream((*column)->name, 2);
                 assert_int_equal(householder(s, &b), DN_FACTORED);
                 double eps = DN_REAL_EPS * sqrt((double)m);
-                assert_true(deviation_from_orthonormal(basis(&b, 0), m, r) <= 8 * eps);
-                assert_true(deviation_from_factor(basis(&b, 0), b.start[0], m, r) <=
-                            64 * eps * (1 + parallel));
+                assert_at_most(deviation_from_orthonormal(basis(&b, 0), m, r), 8 * eps);
+                assert_at_most(deviation_from_factor(basis(&b, 0), b.start[0], m, r),
+                               64 * eps * (1 + parallel));
                 dn_stream_destroy(&s);
                 free_batch(&b);
             }
@@ -478,8 +479,8 @@ static void check_verdict(const batch *like, dn_verdict expected)
             if (said != (taken ? DN_FACTORED : expected))
                 fail_msg("%s, way %d said %d, not %d", (*column)->name, way, (int)said, (int)expected);
             if (taken)
-                assert_true(deviation_from_orthonormal(basis(&b, 0), m, r) <=
-                            8 * DN_REAL_EPS * sqrt((double)m));
+                assert_at_most(deviation_from_orthonormal(basis(&b, 0), m, r),
+                               8 * DN_REAL_EPS * sqrt((double)m));
             else
                 assert_memory_equal(basis(&b, 0), basis(like, 0), m * r * sizeof(dn_real));
             free_batch(&b);

@@ -3,6 +3,7 @@
  * the whole vocabulary gives.
  */
 #include "support.h"
+#include "support/close.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -207,7 +208,7 @@ static void compare_gradients(const cut_loss *x, dn_real *const *cut, const dn_r
             for (size_t v = 0; v < x->words[k]; v++) {
                 double want = (double)whole[i * n + words_before(x, k) + v];
                 double got = (double)cut[k][i * x->words[k] + v];
-                assert_true(fabs(got - want) <= 32 * DN_REAL_EPS * (fabs(want) + x->scale / (double)n));
+                assert_close(got, want, 32 * DN_REAL_EPS * (fabs(want) + x->scale / (double)n));
             }
 }
 
@@ -224,7 +225,7 @@ static void joined_parts_are_the_whole_loss(void **state)
         run_column("ref", &all, run_whole, x, whole, whole_host);
         for (size_t k = 0; k < x->n_parts; k++) {
             assert_true(cut_host[k] == cut_host[0]);
-            assert_true(fabs(cut_host[k] - 1 - whole_host[0]) <= 8 * DN_REAL_EPS * (1 + whole_host[0]));
+            assert_close(cut_host[k] - 1, whole_host[0], 8 * DN_REAL_EPS * (1 + whole_host[0]));
         }
         if (x->scale != 0)
             compare_gradients(x, cut, whole[0]);

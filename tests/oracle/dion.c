@@ -19,6 +19,7 @@ typedef struct oracle_case {
 } oracle_case;
 
 #include "oracle/dion_vectors.h"
+#include "support/close.h"
 
 enum { N_CASES = sizeof cases / sizeof *cases, STEPS = 20 };
 static const double bound = 1e-13;
@@ -61,9 +62,9 @@ static void run(const oracle_case *c, const char *kernels, dn_orth orth)
         draw(&generator, rig_grad(&rig, 0), size);
         assert_int_equal(rig_step(&rig, 0.02), DN_OK);
     }
-    assert_true(distance(rig_weight(&rig, 0), c->weight, size) < bound);
-    assert_true(distance(rig_state_data(&rig, "dion.momentum", 0), c->momentum, size) < bound);
-    assert_true(distance(rig_state_data(&rig, "dion.q", 0), c->q, q->rows * q->cols) < bound);
+    assert_below(distance(rig_weight(&rig, 0), c->weight, size), bound);
+    assert_below(distance(rig_state_data(&rig, "dion.momentum", 0), c->momentum, size), bound);
+    assert_below(distance(rig_state_data(&rig, "dion.q", 0), c->q, q->rows * q->cols), bound);
     rig_destroy(&rig);
 }
 

@@ -21,6 +21,7 @@ typedef struct oracle_case {
 } oracle_case;
 
 #include "oracle/family_vectors.h"
+#include "support/close.h"
 
 enum { N_CASES = sizeof cases / sizeof *cases, STEPS = 20 };
 
@@ -189,7 +190,7 @@ static void adaptive_ranks_match_the_oracle(void **state)
         for (size_t j = 0; j < r; j++)
             squares[j] = exp(-2 * (double)j / (t < 9 ? 40 : 3));
         double effective = dn_adadion_effective_rank(squares, r);
-        assert_true(fabs(effective - ranks[t].effective) < 1e-12 * effective);
+        assert_close(effective, ranks[t].effective, 1e-12 * effective);
         r = dn_adadion_next_rank(&rule, effective, &smoothed, r, 64);
         assert_int_equal(r, ranks[t].rank);
     }

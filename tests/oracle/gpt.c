@@ -1,6 +1,7 @@
 /* The GPT's loss and every gradient against those of an independent implementation (gpt_oracle.py). */
 
 #include "oracle/vectors.h"
+#include "support/close.h"
 #include "support/tests.h"
 
 /* An element is the end of a chain of some forty rounded operations (two blocks of six products, forward and
@@ -18,10 +19,10 @@ static void check_column(const char *kernels)
     must(dn_gpt_train(m.gpt, m.tokens, m.targets, ORACLE_B, 1, &loss));
 
     FILE *file = oracle_open("gpt_gradients.txt", &expected, 1);
-    assert_true(fabs(loss - expected) < tolerance * expected);
+    assert_close(loss, expected, tolerance * expected);
     for (size_t p = 0; p < m.n_params; p++) {
         dn_real *gradient = host_copy(m.stream, m.params[p].grad, dn_param_size(&m.params[p]));
-        assert_true(oracle_difference(file, &m.params[p], gradient) < tolerance);
+        assert_below(oracle_difference(file, &m.params[p], gradient), tolerance);
         free(gradient);
     }
     fclose(file);

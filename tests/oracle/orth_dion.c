@@ -14,6 +14,7 @@ typedef struct oracle_case {
 } oracle_case;
 
 #include "oracle/family_vectors.h"
+#include "support/close.h"
 
 enum { N_CASES = sizeof cases / sizeof *cases, STEPS = 20 };
 static const double bound = 1e-13;
@@ -29,7 +30,7 @@ static void draw(uint32_t *generator, dn_real *out, size_t n)
 static void compare(const dn_real *x, const double *right, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        assert_true(fabs((double)x[i] - right[i]) < bound);
+        assert_close((double)x[i], right[i], bound);
 }
 
 static void run(const oracle_case *c, const char *kernels, dn_orth orth)

@@ -3,6 +3,7 @@
 
 #include "sync/optimizer.h"
 #include "oracle/vectors.h"
+#include "support/close.h"
 #include "support/tests.h"
 
 enum { STEPS = 10 };
@@ -91,10 +92,10 @@ static void check(const char *kernels, dn_orth orth)
     FILE *file = oracle_open("gpt_ten_steps.txt", expected, STEPS);
     trainer t = trainer_create(kernels, orth);
     for (uint32_t step = 0; step < STEPS; step++)
-        assert_true(fabs(train_step(&t, step) - expected[step]) < tolerance * expected[step]);
+        assert_close(train_step(&t, step), expected[step], tolerance * expected[step]);
     for (size_t p = 0; p < t.m.n_params; p++) {
         dn_real *weight = host_copy(t.m.stream, t.m.params[p].weight, dn_param_size(&t.m.params[p]));
-        assert_true(oracle_difference(file, &t.m.params[p], weight) < tolerance);
+        assert_below(oracle_difference(file, &t.m.params[p], weight), tolerance);
         free(weight);
     }
     fclose(file);

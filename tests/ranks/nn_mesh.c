@@ -92,7 +92,7 @@ static int check_loss(dn_comm *comm, const cut_model *cut, double loss, double e
     must(dn_comm_all_reduce_scalars(cut->tp, &most, 1, DN_MAX));
     RANKS_CHECK(least == loss && most == loss);
     must(dn_comm_all_reduce_scalars(fs, &sum, 1, DN_SUM));
-    RANKS_CHECK(fabs(sum - expected) <= tolerance * fabs(expected));
+    RANKS_CLOSE(sum, expected, tolerance * fabs(expected));
     return 0;
 }
 
@@ -104,7 +104,7 @@ static int check_stream(dn_comm *comm, const cut_model *cut, const scenario *s, 
     double loss = 0, expected = 0;
     must(dn_gpt_loss(cut->gpt, whole->tokens + first, whole->targets + first, MAX_B, &loss));
     must(dn_gpt_loss(whole->gpt, whole->tokens + first, whole->targets + first, MAX_B, &expected));
-    RANKS_CHECK(fabs(loss - expected) <= tolerance * expected);
+    RANKS_CLOSE(loss, expected, tolerance * expected);
     must(dn_comm_barrier(cut->tp));
     bool same = memcmp(cut->gpt->x, dn_comm_peer(cut->tp, cut->gpt->x, 0), bytes) == 0;
     must(dn_comm_barrier(cut->tp));

@@ -1,5 +1,6 @@
 /* Muon, NorMuon, Dion2, Dion3 and SGD on every mesh of up to 8 ranks against one rank, which is held to
  * stored vectors in tests/oracle/family.c; and how they are related. Bounds: support/mesh_task.h. */
+#include "support/close.h"
 #include "support/mesh_task.h"
 #include "support/tests.h"
 
@@ -55,7 +56,7 @@ static void assert_same_weights(const mesh_task *a, const mesh_task *b)
 {
     mesh_reference x = mesh_one_rank(a, 1), y = mesh_one_rank(b, 1);
     for (size_t i = 0; i < MESH_N_MODEL; i++)
-        assert_true(mesh_relative(x.after[1][i], y.after[1][i], mesh_size_of(i)) < MESH_BOUND);
+        assert_below(mesh_relative(x.after[1][i], y.after[1][i], mesh_size_of(i)), MESH_BOUND);
     mesh_forget(&x), mesh_forget(&y);
 }
 

@@ -38,7 +38,7 @@ static int check_chosen(dn_comm *comm, const optim_rig *rig, const mesh_task *t)
         size_t row = mine.block.row0 + k / mine.block.cols;
         double right = g[row * 20 + mine.block.col0 + k % mine.block.cols] * (is_chosen(g, row) ? 0.9 : 1);
         double x = (double)((const dn_real *)(const void *)mine.data)[k];
-        RANKS_CHECK(fabs(x - right) < 1e-3 * 8 * DN_REAL_EPS);
+        RANKS_CLOSE(x, right, 1e-3 * 8 * DN_REAL_EPS);
     }
     free(g);
     return 0;

@@ -248,10 +248,10 @@ static int compare(dn_comm *comm, const optim_rig *rig, const task *t, int when)
     RANKS_CHECK(rig->report.n_zero == report->n_zero && rig->report.n_fallback == report->n_fallback);
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     for (size_t i = 0; i < N_MODEL && dn_comm_rank(comm) == 0; i++)
-        RANKS_CHECK(distance(rig_whole_weight(rig, i), expected[i], false) < bound);
+        RANKS_BELOW(distance(rig_whole_weight(rig, i), expected[i], false), bound);
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer) && dn_comm_rank(comm) == 0; k++) {
         const dn_state *state = dn_optimizer_state(rig->optimizer, k);
-        RANKS_CHECK(distance(rig_whole_state(rig, k), expected[N_MODEL + k], state->per_replica) < bound);
+        RANKS_BELOW(distance(rig_whole_state(rig, k), expected[N_MODEL + k], state->per_replica), bound);
     }
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     return 0;
@@ -321,7 +321,7 @@ static int step_of_mesh(dn_comm *comm, optim_rig *rig, const task *t, int step)
     }
     RANKS_CHECK(rig_step(rig, 0.02) == DN_OK);
     double clip = clip_of(t->scenario, rig->mesh->size[DN_DP], step);
-    RANKS_CHECK(fabs(rig->report.clip - clip) < BOUND * clip);
+    RANKS_CLOSE(rig->report.clip, clip, BOUND * clip);
     return 0;
 }
 
@@ -666,7 +666,8 @@ static int flops_of_rank(dn_comm *comm, void *argument)
     RANKS_CHECK(create_one(&one, &t->scenario->config) == DN_OK);
     double sum = dn_optimizer_flops(rig.optimizer), whole = dn_optimizer_flops(one.optimizer);
     RANKS_CHECK(dn_comm_all_reduce_scalars(comm, &sum, 1, DN_SUM) == DN_OK);
-    RANKS_CHECK(fabs(sum - whole) < 1e-9 * whole);
+    RANKS_CHECK(whole > 0);
+    RANKS_CLOSE(sum, whole, 1e-9 * whole);
     rig_destroy(&rig);
     rig_destroy(&one);
     return 0;

@@ -107,7 +107,7 @@ static int compare_weights(dn_comm *comm, const scenario *s, const optim_rig *ri
         size_t size = model[i].rows * model[i].cols;
         RANKS_CHECK(same_bits_everywhere(comm, rig_weight(rig, i), size));
         if (s->gradients != FEW_ROWS)
-            RANKS_CHECK(distance_of_mean(comm, rig_weight(rig, i), rig_weight(one, i), size) < BOUND);
+            RANKS_BELOW(distance_of_mean(comm, rig_weight(rig, i), rig_weight(one, i), size), BOUND);
     }
     return 0;
 }
@@ -419,8 +419,8 @@ static int shares_of_work(dn_comm *comm, void *argument)
     RANKS_CHECK(dn_comm_all_reduce_scalars(comm, &sum, 1, DN_SUM) == DN_OK);
     RANKS_CHECK(dn_comm_all_reduce_scalars(comm, &most, 1, DN_MAX) == DN_OK);
     double whole = dn_optimizer_flops(one.optimizer) - products;
-    RANKS_CHECK(fabs(sum - whole) < 1e-9 * whole);
-    RANKS_CHECK(most < 0.6 * whole); /* two ranks, four matrices */
+    RANKS_CLOSE(sum, whole, 1e-9 * whole);
+    RANKS_BELOW(most, 0.6 * whole); /* two ranks, four matrices */
     rig_destroy(&rig);
     rig_destroy(&one);
     return 0;

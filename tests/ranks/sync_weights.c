@@ -326,7 +326,7 @@ static int check_ledger(const visit *v)
     RANKS_CHECK(ledger.payload[DN_TRAFFIC_WEIGHTS] == own);
     RANKS_CHECK(ledger.by_collective[DN_ALL_GATHER] == own);
     RANKS_CHECK(ledger.moved[DN_TRAFFIC_WEIGHTS] == whole - own);
-    RANKS_CHECK(fabs(ledger.cluster[DN_TRAFFIC_WEIGHTS] - (double)((n - 1) * whole) / (double)n) <=
+    RANKS_CLOSE(ledger.cluster[DN_TRAFFIC_WEIGHTS], (double)((n - 1) * whole) / (double)n,
                 1e-9 * (double)whole); /* a sum of quotients */
     RANKS_CHECK(ledger.payload[DN_TRAFFIC_GRADIENT] == reduced);
     RANKS_CHECK(ledger.by_collective[DN_REDUCE_SCATTER] == reduced);

@@ -259,7 +259,7 @@ static int measures_the_difference(dn_comm *comm, void *argument)
         RANKS_CHECK(dn_verify_run(comm, &options, operation, &s, &report) == DN_OK);
         /* The off element is rounded to dn_real, at a magnitude of at most 2.25. */
         double difference = finding(report, 1, "weights", "matrix")->difference;
-        RANKS_CHECK(fabs(difference - expected) <= 20 * DN_REAL_EPS * expected);
+        RANKS_CLOSE(difference, expected, 20 * DN_REAL_EPS * expected);
         RANKS_CHECK(dn_verify_holds(report) == (above == 1));
         dn_verify_report_destroy(&report);
     }

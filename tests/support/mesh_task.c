@@ -155,12 +155,12 @@ static int compare(dn_comm *comm, const optim_rig *rig, const mesh_task *t, int 
     bool decoupled = t->config.matrix_rule == DN_RULE_DION && t->config.compress;
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     for (size_t i = 0; i < MESH_N_MODEL && dn_comm_rank(comm) == 0; i++)
-        RANKS_CHECK(distance(rig_whole_weight(rig, i), expected[i], MESH_MAX_RANKS, false) <
-                    t->weights[when]);
+        RANKS_BELOW(distance(rig_whole_weight(rig, i), expected[i], MESH_MAX_RANKS, false), t->weights[when]);
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer) && dn_comm_rank(comm) == 0; k++) {
         bool differs = dn_optimizer_state(rig->optimizer, k)->per_replica && !t->same;
-        RANKS_CHECK(distance(rig_whole_state(rig, k), expected[MESH_N_MODEL + k],
-                             decoupled ? MESH_MAX_RANKS : 1, differs) < t->states[when]);
+        RANKS_BELOW(distance(rig_whole_state(rig, k), expected[MESH_N_MODEL + k],
+                             decoupled ? MESH_MAX_RANKS : 1, differs),
+                    t->states[when]);
     }
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     return 0;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "support/full.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -26,6 +27,25 @@ int ranks_complain(const dn_comm *comm, const char *file, int line, const char *
     fprintf(stderr, "# rank %d of %d, %s:%d: not %s (%s)\n", dn_comm_rank(comm), dn_comm_size(comm), file,
             line, condition, dn_error_message());
     return 1;
+}
+
+bool ranks_close(const dn_comm *comm, const char *file, int line, const char *text, double got, double want,
+                 double bound)
+{
+    if (fabs(got - want) <= bound)
+        return true;
+    fprintf(stderr, "# rank %d of %d, %s:%d: %s is %.17g, not %.17g: off by %.3g, bound %.3g\n",
+            dn_comm_rank(comm), dn_comm_size(comm), file, line, text, got, want, fabs(got - want), bound);
+    return false;
+}
+
+bool ranks_below(const dn_comm *comm, const char *file, int line, const char *text, double got, double bound)
+{
+    if (got < bound)
+        return true;
+    fprintf(stderr, "# rank %d of %d, %s:%d: %s is %.17g, not below %.17g\n", dn_comm_rank(comm),
+            dn_comm_size(comm), file, line, text, got, bound);
+    return false;
 }
 
 /* Fails the world in the name of a rank that is lost, so that the others need not wait for it. */

@@ -47,6 +47,21 @@ int ranks_most(void);
             return ranks_complain(comm, __FILE__, __LINE__, #condition);                                     \
     } while (0)
 
+/** The same for numbers, which the line shows: |got - want| <= bound; got < bound. NaN fails. */
+#define RANKS_CLOSE(got, want, bound)                                                                        \
+    do {                                                                                                     \
+        if (!ranks_close(comm, __FILE__, __LINE__, #got, got, want, bound))                                  \
+            return 1;                                                                                        \
+    } while (0)
+#define RANKS_BELOW(got, bound)                                                                              \
+    do {                                                                                                     \
+        if (!ranks_below(comm, __FILE__, __LINE__, #got, got, bound))                                        \
+            return 1;                                                                                        \
+    } while (0)
+
+bool ranks_close(const dn_comm *comm, const char *file, int line, const char *text, double got, double want,
+                 double bound);
+bool ranks_below(const dn_comm *comm, const char *file, int line, const char *text, double got, double bound);
 int ranks_complain(const dn_comm *comm, const char *file, int line, const char *condition);
 
 #endif

@@ -1,5 +1,6 @@
 /* Philox draws: known answers, slices equal the whole, and the moments of a normal sample. */
 #include "base/random.h"
+#include "support/close.h"
 #include "support/tests.h"
 
 #include <math.h>
@@ -37,8 +38,8 @@ static void normals_have_mean_0_and_variance_1(void **state)
         sum += (double)x[i];
         squares += (double)x[i] * (double)x[i];
     }
-    assert_true(fabs(sum / n) < 5.0 / sqrt(n));
-    assert_true(fabs(squares / n - 1.0) < 5.0 * sqrt(2.0 / n));
+    assert_close(sum / n, 0, 5.0 / sqrt(n));
+    assert_close(squares / n, 1.0, 5.0 * sqrt(2.0 / n));
 }
 
 TESTS(base_random)

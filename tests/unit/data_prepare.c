@@ -3,6 +3,7 @@
 
 #include "../support/disk.h"
 #include "../support/scratch.h"
+#include "support/close.h"
 #include "support/tests.h"
 
 #include <fcntl.h>
@@ -128,7 +129,7 @@ static void validation_blocks_are_evenly_spread(void **state)
             last = block;
             count++;
         }
-        assert_true(fabs((double)count - fractions[f] * (double)n) <= 2);
+        assert_close((double)count, fractions[f] * (double)n, 2);
         assert_false(dn_prepare_is_validation(0, fractions[f]));
         assert_true(dn_prepare_is_validation(1, fractions[f]));
     }

@@ -7,6 +7,7 @@
  * relative to its largest eigenvalue, weigh more on the small ones: 10 times as much.
  */
 #include "linalg/newton_schulz.h"
+#include "support/close.h"
 #include "support/dense.h"
 #include "support/tests.h"
 
@@ -169,7 +170,7 @@ static void check_in_parts(const dn_ns_method *method, shape z)
     double *got = dense_from_real(host, size);
     put_together(x, z), put_together(got, z);
     double *right = expected(method, x, z.rows, z.cols);
-    assert_true(dense_distance(got, right, size) < 10 * BOUND);
+    assert_below(dense_distance(got, right, size), 10 * BOUND);
     free(x), free(got), free(right), free(host);
     dn_device_free(s, memory, size * sizeof(dn_real));
     dn_stream_destroy(&s);
@@ -260,8 +261,8 @@ static void zero_and_not_finite_matrices_are_reported_and_touch_no_others(void *
         assert_int_equal(run("cpu", &method, x, found, 5, z, 5), DN_OK);
         const dn_ns_found right[] = {DN_NS_FINE, DN_NS_ZERO, DN_NS_BROKEN, DN_NS_BROKEN, DN_NS_FINE};
         assert_memory_equal(found, right, sizeof right);
-        assert_true(dense_distance(x[0], first, 140) < 10 * BOUND);
-        assert_true(dense_distance(x[4], last, 140) < 10 * BOUND);
+        assert_below(dense_distance(x[0], first, 140), 10 * BOUND);
+        assert_below(dense_distance(x[4], last, 140), 10 * BOUND);
         assert_memory_equal(x[1], before[1], 140 * sizeof(double));
         for (size_t k = 2; k < 4; k++)
             for (size_t i = 0; i < 140; i++)

@@ -1,5 +1,6 @@
 /* Orthonormalization: the four methods agree, and what they cannot do is done all the same and said. */
 #include "linalg/orth.h"
+#include "support/close.h"
 
 #include "support/dense.h"
 #include "support/tests.h"
@@ -50,8 +51,8 @@ static void all_methods_give_the_basis_of_gram_schmidt(void **state)
         dn_orth_found found;
         double *basis = orthonormalized(a, M, R, methods[k], &found);
         assert_int_equal(found, DN_ORTH_FINE);
-        assert_true(dense_distance(basis, expected, M * R) < 300 * DN_REAL_EPS);
-        assert_true(dense_orthogonality(basis, M, R) < 300 * DN_REAL_EPS);
+        assert_below(dense_distance(basis, expected, M * R), 300 * DN_REAL_EPS);
+        assert_below(dense_orthogonality(basis, M, R), 300 * DN_REAL_EPS);
         free(basis);
     }
     free(a), free(expected);
@@ -71,7 +72,7 @@ static void ill_conditioned_columns_are_orthonormal_by_every_method(void **state
         double *basis = orthonormalized(a, M, R, methods[k], &found);
         assert_int_equal(found, DN_ORTH_FINE);
         double bound = 300 * DN_REAL_EPS + (methods[k] == DN_ORTH_CQR ? 1e-4 : 0);
-        assert_true(dense_orthogonality(basis, M, R) < bound);
+        assert_below(dense_orthogonality(basis, M, R), bound);
         free(basis);
     }
     free(a);
@@ -86,7 +87,7 @@ static void square_matrices_are_not_sketched(void **state)
         dn_orth_found found;
         double *basis = orthonormalized(a, R, R, methods[k], &found);
         assert_int_equal(found, DN_ORTH_FINE);
-        assert_true(dense_orthogonality(basis, R, R) < (methods[k] == DN_ORTH_CQR ? 1e6 : 300) * DN_REAL_EPS);
+        assert_below(dense_orthogonality(basis, R, R), (methods[k] == DN_ORTH_CQR ? 1e6 : 300) * DN_REAL_EPS);
         free(basis);
     }
     free(a);
@@ -107,7 +108,7 @@ static void rank_deficient_matrices_get_an_orthonormal_basis_and_say_so(void **s
             double *basis = orthonormalized(a, M, R, methods[k], &found);
             if (few_rows)
                 assert_int_equal(found, methods[k] == DN_ORTH_QR ? DN_ORTH_FINE : DN_ORTH_FELL_BACK);
-            assert_true(dense_orthogonality(basis, M, R) < 300 * DN_REAL_EPS);
+            assert_below(dense_orthogonality(basis, M, R), 300 * DN_REAL_EPS);
             free(basis);
         }
     }
@@ -146,7 +147,7 @@ static void the_first_columns_do_not_depend_on_what_follows(void **state)
         dn_orth_found found;
         double *basis = orthonormalized(a, M, R, methods[k], &found);
         for (size_t i = 0; i < M; i++)
-            assert_true(dense_distance(basis + i * R, first + i * R / 2, R / 2) < 300 * DN_REAL_EPS);
+            assert_below(dense_distance(basis + i * R, first + i * R / 2, R / 2), 300 * DN_REAL_EPS);
         free(basis);
     }
     free(a), free(first);

@@ -1,6 +1,7 @@
 /* Every column of kernels that this processor can run gives the loss, gradients and logits of the plain one.
  */
 #include "nn/gpt.h"
+#include "support/close.h"
 #include "support/tests.h"
 
 #include <string.h>
@@ -39,11 +40,11 @@ static const double tolerance = 64 * DN_REAL_EPS;
 
 static void compare(const result *fast, const result *plain, const dn_param *params, size_t n_params)
 {
-    assert_true(fabs(fast->loss - plain->loss) < tolerance * plain->loss);
-    assert_true(difference(fast->logits, plain->logits, shape.V) < tolerance);
+    assert_close(fast->loss, plain->loss, tolerance * plain->loss);
+    assert_below(difference(fast->logits, plain->logits, shape.V), tolerance);
     for (size_t p = 0, at = 0; p < n_params; p++) {
         size_t n = dn_param_size(&params[p]);
-        assert_true(difference(fast->gradients + at, plain->gradients + at, n) < tolerance);
+        assert_below(difference(fast->gradients + at, plain->gradients + at, n), tolerance);
         at += n;
     }
 }

@@ -1,5 +1,6 @@
 /* The whole GPT: causality, micro-batches, chunks of logits, the next token, and bad input. */
 #include "nn/gpt_parts.h"
+#include "support/close.h"
 #include "support/tests.h"
 
 #include <string.h>
@@ -61,8 +62,8 @@ static void two_halves_of_a_micro_batch_add_up_to_the_whole(void **state)
     }
     dn_real *sum = host_copy(m.stream, m.params[0].grad, m.n_elements);
     /* The same 28 terms in another grouping: at most 28 roundings of the largest partial sum. */
-    assert_true(difference(sum, expected, m.n_elements) < 28 * DN_REAL_EPS);
-    assert_true(fabs(halves - 10 - whole) < 28 * DN_REAL_EPS * whole);
+    assert_below(difference(sum, expected, m.n_elements), 28 * DN_REAL_EPS);
+    assert_close(halves - 10, whole, 28 * DN_REAL_EPS * whole);
     free(expected);
     free(sum);
     model_destroy(&m);
@@ -77,7 +78,7 @@ static void rows_of_logits_held_at_a_time_change_rounding_only(void **state)
     m.gpt->logits_rows = 5; /* 5, 5, 4 */
     assert_true(whole_loss(&m) == whole);
     dn_real *chunked = gradients_of(&m, 1);
-    assert_true(difference(chunked, expected, m.n_elements) < 14 * DN_REAL_EPS);
+    assert_below(difference(chunked, expected, m.n_elements), 14 * DN_REAL_EPS);
     free(expected);
     free(chunked);
     model_destroy(&m);
@@ -111,7 +112,7 @@ static void next_gives_the_logits_that_the_loss_is_made_of(void **state)
         sum += log(exponentials) - (double)logits[m.targets[n - 1]];
     }
     /* Seven losses of order 1 to 10, each good to a few eps of a logit. */
-    assert_true(fabs(sum - expected) < 64 * DN_REAL_EPS * expected);
+    assert_close(sum, expected, 64 * DN_REAL_EPS * expected);
     model_destroy(&m);
 }
 
@@ -139,7 +140,7 @@ static void a_head_of_zeros_costs_log_v_a_token(void **state)
     model m = model_create("ref", 1, small, 2);
     const dn_param *head = &m.params[m.n_params - 1];
     m.stream->kernels->fill(m.stream, head->weight, dn_param_size(head), 0);
-    assert_true(fabs(whole_loss(&m) - 14 * log(11)) < 14 * log(11) * 4 * DN_REAL_EPS);
+    assert_close(whole_loss(&m), 14 * log(11), 14 * log(11) * 4 * DN_REAL_EPS);
     model_destroy(&m);
 }
 

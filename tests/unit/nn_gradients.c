@@ -2,6 +2,7 @@
  * central differences by every input and parameter. */
 #include "nn/gpt_parts.h"
 #include "nn/linear.h"
+#include "support/close.h"
 #include "support/tests.h"
 
 #include <string.h>
@@ -60,18 +61,16 @@ static void the_linear_layer_is_x_wt_and_its_gradients_are_dy_w_and_dyt_x(void *
     for (size_t i = 0; i < N; i++)
         for (size_t j = 0; j < OUT; j++) {
             double expected = product(0, hx, IN, 1, hw, 1, IN, i, j, IN);
-            assert_true(fabs((double)hy[i * OUT + j] - expected) < rounding);
-            assert_true(fabs((double)(hsum[i * OUT + j] - old_sum[i * OUT + j]) - expected) < rounding);
+            assert_close((double)hy[i * OUT + j], expected, rounding);
+            assert_close((double)(hsum[i * OUT + j] - old_sum[i * OUT + j]), expected, rounding);
         }
     for (size_t i = 0; i < N; i++)
         for (size_t j = 0; j < IN; j++)
-            assert_true(fabs((double)hdx[i * IN + j] - product(0, hdy, OUT, 1, hw, IN, 1, i, j, OUT)) <
-                        rounding);
+            assert_close((double)hdx[i * IN + j], product(0, hdy, OUT, 1, hw, IN, 1, i, j, OUT), rounding);
     for (size_t i = 0; i < OUT; i++)
         for (size_t j = 0; j < IN; j++) {
             double start = (double)old_dw[i * IN + j];
-            assert_true(fabs((double)hdw[i * IN + j] - product(start, hdy, 1, OUT, hx, IN, 1, i, j, N)) <
-                        rounding);
+            assert_close((double)hdw[i * IN + j], product(start, hdy, 1, OUT, hx, IN, 1, i, j, N), rounding);
         }
 
     dn_buf *const buffers[] = {x, w, dy, y, sum, dx, dw};
@@ -108,7 +107,7 @@ static double block_loss(void *context)
 static void check(const loss_of *f, dn_buf *x, const dn_buf *gradient, size_t n)
 {
     dn_real *g = host_copy(f->stream, gradient, n);
-    assert_true(gradient_error(f, x, g, n, 48) < DIFFERENCE_TOLERANCE);
+    assert_below(gradient_error(f, x, g, n, 48), DIFFERENCE_TOLERANCE);
     free(g);
 }
 
@@ -140,7 +139,7 @@ static void a_block_s_gradients_are_those_of_central_differences(void **state)
     dn_upload(p.m.stream, gpt->x, p.c, p.n);
     must(dn_gpt_block_backward(gpt, 0, p.m.B, small.T));
     dn_real *dx = host_copy(p.m.stream, gpt->x, p.n);
-    assert_true(gradient_error(&f, p.input, dx, p.n, 48) < DIFFERENCE_TOLERANCE);
+    assert_below(gradient_error(&f, p.input, dx, p.n, 48), DIFFERENCE_TOLERANCE);
     free(dx);
     for (size_t i = 0; i < DN_BLOCK_N_PARAMS; i++) {
         const dn_param *param = &p.m.params[gpt->blocks[0].first_param + i];

@@ -1,4 +1,5 @@
 /* The GPT's parameters: names, places, first values, and which shapes are refused. */
+#include "support/close.h"
 #include "support/model.h"
 #include "support/tests.h"
 
@@ -89,8 +90,8 @@ static void assert_normal(const dn_real *x, size_t n, double s)
         sum += (double)x[i];
         squares += (double)x[i] * (double)x[i];
     }
-    assert_true(fabs(sum / (double)n) < 5 * s / sqrt((double)n));
-    assert_true(fabs(squares / (double)n - s * s) < 5 * s * s * sqrt(2 / (double)n));
+    assert_close(sum / (double)n, 0, 5 * s / sqrt((double)n));
+    assert_close(squares / (double)n, s * s, 5 * s * s * sqrt(2 / (double)n));
 }
 
 static void initial_weights_have_the_documented_spread(void **state)

@@ -1,5 +1,6 @@
 /* A linear layer over a weight cut by hand into bands of rows or columns gives what the whole one gives. */
 #include "nn/linear.h"
+#include "support/close.h"
 #include "support/tests.h"
 
 #include <string.h>
@@ -92,7 +93,7 @@ static const double tolerance = 16 * DN_REAL_EPS;
 static void compare(const layer *l, const dn_buf *a, const layer *whole, const dn_buf *b, size_t n)
 {
     dn_real *x = host_copy(l->s, a, n), *y = host_copy(whole->s, b, n);
-    assert_true(difference(x, y, n) <= tolerance);
+    assert_at_most(difference(x, y, n), tolerance);
     free(x);
     free(y);
 }
@@ -107,7 +108,7 @@ static void compare_piece(const layer *l, const dn_piece *p, const layer *whole)
     for (size_t i = 0; i < p->rows; i++)
         for (size_t j = 0; j < p->cols; j++) {
             double off = (double)(part[i * p->cols + j] - all[(p->row0 + i) * IN + p->col0 + j]);
-            assert_true(fabs(off) <= tolerance * (double)largest);
+            assert_close(off, 0, tolerance * (double)largest);
         }
     free(all);
     free(part);

@@ -4,6 +4,7 @@
  * eps each, is allowed 1000 eps; where a column norm of size 1 or more is blurred by eps = 1e-8, that is
  * added. The differences meant to be seen are above 1e-2.
  */
+#include "support/close.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/tests.h"
@@ -47,7 +48,7 @@ static void update_has_the_norm_of_root_r(void **state)
         size_t count = shapes[i].rows * shapes[i].cols;
         double *grad = dense_random(shapes[i].rows, shapes[i].cols, i);
         double *update = first_update(&config, shapes[i], grad, NULL);
-        assert_true(fabs(dense_norm(update, count) - sqrt(6)) < 1e-8 + TIGHT);
+        assert_close(dense_norm(update, count), sqrt(6), 1e-8 + TIGHT);
         free(grad);
         free(update);
     }
@@ -64,7 +65,7 @@ static void orth_dion_updates_have_r_singular_values_of_1(void **state)
     double *update = first_update(&config, tall, grad, NULL);
     dense_svd(update, s, v, M, N);
     for (size_t k = 0; k < N; k++)
-        assert_true(fabs(s[k] - (k < R)) < TIGHT);
+        assert_close(s[k], (k < R), TIGHT);
     free(grad), free(s), free(v), free(update);
 }
 
@@ -84,8 +85,8 @@ static void scale_and_sign_of_basis_columns_do_not_matter_but_their_order_does(v
     double *update = first_update(&config, tall, grad, q);
     double *update_scaled = first_update(&config, tall, grad, scaled);
     double *update_permuted = first_update(&config, tall, grad, permuted);
-    assert_true(dense_distance(update, update_scaled, count) < TIGHT);
-    assert_true(dense_distance(update, update_permuted, count) > 1e-2);
+    assert_below(dense_distance(update, update_scaled, count), TIGHT);
+    assert_above(dense_distance(update, update_permuted, count), 1e-2);
     free(grad), free(q), free(scaled), free(permuted);
     free(update), free(update_scaled), free(update_permuted);
 }
@@ -113,7 +114,7 @@ static void singular_vectors_as_basis_give_the_polar_factor(void **state)
         double *update = first_update(&config, tall, grad, basis);
         /* Rounding turns a singular vector by eps times the ratio to the gaps of the spectrum, here below
          * 100. */
-        assert_true(dense_distance(update, polar, m * n) < 1e-8 + 100 * TIGHT);
+        assert_below(dense_distance(update, polar, m * n), 1e-8 + 100 * TIGHT);
         free(grad), free(us), free(s), free(v), free(basis), free(polar), free(update);
     }
 }
@@ -137,7 +138,7 @@ static void update_turns_with_the_gradient(void **state)
     double *expected = dense_zeros(m, n);
     dense_multiply(half, w, 0, update, 0, m, n, m);
     dense_multiply(expected, half, 0, z, 1, m, n, n);
-    assert_true(dense_distance(update_turned, expected, m * n) < TIGHT);
+    assert_below(dense_distance(update_turned, expected, m * n), TIGHT);
     free(grad), free(q), free(w), free(z), free(half), free(turned), free(zq);
     free(update), free(update_turned), free(expected);
 }
@@ -157,7 +158,7 @@ static void transposed_gradient_gives_the_transposed_update(void **state)
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)
             worst = fmax(worst, fabs(update[i * n + j] - other[j * m + i]));
-    assert_true(worst < TIGHT);
+    assert_below(worst, TIGHT);
     free(grad), free(lying), free(q), free(update), free(other);
 }
 
@@ -194,7 +195,7 @@ static void weights_do_not_depend_on_the_orthonormalization_nor_its_sketch(void 
         for (dn_orth orth = DN_ORTH_QR; orth <= DN_ORTH_RCQR; orth++) {
             config.orth = orth;
             double *weight = run(&config, shapes[i], 20, 1);
-            assert_true(dense_distance(weight, expected, count) < 10 * TIGHT);
+            assert_below(dense_distance(weight, expected, count), 10 * TIGHT);
             free(weight);
         }
         free(expected);
@@ -209,7 +210,7 @@ static void updates_do_not_depend_on_the_scale_of_all_gradients(void **state)
     dn_optim_config config = rig_config();
     size_t count = tall.rows * tall.cols;
     double *weight = run(&config, tall, 20, 1), *scaled = run(&config, tall, 20, 7.3);
-    assert_true(dense_distance(weight, scaled, count) < 20 * 0.02 * 1e-8 + 10 * TIGHT);
+    assert_below(dense_distance(weight, scaled, count), 20 * 0.02 * 1e-8 + 10 * TIGHT);
     free(weight), free(scaled);
 }
 
@@ -234,7 +235,7 @@ static void full_rank_makes_error_feedback_plain_heavy_ball(void **state)
             free(grad);
         }
         double *momentum = dense_from_real(rig_state_data(&rig, "dion.momentum", 0), count);
-        assert_true(dense_distance(momentum, expected, count) < TIGHT);
+        assert_below(dense_distance(momentum, expected, count), TIGHT);
         free(momentum), free(expected);
         rig_destroy(&rig);
     }
@@ -266,9 +267,9 @@ static void error_feedback_takes_a_fraction_of_an_orthogonal_projection(void **s
         double b2 = dense_norm(b, count) * dense_norm(b, count);
         double m2 = dense_norm(momentum, count) * dense_norm(momentum, count);
         /* The difference of b and M_new, divided by 0.05, carries 20 times their rounding. */
-        assert_true(fabs(dot) < 20 * TIGHT * b2);
-        assert_true(fabs(captured + rest - b2) < 20 * TIGHT * b2);
-        assert_true(fabs(m2 - rest - 0.95 * 0.95 * captured) < 20 * TIGHT * b2);
+        assert_close(dot, 0, 20 * TIGHT * b2);
+        assert_close(captured + rest, b2, 20 * TIGHT * b2);
+        assert_close(m2 - rest, 0.95 * 0.95 * captured, 20 * TIGHT * b2);
         assert_true(captured > 0.3 * b2 && captured < 0.9 * b2);
         free(b), free(momentum);
         rig_destroy(&rig);
@@ -293,7 +294,7 @@ static void zero_gradient_only_decays_and_keeps_a_normalized_basis(void **state)
         assert_int_equal(rig.report.n_fallback, 0);
     }
     for (size_t i = 0; i < count; i++) {
-        assert_true(fabs((double)rig_weight(&rig, 0)[i] - pow(1 - 0.2 * 0.5 * 0.1, 3) * x[i]) < TIGHT);
+        assert_close((double)rig_weight(&rig, 0)[i], pow(1 - 0.2 * 0.5 * 0.1, 3) * x[i], TIGHT);
         assert_true(rig_state_data(&rig, "dion.momentum", 0)[i] == 0);
     }
     for (size_t j = 0; j < 6; j++) {
@@ -301,8 +302,8 @@ static void zero_gradient_only_decays_and_keeps_a_normalized_basis(void **state)
         for (size_t i = 0; i < wide.rows; i++)
             norm2 += q[i * 6 + j] * q[i * 6 + j];
         for (size_t i = 0; i < wide.rows; i++)
-            assert_true(fabs((double)rig_state_data(&rig, "dion.q", 0)[i * 6 + j] -
-                             q[i * 6 + j] / sqrt(norm2)) < 1e-7 + TIGHT);
+            assert_close((double)rig_state_data(&rig, "dion.q", 0)[i * 6 + j], q[i * 6 + j] / sqrt(norm2),
+                         1e-7 + TIGHT);
     }
     free(x), free(q);
     rig_destroy(&rig);
@@ -329,8 +330,7 @@ static void decay_takes_the_plain_rate_and_the_update_that_of_the_stored_shape(v
         assert_int_equal(rig_step(&rig, 0.1), DN_OK);
         double scale = 0.2 * sqrt((double)shapes[k].rows / (double)shapes[k].cols);
         for (size_t i = 0; i < count; i++)
-            assert_true(fabs((double)rig_weight(&rig, 0)[i] - ((1 - 0.2 * 0.3) * x[i] - scale * update[i])) <
-                        TIGHT);
+            assert_close((double)rig_weight(&rig, 0)[i], ((1 - 0.2 * 0.3) * x[i] - scale * update[i]), TIGHT);
         free(x), free(grad), free(update);
         rig_destroy(&rig);
     }
@@ -355,7 +355,7 @@ static void rank_deficient_gradient_is_reported_and_still_projected(void **state
         assert_int_equal(rig.report.n_fallback, methods[k] == DN_ORTH_QR ? 0 : 1);
         /* rank 2 < r: B lies in the span of P, so M_new = mu B. */
         for (size_t i = 0; i < count; i++)
-            assert_true(fabs((double)rig_state_data(&rig, "dion.momentum", 0)[i] - 0.95 * grad[i]) < TIGHT);
+            assert_close((double)rig_state_data(&rig, "dion.momentum", 0)[i], 0.95 * grad[i], TIGHT);
         assert_true(isfinite(dense_norm((double[]){(double)rig_weight(&rig, 0)[0]}, 1)));
         free(grad);
         rig_destroy(&rig);
@@ -382,7 +382,7 @@ static void power_iterations_capture_more_of_the_momentum(void **state)
         free(grad), free(momentum);
         rig_destroy(&rig);
     }
-    assert_true(rest[1] < 0.95 * rest[0]);
+    assert_below(rest[1], 0.95 * rest[0]);
 }
 
 TESTS(optim_dion)

@@ -1,5 +1,6 @@
 /* The element-wise rules against textbook code, and the counting rules of Dion. */
 #include "optim/dion.h"
+#include "support/close.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/tests.h"
@@ -74,7 +75,7 @@ static void matches_textbook(dn_rule rule, bool cautious)
     }
     for (size_t k = 0; k < 4; k++) {
         double *weight = dense_from_real(rig_weight(&rig, k), N);
-        assert_true(dense_distance(weight, x[k], N) < 4 * STEPS * DN_REAL_EPS);
+        assert_below(dense_distance(weight, x[k], N), 4 * STEPS * DN_REAL_EPS);
         free(weight), free(x[k]), free(m[k]), free(v[k]);
     }
     rig_destroy(&rig);

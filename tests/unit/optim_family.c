@@ -7,6 +7,7 @@
 #include "optim/adadion.h"
 #include "optim/dion3.h"
 #include "optim/muon.h"
+#include "support/close.h"
 #include "support/dense.h"
 #include "support/family_rig.h"
 #include "support/tests.h"
@@ -51,8 +52,8 @@ static double *walk(const family_options *o, int steps, double size)
 static void same(const family_options *a, const family_options *b, int steps, double bound)
 {
     double *x = walk(a, steps, 1), *y = walk(b, steps, 1);
-    assert_true(dense_norm(x, a->rows * a->cols) > 0.1);
-    assert_true(dense_distance(x, y, a->rows * a->cols) <= bound);
+    assert_above(dense_norm(x, a->rows * a->cols), 0.1);
+    assert_at_most(dense_distance(x, y, a->rows * a->cols), bound);
     free(x), free(y);
 }
 
@@ -81,7 +82,7 @@ static void selection_below_fraction_1_matters(void **state)
     family_options muon = family_defaults(FAMILY_MUON, 12, 7), dion2 = family_defaults(FAMILY_DION2, 12, 7);
     dion2.fraction = 0.5;
     double *x = walk(&muon, 1, 1), *y = walk(&dion2, 1, 1);
-    assert_true(dense_distance(x, y, 84) > 0.1);
+    assert_above(dense_distance(x, y, 84), 0.1);
     size_t untouched = 0;
     for (size_t j = 0; j < 7; j++) {
         double sum = 0;
@@ -101,9 +102,9 @@ static void normuon_keeps_the_frobenius_norm_and_evens_rows_out(void **state)
         family_options muon = family_defaults(FAMILY_MUON, rows, cols);
         family_options normuon = family_defaults(FAMILY_NORMUON, rows, cols);
         double *x = walk(&muon, 1, 1), *y = walk(&normuon, 1, 1), norm = dense_norm(x, rows * cols);
-        assert_true(fabs(norm - dense_norm(y, rows * cols)) < TIGHT * norm);
+        assert_close(norm, dense_norm(y, rows * cols), TIGHT * norm);
         for (size_t r = 0; r < rows; r++)
-            assert_true(fabs(dense_norm(y + r * cols, cols) - norm / sqrt((double)rows)) < 1e-6 * norm);
+            assert_close(dense_norm(y + r * cols, cols), norm / sqrt((double)rows), 1e-6 * norm);
         free(x), free(y);
     }
 }
@@ -116,7 +117,7 @@ static void updates_do_not_depend_on_the_scale_of_all_gradients(void **state)
         family_options o = family_defaults(rules[i], 7, 12);
         o.fraction = 0.5;
         double *x = walk(&o, 3, 1), *y = walk(&o, 3, 7.3);
-        assert_true(dense_distance(x, y, 84) < 3 * BOUND + 1e-5); /* 1e3 times eps / norm */
+        assert_below(dense_distance(x, y, 84), 3 * BOUND + 1e-5); /* 1e3 times eps / norm */
         free(x), free(y);
     }
 }
@@ -136,7 +137,7 @@ static void orth_dion_updates_are_partial_isometries(void **state)
                     x[row * cols + col] * sqrt((double)cols / (double)rows);
         dense_svd(tall, s, v, m, n);
         for (size_t k = 0; k < n; k++)
-            assert_true(fabs(s[k] - (k < (n + 1) / 2)) < TIGHT);
+            assert_close(s[k], (k < (n + 1) / 2), TIGHT);
         free(x), free(tall), free(s), free(v);
     }
 }
@@ -161,7 +162,7 @@ static void check_polar(family_rule rule, double fraction)
     family_set(&rig, rig.second, q, rig.n_second);
     family_step(&rig, grad, 1);
     double *weight = family_get(&rig, rig.weight, M * N);
-    assert_true(dense_distance(weight, right, M * N) < TIGHT + 1e-8); /* eps of the column norms */
+    assert_below(dense_distance(weight, right, M * N), TIGHT + 1e-8); /* eps of the column norms */
     free(grad), free(u), free(weight);
     family_destroy(&rig);
 }
@@ -201,8 +202,8 @@ static void learning_rates_are_adjusted_by_the_global_shape(void **state)
     assert_true(dn_adjust_factor(DN_ADJUST_NONE, 8, 2) == 1);
     assert_true(dn_adjust_factor(DN_ADJUST_SPECTRAL_NORM, 8, 2) == 2);
     assert_true(dn_adjust_factor(DN_ADJUST_SPECTRAL_NORM, 2, 8) == 0.5);
-    assert_true(fabs(dn_adjust_factor(DN_ADJUST_RMS_NORM, 4, 25) - 1) < 1e-15);
-    assert_true(fabs(dn_adjust_factor(DN_ADJUST_RMS_NORM, 25, 4) - 1) < 1e-15);
+    assert_close(dn_adjust_factor(DN_ADJUST_RMS_NORM, 4, 25), 1, 1e-15);
+    assert_close(dn_adjust_factor(DN_ADJUST_RMS_NORM, 25, 4), 1, 1e-15);
 }
 
 static void selection_counts_follow_the_shape(void **state)
@@ -221,7 +222,7 @@ static void adaptive_rank_keeps_to_its_limits(void **state)
 {
     const dn_adadion_rule rule = dn_adadion_defaults();
     const double even[] = {4, 4, 4, 4}, one[] = {9, 0, 0, 0}, none[4] = {0};
-    assert_true(fabs(dn_adadion_effective_rank(even, 4) - 4) < 1e-14);
+    assert_close(dn_adadion_effective_rank(even, 4), 4, 1e-14);
     assert_true(dn_adadion_effective_rank(one, 4) == 1 && dn_adadion_effective_rank(none, 4) == 0);
     double smoothed = 0;
     assert_int_equal(dn_adadion_next_rank(&rule, 100, &smoothed, 24, 200), 40);   /* up by 16 at most */
@@ -370,8 +371,8 @@ static void blocks_take_the_step_of_the_whole(void **state)
         block *at = &b[i / 2][i % 2];
         for (size_t row = 0; row < at->d.rows; row++)
             for (size_t col = 0; col < at->d.cols; col++)
-                assert_true(fabs((double)real(at->d.weight)[row * at->d.cols + col] -
-                                 weight[(at->row0 + row) * COLS + at->col0 + col]) < BOUND);
+                assert_close((double)real(at->d.weight)[row * at->d.cols + col],
+                             weight[(at->row0 + row) * COLS + at->col0 + col], BOUND);
     }
     free(weight);
     family_destroy(&rig);

@@ -4,6 +4,7 @@
 #include "report/plot.h"
 
 #include "../support/scratch.h"
+#include "support/close.h"
 #include "support/tests.h"
 
 #include <math.h>
@@ -259,8 +260,8 @@ static void a_plot_leaves_out_what_is_not_finite_and_scales_to_its_edges(void **
                             &at[1][1], &at[2][0], &at[2][1]),
                      6);
     /* Linear in both: equal steps of 2, and of 1, are equal on paper, to the printed tenth. */
-    assert_true(fabs((at[1][0] - at[0][0]) - (at[2][0] - at[1][0])) < 0.21);
-    assert_true(fabs((at[1][1] - at[0][1]) - (at[2][1] - at[1][1])) < 0.21);
+    assert_close((at[1][0] - at[0][0]), (at[2][0] - at[1][0]), 0.21);
+    assert_close((at[1][1] - at[0][1]), (at[2][1] - at[1][1]), 0.21);
     assert_true(at[0][0] < at[2][0] && at[0][1] > at[2][1]);
     assert_null(strstr(text, "nan"));
     assert_null(strstr(text, "a<b"));

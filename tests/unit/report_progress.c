@@ -1,6 +1,7 @@
 /* Progress on a pipe and on a pseudo-terminal, read back as a reader or a terminal would. Time is moved by
  * moving the moments in the past. */
 #include "report/progress.h"
+#include "support/close.h"
 #include "support/tests.h"
 
 #include <fcntl.h>
@@ -211,7 +212,7 @@ static void time_left_follows_the_speed_smoothly(void **state)
         pass_time(&p, 1);
         dn_progress_show(&p, done += 10, "");
     }
-    assert_true(fabs(p.speed - 10) < 0.1);
+    assert_close(p.speed, 10, 0.1);
     pass_time(&p, 1);
     dn_progress_show(&p, done += 1, "");
     assert_true(p.speed > 9 && p.speed < 9.9);
@@ -219,7 +220,7 @@ static void time_left_follows_the_speed_smoothly(void **state)
         pass_time(&p, 1);
         dn_progress_show(&p, done += 1, "");
     }
-    assert_true(fabs(p.speed - 1) < 0.2);
+    assert_close(p.speed, 1, 0.2);
     dn_progress_end(&p);
     fclose(out);
 }

@@ -3,6 +3,7 @@
 #include "sync/optimizer.h"
 
 #include "support/allocations.h"
+#include "support/close.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/tests.h"
@@ -257,7 +258,7 @@ static void decay_follows_the_factor_of_the_step(void **state)
             assert_int_equal(dn_optimizer_step(rig.optimizer, &pace, &rig.report), DN_OK);
             right *= 1 - 0.1 * 0.5 * factors[t];
             for (size_t i = 0; i < N_MODEL; i++)
-                assert_true(fabs((double)rig_weight(&rig, i)[0] - right) < 4 * DN_REAL_EPS);
+                assert_close((double)rig_weight(&rig, i)[0], right, 4 * DN_REAL_EPS);
         }
         rig_destroy(&rig);
     }
@@ -272,7 +273,7 @@ static void gradient_norm_covers_all_parameters(void **state)
     for (size_t i = 0; i < N_MODEL; i++)
         rig_grad(&rig, i)[0] = 2;
     assert_int_equal(rig_step(&rig, 0.01), DN_OK);
-    assert_true(fabs(rig.report.grad_norm - sqrt(4 * N_MODEL)) < 1e-12);
+    assert_close(rig.report.grad_norm, sqrt(4 * N_MODEL), 1e-12);
     rig_destroy(&rig);
 }
 
@@ -469,8 +470,7 @@ static void flops_follow_the_formula(void **state)
     dn_optim_config config = rig_config();
     optim_rig rig;
     assert_int_equal(rig_create(&rig, NULL, "ref", &config, shapes, 2), DN_OK);
-    assert_true(fabs(dn_optimizer_flops(rig.optimizer) - (8.0 * 32 * 8 * 2 + 4 * 32 * 4 - 4.0 / 3 * 8)) <
-                1e-9);
+    assert_close(dn_optimizer_flops(rig.optimizer), (8.0 * 32 * 8 * 2 + 4 * 32 * 4 - 4.0 / 3 * 8), 1e-9);
     rig_destroy(&rig);
 }
 

@@ -1,6 +1,7 @@
 /* Adaptive ranks through the optimizer against Dion and AdaDion's rule in plain double arithmetic: ranks,
  * weights and momenta of twenty steps whose gradients are nearly of rank 6 and then of full rank. */
 #include "support/allocations.h"
+#include "support/close.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/tests.h"
@@ -111,9 +112,9 @@ static void check(const optim_rig *rig, const plain *s)
     double *x = dense_from_real(rig_weight(rig, 0), M * N), *m = real_state(rig, "dion.momentum", M * N),
            *rank = real_state(rig, "dion.rank", 2);
     assert_int_equal((size_t)rank[0], s->r);
-    assert_true(fabs(rank[1] - s->smoothed) < BOUND * s->smoothed);
-    assert_true(dense_distance(x, s->x, M * N) < BOUND);
-    assert_true(dense_distance(m, s->m, M * N) < BOUND * dense_norm(s->m, M * N));
+    assert_close(rank[1], s->smoothed, BOUND * s->smoothed);
+    assert_below(dense_distance(x, s->x, M * N), BOUND);
+    assert_below(dense_distance(m, s->m, M * N), BOUND * dense_norm(s->m, M * N));
     free(x), free(m), free(rank);
 }
 
@@ -183,7 +184,7 @@ static void fresh_columns_are_random_directions(void **state)
     assert_true(n_fresh >= 8);
     mean /= (double)n_fresh; /* chi-square of 320 or more: 1 with deviation 0.08 */
     assert_true(mean > 0.6 && mean < 1.4);
-    assert_true(largest < 0.8); /* deviation 0.16 */
+    assert_below(largest, 0.8); /* deviation 0.16 */
     rig_destroy(&rig);
 }
 

@@ -1,4 +1,5 @@
 /* A comparison's lists become runs: which, with what configuration, and what is refused. */
+#include "support/close.h"
 #include "train/compare.h"
 #include "support/tests.h"
 
@@ -18,7 +19,7 @@ static void expect_lrs(const dn_contender *contender, size_t n, const double *lr
     assert_int_equal(contender->n_lrs, n);
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < c.n_seeds; k++)
-            assert_true(fabs(contender->trials[i * c.n_seeds + k].lr - lrs[i]) < 1e-15);
+            assert_close(contender->trials[i * c.n_seeds + k].lr, lrs[i], 1e-15);
 }
 
 static void ranks_multiply_only_what_has_a_rank(void **state)

@@ -1,0 +1,18 @@
+/* Comparisons of numbers that print them where they fail. NaN fails each. */
+#ifndef SUPPORT_CLOSE_H
+#define SUPPORT_CLOSE_H
+
+/** |got - want| <= bound. */
+#define assert_close(got, want, bound) close_assert(got, want, bound, #got, #want, __FILE__, __LINE__)
+/** got < bound, and so on. */
+#define assert_below(got, bound)    close_order(got, "<", bound, #got, #bound, __FILE__, __LINE__)
+#define assert_at_most(got, bound)  close_order(got, "<=", bound, #got, #bound, __FILE__, __LINE__)
+#define assert_above(got, bound)    close_order(got, ">", bound, #got, #bound, __FILE__, __LINE__)
+#define assert_at_least(got, bound) close_order(got, ">=", bound, #got, #bound, __FILE__, __LINE__)
+
+void close_assert(double got, double want, double bound, const char *got_text, const char *want_text,
+                  const char *file, int line);
+void close_order(double got, const char *order, double bound, const char *got_text, const char *bound_text,
+                 const char *file, int line);
+
+#endif
