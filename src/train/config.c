@@ -52,9 +52,9 @@ static dn_status unknown_key(const char *where, const char *name)
     return dn_fail(DN_ERR_CONFIG, "%s: unknown key '%s'; 'dionode train --keys' lists all", where, name);
 }
 
-static bool is_null(const char *value)
+bool dn_value_is_null(const char *value)
 {
-    return *value == 0 || strcmp(value, "null") == 0 || strcmp(value, "~") == 0;
+    return strcmp(value, "null") == 0 || strcmp(value, "~") == 0;
 }
 
 static dn_status set_number(void *field, const dn_key *key, const char *value, const char *where)
@@ -101,9 +101,17 @@ static dn_status set_text(char *field, const dn_key *key, const char *value, con
 {
     if (key->choices && !is_choice(key->choices, value))
         return dn_fail(DN_ERR_CONFIG, "%s: %s: '%s' is not one of %s", where, key->name, value, key->choices);
+    if (!*value && !dn_value_is_null(key->initial))
+        return dn_fail(DN_ERR_CONFIG, "%s: %s is empty; give a value, or null for the default", where, key->name);
     size_t room = key->choices ? 16 : DN_PATH_MAX;
     if (strlen(value) >= room)
-        return dn_fail(DN_ERR_CONFIG, "%s: %s: longer than %zu characters", where, key->name, room - 1);
+        return dn_fail(DN_ERR_CONFIG, "%s: %s: longer than %zu bytes", where, key->name, room - 1);
+    /* The run's own configuration, stored with its checkpoints, is a YAML file. */
+    if (!dn_yaml_holds(value))
+        return dn_fail(DN_ERR_CONFIG,
+                       "%s: %s holds control characters or is not UTF-8; rename what it names, or reach it by "
+                       "a symbolic link",
+                       where, key->name);
     strcpy(field, value);
     return DN_OK;
 }
@@ -111,7 +119,7 @@ static dn_status set_text(char *field, const dn_key *key, const char *value, con
 /* null: what the key would be without a line for it. */
 static dn_status set_null(void *field, const dn_key *key, const char *where)
 {
-    if (!is_null(key->initial))
+    if (!dn_value_is_null(key->initial))
         return dn_config_value(field, key, key->initial, where);
     if (key->type == DN_KEY_TEXT)
         *(char *)field = 0;
@@ -122,7 +130,7 @@ static dn_status set_null(void *field, const dn_key *key, const char *where)
 
 dn_status dn_config_value(void *field, const dn_key *key, const char *value, const char *where)
 {
-    if (is_null(value))
+    if (!value)
         return set_null(field, key, where);
     switch (key->type) {
     case DN_KEY_INT:
@@ -163,7 +171,22 @@ dn_status dn_config_set(dn_config *config, const char *assignment)
     snprintf(where, sizeof where, "argument '%.100s'", assignment);
     if (dn_key_ignored(name))
         return DN_OK;
-    return dn_config_assign(config, name, equals + 1, where);
+    const char *value = equals + 1;
+    if (!*value) /* most likely a variable of the shell that is not set */
+        return dn_fail(DN_ERR_CONFIG, "%s: %s is empty; give a value, or null for the default", where, name);
+    return dn_config_assign(config, name, dn_value_is_null(value) ? NULL : value, where);
+}
+
+/* With as few digits as read back to the same number. */
+static void dump_real(FILE *out, double value)
+{
+    char text[32];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    fprintf(out, "%s\n", text);
 }
 
 static void dump_text(FILE *out, const char *text)
@@ -184,7 +207,7 @@ static void dump_value(FILE *out, const void *field, const dn_key *key)
             fprintf(out, "%lld\n", (long long)*(const int64_t *)field);
         return;
     case DN_KEY_REAL:
-        fprintf(out, "%.17g\n", *(const double *)field);
+        dump_real(out, *(const double *)field);
         return;
     case DN_KEY_BOOL:
         fprintf(out, "%s\n", *(const bool *)field ? "true" : "false");

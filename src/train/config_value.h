@@ -10,12 +10,20 @@ enum { DN_KEYS_MAX = 128 };
 /** Whether the reference knows the key and we have no use for it. */
 bool dn_key_ignored(const char *name);
 
-/** Parses value by the key's type into its field. Errors: DN_ERR_CONFIG. */
+/** Parses value by the key's type into its field; NULL means null: the default. A text must be one that
+ * dn_yaml_holds. Errors: DN_ERR_CONFIG. */
 dn_status dn_config_value(void *field, const dn_key *key, const char *value, const char *where) DN_MUST_USE;
 
 /** dn_config_value for the key of that name. Errors: DN_ERR_CONFIG, with the nearest name if there is none.
  */
 dn_status dn_config_assign(dn_config *config, const char *name, const char *value,
                            const char *where) DN_MUST_USE;
+
+/** Whether an unquoted word stands for null. */
+bool dn_value_is_null(const char *value);
+
+/** Whether a text written into a YAML file in single quotes is read back as it was: no control characters or
+ * line breaks, and valid UTF-8. */
+bool dn_yaml_holds(const char *text);
 
 #endif

@@ -7,37 +7,79 @@
 #include "train/config_value.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <yaml.h>
+
+/* More than this is some other file. */
+enum { FILE_BYTES_MAX = 1 << 20 };
 
 typedef struct reader {
     yaml_parser_t parser;
     yaml_event_t event; /* current; deleted by the next next_event */
     const char *name;
+    const char *text; /* all of it */
     char where[DN_PATH_MAX + 32];
 } reader;
 
+/* The reader's marks stand still where it finds bytes that are not text. */
+static dn_status not_text(const reader *r)
+{
+    size_t line = 1, offset = r->parser.problem_offset;
+    for (size_t i = 0; i < offset; i++)
+        line += r->text[i] == '\n';
+    return dn_fail(DN_ERR_CONFIG,
+                   "%s:%zu: byte %zu is not text (%s); a configuration is plain text in UTF-8, save it so",
+                   r->name, line, offset, r->parser.problem);
+}
+
 static dn_status next_event(reader *r)
 {
+    const yaml_parser_t *parser = &r->parser;
     yaml_event_delete(&r->event);
     if (yaml_parser_parse(&r->parser, &r->event)) {
         snprintf(r->where, sizeof r->where, "%s:%zu", r->name, r->event.start_mark.line + 1);
         return DN_OK;
     }
     memset(&r->event, 0, sizeof r->event);
-    return dn_fail(DN_ERR_CONFIG, "%s:%zu: not valid YAML: %s", r->name, r->parser.problem_mark.line + 1,
-                   r->parser.problem ? r->parser.problem : "out of memory");
+    if (parser->error == YAML_MEMORY_ERROR)
+        return dn_fail(DN_ERR_MEMORY, "%s: no memory to read YAML", r->name);
+    if (parser->error == YAML_READER_ERROR)
+        return not_text(r);
+    return dn_fail(DN_ERR_CONFIG, "%s:%zu: not valid YAML: %s", r->name, parser->problem_mark.line + 1,
+                   parser->problem);
 }
 
-static dn_status expect_scalar(reader *r, const char *what)
+/* The current event is a scalar and nothing but the text that it shows. */
+static dn_status check_scalar(const reader *r, const char *what)
 {
-    DN_TRY(next_event(r));
-    if (r->event.type == YAML_SCALAR_EVENT)
-        return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "%s: expected %s; a configuration is a flat list of 'key: value' lines",
-                   r->where, what);
+    const yaml_event_t *event = &r->event;
+    if (event->type == YAML_ALIAS_EVENT)
+        return dn_fail(DN_ERR_CONFIG, "%s: '*%s' is an alias, which has no meaning here; write out %s", r->where,
+                       (const char *)event->data.alias.anchor, what);
+    if (event->type != YAML_SCALAR_EVENT)
+        return dn_fail(DN_ERR_CONFIG, "%s: expected %s; a configuration is a flat list of 'key: value' lines",
+                       r->where, what);
+    if (event->data.scalar.anchor || event->data.scalar.tag)
+        return dn_fail(DN_ERR_CONFIG, "%s: %s%s has no meaning here; leave it out", r->where,
+                       event->data.scalar.anchor ? "the anchor &" : "the tag ",
+                       (const char *)(event->data.scalar.anchor ? event->data.scalar.anchor
+                                                                : event->data.scalar.tag));
+    if (strlen((const char *)event->data.scalar.value) != event->data.scalar.length)
+        return dn_fail(DN_ERR_CONFIG, "%s: %s holds a NUL character; leave it out", r->where, what);
+    return DN_OK;
+}
+
+/* The value of the current event; NULL: null, which quotes make a word like any other. */
+static const char *value_of(const reader *r)
+{
+    const char *value = (const char *)r->event.data.scalar.value;
+    bool plain = r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    return plain && (!*value || dn_value_is_null(value)) ? NULL : value;
 }
 
 /* Which keys the file has given already: a second line for one would silently win over the first. */
@@ -62,15 +104,15 @@ static dn_status read_pairs(reader *r, dn_config *config)
         DN_TRY(next_event(r));
         if (r->event.type == YAML_MAPPING_END_EVENT)
             break;
-        if (r->event.type != YAML_SCALAR_EVENT)
-            return dn_fail(DN_ERR_CONFIG, "%s: expected a key", r->where);
+        DN_TRY(check_scalar(r, "a key"));
         char name[64], where[sizeof r->where];
         snprintf(name, sizeof name, "%s", (char *)r->event.data.scalar.value);
         memcpy(where, r->where, sizeof where);
         DN_TRY(check_duplicate(seen, name, where));
-        DN_TRY(expect_scalar(r, "a value"));
+        DN_TRY(next_event(r));
+        DN_TRY(check_scalar(r, "a value"));
         if (!dn_key_ignored(name)) {
-            DN_TRY(dn_config_assign(config, name, (char *)r->event.data.scalar.value, where));
+            DN_TRY(dn_config_assign(config, name, value_of(r), where));
             continue;
         }
         size_t used = strlen(skipped);
@@ -90,38 +132,113 @@ static dn_status read_document(reader *r, dn_config *config)
     } while (r->event.type == YAML_STREAM_START_EVENT || r->event.type == YAML_DOCUMENT_START_EVENT);
     if (r->event.type != YAML_MAPPING_START_EVENT)
         return dn_fail(DN_ERR_CONFIG, "%s: expected 'key: value' lines", r->where);
-    return read_pairs(r, config);
+    DN_TRY(read_pairs(r, config));
+    do
+        DN_TRY(next_event(r));
+    while (r->event.type == YAML_DOCUMENT_END_EVENT);
+    if (r->event.type == YAML_STREAM_END_EVENT)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "%s: a second document begins; a configuration is one, put all into it",
+                   r->where);
 }
 
-static dn_status read_with(reader *r, dn_config *config)
+static dn_status parse(dn_config *config, const char *text, size_t bytes, const char *name)
 {
-    dn_status status = read_document(r, config);
-    yaml_event_delete(&r->event);
-    yaml_parser_delete(&r->parser);
+    reader r = {.name = name, .text = text};
+    if (!yaml_parser_initialize(&r.parser))
+        return dn_fail(DN_ERR_MEMORY, "%s: no memory to read YAML", name);
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, bytes);
+    dn_status status = read_document(&r, config);
+    yaml_event_delete(&r.event);
+    yaml_parser_delete(&r.parser);
     return status;
 }
 
 dn_status dn_config_parse(dn_config *config, const char *text, const char *name)
 {
-    reader r = {.name = name};
-    if (!yaml_parser_initialize(&r.parser))
-        return dn_fail(DN_ERR_MEMORY, "%s: no memory to read YAML", name);
-    yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, strlen(text));
-    return read_with(&r, config);
+    return parse(config, text, strlen(text), name);
+}
+
+/* Reads at most room bytes; *bytes = how many. */
+static dn_status read_all(int fd, const char *path, char *text, size_t room, size_t *bytes)
+{
+    for (*bytes = 0; *bytes < room;) {
+        ssize_t n = read(fd, text + *bytes, room - *bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return dn_fail_errno(DN_ERR_CONFIG, errno, "cannot read configuration '%s'", path);
+        if (n == 0)
+            break;
+        *bytes += (size_t)n;
+    }
+    return DN_OK;
+}
+
+static dn_status check_file(int fd, const char *path)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return dn_fail_errno(DN_ERR_CONFIG, errno, "cannot read configuration '%s'", path);
+    if (S_ISDIR(st.st_mode))
+        return dn_fail(DN_ERR_CONFIG, "configuration '%s' is a directory; name the file in it", path);
+    if (S_ISFIFO(st.st_mode))
+        return dn_fail(DN_ERR_CONFIG,
+                       "configuration '%s' is a pipe, and every worker reads the configuration anew; write it "
+                       "to a file",
+                       path);
+    return DN_OK;
 }
 
 dn_status dn_config_read(dn_config *config, const char *path)
 {
-    reader r = {.name = path};
-    FILE *file = fopen(path, "rb");
-    if (!file)
+    /* Not blocking: opening a pipe would wait for a writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
         return dn_fail_errno(DN_ERR_CONFIG, errno, "cannot read configuration '%s'", path);
-    if (!yaml_parser_initialize(&r.parser)) {
-        fclose(file);
-        return dn_fail(DN_ERR_MEMORY, "%s: no memory to read YAML", path);
-    }
-    yaml_parser_set_input_file(&r.parser, file);
-    dn_status status = read_with(&r, config);
-    fclose(file);
+    char *text = malloc(FILE_BYTES_MAX + 1);
+    size_t bytes = 0;
+    dn_status status = text ? DN_OK : dn_fail(DN_ERR_MEMORY, "%s: no memory to read YAML", path);
+    if (status == DN_OK)
+        status = check_file(fd, path);
+    if (status == DN_OK)
+        status = read_all(fd, path, text, FILE_BYTES_MAX + 1, &bytes);
+    if (status == DN_OK && bytes > FILE_BYTES_MAX)
+        status = dn_fail(DN_ERR_CONFIG, "'%s' is larger than %d bytes, which no configuration is", path,
+                         FILE_BYTES_MAX);
+    if (status == DN_OK)
+        status = parse(config, text, bytes, path);
+    free(text);
+    close(fd);
     return status;
+}
+
+bool dn_yaml_holds(const char *text)
+{
+    yaml_parser_t parser;
+    yaml_event_t event;
+    char *quoted = malloc(2 * strlen(text) + 3), *end = quoted;
+    if (!quoted || !yaml_parser_initialize(&parser)) {
+        free(quoted);
+        return false;
+    }
+    *end++ = '\'';
+    for (const char *c = text; *c; c++) {
+        *end++ = *c;
+        if (*c == '\'')
+            *end++ = *c;
+    }
+    *end++ = '\'';
+    yaml_parser_set_input_string(&parser, (const unsigned char *)quoted, (size_t)(end - quoted));
+    bool same = false;
+    for (yaml_event_type_t type = YAML_NO_EVENT; type != YAML_SCALAR_EVENT;) {
+        if (!yaml_parser_parse(&parser, &event))
+            break;
+        type = event.type;
+        same = type == YAML_SCALAR_EVENT && strcmp((const char *)event.data.scalar.value, text) == 0;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    free(quoted);
+    return same;
 }

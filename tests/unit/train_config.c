@@ -3,6 +3,8 @@
 #include "train/plan.h"
 #include "support/tests.h"
 
+#include "../support/scratch.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +78,123 @@ static void errors_name_line_key_and_remedy(void **state)
     expect_error("- a\n", "f.yaml:1", "key: value");
     expect_error("lr: 'x\n", "f.yaml:", "not valid YAML");
     expect_error("lr: nan\n", "f.yaml:1", "not a number");
+}
+
+/* One document of plain scalars: all else would be read as something that does not stand there. */
+static void nothing_in_a_file_is_passed_over(void **state)
+{
+    expect_error("lr: 1\n---\nmu: 0.5\n", "f.yaml:2", "second document");
+    expect_error("lr: 1\n...\nlrr: 0.5\n", "f.yaml:3", "not valid YAML");
+    expect_error("lr: 1\n...\n]}:\n", "f.yaml:3", "not valid YAML");
+    expect_error("lr: 1\n---\n", "f.yaml:2", "second document");
+    expect_error("lr: \"1\\0 2\"\n", "f.yaml:1", "NUL");
+    expect_error("\"lr\\0x\": 1\n", "f.yaml:1", "NUL");
+    expect_error("lr: 1\nmu: *base\n", "f.yaml:2", "'*base' is an alias");
+    expect_error("<<: *base\n", "f.yaml:1", "alias");
+    expect_error("*base : 1\n", "f.yaml:1", "alias");
+    expect_error("lr: &base 1\n", "f.yaml:1", "anchor &base");
+    expect_error("data_dir: !include other.yaml\n", "f.yaml:1", "tag !include");
+    expect_error("lr: 1\nmu: 0.5\nlr\xff: 2\n", "f.yaml:3", "byte 16 is not text (invalid leading UTF-8");
+    expect_error("lr: 1\n\x01\n", "f.yaml:2", "control characters");
+    expect_error("debug: [lr, mu]\n", "f.yaml:1", "flat list");
+    expect_error("? [lr]\n: 1\n", "f.yaml:1", "flat list");
+    dn_config c = defaults(), again = defaults();
+    assert_int_equal(dn_config_parse(&c, "", "f.yaml"), DN_OK);
+    assert_int_equal(dn_config_parse(&c, "%YAML 1.1\n---\nlr: 0.02\n...\n# the end\n", "f.yaml"), DN_OK);
+    assert_memory_equal(&c, &again, sizeof c);
+}
+
+/* An empty value is most often a variable that is not set. */
+static void the_default_is_asked_for_with_null_alone(void **state)
+{
+    for (const dn_key *key = dn_config_keys(); key->name; key++) {
+        dn_config c = defaults();
+        char assignment[256];
+        snprintf(assignment, sizeof assignment, "%s=", key->name);
+        assert_int_equal(dn_config_set(&c, assignment), DN_ERR_CONFIG);
+        if (!strstr(dn_error_message(), key->name) || !strstr(dn_error_message(), "null for the default"))
+            fail_msg("'%s' names neither %s nor null", dn_error_message(), key->name);
+    }
+    dn_config c = defaults(), again = defaults();
+    assert_int_equal(dn_config_set(&c, "checkpoint_dir=elsewhere"), DN_OK);
+    assert_int_equal(dn_config_set(&c, "checkpoint_dir=null"), DN_OK);
+    assert_int_equal(dn_config_set(&c, "dp_size=~"), DN_OK);
+    assert_int_equal(dn_config_parse(&c, "data_dir:\nlr: ~\nval_files: ''\n", "f.yaml"), DN_OK);
+    assert_memory_equal(&c, &again, sizeof c);
+    expect_error("checkpoint_dir: ''\n", "f.yaml:1", "empty");
+    expect_error("lr: ''\n", "f.yaml:1", "not a number");
+    assert_int_equal(dn_config_parse(&c, "data_dir: 'null'\n", "f.yaml"), DN_OK);
+    assert_string_equal(c.data_dir, "null"); /* quoted, it is a name */
+}
+
+static void expect_unreadable(const char *path, const char *what)
+{
+    dn_config c = defaults();
+    assert_int_equal(dn_config_read(&c, path), DN_ERR_CONFIG);
+    if (!strstr(dn_error_message(), what) || !strstr(dn_error_message(), path))
+        fail_msg("'%s' lacks '%s' or the path", dn_error_message(), what);
+}
+
+static void files_that_are_no_configuration_are_told_apart(void **state)
+{
+    static char large[(1 << 20) + 1];
+    scratch dir;
+    dn_config c = defaults();
+    assert_true(scratch_make(&dir));
+    expect_unreadable(dir.dir, "is a directory");
+    expect_unreadable(scratch_path(&dir, "absent"), "No such file");
+    assert_int_equal(mkfifo(scratch_path(&dir, "pipe"), 0600), 0);
+    expect_unreadable(dir.path, "is a pipe"); /* at once: nobody will ever write to it */
+    memset(large, '#', sizeof large);
+    assert_true(scratch_write(&dir, "large", large, sizeof large));
+    expect_unreadable(dir.path, "larger than 1048576 bytes");
+    assert_true(scratch_write(&dir, "cut", "lr: 1\n\0mu: 2\n", 13));
+    expect_unreadable(dir.path, "control characters");
+    assert_true(scratch_write(&dir, "good", "lr: 1\n", 6));
+    assert_int_equal(dn_config_read(&c, dir.path), DN_OK);
+    assert_true(c.lr == 1);
+    scratch_remove(&dir);
+}
+
+/* A run stores its configuration with its checkpoints. What cannot be stored is refused when it is given. */
+static void a_text_is_taken_if_it_can_be_stored(void **state)
+{
+    const char *const bad[] = {"a\nb", "a\rb", "\x1b[31m", "\xff", "caf\xe9", "\xc0\xaf"};
+    const char *const good[] = {"it's", "'", " a ", "a\tb", "caf\xc3\xa9", "\"\\0", "a: b #c", "\xf0\x9f\x98\x80"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        dn_config c = defaults();
+        char assignment[64];
+        snprintf(assignment, sizeof assignment, "data_dir=%s", bad[i]);
+        if (dn_config_set(&c, assignment) != DN_ERR_CONFIG)
+            fail_msg("text %zu is taken, and a dump cannot hold it", i);
+    }
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        dn_config c = defaults(), again = defaults();
+        char assignment[64];
+        snprintf(assignment, sizeof assignment, "data_dir=%s", good[i]);
+        assert_int_equal(dn_config_set(&c, assignment), DN_OK);
+        char *text = dn_config_dump(&c);
+        assert_int_equal(dn_config_parse(&again, text, "dump"), DN_OK);
+        assert_string_equal(again.data_dir, good[i]);
+        free(text);
+    }
+    expect_error("data_dir: \"a\\nb\"\n", "f.yaml:1", "control characters");
+}
+
+static void a_dump_has_no_more_digits_than_it_takes(void **state)
+{
+    const double numbers[] = {0.05, 0.02, 1e-8, 0.1 + 0.2, 1.0 / 3, 5e-324, 1e300, 0.3, 123456.789};
+    const char *const texts[] = {"0.05", "0.02", "1e-08", "0.30000000000000004", "0.3333333333333333",
+                                 "4.94065645841247e-324", "1e+300", "0.3", "123456.789"};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        dn_config c = defaults();
+        c.lr = numbers[i];
+        char *text = dn_config_dump(&c), line[64];
+        snprintf(line, sizeof line, "\nlr: %s\n", texts[i]);
+        if (!strstr(text, line))
+            fail_msg("'%s' is not in the dump: %.80s", line, strstr(text, "\nlr: "));
+        free(text);
+    }
 }
 
 static void a_bad_argument_is_named(void **state)
@@ -199,6 +318,11 @@ TESTS(train_config)
         cmocka_unit_test(defaults_are_those_of_the_library),
         cmocka_unit_test(a_file_of_the_reference_runs_unchanged),
         cmocka_unit_test(errors_name_line_key_and_remedy),
+        cmocka_unit_test(nothing_in_a_file_is_passed_over),
+        cmocka_unit_test(the_default_is_asked_for_with_null_alone),
+        cmocka_unit_test(files_that_are_no_configuration_are_told_apart),
+        cmocka_unit_test(a_text_is_taken_if_it_can_be_stored),
+        cmocka_unit_test(a_dump_has_no_more_digits_than_it_takes),
         cmocka_unit_test(a_bad_argument_is_named),
         cmocka_unit_test(a_dump_reads_back_to_the_same_values),
         cmocka_unit_test(sizes_that_do_not_divide_are_refused),
