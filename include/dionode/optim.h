@@ -143,7 +143,7 @@ typedef struct dn_optim dn_optim;
 
 /** Symmetric heap that dn_optim_create takes of mesh->all, in bytes; exact: to join with, beside
  * dn_mesh_heap_bytes and what is taken for tensors in place. Of tensors no memory is read but names. 0 where
- * dn_optim_create refuses, and says why. */
+ * dn_optim_create refuses, and says why; SIZE_MAX where it is more than can be counted. */
 DN_API size_t dn_optim_heap_bytes(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
                                   const int size[DN_N_AXES]);
 

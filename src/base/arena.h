@@ -17,7 +17,7 @@
 typedef struct dn_arena {
     char *base;      /* borrowed; NULL = measuring */
     size_t capacity; /* bytes */
-    size_t used;     /* bytes, a multiple of DN_ARENA_ALIGN */
+    size_t used;     /* bytes, a multiple of DN_ARENA_ALIGN; SIZE_MAX: more than can be counted */
 } dn_arena;
 
 /** The next `bytes` bytes, aligned to DN_ARENA_ALIGN; NULL when measuring. Running past capacity is our bug:

@@ -1,6 +1,6 @@
 /*
- * Sizes that never wrap. Whoever plans memory adds and multiplies with these: what does not fit a size_t stays
- * at SIZE_MAX, through all that is computed from it, and SIZE_MAX bytes are more than any machine has.
+ * Sizes that never wrap. Whoever plans memory adds and multiplies with these: what does not fit a size_t
+ * stays at SIZE_MAX, through all that is computed from it, and SIZE_MAX bytes are more than any machine has.
  */
 #ifndef BASE_SIZE_H
 #define BASE_SIZE_H

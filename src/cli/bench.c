@@ -18,7 +18,7 @@ static const struct {
 size_t cli_size(const char *option, const char *text)
 {
     size_t bytes;
-    if (dn_bench_parse_size(text, &bytes))
+    if (dn_bench_parse_size(text, &bytes) && bytes <= (size_t)1 << 50) /* far from what sums of it overflow */
         return bytes;
     fprintf(stderr, "dionode: %s: '%s' is not a size such as 8, 32K, 1M or 2G\n", option, text);
     exit(dn_status_exit(DN_ERR_CONFIG));

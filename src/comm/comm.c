@@ -1,7 +1,9 @@
 #include "dionode/comm.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "comm/group.h"
+#include "shm/room.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -47,12 +49,14 @@ dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out)
 
 dn_status dn_comm_create_alone(size_t heap_bytes, dn_comm **out)
 {
-    size_t whole = (heap_bytes / DN_ARENA_ALIGN + 1) * DN_ARENA_ALIGN; /* never 0 */
-    void *heap = aligned_alloc(DN_ARENA_ALIGN, whole);
+    size_t whole = dn_size_add(heap_bytes, DN_ARENA_ALIGN) / DN_ARENA_ALIGN * DN_ARENA_ALIGN; /* never 0 */
+    uint64_t room = dn_room_memory("");
+    void *heap = whole <= room ? aligned_alloc(DN_ARENA_ALIGN, whole) : NULL;
     if (!heap)
         return dn_fail(DN_ERR_MEMORY,
-                       "no memory for a heap of %zu MiB: take a smaller model or a smaller batch",
-                       heap_bytes >> 20);
+                       "no memory for a heap of %.1f GB, %.1f GB are available: take a smaller model or a "
+                       "smaller batch",
+                       (double)heap_bytes * 1e-9, (double)room * 1e-9);
     dn_status status = make_group(0, 1, out);
     if (status != DN_OK) {
         free(heap);

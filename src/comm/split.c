@@ -2,6 +2,7 @@
 #include "dionode/comm.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "comm/group.h"
 
 #include <stdlib.h>
@@ -15,7 +16,7 @@ typedef struct wish {
 
 static size_t rounded(size_t bytes)
 {
-    return (bytes + DN_ARENA_ALIGN - 1) / DN_ARENA_ALIGN * DN_ARENA_ALIGN;
+    return dn_size_add(bytes, DN_ARENA_ALIGN - 1) / DN_ARENA_ALIGN * DN_ARENA_ALIGN;
 }
 
 static size_t scratch_bytes(int parent_size)
@@ -25,7 +26,7 @@ static size_t scratch_bytes(int parent_size)
 
 size_t dn_split_bytes(int parent_size, size_t heap_bytes)
 {
-    return scratch_bytes(parent_size) + rounded(heap_bytes);
+    return dn_size_add(scratch_bytes(parent_size), rounded(heap_bytes));
 }
 
 size_t dn_comm_split_bytes(const dn_comm *parent, size_t heap_bytes)

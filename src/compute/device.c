@@ -2,7 +2,9 @@
 #include "compute/device.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "compute/cpu/cpu.h"
+#include "shm/room.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,7 @@
 
 static size_t round_up(size_t bytes, size_t multiple)
 {
-    return (bytes + multiple - 1) / multiple * multiple;
+    return dn_size_add(bytes, multiple - 1) / multiple * multiple;
 }
 
 /* Uninitialized memory, or NULL. Huge pages are advice: where the kernel has none, small ones serve. */
@@ -103,10 +105,15 @@ void *dn_scratch(dn_stream *s, size_t bytes)
 
 dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out)
 {
-    void *memory = take_memory(bytes);
+    /* Asked first: memory that is promised and not there would end the process when it is touched. */
+    uint64_t room = dn_room_memory("");
+    void *memory = bytes <= room ? take_memory(bytes) : NULL;
     if (!memory)
         return dn_fail(DN_ERR_MEMORY,
-                       "no %zu bytes of memory for tensors: make the batch or the model smaller", bytes);
+                       "tensors of %.1f GB, and %.1f GB of memory are available%s: make the batch or the "
+                       "model smaller",
+                       (double)bytes * 1e-9, (double)room * 1e-9,
+                       bytes <= room ? ", of which this process may not have so much (ulimit -v)" : "");
     for (size_t at = 0; at < bytes; at += DN_STREAM_PIECE) {
         memset((char *)memory + at, 0, bytes - at < DN_STREAM_PIECE ? bytes - at : DN_STREAM_PIECE);
         dn_stream_progress(stream);

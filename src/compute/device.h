@@ -58,7 +58,8 @@ void dn_stream_progress(const dn_stream *stream);
 dn_status dn_stream_sync(dn_stream *stream) DN_MUST_USE;
 
 /** `bytes` zeroed bytes of device memory, 128-byte aligned (2 MiB, huge pages advised, from 4 MiB on). Owned
- * by the caller: dn_device_free. Errors: DN_ERR_MEMORY naming the size. */
+ * by the caller: dn_device_free. Errors: DN_ERR_MEMORY naming the size and what is available; no page is
+ * touched then. */
 dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out) DN_MUST_USE;
 void dn_device_free(dn_stream *stream, void *memory, size_t bytes);
 

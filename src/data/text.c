@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 /* zlib's own reader of files (gzread) takes whatever does not begin with gzip's magic number for plain text,
- * and whatever follows a member and does not for garbage that may be dropped. Here either could be the rest of
- * the text behind one damaged byte, so members are unpacked one by one and nothing is passed over. */
+ * and whatever follows a member and does not for garbage that may be dropped. Here either could be the rest
+ * of the text behind one damaged byte, so members are unpacked one by one and nothing is passed over. */
 enum { INPUT_BYTES = 1 << 18, GZIP_ONLY = 15 + 16 /* inflateInit2: the largest window, a gzip header */ };
 
 static bool is_stdin(const char *file)
@@ -90,8 +90,8 @@ static dn_status tell_kind(dn_text *text)
     const char *file = text->files[text->current];
     if (!text->packed && !text->at_end && named_as_gzip(file))
         return dn_fail(DN_ERR_DATA,
-                       "%s: damaged gzip data: it does not begin as gzip does; download or compress it again, "
-                       "or give plain text another name",
+                       "%s: damaged gzip data: it does not begin as gzip does; download or compress it "
+                       "again, or give plain text another name",
                        file);
     return DN_OK;
 }

@@ -17,14 +17,15 @@ typedef struct dn_text {
     /* of the current file: */
     int fd; /* -1: not yet open */
     bool at_end, packed;
-    uint64_t read;    /* bytes */
-    size_t n_members; /* of gzip, complete */
-    bool in_member;   /* the next one has begun */
+    uint64_t read;        /* bytes */
+    size_t n_members;     /* of gzip, complete */
+    bool in_member;       /* the next one has begun */
     unsigned char *input; /* owned; what was read and not yet used starts at z.next_in */
     z_stream z;
 } dn_text;
 
-/** Looks at all files before the first is read. *out must not move until it is closed. Errors: DN_ERR_DATA (missing, a directory); DN_ERR_MEMORY. */
+/** Looks at all files before the first is read. *out must not move until it is closed. Errors: DN_ERR_DATA
+ * (missing, a directory); DN_ERR_MEMORY. */
 dn_status dn_text_open(const char *const *files, size_t n_files, dn_text *out) DN_MUST_USE;
 
 /** Reads up to `bytes` bytes; *got is less only at the end of the last file. Errors: DN_ERR_DATA naming the

@@ -1,6 +1,7 @@
 #include "linalg/newton_schulz.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 
 #include <math.h>
 
@@ -56,12 +57,13 @@ static size_t side_smaller(size_t rows, size_t cols)
 static size_t elements_of_one(const dn_ns_method *method, size_t rows, size_t cols)
 {
     size_t a = side_smaller(rows, cols);
-    return 2 * rows * cols + (method->gram ? 4 : 2) * a * a;
+    return dn_size_add(dn_size_mul(2, rows * cols), dn_size_mul(method->gram ? 4 : 2, a * a));
 }
 
 size_t dn_ns_workspace_bytes(const dn_ns_method *method, size_t rows, size_t cols, size_t n)
 {
-    return (n < MOST ? n : MOST) * elements_of_one(method, rows, cols) * sizeof(dn_real);
+    size_t elements = dn_size_mul(n < MOST ? n : MOST, elements_of_one(method, rows, cols));
+    return dn_size_mul(elements, sizeof(dn_real));
 }
 
 double dn_ns_flops(const dn_ns_method *method, size_t rows, size_t cols)

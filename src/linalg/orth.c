@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/fail.h"
+#include "base/size.h"
 
 #include <assert.h>
 
@@ -79,8 +80,8 @@ static void take_small(dn_orth method, int team_size, const dn_orth_matrix *a, d
     bool none = first_stage(method, a) == HOUSEHOLDER;
     t->said = dn_arena_take(arena, sizeof *t->said);
     t->partials = dn_arena_take(arena, none ? 0 : (size_t)team_size * sizeof(dn_wide *));
-    t->partial = dn_arena_take(arena, none ? 0 : max(rows, a->r) * a->r * sizeof(double));
-    t->inverse = dn_arena_take(arena, none ? 0 : a->r * a->r * sizeof(double));
+    t->partial = dn_arena_take(arena, none ? 0 : dn_size_mul(max(rows, a->r) * a->r, sizeof(double)));
+    t->inverse = dn_arena_take(arena, none ? 0 : dn_size_mul(a->r * a->r, sizeof(double)));
 }
 
 static size_t small_bytes(dn_orth method, int team_size, const dn_orth_matrix *a)
@@ -94,7 +95,7 @@ static size_t small_bytes(dn_orth method, int team_size, const dn_orth_matrix *a
 static size_t whole_bytes(const dn_orth_matrix *a)
 {
     dn_arena measure = {0};
-    (void)dn_arena_take(&measure, a->m * a->r * sizeof(dn_real));
+    (void)dn_arena_take(&measure, dn_size_mul(a->m * a->r, sizeof(dn_real)));
     return measure.used;
 }
 
@@ -104,7 +105,8 @@ static size_t room_for_whole(dn_orth method, int team_size, const dn_orth_matrix
 {
     size_t sum = 0, largest = 0;
     for (size_t i = 0; i < n && team_size > 1; i++) {
-        sum += first_stage(method, &matrices[i]) == HOUSEHOLDER ? whole_bytes(&matrices[i]) : 0;
+        size_t now = first_stage(method, &matrices[i]) == HOUSEHOLDER ? whole_bytes(&matrices[i]) : 0;
+        sum = dn_size_add(sum, now);
         largest = max(largest, whole_bytes(&matrices[i]));
     }
     return max(largest, sum < BATCH_BYTES ? sum : BATCH_BYTES);
@@ -115,11 +117,11 @@ size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *m
     size_t sum = 0, largest = 0;
     for (size_t i = 0; i < n; i++) {
         size_t bytes = small_bytes(method, team_size, &matrices[i]);
-        sum += bytes;
+        sum = dn_size_add(sum, bytes);
         largest = max(largest, bytes);
     }
     size_t most = max(largest, BATCH_BYTES);
-    return room_for_whole(method, team_size, matrices, n) + (sum < most ? sum : most);
+    return dn_size_add(room_for_whole(method, team_size, matrices, n), sum < most ? sum : most);
 }
 
 /* ---- a round: every member for its rows ---- */

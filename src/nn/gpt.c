@@ -18,6 +18,7 @@
 #include "nn/gpt.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "nn/gpt_parts.h"
 
 #include <assert.h>
@@ -26,7 +27,7 @@
 
 static dn_buf *take(dn_arena *arena, size_t elements)
 {
-    return dn_arena_take(arena, elements * sizeof(dn_real));
+    return dn_arena_take(arena, dn_size_mul(elements, sizeof(dn_real)));
 }
 
 static size_t larger(size_t a, size_t b)
@@ -127,14 +128,16 @@ static void lay_all(dn_gpt *gpt)
     assert(arena.used == arena.capacity);
 }
 
-static dn_status check_create(const dn_gpt_shape *shape, size_t B, const dn_comm *tp, const void *exchange)
+/* So that a count of positions is an int, as BLAS takes it, and all sizes above stay within a size_t. */
+dn_status dn_gpt_check_batch(const dn_gpt_shape *shape, size_t B)
 {
     DN_TRY(dn_gpt_check(shape));
     if (B < 1 || B > INT32_MAX / shape->T)
-        return dn_fail(DN_ERR_CONFIG,
-                       "device_batch_size is %zu: with sequence_length %zu it must be from 1 to %zu", B,
-                       shape->T, INT32_MAX / shape->T);
-    assert((dn_comm_size(tp) > 1) == (exchange != NULL));
+        return dn_fail(
+            DN_ERR_CONFIG,
+            "%zu sequences at a time: with sequence_length %zu, device_batch_size can be from 1 to "
+            "%zu",
+            B, shape->T, INT32_MAX / shape->T);
     return DN_OK;
 }
 
@@ -144,13 +147,19 @@ static dn_status allocate(dn_gpt *gpt)
     gpt->all_parts = calloc(size, sizeof *gpt->all_parts);
     if (!gpt->all_parts)
         return dn_fail(DN_ERR_MEMORY, "no memory for a table of %zu ranks", size);
-    return dn_device_alloc(gpt->stream, gpt->memory_bytes, &gpt->memory);
+    dn_status status = dn_device_alloc(gpt->stream, gpt->memory_bytes, &gpt->memory);
+    if (status == DN_ERR_MEMORY)
+        return dn_fail(status,
+                       "activations of %zu sequences of %zu tokens (device_batch_size, sequence_length): %s",
+                       gpt->B, gpt->shape.T, dn_error_message());
+    return status;
 }
 
 dn_status dn_gpt_create(const dn_gpt_shape *shape, size_t B, const dn_param *params, dn_weights *weights,
                         dn_comm *tp, void *exchange, dn_stream *stream, dn_gpt **out)
 {
-    DN_TRY(check_create(shape, B, tp, exchange));
+    DN_TRY(dn_gpt_check_batch(shape, B));
+    assert((dn_comm_size(tp) > 1) == (exchange != NULL));
     dn_gpt *gpt = calloc(1, sizeof *gpt + shape->L * sizeof *gpt->blocks);
     if (!gpt)
         return dn_fail(DN_ERR_MEMORY, "no memory to describe a model of %zu layers", shape->L);

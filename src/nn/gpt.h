@@ -38,6 +38,10 @@ size_t dn_gpt_n_elements(const dn_gpt_shape *shape);
  * DN_ERR_CONFIG naming the key. */
 dn_status dn_gpt_check(const dn_gpt_shape *shape) DN_MUST_USE;
 
+/** dn_gpt_check, and whether micro-batches may have B sequences: 1 <= B, B T < 2^31. Errors: DN_ERR_CONFIG.
+ */
+dn_status dn_gpt_check_batch(const dn_gpt_shape *shape, size_t B) DN_MUST_USE;
+
 /**
  * Fills params [dn_gpt_n_params] for the rank at coordinates at[] of a mesh of size[]: names, kinds, shapes,
  * cuts, blocks; weights from `weights` and gradients from `grads`, one take of each, as large on all ranks.
@@ -67,14 +71,15 @@ typedef struct dn_gpt dn_gpt;
  * and a stream, all borrowed, with activations for micro-batches of up to B sequences, equal on all ranks.
  * All memory but the stream's scratch is allocated here, except `exchange`: dn_gpt_heap_bytes of symmetric
  * memory of the tp group, borrowed; NULL for a group of one. Not collective. Errors: DN_ERR_CONFIG as
- * dn_gpt_check, and for B * T beyond 2^31 - 1; DN_ERR_MEMORY naming the size. Owned by the caller.
+ * dn_gpt_check_batch; DN_ERR_MEMORY naming the sizes, before a page is touched. Owned by the caller.
  */
 dn_status dn_gpt_create(const dn_gpt_shape *shape, size_t B, const dn_param *params, dn_weights *weights,
                         dn_comm *tp, void *exchange, dn_stream *stream, dn_gpt **out) DN_MUST_USE;
 void dn_gpt_destroy(dn_gpt **gpt);
 
-/** Bytes dn_gpt_create will allocate for activations on the rank of tp that needs most (the first), for
- * memory checks before workers start; and symmetric bytes on each rank: 0 for a group of one. */
+/** For a shape and B that dn_gpt_check_batch lets pass: bytes dn_gpt_create will allocate for activations on
+ * the rank of tp that needs most (the first), for memory checks before workers start; and symmetric bytes on
+ * each rank: 0 for a group of one. */
 size_t dn_gpt_activation_bytes(const dn_gpt_shape *shape, size_t B, int tp_size);
 size_t dn_gpt_heap_bytes(const dn_gpt_shape *shape, size_t B, int tp_size);
 

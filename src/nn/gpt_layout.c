@@ -2,6 +2,7 @@
 #include "nn/gpt.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "compute/draw.h"
 
 #include <assert.h>
@@ -103,9 +104,9 @@ void dn_gpt_layout(const dn_gpt_shape *shape, const int size[DN_N_AXES], const i
     size_t n_params = dn_gpt_n_params(shape), room = 0;
     describe_all(shape, params);
     for (size_t p = 0; p < n_params; p++)
-        room += dn_param_room(&params[p], size);
-    dn_buf *weight = dn_arena_take(weights, room * sizeof(dn_real));
-    dn_buf *grad = dn_arena_take(grads, room * sizeof(dn_real));
+        room = dn_size_add(room, dn_param_room(&params[p], size));
+    dn_buf *weight = dn_arena_take(weights, dn_size_mul(room, sizeof(dn_real)));
+    dn_buf *grad = dn_arena_take(grads, dn_size_mul(room, sizeof(dn_real)));
 
     /* A stack begins behind the rooms of those before it and has no gaps inside. */
     for (size_t p = 0, next = 0, rooms = 0; p < n_params; p++) {

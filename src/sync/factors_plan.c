@@ -2,6 +2,7 @@
 #include "sync/factors.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "base/inject.h"
 #include "base/random.h"
 #include "shm/world.h"
@@ -35,7 +36,7 @@ static dn_layout_most most_of(const dn_slot *slot)
 static size_t work_bytes(const dn_slot *slot)
 {
     dn_layout_most most = most_of(slot);
-    return (most.part + (most.m + most.n) * slot->shape.r) * sizeof(dn_real);
+    return dn_size_mul(dn_size_add(most.part, dn_size_mul(most.m + most.n, slot->shape.r)), sizeof(dn_real));
 }
 
 /* At full rank P = M Q spans every direction of the momentum, and Q comes from M: the condition of P is some
@@ -53,7 +54,7 @@ static size_t batch_of(const dn_optim_config *config, const dn_slot *slots, size
     size_t taken = 1, bytes = work_bytes(&slots[0]);
     for (; taken < n; taken++) {
         bool too_few = is_steep(config, &slots[taken]) && taken < larger(FEWEST_STEEP, n_ranks);
-        bytes += work_bytes(&slots[taken]);
+        bytes = dn_size_add(bytes, work_bytes(&slots[taken]));
         if (bytes > limit && !too_few)
             break;
     }
@@ -65,8 +66,8 @@ static size_t batch_of(const dn_optim_config *config, const dn_slot *slots, size
 static void take_factors(dn_factored *x, const dn_slot *slot, dn_arena *arena)
 {
     dn_layout_most most = most_of(slot);
-    dn_buf *p = dn_arena_take(arena, most.m * slot->shape.r * sizeof(dn_real));
-    dn_buf *basis = dn_arena_take(arena, most.n * slot->shape.r * sizeof(dn_real));
+    dn_buf *p = dn_arena_take(arena, dn_size_mul(most.m * slot->shape.r, sizeof(dn_real)));
+    dn_buf *basis = dn_arena_take(arena, dn_size_mul(most.n * slot->shape.r, sizeof(dn_real)));
     if (x) {
         x->p = p;
         x->basis = basis;
@@ -119,7 +120,7 @@ size_t dn_factors_heap_bytes(const dn_optim_config *config, const int size[DN_N_
     size_t orth, factors;
     measure(config, slots, n, shapes, &orth, &factors);
     free(shapes);
-    return orth + factors;
+    return dn_size_add(orth, factors);
 }
 
 /* ---- matrices ---- */

@@ -2,6 +2,7 @@
  */
 #include "base/arena.h"
 #include "base/fail.h"
+#include "base/size.h"
 #include "comm/world.h"
 #include "dionode/topo.h"
 #include "shm/barrier.h"
@@ -140,7 +141,7 @@ static bool is_copied(const dn_optim_tensor *t, const dn_param *param, const int
 
 static size_t room(const dn_param *param, const int size[DN_N_AXES])
 {
-    return dn_param_room(param, size) * sizeof(dn_real);
+    return dn_size_mul(dn_param_room(param, size), sizeof(dn_real));
 }
 
 static dn_status check_memory(const dn_optim_tensor *t, const dn_param *param, const dn_mesh *mesh)
@@ -251,7 +252,7 @@ size_t dn_optim_heap_bytes(const dn_optim_config *config, const dn_optim_tensor 
 static dn_status create_alone(dn_optim *o, size_t heap_bytes)
 {
     const int one[DN_N_AXES] = {1, 1, 1};
-    DN_TRY(dn_comm_create_alone(heap_bytes + dn_mesh_heap_bytes(one), &o->own_comm));
+    DN_TRY(dn_comm_create_alone(dn_size_add(heap_bytes, dn_mesh_heap_bytes(one)), &o->own_comm));
     DN_TRY(dn_mesh_create(o->own_comm, one, &o->own_mesh));
     o->mesh = o->own_mesh;
     return DN_OK;

@@ -40,8 +40,8 @@ typedef struct dn_method {
     void (*deal)(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slots, size_t n);
 
     /** What all slots need together; NULL: nothing. heap_bytes: symmetric heap, the same on all ranks;
-     * SIZE_MAX without memory to find out. open: fills in work; workspace is that heap, zero. After a
-     * failure, too, close frees what is there. */
+     * SIZE_MAX without memory to find out, or where it is more than can be counted. open: fills in work;
+     * workspace is that heap, zero. After a failure, too, close frees what is there. */
     size_t (*heap_bytes)(const dn_optim_config *config, const int size[DN_N_AXES], const dn_slot *slots,
                          size_t n);
     dn_status (*open)(dn_party *party, void *workspace);

@@ -51,21 +51,26 @@ static bool fades(const dn_optim_config *c, double decay)
     return c->state_precision == DN_PRECISION_FULL || 1 - decay > LEAST_FADING;
 }
 
-static dn_status check_precision(const dn_optim_config *c)
+const char *dn_optimizer_stuck(const dn_optim_config *c)
 {
     bool adamw = c->scalar_rule == DN_RULE_ADAMW || c->matrix_rule == DN_RULE_ADAMW;
     bool lion = c->scalar_rule == DN_RULE_LION || c->matrix_rule == DN_RULE_LION;
     bool rows = c->matrix_rule == DN_RULE_NORMUON || c->matrix_rule == DN_RULE_DION3;
+    return adamw && !fades(c, c->beta1)             ? "beta1"
+           : (adamw || lion) && !fades(c, c->beta2) ? "beta2"
+           : rows && !fades(c, c->row_beta2)        ? "row_beta2"
+                                                    : NULL;
+}
+
+static dn_status check_precision(const dn_optim_config *c)
+{
     if ((unsigned)c->state_precision > DN_PRECISION_BFLOAT16)
         return dn_fail(DN_ERR_ARG, "state precision = %d: give one of dionode/optim.h",
                        (int)c->state_precision);
-    if ((adamw && !fades(c, c->beta1)) || ((adamw || lion) && !fades(c, c->beta2)) ||
-        (rows && !fades(c, c->row_beta2)))
-        return dn_fail(
-            DN_ERR_ARG,
-            "beta1 = %g, beta2 = %g, beta2 of rows = %g: means so slow stand still in bfloat16; give "
-            "less than %.3f, or full state precision",
-            c->beta1, c->beta2, c->row_beta2, 1 - LEAST_FADING);
+    if (dn_optimizer_stuck(c))
+        return dn_fail(DN_ERR_ARG,
+                       "%s rounds to no change in bfloat16: give less than %.3f, or full state precision",
+                       dn_optimizer_stuck(c), 1 - LEAST_FADING);
     return DN_OK;
 }
 
@@ -159,8 +164,7 @@ static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], 
     return true;
 }
 
-/* So many have random numbers of their own in every step. */
-enum { MAX_METHODS = 2, MAX_MATRICES = 1 << 20 };
+enum { MAX_METHODS = 2 };
 
 size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
                                const int size[DN_N_AXES])
@@ -250,8 +254,9 @@ static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params
     const int *size = o->mesh->size;
     size_t bytes = dn_optimizer_heap_bytes(&o->config, params, n_params, size);
     o->n_params = dn_windows_of(&o->config, params, n_params, NULL);
-    if (o->n_params >= MAX_MATRICES)
-        return dn_fail(DN_ERR_ARG, "%zu matrices: split into fewer than %d", o->n_params, MAX_MATRICES);
+    if (o->n_params >= DN_OPTIMIZER_MATRICES_MAX)
+        return dn_fail(DN_ERR_ARG, "%zu matrices: split into fewer than %zu", o->n_params,
+                       DN_OPTIMIZER_MATRICES_MAX);
     DN_TRY(allocate_tables(o));
     dn_windows_of(&o->config, params, n_params, o->params);
     DN_TRY(take_zeroed(o, bytes, &heap));

@@ -51,12 +51,19 @@ typedef struct dn_step_report {
 
 typedef struct dn_optimizer dn_optimizer;
 
+/** Matrices that are stepped on their own have random numbers of their own in every step: so many can. */
+#define DN_OPTIMIZER_MATRICES_MAX ((size_t)1 << 20)
+
 /** Whether settings are within their ranges. Errors: DN_ERR_ARG. */
 dn_status dn_optimizer_check(const dn_optim_config *config) DN_MUST_USE;
 
+/** The setting (a field of dn_optim_config) by which a mean fades so slowly that rounding to the precision of
+ * states would leave it as it is for ever; NULL: none does. */
+const char *dn_optimizer_stuck(const dn_optim_config *config);
+
 /** Symmetric heap that dn_optimizer_create will take from the group of all, in bytes; exact, and equal on all
  * ranks of a mesh of size[]. config within its ranges. Of params kinds, shapes and cuts are read. SIZE_MAX
- * without memory to find out. */
+ * without memory to find out, and where it is more than can be counted. */
 size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
                                const int size[DN_N_AXES]);
 

@@ -1,6 +1,7 @@
 #include "sync/slot.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "compute/kernels.h"
 #include "sync/method.h"
 
@@ -46,7 +47,7 @@ void dn_slot_take(dn_slot *slot, dn_arena *heap)
 {
     for (int i = 0; i < slot->n_states; i++) {
         dn_slot_state *state = &slot->states[i];
-        state->stored = dn_arena_take(heap, largest(slot, state) * dn_type_bytes(state->type));
+        state->stored = dn_arena_take(heap, dn_size_mul(largest(slot, state), dn_type_bytes(state->type)));
         state->data = state->type == DN_REAL ? state->stored : NULL;
     }
 }
@@ -57,7 +58,7 @@ void dn_slots_take_room(dn_slot *slots, size_t n, dn_arena *arena)
         for (int k = 0; k < slots[i].n_states; k++) {
             dn_slot_state *state = &slots[i].states[k];
             if (state->type != DN_REAL)
-                state->data = dn_arena_take(arena, largest(&slots[i], state) * sizeof(dn_real));
+                state->data = dn_arena_take(arena, dn_size_mul(largest(&slots[i], state), sizeof(dn_real)));
         }
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/fail.h"
+#include "base/size.h"
 #include "base/inject.h"
 #include "compute/kernels.h"
 #include "sync/weights_layout.h"
@@ -31,12 +32,13 @@ dn_weights_memory dn_weights_memory_of(const dn_param *params, size_t n_params, 
 {
     dn_weights_memory memory = {0};
     for (size_t i = 0; i < n_params; i++)
-        memory.weights += dn_param_room(&params[i], size) * sizeof(dn_real);
+        memory.weights =
+            dn_size_add(memory.weights, dn_size_mul(dn_param_room(&params[i], size), sizeof(dn_real)));
     memory.grads = memory.weights;
     if (size[DN_FS] == 1)
         return memory;
-    memory.staging = dn_area_room(params, n_params, unit_of, size) * sizeof(dn_real);
-    memory.copies = gather == DN_GATHER_IN_PLACE ? 0 : 2 * memory.staging;
+    memory.staging = dn_size_mul(dn_area_room(params, n_params, unit_of, size), sizeof(dn_real));
+    memory.copies = gather == DN_GATHER_IN_PLACE ? 0 : dn_size_mul(2, memory.staging);
     return memory;
 }
 

@@ -1,6 +1,7 @@
 #include "sync/weights_layout.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "comm/world.h"
 #include "sync/param_peer.h"
 
@@ -14,7 +15,7 @@ static size_t unit_room(const dn_param *params, size_t first, size_t end, const 
     const int unsharded[DN_N_AXES] = {size[DN_DP], 1, size[DN_TP]};
     size_t room = 0;
     for (size_t i = first; i < end; i++)
-        room += dn_param_room(&params[i], unsharded);
+        room = dn_size_add(room, dn_param_room(&params[i], unsharded));
     return room;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/fail.h"
+#include "base/size.h"
 #include "shm/world.h"
 
 #include <assert.h>
@@ -62,7 +63,7 @@ static size_t cols_of(const dn_slot *slot)
 
 static size_t bytes_of(const dn_slot *slot)
 {
-    return rows_of(slot) * cols_of(slot) * sizeof(dn_real);
+    return dn_size_mul(rows_of(slot) * cols_of(slot), sizeof(dn_real));
 }
 
 /* How many of n slots make the next batch: at least one. The same on all ranks. */
@@ -71,7 +72,7 @@ static size_t batch_of(const dn_slot *slots, size_t n)
     size_t n_ranks = (size_t)dn_axes_size(slots[0].layout.size, DN_ALL_AXES);
     size_t limit = n_ranks > 1 ? n_ranks * BATCH_BYTES : BATCH_BYTES_ALONE;
     size_t taken = 1, bytes = bytes_of(&slots[0]);
-    while (taken < n && (bytes += bytes_of(&slots[taken])) <= limit)
+    while (taken < n && (bytes = dn_size_add(bytes, bytes_of(&slots[taken]))) <= limit)
         taken++;
     return taken;
 }
@@ -136,7 +137,7 @@ static size_t workspace_bytes(const dn_optim_config *config, const dn_slot *slot
     for (size_t i = 0; i < n; i++) {
         size_t one = dn_ns_workspace_bytes(&method, rows_of(&slots[i]), cols_of(&slots[i]), 1);
         largest = larger(largest, one);
-        all += one;
+        all = dn_size_add(all, one);
     }
     dn_arena rounded = {0};
     dn_arena_take(&rounded, larger(largest, smaller(all, TOGETHER_BYTES)));
@@ -154,8 +155,8 @@ static void take_grams(const dn_slot *slots, size_t n, dn_arena *arena, dn_whole
     for (size_t i = 0; i < n; i++) {
         if (!slots[i].spread)
             continue;
-        dn_buf *gram = dn_arena_take(arena, gram_size(&slots[i]) * sizeof(dn_real));
-        dn_buf *k = dn_arena_take(arena, gram_size(&slots[i]) * sizeof(dn_real));
+        dn_buf *gram = dn_arena_take(arena, dn_size_mul(gram_size(&slots[i]), sizeof(dn_real)));
+        dn_buf *k = dn_arena_take(arena, dn_size_mul(gram_size(&slots[i]), sizeof(dn_real)));
         if (matrices) {
             matrices[i].gram = gram;
             matrices[i].k = k;
@@ -200,7 +201,7 @@ size_t dn_whole_heap_bytes(const dn_optim_config *config, const int size[DN_N_AX
                            size_t n)
 {
     (void)size;
-    return workspace_bytes(config, slots, n) + batch_bytes(slots, n);
+    return dn_size_add(workspace_bytes(config, slots, n), batch_bytes(slots, n));
 }
 
 /* ---- tables ---- */

@@ -38,9 +38,11 @@ dn_compare_options dn_compare_defaults(void)
 /* The mesh is written down, so that the runs mean the same on another machine. */
 static dn_status settle_mesh(comparing *c, int n_workers)
 {
-    int asked = n_workers ? n_workers : dn_plan_mesh(&c->common);
+    int asked = n_workers;
     dn_topo *topo;
     dn_plan plan;
+    if (!asked)
+        DN_TRY(dn_plan_mesh(&c->common, &asked));
     DN_TRY(dn_topo_create(asked, &topo));
     dn_status status = dn_plan_make(&c->common, dn_topo_n_workers(topo), &plan);
     if (status == DN_OK) {

@@ -57,6 +57,14 @@ bool dn_value_is_null(const char *value)
     return strcmp(value, "null") == 0 || strcmp(value, "~") == 0;
 }
 
+static dn_status check_range(const dn_key *key, double number, const char *where)
+{
+    if (number >= key->min && number <= key->max)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "%s: %s: %.15g is not between %.15g and %.15g", where, key->name, number,
+                   key->min, key->max);
+}
+
 static dn_status set_number(void *field, const dn_key *key, const char *value, const char *where)
 {
     char *end;
@@ -66,9 +74,7 @@ static dn_status set_number(void *field, const dn_key *key, const char *value, c
     if (end == value || *end || errno || !isfinite(number) || !whole)
         return dn_fail(DN_ERR_CONFIG, "%s: %s: '%s' is not a %s", where, key->name, value,
                        key->type == DN_KEY_INT ? "whole number" : "number");
-    if (number < key->min || number > key->max)
-        return dn_fail(DN_ERR_CONFIG, "%s: %s: %s is not between %.15g and %.15g", where, key->name, value,
-                       key->min, key->max);
+    DN_TRY(check_range(key, number, where));
     if (key->type == DN_KEY_INT)
         *(int64_t *)field = (int64_t)number;
     else
@@ -97,22 +103,22 @@ static bool is_choice(const char *choices, const char *value)
     return false;
 }
 
-static dn_status set_text(char *field, const dn_key *key, const char *value, const char *where)
+static dn_status check_text(const dn_key *key, const char *value, const char *where)
 {
     if (key->choices && !is_choice(key->choices, value))
         return dn_fail(DN_ERR_CONFIG, "%s: %s: '%s' is not one of %s", where, key->name, value, key->choices);
     if (!*value && !dn_value_is_null(key->initial))
-        return dn_fail(DN_ERR_CONFIG, "%s: %s is empty; give a value, or null for the default", where, key->name);
+        return dn_fail(DN_ERR_CONFIG, "%s: %s is empty; give a value, or null for the default", where,
+                       key->name);
     size_t room = key->choices ? 16 : DN_PATH_MAX;
     if (strlen(value) >= room)
         return dn_fail(DN_ERR_CONFIG, "%s: %s: longer than %zu bytes", where, key->name, room - 1);
     /* The run's own configuration, stored with its checkpoints, is a YAML file. */
     if (!dn_yaml_holds(value))
         return dn_fail(DN_ERR_CONFIG,
-                       "%s: %s holds control characters or is not UTF-8; rename what it names, or reach it by "
-                       "a symbolic link",
+                       "%s: %s holds control characters or is not UTF-8; rename what it names, or reach it "
+                       "by a symbolic link",
                        where, key->name);
-    strcpy(field, value);
     return DN_OK;
 }
 
@@ -141,7 +147,9 @@ dn_status dn_config_value(void *field, const dn_key *key, const char *value, con
     case DN_KEY_TEXT:
         break;
     }
-    return set_text(field, key, value, where);
+    DN_TRY(check_text(key, value, where));
+    strcpy(field, value);
+    return DN_OK;
 }
 
 dn_status dn_config_assign(dn_config *config, const char *name, const char *value, const char *where)
@@ -150,6 +158,31 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
     if (!key)
         return unknown_key(where, name);
     return dn_config_value((char *)config + key->offset, key, value, where);
+}
+
+static dn_status check_field(const void *field, const dn_key *key)
+{
+    const char *where = "configuration";
+    switch (key->type) {
+    case DN_KEY_INT:
+        if (*(const int64_t *)field == 0 && dn_value_is_null(key->initial))
+            return DN_OK;
+        return check_range(key, (double)*(const int64_t *)field, where);
+    case DN_KEY_REAL:
+        return check_range(key, *(const double *)field, where);
+    case DN_KEY_BOOL:
+        return DN_OK;
+    case DN_KEY_TEXT:
+        break;
+    }
+    return check_text(key, field, where);
+}
+
+dn_status dn_config_check(const dn_config *config)
+{
+    for (const dn_key *key = dn_config_keys(); key->name; key++)
+        DN_TRY(check_field((const char *)config + key->offset, key));
+    return DN_OK;
 }
 
 void dn_config_init(dn_config *config)

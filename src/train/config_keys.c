@@ -27,19 +27,24 @@
         .choices = choices_, .help = __VA_ARGS__                                                             \
     }
 
-#define BIG 1e15 /* no practical limit, and still exact as a double */
+/* Ranges are those that work: no field overflows where it is used, alone or with others. Steps times
+ * sequences a step count rows in 64 bits; EXACT is exact as a double. */
+#define STEPS     1e12
+#define SEQUENCES (1 << 24)
+#define EXACT     1e15
+#define BELOW_1   0.999999 /* decays of means: at 1 they would never learn anything */
 
 static const dn_key keys[] = {
-    INT(model_dim, "768", 1, 1 << 20, "model width C", DN_KEY_MODEL),
-    INT(n_layer, "12", 1, 1 << 16, "transformer blocks", DN_KEY_MODEL),
+    INT(model_dim, "768", 1, 1 << 16, "model width C", DN_KEY_MODEL),
+    INT(n_layer, "12", 1, 1 << 10, "transformer blocks", DN_KEY_MODEL),
     INT(n_head, "6", 1, 1 << 16, "attention heads; divides model_dim", DN_KEY_MODEL),
     INT(vocab_size, "50304", 1, 1 << 24, "tokens in the vocabulary (256 for bytes)", DN_KEY_MODEL),
-    INT(sequence_length, "1024", 1, 1 << 24, "tokens a sequence T"),
+    INT(sequence_length, "1024", 1, 1 << 20, "tokens a sequence T"),
 
-    INT(batch_size, "512", 1, BIG, "sequences a step, over all workers"),
-    INT(device_batch_size, "64", 1, BIG, "sequences at a time on one worker; more are accumulated"),
-    INT(num_iterations, "5000", 1, BIG, "steps of the run"),
-    INT(stop_after, "0", 0, BIG, "save and stop after this step, as Ctrl-C would; 0 = never", DN_KEY_CONDUCT),
+    INT(batch_size, "512", 1, SEQUENCES, "sequences a step, over all workers"),
+    INT(device_batch_size, "64", 1, SEQUENCES, "sequences at a time on one worker; more are accumulated"),
+    INT(num_iterations, "5000", 1, STEPS, "steps of the run"),
+    INT(stop_after, "0", 0, STEPS, "save and stop after this step, as Ctrl-C would; 0 = never", DN_KEY_CONDUCT),
 
     REAL(lr, "0.02", 0, 1e6, "base learning rate"),
     REAL(warmup_ratio, "0.01", 0, 1, "part of the run with rising learning rate (not of a constant one)"),
@@ -60,10 +65,10 @@ static const dn_key keys[] = {
     REAL(weight_decay, "0.01", 0, 1e6, "decoupled weight decay of hidden matrices"),
     REAL(ortho_fraction, "0.25", 1e-9, 1,
          "Dion's rank as a part of min(rows, columns); of rows or columns, what Dion2 and Dion3 take"),
-    REAL(beta1, "0.9", 0, 1, "AdamW's and Lion's first decay rate"),
-    REAL(beta2, "0.95", 0, 1, "AdamW's and Lion's second decay rate"),
+    REAL(beta1, "0.9", 0, BELOW_1, "AdamW's and Lion's first decay rate"),
+    REAL(beta2, "0.95", 0, BELOW_1, "AdamW's and Lion's second decay rate"),
     BOOL(cautious, "false", "AdamW decays only weights that its update does not let grow"),
-    REAL(epsilon, "1e-8", 0, 1, "added to Dion's column norms, AdamW's root and Newton-Schulz's norm"),
+    REAL(epsilon, "1e-8", 1e-30, 1, "added to Dion's column norms, AdamW's root and Newton-Schulz's norm"),
     REAL(clip_grad_norm, "0", 0, 1e15,
          "gradients of a larger norm, all together, are scaled down to it; 0 = never"),
     BOOL(orth_dion, "false", "Orth-Dion: R is orthonormalized where Dion normalizes its columns"),
@@ -80,7 +85,7 @@ static const dn_key keys[] = {
     REAL(ef_decay, "0.95", 0, 1, "what a Dion2 step leaves of the momentum it took; Dion3's is mu"),
     TEXT(selection, "global", "global|local",
          "Dion2, Dion3: the largest rows or columns of a matrix, or of each part that fs or tp cuts"),
-    REAL(muon_beta2, "0.95", 0, 1, "decay of NorMuon's and Dion3's second moments"),
+    REAL(muon_beta2, "0.95", 0, BELOW_1, "decay of NorMuon's and Dion3's second moments"),
     TEXT(state_precision, "full", "full|bfloat16",
          "momentum, Q and second moments between steps; bfloat16: half the memory, at two to three digits"),
 
@@ -91,19 +96,19 @@ static const dn_key keys[] = {
          "weights of other fs workers: read where they are, or copied once a NUMA domain or worker"),
     BOOL(replicate_mesh_grad_sync, "true",
          "replicas exchange low-rank factors (true) or whole gradients (false)"),
-    INT(momentum_sync_every, "100", 0, BIG, "steps between averagings of the replicas' momenta; 0 = never"),
-    INT(hash_every, "100", 0, BIG,
+    INT(momentum_sync_every, "100", 0, INT32_MAX, "steps between averagings of the replicas' momenta; 0 = never"),
+    INT(hash_every, "100", 0, STEPS,
         "steps between checks that replicas hold the same weights; 0 = at the end only", DN_KEY_CONDUCT),
     REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung", DN_KEY_CONDUCT),
 
     TEXT(data_dir, "data/fineweb10B", NULL, "folder of *train*.bin and *val*.bin token shards"),
     TEXT(train_files, "null", NULL, "glob of training files instead (shards, or any file as bytes)"),
     TEXT(val_files, "null", NULL, "glob of validation files instead"),
-    INT(val_loss_every, "125", 0, BIG, "steps between validations; 0 = at the end only"),
-    INT(val_tokens, "131072", 0, BIG, "tokens of a validation; 0 = none"),
+    INT(val_loss_every, "125", 0, STEPS, "steps between validations; 0 = at the end only"),
+    INT(val_tokens, "131072", 0, EXACT, "tokens of a validation; 0 = none"),
     TEXT(checkpoint_dir, "runs/default", NULL, "the run's folder: metrics.jsonl and checkpoints", DN_KEY_CONDUCT),
-    INT(checkpoint_freq, "0", 0, BIG, "steps between checkpoints; 0 = at the end and on Ctrl-C only", DN_KEY_CONDUCT),
-    INT(seed, "0", 0, BIG, "of initial weights, data order and Dion's first basis"),
+    INT(checkpoint_freq, "0", 0, STEPS, "steps between checkpoints; 0 = at the end and on Ctrl-C only", DN_KEY_CONDUCT),
+    INT(seed, "0", 0, EXACT, "of initial weights, data order and Dion's first basis"),
     {.name = NULL},
 };
 

@@ -19,6 +19,10 @@ dn_status dn_config_value(void *field, const dn_key *key, const char *value, con
 dn_status dn_config_assign(dn_config *config, const char *name, const char *value,
                            const char *where) DN_MUST_USE;
 
+/** Whether every field is within its key's range: a program may have filled it in without asking
+ * dn_config_set. Errors: DN_ERR_CONFIG naming key, value and range. */
+dn_status dn_config_check(const dn_config *config) DN_MUST_USE;
+
 /** Whether an unquoted word stands for null. */
 bool dn_value_is_null(const char *value);
 

@@ -59,16 +59,16 @@ static dn_status check_scalar(const reader *r, const char *what)
 {
     const yaml_event_t *event = &r->event;
     if (event->type == YAML_ALIAS_EVENT)
-        return dn_fail(DN_ERR_CONFIG, "%s: '*%s' is an alias, which has no meaning here; write out %s", r->where,
-                       (const char *)event->data.alias.anchor, what);
+        return dn_fail(DN_ERR_CONFIG, "%s: '*%s' is an alias, which has no meaning here; write out %s",
+                       r->where, (const char *)event->data.alias.anchor, what);
     if (event->type != YAML_SCALAR_EVENT)
         return dn_fail(DN_ERR_CONFIG, "%s: expected %s; a configuration is a flat list of 'key: value' lines",
                        r->where, what);
     if (event->data.scalar.anchor || event->data.scalar.tag)
-        return dn_fail(DN_ERR_CONFIG, "%s: %s%s has no meaning here; leave it out", r->where,
-                       event->data.scalar.anchor ? "the anchor &" : "the tag ",
-                       (const char *)(event->data.scalar.anchor ? event->data.scalar.anchor
-                                                                : event->data.scalar.tag));
+        return dn_fail(
+            DN_ERR_CONFIG, "%s: %s%s has no meaning here; leave it out", r->where,
+            event->data.scalar.anchor ? "the anchor &" : "the tag ",
+            (const char *)(event->data.scalar.anchor ? event->data.scalar.anchor : event->data.scalar.tag));
     if (strlen((const char *)event->data.scalar.value) != event->data.scalar.length)
         return dn_fail(DN_ERR_CONFIG, "%s: %s holds a NUL character; leave it out", r->where, what);
     return DN_OK;
@@ -184,8 +184,8 @@ static dn_status check_file(int fd, const char *path)
         return dn_fail(DN_ERR_CONFIG, "configuration '%s' is a directory; name the file in it", path);
     if (S_ISFIFO(st.st_mode))
         return dn_fail(DN_ERR_CONFIG,
-                       "configuration '%s' is a pipe, and every worker reads the configuration anew; write it "
-                       "to a file",
+                       "configuration '%s' is a pipe, and every worker reads the configuration anew; write "
+                       "it to a file",
                        path);
     return DN_OK;
 }

@@ -2,6 +2,10 @@
 
 #include "base/fail.h"
 #include "base/inject.h"
+#include "base/size.h"
+#include "dionode/topo.h"
+#include "sync/windows.h"
+#include "train/config_value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +16,16 @@ static int or_one(int64_t size)
     return size ? (int)size : 1;
 }
 
-int dn_plan_mesh(const dn_config *c)
+dn_status dn_plan_mesh(const dn_config *c, int *n_workers)
 {
     bool given = c->dp_size || c->fs_size || c->tp_size;
-    return given ? or_one(c->dp_size) * or_one(c->fs_size) * or_one(c->tp_size) : 0;
+    DN_TRY(dn_config_check(c));
+    *n_workers = given ? or_one(c->dp_size) * or_one(c->fs_size) * or_one(c->tp_size) : 0;
+    if (*n_workers <= DN_TOPO_WORKERS_MAX)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "dp_size %d x fs_size %d x tp_size %d make %d workers; there can be %d",
+                   or_one(c->dp_size), or_one(c->fs_size), or_one(c->tp_size), *n_workers,
+                   DN_TOPO_WORKERS_MAX);
 }
 
 void dn_plan_files(const dn_config *c, bool validation, char *pattern, size_t bytes)
@@ -157,35 +167,79 @@ size_t dn_plan_rounds(const dn_plan *plan, size_t n)
     return (dn_plan_rows(plan, n, first).end + plan->micro_batch - 1) / plan->micro_batch;
 }
 
-static void plan_batches(const dn_config *c, dn_plan *plan)
+static dn_status plan_batches(const dn_config *c, dn_plan *plan)
 {
     const int first[DN_N_AXES] = {0};
     size_t most = dn_plan_rows(plan, (size_t)c->batch_size, first).end;
     plan->micro_batch = most < (size_t)c->device_batch_size ? most : (size_t)c->device_batch_size;
+    return dn_gpt_check_batch(&plan->shape, plan->micro_batch);
 }
 
-/* Room for the largest part that any rank holds, so that all heaps are alike. */
-static dn_status plan_memory(dn_plan *plan)
+/* What dn_optimizer_check would refuse in every worker, by the names of keys: ranges of single keys are those
+ * of the table, so only what does not go together is left. */
+static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
+{
+    plan->optim = optim_config(c);
+    const char *stuck = dn_optimizer_stuck(&plan->optim);
+    if (stuck)
+        return dn_fail(DN_ERR_CONFIG,
+                       "%s rounds to no change with state_precision bfloat16; use less than 0.996, or "
+                       "state_precision full",
+                       strcmp(stuck, "row_beta2") == 0 ? "muon_beta2" : stuck);
+    if (dn_optimizer_check(&plan->optim) != DN_OK)
+        return dn_fail(DN_ERR_CONFIG, "optimizer: %s", dn_error_message());
+    return DN_OK;
+}
+
+static dn_status check_matrices(const dn_plan *plan, const dn_param *params)
+{
+    size_t n = dn_windows_of(&plan->optim, params, plan->n_params, NULL);
+    if (n < DN_OPTIMIZER_MATRICES_MAX)
+        return DN_OK;
+    return dn_fail(
+        DN_ERR_CONFIG,
+        "split_heads makes %zu matrices of n_layer %zu and n_head %zu, there can be %zu; use fewer, "
+        "or split_heads false",
+        n, plan->shape.L, plan->shape.NH, DN_OPTIMIZER_MATRICES_MAX);
+}
+
+/* Room for the largest part that any rank holds, so that all heaps are alike. params, unit_of [n_params]: to
+ * work with. */
+static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
 {
     const int first[DN_N_AXES] = {0};
+    dn_arena weights = {0}, grads = {0};
+    dn_gpt_layout(&plan->shape, plan->mesh, first, &weights, &grads, params);
+    if (plan->config.split_heads)
+        dn_gpt_split_heads(&plan->shape, params);
+    DN_TRY(check_matrices(plan, params));
+    dn_gpt_units(&plan->shape, unit_of);
+    plan->parameter_bytes = weights.used;
+    const size_t model[] = {weights.used,
+                            dn_weights_heap_bytes(params, plan->n_params, unit_of, plan->mesh, plan->gather),
+                            dn_gpt_heap_bytes(&plan->shape, plan->micro_batch, plan->mesh[DN_TP])};
+    const size_t training[] = {dn_mesh_heap_bytes(plan->mesh), grads.used,
+                               dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params, plan->mesh)};
+    for (int i = 0; i < 3; i++)
+        plan->model_bytes = dn_size_add(plan->model_bytes, model[i]);
+    plan->arena_bytes = plan->model_bytes;
+    for (int i = 0; i < 3; i++)
+        plan->arena_bytes = dn_size_add(plan->arena_bytes, training[i]);
+    plan->private_bytes = dn_gpt_activation_bytes(&plan->shape, plan->micro_batch, plan->mesh[DN_TP]);
+    if (plan->arena_bytes < SIZE_MAX && plan->private_bytes < SIZE_MAX)
+        return DN_OK;
+    return dn_fail(DN_ERR_MEMORY,
+                   "a worker needs more bytes than can be counted; use a smaller device_batch_size or a "
+                   "smaller model");
+}
+
+static dn_status plan_memory(dn_plan *plan)
+{
     dn_param *params = calloc(plan->n_params, sizeof *params);
     size_t *unit_of = calloc(plan->n_params, sizeof *unit_of);
-    dn_status status = DN_OK;
-    if (params && unit_of) {
-        dn_arena weights = {0}, grads = {0};
-        dn_gpt_layout(&plan->shape, plan->mesh, first, &weights, &grads, params);
-        if (plan->config.split_heads)
-            dn_gpt_split_heads(&plan->shape, params);
-        dn_gpt_units(&plan->shape, unit_of);
-        plan->parameter_bytes = weights.used;
-        plan->model_bytes = weights.used +
-                            dn_weights_heap_bytes(params, plan->n_params, unit_of, plan->mesh, plan->gather) +
-                            dn_gpt_heap_bytes(&plan->shape, plan->micro_batch, plan->mesh[DN_TP]);
-        plan->arena_bytes = dn_mesh_heap_bytes(plan->mesh) + plan->model_bytes + grads.used +
-                            dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params, plan->mesh);
-        plan->private_bytes = dn_gpt_activation_bytes(&plan->shape, plan->micro_batch, plan->mesh[DN_TP]);
-    } else
-        status = dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
+    dn_status status = params && unit_of ? lay_out(plan, params, unit_of)
+                                         : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions",
+                                                   plan->n_params);
     free(params);
     free(unit_of);
     return status;
@@ -194,6 +248,7 @@ static dn_status plan_memory(dn_plan *plan)
 dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
 {
     memset(plan, 0, sizeof *plan);
+    DN_TRY(dn_config_check(c));
     plan->config = *c;
     plan->n_workers = n_workers;
     plan->shape = (dn_gpt_shape){.V = (size_t)c->vocab_size,
@@ -203,8 +258,8 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
                                  .NH = (size_t)c->n_head};
     DN_TRY(dn_gpt_check(&plan->shape));
     DN_TRY(plan_mesh(c, plan));
-    plan_batches(c, plan);
-    plan->optim = optim_config(c);
+    DN_TRY(plan_batches(c, plan));
+    DN_TRY(plan_optimizer(c, plan));
     plan->lr_schedule = schedule(c, c->schedule);
     plan->decay_schedule = schedule(c, c->weight_decay_schedule);
     plan->gather = gather(c->fs_gather);

@@ -24,8 +24,9 @@ typedef struct dn_plan {
     size_t private_bytes;   /* other memory a worker: activations                       */
 } dn_plan;
 
-/** Number of workers a configuration asks for: the product of the mesh sizes given; 0 = it leaves it open. */
-int dn_plan_mesh(const dn_config *config);
+/** Number of workers a configuration asks for: the product of the mesh sizes given; 0 = it leaves it open.
+ * Errors: DN_ERR_CONFIG (dn_config_check, or more workers than there can be). */
+dn_status dn_plan_mesh(const dn_config *config, int *n_workers) DN_MUST_USE;
 
 /** The part of n rows that falls to the worker at coordinates at[]: rows are dealt over dp and fs, and seen
  * by all of tp. */
@@ -34,7 +35,8 @@ dn_range dn_plan_rows(const dn_plan *plan, size_t n, const int at[DN_N_AXES]);
 /** Micro-batches in which the worker with most of n rows goes through them; all workers make as many. */
 size_t dn_plan_rounds(const dn_plan *plan, size_t n);
 
-/** Fills *plan for n_workers >= 1. Errors: DN_ERR_CONFIG naming the keys whose sizes do not fit together. */
+/** Fills *plan for n_workers >= 1. Errors: DN_ERR_CONFIG naming the keys that are out of range or do not fit
+ * together; DN_ERR_MEMORY where the sizes are more than can be counted. */
 dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN_MUST_USE;
 
 /** The glob of training (or validation) files: the key itself, or by name in data_dir. */

@@ -1,6 +1,7 @@
 #include "train/proof.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "base/random.h"
 #include "compute/kernels.h"
 #include "sync/layout.h"
@@ -66,7 +67,8 @@ dn_status dn_proof_shown_bytes(const dn_proof *proof, size_t *all, size_t *large
     dn_plan plan;
     DN_TRY(plan_of(proof, (const int[DN_N_AXES]){1, 1, 1}, &plan));
     size_t times = proof->n_steps > 1 ? 2 : 1;
-    *all = times * plan.arena_bytes; /* weights, gradients, states, and some workspace, which is not shown */
+    /* weights, gradients, states, and some workspace, which is not shown */
+    *all = dn_size_mul(times, plan.arena_bytes);
     *largest = plan.parameter_bytes;
     return DN_OK;
 }

@@ -61,8 +61,10 @@ dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, cha
 dn_status dn_train_watched(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
                            const dn_train_watch *watch, int *signal_out)
 {
-    int asked = n_workers ? n_workers : dn_plan_mesh(config);
+    int asked = n_workers;
     dn_topo *topo;
+    if (!asked)
+        DN_TRY(dn_plan_mesh(config, &asked));
     DN_TRY(dn_topo_create(asked, &topo));
     dn_plan plan;
     dn_lock lock = {0};

@@ -1,5 +1,6 @@
 /* `dionode verify`: the launcher, which starts the workers of one precision after the other, and a worker. */
 #include "base/fail.h"
+#include "base/size.h"
 #include "base/output.h"
 #include "compute/device.h"
 #include "dionode/launch.h"
@@ -68,7 +69,7 @@ static dn_status options_of(const dn_verification *what, const dn_proof *proof, 
     memcpy(options->mesh, what->mesh, sizeof options->mesh);
     DN_TRY(largest_heap(what, proof, &options->heap_bytes));
     DN_TRY(dn_proof_shown_bytes(proof, &shown, &largest));
-    options->reference_bytes = shown / (size_t)options->max_ranks + largest;
+    options->reference_bytes = dn_size_add(shown / (size_t)options->max_ranks, largest);
     return DN_OK;
 }
 
@@ -232,7 +233,7 @@ static dn_status launch(const dn_config *config, const dn_verification *what, bo
     dn_launch_spec spec = {.topo = topo,
                            .program = wide ? program : NULL,
                            .argv = argv,
-                           .arena_bytes = wide ? 2 * bytes : bytes,
+                           .arena_bytes = wide ? dn_size_mul(2, bytes) : bytes,
                            .deadline_s = config->timeout_s};
     dn_status status = dn_launch(&spec, signal_out);
     dn_topo_destroy(&topo);

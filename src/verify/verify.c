@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/size.h"
 #include "base/inject.h"
 #include "report/progress.h"
 
@@ -104,12 +105,12 @@ static dn_status list_meshes(comparison *c)
 
 static size_t rounded(size_t bytes)
 {
-    return (bytes + 127) / 128 * 128;
+    return dn_size_add(bytes, 127) / 128 * 128;
 }
 
 static size_t heap_of_mesh(const dn_verify_options *o, const int size[DN_N_AXES])
 {
-    return rounded(o->heap_bytes) + dn_mesh_heap_bytes(size);
+    return dn_size_add(rounded(o->heap_bytes), dn_mesh_heap_bytes(size));
 }
 
 /* What a split of n ranks takes: as a mesh of a row of n ranks does, once, for its groups of one. */
@@ -130,7 +131,7 @@ size_t dn_verify_heap_bytes(const dn_verify_options *options, int n_ranks)
             }
         }
     }
-    return rounded(options->reference_bytes) + split_bytes(n_ranks) + most;
+    return dn_size_add(dn_size_add(rounded(options->reference_bytes), split_bytes(n_ranks)), most);
 }
 
 static dn_status say_what_to_give(const comparison *c, dn_status status)

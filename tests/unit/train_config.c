@@ -160,7 +160,8 @@ static void files_that_are_no_configuration_are_told_apart(void **state)
 static void a_text_is_taken_if_it_can_be_stored(void **state)
 {
     const char *const bad[] = {"a\nb", "a\rb", "\x1b[31m", "\xff", "caf\xe9", "\xc0\xaf"};
-    const char *const good[] = {"it's", "'", " a ", "a\tb", "caf\xc3\xa9", "\"\\0", "a: b #c", "\xf0\x9f\x98\x80"};
+    const char *const good[] = {"it's",        "'",       " a ",     "a\tb",
+                                "caf\xc3\xa9", "\"\\0", "a: b #c", "\xf0\x9f\x98\x80"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         dn_config c = defaults();
         char assignment[64];
