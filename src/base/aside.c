@@ -38,8 +38,10 @@ static void temporary_name(const dn_aside *aside, char *name)
     snprintf(name, PATH_MAX, "%s.tmp", aside->path);
 }
 
-static dn_status sync_directory(const char *dir)
+dn_status dn_name_sync(const char *path)
 {
+    char dir[PATH_MAX];
+    parent_of(path, dir);
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* EINVAL: nothing to sync there */
     int error = errno;
@@ -50,7 +52,7 @@ static dn_status sync_directory(const char *dir)
 
 dn_status dn_dir_make(const char *dir)
 {
-    char part[PATH_MAX], parent[PATH_MAX];
+    char part[PATH_MAX];
     if (strlen(dir) >= sizeof part || !*dir)
         return dn_fail(DN_ERR_IO, "'%s' is no directory name", dir);
     strcpy(part, dir);
@@ -62,10 +64,8 @@ dn_status dn_dir_make(const char *dir)
         bool made = mkdir(part, 0777) == 0;
         if (!made && errno != EEXIST)
             return dn_fail_errno(DN_ERR_IO, errno, "cannot make directory %s", part);
-        if (made) { /* else a power cut may take it away with all that was synced in it */
-            parent_of(part, parent);
-            DN_TRY(sync_directory(parent));
-        }
+        if (made) /* else a power cut may take it away with all that was synced in it */
+            DN_TRY(dn_name_sync(part));
         if (at == '\0')
             break;
         *end = at;
@@ -209,8 +209,7 @@ dn_status dn_aside_seal(dn_aside *aside, void (*tick)(void *), void *context)
 
 dn_status dn_aside_publish(dn_aside *aside)
 {
-    char dir[PATH_MAX], temporary[PATH_MAX], link[64];
-    parent_of(aside->path, dir);
+    char temporary[PATH_MAX], link[64];
     temporary_name(aside, temporary);
     snprintf(link, sizeof link, "/proc/self/fd/%d", aside->fd);
     if (!aside->named && linkat(AT_FDCWD, link, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) != 0)
@@ -219,7 +218,7 @@ dn_status dn_aside_publish(dn_aside *aside)
     if (rename(temporary, aside->path) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot rename %s", temporary);
     aside->named = false;
-    DN_TRY(sync_directory(dir));
+    DN_TRY(dn_name_sync(aside->path));
     dn_aside_discard(aside);
     return DN_OK;
 }

@@ -24,8 +24,13 @@ typedef struct dn_aside {
     uint64_t expected; /* bytes in all, 0 = unknown */
 } dn_aside;
 
-/** Makes a directory and its missing parents, to stay after a power cut; an existing one is fine. Errors: DN_ERR_IO. */
+/** Makes a directory and its missing parents, which survive a power cut; an existing one is fine. Errors:
+ * DN_ERR_IO. */
 dn_status dn_dir_make(const char *dir) DN_MUST_USE;
+
+/** Makes the name of a file or directory survive a power cut: syncs the directory that it lies in. What the file
+ * holds is another matter. Errors: DN_ERR_IO. */
+dn_status dn_name_sync(const char *path) DN_MUST_USE;
 
 /** Whether `bytes` more fit in the file system of dir. Errors: DN_ERR_IO with what is needed and what is
  * free. */

@@ -1,5 +1,6 @@
 #include "report/metrics.h"
 
+#include "base/aside.h"
 #include "base/fail.h"
 
 #include <errno.h>
@@ -36,7 +37,8 @@ static bool get_step(const char *line, size_t length, uint64_t *step)
     return good;
 }
 
-/* *end = where the first line that must go begins: one of a step to come, or a torn one at the end. */
+/* *end = where the first line that must go begins: one of a step to come, or a torn one at the end. Behind the last
+ * line that stays there may be anything: what was not synced before a power cut. */
 static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_t *end)
 {
     char *line = NULL;
@@ -44,7 +46,8 @@ static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_
     ssize_t length;
     dn_status status = DN_OK;
     *end = 0;
-    for (int number = 1; (length = getline(&line, &capacity, file)) > 0 && line[length - 1] == '\n';
+    bool complete = false;
+    for (int number = 1; !complete && (length = getline(&line, &capacity, file)) > 0 && line[length - 1] == '\n';
          number++) {
         uint64_t step = 0;
         if (!get_step(line, (size_t)length, &step)) {
@@ -57,6 +60,7 @@ static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_
         if (step >= next_step)
             break;
         *end += length;
+        complete = step + 1 == next_step;
     }
     if (status == DN_OK && ferror(file)) /* no end: cutting here would lose lines */
         status = dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", path);
@@ -85,7 +89,7 @@ static dn_status open_file(dn_metrics *metrics, uint64_t next_step)
     metrics->fd = open(metrics->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (metrics->fd < 0 || ftruncate(metrics->fd, metrics->end) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
-    return DN_OK;
+    return dn_name_sync(metrics->path);
 }
 
 static void release(dn_metrics *metrics)
@@ -179,6 +183,13 @@ dn_status dn_metrics_write(dn_metrics *metrics, uint64_t step, const dn_metric *
     }
     metrics->end += (off_t)metrics->length;
     return DN_OK;
+}
+
+dn_status dn_metrics_sync(dn_metrics *metrics)
+{
+    if (fsync(metrics->fd) == 0 || errno == EINVAL) /* EINVAL: nothing to sync there */
+        return DN_OK;
+    return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
 }
 
 dn_status dn_metrics_close(dn_metrics **metrics)

@@ -28,6 +28,9 @@ dn_status dn_metrics_open(const char *path, uint64_t next_step, dn_metrics **out
  * to 17 significant digits. Allocates nothing. Errors: DN_ERR_IO, the file is then as before; DN_ERR_ARG: the
  * line is too long. */
 dn_status dn_metrics_write(dn_metrics *metrics, uint64_t step, const dn_metric *values, size_t n) DN_MUST_USE;
+/** What was written survives a power cut: called before a checkpoint is published, so that no checkpoint has steps
+ * that the file lacks. Errors: DN_ERR_IO. */
+dn_status dn_metrics_sync(dn_metrics *metrics) DN_MUST_USE;
 /** Closes; NULL is a no-op; sets *metrics to NULL. Errors: DN_ERR_IO. */
 dn_status dn_metrics_close(dn_metrics **metrics) DN_MUST_USE;
 

@@ -127,6 +127,7 @@ static dn_status save_from_rank_0(dn_run *run)
 {
     tensor_list list;
     size_t n_states = dn_optimizer_n_states(run->net.optimizer);
+    DN_TRY(dn_metrics_sync(run->metrics));
     dn_status status = make_list(run, &list);
     for (size_t i = 0; i < run->plan.n_params && status == DN_OK; i++)
         list_param(run, i, &list);

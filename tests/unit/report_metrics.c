@@ -164,6 +164,16 @@ static void a_line_that_must_stay_and_cannot_be_read_is_named(void **state)
     assert_content("");
 }
 
+/* A power cut may leave anything there: it was not synced. */
+static void whatever_stands_behind_the_last_line_that_stays_is_cut_off(void **state)
+{
+    static const char left[] = "{\"step\": 0}\n{\"step\": 1}\n\0\0\0\0\"x\": 1}\n{\"step\": 3}\n";
+    assert_true(scratch_write(&dir, "metrics.jsonl", left, sizeof left - 1));
+    dn_metrics *metrics = open_at(2);
+    assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+    assert_content("{\"step\": 0}\n{\"step\": 1}\n");
+}
+
 static void a_full_disk_leaves_no_torn_line_and_writing_can_go_on(void **state)
 {
     dn_metrics *metrics = open_at(0);
@@ -209,6 +219,7 @@ TESTS(report_metrics)
         TEST(a_resumed_run_drops_the_steps_it_will_make_again),
         TEST(steps_need_not_be_consecutive),
         TEST(a_line_that_must_stay_and_cannot_be_read_is_named),
+        TEST(whatever_stands_behind_the_last_line_that_stays_is_cut_off),
         TEST(a_full_disk_leaves_no_torn_line_and_writing_can_go_on),
         TEST(a_line_too_long_is_refused_whole),
         TEST(a_directory_that_is_not_there_is_an_error),
