@@ -1,5 +1,7 @@
 #include "base/fail.h"
 
+#include "base/printable.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -60,6 +62,7 @@ dn_status dn_fail(dn_status status, const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    dn_printable(line); /* it may quote anything */
     memcpy(message, line, sizeof message);
     return status;
 }
@@ -83,5 +86,6 @@ void dn_log(dn_log_level level, const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    dn_printable(line);
     log_fn(log_context, level, line);
 }

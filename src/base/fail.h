@@ -8,7 +8,7 @@
 /**
  * Records the line (printf format; no newline, no program name) and returns status, so that
  * `return dn_fail(DN_ERR_DATA, "%s: wrong magic", path);` is a whole failure path. Overwrites the previous
- * line.
+ * line. What arguments quote may be anything: control characters are shown as '?', here and in dn_log.
  */
 DN_MUST_USE dn_status dn_fail(dn_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

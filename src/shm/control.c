@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/printable.h"
 
 #include <limits.h>
 #include <linux/futex.h>
@@ -54,6 +55,7 @@ static void read_record(const dn_world *world, dn_failure *failure)
                             .signal = record->signal,
                             .step = record->step};
     memcpy(failure->message, record->message, sizeof failure->message - 1);
+    dn_printable(failure->message);
     if (failure->status > DN_ERR_ARG || failure->status < DN_ERR_UNCAUGHT || failure->rank < -1 ||
         failure->rank >= world->n_ranks)
         tell_overwritten(failure);
@@ -110,6 +112,16 @@ void dn_control_tell_waiting(dn_world *world, int rank, int awaited, const _Atom
     atomic_store_explicit(&slot->waiting_for, 1 + awaited, memory_order_relaxed);
 }
 
+/* A word of the segment. The copy of another process's page has the rest of the segment in its file only; what cannot
+ * be read there (any more) counts as reached. */
+__attribute__((no_sanitize("thread"))) static uint64_t word_at(const dn_world *world, uint64_t at)
+{
+    uint64_t word;
+    if (world->is_copy)
+        return pread(world->descriptor, &word, sizeof word, (off_t)at) == (ssize_t)sizeof word ? word : UINT64_MAX;
+    return atomic_load_explicit((const _Atomic uint64_t *)((const char *)world->control + at), memory_order_relaxed);
+}
+
 /* Whom a rank waits for, -1 for nobody. A sleeper whose word is there, but that has not run since (it may
  * have been stopped in its sleep), waits for nobody. What lies in shared memory is checked before it is used.
  * The word of another's wait may lie in memory that was given back and is written anew by now: whatever is
@@ -118,13 +130,12 @@ __attribute__((no_sanitize("thread"))) static int awaited_by(const dn_world *wor
 {
     const dn_control *control = world->control;
     const dn_slot *slot = &control->slots[rank];
-    int awaited = atomic_load_explicit(&slot->waiting_for, memory_order_relaxed) - 1;
+    int32_t waiting_for = atomic_load_explicit(&slot->waiting_for, memory_order_relaxed);
     uint64_t at = atomic_load_explicit(&slot->waiting_at, memory_order_relaxed);
     uint64_t want = atomic_load_explicit(&slot->waiting_want, memory_order_relaxed);
-    if (awaited < 0 || awaited >= world->n_ranks || at % 8 != 0 || at > world->bytes - 8)
+    if (waiting_for < 1 || waiting_for > world->n_ranks || at % 8 != 0 || at > world->bytes - 8)
         return -1;
-    const _Atomic uint64_t *word = (const _Atomic uint64_t *)((const char *)control + at);
-    return atomic_load_explicit(word, memory_order_relaxed) < want ? awaited : -1;
+    return word_at(world, at) < want ? waiting_for - 1 : -1;
 }
 
 int dn_control_culprit(const dn_world *world, int rank)
@@ -159,6 +170,7 @@ static row read_row(const dn_world *world, int rank)
         uint64_t word = atomic_load_explicit(&slot->phase[i], memory_order_relaxed);
         memcpy(r.phase + 8 * i, &word, sizeof word);
     }
+    dn_printable(r.phase);
     return r;
 }
 

@@ -85,10 +85,11 @@ _Static_assert(offsetof(dn_control, abort) == 128 && offsetof(dn_control, slots)
 /* bytes and n_ranks as they were when it was mapped: what a process needs to stay within the mapping, and a
  * launcher to end its workers, is not asked of memory that others write to. */
 struct dn_world {
-    dn_control *control; /* start of the mapping */
+    dn_control *control; /* start of the mapping; of a copy, its own memory, the control page alone */
     uint64_t bytes;
     int n_ranks;
     int descriptor;
+    bool is_copy; /* of another process's, made by dn_world_look */
 };
 
 /** Maps the world that lies ready in a segment of so many bytes, as `rank`. The descriptor as above. */

@@ -1,4 +1,9 @@
-/* The world of another process, read-only, through the descriptor that every process of a run keeps of it. */
+/*
+ * The world of another process, read-only, through the descriptor that every process of a run keeps of it.
+ *
+ * That process may be anybody's and hold anything: nothing of it is mapped, since a file that its owner cuts is SIGBUS
+ * for who maps it. The control page is copied, and the copy checked before it is used.
+ */
 #include "shm/world.h"
 
 #include "base/fail.h"
@@ -10,7 +15,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,38 +30,54 @@ static bool is_ours(const char *folder, const char *entry)
     return strncmp(target, "/dev/shm/dionode-", 17) == 0 || strncmp(target, "/memfd:dionode ", 15) == 0;
 }
 
-/* The descriptor of the world in a folder of descriptors; -1 if none is there. */
+/* The descriptor of the world in a folder of descriptors; -1 if none is there. What only has such a name - a pipe, which
+ * would be waited for - is passed over. */
 static int open_world_in(const char *folder, DIR *entries)
 {
-    int descriptor = -1;
-    for (struct dirent *entry; descriptor < 0 && (entry = readdir(entries));)
-        if (is_ours(folder, entry->d_name))
-            descriptor = openat(dirfd(entries), entry->d_name, O_RDONLY | O_CLOEXEC);
-    return descriptor;
+    for (struct dirent *entry; (entry = readdir(entries));) {
+        struct stat info;
+        if (!is_ours(folder, entry->d_name))
+            continue;
+        int descriptor = openat(dirfd(entries), entry->d_name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        if (descriptor >= 0 && fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode))
+            return descriptor;
+        if (descriptor >= 0)
+            close(descriptor);
+    }
+    return -1;
 }
 
-static dn_status map_read_only(int descriptor, int pid, dn_world **out)
+/* The control page as it is at this moment; NULL if the file is shorter, or there is no memory. Owned by the caller. */
+static dn_control *copy_control(int descriptor)
 {
-    struct stat info;
-    uint64_t magic = 0;
-    if (fstat(descriptor, &info) != 0 || (uint64_t)info.st_size < sizeof(dn_control) ||
-        pread(descriptor, &magic, sizeof magic, 0) != (ssize_t)sizeof magic || magic != DN_CONTROL_MAGIC)
-        return dn_fail(DN_ERR_SYSTEM, "the shared memory of process %d is not of this version of the program",
-                       pid);
-    size_t bytes = (size_t)info.st_size;
-    dn_control *control = mmap(NULL, bytes, PROT_READ, MAP_SHARED, descriptor, 0);
-    if (control == MAP_FAILED)
-        return dn_fail_errno(DN_ERR_SYSTEM, errno, "mapping the shared memory of process %d", pid);
+    dn_control *control = aligned_alloc(_Alignof(dn_control), sizeof *control);
+    if (control && pread(descriptor, control, sizeof *control, 0) == (ssize_t)sizeof *control)
+        return control;
+    free(control);
+    return NULL;
+}
+
+static dn_status copy_world(int descriptor, int pid, dn_world **out)
+{
+    dn_control *control = copy_control(descriptor);
     dn_world *world = malloc(sizeof *world);
-    if (!world || control->bytes != bytes || control->n_ranks < 1 || control->n_ranks > DN_MAX_RANKS) {
-        free(world);
-        munmap(control, bytes);
-        return dn_fail(DN_ERR_SYSTEM, "the shared memory of process %d cannot be read", pid);
+    struct stat info;
+    if (control && world && control->magic == DN_CONTROL_MAGIC && fstat(descriptor, &info) == 0 &&
+        control->bytes == (uint64_t)info.st_size && control->n_ranks >= 1 && control->n_ranks <= DN_MAX_RANKS) {
+        *world = (dn_world){.control = control,
+                            .bytes = control->bytes,
+                            .n_ranks = (int)control->n_ranks,
+                            .descriptor = descriptor,
+                            .is_copy = true};
+        *out = world;
+        return DN_OK;
     }
-    *world = (dn_world){
-        .control = control, .bytes = bytes, .n_ranks = (int)control->n_ranks, .descriptor = descriptor};
-    *out = world;
-    return DN_OK;
+    free(world);
+    free(control);
+    return dn_fail(DN_ERR_SYSTEM,
+                   "the shared memory of process %d cannot be read: it is damaged, or of another version of "
+                   "the program",
+                   pid);
 }
 
 dn_status dn_world_look(int pid, dn_world **out)
@@ -74,7 +94,7 @@ dn_status dn_world_look(int pid, dn_world **out)
     if (descriptor < 0)
         return dn_fail(DN_ERR_ARG, "process %d is neither a launcher nor a worker with shared memory of ours",
                        pid);
-    dn_status status = map_read_only(descriptor, pid, out);
+    dn_status status = copy_world(descriptor, pid, out);
     if (status != DN_OK)
         close(descriptor);
     return status;

@@ -291,7 +291,10 @@ void dn_world_destroy(dn_world **world)
     if (!*world)
         return;
     close((*world)->descriptor);
-    munmap((*world)->control, (*world)->bytes);
+    if ((*world)->is_copy)
+        free((*world)->control);
+    else
+        munmap((*world)->control, (*world)->bytes);
     free(*world);
     *world = NULL;
 }
