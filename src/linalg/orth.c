@@ -68,6 +68,12 @@ static stage first_stage(dn_orth method, const dn_orth_matrix *a)
     return method == DN_ORTH_RCQR ? SKETCH : GRAM;
 }
 
+double dn_orth_owner_flops(dn_orth method, const dn_orth_matrix *a)
+{
+    double m = (double)a->m, r = (double)a->r;
+    return first_stage(method, a) == HOUSEHOLDER ? 4 * m * r * r - 4.0 / 3 * r * r * r : 2.0 / 3 * r * r * r;
+}
+
 static bool may_sketch(dn_orth method, const dn_orth_matrix *a)
 {
     return (method == DN_ORTH_RCQR || method == DN_ORTH_CQR) && a->m > a->r;

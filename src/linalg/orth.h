@@ -61,6 +61,10 @@ typedef struct dn_orth_matrix {
  * read. */
 size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *matrices, size_t n);
 
+/** What the owner of a matrix computes in the first round, for sharing matrices out to owners: the factor of
+ * a small matrix and its inverse, or Householder's of the whole. Only m, r and steep are read. */
+double dn_orth_owner_flops(dn_orth method, const dn_orth_matrix *matrix);
+
 /**
  * Collective over team, all arguments but the memory behind them equal on all members. p becomes P with P'P =
  * I and p = P R, R upper triangular with positive diagonal; columns that depend on earlier ones are replaced

@@ -175,26 +175,26 @@ static dn_status add_shares(dn_factor_batch *b, const dn_factored *x)
     return dn_shares_add(&b->r, dn_axes_without(layout->size, c), x->basis, n, z->r);
 }
 
-static dn_orth_matrix *most_expensive_left(dn_orth_matrix *orth, size_t n)
+static dn_orth_matrix *most_expensive_left(dn_orth method, dn_orth_matrix *orth, size_t n)
 {
     dn_orth_matrix *best = NULL;
     for (size_t i = 0; i < n; i++)
-        if (orth[i].owner < 0 && (!best || orth[i].r > best->r))
+        if (orth[i].owner < 0 &&
+            (!best || dn_orth_owner_flops(method, &orth[i]) > dn_orth_owner_flops(method, best)))
             best = &orth[i];
     return best;
 }
 
-/* Gives what is done once, factors of r x r, to owners: the most expensive first, each to the rank that has
- * least so far. */
-static void deal(dn_orth_matrix *orth, size_t n, int n_ranks)
+/* Gives what is done once to owners: the most expensive first, each to the rank that has least so far. */
+static void deal(dn_orth method, dn_orth_matrix *orth, size_t n, int n_ranks)
 {
     double load[DN_MAX_RANKS] = {0};
-    for (dn_orth_matrix *x; (x = most_expensive_left(orth, n));) {
+    for (dn_orth_matrix *x; (x = most_expensive_left(method, orth, n));) {
         x->owner = 0;
         for (int rank = 1; rank < n_ranks; rank++)
             if (load[rank] < load[x->owner])
                 x->owner = rank;
-        load[x->owner] += (double)x->r * (double)x->r * (double)x->r;
+        load[x->owner] += dn_orth_owner_flops(method, x);
     }
 }
 
@@ -218,8 +218,8 @@ static dn_status fit_batch(dn_factors *f, dn_factor_batch *b)
         b->n_squares += r;
         DN_TRY(add_shares(b, x));
     }
-    deal(b->orth_p, b->n, n_ranks);
-    deal(b->orth_r, b->n, n_ranks);
+    deal(f->party->config->orth, b->orth_p, b->n, n_ranks);
+    deal(f->party->config->orth, b->orth_r, b->n, n_ranks);
     return DN_OK;
 }
 
