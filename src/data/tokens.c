@@ -10,8 +10,12 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Of llm.c's shards for Llama 3, whose tokens have 32 bits. */
+enum { MAGIC_32 = 20240801 };
 
 struct token_file {
     char *path;   /* owned */
@@ -65,6 +69,12 @@ static dn_status check_shard(struct token_file *file, const int32_t header[3], s
         return dn_fail(DN_ERR_DATA,
                        "%s: shard version %" PRId32 ", only version %d is known; prepare it again",
                        file->path, header[1], DN_SHARD_VERSION);
+    if (bytes > DN_SHARD_HEADER_BYTES + sizeof(uint16_t) * (size_t)INT32_MAX)
+        return dn_fail(
+            DN_ERR_DATA,
+            "%s: %zu tokens, but a shard's header counts to %d; cut it into several shards, best of "
+            "100 million tokens",
+            file->path, (bytes - DN_SHARD_HEADER_BYTES) / sizeof(uint16_t), INT32_MAX);
     if (bytes < DN_SHARD_HEADER_BYTES || header[2] < 0 ||
         bytes != DN_SHARD_HEADER_BYTES + sizeof(uint16_t) * (size_t)header[2])
         return dn_fail(DN_ERR_DATA,
@@ -78,13 +88,66 @@ static dn_status check_shard(struct token_file *file, const int32_t header[3], s
     return DN_OK;
 }
 
+/* A file of 16-bit tokens without a header, as nanoGPT writes it: none beyond GPT-2's vocabulary, which one
+ * word in four of other data is, and bytes that do not stand in text. */
+static dn_status look_like_tokens(const struct token_file *file, size_t bytes, bool *tokens)
+{
+    enum { WORDS = 4096, VOCABULARY = 50304 };
+    uint16_t words[WORDS];
+    size_t n = bytes / sizeof *words < WORDS ? bytes / sizeof *words : WORDS;
+    bool any = false, text = true;
+    *tokens = false;
+    DN_TRY(read_at(file, words, n * sizeof *words, 0));
+    for (size_t i = 0; i < n; i++) {
+        if (words[i] >= VOCABULARY)
+            return DN_OK;
+        any = any || words[i] != 0;
+    }
+    for (size_t i = 0; i < n * sizeof *words; i++) {
+        unsigned char byte = ((const unsigned char *)words)[i];
+        text = text && (byte >= ' ' || strchr("\t\n\f\r", byte)) && byte != 0;
+    }
+    *tokens = any && !text && bytes % sizeof *words == 0;
+    return DN_OK;
+}
+
+static dn_status refuse(const struct token_file *file, int32_t magic, size_t bytes)
+{
+    bool tokens;
+    if (bytes < sizeof magic)
+        return dn_fail(DN_ERR_DATA,
+                       "%s: %zu bytes, a token shard has a header of %zu; copy or prepare it again",
+                       file->path, bytes, DN_SHARD_HEADER_BYTES);
+    if (magic == MAGIC_32)
+        return dn_fail(
+            DN_ERR_DATA,
+            "%s: a shard of 32-bit tokens (magic %d), only 16-bit ones (%d) are read; take data of a "
+            "vocabulary of at most 65536",
+            file->path, MAGIC_32, DN_SHARD_MAGIC);
+    DN_TRY(look_like_tokens(file, bytes, &tokens));
+    if (tokens)
+        return dn_fail(
+            DN_ERR_DATA,
+            "%s: by its look %zu 16-bit tokens without a header, as nanoGPT writes them; put a shard's "
+            "header before them: 256 32-bit numbers, %d, %d, %zu and zeros",
+            file->path, bytes / 2, DN_SHARD_MAGIC, DN_SHARD_VERSION, bytes / 2);
+    return dn_fail(DN_ERR_DATA,
+                   "%s: wrong magic: %" PRId32 ", a token shard starts with %d; make shards of text with "
+                   "'dionode prepare'; if these are bytes to be learnt one by one, give them another name",
+                   file->path, magic, DN_SHARD_MAGIC);
+}
+
 static dn_status open_file(struct token_file *file)
 {
     struct stat st;
-    file->fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    /* Not blocking: opening a pipe would wait for a writer. */
+    file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file->fd < 0 || fstat(file->fd, &st) != 0)
         return dn_fail_errno(errno == ENOENT ? DN_ERR_DATA : DN_ERR_IO, errno, "cannot open token file %s",
                              file->path);
+    if (S_ISFIFO(st.st_mode))
+        return dn_fail(DN_ERR_DATA, "%s is a pipe, and tokens are read in any order; write them to a file",
+                       file->path);
     if (!S_ISREG(st.st_mode))
         return dn_fail(DN_ERR_DATA, "%s is not a file; give the files in it a pattern, as 'dir/train_*.bin'",
                        file->path);
@@ -94,19 +157,34 @@ static dn_status open_file(struct token_file *file)
     if (bytes >= sizeof header[0] && header[0] == DN_SHARD_MAGIC)
         return check_shard(file, header, bytes);
     if (has_suffix(file->path, ".bin"))
-        return dn_fail(DN_ERR_DATA,
-                       "%s: wrong magic: %" PRId32
-                       ", a token shard starts with %d; make shards with 'dionode "
-                       "prepare', or give raw bytes another name",
-                       file->path, header[0], DN_SHARD_MAGIC);
+        return refuse(file, header[0], bytes);
     file->width = 1;
     file->start = 0;
     file->count = bytes;
     return DN_OK;
 }
 
+/* Every file stays open: one that is replaced during a run is still the one the run began with. Where they
+ * are many, this process may open as many as the system lets it, for a run opens other files, too. */
+static dn_status allow_descriptors(size_t n_files, const char *pattern)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || n_files <= limit.rlim_cur / 4)
+        return DN_OK;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* up to the hard limit, everybody may */
+    if (n_files <= limit.rlim_cur / 2)
+        return DN_OK;
+    return dn_fail(
+        DN_ERR_IO,
+        "'%s' matches %zu files, and a process may open %llu (ulimit -Hn); raise that limit, or make "
+        "fewer, larger shards",
+        pattern, n_files, (unsigned long long)limit.rlim_cur);
+}
+
 static dn_status open_all(dn_tokens *tokens, char *const *paths, const char *pattern)
 {
+    DN_TRY(allow_descriptors(tokens->n_files, pattern));
     for (size_t i = 0; i < tokens->n_files; i++) {
         struct token_file *file = &tokens->files[i];
         file->path = strdup(paths[i]);

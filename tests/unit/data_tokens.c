@@ -4,6 +4,8 @@
 #include "../support/scratch.h"
 #include "support/tests.h"
 
+#include <sys/resource.h>
+
 static scratch dir;
 
 static int set_up(void **state)
@@ -95,7 +97,7 @@ static void wrong_files_are_refused_by_name_with_the_reason(void **state)
     assert_true(scratch_write(&dir, "empty.txt", "", 0));
     assert_refused("empty.txt", DN_ERR_DATA, (const char *[]){"empty.txt", "no tokens", NULL});
     assert_true(scratch_write(&dir, "empty.bin", "", 0));
-    assert_refused("empty.bin", DN_ERR_DATA, (const char *[]){"empty.bin", "wrong magic", NULL});
+    assert_refused("empty.bin", DN_ERR_DATA, (const char *[]){"empty.bin: 0 bytes", NULL});
 
     header[0] = 20240801;
     assert_true(scratch_write(&dir, "magic.bin", shard, sizeof shard));
@@ -109,6 +111,89 @@ static void wrong_files_are_refused_by_name_with_the_reason(void **state)
     assert_true(scratch_write(&dir, "negative.bin", shard, sizeof shard));
     assert_refused("negative.bin", DN_ERR_DATA,
                    (const char *[]){"negative.bin", "truncated or damaged", NULL});
+}
+
+/* What other programs write is told by what it is, with what to do about it. */
+static void files_of_other_programs_are_recognized(void **state)
+{
+    uint16_t tokens[3000], noise[3000];
+    for (size_t i = 0; i < 3000; i++) {
+        tokens[i] = (uint16_t)(i * 7919 % 50257);
+        noise[i] = (uint16_t)(i * 2654435761u >> 8);
+    }
+    const char *const header[] = {"16-bit tokens without a header", "nanoGPT", "20240520, 1, 3000 and zeros",
+                                  NULL};
+    assert_true(scratch_write(&dir, "nano.bin", tokens, sizeof tokens));
+    assert_refused("nano.bin", DN_ERR_DATA, header);
+    for (size_t i = 0; i < 3000; i++)
+        tokens[i] %= 65; /* of characters */
+    assert_true(scratch_write(&dir, "nano.bin", tokens, sizeof tokens));
+    assert_refused("nano.bin", DN_ERR_DATA, header);
+
+    const char *const magic[] = {"wrong magic", "dionode prepare", NULL};
+    assert_true(scratch_write(&dir, "noise.bin", noise, sizeof noise));
+    assert_refused("noise.bin", DN_ERR_DATA, magic);
+    static char text[6000];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = "In the beginning\n"[i % 17];
+    assert_true(scratch_write(&dir, "text.bin", text, sizeof text));
+    assert_refused("text.bin", DN_ERR_DATA, magic);
+    static const char zeros[6000];
+    assert_true(scratch_write(&dir, "zeros.bin", zeros, sizeof zeros));
+    assert_refused("zeros.bin", DN_ERR_DATA, magic);
+
+    int32_t of_32[256] = {20240801, 7, 0};
+    assert_true(scratch_write(&dir, "llama.bin", of_32, sizeof of_32));
+    assert_refused("llama.bin", DN_ERR_DATA, (const char *[]){"32-bit tokens", NULL});
+
+    for (int too_many = 0; too_many < 2; too_many++) { /* sparse: nothing is written of it */
+        int32_t huge[256] = {20240520, 1, too_many ? INT32_MIN : INT32_MAX};
+        assert_true(scratch_write(&dir, "huge.bin", huge, sizeof huge));
+        assert_int_equal(truncate(dir.path, 1024 + 2 * ((off_t)INT32_MAX + too_many)), 0);
+        dn_tokens *opened = NULL;
+        dn_status status = dn_tokens_open(dir.path, &opened);
+        assert_int_equal(status, too_many ? DN_ERR_DATA : DN_OK);
+        dn_tokens_close(&opened);
+    }
+    assert_non_null(
+        strstr(dn_error_message(), "2147483648 tokens, but a shard's header counts to 2147483647"));
+}
+
+static void a_pipe_is_refused_and_not_waited_for(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? "pipe.txt" : "pipe.bin";
+        assert_int_equal(mkfifo(scratch_path(&dir, name), 0600), 0);
+        assert_refused(name, DN_ERR_DATA, (const char *[]){name, "is a pipe", NULL});
+    }
+}
+
+static void more_files_than_descriptors_are_opened(void **state)
+{
+    enum { FILES = 300 };
+    struct rlimit before, few;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (size_t i = 0; i < FILES; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "many_%03zu.bin", i);
+        assert_true(scratch_write_shard(&dir, name, (const uint16_t[]){(uint16_t)i}, 1));
+    }
+    few = (struct rlimit){64, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    dn_tokens *tokens;
+    int32_t out[FILES];
+    assert_int_equal(dn_tokens_open(scratch_path(&dir, "many_*.bin"), &tokens), DN_OK);
+    assert_int_equal(dn_tokens_read(tokens, 0, FILES, 65536, out), DN_OK);
+    for (int32_t i = 0; i < FILES; i++)
+        assert_int_equal(out[i], i);
+    for (int i = 0; i < 100; i++) /* what else a run opens */
+        assert_true(dup(STDIN_FILENO) >= 0);
+    dn_tokens_close(&tokens);
+
+    few = (struct rlimit){64, 2 * FILES - 1}; /* for the rest of this program: these tests are its last */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_refused("many_*.bin", DN_ERR_IO,
+                   (const char *[]){"300 files", "may open 599", "ulimit -Hn", NULL});
 }
 
 static void a_shard_cut_at_any_length_is_refused(void **state)
@@ -161,9 +246,12 @@ TESTS(data_tokens)
         cmocka_unit_test(any_other_file_is_read_as_bytes_and_long_reads_are_complete),
         cmocka_unit_test(a_shard_is_known_by_its_magic_whatever_its_name),
         cmocka_unit_test(wrong_files_are_refused_by_name_with_the_reason),
+        cmocka_unit_test(files_of_other_programs_are_recognized),
+        cmocka_unit_test(a_pipe_is_refused_and_not_waited_for),
         cmocka_unit_test(a_shard_cut_at_any_length_is_refused),
         cmocka_unit_test(a_token_beyond_the_vocabulary_is_named_with_file_and_position),
         cmocka_unit_test(a_file_cut_short_after_opening_is_an_error_not_a_signal),
+        cmocka_unit_test(more_files_than_descriptors_are_opened),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
