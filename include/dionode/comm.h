@@ -100,7 +100,8 @@ typedef struct dn_ledger {
  * accesses cannot fail. deadline_s (> 0): how long to wait for ranks that do not come, and for one that makes
  * no progress. Equal on all ranks.
  *
- * SIGINT, SIGTERM and SIGHUP stay ignored under dn_launch, which passes them on: dn_comm_stop_requested.
+ * Under dn_launch, which hears SIGINT, SIGTERM, SIGHUP and SIGUSR1 and passes them on (dn_comm_stop_requested),
+ * these do nothing to this process any more, unless it has handlers of its own for them or ignores them.
  *
  * Errors: DN_ERR_MEMORY (too little, or the launcher's arenas are smaller: dionode launch --arena);
  * DN_ERR_TIMEOUT (who did not come); DN_ERR_CONFIG (an environment that makes no sense); DN_ERR_SYSTEM. *out

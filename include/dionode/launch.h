@@ -38,7 +38,8 @@ DN_API bool dn_launch_is_worker(void);
  * Runs the workers to their end; blocks. SIGINT, SIGTERM and SIGHUP, unless ignored, ask them to stop after
  * the current step; a second one, a quarter of a second or more after the first, kills at once (the same one
  * often comes twice: to the process and to its group). *signal_out (may be NULL) is the signal that stopped
- * the run, 0 if none did. A stopped job (SIGTSTP) loses no deadline.
+ * the run, 0 if none did. SIGTSTP (Ctrl-Z), unless the caller deals with it, stops the workers and then this
+ * process, and whoever continues it continues them; that loses no deadline.
  *
  * A worker makes progress when it waits for its peers or ticks (dn_comm_tick); one that does neither for the
  * deadline counts as hung, even if it computes. With max_restarts, a death or a hang ends all workers and
@@ -51,6 +52,12 @@ DN_API bool dn_launch_is_worker(void);
  * did not answer, with the state table in the log; DN_ERR_SYSTEM or DN_ERR_MEMORY when they could not be
  * started. Survivors get 2 seconds to leave, then are killed. On return no worker is left, nor anything else
  * of this call.
+ *
+ * Each worker leads a process group of its own, in the background of a terminal: Ctrl-C and Ctrl-Z come to the
+ * caller's process only, and reading from the terminal is an error. What workers start and leave running ends
+ * with them: after the last worker's end it has half a second, then its group is killed. Only what goes to
+ * another group or session escapes. Workers execute with the signal mask and the dispositions of the caller
+ * (handlers become the default), but SIGTTIN and SIGTTOU ignored and SIGCHLD as by default.
  *
  * Call from a process with one thread, before OpenMP, BLAS or CUDA are used in it. Workers die with that
  * thread. They inherit its environment and standard streams (but see error_output).

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -152,6 +153,25 @@ static dn_status settle(dn_comm *comm, size_t heap_bytes)
     return dn_world_inherited() ? DN_OK : dn_peers_watch(comm->world, comm->rank, &comm->peers);
 }
 
+static void do_nothing(int signal)
+{
+    (void)signal;
+}
+
+/* The launcher hears these and passes them on. A batch system sends them to every process of a job: here they
+ * do nothing. A handler rather than SIG_IGN, as what this process executes starts with the default again. */
+static void leave_signals_to_the_launcher(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction action;
+        if (sigaction(signals[i], NULL, &action) != 0 || action.sa_handler != SIG_DFL)
+            continue;
+        action = (struct sigaction){.sa_handler = do_nothing, .sa_flags = SA_RESTART};
+        sigaction(signals[i], &action, NULL);
+    }
+}
+
 dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
 {
     seat s;
@@ -166,6 +186,8 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
     if (s.rank < 0 && !dn_world_inherited())
         return dn_comm_create_alone(heap_bytes, out);
     DN_TRY(dn_world_inherited() ? attach(&s, &world) : meet_others(&s, heap_bytes, deadline_s, &world));
+    if (dn_world_inherited())
+        leave_signals_to_the_launcher();
     dn_status status = dn_comm_create(world, s.rank, out);
     if (status != DN_OK) {
         publish(world, s.rank, status);

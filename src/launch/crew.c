@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "launch/environment.h"
+#include "launch/group.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #define LAST_WAIT_S 5.0
+#define LEFT_S      0.5 /* for what a worker left running: a tee that still writes its last lines */
+#define NAP_MS      5
 
 /* ---- starting ---- */
 
@@ -27,14 +30,15 @@ typedef struct start {
     int error_output; /* 0: as it is */
 } start;
 
-/* Dies with the launcher from here on, even if the launcher died before it was asked for. Signals that stop a
- * run are ignored through the exec, so that an early Ctrl-C cannot kill a worker that has not yet joined. */
+/* Dies with the launcher from here on, even if the launcher died before it was asked for. Signals are dealt
+ * with as the launcher's caller does, but for two: with them ignored a worker may write to the terminal though
+ * it is in the background (stty tostop), and reading from it is an error and not a stop that nobody sees. */
 static _Noreturn void become_worker(const start *s)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == s->launcher &&
-        sigaction(SIGINT, &ignore, NULL) == 0 && sigaction(SIGTERM, &ignore, NULL) == 0 &&
-        sigaction(SIGHUP, &ignore, NULL) == 0 && sigprocmask(SIG_SETMASK, s->mask, NULL) == 0 &&
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == s->launcher && setpgid(0, 0) == 0 &&
+        sigaction(SIGTTIN, &ignore, NULL) == 0 && sigaction(SIGTTOU, &ignore, NULL) == 0 &&
+        sigprocmask(SIG_SETMASK, s->mask, NULL) == 0 &&
         (s->error_output == 0 || dup2(s->error_output, STDERR_FILENO) >= 0))
         execvpe(s->program, s->argv, s->environment);
     int error = errno;
@@ -53,6 +57,7 @@ static dn_status fork_one(dn_crew *crew, int rank, const start *s)
                              "cannot start worker %d of %d (is a limit on processes reached: ulimit -u, the "
                              "cgroup's pids.max?)",
                              rank, crew->n_members);
+    setpgid(pid, pid); /* whoever comes first */
     int pidfd = pidfd_open(pid, 0);
     if (pidfd < 0) {
         int error = errno;
@@ -62,7 +67,7 @@ static dn_status fork_one(dn_crew *crew, int rank, const start *s)
                              "cannot watch worker %d of %d (pidfd_open, Linux 5.3; ulimit -n)", rank,
                              crew->n_members);
     }
-    crew->members[rank] = (dn_member){.pid = pid, .pidfd = pidfd};
+    crew->members[rank] = (dn_member){.pid = pid, .group = pid, .pidfd = pidfd};
     crew->n_alive++;
     dn_world_set_pid(crew->world, rank, (int)pid);
     return DN_OK;
@@ -133,23 +138,52 @@ int dn_crew_start_error(dn_crew *crew)
 
 /* ---- ending ---- */
 
-bool dn_crew_reap(dn_crew *crew, int rank, siginfo_t *end)
+bool dn_crew_note_end(dn_crew *crew, int rank, siginfo_t *end)
 {
     dn_member *member = &crew->members[rank];
     *end = (siginfo_t){0};
-    int result = waitid(P_PIDFD, (id_t)member->pidfd, end, WEXITED | WNOHANG);
+    int result = waitid(P_PIDFD, (id_t)member->pidfd, end, WEXITED | WNOHANG | WNOWAIT);
     if (result == 0 ? end->si_pid == 0 : errno != ECHILD)
         return false;
-    close(member->pidfd);
-    member->pidfd = -1;
+    if (result != 0)
+        member->group = 0;
+    member->ended = true;
     crew->n_alive--;
     return true;
 }
 
+static bool is_running(const dn_member *member)
+{
+    return member->pidfd >= 0 && !member->ended;
+}
+
+/* By the pidfd too, for one that has gone to another group. */
+static void send(const dn_member *member, int signal)
+{
+    if (!is_running(member))
+        return;
+    kill(-member->group, signal);
+    pidfd_send_signal(member->pidfd, signal, NULL, 0);
+}
+
 void dn_crew_kill(dn_crew *crew, int rank)
 {
-    if (rank >= 0 && crew->members[rank].pidfd >= 0)
-        pidfd_send_signal(crew->members[rank].pidfd, SIGKILL, NULL, 0);
+    if (rank >= 0)
+        send(&crew->members[rank], SIGKILL);
+}
+
+void dn_crew_suspend(dn_crew *crew)
+{
+    sigset_t stop, old;
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGTSTP);
+    for (int rank = 0; rank < crew->n_members; rank++)
+        send(&crew->members[rank], SIGSTOP);
+    raise(SIGTSTP);
+    sigprocmask(SIG_UNBLOCK, &stop, &old); /* here this process stands still */
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    for (int rank = 0; rank < crew->n_members; rank++)
+        send(&crew->members[rank], SIGCONT);
 }
 
 static void wait_for_the_killed(dn_crew *crew)
@@ -158,20 +192,56 @@ static void wait_for_the_killed(dn_crew *crew)
     for (int rank = 0; rank < crew->n_members; rank++) {
         dn_member *member = &crew->members[rank];
         siginfo_t end;
-        while (member->pidfd >= 0 && !dn_crew_reap(crew, rank, &end)) {
+        while (is_running(member) && !dn_crew_note_end(crew, rank, &end)) {
             double left_s = end_s - dn_clock_s();
             if (left_s <= 0)
                 break;
             struct pollfd fd = {.fd = member->pidfd, .events = POLLIN};
             poll(&fd, 1, (int)(left_s * 1000) + 1);
         }
-        if (member->pidfd < 0)
+        if (is_running(member))
+            dn_log(DN_LOG_WARNING,
+                   "worker %d (pid %d) cannot be killed (it waits in the kernel for a device): left behind",
+                   rank, (int)member->pid);
+    }
+}
+
+/* From here on only living processes hold the number of a group. */
+static void reap(dn_member *member)
+{
+    siginfo_t end;
+    if (member->pidfd < 0)
+        return;
+    if (member->ended)
+        waitid(P_PIDFD, (id_t)member->pidfd, &end, WEXITED | WNOHANG);
+    close(member->pidfd);
+    member->pidfd = -1;
+}
+
+/* Returns whether the group is gone. */
+static bool await_group(pid_t group, double end_s)
+{
+    while (dn_group_lives(group)) {
+        if (dn_clock_s() >= end_s)
+            return false;
+        poll(NULL, 0, NAP_MS);
+    }
+    return true;
+}
+
+static void end_what_is_left(dn_crew *crew)
+{
+    double end_s = dn_clock_s() + LEFT_S;
+    for (int rank = 0; rank < crew->n_members; rank++) {
+        pid_t group = crew->members[rank].group;
+        if (group == 0 || await_group(group, end_s))
             continue;
-        dn_log(DN_LOG_WARNING,
-               "worker %d (pid %d) cannot be killed (it waits in the kernel for a device): left behind", rank,
-               (int)member->pid);
-        close(member->pidfd);
-        member->pidfd = -1;
+        kill(-group, SIGKILL);
+        if (await_group(group, end_s + LAST_WAIT_S))
+            dn_log(DN_LOG_WARNING, "worker %d left processes running when it ended: killed", rank);
+        else
+            dn_log(DN_LOG_WARNING, "worker %d left processes running that cannot be killed (group %d)", rank,
+                   (int)group);
     }
 }
 
@@ -180,6 +250,9 @@ void dn_crew_end(dn_crew *crew)
     for (int rank = 0; rank < crew->n_members; rank++)
         dn_crew_kill(crew, rank);
     wait_for_the_killed(crew);
+    for (int rank = 0; rank < crew->n_members; rank++)
+        reap(&crew->members[rank]);
+    end_what_is_left(crew);
     if (crew->failed_starts >= 0)
         close(crew->failed_starts);
     dn_world_destroy(&crew->world);

@@ -1,6 +1,11 @@
 /*
  * The processes of one launch: starting them, and the means to end them. Each is held by a pidfd, which names
  * this very process for ever, becomes readable at its end, and takes signals even when it is stopped.
+ *
+ * Each leads a process group of its own, so that what it starts can be ended with it. A worker that has ended
+ * is not reaped before all have: its number stays its group's. The groups are in the background of a terminal:
+ * what the keyboard sends comes to the launcher, which passes it on, and who reads from the terminal gets an
+ * error.
  */
 #ifndef LAUNCH_CREW_H
 #define LAUNCH_CREW_H
@@ -15,7 +20,9 @@ _Static_assert(DN_TOPO_WORKERS_MAX == DN_MAX_RANKS, "every plan has room in a wo
 
 typedef struct dn_member {
     pid_t pid;
-    int pidfd; /* -1: not started, or reaped */
+    pid_t group; /* pid; 0: not started, or reaped by someone else, so that the number may be another's */
+    int pidfd;   /* -1: not started */
+    bool ended;
 } dn_member;
 
 typedef struct dn_crew {
@@ -23,7 +30,7 @@ typedef struct dn_crew {
     const char *program; /* what the members execute; borrowed */
     int restart;         /* 0: the first crew of its launch */
     int n_members;
-    int n_alive;       /* started and not reaped */
+    int n_alive;       /* started and not ended */
     int failed_starts; /* pipe on which a child tells that it could not execute the program */
     dn_member members[DN_MAX_RANKS];
 } dn_crew;
@@ -36,16 +43,21 @@ dn_status dn_crew_start(dn_crew *crew, const dn_launch_spec *spec, int restart,
 
 /** Takes note of rank's end if it has ended; *end as waitid tells it. Returns whether it has. If someone else
  * reaped the process, end->si_pid is 0. */
-bool dn_crew_reap(dn_crew *crew, int rank, siginfo_t *end);
+bool dn_crew_note_end(dn_crew *crew, int rank, siginfo_t *end);
 
 /** errno of a child that could not execute the program; 0 if there was none. */
 int dn_crew_start_error(dn_crew *crew);
 
-/** SIGKILL to a member, if it lives. -1 is nobody. */
+/** SIGKILL to a member and all that it started, if it lives. -1 is nobody. */
 void dn_crew_kill(dn_crew *crew, int rank);
 
+/** Stops all members, then this process as SIGTSTP does by default (not if it would not: see setpgid(2) on
+ * orphaned groups); when it is continued, continues them. SIGTSTP must be blocked. */
+void dn_crew_suspend(dn_crew *crew);
+
 /** Kills who is left, waits for them (for at most 5 s: a process in uninterruptible sleep cannot be killed,
- * and is named in the log), closes and frees everything. */
+ * and is named in the log), gives what those that ended by themselves have left running half a second to end
+ * too and then kills it, closes and frees everything. */
 void dn_crew_end(dn_crew *crew);
 
 #endif

@@ -14,23 +14,26 @@
 
 /* How the calling thread deals with signals, kept while workers run. */
 typedef struct signals {
-    sigset_t stop; /* those that stop a run */
+    sigset_t stop; /* those that stop a run, or a job (Ctrl-Z) */
     sigset_t old_mask;
     struct sigaction old_child;
     int descriptor; /* signalfd of stop */
 } signals;
 
-/* Signals the caller ignores (nohup, jobs in the background of a script) stay ignored. */
+/* Signals the caller ignores (nohup, jobs in the background of a script) stay ignored. Ctrl-Z comes to this
+ * process only and is passed on, unless the caller has plans of its own for it. */
 static sigset_t stop_signals(void)
 {
     static const int all[] = {SIGINT, SIGTERM, SIGHUP};
     sigset_t set;
+    struct sigaction action;
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        struct sigaction action;
         if (sigaction(all[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
             sigaddset(&set, all[i]);
     }
+    if (sigaction(SIGTSTP, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
+        sigaddset(&set, SIGTSTP);
     return set;
 }
 

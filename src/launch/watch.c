@@ -150,7 +150,9 @@ static void take_signals(watch *w, double now_s)
     struct signalfd_siginfo info;
     while (read(w->signals, &info, sizeof info) == (ssize_t)sizeof info) {
         int number = (int)info.ssi_signo;
-        if (!w->stopped_by) {
+        if (number == SIGTSTP)
+            dn_crew_suspend(w->crew);
+        else if (!w->stopped_by) {
             w->stopped_by = number;
             w->stopped_at_s = now_s;
             dn_world_request_stop(w->crew->world, number);
@@ -167,13 +169,14 @@ static void wait_for_events(watch *w)
     struct pollfd fds[DN_MAX_RANKS + 1];
     dn_crew *crew = w->crew;
     for (int rank = 0; rank < crew->n_members; rank++) /* poll passes over negative descriptors */
-        fds[rank] = (struct pollfd){.fd = crew->members[rank].pidfd, .events = POLLIN};
+        fds[rank] = (struct pollfd){.fd = crew->members[rank].ended ? -1 : crew->members[rank].pidfd,
+                                    .events = POLLIN};
     fds[crew->n_members] = (struct pollfd){.fd = w->signals, .events = POLLIN};
     if (poll(fds, (nfds_t)crew->n_members + 1, (int)(LOOK_S * 1000)) <= 0)
         return;
     for (int rank = 0; rank < crew->n_members; rank++) {
         siginfo_t end;
-        if (fds[rank].revents && dn_crew_reap(crew, rank, &end))
+        if (fds[rank].revents && dn_crew_note_end(crew, rank, &end))
             note_end(w, rank, &end);
     }
 }

@@ -34,9 +34,9 @@ typedef struct result {
     const char *message;
 } result;
 /* Waits for the launcher's verdict and its end. Asserts that its exit status agrees, that it left nothing
- * behind, and that no process of the group is left. */
+ * behind, and that no process is left. */
 result await_end(run *r);
-/* Asserts that within a second no process of the group is left, and no name in /dev/shm. */
+/* Asserts that within a second no process that descends from the launcher is left, and no name in /dev/shm. */
 void nothing_is_left(run *r);
 
 double now_s(void);

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 
 static void a_stopped_worker_is_named_and_ended(void **state)
@@ -32,13 +33,17 @@ static void a_lone_worker_that_hangs_is_noticed_by_the_launcher(void **state)
     assert_non_null(strstr(end.message, "no worker made progress for 0.5 s"));
 }
 
-/* As Ctrl-Z and fg do, for longer than the deadline. */
+/* As Ctrl-Z and fg do, for longer than the deadline. The launcher's group has a parent in this session, so that
+ * it is no orphan, which the kernel would not stop. */
 static void a_stopped_job_loses_no_deadline(void **state)
 {
     run *r = *state;
     start(r, "none", 2, "2");
     await_ready(r);
-    kill(-r->launcher, SIGSTOP);
+    kill(r->launcher, SIGTSTP);
+    int how;
+    assert_int_equal(waitpid(r->launcher, &how, WUNTRACED), r->launcher);
+    assert_true(WIFSTOPPED(how));
     nanosleep(&(struct timespec){.tv_sec = 2, .tv_nsec = 200000000}, NULL);
     kill(-r->launcher, SIGCONT);
     nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);

@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import case, expect, tap  # noqa: E402
+from runs import case, expect, session, tap  # noqa: E402
 
 PROGRAM, JOINER = os.environ["FAILING_PROGRAM"], os.environ["FAILING_JOINER"]
 MEMORY, PEER, TIMEOUT, SYSTEM = 6, 7, 8, 10
@@ -32,13 +32,10 @@ def end(process):
         os.killpg(process.pid, signal.SIGKILL)
         raise
     limit = time.monotonic() + 1
-    while True:  # its group must be empty
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return process.returncode, out, err
-        expect(time.monotonic() < limit, "a process is left")
+    while session(process.pid):
+        expect(time.monotonic() < limit, f"processes are left: {session(process.pid)}")
         time.sleep(0.002)
+    return process.returncode, out, err
 
 
 def launched(call, n, where, **env):

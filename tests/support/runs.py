@@ -111,6 +111,20 @@ def children(pid):
     return sorted(found)
 
 
+def session(number):
+    """Process numbers of those in this session that live."""
+    found = []
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{entry}/stat") as file:
+                state, _, _, of = file.read().rsplit(")", 1)[1].split()[:4]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(of) == number and state not in "ZX":
+            found.append(int(entry))
+    return found
+
+
 def alive(pid):
     try:
         with open(f"/proc/{pid}/stat") as file:
