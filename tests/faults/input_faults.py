@@ -1,0 +1,73 @@
+"""What comes from outside, as the program is given it: sizes, pipes, files without end. One line and its exit status, before
+there are workers."""
+import os
+import resource
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import PROGRAM, Place, case, expect, run, tap, write_shard  # noqa: E402
+
+SECONDS = 30  # for what should return at once, on a busy machine
+
+
+def refused(command, status, *words):
+    done = run(command, SECONDS)
+    lines = done.stderr.splitlines()
+    expect(done.returncode == status and len(lines) == 1 and all(word in lines[0] for word in words),
+           f"{command[1:]}: exit status {done.returncode}, not {status}, or not one line with {words}: {done.stderr}")
+
+
+@case
+def sizes_without_sense_are_refused_before_there_are_workers():
+    with Place() as place:
+        for power in 40, 44, 45, 62:
+            for keys in ["batch_size"], ["device_batch_size"], ["batch_size", "device_batch_size"]:
+                refused(place.command(2) + [f"{key}={2 ** power}" for key in keys], 2, keys[0], "is not between")
+        refused(place.command() + [f"momentum_sync_every={2 ** 32}"], 2, "momentum_sync_every", "2147483647")
+        refused([PROGRAM, "train", place.config(dp_size=256, fs_size=256)], 2, "dp_size 256", "65536 workers")
+        expect(not os.path.exists(place.file("run")), "a refused run has left a folder")
+
+
+@case
+def a_batch_that_the_machine_has_no_memory_for_is_refused_with_what_it_has():
+    with Place() as place:
+        refused(place.command(2, batch_size=2 ** 24, device_batch_size=2 ** 24), 6, "device_batch_size",
+                "GB are available")
+
+
+@case
+def settings_that_do_not_go_together_are_told_once_and_by_their_keys():
+    with Place() as place:
+        refused(place.command(2, state_precision="bfloat16", beta2=0.999), 2, "beta2", "state_precision")
+        refused(place.command(2, epsilon=0), 2, "epsilon", "is not between")
+
+
+@case
+def pipes_are_refused_at_once():
+    with Place() as place:
+        pipe = place.file("pipe.bin")
+        os.mkfifo(pipe)
+        for command in "train", "verify", "compare":
+            refused([PROGRAM, command, pipe], 2, "pipe.bin' is a pipe")
+        refused(place.command(2, train_files=pipe), 3, "pipe.bin is a pipe")
+        refused(place.command(2, val_files=pipe, val_tokens=32), 3, "pipe.bin is a pipe")
+
+
+@case
+def a_variable_that_is_not_set_is_not_the_default():
+    with Place() as place:
+        refused(place.command() + ["checkpoint_dir="], 2, "checkpoint_dir is empty")
+
+
+@case
+def more_shards_than_descriptors_are_trained_on():
+    with Place() as place:
+        for i in range(300):
+            write_shard(place.file(f"data/train_{i:06}.bin"), [i % 256] * 20)
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        done = run(place.command(2, num_iterations=2), preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (256, hard)))
+        expect(done.returncode == 0 and place.checkpoint(2), f"exit status {done.returncode}: {done.stderr}")
+
+
+tap()
