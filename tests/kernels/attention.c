@@ -23,8 +23,8 @@ static trial make_trial(const dn_attention_shape *x)
     size_t N = x->B * x->T, width = x->NH * x->hd;
     trial t = {.arrays = {padded_array(N, width, x->ld, 1, 1), padded_array(N, width, x->ld, 2, 1),
                           padded_array(N, width, x->ld, 3, 1), nan_array(N * width), nan_array(N * x->NH),
-                          random_array(N * width, 4, 1), nan_array(N * x->ld), nan_array(N * x->ld),
-                          nan_array(N * x->ld)},
+                          random_array(N * width, 4, 1), nan_rows(N, width, x->ld), nan_rows(N, width, x->ld),
+                          nan_rows(N, width, x->ld)},
                .n_arrays = N_ARRAYS};
     for (size_t a = DQ; a <= DV; a++)
         t.arrays[a].scale = 4 + sqrt((double)x->T);

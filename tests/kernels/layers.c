@@ -83,7 +83,7 @@ static void rotary_norms_agree(void **state)
         size_t N = x->B * x->T, width = x->NH * x->hd;
         trial t = {.arrays = {padded_array(N, width, x->ld, 1, 1), nan_array(N * x->NH),
                               padded_array(N, width, x->ld, 2, 1), random_array(N * x->NH, 3, 1),
-                              padded_array(N, width, x->ld, 1, 1), nan_array(N * x->NH)},
+                              padded_array(N, width, x->ld, 1, 1), nan_array(x->B * (x->T - 1) * x->NH)},
                    .n_arrays = 6,
                    .same_bits = true};
         t.arrays[2].scale = 4;

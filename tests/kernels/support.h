@@ -2,8 +2,8 @@
  * Runs one operation on every column of the kernel table and holds it against the reference.
  *
  * Arrays stand between guards, and guards, paddings and outputs that must be overwritten are filled with NaN:
- * reading one poisons a result, and where the reference leaves a NaN a column must leave the very bits that
- * were there.
+ * reading one poisons a result. All columns must leave the very bits of what is declared as kept, and the
+ * reference no NaN anywhere else: so an output that none of them writes is found.
  */
 #ifndef TESTS_KERNELS_SUPPORT_H
 #define TESTS_KERNELS_SUPPORT_H
@@ -18,14 +18,17 @@
 typedef struct array {
     size_t n;
     dn_real *start; /* [n] owned; what the operation finds */
+    bool *kept;     /* [n] owned, or NULL: which elements no column may write */
     double ulps, scale;
 } array;
 
 /* n draws of N(0, std^2), stream `stream`. */
 array random_array(size_t n, uint64_t stream, double std);
-/* The same as rows x columns with ld > columns elements between rows, NaN in the padding. */
+/* The same as rows x columns with ld > columns elements between rows, NaN in the padding, which is kept. */
 array padded_array(size_t rows, size_t columns, size_t ld, uint64_t stream, double std);
 array nan_array(size_t n);
+/* NaN too, in rows of which the padding is kept. */
+array nan_rows(size_t rows, size_t columns, size_t ld);
 array constant_array(size_t n, double value);
 
 /* An operation over arrays, and up to MAX_HOST doubles that it gives to the host. */

@@ -36,12 +36,21 @@ static void run_window(dn_stream *s, dn_buf *const *b, double *host, const void 
     free_ids(s, ids, w->N);
 }
 
-/* Rows of other tokens and the padding are NaN before, and so they stay. */
+/* NaN, in which rows of other tokens and the padding are kept. */
+static array rows_of_words(const window *w, size_t ld)
+{
+    array a = nan_rows(w->N, w->C, ld);
+    for (size_t i = 0; i < w->N * ld; i++)
+        a.kept[i] |= tokens[i / ld] < (int32_t)w->words.first ||
+                     tokens[i / ld] >= (int32_t)(w->words.first + w->words.n);
+    return a;
+}
+
 static trial window_trial(const window *w)
 {
     size_t table = w->words.n * w->C;
-    trial t = {.arrays = {nan_array(w->N * w->ld), random_array(table, 1, 1), random_array(table, 2, 1),
-                          padded_array(w->N, w->C, w->ld, 3, 1), nan_array(w->N * w->C),
+    trial t = {.arrays = {rows_of_words(w, w->ld), random_array(table, 1, 1), random_array(table, 2, 1),
+                          padded_array(w->N, w->C, w->ld, 3, 1), rows_of_words(w, w->C),
                           random_array(w->N * w->C, 4, 1)},
                .n_arrays = 6,
                .same_bits = true};
