@@ -4,6 +4,7 @@ exit status 5, no torn file, no good checkpoint lost, and a resume that ends wit
 happened to.
 
 `./check --full` (DIONODE_FULL=1) tries every N; otherwise the first, a middle and the last call of each kind.
+tests/mutation/weaken_disk.py shows which planted faults are found.
 """
 import errno
 

@@ -1,20 +1,22 @@
 /*
- * Preloaded into a program (LD_PRELOAD), stands between it and the files below one folder. It makes the N-th call of a
- * kind fail, and records every call that changes a file or a directory, in order, so that a test can rebuild what a
- * power cut would have left. It knows nothing of the program: whoever rewrites the code that writes need not touch it.
+ * Preloaded into a program (LD_PRELOAD), stands between it and the files below one folder. It makes the N-th
+ * call of a kind fail, and records every call that changes a file or a directory, in order, so that a test can
+ * rebuild what a power cut would have left. It knows nothing of the program: whoever rewrites the code that
+ * writes need not touch it.
  *
  *     DISK_UNDER     absolute path of the folder; without it the library does nothing
- *     DISK_TRACE     a line "ROLE KIND" for each counted call is appended to this file, "hit" for the one that fails
- *     DISK_FAIL      kind of the call that fails: open, read, write, sync, rename, link, unlink, mkdir, close, truncate
+ *     DISK_TRACE     takes a line "ROLE KIND" for each counted call, with " hit" for those that fail
+ *     DISK_FAIL      kind of the call that fails: open, read, write, sync, rename, link, unlink, mkdir, close,
+ *                    truncate
  *     DISK_AT        which of them, from 1 on, in each process of DISK_ROLE; 0: all of them
  *     DISK_ROLE      "launcher", or a worker's rank; the process that suffers
  *     DISK_ERROR     errno of the failing call; 0: it transfers half (read, write)
  *     DISK_NAMELESS  "no": O_TMPFILE is refused, as some file systems do
  *     DISK_RECORD    file that takes the operations (see `note`)
  *
- * All variants of a function (64, at, v, fortified) end in one place here and go to the kernel from there. A file is
- * known by its inode, since it may have no name yet. What passes us by (mappings, io_uring) shows in power_cut.py: what
- * was recorded must add up to what is on the disk.
+ * All variants of a function (64, at, v, fortified) end in one place here and go to the kernel from there. A
+ * file is known by its inode, since it may have no name yet. What passes us by (mappings, io_uring) shows in
+ * power_cut.py: what was recorded must add up to what is on the disk.
  */
 #undef _FILE_OFFSET_BITS /* open and open64 are two names here */
 #undef _FORTIFY_SOURCE
@@ -61,7 +63,8 @@ static const char *text(const char *name)
 static int open_log(const char *name)
 {
     const char *path = text(name);
-    return *path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666) : -1;
+    int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+    return *path ? (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0666) : -1;
 }
 
 /* Constructors of other libraries may come before ours. */
@@ -86,21 +89,25 @@ static __attribute__((constructor)) void begin(void)
     active();
 }
 
-/* The path below the folder, or NULL if it lies elsewhere. `room` [PATH_MAX] holds it. */
+/* The folder that a path relative to `dir` starts from, to out [PATH_MAX]; false: it has none. */
+static bool starting_point(int dir, char *out)
+{
+    char name[64];
+    if (dir == AT_FDCWD)
+        return getcwd(out, PATH_MAX);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", dir);
+    ssize_t n = readlink(name, out, PATH_MAX - 1);
+    out[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+/* The path below the folder, in room [PATH_MAX], or NULL if it lies elsewhere. */
 static const char *below(int dir, const char *path, char *room)
 {
-    char full[2 * PATH_MAX], name[64];
-    if (!active())
+    char start[PATH_MAX] = "", full[2 * PATH_MAX];
+    if (!active() || (path[0] != '/' && !starting_point(dir, start)))
         return NULL;
-    if (path[0] == '/') {
-        snprintf(full, sizeof full, "%s", path);
-    } else {
-        snprintf(name, sizeof name, "/proc/self/fd/%d", dir);
-        ssize_t n = dir == AT_FDCWD ? (getcwd(full, PATH_MAX) ? (ssize_t)strlen(full) : -1) : readlink(name, full, PATH_MAX - 1);
-        if (n < 0)
-            return NULL;
-        snprintf(full + n, sizeof full - (size_t)n, "/%s", path);
-    }
+    snprintf(full, sizeof full, "%s%s%s", start, path[0] == '/' ? "" : "/", path);
     size_t n = strlen(disk.under);
     if (strncmp(full, disk.under, n) != 0 || (full[n] != '/' && full[n] != '\0'))
         return NULL;
@@ -110,15 +117,8 @@ static const char *below(int dir, const char *path, char *room)
 
 static bool is_below(int fd)
 {
-    char name[64], path[PATH_MAX], room[PATH_MAX];
-    if (!active())
-        return false;
-    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(name, path, sizeof path - 1);
-    if (n <= 0)
-        return false;
-    path[n] = '\0';
-    return path[0] == '/' && below(AT_FDCWD, path, room);
+    char path[PATH_MAX], room[PATH_MAX];
+    return active() && starting_point(fd, path) && path[0] == '/' && below(AT_FDCWD, path, room);
 }
 
 static void put(int fd, const char *line, size_t n)
@@ -136,7 +136,8 @@ static void trace(const char *kind, const char *hit)
 /* Counts a call; true: it must fail. errno is set then, unless it is to transfer half. */
 static bool fails(const char *kind)
 {
-    bool hit = strcmp(kind, disk.fail) == 0 && (__atomic_add_fetch(&disk.seen, 1, __ATOMIC_RELAXED) == disk.at || !disk.at);
+    bool counts = strcmp(kind, disk.fail) == 0;
+    bool hit = counts && (__atomic_add_fetch(&disk.seen, 1, __ATOMIC_RELAXED) == disk.at || disk.at == 0);
     trace(kind, hit ? " hit" : "");
     if (hit)
         errno = disk.error;
@@ -162,8 +163,8 @@ static void leave(void)
 
 /*
  * One operation a line, its name first:
- *     create INODE | entry PATH INODE | directory PATH INODE | rename FROM TO | remove PATH | write INODE OFFSET HEX
- *     truncate INODE BYTES | sync INODE | sync-all | unknown FUNCTION
+ *     create INODE | entry PATH INODE | directory PATH INODE | rename FROM TO | remove PATH
+ *     write INODE OFFSET HEX | truncate INODE BYTES | sync INODE | sync-all | unknown FUNCTION
  */
 static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -322,7 +323,8 @@ ssize_t preadv64(int fd, const struct iovec *parts, int n, off64_t offset) __att
 
 ssize_t __read_chk(int fd, void *to, size_t bytes, size_t room);
 ssize_t __pread_chk(int fd, void *to, size_t bytes, off_t offset, size_t room);
-ssize_t __pread64_chk(int fd, void *to, size_t bytes, off64_t offset, size_t room) __attribute__((alias("__pread_chk")));
+ssize_t __pread64_chk(int fd, void *to, size_t bytes, off64_t offset, size_t room)
+    __attribute__((alias("__pread_chk")));
 
 ssize_t __read_chk(int fd, void *to, size_t bytes, size_t room)
 {
@@ -354,15 +356,17 @@ static int stream_close(void *cookie)
 FILE *fopen(const char *path, const char *mode)
 {
     char room[PATH_MAX];
-    if (!below(AT_FDCWD, path, room) || mode[0] != 'r' || strchr(mode, '+')) {
-        FILE *(*plain)(const char *, const char *) = (FILE * (*)(const char *, const char *)) dlsym(RTLD_NEXT, "fopen");
-        if (below(AT_FDCWD, path, room))
-            note("unknown fopen\n");
-        return plain(path, mode);
+    bool ours = below(AT_FDCWD, path, room);
+    if (ours && mode[0] == 'r' && !strchr(mode, '+')) {
+        int fd = open(path, O_RDONLY | (strchr(mode, 'e') ? O_CLOEXEC : 0));
+        const cookie_io_functions_t calls = {.read = stream_read, .seek = stream_seek, .close = stream_close};
+        return fd < 0 ? NULL : fopencookie((void *)(intptr_t)fd, "r", calls);
     }
-    int fd = open(path, O_RDONLY | (strchr(mode, 'e') ? O_CLOEXEC : 0));
-    const cookie_io_functions_t calls = {.read = stream_read, .seek = stream_seek, .close = stream_close};
-    return fd < 0 ? NULL : fopencookie((void *)(intptr_t)fd, "r", calls);
+    if (ours)
+        note("unknown fopen\n");
+    FILE *(*plain)(const char *, const char *);
+    *(void **)&plain = dlsym(RTLD_NEXT, "fopen");
+    return plain(path, mode);
 }
 
 FILE *fopen64(const char *path, const char *mode) __attribute__((alias("fopen")));
@@ -372,7 +376,8 @@ DIR *opendir(const char *path)
     char room[PATH_MAX];
     if (below(AT_FDCWD, path, room) && fails("open"))
         return NULL;
-    DIR *(*plain)(const char *) = (DIR * (*)(const char *)) dlsym(RTLD_NEXT, "opendir");
+    DIR *(*plain)(const char *);
+    *(void **)&plain = dlsym(RTLD_NEXT, "opendir");
     return plain(path);
 }
 
@@ -380,7 +385,8 @@ struct dirent *readdir(DIR *dir)
 {
     if (is_below(dirfd(dir)) && fails("read") && disk.error)
         return NULL;
-    struct dirent *(*plain)(DIR *) = (struct dirent * (*)(DIR *)) dlsym(RTLD_NEXT, "readdir");
+    struct dirent *(*plain)(DIR *);
+    *(void **)&plain = dlsym(RTLD_NEXT, "readdir");
     return plain(dir);
 }
 
@@ -431,7 +437,8 @@ static ssize_t do_write(int fd, const struct iovec *parts, int n, off_t offset)
     ssize_t written = syscall(SYS_pwritev2, fd, parts, n, offset, 0, 0);
     if (written > 0 && disk.record >= 0) {
         int error = errno;
-        note_bytes(inode_of(fd), offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR) - written, parts, (size_t)written);
+        off_t at = offset >= 0 ? offset : lseek(fd, 0, SEEK_CUR) - written;
+        note_bytes(inode_of(fd), at, parts, (size_t)written);
         errno = error;
     }
     leave();

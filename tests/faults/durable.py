@@ -119,8 +119,8 @@ class Trial(Place):
                    DISK_FAIL=fail, DISK_AT=str(at), DISK_ERROR=str(error), DISK_NAMELESS="" if nameless else "no",
                    DISK_RECORD=self.file(record) if record else "")
         self.cpus.append(self.cpus.pop(0))
-        return subprocess.run([PROGRAM, "train", "--np", str(self.np), self.file("config.yaml")], cwd=self.file(folder), env=env,
-                              capture_output=True, text=True, timeout=limit_s,
+        command = [PROGRAM, "train", "--np", str(self.np), self.file("config.yaml")]
+        return subprocess.run(command, cwd=self.file(folder), env=env, capture_output=True, text=True, timeout=limit_s,
                               # A thread a worker: on a busy machine a run takes a sixth of the time.
                               preexec_fn=lambda: os.sched_setaffinity(0, self.cpus[:self.np]))
 
@@ -135,9 +135,10 @@ class Trial(Place):
         for name in filter(step_of, files):
             step = step_of(name)
             expect(step in self.clean, f"a checkpoint of step {step}")
-            expect(files[name] == self.clean[step],
-                   f"{name} is torn: {len(files[name])} bytes, {len(self.clean[step])} expected, the same up to "
-                   f"{len(os.path.commonprefix([files[name], self.clean[step]]))}")
+            if files[name] != self.clean[step]:
+                same = len(os.path.commonprefix([files[name], self.clean[step]]))
+                raise AssertionError(f"{name} is torn: {len(files[name])} bytes, not {len(self.clean[step])}; the first "
+                                     f"{same} are right")
             newest = max(newest, step)
         return newest
 
