@@ -13,7 +13,8 @@ static bool is_harmless(uint32_t code)
 /* Bytes of the harmless character at s; 0 if there is none. */
 static size_t harmless_bytes(const unsigned char *s)
 {
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; /* by number of bytes: longer forms are not valid */
+    static const uint32_t least[] = {0, 0, 0x80, 0x800,
+                                     0x10000}; /* by number of bytes: longer forms are not valid */
     size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc0 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf8 ? 4 : 0;
     uint32_t code = n == 1 ? s[0] : s[0] & (0xffu >> (n + 1));
     for (size_t i = 1; i < n; i++) {

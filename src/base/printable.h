@@ -2,8 +2,8 @@
 #ifndef BASE_PRINTABLE_H
 #define BASE_PRINTABLE_H
 
-/** Replaces by '?' what could command a terminal or break the line: control characters (of ASCII, and U+0080 to
- * U+009F), line separators and marks that reorder text, and every byte that is not part of valid UTF-8. */
+/** Replaces by '?' what could command a terminal or break the line: control characters (of ASCII, and U+0080
+ * to U+009F), line separators and marks that reorder text, and every byte that is not part of valid UTF-8. */
 void dn_printable(char *text);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * The world of another process, read-only, through the descriptor that every process of a run keeps of it.
  *
- * That process may be anybody's and hold anything: nothing of it is mapped, since a file that its owner cuts is SIGBUS
- * for who maps it. The control page is copied, and the copy checked before it is used.
+ * That process may be anybody's and hold anything: nothing of it is mapped, since a file that its owner cuts
+ * is SIGBUS for who maps it. The control page is copied, and the copy checked before it is used.
  */
 #include "shm/world.h"
 
@@ -30,8 +30,8 @@ static bool is_ours(const char *folder, const char *entry)
     return strncmp(target, "/dev/shm/dionode-", 17) == 0 || strncmp(target, "/memfd:dionode ", 15) == 0;
 }
 
-/* The descriptor of the world in a folder of descriptors; -1 if none is there. What only has such a name - a pipe, which
- * would be waited for - is passed over. */
+/* The descriptor of the world in a folder of descriptors; -1 if none is there. What only has such a name - a
+ * pipe, which would be waited for - is passed over. */
 static int open_world_in(const char *folder, DIR *entries)
 {
     for (struct dirent *entry; (entry = readdir(entries));) {
@@ -47,7 +47,8 @@ static int open_world_in(const char *folder, DIR *entries)
     return -1;
 }
 
-/* The control page as it is at this moment; NULL if the file is shorter, or there is no memory. Owned by the caller. */
+/* The control page as it is at this moment; NULL if the file is shorter, or there is no memory. Owned by the
+ * caller. */
 static dn_control *copy_control(int descriptor)
 {
     dn_control *control = aligned_alloc(_Alignof(dn_control), sizeof *control);
@@ -63,7 +64,8 @@ static dn_status copy_world(int descriptor, int pid, dn_world **out)
     dn_world *world = malloc(sizeof *world);
     struct stat info;
     if (control && world && control->magic == DN_CONTROL_MAGIC && fstat(descriptor, &info) == 0 &&
-        control->bytes == (uint64_t)info.st_size && control->n_ranks >= 1 && control->n_ranks <= DN_MAX_RANKS) {
+        control->bytes == (uint64_t)info.st_size && control->n_ranks >= 1 &&
+        control->n_ranks <= DN_MAX_RANKS) {
         *world = (dn_world){.control = control,
                             .bytes = control->bytes,
                             .n_ranks = (int)control->n_ranks,
