@@ -234,13 +234,16 @@ int mesh_run_on(mesh_task t, const int size[DN_N_AXES], ranks_body *body, const 
 
 void mesh_run(mesh_task t)
 {
-    int failed = 0;
-    for (int dp = 1; dp <= ranks_most(); dp++) {
-        mesh_reference expected = mesh_one_rank(&t, dp);
-        for (int fs = 1; dp * fs <= ranks_most(); fs++)
-            for (int tp = 1; dp * fs * tp <= ranks_most(); tp++)
-                failed += mesh_run_on(t, (int[]){dp, fs, tp}, mesh_against_one, &expected);
-        mesh_forget(&expected);
+    int failed = 0, sizes[RANKS_MESHES][DN_N_AXES];
+    size_t n = ranks_meshes(sizes);
+    mesh_reference expected = {0};
+    for (size_t k = 0; k < n; k++) {
+        if (k == 0 || sizes[k][DN_DP] != sizes[k - 1][DN_DP]) {
+            mesh_forget(&expected);
+            expected = mesh_one_rank(&t, sizes[k][DN_DP]);
+        }
+        failed += mesh_run_on(t, sizes[k], mesh_against_one, &expected);
     }
+    mesh_forget(&expected);
     assert_int_equal(failed, 0);
 }

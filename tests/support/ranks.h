@@ -9,8 +9,11 @@
 #define SUPPORT_RANKS_H
 
 #include "comm/world.h"
+#include "dionode/mesh.h"
 
 #define RANKS_ALARM_S 30
+#define RANKS_MOST    8  /* of a mesh */
+#define RANKS_MESHES  38 /* of up to so many ranks */
 
 typedef enum ranks_kind { AS_THREADS, AS_PROCESSES } ranks_kind;
 
@@ -37,8 +40,9 @@ typedef int ranks_body(dn_comm *comm, void *argument);
  * not end with 0; -1 if the world could not be made. */
 int ranks_run(const ranks_spec *spec, ranks_body *body, void *argument, ranks_end *ends);
 
-/** Where every mesh is tried: of up to so many ranks. Fewer under sanitizers, which see the same code. */
-int ranks_most(void);
+/** Sizes of the meshes that a test of every mesh goes through, by rising dp; returns how many. In the long run all of
+ * up to 8 ranks; otherwise one rank, each axis alone, all three together, and one that leaves ranks with nothing. */
+size_t ranks_meshes(int sizes[RANKS_MESHES][DN_N_AXES]);
 
 /** In a body: returns 1 from it, with a line on stderr, unless the condition holds. */
 #define RANKS_CHECK(condition)                                                                               \

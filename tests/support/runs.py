@@ -166,6 +166,7 @@ def tap():
     failed = 0
     for number, function in enumerate(cases, 1):
         name = function.__name__.replace("_", " ")
+        began = time.monotonic()
         try:
             function()
             print(f"ok {number} - {name}", flush=True)
@@ -176,4 +177,5 @@ def tap():
             print(f"not ok {number} - {name}", flush=True)
             for line in traceback.format_exc().splitlines():
                 print("#", line, flush=True)
+        print(f"# {time.monotonic() - began:.1f} s", flush=True)
     sys.exit(failed)
