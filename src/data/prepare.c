@@ -2,6 +2,7 @@
 
 #include "base/aside.h"
 #include "base/fail.h"
+#include "base/nofile.h"
 #include "base/size.h"
 #include "data/text.h"
 #include "data/tokens.h"
@@ -46,6 +47,7 @@ static dn_status begin_shard(struct shard_set *set)
     static const int32_t header[DN_SHARD_HEADER_WORDS];
     char path[PATH_MAX];
     DN_TRY(finish_last(set));
+    DN_TRY(dn_nofile_allow(set->n + 1, set->dir));
     dn_aside *shards = realloc(set->shards, (set->n + 1) * sizeof *shards);
     if (!shards)
         return dn_fail(DN_ERR_MEMORY, "%s: out of memory", set->dir);

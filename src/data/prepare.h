@@ -9,7 +9,8 @@
 #define DN_PREPARE_BLOCK 65536u /* bytes: the unit in which text goes to training or to validation */
 
 /** As dn_prepare, with at most shard_tokens (> 0) a shard. All shards stay open until the last is written:
- * nothing of a run that fails or is killed is ever seen. */
+ * nothing of a run that fails or is killed is ever seen, and the soft limit on descriptors is raised for
+ * many. */
 dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char *dir, double val_fraction,
                             uint64_t shard_tokens,
                             void (*progress)(uint64_t done, uint64_t total, void *context), void *context,

@@ -1,6 +1,7 @@
 #include "data/tokens.h"
 
 #include "base/fail.h"
+#include "base/nofile.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -164,27 +164,10 @@ static dn_status open_file(struct token_file *file)
     return DN_OK;
 }
 
-/* Every file stays open: one that is replaced during a run is still the one the run began with. Where they
- * are many, this process may open as many as the system lets it, for a run opens other files, too. */
-static dn_status allow_descriptors(size_t n_files, const char *pattern)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || n_files <= limit.rlim_cur / 4)
-        return DN_OK;
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit); /* up to the hard limit, everybody may */
-    if (n_files <= limit.rlim_cur / 2)
-        return DN_OK;
-    return dn_fail(
-        DN_ERR_IO,
-        "'%s' matches %zu files, and a process may open %llu (ulimit -Hn); raise that limit, or make "
-        "fewer, larger shards",
-        pattern, n_files, (unsigned long long)limit.rlim_cur);
-}
-
 static dn_status open_all(dn_tokens *tokens, char *const *paths, const char *pattern)
 {
-    DN_TRY(allow_descriptors(tokens->n_files, pattern));
+    /* Every file stays open: one that is replaced during a run is still the one the run began with. */
+    DN_TRY(dn_nofile_allow(tokens->n_files, pattern));
     for (size_t i = 0; i < tokens->n_files; i++) {
         struct token_file *file = &tokens->files[i];
         file->path = strdup(paths[i]);

@@ -72,7 +72,7 @@ static dn_status set_number(void *field, const dn_key *key, const char *value, c
     double number = strtod(value, &end);
     bool whole = key->type == DN_KEY_REAL || floor(number) == number;
     if (end == value || *end || errno || !isfinite(number) || !whole)
-        return dn_fail(DN_ERR_CONFIG, "%s: %s: '%s' is not a %s", where, key->name, value,
+        return dn_fail(DN_ERR_CONFIG, "%s: %s: '%.100s' is not a %s", where, key->name, value,
                        key->type == DN_KEY_INT ? "whole number" : "number");
     DN_TRY(check_range(key, number, where));
     if (key->type == DN_KEY_INT)
@@ -91,7 +91,7 @@ static dn_status set_bool(bool *field, const dn_key *key, const char *value, con
             return DN_OK;
         }
     }
-    return dn_fail(DN_ERR_CONFIG, "%s: %s: '%s' is neither true nor false", where, key->name, value);
+    return dn_fail(DN_ERR_CONFIG, "%s: %s: '%.100s' is neither true nor false", where, key->name, value);
 }
 
 static bool is_choice(const char *choices, const char *value)
@@ -106,7 +106,8 @@ static bool is_choice(const char *choices, const char *value)
 static dn_status check_text(const dn_key *key, const char *value, const char *where)
 {
     if (key->choices && !is_choice(key->choices, value))
-        return dn_fail(DN_ERR_CONFIG, "%s: %s: '%s' is not one of %s", where, key->name, value, key->choices);
+        return dn_fail(DN_ERR_CONFIG, "%s: %s: '%.100s' is not one of %s", where, key->name, value,
+                       key->choices);
     if (!*value && !dn_value_is_null(key->initial))
         return dn_fail(DN_ERR_CONFIG, "%s: %s is empty; give a value, or null for the default", where,
                        key->name);
@@ -199,7 +200,7 @@ dn_status dn_config_set(dn_config *config, const char *assignment)
     const char *equals = strchr(assignment, '=');
     char name[64], where[128];
     if (!equals || equals == assignment || (size_t)(equals - assignment) >= sizeof name)
-        return dn_fail(DN_ERR_CONFIG, "argument '%s': expected key=value", assignment);
+        return dn_fail(DN_ERR_CONFIG, "argument '%.100s': expected key=value", assignment);
     snprintf(name, sizeof name, "%.*s", (int)(equals - assignment), assignment);
     snprintf(where, sizeof where, "argument '%.100s'", assignment);
     if (dn_key_ignored(name))

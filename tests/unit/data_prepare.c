@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <sys/resource.h>
 #include <zlib.h>
 
 enum { BLOCK = DN_PREPARE_BLOCK, TEXT = 12 * BLOCK + 123, HUNDRED_MILLION = 100000000 };
@@ -318,6 +319,17 @@ static void two_blocks_are_enough_and_one_byte_less_is_not(void **state)
     assert_int_equal(scratch_entries(out, false), 0);
 }
 
+static void more_shards_than_descriptors_are_written(void **state)
+{
+    struct rlimit before;
+    dn_prepare_result result;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){64, before.rlim_max}), 0);
+    assert_int_equal(prepare_one("text", 0.1, 5000, &result), DN_OK);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_shards_are_the_text(0.1, 5000, &result);
+}
+
 static void wrong_arguments_and_inputs_are_refused(void **state)
 {
     dn_prepare_result result;
@@ -380,6 +392,7 @@ TESTS(data_prepare)
         TEST(standard_input_is_read_and_progress_ends_at_the_total),
         TEST(a_pipe_has_no_known_total),
         TEST(two_blocks_are_enough_and_one_byte_less_is_not),
+        TEST(more_shards_than_descriptors_are_written),
         TEST(wrong_arguments_and_inputs_are_refused),
         TEST(leftovers_of_a_killed_preparation_are_no_obstacle),
         TEST(a_full_disk_leaves_the_earlier_shards_and_nothing_else),

@@ -198,6 +198,21 @@ static void a_dump_has_no_more_digits_than_it_takes(void **state)
     }
 }
 
+static void a_long_value_leaves_room_for_what_is_wrong_with_it(void **state)
+{
+    static char assignment[5000];
+    static const char *const keys[] = {"lr=", "n_layer=", "optimizer=", "nesterov=", "data_dir=", ""};
+    static const char *const words[] = {"not a number", "not a whole", "not one of", "neither", "longer", "key=value"};
+    for (int i = 0; i < 6; i++) {
+        dn_config c = defaults();
+        memset(assignment, 'x', sizeof assignment - 1);
+        memcpy(assignment, keys[i], strlen(keys[i]));
+        assert_int_equal(dn_config_set(&c, assignment), DN_ERR_CONFIG);
+        if (!strstr(dn_error_message(), words[i]))
+            fail_msg("'%s' lacks '%s'", dn_error_message(), words[i]);
+    }
+}
+
 static void a_bad_argument_is_named(void **state)
 {
     dn_config c = defaults();
@@ -324,6 +339,7 @@ TESTS(train_config)
         cmocka_unit_test(files_that_are_no_configuration_are_told_apart),
         cmocka_unit_test(a_text_is_taken_if_it_can_be_stored),
         cmocka_unit_test(a_dump_has_no_more_digits_than_it_takes),
+        cmocka_unit_test(a_long_value_leaves_room_for_what_is_wrong_with_it),
         cmocka_unit_test(a_bad_argument_is_named),
         cmocka_unit_test(a_dump_reads_back_to_the_same_values),
         cmocka_unit_test(sizes_that_do_not_divide_are_refused),
