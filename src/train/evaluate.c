@@ -38,9 +38,9 @@ static dn_status evaluate_tokens(evaluation *e, dn_model *model, double *loss)
 
 static dn_status evaluate_model(dn_model *model, evaluation *e, double *loss)
 {
-    char pattern[DN_PATH_MAX + 16];
+    char pattern[DN_PATTERN_MAX];
     dn_tokens *tokens;
-    dn_plan_files(&model->plan.config, true, pattern, sizeof pattern);
+    dn_plan_files(&model->plan.config, true, pattern);
     DN_TRY(dn_tokens_open(pattern, &tokens));
     e->loader = (dn_loader){tokens, model->plan.shape.T, model->plan.shape.V, 0, false};
     dn_status status = evaluate_tokens(e, model, loss);

@@ -28,13 +28,18 @@ dn_status dn_plan_mesh(const dn_config *c, int *n_workers)
                    DN_TOPO_WORKERS_MAX);
 }
 
-void dn_plan_files(const dn_config *c, bool validation, char *pattern, size_t bytes)
+void dn_plan_files(const dn_config *c, bool validation, char pattern[DN_PATTERN_MAX])
 {
     const char *given = validation ? c->val_files : c->train_files;
-    if (*given)
-        snprintf(pattern, bytes, "%s", given);
-    else
-        snprintf(pattern, bytes, "%s/*%s*.bin", c->data_dir, validation ? "val" : "train");
+    char *end = pattern;
+    if (*given) {
+        snprintf(pattern, DN_PATTERN_MAX, "%s", given);
+        return;
+    }
+    for (const char *from = c->data_dir; *from; *end++ = *from++)
+        if (strchr("*?[\\", *from))
+            *end++ = '\\';
+    snprintf(end, DN_PATTERN_MAX - (size_t)(end - pattern), "/*%s*.bin", validation ? "val" : "train");
 }
 
 /* Which of the names it is; the table of keys lets no other through. */

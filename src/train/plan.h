@@ -39,7 +39,9 @@ size_t dn_plan_rounds(const dn_plan *plan, size_t n);
  * together; DN_ERR_MEMORY where the sizes are more than can be counted. */
 dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN_MUST_USE;
 
-/** The glob of training (or validation) files: the key itself, or by name in data_dir. */
-void dn_plan_files(const dn_config *config, bool validation, char *pattern, size_t bytes);
+/** The glob of training (or validation) files: the key itself, or by name in data_dir, whose own characters
+ * stand for themselves. */
+#define DN_PATTERN_MAX (2 * DN_PATH_MAX + 16)
+void dn_plan_files(const dn_config *config, bool validation, char pattern[DN_PATTERN_MAX]);
 
 #endif

@@ -36,8 +36,8 @@ static dn_status open_net(dn_run *run)
 static dn_status open_tokens(const dn_run *run, bool validation, dn_tokens **tokens, dn_loader *loader)
 {
     const dn_config *config = &run->plan.config;
-    char pattern[DN_PATH_MAX + 16];
-    dn_plan_files(config, validation, pattern, sizeof pattern);
+    char pattern[DN_PATTERN_MAX];
+    dn_plan_files(config, validation, pattern);
     DN_TRY(dn_tokens_open(pattern, tokens));
     *loader = (dn_loader){*tokens, run->plan.shape.T, run->plan.shape.V, (uint64_t)config->seed, !validation};
     if (dn_loader_rows(loader) > 0)

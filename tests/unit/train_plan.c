@@ -10,6 +10,7 @@
 #include "train/plan.h"
 #include "support/tests.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -172,6 +173,23 @@ static void settings_that_do_not_go_together_are_named_by_their_keys(void **stat
     }
 }
 
+static void a_folder_may_have_any_name(void **state)
+{
+    (void)state;
+    dn_config c = small();
+    char pattern[DN_PATTERN_MAX];
+    strcpy(c.data_dir, "/a/[b] *?\\c");
+    dn_plan_files(&c, false, pattern);
+    assert_string_equal(pattern, "/a/\\[b] \\*\\?\\\\c/*train*.bin");
+    assert_int_equal(fnmatch(pattern, "/a/[b] *?\\c/fine_train_1.bin", FNM_PATHNAME), 0);
+    memset(c.data_dir, '*', DN_PATH_MAX - 1);
+    dn_plan_files(&c, true, pattern);
+    assert_int_equal(strlen(pattern), 2 * (DN_PATH_MAX - 1) + strlen("/*val*.bin"));
+    strcpy(c.train_files, "data/[0-9].bin");
+    dn_plan_files(&c, false, pattern);
+    assert_string_equal(pattern, "data/[0-9].bin");
+}
+
 static void sums_and_products_stay_at_the_largest_size(void **state)
 {
     (void)state;
@@ -237,6 +255,7 @@ TESTS(train_plan)
         cmocka_unit_test(a_field_of_any_value_is_planned_or_refused_with_a_line),
         cmocka_unit_test(two_sizes_that_are_too_large_together_are_refused),
         cmocka_unit_test(settings_that_do_not_go_together_are_named_by_their_keys),
+        cmocka_unit_test(a_folder_may_have_any_name),
         cmocka_unit_test(sums_and_products_stay_at_the_largest_size),
         cmocka_unit_test(heaps_of_huge_tensors_do_not_wrap),
         cmocka_unit_test(memory_that_is_not_there_is_refused_before_it_is_touched),
