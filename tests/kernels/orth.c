@@ -290,7 +290,7 @@ static double deviation_from_orthonormal(const dn_real *p, size_t m, size_t r)
     double worst = 0;
     for (size_t i = 0; i < r; i++)
         for (size_t j = i; j < r; j++)
-            worst = fmax(worst, fabs(product(p, m, r, i, j) - (i == j)));
+            worst = larger(worst, fabs(product(p, m, r, i, j) - (i == j)));
     return worst;
 }
 
@@ -416,10 +416,10 @@ static double deviation_from_factor(const dn_real *p, const dn_real *x, size_t m
                 sum += (double)p[l * r + i] * (double)x[l * r + j];
             for (size_t l = 0; l < m; l++)
                 rest[l] -= sum * (double)p[l * r + i];
-            worst = fmax(worst, i > j ? fabs(sum) : i == j ? -sum : 0);
+            worst = larger(worst, i > j ? fabs(sum) : i == j ? -sum : 0);
         }
         for (size_t l = 0; l < m; l++)
-            worst = fmax(worst, fabs(rest[l]));
+            worst = larger(worst, fabs(rest[l]));
     }
     free(rest);
     return worst;

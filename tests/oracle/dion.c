@@ -36,8 +36,7 @@ static double distance(const dn_real *x, const double *expected, size_t n)
 {
     double worst = 0;
     for (size_t i = 0; i < n; i++)
-        if (!(fabs((double)x[i] - expected[i]) <= worst))
-            worst = fabs((double)x[i] - expected[i]);
+        worst = larger(worst, fabs((double)x[i] - expected[i]));
     return worst;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "base/random.h"
 #include "linalg/orth.h"
+#include "support/close.h"
 #include "support/dense.h"
 #include "support/ranks.h"
 #include "support/tests.h"
@@ -218,9 +219,9 @@ static double deviation_from_factor(const double *p, const double *x, size_t m, 
     dense_multiply(factor, p, 1, x, 0, r, r, m);
     for (size_t i = 0; i < r; i++)
         for (size_t j = 0; j <= i; j++)
-            worst = fmax(worst, j < i ? fabs(factor[i * r + j]) : -factor[i * r + i]);
+            worst = larger(worst, j < i ? fabs(factor[i * r + j]) : -factor[i * r + i]);
     dense_multiply(back, p, 0, factor, 0, m, r, r);
-    worst = fmax(worst, dense_distance(back, x, m * r));
+    worst = larger(worst, dense_distance(back, x, m * r));
     free(factor), free(back);
     return worst;
 }

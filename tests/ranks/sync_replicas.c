@@ -3,6 +3,7 @@
  * section 3 item 10), over matrices of all orientations and every other kind of parameter. Each rank computes
  * both sides, so threads and processes run the same body.
  */
+#include "support/close.h"
 #include "support/dense.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
@@ -91,8 +92,7 @@ static double distance_of_mean(dn_comm *comm, const dn_real *x, const dn_real *e
         double mean = 0;
         for (int rank = 0; rank < dn_comm_size(comm); rank++)
             mean += (double)((const dn_real *)dn_comm_peer(comm, x, rank))[i] / dn_comm_size(comm);
-        if (!(fabs(mean - (double)expected[i]) <= worst))
-            worst = fabs(mean - (double)expected[i]);
+        worst = larger(worst, fabs(mean - (double)expected[i]));
     }
     return worst;
 }

@@ -2,7 +2,6 @@
 
 #include "support/tests.h"
 
-#include <math.h>
 #include <string.h>
 
 void close_assert(double got, double want, double bound, const char *got_text, const char *want_text,

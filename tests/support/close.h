@@ -2,6 +2,14 @@
 #ifndef SUPPORT_CLOSE_H
 #define SUPPORT_CLOSE_H
 
+#include <math.h>
+
+/** The larger one, where NaN is larger than all numbers: fmax would drop it, and the error with it. */
+static inline double larger(double a, double b)
+{
+    return b > a || isnan(b) ? b : a;
+}
+
 /** |got - want| <= bound. */
 #define assert_close(got, want, bound) close_assert(got, want, bound, #got, #want, __FILE__, __LINE__)
 /** got < bound, and so on. */

@@ -1,6 +1,7 @@
 #include "support/dense.h"
 
 #include "base/random.h"
+#include "support/close.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -130,8 +131,7 @@ double dense_distance(const double *a, const double *b, size_t n)
 {
     double worst = 0;
     for (size_t i = 0; i < n; i++)
-        if (!(fabs(a[i] - b[i]) <= worst)) /* a NaN stays */
-            worst = fabs(a[i] - b[i]);
+        worst = larger(worst, fabs(a[i] - b[i]));
     return worst;
 }
 
@@ -139,10 +139,7 @@ double dense_orthogonality(const double *a, size_t m, size_t n)
 {
     double worst = 0;
     for (size_t i = 0; i < n; i++)
-        for (size_t j = i; j < n; j++) {
-            double off = fabs(column_dot(a, m, n, i, j) - (i == j));
-            if (!(off <= worst))
-                worst = off;
-        }
+        for (size_t j = i; j < n; j++)
+            worst = larger(worst, fabs(column_dot(a, m, n, i, j) - (i == j)));
     return worst;
 }

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "compute/kernels.h"
 #include "nn/gpt.h"
+#include "support/close.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,12 +27,6 @@ static inline dn_real *host_copy(dn_stream *stream, const dn_buf *x, size_t n)
     dn_download(stream, copy, x, n);
     must(dn_stream_sync(stream));
     return copy;
-}
-
-/* The larger one, where NaN is larger than all numbers: fmax would drop it, and the error with it. */
-static inline double larger(double a, double b)
-{
-    return b > a || isnan(b) ? b : a;
 }
 
 /* Largest |a - b| as a share of the largest |b|. */

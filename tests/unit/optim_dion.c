@@ -157,7 +157,7 @@ static void transposed_gradient_gives_the_transposed_update(void **state)
     double worst = 0;
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++)
-            worst = fmax(worst, fabs(update[i * n + j] - other[j * m + i]));
+            worst = larger(worst, fabs(update[i * n + j] - other[j * m + i]));
     assert_below(worst, TIGHT);
     free(grad), free(lying), free(q), free(update), free(other);
 }

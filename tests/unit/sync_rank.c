@@ -176,7 +176,7 @@ static void fresh_columns_are_random_directions(void **state)
                 along += q[i * CAP + j] * q[i * CAP + j - 1];
                 mean += q[i * CAP + j] * q[i * CAP + j];
             }
-            largest = fmax(largest, fabs(along));
+            largest = larger(largest, fabs(along));
         }
         r = next;
         free(g), free(q);
