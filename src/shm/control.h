@@ -92,6 +92,14 @@ struct dn_world {
     bool is_copy; /* of another process's, made by dn_world_look */
 };
 
+/* Of a POSIX shared-memory object: "/", a beginning, "-", 16 hexadecimal digits. */
+#define DN_SHM_NAME_MAX 96
+
+/** A new POSIX shared-memory object, readable by this user alone, whose name begins with beginning
+ * ("/dionode-...") and ends with random digits: /dev/shm is open to all users, and a name that can be known
+ * before could be taken before. Returns its descriptor; -1 with errno. */
+int dn_control_create_object(const char *beginning, char name[DN_SHM_NAME_MAX]);
+
 /** Maps the world that lies ready in a segment of so many bytes, as `rank`. The descriptor as above. */
 dn_status dn_control_attach_to(int descriptor, uint64_t address, uint64_t bytes, int rank,
                                dn_world **out) DN_MUST_USE;

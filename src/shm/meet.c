@@ -1,12 +1,16 @@
 /*
- * A world without a launcher: its ranks, started by somebody else, find each other by a name.
+ * A world without a launcher: its ranks, started by somebody else, find each other by a name in /dev/shm.
  *
- *     host    makes the world, creates the name, locks its file, counts itself present, writes where the
- * world is others  open the name once it is locked and ready, open the world from there, count themselves
+ *     host    makes the world, creates a name, locks its file, counts itself present, writes where the world
+ * is others  look for a name whose file is locked and ready, open the world from there, count themselves
  * present last    takes the name away
  *
  * The lock (flock) belongs to the host's open file and ends with it: a name whose file nobody has locked is
  * left from a run that died in its start, and neither followed nor respected.
+ *
+ * /dev/shm is open to all users, and what one of them puts there only he can take away. So the name ends with
+ * random digits, the others look through all that begin as it does, and files that are not this user's count
+ * for nothing.
  */
 #include "shm/world.h"
 
@@ -14,6 +18,7 @@
 #include "base/fail.h"
 #include "shm/control.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -28,8 +33,10 @@
 
 typedef struct meeting {
     dn_meeting call;
-    char name[96]; /* of the POSIX shared-memory object */
-    int lock;      /* the host's descriptor of it; -1: none */
+    char beginning[64];         /* of all names of this user and id */
+    char name[DN_SHM_NAME_MAX]; /* of the host's shared-memory object; empty while there is none, or it is not
+                                   known */
+    int lock;                   /* the host's descriptor of it; -1: none */
     double end_s;
 } meeting;
 
@@ -44,6 +51,58 @@ typedef struct signpost {
 static void nap(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+}
+
+/* ---- names ---- */
+
+/* Whether a file of this folder has a name of this meeting: its beginning, "-", 16 digits. */
+static bool is_name_of(const meeting *m, const char *file)
+{
+    size_t n = strlen(m->beginning) - 1; /* without its "/" */
+    return strncmp(file, m->beginning + 1, n) == 0 && file[n] == '-' && strlen(file + n + 1) == 16 &&
+           strspn(file + n + 1, "0123456789abcdef") == 16;
+}
+
+/* Opens a file under a name of this meeting if it is a regular one and this user's; otherwise, or if it has
+ * gone by now, *descriptor is -1. (shm_open follows no links.) */
+static dn_status open_own(const char *name, int *descriptor)
+{
+    struct stat info;
+    *descriptor = shm_open(name, O_RDWR, 0);
+    if (*descriptor < 0 && errno != ENOENT && errno != EACCES && errno != ELOOP && errno != ENXIO)
+        return dn_fail_errno(DN_ERR_SYSTEM, errno, "opening shared memory '%s'", name);
+    if (*descriptor >= 0 &&
+        (fstat(*descriptor, &info) != 0 || info.st_uid != geteuid() || !S_ISREG(info.st_mode))) {
+        close(*descriptor);
+        *descriptor = -1;
+    }
+    return DN_OK;
+}
+
+/* Looks at one file of this user's under a name of this meeting; returns whether that was all that was looked
+ * for. */
+typedef bool visitor(meeting *m, const char *name, int descriptor, void *context);
+
+static dn_status visit_names(meeting *m, visitor *visit, void *context)
+{
+    DIR *folder = opendir("/dev/shm");
+    if (!folder)
+        return dn_fail_errno(DN_ERR_SYSTEM, errno, "looking through /dev/shm");
+    dn_status status = DN_OK;
+    bool found = false;
+    for (struct dirent *entry; status == DN_OK && !found && (entry = readdir(folder));) {
+        char name[DN_SHM_NAME_MAX];
+        int descriptor = -1;
+        if (!is_name_of(m, entry->d_name))
+            continue;
+        snprintf(name, sizeof name, "/%.*s", (int)sizeof name - 2, entry->d_name);
+        status = open_own(name, &descriptor);
+        found = descriptor >= 0 && visit(m, name, descriptor, context);
+        if (descriptor >= 0)
+            close(descriptor);
+    }
+    closedir(folder);
+    return status;
 }
 
 /* ---- present ---- */
@@ -61,7 +120,8 @@ static dn_status appear(const meeting *m, dn_world *world)
                        m->call.rank, nobody);
     dn_world_set_domain(world, m->call.rank, m->call.domain);
     /* Release: pid and domain are there for whoever reads the count with acquire. */
-    if (atomic_fetch_add_explicit(&control->n_present, 1, memory_order_release) + 1 == (uint32_t)world->n_ranks)
+    if (atomic_fetch_add_explicit(&control->n_present, 1, memory_order_release) + 1 ==
+        (uint32_t)world->n_ranks)
         shm_unlink(m->name);
     return DN_OK;
 }
@@ -94,31 +154,34 @@ static dn_status await_all(const meeting *m, const dn_world *world)
 
 /* ---- the host ---- */
 
-/* Takes the name away if nobody holds its lock. */
-static void remove_stale(const char *name)
+/* Whether another run of this user holds a name of this meeting (context: char [DN_SHM_NAME_MAX]). Takes
+ * those away that nobody holds. */
+static bool find_other(meeting *m, const char *name, int descriptor, void *context)
 {
-    int descriptor = shm_open(name, O_RDWR, 0);
-    if (descriptor < 0)
-        return;
-    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0)
+    if (strcmp(name, m->name) == 0)
+        return false;
+    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) {
         shm_unlink(name);
-    close(descriptor);
+        return false;
+    }
+    strcpy(context, name);
+    return true;
 }
 
-static dn_status create_name(meeting *m)
+static void give_up_name(meeting *m)
 {
-    while ((m->lock = shm_open(m->name, O_RDWR | O_CREAT | O_EXCL, 0600)) < 0) {
-        if (errno != EEXIST)
-            return dn_fail_errno(DN_ERR_SYSTEM, errno, "creating shared memory '%s'", m->name);
-        if (dn_clock_s() >= m->end_s)
-            return dn_fail(DN_ERR_TIMEOUT,
-                           "another run is starting under the name /dev/shm%s: give one of them another "
-                           "MASTER_PORT",
-                           m->name);
-        remove_stale(m->name);
-        nap();
-    }
-    return DN_OK;
+    shm_unlink(m->name);
+    close(m->lock);
+    m->name[0] = '\0';
+    m->lock = -1;
+}
+
+/* Whether the file under the locked name is still there: another host may have looked at it before it was
+ * locked. */
+static bool is_there(const meeting *m)
+{
+    struct stat info;
+    return fstat(m->lock, &info) == 0 && info.st_nlink > 0;
 }
 
 static dn_status refuse_name(const meeting *m, const char *what)
@@ -127,6 +190,41 @@ static dn_status refuse_name(const meeting *m, const char *what)
     shm_unlink(m->name);
     return dn_fail_errno(error == ENOSPC ? DN_ERR_MEMORY : DN_ERR_SYSTEM, error, "%s '/dev/shm%s'", what,
                          m->name);
+}
+
+/* Creates and locks a name. Who creates one looks for others afterwards, so of two hosts at least one sees
+ * the other; who sees one gives up his own and tries again after a moment that is not the other's. other: as
+ * for find_other. */
+static dn_status try_name(meeting *m, char *other)
+{
+    m->lock = dn_control_create_object(m->beginning, m->name);
+    if (m->lock < 0)
+        return dn_fail_errno(DN_ERR_SYSTEM, errno, "creating shared memory '%s'", m->name);
+    if (flock(m->lock, LOCK_EX) != 0) /* others hold it for a moment only, to look */
+        return refuse_name(m, "locking");
+    dn_status status = visit_names(m, find_other, other);
+    if (status != DN_OK || *other || !is_there(m))
+        give_up_name(m);
+    return status;
+}
+
+static dn_status create_name(meeting *m)
+{
+    for (;;) {
+        char other[DN_SHM_NAME_MAX] = "";
+        DN_TRY(visit_names(m, find_other, other));
+        if (!*other)
+            DN_TRY(try_name(m, other));
+        if (m->lock >= 0)
+            return DN_OK;
+        if (dn_clock_s() >= m->end_s)
+            return dn_fail(
+                DN_ERR_TIMEOUT,
+                "another run is starting under the name /dev/shm%s: give one of them another MASTER_PORT",
+                other);
+        for (int naps = 1 + getpid() % 7; naps > 0; naps--)
+            nap();
+    }
 }
 
 static dn_status put_up_signpost(const meeting *m, const dn_world *world)
@@ -149,8 +247,6 @@ static dn_status put_up_signpost(const meeting *m, const dn_world *world)
 static dn_status name_world(meeting *m, dn_world *world)
 {
     DN_TRY(create_name(m));
-    if (flock(m->lock, LOCK_EX) != 0) /* others hold it for a moment only, to look */
-        return refuse_name(m, "locking");
     DN_TRY(appear(m, world));
     return put_up_signpost(m, world);
 }
@@ -167,32 +263,30 @@ static dn_status host_world(meeting *m, dn_world **out)
 
 /* ---- the others ---- */
 
-/* Whether a live host has its world ready and says where. Each read is a system call, which orders them. */
-static bool read_signpost(int descriptor, signpost *post)
+/* Whether a live host has its world ready and says where (context: signpost). Each read is a system call,
+ * which orders them. */
+static bool read_signpost(meeting *m, const char *name, int descriptor, void *context)
 {
-    struct stat info;
-    if (fstat(descriptor, &info) != 0 || info.st_uid != geteuid())
-        return false;
+    signpost *post = context;
     if (flock(descriptor, LOCK_SH | LOCK_NB) == 0) {
         flock(descriptor, LOCK_UN);
         return false;
     }
     uint64_t magic = 0;
-    return pread(descriptor, &magic, sizeof magic, 0) == (ssize_t)sizeof magic && magic == DN_CONTROL_MAGIC &&
-           pread(descriptor, post, sizeof *post, 0) == (ssize_t)sizeof *post;
+    if (pread(descriptor, &magic, sizeof magic, 0) != (ssize_t)sizeof magic || magic != DN_CONTROL_MAGIC ||
+        pread(descriptor, post, sizeof *post, 0) != (ssize_t)sizeof *post)
+        return false;
+    strcpy(m->name, name);
+    return true;
 }
 
 /* *descriptor is -1 where there is no ready world (yet, or any more). */
-static dn_status follow_name(const meeting *m, int *descriptor, signpost *post)
+static dn_status follow_name(meeting *m, int *descriptor, signpost *post)
 {
     *descriptor = -1;
-    int name = shm_open(m->name, O_RDWR, 0);
-    if (name < 0 && errno != ENOENT)
-        return dn_fail_errno(DN_ERR_SYSTEM, errno, "opening shared memory '%s'", m->name);
-    bool ready = name >= 0 && read_signpost(name, post);
-    if (name >= 0)
-        close(name);
-    if (!ready)
+    *post = (signpost){0};
+    DN_TRY(visit_names(m, read_signpost, post));
+    if (post->magic != DN_CONTROL_MAGIC)
         return DN_OK;
     char path[64];
     struct stat info;
@@ -211,17 +305,18 @@ static dn_status follow_name(const meeting *m, int *descriptor, signpost *post)
     return DN_OK;
 }
 
-static dn_status await_host(const meeting *m, int *descriptor, signpost *post)
+static dn_status await_host(meeting *m, int *descriptor, signpost *post)
 {
     for (;;) {
         DN_TRY(follow_name(m, descriptor, post));
         if (*descriptor >= 0)
             return DN_OK;
         if (dn_clock_s() >= m->end_s)
-            return dn_fail(DN_ERR_TIMEOUT,
-                           "rank %d found no world under the name /dev/shm%s within %g s: local rank 0 did "
-                           "not come",
-                           m->call.rank, m->name, m->call.deadline_s);
+            return dn_fail(
+                DN_ERR_TIMEOUT,
+                "rank %d found no world of this user under a name /dev/shm%s-* within %g s: local rank 0 "
+                "did not come",
+                m->call.rank, m->beginning, m->call.deadline_s);
         nap();
     }
 }
@@ -237,7 +332,7 @@ static dn_status check_agreement(const meeting *m, const dn_control *control)
     return DN_OK;
 }
 
-static dn_status find_world(const meeting *m, dn_world **out)
+static dn_status find_world(meeting *m, dn_world **out)
 {
     int descriptor;
     signpost post;
@@ -260,7 +355,7 @@ static dn_status find_world(const meeting *m, dn_world **out)
 dn_status dn_world_meet(const dn_meeting *call, dn_world **out)
 {
     meeting m = {.call = *call, .lock = -1, .end_s = dn_clock_s() + call->deadline_s};
-    snprintf(m.name, sizeof m.name, "/dionode-%u-%s", (unsigned)geteuid(), call->id);
+    snprintf(m.beginning, sizeof m.beginning, "/dionode-%u-%s", (unsigned)geteuid(), call->id);
     dn_status status = call->host ? host_world(&m, out) : find_world(&m, out);
     if (status == DN_OK) {
         status = await_all(&m, *out);

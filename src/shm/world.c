@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -67,14 +68,25 @@ static uint64_t shm_room(void)
 
 /* ---- segment ---- */
 
+int dn_control_create_object(const char *beginning, char name[DN_SHM_NAME_MAX])
+{
+    int descriptor;
+    uint64_t digits;
+    do {
+        if (getrandom(&digits, sizeof digits, 0) != (ssize_t)sizeof digits)
+            return -1;
+        snprintf(name, DN_SHM_NAME_MAX, "%s-%016" PRIx64, beginning, digits);
+        descriptor = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    } while (descriptor < 0 && errno == EEXIST);
+    return descriptor;
+}
+
 /* A POSIX shared-memory object whose name is gone before anyone could leave it behind. */
 static int open_unlinked(void)
 {
-    static _Atomic unsigned count; /* worlds of this process, so that threads do not collide; relaxed */
-    char name[64];
-    snprintf(name, sizeof name, "/dionode-%d-%u", (int)getpid(),
-             atomic_fetch_add_explicit(&count, 1, memory_order_relaxed));
-    int descriptor = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    char beginning[32], name[DN_SHM_NAME_MAX];
+    snprintf(beginning, sizeof beginning, "/dionode-%d", (int)getpid());
+    int descriptor = dn_control_create_object(beginning, name);
     if (descriptor >= 0)
         shm_unlink(name);
     return descriptor;

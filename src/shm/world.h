@@ -62,7 +62,8 @@ typedef struct dn_meeting {
  * Without a launcher of ours: makes the world together with the other processes that call this, one a rank.
  * Collective.
  *
- * They meet through a name in /dev/shm made of user and id, which is gone when this returns. Under it lies
+ * They meet through a name in /dev/shm made of user, id and random digits, which is gone when this returns. Files under
+ * such names that are another user's are passed over: they neither mislead nor block. Under it lies
  * only where the segment is: /proc/PID/fd/N of the host, from where the others open it, so that it is made as
  * dn_world_create makes it and may be anonymous where /dev/shm is small. (A socket could pass the descriptor
  * too, but the host would have to serve it to everybody, and the same user may open it anyway.) What a run

@@ -1,9 +1,13 @@
 """Programs that join under a launcher of ours, under another's, and alone; launchers that start anew; looking at a run."""
 import atexit
+import contextlib
+import fcntl
+import glob
 import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -14,7 +18,7 @@ from runs import Place, PROGRAM, Skip, case, children, expect, run, tap  # noqa:
 EXAMPLE, JOINER = os.environ["EXAMPLE"], os.environ["JOINER"]
 ARG, CONFIG, MEMORY, PEER, TIMEOUT, SYSTEM = 1, 2, 6, 7, 8, 10
 PORT = str(20000 + os.getpid() % 30000)  # of names in /dev/shm; no port is opened
-NAME = f"/dev/shm/dionode-{os.geteuid()}-port{PORT}"
+BEGINNING = f"/dev/shm/dionode-{os.geteuid()}-port{PORT}"
 
 
 def launch(*arguments):
@@ -47,7 +51,8 @@ def ends(processes):
 
 
 def nothing_is_left():
-    expect(not os.path.exists(NAME), f"{NAME} is left")
+    left = glob.glob(BEGINNING + "-*")
+    expect(not left, f"{left} is left")
 
 
 @case
@@ -167,11 +172,73 @@ def a_worker_that_cannot_reach_the_others_says_so_itself():
 @case
 def a_name_that_a_dead_run_left_is_taken_away():
     for content in (b"", b"x" * 5000):
-        with open(NAME, "wb") as file:
+        with open(f"{BEGINNING}-{'5' * 16}", "wb") as file:
             file.write(content)
         done = ends([attach(rank, 2, EXAMPLE) for rank in (1, 0)])
         expect(all(code == 0 for code, _, _ in done), str(done))
         nothing_is_left()
+
+
+@contextlib.contextmanager
+def of_another_user(paths):
+    """Files of another user, each open and locked as a host's would be; one is a pipe, one a link to a file of this user."""
+    if os.geteuid() != 0:
+        raise Skip("only root can put down files of another user")
+    held = []
+    try:
+        for number, path in enumerate(paths):
+            if number == 1:
+                os.mkfifo(path, 0o666)
+            elif number == 2:
+                os.symlink("/etc/passwd", path)
+            else:
+                with open(path, "wb") as file:
+                    file.write(struct.pack("<QiiQQQQ", 0x31646c72576e4444, os.getpid(), 0, 0, 0, 0, 0) + bytes(5000))
+                os.chmod(path, 0o666)
+                held.append(os.open(path, os.O_RDWR))
+                fcntl.flock(held[-1], fcntl.LOCK_EX)
+            os.chown(path, 65534, 65534, follow_symlinks=False)
+        yield
+        expect(all(os.path.lexists(path) for path in paths), "what is another user's was taken away")
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+@case
+def names_that_another_user_has_taken_block_no_join():
+    with of_another_user([BEGINNING] + [f"{BEGINNING}-{digit * 16}" for digit in "0123456789abcdef"]):
+        done = ends([attach(rank, 2, EXAMPLE) for rank in (1, 0)])
+        expect(all(code == 0 for code, _, _ in done), str(done))
+        (code, _, errors), = ends([attach(1, 2, JOINER, "5")])  # nor do they mislead
+        expect(code == TIMEOUT and "local rank 0 did not come" in errors, f"{code}: {errors}")
+    nothing_is_left()
+
+
+@case
+def names_that_another_user_has_taken_block_no_launch():
+    """The first names that processes to come might have had."""
+    with open("/proc/sys/kernel/ns_last_pid") as file:
+        last = int(file.read())
+    with of_another_user([f"/dev/shm/dionode-{last + i}-0" for i in range(1, 100)]):
+        done = launch("-n", "2", EXAMPLE)
+        expect(done.returncode == 0 and sums(done.stdout, 2), done.stdout + done.stderr)
+
+
+@case
+def two_runs_of_one_user_that_start_under_one_name_do_not_mix():
+    """The second waits until the first has started; both hosts come first, so that their names meet."""
+    hosts = [attach(0, 2, JOINER, "5", "0", "20") for _ in range(2)]
+    others = []
+    for _ in range(2):  # a rank for one run, and, when that is complete, one for the other
+        others.append(attach(1, 2, JOINER, "5", "0", "20"))
+        expect(others[-1].stdout.readline().startswith("ready 1 "), "the second rank found no host")
+    done = ends(hosts + others)
+    expect(all(code == 0 for code, _, _ in done), str(done))
+    nothing_is_left()
 
 
 @case
