@@ -3,7 +3,8 @@ error, interrupted, or having transferred half - for N = 1, 2, ... until none do
 exit status 5, no torn file, no good checkpoint lost, and a resume that ends with the bits of a run that nothing
 happened to.
 
-`./check --full` (DIONODE_FULL=1) tries every N; otherwise the first, a middle and the last call of each kind.
+`./check --full` (DIONODE_FULL=1) tries every N; otherwise the first call of each kind on each file, a
+middle one and the last.
 tests/mutation/weaken_disk.py shows which planted faults are found.
 """
 import errno
@@ -34,7 +35,7 @@ def one(trial, files, call, n, error, role, **options):
     """Whether the call was reached."""
     done = trial.train("hurt", files, role=role, fail=call, at=n, error=error, **options)
     what = f"{call} {n} of {role} fails ({errno.errorcode.get(error, 'half')}): {done.returncode}: {done.stderr}"
-    hit = any(failed for _, _, failed in trial.trace())
+    hit = trial.was_hit()
     left, start = read_files(trial.file("hurt")), trial.newest(files)
     errors = [line for line in done.stderr.splitlines() if line.startswith("dionode: ") and "warning" not in line]
     expect(done.returncode in (allowed(call, error, role) if hit else (0,)), what)
@@ -52,17 +53,18 @@ def one(trial, files, call, n, error, role, **options):
 def walk(trial, files, role, calls=EVERY, errors=None, **options):
     done = trial.train("hurt", files, **options)
     expect(done.returncode == 0, done.stderr)
-    made = [kind for who, kind, _ in trial.trace() if who == role]
-    for call in calls:
-        n = made.count(call)
+    made = {call: [what for who, kind, what in trial.trace() if (who, kind) == (role, call)] for call in calls}
+    for call, what in made.items():
+        n = len(what)
         for at, error in enumerate(errors or ERRORS[call]):
-            some = {1, n} if at == 0 else {(n + 1) // 2}  # one way to fail at the ends, the others in between
+            # The first of each thing and the last one fail in one way, one in the middle in the others.
+            some = {what.index(thing) + 1 for thing in what} | {n} if at == 0 else {(n + 1) // 2}
             for i in range(1, n + 1):
                 if FULL or i in some:
                     expect(one(trial, files, call, i, error, role, **options), f"{call} was called {i - 1} times, not {n}")
             if FULL:
                 expect(not one(trial, files, call, n + 1, error, role, **options), f"{call}: more than {n} calls")
-    return {call: made.count(call) for call in calls}
+    return {call: len(made[call]) for call in calls}
 
 
 def expect_reached(counts, *calls):

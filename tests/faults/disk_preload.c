@@ -5,7 +5,7 @@
  * writes need not touch it.
  *
  *     DISK_UNDER     absolute path of the folder; without it the library does nothing
- *     DISK_TRACE     takes a line "ROLE KIND" for each counted call, with " hit" for those that fail
+ *     DISK_TRACE     takes a line "ROLE KIND FUNCTION NAME" for each counted call; "hit NAME" for those that fail
  *     DISK_FAIL      kind of the call that fails: open, read, write, sync, rename, link, unlink, mkdir, close,
  *                    truncate
  *     DISK_AT        which of them, from 1 on, in each process of DISK_ROLE; 0: all of them
@@ -115,10 +115,11 @@ static const char *below(int dir, const char *path, char *room)
     return room;
 }
 
-static bool is_below(int fd)
+/* The same for an open file. One without a name has one all the same: that of its folder, and a number. */
+static const char *below_fd(int fd, char *room)
 {
-    char path[PATH_MAX], room[PATH_MAX];
-    return active() && starting_point(fd, path) && path[0] == '/' && below(AT_FDCWD, path, room);
+    char path[PATH_MAX];
+    return active() && starting_point(fd, path) && path[0] == '/' ? below(AT_FDCWD, path, room) : NULL;
 }
 
 static void put(int fd, const char *line, size_t n)
@@ -127,22 +128,20 @@ static void put(int fd, const char *line, size_t n)
         abort(); /* a test without its records proves nothing */
 }
 
-static void trace(const char *kind, const char *hit)
-{
-    char line[64];
-    put(disk.trace, line, (size_t)snprintf(line, sizeof line, "%s %s%s\n", disk.role, kind, hit));
-}
-
 /* Counts a call; true: it must fail. errno is set then, unless it is to transfer half. */
-static bool fails(const char *kind)
+static bool fails_in(const char *kind, const char *function, const char *name)
 {
     bool counts = strcmp(kind, disk.fail) == 0;
     bool hit = counts && (__atomic_add_fetch(&disk.seen, 1, __ATOMIC_RELAXED) == disk.at || disk.at == 0);
-    trace(kind, hit ? " hit" : "");
+    char line[2 * PATH_MAX];
+    int n = snprintf(line, sizeof line, "%s %s %s %s%s\n", disk.role, kind, function, hit ? "hit " : "", name);
+    put(disk.trace, line, (size_t)n);
     if (hit)
         errno = disk.error;
     return hit;
 }
+
+#define fails(kind, name) fails_in(kind, __func__, name)
 
 /* What happens to files happens in one order, in all processes, and is noted in that order. */
 static void enter(void)
@@ -207,7 +206,7 @@ static int do_open(int dir, const char *path, int flags, mode_t mode)
         errno = EOPNOTSUPP;
         return -1;
     }
-    if (fails("open"))
+    if (fails("open", name))
         return -1;
     enter();
     uint64_t before = inode_at(dir, path);
@@ -273,7 +272,9 @@ int __openat_2(int dir, const char *path, int flags)
 /* The descriptor is gone all the same, as on Linux. */
 int close(int fd)
 {
-    bool failing = is_below(fd) && fails("close");
+    char room[PATH_MAX];
+    const char *name = below_fd(fd, room);
+    bool failing = name && fails("close", name);
     int error = errno, result = (int)syscall(SYS_close, fd);
     if (!failing)
         return result;
@@ -285,8 +286,10 @@ int close(int fd)
 
 static ssize_t do_read(int fd, const struct iovec *parts, int n, off_t offset)
 {
+    char room[PATH_MAX];
+    const char *name = below_fd(fd, room);
     struct iovec half;
-    if (is_below(fd) && fails("read")) {
+    if (name && fails("read", name)) {
         if (disk.error)
             return -1;
         half = (struct iovec){parts[0].iov_base, (parts[0].iov_len + 1) / 2};
@@ -374,7 +377,8 @@ FILE *fopen64(const char *path, const char *mode) __attribute__((alias("fopen"))
 DIR *opendir(const char *path)
 {
     char room[PATH_MAX];
-    if (below(AT_FDCWD, path, room) && fails("open"))
+    const char *name = below(AT_FDCWD, path, room);
+    if (name && fails("open", name))
         return NULL;
     DIR *(*plain)(const char *);
     *(void **)&plain = dlsym(RTLD_NEXT, "opendir");
@@ -383,7 +387,9 @@ DIR *opendir(const char *path)
 
 struct dirent *readdir(DIR *dir)
 {
-    if (is_below(dirfd(dir)) && fails("read") && disk.error)
+    char room[PATH_MAX];
+    const char *name = below_fd(dirfd(dir), room);
+    if (name && fails("read", name) && disk.error)
         return NULL;
     struct dirent *(*plain)(DIR *);
     *(void **)&plain = dlsym(RTLD_NEXT, "readdir");
@@ -420,9 +426,10 @@ static void note_bytes(uint64_t inode, off_t offset, const struct iovec *parts, 
 /* offset -1: where the descriptor stands. */
 static ssize_t do_write(int fd, const struct iovec *parts, int n, off_t offset)
 {
-    bool ours = is_below(fd);
+    char room[PATH_MAX];
+    const char *name = below_fd(fd, room);
     struct iovec half;
-    if (ours && fails("write")) {
+    if (name && fails("write", name)) {
         if (disk.error)
             return -1;
         half = (struct iovec){parts[0].iov_base, (parts[0].iov_len + 1) / 2};
@@ -431,7 +438,7 @@ static ssize_t do_write(int fd, const struct iovec *parts, int n, off_t offset)
     }
     if (n > MOST_PARTS)
         n = MOST_PARTS;
-    if (!ours)
+    if (!name)
         return syscall(SYS_pwritev2, fd, parts, n, offset, 0, 0);
     enter();
     ssize_t written = syscall(SYS_pwritev2, fd, parts, n, offset, 0, 0);
@@ -470,12 +477,13 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int n, off64_t offset) __at
 
 int ftruncate(int fd, off_t bytes)
 {
-    bool ours = is_below(fd);
-    if (ours && fails("truncate"))
+    char room[PATH_MAX];
+    const char *name = below_fd(fd, room);
+    if (name && fails("truncate", name))
         return -1;
     enter();
     int result = (int)syscall(SYS_ftruncate, fd, bytes);
-    if (ours && result == 0)
+    if (name && result == 0)
         note("truncate %" PRIu64 " %jd\n", inode_of(fd), (intmax_t)bytes);
     leave();
     return result;
@@ -498,14 +506,15 @@ int truncate64(const char *path, off64_t bytes) __attribute__((alias("truncate")
 
 static int do_sync(long call, int fd)
 {
-    bool ours = is_below(fd);
-    if (ours && fails("sync"))
+    char room[PATH_MAX];
+    const char *name = below_fd(fd, room);
+    if (name && fails("sync", name))
         return -1;
     enter();
     int result = (int)syscall(call, fd);
-    if (ours && result == 0 && call == SYS_syncfs)
+    if (name && result == 0 && call == SYS_syncfs)
         note("sync-all\n");
-    else if (ours && result == 0)
+    else if (name && result == 0)
         note("sync %" PRIu64 "\n", inode_of(fd));
     leave();
     return result;
@@ -529,7 +538,9 @@ int syncfs(int fd)
 /* Promises nothing, but may be the only call that tells of an error. */
 int sync_file_range(int fd, off64_t from, off64_t bytes, unsigned flags)
 {
-    if (flags & SYNC_FILE_RANGE_WAIT_AFTER && is_below(fd) && fails("sync"))
+    char room[PATH_MAX];
+    const char *name = below_fd(fd, room);
+    if (flags & SYNC_FILE_RANGE_WAIT_AFTER && name && fails("sync", name))
         return -1;
     return (int)syscall(SYS_sync_file_range, fd, from, bytes, flags);
 }
@@ -540,7 +551,7 @@ int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsign
 {
     char from_room[PATH_MAX], to_room[PATH_MAX];
     const char *from_name = below(from_dir, from, from_room), *to_name = below(to_dir, to, to_room);
-    if (to_name && fails("rename"))
+    if (to_name && fails("rename", to_name))
         return -1;
     enter();
     int result = (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
@@ -568,7 +579,7 @@ int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags
 {
     char room[PATH_MAX];
     const char *name = below(to_dir, to, room);
-    if (name && fails("link"))
+    if (name && fails("link", name))
         return -1;
     enter();
     int result = (int)syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
@@ -587,7 +598,7 @@ int unlinkat(int dir, const char *path, int flags)
 {
     char room[PATH_MAX];
     const char *name = below(dir, path, room);
-    if (name && fails("unlink"))
+    if (name && fails("unlink", name))
         return -1;
     enter();
     int result = (int)syscall(SYS_unlinkat, dir, path, flags);
@@ -617,7 +628,7 @@ int mkdirat(int dir, const char *path, mode_t mode)
 {
     char room[PATH_MAX];
     const char *name = below(dir, path, room);
-    if (name && fails("mkdir"))
+    if (name && fails("mkdir", name))
         return -1;
     enter();
     int result = (int)syscall(SYS_mkdirat, dir, path, mode);

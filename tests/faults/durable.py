@@ -67,8 +67,12 @@ class Trial(Place):
     def __init__(self, np=1):
         self.np = np
         self.resumed = {}  # state of a folder -> None, or what was wrong with a resume from it
-        self.n_resumes = 0
+        self.n_runs = self.n_resumes = 0
         self.cpus = sorted(os.sched_getaffinity(0))
+
+    def __exit__(self, *what):
+        print(f"# {self.n_runs} runs, {self.n_resumes} of them resumed", flush=True)
+        super().__exit__(*what)
 
     def __enter__(self):
         super().__enter__()
@@ -119,15 +123,21 @@ class Trial(Place):
                    DISK_FAIL=fail, DISK_AT=str(at), DISK_ERROR=str(error), DISK_NAMELESS="" if nameless else "no",
                    DISK_RECORD=self.file(record) if record else "")
         self.cpus.append(self.cpus.pop(0))
+        self.n_runs += 1
         command = [PROGRAM, "train", "--np", str(self.np), self.file("config.yaml")]
         return subprocess.run(command, cwd=self.file(folder), env=env, capture_output=True, text=True, timeout=limit_s,
                               # A thread a worker: on a busy machine a run takes a sixth of the time.
                               preexec_fn=lambda: os.sched_setaffinity(0, self.cpus[:self.np]))
 
     def trace(self):
-        """[(role, kind, hit)] of the last run."""
+        """The counted calls of the last run: [(role, kind, what it is)]. Calls of one function on files that differ by a
+        number alone are the same thing."""
         with open(self.file("trace")) as file:
-            return [(words[0], words[1], len(words) > 2) for words in map(str.split, file)]
+            calls = [line.split(" ", 2) for line in file]
+        return [(role, kind, re.sub(r"\d+", "#", what)) for role, kind, what in calls]
+
+    def was_hit(self):
+        return any(what.split()[1] == "hit" for _, _, what in self.trace())
 
     def newest(self, files):
         """Step of the newest checkpoint; every one must be what the reference run wrote, to the bit."""

@@ -194,7 +194,7 @@ def cut_everywhere(files, np=1, **options):
         left.sort(key=lambda disk: trial.newest(disk[1]) == END)  # nothing is to be done there
         for what, disk in left[:N_RESUMES]:
             trial.expect_resume(disk, what)
-        print(f"# {len(left)} different disks; resumed from {trial.n_resumes}")
+        print(f"# {len(left)} different disks")
 
 
 @case

@@ -9,6 +9,7 @@ what is new. By hand: takes some ten minutes.
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,7 @@ def plant(tree, changes):
 def main():
     chosen = [int(number) for number in sys.argv[1:]] or range(1, len(FAULTS) + 1)
     unnoticed = 0
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # the tree is removed on the way out
     with tempfile.TemporaryDirectory() as tree:
         shutil.copytree(ROOT, tree, dirs_exist_ok=True, ignore=lambda _, names: [n for n in names if n.startswith(('build', '.git'))])
         subprocess.run(['meson', 'setup', os.path.join(tree, 'build'), tree], stdout=subprocess.DEVNULL, check=True)
