@@ -88,7 +88,7 @@ static dn_status tell_kind(dn_text *text)
     }
     text->packed = text->z.avail_in > 1 && text->input[0] == 0x1f && text->input[1] == 0x8b;
     const char *file = text->files[text->current];
-    if (!text->packed && !text->at_end && named_as_gzip(file))
+    if (!text->packed && named_as_gzip(file)) /* an empty one, too */
         return dn_fail(DN_ERR_DATA,
                        "%s: damaged gzip data: it does not begin as gzip does; download or compress it "
                        "again, or give plain text another name",

@@ -239,6 +239,7 @@ static void nothing_behind_a_gzip_member_is_passed_over(void **state)
     packed[0] ^= 1;
     refuse_gzip(packed, bytes, "bad.gz: damaged gzip data: it does not begin as gzip does");
     packed[0] ^= 1;
+    refuse_gzip(packed, 0, "does not begin as gzip does");
     refuse_gzip(packed, second + 1, "gzip data ends too early"); /* one byte of the next header */
 
     char *longer = calloc(1, bytes + 600000);
