@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 
-# Model, the sizes that are searched to the end, faults to be found (at the first size).
+# Model, the sizes that are searched to the end (all in the long run, otherwise the first), faults to be found (there).
 MODELS = [
     ('barrier.pml', [['N=2', 'MEETINGS=4'], ['N=3', 'MEETINGS=1']],
      ['WEAK_POST', 'WEAK_COUNT', 'WEAK_WAKES', 'WEAK_RAISE', 'ONE_LINE', 'NO_WAKE']),
@@ -40,7 +40,7 @@ def main():
     failed = False
     for name, sizes, faults in MODELS:
         model = os.path.join(folder, name)
-        for size in sizes:
+        for size in sizes if os.environ.get('DIONODE_FULL') == '1' else sizes[:1]:
             n, line = search(model, size)
             print(line, flush=True)
             failed |= n > 0
