@@ -23,14 +23,9 @@ enum { MAX_LIST = 8, MAX_JOBS = MAX_LIST * MAX_LIST * MAX_LIST };
 
 static const double deadline_s = 600; /* a worker that steps alone makes no progress within a step */
 
-static const step_rule rules[] = {{"dion", DN_RULE_DION, true, 0},        {"muon", DN_RULE_MUON, false, 0},
-                                  {"normuon", DN_RULE_NORMUON, false, 0}, {"dion2", DN_RULE_DION2, true, 0},
-                                  {"dion3", DN_RULE_DION3, true, 0},      {"sgd", DN_RULE_SGD, false, 3},
-                                  {"adamw", DN_RULE_ADAMW, false, 4},     {"lion", DN_RULE_LION, false, 3}};
-
 static const step_model models[] = {{"quickstart", 256, 4, 4}, {"160M", 768, 12, 12}, {"1.3B", 2048, 2, 24}};
 
-enum { N_RULES = sizeof rules / sizeof *rules, N_MODELS = sizeof models / sizeof *models };
+enum { N_MODELS = sizeof models / sizeof *models };
 
 typedef struct fraction {
     char text[16];
@@ -40,7 +35,7 @@ typedef struct fraction {
 typedef struct options {
     step_model own; /* dim 0: the list */
     const step_model *models[MAX_LIST];
-    const step_rule *rules[MAX_LIST];
+    const dn_rule *rules[MAX_LIST];
     fraction fractions[MAX_LIST];
     int n_models, n_rules, n_fractions;
     bool whole_gradients;
@@ -57,10 +52,10 @@ typedef struct plan {
     int n;
 } plan;
 
-static void add_job(plan *p, const options *o, const step_model *model, const step_rule *rule,
+static void add_job(plan *p, const options *o, const step_model *model, const dn_rule *rule,
                     const fraction *f)
 {
-    p->fractions[p->n] = rule->has_rank ? f->text : "-";
+    p->fractions[p->n] = rule->info.takes_fraction ? f->text : "-";
     p->jobs[p->n++] = (step_job){.model = model,
                                  .rule = rule,
                                  .fraction = f->value,
@@ -68,13 +63,18 @@ static void add_job(plan *p, const options *o, const step_model *model, const st
                                  .n_steps = o->n_steps};
 }
 
+static bool is_muon(const dn_rule *rule)
+{
+    return strcmp(rule->info.name, "muon") == 0;
+}
+
 static void add_rules(plan *p, const options *o, const step_model *model, bool muon)
 {
     for (int i = 0; i < o->n_rules; i++) {
-        const step_rule *rule = o->rules[i];
-        if ((rule->rule == DN_RULE_MUON) != muon)
+        const dn_rule *rule = o->rules[i];
+        if (is_muon(rule) != muon)
             continue;
-        for (int k = 0; k < (rule->has_rank ? o->n_fractions : 1); k++)
+        for (int k = 0; k < (rule->info.takes_fraction ? o->n_fractions : 1); k++)
             add_job(p, o, model, rule, &o->fractions[k]);
     }
 }
@@ -110,7 +110,7 @@ typedef struct yardstick {
 
 static void print_of_muon(const step_job *job, const step_timing *t, yardstick *muon)
 {
-    if (job->rule->rule == DN_RULE_MUON)
+    if (is_muon(job->rule))
         *muon = (yardstick){job->model, t->median};
     if (muon->model == job->model)
         printf(" %7.3f", t->median / muon->seconds);
@@ -127,9 +127,9 @@ static void print_row(const plan *p, int i, int n_workers, const step_timing *t,
     char layers[32];
     snprintf(layers, sizeof layers, m->layers < m->all_layers ? "%zu/%zu" : "%zu", m->layers, m->all_layers);
     printf("%-10s %5zu %7s %-8s %5s %7d %8.2f %9.2f %9.2f %9.2f %8.1f %8.1f %-7s %4.0f %%", m->name, m->dim,
-           layers, job->rule->name, p->fractions[i], n_workers, t->n_elements * 1e-6, t->median * 1e3,
+           layers, job->rule->info.name, p->fractions[i], n_workers, t->n_elements * 1e-6, t->median * 1e3,
            t->fastest * 1e3, t->slowest * 1e3, t->work / t->median * 1e-9, t->limit * 1e-9,
-           job->rule->n_tensors ? "GB/s" : "GFLOP/s", 100 * t->work / t->median / t->limit);
+           step_tensors(job->rule) ? "GB/s" : "GFLOP/s", 100 * t->work / t->median / t->limit);
     print_of_muon(job, t, muon);
     printf(" %6.2f\n", n_workers * t->median / (alone ? alone : t)->median);
     if (t->n_fallback)
@@ -237,7 +237,7 @@ static const struct argp_option argp_options[] = {
      "quickstart, 160M, 1.3B, which is too large here: two of its 24 layers (quickstart,160M)", 0},
     {"dim", 'd', "C", 0, "Width of one model of your own instead", 0},
     {"layers", 'l', "L", 0, "Its layers (12)", 0},
-    {"optimizer", 'o', "NAME,...", 0, "dion, muon, normuon, dion2, dion3, sgd, adamw, lion (dion)", 0},
+    {"optimizer", 'o', "NAME,...", 0, "what the configuration key optimizer takes (dion)", 0},
     {"fraction", 'f', "F,...", 0, "Rank fractions of dion, dion2 and dion3, as 1,1/2,0.25 (1/4)", 0},
     {"whole-gradients", 'w', NULL, 0, "Replicas exchange gradients, not factors", 0},
     {"steps", 's', "N", 0, "Timed steps, 1 to 1000 (15)", 0},
@@ -257,12 +257,11 @@ static void add_model(options *o, const char *name, struct argp_state *state)
 
 static void add_rule(options *o, const char *name, struct argp_state *state)
 {
-    for (int i = 0; i < N_RULES; i++)
-        if (strcmp(rules[i].name, name) == 0) {
-            o->rules[o->n_rules++] = &rules[i];
-            return;
-        }
-    argp_error(state, "--optimizer: no optimizer '%s'", name);
+    const dn_rule *rule = dn_rule_row(name);
+    if (rule)
+        o->rules[o->n_rules++] = rule;
+    else
+        argp_error(state, "--optimizer: no optimizer '%s'", name);
 }
 
 /* A number, or two with a slash between. */
@@ -339,7 +338,7 @@ int main(int argc, char **argv)
     options o = {.own = {"own", 0, 12, 12},
                  .models = {&models[0], &models[1]},
                  .n_models = 2,
-                 .rules = {&rules[0]},
+                 .rules = {dn_rule_row("dion")},
                  .n_rules = 1,
                  .fractions = {{"1/4", 0.25}},
                  .n_fractions = 1,

@@ -16,10 +16,15 @@ enum { MATRICES_A_LAYER = 6, TRIAD_TURNS = 10 };
 static dn_optim_config config_of(const step_job *job)
 {
     dn_optim_config config = dn_optim_defaults();
-    config.matrix_rule = job->rule->rule;
+    config.matrix_rule = job->rule->info.name;
     config.rank_fraction = job->fraction;
     config.compress = !job->whole_gradients;
     return config;
+}
+
+int step_tensors(const dn_rule *rule)
+{
+    return rule->executor == DN_ELEMENT_WISE ? 2 + dn_rule_n_states(rule) : 0;
 }
 
 /* ---- the matrices of a model, on the heap of a mesh ---- */
@@ -226,14 +231,14 @@ static dn_status triad_rate(dn_comm *all, dn_stream *stream, double step_footpri
 /* Collective. Of all workers together; right after the steps, as the machine may be shared. */
 static dn_status take_limit(const step_job *job, dn_comm *all, dn_stream *stream, bed *b, step_timing *timing)
 {
-    if (job->rule->n_tensors == 0) {
+    if (step_tensors(job->rule) == 0) {
         double sums[2] = {dn_optimizer_flops(b->optimizer), dn_gemm_peak(stream, 0.2)};
         DN_TRY(dn_comm_all_reduce_scalars(all, sums, 2, DN_SUM));
         timing->work = sums[0];
         timing->limit = sums[1];
         return DN_OK;
     }
-    double bytes = job->rule->n_tensors * timing->n_elements * sizeof(dn_real);
+    double bytes = step_tensors(job->rule) * timing->n_elements * sizeof(dn_real);
     timing->work = 2 * bytes;
     return triad_rate(all, stream, bytes, &timing->limit);
 }

@@ -5,19 +5,9 @@
 
 #include "compute/device.h"
 #include "dionode/mesh.h"
-#include "dionode/optim.h"
+#include "optim/rule.h"
 
 enum { STEP_MAX_STEPS = 1000 };
-
-typedef struct step_rule {
-    const char *name;
-    dn_rule rule;
-    bool has_rank; /* a fraction of rows or columns is the rank, or selected */
-    /* Of an element-wise rule: x, g and its states. A step reads them all and writes all but g, which it has
-     * read once before, for the norm that decides whether the step is taken. 0: a rule whose work is counted
-     * in flops. */
-    int n_tensors;
-} step_rule;
 
 /* The first layers of a GPT: all of them, or, as the step is linear in layers, as many as fit in memory. */
 typedef struct step_model {
@@ -27,7 +17,7 @@ typedef struct step_model {
 
 typedef struct step_job {
     const step_model *model;
-    const step_rule *rule;
+    const dn_rule *rule;
     double fraction;
     bool whole_gradients; /* replicas exchange gradients, not factors */
     int n_steps;          /* at most STEP_MAX_STEPS */
@@ -41,6 +31,11 @@ typedef struct step_timing {
     double n_elements; /* of all matrices */
     int n_fallback;    /* matrices that took the chosen orthonormalization's fallback in the last step */
 } step_timing;
+
+/** How many tensors an element-wise rule reads: x, g and its states; 0: a rule whose work is counted in
+ * flops. A step writes all but g, which it has read once before, for the norm that decides whether the step
+ * is taken. */
+int step_tensors(const dn_rule *rule);
 
 /** Symmetric heap that step_measure takes, in bytes. */
 size_t step_bytes(const step_job *job, const int mesh[DN_N_AXES]);

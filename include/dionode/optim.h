@@ -23,16 +23,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum dn_rule {
-    DN_RULE_DION, /* matrices only */
-    DN_RULE_ADAMW,
-    DN_RULE_LION,
-    DN_RULE_MUON,    /* matrices only */
-    DN_RULE_NORMUON, /* matrices only */
-    DN_RULE_DION2,   /* matrices only */
-    DN_RULE_DION3,   /* matrices only */
-    DN_RULE_SGD,
-} dn_rule;
+/* A rule: how one kind of parameter is stepped. Rules are named as in a configuration: "dion", "adamw", ...
+ */
+typedef struct dn_rule_info {
+    const char *name;    /* also the prefix of its states in checkpoints */
+    const char *help;    /* a few words */
+    bool matrices_only;  /* not for embedding, head and vectors */
+    bool takes_fraction; /* rank_fraction is one of its settings */
+    double lr;           /* base learning rate to search around */
+} dn_rule_info;
+
+/** Rule number `index` of all there are, from 0; NULL beyond the last. Static. */
+DN_API const dn_rule_info *dn_rule_at(size_t index);
+
+/** The rule with that name; NULL if there is none. Static. */
+DN_API const dn_rule_info *dn_rule_find(const char *name);
 
 /* How an orthonormal update is scaled so that one learning rate serves all shapes (dion.md 1.9, 7). */
 typedef enum dn_adjust {
@@ -62,8 +67,8 @@ typedef struct dn_group {
 } dn_group;
 
 typedef struct dn_optim_config {
-    dn_rule matrix_rule;               /* for DN_PARAM_MATRIX */
-    dn_rule scalar_rule;               /* for everything else: AdamW, Lion or SGD */
+    const char *matrix_rule; /* name of the rule for DN_PARAM_MATRIX */
+    const char *scalar_rule; /* for everything else: one that is not for matrices only. Both are borrowed */
     dn_group groups[DN_PARAM_N_KINDS]; /* by dn_param_kind */
     /* Momentum decay of all but AdamW, Lion and Dion2; of the rank (Dion), of rows or columns that are
      * selected (Dion2, Dion3); added to norms and roots. */

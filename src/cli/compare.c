@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "dionode/compare.h"
+#include "dionode/optim.h"
 
 #include <argp.h>
 #include <limits.h>
@@ -94,20 +95,40 @@ static char *join(char *const *words)
     return text;
 }
 
+/* Ends the help with the table of optimizers, from the registry. */
+static char *add_optimizers(int key, const char *text, void *input)
+{
+    (void)input;
+    if (key != ARGP_KEY_HELP_POST_DOC)
+        return (char *)text;
+    char *table = NULL;
+    size_t bytes;
+    FILE *out = open_memstream(&table, &bytes);
+    if (!out)
+        return (char *)text;
+    fprintf(out, "%s\n\nOptimizers, with their learning rates:\n", text);
+    const dn_rule_info *rule;
+    for (size_t i = 0; (rule = dn_rule_at(i)) != NULL; i++)
+        fprintf(out, "\n  %-8s %-7g %s%s", rule->name, rule->lr, rule->help,
+                rule->takes_fraction ? " (has a rank)" : "");
+    fclose(out);
+    return table;
+}
+
 int cli_compare(int argc, char **argv, char **command_line)
 {
     static const struct argp_option options[] = {
         {"optimizers", OPTION_OPTIMIZERS, "LIST", 0,
          "What to compare, as dion,adamw (default: all that the key 'optimizer' knows)", 0},
         {"ranks", OPTION_RANKS, "LIST", 0,
-         "Ranks as parts of min(rows, columns), as 1,1/2,1/4, for the optimizers that have one: dion, dion2, "
-         "dion3 "
-         "(default: the configuration's ortho_fraction)",
+         "Ranks as parts of min(rows, columns), as 1,1/2,1/4, for the optimizers below that have one "
+         "(default: the "
+         "configuration's ortho_fraction)",
          0},
         {"lr", OPTION_LR, "[OPTIMIZER=]LIST", 0,
-         "Learning rates to try, for all optimizers or for one; may be given again. Default: half, once and "
-         "twice "
-         "0.02 (dion, dion2, dion3, muon, normuon, sgd), 0.002 (adamw), 0.0005 (lion)",
+         "Learning rates to try, for all optimizers or for one; may be given again (default: half, once and "
+         "twice the "
+         "optimizer's rate below)",
          0},
         {"seeds", OPTION_SEEDS, "N", 0, "Runs of each, with N seeds from the configuration's on (default 1)",
          0},
@@ -134,7 +155,7 @@ int cli_compare(int argc, char **argv, char **command_line)
         "that "
         "diverges is a row of the table that says so.",
         NULL,
-        NULL,
+        add_optimizers,
         NULL};
     arguments a = {.options = dn_compare_defaults(), .status = DN_OK};
     a.options.lrs = a.lrs;

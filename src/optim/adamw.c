@@ -1,11 +1,33 @@
-#include "optim/adamw.h"
+/* AdamW with bias correction, eps outside the root, decoupled decay first (dion.md 1.9). Cautious: no decay
+ * of weights that the update lets grow (arXiv 2510.12402). */
+#include "compute/kernels.h"
+#include "optim/rule.h"
 
 #include <math.h>
 
-void dn_adamw_update(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *v, const dn_buf *g, size_t n, uint64_t step,
-                     dn_adamw_step rule)
+static const char *slow_mean(const dn_optim_config *config, double limit)
 {
-    rule.correction1 = 1 - pow(rule.beta1, (double)step + 1);
-    rule.correction2 = 1 - pow(rule.beta2, (double)step + 1);
-    s->kernels->adamw(s, x, m, v, g, n, &rule);
+    return config->beta1 >= limit ? "beta1" : config->beta2 >= limit ? "beta2" : NULL;
 }
+
+static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_step_params *p)
+{
+    const dn_adamw_step step = {.lr = p->lr,
+                                .beta1 = config->beta1,
+                                .beta2 = config->beta2,
+                                .eps = config->eps,
+                                .weight_decay = p->weight_decay,
+                                .correction1 = 1 - pow(config->beta1, (double)p->step + 1),
+                                .correction2 = 1 - pow(config->beta2, (double)p->step + 1),
+                                .cautious = config->cautious};
+    s->kernels->adamw(s, x->weight, x->states[0], x->states[1], x->grad, x->n, &step);
+}
+
+/* The rate is microsoft/dion's. */
+const dn_rule dn_rule_adamw = {
+    .info = {.name = "adamw", .help = "Adam with decoupled weight decay", .lr = 0.002},
+    .executor = DN_ELEMENT_WISE,
+    .states = {{"adamw.m"}, {"adamw.v"}},
+    .slow_mean = slow_mean,
+    .update = update,
+};

@@ -2,6 +2,7 @@
 
 #include "base/inject.h"
 #include "compute/kernels.h"
+#include "optim/rule.h"
 
 #include <math.h>
 
@@ -122,3 +123,12 @@ dn_product dn_dion_apply(const dn_dion *d, const dn_buf *p, const dn_buf *q, con
         scale = sqrt((double)d->rows / (double)d->cols);
     return add_low_rank(d, d->weight, -step->lr * scale, p, q, 1 - step->lr * step->weight_decay);
 }
+
+const dn_rule dn_rule_dion = {
+    .info = {.name = "dion",
+             .help = "low-rank orthonormal updates",
+             .matrices_only = true,
+             .takes_fraction = true,
+             .lr = 0.02},
+    .executor = DN_LOW_RANK,
+};

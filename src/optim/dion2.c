@@ -1,43 +1,64 @@
+/*
+ * Dion2 (arXiv 2512.16928; dion.md 7): only the k rows or columns of the momentum that are largest by L1 norm
+ * are orthonormalized, and only they fade.
+ *
+ *     M += G
+ *     S = the selected part of M;  that part of M = ef_decay * itself
+ *     O = the polar factor of S
+ *     X = (1 - lr wd) X everywhere, then the selected part -= lr s O, s by the shape of the whole matrix
+ *
+ * Rows are selected where there are at most as many as columns, else columns: shape alone decides, so that
+ * the result does not depend on a sharding.
+ */
 #include "optim/dion2.h"
 
 #include "compute/kernels.h"
+#include "optim/adjust.h"
 
-#include <math.h>
-
-dn_dion2_shape dn_dion2_shape_of(size_t rows, size_t cols, double fraction)
+void dn_dion2_accumulate(dn_stream *s, const dn_matrix_part *x, double *scores)
 {
-    dn_dion2_shape z = {.rows = rows, .cols = cols, .by_rows = rows <= cols};
-    z.size = z.by_rows ? rows : cols;
-    z.k = (size_t)fmax(1, ceil(fraction * (double)z.size));
-    return z;
-}
-
-void dn_dion2_accumulate(dn_stream *s, const dn_dion2 *d, double *host_norms)
-{
-    if (!host_norms)
-        s->kernels->axpby(s, d->momentum, 1, d->grad, 1, d->rows * d->cols);
-    else if (d->shape.by_rows)
-        s->kernels->add_row_norms1(s, host_norms, d->momentum, d->grad, d->rows, d->cols);
+    if (!scores)
+        s->kernels->axpby(s, x->states[0], 1, x->grad, 1, x->rows * x->cols);
+    else if (x->selection.by_rows)
+        s->kernels->add_row_norms1(s, scores, x->states[0], x->grad, x->rows, x->cols);
     else
-        s->kernels->add_column_norms1(s, host_norms, d->momentum, d->grad, d->rows, d->cols);
+        s->kernels->add_column_norms1(s, scores, x->states[0], x->grad, x->rows, x->cols);
 }
 
-void dn_dion2_take(dn_stream *s, const dn_dion2 *d, const int32_t *host_ids, size_t k, dn_buf *selected,
-                   const dn_dion2_step *step)
+void dn_dion2_take(dn_stream *s, const dn_matrix_part *x, double ef_decay)
 {
-    if (d->shape.by_rows)
-        s->kernels->take_rows(s, selected, d->momentum, host_ids, k, d->cols, step->ef_decay);
+    if (x->selection.by_rows)
+        s->kernels->take_rows(s, x->grad, x->states[0], x->ids, x->n_ids, x->cols, ef_decay);
     else
-        s->kernels->take_columns(s, selected, d->momentum, host_ids, k, d->rows, d->cols, step->ef_decay);
+        s->kernels->take_columns(s, x->grad, x->states[0], x->ids, x->n_ids, x->rows, x->cols, ef_decay);
 }
 
-void dn_dion2_apply(dn_stream *s, const dn_dion2 *d, const int32_t *host_ids, size_t k, const dn_buf *o,
-                    const dn_dion2_step *step)
+static void direction(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x)
 {
-    double rate = -step->lr * dn_adjust_factor(step->adjust, d->shape.rows, d->shape.cols);
-    s->kernels->scale(s, d->weight, 1 - step->lr * step->weight_decay, d->weight, d->rows * d->cols);
-    if (d->shape.by_rows)
-        s->kernels->add_rows(s, d->weight, host_ids, rate, NULL, o, k, d->cols);
-    else
-        s->kernels->add_columns(s, d->weight, host_ids, rate, o, k, d->rows, d->cols);
+    dn_dion2_take(s, x, config->ef_decay);
 }
+
+static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x,
+                  const dn_step_params *p)
+{
+    double rate = -p->lr * dn_adjust_factor(config->adjust, x->selection.rows, x->selection.cols);
+    s->kernels->scale(s, x->weight, 1 - p->lr * p->weight_decay, x->weight, x->rows * x->cols);
+    if (x->selection.by_rows)
+        s->kernels->add_rows(s, x->weight, x->ids, rate, NULL, x->grad, x->n_ids, x->cols);
+    else
+        s->kernels->add_columns(s, x->weight, x->ids, rate, x->grad, x->n_ids, x->rows, x->cols);
+}
+
+const dn_rule dn_rule_dion2 = {
+    .info = {.name = "dion2",
+             .help = "Muon on the largest rows or columns",
+             .matrices_only = true,
+             .takes_fraction = true,
+             .lr = 0.02},
+    .executor = DN_OWNER,
+    .states = {{"dion2.momentum"}},
+    .selects = DN_SELECT_SHORT_SIDE,
+    .accumulate = dn_dion2_accumulate,
+    .direction = direction,
+    .apply = apply,
+};

@@ -1,22 +1,43 @@
-#include "optim/dion3.h"
-
+/*
+ * Dion3, also NorDion2 (arXiv 2608.11612; dion.md 7): Dion2 over rows, with mu for ef_decay, its update
+ * normalized row by row as NorMuon's (optim/row_moments.h), and the second moments kept for selected rows
+ * only. The paper orthonormalizes by the Gram form.
+ *
+ *     X = (1 - lr wd) X everywhere, then selected rows -= lr s (||O|| / ||f O||) f O
+ */
 #include "compute/kernels.h"
+#include "optim/adjust.h"
+#include "optim/dion2.h"
+#include "optim/row_moments.h"
 
-#include <math.h>
-
-dn_dion2_shape dn_dion3_shape_of(size_t rows, size_t cols, double fraction)
+static void direction(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x)
 {
-    return (dn_dion2_shape){.rows = rows,
-                            .cols = cols,
-                            .by_rows = true,
-                            .size = rows,
-                            .k = (size_t)fmax(1, ceil(fraction * (double)rows))};
+    dn_dion2_take(s, x, config->mu);
 }
 
-void dn_dion3_apply(dn_stream *s, const dn_dion2 *d, const int32_t *host_ids, size_t k, const dn_buf *o,
-                    const double *host_factor, const double norms[2], const dn_dion2_step *step)
+static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x,
+                  const dn_step_params *p)
 {
-    double scale = dn_adjust_factor(step->adjust, d->shape.rows, d->shape.cols) * dn_normuon_scale(norms);
-    s->kernels->scale(s, d->weight, 1 - step->lr * step->weight_decay, d->weight, d->rows * d->cols);
-    s->kernels->add_rows(s, d->weight, host_ids, -step->lr * scale, host_factor, o, k, d->cols);
+    double scale = dn_adjust_factor(config->adjust, x->selection.rows, x->selection.cols) *
+                   dn_row_moments_scale(x->norms);
+    s->kernels->scale(s, x->weight, 1 - p->lr * p->weight_decay, x->weight, x->rows * x->cols);
+    s->kernels->add_rows(s, x->weight, x->ids, -p->lr * scale, x->row_factor, x->grad, x->n_ids, x->cols);
 }
+
+const dn_rule dn_rule_dion3 = {
+    .info = {.name = "dion3",
+             .help = "NorMuon on the largest rows",
+             .matrices_only = true,
+             .takes_fraction = true,
+             .lr = 0.02},
+    .executor = DN_OWNER,
+    .states = {{"dion3.momentum"}, {"dion3.second", .at_owner = true}},
+    .slow_mean = dn_row_moments_slow,
+    .always_gram = true,
+    .row_scale = true,
+    .selects = DN_SELECT_ROWS,
+    .accumulate = dn_dion2_accumulate,
+    .direction = direction,
+    .at_owner = dn_row_moments,
+    .apply = apply,
+};

@@ -1,11 +1,28 @@
-#include "optim/lion.h"
+/* Lion: the sign of a blend of momentum and gradient (dion.md 1.9). */
+#include "compute/kernels.h"
+#include "optim/rule.h"
 
 #include <math.h>
 
-void dn_lion_update(dn_stream *s, const dn_param *param, dn_buf *x, dn_buf *m, const dn_buf *g, size_t n,
-                    const dn_lion_step *rule)
+static const char *slow_mean(const dn_optim_config *config, double limit)
 {
-    double scale = param->kind == DN_PARAM_HEAD ? 1 / sqrt((double)param->cols) : 1;
-    /* The kernel decays by lr * weight_decay: what scales lr must not scale the decay. */
-    s->kernels->lion(s, x, m, g, n, rule->lr * scale, rule->beta1, rule->beta2, rule->weight_decay / scale);
+    return config->beta2 >= limit ? "beta2" : NULL;
 }
+
+/* The update of an output head, not its decay, is scaled by 1/sqrt(fan_in) of the whole parameter. The kernel
+ * decays by lr * weight_decay: what scales lr must not scale the decay. */
+static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_step_params *p)
+{
+    double scale = x->param->kind == DN_PARAM_HEAD ? 1 / sqrt((double)x->param->cols) : 1;
+    s->kernels->lion(s, x->weight, x->states[0], x->grad, x->n, p->lr * scale, config->beta1, config->beta2,
+                     p->weight_decay / scale);
+}
+
+/* A quarter of AdamW's rate: signs are larger than AdamW's quotients. */
+const dn_rule dn_rule_lion = {
+    .info = {.name = "lion", .help = "sign of a blend of momentum and gradient", .lr = 0.0005},
+    .executor = DN_ELEMENT_WISE,
+    .states = {{"lion.m"}},
+    .slow_mean = slow_mean,
+    .update = update,
+};

@@ -1,18 +1,37 @@
+/*
+ * Muon (Jordan 2024; dion.md 7):
+ *
+ *     M = mu M + G,  U = M, or G + mu M (Nesterov)
+ *     O = the polar factor of U (linalg/newton_schulz.h)
+ *     X = (1 - lr wd) X - lr s O,  s by the shape of the whole matrix (optim/adjust.h)
+ */
 #include "optim/muon.h"
 
 #include "compute/kernels.h"
+#include "optim/adjust.h"
 
-dn_buf *dn_muon_accumulate(dn_stream *s, const dn_muon *d, const dn_muon_step *step)
+void dn_muon_direction(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x)
 {
-    s->kernels->axpby(s, d->momentum, 1, d->grad, step->mu, d->n);
-    if (!step->nesterov)
-        return d->momentum;
-    s->kernels->axpby(s, d->grad, step->mu, d->momentum, 1, d->n);
-    return d->grad;
+    size_t n = x->rows * x->cols;
+    dn_buf *momentum = x->states[0];
+    s->kernels->axpby(s, momentum, 1, x->grad, config->mu, n);
+    if (config->nesterov)
+        s->kernels->axpby(s, x->grad, config->mu, momentum, 1, n);
+    else
+        s->kernels->copy(s, x->grad, momentum, n);
 }
 
-void dn_muon_apply(dn_stream *s, const dn_muon *d, const dn_buf *o, const dn_muon_step *step)
+static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x,
+                  const dn_step_params *p)
 {
-    double scale = dn_adjust_factor(step->adjust, d->rows, d->cols);
-    s->kernels->axpby(s, d->weight, -step->lr * scale, o, 1 - step->lr * step->weight_decay, d->n);
+    double scale = dn_adjust_factor(config->adjust, x->selection.rows, x->selection.cols);
+    s->kernels->axpby(s, x->weight, -p->lr * scale, x->grad, 1 - p->lr * p->weight_decay, x->rows * x->cols);
 }
+
+const dn_rule dn_rule_muon = {
+    .info = {.name = "muon", .help = "the orthonormalized momentum", .matrices_only = true, .lr = 0.02},
+    .executor = DN_OWNER,
+    .states = {{"muon.momentum"}},
+    .direction = dn_muon_direction,
+    .apply = apply,
+};

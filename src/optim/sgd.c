@@ -1,11 +1,24 @@
-#include "optim/sgd.h"
-
+/* Stochastic gradient descent with momentum, decay decoupled as everywhere here (Loshchilov and Hutter, arXiv
+ * 1711.05101: SGDW).
+ *
+ *     M = mu M + G;  X = (1 - lr wd) X - lr U,  U = M, or G + mu M (Nesterov)
+ */
 #include "compute/kernels.h"
+#include "optim/rule.h"
 
-void dn_sgd_update(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *g, size_t n, const dn_sgd_step *rule)
+static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_step_params *p)
 {
-    s->kernels->axpby(s, m, 1, g, rule->mu, n);
-    if (rule->nesterov)
-        s->kernels->axpby(s, g, rule->mu, m, 1, n);
-    s->kernels->axpby(s, x, -rule->lr, rule->nesterov ? g : m, 1 - rule->lr * rule->weight_decay, n);
+    dn_buf *momentum = x->states[0];
+    s->kernels->axpby(s, momentum, 1, x->grad, config->mu, x->n);
+    if (config->nesterov)
+        s->kernels->axpby(s, x->grad, config->mu, momentum, 1, x->n);
+    s->kernels->axpby(s, x->weight, -p->lr, config->nesterov ? x->grad : momentum,
+                      1 - p->lr * p->weight_decay, x->n);
 }
+
+const dn_rule dn_rule_sgd = {
+    .info = {.name = "sgd", .help = "gradient descent with momentum", .lr = 0.02},
+    .executor = DN_ELEMENT_WISE,
+    .states = {{"sgd.momentum"}},
+    .update = update,
+};

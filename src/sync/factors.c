@@ -373,8 +373,7 @@ static void rounds(const dn_party *party, dn_formula *out)
     }
 }
 
-const dn_method dn_method_dion = {
-    .matrices_only = true,
+const dn_executor dn_executor_low_rank = {
     .describe = describe,
     .heap_bytes = dn_factors_heap_bytes,
     .open = dn_factors_open,

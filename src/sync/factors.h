@@ -26,7 +26,7 @@
 #define SYNC_FACTORS_H
 
 #include "linalg/orth.h"
-#include "sync/method.h"
+#include "sync/executor.h"
 #include "sync/shares.h"
 
 /* Of a slot of Dion. The rank's is [1,2], with adaptive ranks only: the rank of the next step and the running
@@ -76,7 +76,7 @@ typedef struct dn_factors {
     dn_real *draws;   /* room for fresh columns */
 } dn_factors;
 
-/* The plan (factors_plan.c): hooks of the method's row. */
+/* The plan (factors_plan.c): hooks of the executor. */
 size_t dn_factors_heap_bytes(const dn_optim_config *config, const int size[DN_N_AXES], const dn_slot *slots,
                              size_t n);
 dn_status dn_factors_open(dn_party *party, void *workspace) DN_MUST_USE;

@@ -37,8 +37,8 @@ dn_optim_config dn_optim_defaults(void)
 {
     const dn_group plain = {.lr_scale = 1};
     return (dn_optim_config){
-        .matrix_rule = DN_RULE_DION,
-        .scalar_rule = DN_RULE_LION,
+        .matrix_rule = "dion",
+        .scalar_rule = "lion",
         .groups = {[DN_PARAM_MATRIX] = {.lr_scale = 1, .weight_decay = 0.01},
                    [DN_PARAM_EMBEDDING] = plain,
                    [DN_PARAM_HEAD] = plain,

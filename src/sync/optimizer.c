@@ -3,7 +3,7 @@
 #include "base/fail.h"
 #include "base/inject.h"
 #include "compute/kernels.h"
-#include "sync/method.h"
+#include "sync/executor.h"
 #include "sync/shares.h"
 #include "sync/windows.h"
 
@@ -27,7 +27,7 @@ struct dn_optimizer {
     const dn_mesh *mesh;
     bool skipped;      /* the step taken last */
     dn_slot *slots;    /* [n_params], those of a party together */
-    dn_party *parties; /* one a method */
+    dn_party *parties; /* one a rule */
     size_t n_parties;
     double *squares;                       /* [n_params] squared norms of gradients */
     dn_shares gradients, weights, momenta; /* averaged, gathered, averaged from time to time */
@@ -46,20 +46,19 @@ static bool within(double x, double low, double high)
  * within half a unit in its last place, 2^-9 to 2^-8 of it, and rounds to the number that was. */
 #define LEAST_FADING (1.0 / 256)
 
-static bool fades(const dn_optim_config *c, double decay)
+static const char *slow_mean(const dn_optim_config *c, const dn_rule *rule)
 {
-    return c->state_precision == DN_PRECISION_FULL || 1 - decay > LEAST_FADING;
+    const char *setting = NULL;
+    if (c->state_precision != DN_PRECISION_FULL && rule->slow_mean)
+        setting = rule->slow_mean(c, 1 - LEAST_FADING);
+    return setting;
 }
 
 const char *dn_optimizer_stuck(const dn_optim_config *c)
 {
-    bool adamw = c->scalar_rule == DN_RULE_ADAMW || c->matrix_rule == DN_RULE_ADAMW;
-    bool lion = c->scalar_rule == DN_RULE_LION || c->matrix_rule == DN_RULE_LION;
-    bool rows = c->matrix_rule == DN_RULE_NORMUON || c->matrix_rule == DN_RULE_DION3;
-    return adamw && !fades(c, c->beta1)             ? "beta1"
-           : (adamw || lion) && !fades(c, c->beta2) ? "beta2"
-           : rows && !fades(c, c->row_beta2)        ? "row_beta2"
-                                                    : NULL;
+    const dn_rule *matrices = dn_rule_row(c->matrix_rule), *others = dn_rule_row(c->scalar_rule);
+    const char *setting = matrices ? slow_mean(c, matrices) : NULL;
+    return setting || !others ? setting : slow_mean(c, others);
 }
 
 static dn_status check_precision(const dn_optim_config *c)
@@ -74,11 +73,28 @@ static dn_status check_precision(const dn_optim_config *c)
     return DN_OK;
 }
 
+/* Finds a rule by name; a name without a row is an error. */
+static dn_status find_rule(const char *name, const char *what, const dn_rule **rule)
+{
+    *rule = dn_rule_row(name);
+    if (*rule)
+        return DN_OK;
+    char names[256] = "";
+    for (size_t i = 0, at = 0; dn_rule_at(i) && at < sizeof names; i++)
+        at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i ? ", " : "", dn_rule_at(i)->name);
+    return dn_fail(DN_ERR_ARG, "the rule for %s is '%s': give one of %s", what, name ? name : "(null)",
+                   names);
+}
+
 dn_status dn_optimizer_check(const dn_optim_config *c)
 {
-    const dn_method *matrices = dn_method_of(c->matrix_rule), *others = dn_method_of(c->scalar_rule);
-    if (!matrices || !others || others->matrices_only)
-        return dn_fail(DN_ERR_ARG, "the rule for vectors, embedding and head must be adamw, lion or sgd");
+    const dn_rule *matrices, *others;
+    DN_TRY(find_rule(c->matrix_rule, "matrices", &matrices));
+    DN_TRY(find_rule(c->scalar_rule, "vectors, embedding and head", &others));
+    if (others->info.matrices_only)
+        return dn_fail(DN_ERR_ARG,
+                       "%s is a rule for matrices only: give another for vectors, embedding and head",
+                       others->info.name);
     if (!within(c->mu, 0, 1))
         return dn_fail(DN_ERR_ARG, "mu = %g: give 0 to 1", c->mu);
     if (!(c->rank_fraction > 0 && c->rank_fraction <= 1))
@@ -119,43 +135,43 @@ static dn_status check_param(const dn_param *p, const dn_mesh *mesh)
 
 /* ---- slots and parties ---- */
 
-/* Slots, those of a method together in the order of the parameters, and where in the list methods begin:
- * starts [n_params + 1]. Returns the number of methods. */
+/* Slots, those of a rule together in the order of the parameters, and where in the list rules begin:
+ * starts [MAX_RULES + 1]. Returns the number of rules. */
 static size_t make_slots(const dn_optim_config *config, const dn_param *params, size_t n_params,
                          const int size[DN_N_AXES], dn_slot *slots, size_t *starts)
 {
-    const dn_method *methods[] = {dn_method_of(config->matrix_rule), dn_method_of(config->scalar_rule)};
-    size_t n = 0, n_methods = 0;
-    for (int k = 0; k < (methods[0] == methods[1] ? 1 : 2); k++) {
-        starts[n_methods] = n;
+    const dn_rule *rules[] = {dn_rule_row(config->matrix_rule), dn_rule_row(config->scalar_rule)};
+    size_t n = 0, n_rules = 0;
+    for (int k = 0; k < (rules[0] == rules[1] ? 1 : 2); k++) {
+        const dn_executor *executor = dn_executor_of(rules[k]);
+        starts[n_rules] = n;
         for (size_t i = 0; i < n_params; i++) {
             dn_slot slot = dn_slot_of(config, &params[i], i, size);
-            if (slot.method == methods[k])
+            if (slot.rule == rules[k])
                 slots[n++] = slot;
         }
-        if (methods[k]->deal)
-            methods[k]->deal(config, size, &slots[starts[n_methods]], n - starts[n_methods]);
-        n_methods += n > starts[n_methods];
+        if (executor->deal)
+            executor->deal(config, size, &slots[starts[n_rules]], n - starts[n_rules]);
+        n_rules += n > starts[n_rules];
     }
-    starts[n_methods] = n;
-    return n_methods;
+    starts[n_rules] = n;
+    return n_rules;
 }
 
 static size_t work_bytes(const dn_optim_config *config, const int size[DN_N_AXES], const dn_slot *slots,
                          size_t n)
 {
-    const dn_method *method = slots[0].method;
-    return method->heap_bytes ? method->heap_bytes(config, size, slots, n) : 0;
+    return dn_executor_of(slots[0].rule)->heap_bytes(config, size, slots, n);
 }
 
-/* Takes states of all slots, then the workspace of each method: work [n_methods]. False without memory to
+/* Takes states of all slots, then the workspace of each rule: work [n_rules]. False without memory to
  * find out how much. */
 static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slots,
-                      const size_t *starts, size_t n_methods, dn_arena *heap, void **work)
+                      const size_t *starts, size_t n_rules, dn_arena *heap, void **work)
 {
-    for (size_t i = 0; i < starts[n_methods]; i++)
+    for (size_t i = 0; i < starts[n_rules]; i++)
         dn_slot_take(&slots[i], heap);
-    for (size_t k = 0; k < n_methods; k++) {
+    for (size_t k = 0; k < n_rules; k++) {
         size_t bytes = work_bytes(config, size, &slots[starts[k]], starts[k + 1] - starts[k]);
         if (bytes == SIZE_MAX)
             return false;
@@ -164,21 +180,21 @@ static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], 
     return true;
 }
 
-enum { MAX_METHODS = 2 };
+enum { MAX_RULES = 2 };
 
 size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
                                const int size[DN_N_AXES])
 {
     dn_arena measure = {0};
-    size_t starts[MAX_METHODS + 1], n = dn_windows_of(config, params, n_params, NULL);
-    void *work[MAX_METHODS];
+    size_t starts[MAX_RULES + 1], n = dn_windows_of(config, params, n_params, NULL);
+    void *work[MAX_RULES];
     dn_param *windows = calloc(n + 1, sizeof *windows);
     dn_slot *slots = calloc(n + 1, sizeof *slots);
     bool known = slots && windows;
     if (known) {
         dn_windows_of(config, params, n_params, windows);
-        size_t n_methods = make_slots(config, windows, n, size, slots, starts);
-        known = take_heap(config, size, slots, starts, n_methods, &measure, work);
+        size_t n_rules = make_slots(config, windows, n, size, slots, starts);
+        known = take_heap(config, size, slots, starts, n_rules, &measure, work);
     }
     free(windows);
     free(slots);
@@ -192,7 +208,7 @@ static dn_status allocate_tables(dn_optimizer *o)
     size_t n = o->n_params + 1; /* calloc of 0 may be NULL */
     o->params = calloc(n, sizeof *o->params);
     o->slots = calloc(n, sizeof *o->slots);
-    o->parties = calloc(MAX_METHODS, sizeof *o->parties);
+    o->parties = calloc(MAX_RULES, sizeof *o->parties);
     o->squares = calloc(n, sizeof *o->squares);
     o->states = calloc(DN_MAX_STATES * n, sizeof *o->states);
     if (!o->params || !o->slots || !o->parties || !o->squares || !o->states)
@@ -228,13 +244,14 @@ static void list_states(dn_optimizer *o, const dn_slot *slot)
 static dn_status open_party(dn_optimizer *o, dn_slot *slots, size_t n, void *workspace)
 {
     dn_party *party = &o->parties[o->n_parties++];
-    *party = (dn_party){.method = slots[0].method,
+    *party = (dn_party){.rule = slots[0].rule,
+                        .executor = dn_executor_of(slots[0].rule),
                         .config = &o->config,
                         .stream = o->stream,
                         .mesh = o->mesh,
                         .slots = slots,
                         .n_slots = n};
-    return party->method->open ? party->method->open(party, workspace) : DN_OK;
+    return party->executor->open(party, workspace);
 }
 
 /* Symmetric heap, zeroed: states start at 0, and no page is touched first in a step. */
@@ -248,8 +265,8 @@ static dn_status take_zeroed(dn_optimizer *o, size_t bytes, dn_arena *heap)
 
 static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params)
 {
-    size_t starts[MAX_METHODS + 1];
-    void *work[MAX_METHODS];
+    size_t starts[MAX_RULES + 1];
+    void *work[MAX_RULES];
     dn_arena heap;
     const int *size = o->mesh->size;
     size_t bytes = dn_optimizer_heap_bytes(&o->config, params, n_params, size);
@@ -260,8 +277,8 @@ static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params
     DN_TRY(allocate_tables(o));
     dn_windows_of(&o->config, params, n_params, o->params);
     DN_TRY(take_zeroed(o, bytes, &heap));
-    size_t n_methods = make_slots(&o->config, o->params, o->n_params, size, o->slots, starts);
-    if (!take_heap(&o->config, size, o->slots, starts, n_methods, &heap, work))
+    size_t n_rules = make_slots(&o->config, o->params, o->n_params, size, o->slots, starts);
+    if (!take_heap(&o->config, size, o->slots, starts, n_rules, &heap, work))
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
     o->gradients = o->weights = dn_shares_of(o->mesh, DN_REAL);
     o->momenta = dn_shares_of(o->mesh, o->n_params ? o->slots[0].type : DN_REAL);
@@ -270,7 +287,7 @@ static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params
         DN_TRY(add_shares(o, &o->slots[i]));
         list_states(o, &o->slots[i]);
     }
-    for (size_t k = 0; k < n_methods; k++)
+    for (size_t k = 0; k < n_rules; k++)
         DN_TRY(open_party(o, &o->slots[starts[k]], starts[k + 1] - starts[k], work[k]));
     return dn_comm_barrier(o->mesh->all);
 }
@@ -302,8 +319,8 @@ void dn_optimizer_destroy(dn_optimizer **optimizer)
     if (!o)
         return;
     for (size_t k = 0; k < o->n_parties; k++)
-        if (o->parties[k].method->close)
-            o->parties[k].method->close(&o->parties[k]);
+        if (o->parties[k].executor->close)
+            o->parties[k].executor->close(&o->parties[k]);
     dn_shares_clear(&o->gradients);
     dn_shares_clear(&o->weights);
     dn_shares_clear(&o->momenta);
@@ -398,7 +415,7 @@ dn_status dn_optimizer_step(dn_optimizer *o, const dn_pace *pace, dn_step_report
         return DN_OK;
     report->clip = clip_gradients(o, report->grad_norm);
     for (size_t k = 0; k < o->n_parties; k++)
-        DN_TRY(o->parties[k].method->step(&o->parties[k], pace->step, pace->lr, report));
+        DN_TRY(o->parties[k].executor->step(&o->parties[k], pace->step, pace->lr, report));
     DN_TRY(share_weights(o));
     return is_due(pace->step, o->config.momentum_sync_every) ? average_momenta(o) : DN_OK;
 }
@@ -409,8 +426,8 @@ double dn_optimizer_flops(const dn_optimizer *o)
 {
     double flops = 0;
     for (size_t k = 0; k < o->n_parties; k++)
-        if (o->parties[k].method->flops)
-            flops += o->parties[k].method->flops(&o->parties[k]);
+        if (o->parties[k].executor->flops)
+            flops += o->parties[k].executor->flops(&o->parties[k]);
     return flops;
 }
 
@@ -435,8 +452,8 @@ dn_formula dn_optimizer_formula(const dn_optimizer *o)
     dn_shares_count_gather(&o->weights, DN_TRAFFIC_WEIGHTS, 1, &formula);
     count_momenta(o, &formula);
     for (size_t k = 0; k < o->n_parties; k++)
-        if (o->parties[k].method->formula)
-            o->parties[k].method->formula(&o->parties[k], &formula);
+        if (o->parties[k].executor->formula)
+            o->parties[k].executor->formula(&o->parties[k], &formula);
     if (all)
         dn_formula_add(&formula, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
     for (size_t i = 0; i < o->n_params; i++)
@@ -448,8 +465,8 @@ dn_formula dn_optimizer_formula(const dn_optimizer *o)
 void dn_optimizer_add_rounds(const dn_optimizer *o, dn_formula *formula)
 {
     for (size_t k = 0; k < o->n_parties && !o->skipped; k++)
-        if (o->parties[k].method->rounds)
-            o->parties[k].method->rounds(&o->parties[k], formula);
+        if (o->parties[k].executor->rounds)
+            o->parties[k].executor->rounds(&o->parties[k], formula);
 }
 
 /* ---- what it holds ---- */

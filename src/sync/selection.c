@@ -20,7 +20,7 @@ static int n_bands(const dn_optim_config *config, const int size[DN_N_AXES], con
     return config->local_selection && cut.axis != DN_N_AXES ? size[cut.axis] : 1;
 }
 
-static dn_range band(const dn_param *param, const dn_dion2_shape *z, int n, int index)
+static dn_range band(const dn_param *param, const dn_selection *z, int n, int index)
 {
     return dn_part(z->size, cut_of(param, z->by_rows).unit, n, index);
 }
@@ -30,10 +30,12 @@ static size_t chosen_of(const dn_optim_config *config, size_t n)
     return (size_t)ceil(config->rank_fraction * (double)n);
 }
 
-dn_dion2_shape dn_selection_of(const dn_optim_config *config, const int size[DN_N_AXES],
-                               const dn_param *param, dn_dion2_shape all)
+dn_selection dn_selection_of(const dn_rule *rule, const dn_optim_config *config, const int size[DN_N_AXES],
+                             const dn_param *param)
 {
-    dn_dion2_shape z = all;
+    dn_selection z = dn_rule_selection(rule, param->rows, param->cols, config->rank_fraction);
+    if (rule->selects == DN_SELECT_ALL)
+        return z;
     int n = n_bands(config, size, param, z.by_rows);
     z.k = 0;
     for (int i = 0; i < n; i++)
@@ -45,7 +47,7 @@ static void choose(const dn_wholes *w, const dn_whole *x)
 {
     const dn_optim_config *config = w->party->config;
     const dn_param *param = x->slot->param;
-    const dn_dion2_shape *z = &x->slot->selection;
+    const dn_selection *z = &x->slot->selection;
     int n = n_bands(config, x->slot->layout.size, param, z->by_rows);
     int32_t *ids = x->ids;
     for (int i = 0; i < n; i++) {
@@ -59,23 +61,6 @@ static void choose(const dn_wholes *w, const dn_whole *x)
 }
 
 /* ---- this rank's part ---- */
-
-dn_dion2 dn_selection_part(const dn_whole *x)
-{
-    const dn_slot *slot = x->slot;
-    return (dn_dion2){.shape = slot->selection,
-                      .rows = slot->part.rows,
-                      .cols = slot->part.cols,
-                      .weight = slot->weight,
-                      .grad = slot->grad,
-                      .momentum = slot->states[DN_STATE_OF_PARTS].data};
-}
-
-size_t dn_selection_here(const dn_whole *x, const dn_mesh *mesh)
-{
-    dn_block part = dn_whole_part(x, mesh->at);
-    return x->slot->selection.by_rows ? part.rows : part.cols;
-}
 
 static void find_here(const dn_wholes *w, const dn_whole *x)
 {
@@ -95,9 +80,9 @@ static void accumulate(const dn_wholes *w, dn_whole_batch *b)
     for (size_t i = 0; i < b->n; i++) {
         const dn_whole *x = &b->matrices[i];
         const dn_slot *slot = x->slot;
-        dn_dion2 part = dn_selection_part(x);
+        dn_matrix_part part = dn_whole_matrix_part(w, x);
         size_t first = slot->selection.by_rows ? slot->part.row0 : slot->part.col0;
-        dn_dion2_accumulate(w->party->stream, &part, x->scores ? x->scores + first : NULL);
+        slot->rule->accumulate(w->party->stream, &part, x->scores ? x->scores + first : NULL);
     }
 }
 

@@ -1,6 +1,6 @@
 /*
  * Which rows or columns of matrices are the largest by L1 norm, chosen on all ranks alike from norms of the
- * whole (optim/dion2.h).
+ * whole (optim/rule.h).
  *
  *     global   the k = ceil(fraction * size) largest of the matrix: the same on every mesh
  *     local    of each part that fs or tp cuts the selected dimension into, the largest ceil(fraction * its
@@ -17,18 +17,13 @@
 
 #include "sync/whole.h"
 
-/** all with the k that the settings choose of it. */
-dn_dion2_shape dn_selection_of(const dn_optim_config *config, const int size[DN_N_AXES],
-                               const dn_param *param, dn_dion2_shape all);
+/** What the rule takes of a parameter on a mesh of size[]. */
+dn_selection dn_selection_of(const dn_rule *rule, const dn_optim_config *config, const int size[DN_N_AXES],
+                             const dn_param *param);
 
 /** Collective over the mesh, if one matrix of the batch has a choice. M += G of each, and in the same
  * pass its scores; from these ids and ids_here. Errors: DN_ERR_NUMERIC on all ranks if a norm is not finite;
  * of the group. */
 dn_status dn_selection_choose(const dn_wholes *w, dn_whole_batch *b) DN_MUST_USE;
-
-/** One matrix as this rank's part for Dion2's phases. */
-dn_dion2 dn_selection_part(const dn_whole *x);
-/** How many of the selected rows or columns are in it: the length of ids_here. */
-size_t dn_selection_here(const dn_whole *x, const dn_mesh *mesh);
 
 #endif

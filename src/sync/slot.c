@@ -3,7 +3,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "compute/kernels.h"
-#include "sync/method.h"
+#include "sync/executor.h"
 
 #include <assert.h>
 
@@ -12,8 +12,8 @@ dn_slot dn_slot_of(const dn_optim_config *config, const dn_param *param, uint64_
 {
     dn_slot slot = {.param = param, .index = index, .group = config->groups[param->kind]};
     slot.type = config->state_precision == DN_PRECISION_BFLOAT16 ? DN_BF16 : DN_REAL;
-    slot.method = dn_method_of(param->kind == DN_PARAM_MATRIX ? config->matrix_rule : config->scalar_rule);
-    slot.method->describe(config, size, &slot);
+    slot.rule = dn_rule_row(param->kind == DN_PARAM_MATRIX ? config->matrix_rule : config->scalar_rule);
+    dn_executor_of(slot.rule)->describe(config, size, &slot);
     return slot;
 }
 

@@ -2,8 +2,8 @@
 
 #include "base/fail.h"
 #include "compute/kernels.h"
-#include "optim/normuon.h"
 #include "sync/param_peer.h"
+#include "sync/selection.h"
 #include "sync/spread.h"
 
 #include <string.h>
@@ -23,7 +23,7 @@ static dn_range among(const int32_t *ids, size_t k, size_t first, size_t n)
 
 dn_block dn_whole_part(const dn_whole *x, const int at[DN_N_AXES])
 {
-    const dn_dion2_shape *z = &x->slot->selection;
+    const dn_selection *z = &x->slot->selection;
     dn_block part = dn_layout_part(&x->slot->layout, at);
     if (z->k == z->size)
         return part;
@@ -121,14 +121,19 @@ static dn_status orthonormalize_shape(const dn_wholes *w, dn_whole_batch *b, siz
     return DN_OK;
 }
 
-/* NorMuon's second moments, of rows that are whole here. */
-static dn_status measure_rows(const dn_wholes *w, const dn_whole *x)
+static dn_status finish_own(const dn_wholes *w, const dn_whole *x)
 {
-    dn_stream *s = w->party->stream;
-    dn_normuon_squares(s, x->dense, x->rows, x->cols, w->scratch);
-    DN_TRY(dn_stream_sync(s));
-    return dn_normuon_moments(s, x->slot->states[DN_STATE_OF_OWNER].data, x->ids, x->rows, x->cols,
-                              w->party->config->row_beta2, w->scratch, x->facts + 2, x->facts);
+    const dn_slot *slot = x->slot;
+    dn_owner_matrix matrix = {.o = x->dense,
+                              .rows = x->rows,
+                              .cols = x->cols,
+                              .ids = x->ids,
+                              .row_factor = x->facts + 2,
+                              .norms = x->facts,
+                              .scratch = w->scratch};
+    for (int k = 0; k < slot->n_states; k++)
+        matrix.states[k] = slot->states[k].data;
+    return slot->rule->at_owner(w->party->stream, w->party->config, &matrix);
 }
 
 static dn_status work_on_own(const dn_wholes *w, dn_whole_batch *b, uint64_t step)
@@ -142,8 +147,8 @@ static dn_status work_on_own(const dn_wholes *w, dn_whole_batch *b, uint64_t ste
             DN_TRY(orthonormalize_shape(w, b, i));
     }
     for (size_t i = 0; i < b->n; i++)
-        if (is_own(w, &b->matrices[i]) && b->matrices[i].n_facts && b->matrices[i].found != DN_NS_BROKEN)
-            DN_TRY(measure_rows(w, &b->matrices[i]));
+        if (is_own(w, &b->matrices[i]) && w->party->rule->at_owner && b->matrices[i].found != DN_NS_BROKEN)
+            DN_TRY(finish_own(w, &b->matrices[i]));
     dn_comm_count_in_place(w->party->mesh->all, DN_ALL_TO_ALL, 2 * b->owned * sizeof(dn_real),
                            2 * b->owned * sizeof(dn_real), DN_TRAFFIC_BASIS);
     return dn_stream_sync(w->party->stream);
@@ -163,8 +168,9 @@ static dn_status tell(const dn_wholes *w, dn_whole_batch *b)
     return DN_OK;
 }
 
-dn_status dn_whole_orthonormalize(const dn_wholes *w, dn_whole_batch *b, uint64_t step,
-                                  dn_step_report *report)
+/* Each matrix's part in the gradient's memory becomes that part of the polar factor, and all ranks have its
+ * facts. */
+static dn_status orthonormalize(const dn_wholes *w, dn_whole_batch *b, uint64_t step, dn_step_report *report)
 {
     memset(b->findings, 0, b->n_findings * sizeof *b->findings);
     for (size_t i = 0; i < b->n; i++)
@@ -184,3 +190,66 @@ dn_status dn_whole_orthonormalize(const dn_wholes *w, dn_whole_batch *b, uint64_
     }
     return DN_OK;
 }
+
+/* ---- one step ---- */
+
+dn_matrix_part dn_whole_matrix_part(const dn_wholes *w, const dn_whole *x)
+{
+    const dn_slot *slot = x->slot;
+    const dn_block selected = dn_whole_part(x, w->party->mesh->at);
+    dn_matrix_part part = {.selection = slot->selection,
+                           .rows = slot->part.rows,
+                           .cols = slot->part.cols,
+                           .weight = slot->weight,
+                           .grad = slot->grad,
+                           .ids = x->ids_here,
+                           .n_ids = slot->selection.by_rows ? selected.rows : selected.cols,
+                           .row_factor = x->facts + 2 + selected.row0,
+                           .norms = x->facts};
+    for (int k = 0; k < slot->n_states; k++)
+        part.states[k] = slot->states[k].data;
+    return part;
+}
+
+static dn_status step_batch(const dn_wholes *w, dn_whole_batch *b, uint64_t step, double lr,
+                            dn_step_report *report)
+{
+    const dn_party *party = w->party;
+    const dn_rule *rule = party->rule;
+    dn_comm_tick(party->mesh->all, step + 1, rule->info.name);
+    for (size_t i = 0; i < b->n; i++)
+        dn_slot_open(party->stream, b->matrices[i].slot);
+    if (rule->selects != DN_SELECT_ALL)
+        DN_TRY(dn_selection_choose(w, b));
+    for (size_t i = 0; i < b->n; i++) {
+        dn_matrix_part part = dn_whole_matrix_part(w, &b->matrices[i]);
+        rule->direction(party->stream, party->config, &part);
+    }
+    DN_TRY(orthonormalize(w, b, step, report));
+    for (size_t i = 0; i < b->n; i++) {
+        dn_matrix_part part = dn_whole_matrix_part(w, &b->matrices[i]);
+        const dn_step_params params = dn_slot_params(b->matrices[i].slot, step, lr);
+        rule->apply(party->stream, party->config, &part, &params);
+        dn_slot_close(party->stream, b->matrices[i].slot);
+    }
+    return dn_stream_sync(party->stream);
+}
+
+static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_report *report)
+{
+    const dn_wholes *w = party->work;
+    for (size_t k = 0; k < w->n_batches; k++)
+        DN_TRY(step_batch(w, &w->batches[k], step, lr, report));
+    return DN_OK;
+}
+
+const dn_executor dn_executor_owner = {
+    .describe = dn_whole_describe,
+    .deal = dn_whole_deal,
+    .heap_bytes = dn_whole_heap_bytes,
+    .open = dn_whole_open,
+    .close = dn_whole_close,
+    .step = step_all,
+    .flops = dn_whole_flops,
+    .formula = dn_whole_formula,
+};

@@ -21,8 +21,7 @@
 #define SYNC_WHOLE_H
 
 #include "linalg/newton_schulz.h"
-#include "optim/dion2.h"
-#include "sync/method.h"
+#include "sync/executor.h"
 
 /* One matrix of a batch. */
 typedef struct dn_whole {
@@ -31,9 +30,9 @@ typedef struct dn_whole {
     int32_t *ids;      /* [selection.k] rising: the selected rows or columns */
     int32_t *ids_here; /* those of them that are in this rank's part, counted there */
     double *scores;    /* [selection.size] L1 norms, if there is a choice; else NULL */
-    double *facts;  /* rules with second moments: two norms, then a factor for each of the rows (normuon.h) */
-    size_t n_facts; /* 2 + rows, or 0 */
-    dn_buf *dense;  /* at the owner [rows, cols]; on others the same address, of nothing */
+    double *facts;     /* rules with row_scale: two norms, then a factor for each of the rows */
+    size_t n_facts;    /* 2 + rows, or 0 */
+    dn_buf *dense;     /* at the owner [rows, cols]; on others the same address, of nothing */
     dn_buf *gram, *k;  /* spread [a,a], a the short side: symmetric, the owner's are of the whole */
     dn_ns_found found; /* after the exchange on all ranks */
 } dn_whole;
@@ -48,8 +47,6 @@ typedef struct dn_whole_batch {
     size_t n_scores, n_findings, n_spread;
     size_t owned; /* elements of the whole matrices of this rank */
 } dn_whole_batch;
-
-enum { DN_STATE_OF_PARTS, DN_STATE_OF_OWNER }; /* of a slot: momentum, second moments */
 
 typedef struct dn_wholes {
     const dn_party *party; /* borrowed */
@@ -74,18 +71,12 @@ typedef struct dn_wholes {
 /** This rank's part of what is orthonormalized, in coordinates of [rows, cols]. */
 dn_block dn_whole_part(const dn_whole *x, const int at[DN_N_AXES]);
 
-/** Collective over the mesh. Each matrix's part in the gradient's memory becomes that part of the polar
- * factor, and all ranks have its facts. Counts matrices that are zero. Errors: DN_ERR_NUMERIC on all ranks if
- * one is not finite; of the group. */
-dn_status dn_whole_orthonormalize(const dn_wholes *w, dn_whole_batch *b, uint64_t step,
-                                  dn_step_report *report) DN_MUST_USE;
+/** One matrix as its rule sees this rank's part. */
+dn_matrix_part dn_whole_matrix_part(const dn_wholes *w, const dn_whole *x);
 
-/* ---- the plan (whole_plan.c): hooks of a method's row, and what they are made of ---- */
+/* ---- the plan (whole_plan.c): hooks of the executor ---- */
 
-/** A dealt layout, what is orthonormalized of the parameter, and the states: `second`, if not NULL, is one
- * number a row, at the owner, and selection.by_rows. */
-void dn_whole_describe(const int size[DN_N_AXES], dn_slot *slot, dn_dion2_shape selection,
-                       const char *momentum, const char *second);
+void dn_whole_describe(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slot);
 void dn_whole_deal(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slots, size_t n);
 size_t dn_whole_heap_bytes(const dn_optim_config *config, const int size[DN_N_AXES], const dn_slot *slots,
                            size_t n);
@@ -93,10 +84,5 @@ dn_status dn_whole_open(dn_party *party, void *workspace) DN_MUST_USE;
 void dn_whole_close(dn_party *party);
 double dn_whole_flops(const dn_party *party);
 void dn_whole_formula(const dn_party *party, dn_formula *formula);
-
-/* What the rows of all these rules have alike. */
-#define DN_WHOLE_METHOD                                                                                      \
-    .matrices_only = true, .deal = dn_whole_deal, .heap_bytes = dn_whole_heap_bytes, .open = dn_whole_open,  \
-    .close = dn_whole_close, .flops = dn_whole_flops, .formula = dn_whole_formula
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "shm/world.h"
+#include "sync/selection.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -37,16 +38,17 @@ static dn_block part_of_owner(const dn_slot *slot, const int at[DN_N_AXES])
     return owns ? (dn_block){0, slot->param->rows, 0, 1} : (dn_block){0, 0, 0, 1};
 }
 
-void dn_whole_describe(const int size[DN_N_AXES], dn_slot *slot, dn_dion2_shape selection,
-                       const char *momentum, const char *second)
+void dn_whole_describe(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slot)
 {
     const dn_param *param = slot->param;
     slot->layout = dn_layout_of(param, size, false);
-    slot->selection = selection;
-    assert(!second || selection.by_rows);
-    dn_slot_add_state(slot, momentum, param->rows, param->cols, dn_slot_part);
-    if (second)
-        dn_slot_add_state(slot, second, param->rows, 1, part_of_owner);
+    slot->selection = dn_selection_of(slot->rule, config, size, param);
+    for (int k = 0; k < dn_rule_n_states(slot->rule); k++) {
+        const dn_state_spec *state = &slot->rule->states[k];
+        assert(!state->at_owner || slot->selection.by_rows);
+        dn_slot_add_state(slot, state->name, param->rows, state->at_owner ? 1 : param->cols,
+                          state->at_owner ? part_of_owner : dn_slot_part);
+    }
 }
 
 /* ---- batches and owners ---- */
@@ -77,17 +79,16 @@ static size_t batch_of(const dn_slot *slots, size_t n)
     return taken;
 }
 
-static dn_ns_method method_of(const dn_optim_config *config)
+static dn_ns_method method_of(const dn_optim_config *config, const dn_rule *rule)
 {
-    return (dn_ns_method){.set = config->newton_schulz,
-                          .gram = config->gram || config->matrix_rule == DN_RULE_DION3,
-                          .eps = config->eps};
+    return (dn_ns_method){
+        .set = config->newton_schulz, .gram = config->gram || rule->always_gram, .eps = config->eps};
 }
 
 /* Of what the owner does. */
 static double flops_of(const dn_optim_config *config, const dn_slot *slot)
 {
-    dn_ns_method method = method_of(config);
+    dn_ns_method method = method_of(config, slot->rule);
     if (slot->spread)
         return dn_ns_gram_factor_flops(smaller(rows_of(slot), cols_of(slot)));
     return dn_ns_flops(&method, rows_of(slot), cols_of(slot));
@@ -132,7 +133,7 @@ void dn_whole_deal(const dn_optim_config *config, const int size[DN_N_AXES], dn_
 
 static size_t workspace_bytes(const dn_optim_config *config, const dn_slot *slots, size_t n)
 {
-    dn_ns_method method = method_of(config);
+    dn_ns_method method = method_of(config, slots[0].rule);
     size_t largest = 0, all = 0;
     for (size_t i = 0; i < n; i++) {
         size_t one = dn_ns_workspace_bytes(&method, rows_of(&slots[i]), cols_of(&slots[i]), 1);
@@ -206,10 +207,10 @@ size_t dn_whole_heap_bytes(const dn_optim_config *config, const int size[DN_N_AX
 
 /* ---- tables ---- */
 
-/* A rule with second moments of rows tells their factors, and two norms. */
+/* Two norms, and the factors of rows. */
 static size_t facts_of(const dn_slot *slot)
 {
-    return slot->n_states > DN_STATE_OF_OWNER ? 2 + rows_of(slot) : 0;
+    return slot->rule->row_scale ? 2 + rows_of(slot) : 0;
 }
 
 static size_t scores_of(const dn_slot *slot)
@@ -319,7 +320,7 @@ dn_status dn_whole_open(dn_party *party, void *workspace)
     if (!w)
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of whole matrices");
     w->party = party;
-    w->method = method_of(party->config);
+    w->method = method_of(party->config, party->rule);
     w->workspace = workspace;
     w->workspace_bytes = workspace_bytes(party->config, party->slots, party->n_slots);
     DN_TRY(allocate(w));

@@ -1,14 +1,14 @@
 #include "sync/windows.h"
 
 #include "base/fail.h"
-#include "sync/method.h"
+#include "optim/rule.h"
 
 #include <string.h>
 
 size_t dn_windows_of(const dn_optim_config *config, const dn_param *params, size_t n, dn_param *windows)
 {
     size_t n_windows = 0;
-    bool whole = !dn_method_of(config->matrix_rule)->matrices_only;
+    bool whole = !dn_rule_row(config->matrix_rule)->info.matrices_only;
     for (size_t i = 0; i < n; i++) {
         size_t parts = whole || params[i].split <= 1 ? 1 : params[i].split;
         for (size_t k = 0; k < parts; k++, n_windows++)

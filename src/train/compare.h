@@ -6,15 +6,6 @@
 #include "report/comparison.h"
 #include "train/train.h"
 
-/** The learning rate around which an optimizer is swept, and whether it has a rank (ortho_fraction). One that
- * is not known has the configuration's learning rate and no rank. */
-typedef struct dn_compare_default {
-    const char *optimizer;
-    double lr;
-    bool has_rank;
-} dn_compare_default;
-dn_compare_default dn_compare_default_of(const char *optimizer, const dn_config *config);
-
 /** Contenders and trials (lr, seed, dir), n_seeds, n_steps and step_tokens by options; the rest of *out is
  * zero. Owned by the caller, also after a failure. Errors: DN_ERR_CONFIG, DN_ERR_MEMORY. */
 dn_status dn_compare_expand(const dn_compare_options *options, dn_comparison *out) DN_MUST_USE;

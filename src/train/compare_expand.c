@@ -2,28 +2,13 @@
 #include "train/compare.h"
 
 #include "base/fail.h"
+#include "dionode/optim.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_ENTRIES = 64, SWEEP = 3 };
-
-/* What each optimizer is swept around. Orthonormal updates have the same size at any shape, and one rate
- * serves them all; AdamW's is microsoft/dion's, Lion's a quarter of it (its signs are larger than AdamW's
- * quotients). */
-static const dn_compare_default defaults[] = {
-    {"dion", 0.02, true},     {"dion2", 0.02, true}, {"dion3", 0.02, true},   {"muon", 0.02, false},
-    {"normuon", 0.02, false}, {"sgd", 0.02, false},  {"adamw", 0.002, false}, {"lion", 0.0005, false},
-};
-
-dn_compare_default dn_compare_default_of(const char *optimizer, const dn_config *config)
-{
-    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
-        if (strcmp(defaults[i].optimizer, optimizer) == 0)
-            return defaults[i];
-    return (dn_compare_default){optimizer, config->lr, false};
-}
 
 /* ---- lists ---- */
 
@@ -147,7 +132,7 @@ static dn_status read_rates(const dn_compare_options *o, const char *optimizer, 
         return DN_OK;
     }
     for (*n = 0; *n < SWEEP; ++*n)
-        rates[*n] = factors[*n] * dn_compare_default_of(optimizer, &o->config).lr;
+        rates[*n] = factors[*n] * dn_rule_find(optimizer)->lr;
     return DN_OK;
 }
 
@@ -229,7 +214,7 @@ dn_status dn_compare_expand(const dn_compare_options *o, dn_comparison *out)
     if (!out->contenders)
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu optimizers", n_names * n_ranks);
     for (size_t i = 0; i < n_names; i++) {
-        bool has_rank = dn_compare_default_of(names[i], &o->config).has_rank;
+        bool has_rank = dn_rule_find(names[i])->takes_fraction;
         for (size_t k = 0; k < (has_rank ? n_ranks : 1); k++)
             DN_TRY(add_contender(o, names[i], has_rank ? ranks[k] : 0, out));
     }

@@ -2,6 +2,7 @@
  * them. */
 #include "dionode/config.h"
 
+#include "optim/rules.h"
 #include "train/config_value.h"
 
 #define FIELD(field) offsetof(dn_config, field)
@@ -54,8 +55,8 @@ static const dn_key keys[] = {
     TEXT(weight_decay_schedule, "constant", "constant|linear|cosine|trapezoid",
          "weight decay over the run, on top of its being multiplied by the learning rate"),
 
-    TEXT(optimizer, "dion", "dion|muon|normuon|dion2|dion3|adamw|lion|sgd", "rule for hidden matrices"),
-    TEXT(scalar_opt, "lion", "adamw|lion", "rule for embedding, head and vectors"),
+    TEXT(optimizer, "dion", DN_RULE_NAMES, "rule for hidden matrices"),
+    TEXT(scalar_opt, "lion", DN_SCALAR_RULE_NAMES, "rule for embedding, head and vectors"),
     TEXT(qr_method, "cqr2", "cqr2|qr|cqr|rcqr",
          "orthonormalization: Cholesky QR twice in double (at full rank Householder), Householder, Cholesky, "
          "or randomized Cholesky"),

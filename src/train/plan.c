@@ -53,13 +53,11 @@ static int place_of(const char *name, const char *const *names, int n)
 
 #define ENUMERATOR(name, names) place_of(name, names, (int)(sizeof names / sizeof *names))
 
-static dn_rule rule(const char *name)
+/* The registry's own name: static, where the configuration's is not. NULL: no such rule. */
+static const char *rule(const char *name)
 {
-    static const char *const names[] = {
-        [DN_RULE_DION] = "dion",   [DN_RULE_ADAMW] = "adamw",     [DN_RULE_LION] = "lion",
-        [DN_RULE_MUON] = "muon",   [DN_RULE_NORMUON] = "normuon", [DN_RULE_DION2] = "dion2",
-        [DN_RULE_DION3] = "dion3", [DN_RULE_SGD] = "sgd"};
-    return (dn_rule)ENUMERATOR(name, names);
+    const dn_rule_info *found = dn_rule_find(name);
+    return found ? found->name : NULL;
 }
 
 static dn_orth orth(const char *name)

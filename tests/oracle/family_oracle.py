@@ -50,6 +50,8 @@ CASES = [
     ("ORTH_DION", {**TALL, "fraction": 0.25}),
     ("ORTH_DION", {**WIDE, "fraction": 0.5}),
     ("ORTH_DION", {**SQUARE, "fraction": 1.0, "weight_decay": 0.0}),
+    ("LION", {**TALL}),
+    ("LION", {**WIDE, "weight_decay": 5.0}),
 ]
 
 
@@ -149,6 +151,12 @@ def adamw(s, g, o):
     s["x"] = s["x"] - LR * o["weight_decay"] * decays * s["x"] - LR * update
 
 
+def lion(s, g, o):
+    update = np.sign(BETA1 * s["m"] + (1 - BETA1) * g)
+    s["m"] = BETA2 * s["m"] + (1 - BETA2) * g
+    s["x"] = (1 - LR * o["weight_decay"]) * s["x"] - LR * update
+
+
 def orthonormalize(p):
     """Signs as if the triangular factor had a positive diagonal; only Q, not the update, can tell."""
     basis, factor = np.linalg.qr(p)
@@ -168,7 +176,7 @@ def orth_dion(s, g, o):
 
 
 RULES = {"MUON": muon, "NORMUON": normuon, "DION2": dion2, "DION3": dion3, "SGD": sgd, "ADAMW": adamw,
-         "ORTH_DION": orth_dion}
+         "ORTH_DION": orth_dion, "LION": lion}
 
 
 def second_state(rule, o, source):
@@ -200,7 +208,7 @@ def print_case(seed, rule, options):
         RULES[rule](s, take(source, o["rows"], o["cols"]), o)
         first = s["x"].copy() if first is None else first
     words = ", ".join(f".{k} = {c_word(o[k])}" for k in ("nesterov", "cautious", "mu", "weight_decay", "fraction"))
-    print(f"{{{seed}, {{.rule = FAMILY_{rule}, .rows = {o['rows']}, .cols = {o['cols']}, .adjust = DN_ADJUST_{o['adjust']},")
+    print(f"{{{seed}, {{.rule = \"{rule.lower()}\", .rows = {o['rows']}, .cols = {o['cols']}, .adjust = DN_ADJUST_{o['adjust']},")
     print(f"  .ns = {{.set = DN_NS_{o['set']}, .gram = {c_word(o['gram'])}, .eps = {EPS}}}, .beta2 = {SECOND_BETA}, {words}}},")
     print(f"{array(first)},\n{array(s['x'])},\n{array(s['m'])},\n{array(s['v'])}}},")
 

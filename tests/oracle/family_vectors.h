@@ -1,7 +1,7 @@
 /* Made by family_oracle.py; see README.md. */
 /* clang-format off */
 static const oracle_case cases[] = {
-{1, {.rule = FAMILY_MUON, .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{1, {.rule = "muon", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_KELLER, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
 -0x1.13059b1d0526dp-1, -0x1.166bac49c04e4p-2, 0x1.c41b632c6bc94p-7, 0x1.a84e00e7e1c22p-2,
@@ -39,7 +39,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}},
-{2, {.rule = FAMILY_MUON, .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
+{2, {.rule = "muon", .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
   .ns = {.set = DN_NS_KELLER, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = true, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
 -0x1.0dfa1ec669941p-1, -0x1.5e51fd1240a4ap-4, -0x1.3e8f597a12ca4p-1, 0x1.e933b0c0b615ep-2,
@@ -77,7 +77,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0}},
-{3, {.rule = FAMILY_MUON, .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
+{3, {.rule = "muon", .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
   .ns = {.set = DN_NS_DION, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.0, .fraction = 1.0},
 (const double[]){
 -0x1.090ecc8429e66p-1, 0x1.a0bc422f91261p-4, 0x1.8205b673affc7p-1, 0x1.2497392604aecp-1,
@@ -112,7 +112,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0, 0x0.0p+0}},
-{4, {.rule = FAMILY_MUON, .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{4, {.rule = "muon", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_DION, .gram = true, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
 -0x1.087eef42c0789p-1, 0x1.1d79554642386p-2, 0x1.c4e50c70c7947p-4, 0x1.47081ab975aecp-1,
@@ -150,7 +150,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0}},
-{5, {.rule = FAMILY_MUON, .rows = 8, .cols = 5, .adjust = DN_ADJUST_RMS_NORM,
+{5, {.rule = "muon", .rows = 8, .cols = 5, .adjust = DN_ADJUST_RMS_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = true, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
 -0x1.0efd7e8bf02b9p-1, 0x1.d7e0480460fecp-2, -0x1.0495f734c094bp-1, 0x1.680971f7479c9p-1,
@@ -188,7 +188,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}},
-{6, {.rule = FAMILY_MUON, .rows = 6, .cols = 6, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{6, {.rule = "muon", .rows = 6, .cols = 6, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = true, .eps = 1e-08}, .beta2 = 0.95, .nesterov = true, .cautious = false, .mu = 0.8, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
 -0x1.0eb48fd99e567p-1, 0x1.4fa720f58077fp-1, 0x1.b2b65ad0ea14bp-1, 0x1.8ff7bb70374e1p-1,
@@ -223,7 +223,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0, 0x0.0p+0}},
-{7, {.rule = FAMILY_NORMUON, .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{7, {.rule = "normuon", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = true, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
 -0x1.0429c74e37cd6p-1, 0x1.aa912fcfdace1p-1, 0x1.cf7c5a20e11a0p-3, 0x1.aedacf4ec06f8p-1,
@@ -261,7 +261,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x1.9a39f898d10ebp-4, 0x1.763941faa6c96p-4, 0x1.052a665c37f8fp-4, 0x1.41f85bf842f17p-4,
 0x1.4bd0ce4a3744ep-4, 0x1.3d2139f5ee23ep-4, 0x1.6971c1d7a09cbp-4, 0x1.7086ada6ffce3p-4}},
-{8, {.rule = FAMILY_NORMUON, .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
+{8, {.rule = "normuon", .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
 -0x1.089383dc581fep-1, -0x1.f8f911664ff66p-1, -0x1.9a80fddd9767fp-2, 0x1.dc26b6fb14559p-1,
@@ -299,7 +299,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x1.51c8d27eb1fd8p-4, 0x1.5389c230d6630p-4, 0x1.595e4cf7b0debp-4, 0x1.50492a2f10427p-4,
 0x1.533c7004dd98bp-4}},
-{9, {.rule = FAMILY_NORMUON, .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
+{9, {.rule = "normuon", .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
   .ns = {.set = DN_NS_KELLER, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.0, .fraction = 1.0},
 (const double[]){
 -0x1.06bbb7fd2833ap-1, -0x1.a256fe86f1264p-1, 0x1.ef038c51ad3ccp-1, -0x1.0276ac6de293cp+0,
@@ -334,7 +334,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x1.753c6491c6080p-4, 0x1.4228b8ab2d3bfp-4, 0x1.7449347b702cfp-4, 0x1.77255337a59cbp-4,
 0x1.7e0a545822737p-4, 0x1.78252b520daddp-4}},
-{10, {.rule = FAMILY_DION2, .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{10, {.rule = "dion2", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.25},
 (const double[]){
 -0x1.09c3e84a9999ap-1, -0x1.414c0b5ef1aa0p-1, 0x1.548c501272b02p-2, -0x1.d51b49dd47079p-1,
@@ -372,7 +372,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}},
-{11, {.rule = FAMILY_DION2, .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
+{11, {.rule = "dion2", .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.5},
 (const double[]){
 -0x1.0730b18cee2d8p-1, -0x1.cf9c27f34cd25p-2, -0x1.33a85b937166ep-2, -0x1.b53914e15e160p-1,
@@ -410,7 +410,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0}},
-{12, {.rule = FAMILY_DION2, .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
+{12, {.rule = "dion2", .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.8, .weight_decay = 0.0, .fraction = 0.5},
 (const double[]){
 -0x1.0cf15f5c32486p-1, -0x1.02f224abed2dfp-2, -0x1.df0cc662fad3dp-1, -0x1.8923dc1c7b950p-1,
@@ -445,7 +445,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0, 0x0.0p+0}},
-{13, {.rule = FAMILY_DION2, .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{13, {.rule = "dion2", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
 -0x1.09d777b5e3d2ep-1, -0x1.5d2b939922d56p-4, 0x1.bc241032b100dp-2, -0x1.62f4b706b334cp-1,
@@ -483,7 +483,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0}},
-{14, {.rule = FAMILY_DION3, .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{14, {.rule = "dion3", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = true, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.25},
 (const double[]){
 -0x1.082e578b66666p-1, 0x1.8bdc37d3f7ceep-4, -0x1.828105b039581p-3, -0x1.40cb77fd645a2p-1,
@@ -521,7 +521,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x1.716a416fd8bfdp-4, 0x1.45e38697e6deep-7, 0x1.4b5bb78270582p-6, 0x1.8472e9b56399ep-5,
 0x1.3917c634843bcp-6, 0x1.4c270f6b9e900p-6, 0x1.1ad4997cc2d12p-4, 0x1.1813823016d1ap-4}},
-{15, {.rule = FAMILY_DION3, .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
+{15, {.rule = "dion3", .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.5},
 (const double[]){
 -0x1.05beafa094f19p-1, 0x1.1d8182b007af2p-2, -0x1.a57a2d2afec44p-1, -0x1.1898d8467464ep-1,
@@ -559,7 +559,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x1.befa7e9244fa2p-5, 0x1.1d5f0d1473c2ep-4, 0x1.fb8b70ead39ffp-5, 0x1.98a67c93c9736p-5,
 0x1.97664adbcd935p-5}},
-{16, {.rule = FAMILY_DION3, .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
+{16, {.rule = "dion3", .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = true, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.0, .fraction = 1.0},
 (const double[]){
 -0x1.05848d412c375p-1, 0x1.d9cc6a1163230p-2, 0x1.1c6791b3c7574p-1, -0x1.ef904d84a5754p-2,
@@ -594,7 +594,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x1.bc9abab3d4ea5p-4, 0x1.ce744e8d86cd1p-4, 0x1.bfc122d4491a6p-4, 0x1.ce18c65acfc7ep-4,
 0x1.b76c0ea45bdf6p-4, 0x1.d0b0350f16d29p-4}},
-{17, {.rule = FAMILY_SGD, .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{17, {.rule = "sgd", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.9, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
 -0x1.0aa21a587ae14p-1, 0x1.4d86a5bc0e560p-1, -0x1.0a547b510624ep-4, -0x1.957f48425a1cbp-2,
@@ -632,7 +632,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}},
-{18, {.rule = FAMILY_SGD, .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{18, {.rule = "sgd", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = true, .cautious = false, .mu = 0.9, .weight_decay = 0.0, .fraction = 1.0},
 (const double[]){
 -0x1.03a17e022b021p-1, 0x1.b4b881eaf9db2p-1, -0x1.72c9a83d5a1cbp-1, -0x1.6da04ad8dd2f2p-2,
@@ -670,7 +670,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0}},
-{19, {.rule = FAMILY_SGD, .rows = 6, .cols = 6, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{19, {.rule = "sgd", .rows = 6, .cols = 6, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.0, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
 -0x1.0e1309743d70ap-1, -0x1.017888a23020dp+0, 0x1.597d121353f7dp-1, -0x1.011a8a491a9fcp-2,
@@ -705,7 +705,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
 0x0.0p+0, 0x0.0p+0}},
-{20, {.rule = FAMILY_ADAMW, .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{20, {.rule = "adamw", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
 -0x1.100b6f0e26a29p-1, -0x1.aa8a44668b094p-1, 0x1.e14572ff04a04p-8, -0x1.a03e922ccb6edp-3,
@@ -751,7 +751,7 @@ static const oracle_case cases[] = {
 0x1.6709c5f2d0132p-3, 0x1.a5931f21798d3p-3, 0x1.f37c5d0020df3p-3, 0x1.c50a5f1a6deeap-3,
 0x1.c10ab695c6459p-4, 0x1.ece555ba46c28p-4, 0x1.86f4e0d4f9732p-3, 0x1.6527f72a5a5d5p-3,
 0x1.41c544c5b559cp-3, 0x1.1bb7d306acea2p-3, 0x1.a00098aa47db3p-3, 0x1.8ac5d84b735adp-3}},
-{21, {.rule = FAMILY_ADAMW, .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{21, {.rule = "adamw", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = true, .mu = 0.95, .weight_decay = 5.0, .fraction = 1.0},
 (const double[]){
 -0x1.102c26dbde562p-1, -0x1.4e7e6464a1279p-1, -0x1.0bb529b429590p-1, -0x1.09609d5213f77p-3,
@@ -797,7 +797,7 @@ static const oracle_case cases[] = {
 0x1.9ac10b7dcb617p-3, 0x1.8027b3925a9bap-3, 0x1.0c819d0dae9f2p-2, 0x1.a64f6797d16e4p-3,
 0x1.e51396450a853p-3, 0x1.8701d72e34156p-3, 0x1.c23eafddd168fp-3, 0x1.b6a537bd027b2p-3,
 0x1.e084e80e5ae2fp-3, 0x1.f2b36086ca633p-3, 0x1.0a18fb8fa8f44p-2, 0x1.0f7d3e4dc8dacp-2}},
-{22, {.rule = FAMILY_ORTH_DION, .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{22, {.rule = "orth_dion", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.25},
 (const double[]){
 -0x1.049d2a65f71cdp-1, -0x1.c8af2320149a8p-2, 0x1.8b9087ec5638cp-1, -0x1.5d8c441ee3363p-5,
@@ -836,7 +836,7 @@ static const oracle_case cases[] = {
 0x1.e9e04e0ad872cp-2, -0x1.787e27a319b6fp-1, -0x1.c6c3747adf979p-2, -0x1.5579da0723196p-1,
 0x1.64bbbf0396c46p-1, 0x1.cdc42ad1922a7p-5, 0x1.68351bf7a0394p-9, 0x1.76b313fae86a8p-4,
 -0x1.308a4a93bebd8p-2, -0x1.ba70bfc651933p-5}},
-{23, {.rule = FAMILY_ORTH_DION, .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{23, {.rule = "orth_dion", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.5},
 (const double[]){
 -0x1.023af5dc6ec33p-1, -0x1.1681dae189248p-2, 0x1.2278cd70be968p-3, 0x1.8652f611575c2p-5,
@@ -876,7 +876,7 @@ static const oracle_case cases[] = {
 0x1.abd2e8548efa7p-1, 0x1.29b2b38c62664p-3, -0x1.68fd816caa026p-1, 0x1.0b0facb8a050cp-3,
 -0x1.412ceca79b959p-1, -0x1.38058ea653b5fp-4, -0x1.8c2b7fb3ffd8dp-2, -0x1.92e7eaeae5934p-2,
 0x1.05f408da4aea1p-1, 0x1.78614244438b6p-2, -0x1.0b7a793f36cecp-1}},
-{24, {.rule = FAMILY_ORTH_DION, .rows = 6, .cols = 6, .adjust = DN_ADJUST_SPECTRAL_NORM,
+{24, {.rule = "orth_dion", .rows = 6, .cols = 6, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.0, .fraction = 1.0},
 (const double[]){
 -0x1.075d12f028074p-1, -0x1.62690610e3621p-4, -0x1.039c712bd6a52p-1, 0x1.d67a7d2dcae06p-4,
@@ -918,6 +918,82 @@ static const oracle_case cases[] = {
 0x1.ee5e2cbf986d2p-2, -0x1.5be2b50b76726p-2, -0x1.73b26411fd7acp-9, 0x1.6a664fd220e55p-7,
 0x1.2c995afcd0179p-1, 0x1.1b89d7b3f9266p-1, 0x1.63dc284cd810cp-4, 0x1.1d1813308c19ep-1,
 -0x1.e2cff48fd354ap-4, 0x1.5d01d9387d279p-1, -0x1.490167ba9ed28p-3, 0x1.b01436cf4a02ap-2}},
+{25, {.rule = "lion", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
+  .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
+(const double[]){
+-0x1.0e107a2170a3ep-1, 0x1.cb509e754fdf4p-4, 0x1.b4994fc49fbe7p-1, 0x1.5455a60e8f5c3p-3,
+-0x1.c5ff8c68e5604p-1, -0x1.66809c79851ebp-2, -0x1.7a7529b95c28fp-1, 0x1.14a8e10f8d4fep-4,
+-0x1.229b1faed0e56p-1, -0x1.e254acd1e978dp-1, -0x1.7a4768e5ef9dbp-1, 0x1.637c5d76020c4p-1,
+-0x1.d099916c08312p-1, 0x1.5c8f73e5126e9p-2, 0x1.a2c9c325ba5e3p-2, -0x1.5e6a711fe978dp-1,
+0x1.b26c0638d4fdep-5, 0x1.734d364e39581p-2, 0x1.5a096cf49fbe7p-1, 0x1.36da944fccccdp-1,
+0x1.3ee65888a3d71p-1, 0x1.a29e0174e5604p-3, -0x1.552dce76ed916p-1, -0x1.cbf408eafbe77p-1,
+0x1.bef0dc19c28f6p-1, -0x1.975d8f7600000p-2, 0x1.e738833fd2f1bp-1, 0x1.1d392f9a3b645p-1,
+0x1.831deb9e76c8bp-2, 0x1.cceba2fbb6459p-4, -0x1.e74bcf994bc6bp-1, 0x1.8ec1410a74bc6p-1,
+-0x1.2906e98041893p-4, 0x1.b39a62da3d70ap-5, 0x1.bd246f3b26e98p-1, 0x1.a10c0a2fba5e4p-2,
+-0x1.f0cad8921cac1p-1, 0x1.b207879866666p-2, -0x1.aad96299ba5e3p-4, -0x1.20641dbe91687p-1},
+(const double[]){
+-0x1.73772e0e60a3fp-1, 0x1.b5020d01192a0p-8, 0x1.09e42777b3f15p+0, 0x1.e218d125eb7c4p-5,
+-0x1.2fe0513e2ea90p+0, -0x1.ebacd6dabfcf2p-3, -0x1.ef51fdaef5607p-1, 0x1.783d65dd44980p-5,
+-0x1.b34460d3668edp-3, -0x1.8b1772efdb1b8p-1, -0x1.25a405403994bp-1, 0x1.f76785e2b49c3p-2,
+-0x1.002978bf7c505p-1, 0x1.126589f3bbc9fp-2, 0x1.2e03f1c3edd66p-2, -0x1.32f63a3e2eee9p-1,
+0x1.d53306b98af8dp-3, 0x1.8257c738b2433p-4, 0x1.6cc1199bab6a0p-2, 0x1.a14d4c4a4b839p-2,
+0x1.013ae94370013p-1, 0x1.6f171647462bfp-3, -0x1.2a270c8a9e61dp-1, -0x1.c3832d3c7110fp-1,
+0x1.e0f2eb830bec6p-1, -0x1.832d86d1a0027p-1, 0x1.8e45d9899a2a6p-1, 0x1.1d5c6341d0a7cp-1,
+0x1.6320c13bb07a4p-2, -0x1.0f43e9f0cdbeep-2, -0x1.8eb625eff0b0fp-1, 0x1.392522660a907p-1,
+-0x1.a4e258b4084dfp-7, -0x1.49c6c85a3ec47p-2, 0x1.033d939f55ff2p+0, 0x1.4b1740bf810a2p-1,
+-0x1.96997d65a80b1p-1, 0x1.df391fd794388p-2, -0x1.e78478e2ed0e5p-4, -0x1.359214a9ef500p-1},
+(const double[]){
+0x1.0a6240e75d023p-4, 0x1.31b02804def00p-4, -0x1.d52e8421e61f5p-6, 0x1.1f869595d27eep-4,
+0x1.73b50b0e1a9fdp-5, 0x1.d922c956ff72cp-7, 0x1.1497482bf1decp-5, 0x1.97f7425e508b2p-7,
+-0x1.a8e80dca7df70p-5, -0x1.2408239d6c73ap-6, 0x1.ed1c06862034fp-8, -0x1.831667da88627p-7,
+-0x1.cf4fc43f05f22p-3, 0x1.7c7af296c90e4p-6, 0x1.9f1382e33c3a8p-6, -0x1.680e5def2ac68p-5,
+-0x1.fa60e6016143cp-6, 0x1.8d4f17c67b2bdp-5, 0x1.431ab2adf2497p-4, 0x1.4e8115099452ep-4,
+0x1.8ba35e2e7634dp-6, 0x1.502d6ae8c983dp-6, -0x1.4a777b2411848p-8, -0x1.d4f7760511c6cp-4,
+0x1.8cebf7dea8280p-11, 0x1.de05b338697dap-4, 0x1.a5fd7aea33058p-8, -0x1.d89079ad74e16p-6,
+-0x1.1ef600c727e8fp-4, 0x1.e29062d847e42p-4, 0x1.dbc3d0466aa9ap-8, 0x1.275ba98a7e3ddp-4,
+0x1.22dd211f164c9p-5, 0x1.13487d1b2045ep-4, -0x1.254e11d425ff2p-6, -0x1.ca3e0679fc482p-5,
+-0x1.ab32ae0662950p-4, -0x1.11a2fc1002b90p-4, -0x1.52790ba55cd0ep-5, 0x1.9a63afa7b3338p-4},
+(const double[]){
+0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
+0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}},
+{26, {.rule = "lion", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
+  .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 5.0, .fraction = 1.0},
+(const double[]){
+-0x1.bf6d402451eb8p-2, 0x1.10bfcbde147aep-2, 0x1.ea831ffa8f5c2p-3, 0x1.04a28d92e147bp-2,
+0x1.72a5ad35eb852p-2, -0x1.89274c3c28f5cp-1, 0x1.c7a35e6851eb9p-4, -0x1.78bd2e7eb851fp-4,
+0x1.c479431547ae2p-2, -0x1.917f5ffbd70a4p-1, 0x1.81fa953a8f5c2p-3, 0x1.d188291c28f5cp-5,
+-0x1.b74c07e6f5c29p-1, 0x1.bf063b63d70a4p-3, 0x1.8e40ae6ef5c29p-1, 0x1.0a0b0fdc7ae15p-2,
+0x1.4940d1591eb85p-2, 0x1.91ceaa1e147afp-2, -0x1.4f5f8175d70a4p-1, 0x1.86ebdf6c7ae15p-2,
+-0x1.0956ef83d70a4p-5, -0x1.210b7b1c28f5cp-1, 0x1.3703fda03d70bp-1, -0x1.5bb1d001c28f6p-1,
+-0x1.9b5be1b6a3d71p-1, 0x1.e5ee75a47ae15p-2, 0x1.1c7daaedc28f6p-3, 0x1.4c5f158e147aep-4,
+0x1.2c96685d70a3ep-5, -0x1.2dbbaf3a3d70bp-1, 0x1.e6423c8dc28f6p-3, -0x1.8f90f2be8f5c3p-1,
+-0x1.092729af0a3d8p-3, -0x1.5333d518a3d71p-1, -0x1.31e3271c51eb8p-2, 0x1.858363d3d70a4p-3,
+0x1.68e247ef70a3ep-1, 0x1.ea7d655c28f5cp-5, -0x1.1967c44c51eb8p-2, -0x1.a644e7870a3d8p-3},
+(const double[]){
+-0x1.4fdb246e6374fp-6, 0x1.54505008b028dp-6, -0x1.c9a7beb7299bep-5, 0x1.de1994ec73cb2p-4,
+-0x1.d7fb7ca6a5fa8p-5, 0x1.1ca7f36718e30p-9, 0x1.c329b43f4fac1p-4, 0x1.3ebf7b40ef3b1p-5,
+-0x1.49c6914bcd68ep-8, -0x1.a2a3c931838f5p-3, -0x1.909f167f13e77p-5, -0x1.2968ec865f730p-3,
+-0x1.23150fc9f255ep-4, -0x1.846371636940ap-5, 0x1.5d0cb2c15b63cp-4, 0x1.1326ef5c49158p-4,
+0x1.77bea0acc639cp-3, 0x1.44b9550d7bc8dp-4, -0x1.ae04f39587645p-3, 0x1.260dc63632a29p-3,
+-0x1.7f833df3731dep-4, 0x1.1a0ef15251c48p-4, 0x1.1b2f2247e6186p-5, 0x1.4cca8a27f97d7p-4,
+0x1.0e46951853358p-5, 0x1.8e8e514bf4e6ap-5, -0x1.84a1b2841a3e1p-4, 0x1.9664572204ca4p-5,
+0x1.72b4e52c00602p-5, -0x1.a8fe6d19c2f04p-4, 0x1.624232c94b6e8p-4, -0x1.25d1886194fd0p-3,
+0x1.247e40eab547dp-3, -0x1.466d752f2f54cp-3, 0x1.131eb7f7e7725p-4, -0x1.f36f6269523a7p-6,
+0x1.146ad426917cap-5, -0x1.ff91bc11cdc17p-4, -0x1.108a56435312ap-7, 0x1.841bab0210debp-4},
+(const double[]){
+0x1.b964b7a361faep-7, -0x1.fe2c2c0e09d0ap-7, 0x1.738c43083094ap-5, -0x1.d9b5bba779e81p-4,
+0x1.2d20618a4d1dcp-3, -0x1.3dcb918ca6752p-5, -0x1.8527c31a29fa4p-3, -0x1.3c3784c5c52fcp-5,
+0x1.668b5ba26c198p-5, 0x1.3dbf03c7b6c71p-5, 0x1.df668ad6089c8p-6, 0x1.d811d983991a0p-4,
+-0x1.bfb69f20a4b66p-5, -0x1.5d6eeef2b6741p-5, 0x1.f003428de3c3ap-6, 0x1.d68d52a23691cp-7,
+-0x1.fb4d1fc6a2c82p-4, 0x1.ed0c512c18a39p-5, 0x1.a149276ac7cd0p-5, -0x1.517c187345d76p-5,
+0x1.5295e2fd7a7b2p-4, -0x1.1f4997ee5c8e6p-4, 0x1.bc4a0c9cbed78p-5, -0x1.0e06749ad4ea6p-3,
+-0x1.f9e7243094f17p-4, 0x1.147d5828fa23ep-4, 0x1.58f02bcecfcb2p-4, -0x1.cf92f44c5c0b0p-8,
+0x1.56c0526b1a9e6p-5, 0x1.890962d1eca0cp-6, -0x1.c47abde102d6cp-9, -0x1.7c09be29932a0p-7,
+-0x1.6ac0b0b602581p-3, 0x1.1aff8a6676c4bp-5, -0x1.06951df134202p-3, 0x1.ffc0cc93d7a08p-9,
+0x1.becdcfc42301ep-5, 0x1.ac1bc84f464b0p-8, -0x1.066cc2b3f0137p-3, -0x1.358bfb0f0d3b3p-5},
+(const double[]){
+0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
+0x0.0p+0}},
 };
 static const struct { double effective; size_t rank; } ranks[] = {
 {0x1.7a57ead4db8acp+4, 32},

@@ -68,7 +68,7 @@ static void twenty_steps_match_the_oracle_by_every_orthonormalization(void **sta
     for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
         for (size_t i = 0; i < N_CASES; i++)
             for (dn_orth orth = DN_ORTH_CQR2; orth <= DN_ORTH_RCQR; orth++)
-                if (cases[i].options.rule == FAMILY_ORTH_DION) {
+                if (is_rule(cases[i].options.rule, "orth_dion")) {
                     run(&cases[i], (*column)->name, orth);
                     found++;
                 }

@@ -11,8 +11,8 @@ enum { STEPS = 10 };
 /* As train_oracle.py has them. */
 static const double base_lr = 0.02;
 static const dn_optim_config settings = {
-    .matrix_rule = DN_RULE_DION,
-    .scalar_rule = DN_RULE_ADAMW,
+    .matrix_rule = "dion",
+    .scalar_rule = "adamw",
     .groups = {[DN_PARAM_MATRIX] = {.lr_scale = 1, .weight_decay = 0.01},
                [DN_PARAM_EMBEDDING] = {.lr_scale = 0.1},
                [DN_PARAM_HEAD] = {.lr_scale = 0.1}},

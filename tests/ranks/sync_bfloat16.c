@@ -10,6 +10,7 @@
 #include "support/dense.h"
 #include "support/mesh_task.h"
 #include "support/tests.h"
+#include "support/rules.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 
 /* ---- on every mesh ---- */
 
-static mesh_task task_of(dn_rule rule)
+static mesh_task task_of(const char *rule)
 {
     mesh_task t = mesh_task_of(rule);
     t.config.state_precision = DN_PRECISION_BFLOAT16;
@@ -34,8 +35,7 @@ static mesh_task task_of(dn_rule rule)
 static void every_rule_whose_copies_work_on_one_gradient_rounds_as_one_rank(void **state)
 {
     (void)state;
-    const dn_rule rules[] = {DN_RULE_DION,    DN_RULE_ADAMW, DN_RULE_LION,  DN_RULE_MUON,
-                             DN_RULE_NORMUON, DN_RULE_DION2, DN_RULE_DION3, DN_RULE_SGD};
+    static const char *const rules[] = {"dion", "adamw", "lion", "muon", "normuon", "dion2", "dion3", "sgd"};
     for (size_t k = 0; k < sizeof rules / sizeof *rules; k++) {
         mesh_task t = task_of(rules[k]);
         t.config.compress = false;
@@ -46,7 +46,7 @@ static void every_rule_whose_copies_work_on_one_gradient_rounds_as_one_rank(void
 static void replicas_of_equal_gradients_round_as_one_rank(void **state)
 {
     (void)state;
-    mesh_task t = task_of(DN_RULE_DION);
+    mesh_task t = task_of("dion");
     t.same = true;
     mesh_run(t);
     t.config.momentum_sync_every = 1;
@@ -59,7 +59,7 @@ static void replicas_of_equal_gradients_round_as_one_rank(void **state)
 static void replicas_with_momenta_of_their_own_are_a_rounding_apart(void **state)
 {
     (void)state;
-    mesh_task t = task_of(DN_RULE_DION);
+    mesh_task t = task_of("dion");
     t.states[0] = UNIT / 2 * (1 + 2 * sqrt(MESH_MAX_RANKS));
     t.weights[1] = t.states[1] = INFINITY;
     mesh_run(t);
@@ -94,17 +94,17 @@ static void states_take_half_the_memory(void **state)
      * uncompressed, a quarter of each. */
     const rig_shape matrices[] = {{DN_PARAM_MATRIX, 16384, 4096}, {DN_PARAM_MATRIX, 16384, 4096}},
                     others[] = {{DN_PARAM_EMBEDDING, 4096, 64}, {DN_PARAM_EMBEDDING, 4096, 64}};
-    const dn_rule rules[] = {DN_RULE_DION, DN_RULE_MUON, DN_RULE_DION3, DN_RULE_ADAMW};
+    static const char *const rules[] = {"dion", "muon", "dion3", "adamw"};
     for (size_t k = 0; k < 4; k++) {
         dn_optim_config config = rig_config();
         config.matrix_rule = rules[k];
         config.compress = false;
-        config.rank_fraction = rules[k] == DN_RULE_DION ? 0.5 : 1;
+        config.rank_fraction = is_rule(rules[k], "dion") ? 0.5 : 1;
         size_t momentum = 16384 * 4096 / 4, q = 4096 * 2048 / 4, second = 16384;
-        size_t n = momentum + (rules[k] == DN_RULE_DION    ? q
-                               : rules[k] == DN_RULE_DION3 ? second
-                               : rules[k] == DN_RULE_ADAMW ? momentum
-                                                           : 0);
+        size_t n = momentum + (is_rule(rules[k], "dion")    ? q
+                               : is_rule(rules[k], "dion3") ? second
+                               : is_rule(rules[k], "adamw") ? momentum
+                                                            : 0);
         assert_int_equal(added(&config, matrices, 2, DN_PRECISION_FULL) -
                              added(&config, matrices, 2, DN_PRECISION_BFLOAT16),
                          n * (sizeof(dn_real) - 2));
@@ -155,7 +155,7 @@ static void means_that_would_stand_still_are_refused(void **state)
     rig_destroy(&rig);
     config.state_precision = DN_PRECISION_BFLOAT16;
     assert_int_equal(rig_create(&rig, NULL, "ref", &config, &shape, 1), DN_ERR_ARG);
-    assert_non_null(strstr(dn_error_message(), "beta2 = 0.999"));
+    assert_non_null(strstr(dn_error_message(), "beta2 rounds to no change"));
     rig_destroy(&rig);
     config.beta2 = 0.99;
     assert_int_equal(rig_create(&rig, NULL, "ref", &config, &shape, 1), DN_OK);

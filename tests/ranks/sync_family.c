@@ -3,6 +3,7 @@
 #include "support/close.h"
 #include "support/mesh_task.h"
 #include "support/tests.h"
+#include "support/rules.h"
 
 #include <stdlib.h>
 
@@ -23,8 +24,8 @@ static void every_option_on_every_mesh(void **state)
         t.config.newton_schulz = DN_NS_KELLER;
         t.config.adjust = DN_ADJUST_RMS_NORM;
         t.config.rank_fraction = 1;
-        if (mesh_family[k] == DN_RULE_SGD)
-            t.config.scalar_rule = DN_RULE_SGD;
+        if (is_rule(mesh_family[k], "sgd"))
+            t.config.scalar_rule = "sgd";
         mesh_run(t);
     }
 }
@@ -32,9 +33,9 @@ static void every_option_on_every_mesh(void **state)
 static void long_matrices_on_every_mesh(void **state)
 {
     (void)state;
-    mesh_run(mesh_long_matrices(DN_RULE_DION2));
-    mesh_run(mesh_long_matrices(DN_RULE_MUON));
-    mesh_task zero = mesh_long_matrices(DN_RULE_DION2);
+    mesh_run(mesh_long_matrices("dion2"));
+    mesh_run(mesh_long_matrices("muon"));
+    mesh_task zero = mesh_long_matrices("dion2");
     zero.scale = 0;
     mesh_run(zero);
 }
@@ -64,11 +65,11 @@ static void assert_same_weights(const mesh_task *a, const mesh_task *b)
 static void with_everything_selected_dion2_is_muon_and_dion3_normuon(void **state)
 {
     (void)state;
-    mesh_task a = mesh_task_of(DN_RULE_DION2), b = mesh_task_of(DN_RULE_MUON);
+    mesh_task a = mesh_task_of("dion2"), b = mesh_task_of("muon");
     a.config.rank_fraction = 1;
     a.config.ef_decay = a.config.mu;
     assert_same_weights(&a, &b);
-    a.config.matrix_rule = DN_RULE_DION3, b.config.matrix_rule = DN_RULE_NORMUON;
+    a.config.matrix_rule = "dion3", b.config.matrix_rule = "normuon";
     b.config.gram = true;
     assert_same_weights(&a, &b);
 }
@@ -76,8 +77,9 @@ static void with_everything_selected_dion2_is_muon_and_dion3_normuon(void **stat
 static void with_everything_selected_local_is_global(void **state)
 {
     (void)state;
-    for (dn_rule rule = DN_RULE_DION2; rule <= DN_RULE_DION3; rule++) {
-        mesh_task t = mesh_task_of(rule);
+    static const char *const rules[] = {"dion2", "dion3"};
+    for (size_t k = 0; k < 2; k++) {
+        mesh_task t = mesh_task_of(rules[k]);
         t.config.rank_fraction = 1;
         mesh_reference expected = mesh_one_rank(&t, 2);
         t.config.local_selection = true;

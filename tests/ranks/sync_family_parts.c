@@ -3,6 +3,7 @@
 #include "support/dense.h"
 #include "support/mesh_task.h"
 #include "support/tests.h"
+#include "support/rules.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -67,7 +68,7 @@ static int local_choice(dn_comm *comm, void *argument)
 static void local_selection_takes_the_largest_of_each_part(void **state)
 {
     (void)state;
-    mesh_task t = mesh_task_of(DN_RULE_DION2);
+    mesh_task t = mesh_task_of("dion2");
     t.config.local_selection = true;
     assert_int_equal(mesh_run_on(t, (int[]){2, 3, 1}, local_choice, NULL), 0);
 }
@@ -100,13 +101,13 @@ static void a_momentum_that_is_no_number_stops_all_ranks(void **state)
 {
     (void)state;
     for (size_t k = 0; k < MESH_N_FAMILY; k++)
-        if (mesh_family[k] != DN_RULE_SGD) {
+        if (!is_rule(mesh_family[k], "sgd")) {
             assert_int_equal(
                 mesh_run_on(mesh_task_of(mesh_family[k]), (int[]){2, 2, 2}, broken_momentum, NULL), 0);
             assert_int_equal(
                 mesh_run_on(mesh_task_of(mesh_family[k]), (int[]){3, 1, 1}, broken_momentum, NULL), 0);
         }
-    mesh_task t = mesh_long_matrices(DN_RULE_MUON);
+    mesh_task t = mesh_long_matrices("muon");
     t.broken = 5; /* 1 x 29, columns over fs */
     assert_int_equal(mesh_run_on(t, (int[]){1, 3, 1}, broken_momentum, NULL), 0);
 }
@@ -139,14 +140,14 @@ static int bytes_of_one_matrix(dn_comm *comm, void *argument)
     const rig_shape shape = {DN_PARAM_MATRIX, 40, 16};
     const rig_cut cut = {DN_TP, DN_FS, 1};
     const rig_mesh mesh = {{2, 2, 2}, &cut, NULL};
-    const dn_rule rule = t->config.matrix_rule;
+    const char *rule = t->config.matrix_rule;
     const bool owns = dn_comm_rank(comm) == 0;
-    const uint64_t e = sizeof(dn_real), S = e * (rule == DN_RULE_DION2 ? 40 * 5 : 40 * 16);
-    const uint64_t tile = rule == DN_RULE_DION2 ? 0 : 10 * 8 * e, small = rule == DN_RULE_NORMUON ? 43 : 1;
+    const uint64_t e = sizeof(dn_real), S = e * (is_rule(rule, "dion2") ? 40 * 5 : 40 * 16);
+    const uint64_t tile = is_rule(rule, "dion2") ? 0 : 10 * 8 * e, small = is_rule(rule, "normuon") ? 43 : 1;
     optim_rig rig;
     RANKS_CHECK(rig_create_on(&rig, comm, &mesh, "ref", &t->config, &shape, 1) == DN_OK);
     const dn_formula f = dn_optimizer_formula(rig.optimizer);
-    const uint64_t scores = rule == DN_RULE_DION2 ? 16 : 0, exchanged = 8 * (small + scores);
+    const uint64_t scores = is_rule(rule, "dion2") ? 16 : 0, exchanged = 8 * (small + scores);
     RANKS_CHECK(f.payload[DN_ALL_AXES][DN_TRAFFIC_BASIS] == exchanged + (owns ? 2 * S : 0));
     RANKS_CHECK(f.by_collective[DN_ALL_AXES][DN_ALL_TO_ALL] == (owns ? 2 * S : 0));
     RANKS_CHECK(f.payload[DN_AXIS(DN_DP)][DN_TRAFFIC_GRADIENT] == 20 * 8 * e);
@@ -160,7 +161,7 @@ static int bytes_of_one_matrix(dn_comm *comm, void *argument)
     RANKS_CHECK(moved_by_scalars(comm, small, &moved) == 0);
     RANKS_CHECK(rig_step(&rig, 0.02) == DN_OK);
     uint64_t read = dn_comm_ledger(comm, false).moved[DN_TRAFFIC_BASIS] - moved;
-    RANKS_CHECK(rule == DN_RULE_DION2 || read == (owns ? S - tile : tile));
+    RANKS_CHECK(is_rule(rule, "dion2") || read == (owns ? S - tile : tile));
     rig_destroy(&rig);
     return 0;
 }
@@ -168,7 +169,7 @@ static int bytes_of_one_matrix(dn_comm *comm, void *argument)
 static void bytes_of_one_matrix_by_hand(void **state)
 {
     (void)state;
-    const dn_rule rules[] = {DN_RULE_MUON, DN_RULE_NORMUON, DN_RULE_DION2};
+    static const char *const rules[] = {"muon", "normuon", "dion2"};
     for (size_t k = 0; k < 3; k++)
         assert_int_equal(mesh_run_on(mesh_task_of(rules[k]), (int[]){2, 2, 2}, bytes_of_one_matrix, NULL), 0);
 }
@@ -197,8 +198,8 @@ static int bytes_of_a_long_matrix(dn_comm *comm, void *argument)
 static void bytes_of_a_long_matrix_by_hand(void **state)
 {
     (void)state;
-    assert_int_equal(
-        mesh_run_on(mesh_long_matrices(DN_RULE_DION2), (int[]){2, 1, 2}, bytes_of_a_long_matrix, NULL), 0);
+    assert_int_equal(mesh_run_on(mesh_long_matrices("dion2"), (int[]){2, 1, 2}, bytes_of_a_long_matrix, NULL),
+                     0);
 }
 
 /* Over all ranks of any mesh the flops are those of one. */
@@ -220,14 +221,13 @@ static void work_is_divided_and_never_repeated(void **state)
 {
     (void)state;
     for (size_t k = 0; k < MESH_N_FAMILY; k++)
-        if (mesh_family[k] != DN_RULE_SGD) {
+        if (!is_rule(mesh_family[k], "sgd")) {
             assert_int_equal(mesh_run_on(mesh_task_of(mesh_family[k]), (int[]){2, 2, 2}, flops_of_rank, NULL),
                              0);
             assert_int_equal(mesh_run_on(mesh_task_of(mesh_family[k]), (int[]){1, 3, 2}, flops_of_rank, NULL),
                              0);
         }
-    assert_int_equal(mesh_run_on(mesh_long_matrices(DN_RULE_DION2), (int[]){3, 1, 1}, flops_of_rank, NULL),
-                     0);
+    assert_int_equal(mesh_run_on(mesh_long_matrices("dion2"), (int[]){3, 1, 1}, flops_of_rank, NULL), 0);
 }
 
 TESTS(sync_family_parts)

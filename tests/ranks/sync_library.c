@@ -364,7 +364,7 @@ static void settings_out_of_range_are_refused(void **state)
     const int one[DN_N_AXES] = {1, 1, 1};
     dn_optim_config c = dn_optim_defaults();
     dn_optim *optim;
-    c.matrix_rule = (dn_rule)99;
+    c.matrix_rule = "99";
     assert_int_equal(dn_optim_create(&c, NULL, 0, NULL, 1, &optim), DN_ERR_ARG);
     assert_int_equal(dn_optim_heap_bytes(&c, NULL, 0, one), 0);
     c = dn_optim_defaults();

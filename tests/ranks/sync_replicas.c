@@ -255,7 +255,7 @@ static void element_wise_rules_equal_one(void **state)
 {
     (void)state;
     scenario s = ten_steps();
-    s.config.matrix_rule = s.config.scalar_rule = DN_RULE_ADAMW;
+    s.config.matrix_rule = s.config.scalar_rule = "adamw";
     run(3, s);
 }
 

@@ -1,12 +1,7 @@
 #include "support/family_rig.h"
 
 #include "linalg/select.h"
-#include "optim/adamw.h"
 #include "optim/dion.h"
-#include "optim/dion3.h"
-#include "optim/muon.h"
-#include "optim/normuon.h"
-#include "optim/sgd.h"
 #include "support/dense.h"
 #include "support/tests.h"
 
@@ -14,7 +9,7 @@
 
 enum { MOST = 256 }; /* rows or columns */
 
-family_options family_defaults(family_rule rule, size_t rows, size_t cols)
+family_options family_defaults(const char *rule, size_t rows, size_t cols)
 {
     return (family_options){.rule = rule,
                             .rows = rows,
@@ -28,7 +23,7 @@ family_options family_defaults(family_rule rule, size_t rows, size_t cols)
 
 static bool is_dion(const family_options *o)
 {
-    return o->rule == FAMILY_DION || o->rule == FAMILY_ORTH_DION;
+    return is_rule(o->rule, "dion") || is_rule(o->rule, "orth_dion");
 }
 
 static dn_dion_shape dion_shape(const family_options *o)
@@ -38,24 +33,10 @@ static dn_dion_shape dion_shape(const family_options *o)
 
 static size_t second_size(const family_options *o)
 {
-    switch (o->rule) {
-    case FAMILY_NORMUON:
-    case FAMILY_DION3:
-        return o->rows;
-    case FAMILY_ADAMW:
-        return o->rows * o->cols;
-    case FAMILY_DION:
-    case FAMILY_ORTH_DION:
+    if (is_dion(o))
         return dion_shape(o).n * dion_shape(o).r;
-    default:
-        return 0;
-    }
-}
-
-static dn_dion2_shape selection_shape(const family_options *o)
-{
-    return o->rule == FAMILY_DION3 ? dn_dion3_shape_of(o->rows, o->cols, o->fraction)
-                                   : dn_dion2_shape_of(o->rows, o->cols, o->fraction);
+    const dn_rule *rule = dn_rule_row(o->rule);
+    return dn_rule_n_states(rule) < 2 ? 0 : rule->states[1].at_owner ? o->rows : o->rows * o->cols;
 }
 
 family_rig family_create(const family_options *o, const char *kernels, int n_threads)
@@ -112,56 +93,58 @@ static void polar_factor(family_rig *rig, dn_buf *u, size_t rows, size_t cols)
     assert_int_not_equal(found, DN_NS_BROKEN);
 }
 
-static void muon_step(family_rig *rig, const dn_muon_step *step)
+static dn_optim_config config_of(const family_options *o)
 {
-    const family_options *o = &rig->options;
-    dn_normuon d = {.muon = {.rows = o->rows,
-                             .cols = o->cols,
-                             .n = o->rows * o->cols,
-                             .weight = rig->weight,
-                             .grad = rig->grad,
-                             .momentum = rig->momentum},
-                    .here_rows = o->rows,
-                    .here_cols = o->cols,
-                    .second = rig->second};
-    rig->stream->kernels->copy(rig->stream, rig->u, dn_muon_accumulate(rig->stream, &d.muon, step), d.muon.n);
-    polar_factor(rig, rig->u, o->rows, o->cols);
-    if (o->rule == FAMILY_MUON) {
-        dn_muon_apply(rig->stream, &d.muon, rig->u, step);
-        return;
-    }
-    double squares[MOST], factor[MOST], norms[2];
-    dn_normuon_squares(rig->stream, rig->u, o->rows, o->cols, squares);
-    assert_int_equal(
-        dn_normuon_moments(rig->stream, d.second, NULL, o->rows, o->cols, o->beta2, squares, factor, norms),
-        DN_OK);
-    dn_normuon_apply(rig->stream, &d, rig->u, factor, norms, step);
+    return (dn_optim_config){.mu = o->mu,
+                             .ef_decay = o->mu,
+                             .nesterov = o->nesterov,
+                             .adjust = o->adjust,
+                             .row_beta2 = o->beta2,
+                             .beta1 = 0.9,
+                             .beta2 = 0.95,
+                             .eps = 1e-8,
+                             .cautious = o->cautious};
 }
 
-static void selecting_step(family_rig *rig, const dn_dion2_step *step)
+/* What the executor of owners does with one matrix on one rank. */
+static void owner_step(family_rig *rig, const dn_rule *rule, const dn_step_params *params)
 {
     const family_options *o = &rig->options;
-    double norms1[MOST], work[MOST], squares[MOST], factor[MOST], norms[2];
+    const dn_optim_config config = config_of(o);
+    double scores[MOST], work[MOST], scratch[MOST], factor[MOST], norms[2];
     int32_t ids[MOST];
-    dn_dion2 d = {.shape = selection_shape(o),
-                  .rows = o->rows,
-                  .cols = o->cols,
-                  .weight = rig->weight,
-                  .grad = rig->grad,
-                  .momentum = rig->momentum};
-    size_t k = d.shape.k, rows = d.shape.by_rows ? k : o->rows, cols = d.shape.by_rows ? o->cols : k;
-    dn_dion2_accumulate(rig->stream, &d, norms1);
-    dn_select_largest(norms1, d.shape.size, k, work, ids);
-    dn_dion2_take(rig->stream, &d, ids, k, rig->u, step);
-    polar_factor(rig, rig->u, rows, cols);
-    if (o->rule == FAMILY_DION2) {
-        dn_dion2_apply(rig->stream, &d, ids, k, rig->u, step);
-        return;
+    const dn_selection z = dn_rule_selection(rule, o->rows, o->cols, o->fraction);
+    dn_matrix_part part = {.selection = z,
+                           .rows = o->rows,
+                           .cols = o->cols,
+                           .weight = rig->weight,
+                           .grad = rig->grad,
+                           .states = {rig->momentum},
+                           .ids = ids,
+                           .n_ids = z.k,
+                           .row_factor = factor,
+                           .norms = norms};
+    for (size_t i = 0; i < z.k; i++)
+        ids[i] = (int32_t)i;
+    if (rule->selects != DN_SELECT_ALL) {
+        rule->accumulate(rig->stream, &part, scores);
+        dn_select_largest(scores, z.size, z.k, work, ids);
     }
-    dn_normuon_squares(rig->stream, rig->u, k, cols, squares);
-    assert_int_equal(
-        dn_normuon_moments(rig->stream, rig->second, ids, k, cols, o->beta2, squares, factor, norms), DN_OK);
-    dn_dion3_apply(rig->stream, &d, ids, k, rig->u, factor, norms, step);
+    rule->direction(rig->stream, &config, &part);
+    size_t rows = z.by_rows ? z.k : o->rows, cols = z.by_rows ? o->cols : z.k;
+    polar_factor(rig, rig->grad, rows, cols);
+    dn_owner_matrix whole = {.o = rig->grad,
+                             .rows = rows,
+                             .cols = cols,
+                             .ids = ids,
+                             .states = {rig->momentum, rig->second},
+                             .row_factor = factor,
+                             .norms = norms,
+                             .scratch = scratch};
+    if (rule->at_owner)
+        assert_int_equal(rule->at_owner(rig->stream, &config, &whole), DN_OK);
+    rule->apply(rig->stream, &config, &part, params);
+    assert_int_equal(dn_stream_sync(rig->stream), DN_OK);
 }
 
 static void multiply(family_rig *rig, dn_product product)
@@ -191,54 +174,42 @@ static void dion_step(family_rig *rig, const dn_dion_step *step)
     orthonormalize(rig, rig->u, d.shape.m, r);
     multiply(rig, dn_dion_reflect(&d, 1, rig->r, rig->u));
     multiply(rig, dn_dion_feed_back(&d, rig->u, rig->r, step));
-    if (rig->options.rule == FAMILY_DION) {
+    if (is_rule(rig->options.rule, "dion")) {
         double squares[64]; /* ranks of these tests are smaller */
         rig->stream->kernels->column_squares(rig->stream, squares, rig->r, n, r);
         dn_dion_normalize(rig->stream, &d, rig->r, squares, step);
     }
     rig->stream->kernels->copy(rig->stream, rig->second, rig->r, n * r);
-    if (rig->options.rule != FAMILY_DION)
+    if (!is_rule(rig->options.rule, "dion"))
         orthonormalize(rig, rig->second, n, r);
     multiply(rig, dn_dion_apply(&d, rig->u, rig->second, step));
 }
 
-/* The element-wise rules. */
-static void plain_step(family_rig *rig, double lr)
+static void element_wise_step(family_rig *rig, const dn_rule *rule, const dn_step_params *params)
 {
     const family_options *o = &rig->options;
-    size_t n = o->rows * o->cols;
-    if (o->rule == FAMILY_SGD)
-        dn_sgd_update(
-            rig->stream, rig->weight, rig->momentum, rig->grad, n,
-            &(dn_sgd_step){.lr = lr, .weight_decay = o->weight_decay, .mu = o->mu, .nesterov = o->nesterov});
-    else
-        dn_adamw_update(rig->stream, rig->weight, rig->momentum, rig->second, rig->grad, n, rig->step,
-                        (dn_adamw_step){.lr = lr,
-                                        .beta1 = 0.9,
-                                        .beta2 = 0.95,
-                                        .eps = 1e-8,
-                                        .weight_decay = o->weight_decay,
-                                        .cautious = o->cautious});
+    const dn_optim_config config = config_of(o);
+    const dn_param param = {.kind = DN_PARAM_MATRIX, .rows = o->rows, .cols = o->cols};
+    const dn_chunk chunk = {.param = &param,
+                            .n = o->rows * o->cols,
+                            .weight = rig->weight,
+                            .grad = rig->grad,
+                            .states = {rig->momentum, rig->second}};
+    rule->update(rig->stream, &config, &chunk, params);
 }
 
 void family_step(family_rig *rig, const double *grad, double lr)
 {
     const family_options *o = &rig->options;
+    const dn_rule *rule = dn_rule_row(o->rule);
+    const dn_step_params params = {.step = rig->step, .lr = lr, .weight_decay = o->weight_decay};
     family_set(rig, rig->grad, grad, o->rows * o->cols);
-    if (o->rule == FAMILY_MUON || o->rule == FAMILY_NORMUON)
-        muon_step(rig, &(dn_muon_step){.lr = lr,
-                                       .weight_decay = o->weight_decay,
-                                       .mu = o->mu,
-                                       .nesterov = o->nesterov,
-                                       .adjust = o->adjust});
-    else if (o->rule == FAMILY_DION2 || o->rule == FAMILY_DION3)
-        selecting_step(
-            rig, &(dn_dion2_step){
-                     .lr = lr, .weight_decay = o->weight_decay, .ef_decay = o->mu, .adjust = o->adjust});
-    else if (is_dion(o))
+    if (is_dion(o))
         dion_step(rig, &(dn_dion_step){.lr = lr, .weight_decay = o->weight_decay, .mu = o->mu, .eps = 1e-8});
+    else if (rule->executor == DN_OWNER)
+        owner_step(rig, rule, &params);
     else
-        plain_step(rig, lr);
+        element_wise_step(rig, rule, &params);
     assert_int_equal(dn_stream_sync(rig->stream), DN_OK);
     rig->step++;
 }

@@ -1,28 +1,19 @@
-/* One whole matrix under one rule of the family, driven through its phases: for the tests against stored
- * vectors and for the relations between rules. Asserts where a call fails. */
+/* One whole matrix under one rule of the family, driven through its row of the registry (Dion: through its
+ * phases): for the tests against stored vectors and for the relations between rules. Asserts where a call
+ * fails. */
 #ifndef SUPPORT_FAMILY_RIG_H
 #define SUPPORT_FAMILY_RIG_H
 
 #include "compute/kernels.h"
 #include "linalg/newton_schulz.h"
-#include "optim/adjust.h"
+#include "optim/rule.h"
+#include "support/rules.h"
 
 #include <stdbool.h>
 
-typedef enum family_rule {
-    FAMILY_MUON,
-    FAMILY_NORMUON,
-    FAMILY_DION2,
-    FAMILY_DION3,
-    FAMILY_SGD,
-    FAMILY_ADAMW,
-    FAMILY_DION,
-    FAMILY_ORTH_DION,
-} family_rule;
-
 /* What does not concern a rule is ignored. */
 typedef struct family_options {
-    family_rule rule;
+    const char *rule; /* of the registry; "orth_dion": dion with that setting */
     size_t rows, cols;
     dn_adjust adjust;
     dn_ns_method ns;
@@ -47,7 +38,7 @@ typedef struct family_rig {
 
 /** Muon's options with the reference's defaults: Polar Express, spectral norm, mu 0.95, no weight decay,
  * fraction 1. */
-family_options family_defaults(family_rule rule, size_t rows, size_t cols);
+family_options family_defaults(const char *rule, size_t rows, size_t cols);
 
 /** Everything starts at 0; `second` is v of NorMuon, Dion3 and AdamW, Q of Dion. kernels as for
  * dn_stream_create. */

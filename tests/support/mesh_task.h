@@ -19,7 +19,7 @@
 enum { MESH_N_MODEL = 10, MESH_N_MATRICES = 9, MESH_STEPS = 20, MESH_MAX_RANKS = 8, MESH_N_FAMILY = 5 };
 
 extern const rig_shape mesh_model[MESH_N_MODEL];
-extern const dn_rule mesh_family[MESH_N_FAMILY];
+extern const char *const mesh_family[MESH_N_FAMILY];
 
 /* What a rank alone has after the first step and after the last: weights, then states. */
 typedef struct mesh_reference {
@@ -39,10 +39,10 @@ typedef struct mesh_task {
 } mesh_task;
 
 /** Fraction 0.3, weight decay 0.1, small gradients; all within MESH_BOUND. */
-mesh_task mesh_task_of(dn_rule rule);
+mesh_task mesh_task_of(const char *rule);
 /** Few rows or columns of much longer ones, in the Gram form: on most meshes some are orthonormalized where
  * their parts are. */
-mesh_task mesh_long_matrices(dn_rule rule);
+mesh_task mesh_long_matrices(const char *rule);
 
 size_t mesh_size_of(size_t i);
 /** Of n_dp replicas, whole. Owned by the caller. */

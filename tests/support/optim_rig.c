@@ -10,8 +10,8 @@ dn_optim_config rig_config(void)
 {
     dn_group plain = {.lr_scale = 1};
     return (dn_optim_config){
-        .matrix_rule = DN_RULE_DION,
-        .scalar_rule = DN_RULE_ADAMW,
+        .matrix_rule = "dion",
+        .scalar_rule = "adamw",
         .groups = {plain, plain, plain, plain},
         .mu = 0.95,
         .rank_fraction = 0.25,

@@ -5,8 +5,7 @@
  */
 #include "linalg/select.h"
 #include "optim/adadion.h"
-#include "optim/dion3.h"
-#include "optim/muon.h"
+#include "optim/adjust.h"
 #include "support/close.h"
 #include "support/dense.h"
 #include "support/family_rig.h"
@@ -60,8 +59,8 @@ static void same(const family_options *a, const family_options *b, int steps, do
 static void dion2_at_fraction_1_is_muon(void **state)
 {
     for (size_t i = 0; i < N_SHAPES; i++) {
-        family_options muon = family_defaults(FAMILY_MUON, shapes[i].rows, shapes[i].cols);
-        family_options dion2 = family_defaults(FAMILY_DION2, shapes[i].rows, shapes[i].cols);
+        family_options muon = family_defaults("muon", shapes[i].rows, shapes[i].cols);
+        family_options dion2 = family_defaults("dion2", shapes[i].rows, shapes[i].cols);
         muon.weight_decay = dion2.weight_decay = 0.2;
         same(&muon, &dion2, 5, 5 * BOUND);
     }
@@ -70,8 +69,8 @@ static void dion2_at_fraction_1_is_muon(void **state)
 static void dion3_at_fraction_1_is_normuon(void **state)
 {
     for (size_t i = 0; i < N_SHAPES; i++) {
-        family_options normuon = family_defaults(FAMILY_NORMUON, shapes[i].rows, shapes[i].cols);
-        family_options dion3 = family_defaults(FAMILY_DION3, shapes[i].rows, shapes[i].cols);
+        family_options normuon = family_defaults("normuon", shapes[i].rows, shapes[i].cols);
+        family_options dion3 = family_defaults("dion3", shapes[i].rows, shapes[i].cols);
         dion3.ns.gram = true;
         same(&normuon, &dion3, 5, 50 * BOUND);
     }
@@ -79,7 +78,7 @@ static void dion3_at_fraction_1_is_normuon(void **state)
 
 static void selection_below_fraction_1_matters(void **state)
 {
-    family_options muon = family_defaults(FAMILY_MUON, 12, 7), dion2 = family_defaults(FAMILY_DION2, 12, 7);
+    family_options muon = family_defaults("muon", 12, 7), dion2 = family_defaults("dion2", 12, 7);
     dion2.fraction = 0.5;
     double *x = walk(&muon, 1, 1), *y = walk(&dion2, 1, 1);
     assert_above(dense_distance(x, y, 84), 0.1);
@@ -99,8 +98,8 @@ static void normuon_keeps_the_frobenius_norm_and_evens_rows_out(void **state)
 {
     for (size_t i = 0; i < N_SHAPES; i++) {
         size_t rows = shapes[i].rows, cols = shapes[i].cols;
-        family_options muon = family_defaults(FAMILY_MUON, rows, cols);
-        family_options normuon = family_defaults(FAMILY_NORMUON, rows, cols);
+        family_options muon = family_defaults("muon", rows, cols);
+        family_options normuon = family_defaults("normuon", rows, cols);
         double *x = walk(&muon, 1, 1), *y = walk(&normuon, 1, 1), norm = dense_norm(x, rows * cols);
         assert_close(norm, dense_norm(y, rows * cols), TIGHT * norm);
         for (size_t r = 0; r < rows; r++)
@@ -112,7 +111,7 @@ static void normuon_keeps_the_frobenius_norm_and_evens_rows_out(void **state)
 /* Above eps nothing but the direction of the gradient counts. */
 static void updates_do_not_depend_on_the_scale_of_all_gradients(void **state)
 {
-    static const family_rule rules[] = {FAMILY_MUON, FAMILY_NORMUON, FAMILY_DION2, FAMILY_DION3};
+    static const char *const rules[] = {"muon", "normuon", "dion2", "dion3"};
     for (size_t i = 0; i < 4; i++) {
         family_options o = family_defaults(rules[i], 7, 12);
         o.fraction = 0.5;
@@ -128,7 +127,7 @@ static void orth_dion_updates_are_partial_isometries(void **state)
     for (size_t i = 0; i < N_SHAPES; i++) {
         size_t rows = shapes[i].rows, cols = shapes[i].cols, m = rows > cols ? rows : cols,
                n = rows + cols - m;
-        family_options o = family_defaults(FAMILY_ORTH_DION, rows, cols);
+        family_options o = family_defaults("orth_dion", rows, cols);
         o.fraction = 0.5;
         double *x = walk(&o, 1, 1), *tall = dense_zeros(m, n), *s = dense_zeros(n, 1), *v = dense_zeros(n, n);
         for (size_t row = 0; row < rows; row++)
@@ -144,7 +143,7 @@ static void orth_dion_updates_are_partial_isometries(void **state)
 
 /* One step of Dion from Q = the first right singular vectors of the gradient: U_r V_r^T by definition; for
  * the full rank the polar factor, ideal Muon. Newton-Schulz only comes near it. */
-static void check_polar(family_rule rule, double fraction)
+static void check_polar(const char *rule, double fraction)
 {
     enum { M = 12, N = 7 };
     family_options o = family_defaults(rule, M, N);
@@ -169,17 +168,16 @@ static void check_polar(family_rule rule, double fraction)
 
 static void true_singular_vectors_give_the_polar_factor(void **state)
 {
-    check_polar(FAMILY_DION, 1);
-    check_polar(FAMILY_DION, 0.5);
-    check_polar(FAMILY_ORTH_DION, 1);
-    check_polar(FAMILY_ORTH_DION, 0.5);
+    check_polar("dion", 1);
+    check_polar("dion", 0.5);
+    check_polar("orth_dion", 1);
+    check_polar("orth_dion", 0.5);
 }
 
 /* Output layers that start at 0 have zero gradients: nothing but decay, and no NaN in any state. */
 static void zero_gradients_only_decay(void **state)
 {
-    static const family_rule rules[] = {FAMILY_MUON,  FAMILY_NORMUON, FAMILY_DION2,
-                                        FAMILY_DION3, FAMILY_SGD,     FAMILY_ADAMW};
+    static const char *const rules[] = {"muon", "normuon", "dion2", "dion3", "sgd", "adamw"};
     for (size_t i = 0; i < 6; i++) {
         family_options o = family_defaults(rules[i], 5, 6);
         o.fraction = 0.5;
@@ -208,14 +206,18 @@ static void learning_rates_are_adjusted_by_the_global_shape(void **state)
 
 static void selection_counts_follow_the_shape(void **state)
 {
-    dn_dion2_shape z = dn_dion2_shape_of(30, 10, 0.25);
+    const dn_rule *short_side = dn_rule_row("dion2"), *by_rows = dn_rule_row("dion3"),
+                  *all = dn_rule_row("muon");
+    dn_selection z = dn_rule_selection(short_side, 30, 10, 0.25);
     assert_true(!z.by_rows && z.size == 10 && z.k == 3);
-    z = dn_dion2_shape_of(10, 30, 0.25);
+    z = dn_rule_selection(short_side, 10, 30, 0.25);
     assert_true(z.by_rows && z.size == 10 && z.k == 3);
-    z = dn_dion2_shape_of(10, 10, 0.01);
+    z = dn_rule_selection(short_side, 10, 10, 0.01);
     assert_true(z.by_rows && z.k == 1);
-    z = dn_dion3_shape_of(30, 10, 0.25);
+    z = dn_rule_selection(by_rows, 30, 10, 0.25);
     assert_true(z.by_rows && z.size == 30 && z.k == 8);
+    z = dn_rule_selection(all, 30, 10, 0.25);
+    assert_true(z.by_rows && z.size == 30 && z.k == 30);
 }
 
 static void adaptive_rank_keeps_to_its_limits(void **state)
@@ -236,19 +238,16 @@ static void adaptive_rank_keeps_to_its_limits(void **state)
     assert_int_equal(dn_adadion_next_rank(&rule, 1, &smoothed, 3, 3), 3);     /* a cap below it */
 }
 
-/* ---- Dion3 on a matrix cut in 2 x 2 blocks: what a driver of sharded matrices exchanges is written out ----
- */
+/* ---- Dion3 on a matrix cut in 2 x 2 blocks: what the executor exchanges is written out ---- */
 
 enum { ROWS = 9, COLS = 8, K = 5, MOST = ROWS * COLS };
 
 typedef struct block {
     size_t row0, col0;
-    dn_dion2 d;
-    dn_buf *second;
-    double norms1[ROWS], squares[ROWS], factor[ROWS], norms[2];
+    dn_matrix_part part;
+    double scores[ROWS], factor[ROWS];
     int32_t ids[ROWS], places[ROWS]; /* selected rows here, and where they stand among all selected */
-    size_t k;
-    dn_real memory[5 * MOST];
+    dn_real memory[3 * MOST];
 } block;
 
 static dn_real *real(dn_buf *x)
@@ -256,7 +255,7 @@ static dn_real *real(dn_buf *x)
     return (dn_real *)(void *)x;
 }
 
-static void make_blocks(block b[2][2])
+static void make_blocks(block b[2][2], const dn_rule *rule, const double *norms)
 {
     static const size_t row_edges[] = {0, 5, ROWS}, col_edges[] = {0, 3, COLS};
     for (size_t i = 0; i < 2; i++)
@@ -264,114 +263,120 @@ static void make_blocks(block b[2][2])
             memset(&b[i][j], 0, sizeof b[i][j]);
             dn_buf *m = (dn_buf *)(void *)b[i][j].memory;
             b[i][j].row0 = row_edges[i], b[i][j].col0 = col_edges[j];
-            b[i][j].d = (dn_dion2){.shape = dn_dion3_shape_of(ROWS, COLS, 0.5),
-                                   .rows = row_edges[i + 1] - row_edges[i],
-                                   .cols = col_edges[j + 1] - col_edges[j],
-                                   .weight = m,
-                                   .grad = dn_at(m, MOST),
-                                   .momentum = dn_at(m, 2 * MOST)};
-            b[i][j].second = dn_at(m, 3 * MOST);
+            b[i][j].part = (dn_matrix_part){.selection = dn_rule_selection(rule, ROWS, COLS, 0.5),
+                                            .rows = row_edges[i + 1] - row_edges[i],
+                                            .cols = col_edges[j + 1] - col_edges[j],
+                                            .weight = m,
+                                            .grad = dn_at(m, MOST),
+                                            .states = {dn_at(m, 2 * MOST)},
+                                            .ids = b[i][j].ids,
+                                            .row_factor = b[i][j].factor,
+                                            .norms = norms};
         }
 }
 
 /* The rows that were selected of all, as they stand in this block. */
 static void localize(block *b, const int32_t *ids)
 {
-    b->k = 0;
+    b->part.n_ids = 0;
     for (size_t p = 0; p < K; p++)
-        if ((size_t)ids[p] >= b->row0 && (size_t)ids[p] < b->row0 + b->d.rows) {
-            b->ids[b->k] = ids[p] - (int32_t)b->row0;
-            b->places[b->k++] = (int32_t)p;
+        if ((size_t)ids[p] >= b->row0 && (size_t)ids[p] < b->row0 + b->part.rows) {
+            b->places[b->part.n_ids] = (int32_t)p;
+            b->ids[b->part.n_ids++] = ids[p] - (int32_t)b->row0;
         }
 }
 
 /* The block's part of the selected rows: to the whole S, or from the whole O. */
 static void move_selected(block *b, dn_real *whole, bool gather)
 {
-    dn_real *part = b->memory + 4 * MOST;
-    for (size_t i = 0; i < b->k; i++)
-        for (size_t j = 0; j < b->d.cols; j++) {
+    dn_real *part = real(b->part.grad);
+    for (size_t i = 0; i < b->part.n_ids; i++)
+        for (size_t j = 0; j < b->part.cols; j++) {
             dn_real *there = whole + (size_t)b->places[i] * COLS + b->col0 + j;
             if (gather)
-                *there = part[i * b->d.cols + j];
+                *there = part[i * b->part.cols + j];
             else
-                part[i * b->d.cols + j] = *there;
+                part[i * b->part.cols + j] = *there;
         }
 }
 
-static void step_blocks(dn_stream *s, block b[2][2], const dn_dion2_step *step, const dn_ns_method *ns)
+static void step_blocks(dn_stream *s, const dn_rule *rule, const dn_optim_config *config, block b[2][2],
+                        dn_buf *second, double *norms, const dn_step_params *params, const dn_ns_method *ns)
 {
-    double norms1[ROWS] = {0}, work[ROWS], norms[2] = {0};
+    double scores[ROWS] = {0}, work[ROWS], factor[K];
     int32_t ids[ROWS];
     dn_real whole[K * COLS], workspace[4 * MOST + 4 * K * K];
     for (size_t i = 0; i < 4; i++) {
         block *at = &b[i / 2][i % 2];
-        dn_dion2_accumulate(s, &at->d, at->norms1);
-        for (size_t row = 0; row < at->d.rows; row++)
-            norms1[at->row0 + row] += at->norms1[row]; /* over the ranks along a row */
+        rule->accumulate(s, &at->part, at->scores);
+        assert_int_equal(dn_stream_sync(s), DN_OK);
+        for (size_t row = 0; row < at->part.rows; row++)
+            scores[at->row0 + row] += at->scores[row]; /* over the ranks along a row */
     }
-    dn_select_largest(norms1, ROWS, K, work, ids);
+    dn_select_largest(scores, ROWS, K, work, ids);
     for (size_t i = 0; i < 4; i++) {
         block *at = &b[i / 2][i % 2];
         localize(at, ids);
-        dn_dion2_take(s, &at->d, at->ids, at->k, dn_at((dn_buf *)(void *)at->memory, 4 * MOST), step);
+        rule->direction(s, config, &at->part);
+        assert_int_equal(dn_stream_sync(s), DN_OK);
         move_selected(at, whole, true);
     }
     dn_ns_found found;
     dn_buf *x = (dn_buf *)(void *)whole;
     assert_int_equal(dn_newton_schulz(s, ns, &x, &found, 1, K, COLS, workspace, sizeof workspace), DN_OK);
+    const dn_owner_matrix at_owner = {.o = x,
+                                      .rows = K,
+                                      .cols = COLS,
+                                      .ids = ids,
+                                      .states = {NULL, second},
+                                      .row_factor = factor,
+                                      .norms = norms,
+                                      .scratch = work};
+    assert_int_equal(rule->at_owner(s, config, &at_owner), DN_OK);
     for (size_t i = 0; i < 4; i++) {
         block *at = &b[i / 2][i % 2];
         move_selected(at, whole, false);
-        dn_normuon_squares(s, dn_at((dn_buf *)(void *)at->memory, 4 * MOST), at->k, at->d.cols, at->squares);
+        for (size_t k = 0; k < at->part.n_ids; k++)
+            at->factor[k] = factor[at->places[k]];
+        rule->apply(s, config, &at->part, params);
     }
-    for (size_t i = 0; i < 2; i++) {
-        for (size_t k = 0; k < b[i][0].k; k++) /* over the ranks along a row */
-            b[i][0].squares[k] = b[i][1].squares[k] = b[i][0].squares[k] + b[i][1].squares[k];
-        for (size_t j = 0; j < 2; j++)
-            assert_int_equal(dn_normuon_moments(s, b[i][j].second, b[i][j].ids, b[i][j].k, COLS, 0.95,
-                                                b[i][j].squares, b[i][j].factor, b[i][j].norms),
-                             DN_OK);
-        for (size_t k = 0; k < 2; k++) /* over the ranks along a column */
-            norms[k] += b[i][0].norms[k];
-    }
-    for (size_t i = 0; i < 4; i++) {
-        block *at = &b[i / 2][i % 2];
-        dn_dion3_apply(s, &at->d, at->ids, at->k, dn_at((dn_buf *)(void *)at->memory, 4 * MOST), at->factor,
-                       norms, step);
-    }
+    assert_int_equal(dn_stream_sync(s), DN_OK);
 }
 
-static void copy_block(block *b, dn_buf *to, const double *whole)
+static void copy_block(block *b, const double *whole)
 {
-    for (size_t i = 0; i < b->d.rows; i++)
-        for (size_t j = 0; j < b->d.cols; j++)
-            real(to)[i * b->d.cols + j] = (dn_real)whole[(b->row0 + i) * COLS + b->col0 + j];
+    for (size_t i = 0; i < b->part.rows; i++)
+        for (size_t j = 0; j < b->part.cols; j++)
+            real(b->part.grad)[i * b->part.cols + j] = (dn_real)whole[(b->row0 + i) * COLS + b->col0 + j];
 }
 
 static void blocks_take_the_step_of_the_whole(void **state)
 {
     static block b[2][2];
-    family_options o = family_defaults(FAMILY_DION3, ROWS, COLS);
+    const dn_rule *rule = dn_rule_row("dion3");
+    dn_real second[ROWS] = {0};
+    double norms[2];
+    family_options o = family_defaults("dion3", ROWS, COLS);
     o.fraction = 0.5;
     o.weight_decay = 0.1;
-    const dn_dion2_step step = {.lr = 0.1, .weight_decay = 0.1, .ef_decay = 0.95, .adjust = o.adjust};
+    const dn_optim_config config = {.mu = o.mu, .row_beta2 = o.beta2, .adjust = o.adjust};
+    const dn_step_params params = {.lr = 0.1, .weight_decay = 0.1};
     family_rig rig = family_create(&o, "ref", 1);
-    make_blocks(b);
+    make_blocks(b, rule, norms);
     for (uint64_t t = 0; t < 6; t++) {
         double *grad = dense_random(ROWS, COLS, t);
         for (size_t i = 0; i < 4; i++)
-            copy_block(&b[i / 2][i % 2], b[i / 2][i % 2].d.grad, grad);
-        step_blocks(rig.stream, b, &step, &o.ns);
+            copy_block(&b[i / 2][i % 2], grad);
+        step_blocks(rig.stream, rule, &config, b, (dn_buf *)(void *)second, norms, &params, &o.ns);
         family_step(&rig, grad, 0.1);
         free(grad);
     }
     double *weight = family_get(&rig, rig.weight, ROWS * COLS);
     for (size_t i = 0; i < 4; i++) {
         block *at = &b[i / 2][i % 2];
-        for (size_t row = 0; row < at->d.rows; row++)
-            for (size_t col = 0; col < at->d.cols; col++)
-                assert_close((double)real(at->d.weight)[row * at->d.cols + col],
+        for (size_t row = 0; row < at->part.rows; row++)
+            for (size_t col = 0; col < at->part.cols; col++)
+                assert_close((double)real(at->part.weight)[row * at->part.cols + col],
                              weight[(at->row0 + row) * COLS + at->col0 + col], BOUND);
     }
     free(weight);

@@ -55,22 +55,6 @@ static void without_lists_there_is_every_optimizer_at_the_rank_of_the_configurat
     }
 }
 
-static void every_choice_of_the_configuration_has_a_default_of_its_own(void **state)
-{
-    dn_config config;
-    dn_config_init(&config);
-    config.lr = 123;
-    for (const dn_key *key = dn_config_keys(); key->name; key++)
-        if (strcmp(key->name, "optimizer") == 0) {
-            char choices[256], *rest = choices, *name;
-            snprintf(choices, sizeof choices, "%s", key->choices);
-            while ((name = strsep(&rest, "|")) != NULL)
-                assert_true(dn_compare_default_of(name, &config).lr < 1);
-        }
-    dn_compare_default unknown = dn_compare_default_of("another", &config);
-    assert_true(unknown.lr == 123 && !unknown.has_rank);
-}
-
 static void learning_rates_are_swept_or_taken_as_given(void **state)
 {
     const char *lrs[] = {"0.3,0.1", "adamw=0.005"};
@@ -187,7 +171,6 @@ TESTS(train_compare)
     const struct CMUnitTest tests[] = {
         TEST(ranks_multiply_only_what_has_a_rank),
         TEST(without_lists_there_is_every_optimizer_at_the_rank_of_the_configuration),
-        TEST(every_choice_of_the_configuration_has_a_default_of_its_own),
         TEST(learning_rates_are_swept_or_taken_as_given),
         TEST(all_runs_differ_and_each_has_its_own_configuration),
         TEST(the_budget_is_in_steps_or_in_tokens),

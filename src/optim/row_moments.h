@@ -1,0 +1,25 @@
+/*
+ * Second moments of the rows of an orthonormalized matrix (arXiv 2510.05491; dion.md 7): NorMuon's and
+ * Dion3's.
+ *
+ *     v_i   = beta2 v_i + (1-beta2) mean_j O_ij^2
+ *     f_i   = 1 / (sqrt(v_i) + 1e-8)
+ *     norms = ||O||^2 and ||f O||^2
+ *     update: X -= lr s (||O|| / max(||f O||, 1e-8)) f O, which keeps the Frobenius norm
+ */
+#ifndef OPTIM_ROW_MOMENTS_H
+#define OPTIM_ROW_MOMENTS_H
+
+#include "optim/rule.h"
+
+/** dn_rule.at_owner of these rules: v [rows of the parameter] is state 1, at the rows x->ids of it. Decay:
+ * row_beta2. Waits for the stream; its errors. */
+dn_status dn_row_moments(dn_stream *s, const dn_optim_config *config, const dn_owner_matrix *x) DN_MUST_USE;
+
+/** dn_rule.slow_mean of these rules. */
+const char *dn_row_moments_slow(const dn_optim_config *config, double limit);
+
+/** What f is multiplied by, so that the Frobenius norm stays; from the norms of the whole. */
+double dn_row_moments_scale(const double norms[2]);
+
+#endif

@@ -1,0 +1,124 @@
+/*
+ * A rule: the mathematics of one optimizer on one parameter, without communication.
+ *
+ * Each rule is one file of this room, NAME.c, that defines one row, dn_rule_NAME. The list of names in
+ * meson.build compiles the file and registers the row; there is no other list. How a step is carried out on a
+ * mesh is the executor's (room sync): a rule only sees this rank's part of a parameter, or a whole matrix at
+ * its owner.
+ *
+ *     element-wise   each rank updates its part; states have the parameter's shape
+ *     owner          a matrix, or the rows or columns of it that are selected, is brought together at one
+ * rank, orthonormalized there, and handed out again; parts may stay where they are instead (sync/spread.h)
+ *     low rank       Dion's factors P and Q (sync/factors.h)
+ */
+#ifndef OPTIM_RULE_H
+#define OPTIM_RULE_H
+
+#include "optim/param.h"
+
+enum { DN_MAX_STATES = 3 };
+
+/* What a rule takes from the step: the learning rate and decay of the parameter's group, as scheduled. */
+typedef struct dn_step_params {
+    uint64_t step; /* counts from 0 */
+    double lr, weight_decay;
+} dn_step_params;
+
+/* ---- element-wise rules ---- */
+
+/* Some consecutive elements of this rank's part of a parameter. */
+typedef struct dn_chunk {
+    const dn_param *param;
+    size_t n;
+    dn_buf *weight, *grad, *states[DN_MAX_STATES]; /* [n] each */
+} dn_chunk;
+
+/* ---- rules that are carried out at an owner ---- */
+
+/* Which rows or columns of a matrix a step takes. */
+typedef struct dn_selection {
+    size_t rows, cols; /* of the whole matrix */
+    bool by_rows;      /* rows are selected, else columns */
+    size_t size, k;    /* how many there are, and how many of them are selected */
+} dn_selection;
+
+typedef enum dn_selects { DN_SELECT_ALL, DN_SELECT_ROWS, DN_SELECT_SHORT_SIDE } dn_selects;
+
+/* This rank's part of one matrix. */
+typedef struct dn_matrix_part {
+    dn_selection selection;
+    size_t rows, cols;                             /* here */
+    dn_buf *weight, *grad, *states[DN_MAX_STATES]; /* [rows, cols] each; of states those of parts */
+    const int32_t *ids; /* [n_ids] the selected rows or columns in this part, counted here */
+    size_t n_ids;
+    /* Rules with row_scale: the factor of each selected row in this part, and the squared norms of the whole,
+     * as at_owner set them. */
+    const double *row_factor, *norms;
+} dn_matrix_part;
+
+/* A whole matrix at its owner, after orthonormalization. */
+typedef struct dn_owner_matrix {
+    const dn_buf *o; /* [rows, cols] */
+    size_t rows, cols;
+    const int32_t *ids; /* [rows] numbers of the rows in the parameter, where rows are selected */
+    dn_buf *states[DN_MAX_STATES];
+    double *row_factor; /* [rows], to be set; so are norms [2] */
+    double *norms;
+    double *scratch; /* [rows] */
+} dn_owner_matrix;
+
+/* ---- the row ---- */
+
+typedef enum dn_executor_kind { DN_ELEMENT_WISE, DN_OWNER, DN_LOW_RANK } dn_executor_kind;
+
+typedef struct dn_state_spec {
+    const char *name; /* in checkpoints, before ".<parameter>" */
+    bool at_owner;    /* one number a row of the parameter, at the matrix's owner; else as the parameter, each
+                         rank its part */
+} dn_state_spec;
+
+typedef struct dn_rule {
+    dn_rule_info info;
+    dn_executor_kind executor;
+    dn_state_spec states[DN_MAX_STATES]; /* ends with an empty name; of Dion the executor's */
+
+    /** The setting that gives a running mean among the states a decay of `limit` or more: such a mean never
+     * changes in bfloat16. NULL: none does. The hook is NULL for rules without such means. */
+    const char *(*slow_mean)(const dn_optim_config *config, double limit);
+
+    /** Element-wise: updates x from its gradients, which may be overwritten. */
+    void (*update)(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_step_params *p);
+
+    /* Owner. */
+    bool always_gram;   /* the Gram form of Newton-Schulz whatever the configuration says */
+    bool row_scale;     /* at_owner finds a factor for each row, and norms, for apply */
+    dn_selects selects; /* what a step takes of a matrix: rank_fraction of it, unless all */
+    /** Rules that select: M += G; scores [rows or columns here], if not NULL, become M's L1 norms (after
+     * dn_stream_sync). */
+    void (*accumulate)(dn_stream *s, const dn_matrix_part *x, double *scores);
+    /** Leaves what is to be orthonormalized where the gradient was: [rows, cols], or the selected part,
+     * dense. */
+    void (*direction)(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x);
+    /** With row_scale, at the owner: sets row_factor and norms. Waits for the stream. */
+    dn_status (*at_owner)(dn_stream *s, const dn_optim_config *config, const dn_owner_matrix *x);
+    /** Updates the weights from the orthonormalized direction, which lies where direction left it. */
+    void (*apply)(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x,
+                  const dn_step_params *p);
+} dn_rule;
+
+/** The row with that name; NULL if no rule has it (or name is NULL). */
+const dn_rule *dn_rule_row(const char *name);
+
+/** What a rule selects of a whole matrix: k = ceil(fraction * size). 0 < fraction <= 1. */
+dn_selection dn_rule_selection(const dn_rule *rule, size_t rows, size_t cols, double fraction);
+
+/** The number of states. */
+static inline int dn_rule_n_states(const dn_rule *rule)
+{
+    int n = 0;
+    while (n < DN_MAX_STATES && rule->states[n].name)
+        n++;
+    return n;
+}
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * Executors: how a kind of rule (optim/rule.h) steps all of its parameters, on any mesh.
+ *
+ * Before a step the gradients of parts are means over all that hold copies (unless the executor decouples
+ * them); after it the updated weights of parts are brought to the copies. Both is the optimizer's; between,
+ * an executor reads and writes what its slots point at.
+ */
+#ifndef SYNC_EXECUTOR_H
+#define SYNC_EXECUTOR_H
+
+#include "sync/slot.h"
+
+/* All parameters of one rule. */
+typedef struct dn_party {
+    const dn_rule *rule;
+    const struct dn_executor *executor;
+    const dn_optim_config *config;
+    dn_stream *stream;
+    const dn_mesh *mesh;
+    dn_slot *slots;
+    size_t n_slots;
+    void *work; /* the executor's own, made by open */
+} dn_party;
+
+typedef struct dn_executor {
+    /** Fills in layout and states (and shape) of a slot that has a parameter and a rule. Only the cuts of the
+     * parameter are known. */
+    void (*describe)(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slot);
+
+    /** Deals what one rank does of each to owners, once all slots are described; NULL: nothing is. */
+    void (*deal)(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slots, size_t n);
+
+    /** What all slots need together. heap_bytes: symmetric heap, the same on all ranks; SIZE_MAX without
+     * memory to find out, or where it is more than can be counted. open: fills in work; workspace is that
+     * heap, zero. After a failure, too, close (may be NULL) frees what is there. */
+    size_t (*heap_bytes)(const dn_optim_config *config, const int size[DN_N_AXES], const dn_slot *slots,
+                         size_t n);
+    dn_status (*open)(dn_party *party, void *workspace);
+    void (*close)(dn_party *party);
+
+    /** Collective over the mesh if it exchanges anything. One step; lr is the base rate. Adds to n_zero and
+     * n_fallback of the report. */
+    dn_status (*step)(dn_party *party, uint64_t step, double lr, dn_step_report *report);
+
+    /** This rank's flops of a step, and what it exchanges within step; NULL: nothing that counts. */
+    double (*flops)(const dn_party *party);
+    void (*formula)(const dn_party *party, dn_formula *formula);
+    /** Adds what it exchanged in the last step that depended on numbers; NULL: nothing does. */
+    void (*rounds)(const dn_party *party, dn_formula *formula);
+} dn_executor;
+
+const dn_executor *dn_executor_of(const dn_rule *rule);
+
+/** What the rule of a slot takes from a step with that base rate. */
+dn_step_params dn_slot_params(const dn_slot *slot, uint64_t step, double lr);
+
+extern const dn_executor dn_executor_element_wise, dn_executor_owner, dn_executor_low_rank;
+
+#endif

@@ -1,0 +1,13 @@
+/* Rules by name, in tests. */
+#ifndef SUPPORT_RULES_H
+#define SUPPORT_RULES_H
+
+#include <stdbool.h>
+#include <string.h>
+
+static inline bool is_rule(const char *rule, const char *name)
+{
+    return strcmp(rule, name) == 0;
+}
+
+#endif
