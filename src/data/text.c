@@ -139,13 +139,10 @@ static dn_status unpack(dn_text *text, void *out, size_t *bytes)
 {
     z_stream *z = &text->z;
     size_t wanted = *bytes;
-    if (text->at_end && text->in_member)
-        return dn_fail(DN_ERR_DATA, "%s: gzip data ends too early; download or compress it again",
-                       title(text->files[text->current]));
     text->in_member = text->in_member || !text->at_end;
     z->next_out = out;
     z->avail_out = (uInt)wanted;
-    int result = text->at_end ? Z_OK : inflate(z, Z_NO_FLUSH);
+    int result = text->in_member ? inflate(z, Z_NO_FLUSH) : Z_OK; /* also at the end: it may hold output back */
     *bytes = wanted - z->avail_out;
     if (result == Z_STREAM_END) {
         text->n_members++;
@@ -153,6 +150,9 @@ static dn_status unpack(dn_text *text, void *out, size_t *bytes)
         inflateReset(z);
     } else if (result != Z_OK && result != Z_BUF_ERROR) /* that one: it wants more input first */
         return unpack_failed(text, result);
+    else if (text->at_end && text->in_member && *bytes == 0)
+        return dn_fail(DN_ERR_DATA, "%s: gzip data ends too early; download or compress it again",
+                       title(text->files[text->current]));
     return DN_OK;
 }
 
