@@ -36,6 +36,10 @@ def lines_of(metrics):
     return [without_timing(line) for line in metrics.splitlines(keepends=True)]
 
 
+def is_checkpoint(name):
+    return name.endswith(".safetensors")
+
+
 def step_of(name):
     match = GOOD.search(name)
     return int(match.group(1)) if match else 0
@@ -78,7 +82,8 @@ class Trial(Place):
         super().__enter__()
         self.path = os.path.realpath(self.path)  # as the kernel tells it
         changes = dict(model_dim=16, n_layer=1, sequence_length=8, batch_size=4, device_batch_size=2, hash_every=1,
-                       num_iterations=END, checkpoint_freq=FREQUENCY, data_dir=self.file("data"), checkpoint_dir=RUN)
+                       num_iterations=END, checkpoint_freq=FREQUENCY, val_tokens=64, val_loss_every=FREQUENCY,
+                       data_dir=self.file("data"), checkpoint_dir=RUN)
         with open(self.file("config.yaml"), "w") as file:
             for key, value in dict(TINY, **changes).items():
                 file.write(f"{key}: {json.dumps(value)}\n")
@@ -96,7 +101,8 @@ class Trial(Place):
         self.metrics_name, = (name for name in plain if name.endswith("metrics.jsonl"))
         self.lines = lines_of(plain[self.metrics_name])
         expect(len(self.lines) == END, f"{len(self.lines)} lines of metrics")
-        self.names = {name for name in plain if not step_of(name)}  # besides checkpoints
+        self.names = {name for name in plain if not step_of(name)}  # besides generations
+        self.marked = {name: plain[name] for name in self.names if is_checkpoint(name)}  # the best
         # Once more with all generations kept: the older ones cannot be removed.
         done = self.train("kept", {}, fail="unlink", at=0, error=errno.EACCES)
         expect(done.returncode == 0, f"a checkpoint that cannot be removed ends the run: {done.stderr}")
@@ -140,25 +146,25 @@ class Trial(Place):
         return any(what.split()[1] == "hit" for _, _, what in self.trace())
 
     def newest(self, files):
-        """Step of the newest checkpoint; every one must be what the reference run wrote, to the bit."""
-        newest = 0
-        for name in filter(step_of, files):
-            step = step_of(name)
-            expect(step in self.clean, f"a checkpoint of step {step}")
-            if files[name] != self.clean[step]:
-                same = len(os.path.commonprefix([files[name], self.clean[step]]))
-                raise AssertionError(f"{name} is torn: {len(files[name])} bytes, not {len(self.clean[step])}; the first "
-                                     f"{same} are right")
-            newest = max(newest, step)
-        return newest
+        """Step of the newest checkpoint. Every one, also one with a name of its own, must be what the reference run wrote,
+        to the bit."""
+        for name in filter(is_checkpoint, files):
+            wanted = [self.clean.get(step_of(name))] if step_of(name) else [*self.clean.values()]
+            if files[name] not in wanted:
+                sizes = [len(content) for content in wanted if content]
+                same = max((len(os.path.commonprefix([files[name], content])) for content in wanted if content), default=0)
+                raise AssertionError(f"{name} is torn: {len(files[name])} bytes, not {sizes}; the first {same} are right")
+        return max(map(step_of, files), default=0)
 
     def expect_complete(self, files, what):
-        """The last checkpoint and all lines of metrics."""
+        """The last checkpoint, those with names of their own, and all lines of metrics."""
         newest, found = self.newest(files), lines_of(files.get(self.metrics_name, b""))
         expect(newest == END, f"{what}: the newest checkpoint is {newest}")
         for number, (got, want) in enumerate(zip(found, self.lines), 1):
             expect(got == want, f"{what}: line {number} of metrics is {got}, not {want}")
         expect(len(found) == END, f"{what}: {len(found)} lines of metrics, not {END}")
+        for name, content in self.marked.items():
+            expect(files.get(name) == content, f"{what}: {name} is not that of the reference")
 
     def expect_tidy(self, files, what):
         """No file that a run does not leave."""
@@ -168,9 +174,6 @@ class Trial(Place):
     def expect_resume(self, files, what):
         """A run that goes on from here ends as the reference did. What was tried before is not tried again."""
         newest = self.newest(files)
-        if newest == END:  # there is nothing left to do
-            self.expect_complete(files, what)
-            return
         state = hashlib.sha256()
         for name in sorted(files):
             content = files[name]
@@ -189,8 +192,9 @@ class Trial(Place):
         done = self.train("resumed", files)
         story = f"resumed from {sorted(files)}: {done.stderr}"
         try:
-            expect(done.returncode == 0, f"exit status {done.returncode}, {story}")
-            expect(newest == 0 or f"after step {newest} " in done.stderr, f"not after step {newest}, {story}")
+            if newest < END:  # else there are no steps to do, and it may say so
+                expect(done.returncode == 0, f"exit status {done.returncode}, {story}")
+                expect(newest == 0 or f"after step {newest} " in done.stderr, f"not after step {newest}, {story}")
             left = read_files(self.file("resumed"))
             self.expect_complete(left, story)
             self.expect_tidy(left, story)

@@ -4,8 +4,8 @@ directory once the directory was. Whatever else was done may be there or not, ea
 may be torn. Of all disks that may be left it must hold:
 
 - a checkpoint under its name is whole, to the bit;
-- the newest one that was safe at any time before is there, or a newer one; after a run that ended well, its last one;
-- all lines of metrics up to that checkpoint are there;
+- the newest one that was safe at any time before is there, or a newer one, and one that has a name of its own;
+- all lines of metrics up to the newest are there; after a run that ended well, nothing is missing;
 - a run that goes on from there ends with the bits of a run that nothing happened to.
 
 The model is harsher than a journalling file system, which keeps the order of names. `./check --full` (DIONODE_FULL=1) draws
@@ -157,7 +157,7 @@ def parents_of(path):
 
 def replay(trial, disk, record):
     """Judges what is left after a cut at any moment; yields (what, files) of each disk unlike those before."""
-    safe, seen = 0, set()
+    safe, marked, seen = 0, set(), set()
     with open(record) as file:
         operations = file.read().splitlines()
     for number, line in enumerate([""] + operations):
@@ -169,11 +169,12 @@ def replay(trial, disk, record):
                 newest = trial.newest(left)
             except AssertionError as torn:
                 raise AssertionError(f"{torn}; {what}") from None
-            if word == NOTHING:
-                expect(newest >= safe, f"checkpoint {safe} was safe, now {newest} is: {what}")
-                safe = newest
             expect(newest >= safe, f"checkpoint {safe} is lost: {what}")
-            expect(newest == END or number < len(operations), f"the run ended well, its last checkpoint is lost: {what}")
+            expect(marked <= set(left), f"{sorted(marked - set(left))} is lost: {what}")
+            if word == NOTHING:
+                safe, marked = newest, set(trial.marked) & set(left)
+            if number == len(operations):
+                trial.expect_complete(left, f"the run ended well: {what}")
             found = lines_of(left.get(trial.metrics_name, b""))[:newest]
             expect(found == trial.lines[:newest], f"metrics up to step {newest} are lost, {len(found)} are left: {what}")
             key = tuple(sorted((name, hash(content)) for name, content in left.items()))
