@@ -41,7 +41,7 @@ typedef struct dn_config {
     char data_dir[DN_PATH_MAX], train_files[DN_PATH_MAX], val_files[DN_PATH_MAX];
     int64_t val_loss_every, val_tokens;
     char checkpoint_dir[DN_PATH_MAX];
-    int64_t checkpoint_freq;
+    int64_t checkpoint_freq, checkpoint_keep;
     int64_t seed;
 } dn_config;
 

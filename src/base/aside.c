@@ -38,12 +38,21 @@ static void temporary_name(const dn_aside *aside, char *name)
     snprintf(name, PATH_MAX, "%s.tmp", aside->path);
 }
 
+static int sync_all(int fd)
+{
+    int result;
+    do
+        result = fsync(fd);
+    while (result != 0 && errno == EINTR);
+    return result;
+}
+
 dn_status dn_name_sync(const char *path)
 {
     char dir[PATH_MAX];
     parent_of(path, dir);
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool synced = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* EINVAL: nothing to sync there */
+    bool synced = fd >= 0 && (sync_all(fd) == 0 || errno == EINVAL); /* EINVAL: nothing to sync there */
     int error = errno;
     if (fd >= 0)
         close(fd);
@@ -80,13 +89,20 @@ dn_status dn_dir_make(const char *dir)
     return DN_OK;
 }
 
-dn_status dn_dir_check_space(const char *dir, uint64_t bytes)
+dn_status dn_dir_space(const char *dir, uint64_t *bytes)
 {
     struct statvfs fs;
     if (statvfs(dir, &fs) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write in %s", dir);
-    uint64_t available = (uint64_t)fs.f_bavail * fs.f_frsize;
-    if (fs.f_blocks > 0 && available < bytes)
+    *bytes = fs.f_blocks > 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : UINT64_MAX;
+    return DN_OK;
+}
+
+dn_status dn_dir_check_space(const char *dir, uint64_t bytes)
+{
+    uint64_t available = 0;
+    DN_TRY(dn_dir_space(dir, &available));
+    if (available < bytes)
         return dn_fail(
             DN_ERR_IO,
             "%s: %.1f MB are needed, only %.1f MB are free; free some space or choose another directory", dir,
@@ -204,7 +220,7 @@ dn_status dn_aside_seal(dn_aside *aside, void (*tick)(void *), void *context)
         DN_TRY(wait_for_range(aside, range));
         tick(context);
     }
-    return fsync(aside->fd) == 0 ? DN_OK : stopped(aside, errno);
+    return sync_all(aside->fd) == 0 ? DN_OK : stopped(aside, errno);
 }
 
 dn_status dn_aside_publish(dn_aside *aside)

@@ -32,6 +32,9 @@ dn_status dn_dir_make(const char *dir) DN_MUST_USE;
  * holds is another matter. Errors: DN_ERR_IO. */
 dn_status dn_name_sync(const char *path) DN_MUST_USE;
 
+/** *bytes = what is free in the file system of dir; UINT64_MAX if it does not tell. Errors: DN_ERR_IO. */
+dn_status dn_dir_space(const char *dir, uint64_t *bytes) DN_MUST_USE;
+
 /** Whether `bytes` more fit in the file system of dir. Errors: DN_ERR_IO with what is needed and what is
  * free. */
 dn_status dn_dir_check_space(const char *dir, uint64_t bytes) DN_MUST_USE;

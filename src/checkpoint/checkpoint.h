@@ -1,7 +1,8 @@
 /*
  * Checkpoints: one safetensors file a generation, dir/step_<8 digits>.safetensors, written aside (O_TMPFILE
- * where the file system has it, so that a killed writer leaves nothing), synced, renamed; the newest two are
- * kept.
+ * where the file system has it, so that a killed writer leaves nothing), synced, renamed; so many of the newest
+ * are kept. One generation can be marked as the best: dir/best.safetensors is a second name of its file, and
+ * stays when the generation goes.
  *
  *     | header length, 8 bytes LE | header: JSON, padded with spaces to 64 bytes | tensors, dense, in order |
  *
@@ -33,16 +34,31 @@ typedef struct dn_meta {
     const char *key, *value;
 } dn_meta;
 
-/** Writes generation `step` (made again if it exists) and keeps, of the generations before it, the newest.
- * Generations after `step` are another history and left alone. dir is made if missing. Tensors are written
- * whole, a few MiB at a time, however they are sharded: the file does not tell. Strings are UTF-8; the
- * metadata key "xxh3" is taken. Tensors of DN_BF16 come last: in the file each begins at a multiple of its
- * element's size. tick (may be NULL) is called every few MiB. Checks free space first. Errors: DN_ERR_IO
- * naming file and cause; DN_ERR_ARG shards that overlap or leave a hole, or strings that are not UTF-8;
- * DN_ERR_MEMORY. The older generations then still stand and nothing half-written is left. */
-dn_status dn_checkpoint_write(const char *dir, uint64_t step, const dn_meta *meta, size_t n_meta,
+/** Writes generation `step` (made again if it exists) and keeps, with it, the newest `keep` >= 1. What is too
+ * many goes first, the oldest first, so that no more than max(keep, 2) files are there at once; the newest
+ * stays until the new one is complete. Generations after `step` are another history and left alone. dir is made
+ * if missing. Tensors are written whole, a few MiB at a time, however they are sharded: the file does not tell.
+ * Strings are UTF-8; the metadata key "xxh3" is taken. Tensors of DN_BF16 come last: in the file each begins at
+ * a multiple of its element's size. tick (may be NULL) is called every few MiB. Checks free space first.
+ * Errors: DN_ERR_IO naming file and cause; DN_ERR_ARG shards that overlap or leave a hole, or strings that are
+ * not UTF-8; DN_ERR_MEMORY. The newest older generations then still stand and nothing half-written is left. */
+dn_status dn_checkpoint_write(const char *dir, uint64_t step, size_t keep, const dn_meta *meta, size_t n_meta,
                               const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
                               void *context) DN_MUST_USE;
+
+/** Makes generation `step` the best: best.safetensors becomes a name of its file, at once or not at all. A file
+ * system without hard links is a warning. Errors: DN_ERR_IO; DN_ERR_ARG dir is too long. */
+dn_status dn_checkpoint_set_best(const char *dir, uint64_t step) DN_MUST_USE;
+
+/** dir/best.safetensors, there or not. Errors: DN_ERR_ARG: does not fit. */
+dn_status dn_checkpoint_best(const char *dir, char *path, size_t bytes) DN_MUST_USE;
+
+/** *n = checkpoint files in dir; the best counts if it is no generation any more. No dir: 0. Errors: DN_ERR_IO,
+ * DN_ERR_ARG. */
+dn_status dn_checkpoint_count(const char *dir, size_t *n) DN_MUST_USE;
+
+/** Removes what a killed writer left in dir: step_*.safetensors.tmp, best.safetensors.tmp. Best effort. */
+void dn_checkpoint_clean(const char *dir);
 
 /** Path of the newest generation in dir, or of `dir` itself if that is a file. *found = false: there is none,
  * or no dir (DN_OK). Errors: DN_ERR_IO; DN_ERR_ARG path does not fit `bytes`. */
@@ -52,10 +68,13 @@ typedef struct dn_checkpoint dn_checkpoint;
 
 /** Verifies a file (reads it once, so that a failing disk is an error and not SIGBUS) and maps it. tick (may be
  * NULL; kept until the close) is called for every MiB that was read, here and in dn_checkpoint_block. Errors:
- * DN_ERR_CHECKPOINT: what is wrong (truncated, damaged: checksum, not safetensors), and what to do (delete it
- * to go on from the older generation); DN_ERR_IO. Owned by the caller. */
+ * DN_ERR_CHECKPOINT: what is wrong (truncated, damaged: checksum, not ours) and, of a generation, what to do;
+ * DN_ERR_IO. Owned by the caller. */
 dn_status dn_checkpoint_open(const char *path, void (*tick)(void *), void *context,
                              dn_checkpoint **out) DN_MUST_USE;
+/** Reads the header alone: dn_checkpoint_meta and dn_checkpoint_has work, and nothing is known of the tensors'
+ * numbers. Otherwise as dn_checkpoint_open. */
+dn_status dn_checkpoint_peek(const char *path, dn_checkpoint **out) DN_MUST_USE;
 /** Ends the life of everything borrowed from it. NULL is a no-op; sets *checkpoint to NULL. */
 void dn_checkpoint_close(dn_checkpoint **checkpoint);
 

@@ -1,5 +1,6 @@
 #include "checkpoint/generations.h"
 
+#include "base/aside.h"
 #include "base/fail.h"
 #include "checkpoint/checkpoint.h"
 
@@ -16,6 +17,7 @@
 #define PREFIX    "step_"
 #define SUFFIX    ".safetensors"
 #define TEMPORARY ".safetensors.tmp"
+#define BEST      "best.safetensors"
 
 /* Whether a file name is PREFIX, at least eight digits, then `suffix`. */
 static bool parse(const char *name, const char *suffix, uint64_t *step)
@@ -50,6 +52,13 @@ static int visit_files(const char *dir, const char *suffix,
     int error = errno;
     closedir(stream);
     return error;
+}
+
+bool dn_generation_is(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    uint64_t step;
+    return parse(name, SUFFIX, &step) || strcmp(name, BEST) == 0;
 }
 
 dn_status dn_generation_path(const char *dir, uint64_t step, char *path, size_t bytes)
@@ -98,21 +107,87 @@ static void remove_any(const char *path, uint64_t step, void *context)
     unlink(path);
 }
 
-static void remove_before(const char *path, uint64_t step, void *context)
+dn_status dn_checkpoint_best(const char *dir, char *path, size_t bytes)
 {
-    if (step < *(const uint64_t *)context)
+    if ((size_t)snprintf(path, bytes, "%s/" BEST, dir) >= bytes)
+        return dn_fail(DN_ERR_ARG, "path too long: %.200s...", dir);
+    return DN_OK;
+}
+
+void dn_checkpoint_clean(const char *dir)
+{
+    char path[PATH_MAX];
+    visit_files(dir, TEMPORARY, remove_any, NULL);
+    if ((size_t)snprintf(path, sizeof path, "%s/" BEST ".tmp", dir) < sizeof path)
         unlink(path);
 }
 
-void dn_generations_clean(const char *dir)
+struct oldest {
+    uint64_t below; /* only generations before this one count */
+    uint64_t step;
+    size_t n;
+};
+
+static void find_oldest(const char *path, uint64_t step, void *context)
 {
-    visit_files(dir, TEMPORARY, remove_any, NULL);
+    struct oldest *oldest = context;
+    if (step >= oldest->below)
+        return;
+    if (oldest->n++ == 0 || step < oldest->step)
+        oldest->step = step;
 }
 
-void dn_generations_prune(const char *dir, uint64_t step)
+/* One at a time, the oldest first: whenever this ends, what is left are the newest. */
+void dn_generations_prune(const char *dir, uint64_t step, size_t n)
 {
-    struct newest kept = {.below = step};
-    visit_files(dir, SUFFIX, find_newest, &kept);
-    if (kept.found)
-        visit_files(dir, SUFFIX, remove_before, &kept.step);
+    for (;;) {
+        char path[PATH_MAX];
+        struct oldest oldest = {.below = step};
+        if (visit_files(dir, SUFFIX, find_oldest, &oldest) != 0 || oldest.n <= n)
+            return;
+        if (dn_generation_path(dir, oldest.step, path, sizeof path) != DN_OK || unlink(path) != 0)
+            return;
+    }
+}
+
+dn_status dn_checkpoint_count(const char *dir, size_t *n)
+{
+    char best[PATH_MAX];
+    struct stat st;
+    struct oldest all = {.below = UINT64_MAX};
+    DN_TRY(dn_checkpoint_best(dir, best, sizeof best));
+    int error = visit_files(dir, SUFFIX, find_oldest, &all);
+    if (error != 0 && error != ENOENT)
+        return dn_fail_errno(DN_ERR_IO, error, "cannot look into %s", dir);
+    *n = all.n + (stat(best, &st) == 0 && st.st_nlink == 1);
+    return DN_OK;
+}
+
+/* Not every file system gives a file two names. */
+static bool has_no_links(int error)
+{
+    return error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK;
+}
+
+dn_status dn_checkpoint_set_best(const char *dir, uint64_t step)
+{
+    char path[PATH_MAX], best[PATH_MAX], temporary[PATH_MAX + 4];
+    DN_TRY(dn_generation_path(dir, step, path, sizeof path));
+    DN_TRY(dn_checkpoint_best(dir, best, sizeof best));
+    snprintf(temporary, sizeof temporary, "%s.tmp", best);
+    unlink(temporary);
+    int error = link(path, temporary) == 0 ? 0 : errno;
+    if (has_no_links(error)) {
+        dn_log(DN_LOG_WARNING, "%s: this file system has no hard links: the best checkpoint is not kept beside "
+                               "the newest",
+               dir);
+        return DN_OK;
+    }
+    dn_status status = DN_OK;
+    if (error == 0 && rename(temporary, best) != 0)
+        error = errno;
+    if (error)
+        status = dn_fail_errno(DN_ERR_IO, error, "cannot make %s of %s", best, path);
+    unlink(temporary); /* also there after a success, if both were names of one file already */
+    return status == DN_OK ? dn_name_sync(best) : status;
 }

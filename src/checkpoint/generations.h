@@ -4,16 +4,17 @@
 
 #include "dionode/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /** dir/step_<8 digits>.safetensors. Errors: DN_ERR_ARG: does not fit. */
 dn_status dn_generation_path(const char *dir, uint64_t step, char *path, size_t bytes) DN_MUST_USE;
 
-/** Removes what a killed writer left in dir: step_*.safetensors.tmp. Best effort. */
-void dn_generations_clean(const char *dir);
+/** Whether the file's name is one of a generation, or of the best. */
+bool dn_generation_is(const char *path);
 
-/** Removes the generations before `step` except the newest of them. Best effort. */
-void dn_generations_prune(const char *dir, uint64_t step);
+/** Removes the generations before `step` except the newest n of them. Best effort. */
+void dn_generations_prune(const char *dir, uint64_t step, size_t n);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "checkpoint/format.h"
+#include "checkpoint/generations.h"
 #include "checkpoint/shards.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@ struct dn_checkpoint {
     json_t *header;   /* owned */
     size_t start;     /* file offset of the tensors */
     size_t bytes;     /* of the whole file */
-    const char *file; /* mapped, `bytes` */
+    const char *file; /* mapped, `bytes`; NULL: the header alone was read */
     void (*tick)(void *);
     void *tick_context;
 };
@@ -34,11 +35,11 @@ struct entry {
     json_int_t rows, cols, begin, end;
 };
 
+/* Nobody is told to delete a file: it may be somebody else's, or all that is left. */
 static dn_status damaged(const dn_checkpoint *c, const char *what)
 {
-    return dn_fail(DN_ERR_CHECKPOINT,
-                   "%s: %s; if there is an older generation, delete this file to go on from it", c->path,
-                   what);
+    return dn_fail(DN_ERR_CHECKPOINT, "%s: %s%s", c->path, what,
+                   dn_generation_is(c->path) ? "; move this file away to go on without it" : "");
 }
 
 static void read_on(const dn_checkpoint *c)
@@ -182,7 +183,8 @@ static dn_status check_sum(const dn_checkpoint *c, int fd, char *text, XXH3_stat
     return DN_OK;
 }
 
-static dn_status verify(dn_checkpoint *c, int fd)
+/* The header, and unless that alone is asked for, the sum over everything. */
+static dn_status verify(dn_checkpoint *c, int fd, bool header_only)
 {
     char *text = NULL, *chunk = malloc(CHUNK);
     XXH3_state_t *hash = XXH3_createState();
@@ -191,7 +193,7 @@ static dn_status verify(dn_checkpoint *c, int fd)
         status = read_header(c, fd, &text);
     if (status == DN_OK)
         status = parse_header(c, text);
-    if (status == DN_OK)
+    if (status == DN_OK && !header_only)
         status = check_sum(c, fd, text, hash, chunk);
     XXH3_freeState(hash);
     free(chunk);
@@ -208,9 +210,9 @@ static dn_status map(dn_checkpoint *c, int fd)
     return DN_OK;
 }
 
-static dn_status load(dn_checkpoint *c)
+static dn_status load(dn_checkpoint *c, bool header_only)
 {
-    int fd = open(c->path, O_RDONLY | O_CLOEXEC);
+    int fd = open(c->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would wait for its writer */
     if (fd < 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot open checkpoint %s", c->path);
     struct stat st;
@@ -223,24 +225,36 @@ static dn_status load(dn_checkpoint *c)
     else
         c->bytes = (size_t)st.st_size;
     if (status == DN_OK)
-        status = verify(c, fd);
-    if (status == DN_OK)
+        status = verify(c, fd, header_only);
+    if (status == DN_OK && !header_only)
         status = map(c, fd);
     close(fd);
     return status;
 }
 
-dn_status dn_checkpoint_open(const char *path, void (*tick)(void *), void *context, dn_checkpoint **out)
+static dn_status open_checkpoint(const char *path, bool header_only, void (*tick)(void *), void *context,
+                                 dn_checkpoint **out)
 {
     dn_checkpoint *c = calloc(1, sizeof *c);
     if (c)
         *c = (dn_checkpoint){.path = strdup(path), .tick = tick, .tick_context = context};
-    dn_status status = c && c->path ? load(c) : dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
+    dn_status status =
+        c && c->path ? load(c, header_only) : dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
     if (status == DN_OK)
         *out = c;
     else
         dn_checkpoint_close(&c);
     return status;
+}
+
+dn_status dn_checkpoint_open(const char *path, void (*tick)(void *), void *context, dn_checkpoint **out)
+{
+    return open_checkpoint(path, false, tick, context, out);
+}
+
+dn_status dn_checkpoint_peek(const char *path, dn_checkpoint **out)
+{
+    return open_checkpoint(path, true, NULL, NULL, out);
 }
 
 void dn_checkpoint_close(dn_checkpoint **checkpoint)

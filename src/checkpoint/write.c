@@ -138,7 +138,7 @@ static dn_status write_file(const char *path, const char *header, size_t header_
     return status;
 }
 
-dn_status dn_checkpoint_write(const char *dir, uint64_t step, const dn_meta *meta, size_t n_meta,
+dn_status dn_checkpoint_write(const char *dir, uint64_t step, size_t keep, const dn_meta *meta, size_t n_meta,
                               const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *), void *context)
 {
     char path[PATH_MAX];
@@ -146,16 +146,17 @@ dn_status dn_checkpoint_write(const char *dir, uint64_t step, const dn_meta *met
     for (size_t i = 0; i < n_tensors; i++)
         DN_TRY(dn_shards_check(&tensors[i]));
     DN_TRY(dn_dir_make(dir));
-    dn_generations_clean(dir);
+    dn_checkpoint_clean(dir);
     size_t header_bytes = 0;
     json_t *object = describe(meta, n_meta, tensors, n_tensors);
     char *header = encode(object, &header_bytes);
     json_decref(object);
     if (!header)
         return dn_fail(DN_ERR_ARG, "%s: out of memory, or a name or metadata string that is not UTF-8", path);
+    dn_generations_prune(dir, step, keep > 2 ? keep - 1 : 1);
     dn_status status = write_file(path, header, header_bytes, tensors, n_tensors, tick, context);
     free(header);
     if (status == DN_OK)
-        dn_generations_prune(dir, step);
+        dn_generations_prune(dir, step, keep - 1);
     return status;
 }

@@ -47,7 +47,7 @@ int cli_eval(int argc, char **argv, char **command_line)
                                      parse,
                                      "RUN [key=value...]",
                                      "Mean validation loss of the newest checkpoint in RUN, a run's "
-                                     "checkpoint_dir (or a checkpoint file).\v"
+                                     "checkpoint_dir, or of a checkpoint file, as RUN/best.safetensors.\v"
                                      "key=value changes the run's configuration: val_tokens=0 measures all "
                                      "there are, val_files=GLOB other text.",
                                      NULL,

@@ -67,7 +67,8 @@ int cli_generate(int argc, char **argv, char **command_line)
         options,
         parse,
         "RUN [PROMPT]",
-        "Continues PROMPT with the newest checkpoint in RUN, a run's checkpoint_dir.",
+        "Continues PROMPT with the newest checkpoint in RUN, a run's checkpoint_dir, or with a checkpoint file, as "
+        "RUN/best.safetensors.",
         NULL,
         NULL,
         NULL};

@@ -40,9 +40,9 @@ static void usage(FILE *out)
         out,
         "\n'dionode COMMAND --help' tells more.\n\n"
         "Exit status: 0 success; 1 bad argument to the library; 2 configuration or command line; 3 data;\n"
-        "4 checkpoint; 5 files, disk full; 6 memory; 7 a worker died; 8 a worker hung; 9 not-a-number;\n"
-        "10 operating system; 11 verify: planted bug not caught; 128+N stopped by signal N after saving a\n"
-        "checkpoint.\n");
+        "4 checkpoint; 5 files, disk full, folder in use; 6 memory; 7 a worker died; 8 a worker hung;\n"
+        "9 not-a-number; 10 operating system; 11 verify: planted bug not caught; 128+N stopped by signal N\n"
+        "after saving a checkpoint.\n");
 }
 
 int cli_failure(dn_status status)

@@ -116,10 +116,14 @@ static dn_status drop_checkpoints(const dn_trial *trial)
     for (;;) {
         DN_TRY(dn_checkpoint_latest(trial->dir, path, sizeof path, &found));
         if (!found)
-            return DN_OK;
+            break;
         if (unlink(path) != 0)
             return dn_fail_errno(DN_ERR_IO, errno, "cannot remove %s", path);
     }
+    DN_TRY(dn_checkpoint_best(trial->dir, path, sizeof path));
+    if (unlink(path) != 0 && errno != ENOENT)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot remove %s", path);
+    return DN_OK;
 }
 
 /* Failures that say something of this run and nothing of the next. */

@@ -109,6 +109,9 @@ static const dn_key keys[] = {
     INT(val_tokens, "131072", 0, EXACT, "tokens of a validation; 0 = none"),
     TEXT(checkpoint_dir, "runs/default", NULL, "the run's folder: metrics.jsonl and checkpoints", DN_KEY_CONDUCT),
     INT(checkpoint_freq, "0", 0, STEPS, "steps between checkpoints; 0 = at the end and on Ctrl-C only", DN_KEY_CONDUCT),
+    INT(checkpoint_keep, "2", 1, 1000000,
+        "newest checkpoints that are kept; the best by validation stays beside them as best.safetensors",
+        DN_KEY_CONDUCT),
     INT(seed, "0", 0, EXACT, "of initial weights, data order and Dion's first basis"),
     {.name = NULL},
 };

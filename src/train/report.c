@@ -163,6 +163,7 @@ dn_status dn_report_step(dn_run *run, const dn_step_result *result, double val_l
         return DN_OK;
     double tokens = (double)(run->plan.config.batch_size * run->plan.config.sequence_length);
     show_step(run, result, tokens / result->seconds, val_loss);
+    dn_run_watch_room(run);
     return write_metrics(run, result, tokens / result->seconds, val_loss, hash);
 }
 

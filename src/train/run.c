@@ -1,7 +1,6 @@
 #include "train/run.h"
 
 #include "base/fail.h"
-#include "checkpoint/checkpoint.h"
 #include "compute/kernels.h"
 
 #include <math.h>
@@ -56,14 +55,6 @@ static dn_status open_data(dn_run *run)
     return DN_OK;
 }
 
-static dn_status restore_latest(dn_run *run)
-{
-    char path[DN_PATH_MAX + 64];
-    bool found;
-    DN_TRY(dn_checkpoint_latest(run->plan.config.checkpoint_dir, path, sizeof path, &found));
-    return found ? dn_run_restore(run, path) : DN_OK;
-}
-
 static dn_status open_metrics(dn_run *run)
 {
     if (run->rank != 0)
@@ -94,7 +85,8 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     dn_stream_on_progress(run->stream, dn_run_tick, run);
     DN_TRY(open_data(run));
     DN_TRY(open_net(run));
-    DN_TRY(restore_latest(run));
+    DN_TRY(dn_run_restore(run));
+    DN_TRY(dn_run_check_room(run));
     DN_TRY(open_metrics(run));
     return measure_peak(run);
 }

@@ -24,7 +24,12 @@ typedef struct dn_run {
     double peak_flops;    /* GEMM peak of all workers together */
     double state_bytes;   /* what the optimizer keeps between steps, on all workers together; rank 0 */
     int n_skipped;        /* steps skipped in a row for gradients that were not finite */
+    double val_loss;      /* of the last validation; NaN: there was none */
+    uint64_t val_step;    /* after which it was */
+    double best_loss;     /* validation loss of best.safetensors; NaN: there is none; rank 0 */
     dn_metrics *metrics;  /* rank 0 */
+    double looked_s;      /* when the disk's room was last looked at; rank 0 */
+    bool no_room;         /* what was found; rank 0 */
     dn_progress progress; /* rank 0 */
 } dn_run;
 
@@ -54,9 +59,18 @@ dn_status dn_run_validate(dn_run *run, double *loss) DN_MUST_USE;
  * of their parts, added. */
 dn_status dn_run_check_replicas(dn_run *run, double *hash) DN_MUST_USE;
 
-/** Collective. Writes (rank 0, reading the others' parts in place) or restores the run's checkpoint. */
+/** Collective. Writes the run's checkpoint (rank 0, reading the others' parts in place). If validation followed
+ * this very step and never was better, the checkpoint is also the best one. */
 dn_status dn_run_save(dn_run *run) DN_MUST_USE;
-dn_status dn_run_restore(dn_run *run, const char *path) DN_MUST_USE;
+/** Collective. Goes on from the newest checkpoint in the run's folder, if there is one. */
+dn_status dn_run_restore(dn_run *run) DN_MUST_USE;
+
+/** Whether the disk has room for the checkpoints of the run, those that are there and will go deducted; rank 0.
+ * Errors: DN_ERR_IO saying what is needed and what is free. */
+dn_status dn_run_check_room(dn_run *run) DN_MUST_USE;
+/** The same while the run goes on, at most once a second: says so above the bar when the room is gone, and again
+ * when it is back; rank 0. */
+void dn_run_watch_room(dn_run *run);
 
 /** Enters a phase ("forward and backward"; a string literal) of the step after run->step, for the state
  * table. */

@@ -12,9 +12,11 @@
 #include "train/config_diff.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { NAME_MAX_ = DN_PARAM_NAME_MAX + 64 };
 
@@ -107,20 +109,35 @@ static void list_state(const dn_run *run, size_t index, tensor_list *list)
     }
 }
 
+/* The checkpoint of this step is the best one, if validation says so. */
+static dn_status keep_best(dn_run *run)
+{
+    if (run->val_step != run->step || !isfinite(run->val_loss) || run->val_loss > run->best_loss)
+        return DN_OK;
+    run->best_loss = run->val_loss;
+    return dn_checkpoint_set_best(run->plan.config.checkpoint_dir, run->step);
+}
+
 static dn_status write_tensors(dn_run *run, const tensor_list *list)
 {
-    char step[32], replicas[16];
+    char step[32], replicas[16], val_loss[32];
     snprintf(step, sizeof step, "%llu", (unsigned long long)run->step);
     snprintf(replicas, sizeof replicas, "%d", run->plan.mesh[DN_DP]);
     char *config = dn_config_dump(&run->plan.config);
     if (!config)
         return dn_fail(DN_ERR_MEMORY, "no memory for the configuration's text");
-    const dn_meta meta[] = {{"format", "pt"}, {"step", step}, {"replicas", replicas}, {"config", config}};
-    dn_status status =
-        dn_checkpoint_write(run->plan.config.checkpoint_dir, run->step, meta, sizeof meta / sizeof *meta,
-                            list->tensors, list->n, dn_run_tick, run);
+    snprintf(val_loss, sizeof val_loss, "%.17g", run->val_loss);
+    const dn_meta meta[] = {{"format", "pt"},
+                            {"step", step},
+                            {"replicas", replicas},
+                            {"config", config},
+                            {"val_loss", val_loss}};
+    size_t n = sizeof meta / sizeof *meta - (run->val_step != run->step);
+    dn_status status = dn_checkpoint_write(run->plan.config.checkpoint_dir, run->step,
+                                           (size_t)run->plan.config.checkpoint_keep, meta, n, list->tensors,
+                                           list->n, dn_run_tick, run);
     free(config);
-    return status;
+    return status == DN_OK ? keep_best(run) : status;
 }
 
 static dn_status save_from_rank_0(dn_run *run)
@@ -245,7 +262,27 @@ static dn_status compare_settings(const dn_run *run, const dn_checkpoint *checkp
     return DN_OK;
 }
 
-dn_status dn_run_restore(dn_run *run, const char *path)
+static double read_loss(const dn_checkpoint *checkpoint)
+{
+    const char *text = dn_checkpoint_meta(checkpoint, "val_loss");
+    return text ? strtod(text, NULL) : NAN;
+}
+
+/* What the best checkpoint says of itself. */
+static dn_status find_best(dn_run *run)
+{
+    char path[DN_PATH_MAX + 64];
+    dn_checkpoint *best;
+    DN_TRY(dn_checkpoint_best(run->plan.config.checkpoint_dir, path, sizeof path));
+    if (access(path, F_OK) != 0)
+        return DN_OK;
+    DN_TRY(dn_checkpoint_peek(path, &best));
+    run->best_loss = read_loss(best);
+    dn_checkpoint_close(&best);
+    return DN_OK;
+}
+
+static dn_status restore(dn_run *run, const char *path)
 {
     dn_checkpoint *checkpoint;
     dn_run_enter(run, "reading checkpoint");
@@ -261,8 +298,26 @@ dn_status dn_run_restore(dn_run *run, const char *path)
         status = compare_settings(run, checkpoint, path);
     if (status == DN_OK)
         status = restore_states(run, checkpoint, n_saved);
-    if (status == DN_OK)
-        run->step = strtoull(step, NULL, 10);
+    if (status == DN_OK) {
+        run->step = run->val_step = strtoull(step, NULL, 10);
+        run->val_loss = read_loss(checkpoint);
+    }
     dn_checkpoint_close(&checkpoint);
     return status;
+}
+
+dn_status dn_run_restore(dn_run *run)
+{
+    char path[DN_PATH_MAX + 64];
+    bool found;
+    run->val_loss = run->best_loss = NAN;
+    DN_TRY(dn_checkpoint_latest(run->plan.config.checkpoint_dir, path, sizeof path, &found));
+    if (!found)
+        return DN_OK;
+    DN_TRY(restore(run, path));
+    if (run->rank != 0)
+        return DN_OK;
+    DN_TRY(find_best(run));
+    /* A run can end between the newest checkpoint and its mark. */
+    return run->val_loss == run->best_loss ? DN_OK : keep_best(run);
 }

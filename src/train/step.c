@@ -94,5 +94,7 @@ dn_status dn_run_validate(dn_run *run, double *loss)
     DN_TRY(dn_comm_all_reduce_scalars(dn_mesh_group(run->mesh, DN_AXIS(DN_DP) | DN_AXIS(DN_FS)), &sum, 1,
                                       DN_SUM));
     *loss = sum / (double)(rows * T);
+    run->val_loss = *loss;
+    run->val_step = run->step;
     return DN_OK;
 }

@@ -5,10 +5,13 @@
 #include "base/aside.h"
 #include "base/fail.h"
 #include "base/lock.h"
+#include "checkpoint/checkpoint.h"
 #include "data/tokens.h"
 #include "dionode/launch.h"
 #include "shm/room.h"
 #include "train/plan.h"
+
+#include <unistd.h>
 
 /* Opens and closes the data, so that a missing or broken file is one plain line before any worker starts. */
 static dn_status check_files(const dn_config *config, bool validation)
@@ -48,8 +51,19 @@ static dn_status check(const dn_plan *plan)
 /* The launcher holds the folder, over all restarts: of workers it is known that they die with it. */
 static dn_status take_folder(const dn_config *config, dn_lock *lock)
 {
+    char newest[DN_PATH_MAX + 64], best[DN_PATH_MAX + 64];
+    bool found;
     DN_TRY(dn_dir_make(config->checkpoint_dir));
-    return dn_lock_take(config->checkpoint_dir, lock);
+    DN_TRY(dn_lock_take(config->checkpoint_dir, lock));
+    dn_checkpoint_clean(config->checkpoint_dir);
+    DN_TRY(dn_checkpoint_latest(config->checkpoint_dir, newest, sizeof newest, &found));
+    DN_TRY(dn_checkpoint_best(config->checkpoint_dir, best, sizeof best));
+    if (found || access(best, F_OK) != 0)
+        return DN_OK;
+    return dn_fail(DN_ERR_CHECKPOINT,
+                   "%s is of an earlier run, and a new one would replace it: move it away, or choose another "
+                   "checkpoint_dir",
+                   best);
 }
 
 dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, char *const *argv,

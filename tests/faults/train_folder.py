@@ -1,13 +1,16 @@
 """The run's folder: one run at a time, nothing in it lost, and what is wrong with it is said in one line at the start."""
+import json
 import os
+import random
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import Place, PROGRAM, alive, case, children, expect, in_own_mounts, run, tap  # noqa: E402
+from runs import Place, PROGRAM, alive, case, children, expect, in_own_mounts, random_tokens, run, tap, write_shard  # noqa: E402
 
 CONFIG, DATA, CHECKPOINT, IO = 2, 3, 4, 5
 
@@ -127,6 +130,91 @@ def changed_settings_are_told_in_one_line_when_a_run_goes_on():
                      "schedule 'trapezoid' -> 'cosine'", "batch_size 8 -> 4",
                      f"data_dir '{place.file('data')}' -> '{place.file('other')}'"):
             expect(told in lines[0], f"'{told}' is missing in: {lines[0]}")
+
+
+def step_of(path):
+    with open(path, "rb") as file:
+        length = struct.unpack("<Q", file.read(8))[0]
+        return int(json.loads(file.read(length))["__metadata__"]["step"])
+
+
+def loss_of(run_or_file):
+    done = run([PROGRAM, "eval", run_or_file])
+    expect(done.returncode == 0, done.stderr)
+    return float(done.stdout.split()[1])
+
+
+@case
+def the_best_by_validation_stays_under_its_own_name_over_resumes_too():
+    """A twentieth of what is validated never comes up in training: the loss falls, and then rises."""
+    keys = {"val_tokens": 512, "val_loss_every": 3, "checkpoint_freq": 6, "lr": 0.01, "num_iterations": 60,
+            "warmdown_ratio": 0}
+    with Place() as place:
+        draw = random.Random(5)
+        write_shard(place.file("data/train_000000.bin"), random_tokens(5000, below=64))
+        write_shard(place.file("data/val_000000.bin"), [draw.randrange(64 if i % 20 else 256) for i in range(1000)])
+        for stop_after in (0, 18, 31, 60):  # the whole run, and another in pieces
+            done = place.train(stop_after=stop_after, checkpoint_dir=place.file("parts" if stop_after else "run"), **keys)
+            expect(done.returncode == 0, done.stderr)
+        losses = {line["step"]: line["val_loss"] for line in place.metrics() if "val_loss" in line}
+        saved = min((loss, step) for step, loss in losses.items() if step % 6 == 0)
+        expect(6 < saved[1] < 54, f"the best is the first, or among the newest; the test says nothing: {losses}")
+        for name in ("run", "parts"):
+            files = sorted(os.listdir(place.file(name)))
+            expect(files == ["best.safetensors", "metrics.jsonl", "step_00000054.safetensors", "step_00000060.safetensors"],
+                   f"{name}: {files}")
+            best = place.file(f"{name}/best.safetensors")
+            expect(step_of(best) == saved[1], f"{name}: the best is of step {step_of(best)}, not {saved[1]}: {losses}")
+            expect(abs(loss_of(best) - saved[0]) < 2e-6, f"{loss_of(best)}, not {saved[0]}")  # six digits are printed
+            expect(abs(loss_of(place.file(name)) - losses[60]) < 2e-6, "without a name it is the newest")
+        expect(run([PROGRAM, "generate", place.file("run/best.safetensors"), "x", "--tokens", "3"]).returncode == 0, "generate")
+        for step in (54, 60):
+            os.remove(place.file(f"run/step_{step:08d}.safetensors"))
+        expect_failure(place.train(**keys), CHECKPOINT, "best.safetensors", "move it away")
+        expect(step_of(place.file("run/best.safetensors")) == saved[1], "it was replaced")
+
+
+@case
+def as_many_checkpoints_are_kept_as_are_asked_for():
+    with Place() as place:
+        for keep, steps in ((1, [8]), (3, [6, 7, 8])):
+            name = f"run{keep}"
+            done = place.train(checkpoint_dir=place.file(name), checkpoint_freq=1, checkpoint_keep=keep, num_iterations=8)
+            expect(done.returncode == 0, done.stderr)
+            files = sorted(file for file in os.listdir(place.file(name)) if "tensors" in file)
+            expect(files == [f"step_{step:08d}.safetensors" for step in steps], f"{files}")
+        expect_failure(again(place, "checkpoint_keep=0"), CONFIG, "checkpoint_keep")
+
+
+@case
+def room_for_the_checkpoints_is_asked_for_before_the_first_step():
+    """A checkpoint of this model takes some 420 KB: there is room for one, and with validation three can be there at
+    once."""
+    with Place() as place:
+        train = " ".join(place.command(checkpoint_dir="/mnt/run", num_iterations=4, val_tokens=128))
+        for arguments, files in (("checkpoint_freq=1", 3), ("checkpoint_freq=1 checkpoint_keep=1", 3),
+                                 ("checkpoint_freq=1 checkpoint_keep=4", 4), ("checkpoint_freq=2", 2)):
+            done = in_own_mounts(f"mount -t tmpfs -o size=700k none /mnt && {train} {arguments}; s=$?; ls -A /mnt/run; exit $s")
+            expect_failure(done, IO, "/mnt/run", f"{files} at once", "only 0.7 MB are free")
+            expect(done.stdout == "", f"left behind: {done.stdout}")
+        done = in_own_mounts(f"mount -t tmpfs -o size=700k none /mnt && {train}")
+        expect(done.returncode == 0, done.stderr)
+
+
+@case
+def a_disk_that_fills_up_while_a_run_goes_on_is_a_warning_and_then_well_again():
+    with Place() as place:
+        train = " ".join(place.command(checkpoint_dir="/mnt/run", num_iterations=100000))
+        log = place.file("log")
+        wait = f"i=0; while ! grep -q '%s' {log} && [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done"
+        done = in_own_mounts(f"mount -t tmpfs -o size=4m none /mnt; {train} 2>{log} & pid=$!; "
+                             "while [ ! -s /mnt/run/metrics.jsonl ]; do sleep 0.05; done;"
+                             "head -c 3800k /dev/zero >/mnt/ballast;"
+                             f"{wait % 'are free'}; rm /mnt/ballast; {wait % 'again'}; kill -TERM $pid; wait $pid; exit $?")
+        with open(log) as file:
+            lines = [line for line in file if "are free" in line or "again" in line]
+        expect(done.returncode == 128 + signal.SIGTERM, f"{done.returncode} {done.stderr} {lines}")
+        expect(len(lines) == 2 and "warning: /mnt/run" in lines[0] and "room for checkpoints again" in lines[1], f"{lines}")
 
 
 @case

@@ -47,7 +47,7 @@ static const dn_meta meta[] = {{"step", "41"}, {"quote", "\"é\n"}};
 
 static dn_status write_small(uint64_t step)
 {
-    return dn_checkpoint_write(dir.dir, step, meta, 2, tensors, 3, NULL, NULL);
+    return dn_checkpoint_write(dir.dir, step, 2, meta, 2, tensors, 3, NULL, NULL);
 }
 
 /* Status of opening a file of the directory; closes it again. */
@@ -145,7 +145,7 @@ static void every_flipped_bit_is_refused(void **state)
                 fail_msg("bit %d of byte %ld of %ld was not noticed", bit, (long)i, (long)st.st_size);
             flip(fd, i, bit);
         }
-    assert_non_null(strstr(dn_error_message(), "delete"));
+    assert_non_null(strstr(dn_error_message(), "move this file away"));
     assert_int_equal(open_status("step_00000007.safetensors"), DN_OK);
     close(fd);
 }
@@ -238,7 +238,7 @@ static void bfloat16_is_written_as_it_is_and_read_as_numbers(void **state)
     dn_checkpoint *c;
     const dn_real *data = NULL;
     dn_real x[6];
-    assert_int_equal(dn_checkpoint_write(dir.dir, 8, NULL, 0, both, 2, NULL, NULL), DN_OK);
+    assert_int_equal(dn_checkpoint_write(dir.dir, 8, 2, NULL, 0, both, 2, NULL, NULL), DN_OK);
     assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000008.safetensors"), NULL, NULL, &c), DN_OK);
     assert_int_equal(dn_checkpoint_tensor(c, "narrow", 2, 3, &data), DN_ERR_CHECKPOINT);
     assert_int_equal(dn_checkpoint_block(c, "narrow", 2, 3, &all, x), DN_OK);
@@ -326,6 +326,104 @@ static void the_two_newest_generations_stay(void **state)
     assert_int_equal(scratch_entries(dir.dir, false), 3);
 }
 
+static dn_status write_kept(uint64_t step, size_t keep)
+{
+    return dn_checkpoint_write(dir.dir, step, keep, meta, 2, tensors, 3, NULL, NULL);
+}
+
+static int most_files; /* that a writer saw, its own among them */
+
+static void count_files(void *context)
+{
+    int n = scratch_entries(dir.dir, false);
+    most_files = n > most_files ? n : most_files;
+}
+
+static void as_many_generations_stay_as_are_asked_for_and_the_oldest_goes_first(void **state)
+{
+    disk.no_nameless = true;
+    for (size_t keep = 1; keep <= 4; keep++) {
+        most_files = 0;
+        for (uint64_t step = 1; step <= 6; step++) {
+            assert_int_equal(dn_checkpoint_write(dir.dir, step, keep, meta, 2, tensors, 3, count_files, NULL), DN_OK);
+            assert_int_equal(scratch_entries(dir.dir, false), step < keep ? step : keep);
+        }
+        assert_int_equal(most_files, keep > 2 ? keep : 2);
+        assert_true(exists("step_00000006.safetensors"));
+        scratch_entries(dir.dir, true);
+    }
+}
+
+static void a_writer_that_fails_leaves_the_newest_whatever_is_kept(void **state)
+{
+    for (size_t keep = 1; keep <= 3; keep++) {
+        for (uint64_t step = 1; step <= 4; step++)
+            assert_int_equal(write_kept(step, keep), DN_OK);
+        for (int i = 0; i < 3; i++) {
+            disk.room = 100;
+            assert_int_equal(write_kept(5, keep), DN_ERR_IO);
+            disk.room = -1;
+            assert_int_equal(open_status("step_00000004.safetensors"), DN_OK);
+            assert_int_equal(scratch_entries(dir.dir, false), keep > 2 ? keep - 1 : 1);
+        }
+        scratch_entries(dir.dir, true);
+    }
+}
+
+static void assert_best_is_of(const char *step)
+{
+    dn_checkpoint *c;
+    assert_int_equal(dn_checkpoint_peek(scratch_path(&dir, "best.safetensors"), &c), DN_OK);
+    assert_string_equal(dn_checkpoint_meta(c, "step"), step);
+    dn_checkpoint_close(&c);
+    assert_int_equal(open_status("best.safetensors"), DN_OK);
+}
+
+static dn_status write_named(uint64_t step)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)step);
+    return dn_checkpoint_write(dir.dir, step, 2, (dn_meta[]){{"step", text}}, 1, tensors, 3, NULL, NULL);
+}
+
+static void the_best_stays_beside_the_newest_and_takes_no_room_of_its_own_before(void **state)
+{
+    size_t n;
+    assert_int_equal(write_named(1), DN_OK);
+    assert_int_equal(dn_checkpoint_set_best(dir.dir, 1), DN_OK);
+    assert_int_equal(dn_checkpoint_set_best(dir.dir, 1), DN_OK); /* again: two names of one file are no trouble */
+    assert_int_equal(scratch_entries(dir.dir, false), 2);
+    assert_int_equal(dn_checkpoint_count(dir.dir, &n), DN_OK);
+    assert_int_equal(n, 1);
+    for (uint64_t step = 2; step <= 4; step++)
+        assert_int_equal(write_named(step), DN_OK);
+    assert_false(exists("step_00000001.safetensors"));
+    assert_best_is_of("1");
+    assert_latest("step_00000004.safetensors");
+    assert_int_equal(dn_checkpoint_count(dir.dir, &n), DN_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(dn_checkpoint_set_best(dir.dir, 3), DN_OK);
+    assert_best_is_of("3");
+    assert_int_equal(dn_checkpoint_count(dir.dir, &n), DN_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(dn_checkpoint_set_best(dir.dir, 9), DN_ERR_IO); /* no such generation */
+    assert_best_is_of("3");
+    assert_true(scratch_write(&dir, "best.safetensors.tmp", "x", 1)); /* of a killed one */
+    dn_checkpoint_clean(dir.dir);
+    assert_int_equal(scratch_entries(dir.dir, false), 3);
+}
+
+static void only_files_with_names_of_ours_are_said_to_be_movable_and_none_to_be_deleted(void **state)
+{
+    static const char *const names[] = {"step_00000003.safetensors", "best.safetensors", "model.safetensors"};
+    for (int i = 0; i < 3; i++) {
+        assert_true(scratch_write(&dir, names[i], "{\"not\": \"ours\"}", 15));
+        assert_int_equal(open_status(names[i]), DN_ERR_CHECKPOINT);
+        assert_null(strstr(dn_error_message(), "delete"));
+        assert_int_equal(strstr(dn_error_message(), "move this file away") != NULL, i < 2);
+    }
+}
+
 static void the_latest_of_nothing_is_none_and_of_a_file_itself(void **state)
 {
     char path[PATH_MAX];
@@ -408,7 +506,7 @@ static dn_status write_large(void (*tick)(void *), void *context)
         data[i] = (dn_real)i;
     dn_shard shard = {{0, 1, 0, LARGE / sizeof *data}, data};
     dn_tensor tensor = {"large", 1, LARGE / sizeof *data, DN_REAL, 1, &shard};
-    return dn_checkpoint_write(dir.dir, 4, NULL, 0, &tensor, 1, tick, context);
+    return dn_checkpoint_write(dir.dir, 4, 2, NULL, 0, &tensor, 1, tick, context);
 }
 
 static void long_writes_tick_and_large_files_are_read_back(void **state)
@@ -462,14 +560,14 @@ static void a_missing_directory_is_made_and_a_file_in_its_place_is_an_error(void
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/a/b", dir.dir);
-    assert_int_equal(dn_checkpoint_write(path, 1, meta, 2, tensors, 3, NULL, NULL), DN_OK);
+    assert_int_equal(dn_checkpoint_write(path, 1, 2, meta, 2, tensors, 3, NULL, NULL), DN_OK);
     assert_int_equal(open_status("a/b/step_00000001.safetensors"), DN_OK);
-    assert_int_equal(dn_checkpoint_write(path, 2, (dn_meta[]){{"k", "\xff"}}, 1, tensors, 3, NULL, NULL),
+    assert_int_equal(dn_checkpoint_write(path, 2, 2, (dn_meta[]){{"k", "\xff"}}, 1, tensors, 3, NULL, NULL),
                      DN_ERR_ARG);
     scratch_entries(path, true);
     rmdir(path);
     assert_true(scratch_write(&dir, "file", "x", 1));
-    assert_int_equal(dn_checkpoint_write(scratch_path(&dir, "file"), 1, meta, 2, tensors, 3, NULL, NULL),
+    assert_int_equal(dn_checkpoint_write(scratch_path(&dir, "file"), 1, 2, meta, 2, tensors, 3, NULL, NULL),
                      DN_ERR_IO);
 }
 
@@ -487,6 +585,10 @@ TESTS(checkpoint)
         TEST(files_of_other_kinds_are_refused),
         TEST(a_tensor_must_be_there_with_shape_and_type),
         TEST(the_two_newest_generations_stay),
+        TEST(as_many_generations_stay_as_are_asked_for_and_the_oldest_goes_first),
+        TEST(a_writer_that_fails_leaves_the_newest_whatever_is_kept),
+        TEST(the_best_stays_beside_the_newest_and_takes_no_room_of_its_own_before),
+        TEST(only_files_with_names_of_ours_are_said_to_be_movable_and_none_to_be_deleted),
         TEST(the_latest_of_nothing_is_none_and_of_a_file_itself),
         TEST(leftovers_of_a_killed_writer_go_and_other_files_stay),
         TEST(too_little_free_space_is_said_before_writing),

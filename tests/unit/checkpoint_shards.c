@@ -67,7 +67,7 @@ static dn_status write_shards(uint64_t step, size_t rows, size_t cols, const sha
 {
     const dn_meta meta = {"step", "1"};
     const dn_tensor tensor = {"x", rows, cols, DN_REAL, list->n, list->shards};
-    return dn_checkpoint_write(dir.dir, step, &meta, 1, &tensor, 1, NULL, NULL);
+    return dn_checkpoint_write(dir.dir, step, 2, &meta, 1, &tensor, 1, NULL, NULL);
 }
 
 static void write_whole(uint64_t step, const dn_real *from, size_t rows, size_t cols)
