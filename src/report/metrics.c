@@ -37,9 +37,57 @@ static bool get_step(const char *line, size_t length, uint64_t *step)
     return good;
 }
 
+/* Nothing is cut off that another program wrote: its lines may have a step, but hardly begin with it. */
+static bool is_of_dionode(const char *line)
+{
+    return strncmp(line, "{\"step\":", 8) == 0;
+}
+
+/* What is not as a run that never stopped leaves it. */
+typedef struct gaps {
+    uint64_t next; /* step that the next line should have */
+    uint64_t missing, repeated;
+    char text[200]; /* which are missing, as "3, 7-9", as far as there is room */
+} gaps;
+
+static void add_missing(gaps *g, uint64_t end)
+{
+    if (end <= g->next)
+        return;
+    enum { ENTRY = 48 }; /* bytes of ", ", two numbers and what is between them */
+    size_t used = strlen(g->text), room = sizeof g->text - used;
+    const char *comma = g->missing ? ", " : "";
+    if (used < sizeof g->text - 2 * ENTRY && end - g->next == 1)
+        snprintf(g->text + used, room, "%s%" PRIu64, comma, g->next);
+    else if (used < sizeof g->text - 2 * ENTRY)
+        snprintf(g->text + used, room, "%s%" PRIu64 "-%" PRIu64, comma, g->next, end - 1);
+    else if (g->text[used - 1] != '.')
+        snprintf(g->text + used, room, ", ...");
+    g->missing += end - g->next;
+    g->next = end;
+}
+
+static void add_line(gaps *g, uint64_t step)
+{
+    add_missing(g, step);
+    g->repeated += step < g->next && step > 0;
+    if (step == g->next)
+        g->next++;
+}
+
+static void tell(const gaps *g, const char *path)
+{
+    if (g->missing)
+        dn_log(DN_LOG_WARNING, "%s lacks the lines of %" PRIu64 " steps before the checkpoint: %s", path, g->missing,
+               g->text);
+    if (g->repeated)
+        dn_log(DN_LOG_WARNING, "%s has %" PRIu64 " lines of steps that stand there before: another run's, perhaps", path,
+               g->repeated);
+}
+
 /* *end = where the first line that must go begins: one of a step to come, or a torn one at the end. Behind the last
  * line that stays there may be anything: what was not synced before a power cut. */
-static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_t *end)
+static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_t *end, gaps *g)
 {
     char *line = NULL;
     size_t capacity = 0;
@@ -50,16 +98,18 @@ static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_
     for (int number = 1; !complete && (length = getline(&line, &capacity, file)) > 0 && line[length - 1] == '\n';
          number++) {
         uint64_t step = 0;
-        if (!get_step(line, (size_t)length, &step)) {
+        bool is_one = get_step(line, (size_t)length, &step);
+        if (!is_one || (step >= next_step && !is_of_dionode(line))) {
             status = dn_fail(DN_ERR_CHECKPOINT,
-                             "%s:%d: not a line of metrics; remove the line, or the file to "
-                             "begin a new one",
+                             "%s:%d: not a line of metrics; move the file away to begin a new one, or choose "
+                             "another folder",
                              path, number);
             break;
         }
         if (step >= next_step)
             break;
         *end += length;
+        add_line(g, step);
         complete = step + 1 == next_step;
     }
     if (status == DN_OK && ferror(file)) /* no end: cutting here would lose lines */
@@ -72,14 +122,17 @@ static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_
 static dn_status kept_bytes(const char *path, uint64_t next_step, off_t *end)
 {
     *end = 0;
+    gaps g = {.next = 1};
     FILE *file = next_step > 0 ? fopen(path, "re") : NULL;
     if (next_step > 0 && !file && errno != ENOENT)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", path);
     if (file) {
-        dn_status status = find_end(file, path, next_step, end);
+        dn_status status = find_end(file, path, next_step, end, &g);
         fclose(file);
         DN_TRY(status);
     }
+    add_missing(&g, next_step);
+    tell(&g, path);
     return DN_OK;
 }
 

@@ -61,7 +61,7 @@ static dn_status read_lines(FILE *file, const char *path, dn_record *record)
             status = dn_fail(DN_ERR_MEMORY, "%s: no memory for %zu lines", path, record->n);
         else if (!read_line(line, (size_t)length, step))
             status =
-                dn_fail(DN_ERR_DATA, "%s:%zu: not a line of metrics; remove the run's folder to make it anew",
+                dn_fail(DN_ERR_DATA, "%s:%zu: not a line of metrics; move the run's folder away to make it anew",
                         path, record->n);
     }
     free(line);

@@ -218,6 +218,46 @@ def a_disk_that_fills_up_while_a_run_goes_on_is_a_warning_and_then_well_again():
 
 
 @case
+def metrics_that_are_missing_when_a_run_goes_on_are_told_with_their_steps():
+    for kept, told in (([], "1-6"), ([1, 2, 3], "4-6"), ([2, 3, 5, 6], "1, 4")):
+        with Place() as place:
+            expect(place.train(num_iterations=20, stop_after=6).returncode == 0, "training failed")
+            lines = [line for line in place.metrics() if line["step"] in kept]
+            os.remove(place.file("run/metrics.jsonl"))
+            if kept:
+                with open(place.file("run/metrics.jsonl"), "w") as file:
+                    file.writelines(json.dumps(line) + "\n" for line in lines)
+            done = place.train(num_iterations=20, stop_after=8)
+            expect(done.returncode == 0, done.stderr)
+            warnings = [line for line in done.stderr.splitlines() if "warning" in line]
+            expect(len(warnings) == 1 and f"before the checkpoint: {told}" in warnings[0], f"{kept}: {done.stderr}")
+            expect([line["step"] for line in place.metrics()] == kept + [7, 8], f"{place.metrics()}")
+
+
+@case
+def files_that_are_not_ours_are_left_alone_and_nobody_is_told_to_delete_them():
+    with Place() as place:
+        theirs = {"model.safetensors": struct.pack("<Q", 2) + b"{}", "text": b"mine " * 100, "step_00000007.safetensors": b"?"}
+        os.mkdir(place.file("run"))
+        for name, content in theirs.items():
+            with open(place.file(f"run/{name}"), "wb") as file:
+                file.write(content)
+        os.mkdir(place.file("metrics"))
+        with open(place.file("metrics/metrics.jsonl"), "w") as file:
+            file.write('{"loss": 1, "step": 3}\n')
+        done = [run([PROGRAM, command, place.file(f"run/{name}")]) for name in theirs for command in ("eval", "generate")]
+        done += [place.train(), place.train(checkpoint_dir=place.file("metrics"))]
+        for failed in done:
+            expect_failure(failed, CHECKPOINT, place.path)
+            expect(not any(word in error_line(failed) for word in ("delete", "remove")), error_line(failed))
+        for name, content in theirs.items():
+            with open(place.file(f"run/{name}"), "rb") as file:
+                expect(file.read() == content, f"{name} changed")
+        with open(place.file("metrics/metrics.jsonl")) as file:
+            expect(file.read() == '{"loss": 1, "step": 3}\n', "metrics changed")
+
+
+@case
 def a_folder_that_cannot_be_one_is_said_at_the_start():
     with Place() as place:
         with open(place.file("file"), "w") as file:

@@ -164,6 +164,64 @@ static void a_line_that_must_stay_and_cannot_be_read_is_named(void **state)
     assert_content("");
 }
 
+static void lines_that_another_program_wrote_are_not_cut_off(void **state)
+{
+    static const char theirs[] = "{\"loss\": 1.5, \"step\": 10}\n";
+    dn_metrics *metrics = NULL;
+    assert_true(scratch_write(&dir, "metrics.jsonl", theirs, sizeof theirs - 1));
+    assert_int_equal(dn_metrics_open(dir.path, 1, &metrics), DN_ERR_CHECKPOINT);
+    assert_non_null(strstr(dn_error_message(), "move the file away"));
+    assert_content(theirs);
+}
+
+static char told[4096]; /* warnings, a line each */
+
+static void take_warning(void *context, dn_log_level level, const char *line)
+{
+    assert_int_equal(level, DN_LOG_WARNING);
+    snprintf(told + strlen(told), sizeof told - strlen(told), "%s\n", line);
+}
+
+/* What a run that goes on with `next_step` says of a file with lines of these steps (-1: their end). */
+static const char *told_of(const int *steps, uint64_t next_step)
+{
+    char content[8192] = "";
+    for (size_t i = 0; steps[i] >= 0; i++)
+        snprintf(content + strlen(content), 32, "{\"step\": %d}\n", steps[i]);
+    assert_true(scratch_write(&dir, "metrics.jsonl", content, strlen(content)));
+    *told = 0;
+    dn_log_set(take_warning, NULL);
+    dn_metrics *metrics = open_at(next_step);
+    dn_log_set(NULL, NULL);
+    assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+    return told;
+}
+
+static void lines_that_are_missing_or_stand_twice_are_told_with_their_steps(void **state)
+{
+    assert_string_equal(told_of((int[]){1, 2, 3, 4, -1}, 5), "");
+    assert_string_equal(told_of((int[]){1, 2, 3, 4, 5, 6, -1}, 5), ""); /* made again */
+    assert_string_equal(told_of((int[]){-1}, 1), "");
+    assert_non_null(strstr(told_of((int[]){-1}, 5), "the lines of 4 steps before the checkpoint: 1-4\n"));
+    assert_non_null(strstr(told_of((int[]){1, 2, -1}, 5), "the lines of 2 steps before the checkpoint: 3-4\n"));
+    assert_non_null(strstr(told_of((int[]){2, 4, 5, 9, 12, -1}, 11), "of 6 steps before the checkpoint: 1, 3, 6-8, 10\n"));
+    assert_non_null(strstr(told_of((int[]){1, 2, 2, 3, 1, 4, -1}, 5), "metrics.jsonl has 2 lines of steps"));
+    static int odd[200];
+    for (int i = 0; i < 199; i++)
+        odd[i] = 2 * i + 1;
+    odd[199] = -1;
+    const char *text = told_of(odd, 398);
+    assert_non_null(strstr(text, "of 198 steps before the checkpoint: 2, 4, 6, "));
+    assert_string_equal(text + strlen(text) - 6, ", ...\n");
+    assert_true(unlink(scratch_path(&dir, "metrics.jsonl")) == 0);
+    *told = 0;
+    dn_log_set(take_warning, NULL);
+    dn_metrics *metrics = open_at(8); /* no file at all */
+    dn_log_set(NULL, NULL);
+    assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+    assert_non_null(strstr(told, "the lines of 7 steps before the checkpoint: 1-7\n"));
+}
+
 /* A power cut may leave anything there: it was not synced. */
 static void whatever_stands_behind_the_last_line_that_stays_is_cut_off(void **state)
 {
@@ -219,6 +277,8 @@ TESTS(report_metrics)
         TEST(a_resumed_run_drops_the_steps_it_will_make_again),
         TEST(steps_need_not_be_consecutive),
         TEST(a_line_that_must_stay_and_cannot_be_read_is_named),
+        TEST(lines_that_another_program_wrote_are_not_cut_off),
+        TEST(lines_that_are_missing_or_stand_twice_are_told_with_their_steps),
         TEST(whatever_stands_behind_the_last_line_that_stays_is_cut_off),
         TEST(a_full_disk_leaves_no_torn_line_and_writing_can_go_on),
         TEST(a_line_too_long_is_refused_whole),
