@@ -23,7 +23,7 @@ typedef enum dn_status {
     DN_ERR_CONFIG = -2,     /* configuration or command line: unknown key, bad size   exit 2 */
     DN_ERR_DATA = -3,       /* token data: missing, wrong magic, truncated, bad token exit 3 */
     DN_ERR_CHECKPOINT = -4, /* a checkpoint that is torn, damaged or of another model exit 4 */
-    DN_ERR_IO = -5,         /* reading or writing files: full disk, no permission     exit 5 */
+    DN_ERR_IO = -5,         /* files: full disk, no permission, a folder in use       exit 5 */
     DN_ERR_MEMORY = -6,     /* not enough memory or shared memory                     exit 6 */
     DN_ERR_PEER = -7,       /* another worker died                                    exit 7 */
     DN_ERR_TIMEOUT = -8,    /* another worker is alive but did not answer in time     exit 8 */

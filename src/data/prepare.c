@@ -2,6 +2,7 @@
 
 #include "base/aside.h"
 #include "base/fail.h"
+#include "base/lock.h"
 #include "base/nofile.h"
 #include "base/size.h"
 #include "data/text.h"
@@ -136,9 +137,10 @@ static dn_status split(dn_text *text, struct shard_set *train, struct shard_set 
 }
 
 /* A token is two bytes; what is compressed grows further, by how much is not known. */
-static dn_status make_room(const char *dir, const dn_text *text)
+static dn_status make_room(const char *dir, const dn_text *text, dn_lock *lock)
 {
     DN_TRY(dn_dir_make(dir));
+    DN_TRY(dn_lock_take(dir, lock)); /* shards of two texts would be read as one */
     return dn_dir_check_space(dir, dn_size_mul(sizeof(uint16_t), text->total));
 }
 
@@ -153,7 +155,8 @@ dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char
     DN_TRY(dn_text_open(files, n_files, &text));
     struct shard_set train = {.dir = dir, .kind = "train", .limit = shard_tokens};
     struct shard_set val = {.dir = dir, .kind = "val", .limit = shard_tokens};
-    dn_status status = make_room(dir, &text);
+    dn_lock lock = {0};
+    dn_status status = make_room(dir, &text, &lock);
     if (status == DN_OK)
         status = split(&text, &train, &val, val_fraction, progress, context);
     if (status == DN_OK)
@@ -167,6 +170,7 @@ dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char
     dn_text_close(&text);
     discard(&train);
     discard(&val);
+    dn_lock_release(&lock);
     if (status == DN_OK)
         *result = (dn_prepare_result){train.tokens, val.tokens};
     return status;

@@ -103,6 +103,45 @@ def a_second_comparison_in_a_folder_is_refused_as_is_a_run_of_it():
 
 
 @case
+def two_texts_are_not_prepared_into_one_folder_at_a_time():
+    with Place() as place:
+        first = subprocess.Popen([PROGRAM, "prepare", "-", "-o", place.file("tokens")], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            first.stdin.write(b"first " * 50000)
+            first.stdin.flush()
+            limit = time.monotonic() + 30
+            while not os.path.exists(place.file("tokens/.lock")) and time.monotonic() < limit:
+                time.sleep(0.01)
+            with open(place.file("text"), "w") as file:
+                file.write("second " * 100000)
+            second = run([PROGRAM, "prepare", place.file("text"), "-o", place.file("tokens")])
+            expect_failure(second, IO, f"process {first.pid} on ", place.file("tokens"))
+            _, errors = first.communicate(timeout=60)
+            expect(first.returncode == 0, f"the first failed: {errors}")
+        finally:
+            end(first)
+        files = sorted(os.listdir(place.file("tokens")))
+        expect(files == ["train_000000.bin", "val_000000.bin"], f"{files}")
+
+
+@case
+def what_a_killed_writer_left_goes_when_the_next_run_starts():
+    with Place() as place:
+        os.mkdir(place.file("run"))
+        for name in ("step_00000003.safetensors.tmp", "best.safetensors.tmp", "notes.tmp"):
+            with open(place.file(f"run/{name}"), "w") as file:
+                file.write("part")
+        first = place.start(num_iterations=100000)
+        try:
+            place.wait_for_step(1)
+            files = sorted(os.listdir(place.file("run")))
+            expect(files == [".lock", "metrics.jsonl", "notes.tmp"], f"{files}")
+        finally:
+            end(first)
+
+
+@case
 def a_key_of_the_architecture_cannot_change_on_the_way():
     """Fewer layers and other heads fit the tensors that are there: nothing else would refuse them."""
     with Place() as place:
