@@ -31,9 +31,10 @@ typedef struct dn_machine {
 
 typedef struct dn_place {
     int rank;
-    int n_threads;      /* OpenMP and BLAS threads; equal for all ranks of a plan */
-    int numa;           /* logical index of its NUMA domain; -1 if its PUs span several */
-    int package;        /* logical index of its package; -1 if several */
+    int n_threads; /* OpenMP and BLAS threads; equal for all ranks of a plan */
+    int numa;      /* logical index of its NUMA domain; -1 if its PUs span several, or have none (a node is
+                      offline) */
+    int package;   /* logical index of its package; -1 if several */
     const char *os_pus; /* PUs by operating-system number, as "0-3,8" */
     const char *cores;  /* cores by logical index, as "0-3"; not shared, unless workers outnumber cores */
 } dn_place;
@@ -54,6 +55,10 @@ DN_API const dn_machine *dn_topo_machine(const dn_topo *topo);
 DN_API int dn_topo_n_workers(const dn_topo *topo);
 /** Place of one worker, 0 <= rank < n_workers; borrowed from topo. */
 DN_API const dn_place *dn_topo_place(const dn_topo *topo, int rank);
+
+/** Logs what people should know of a plan before workers start, a line each: more workers than processors,
+ * processors that no worker gets, processors without a NUMA node. */
+DN_API void dn_topo_warn(const dn_topo *topo);
 
 /** Binds the calling thread, and all it starts or executes from then on, to the place of `rank`, and its
  * memory policy (soft: a full domain spills over) to the same NUMA domain. On a machine that is not this

@@ -66,6 +66,7 @@ static int run(arguments *a)
     if (status != DN_OK)
         return cli_failure(status);
     a->spec.topo = topo;
+    dn_topo_warn(topo);
     status = dn_launch(&a->spec, &signal);
     dn_topo_destroy(&topo);
     if (status != DN_OK)

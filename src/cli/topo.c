@@ -89,6 +89,7 @@ int cli_topo(int argc, char **argv, char **command_line)
     dn_status status = dn_topo_create(w.n_workers, &topo);
     if (status != DN_OK)
         return cli_failure(status);
+    dn_topo_warn(topo);
     print(topo, &w);
     dn_topo_destroy(&topo);
     return 0;

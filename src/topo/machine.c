@@ -20,13 +20,24 @@ static dn_status check_description(const char *variable)
                    variable, description);
 }
 
+static dn_status cannot_load(int error)
+{
+    const char *file = getenv("HWLOC_XMLFILE");
+    if (!file || !*file)
+        return dn_fail_errno(DN_ERR_SYSTEM, error, "hwloc cannot read this machine's topology");
+    return dn_fail(DN_ERR_CONFIG,
+                   "HWLOC_XMLFILE=%s: hwloc %s cannot read it; correct or unset it (what hwloc 3 exported "
+                   "must be exported "
+                   "again in the format of version 2)",
+                   file, HWLOC_VERSION);
+}
+
 static dn_status load(dn_topo *topo)
 {
     if (hwloc_topology_init(&topo->hwloc) ||
         hwloc_topology_set_flags(topo->hwloc, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED) ||
         hwloc_topology_load(topo->hwloc))
-        return dn_fail_errno(DN_ERR_SYSTEM, errno,
-                             "hwloc cannot read the topology (if HWLOC_XMLFILE is set, check that file)");
+        return cannot_load(errno);
     if (!hwloc_topology_is_thissystem(topo->hwloc))
         return DN_OK;
     DN_TRY(check_description("HWLOC_SYNTHETIC"));

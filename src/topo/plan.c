@@ -42,42 +42,54 @@ static dn_status no_memory(void)
 
 /* ---- the row ---- */
 
-/* Gives each NUMA node, in the operating system's order, those of its usable PUs that no node before it has:
- * where several memories serve the same PUs (HBM or persistent memory beside DRAM) DRAM is numbered first,
- * and it is the domain. share is [n_numa], by logical index, filled with bitmaps (empty = no domain). */
-static dn_status share_pus(const dn_topo *topo, hwloc_bitmap_t *share)
+/* The node that comes after `node` (NULL: the first) in the order in which nodes are given PUs: those with
+ * memory before those without, then as the operating system numbers them. Where several memories serve the
+ * same PUs (HBM or persistent memory beside DRAM) DRAM is numbered first. NULL after the last. */
+static hwloc_obj_t next_node(const dn_topo *topo, hwloc_obj_t node)
 {
-    hwloc_bitmap_t left = hwloc_bitmap_dup(topo->usable);
-    dn_status status = left ? DN_OK : no_memory();
-    int os_index = -1;
     hwloc_const_bitmap_t nodes = hwloc_topology_get_complete_nodeset(topo->hwloc);
-    while (status == DN_OK && (os_index = hwloc_bitmap_next(nodes, os_index)) >= 0) {
-        hwloc_obj_t node = hwloc_get_numanode_obj_by_os_index(topo->hwloc, (unsigned)os_index);
-        if (!node)
-            continue;
-        hwloc_bitmap_t pus = hwloc_bitmap_dup(left);
-        if (!pus) {
-            status = no_memory();
-            break;
+    bool empty = node && node->attr->numanode.local_memory == 0;
+    for (int pass = empty; pass < 2; pass++) {
+        int os_index = node && pass == empty ? (int)node->os_index : -1;
+        while ((os_index = hwloc_bitmap_next(nodes, os_index)) >= 0) {
+            hwloc_obj_t next = hwloc_get_numanode_obj_by_os_index(topo->hwloc, (unsigned)os_index);
+            if (next && (next->attr->numanode.local_memory == 0) == (pass == 1))
+                return next;
         }
-        hwloc_bitmap_and(pus, pus, node->cpuset);
-        hwloc_bitmap_andnot(left, left, pus);
-        share[node->logical_index] = pus;
     }
-    hwloc_bitmap_free(left);
-    return status;
+    return NULL;
 }
 
-static dn_status find_domains(row *r, const dn_topo *topo)
+/* Gives each NUMA node those of its usable PUs that no node before it has; share[n_numa] are those that no
+ * node has (one is offline): a domain of their own, whose memory comes from other nodes. share is [n_numa +
+ * 1], by logical index, filled with bitmaps (empty = no domain). */
+static dn_status share_pus(const dn_topo *topo, hwloc_bitmap_t *share)
+{
+    hwloc_bitmap_t left = share[topo->machine.n_numa] = hwloc_bitmap_dup(topo->usable);
+    if (!left)
+        return no_memory();
+    for (hwloc_obj_t node = NULL; (node = next_node(topo, node));) {
+        hwloc_bitmap_t pus = share[node->logical_index] = hwloc_bitmap_dup(left);
+        if (!pus)
+            return no_memory();
+        hwloc_bitmap_and(pus, pus, node->cpuset);
+        hwloc_bitmap_andnot(left, left, pus);
+    }
+    return DN_OK;
+}
+
+static dn_status find_domains(row *r, dn_topo *topo)
 {
     int n_numa = topo->machine.n_numa;
     r->domains = calloc((size_t)n_numa + 1, sizeof *r->domains);
     if (!r->domains)
         return no_memory();
     dn_status status = share_pus(topo, r->domains);
-    for (int i = 0; i < n_numa; i++) {
+    for (int i = 0; i <= n_numa; i++) {
         hwloc_bitmap_t pus = r->domains[i];
         r->domains[i] = NULL;
+        if (i == n_numa && pus)
+            topo->n_orphans = hwloc_bitmap_weight(pus);
         if (pus && !hwloc_bitmap_iszero(pus))
             r->domains[r->n_domains++] = pus;
         else
@@ -110,7 +122,7 @@ static dn_status cut(row *r, const dn_topo *topo, hwloc_obj_type_t type)
     return DN_OK;
 }
 
-static dn_status row_build(row *r, const dn_topo *topo, int *n_workers)
+static dn_status row_build(row *r, dn_topo *topo, int *n_workers)
 {
     DN_TRY(find_domains(r, topo));
     if (*n_workers == 0)
@@ -233,15 +245,24 @@ static dn_status choose(const row *r, int n_workers, int *width, int *begin)
 
 /* ---- writing it down ---- */
 
-/* Logical index of the one object of a type that holds all of `pus`; -1 if several do. Where no object of the
- * type is known (packages, on some virtual machines) the machine counts as one. */
-static int index_of_holder(const dn_topo *topo, hwloc_obj_type_t type, hwloc_const_bitmap_t pus)
+/* Logical index of the one package that holds all of `pus`; -1 if several do. Where none is known, on some
+ * virtual machines, the machine counts as one. */
+static int package_of(const dn_topo *topo, hwloc_const_bitmap_t pus)
 {
-    hwloc_obj_t object = NULL;
-    while ((object = hwloc_get_next_obj_by_type(topo->hwloc, type, object)))
-        if (hwloc_bitmap_isincluded(pus, object->cpuset))
-            return (int)object->logical_index;
-    return hwloc_get_nbobjs_by_type(topo->hwloc, type) == 0 ? 0 : -1;
+    hwloc_obj_t package = NULL;
+    while ((package = hwloc_get_next_obj_by_type(topo->hwloc, HWLOC_OBJ_PACKAGE, package)))
+        if (hwloc_bitmap_isincluded(pus, package->cpuset))
+            return (int)package->logical_index;
+    return hwloc_get_nbobjs_by_type(topo->hwloc, HWLOC_OBJ_PACKAGE) == 0 ? 0 : -1;
+}
+
+/* The first node that holds all of `pus`, in the order in which they were given out; -1 if none does. */
+static int node_of(const dn_topo *topo, hwloc_const_bitmap_t pus)
+{
+    for (hwloc_obj_t node = NULL; (node = next_node(topo, node));)
+        if (hwloc_bitmap_isincluded(pus, node->cpuset))
+            return (int)node->logical_index;
+    return -1;
 }
 
 static dn_status list_cores(const dn_topo *topo, hwloc_const_bitmap_t pus, char **text)
@@ -266,8 +287,8 @@ static dn_status seat(const dn_topo *topo, const row *r, int begin, int width, d
     for (int u = begin; u < begin + width; u++)
         hwloc_bitmap_or(out->pus, out->pus, r->units[u]);
     dn_place *place = &out->place;
-    place->numa = index_of_holder(topo, HWLOC_OBJ_NUMANODE, out->pus);
-    place->package = index_of_holder(topo, HWLOC_OBJ_PACKAGE, out->pus);
+    place->numa = node_of(topo, out->pus);
+    place->package = package_of(topo, out->pus);
     char *text;
     if (hwloc_bitmap_list_asprintf(&text, out->pus) < 0)
         return no_memory();
@@ -297,6 +318,39 @@ static dn_status place_all(dn_topo *topo, const row *r, int n_workers)
         topo->seats[rank].place.n_threads = threads_of(topo, n_workers, width);
     }
     return DN_OK;
+}
+
+/* Usable PUs that no worker has: where domains differ in size, for all workers get as many units. -1 without
+ * memory. */
+static int count_idle(const dn_topo *topo)
+{
+    hwloc_bitmap_t idle = hwloc_bitmap_dup(topo->usable);
+    for (int rank = 0; idle && rank < topo->n_workers; rank++)
+        hwloc_bitmap_andnot(idle, idle, topo->seats[rank].pus);
+    int n = idle ? hwloc_bitmap_weight(idle) : -1;
+    hwloc_bitmap_free(idle);
+    return n;
+}
+
+void dn_topo_warn(const dn_topo *topo)
+{
+    const dn_machine *m = &topo->machine;
+    int n_idle = count_idle(topo);
+    if (topo->n_workers > m->n_usable)
+        dn_log(DN_LOG_WARNING,
+               "%d workers share %d processor%s and will wait for each other's time; give at most %d",
+               topo->n_workers, m->n_usable, m->n_usable == 1 ? "" : "s", m->n_usable);
+    else if (n_idle > 0)
+        dn_log(DN_LOG_WARNING,
+               "%d of %d processors stay idle, for %d workers get the same number of cores each; another "
+               "number of "
+               "workers may fit better (dionode topo --np N)",
+               n_idle, hwloc_bitmap_weight(topo->usable), topo->n_workers);
+    if (topo->n_orphans > 0)
+        dn_log(DN_LOG_WARNING,
+               "%d processors have no NUMA node of their own (is one offline?): their memory comes from "
+               "other nodes",
+               topo->n_orphans);
 }
 
 dn_status dn_topo_plan(dn_topo *topo, int n_workers)

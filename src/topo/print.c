@@ -46,12 +46,22 @@ static void print_domains(const dn_topo *topo, FILE *out)
     }
 }
 
-static void print_index(FILE *out, int index)
+static void print_index(FILE *out, int index, const char *otherwise)
 {
     if (index >= 0)
         fprintf(out, "%-8d", index);
     else
-        fprintf(out, "%-8s", "several");
+        fprintf(out, "%-8s", otherwise);
+}
+
+/* Of a place without a node of its own. */
+static const char *nodes_of(const dn_topo *topo, int rank)
+{
+    hwloc_obj_t node = NULL;
+    while ((node = hwloc_get_next_obj_by_type(topo->hwloc, HWLOC_OBJ_NUMANODE, node)))
+        if (hwloc_bitmap_intersects(topo->seats[rank].pus, node->cpuset))
+            return "several";
+    return "none";
 }
 
 static void print_role(const char *role, FILE *out)
@@ -65,9 +75,9 @@ static void print_place(const dn_topo *topo, const dn_place *place, const char *
     fprintf(out, "%-5d ", place->rank);
     print_role(role, out);
     fprintf(out, "%-8d ", place->n_threads);
-    print_index(out, place->package);
+    print_index(out, place->package, "several");
     fprintf(out, " ");
-    print_index(out, place->numa);
+    print_index(out, place->numa, nodes_of(topo, place->rank));
     fprintf(out, " %-12s %s\n", place->cores, place->os_pus);
     hwloc_obj_t node = dn_topo_node(topo, place);
     if (node && topo->machine.n_numa > 1)

@@ -26,6 +26,7 @@ struct dn_topo {
     hwloc_bitmap_t home_pus, home_nodes;
     hwloc_membind_policy_t home_policy;
 
+    int n_orphans; /* usable PUs without a NUMA node */
     int n_workers;
     dn_seat seats[DN_TOPO_WORKERS_MAX];
 };

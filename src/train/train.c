@@ -88,6 +88,7 @@ dn_status dn_train_watched(const dn_config *config, int n_workers, int max_resta
     if (status == DN_OK)
         status = take_folder(config, &lock);
     if (status == DN_OK) {
+        dn_topo_warn(topo);
         dn_launch_spec spec = {.topo = topo,
                                .argv = argv,
                                .arena_bytes = plan.arena_bytes,

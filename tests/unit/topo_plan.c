@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct expected {
     int package, numa;
@@ -258,6 +259,117 @@ static void the_report_has_a_column_for_what_the_caller_knows(void **state)
     dn_topo_destroy(&topo);
 }
 
+static void a_node_without_memory_is_no_domain_where_one_beside_it_has_some(void **state)
+{
+    (void)state;
+    PLAN_IS("pack:2 [numa(memory=0)] [numa(memory=1GB)] core:4 pu:1", 0, 4, {0, 1, "0-3", "0-3"},
+            {1, 3, "4-7", "4-7"});
+    PLAN_IS("pack:2 [numa(memory=0)] core:4 pu:1", 0, 4, {0, 0, "0-3", "0-3"}, {1, 1, "4-7", "4-7"});
+}
+
+/* A core of one PU with the same number. */
+#define CORE(os_index, set, nodes, id)                                                                       \
+    "<object type=\"Core\" os_index=\"" #os_index "\" cpuset=\"" #set "\" complete_cpuset=\"" #set           \
+    "\" nodeset=\"" #nodes "\" complete_nodeset=\"" #nodes "\" gp_index=\"" #id                              \
+    "\">\n<object type=\"PU\" os_index=\"" #os_index "\" cpuset=\"" #set "\" complete_cpuset=\"" #set        \
+    "\" nodeset=\"" #nodes "\" complete_nodeset=\"" #nodes "\" gp_index=\"1" #id "\"/>\n</object>\n"
+
+/* Two packages of two cores; the node of the first is offline. */
+static const char node_offline[] =
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE topology SYSTEM \"hwloc2.dtd\">\n<topology "
+    "version=\"2.0\">\n"
+    "<object type=\"Machine\" os_index=\"0\" cpuset=\"0xf\" complete_cpuset=\"0xf\" allowed_cpuset=\"0xf\" "
+    "nodeset=\"0x2\" "
+    "complete_nodeset=\"0x2\" allowed_nodeset=\"0x2\" gp_index=\"1\">\n"
+    "<object type=\"Package\" os_index=\"0\" cpuset=\"0x3\" complete_cpuset=\"0x3\" nodeset=\"0x0\" "
+    "complete_nodeset=\"0x0\" "
+    "gp_index=\"2\">\n" CORE(0, 0x1, 0x0, 3)
+        CORE(1, 0x2, 0x0, 5) "</object>\n"
+                             "<object type=\"Package\" os_index=\"1\" cpuset=\"0xc\" complete_cpuset=\"0xc\" "
+                             "nodeset=\"0x2\" complete_nodeset=\"0x2\" "
+                             "gp_index=\"7\">\n"
+                             "<object type=\"NUMANode\" os_index=\"1\" cpuset=\"0xc\" "
+                             "complete_cpuset=\"0xc\" nodeset=\"0x2\" complete_nodeset=\"0x2\" "
+                             "gp_index=\"8\" local_memory=\"1073741824\"/>\n" CORE(2, 0x4, 0x2, 9)
+                                 CORE(3, 0x8, 0x2, 11) "</object>\n"
+                                                       "</object>\n</topology>\n";
+
+static void keep_line(void *kept, dn_log_level level, const char *line)
+{
+    (void)level;
+    strncat(kept, line, 1023 - strlen(kept));
+}
+
+static void cores_whose_node_is_offline_work_and_are_told_of(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/dionode-test-XXXXXX", said[1024] = "";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && write(fd, node_offline, sizeof node_offline - 1) == sizeof node_offline - 1);
+    close(fd);
+    setenv("HWLOC_XMLFILE", path, 1);
+    dn_topo *topo = NULL;
+    dn_status status = dn_topo_create(0, &topo);
+    unsetenv("HWLOC_XMLFILE");
+    unlink(path);
+    assert_int_equal(status, DN_OK);
+    assert_int_equal(dn_topo_n_workers(topo), 2);
+    const dn_place *first = dn_topo_place(topo, 0), *second = dn_topo_place(topo, 1);
+    assert_int_equal(first->numa, 0);
+    assert_string_equal(first->os_pus, "2-3");
+    assert_int_equal(second->numa, -1);
+    assert_string_equal(second->os_pus, "0-1");
+    dn_log_set(keep_line, said);
+    dn_topo_warn(topo);
+    dn_log_set(NULL, NULL);
+    assert_non_null(strstr(said, "2 processors have no NUMA node"));
+    assert_null(strstr(said, "idle"));
+    dn_topo_destroy(&topo);
+}
+
+/* What a plan makes of so many workers is told, and nothing where all is well. */
+static void says(const char *machine, int n_workers, const char *wanted)
+{
+    char said[1024] = "";
+    dn_topo *topo = NULL;
+    setenv("HWLOC_SYNTHETIC", machine, 1);
+    assert_int_equal(dn_topo_create(n_workers, &topo), DN_OK);
+    unsetenv("HWLOC_SYNTHETIC");
+    dn_log_set(keep_line, said);
+    dn_topo_warn(topo);
+    dn_log_set(NULL, NULL);
+    if (*wanted ? !strstr(said, wanted) : *said != 0)
+        fail_msg("%d workers on %s: said '%s', not '%s'", n_workers, machine, said, wanted);
+    dn_topo_destroy(&topo);
+}
+
+static void idle_and_shared_processors_are_told_of(void **state)
+{
+    (void)state;
+    says("pack:1 [numa] core:2 pu:1", 64, "64 workers share 2 processors");
+    says("pack:1 [numa] core:4 pu:1", 3, "1 of 4 processors stay idle");
+    says("pack:2 [numa] core:4 pu:2", 2, "");
+    says("pack:1 [numa] core:2 pu:2", 4, "");
+}
+
+static void a_file_that_hwloc_cannot_read_is_named(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/dionode-test-XXXXXX";
+    const char text[] = "<?xml version=\"1.0\"?>\n<topology version=\"3.0\">\n</topology>\n";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && write(fd, text, sizeof text - 1) == sizeof text - 1);
+    close(fd);
+    setenv("HWLOC_XMLFILE", path, 1);
+    dn_topo *topo = NULL;
+    dn_status status = dn_topo_create(0, &topo);
+    unsetenv("HWLOC_XMLFILE");
+    unlink(path);
+    assert_int_equal(status, DN_ERR_CONFIG);
+    assert_non_null(strstr(dn_error_message(), path));
+    assert_non_null(strstr(dn_error_message(), "hwloc 3"));
+}
+
 TESTS(topo_plan)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +381,10 @@ TESTS(topo_plan)
         cmocka_unit_test(fewer_workers_than_domains_span_whole_domains),
         cmocka_unit_test(two_memories_of_the_same_cores_are_one_domain),
         cmocka_unit_test(a_machine_without_packages_counts_as_one),
+        cmocka_unit_test(a_node_without_memory_is_no_domain_where_one_beside_it_has_some),
+        cmocka_unit_test(cores_whose_node_is_offline_work_and_are_told_of),
+        cmocka_unit_test(idle_and_shared_processors_are_told_of),
+        cmocka_unit_test(a_file_that_hwloc_cannot_read_is_named),
         cmocka_unit_test(no_set_overlaps_another_and_none_straddles_while_pus_last),
         cmocka_unit_test(only_allowed_pus_are_used),
         cmocka_unit_test(a_domain_without_allowed_pus_gets_no_worker),
