@@ -291,7 +291,8 @@ DN_API void dn_comm_count_sent(dn_comm *comm, size_t bytes, int from, int to, dn
 DN_API void dn_comm_count_read(dn_comm *comm, int member, size_t bytes, dn_traffic kind);
 
 /** Progress of this rank for the state table and its peers' deadlines (dn_world_tick); no-op for a group of
- * one. */
-DN_API void dn_comm_tick(dn_comm *comm, uint64_t step, const char *phase);
+ * one. Returns DN_ERR_PEER once the run has failed: a loop that computes for long without a call that waits may
+ * leave then, as its results are in vain; the result may be ignored, too. */
+DN_API dn_status dn_comm_tick(dn_comm *comm, uint64_t step, const char *phase);
 
 #endif

@@ -50,7 +50,8 @@ DN_API bool dn_launch_is_worker(void);
  * dn_error_message(): what the worker itself said (its exit status 1..10 read back as a code if it said
  * nothing); DN_ERR_PEER for one that was killed or stopped by force; DN_ERR_TIMEOUT naming the worker that
  * did not answer, with the state table in the log; DN_ERR_SYSTEM or DN_ERR_MEMORY when they could not be
- * started. Survivors get 2 seconds to leave, then are killed. On return no worker is left, nor anything else
+ * started. Survivors get 2 seconds to leave, then are killed, those that have not joined yet at once; where they
+ * need more than a moment, the log has the failure before they are gone. On return no worker is left, nor anything else
  * of this call.
  *
  * Each worker leads a process group of its own, in the background of a terminal: Ctrl-C and Ctrl-Z come to the

@@ -92,10 +92,12 @@ dn_world *dn_comm_world(const dn_comm *comm)
     return comm->world;
 }
 
-void dn_comm_tick(dn_comm *comm, uint64_t step, const char *phase)
+dn_status dn_comm_tick(dn_comm *comm, uint64_t step, const char *phase)
 {
-    if (comm->world)
-        dn_world_tick(comm->world, comm->barrier.ranks[comm->rank], step, phase);
+    if (!comm->world)
+        return DN_OK;
+    dn_world_tick(comm->world, comm->barrier.ranks[comm->rank], step, phase);
+    return dn_world_check(comm->world);
 }
 
 /* ---- symmetric heap ---- */

@@ -244,7 +244,7 @@ typedef struct dn_kernels {
 const dn_kernels *const *dn_kernels_available(void);
 
 /** Best sgemm (dgemm) rate of this stream's threads in flop/s, over budget_s (0.2 will do) of n x n products,
- * two at least: the yardstick for every "share of GEMM peak". The best, not the median: a peak is a limit,
+ * one at least: the yardstick for every "share of GEMM peak". The best, not the median: a peak is a limit,
  * and other processes only lower it. */
 double dn_gemm_peak(dn_stream *stream, double budget_s);
 

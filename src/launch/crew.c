@@ -86,10 +86,23 @@ static dn_status start_one(dn_crew *crew, int rank, const dn_launch_spec *spec, 
     return status;
 }
 
+/* Whether a worker that was started has failed already; it is noted later, as any other end. */
+static bool has_casualties(const dn_crew *crew)
+{
+    for (int rank = 0; rank < crew->n_members && crew->members[rank].pidfd >= 0; rank++) {
+        siginfo_t end = {0};
+        if (waitid(P_PIDFD, (id_t)crew->members[rank].pidfd, &end, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            end.si_pid != 0 && (end.si_code != CLD_EXITED || end.si_status != 0))
+            return true;
+    }
+    return false;
+}
+
+/* Many workers take their time to start: one that dies meanwhile is not kept waiting for the rest. */
 static dn_status start_all(dn_crew *crew, const dn_launch_spec *spec, start *s)
 {
     dn_status status = DN_OK;
-    for (int rank = 0; rank < crew->n_members && status == DN_OK; rank++)
+    for (int rank = 0; rank < crew->n_members && status == DN_OK && !has_casualties(crew); rank++)
         status = start_one(crew, rank, spec, s);
     dn_topo_unbind(spec->topo);
     return status;

@@ -35,7 +35,8 @@ typedef struct dn_crew {
     dn_member members[DN_MAX_RANKS];
 } dn_crew;
 
-/** Creates the world and starts all workers, each bound to its place and with the signal mask `mask`.
+/** Creates the world and starts all workers, each bound to its place and with the signal mask `mask`; no more
+ * of them once one has failed.
  * restart: how many crews of this launch went before. On failure some may run: dn_crew_end is due either way.
  * Errors: DN_ERR_MEMORY, DN_ERR_SYSTEM. */
 dn_status dn_crew_start(dn_crew *crew, const dn_launch_spec *spec, int restart,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define GRACE_S   2.0  /* for survivors to leave after a failure, before they are killed */
+#define TELL_S    0.05 /* what takes them longer than this is told without waiting for them */
 #define AGAIN_S   0.25 /* a second stop signal sooner than this is the first one come twice */
 #define LOOK_S    0.2  /* between two looks at the state table */
 #define MARGIN_S  1.0  /* beyond the deadline: a rank that waits sees more of a hang, and shall tell of it */
@@ -27,7 +28,8 @@ typedef struct watch {
     /* The first failure as it was when it was noticed: from a worker's end or its own story. Workers can
      * write to the world, so nothing that is asked of it later changes this. */
     dn_failure failure;
-    double kill_at_s; /* once failed */
+    double failed_at_s;
+    bool told; /* the failure is in the log */
     uint64_t progress;
     double last_look_s, idle_s;
 } watch;
@@ -102,12 +104,30 @@ static bool has_failed(const watch *w)
     return w->failure.status != DN_OK;
 }
 
+/* Who is not in the world yet has nothing to leave, and nowhere to hear that it should. */
+static void kill_who_has_not_joined(dn_crew *crew)
+{
+    for (int rank = 0; rank < crew->n_members; rank++)
+        if (dn_world_progress(crew->world, rank) == 0)
+            dn_crew_kill(crew, rank);
+}
+
+/* Survivors that compute leave at their next call. */
+static void tell_failure(watch *w, double now_s)
+{
+    if (w->told || !has_failed(w) || now_s < w->failed_at_s + TELL_S)
+        return;
+    w->told = true;
+    dn_log(DN_LOG_WARNING, "%s; waiting for the others to leave, at most %g s", w->failure.message, GRACE_S);
+}
+
 static void note_failure(watch *w, const dn_failure *failure)
 {
     if (failure->status == DN_OK || has_failed(w))
         return;
     w->failure = *failure;
-    w->kill_at_s = dn_clock_s() + GRACE_S;
+    w->failed_at_s = dn_clock_s();
+    kill_who_has_not_joined(w->crew);
     if (failure->status != DN_ERR_TIMEOUT)
         return;
     log_table(w->crew->world);
@@ -172,7 +192,8 @@ static void wait_for_events(watch *w)
         fds[rank] = (struct pollfd){.fd = crew->members[rank].ended ? -1 : crew->members[rank].pidfd,
                                     .events = POLLIN};
     fds[crew->n_members] = (struct pollfd){.fd = w->signals, .events = POLLIN};
-    if (poll(fds, (nfds_t)crew->n_members + 1, (int)(LOOK_S * 1000)) <= 0)
+    double rest_s = has_failed(w) && !w->told ? TELL_S : LOOK_S;
+    if (poll(fds, (nfds_t)crew->n_members + 1, (int)(rest_s * 1000)) <= 0)
         return;
     for (int rank = 0; rank < crew->n_members; rank++) {
         siginfo_t end;
@@ -231,11 +252,12 @@ dn_status dn_watch(dn_crew *crew, int signals, const dn_launch_spec *spec, int *
         wait_for_events(&w);
         double now_s = dn_clock_s();
         take_signals(&w, now_s);
-        if (w.forced || (has_failed(&w) && now_s >= w.kill_at_s))
+        if (w.forced || (has_failed(&w) && now_s >= w.failed_at_s + GRACE_S))
             break;
         if (spec->look)
             spec->look(dn_world_step(crew->world, 0), spec->look_context);
         notice_failure(&w);
+        tell_failure(&w, now_s);
         notice_standstill(&w, now_s);
     }
     *stopped_by = w.stopped_by;

@@ -87,6 +87,11 @@ dn_status dn_control_fail_peer(const dn_world *world)
     return dn_fail(DN_ERR_PEER, "the run has failed: %s", failure.message);
 }
 
+dn_status dn_world_check(const dn_world *world)
+{
+    return dn_control_aborted(world) ? dn_control_fail_peer(world) : DN_OK;
+}
+
 /* ---- stop request ---- */
 
 void dn_world_request_stop(dn_world *world, int signal)

@@ -260,6 +260,7 @@ dn_status dn_world_attach(int rank, dn_world **out)
     DN_TRY(dn_control_attach_to(descriptor, address, bytes, rank, out));
     fcntl(descriptor, F_SETFD, FD_CLOEXEC); /* the worker's own children are not ranks */
     ask_for_huge_pages((*out)->control);
+    dn_world_tick(*out, rank, 0, "joining");
     return DN_OK;
 }
 
@@ -287,6 +288,7 @@ static dn_status populate(dn_world *world, int rank, char *start, size_t bytes, 
                                  "model or a smaller batch",
                                  rank, (double)done / GIB, (double)bytes / GIB, name);
         dn_world_tick(world, rank, 0, "populate");
+        DN_TRY(dn_world_check(world));
     }
     return DN_OK;
 }

@@ -42,7 +42,7 @@ dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, dou
  * descriptor is made inheritable. text is filled with one NAME=value string. */
 void dn_world_export(dn_world *world, char *text, size_t bytes);
 
-/** In an executed worker: attaches to the inherited world as `rank`. Errors: DN_ERR_SYSTEM (not a worker,
+/** In an executed worker: attaches to the inherited world as `rank`, its first sign of life. Errors: DN_ERR_SYSTEM (not a worker,
  * address taken). dn_world_inherited() says whether this process was started as a worker at all. */
 bool dn_world_inherited(void);
 dn_status dn_world_attach(int rank, dn_world **out) DN_MUST_USE;
@@ -82,7 +82,7 @@ dn_status dn_world_meet(const dn_meeting *meeting, dn_world **out) DN_MUST_USE;
 dn_status dn_world_look(int pid, dn_world **out) DN_MUST_USE;
 
 /** Touches every page of the calling rank's scratch and of the first arena_bytes of its arena
- * (MADV_POPULATE_WRITE): neither can fault then. Errors: DN_ERR_MEMORY, never SIGBUS. */
+ * (MADV_POPULATE_WRITE): neither can fault then. Errors: DN_ERR_MEMORY, never SIGBUS; DN_ERR_PEER. */
 dn_status dn_world_populate(dn_world *world, int rank, size_t arena_bytes) DN_MUST_USE;
 
 /** Unmaps (and closes, for the creator). NULL is a no-op; sets *world to NULL. */
@@ -126,6 +126,9 @@ bool dn_world_abort(dn_world *world, const dn_failure *failure);
 /** A copy of the first failure. Whatever else than a failure lies there is told as one of nobody (rank -1),
  * DN_ERR_PEER. */
 dn_failure dn_world_failure(const dn_world *world);
+
+/** DN_ERR_PEER with the story once the world has failed; a load otherwise. */
+dn_status dn_world_check(const dn_world *world);
 
 /** Ctrl-C: asks all ranks to stop after the current step; workers poll dn_world_stop_requested (value of
  * signal). */

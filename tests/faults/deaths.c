@@ -17,12 +17,14 @@ static void workers_that_finish_are_a_success(void **state)
     assert_int_equal(end.signal, 0);
 }
 
-/* Kills a rank with SIGKILL; returns how long after it the last survivor was out of its barrier. */
+/* Kills a rank with SIGKILL; returns how long after it the last survivor was out of its
+ * barrier, as last_out_s counts. */
 static double kill_rank(run *r, int rank)
 {
     char who[64];
     start(r, "none", 3, "10");
     await_ready(r);
+    note_delays(r);
     double killed_s = now_s();
     kill(r->pids[rank], SIGKILL);
     double out_s = last_out_s(r, rank);
@@ -34,20 +36,26 @@ static double kill_rank(run *r, int rank)
     return out_s - killed_s;
 }
 
-/* The promise is 100 ms. Other programs may take the processors for longer than that, hence three trials;
- * without the launcher's word survivors would wait for their deadline of 10 s. */
+/* The promise is 100 ms on a machine that lets the processes run: time in which the launcher or a survivor was ready
+ * and something else had the processor, which the kernel counts, is taken off. What it does not count (interrupts, a
+ * host that takes the machine's time) may make one death in four late. Without the launcher's word survivors would
+ * wait for their deadline of 10 s. */
 static void survivors_are_out_in_100_ms_of_the_death_of(int rank, void **state)
 {
-    double best_s = 10;
-    for (int trial = 0; trial < 3 && best_s > 0.1; trial++) {
-        if (trial > 0) {
+    enum { N_DEATHS = 4 };
+    int n_late = 0;
+    for (int death = 0; death < N_DEATHS; death++) {
+        if (death > 0) {
             teardown(state);
             setup(state);
         }
-        double s = kill_rank(*state, rank);
-        best_s = s < best_s ? s : best_s;
+        double took_s = kill_rank(*state, rank);
+        if (took_s > 0.1)
+            print_message("# death %d of rank %d: survivors out after %.1f ms of running, promised: 100\n", death,
+                          rank, 1e3 * took_s);
+        n_late += took_s > 0.1;
     }
-    assert_true(best_s <= 0.1);
+    assert_in_range(n_late, 0, N_DEATHS / 4);
 }
 
 static void survivors_of_rank_0_are_out_in_100_ms(void **state)

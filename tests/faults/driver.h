@@ -14,6 +14,8 @@ typedef struct run {
     int output;     /* pipe */
     int n_workers;
     pid_t pids[MAX_WORKERS]; /* once ready */
+    double delays_s[MAX_WORKERS]; /* of each, and of the launcher, as note_delays found them */
+    double launcher_delay_s;
     char text[1 << 16];      /* all output so far */
     size_t length;
 } run;
@@ -40,8 +42,10 @@ result await_end(run *r);
 void nothing_is_left(run *r);
 
 double now_s(void);
-/* Of the survivors of `dead`, the last one's time of leaving its loop, after asserting that each did with
- * DN_ERR_PEER. */
+/* Notes how long each process was kept from running so far. */
+void note_delays(run *r);
+/* Of the survivors of `dead`, the last one's time of leaving its loop, less the time since note_delays in which it
+ * or the launcher was kept from running; after asserting that each did with DN_ERR_PEER. */
 double last_out_s(run *r, int dead);
 
 #define RUN(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -6,13 +6,15 @@
  * Everyone tells what happens, a line each, on standard output:
  *     early RANK                     a worker runs, and has not joined the world
  *     ready RANK PID THREADS BOUND   it has met all others (OMP_NUM_THREADS; PUs it may run on)
- *     out RANK STATUS NANOSECONDS    it left its loop, with this status, at this moment of the monotonic
- * clock log TEXT                       a notice of the library done STATUS SIGNAL LEAKS TEXT  the launcher is
- * back: result, descriptors and children and signals left behind
+ *     out RANK STATUS NANOSECONDS DELAY   it left its loop, with this status, at this moment of the monotonic
+ *                                    clock; nanoseconds in which it was kept from running (support/delay.h)
+ *     log TEXT                       a notice of the library
+ *     done STATUS SIGNAL LEAKS TEXT  the launcher is back: result, descriptors and children and signals left behind
  */
 #include "base/fail.h"
 #include "dionode/launch.h"
 #include "comm/world.h"
+#include "support/delay.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -115,7 +117,8 @@ static dn_status work(const char *fault, dn_comm **comm)
     dn_status status = step_on(fault, *comm);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    say("out %d %d %lld", dn_comm_rank(*comm), status, (long long)now.tv_sec * 1000000000 + now.tv_nsec);
+    say("out %d %d %lld %.0f", dn_comm_rank(*comm), status, (long long)now.tv_sec * 1000000000 + now.tv_nsec,
+        1e9 * delay_s(0));
     return status;
 }
 

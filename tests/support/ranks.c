@@ -1,6 +1,7 @@
 #include "support/ranks.h"
 
 #include "base/clock.h"
+#include "support/delay.h"
 #include "support/full.h"
 
 #include <math.h>
@@ -112,10 +113,14 @@ static void run_threads(dn_world *world, ranks_body *body, void *argument, ranks
 
 /* ---- processes ---- */
 
-static void reap_one(dn_world *world, const pid_t *pids, ranks_end *ends)
+/* delays: of each rank when the first was killed. */
+static void reap_one(dn_world *world, const pid_t *pids, ranks_end *ends, double *delays)
 {
     int status;
-    pid_t pid = waitpid(-1, &status, 0);
+    siginfo_t end = {0};
+    waitid(P_ALL, 0, &end, WEXITED | WNOWAIT);
+    double own_delay_s = delay_s(end.si_pid);
+    pid_t pid = waitpid(end.si_pid, &status, 0);
     for (int rank = 0; rank < dn_world_size(world); rank++) {
         if (pids[rank] != pid)
             continue;
@@ -124,12 +129,16 @@ static void reap_one(dn_world *world, const pid_t *pids, ranks_end *ends)
         if (ends[rank].signal)
             tell_others(world, rank, ends[rank].signal);
         ends[rank].ended_s = dn_clock_s();
+        ends[rank].delay_s = own_delay_s - delays[rank];
+        for (int other = 0; ends[rank].signal && other < dn_world_size(world); other++)
+            delays[other] = delays[other] > 0 ? delays[other] : delay_s(pids[other]);
     }
 }
 
 static void run_processes(dn_world *world, ranks_body *body, void *argument, ranks_end *ends)
 {
     pid_t pids[DN_MAX_RANKS];
+    double delays[DN_MAX_RANKS] = {0};
     int n_ranks = dn_world_size(world), n_started = 0;
     fflush(NULL);
     for (int rank = 0; rank < n_ranks; rank++) {
@@ -142,7 +151,7 @@ static void run_processes(dn_world *world, ranks_body *body, void *argument, ran
         n_started += pids[rank] > 0;
     }
     for (int i = 0; i < n_started; i++)
-        reap_one(world, pids, ends);
+        reap_one(world, pids, ends, delays);
 }
 
 int ranks_run(const ranks_spec *spec, ranks_body *body, void *argument, ranks_end *ends)

@@ -30,6 +30,7 @@ typedef struct ranks_end {
     int result;     /* what the body returned, 0..255 */
     int signal;     /* that killed it (processes), 0 otherwise */
     double ended_s; /* dn_clock_s() when that was noticed */
+    double delay_s; /* processes, as support/delay.h: since the first that was killed, or the start if none was */
 } ranks_end;
 
 /* What a rank does. Returns 0 if all is well. argument is shared by threads, copied by processes. */
