@@ -15,6 +15,7 @@ typedef struct record {
     int32_t n_meetings; /* begun */
     int64_t n_points;   /* protocol points passed */
     int64_t at_ns;      /* monotonic clock */
+    double delay_s;     /* in which it was kept from running (support/delay.h) */
 } record;
 
 #define WRONG_RESULT 99
