@@ -26,7 +26,7 @@ def unwritable():
 
 
 def run_into(out, command):
-    return subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=90, restore_signals=False)
+    return subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, timeout=90)
 
 
 def expect_told(arguments):
