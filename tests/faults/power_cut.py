@@ -136,6 +136,10 @@ class Disk:
             files[path] = bytes(content)
         return files
 
+    def each_name(self, keeps):
+        answers = iter([keeps(at) for at in range(len(self.new_names))])
+        return lambda: next(answers)
+
     def disks(self, moment):
         """All that is tried at this moment, with a word for each."""
         yield NOTHING, self.left(no, no)
@@ -143,6 +147,9 @@ class Disk:
         yield "names arrive, data do not", self.left(yes, no)
         yield "data arrive, names do not", self.left(no, yes)
         yield "the last write is torn", self.left(yes, yes, lambda data: data[:len(data) // 2])
+        for chosen in range(len(self.new_names)):
+            yield "one change of names is lost", self.left(self.each_name(lambda at: at != chosen), yes)
+            yield "one change of names arrives", self.left(self.each_name(lambda at: at == chosen), yes)
         for number in range(N_RANDOM):
             draw = random.Random(1000 * moment + number)
             chance = draw.choice((0.1, 0.5, 0.9))

@@ -20,11 +20,11 @@ WRITE, READ, SAVE = 'src/checkpoint/write.c', 'src/checkpoint/read.c', 'src/trai
 
 # What is wrong then, and in which file what becomes what.
 FAULTS = [
-    ('a checkpoint is renamed before it is synced', (ASIDE, 'return fsync(aside->fd) == 0 ? DN_OK : stopped(aside, errno);',
-                                                     'return DN_OK;')),
+    ('a checkpoint is renamed before it is synced', (ASIDE, 'aside->fd) == 0 ? DN_OK : stopped(aside, errno);',
+                                                     '-1) == 0 ? DN_OK : DN_OK;')),
     ('the directory is not synced after the rename', (ASIDE, '    DN_TRY(dn_name_sync(aside->path));\n', '')),
-    ('an error of fsync is ignored', (ASIDE, 'return fsync(aside->fd) == 0 ? DN_OK : stopped(aside, errno);',
-                                      'return fsync(aside->fd) == 0 ? DN_OK : DN_OK;')),
+    ('an error of fsync is ignored', (ASIDE, 'aside->fd) == 0 ? DN_OK : stopped(aside, errno);',
+                                      'aside->fd) == 0 ? DN_OK : DN_OK;')),
     ('an error of write-back is ignored', (ASIDE, 'return lost ? stopped(aside, errno) : DN_OK;',
                                            'return lost ? DN_OK : DN_OK;')),
     ('an error of syncing a directory is ignored', (ASIDE, 'return synced ? DN_OK :', 'return synced || error ? DN_OK :')),
@@ -43,7 +43,7 @@ FAULTS = [
     ('the name of metrics is not synced', (METRICS, 'return dn_name_sync(metrics->path);', 'return DN_OK;')),
     ('an error of syncing metrics is ignored', (METRICS, 'fsync(metrics->fd) == 0 ||', 'fsync(metrics->fd) <= 0 ||')),
     ('metrics that cannot be read end there', (METRICS, 'status == DN_OK && ferror(file)', 'ferror(file) > 1')),
-    ('metrics to come are not cut off', (METRICS, 'ftruncate(metrics->fd, metrics->end) != 0)', 'metrics->end < 0)')),
+    ('metrics to come are not cut off', (METRICS, 'metrics->fd < 0 || ftruncate(metrics->fd, metrics->end) != 0)', 'metrics->fd < 0)')),
     ('the count of a short write of metrics is ignored', (METRICS, 'at += (size_t)written;', 'at = metrics->length;')),
 ]
 
@@ -70,14 +70,21 @@ def failing(tree, test):
     return '' if out.returncode == 0 else said.group(1) if said else f'exit status {out.returncode}: {out.stderr}'
 
 
+def write(tree, path, text):
+    with open(os.path.join(tree, path), 'w', encoding='utf-8') as f:
+        f.write(text)
+
+
 def plant(tree, changes):
+    """Changes files; gives what they were, by path."""
+    before = {}
     for path, old, new in changes:
-        with open(os.path.join(ROOT, path), encoding='utf-8') as f:
-            text = f.read()
+        with open(os.path.join(tree, path), encoding='utf-8') as f:
+            text = before[path] = f.read()
         if text.count(old) != 1:
             sys.exit(f'{path}: {text.count(old)} times: {old}\nThe code has changed; plant the fault where it belongs now.')
-        with open(os.path.join(tree, path), 'w', encoding='utf-8') as f:
-            f.write(text.replace(old, new))
+        write(tree, path, text.replace(old, new))
+    return before
 
 
 def main():
@@ -94,7 +101,7 @@ def main():
                 sys.exit(f'{test} fails without any fault: {failing(tree, test)}')
         for number in chosen:
             name, *changes = FAULTS[number - 1]
-            plant(tree, changes)
+            before = plant(tree, changes)
             if not build(tree):
                 sys.exit(f'{name}: does not build')
             said = {test: failing(tree, test) for test in ('disk_calls', 'power_cut')}
@@ -103,8 +110,8 @@ def main():
                 if text:
                     print(f'       {test}: {text[:150]}', flush=True)
             unnoticed += not any(said.values())
-            for path, _, _ in changes:
-                shutil.copyfile(os.path.join(ROOT, path), os.path.join(tree, path))
+            for path, text in before.items():
+                write(tree, path, text)
     sys.exit(1 if unnoticed else 0)
 
 
