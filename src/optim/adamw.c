@@ -27,7 +27,7 @@ static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *
 const dn_rule dn_rule_adamw = {
     .info = {.name = "adamw", .help = "Adam with decoupled weight decay", .lr = 0.002},
     .executor = DN_ELEMENT_WISE,
-    .states = {{"adamw.m"}, {"adamw.v"}},
+    .states = {{.name = "adamw.m"}, {.name = "adamw.v"}},
     .slow_mean = slow_mean,
     .update = update,
 };

@@ -56,7 +56,7 @@ const dn_rule dn_rule_dion2 = {
              .takes_fraction = true,
              .lr = 0.02},
     .executor = DN_OWNER,
-    .states = {{"dion2.momentum"}},
+    .states = {{.name = "dion2.momentum"}},
     .selects = DN_SELECT_SHORT_SIDE,
     .accumulate = dn_dion2_accumulate,
     .direction = direction,

@@ -22,7 +22,7 @@ static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *
 const dn_rule dn_rule_lion = {
     .info = {.name = "lion", .help = "sign of a blend of momentum and gradient", .lr = 0.0005},
     .executor = DN_ELEMENT_WISE,
-    .states = {{"lion.m"}},
+    .states = {{.name = "lion.m"}},
     .slow_mean = slow_mean,
     .update = update,
 };

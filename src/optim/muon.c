@@ -31,7 +31,7 @@ static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_p
 const dn_rule dn_rule_muon = {
     .info = {.name = "muon", .help = "the orthonormalized momentum", .matrices_only = true, .lr = 0.02},
     .executor = DN_OWNER,
-    .states = {{"muon.momentum"}},
+    .states = {{.name = "muon.momentum"}},
     .direction = dn_muon_direction,
     .apply = apply,
 };

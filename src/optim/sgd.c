@@ -19,6 +19,6 @@ static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *
 const dn_rule dn_rule_sgd = {
     .info = {.name = "sgd", .help = "gradient descent with momentum", .lr = 0.02},
     .executor = DN_ELEMENT_WISE,
-    .states = {{"sgd.momentum"}},
+    .states = {{.name = "sgd.momentum"}},
     .update = update,
 };
