@@ -10,7 +10,9 @@
 /**
  * Launcher's side of a training run: checks configuration, data and memory, starts the workers (n_workers; 0
  * = what the mesh sizes say, else one per NUMA domain) by executing this program again with argv, and waits
- * for their end. A run directory with checkpoints is resumed. A worker that dies or hangs is not the end of
+ * for their end. The run's folder is locked meanwhile: one that another run works in is DN_ERR_IO. A run
+ * directory with checkpoints is resumed; settings that changed are told, another architecture than the
+ * checkpoint's is DN_ERR_CHECKPOINT. A worker that dies or hangs is not the end of
  * the run before all workers have been started anew max_restarts times, each time from the newest checkpoint.
  * *signal_out = signal that stopped the run after a checkpoint, or 0. Errors: any code; dn_error_message()
  * has the first cause. Not after OpenMP or BLAS were used in this process.
@@ -24,9 +26,9 @@ DN_API int dn_train_worker(const dn_config *config);
 
 /**
  * Mean validation loss (nats a token) of the newest checkpoint in `run` (a run directory or a checkpoint
- * file), over config's val_tokens (0 = all there are). assignments [n]: "key=value" changes to the
- * configuration stored with the checkpoint (data_dir, val_tokens, ...). *n_tokens = tokens measured. progress
- * (may be NULL) gets tokens done and total.
+ * file, as run/best.safetensors), over config's val_tokens (0 = all there are). assignments [n]: "key=value"
+ * changes to the configuration stored with the checkpoint (data_dir, val_tokens, ...; not to the architecture).
+ * *n_tokens = tokens measured. progress (may be NULL) gets tokens done and total.
  */
 DN_API dn_status dn_evaluate(const char *run, const char *const *assignments, size_t n,
                              void (*progress)(uint64_t done, uint64_t total, void *context), void *context,

@@ -78,11 +78,11 @@ static void add_line(gaps *g, uint64_t step)
 static void tell(const gaps *g, const char *path)
 {
     if (g->missing)
-        dn_log(DN_LOG_WARNING, "%s lacks the lines of %" PRIu64 " steps before the checkpoint: %s", path, g->missing,
-               g->text);
+        dn_log(DN_LOG_WARNING, "%s lacks the lines of %" PRIu64 " steps before the checkpoint: %s", path,
+               g->missing, g->text);
     if (g->repeated)
-        dn_log(DN_LOG_WARNING, "%s has %" PRIu64 " lines of steps that stand there before: another run's, perhaps", path,
-               g->repeated);
+        dn_log(DN_LOG_WARNING, "%s has %" PRIu64 " lines of steps that stand there before: another run's?",
+               path, g->repeated);
 }
 
 /* *end = where the first line that must go begins: one of a step to come, or a torn one at the end. Behind the last
