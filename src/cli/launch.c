@@ -97,8 +97,9 @@ int cli_launch(int argc, char **argv, char **command_line)
         "place, and watches over them.\v"
         "Each finds RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, OMP_NUM_THREADS and DIONODE_RESTART in "
         "its "
-        "environment. Ctrl-C asks them to stop (dn_comm_stop_requested); a second one ends them at once. The "
-        "exit status tells the first failure, as for every command.",
+        "environment. Ctrl-C asks them to stop (dn_comm_stop_requested); a second one ends them at once. At a "
+        "terminal they are in the background: reading from it is an error. What they start ends with them. "
+        "The exit status tells the first failure, as for every command.",
         NULL,
         NULL,
         NULL};

@@ -155,7 +155,8 @@ static dn_status create_in(int descriptor, const dn_control *header, dn_world **
 {
     size_t bytes = header->bytes;
     if (ftruncate(descriptor, (off_t)bytes) != 0)
-        return dn_fail_errno(DN_ERR_MEMORY, errno, "sizing shared memory to %.2f GiB", (double)bytes / GIB);
+        return dn_fail_errno(DN_ERR_MEMORY, errno, "sizing shared memory to %.2f GiB%s", (double)bytes / GIB,
+                             errno == EFBIG ? " (ulimit -f is a limit for it, too)" : "");
     dn_control *control = map_anywhere(descriptor, bytes);
     if (control == MAP_FAILED)
         return dn_fail_errno(DN_ERR_MEMORY, errno, "mapping %.2f GiB of shared memory", (double)bytes / GIB);

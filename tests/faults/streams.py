@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from runs import Place, PROGRAM, case, expect, tap  # noqa: E402
 
 JOINER = os.environ["JOINER"]
-IO = 5
+MEMORY = 6
 COMBINATIONS = [c for n in (1, 2, 3) for c in itertools.combinations((0, 1, 2), n)]
 N_STEPS = 3
 
@@ -108,6 +108,14 @@ def ctrl_c_saves_when_it_has_ended_the_reader_too():
         code = process.wait(timeout=60)
         saved = [name for name in os.listdir(place.file("run")) if name.endswith(".safetensors")]
         expect(code == 128 + signal.SIGINT and len(saved) == 1, f"exit status {code}, saved {saved}")
+
+
+@case
+def a_limit_of_file_sizes_that_leaves_no_shared_memory_is_an_error_and_no_signal():
+    with Place() as place:
+        done = subprocess.run(place.command(np=2), capture_output=True, text=True, timeout=60, restore_signals=True,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)))
+        expect(done.returncode == MEMORY and "ulimit -f" in done.stderr, f"{done.returncode}: {done.stderr}")
 
 
 @case
