@@ -100,8 +100,9 @@ typedef struct dn_ledger {
  * accesses cannot fail. deadline_s (> 0): how long to wait for ranks that do not come, and for one that makes
  * no progress. Equal on all ranks.
  *
- * Under dn_launch, which hears SIGINT, SIGTERM, SIGHUP and SIGUSR1 and passes them on (dn_comm_stop_requested),
- * these do nothing to this process any more, unless it has handlers of its own for them or ignores them.
+ * Under dn_launch, which hears SIGINT, SIGTERM, SIGHUP and SIGUSR1 and passes them on (dn_comm_stop_requested,
+ * dn_comm_saves_requested), these do nothing to this process any more, unless it has handlers of its own for them
+ * or ignores them.
  *
  * Errors: DN_ERR_MEMORY (too little, or the launcher's arenas are smaller: dionode launch --arena);
  * DN_ERR_TIMEOUT (who did not come); DN_ERR_CONFIG (an environment that makes no sense); DN_ERR_SYSTEM. *out
@@ -116,9 +117,16 @@ DN_API dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **ou
  */
 DN_API int dn_comm_leave(dn_comm **comm, dn_status status);
 
-/** The signal that asked the run to stop after the current step (Ctrl-C, under dn_launch), or 0. Ranks may
+/** The signal that asked the run to save what is done and stop (Ctrl-C, under dn_launch), or 0. Ranks may
  * see it at different moments: agree on it (dn_comm_all_reduce_scalars, DN_MAX) before acting on it. */
 DN_API int dn_comm_stop_requested(const dn_comm *comm);
+
+/** How often SIGUSR1 (under dn_launch) has asked the run to save its state and go on. Agree on it, too. */
+DN_API uint32_t dn_comm_saves_requested(const dn_comm *comm);
+
+/** Tells the launcher that the state after `step` is saved, for the message of a run that is stopped by force.
+ * By one rank; not collective. */
+DN_API void dn_comm_tell_saved(dn_comm *comm, uint64_t step);
 
 /** A group of one, in ordinary memory: every collective is a no-op that counts nothing. heap_bytes of
  * symmetric heap. */

@@ -35,11 +35,12 @@ typedef struct dn_launch_spec {
 DN_API bool dn_launch_is_worker(void);
 
 /**
- * Runs the workers to their end; blocks. SIGINT, SIGTERM and SIGHUP, unless ignored, ask them to stop after
- * the current step; a second one, a quarter of a second or more after the first, kills at once (the same one
- * often comes twice: to the process and to its group). *signal_out (may be NULL) is the signal that stopped
- * the run, 0 if none did. SIGTSTP (Ctrl-Z), unless the caller deals with it, stops the workers and then this
- * process, and whoever continues it continues them; that loses no deadline.
+ * Runs the workers to their end; blocks. SIGINT, SIGTERM and SIGHUP, unless ignored, ask them to save what is
+ * done and stop; a second one, a quarter of a second or more after the first, kills at once (the same one often
+ * comes twice: to the process and to its group). SIGUSR1, unless ignored, asks them to save and go on.
+ * *signal_out (may be NULL) is the signal that stopped the run, 0 if none did. SIGTSTP (Ctrl-Z), unless the caller
+ * deals with it, stops the workers and then this process, and whoever continues it continues them; that loses no
+ * deadline.
  *
  * A worker makes progress when it waits for its peers or ticks (dn_comm_tick); one that does neither for the
  * deadline counts as hung, even if it computes. With max_restarts, a death or a hang ends all workers and

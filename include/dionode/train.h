@@ -28,7 +28,8 @@ DN_API int dn_train_worker(const dn_config *config);
  * Mean validation loss (nats a token) of the newest checkpoint in `run` (a run directory or a checkpoint
  * file, as run/best.safetensors), over config's val_tokens (0 = all there are). assignments [n]: "key=value"
  * changes to the configuration stored with the checkpoint (data_dir, val_tokens, ...; not to the architecture).
- * *n_tokens = tokens measured. progress (may be NULL) gets tokens done and total.
+ * *n_tokens = tokens measured. progress (may be NULL) gets tokens done and total. Errors: DN_ERR_NUMERIC weights or a
+ * loss that are not finite; others as usual.
  */
 DN_API dn_status dn_evaluate(const char *run, const char *const *assignments, size_t n,
                              void (*progress)(uint64_t done, uint64_t total, void *context), void *context,
@@ -69,7 +70,8 @@ typedef struct dn_sampling {
 /**
  * Continues prompt (bytes) with the newest checkpoint in `run`. Each new byte is passed to emit at once; the
  * same seed gives the same text. Only models over bytes (vocabulary <= 256) have text.
- * Errors: DN_ERR_CHECKPOINT (none there), DN_ERR_CONFIG (vocabulary over 256, prompt byte beyond it).
+ * Errors: DN_ERR_CHECKPOINT (none there), DN_ERR_CONFIG (vocabulary over 256, prompt byte beyond it), DN_ERR_NUMERIC
+ * (weights or logits that are not finite).
  */
 DN_API dn_status dn_generate(const char *run, const char *prompt, const dn_sampling *sampling,
                              void (*emit)(unsigned char byte, void *context), void *context) DN_MUST_USE;

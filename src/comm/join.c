@@ -220,3 +220,14 @@ int dn_comm_stop_requested(const dn_comm *comm)
 {
     return comm->world ? dn_world_stop_requested(comm->world) : 0;
 }
+
+uint32_t dn_comm_saves_requested(const dn_comm *comm)
+{
+    return comm->world ? dn_world_saves_requested(comm->world) : 0;
+}
+
+void dn_comm_tell_saved(dn_comm *comm, uint64_t step)
+{
+    if (comm->world)
+        dn_world_tell_saved(comm->world, step);
+}

@@ -14,17 +14,17 @@
 
 /* How the calling thread deals with signals, kept while workers run. */
 typedef struct signals {
-    sigset_t stop; /* those that stop a run, or a job (Ctrl-Z) */
+    sigset_t ours; /* those that stop a run, have it saved, or stop a job (Ctrl-Z) */
     sigset_t old_mask;
     struct sigaction old_child;
-    int descriptor; /* signalfd of stop */
+    int descriptor; /* signalfd of ours */
 } signals;
 
 /* Signals the caller ignores (nohup, jobs in the background of a script) stay ignored. Ctrl-Z comes to this
  * process only and is passed on, unless the caller has plans of its own for it. */
-static sigset_t stop_signals(void)
+static sigset_t our_signals(void)
 {
-    static const int all[] = {SIGINT, SIGTERM, SIGHUP};
+    static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     sigset_t set;
     struct sigaction action;
     sigemptyset(&set);
@@ -41,11 +41,11 @@ static sigset_t stop_signals(void)
 static dn_status signals_take(signals *s)
 {
     const struct sigaction standard = {.sa_handler = SIG_DFL};
-    s->stop = stop_signals();
-    s->descriptor = signalfd(-1, &s->stop, SFD_CLOEXEC | SFD_NONBLOCK);
+    s->ours = our_signals();
+    s->descriptor = signalfd(-1, &s->ours, SFD_CLOEXEC | SFD_NONBLOCK);
     if (s->descriptor < 0)
         return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot open a signalfd");
-    sigprocmask(SIG_BLOCK, &s->stop, &s->old_mask);
+    sigprocmask(SIG_BLOCK, &s->ours, &s->old_mask);
     sigaction(SIGCHLD, &standard, &s->old_child);
     return DN_OK;
 }
@@ -70,7 +70,7 @@ dn_status dn_launch_print(int pid, FILE *out)
     if (failure.status != DN_OK)
         fprintf(out, "failed: %s\n", failure.message);
     else if (stop)
-        fprintf(out, "stopping after the current step (%s)\n", strsignal(stop));
+        fprintf(out, "saving and stopping (%s)\n", strsignal(stop));
     else
         fprintf(out, "running\n");
     dn_world_print(world, out);

@@ -172,11 +172,14 @@ static void take_signals(watch *w, double now_s)
         int number = (int)info.ssi_signo;
         if (number == SIGTSTP)
             dn_crew_suspend(w->crew);
-        else if (!w->stopped_by) {
+        else if (number == SIGUSR1) {
+            dn_world_request_save(w->crew->world);
+            dn_log(DN_LOG_INFO, "%s: saving, and going on", strsignal(number));
+        } else if (!w->stopped_by) {
             w->stopped_by = number;
             w->stopped_at_s = now_s;
             dn_world_request_stop(w->crew->world, number);
-            dn_log(DN_LOG_INFO, "%s: stopping after the current step; once more to stop at once",
+            dn_log(DN_LOG_INFO, "%s: saving what is done, and stopping; once more to stop at once, unsaved",
                    strsignal(number));
         } else if (now_s - w->stopped_at_s >= AGAIN_S)
             w->forced = true;
@@ -235,14 +238,23 @@ static void notice_failure(watch *w)
     note_failure(w, &failure);
 }
 
+static dn_status forced(const watch *w)
+{
+    uint64_t step;
+    if (!dn_world_saved(w->crew->world, &step))
+        return dn_fail(DN_ERR_PEER, "stopped by force, by a second signal after %s",
+                       strsignal(w->stopped_by));
+    return dn_fail(DN_ERR_PEER,
+                   "stopped by force in step %llu, by a second signal after %s; nothing was saved since step %llu",
+                   (unsigned long long)dn_world_step(w->crew->world, 0), strsignal(w->stopped_by),
+                   (unsigned long long)step);
+}
+
 static dn_status outcome(const watch *w)
 {
     if (has_failed(w))
         return dn_fail(w->failure.status, "%s", w->failure.message);
-    if (w->forced)
-        return dn_fail(DN_ERR_PEER, "stopped by force, by a second signal after %s",
-                       strsignal(w->stopped_by));
-    return DN_OK;
+    return w->forced ? forced(w) : DN_OK;
 }
 
 dn_status dn_watch(dn_crew *crew, int signals, const dn_launch_spec *spec, int *stopped_by)

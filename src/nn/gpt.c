@@ -193,7 +193,7 @@ void dn_gpt_destroy(dn_gpt **gpt)
     *gpt = NULL;
 }
 
-void dn_gpt_on_progress(dn_gpt *gpt, void (*progress)(void *context), void *context)
+void dn_gpt_on_progress(dn_gpt *gpt, dn_gpt_progress_fn *progress, void *context)
 {
     gpt->progress = progress;
     gpt->progress_context = context;
@@ -268,7 +268,7 @@ static dn_status trunk_forward(dn_gpt *gpt, size_t B, size_t T)
     DN_TRY(embed(gpt, N));
     for (size_t l = 0; l < gpt->shape.L; l++) {
         DN_TRY(dn_gpt_block_forward(gpt, l, B, T));
-        dn_gpt_progress(gpt);
+        DN_TRY(dn_gpt_progress(gpt, true));
     }
     s->kernels->rmsnorm_forward(s, gpt->y, gpt->rstd, gpt->x, N, gpt->shape.C);
     return DN_OK;
@@ -283,7 +283,7 @@ static dn_status trunk_backward(dn_gpt *gpt, size_t B, size_t T)
     s->kernels->rmsnorm_backward(s, gpt->x, gpt->dy, gpt->y, gpt->rstd, N, C);
     for (size_t l = gpt->shape.L; l-- > 0;) {
         DN_TRY(dn_gpt_block_backward(gpt, l, B, T));
-        dn_gpt_progress(gpt);
+        DN_TRY(dn_gpt_progress(gpt, true));
     }
     return embed_backward(gpt, N);
 }

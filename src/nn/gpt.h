@@ -83,9 +83,14 @@ void dn_gpt_destroy(dn_gpt **gpt);
 size_t dn_gpt_activation_bytes(const dn_gpt_shape *shape, size_t B, int tp_size);
 size_t dn_gpt_heap_bytes(const dn_gpt_shape *shape, size_t B, int tp_size);
 
-/** progress (NULL = none) is called after each layer and each chunk of the head, so that whoever watches a
- * long pass knows it from a hung one. context is borrowed. */
-void dn_gpt_on_progress(dn_gpt *gpt, void (*progress)(void *context), void *context);
+/** Called on the way through a pass. together: after a layer, which all ranks of the mesh pass equally often, so
+ * that a collective has its place here; otherwise after a chunk of the head, of which ranks with fewer rows have
+ * fewer. A pass ends with the first status that is not DN_OK, as on a failure of its own. */
+typedef dn_status dn_gpt_progress_fn(void *context, bool together);
+
+/** progress (NULL = none): so that whoever watches a long pass knows it from a hung one, and can end it. context
+ * is borrowed. */
+void dn_gpt_on_progress(dn_gpt *gpt, dn_gpt_progress_fn *progress, void *context);
 
 /**
  * Collective over fs and tp. One micro-batch, forward and backward. tokens, targets: host int32 [B*T], 0 <= B

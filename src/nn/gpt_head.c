@@ -55,7 +55,7 @@ static dn_status chunk(dn_gpt *gpt, size_t first, size_t n, double scale)
     const dn_buf *y = dn_at(gpt->y, first * gpt->shape.C);
     dn_linear_forward(gpt->stream, gpt->logits, y, w, n);
     DN_TRY(chunk_loss(gpt, first, n, scale));
-    dn_gpt_progress(gpt);
+    DN_TRY(dn_gpt_progress(gpt, false));
     if (scale != 0)
         dn_linear_backward(gpt->stream, dn_at(gpt->dy, first * gpt->shape.C), gpt->logits, y, w, n);
     return DN_OK;

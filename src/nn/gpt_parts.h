@@ -38,7 +38,7 @@ struct dn_gpt {
     void *memory;        /* all buffers below, one allocation; but for exchange */
     size_t memory_bytes;
     void *exchange;                  /* borrowed, symmetric over tp; NULL: tp is a group of one */
-    void (*progress)(void *context); /* NULL or borrowed: see dn_gpt_on_progress */
+    dn_gpt_progress_fn *progress; /* NULL or borrowed: see dn_gpt_on_progress */
     void *progress_context;
     double loss;     /* of the micro-batch in work; filled by kernels, read after sync */
     size_t own_rows; /* positions of that micro-batch whose tokens are among the rank's words */
@@ -57,10 +57,9 @@ struct dn_gpt {
 };
 
 /** Calls the progress function, if there is one. */
-static inline void dn_gpt_progress(const dn_gpt *gpt)
+static inline dn_status dn_gpt_progress(const dn_gpt *gpt, bool together)
 {
-    if (gpt->progress)
-        gpt->progress(gpt->progress_context);
+    return gpt->progress ? gpt->progress(gpt->progress_context, together) : DN_OK;
 }
 
 /** Layer l: x += attention(norm(x)); x += mlp(norm(x)), for B sequences of T positions. */

@@ -54,8 +54,10 @@ void dn_trial_judge(dn_trial *trial, uint64_t n_steps)
     trial->end = DN_TRIAL_OPEN;
     if (!last || last->step < n_steps)
         return;
+    if (isnan(last->val_loss) && !isnan(last->loss))
+        return; /* stopped before its last validation */
     trial->end = DN_TRIAL_DIVERGED; /* numbers that are not finite are left out of metrics.jsonl */
-    if (isnan(last->val_loss) || isnan(last->loss))
+    if (isnan(last->loss))
         snprintf(trial->story, sizeof trial->story, "the loss was not finite at the end");
     else if (last->val_loss > r->steps[0].loss + WORSE)
         snprintf(trial->story, sizeof trial->story, "the loss rose from %.4g to %.4g", r->steps[0].loss,

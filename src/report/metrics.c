@@ -20,6 +20,7 @@ struct dn_metrics {
     char *path; /* owned */
     int fd;
     off_t end;  /* bytes of whole lines */
+    uint64_t last; /* step of the last of them, where end > 0 */
     locale_t c; /* "C": a decimal comma is not JSON */
     char line[DN_METRICS_LINE_MAX];
     size_t length; /* of the line being made; beyond its array: too long */
@@ -87,7 +88,7 @@ static void tell(const gaps *g, const char *path)
 
 /* *end = where the first line that must go begins: one of a step to come, or a torn one at the end. Behind the last
  * line that stays there may be anything: what was not synced before a power cut. */
-static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_t *end, gaps *g)
+static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_t *end, uint64_t *last, gaps *g)
 {
     char *line = NULL;
     size_t capacity = 0;
@@ -111,6 +112,7 @@ static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_
         *end += length;
         add_line(g, step);
         complete = step + 1 == next_step;
+        *last = step;
     }
     if (status == DN_OK && ferror(file)) /* no end: cutting here would lose lines */
         status = dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", path);
@@ -118,8 +120,8 @@ static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_
     return status;
 }
 
-/* *end = bytes of the file that stay. */
-static dn_status kept_bytes(const char *path, uint64_t next_step, off_t *end)
+/* *end = bytes of the file that stay, *last = step of the last line of them. */
+static dn_status kept_bytes(const char *path, uint64_t next_step, off_t *end, uint64_t *last)
 {
     *end = 0;
     gaps g = {.next = 1};
@@ -127,7 +129,7 @@ static dn_status kept_bytes(const char *path, uint64_t next_step, off_t *end)
     if (next_step > 0 && !file && errno != ENOENT)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", path);
     if (file) {
-        dn_status status = find_end(file, path, next_step, end, &g);
+        dn_status status = find_end(file, path, next_step, end, last, &g);
         fclose(file);
         DN_TRY(status);
     }
@@ -138,7 +140,7 @@ static dn_status kept_bytes(const char *path, uint64_t next_step, off_t *end)
 
 static dn_status open_file(dn_metrics *metrics, uint64_t next_step)
 {
-    DN_TRY(kept_bytes(metrics->path, next_step, &metrics->end));
+    DN_TRY(kept_bytes(metrics->path, next_step, &metrics->end, &metrics->last));
     metrics->fd = open(metrics->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (metrics->fd < 0 || ftruncate(metrics->fd, metrics->end) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
@@ -202,11 +204,12 @@ static void add_number(dn_metrics *metrics, double value)
     add(metrics, "%s", text);
 }
 
-static void make_line(dn_metrics *metrics, uint64_t step, const dn_metric *values, size_t n)
+/* What a line begins with (nothing: one that has begun), values, its end. */
+static void make_line(dn_metrics *metrics, const char *begin, const dn_metric *values, size_t n)
 {
     locale_t before = uselocale(metrics->c);
     metrics->length = 0;
-    add(metrics, "{\"step\": %" PRIu64, step);
+    add(metrics, "%s", begin);
     for (size_t i = 0; i < n; i++)
         if (isfinite(values[i].value)) {
             add(metrics, ", \"%s\": ", values[i].key);
@@ -216,12 +219,9 @@ static void make_line(dn_metrics *metrics, uint64_t step, const dn_metric *value
     uselocale(before);
 }
 
-dn_status dn_metrics_write(dn_metrics *metrics, uint64_t step, const dn_metric *values, size_t n)
+/* Appends what was made; after a failure the file ends at `end` as before. */
+static dn_status append_line(dn_metrics *metrics)
 {
-    make_line(metrics, step, values, n);
-    if (metrics->length >= sizeof metrics->line)
-        return dn_fail(DN_ERR_ARG, "%s: the line of step %" PRIu64 " is longer than %d bytes", metrics->path,
-                       step, DN_METRICS_LINE_MAX);
     for (size_t at = 0; at < metrics->length;) {
         ssize_t written = write(metrics->fd, metrics->line + at, metrics->length - at);
         if (written < 0 && errno == EINTR)
@@ -243,6 +243,36 @@ dn_status dn_metrics_sync(dn_metrics *metrics)
     if (fsync(metrics->fd) == 0 || errno == EINVAL) /* EINVAL: nothing to sync there */
         return DN_OK;
     return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
+}
+
+dn_status dn_metrics_write(dn_metrics *metrics, uint64_t step, const dn_metric *values, size_t n)
+{
+    char begin[40];
+    snprintf(begin, sizeof begin, "{\"step\": %" PRIu64, step);
+    make_line(metrics, begin, values, n);
+    if (metrics->length >= sizeof metrics->line)
+        return dn_fail(DN_ERR_ARG, "%s: the line of step %" PRIu64 " is longer than %d bytes", metrics->path,
+                       step, DN_METRICS_LINE_MAX);
+    DN_TRY(append_line(metrics));
+    metrics->last = step;
+    return DN_OK;
+}
+
+dn_status dn_metrics_amend(dn_metrics *metrics, uint64_t step, const dn_metric *value)
+{
+    const off_t whole = metrics->end;
+    if (whole == 0 || metrics->last != step)
+        return dn_metrics_write(metrics, step, value, 1);
+    metrics->end -= 2; /* }, new line */
+    if (ftruncate(metrics->fd, metrics->end) != 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
+    make_line(metrics, "", value, 1);
+    dn_status status = append_line(metrics);
+    if (status == DN_OK)
+        return DN_OK;
+    if (write(metrics->fd, "}\n", 2) == 2) /* its place was free a moment ago; else a torn line goes with the next open */
+        metrics->end = whole;
+    return status;
 }
 
 dn_status dn_metrics_close(dn_metrics **metrics)

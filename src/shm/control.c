@@ -104,6 +104,28 @@ int dn_world_stop_requested(const dn_world *world)
     return atomic_load_explicit(&world->control->stop, memory_order_relaxed);
 }
 
+void dn_world_request_save(dn_world *world)
+{
+    atomic_fetch_add_explicit(&world->control->saves, 1, memory_order_relaxed);
+}
+
+uint32_t dn_world_saves_requested(const dn_world *world)
+{
+    return atomic_load_explicit(&world->control->saves, memory_order_relaxed);
+}
+
+void dn_world_tell_saved(dn_world *world, uint64_t step)
+{
+    atomic_store_explicit(&world->control->saved, 1 + step, memory_order_relaxed);
+}
+
+bool dn_world_saved(const dn_world *world, uint64_t *step)
+{
+    uint64_t told = atomic_load_explicit(&world->control->saved, memory_order_relaxed);
+    *step = told - 1;
+    return told > 0;
+}
+
 /* ---- who is where ---- */
 
 void dn_control_tell_waiting(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,

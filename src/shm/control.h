@@ -75,6 +75,8 @@ typedef struct dn_control {
     dn_abort_record abort;
     _Alignas(128) _Atomic int32_t stop; /* signal that asked for a stop; relaxed: it orders nothing */
     _Atomic uint32_t n_present;         /* ranks that have mapped a world made by dn_world_meet */
+    _Atomic uint64_t saved;             /* 1 + the step told by dn_world_tell_saved; 0: none; relaxed */
+    _Atomic uint32_t saves;             /* how often a save was asked for; relaxed */
     dn_slot slots[DN_MAX_RANKS];
 } dn_control;
 

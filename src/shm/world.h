@@ -130,10 +130,19 @@ dn_failure dn_world_failure(const dn_world *world);
 /** DN_ERR_PEER with the story once the world has failed; a load otherwise. */
 dn_status dn_world_check(const dn_world *world);
 
-/** Ctrl-C: asks all ranks to stop after the current step; workers poll dn_world_stop_requested (value of
+/** Ctrl-C: asks all ranks to save what is done and stop; workers poll dn_world_stop_requested (value of
  * signal). */
 void dn_world_request_stop(dn_world *world, int signal);
 int dn_world_stop_requested(const dn_world *world);
+
+/** Asks all ranks to save and go on; workers poll dn_world_saves_requested (how often it was asked for). */
+void dn_world_request_save(dn_world *world);
+uint32_t dn_world_saves_requested(const dn_world *world);
+
+/** Tells what would be left if the run ended now: the state after `step` is saved. One rank tells. */
+void dn_world_tell_saved(dn_world *world, uint64_t step);
+/** Returns whether it was told. */
+bool dn_world_saved(const dn_world *world, uint64_t *step);
 
 /* ---- who is where: each rank's row of the state table ---- */
 

@@ -155,6 +155,7 @@ static dn_status make_runs(comparing *c, int *signal_out)
     sigaddset(&stop, SIGINT);
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGHUP);
+    sigaddset(&stop, SIGUSR1);
     dn_progress_begin(&c->progress, stderr, 0, c->n_open * c->found.n_steps);
     sigprocmask(SIG_BLOCK, &stop, &before);
     dn_status status = each_trial(c, make_run, signal_out);

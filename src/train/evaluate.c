@@ -5,6 +5,8 @@
 #include "train/model.h"
 #include "train/plan.h"
 
+#include <math.h>
+
 enum { ROWS_AT_ONCE = 8 };
 
 typedef struct evaluation {
@@ -33,7 +35,11 @@ static dn_status evaluate_tokens(evaluation *e, dn_model *model, double *loss)
     e->n_tokens = rows * T;
     DN_TRY(dn_net_loss(&model->net, read_row, e, 0, rows, loss));
     *loss /= (double)e->n_tokens;
-    return DN_OK;
+    if (isfinite(*loss))
+        return DN_OK;
+    return dn_fail(DN_ERR_NUMERIC, "the loss of this model is not finite: its run has diverged by step %llu; name an "
+                                   "older checkpoint of it",
+                   (unsigned long long)model->step);
 }
 
 static dn_status evaluate_model(dn_model *model, evaluation *e, double *loss)

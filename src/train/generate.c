@@ -67,6 +67,17 @@ static dn_status take_prompt(const dn_model *model, const char *prompt, int32_t 
     return DN_OK;
 }
 
+static dn_status check_logits(const dn_model *model, const dn_real *logits)
+{
+    for (size_t i = 0; i < model->plan.shape.V; i++)
+        if (!isfinite(logits[i]))
+            return dn_fail(DN_ERR_NUMERIC,
+                           "what this model computes is not finite: its run has diverged by step %llu; name an older "
+                           "checkpoint of it",
+                           (unsigned long long)model->step);
+    return DN_OK;
+}
+
 /* tokens [T] is a window that slides along the text. */
 static dn_status continue_text(const dn_model *model, int32_t *tokens, size_t n, const dn_sampling *sampling,
                                void (*emit)(unsigned char byte, void *context), void *context)
@@ -75,6 +86,7 @@ static dn_status continue_text(const dn_model *model, int32_t *tokens, size_t n,
     dn_real logits[BYTES];
     for (int64_t i = 0; i < sampling->n_tokens; i++) {
         DN_TRY(dn_gpt_next(model->net.gpt, tokens, n, logits));
+        DN_TRY(check_logits(model, logits));
         int32_t next =
             sample(logits, model->plan.shape.V, sampling, dn_random_uniform(sampling->seed, 0, (uint64_t)i));
         if (n == T)

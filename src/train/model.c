@@ -4,6 +4,7 @@
 #include "checkpoint/checkpoint.h"
 #include "dionode/topo.h"
 #include "train/config_diff.h"
+#include "train/finite.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static dn_status use_whole_machine(dn_model *model)
     return dn_stream_create("cpu", n_threads, &model->stream);
 }
 
-static dn_status load_weights(dn_model *model, const dn_checkpoint *checkpoint)
+static dn_status load_weights(dn_model *model, const dn_checkpoint *checkpoint, const char *path)
 {
     DN_TRY(dn_comm_create_alone(model->plan.model_bytes, &model->comm));
     DN_TRY(dn_mesh_create(model->comm, model->plan.mesh, &model->mesh));
@@ -49,7 +50,8 @@ static dn_status load_weights(dn_model *model, const dn_checkpoint *checkpoint)
         DN_TRY(dn_checkpoint_tensor(checkpoint, p->name, p->rows, p->cols, &data));
         dn_upload(model->stream, p->weight, data, dn_param_size(p));
     }
-    return dn_stream_sync(model->stream);
+    DN_TRY(dn_stream_sync(model->stream));
+    return dn_finite_weights(&model->net, path, "name an older checkpoint of that run");
 }
 
 dn_status dn_model_open(dn_model *model, const char *run, const char *const *assignments, size_t n, size_t B)
@@ -67,7 +69,7 @@ dn_status dn_model_open(dn_model *model, const char *run, const char *const *ass
     if (status == DN_OK)
         status = use_whole_machine(model);
     if (status == DN_OK)
-        status = load_weights(model, checkpoint);
+        status = load_weights(model, checkpoint, path);
     dn_checkpoint_close(&checkpoint);
     return status;
 }

@@ -15,7 +15,7 @@ typedef struct dn_model {
 
 /** Loads the newest checkpoint of a run directory (or a checkpoint file), for micro-batches of B sequences,
  * using all usable processing units. assignments [n]: "key=value". On failure *model can (and must) still be
- * closed. Errors: DN_ERR_CHECKPOINT, DN_ERR_CONFIG, DN_ERR_MEMORY. */
+ * closed. Errors: DN_ERR_CHECKPOINT, DN_ERR_CONFIG, DN_ERR_MEMORY; DN_ERR_NUMERIC weights that are not finite. */
 dn_status dn_model_open(dn_model *model, const char *run, const char *const *assignments, size_t n,
                         size_t B) DN_MUST_USE;
 void dn_model_close(dn_model *model);

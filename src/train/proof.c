@@ -382,10 +382,11 @@ static dn_status take_step(trial *t, uint64_t step)
 
 /* ---- all ---- */
 
-static void tick(void *context)
+static dn_status tick(void *context, bool together)
 {
     const trial *t = context;
     dn_comm_tick(t->mesh->all, 0, "verify");
+    return DN_OK;
 }
 
 static size_t larger(size_t a, size_t b)

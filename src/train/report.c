@@ -71,16 +71,13 @@ void dn_report_begin(dn_run *run)
         return;
     run->state_bytes = state_bytes(run);
     const dn_config *config = &run->plan.config;
-    uint64_t total = (uint64_t)config->num_iterations;
-    if (config->stop_after && (uint64_t)config->stop_after < total)
-        total = (uint64_t)config->stop_after;
     report_model(run, stderr);
     report_machine(run, stderr);
     report_exchange(run, stderr);
     if (run->step > 0)
         fprintf(stderr, "resumed   after step %llu from %s\n", (unsigned long long)run->step,
                 config->checkpoint_dir);
-    dn_progress_begin(&run->progress, stderr, run->step, total);
+    dn_progress_begin(&run->progress, stderr, run->step, dn_run_goal(run));
 }
 
 static double share_of_peak(const dn_run *run, double tokens_per_s)
@@ -98,8 +95,7 @@ static double exchanged_bytes(const dn_ledger *ledger)
     return bytes;
 }
 
-static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss,
-                               double hash)
+static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
 {
     double payload[DN_N_TRAFFIC] = {0}, moved = 0;
     for (int axis = 0; axis < DN_N_AXES; axis++)
@@ -135,20 +131,24 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"skipped", r->report.skipped},
         {"zero_matrices", r->report.n_zero},
         {"orth_fallbacks", r->report.n_fallback},
-        {"weights_hash", hash},
+        {"weights_hash", r->hash},
     };
     return dn_metrics_write(run->metrics, run->step, metrics, sizeof metrics / sizeof *metrics);
+}
+
+static void show_validation(dn_run *run, double val_loss)
+{
+    dn_progress_line(&run->progress, "step %llu: validation loss %.4f", (unsigned long long)run->step, val_loss);
 }
 
 static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
 {
     char speed[32], bytes[32], text[160];
     if (r->report.skipped)
-        dn_progress_line(&run->progress, "step %llu: a gradient was not finite; step skipped on all workers",
-                         (unsigned long long)run->step);
+        dn_progress_line(&run->progress, "step %llu: %s was not finite; step skipped on all workers",
+                         (unsigned long long)run->step, isfinite(r->loss) ? "a gradient" : "the loss");
     if (!isnan(val_loss))
-        dn_progress_line(&run->progress, "step %llu: validation loss %.4f", (unsigned long long)run->step,
-                         val_loss);
+        show_validation(run, val_loss);
     snprintf(text, sizeof text, "loss %.4f  %s  %.0f%% of GEMM peak  %s/step", r->loss,
              dn_human(tokens_per_s, "tok/s", speed, sizeof speed), 100 * share_of_peak(run, tokens_per_s),
              dn_human(exchanged_bytes(&r->ledger[DN_DP]) + exchanged_bytes(&r->ledger[DN_FS]) +
@@ -157,14 +157,32 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
     dn_progress_show(&run->progress, run->step, text);
 }
 
-dn_status dn_report_step(dn_run *run, const dn_step_result *result, double val_loss, double hash)
+dn_status dn_report_step(dn_run *run, double val_loss)
 {
+    if (run->told)
+        return DN_OK;
+    run->told = true;
     if (run->rank != 0)
         return DN_OK;
+    const dn_step_result *result = &run->last;
     double tokens = (double)(run->plan.config.batch_size * run->plan.config.sequence_length);
     show_step(run, result, tokens / result->seconds, val_loss);
     dn_run_watch_room(run);
-    return write_metrics(run, result, tokens / result->seconds, val_loss, hash);
+    return write_metrics(run, result, tokens / result->seconds, val_loss);
+}
+
+dn_status dn_report_validation(dn_run *run, double val_loss)
+{
+    if (run->rank != 0)
+        return DN_OK;
+    show_validation(run, val_loss);
+    return dn_metrics_amend(run->metrics, run->step, &(dn_metric){"val_loss", val_loss});
+}
+
+void dn_report_saved(dn_run *run)
+{
+    if (run->rank == 0)
+        dn_progress_line(&run->progress, "step %llu: saved, as asked by a signal", (unsigned long long)run->saved_step);
 }
 
 void dn_report_end(dn_run *run)
@@ -173,7 +191,18 @@ void dn_report_end(dn_run *run)
         return;
     dn_progress_end(&run->progress);
     const dn_config *config = &run->plan.config;
-    bool finished = run->step >= (uint64_t)config->num_iterations;
-    fprintf(stderr, "%s after step %llu; metrics and checkpoints are in %s\n",
-            finished ? "finished" : "stopped", (unsigned long long)run->step, config->checkpoint_dir);
+    bool finished = run->step >= (uint64_t)config->num_iterations && run->n_skipped == 0;
+    if (run->step == 0)
+        fprintf(stderr, "stopped before the first step was complete: there is nothing to save\n");
+    else
+        fprintf(stderr, "%s after step %llu; metrics and checkpoints are in %s\n", finished ? "finished" : "stopped",
+                (unsigned long long)dn_run_good_step(run), config->checkpoint_dir);
+}
+
+void dn_report_complete(const dn_run *run, const char *key)
+{
+    if (run->rank == 0)
+        fprintf(stderr, "complete: %s holds a run of %llu steps, which is %s; nothing is left to do (to go on, set it "
+                        "higher)\n",
+                run->plan.config.checkpoint_dir, (unsigned long long)run->step, key);
 }

@@ -26,9 +26,7 @@ static uint64_t checkpoint_bytes(const dn_run *run)
 static uint64_t n_saves(const dn_run *run)
 {
     const dn_config *config = &run->plan.config;
-    uint64_t end = (uint64_t)config->num_iterations, freq = (uint64_t)config->checkpoint_freq;
-    if (config->stop_after && (uint64_t)config->stop_after < end)
-        end = (uint64_t)config->stop_after;
+    uint64_t end = dn_run_goal(run), freq = (uint64_t)config->checkpoint_freq;
     if (run->step >= end)
         return 0;
     return freq ? end / freq - run->step / freq + (end % freq != 0) : 1;

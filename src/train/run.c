@@ -30,7 +30,7 @@ static dn_status open_net(dn_run *run)
     DN_TRY(dn_mesh_create(run->comm, plan->mesh, &run->mesh));
     DN_TRY(dn_net_open(&run->net, plan, run->mesh, run->stream, true));
     DN_TRY(dn_gpt_init(&plan->shape, run->net.params, run->stream, (uint64_t)plan->config.seed));
-    dn_gpt_on_progress(run->net.gpt, dn_run_tick, run);
+    dn_gpt_on_progress(run->net.gpt, dn_run_pass_on, run);
     return DN_OK;
 }
 
@@ -94,6 +94,10 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     DN_TRY(open_net(run));
     DN_TRY(dn_run_restore(run));
     DN_TRY(dn_run_check_room(run));
+    if (run->rank == 0)
+        dn_comm_tell_saved(comm, run->step);
+    run->told = true;
+    run->talk.between = 1;
     DN_TRY(open_metrics(run));
     return measure_peak(run);
 }

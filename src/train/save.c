@@ -10,6 +10,7 @@
 #include "compute/kernels.h"
 #include "sync/param_peer.h"
 #include "train/config_diff.h"
+#include "train/finite.h"
 
 #include <assert.h>
 #include <math.h>
@@ -109,31 +110,37 @@ static void list_state(const dn_run *run, size_t index, tensor_list *list)
     }
 }
 
+/* Whether run->val_loss is that of the state as it is. */
+static bool is_validated(const dn_run *run)
+{
+    return run->val_step == dn_run_good_step(run) && isfinite(run->val_loss);
+}
+
 /* The checkpoint of this step is the best one, if validation says so. */
 static dn_status keep_best(dn_run *run)
 {
-    if (run->val_step != run->step || !isfinite(run->val_loss) || run->val_loss > run->best_loss)
+    if (!is_validated(run) || run->val_loss > run->best_loss)
         return DN_OK;
     run->best_loss = run->val_loss;
-    return dn_checkpoint_set_best(run->plan.config.checkpoint_dir, run->step);
+    return dn_checkpoint_set_best(run->plan.config.checkpoint_dir, dn_run_good_step(run));
 }
 
 static dn_status write_tensors(dn_run *run, const tensor_list *list)
 {
     char step[32], replicas[16], val_loss[32];
-    snprintf(step, sizeof step, "%llu", (unsigned long long)run->step);
+    snprintf(step, sizeof step, "%llu", (unsigned long long)dn_run_good_step(run));
     snprintf(replicas, sizeof replicas, "%d", run->plan.mesh[DN_DP]);
     char *config = dn_config_dump(&run->plan.config);
     if (!config)
         return dn_fail(DN_ERR_MEMORY, "no memory for the configuration's text");
     snprintf(val_loss, sizeof val_loss, "%.17g", run->val_loss);
-    const dn_meta meta[] = {{"format", "pt"},
-                            {"step", step},
-                            {"replicas", replicas},
-                            {"config", config},
-                            {"val_loss", val_loss}};
-    size_t n = sizeof meta / sizeof *meta - (run->val_step != run->step);
-    dn_status status = dn_checkpoint_write(run->plan.config.checkpoint_dir, run->step,
+    dn_meta meta[6] = {{"format", "pt"}, {"step", step}, {"replicas", replicas}, {"config", config}};
+    size_t n = 4;
+    if (is_validated(run))
+        meta[n++] = (dn_meta){"val_loss", val_loss};
+    if (run->validation_due && run->n_skipped == 0)
+        meta[n++] = (dn_meta){"validation", "due"};
+    dn_status status = dn_checkpoint_write(run->plan.config.checkpoint_dir, dn_run_good_step(run),
                                            (size_t)run->plan.config.checkpoint_keep, meta, n, list->tensors,
                                            list->n, dn_run_tick, run);
     free(config);
@@ -298,9 +305,15 @@ static dn_status restore(dn_run *run, const char *path)
         status = compare_settings(run, checkpoint, path);
     if (status == DN_OK)
         status = restore_states(run, checkpoint, n_saved);
+    if (status == DN_OK)
+        status = dn_finite_weights(&run->net, path, "move it away to go on from an older generation");
+    if (status == DN_OK)
+        status = dn_finite_states(&run->net, run->rank, path, "move it away to go on from an older generation");
     if (status == DN_OK) {
-        run->step = run->val_step = strtoull(step, NULL, 10);
+        run->step = run->val_step = run->saved_step = strtoull(step, NULL, 10);
+        run->saved = true;
         run->val_loss = read_loss(checkpoint);
+        run->validation_due = dn_checkpoint_meta(checkpoint, "validation") != NULL;
     }
     dn_checkpoint_close(&checkpoint);
     return status;

@@ -7,23 +7,21 @@
 
 #include <math.h>
 
-static dn_status read_row(void *loader, uint64_t row, int32_t *inputs, int32_t *targets)
-{
-    return dn_loader_row(loader, row, inputs, targets);
-}
-
-/* A gradient that is not finite now and then is survived (the step is skipped on all replicas); a run of them
- * is not. */
-static dn_status judge_gradient(dn_run *run, const dn_step_report *report)
+/* A loss or gradient that is not finite now and then is survived: the step is skipped on all replicas. A run of
+ * them is not, nor weights that are not finite, which no step mends. */
+static dn_status judge(dn_run *run)
 {
     enum { PATIENCE = 10 };
-    run->n_skipped = report->skipped ? run->n_skipped + 1 : 0;
+    run->n_skipped = run->last.report.skipped ? run->n_skipped + 1 : 0;
+    if (run->n_skipped == 0)
+        return DN_OK;
+    DN_TRY(dn_run_check_weights(run));
     if (run->n_skipped < PATIENCE)
         return DN_OK;
     return dn_fail(DN_ERR_NUMERIC,
-                   "step %llu: gradients were not finite for %d steps in a row; lower lr, or resume "
+                   "step %llu: losses or gradients were not finite for %llu steps in a row; lower lr, or resume "
                    "from an older checkpoint",
-                   (unsigned long long)run->step, run->n_skipped);
+                   (unsigned long long)run->step, (unsigned long long)run->n_skipped);
 }
 
 static void add_ledger(dn_ledger *sum, dn_ledger more)
@@ -53,30 +51,39 @@ static dn_pace pace_of(const dn_run *run)
                      .decay = dn_schedule_factor(&plan->decay_schedule, run->step, n_steps)};
 }
 
-dn_status dn_run_step(dn_run *run, dn_step_result *result)
+/* Ranks of tp know the same loss: one of them tells it. */
+static double own_part(const dn_run *run, double loss_sum)
 {
-    const dn_config *config = &run->plan.config;
-    uint64_t batch = (uint64_t)config->batch_size;
+    return run->mesh->at[DN_TP] == 0 ? loss_sum : 0.0;
+}
+
+dn_status dn_run_step(dn_run *run)
+{
+    uint64_t batch = (uint64_t)run->plan.config.batch_size;
+    dn_run_rows rows = {run, &run->train};
     dn_ledger before[DN_N_AXES] = {0};
     collect_ledgers(run, before); /* not this step's */
-    double started = dn_clock_s(), loss_sum;
-    dn_run_enter(run, "forward and backward");
-    DN_TRY(dn_net_gradient(&run->net, read_row, &run->train, run->step * batch, batch, &loss_sum));
-    result->pace = pace_of(run);
-    double optimizing = dn_clock_s();
-    DN_TRY(dn_optimizer_step(run->net.optimizer, &result->pace, &result->report));
-    result->optimizer_s = dn_clock_s() - optimizing;
+    double started = dn_clock_s(), sum;
+    dn_run_begin_pass(run, "forward and backward");
+    DN_TRY(dn_net_gradient(&run->net, dn_run_row, &rows, run->step * batch, batch, &sum));
+    sum = own_part(run, sum);
+    DN_TRY(dn_run_end_pass(run, &sum));
 
-    /* Ranks of tp know the same loss: one of them tells it. */
-    double shared[2] = {run->mesh->at[DN_TP] == 0 ? loss_sum : 0.0,
-                        dn_comm_stop_requested(run->comm) ? 1.0 : 0.0};
-    DN_TRY(dn_comm_all_reduce_scalars(run->comm, shared, 2, DN_SUM));
-    result->loss = shared[0] / (double)(batch * run->plan.shape.T);
-    result->stop = (int)shared[1];
-    collect_ledgers(run, result->ledger);
-    result->seconds = dn_clock_s() - started;
+    dn_step_result result = {.loss = sum / (double)(batch * run->plan.shape.T),
+                             .hash = NAN,
+                             .pace = pace_of(run),
+                             .report = {.skipped = true, .grad_norm = NAN, .clip = 1}};
+    double optimizing = dn_clock_s(), none = 0;
+    if (isfinite(result.loss))
+        DN_TRY(dn_optimizer_step(run->net.optimizer, &result.pace, &result.report));
+    result.optimizer_s = dn_clock_s() - optimizing;
+    DN_TRY(dn_run_end_pass(run, &none)); /* who is through may touch what the others have read */
+    collect_ledgers(run, result.ledger);
+    result.seconds = dn_clock_s() - started;
     run->step++;
-    return judge_gradient(run, &result->report);
+    run->last = result;
+    run->told = false;
+    return judge(run);
 }
 
 dn_status dn_run_validate(dn_run *run, double *loss)
@@ -89,12 +96,18 @@ dn_status dn_run_validate(dn_run *run, double *loss)
     if (rows > wanted)
         rows = wanted;
     double sum;
-    dn_run_enter(run, "validation");
-    DN_TRY(dn_net_loss(&run->net, read_row, &run->val, 0, rows, &sum));
-    DN_TRY(dn_comm_all_reduce_scalars(dn_mesh_group(run->mesh, DN_AXIS(DN_DP) | DN_AXIS(DN_FS)), &sum, 1,
-                                      DN_SUM));
+    dn_run_rows context = {run, &run->val};
+    dn_run_begin_pass(run, "validation");
+    DN_TRY(dn_run_check_weights(run));
+    DN_TRY(dn_net_loss(&run->net, dn_run_row, &context, 0, rows, &sum));
+    sum = own_part(run, sum);
+    DN_TRY(dn_run_end_pass(run, &sum));
     *loss = sum / (double)(rows * T);
     run->val_loss = *loss;
-    run->val_step = run->step;
-    return DN_OK;
+    run->val_step = dn_run_good_step(run);
+    if (isfinite(*loss))
+        return DN_OK;
+    return dn_fail(DN_ERR_NUMERIC,
+                   "step %llu: the validation loss is not finite; lower lr, or resume from an older checkpoint",
+                   (unsigned long long)run->step);
 }

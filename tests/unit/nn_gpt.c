@@ -117,20 +117,45 @@ static void next_gives_the_logits_that_the_loss_is_made_of(void **state)
 }
 
 /* Zero weights in the head give every word the same probability. */
-static void count(void *context)
+static dn_status count(void *context, bool together)
 {
-    ++*(int *)context;
+    ++((int *)context)[together];
+    return DN_OK;
+}
+
+static dn_status count_down(void *context, bool together)
+{
+    return together && --*(int *)context == 0 ? DN_ERR_ARG : DN_OK;
 }
 
 static void progress_is_told_once_a_layer_and_direction_and_chunk(void **state)
 {
     (void)state;
-    int calls = 0;
+    int calls[2] = {0};
     double loss = 0;
     model m = model_create("ref", 1, small, 2);
-    dn_gpt_on_progress(m.gpt, count, &calls);
+    dn_gpt_on_progress(m.gpt, count, calls);
     must(dn_gpt_train(m.gpt, m.tokens, m.targets, 2, 1, &loss));
-    assert_int_equal(calls, 2 * small.L + 1); /* so small a model has one chunk */
+    assert_int_equal(calls[true], 2 * small.L);
+    assert_int_equal(calls[false], 1); /* so small a model has one chunk */
+    must(dn_gpt_train(m.gpt, m.tokens, m.targets, 0, 1, &loss));
+    assert_int_equal(calls[true], 4 * small.L); /* with no rows the ranks still pass their layers together */
+    assert_int_equal(calls[false], 1);
+    model_destroy(&m);
+}
+
+static void a_pass_ends_where_progress_says_so(void **state)
+{
+    (void)state;
+    model m = model_create("ref", 1, small, 2);
+    for (int last = 1; last <= (int)(2 * small.L); last++) {
+        int left = last;
+        double loss = 0;
+        dn_gpt_on_progress(m.gpt, count_down, &left);
+        assert_int_equal(dn_gpt_train(m.gpt, m.tokens, m.targets, 2, 1, &loss), DN_ERR_ARG);
+        assert_int_equal(left, 0);
+        assert_true(loss == 0);
+    }
     model_destroy(&m);
 }
 
@@ -185,6 +210,7 @@ TESTS(nn_gpt)
         cmocka_unit_test(chunks_of_logits_are_equal_and_keep_to_the_budget),
         cmocka_unit_test(next_gives_the_logits_that_the_loss_is_made_of),
         cmocka_unit_test(progress_is_told_once_a_layer_and_direction_and_chunk),
+        cmocka_unit_test(a_pass_ends_where_progress_says_so),
         cmocka_unit_test(a_head_of_zeros_costs_log_v_a_token),
         cmocka_unit_test(bad_input_is_refused_and_says_what_and_where),
     };

@@ -1,0 +1,61 @@
+#include "train/finite.h"
+
+#include "base/fail.h"
+#include "compute/kernels.h"
+
+#include <math.h>
+
+static dn_status not_finite(const char *name, const char *where, const char *todo)
+{
+    return dn_fail(DN_ERR_NUMERIC, "%s: %s is not finite; %s", where, name, todo);
+}
+
+/* A sum of squares is as finite as its terms: those of floats are added in double. In double, what is beyond 1e154
+ * counts as infinite, too. */
+static dn_status check_reals(const dn_net *net, const dn_buf *x, size_t n, bool *finite)
+{
+    double sum = 0;
+    net->stream->kernels->sum_squares(net->stream, &sum, x, n);
+    DN_TRY(dn_stream_sync(net->stream));
+    dn_stream_progress(net->stream);
+    *finite = isfinite(sum);
+    return DN_OK;
+}
+
+/* Infinities and NaN have all bits of the exponent. States lie in the symmetric heap: host memory. */
+static bool halves_are_finite(const uint16_t *x, size_t n)
+{
+    bool finite = true;
+    for (size_t i = 0; i < n; i++)
+        finite = finite && (x[i] & 0x7f80) != 0x7f80;
+    return finite;
+}
+
+dn_status dn_finite_weights(const dn_net *net, const char *where, const char *todo)
+{
+    for (size_t i = 0; i < net->plan->n_params; i++) {
+        const dn_param *p = &net->params[i];
+        bool finite;
+        DN_TRY(check_reals(net, p->weight, dn_param_size(p), &finite));
+        if (!finite)
+            return not_finite(p->name, where, todo);
+    }
+    return DN_OK;
+}
+
+dn_status dn_finite_states(const dn_net *net, int rank, const char *where, const char *todo)
+{
+    for (size_t i = 0; i < dn_optimizer_n_states(net->optimizer); i++) {
+        const dn_state *state = dn_optimizer_state(net->optimizer, i);
+        const dn_state_shard shard = dn_optimizer_state_shard(net->optimizer, i, rank);
+        size_t n = shard.block.rows * shard.block.cols;
+        bool finite;
+        if (state->type == DN_BF16)
+            finite = halves_are_finite((const uint16_t *)shard.data, n);
+        else
+            DN_TRY(check_reals(net, shard.data, n, &finite));
+        if (!finite)
+            return not_finite(state->name, where, todo);
+    }
+    return DN_OK;
+}

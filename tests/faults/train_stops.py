@@ -1,0 +1,182 @@
+"""A stop is heard in mid-step and in mid-validation, data that fail end a run with what was done saved, and in both
+cases the run that goes on ends as one that was never interrupted: the same losses, the same bits."""
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import Place, case, children, expect, random_tokens, tap, tensors, write_shard  # noqa: E402
+
+DATA = 3
+SECONDS = 1.2  # of a step or validation to be stopped in: ranks agree four times a second
+
+
+def paced(place, np, mesh, validation=False):
+    """Settings of two steps of many micro-batches, or of a validation after two short ones, that last SECONDS here and
+    now."""
+    rows = 1000
+    trained(place, np, "pace", batch_size=rows, device_batch_size=1, num_iterations=2, **mesh)
+    rows = max(rows, int(rows * SECONDS / place.metrics("pace")[-1]["step_s"]))
+    if not validation:
+        return {"batch_size": rows, "device_batch_size": 1, "num_iterations": 2, **mesh}
+    tokens = 16 * 3 * rows  # forward alone: a third of the work
+    write_shard(place.file("data/val_000000.bin"), random_tokens(1000, seed=2) * (tokens // 1000 + 1))
+    return {"num_iterations": 2, "device_batch_size": 1, "val_tokens": tokens, "val_loss_every": 0, **mesh}
+
+
+def finish(process):
+    out, errors = process.communicate(timeout=120)
+    return subprocess.CompletedProcess([], process.returncode, out, errors)
+
+
+def wait_for_file(path, limit_s=60):
+    end = time.monotonic() + limit_s
+    while not os.path.exists(path):
+        expect(time.monotonic() < end, f"no {path} within {limit_s} s")
+        time.sleep(0.01)
+
+
+def checkpoints(place, name="run"):
+    return sorted(file for file in os.listdir(place.file(name)) if file.endswith(".safetensors"))
+
+
+def told(place, name="run"):
+    """What a run says of its steps, but for times and for bytes of what ranks agree on as often as time passes."""
+    return [{key: value for key, value in line.items()
+             if not key.endswith("_s") and key not in ("peak_share", "bytes_control", "bytes_moved")}
+            for line in place.metrics(name)]
+
+
+def same_as_whole(place, last):
+    expect(told(place) == told(place, "whole"), f"{told(place)}\nis not\n{told(place, 'whole')}")
+    expect(tensors(place.checkpoint(last)) == tensors(place.checkpoint(last, "whole")), "other bits than uninterrupted")
+
+
+def trained(place, np, name="run", **changes):
+    done = place.train(np=np, checkpoint_dir=place.file(name), **changes)
+    expect(done.returncode == 0, done.stderr)
+    return done
+
+
+@case
+def a_stop_in_mid_step_drops_the_step_and_saves_the_one_before():
+    meshes = [(2, {"dp_size": 2}), (4, {"fs_size": 2, "tp_size": 2, "fs_gather": "per_rank"})]
+    for np, mesh in meshes:
+        with Place() as place:
+            changes = paced(place, np, mesh)
+            trained(place, np, "whole", **changes)
+            process = place.start(np=np, **changes)
+            place.wait_for_step(1, limit_s=90)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            done = finish(process)
+            expect(done.returncode == 128 + signal.SIGTERM, done.stderr)
+            expect(checkpoints(place) == ["step_00000001.safetensors"], f"{checkpoints(place)}")
+            expect("stopped after step 1" in done.stderr and len(place.metrics()) == 1, done.stderr)
+            trained(place, np, **changes)
+            same_as_whole(place, 2)
+
+
+@case
+def a_stop_in_the_last_validation_leaves_it_to_the_run_that_goes_on():
+    with Place() as place:
+        changes = paced(place, 2, {}, validation=True)
+        trained(place, 2, "whole", **changes)
+        process = place.start(np=2, **changes)
+        place.wait_for_step(1)
+        time.sleep(0.4)
+        process.send_signal(signal.SIGTERM)
+        done = finish(process)
+        expect(done.returncode == 128 + signal.SIGTERM, done.stderr)
+        expect([("val_loss" in line) for line in place.metrics()] == [False, False], f"{place.metrics()}")
+        expect(checkpoints(place) == ["step_00000002.safetensors"], f"{checkpoints(place)}")
+        again = trained(place, 2, **changes)
+        expect("validation loss" in again.stderr, again.stderr)
+        same_as_whole(place, 2)
+        expect("complete" in trained(place, 2, **changes).stderr, "a validation was made twice")
+        same_as_whole(place, 2)
+
+
+@case
+def sigusr1_saves_in_mid_step_and_in_mid_validation_and_the_run_goes_on():
+    with Place() as place:
+        changes = paced(place, 2, {})
+        trained(place, 2, "whole", **changes)
+        process = place.start(np=2, **changes)
+        place.wait_for_step(1, limit_s=90)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGUSR1)
+        wait_for_file(place.file("run/step_00000001.safetensors"))
+        expect(len(place.metrics()) == 1, "the save came after the step, not in its middle")
+        done = finish(process)
+        expect(done.returncode == 0 and "step 1: saved" in done.stderr, done.stderr)
+        same_as_whole(place, 2)
+    with Place() as place:
+        changes = paced(place, 2, {}, validation=True)
+        trained(place, 2, "whole", **changes)
+        process = place.start(np=2, **changes)
+        place.wait_for_step(1)
+        time.sleep(0.4)
+        process.send_signal(signal.SIGUSR1)
+        wait_for_file(place.file("run/step_00000002.safetensors"))
+        expect("val_loss" not in place.metrics()[-1], "the save came after the validation, not in its middle")
+        expect(finish(process).returncode == 0, "the run did not go on")
+        same_as_whole(place, 2)
+
+
+@case
+def a_second_signal_says_what_is_not_saved():
+    with Place() as place:
+        process = place.start(np=2, checkpoint_freq=1, num_iterations=1000, timeout_s=60)
+        wait_for_file(place.file("run/step_00000003.safetensors"))
+        for pid in children(process.pid):
+            os.kill(pid, signal.SIGSTOP)  # who hears nothing and saves nothing
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        done = finish(process)
+        last = int(checkpoints(place)[-1][5:13])
+        expect(done.returncode != 0 and "by force" in done.stderr, done.stderr)
+        expect(any(f"nothing was saved since step {step}" in done.stderr for step in (last, last - 1)), done.stderr)
+
+
+@case
+def data_that_fail_on_one_rank_end_the_run_with_what_was_done_saved():
+    good = random_tokens(5000)
+    with Place() as place:
+        path = place.file("data/train_000000.bin")
+        for np, mesh in ((1, {}), (2, {"dp_size": 2}), (4, {"fs_size": 2, "tp_size": 2})):
+            for name in ("run", "whole"):
+                shutil.rmtree(place.file(name), ignore_errors=True)
+            write_shard(path, good)
+            trained(place, np, "whole", num_iterations=40, **mesh)
+            write_shard(path, good[:3000] + [300] + good[3001:])
+            done = place.train(np=np, num_iterations=40, **mesh)
+            expect(done.returncode == DATA and "train_000000.bin" in done.stderr and "3000" in done.stderr,
+                   f"{done.returncode}: {done.stderr}")
+            made = len(place.metrics())
+            expect(0 < made < 40 and checkpoints(place) == [f"step_{made:08d}.safetensors"],
+                   f"{made} steps, {checkpoints(place)}")
+            expect(f"the state after step {made} is saved" in done.stderr, done.stderr)
+            write_shard(path, good)
+            trained(place, np, num_iterations=40, **mesh)
+            same_as_whole(place, 40)
+
+
+@case
+def a_data_file_that_is_cut_under_a_run_ends_it_with_what_was_done_saved():
+    with Place() as place:
+        process = place.start(np=2, num_iterations=100000)
+        place.wait_for_step(3)
+        os.truncate(place.file("data/train_000000.bin"), 5000)
+        done = finish(process)
+        made = len(place.metrics())
+        expect(done.returncode == DATA and "train_000000.bin" in done.stderr, f"{done.returncode}: {done.stderr}")
+        expect(f"the state after step {made} is saved" in done.stderr, done.stderr)
+        expect(checkpoints(place) == [f"step_{made:08d}.safetensors"], f"{made} steps, {checkpoints(place)}")
+
+
+tap()
