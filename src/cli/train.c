@@ -65,7 +65,7 @@ int cli_train(int argc, char **argv, char **command_line)
         "Trains the GPT that CONFIG.yaml describes; key=value changes it.\v"
         "checkpoint_dir is the run's folder: metrics.jsonl and checkpoints go there, and a run that has a "
         "checkpoint there goes on from it. Ctrl-C saves a checkpoint and stops; a second Ctrl-C stops at "
-        "once.",
+        "once, unsaved. SIGUSR1 saves a checkpoint and goes on.",
         NULL,
         NULL,
         NULL};

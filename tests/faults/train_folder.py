@@ -158,7 +158,7 @@ def a_key_of_the_architecture_cannot_change_on_the_way():
 def changed_settings_are_told_in_one_line_when_a_run_goes_on():
     with Place() as place:
         expect(place.train(num_iterations=2).returncode == 0, "training failed")
-        quiet = again(place, "num_iterations=2", "checkpoint_freq=7", "timeout_s=30", "stop_after=1")
+        quiet = again(place, "num_iterations=2", "checkpoint_freq=7", "timeout_s=30", "stop_after=2")
         expect(quiet.returncode == 0 and "warning" not in quiet.stderr, quiet.stderr)
         os.rename(place.file("data"), place.file("other"))
         loud = again(place, "num_iterations=3", "lr=0.01", "seed=5", "data_dir=" + place.file("other"), "nesterov=true",

@@ -86,7 +86,10 @@ static void a_run_ends_open_done_or_diverged(void **state)
     fill(&t[1], 4, 1, 1, 1, 8.5); /* a bad run, and maybe noise */
     assert_int_equal(t[1].end, DN_TRIAL_DONE);
     assert_string_equal(t[1].story, "");
-    fill(&t[2], 4, 1, 1, 1, NAN);
+    fill(&t[2], 4, 1, 1, 1, NAN); /* stopped in its last validation */
+    assert_int_equal(t[2].end, DN_TRIAL_OPEN);
+    t[2].record.steps[3].loss = NAN;
+    dn_trial_judge(&t[2], 4);
     assert_int_equal(t[2].end, DN_TRIAL_DIVERGED);
     fill(&t[3], 4, 1, 1, 1, 3);
     dn_trial_judge(&t[3], 5); /* one step is missing */

@@ -134,6 +134,25 @@ static void a_resumed_run_drops_the_steps_it_will_make_again(void **state)
         }
 }
 
+/* By the run that wrote the line or by one that goes on; a line that is not there begins with the value. */
+static void a_value_joins_the_last_line_of_its_step(void **state)
+{
+    for (int again = 0; again < 2; again++) {
+        dn_metrics *metrics = open_at(0);
+        write_steps(metrics, 0, 3);
+        if (again) {
+            assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+            metrics = open_at(3);
+        }
+        assert_int_equal(dn_metrics_amend(metrics, 2, &(dn_metric){"y", 0.5}), DN_OK);
+        assert_int_equal(dn_metrics_amend(metrics, 3, &(dn_metric){"y", 7}), DN_OK);
+        write_steps(metrics, 4, 5);
+        assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+        assert_content("{\"step\": 0, \"x\": 0}\n{\"step\": 1, \"x\": 0.5}\n{\"step\": 2, \"x\": 1, \"y\": 0.5}\n"
+                       "{\"step\": 3, \"y\": 7}\n{\"step\": 4, \"x\": 2}\n");
+    }
+}
+
 static void steps_need_not_be_consecutive(void **state)
 {
     dn_metrics *metrics = open_at(0);
@@ -275,6 +294,7 @@ TESTS(report_metrics)
         TEST(lines_are_json_with_integers_as_integers),
         TEST(any_double_reads_back_to_the_same_bits),
         TEST(a_resumed_run_drops_the_steps_it_will_make_again),
+        TEST(a_value_joins_the_last_line_of_its_step),
         TEST(steps_need_not_be_consecutive),
         TEST(a_line_that_must_stay_and_cannot_be_read_is_named),
         TEST(lines_that_another_program_wrote_are_not_cut_off),
