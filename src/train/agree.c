@@ -1,7 +1,7 @@
 /*
  * What the ranks agree on while a pass goes on: to stop, to save and go on, or that one of them cannot read its data.
  *
- * A micro-batch can take minutes, so the layers of a pass are where they talk, a few times a second. All ranks of the
+ * A micro-batch can take minutes, so the layers of a pass are where they talk, ten times a second. All ranks of the
  * mesh pass the same layers in the same order. How many of them lie between two agreements is a number that rank 0
  * chooses from the time it took last and that travels with the agreement itself: all stop at the same layer, and
  * whoever waits, waits for ranks on their way to it. Signals are heard by rank 0 alone, which makes the answer the
@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define AGREE_S 0.25 /* between two agreements of a pass: an agreement takes microseconds */
+#define AGREE_S 0.1 /* between two agreements of a pass, which take microseconds; a second where layers become ten times slower */
 
 enum { FAILED, STOP, SAVE, BETWEEN, SUM, N_SHARED };
 

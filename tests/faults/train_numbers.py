@@ -3,10 +3,11 @@ run that has nothing to do says so."""
 import math
 import os
 import struct
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import PROGRAM, Place, case, expect, run, tap, tensors  # noqa: E402
+from runs import PROGRAM, Place, case, children, expect, random_tokens, run, tap, tensors, write_shard  # noqa: E402
 
 CONFIG, NUMERIC = 2, 9
 SPOIL = os.environ["SPOIL"]
@@ -89,6 +90,48 @@ def a_finite_model_that_computes_what_is_not_fails_eval_and_generate():
             done = run([PROGRAM] + command + [place.file("run")])
             expect_failure(done, NUMERIC, "not finite")
             expect(done.stdout == "", f"{command} printed {done.stdout!r}")
+
+
+def plant(process, row):
+    """Writes a NaN over the first number of a row of the embedding, wherever the workers hold it; returns how often. The
+    row is one that training leaves as it is, so that it is found by its bits."""
+    nan, places = struct.pack("<f", math.nan), 0
+    worker = children(process.pid)[0]  # one segment: all workers' weights are in it
+    with open(f"/proc/{worker}/maps") as maps, open(f"/proc/{worker}/mem", "r+b", buffering=0) as memory:
+        for line in maps:
+            if "dionode-" not in line and "memfd:dionode" not in line:
+                continue
+            start, end = (int(text, 16) for text in line.split()[0].split("-"))
+            memory.seek(start)
+            content = memory.read(end - start)
+            at = content.find(row)
+            while at >= 0:
+                memory.seek(start + at)
+                places += memory.write(nan) == len(nan)
+                at = content.find(row, at + 1)
+    return places
+
+
+@case
+def one_nan_in_the_embedding_is_found_at_the_next_checkpoint_or_validation():
+    """In the row of a word that the data do not have: no loss and no gradient ever tells of it, and Adam leaves it."""
+    for keys in ({"checkpoint_freq": 500}, {"val_tokens": 128, "val_loss_every": 500}):
+        with Place() as place:
+            for kind in ("train", "val"):
+                write_shard(place.file(f"data/{kind}_000000.bin"), random_tokens(5000, below=200))
+            first = place.train(num_iterations=30000, stop_after=1)
+            expect(first.returncode == 0, first.stderr)
+            row = tensors(place.checkpoint(1))["transformer.wte.weight"][250 * 32 * 4:251 * 32 * 4]
+            process = place.start(np=2, num_iterations=30000, hash_every=0, **keys)
+            try:
+                place.wait_for_step(3)
+                expect(plant(process, row) >= 2, "the row is not where the workers' weights are")
+                out, errors = process.communicate(timeout=120)
+            finally:
+                process.kill()
+            done = subprocess.CompletedProcess([], process.returncode, out, errors)
+            expect_failure(done, NUMERIC, "transformer.wte.weight", "not finite")
+            all_finite(place)
 
 
 @case
