@@ -57,8 +57,8 @@ def walk(trial, files, role, calls=EVERY, errors=None, **options):
     for call, what in made.items():
         n = len(what)
         for at, error in enumerate(errors or ERRORS[call]):
-            # The first of each thing and the last one fail in one way, one in the middle in the others.
-            some = {what.index(thing) + 1 for thing in what} | {n} if at == 0 else {(n + 1) // 2}
+            # The first of each thing and the last one fail in one way, or transfer half; one in the middle in the other ways.
+            some = {what.index(thing) + 1 for thing in what} | {n} if at == 0 or error == HALF else {(n + 1) // 2}
             for i in range(1, n + 1):
                 if FULL or i in some:
                     expect(one(trial, files, call, i, error, role, **options), f"{call} was called {i - 1} times, not {n}")

@@ -9,7 +9,7 @@ may be torn. Of all disks that may be left it must hold:
 - a run that goes on from there ends with the bits of a run that nothing happened to.
 
 The model is harsher than a journalling file system, which keeps the order of names. `./check --full` (DIONODE_FULL=1) draws
-more disks and resumes from every one that differs; otherwise from a sample. tests/mutation/weaken_disk.py shows which
+more disks, and resumes from hundreds of them instead of ten. tests/mutation/weaken_disk.py shows which
 planted faults are found.
 """
 import os
@@ -19,7 +19,7 @@ from durable import END, RUN, Trial, lines_of, read_files, step_of, write_files
 from runs import FULL, PROGRAM, case, expect, run, tap  # durable knows where it is
 
 N_RANDOM = 40 if FULL else 4    # disks drawn at each moment
-N_RESUMES = 10000 if FULL else 10
+N_RESUMES = 300 if FULL else 10
 CHECKPOINT = 4
 NOTHING = "nothing else arrives"
 
