@@ -13,12 +13,12 @@ ROOMS = ['base', 'topo', 'shm', 'launch', 'comm', 'compute', 'linalg', 'optim', 
          'report', 'verify', 'train', 'bench']
 
 # Foreign header -> files of src/ that may include it. shm owns shared mappings; checkpoint maps files read-only,
-# data may; compute/device.c only advises the kernel about huge pages.
+# data may; compute/device.c only advises the kernel about huge pages; cli/address_space.c tries for room.
 HOMES = [
     (r'hwloc(/|\.h)', r'topo/'),
     (r'(cblas|lapacke|openblas\w*|omp|immintrin)\.h|openblas/', r'compute/cpu/'),
     (r'(cuda|cublas|cusolver|nccl|nvml)\w*\.h', r'compute/cuda/'),
-    (r'sys/mman\.h', r'shm/|data/|checkpoint/|compute/device\.c'),
+    (r'sys/mman\.h', r'shm/|data/|checkpoint/|compute/device\.c|cli/address_space\.c'),
     (r'linux/futex\.h', r'shm/'),
     (r'sys/wait\.h|spawn\.h', r'launch/'),
     (r'Random123/', r'base/random\.c'),
