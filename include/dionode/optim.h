@@ -46,11 +46,15 @@ typedef enum dn_adjust {
     DN_ADJUST_NONE,          /* 1 */
 } dn_adjust;
 
+#define DN_ADJUST_NAMES "spectral_norm|rms_norm|none" /* of configurations, in the order of dn_adjust */
+
 /* How momenta, Q and second moments are stored between steps. A step computes with dn_real. */
 typedef enum dn_precision {
     DN_PRECISION_FULL,     /* dn_real */
     DN_PRECISION_BFLOAT16, /* rounded to the nearest once a step: half the memory, two to three digits */
 } dn_precision;
+
+#define DN_PRECISION_NAMES "full|bfloat16" /* in the order of dn_precision */
 
 /* The kind decides the optimizer; shape cannot tell a head from a matrix (dion.md 1.9). */
 typedef enum dn_param_kind {
@@ -98,6 +102,8 @@ typedef struct dn_optim_config {
     dn_precision state_precision;
     uint64_t seed; /* of the initial Q and of sketches */
 } dn_optim_config;
+
+#define DN_SELECTION_NAMES "global|local" /* of configurations: local_selection false, true */
 
 /** What `dionode train` takes where a configuration says nothing: Dion at rank 1/4 for matrices, Lion for
  * everything else. */

@@ -15,11 +15,15 @@ typedef enum dn_orth {
     DN_ORTH_RCQR, /* randomized Cholesky QR, the reference's default; Householder when m = r */
 } dn_orth;
 
+#define DN_ORTH_NAMES "cqr2|qr|cqr|rcqr" /* of configurations, in the order of dn_orth */
+
 /* Newton-Schulz towards the polar factor of any matrix: whose coefficients. */
 typedef enum dn_ns_set {
     DN_NS_POLAR_EXPRESS, /* Amsel et al., arXiv 2505.16932, for five steps, cushion 2, safety factor 1.02   */
     DN_NS_DION,          /* microsoft/dion: five triples                                                    */
     DN_NS_KELLER,        /* Keller Jordan's Muon (2024): one triple five times                              */
 } dn_ns_set;
+
+#define DN_NS_NAMES "polar_express|dion|keller" /* in the order of dn_ns_set */
 
 #endif

@@ -13,6 +13,9 @@ typedef enum dn_schedule_shape {
                               where both rise and fall, the smaller */
 } dn_schedule_shape;
 
+#define DN_SCHEDULE_NAMES                                                                                    \
+    "constant|linear|cosine|trapezoid" /* of configurations, in the order of dn_schedule_shape */
+
 typedef struct dn_schedule_rule {
     dn_schedule_shape shape;
     double warmup_ratio, warmdown_ratio;

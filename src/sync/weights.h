@@ -30,6 +30,8 @@
 
 typedef enum dn_gather { DN_GATHER_IN_PLACE, DN_GATHER_PER_DOMAIN, DN_GATHER_PER_RANK } dn_gather;
 
+#define DN_GATHER_NAMES "in_place|per_domain|per_rank" /* of configurations, in the order of dn_gather */
+
 /* A rectangle of a weight, and where it can be read: [rows, cols], dense. */
 typedef struct dn_piece {
     size_t row0, rows, col0, cols;

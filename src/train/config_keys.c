@@ -3,6 +3,8 @@
 #include "dionode/config.h"
 
 #include "optim/rules.h"
+#include "optim/schedule.h"
+#include "sync/weights.h"
 #include "train/config_value.h"
 
 #define FIELD(field) offsetof(dn_config, field)
@@ -50,14 +52,14 @@ static const dn_key keys[] = {
     REAL(lr, "0.02", 0, 1e6, "base learning rate"),
     REAL(warmup_ratio, "0.01", 0, 1, "part of the run with rising learning rate (not of a constant one)"),
     REAL(warmdown_ratio, "0.2", 0, 1, "part of the run with falling learning rate, at its end (trapezoid)"),
-    TEXT(schedule, "trapezoid", "trapezoid|constant|linear|cosine",
-         "learning rate after its rise: flat and then down, or all the way down; constant: lr throughout"),
-    TEXT(weight_decay_schedule, "constant", "constant|linear|cosine|trapezoid",
+    TEXT(schedule, "trapezoid", DN_SCHEDULE_NAMES,
+         "learning rate: lr throughout; or, after its rise, all the way down (linear, cosine), or flat and then down"),
+    TEXT(weight_decay_schedule, "constant", DN_SCHEDULE_NAMES,
          "weight decay over the run, on top of its being multiplied by the learning rate"),
 
     TEXT(optimizer, "dion", DN_RULE_NAMES, "rule for hidden matrices"),
     TEXT(scalar_opt, "lion", DN_SCALAR_RULE_NAMES, "rule for embedding, head and vectors"),
-    TEXT(qr_method, "cqr2", "cqr2|qr|cqr|rcqr",
+    TEXT(qr_method, "cqr2", DN_ORTH_NAMES,
          "orthonormalization: Cholesky QR twice in double (at full rank Householder), Householder, Cholesky, "
          "or randomized Cholesky"),
     BOOL(split_heads, "false",
@@ -77,23 +79,23 @@ static const dn_key keys[] = {
          "AdaDion: each matrix's rank follows its spectrum; ortho_fraction gives the largest"),
     INT(rank_multiple_of, "1", 1, 1 << 20, "Dion's rank is rounded up to a multiple of this"),
     INT(power_iters, "1", 1, 100, "power iterations a step"),
-    TEXT(adjust_lr, "spectral_norm", "spectral_norm|rms_norm|none",
+    TEXT(adjust_lr, "spectral_norm", DN_ADJUST_NAMES,
          "scale of Muon's, NorMuon's, Dion2's and Dion3's updates: sqrt(rows/columns), 0.2 sqrt(max), 1"),
     BOOL(nesterov, "false", "Nesterov momentum of Muon, NorMuon and SGD"),
-    TEXT(newton_schulz, "polar_express", "polar_express|dion|keller",
+    TEXT(newton_schulz, "polar_express", DN_NS_NAMES,
          "coefficients of Newton-Schulz: Polar Express, microsoft/dion's, Keller Jordan's"),
     BOOL(use_gram_newton_schulz, "false", "the Gram form, cheaper for long matrices; always Dion3's"),
     REAL(ef_decay, "0.95", 0, 1, "what a Dion2 step leaves of the momentum it took; Dion3's is mu"),
-    TEXT(selection, "global", "global|local",
+    TEXT(selection, "global", DN_SELECTION_NAMES,
          "Dion2, Dion3: the largest rows or columns of a matrix, or of each part that fs or tp cuts"),
     REAL(muon_beta2, "0.95", 0, BELOW_1, "decay of NorMuon's and Dion3's second moments"),
-    TEXT(state_precision, "full", "full|bfloat16",
+    TEXT(state_precision, "full", DN_PRECISION_NAMES,
          "momentum, Q and second moments between steps; bfloat16: half the memory, at two to three digits"),
 
     INT(dp_size, "null", 1, 256, "replicas; null = what the other two sizes leave of the workers"),
     INT(fs_size, "null", 1, 256, "workers that share the state of one replica; null = 1"),
     INT(tp_size, "null", 1, 256, "workers that share the work of every layer; null = 1"),
-    TEXT(fs_gather, "in_place", "in_place|per_domain|per_rank",
+    TEXT(fs_gather, "in_place", DN_GATHER_NAMES,
          "weights of other fs workers: read where they are, or copied once a NUMA domain or worker"),
     BOOL(replicate_mesh_grad_sync, "true",
          "replicas exchange low-rank factors (true) or whole gradients (false)"),

@@ -42,104 +42,78 @@ void dn_plan_files(const dn_config *c, bool validation, char pattern[DN_PATTERN_
     snprintf(end, DN_PATTERN_MAX - (size_t)(end - pattern), "/*%s*.bin", validation ? "val" : "train");
 }
 
-/* Which of the names it is; the table of keys lets no other through. */
-static int place_of(const char *name, const char *const *names, int n)
+/* Which of the names, as "a|b|c", a key has. The table of keys lets no other through, but the lists must be
+ * the same. */
+static dn_status choose(const char *key, const char *value, const char *names, int *out)
 {
-    for (int i = 0; i < n; i++)
-        if (strcmp(names[i], name) == 0)
-            return i;
-    return 0;
+    size_t length = strlen(value);
+    *out = 0;
+    for (const char *name = names; name; name = strchr(name, '|') ? strchr(name, '|') + 1 : NULL, ++*out)
+        if (strncmp(name, value, length) == 0 && (name[length] == '|' || !name[length]))
+            return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "%s: '%s' is none of %s", key, value, names);
 }
 
-#define ENUMERATOR(name, names) place_of(name, names, (int)(sizeof names / sizeof *names))
-
-/* The registry's own name: static, where the configuration's is not. NULL: no such rule. */
-static const char *rule(const char *name)
+/* The rule's name as the registry keeps it. */
+static dn_status choose_rule(const char *key, const char *value, const char **out)
 {
-    const dn_rule_info *found = dn_rule_find(name);
-    return found ? found->name : NULL;
+    const dn_rule_info *rule = dn_rule_find(value);
+    if (!rule)
+        return dn_fail(DN_ERR_CONFIG, "%s: no rule is named '%s'", key, value);
+    *out = rule->name;
+    return DN_OK;
 }
 
-static dn_orth orth(const char *name)
+/* The shape that a key names; warm-up and warm-down are those of the run. */
+static dn_status choose_schedule(const dn_config *c, const char *key, const char *value,
+                                 dn_schedule_rule *out)
 {
-    static const char *const names[] = {
-        [DN_ORTH_CQR2] = "cqr2", [DN_ORTH_QR] = "qr", [DN_ORTH_CQR] = "cqr", [DN_ORTH_RCQR] = "rcqr"};
-    return (dn_orth)ENUMERATOR(name, names);
-}
-
-static dn_adjust adjust(const char *name)
-{
-    static const char *const names[] = {[DN_ADJUST_SPECTRAL_NORM] = "spectral_norm",
-                                        [DN_ADJUST_RMS_NORM] = "rms_norm",
-                                        [DN_ADJUST_NONE] = "none"};
-    return (dn_adjust)ENUMERATOR(name, names);
-}
-
-static dn_ns_set newton_schulz(const char *name)
-{
-    static const char *const names[] = {
-        [DN_NS_POLAR_EXPRESS] = "polar_express", [DN_NS_DION] = "dion", [DN_NS_KELLER] = "keller"};
-    return (dn_ns_set)ENUMERATOR(name, names);
-}
-
-static dn_precision precision(const char *name)
-{
-    static const char *const names[] = {[DN_PRECISION_FULL] = "full", [DN_PRECISION_BFLOAT16] = "bfloat16"};
-    return (dn_precision)ENUMERATOR(name, names);
-}
-
-/* The shape of a schedule key; warm-up and warm-down are those of the run. */
-static dn_schedule_rule schedule(const dn_config *c, const char *name)
-{
-    dn_schedule_shape shape = strcmp(name, "constant") == 0 ? DN_SCHEDULE_CONSTANT
-                              : strcmp(name, "linear") == 0 ? DN_SCHEDULE_LINEAR
-                              : strcmp(name, "cosine") == 0 ? DN_SCHEDULE_COSINE
-                                                            : DN_SCHEDULE_TRAPEZOID;
-    return (dn_schedule_rule){shape, c->warmup_ratio, c->warmdown_ratio};
+    int shape;
+    DN_TRY(choose(key, value, DN_SCHEDULE_NAMES, &shape));
+    *out = (dn_schedule_rule){(dn_schedule_shape)shape, c->warmup_ratio, c->warmdown_ratio};
+    return DN_OK;
 }
 
 /* Decay by kind of parameter: dion.md 1.9. */
-static dn_optim_config optim_config(const dn_config *c)
+static dn_status optim_config(const dn_config *c, dn_optim_config *o)
 {
-    dn_optim_config o = {
-        .matrix_rule = rule(c->optimizer),
-        .scalar_rule = rule(c->scalar_opt),
+    int orth, adjust, set, selection, precision;
+    DN_TRY(choose("qr_method", c->qr_method, DN_ORTH_NAMES, &orth));
+    DN_TRY(choose("adjust_lr", c->adjust_lr, DN_ADJUST_NAMES, &adjust));
+    DN_TRY(choose("newton_schulz", c->newton_schulz, DN_NS_NAMES, &set));
+    DN_TRY(choose("selection", c->selection, DN_SELECTION_NAMES, &selection));
+    DN_TRY(choose("state_precision", c->state_precision, DN_PRECISION_NAMES, &precision));
+    *o = (dn_optim_config){
         .mu = c->mu,
         .rank_fraction = c->ortho_fraction,
         .eps = c->epsilon,
         .rank_multiple_of = (size_t)c->rank_multiple_of,
         .power_iters = (int)c->power_iters,
-        .orth = orth(c->qr_method),
+        .orth = (dn_orth)orth,
         .orth_dion = c->orth_dion,
         .adaptive_rank = c->adaptive_rank,
         .compress = c->replicate_mesh_grad_sync,
         .momentum_sync_every = (int)c->momentum_sync_every,
-        .adjust = adjust(c->adjust_lr),
-        .newton_schulz = newton_schulz(c->newton_schulz),
+        .adjust = (dn_adjust)adjust,
+        .newton_schulz = (dn_ns_set)set,
         .gram = c->use_gram_newton_schulz,
         .nesterov = c->nesterov,
         .row_beta2 = c->muon_beta2,
         .ef_decay = c->ef_decay,
-        .local_selection = strcmp(c->selection, "local") == 0,
-        .state_precision = precision(c->state_precision),
+        .local_selection = selection == 1,
+        .state_precision = (dn_precision)precision,
         .clip_norm = c->clip_grad_norm,
         .beta1 = c->beta1,
         .beta2 = c->beta2,
         .cautious = c->cautious,
         .seed = (uint64_t)c->seed,
     };
-    o.groups[DN_PARAM_MATRIX] = (dn_group){1.0, c->weight_decay};
-    o.groups[DN_PARAM_EMBEDDING] = (dn_group){1.0, 0.0};
-    o.groups[DN_PARAM_VECTOR] = (dn_group){1.0, 0.0};
-    o.groups[DN_PARAM_HEAD] = (dn_group){1.0, 0.0};
-    return o;
-}
-
-static dn_gather gather(const char *name)
-{
-    return strcmp(name, "per_rank") == 0     ? DN_GATHER_PER_RANK
-           : strcmp(name, "per_domain") == 0 ? DN_GATHER_PER_DOMAIN
-                                             : DN_GATHER_IN_PLACE;
+    o->groups[DN_PARAM_MATRIX] = (dn_group){1.0, c->weight_decay};
+    o->groups[DN_PARAM_EMBEDDING] = (dn_group){1.0, 0.0};
+    o->groups[DN_PARAM_VECTOR] = (dn_group){1.0, 0.0};
+    o->groups[DN_PARAM_HEAD] = (dn_group){1.0, 0.0};
+    DN_TRY(choose_rule("optimizer", c->optimizer, &o->matrix_rule));
+    return choose_rule("scalar_opt", c->scalar_opt, &o->scalar_rule);
 }
 
 /* The axes that are not given are 1; but dp, if it is not, takes what workers there are. */
@@ -182,7 +156,7 @@ static dn_status plan_batches(const dn_config *c, dn_plan *plan)
  * of the table, so only what does not go together is left. */
 static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
 {
-    plan->optim = optim_config(c);
+    DN_TRY(optim_config(c, &plan->optim));
     const char *stuck = dn_optimizer_stuck(&plan->optim);
     if (stuck)
         return dn_fail(DN_ERR_CONFIG,
@@ -263,9 +237,11 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     DN_TRY(plan_mesh(c, plan));
     DN_TRY(plan_batches(c, plan));
     DN_TRY(plan_optimizer(c, plan));
-    plan->lr_schedule = schedule(c, c->schedule);
-    plan->decay_schedule = schedule(c, c->weight_decay_schedule);
-    plan->gather = gather(c->fs_gather);
+    DN_TRY(choose_schedule(c, "schedule", c->schedule, &plan->lr_schedule));
+    DN_TRY(choose_schedule(c, "weight_decay_schedule", c->weight_decay_schedule, &plan->decay_schedule));
+    int gather;
+    DN_TRY(choose("fs_gather", c->fs_gather, DN_GATHER_NAMES, &gather));
+    plan->gather = (dn_gather)gather;
     plan->n_params = dn_gpt_n_params(&plan->shape);
     return plan_memory(plan);
 }
