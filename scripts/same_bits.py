@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whether two builds train the same bits: every rule and many settings on several meshes; metrics.jsonl (without times)
+"""Whether two builds train the same bits: every rule and many settings on several meshes; metrics.jsonl (without what depends on time)
 and the tensors of the final checkpoint are compared.
 
     scripts/same_bits.py PROGRAM PROGRAM [WORD...]     only the settings whose name holds a WORD
@@ -33,7 +33,8 @@ SETTINGS = [  # each on every mesh, with every rule that it concerns
     (["dion"], {"fs_gather": "per_rank"}),
     (["dion"], {"fs_gather": "per_domain", "device_batch_size": 2}),
 ]
-TIMES = ("_s", "_share", "tokens_per_s", "seconds")  # ends of the fields that are measured
+# Ends of the fields that are measured; the last two hold how often ranks agreed on a stop, which depends on time.
+TIMES = ("_s", "_share", "tokens_per_s", "seconds", "bytes_control", "bytes_moved")
 
 
 def train(program, place, name, changes, n_workers):
