@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct dn_metrics {
@@ -125,10 +126,10 @@ static dn_status kept_bytes(const char *path, uint64_t next_step, off_t *end, ui
 {
     *end = 0;
     gaps g = {.next = 1};
-    FILE *file = next_step > 0 ? fopen(path, "re") : NULL;
-    if (next_step > 0 && !file && errno != ENOENT)
-        return dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", path);
-    if (file) {
+    if (next_step > 0) {
+        FILE *file = fopen(path, "re");
+        if (!file)
+            return dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", path);
         dn_status status = find_end(file, path, next_step, end, last, &g);
         fclose(file);
         DN_TRY(status);
@@ -140,9 +141,14 @@ static dn_status kept_bytes(const char *path, uint64_t next_step, off_t *end, ui
 
 static dn_status open_file(dn_metrics *metrics, uint64_t next_step)
 {
+    struct stat st;
+    metrics->fd = open(metrics->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
+    if (metrics->fd < 0 || fstat(metrics->fd, &st) != 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
+    if (!S_ISREG(st.st_mode)) /* a pipe or a device might be read for ever */
+        return dn_fail(DN_ERR_IO, "%s is in the way: it is not a regular file; move it away", metrics->path);
     DN_TRY(kept_bytes(metrics->path, next_step, &metrics->end, &metrics->last));
-    metrics->fd = open(metrics->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (metrics->fd < 0 || ftruncate(metrics->fd, metrics->end) != 0)
+    if (ftruncate(metrics->fd, metrics->end) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
     return dn_name_sync(metrics->path);
 }

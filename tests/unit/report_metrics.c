@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
+#include <sys/stat.h>
 
 static scratch dir;
 
@@ -287,6 +288,20 @@ static void a_directory_that_is_not_there_is_an_error(void **state)
     assert_null(metrics);
 }
 
+/* Reading a pipe or a device to its end may take for ever. */
+static void what_is_no_regular_file_is_refused_at_once(void **state)
+{
+    dn_metrics *metrics = NULL;
+    const char *path = scratch_path(&dir, "metrics.jsonl");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(dn_metrics_open(path, 1, &metrics), DN_ERR_IO);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("/dev/full", path), 0);
+    assert_int_equal(dn_metrics_open(path, 1, &metrics), DN_ERR_IO);
+    assert_non_null(strstr(dn_error_message(), "not a regular file"));
+    assert_null(metrics);
+}
+
 TESTS(report_metrics)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -303,6 +318,7 @@ TESTS(report_metrics)
         TEST(a_full_disk_leaves_no_torn_line_and_writing_can_go_on),
         TEST(a_line_too_long_is_refused_whole),
         TEST(a_directory_that_is_not_there_is_an_error),
+        TEST(what_is_no_regular_file_is_refused_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
