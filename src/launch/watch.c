@@ -174,12 +174,12 @@ static void take_signals(watch *w, double now_s)
             dn_crew_suspend(w->crew);
         else if (number == SIGUSR1) {
             dn_world_request_save(w->crew->world);
-            dn_log(DN_LOG_INFO, "%s: saving, and going on", strsignal(number));
+            dn_log(DN_LOG_INFO, "%s: saving what there is to save, and going on", strsignal(number));
         } else if (!w->stopped_by) {
             w->stopped_by = number;
             w->stopped_at_s = now_s;
             dn_world_request_stop(w->crew->world, number);
-            dn_log(DN_LOG_INFO, "%s: saving what is done, and stopping; once more to stop at once, unsaved",
+            dn_log(DN_LOG_INFO, "%s: stopping, after saving what there is to save; once more to stop at once, unsaved",
                    strsignal(number));
         } else if (now_s - w->stopped_at_s >= AGAIN_S)
             w->forced = true;
