@@ -253,26 +253,39 @@ static dn_status restore_states(dn_run *run, const dn_checkpoint *checkpoint, in
     return dn_comm_barrier(run->comm); /* others read this rank's part from now on */
 }
 
-/* What the run was, against what it is to be now. */
-static dn_status compare_settings(const dn_run *run, const dn_checkpoint *checkpoint, const char *path)
+/* The configuration that a checkpoint was written with. */
+static dn_status read_config(const dn_checkpoint *checkpoint, const char *path, dn_config *config)
 {
-    char changes[800];
-    dn_config stored;
     const char *text = dn_checkpoint_meta(checkpoint, "config");
     if (!text)
         return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it holds no configuration", path);
-    dn_config_init(&stored);
-    DN_TRY(dn_config_parse(&stored, text, path));
-    DN_TRY(dn_config_check_model(&stored, &run->plan.config, path));
-    if (dn_config_differences(&stored, &run->plan.config, DN_KEY_TRAINING, changes, sizeof changes) > 0)
+    dn_config_init(config);
+    return dn_config_parse(config, text, path);
+}
+
+/* What the run was, against what it is to be now. */
+static dn_status compare_settings(const dn_run *run, const dn_config *stored, const char *path)
+{
+    char changes[800];
+    DN_TRY(dn_config_check_model(stored, &run->plan.config, path));
+    if (dn_config_differences(stored, &run->plan.config, DN_KEY_TRAINING, changes, sizeof changes) > 0)
         dn_log(DN_LOG_WARNING, "the run goes on with changed settings (checkpoint -> now): %s", changes);
     return DN_OK;
 }
 
-static double read_loss(const dn_checkpoint *checkpoint)
+static bool same_validation(const dn_config *a, const dn_config *b)
+{
+    char files_a[DN_PATTERN_MAX], files_b[DN_PATTERN_MAX];
+    dn_plan_files(a, true, files_a);
+    dn_plan_files(b, true, files_b);
+    return strcmp(files_a, files_b) == 0 && a->val_tokens == b->val_tokens && a->sequence_length == b->sequence_length;
+}
+
+/* NAN where it was not measured, or on other tokens than this run's: such losses cannot be compared. */
+static double read_loss(const dn_run *run, const dn_checkpoint *checkpoint, const dn_config *stored)
 {
     const char *text = dn_checkpoint_meta(checkpoint, "val_loss");
-    return text ? strtod(text, NULL) : NAN;
+    return text && same_validation(stored, &run->plan.config) ? strtod(text, NULL) : NAN;
 }
 
 /* What the best checkpoint says of itself. */
@@ -280,18 +293,22 @@ static dn_status find_best(dn_run *run)
 {
     char path[DN_PATH_MAX + 64];
     dn_checkpoint *best;
+    dn_config stored;
     DN_TRY(dn_checkpoint_best(run->plan.config.checkpoint_dir, path, sizeof path));
     if (access(path, F_OK) != 0)
         return DN_OK;
     DN_TRY(dn_checkpoint_peek(path, &best));
-    run->best_loss = read_loss(best);
+    dn_status status = read_config(best, path, &stored);
+    if (status == DN_OK)
+        run->best_loss = read_loss(run, best, &stored);
     dn_checkpoint_close(&best);
-    return DN_OK;
+    return status;
 }
 
 static dn_status restore(dn_run *run, const char *path)
 {
     dn_checkpoint *checkpoint;
+    dn_config stored;
     dn_run_enter(run, "reading checkpoint");
     DN_TRY(dn_checkpoint_open(path, dn_run_tick, run, &checkpoint));
     const char *step = dn_checkpoint_meta(checkpoint, "step"),
@@ -302,7 +319,9 @@ static dn_status restore(dn_run *run, const char *path)
         status =
             dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it names no step or replicas", path);
     if (status == DN_OK)
-        status = compare_settings(run, checkpoint, path);
+        status = read_config(checkpoint, path, &stored);
+    if (status == DN_OK)
+        status = compare_settings(run, &stored, path);
     if (status == DN_OK)
         status = restore_states(run, checkpoint, n_saved);
     if (status == DN_OK)
@@ -312,7 +331,7 @@ static dn_status restore(dn_run *run, const char *path)
     if (status == DN_OK) {
         run->step = run->val_step = run->saved_step = strtoull(step, NULL, 10);
         run->saved = true;
-        run->val_loss = read_loss(checkpoint);
+        run->val_loss = read_loss(run, checkpoint, &stored);
         run->validation_due = dn_checkpoint_meta(checkpoint, "validation") != NULL;
     }
     dn_checkpoint_close(&checkpoint);

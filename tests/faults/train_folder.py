@@ -214,6 +214,23 @@ def the_best_by_validation_stays_under_its_own_name_over_resumes_too():
 
 
 @case
+def losses_of_other_validation_tokens_do_not_say_which_is_the_best():
+    """The first validation is of what is trained, the second of what never comes up: all its losses are larger."""
+    keys = {"val_tokens": 512, "val_loss_every": 4, "checkpoint_freq": 4, "lr": 0.01}
+    with Place() as place:
+        write_shard(place.file("data/train_000000.bin"), random_tokens(5000, below=64))
+        write_shard(place.file("data/val_000000.bin"), random_tokens(1000, below=64))
+        write_shard(place.file("data/other.bin"), [200 + token % 50 for token in random_tokens(1000)])
+        expect(place.train(num_iterations=8, **keys).returncode == 0, "training failed")
+        done = place.train(num_iterations=12, val_files=place.file("data/other.bin"), **keys)
+        expect(done.returncode == 0, done.stderr)
+        losses = {line["step"]: line["val_loss"] for line in place.metrics() if "val_loss" in line}
+        expect(losses[12] > max(losses[4], losses[8]), f"the test says nothing: {losses}")
+        best = step_of(place.file("run/best.safetensors"))
+        expect(best == 12, f"the best is of step {best}, which was validated on other tokens: {losses}")
+
+
+@case
 def as_many_checkpoints_are_kept_as_are_asked_for():
     with Place() as place:
         for keep, steps in ((1, [5]), (3, [3, 4, 5])):
