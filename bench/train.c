@@ -3,7 +3,7 @@
  * for the quickstart model and the reference's 160M shape, with one worker that has all cores, with two
  * replicas and with two workers that share one replica (fs: its state; tp: its products), and prints
  * tokens/s, the time of a step as a part of the first row's, and the share of GEMM peak: the model's own
- * flops (dn_gpt_flops_per_token; neither recomputation nor the optimizer counted) against the best sgemm the
+ * flops (dn_model_flops_per_token; neither recomputation nor the optimizer counted) against the best sgemm the
  * same workers reach in the same run.
  */
 #include "dionode/blas.h"

@@ -16,6 +16,7 @@
 
 typedef struct dn_config {
     /* model */
+    char architecture[16];
     int64_t model_dim, n_layer, n_head, vocab_size, sequence_length;
     /* batches and length: sequences, sequences, steps */
     int64_t batch_size, device_batch_size, num_iterations, stop_after;

@@ -37,7 +37,7 @@ static size_t larger(size_t a, size_t b)
 
 static void lay_shared(dn_gpt *gpt, dn_arena *arena)
 {
-    size_t N = gpt->B * gpt->shape.T, C = gpt->shape.C;
+    size_t N = gpt->B * gpt->spec.T, C = gpt->spec.C;
     gpt->tokens = dn_arena_take(arena, N * sizeof(int32_t));
     gpt->targets = dn_arena_take(arena, N * sizeof(int32_t));
     gpt->y = take(arena, N * C);
@@ -49,7 +49,7 @@ static void lay_shared(dn_gpt *gpt, dn_arena *arena)
 static void lay_block(dn_gpt_block *block, const dn_gpt *gpt, dn_arena *arena)
 {
     const dn_gpt_share *share = &gpt->share;
-    size_t N = gpt->B * gpt->shape.T, C = gpt->shape.C;
+    size_t N = gpt->B * gpt->spec.T, C = gpt->spec.C;
     block->y1 = take(arena, N * C);
     block->rstd1 = take(arena, N);
     block->qkv = take(arena, N * 3 * share->W);
@@ -64,7 +64,7 @@ static void lay_block(dn_gpt_block *block, const dn_gpt *gpt, dn_arena *arena)
 
 static void lay_exchanged(dn_gpt *gpt, int tp_size, dn_arena *arena)
 {
-    size_t N = gpt->B * gpt->shape.T, C = gpt->shape.C;
+    size_t N = gpt->B * gpt->spec.T, C = gpt->spec.C;
     gpt->x = take(arena, N * C);
     gpt->dy = take(arena, N * C);
     for (size_t i = 0; i < 2 && tp_size > 1; i++)
@@ -72,20 +72,20 @@ static void lay_exchanged(dn_gpt *gpt, int tp_size, dn_arena *arena)
 }
 
 /* A share as dn_gpt_layout cuts it. */
-static dn_gpt_share share_of(const dn_gpt_shape *shape, int tp_size, int rank)
+static dn_gpt_share share_of(const dn_spec *spec, int tp_size, int rank)
 {
-    size_t hd = shape->C / shape->NH;
-    dn_range columns = dn_part(shape->C, hd, tp_size, rank), hidden = dn_part(4 * shape->C, 1, tp_size, rank);
+    size_t hd = spec->C / spec->NH;
+    dn_range columns = dn_part(spec->C, hd, tp_size, rank), hidden = dn_part(4 * spec->C, 1, tp_size, rank);
     size_t W = columns.end - columns.first;
-    return (dn_gpt_share){W / hd, W, hidden.end - hidden.first, dn_gpt_words(shape, tp_size, rank)};
+    return (dn_gpt_share){W / hd, W, hidden.end - hidden.first, dn_gpt_words(spec, tp_size, rank)};
 }
 
-static dn_gpt describe(const dn_gpt_shape *shape, size_t B, int tp_size, int rank)
+static dn_gpt describe(const dn_spec *spec, size_t B, int tp_size, int rank)
 {
-    return (dn_gpt){.shape = *shape,
-                    .share = share_of(shape, tp_size, rank),
+    return (dn_gpt){.spec = *spec,
+                    .share = share_of(spec, tp_size, rank),
                     .B = B,
-                    .logits_rows = dn_gpt_head_rows(shape, tp_size, B * shape->T)};
+                    .logits_rows = dn_gpt_head_rows(spec, tp_size, B * spec->T)};
 }
 
 static size_t private_bytes(dn_gpt described, int tp_size)
@@ -93,21 +93,21 @@ static size_t private_bytes(dn_gpt described, int tp_size)
     dn_gpt_block block;
     dn_arena arena = {0};
     lay_shared(&described, &arena);
-    for (size_t l = 0; l < described.shape.L; l++)
+    for (size_t l = 0; l < described.spec.L; l++)
         lay_block(&block, &described, &arena);
     if (tp_size == 1)
         lay_exchanged(&described, tp_size, &arena);
     return arena.used;
 }
 
-size_t dn_gpt_activation_bytes(const dn_gpt_shape *shape, size_t B, int tp_size)
+size_t dn_gpt_activation_bytes(const dn_spec *spec, size_t B, int tp_size)
 {
-    return private_bytes(describe(shape, B, tp_size, 0), tp_size);
+    return private_bytes(describe(spec, B, tp_size, 0), tp_size);
 }
 
-size_t dn_gpt_heap_bytes(const dn_gpt_shape *shape, size_t B, int tp_size)
+size_t dn_gpt_heap_bytes(const dn_spec *spec, size_t B, int tp_size)
 {
-    dn_gpt described = describe(shape, B, tp_size, 0);
+    dn_gpt described = describe(spec, B, tp_size, 0);
     dn_arena arena = {0};
     if (tp_size > 1)
         lay_exchanged(&described, tp_size, &arena);
@@ -118,27 +118,14 @@ static void lay_all(dn_gpt *gpt)
 {
     dn_arena arena = {.base = gpt->memory, .capacity = gpt->memory_bytes};
     lay_shared(gpt, &arena);
-    for (size_t l = 0; l < gpt->shape.L; l++) {
+    for (size_t l = 0; l < gpt->spec.L; l++) {
         gpt->blocks[l].first_param = 1 + DN_BLOCK_N_PARAMS * l;
         lay_block(&gpt->blocks[l], gpt, &arena);
     }
     int tp_size = dn_comm_size(gpt->tp);
-    dn_arena exchange = {.base = gpt->exchange, .capacity = dn_gpt_heap_bytes(&gpt->shape, gpt->B, tp_size)};
+    dn_arena exchange = {.base = gpt->exchange, .capacity = dn_gpt_heap_bytes(&gpt->spec, gpt->B, tp_size)};
     lay_exchanged(gpt, tp_size, gpt->exchange ? &exchange : &arena);
     assert(arena.used == arena.capacity);
-}
-
-/* So that a count of positions is an int, as BLAS takes it, and all sizes above stay within a size_t. */
-dn_status dn_gpt_check_batch(const dn_gpt_shape *shape, size_t B)
-{
-    DN_TRY(dn_gpt_check(shape));
-    if (B < 1 || B > INT32_MAX / shape->T)
-        return dn_fail(
-            DN_ERR_CONFIG,
-            "%zu sequences at a time: with sequence_length %zu, device_batch_size can be from 1 to "
-            "%zu",
-            B, shape->T, INT32_MAX / shape->T);
-    return DN_OK;
 }
 
 static dn_status allocate(dn_gpt *gpt)
@@ -151,19 +138,18 @@ static dn_status allocate(dn_gpt *gpt)
     if (status == DN_ERR_MEMORY)
         return dn_fail(status,
                        "activations of %zu sequences of %zu tokens (device_batch_size, sequence_length): %s",
-                       gpt->B, gpt->shape.T, dn_error_message());
+                       gpt->B, gpt->spec.T, dn_error_message());
     return status;
 }
 
-dn_status dn_gpt_create(const dn_gpt_shape *shape, size_t B, const dn_param *params, dn_weights *weights,
+dn_status dn_gpt_create(const dn_spec *spec, size_t B, const dn_param *params, dn_weights *weights,
                         dn_comm *tp, void *exchange, dn_stream *stream, dn_gpt **out)
 {
-    DN_TRY(dn_gpt_check_batch(shape, B));
     assert((dn_comm_size(tp) > 1) == (exchange != NULL));
-    dn_gpt *gpt = calloc(1, sizeof *gpt + shape->L * sizeof *gpt->blocks);
+    dn_gpt *gpt = calloc(1, sizeof *gpt + spec->L * sizeof *gpt->blocks);
     if (!gpt)
-        return dn_fail(DN_ERR_MEMORY, "no memory to describe a model of %zu layers", shape->L);
-    *gpt = describe(shape, B, dn_comm_size(tp), dn_comm_rank(tp));
+        return dn_fail(DN_ERR_MEMORY, "no memory to describe a model of %zu layers", spec->L);
+    *gpt = describe(spec, B, dn_comm_size(tp), dn_comm_rank(tp));
     assert(params[1 + DN_BLOCK_Q].block.rows == gpt->share.W);
     assert(params[1 + DN_BLOCK_FC].block.rows == gpt->share.hidden);
     assert(params[0].block.rows == gpt->share.words.n);
@@ -193,7 +179,7 @@ void dn_gpt_destroy(dn_gpt **gpt)
     *gpt = NULL;
 }
 
-void dn_gpt_on_progress(dn_gpt *gpt, dn_gpt_progress_fn *progress, void *context)
+void dn_gpt_on_progress(dn_gpt *gpt, dn_progress_fn *progress, void *context)
 {
     gpt->progress = progress;
     gpt->progress_context = context;
@@ -203,11 +189,11 @@ void dn_gpt_on_progress(dn_gpt *gpt, dn_gpt_progress_fn *progress, void *context
 static dn_status check_tokens(const dn_gpt *gpt, const char *what, const int32_t *tokens, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (tokens[i] < 0 || (size_t)tokens[i] >= gpt->shape.V)
+        if (tokens[i] < 0 || (size_t)tokens[i] >= gpt->spec.V)
             return dn_fail(DN_ERR_DATA,
                            "%s %" PRId32 " at position %zu of the micro-batch is not below vocab_size %zu: "
                            "use the tokenizer that the model was made for",
-                           what, tokens[i], i, gpt->shape.V);
+                           what, tokens[i], i, gpt->spec.V);
     return DN_OK;
 }
 
@@ -220,7 +206,7 @@ static void count_own_rows(dn_gpt *gpt, const int32_t *tokens, size_t n)
 
 static dn_status upload_batch(dn_gpt *gpt, const int32_t *tokens, const int32_t *targets, size_t B)
 {
-    size_t N = B * gpt->shape.T;
+    size_t N = B * gpt->spec.T;
     if (B > gpt->B)
         return dn_fail(DN_ERR_ARG, "micro-batch of %zu sequences for a model with room for %zu", B, gpt->B);
     DN_TRY(check_tokens(gpt, "token", tokens, N));
@@ -239,7 +225,7 @@ static dn_status embed(dn_gpt *gpt, size_t N)
     const dn_weight *wte = dn_weights_of(gpt->weights, 0);
     for (size_t i = 0; i < wte->n_pieces; i++) {
         const dn_piece *p = &wte->pieces[i];
-        s->kernels->embed_forward(s, dn_at(gpt->x, p->col0), gpt->shape.C, p->weight, gpt->tokens,
+        s->kernels->embed_forward(s, dn_at(gpt->x, p->col0), gpt->spec.C, p->weight, gpt->tokens,
                                   &gpt->share.words, N, p->cols);
     }
     DN_TRY(dn_weights_close(gpt->weights, 0, false));
@@ -254,7 +240,7 @@ static dn_status embed_backward(dn_gpt *gpt, size_t N)
     const dn_weight *wte = dn_weights_of(gpt->weights, 0);
     for (size_t i = 0; i < wte->n_pieces; i++) {
         const dn_piece *p = &wte->pieces[i];
-        s->kernels->embed_backward(s, p->grad, dn_at(gpt->x, p->col0), gpt->shape.C, gpt->tokens,
+        s->kernels->embed_backward(s, p->grad, dn_at(gpt->x, p->col0), gpt->spec.C, gpt->tokens,
                                    &gpt->share.words, N, p->cols);
     }
     return dn_weights_close(gpt->weights, 0, true);
@@ -266,11 +252,11 @@ static dn_status trunk_forward(dn_gpt *gpt, size_t B, size_t T)
     dn_stream *s = gpt->stream;
     size_t N = B * T;
     DN_TRY(embed(gpt, N));
-    for (size_t l = 0; l < gpt->shape.L; l++) {
+    for (size_t l = 0; l < gpt->spec.L; l++) {
         DN_TRY(dn_gpt_block_forward(gpt, l, B, T));
         DN_TRY(dn_gpt_progress(gpt, true));
     }
-    s->kernels->rmsnorm_forward(s, gpt->y, gpt->rstd, gpt->x, N, gpt->shape.C);
+    s->kernels->rmsnorm_forward(s, gpt->y, gpt->rstd, gpt->x, N, gpt->spec.C);
     return DN_OK;
 }
 
@@ -278,10 +264,10 @@ static dn_status trunk_forward(dn_gpt *gpt, size_t B, size_t T)
 static dn_status trunk_backward(dn_gpt *gpt, size_t B, size_t T)
 {
     dn_stream *s = gpt->stream;
-    size_t N = B * T, C = gpt->shape.C;
+    size_t N = B * T, C = gpt->spec.C;
     s->kernels->fill(s, gpt->x, N * C, 0);
     s->kernels->rmsnorm_backward(s, gpt->x, gpt->dy, gpt->y, gpt->rstd, N, C);
-    for (size_t l = gpt->shape.L; l-- > 0;) {
+    for (size_t l = gpt->spec.L; l-- > 0;) {
         DN_TRY(dn_gpt_block_backward(gpt, l, B, T));
         DN_TRY(dn_gpt_progress(gpt, true));
     }
@@ -302,9 +288,9 @@ dn_status dn_gpt_train(dn_gpt *gpt, const int32_t *tokens, const int32_t *target
         return dn_fail(DN_ERR_ARG, "the gradient's scale is 0: use dn_gpt_loss for a loss without gradient");
     DN_TRY(upload_batch(gpt, tokens, targets, B));
     gpt->loss = 0;
-    DN_TRY(trunk_forward(gpt, B, gpt->shape.T));
-    DN_TRY(dn_gpt_head_train(gpt, B * gpt->shape.T, scale));
-    DN_TRY(trunk_backward(gpt, B, gpt->shape.T));
+    DN_TRY(trunk_forward(gpt, B, gpt->spec.T));
+    DN_TRY(dn_gpt_head_train(gpt, B * gpt->spec.T, scale));
+    DN_TRY(trunk_backward(gpt, B, gpt->spec.T));
     return finish(gpt, loss_sum);
 }
 
@@ -312,15 +298,15 @@ dn_status dn_gpt_loss(dn_gpt *gpt, const int32_t *tokens, const int32_t *targets
 {
     DN_TRY(upload_batch(gpt, tokens, targets, B));
     gpt->loss = 0;
-    DN_TRY(trunk_forward(gpt, B, gpt->shape.T));
-    DN_TRY(dn_gpt_head_loss(gpt, B * gpt->shape.T));
+    DN_TRY(trunk_forward(gpt, B, gpt->spec.T));
+    DN_TRY(dn_gpt_head_loss(gpt, B * gpt->spec.T));
     return finish(gpt, loss_sum);
 }
 
 dn_status dn_gpt_next(dn_gpt *gpt, const int32_t *tokens, size_t n, dn_real *logits)
 {
-    if (n < 1 || n > gpt->shape.T)
-        return dn_fail(DN_ERR_ARG, "a prompt of %zu tokens: the model takes 1 to %zu", n, gpt->shape.T);
+    if (n < 1 || n > gpt->spec.T)
+        return dn_fail(DN_ERR_ARG, "a prompt of %zu tokens: the model takes 1 to %zu", n, gpt->spec.T);
     if (dn_gpt_cut(gpt))
         return dn_fail(DN_ERR_ARG, "logits of a model cut over %d ranks: load it with tp_size 1",
                        dn_comm_size(gpt->tp));
@@ -328,6 +314,6 @@ dn_status dn_gpt_next(dn_gpt *gpt, const int32_t *tokens, size_t n, dn_real *log
     dn_upload_ids(gpt->stream, gpt->tokens, tokens, n);
     DN_TRY(trunk_forward(gpt, 1, n));
     DN_TRY(dn_gpt_head_row(gpt, n));
-    dn_download(gpt->stream, logits, gpt->logits, gpt->shape.V);
+    dn_download(gpt->stream, logits, gpt->logits, gpt->spec.V);
     return dn_stream_sync(gpt->stream);
 }

@@ -24,73 +24,48 @@
 #define NN_GPT_H
 
 #include "base/arena.h"
+#include "nn/progress.h"
+#include "nn/spec.h"
 #include "sync/weights.h"
 
-typedef struct dn_gpt_shape {
-    size_t V, T, C, L, NH; /* NH divides C; C/NH even */
-} dn_gpt_shape;
-
-/** Number of parameter tensors (6 L + 2) and of elements in them. */
-size_t dn_gpt_n_params(const dn_gpt_shape *shape);
-size_t dn_gpt_n_elements(const dn_gpt_shape *shape);
+/** Number of parameter tensors: 6 L + 2. */
+size_t dn_gpt_n_params(const dn_spec *spec);
 
 /** Checks sizes: positive and within what counts and BLAS can hold, NH divides C, heads of even size. Errors:
  * DN_ERR_CONFIG naming the key. */
-dn_status dn_gpt_check(const dn_gpt_shape *shape) DN_MUST_USE;
+dn_status dn_gpt_check(const dn_spec *spec) DN_MUST_USE;
 
-/** dn_gpt_check, and whether micro-batches may have B sequences: 1 <= B, B T < 2^31. Errors: DN_ERR_CONFIG.
- */
-dn_status dn_gpt_check_batch(const dn_gpt_shape *shape, size_t B) DN_MUST_USE;
+/** Fills all but places and blocks of params [dn_gpt_n_params], and the unit of each: the embedding is unit 0, layer l
+ * is unit l + 1, the head unit L + 1. With spec->split_heads c_q, c_k and c_v, whose rows are those of the heads, are
+ * NH matrices each for the optimizer. */
+void dn_gpt_describe(const dn_spec *spec, dn_param *params, size_t *unit_of);
 
-/**
- * Fills params [dn_gpt_n_params] for the rank at coordinates at[] of a mesh of size[]: names, kinds, shapes,
- * cuts, blocks; weights from `weights` and gradients from `grads`, one take of each, as large on all ranks.
- * In both, a stack starts where the largest blocks of all before it would end: at the same offset on all
- * ranks, and without gaps on a mesh of one. An arena without base measures.
- */
-void dn_gpt_layout(const dn_gpt_shape *shape, const int size[DN_N_AXES], const int at[DN_N_AXES],
-                   dn_arena *weights, dn_arena *grads, dn_param *params);
-
-/** Splits c_q, c_k and c_v, whose rows are those of the heads, into NH matrices each for the optimizer. */
-void dn_gpt_split_heads(const dn_gpt_shape *shape, dn_param *params);
-
-/** unit_of [dn_gpt_n_params] for dn_weights_create: the embedding is unit 0, layer l is unit l + 1, the head
- * unit L + 1. */
-void dn_gpt_units(const dn_gpt_shape *shape, size_t *unit_of);
-
-/** Initial weights (dion.md section 4) of this rank's blocks: embedding N(0,1), matrices N(0, s), s = min(1,
- * sqrt(out/in)) / sqrt(in). Element i of the whole parameter p is draw i of stream p under seed: the same on
- * every mesh. Uploads through the stream; returns after sync. Errors: DN_ERR_MEMORY. */
-dn_status dn_gpt_init(const dn_gpt_shape *shape, const dn_param *params, dn_stream *stream,
-                      uint64_t seed) DN_MUST_USE;
+/** Standard deviation of a parameter's first values (dion.md section 4): 1 of the embedding, of matrices
+ * min(1, sqrt(out/in)) / sqrt(in). */
+double dn_gpt_first_std(const dn_param *param);
 
 typedef struct dn_gpt dn_gpt;
 
 /**
- * Model over params (dn_gpt_layout), weights (dn_weights_create over params and dn_gpt_units), a group of tp
+ * Model over params (dn_model_layout), weights (dn_weights_create over params and its units), a group of tp
  * and a stream, all borrowed, with activations for micro-batches of up to B sequences, equal on all ranks.
  * All memory but the stream's scratch is allocated here, except `exchange`: dn_gpt_heap_bytes of symmetric
  * memory of the tp group, borrowed; NULL for a group of one. Not collective. Errors: DN_ERR_CONFIG as
- * dn_gpt_check_batch; DN_ERR_MEMORY naming the sizes, before a page is touched. Owned by the caller.
+ * dn_model_check_batch; DN_ERR_MEMORY naming the sizes, before a page is touched. Owned by the caller.
  */
-dn_status dn_gpt_create(const dn_gpt_shape *shape, size_t B, const dn_param *params, dn_weights *weights,
+dn_status dn_gpt_create(const dn_spec *spec, size_t B, const dn_param *params, dn_weights *weights,
                         dn_comm *tp, void *exchange, dn_stream *stream, dn_gpt **out) DN_MUST_USE;
 void dn_gpt_destroy(dn_gpt **gpt);
 
-/** For a shape and B that dn_gpt_check_batch lets pass: bytes dn_gpt_create will allocate for activations on
+/** For a spec and B that dn_model_check_batch lets pass: bytes dn_gpt_create will allocate for activations on
  * the rank of tp that needs most (the first), for memory checks before workers start; and symmetric bytes on
  * each rank: 0 for a group of one. */
-size_t dn_gpt_activation_bytes(const dn_gpt_shape *shape, size_t B, int tp_size);
-size_t dn_gpt_heap_bytes(const dn_gpt_shape *shape, size_t B, int tp_size);
-
-/** Called on the way through a pass. together: after a layer, which all ranks of the mesh pass equally often, so
- * that a collective has its place here; otherwise after a chunk of the head, of which ranks with fewer rows have
- * fewer. A pass ends with the first status that is not DN_OK, as on a failure of its own. */
-typedef dn_status dn_gpt_progress_fn(void *context, bool together);
+size_t dn_gpt_activation_bytes(const dn_spec *spec, size_t B, int tp_size);
+size_t dn_gpt_heap_bytes(const dn_spec *spec, size_t B, int tp_size);
 
 /** progress (NULL = none): so that whoever watches a long pass knows it from a hung one, and can end it. context
  * is borrowed. */
-void dn_gpt_on_progress(dn_gpt *gpt, dn_gpt_progress_fn *progress, void *context);
+void dn_gpt_on_progress(dn_gpt *gpt, dn_progress_fn *progress, void *context);
 
 /**
  * Collective over fs and tp. One micro-batch, forward and backward. tokens, targets: host int32 [B*T], 0 <= B
@@ -119,11 +94,11 @@ dn_status dn_gpt_next(dn_gpt *gpt, const int32_t *tokens, size_t n, dn_real *log
  * rows are read in place but counted as the all-reduce that a cluster would need; three numbers a position,
  * gathered, for the loss. Nothing for a group of one.
  */
-void dn_gpt_tp_bytes(const dn_gpt_shape *shape, size_t B, int tp_size, bool train,
+void dn_gpt_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train,
                      uint64_t bytes[DN_N_COLLECTIVES]);
 
 /** Flops of forward and backward per token: 6 per matrix and head element, plus causal attention's products
  *  (6 T C per layer: half of the full square). Recomputation and element-wise work are not counted. */
-double dn_gpt_flops_per_token(const dn_gpt_shape *shape);
+double dn_gpt_flops_per_token(const dn_spec *spec);
 
 #endif

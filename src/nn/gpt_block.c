@@ -29,21 +29,21 @@ static dn_status project(dn_gpt *gpt, const dn_buf *in, const dn_weight *w, size
     dn_linear_forward(s, gpt->dy, in, w, N);
     if (!dn_injected(DN_INJECT_SKIP_TP_REDUCE))
         DN_TRY(dn_gpt_sum_dy(gpt, N));
-    s->kernels->axpby(s, gpt->x, 1, gpt->dy, 1, N * gpt->shape.C);
+    s->kernels->axpby(s, gpt->x, 1, gpt->dy, 1, N * gpt->spec.C);
     return DN_OK;
 }
 
 /* q, k, v and their gradients lie side by side in rows of 3W: k from here on. */
 static size_t start_of_k(const dn_gpt *gpt)
 {
-    size_t half_a_head = gpt->shape.C / gpt->shape.NH / 2;
+    size_t half_a_head = gpt->spec.C / gpt->spec.NH / 2;
     bool off = dn_injected(DN_INJECT_WRONG_HEAD_SPLIT) && dn_gpt_cut(gpt) && gpt->share.W > 0;
     return gpt->share.W + (off ? half_a_head : 0);
 }
 
 static dn_attention_shape attention_shape(const dn_gpt *gpt, size_t B, size_t T)
 {
-    return (dn_attention_shape){B, T, gpt->share.heads, gpt->shape.C / gpt->shape.NH, 3 * gpt->share.W};
+    return (dn_attention_shape){B, T, gpt->share.heads, gpt->spec.C / gpt->spec.NH, 3 * gpt->share.W};
 }
 
 static dn_status attention_forward(dn_gpt *gpt, const dn_gpt_block *b, size_t B, size_t T)
@@ -53,7 +53,7 @@ static dn_status attention_forward(dn_gpt *gpt, const dn_gpt_block *b, size_t B,
     dn_attention_shape shape = attention_shape(gpt, B, T);
     dn_buf *q = b->qkv, *k = dn_at(b->qkv, start_of_k(gpt)), *v = dn_at(b->qkv, 2 * W);
 
-    s->kernels->rmsnorm_forward(s, b->y1, b->rstd1, gpt->x, N, gpt->shape.C);
+    s->kernels->rmsnorm_forward(s, b->y1, b->rstd1, gpt->x, N, gpt->spec.C);
     dn_linear_forward(s, b->qkv, b->y1, weight_of(gpt, b, DN_BLOCK_Q), N);
     s->kernels->norm_rotary_forward(s, q, b->q_rstd, &shape);
     s->kernels->norm_rotary_forward(s, k, b->k_rstd, &shape);
@@ -75,7 +75,7 @@ static dn_status attention_backward(dn_gpt *gpt, const dn_gpt_block *b, size_t B
     s->kernels->norm_rotary_backward(s, dk, k, b->k_rstd, &shape);
     dn_linear_backward(s, gpt->dy, dqkv, b->y1, weight_of(gpt, b, DN_BLOCK_Q), N);
     DN_TRY(dn_gpt_sum_dy(gpt, N));
-    s->kernels->rmsnorm_backward(s, gpt->x, gpt->dy, b->y1, b->rstd1, N, gpt->shape.C);
+    s->kernels->rmsnorm_backward(s, gpt->x, gpt->dy, b->y1, b->rstd1, N, gpt->spec.C);
     return DN_OK;
 }
 
@@ -83,7 +83,7 @@ static dn_status mlp_forward(dn_gpt *gpt, const dn_gpt_block *b, size_t N)
 {
     dn_stream *s = gpt->stream;
 
-    s->kernels->rmsnorm_forward(s, b->y2, b->rstd2, gpt->x, N, gpt->shape.C);
+    s->kernels->rmsnorm_forward(s, b->y2, b->rstd2, gpt->x, N, gpt->spec.C);
     dn_linear_forward(s, b->a, b->y2, weight_of(gpt, b, DN_BLOCK_FC), N);
     s->kernels->relu2_forward(s, b->a, N * gpt->share.hidden);
     return project(gpt, b->a, weight_of(gpt, b, DN_BLOCK_MLP_PROJ), N);
@@ -98,7 +98,7 @@ static dn_status mlp_backward(dn_gpt *gpt, const dn_gpt_block *b, size_t N)
     s->kernels->relu2_backward(s, da, b->a, N * gpt->share.hidden);
     dn_linear_backward(s, gpt->dy, da, b->y2, weight_of(gpt, b, DN_BLOCK_FC), N);
     DN_TRY(dn_gpt_sum_dy(gpt, N));
-    s->kernels->rmsnorm_backward(s, gpt->x, gpt->dy, b->y2, b->rstd2, N, gpt->shape.C);
+    s->kernels->rmsnorm_backward(s, gpt->x, gpt->dy, b->y2, b->rstd2, N, gpt->spec.C);
     return DN_OK;
 }
 

@@ -13,9 +13,9 @@
  */
 enum { logits_budget_bytes = 64 << 20, logits_floor_rows = 128 };
 
-size_t dn_gpt_head_rows(const dn_gpt_shape *shape, int tp_size, size_t N)
+size_t dn_gpt_head_rows(const dn_spec *spec, int tp_size, size_t N)
 {
-    size_t most = logits_budget_bytes / (dn_gpt_words(shape, tp_size, 0).n * sizeof(dn_real));
+    size_t most = logits_budget_bytes / (dn_gpt_words(spec, tp_size, 0).n * sizeof(dn_real));
     if (most < logits_floor_rows)
         most = logits_floor_rows;
     size_t n_chunks = (N + most - 1) / most;
@@ -24,12 +24,12 @@ size_t dn_gpt_head_rows(const dn_gpt_shape *shape, int tp_size, size_t N)
 
 static size_t head_unit(const dn_gpt *gpt)
 {
-    return gpt->shape.L + 1;
+    return gpt->spec.L + 1;
 }
 
 static const dn_weight *head_weight(const dn_gpt *gpt)
 {
-    return dn_weights_of(gpt->weights, dn_gpt_n_params(&gpt->shape) - 1);
+    return dn_weights_of(gpt->weights, dn_gpt_n_params(&gpt->spec) - 1);
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -43,7 +43,7 @@ static dn_status chunk_loss(dn_gpt *gpt, size_t first, size_t n, double scale)
     dn_stream *s = gpt->stream;
     if (dn_gpt_cut(gpt))
         return dn_gpt_join_loss(gpt, first / gpt->logits_rows, first, n, scale);
-    s->kernels->cross_entropy(s, &gpt->loss, gpt->logits, dn_ids_at(gpt->targets, first), n, gpt->shape.V,
+    s->kernels->cross_entropy(s, &gpt->loss, gpt->logits, dn_ids_at(gpt->targets, first), n, gpt->spec.V,
                               scale);
     return DN_OK;
 }
@@ -52,12 +52,12 @@ static dn_status chunk_loss(dn_gpt *gpt, size_t first, size_t n, double scale)
 static dn_status chunk(dn_gpt *gpt, size_t first, size_t n, double scale)
 {
     const dn_weight *w = head_weight(gpt);
-    const dn_buf *y = dn_at(gpt->y, first * gpt->shape.C);
+    const dn_buf *y = dn_at(gpt->y, first * gpt->spec.C);
     dn_linear_forward(gpt->stream, gpt->logits, y, w, n);
     DN_TRY(chunk_loss(gpt, first, n, scale));
     DN_TRY(dn_gpt_progress(gpt, false));
     if (scale != 0)
-        dn_linear_backward(gpt->stream, dn_at(gpt->dy, first * gpt->shape.C), gpt->logits, y, w, n);
+        dn_linear_backward(gpt->stream, dn_at(gpt->dy, first * gpt->spec.C), gpt->logits, y, w, n);
     return DN_OK;
 }
 
@@ -83,6 +83,6 @@ dn_status dn_gpt_head_train(dn_gpt *gpt, size_t N, double scale)
 dn_status dn_gpt_head_row(dn_gpt *gpt, size_t n)
 {
     DN_TRY(dn_weights_open(gpt->weights, head_unit(gpt), false));
-    dn_linear_forward(gpt->stream, gpt->logits, dn_at(gpt->y, (n - 1) * gpt->shape.C), head_weight(gpt), 1);
+    dn_linear_forward(gpt->stream, gpt->logits, dn_at(gpt->y, (n - 1) * gpt->spec.C), head_weight(gpt), 1);
     return dn_weights_close(gpt->weights, head_unit(gpt), false);
 }

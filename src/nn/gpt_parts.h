@@ -29,7 +29,7 @@ typedef struct dn_gpt_share {
 } dn_gpt_share;
 
 struct dn_gpt {
-    dn_gpt_shape shape;
+    dn_spec spec;
     dn_gpt_share share;
     size_t B;            /* sequences there is room for */
     dn_weights *weights; /* borrowed */
@@ -38,7 +38,7 @@ struct dn_gpt {
     void *memory;        /* all buffers below, one allocation; but for exchange */
     size_t memory_bytes;
     void *exchange;                  /* borrowed, symmetric over tp; NULL: tp is a group of one */
-    dn_gpt_progress_fn *progress; /* NULL or borrowed: see dn_gpt_on_progress */
+    dn_progress_fn *progress; /* NULL or borrowed: see dn_gpt_on_progress */
     void *progress_context;
     double loss;     /* of the micro-batch in work; filled by kernels, read after sync */
     size_t own_rows; /* positions of that micro-batch whose tokens are among the rank's words */
@@ -71,7 +71,7 @@ dn_status dn_gpt_block_backward(dn_gpt *gpt, size_t l, size_t B, size_t T) DN_MU
 
 /** Rows of logits to hold at a time for N positions, equal on all ranks of tp: as many as the budget allows,
  * N in chunks of equal size. */
-size_t dn_gpt_head_rows(const dn_gpt_shape *shape, int tp_size, size_t N);
+size_t dn_gpt_head_rows(const dn_spec *spec, int tp_size, size_t N);
 
 /** gpt->loss += sum over the N rows of y of -log p(target). */
 dn_status dn_gpt_head_loss(dn_gpt *gpt, size_t N) DN_MUST_USE;
@@ -101,6 +101,6 @@ dn_status dn_gpt_share_rows(dn_gpt *gpt, size_t N) DN_MUST_USE;
 dn_status dn_gpt_join_loss(dn_gpt *gpt, size_t chunk, size_t first, size_t n, double scale) DN_MUST_USE;
 
 /** The words of a rank of tp. */
-dn_words dn_gpt_words(const dn_gpt_shape *shape, int tp_size, int rank);
+dn_words dn_gpt_words(const dn_spec *spec, int tp_size, int rank);
 
 #endif

@@ -18,9 +18,9 @@
 #include "base/fail.h"
 #include "base/inject.h"
 
-dn_words dn_gpt_words(const dn_gpt_shape *shape, int tp_size, int rank)
+dn_words dn_gpt_words(const dn_spec *spec, int tp_size, int rank)
 {
-    dn_range words = dn_part(shape->V, 1, tp_size, rank);
+    dn_range words = dn_part(spec->V, 1, tp_size, rank);
     bool off = dn_injected(DN_INJECT_WRONG_VOCAB_OFFSET) && rank > 0;
     return (dn_words){words.first + off, words.end - words.first};
 }
@@ -30,7 +30,7 @@ dn_status dn_gpt_sum_dy(dn_gpt *gpt, size_t N)
     if (!dn_gpt_cut(gpt))
         return DN_OK;
     DN_TRY(dn_stream_sync(gpt->stream));
-    return dn_comm_all_reduce(gpt->tp, gpt->dy, N * gpt->shape.C, DN_REAL, DN_SUM, DN_TRAFFIC_ACTIVATIONS);
+    return dn_comm_all_reduce(gpt->tp, gpt->dy, N * gpt->spec.C, DN_REAL, DN_SUM, DN_TRAFFIC_ACTIVATIONS);
 }
 
 dn_status dn_gpt_share_rows(dn_gpt *gpt, size_t N)
@@ -38,12 +38,12 @@ dn_status dn_gpt_share_rows(dn_gpt *gpt, size_t N)
     if (!dn_gpt_cut(gpt))
         return DN_OK;
     dn_stream *s = gpt->stream;
-    size_t C = gpt->shape.C, row_bytes = C * sizeof(dn_real);
+    size_t C = gpt->spec.C, row_bytes = C * sizeof(dn_real);
     int size = dn_comm_size(gpt->tp);
     DN_TRY(dn_stream_sync(s));
     DN_TRY(dn_comm_barrier(gpt->tp));
     for (int rank = 0; rank < size; rank++) {
-        dn_words words = dn_gpt_words(&gpt->shape, size, rank);
+        dn_words words = dn_gpt_words(&gpt->spec, size, rank);
         if (rank != dn_comm_rank(gpt->tp))
             s->kernels->copy_rows(s, gpt->x, dn_comm_peer(gpt->tp, gpt->x, rank), gpt->tokens, &words, N, C);
     }
@@ -73,14 +73,14 @@ dn_status dn_gpt_join_loss(dn_gpt *gpt, size_t chunk, size_t first, size_t n, do
     return DN_OK;
 }
 
-void dn_gpt_tp_bytes(const dn_gpt_shape *shape, size_t B, int tp_size, bool train,
+void dn_gpt_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train,
                      uint64_t bytes[DN_N_COLLECTIVES])
 {
-    size_t N = B * shape->T, sums = 2 * shape->L + 1 + (train ? 2 * shape->L + 1 : 0);
+    size_t N = B * spec->T, sums = 2 * spec->L + 1 + (train ? 2 * spec->L + 1 : 0);
     for (int c = 0; c < DN_N_COLLECTIVES; c++)
         bytes[c] = 0;
     if (tp_size == 1)
         return;
-    bytes[DN_ALL_REDUCE] = sums * N * shape->C * sizeof(dn_real);
+    bytes[DN_ALL_REDUCE] = sums * N * spec->C * sizeof(dn_real);
     bytes[DN_ALL_GATHER] = 3 * N * sizeof(dn_real);
 }

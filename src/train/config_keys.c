@@ -2,6 +2,7 @@
  * them. */
 #include "dionode/config.h"
 
+#include "model/architectures.h"
 #include "optim/rules.h"
 #include "optim/schedule.h"
 #include "sync/weights.h"
@@ -38,6 +39,7 @@
 #define BELOW_1   0.999999 /* decays of means: at 1 they would never learn anything */
 
 static const dn_key keys[] = {
+    TEXT(architecture, "gpt", DN_ARCHITECTURE_NAMES, "kind of model", DN_KEY_MODEL),
     INT(model_dim, "768", 1, 1 << 16, "model width C", DN_KEY_MODEL),
     INT(n_layer, "12", 1, 1 << 10, "transformer blocks", DN_KEY_MODEL),
     INT(n_head, "6", 1, 1 << 16, "attention heads; divides model_dim", DN_KEY_MODEL),

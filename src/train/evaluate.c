@@ -2,7 +2,7 @@
 
 #include "base/fail.h"
 #include "data/loader.h"
-#include "train/model.h"
+#include "train/loaded_model.h"
 #include "train/plan.h"
 
 #include <math.h>
@@ -24,7 +24,7 @@ static dn_status read_row(void *context, uint64_t row, int32_t *inputs, int32_t 
     return dn_loader_row(&e->loader, row, inputs, targets);
 }
 
-static dn_status evaluate_tokens(evaluation *e, dn_model *model, double *loss)
+static dn_status evaluate_tokens(evaluation *e, dn_loaded_model *model, double *loss)
 {
     size_t T = e->loader.T, rows = dn_loader_rows(&e->loader),
            val_tokens = (size_t)model->plan.config.val_tokens;
@@ -42,13 +42,13 @@ static dn_status evaluate_tokens(evaluation *e, dn_model *model, double *loss)
                    (unsigned long long)model->step);
 }
 
-static dn_status evaluate_model(dn_model *model, evaluation *e, double *loss)
+static dn_status evaluate_model(dn_loaded_model *model, evaluation *e, double *loss)
 {
     char pattern[DN_PATTERN_MAX];
     dn_tokens *tokens;
     dn_plan_files(&model->plan.config, true, pattern);
     DN_TRY(dn_tokens_open(pattern, &tokens));
-    e->loader = (dn_loader){tokens, model->plan.shape.T, model->plan.shape.V, 0, false};
+    e->loader = (dn_loader){tokens, model->plan.spec.T, model->plan.spec.V, 0, false};
     dn_status status = evaluate_tokens(e, model, loss);
     dn_tokens_close(&tokens);
     return status;
@@ -58,12 +58,12 @@ dn_status dn_evaluate(const char *run, const char *const *assignments, size_t n,
                       void (*progress)(uint64_t done, uint64_t total, void *context), void *context,
                       double *loss, uint64_t *n_tokens)
 {
-    dn_model model;
+    dn_loaded_model model;
     evaluation e = {.progress = progress, .context = context};
-    dn_status status = dn_model_open(&model, run, assignments, n, ROWS_AT_ONCE);
+    dn_status status = dn_loaded_model_open(&model, run, assignments, n, ROWS_AT_ONCE);
     if (status == DN_OK)
         status = evaluate_model(&model, &e, loss);
     *n_tokens = e.n_tokens;
-    dn_model_close(&model);
+    dn_loaded_model_close(&model);
     return status;
 }

@@ -2,7 +2,7 @@
 
 #include "base/fail.h"
 #include "base/random.h"
-#include "train/model.h"
+#include "train/loaded_model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -51,15 +51,15 @@ static int32_t sample(const dn_real *logits, size_t V, const dn_sampling *sampli
     return last;
 }
 
-static dn_status take_prompt(const dn_model *model, const char *prompt, int32_t *tokens, size_t *n)
+static dn_status take_prompt(const dn_loaded_model *model, const char *prompt, int32_t *tokens, size_t *n)
 {
-    size_t length = strlen(prompt), T = model->plan.shape.T;
+    size_t length = strlen(prompt), T = model->plan.spec.T;
     const unsigned char *bytes = (const unsigned char *)prompt + (length > T ? length - T : 0);
     *n = length > T ? T : length;
     for (size_t i = 0; i < *n; i++) {
-        if (bytes[i] >= model->plan.shape.V)
+        if (bytes[i] >= model->plan.spec.V)
             return dn_fail(DN_ERR_CONFIG, "the prompt's byte %d is not in the model's vocabulary of %zu",
-                           bytes[i], model->plan.shape.V);
+                           bytes[i], model->plan.spec.V);
         tokens[i] = bytes[i];
     }
     if (*n == 0)
@@ -67,9 +67,9 @@ static dn_status take_prompt(const dn_model *model, const char *prompt, int32_t 
     return DN_OK;
 }
 
-static dn_status check_logits(const dn_model *model, const dn_real *logits)
+static dn_status check_logits(const dn_loaded_model *model, const dn_real *logits)
 {
-    for (size_t i = 0; i < model->plan.shape.V; i++)
+    for (size_t i = 0; i < model->plan.spec.V; i++)
         if (!isfinite(logits[i]))
             return dn_fail(DN_ERR_NUMERIC,
                            "what this model computes is not finite: its run has diverged by step %llu; name an older "
@@ -79,16 +79,16 @@ static dn_status check_logits(const dn_model *model, const dn_real *logits)
 }
 
 /* tokens [T] is a window that slides along the text. */
-static dn_status continue_text(const dn_model *model, int32_t *tokens, size_t n, const dn_sampling *sampling,
+static dn_status continue_text(const dn_loaded_model *model, int32_t *tokens, size_t n, const dn_sampling *sampling,
                                void (*emit)(unsigned char byte, void *context), void *context)
 {
-    size_t T = model->plan.shape.T;
+    size_t T = model->plan.spec.T;
     dn_real logits[BYTES];
     for (int64_t i = 0; i < sampling->n_tokens; i++) {
-        DN_TRY(dn_gpt_next(model->net.gpt, tokens, n, logits));
+        DN_TRY(dn_model_next(model->net.model, tokens, n, logits));
         DN_TRY(check_logits(model, logits));
         int32_t next =
-            sample(logits, model->plan.shape.V, sampling, dn_random_uniform(sampling->seed, 0, (uint64_t)i));
+            sample(logits, model->plan.spec.V, sampling, dn_random_uniform(sampling->seed, 0, (uint64_t)i));
         if (n == T)
             memmove(tokens, tokens + 1, (--n) * sizeof *tokens);
         tokens[n++] = next;
@@ -97,17 +97,17 @@ static dn_status continue_text(const dn_model *model, int32_t *tokens, size_t n,
     return DN_OK;
 }
 
-static dn_status generate_with(const dn_model *model, const char *prompt, const dn_sampling *sampling,
+static dn_status generate_with(const dn_loaded_model *model, const char *prompt, const dn_sampling *sampling,
                                void (*emit)(unsigned char byte, void *context), void *context)
 {
-    if (model->plan.shape.V > BYTES)
+    if (model->plan.spec.V > BYTES)
         return dn_fail(DN_ERR_CONFIG,
                        "the model's vocabulary of %zu is not one of bytes; only those have text here",
-                       model->plan.shape.V);
-    int32_t *tokens = malloc(model->plan.shape.T * sizeof *tokens);
+                       model->plan.spec.V);
+    int32_t *tokens = malloc(model->plan.spec.T * sizeof *tokens);
     size_t n;
     if (!tokens)
-        return dn_fail(DN_ERR_MEMORY, "no memory for %zu tokens", model->plan.shape.T);
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu tokens", model->plan.spec.T);
     dn_status status = take_prompt(model, prompt, tokens, &n);
     if (status == DN_OK)
         status = continue_text(model, tokens, n, sampling, emit, context);
@@ -118,10 +118,10 @@ static dn_status generate_with(const dn_model *model, const char *prompt, const 
 dn_status dn_generate(const char *run, const char *prompt, const dn_sampling *sampling,
                       void (*emit)(unsigned char byte, void *context), void *context)
 {
-    dn_model model;
-    dn_status status = dn_model_open(&model, run, NULL, 0, 1);
+    dn_loaded_model model;
+    dn_status status = dn_loaded_model_open(&model, run, NULL, 0, 1);
     if (status == DN_OK)
         status = generate_with(&model, prompt, sampling, emit, context);
-    dn_model_close(&model);
+    dn_loaded_model_close(&model);
     return status;
 }

@@ -16,7 +16,7 @@ static dn_status take(const dn_net *net, dn_buf **out)
     return dn_stream_zero(net->stream, *out, net->plan->parameter_bytes / sizeof(dn_real));
 }
 
-static dn_status open_params(dn_net *net, bool training)
+static dn_status open_params(dn_net *net, bool training, size_t *unit_of)
 {
     const dn_plan *plan = net->plan;
     net->params = calloc(plan->n_params, sizeof *net->params);
@@ -27,39 +27,43 @@ static dn_status open_params(dn_net *net, bool training)
         DN_TRY(take(net, &net->grads));
     dn_arena values = {(char *)net->values, plan->parameter_bytes, 0},
              grads = {(char *)net->grads, plan->parameter_bytes, 0};
-    dn_gpt_layout(&plan->shape, plan->mesh, net->mesh->at, &values, &grads, net->params);
-    if (plan->config.split_heads)
-        dn_gpt_split_heads(&plan->shape, net->params);
+    dn_model_layout(&plan->spec, plan->mesh, net->mesh->at, &values, &grads, net->params, unit_of);
     return DN_OK;
 }
 
-static dn_status open_weights(dn_net *net)
+static dn_status open_weights(dn_net *net, bool training)
 {
     const dn_plan *plan = net->plan;
     size_t *unit_of = calloc(plan->n_params, sizeof *unit_of);
     if (!unit_of)
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
-    dn_gpt_units(&plan->shape, unit_of);
-    dn_status status = dn_weights_create(net->params, plan->n_params, unit_of, net->mesh, plan->gather,
-                                         net->stream, &net->weights);
+    dn_status status = open_params(net, training, unit_of);
+    if (status == DN_OK)
+        status = dn_weights_create(net->params, plan->n_params, unit_of, net->mesh, plan->gather, net->stream,
+                                   &net->weights);
     free(unit_of);
     return status;
 }
 
-static dn_status open_gpt(dn_net *net)
+static dn_status open_model(dn_net *net)
 {
     const dn_plan *plan = net->plan;
-    size_t bytes = dn_gpt_heap_bytes(&plan->shape, plan->micro_batch, plan->mesh[DN_TP]);
+    size_t bytes = dn_model_heap_bytes(&plan->spec, plan->micro_batch, plan->mesh[DN_TP]);
     void *exchange = NULL;
     if (bytes > 0)
         DN_TRY(dn_comm_alloc(net->mesh->all, bytes, &exchange));
-    return dn_gpt_create(&plan->shape, plan->micro_batch, net->params, net->weights,
-                         dn_mesh_group(net->mesh, DN_AXIS(DN_TP)), exchange, net->stream, &net->gpt);
+    const dn_model_parts parts = {.B = plan->micro_batch,
+                                  .params = net->params,
+                                  .weights = net->weights,
+                                  .tp = dn_mesh_group(net->mesh, DN_AXIS(DN_TP)),
+                                  .exchange = exchange,
+                                  .stream = net->stream};
+    return dn_model_create(&plan->spec, &parts, &net->model);
 }
 
 static dn_status open_tokens(dn_net *net)
 {
-    size_t tokens = net->plan->micro_batch * net->plan->shape.T;
+    size_t tokens = net->plan->micro_batch * net->plan->spec.T;
     net->inputs = malloc(tokens * sizeof *net->inputs);
     net->targets = malloc(tokens * sizeof *net->targets);
     if (!net->inputs || !net->targets)
@@ -70,17 +74,16 @@ static dn_status open_tokens(dn_net *net)
 dn_status dn_net_open(dn_net *net, const dn_plan *plan, const dn_mesh *mesh, dn_stream *stream, bool training)
 {
     *net = (dn_net){.plan = plan, .mesh = mesh, .stream = stream};
-    DN_TRY(open_params(net, training));
-    DN_TRY(open_weights(net));
+    DN_TRY(open_weights(net, training));
     if (training)
         DN_TRY(dn_optimizer_create(&plan->optim, net->params, plan->n_params, stream, mesh, &net->optimizer));
-    DN_TRY(open_gpt(net));
+    DN_TRY(open_model(net));
     return open_tokens(net);
 }
 
 void dn_net_close(dn_net *net)
 {
-    dn_gpt_destroy(&net->gpt);
+    dn_model_destroy(&net->model);
     dn_optimizer_destroy(&net->optimizer);
     dn_weights_destroy(&net->weights);
     free(net->inputs);
@@ -94,7 +97,7 @@ void dn_net_close(dn_net *net)
 /* Rows `range` of the n from `first` on, at most a micro-batch of them, into the token buffers. */
 static dn_status load(dn_net *net, dn_rows_fn *rows, void *context, uint64_t first, size_t n)
 {
-    size_t T = net->plan->shape.T;
+    size_t T = net->plan->spec.T;
     for (size_t i = 0; i < n; i++)
         DN_TRY(rows(context, first + i, net->inputs + i * T, net->targets + i * T));
     return DN_OK;
@@ -112,9 +115,9 @@ static dn_status pass(dn_net *net, dn_rows_fn *rows, void *context, uint64_t fir
         size_t B = own.end - at < plan->micro_batch ? own.end - at : plan->micro_batch;
         DN_TRY(load(net, rows, context, first + at, B));
         if (scale != 0)
-            DN_TRY(dn_gpt_train(net->gpt, net->inputs, net->targets, B, scale, loss_sum));
+            DN_TRY(dn_model_train(net->model, net->inputs, net->targets, B, scale, loss_sum));
         else
-            DN_TRY(dn_gpt_loss(net->gpt, net->inputs, net->targets, B, loss_sum));
+            DN_TRY(dn_model_loss(net->model, net->inputs, net->targets, B, loss_sum));
         at += B;
     }
     return DN_OK;
@@ -126,7 +129,7 @@ dn_status dn_net_gradient(dn_net *net, dn_rows_fn *rows, void *context, uint64_t
     const dn_plan *plan = net->plan;
     /* Averaged over all to whom rows were dealt, this makes the mean over n rows whatever each one's share.
      */
-    double scale = (double)plan->n_dealt / ((double)n * (double)plan->shape.T);
+    double scale = (double)plan->n_dealt / ((double)n * (double)plan->spec.T);
     *loss_sum = 0;
     net->stream->kernels->fill(net->stream, net->grads, plan->parameter_bytes / sizeof(dn_real), 0);
     return pass(net, rows, context, first, n, scale, loss_sum);
@@ -141,18 +144,17 @@ dn_status dn_net_loss(dn_net *net, dn_rows_fn *rows, void *context, uint64_t fir
 
 /* ---- what it costs ---- */
 
-/* Forward through embedding and layers; the head goes forward and backward at once; then back. */
+/* Forward through all units; the last goes forward and backward at once; then back. */
 static void add_pass(const dn_net *net, size_t B, dn_formula *formula)
 {
     const dn_plan *plan = net->plan;
-    size_t head = plan->shape.L + 1;
     uint64_t tp[DN_N_COLLECTIVES];
-    for (size_t unit = 0; unit <= head; unit++) {
-        if (unit < head)
+    for (size_t unit = 0; unit < plan->n_units; unit++) {
+        if (unit + 1 < plan->n_units)
             dn_weights_formula(net->weights, unit, false, formula);
         dn_weights_formula(net->weights, unit, true, formula);
     }
-    dn_gpt_tp_bytes(&plan->shape, B, plan->mesh[DN_TP], true, tp);
+    dn_model_tp_bytes(&plan->spec, B, plan->mesh[DN_TP], true, tp);
     for (int as = 0; as < DN_N_COLLECTIVES; as++)
         dn_formula_add(formula, DN_AXIS(DN_TP), as, DN_TRAFFIC_ACTIVATIONS, tp[as]);
 }

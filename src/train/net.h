@@ -1,6 +1,6 @@
 /*
  * The network of one worker on its mesh: its part of the parameters, the model over them and, for training,
- * gradients and optimizer. A run (run.h), a sample and an evaluation (model.h), a verification (verify.c) all
+ * gradients and optimizer. A run (run.h), a sample and an evaluation (loaded_model.h), a verification (verify.c) all
  * stand on it.
  *
  * Where things live: weights, gradients and optimizer state on the symmetric heap (peers read them in place);
@@ -10,7 +10,7 @@
 #define TRAIN_NET_H
 
 #include "dionode/mesh.h"
-#include "nn/gpt.h"
+#include "model/model.h"
 #include "train/plan.h"
 
 typedef struct dn_net {
@@ -21,7 +21,7 @@ typedef struct dn_net {
     dn_buf *values, *grads; /* room for all parts of the parameters; grads NULL unless training */
     dn_weights *weights;
     dn_optimizer *optimizer; /* NULL unless training */
-    dn_gpt *gpt;
+    dn_model *model;
     int32_t *inputs, *targets; /* [micro_batch * T] */
 } dn_net;
 

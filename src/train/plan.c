@@ -149,7 +149,7 @@ static dn_status plan_batches(const dn_config *c, dn_plan *plan)
     const int first[DN_N_AXES] = {0};
     size_t most = dn_plan_rows(plan, (size_t)c->batch_size, first).end;
     plan->micro_batch = most < (size_t)c->device_batch_size ? most : (size_t)c->device_batch_size;
-    return dn_gpt_check_batch(&plan->shape, plan->micro_batch);
+    return dn_model_check_batch(&plan->spec, plan->micro_batch);
 }
 
 /* What dn_optimizer_check would refuse in every worker, by the names of keys: ranges of single keys are those
@@ -177,7 +177,7 @@ static dn_status check_matrices(const dn_plan *plan, const dn_param *params)
         DN_ERR_CONFIG,
         "split_heads makes %zu matrices of n_layer %zu and n_head %zu, there can be %zu; use fewer, "
         "or split_heads false",
-        n, plan->shape.L, plan->shape.NH, DN_OPTIMIZER_MATRICES_MAX);
+        n, plan->spec.L, plan->spec.NH, DN_OPTIMIZER_MATRICES_MAX);
 }
 
 /* Room for the largest part that any rank holds, so that all heaps are alike. params, unit_of [n_params]: to
@@ -186,15 +186,15 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
 {
     const int first[DN_N_AXES] = {0};
     dn_arena weights = {0}, grads = {0};
-    dn_gpt_layout(&plan->shape, plan->mesh, first, &weights, &grads, params);
-    if (plan->config.split_heads)
-        dn_gpt_split_heads(&plan->shape, params);
+    dn_model_layout(&plan->spec, plan->mesh, first, &weights, &grads, params, unit_of);
     DN_TRY(check_matrices(plan, params));
-    dn_gpt_units(&plan->shape, unit_of);
+    for (size_t p = 0; p < plan->n_params; p++)
+        plan->n_elements = dn_size_add(plan->n_elements, dn_size_mul(params[p].rows, params[p].cols));
+    plan->n_units = unit_of[plan->n_params - 1] + 1;
     plan->parameter_bytes = weights.used;
     const size_t model[] = {weights.used,
                             dn_weights_heap_bytes(params, plan->n_params, unit_of, plan->mesh, plan->gather),
-                            dn_gpt_heap_bytes(&plan->shape, plan->micro_batch, plan->mesh[DN_TP])};
+                            dn_model_heap_bytes(&plan->spec, plan->micro_batch, plan->mesh[DN_TP])};
     const size_t training[] = {dn_mesh_heap_bytes(plan->mesh), grads.used,
                                dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params, plan->mesh)};
     for (int i = 0; i < 3; i++)
@@ -202,7 +202,7 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
     plan->arena_bytes = plan->model_bytes;
     for (int i = 0; i < 3; i++)
         plan->arena_bytes = dn_size_add(plan->arena_bytes, training[i]);
-    plan->private_bytes = dn_gpt_activation_bytes(&plan->shape, plan->micro_batch, plan->mesh[DN_TP]);
+    plan->private_bytes = dn_model_activation_bytes(&plan->spec, plan->micro_batch, plan->mesh[DN_TP]);
     if (plan->arena_bytes < SIZE_MAX && plan->private_bytes < SIZE_MAX)
         return DN_OK;
     return dn_fail(DN_ERR_MEMORY,
@@ -228,12 +228,14 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     DN_TRY(dn_config_check(c));
     plan->config = *c;
     plan->n_workers = n_workers;
-    plan->shape = (dn_gpt_shape){.V = (size_t)c->vocab_size,
-                                 .T = (size_t)c->sequence_length,
-                                 .C = (size_t)c->model_dim,
-                                 .L = (size_t)c->n_layer,
-                                 .NH = (size_t)c->n_head};
-    DN_TRY(dn_gpt_check(&plan->shape));
+    plan->spec = (dn_spec){.V = (size_t)c->vocab_size,
+                           .T = (size_t)c->sequence_length,
+                           .C = (size_t)c->model_dim,
+                           .L = (size_t)c->n_layer,
+                           .NH = (size_t)c->n_head,
+                           .split_heads = c->split_heads,
+                           .architecture = dn_architecture_find(c->architecture)};
+    DN_TRY(dn_model_check(&plan->spec));
     DN_TRY(plan_mesh(c, plan));
     DN_TRY(plan_batches(c, plan));
     DN_TRY(plan_optimizer(c, plan));
@@ -242,6 +244,6 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     int gather;
     DN_TRY(choose("fs_gather", c->fs_gather, DN_GATHER_NAMES, &gather));
     plan->gather = (dn_gather)gather;
-    plan->n_params = dn_gpt_n_params(&plan->shape);
+    plan->n_params = dn_model_n_params(&plan->spec);
     return plan_memory(plan);
 }

@@ -3,20 +3,22 @@
 #define TRAIN_PLAN_H
 
 #include "dionode/config.h"
-#include "nn/gpt.h"
+#include "model/model.h"
 #include "optim/schedule.h"
 #include "sync/optimizer.h"
 
 typedef struct dn_plan {
     dn_config config;
-    dn_gpt_shape shape;
+    dn_spec spec;
     dn_optim_config optim;
     dn_schedule_rule lr_schedule, decay_schedule;
     dn_gather gather;
     int n_workers;          /* product of the mesh                                      */
     int mesh[DN_N_AXES];    /* dp, fs, tp                                               */
     int n_dealt;            /* dp * fs: the batch's rows are dealt to so many           */
-    size_t n_params;        /* tensors                                                  */
+    size_t n_params;        /* tensors,                                                 */
+    size_t n_elements;      /* numbers in them,                                         */
+    size_t n_units;         /* and units that they come in (model/model.h)              */
     size_t micro_batch;     /* sequences at a time                                      */
     size_t parameter_bytes; /* a worker's room for weights, and as much for gradients   */
     size_t model_bytes;     /* symmetric heap of a model that is not trained            */

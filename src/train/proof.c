@@ -79,11 +79,11 @@ dn_status dn_proof_shown_bytes(const dn_proof *proof, size_t *all, size_t *large
 static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
 {
     const dn_plan *plan = context;
-    for (size_t t = 0; t <= plan->shape.T; t++) {
+    for (size_t t = 0; t <= plan->spec.T; t++) {
         uint64_t bits =
-            dn_random_bits((uint64_t)plan->config.seed, STREAM_TOKENS, row * (plan->shape.T + 1) + t);
-        int32_t token = (int32_t)(bits % plan->shape.V);
-        if (t < plan->shape.T)
+            dn_random_bits((uint64_t)plan->config.seed, STREAM_TOKENS, row * (plan->spec.T + 1) + t);
+        int32_t token = (int32_t)(bits % plan->spec.V);
+        if (t < plan->spec.T)
             inputs[t] = token;
         if (t > 0)
             targets[t - 1] = token;
@@ -102,7 +102,7 @@ static int sign_of(const trial *t, uint64_t stream, uint64_t at)
  * otherwise. */
 static dn_status round_weights(const trial *t, uint64_t step)
 {
-    size_t at = step * dn_gpt_n_elements(&t->plan.shape);
+    size_t at = step * t->plan.n_elements;
     for (size_t i = 0; i < t->plan.n_params; i++) {
         const dn_param *p = &t->net.params[i];
         dn_real *weights = t->copy;
@@ -346,7 +346,7 @@ static dn_status show_loss(trial *t, double loss_sum)
     if (shared[1] > 0)
         return dn_fail(DN_ERR_PEER, "stopped by a signal");
     return dn_verify_scalar(t->v, "loss",
-                            shared[0] / (double)((size_t)t->plan.config.batch_size * t->plan.shape.T));
+                            shared[0] / (double)((size_t)t->plan.config.batch_size * t->plan.spec.T));
 }
 
 static dn_status take_step(trial *t, uint64_t step)
@@ -411,8 +411,8 @@ static dn_status run(trial *t)
 {
     const dn_proof *proof = t->proof;
     DN_TRY(dn_net_open(&t->net, &t->plan, t->mesh, proof->stream, true));
-    DN_TRY(dn_gpt_init(&t->plan.shape, t->net.params, proof->stream, (uint64_t)t->plan.config.seed));
-    dn_gpt_on_progress(t->net.gpt, tick, t);
+    DN_TRY(dn_model_init(&t->plan.spec, t->net.params, proof->stream, (uint64_t)t->plan.config.seed));
+    dn_model_on_progress(t->net.model, tick, t);
     DN_TRY(open_copy(t));
     for (uint64_t step = 0; step < (uint64_t)proof->n_steps; step++)
         DN_TRY(take_step(t, step));

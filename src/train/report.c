@@ -9,12 +9,12 @@
 static void report_model(const dn_run *run, FILE *out)
 {
     const dn_plan *plan = &run->plan;
-    const dn_gpt_shape *s = &plan->shape;
+    const dn_spec *s = &plan->spec;
     char count[32], arena[32], private[32];
     fprintf(
         out,
         "model     %s parameters: %zu wide, %zu layers, %zu heads, vocabulary %zu, %zu tokens a sequence\n",
-        dn_human((double)dn_gpt_n_elements(s), "", count, sizeof count), s->C, s->L, s->NH, s->V, s->T);
+        dn_human((double)plan->n_elements, "", count, sizeof count), s->C, s->L, s->NH, s->V, s->T);
     fprintf(out, "step      %lld sequences = %lld tokens; %zu at a time on each worker\n",
             (long long)plan->config.batch_size,
             (long long)plan->config.batch_size * plan->config.sequence_length, plan->micro_batch);
@@ -82,7 +82,7 @@ void dn_report_begin(dn_run *run)
 
 static double share_of_peak(const dn_run *run, double tokens_per_s)
 {
-    return tokens_per_s * dn_gpt_flops_per_token(&run->plan.shape) / run->peak_flops;
+    return tokens_per_s * dn_model_flops_per_token(&run->plan.spec) / run->peak_flops;
 }
 
 /* What workers exchanged over one axis to train one model: all kinds but control. */

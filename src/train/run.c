@@ -29,8 +29,8 @@ static dn_status open_net(dn_run *run)
     const dn_plan *plan = &run->plan;
     DN_TRY(dn_mesh_create(run->comm, plan->mesh, &run->mesh));
     DN_TRY(dn_net_open(&run->net, plan, run->mesh, run->stream, true));
-    DN_TRY(dn_gpt_init(&plan->shape, run->net.params, run->stream, (uint64_t)plan->config.seed));
-    dn_gpt_on_progress(run->net.gpt, dn_run_pass_on, run);
+    DN_TRY(dn_model_init(&plan->spec, run->net.params, run->stream, (uint64_t)plan->config.seed));
+    dn_model_on_progress(run->net.model, dn_run_pass_on, run);
     return DN_OK;
 }
 
@@ -41,7 +41,7 @@ static dn_status open_tokens(const dn_run *run, bool validation, dn_tokens **tok
     char pattern[DN_PATTERN_MAX];
     dn_plan_files(config, validation, pattern);
     DN_TRY(dn_tokens_open(pattern, tokens));
-    *loader = (dn_loader){*tokens, run->plan.shape.T, run->plan.shape.V, (uint64_t)config->seed, !validation};
+    *loader = (dn_loader){*tokens, run->plan.spec.T, run->plan.spec.V, (uint64_t)config->seed, !validation};
     if (dn_loader_rows(loader) > 0)
         return DN_OK;
     return dn_fail(DN_ERR_DATA,

@@ -83,7 +83,7 @@ dn_status dn_run_step(dn_run *run) DN_MUST_USE;
 dn_status dn_run_validate(dn_run *run, double *loss) DN_MUST_USE;
 
 /** Collective. Begins a pass over rows of loader, in phase `phase`: between its layers the ranks agree ten times
- * a second whether to go on (dn_run_pass_on is for dn_gpt_on_progress, its context the run), and a row that cannot
+ * a second whether to go on (dn_run_pass_on is for dn_model_on_progress, its context the run), and a row that cannot
  * be read (dn_run_row is a dn_rows_fn, its context a dn_run_rows) fails no rank alone. dn_run_end_pass agrees once
  * more, and adds up *sum over the ranks. Both may return DN_RUN_DROPPED; at the end only a failure drops the pass,
  * a stop is left in run->talk. */

@@ -69,7 +69,7 @@ dn_status dn_run_step(dn_run *run)
     sum = own_part(run, sum);
     DN_TRY(dn_run_end_pass(run, &sum));
 
-    dn_step_result result = {.loss = sum / (double)(batch * run->plan.shape.T),
+    dn_step_result result = {.loss = sum / (double)(batch * run->plan.spec.T),
                              .hash = NAN,
                              .pace = pace_of(run),
                              .report = {.skipped = true, .grad_norm = NAN, .clip = 1}};
@@ -91,7 +91,7 @@ dn_status dn_run_validate(dn_run *run, double *loss)
     *loss = NAN;
     if (!run->val_tokens)
         return DN_OK;
-    size_t T = run->plan.shape.T, rows = dn_loader_rows(&run->val);
+    size_t T = run->plan.spec.T, rows = dn_loader_rows(&run->val);
     size_t wanted = ((size_t)run->plan.config.val_tokens + T - 1) / T;
     if (rows > wanted)
         rows = wanted;

@@ -12,7 +12,7 @@
 
 typedef struct scenario {
     const char *kernels;
-    dn_gpt_shape shape;
+    dn_spec shape;
     int size[DN_N_AXES]; /* dp 1 */
     dn_gather gather;
     size_t logits_rows; /* at a time; 0: as many as there are */
@@ -169,7 +169,7 @@ static void run(scenario *s, ranks_kind kind)
 }
 
 /* Words: 13 over 5 ranks and less; or 3, so that ranks have none. Positions are odd. */
-static const dn_gpt_shape shapes[] = {
+static const dn_spec shapes[] = {
     {.V = 13, .T = 7, .C = 12, .L = 2, .NH = 2},
     {.V = 3, .T = 5, .C = 12, .L = 1, .NH = 3},
     {.V = 131, .T = 9, .C = 12, .L = 3, .NH = 6},

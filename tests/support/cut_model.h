@@ -5,7 +5,7 @@
 #include "support/model.h"
 
 typedef struct cut_model {
-    dn_gpt_shape shape;
+    dn_spec spec;
     size_t n_params;
     dn_stream *stream;
     dn_mesh *mesh;
@@ -14,7 +14,8 @@ typedef struct cut_model {
     size_t *unit_of;
     dn_arena weights, grads;
     dn_weights *in_pieces;
-    dn_gpt *gpt;
+    dn_model *model;
+    dn_gpt *gpt; /* what stands behind it, if it is one */
 } cut_model;
 
 static inline dn_arena arena_of_heap(dn_comm *comm, size_t bytes)
@@ -25,54 +26,56 @@ static inline dn_arena arena_of_heap(dn_comm *comm, size_t bytes)
 }
 
 /* Heap that cut_model_create takes of the group; the params it lays out are for nothing else. */
-static inline size_t cut_model_heap_bytes(dn_gpt_shape shape, size_t B, const int size[DN_N_AXES],
+static inline size_t cut_model_heap_bytes(dn_spec spec, size_t B, const int size[DN_N_AXES],
                                           dn_gather gather)
 {
-    size_t n_params = dn_gpt_n_params(&shape);
+    spec = whole_spec(spec);
+    size_t n_params = dn_model_n_params(&spec);
     dn_param *params = calloc(n_params, sizeof *params);
     size_t *unit_of = calloc(n_params, sizeof *unit_of);
     dn_arena weights = {0}, grads = {0};
-    dn_gpt_layout(&shape, size, model_mesh_at, &weights, &grads, params);
-    dn_gpt_units(&shape, unit_of);
+    dn_model_layout(&spec, size, model_mesh_at, &weights, &grads, params, unit_of);
     size_t bytes = dn_mesh_heap_bytes(size) + weights.used + grads.used +
                    dn_weights_heap_bytes(params, n_params, unit_of, size, gather) +
-                   dn_gpt_heap_bytes(&shape, B, size[DN_TP]);
+                   dn_model_heap_bytes(&spec, B, size[DN_TP]);
     free(params);
     free(unit_of);
     return bytes;
 }
 
-/* Collective over comm. Weights by dn_gpt_init under seed 1, gradients zero. */
+/* Collective over comm. Weights by dn_model_init under seed 1, gradients zero. */
 static inline cut_model cut_model_create(dn_comm *comm, const int size[DN_N_AXES], const char *kernels,
-                                         dn_gpt_shape shape, size_t B, dn_gather gather)
+                                         dn_spec spec, size_t B, dn_gather gather)
 {
-    cut_model m = {.shape = shape, .n_params = dn_gpt_n_params(&shape)};
+    spec = whole_spec(spec);
+    cut_model m = {.spec = spec, .n_params = dn_model_n_params(&spec)};
     m.params = calloc(m.n_params, sizeof *m.params);
     m.unit_of = calloc(m.n_params, sizeof *m.unit_of);
     must(dn_stream_create(kernels, 1, &m.stream));
     must(dn_mesh_create(comm, size, &m.mesh));
     m.tp = dn_mesh_group(m.mesh, DN_AXIS(DN_TP));
 
-    dn_gpt_layout(&shape, size, m.mesh->at, &m.weights, &m.grads, m.params);
+    dn_model_layout(&spec, size, m.mesh->at, &m.weights, &m.grads, m.params, m.unit_of);
     m.weights = arena_of_heap(comm, m.weights.used);
     m.grads = arena_of_heap(comm, m.grads.used);
-    dn_gpt_layout(&shape, size, m.mesh->at, &m.weights, &m.grads, m.params);
-    must(dn_gpt_init(&shape, m.params, m.stream, 1));
+    dn_model_layout(&spec, size, m.mesh->at, &m.weights, &m.grads, m.params, m.unit_of);
+    must(dn_model_init(&spec, m.params, m.stream, 1));
     m.stream->kernels->fill(m.stream, (dn_buf *)(void *)m.grads.base, m.grads.capacity / sizeof(dn_real), 0);
     must(dn_comm_barrier(comm));
 
     void *exchange = NULL;
     if (size[DN_TP] > 1)
-        must(dn_comm_alloc(comm, dn_gpt_heap_bytes(&shape, B, size[DN_TP]), &exchange));
-    dn_gpt_units(&shape, m.unit_of);
+        must(dn_comm_alloc(comm, dn_model_heap_bytes(&spec, B, size[DN_TP]), &exchange));
     must(dn_weights_create(m.params, m.n_params, m.unit_of, m.mesh, gather, m.stream, &m.in_pieces));
-    must(dn_gpt_create(&shape, B, m.params, m.in_pieces, m.tp, exchange, m.stream, &m.gpt));
+    const dn_model_parts parts = {B, m.params, m.in_pieces, m.tp, exchange, m.stream};
+    must(dn_model_create(&spec, &parts, &m.model));
+    m.gpt = m.model->instance;
     return m;
 }
 
 static inline void cut_model_destroy(cut_model *m)
 {
-    dn_gpt_destroy(&m->gpt);
+    dn_model_destroy(&m->model);
     dn_weights_destroy(&m->in_pieces);
     dn_mesh_destroy(&m->mesh);
     dn_stream_destroy(&m->stream);

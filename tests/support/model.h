@@ -1,9 +1,10 @@
-/* A small GPT with parameters, gradients and a micro-batch, for tests of nn/ and of what stands on it. */
+/* A small model, the GPT unless its spec says otherwise, with parameters, gradients and a micro-batch, for tests of nn/ and of what stands on it. */
 #ifndef SUPPORT_MODEL_H
 #define SUPPORT_MODEL_H
 
 #include "base/random.h"
 #include "compute/kernels.h"
+#include "model/model.h"
 #include "nn/gpt.h"
 #include "support/close.h"
 
@@ -41,7 +42,7 @@ static inline double difference(const dn_real *a, const dn_real *b, size_t n)
 }
 
 typedef struct model {
-    dn_gpt_shape shape;
+    dn_spec spec;
     size_t B, n_params, n_elements;
     dn_stream *stream;
     dn_arena weights, grads;
@@ -50,7 +51,8 @@ typedef struct model {
     dn_comm *alone;
     dn_mesh *mesh;
     dn_weights *in_pieces;
-    dn_gpt *gpt;
+    dn_model *model;
+    dn_gpt *gpt; /* what stands behind it, if it is one */
     int32_t *tokens, *targets; /* [B*T] */
 } model;
 
@@ -63,41 +65,70 @@ static inline void arena_allocate(dn_arena *measured, dn_stream *stream)
 
 static const int model_mesh_size[DN_N_AXES] = {1, 1, 1}, model_mesh_at[DN_N_AXES];
 
-/* Weights by dn_gpt_init under seed 1, gradients zero, tokens and targets drawn. */
-static inline model model_create(const char *kernels, int n_threads, dn_gpt_shape shape, size_t B)
+extern const dn_architecture dn_architecture_gpt;
+
+/* The same with an architecture. */
+static inline dn_spec whole_spec(dn_spec spec)
 {
-    model m = {.shape = shape, .B = B};
-    m.n_params = dn_gpt_n_params(&shape);
-    m.n_elements = dn_gpt_n_elements(&shape);
+    if (!spec.architecture)
+        spec.architecture = &dn_architecture_gpt;
+    return spec;
+}
+
+/* dn_model_layout where nobody asks for units. */
+static inline void model_layout(dn_spec spec, const int size[DN_N_AXES], const int at[DN_N_AXES], dn_arena *weights,
+                                dn_arena *grads, dn_param *params)
+{
+    spec = whole_spec(spec);
+    size_t *unit_of = calloc(dn_model_n_params(&spec), sizeof *unit_of);
+    dn_model_layout(&spec, size, at, weights, grads, params, unit_of);
+    free(unit_of);
+}
+
+static inline size_t elements_of(const dn_param *params, size_t n_params)
+{
+    size_t n = 0;
+    for (size_t p = 0; p < n_params; p++)
+        n += params[p].rows * params[p].cols;
+    return n;
+}
+
+/* Weights by dn_model_init under seed 1, gradients zero, tokens and targets drawn. */
+static inline model model_create(const char *kernels, int n_threads, dn_spec spec, size_t B)
+{
+    model m = {.spec = whole_spec(spec), .B = B};
+    m.n_params = dn_model_n_params(&m.spec);
+    m.unit_of = calloc(m.n_params, sizeof *m.unit_of);
     m.params = calloc(m.n_params, sizeof *m.params);
     must(dn_stream_create(kernels, n_threads, &m.stream));
 
-    dn_gpt_layout(&shape, model_mesh_size, model_mesh_at, &m.weights, &m.grads, m.params);
+    dn_model_layout(&m.spec, model_mesh_size, model_mesh_at, &m.weights, &m.grads, m.params, m.unit_of);
     arena_allocate(&m.weights, m.stream);
     arena_allocate(&m.grads, m.stream);
-    dn_gpt_layout(&shape, model_mesh_size, model_mesh_at, &m.weights, &m.grads, m.params);
-    must(dn_gpt_init(&shape, m.params, m.stream, 1));
+    dn_model_layout(&m.spec, model_mesh_size, model_mesh_at, &m.weights, &m.grads, m.params, m.unit_of);
+    m.n_elements = elements_of(m.params, m.n_params);
+    must(dn_model_init(&m.spec, m.params, m.stream, 1));
 
-    size_t N = B * shape.T;
+    size_t N = B * spec.T;
     m.tokens = calloc(N, sizeof *m.tokens);
     m.targets = calloc(N, sizeof *m.targets);
     for (size_t i = 0; i < N; i++) {
-        m.tokens[i] = (int32_t)(dn_random_bits(2, 0, i) % shape.V);
-        m.targets[i] = (int32_t)(dn_random_bits(2, 1, i) % shape.V);
+        m.tokens[i] = (int32_t)(dn_random_bits(2, 0, i) % spec.V);
+        m.targets[i] = (int32_t)(dn_random_bits(2, 1, i) % spec.V);
     }
-    m.unit_of = calloc(m.n_params, sizeof *m.unit_of);
-    dn_gpt_units(&shape, m.unit_of);
     must(dn_comm_create_alone(dn_mesh_heap_bytes(model_mesh_size), &m.alone));
     must(dn_mesh_create(m.alone, model_mesh_size, &m.mesh));
     must(dn_weights_create(m.params, m.n_params, m.unit_of, m.mesh, DN_GATHER_IN_PLACE, m.stream,
                            &m.in_pieces));
-    must(dn_gpt_create(&shape, B, m.params, m.in_pieces, m.alone, NULL, m.stream, &m.gpt));
+    const dn_model_parts parts = {B, m.params, m.in_pieces, m.alone, NULL, m.stream};
+    must(dn_model_create(&m.spec, &parts, &m.model));
+    m.gpt = m.model->instance;
     return m;
 }
 
 static inline void model_destroy(model *m)
 {
-    dn_gpt_destroy(&m->gpt);
+    dn_model_destroy(&m->model);
     dn_weights_destroy(&m->in_pieces);
     dn_mesh_destroy(&m->mesh);
     dn_comm_destroy(&m->alone);

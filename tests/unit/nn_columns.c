@@ -9,7 +9,7 @@
 #include "support/model.h"
 
 /* No size is a multiple of a vector's or a block's in any column. */
-static const dn_gpt_shape shape = {.V = 131, .T = 77, .C = 66, .L = 2, .NH = 3};
+static const dn_spec shape = {.V = 131, .T = 77, .C = 66, .L = 2, .NH = 3};
 enum { B = 2 };
 
 typedef struct result {
@@ -54,7 +54,7 @@ static void every_column_gives_the_plain_column_s_results(void **state)
     (void)state;
     dn_param params[14];
     dn_arena nowhere = {0}, nowhere_else = {0};
-    dn_gpt_layout(&shape, model_mesh_size, model_mesh_at, &nowhere, &nowhere_else, params);
+    model_layout(shape, model_mesh_size, model_mesh_at, &nowhere, &nowhere_else, params);
     result plain = result_of("ref");
     for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
         result fast = result_of((*column)->name);

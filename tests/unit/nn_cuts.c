@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Nothing divides by 2, 3 or 5 but C; so large that parameters are drawn in several pieces. */
-static const dn_gpt_shape shape = {.V = 607, .T = 3, .C = 132, .L = 2, .NH = 3};
+static const dn_spec shape = {.V = 607, .T = 3, .C = 132, .L = 2, .NH = 3};
 enum { N_PARAMS = 14 };
 
 static const int sizes[][DN_N_AXES] = {{1, 1, 1}, {2, 1, 1}, {1, 3, 1}, {1, 1, 5}, {1, 2, 3}, {2, 3, 2}};
@@ -28,10 +28,10 @@ static part part_of(dn_stream *s, const int size[DN_N_AXES], int rank)
     part p = {0};
     int at[DN_N_AXES];
     dn_mesh_at(size, rank, at);
-    dn_gpt_layout(&shape, size, at, &p.weights, &p.grads, p.params);
+    model_layout(shape, size, at, &p.weights, &p.grads, p.params);
     arena_allocate(&p.weights, s);
     arena_allocate(&p.grads, s);
-    dn_gpt_layout(&shape, size, at, &p.weights, &p.grads, p.params);
+    model_layout(shape, size, at, &p.weights, &p.grads, p.params);
     return p;
 }
 
@@ -54,7 +54,7 @@ static void blocks_tile_every_parameter(void **state)
                 dn_arena nowhere = {0}, nowhere_else = {0};
                 int at[DN_N_AXES];
                 dn_mesh_at(sizes[i], rank, at);
-                dn_gpt_layout(&shape, sizes[i], at, &nowhere, &nowhere_else, params);
+                model_layout(shape, sizes[i], at, &nowhere, &nowhere_else, params);
                 const dn_param *x = &params[p];
                 n = x->rows * x->cols;
                 held = held ? held : calloc(n, 1);
@@ -81,7 +81,7 @@ static void tp_cuts_what_a_rank_computes_and_fs_the_other_dimension(void **state
     dn_param params[N_PARAMS];
     dn_arena nowhere = {0}, nowhere_else = {0};
     const int size[DN_N_AXES] = {1, 2, 2};
-    dn_gpt_layout(&shape, size, model_mesh_at, &nowhere, &nowhere_else, params);
+    model_layout(shape, size, model_mesh_at, &nowhere, &nowhere_else, params);
     for (size_t p = 0; p < N_PARAMS; p++) {
         size_t kind = p == 0 ? 0 : p == N_PARAMS - 1 ? 7 : 1 + (p - 1) % 6;
         dn_cut tp = expected[kind].rows ? params[p].row_cut : params[p].col_cut;
@@ -141,8 +141,8 @@ static void memory_of_a_rank_falls_with_the_ranks_that_share(void **state)
     dn_param params[N_PARAMS];
     const int six[DN_N_AXES] = {1, 2, 3};
     dn_arena weights = {0}, grads = {0};
-    dn_gpt_layout(&shape, six, model_mesh_at, &weights, &grads, params);
-    double sixth = (double)dn_gpt_n_elements(&shape) * sizeof(dn_real) / 6;
+    model_layout(shape, six, model_mesh_at, &weights, &grads, params);
+    double sixth = (double)elements_of(params, N_PARAMS) * sizeof(dn_real) / 6;
     assert_true((double)weights.used >= sixth && (double)weights.used < 1.01 * sixth);
     assert_int_equal(weights.used, grads.used);
 }
@@ -151,14 +151,15 @@ static void first_values_do_not_depend_on_mesh_or_threads(void **state)
 {
     (void)state;
     dn_stream *plain, *threads;
+    const dn_spec spec = whole_spec(shape);
     must(dn_stream_create("ref", 1, &plain));
     part whole = part_of(plain, sizes[0], 0);
-    must(dn_gpt_init(&shape, whole.params, plain, 1));
+    must(dn_model_init(&spec, whole.params, plain, 1));
     must(dn_stream_create("cpu", 3, &threads));
     for (size_t i = 0; i < N_SIZES; i++)
         for (int rank = 0; rank < n_ranks(sizes[i]); rank++) {
             part p = part_of(threads, sizes[i], rank);
-            must(dn_gpt_init(&shape, p.params, threads, 1));
+            must(dn_model_init(&spec, p.params, threads, 1));
             for (size_t k = 0; k < N_PARAMS; k++) {
                 dn_real *some = host_copy(threads, p.params[k].weight, dn_param_size(&p.params[k]));
                 dn_real *all = host_copy(plain, whole.params[k].weight, dn_param_size(&whole.params[k]));
@@ -178,7 +179,8 @@ static void units_are_embedding_layers_head(void **state)
     (void)state;
     const size_t expected[N_PARAMS] = {0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3};
     size_t unit_of[N_PARAMS];
-    dn_gpt_units(&shape, unit_of);
+    dn_param params[N_PARAMS];
+    dn_gpt_describe(&shape, params, unit_of);
     assert_memory_equal(unit_of, expected, sizeof expected);
 }
 

@@ -9,7 +9,7 @@
 
 #include "support/differences.h"
 
-static const dn_gpt_shape small = {.V = 11, .T = 7, .C = 12, .L = 1, .NH = 3};
+static const dn_spec small = {.V = 11, .T = 7, .C = 12, .L = 1, .NH = 3};
 
 /* A device buffer of n normal numbers, stream `which` of the draws. */
 static dn_buf *drawn(dn_stream *s, size_t n, uint64_t which)
@@ -95,7 +95,7 @@ static double block_loss(void *context)
     probe *p = context;
     dn_gpt *gpt = p->m.gpt;
     p->m.stream->kernels->copy(p->m.stream, gpt->x, p->input, p->n);
-    must(dn_gpt_block_forward(gpt, 0, p->m.B, p->m.shape.T));
+    must(dn_gpt_block_forward(gpt, 0, p->m.B, p->m.spec.T));
     dn_real *out = host_copy(p->m.stream, gpt->x, p->n);
     double sum = 0;
     for (size_t i = 0; i < p->n; i++)
@@ -191,7 +191,7 @@ static double whole_loss(void *context)
 static void every_parameter_s_gradient_is_that_of_central_differences(void **state)
 {
     (void)state;
-    model m = model_create("ref", 1, (dn_gpt_shape){.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3}, 2);
+    model m = model_create("ref", 1, (dn_spec){.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3}, 2);
     loss_of f = {whole_loss, &m, m.stream};
     double loss = 0;
     must(dn_gpt_train(m.gpt, m.tokens, m.targets, m.B, 1.5, &loss));

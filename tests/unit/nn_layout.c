@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-static const dn_gpt_shape small = {.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3};
+static const dn_spec small = {.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3};
 
 static void parameters_have_the_documented_names_shapes_and_kinds_in_order(void **state)
 {
@@ -34,7 +34,7 @@ static void parameters_have_the_documented_names_shapes_and_kinds_in_order(void 
     dn_param params[14];
     dn_arena weights = {0}, grads = {0};
     assert_int_equal(dn_gpt_n_params(&small), 14);
-    dn_gpt_layout(&small, model_mesh_size, model_mesh_at, &weights, &grads, params);
+    model_layout(small, model_mesh_size, model_mesh_at, &weights, &grads, params);
     for (size_t p = 0; p < 14; p++) {
         assert_string_equal(params[p].name, expected[p].name);
         assert_int_equal(params[p].kind, expected[p].kind);
@@ -48,10 +48,12 @@ static void split_heads_are_the_rows_of_q_k_and_v(void **state)
     (void)state;
     dn_param params[14];
     dn_arena weights = {0}, grads = {0};
-    dn_gpt_layout(&small, model_mesh_size, model_mesh_at, &weights, &grads, params);
+    model_layout(small, model_mesh_size, model_mesh_at, &weights, &grads, params);
     for (size_t p = 0; p < 14; p++)
         assert_int_equal(params[p].split, 1);
-    dn_gpt_split_heads(&small, params);
+    dn_spec split = small;
+    split.split_heads = true;
+    model_layout(split, model_mesh_size, model_mesh_at, &weights, &grads, params);
     for (size_t p = 0; p < 14; p++) {
         bool has_heads =
             strstr(params[p].name, "c_q") || strstr(params[p].name, "c_k") || strstr(params[p].name, "c_v");
@@ -64,10 +66,10 @@ static void weights_and_gradients_lie_without_gaps_and_measuring_says_how_long(v
     (void)state;
     dn_param params[14];
     dn_arena measured = {0}, measured_too = {0};
-    dn_gpt_layout(&small, model_mesh_size, model_mesh_at, &measured, &measured_too, params);
+    model_layout(small, model_mesh_size, model_mesh_at, &measured, &measured_too, params);
     assert_null(params[13].weight);
     assert_null(params[13].grad);
-    assert_true(measured.used >= dn_gpt_n_elements(&small) * sizeof(dn_real));
+    assert_true(measured.used >= elements_of(params, 14) * sizeof(dn_real));
 
     model m = model_create("ref", 1, small, 1);
     assert_int_equal(m.weights.capacity, measured.used);
@@ -97,7 +99,7 @@ static void assert_normal(const dn_real *x, size_t n, double s)
 static void initial_weights_have_the_documented_spread(void **state)
 {
     (void)state;
-    model m = model_create("ref", 1, (dn_gpt_shape){.V = 40, .T = 2, .C = 64, .L = 1, .NH = 2}, 1);
+    model m = model_create("ref", 1, (dn_spec){.V = 40, .T = 2, .C = 64, .L = 1, .NH = 2}, 1);
     /* min(1, sqrt(out/in)) / sqrt(in) by hand for in = 64: 1/8; the MLP's projection shrinks 256 to 64:
      * 1/16 * 1/2; the head shrinks 64 to 40. */
     const double spread[8] = {1, 0.125, 0.125, 0.125, 0.125, 0.125, 0.03125, 0.125 * sqrt(40.0 / 64)};
@@ -113,8 +115,8 @@ static void initial_weights_have_the_documented_spread(void **state)
 static void a_tensor_s_first_values_do_not_depend_on_the_other_tensors(void **state)
 {
     (void)state;
-    model wide = model_create("ref", 1, (dn_gpt_shape){.V = 3, .T = 1, .C = 132, .L = 1, .NH = 1}, 1);
-    model deep = model_create("ref", 1, (dn_gpt_shape){.V = 9, .T = 5, .C = 132, .L = 2, .NH = 3}, 2);
+    model wide = model_create("ref", 1, (dn_spec){.V = 3, .T = 1, .C = 132, .L = 1, .NH = 1}, 1);
+    model deep = model_create("ref", 1, (dn_spec){.V = 9, .T = 5, .C = 132, .L = 2, .NH = 3}, 2);
     for (size_t p = 1; p <= 6; p++) {
         size_t n = dn_param_size(&wide.params[p]);
         dn_real *x = host_copy(wide.stream, wide.params[p].weight, n);
@@ -135,18 +137,18 @@ static void bad_shapes_are_configuration_errors_that_name_the_key(void **state)
 {
     (void)state;
     static const struct {
-        dn_gpt_shape shape;
+        dn_spec shape;
         const char *key;
     } bad[] = {
-        {{0, 7, 12, 2, 3}, "vocab_size"},
-        {{11, 0, 12, 2, 3}, "sequence_length"},
-        {{11, 7, 0, 2, 3}, "model_dim"},
-        {{11, 7, 12, 0, 3}, "n_layer"},
-        {{11, 7, 12, 2, 0}, "n_head"},
-        {{11, 7, 12, 2, 5}, "n_head 5 does not divide"},
-        {{11, 7, 12, 2, 4}, "odd size 3"},
-        {{(size_t)1 << 31, 7, 12, 2, 3}, "vocab_size"},
-        {{11, (size_t)-1, 12, 2, 3}, "sequence_length"},
+        {{.V = 0, .T = 7, .C = 12, .L = 2, .NH = 3}, "vocab_size"},
+        {{.V = 11, .T = 0, .C = 12, .L = 2, .NH = 3}, "sequence_length"},
+        {{.V = 11, .T = 7, .C = 0, .L = 2, .NH = 3}, "model_dim"},
+        {{.V = 11, .T = 7, .C = 12, .L = 0, .NH = 3}, "n_layer"},
+        {{.V = 11, .T = 7, .C = 12, .L = 2, .NH = 0}, "n_head"},
+        {{.V = 11, .T = 7, .C = 12, .L = 2, .NH = 5}, "n_head 5 does not divide"},
+        {{.V = 11, .T = 7, .C = 12, .L = 2, .NH = 4}, "odd size 3"},
+        {{.V = (size_t)1 << 31, .T = 7, .C = 12, .L = 2, .NH = 3}, "vocab_size"},
+        {{.V = 11, .T = (size_t)-1, .C = 12, .L = 2, .NH = 3}, "sequence_length"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(dn_gpt_check(&bad[i].shape), DN_ERR_CONFIG);

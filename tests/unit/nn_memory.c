@@ -7,7 +7,7 @@
 #include "support/allocations.h"
 #include "support/model.h"
 
-static const dn_gpt_shape shape = {.V = 50, .T = 16, .C = 32, .L = 3, .NH = 4};
+static const dn_spec shape = {.V = 50, .T = 16, .C = 32, .L = 3, .NH = 4};
 
 /* The bytes by hand, from the list at the top of gpt.c; the rest is padding, less than one alignment for each
  * of its 8 + 10 L parts. */

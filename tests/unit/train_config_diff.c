@@ -22,8 +22,8 @@ static bool same_model(const dn_config *a, const dn_config *b)
     dn_plan x, y;
     assert_int_equal(dn_plan_make(a, 1, &x), DN_OK);
     assert_int_equal(dn_plan_make(b, 1, &y), DN_OK);
-    return x.shape.C == y.shape.C && x.shape.L == y.shape.L && x.shape.NH == y.shape.NH &&
-           x.shape.V == y.shape.V;
+    return x.spec.C == y.spec.C && x.spec.L == y.spec.L && x.spec.NH == y.spec.NH &&
+           x.spec.V == y.spec.V;
 }
 
 static void every_key_that_makes_another_model_says_so_and_no_other(void **state)

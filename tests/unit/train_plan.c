@@ -37,8 +37,8 @@ static dn_status make_plan(const dn_config *c, dn_plan *plan)
 /* In floating point, which cannot wrap: the least that a rank of a mesh needs, from the shapes alone. */
 static void expect_room(const dn_plan *plan, const char *what)
 {
-    double C = (double)plan->shape.C, L = (double)plan->shape.L, V = (double)plan->shape.V,
-           N = (double)plan->micro_batch * (double)plan->shape.T, cut = plan->n_workers / plan->mesh[DN_DP];
+    double C = (double)plan->spec.C, L = (double)plan->spec.L, V = (double)plan->spec.V,
+           N = (double)plan->micro_batch * (double)plan->spec.T, cut = plan->n_workers / plan->mesh[DN_DP];
     double weights = (12 * C * C * L + 2 * V * C) / cut * sizeof(dn_real);
     double activations = 4 * L * N * C * sizeof(dn_real);
     if (!((double)plan->arena_bytes >= 2 * weights && (double)plan->private_bytes >= activations))

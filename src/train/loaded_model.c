@@ -1,4 +1,4 @@
-#include "train/model.h"
+#include "train/loaded_model.h"
 
 #include "base/fail.h"
 #include "checkpoint/checkpoint.h"
@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* As it was trained, but on a mesh of one and B sequences at a time. */
-static dn_status make_plan(dn_model *model, const dn_checkpoint *checkpoint, const char *path,
+static dn_status make_plan(dn_loaded_model *model, const dn_checkpoint *checkpoint, const char *path,
                            const char *const *assignments, size_t n, size_t B)
 {
     dn_config config;
@@ -30,7 +30,7 @@ static dn_status make_plan(dn_model *model, const dn_checkpoint *checkpoint, con
     return dn_plan_make(&config, 1, &model->plan);
 }
 
-static dn_status use_whole_machine(dn_model *model)
+static dn_status use_whole_machine(dn_loaded_model *model)
 {
     dn_topo *topo;
     DN_TRY(dn_topo_create(1, &topo));
@@ -39,7 +39,7 @@ static dn_status use_whole_machine(dn_model *model)
     return dn_stream_create("cpu", n_threads, &model->stream);
 }
 
-static dn_status load_weights(dn_model *model, const dn_checkpoint *checkpoint, const char *path)
+static dn_status load_weights(dn_loaded_model *model, const dn_checkpoint *checkpoint, const char *path)
 {
     DN_TRY(dn_comm_create_alone(model->plan.model_bytes, &model->comm));
     DN_TRY(dn_mesh_create(model->comm, model->plan.mesh, &model->mesh));
@@ -54,7 +54,7 @@ static dn_status load_weights(dn_model *model, const dn_checkpoint *checkpoint, 
     return dn_finite_weights(&model->net, path, "name an older checkpoint of that run");
 }
 
-dn_status dn_model_open(dn_model *model, const char *run, const char *const *assignments, size_t n, size_t B)
+dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments, size_t n, size_t B)
 {
     memset(model, 0, sizeof *model);
     char path[DN_PATH_MAX + 64];
@@ -74,7 +74,7 @@ dn_status dn_model_open(dn_model *model, const char *run, const char *const *ass
     return status;
 }
 
-void dn_model_close(dn_model *model)
+void dn_loaded_model_close(dn_loaded_model *model)
 {
     dn_net_close(&model->net);
     dn_stream_destroy(&model->stream);

@@ -1,23 +1,23 @@
 /* A trained model alone in one process: what evaluation and sampling need of a checkpoint. */
-#ifndef TRAIN_MODEL_H
-#define TRAIN_MODEL_H
+#ifndef TRAIN_LOADED_MODEL_H
+#define TRAIN_LOADED_MODEL_H
 
 #include "train/net.h"
 
-typedef struct dn_model {
+typedef struct dn_loaded_model {
     dn_plan plan; /* plan.config: as stored with the checkpoint, changed by assignments; on a mesh of one */
     dn_comm *comm;
     dn_mesh *mesh;
     dn_stream *stream;
     dn_net net;
     uint64_t step;
-} dn_model;
+} dn_loaded_model;
 
 /** Loads the newest checkpoint of a run directory (or a checkpoint file), for micro-batches of B sequences,
  * using all usable processing units. assignments [n]: "key=value". On failure *model can (and must) still be
  * closed. Errors: DN_ERR_CHECKPOINT, DN_ERR_CONFIG, DN_ERR_MEMORY; DN_ERR_NUMERIC weights that are not finite. */
-dn_status dn_model_open(dn_model *model, const char *run, const char *const *assignments, size_t n,
+dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments, size_t n,
                         size_t B) DN_MUST_USE;
-void dn_model_close(dn_model *model);
+void dn_loaded_model_close(dn_loaded_model *model);
 
 #endif

@@ -1,0 +1,145 @@
+/*
+ * A model, whatever its architecture: all that training, verification, evaluation and generation know of it.
+ *
+ * Each architecture is one file of this room, NAME.c, that defines one row, dn_architecture_NAME. The list of names
+ * in meson.build compiles the file and registers the row; there is no other list.
+ *
+ * Every model reads V different tokens in sequences of T, and predicts the token after each. Its parameters come in units
+ * (sync/weights.h). A pass opens the units in ascending order; on the way back, if it trains, in descending
+ * order, where the last unit (the head) goes forward and backward at once.
+ *
+ * Over fs weights come in pieces. Over tp every rank computes with its blocks of the parameters; all ranks of tp
+ * see the same tokens.
+ */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include "base/arena.h"
+#include "nn/progress.h"
+#include "nn/spec.h"
+#include "sync/weights.h"
+
+/* What an instance stands on; all borrowed. */
+typedef struct dn_model_parts {
+    size_t B;               /* sequences there is to be room for, equal on all ranks */
+    const dn_param *params; /* dn_model_layout */
+    dn_weights *weights;    /* over params */
+    dn_comm *tp;            /* ranks of the axis tp */
+    void *exchange;         /* dn_model_heap_bytes of symmetric memory of tp; NULL if these are 0 */
+    dn_stream *stream;
+} dn_model_parts;
+
+/* ---- the row of an architecture ---- */
+
+typedef struct dn_architecture {
+    const char *name, *help; /* as the configuration calls it; a few words */
+
+    /** Whether there is a model of these sizes. Errors: DN_ERR_CONFIG naming the key. */
+    dn_status (*check)(const dn_spec *spec);
+
+    /** Number of parameters, at least 1. */
+    size_t (*n_params)(const dn_spec *spec);
+    /** Fills all but places and blocks of params [n_params], and the unit of each, ascending from 0. */
+    void (*describe)(const dn_spec *spec, dn_param *params, size_t *unit_of);
+    /** Standard deviation of a parameter's first values. */
+    double (*first_std)(const dn_param *param);
+
+    /** See dn_model_flops_per_token and below. */
+    double (*flops_per_token)(const dn_spec *spec);
+    size_t (*activation_bytes)(const dn_spec *spec, size_t B, int tp_size);
+    size_t (*heap_bytes)(const dn_spec *spec, size_t B, int tp_size);
+    void (*tp_bytes)(const dn_spec *spec, size_t B, int tp_size, bool train, uint64_t bytes[DN_N_COLLECTIVES]);
+
+    /** An instance; see dn_model_create and below, which check their arguments. */
+    dn_status (*create)(const dn_spec *spec, const dn_model_parts *parts, void **instance);
+    void (*destroy)(void *instance);
+    void (*on_progress)(void *instance, dn_progress_fn *progress, void *context);
+    dn_status (*train)(void *instance, const int32_t *tokens, const int32_t *targets, size_t B, double scale,
+                       double *loss_sum);
+    dn_status (*loss)(void *instance, const int32_t *tokens, const int32_t *targets, size_t B, double *loss_sum);
+    dn_status (*next)(void *instance, const int32_t *tokens, size_t n, dn_real *logits);
+} dn_architecture;
+
+/** Architecture number `index` of all there are, from 0; NULL beyond the last. Static. */
+const dn_architecture *dn_architecture_at(size_t index);
+
+/** The architecture with that name; NULL if there is none (or name is NULL). Static. */
+const dn_architecture *dn_architecture_find(const char *name);
+
+/* ---- what a model will need, before there is one; spec->architecture is set ---- */
+
+/** Whether there is a model of these sizes, and for micro-batches of B sequences: 1 <= B, B T < 2^31. Errors:
+ * DN_ERR_CONFIG naming the key. */
+dn_status dn_model_check(const dn_spec *spec) DN_MUST_USE;
+dn_status dn_model_check_batch(const dn_spec *spec, size_t B) DN_MUST_USE;
+
+/** Number of parameters. */
+size_t dn_model_n_params(const dn_spec *spec);
+
+/**
+ * Fills params [dn_model_n_params] for the rank at coordinates at[] of a mesh of size[]: names, kinds, shapes,
+ * cuts, blocks; weights from `weights` and gradients from `grads`, one take of each, as large on all ranks.
+ * In both, a stack starts where the largest blocks of all before it would end: at the same offset on all
+ * ranks, and without gaps on a mesh of one. An arena without base measures. unit_of [dn_model_n_params]: the
+ * unit of each, for dn_weights_create.
+ */
+void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES], dn_arena *weights,
+                     dn_arena *grads, dn_param *params, size_t *unit_of);
+
+/** First values of this rank's blocks, normally distributed. Element i of the whole parameter p is draw i of
+ * stream p under seed: the same on every mesh. Uploads through the stream; returns after sync. Errors:
+ * DN_ERR_MEMORY. */
+dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *stream, uint64_t seed) DN_MUST_USE;
+
+/** For a spec and B that dn_model_check_batch lets pass: bytes dn_model_create will allocate for activations on
+ * the rank of tp that needs most (the first), for memory checks before workers start; and symmetric bytes on
+ * each rank, 0 if the ranks of tp exchange nothing. */
+size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, int tp_size);
+size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, int tp_size);
+
+/** What one micro-batch of B sequences, trained or only evaluated, adds to the ledger of each rank of tp: the
+ * payload in bytes by collective, all of kind DN_TRAFFIC_ACTIVATIONS. Exact. Nothing for a group of one. */
+void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train, uint64_t bytes[DN_N_COLLECTIVES]);
+
+/** Flops of forward and backward per token: matrix products and attention. Recomputation and element-wise work
+ * are not counted. */
+double dn_model_flops_per_token(const dn_spec *spec);
+
+/* ---- a model ---- */
+
+typedef struct dn_model {
+    dn_spec spec;
+    void *instance; /* the architecture's */
+} dn_model;
+
+/** All memory but the stream's scratch is allocated here, except parts->exchange. Not collective. Errors:
+ * DN_ERR_CONFIG as dn_model_check_batch; DN_ERR_MEMORY naming the sizes, before a page is touched. Owned by the
+ * caller. */
+dn_status dn_model_create(const dn_spec *spec, const dn_model_parts *parts, dn_model **out) DN_MUST_USE;
+void dn_model_destroy(dn_model **model);
+
+/** progress (NULL = none): so that whoever watches a long pass knows it from a hung one, and can end it. context
+ * is borrowed. */
+void dn_model_on_progress(dn_model *model, dn_progress_fn *progress, void *context);
+
+/**
+ * Collective over fs and tp. One micro-batch, forward and backward. tokens, targets: host int32 [B*T], 0 <= B
+ * <= created B, each from 0 to V-1; the same on all ranks of tp. A rank of fs without rows takes part with B
+ * = 0. The parameters' grads += scale * d(sum of token losses)/d(weight), averaged over fs, scale not 0;
+ * *loss_sum += the sum over B*T tokens of -log p, in nats, the same bits on all ranks of tp. Clears no
+ * gradients. Returns after sync. Errors: DN_ERR_ARG B or scale, DN_ERR_DATA a token outside the vocabulary;
+ * DN_ERR_MEMORY from a kernel, or those of a barrier: gradients are half written then.
+ */
+dn_status dn_model_train(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, double scale,
+                         double *loss_sum) DN_MUST_USE;
+
+/** Collective over fs and tp. Forward only; *loss_sum and errors as above. */
+dn_status dn_model_loss(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B,
+                        double *loss_sum) DN_MUST_USE;
+
+/** Collective over fs. logits [V] (host) of the token after tokens[0 .. n-1], 1 <= n <= T. Errors: DN_ERR_ARG
+ * n, or a model cut over tp: each of its ranks has the logits of its words only; DN_ERR_DATA a token outside
+ * the vocabulary. */
+dn_status dn_model_next(dn_model *model, const int32_t *tokens, size_t n, dn_real *logits) DN_MUST_USE;
+
+#endif

@@ -1,0 +1,14 @@
+/* What a model is: its sizes and its architecture; nothing of ranks, memory or files. */
+#ifndef NN_SPEC_H
+#define NN_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct dn_spec {
+    size_t V, T, C, L, NH; /* vocabulary, positions, model width, layers, attention heads */
+    bool split_heads;      /* heads' parts of c_q, c_k and c_v are matrices of their own to the optimizer */
+    const struct dn_architecture *architecture; /* a row of the registry (model/model.h); layers do not read it */
+} dn_spec;
+
+#endif
