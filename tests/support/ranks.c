@@ -159,7 +159,7 @@ int ranks_run(const ranks_spec *spec, ranks_body *body, void *argument, ranks_en
     ranks_end own[DN_MAX_RANKS];
     ends = ends ? ends : own;
     dn_world *world;
-    double deadline_s = spec->deadline_s > 0 ? spec->deadline_s : 20;
+    double deadline_s = spec->deadline_s > 0 ? spec->deadline_s : 120;
     if (dn_world_create(spec->n_ranks, spec->arena_bytes, USABLE_PUS, deadline_s, &world) != DN_OK) {
         fprintf(stderr, "# %s\n", dn_error_message());
         return -1;
