@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "tests", "suppo
 import runs  # noqa: E402
 
 MESHES = [{}, {"dp_size": 2}, {"fs_size": 2}, {"tp_size": 2}, {"dp_size": 2, "fs_size": 2, "tp_size": 2}, {"dp_size": 3}]
-RULES = ["dion", "muon", "normuon", "dion2", "dion3", "adamw", "lion", "sgd"]
+RULES = None  # all that both programs know
 SETTINGS = [  # each on every mesh, with every rule that it concerns
     (RULES, {}),
     (RULES, {"state_precision": "bfloat16"}),
@@ -58,8 +58,9 @@ def train(program, place, name, changes, n_workers):
 def main():
     before, after, words = sys.argv[1], sys.argv[2], sys.argv[3:]
     n_same, different = 0, []
+    known = [rule for rule in runs.rules(before) if rule in runs.rules(after)]
     for rules, setting in SETTINGS:
-        for rule in rules:
+        for rule in rules or known:
             for mesh in MESHES:
                 n_workers = 1
                 for size in mesh.values():

@@ -31,7 +31,7 @@ const dn_rule dn_rule_dion3 = {
              .takes_fraction = true,
              .lr = 0.02},
     .executor = DN_OWNER,
-    .states = {{.name = "dion3.momentum"}, {.name = "dion3.second", .at_owner = true}},
+    .states = {{.name = "dion3.momentum"}, {.name = "dion3.second", .at_owner = dn_row_moments_shape}},
     .slow_mean = dn_row_moments_slow,
     .always_gram = true,
     .row_scale = true,

@@ -21,7 +21,7 @@ static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_p
 const dn_rule dn_rule_normuon = {
     .info = {.name = "normuon", .help = "Muon with rows of even size", .matrices_only = true, .lr = 0.02},
     .executor = DN_OWNER,
-    .states = {{.name = "normuon.momentum"}, {.name = "normuon.second", .at_owner = true}},
+    .states = {{.name = "normuon.momentum"}, {.name = "normuon.second", .at_owner = dn_row_moments_shape}},
     .slow_mean = dn_row_moments_slow,
     .row_scale = true,
     .direction = dn_muon_direction,

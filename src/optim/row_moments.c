@@ -25,6 +25,12 @@ dn_status dn_row_moments(dn_stream *s, const dn_optim_config *config, const dn_o
     return DN_OK;
 }
 
+dn_state_shape dn_row_moments_shape(size_t rows, size_t cols)
+{
+    (void)cols;
+    return (dn_state_shape){rows, 1};
+}
+
 const char *dn_row_moments_slow(const dn_optim_config *config, double limit)
 {
     return config->row_beta2 >= limit ? "row_beta2" : NULL;

@@ -16,6 +16,9 @@
  * row_beta2. Waits for the stream; its errors. */
 dn_status dn_row_moments(dn_stream *s, const dn_optim_config *config, const dn_owner_matrix *x) DN_MUST_USE;
 
+/** dn_state_spec.at_owner of v: one number a row. */
+dn_state_shape dn_row_moments_shape(size_t rows, size_t cols);
+
 /** dn_rule.slow_mean of these rules. */
 const char *dn_row_moments_slow(const dn_optim_config *config, double limit);
 

@@ -7,16 +7,17 @@
  * its owner.
  *
  *     element-wise   each rank updates its part; states have the parameter's shape
- *     owner          a matrix, or the rows or columns of it that are selected, is brought together at one
- * rank, orthonormalized there, and handed out again; parts may stay where they are instead (sync/spread.h)
+ *     owner          one rank is brought a matrix, or its selected rows or columns, whole; there it is
+ *                    orthonormalized, or transformed by the rule itself, and handed out again (sync/whole.h)
  *     low rank       Dion's factors P and Q (sync/factors.h)
  */
 #ifndef OPTIM_RULE_H
 #define OPTIM_RULE_H
 
+#include "linalg/newton_schulz.h"
 #include "optim/param.h"
 
-enum { DN_MAX_STATES = 3 };
+enum { DN_MAX_STATES = 6 };
 
 /* What a rule takes from the step: the learning rate and decay of the parameter's group, as scheduled. */
 typedef struct dn_step_params {
@@ -56,25 +57,33 @@ typedef struct dn_matrix_part {
     const double *row_factor, *norms;
 } dn_matrix_part;
 
-/* A whole matrix at its owner, after orthonormalization. */
+/* A whole matrix at its owner. */
 typedef struct dn_owner_matrix {
-    const dn_buf *o; /* [rows, cols] */
+    dn_buf *o; /* [rows, cols] the direction: as it came for transform, orthonormalized for at_owner */
     size_t rows, cols;
-    const int32_t *ids; /* [rows] numbers of the rows in the parameter, where rows are selected */
-    dn_buf *states[DN_MAX_STATES];
-    double *row_factor; /* [rows], to be set; so are norms [2] */
+    const int32_t *ids;            /* [rows] numbers of the rows in the parameter, where rows are selected */
+    dn_buf *states[DN_MAX_STATES]; /* those at the owner, whole */
+    uint64_t step;                 /* counts from 0 */
+    double *row_factor;            /* [rows], to be set by at_owner; so are norms [2] */
     double *norms;
-    double *scratch; /* [rows] */
+    double *scratch;   /* [rows] */
+    dn_buf *workspace; /* for transform: [transform_room] */
 } dn_owner_matrix;
 
 /* ---- the row ---- */
 
 typedef enum dn_executor_kind { DN_ELEMENT_WISE, DN_OWNER, DN_LOW_RANK } dn_executor_kind;
 
+typedef struct dn_state_shape {
+    size_t rows, cols;
+} dn_state_shape;
+
 typedef struct dn_state_spec {
     const char *name; /* in checkpoints, before ".<parameter>" */
-    bool at_owner;    /* one number a row of the parameter, at the matrix's owner; else as the parameter, each
-                         rank its part */
+    /* The shape, for a parameter [rows, cols], of a state that the matrix's owner holds whole; NULL: the
+     * state has the parameter's shape, and each rank holds its part. */
+    dn_state_shape (*at_owner)(size_t rows, size_t cols);
+    bool identity; /* at the owner, square: starts as the identity matrix. Others start at 0 */
 } dn_state_spec;
 
 typedef struct dn_rule {
@@ -96,12 +105,22 @@ typedef struct dn_rule {
     /** Rules that select: M += G; scores [rows or columns here], if not NULL, become M's L1 norms (after
      * dn_stream_sync). */
     void (*accumulate)(dn_stream *s, const dn_matrix_part *x, double *scores);
-    /** Leaves what is to be orthonormalized where the gradient was: [rows, cols], or the selected part,
-     * dense. */
+    /** Leaves what the owner is to have where the gradient was: [rows, cols], or the selected part, dense.
+     * NULL: the gradient itself. */
     void (*direction)(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x);
     /** With row_scale, at the owner: sets row_factor and norms. Waits for the stream. */
     dn_status (*at_owner)(dn_stream *s, const dn_optim_config *config, const dn_owner_matrix *x);
-    /** Updates the weights from the orthonormalized direction, which lies where direction left it. */
+    /** At the owner, instead of Newton-Schulz: x->o becomes what apply is to find, in place. found:
+     * DN_NS_ZERO if the momentum is 0 everywhere, DN_NS_BROKEN if it (or anything that the rule keeps) is not
+     * finite. May wait for the stream. Rules with it select nothing. NULL: the direction is orthonormalized.
+     */
+    dn_status (*transform)(dn_stream *s, const dn_optim_config *config, const dn_owner_matrix *x,
+                           dn_ns_found *found);
+    /** Of transform, for a matrix of that shape: elements of workspace, and flops a step (their mean over
+     * steps): matrices are shared out to owners by them. */
+    size_t (*transform_room)(size_t rows, size_t cols);
+    double (*transform_flops)(size_t rows, size_t cols);
+    /** Updates the weights from what the owner made of the direction, which lies where direction left it. */
     void (*apply)(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x,
                   const dn_step_params *p);
 } dn_rule;

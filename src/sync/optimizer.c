@@ -169,8 +169,7 @@ static size_t work_bytes(const dn_optim_config *config, const int size[DN_N_AXES
 static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slots,
                       const size_t *starts, size_t n_rules, dn_arena *heap, void **work)
 {
-    for (size_t i = 0; i < starts[n_rules]; i++)
-        dn_slot_take(&slots[i], heap);
+    dn_slots_take(slots, starts[n_rules], heap);
     for (size_t k = 0; k < n_rules; k++) {
         size_t bytes = work_bytes(config, size, &slots[starts[k]], starts[k + 1] - starts[k]);
         if (bytes == SIZE_MAX)
@@ -487,7 +486,7 @@ dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int
     int at[DN_N_AXES];
     dn_mesh_at(o->mesh->size, rank, at);
     int replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at);
-    return (dn_state_shard){.block = l->of->part(l->slot, at),
+    return (dn_state_shard){.block = dn_slot_state_part(l->slot, l->of, at),
                             .data = dn_comm_peer(o->mesh->all, l->of->stored, rank),
                             .replica = l->of->everywhere ? rank : replica};
 }

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "compute/kernels.h"
+#include "shm/world.h"
 #include "sync/executor.h"
 
 #include <assert.h>
@@ -30,6 +31,14 @@ dn_block dn_slot_part(const dn_slot *slot, const int at[DN_N_AXES])
     return dn_layout_part(&slot->layout, at);
 }
 
+dn_block dn_slot_state_part(const dn_slot *slot, const dn_slot_state *state, const int at[DN_N_AXES])
+{
+    if (state->part)
+        return state->part(slot, at);
+    bool owns = dn_mesh_rank(slot->layout.size, at) == slot->owner;
+    return (dn_block){0, owns ? state->rows : 0, 0, state->cols};
+}
+
 /* Elements of the largest part of a state. */
 static size_t largest(const dn_slot *slot, const dn_slot_state *state)
 {
@@ -37,38 +46,62 @@ static size_t largest(const dn_slot *slot, const dn_slot_state *state)
     int at[DN_N_AXES];
     for (int rank = 0; rank < dn_axes_size(slot->layout.size, DN_ALL_AXES); rank++) {
         dn_mesh_at(slot->layout.size, rank, at);
-        dn_block part = state->part(slot, at);
+        dn_block part = dn_slot_state_part(slot, state, at);
         most = part.rows * part.cols > most ? part.rows * part.cols : most;
     }
     return most;
 }
 
-void dn_slot_take(dn_slot *slot, dn_arena *heap)
+typedef enum taken { STORED, ROOM } taken;
+
+/* Memory for one state: where it is stored, or room to open it in, if it needs any. */
+static void *take(const dn_slot *slot, const dn_slot_state *state, taken what, dn_arena *arena)
 {
-    for (int i = 0; i < slot->n_states; i++) {
-        dn_slot_state *state = &slot->states[i];
-        state->stored = dn_arena_take(heap, dn_size_mul(largest(slot, state), dn_type_bytes(state->type)));
-        state->data = state->type == DN_REAL ? state->stored : NULL;
+    size_t bytes = what == ROOM ? sizeof(dn_real) : dn_type_bytes(state->type);
+    if (what == ROOM && state->type == DN_REAL)
+        return NULL;
+    return dn_arena_take(arena, dn_size_mul(largest(slot, state), bytes));
+}
+
+/* Of all states: first those that have parts on all ranks; behind them, from one place on, what each rank
+ * owns. out is the slots again, to be told; NULL: only measures. */
+static void lay_out(const dn_slot *slots, size_t n, taken what, dn_arena *arena, dn_slot *out)
+{
+    dn_arena owners[DN_MAX_RANKS];
+    int n_ranks = n > 0 ? dn_axes_size(slots[0].layout.size, DN_ALL_AXES) : 0;
+    for (int owned = 0; owned < 2; owned++) {
+        for (int rank = 0; rank < n_ranks; rank++)
+            owners[rank] = *arena;
+        for (size_t i = 0; i < n; i++)
+            for (int k = 0; k < slots[i].n_states; k++) {
+                const dn_slot_state *state = &slots[i].states[k];
+                if ((state->part == NULL) != (owned == 1))
+                    continue;
+                dn_arena *from = owned ? &owners[slots[i].owner] : arena;
+                void *memory = take(&slots[i], state, what, from);
+                arena->used = from->used > arena->used ? from->used : arena->used;
+                if (out && what == STORED)
+                    out[i].states[k].stored = memory;
+                if (out && state->type == (what == STORED ? DN_REAL : DN_BF16))
+                    out[i].states[k].data = memory;
+            }
     }
+}
+
+void dn_slots_take(dn_slot *slots, size_t n, dn_arena *heap)
+{
+    lay_out(slots, n, STORED, heap, slots);
 }
 
 void dn_slots_take_room(dn_slot *slots, size_t n, dn_arena *arena)
 {
-    for (size_t i = 0; i < n; i++)
-        for (int k = 0; k < slots[i].n_states; k++) {
-            dn_slot_state *state = &slots[i].states[k];
-            if (state->type != DN_REAL)
-                state->data = dn_arena_take(arena, dn_size_mul(largest(&slots[i], state), sizeof(dn_real)));
-        }
+    lay_out(slots, n, ROOM, arena, slots);
 }
 
 size_t dn_slots_room_bytes(const dn_slot *slots, size_t n)
 {
     dn_arena measure = {0};
-    for (size_t i = 0; i < n; i++) {
-        dn_slot slot = slots[i];
-        dn_slots_take_room(&slot, 1, &measure);
-    }
+    lay_out(slots, n, ROOM, &measure, NULL);
     return measure.used;
 }
 
@@ -94,7 +127,7 @@ void dn_slot_point(dn_slot *slot, const int at[DN_N_AXES])
 {
     slot->part = dn_layout_part(&slot->layout, at);
     for (int i = 0; i < slot->n_states; i++) {
-        dn_block part = slot->states[i].part(slot, at);
+        dn_block part = dn_slot_state_part(slot, &slot->states[i], at);
         slot->states[i].n = part.rows * part.cols;
     }
     size_t skipped = (slot->part.row0 - slot->param->block.row0) * slot->param->block.cols;

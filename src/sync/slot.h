@@ -17,10 +17,11 @@ typedef struct dn_slot_state {
     size_t rows, cols; /* of the whole */
     bool per_replica;  /* each replica's differs */
     bool everywhere;   /* every rank holds the whole, the same bits, as a copy of its own */
-    /* The part of the whole that a rank holds. */
+    /* The part of the whole that a rank holds; NULL: the owner holds the whole, others nothing. */
     dn_block (*part)(const struct dn_slot *slot, const int at[DN_N_AXES]);
     dn_type type; /* of what is stored: DN_REAL or DN_BF16 */
-    void *stored; /* this rank's part, dense; symmetric over all, as large as the largest part */
+    void *stored; /* this rank's part, dense; symmetric over all, as large as the largest part. What others
+                     own may lie at the same address */
     size_t n;     /* elements of this rank's part */
     dn_buf *data; /* what a rule works with, while the slot is open: what is stored itself, or room for it */
 } dn_slot_state;
@@ -51,10 +52,13 @@ void dn_slot_add_state(dn_slot *slot, const char *name, size_t rows, size_t cols
                        dn_block (*part)(const dn_slot *, const int at[DN_N_AXES]));
 /** As dn_layout_part: the part of a state as large as the parameter. */
 dn_block dn_slot_part(const dn_slot *slot, const int at[DN_N_AXES]);
+/** The part of one of the slot's states that the rank at at[] holds. */
+dn_block dn_slot_state_part(const dn_slot *slot, const dn_slot_state *state, const int at[DN_N_AXES]);
 
-/** Takes the slot's states from the arena, each as large as the largest part of any rank. */
-void dn_slot_take(dn_slot *slot, dn_arena *heap);
-/** Room to open n slots at the same time, from the arena: none for states that are stored in dn_real. */
+/** Takes the states of n slots, whose owners are known, from the arena: each as large as the largest part of
+ * any rank, but those that are at owners at each rank only what it owns. */
+void dn_slots_take(dn_slot *slots, size_t n, dn_arena *heap);
+/** Room to open n slots at the same time, likewise: none for states that are stored in dn_real. */
 void dn_slots_take_room(dn_slot *slots, size_t n, dn_arena *arena);
 size_t dn_slots_room_bytes(const dn_slot *slots, size_t n);
 /** Before a rule works with the states of a slot, and after: rounds what it leaves in the room to what is

@@ -12,7 +12,8 @@ bool dn_spread_pays(const dn_optim_config *config, const dn_slot *slot, size_t r
     size_t n_ranks = (size_t)dn_axes_size(slot->layout.size, DN_ALL_AXES);
     size_t a = rows > cols ? cols : rows, b = rows > cols ? rows : cols;
     unsigned short_cut = rows > cols ? slot->layout.col_axes : slot->layout.row_axes;
-    return config->gram && n_ranks > 1 && !short_cut && !slot->rule->row_scale && b > 2 * n_ranks * a;
+    bool must_be_whole = slot->rule->row_scale || slot->rule->transform;
+    return config->gram && n_ranks > 1 && !short_cut && !must_be_whole && b > 2 * n_ranks * a;
 }
 
 /* ---- one matrix ---- */

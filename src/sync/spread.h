@@ -10,7 +10,8 @@
  *
  * It needs the short side uncut. P ranks move 4 (P-1) a^2 numbers, against 2 (P-1)/P a b to the owner of an
  * a x b matrix and back: less where b > 2 P a. Only where the Gram form is asked for, so that one rank and
- * many do the same arithmetic, and not for rules with second moments, whose rows must be whole somewhere.
+ * many do the same arithmetic, and not for rules that need the whole somewhere: for second moments of rows,
+ * or to transform it themselves.
  *
  * Accounts: a reduce-scatter to owners and an all-gather from them, each round.
  */

@@ -121,34 +121,44 @@ static dn_status orthonormalize_shape(const dn_wholes *w, dn_whole_batch *b, siz
     return DN_OK;
 }
 
-static dn_status finish_own(const dn_wholes *w, const dn_whole *x)
+/* As its rule sees it. */
+static dn_owner_matrix own_matrix(const dn_wholes *w, const dn_whole *x, uint64_t step)
 {
     const dn_slot *slot = x->slot;
     dn_owner_matrix matrix = {.o = x->dense,
                               .rows = x->rows,
                               .cols = x->cols,
                               .ids = x->ids,
+                              .step = step,
                               .row_factor = x->facts + 2,
                               .norms = x->facts,
-                              .scratch = w->scratch};
+                              .scratch = w->scratch,
+                              .workspace = w->workspace};
     for (int k = 0; k < slot->n_states; k++)
         matrix.states[k] = slot->states[k].data;
-    return slot->rule->at_owner(w->party->stream, w->party->config, &matrix);
+    return matrix;
 }
 
 static dn_status work_on_own(const dn_wholes *w, dn_whole_batch *b, uint64_t step)
 {
+    const dn_rule *rule = w->party->rule;
     for (size_t i = 0; i < b->n && !is_alone(w); i++)
         if (is_own(w, &b->matrices[i]))
             bring_together(w, &b->matrices[i]);
     for (size_t i = 0; i < b->n; i++) {
-        dn_comm_tick(w->party->mesh->all, step + 1, "Newton-Schulz");
-        if (leads(w, b, i))
+        dn_whole *x = &b->matrices[i];
+        dn_comm_tick(w->party->mesh->all, step + 1, rule->transform ? rule->info.name : "Newton-Schulz");
+        if (rule->transform && is_own(w, x)) {
+            const dn_owner_matrix matrix = own_matrix(w, x, step);
+            DN_TRY(rule->transform(w->party->stream, w->party->config, &matrix, &x->found));
+        } else if (leads(w, b, i))
             DN_TRY(orthonormalize_shape(w, b, i));
     }
     for (size_t i = 0; i < b->n; i++)
-        if (is_own(w, &b->matrices[i]) && w->party->rule->at_owner && b->matrices[i].found != DN_NS_BROKEN)
-            DN_TRY(finish_own(w, &b->matrices[i]));
+        if (rule->at_owner && is_own(w, &b->matrices[i]) && b->matrices[i].found != DN_NS_BROKEN) {
+            const dn_owner_matrix matrix = own_matrix(w, &b->matrices[i], step);
+            DN_TRY(rule->at_owner(w->party->stream, w->party->config, &matrix));
+        }
     dn_comm_count_in_place(w->party->mesh->all, DN_ALL_TO_ALL, 2 * b->owned * sizeof(dn_real),
                            2 * b->owned * sizeof(dn_real), DN_TRAFFIC_BASIS);
     return dn_stream_sync(w->party->stream);
@@ -168,9 +178,9 @@ static dn_status tell(const dn_wholes *w, dn_whole_batch *b)
     return DN_OK;
 }
 
-/* Each matrix's part in the gradient's memory becomes that part of the polar factor, and all ranks have its
- * facts. */
-static dn_status orthonormalize(const dn_wholes *w, dn_whole_batch *b, uint64_t step, dn_step_report *report)
+/* Each matrix's part in the gradient's memory becomes that part of the polar factor, or of what its rule
+ * makes of the whole, and all ranks have its facts. */
+static dn_status transform(const dn_wholes *w, dn_whole_batch *b, uint64_t step, dn_step_report *report)
 {
     memset(b->findings, 0, b->n_findings * sizeof *b->findings);
     for (size_t i = 0; i < b->n; i++)
@@ -223,9 +233,10 @@ static dn_status step_batch(const dn_wholes *w, dn_whole_batch *b, uint64_t step
         DN_TRY(dn_selection_choose(w, b));
     for (size_t i = 0; i < b->n; i++) {
         dn_matrix_part part = dn_whole_matrix_part(w, &b->matrices[i]);
-        rule->direction(party->stream, party->config, &part);
+        if (rule->direction)
+            rule->direction(party->stream, party->config, &part);
     }
-    DN_TRY(orthonormalize(w, b, step, report));
+    DN_TRY(transform(w, b, step, report));
     for (size_t i = 0; i < b->n; i++) {
         dn_matrix_part part = dn_whole_matrix_part(w, &b->matrices[i]);
         const dn_step_params params = dn_slot_params(b->matrices[i].slot, step, lr);

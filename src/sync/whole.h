@@ -1,11 +1,13 @@
 /*
- * Rules that need a matrix whole, to orthonormalize it by Newton-Schulz, on any mesh: ranks hold parts of it
- * (dealt, layout.h), its owner brings them together, and what it makes of them is dealt out again.
+ * Rules that need a matrix whole, to orthonormalize it by Newton-Schulz or to transform it their own way, on
+ * any mesh: ranks hold parts of it (dealt, layout.h), its owner brings them together, and what it makes of
+ * them is dealt out again.
  *
  *     every rank   its part of U, or of the selected rows or columns of U, in the gradient's memory
  *     -- meet --
- *     owners       read all parts where they are, orthonormalize matrices of one shape together; what else a
- *                  rule makes of whole matrices (NorMuon's rows) is made here too, once, and its state kept
+ *     owners       read all parts where they are, orthonormalize matrices of one shape together, or
+ *                  transform each; what else a rule makes of whole matrices (NorMuon's rows) is made here,
+ *                  too, once, and its state kept
  *     -- meet --   and tell all what was found of each matrix, and its facts
  *     every rank   reads its part of O where the owner has it, into the gradient's memory
  *
@@ -53,7 +55,7 @@ typedef struct dn_wholes {
     dn_ns_method method;
     dn_whole_batch *batches;
     size_t n_batches;
-    void *workspace; /* of Newton-Schulz */
+    void *workspace; /* of Newton-Schulz, or of the rule's transform */
     size_t workspace_bytes;
     double *scratch; /* [longest side] */
     /* Of all batches together. */

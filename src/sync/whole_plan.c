@@ -1,9 +1,10 @@
-/* The plan of matrices that are orthonormalized whole, made once: batches, owners, where everything lies. */
+/* The plan of matrices that an owner needs whole, made once: batches, owners, where everything lies. */
 #include "sync/spread.h"
 
 #include "base/arena.h"
 #include "base/fail.h"
 #include "base/size.h"
+#include "compute/kernels.h"
 #include "shm/world.h"
 #include "sync/selection.h"
 
@@ -32,12 +33,6 @@ static size_t smaller(size_t a, size_t b)
 
 /* ---- what is kept ---- */
 
-static dn_block part_of_owner(const dn_slot *slot, const int at[DN_N_AXES])
-{
-    bool owns = dn_mesh_rank(slot->layout.size, at) == slot->owner;
-    return owns ? (dn_block){0, slot->param->rows, 0, 1} : (dn_block){0, 0, 0, 1};
-}
-
 void dn_whole_describe(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slot)
 {
     const dn_param *param = slot->param;
@@ -46,8 +41,11 @@ void dn_whole_describe(const dn_optim_config *config, const int size[DN_N_AXES],
     for (int k = 0; k < dn_rule_n_states(slot->rule); k++) {
         const dn_state_spec *state = &slot->rule->states[k];
         assert(!state->at_owner || slot->selection.by_rows);
-        dn_slot_add_state(slot, state->name, param->rows, state->at_owner ? 1 : param->cols,
-                          state->at_owner ? part_of_owner : dn_slot_part);
+        dn_state_shape shape = {param->rows, param->cols};
+        assert(!state->at_owner || slot->selection.by_rows);
+        if (state->at_owner)
+            shape = state->at_owner(param->rows, param->cols);
+        dn_slot_add_state(slot, state->name, shape.rows, shape.cols, state->at_owner ? NULL : dn_slot_part);
     }
 }
 
@@ -89,6 +87,8 @@ static dn_ns_method method_of(const dn_optim_config *config, const dn_rule *rule
 static double flops_of(const dn_optim_config *config, const dn_slot *slot)
 {
     dn_ns_method method = method_of(config, slot->rule);
+    if (slot->rule->transform)
+        return slot->rule->transform_flops(rows_of(slot), cols_of(slot));
     if (slot->spread)
         return dn_ns_gram_factor_flops(smaller(rows_of(slot), cols_of(slot)));
     return dn_ns_flops(&method, rows_of(slot), cols_of(slot));
@@ -128,20 +128,23 @@ void dn_whole_deal(const dn_optim_config *config, const int size[DN_N_AXES], dn_
     }
 }
 
-/* ---- symmetric workspace: | Newton-Schulz | of a batch: room for open slots | Gram matrices | an owner's
- * matrices | ---- */
+/* ---- symmetric workspace: | Newton-Schulz, or what the rule does instead | of a batch: room for open slots
+ * | Gram matrices | an owner's matrices | ---- */
 
 static size_t workspace_bytes(const dn_optim_config *config, const dn_slot *slots, size_t n)
 {
-    dn_ns_method method = method_of(config, slots[0].rule);
+    const dn_rule *rule = slots[0].rule;
+    dn_ns_method method = method_of(config, rule);
     size_t largest = 0, all = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t one = dn_ns_workspace_bytes(&method, rows_of(&slots[i]), cols_of(&slots[i]), 1);
+        size_t rows = rows_of(&slots[i]), cols = cols_of(&slots[i]);
+        size_t one = rule->transform ? dn_size_mul(rule->transform_room(rows, cols), sizeof(dn_real))
+                                     : dn_ns_workspace_bytes(&method, rows, cols, 1);
         largest = larger(largest, one);
         all = dn_size_add(all, one);
     }
     dn_arena rounded = {0};
-    dn_arena_take(&rounded, larger(largest, smaller(all, TOGETHER_BYTES)));
+    dn_arena_take(&rounded, rule->transform ? largest : larger(largest, smaller(all, TOGETHER_BYTES)));
     return rounded.used;
 }
 
@@ -303,6 +306,31 @@ static void fill(dn_wholes *w, char *memory)
     }
 }
 
+/* States that start as the identity, at their owners. */
+static dn_status start_states(const dn_party *party)
+{
+    for (size_t i = 0; i < party->n_slots; i++) {
+        const dn_slot *slot = &party->slots[i];
+        for (int k = 0; k < slot->n_states; k++) {
+            const dn_slot_state *state = &slot->states[k];
+            if (!slot->rule->states[k].identity || state->n == 0)
+                continue;
+            dn_real *unit = calloc(state->n, sizeof *unit);
+            if (!unit)
+                return dn_fail(DN_ERR_MEMORY, "no memory to start %s of %s", state->name, slot->param->name);
+            for (size_t j = 0; j < state->n; j += state->cols + 1)
+                unit[j] = 1;
+            dn_upload(party->stream, state->data, unit, state->n);
+            if (state->type != DN_REAL)
+                party->stream->kernels->to_bf16(party->stream, state->stored, state->data, state->n);
+            dn_status status = dn_stream_sync(party->stream);
+            free(unit);
+            DN_TRY(status);
+        }
+    }
+    return DN_OK;
+}
+
 static void say_which_way(const dn_wholes *w)
 {
     size_t n_spread = 0, n = w->party->n_slots;
@@ -326,7 +354,7 @@ dn_status dn_whole_open(dn_party *party, void *workspace)
     DN_TRY(allocate(w));
     fill(w, workspace);
     say_which_way(w);
-    return DN_OK;
+    return start_states(party);
 }
 
 void dn_whole_close(dn_party *party)

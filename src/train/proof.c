@@ -213,12 +213,17 @@ static const char *kind_of_state(const char *name)
 {
     static const struct {
         const char *infix, *what;
-    } kinds[] = {{".q.", "Q"}, {".momentum.", "momentum"}, {".m.", "momentum"}, {".rank.", "rank"}};
+    } kinds[] = {{".q.", "Q"},
+                 {".momentum.", "momentum"},
+                 {".m.", "momentum"},
+                 {".v.", "second moment"},
+                 {".second.", "second moment"},
+                 {".rank.", "rank"}};
     const char *infix = strchr(name, '.');
     for (size_t i = 0; infix && i < sizeof kinds / sizeof *kinds; i++)
         if (strncmp(infix, kinds[i].infix, strlen(kinds[i].infix)) == 0)
             return kinds[i].what;
-    return "second moment";
+    return "other state";
 }
 
 static dn_status show_states(trial *t, uint64_t step)

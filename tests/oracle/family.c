@@ -17,7 +17,8 @@
 typedef struct oracle_case {
     uint32_t seed;
     family_options options;
-    const double *first, *weight, *momentum, *second; /* weight after one step; all after the last */
+    const double *first, *weight;        /* after one step; after the last */
+    const double *states[DN_MAX_STATES]; /* after the last; of those that the rule has */
 } oracle_case;
 
 #include "oracle/family_vectors.h"
@@ -67,6 +68,12 @@ static void compare(const family_rig *rig, const char *column, size_t i, const c
     compare_numbers(column, i, what, rig->step, family_get(rig, got, n), right, n);
 }
 
+static const char *state_name(const family_options *o, int k)
+{
+    const char *const of_dion[] = {"momentum", "Q"};
+    return is_rule(o->rule, "orth_dion") ? of_dion[k] : dn_rule_row(o->rule)->states[k].name;
+}
+
 static void run(size_t i, const char *column)
 {
     const oracle_case *c = &cases[i];
@@ -75,7 +82,7 @@ static void run(size_t i, const char *column)
     family_rig rig = family_create(&c->options, column, 1);
     set_drawn(&rig, rig.weight, &generator, size);
     if (is_rule(c->options.rule, "orth_dion"))
-        set_drawn(&rig, rig.second, &generator, rig.n_second);
+        set_drawn(&rig, rig.states[1], &generator, rig.sizes[1]);
     for (int t = 0; t < STEPS; t++) {
         double *grad = draw(&generator, size);
         family_step(&rig, grad, 0.02);
@@ -84,8 +91,8 @@ static void run(size_t i, const char *column)
             compare(&rig, column, i, "weight", rig.weight, c->first, size);
     }
     compare(&rig, column, i, "weight", rig.weight, c->weight, size);
-    compare(&rig, column, i, "momentum", rig.momentum, c->momentum, size);
-    compare(&rig, column, i, "second state", rig.second, c->second, rig.n_second);
+    for (int k = 0; k < DN_MAX_STATES && rig.sizes[k] > 0; k++)
+        compare(&rig, column, i, state_name(&c->options, k), rig.states[k], c->states[k], rig.sizes[k]);
     family_destroy(&rig);
 }
 
@@ -141,12 +148,11 @@ static void run_optimizer(size_t i)
         if (t == 0)
             compare_rig(&rig, i, "weight", rig_weight(&rig, 0), c->first, size);
     }
-    const double *states[] = {c->momentum, c->second};
     compare_rig(&rig, i, "weight", rig_weight(&rig, 0), c->weight, size);
     for (size_t k = 0; k < dn_optimizer_n_states(rig.optimizer); k++) {
         dn_state_shard s = rig_shard(&rig, k);
         compare_rig(&rig, i, dn_optimizer_state(rig.optimizer, k)->name, (const dn_real *)(void *)s.data,
-                    states[k], s.block.rows * s.block.cols);
+                    c->states[k], s.block.rows * s.block.cols);
     }
     rig_destroy(&rig);
 }

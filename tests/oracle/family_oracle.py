@@ -2,9 +2,12 @@
 vectors for tests/oracle/family.c.
 
     python family_oracle.py > family_vectors.h
+    python family_oracle.py RULE     the cases of that rule alone: to append those of a new rule, so that the others
+                                     do not change in the last bits of another numpy
 """
 
 import math
+import sys
 
 import numpy as np
 
@@ -178,6 +181,8 @@ def orth_dion(s, g, o):
 RULES = {"MUON": muon, "NORMUON": normuon, "DION2": dion2, "DION3": dion3, "SGD": sgd, "ADAMW": adamw,
          "ORTH_DION": orth_dion, "LION": lion}
 
+STATES = {}  # rule -> its states in the order of its row; all others have a momentum m and perhaps a v
+
 
 def second_state(rule, o, source):
     rows, cols = o["rows"], o["cols"]
@@ -210,7 +215,8 @@ def print_case(seed, rule, options):
     words = ", ".join(f".{k} = {c_word(o[k])}" for k in ("nesterov", "cautious", "mu", "weight_decay", "fraction"))
     print(f"{{{seed}, {{.rule = \"{rule.lower()}\", .rows = {o['rows']}, .cols = {o['cols']}, .adjust = DN_ADJUST_{o['adjust']},")
     print(f"  .ns = {{.set = DN_NS_{o['set']}, .gram = {c_word(o['gram'])}, .eps = {EPS}}}, .beta2 = {SECOND_BETA}, {words}}},")
-    print(f"{array(first)},\n{array(s['x'])},\n{array(s['m'])},\n{array(s['v'])}}},")
+    states = ",\n".join(array(s[name]) for name in STATES.get(rule, ("m", "v")))
+    print(f"{array(first)},\n{array(s['x'])},\n{{{states}}}}},")
 
 
 def adaptive_ranks():
@@ -229,6 +235,11 @@ def adaptive_ranks():
 
 
 def main():
+    if sys.argv[1:]:
+        for seed, (rule, options) in enumerate(CASES, start=1):
+            if rule == sys.argv[1].upper():
+                print_case(seed, rule, options)
+        return
     print("/* Made by family_oracle.py; see README.md. */")
     print("/* clang-format off */")
     print("static const oracle_case cases[] = {")

@@ -25,7 +25,7 @@ static const oracle_case cases[] = {
 -0x1.831f05df59878p-2, 0x1.2b33a7d355f50p-2, 0x1.9eb2fc29e195fp-1, -0x1.8d47a94e5ab88p-1,
 -0x1.cd4f7f1073743p-2, 0x1.a9b6136ae7f5ap-1, -0x1.e23ad6e96881bp-3, 0x1.fcf86f05f7229p-4,
 -0x1.ae4ae9c3f5f77p-4, 0x1.e1e2b8204dc26p-1, 0x1.09dd146362b69p-1, 0x1.96ecc757bd468p-2},
-(const double[]){
+{(const double[]){
 -0x1.abc14b7416818p-1, 0x1.4e2b8ac17fe98p+0, 0x1.2b9c9f83a6a8fp-1, -0x1.a78e056f7b373p+0,
 0x1.f499cfecc1631p-1, 0x1.010fe3c63e136p+0, 0x1.8063d8aa7846ap+0, -0x1.b9415be86f210p-1,
 0x1.7bef9d0476837p+0, 0x1.58c22376a1892p+0, 0x1.93b132eba237ep+0, -0x1.a77fbd6e41779p+0,
@@ -38,7 +38,7 @@ static const oracle_case cases[] = {
 -0x1.d915c98319e20p-1, 0x1.2cbd67c0f7f77p-1, 0x1.00abdac3e20abp+0, 0x1.dfbc0e71567bbp+0},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}},
+0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}}},
 {2, {.rule = "muon", .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
   .ns = {.set = DN_NS_KELLER, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = true, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
@@ -63,7 +63,7 @@ static const oracle_case cases[] = {
 -0x1.b8be13e9d4c6bp-1, -0x1.fd834a58e1910p-3, 0x1.8702cf2ffb522p-4, -0x1.45768dc876f9ep-2,
 -0x1.8243601994694p-2, 0x1.17243cfc627c7p-3, 0x1.32adb1a59e7f0p-1, -0x1.0d9e0f72e2b2bp-5,
 -0x1.8be17d664368cp-2, 0x1.3fc5bfd8e0971p-1, 0x1.304c3c7bac1fep-1, 0x1.4d3151b66fc00p-1},
-(const double[]){
+{(const double[]){
 -0x1.12f00c09ef12ep-4, -0x1.34571b983575bp+0, -0x1.290e8af06065ap+1, 0x1.e2da4e57ceea8p-1,
 0x1.3447ce165a2c6p+2, 0x1.f80889822b939p+1, 0x1.44e2616202c42p+0, -0x1.83b7aa8b03c0bp+1,
 -0x1.fd657b5b9b87dp+0, 0x1.ab0794c6ad947p+1, -0x1.2a17f866fa861p+0, 0x1.222a9fe9d3fd4p+2,
@@ -76,7 +76,7 @@ static const oracle_case cases[] = {
 0x1.f11e6bc1a0f5dp+0, -0x1.e54edb1c97979p+0, -0x1.a84a1ad163c63p+1, 0x1.d6c342ef2f4c9p+0},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0}},
+0x0.0p+0}}},
 {3, {.rule = "muon", .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
   .ns = {.set = DN_NS_DION, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.0, .fraction = 1.0},
 (const double[]){
@@ -99,7 +99,7 @@ static const oracle_case cases[] = {
 -0x1.01ffd6cf270b5p-2, 0x1.281a332191ffdp-4, 0x1.812c4cdb2700dp-1, 0x1.8e9dc68e7925bp-1,
 0x1.7e00904dc98e6p-1, 0x1.0db7fee0f926ap+0, -0x1.8cd678105d290p-1, 0x1.6f43bbdfc7a27p-3,
 -0x1.02375392296bbp-1, -0x1.1420f96253d06p-1, -0x1.4c41e304c7009p-1, -0x1.69250610dda97p-2},
-(const double[]){
+{(const double[]){
 0x1.5e5d2f3c49fcap-2, -0x1.13a4f1229d550p-3, -0x1.943cf4fe19dacp-3, -0x1.38bc3bfc63fc8p-2,
 -0x1.71fe94a7d6c22p-1, 0x1.15464d5deefb0p-3, -0x1.a15fbd5a1ededp+1, 0x1.42faf3c2310e3p+0,
 0x1.394a3688790e1p-1, -0x1.746c2d3ec40e5p+0, -0x1.568991a81c20cp+1, -0x1.e1fd3669dded7p-2,
@@ -111,7 +111,7 @@ static const oracle_case cases[] = {
 0x1.efb265d0662e0p-6, -0x1.73cff6446c189p-1, -0x1.20b914c3cc7e9p-1, 0x1.d0813ba1a611cp+0},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0, 0x0.0p+0}},
+0x0.0p+0, 0x0.0p+0}}},
 {4, {.rule = "muon", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_DION, .gram = true, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
@@ -136,7 +136,7 @@ static const oracle_case cases[] = {
 0x1.6f32fbff6cc88p-2, 0x1.606ee2e733d42p-3, 0x1.bf60a6c9dba69p-2, 0x1.6ad2dac860048p-2,
 -0x1.4ad6925d72703p-1, 0x1.f5176909a5fc4p-2, 0x1.77db7bf546277p-3, -0x1.648aff3f96015p-2,
 -0x1.a674b17f3be28p-1, -0x1.a8cb5362a956ap-3, 0x1.33f12a3ec810ap-3, -0x1.6c7fd53e35e30p-1},
-(const double[]){
+{(const double[]){
 0x1.9b23adfa07045p+1, 0x1.0d8a4d6ea52b4p-1, 0x1.957a0b68f0308p-2, 0x1.991df753e68b5p-2,
 0x1.922e2ef346227p+1, -0x1.0039ed16baca8p+1, 0x1.4ba4ecc8dc116p-3, 0x1.b3afec640ef5ap+0,
 -0x1.21d00f71f2112p-2, 0x1.887f5d5ef4580p+0, 0x1.dca893efb19a0p+0, -0x1.002d338680f66p+2,
@@ -149,7 +149,7 @@ static const oracle_case cases[] = {
 -0x1.a0f710df31ae2p+1, 0x1.fcabd83b5a640p-1, -0x1.9e315c6308438p-2, 0x1.dd9f9bfe4fcb6p-1},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0}},
+0x0.0p+0}}},
 {5, {.rule = "muon", .rows = 8, .cols = 5, .adjust = DN_ADJUST_RMS_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = true, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
@@ -174,7 +174,7 @@ static const oracle_case cases[] = {
 0x1.45cb60e148677p-5, -0x1.3b653c538900ap-1, -0x1.932f687a6ccb3p-2, 0x1.256063fcf043dp-1,
 -0x1.f53c89dd77d0ep-2, -0x1.42926c14ef750p-4, 0x1.d838d931b0202p-1, -0x1.eebe63f77979cp-2,
 0x1.952bf89d7e43ep-1, -0x1.c0ce58a1adf79p-2, -0x1.cb102009840b9p-4, -0x1.755705f3c3c83p-2},
-(const double[]){
+{(const double[]){
 -0x1.878625b749299p+1, 0x1.9efac5d73c194p+1, -0x1.a16150257d458p+0, 0x1.06738a7cf9ebep-1,
 0x1.27308c56195b8p+1, -0x1.e7f643142624ep+0, 0x1.302a634e20620p-1, -0x1.9754562cee7c6p+1,
 0x1.17b0bfb280d1cp-3, 0x1.5a47e9e1765ccp-3, 0x1.4ae35edf52416p+1, 0x1.355286be08745p+0,
@@ -187,7 +187,7 @@ static const oracle_case cases[] = {
 -0x1.4e7384081fc60p-7, -0x1.63f0ced3e3530p+0, 0x1.18dfa7a63f4e6p-1, -0x1.defbf8c447a00p-8},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}},
+0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}}},
 {6, {.rule = "muon", .rows = 6, .cols = 6, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = true, .eps = 1e-08}, .beta2 = 0.95, .nesterov = true, .cautious = false, .mu = 0.8, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
@@ -210,7 +210,7 @@ static const oracle_case cases[] = {
 0x1.f262d40275c94p-2, 0x1.c3b673b177f68p-1, 0x1.632a563dc6847p-3, -0x1.0f7ba1e3eaaf4p-1,
 -0x1.3555732d340bdp-2, 0x1.88944a0a8da82p-1, 0x1.53b6d5467dec1p-1, 0x1.a55f245595f44p-1,
 -0x1.872d003127e16p-1, -0x1.8014552f152a3p-1, -0x1.71e1c0c49c5d3p-2, -0x1.5d462092eadcap-1},
-(const double[]){
+{(const double[]){
 -0x1.2b4c98d764376p-1, -0x1.a4aea6ddc6504p-1, 0x1.9b398d6d626f3p-1, 0x1.5c2c5d4de16a1p-2,
 0x1.6de3bae80d55ap-2, -0x1.42c6b67d90d39p-2, -0x1.ec840ed6c3c18p-5, 0x1.ce7b503c012f4p-4,
 -0x1.5d5853c150f0cp-2, 0x1.9b94ddfaebe49p+0, -0x1.e7ce3bf90ccc0p-6, 0x1.7358aececa3eap-1,
@@ -222,7 +222,7 @@ static const oracle_case cases[] = {
 0x1.c130866821c5bp-1, -0x1.c4928be5ce727p+0, 0x1.931ebf75d471dp+0, 0x1.edb42c52e53d5p+0},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0, 0x0.0p+0}},
+0x0.0p+0, 0x0.0p+0}}},
 {7, {.rule = "normuon", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = true, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
@@ -247,7 +247,7 @@ static const oracle_case cases[] = {
 -0x1.602554c256bf3p-1, -0x1.391996217acecp-6, -0x1.95a5cb56a982dp-5, -0x1.9d37b76e5f6a5p-1,
 -0x1.ed303e6e69ee0p-1, 0x1.bbdb2a9102479p-3, 0x1.7884264aa2414p-1, -0x1.0ebc8da661941p+0,
 0x1.e4d29ae2d48b4p-3, 0x1.bc3b6c551bb74p-1, -0x1.20016ec54c4b4p-1, 0x1.d711ed706089cp-3},
-(const double[]){
+{(const double[]){
 -0x1.db7b2d170c487p-1, -0x1.db6cae8eb3260p+0, 0x1.4a4cf69c50b28p+0, -0x1.6946efaffab26p+0,
 0x1.4681bc2aa106cp-1, -0x1.79db0ea01867cp-2, 0x1.c0fef2450f4dcp-2, -0x1.6278ccbe8a615p+1,
 -0x1.5d5a642738581p+0, 0x1.490f908954bcep+1, -0x1.ec13d3c2425cep-1, 0x1.28cb97abaaba2p+0,
@@ -260,7 +260,7 @@ static const oracle_case cases[] = {
 -0x1.766a071f019f4p+0, -0x1.de30f4b910467p+0, 0x1.54a052c7a9f9dp-1, -0x1.51adbc2091ffdp+0},
 (const double[]){
 0x1.9a39f898d10ebp-4, 0x1.763941faa6c96p-4, 0x1.052a665c37f8fp-4, 0x1.41f85bf842f17p-4,
-0x1.4bd0ce4a3744ep-4, 0x1.3d2139f5ee23ep-4, 0x1.6971c1d7a09cbp-4, 0x1.7086ada6ffce3p-4}},
+0x1.4bd0ce4a3744ep-4, 0x1.3d2139f5ee23ep-4, 0x1.6971c1d7a09cbp-4, 0x1.7086ada6ffce3p-4}}},
 {8, {.rule = "normuon", .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
@@ -285,7 +285,7 @@ static const oracle_case cases[] = {
 0x1.8156fae7b215ap-1, -0x1.a92a8e21f74b8p-1, -0x1.90d6dbe0f19a0p-1, -0x1.1d3271de48240p-1,
 -0x1.983f2f0e5cd72p-1, -0x1.faeb66029aa36p-2, -0x1.51af9343c33b0p-1, -0x1.fe9c111480219p-1,
 -0x1.06268dc4ea091p-5, 0x1.1d6634b53e345p-1, -0x1.41432c9a5e01bp-1, 0x1.1587b86a9702ep-1},
-(const double[]){
+{(const double[]){
 0x1.8e680d614fcb7p+1, -0x1.592d2b9bcab64p-2, -0x1.2a63894ba348ap+1, -0x1.b15f482ce4aafp-1,
 -0x1.9d3cf80cfb2a9p+1, 0x1.f9d83325067f1p-1, 0x1.f290e97386fa4p+0, 0x1.d9f5164d7a964p-1,
 -0x1.746af2620330fp+1, -0x1.a0fb4a53ba604p+0, 0x1.891e99003a3c0p+0, -0x1.9d863d8e97ff8p+0,
@@ -298,7 +298,7 @@ static const oracle_case cases[] = {
 -0x1.b0c8ba5212d4ap+0, -0x1.11e7ed9d010f4p+1, -0x1.0b0cd26638d24p-2, -0x1.0455b1b0acf46p+2},
 (const double[]){
 0x1.51c8d27eb1fd8p-4, 0x1.5389c230d6630p-4, 0x1.595e4cf7b0debp-4, 0x1.50492a2f10427p-4,
-0x1.533c7004dd98bp-4}},
+0x1.533c7004dd98bp-4}}},
 {9, {.rule = "normuon", .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
   .ns = {.set = DN_NS_KELLER, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.0, .fraction = 1.0},
 (const double[]){
@@ -321,7 +321,7 @@ static const oracle_case cases[] = {
 -0x1.e2712ee9e6895p-1, -0x1.44a247f699194p-1, -0x1.b0ac99b7c75c6p-4, -0x1.eb31ec64b8870p-7,
 0x1.021b9fea326dbp-1, 0x1.3ae12cc853721p-1, 0x1.36d70000f6355p-2, -0x1.f1bb4f90fbe65p-6,
 -0x1.0208f2ae9abc4p+0, 0x1.698cd42fff501p-1, 0x1.873b1e23a38ffp-6, 0x1.eb29448b258a2p-1},
-(const double[]){
+{(const double[]){
 -0x1.543045cf6116dp+0, 0x1.cc32ce948858cp-3, 0x1.08bcf6a6dc1dbp+0, 0x1.41b3eb44c6176p+0,
 0x1.0b32937f136adp-1, 0x1.faf9a98d8dc21p-1, 0x1.9ec5f22b847fep+0, 0x1.68cbfaeb06d00p-2,
 -0x1.28b1a54f65d88p-1, 0x1.121eec4336448p-2, 0x1.10c4bbee2390cp+1, 0x1.d71bb6451b45ap+0,
@@ -333,7 +333,7 @@ static const oracle_case cases[] = {
 0x1.064ab34a25450p+1, 0x1.ec0e7f56b41e9p-1, -0x1.9e9a9d495419cp-6, -0x1.a2e70ea916499p+0},
 (const double[]){
 0x1.753c6491c6080p-4, 0x1.4228b8ab2d3bfp-4, 0x1.7449347b702cfp-4, 0x1.77255337a59cbp-4,
-0x1.7e0a545822737p-4, 0x1.78252b520daddp-4}},
+0x1.7e0a545822737p-4, 0x1.78252b520daddp-4}}},
 {10, {.rule = "dion2", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.25},
 (const double[]){
@@ -358,7 +358,7 @@ static const oracle_case cases[] = {
 -0x1.244e622d6b99ap-5, -0x1.8fb710f0e64a5p-2, -0x1.e1b028881bb64p-2, 0x1.13be5cb970e72p-3,
 -0x1.eee30c40c90d1p-1, -0x1.0f6ffe681f411p-2, 0x1.d03855c84caa9p-1, 0x1.1de925022b779p-1,
 -0x1.3e130a04515b0p-1, -0x1.9fb73ba6fb89ap-3, 0x1.b4ca51624e063p-1, -0x1.a7b3167cd6385p-1},
-(const double[]){
+{(const double[]){
 0x1.073fd49b95b3ep+0, 0x1.87006c603e76cp+1, -0x1.46b880cdf29fcp+1, -0x1.5f8885a180527p+0,
 -0x1.27b75b7b813e6p+0, -0x1.b27083496d751p+1, 0x1.642a08543dc28p+1, -0x1.0edd3ffc1a5e5p+0,
 -0x1.cc6ed51ae5000p+0, -0x1.8b0e5cead0d6dp+0, -0x1.4d0345b94bb48p+1, -0x1.2ebf16bdc645ap+1,
@@ -371,7 +371,7 @@ static const oracle_case cases[] = {
 0x1.a9eea9fe0bc6ap-2, -0x1.8dc94de4cfdf2p-1, -0x1.d87b993620eb2p-2, -0x1.03f8c84f0038ap+2},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}},
+0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}}},
 {11, {.rule = "dion2", .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.5},
 (const double[]){
@@ -396,7 +396,7 @@ static const oracle_case cases[] = {
 -0x1.0e7a1cc8f3388p-2, 0x1.9306cbf1db064p-1, 0x1.1de9b9d74ae01p-1, 0x1.bbc665a8579e0p-2,
 0x1.c2838ed8d3364p-1, -0x1.a3ab73cbe84bap-1, -0x1.2ede92f7f3101p-2, 0x1.043f749789f97p-1,
 -0x1.bc72f71d069bcp-1, -0x1.f9b5a778dff10p-2, 0x1.3c25f4081bbe5p-1, -0x1.21da17380838ep-1},
-(const double[]){
+{(const double[]){
 0x1.928b0b466acc2p+1, -0x1.469ed21ac922bp-2, -0x1.6bb34f6c619b0p+0, 0x1.0ea27ed388afep-1,
 -0x1.49eba7f6c90f7p-1, 0x1.11a332304d733p+1, -0x1.caf2104af4a75p+0, 0x1.3937efb95db10p+1,
 -0x1.913e908853054p-5, -0x1.1b16a1368763cp-1, 0x1.8573f262931fbp-1, -0x1.37dc6542788d8p-4,
@@ -409,7 +409,7 @@ static const oracle_case cases[] = {
 0x1.ae2ad92a2a28ap-3, -0x1.4afc1ea60e8c0p-1, 0x1.54871085e348ap+1, 0x1.069ea6e8bd007p-1},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0}},
+0x0.0p+0}}},
 {12, {.rule = "dion2", .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.8, .weight_decay = 0.0, .fraction = 0.5},
 (const double[]){
@@ -432,7 +432,7 @@ static const oracle_case cases[] = {
 -0x1.af1d8425bedd8p-3, 0x1.803b262896f31p-3, -0x1.33a2e3adf2170p-1, 0x1.92d21bb41e21cp-1,
 -0x1.630db9e0d3192p-1, 0x1.209ebc32d1a68p-3, -0x1.7483d36e380b3p-3, 0x1.6d5635057bcb3p-1,
 0x1.a27d25e8e2150p-1, 0x1.6153dd1653dd1p-2, 0x1.e0c5ec7e79312p-2, 0x1.9a7aebc36e7fcp-2},
-(const double[]){
+{(const double[]){
 -0x1.e9680dad97c67p+0, 0x1.29d01d185973dp+0, 0x1.828bfaac379d3p+0, -0x1.8e8680fb4c6cdp-5,
 -0x1.7b630f348ff7fp-2, -0x1.4eeb0a1554c55p+0, 0x1.31a0d61f40130p+0, 0x1.5533144e359a4p-1,
 0x1.f317e2dfadc07p-1, 0x1.a40da7188e3bfp-1, -0x1.1801f1cddf363p+0, -0x1.66e3944428caap-1,
@@ -444,7 +444,7 @@ static const oracle_case cases[] = {
 -0x1.2df462cc9f2fep+0, -0x1.b78163fd76688p-1, 0x1.e2f9aa087fcb8p+0, 0x1.1736c1bf0cfe2p+0},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0, 0x0.0p+0}},
+0x0.0p+0, 0x0.0p+0}}},
 {13, {.rule = "dion2", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
@@ -469,7 +469,7 @@ static const oracle_case cases[] = {
 0x1.df0745f099a28p-1, -0x1.31090ecb11605p-1, 0x1.002795da3c4cep+0, -0x1.86150c1941a45p-1,
 0x1.828adc41a4a19p-1, -0x1.f6294c04791a1p-2, -0x1.23f68bf509d6fp-1, 0x1.7d7dc4d9b86b4p-2,
 0x1.dfaa1bccac3f4p-2, 0x1.7a77f90d595dbp-1, 0x1.d0d6271e52501p-3, -0x1.334074d41564dp-6},
-(const double[]){
+{(const double[]){
 0x1.09c9ae3bb8a84p+1, 0x1.3d0dc6fa81b92p-3, -0x1.d6ac5a76629ddp-1, -0x1.fe576861aadbbp+0,
 -0x1.4c6cd5a16e1a7p+0, 0x1.56082cf70dff4p+1, -0x1.b48ec661339fbp-3, -0x1.0db1af0f445bep+0,
 -0x1.7cc5578bdf7d0p+0, 0x1.c5f38459ce2a5p+0, 0x1.692ebb242a524p+1, 0x1.b94a33eaa367dp-2,
@@ -482,7 +482,7 @@ static const oracle_case cases[] = {
 -0x1.19cb9ae8e9ca1p+0, -0x1.ed6878ba97805p-1, 0x1.b9b3b2dd0b615p+0, 0x1.7f49672e3150cp-1},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0}},
+0x0.0p+0}}},
 {14, {.rule = "dion3", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = true, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.25},
 (const double[]){
@@ -507,7 +507,7 @@ static const oracle_case cases[] = {
 0x1.2bec11b0e6ee0p-1, 0x1.0db76b55046a6p-1, 0x1.a604133cc27c5p-3, -0x1.5d89670a58903p-1,
 0x1.7723a9b3dc796p-1, 0x1.4771f07160fbep-1, 0x1.a301615d40fe8p-7, -0x1.3fc370cb5863fp-5,
 0x1.1ef1c37f00da4p-3, 0x1.79208bf575a0ap-2, 0x1.e15051ab184e1p-4, 0x1.5ae55bbc660d0p-2},
-(const double[]){
+{(const double[]){
 0x1.61ab3cebaa2dep+1, 0x1.a0baef46c5482p+0, 0x1.128729de1459bp+1, -0x1.c2a818d23013cp-3,
 0x1.fbb7efd0fe764p+0, 0x1.326bf92500000p+1, -0x1.a3b6f67a66668p-3, 0x1.5f7fdc9c66664p-1,
 -0x1.c242cc98b3334p+0, 0x1.d2c4055b33334p-1, -0x1.6b69552323d70p+0, -0x1.699dc4a823d70p+1,
@@ -520,7 +520,7 @@ static const oracle_case cases[] = {
 0x1.a57c7dee55014p+0, 0x1.f7a8ffdc1a1acp-7, 0x1.ee8b5b46dbd31p-2, -0x1.0d0ab9a4f8aa7p+2},
 (const double[]){
 0x1.716a416fd8bfdp-4, 0x1.45e38697e6deep-7, 0x1.4b5bb78270582p-6, 0x1.8472e9b56399ep-5,
-0x1.3917c634843bcp-6, 0x1.4c270f6b9e900p-6, 0x1.1ad4997cc2d12p-4, 0x1.1813823016d1ap-4}},
+0x1.3917c634843bcp-6, 0x1.4c270f6b9e900p-6, 0x1.1ad4997cc2d12p-4, 0x1.1813823016d1ap-4}}},
 {15, {.rule = "dion3", .rows = 5, .cols = 8, .adjust = DN_ADJUST_RMS_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.5},
 (const double[]){
@@ -545,7 +545,7 @@ static const oracle_case cases[] = {
 0x1.bdebfeedb46f0p-3, -0x1.29e5ea1bbbdbep-3, -0x1.6229fc58625a1p-1, -0x1.ff7ad52d557eep-3,
 0x1.508c59b346be0p-1, 0x1.b46c081164ff1p-8, 0x1.bead3fb9d3acbp-1, -0x1.1f11573098b78p-4,
 -0x1.6575666da43e1p-4, 0x1.35d72f3debeebp-4, -0x1.8c247c22ed844p-4, 0x1.00cdbbdb29aa3p-1},
-(const double[]){
+{(const double[]){
 -0x1.5f550d3a982b5p+0, 0x1.e21a181ef448bp-1, -0x1.918a5ff71dc07p+1, -0x1.7b6c484799299p-1,
 0x1.260113e66ea68p-2, 0x1.01cfae06c7c0cp+1, -0x1.f429dc2df5543p-1, -0x1.9e2a7314d2f64p+1,
 0x1.0974bbceb6aebp+1, -0x1.23d33d66f3ecfp+1, -0x1.b489ed37259c8p-4, 0x1.2bed99236a621p+0,
@@ -558,7 +558,7 @@ static const oracle_case cases[] = {
 -0x1.e5df0129402f3p-2, -0x1.c272b2f7fa23ep+0, 0x1.09f12be774ad3p+1, 0x1.6b6298880a2d0p-1},
 (const double[]){
 0x1.befa7e9244fa2p-5, 0x1.1d5f0d1473c2ep-4, 0x1.fb8b70ead39ffp-5, 0x1.98a67c93c9736p-5,
-0x1.97664adbcd935p-5}},
+0x1.97664adbcd935p-5}}},
 {16, {.rule = "dion3", .rows = 6, .cols = 6, .adjust = DN_ADJUST_NONE,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = true, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.0, .fraction = 1.0},
 (const double[]){
@@ -581,7 +581,7 @@ static const oracle_case cases[] = {
 0x1.f4049a9e678fdp-1, -0x1.bccf0014c06a3p-2, 0x1.6010f3d5f70fcp-3, 0x1.80bc774977832p-1,
 -0x1.064876aabffbap-2, -0x1.cf19905016603p-1, 0x1.05c66bc5b2f4dp-1, -0x1.58688abcecffdp-3,
 0x1.3213ef1818333p-1, -0x1.ae44b70beda02p-1, -0x1.440b142bf31c2p-3, -0x1.7a728bb2aaf9dp-3},
-(const double[]){
+{(const double[]){
 0x1.a19dedf320264p+0, -0x1.076a501cf68a0p+0, -0x1.6c331130062b2p+1, 0x1.06f75dd21c228p+1,
 -0x1.1814396066e8fp-1, 0x1.1c1ec876db967p-1, 0x1.1158209afbc02p-2, -0x1.2da2c28e7a859p-1,
 0x1.4e88eeeecc970p+1, -0x1.4a240bc039fa7p-1, -0x1.41ca374236ed7p+0, 0x1.aabf2aeb0b741p-1,
@@ -593,7 +593,7 @@ static const oracle_case cases[] = {
 0x1.17e06ca2cc492p+1, -0x1.838e414c77cd0p-1, -0x1.85d3bbb08f1c1p+0, 0x1.4ed258ed439b0p-1},
 (const double[]){
 0x1.bc9abab3d4ea5p-4, 0x1.ce744e8d86cd1p-4, 0x1.bfc122d4491a6p-4, 0x1.ce18c65acfc7ep-4,
-0x1.b76c0ea45bdf6p-4, 0x1.d0b0350f16d29p-4}},
+0x1.b76c0ea45bdf6p-4, 0x1.d0b0350f16d29p-4}}},
 {17, {.rule = "sgd", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.9, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
@@ -618,7 +618,7 @@ static const oracle_case cases[] = {
 -0x1.8194b1ba62b97p-1, 0x1.726b7bea91396p-3, -0x1.11159a317c4f6p-3, 0x1.38c7076384bbep-2,
 0x1.09c73d2ba9d8cp-1, -0x1.10de25c58deeep-5, -0x1.e462e20d9e3d0p-5, -0x1.d49945aa2f0e6p-3,
 -0x1.56d789e209172p-1, -0x1.08a0da869968fp+0, -0x1.8ee5b3108e6f6p-1, -0x1.38d3f36ec702ap-1},
-(const double[]){
+{(const double[]){
 0x1.10137334613edp+0, -0x1.fb69da6a4c505p-1, -0x1.9812ddeb12541p-1, -0x1.25d79e44415c6p+0,
 -0x1.6e6646413c4d5p-2, 0x1.2b23a39dc535fp+0, 0x1.b067a03ee3524p-3, 0x1.6276f5b0a159ap-2,
 -0x1.260877afefaaep+0, 0x1.6a9065e093c44p-1, -0x1.1624a2a00d584p-1, -0x1.07e27ea79c99ap+1,
@@ -631,7 +631,7 @@ static const oracle_case cases[] = {
 0x1.22b9a1666150dp-3, 0x1.a964abb79ea10p+0, 0x1.48bd7bd94d852p+0, -0x1.65e7f3a6cfc60p+0},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}},
+0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}}},
 {18, {.rule = "sgd", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = true, .cautious = false, .mu = 0.9, .weight_decay = 0.0, .fraction = 1.0},
 (const double[]){
@@ -656,7 +656,7 @@ static const oracle_case cases[] = {
 -0x1.99996576e7958p-1, -0x1.af718f257987ep-1, 0x1.6663791c9da5ep-1, 0x1.b0168947363cep-1,
 0x1.09ae6f1c31628p-5, -0x1.b0f6f9df9326dp-1, -0x1.9c8eeaa784c12p-1, -0x1.303d7984bbddap-2,
 -0x1.07ea35fd7aa06p+0, 0x1.1bb80acb8edaap+0, 0x1.3818078ba49acp-5, -0x1.dfef10f0822cap-2},
-(const double[]){
+{(const double[]){
 0x1.753ed9e5a2085p+0, 0x1.682e7ebf1953cp+0, 0x1.89622ca66ce87p+1, 0x1.e4cd34f8e3d24p-1,
 0x1.5cd8b50c35ec4p+0, -0x1.8a2c5beecdeaap-1, 0x1.3643767d8175bp+0, -0x1.0297ea6bf996ep+1,
 0x1.40654d189c0a8p-2, 0x1.165f7090fb91ap+0, 0x1.4f597b4b4a4bcp-2, 0x1.d22e690ccb730p+0,
@@ -669,7 +669,7 @@ static const oracle_case cases[] = {
 0x1.9f29238a53bc5p+0, -0x1.b8f2c91d8e250p-1, -0x1.e4b8381b165f7p+0, 0x1.369936b5bd3cep-1},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0}},
+0x0.0p+0}}},
 {19, {.rule = "sgd", .rows = 6, .cols = 6, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.0, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
@@ -692,7 +692,7 @@ static const oracle_case cases[] = {
 -0x1.24b437d2653cfp-1, 0x1.4e3dde5f9418bp-2, -0x1.fbb402cc99d43p-3, -0x1.39f38ace28e98p-1,
 0x1.3a685566fd6cdp-1, 0x1.7c0bca7c948a6p-1, -0x1.99c509659fabcp-5, 0x1.d0f6e69a98db1p-1,
 0x1.8f5dfd519ad6cp-2, 0x1.98b40512c1434p-1, 0x1.4b1c854a1654dp-4, -0x1.4e0f8eea49d48p-1},
-(const double[]){
+{(const double[]){
 0x1.dc9c3f9800000p-1, 0x1.9cd9983400000p-1, 0x1.e205008000000p-3, 0x1.d2f8cf1c00000p-1,
 0x1.27de7a0000000p-7, -0x1.7fc246f000000p-3, -0x1.7440880000000p-8, -0x1.c83c815000000p-3,
 -0x1.081e4ec800000p-1, 0x1.c3461d5400000p-1, -0x1.56d13d4000000p-1, 0x1.2f74313c00000p-1,
@@ -704,7 +704,7 @@ static const oracle_case cases[] = {
 0x1.15c4f86000000p-3, -0x1.586e7b4c00000p-1, 0x1.649342a000000p-1, -0x1.893c20c800000p-2},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0, 0x0.0p+0}},
+0x0.0p+0, 0x0.0p+0}}},
 {20, {.rule = "adamw", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
@@ -729,7 +729,7 @@ static const oracle_case cases[] = {
 0x1.fce0349cced7ep-3, -0x1.758f0d3f37bc0p-5, -0x1.79642d8258e17p-1, -0x1.248857770233ap-1,
 0x1.15581ab55b94bp-2, -0x1.513e939cfa760p-7, 0x1.a7c04be152e77p-1, -0x1.87d774fed5708p-1,
 0x1.773db17765ff4p-2, 0x1.59dea4712935fp-3, 0x1.b20e20024213ap-1, 0x1.9a9df9280c361p-4},
-(const double[]){
+{(const double[]){
 -0x1.3def6ef23af38p-4, -0x1.5c147225f314ap-3, 0x1.4a686791eaedcp-3, 0x1.0c940fa8b0f43p-4,
 -0x1.ead24d238cdc0p-11, -0x1.65f180af86516p-5, 0x1.0775e79baf792p-5, -0x1.85328781c9e7bp-4,
 0x1.28aa12b7d8477p-5, -0x1.9880bc12cf196p-4, 0x1.85f57edaedb95p-4, 0x1.7459419964f85p-5,
@@ -750,7 +750,7 @@ static const oracle_case cases[] = {
 0x1.0ab564ca6966cp-2, 0x1.c0e9d0162687bp-3, 0x1.f364461f5f2c0p-3, 0x1.92449fe2bbc85p-3,
 0x1.6709c5f2d0132p-3, 0x1.a5931f21798d3p-3, 0x1.f37c5d0020df3p-3, 0x1.c50a5f1a6deeap-3,
 0x1.c10ab695c6459p-4, 0x1.ece555ba46c28p-4, 0x1.86f4e0d4f9732p-3, 0x1.6527f72a5a5d5p-3,
-0x1.41c544c5b559cp-3, 0x1.1bb7d306acea2p-3, 0x1.a00098aa47db3p-3, 0x1.8ac5d84b735adp-3}},
+0x1.41c544c5b559cp-3, 0x1.1bb7d306acea2p-3, 0x1.a00098aa47db3p-3, 0x1.8ac5d84b735adp-3}}},
 {21, {.rule = "adamw", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = true, .mu = 0.95, .weight_decay = 5.0, .fraction = 1.0},
 (const double[]){
@@ -775,7 +775,7 @@ static const oracle_case cases[] = {
 -0x1.2db00613cee1fp-3, -0x1.94d508699e556p-3, 0x1.8a7ba319814e8p-2, -0x1.6d290592a1223p-4,
 -0x1.7840163763e3cp-6, -0x1.12baa32ceebacp-1, -0x1.36a1a3f1f1535p-5, -0x1.0a8eeb1cbe1d2p+0,
 0x1.6788b1db24b2fp-4, 0x1.5018ac08b716dp-5, 0x1.05afe98d483f6p+0, 0x1.ebdd6e462c5d4p-3},
-(const double[]){
+{(const double[]){
 -0x1.800e120a35b36p-7, -0x1.17f1083240f45p-3, 0x1.c2d62090cd4a5p-3, -0x1.d35f59026d578p-6,
 0x1.fbaa11e332122p-4, -0x1.cfb8115695b6cp-4, -0x1.8152f15fa5c21p-4, 0x1.e56b14af41780p-5,
 -0x1.d4ce996b53a65p-4, 0x1.3104679814970p-4, -0x1.68c970fe2a4f0p-5, 0x1.161d6c8078addp-4,
@@ -796,7 +796,7 @@ static const oracle_case cases[] = {
 0x1.00c5f378f623bp-2, 0x1.e966da33e7adcp-3, 0x1.da62eaf6dcd0ap-3, 0x1.6c7597c99f347p-3,
 0x1.9ac10b7dcb617p-3, 0x1.8027b3925a9bap-3, 0x1.0c819d0dae9f2p-2, 0x1.a64f6797d16e4p-3,
 0x1.e51396450a853p-3, 0x1.8701d72e34156p-3, 0x1.c23eafddd168fp-3, 0x1.b6a537bd027b2p-3,
-0x1.e084e80e5ae2fp-3, 0x1.f2b36086ca633p-3, 0x1.0a18fb8fa8f44p-2, 0x1.0f7d3e4dc8dacp-2}},
+0x1.e084e80e5ae2fp-3, 0x1.f2b36086ca633p-3, 0x1.0a18fb8fa8f44p-2, 0x1.0f7d3e4dc8dacp-2}}},
 {22, {.rule = "orth_dion", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.25},
 (const double[]){
@@ -821,7 +821,7 @@ static const oracle_case cases[] = {
 -0x1.96aeae852553ap-2, 0x1.db610ba118351p-2, -0x1.0c15e1a25d349p-1, -0x1.0450849d36541p-3,
 0x1.bcd99901eb3f2p-5, 0x1.baca73fc9780bp-2, 0x1.e78b4b4b61ce4p-2, 0x1.de8a055e3e99ap-1,
 -0x1.ae19c205802cfp-5, -0x1.ec045150a0f9ap-2, 0x1.bde57daf75326p-2, 0x1.19deac454bff8p-1},
-(const double[]){
+{(const double[]){
 -0x1.43d1e73493f28p+1, 0x1.644419bdc7da6p+0, -0x1.2fc4818c25260p+2, 0x1.2add5f1df27a9p+1,
 0x1.0c7a7bb006effp-1, 0x1.5373366cfe549p-1, -0x1.9227174317b19p+0, -0x1.a87f268c52b70p+1,
 -0x1.2db930df0eca4p-4, -0x1.4843684d7eb66p-3, 0x1.6511a485397dep-2, -0x1.e9323d8ace06cp+1,
@@ -835,7 +835,7 @@ static const oracle_case cases[] = {
 (const double[]){
 0x1.e9e04e0ad872cp-2, -0x1.787e27a319b6fp-1, -0x1.c6c3747adf979p-2, -0x1.5579da0723196p-1,
 0x1.64bbbf0396c46p-1, 0x1.cdc42ad1922a7p-5, 0x1.68351bf7a0394p-9, 0x1.76b313fae86a8p-4,
--0x1.308a4a93bebd8p-2, -0x1.ba70bfc651933p-5}},
+-0x1.308a4a93bebd8p-2, -0x1.ba70bfc651933p-5}}},
 {23, {.rule = "orth_dion", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 0.5},
 (const double[]){
@@ -860,7 +860,7 @@ static const oracle_case cases[] = {
 -0x1.b95ca75a12acap-1, -0x1.79cb17a38a2cdp-2, 0x1.55cbb20ce4e95p-1, 0x1.d00e5836677fap-3,
 0x1.e0384ce1e59a3p-4, -0x1.4d01c3c6d912cp-2, -0x1.66c03104323bep-1, 0x1.675f8e45f8503p-1,
 -0x1.368722dec8c62p-2, -0x1.762ec809b569ap-1, 0x1.e69d312e2b3a0p-3, 0x1.a7af4d24e063ap-1},
-(const double[]){
+{(const double[]){
 0x1.dc82512e96b9ap+0, 0x1.bc127369cb638p-2, 0x1.5d6bddf329c0bp+0, 0x1.fd6c22543d208p+0,
 0x1.7e940a29ce1f9p-1, -0x1.c906041814c9fp+0, -0x1.a1af2dac0072fp+0, -0x1.3a45e5a02d41dp+0,
 -0x1.df9039517ae63p-1, 0x1.e3b6fd48045cep+0, -0x1.3afbd3d2b838ep+1, 0x1.38dd77ad9c2b7p+1,
@@ -875,7 +875,7 @@ static const oracle_case cases[] = {
 -0x1.d85dc2b8722e4p-2, 0x1.5e111c72ad5bcp-12, 0x1.96900b1ababf8p-2, -0x1.336c899678fefp-3,
 0x1.abd2e8548efa7p-1, 0x1.29b2b38c62664p-3, -0x1.68fd816caa026p-1, 0x1.0b0facb8a050cp-3,
 -0x1.412ceca79b959p-1, -0x1.38058ea653b5fp-4, -0x1.8c2b7fb3ffd8dp-2, -0x1.92e7eaeae5934p-2,
-0x1.05f408da4aea1p-1, 0x1.78614244438b6p-2, -0x1.0b7a793f36cecp-1}},
+0x1.05f408da4aea1p-1, 0x1.78614244438b6p-2, -0x1.0b7a793f36cecp-1}}},
 {24, {.rule = "orth_dion", .rows = 6, .cols = 6, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.0, .fraction = 1.0},
 (const double[]){
@@ -898,7 +898,7 @@ static const oracle_case cases[] = {
 0x1.803796408f56ap-1, 0x1.66c9039faa77bp-1, -0x1.9495609818ec2p-2, -0x1.04de6580ebca8p+0,
 0x1.c0487a32dc336p-1, 0x1.a181c2360b3dep-1, -0x1.083aeeaede1f0p-3, 0x1.f61ecb80df302p-2,
 0x1.30fa7a43a5398p-4, 0x1.f3c0f0e9337abp-1, 0x1.8e4c951b8d2f1p-5, 0x1.a1ac2182a02f7p-2},
-(const double[]){
+{(const double[]){
 0x1.54b73fd559db8p+1, 0x1.03f6d57654531p+0, -0x1.299e722a41550p-1, 0x1.0856da8848245p+1,
 0x1.3b379867f8b84p-2, -0x1.d614dd65ffa26p-1, -0x1.b7cc1044bb297p-1, 0x1.06a9ec63f8eacp+1,
 0x1.d6d0a7ca94334p-2, 0x1.be084a79c8bbcp-2, -0x1.ac74c70f937f2p-2, 0x1.d9e132076bf0bp-1,
@@ -917,7 +917,7 @@ static const oracle_case cases[] = {
 -0x1.9cbef84e4e00ap-1, -0x1.348d57f39ae90p-3, -0x1.6d1bdd0486311p-4, 0x1.533f7a37c6a2dp-2,
 0x1.ee5e2cbf986d2p-2, -0x1.5be2b50b76726p-2, -0x1.73b26411fd7acp-9, 0x1.6a664fd220e55p-7,
 0x1.2c995afcd0179p-1, 0x1.1b89d7b3f9266p-1, 0x1.63dc284cd810cp-4, 0x1.1d1813308c19ep-1,
--0x1.e2cff48fd354ap-4, 0x1.5d01d9387d279p-1, -0x1.490167ba9ed28p-3, 0x1.b01436cf4a02ap-2}},
+-0x1.e2cff48fd354ap-4, 0x1.5d01d9387d279p-1, -0x1.490167ba9ed28p-3, 0x1.b01436cf4a02ap-2}}},
 {25, {.rule = "lion", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 0.1, .fraction = 1.0},
 (const double[]){
@@ -942,7 +942,7 @@ static const oracle_case cases[] = {
 0x1.6320c13bb07a4p-2, -0x1.0f43e9f0cdbeep-2, -0x1.8eb625eff0b0fp-1, 0x1.392522660a907p-1,
 -0x1.a4e258b4084dfp-7, -0x1.49c6c85a3ec47p-2, 0x1.033d939f55ff2p+0, 0x1.4b1740bf810a2p-1,
 -0x1.96997d65a80b1p-1, 0x1.df391fd794388p-2, -0x1.e78478e2ed0e5p-4, -0x1.359214a9ef500p-1},
-(const double[]){
+{(const double[]){
 0x1.0a6240e75d023p-4, 0x1.31b02804def00p-4, -0x1.d52e8421e61f5p-6, 0x1.1f869595d27eep-4,
 0x1.73b50b0e1a9fdp-5, 0x1.d922c956ff72cp-7, 0x1.1497482bf1decp-5, 0x1.97f7425e508b2p-7,
 -0x1.a8e80dca7df70p-5, -0x1.2408239d6c73ap-6, 0x1.ed1c06862034fp-8, -0x1.831667da88627p-7,
@@ -955,7 +955,7 @@ static const oracle_case cases[] = {
 -0x1.ab32ae0662950p-4, -0x1.11a2fc1002b90p-4, -0x1.52790ba55cd0ep-5, 0x1.9a63afa7b3338p-4},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}},
+0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0}}},
 {26, {.rule = "lion", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
   .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = false, .mu = 0.95, .weight_decay = 5.0, .fraction = 1.0},
 (const double[]){
@@ -980,7 +980,7 @@ static const oracle_case cases[] = {
 0x1.72b4e52c00602p-5, -0x1.a8fe6d19c2f04p-4, 0x1.624232c94b6e8p-4, -0x1.25d1886194fd0p-3,
 0x1.247e40eab547dp-3, -0x1.466d752f2f54cp-3, 0x1.131eb7f7e7725p-4, -0x1.f36f6269523a7p-6,
 0x1.146ad426917cap-5, -0x1.ff91bc11cdc17p-4, -0x1.108a56435312ap-7, 0x1.841bab0210debp-4},
-(const double[]){
+{(const double[]){
 0x1.b964b7a361faep-7, -0x1.fe2c2c0e09d0ap-7, 0x1.738c43083094ap-5, -0x1.d9b5bba779e81p-4,
 0x1.2d20618a4d1dcp-3, -0x1.3dcb918ca6752p-5, -0x1.8527c31a29fa4p-3, -0x1.3c3784c5c52fcp-5,
 0x1.668b5ba26c198p-5, 0x1.3dbf03c7b6c71p-5, 0x1.df668ad6089c8p-6, 0x1.d811d983991a0p-4,
@@ -993,7 +993,7 @@ static const oracle_case cases[] = {
 0x1.becdcfc42301ep-5, 0x1.ac1bc84f464b0p-8, -0x1.066cc2b3f0137p-3, -0x1.358bfb0f0d3b3p-5},
 (const double[]){
 0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
-0x0.0p+0}},
+0x0.0p+0}}},
 };
 static const struct { double effective; size_t rank; } ranks[] = {
 {0x1.7a57ead4db8acp+4, 32},

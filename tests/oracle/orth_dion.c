@@ -10,7 +10,8 @@
 typedef struct oracle_case {
     uint32_t seed;
     family_options options;
-    const double *first, *weight, *momentum, *second; /* weight after one step; all after the last */
+    const double *first, *weight;        /* after one step; after the last */
+    const double *states[DN_MAX_STATES]; /* after the last: momentum and Q */
 } oracle_case;
 
 #include "oracle/family_vectors.h"
@@ -56,8 +57,8 @@ static void run(const oracle_case *c, const char *kernels, dn_orth orth)
             compare(rig_weight(&rig, 0), c->first, size);
     }
     compare(rig_weight(&rig, 0), c->weight, size);
-    compare(rig_state_data(&rig, "dion.momentum", 0), c->momentum, size);
-    compare(rig_state_data(&rig, "dion.q", 0), c->second, q->rows * q->cols);
+    compare(rig_state_data(&rig, "dion.momentum", 0), c->states[0], size);
+    compare(rig_state_data(&rig, "dion.q", 0), c->states[1], q->rows * q->cols);
     rig_destroy(&rig);
 }
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, PROGRAM, alive, case, children, expect, run, tap  # noqa: E402
+from runs import FULL, PROGRAM, alive, case, children, expect, rules, run, tap  # noqa: E402
 
 CONFIG = os.environ["CONFIG"]
 # Every mesh of eight ranks in the long run, of four in the short one, where settings are tried on one that has all axes.
@@ -116,6 +116,7 @@ def every_optimizer_method_and_rank_holds():
                  ["optimizer=muon", "nesterov=true", "newton_schulz=keller", "adjust_lr=rms_norm"],
                  ["optimizer=normuon"], ["optimizer=dion2"], ["optimizer=dion3", "adjust_lr=none"],
                  ["optimizer=dion2", "ortho_fraction=0.1", "use_gram_newton_schulz=true"]]
+    settings += [[f"optimizer={rule}"] for rule in rules() if not any(f"optimizer={rule}" in s for s in settings)]
     for setting in settings:
         for where in [TIGHT, ["--precision", "float", *ALL_AXES]] if FULL else [TIGHT + ALL_AXES]:
             report = verified(*where, *setting, ranks=8)

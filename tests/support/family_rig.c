@@ -5,7 +5,9 @@
 #include "support/dense.h"
 #include "support/tests.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MOST = 256 }; /* rows or columns */
 
@@ -31,29 +33,53 @@ static dn_dion_shape dion_shape(const family_options *o)
     return dn_dion_shape_of(o->rows, o->cols, o->fraction, 1);
 }
 
-static size_t second_size(const family_options *o)
+static size_t state_size(const family_options *o, int k)
 {
-    if (is_dion(o))
+    const dn_rule *rule = dn_rule_row(is_dion(o) ? "dion" : o->rule);
+    if (is_dion(o) && k == 1)
         return dion_shape(o).n * dion_shape(o).r;
-    const dn_rule *rule = dn_rule_row(o->rule);
-    return dn_rule_n_states(rule) < 2 ? 0 : rule->states[1].at_owner ? o->rows : o->rows * o->cols;
+    if (k >= dn_rule_n_states(rule) && !(is_dion(o) && k == 0))
+        return 0;
+    dn_state_shape shape = {o->rows, o->cols};
+    if (rule->states[k].at_owner)
+        shape = rule->states[k].at_owner(o->rows, o->cols);
+    return shape.rows * shape.cols;
+}
+
+static void start_state(const family_rig *rig, int k)
+{
+    size_t n = rig->sizes[k];
+    double *x = dense_zeros(n, 1);
+    if (!is_dion(&rig->options) && dn_rule_row(rig->options.rule)->states[k].identity)
+        for (size_t i = 0; i * i < n; i++)
+            x[i * (size_t)(sqrt((double)n) + 0.5) + i] = 1;
+    family_set(rig, rig->states[k], x, n);
+    free(x);
 }
 
 family_rig family_create(const family_options *o, const char *kernels, int n_threads)
 {
-    size_t size = o->rows * o->cols;
-    family_rig rig = {.options = *o, .n_second = second_size(o), .memory_bytes = 6 * size * sizeof(dn_real)};
+    size_t size = o->rows * o->cols, all = 4 * size;
+    family_rig rig = {.options = *o};
+    for (int k = 0; k < DN_MAX_STATES; k++)
+        all += rig.sizes[k] = state_size(o, k);
+    rig.memory_bytes = all * sizeof(dn_real);
     assert_int_equal(dn_stream_create(kernels, n_threads, &rig.stream), DN_OK);
     assert_int_equal(dn_device_alloc(rig.stream, rig.memory_bytes, &rig.memory), DN_OK);
     rig.weight = rig.memory;
     rig.grad = dn_at(rig.weight, size);
-    rig.momentum = dn_at(rig.grad, size);
-    rig.second = dn_at(rig.momentum, size);
-    rig.u = dn_at(rig.second, size);
+    rig.u = dn_at(rig.grad, size);
     rig.r = dn_at(rig.u, size);
+    rig.states[0] = dn_at(rig.r, size);
+    for (int k = 1; k < DN_MAX_STATES; k++)
+        rig.states[k] = dn_at(rig.states[k - 1], rig.sizes[k - 1]);
+    for (int k = 0; k < DN_MAX_STATES; k++)
+        start_state(&rig, k);
     if (is_dion(o))
         rig.rank = dion_shape(o).r;
-    rig.workspace_bytes = dn_ns_workspace_bytes(&o->ns, o->rows, o->cols, 1);
+    const dn_rule *rule = dn_rule_row(o->rule);
+    rig.workspace_bytes = rule && rule->transform ? rule->transform_room(o->rows, o->cols) * sizeof(dn_real)
+                                                  : dn_ns_workspace_bytes(&o->ns, o->rows, o->cols, 1);
     assert_int_equal(dn_device_alloc(rig.stream, rig.workspace_bytes, &rig.workspace), DN_OK);
     return rig;
 }
@@ -119,28 +145,36 @@ static void owner_step(family_rig *rig, const dn_rule *rule, const dn_step_param
                            .cols = o->cols,
                            .weight = rig->weight,
                            .grad = rig->grad,
-                           .states = {rig->momentum},
                            .ids = ids,
                            .n_ids = z.k,
                            .row_factor = factor,
                            .norms = norms};
+    memcpy(part.states, rig->states, sizeof part.states);
     for (size_t i = 0; i < z.k; i++)
         ids[i] = (int32_t)i;
     if (rule->selects != DN_SELECT_ALL) {
         rule->accumulate(rig->stream, &part, scores);
         dn_select_largest(scores, z.size, z.k, work, ids);
     }
-    rule->direction(rig->stream, &config, &part);
+    if (rule->direction)
+        rule->direction(rig->stream, &config, &part);
     size_t rows = z.by_rows ? z.k : o->rows, cols = z.by_rows ? o->cols : z.k;
-    polar_factor(rig, rig->grad, rows, cols);
     dn_owner_matrix whole = {.o = rig->grad,
                              .rows = rows,
                              .cols = cols,
                              .ids = ids,
-                             .states = {rig->momentum, rig->second},
+                             .step = rig->step,
                              .row_factor = factor,
                              .norms = norms,
-                             .scratch = scratch};
+                             .scratch = scratch,
+                             .workspace = rig->workspace};
+    memcpy(whole.states, rig->states, sizeof whole.states);
+    dn_ns_found found = DN_NS_FINE;
+    if (rule->transform)
+        assert_int_equal(rule->transform(rig->stream, &config, &whole, &found), DN_OK);
+    else
+        polar_factor(rig, rig->grad, rows, cols);
+    assert_int_not_equal(found, DN_NS_BROKEN);
     if (rule->at_owner)
         assert_int_equal(rule->at_owner(rig->stream, &config, &whole), DN_OK);
     rule->apply(rig->stream, &config, &part, params);
@@ -167,10 +201,10 @@ static void dion_step(family_rig *rig, const dn_dion_step *step)
                  .cols = rig->options.cols,
                  .weight = rig->weight,
                  .grad = rig->grad,
-                 .momentum = rig->momentum};
+                 .momentum = rig->states[0]};
     size_t n = d.shape.n, r = d.shape.r;
     dn_dion_accumulate(rig->stream, &d);
-    multiply(rig, dn_dion_project(&d, 1, rig->u, rig->second));
+    multiply(rig, dn_dion_project(&d, 1, rig->u, rig->states[1]));
     orthonormalize(rig, rig->u, d.shape.m, r);
     multiply(rig, dn_dion_reflect(&d, 1, rig->r, rig->u));
     multiply(rig, dn_dion_feed_back(&d, rig->u, rig->r, step));
@@ -179,10 +213,10 @@ static void dion_step(family_rig *rig, const dn_dion_step *step)
         rig->stream->kernels->column_squares(rig->stream, squares, rig->r, n, r);
         dn_dion_normalize(rig->stream, &d, rig->r, squares, step);
     }
-    rig->stream->kernels->copy(rig->stream, rig->second, rig->r, n * r);
+    rig->stream->kernels->copy(rig->stream, rig->states[1], rig->r, n * r);
     if (!is_rule(rig->options.rule, "dion"))
-        orthonormalize(rig, rig->second, n, r);
-    multiply(rig, dn_dion_apply(&d, rig->u, rig->second, step));
+        orthonormalize(rig, rig->states[1], n, r);
+    multiply(rig, dn_dion_apply(&d, rig->u, rig->states[1], step));
 }
 
 static void element_wise_step(family_rig *rig, const dn_rule *rule, const dn_step_params *params)
@@ -190,11 +224,8 @@ static void element_wise_step(family_rig *rig, const dn_rule *rule, const dn_ste
     const family_options *o = &rig->options;
     const dn_optim_config config = config_of(o);
     const dn_param param = {.kind = DN_PARAM_MATRIX, .rows = o->rows, .cols = o->cols};
-    const dn_chunk chunk = {.param = &param,
-                            .n = o->rows * o->cols,
-                            .weight = rig->weight,
-                            .grad = rig->grad,
-                            .states = {rig->momentum, rig->second}};
+    dn_chunk chunk = {.param = &param, .n = o->rows * o->cols, .weight = rig->weight, .grad = rig->grad};
+    memcpy(chunk.states, rig->states, sizeof chunk.states);
     rule->update(rig->stream, &config, &chunk, params);
 }
 

@@ -27,11 +27,12 @@ typedef struct family_options {
 typedef struct family_rig {
     family_options options;
     dn_stream *stream;
-    size_t step;     /* taken */
-    size_t n_second; /* elements of second: 0 if the rule has none */
-    size_t rank;     /* of Dion */
-    dn_buf *weight, *grad, *momentum, *second;
-    dn_buf *u, *r; /* what is orthonormalized; Dion's R */
+    size_t step; /* taken */
+    size_t rank; /* of Dion */
+    dn_buf *weight, *grad;
+    dn_buf *states[DN_MAX_STATES]; /* of the rule; momentum and Q of Dion. None is NULL */
+    size_t sizes[DN_MAX_STATES];   /* their elements; 0 of those that the rule does not have */
+    dn_buf *u, *r;                 /* what is orthonormalized; Dion's R */
     void *memory, *workspace;
     size_t memory_bytes, workspace_bytes;
 } family_rig;
@@ -40,8 +41,7 @@ typedef struct family_rig {
  * fraction 1. */
 family_options family_defaults(const char *rule, size_t rows, size_t cols);
 
-/** Everything starts at 0; `second` is v of NorMuon, Dion3 and AdamW, Q of Dion. kernels as for
- * dn_stream_create. */
+/** Everything starts at 0, states that say so as the identity. kernels as for dn_stream_create. */
 family_rig family_create(const family_options *options, const char *kernels, int n_threads);
 void family_destroy(family_rig *rig);
 

@@ -11,19 +11,21 @@
 #ifndef SUPPORT_MESH_TASK_H
 #define SUPPORT_MESH_TASK_H
 
+#include "optim/rule.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
 
 #define MESH_BOUND (1e-12 / 2.220446049250313e-16 * DN_REAL_EPS)
 
-enum { MESH_N_MODEL = 10, MESH_N_MATRICES = 9, MESH_STEPS = 20, MESH_MAX_RANKS = 8, MESH_N_FAMILY = 5 };
+enum { MESH_N_MODEL = 10, MESH_N_MATRICES = 9, MESH_STEPS = 20, MESH_MAX_RANKS = 8 };
 
 extern const rig_shape mesh_model[MESH_N_MODEL];
-extern const char *const mesh_family[MESH_N_FAMILY];
+/** Rule number k of the registry that is not Dion's kind; NULL beyond the last. */
+const char *mesh_family(size_t k);
 
 /* What a rank alone has after the first step and after the last: weights, then states. */
 typedef struct mesh_reference {
-    double *after[2][4 * MESH_N_MODEL];
+    double *after[2][(1 + DN_MAX_STATES) * MESH_N_MODEL];
     size_t n;
 } mesh_reference;
 

@@ -89,6 +89,13 @@ def run(command, limit_s=90, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=limit_s, **options)
 
 
+def rules(program=None):
+    """The names that the key `optimizer` knows."""
+    keys = run([program or PROGRAM, "train", "--keys"]).stdout.splitlines()
+    line = next(line for line in keys if line.startswith("optimizer "))
+    return line[line.rindex("(") + 1:line.rindex(")")].split("|")
+
+
 def tensors(blob):
     """Header and data bytes by name of a safetensors file."""
     n = struct.unpack("<Q", blob[:8])[0]

@@ -1,5 +1,6 @@
 /* Configuration: the table's defaults, YAML with line numbers, overrides, and a dump that reads back. */
 #include "dionode/config.h"
+#include "optim/rules.h"
 #include "train/plan.h"
 #include "support/tests.h"
 
@@ -71,7 +72,7 @@ static void errors_name_line_key_and_remedy(void **state)
     expect_error("lr: fast\n", "f.yaml:1", "lr");
     expect_error("n_layer: 1.5\n", "f.yaml:1", "whole number");
     expect_error("n_layer: 0\n", "f.yaml:1", "between");
-    expect_error("optimizer: sgd2\n", "f.yaml:1", "dion|muon|normuon|dion2|dion3|adamw|lion|sgd");
+    expect_error("optimizer: sgd2\n", "f.yaml:1", DN_RULE_NAMES);
     expect_error("replicate_mesh_grad_sync: maybe\n", "f.yaml:1", "true nor false");
     expect_error("lr: 1\nlr: 2\n", "f.yaml:2", "second time");
     expect_error("lr: [1, 2]\n", "f.yaml:1", "flat list");
