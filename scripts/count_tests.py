@@ -13,10 +13,10 @@ for column, log in enumerate(logs):
     bad = set()  # programs that failed as a whole, perhaps with no case to blame
     for line in open(log):
         program = json.loads(line)
-        suites, _, name = program["name"].partition(" / ")
+        suites = program["name"].partition(" / ")[0] 
         seconds[suites.partition(":")[2].partition("+")[0]][column] += program["duration"]
         if program["result"] not in ("OK", "SKIP", "EXPECTEDFAIL"):
-            bad.add(name)
+            bad.add(program["name"])
     for suite in xml.parse(log.removesuffix(".json") + ".junit.xml").getroot().iter("testsuite"):
         for case in suite.iter("testcase"):
             names = case.get("name"), suite.get("name").partition(".")[2]
