@@ -55,6 +55,10 @@ CASES = [
     ("ORTH_DION", {**SQUARE, "fraction": 1.0, "weight_decay": 0.0}),
     ("LION", {**TALL}),
     ("LION", {**WIDE, "weight_decay": 5.0}),
+    ("SOAP", {**TALL}),
+    ("SOAP", {**WIDE, "weight_decay": 0.0}),
+    ("SOAP", {**SQUARE}),
+    ("SOAP", {"rows": 1, "cols": 7}),
 ]
 
 
@@ -178,10 +182,31 @@ def orth_dion(s, g, o):
     s["x"] = (1 - LR * o["weight_decay"]) * s["x"] - LR * math.sqrt(o["rows"] / o["cols"]) * (update.T if wide else update)
 
 
-RULES = {"MUON": muon, "NORMUON": normuon, "DION2": dion2, "DION3": dion3, "SGD": sgd, "ADAMW": adamw,
-         "ORTH_DION": orth_dion, "LION": lion}
+def soap(s, g, o):
+    """Algorithm 3 of arXiv 2409.11321 with b1, b2 and bias corrections of Adam; bases start as the identity and turn
+    after steps 1, 11, 21, ... by one power iteration with the preconditioner, shifted by its norm over its size."""
+    if s["t"] == 0:
+        s.update(v=np.zeros_like(g), left=np.zeros((o["rows"],) * 2), right=np.zeros((o["cols"],) * 2),
+                 left_basis=np.eye(o["rows"]), right_basis=np.eye(o["cols"]))
+    s["t"] += 1
+    s["m"] = BETA1 * s["m"] + (1 - BETA1) * g
+    turned = s["left_basis"].T @ g @ s["right_basis"]
+    s["v"] = BETA2 * s["v"] + (1 - BETA2) * turned**2
+    mean = s["left_basis"].T @ s["m"] @ s["right_basis"] / (1 - BETA1 ** s["t"])
+    update = mean / (np.sqrt(s["v"] / (1 - BETA2 ** s["t"])) + EPS)
+    s["x"] = (1 - LR * o["weight_decay"]) * s["x"] - LR * s["left_basis"] @ update @ s["right_basis"].T
+    for side, gram in ("left", g @ g.T), ("right", g.T @ g):
+        s[side] = BETA2 * s[side] + (1 - BETA2) * gram
+        if s["t"] % 10 == 1:
+            shift = np.sqrt((s[side] ** 2).sum()) / len(gram)
+            s[side + "_basis"] = orthonormalize((s[side] + shift * np.eye(len(gram))) @ s[side + "_basis"])
 
-STATES = {}  # rule -> its states in the order of its row; all others have a momentum m and perhaps a v
+
+RULES = {"MUON": muon, "NORMUON": normuon, "DION2": dion2, "DION3": dion3, "SGD": sgd, "ADAMW": adamw,
+         "ORTH_DION": orth_dion, "LION": lion, "SOAP": soap}
+
+# Rule -> its states in the order of its row; all others have a momentum m and perhaps a v.
+STATES = {"SOAP": ("m", "v", "left", "right", "left_basis", "right_basis")}
 
 
 def second_state(rule, o, source):
