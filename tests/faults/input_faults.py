@@ -71,16 +71,18 @@ def more_shards_than_descriptors_are_trained_on():
 
 
 @case
-def a_limit_on_address_space_ends_in_a_line_and_not_in_a_library_that_spins():
+def a_limit_on_memory_ends_in_a_line_and_not_in_a_library_that_spins():
     if "asan" in open(PROGRAM, "rb").read().decode("latin-1"):
         print("# skipped: the address sanitizer itself needs terabytes of addresses")
         return
-    for megabytes in 64, 100, 150, 200, 250, 300, 350, 400, 1000:
-        done = run([PROGRAM, "--version"], SECONDS, preexec_fn=lambda: resource.setrlimit(
-            resource.RLIMIT_AS, (megabytes << 20, megabytes << 20)))
-        fine = done.returncode == 0 and done.stdout.startswith("dionode ")
-        told = done.returncode == 6 and "ulimit -v" in done.stderr
-        expect(fine or (told and megabytes < 1000), f"{megabytes} MiB: exit status {done.returncode}: {done.stderr}")
+    for limit in resource.RLIMIT_AS, resource.RLIMIT_DATA:
+        for megabytes in 64, 100, 150, 200, 250, 300, 350, 400, 1000:
+            done = run([PROGRAM, "--version"], SECONDS, preexec_fn=lambda: resource.setrlimit(
+                limit, (megabytes << 20, megabytes << 20)))
+            fine = done.returncode == 0 and done.stdout.startswith("dionode ")
+            told = done.returncode == 6 and "ulimit -v" in done.stderr
+            expect(fine or (told and megabytes < 1000),
+                   f"limit {limit}, {megabytes} MiB: exit status {done.returncode}: {done.stderr}")
 
 
 tap()
