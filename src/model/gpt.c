@@ -1,59 +1,50 @@
-/* The GPT of microsoft/dion (nn/gpt.h) as an architecture. */
-#include "nn/gpt.h"
-
+/*
+ * The GPT of microsoft/dion (models/gpt_model.py; dion.md section 4): pre-norm decoder, RMSNorm without gains, rotary
+ * positions, RMS-normalized q and k, causal softmax attention, ReLU squared MLP of width 4C, untied embedding and head,
+ * no biases. Parameters in order, each [fan_out, fan_in], row-major:
+ *
+ *     transformer.wte.weight [V,C]
+ *     for each layer l:
+ *         transformer.h.<l>.attn.c_q.weight, .attn.c_k.weight, .attn.c_v.weight [C,C]
+ *         transformer.h.<l>.attn.c_proj.weight [C,C], .mlp.c_fc.weight [4C,C], .mlp.c_proj.weight [C,4C]
+ *     lm_head.weight [V,C]
+ */
 #include "model/model.h"
 
-static dn_status create(const dn_spec *spec, const dn_model_parts *parts, void **instance)
+#include "base/fail.h"
+
+static dn_status check(const dn_spec *spec)
 {
-    dn_gpt *gpt = NULL;
-    dn_status status = dn_gpt_create(spec, parts->B, parts->params, parts->weights, parts->tp, parts->exchange,
-                                     parts->stream, &gpt);
-    *instance = gpt;
-    return status;
+    if (spec->hd == 0 && spec->C % spec->NH != 0)
+        return dn_fail(DN_ERR_CONFIG, "n_head %zu does not divide model_dim %zu: choose one that does", spec->NH,
+                       spec->C);
+    if (dn_head_size(spec) % 2 != 0)
+        return dn_fail(DN_ERR_CONFIG,
+                       "model_dim %zu over n_head %zu gives heads of odd size %zu: rotary positions need an "
+                       "even one",
+                       spec->C, spec->NH, dn_head_size(spec));
+    return DN_OK;
 }
 
-static void destroy(void *instance)
+static size_t n_layers(const dn_spec *spec)
 {
-    dn_gpt *gpt = instance;
-    dn_gpt_destroy(&gpt);
+    return 2 * spec->L + 2;
 }
 
-static void on_progress(void *instance, dn_progress_fn *progress, void *context)
+/* Embedding, (attention, MLP) x L, head; attention and MLP of one block are a unit. */
+static dn_layer_place layer(const dn_spec *spec, size_t i)
 {
-    dn_gpt_on_progress(instance, progress, context);
+    if (i == 0)
+        return (dn_layer_place){&dn_embedding, 0, 0};
+    if (i + 1 == n_layers(spec))
+        return (dn_layer_place){&dn_head, 0, spec->L + 1};
+    size_t block = (i - 1) / 2;
+    return (dn_layer_place){i % 2 ? &dn_attention : &dn_mlp, block, block + 1};
 }
 
-static dn_status train(void *instance, const int32_t *tokens, const int32_t *targets, size_t B, double scale,
-                       double *loss_sum)
-{
-    return dn_gpt_train(instance, tokens, targets, B, scale, loss_sum);
-}
-
-static dn_status loss(void *instance, const int32_t *tokens, const int32_t *targets, size_t B, double *loss_sum)
-{
-    return dn_gpt_loss(instance, tokens, targets, B, loss_sum);
-}
-
-static dn_status next(void *instance, const int32_t *tokens, size_t n, dn_real *logits)
-{
-    return dn_gpt_next(instance, tokens, n, logits);
-}
-
-const dn_architecture dn_architecture_gpt = {
-    .name = "gpt",
-    .help = "decoder with attention",
-    .check = dn_gpt_check,
-    .n_params = dn_gpt_n_params,
-    .describe = dn_gpt_describe,
-    .first_std = dn_gpt_first_std,
-    .flops_per_token = dn_gpt_flops_per_token,
-    .activation_bytes = dn_gpt_activation_bytes,
-    .heap_bytes = dn_gpt_heap_bytes,
-    .tp_bytes = dn_gpt_tp_bytes,
-    .create = create,
-    .destroy = destroy,
-    .on_progress = on_progress,
-    .train = train,
-    .loss = loss,
-    .next = next,
-};
+const dn_architecture dn_architecture_gpt = {.name = "gpt",
+                                             .heads = true,
+                                             .check = check,
+                                             .n_layers = n_layers,
+                                             .layer = layer,
+                                             .first_std = dn_model_first_std};

@@ -1,10 +1,24 @@
-#include "model/model.h"
+/*
+ * The registry of architectures, and the running of a model's layers.
+ *
+ * One allocation, in this order (N = room, every part starts on a multiple of DN_ARENA_ALIGN):
+ *
+ *     tokens, targets [N] | wide [N, widest] | layer 0 | layer 1 ... | what is exchanged: x [N,C] | dy [N,C] | layers'
+ *
+ * With several ranks in tp, what is exchanged lies in symmetric memory instead.
+ */
+#include "model/instance.h"
 
 #include "base/fail.h"
 #include "base/size.h"
 #include "compute/draw.h"
 #include "model/architectures.h" /* DN_ARCHITECTURES(X): made of the list in meson.build */
+#include "nn/head.h"
 
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,9 +44,24 @@ const dn_architecture *dn_architecture_find(const char *name)
     return NULL;
 }
 
+/* ---- sizes ---- */
+
+/* The upper bounds keep every count of elements far from overflow and every BLAS dimension an int. */
 dn_status dn_model_check(const dn_spec *spec)
 {
-    return spec->architecture->check(spec);
+    const struct {
+        const char *key;
+        size_t value, limit;
+    } sizes[] = {
+        {"vocab_size", spec->V, INT32_MAX}, {"sequence_length", spec->T, 1 << 20},
+        {"model_dim", spec->C, 1 << 16},    {"n_layer", spec->L, 1 << 10},
+        {"n_head", spec->NH, 1 << 16},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i].value < 1 || sizes[i].value > sizes[i].limit)
+            return dn_fail(DN_ERR_CONFIG, "%s is %zu: it must be from 1 to %zu", sizes[i].key, sizes[i].value,
+                           sizes[i].limit);
+    return spec->architecture->check ? spec->architecture->check(spec) : DN_OK;
 }
 
 /* So that a count of positions is an int, as BLAS takes it, and all sizes of activations stay within a size_t. */
@@ -48,16 +77,38 @@ dn_status dn_model_check_batch(const dn_spec *spec, size_t B)
     return DN_OK;
 }
 
+static size_t n_layers_of(const dn_spec *spec)
+{
+    return spec->architecture->n_layers(spec);
+}
+
+static dn_layer_place place_of(const dn_spec *spec, size_t i)
+{
+    return spec->architecture->layer(spec, i);
+}
+
+/* ---- parameters ---- */
+
 size_t dn_model_n_params(const dn_spec *spec)
 {
-    return spec->architecture->n_params(spec);
+    size_t n = 0;
+    for (size_t i = 0; i < n_layers_of(spec); i++) {
+        dn_layer_place place = place_of(spec, i);
+        n += place.ops->describe(spec, place.index, NULL);
+    }
+    return n;
 }
 
 void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES], dn_arena *weights,
                      dn_arena *grads, dn_param *params, size_t *unit_of)
 {
-    size_t n_params = dn_model_n_params(spec), room = 0;
-    spec->architecture->describe(spec, params, unit_of);
+    size_t n_params = 0, room = 0;
+    for (size_t i = 0; i < n_layers_of(spec); i++) {
+        dn_layer_place place = place_of(spec, i);
+        size_t n = place.ops->describe(spec, place.index, params + n_params);
+        for (size_t p = 0; p < n; p++)
+            unit_of[n_params++] = place.unit;
+    }
     for (size_t p = 0; p < n_params; p++)
         room = dn_size_add(room, dn_param_room(&params[p], size));
     dn_buf *weight = dn_arena_take(weights, dn_size_mul(room, sizeof(dn_real)));
@@ -76,6 +127,14 @@ void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int a
     }
 }
 
+double dn_model_first_std(const dn_param *param)
+{
+    if (param->kind == DN_PARAM_EMBEDDING)
+        return 1;
+    double out = (double)param->rows, in = (double)param->cols;
+    return fmin(1, sqrt(out / in)) / sqrt(in);
+}
+
 dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *stream, uint64_t seed)
 {
     for (size_t p = 0; p < dn_model_n_params(spec); p++) {
@@ -86,38 +145,138 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
     return DN_OK;
 }
 
+/* ---- memory and costs ---- */
+
+static dn_pass pass_of(const dn_spec *spec, size_t B, int tp_size, int tp_rank)
+{
+    return (dn_pass){.spec = spec,
+                     .room = B * spec->T,
+                     .tp_size = tp_size,
+                     .tp_rank = tp_rank,
+                     .words = dn_layer_words(spec, tp_size, tp_rank)};
+}
+
+/* Takes all of a pass's memory, and with layers (NULL: none are there yet) all that they keep. */
+static void lay_out(dn_pass *pass, const dn_layer *layers, dn_arena *own, dn_arena *exchanged)
+{
+    _Alignas(max_align_t) char measured[DN_LAYER_KEPT_MAX];
+    const dn_spec *spec = pass->spec;
+    dn_arena *shared = pass->tp_size > 1 ? exchanged : own;
+    size_t N = pass->room, widest = 0;
+    for (size_t i = 0; i < n_layers_of(spec); i++) {
+        const dn_layer_ops *ops = place_of(spec, i).ops;
+        size_t wide = ops->wide ? ops->wide(pass) : 0;
+        widest = wide > widest ? wide : widest;
+    }
+    pass->tokens = dn_arena_take(own, N * sizeof(int32_t));
+    pass->targets = dn_arena_take(own, N * sizeof(int32_t));
+    pass->wide = dn_layer_take(own, N * widest);
+    pass->x = dn_layer_take(shared, N * spec->C);
+    pass->dy = dn_layer_take(shared, N * spec->C);
+    for (size_t i = 0; i < n_layers_of(spec); i++) {
+        const dn_layer_ops *ops = place_of(spec, i).ops;
+        if (ops->lay)
+            ops->lay(pass, layers ? layers[i].kept : measured, own, shared);
+    }
+}
+
 size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, int tp_size)
 {
-    return spec->architecture->activation_bytes(spec, B, tp_size);
+    dn_pass pass = pass_of(spec, B, tp_size, 0);
+    dn_arena own = {0}, exchanged = {0};
+    lay_out(&pass, NULL, &own, &exchanged);
+    return own.used;
 }
 
 size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, int tp_size)
 {
-    return spec->architecture->heap_bytes(spec, B, tp_size);
+    dn_pass pass = pass_of(spec, B, tp_size, 0);
+    dn_arena own = {0}, exchanged = {0};
+    lay_out(&pass, NULL, &own, &exchanged);
+    return exchanged.used;
 }
 
 void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train, uint64_t bytes[DN_N_COLLECTIVES])
 {
-    spec->architecture->tp_bytes(spec, B, tp_size, train, bytes);
+    size_t N = B * spec->T;
+    for (int c = 0; c < DN_N_COLLECTIVES; c++)
+        bytes[c] = 0;
+    for (size_t i = 0; tp_size > 1 && i < n_layers_of(spec); i++) {
+        const dn_layer_ops *ops = place_of(spec, i).ops;
+        size_t sums = (size_t)(ops->sums_forward + (train ? ops->sums_backward : 0));
+        bytes[DN_ALL_REDUCE] += sums * N * spec->C * sizeof(dn_real);
+        bytes[DN_ALL_GATHER] += (size_t)ops->gathered * N * sizeof(dn_real);
+    }
 }
 
 double dn_model_flops_per_token(const dn_spec *spec)
 {
-    return spec->architecture->flops_per_token(spec);
+    double flops = 0;
+    for (size_t i = 0; i < n_layers_of(spec); i++)
+        flops += place_of(spec, i).ops->flops(spec);
+    return flops;
+}
+
+/* ---- a model ---- */
+
+static size_t rounded(size_t bytes)
+{
+    size_t unit = _Alignof(max_align_t);
+    return (bytes + unit - 1) / unit * unit;
+}
+
+/* The model, its layers and what they keep, but for buffers. */
+static dn_model *describe(const dn_spec *spec)
+{
+    size_t n = n_layers_of(spec), bytes = 0, n_params = 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += rounded(place_of(spec, i).ops->kept_bytes);
+    size_t head = rounded(sizeof(dn_model) + n * sizeof(dn_layer));
+    dn_model *model = calloc(1, head + bytes);
+    if (!model)
+        return NULL;
+    char *kept = (char *)model + head;
+    model->spec = *spec;
+    model->n_layers = n;
+    for (size_t i = 0; i < n; i++) {
+        dn_layer_place place = place_of(spec, i);
+        assert(place.ops->kept_bytes <= DN_LAYER_KEPT_MAX);
+        model->layers[i] = (dn_layer){place, n_params, kept};
+        n_params += place.ops->describe(spec, place.index, NULL);
+        kept += rounded(place.ops->kept_bytes);
+        model->n_units = place.unit + 1;
+    }
+    return model;
 }
 
 dn_status dn_model_create(const dn_spec *spec, const dn_model_parts *parts, dn_model **out)
 {
     DN_TRY(dn_model_check_batch(spec, parts->B));
-    dn_model *model = calloc(1, sizeof *model);
+    int tp_size = dn_comm_size(parts->tp);
+    assert((tp_size > 1) == (parts->exchange != NULL));
+    dn_model *model = describe(spec);
     if (!model)
-        return dn_fail(DN_ERR_MEMORY, "no memory to describe a model");
-    model->spec = *spec;
-    dn_status status = spec->architecture->create(spec, parts, &model->instance);
+        return dn_fail(DN_ERR_MEMORY, "no memory to describe a model of %zu layers", spec->L);
+    dn_pass *pass = &model->pass, measured = pass_of(&model->spec, parts->B, tp_size, dn_comm_rank(parts->tp));
+    dn_arena own = {0}, exchanged = {0};
+    lay_out(&measured, NULL, &own, &exchanged);
+    model->memory_bytes = own.used;
+    *pass = measured;
+    pass->weights = parts->weights;
+    pass->tp = parts->tp;
+    pass->stream = parts->stream;
+    dn_status status = dn_device_alloc(parts->stream, model->memory_bytes, &model->memory);
     if (status != DN_OK) {
         free(model);
-        return status;
+        return status != DN_ERR_MEMORY
+                   ? status
+                   : dn_fail(status,
+                             "activations of %zu sequences of %zu tokens (device_batch_size, sequence_length): %s",
+                             parts->B, spec->T, dn_error_message());
     }
+    own = (dn_arena){.base = model->memory, .capacity = model->memory_bytes};
+    exchanged = (dn_arena){.base = parts->exchange, .capacity = dn_model_heap_bytes(spec, parts->B, tp_size)};
+    lay_out(pass, model->layers, &own, &exchanged);
     *out = model;
     return DN_OK;
 }
@@ -126,28 +285,142 @@ void dn_model_destroy(dn_model **model)
 {
     if (!*model)
         return;
-    (*model)->spec.architecture->destroy((*model)->instance);
+    dn_device_free((*model)->pass.stream, (*model)->memory, (*model)->memory_bytes);
     free(*model);
     *model = NULL;
 }
 
 void dn_model_on_progress(dn_model *model, dn_progress_fn *progress, void *context)
 {
-    model->spec.architecture->on_progress(model->instance, progress, context);
+    model->pass.progress = progress;
+    model->pass.progress_context = context;
+}
+
+/* ---- a micro-batch ---- */
+
+/* A token outside the vocabulary would read and write past the embedding. */
+static dn_status check_tokens(const dn_model *model, const char *what, const int32_t *tokens, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (tokens[i] < 0 || (size_t)tokens[i] >= model->spec.V)
+            return dn_fail(DN_ERR_DATA,
+                           "%s %" PRId32 " at position %zu of the micro-batch is not below vocab_size %zu: "
+                           "use the tokenizer that the model was made for",
+                           what, tokens[i], i, model->spec.V);
+    return DN_OK;
+}
+
+/* B sequences of T; targets NULL: there are none. */
+static dn_status begin(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, size_t T)
+{
+    dn_pass *pass = &model->pass;
+    size_t N = B * T;
+    if (N > pass->room)
+        return dn_fail(DN_ERR_ARG, "micro-batch of %zu sequences for a model with room for %zu", B,
+                       pass->room / model->spec.T);
+    DN_TRY(check_tokens(model, "token", tokens, N));
+    if (targets)
+        DN_TRY(check_tokens(model, "target", targets, N));
+    pass->B = B;
+    pass->T = T;
+    pass->loss = 0;
+    pass->own_rows = 0;
+    for (size_t i = 0; i < N; i++)
+        pass->own_rows += (size_t)tokens[i] - pass->words.first < pass->words.n;
+    dn_upload_ids(pass->stream, pass->tokens, tokens, N);
+    if (targets)
+        dn_upload_ids(pass->stream, pass->targets, targets, N);
+    return DN_OK;
+}
+
+dn_status dn_model_unit_forward(dn_model *model, size_t unit)
+{
+    dn_pass *pass = &model->pass;
+    bool both_ways = unit + 1 == model->n_units && pass->goal == DN_GOAL_TRAIN;
+    DN_TRY(dn_weights_open(pass->weights, unit, both_ways));
+    for (size_t i = 0; i < model->n_layers; i++)
+        if (model->layers[i].place.unit == unit)
+            DN_TRY(model->layers[i].place.ops->forward(pass, &model->layers[i]));
+    return dn_weights_close(pass->weights, unit, both_ways);
+}
+
+dn_status dn_model_unit_backward(dn_model *model, size_t unit)
+{
+    dn_pass *pass = &model->pass;
+    bool open = unit + 1 < model->n_units;
+    if (open)
+        DN_TRY(dn_weights_open(pass->weights, unit, true));
+    for (size_t i = model->n_layers; i-- > 0;)
+        if (model->layers[i].place.unit == unit)
+            DN_TRY(model->layers[i].place.ops->backward(pass, &model->layers[i]));
+    return open ? dn_weights_close(pass->weights, unit, true) : DN_OK;
+}
+
+/* Between embedding and head. */
+static bool is_inner(const dn_model *model, size_t unit)
+{
+    return unit > 0 && unit + 1 < model->n_units;
+}
+
+static dn_status forward(dn_model *model)
+{
+    for (size_t unit = 0; unit < model->n_units; unit++) {
+        DN_TRY(dn_model_unit_forward(model, unit));
+        if (is_inner(model, unit))
+            DN_TRY(dn_pass_progress(&model->pass, true));
+    }
+    return DN_OK;
+}
+
+static dn_status backward(dn_model *model)
+{
+    for (size_t unit = model->n_units; unit-- > 0;) {
+        DN_TRY(dn_model_unit_backward(model, unit));
+        if (is_inner(model, unit))
+            DN_TRY(dn_pass_progress(&model->pass, true));
+    }
+    return DN_OK;
+}
+
+static dn_status finish(dn_model *model, double *loss_sum)
+{
+    DN_TRY(dn_stream_sync(model->pass.stream));
+    *loss_sum += model->pass.loss;
+    return DN_OK;
 }
 
 dn_status dn_model_train(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, double scale,
                          double *loss_sum)
 {
-    return model->spec.architecture->train(model->instance, tokens, targets, B, scale, loss_sum);
+    if (scale == 0)
+        return dn_fail(DN_ERR_ARG, "the gradient's scale is 0: use dn_model_loss for a loss without gradient");
+    DN_TRY(begin(model, tokens, targets, B, model->spec.T));
+    model->pass.goal = DN_GOAL_TRAIN;
+    model->pass.scale = scale;
+    DN_TRY(forward(model));
+    DN_TRY(backward(model));
+    return finish(model, loss_sum);
 }
 
 dn_status dn_model_loss(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, double *loss_sum)
 {
-    return model->spec.architecture->loss(model->instance, tokens, targets, B, loss_sum);
+    DN_TRY(begin(model, tokens, targets, B, model->spec.T));
+    model->pass.goal = DN_GOAL_LOSS;
+    DN_TRY(forward(model));
+    return finish(model, loss_sum);
 }
 
 dn_status dn_model_next(dn_model *model, const int32_t *tokens, size_t n, dn_real *logits)
 {
-    return model->spec.architecture->next(model->instance, tokens, n, logits);
+    const dn_pass *pass = &model->pass;
+    if (n < 1 || n > model->spec.T)
+        return dn_fail(DN_ERR_ARG, "a prompt of %zu tokens: the model takes 1 to %zu", n, model->spec.T);
+    if (pass->tp_size > 1)
+        return dn_fail(DN_ERR_ARG, "logits of a model cut over %d ranks: load it with tp_size 1", pass->tp_size);
+    DN_TRY(begin(model, tokens, NULL, 1, n));
+    model->pass.goal = DN_GOAL_NEXT;
+    DN_TRY(forward(model));
+    const dn_head_kept *head = model->layers[model->n_layers - 1].kept;
+    dn_download(pass->stream, logits, head->logits, model->spec.V);
+    return dn_stream_sync(pass->stream);
 }

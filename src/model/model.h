@@ -1,23 +1,21 @@
 /*
  * A model, whatever its architecture: all that training, verification, evaluation and generation know of it.
  *
- * Each architecture is one file of this room, NAME.c, that defines one row, dn_architecture_NAME. The list of names
- * in meson.build compiles the file and registers the row; there is no other list.
+ * A model is a list of layers (nn/layer.h). Each architecture is one file of this room, NAME.c, that defines one row,
+ * dn_architecture_NAME: which lists there are. The list of names in meson.build compiles the file and registers the
+ * row; there is no other list.
  *
- * Every model reads V different tokens in sequences of T, and predicts the token after each. Its parameters come in units
- * (sync/weights.h). A pass opens the units in ascending order; on the way back, if it trains, in descending
- * order, where the last unit (the head) goes forward and backward at once.
+ * Every model reads V different tokens in sequences of T, and predicts the token after each. Its parameters come in
+ * units (sync/weights.h), each of one or more layers. A pass opens the units in ascending order; on the way back, if
+ * it trains, in descending order, where the last unit (the head) goes forward and backward at once.
  *
- * Over fs weights come in pieces. Over tp every rank computes with its blocks of the parameters; all ranks of tp
- * see the same tokens.
+ * Over fs weights come in pieces. Over tp every rank computes with its blocks of the parameters; all ranks of tp see
+ * the same tokens.
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
-#include "base/arena.h"
-#include "nn/progress.h"
-#include "nn/spec.h"
-#include "sync/weights.h"
+#include "nn/layer.h"
 
 /* What an instance stands on; all borrowed. */
 typedef struct dn_model_parts {
@@ -32,32 +30,19 @@ typedef struct dn_model_parts {
 /* ---- the row of an architecture ---- */
 
 typedef struct dn_architecture {
-    const char *name, *help; /* as the configuration calls it; a few words */
+    const char *name; /* as the configuration calls it */
+    bool heads;       /* n_head means something */
 
-    /** Whether there is a model of these sizes. Errors: DN_ERR_CONFIG naming the key. */
+    /** Whether there is a model of these sizes, which are each from 1 to what can be counted. NULL: of all.
+     * Errors: DN_ERR_CONFIG naming the key. */
     dn_status (*check)(const dn_spec *spec);
 
-    /** Number of parameters, at least 1. */
-    size_t (*n_params)(const dn_spec *spec);
-    /** Fills all but places and blocks of params [n_params], and the unit of each, ascending from 0. */
-    void (*describe)(const dn_spec *spec, dn_param *params, size_t *unit_of);
+    /** Number of layers; and each: dn_embedding first, dn_head last, both alone in their units. */
+    size_t (*n_layers)(const dn_spec *spec);
+    dn_layer_place (*layer)(const dn_spec *spec, size_t i);
+
     /** Standard deviation of a parameter's first values. */
     double (*first_std)(const dn_param *param);
-
-    /** See dn_model_flops_per_token and below. */
-    double (*flops_per_token)(const dn_spec *spec);
-    size_t (*activation_bytes)(const dn_spec *spec, size_t B, int tp_size);
-    size_t (*heap_bytes)(const dn_spec *spec, size_t B, int tp_size);
-    void (*tp_bytes)(const dn_spec *spec, size_t B, int tp_size, bool train, uint64_t bytes[DN_N_COLLECTIVES]);
-
-    /** An instance; see dn_model_create and below, which check their arguments. */
-    dn_status (*create)(const dn_spec *spec, const dn_model_parts *parts, void **instance);
-    void (*destroy)(void *instance);
-    void (*on_progress)(void *instance, dn_progress_fn *progress, void *context);
-    dn_status (*train)(void *instance, const int32_t *tokens, const int32_t *targets, size_t B, double scale,
-                       double *loss_sum);
-    dn_status (*loss)(void *instance, const int32_t *tokens, const int32_t *targets, size_t B, double *loss_sum);
-    dn_status (*next)(void *instance, const int32_t *tokens, size_t n, dn_real *logits);
 } dn_architecture;
 
 /** Architecture number `index` of all there are, from 0; NULL beyond the last. Static. */
@@ -86,6 +71,10 @@ size_t dn_model_n_params(const dn_spec *spec);
 void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES], dn_arena *weights,
                      dn_arena *grads, dn_param *params, size_t *unit_of);
 
+/** What most architectures take for first_std (dion.md section 4): 1 for an embedding, for matrices min(1,
+ * sqrt(out/in)) / sqrt(in). */
+double dn_model_first_std(const dn_param *param);
+
 /** First values of this rank's blocks, normally distributed. Element i of the whole parameter p is draw i of
  * stream p under seed: the same on every mesh. Uploads through the stream; returns after sync. Errors:
  * DN_ERR_MEMORY. */
@@ -107,10 +96,7 @@ double dn_model_flops_per_token(const dn_spec *spec);
 
 /* ---- a model ---- */
 
-typedef struct dn_model {
-    dn_spec spec;
-    void *instance; /* the architecture's */
-} dn_model;
+typedef struct dn_model dn_model;
 
 /** All memory but the stream's scratch is allocated here, except parts->exchange. Not collective. Errors:
  * DN_ERR_CONFIG as dn_model_check_batch; DN_ERR_MEMORY naming the sizes, before a page is touched. Owned by the

@@ -10,11 +10,12 @@ static void report_model(const dn_run *run, FILE *out)
 {
     const dn_plan *plan = &run->plan;
     const dn_spec *s = &plan->spec;
-    char count[32], arena[32], private[32];
-    fprintf(
-        out,
-        "model     %s parameters: %zu wide, %zu layers, %zu heads, vocabulary %zu, %zu tokens a sequence\n",
-        dn_human((double)plan->n_elements, "", count, sizeof count), s->C, s->L, s->NH, s->V, s->T);
+    char count[32], heads[32] = "", arena[32], private[32];
+    if (s->architecture->heads)
+        snprintf(heads, sizeof heads, " %zu heads,", s->NH);
+    fprintf(out, "model     %s of %s parameters: %zu wide, %zu layers,%s vocabulary %zu, %zu tokens a sequence\n",
+            s->architecture->name, dn_human((double)plan->n_elements, "", count, sizeof count), s->C, s->L, heads, s->V,
+            s->T);
     fprintf(out, "step      %lld sequences = %lld tokens; %zu at a time on each worker\n",
             (long long)plan->config.batch_size,
             (long long)plan->config.batch_size * plan->config.sequence_length, plan->micro_batch);

@@ -16,7 +16,7 @@ static void check_column(const char *kernels)
     model m = oracle_model(kernels);
     oracle_tokens(m.tokens, 1000);
     oracle_tokens(m.targets, 2000);
-    must(dn_gpt_train(m.gpt, m.tokens, m.targets, ORACLE_B, 1, &loss));
+    must(dn_model_train(m.model, m.tokens, m.targets, ORACLE_B, 1, &loss));
 
     FILE *file = oracle_open("gpt_gradients.txt", &expected, 1);
     assert_close(loss, expected, tolerance * expected);

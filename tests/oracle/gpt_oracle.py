@@ -2,7 +2,7 @@
 
     python3 gpt_oracle.py            writes gpt_gradients.txt beside this file
 
-Written from the description of the model (src/nn/gpt.h), in the plainest form: explicit softmax over a masked
+Written from the description of the model (src/model/gpt.c), in the plainest form: explicit softmax over a masked
 square of scores, one head dimension at a time where that is clearer. README.md says what to install.
 """
 

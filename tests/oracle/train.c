@@ -75,7 +75,7 @@ static double train_step(trainer *t, uint32_t step)
     oracle_tokens(m->tokens, 4000 + step);
     oracle_tokens(m->targets, 5000 + step);
     m->stream->kernels->fill(m->stream, m->params[0].grad, m->n_elements, 0);
-    must(dn_gpt_train(m->gpt, m->tokens, m->targets, ORACLE_B, 1.0 / ORACLE_N, &loss));
+    must(dn_model_train(m->model, m->tokens, m->targets, ORACLE_B, 1.0 / ORACLE_N, &loss));
     must(dn_optimizer_step(t->optimizer, &(dn_pace){step, base_lr, 1}, &report));
     assert_false(report.skipped);
     return loss;

@@ -3,7 +3,6 @@
  * residual stream on all ranks of tp, and bytes by the formula. Heads, columns and words divide by few of the
  * group sizes, so shares are uneven and some are empty.
  */
-#include "nn/gpt_parts.h"
 #include "support/cut_model.h"
 #include "support/ranks.h"
 #include "support/tests.h"
@@ -47,7 +46,7 @@ static double train(const cut_model *cut, const scenario *s, const model *data)
     size_t first = first_token(s, cut->mesh->at[DN_FS]);
     double loss = 0;
     for (int i = 0; i < N_MICRO; i++)
-        must(dn_gpt_train(cut->gpt, data->tokens + first, data->targets + first,
+        must(dn_model_train(cut->model, data->tokens + first, data->targets + first,
                           rows_of(i, cut->mesh->at[DN_FS]), scales[i], &loss));
     return loss;
 }
@@ -57,7 +56,7 @@ static double train_whole(model *whole, const scenario *s)
     double loss = 0;
     for (int fs = 0; fs < s->size[DN_FS]; fs++)
         for (int i = 0; i < N_MICRO; i++)
-            must(dn_gpt_train(whole->gpt, whole->tokens + first_token(s, fs),
+            must(dn_model_train(whole->model, whole->tokens + first_token(s, fs),
                               whole->targets + first_token(s, fs), rows_of(i, fs), scales[i] / s->size[DN_FS],
                               &loss));
     return loss;
@@ -102,11 +101,11 @@ static int check_stream(dn_comm *comm, const cut_model *cut, const scenario *s, 
     size_t first = first_token(s, cut->mesh->at[DN_FS]);
     size_t bytes = MAX_B * s->shape.T * s->shape.C * sizeof(dn_real);
     double loss = 0, expected = 0;
-    must(dn_gpt_loss(cut->gpt, whole->tokens + first, whole->targets + first, MAX_B, &loss));
-    must(dn_gpt_loss(whole->gpt, whole->tokens + first, whole->targets + first, MAX_B, &expected));
+    must(dn_model_loss(cut->model, whole->tokens + first, whole->targets + first, MAX_B, &loss));
+    must(dn_model_loss(whole->model, whole->tokens + first, whole->targets + first, MAX_B, &expected));
     RANKS_CLOSE(loss, expected, tolerance * expected);
     must(dn_comm_barrier(cut->tp));
-    bool same = memcmp(cut->gpt->x, dn_comm_peer(cut->tp, cut->gpt->x, 0), bytes) == 0;
+    bool same = memcmp(cut->model->pass.x, dn_comm_peer(cut->tp, cut->model->pass.x, 0), bytes) == 0;
     must(dn_comm_barrier(cut->tp));
     RANKS_CHECK(same);
     return 0;
@@ -118,7 +117,7 @@ static int check_bytes(dn_comm *comm, const cut_model *cut, const scenario *s)
     uint64_t expected[DN_N_COLLECTIVES] = {0}, all = 0;
     for (int i = 0; i < N_MICRO; i++) {
         uint64_t bytes[DN_N_COLLECTIVES];
-        dn_gpt_tp_bytes(&s->shape, rows_of(i, cut->mesh->at[DN_FS]), s->size[DN_TP], true, bytes);
+        dn_model_tp_bytes(&cut->spec, rows_of(i, cut->mesh->at[DN_FS]), s->size[DN_TP], true, bytes);
         for (int c = 0; c < DN_N_COLLECTIVES; c++) {
             expected[c] += bytes[c];
             all += bytes[c];
@@ -141,7 +140,7 @@ static int compare_with_whole(dn_comm *comm, void *argument)
     model whole = model_create(s->kernels, 1, s->shape, all_rows);
     cut_model cut = cut_model_create(comm, s->size, s->kernels, s->shape, MAX_B, s->gather);
     if (s->logits_rows)
-        cut.gpt->logits_rows = s->logits_rows;
+        head_of(cut.model)->logits_rows = s->logits_rows;
 
     int result = check_blocks(comm, &cut, &whole, false, 0);
     dn_comm_ledger(cut.tp, true);
@@ -219,7 +218,7 @@ static int ask_for_logits(dn_comm *comm, void *argument)
     const int32_t tokens[] = {1, 2};
     dn_real logits[13];
     cut_model cut = cut_model_create(comm, s->size, s->kernels, s->shape, MAX_B, s->gather);
-    dn_status status = dn_gpt_next(cut.gpt, tokens, 2, logits);
+    dn_status status = dn_model_next(cut.model, tokens, 2, logits);
     cut_model_destroy(&cut);
     RANKS_CHECK(status == DN_ERR_ARG && strstr(dn_error_message(), "tp_size 1"));
     return 0;

@@ -15,7 +15,6 @@ typedef struct cut_model {
     dn_arena weights, grads;
     dn_weights *in_pieces;
     dn_model *model;
-    dn_gpt *gpt; /* what stands behind it, if it is one */
 } cut_model;
 
 static inline dn_arena arena_of_heap(dn_comm *comm, size_t bytes)
@@ -69,7 +68,6 @@ static inline cut_model cut_model_create(dn_comm *comm, const int size[DN_N_AXES
     must(dn_weights_create(m.params, m.n_params, m.unit_of, m.mesh, gather, m.stream, &m.in_pieces));
     const dn_model_parts parts = {B, m.params, m.in_pieces, m.tp, exchange, m.stream};
     must(dn_model_create(&spec, &parts, &m.model));
-    m.gpt = m.model->instance;
     return m;
 }
 

@@ -4,8 +4,8 @@
 
 #include "base/random.h"
 #include "compute/kernels.h"
-#include "model/model.h"
-#include "nn/gpt.h"
+#include "model/instance.h"
+#include "nn/head.h"
 #include "support/close.h"
 
 #include <math.h>
@@ -52,7 +52,6 @@ typedef struct model {
     dn_mesh *mesh;
     dn_weights *in_pieces;
     dn_model *model;
-    dn_gpt *gpt; /* what stands behind it, if it is one */
     int32_t *tokens, *targets; /* [B*T] */
 } model;
 
@@ -61,6 +60,12 @@ static inline void arena_allocate(dn_arena *measured, dn_stream *stream)
     void *base;
     must(dn_device_alloc(stream, measured->used, &base));
     *measured = (dn_arena){.base = base, .capacity = measured->used};
+}
+
+/* What the head of a model keeps. */
+static inline dn_head_kept *head_of(const dn_model *of)
+{
+    return of->layers[of->n_layers - 1].kept;
 }
 
 static const int model_mesh_size[DN_N_AXES] = {1, 1, 1}, model_mesh_at[DN_N_AXES];
@@ -122,7 +127,6 @@ static inline model model_create(const char *kernels, int n_threads, dn_spec spe
                            &m.in_pieces));
     const dn_model_parts parts = {B, m.params, m.in_pieces, m.alone, NULL, m.stream};
     must(dn_model_create(&m.spec, &parts, &m.model));
-    m.gpt = m.model->instance;
     return m;
 }
 

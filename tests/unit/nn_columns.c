@@ -1,6 +1,5 @@
 /* Every column of kernels that this processor can run gives the loss, gradients and logits of the plain one.
  */
-#include "nn/gpt.h"
 #include "support/close.h"
 #include "support/tests.h"
 
@@ -21,8 +20,8 @@ static result result_of(const char *kernels)
 {
     result r = {.logits = calloc(shape.V, sizeof(dn_real))};
     model m = model_create(kernels, 2, shape, B);
-    must(dn_gpt_train(m.gpt, m.tokens, m.targets, B, 0.5, &r.loss));
-    must(dn_gpt_next(m.gpt, m.tokens, 50, r.logits));
+    must(dn_model_train(m.model, m.tokens, m.targets, B, 0.5, &r.loss));
+    must(dn_model_next(m.model, m.tokens, 50, r.logits));
     r.gradients = host_copy(m.stream, m.params[0].grad, m.n_elements);
     model_destroy(&m);
     return r;

@@ -180,7 +180,9 @@ static void units_are_embedding_layers_head(void **state)
     const size_t expected[N_PARAMS] = {0, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3};
     size_t unit_of[N_PARAMS];
     dn_param params[N_PARAMS];
-    dn_gpt_describe(&shape, params, unit_of);
+    dn_arena nowhere = {0}, nowhere_else = {0};
+    const dn_spec spec = whole_spec(shape);
+    dn_model_layout(&spec, model_mesh_size, model_mesh_at, &nowhere, &nowhere_else, params, unit_of);
     assert_memory_equal(unit_of, expected, sizeof expected);
 }
 

@@ -1,5 +1,4 @@
 /* The whole GPT: causality, micro-batches, chunks of logits, the next token, and bad input. */
-#include "nn/gpt_parts.h"
 #include "support/close.h"
 #include "support/tests.h"
 
@@ -12,7 +11,7 @@ static const dn_spec small = {.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3};
 static double whole_loss(model *m)
 {
     double loss = 0;
-    must(dn_gpt_loss(m->gpt, m->tokens, m->targets, m->B, &loss));
+    must(dn_model_loss(m->model, m->tokens, m->targets, m->B, &loss));
     return loss;
 }
 
@@ -21,7 +20,7 @@ static dn_real *gradients_of(model *m, double scale)
 {
     double loss = 0;
     m->stream->kernels->fill(m->stream, m->params[0].grad, m->n_elements, 0);
-    must(dn_gpt_train(m->gpt, m->tokens, m->targets, m->B, scale, &loss));
+    must(dn_model_train(m->model, m->tokens, m->targets, m->B, scale, &loss));
     return host_copy(m->stream, m->params[0].grad, m->n_elements);
 }
 
@@ -32,10 +31,10 @@ static void a_later_token_changes_nothing_before_it(void **state)
     model m = model_create("ref", 1, small, 2);
     size_t C = small.C, N = m.B * small.T, changed = 4;
     whole_loss(&m);
-    dn_real *before = host_copy(m.stream, m.gpt->y, N * C);
+    dn_real *before = host_copy(m.stream, head_of(m.model)->norm.y, N * C);
     m.tokens[changed] = (m.tokens[changed] + 1) % (int32_t)small.V;
     whole_loss(&m);
-    dn_real *after = host_copy(m.stream, m.gpt->y, N * C);
+    dn_real *after = host_copy(m.stream, head_of(m.model)->norm.y, N * C);
 
     for (size_t t = 0; t < N; t++) {
         bool same = memcmp(before + t * C, after + t * C, C * sizeof *before) == 0;
@@ -53,12 +52,12 @@ static void two_halves_of_a_micro_batch_add_up_to_the_whole(void **state)
     model m = model_create("ref", 1, small, 4);
     double whole = 0, halves = 10; /* both are added to what was there */
     dn_real *expected = gradients_of(&m, 0.25);
-    must(dn_gpt_loss(m.gpt, m.tokens, m.targets, 4, &whole));
+    must(dn_model_loss(m.model, m.tokens, m.targets, 4, &whole));
 
     m.stream->kernels->fill(m.stream, m.params[0].grad, m.n_elements, 0);
     for (size_t half = 0; half < 2; half++) {
         size_t first = half * 2 * small.T;
-        must(dn_gpt_train(m.gpt, m.tokens + first, m.targets + first, 2, 0.25, &halves));
+        must(dn_model_train(m.model, m.tokens + first, m.targets + first, 2, 0.25, &halves));
     }
     dn_real *sum = host_copy(m.stream, m.params[0].grad, m.n_elements);
     /* The same 28 terms in another grouping: at most 28 roundings of the largest partial sum. */
@@ -75,7 +74,7 @@ static void rows_of_logits_held_at_a_time_change_rounding_only(void **state)
     model m = model_create("ref", 1, small, 2);
     double whole = whole_loss(&m);
     dn_real *expected = gradients_of(&m, 1);
-    m.gpt->logits_rows = 5; /* 5, 5, 4 */
+    head_of(m.model)->logits_rows = 5; /* 5, 5, 4 */
     assert_true(whole_loss(&m) == whole);
     dn_real *chunked = gradients_of(&m, 1);
     assert_below(difference(chunked, expected, m.n_elements), 14 * DN_REAL_EPS);
@@ -88,12 +87,12 @@ static void chunks_of_logits_are_equal_and_keep_to_the_budget(void **state)
 {
     (void)state;
     dn_spec gpt2 = {.V = 50304, .T = 1024, .C = 768, .L = 12, .NH = 6};
-    size_t rows = dn_gpt_head_rows(&gpt2, 1, 1024);
+    size_t rows = dn_head_rows(&gpt2, 1, 1024);
     size_t chunks = (1024 + rows - 1) / rows;
     assert_true(rows * gpt2.V * sizeof(dn_real) <= 64 << 20);
     assert_true((rows + 32) * gpt2.V * sizeof(dn_real) > 48 << 20);
     assert_true(chunks * rows - 1024 < chunks);
-    assert_int_equal(dn_gpt_head_rows(&small, 1, 14), 14);
+    assert_int_equal(dn_head_rows(&small, 1, 14), 14);
 }
 
 /* -log p of the last position, from its logits, is what the loss grows by with that position. */
@@ -102,10 +101,10 @@ static void next_gives_the_logits_that_the_loss_is_made_of(void **state)
     (void)state;
     model m = model_create("ref", 1, small, 2);
     double sum = 0, expected = 0;
-    must(dn_gpt_loss(m.gpt, m.tokens, m.targets, 1, &expected));
+    must(dn_model_loss(m.model, m.tokens, m.targets, 1, &expected));
     for (size_t n = 1; n <= small.T; n++) {
         dn_real logits[11];
-        must(dn_gpt_next(m.gpt, m.tokens, n, logits));
+        must(dn_model_next(m.model, m.tokens, n, logits));
         double exponentials = 0;
         for (size_t v = 0; v < 11; v++)
             exponentials += exp((double)logits[v]);
@@ -134,11 +133,11 @@ static void progress_is_told_once_a_layer_and_direction_and_chunk(void **state)
     int calls[2] = {0};
     double loss = 0;
     model m = model_create("ref", 1, small, 2);
-    dn_gpt_on_progress(m.gpt, count, calls);
-    must(dn_gpt_train(m.gpt, m.tokens, m.targets, 2, 1, &loss));
+    dn_model_on_progress(m.model, count, calls);
+    must(dn_model_train(m.model, m.tokens, m.targets, 2, 1, &loss));
     assert_int_equal(calls[true], 2 * small.L);
     assert_int_equal(calls[false], 1); /* so small a model has one chunk */
-    must(dn_gpt_train(m.gpt, m.tokens, m.targets, 0, 1, &loss));
+    must(dn_model_train(m.model, m.tokens, m.targets, 0, 1, &loss));
     assert_int_equal(calls[true], 4 * small.L); /* with no rows the ranks still pass their layers together */
     assert_int_equal(calls[false], 1);
     model_destroy(&m);
@@ -151,8 +150,8 @@ static void a_pass_ends_where_progress_says_so(void **state)
     for (int last = 1; last <= (int)(2 * small.L); last++) {
         int left = last;
         double loss = 0;
-        dn_gpt_on_progress(m.gpt, count_down, &left);
-        assert_int_equal(dn_gpt_train(m.gpt, m.tokens, m.targets, 2, 1, &loss), DN_ERR_ARG);
+        dn_model_on_progress(m.model, count_down, &left);
+        assert_int_equal(dn_model_train(m.model, m.tokens, m.targets, 2, 1, &loss), DN_ERR_ARG);
         assert_int_equal(left, 0);
         assert_true(loss == 0);
     }
@@ -175,16 +174,16 @@ static void bad_input_is_refused_and_says_what_and_where(void **state)
     model m = model_create("ref", 1, small, 2);
     double loss = 0;
     dn_real logits[11];
-    assert_int_equal(dn_gpt_loss(m.gpt, m.tokens, m.targets, 3, &loss), DN_ERR_ARG);
-    assert_int_equal(dn_gpt_train(m.gpt, m.tokens, m.targets, 2, 0, &loss), DN_ERR_ARG);
-    assert_int_equal(dn_gpt_next(m.gpt, m.tokens, 0, logits), DN_ERR_ARG);
-    assert_int_equal(dn_gpt_next(m.gpt, m.tokens, 8, logits), DN_ERR_ARG);
+    assert_int_equal(dn_model_loss(m.model, m.tokens, m.targets, 3, &loss), DN_ERR_ARG);
+    assert_int_equal(dn_model_train(m.model, m.tokens, m.targets, 2, 0, &loss), DN_ERR_ARG);
+    assert_int_equal(dn_model_next(m.model, m.tokens, 0, logits), DN_ERR_ARG);
+    assert_int_equal(dn_model_next(m.model, m.tokens, 8, logits), DN_ERR_ARG);
     m.targets[13] = 11;
-    assert_int_equal(dn_gpt_train(m.gpt, m.tokens, m.targets, 2, 1, &loss), DN_ERR_DATA);
+    assert_int_equal(dn_model_train(m.model, m.tokens, m.targets, 2, 1, &loss), DN_ERR_DATA);
     assert_non_null(strstr(dn_error_message(), "target 11 at position 13"));
     m.tokens[2] = -1;
-    assert_int_equal(dn_gpt_loss(m.gpt, m.tokens, m.targets, 1, &loss), DN_ERR_DATA);
-    assert_int_equal(dn_gpt_next(m.gpt, m.tokens, 3, logits), DN_ERR_DATA);
+    assert_int_equal(dn_model_loss(m.model, m.tokens, m.targets, 1, &loss), DN_ERR_DATA);
+    assert_int_equal(dn_model_next(m.model, m.tokens, 3, logits), DN_ERR_DATA);
     assert_true(loss == 0);
 
     dn_model *none = NULL;

@@ -1,6 +1,5 @@
-/* Gradients, in double: the linear layer against its definition; a block, the head and the whole GPT against
+/* Gradients, in double: the linear layer against its definition; a block, the head and whole models against
  * central differences by every input and parameter. */
-#include "nn/gpt_parts.h"
 #include "nn/linear.h"
 #include "support/close.h"
 #include "support/tests.h"
@@ -93,10 +92,10 @@ typedef struct probe {
 static double block_loss(void *context)
 {
     probe *p = context;
-    dn_gpt *gpt = p->m.gpt;
-    p->m.stream->kernels->copy(p->m.stream, gpt->x, p->input, p->n);
-    must(dn_gpt_block_forward(gpt, 0, p->m.B, p->m.spec.T));
-    dn_real *out = host_copy(p->m.stream, gpt->x, p->n);
+    dn_pass *pass = &p->m.model->pass;
+    p->m.stream->kernels->copy(p->m.stream, pass->x, p->input, p->n);
+    must(dn_model_unit_forward(p->m.model, 1));
+    dn_real *out = host_copy(p->m.stream, pass->x, p->n);
     double sum = 0;
     for (size_t i = 0; i < p->n; i++)
         sum += (double)out[i] * (double)p->c[i];
@@ -118,6 +117,8 @@ static probe probe_create(void)
     p.input = drawn(p.m.stream, p.n, 6);
     p.c = calloc(p.n, sizeof *p.c);
     dn_random_normal(5, 7, 0, p.n, 1, p.c);
+    p.m.model->pass.B = p.m.B;
+    p.m.model->pass.T = small.T;
     return p;
 }
 
@@ -132,30 +133,31 @@ static void a_block_s_gradients_are_those_of_central_differences(void **state)
 {
     (void)state;
     probe p = probe_create();
-    dn_gpt *gpt = p.m.gpt;
+    dn_pass *pass = &p.m.model->pass;
     loss_of f = {block_loss, &p, p.m.stream};
 
     block_loss(&p);
-    dn_upload(p.m.stream, gpt->x, p.c, p.n);
-    must(dn_gpt_block_backward(gpt, 0, p.m.B, small.T));
-    dn_real *dx = host_copy(p.m.stream, gpt->x, p.n);
+    dn_upload(p.m.stream, pass->x, p.c, p.n);
+    must(dn_model_unit_backward(p.m.model, 1));
+    dn_real *dx = host_copy(p.m.stream, pass->x, p.n);
     assert_below(gradient_error(&f, p.input, dx, p.n, 48), DIFFERENCE_TOLERANCE);
     free(dx);
-    for (size_t i = 0; i < DN_BLOCK_N_PARAMS; i++) {
-        const dn_param *param = &p.m.params[gpt->blocks[0].first_param + i];
-        check(&f, param->weight, param->grad, dn_param_size(param));
-    }
+    for (size_t i = 0; i < p.m.n_params; i++)
+        if (p.m.unit_of[i] == 1)
+            check(&f, p.m.params[i].weight, p.m.params[i].grad, dn_param_size(&p.m.params[i]));
     probe_destroy(&p);
 }
 
 static double head_loss(void *context)
 {
     probe *p = context;
-    p->m.stream->kernels->copy(p->m.stream, p->m.gpt->y, p->input, p->n);
-    p->m.gpt->loss = 0;
-    must(dn_gpt_head_loss(p->m.gpt, p->m.B * small.T));
+    dn_pass *pass = &p->m.model->pass;
+    p->m.stream->kernels->copy(p->m.stream, pass->x, p->input, p->n);
+    pass->goal = DN_GOAL_LOSS;
+    pass->loss = 0;
+    must(dn_model_unit_forward(p->m.model, p->m.model->n_units - 1));
     must(dn_stream_sync(p->m.stream));
-    return p->m.gpt->loss;
+    return pass->loss;
 }
 
 /* In chunks of 4, 4, 4 and 2 rows. */
@@ -163,18 +165,24 @@ static void the_head_s_gradients_are_those_of_central_differences(void **state)
 {
     (void)state;
     probe p = probe_create();
-    dn_gpt *gpt = p.m.gpt;
+    dn_pass *pass = &p.m.model->pass;
     loss_of f = {head_loss, &p, p.m.stream};
     const dn_param *head = &p.m.params[p.m.n_params - 1];
-    gpt->logits_rows = 4;
-    dn_upload_ids(p.m.stream, gpt->targets, p.m.targets, p.m.B * small.T);
+    size_t unit = p.m.model->n_units - 1;
+    head_of(p.m.model)->logits_rows = 4;
+    dn_upload_ids(p.m.stream, pass->targets, p.m.targets, p.m.B * small.T);
 
     double loss = head_loss(&p);
-    gpt->loss = 0;
-    must(dn_gpt_head_train(gpt, p.m.B * small.T, 1));
+    pass->goal = DN_GOAL_TRAIN;
+    pass->scale = 1;
+    pass->loss = 0;
+    must(dn_model_unit_forward(p.m.model, unit));
+    must(dn_model_unit_backward(p.m.model, unit));
     must(dn_stream_sync(p.m.stream));
-    assert_true(gpt->loss == loss);
-    check(&f, p.input, gpt->dy, p.n);
+    assert_true(pass->loss == loss);
+    dn_real *dx = host_copy(p.m.stream, pass->x, p.n);
+    assert_below(gradient_error(&f, p.input, dx, p.n, 48), DIFFERENCE_TOLERANCE);
+    free(dx);
     check(&f, head->weight, head->grad, dn_param_size(head));
     probe_destroy(&p);
 }
@@ -183,23 +191,37 @@ static double whole_loss(void *context)
 {
     model *m = context;
     double loss = 0;
-    must(dn_gpt_loss(m->gpt, m->tokens, m->targets, m->B, &loss));
+    must(dn_model_loss(m->model, m->tokens, m->targets, m->B, &loss));
     return loss;
 }
 
 /* Twice, scaled by 1.5 and -0.5: gradients are added to, scaled as asked. */
-static void every_parameter_s_gradient_is_that_of_central_differences(void **state)
+static void check_every_parameter(dn_spec spec)
 {
-    (void)state;
-    model m = model_create("ref", 1, (dn_spec){.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3}, 2);
+    model m = model_create("ref", 1, spec, 2);
     loss_of f = {whole_loss, &m, m.stream};
     double loss = 0;
-    must(dn_gpt_train(m.gpt, m.tokens, m.targets, m.B, 1.5, &loss));
-    must(dn_gpt_train(m.gpt, m.tokens, m.targets, m.B, -0.5, &loss));
+    must(dn_model_train(m.model, m.tokens, m.targets, m.B, 1.5, &loss));
+    must(dn_model_train(m.model, m.tokens, m.targets, m.B, -0.5, &loss));
     for (size_t p = 0; p < m.n_params; p++)
         check(&f, m.params[p].weight, m.params[p].grad, dn_param_size(&m.params[p]));
     assert_true(loss == 2 * whole_loss(&m));
     model_destroy(&m);
+}
+
+static void every_parameter_s_gradient_is_that_of_central_differences(void **state)
+{
+    (void)state;
+    const dn_architecture *architecture;
+    for (size_t i = 0; (architecture = dn_architecture_at(i)); i++)
+        check_every_parameter((dn_spec){.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3, .architecture = architecture});
+}
+
+/* 3 heads of 6 in a model 12 wide. */
+static void heads_may_be_wider_than_their_part_of_the_model(void **state)
+{
+    (void)state;
+    check_every_parameter((dn_spec){.V = 11, .T = 7, .C = 12, .L = 1, .NH = 3, .hd = 6});
 }
 
 TESTS(nn_gradients)
@@ -209,6 +231,7 @@ TESTS(nn_gradients)
         cmocka_unit_test(a_block_s_gradients_are_those_of_central_differences),
         cmocka_unit_test(the_head_s_gradients_are_those_of_central_differences),
         cmocka_unit_test(every_parameter_s_gradient_is_that_of_central_differences),
+        cmocka_unit_test(heads_may_be_wider_than_their_part_of_the_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

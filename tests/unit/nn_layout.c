@@ -33,7 +33,8 @@ static void parameters_have_the_documented_names_shapes_and_kinds_in_order(void 
     };
     dn_param params[14];
     dn_arena weights = {0}, grads = {0};
-    assert_int_equal(dn_gpt_n_params(&small), 14);
+    const dn_spec spec = whole_spec(small);
+    assert_int_equal(dn_model_n_params(&spec), 14);
     model_layout(small, model_mesh_size, model_mesh_at, &weights, &grads, params);
     for (size_t p = 0; p < 14; p++) {
         assert_string_equal(params[p].name, expected[p].name);
@@ -151,10 +152,12 @@ static void bad_shapes_are_configuration_errors_that_name_the_key(void **state)
         {{.V = 11, .T = (size_t)-1, .C = 12, .L = 2, .NH = 3}, "sequence_length"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(dn_gpt_check(&bad[i].shape), DN_ERR_CONFIG);
+        const dn_spec spec = whole_spec(bad[i].shape);
+        assert_int_equal(dn_model_check(&spec), DN_ERR_CONFIG);
         assert_non_null(strstr(dn_error_message(), bad[i].key));
     }
-    assert_int_equal(dn_gpt_check(&small), DN_OK);
+    const dn_spec good = whole_spec(small);
+    assert_int_equal(dn_model_check(&good), DN_OK);
 }
 
 /* By hand for V=11, T=7, C=12, L=2: 6 flops for each of 2*12*144 matrix and 132 head elements; attention
@@ -162,7 +165,8 @@ static void bad_shapes_are_configuration_errors_that_name_the_key(void **state)
 static void flops_per_token_count_products_and_half_the_attention_square(void **state)
 {
     (void)state;
-    assert_true(dn_gpt_flops_per_token(&small) == 6 * (2 * 12 * 144 + 132) + 2 * 3 * (2 * 2 * 12 * 3.5));
+    const dn_spec spec = whole_spec(small);
+    assert_true(dn_model_flops_per_token(&spec) == 6 * (2 * 12 * 144 + 132) + 2 * 3 * (2 * 2 * 12 * 3.5));
 }
 
 TESTS(nn_layout)

@@ -1,0 +1,127 @@
+/*
+ * Output head and cross-entropy: logits = head(norm(x)), head [V,C], of which tp cuts the rows (words); a chunk of rows
+ * at a time: the logits of a whole micro-batch would be the largest tensor of the model (1024 positions of 50304 words:
+ * 196 MiB). Training runs forward and backward of a chunk together, so its logits are needed only once; what is left
+ * for the way back is the norm.
+ */
+#include "nn/head.h"
+
+#include "base/fail.h"
+#include "nn/linear.h"
+
+#include <stdio.h>
+
+/* Every chunk packs the head's weights for the products and adds to its whole gradient, so few rows are slow:
+ * at V = 50304, C = 768 the head takes 1.05 of its best time in chunks of 256 rows, 1.15 of 128, 1.4 of 64.
+ */
+enum { logits_budget_bytes = 64 << 20, logits_floor_rows = 128 };
+
+size_t dn_head_rows(const dn_spec *spec, int tp_size, size_t N)
+{
+    size_t most = logits_budget_bytes / (dn_layer_words(spec, tp_size, 0).n * sizeof(dn_real));
+    if (most < logits_floor_rows)
+        most = logits_floor_rows;
+    size_t n_chunks = (N + most - 1) / most;
+    return (N + n_chunks - 1) / n_chunks;
+}
+
+static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
+{
+    if (params) {
+        snprintf(params->name, DN_PARAM_NAME_MAX, "lm_head.weight");
+        dn_layer_param(params, DN_PARAM_HEAD, spec->V, spec->C, DN_CUT_ROWS, 1);
+    }
+    return 1;
+}
+
+static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shared)
+{
+    dn_head_kept *k = memory;
+    dn_norm_lay(pass, &k->norm, own);
+    k->logits_rows = dn_head_rows(pass->spec, pass->tp_size, pass->room);
+    k->logits = dn_layer_take(own, k->logits_rows * pass->words.n);
+    for (size_t i = 0; i < 2 && pass->tp_size > 1; i++)
+        k->parts[i] = dn_layer_take(shared, 3 * k->logits_rows);
+}
+
+static double flops(const dn_spec *spec)
+{
+    return 6 * (double)spec->V * (double)spec->C;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Over tp each rank has the logits of its words. Parts are read where they lie. Those of a chunk are written again two
+ * chunks later, behind the barrier of the chunk between, or behind others where a pass ends. */
+static dn_status join_loss(dn_pass *pass, dn_head_kept *k, size_t first, size_t n, double scale)
+{
+    dn_stream *s = pass->stream;
+    dn_buf *part = k->parts[first / k->logits_rows % 2];
+    const dn_ids *targets = dn_ids_at(pass->targets, first);
+    size_t bytes = 3 * n * sizeof(dn_real), size = (size_t)pass->tp_size;
+
+    s->kernels->cross_entropy_part(s, part, k->logits, targets, &pass->words, n);
+    DN_TRY(dn_stream_sync(s));
+    DN_TRY(dn_comm_barrier(pass->tp));
+    for (int rank = 0; rank < pass->tp_size; rank++)
+        k->all_parts[rank] = dn_comm_peer(pass->tp, part, rank);
+    s->kernels->cross_entropy_join(s, &pass->loss, k->logits, k->all_parts, size, (size_t)pass->tp_rank, targets,
+                                   &pass->words, n, scale);
+    dn_comm_count_in_place(pass->tp, DN_ALL_GATHER, bytes, bytes * size, DN_TRAFFIC_ACTIVATIONS);
+    return DN_OK;
+}
+
+/* Loss of n positions from `first` on and, where scale is not 0, its gradient: logits' in place, dy's. */
+static dn_status chunk(dn_pass *pass, dn_head_kept *k, const dn_weight *w, size_t first, size_t n, double scale)
+{
+    dn_stream *s = pass->stream;
+    const dn_buf *y = dn_at(k->norm.y, first * pass->spec->C);
+    dn_linear_forward(s, k->logits, y, w, n); /* [n,words] */
+    if (pass->tp_size > 1)
+        DN_TRY(join_loss(pass, k, first, n, scale));
+    else
+        s->kernels->cross_entropy(s, &pass->loss, k->logits, dn_ids_at(pass->targets, first), n, pass->spec->V,
+                                  scale);
+    DN_TRY(dn_pass_progress(pass, false));
+    if (scale != 0)
+        dn_linear_backward(s, dn_at(pass->dy, first * pass->spec->C), k->logits, y, w, n); /* dy [n,C] */
+    return DN_OK;
+}
+
+static dn_status forward(dn_pass *pass, const dn_layer *layer)
+{
+    dn_head_kept *k = layer->kept;
+    const dn_weight *w = dn_layer_weight(pass, layer, 0);
+    size_t N = pass->B * pass->T;
+    dn_norm_forward(pass, &k->norm);
+    if (pass->goal == DN_GOAL_NEXT) {
+        dn_linear_forward(pass->stream, k->logits, dn_at(k->norm.y, (N - 1) * pass->spec->C), w, 1);
+        return DN_OK;
+    }
+    double scale = pass->goal == DN_GOAL_TRAIN ? pass->scale : 0;
+    for (size_t first = 0; first < N; first += k->logits_rows)
+        DN_TRY(chunk(pass, k, w, first, smaller(k->logits_rows, N - first), scale));
+    return DN_OK;
+}
+
+/* x, free since the norm has its copy, becomes the residual stream's gradient. */
+static dn_status backward(dn_pass *pass, const dn_layer *layer)
+{
+    const dn_head_kept *k = layer->kept;
+    DN_TRY(dn_layer_sum_dy(pass));
+    pass->stream->kernels->fill(pass->stream, pass->x, pass->B * pass->T * pass->spec->C, 0);
+    dn_norm_backward(pass, &k->norm);
+    return DN_OK;
+}
+
+const dn_layer_ops dn_head = {.describe = describe,
+                              .lay = lay,
+                              .kept_bytes = sizeof(dn_head_kept),
+                              .flops = flops,
+                              .sums_backward = 1,
+                              .gathered = 3,
+                              .forward = forward,
+                              .backward = backward};

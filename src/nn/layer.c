@@ -1,0 +1,55 @@
+#include "nn/layer.h"
+
+#include "base/fail.h"
+#include "base/inject.h"
+#include "base/size.h"
+#include "nn/linear.h"
+
+void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_cut cut, size_t unit)
+{
+    const dn_cut tp = {DN_TP, unit}, fs = {DN_FS, 1};
+    param->kind = kind;
+    param->rows = rows;
+    param->cols = cols;
+    param->split = 1;
+    param->window_of = NULL;
+    param->row_cut = cut == DN_CUT_ROWS ? tp : fs;
+    param->col_cut = cut == DN_CUT_ROWS ? fs : tp;
+    param->stack = 0;
+}
+
+dn_buf *dn_layer_take(dn_arena *arena, size_t elements)
+{
+    return dn_arena_take(arena, dn_size_mul(elements, sizeof(dn_real)));
+}
+
+dn_words dn_layer_words(const dn_spec *spec, int tp_size, int rank)
+{
+    dn_range words = dn_part(spec->V, 1, tp_size, rank);
+    bool off = dn_injected(DN_INJECT_WRONG_VOCAB_OFFSET) && rank > 0;
+    return (dn_words){words.first + off, words.end - words.first};
+}
+
+dn_status dn_layer_sum_dy(dn_pass *pass)
+{
+    if (pass->tp_size == 1)
+        return DN_OK;
+    DN_TRY(dn_stream_sync(pass->stream));
+    return dn_comm_all_reduce(pass->tp, pass->dy, pass->B * pass->T * pass->spec->C, DN_REAL, DN_SUM,
+                              DN_TRAFFIC_ACTIVATIONS);
+}
+
+dn_status dn_layer_project(dn_pass *pass, const dn_buf *in, const dn_weight *w)
+{
+    dn_stream *s = pass->stream;
+    size_t N = pass->B * pass->T;
+    if (pass->tp_size == 1) {
+        dn_linear_forward_add(s, pass->x, in, w, N);
+        return DN_OK;
+    }
+    dn_linear_forward(s, pass->dy, in, w, N);
+    if (!dn_injected(DN_INJECT_SKIP_TP_REDUCE))
+        DN_TRY(dn_layer_sum_dy(pass));
+    s->kernels->axpby(s, pass->x, 1, pass->dy, 1, N * pass->spec->C);
+    return DN_OK;
+}

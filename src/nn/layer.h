@@ -1,0 +1,140 @@
+/*
+ * Layers: a model is a list of them. Each is one file, with its parameters, how the mesh cuts them, forward and
+ * backward pass, memory and flops; model/model.c runs the list.
+ *
+ * Letters: B sequences of a micro-batch, T positions, N = B*T, C model width, V vocabulary, NH heads of size hd.
+ *
+ * The residual stream x [N,C] is one buffer that layers update in place; on the way back it holds the residual
+ * stream's gradient. No layer's input is kept: what its backward pass needs it keeps itself.
+ *
+ * Over tp a rank computes with its blocks of the parameters: its heads, its columns of the MLP, its words of
+ * the vocabulary. Shares may be uneven and empty. All ranks of tp hold the same bits of x.
+ */
+#ifndef NN_LAYER_H
+#define NN_LAYER_H
+
+#include "base/arena.h"
+#include "compute/kernels.h"
+#include "nn/spec.h"
+#include "sync/weights.h"
+
+/* Called on the way through a pass. together: after a unit, which all ranks of the mesh pass equally often, so
+ * that a collective has its place here; otherwise after a chunk of the head, of which ranks with fewer rows have
+ * fewer. A pass ends with the first status that is not DN_OK, as on a failure of its own. */
+typedef dn_status dn_progress_fn(void *context, bool together);
+
+/* What a pass is for: the loss; the loss and its gradients; the logits of the last position. */
+typedef enum dn_goal { DN_GOAL_LOSS, DN_GOAL_TRAIN, DN_GOAL_NEXT } dn_goal;
+
+/* What the layers of a rank share. */
+typedef struct dn_pass {
+    const dn_spec *spec; /* borrowed, as weights, tp and stream */
+    size_t room;         /* positions there is room for */
+    int tp_size, tp_rank;
+    dn_words words; /* this rank's of the vocabulary */
+    dn_weights *weights;
+    dn_comm *tp;
+    dn_stream *stream;
+    dn_progress_fn *progress; /* or NULL; see dn_model_on_progress */
+    void *progress_context;
+
+    /* of the micro-batch in work: */
+    dn_goal goal;
+    size_t B, T;
+    double scale;             /* of the gradients */
+    double loss;              /* filled by kernels, read after sync */
+    dn_ids *tokens, *targets; /* [N] */
+    size_t own_rows;          /* positions whose tokens are among the words */
+    dn_buf *x;                /* [N,C]: residual stream forward, its gradient backward. Symmetric over tp */
+    dn_buf *dy;               /* [N,C]: gradient of a layer's normalized input; forward, over tp, this rank's part of
+                                 what a layer adds to x. Symmetric over tp */
+    dn_buf *wide;             /* [N, the widest layer's]: a layer's own gradients */
+} dn_pass;
+
+typedef struct dn_layer_ops dn_layer_ops;
+
+/* A layer's place in its model. */
+typedef struct dn_layer_place {
+    const dn_layer_ops *ops;
+    size_t index; /* among its kind: the number in names of parameters */
+    size_t unit;  /* of its parameters (sync/weights.h), ascending without gaps */
+} dn_layer_place;
+
+typedef struct dn_layer {
+    dn_layer_place place;
+    size_t first_param;
+    void *kept; /* the layer's own: what its forward pass leaves for its backward pass */
+} dn_layer;
+
+struct dn_layer_ops {
+    /** Fills all but places and blocks of the layer's parameters, of layer number `index`; returns how many
+     * there are. NULL only counts. */
+    size_t (*describe)(const dn_spec *spec, size_t index, dn_param *params);
+    /** Elements of pass->wide a position. NULL: none. */
+    size_t (*wide)(const dn_pass *pass);
+    /** Fills `kept`, kept_bytes of zeros: takes memory for pass->room positions from `own`, and what other ranks
+     * of tp read from `shared`. May only measure. NULL: nothing is kept. */
+    void (*lay)(const dn_pass *pass, void *kept, dn_arena *own, dn_arena *shared);
+    size_t kept_bytes; /* at most DN_LAYER_KEPT_MAX */
+    /** A token's, forward and backward: 6 for each element of a matrix, and attention's products. */
+    double (*flops)(const dn_spec *spec);
+    /* Over tp, in each pass: all-reduces of [N,C], and numbers a position that are gathered. */
+    int sums_forward, sums_backward, gathered;
+    /** Both with the layer's unit open, but the backward pass of a model's last layer: that goes forward and
+     * backward while it is open once, as far as it needs its parameters. */
+    dn_status (*forward)(dn_pass *pass, const dn_layer *layer);
+    dn_status (*backward)(dn_pass *pass, const dn_layer *layer);
+};
+
+enum { DN_LAYER_KEPT_MAX = 4096 };
+
+/* The layers there are. Every one is computed with the model's width C; x goes in and comes out. */
+extern const dn_layer_ops dn_embedding; /* x = E[token]: a model's first */
+extern const dn_layer_ops dn_attention; /* x += attention(norm(x)) */
+extern const dn_layer_ops dn_mlp;       /* x += mlp(norm(x)) */
+extern const dn_layer_ops dn_head;      /* logits = head(norm(x)) and their loss: a model's last */
+
+/* ---- for layers ---- */
+
+/* Which dimension tp cuts; fs cuts the other one. */
+typedef enum dn_tp_cut { DN_CUT_ROWS, DN_CUT_COLUMNS } dn_tp_cut;
+
+/** Fills all but name, places and blocks; tp cuts between multiples of `unit` rows or columns. */
+void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_cut cut, size_t unit);
+
+/** The weight of a layer's parameter number `which`, or of the stack that begins with it. */
+static inline const dn_weight *dn_layer_weight(const dn_pass *pass, const dn_layer *layer, size_t which)
+{
+    return dn_weights_of(pass->weights, layer->first_param + which);
+}
+
+/** `elements` numbers of an arena. */
+dn_buf *dn_layer_take(dn_arena *arena, size_t elements);
+
+/** The words of a rank of tp. */
+dn_words dn_layer_words(const dn_spec *spec, int tp_size, int rank);
+
+/** Calls the progress function, if there is one. */
+static inline dn_status dn_pass_progress(const dn_pass *pass, bool together)
+{
+    return pass->progress ? pass->progress(pass->progress_context, together) : DN_OK;
+}
+
+/** x += the sum over tp of in w^T: a layer that ends in the residual stream. Overwrites dy. */
+dn_status dn_layer_project(dn_pass *pass, const dn_buf *in, const dn_weight *w) DN_MUST_USE;
+
+/** dy [N,C] becomes its sum over tp, the same bits on all ranks. */
+dn_status dn_layer_sum_dy(dn_pass *pass) DN_MUST_USE;
+
+/* RMS norm without gain, from x. */
+typedef struct dn_norm {
+    dn_buf *y, *rstd; /* [N,C], [N] */
+} dn_norm;
+
+void dn_norm_lay(const dn_pass *pass, dn_norm *norm, dn_arena *own);
+/** y = norm(x). */
+void dn_norm_forward(dn_pass *pass, const dn_norm *norm);
+/** x += the gradient of the norm's input, dy being that of y. */
+void dn_norm_backward(dn_pass *pass, const dn_norm *norm);
+
+#endif
