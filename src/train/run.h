@@ -74,8 +74,7 @@ void dn_run_close(dn_run *run);
 
 /** Collective. One step: micro-batches forward and backward, exchange, update; run->last is what it measured.
  * Where loss or gradient are not finite, state stays as it was (run->n_skipped counts). DN_RUN_DROPPED: nothing
- * was changed. Errors: DN_ERR_NUMERIC, weights that are not finite, or too many steps in a row that were not; those
- * of the groups. */
+ * was changed. Errors: DN_ERR_NUMERIC, weights that are not finite; those of the groups. */
 dn_status dn_run_step(dn_run *run) DN_MUST_USE;
 
 /** Collective. Mean loss over val_tokens; rows are dealt to the ranks. *loss = NaN without validation data. May

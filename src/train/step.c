@@ -7,21 +7,12 @@
 
 #include <math.h>
 
-/* A loss or gradient that is not finite now and then is survived: the step is skipped on all replicas. A run of
- * them is not, nor weights that are not finite, which no step mends. */
+/* A loss or gradient that is not finite now and then is survived: the step is skipped on all replicas. Weights that
+ * are not finite are not, for no step mends them. */
 static dn_status judge(dn_run *run)
 {
-    enum { PATIENCE = 10 };
     run->n_skipped = run->last.report.skipped ? run->n_skipped + 1 : 0;
-    if (run->n_skipped == 0)
-        return DN_OK;
-    DN_TRY(dn_run_check_weights(run));
-    if (run->n_skipped < PATIENCE)
-        return DN_OK;
-    return dn_fail(DN_ERR_NUMERIC,
-                   "step %llu: losses or gradients were not finite for %llu steps in a row; lower lr, or resume "
-                   "from an older checkpoint",
-                   (unsigned long long)run->step, (unsigned long long)run->n_skipped);
+    return run->n_skipped > 0 ? dn_run_check_weights(run) : DN_OK;
 }
 
 static void add_ledger(dn_ledger *sum, dn_ledger more)

@@ -7,6 +7,7 @@
 #include "train/run.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static bool due(uint64_t step, int64_t every, bool last)
 {
@@ -18,10 +19,12 @@ static bool reached(const dn_run *run, int64_t step)
     return run->step >= (uint64_t)step;
 }
 
-/* Nothing is left to do, or nothing can be done. */
+/* Nothing is left to do, or nothing can be done: now and then a step that is skipped is survived, many in a row are
+ * not. */
 static bool over(const dn_run *run)
 {
-    return run->talk.stop || run->talk.failed || run->step >= dn_run_goal(run);
+    enum { PATIENCE = 10 };
+    return run->talk.stop || run->talk.failed || run->n_skipped >= PATIENCE || run->step >= dn_run_goal(run);
 }
 
 /* The validation that is due, unless a stop comes first: then the checkpoint says that it is due, and the run that
@@ -75,6 +78,17 @@ static dn_status fail(dn_run *run)
                    (unsigned long long)run->step);
 }
 
+static dn_status fail_skipped(const dn_run *run)
+{
+    uint64_t good = dn_run_good_step(run);
+    char advice[64] = "";
+    if (good > 0)
+        snprintf(advice, sizeof advice, ", and go on from step %llu, which is saved", (unsigned long long)good);
+    return dn_fail(DN_ERR_NUMERIC,
+                   "step %llu: losses or gradients of the last %llu steps were not finite; lower lr%s",
+                   (unsigned long long)run->step, (unsigned long long)run->n_skipped, advice);
+}
+
 /* Whatever the reason to end is, what was done is saved first. */
 static dn_status finish(dn_run *run)
 {
@@ -85,11 +99,7 @@ static dn_status finish(dn_run *run)
         dn_report_end(run);
         return DN_OK;
     }
-    return dn_fail(DN_ERR_NUMERIC,
-                   "step %llu: losses or gradients of the last %llu steps were not finite; lower lr, and go on from "
-                   "step %llu, which is saved",
-                   (unsigned long long)run->step, (unsigned long long)run->n_skipped,
-                   (unsigned long long)dn_run_good_step(run));
+    return fail_skipped(run);
 }
 
 static dn_status run_to_end(dn_run *run)

@@ -59,6 +59,17 @@ def steps_that_are_skipped_rotate_no_checkpoint_away():
                f"{checkpoints(place)} with {skipped} skipped")
 
 
+@case
+def steps_that_are_skipped_lose_nothing_that_came_before():
+    """With checkpoints at the end alone."""
+    with Place() as place:
+        expect_failure(place.train(num_iterations=200, **DIVERGES), NUMERIC, "last 10 steps", "not finite", "is saved")
+        last = max(line["step"] for line in place.metrics() if not line["skipped"])
+        expect(len(place.metrics()) == last + 10, f"{len(place.metrics())} steps, {last} good ones: the test says nothing")
+        expect(checkpoints(place) == [f"step_{last:08d}.safetensors"], f"{checkpoints(place)}, the last good step is {last}")
+        all_finite(place)
+
+
 def spoilt(place, tensor, value, indices=(100,)):
     trained = place.train(num_iterations=4, checkpoint_freq=2)
     expect(trained.returncode == 0, trained.stderr)
