@@ -17,16 +17,13 @@
 
 enum { OWNER_MAX = 160, TRIES = 100 };
 
-/* The owner as its file tells it, without what a terminal would take for more than text. */
+/* The owner as its file tells it. */
 static dn_status in_use(const char *dir, int fd)
 {
     char owner[OWNER_MAX] = "";
     ssize_t n = pread(fd, owner, sizeof owner - 1, 0);
     owner[n > 0 ? n : 0] = 0;
     owner[strcspn(owner, "\n")] = 0;
-    for (char *c = owner; *c; c++)
-        if (*c < ' ' || *c > '~')
-            *c = '?';
     return dn_fail(DN_ERR_IO, "%s is in use by %s; wait for its end, stop it, or choose another folder", dir,
                    *owner ? owner : "another process");
 }
