@@ -170,7 +170,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'n':
         o->n_workers = atoi(arg);
-        return o->n_workers >= 1 && o->n_workers <= DN_TOPO_WORKERS_MAX ? 0 : EINVAL;
+        return o->n_workers >= 1 && o->n_workers <= DN_MAX_RANKS ? 0 : EINVAL;
     case 'r':
         o->n_runs = atoi(arg);
         return o->n_runs >= 1 && o->n_runs <= MAX_RUNS ? 0 : EINVAL;

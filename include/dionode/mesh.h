@@ -65,8 +65,7 @@ DN_API size_t dn_mesh_heap_bytes(const int size[DN_N_AXES]);
 DN_API dn_comm *dn_mesh_group(const dn_mesh *mesh, unsigned axes);
 
 /** Sizes from text as "dp=2,fs=2,tp=2", in any order; axes left out are 1. Errors: DN_ERR_CONFIG, size[] as
- * it was: anything else, a size below 1, an axis given twice, or a product above DN_MESH_RANKS_MAX. */
-#define DN_MESH_RANKS_MAX 256
+ * it was: anything else, a size below 1, an axis given twice, or a product above DN_MAX_RANKS. */
 DN_API dn_status dn_mesh_parse(const char *text, int size[DN_N_AXES]) DN_MUST_USE;
 
 /** Coordinates of a rank of `all`, and back. */

@@ -12,6 +12,7 @@
 #define DIONODE_TOPO_H
 
 #include "dionode/status.h"
+#include "dionode/types.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,13 +40,11 @@ typedef struct dn_place {
     const char *cores;  /* cores by logical index, as "0-3"; not shared, unless workers outnumber cores */
 } dn_place;
 
-#define DN_TOPO_WORKERS_MAX 256
-
 /**
  * Discovers the machine (also from HWLOC_SYNTHETIC, HWLOC_XMLFILE) and plans n_workers workers; 0 = one per
  * NUMA domain that has usable PUs, but no more than the CPU quota lets run at once. More workers than PUs
  * share them in turn. Remembers where the calling thread is bound now, for dn_topo_unbind. Owned by the
- * caller. Errors: DN_ERR_ARG n_workers < 0 or above DN_TOPO_WORKERS_MAX; DN_ERR_CONFIG HWLOC_SYNTHETIC or
+ * caller. Errors: DN_ERR_ARG n_workers < 0 or above DN_MAX_RANKS; DN_ERR_CONFIG HWLOC_SYNTHETIC or
  * HWLOC_XMLFILE that hwloc cannot read; DN_ERR_MEMORY; DN_ERR_SYSTEM.
  */
 DN_API dn_status dn_topo_create(int n_workers, dn_topo **out) DN_MUST_USE;

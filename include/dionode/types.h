@@ -1,10 +1,13 @@
-/** What collectives can compute with. */
+/** What collectives can compute with, and how many ranks a run can have. */
 #ifndef DIONODE_TYPES_H
 #define DIONODE_TYPES_H
 
 #include "dionode/real.h"
 
 #include <stddef.h>
+
+/* Ranks of a run, at most. */
+#define DN_MAX_RANKS 256
 
 typedef enum dn_type { DN_F32, DN_F64, DN_BF16, DN_I32, DN_I64, DN_N_TYPES } dn_type;
 

@@ -1,12 +1,8 @@
 #include "base/nearest.h"
 
-#include <string.h>
+#include "base/size.h"
 
-static size_t min3(size_t a, size_t b, size_t c)
-{
-    size_t m = a < b ? a : b;
-    return m < c ? m : c;
-}
+#include <string.h>
 
 /* One row of the table of distances between prefixes at a time. */
 size_t dn_edit_distance(const char *a, const char *b)
@@ -21,7 +17,7 @@ size_t dn_edit_distance(const char *a, const char *b)
         row[0] = i;
         for (size_t j = 1; j <= n; j++) {
             size_t above = row[j];
-            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            row[j] = dn_min(dn_min(above, row[j - 1]) + 1, diagonal + (a[i - 1] != b[j - 1]));
             diagonal = above;
         }
     }

@@ -121,7 +121,7 @@ static dn_status count_workers(int *n_workers)
     dn_topo *topo;
     DN_TRY(dn_topo_create(1, &topo));
     int n = dn_topo_machine(topo)->n_usable;
-    *n_workers = n < DN_TOPO_WORKERS_MAX ? n : DN_TOPO_WORKERS_MAX;
+    *n_workers = n < DN_MAX_RANKS ? n : DN_MAX_RANKS;
     dn_topo_destroy(&topo);
     return DN_OK;
 }

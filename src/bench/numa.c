@@ -3,6 +3,7 @@
 
 #include "base/fail.h"
 #include "base/output.h"
+#include "base/size.h"
 #include "bench/probe.h"
 #include "bench/team.h"
 #include "shm/room.h"
@@ -80,11 +81,8 @@ static dn_status choose_buffer(survey *s)
     dn_numa_results *r = s->found;
     size_t bytes = s->options->buffer_bytes, n = (size_t)r->n_domains;
     size_t room = (size_t)dn_room_memory("") / MEMORY_SHARES / n;
-    if (!bytes) {
-        bytes = 4 * r->cache_bytes / n;
-        bytes = bytes > BUFFER_FLOOR ? bytes : BUFFER_FLOOR;
-        bytes = bytes < room ? bytes : room;
-    }
+    if (!bytes)
+        bytes = dn_min(dn_max(4 * r->cache_bytes / n, BUFFER_FLOOR), room);
     r->buffer_bytes = (bytes + BUFFER_ROUND - 1) / BUFFER_ROUND * BUFFER_ROUND;
     if (r->buffer_bytes > room)
         return dn_fail(DN_ERR_MEMORY, "%zu MiB on each of %zu NUMA domains: only %zu MiB each may be taken",

@@ -1,6 +1,7 @@
 #include "checkpoint/shards.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 
 #include <string.h>
 
@@ -61,7 +62,7 @@ static void copy_row(const dn_shard *shard, size_t width, size_t cols, size_t ro
     const dn_block *b = &shard->block;
     size_t from = row * cols + b->col0, to = from + b->cols;
     const char *data = (const char *)shard->data + (row - b->row0) * b->cols * width;
-    size_t start = from > first ? from : first, stop = to < end ? to : end;
+    size_t start = dn_max(from, first), stop = dn_min(to, end);
     if (start < stop)
         memcpy(out + (start - first) * width, data + (start - from) * width, (stop - start) * width);
 }

@@ -20,7 +20,7 @@ static error_t parse_long(int key, char *arg, arguments *a, struct argp_state *s
     dn_bench_comm_options *o = &a->options;
     switch (key) {
     case OPTION_NP:
-        a->n_workers = (int)cli_integer("--np", arg, 1, 256);
+        a->n_workers = (int)cli_integer("--np", arg, 1, DN_MAX_RANKS);
         return 0;
     case OPTION_OP:
         o->op = arg;

@@ -65,7 +65,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->html = arg;
         return 0;
     case 'n':
-        o->n_workers = (int)cli_integer("--np", arg, 1, 256);
+        o->n_workers = (int)cli_integer("--np", arg, 1, DN_MAX_RANKS);
         return 0;
     case 'o':
         o->output = arg;

@@ -34,7 +34,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     arguments *a = state->input;
     switch (key) {
     case 'n':
-        a->n_workers = (int)cli_integer("-n", arg, 1, DN_TOPO_WORKERS_MAX);
+        a->n_workers = (int)cli_integer("-n", arg, 1, DN_MAX_RANKS);
         return 0;
     case OPTION_RESTARTS:
         a->spec.max_restarts = (int)cli_integer("--max-restarts", arg, 0, 1000000);

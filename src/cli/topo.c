@@ -38,7 +38,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     wish *w = state->input;
     switch (key) {
     case 'n':
-        w->n_workers = (int)cli_integer("--np", arg, 1, DN_TOPO_WORKERS_MAX);
+        w->n_workers = (int)cli_integer("--np", arg, 1, DN_MAX_RANKS);
         return 0;
     case 'm':
         read_mesh(arg, w);
@@ -56,8 +56,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static void print(const dn_topo *topo, const wish *w)
 {
-    char texts[DN_TOPO_WORKERS_MAX][3 * sizeof "-2147483648"];
-    const char *roles[DN_TOPO_WORKERS_MAX];
+    char texts[DN_MAX_RANKS][3 * sizeof "-2147483648"];
+    const char *roles[DN_MAX_RANKS];
     for (int rank = 0; rank < workers_of_mesh(w); rank++) {
         int at[DN_N_AXES];
         dn_mesh_at(w->size, rank, at);

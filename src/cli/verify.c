@@ -15,7 +15,7 @@ typedef struct arguments {
     dn_status status;
 } arguments;
 
-enum { OPTION_STEPS = 1000, OPTION_PRECISION, OPTION_JSON, OPTION_INJECT, RANKS_MAX = 256 };
+enum { OPTION_STEPS = 1000, OPTION_PRECISION, OPTION_JSON, OPTION_INJECT };
 
 static void read_precision(struct argp_state *state, const char *text, dn_verification *what)
 {
@@ -43,7 +43,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     arguments *a = state->input;
     switch (key) {
     case 'n':
-        a->what.max_ranks = (int)cli_integer("--ranks", arg, 2, RANKS_MAX);
+        a->what.max_ranks = (int)cli_integer("--ranks", arg, 2, DN_MAX_RANKS);
         return 0;
     case 'm':
         if (dn_mesh_parse(arg, a->what.mesh) != DN_OK)

@@ -14,6 +14,7 @@
 #include "comm/group.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 
 #include <string.h>
 
@@ -94,7 +95,7 @@ static size_t reduce_stretch(dn_comm *comm, const dn_job *job, size_t at, size_t
     for (int domain = 0; domain < d->n; domain++) {
         size_t owned_to;
         owners[domain] = owner_in_domain(comm, job, domain, at, &owned_to);
-        end = owned_to < end ? owned_to : end;
+        end = dn_min(end, owned_to);
     }
     char *mine = job->buffer + at * dn_type_bytes(job->type);
     dn_fold fold;

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(DN_MESH_RANKS_MAX == DN_MAX_RANKS, "a mesh may be as large as a world");
-
 static const char *const names[DN_N_AXES] = {[DN_DP] = "dp=", [DN_FS] = "fs=", [DN_TP] = "tp="};
 
 static dn_status refuse(const char *text, const char *why)
@@ -18,7 +16,7 @@ static dn_status refuse(const char *text, const char *why)
         DN_ERR_CONFIG,
         "the mesh '%s': %s; write it as dp=2,fs=2,tp=2 (axes left out are 1, the product is at most "
         "%d workers)",
-        text, why, DN_MESH_RANKS_MAX);
+        text, why, DN_MAX_RANKS);
 }
 
 static int axis_named(const char *at)
@@ -42,7 +40,7 @@ static dn_status parse_axis(const char *text, const char **at, int size[DN_N_AXE
     long value = isdigit((unsigned char)*digits) ? strtol(digits, &end, 10) : 0;
     if (value < 1)
         return refuse(text, "a size is a whole number from 1 on");
-    size[axis] = value <= DN_MESH_RANKS_MAX ? (int)value : DN_MESH_RANKS_MAX + 1; /* too large stays so */
+    size[axis] = value <= DN_MAX_RANKS ? (int)value : DN_MAX_RANKS + 1; /* too large stays so */
     *at = end;
     return DN_OK;
 }
@@ -61,7 +59,7 @@ dn_status dn_mesh_parse(const char *text, int size[DN_N_AXES])
     long product = 1;
     for (int axis = 0; axis < DN_N_AXES; axis++)
         product *= given[axis] ? given[axis] : 1;
-    if (product > DN_MESH_RANKS_MAX)
+    if (product > DN_MAX_RANKS)
         return refuse(text, "it has too many workers");
     for (int axis = 0; axis < DN_N_AXES; axis++)
         size[axis] = given[axis] ? given[axis] : 1;

@@ -10,13 +10,9 @@
 #include "comm/group.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 
 #include <string.h>
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 static void copy(dn_comm *comm, const dn_job *job, void *to, int at, const void *from, size_t bytes)
 {
@@ -39,8 +35,8 @@ static void find_piece(const dn_comm *comm, const dn_job *job, int member, size_
 {
     size_t first, end, size = dn_type_bytes(job->type);
     dn_comm_slice(comm, job->count, job->type, member, &first, &end);
-    *at = least(first * size + step * piece, end * size);
-    *bytes = least(piece, end * size - *at);
+    *at = dn_min(first * size + step * piece, end * size);
+    *bytes = dn_min(piece, end * size - *at);
 }
 
 /* Slice 0 is a longest one. */
@@ -140,7 +136,7 @@ dn_status dn_staged_all_to_all(dn_comm *comm, dn_job *job, char *to)
 {
     size_t row = job->bytes / (size_t)comm->size, piece = piece_bytes(comm), at = 0;
     do {
-        size_t bytes = least(piece, row - at);
+        size_t bytes = dn_min(piece, row - at);
         for (int member = 0; member < comm->size; member++)
             copy(comm, job, dn_stage(comm, comm->rank, 1) + (size_t)member * piece, comm->rank,
                  job->buffer + (size_t)member * row + at, bytes);
@@ -159,7 +155,7 @@ dn_status dn_staged_broadcast(dn_comm *comm, dn_job *job)
 {
     size_t at = 0, all = job->bytes;
     do {
-        size_t bytes = least(DN_STAGE_BYTES, all - at);
+        size_t bytes = dn_min(DN_STAGE_BYTES, all - at);
         if (comm->rank == job->root)
             copy(comm, job, dn_stage(comm, comm->rank, 1), comm->rank, job->buffer + at, bytes);
         DN_TRY(dn_job_meet(comm, job));

@@ -16,8 +16,6 @@
 #include <signal.h>
 #include <sys/types.h>
 
-_Static_assert(DN_TOPO_WORKERS_MAX == DN_MAX_RANKS, "every plan has room in a world");
-
 typedef struct dn_member {
     pid_t pid;
     pid_t group; /* pid; 0: not started, or reaped by someone else, so that the number may be another's */

@@ -49,31 +49,26 @@ typedef struct batch {
     dn_buf *squares[4]; /* [count][a, a] each; two for the plain form */
 } batch;
 
-static size_t side_smaller(size_t rows, size_t cols)
-{
-    return rows < cols ? rows : cols;
-}
-
 static size_t elements_of_one(const dn_ns_method *method, size_t rows, size_t cols)
 {
-    size_t a = side_smaller(rows, cols);
+    size_t a = dn_min(rows, cols);
     return dn_size_add(dn_size_mul(2, rows * cols), dn_size_mul(method->gram ? 4 : 2, a * a));
 }
 
 size_t dn_ns_workspace_bytes(const dn_ns_method *method, size_t rows, size_t cols, size_t n)
 {
-    size_t elements = dn_size_mul(n < MOST ? n : MOST, elements_of_one(method, rows, cols));
+    size_t elements = dn_size_mul(dn_min(n, MOST), elements_of_one(method, rows, cols));
     return dn_size_mul(elements, sizeof(dn_real));
 }
 
 double dn_ns_flops(const dn_ns_method *method, size_t rows, size_t cols)
 {
-    double a = (double)side_smaller(rows, cols), b = (double)(rows + cols) - a;
+    double a = (double)dn_min(rows, cols), b = (double)(rows + cols) - a;
     double gram = a * a * b, square = a * a * a, apply = 2 * a * a * b;
     if (!method->gram)
         return DN_NS_STEPS * (gram + square + apply);
-    return dn_ns_gram_part_flops(side_smaller(rows, cols), rows * cols) +
-           dn_ns_gram_factor_flops(side_smaller(rows, cols));
+    return dn_ns_gram_part_flops(dn_min(rows, cols), rows * cols) +
+           dn_ns_gram_factor_flops(dn_min(rows, cols));
 }
 
 static batch lay_out(const dn_ns_method *method, size_t count, size_t rows, size_t cols, void *workspace)
@@ -82,7 +77,7 @@ static batch lay_out(const dn_ns_method *method, size_t count, size_t rows, size
                .count = count,
                .rows = rows,
                .cols = cols,
-               .a = side_smaller(rows, cols),
+               .a = dn_min(rows, cols),
                .tall = rows > cols,
                .x = workspace};
     w.b = rows + cols - w.a;
@@ -202,9 +197,9 @@ dn_status dn_newton_schulz(dn_stream *s, const dn_ns_method *method, dn_buf *con
     if (most == 0)
         return dn_fail(DN_ERR_ARG, "%zu bytes of workspace are too few for a %zu x %zu matrix: give %zu",
                        workspace_bytes, rows, cols, one);
-    most = most < MOST ? most : MOST;
+    most = dn_min(most, MOST);
     for (size_t at = 0; at < n; at += most) {
-        size_t count = n - at < most ? n - at : most;
+        size_t count = dn_min(n - at, most);
         DN_TRY(run_batch(s, method, lay_out(method, count, rows, cols, workspace), x + at, found + at));
     }
     return DN_OK;

@@ -51,11 +51,6 @@ static bool owned(const batch *b, const task *t)
     return t->a->owner == rank_in(b);
 }
 
-static size_t max(size_t x, size_t y)
-{
-    return x > y ? x : y;
-}
-
 /* ---- workspace ---- */
 
 static stage first_stage(dn_orth method, const dn_orth_matrix *a)
@@ -86,7 +81,7 @@ static void take_small(dn_orth method, int team_size, const dn_orth_matrix *a, d
     bool none = first_stage(method, a) == HOUSEHOLDER;
     t->said = dn_arena_take(arena, sizeof *t->said);
     t->partials = dn_arena_take(arena, none ? 0 : (size_t)team_size * sizeof(dn_wide *));
-    t->partial = dn_arena_take(arena, none ? 0 : dn_size_mul(max(rows, a->r) * a->r, sizeof(double)));
+    t->partial = dn_arena_take(arena, none ? 0 : dn_size_mul(dn_max(rows, a->r) * a->r, sizeof(double)));
     t->inverse = dn_arena_take(arena, none ? 0 : dn_size_mul(a->r * a->r, sizeof(double)));
 }
 
@@ -113,9 +108,9 @@ static size_t room_for_whole(dn_orth method, int team_size, const dn_orth_matrix
     for (size_t i = 0; i < n && team_size > 1; i++) {
         size_t now = first_stage(method, &matrices[i]) == HOUSEHOLDER ? whole_bytes(&matrices[i]) : 0;
         sum = dn_size_add(sum, now);
-        largest = max(largest, whole_bytes(&matrices[i]));
+        largest = dn_max(largest, whole_bytes(&matrices[i]));
     }
-    return max(largest, sum < BATCH_BYTES ? sum : BATCH_BYTES);
+    return dn_max(largest, dn_min(sum, BATCH_BYTES));
 }
 
 size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *matrices, size_t n)
@@ -124,10 +119,10 @@ size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *m
     for (size_t i = 0; i < n; i++) {
         size_t bytes = small_bytes(method, team_size, &matrices[i]);
         sum = dn_size_add(sum, bytes);
-        largest = max(largest, bytes);
+        largest = dn_max(largest, bytes);
     }
-    size_t most = max(largest, BATCH_BYTES);
-    return dn_size_add(room_for_whole(method, team_size, matrices, n), sum < most ? sum : most);
+    size_t most = dn_max(largest, BATCH_BYTES);
+    return dn_size_add(room_for_whole(method, team_size, matrices, n), dn_min(sum, most));
 }
 
 /* ---- a round: every member for its rows ---- */

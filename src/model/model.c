@@ -166,7 +166,7 @@ static void lay_out(dn_pass *pass, const dn_layer *layers, dn_arena *own, dn_are
     for (size_t i = 0; i < n_layers_of(spec); i++) {
         const dn_layer_ops *ops = place_of(spec, i).ops;
         size_t wide = ops->wide ? ops->wide(pass) : 0;
-        widest = wide > widest ? wide : widest;
+        widest = dn_max(widest, wide);
     }
     pass->tokens = dn_arena_take(own, N * sizeof(int32_t));
     pass->targets = dn_arena_take(own, N * sizeof(int32_t));

@@ -7,6 +7,7 @@
 #include "nn/head.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "nn/linear.h"
 
 #include <stdio.h>
@@ -47,11 +48,6 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
 static double flops(const dn_spec *spec)
 {
     return 6 * (double)spec->V * (double)spec->C;
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 /* Over tp each rank has the logits of its words. Parts are read where they lie. Those of a chunk are written again two
@@ -103,7 +99,7 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
     }
     double scale = pass->goal == DN_GOAL_TRAIN ? pass->scale : 0;
     for (size_t first = 0; first < N; first += k->logits_rows)
-        DN_TRY(chunk(pass, k, w, first, smaller(k->logits_rows, N - first), scale));
+        DN_TRY(chunk(pass, k, w, first, dn_min(k->logits_rows, N - first), scale));
     return DN_OK;
 }
 

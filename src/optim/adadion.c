@@ -1,5 +1,7 @@
 #include "optim/adadion.h"
 
+#include "base/size.h"
+
 #include <math.h>
 
 dn_adadion_rule dn_adadion_defaults(void)
@@ -23,13 +25,6 @@ double dn_adadion_effective_rank(const double *column_squares, size_t r)
     return exp(entropy);
 }
 
-/* high counts, where low is above it. */
-static size_t between(size_t low, size_t x, size_t high)
-{
-    size_t at_least = x < low ? low : x;
-    return at_least > high ? high : at_least;
-}
-
 size_t dn_adadion_next_rank(const dn_adadion_rule *rule, double effective, double *smoothed, size_t r,
                             size_t cap)
 {
@@ -37,7 +32,7 @@ size_t dn_adadion_next_rank(const dn_adadion_rule *rule, double effective, doubl
         return r;
     *smoothed = *smoothed == 0 ? effective : rule->smoothing * *smoothed + (1 - rule->smoothing) * effective;
     double steps = round(rule->margin * *smoothed / (double)rule->multiple);
-    size_t aim = between(rule->least, (size_t)steps * rule->multiple, cap);
+    size_t aim = dn_min(dn_max(rule->least, (size_t)steps * rule->multiple), cap);
     size_t low = r > rule->most_down ? r - rule->most_down : 0;
-    return between(low, aim, r + rule->most_up);
+    return dn_min(dn_max(low, aim), r + rule->most_up);
 }

@@ -1,22 +1,18 @@
 #include "optim/dion.h"
 
 #include "base/inject.h"
+#include "base/size.h"
 #include "compute/kernels.h"
 #include "optim/rule.h"
 
 #include <math.h>
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 dn_dion_shape dn_dion_shape_of(size_t rows, size_t cols, double fraction, size_t multiple_of)
 {
-    size_t n = smaller(rows, cols), m = rows + cols - n;
+    size_t n = dn_min(rows, cols), m = rows + cols - n;
     size_t r = multiple_of * (size_t)ceil(fraction * (double)n / (double)multiple_of);
     return (dn_dion_shape){
-        .rows = rows, .cols = cols, .m = m, .n = n, .r = smaller(r, n), .transposed = rows < cols};
+        .rows = rows, .cols = cols, .m = m, .n = n, .r = dn_min(r, n), .transposed = rows < cols};
 }
 
 bool dn_dion_compresses(const dn_dion_shape *shape, double fraction)

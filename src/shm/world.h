@@ -19,13 +19,13 @@
 #define SHM_WORLD_H
 
 #include "dionode/status.h"
+#include "dionode/types.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
-#define DN_MAX_RANKS   256
 #define DN_MESSAGE_MAX 512
 
 typedef struct dn_world dn_world;

@@ -23,11 +23,6 @@
 
 /* ---- batches ---- */
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static dn_layout_most most_of(const dn_slot *slot)
 {
     return dn_layout_most_of(&slot->layout, slot->shape.transposed);
@@ -53,7 +48,7 @@ static size_t batch_of(const dn_optim_config *config, const dn_slot *slots, size
     size_t limit = n_ranks > 1 ? BATCH_BYTES : BATCH_BYTES_ALONE;
     size_t taken = 1, bytes = work_bytes(&slots[0]);
     for (; taken < n; taken++) {
-        bool too_few = is_steep(config, &slots[taken]) && taken < larger(FEWEST_STEEP, n_ranks);
+        bool too_few = is_steep(config, &slots[taken]) && taken < dn_max(FEWEST_STEEP, n_ranks);
         bytes = dn_size_add(bytes, work_bytes(&slots[taken]));
         if (bytes > limit && !too_few)
             break;
@@ -87,7 +82,7 @@ static size_t orth_bytes(const dn_optim_config *config, const dn_slot *slots, si
             shapes[i].r = slots[i].shape.r;
             shapes[i].steep = is_steep(config, &slots[i]);
         }
-        bytes = larger(bytes, dn_orth_heap_bytes(config->orth, ranks, shapes, n));
+        bytes = dn_max(bytes, dn_orth_heap_bytes(config->orth, ranks, shapes, n));
     }
     return bytes;
 }
@@ -102,8 +97,8 @@ static void measure(const dn_optim_config *config, const dn_slot *slots, size_t 
         dn_arena arena = {.used = dn_slots_room_bytes(&slots[first], batch)};
         for (size_t i = 0; i < batch; i++)
             take_factors(NULL, &slots[first + i], &arena);
-        *factors = larger(*factors, arena.used);
-        *orth = larger(*orth, orth_bytes(config, &slots[first], batch, shapes));
+        *factors = dn_max(*factors, arena.used);
+        *orth = dn_max(*orth, orth_bytes(config, &slots[first], batch, shapes));
     }
     dn_arena rounded = {0};
     dn_arena_take(&rounded, *orth);
@@ -279,8 +274,8 @@ static dn_status allocate(dn_factors *f)
     for (size_t i = 0; i < f->party->n_slots; i++) {
         const dn_dion_shape *z = &f->party->slots[i].shape;
         n_columns += z->r;
-        most_columns = larger(most_columns, z->r);
-        most_rows = larger(most_rows, z->n);
+        most_columns = dn_max(most_columns, z->r);
+        most_rows = dn_max(most_rows, z->n);
     }
     size_t n_parts = n * (size_t)dn_comm_size(f->party->mesh->all);
     f->batches = calloc(n, sizeof *f->batches);

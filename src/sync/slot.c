@@ -79,7 +79,7 @@ static void lay_out(const dn_slot *slots, size_t n, taken what, dn_arena *arena,
                     continue;
                 dn_arena *from = owned ? &owners[slots[i].owner] : arena;
                 void *memory = take(&slots[i], state, what, from);
-                arena->used = from->used > arena->used ? from->used : arena->used;
+                arena->used = dn_max(arena->used, from->used);
                 if (out && what == STORED)
                     out[i].states[k].stored = memory;
                 if (out && state->type == (what == STORED ? DN_REAL : DN_BF16))

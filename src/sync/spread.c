@@ -1,6 +1,7 @@
 #include "sync/spread.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "compute/kernels.h"
 
 #include <math.h>
@@ -10,7 +11,7 @@
 bool dn_spread_pays(const dn_optim_config *config, const dn_slot *slot, size_t rows, size_t cols)
 {
     size_t n_ranks = (size_t)dn_axes_size(slot->layout.size, DN_ALL_AXES);
-    size_t a = rows > cols ? cols : rows, b = rows > cols ? rows : cols;
+    size_t a = dn_min(rows, cols), b = dn_max(rows, cols);
     unsigned short_cut = rows > cols ? slot->layout.col_axes : slot->layout.row_axes;
     bool must_be_whole = slot->rule->row_scale || slot->rule->transform;
     return config->gram && n_ranks > 1 && !short_cut && !must_be_whole && b > 2 * n_ranks * a;
@@ -23,11 +24,6 @@ static bool is_tall(const dn_whole *x)
     return x->rows > x->cols;
 }
 
-static size_t short_side(const dn_whole *x)
-{
-    return is_tall(x) ? x->cols : x->rows;
-}
-
 static bool is_owner(const dn_wholes *w, const dn_whole *x)
 {
     return x->slot->owner == dn_comm_rank(w->party->mesh->all);
@@ -38,11 +34,11 @@ static void multiply(const dn_wholes *w, const dn_whole *x)
 {
     const dn_mesh *mesh = w->party->mesh;
     dn_block part = dn_whole_part(x, mesh->at);
+    size_t a = dn_min(x->rows, x->cols);
     const dn_buf *k = dn_comm_peer(mesh->all, x->k, x->slot->owner);
     dn_ns_gram_apply(w->party->stream, x->slot->grad, k, part.rows, part.cols, is_tall(x), w->workspace);
     if (part.rows * part.cols > 0)
-        dn_comm_count_read(mesh->all, x->slot->owner, short_side(x) * short_side(x) * sizeof(dn_real),
-                           DN_TRAFFIC_BASIS);
+        dn_comm_count_read(mesh->all, x->slot->owner, a * a * sizeof(dn_real), DN_TRAFFIC_BASIS);
 }
 
 /* ---- all that are spread ---- */
@@ -94,8 +90,9 @@ static dn_status do_round(const dn_wholes *w, const dn_whole_batch *b, int round
         const dn_whole *x = &b->matrices[i];
         if (!x->slot->spread || !is_owner(w, x))
             continue;
-        dn_ns_gram_factor(party->stream, &w->method, round, x->k, x->gram, short_side(x), w->workspace);
-        dealt += short_side(x) * short_side(x) * sizeof(dn_real);
+        size_t a = dn_min(x->rows, x->cols);
+        dn_ns_gram_factor(party->stream, &w->method, round, x->k, x->gram, a, w->workspace);
+        dealt += a * a * sizeof(dn_real);
     }
     dn_comm_count_in_place(party->mesh->all, DN_ALL_GATHER, dealt, dealt, DN_TRAFFIC_BASIS);
     DN_TRY(dn_stream_sync(party->stream));
@@ -119,7 +116,7 @@ dn_status dn_spread_orthonormalize(const dn_wholes *w, dn_whole_batch *b)
 double dn_spread_part_flops(const dn_whole *x, const dn_mesh *mesh)
 {
     dn_block part = dn_layout_part(&x->slot->layout, mesh->at);
-    size_t a = short_side(x), along = is_tall(x) ? part.rows : part.cols;
+    size_t a = dn_min(x->rows, x->cols), along = is_tall(x) ? part.rows : part.cols;
     return dn_ns_gram_part_flops(a, a * along);
 }
 

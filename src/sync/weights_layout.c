@@ -33,8 +33,7 @@ size_t dn_area_room(const dn_param *params, size_t n_params, const size_t *unit_
     size_t most = 0;
     for (size_t first = 0, end; first < n_params; first = end) {
         end = unit_end(unit_of, n_params, first);
-        size_t room = unit_room(params, first, end, size);
-        most = room > most ? room : most;
+        most = dn_max(most, unit_room(params, first, end, size));
     }
     return most;
 }

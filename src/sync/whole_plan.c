@@ -21,16 +21,6 @@
  */
 #define TOGETHER_BYTES ((size_t)16 << 20)
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /* ---- what is kept ---- */
 
 void dn_whole_describe(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slot)
@@ -90,7 +80,7 @@ static double flops_of(const dn_optim_config *config, const dn_slot *slot)
     if (slot->rule->transform)
         return slot->rule->transform_flops(rows_of(slot), cols_of(slot));
     if (slot->spread)
-        return dn_ns_gram_factor_flops(smaller(rows_of(slot), cols_of(slot)));
+        return dn_ns_gram_factor_flops(dn_min(rows_of(slot), cols_of(slot)));
     return dn_ns_flops(&method, rows_of(slot), cols_of(slot));
 }
 
@@ -140,17 +130,17 @@ static size_t workspace_bytes(const dn_optim_config *config, const dn_slot *slot
         size_t rows = rows_of(&slots[i]), cols = cols_of(&slots[i]);
         size_t one = rule->transform ? dn_size_mul(rule->transform_room(rows, cols), sizeof(dn_real))
                                      : dn_ns_workspace_bytes(&method, rows, cols, 1);
-        largest = larger(largest, one);
+        largest = dn_max(largest, one);
         all = dn_size_add(all, one);
     }
     dn_arena rounded = {0};
-    dn_arena_take(&rounded, rule->transform ? largest : larger(largest, smaller(all, TOGETHER_BYTES)));
+    dn_arena_take(&rounded, rule->transform ? largest : dn_max(largest, dn_min(all, TOGETHER_BYTES)));
     return rounded.used;
 }
 
 static size_t gram_size(const dn_slot *slot)
 {
-    size_t a = smaller(rows_of(slot), cols_of(slot));
+    size_t a = dn_min(rows_of(slot), cols_of(slot));
     return a * a;
 }
 
@@ -183,7 +173,7 @@ static size_t lay_out(const dn_slot *slots, size_t n, dn_arena arena, dn_whole *
             continue;
         dn_arena *owner = &of[slots[i].owner];
         dn_buf *dense = dn_arena_take(owner, bytes_of(&slots[i]));
-        most = larger(most, owner->used);
+        most = dn_max(most, owner->used);
         if (matrices)
             matrices[i].dense = dense;
     }
@@ -196,7 +186,7 @@ static size_t batch_bytes(const dn_slot *slots, size_t n)
     for (size_t first = 0, batch; first < n; first += batch) {
         batch = batch_of(&slots[first], n - first);
         dn_arena arena = {.used = dn_slots_room_bytes(&slots[first], batch)};
-        most = larger(most, lay_out(&slots[first], batch, arena, NULL));
+        most = dn_max(most, lay_out(&slots[first], batch, arena, NULL));
     }
     return most;
 }
@@ -230,7 +220,7 @@ static dn_status allocate(dn_wholes *w)
         ids += 2 * slot->selection.k;
         scores += scores_of(slot);
         findings += 1 + facts_of(slot);
-        longest = larger(longest, larger(slot->param->rows, slot->param->cols));
+        longest = dn_max(longest, dn_max(slot->param->rows, slot->param->cols));
     }
     w->batches = calloc(n + 1, sizeof *w->batches);
     w->matrices = calloc(n + 1, sizeof *w->matrices);

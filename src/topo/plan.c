@@ -309,7 +309,7 @@ static int threads_of(const dn_topo *topo, int n_workers, int width)
 
 static dn_status place_all(dn_topo *topo, const row *r, int n_workers)
 {
-    int begin[DN_TOPO_WORKERS_MAX], width;
+    int begin[DN_MAX_RANKS], width;
     DN_TRY(choose(r, n_workers, &width, begin));
     topo->n_workers = n_workers;
     for (int rank = 0; rank < n_workers; rank++) {

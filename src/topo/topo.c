@@ -13,9 +13,9 @@ static dn_status fill(dn_topo *topo, int n_workers)
 
 dn_status dn_topo_create(int n_workers, dn_topo **out)
 {
-    if (n_workers < 0 || n_workers > DN_TOPO_WORKERS_MAX)
+    if (n_workers < 0 || n_workers > DN_MAX_RANKS)
         return dn_fail(DN_ERR_ARG, "%d workers: give 1 to %d, or 0 for one per NUMA domain", n_workers,
-                       DN_TOPO_WORKERS_MAX);
+                       DN_MAX_RANKS);
     dn_topo *topo = calloc(1, sizeof *topo);
     if (!topo)
         return dn_fail(DN_ERR_MEMORY, "no memory to describe the machine");

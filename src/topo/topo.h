@@ -28,7 +28,7 @@ struct dn_topo {
 
     int n_orphans; /* usable PUs without a NUMA node */
     int n_workers;
-    dn_seat seats[DN_TOPO_WORKERS_MAX];
+    dn_seat seats[DN_MAX_RANKS];
 };
 
 /** Fills everything but the plan. On failure what was made stays in topo, for dn_topo_destroy. */

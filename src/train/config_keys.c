@@ -94,9 +94,9 @@ static const dn_key keys[] = {
     TEXT(state_precision, "full", DN_PRECISION_NAMES,
          "momentum, Q and second moments between steps; bfloat16: half the memory, at two to three digits"),
 
-    INT(dp_size, "null", 1, 256, "replicas; null = what the other two sizes leave of the workers"),
-    INT(fs_size, "null", 1, 256, "workers that share the state of one replica; null = 1"),
-    INT(tp_size, "null", 1, 256, "workers that share the work of every layer; null = 1"),
+    INT(dp_size, "null", 1, DN_MAX_RANKS, "replicas; null = what the other two sizes leave of the workers"),
+    INT(fs_size, "null", 1, DN_MAX_RANKS, "workers that share the state of one replica; null = 1"),
+    INT(tp_size, "null", 1, DN_MAX_RANKS, "workers that share the work of every layer; null = 1"),
     TEXT(fs_gather, "in_place", DN_GATHER_NAMES,
          "weights of other fs workers: read where they are, or copied once a NUMA domain or worker"),
     BOOL(replicate_mesh_grad_sync, "true",

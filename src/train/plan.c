@@ -21,11 +21,11 @@ dn_status dn_plan_mesh(const dn_config *c, int *n_workers)
     bool given = c->dp_size || c->fs_size || c->tp_size;
     DN_TRY(dn_config_check(c));
     *n_workers = given ? or_one(c->dp_size) * or_one(c->fs_size) * or_one(c->tp_size) : 0;
-    if (*n_workers <= DN_TOPO_WORKERS_MAX)
+    if (*n_workers <= DN_MAX_RANKS)
         return DN_OK;
     return dn_fail(DN_ERR_CONFIG, "dp_size %d x fs_size %d x tp_size %d make %d workers; there can be %d",
                    or_one(c->dp_size), or_one(c->fs_size), or_one(c->tp_size), *n_workers,
-                   DN_TOPO_WORKERS_MAX);
+                   DN_MAX_RANKS);
 }
 
 void dn_plan_files(const dn_config *c, bool validation, char pattern[DN_PATTERN_MAX])

@@ -262,7 +262,7 @@ static void add_ledger(dn_ledger *sum, const dn_ledger *more)
 static void add_links(const trial *t, const dn_comm *group)
 {
     dn_proof *proof = t->proof;
-    uint64_t bytes[DN_MESH_RANKS_MAX];
+    uint64_t bytes[DN_MAX_RANKS];
     dn_comm_links(group, bytes, proof->n_domains);
     for (int domain = 0; domain < proof->n_domains; domain++)
         proof->links[proof->own_domain * proof->n_domains + domain] += (double)bytes[domain];
@@ -394,19 +394,14 @@ static dn_status tick(void *context, bool together)
     return DN_OK;
 }
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static dn_status open_copy(trial *t)
 {
     size_t room = 1;
     for (size_t i = 0; i < t->plan.n_params; i++)
-        room = larger(room, dn_param_size(&t->net.params[i]));
+        room = dn_max(room, dn_param_size(&t->net.params[i]));
     for (size_t i = 0; i < dn_optimizer_n_states(t->net.optimizer); i++) {
         dn_block own = dn_optimizer_state_shard(t->net.optimizer, i, dn_comm_rank(t->mesh->all)).block;
-        room = larger(room, own.rows * own.cols);
+        room = dn_max(room, own.rows * own.cols);
     }
     t->copy = malloc(room * sizeof(dn_real));
     return t->copy ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a copy of %zu numbers", room);

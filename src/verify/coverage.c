@@ -1,16 +1,8 @@
 #include "verify/inside.h"
 
+#include "base/size.h"
+
 #include <stdint.h>
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t most(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
 
 static bool empty(const dn_block *b)
 {
@@ -19,8 +11,8 @@ static bool empty(const dn_block *b)
 
 static dn_block intersect(const dn_block *a, const dn_block *b)
 {
-    size_t row0 = most(a->row0, b->row0), row1 = least(a->row0 + a->rows, b->row0 + b->rows);
-    size_t col0 = most(a->col0, b->col0), col1 = least(a->col0 + a->cols, b->col0 + b->cols);
+    size_t row0 = dn_max(a->row0, b->row0), row1 = dn_min(a->row0 + a->rows, b->row0 + b->rows);
+    size_t col0 = dn_max(a->col0, b->col0), col1 = dn_min(a->col0 + a->cols, b->col0 + b->cols);
     return (dn_block){row0, row1 > row0 ? row1 - row0 : 0, col0, col1 > col0 ? col1 - col0 : 0};
 }
 

@@ -125,10 +125,8 @@ size_t dn_verify_heap_bytes(const dn_verify_options *options, int n_ranks)
     int n = most_ranks(options, n_ranks);
     for (int dp = 1; dp <= n; dp++) {
         for (int fs = 1; dp * fs <= n; fs++) {
-            for (int tp = 1; dp * fs * tp <= n; tp++) {
-                size_t bytes = heap_of_mesh(options, (mesh_size){dp, fs, tp});
-                most = bytes > most ? bytes : most;
-            }
+            for (int tp = 1; dp * fs * tp <= n; tp++)
+                most = dn_max(most, heap_of_mesh(options, (mesh_size){dp, fs, tp}));
         }
     }
     return dn_size_add(dn_size_add(rounded(options->reference_bytes), split_bytes(n_ranks)), most);

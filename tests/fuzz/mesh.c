@@ -33,7 +33,7 @@ static void run(const uint8_t *data, size_t size)
         return;
     }
     int n_ranks = mesh[DN_DP] * mesh[DN_FS] * mesh[DN_TP];
-    FUZZ_EXPECT(mesh[DN_DP] >= 1 && mesh[DN_FS] >= 1 && mesh[DN_TP] >= 1 && n_ranks <= DN_MESH_RANKS_MAX,
+    FUZZ_EXPECT(mesh[DN_DP] >= 1 && mesh[DN_FS] >= 1 && mesh[DN_TP] >= 1 && n_ranks <= DN_MAX_RANKS,
                 "a mesh of %d x %d x %d", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
     snprintf(text, sizeof text, "dp=%d,fs=%d,tp=%d", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
     FUZZ_EXPECT(dn_mesh_parse(text, again) == DN_OK && memcmp(mesh, again, sizeof mesh) == 0,

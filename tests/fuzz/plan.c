@@ -67,7 +67,7 @@ static void check(const dn_plan *plan)
     double elements = (12.0 * (double)c->model_dim * (double)c->n_layer + 2.0 * (double)c->vocab_size) *
                       (double)c->model_dim;
     double cut = (double)plan->mesh[DN_FS] * plan->mesh[DN_TP];
-    FUZZ_EXPECT(ranks == plan->n_workers && plan->n_workers <= DN_MESH_RANKS_MAX, "%g ranks, %d workers",
+    FUZZ_EXPECT(ranks == plan->n_workers && plan->n_workers <= DN_MAX_RANKS, "%g ranks, %d workers",
                 ranks, plan->n_workers);
     FUZZ_EXPECT(plan->micro_batch >= 1 && (double)plan->micro_batch <= (double)c->device_batch_size,
                 "%zu sequences at a time, device_batch_size %lld", plan->micro_batch,

@@ -203,7 +203,7 @@ static void numbers_of_workers_out_of_range_are_refused(void **state)
     (void)state;
     dn_topo *topo = NULL;
     assert_int_equal(dn_topo_create(-1, &topo), DN_ERR_ARG);
-    assert_int_equal(dn_topo_create(DN_TOPO_WORKERS_MAX + 1, &topo), DN_ERR_ARG);
+    assert_int_equal(dn_topo_create(DN_MAX_RANKS + 1, &topo), DN_ERR_ARG);
     assert_null(topo);
 }
 

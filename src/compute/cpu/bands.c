@@ -46,11 +46,6 @@ typedef struct walk {
     size_t band, n_gone; /* and parts of this one */
 } walk;
 
-static size_t largest(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 /* Without columns there is nothing in the rows. */
 static size_t rows_in(const dn_band *b)
 {
@@ -60,13 +55,13 @@ static size_t rows_in(const dn_band *b)
 /* A part holds at least r rows, so that slots hold no more than a copy of their bands would. */
 static size_t part_rows(const dn_band *b)
 {
-    return dn_blocks(largest(largest(dn_blocks(rows_in(b), PARTS), b->r), CHUNK), CHUNK / 2) * (CHUNK / 2);
+    return dn_blocks(dn_max(dn_max(dn_blocks(rows_in(b), PARTS), b->r), CHUNK), CHUNK / 2) * (CHUNK / 2);
 }
 
 /* An empty band has one part, without rows: its sum is 0. */
 static size_t count_parts(const dn_band *b)
 {
-    return largest(dn_blocks(rows_in(b), part_rows(b)), 1);
+    return dn_max(dn_blocks(rows_in(b), part_rows(b)), 1);
 }
 
 /* Up to a factor, of each of these kernels. */
@@ -227,8 +222,8 @@ static bool take_store(dn_stream *s, const former *f, const dn_band *bands, size
     size_t slots = 0;
     walk w = start_walk(bands, n, (size_t)s->n_threads);
     for (part x; next_part(&w, &x);) {
-        out->room = largest(out->room, f->room(x.band));
-        out->result = largest(out->result, size_of(f, x.band));
+        out->room = dn_max(out->room, f->room(x.band));
+        out->result = dn_max(out->result, size_of(f, x.band));
         if (x.waits)
             slots += size_of(f, x.band);
     }
@@ -330,7 +325,7 @@ void DN_CPU(apply)(dn_stream *s, const dn_band *bands, size_t n)
 {
     size_t room = 0;
     for (size_t i = 0; i < n; i++)
-        room = largest(room, apply_room(bands[i].r));
+        room = dn_max(room, apply_room(bands[i].r));
     double *rooms = dn_scratch(s, (size_t)s->n_threads * room * sizeof *rooms);
     if (!rooms || n == 0)
         return;

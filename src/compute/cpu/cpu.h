@@ -9,6 +9,7 @@
 #ifndef COMPUTE_CPU_CPU_H
 #define COMPUTE_CPU_CPU_H
 
+#include "base/size.h"
 #include "compute/host.h"
 
 #define DN_CPU_PASTE(isa, name)  dn_cpu_##isa##_##name
@@ -17,11 +18,6 @@
 
 /* Elements of a block: 64 KiB of float, so a thread's block of three streams stays in its L2. */
 #define DN_CPU_BLOCK ((size_t)16384)
-
-static inline size_t dn_min(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
 
 static inline size_t dn_blocks(size_t n, size_t block)
 {

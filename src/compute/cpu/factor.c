@@ -287,9 +287,7 @@ static void householder(void *items, size_t i, double *room)
 void DN_CPU(householder)(dn_stream *s, dn_tall *items, size_t n)
 {
     size_t room = 0;
-    for (size_t i = 0; i < n; i++) {
-        size_t own = householder_room(items[i].m, items[i].r);
-        room = own > room ? own : room;
-    }
+    for (size_t i = 0; i < n; i++)
+        room = dn_max(room, householder_room(items[i].m, items[i].r));
     do_all(s, householder, items, n, room);
 }

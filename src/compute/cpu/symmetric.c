@@ -117,9 +117,9 @@ static void multiply_tiles(const job *w, size_t matrix, block b)
 static void mirror(dn_real *c, size_t n, block b)
 {
     for (size_t i = b.top; i < b.top + b.rows; i += MIRROR)
-        for (size_t j = b.left > i ? b.left : i; j < b.left + b.cols; j += MIRROR)
+        for (size_t j = dn_max(b.left, i); j < b.left + b.cols; j += MIRROR)
             for (size_t row = i; row < dn_min(i + MIRROR, b.top + b.rows); row++)
-                for (size_t column = j > row ? j : row + 1; column < dn_min(j + MIRROR, b.left + b.cols);
+                for (size_t column = dn_max(j, row + 1); column < dn_min(j + MIRROR, b.left + b.cols);
                      column++)
                     c[column * n + row] = c[row * n + column];
 }
