@@ -42,7 +42,7 @@ static const dn_key keys[] = {
     TEXT(architecture, "gpt", DN_ARCHITECTURE_NAMES, "kind of model", DN_KEY_MODEL),
     INT(model_dim, "768", 1, 1 << 16, "model width C", DN_KEY_MODEL),
     INT(n_layer, "12", 1, 1 << 10, "layers: blocks between embedding and head", DN_KEY_MODEL),
-    INT(n_head, "6", 1, 1 << 16, "attention heads; divides model_dim", DN_KEY_MODEL),
+    INT(n_head, "6", 1, 1 << 16, "attention heads of a gpt; divides model_dim", DN_KEY_MODEL),
     INT(vocab_size, "50304", 1, 1 << 24, "tokens in the vocabulary (256 for bytes)", DN_KEY_MODEL),
     INT(sequence_length, "1024", 1, 1 << 20, "tokens a sequence T"),
 
