@@ -1,5 +1,5 @@
 /*
- * The GPT on a mesh against the GPT of one rank: loss, every block of every gradient, the same bits of the
+ * Every architecture on a mesh against the same of one rank: loss, every block of every gradient, the same bits of the
  * residual stream on all ranks of tp, and bytes by the formula. Heads, columns and words divide by few of the
  * group sizes, so shares are uneven and some are empty.
  */
@@ -175,13 +175,20 @@ static const dn_spec shapes[] = {
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
+/* For each architecture there is. */
+static void run_all(scenario s)
+{
+    for (size_t i = 0; (s.shape.architecture = dn_architecture_at(i)); i++)
+        run(&s, AS_THREADS);
+}
+
 static void tensor_parallel_models_are_the_whole_model(void **state)
 {
     (void)state;
     for (size_t i = 0; i < N_SHAPES; i++)
         for (int tp = 1; tp <= 5; tp++) {
             scenario s = {.kernels = "ref", .shape = shapes[i], .size = {1, 1, tp}};
-            run(&s, AS_THREADS);
+            run_all(s);
         }
 }
 
@@ -194,7 +201,7 @@ static void fast_kernels_and_chunks_of_logits_too(void **state)
                       .shape = {.V = 131, .T = 33, .C = 66, .L = 2, .NH = 3},
                       .size = {1, 1, tp},
                       .logits_rows = 7};
-        run(&s, AS_THREADS);
+        run_all(s);
     }
 }
 
@@ -207,7 +214,7 @@ static void fully_sharded_models_are_the_whole_model(void **state)
             for (dn_gather gather = DN_GATHER_IN_PLACE; gather <= DN_GATHER_PER_RANK; gather++) {
                 scenario s = {.kernels = "ref", .shape = shapes[i], .gather = gather};
                 memcpy(s.size, sizes[k], sizeof s.size);
-                run(&s, AS_THREADS);
+                run_all(s);
             }
 }
 
