@@ -212,15 +212,33 @@ dn_status dn_config_set(dn_config *config, const char *assignment)
 }
 
 /* With as few digits as read back to the same number. */
-static void dump_real(FILE *out, double value)
+static void show_real(double value, char *text, size_t bytes)
 {
-    char text[32];
     for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
+        snprintf(text, bytes, "%.*g", digits, value);
         if (strtod(text, NULL) == value)
             break;
     }
-    fprintf(out, "%s\n", text);
+}
+
+void dn_value_show(const void *field, const dn_key *key, char *text, size_t bytes)
+{
+    switch (key->type) {
+    case DN_KEY_INT:
+        if (*(const int64_t *)field == 0 && key->min > 0)
+            snprintf(text, bytes, "null");
+        else
+            snprintf(text, bytes, "%lld", (long long)*(const int64_t *)field);
+        return;
+    case DN_KEY_REAL:
+        show_real(*(const double *)field, text, bytes);
+        return;
+    case DN_KEY_BOOL:
+        snprintf(text, bytes, "%s", *(const bool *)field ? "true" : "false");
+        return;
+    case DN_KEY_TEXT:
+        snprintf(text, bytes, "'%.*s'", (int)bytes - 3, (const char *)field);
+    }
 }
 
 static void dump_text(FILE *out, const char *text)
@@ -228,27 +246,18 @@ static void dump_text(FILE *out, const char *text)
     fputc('\'', out);
     for (; *text; text++)
         fputs(*text == '\'' ? "''" : (char[]){*text, 0}, out);
-    fputs("'\n", out);
+    fputc('\'', out);
 }
 
 static void dump_value(FILE *out, const void *field, const dn_key *key)
 {
-    switch (key->type) {
-    case DN_KEY_INT:
-        if (*(const int64_t *)field == 0 && key->min > 0)
-            fprintf(out, "null\n");
-        else
-            fprintf(out, "%lld\n", (long long)*(const int64_t *)field);
-        return;
-    case DN_KEY_REAL:
-        dump_real(out, *(const double *)field);
-        return;
-    case DN_KEY_BOOL:
-        fprintf(out, "%s\n", *(const bool *)field ? "true" : "false");
-        return;
-    case DN_KEY_TEXT:
+    char text[32];
+    if (key->type == DN_KEY_TEXT) {
         dump_text(out, field);
+        return;
     }
+    dn_value_show(field, key, text, sizeof text);
+    fputs(text, out);
 }
 
 char *dn_config_dump(const dn_config *config)
@@ -261,6 +270,7 @@ char *dn_config_dump(const dn_config *config)
     for (const dn_key *key = dn_config_keys(); key->name; key++) {
         fprintf(out, "%s: ", key->name);
         dump_value(out, (const char *)config + key->offset, key);
+        fputc('\n', out);
     }
     fclose(out);
     return text;

@@ -1,42 +1,12 @@
 #include "train/config_diff.h"
 
 #include "base/fail.h"
+#include "train/config_value.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { SHOWN = 200 }; /* bytes of a value that a message shows */
-
-static void show_real(double value, char text[SHOWN])
-{
-    for (int digits = 6; digits <= 17; digits++) {
-        snprintf(text, SHOWN, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-}
-
-static void show(const dn_config *config, const dn_key *key, char text[SHOWN])
-{
-    const void *field = (const char *)config + key->offset;
-    switch (key->type) {
-    case DN_KEY_INT:
-        if (*(const int64_t *)field == 0 && key->min > 0)
-            snprintf(text, SHOWN, "null");
-        else
-            snprintf(text, SHOWN, "%lld", (long long)*(const int64_t *)field);
-        return;
-    case DN_KEY_REAL:
-        show_real(*(const double *)field, text);
-        return;
-    case DN_KEY_BOOL:
-        snprintf(text, SHOWN, "%s", *(const bool *)field ? "true" : "false");
-        return;
-    case DN_KEY_TEXT:
-        snprintf(text, SHOWN, "'%.*s'", SHOWN - 3, (const char *)field);
-    }
-}
 
 static bool same_value(const dn_key *key, const dn_config *a, const dn_config *b)
 {
@@ -54,8 +24,8 @@ size_t dn_config_differences(const dn_config *before, const dn_config *now, dn_k
         char was[SHOWN], is[SHOWN];
         if (key->role != role || same_value(key, before, now))
             continue;
-        show(before, key, was);
-        show(now, key, is);
+        dn_value_show((const char *)before + key->offset, key, was, sizeof was);
+        dn_value_show((const char *)now + key->offset, key, is, sizeof is);
         size_t used = strlen(text);
         snprintf(text + used, bytes - used, "%s%s %s -> %s", n > 0 ? ", " : "", key->name, was, is);
         n++;

@@ -23,6 +23,10 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
  * dn_config_set. Errors: DN_ERR_CONFIG naming key, value and range. */
 dn_status dn_config_check(const dn_config *config) DN_MUST_USE;
 
+/** A key's value in its field as a configuration file has it: numbers with as few digits as read back to the same
+ * ones, null, texts in quotes, but their quotes not doubled. What does not fit in `bytes` is cut off. */
+void dn_value_show(const void *field, const dn_key *key, char *text, size_t bytes);
+
 /** Whether an unquoted word stands for null. */
 bool dn_value_is_null(const char *value);
 
