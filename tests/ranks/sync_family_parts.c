@@ -230,6 +230,35 @@ static void work_is_divided_and_never_repeated(void **state)
     assert_int_equal(mesh_run_on(mesh_long_matrices("dion2"), (int[]){3, 1, 1}, flops_of_rank, NULL), 0);
 }
 
+static size_t heap_of(const char *rule, size_t n_matrices)
+{
+    const rig_mesh mesh = {.size = {2, 2, 2}};
+    const rig_shape shape = {DN_PARAM_MATRIX, 32, 64};
+    const mesh_task t = mesh_task_of(rule);
+    dn_param params[8] = {0};
+    for (size_t i = 0; i < n_matrices; i++) {
+        params[i] = (dn_param){.kind = shape.kind, .rows = shape.rows, .cols = shape.cols};
+        dn_param_set_whole(&params[i]);
+    }
+    return dn_optimizer_heap_bytes(&t.config, params, n_matrices, mesh.size);
+}
+
+/* Eight equal matrices have eight owners: what is kept whole takes no more on any rank than for one matrix.
+ */
+static void what_owners_keep_takes_heap_at_its_owner_alone(void **state)
+{
+    (void)state;
+    for (size_t k = 0; mesh_family(k); k++) {
+        const dn_rule *rule = dn_rule_row(mesh_family(k));
+        if (!rule->transform)
+            continue; /* Newton-Schulz takes more room to work in for more matrices */
+        size_t parts = 0;
+        for (int i = 0; i < dn_rule_n_states(rule); i++)
+            parts += rule->states[i].at_owner ? 0 : 32 * 64 / 8 * sizeof(dn_real);
+        assert_int_equal(heap_of(rule->info.name, 8) - heap_of(rule->info.name, 1), 7 * parts);
+    }
+}
+
 TESTS(sync_family_parts)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +267,7 @@ TESTS(sync_family_parts)
         cmocka_unit_test(bytes_of_one_matrix_by_hand),
         cmocka_unit_test(bytes_of_a_long_matrix_by_hand),
         cmocka_unit_test(work_is_divided_and_never_repeated),
+        cmocka_unit_test(what_owners_keep_takes_heap_at_its_owner_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
