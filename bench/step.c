@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LIST = 8, MAX_JOBS = MAX_LIST * MAX_LIST * MAX_LIST };
+enum { MAX_LIST = 16, MAX_JOBS = MAX_LIST * MAX_LIST * MAX_LIST };
 
 static const double deadline_s = 600; /* a worker that steps alone makes no progress within a step */
 
