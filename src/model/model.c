@@ -159,7 +159,7 @@ static dn_pass pass_of(const dn_spec *spec, size_t B, int tp_size, int tp_rank)
 /* Takes all of a pass's memory, and with layers (NULL: none are there yet) all that they keep. */
 static void lay_out(dn_pass *pass, const dn_layer *layers, dn_arena *own, dn_arena *exchanged)
 {
-    _Alignas(max_align_t) char measured[DN_LAYER_KEPT_MAX];
+    _Alignas(max_align_t) char measured[DN_LAYER_KEPT_MAX] = {0};
     const dn_spec *spec = pass->spec;
     dn_arena *shared = pass->tp_size > 1 ? exchanged : own;
     size_t N = pass->room, widest = 0;
