@@ -221,7 +221,8 @@ def what_is_wrong_is_said_in_one_line():
     for arguments, status, text in wrong:
         done = verify(*arguments, ranks=2)
         expect(done.returncode == status and text in done.stderr, f"{arguments}: {done.returncode}: {done.stderr}")
-        expect("Traceback" not in done.stderr and done.stderr.count("dionode:") <= 1, done.stderr)
+        told = done.stderr.replace("dionode: warning: worker", "")  # one that waits for the others on a busy machine
+        expect("Traceback" not in done.stderr and told.count("dionode:") <= 1, done.stderr)
 
 
 @case
