@@ -36,7 +36,11 @@ typedef struct dn_config {
     int64_t dp_size, fs_size, tp_size;
     char fs_gather[16];
     bool replicate_mesh_grad_sync;
-    int64_t momentum_sync_every, hash_every;
+    int64_t momentum_sync_every;
+    char strategy[16]; /* empty: not given */
+    int64_t sync_every;
+    double outer_lr, outer_momentum; /* NAN: not given */
+    int64_t hash_every;
     double timeout_s;
     /* data and results */
     char data_dir[DN_PATH_MAX], train_files[DN_PATH_MAX], val_files[DN_PATH_MAX];

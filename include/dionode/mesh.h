@@ -40,12 +40,13 @@ typedef struct dn_block {
 
 /* ---- the mesh ---- */
 
-/* For reading; made by dn_mesh_create. */
+/* For reading; made by dn_mesh_create or dn_mesh_replica. */
 typedef struct dn_mesh {
     int size[DN_N_AXES];
     int at[DN_N_AXES];                /* coordinates of this rank */
     dn_comm *all;                     /* borrowed */
     dn_comm *groups[DN_ALL_AXES + 1]; /* by set of axes without those of size 1; NULL for other sets */
+    dn_comm *root; /* borrowed: `all`, but of a replica the whole mesh's: its heap is where memory is taken */
 } dn_mesh;
 
 /**
@@ -55,6 +56,11 @@ typedef struct dn_mesh {
  */
 DN_API dn_status dn_mesh_create(dn_comm *all, const int size[DN_N_AXES], dn_mesh **out) DN_MUST_USE;
 DN_API void dn_mesh_destroy(dn_mesh **mesh);
+
+/** The mesh of this rank's replica: the ranks that hold one copy of the weights, fs x tp of them. Groups are the
+ * whole mesh's, which outlives it; there is nothing to destroy. What is taken from its root's heap, by all ranks of
+ * the whole mesh in the same order, is symmetric in both meshes. Not collective. */
+DN_API dn_mesh dn_mesh_replica(const dn_mesh *mesh);
 
 /** Symmetric heap that dn_mesh_create takes of `all`, in bytes; exact. */
 DN_API size_t dn_mesh_heap_bytes(const int size[DN_N_AXES]);

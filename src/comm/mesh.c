@@ -87,7 +87,7 @@ dn_status dn_mesh_create(dn_comm *all, const int size[DN_N_AXES], dn_mesh **out)
     for (int axis = 0; axis < DN_N_AXES; axis++)
         mesh->size[axis] = size[axis];
     dn_mesh_at(size, dn_comm_rank(all), mesh->at);
-    mesh->all = all;
+    mesh->all = mesh->root = all;
     dn_status status = split(mesh);
     if (status != DN_OK)
         dn_mesh_destroy(&mesh);
@@ -104,6 +104,19 @@ void dn_mesh_destroy(dn_mesh **mesh)
             dn_comm_destroy(&(*mesh)->groups[axes]);
     free(*mesh);
     *mesh = NULL;
+}
+
+dn_mesh dn_mesh_replica(const dn_mesh *mesh)
+{
+    dn_mesh replica = *mesh;
+    replica.size[DN_DP] = 1;
+    replica.at[DN_DP] = 0;
+    replica.all = dn_mesh_group(mesh, DN_ALL_AXES & ~DN_AXIS(DN_DP));
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
+        if (axes & DN_AXIS(DN_DP))
+            replica.groups[axes] = NULL;
+    replica.groups[significant(replica.size, DN_ALL_AXES)] = replica.all;
+    return replica;
 }
 
 dn_comm *dn_mesh_group(const dn_mesh *mesh, unsigned axes)

@@ -35,6 +35,12 @@ struct dn_optimizer {
     size_t n_states;
 };
 
+/* Replicas that step alone, each with an optimizer on its own mesh; 1: one optimizer stands on the whole mesh. */
+static int n_alone(const dn_optimizer *o)
+{
+    return dn_comm_size(o->mesh->root) / dn_comm_size(o->mesh->all);
+}
+
 /* ---- settings ---- */
 
 static bool within(double x, double low, double high)
@@ -235,7 +241,12 @@ static void list_states(dn_optimizer *o, const dn_slot *slot)
         const dn_slot_state *of = &slot->states[i];
         listed *l = &o->states[o->n_states++];
         *l = (listed){
-            {.rows = of->rows, .cols = of->cols, .type = of->type, .per_replica = of->per_replica}, slot, of};
+            {.rows = of->rows,
+             .cols = of->cols,
+             .type = of->type,
+             .per_replica = of->per_replica || n_alone(o) > 1},
+            slot,
+            of};
         snprintf(l->state.name, sizeof l->state.name, "%s.%s", of->name, slot->param->name);
     }
 }
@@ -257,7 +268,7 @@ static dn_status open_party(dn_optimizer *o, dn_slot *slots, size_t n, void *wor
 static dn_status take_zeroed(dn_optimizer *o, size_t bytes, dn_arena *heap)
 {
     void *base;
-    DN_TRY(dn_comm_alloc(o->mesh->all, bytes, &base));
+    DN_TRY(dn_comm_alloc(o->mesh->root, bytes, &base));
     *heap = (dn_arena){.base = base, .capacity = bytes};
     return dn_stream_zero(o->stream, base, bytes / sizeof(dn_real));
 }
@@ -335,8 +346,9 @@ void dn_optimizer_destroy(dn_optimizer **optimizer)
 
 /* Norm of what the slots work with, as the reduction left it: means where gradients were dealt, each
  * replica's own where they are decoupled, and of those the root mean square. Not finite if one number of one
- * rank is not, on all ranks alike. Passing through it, every rank has also left its previous step. */
-static dn_status measure_gradients(dn_optimizer *o, double *norm)
+ * rank is not, on all ranks alike. Passing through it, every rank has also left its previous step. Of replicas that
+ * step alone *norm is this one's, and *all, as finite as all of them, their root mean square: they skip together. */
+static dn_status measure_gradients(dn_optimizer *o, double *norm, double *all)
 {
     for (size_t i = 0; i < o->n_params; i++)
         o->stream->kernels->sum_squares(o->stream, &o->squares[i], o->slots[i].grad,
@@ -346,7 +358,11 @@ static dn_status measure_gradients(dn_optimizer *o, double *norm)
     for (size_t i = 0; i < o->n_params; i++)
         sum += o->squares[i] / dn_axes_size(o->mesh->size, o->slots[i].layout.replicas);
     DN_TRY(dn_comm_all_reduce_scalars(o->mesh->all, &sum, 1, DN_SUM));
-    *norm = sqrt(sum);
+    *norm = *all = sqrt(sum);
+    if (n_alone(o) == 1)
+        return DN_OK;
+    DN_TRY(dn_comm_all_reduce_scalars(o->mesh->root, &sum, 1, DN_SUM)); /* each replica's, from each of its ranks */
+    *all = sqrt(sum / dn_comm_size(o->mesh->root));
     return DN_OK;
 }
 
@@ -407,12 +423,13 @@ dn_status dn_optimizer_step(dn_optimizer *o, const dn_pace *pace, dn_step_report
     schedule_decay(o, pace->decay);
     dn_op mean = dn_injected(DN_INJECT_SUM_FOR_AVERAGE) ? DN_SUM : DN_AVG;
     DN_TRY(dn_shares_reduce(&o->gradients, mean, DN_TRAFFIC_GRADIENT));
-    DN_TRY(measure_gradients(o, &report->grad_norm));
+    double norm;
+    DN_TRY(measure_gradients(o, &norm, &report->grad_norm));
     report->skipped = !isfinite(report->grad_norm);
     o->skipped = report->skipped;
     if (report->skipped)
         return DN_OK;
-    report->clip = clip_gradients(o, report->grad_norm);
+    report->clip = clip_gradients(o, norm);
     for (size_t k = 0; k < o->n_parties; k++)
         DN_TRY(o->parties[k].executor->step(&o->parties[k], pace->step, pace->lr, report));
     DN_TRY(share_weights(o));
@@ -455,6 +472,8 @@ dn_formula dn_optimizer_formula(const dn_optimizer *o)
             o->parties[k].executor->formula(&o->parties[k], &formula);
     if (all)
         dn_formula_add(&formula, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
+    if (n_alone(o) > 1)
+        dn_formula_add(&formula, all | DN_AXIS(DN_DP), DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
     for (size_t i = 0; i < o->n_params; i++)
         if (o->slots[i].layout.slices | o->slots[i].layout.replicas)
             formula.uncompressed += dn_param_size(o->slots[i].param) * sizeof(dn_real);
@@ -483,10 +502,10 @@ const dn_state *dn_optimizer_state(const dn_optimizer *o, size_t index)
 dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int rank)
 {
     const listed *l = &o->states[index];
-    int at[DN_N_AXES];
-    dn_mesh_at(o->mesh->size, rank, at);
-    int replica = dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at);
+    int at[DN_N_AXES], here = rank % dn_comm_size(o->mesh->all), alone = rank / dn_comm_size(o->mesh->all);
+    dn_mesh_at(o->mesh->size, here, at);
+    int copy = l->of->everywhere ? here : dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at);
     return (dn_state_shard){.block = dn_slot_state_part(l->slot, l->of, at),
-                            .data = dn_comm_peer(o->mesh->all, l->of->stored, rank),
-                            .replica = l->of->everywhere ? rank : replica};
+                            .data = dn_comm_peer(o->mesh->root, l->of->stored, rank),
+                            .replica = alone + n_alone(o) * copy};
 }

@@ -42,8 +42,8 @@ typedef struct dn_pace {
 /* What a step found out; identical on all replicas. */
 typedef struct dn_step_report {
     bool skipped;     /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
-    double grad_norm; /* of averaged gradients; of decoupled replicas' the root mean square */
-    double clip;      /* what gradients were multiplied by: 1, or less with clip_norm */
+    double grad_norm; /* of averaged gradients; of decoupled replicas', and those that step alone, the root mean square */
+    double clip;      /* what gradients were multiplied by: 1, or less with clip_norm; each replica's that steps alone */
     int n_zero;       /* matrices whose momentum is zero everywhere: weights only decay */
     int n_fallback;   /* matrices that the chosen orthonormalization could not do (rank-deficient): by
                          Householder */
@@ -67,7 +67,8 @@ const char *dn_optimizer_stuck(const dn_optim_config *config);
 size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
                                const int size[DN_N_AXES]);
 
-/** States for params (borrowed; weights and grads on the symmetric heap of mesh->all) on stream (borrowed).
+/** States for params (borrowed; weights and grads on the symmetric heap of mesh->root) on stream (borrowed). On the
+ * mesh of a replica (dn_mesh_replica) it exchanges nothing with other replicas but whether all gradients are finite.
  * Collective over the mesh (borrowed). Each matrix of a split parameter is stepped on its own. Q is drawn
  * from (seed, number of the matrix among all): each rank exactly its part of the whole. Errors:
  * DN_ERR_MEMORY; DN_ERR_ARG out-of-range settings, or blocks that are not those of this rank. Owned by the
@@ -105,7 +106,8 @@ typedef struct dn_state {
     char name[DN_PARAM_NAME_MAX + 32];
     size_t rows, cols;
     dn_type type;     /* as it is stored: DN_REAL, or DN_BF16 (state_precision) */
-    bool per_replica; /* decoupled momentum: each replica's differs; other copies are bitwise equal */
+    bool per_replica; /* decoupled momentum, all of replicas that step alone: each replica's differs; other copies
+                         are bitwise equal */
 } dn_state;
 
 /* What one rank holds of it. */
@@ -118,7 +120,7 @@ typedef struct dn_state_shard {
 size_t dn_optimizer_n_states(const dn_optimizer *optimizer);
 /** Borrowed; valid as long as the optimizer. A restored state is complete: nothing else needs to be saved. */
 const dn_state *dn_optimizer_state(const dn_optimizer *optimizer, size_t index);
-/** The shard of a rank of mesh->all. */
+/** The shard of a rank of mesh->root. */
 dn_state_shard dn_optimizer_state_shard(const dn_optimizer *optimizer, size_t index, int rank);
 
 #endif

@@ -83,7 +83,8 @@ dn_status dn_run_pass_on(void *context, bool together)
     DN_TRY(agree(run, &none));
     if (run->talk.stop || run->talk.failed)
         return DN_RUN_DROPPED;
-    if (run->talk.save)
+    /* To save replicas that are apart takes the gradients' room: that waits for the end of the step. */
+    if (run->talk.save && !dn_strategy_apart(run->net.strategy))
         DN_TRY(dn_run_keep(run));
     run->talk.since_s = dn_clock_s(); /* the time of a save is not that of layers */
     return DN_OK;

@@ -105,10 +105,11 @@ static bool is_choice(const char *choices, const char *value)
 
 static dn_status check_text(const dn_key *key, const char *value, const char *where)
 {
-    if (key->choices && !is_choice(key->choices, value))
+    bool none = !*value && dn_value_is_null(key->initial);
+    if (key->choices && !none && !is_choice(key->choices, value))
         return dn_fail(DN_ERR_CONFIG, "%s: %s: '%.100s' is not one of %s", where, key->name, value,
                        key->choices);
-    if (!*value && !dn_value_is_null(key->initial))
+    if (!*value && !none)
         return dn_fail(DN_ERR_CONFIG, "%s: %s is empty; give a value, or null for the default", where,
                        key->name);
     size_t room = key->choices ? 16 : DN_PATH_MAX;
@@ -130,6 +131,8 @@ static dn_status set_null(void *field, const dn_key *key, const char *where)
         return dn_config_value(field, key, key->initial, where);
     if (key->type == DN_KEY_TEXT)
         *(char *)field = 0;
+    else if (key->type == DN_KEY_REAL)
+        *(double *)field = NAN;
     else
         *(int64_t *)field = 0;
     return DN_OK;
@@ -170,6 +173,8 @@ static dn_status check_field(const void *field, const dn_key *key)
             return DN_OK;
         return check_range(key, (double)*(const int64_t *)field, where);
     case DN_KEY_REAL:
+        if (isnan(*(const double *)field) && dn_value_is_null(key->initial))
+            return DN_OK;
         return check_range(key, *(const double *)field, where);
     case DN_KEY_BOOL:
         return DN_OK;
@@ -214,7 +219,8 @@ dn_status dn_config_set(dn_config *config, const char *assignment)
 /* With as few digits as read back to the same number. */
 static void show_real(double value, char *text, size_t bytes)
 {
-    for (int digits = 15; digits <= 17; digits++) {
+    snprintf(text, bytes, "null"); /* NAN */
+    for (int digits = 15; !isnan(value) && digits <= 17; digits++) {
         snprintf(text, bytes, "%.*g", digits, value);
         if (strtod(text, NULL) == value)
             break;

@@ -5,6 +5,7 @@
 #include "model/architectures.h"
 #include "optim/rules.h"
 #include "optim/schedule.h"
+#include "strategy/strategies.h"
 #include "sync/weights.h"
 #include "train/config_value.h"
 
@@ -102,6 +103,12 @@ static const dn_key keys[] = {
     BOOL(replicate_mesh_grad_sync, "true",
          "replicas exchange low-rank factors (true) or whole gradients (false)"),
     INT(momentum_sync_every, "100", 0, INT32_MAX, "steps between averagings of the replicas' momenta; 0 = never"),
+    TEXT(strategy, "null", DN_STRATEGY_NAMES,
+         "what replicas exchange: gradients, or Dion's factors, in every step; weights now and then (local_sgd, diloco); "
+         "null = as replicate_mesh_grad_sync says"),
+    INT(sync_every, "30", 1, STEPS, "steps between exchanges of local_sgd and diloco"),
+    REAL(outer_lr, "null", 1e-9, 1e6, "diloco's step along the replicas' mean drift; null = by the number of exchanges"),
+    REAL(outer_momentum, "null", 0, BELOW_1, "diloco's momentum of that step; null = by the number of exchanges"),
     INT(hash_every, "100", 0, STEPS,
         "steps between checks that replicas hold the same weights; 0 = at the end only", DN_KEY_CONDUCT),
     REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung", DN_KEY_CONDUCT),

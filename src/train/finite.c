@@ -45,9 +45,9 @@ dn_status dn_finite_weights(const dn_net *net, const char *where, const char *to
 
 dn_status dn_finite_states(const dn_net *net, int rank, const char *where, const char *todo)
 {
-    for (size_t i = 0; i < dn_optimizer_n_states(net->optimizer); i++) {
-        const dn_state *state = dn_optimizer_state(net->optimizer, i);
-        const dn_state_shard shard = dn_optimizer_state_shard(net->optimizer, i, rank);
+    for (size_t i = 0; i < dn_net_n_states(net); i++) {
+        const dn_state *state = dn_net_state(net, i);
+        const dn_state_shard shard = dn_net_state_shard(net, i, rank);
         size_t n = shard.block.rows * shard.block.cols;
         bool finite;
         if (state->type == DN_BF16)

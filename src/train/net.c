@@ -71,12 +71,23 @@ static dn_status open_tokens(dn_net *net)
     return DN_OK;
 }
 
+/* Optimizer and strategy. */
+static dn_status open_training(dn_net *net)
+{
+    const dn_plan *plan = net->plan;
+    net->optimizer_mesh = plan->strategy->local ? dn_mesh_replica(net->mesh) : *net->mesh;
+    DN_TRY(dn_optimizer_create(&plan->optim, net->params, plan->n_params, net->stream, &net->optimizer_mesh,
+                               &net->optimizer));
+    return dn_strategy_open(plan->strategy, &plan->strategy_config, net->params, plan->n_params, net->stream, net->mesh,
+                            &net->strategy);
+}
+
 dn_status dn_net_open(dn_net *net, const dn_plan *plan, const dn_mesh *mesh, dn_stream *stream, bool training)
 {
     *net = (dn_net){.plan = plan, .mesh = mesh, .stream = stream};
     DN_TRY(open_weights(net, training));
     if (training)
-        DN_TRY(dn_optimizer_create(&plan->optim, net->params, plan->n_params, stream, mesh, &net->optimizer));
+        DN_TRY(open_training(net));
     DN_TRY(open_model(net));
     return open_tokens(net);
 }
@@ -84,6 +95,7 @@ dn_status dn_net_open(dn_net *net, const dn_plan *plan, const dn_mesh *mesh, dn_
 void dn_net_close(dn_net *net)
 {
     dn_model_destroy(&net->model);
+    dn_strategy_close(&net->strategy);
     dn_optimizer_destroy(&net->optimizer);
     dn_weights_destroy(&net->weights);
     free(net->inputs);
@@ -142,6 +154,67 @@ dn_status dn_net_loss(dn_net *net, dn_rows_fn *rows, void *context, uint64_t fir
     return pass(net, rows, context, first, n, 0, loss_sum);
 }
 
+/* ---- steps ---- */
+
+dn_status dn_net_step(dn_net *net, const dn_pace *pace, dn_step_report *report)
+{
+    DN_TRY(dn_optimizer_step(net->optimizer, pace, report));
+    return report->skipped ? DN_OK : dn_strategy_exchange(net->strategy, pace->step);
+}
+
+/* ---- replicas that are apart ---- */
+
+static dn_status copy(dn_net *net, dn_buf *to, const dn_buf *from)
+{
+    net->stream->kernels->copy(net->stream, to, from, net->plan->parameter_bytes / sizeof(dn_real));
+    return dn_stream_sync(net->stream);
+}
+
+static dn_status average(dn_net *net, dn_buf *x)
+{
+    DN_TRY(dn_comm_all_reduce(dn_mesh_group(net->mesh, DN_AXIS(DN_DP)), x, net->plan->parameter_bytes / sizeof(dn_real),
+                              DN_REAL, DN_AVG, DN_TRAFFIC_WEIGHTS));
+    return dn_comm_barrier(net->mesh->all); /* others read it where it is */
+}
+
+dn_status dn_net_form_consensus(dn_net *net)
+{
+    DN_TRY(copy(net, net->grads, net->values));
+    return average(net, net->grads);
+}
+
+dn_status dn_net_enter_consensus(dn_net *net)
+{
+    DN_TRY(copy(net, net->grads, net->values));
+    return average(net, net->values);
+}
+
+dn_status dn_net_leave_consensus(dn_net *net)
+{
+    DN_TRY(copy(net, net->values, net->grads));
+    return dn_comm_barrier(net->mesh->all);
+}
+
+/* ---- states ---- */
+
+size_t dn_net_n_states(const dn_net *net)
+{
+    return dn_optimizer_n_states(net->optimizer) + dn_strategy_n_states(net->strategy);
+}
+
+const dn_state *dn_net_state(const dn_net *net, size_t index)
+{
+    size_t n = dn_optimizer_n_states(net->optimizer);
+    return index < n ? dn_optimizer_state(net->optimizer, index) : dn_strategy_state(net->strategy, index - n);
+}
+
+dn_state_shard dn_net_state_shard(const dn_net *net, size_t index, int rank)
+{
+    size_t n = dn_optimizer_n_states(net->optimizer);
+    return index < n ? dn_optimizer_state_shard(net->optimizer, index, rank)
+                     : dn_strategy_state_shard(net->strategy, index - n, rank);
+}
+
 /* ---- what it costs ---- */
 
 /* Forward through all units; the last goes forward and backward at once; then back. */
@@ -159,10 +232,17 @@ static void add_pass(const dn_net *net, size_t B, dn_formula *formula)
         dn_formula_add(formula, DN_AXIS(DN_TP), as, DN_TRAFFIC_ACTIVATIONS, tp[as]);
 }
 
-dn_formula dn_net_formula(const dn_net *net, size_t n)
+dn_formula dn_net_step_formula(const dn_net *net, uint64_t step)
+{
+    dn_formula formula = dn_optimizer_formula(net->optimizer);
+    dn_strategy_formula(net->strategy, step, &formula);
+    return formula;
+}
+
+dn_formula dn_net_formula(const dn_net *net, uint64_t step, size_t n)
 {
     const dn_plan *plan = net->plan;
-    dn_formula formula = dn_optimizer_formula(net->optimizer);
+    dn_formula formula = dn_net_step_formula(net, step);
     size_t left = dn_range_size(dn_plan_rows(plan, n, net->mesh->at));
     for (size_t round = dn_plan_rounds(plan, n); round > 0; round--) {
         size_t B = left < plan->micro_batch ? left : plan->micro_batch;

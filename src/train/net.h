@@ -20,7 +20,9 @@ typedef struct dn_net {
     dn_param *params;       /* [plan->n_params] */
     dn_buf *values, *grads; /* room for all parts of the parameters; grads NULL unless training */
     dn_weights *weights;
+    dn_mesh optimizer_mesh;  /* that the optimizer stands on */
     dn_optimizer *optimizer; /* NULL unless training */
+    dn_strategy_run *strategy; /* NULL unless training */
     dn_model *model;
     int32_t *inputs, *targets; /* [micro_batch * T] */
 } dn_net;
@@ -40,9 +42,28 @@ void dn_net_close(dn_net *net);
 dn_status dn_net_gradient(dn_net *net, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
                           double *loss_sum) DN_MUST_USE;
 
-/** What this rank exchanges in the training step to come, over n rows: dn_net_gradient and the optimizer's step.
- * Exact as dn_optimizer_formula. */
-dn_formula dn_net_formula(const dn_net *net, size_t n);
+/** Collective. The optimizer's step and, unless it was skipped, what the strategy exchanges after it. As
+ * dn_optimizer_step. */
+dn_status dn_net_step(dn_net *net, const dn_pace *pace, dn_step_report *report) DN_MUST_USE;
+
+/** What this rank exchanges in that step (counted from 0). Exact as dn_optimizer_formula. */
+dn_formula dn_net_step_formula(const dn_net *net, uint64_t step);
+/** The same with dn_net_gradient over n rows before it. */
+dn_formula dn_net_formula(const dn_net *net, uint64_t step, size_t n);
+
+/* Of replicas that are apart (dn_strategy_apart) the consensus is the mean of their weights: what is validated,
+ * and what a checkpoint holds for its readers. Gradients, whose room is used, are lost. Collective; ranks have met. */
+
+/** The consensus comes to where gradients are: shapes and places are theirs. */
+dn_status dn_net_form_consensus(dn_net *net) DN_MUST_USE;
+/** It comes to where the weights are, until dn_net_leave_consensus puts them back. */
+dn_status dn_net_enter_consensus(dn_net *net) DN_MUST_USE;
+dn_status dn_net_leave_consensus(dn_net *net) DN_MUST_USE;
+
+/* All states between steps: the optimizer's, then the strategy's. Otherwise as dn_optimizer_state and its like. */
+size_t dn_net_n_states(const dn_net *net);
+const dn_state *dn_net_state(const dn_net *net, size_t index);
+dn_state_shard dn_net_state_shard(const dn_net *net, size_t index, int rank);
 
 /** Collective over fs and tp. *loss_sum alone. */
 dn_status dn_net_loss(dn_net *net, dn_rows_fn *rows, void *context, uint64_t first, size_t n,

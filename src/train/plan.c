@@ -4,6 +4,7 @@
 #include "base/inject.h"
 #include "base/size.h"
 #include "dionode/topo.h"
+#include "optim/rule.h"
 #include "sync/windows.h"
 #include "train/config_value.h"
 
@@ -74,6 +75,28 @@ static dn_status choose_schedule(const dn_config *c, const char *key, const char
     return DN_OK;
 }
 
+static bool has_factors(const dn_config *c)
+{
+    const dn_rule *rule = dn_rule_row(c->optimizer);
+    return rule && rule->executor == DN_LOW_RANK;
+}
+
+dn_status dn_plan_strategy(const dn_config *c, const dn_strategy **out)
+{
+    *out = dn_strategy_find(*c->strategy ? c->strategy
+                                         : c->replicate_mesh_grad_sync && has_factors(c) ? "factors" : "average");
+    if (!*out)
+        return dn_fail(DN_ERR_CONFIG, "strategy: no strategy is named '%s'", c->strategy);
+    if ((*out)->factors && !c->replicate_mesh_grad_sync)
+        return dn_fail(DN_ERR_CONFIG,
+                       "strategy %s and replicate_mesh_grad_sync false contradict each other: leave one out",
+                       c->strategy);
+    if ((*out)->factors && !has_factors(c))
+        return dn_fail(DN_ERR_CONFIG, "strategy %s: rule %s has no factors; use strategy average", c->strategy,
+                       c->optimizer);
+    return DN_OK;
+}
+
 /* Decay by kind of parameter: dion.md 1.9. */
 static dn_status optim_config(const dn_config *c, dn_optim_config *o)
 {
@@ -92,7 +115,6 @@ static dn_status optim_config(const dn_config *c, dn_optim_config *o)
         .orth = (dn_orth)orth,
         .orth_dion = c->orth_dion,
         .adaptive_rank = c->adaptive_rank,
-        .compress = c->replicate_mesh_grad_sync,
         .momentum_sync_every = (int)c->momentum_sync_every,
         .adjust = (dn_adjust)adjust,
         .newton_schulz = (dn_ns_set)set,
@@ -156,7 +178,16 @@ static dn_status plan_batches(const dn_config *c, dn_plan *plan)
  * of the table, so only what does not go together is left. */
 static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
 {
+    DN_TRY(dn_plan_strategy(c, &plan->strategy));
     DN_TRY(optim_config(c, &plan->optim));
+    plan->optim.compress = plan->strategy->factors;
+    plan->strategy_config = (dn_strategy_config){.n_steps = (uint64_t)c->num_iterations,
+                                                 .sync_every = (uint64_t)c->sync_every,
+                                                 .outer_lr = c->outer_lr,
+                                                 .outer_momentum = c->outer_momentum};
+    memcpy(plan->optim_mesh, plan->mesh, sizeof plan->optim_mesh);
+    if (plan->strategy->local)
+        plan->optim_mesh[DN_DP] = 1;
     const char *stuck = dn_optimizer_stuck(&plan->optim);
     if (stuck)
         return dn_fail(DN_ERR_CONFIG,
@@ -196,11 +227,12 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
                             dn_weights_heap_bytes(params, plan->n_params, unit_of, plan->mesh, plan->gather),
                             dn_model_heap_bytes(&plan->spec, plan->micro_batch, plan->mesh[DN_TP])};
     const size_t training[] = {dn_mesh_heap_bytes(plan->mesh), grads.used,
-                               dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params, plan->mesh)};
+                               dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params, plan->optim_mesh),
+                               dn_strategy_heap_bytes(plan->strategy, params, plan->n_params, plan->mesh)};
     for (int i = 0; i < 3; i++)
         plan->model_bytes = dn_size_add(plan->model_bytes, model[i]);
     plan->arena_bytes = plan->model_bytes;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         plan->arena_bytes = dn_size_add(plan->arena_bytes, training[i]);
     plan->private_bytes = dn_model_activation_bytes(&plan->spec, plan->micro_batch, plan->mesh[DN_TP]);
     if (plan->arena_bytes < SIZE_MAX && plan->private_bytes < SIZE_MAX)

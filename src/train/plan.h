@@ -5,16 +5,19 @@
 #include "dionode/config.h"
 #include "model/model.h"
 #include "optim/schedule.h"
-#include "sync/optimizer.h"
+#include "strategy/engine.h"
 
 typedef struct dn_plan {
     dn_config config;
     dn_spec spec;
     dn_optim_config optim;
+    const dn_strategy *strategy;
+    dn_strategy_config strategy_config;
     dn_schedule_rule lr_schedule, decay_schedule;
     dn_gather gather;
     int n_workers;          /* product of the mesh                                      */
     int mesh[DN_N_AXES];    /* dp, fs, tp                                               */
+    int optim_mesh[DN_N_AXES]; /* that the optimizer stands on: the whole, or each replica's own */
     int n_dealt;            /* dp * fs: the batch's rows are dealt to so many           */
     size_t n_params;        /* tensors,                                                 */
     size_t n_elements;      /* numbers in them,                                         */
@@ -29,6 +32,10 @@ typedef struct dn_plan {
 /** Number of workers a configuration asks for: the product of the mesh sizes given; 0 = it leaves it open.
  * Errors: DN_ERR_CONFIG (dn_config_check, or more workers than there can be). */
 dn_status dn_plan_mesh(const dn_config *config, int *n_workers) DN_MUST_USE;
+
+/** The strategy that the keys name, or mean where they name none. Errors: DN_ERR_CONFIG keys that contradict each
+ * other. */
+dn_status dn_plan_strategy(const dn_config *config, const dn_strategy **out) DN_MUST_USE;
 
 /** The part of n rows that falls to the worker at coordinates at[]: rows are dealt over dp and fs, and seen
  * by all of tp. */

@@ -132,9 +132,9 @@ static dn_status round_states(const trial *t, uint64_t step)
 {
     dn_stream *s = t->net.stream;
     size_t at = step << 40;
-    for (size_t i = 0; i < dn_optimizer_n_states(t->net.optimizer); i++) {
-        const dn_state *state = dn_optimizer_state(t->net.optimizer, i);
-        dn_state_shard shard = dn_optimizer_state_shard(t->net.optimizer, i, 0);
+    for (size_t i = 0; i < dn_net_n_states(&t->net); i++) {
+        const dn_state *state = dn_net_state(&t->net, i);
+        dn_state_shard shard = dn_net_state_shard(&t->net, i, 0);
         size_t n = shard.block.rows * shard.block.cols;
         if (state->type == DN_REAL)
             continue;
@@ -197,12 +197,12 @@ static dn_status show_params(trial *t, const char *what, bool gradients, uint64_
 static unsigned replicas_of(const trial *t, size_t state)
 {
     unsigned axes = 0;
-    int first = dn_optimizer_state_shard(t->net.optimizer, state, 0).replica;
+    int first = dn_net_state_shard(&t->net, state, 0).replica;
     for (int axis = 0; axis < DN_N_AXES; axis++) {
         int at[DN_N_AXES] = {0};
         at[axis] = t->mesh->size[axis] > 1;
         int rank = dn_mesh_rank(t->mesh->size, at);
-        if (dn_optimizer_state_shard(t->net.optimizer, state, rank).replica != first)
+        if (dn_net_state_shard(&t->net, state, rank).replica != first)
             axes |= DN_AXIS(axis);
     }
     return axes;
@@ -229,9 +229,9 @@ static const char *kind_of_state(const char *name)
 static dn_status show_states(trial *t, uint64_t step)
 {
     char line[DN_VERIFY_LINE_MAX];
-    for (size_t i = 0; i < dn_optimizer_n_states(t->net.optimizer); i++) {
-        const dn_state *state = dn_optimizer_state(t->net.optimizer, i);
-        dn_state_shard shard = dn_optimizer_state_shard(t->net.optimizer, i, dn_comm_rank(t->mesh->all));
+    for (size_t i = 0; i < dn_net_n_states(&t->net); i++) {
+        const dn_state *state = dn_net_state(&t->net, i);
+        dn_state_shard shard = dn_net_state_shard(&t->net, i, dn_comm_rank(t->mesh->all));
         unsigned replicas = replicas_of(t, i);
         dn_verify_tensor whole = {line_of(kind_of_state(state->name), step, line),
                                   state->name,
@@ -327,7 +327,7 @@ static dn_status show_way(trial *t, dn_axis axis, int way)
 /* Momenta are re-averaged in it only if they are in every step. */
 static dn_formula formula_of_first(const trial *t)
 {
-    dn_formula formula = dn_net_formula(&t->net, (size_t)t->plan.config.batch_size);
+    dn_formula formula = dn_net_formula(&t->net, 0, (size_t)t->plan.config.batch_size);
     for (unsigned axes = 0; axes <= DN_ALL_AXES && t->plan.config.momentum_sync_every != 1; axes++)
         formula.payload[axes][DN_TRAFFIC_MOMENTUM] = 0;
     return formula;
@@ -372,7 +372,7 @@ static dn_status take_step(trial *t, uint64_t step)
     if (shown)
         DN_TRY(show_params(t, "gradient", true, step + 1));
     take_ledgers(t, false);
-    DN_TRY(dn_optimizer_step(t->net.optimizer, &(dn_pace){step, t->plan.config.lr, 1}, &report));
+    DN_TRY(dn_net_step(&t->net, &(dn_pace){step, t->plan.config.lr, 1}, &report));
     take_ledgers(t, first);
     if (dn_verify_rounding(t->v) && rounds_otherwise(t))
         DN_TRY(round_states(t, step));
@@ -399,8 +399,8 @@ static dn_status open_copy(trial *t)
     size_t room = 1;
     for (size_t i = 0; i < t->plan.n_params; i++)
         room = dn_max(room, dn_param_size(&t->net.params[i]));
-    for (size_t i = 0; i < dn_optimizer_n_states(t->net.optimizer); i++) {
-        dn_block own = dn_optimizer_state_shard(t->net.optimizer, i, dn_comm_rank(t->mesh->all)).block;
+    for (size_t i = 0; i < dn_net_n_states(&t->net); i++) {
+        dn_block own = dn_net_state_shard(&t->net, i, dn_comm_rank(t->mesh->all)).block;
         room = dn_max(room, own.rows * own.cols);
     }
     t->copy = malloc(room * sizeof(dn_real));
@@ -412,6 +412,7 @@ static dn_status run(trial *t)
     const dn_proof *proof = t->proof;
     DN_TRY(dn_net_open(&t->net, &t->plan, t->mesh, proof->stream, true));
     DN_TRY(dn_model_init(&t->plan.spec, t->net.params, proof->stream, (uint64_t)t->plan.config.seed));
+    DN_TRY(dn_strategy_begin(t->net.strategy));
     dn_model_on_progress(t->net.model, tick, t);
     DN_TRY(open_copy(t));
     for (uint64_t step = 0; step < (uint64_t)proof->n_steps; step++)

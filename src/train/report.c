@@ -36,30 +36,37 @@ static void report_machine(const dn_run *run, FILE *out)
         fprintf(out, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
 }
 
-/* Payload of a step's optimizer over groups along dp. */
+/* Payload of a step's optimizer, or of an exchange of weights, over groups along dp. */
 static void report_exchange(const dn_run *run, FILE *out)
 {
     char now[32], full[32];
-    const dn_formula formula = dn_optimizer_formula(run->net.optimizer);
+    bool local = run->plan.strategy->local;
+    uint64_t every = local ? run->plan.strategy_config.sync_every : 1;
+    const dn_formula formula = dn_net_step_formula(&run->net, every - 1);
     double reduced = 0;
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         if (axes & DN_AXIS(DN_DP))
             reduced += (double)(formula.payload[axes][DN_TRAFFIC_FACTORS] +
-                                formula.payload[axes][DN_TRAFFIC_GRADIENT]);
-    if (run->plan.mesh[DN_DP] > 1)
-        fprintf(out, "exchange  %s a step (%s if all gradients were exchanged whole)\n",
-                dn_human(reduced, "B", now, sizeof now),
-                dn_human((double)formula.uncompressed, "B", full, sizeof full));
+                                formula.payload[axes][local ? DN_TRAFFIC_WEIGHTS : DN_TRAFFIC_GRADIENT]);
+    if (run->plan.mesh[DN_DP] == 1)
+        return;
+    dn_human(reduced, "B", now, sizeof now);
+    dn_human((double)formula.uncompressed, "B", full, sizeof full);
+    if (local)
+        fprintf(out, "exchange  %s every %llu steps (%s a step if all gradients were exchanged)\n", now,
+                (unsigned long long)every, full);
+    else
+        fprintf(out, "exchange  %s a step (%s if all gradients were exchanged whole)\n", now, full);
 }
 
 /* Copies count as often as they are kept. */
 static double state_bytes(const dn_run *run)
 {
     double bytes = 0;
-    for (size_t i = 0; i < dn_optimizer_n_states(run->net.optimizer); i++) {
-        dn_type type = dn_optimizer_state(run->net.optimizer, i)->type;
+    for (size_t i = 0; i < dn_net_n_states(&run->net); i++) {
+        dn_type type = dn_net_state(&run->net, i)->type;
         for (int rank = 0; rank < run->plan.n_workers; rank++) {
-            dn_block block = dn_optimizer_state_shard(run->net.optimizer, i, rank).block;
+            dn_block block = dn_net_state_shard(&run->net, i, rank).block;
             bytes += (double)(block.rows * block.cols * dn_type_bytes(type));
         }
     }
@@ -126,7 +133,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_activations", payload[DN_TRAFFIC_ACTIVATIONS]},
         {"bytes_momentum", payload[DN_TRAFFIC_MOMENTUM]},
         {"bytes_control", payload[DN_TRAFFIC_CONTROL]},
-        {"bytes_uncompressed", (double)dn_optimizer_formula(run->net.optimizer).uncompressed},
+        {"bytes_uncompressed", (double)dn_net_step_formula(&run->net, run->step).uncompressed},
         {"bytes_moved", moved},
         {"state_bytes", run->state_bytes},
         {"skipped", r->report.skipped},

@@ -10,14 +10,17 @@ enum { HEADER_OF_TENSOR = 256 }; /* bytes that describe a tensor in the file, at
 
 static uint64_t checkpoint_bytes(const dn_run *run)
 {
-    size_t n_states = dn_optimizer_n_states(run->net.optimizer);
+    size_t n_states = dn_net_n_states(&run->net);
+    size_t n_replicas = (size_t)run->plan.mesh[DN_DP];
+    /* of weights: replicas may be apart, and their consensus is written, too */
+    size_t copies = run->plan.strategy->local && n_replicas > 1 ? n_replicas + 1 : 1;
     uint64_t bytes = HEADER_OF_TENSOR * (run->plan.n_params + n_states);
     for (size_t i = 0; i < run->plan.n_params; i++)
-        bytes += run->net.params[i].rows * run->net.params[i].cols * sizeof(dn_real);
+        bytes += run->net.params[i].rows * run->net.params[i].cols * sizeof(dn_real) * copies;
     for (size_t i = 0; i < n_states; i++) {
-        const dn_state *state = dn_optimizer_state(run->net.optimizer, i);
+        const dn_state *state = dn_net_state(&run->net, i);
         bytes += state->rows * state->cols * dn_type_bytes(state->type) *
-                 (state->per_replica ? (size_t)run->plan.mesh[DN_DP] : 1);
+                 (state->per_replica ? n_replicas : 1);
     }
     return bytes;
 }

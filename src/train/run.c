@@ -31,7 +31,7 @@ static dn_status open_net(dn_run *run)
     DN_TRY(dn_net_open(&run->net, plan, run->mesh, run->stream, true));
     DN_TRY(dn_model_init(&plan->spec, run->net.params, run->stream, (uint64_t)plan->config.seed));
     dn_model_on_progress(run->net.model, dn_run_pass_on, run);
-    return DN_OK;
+    return dn_strategy_begin(run->net.strategy);
 }
 
 /* Opens the files of a loader; a stream shorter than one row is no stream to train on. */
@@ -119,6 +119,9 @@ dn_status dn_run_check_replicas(dn_run *run, double *hash)
 {
     dn_comm *dp = dn_mesh_group(run->mesh, DN_AXIS(DN_DP));
     const int64_t mask = (INT64_C(1) << 52) - 1; /* exact in a double, too */
+    *hash = NAN;
+    if (dn_strategy_apart(run->net.strategy))
+        return DN_OK;
     DN_TRY(dn_stream_sync(run->stream));
     int64_t bits = (int64_t)(XXH3_64bits(run->net.values, run->plan.parameter_bytes) >> 12);
     int64_t low = bits, high = bits;

@@ -77,7 +77,7 @@ void dn_run_close(dn_run *run);
  * was changed. Errors: DN_ERR_NUMERIC, weights that are not finite; those of the groups. */
 dn_status dn_run_step(dn_run *run) DN_MUST_USE;
 
-/** Collective. Mean loss over val_tokens; rows are dealt to the ranks. *loss = NaN without validation data. May
+/** Collective. Mean loss over val_tokens, of the consensus where replicas are apart; rows are dealt to the ranks. *loss = NaN without validation data. May
  * return DN_RUN_DROPPED. Errors: DN_ERR_NUMERIC, a loss or weights that are not finite; those of the groups. */
 dn_status dn_run_validate(dn_run *run, double *loss) DN_MUST_USE;
 
@@ -117,7 +117,7 @@ static inline uint64_t dn_run_good_step(const dn_run *run)
 dn_status dn_run_keep(dn_run *run) DN_MUST_USE;
 
 /** Collective. Fails with DN_ERR_NUMERIC if replicas' weights differ in any bit. *hash = 52 bits of the XXH3
- * of their parts, added. */
+ * of their parts, added; NAN, and nothing is compared, while the strategy has the replicas apart. */
 dn_status dn_run_check_replicas(dn_run *run, double *hash) DN_MUST_USE;
 
 /** Collective. Writes the run's checkpoint (rank 0, reading the others' parts in place). If validation followed

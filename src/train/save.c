@@ -43,8 +43,8 @@ static void free_list(tensor_list *list)
 
 static dn_status make_list(const dn_run *run, tensor_list *list)
 {
-    size_t n_states = dn_optimizer_n_states(run->net.optimizer);
-    size_t room = run->plan.n_params + n_states * (size_t)run->plan.mesh[DN_DP];
+    size_t n_states = dn_net_n_states(&run->net);
+    size_t room = run->plan.n_params + (run->plan.n_params + n_states) * (size_t)run->plan.mesh[DN_DP];
     *list = (tensor_list){.tensors = calloc(room, sizeof *list->tensors),
                           .names = calloc(room, sizeof *list->names),
                           .shards = calloc(room * (size_t)run->plan.n_workers, sizeof *list->shards)};
@@ -71,17 +71,30 @@ static void add_shard(tensor_list *list, dn_block block, const void *data)
     list->shards[list->n_shards++] = (dn_shard){block, data};
 }
 
-/* Replicas hold the same weights: the first one's are written. */
-static void list_param(const dn_run *run, size_t index, tensor_list *list)
+/* A replica's, or the consensus, which lies where gradients do. */
+static void add_param_shards(const dn_run *run, size_t index, int replica, bool consensus, tensor_list *list)
 {
-    const dn_param *p = &run->net.params[index];
-    begin_tensor(list, p->name, p->rows, p->cols, DN_REAL);
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
         int at[DN_N_AXES];
         dn_mesh_at(run->plan.mesh, rank, at);
-        if (at[DN_DP] == 0)
-            add_shard(list, dn_param_block(p, run->plan.mesh, at),
-                      dn_param_peer(run->mesh, run->net.params, index, false, at));
+        if (at[DN_DP] == replica)
+            add_shard(list, dn_param_block(&run->net.params[index], run->plan.mesh, at),
+                      dn_param_peer(run->mesh, run->net.params, index, consensus, at));
+    }
+}
+
+/* Where all replicas hold the same weights the first one's are written; of replicas that are apart each one's, too. */
+static void list_param(const dn_run *run, size_t index, tensor_list *list)
+{
+    const dn_param *p = &run->net.params[index];
+    bool apart = dn_strategy_apart(run->net.strategy);
+    char name[NAME_MAX_];
+    begin_tensor(list, p->name, p->rows, p->cols, DN_REAL);
+    add_param_shards(run, index, 0, apart, list);
+    for (int replica = 0; apart && replica < run->plan.mesh[DN_DP]; replica++) {
+        replica_name(name, p->name, replica);
+        begin_tensor(list, name, p->rows, p->cols, DN_REAL);
+        add_param_shards(run, index, replica, false, list);
     }
 }
 
@@ -89,7 +102,7 @@ static void list_param(const dn_run *run, size_t index, tensor_list *list)
 static void add_state_shards(const dn_run *run, size_t index, int replica, tensor_list *list)
 {
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
-        const dn_state_shard shard = dn_optimizer_state_shard(run->net.optimizer, index, rank);
+        const dn_state_shard shard = dn_net_state_shard(&run->net, index, rank);
         if (shard.replica == replica)
             add_shard(list, shard.block, shard.data);
     }
@@ -97,7 +110,7 @@ static void add_state_shards(const dn_run *run, size_t index, int replica, tenso
 
 static void list_state(const dn_run *run, size_t index, tensor_list *list)
 {
-    const dn_state *state = dn_optimizer_state(run->net.optimizer, index);
+    const dn_state *state = dn_net_state(&run->net, index);
     char name[NAME_MAX_];
     if (!state->per_replica) {
         begin_tensor(list, state->name, state->rows, state->cols, state->type);
@@ -150,16 +163,16 @@ static dn_status write_tensors(dn_run *run, const tensor_list *list)
 static dn_status save_from_rank_0(dn_run *run)
 {
     tensor_list list;
-    size_t n_states = dn_optimizer_n_states(run->net.optimizer);
+    size_t n_states = dn_net_n_states(&run->net);
     DN_TRY(dn_metrics_sync(run->metrics));
     dn_status status = make_list(run, &list);
     for (size_t i = 0; i < run->plan.n_params && status == DN_OK; i++)
         list_param(run, i, &list);
     for (size_t i = 0; i < n_states && status == DN_OK; i++)
-        if (dn_optimizer_state(run->net.optimizer, i)->type == DN_REAL)
+        if (dn_net_state(&run->net, i)->type == DN_REAL)
             list_state(run, i, &list);
     for (size_t i = 0; i < n_states && status == DN_OK; i++)
-        if (dn_optimizer_state(run->net.optimizer, i)->type != DN_REAL)
+        if (dn_net_state(&run->net, i)->type != DN_REAL)
             list_state(run, i, &list);
     if (status == DN_OK)
         status = write_tensors(run, &list);
@@ -172,6 +185,8 @@ dn_status dn_run_save(dn_run *run)
     dn_run_enter(run, "saving checkpoint");
     DN_TRY(dn_stream_sync(run->stream));
     DN_TRY(dn_comm_barrier(run->comm)); /* everybody's momentum is complete */
+    if (dn_strategy_apart(run->net.strategy))
+        DN_TRY(dn_net_form_consensus(&run->net));
     if (run->rank == 0)
         DN_TRY(save_from_rank_0(run));
     return dn_comm_barrier(run->comm); /* nobody changes it before it is written */
@@ -186,13 +201,10 @@ static dn_status restore_block(const dn_checkpoint *checkpoint, const char *name
     return dn_checkpoint_block(checkpoint, name, rows, cols, &block, (dn_real *)to);
 }
 
-/* Staging, in gradients, which are not in use yet: a first and a second block of n elements. No state is
- * larger than all parameters; those with replicas are matrices', of which every layer has two of the largest.
- */
-static dn_buf *staging(const dn_run *run, int which, size_t n)
+/* Staging, in gradients, which are not in use yet: a first and a second half. */
+static dn_buf *staging(const dn_run *run, int which)
 {
-    assert(((size_t)which + 1) * n <= run->plan.parameter_bytes / sizeof(dn_real));
-    return dn_at(run->net.grads, (size_t)which * n);
+    return dn_at(run->net.grads, (size_t)which * (run->plan.parameter_bytes / sizeof(dn_real) / 2));
 }
 
 /* The mean over the replicas of a checkpoint: what the method means by "the" momentum (dion.md 2.6). */
@@ -202,7 +214,7 @@ static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, cons
     char name[NAME_MAX_];
     const dn_kernels *k = run->stream->kernels;
     size_t n = block.rows * block.cols;
-    dn_buf *one = staging(run, 1, n);
+    dn_buf *one = staging(run, 1);
     k->fill(run->stream, to, n, 0.0);
     for (int r = 0; r < n_saved; r++) {
         replica_name(name, state->name, r);
@@ -227,27 +239,57 @@ static dn_status restore_copy(dn_run *run, const dn_checkpoint *checkpoint, cons
     return restore_block(checkpoint, name, state->rows, state->cols, block, to);
 }
 
-/* Whatever precision the file has. Numbers that were bfloat16 stay what they are. */
+/* Whatever precision the file has. Numbers that were bfloat16 stay what they are. A state may be as large as all
+ * parameters: rows of it, as many at a time as there is staging for. */
 static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, size_t index, int n_saved)
 {
-    const dn_state *state = dn_optimizer_state(run->net.optimizer, index);
-    const dn_state_shard shard = dn_optimizer_state_shard(run->net.optimizer, index, run->rank);
-    size_t n = shard.block.rows * shard.block.cols;
-    if (state->type == DN_REAL)
-        return restore_copy(run, checkpoint, state, n_saved, shard.block, shard.data);
-    dn_buf *wide = staging(run, 0, n);
-    DN_TRY(restore_copy(run, checkpoint, state, n_saved, shard.block, wide));
-    run->stream->kernels->to_bf16(run->stream, shard.data, wide, n);
-    return dn_stream_sync(run->stream);
+    const dn_state *state = dn_net_state(&run->net, index);
+    const dn_state_shard shard = dn_net_state_shard(&run->net, index, run->rank);
+    size_t bytes = dn_type_bytes(state->type), half = run->plan.parameter_bytes / sizeof(dn_real) / 2;
+    size_t most = shard.block.cols > 0 ? half / shard.block.cols : 1;
+    for (size_t row = 0, n_rows; row < shard.block.rows; row += n_rows) {
+        n_rows = most < 1 ? 1 : most < shard.block.rows - row ? most : shard.block.rows - row;
+        dn_block rows = {shard.block.row0 + row, n_rows, shard.block.col0, shard.block.cols};
+        size_t n = n_rows * rows.cols;
+        assert(n <= half);
+        void *to = (char *)shard.data + row * rows.cols * bytes;
+        DN_TRY(restore_copy(run, checkpoint, state, n_saved, rows, state->type == DN_REAL ? to : staging(run, 0)));
+        if (state->type != DN_REAL)
+            run->stream->kernels->to_bf16(run->stream, to, staging(run, 0), n);
+        DN_TRY(dn_stream_sync(run->stream));
+    }
+    return DN_OK;
+}
+
+/* Whether the run takes up another strategy than the checkpoint's: the file has none of its states. */
+static bool is_new(const dn_run *run, const dn_checkpoint *checkpoint)
+{
+    return dn_strategy_n_states(run->net.strategy) > 0 &&
+           !dn_checkpoint_has(checkpoint, dn_strategy_state(run->net.strategy, 0)->name);
+}
+
+/* As many replicas as were saved apart take up their own weights, if they may be apart; all others the consensus.
+ * Strategy's states are those of a beginning, unless the checkpoint has them. */
+static dn_status restore_weights(dn_run *run, const dn_checkpoint *checkpoint, int n_saved)
+{
+    char name[NAME_MAX_];
+    replica_name(name, run->net.params[0].name, 0);
+    bool apart = dn_checkpoint_has(checkpoint, name) && run->plan.strategy->local && !is_new(run, checkpoint) &&
+                 n_saved == run->plan.mesh[DN_DP];
+    for (size_t i = 0; i < run->plan.n_params; i++) {
+        const dn_param *p = &run->net.params[i];
+        replica_name(name, p->name, run->mesh->at[DN_DP]);
+        DN_TRY(restore_block(checkpoint, apart ? name : p->name, p->rows, p->cols, p->block, p->weight));
+    }
+    dn_strategy_set_apart(run->net.strategy, apart);
+    return dn_strategy_begin(run->net.strategy);
 }
 
 static dn_status restore_states(dn_run *run, const dn_checkpoint *checkpoint, int n_saved)
 {
-    for (size_t i = 0; i < run->plan.n_params; i++) {
-        const dn_param *p = &run->net.params[i];
-        DN_TRY(restore_block(checkpoint, p->name, p->rows, p->cols, p->block, p->weight));
-    }
-    for (size_t i = 0; i < dn_optimizer_n_states(run->net.optimizer); i++)
+    DN_TRY(restore_weights(run, checkpoint, n_saved));
+    size_t n = is_new(run, checkpoint) ? dn_optimizer_n_states(run->net.optimizer) : dn_net_n_states(&run->net);
+    for (size_t i = 0; i < n; i++)
         DN_TRY(restore_state(run, checkpoint, i, n_saved));
     DN_TRY(dn_stream_sync(run->stream));
     return dn_comm_barrier(run->comm); /* others read this rank's part from now on */

@@ -66,7 +66,7 @@ dn_status dn_run_step(dn_run *run)
                              .report = {.skipped = true, .grad_norm = NAN, .clip = 1}};
     double optimizing = dn_clock_s(), none = 0;
     if (isfinite(result.loss))
-        DN_TRY(dn_optimizer_step(run->net.optimizer, &result.pace, &result.report));
+        DN_TRY(dn_net_step(&run->net, &result.pace, &result.report));
     result.optimizer_s = dn_clock_s() - optimizing;
     DN_TRY(dn_run_end_pass(run, &none)); /* who is through may touch what the others have read */
     collect_ledgers(run, result.ledger);
@@ -90,9 +90,16 @@ dn_status dn_run_validate(dn_run *run, double *loss)
     dn_run_rows context = {run, &run->val};
     dn_run_begin_pass(run, "validation");
     DN_TRY(dn_run_check_weights(run));
-    DN_TRY(dn_net_loss(&run->net, dn_run_row, &context, 0, rows, &sum));
+    bool apart = dn_strategy_apart(run->net.strategy);
+    if (apart)
+        DN_TRY(dn_net_enter_consensus(&run->net));
+    dn_status status = dn_net_loss(&run->net, dn_run_row, &context, 0, rows, &sum);
     sum = own_part(run, sum);
-    DN_TRY(dn_run_end_pass(run, &sum));
+    if (status == DN_OK)
+        status = dn_run_end_pass(run, &sum);
+    if (apart && (status == DN_OK || status == DN_RUN_DROPPED))
+        DN_TRY(dn_net_leave_consensus(&run->net));
+    DN_TRY(status);
     *loss = sum / (double)(rows * T);
     run->val_loss = *loss;
     run->val_step = dn_run_good_step(run);

@@ -6,6 +6,7 @@
 #include "dionode/launch.h"
 #include "dionode/train.h"
 #include "report/progress.h"
+#include "train/config_diff.h"
 #include "train/proof.h"
 
 #include <errno.h>
@@ -165,12 +166,17 @@ static dn_status compare(const dn_verification *what, dn_proof *proof, dn_comm *
     return status;
 }
 
+static bool has_replicas(const dn_verification *what)
+{
+    return n_ranks_of(what->mesh) == 0 ? what->max_ranks > 1 : what->mesh[DN_DP] > 1;
+}
+
 /* Whether replicas round momenta of their own to bfloat16. */
 static bool round_apart(const dn_config *config, const dn_verification *what)
 {
-    bool replicas = n_ranks_of(what->mesh) == 0 ? what->max_ranks > 1 : what->mesh[DN_DP] > 1;
-    return replicas && config->replicate_mesh_grad_sync && strcmp(config->optimizer, "dion") == 0 &&
-           strcmp(config->state_precision, "bfloat16") == 0;
+    const dn_strategy *strategy;
+    return has_replicas(what) && strcmp(config->state_precision, "bfloat16") == 0 &&
+           dn_plan_strategy(config, &strategy) == DN_OK && (strategy->factors || strategy->local);
 }
 
 static dn_status work(const dn_config *config, const dn_verification *what, dn_comm *comm)
@@ -214,6 +220,25 @@ static dn_status find_double(char path[DN_PATH_MAX])
                    "there is no %s, which verifies in double precision: build or install all of Dionode, or "
                    "give --precision float",
                    path);
+}
+
+/* Replicas that step alone are one rank only under some settings. */
+static dn_status check_lossless(const dn_config *config, const dn_verification *what)
+{
+    const dn_strategy *strategy;
+    char settings[128], changes[600];
+    dn_config lossless = *config;
+    DN_TRY(dn_plan_strategy(config, &strategy));
+    if (!strategy->local || !has_replicas(what))
+        return DN_OK;
+    snprintf(settings, sizeof settings, "%s", strategy->lossless);
+    for (char *rest, *one = strtok_r(settings, " ", &rest); one; one = strtok_r(NULL, " ", &rest))
+        DN_TRY(dn_config_set(&lossless, one));
+    if (dn_config_differences(config, &lossless, DN_KEY_TRAINING, changes, sizeof changes) == 0)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG,
+                   "strategy %s trains as one rank does only with %s: change %s", strategy->name, strategy->lossless,
+                   changes);
 }
 
 /* Memory of what float workers need, as the launcher knows it; doubles are twice as long. */
@@ -263,6 +288,7 @@ dn_status dn_verify_training(const dn_config *config, const dn_verification *wha
     dn_status verdict = DN_OK;
     char message[512] = "";
     *signal_out = 0;
+    DN_TRY(check_lossless(config, what));
     for (int wide = 0; wide < 2 && *signal_out == 0; wide++) {
         if (!(wide ? what->in_double : what->in_float))
             continue;

@@ -1,0 +1,184 @@
+"""Whole runs of strategies whose replicas step alone (local_sgd, diloco): against one worker where nothing is lost, resumed
+against uninterrupted, the consensus in checkpoints and validation, bytes against the formula, keys that contradict."""
+import json
+import os
+import shutil
+import signal
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import FULL, Place, case, expect, run, tap, tensors, PROGRAM  # noqa: E402
+
+DOUBLE = "f64" in os.path.basename(PROGRAM)
+BOUND = 1e-11 if DOUBLE else 1e-4  # as train_runs.py
+REAL_BYTES = 8 if DOUBLE else 4
+LOSSLESS = {"sync_every": 1, "optimizer": "sgd", "scalar_opt": "sgd"}
+LOCAL = ("local_sgd", "diloco")
+OUTER = {"outer_lr": 0.7, "outer_momentum": 0.9}
+
+
+def trained(place, name, np, **changes):
+    done = place.train(np=np, checkpoint_dir=place.file(name), **changes)
+    expect(done.returncode == 0, f"{name}: {done.stderr}")
+    return [m["loss"] for m in place.metrics(name)]
+
+
+def worst_of(one, many):
+    return max(abs(a - b) / abs(a) for a, b in zip(one, many))
+
+
+def numbers(data):
+    return struct.unpack(f"<{len(data) // REAL_BYTES}{'d' if DOUBLE else 'f'}", data)
+
+
+def stored(place, name, step=20):
+    return tensors(place.checkpoint(step, name))
+
+
+@case
+def lossless_settings_train_as_one_worker():
+    for strategy in LOCAL:
+        with Place() as place:
+            changes = {"strategy": strategy, **LOSSLESS, **(OUTER if strategy == "diloco" else {})}
+            one = trained(place, "one", 1, **changes)
+            expect(one[0] != one[-1], "nothing was learned")
+            for np, mesh in ((2, {}), (4, {"dp_size": 2, "fs_size": 2}), (6, {"dp_size": 3, "tp_size": 2}))[:3 if FULL else 2]:
+                many = trained(place, f"on{np}", np, **changes, **mesh)
+                expect(len(many) == 20 and worst_of(one, many) < BOUND,
+                       f"{strategy} on {np}: losses differ by {worst_of(one, many):.1e}, bound {BOUND:.0e}")
+                expect(all("weights_hash" in m for m in place.metrics(f"on{np}")), "weights were not compared")
+
+
+@case
+def replicas_differ_between_exchanges_and_the_checkpoint_holds_each_and_their_mean():
+    with Place() as place:
+        trained(place, "run", 3, strategy="local_sgd", sync_every=6, optimizer="muon", dp_size=3)
+        for m in place.metrics("run"):
+            expect(("weights_hash" in m) == (m["step"] % 6 == 0), f"step {m['step']}: weights_hash {m.get('weights_hash')}")
+        file = stored(place, "run")
+        names = [name for name in file if name.startswith("transformer.") and ".replica" not in name]
+        expect(names, f"no parameters among {sorted(file)}")
+        for name in names:
+            replicas = [numbers(file[f"{name}.replica{k}"]) for k in range(3)]
+            mean = [sum(x) / 3 for x in zip(*replicas)]
+            worst = max(abs(a - b) for a, b in zip(mean, numbers(file[name])))
+            expect(worst < (1e-15 if DOUBLE else 1e-6), f"{name}: the mean is {worst:.1e} off")
+            expect(replicas[0] != replicas[1] != replicas[2], f"{name}: replicas are equal")
+        trained(place, "even", 3, strategy="local_sgd", sync_every=10, optimizer="muon", dp_size=3)
+        expect(not any(name.startswith("transformer.") and ".replica" in name for name in stored(place, "even")),
+               "replicas that are equal were written one by one")
+
+
+@case
+def stopped_between_exchanges_a_run_goes_on_bit_for_bit():
+    for strategy, changes in (("diloco", {"optimizer": "adamw", "lr": 0.002, **OUTER}),
+                              ("local_sgd", {"optimizer": "muon", "state_precision": "bfloat16"}),
+                              ("diloco", {"optimizer": "dion", "fs_size": 2, "dp_size": 2}))[:3 if FULL else 2]:
+        with Place() as place:
+            np = 4 if "fs_size" in changes else 2
+            changes = {"strategy": strategy, "sync_every": 5, "val_tokens": 256, "val_loss_every": 4, **changes}
+            whole = trained(place, "whole", np, **changes)
+            trained(place, "parts", np, stop_after=8, **changes)
+            expect(trained(place, "parts", np, **changes) == whole, f"{changes}: losses differ")
+            expect(stored(place, "parts") == stored(place, "whole"), f"{changes}: states differ")
+            a, b = ([m.get("val_loss") for m in place.metrics(name)] for name in ("whole", "parts"))
+            expect(a == b and sum(x is not None for x in a) == 5, f"{changes}: validation losses {a} and {b}")
+
+
+@case
+def killed_it_goes_on_bit_for_bit():
+    with Place() as place:
+        changes = {"strategy": "diloco", "optimizer": "muon", "sync_every": 30, "num_iterations": 200, **OUTER}
+        whole = trained(place, "whole", 2, **changes)
+        worker = place.start(np=2, checkpoint_freq=7, **changes)
+        place.wait_for_step(20)
+        worker.send_signal(signal.SIGKILL)
+        worker.communicate()
+        expect(trained(place, "run", 2, checkpoint_freq=7, **changes) == whole, "losses differ")
+        expect(stored(place, "run", 200) == stored(place, "whole", 200), "states differ")
+
+
+@case
+def validation_is_of_the_consensus_as_eval_is():
+    with Place() as place:
+        trained(place, "run", 2, strategy="local_sgd", sync_every=7, optimizer="adamw", lr=0.01, val_tokens=960)
+        told = place.metrics("run")[-1]["val_loss"]
+        done = run([PROGRAM, "eval", place.file("run")])
+        expect(done.returncode == 0, done.stderr)
+        found = [float(word) for word in done.stdout.replace(",", " ").split() if word.replace(".", "", 1).isdigit()]
+        expect(any(abs(x - told) < 1e-4 for x in found), f"validation loss {told}, eval says {done.stdout}")
+
+
+@case
+def other_numbers_of_replicas_and_other_strategies_go_on_from_the_consensus():
+    with Place() as place:
+        changes = {"sync_every": 6, "optimizer": "adamw", "lr": 0.002}
+        trained(place, "saved", 2, strategy="diloco", stop_after=9, dp_size=2, **changes, **OUTER)
+        consensus = stored(place, "saved", 9)
+        for number, (np, other) in enumerate(((3, {"strategy": "diloco"}), (2, {"strategy": "average"}), (1, {}),
+                                              (2, {"strategy": "local_sgd"}))):
+            name = f"on{number}"
+            shutil.copytree(place.file("saved"), place.file(name))
+            trained(place, name, np, **{**changes, **other})
+            expect(len(place.metrics(name)) == 20, f"{other}: {len(place.metrics(name))} steps")
+        # From average to diloco: it begins at the weights as they are.
+        trained(place, "plain", 2, strategy="average", stop_after=9, **changes)
+        trained(place, "plain", 2, strategy="diloco", stop_after=10, **changes)
+        before, after = stored(place, "plain", 9), stored(place, "plain", 10)
+        name = next(name for name in before if name.startswith("transformer."))
+        expect(after[f"diloco.anchor.{name}"] == before[name], "the anchor is not where diloco began")
+        expect(f"{name}.replica0" in consensus, "replicas of the first run were not apart")
+
+
+@case
+def an_exchange_moves_the_bytes_of_the_formula():
+    with Place() as place:
+        for strategy in LOCAL:
+            trained(place, strategy, 2, strategy=strategy, sync_every=5, optimizer="sgd")
+            data = place.checkpoint(20, strategy)
+            n = struct.unpack("<Q", data[:8])[0]
+            header = json.loads(data[8:8 + n])
+            shapes = [entry["shape"] for name, entry in header.items()
+                      if name.startswith(("transformer.", "lm_head."))]
+            wanted = 0
+            for shape in shapes:  # what is reduced, and the first replica's share of the rows, which is gathered
+                rows, cols = shape[0], shape[1] if len(shape) > 1 else 1
+                wanted += (rows + (rows + 1) // 2) * cols * REAL_BYTES
+            for m in place.metrics(strategy):
+                expect(m["bytes_dp"] == (wanted if m["step"] % 5 == 0 else 0),
+                       f"{strategy}, step {m['step']}: {m['bytes_dp']} bytes, {wanted} in exchanges")
+                expect(m["bytes_gradients"] == 0, "gradients were exchanged")
+
+
+@case
+def average_and_factors_are_what_replicate_mesh_grad_sync_says():
+    with Place() as place:
+        for strategy, sync in (("factors", True), ("average", False)):
+            told = trained(place, strategy, 2, strategy=strategy)
+            expect(told == trained(place, f"as_{strategy}", 2, replicate_mesh_grad_sync=sync), f"{strategy}: losses differ")
+            expect(stored(place, strategy) == stored(place, f"as_{strategy}"), f"{strategy}: states differ")
+
+
+@case
+def verify_refuses_what_is_not_one_rank():
+    config = os.path.join(os.path.dirname(__file__), "..", "..", "configs", "verify.yaml")
+    for strategy in LOCAL:
+        done = run([PROGRAM, "verify", config, f"strategy={strategy}", "optimizer=sgd", "scalar_opt=sgd"])
+        expect(done.returncode == 2 and "sync_every 30 -> 1" in done.stderr, f"{strategy}: {done.returncode}, {done.stderr}")
+        done = run([PROGRAM, "verify", config, "-n", "4", "--steps", "5", "--precision", "double" if DOUBLE else "float",
+                    f"strategy={strategy}", *(f"{key}={value}" for key, value in LOSSLESS.items())])
+        expect(done.returncode == 0, f"{strategy}: {done.stderr}{done.stdout}")
+
+
+@case
+def keys_that_contradict_each_other_are_refused():
+    with Place() as place:
+        for changes, words in (({"strategy": "factors", "replicate_mesh_grad_sync": False}, "contradict"),
+                               ({"strategy": "factors", "optimizer": "muon"}, "no factors"),
+                               ({"strategy": "locl_sgd"}, "not one of")):
+            done = place.train(np=2, **changes)
+            expect(done.returncode == 2 and words in done.stderr, f"{changes}: {done.returncode}, {done.stderr}")
+
+
+tap()
