@@ -11,6 +11,12 @@ import tempfile
 import time
 import traceback
 
+# As a shell in the foreground starts programs: under nohup, or as a job in the background, these would be ignored, here and in all
+# that is started.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
 PROGRAM = os.environ.get("DIONODE", "build/dionode")
 FULL = os.environ.get("DIONODE_FULL") == "1"  # the long run: see full.h
 TINY = {  # a model that trains a step in milliseconds
