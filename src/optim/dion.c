@@ -20,11 +20,6 @@ bool dn_dion_compresses(const dn_dion_shape *shape, double fraction)
     return fraction < 1 && (shape->m + shape->n) * shape->r < shape->m * shape->n;
 }
 
-double dn_dion_product_flops(const dn_dion_shape *shape)
-{
-    return 2.0 * (double)shape->m * (double)shape->n * (double)shape->r;
-}
-
 double dn_dion_orth_flops(size_t m, size_t r)
 {
     double tall = (double)m, wide = (double)r;

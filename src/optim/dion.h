@@ -1,20 +1,21 @@
 /*
- * Dion on one matrix, as phases without communication: whoever drives them (sync/factors.c) puts exchanges
- * between. dion.md 1.2; arXiv 2504.05295v3.
+ * Dion (arXiv 2504.05295v3; dion.md 1.2): the lines of the algorithm on one matrix, without communication.
+ * The step itself, which puts the exchanges between them, is sync/factors.c.
  *
- * X [rows, cols] is stored out x in. B is the momentum M, or its transpose when rows < cols, so that B [m,n]
- * has m >= n: P [m,r] lives on the long side, the basis Q [n,r] on the short one. Shape alone decides, never
- * a sharding, so that a state means the same everywhere. No transpose is ever formed: the products are taken
- * in M's stored layout.
+ * X [rows, cols] is stored out x in, M is the momentum. B [m,n] is M, or its transpose where rows < cols, so
+ * that m >= n: P [m,r] lives on the long side, the basis Q [n,r] on the short one. The shape alone decides,
+ * never a sharding, so that a state means the same on every mesh. M is never transposed in memory: products
+ * read it as it is stored.
  *
  *     accumulate   M += G
- *     project      P = B Q             then orthonormalize P (linalg/orth.h)
+ *     project      P = B Q             (then orthonormalized: linalg/orth.h)
  *     reflect      R = B^T P
- *     update       M -= (1-mu) P R^T (or its transpose),  Q = R with unit columns,
- *                  X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T (or its transpose), with the new Q
+ *     feed back    M -= (1-mu) P R^T (or its transpose)
+ *     normalize    Q = R with unit columns
+ *     apply        X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T (or its transpose), with the new Q
  *
- * A rank may hold only a block of the matrix: each phase then makes of the rows of the factors that belong to
- * the block its part of the whole, or a term of a sum. Blocks may be empty.
+ * A rank may hold only a block of the matrix, with the rows of the factors that belong to it: P and R are
+ * then terms of a sum over ranks, M and X the block's. A block may be empty.
  */
 #ifndef OPTIM_DION_H
 #define OPTIM_DION_H
@@ -38,8 +39,7 @@ dn_dion_shape dn_dion_shape_of(size_t rows, size_t cols, double fraction, size_t
  */
 bool dn_dion_compresses(const dn_dion_shape *shape, double fraction);
 
-/** Flops by dion.md 1.11: of one product of B with a factor of rank r, and of orthonormalizing one [m,r]. */
-double dn_dion_product_flops(const dn_dion_shape *shape);
+/** Flops of orthonormalizing one [m,r] (dion.md 1.11). */
 double dn_dion_orth_flops(size_t m, size_t r);
 
 /* One matrix, or a block of it; all borrowed. */
@@ -52,30 +52,30 @@ typedef struct dn_dion {
 } dn_dion;
 
 typedef struct dn_dion_step {
-    double lr, weight_decay; /* lr as it stands; the shape's factor is applied inside, to the update only */
+    double lr, weight_decay; /* lr of the parameter; sqrt(rows/cols) is applied in dn_dion_apply */
     double mu, eps;          /* eps is added to the column norms */
 } dn_dion_step;
 
+/** M += G. */
 void dn_dion_accumulate(dn_stream *s, const dn_dion *d);
 
-/* Below m and n are those of the oriented block. */
-
-/* The products are returned, for the driver to take those of many matrices at once (gemm_many). */
+/* Below, m and n are those of the oriented block. Products are returned as arguments of gemm_many, which
+ * takes those of many matrices at once. */
 
 /** p [m,r] = scale B basis, basis [n,r]: Q, or R of the power iteration before. */
 dn_product dn_dion_project(const dn_dion *d, double scale, dn_buf *p, const dn_buf *basis);
 
-/** r [n,r] = scale B^T p, p [m,r] with orthonormal columns (in the whole). */
+/** r [n,r] = scale B^T p; p [m,r]: rows of a P with orthonormal columns. */
 dn_product dn_dion_reflect(const dn_dion *d, double scale, dn_buf *r, const dn_buf *p);
 
 /** Error feedback: M -= (1-mu) P R^T (or its transpose), p [m,r], r [n,r] = B^T p. */
 dn_product dn_dion_feed_back(const dn_dion *d, const dn_buf *p, const dn_buf *r, const dn_dion_step *step);
 
 /**
- * r [n,r] becomes the new Q: columns divided by their norms. squares [r]: squared norms of the whole R's
- * columns; NULL where r is the whole. Orth-Dion (arXiv 2605.16341) takes the orthonormal factor of R instead
- * (linalg/orth.h): P Q^T is then a partial isometry, all its singular values are 1, rank-deficient momentum
- * included.
+ * r [n,r] becomes the new Q: columns divided by (their norm + eps). squares [r]: squared norms of the whole
+ * R's columns; NULL if r is the whole R. Orth-Dion (arXiv 2605.16341) takes the orthonormal factor of R
+ * instead (linalg/orth.h): P Q^T is then a partial isometry, all its singular values are 1, for
+ * rank-deficient momentum, too.
  */
 void dn_dion_normalize(dn_stream *s, const dn_dion *d, dn_buf *r, const double *squares,
                        const dn_dion_step *step);

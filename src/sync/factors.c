@@ -6,11 +6,11 @@
 #include <math.h>
 #include <string.h>
 
-/* First streams of random numbers for sketches of P and of R, above the model's and those of Q. */
+/* Where the streams of random numbers for sketches of P, and of R, begin: above the model's and Q's. */
 #define STREAM_SKETCH_P (UINT64_C(2) << 62)
 #define STREAM_SKETCH_R (UINT64_C(3) << 62)
 
-/* ---- what Dion keeps for a matrix ---- */
+/* ---- the states of a matrix ---- */
 
 static dn_block part_of_q(const dn_slot *slot, const int at[DN_N_AXES])
 {
@@ -40,83 +40,67 @@ static void describe(const dn_optim_config *config, const int size[DN_N_AXES], d
     }
 }
 
-/* The first n products of a batch. */
-static void multiply(const dn_party *party, const dn_factor_batch *b, size_t n)
-{
-    party->stream->kernels->gemm_many(party->stream, b->products, n);
-}
+/* ---- Q between steps ---- */
 
-/* ---- Q ---- */
-
-/* This rank's band of the basis, of as many columns as the step has, and the state it comes from. */
+/* This rank's band of Q in the memory of the basis: as many columns as the step has. */
 static dn_buf *own_band(const dn_factored *x)
 {
     return dn_at(x->basis, (x->bands.q.first - x->bands.n.first) * x->dion.shape.r);
 }
 
-static void recall_band(const dn_party *party, const dn_factored *x)
+/* The state has a column for each of the largest rank, of which the step takes the first r. */
+static void load_band(const dn_party *party, const dn_factored *x)
 {
     const dn_factors *f = party->work;
     const dn_kernels *k = party->stream->kernels;
-    size_t rows = dn_range_size(x->bands.q), r = x->dion.shape.r, room = x->slot->shape.r;
+    size_t rows = dn_range_size(x->bands.q), r = x->dion.shape.r, most = x->slot->shape.r;
     dn_buf *q = x->slot->states[DN_STATE_Q].data;
-    if (r == room)
+    if (r == most)
         k->copy(party->stream, own_band(x), q, rows * r);
     else
-        k->take_columns(party->stream, own_band(x), q, f->columns, r, rows, room, 1);
+        k->take_columns(party->stream, own_band(x), q, f->columns, r, rows, most, 1);
 }
 
-static void keep_band(const dn_party *party, const dn_factored *x)
+static void store_band(const dn_party *party, const dn_factored *x)
 {
     const dn_comm *all = party->mesh->all;
     if (dn_injected(DN_INJECT_STALE_Q) && dn_comm_rank(all) == dn_comm_size(all) - 1)
         return;
     const dn_factors *f = party->work;
     const dn_kernels *k = party->stream->kernels;
-    size_t rows = dn_range_size(x->bands.q), r = x->dion.shape.r, room = x->slot->shape.r;
+    size_t rows = dn_range_size(x->bands.q), r = x->dion.shape.r, most = x->slot->shape.r;
     dn_buf *q = x->slot->states[DN_STATE_Q].data;
-    if (r == room) {
+    if (r == most) {
         k->copy(party->stream, q, own_band(x), rows * r);
         return;
     }
-    k->fill(party->stream, q, rows * room, 0);
-    k->add_columns(party->stream, q, f->columns, 1, own_band(x), r, rows, room);
+    k->fill(party->stream, q, rows * most, 0);
+    k->add_columns(party->stream, q, f->columns, 1, own_band(x), r, rows, most);
 }
 
-/* basis = Q_b. Nobody reads the basis of an earlier batch any more: all have met since. */
-static dn_status recall_basis(const dn_party *party, const dn_factor_batch *b)
-{
-    for (size_t i = 0; i < b->n; i++)
-        recall_band(party, &b->matrices[i]);
-    DN_TRY(dn_stream_sync(party->stream));
-    return dn_shares_gather(&b->q, DN_TRAFFIC_BASIS);
-}
+/* ---- one step ---- */
 
-/* ---- P = orth(B Q) ---- */
-
-/* What this rank has exchanged for it, now that the rounds are known. */
-static void add_rounds(dn_factors *f, const dn_orth_matrix *orth, size_t n)
-{
-    const dn_comm *team = f->party->mesh->all;
-    unsigned all = dn_axes_of(f->party->mesh->size, DN_ALL_AXES);
-    for (size_t i = 0; i < n; i++) {
-        dn_orth_payload payload = dn_orth_payload_of(&orth[i], dn_comm_size(team), dn_comm_rank(team));
-        dn_formula_add(&f->rounds, all, DN_REDUCE_SCATTER, DN_TRAFFIC_ORTH, payload.reduced);
-        dn_formula_add(&f->rounds, all, DN_ALL_GATHER, DN_TRAFFIC_ORTH, payload.gathered);
-        f->rounds.payload[all][DN_TRAFFIC_ORTH] += payload.sent;
-    }
-}
-
-/* P or R of a batch. `turn` counts orthonormalizations of it over the run; fewer than 2^20 parameters. */
-static dn_status orthonormalize(dn_factors *f, dn_factor_batch *b, dn_orth_matrix *orth, uint64_t stream,
-                                uint64_t turn)
+/*
+ * The P of a bucket, or its R, each where its bands are. first_stream + turn: where the random numbers of its
+ * sketches begin; turn counts orthonormalizations of the same matrices over the run (there are fewer than
+ * 2^20 matrices). Adds what this rank exchanged, which depends on the numbers, to f->rounds.
+ */
+static dn_status orthonormalize(dn_factors *f, dn_factor_batch *b, dn_orth_matrix *orth,
+                                uint64_t first_stream, uint64_t turn)
 {
     const dn_party *party = f->party;
+    const dn_comm *all = party->mesh->all;
+    unsigned axes = dn_axes_of(party->mesh->size, DN_ALL_AXES);
     for (size_t i = 0; i < b->n; i++)
-        orth[i].draw = stream + (turn << 20) + b->matrices[i].slot->index;
+        orth[i].draw = first_stream + (turn << 20) + b->matrices[i].slot->index;
     DN_TRY(dn_orthonormalize(party->stream, party->mesh->all, party->config->orth, party->config->seed,
                              f->orth_workspace, f->orth_bytes, orth, b->n));
-    add_rounds(f, orth, b->n);
+    for (size_t i = 0; i < b->n; i++) {
+        dn_orth_payload payload = dn_orth_payload_of(&orth[i], dn_comm_size(all), dn_comm_rank(all));
+        dn_formula_add(&f->rounds, axes, DN_REDUCE_SCATTER, DN_TRAFFIC_ORTH, payload.reduced);
+        dn_formula_add(&f->rounds, axes, DN_ALL_GATHER, DN_TRAFFIC_ORTH, payload.gathered);
+        f->rounds.payload[axes][DN_TRAFFIC_ORTH] += payload.sent;
+    }
     for (size_t i = 0; i < b->n; i++) {
         dn_factored *x = &b->matrices[i];
         if (orth[i].found == DN_ORTH_BROKEN)
@@ -129,8 +113,8 @@ static dn_status orthonormalize(dn_factors *f, dn_factor_batch *b, dn_orth_matri
     return dn_stream_sync(party->stream);
 }
 
-/* A planted bug: the last rank's part of the sums is lost. */
-static void lose_partials(const dn_party *party, const dn_factor_batch *b)
+/* A planted bug: the last rank's terms of P are lost. */
+static void lose_terms(const dn_party *party, const dn_factor_batch *b)
 {
     const dn_comm *all = party->mesh->all;
     for (size_t i = 0; i < b->n && dn_comm_rank(all) == dn_comm_size(all) - 1; i++) {
@@ -139,31 +123,9 @@ static void lose_partials(const dn_party *party, const dn_factor_batch *b)
     }
 }
 
-static dn_status find_p(dn_factors *f, dn_factor_batch *b, uint64_t step, int iteration)
-{
-    const dn_party *party = f->party;
-    dn_comm_tick(party->mesh->all, step + 1, "dion: P");
-    for (size_t i = 0; i < b->n; i++) {
-        const dn_factored *x = &b->matrices[i];
-        if (iteration == 0)
-            dn_dion_accumulate(party->stream, &x->dion);
-        b->products[i] = dn_dion_project(&x->dion, x->scale, x->p, x->basis);
-    }
-    multiply(party, b, b->n);
-    if (dn_injected(DN_INJECT_SKIP_FACTOR_REDUCE))
-        lose_partials(party, b);
-    DN_TRY(dn_stream_sync(party->stream));
-    DN_TRY(dn_shares_reduce(&b->p, DN_SUM, DN_TRAFFIC_FACTORS));
-    dn_comm_tick(party->mesh->all, step + 1, "dion: orthonormalize");
-    uint64_t turn = step * (uint64_t)party->config->power_iters + (uint64_t)iteration;
-    DN_TRY(orthonormalize(f, b, b->orth_p, STREAM_SKETCH_P, turn));
-    return dn_shares_gather(&b->p, DN_TRAFFIC_BASIS);
-}
-
-/* ---- R = B^T P ---- */
-
-/* A matrix that is zero keeps its basis: it has no R. Each band of it is then one rank's term of a sum. */
-static void keep_own_term(const dn_party *party, const dn_factored *x)
+/* A matrix whose P is zero has no R and keeps its Q: of the sum that R is elsewhere, each rank has the rows
+ * of its own band as its term, and zeros in all others. */
+static void keep_basis(const dn_party *party, const dn_factored *x)
 {
     const dn_range n = x->bands.n, band = x->bands.r;
     size_t r = x->dion.shape.r;
@@ -172,22 +134,8 @@ static void keep_own_term(const dn_party *party, const dn_factored *x)
                                  (n.end - band.end) * r, 0);
 }
 
-/* The place of R is the basis's, which nobody reads any more: all have met in orthonormalizing P. */
-static void reflect(const dn_party *party, dn_factor_batch *b)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        const dn_factored *x = &b->matrices[i];
-        if (x->found == DN_ORTH_ZERO)
-            keep_own_term(party, x);
-        else
-            b->products[n++] = dn_dion_reflect(&x->dion, x->scale, x->basis, x->p);
-    }
-    multiply(party, b, n);
-}
-
-/* Squared norms of whole columns, the same bits on all ranks. After it all have read whatever was gathered.
- */
+/* squares [r] of each matrix = squared norms of the columns of the whole R, the same bits on all ranks. A
+ * barrier: behind it all ranks have read what was gathered. */
 static dn_status sum_squares(const dn_party *party, dn_factor_batch *b)
 {
     memset(b->squares, 0, b->n_squares * sizeof *b->squares); /* an empty band adds nothing */
@@ -208,19 +156,7 @@ static dn_status sum_squares(const dn_party *party, dn_factor_batch *b)
     return DN_OK;
 }
 
-static dn_status find_r(const dn_party *party, dn_factor_batch *b, uint64_t step)
-{
-    dn_comm_tick(party->mesh->all, step + 1, "dion: R");
-    reflect(party, b);
-    DN_TRY(dn_stream_sync(party->stream));
-    DN_TRY(dn_shares_reduce(&b->r, DN_SUM, DN_TRAFFIC_FACTORS));
-    DN_TRY(dn_shares_gather(&b->r, DN_TRAFFIC_BASIS));
-    return sum_squares(party, b);
-}
-
-/* ---- M, X, Q ---- */
-
-static dn_dion_step rule_of(const dn_party *party, const dn_factored *x, double lr)
+static dn_dion_step params_of(const dn_party *party, const dn_factored *x, double lr)
 {
     return (dn_dion_step){.lr = lr * x->slot->group.lr_scale,
                           .weight_decay = x->slot->group.weight_decay,
@@ -228,84 +164,107 @@ static dn_dion_step rule_of(const dn_party *party, const dn_factored *x, double 
                           .eps = party->config->eps};
 }
 
-/* M. */
-static void feed_back(const dn_party *party, dn_factor_batch *b, double lr)
-{
-    for (size_t i = 0; i < b->n; i++) {
-        const dn_factored *x = &b->matrices[i];
-        const dn_dion_step rule = rule_of(party, x, lr);
-        b->products[i] = dn_dion_feed_back(&x->dion, x->p, x->basis, &rule);
-    }
-    multiply(party, b, b->n);
-}
-
-/* X, from the new Q, of which the own band is kept. */
-static void apply(const dn_party *party, dn_factor_batch *b, double lr)
-{
-    for (size_t i = 0; i < b->n; i++) {
-        const dn_factored *x = &b->matrices[i];
-        const dn_dion_step rule = rule_of(party, x, lr);
-        b->products[i] = dn_dion_apply(&x->dion, x->p, x->basis, &rule);
-    }
-    multiply(party, b, b->n);
-    for (size_t i = 0; i < b->n; i++)
-        keep_band(party, &b->matrices[i]);
-}
-
-static void update(const dn_party *party, dn_factor_batch *b, uint64_t step, double lr)
-{
-    dn_comm_tick(party->mesh->all, step + 1, "dion: update");
-    feed_back(party, b, lr);
-    for (size_t i = 0; i < b->n; i++) {
-        const dn_factored *x = &b->matrices[i];
-        const dn_dion_step rule = rule_of(party, x, lr);
-        dn_dion_normalize(party->stream, &x->dion, x->basis, x->squares, &rule);
-    }
-    apply(party, b, lr);
-}
-
-/* Orth-Dion's, around an orthonormalization of R in its place. */
-static dn_status update_orthonormally(dn_factors *f, dn_factor_batch *b, uint64_t step, double lr)
+/*
+ * One step of a bucket: dion.md 1.2, line by line, each line for all matrices x[0..n). On the right is what
+ * this rank then holds: of B its block [m_a, n_b], of the factors either the rows that belong to that block
+ * (m_a, n_b) or its band of those ("band of P"). Where rows of Q and of R lie is the same memory: the basis.
+ *
+ * Memory that others may still read is not written: between the last read of it and the next write all ranks
+ * pass a barrier, in orthonormalizing P (Q of this turn is read), in sum_squares (P and R are gathered), and
+ * at the end. No weight changes before all ranks know that P and R of the whole bucket are finite.
+ */
+static dn_status step_bucket(dn_factors *f, dn_factor_batch *b, uint64_t step, double lr,
+                             dn_step_report *report)
 {
     const dn_party *party = f->party;
-    feed_back(party, b, lr);
-    DN_TRY(dn_stream_sync(party->stream));
-    dn_comm_tick(party->mesh->all, step + 1, "dion: orthonormalize R");
-    DN_TRY(orthonormalize(f, b, b->orth_r, STREAM_SKETCH_R, step));
-    DN_TRY(dn_shares_gather(&b->r, DN_TRAFFIC_BASIS));
-    dn_comm_tick(party->mesh->all, step + 1, "dion: update");
-    apply(party, b, lr);
-    return dn_comm_barrier(party->mesh->all); /* all have gathered: the next batch may take the place */
-}
+    const dn_optim_config *config = party->config;
+    dn_comm *all = party->mesh->all;
+    dn_stream *s = party->stream;
+    const dn_kernels *k = s->kernels;
+    dn_factored *x = b->matrices;
+    dn_product *products = b->products;
+    size_t n = b->n;
 
-/* ---- one step ---- */
+    for (size_t i = 0; i < n; i++) {
+        x[i].found = DN_ORTH_FINE;
+        dn_slot_open(s, x[i].slot);
+    }
+    for (size_t i = 0; i < n; i++)
+        load_band(party, &x[i]); /* band of Q */
+    DN_TRY(dn_stream_sync(s));
+    DN_TRY(dn_shares_gather(&b->q, DN_TRAFFIC_BASIS)); /* Q [n_b, r] */
 
-/* Weights are touched only when all ranks know that P and R of the whole batch are numbers. */
-static dn_status step_batch(dn_factors *f, dn_factor_batch *b, uint64_t step, double lr,
-                            dn_step_report *report)
-{
-    for (size_t i = 0; i < b->n; i++) {
-        b->matrices[i].found = DN_ORTH_FINE;
-        dn_slot_open(f->party->stream, b->matrices[i].slot);
+    for (int turn = 0; turn < config->power_iters; turn++) {
+        dn_comm_tick(all, step + 1, "dion: P");
+        for (size_t i = 0; i < n; i++) {
+            if (turn == 0)
+                dn_dion_accumulate(s, &x[i].dion); /* M += G: B [m_a, n_b] */
+            products[i] = dn_dion_project(&x[i].dion, x[i].scale, x[i].p, x[i].basis);
+        }
+        k->gemm_many(s, products, n); /* B Q [m_a, r], a term of P */
+        if (dn_injected(DN_INJECT_SKIP_FACTOR_REDUCE))
+            lose_terms(party, b);
+        DN_TRY(dn_stream_sync(s));
+        DN_TRY(dn_shares_reduce(&b->p, DN_SUM, DN_TRAFFIC_FACTORS)); /* band of P = B Q */
+
+        dn_comm_tick(all, step + 1, "dion: orthonormalize");
+        uint64_t turns = step * (uint64_t)config->power_iters + (uint64_t)turn;
+        DN_TRY(orthonormalize(f, b, b->orth_p, STREAM_SKETCH_P, turns)); /* band of P = orth(P) */
+        DN_TRY(dn_shares_gather(&b->p, DN_TRAFFIC_BASIS));               /* P [m_a, r] */
+
+        dn_comm_tick(all, step + 1, "dion: R");
+        size_t n_products = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (x[i].found == DN_ORTH_ZERO)
+                keep_basis(party, &x[i]);
+            else
+                products[n_products++] = dn_dion_reflect(&x[i].dion, x[i].scale, x[i].basis, x[i].p);
+        }
+        k->gemm_many(s, products, n_products); /* B^T P [n_b, r], a term of R */
+        DN_TRY(dn_stream_sync(s));
+        DN_TRY(dn_shares_reduce(&b->r, DN_SUM, DN_TRAFFIC_FACTORS)); /* band of R = B^T P */
+        DN_TRY(dn_shares_gather(&b->r, DN_TRAFFIC_BASIS));           /* R [n_b, r] */
+        DN_TRY(sum_squares(party, b));                               /* norms of R's columns: [r] */
     }
-    DN_TRY(recall_basis(f->party, b));
-    for (int i = 0; i < f->party->config->power_iters; i++) {
-        DN_TRY(find_p(f, b, step, i));
-        DN_TRY(find_r(f->party, b, step));
+
+    if (!config->orth_dion)
+        dn_comm_tick(all, step + 1, "dion: update");
+    for (size_t i = 0; i < n; i++) {
+        const dn_dion_step params = params_of(party, &x[i], lr);
+        products[i] = dn_dion_feed_back(&x[i].dion, x[i].p, x[i].basis, &params);
     }
-    if (f->party->config->orth_dion)
-        DN_TRY(update_orthonormally(f, b, step, lr));
-    else
-        update(f->party, b, step, lr);
-    for (size_t i = 0; i < b->n; i++) {
-        report->n_zero += b->matrices[i].found == DN_ORTH_ZERO;
-        report->n_fallback += b->matrices[i].found == DN_ORTH_FELL_BACK;
+    k->gemm_many(s, products, n); /* B -= (1 - mu) P R^T [m_a, n_b] */
+    if (config->orth_dion) {
+        DN_TRY(dn_stream_sync(s));
+        dn_comm_tick(all, step + 1, "dion: orthonormalize R");
+        DN_TRY(orthonormalize(f, b, b->orth_r, STREAM_SKETCH_R, step)); /* band of Q = orth(R) */
+        DN_TRY(dn_shares_gather(&b->r, DN_TRAFFIC_BASIS));              /* Q [n_b, r] */
+        dn_comm_tick(all, step + 1, "dion: update");
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            const dn_dion_step params = params_of(party, &x[i], lr);
+            dn_dion_normalize(s, &x[i].dion, x[i].basis, x[i].squares, &params); /* Q [n_b, r] = R / norms */
+        }
     }
-    if (f->party->config->adaptive_rank)
+    for (size_t i = 0; i < n; i++) {
+        const dn_dion_step params = params_of(party, &x[i], lr);
+        products[i] = dn_dion_apply(&x[i].dion, x[i].p, x[i].basis, &params);
+    }
+    k->gemm_many(s, products, n); /* X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T [rows, cols here] */
+    for (size_t i = 0; i < n; i++)
+        store_band(party, &x[i]); /* band of Q */
+    if (config->orth_dion)
+        DN_TRY(dn_comm_barrier(all)); /* all have gathered Q: the next bucket may use its memory */
+
+    for (size_t i = 0; i < n; i++) {
+        report->n_zero += x[i].found == DN_ORTH_ZERO;
+        report->n_fallback += x[i].found == DN_ORTH_FELL_BACK;
+    }
+    if (config->adaptive_rank)
         DN_TRY(dn_factors_adapt(f, b, step));
-    for (size_t i = 0; i < b->n; i++)
-        dn_slot_close(f->party->stream, b->matrices[i].slot);
-    return dn_stream_sync(f->party->stream);
+    for (size_t i = 0; i < n; i++)
+        dn_slot_close(s, x[i].slot);
+    return dn_stream_sync(s);
 }
 
 static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_report *report)
@@ -314,13 +273,13 @@ static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_rep
     DN_TRY(dn_factors_fit(f));
     f->rounds = (dn_formula){0};
     for (size_t i = 0; i < f->n_batches; i++)
-        DN_TRY(step_batch(f, &f->batches[i], step, lr, report));
+        DN_TRY(step_bucket(f, &f->batches[i], step, lr, report));
     return DN_OK;
 }
 
 /* ---- what it costs ---- */
 
-/* Ranks of the step to come. */
+/* With the ranks r of the step to come. */
 static const dn_factors *fitted(const dn_party *party)
 {
     dn_factors *f = party->work;

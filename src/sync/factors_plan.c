@@ -1,4 +1,5 @@
-/* Dion's plan, made once: batches, where their factors lie, who owns what is done once, first bases. */
+/* Dion's plan, made when the optimizer opens: buckets, where their factors lie, the owners of what one rank
+ * does for all, the first Q. */
 #include "sync/factors.h"
 
 #include "base/fail.h"
@@ -12,16 +13,17 @@
 /* First stream of random numbers for Q; those from 0 on belong to the model. */
 #define STREAM_Q (UINT64_C(1) << 62)
 
-/* A rank alone reads a matrix five times in a step: a batch should stay in its cores' caches, and have enough
- * products for the threads to share them evenly (8 MB is a few per cent slower on two cores, 128 MB too).
- * Several ranks meet for each batch some ten times, which 64 MB of work makes nothing of. */
+/* On a mesh of one rank a step reads a matrix five times: a bucket should stay in the caches of its cores,
+ * and have enough products for the threads to share them evenly (8 MB is a few per cent slower on two cores,
+ * and so is 128 MB). Several ranks synchronize some ten times for each bucket, which is nothing beside 64 MB
+ * of work. */
 #define BATCH_BYTES_ALONE ((size_t)32 << 20)
 #define BATCH_BYTES       ((size_t)64 << 20)
 
-/* Householder takes one thread a matrix: batches have some for all threads, and for all ranks. */
+/* Householder uses one thread a matrix: a bucket has some for all threads, and for all ranks. */
 #define FEWEST_STEEP ((size_t)8)
 
-/* ---- batches ---- */
+/* ---- buckets ---- */
 
 static dn_layout_most most_of(const dn_slot *slot)
 {
@@ -41,7 +43,7 @@ static bool is_steep(const dn_optim_config *config, const dn_slot *slot)
     return slot->shape.r == slot->shape.n && !config->adaptive_rank;
 }
 
-/* How many of n slots make the next batch: at least one. The same on all ranks. */
+/* How many of n slots make the next bucket: at least one. The same on all ranks. */
 static size_t batch_of(const dn_optim_config *config, const dn_slot *slots, size_t n)
 {
     size_t n_ranks = (size_t)dn_axes_size(slots[0].layout.size, DN_ALL_AXES);
@@ -56,7 +58,7 @@ static size_t batch_of(const dn_optim_config *config, const dn_slot *slots, size
     return taken;
 }
 
-/* ---- symmetric workspace: | orthonormalization | of a batch: room to open its slots, factors | ---- */
+/* ---- symmetric workspace: | orthonormalization | of a bucket: room to open its slots, factors | ---- */
 
 static void take_factors(dn_factored *x, const dn_slot *slot, dn_arena *arena)
 {
@@ -69,8 +71,7 @@ static void take_factors(dn_factored *x, const dn_slot *slot, dn_arena *arena)
     }
 }
 
-/* What orthonormalizing takes that goes on together: all P of a batch, for Orth-Dion then all R. shapes [n]:
- * room for sizes of matrices. */
+/* Bytes to orthonormalize all P of a bucket, and for Orth-Dion then all R. shapes [n]: scratch. */
 static size_t orth_bytes(const dn_optim_config *config, const dn_slot *slots, size_t n,
                          dn_orth_matrix *shapes)
 {
@@ -87,7 +88,7 @@ static size_t orth_bytes(const dn_optim_config *config, const dn_slot *slots, si
     return bytes;
 }
 
-/* Bytes of the two, over all batches. shapes [n]: as above. */
+/* The largest bytes of the two over all buckets. shapes [n]: scratch. */
 static void measure(const dn_optim_config *config, const dn_slot *slots, size_t n, dn_orth_matrix *shapes,
                     size_t *orth, size_t *factors)
 {
@@ -120,21 +121,6 @@ size_t dn_factors_heap_bytes(const dn_optim_config *config, const int size[DN_N_
 
 /* ---- matrices ---- */
 
-static void fill_matrix(const dn_party *party, const dn_slot *slot, dn_factored *x)
-{
-    const dn_layout *layout = &slot->layout;
-    x->slot = slot;
-    x->dion = (dn_dion){.shape = slot->shape,
-                        .rows = slot->part.rows,
-                        .cols = slot->part.cols,
-                        .weight = slot->weight,
-                        .grad = slot->grad,
-                        .momentum = slot->states[DN_STATE_MOMENTUM].data};
-    x->bands = dn_layout_bands(layout, slot->shape.transposed, party->mesh->at);
-    bool add = dn_injected(DN_INJECT_SUM_FOR_AVERAGE);
-    x->scale = add ? 1.0 : 1.0 / dn_axes_size(layout->size, layout->replicas);
-}
-
 /* P, or R. parts [n_ranks] */
 static void fill_orth(const dn_optim_config *config, const dn_factored *x, bool of_r, dn_orth_part *parts,
                       dn_orth_matrix *orth)
@@ -159,41 +145,26 @@ static void fill_orth(const dn_optim_config *config, const dn_factored *x, bool 
                              .steep = is_steep(config, slot)};
 }
 
-static dn_status add_shares(dn_factor_batch *b, const dn_factored *x)
-{
-    const dn_layout *layout = &x->slot->layout;
-    const dn_dion_shape *z = &x->dion.shape;
-    unsigned a = dn_layout_m_axes(layout, z->transposed), c = dn_layout_n_axes(layout, z->transposed);
-    size_t m = dn_range_size(x->bands.m), n = dn_range_size(x->bands.n);
-    DN_TRY(dn_shares_add(&b->p, dn_axes_without(layout->size, a), x->p, m, z->r));
-    DN_TRY(dn_shares_add(&b->q, a, x->basis, n, z->r));
-    return dn_shares_add(&b->r, dn_axes_without(layout->size, c), x->basis, n, z->r);
-}
-
-static dn_orth_matrix *most_expensive_left(dn_orth method, dn_orth_matrix *orth, size_t n)
-{
-    dn_orth_matrix *best = NULL;
-    for (size_t i = 0; i < n; i++)
-        if (orth[i].owner < 0 &&
-            (!best || dn_orth_owner_flops(method, &orth[i]) > dn_orth_owner_flops(method, best)))
-            best = &orth[i];
-    return best;
-}
-
-/* Gives what is done once to owners: the most expensive first, each to the rank that has least so far. */
-static void deal(dn_orth method, dn_orth_matrix *orth, size_t n, int n_ranks)
+/* Gives the work on a matrix that one rank does for all to an owner: the most expensive first, each to the
+ * rank with the least so far. */
+static void assign_owners(dn_orth method, dn_orth_matrix *orth, size_t n, int n_ranks)
 {
     double load[DN_MAX_RANKS] = {0};
-    for (dn_orth_matrix *x; (x = most_expensive_left(method, orth, n));) {
-        x->owner = 0;
+    for (size_t left = n; left > 0; left--) {
+        dn_orth_matrix *next = NULL;
+        for (size_t i = 0; i < n; i++)
+            if (orth[i].owner < 0 &&
+                (!next || dn_orth_owner_flops(method, &orth[i]) > dn_orth_owner_flops(method, next)))
+                next = &orth[i];
+        next->owner = 0;
         for (int rank = 1; rank < n_ranks; rank++)
-            if (load[rank] < load[x->owner])
-                x->owner = rank;
-        load[x->owner] += dn_orth_owner_flops(method, x);
+            if (load[rank] < load[next->owner])
+                next->owner = rank;
+        load[next->owner] += dn_orth_owner_flops(method, next);
     }
 }
 
-/* What depends on ranks. */
+/* What depends on the ranks r of the step. */
 static dn_status fit_batch(dn_factors *f, dn_factor_batch *b)
 {
     int n_ranks = dn_comm_size(f->party->mesh->all);
@@ -204,17 +175,23 @@ static dn_status fit_batch(dn_factors *f, dn_factor_batch *b)
     b->n_squares = 0;
     for (size_t i = 0; i < b->n; i++) {
         dn_factored *x = &b->matrices[i];
-        double said = (double)x->rank[0];
-        size_t most = x->slot->shape.r, r = said >= 1 && said <= (double)most ? (size_t)said : most;
+        const dn_layout *layout = &x->slot->layout;
+        bool transposed = x->slot->shape.transposed;
+        size_t m = dn_range_size(x->bands.m), n = dn_range_size(x->bands.n);
+        double wanted = (double)x->rank[0]; /* 0: no step has been taken */
+        size_t most = x->slot->shape.r, r = wanted >= 1 && wanted <= (double)most ? (size_t)wanted : most;
+        unsigned a = dn_layout_m_axes(layout, transposed), c = dn_layout_n_axes(layout, transposed);
         x->dion.shape.r = r;
         fill_orth(f->party->config, x, false, &f->parts_p[(first + i) * (size_t)n_ranks], &b->orth_p[i]);
         fill_orth(f->party->config, x, true, &f->parts_r[(first + i) * (size_t)n_ranks], &b->orth_r[i]);
         x->squares = b->squares + b->n_squares;
         b->n_squares += r;
-        DN_TRY(add_shares(b, x));
+        DN_TRY(dn_shares_add(&b->p, dn_axes_without(layout->size, a), x->p, m, r));
+        DN_TRY(dn_shares_add(&b->q, a, x->basis, n, r));
+        DN_TRY(dn_shares_add(&b->r, dn_axes_without(layout->size, c), x->basis, n, r));
     }
-    deal(f->party->config->orth, b->orth_p, b->n, n_ranks);
-    deal(f->party->config->orth, b->orth_r, b->n, n_ranks);
+    assign_owners(f->party->config->orth, b->orth_p, b->n, n_ranks);
+    assign_owners(f->party->config->orth, b->orth_r, b->n, n_ranks);
     return DN_OK;
 }
 
@@ -236,9 +213,19 @@ static dn_status fill_batch(dn_factors *f, dn_factor_batch *b, size_t first, dn_
     b->p = b->q = b->r = dn_shares_of(f->party->mesh, DN_REAL);
     dn_slots_take_room(&f->party->slots[first], b->n, &arena);
     for (size_t i = 0; i < b->n; i++) {
+        const dn_slot *slot = &f->party->slots[first + i];
         dn_factored *x = &b->matrices[i];
-        fill_matrix(f->party, &f->party->slots[first + i], x);
-        take_factors(x, x->slot, &arena);
+        int n_replicas = dn_axes_size(slot->layout.size, slot->layout.replicas);
+        x->slot = slot;
+        x->dion = (dn_dion){.shape = slot->shape,
+                            .rows = slot->part.rows,
+                            .cols = slot->part.cols,
+                            .weight = slot->weight,
+                            .grad = slot->grad,
+                            .momentum = slot->states[DN_STATE_MOMENTUM].data};
+        x->bands = dn_layout_bands(&slot->layout, slot->shape.transposed, f->party->mesh->at);
+        x->scale = dn_injected(DN_INJECT_SUM_FOR_AVERAGE) ? 1.0 : 1.0 / n_replicas;
+        take_factors(x, slot, &arena);
     }
     return fit_batch(f, b);
 }
