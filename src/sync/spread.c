@@ -17,31 +17,12 @@ bool dn_spread_pays(const dn_optim_config *config, const dn_slot *slot, size_t r
     return config->gram && n_ranks > 1 && !short_cut && !must_be_whole && b > 2 * n_ranks * a;
 }
 
-/* ---- one matrix ---- */
-
 static bool is_tall(const dn_whole *x)
 {
     return x->rows > x->cols;
 }
 
-static bool is_owner(const dn_wholes *w, const dn_whole *x)
-{
-    return x->slot->owner == dn_comm_rank(w->party->mesh->all);
-}
-
-/* K is the owner's, read in place. */
-static void multiply(const dn_wholes *w, const dn_whole *x)
-{
-    const dn_mesh *mesh = w->party->mesh;
-    dn_block part = dn_whole_part(x, mesh->at);
-    size_t a = dn_min(x->rows, x->cols);
-    const dn_buf *k = dn_comm_peer(mesh->all, x->k, x->slot->owner);
-    dn_ns_gram_apply(w->party->stream, x->slot->grad, k, part.rows, part.cols, is_tall(x), w->workspace);
-    if (part.rows * part.cols > 0)
-        dn_comm_count_read(mesh->all, x->slot->owner, a * a * sizeof(dn_real), DN_TRAFFIC_BASIS);
-}
-
-/* ---- all that are spread ---- */
+/* ---- one step ---- */
 
 /* Squared norms of whole matrices, then parts of X / norm. What is zero stays so. */
 static dn_status scale(const dn_wholes *w, dn_whole_batch *b)
@@ -73,33 +54,42 @@ static dn_status scale(const dn_wholes *w, dn_whole_batch *b)
     return DN_OK;
 }
 
+/* One round: each X becomes X K (K X where it is wide), with K from its Gram matrix; a is the short side. */
 static dn_status do_round(const dn_wholes *w, const dn_whole_batch *b, int round)
 {
-    const dn_party *party = w->party;
+    dn_stream *s = w->party->stream;
+    const dn_mesh *mesh = w->party->mesh;
+    size_t shared = 0;
     for (size_t i = 0; i < b->n; i++) {
         const dn_whole *x = &b->matrices[i];
-        dn_block part = dn_whole_part(x, party->mesh->at);
+        dn_block part = dn_whole_part(x, mesh->at);
         if (x->slot->spread)
-            dn_ns_gram_part(party->stream, x->gram, x->slot->grad, part.rows, part.cols, is_tall(x));
+            dn_ns_gram_part(s, x->gram, x->slot->grad, part.rows, part.cols, is_tall(x)); /* a term [a, a] */
     }
-    DN_TRY(dn_stream_sync(party->stream));
-    DN_TRY(
-        dn_comm_reduce_to_owners(party->mesh->all, b->grams, b->n_spread, DN_REAL, DN_SUM, DN_TRAFFIC_BASIS));
-    size_t dealt = 0;
+    DN_TRY(dn_stream_sync(s));
+    DN_TRY(dn_comm_reduce_to_owners(mesh->all, b->grams, b->n_spread, DN_REAL, DN_SUM, DN_TRAFFIC_BASIS));
     for (size_t i = 0; i < b->n; i++) {
         const dn_whole *x = &b->matrices[i];
-        if (!x->slot->spread || !is_owner(w, x))
-            continue;
         size_t a = dn_min(x->rows, x->cols);
-        dn_ns_gram_factor(party->stream, &w->method, round, x->k, x->gram, a, w->workspace);
-        dealt += a * a * sizeof(dn_real);
+        if (!x->slot->spread || x->slot->owner != dn_comm_rank(mesh->all))
+            continue;
+        dn_ns_gram_factor(s, &w->method, round, x->k, x->gram, a, w->workspace); /* at the owner: K [a, a] */
+        shared += a * a * sizeof(dn_real);
     }
-    dn_comm_count_in_place(party->mesh->all, DN_ALL_GATHER, dealt, dealt, DN_TRAFFIC_BASIS);
-    DN_TRY(dn_stream_sync(party->stream));
-    DN_TRY(dn_comm_barrier(party->mesh->all));
-    for (size_t i = 0; i < b->n; i++)
-        if (b->matrices[i].slot->spread)
-            multiply(w, &b->matrices[i]);
+    dn_comm_count_in_place(mesh->all, DN_ALL_GATHER, shared, shared, DN_TRAFFIC_BASIS);
+    DN_TRY(dn_stream_sync(s));
+    DN_TRY(dn_comm_barrier(mesh->all));
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_whole *x = &b->matrices[i];
+        if (!x->slot->spread)
+            continue;
+        dn_block part = dn_whole_part(x, mesh->at);
+        size_t a = dn_min(x->rows, x->cols);
+        const dn_buf *k = dn_comm_peer(mesh->all, x->k, x->slot->owner); /* read in place */
+        dn_ns_gram_apply(s, x->slot->grad, k, part.rows, part.cols, is_tall(x), w->workspace);
+        if (part.rows * part.cols > 0)
+            dn_comm_count_read(mesh->all, x->slot->owner, a * a * sizeof(dn_real), DN_TRAFFIC_BASIS);
+    }
     return DN_OK;
 }
 

@@ -10,38 +10,21 @@
 
 /* ---- parts ---- */
 
-/* Numbers first .. end-1 of the list are in the range. */
-static dn_range among(const int32_t *ids, size_t k, size_t first, size_t n)
-{
-    dn_range found = {0, 0};
-    while (found.first < k && (size_t)ids[found.first] < first)
-        found.first++;
-    for (found.end = found.first; found.end < k && (size_t)ids[found.end] < first + n;)
-        found.end++;
-    return found;
-}
-
 dn_block dn_whole_part(const dn_whole *x, const int at[DN_N_AXES])
 {
     const dn_selection *z = &x->slot->selection;
     dn_block part = dn_layout_part(&x->slot->layout, at);
     if (z->k == z->size)
         return part;
-    dn_range found =
-        z->by_rows ? among(x->ids, z->k, part.row0, part.rows) : among(x->ids, z->k, part.col0, part.cols);
+    size_t here = z->by_rows ? part.row0 : part.col0, behind = here + (z->by_rows ? part.rows : part.cols);
+    size_t first = 0, end;
+    while (first < z->k && (size_t)x->ids[first] < here)
+        first++;
+    for (end = first; end < z->k && (size_t)x->ids[end] < behind;)
+        end++;
     if (z->by_rows)
-        return (dn_block){found.first, dn_range_size(found), part.col0, part.cols};
-    return (dn_block){part.row0, part.rows, found.first, dn_range_size(found)};
-}
-
-/* The address of this rank's part in the gradient's memory of the rank at at[]. */
-static dn_buf *source(const dn_wholes *w, const dn_whole *x, const int at[DN_N_AXES])
-{
-    const dn_slot *slot = x->slot;
-    dn_block block = dn_param_block(slot->param, slot->layout.size, at);
-    dn_block part = dn_layout_part(&slot->layout, at);
-    dn_buf *grad = dn_param_peer(w->party->mesh, slot->param - slot->index, slot->index, true, at);
-    return dn_at(grad, (part.row0 - block.row0) * block.cols);
+        return (dn_block){first, end - first, part.col0, part.cols};
+    return (dn_block){part.row0, part.rows, first, end - first};
 }
 
 /* Between a part, dense, and its place in the whole matrix: into the matrix, or out of it. */
@@ -57,30 +40,31 @@ static void copy_part(dn_stream *s, const dn_whole *x, dn_block part, dn_buf *de
 
 /* ---- to the owner and back ---- */
 
-static bool is_alone(const dn_wholes *w)
-{
-    return dn_comm_size(w->party->mesh->all) == 1;
-}
-
 /* Whether this rank has the whole matrix. */
 static bool is_own(const dn_wholes *w, const dn_whole *x)
 {
     return !x->slot->spread && x->slot->owner == dn_comm_rank(w->party->mesh->all);
 }
 
-static void bring_together(const dn_wholes *w, const dn_whole *x)
+/* x->dense [rows, cols], at its owner: from the parts that all ranks have left in the gradient's memory. */
+static void gather_parts(const dn_wholes *w, const dn_whole *x)
 {
     const dn_mesh *mesh = w->party->mesh;
+    const dn_slot *slot = x->slot;
     int at[DN_N_AXES];
     for (int rank = 0; rank < dn_comm_size(mesh->all); rank++) {
         dn_mesh_at(mesh->size, rank, at);
+        dn_block block = dn_param_block(slot->param, slot->layout.size, at);
+        size_t row0 = dn_layout_part(&slot->layout, at).row0;
+        dn_buf *grad = dn_param_peer(mesh, slot->param - slot->index, slot->index, true, at);
         dn_block part = dn_whole_part(x, at);
-        copy_part(w->party->stream, x, part, source(w, x, at), x->dense, true);
+        copy_part(w->party->stream, x, part, dn_at(grad, (row0 - block.row0) * block.cols), x->dense, true);
         dn_comm_count_read(mesh->all, rank, part.rows * part.cols * sizeof(dn_real), DN_TRAFFIC_BASIS);
     }
 }
 
-static void deal_out(const dn_wholes *w, const dn_whole *x)
+/* This rank's part of x->dense, read at its owner, into the gradient's memory. */
+static void fetch_part(const dn_wholes *w, const dn_whole *x)
 {
     const dn_mesh *mesh = w->party->mesh;
     dn_block part = dn_whole_part(x, mesh->at);
@@ -91,38 +75,33 @@ static void deal_out(const dn_wholes *w, const dn_whole *x)
 
 /* ---- at the owner ---- */
 
-static bool goes_with(const dn_wholes *w, const dn_whole *x, const dn_whole *like)
+static bool is_like(const dn_wholes *w, const dn_whole *x, const dn_whole *first)
 {
-    return is_own(w, x) && x->rows == like->rows && x->cols == like->cols;
+    return is_own(w, x) && x->rows == first->rows && x->cols == first->cols;
 }
 
-/* Whether a matrix is this rank's, and none of its shape before it in the batch is. */
-static bool leads(const dn_wholes *w, const dn_whole_batch *b, size_t i)
+/* All of this rank's matrices of the bucket that have the shape of matrix `first`, in one call; nothing if
+ * they were done with one before it. */
+static dn_status orthonormalize_alike(const dn_wholes *w, dn_whole_batch *b, size_t first)
 {
-    for (size_t k = 0; k < i; k++)
-        if (goes_with(w, &b->matrices[k], &b->matrices[i]))
-            return false;
-    return is_own(w, &b->matrices[i]);
-}
-
-/* All that go with the one that leads. */
-static dn_status orthonormalize_shape(const dn_wholes *w, dn_whole_batch *b, size_t first)
-{
-    const dn_whole *like = &b->matrices[first];
+    const dn_whole *x = &b->matrices[first];
     size_t n = 0, taken = 0;
+    for (size_t i = 0; i < first; i++)
+        if (is_like(w, &b->matrices[i], x))
+            return DN_OK;
     for (size_t i = first; i < b->n; i++)
-        if (goes_with(w, &b->matrices[i], like))
+        if (is_like(w, &b->matrices[i], x))
             w->together[n++] = b->matrices[i].dense;
-    DN_TRY(dn_newton_schulz(w->party->stream, &w->method, w->together, w->found, n, like->rows, like->cols,
+    DN_TRY(dn_newton_schulz(w->party->stream, &w->method, w->together, w->found, n, x->rows, x->cols,
                             w->workspace, w->workspace_bytes));
     for (size_t i = first; i < b->n; i++)
-        if (goes_with(w, &b->matrices[i], like))
+        if (is_like(w, &b->matrices[i], x))
             b->matrices[i].found = w->found[taken++];
     return DN_OK;
 }
 
-/* As its rule sees it. */
-static dn_owner_matrix own_matrix(const dn_wholes *w, const dn_whole *x, uint64_t step)
+/* A matrix as its rule sees it at the owner. */
+static dn_owner_matrix owner_matrix(const dn_wholes *w, const dn_whole *x, uint64_t step)
 {
     const dn_slot *slot = x->slot;
     dn_owner_matrix matrix = {.o = x->dense,
@@ -139,64 +118,30 @@ static dn_owner_matrix own_matrix(const dn_wholes *w, const dn_whole *x, uint64_
     return matrix;
 }
 
-static dn_status work_on_own(const dn_wholes *w, dn_whole_batch *b, uint64_t step)
+/* What the owner makes of its matrices: O = the polar factor of U, or the rule's own transform of it; then
+ * what the rule makes of O's rows. */
+static dn_status work_at_owner(const dn_wholes *w, dn_whole_batch *b, uint64_t step)
 {
-    const dn_rule *rule = w->party->rule;
-    for (size_t i = 0; i < b->n && !is_alone(w); i++)
-        if (is_own(w, &b->matrices[i]))
-            bring_together(w, &b->matrices[i]);
+    const dn_party *party = w->party;
+    const dn_rule *rule = party->rule;
     for (size_t i = 0; i < b->n; i++) {
         dn_whole *x = &b->matrices[i];
-        dn_comm_tick(w->party->mesh->all, step + 1, rule->transform ? rule->info.name : "Newton-Schulz");
-        if (rule->transform && is_own(w, x)) {
-            const dn_owner_matrix matrix = own_matrix(w, x, step);
-            DN_TRY(rule->transform(w->party->stream, w->party->config, &matrix, &x->found));
-        } else if (leads(w, b, i))
-            DN_TRY(orthonormalize_shape(w, b, i));
-    }
-    for (size_t i = 0; i < b->n; i++)
-        if (rule->at_owner && is_own(w, &b->matrices[i]) && b->matrices[i].found != DN_NS_BROKEN) {
-            const dn_owner_matrix matrix = own_matrix(w, &b->matrices[i], step);
-            DN_TRY(rule->at_owner(w->party->stream, w->party->config, &matrix));
+        dn_comm_tick(party->mesh->all, step + 1, rule->transform ? rule->info.name : "Newton-Schulz");
+        if (!is_own(w, x))
+            continue;
+        if (!rule->transform) {
+            DN_TRY(orthonormalize_alike(w, b, i));
+            continue;
         }
-    dn_comm_count_in_place(w->party->mesh->all, DN_ALL_TO_ALL, 2 * b->owned * sizeof(dn_real),
-                           2 * b->owned * sizeof(dn_real), DN_TRAFFIC_BASIS);
-    return dn_stream_sync(w->party->stream);
-}
-
-/* ---- together ---- */
-
-/* What owners found comes to all: where only one has anything, and nothing is below 0, it is the largest. */
-static dn_status tell(const dn_wholes *w, dn_whole_batch *b)
-{
-    for (size_t i = 0; i < b->n; i++)
-        b->findings[i] = b->matrices[i].found;
-    DN_TRY(dn_comm_all_reduce(w->party->mesh->all, b->findings, b->n_findings, DN_F64, DN_MAX,
-                              DN_TRAFFIC_BASIS));
-    for (size_t i = 0; i < b->n; i++)
-        b->matrices[i].found = (dn_ns_found)b->findings[i];
-    return DN_OK;
-}
-
-/* Each matrix's part in the gradient's memory becomes that part of the polar factor, or of what its rule
- * makes of the whole, and all ranks have its facts. */
-static dn_status transform(const dn_wholes *w, dn_whole_batch *b, uint64_t step, dn_step_report *report)
-{
-    memset(b->findings, 0, b->n_findings * sizeof *b->findings);
-    for (size_t i = 0; i < b->n; i++)
-        b->matrices[i].found = DN_NS_FINE;
-    DN_TRY(dn_stream_sync(w->party->stream));
-    if (b->n_spread)
-        DN_TRY(dn_spread_orthonormalize(w, b));
-    DN_TRY(dn_comm_barrier(w->party->mesh->all));
-    DN_TRY(work_on_own(w, b, step));
-    DN_TRY(tell(w, b));
-    for (size_t i = 0; i < b->n; i++) {
-        if (b->matrices[i].found == DN_NS_BROKEN)
-            return dn_slot_broken(b->matrices[i].slot);
-        report->n_zero += b->matrices[i].found == DN_NS_ZERO;
-        if (!is_alone(w) && !b->matrices[i].slot->spread)
-            deal_out(w, &b->matrices[i]);
+        const dn_owner_matrix matrix = owner_matrix(w, x, step);
+        DN_TRY(rule->transform(party->stream, party->config, &matrix, &x->found));
+    }
+    for (size_t i = 0; i < b->n && rule->at_owner; i++) {
+        const dn_whole *x = &b->matrices[i];
+        if (!is_own(w, x) || x->found == DN_NS_BROKEN)
+            continue;
+        const dn_owner_matrix matrix = owner_matrix(w, x, step);
+        DN_TRY(rule->at_owner(party->stream, party->config, &matrix));
     }
     return DN_OK;
 }
@@ -221,36 +166,76 @@ dn_matrix_part dn_whole_matrix_part(const dn_wholes *w, const dn_whole *x)
     return part;
 }
 
-static dn_status step_batch(const dn_wholes *w, dn_whole_batch *b, uint64_t step, double lr,
-                            dn_step_report *report)
+/*
+ * One step of a bucket of matrices X [rows, cols], with the momentum M: U from the gradient G and M, O from
+ * U, X from O. Each line is for all matrices of the bucket. Where G was, this rank has its part of U, then of
+ * O: rows and columns of X that this rank works on, or those of them that are selected.
+ *
+ * No weight changes before all ranks know that every U of the bucket is finite.
+ */
+static dn_status step_bucket(const dn_wholes *w, dn_whole_batch *b, uint64_t step, double lr,
+                             dn_step_report *report)
 {
     const dn_party *party = w->party;
     const dn_rule *rule = party->rule;
-    dn_comm_tick(party->mesh->all, step + 1, rule->info.name);
-    for (size_t i = 0; i < b->n; i++)
-        dn_slot_open(party->stream, b->matrices[i].slot);
+    dn_comm *all = party->mesh->all;
+    dn_stream *s = party->stream;
+    bool alone = dn_comm_size(all) == 1; /* then x->dense is the gradient's memory */
+    dn_whole *x = b->matrices;
+    size_t n = b->n;
+
+    dn_comm_tick(all, step + 1, rule->info.name);
+    for (size_t i = 0; i < n; i++)
+        dn_slot_open(s, x[i].slot);
     if (rule->selects != DN_SELECT_ALL)
-        DN_TRY(dn_selection_choose(w, b));
-    for (size_t i = 0; i < b->n; i++) {
-        dn_matrix_part part = dn_whole_matrix_part(w, &b->matrices[i]);
-        if (rule->direction)
-            rule->direction(party->stream, party->config, &part);
+        DN_TRY(dn_selection_choose(w, b)); /* M += G, and which rows or columns: ids [k] */
+    for (size_t i = 0; i < n && rule->direction; i++) {
+        const dn_matrix_part part = dn_whole_matrix_part(w, &x[i]);
+        rule->direction(s, party->config, &part); /* part of U; Muon: M = mu M + G, U = M or G + mu M */
     }
-    DN_TRY(transform(w, b, step, report));
-    for (size_t i = 0; i < b->n; i++) {
-        dn_matrix_part part = dn_whole_matrix_part(w, &b->matrices[i]);
-        const dn_step_params params = dn_slot_params(b->matrices[i].slot, step, lr);
-        rule->apply(party->stream, party->config, &part, &params);
-        dn_slot_close(party->stream, b->matrices[i].slot);
+
+    memset(b->findings, 0, b->n_findings * sizeof *b->findings);
+    for (size_t i = 0; i < n; i++)
+        x[i].found = DN_NS_FINE;
+    DN_TRY(dn_stream_sync(s));
+    if (b->n_spread)
+        DN_TRY(dn_spread_orthonormalize(w, b)); /* part of O, of those that need no owner */
+    DN_TRY(dn_comm_barrier(all));
+    for (size_t i = 0; i < n && !alone; i++)
+        if (is_own(w, &x[i]))
+            gather_parts(w, &x[i]);    /* at the owner: U [rows, cols] */
+    DN_TRY(work_at_owner(w, b, step)); /* at the owner: O [rows, cols] */
+    dn_comm_count_in_place(all, DN_ALL_TO_ALL, 2 * b->owned * sizeof(dn_real), 2 * b->owned * sizeof(dn_real),
+                           DN_TRAFFIC_BASIS);
+    DN_TRY(dn_stream_sync(s));
+
+    /* found of each matrix, and facts: where only one rank has set them, what it set is the largest. */
+    for (size_t i = 0; i < n; i++)
+        b->findings[i] = x[i].found;
+    DN_TRY(dn_comm_all_reduce(all, b->findings, b->n_findings, DN_F64, DN_MAX, DN_TRAFFIC_BASIS));
+    for (size_t i = 0; i < n; i++) {
+        x[i].found = (dn_ns_found)b->findings[i];
+        if (x[i].found == DN_NS_BROKEN)
+            return dn_slot_broken(x[i].slot);
+        report->n_zero += x[i].found == DN_NS_ZERO;
+        if (!alone && !x[i].slot->spread)
+            fetch_part(w, &x[i]); /* part of O */
     }
-    return dn_stream_sync(party->stream);
+
+    for (size_t i = 0; i < n; i++) {
+        const dn_matrix_part part = dn_whole_matrix_part(w, &x[i]);
+        const dn_step_params params = dn_slot_params(x[i].slot, step, lr);
+        rule->apply(s, party->config, &part, &params); /* X = (1 - lr wd) X - lr scale O */
+        dn_slot_close(s, x[i].slot);
+    }
+    return dn_stream_sync(s);
 }
 
 static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_report *report)
 {
     const dn_wholes *w = party->work;
     for (size_t k = 0; k < w->n_batches; k++)
-        DN_TRY(step_batch(w, &w->batches[k], step, lr, report));
+        DN_TRY(step_bucket(w, &w->batches[k], step, lr, report));
     return DN_OK;
 }
 

@@ -1,4 +1,4 @@
-/* The plan of matrices that an owner needs whole, made once: batches, owners, where everything lies. */
+/* The plan of matrices that an owner needs whole, made when the optimizer opens: buckets, owners, memory. */
 #include "sync/spread.h"
 
 #include "base/arena.h"
@@ -11,14 +11,14 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* What a batch holds, in whole matrices: on a rank alone matrices enough of every shape for its threads to
- * share them evenly, and still few enough for the caches; else so much for each owner, which makes nothing of
- * the two meetings. */
+/* What a bucket holds, in whole matrices: on a mesh of one rank enough of every shape for the threads to
+ * share them evenly, and still few enough for the caches; else so much for each owner, beside which two
+ * barriers are nothing. */
 #define BATCH_BYTES_ALONE ((size_t)16 << 20)
 #define BATCH_BYTES       ((size_t)64 << 20)
 
-/* So much workspace, and not less than one matrix needs, lets small matrices of a shape go through together.
- */
+/* With so much workspace (or what one matrix needs, if that is more) small matrices of a shape are
+ * orthonormalized together. */
 #define TOGETHER_BYTES ((size_t)16 << 20)
 
 /* ---- what is kept ---- */
@@ -30,7 +30,6 @@ void dn_whole_describe(const dn_optim_config *config, const int size[DN_N_AXES],
     slot->selection = dn_selection_of(slot->rule, config, size, param);
     for (int k = 0; k < dn_rule_n_states(slot->rule); k++) {
         const dn_state_spec *state = &slot->rule->states[k];
-        assert(!state->at_owner || slot->selection.by_rows);
         dn_state_shape shape = {param->rows, param->cols};
         assert(!state->at_owner || slot->selection.by_rows);
         if (state->at_owner)
@@ -39,7 +38,7 @@ void dn_whole_describe(const dn_optim_config *config, const int size[DN_N_AXES],
     }
 }
 
-/* ---- batches and owners ---- */
+/* ---- buckets and owners ---- */
 
 static size_t rows_of(const dn_slot *slot)
 {
@@ -56,7 +55,7 @@ static size_t bytes_of(const dn_slot *slot)
     return dn_size_mul(rows_of(slot) * cols_of(slot), sizeof(dn_real));
 }
 
-/* How many of n slots make the next batch: at least one. The same on all ranks. */
+/* How many of n slots make the next bucket: at least one. The same on all ranks. */
 static size_t batch_of(const dn_slot *slots, size_t n)
 {
     size_t n_ranks = (size_t)dn_axes_size(slots[0].layout.size, DN_ALL_AXES);
@@ -84,41 +83,32 @@ static double flops_of(const dn_optim_config *config, const dn_slot *slot)
     return dn_ns_flops(&method, rows_of(slot), cols_of(slot));
 }
 
-static dn_slot *most_expensive_left(const dn_optim_config *config, dn_slot *slots, size_t n)
-{
-    dn_slot *best = NULL;
-    for (size_t i = 0; i < n; i++)
-        if (slots[i].owner < 0 && (!best || flops_of(config, &slots[i]) > flops_of(config, best)))
-            best = &slots[i];
-    return best;
-}
-
-/* The most expensive first, each to the rank that has least so far. */
-static void deal_batch(const dn_optim_config *config, int n_ranks, dn_slot *slots, size_t n)
-{
-    double load[DN_MAX_RANKS] = {0};
-    for (size_t i = 0; i < n; i++)
-        slots[i].owner = -1;
-    for (dn_slot *slot; (slot = most_expensive_left(config, slots, n));) {
-        slot->owner = 0;
-        for (int rank = 1; rank < n_ranks; rank++)
-            if (load[rank] < load[slot->owner])
-                slot->owner = rank;
-        load[slot->owner] += flops_of(config, slot);
-    }
-}
-
+/* Of each bucket the most expensive first, each to the rank with the least so far. */
 void dn_whole_deal(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slots, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    int n_ranks = dn_axes_size(size, DN_ALL_AXES);
+    for (size_t i = 0; i < n; i++) {
         slots[i].spread = dn_spread_pays(config, &slots[i], rows_of(&slots[i]), cols_of(&slots[i]));
-    for (size_t first = 0, batch; first < n; first += batch) {
-        batch = batch_of(&slots[first], n - first);
-        deal_batch(config, dn_axes_size(size, DN_ALL_AXES), &slots[first], batch);
+        slots[i].owner = -1;
+    }
+    for (size_t first = 0, end; first < n; first = end) {
+        double load[DN_MAX_RANKS] = {0};
+        end = first + batch_of(&slots[first], n - first);
+        for (size_t left = end - first; left > 0; left--) {
+            dn_slot *next = NULL;
+            for (dn_slot *slot = &slots[first]; slot < &slots[end]; slot++)
+                if (slot->owner < 0 && (!next || flops_of(config, slot) > flops_of(config, next)))
+                    next = slot;
+            next->owner = 0;
+            for (int rank = 1; rank < n_ranks; rank++)
+                if (load[rank] < load[next->owner])
+                    next->owner = rank;
+            load[next->owner] += flops_of(config, next);
+        }
     }
 }
 
-/* ---- symmetric workspace: | Newton-Schulz, or what the rule does instead | of a batch: room for open slots
+/* ---- symmetric workspace: | Newton-Schulz, or what the rule does instead | of a bucket: room for open slots
  * | Gram matrices | an owner's matrices | ---- */
 
 static size_t workspace_bytes(const dn_optim_config *config, const dn_slot *slots, size_t n)
@@ -158,8 +148,8 @@ static void take_grams(const dn_slot *slots, size_t n, dn_arena *arena, dn_whole
     }
 }
 
-/* Where the matrices of a batch lie in the memory of all, and of their owners: `arena` is this rank's, and
- * copied for each. matrices may be NULL. Returns how much the fullest one takes. */
+/* Places the matrices of a bucket in memory of all ranks, and of their owners: `arena` is this rank's, and is
+ * copied for each rank. matrices may be NULL. Returns the bytes of the fullest one. */
 static size_t lay_out(const dn_slot *slots, size_t n, dn_arena arena, dn_whole *matrices)
 {
     dn_arena of[DN_MAX_RANKS];
@@ -238,36 +228,33 @@ static dn_status allocate(dn_wholes *w)
     return DN_OK;
 }
 
-/* Without a choice all rows or columns are selected, for good. */
-static void fill_matrix(dn_whole_batch *b, dn_whole *x, const dn_slot *slot, int32_t *ids)
-{
-    x->slot = slot;
-    x->rows = rows_of(slot);
-    x->cols = cols_of(slot);
-    x->ids = ids;
-    x->ids_here = ids + slot->selection.k;
-    for (size_t i = 0; i < slot->selection.k; i++)
-        x->ids[i] = (int32_t)i;
-    if (scores_of(slot))
-        x->scores = b->scores + b->n_scores;
-    b->n_scores += scores_of(slot);
-    x->n_facts = facts_of(slot);
-    x->facts = b->findings + b->n_findings;
-    b->n_findings += x->n_facts;
-    if (!x->dense)
-        x->dense = slot->grad; /* of a rank alone */
-    if (slot->spread)
-        b->grams[b->n_spread++] = (dn_owned){x->gram, gram_size(slot), slot->owner};
-}
-
 static void fill_batch(const dn_wholes *w, dn_whole_batch *b, const dn_slot *slots, int32_t **ids)
 {
     b->n_findings = b->n;
     for (size_t i = 0; i < b->n; i++) {
-        fill_matrix(b, &b->matrices[i], &slots[i], *ids);
-        *ids += 2 * slots[i].selection.k;
-        if (!slots[i].spread && slots[i].owner == dn_comm_rank(w->party->mesh->all))
-            b->owned += b->matrices[i].rows * b->matrices[i].cols;
+        const dn_slot *slot = &slots[i];
+        dn_whole *x = &b->matrices[i];
+        size_t k = slot->selection.k;
+        x->slot = slot;
+        x->rows = rows_of(slot);
+        x->cols = cols_of(slot);
+        x->ids = *ids;
+        x->ids_here = *ids + k;
+        *ids += 2 * k;
+        for (size_t j = 0; j < k; j++)
+            x->ids[j] = (int32_t)j; /* for good where there is no choice */
+        if (scores_of(slot))
+            x->scores = b->scores + b->n_scores;
+        b->n_scores += scores_of(slot);
+        x->n_facts = facts_of(slot);
+        x->facts = b->findings + b->n_findings;
+        b->n_findings += x->n_facts;
+        if (!x->dense)
+            x->dense = slot->grad; /* on a mesh of one rank */
+        if (slot->spread)
+            b->grams[b->n_spread++] = (dn_owned){x->gram, gram_size(slot), slot->owner};
+        else if (slot->owner == dn_comm_rank(w->party->mesh->all))
+            b->owned += x->rows * x->cols;
     }
 }
 
