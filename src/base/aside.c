@@ -89,6 +89,15 @@ dn_status dn_dir_make(const char *dir)
     return DN_OK;
 }
 
+FILE *dn_file_read(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+    if (fd >= 0 && !file)
+        close(fd);
+    return file;
+}
+
 dn_status dn_dir_space(const char *dir, uint64_t *bytes)
 {
     struct statvfs fs;

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef struct dn_aside {
     char *path; /* where it will be published; NULL: nothing is open; owned */
@@ -31,6 +32,10 @@ dn_status dn_dir_make(const char *dir) DN_MUST_USE;
 /** Makes the name of a file or directory survive a power cut: syncs the directory that it lies in. What the file
  * holds is another matter. Errors: DN_ERR_IO. */
 dn_status dn_name_sync(const char *path) DN_MUST_USE;
+
+/** Opens a file of ours to read, as fopen does; a pipe under its name is at once at its end, where fopen would wait
+ * for a writer. NULL with errno. Owned by the caller, for fclose. */
+FILE *dn_file_read(const char *path);
 
 /** *bytes = what is free in the file system of dir; UINT64_MAX if it does not tell. Errors: DN_ERR_IO. */
 dn_status dn_dir_space(const char *dir, uint64_t *bytes) DN_MUST_USE;

@@ -1,5 +1,6 @@
 #include "report/record.h"
 
+#include "base/aside.h"
 #include "base/fail.h"
 
 #include <errno.h>
@@ -71,7 +72,7 @@ static dn_status read_lines(FILE *file, const char *path, dn_record *record)
 dn_status dn_record_read(const char *path, dn_record *out)
 {
     *out = (dn_record){0};
-    FILE *file = fopen(path, "re");
+    FILE *file = dn_file_read(path);
     if (!file && errno == ENOENT)
         return DN_OK;
     if (!file)

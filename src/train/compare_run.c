@@ -71,7 +71,7 @@ static dn_status check_owner(const dn_trial *trial, const dn_config *config, boo
 static bool read_story(dn_trial *trial)
 {
     char path[PATH_ROOM];
-    FILE *file = fopen(path_of(trial, "diverged.txt", path), "re");
+    FILE *file = dn_file_read(path_of(trial, "diverged.txt", path));
     if (!file)
         return false;
     size_t n = fread(trial->story, 1, sizeof trial->story - 1, file);
@@ -153,7 +153,7 @@ static dn_status train(const dn_trial *trial, const dn_config *config, dn_train_
     DN_TRY(dn_dir_make(trial->dir));
     DN_TRY(write_config(config, path_of(trial, "config.yaml", path)));
     watch->error_output =
-        open(path_of(trial, "log.txt", path), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        open(path_of(trial, "log.txt", path), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
     if (watch->error_output < 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write %s", path);
     const char *argv[] = {"dionode", "train", path_of(trial, "config.yaml", path), NULL};

@@ -338,4 +338,19 @@ def one_worker_exchanges_nothing_and_the_page_says_so():
         expect(not os.path.exists(place.file("out/compare.html")), "two pages")
 
 
+@case
+def pipes_under_the_names_of_its_files_do_not_make_it_wait():
+    """The log of a run, then what a run has recorded: a line each, and none of the hours that a pipe without an end can take."""
+    words = ["--optimizers", "adamw", "--lr", "0.01"]
+    with Place() as place:
+        compared(place, *words)
+        trial = place.file(f"out/{folders(place)[0]}")
+        for name, status in ("log.txt", 5), ("metrics.jsonl", 2):
+            for file in os.listdir(trial):
+                os.remove(os.path.join(trial, file))
+            os.mkfifo(os.path.join(trial, name))
+            done = run(command(place, *words), 60)
+            expect(done.returncode == status, f"{name}: exit status {done.returncode}: {done.stderr}")
+
+
 tap()
