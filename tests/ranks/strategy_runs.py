@@ -1,4 +1,4 @@
-"""Whole runs of strategies whose replicas step alone (local_sgd, diloco): against one worker where nothing is lost, resumed
+"""Whole runs of strategies whose replicas step alone: against one worker where nothing is lost, resumed
 against uninterrupted, the consensus in checkpoints and validation, bytes against the formula, keys that contradict."""
 import json
 import os
@@ -8,13 +8,13 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, Place, case, expect, run, tap, tensors, PROGRAM  # noqa: E402
+from runs import FULL, Place, case, choices, expect, run, tap, tensors, PROGRAM  # noqa: E402
 
 DOUBLE = "f64" in os.path.basename(PROGRAM)
 BOUND = 1e-11 if DOUBLE else 1e-4  # as train_runs.py
 REAL_BYTES = 8 if DOUBLE else 4
 LOSSLESS = {"sync_every": 1, "optimizer": "sgd", "scalar_opt": "sgd"}
-LOCAL = ("local_sgd", "diloco")
+LOCAL = [name for name in choices("strategy") if name not in ("average", "factors")]
 OUTER = {"outer_lr": 0.7, "outer_momentum": 0.9}
 
 
@@ -102,12 +102,34 @@ def killed_it_goes_on_bit_for_bit():
 @case
 def validation_is_of_the_consensus_as_eval_is():
     with Place() as place:
-        trained(place, "run", 2, strategy="local_sgd", sync_every=7, optimizer="adamw", lr=0.01, val_tokens=960)
+        changes = {"strategy": "local_sgd", "sync_every": 7, "optimizer": "adamw", "lr": 0.01}
+        losses = trained(place, "run", 2, val_tokens=960, val_loss_every=4, **changes)
+        expect(losses == trained(place, "unseen", 2, **changes), "validation has changed the run")
         told = place.metrics("run")[-1]["val_loss"]
         done = run([PROGRAM, "eval", place.file("run")])
         expect(done.returncode == 0, done.stderr)
         found = [float(word) for word in done.stdout.replace(",", " ").split() if word.replace(".", "", 1).isdigit()]
         expect(any(abs(x - told) < 1e-4 for x in found), f"validation loss {told}, eval says {done.stdout}")
+
+
+@case
+def a_save_that_is_asked_for_between_exchanges_changes_nothing():
+    """Steps of many micro-batches: it is asked for in the middle of one."""
+    with Place() as place:
+        changes = {"strategy": "diloco", "sync_every": 8, "optimizer": "muon", "num_iterations": 4, "batch_size": 3000,
+                   "device_batch_size": 1, **OUTER}
+        whole = trained(place, "whole", 2, **changes)
+        launcher = place.start(np=2, checkpoint_keep=100, **changes)
+        place.wait_for_step(1)
+        launcher.send_signal(signal.SIGUSR1)
+        _, said = launcher.communicate(timeout=90)
+        expect(launcher.returncode == 0, said)
+        expect([m["loss"] for m in place.metrics("run")] == whole, "it changed the run")
+        saved = sorted(name for name in os.listdir(place.file("run")) if name.startswith("step_"))
+        expect(len(saved) == 2, f"saved are {saved}: {said}")
+        os.unlink(place.file("run/" + saved[-1]))  # from the one that was asked for
+        expect(trained(place, "run", 2, **changes) == whole, "losses differ")
+        expect(stored(place, "run", 4) == stored(place, "whole", 4), "states differ")
 
 
 @case

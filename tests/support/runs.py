@@ -95,11 +95,15 @@ def run(command, limit_s=90, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=limit_s, **options)
 
 
+def choices(key, program=None):
+    keys = run([program or PROGRAM, "train", "--keys"]).stdout.splitlines()
+    line = next(line for line in keys if line.startswith(f"{key} "))
+    return line[line.rindex("(") + 1:line.rindex(")")].split("|")
+
+
 def rules(program=None):
     """The names that the key `optimizer` knows."""
-    keys = run([program or PROGRAM, "train", "--keys"]).stdout.splitlines()
-    line = next(line for line in keys if line.startswith("optimizer "))
-    return line[line.rindex("(") + 1:line.rindex(")")].split("|")
+    return choices("optimizer", program)
 
 
 def tensors(blob):
