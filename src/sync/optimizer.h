@@ -23,6 +23,7 @@
  * as before. Without decoupled matrices, on any mesh, the factor is one worker's, too. With them replicas
  * clip as soon as, or sooner than, one worker on the whole batch would; what a norm of their mean would take,
  * the gradients in full, is what compression is there to spare. fs and tp change nothing.
+ * Replicas that step alone (dn_mesh_replica) clip alone, each by its own norm.
  */
 #ifndef SYNC_OPTIMIZER_H
 #define SYNC_OPTIMIZER_H
