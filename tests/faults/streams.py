@@ -1,5 +1,6 @@
 """Standard descriptors that are closed, readers that go away and files at their limit: the work is done all the same."""
 import itertools
+import contextlib
 import os
 import resource
 import signal
@@ -48,9 +49,12 @@ def a_launched_program_runs_whichever_standard_descriptors_are_closed():
 
 
 def descriptors(pid):
-    """What each open descriptor of a process is."""
-    folder = f"/proc/{pid}/fd"
-    return {int(number): os.readlink(f"{folder}/{number}") for number in os.listdir(folder)}
+    """What each open descriptor of a process is; one that is closed meanwhile is none."""
+    folder, found = f"/proc/{pid}/fd", {}
+    for number in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found[int(number)] = os.readlink(f"{folder}/{number}")
+    return found
 
 
 def wait_for_segment(pid):
