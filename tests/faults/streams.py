@@ -1,6 +1,6 @@
 """Standard descriptors that are closed, readers that go away and files at their limit: the work is done all the same."""
-import itertools
 import contextlib
+import itertools
 import os
 import resource
 import signal

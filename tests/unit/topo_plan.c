@@ -300,19 +300,26 @@ static void keep_line(void *kept, dn_log_level level, const char *line)
     strncat(kept, line, 1023 - strlen(kept));
 }
 
+/* What dn_topo_create makes of that text as HWLOC_XMLFILE, whose name goes to path [32]. */
+static dn_status create_from(const char *text, char *path, dn_topo **topo)
+{
+    strcpy(path, "/tmp/dionode-test-XXXXXX");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+    setenv("HWLOC_XMLFILE", path, 1);
+    dn_status status = dn_topo_create(0, topo);
+    unsetenv("HWLOC_XMLFILE");
+    unlink(path);
+    return status;
+}
+
 static void cores_whose_node_is_offline_work_and_are_told_of(void **state)
 {
     (void)state;
-    char path[] = "/tmp/dionode-test-XXXXXX", said[1024] = "";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0 && write(fd, node_offline, sizeof node_offline - 1) == sizeof node_offline - 1);
-    close(fd);
-    setenv("HWLOC_XMLFILE", path, 1);
+    char path[32], said[1024] = "";
     dn_topo *topo = NULL;
-    dn_status status = dn_topo_create(0, &topo);
-    unsetenv("HWLOC_XMLFILE");
-    unlink(path);
-    assert_int_equal(status, DN_OK);
+    assert_int_equal(create_from(node_offline, path, &topo), DN_OK);
     assert_int_equal(dn_topo_n_workers(topo), 2);
     const dn_place *first = dn_topo_place(topo, 0), *second = dn_topo_place(topo, 1);
     assert_int_equal(first->numa, 0);
@@ -355,17 +362,10 @@ static void idle_and_shared_processors_are_told_of(void **state)
 static void a_file_that_hwloc_cannot_read_is_named(void **state)
 {
     (void)state;
-    char path[] = "/tmp/dionode-test-XXXXXX";
-    const char text[] = "<?xml version=\"1.0\"?>\n<topology version=\"3.0\">\n</topology>\n";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0 && write(fd, text, sizeof text - 1) == sizeof text - 1);
-    close(fd);
-    setenv("HWLOC_XMLFILE", path, 1);
+    char path[32];
     dn_topo *topo = NULL;
-    dn_status status = dn_topo_create(0, &topo);
-    unsetenv("HWLOC_XMLFILE");
-    unlink(path);
-    assert_int_equal(status, DN_ERR_CONFIG);
+    assert_int_equal(create_from("<?xml version=\"1.0\"?>\n<topology version=\"3.0\">\n</topology>\n", path, &topo),
+                     DN_ERR_CONFIG);
     assert_non_null(strstr(dn_error_message(), path));
     assert_non_null(strstr(dn_error_message(), "hwloc 3"));
 }
