@@ -12,7 +12,6 @@
 #include "train/config_diff.h"
 #include "train/finite.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -201,10 +200,16 @@ static dn_status restore_block(const dn_checkpoint *checkpoint, const char *name
     return dn_checkpoint_block(checkpoint, name, rows, cols, &block, (dn_real *)to);
 }
 
-/* Staging, in gradients, which are not in use yet: a first and a second half. */
-static dn_buf *staging(const dn_run *run, int which)
+/* Staging for n numbers, in gradients, which are not in use yet: their first or second half. A row of a state that is
+ * longer than half of all parameters of a rank is not a model's of any size. */
+static dn_status staging(const dn_run *run, int which, size_t n, dn_buf **out)
 {
-    return dn_at(run->net.grads, (size_t)which * (run->plan.parameter_bytes / sizeof(dn_real) / 2));
+    size_t half = run->plan.parameter_bytes / sizeof(dn_real) / 2;
+    *out = dn_at(run->net.grads, (size_t)which * half);
+    return n <= half ? DN_OK
+                     : dn_fail(DN_ERR_CHECKPOINT,
+                               "a row of the checkpoint's states is longer than half of a worker's parameters: go on with "
+                               "fewer workers");
 }
 
 /* The mean over the replicas of a checkpoint: what the method means by "the" momentum (dion.md 2.6). */
@@ -214,7 +219,8 @@ static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, cons
     char name[NAME_MAX_];
     const dn_kernels *k = run->stream->kernels;
     size_t n = block.rows * block.cols;
-    dn_buf *one = staging(run, 1);
+    dn_buf *one;
+    DN_TRY(staging(run, 1, n, &one));
     k->fill(run->stream, to, n, 0.0);
     for (int r = 0; r < n_saved; r++) {
         replica_name(name, state->name, r);
@@ -251,11 +257,13 @@ static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, siz
         n_rows = most < 1 ? 1 : most < shard.block.rows - row ? most : shard.block.rows - row;
         dn_block rows = {shard.block.row0 + row, n_rows, shard.block.col0, shard.block.cols};
         size_t n = n_rows * rows.cols;
-        assert(n <= half);
         void *to = (char *)shard.data + row * rows.cols * bytes;
-        DN_TRY(restore_copy(run, checkpoint, state, n_saved, rows, state->type == DN_REAL ? to : staging(run, 0)));
+        dn_buf *wide = to;
         if (state->type != DN_REAL)
-            run->stream->kernels->to_bf16(run->stream, to, staging(run, 0), n);
+            DN_TRY(staging(run, 0, n, &wide));
+        DN_TRY(restore_copy(run, checkpoint, state, n_saved, rows, wide));
+        if (state->type != DN_REAL)
+            run->stream->kernels->to_bf16(run->stream, to, wide, n);
         DN_TRY(dn_stream_sync(run->stream));
     }
     return DN_OK;
