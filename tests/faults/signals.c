@@ -51,9 +51,11 @@ static void a_second_signal_kills_workers_that_do_not_listen(void **state)
     run *r = *state;
     start(r, "deaf", 3, "10");
     await_ready(r);
+    kill(r->launcher, SIGSTOP);
     kill(-r->launcher, SIGINT);
-    await_lines(r, "log", 1);   /* heard */
-    kill(-r->launcher, SIGINT); /* too soon to be a second one */
+    kill(r->launcher, SIGTERM); /* heard together: too soon to be a second one */
+    kill(r->launcher, SIGCONT);
+    await_lines(r, "log", 1);
     nanosleep(&(struct timespec){.tv_nsec = 400000000}, NULL);
     assert_int_equal(kill(r->pids[0], 0), 0); /* still there */
     double again_s = now_s();

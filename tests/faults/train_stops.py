@@ -52,6 +52,14 @@ def signal_after_step_1(place, process, number, pause_s=0.0):
         os.kill(pid, signal.SIGCONT)
 
 
+def wait_for_line(stream, text):
+    """Reads lines up to one that holds the text, however long that takes."""
+    for line in stream:
+        if text in line:
+            return
+    raise AssertionError(f"ended without saying '{text}'")
+
+
 def wait_for_file(path, limit_s=60):
     end = time.monotonic() + limit_s
     while not os.path.exists(path):
@@ -147,7 +155,8 @@ def a_second_signal_says_what_is_not_saved():
         for pid in children(process.pid):
             os.kill(pid, signal.SIGSTOP)  # who hears nothing and saves nothing
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        wait_for_line(process.stderr, "once more to stop at once")
+        time.sleep(0.5)  # sooner than a quarter of a second after it was heard, the second is taken for the first
         process.send_signal(signal.SIGTERM)
         done = finish(process)
         last = int(checkpoints(place)[-1][5:13])
