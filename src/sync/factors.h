@@ -27,6 +27,7 @@
 #define SYNC_FACTORS_H
 
 #include "linalg/orth.h"
+#include "sync/deal.h"
 #include "sync/executor.h"
 #include "sync/shares.h"
 
@@ -65,6 +66,7 @@ typedef struct dn_factors {
     size_t n_batches;
     void *orth_workspace; /* symmetric */
     size_t orth_bytes;
+    dn_deal deal;      /* of this step's orthonormalizations */
     dn_formula rounds; /* traffic of orthonormalizing in the last step */
     /* The arrays that buckets are parts of. */
     dn_factored *matrices;

@@ -145,23 +145,20 @@ static void fill_orth(const dn_optim_config *config, const dn_factored *x, bool 
                              .steep = is_steep(config, slot)};
 }
 
-/* Gives the work on a matrix that one rank does for all to an owner: the most expensive first, each to the
- * rank with the least so far. */
-static void assign_owners(dn_orth method, dn_orth_matrix *orth, size_t n, int n_ranks)
+typedef struct bucket {
+    dn_orth method;
+    dn_orth_matrix *matrices;
+} bucket;
+
+static double cost(void *items, size_t i)
 {
-    double load[DN_MAX_RANKS] = {0};
-    for (size_t left = n; left > 0; left--) {
-        dn_orth_matrix *next = NULL;
-        for (size_t i = 0; i < n; i++)
-            if (orth[i].owner < 0 &&
-                (!next || dn_orth_owner_flops(method, &orth[i]) > dn_orth_owner_flops(method, next)))
-                next = &orth[i];
-        next->owner = 0;
-        for (int rank = 1; rank < n_ranks; rank++)
-            if (load[rank] < load[next->owner])
-                next->owner = rank;
-        load[next->owner] += dn_orth_owner_flops(method, next);
-    }
+    const bucket *b = items;
+    return dn_orth_owner_flops(b->method, &b->matrices[i]);
+}
+
+static int *owner(void *items, size_t i)
+{
+    return &((const bucket *)items)->matrices[i].owner;
 }
 
 /* What depends on the ranks r of the step. */
@@ -190,8 +187,10 @@ static dn_status fit_batch(dn_factors *f, dn_factor_batch *b)
         DN_TRY(dn_shares_add(&b->q, a, x->basis, n, r));
         DN_TRY(dn_shares_add(&b->r, dn_axes_without(layout->size, c), x->basis, n, r));
     }
-    assign_owners(f->party->config->orth, b->orth_p, b->n, n_ranks);
-    assign_owners(f->party->config->orth, b->orth_r, b->n, n_ranks);
+    bucket of_p = {f->party->config->orth, b->orth_p}, of_r = {f->party->config->orth, b->orth_r};
+    dn_deal_bucket(&f->deal, n_ranks, &of_p, b->n, cost, owner);
+    if (f->party->config->orth_dion)
+        dn_deal_bucket(&f->deal, n_ranks, &of_r, b->n, cost, owner);
     return DN_OK;
 }
 
@@ -203,6 +202,7 @@ dn_status dn_factors_fit(dn_factors *f)
     for (size_t i = 0; i < party->n_slots; i++)
         dn_download(party->stream, f->matrices[i].rank, party->slots[i].states[DN_STATE_RANK].data, 2);
     DN_TRY(dn_stream_sync(party->stream));
+    f->deal = (dn_deal){0};
     for (size_t k = 0; k < f->n_batches; k++)
         DN_TRY(fit_batch(f, &f->batches[k]));
     return DN_OK;

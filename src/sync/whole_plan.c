@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "compute/kernels.h"
 #include "shm/world.h"
+#include "sync/deal.h"
 #include "sync/selection.h"
 
 #include <assert.h>
@@ -83,28 +84,33 @@ static double flops_of(const dn_optim_config *config, const dn_slot *slot)
     return dn_ns_flops(&method, rows_of(slot), cols_of(slot));
 }
 
-/* Of each bucket the most expensive first, each to the rank with the least so far. */
+typedef struct bucket {
+    const dn_optim_config *config;
+    dn_slot *slots;
+} bucket;
+
+static double cost(void *items, size_t i)
+{
+    const bucket *b = items;
+    return flops_of(b->config, &b->slots[i]);
+}
+
+static int *owner(void *items, size_t i)
+{
+    return &((const bucket *)items)->slots[i].owner;
+}
+
 void dn_whole_deal(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slots, size_t n)
 {
-    int n_ranks = dn_axes_size(size, DN_ALL_AXES);
+    dn_deal deal = {0};
     for (size_t i = 0; i < n; i++) {
         slots[i].spread = dn_spread_pays(config, &slots[i], rows_of(&slots[i]), cols_of(&slots[i]));
         slots[i].owner = -1;
     }
-    for (size_t first = 0, end; first < n; first = end) {
-        double load[DN_MAX_RANKS] = {0};
-        end = first + batch_of(&slots[first], n - first);
-        for (size_t left = end - first; left > 0; left--) {
-            dn_slot *next = NULL;
-            for (dn_slot *slot = &slots[first]; slot < &slots[end]; slot++)
-                if (slot->owner < 0 && (!next || flops_of(config, slot) > flops_of(config, next)))
-                    next = slot;
-            next->owner = 0;
-            for (int rank = 1; rank < n_ranks; rank++)
-                if (load[rank] < load[next->owner])
-                    next->owner = rank;
-            load[next->owner] += flops_of(config, next);
-        }
+    for (size_t first = 0, batch; first < n; first += batch) {
+        bucket b = {config, &slots[first]};
+        batch = batch_of(b.slots, n - first);
+        dn_deal_bucket(&deal, dn_axes_size(size, DN_ALL_AXES), &b, batch, cost, owner);
     }
 }
 
