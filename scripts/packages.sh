@@ -3,7 +3,7 @@
 packages_build="gcc meson ninja-build pkg-config libhwloc-dev libopenblas-openmp-dev liblapacke-dev libjansson-dev
   libyaml-dev librandom123-dev libxxhash-dev zlib1g-dev"
 packages_corpus="dict-gcide"
-packages_test="libcmocka-dev python3 binutils git mount spin util-linux"
+packages_test="libcmocka-dev g++ python3 binutils git mount spin util-linux"
 packages_fuzz="clang libclang-rt-dev libomp-dev"
 
 # install_missing PACKAGE...: with apt where there is apt, otherwise names what is missing and stops.

@@ -9,6 +9,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /** Bytes from "8", "32K", "1M", "2G" (powers of 1024, either case). False if the text is anything else or
  * does not fit. */
 DN_API bool dn_bench_parse_size(const char *text, size_t *bytes);
@@ -28,7 +32,6 @@ typedef struct dn_bench_comm_options {
     bool versus_mpi;             /* measure an installed MPI too */
     size_t triad_bytes;          /* of each of the three arrays a rank; 0 = by the size of the caches */
     const char *json;            /* file for the rows, or NULL */
-    const char *version;         /* of the program, for the preamble */
 } dn_bench_comm_options;
 
 /** The command's defaults. */
@@ -57,7 +60,6 @@ typedef struct dn_bench_numa_options {
     double seconds;      /* a turn of each measurement; > 0 */
     const char *json;    /* file for all numbers, or NULL */
     const char *html;    /* file for a page with heat maps, or NULL */
-    const char *version; /* of the program */
 } dn_bench_numa_options;
 
 /** The command's defaults. */
@@ -70,5 +72,9 @@ DN_API dn_bench_numa_options dn_bench_numa_defaults(void);
  * not this machine's; DN_ERR_MEMORY; DN_ERR_IO; DN_ERR_SYSTEM where binding or placement is refused.
  */
 DN_API dn_status dn_bench_numa(const dn_bench_numa_options *options) DN_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -4,6 +4,10 @@
 
 #include "dionode/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /**
  * Gives OpenBLAS its core type where its own detection falls short (Debian's 0.3.21 takes new processors for
  * much older ones). If OPENBLAS_CORETYPE is unset and cpuid offers wider vectors than the core OpenBLAS
@@ -15,5 +19,9 @@ DN_API void dn_blas_tune(char **argv);
 
 /** "OpenBLAS 0.3.21 SkylakeX, 2 threads"; static storage, for reports. */
 DN_API const char *dn_blas_describe(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

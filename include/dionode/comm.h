@@ -27,6 +27,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct dn_comm dn_comm;
 
 /* What the bytes were for. */
@@ -302,5 +306,9 @@ DN_API void dn_comm_count_read(dn_comm *comm, int member, size_t bytes, dn_traff
  * one. Returns DN_ERR_PEER once the run has failed: a loop that computes for long without a call that waits may
  * leave then, as its results are in vain; the result may be ignored, too. */
 DN_API dn_status dn_comm_tick(dn_comm *comm, uint64_t step, const char *phase);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

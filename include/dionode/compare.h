@@ -9,6 +9,10 @@
 
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Lists are texts with commas between entries; an entry given twice is an error. */
 typedef struct dn_compare_options {
     dn_config config;       /* what all runs have in common */
@@ -23,7 +27,7 @@ typedef struct dn_compare_options {
     int n_workers;                 /* 0: what the mesh sizes say, else one per NUMA domain */
     const char *output;            /* folder of the runs, made if missing */
     const char *json, *html;       /* files; json NULL: none; html NULL: compare.html in output */
-    const char *command, *version; /* to be told with the results */
+    const char *command;           /* to be told with the results */
 } dn_compare_options;
 
 /** Options without lists, 1 seed, in runs/compare. */
@@ -40,5 +44,9 @@ DN_API dn_compare_options dn_compare_defaults(void);
  * own. Call as dn_launch.
  */
 DN_API dn_status dn_compare(const dn_compare_options *options, FILE *table, int *signal_out) DN_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -12,6 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define DN_PATH_MAX 1024
 
 typedef struct dn_config {
@@ -88,5 +92,9 @@ DN_API dn_status dn_config_set(dn_config *config, const char *assignment) DN_MUS
 
 /** The configuration as YAML that dn_config_parse reads back to the same values. malloc'ed: free() it. */
 DN_API char *dn_config_dump(const dn_config *config);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct dn_prepare_result {
     uint64_t train_tokens, val_tokens;
 } dn_prepare_result;
@@ -24,5 +28,9 @@ typedef struct dn_prepare_result {
 DN_API dn_status dn_prepare(const char *const *files, size_t n_files, const char *dir, double val_fraction,
                             void (*progress)(uint64_t done, uint64_t total, void *context), void *context,
                             dn_prepare_result *result) DN_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -4,6 +4,10 @@
 
 #include "dionode/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /**
  * Opens /dev/null on each of the descriptors 0, 1 and 2 that is closed. Otherwise the next file, or the shared
  * memory of a run, would get such a number, and whatever is printed would be written into it. Each is opened
@@ -15,5 +19,9 @@
  * and there is no /dev/null.
  */
 DN_API dn_status dn_descriptors_occupy(void) DN_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -18,6 +18,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct dn_launch_spec {
     const dn_topo *topo; /* places, one a worker; borrowed */
     const char *program; /* what workers execute, searched for in PATH; NULL: this program's own file */
@@ -72,5 +76,9 @@ DN_API dn_status dn_launch(const dn_launch_spec *spec, int *signal_out) DN_MUST_
  * touches nothing. Errors: DN_ERR_ARG (no such process, or none of a run), DN_ERR_SYSTEM (another user's).
  */
 DN_API dn_status dn_launch_print(int pid, FILE *out) DN_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -14,6 +14,10 @@
 
 #include "dionode/comm.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef enum dn_axis { DN_DP, DN_FS, DN_TP, DN_N_AXES } dn_axis;
 
 /* Sets of axes are bit masks. */
@@ -77,5 +81,9 @@ DN_API dn_status dn_mesh_parse(const char *text, int size[DN_N_AXES]) DN_MUST_US
 /** Coordinates of a rank of `all`, and back. */
 DN_API void dn_mesh_at(const int size[DN_N_AXES], int rank, int at[DN_N_AXES]);
 DN_API int dn_mesh_rank(const int size[DN_N_AXES], const int at[DN_N_AXES]);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

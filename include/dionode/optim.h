@@ -23,6 +23,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* A rule: how one kind of parameter is stepped. Rules are named as in a configuration: "dion", "adamw", ...
  */
 typedef struct dn_rule_info {
@@ -215,5 +219,9 @@ DN_API size_t dn_optim_n_states(const dn_optim *optim);
  * Between two steps states may be read, after the ranks have met, and each rank may write its own, before
  * they meet again. */
 DN_API dn_optim_state dn_optim_state_of(const dn_optim *optim, size_t index, int rank);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

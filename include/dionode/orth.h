@@ -2,6 +2,10 @@
 #ifndef DIONODE_ORTH_H
 #define DIONODE_ORTH_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /*
  * The orthonormal factor of a tall matrix. There is no warm-up from rcqr to cqr as the reference has it: a
  * step is a function of its state, not of the age of the run, and cqr2 is accurate from the first step at
@@ -25,5 +29,9 @@ typedef enum dn_ns_set {
 } dn_ns_set;
 
 #define DN_NS_NAMES "polar_express|dion|keller" /* in the order of dn_ns_set */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

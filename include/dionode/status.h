@@ -9,6 +9,10 @@
 #ifndef DIONODE_STATUS_H
 #define DIONODE_STATUS_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #if defined(__GNUC__)
 #define DN_API      __attribute__((visibility("default")))
 #define DN_MUST_USE __attribute__((warn_unused_result))
@@ -55,5 +59,9 @@ typedef void (*dn_log_fn)(void *context, dn_log_level level, const char *line);
  * never writes to stderr or stdout itself and never exits. Call before other threads use the library.
  */
 DN_API void dn_log_set(dn_log_fn fn, void *context);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -18,6 +18,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct dn_topo dn_topo;
 
 typedef struct dn_machine {
@@ -85,5 +89,9 @@ DN_API void dn_topo_bound_pus(char *text, size_t bytes);
  * roles [n_workers]: what each worker is to the caller, as a column of its own; its head is roles_head. NULL:
  * none. */
 DN_API void dn_topo_print(const dn_topo *topo, const char *roles_head, const char *const *roles, FILE *out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -7,6 +7,10 @@
 #include "dionode/config.h"
 #include "dionode/mesh.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /**
  * Launcher's side of a training run: checks configuration, data and memory, starts the workers (n_workers; 0
  * = what the mesh sizes say, else one per NUMA domain) by executing this program again with argv, and waits
@@ -75,5 +79,9 @@ typedef struct dn_sampling {
  */
 DN_API dn_status dn_generate(const char *run, const char *prompt, const dn_sampling *sampling,
                              void (*emit)(unsigned char byte, void *context), void *context) DN_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -22,6 +22,10 @@
 
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define DN_VERIFY_LINE_MAX 40  /* bytes of a line's name, with its end */
 #define DN_VERIFY_NAME_MAX 96  /* of a tensor's */
 #define DN_VERIFY_MARGIN   10. /* times what rounding does: another order of sums rounds everywhere */
@@ -143,5 +147,9 @@ DN_API void dn_verify_report_destroy(dn_verify_report **report);
 DN_API dn_status dn_verify_inject(const char *name) DN_MUST_USE;
 /** All names, a line each with what they do. */
 DN_API void dn_verify_inject_list(FILE *out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -8,6 +8,7 @@
 #include "bench/triad.h"
 #include "bench/versus.h"
 #include "dionode/launch.h"
+#include "dionode/version.h"
 #include "topo/domains.h"
 
 #include <string.h>
@@ -82,7 +83,7 @@ static dn_status print_machine(const dn_bench_comm_options *o, const dn_topo *to
     struct utsname system;
     const dn_machine *m = dn_topo_machine(topo);
     uname(&system);
-    printf("# dionode %s bench comm\n", o->version ? o->version : "");
+    printf("# dionode %s bench comm\n", dn_version());
     printf("# machine %s, %d packages, %d NUMA domains, %d cores, %d PUs (%d usable), "
            "last-level caches %zu KiB, %s %s\n",
            system.machine, m->n_packages, m->n_numa, m->n_cores, m->n_pus, m->n_usable,

@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "bench/probe.h"
 #include "bench/team.h"
+#include "dionode/version.h"
 #include "shm/room.h"
 #include "shm/world.h"
 
@@ -61,7 +62,7 @@ static dn_status describe(survey *s)
 {
     dn_numa_results *r = s->found;
     r->machine = *dn_topo_machine(s->topo);
-    r->version = s->options->version ? s->options->version : "";
+    r->version = dn_version();
     r->seconds = s->options->seconds;
     r->cache_bytes = dn_topo_cache_bytes(s->topo);
     r->n_domains = dn_topo_n_domains(s->topo);

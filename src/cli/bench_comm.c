@@ -126,7 +126,6 @@ int cli_bench_comm(int argc, char **argv, char **command_line)
 {
     const struct argp argp = {options, parse, "", describe(), NULL, NULL, NULL};
     arguments a = {.options = dn_bench_comm_defaults()};
-    a.options.version = DN_VERSION;
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     if (dn_launch_is_worker()) {
         cli_tell_notices();

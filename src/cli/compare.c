@@ -159,7 +159,6 @@ int cli_compare(int argc, char **argv, char **command_line)
         NULL};
     arguments a = {.options = dn_compare_defaults(), .status = DN_OK};
     a.options.lrs = a.lrs;
-    a.options.version = DN_VERSION;
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     if (a.status != DN_OK)
         return cli_failure(a.status);

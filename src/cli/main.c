@@ -4,6 +4,7 @@
 #include "dionode/blas.h"
 #include "dionode/descriptors.h"
 #include "dionode/launch.h"
+#include "dionode/version.h"
 
 #include <argp.h>
 #include <signal.h>
@@ -131,7 +132,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("dionode %s\n%s\n", DN_VERSION, dn_blas_describe());
+        printf("dionode %s\n%s\n", dn_version(), dn_blas_describe());
         return 0;
     }
     for (size_t i = 0; i < n_commands; i++) {

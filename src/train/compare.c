@@ -8,6 +8,7 @@
 #include "base/output.h"
 #include "dionode/blas.h"
 #include "dionode/topo.h"
+#include "dionode/version.h"
 #include "report/progress.h"
 #include "train/plan.h"
 
@@ -93,7 +94,7 @@ static dn_status prepare(const dn_compare_options *o, comparing *c)
     c->found.config = dn_config_dump(&c->common);
     if (!c->found.config)
         return dn_fail(DN_ERR_MEMORY, "no memory for the configuration's text");
-    c->found.version = o->version ? o->version : "";
+    c->found.version = dn_version();
     c->found.command = o->command ? o->command : "";
     DN_TRY(dn_dir_make(o->output));
     DN_TRY(dn_lock_take(o->output, &c->lock));

@@ -1,0 +1,6 @@
+#include "dionode/version.h"
+
+const char *dn_version(void)
+{
+    return DN_VERSION;
+}
