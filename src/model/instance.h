@@ -4,17 +4,23 @@
 
 #include "model/model.h"
 
+typedef struct dn_slot {
+    dn_pass pass;
+    dn_layer *layers;  /* [n_layers], what they keep of this slot */
+    bool forward_done; /* its micro-batch waits for its way back */
+} dn_slot;
+
 struct dn_model {
     dn_spec spec;
-    dn_pass pass;
-    void *memory; /* what pass and layers hold, one allocation; but for what is exchanged */
+    void *memory; /* what passes and layers hold, one allocation; but for what is exchanged */
     size_t memory_bytes;
-    size_t n_layers, n_units;
-    dn_layer layers[]; /* [n_layers]; what they keep lies behind them */
+    size_t n_slots, n_layers, n_units;
+    dn_slot slots[]; /* [n_slots]; their layers, and what these keep, lie behind them */
 };
 
-/** The layers of a unit, all the way down and all the way back, with the pass's micro-batch in its place. */
-dn_status dn_model_unit_forward(dn_model *model, size_t unit) DN_MUST_USE;
-dn_status dn_model_unit_backward(dn_model *model, size_t unit) DN_MUST_USE;
+/** The layers of a unit, all the way down and all the way back, with the micro-batch of the slot. The last
+ * unit has no way back: see dn_layer_ops. */
+dn_status dn_model_unit_forward(dn_model *model, size_t slot, size_t unit) DN_MUST_USE;
+dn_status dn_model_unit_backward(dn_model *model, size_t slot, size_t unit) DN_MUST_USE;
 
 #endif

@@ -3,9 +3,10 @@
  *
  * One allocation, in this order (N = room, every part starts on a multiple of DN_ARENA_ALIGN):
  *
- *     tokens, targets [N] | wide [N, widest] | layer 0 | layer 1 ... | what is exchanged: x [N,C] | dy [N,C] | layers'
+ *     wide [N, widest] | dy [N,C] | of each slot: tokens, targets [N] | x [N,C] | layer 0 | layer 1 ...
  *
- * With several ranks in tp, what is exchanged lies in symmetric memory instead.
+ * the last layer with the first slot only. With several ranks in tp, dy, x and what layers exchange lie in
+ * symmetric memory instead, in the same order.
  */
 #include "model/instance.h"
 
@@ -64,7 +65,8 @@ dn_status dn_model_check(const dn_spec *spec)
     return spec->architecture->check ? spec->architecture->check(spec) : DN_OK;
 }
 
-/* So that a count of positions is an int, as BLAS takes it, and all sizes of activations stay within a size_t. */
+/* So that a count of positions is an int, as BLAS takes it, and all sizes of activations stay within a
+ * size_t. */
 dn_status dn_model_check_batch(const dn_spec *spec, size_t B)
 {
     DN_TRY(dn_model_check(spec));
@@ -99,8 +101,8 @@ size_t dn_model_n_params(const dn_spec *spec)
     return n;
 }
 
-void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES], dn_arena *weights,
-                     dn_arena *grads, dn_param *params, size_t *unit_of)
+void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES],
+                     dn_arena *weights, dn_arena *grads, dn_param *params, size_t *unit_of)
 {
     size_t n_params = 0, room = 0;
     for (size_t i = 0; i < n_layers_of(spec); i++) {
@@ -156,47 +158,52 @@ static dn_pass pass_of(const dn_spec *spec, size_t B, int tp_size, int tp_rank)
                      .words = dn_layer_words(spec, tp_size, tp_rank)};
 }
 
-/* Takes all of a pass's memory, and with layers (NULL: none are there yet) all that they keep. */
-static void lay_out(dn_pass *pass, const dn_layer *layers, dn_arena *own, dn_arena *exchanged)
+/* Takes all memory of the slots, and what they share. slots NULL: there are none yet, and nothing is filled.
+ */
+static void lay_out(const dn_spec *spec, size_t B, size_t n_slots, int tp_size, int tp_rank, dn_slot *slots,
+                    dn_arena *own, dn_arena *exchanged)
 {
     _Alignas(max_align_t) char measured[DN_LAYER_KEPT_MAX] = {0};
-    const dn_spec *spec = pass->spec;
-    dn_arena *shared = pass->tp_size > 1 ? exchanged : own;
-    size_t N = pass->room, widest = 0;
+    dn_pass pass = pass_of(spec, B, tp_size, tp_rank);
+    dn_arena *shared = tp_size > 1 ? exchanged : own;
+    size_t N = pass.room, widest = 0;
     for (size_t i = 0; i < n_layers_of(spec); i++) {
         const dn_layer_ops *ops = place_of(spec, i).ops;
-        size_t wide = ops->wide ? ops->wide(pass) : 0;
+        size_t wide = ops->wide ? ops->wide(&pass) : 0;
         widest = dn_max(widest, wide);
     }
-    pass->tokens = dn_arena_take(own, N * sizeof(int32_t));
-    pass->targets = dn_arena_take(own, N * sizeof(int32_t));
-    pass->wide = dn_layer_take(own, N * widest);
-    pass->x = dn_layer_take(shared, N * spec->C);
-    pass->dy = dn_layer_take(shared, N * spec->C);
-    for (size_t i = 0; i < n_layers_of(spec); i++) {
-        const dn_layer_ops *ops = place_of(spec, i).ops;
-        if (ops->lay)
-            ops->lay(pass, layers ? layers[i].kept : measured, own, shared);
+    pass.wide = dn_layer_take(own, N * widest);
+    pass.dy = dn_layer_take(shared, N * spec->C);
+    for (size_t s = 0; s < n_slots; s++) {
+        pass.tokens = dn_arena_take(own, N * sizeof(int32_t));
+        pass.targets = dn_arena_take(own, N * sizeof(int32_t));
+        pass.x = dn_layer_take(shared, N * spec->C);
+        if (slots)
+            slots[s].pass = pass;
+        for (size_t i = 0; i < n_layers_of(spec); i++) {
+            const dn_layer_ops *ops = place_of(spec, i).ops;
+            if (ops->lay && (ops->backward || s == 0))
+                ops->lay(&pass, slots ? slots[s].layers[i].kept : measured, own, shared);
+        }
     }
 }
 
-size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, int tp_size)
+size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size)
 {
-    dn_pass pass = pass_of(spec, B, tp_size, 0);
     dn_arena own = {0}, exchanged = {0};
-    lay_out(&pass, NULL, &own, &exchanged);
+    lay_out(spec, B, n_slots, tp_size, 0, NULL, &own, &exchanged);
     return own.used;
 }
 
-size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, int tp_size)
+size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size)
 {
-    dn_pass pass = pass_of(spec, B, tp_size, 0);
     dn_arena own = {0}, exchanged = {0};
-    lay_out(&pass, NULL, &own, &exchanged);
+    lay_out(spec, B, n_slots, tp_size, 0, NULL, &own, &exchanged);
     return exchanged.used;
 }
 
-void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train, uint64_t bytes[DN_N_COLLECTIVES])
+void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train,
+                       uint64_t bytes[DN_N_COLLECTIVES])
 {
     size_t N = B * spec->T;
     for (int c = 0; c < DN_N_COLLECTIVES; c++)
@@ -225,26 +232,34 @@ static size_t rounded(size_t bytes)
     return (bytes + unit - 1) / unit * unit;
 }
 
-/* The model, its layers and what they keep, but for buffers. */
-static dn_model *describe(const dn_spec *spec)
+/* The model, its slots, their layers and what these keep, but for buffers. */
+static dn_model *describe(const dn_spec *spec, size_t n_slots)
 {
-    size_t n = n_layers_of(spec), bytes = 0, n_params = 0;
+    size_t n = n_layers_of(spec), kept = 0;
     for (size_t i = 0; i < n; i++)
-        bytes += rounded(place_of(spec, i).ops->kept_bytes);
-    size_t head = rounded(sizeof(dn_model) + n * sizeof(dn_layer));
-    dn_model *model = calloc(1, head + bytes);
+        kept += rounded(place_of(spec, i).ops->kept_bytes);
+    size_t head = rounded(sizeof(dn_model) + n_slots * sizeof(dn_slot)),
+           layers = rounded(n * sizeof(dn_layer));
+    dn_model *model = calloc(1, head + n_slots * (layers + kept));
     if (!model)
         return NULL;
-    char *kept = (char *)model + head;
+    char *memory = (char *)model + head;
     model->spec = *spec;
+    model->n_slots = n_slots;
     model->n_layers = n;
-    for (size_t i = 0; i < n; i++) {
-        dn_layer_place place = place_of(spec, i);
-        assert(place.ops->kept_bytes <= DN_LAYER_KEPT_MAX);
-        model->layers[i] = (dn_layer){place, n_params, kept};
-        n_params += place.ops->describe(spec, place.index, NULL);
-        kept += rounded(place.ops->kept_bytes);
-        model->n_units = place.unit + 1;
+    for (size_t s = 0; s < n_slots; s++) {
+        model->slots[s].layers = (dn_layer *)(void *)memory;
+        memory += layers;
+        for (size_t i = 0, n_params = 0; i < n; i++) {
+            dn_layer_place place = place_of(spec, i);
+            assert(place.ops->kept_bytes <= DN_LAYER_KEPT_MAX && (place.ops->backward || i + 1 == n));
+            bool own = place.ops->backward || s == 0;
+            model->slots[s].layers[i] =
+                (dn_layer){place, n_params, own ? memory : model->slots[0].layers[i].kept};
+            n_params += place.ops->describe(spec, place.index, NULL);
+            memory += rounded(place.ops->kept_bytes);
+            model->n_units = place.unit + 1;
+        }
     }
     return model;
 }
@@ -252,31 +267,32 @@ static dn_model *describe(const dn_spec *spec)
 dn_status dn_model_create(const dn_spec *spec, const dn_model_parts *parts, dn_model **out)
 {
     DN_TRY(dn_model_check_batch(spec, parts->B));
-    int tp_size = dn_comm_size(parts->tp);
-    assert((tp_size > 1) == (parts->exchange != NULL));
-    dn_model *model = describe(spec);
+    int tp_size = dn_comm_size(parts->tp), tp_rank = dn_comm_rank(parts->tp);
+    assert((tp_size > 1) == (parts->exchange != NULL) && parts->n_slots > 0);
+    dn_model *model = describe(spec, parts->n_slots);
     if (!model)
         return dn_fail(DN_ERR_MEMORY, "no memory to describe a model of %zu layers", spec->L);
-    dn_pass *pass = &model->pass, measured = pass_of(&model->spec, parts->B, tp_size, dn_comm_rank(parts->tp));
     dn_arena own = {0}, exchanged = {0};
-    lay_out(&measured, NULL, &own, &exchanged);
+    lay_out(&model->spec, parts->B, parts->n_slots, tp_size, tp_rank, NULL, &own, &exchanged);
     model->memory_bytes = own.used;
-    *pass = measured;
-    pass->weights = parts->weights;
-    pass->tp = parts->tp;
-    pass->stream = parts->stream;
     dn_status status = dn_device_alloc(parts->stream, model->memory_bytes, &model->memory);
     if (status != DN_OK) {
         free(model);
-        return status != DN_ERR_MEMORY
-                   ? status
-                   : dn_fail(status,
-                             "activations of %zu sequences of %zu tokens (device_batch_size, sequence_length): %s",
-                             parts->B, spec->T, dn_error_message());
+        return status != DN_ERR_MEMORY ? status
+                                       : dn_fail(status,
+                                                 "activations of %zu sequences of %zu tokens "
+                                                 "(device_batch_size, sequence_length): %s",
+                                                 parts->B, spec->T, dn_error_message());
     }
     own = (dn_arena){.base = model->memory, .capacity = model->memory_bytes};
-    exchanged = (dn_arena){.base = parts->exchange, .capacity = dn_model_heap_bytes(spec, parts->B, tp_size)};
-    lay_out(pass, model->layers, &own, &exchanged);
+    exchanged = (dn_arena){.base = parts->exchange,
+                           .capacity = dn_model_heap_bytes(spec, parts->B, parts->n_slots, tp_size)};
+    lay_out(&model->spec, parts->B, parts->n_slots, tp_size, tp_rank, model->slots, &own, &exchanged);
+    for (size_t s = 0; s < model->n_slots; s++) {
+        model->slots[s].pass.weights = parts->weights;
+        model->slots[s].pass.tp = parts->tp;
+        model->slots[s].pass.stream = parts->stream;
+    }
     *out = model;
     return DN_OK;
 }
@@ -285,15 +301,17 @@ void dn_model_destroy(dn_model **model)
 {
     if (!*model)
         return;
-    dn_device_free((*model)->pass.stream, (*model)->memory, (*model)->memory_bytes);
+    dn_device_free((*model)->slots[0].pass.stream, (*model)->memory, (*model)->memory_bytes);
     free(*model);
     *model = NULL;
 }
 
 void dn_model_on_progress(dn_model *model, dn_progress_fn *progress, void *context)
 {
-    model->pass.progress = progress;
-    model->pass.progress_context = context;
+    for (size_t s = 0; s < model->n_slots; s++) {
+        model->slots[s].pass.progress = progress;
+        model->slots[s].pass.progress_context = context;
+    }
 }
 
 /* ---- a micro-batch ---- */
@@ -310,10 +328,13 @@ static dn_status check_tokens(const dn_model *model, const char *what, const int
     return DN_OK;
 }
 
-/* B sequences of T; targets NULL: there are none. */
-static dn_status begin(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, size_t T)
+/* Into a slot: B sequences of T; targets NULL: there are none. scale: DN_GOAL_TRAIN's. */
+static dn_status begin(dn_model *model, size_t slot, dn_goal goal, const int32_t *tokens,
+                       const int32_t *targets, size_t B, size_t T, double scale)
 {
-    dn_pass *pass = &model->pass;
+    if (slot >= model->n_slots)
+        return dn_fail(DN_ERR_ARG, "slot %zu of a model that has %zu", slot, model->n_slots);
+    dn_pass *pass = &model->slots[slot].pass;
     size_t N = B * T;
     if (N > pass->room)
         return dn_fail(DN_ERR_ARG, "micro-batch of %zu sequences for a model with room for %zu", B,
@@ -321,8 +342,11 @@ static dn_status begin(dn_model *model, const int32_t *tokens, const int32_t *ta
     DN_TRY(check_tokens(model, "token", tokens, N));
     if (targets)
         DN_TRY(check_tokens(model, "target", targets, N));
+    model->slots[slot].forward_done = false;
+    pass->goal = goal;
     pass->B = B;
     pass->T = T;
+    pass->scale = scale;
     pass->loss = 0;
     pass->own_rows = 0;
     for (size_t i = 0; i < N; i++)
@@ -333,27 +357,25 @@ static dn_status begin(dn_model *model, const int32_t *tokens, const int32_t *ta
     return DN_OK;
 }
 
-dn_status dn_model_unit_forward(dn_model *model, size_t unit)
+dn_status dn_model_unit_forward(dn_model *model, size_t slot, size_t unit)
 {
-    dn_pass *pass = &model->pass;
-    bool both_ways = unit + 1 == model->n_units && pass->goal == DN_GOAL_TRAIN;
-    DN_TRY(dn_weights_open(pass->weights, unit, both_ways));
+    dn_slot *s = &model->slots[slot];
+    bool both_ways = unit + 1 == model->n_units && s->pass.goal == DN_GOAL_TRAIN;
+    DN_TRY(dn_weights_open(s->pass.weights, unit, both_ways));
     for (size_t i = 0; i < model->n_layers; i++)
-        if (model->layers[i].place.unit == unit)
-            DN_TRY(model->layers[i].place.ops->forward(pass, &model->layers[i]));
-    return dn_weights_close(pass->weights, unit, both_ways);
+        if (s->layers[i].place.unit == unit)
+            DN_TRY(s->layers[i].place.ops->forward(&s->pass, &s->layers[i]));
+    return dn_weights_close(s->pass.weights, unit, both_ways);
 }
 
-dn_status dn_model_unit_backward(dn_model *model, size_t unit)
+dn_status dn_model_unit_backward(dn_model *model, size_t slot, size_t unit)
 {
-    dn_pass *pass = &model->pass;
-    bool open = unit + 1 < model->n_units;
-    if (open)
-        DN_TRY(dn_weights_open(pass->weights, unit, true));
+    dn_slot *s = &model->slots[slot];
+    DN_TRY(dn_weights_open(s->pass.weights, unit, true));
     for (size_t i = model->n_layers; i-- > 0;)
-        if (model->layers[i].place.unit == unit)
-            DN_TRY(model->layers[i].place.ops->backward(pass, &model->layers[i]));
-    return open ? dn_weights_close(pass->weights, unit, true) : DN_OK;
+        if (s->layers[i].place.unit == unit)
+            DN_TRY(s->layers[i].place.ops->backward(&s->pass, &s->layers[i]));
+    return dn_weights_close(s->pass.weights, unit, true);
 }
 
 /* Between embedding and head. */
@@ -362,65 +384,82 @@ static bool is_inner(const dn_model *model, size_t unit)
     return unit > 0 && unit + 1 < model->n_units;
 }
 
-static dn_status forward(dn_model *model)
+static dn_status forward(dn_model *model, size_t slot)
 {
     for (size_t unit = 0; unit < model->n_units; unit++) {
-        DN_TRY(dn_model_unit_forward(model, unit));
+        DN_TRY(dn_model_unit_forward(model, slot, unit));
         if (is_inner(model, unit))
-            DN_TRY(dn_pass_progress(&model->pass, true));
+            DN_TRY(dn_pass_progress(&model->slots[slot].pass, true));
     }
+    model->slots[slot].forward_done = model->slots[slot].pass.goal == DN_GOAL_TRAIN;
     return DN_OK;
 }
 
-static dn_status backward(dn_model *model)
+static dn_status add_loss(const dn_model *model, size_t slot, double *loss_sum)
 {
-    for (size_t unit = model->n_units; unit-- > 0;) {
-        DN_TRY(dn_model_unit_backward(model, unit));
-        if (is_inner(model, unit))
-            DN_TRY(dn_pass_progress(&model->pass, true));
-    }
+    DN_TRY(dn_stream_sync(model->slots[slot].pass.stream));
+    *loss_sum += model->slots[slot].pass.loss;
     return DN_OK;
 }
 
-static dn_status finish(dn_model *model, double *loss_sum)
-{
-    DN_TRY(dn_stream_sync(model->pass.stream));
-    *loss_sum += model->pass.loss;
-    return DN_OK;
-}
-
-dn_status dn_model_train(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, double scale,
-                         double *loss_sum)
+/* Queues all of it: the loss is there after the next sync. */
+static dn_status train_forward(dn_model *model, size_t slot, const int32_t *tokens, const int32_t *targets,
+                               size_t B, double scale)
 {
     if (scale == 0)
-        return dn_fail(DN_ERR_ARG, "the gradient's scale is 0: use dn_model_loss for a loss without gradient");
-    DN_TRY(begin(model, tokens, targets, B, model->spec.T));
-    model->pass.goal = DN_GOAL_TRAIN;
-    model->pass.scale = scale;
-    DN_TRY(forward(model));
-    DN_TRY(backward(model));
-    return finish(model, loss_sum);
+        return dn_fail(DN_ERR_ARG,
+                       "the gradient's scale is 0: use dn_model_loss for a loss without gradient");
+    DN_TRY(begin(model, slot, DN_GOAL_TRAIN, tokens, targets, B, model->spec.T, scale));
+    return forward(model, slot);
 }
 
-dn_status dn_model_loss(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, double *loss_sum)
+dn_status dn_model_forward(dn_model *model, size_t slot, const int32_t *tokens, const int32_t *targets,
+                           size_t B, double scale, double *loss_sum)
 {
-    DN_TRY(begin(model, tokens, targets, B, model->spec.T));
-    model->pass.goal = DN_GOAL_LOSS;
-    DN_TRY(forward(model));
-    return finish(model, loss_sum);
+    DN_TRY(train_forward(model, slot, tokens, targets, B, scale));
+    return add_loss(model, slot, loss_sum);
+}
+
+dn_status dn_model_backward(dn_model *model, size_t slot)
+{
+    if (slot >= model->n_slots || !model->slots[slot].forward_done)
+        return dn_fail(DN_ERR_ARG, "no micro-batch waits in slot %zu to go backward", slot);
+    model->slots[slot].forward_done = false;
+    for (size_t unit = model->n_units - 1; unit-- > 0;) {
+        DN_TRY(dn_model_unit_backward(model, slot, unit));
+        if (is_inner(model, unit))
+            DN_TRY(dn_pass_progress(&model->slots[slot].pass, true));
+    }
+    return dn_stream_sync(model->slots[slot].pass.stream);
+}
+
+dn_status dn_model_train(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B,
+                         double scale, double *loss_sum)
+{
+    DN_TRY(train_forward(model, 0, tokens, targets, B, scale));
+    DN_TRY(dn_model_backward(model, 0));
+    return add_loss(model, 0, loss_sum);
+}
+
+dn_status dn_model_loss(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B,
+                        double *loss_sum)
+{
+    DN_TRY(begin(model, 0, DN_GOAL_LOSS, tokens, targets, B, model->spec.T, 0));
+    DN_TRY(forward(model, 0));
+    return add_loss(model, 0, loss_sum);
 }
 
 dn_status dn_model_next(dn_model *model, const int32_t *tokens, size_t n, dn_real *logits)
 {
-    const dn_pass *pass = &model->pass;
+    const dn_pass *pass = &model->slots[0].pass;
     if (n < 1 || n > model->spec.T)
         return dn_fail(DN_ERR_ARG, "a prompt of %zu tokens: the model takes 1 to %zu", n, model->spec.T);
     if (pass->tp_size > 1)
-        return dn_fail(DN_ERR_ARG, "logits of a model cut over %d ranks: load it with tp_size 1", pass->tp_size);
-    DN_TRY(begin(model, tokens, NULL, 1, n));
-    model->pass.goal = DN_GOAL_NEXT;
-    DN_TRY(forward(model));
-    const dn_head_kept *head = model->layers[model->n_layers - 1].kept;
+        return dn_fail(DN_ERR_ARG, "logits of a model cut over %d ranks: load it with tp_size 1",
+                       pass->tp_size);
+    DN_TRY(begin(model, 0, DN_GOAL_NEXT, tokens, NULL, 1, n, 0));
+    DN_TRY(forward(model, 0));
+    const dn_head_kept *head = model->slots[0].layers[model->n_layers - 1].kept;
     dn_download(pass->stream, logits, head->logits, model->spec.V);
     return dn_stream_sync(pass->stream);
 }

@@ -9,6 +9,9 @@
  * units (sync/weights.h), each of one or more layers. A pass opens the units in ascending order; on the way back, if
  * it trains, in descending order, where the last unit (the head) goes forward and backward at once.
  *
+ * What a micro-batch leaves on its way forward lies in a slot until it went back. A model of several slots holds as many
+ * micro-batches on their way, as a pipeline stage must.
+ *
  * Over fs weights come in pieces. Over tp every rank computes with its blocks of the parameters; all ranks of tp see
  * the same tokens.
  */
@@ -19,7 +22,8 @@
 
 /* What an instance stands on; all borrowed. */
 typedef struct dn_model_parts {
-    size_t B;               /* sequences there is to be room for, equal on all ranks */
+    size_t B;               /* sequences there is to be room for in each slot, equal on all ranks */
+    size_t n_slots;         /* at least 1 */
     const dn_param *params; /* dn_model_layout */
     dn_weights *weights;    /* over params */
     dn_comm *tp;            /* ranks of the axis tp */
@@ -83,8 +87,8 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
 /** For a spec and B that dn_model_check_batch lets pass: bytes dn_model_create will allocate for activations on
  * the rank of tp that needs most (the first), for memory checks before workers start; and symmetric bytes on
  * each rank, 0 if the ranks of tp exchange nothing. */
-size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, int tp_size);
-size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, int tp_size);
+size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size);
+size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size);
 
 /** What one micro-batch of B sequences, trained or only evaluated, adds to the ledger of each rank of tp: the
  * payload in bytes by collective, all of kind DN_TRAFFIC_ACTIVATIONS. Exact. Nothing for a group of one. */
@@ -119,11 +123,22 @@ void dn_model_on_progress(dn_model *model, dn_progress_fn *progress, void *conte
 dn_status dn_model_train(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, double scale,
                          double *loss_sum) DN_MUST_USE;
 
-/** Collective over fs and tp. Forward only; *loss_sum and errors as above. */
+/**
+ * Collective over fs and tp. dn_model_train in two calls, between which other slots go forward and backward in any
+ * order, the same on all ranks of fs and tp. dn_model_train is both calls on slot 0. slot < parts->n_slots; going
+ * forward replaces what waits in the slot, going backward empties it. The head's gradients are added on the way
+ * forward, all others on the way back: of each micro-batch the same numbers in any order, added up in order of these
+ * calls. *loss_sum and errors as above; DN_ERR_ARG also: no such slot, or nothing waits in it.
+ */
+dn_status dn_model_forward(dn_model *model, size_t slot, const int32_t *tokens, const int32_t *targets, size_t B,
+                           double scale, double *loss_sum) DN_MUST_USE;
+dn_status dn_model_backward(dn_model *model, size_t slot) DN_MUST_USE;
+
+/** Collective over fs and tp. Forward only, in slot 0, whose micro-batch is lost; *loss_sum and errors as above. */
 dn_status dn_model_loss(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B,
                         double *loss_sum) DN_MUST_USE;
 
-/** Collective over fs. logits [V] (host) of the token after tokens[0 .. n-1], 1 <= n <= T. Errors: DN_ERR_ARG
+/** Collective over fs. In slot 0. logits [V] (host) of the token after tokens[0 .. n-1], 1 <= n <= T. Errors: DN_ERR_ARG
  * n, or a model cut over tp: each of its ranks has the logits of its words only; DN_ERR_DATA a token outside
  * the vocabulary. */
 dn_status dn_model_next(dn_model *model, const int32_t *tokens, size_t n, dn_real *logits) DN_MUST_USE;

@@ -1,8 +1,8 @@
 /*
  * Output head and cross-entropy: logits = head(norm(x)), head [V,C], of which tp cuts the rows (words); a chunk of rows
  * at a time: the logits of a whole micro-batch would be the largest tensor of the model (1024 positions of 50304 words:
- * 196 MiB). Training runs forward and backward of a chunk together, so its logits are needed only once; what is left
- * for the way back is the norm.
+ * 196 MiB). Where a pass trains, it turns round here: forward and backward of a chunk run together, so that its logits
+ * are needed only once, and x leaves as the residual stream's gradient.
  */
 #include "nn/head.h"
 
@@ -100,16 +100,11 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
     double scale = pass->goal == DN_GOAL_TRAIN ? pass->scale : 0;
     for (size_t first = 0; first < N; first += k->logits_rows)
         DN_TRY(chunk(pass, k, w, first, dn_min(k->logits_rows, N - first), scale));
-    return DN_OK;
-}
-
-/* x, free since the norm has its copy, becomes the residual stream's gradient. */
-static dn_status backward(dn_pass *pass, const dn_layer *layer)
-{
-    const dn_head_kept *k = layer->kept;
+    if (scale == 0)
+        return DN_OK;
     DN_TRY(dn_layer_sum_dy(pass));
-    pass->stream->kernels->fill(pass->stream, pass->x, pass->B * pass->T * pass->spec->C, 0);
-    dn_norm_backward(pass, &k->norm);
+    pass->stream->kernels->fill(pass->stream, pass->x, N * pass->spec->C, 0); /* the norm has what it needs of x */
+    dn_norm_backward(pass, &k->norm);                                         /* x [N,C] */
     return DN_OK;
 }
 
@@ -119,5 +114,4 @@ const dn_layer_ops dn_head = {.describe = describe,
                               .flops = flops,
                               .sums_backward = 1,
                               .gathered = 3,
-                              .forward = forward,
-                              .backward = backward};
+                              .forward = forward};

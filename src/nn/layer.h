@@ -26,7 +26,8 @@ typedef dn_status dn_progress_fn(void *context, bool together);
 /* What a pass is for: the loss; the loss and its gradients; the logits of the last position. */
 typedef enum dn_goal { DN_GOAL_LOSS, DN_GOAL_TRAIN, DN_GOAL_NEXT } dn_goal;
 
-/* What the layers of a rank share. */
+/* A micro-batch on its way through the layers of a rank. Several may be on their way at once, each in a slot
+ * (model/model.h): of what stands here they share all memory but tokens, targets and x. */
 typedef struct dn_pass {
     const dn_spec *spec; /* borrowed, as weights, tp and stream */
     size_t room;         /* positions there is room for */
@@ -48,7 +49,7 @@ typedef struct dn_pass {
     dn_buf *x;                /* [N,C]: residual stream forward, its gradient backward. Symmetric over tp */
     dn_buf *dy;               /* [N,C]: gradient of a layer's normalized input; forward, over tp, this rank's part of
                                  what a layer adds to x. Symmetric over tp */
-    dn_buf *wide;             /* [N, the widest layer's]: a layer's own gradients */
+    dn_buf *wide;             /* [N, the widest layer's]: a layer's own gradients, while it goes backward */
 } dn_pass;
 
 typedef struct dn_layer_ops dn_layer_ops;
@@ -63,7 +64,7 @@ typedef struct dn_layer_place {
 typedef struct dn_layer {
     dn_layer_place place;
     size_t first_param;
-    void *kept; /* the layer's own: what its forward pass leaves for its backward pass */
+    void *kept; /* the layer's own, of this slot: what its forward pass leaves for its backward pass */
 } dn_layer;
 
 struct dn_layer_ops {
@@ -73,15 +74,17 @@ struct dn_layer_ops {
     /** Elements of pass->wide a position. NULL: none. */
     size_t (*wide)(const dn_pass *pass);
     /** Fills `kept`, kept_bytes of zeros: takes memory for pass->room positions from `own`, and what other ranks
-     * of tp read from `shared`. May only measure. NULL: nothing is kept. */
+     * of tp read from `shared`; once for each slot, so that slots keep theirs apart. May only measure. NULL: nothing
+     * is kept. */
     void (*lay)(const dn_pass *pass, void *kept, dn_arena *own, dn_arena *shared);
     size_t kept_bytes; /* at most DN_LAYER_KEPT_MAX */
     /** A token's, forward and backward: 6 for each element of a matrix, and attention's products. */
     double (*flops)(const dn_spec *spec);
     /* Over tp, in each pass: all-reduces of [N,C], and numbers a position that are gathered. */
     int sums_forward, sums_backward, gathered;
-    /** Both with the layer's unit open, but the backward pass of a model's last layer: that goes forward and
-     * backward while it is open once, as far as it needs its parameters. */
+    /** Both with the layer's unit open. A model's last layer has no backward: where the pass trains, its forward
+     * leaves the gradient of its input in x and adds those of its parameters. It keeps nothing after that, so its
+     * memory, taken once, serves all slots. */
     dn_status (*forward)(dn_pass *pass, const dn_layer *layer);
     dn_status (*backward)(dn_pass *pass, const dn_layer *layer);
 };

@@ -48,11 +48,12 @@ static dn_status open_weights(dn_net *net, bool training)
 static dn_status open_model(dn_net *net)
 {
     const dn_plan *plan = net->plan;
-    size_t bytes = dn_model_heap_bytes(&plan->spec, plan->micro_batch, plan->mesh[DN_TP]);
+    size_t bytes = dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP]);
     void *exchange = NULL;
     if (bytes > 0)
         DN_TRY(dn_comm_alloc(net->mesh->all, bytes, &exchange));
     const dn_model_parts parts = {.B = plan->micro_batch,
+                                  .n_slots = 1,
                                   .params = net->params,
                                   .weights = net->weights,
                                   .tp = dn_mesh_group(net->mesh, DN_AXIS(DN_TP)),

@@ -225,7 +225,7 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
     plan->parameter_bytes = weights.used;
     const size_t model[] = {weights.used,
                             dn_weights_heap_bytes(params, plan->n_params, unit_of, plan->mesh, plan->gather),
-                            dn_model_heap_bytes(&plan->spec, plan->micro_batch, plan->mesh[DN_TP])};
+                            dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP])};
     const size_t training[] = {dn_mesh_heap_bytes(plan->mesh), grads.used,
                                dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params, plan->optim_mesh),
                                dn_strategy_heap_bytes(plan->strategy, params, plan->n_params, plan->mesh)};
@@ -234,7 +234,7 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
     plan->arena_bytes = plan->model_bytes;
     for (int i = 0; i < 4; i++)
         plan->arena_bytes = dn_size_add(plan->arena_bytes, training[i]);
-    plan->private_bytes = dn_model_activation_bytes(&plan->spec, plan->micro_batch, plan->mesh[DN_TP]);
+    plan->private_bytes = dn_model_activation_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP]);
     if (plan->arena_bytes < SIZE_MAX && plan->private_bytes < SIZE_MAX)
         return DN_OK;
     return dn_fail(DN_ERR_MEMORY,

@@ -36,7 +36,7 @@ static inline size_t cut_model_heap_bytes(dn_spec spec, size_t B, const int size
     dn_model_layout(&spec, size, model_mesh_at, &weights, &grads, params, unit_of);
     size_t bytes = dn_mesh_heap_bytes(size) + weights.used + grads.used +
                    dn_weights_heap_bytes(params, n_params, unit_of, size, gather) +
-                   dn_model_heap_bytes(&spec, B, size[DN_TP]);
+                   dn_model_heap_bytes(&spec, B, 1, size[DN_TP]);
     free(params);
     free(unit_of);
     return bytes;
@@ -64,9 +64,9 @@ static inline cut_model cut_model_create(dn_comm *comm, const int size[DN_N_AXES
 
     void *exchange = NULL;
     if (size[DN_TP] > 1)
-        must(dn_comm_alloc(comm, dn_model_heap_bytes(&spec, B, size[DN_TP]), &exchange));
+        must(dn_comm_alloc(comm, dn_model_heap_bytes(&spec, B, 1, size[DN_TP]), &exchange));
     must(dn_weights_create(m.params, m.n_params, m.unit_of, m.mesh, gather, m.stream, &m.in_pieces));
-    const dn_model_parts parts = {B, m.params, m.in_pieces, m.tp, exchange, m.stream};
+    const dn_model_parts parts = {B, 1, m.params, m.in_pieces, m.tp, exchange, m.stream};
     must(dn_model_create(&spec, &parts, &m.model));
     return m;
 }

@@ -65,7 +65,7 @@ static inline void arena_allocate(dn_arena *measured, dn_stream *stream)
 /* What the head of a model keeps. */
 static inline dn_head_kept *head_of(const dn_model *of)
 {
-    return of->layers[of->n_layers - 1].kept;
+    return of->slots[0].layers[of->n_layers - 1].kept;
 }
 
 static const int model_mesh_size[DN_N_AXES] = {1, 1, 1}, model_mesh_at[DN_N_AXES];
@@ -99,7 +99,7 @@ static inline size_t elements_of(const dn_param *params, size_t n_params)
 }
 
 /* Weights by dn_model_init under seed 1, gradients zero, tokens and targets drawn. */
-static inline model model_create(const char *kernels, int n_threads, dn_spec spec, size_t B)
+static inline model model_create_slots(const char *kernels, int n_threads, dn_spec spec, size_t B, size_t n_slots)
 {
     model m = {.spec = whole_spec(spec), .B = B};
     m.n_params = dn_model_n_params(&m.spec);
@@ -125,9 +125,15 @@ static inline model model_create(const char *kernels, int n_threads, dn_spec spe
     must(dn_mesh_create(m.alone, model_mesh_size, &m.mesh));
     must(dn_weights_create(m.params, m.n_params, m.unit_of, m.mesh, DN_GATHER_IN_PLACE, m.stream,
                            &m.in_pieces));
-    const dn_model_parts parts = {B, m.params, m.in_pieces, m.alone, NULL, m.stream};
+    const dn_model_parts parts = {B, n_slots, m.params, m.in_pieces, m.alone, NULL, m.stream};
     must(dn_model_create(&m.spec, &parts, &m.model));
     return m;
+}
+
+/* With one slot. */
+static inline model model_create(const char *kernels, int n_threads, dn_spec spec, size_t B)
+{
+    return model_create_slots(kernels, n_threads, spec, B, 1);
 }
 
 static inline void model_destroy(model *m)

@@ -188,7 +188,7 @@ static void bad_input_is_refused_and_says_what_and_where(void **state)
 
     dn_model *none = NULL;
     dn_spec odd = whole_spec((dn_spec){.V = 11, .T = 7, .C = 12, .L = 2, .NH = 5});
-    dn_model_parts parts = {2, m.params, m.in_pieces, m.alone, NULL, m.stream};
+    dn_model_parts parts = {2, 1, m.params, m.in_pieces, m.alone, NULL, m.stream};
     assert_int_equal(dn_model_create(&odd, &parts, &none), DN_ERR_CONFIG);
     parts.B = 0;
     assert_int_equal(dn_model_create(&m.spec, &parts, &none), DN_ERR_CONFIG);

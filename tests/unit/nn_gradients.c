@@ -92,9 +92,9 @@ typedef struct probe {
 static double block_loss(void *context)
 {
     probe *p = context;
-    dn_pass *pass = &p->m.model->pass;
+    dn_pass *pass = &p->m.model->slots[0].pass;
     p->m.stream->kernels->copy(p->m.stream, pass->x, p->input, p->n);
-    must(dn_model_unit_forward(p->m.model, 1));
+    must(dn_model_unit_forward(p->m.model, 0, 1));
     dn_real *out = host_copy(p->m.stream, pass->x, p->n);
     double sum = 0;
     for (size_t i = 0; i < p->n; i++)
@@ -117,8 +117,8 @@ static probe probe_create(void)
     p.input = drawn(p.m.stream, p.n, 6);
     p.c = calloc(p.n, sizeof *p.c);
     dn_random_normal(5, 7, 0, p.n, 1, p.c);
-    p.m.model->pass.B = p.m.B;
-    p.m.model->pass.T = small.T;
+    p.m.model->slots[0].pass.B = p.m.B;
+    p.m.model->slots[0].pass.T = small.T;
     return p;
 }
 
@@ -133,12 +133,12 @@ static void a_block_s_gradients_are_those_of_central_differences(void **state)
 {
     (void)state;
     probe p = probe_create();
-    dn_pass *pass = &p.m.model->pass;
+    dn_pass *pass = &p.m.model->slots[0].pass;
     loss_of f = {block_loss, &p, p.m.stream};
 
     block_loss(&p);
     dn_upload(p.m.stream, pass->x, p.c, p.n);
-    must(dn_model_unit_backward(p.m.model, 1));
+    must(dn_model_unit_backward(p.m.model, 0, 1));
     dn_real *dx = host_copy(p.m.stream, pass->x, p.n);
     assert_below(gradient_error(&f, p.input, dx, p.n, 48), DIFFERENCE_TOLERANCE);
     free(dx);
@@ -151,11 +151,11 @@ static void a_block_s_gradients_are_those_of_central_differences(void **state)
 static double head_loss(void *context)
 {
     probe *p = context;
-    dn_pass *pass = &p->m.model->pass;
+    dn_pass *pass = &p->m.model->slots[0].pass;
     p->m.stream->kernels->copy(p->m.stream, pass->x, p->input, p->n);
     pass->goal = DN_GOAL_LOSS;
     pass->loss = 0;
-    must(dn_model_unit_forward(p->m.model, p->m.model->n_units - 1));
+    must(dn_model_unit_forward(p->m.model, 0, p->m.model->n_units - 1));
     must(dn_stream_sync(p->m.stream));
     return pass->loss;
 }
@@ -165,7 +165,7 @@ static void the_head_s_gradients_are_those_of_central_differences(void **state)
 {
     (void)state;
     probe p = probe_create();
-    dn_pass *pass = &p.m.model->pass;
+    dn_pass *pass = &p.m.model->slots[0].pass;
     loss_of f = {head_loss, &p, p.m.stream};
     const dn_param *head = &p.m.params[p.m.n_params - 1];
     size_t unit = p.m.model->n_units - 1;
@@ -176,8 +176,7 @@ static void the_head_s_gradients_are_those_of_central_differences(void **state)
     pass->goal = DN_GOAL_TRAIN;
     pass->scale = 1;
     pass->loss = 0;
-    must(dn_model_unit_forward(p.m.model, unit));
-    must(dn_model_unit_backward(p.m.model, unit));
+    must(dn_model_unit_forward(p.m.model, 0, unit));
     must(dn_stream_sync(p.m.stream));
     assert_true(pass->loss == loss);
     dn_real *dx = host_copy(p.m.stream, pass->x, p.n);

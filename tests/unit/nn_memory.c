@@ -17,7 +17,7 @@ static void announced_bytes_are_those_of_the_tensors_kept(void **state)
     size_t N = 3 * 16, C = 32, L = 3, NH = 4, V = 50;
     size_t shared = 2 * N * sizeof(int32_t) + (7 * N * C + N + N * V) * sizeof(dn_real);
     size_t blocks = L * (10 * N * C + 2 * N + 3 * N * NH) * sizeof(dn_real);
-    size_t announced = dn_model_activation_bytes(&spec, 3, 1);
+    size_t announced = dn_model_activation_bytes(&spec, 3, 1, 1);
     assert_true(announced >= shared + blocks);
     assert_true(announced < shared + blocks + (8 + 10 * L) * DN_ARENA_ALIGN);
 }
@@ -31,13 +31,13 @@ static void a_rank_of_tp_needs_its_share(void **state)
     size_t N = 3 * 16, C = 32, L = 3, heads = 2, W = 16, hidden = 43, words = 17;
     size_t shared = 2 * N * sizeof(int32_t) + (N * C + N + N * 3 * W + N * words) * sizeof(dn_real);
     size_t block = 2 * N * C + 2 * N + 4 * N * W + 3 * N * heads + N * hidden;
-    size_t announced = dn_model_activation_bytes(&spec, 3, 3), bytes = shared + L * block * sizeof(dn_real);
+    size_t announced = dn_model_activation_bytes(&spec, 3, 1, 3), bytes = shared + L * block * sizeof(dn_real);
     assert_true(announced >= bytes);
     assert_true(announced < bytes + (6 + 10 * L) * DN_ARENA_ALIGN);
 
-    size_t exchanged = (2 * N * C + 2 * 3 * N) * sizeof(dn_real), heap = dn_model_heap_bytes(&spec, 3, 3);
+    size_t exchanged = (2 * N * C + 2 * 3 * N) * sizeof(dn_real), heap = dn_model_heap_bytes(&spec, 3, 1, 3);
     assert_true(heap >= exchanged && heap < exchanged + 4 * DN_ARENA_ALIGN);
-    assert_int_equal(dn_model_heap_bytes(&spec, 3, 1), 0);
+    assert_int_equal(dn_model_heap_bytes(&spec, 3, 1, 1), 0);
 }
 
 static void create_takes_the_announced_bytes_and_little_else(void **state)
@@ -45,11 +45,11 @@ static void create_takes_the_announced_bytes_and_little_else(void **state)
     (void)state;
     model m = model_create("ref", 1, shape, 3);
     dn_model *another = NULL;
-    const dn_model_parts parts = {3, m.params, m.in_pieces, m.alone, NULL, m.stream};
+    const dn_model_parts parts = {3, 1, m.params, m.in_pieces, m.alone, NULL, m.stream};
     allocations before = allocations_so_far;
     must(dn_model_create(&m.spec, &parts, &another));
     size_t taken = allocations_so_far.bytes - before.bytes;
-    size_t announced = dn_model_activation_bytes(&m.spec, 3, 1);
+    size_t announced = dn_model_activation_bytes(&m.spec, 3, 1, 1);
     assert_true(!can_count || (taken >= announced && taken < announced + 4096));
     dn_model_destroy(&another);
     model_destroy(&m);
