@@ -25,6 +25,7 @@ static dn_status make_group(int rank, int size, dn_comm **out)
         return dn_fail(DN_ERR_MEMORY, "no memory for a group of ranks");
     comm->rank = rank;
     comm->size = size;
+    comm->ops = &dn_comm_ops_shm;
     comm->kernels = dn_comm_kernels_best();
     *out = comm;
     return DN_OK;
@@ -214,10 +215,10 @@ dn_status dn_job_meet(dn_comm *comm, dn_job *job)
     return status;
 }
 
-dn_status dn_comm_barrier(dn_comm *comm)
+dn_status dn_shm_barrier(dn_comm *comm)
 {
     const dn_call call = {.purpose = DN_FOR_BARRIER};
-    return comm->size == 1 ? DN_OK : dn_barrier_meet(&comm->barrier, &call, NULL, 0);
+    return dn_barrier_meet(&comm->barrier, &call, NULL, 0);
 }
 
 /* ---- domains ---- */

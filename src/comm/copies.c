@@ -1,11 +1,9 @@
 /* Collectives that only copy: large symmetric buffers are read in place, everything else goes through the
  * stages. */
-#include "dionode/comm.h"
-
-#include "base/fail.h"
 #include "comm/group.h"
 
-#include <assert.h>
+#include "base/fail.h"
+
 #include <string.h>
 
 static bool goes_through_stages(const dn_comm *comm, const dn_job *job)
@@ -25,17 +23,13 @@ static void fetch(dn_comm *comm, const dn_job *job, char *to, const char *from, 
 
 /* ---- broadcast ---- */
 
-dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, dn_traffic kind)
+dn_status dn_shm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, dn_traffic kind)
 {
-    assert(root >= 0 && root < comm->size);
-    if (comm->size == 1)
-        return DN_OK;
     dn_job job = {.buffer = buffer, .count = bytes, .kind = kind, .root = root, .bytes = bytes};
     job.call = (dn_call){.count = bytes,
                          .place = dn_comm_place(comm, buffer, bytes),
                          .purpose = DN_FOR_BROADCAST,
                          .root = root};
-    dn_comm_count_call(comm, DN_BROADCAST, kind, 0, bytes, root);
     if (goes_through_stages(comm, &job))
         return dn_staged_broadcast(comm, &job);
     DN_TRY(dn_job_meet(comm, &job));
@@ -46,14 +40,10 @@ dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root,
 
 /* ---- all-gather ---- */
 
-dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_traffic kind)
+dn_status dn_shm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_traffic kind)
 {
-    if (comm->size == 1)
-        return DN_OK;
     dn_job job = dn_job_of(comm, DN_FOR_ALL_GATHER, buffer, count, type, DN_SUM, kind, -1);
     size_t first, end, size = dn_type_bytes(type);
-    dn_comm_slice(comm, count, type, comm->rank, &first, &end);
-    dn_comm_count_call(comm, DN_ALL_GATHER, kind, (end - first) * size, job.bytes, -1);
     if (goes_through_stages(comm, &job))
         return dn_staged_all_gather(comm, &job);
     DN_TRY(dn_job_meet(comm, &job));
@@ -68,23 +58,12 @@ dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type 
 
 /* ---- from owners ---- */
 
-static size_t owned_bytes(const dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < n_items; i++)
-        count += items[i].owner == comm->rank ? items[i].count : 0;
-    return count * dn_type_bytes(type);
-}
-
 /* Each member begins elsewhere in the list: not all at one owner's memory at once. */
-dn_status dn_comm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
-                                     dn_traffic kind)
+dn_status dn_shm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
+                                    dn_traffic kind)
 {
     dn_job job;
-    if (comm->size == 1)
-        return DN_OK;
     DN_TRY(dn_job_of_items(comm, DN_FOR_GATHER_FROM_OWNERS, items, n_items, type, DN_SUM, kind, &job));
-    dn_comm_count_call(comm, DN_ALL_GATHER, kind, owned_bytes(comm, items, n_items, type), job.bytes, -1);
     DN_TRY(dn_job_meet(comm, &job));
     size_t start = n_items * (size_t)comm->rank / (size_t)comm->size;
     for (size_t i = 0; i < n_items; i++) {
@@ -98,20 +77,14 @@ dn_status dn_comm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_
 
 /* ---- all-to-all ---- */
 
-dn_status dn_comm_all_to_all(dn_comm *comm, const void *from, void *to, size_t count, dn_type type,
-                             dn_traffic kind)
+dn_status dn_shm_all_to_all(dn_comm *comm, const void *from, void *to, size_t count, dn_type type,
+                            dn_traffic kind)
 {
     size_t row = count * dn_type_bytes(type), all = row * (size_t)comm->size;
-    if (comm->size == 1) {
-        if (row > 0)
-            memcpy(to, from, row);
-        return DN_OK;
-    }
     dn_job job = dn_job_of(comm, DN_FOR_ALL_TO_ALL, from, count * (size_t)comm->size, type, DN_SUM, kind, -1);
     bool one_private = dn_job_private(&job) != (dn_comm_place(comm, to, all) == DN_PLACE_PRIVATE);
     if (one_private)
         return dn_fail(DN_ERR_ARG, "all-to-all between a symmetric and a private buffer");
-    dn_comm_count_call(comm, DN_ALL_TO_ALL, kind, 0, all, -1);
     if (goes_through_stages(comm, &job))
         return dn_staged_all_to_all(comm, &job, to);
     DN_TRY(dn_job_meet(comm, &job));

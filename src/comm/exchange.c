@@ -10,10 +10,9 @@
  *     exchange i:   begun >= i on all members  ->  my slice may be reduced
  *                   done  >= i on all members  ->  an all-reduce is complete
  */
-#include "dionode/comm.h"
+#include "comm/group.h"
 
 #include "base/fail.h"
-#include "comm/group.h"
 #include "shm/wait.h"
 
 #include <assert.h>
@@ -90,9 +89,6 @@ static dn_status reduce_next(dn_comm *comm)
 
 static dn_status begin(dn_comm *comm, dn_job job, uint64_t *exchange)
 {
-    *exchange = 0;
-    if (comm->size == 1)
-        return DN_OK;
     if (dn_job_private(&job))
         return dn_fail(DN_ERR_ARG, "only exchanges on the symmetric heap can be begun and finished");
     uint64_t number = comm->n_begun + 1;
@@ -106,32 +102,30 @@ static dn_status begin(dn_comm *comm, dn_job job, uint64_t *exchange)
     *job_of(comm, number) = job;
     own->calls[number % DN_UNDER_WAY_MAX] = job.call;
     comm->n_begun = *exchange = number;
-    dn_comm_count_call(comm, job.call.purpose == DN_FOR_ALL_REDUCE ? DN_ALL_REDUCE : DN_REDUCE_SCATTER,
-                       job.kind, 0, job.bytes, -1);
     dn_wait_post(comm->world, comm->barrier.ranks[comm->rank], &own->begun, number);
     return DN_OK;
 }
 
-dn_status dn_comm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                                   dn_traffic kind, uint64_t *exchange)
+dn_status dn_shm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                  dn_traffic kind, uint64_t *exchange)
 {
     return begin(comm, dn_job_of(comm, DN_FOR_ALL_REDUCE, buffer, count, type, op, kind, -1), exchange);
 }
 
-dn_status dn_comm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                                       dn_traffic kind, uint64_t *exchange)
+dn_status dn_shm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                      dn_traffic kind, uint64_t *exchange)
 {
     return begin(comm, dn_job_of(comm, DN_FOR_REDUCE_SCATTER, buffer, count, type, op, kind, -1), exchange);
 }
 
-dn_status dn_comm_advance(dn_comm *comm)
+dn_status dn_shm_advance(dn_comm *comm)
 {
     while (comm->n_reduced < comm->n_begun && all_have(comm, BEGUN, comm->n_reduced + 1))
         DN_TRY(reduce_next(comm));
     return DN_OK;
 }
 
-dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange)
+dn_status dn_shm_finish(dn_comm *comm, uint64_t exchange)
 {
     assert(exchange <= comm->n_begun);
     while (comm->n_reduced < exchange) {

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "comm/kernels.h"
+#include "comm/ops.h"
 #include "comm/world.h"
 #include "launch/peers.h"
 #include "shm/barrier.h"
@@ -68,6 +69,7 @@ struct dn_comm {
     dn_barrier barrier; /* unused in a group of one */
     dn_domains domains;
     size_t small_bytes; /* up to here an all-reduce goes through the stages: one meeting instead of two */
+    const dn_comm_ops *ops; /* borrowed */
     const dn_comm_kernels *kernels;
     dn_ledger ledger;
     uint64_t links[DN_MAX_RANKS]; /* moved bytes, by domain of the group */
@@ -109,12 +111,42 @@ void dn_exchanges_recall(dn_comm *comm);
 
 /* ---- accounts (ledger.c) ---- */
 
-/** One collective on `whole` bytes, of which `own` are this rank's part (what an all-gather contributes; else
- * not looked at). root: of those that have one. Once for each call, whichever way it goes. */
+/** The entry `count` of every table (ops.h). */
 void dn_comm_count_call(dn_comm *comm, dn_collective as, dn_traffic kind, size_t own, size_t whole, int root);
 void dn_comm_count_send(dn_comm *comm, dn_traffic kind, size_t bytes);
 /** Bytes read or written that lie with `member`. */
 void dn_comm_count_moved(dn_comm *comm, dn_traffic kind, int member, size_t bytes);
+
+/* ---- the table of shared memory: comm.h says what each entry does ---- */
+
+dn_status dn_shm_barrier(dn_comm *comm) DN_MUST_USE;
+dn_status dn_shm_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                            dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                   dn_traffic kind, const void **result) DN_MUST_USE;
+dn_status dn_shm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root,
+                        dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type, dn_op op,
+                                  dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
+                                    dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type type,
+                            dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_all_to_all(dn_comm *comm, const void *from, void *to, size_t count, dn_type type,
+                            dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                  dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
+dn_status dn_shm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                      dn_traffic kind, uint64_t *exchange) DN_MUST_USE;
+dn_status dn_shm_advance(dn_comm *comm) DN_MUST_USE;
+dn_status dn_shm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;
+dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,
+                      dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from,
+                         dn_traffic kind) DN_MUST_USE;
 
 /* ---- stages ---- */
 

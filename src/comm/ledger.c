@@ -72,7 +72,7 @@ void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t 
     assert(own <= whole && as != DN_BROADCAST && as != DN_REDUCE);
     if (comm->size == 1)
         return;
-    dn_comm_count_call(comm, as, kind, own, whole, -1);
+    comm->ops->count(comm, as, kind, own, whole, -1);
     for (int i = 1; i < comm->size; i++) {
         dn_range part = dn_part(whole - own, 1, comm->size - 1, i - 1);
         dn_comm_count_moved(comm, kind, (comm->rank + i) % comm->size, part.end - part.first);
@@ -85,7 +85,7 @@ void dn_comm_count_owned(dn_comm *comm, dn_collective as, size_t bytes, int owne
     if (comm->size == 1)
         return;
     bool own = comm->rank == owner;
-    dn_comm_count_call(comm, as, kind, own ? bytes : 0, bytes, -1);
+    comm->ops->count(comm, as, kind, own ? bytes : 0, bytes, -1);
     if (as == DN_ALL_GATHER && !own)
         dn_comm_count_moved(comm, kind, owner, bytes);
     for (int member = 0; as == DN_REDUCE_SCATTER && own && member < comm->size; member++)

@@ -9,12 +9,10 @@
  *
  * Slices are disjoint and only their owner touches them between two meetings, in any arena.
  */
-#include "dionode/comm.h"
-
-#include "base/fail.h"
 #include "comm/group.h"
 
-#include <assert.h>
+#include "base/fail.h"
+
 #include <string.h>
 
 #define NOBODY (-1) /* as root: everybody gets the result */
@@ -100,7 +98,6 @@ static dn_status reduce_in_place(dn_comm *comm, dn_job *job, int target)
 static dn_status reduce_job(dn_comm *comm, dn_job *job)
 {
     size_t bytes = job->bytes;
-    dn_comm_count_call(comm, job->root == NOBODY ? DN_ALL_REDUCE : DN_REDUCE, job->kind, 0, bytes, job->root);
     if (bytes <= DN_LINE_BYTES)
         return reduce_in_line(comm, job);
     if (bytes <= comm->small_bytes)
@@ -112,47 +109,35 @@ static dn_status reduce_job(dn_comm *comm, dn_job *job)
     return reduce_in_place(comm, job, job->root);
 }
 
-dn_status dn_comm_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                             dn_traffic kind)
+dn_status dn_shm_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                            dn_traffic kind)
 {
-    if (comm->size == 1)
-        return DN_OK;
     dn_job job = dn_job_of(comm, DN_FOR_ALL_REDUCE, buffer, count, type, op, kind, NOBODY);
     return reduce_job(comm, &job);
 }
 
-dn_status dn_comm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root,
-                         dn_traffic kind)
+dn_status dn_shm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root,
+                        dn_traffic kind)
 {
-    assert(root >= 0 && root < comm->size);
-    if (comm->size == 1)
-        return DN_OK;
     dn_job job = dn_job_of(comm, DN_FOR_REDUCE, buffer, count, type, op, kind, root);
     return reduce_job(comm, &job);
 }
 
-dn_status dn_comm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                                    dn_traffic kind, const void **result)
+dn_status dn_shm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                   dn_traffic kind, const void **result)
 {
-    *result = buffer;
-    if (comm->size == 1)
-        return DN_OK;
     dn_job job = dn_job_of(comm, DN_FOR_SHARED_ALL_REDUCE, buffer, count, type, op, kind, NOBODY);
     if (dn_job_private(&job))
         return dn_fail(DN_ERR_ARG, "a result can be shared on the symmetric heap only");
-    dn_comm_count_call(comm, DN_ALL_REDUCE, kind, 0, job.bytes, NOBODY);
     bool by_domains = dn_hierarchy_pays(comm, &job);
     *result = dn_comm_peer(comm, buffer, by_domains ? dn_hierarchy_leader(comm, comm->rank) : 0);
     return by_domains ? dn_hierarchy_all_reduce(comm, &job, true) : reduce_in_place(comm, &job, 0);
 }
 
-dn_status dn_comm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                                 dn_traffic kind)
+dn_status dn_shm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                                dn_traffic kind)
 {
-    if (comm->size == 1)
-        return DN_OK;
     dn_job job = dn_job_of(comm, DN_FOR_REDUCE_SCATTER, buffer, count, type, op, kind, NOBODY);
-    dn_comm_count_call(comm, DN_REDUCE_SCATTER, kind, 0, job.bytes, NOBODY);
     if (dn_job_private(&job))
         return dn_staged_reduce_scatter(comm, &job);
     if (dn_hierarchy_pays(comm, &job))
@@ -162,14 +147,11 @@ dn_status dn_comm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_t
     return DN_OK;
 }
 
-dn_status dn_comm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
-                                   dn_op op, dn_traffic kind)
+dn_status dn_shm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
+                                  dn_op op, dn_traffic kind)
 {
     dn_job job;
-    if (comm->size == 1)
-        return DN_OK;
     DN_TRY(dn_job_of_items(comm, DN_FOR_REDUCE_TO_OWNERS, items, n_items, type, op, kind, &job));
-    dn_comm_count_call(comm, DN_REDUCE_SCATTER, kind, 0, job.bytes, NOBODY);
     DN_TRY(dn_job_meet(comm, &job));
     for (size_t i = 0; i < n_items; i++)
         if (items[i].owner == comm->rank)

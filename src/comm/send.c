@@ -5,12 +5,10 @@
  * until it was. A private one goes through four parts of the sender's stage area, filled in turn: the sender
  * waits only where a part is still being read, by whomever it was for.
  */
-#include "dionode/comm.h"
-
-#include "base/fail.h"
 #include "comm/group.h"
 
-#include <assert.h>
+#include "base/fail.h"
+
 #include <string.h>
 
 static dn_ring *ring_at(const dn_comm *comm, int owner, int from)
@@ -81,12 +79,10 @@ static dn_status send_in_message(dn_ring_end *ring, const dn_job *job)
     return dn_ring_put(ring, message);
 }
 
-dn_status dn_comm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
+dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
 {
-    assert(to >= 0 && to < comm->size && to != comm->rank);
     dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, to);
     dn_ring_end *ring = producer_to(comm, to);
-    dn_comm_count_send(comm, kind, job.bytes);
     if (job.bytes <= DN_MESSAGE_BYTES)
         return send_in_message(ring, &job);
     if (dn_job_private(&job))
@@ -118,9 +114,8 @@ static void take(dn_comm *comm, const dn_job *job, const dn_message *m, size_t a
     dn_comm_count_moved(comm, job->kind, comm->rank, m->bytes);
 }
 
-dn_status dn_comm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind)
+dn_status dn_shm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind)
 {
-    assert(from >= 0 && from < comm->size && from != comm->rank);
     dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, from);
     dn_ring_end *ring = consumer_from(comm, from);
     size_t at = 0;
