@@ -9,6 +9,8 @@
 #ifndef DIONODE_STATUS_H
 #define DIONODE_STATUS_H
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -47,6 +49,13 @@ DN_API int dn_status_exit(dn_status status);
  * nothing failed yet. Valid until the next failing call on this thread; owned by the library.
  */
 DN_API const char *dn_error_message(void);
+
+/**
+ * "Did you mean": of n names - *names is the first, each next pointer to one lies `stride` bytes further on - the one
+ * with the fewest edits (insert, delete, replace a character) from word; NULL if each takes more than half as many as
+ * word has letters.
+ */
+DN_API const char *dn_nearest_name(const char *word, const char *const *names, size_t n, size_t stride);
 
 /** How loud a line of the library is. */
 typedef enum dn_log_level { DN_LOG_INFO, DN_LOG_WARNING } dn_log_level;

@@ -1,6 +1,7 @@
 #include "base/nearest.h"
 
 #include "base/size.h"
+#include "dionode/status.h"
 
 #include <string.h>
 
@@ -22,4 +23,19 @@ size_t dn_edit_distance(const char *a, const char *b)
         }
     }
     return row[n];
+}
+
+const char *dn_nearest_name(const char *word, const char *const *names, size_t n, size_t stride)
+{
+    const char *nearest = NULL;
+    size_t best = strlen(word) / 2 + 1; /* further off is no typing error */
+    for (size_t i = 0; i < n; i++) {
+        const char *name = *(const char *const *)((const char *)names + i * stride);
+        size_t distance = dn_edit_distance(word, name);
+        if (distance < best) {
+            best = distance;
+            nearest = name;
+        }
+    }
+    return nearest;
 }

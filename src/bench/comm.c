@@ -42,12 +42,23 @@ static const dn_bench_op *find_op(const char *name)
     return op->name ? op : NULL;
 }
 
+static dn_status no_such_op(const char *name)
+{
+    size_t n = 0;
+    while (dn_bench_ops[n].name)
+        n++;
+    const char *nearest = dn_nearest_name(name, &dn_bench_ops->name, n, sizeof *dn_bench_ops);
+    if (nearest)
+        return dn_fail(DN_ERR_CONFIG, "no collective '%s'; did you mean '%s'?", name, nearest);
+    return dn_fail(DN_ERR_CONFIG, "no collective '%s': see dionode bench comm --help", name);
+}
+
 static dn_status check_options(const dn_bench_comm_options *o, int n_workers)
 {
     dn_op redop;
     dn_type type;
     if (strcmp(o->op, "all") != 0 && !find_op(o->op))
-        return dn_fail(DN_ERR_CONFIG, "no collective '%s': see dionode bench comm --help", o->op);
+        return no_such_op(o->op);
     if (!dn_bench_type(o->type, &type))
         return dn_fail(DN_ERR_CONFIG, "-d %s: types are float, double, bfloat16, int32 and int64", o->type);
     if (!dn_bench_redop(o->redop, &redop))

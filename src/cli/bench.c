@@ -7,10 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name, *summary;
-    cli_command *run;
-} benches[] = {
+static const cli_entry benches[] = {
     {"comm", "collectives: time, bandwidth, bytes moved, results checked; also beside MPI", cli_bench_comm},
     {"numa", "memory: latency and bandwidth between NUMA domains, cores and under load", cli_bench_numa},
 };
@@ -43,13 +40,10 @@ int cli_bench(int argc, char **argv, char **command_line)
         usage(stdout);
         return 0;
     }
-    for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {
-        if (strcmp(argv[1], benches[i].name) != 0)
-            continue;
-        snprintf(name, sizeof name, "dionode bench %s", benches[i].name);
-        argv[1] = name; /* as argp prints it */
-        return benches[i].run(argc - 1, argv + 1, command_line);
-    }
-    fprintf(stderr, "dionode: no command 'bench %s'; 'dionode bench --help' lists them\n", argv[1]);
-    return dn_status_exit(DN_ERR_CONFIG);
+    const cli_entry *bench = cli_find(benches, sizeof benches / sizeof *benches, "bench ", argv[1]);
+    if (!bench)
+        return dn_status_exit(DN_ERR_CONFIG);
+    snprintf(name, sizeof name, "dionode bench %s", bench->name);
+    argv[1] = name; /* as argp prints it */
+    return bench->run(argc - 1, argv + 1, command_line);
 }

@@ -126,7 +126,7 @@ int cli_bench_comm(int argc, char **argv, char **command_line)
 {
     const struct argp argp = {options, parse, "", describe(), NULL, NULL, NULL};
     arguments a = {.options = dn_bench_comm_defaults()};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, 0, &a);
     if (dn_launch_is_worker()) {
         cli_tell_notices();
         return dn_bench_comm_worker(&a.options);

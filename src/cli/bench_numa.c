@@ -54,7 +54,7 @@ int cli_bench_numa(int argc, char **argv, char **command_line)
                                      NULL,
                                      NULL};
     dn_bench_numa_options o = dn_bench_numa_defaults();
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    cli_parse(&argp, argc, argv, 0, &o);
     dn_status status = dn_bench_numa(&o);
     return status == DN_OK ? 0 : cli_failure(status);
 }

@@ -5,6 +5,7 @@
 #include "dionode/config.h"
 #include "dionode/status.h"
 
+#include <argp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,6 +17,18 @@ cli_command cli_train, cli_compare, cli_eval, cli_generate, cli_prepare, cli_top
     cli_bench, cli_verify;
 /* What `dionode bench` dispatches to. */
 cli_command cli_bench_comm, cli_bench_numa;
+
+typedef struct cli_entry {
+    const char *name, *summary;
+    cli_command *run;
+} cli_entry;
+
+/** The one with that name of the n commands below `parent` ("" or "bench "), or NULL, after a line on stderr that
+ * names the nearest. */
+const cli_entry *cli_find(const cli_entry *entries, size_t n, const char *parent, const char *name);
+
+/** argp_parse, with -h for --help. */
+void cli_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input);
 
 /** Prints "dionode: message" to stderr and returns the exit status of a failure. */
 int cli_failure(dn_status status);

@@ -159,7 +159,7 @@ int cli_compare(int argc, char **argv, char **command_line)
         NULL};
     arguments a = {.options = dn_compare_defaults(), .status = DN_OK};
     a.options.lrs = a.lrs;
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, 0, &a);
     if (a.status != DN_OK)
         return cli_failure(a.status);
     char *command = join(command_line);

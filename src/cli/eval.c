@@ -54,7 +54,7 @@ int cli_eval(int argc, char **argv, char **command_line)
                                      NULL,
                                      NULL};
     arguments a = {0};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, 0, &a);
     double loss;
     uint64_t n_tokens;
     dn_status status =

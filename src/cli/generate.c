@@ -11,11 +11,16 @@ typedef struct arguments {
     dn_sampling sampling;
 } arguments;
 
+enum { OPTION_TOKENS = 1000 };
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     arguments *a = state->input;
     switch (key) {
-    case 'n':
+    case 'n': /* until the next minor version: what -n was here, and is everywhere else */
+        argp_error(state, "-n means workers (--np) where a command starts them; write --tokens %s", arg);
+        return 0;
+    case OPTION_TOKENS:
         a->sampling.n_tokens = cli_integer("--tokens", arg, 0, 1000000000);
         return 0;
     case 't':
@@ -56,7 +61,8 @@ int cli_generate(int argc, char **argv, char **command_line)
 {
     (void)command_line;
     static const struct argp_option options[] = {
-        {"tokens", 'n', "N", 0, "Tokens to generate (400)", 0},
+        {"tokens", OPTION_TOKENS, "N", 0, "Tokens to generate (400)", 0},
+        {NULL, 'n', "N", OPTION_HIDDEN, NULL, 0},
         {"temperature", 't', "T", 0,
          "Below 1 likelier text, above 1 wilder; 0 always the likeliest token (0.8)", 0},
         {"top-k", 'k', "K", 0, "Choose among the K likeliest tokens; 0 = all (40)", 0},
@@ -73,7 +79,7 @@ int cli_generate(int argc, char **argv, char **command_line)
         NULL,
         NULL};
     arguments a = {.prompt = "", .sampling = {.n_tokens = 400, .temperature = 0.8, .top_k = 40}};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, 0, &a);
     const char *unprinted = a.prompt;
     dn_status status = dn_generate(a.run, a.prompt, &a.sampling, emit, &unprinted);
     if (status != DN_OK)

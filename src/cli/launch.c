@@ -104,6 +104,6 @@ int cli_launch(int argc, char **argv, char **command_line)
         NULL,
         NULL};
     arguments a = {.spec = {.arena_bytes = (size_t)ARENA_MIB_DEFAULT << 20, .deadline_s = TIMEOUT_DEFAULT}};
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &a);
+    cli_parse(&argp, argc, argv, ARGP_IN_ORDER, &a);
     return run(&a);
 }

@@ -12,10 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-    const char *name, *summary;
-    cli_command *run;
-} commands[] = {
+static const cli_entry commands[] = {
     {"train", "train a model, or go on with a run", cli_train},
     {"compare", "train with several optimizers, and show what each reaches and costs", cli_compare},
     {"eval", "validation loss of a run", cli_eval},
@@ -44,6 +41,32 @@ static void usage(FILE *out)
         "4 checkpoint; 5 files, disk full, folder in use; 6 memory; 7 a worker died; 8 a worker hung;\n"
         "9 not-a-number; 10 operating system; 11 verify: planted bug not caught; 128+N stopped by signal N\n"
         "after saving a checkpoint.\n");
+}
+
+const cli_entry *cli_find(const cli_entry *entries, size_t n, const char *parent, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(entries[i].name, name) == 0)
+            return &entries[i];
+    const char *nearest = dn_nearest_name(name, &entries->name, n, sizeof *entries);
+    fprintf(stderr, "dionode: no command '%s%s'; ", parent, name);
+    if (nearest)
+        fprintf(stderr, "did you mean '%s%s'?\n", parent, nearest);
+    else
+        fprintf(stderr, "'dionode %s--help' lists them\n", parent);
+    return NULL;
+}
+
+static char help[] = "--help";
+
+/* What follows "--" is no option; with ARGP_IN_ORDER a later -h may be another program's. */
+void cli_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input)
+{
+    int end = flags & ARGP_IN_ORDER && argc > 2 ? 2 : argc;
+    for (int i = 1; i < end && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "-h") == 0)
+            argv[i] = help;
+    argp_parse(argp, argc, argv, flags, NULL, input);
 }
 
 int cli_failure(dn_status status)
@@ -127,7 +150,8 @@ int main(int argc, char **argv)
         usage(stderr);
         return dn_status_exit(DN_ERR_CONFIG);
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    bool asks_help = strcmp(argv[1], "help") == 0;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (asks_help && argc == 2)) {
         usage(stdout);
         return 0;
     }
@@ -135,20 +159,22 @@ int main(int argc, char **argv)
         printf("dionode %s\n%s\n", dn_version(), dn_blas_describe());
         return 0;
     }
-    for (size_t i = 0; i < n_commands; i++) {
-        if (strcmp(argv[1], commands[i].name) != 0)
-            continue;
+    /* The command's arguments; 'help COMMAND' is 'COMMAND --help'. */
+    char **command_argv = calloc((size_t)argc + 1, sizeof *command_argv);
+    if (!command_argv)
+        return dn_status_exit(DN_ERR_MEMORY);
+    int first = asks_help ? 2 : 1, n = argc - first;
+    memcpy(command_argv, argv + first, sizeof *argv * (size_t)n);
+    if (asks_help)
+        command_argv[n++] = help;
+    const cli_entry *command = cli_find(commands, n_commands, "", command_argv[0]);
+    int code = dn_status_exit(DN_ERR_CONFIG);
+    if (command) {
         static char name[64];
-        snprintf(name, sizeof name, "dionode %s", commands[i].name);
-        char **command_argv = calloc((size_t)argc, sizeof *command_argv);
-        if (!command_argv)
-            return dn_status_exit(DN_ERR_MEMORY);
-        memcpy(command_argv, argv + 1, sizeof *argv * (size_t)(argc - 1));
+        snprintf(name, sizeof name, "dionode %s", command->name);
         command_argv[0] = name; /* as argp prints it */
-        int code = commands[i].run(argc - 1, command_argv, argv);
-        free(command_argv);
-        return code;
+        code = command->run(n, command_argv, argv);
     }
-    fprintf(stderr, "dionode: no command '%s'; 'dionode --help' lists them\n", argv[1]);
-    return dn_status_exit(DN_ERR_CONFIG);
+    free(command_argv);
+    return code;
 }

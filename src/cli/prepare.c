@@ -64,7 +64,7 @@ int cli_prepare(int argc, char **argv, char **command_line)
         NULL,
         NULL};
     arguments a = {.val_fraction = 0.01};
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, 0, &a);
     dn_prepare_result result;
     bool terminal = isatty(STDERR_FILENO);
     dn_status status =

@@ -37,7 +37,7 @@ int cli_stat(int argc, char **argv, char **command_line)
         NULL,
         NULL};
     int pid = 0;
-    argp_parse(&argp, argc, argv, 0, NULL, &pid);
+    cli_parse(&argp, argc, argv, 0, &pid);
     dn_status status = dn_launch_print(pid, stdout);
     return status == DN_OK ? 0 : cli_failure(status);
 }

@@ -84,7 +84,7 @@ int cli_topo(int argc, char **argv, char **command_line)
         NULL,
         NULL};
     wish w = {0};
-    argp_parse(&argp, argc, argv, 0, NULL, &w);
+    cli_parse(&argp, argc, argv, 0, &w);
     dn_topo *topo;
     dn_status status = dn_topo_create(w.n_workers, &topo);
     if (status != DN_OK)

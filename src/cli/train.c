@@ -71,7 +71,7 @@ int cli_train(int argc, char **argv, char **command_line)
         NULL};
     arguments a = {.status = DN_OK};
     dn_config_init(&a.config);
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, 0, &a);
     if (a.status != DN_OK)
         return cli_failure(a.status);
     if (dn_launch_is_worker()) {

@@ -105,7 +105,7 @@ int cli_verify(int argc, char **argv, char **command_line)
     arguments a = {.what = {.max_ranks = 8, .n_steps = 20, .in_float = true, .in_double = true},
                    .status = DN_OK};
     dn_config_init(&a.config);
-    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    cli_parse(&argp, argc, argv, 0, &a);
     if (a.status != DN_OK)
         return cli_failure(a.status);
     if (dn_launch_is_worker()) {

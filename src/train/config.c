@@ -3,7 +3,6 @@
 #include "dionode/config.h"
 
 #include "base/fail.h"
-#include "base/nearest.h"
 #include "train/config_value.h"
 
 #include <errno.h>
@@ -38,17 +37,13 @@ static const dn_key *find_key(const char *name)
 
 static dn_status unknown_key(const char *where, const char *name)
 {
-    const dn_key *nearest = NULL;
-    size_t best = strlen(name) / 2 + 1; /* further off than half its letters is no typing error */
-    for (const dn_key *key = dn_config_keys(); key->name; key++) {
-        size_t distance = dn_edit_distance(name, key->name);
-        if (distance < best) {
-            best = distance;
-            nearest = key;
-        }
-    }
+    const dn_key *keys = dn_config_keys();
+    size_t n = 0;
+    while (keys[n].name)
+        n++;
+    const char *nearest = dn_nearest_name(name, &keys->name, n, sizeof *keys);
     if (nearest)
-        return dn_fail(DN_ERR_CONFIG, "%s: unknown key '%s'; did you mean '%s'?", where, name, nearest->name);
+        return dn_fail(DN_ERR_CONFIG, "%s: unknown key '%s'; did you mean '%s'?", where, name, nearest);
     return dn_fail(DN_ERR_CONFIG, "%s: unknown key '%s'; 'dionode train --keys' lists all", where, name);
 }
 

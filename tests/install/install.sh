@@ -63,6 +63,16 @@ says_version() {
 }
 check "the installed program runs, and says the version that pkg-config says" says_version
 
+companions() { # with the program, not with its source
+  share=${program%/bin/dionode}/share
+  for file in man/man1/dionode.1 man/man5/dionode.5 bash-completion/completions/dionode zsh/site-functions/_dionode \
+      dionode/configs/quickstart.yaml doc/dionode/README.md doc/dionode/architecture.md doc/dionode/extending/rule.md \
+      doc/dionode/examples/all_reduce.c; do
+    [ -s "$share/$file" ] || { echo "no $file"; return 1; }
+  done
+}
+check "manual, completion, configurations, documentation and examples are installed" companions
+
 example() {
   $cc $flags "$source/examples/fit_matrix.c" -o "$root/example" $(installed --cflags --libs dionode) &&
     LD_LIBRARY_PATH=$lib "$root/example" | grep "^step 400  loss 0.00"
