@@ -3,7 +3,7 @@
 #ifndef STEP_MEASURE_H
 #define STEP_MEASURE_H
 
-#include "compute/device.h"
+#include "device/stream.h"
 #include "dionode/mesh.h"
 #include "optim/rule.h"
 

@@ -26,7 +26,11 @@ static dn_status make_group(int rank, int size, dn_comm **out)
     comm->rank = rank;
     comm->size = size;
     comm->ops = &dn_comm_ops_shm;
-    comm->kernels = dn_comm_kernels_best();
+    dn_status status = dn_stream_open(&comm->stream);
+    if (status != DN_OK) {
+        free(comm);
+        return status;
+    }
     *out = comm;
     return DN_OK;
 }
@@ -74,6 +78,8 @@ void dn_comm_destroy(dn_comm **comm)
     if (!*comm)
         return;
     free((*comm)->own_heap);
+    if (!(*comm)->split)
+        dn_stream_destroy(&(*comm)->stream);
     free(*comm);
     *comm = NULL;
 }

@@ -4,21 +4,20 @@
 
 #include "base/fail.h"
 
-#include <string.h>
-
 static bool goes_through_stages(const dn_comm *comm, const dn_job *job)
 {
     return dn_job_private(job) || job->bytes <= comm->small_bytes;
 }
 
 /* Copies from a peer's arena to the own. */
-static void fetch(dn_comm *comm, const dn_job *job, char *to, const char *from, int member, size_t bytes)
+static dn_status fetch(dn_comm *comm, const dn_job *job, char *to, const char *from, int member, size_t bytes)
 {
     if (bytes == 0)
-        return;
-    memcpy(to, from, bytes);
+        return DN_OK;
+    DN_TRY(dn_comm_copy(comm, to, from, bytes));
     dn_comm_count_moved(comm, job->kind, member, bytes);
     dn_comm_count_moved(comm, job->kind, comm->rank, bytes);
+    return DN_OK;
 }
 
 /* ---- broadcast ---- */
@@ -34,7 +33,7 @@ dn_status dn_shm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, 
         return dn_staged_broadcast(comm, &job);
     DN_TRY(dn_job_meet(comm, &job));
     if (comm->rank != root)
-        fetch(comm, &job, buffer, dn_comm_peer(comm, buffer, root), root, bytes);
+        DN_TRY(fetch(comm, &job, buffer, dn_comm_peer(comm, buffer, root), root, bytes));
     return dn_job_meet(comm, &job);
 }
 
@@ -51,7 +50,7 @@ dn_status dn_shm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type t
         int member = (comm->rank + i) % comm->size;
         dn_comm_slice(comm, count, type, member, &first, &end);
         char *mine = job.buffer + first * size;
-        fetch(comm, &job, mine, dn_comm_peer(comm, mine, member), member, (end - first) * size);
+        DN_TRY(fetch(comm, &job, mine, dn_comm_peer(comm, mine, member), member, (end - first) * size));
     }
     return dn_job_meet(comm, &job);
 }
@@ -69,8 +68,8 @@ dn_status dn_shm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t
     for (size_t i = 0; i < n_items; i++) {
         const dn_owned *item = &items[(start + i) % n_items];
         if (item->owner != comm->rank)
-            fetch(comm, &job, item->buffer, dn_comm_peer(comm, item->buffer, item->owner), item->owner,
-                  item->count * dn_type_bytes(type));
+            DN_TRY(fetch(comm, &job, item->buffer, dn_comm_peer(comm, item->buffer, item->owner), item->owner,
+                         item->count * dn_type_bytes(type)));
     }
     return DN_OK;
 }
@@ -91,7 +90,8 @@ dn_status dn_shm_all_to_all(dn_comm *comm, const void *from, void *to, size_t co
     for (int i = 0; i < comm->size; i++) {
         int member = (comm->rank + i) % comm->size;
         const char *theirs = dn_comm_peer(comm, from, member);
-        fetch(comm, &job, (char *)to + (size_t)member * row, theirs + (size_t)comm->rank * row, member, row);
+        DN_TRY(fetch(comm, &job, (char *)to + (size_t)member * row, theirs + (size_t)comm->rank * row, member,
+                     row));
     }
     return dn_job_meet(comm, &job);
 }

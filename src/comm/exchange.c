@@ -80,7 +80,7 @@ static dn_status reduce_next(dn_comm *comm)
             return dn_barrier_fail_mixed(&comm->barrier, first, member, call);
     }
     const dn_job *job = job_of(comm, exchange);
-    dn_reduce_slice(comm, job, job->call.purpose == DN_FOR_ALL_REDUCE ? -1 : comm->rank);
+    DN_TRY(dn_reduce_slice(comm, job, job->call.purpose == DN_FOR_ALL_REDUCE ? -1 : comm->rank));
     comm->n_reduced = exchange;
     dn_wait_post(comm->world, comm->barrier.ranks[comm->rank], &counters_of(comm, comm->rank)->done,
                  exchange);

@@ -3,9 +3,9 @@
 #define COMM_GROUP_H
 
 #include "base/arena.h"
-#include "comm/kernels.h"
 #include "comm/ops.h"
 #include "comm/world.h"
+#include "device/device.h"
 #include "launch/peers.h"
 #include "shm/barrier.h"
 #include "shm/ring.h"
@@ -59,6 +59,7 @@ typedef struct dn_job {
 struct dn_comm {
     dn_world *world; /* borrowed unless joined; NULL for a group of one without a world */
     bool joined;     /* by dn_comm_join: dn_comm_leave is its end */
+    bool split;      /* from a parent */
     dn_peers *peers; /* owned; NULL under a launcher of ours, which watches */
     int rank;
     int size;
@@ -70,7 +71,7 @@ struct dn_comm {
     dn_domains domains;
     size_t small_bytes; /* up to here an all-reduce goes through the stages: one meeting instead of two */
     const dn_comm_ops *ops; /* borrowed */
-    const dn_comm_kernels *kernels;
+    dn_stream *stream; /* copies and folds; of a group that was split, the parent's */
     dn_ledger ledger;
     uint64_t links[DN_MAX_RANKS]; /* moved bytes, by domain of the group */
     char *scratch[DN_MAX_RANKS];  /* of each member */
@@ -166,29 +167,28 @@ dn_status dn_staged_all_gather(dn_comm *comm, dn_job *job) DN_MUST_USE;
 dn_status dn_staged_all_to_all(dn_comm *comm, dn_job *job, char *to) DN_MUST_USE;
 dn_status dn_staged_broadcast(dn_comm *comm, dn_job *job) DN_MUST_USE;
 
-/* ---- folds: a range read from several members and written to several ---- */
+/* ---- copies and folds: a range read from several members and written to several ---- */
 
-typedef struct dn_fold {
+/** Copies between any two places, and waits for it. */
+dn_status dn_comm_copy(const dn_comm *comm, void *to, const void *from, size_t bytes) DN_MUST_USE;
+
+/* A fold of a job: what lies with whom is counted. */
+typedef struct dn_job_fold {
     dn_comm *comm;
     const dn_job *job;
-    size_t n; /* elements */
-    dn_op op; /* the job's, unless changed */
-    int n_averaged;
-    int n_sources, n_targets;
-    const char *sources[DN_MAX_RANKS];
-    char *targets[DN_MAX_RANKS];
-} dn_fold;
+    dn_fold work;
+} dn_job_fold;
 
 /** A fold without sources and targets yet, of n elements. */
-void dn_fold_init(dn_fold *fold, dn_comm *comm, const dn_job *job, size_t n);
+void dn_fold_init(dn_job_fold *fold, dn_comm *comm, const dn_job *job, size_t n);
 /** Adds a source or target that lies with `member`, and counts what is read or written there. */
-void dn_fold_from(dn_fold *fold, int member, const char *source);
-void dn_fold_to(dn_fold *fold, int member, char *target);
-/** Does it. A target may be one of the sources. */
-void dn_fold_run(const dn_fold *fold);
+void dn_fold_from(dn_job_fold *fold, int member, const char *source);
+void dn_fold_to(dn_job_fold *fold, int member, char *target);
+/** Does it, and waits for it. A target may be one of the sources. */
+dn_status dn_fold_run(const dn_job_fold *fold) DN_MUST_USE;
 
 /** Reduces this rank's slice of a symmetric buffer into the copy of member `target`; of all members if -1. */
-void dn_reduce_slice(dn_comm *comm, const dn_job *job, int target);
+dn_status dn_reduce_slice(dn_comm *comm, const dn_job *job, int target) DN_MUST_USE;
 
 /* ---- hierarchy (hierarchy.c) ---- */
 

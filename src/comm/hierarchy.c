@@ -16,8 +16,6 @@
 #include "base/fail.h"
 #include "base/size.h"
 
-#include <string.h>
-
 /* Two more meetings cost up to 2 (P - 1) line transfers, some 0.1 us each; from here on that is
  * less than what the saved bytes take on a link of 50 GB/s, unless there are many small domains. What that
  * link has to be, compared with the domain's own memory, is in docs/collectives.md: it was counted and
@@ -49,7 +47,7 @@ bool dn_hierarchy_pays(const dn_comm *comm, const dn_job *job)
 
 /* ---- within a domain ---- */
 
-static void reduce_in_domain(dn_comm *comm, const dn_job *job)
+static dn_status reduce_in_domain(dn_comm *comm, const dn_job *job)
 {
     const dn_domains *d = &comm->domains;
     int domain = d->of[comm->rank], size = domain_size(d, domain), index = 0;
@@ -60,15 +58,15 @@ static void reduce_in_domain(dn_comm *comm, const dn_job *job)
     dn_slice(job->count, job->type, size, index, &first, &end);
     char *mine = job->buffer + first * dn_type_bytes(job->type);
     if (first == end)
-        return;
-    dn_fold fold;
+        return DN_OK;
+    dn_job_fold fold;
     dn_fold_init(&fold, comm, job, end - first);
     if (job->op == DN_AVG)
-        fold.op = DN_SUM; /* divided once, at the end */
+        fold.work.op = DN_SUM; /* divided once, at the end */
     for (int i = 0; i < size; i++)
         dn_fold_from(&fold, members[i], dn_comm_peer(comm, mine, members[i]));
     dn_fold_to(&fold, comm->rank, mine);
-    dn_fold_run(&fold);
+    return dn_fold_run(&fold);
 }
 
 /* ---- between domains ---- */
@@ -86,20 +84,20 @@ static int owner_in_domain(const dn_comm *comm, const dn_job *job, int domain, s
     return d->members[d->first[domain] + index];
 }
 
-/* One stretch of the own slice, from element `at`, over which no domain changes its owner. Returns its end.
- */
-static size_t reduce_stretch(dn_comm *comm, const dn_job *job, size_t at, size_t end, bool to_leaders)
+/* One stretch of the own slice, from element *at, over which no domain changes its owner. Moves *at to its
+ * end. */
+static dn_status reduce_stretch(dn_comm *comm, const dn_job *job, size_t *at, size_t end, bool to_leaders)
 {
     const dn_domains *d = &comm->domains;
     int owners[DN_MAX_RANKS];
     for (int domain = 0; domain < d->n; domain++) {
         size_t owned_to;
-        owners[domain] = owner_in_domain(comm, job, domain, at, &owned_to);
+        owners[domain] = owner_in_domain(comm, job, domain, *at, &owned_to);
         end = dn_min(end, owned_to);
     }
-    char *mine = job->buffer + at * dn_type_bytes(job->type);
-    dn_fold fold;
-    dn_fold_init(&fold, comm, job, end - at);
+    char *mine = job->buffer + *at * dn_type_bytes(job->type);
+    dn_job_fold fold;
+    dn_fold_init(&fold, comm, job, end - *at);
     for (int domain = 0; domain < d->n; domain++)
         dn_fold_from(&fold, owners[domain], dn_comm_peer(comm, mine, owners[domain]));
     for (int domain = 0; to_leaders && domain < d->n; domain++) {
@@ -108,16 +106,17 @@ static size_t reduce_stretch(dn_comm *comm, const dn_job *job, size_t at, size_t
     }
     if (!to_leaders)
         dn_fold_to(&fold, comm->rank, mine);
-    dn_fold_run(&fold);
-    return end;
+    *at = end;
+    return dn_fold_run(&fold);
 }
 
-static void reduce_between_domains(dn_comm *comm, const dn_job *job, bool to_leaders)
+static dn_status reduce_between_domains(dn_comm *comm, const dn_job *job, bool to_leaders)
 {
     size_t at, end;
     dn_comm_slice(comm, job->count, job->type, comm->rank, &at, &end);
     while (at < end)
-        at = reduce_stretch(comm, job, at, end, to_leaders);
+        DN_TRY(reduce_stretch(comm, job, &at, end, to_leaders));
+    return DN_OK;
 }
 
 /* ---- collectives ---- */
@@ -125,24 +124,23 @@ static void reduce_between_domains(dn_comm *comm, const dn_job *job, bool to_lea
 dn_status dn_hierarchy_reduce_scatter(dn_comm *comm, dn_job *job)
 {
     DN_TRY(dn_job_meet(comm, job));
-    reduce_in_domain(comm, job);
+    DN_TRY(reduce_in_domain(comm, job));
     DN_TRY(dn_job_meet(comm, job));
-    reduce_between_domains(comm, job, false);
-    return DN_OK;
+    return reduce_between_domains(comm, job, false);
 }
 
 dn_status dn_hierarchy_all_reduce(dn_comm *comm, dn_job *job, bool shared)
 {
     DN_TRY(dn_job_meet(comm, job));
-    reduce_in_domain(comm, job);
+    DN_TRY(reduce_in_domain(comm, job));
     DN_TRY(dn_job_meet(comm, job));
-    reduce_between_domains(comm, job, true);
+    DN_TRY(reduce_between_domains(comm, job, true));
     DN_TRY(dn_job_meet(comm, job));
     int leader = dn_hierarchy_leader(comm, comm->rank);
     if (shared)
         return DN_OK;
     if (comm->rank != leader) {
-        memcpy(job->buffer, dn_comm_peer(comm, job->buffer, leader), job->bytes);
+        DN_TRY(dn_comm_copy(comm, job->buffer, dn_comm_peer(comm, job->buffer, leader), job->bytes));
         dn_comm_count_moved(comm, job->kind, leader, 2 * job->bytes); /* both in this domain */
     }
     return dn_job_meet(comm, job);

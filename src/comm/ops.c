@@ -5,7 +5,6 @@
 #include "comm/group.h"
 
 #include <assert.h>
-#include <string.h>
 
 const dn_comm_ops dn_comm_ops_shm = {
     .name = "shm",
@@ -125,11 +124,8 @@ dn_status dn_comm_all_to_all(dn_comm *comm, const void *from, void *to, size_t c
                              dn_traffic kind)
 {
     size_t row = count * dn_type_bytes(type);
-    if (comm->size == 1) {
-        if (row > 0)
-            memcpy(to, from, row);
-        return DN_OK;
-    }
+    if (comm->size == 1)
+        return dn_comm_copy(comm, to, from, row);
     comm->ops->count(comm, DN_ALL_TO_ALL, kind, 0, row * (size_t)comm->size, -1);
     return comm->ops->all_to_all(comm, from, to, count, type, kind);
 }

@@ -13,8 +13,6 @@
 
 #include "base/fail.h"
 
-#include <string.h>
-
 #define NOBODY (-1) /* as root: everybody gets the result */
 
 static bool wants_result(const dn_comm *comm, const dn_job *job)
@@ -26,9 +24,11 @@ static bool wants_result(const dn_comm *comm, const dn_job *job)
 
 static dn_status reduce_in_line(dn_comm *comm, dn_job *job)
 {
-    dn_fold fold;
+    dn_job_fold fold;
     size_t bytes = job->bytes;
-    DN_TRY(dn_barrier_meet(&comm->barrier, &job->call, job->buffer, bytes));
+    char line[DN_LINE_BYTES];
+    DN_TRY(dn_comm_copy(comm, line, job->buffer, bytes));
+    DN_TRY(dn_barrier_meet(&comm->barrier, &job->call, line, bytes));
     dn_comm_count_moved(comm, job->kind, comm->rank, 2 * bytes);
     if (!wants_result(comm, job))
         return DN_OK;
@@ -36,17 +36,16 @@ static dn_status reduce_in_line(dn_comm *comm, dn_job *job)
     for (int member = 0; member < comm->size; member++)
         dn_fold_from(&fold, member, dn_barrier_payload(&comm->barrier, member));
     dn_fold_to(&fold, comm->rank, job->buffer);
-    dn_fold_run(&fold);
-    return DN_OK;
+    return dn_fold_run(&fold);
 }
 
 /* ---- one meeting, everybody reduces everything ---- */
 
 static dn_status reduce_symmetrically(dn_comm *comm, dn_job *job)
 {
-    dn_fold fold;
+    dn_job_fold fold;
     size_t bytes = job->bytes;
-    memcpy(dn_stage(comm, comm->rank, 1), job->buffer, bytes);
+    DN_TRY(dn_comm_copy(comm, dn_stage(comm, comm->rank, 1), job->buffer, bytes));
     dn_comm_count_moved(comm, job->kind, comm->rank, 2 * bytes);
     DN_TRY(dn_job_meet(comm, job));
     if (!wants_result(comm, job))
@@ -55,18 +54,17 @@ static dn_status reduce_symmetrically(dn_comm *comm, dn_job *job)
     for (int member = 0; member < comm->size; member++)
         dn_fold_from(&fold, member, dn_stage(comm, member, 0));
     dn_fold_to(&fold, comm->rank, job->buffer);
-    dn_fold_run(&fold);
-    return DN_OK;
+    return dn_fold_run(&fold);
 }
 
 /* ---- in place ---- */
 
 /* Reduces a range of the buffer to the copies of `target`, or of everybody. */
-static void reduce_range(dn_comm *comm, const dn_job *job, char *mine, size_t n, int target)
+static dn_status reduce_range(dn_comm *comm, const dn_job *job, char *mine, size_t n, int target)
 {
-    dn_fold fold;
+    dn_job_fold fold;
     if (n == 0)
-        return;
+        return DN_OK;
     dn_fold_init(&fold, comm, job, n);
     for (int member = 0; member < comm->size; member++)
         dn_fold_from(&fold, member, dn_comm_peer(comm, mine, member));
@@ -75,20 +73,20 @@ static void reduce_range(dn_comm *comm, const dn_job *job, char *mine, size_t n,
         if (target == NOBODY || target == member)
             dn_fold_to(&fold, member, dn_comm_peer(comm, mine, member));
     }
-    dn_fold_run(&fold);
+    return dn_fold_run(&fold);
 }
 
-void dn_reduce_slice(dn_comm *comm, const dn_job *job, int target)
+dn_status dn_reduce_slice(dn_comm *comm, const dn_job *job, int target)
 {
     size_t first, end;
     dn_comm_slice(comm, job->count, job->type, comm->rank, &first, &end);
-    reduce_range(comm, job, job->buffer + first * dn_type_bytes(job->type), end - first, target);
+    return reduce_range(comm, job, job->buffer + first * dn_type_bytes(job->type), end - first, target);
 }
 
 static dn_status reduce_in_place(dn_comm *comm, dn_job *job, int target)
 {
     DN_TRY(dn_job_meet(comm, job));
-    dn_reduce_slice(comm, job, target);
+    DN_TRY(dn_reduce_slice(comm, job, target));
     return dn_job_meet(comm, job);
 }
 
@@ -143,8 +141,7 @@ dn_status dn_shm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_ty
     if (dn_hierarchy_pays(comm, &job))
         return dn_hierarchy_reduce_scatter(comm, &job);
     DN_TRY(dn_job_meet(comm, &job));
-    dn_reduce_slice(comm, &job, comm->rank);
-    return DN_OK;
+    return dn_reduce_slice(comm, &job, comm->rank);
 }
 
 dn_status dn_shm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
@@ -155,6 +152,6 @@ dn_status dn_shm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n
     DN_TRY(dn_job_meet(comm, &job));
     for (size_t i = 0; i < n_items; i++)
         if (items[i].owner == comm->rank)
-            reduce_range(comm, &job, items[i].buffer, items[i].count, comm->rank);
+            DN_TRY(reduce_range(comm, &job, items[i].buffer, items[i].count, comm->rank));
     return DN_OK;
 }

@@ -9,8 +9,6 @@
 
 #include "base/fail.h"
 
-#include <string.h>
-
 static dn_ring *ring_at(const dn_comm *comm, int owner, int from)
 {
     return (dn_ring *)(void *)(comm->scratch[owner] + DN_RINGS_AT) + from;
@@ -63,7 +61,7 @@ static dn_status send_parcels(dn_comm *comm, dn_ring_end *ring, const dn_job *jo
         dn_parcel *parcel;
         char *memory;
         DN_TRY(next_parcel(comm, &parcel, &memory));
-        memcpy(memory, job->buffer + at, bytes);
+        DN_TRY(dn_comm_copy(comm, memory, job->buffer + at, bytes));
         dn_comm_count_moved(comm, job->kind, comm->rank, 2 * bytes);
         DN_TRY(dn_ring_put(ring, message_of(job, memory, bytes)));
         *parcel = (dn_parcel){.ring = ring, .number = ring->own};
@@ -71,11 +69,10 @@ static dn_status send_parcels(dn_comm *comm, dn_ring_end *ring, const dn_job *jo
     return DN_OK;
 }
 
-static dn_status send_in_message(dn_ring_end *ring, const dn_job *job)
+static dn_status send_in_message(const dn_comm *comm, dn_ring_end *ring, const dn_job *job)
 {
     dn_message message = message_of(job, NULL, job->bytes);
-    if (job->bytes > 0)
-        memcpy(message.payload, job->buffer, job->bytes);
+    DN_TRY(dn_comm_copy(comm, message.payload, job->buffer, job->bytes));
     return dn_ring_put(ring, message);
 }
 
@@ -84,7 +81,7 @@ dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type t
     dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, to);
     dn_ring_end *ring = producer_to(comm, to);
     if (job.bytes <= DN_MESSAGE_BYTES)
-        return send_in_message(ring, &job);
+        return send_in_message(comm, ring, &job);
     if (dn_job_private(&job))
         return send_parcels(comm, ring, &job);
     DN_TRY(dn_ring_put(ring, message_of(&job, buffer, job.bytes)));
@@ -104,14 +101,15 @@ static dn_status fail_mixed(dn_comm *comm, const dn_job *job, const dn_message *
     return dn_fail(DN_ERR_ARG, "%s", failure.message);
 }
 
-static void take(dn_comm *comm, const dn_job *job, const dn_message *m, size_t at)
+static dn_status take(dn_comm *comm, const dn_job *job, const dn_message *m, size_t at)
 {
     const void *from = m->at ? (const void *)(uintptr_t)m->at : m->payload;
     if (m->bytes == 0)
-        return;
-    memcpy(job->buffer + at, from, m->bytes);
+        return DN_OK;
+    DN_TRY(dn_comm_copy(comm, job->buffer + at, from, m->bytes));
     dn_comm_count_moved(comm, job->kind, job->root, m->bytes);
     dn_comm_count_moved(comm, job->kind, comm->rank, m->bytes);
+    return DN_OK;
 }
 
 dn_status dn_shm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind)
@@ -125,7 +123,7 @@ dn_status dn_shm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type
         if (m.total != job.bytes || m.type != (uint32_t)type || m.bytes > job.bytes - at ||
             (m.bytes == 0 && job.bytes > 0))
             return fail_mixed(comm, &job, &m);
-        take(comm, &job, &m, at);
+        DN_TRY(take(comm, &job, &m, at));
         dn_ring_pop(ring);
         at += m.bytes;
     } while (at < job.bytes);

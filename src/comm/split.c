@@ -95,7 +95,8 @@ static dn_status make_child(const dn_comm *parent, const wish *company, int n, c
     child->heap = (dn_arena){.base = taken + scratch_bytes(parent->size), .capacity = rounded(heap_bytes)};
     child->small_bytes = parent->small_bytes;
     child->ops = parent->ops;
-    child->kernels = parent->kernels;
+    child->split = true;
+    child->stream = parent->stream;
     if (parent->world)
         join(child, parent, company, taken);
     *out = child;

@@ -12,15 +12,14 @@
 #include "base/fail.h"
 #include "base/size.h"
 
-#include <string.h>
-
-static void copy(dn_comm *comm, const dn_job *job, void *to, int at, const void *from, size_t bytes)
+static dn_status copy(dn_comm *comm, const dn_job *job, void *to, int at, const void *from, size_t bytes)
 {
     if (bytes == 0)
-        return;
-    memcpy(to, from, bytes);
+        return DN_OK;
+    DN_TRY(dn_comm_copy(comm, to, from, bytes));
     dn_comm_count_moved(comm, job->kind, at, bytes);         /* with the member whose stage it is */
     dn_comm_count_moved(comm, job->kind, comm->rank, bytes); /* in the own buffer */
+    return DN_OK;
 }
 
 /* Bytes of a stage for each member, in whole cache lines. */
@@ -50,66 +49,68 @@ static size_t count_steps(const dn_comm *comm, const dn_job *job, size_t piece)
 
 /* ---- reductions ---- */
 
-static void put_pieces(dn_comm *comm, const dn_job *job, size_t step)
+static dn_status put_pieces(dn_comm *comm, const dn_job *job, size_t step)
 {
     size_t at, bytes, piece = piece_bytes(comm);
     char *stage = dn_stage(comm, comm->rank, 1);
     for (int member = 0; member < comm->size; member++) {
         find_piece(comm, job, member, step, piece, &at, &bytes);
-        copy(comm, job, stage + (size_t)member * piece, comm->rank, job->buffer + at, bytes);
+        DN_TRY(copy(comm, job, stage + (size_t)member * piece, comm->rank, job->buffer + at, bytes));
     }
+    return DN_OK;
 }
 
 /* Reduces the own piece of the last meeting's stages, to `to` or, if NULL, to its place in the own stage. */
-static void reduce_piece(dn_comm *comm, const dn_job *job, size_t step, bool to_stage)
+static dn_status reduce_piece(dn_comm *comm, const dn_job *job, size_t step, bool to_stage)
 {
-    dn_fold fold;
+    dn_job_fold fold;
     size_t at, bytes, piece = piece_bytes(comm), offset = (size_t)comm->rank * piece;
     find_piece(comm, job, comm->rank, step, piece, &at, &bytes);
     if (bytes == 0)
-        return;
+        return DN_OK;
     dn_fold_init(&fold, comm, job, bytes / dn_type_bytes(job->type));
     for (int member = 0; member < comm->size; member++)
         dn_fold_from(&fold, member, dn_stage(comm, member, 0) + offset);
     dn_fold_to(&fold, comm->rank, to_stage ? dn_stage(comm, comm->rank, 0) + offset : job->buffer + at);
-    dn_fold_run(&fold);
+    return dn_fold_run(&fold);
 }
 
 /* Takes the results of the step before the last from their owners' stages. */
-static void take_results(dn_comm *comm, const dn_job *job, size_t step)
+static dn_status take_results(dn_comm *comm, const dn_job *job, size_t step)
 {
     size_t at, bytes, piece = piece_bytes(comm);
     if (job->root >= 0 && job->root != comm->rank)
-        return;
+        return DN_OK;
     for (int i = 0; i < comm->size; i++) {
         int member = (comm->rank + i) % comm->size;
         find_piece(comm, job, member, step, piece, &at, &bytes);
-        copy(comm, job, job->buffer + at, member, dn_stage(comm, member, -1) + (size_t)member * piece, bytes);
+        DN_TRY(copy(comm, job, job->buffer + at, member, dn_stage(comm, member, -1) + (size_t)member * piece,
+                    bytes));
     }
+    return DN_OK;
 }
 
 dn_status dn_staged_all_reduce(dn_comm *comm, dn_job *job)
 {
     size_t n_steps = count_steps(comm, job, piece_bytes(comm));
     for (size_t step = 0; step < n_steps; step++) {
-        put_pieces(comm, job, step);
+        DN_TRY(put_pieces(comm, job, step));
         DN_TRY(dn_job_meet(comm, job));
-        reduce_piece(comm, job, step, true);
+        DN_TRY(reduce_piece(comm, job, step, true));
         if (step > 0)
-            take_results(comm, job, step - 1);
+            DN_TRY(take_results(comm, job, step - 1));
     }
     DN_TRY(dn_job_meet(comm, job));
-    take_results(comm, job, n_steps - 1);
-    return DN_OK;
+    return take_results(comm, job, n_steps - 1);
 }
 
 dn_status dn_staged_reduce_scatter(dn_comm *comm, dn_job *job)
 {
     size_t n_steps = count_steps(comm, job, piece_bytes(comm));
     for (size_t step = 0; step < n_steps; step++) {
-        put_pieces(comm, job, step);
+        DN_TRY(put_pieces(comm, job, step));
         DN_TRY(dn_job_meet(comm, job));
-        reduce_piece(comm, job, step, false);
+        DN_TRY(reduce_piece(comm, job, step, false));
     }
     return n_steps ? DN_OK : dn_job_meet(comm, job);
 }
@@ -121,12 +122,12 @@ dn_status dn_staged_all_gather(dn_comm *comm, dn_job *job)
     size_t at, bytes, n_steps = count_steps(comm, job, DN_STAGE_BYTES);
     for (size_t step = 0; step < n_steps; step++) {
         find_piece(comm, job, comm->rank, step, DN_STAGE_BYTES, &at, &bytes);
-        copy(comm, job, dn_stage(comm, comm->rank, 1), comm->rank, job->buffer + at, bytes);
+        DN_TRY(copy(comm, job, dn_stage(comm, comm->rank, 1), comm->rank, job->buffer + at, bytes));
         DN_TRY(dn_job_meet(comm, job));
         for (int i = 1; i < comm->size; i++) {
             int member = (comm->rank + i) % comm->size;
             find_piece(comm, job, member, step, DN_STAGE_BYTES, &at, &bytes);
-            copy(comm, job, job->buffer + at, member, dn_stage(comm, member, 0), bytes);
+            DN_TRY(copy(comm, job, job->buffer + at, member, dn_stage(comm, member, 0), bytes));
         }
     }
     return n_steps ? DN_OK : dn_job_meet(comm, job);
@@ -138,13 +139,13 @@ dn_status dn_staged_all_to_all(dn_comm *comm, dn_job *job, char *to)
     do {
         size_t bytes = dn_min(piece, row - at);
         for (int member = 0; member < comm->size; member++)
-            copy(comm, job, dn_stage(comm, comm->rank, 1) + (size_t)member * piece, comm->rank,
-                 job->buffer + (size_t)member * row + at, bytes);
+            DN_TRY(copy(comm, job, dn_stage(comm, comm->rank, 1) + (size_t)member * piece, comm->rank,
+                        job->buffer + (size_t)member * row + at, bytes));
         DN_TRY(dn_job_meet(comm, job));
         for (int i = 0; i < comm->size; i++) {
             int member = (comm->rank + i) % comm->size;
-            copy(comm, job, to + (size_t)member * row + at, member,
-                 dn_stage(comm, member, 0) + (size_t)comm->rank * piece, bytes);
+            DN_TRY(copy(comm, job, to + (size_t)member * row + at, member,
+                        dn_stage(comm, member, 0) + (size_t)comm->rank * piece, bytes));
         }
         at += bytes;
     } while (at < row);
@@ -157,10 +158,10 @@ dn_status dn_staged_broadcast(dn_comm *comm, dn_job *job)
     do {
         size_t bytes = dn_min(DN_STAGE_BYTES, all - at);
         if (comm->rank == job->root)
-            copy(comm, job, dn_stage(comm, comm->rank, 1), comm->rank, job->buffer + at, bytes);
+            DN_TRY(copy(comm, job, dn_stage(comm, comm->rank, 1), comm->rank, job->buffer + at, bytes));
         DN_TRY(dn_job_meet(comm, job));
         if (comm->rank != job->root)
-            copy(comm, job, job->buffer + at, job->root, dn_stage(comm, job->root, 0), bytes);
+            DN_TRY(copy(comm, job, job->buffer + at, job->root, dn_stage(comm, job->root, 0), bytes));
         at += bytes;
     } while (at < all);
     return DN_OK;

@@ -2,8 +2,20 @@
 
 #include "base/fail.h"
 #include "base/random.h"
+#include "compute/kernels.h"
 
 #include <stdlib.h>
+
+dn_status dn_stream_zero(dn_stream *stream, dn_buf *x, size_t n)
+{
+    const size_t piece = DN_STREAM_PIECE / sizeof(dn_real);
+    for (size_t at = 0; at < n; at += piece) {
+        stream->kernels->fill(stream, dn_at(x, at), n - at < piece ? n - at : piece, 0);
+        DN_TRY(dn_stream_sync(stream)); /* queued is not done */
+        dn_stream_progress(stream);
+    }
+    return DN_OK;
+}
 
 /* Drawn a piece at a time, so that a model on another device needs little host memory, and a piece in turns
  * that threads share out. */

@@ -13,7 +13,7 @@
 #ifndef COMPUTE_KERNELS_H
 #define COMPUTE_KERNELS_H
 
-#include "compute/device.h"
+#include "device/stream.h"
 #include "dionode/blas.h"
 
 #include <stdbool.h>
@@ -242,6 +242,13 @@ typedef struct dn_kernels {
 
 /** The columns; NULL-terminated list of those this processor can run, fastest first, "ref" last. */
 const dn_kernels *const *dn_kernels_available(void);
+
+/**
+ * A stream over n_threads OpenMP threads. kernels is "cpu" (the fastest instruction set this
+ * processor has) or "ref" (plain C, one thread, for tests). Sets the BLAS and OpenMP thread counts of the
+ * calling thread. Returned stream is owned by the caller. Errors: DN_ERR_ARG unknown name, DN_ERR_MEMORY.
+ */
+dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out) DN_MUST_USE;
 
 /** Best sgemm (dgemm) rate of this stream's threads in flop/s, over budget_s (0.2 will do) of n x n products,
  * one at least: the yardstick for every "share of GEMM peak". The best, not the median: a peak is a limit,

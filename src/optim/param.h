@@ -5,7 +5,7 @@
 #ifndef OPTIM_PARAM_H
 #define OPTIM_PARAM_H
 
-#include "compute/device.h"
+#include "device/stream.h"
 #include "dionode/optim.h"
 
 #define DN_PARAM_NAME_MAX       DN_OPTIM_NAME_MAX        /* bytes of a name, with its end */

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/fail.h"
 #include "base/size.h"
+#include "compute/draw.h"
 #include "compute/kernels.h"
 #include "sync/shares.h"
 

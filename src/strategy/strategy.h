@@ -16,7 +16,7 @@
 #ifndef STRATEGY_STRATEGY_H
 #define STRATEGY_STRATEGY_H
 
-#include "compute/device.h"
+#include "device/stream.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "comm/world.h"
+#include "compute/kernels.h"
 #include "dionode/topo.h"
 #include "shm/barrier.h"
 #include "sync/layout.h"

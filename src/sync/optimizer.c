@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/inject.h"
+#include "compute/draw.h"
 #include "compute/kernels.h"
 #include "sync/executor.h"
 #include "sync/shares.h"

@@ -10,7 +10,7 @@
 #ifndef SYNC_SHARES_H
 #define SYNC_SHARES_H
 
-#include "compute/device.h"
+#include "device/stream.h"
 #include "sync/layout.h"
 #include "sync/formula.h"
 

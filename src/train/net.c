@@ -1,6 +1,7 @@
 #include "train/net.h"
 
 #include "base/fail.h"
+#include "compute/draw.h"
 #include "compute/kernels.h"
 #include "sync/layout.h"
 

@@ -2,7 +2,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "base/output.h"
-#include "compute/device.h"
+#include "compute/kernels.h"
 #include "dionode/launch.h"
 #include "dionode/train.h"
 #include "report/progress.h"

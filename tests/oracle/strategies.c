@@ -5,6 +5,7 @@
  * 1e-4.
  */
 #include "strategy/engine.h"
+#include "compute/kernels.h"
 #include "support/dense.h"
 #include "support/ranks.h"
 #include "support/tests.h"

@@ -5,6 +5,7 @@
 #include "sync/weights.h"
 
 #include "base/random.h"
+#include "compute/kernels.h"
 #include "support/ranks.h"
 #include "support/tests.h"
 #include "sync/param_peer.h"

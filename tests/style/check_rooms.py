@@ -9,16 +9,16 @@ import sys
 import planted
 
 # From the bottom up: a room may include itself and what stands before it.
-ROOMS = ['base', 'topo', 'shm', 'launch', 'comm', 'compute', 'linalg', 'optim', 'sync', 'strategy', 'nn', 'model', 'data', 'checkpoint',
+ROOMS = ['base', 'topo', 'shm', 'launch', 'device', 'comm', 'compute', 'linalg', 'optim', 'sync', 'strategy', 'nn', 'model', 'data', 'checkpoint',
          'report', 'verify', 'train', 'bench']
 
 # Foreign header -> files of src/ that may include it. shm owns shared mappings; checkpoint maps files read-only,
-# data may; compute/device.c only advises the kernel about huge pages; cli/address_space.c tries for room.
+# data may; device/cpu.c only advises the kernel about huge pages; cli/address_space.c tries for room.
 HOMES = [
     (r'hwloc(/|\.h)', r'topo/'),
     (r'(cblas|lapacke|openblas\w*|omp|immintrin)\.h|openblas/', r'compute/cpu/'),
-    (r'(cuda|cublas|cusolver|nccl|nvml)\w*\.h', r'compute/cuda/'),
-    (r'sys/mman\.h', r'shm/|data/|checkpoint/|compute/device\.c|cli/address_space\.c'),
+    (r'(cuda|cublas|cusolver|nccl|nvml)\w*\.h', r'(device|compute)/cuda/'),
+    (r'sys/mman\.h', r'shm/|data/|checkpoint/|device/cpu\.c|cli/address_space\.c'),
     (r'linux/futex\.h', r'shm/'),
     (r'sys/wait\.h|spawn\.h', r'launch/'),
     (r'Random123/', r'base/random\.c'),

@@ -6,9 +6,9 @@ build_threads() {
   local flags="-std=gnu11 -O1 -g -fsanitize=thread -D_GNU_SOURCE -DDN_ISA=base -I$tree/include -I$tree/src -I$tree/tests"
   local objects=()
   mkdir -p "$out"
-  for file in "$tree"/src/base/*.c "$tree"/src/shm/*.c "$tree"/src/comm/*.c "$tree"/tests/support/ranks.c \
+  for file in "$tree"/src/base/*.c "$tree"/src/shm/*.c "$tree"/src/device/*.c "$tree"/src/comm/*.c "$tree"/tests/support/ranks.c \
       "$tree"/tests/tsan/*.c; do
-    case $file in */join.c|*/comm/available.c) continue ;; esac
+    case $file in */join.c|*/device/available.c) continue ;; esac
     object=$out/$(basename "$(dirname "$file")")-$(basename "$file" .c).o
     objects+=("$object")
     [ "$object" -nt "$file" ] && [ -z "${compile_all:-}" ] || ${CC:-gcc} $flags -c "$file" -o "$object" || return

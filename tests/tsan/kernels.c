@@ -1,9 +1,9 @@
 /* One instruction set is enough here: the sanitizer looks at order, not at sums. */
-#include "comm/kernels.h"
+#include "device/reduce.h"
 
-extern const dn_comm_kernels dn_comm_kernels_base;
+extern const dn_reducers dn_reducers_base;
 
-const dn_comm_kernels *dn_comm_kernels_best(void)
+const dn_reducers *dn_reducers_best(void)
 {
-    return &dn_comm_kernels_base;
+    return &dn_reducers_base;
 }

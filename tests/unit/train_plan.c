@@ -2,7 +2,7 @@
  * bytes that its tensors have, or one line that says why not. Nothing wraps. */
 #include "base/arena.h"
 #include "base/size.h"
-#include "compute/device.h"
+#include "compute/kernels.h"
 #include "dionode/optim.h"
 #include "dionode/topo.h"
 #include "linalg/newton_schulz.h"

@@ -1,6 +1,6 @@
 /* Loops over elements, compiled once for each instruction set; the fastest that the processor has is used. */
-#ifndef COMM_KERNELS_H
-#define COMM_KERNELS_H
+#ifndef DEVICE_REDUCE_H
+#define DEVICE_REDUCE_H
 
 #include "dionode/types.h"
 
@@ -11,15 +11,15 @@
  * n_averaged, which is n_sources unless these are partial sums of more. out overlaps no source. */
 typedef void dn_reduce_fn(void *out, const void *const *sources, int n_sources, size_t n, int n_averaged);
 
-typedef struct dn_comm_kernels {
+typedef struct dn_reducers {
     const char *name;
     dn_reduce_fn *reduce[DN_N_TYPES][DN_N_OPS];
-} dn_comm_kernels;
+} dn_reducers;
 
 /** Never NULL. The choice is made once a process. */
-const dn_comm_kernels *dn_comm_kernels_best(void);
+const dn_reducers *dn_reducers_best(void);
 
 /** All that this processor runs, the best first, ended by NULL: for tests. */
-const dn_comm_kernels *const *dn_comm_kernels_all(void);
+const dn_reducers *const *dn_reducers_all(void);
 
 #endif

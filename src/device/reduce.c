@@ -5,7 +5,7 @@
  * Two sources are taken a pass: the chunk of sums stays in the first-level cache, and the fewer passes over
  * it, the closer the loop comes to the speed of memory.
  */
-#include "comm/kernels.h"
+#include "device/reduce.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -160,9 +160,9 @@ DEFINE_BF16(max, most_bf16, 1)
         [DN_SUM] = NAME##_sum, [DN_AVG] = NAME##_avg, [DN_MIN] = NAME##_min, [DN_MAX] = NAME##_max           \
     }
 
-extern const dn_comm_kernels EXPAND(dn_comm_kernels, DN_ISA);
+extern const dn_reducers EXPAND(dn_reducers, DN_ISA);
 
-const dn_comm_kernels EXPAND(dn_comm_kernels, DN_ISA) = {
+const dn_reducers EXPAND(dn_reducers, DN_ISA) = {
     .name = TEXT(DN_ISA),
     .reduce = {[DN_F32] = ROW(f32),
                [DN_F64] = ROW(f64),

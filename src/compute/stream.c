@@ -1,0 +1,45 @@
+/* Streams with kernels, and their scratch. */
+#include "base/fail.h"
+#include "compute/cpu/cpu.h"
+#include "device/device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const dn_kernels *find_kernels(const char *name)
+{
+    const dn_kernels *const *list = dn_kernels_available();
+    if (strcmp(name, "cpu") == 0)
+        return list[0];
+    for (; *list; list++)
+        if (strcmp(name, (*list)->name) == 0)
+            return *list;
+    return NULL;
+}
+
+dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out)
+{
+    const dn_kernels *column = find_kernels(kernels);
+    if (!column)
+        return dn_fail(DN_ERR_ARG, "no kernels named \"%s\" on this processor: take \"cpu\" or \"ref\"",
+                       kernels);
+    if (n_threads < 1)
+        return dn_fail(DN_ERR_ARG, "a stream needs at least one thread, not %d", n_threads);
+    DN_TRY(dn_stream_open(out));
+    (*out)->kernels = column;
+    (*out)->n_threads = n_threads;
+    dn_cpu_set_threads(n_threads);
+    return DN_OK;
+}
+
+void *dn_scratch(dn_stream *s, size_t bytes)
+{
+    if (bytes <= s->scratch_bytes)
+        return s->scratch;
+    free(s->scratch);
+    s->scratch = dn_memory_take(bytes);
+    s->scratch_bytes = s->scratch ? bytes : 0;
+    if (!s->scratch)
+        s->status = DN_ERR_MEMORY;
+    return s->scratch;
+}
