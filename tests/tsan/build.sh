@@ -3,7 +3,7 @@
 
 build_threads() {
   local tree=$1 out=$2 file object
-  local flags="-std=gnu11 -O1 -g -fsanitize=thread -D_GNU_SOURCE -DDN_ISA=base -I$tree/include -I$tree/src -I$tree/tests"
+  local flags="-std=gnu11 -O1 -g -fsanitize=thread -D_GNU_SOURCE -DDN_ISA=base -DDN_VERSION=\"0\" -I$tree/include -I$tree/src -I$tree/tests"
   local objects=()
   mkdir -p "$out"
   for file in "$tree"/src/base/*.c "$tree"/src/shm/*.c "$tree"/src/device/*.c "$tree"/src/comm/*.c "$tree"/tests/support/ranks.c \
