@@ -1,5 +1,5 @@
-/* From the calls of dionode/comm.h to the table of the communicator: alone there is nothing to exchange, and nothing
- * is counted. */
+/* From the calls of dionode/comm.h to the table of the communicator: alone there is nothing to exchange, and
+ * nothing is counted. */
 #include "comm/ops.h"
 
 #include "comm/group.h"

@@ -1,9 +1,9 @@
 /*
- * What a transport does: the table behind the calls of dionode/comm.h, one entry each. The calls (ops.c) answer for a
- * communicator of one rank, count what is exchanged, and leave the rest to the entry: a transport therefore sees
- * communicators of two ranks and more only, counts nothing but bytes moved, and keeps what comm.h says of order,
- * visibility and errors. Shared memory is one; a proof or a tracer puts a table of its own in front of it, whose
- * entries call those of the table they replace.
+ * What a transport does: the table behind the calls of dionode/comm.h, one entry each. The calls (ops.c)
+ * answer for a communicator of one rank, count what is exchanged, and leave the rest to the entry: a
+ * transport therefore sees communicators of two ranks and more only, counts nothing but bytes moved, and
+ * keeps what comm.h says of order, visibility and errors. Shared memory is one; a proof or a tracer puts a
+ * table of its own in front of it, whose entries call those of the table they replace.
  */
 #ifndef COMM_OPS_H
 #define COMM_OPS_H
@@ -13,15 +13,16 @@
 typedef struct dn_comm_ops {
     const char *name;
     dn_status (*barrier)(dn_comm *comm);
-    dn_status (*all_reduce)(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, dn_traffic kind);
+    dn_status (*all_reduce)(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
+                            dn_traffic kind);
     dn_status (*all_reduce_shared)(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                                    dn_traffic kind, const void **result);
     dn_status (*reduce)(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root,
                         dn_traffic kind);
     dn_status (*reduce_scatter)(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                                 dn_traffic kind);
-    dn_status (*reduce_to_owners)(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type, dn_op op,
-                                  dn_traffic kind);
+    dn_status (*reduce_to_owners)(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
+                                  dn_op op, dn_traffic kind);
     dn_status (*gather_from_owners)(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
                                     dn_traffic kind);
     dn_status (*all_gather)(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_traffic kind);
@@ -36,9 +37,10 @@ typedef struct dn_comm_ops {
     dn_status (*finish)(dn_comm *comm, uint64_t exchange);
     dn_status (*send)(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind);
     dn_status (*receive)(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind);
-    /* Adds one collective to the accounts: on `whole` bytes, of which `own` are this rank's part (what an all-gather
-     * contributes; else not looked at); root: of those that have one, else -1. The same for every transport, and in
-     * the table so that who stands in front of it hears of exchanges, too, that are made in place. */
+    /* Adds one collective to the accounts: on `whole` bytes, of which `own` are this rank's part (what an
+     * all-gather contributes; else not looked at); root: of those that have one, else -1. The same for every
+     * transport, and in the table so that who stands in front of it hears of exchanges, too, that are made in
+     * place. */
     void (*count)(dn_comm *comm, dn_collective as, dn_traffic kind, size_t own, size_t whole, int root);
 } dn_comm_ops;
 

@@ -8,7 +8,6 @@
 #include "nn/layer.h"
 
 #include "base/fail.h"
-#include "base/inject.h"
 #include "nn/linear.h"
 #include "sync/layout.h"
 
@@ -81,19 +80,12 @@ static dn_attention_shape shape_of(const dn_pass *pass, const kept *k)
     return (dn_attention_shape){pass->B, pass->T, k->heads, dn_head_size(pass->spec), 3 * k->W};
 }
 
-/* q, k, v lie side by side in rows of 3W: k from here on. */
-static size_t start_of_k(const dn_pass *pass, const kept *k)
-{
-    bool off = dn_injected(DN_INJECT_WRONG_HEAD_SPLIT) && pass->tp_size > 1 && k->W > 0;
-    return k->W + (off ? dn_head_size(pass->spec) / 2 : 0);
-}
-
 static dn_status forward(dn_pass *pass, const dn_layer *layer)
 {
     const kept *m = layer->kept;
     dn_stream *s = pass->stream;
     dn_attention_shape shape = shape_of(pass, m);
-    dn_buf *q = m->qkv, *k = dn_at(m->qkv, start_of_k(pass, m)), *v = dn_at(m->qkv, 2 * m->W);
+    dn_buf *q = m->qkv, *k = dn_at(m->qkv, m->W), *v = dn_at(m->qkv, 2 * m->W);
 
     dn_norm_forward(pass, &m->norm);                                                               /* y [N,C] */
     dn_linear_forward(s, m->qkv, m->norm.y, dn_layer_weight(pass, layer, Q), pass->B * pass->T);   /* [N,3W] */
@@ -109,7 +101,7 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
     dn_stream *s = pass->stream;
     size_t N = pass->B * pass->T, W = m->W;
     dn_attention_shape shape = shape_of(pass, m);
-    dn_buf *q = m->qkv, *k = dn_at(m->qkv, start_of_k(pass, m)), *v = dn_at(m->qkv, 2 * W);
+    dn_buf *q = m->qkv, *k = dn_at(m->qkv, W), *v = dn_at(m->qkv, 2 * W);
     dn_buf *dqkv = pass->wide, *dq = dqkv, *dk = dn_at(dqkv, W), *dv = dn_at(dqkv, 2 * W);
     dn_buf *d_o = W > pass->spec->C ? dn_at(dqkv, N * 3 * W) : pass->dy;
 

@@ -1,7 +1,6 @@
 #include "nn/layer.h"
 
 #include "base/fail.h"
-#include "base/inject.h"
 #include "base/size.h"
 #include "nn/linear.h"
 
@@ -26,8 +25,7 @@ dn_buf *dn_layer_take(dn_arena *arena, size_t elements)
 dn_words dn_layer_words(const dn_spec *spec, int tp_size, int rank)
 {
     dn_range words = dn_part(spec->V, 1, tp_size, rank);
-    bool off = dn_injected(DN_INJECT_WRONG_VOCAB_OFFSET) && rank > 0;
-    return (dn_words){words.first + off, words.end - words.first};
+    return (dn_words){words.first, words.end - words.first};
 }
 
 dn_status dn_layer_sum_dy(dn_pass *pass)
@@ -48,8 +46,7 @@ dn_status dn_layer_project(dn_pass *pass, const dn_buf *in, const dn_weight *w)
         return DN_OK;
     }
     dn_linear_forward(s, pass->dy, in, w, N);
-    if (!dn_injected(DN_INJECT_SKIP_TP_REDUCE))
-        DN_TRY(dn_layer_sum_dy(pass));
+    DN_TRY(dn_layer_sum_dy(pass));
     s->kernels->axpby(s, pass->x, 1, pass->dy, 1, N * pass->spec->C);
     return DN_OK;
 }

@@ -1,6 +1,5 @@
 #include "optim/dion.h"
 
-#include "base/inject.h"
 #include "base/size.h"
 #include "compute/kernels.h"
 #include "optim/rule.h"
@@ -110,8 +109,6 @@ void dn_dion_normalize(dn_stream *s, const dn_dion *d, dn_buf *r, const double *
 dn_product dn_dion_apply(const dn_dion *d, const dn_buf *p, const dn_buf *q, const dn_dion_step *step)
 {
     double scale = sqrt((double)d->shape.rows / (double)d->shape.cols);
-    if (dn_injected(DN_INJECT_LOCAL_FAN_OUT) && d->cols > 0)
-        scale = sqrt((double)d->rows / (double)d->cols);
     return add_low_rank(d, d->weight, -step->lr * scale, p, q, 1 - step->lr * step->weight_decay);
 }
 

@@ -1,7 +1,5 @@
 #include "optim/param.h"
 
-#include "base/inject.h"
-
 #include <stdio.h>
 
 void dn_param_set_whole(dn_param *param)
@@ -16,13 +14,7 @@ static dn_range part(dn_cut cut, size_t n, const int size[DN_N_AXES], const int 
 {
     if (cut.axis == DN_N_AXES)
         return (dn_range){0, n};
-    dn_range part = dn_part(n, cut.unit, size[cut.axis], at[cut.axis]);
-    if (dn_injected(DN_INJECT_EVEN_PARTS)) {
-        size_t units = (n + cut.unit - 1) / cut.unit;
-        size_t first = units / (size_t)size[cut.axis] * (size_t)at[cut.axis] * cut.unit;
-        part = (dn_range){first, first + (part.end - part.first)};
-    }
-    return part;
+    return dn_part(n, cut.unit, size[cut.axis], at[cut.axis]);
 }
 
 static size_t clamp(size_t x, size_t low, size_t high)

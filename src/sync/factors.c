@@ -1,7 +1,6 @@
 #include "sync/factors.h"
 
 #include "base/fail.h"
-#include "base/inject.h"
 
 #include <math.h>
 #include <string.h>
@@ -63,9 +62,6 @@ static void load_band(const dn_party *party, const dn_factored *x)
 
 static void store_band(const dn_party *party, const dn_factored *x)
 {
-    const dn_comm *all = party->mesh->all;
-    if (dn_injected(DN_INJECT_STALE_Q) && dn_comm_rank(all) == dn_comm_size(all) - 1)
-        return;
     const dn_factors *f = party->work;
     const dn_kernels *k = party->stream->kernels;
     size_t rows = dn_range_size(x->bands.q), r = x->dion.shape.r, most = x->slot->shape.r;
@@ -107,20 +103,8 @@ static dn_status orthonormalize(dn_factors *f, dn_factor_batch *b, dn_orth_matri
             return dn_slot_broken(x->slot);
         if (x->found < orth[i].found)
             x->found = orth[i].found;
-        if (dn_injected(DN_INJECT_LOCAL_ZERO_GUARD) && dn_slot_size(x->slot) == 0)
-            x->found = DN_ORTH_ZERO;
     }
     return dn_stream_sync(party->stream);
-}
-
-/* A planted bug: the last rank's terms of P are lost. */
-static void lose_terms(const dn_party *party, const dn_factor_batch *b)
-{
-    const dn_comm *all = party->mesh->all;
-    for (size_t i = 0; i < b->n && dn_comm_rank(all) == dn_comm_size(all) - 1; i++) {
-        const dn_factored *x = &b->matrices[i];
-        party->stream->kernels->fill(party->stream, x->p, dn_range_size(x->bands.m) * x->dion.shape.r, 0);
-    }
 }
 
 /* A matrix whose P is zero has no R and keeps its Q: of the sum that R is elsewhere, each rank has the rows
@@ -146,8 +130,6 @@ static dn_status sum_squares(const dn_party *party, dn_factor_batch *b)
                                                dn_range_size(x->bands.r), r);
     }
     DN_TRY(dn_stream_sync(party->stream));
-    if (dn_injected(DN_INJECT_LOCAL_COLUMN_NORMS))
-        return dn_comm_barrier(party->mesh->all);
     DN_TRY(dn_comm_all_reduce(party->mesh->all, b->squares, b->n_squares, DN_F64, DN_SUM, DN_TRAFFIC_BASIS));
     for (size_t i = 0; i < b->n; i++)
         for (size_t j = 0; j < b->matrices[i].dion.shape.r; j++)
@@ -202,8 +184,6 @@ static dn_status step_bucket(dn_factors *f, dn_factor_batch *b, uint64_t step, d
             products[i] = dn_dion_project(&x[i].dion, x[i].scale, x[i].p, x[i].basis);
         }
         k->gemm_many(s, products, n); /* B Q [m_a, r], a term of P */
-        if (dn_injected(DN_INJECT_SKIP_FACTOR_REDUCE))
-            lose_terms(party, b);
         DN_TRY(dn_stream_sync(s));
         DN_TRY(dn_shares_reduce(&b->p, DN_SUM, DN_TRAFFIC_FACTORS)); /* band of P = B Q */
 

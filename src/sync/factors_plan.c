@@ -4,7 +4,6 @@
 
 #include "base/fail.h"
 #include "base/size.h"
-#include "base/inject.h"
 #include "base/random.h"
 #include "shm/world.h"
 
@@ -132,10 +131,7 @@ static void fill_orth(const dn_optim_config *config, const dn_factored *x, bool 
         dn_mesh_at(slot->layout.size, rank, at);
         dn_bands bands = dn_layout_bands(&slot->layout, slot->shape.transposed, at);
         dn_range rows = of_r ? bands.n : bands.m, band = of_r ? bands.r : bands.p;
-        size_t first = band.first - rows.first;
-        if (dn_injected(DN_INJECT_WRONG_BAND_OFFSET) && first > 0)
-            first--;
-        parts[rank] = (dn_orth_part){band.first, dn_range_size(band), first * z->r};
+        parts[rank] = (dn_orth_part){band.first, dn_range_size(band), (band.first - rows.first) * z->r};
     }
     *orth = (dn_orth_matrix){.m = of_r ? z->n : z->m,
                              .r = z->r,
@@ -224,7 +220,7 @@ static dn_status fill_batch(dn_factors *f, dn_factor_batch *b, size_t first, dn_
                             .grad = slot->grad,
                             .momentum = slot->states[DN_STATE_MOMENTUM].data};
         x->bands = dn_layout_bands(&slot->layout, slot->shape.transposed, f->party->mesh->at);
-        x->scale = dn_injected(DN_INJECT_SUM_FOR_AVERAGE) ? 1.0 : 1.0 / n_replicas;
+        x->scale = 1.0 / n_replicas;
         take_factors(x, slot, &arena);
     }
     return fit_batch(f, b);

@@ -1,7 +1,6 @@
 #include "sync/optimizer.h"
 
 #include "base/fail.h"
-#include "base/inject.h"
 #include "compute/draw.h"
 #include "compute/kernels.h"
 #include "sync/executor.h"
@@ -389,26 +388,6 @@ static dn_status average_momenta(dn_optimizer *o)
     return dn_shares_gather(&o->momenta, DN_TRAFFIC_MOMENTUM);
 }
 
-/* A planted bug: the last replica's weights change in their last bit. */
-static void drift(dn_optimizer *o)
-{
-    const dn_mesh *mesh = o->mesh;
-    for (size_t i = 0; i < o->n_params && mesh->at[DN_DP] == mesh->size[DN_DP] - 1; i++) {
-        const dn_param *p = o->slots[i].param;
-        o->stream->kernels->scale(o->stream, p->weight, 1 + DN_REAL_EPS, p->weight, dn_param_size(p));
-    }
-}
-
-static dn_status share_weights(dn_optimizer *o)
-{
-    DN_TRY(dn_stream_sync(o->stream));
-    if (!dn_injected(DN_INJECT_STALE_WEIGHTS))
-        DN_TRY(dn_shares_gather(&o->weights, DN_TRAFFIC_WEIGHTS));
-    if (dn_injected(DN_INJECT_REPLICA_DRIFT))
-        drift(o);
-    return DN_OK;
-}
-
 static void schedule_decay(dn_optimizer *o, double factor)
 {
     for (size_t i = 0; i < o->n_params; i++) {
@@ -422,8 +401,7 @@ dn_status dn_optimizer_step(dn_optimizer *o, const dn_pace *pace, dn_step_report
     *report = (dn_step_report){.clip = 1};
     dn_comm_tick(o->mesh->all, pace->step + 1, "optimizer"); /* people count steps from 1 */
     schedule_decay(o, pace->decay);
-    dn_op mean = dn_injected(DN_INJECT_SUM_FOR_AVERAGE) ? DN_SUM : DN_AVG;
-    DN_TRY(dn_shares_reduce(&o->gradients, mean, DN_TRAFFIC_GRADIENT));
+    DN_TRY(dn_shares_reduce(&o->gradients, DN_AVG, DN_TRAFFIC_GRADIENT));
     double norm;
     DN_TRY(measure_gradients(o, &norm, &report->grad_norm));
     report->skipped = !isfinite(report->grad_norm);
@@ -433,7 +411,8 @@ dn_status dn_optimizer_step(dn_optimizer *o, const dn_pace *pace, dn_step_report
     report->clip = clip_gradients(o, norm);
     for (size_t k = 0; k < o->n_parties; k++)
         DN_TRY(o->parties[k].executor->step(&o->parties[k], pace->step, pace->lr, report));
-    DN_TRY(share_weights(o));
+    DN_TRY(dn_stream_sync(o->stream));
+    DN_TRY(dn_shares_gather(&o->weights, DN_TRAFFIC_WEIGHTS));
     return is_due(pace->step, o->config.momentum_sync_every) ? average_momenta(o) : DN_OK;
 }
 

@@ -3,7 +3,6 @@
 #include "base/arena.h"
 #include "base/fail.h"
 #include "base/size.h"
-#include "base/inject.h"
 #include "compute/kernels.h"
 #include "sync/weights_layout.h"
 
@@ -141,8 +140,7 @@ static dn_status meet(dn_weights *w)
 static void begin_copying(dn_weights *w, size_t unit)
 {
     const dn_unit *u = &w->layout.units[unit];
-    bool stale = dn_injected(DN_INJECT_STALE_WEIGHTS) && w->last != SIZE_MAX;
-    if (w->copier && !stale)
+    if (w->copier)
         dn_copier_begin(w->copier, w->layout.copies + u->first_copy, u->n_copies);
 }
 
@@ -244,10 +242,7 @@ dn_status dn_weights_close(dn_weights *w, size_t unit, bool backward)
     if (n_fs == 1 || !backward)
         return DN_OK;
     DN_TRY(dn_stream_sync(w->stream));
-    if (dn_injected(DN_INJECT_SKIP_FS_REDUCE))
-        DN_TRY(dn_comm_barrier(w->fs));
-    else
-        DN_TRY(dn_comm_reduce_to_owners(w->fs, owned, n_fs, DN_REAL, DN_AVG, DN_TRAFFIC_GRADIENT));
+    DN_TRY(dn_comm_reduce_to_owners(w->fs, owned, n_fs, DN_REAL, DN_AVG, DN_TRAFFIC_GRADIENT));
     add_means(w, &w->layout.units[unit], owned[dn_comm_rank(w->fs)].buffer);
     return DN_OK;
 }

@@ -1,7 +1,6 @@
 #include "train/plan.h"
 
 #include "base/fail.h"
-#include "base/inject.h"
 #include "base/size.h"
 #include "dionode/topo.h"
 #include "optim/rule.h"
@@ -157,7 +156,7 @@ static dn_status plan_mesh(const dn_config *c, dn_plan *plan)
 dn_range dn_plan_rows(const dn_plan *plan, size_t n, const int at[DN_N_AXES])
 {
     int index = at[DN_DP] * plan->mesh[DN_FS] + at[DN_FS];
-    return dn_part(n, 1, plan->n_dealt, dn_injected(DN_INJECT_WRONG_ROWS) ? 0 : index);
+    return dn_part(n, 1, plan->n_dealt, index);
 }
 
 size_t dn_plan_rounds(const dn_plan *plan, size_t n)

@@ -6,6 +6,7 @@
 #include "compute/kernels.h"
 #include "sync/layout.h"
 #include "train/net.h"
+#include "verify/plant.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ typedef struct trial {
     dn_plan plan;
     dn_net net;
     void *copy;                        /* private: the largest block of a tensor */
+    dn_plant_tensor *planted;          /* what planted bugs know: weights, then states Q of Dion */
     dn_ledger ledger[DN_ALL_AXES + 1]; /* of the first step, by the axes of the group */
     dn_formula formula;                /* of that step, asked before it: ranks may change */
 } trial;
@@ -78,7 +80,7 @@ dn_status dn_proof_shown_bytes(const dn_proof *proof, size_t *all, size_t *large
 /* Each row is a stretch of one stream of random tokens. */
 static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
 {
-    const dn_plan *plan = context;
+    const dn_plan *plan = &((const trial *)context)->plan;
     for (size_t t = 0; t <= plan->spec.T; t++) {
         uint64_t bits =
             dn_random_bits((uint64_t)plan->config.seed, STREAM_TOKENS, row * (plan->spec.T + 1) + t);
@@ -89,6 +91,14 @@ static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t 
             targets[t - 1] = token;
     }
     return DN_OK;
+}
+
+/* A planted bug: the row of the first rank that stands where this one's row does among its own. */
+static dn_status draw_row_of_first(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
+{
+    const trial *t = context;
+    dn_range own = dn_plan_rows(&t->plan, (size_t)t->plan.config.batch_size, t->mesh->at);
+    return draw_row(context, row - own.first, inputs, targets);
 }
 
 /* ---- rounding ---- */
@@ -366,7 +376,8 @@ static dn_status take_step(trial *t, uint64_t step)
     take_ledgers(t, false);
     if (first)
         t->formula = formula_of_first(t);
-    DN_TRY(dn_net_gradient(&t->net, draw_row, &t->plan, step * n, n, &loss_sum));
+    dn_rows_fn *rows = dn_planted(t->v, DN_BUG_WRONG_ROWS) ? draw_row_of_first : draw_row;
+    DN_TRY(dn_net_gradient(&t->net, rows, t, step * n, n, &loss_sum));
     take_ledgers(t, first);
     DN_TRY(show_loss(t, loss_sum));
     if (shown)
@@ -407,6 +418,28 @@ static dn_status open_copy(trial *t)
     return t->copy ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a copy of %zu numbers", room);
 }
 
+static dn_status plant(trial *t)
+{
+    size_t n_weights = t->plan.n_params, n_states = dn_net_n_states(&t->net), n = n_weights;
+    t->planted = calloc(n_weights + n_states, sizeof *t->planted);
+    if (!t->planted)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", n_weights + n_states);
+    for (size_t i = 0; i < n_weights; i++) {
+        const dn_param *p = &t->net.params[i];
+        t->planted[i] = (dn_plant_tensor){p->weight, dn_param_size(p) * sizeof(dn_real),
+                                          p->rows / dn_max(p->split, 1), p->cols};
+    }
+    for (size_t i = 0; i < n_states; i++) {
+        const dn_state *state = dn_net_state(&t->net, i);
+        dn_state_shard shard = dn_net_state_shard(&t->net, i, dn_comm_rank(t->mesh->all));
+        size_t bytes = shard.block.rows * shard.block.cols * dn_type_bytes(state->type);
+        if (strcmp(kind_of_state(state->name), "Q") == 0)
+            t->planted[n++] = (dn_plant_tensor){shard.data, bytes, state->rows, state->cols};
+    }
+    dn_plant_kernels(t->v, t->net.stream, t->planted, n_weights, t->planted + n_weights, n - n_weights);
+    return DN_OK;
+}
+
 static dn_status run(trial *t)
 {
     const dn_proof *proof = t->proof;
@@ -415,6 +448,7 @@ static dn_status run(trial *t)
     DN_TRY(dn_strategy_begin(t->net.strategy));
     dn_model_on_progress(t->net.model, tick, t);
     DN_TRY(open_copy(t));
+    DN_TRY(plant(t));
     for (uint64_t step = 0; step < (uint64_t)proof->n_steps; step++)
         DN_TRY(take_step(t, step));
     DN_TRY(dn_verify_same(t->v, "replicas", "weights", dn_mesh_group(t->mesh, DN_AXIS(DN_DP)), t->net.values,
@@ -429,5 +463,6 @@ dn_status dn_proof_run(dn_verify *v, const dn_mesh *mesh, void *context)
     dn_status status = run(&t);
     dn_net_close(&t.net);
     free(t.copy);
+    free(t.planted);
     return status;
 }

@@ -6,6 +6,7 @@
 #define VERIFY_INSIDE_H
 
 #include "dionode/verify.h"
+#include "verify/plant.h"
 
 #include <stdbool.h>
 
@@ -95,6 +96,7 @@ struct dn_verify {
     dn_reference reference;
     bool is_reference; /* the run that makes it */
     bool rounding;     /* the run that shows what rounding does */
+    dn_plant plant;    /* of the run on this mesh */
     dn_record *records;
     size_t n_records, capacity;
 };

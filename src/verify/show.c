@@ -107,7 +107,7 @@ dn_status dn_verify_block(dn_verify *v, const dn_verify_tensor *tensor, dn_block
     record.cols = tensor->cols;
     record.type = tensor->type;
     record.replicated = tensor->replicated;
-    record.block = block;
+    record.block = block = dn_plant_block(&v->plant, block);
     if (!within(&block, tensor->rows, tensor->cols))
         record.wrong = DN_WRONG_PLACE;
     DN_TRY(original_of(v, &record));

@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/size.h"
-#include "base/inject.h"
 #include "report/progress.h"
 
 #include <stdlib.h>
@@ -143,23 +142,15 @@ static dn_status say_what_to_give(const comparison *c, dn_status status)
 
 /* ---- one mesh ---- */
 
-/* No bug of ours is planted while the reference is made. */
-static dn_status call(comparison *c, const dn_mesh *mesh)
-{
-    if (!c->v.is_reference && !c->v.rounding)
-        return c->fn(&c->v, mesh, c->context);
-    dn_inject planted = dn_inject_swap(DN_INJECT_NONE);
-    dn_status status = c->fn(&c->v, mesh, c->context);
-    dn_inject_swap(planted);
-    return status;
-}
-
-/* On the ranks of a mesh: its groups, the operation, and an end of the groups. */
+/* On the ranks of a mesh: its groups, the operation, and an end of the groups. No bug is planted while the reference
+ * is made. */
 static dn_status operate(comparison *c, dn_comm *all, const int size[DN_N_AXES])
 {
     dn_mesh *mesh;
     DN_TRY(dn_mesh_create(all, size, &mesh));
-    dn_status status = call(c, mesh);
+    dn_plant_begin(&c->v.plant, c->v.is_reference || c->v.rounding ? DN_BUG_NONE : dn_bug_chosen(), mesh);
+    dn_status status = c->fn(&c->v, mesh, c->context);
+    dn_plant_end(&c->v.plant);
     dn_mesh_destroy(&mesh);
     return status;
 }

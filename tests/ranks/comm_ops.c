@@ -1,4 +1,5 @@
-/* The table of a communicator: another can stand in front of it, splits have it too, one rank alone needs none. */
+/* The table of a communicator: another can stand in front of it, splits have it too, one rank alone needs
+ * none. */
 #include "comm/ops.h"
 #include "support/ranks.h"
 #include "support/tests.h"
@@ -48,7 +49,8 @@ static int use_another_table(dn_comm *comm, void *argument)
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK && f.n_barriers == 1);
     RANKS_CHECK(dn_comm_all_reduce(comm, x, 3, DN_F32, DN_SUM, DN_TRAFFIC_CONTROL) == DN_OK);
     RANKS_CHECK(f.n_left_out == 1 && x[0] == 1 && x[1] == 2 && x[2] == 3);
-    dn_comm_count_in_place(comm, DN_ALL_GATHER, 1, 5, DN_TRAFFIC_CONTROL); /* read in place: the table hears of it */
+    dn_comm_count_in_place(comm, DN_ALL_GATHER, 1, 5,
+                           DN_TRAFFIC_CONTROL); /* read in place: the table hears of it */
     RANKS_CHECK(f.counted == sizeof x + 5 && dn_comm_ledger(comm, false).payload[DN_TRAFFIC_CONTROL] == 0);
     RANKS_CHECK(dn_comm_reduce_to_owners(comm, &item, 1, DN_F32, DN_SUM, DN_TRAFFIC_CONTROL) == DN_OK);
 
@@ -85,7 +87,8 @@ static void one_rank_alone_asks_no_table(void **state)
     dn_comm_use_ops(comm, &none);
     assert_int_equal(dn_comm_barrier(comm), DN_OK);
     assert_int_equal(dn_comm_all_reduce(comm, x, 2, DN_F32, DN_AVG, DN_TRAFFIC_CONTROL), DN_OK);
-    assert_int_equal(dn_comm_all_reduce_shared(comm, x, 2, DN_F32, DN_AVG, DN_TRAFFIC_CONTROL, &result), DN_OK);
+    assert_int_equal(dn_comm_all_reduce_shared(comm, x, 2, DN_F32, DN_AVG, DN_TRAFFIC_CONTROL, &result),
+                     DN_OK);
     assert_ptr_equal(result, x);
     assert_int_equal(dn_comm_reduce(comm, x, 2, DN_F32, DN_AVG, 0, DN_TRAFFIC_CONTROL), DN_OK);
     assert_int_equal(dn_comm_reduce_scatter(comm, x, 2, DN_F32, DN_AVG, DN_TRAFFIC_CONTROL), DN_OK);
@@ -94,8 +97,10 @@ static void one_rank_alone_asks_no_table(void **state)
     assert_int_equal(dn_comm_all_gather(comm, x, 2, DN_F32, DN_TRAFFIC_CONTROL), DN_OK);
     assert_int_equal(dn_comm_all_to_all(comm, x, y, 2, DN_F32, DN_TRAFFIC_CONTROL), DN_OK);
     assert_int_equal(dn_comm_broadcast(comm, x, sizeof x, 0, DN_TRAFFIC_CONTROL), DN_OK);
-    assert_int_equal(dn_comm_begin_all_reduce(comm, x, 2, DN_F32, DN_SUM, DN_TRAFFIC_CONTROL, &exchange), DN_OK);
-    assert_int_equal(dn_comm_begin_reduce_scatter(comm, x, 2, DN_F32, DN_SUM, DN_TRAFFIC_CONTROL, &exchange), DN_OK);
+    assert_int_equal(dn_comm_begin_all_reduce(comm, x, 2, DN_F32, DN_SUM, DN_TRAFFIC_CONTROL, &exchange),
+                     DN_OK);
+    assert_int_equal(dn_comm_begin_reduce_scatter(comm, x, 2, DN_F32, DN_SUM, DN_TRAFFIC_CONTROL, &exchange),
+                     DN_OK);
     assert_int_equal(dn_comm_advance(comm), DN_OK);
     assert_int_equal(dn_comm_finish(comm, exchange), DN_OK);
     assert_memory_equal(y, x, sizeof x);

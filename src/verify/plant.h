@@ -1,0 +1,99 @@
+/*
+ * Sharding bugs that are planted, to see whether a comparison catches them. What is compared knows nothing of
+ * them: a bug stands in front of an entry of the communicators' table (comm/ops.h) or of the kernels', and
+ * does there, on purpose, what code would do that had it. Two are in no table: which rows of a batch a rank
+ * takes is asked by the operation (dn_planted), and which block of a tensor it says to hold is what it shows.
+ */
+#ifndef VERIFY_PLANT_H
+#define VERIFY_PLANT_H
+
+#include "comm/ops.h"
+#include "compute/kernels.h"
+#include "dionode/mesh.h"
+#include "dionode/verify.h"
+
+#include <stdbool.h>
+
+typedef enum dn_bug {
+    DN_BUG_NONE,
+    DN_BUG_SKIP_FACTOR_REDUCE,
+    DN_BUG_SUM_FOR_AVERAGE,
+    DN_BUG_WRONG_BAND_OFFSET,
+    DN_BUG_STALE_Q,
+    DN_BUG_LOCAL_COLUMN_NORMS,
+    DN_BUG_LOCAL_FAN_OUT,
+    DN_BUG_LOCAL_ZERO_GUARD,
+    DN_BUG_SKIP_TP_REDUCE,
+    DN_BUG_WRONG_HEAD_SPLIT,
+    DN_BUG_WRONG_VOCAB_OFFSET,
+    DN_BUG_WRONG_ROWS,
+    DN_BUG_SKIP_FS_REDUCE,
+    DN_BUG_STALE_WEIGHTS,
+    DN_BUG_EVEN_PARTS,
+    DN_BUG_REPLICA_DRIFT,
+    DN_BUG_UNCOUNTED_BYTES,
+    DN_N_BUGS
+} dn_bug;
+
+/* Memory that some bugs must know: a matrix [rows, cols] of which this rank has a part there. */
+typedef struct dn_plant_tensor {
+    const void *data;
+    size_t bytes;
+    size_t rows, cols;
+} dn_plant_tensor;
+
+typedef struct dn_plant dn_plant;
+
+/* The table of one communicator. The first member is what the communicator points to: the wrapper of an entry
+ * finds the rest behind it. */
+typedef struct dn_planted_comm {
+    dn_comm_ops ops;
+    const dn_comm_ops *real;
+    dn_plant *plant;
+    unsigned axes; /* that the communicator is along */
+} dn_planted_comm;
+
+typedef struct dn_planted_kernels {
+    dn_kernels table; /* the first member, as above */
+    const dn_kernels *real;
+    dn_plant *plant;
+} dn_planted_kernels;
+
+/* A bug on one rank of one mesh. */
+struct dn_plant {
+    dn_bug bug;
+    const dn_mesh *mesh; /* borrowed, as all below */
+    dn_planted_comm comms[DN_ALL_AXES + 1];
+    dn_planted_kernels kernels;
+    dn_stream *stream; /* NULL: its kernels are as they were */
+    const dn_plant_tensor *weights, *bases;
+    size_t n_weights, n_bases;
+    int n_skipped; /* all-reduces of activations that were left out */
+};
+
+/** What dn_verify_inject chose for this process. */
+dn_bug dn_bug_chosen(void);
+/** Its name, as dn_verify_inject takes it. */
+const char *dn_bug_name(dn_bug bug);
+
+/** Plants a bug (DN_BUG_NONE: none) in the communicators of a mesh, until dn_plant_end. */
+void dn_plant_begin(dn_plant *plant, dn_bug bug, const dn_mesh *mesh);
+void dn_plant_end(dn_plant *plant);
+
+/** Whether the operation, in this call, commits the bug itself. */
+bool dn_planted(const dn_verify *v, dn_bug bug);
+
+/** Plants it in the kernels of a stream, too, until the operation returns. weights: where the parameters are;
+ * bases: the states Q of Dion; borrowed. */
+void dn_plant_kernels(dn_verify *v, dn_stream *stream, const dn_plant_tensor *weights, size_t n_weights,
+                      const dn_plant_tensor *bases, size_t n_bases);
+
+/** The block that an operation shows, or where one would say it is that took all parts to be as long as its
+ * own. */
+dn_block dn_plant_block(const dn_plant *plant, dn_block block);
+
+/** Replace the entries that a bug stands in front of: plant_comm.c, plant_kernels.c. */
+void dn_plant_in_comm(dn_bug bug, dn_comm_ops *ops);
+void dn_plant_in_kernels(dn_bug bug, dn_kernels *table);
+
+#endif

@@ -1,0 +1,248 @@
+/* Planted bugs that are a wrong call of a kernel. */
+#include "verify/plant.h"
+
+#include "base/size.h"
+
+#include <math.h>
+
+enum { AT_ONCE = 64 }; /* items of a batch whose descriptions are copied */
+
+static const dn_planted_kernels *planted(const dn_stream *s)
+{
+    return (const dn_planted_kernels *)s->kernels;
+}
+
+static const dn_plant_tensor *find(const dn_plant_tensor *tensors, size_t n, const void *at)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *first = tensors[i].data;
+        if ((const char *)at >= first && (const char *)at < first + tensors[i].bytes)
+            return &tensors[i];
+    }
+    return NULL;
+}
+
+/* ---- products: each as `change` makes it, or not at all ---- */
+
+typedef bool change_fn(const dn_plant *plant, dn_product *product);
+
+static void multiply_changed(dn_stream *s, const dn_product *products, size_t n, change_fn *change)
+{
+    for (size_t first = 0; first < n; first += AT_ONCE) {
+        dn_product changed[AT_ONCE];
+        size_t n_changed = 0;
+        for (size_t i = first; i < dn_min(n, first + AT_ONCE); i++) {
+            changed[n_changed] = products[i];
+            n_changed += change(planted(s)->plant, &changed[n_changed]);
+        }
+        planted(s)->real->gemm_many(s, changed, n_changed);
+    }
+}
+
+/* The share of one of dp replicas becomes all of it. */
+static bool do_not_divide(const dn_plant *plant, dn_product *product)
+{
+    int n_replicas = plant->mesh->size[DN_DP];
+    if (n_replicas > 1 && product->alpha * n_replicas == 1)
+        product->alpha = 1;
+    return true;
+}
+
+static void add_factors_undivided(dn_stream *s, const dn_product *products, size_t n)
+{
+    multiply_changed(s, products, n, do_not_divide);
+}
+
+/* An update's sqrt(rows/cols) is taken of the part that is updated. */
+static bool scale_by_own_shape(const dn_plant *plant, dn_product *product)
+{
+    const dn_plant_tensor *whole = find(plant->weights, plant->n_weights, product->c);
+    if (whole && product->m > 0 && product->n > 0)
+        product->alpha *=
+            sqrt((double)product->m / (double)product->n * (double)whole->cols / (double)whole->rows);
+    return true;
+}
+
+static void update_by_own_shape(dn_stream *s, const dn_product *products, size_t n)
+{
+    multiply_changed(s, products, n, scale_by_own_shape);
+}
+
+/* A sum of no terms is not set to zero: what was there, the basis of the step before where R should be, stays
+ * as it does for a matrix that is zero. */
+static bool has_terms(const dn_plant *plant, dn_product *product)
+{
+    return product->k > 0;
+}
+
+static void leave_empty_products(dn_stream *s, const dn_product *products, size_t n)
+{
+    multiply_changed(s, products, n, has_terms);
+}
+
+/* ---- bands: all but the first are read from their second row on ---- */
+
+typedef void bands_fn(dn_stream *s, const dn_band *bands, size_t n);
+
+static void read_one_row_off(dn_stream *s, const dn_band *bands, size_t n, bands_fn *real)
+{
+    for (size_t first = 0; first < n; first += AT_ONCE) {
+        dn_band off[AT_ONCE];
+        size_t n_off = dn_min(n - first, (size_t)AT_ONCE);
+        for (size_t i = 0; i < n_off; i++) {
+            off[i] = bands[first + i];
+            if (off[i].row0 == 0 || off[i].rows == 0)
+                continue;
+            off[i].p = dn_at(off[i].p, off[i].r);
+            off[i].rows--;
+        }
+        real(s, off, n_off);
+    }
+}
+
+static void gram_one_row_off(dn_stream *s, const dn_band *bands, size_t n)
+{
+    read_one_row_off(s, bands, n, planted(s)->real->gram);
+}
+
+static void sketch_one_row_off(dn_stream *s, const dn_band *bands, size_t n)
+{
+    read_one_row_off(s, bands, n, planted(s)->real->sketch);
+}
+
+/* ---- Q: the last rank's is not stored ---- */
+
+static bool stays_old(const dn_stream *s, const void *at)
+{
+    const dn_plant *plant = planted(s)->plant;
+    const dn_comm *all = plant->mesh->all;
+    return dn_comm_rank(all) == dn_comm_size(all) - 1 && find(plant->bases, plant->n_bases, at);
+}
+
+static void copy_but_to_q(dn_stream *s, dn_buf *y, const dn_buf *x, size_t n)
+{
+    if (!stays_old(s, y))
+        planted(s)->real->copy(s, y, x, n);
+}
+
+static void fill_but_q(dn_stream *s, dn_buf *x, size_t n, double value)
+{
+    if (!stays_old(s, x))
+        planted(s)->real->fill(s, x, n, value);
+}
+
+static void add_columns_but_to_q(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const dn_buf *y,
+                                 size_t k, size_t rows, size_t cols)
+{
+    if (!stays_old(s, x))
+        planted(s)->real->add_columns(s, x, host_ids, a, y, k, rows, cols);
+}
+
+static void narrow_but_to_q(dn_stream *s, dn_bf16 *y, const dn_buf *x, size_t n)
+{
+    if (!stays_old(s, y))
+        planted(s)->real->to_bf16(s, y, x, n);
+}
+
+/* ---- heads: where tp cuts them, those of k start half a head late ---- */
+
+static const dn_buf *cut_off(const dn_stream *s, const dn_buf *k, const dn_attention_shape *shape)
+{
+    bool cut = planted(s)->plant->mesh->size[DN_TP] > 1 && shape->NH > 0;
+    return dn_at(k, cut ? shape->hd / 2 : 0);
+}
+
+static void attend_half_a_head_off(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
+                                   const dn_buf *v, const dn_attention_shape *shape)
+{
+    planted(s)->real->attention_forward(s, o, lse, q, cut_off(s, k, shape), v, shape);
+}
+
+static void attend_back_half_a_head_off(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o,
+                                        const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
+                                        const dn_buf *lse, const dn_attention_shape *shape)
+{
+    planted(s)->real->attention_backward(s, dq, dk, dv, d_o, q, cut_off(s, k, shape), v, o, lse, shape);
+}
+
+/* ---- vocabulary: all parts but the first start one row late ---- */
+
+static dn_words one_off(const dn_words *words)
+{
+    return (dn_words){words->first + (words->first > 0), words->n};
+}
+
+static void embed_one_off(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
+                          const dn_words *words, size_t N, size_t C)
+{
+    dn_words off = one_off(words);
+    planted(s)->real->embed_forward(s, x, ld, wte, tokens, &off, N, C);
+}
+
+static void embed_back_one_off(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
+                               const dn_words *words, size_t N, size_t C)
+{
+    dn_words off = one_off(words);
+    planted(s)->real->embed_backward(s, dwte, dx, ld, tokens, &off, N, C);
+}
+
+static void copy_rows_one_off(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens,
+                              const dn_words *words, size_t N, size_t C)
+{
+    dn_words off = one_off(words);
+    planted(s)->real->copy_rows(s, x, y, tokens, &off, N, C);
+}
+
+static void cross_entropy_one_off(dn_stream *s, dn_buf *part, dn_buf *logits, const dn_ids *targets,
+                                  const dn_words *words, size_t N)
+{
+    dn_words off = one_off(words);
+    planted(s)->real->cross_entropy_part(s, part, logits, targets, &off, N);
+}
+
+static void join_one_off(dn_stream *s, double *host_loss, dn_buf *logits, const dn_buf *const *host_parts,
+                         size_t n_parts, size_t own, const dn_ids *targets, const dn_words *words, size_t N,
+                         double scale)
+{
+    dn_words off = one_off(words);
+    planted(s)->real->cross_entropy_join(s, host_loss, logits, host_parts, n_parts, own, targets, &off, N,
+                                         scale);
+}
+
+void dn_plant_in_kernels(dn_bug bug, dn_kernels *table)
+{
+    switch (bug) {
+    case DN_BUG_SUM_FOR_AVERAGE:
+        table->gemm_many = add_factors_undivided;
+        break;
+    case DN_BUG_LOCAL_FAN_OUT:
+        table->gemm_many = update_by_own_shape;
+        break;
+    case DN_BUG_LOCAL_ZERO_GUARD:
+        table->gemm_many = leave_empty_products;
+        break;
+    case DN_BUG_WRONG_BAND_OFFSET:
+        table->gram = gram_one_row_off;
+        table->sketch = sketch_one_row_off;
+        break;
+    case DN_BUG_STALE_Q:
+        table->copy = copy_but_to_q;
+        table->fill = fill_but_q;
+        table->add_columns = add_columns_but_to_q;
+        table->to_bf16 = narrow_but_to_q;
+        break;
+    case DN_BUG_WRONG_HEAD_SPLIT:
+        table->attention_forward = attend_half_a_head_off;
+        table->attention_backward = attend_back_half_a_head_off;
+        break;
+    case DN_BUG_WRONG_VOCAB_OFFSET:
+        table->embed_forward = embed_one_off;
+        table->embed_backward = embed_back_one_off;
+        table->copy_rows = copy_rows_one_off;
+        table->cross_entropy_part = cross_entropy_one_off;
+        table->cross_entropy_join = join_one_off;
+        break;
+    default:
+        break;
+    }
+}
