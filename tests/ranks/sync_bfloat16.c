@@ -90,8 +90,8 @@ static void states_take_half_the_memory(void **state)
 {
     (void)state;
     /* Matrices that each fill a batch (Dion's at half their rank), and two moments of an embedding;
-     * uncompressed, a quarter of each. */
-    const rig_shape matrices[] = {{DN_PARAM_MATRIX, 16384, 4096}, {DN_PARAM_MATRIX, 16384, 4096}},
+     * uncompressed, a quarter of each. The fifth matrix has the owner of the first again. */
+    const rig_shape matrix = {DN_PARAM_MATRIX, 16384, 4096}, matrices[] = {matrix, matrix, matrix, matrix, matrix},
                     others[] = {{DN_PARAM_EMBEDDING, 4096, 64}, {DN_PARAM_EMBEDDING, 4096, 64}};
     static const char *const rules[] = {"dion", "muon", "dion3", "adamw"};
     for (size_t k = 0; k < 4; k++) {
@@ -104,8 +104,8 @@ static void states_take_half_the_memory(void **state)
                                : is_rule(rules[k], "dion3") ? second
                                : is_rule(rules[k], "adamw") ? momentum
                                                             : 0);
-        assert_int_equal(added(&config, matrices, 2, DN_PRECISION_FULL) -
-                             added(&config, matrices, 2, DN_PRECISION_BFLOAT16),
+        assert_int_equal(added(&config, matrices, 5, DN_PRECISION_FULL) -
+                             added(&config, matrices, 5, DN_PRECISION_BFLOAT16),
                          n * (sizeof(dn_real) - 2));
         assert_int_equal(added(&config, others, 2, DN_PRECISION_FULL), 2 * 1024 * 64 * sizeof(dn_real));
         assert_int_equal(added(&config, others, 2, DN_PRECISION_BFLOAT16), 2 * 1024 * 64 * 2);
