@@ -55,7 +55,7 @@ typedef struct plan {
 static void add_job(plan *p, const options *o, const step_model *model, const dn_rule *rule,
                     const fraction *f)
 {
-    p->fractions[p->n] = rule->info.takes_fraction ? f->text : "-";
+    p->fractions[p->n] = dn_rule_takes(&rule->info, "ortho_fraction") ? f->text : "-";
     p->jobs[p->n++] = (step_job){.model = model,
                                  .rule = rule,
                                  .fraction = f->value,
@@ -74,7 +74,7 @@ static void add_rules(plan *p, const options *o, const step_model *model, bool m
         const dn_rule *rule = o->rules[i];
         if (is_muon(rule) != muon)
             continue;
-        for (int k = 0; k < (rule->info.takes_fraction ? o->n_fractions : 1); k++)
+        for (int k = 0; k < (dn_rule_takes(&rule->info, "ortho_fraction") ? o->n_fractions : 1); k++)
             add_job(p, o, model, rule, &o->fractions[k]);
     }
 }

@@ -6,17 +6,15 @@
 #ifndef DIONODE_CONFIG_H
 #define DIONODE_CONFIG_H
 
+#include "dionode/key.h"
+#include "dionode/optim.h"
 #include "dionode/status.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define DN_PATH_MAX 1024
+#define DN_PATH_MAX DN_KEY_TEXT_MAX
 
 typedef struct dn_config {
     /* model */
@@ -28,19 +26,12 @@ typedef struct dn_config {
     double lr, warmup_ratio, warmdown_ratio;
     char schedule[16], weight_decay_schedule[16];
     /* optimizer */
-    char optimizer[16], scalar_opt[16], qr_method[16];
-    double mu, weight_decay, ortho_fraction, beta1, beta2, epsilon, clip_grad_norm;
-    int64_t rank_multiple_of, power_iters;
-    char adjust_lr[16], newton_schulz[16], selection[16];
-    bool nesterov, use_gram_newton_schulz;
-    double ef_decay, muon_beta2;
-    bool orth_dion, adaptive_rank, cautious, split_heads;
-    char state_precision[16];
+    char optimizer[16], scalar_opt[16];
+    bool split_heads;
+    dn_optim_config optim; /* its options; the two rules and the seed are those above and below */
     /* mesh; 0 = not given */
     int64_t dp_size, fs_size, tp_size;
     char fs_gather[16];
-    bool replicate_mesh_grad_sync;
-    int64_t momentum_sync_every;
     char strategy[16]; /* empty: not given */
     int64_t sync_every;
     double outer_lr, outer_momentum; /* NAN: not given */
@@ -54,27 +45,7 @@ typedef struct dn_config {
     int64_t seed;
 } dn_config;
 
-typedef enum dn_key_type { DN_KEY_INT, DN_KEY_REAL, DN_KEY_BOOL, DN_KEY_TEXT } dn_key_type;
-
-/* What a key's value decides, and so what another value means to a run that goes on. */
-typedef enum dn_key_role {
-    DN_KEY_TRAINING, /* how the model is trained, or measured: may change, and the run says so */
-    DN_KEY_MODEL,    /* what the weights compute: the same weights under another value are another model */
-    DN_KEY_CONDUCT,  /* neither: where files go, when to save and stop, how long to wait */
-} dn_key_role;
-
-typedef struct dn_key {
-    const char *name;
-    dn_key_type type;
-    size_t offset;       /* of the field in dn_config */
-    const char *initial; /* default, as it would stand in a file */
-    double min, max;     /* of numbers, inclusive */
-    const char *choices; /* of texts: "a|b|c", NULL = free */
-    const char *help;
-    dn_key_role role;
-} dn_key;
-
-/** The table, ended by an entry with name NULL. Static. */
+/** The table, ended by an entry with name NULL; the options of rules among them. Static. */
 DN_API const dn_key *dn_config_keys(void);
 
 /** Every key at its default. */

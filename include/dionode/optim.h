@@ -30,11 +30,10 @@ extern "C" {
 /* A rule: how one kind of parameter is stepped. Rules are named as in a configuration: "dion", "adamw", ...
  */
 typedef struct dn_rule_info {
-    const char *name;    /* also the prefix of its states in checkpoints */
-    const char *help;    /* a few words */
-    bool matrices_only;  /* not for embedding, head and vectors */
-    bool takes_fraction; /* rank_fraction is one of its settings */
-    double lr;           /* base learning rate to search around */
+    const char *name;   /* also the prefix of its states in checkpoints */
+    const char *help;   /* a few words */
+    bool matrices_only; /* not for embedding, head and vectors */
+    double lr;          /* base learning rate to search around */
 } dn_rule_info;
 
 /** Rule number `index` of all there are, from 0; NULL beyond the last. Static. */
@@ -43,6 +42,9 @@ DN_API const dn_rule_info *dn_rule_at(size_t index);
 /** The rule with that name; NULL if there is none. Static. */
 DN_API const dn_rule_info *dn_rule_find(const char *name);
 
+/** Whether the option with that key ("ortho_fraction", ...: dn_key.name) is one of the rule's. */
+DN_API bool dn_rule_takes(const dn_rule_info *rule, const char *key);
+
 /* How an orthonormal update is scaled so that one learning rate serves all shapes (dion.md 1.9, 7). */
 typedef enum dn_adjust {
     DN_ADJUST_SPECTRAL_NORM, /* sqrt(rows/cols): an update of RMS-to-RMS operator norm 1 */
@@ -50,15 +52,11 @@ typedef enum dn_adjust {
     DN_ADJUST_NONE,          /* 1 */
 } dn_adjust;
 
-#define DN_ADJUST_NAMES "spectral_norm|rms_norm|none" /* of configurations, in the order of dn_adjust */
-
 /* How momenta, Q and second moments are stored between steps. A step computes with dn_real. */
 typedef enum dn_precision {
     DN_PRECISION_FULL,     /* dn_real */
     DN_PRECISION_BFLOAT16, /* rounded to the nearest once a step: half the memory, two to three digits */
 } dn_precision;
-
-#define DN_PRECISION_NAMES "full|bfloat16" /* in the order of dn_precision */
 
 /* The kind decides the optimizer; shape cannot tell a head from a matrix (dion.md 1.9). */
 typedef enum dn_param_kind {
@@ -74,6 +72,7 @@ typedef struct dn_group {
     double weight_decay;
 } dn_group;
 
+/* Ranges and defaults are those of the configuration keys: `dionode train --keys`. */
 typedef struct dn_optim_config {
     const char *matrix_rule; /* name of the rule for DN_PARAM_MATRIX */
     const char *scalar_rule; /* for everything else: one that is not for matrices only. Both are borrowed */
@@ -82,13 +81,13 @@ typedef struct dn_optim_config {
      * selected (Dion2, Dion3); added to norms and roots. */
     double mu, rank_fraction, eps;
     /* Dion */
-    size_t rank_multiple_of;
-    int power_iters;
+    int64_t rank_multiple_of;
+    int64_t power_iters;
     dn_orth orth;
     bool orth_dion;          /* QR of R in place of column normalization (arXiv 2605.16341) */
     bool adaptive_rank;      /* AdaDion's: rank_fraction gives the largest (optim/adadion.h) */
     bool compress;           /* replicas exchange factors: replicate_mesh_grad_sync */
-    int momentum_sync_every; /* steps; 0 = never */
+    int64_t momentum_sync_every; /* steps; 0 = never */
     /* Muon, NorMuon, Dion2, Dion3 */
     dn_adjust adjust;
     dn_ns_set newton_schulz;
@@ -106,8 +105,6 @@ typedef struct dn_optim_config {
     dn_precision state_precision;
     uint64_t seed; /* of the initial Q and of sketches */
 } dn_optim_config;
-
-#define DN_SELECTION_NAMES "global|local" /* of configurations: local_selection false, true */
 
 /** What `dionode train` takes where a configuration says nothing: Dion at rank 1/4 for matrices, Lion for
  * everything else. */

@@ -110,7 +110,7 @@ static char *add_optimizers(int key, const char *text, void *input)
     const dn_rule_info *rule;
     for (size_t i = 0; (rule = dn_rule_at(i)) != NULL; i++)
         fprintf(out, "\n  %-8s %-7g %s%s", rule->name, rule->lr, rule->help,
-                rule->takes_fraction ? " (has a rank)" : "");
+                dn_rule_takes(rule, "ortho_fraction") ? " (has a rank)" : "");
     fclose(out);
     return table;
 }

@@ -16,12 +16,27 @@ typedef struct arguments {
 
 enum { OPTION_KEYS = 1000, OPTION_RESTARTS };
 
+/* " [dion, dion3]": the rules that take an option; nothing of other keys. */
+static void print_rules(const char *key)
+{
+    const char *before = " [";
+    for (size_t i = 0; dn_rule_at(i); i++)
+        if (dn_rule_takes(dn_rule_at(i), key)) {
+            printf("%s%s", before, dn_rule_at(i)->name);
+            before = ", ";
+        }
+    printf("%s", *before == ' ' ? "" : "]");
+}
+
 static void print_keys(void)
 {
     printf("%-26s %-14s %s\n", "key", "default", "meaning");
-    for (const dn_key *key = dn_config_keys(); key->name; key++)
-        printf("%-26s %-14s %s%s%s%s\n", key->name, key->initial, key->help, key->choices ? " (" : "",
+    for (const dn_key *key = dn_config_keys(); key->name; key++) {
+        printf("%-26s %-14s %s%s%s%s", key->name, key->initial, key->help, key->choices ? " (" : "",
                key->choices ? key->choices : "", key->choices ? ")" : "");
+        print_rules(key->name);
+        putchar('\n');
+    }
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)

@@ -5,11 +5,6 @@
 
 #include <math.h>
 
-static const char *slow_mean(const dn_optim_config *config, double limit)
-{
-    return config->beta1 >= limit ? "beta1" : config->beta2 >= limit ? "beta2" : NULL;
-}
-
 static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_step_params *p)
 {
     const dn_adamw_step step = {.lr = p->lr,
@@ -23,11 +18,15 @@ static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *
     s->kernels->adamw(s, x->weight, x->states[0], x->states[1], x->grad, x->n, &step);
 }
 
+static const dn_key option_cautious =
+    DN_OPTION(cautious, "cautious", "false", .help = "no decay of weights that the update lets grow");
+
 /* The rate is microsoft/dion's. */
 const dn_rule dn_rule_adamw = {
     .info = {.name = "adamw", .help = "Adam with decoupled weight decay", .lr = 0.002},
     .executor = DN_ELEMENT_WISE,
     .states = {{.name = "adamw.m"}, {.name = "adamw.v"}},
-    .slow_mean = slow_mean,
+    .options = {&dn_option_beta1, &dn_option_beta2, &dn_option_eps, &option_cautious},
+    .decays = {&dn_option_beta1, &dn_option_beta2},
     .update = update,
 };

@@ -112,11 +112,35 @@ dn_product dn_dion_apply(const dn_dion *d, const dn_buf *p, const dn_buf *q, con
     return add_low_rank(d, d->weight, -step->lr * scale, p, q, 1 - step->lr * step->weight_decay);
 }
 
+static const dn_key option_rank_multiple_of =
+    DN_OPTION(rank_multiple_of, "rank_multiple_of", "1", .min = 1, .max = 1 << 20,
+              .help = "the rank is rounded up to a multiple of this");
+static const dn_key option_orth =
+    DN_OPTION(orth, "qr_method", "cqr2", .choices = DN_ORTH_NAMES,
+              .help = "orthonormalization: Cholesky QR twice in double (at full rank Householder), Householder, "
+                      "Cholesky, or randomized Cholesky");
+static const dn_key option_power_iters =
+    DN_OPTION(power_iters, "power_iters", "1", .min = 1, .max = 100, .help = "power iterations a step");
+static const dn_key option_orth_dion =
+    DN_OPTION(orth_dion, "orth_dion", "false",
+              .help = "Orth-Dion: R is orthonormalized where Dion normalizes its columns");
+static const dn_key option_adaptive_rank =
+    DN_OPTION(adaptive_rank, "adaptive_rank", "false",
+              .help = "AdaDion: each matrix's rank follows its spectrum; ortho_fraction gives the largest");
+static const dn_key option_compress =
+    DN_OPTION(compress, "replicate_mesh_grad_sync", "true",
+              .help = "replicas exchange low-rank factors (true) or whole gradients (false)");
+static const dn_key option_momentum_sync_every =
+    DN_OPTION(momentum_sync_every, "momentum_sync_every", "100", .max = INT32_MAX,
+              .help = "steps between averagings of the replicas' momenta; 0 = never");
+
 const dn_rule dn_rule_dion = {
     .info = {.name = "dion",
              .help = "low-rank orthonormal updates",
              .matrices_only = true,
-             .takes_fraction = true,
              .lr = 0.02},
     .executor = DN_LOW_RANK,
+    .options = {&dn_option_mu, &dn_option_rank_fraction, &option_rank_multiple_of, &option_orth, &option_power_iters,
+                &dn_option_eps, &option_orth_dion, &option_adaptive_rank, &option_compress,
+                &option_momentum_sync_every},
 };

@@ -49,14 +49,19 @@ static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_p
         s->kernels->add_columns(s, x->weight, x->ids, rate, x->grad, x->n_ids, x->rows, x->cols);
 }
 
+static const dn_key option_ef_decay =
+    DN_OPTION(ef_decay, "ef_decay", "0.95", .max = 1,
+              .help = "what a step leaves of the momentum that it took");
+
 const dn_rule dn_rule_dion2 = {
     .info = {.name = "dion2",
              .help = "Muon on the largest rows or columns",
              .matrices_only = true,
-             .takes_fraction = true,
              .lr = 0.02},
     .executor = DN_OWNER,
     .states = {{.name = "dion2.momentum"}},
+    .options = {&option_ef_decay, &dn_option_rank_fraction, &dn_option_selection, &dn_option_adjust,
+                &dn_option_newton_schulz, &dn_option_gram, &dn_option_eps},
     .selects = DN_SELECT_SHORT_SIDE,
     .accumulate = dn_dion2_accumulate,
     .direction = direction,

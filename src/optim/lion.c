@@ -4,11 +4,6 @@
 
 #include <math.h>
 
-static const char *slow_mean(const dn_optim_config *config, double limit)
-{
-    return config->beta2 >= limit ? "beta2" : NULL;
-}
-
 /* The update of an output head, not its decay, is scaled by 1/sqrt(fan_in) of the whole parameter. The kernel
  * decays by lr * weight_decay: what scales lr must not scale the decay. */
 static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_step_params *p)
@@ -23,6 +18,7 @@ const dn_rule dn_rule_lion = {
     .info = {.name = "lion", .help = "sign of a blend of momentum and gradient", .lr = 0.0005},
     .executor = DN_ELEMENT_WISE,
     .states = {{.name = "lion.m"}},
-    .slow_mean = slow_mean,
+    .options = {&dn_option_beta1, &dn_option_beta2},
+    .decays = {&dn_option_beta2},
     .update = update,
 };

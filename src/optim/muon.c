@@ -32,6 +32,8 @@ const dn_rule dn_rule_muon = {
     .info = {.name = "muon", .help = "the orthonormalized momentum", .matrices_only = true, .lr = 0.02},
     .executor = DN_OWNER,
     .states = {{.name = "muon.momentum"}},
+    .options = {&dn_option_mu, &dn_option_nesterov, &dn_option_adjust, &dn_option_newton_schulz, &dn_option_gram,
+                &dn_option_eps},
     .direction = dn_muon_direction,
     .apply = apply,
 };

@@ -31,11 +31,6 @@ dn_state_shape dn_row_moments_shape(size_t rows, size_t cols)
     return (dn_state_shape){rows, 1};
 }
 
-const char *dn_row_moments_slow(const dn_optim_config *config, double limit)
-{
-    return config->row_beta2 >= limit ? "row_beta2" : NULL;
-}
-
 double dn_row_moments_scale(const double norms[2])
 {
     return sqrt(norms[0]) / fmax(sqrt(norms[1]), EPS);

@@ -19,9 +19,6 @@ dn_status dn_row_moments(dn_stream *s, const dn_optim_config *config, const dn_o
 /** dn_state_spec.at_owner of v: one number a row. */
 dn_state_shape dn_row_moments_shape(size_t rows, size_t cols);
 
-/** dn_rule.slow_mean of these rules. */
-const char *dn_row_moments_slow(const dn_optim_config *config, double limit);
-
 /** What f is multiplied by, so that the Frobenius norm stays; from the norms of the whole. */
 double dn_row_moments_scale(const double norms[2]);
 

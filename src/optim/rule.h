@@ -15,9 +15,10 @@
 #define OPTIM_RULE_H
 
 #include "linalg/newton_schulz.h"
+#include "optim/option.h"
 #include "optim/param.h"
 
-enum { DN_MAX_STATES = 6 };
+enum { DN_MAX_STATES = 6, DN_MAX_OPTIONS = 12 };
 
 /* What a rule takes from the step: the learning rate and decay of the parameter's group, as scheduled. */
 typedef struct dn_step_params {
@@ -91,9 +92,8 @@ typedef struct dn_rule {
     dn_executor_kind executor;
     dn_state_spec states[DN_MAX_STATES]; /* ends with an empty name; of Dion the executor's */
 
-    /** The setting that gives a running mean among the states a decay of `limit` or more: such a mean never
-     * changes in bfloat16. NULL: none does. The hook is NULL for rules without such means. */
-    const char *(*slow_mean)(const dn_optim_config *config, double limit);
+    const dn_key *options[DN_MAX_OPTIONS];  /* that it takes (optim/option.h); ends with NULL */
+    const dn_key *decays[DN_MAX_STATES];    /* those of them that are decays of running means among the states */
 
     /** Element-wise: updates x from its gradients, which may be overwritten. */
     void (*update)(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_step_params *p);
@@ -130,6 +130,10 @@ const dn_rule *dn_rule_row(const char *name);
 
 /** What a rule selects of a whole matrix: k = ceil(fraction * size). 0 < fraction <= 1. */
 dn_selection dn_rule_selection(const dn_rule *rule, size_t rows, size_t cols, double fraction);
+
+/* The rules where nobody names one. */
+#define DN_MATRIX_RULE "dion"
+#define DN_SCALAR_RULE "lion"
 
 /** The number of states. */
 static inline int dn_rule_n_states(const dn_rule *rule)

@@ -20,5 +20,6 @@ const dn_rule dn_rule_sgd = {
     .info = {.name = "sgd", .help = "gradient descent with momentum", .lr = 0.02},
     .executor = DN_ELEMENT_WISE,
     .states = {{.name = "sgd.momentum"}},
+    .options = {&dn_option_mu, &dn_option_nesterov},
     .update = update,
 };

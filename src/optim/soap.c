@@ -42,11 +42,6 @@ static dn_state_shape right(size_t rows, size_t cols)
     return (dn_state_shape){cols, cols};
 }
 
-static const char *slow_mean(const dn_optim_config *config, double limit)
-{
-    return config->beta1 >= limit ? "beta1" : config->beta2 >= limit ? "beta2" : NULL;
-}
-
 static size_t room(size_t m, size_t n)
 {
     return 3 * m * n + m * m + n * n;
@@ -145,7 +140,8 @@ const dn_rule dn_rule_soap = {
                [RIGHT] = {.name = "soap.right", .at_owner = right},
                [LEFT_BASIS] = {.name = "soap.left_basis", .at_owner = left, .identity = true},
                [RIGHT_BASIS] = {.name = "soap.right_basis", .at_owner = right, .identity = true}},
-    .slow_mean = slow_mean,
+    .options = {&dn_option_beta1, &dn_option_beta2, &dn_option_eps},
+    .decays = {&dn_option_beta1, &dn_option_beta2},
     .transform = transform,
     .transform_room = room,
     .transform_flops = flops,

@@ -26,7 +26,8 @@ static dn_block part_of_rank(const dn_slot *slot, const int at[DN_N_AXES])
 static void describe(const dn_optim_config *config, const int size[DN_N_AXES], dn_slot *slot)
 {
     const dn_param *param = slot->param;
-    slot->shape = dn_dion_shape_of(param->rows, param->cols, config->rank_fraction, config->rank_multiple_of);
+    slot->shape = dn_dion_shape_of(param->rows, param->cols, config->rank_fraction,
+                                   (size_t)config->rank_multiple_of);
     bool compressed = config->compress && dn_dion_compresses(&slot->shape, config->rank_fraction);
     slot->layout = dn_layout_of(param, size, compressed);
     dn_slot_add_state(slot, "dion.momentum", param->rows, param->cols, dn_slot_part);

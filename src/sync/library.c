@@ -34,31 +34,6 @@ struct dn_optim {
     dn_optimizer *optimizer;
 };
 
-dn_optim_config dn_optim_defaults(void)
-{
-    const dn_group plain = {.lr_scale = 1};
-    return (dn_optim_config){
-        .matrix_rule = "dion",
-        .scalar_rule = "lion",
-        .groups = {[DN_PARAM_MATRIX] = {.lr_scale = 1, .weight_decay = 0.01},
-                   [DN_PARAM_EMBEDDING] = plain,
-                   [DN_PARAM_HEAD] = plain,
-                   [DN_PARAM_VECTOR] = plain},
-        .mu = 0.95,
-        .rank_fraction = 0.25,
-        .eps = 1e-8,
-        .rank_multiple_of = 1,
-        .power_iters = 1,
-        .orth = DN_ORTH_CQR2,
-        .compress = true,
-        .momentum_sync_every = 100,
-        .row_beta2 = 0.95,
-        .ef_decay = 0.95,
-        .beta1 = 0.9,
-        .beta2 = 0.95,
-    };
-}
-
 /* ---- tensors as parameters ---- */
 
 static const int origin[DN_N_AXES] = {0};

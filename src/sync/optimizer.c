@@ -1,6 +1,7 @@
 #include "sync/optimizer.h"
 
 #include "base/fail.h"
+#include "base/key.h"
 #include "compute/draw.h"
 #include "compute/kernels.h"
 #include "sync/executor.h"
@@ -43,40 +44,20 @@ static int n_alone(const dn_optimizer *o)
 
 /* ---- settings ---- */
 
-static bool within(double x, double low, double high)
-{
-    return x >= low && x <= high;
-}
-
 /* A mean that fades by less than this a step does not fade at all in bfloat16: what is left of a number is
  * within half a unit in its last place, 2^-9 to 2^-8 of it, and rounds to the number that was. */
 #define LEAST_FADING (1.0 / 256)
 
-static const char *slow_mean(const dn_optim_config *c, const dn_rule *rule)
+const dn_key *dn_optimizer_stuck(const dn_optim_config *c)
 {
-    const char *setting = NULL;
-    if (c->state_precision != DN_PRECISION_FULL && rule->slow_mean)
-        setting = rule->slow_mean(c, 1 - LEAST_FADING);
-    return setting;
-}
-
-const char *dn_optimizer_stuck(const dn_optim_config *c)
-{
-    const dn_rule *matrices = dn_rule_row(c->matrix_rule), *others = dn_rule_row(c->scalar_rule);
-    const char *setting = matrices ? slow_mean(c, matrices) : NULL;
-    return setting || !others ? setting : slow_mean(c, others);
-}
-
-static dn_status check_precision(const dn_optim_config *c)
-{
-    if ((unsigned)c->state_precision > DN_PRECISION_BFLOAT16)
-        return dn_fail(DN_ERR_ARG, "state precision = %d: give one of dionode/optim.h",
-                       (int)c->state_precision);
-    if (dn_optimizer_stuck(c))
-        return dn_fail(DN_ERR_ARG,
-                       "%s rounds to no change in bfloat16: give less than %.3f, or full state precision",
-                       dn_optimizer_stuck(c), 1 - LEAST_FADING);
-    return DN_OK;
+    const dn_rule *rules[] = {dn_rule_row(c->matrix_rule), dn_rule_row(c->scalar_rule)};
+    for (int k = 0; k < 2 && c->state_precision != DN_PRECISION_FULL; k++)
+        for (int i = 0; rules[k] && i < DN_MAX_STATES && rules[k]->decays[i]; i++) {
+            const dn_key *decay = rules[k]->decays[i];
+            if (*(const double *)((const char *)c + decay->offset) >= 1 - LEAST_FADING)
+                return decay;
+        }
+    return NULL;
 }
 
 /* Finds a rule by name; a name without a row is an error. */
@@ -101,28 +82,17 @@ dn_status dn_optimizer_check(const dn_optim_config *c)
         return dn_fail(DN_ERR_ARG,
                        "%s is a rule for matrices only: give another for vectors, embedding and head",
                        others->info.name);
-    if (!within(c->mu, 0, 1))
-        return dn_fail(DN_ERR_ARG, "mu = %g: give 0 to 1", c->mu);
-    if (!(c->rank_fraction > 0 && c->rank_fraction <= 1))
-        return dn_fail(DN_ERR_ARG, "rank fraction = %g: give more than 0, at most 1", c->rank_fraction);
-    if (c->rank_multiple_of < 1 || c->power_iters < 1 || c->momentum_sync_every < 0)
-        return dn_fail(DN_ERR_ARG,
-                       "rank multiple %zu, power iterations %d, momentum average every %d steps: "
-                       "give at least 1, 1 and 0",
-                       c->rank_multiple_of, c->power_iters, c->momentum_sync_every);
-    if (!within(c->beta1, 0, 1) || c->beta1 == 1 || !within(c->beta2, 0, 1) || c->beta2 == 1)
-        return dn_fail(DN_ERR_ARG, "beta1 = %g, beta2 = %g: give 0 to less than 1", c->beta1, c->beta2);
-    if (!within(c->ef_decay, 0, 1) || !within(c->row_beta2, 0, 1) || c->row_beta2 == 1)
-        return dn_fail(DN_ERR_ARG, "ef_decay = %g, beta2 of rows = %g: give 0 to 1, and 0 to less than 1",
-                       c->ef_decay, c->row_beta2);
-    if ((unsigned)c->adjust > DN_ADJUST_NONE || (unsigned)c->newton_schulz > DN_NS_KELLER)
-        return dn_fail(DN_ERR_ARG, "adjust = %d, Newton-Schulz set = %d: give those of dionode/optim.h",
-                       (int)c->adjust, (int)c->newton_schulz);
-    if (!(c->clip_norm >= 0))
-        return dn_fail(DN_ERR_ARG, "clip norm = %g: give more than 0, or 0 for none", c->clip_norm);
-    if (!(c->eps > 0))
-        return dn_fail(DN_ERR_ARG, "eps = %g: give more than 0", c->eps);
-    return check_precision(c);
+    const dn_key *option;
+    for (size_t i = 0; (option = dn_option_at(i)); i++) {
+        dn_key named = *option;
+        named.name = option->field;
+        DN_TRY(dn_key_check((const char *)c + option->offset, &named, DN_ERR_ARG, "optimizer"));
+    }
+    option = dn_optimizer_stuck(c);
+    if (!option)
+        return DN_OK;
+    return dn_fail(DN_ERR_ARG, "%s rounds to no change in bfloat16: give less than %.3f, or full state precision",
+                   option->field, 1 - LEAST_FADING);
 }
 
 static dn_status check_param(const dn_param *p, const dn_mesh *mesh)
@@ -377,7 +347,7 @@ static double clip_gradients(const dn_optimizer *o, double norm)
     return factor;
 }
 
-static bool is_due(uint64_t step, int every)
+static bool is_due(uint64_t step, int64_t every)
 {
     return every > 0 && (step + 1) % (uint64_t)every == 0;
 }

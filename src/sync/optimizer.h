@@ -30,6 +30,7 @@
 
 #include "dionode/optim.h"
 #include "dionode/types.h"
+#include "optim/option.h"
 #include "optim/param.h"
 #include "sync/formula.h"
 
@@ -58,9 +59,9 @@ typedef struct dn_optimizer dn_optimizer;
 /** Whether settings are within their ranges. Errors: DN_ERR_ARG. */
 dn_status dn_optimizer_check(const dn_optim_config *config) DN_MUST_USE;
 
-/** The setting (a field of dn_optim_config) by which a mean fades so slowly that rounding to the precision of
- * states would leave it as it is for ever; NULL: none does. */
-const char *dn_optimizer_stuck(const dn_optim_config *config);
+/** The option by which a mean fades so slowly that rounding to the precision of states would leave it as it is for
+ * ever; NULL: none does. */
+const dn_key *dn_optimizer_stuck(const dn_optim_config *config);
 
 /** Symmetric heap that dn_optimizer_create will take from the group of all, in bytes; exact, and equal on all
  * ranks of a mesh of size[]. config within its ranges. Of params kinds, shapes and cuts are read. SIZE_MAX

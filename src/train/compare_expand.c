@@ -103,7 +103,7 @@ static dn_status read_ranks(const dn_compare_options *o, double *ranks, size_t *
 {
     if (o->ranks)
         return read_list("--ranks", o->ranks, read_fraction, 1, ranks, n);
-    ranks[0] = o->config.ortho_fraction;
+    ranks[0] = o->config.optim.rank_fraction;
     *n = 1;
     return DN_OK;
 }
@@ -214,7 +214,7 @@ dn_status dn_compare_expand(const dn_compare_options *o, dn_comparison *out)
     if (!out->contenders)
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu optimizers", n_names * n_ranks);
     for (size_t i = 0; i < n_names; i++) {
-        bool has_rank = dn_rule_find(names[i])->takes_fraction;
+        bool has_rank = dn_rule_takes(dn_rule_find(names[i]), "ortho_fraction");
         for (size_t k = 0; k < (has_rank ? n_ranks : 1); k++)
             DN_TRY(add_contender(o, names[i], has_rank ? ranks[k] : 0, out));
     }
@@ -227,7 +227,7 @@ void dn_compare_config(const dn_config *common, const dn_comparison *comparison,
     *out = *common;
     memcpy(out->optimizer, contender->optimizer, sizeof out->optimizer);
     if (contender->rank > 0)
-        out->ortho_fraction = contender->rank;
+        out->optim.rank_fraction = contender->rank;
     out->lr = trial->lr;
     out->seed = trial->seed;
     out->num_iterations = (int64_t)comparison->n_steps;

@@ -1,19 +1,12 @@
 #include "train/config_diff.h"
 
 #include "base/fail.h"
-#include "train/config_value.h"
+#include "base/key.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { SHOWN = 200 }; /* bytes of a value that a message shows */
-
-static bool same_value(const dn_key *key, const dn_config *a, const dn_config *b)
-{
-    static const size_t sizes[] = {sizeof(int64_t), sizeof(double), sizeof(bool), 0}; /* by dn_key_type */
-    const char *x = (const char *)a + key->offset, *y = (const char *)b + key->offset;
-    return key->type == DN_KEY_TEXT ? strcmp(x, y) == 0 : memcmp(x, y, sizes[key->type]) == 0;
-}
 
 size_t dn_config_differences(const dn_config *before, const dn_config *now, dn_key_role role, char *text,
                              size_t bytes)
@@ -21,11 +14,12 @@ size_t dn_config_differences(const dn_config *before, const dn_config *now, dn_k
     size_t n = 0;
     *text = 0;
     for (const dn_key *key = dn_config_keys(); key->name; key++) {
+        const void *a = (const char *)before + key->offset, *b = (const char *)now + key->offset;
         char was[SHOWN], is[SHOWN];
-        if (key->role != role || same_value(key, before, now))
+        if (key->role != role || dn_key_equal(key, a, b))
             continue;
-        dn_value_show((const char *)before + key->offset, key, was, sizeof was);
-        dn_value_show((const char *)now + key->offset, key, is, sizeof is);
+        dn_key_show(a, key, was, sizeof was);
+        dn_key_show(b, key, is, sizeof is);
         size_t used = strlen(text);
         snprintf(text + used, bytes - used, "%s%s %s -> %s", n > 0 ? ", " : "", key->name, was, is);
         n++;

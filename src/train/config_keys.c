@@ -1,13 +1,20 @@
-/* The one table of configuration keys. Names and defaults are those of microsoft/dion's train.py where it has
- * them. */
+/* The table of configuration keys, but for options of rules (optim/option.h). Names and defaults are those of
+ * microsoft/dion's train.py where it has them. */
 #include "dionode/config.h"
 
 #include "model/architectures.h"
+#include "optim/rule.h"
 #include "optim/rules.h"
 #include "optim/schedule.h"
 #include "strategy/strategies.h"
 #include "sync/weights.h"
 #include "train/config_value.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <string.h>
+
+#define OPTIONS "" /* where those of rules are put */
 
 #define FIELD(field) offsetof(dn_config, field)
 /* What follows the ranges is the help and, unless it is of the training, the key's role. */
@@ -37,7 +44,6 @@
 #define STEPS     1e12
 #define SEQUENCES (1 << 24)
 #define EXACT     1e15
-#define BELOW_1   0.999999 /* decays of means: at 1 they would never learn anything */
 
 static const dn_key keys[] = {
     TEXT(architecture, "gpt", DN_ARCHITECTURE_NAMES, "kind of model", DN_KEY_MODEL),
@@ -60,55 +66,23 @@ static const dn_key keys[] = {
     TEXT(weight_decay_schedule, "constant", DN_SCHEDULE_NAMES,
          "weight decay over the run, on top of its being multiplied by the learning rate"),
 
-    TEXT(optimizer, "dion", DN_RULE_NAMES, "rule for hidden matrices"),
-    TEXT(scalar_opt, "lion", DN_SCALAR_RULE_NAMES, "rule for embedding, head and vectors"),
-    TEXT(qr_method, "cqr2", DN_ORTH_NAMES,
-         "orthonormalization: Cholesky QR twice in double (at full rank Householder), Householder, Cholesky, "
-         "or randomized Cholesky"),
+    TEXT(optimizer, DN_MATRIX_RULE, DN_RULE_NAMES, "rule for hidden matrices"),
+    TEXT(scalar_opt, DN_SCALAR_RULE, DN_SCALAR_RULE_NAMES, "rule for embedding, head and vectors"),
     BOOL(split_heads, "false",
          "attention heads' parts of c_q, c_k and c_v are matrices of their own to the matrix rule"),
-    REAL(mu, "0.95", 0, 1, "momentum of all but AdamW, Lion and Dion2"),
-    REAL(weight_decay, "0.01", 0, 1e6, "decoupled weight decay of hidden matrices"),
-    REAL(ortho_fraction, "0.25", 1e-9, 1,
-         "Dion's rank as a part of min(rows, columns); of rows or columns, what Dion2 and Dion3 take"),
-    REAL(beta1, "0.9", 0, BELOW_1, "AdamW's and Lion's first decay rate"),
-    REAL(beta2, "0.95", 0, BELOW_1, "AdamW's and Lion's second decay rate"),
-    BOOL(cautious, "false", "AdamW decays only weights that its update does not let grow"),
-    REAL(epsilon, "1e-8", 1e-30, 1, "added to Dion's column norms, AdamW's root and Newton-Schulz's norm"),
-    REAL(clip_grad_norm, "0", 0, 1e15,
-         "gradients of a larger norm, all together, are scaled down to it; 0 = never"),
-    BOOL(orth_dion, "false", "Orth-Dion: R is orthonormalized where Dion normalizes its columns"),
-    BOOL(adaptive_rank, "false",
-         "AdaDion: each matrix's rank follows its spectrum; ortho_fraction gives the largest"),
-    INT(rank_multiple_of, "1", 1, 1 << 20, "Dion's rank is rounded up to a multiple of this"),
-    INT(power_iters, "1", 1, 100, "power iterations a step"),
-    TEXT(adjust_lr, "spectral_norm", DN_ADJUST_NAMES,
-         "scale of Muon's, NorMuon's, Dion2's and Dion3's updates: sqrt(rows/columns), 0.2 sqrt(max), 1"),
-    BOOL(nesterov, "false", "Nesterov momentum of Muon, NorMuon and SGD"),
-    TEXT(newton_schulz, "polar_express", DN_NS_NAMES,
-         "coefficients of Newton-Schulz: Polar Express, microsoft/dion's, Keller Jordan's"),
-    BOOL(use_gram_newton_schulz, "false", "the Gram form, cheaper for long matrices; always Dion3's"),
-    REAL(ef_decay, "0.95", 0, 1, "what a Dion2 step leaves of the momentum it took; Dion3's is mu"),
-    TEXT(selection, "global", DN_SELECTION_NAMES,
-         "Dion2, Dion3: the largest rows or columns of a matrix, or of each part that fs or tp cuts"),
-    REAL(muon_beta2, "0.95", 0, BELOW_1, "decay of NorMuon's and Dion3's second moments"),
-    TEXT(state_precision, "full", DN_PRECISION_NAMES,
-         "momentum, Q and second moments between steps; bfloat16: half the memory, at two to three digits"),
+    {.name = OPTIONS},
 
     INT(dp_size, "null", 1, DN_MAX_RANKS, "replicas; null = what the other two sizes leave of the workers"),
     INT(fs_size, "null", 1, DN_MAX_RANKS, "workers that share the state of one replica; null = 1"),
     INT(tp_size, "null", 1, DN_MAX_RANKS, "workers that share the work of every layer; null = 1"),
     TEXT(fs_gather, "in_place", DN_GATHER_NAMES,
          "weights of other fs workers: read where they are, or copied once a NUMA domain or worker"),
-    BOOL(replicate_mesh_grad_sync, "true",
-         "replicas exchange low-rank factors (true) or whole gradients (false)"),
-    INT(momentum_sync_every, "100", 0, INT32_MAX, "steps between averagings of the replicas' momenta; 0 = never"),
     TEXT(strategy, "null", DN_STRATEGY_NAMES,
          "what replicas exchange: gradients, or Dion's factors, in every step; weights now and then (local_sgd, diloco); "
          "null = as replicate_mesh_grad_sync says"),
     INT(sync_every, "30", 1, STEPS, "steps between exchanges of local_sgd and diloco"),
     REAL(outer_lr, "null", 1e-9, 1e6, "diloco's step along the replicas' mean drift; null = by the number of exchanges"),
-    REAL(outer_momentum, "null", 0, BELOW_1, "diloco's momentum of that step; null = by the number of exchanges"),
+    REAL(outer_momentum, "null", 0, DN_DECAY_MAX, "diloco's momentum of that step; null = by the number of exchanges"),
     INT(hash_every, "100", 0, STEPS,
         "steps between checks that replicas hold the same weights; 0 = at the end only", DN_KEY_CONDUCT),
     REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung", DN_KEY_CONDUCT),
@@ -127,9 +101,28 @@ static const dn_key keys[] = {
     {.name = NULL},
 };
 
-_Static_assert(sizeof keys / sizeof *keys <= DN_KEYS_MAX, "there is room for all keys");
+/* The table above with the options of rules in their place, their offsets those in dn_config. */
+static dn_key all[DN_KEYS_MAX + 1];
+
+static void join(void)
+{
+    size_t n = 0;
+    for (const dn_key *key = keys; key->name; key++) {
+        const dn_key *option = NULL;
+        if (strcmp(key->name, OPTIONS) != 0)
+            all[n++] = *key;
+        else
+            for (size_t i = 0; (option = dn_option_at(i)); i++) {
+                all[n] = *option;
+                all[n++].offset += offsetof(dn_config, optim);
+            }
+        assert(n <= DN_KEYS_MAX);
+    }
+}
 
 const dn_key *dn_config_keys(void)
 {
-    return keys;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, join);
+    return all;
 }

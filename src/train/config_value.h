@@ -10,11 +10,7 @@ enum { DN_KEYS_MAX = 128 };
 /** Whether the reference knows the key and we have no use for it. */
 bool dn_key_ignored(const char *name);
 
-/** Parses value by the key's type into its field; NULL means null: the default. A text must be one that
- * dn_yaml_holds. Errors: DN_ERR_CONFIG. */
-dn_status dn_config_value(void *field, const dn_key *key, const char *value, const char *where) DN_MUST_USE;
-
-/** dn_config_value for the key of that name. Errors: DN_ERR_CONFIG, with the nearest name if there is none.
+/** Sets the key of that name; value NULL: null. Errors: DN_ERR_CONFIG, with the nearest name if there is none.
  */
 dn_status dn_config_assign(dn_config *config, const char *name, const char *value,
                            const char *where) DN_MUST_USE;
@@ -22,13 +18,6 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
 /** Whether every field is within its key's range: a program may have filled it in without asking
  * dn_config_set. Errors: DN_ERR_CONFIG naming key, value and range. */
 dn_status dn_config_check(const dn_config *config) DN_MUST_USE;
-
-/** A key's value in its field as a configuration file has it: numbers with as few digits as read back to the same
- * ones, null, texts in quotes, but their quotes not doubled. What does not fit in `bytes` is cut off. */
-void dn_value_show(const void *field, const dn_key *key, char *text, size_t bytes);
-
-/** Whether an unquoted word stands for null. */
-bool dn_value_is_null(const char *value);
 
 /** Whether a text written into a YAML file in single quotes is read back as it was: no control characters or
  * line breaks, and valid UTF-8. */

@@ -4,6 +4,7 @@
  * its line.
  */
 #include "base/fail.h"
+#include "base/key.h"
 #include "train/config_value.h"
 
 #include <errno.h>
@@ -79,7 +80,7 @@ static const char *value_of(const reader *r)
 {
     const char *value = (const char *)r->event.data.scalar.value;
     bool plain = r->event.data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    return plain && (!*value || dn_value_is_null(value)) ? NULL : value;
+    return plain && (!*value || dn_key_is_null(value)) ? NULL : value;
 }
 
 /* Which keys the file has given already: a second line for one would silently win over the first. */

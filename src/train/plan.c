@@ -83,10 +83,10 @@ static bool has_factors(const dn_config *c)
 dn_status dn_plan_strategy(const dn_config *c, const dn_strategy **out)
 {
     *out = dn_strategy_find(*c->strategy ? c->strategy
-                                         : c->replicate_mesh_grad_sync && has_factors(c) ? "factors" : "average");
+                                         : c->optim.compress && has_factors(c) ? "factors" : "average");
     if (!*out)
         return dn_fail(DN_ERR_CONFIG, "strategy: no strategy is named '%s'", c->strategy);
-    if ((*out)->factors && !c->replicate_mesh_grad_sync)
+    if ((*out)->factors && !c->optim.compress)
         return dn_fail(DN_ERR_CONFIG,
                        "strategy %s and replicate_mesh_grad_sync false contradict each other: leave one out",
                        c->strategy);
@@ -94,47 +94,6 @@ dn_status dn_plan_strategy(const dn_config *c, const dn_strategy **out)
         return dn_fail(DN_ERR_CONFIG, "strategy %s: rule %s has no factors; use strategy average", c->strategy,
                        c->optimizer);
     return DN_OK;
-}
-
-/* Decay by kind of parameter: dion.md 1.9. */
-static dn_status optim_config(const dn_config *c, dn_optim_config *o)
-{
-    int orth, adjust, set, selection, precision;
-    DN_TRY(choose("qr_method", c->qr_method, DN_ORTH_NAMES, &orth));
-    DN_TRY(choose("adjust_lr", c->adjust_lr, DN_ADJUST_NAMES, &adjust));
-    DN_TRY(choose("newton_schulz", c->newton_schulz, DN_NS_NAMES, &set));
-    DN_TRY(choose("selection", c->selection, DN_SELECTION_NAMES, &selection));
-    DN_TRY(choose("state_precision", c->state_precision, DN_PRECISION_NAMES, &precision));
-    *o = (dn_optim_config){
-        .mu = c->mu,
-        .rank_fraction = c->ortho_fraction,
-        .eps = c->epsilon,
-        .rank_multiple_of = (size_t)c->rank_multiple_of,
-        .power_iters = (int)c->power_iters,
-        .orth = (dn_orth)orth,
-        .orth_dion = c->orth_dion,
-        .adaptive_rank = c->adaptive_rank,
-        .momentum_sync_every = (int)c->momentum_sync_every,
-        .adjust = (dn_adjust)adjust,
-        .newton_schulz = (dn_ns_set)set,
-        .gram = c->use_gram_newton_schulz,
-        .nesterov = c->nesterov,
-        .row_beta2 = c->muon_beta2,
-        .ef_decay = c->ef_decay,
-        .local_selection = selection == 1,
-        .state_precision = (dn_precision)precision,
-        .clip_norm = c->clip_grad_norm,
-        .beta1 = c->beta1,
-        .beta2 = c->beta2,
-        .cautious = c->cautious,
-        .seed = (uint64_t)c->seed,
-    };
-    o->groups[DN_PARAM_MATRIX] = (dn_group){1.0, c->weight_decay};
-    o->groups[DN_PARAM_EMBEDDING] = (dn_group){1.0, 0.0};
-    o->groups[DN_PARAM_VECTOR] = (dn_group){1.0, 0.0};
-    o->groups[DN_PARAM_HEAD] = (dn_group){1.0, 0.0};
-    DN_TRY(choose_rule("optimizer", c->optimizer, &o->matrix_rule));
-    return choose_rule("scalar_opt", c->scalar_opt, &o->scalar_rule);
 }
 
 /* The axes that are not given are 1; but dp, if it is not, takes what workers there are. */
@@ -178,8 +137,11 @@ static dn_status plan_batches(const dn_config *c, dn_plan *plan)
 static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
 {
     DN_TRY(dn_plan_strategy(c, &plan->strategy));
-    DN_TRY(optim_config(c, &plan->optim));
+    plan->optim = c->optim;
     plan->optim.compress = plan->strategy->factors;
+    plan->optim.seed = (uint64_t)c->seed;
+    DN_TRY(choose_rule("optimizer", c->optimizer, &plan->optim.matrix_rule));
+    DN_TRY(choose_rule("scalar_opt", c->scalar_opt, &plan->optim.scalar_rule));
     plan->strategy_config = (dn_strategy_config){.n_steps = (uint64_t)c->num_iterations,
                                                  .sync_every = (uint64_t)c->sync_every,
                                                  .outer_lr = c->outer_lr,
@@ -187,12 +149,12 @@ static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
     memcpy(plan->optim_mesh, plan->mesh, sizeof plan->optim_mesh);
     if (plan->strategy->local)
         plan->optim_mesh[DN_DP] = 1;
-    const char *stuck = dn_optimizer_stuck(&plan->optim);
+    const dn_key *stuck = dn_optimizer_stuck(&plan->optim);
     if (stuck)
         return dn_fail(DN_ERR_CONFIG,
                        "%s rounds to no change with state_precision bfloat16; use less than 0.996, or "
                        "state_precision full",
-                       strcmp(stuck, "row_beta2") == 0 ? "muon_beta2" : stuck);
+                       stuck->name);
     if (dn_optimizer_check(&plan->optim) != DN_OK)
         return dn_fail(DN_ERR_CONFIG, "optimizer: %s", dn_error_message());
     return DN_OK;

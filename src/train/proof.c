@@ -338,7 +338,7 @@ static dn_status show_way(trial *t, dn_axis axis, int way)
 static dn_formula formula_of_first(const trial *t)
 {
     dn_formula formula = dn_net_formula(&t->net, 0, (size_t)t->plan.config.batch_size);
-    for (unsigned axes = 0; axes <= DN_ALL_AXES && t->plan.config.momentum_sync_every != 1; axes++)
+    for (unsigned axes = 0; axes <= DN_ALL_AXES && t->plan.optim.momentum_sync_every != 1; axes++)
         formula.payload[axes][DN_TRAFFIC_MOMENTUM] = 0;
     return formula;
 }

@@ -115,7 +115,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"loss", r->loss},
         {"val_loss", val_loss},
         {"lr", r->pace.lr},
-        {"weight_decay", run->plan.config.weight_decay * r->pace.decay},
+        {"weight_decay", run->plan.optim.groups[DN_PARAM_MATRIX].weight_decay * r->pace.decay},
         {"grad_norm", r->report.grad_norm},
         {"clip", r->report.clip},
         {"step_s", r->seconds},

@@ -175,7 +175,7 @@ static bool has_replicas(const dn_verification *what)
 static bool round_apart(const dn_config *config, const dn_verification *what)
 {
     const dn_strategy *strategy;
-    return has_replicas(what) && strcmp(config->state_precision, "bfloat16") == 0 &&
+    return has_replicas(what) && config->optim.state_precision == DN_PRECISION_BFLOAT16 &&
            dn_plan_strategy(config, &strategy) == DN_OK && (strategy->factors || strategy->local);
 }
 

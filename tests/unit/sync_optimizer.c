@@ -428,42 +428,70 @@ static void clipped_gradients_have_the_given_norm(void **state)
     }
 }
 
+static void expect_refused(const dn_optim_config *config, const char *field)
+{
+    dn_optimizer *optimizer;
+    dn_stream *stream;
+    dn_comm *comm;
+    dn_mesh *mesh;
+    assert_int_equal(dn_stream_create("ref", 1, &stream), DN_OK);
+    assert_int_equal(dn_comm_create_alone(1024, &comm), DN_OK);
+    assert_int_equal(dn_mesh_create(comm, alone, &mesh), DN_OK);
+    dn_status status = dn_optimizer_create(config, NULL, 0, stream, mesh, &optimizer);
+    if (status != DN_ERR_ARG || !strstr(dn_error_message(), field))
+        fail_msg("%s: status %d, '%s'", field, (int)status, dn_error_message());
+    dn_mesh_destroy(&mesh);
+    dn_comm_destroy(&comm);
+    dn_stream_destroy(&stream);
+}
+
 static void settings_out_of_range_are_refused(void **state)
 {
     (void)state;
-    dn_optim_config bad[17];
-    for (size_t k = 0; k < 17; k++)
-        bad[k] = rig_config();
-    bad[0].rank_fraction = 0;
-    bad[1].rank_fraction = 1.5;
-    bad[2].rank_fraction = NAN;
-    bad[3].mu = -0.1;
-    bad[4].power_iters = 0;
-    bad[5].scalar_rule = "dion";
-    bad[6].beta2 = 1;
-    bad[7].eps = 0;
-    bad[8].rank_multiple_of = 0;
-    bad[9].scalar_rule = "muon";
-    bad[10].ef_decay = 1.5;
-    bad[11].row_beta2 = 1;
-    bad[12].adjust = DN_ADJUST_NONE + 1;
-    bad[13].newton_schulz = DN_NS_KELLER + 1;
-    bad[14].clip_norm = NAN;
-    bad[15].matrix_rule = "soap?";
-    bad[16].scalar_rule = NULL;
-    for (size_t k = 0; k < 17; k++) {
-        dn_optimizer *optimizer;
-        dn_stream *stream;
-        dn_comm *comm;
-        dn_mesh *mesh;
-        assert_int_equal(dn_stream_create("ref", 1, &stream), DN_OK);
-        assert_int_equal(dn_comm_create_alone(1024, &comm), DN_OK);
-        assert_int_equal(dn_mesh_create(comm, alone, &mesh), DN_OK);
-        assert_int_equal(dn_optimizer_create(&bad[k], NULL, 0, stream, mesh, &optimizer), DN_ERR_ARG);
-        dn_mesh_destroy(&mesh);
-        dn_comm_destroy(&comm);
-        dn_stream_destroy(&stream);
+    const dn_key *option;
+    for (size_t i = 0; (option = dn_option_at(i)); i++)
+        for (int k = 0; k < 3; k++) {
+            dn_optim_config config = dn_optim_defaults();
+            void *field = (char *)&config + option->offset;
+            const double reals[] = {option->min - 1, option->max * 2, NAN};
+            if (option->type == DN_KEY_REAL)
+                *(double *)field = reals[k];
+            else if (option->type == DN_KEY_INT)
+                *(int64_t *)field = k == 1 ? (int64_t)option->max + 1 : (int64_t)option->min - 1;
+            else if (option->type == DN_KEY_ENUM)
+                memcpy(field, &(int){k == 1 ? 16 : -1}, sizeof(int));
+            else
+                continue;
+            expect_refused(&config, option->field);
+        }
+    dn_optim_config bad[4] = {rig_config(), rig_config(), rig_config(), rig_config()};
+    bad[0].scalar_rule = "dion";
+    bad[1].scalar_rule = "muon";
+    bad[2].matrix_rule = "soap?";
+    bad[3].scalar_rule = NULL;
+    for (size_t k = 0; k < 4; k++)
+        expect_refused(&bad[k], k == 2 ? "matrices" : "head");
+}
+
+/* What a program that steps matrices of its own gets, and the lists of options in the rows. */
+static void defaults_are_within_ranges_and_decays_are_options(void **state)
+{
+    (void)state;
+    const dn_optim_config config = dn_optim_defaults();
+    assert_int_equal(dn_optimizer_check(&config), DN_OK);
+    assert_true(config.mu == 0.95 && config.rank_fraction == 0.25 && config.eps == 1e-8 && config.power_iters == 1);
+    assert_true(config.groups[DN_PARAM_MATRIX].weight_decay == 0.01 && config.groups[DN_PARAM_HEAD].lr_scale == 1);
+    for (size_t k = 0; dn_rule_at(k); k++) {
+        const dn_rule *rule = dn_rule_row(dn_rule_at(k)->name);
+        for (size_t i = 0; i < DN_MAX_STATES && rule->decays[i]; i++)
+            if (!dn_rule_takes(&rule->info, rule->decays[i]->name) || rule->decays[i]->type != DN_KEY_REAL)
+                fail_msg("%s: %s is no option of it", rule->info.name, rule->decays[i]->name);
     }
+    const dn_key *a, *b;
+    for (size_t i = 0; (a = dn_option_at(i)); i++)
+        for (size_t k = 0; k < i && (b = dn_option_at(k)); k++)
+            if (a->offset == b->offset || strcmp(a->name, b->name) == 0)
+                fail_msg("%s and %s are one field, or one key", a->field, b->field);
 }
 
 /* 1.11: 8 m n r and the orthonormalization, for one matrix; AdamW counts nothing. */
@@ -496,6 +524,7 @@ TESTS(sync_optimizer)
         cmocka_unit_test(splits_that_cannot_be_are_refused),
         cmocka_unit_test(clipped_gradients_have_the_given_norm),
         cmocka_unit_test(settings_out_of_range_are_refused),
+        cmocka_unit_test(defaults_are_within_ranges_and_decays_are_options),
         cmocka_unit_test(flops_follow_the_formula),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

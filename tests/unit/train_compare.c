@@ -87,14 +87,14 @@ static void all_runs_differ_and_each_has_its_own_configuration(void **state)
     dn_config config;
     dn_compare_config(&o.config, &c, third, &third->trials[1 * 3 + 2], &config);
     assert_string_equal(config.optimizer, "dion");
-    assert_true(config.ortho_fraction == 1.0 / 3 && config.lr == 0.02);
+    assert_true(config.optim.rank_fraction == 1.0 / 3 && config.lr == 0.02);
     assert_int_equal(config.seed, 7);
     assert_int_equal(config.num_iterations, 7);
     assert_int_equal(config.stop_after, 0);
     assert_string_equal(config.checkpoint_dir, "folder/dion-r0.333333333-lr0.02-s7");
     dn_compare_config(&o.config, &c, &c.contenders[2], &c.contenders[2].trials[0], &config);
     assert_string_equal(config.optimizer, "adamw");
-    assert_true(config.ortho_fraction == o.config.ortho_fraction);
+    assert_true(config.optim.rank_fraction == o.config.optim.rank_fraction);
     assert_string_equal(config.checkpoint_dir, "folder/adamw-lr0.001-s5");
     for (size_t i = 0; i < 27; i++)
         for (size_t k = 0; k < i; k++)

@@ -1,5 +1,7 @@
 /* Configuration: the table's defaults, YAML with line numbers, overrides, and a dump that reads back. */
 #include "dionode/config.h"
+#include "base/key.h"
+#include "optim/option.h"
 #include "optim/rules.h"
 #include "train/plan.h"
 #include "support/tests.h"
@@ -49,7 +51,7 @@ static void values_reach_their_fields(void **state)
     assert_int_equal(c.model_dim, 320);
     assert_true(c.lr == 1e-3);
     assert_int_equal(c.dp_size, 0);
-    assert_false(c.replicate_mesh_grad_sync);
+    assert_false(c.optim.compress);
     assert_string_equal(c.optimizer, "adamw");
     assert_string_equal(c.data_dir, "a b");
     assert_int_equal(dn_config_set(&c, "model_dim=64"), DN_OK);
@@ -251,27 +253,44 @@ static void sizes_that_do_not_divide_are_refused(void **state)
     assert_non_null(strstr(dn_error_message(), "fs_size 3"));
 }
 
-static void keys_of_the_family_reach_the_optimizer(void **state)
+/* Every key of a rule's options, one after the other, set to another value than its default, changes its field of the
+ * optimizer's settings, and nothing else. */
+static void every_option_reaches_the_optimizer(void **state)
 {
     (void)state;
-    static const char *const adjusts[] = {"spectral_norm", "rms_norm", "none"};
-    static const char *const sets[] = {"polar_express", "dion", "keller"};
+    const dn_key *option;
+    size_t n = 0;
+    for (; (option = dn_option_at(n)); n++) {
+        dn_config c = defaults();
+        dn_plan before, after;
+        char assignment[96], number[32];
+        snprintf(number, sizeof number, "%.17g", option->type == DN_KEY_INT ? option->min + 2 : option->max / 2);
+        const char *value = option->type == DN_KEY_BOOL ? strcmp(option->initial, "true") == 0 ? "false" : "true" : number;
+        if (option->choices)
+            value = strrchr(option->choices, '|') + 1;
+        snprintf(assignment, sizeof assignment, "%s=%s", option->name, value);
+        assert_int_equal(dn_plan_make(&c, 1, &before), DN_OK);
+        assert_int_equal(dn_config_set(&c, assignment), DN_OK);
+        assert_int_equal(dn_plan_make(&c, 1, &after), DN_OK);
+        const dn_key *other;
+        for (size_t i = 0; (other = dn_option_at(i)); i++) {
+            bool same = dn_key_equal(other, (char *)&before.optim + other->offset, (char *)&after.optim + other->offset);
+            if (same == (i == n))
+                fail_msg("%s %s %s", assignment, same ? "leaves" : "changes", other->name);
+        }
+    }
+    assert_true(n > 20);
+}
+
+static void rules_reach_the_optimizer(void **state)
+{
+    (void)state;
     for (size_t k = 0; dn_rule_at(k); k++) {
         dn_config c = defaults();
         dn_plan plan;
         snprintf(c.optimizer, sizeof c.optimizer, "%s", dn_rule_at(k)->name);
-        snprintf(c.adjust_lr, sizeof c.adjust_lr, "%s", adjusts[k % 3]);
-        snprintf(c.newton_schulz, sizeof c.newton_schulz, "%s", sets[k % 3]);
-        snprintf(c.selection, sizeof c.selection, k % 2 ? "local" : "global");
-        c.nesterov = c.use_gram_newton_schulz = k % 2;
-        c.ef_decay = 0.25, c.muon_beta2 = 0.5;
         assert_int_equal(dn_plan_make(&c, 1, &plan), DN_OK);
-        const dn_optim_config *o = &plan.optim;
-        assert_string_equal(o->matrix_rule, dn_rule_at(k)->name);
-        assert_true(o->adjust == (dn_adjust)(k % 3));
-        assert_true(o->newton_schulz == (dn_ns_set)(k % 3) && o->local_selection == k % 2);
-        assert_true(o->nesterov == k % 2 && o->gram == k % 2);
-        assert_true(o->ef_decay == 0.25 && o->row_beta2 == 0.5);
+        assert_string_equal(plan.optim.matrix_rule, dn_rule_at(k)->name);
     }
 }
 
@@ -301,37 +320,11 @@ static void a_batch_is_dealt_without_rest(void **state)
     assert_int_equal(dn_plan_rounds(&plan, 13), 2);
 }
 
-/* Who steps matrices of his own gets the optimizer that a run gets. */
-static void defaults_are_those_of_the_library(void **state)
-{
-    (void)state;
-    dn_config config;
-    dn_plan plan;
-    dn_config_init(&config);
-    assert_int_equal(dn_plan_make(&config, 1, &plan), DN_OK);
-    const dn_optim_config a = plan.optim, b = dn_optim_defaults();
-    assert_string_equal(a.matrix_rule, b.matrix_rule);
-    assert_string_equal(a.scalar_rule, b.scalar_rule);
-    assert_true(a.orth == b.orth);
-    for (int kind = 0; kind < DN_PARAM_N_KINDS; kind++)
-        assert_true(a.groups[kind].lr_scale == b.groups[kind].lr_scale &&
-                    a.groups[kind].weight_decay == b.groups[kind].weight_decay);
-    assert_true(a.mu == b.mu && a.rank_fraction == b.rank_fraction && a.eps == b.eps);
-    assert_true(a.rank_multiple_of == b.rank_multiple_of && a.power_iters == b.power_iters);
-    assert_true(a.compress == b.compress && a.momentum_sync_every == b.momentum_sync_every);
-    assert_true(a.adjust == b.adjust && a.newton_schulz == b.newton_schulz && a.gram == b.gram);
-    assert_true(a.nesterov == b.nesterov && a.local_selection == b.local_selection);
-    assert_true(a.row_beta2 == b.row_beta2 && a.ef_decay == b.ef_decay && a.clip_norm == b.clip_norm);
-    assert_true(a.orth_dion == b.orth_dion && a.adaptive_rank == b.adaptive_rank && a.cautious == b.cautious);
-    assert_true(a.beta1 == b.beta1 && a.beta2 == b.beta2 && a.seed == b.seed);
-}
-
 TESTS(train_config)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_default_is_accepted_by_its_own_key),
         cmocka_unit_test(values_reach_their_fields),
-        cmocka_unit_test(defaults_are_those_of_the_library),
         cmocka_unit_test(a_file_of_the_reference_runs_unchanged),
         cmocka_unit_test(errors_name_line_key_and_remedy),
         cmocka_unit_test(nothing_in_a_file_is_passed_over),
@@ -343,7 +336,8 @@ TESTS(train_config)
         cmocka_unit_test(a_bad_argument_is_named),
         cmocka_unit_test(a_dump_reads_back_to_the_same_values),
         cmocka_unit_test(sizes_that_do_not_divide_are_refused),
-        cmocka_unit_test(keys_of_the_family_reach_the_optimizer),
+        cmocka_unit_test(every_option_reaches_the_optimizer),
+        cmocka_unit_test(rules_reach_the_optimizer),
         cmocka_unit_test(a_batch_is_dealt_without_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,7 +53,7 @@ static void differences_are_listed_with_both_values_and_cut_to_their_room(void *
     assert_int_equal(dn_config_differences(&a, &b, DN_KEY_TRAINING, text, sizeof text), 0);
     assert_string_equal(text, "");
     b.lr = 0.1;
-    b.nesterov = true;
+    b.optim.nesterov = true;
     b.fs_size = 2;
     strcpy(b.train_files, "it's");
     strcpy(b.checkpoint_dir, "moved");
