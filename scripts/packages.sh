@@ -1,14 +1,25 @@
-# Debian packages that quickstart, check and scripts/fuzz need, and how to get them. Sourced, not run.
+# Debian packages that quickstart, check and scripts/fuzz need, and how to get them; what else may be in their way.
+# Sourced, not run.
 
 packages_build="gcc meson ninja-build pkg-config libhwloc-dev libopenblas-openmp-dev liblapacke-dev libjansson-dev
   libyaml-dev librandom123-dev libxxhash-dev zlib1g-dev"
-packages_corpus="dict-gcide"
 packages_test="libcmocka-dev g++ python3 binutils git mount spin util-linux"
 packages_fuzz="clang libclang-rt-dev libomp-dev"
 
+# stop TEXT: one line to standard error, with the name of the script, and the end.
+stop() {
+  echo "${0##*/}: $1" >&2
+  exit 2
+}
+
+# apt_reason LOG: why apt failed, in one line: what it could not fetch, else its first error.
+apt_reason() {
+  { grep -m 1 -hE '^[EW]: Failed to fetch' "$1" || grep -m 1 -h '^E: ' "$1" || tail -n 1 "$1"; } | sed 's/^[EW]: //'
+}
+
 # install_missing PACKAGE...: with apt where there is apt, otherwise names what is missing and stops.
 install_missing() {
-  local missing=() package sudo=()
+  local missing=() package sudo=() log apt=(env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -qq)
   if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     echo "This system has no apt. Install what corresponds to these Debian packages, then build by hand" >&2
     echo "(meson setup build && ninja -C build):" >&2
@@ -20,10 +31,55 @@ install_missing() {
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || { echo "Not root and no sudo: install ${missing[*]} first." >&2; return 2; }
+    command -v sudo >/dev/null || stop "not root and no sudo: install ${missing[*]} first"
     sudo=(sudo)
   fi
   echo "Installing ${missing[*]}"
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  log=$(mktemp)
+  if ! { "${sudo[@]}" "${apt[@]}" update && "${sudo[@]}" "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } \
+      </dev/null >"$log" 2>&1; then
+    package=$(apt_reason "$log")
+    rm -f "$log"
+    stop "apt-get cannot install ${missing[*]}: $package"
+  fi
+  rm -f "$log"
+}
+
+# fetch_dictionary FILE: the text of the GNU dictionary out of Debian's package dict-gcide, which is not installed: it
+# would bring a server with it (dictd), and needs no root this way.
+fetch_dictionary() {
+  local folder installed=/usr/share/dictd/gcide.dict.dz own reason
+  if [ -r $installed ]; then
+    cp $installed "$1"
+    return
+  fi
+  command -v apt-get >/dev/null || stop "there is no text to train on: give one of your own, ./quickstart FILE..."
+  echo "Fetching the GNU dictionary"
+  folder=$(mktemp -d)
+  own=(-o Dir::State::Lists="$folder" -o Dir::Cache="$folder" -o APT::Sandbox::User=) # package lists of our own
+  if ! (cd "$folder" && export LC_ALL=C &&
+        { apt-get -qq download dict-gcide || { apt-get "${own[@]}" -qq update && apt-get "${own[@]}" -qq download dict-gcide; }; }) \
+        </dev/null >"$folder/log" 2>&1; then
+    reason=$(apt_reason "$folder/log")
+    rm -rf "$folder"
+    stop "cannot fetch the dictionary to train on ($reason): give a text of your own, ./quickstart FILE..."
+  fi
+  dpkg-deb --fsys-tarfile "$folder"/dict-gcide_*.deb | tar -xO .$installed >"$1.part"
+  mv "$1.part" "$1"
+  rm -rf "$folder"
+}
+
+# usable_build_folder FOLDER: here, or in the build folder if there is one, everything can be written. A build folder of a
+# tree that was moved or copied since is of no use, and is removed.
+usable_build_folder() {
+  local wrong
+  [ -w . ] || stop "$PWD cannot be written to: copy it to where it can"
+  [ -d "$1" ] || return 0
+  if [ -f "$1/meson-info/meson-info.json" ] && [ "$(python3 -c 'import json, sys
+print(json.load(open(sys.argv[1]))["directories"]["source"])' "$1/meson-info/meson-info.json")" != "$(pwd -P)" ]; then
+    rm -rf "$1"
+    return
+  fi
+  wrong=$(find "$1" -maxdepth 1 ! -writable -print -quit)
+  [ -z "$wrong" ] || stop "$wrong belongs to another user: remove $1, or copy the tree without it"
 }

@@ -19,9 +19,10 @@ typedef struct dn_prepare_result {
  * Byte tokens (vocabulary 256) of the files, concatenated, as llm.c shards of at most 100 M tokens each:
  * dir/train_000000.bin, ... and dir/val_000000.bin, ... The text is cut into blocks of 64 KiB; the second,
  * and from there on one in 1/val_fraction (0 < val_fraction < 1), evenly spread, is for validation. "-" reads
- * standard input; gzip and dictzip files are read as what is in them. The text is streamed, never held. The
+ * standard input; a folder stands for the files in it and below it, in the order of their names (hidden ones and dir are
+ * left out); gzip and dictzip files are read as what is in them. The text is streamed, never held. The
  * shards appear together when all are complete and synced, in place of the shards of an earlier call; dir is
- * made if missing. progress (may be NULL) is called with bytes read and in all (0 if unknown). *result is
+ * made if missing, and taken away again after an error. progress (may be NULL) is called with bytes read and in all (0 if unknown). *result is
  * set on success only. Errors: DN_ERR_ARG; DN_ERR_DATA (no such file, damaged gzip, less than two blocks of
  * text); DN_ERR_IO (disk full: says what is needed; nothing half-written is left).
  */

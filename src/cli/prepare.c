@@ -58,8 +58,9 @@ int cli_prepare(int argc, char **argv, char **command_line)
         options,
         parse,
         "TEXT... -o DIR",
-        "Makes byte tokens (vocabulary 256) of text files, as llm.c shards "
-        "train_*.bin and val_*.bin.\vgzip files are unpacked; - reads standard input.",
+        "Makes byte tokens (vocabulary 256) of text files, one after another, as llm.c shards "
+        "train_*.bin and val_*.bin.\vA folder stands for all files in it and below it; gzip files are unpacked; - reads standard "
+        "input.",
         NULL,
         NULL,
         NULL};

@@ -6,6 +6,7 @@
 #include "base/nofile.h"
 #include "base/size.h"
 #include "data/text.h"
+#include "data/text_files.h"
 #include "data/tokens.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { BLOCK = DN_PREPARE_BLOCK };
@@ -136,6 +138,40 @@ static dn_status split(dn_text *text, struct shard_set *train, struct shard_set 
     return DN_OK;
 }
 
+/* Cuts the last name off a path, and slashes before and after it. Returns the length that is left. */
+static size_t parent(char *path)
+{
+    size_t n = strlen(path);
+    while (n > 0 && path[n - 1] == '/')
+        n--;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    while (n > 0 && path[n - 1] == '/')
+        n--;
+    path[n] = 0;
+    return n;
+}
+
+/* Length of the part of its name that leads to a folder that there is. */
+static size_t existing(const char *dir)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", dir);
+    size_t n = strlen(path);
+    while (n > 0 && access(path, F_OK) != 0)
+        n = parent(path);
+    return n;
+}
+
+/* Takes away the folders that were made in vain: those beyond the first `kept` bytes of the name. */
+static void remove_made(const char *dir, size_t kept)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", dir);
+    for (size_t n = strlen(path); n > kept && rmdir(path) == 0;)
+        n = parent(path);
+}
+
 /* A token is two bytes; what is compressed grows further, by how much is not known. */
 static dn_status make_room(const char *dir, const dn_text *text, dn_lock *lock)
 {
@@ -152,11 +188,19 @@ dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char
         return dn_fail(DN_ERR_ARG, "the validation fraction is %g, it must lie between 0 and 1",
                        val_fraction);
     dn_text text;
-    DN_TRY(dn_text_open(files, n_files, &text));
+    dn_text_files found;
+    dn_status status = dn_text_files_find(files, n_files, dir, &found);
+    if (status == DN_OK)
+        status = dn_text_open((const char *const *)found.names, found.n, &text);
+    if (status != DN_OK) {
+        dn_text_files_free(&found);
+        return status;
+    }
+    size_t kept = existing(dir);
     struct shard_set train = {.dir = dir, .kind = "train", .limit = shard_tokens};
     struct shard_set val = {.dir = dir, .kind = "val", .limit = shard_tokens};
     dn_lock lock = {0};
-    dn_status status = make_room(dir, &text, &lock);
+    status = make_room(dir, &text, &lock);
     if (status == DN_OK)
         status = split(&text, &train, &val, val_fraction, progress, context);
     if (status == DN_OK)
@@ -171,8 +215,11 @@ dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char
     discard(&train);
     discard(&val);
     dn_lock_release(&lock);
+    dn_text_files_free(&found);
     if (status == DN_OK)
         *result = (dn_prepare_result){train.tokens, val.tokens};
+    else
+        remove_made(dir, kept);
     return status;
 }
 

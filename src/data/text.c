@@ -36,7 +36,7 @@ dn_status dn_text_open(const char *const *files, size_t n_files, dn_text *out)
             return dn_fail_errno(errno == ENOENT ? DN_ERR_DATA : DN_ERR_IO, errno, "cannot read text from %s",
                                  title(files[i]));
         if (S_ISDIR(st.st_mode))
-            return dn_fail(DN_ERR_DATA, "%s is a directory; name the text files in it", files[i]);
+            return dn_fail(DN_ERR_DATA, "%s is a directory", title(files[i]));
         known = known && S_ISREG(st.st_mode);
         text.total = dn_size_add(text.total, (size_t)st.st_size);
     }

@@ -252,7 +252,7 @@ static const dn_finding *largest(const dn_verify_report *report, const dn_verify
 static void print_summary(const dn_verify_report *report, FILE *out)
 {
     char text[32], time[32];
-    const dn_verify_row *where;
+    const dn_verify_row *where = NULL;
     const dn_finding *f = largest(report, &where);
     size_t n_failed = dn_verify_failed_meshes(report);
     double seconds = 0;

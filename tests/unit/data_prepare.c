@@ -152,6 +152,45 @@ static void several_files_are_one_text(void **state)
     assert_shards_are_the_text(0.1, 200000, &result);
 }
 
+/* Hidden files, links to nothing and earlier shards in `out` are no text. */
+static void a_folder_is_the_files_in_it_in_the_order_of_their_names(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t begin, end;
+    } parts[] = {{"text", 0, 0}, {"b/late", 4 * BLOCK, 5 * BLOCK}, {"b/z/last", 5 * BLOCK, TEXT},
+                 {"a", 0, 4 * BLOCK}, {"b/.hidden", 0, BLOCK}};
+    assert_int_equal(mkdir(scratch_path(&dir, "b"), 0777), 0);
+    assert_int_equal(mkdir(scratch_path(&dir, "b/z"), 0777), 0);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        assert_true(scratch_write(&dir, parts[i].name, text + parts[i].begin, parts[i].end - parts[i].begin));
+    assert_int_equal(symlink("nowhere", scratch_path(&dir, "b/link")), 0);
+    for (int turn = 0; turn < 2; turn++) { /* the second finds the shards of the first */
+        dn_prepare_result result;
+        assert_int_equal(prepare_one(".", 0.1, 200000, &result), DN_OK);
+        assert_shards_are_the_text(0.1, 200000, &result);
+    }
+}
+
+/* Only what was made for it is taken away, however deep. */
+static void a_preparation_that_fails_leaves_no_empty_folder(void **state)
+{
+    dn_prepare_result result;
+    char deep[PATH_MAX + 8];
+    assert_true(scratch_write(&dir, "short", text, 100));
+    assert_int_equal(mkdir(scratch_path(&dir, "empty"), 0777), 0);
+    strcpy(deep, scratch_path(&dir, "empty"));
+    const char *file = scratch_path(&dir, "short");
+    assert_int_equal(dn_prepare_shards(&file, 1, deep, 0.1, BLOCK, NULL, NULL, &result), DN_ERR_DATA);
+    assert_int_equal(access(deep, F_OK), 0);
+    strcat(deep, "/x//y/");
+    assert_int_equal(dn_prepare_shards(&file, 1, deep, 0.1, BLOCK, NULL, NULL, &result), DN_ERR_DATA);
+    assert_int_equal(scratch_entries(scratch_path(&dir, "empty"), false), 0);
+    assert_int_equal(prepare_one("empty", 0.1, BLOCK, &result), DN_ERR_DATA);
+    assert_non_null(strstr(dn_error_message(), "no file in"));
+    assert_int_not_equal(access(out, F_OK), 0);
+}
+
 /* Two gzip members in one file; of dictzip the mark is the extra field "RA" in the first header. */
 static void write_gzip(const char *name)
 {
@@ -339,8 +378,6 @@ static void wrong_arguments_and_inputs_are_refused(void **state)
         assert_int_equal(prepare_one("text", fractions[i], HUNDRED_MILLION, &result), DN_ERR_ARG);
     assert_int_equal(prepare_one("absent", 0.1, HUNDRED_MILLION, &result), DN_ERR_DATA);
     assert_non_null(strstr(dn_error_message(), "absent"));
-    assert_int_equal(prepare_one(".", 0.1, HUNDRED_MILLION, &result), DN_ERR_DATA);
-    assert_non_null(strstr(dn_error_message(), "directory"));
     strcpy(out, scratch_path(&dir, "text"));
     assert_int_equal(prepare_one("text", 0.1, HUNDRED_MILLION, &result), DN_ERR_IO);
     assert_non_null(strstr(dn_error_message(), "not a directory"));
@@ -387,6 +424,8 @@ TESTS(data_prepare)
         TEST(the_public_call_makes_one_shard_of_each_kind_of_a_small_text),
         TEST(validation_blocks_are_evenly_spread),
         TEST(several_files_are_one_text),
+        TEST(a_folder_is_the_files_in_it_in_the_order_of_their_names),
+        TEST(a_preparation_that_fails_leaves_no_empty_folder),
         TEST(gzip_and_dictzip_are_read_as_what_is_in_them),
         TEST(damaged_gzip_is_refused_and_leaves_nothing),
         TEST(nothing_behind_a_gzip_member_is_passed_over),
