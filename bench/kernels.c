@@ -132,7 +132,7 @@ static void embed_backward(bench *b)
 
 static void rmsnorm_forward(bench *b)
 {
-    b->s->kernels->rmsnorm_forward(b->s, b->big[1], b->big[2], b->big[0], b->N, b->model.C);
+    b->s->kernels->rmsnorm_forward(b->s, b->big[1], b->big[2], b->big[0], 1e-5, b->N, b->model.C);
 }
 
 static void rmsnorm_backward(bench *b)
@@ -142,12 +142,12 @@ static void rmsnorm_backward(bench *b)
 
 static void norm_rotary_forward(bench *b)
 {
-    b->s->kernels->norm_rotary_forward(b->s, b->big[0], b->big[1], &b->attention);
+    b->s->kernels->norm_rotary_forward(b->s, b->big[0], b->big[1], b->big[3], 1e-5, &b->attention);
 }
 
 static void norm_rotary_backward(bench *b)
 {
-    b->s->kernels->norm_rotary_backward(b->s, b->big[2], b->big[0], b->big[1], &b->attention);
+    b->s->kernels->norm_rotary_backward(b->s, b->big[2], b->big[0], b->big[1], b->big[3], &b->attention);
 }
 
 static void relu2_forward(bench *b)
@@ -378,7 +378,7 @@ int main(int argc, char **argv)
         const model *x = &models[i];
         b.model = *x;
         b.N = x->B * x->T;
-        b.attention = (dn_attention_shape){x->B, x->T, x->NH, x->C / x->NH, 3 * x->C};
+        b.attention = (dn_attention_shape){x->B, x->T, x->NH, x->C / x->NH, x->NH, 3 * x->C};
         measure_model(&b);
     }
     measure_vectors(&b);

@@ -9,9 +9,6 @@
 
 #include <float.h>
 
-#define DN_NORM_EPS    ((double)FLT_EPSILON) /* of every RMS norm, in both precisions */
-#define DN_ROTARY_BASE 10000.0
-
 /* Rounding of an element of a Gram matrix in double, as a share of the lengths of its two columns: 16 is a
  * few sums deep. A Cholesky pivot, the squared distance of a column from the span of the earlier ones, is
  * rounding below this share of the column's squared length. */

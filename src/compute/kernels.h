@@ -28,6 +28,7 @@ typedef struct dn_adamw_step {
 
 typedef struct dn_attention_shape {
     size_t B, T, NH, hd; /* sequences, positions, heads, size of a head (even) */
+    size_t NKV;          /* heads of keys and values, of which query head h reads number h / (NH/NKV); divides NH */
     size_t ld;           /* elements from one position to the next in q, k, v and their gradients: >= NH*hd */
 } dn_attention_shape;
 
@@ -117,24 +118,33 @@ typedef struct dn_kernels {
     /* x [N,C] = y [N,C] in the rows whose tokens are among the words; other rows are left alone. */
     void (*copy_rows)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
                       size_t N, size_t C);
-    /* y = x * rstd, rstd [N] = 1/sqrt(mean(x^2) + eps), eps = FLT_EPSILON in both precisions (torch's
-     * default). */
-    void (*rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, size_t N, size_t C);
+    /* y = x * rstd, rstd [N] = 1/sqrt(mean(x^2) + eps). */
+    void (*rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, double eps, size_t N,
+                            size_t C);
     /* dx += rstd * (dy - y * mean(dy * y)), mean over a row; y, rstd as the forward pass left them. */
     void (*rmsnorm_backward)(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
                              size_t N, size_t C);
-    /* In place on x [B,T,NH,hd] with row stride shape->ld: RMS-norm of each head (rstd [B,T,NH], eps as
-     * above), then rotary embedding, half-split, base 10000: with c, s = cos, sin(t * 10000^(-2i/hd)), i <
-     * hd/2, y_i = x_i c + x_(i+hd/2) s,  y_(i+hd/2) = -x_i s + x_(i+hd/2) c. */
-    void (*norm_rotary_forward)(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_attention_shape *shape);
+    /* angles [T,2n], for the rotary kernels: row t = the n cosines, then the n sines of t * host_frequencies[i],
+     * computed in double. host_frequencies must stay until dn_stream_sync. */
+    void (*rotary_angles)(dn_stream *s, dn_buf *angles, const double *host_frequencies, size_t T, size_t n);
+    /* In place on x [B,T,NH,hd] with row stride shape->ld: rotary embedding, half-split: with c, s of position
+     * t and frequency i < hd/2 of angles [T,hd], y_i = x_i c + x_(i+hd/2) s,  y_(i+hd/2) = -x_i s + x_(i+hd/2)
+     * c. Negative frequencies turn the other way. */
+    void (*rotary_forward)(dn_stream *s, dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape);
+    /* In place on dy (becomes dx). */
+    void (*rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *angles, const dn_attention_shape *shape);
+    /* The same behind an RMS norm of each head (rstd [B,T,NH], eps as above), in one pass. */
+    void (*norm_rotary_forward)(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_buf *angles, double eps,
+                                const dn_attention_shape *shape);
     /* In place on dy (becomes dx); y and rstd as the forward pass left them. */
     void (*norm_rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
-                                 const dn_attention_shape *shape);
-    /* o [B,T,NH*hd] = softmax(q k^T / sqrt(hd), causal) v for each head; lse [B,NH,T] = log of each row's sum
+                                 const dn_buf *angles, const dn_attention_shape *shape);
+    /* o [B,T,NH*hd] = softmax(q k^T / sqrt(hd), causal) v for each head, q [B,T,NH,hd], k and v [B,T,NKV,hd]; lse [B,NH,T] = log of each row's sum
      * of exponentials (of the scaled scores), kept for the backward pass instead of the probabilities. */
     void (*attention_forward)(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
                               const dn_buf *v, const dn_attention_shape *shape);
-    /* dq, dk, dv (stride ld) = gradients for d_o [B,T,NH*hd]; o and lse from the forward pass. */
+    /* dq, dk, dv (stride ld) = gradients for d_o [B,T,NH*hd]; o and lse from the forward pass. Query heads that read
+     * the same keys add to their gradients in order. */
     void (*attention_backward)(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o,
                                const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
                                const dn_buf *lse, const dn_attention_shape *shape);

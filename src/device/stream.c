@@ -27,7 +27,6 @@ void dn_stream_destroy(dn_stream **stream)
         return;
     (*stream)->device->close(*stream);
     dn_stream_destroy(&(*stream)->host);
-    free((*stream)->rotary);
     free((*stream)->scratch);
     free(*stream);
     *stream = NULL;

@@ -40,8 +40,6 @@ typedef struct dn_stream {
     int n_threads;          /* CPU: OpenMP and BLAS threads of each kernel */
     void *scratch;          /* grows on first use of a kernel at a size, then stays: see kernels.h */
     size_t scratch_bytes;
-    dn_real *rotary; /* CPU: angles of norm_rotary for rotary_T positions of heads of size rotary_hd */
-    size_t rotary_T, rotary_hd;
     dn_status status; /* first failure of a queued kernel (out of memory for scratch); sticky */
     void (*progress)(void *context); /* NULL or borrowed: dn_stream_on_progress */
     void *progress_context;

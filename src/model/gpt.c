@@ -1,7 +1,7 @@
 /*
- * The GPT of microsoft/dion (models/gpt_model.py; dion.md section 4): pre-norm decoder, RMSNorm without gains, rotary
- * positions, RMS-normalized q and k, causal softmax attention, ReLU squared MLP of width 4C, untied embedding and head,
- * no biases. Parameters in order, each [fan_out, fan_in], row-major:
+ * The GPT of microsoft/dion (models/gpt_model.py; dion.md section 4): pre-norm decoder, RMSNorm without
+ * gains, rotary positions, RMS-normalized q and k, causal softmax attention, ReLU squared MLP of width 4C,
+ * untied embedding and head, no biases. Parameters in order, each [fan_out, fan_in], row-major:
  *
  *     transformer.wte.weight [V,C]
  *     for each layer l:
@@ -9,42 +9,37 @@
  *         transformer.h.<l>.attn.c_proj.weight [C,C], .mlp.c_fc.weight [4C,C], .mlp.c_proj.weight [C,4C]
  *     lm_head.weight [V,C]
  */
-#include "model/model.h"
+#include "model/decoder.h"
 
 #include "base/fail.h"
 
-static dn_status check(const dn_spec *spec)
-{
-    if (spec->hd == 0 && spec->C % spec->NH != 0)
-        return dn_fail(DN_ERR_CONFIG, "n_head %zu does not divide model_dim %zu: choose one that does", spec->NH,
-                       spec->C);
-    if (dn_head_size(spec) % 2 != 0)
-        return dn_fail(DN_ERR_CONFIG,
-                       "model_dim %zu over n_head %zu gives heads of odd size %zu: rotary positions need an "
-                       "even one",
-                       spec->C, spec->NH, dn_head_size(spec));
-    return DN_OK;
-}
+#include <float.h>
 
-static size_t n_layers(const dn_spec *spec)
-{
-    return 2 * spec->L + 2;
-}
+static const dn_names names = {.embedding = "transformer.wte",
+                               .head = "lm_head",
+                               .block = "transformer.h.",
+                               .q = "attn.c_q",
+                               .k = "attn.c_k",
+                               .v = "attn.c_v",
+                               .o = "attn.c_proj",
+                               .up = "mlp.c_fc",
+                               .down = "mlp.c_proj"};
 
-/* Embedding, (attention, MLP) x L, head; attention and MLP of one block are a unit. */
-static dn_layer_place layer(const dn_spec *spec, size_t i)
+/* torch's default eps; positions turn the other way. */
+static dn_status complete(dn_spec *spec)
 {
-    if (i == 0)
-        return (dn_layer_place){&dn_embedding, 0, 0};
-    if (i + 1 == n_layers(spec))
-        return (dn_layer_place){&dn_head, 0, spec->L + 1};
-    size_t block = (i - 1) / 2;
-    return (dn_layer_place){i % 2 ? &dn_attention : &dn_mlp, block, block + 1};
+    spec->names = &names;
+    spec->norm.eps = FLT_EPSILON;
+    spec->mlp = (dn_mlp_spec){.F = 4 * spec->C, .lags = 1, .act = DN_RELU2};
+    spec->attention.qk_norm = true;
+    spec->attention.theta = 10000;
+    spec->attention.turn = -1;
+    return dn_decoder_complete(spec);
 }
 
 const dn_architecture dn_architecture_gpt = {.name = "gpt",
-                                             .heads = true,
-                                             .check = check,
-                                             .n_layers = n_layers,
-                                             .layer = layer,
+                                             .attention = true,
+                                             .complete = complete,
+                                             .n_layers = dn_decoder_n_layers,
+                                             .layer = dn_decoder_layer,
                                              .first_std = dn_model_first_std};

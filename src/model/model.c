@@ -3,7 +3,7 @@
  *
  * One allocation, in this order (N = room, every part starts on a multiple of DN_ARENA_ALIGN):
  *
- *     wide [N, widest] | dy [N,C] | of each slot: tokens, targets [N] | x [N,C] | layer 0 | layer 1 ...
+ *     angles [T,hd] | wide [N, widest] | dy [N,C] | of each slot: tokens, targets [N] | x [N,C] | layer 0 | layer 1 ...
  *
  * the last layer with the first slot only. With several ranks in tp, dy, x and what layers exchange lie in
  * symmetric memory instead, in the same order.
@@ -48,7 +48,7 @@ const dn_architecture *dn_architecture_find(const char *name)
 /* ---- sizes ---- */
 
 /* The upper bounds keep every count of elements far from overflow and every BLAS dimension an int. */
-dn_status dn_model_check(const dn_spec *spec)
+dn_status dn_model_complete(dn_spec *spec)
 {
     const struct {
         const char *key;
@@ -56,20 +56,19 @@ dn_status dn_model_check(const dn_spec *spec)
     } sizes[] = {
         {"vocab_size", spec->V, INT32_MAX}, {"sequence_length", spec->T, 1 << 20},
         {"model_dim", spec->C, 1 << 16},    {"n_layer", spec->L, 1 << 10},
-        {"n_head", spec->NH, 1 << 16},
+        {"n_head", spec->attention.NH, 1 << 16},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value < 1 || sizes[i].value > sizes[i].limit)
             return dn_fail(DN_ERR_CONFIG, "%s is %zu: it must be from 1 to %zu", sizes[i].key, sizes[i].value,
                            sizes[i].limit);
-    return spec->architecture->check ? spec->architecture->check(spec) : DN_OK;
+    return spec->architecture->complete(spec);
 }
 
 /* So that a count of positions is an int, as BLAS takes it, and all sizes of activations stay within a
  * size_t. */
 dn_status dn_model_check_batch(const dn_spec *spec, size_t B)
 {
-    DN_TRY(dn_model_check(spec));
     if (B < 1 || B > INT32_MAX / spec->T)
         return dn_fail(
             DN_ERR_CONFIG,
@@ -172,6 +171,8 @@ static void lay_out(const dn_spec *spec, size_t B, size_t n_slots, int tp_size, 
         size_t wide = ops->wide ? ops->wide(&pass) : 0;
         widest = dn_max(widest, wide);
     }
+    if (spec->architecture->attention)
+        pass.angles = dn_layer_take(own, spec->T * spec->attention.hd);
     pass.wide = dn_layer_take(own, N * widest);
     pass.dy = dn_layer_take(shared, N * spec->C);
     for (size_t s = 0; s < n_slots; s++) {
@@ -293,8 +294,13 @@ dn_status dn_model_create(const dn_spec *spec, const dn_model_parts *parts, dn_m
         model->slots[s].pass.tp = parts->tp;
         model->slots[s].pass.stream = parts->stream;
     }
-    *out = model;
-    return DN_OK;
+    if (spec->architecture->attention)
+        status = dn_rotary_fill(parts->stream, model->slots[0].pass.angles, spec);
+    if (status == DN_OK)
+        *out = model;
+    else
+        dn_model_destroy(&model);
+    return status;
 }
 
 void dn_model_destroy(dn_model **model)

@@ -35,11 +35,11 @@ typedef struct dn_model_parts {
 
 typedef struct dn_architecture {
     const char *name; /* as the configuration calls it */
-    bool heads;       /* n_head means something */
+    bool attention;   /* keys of heads mean something */
 
-    /** Whether there is a model of these sizes, which are each from 1 to what can be counted. NULL: of all.
-     * Errors: DN_ERR_CONFIG naming the key. */
-    dn_status (*check)(const dn_spec *spec);
+    /** Fills in all that a spec of sizes leaves open (see dn_model_complete), each of which is from 1 to what can be
+     * counted. Errors: DN_ERR_CONFIG naming the key of a size that does not go with others. */
+    dn_status (*complete)(dn_spec *spec);
 
     /** Number of layers; and each: dn_embedding first, dn_head last, both alone in their units. */
     size_t (*n_layers)(const dn_spec *spec);
@@ -55,11 +55,15 @@ const dn_architecture *dn_architecture_at(size_t index);
 /** The architecture with that name; NULL if there is none (or name is NULL). Static. */
 const dn_architecture *dn_architecture_find(const char *name);
 
-/* ---- what a model will need, before there is one; spec->architecture is set ---- */
+/* ---- what a model will need, before there is one ---- */
 
-/** Whether there is a model of these sizes, and for micro-batches of B sequences: 1 <= B, B T < 2^31. Errors:
- * DN_ERR_CONFIG naming the key. */
-dn_status dn_model_check(const dn_spec *spec) DN_MUST_USE;
+/** Fills in what the architecture says of a spec that holds it, V, T, C, L, attention.NH and split_heads and, where they
+ * are not 0, attention.NKV and hd. Errors: DN_ERR_CONFIG naming the key: there is no model of these sizes. */
+dn_status dn_model_complete(dn_spec *spec) DN_MUST_USE;
+
+/* From here on, spec is a complete one. */
+
+/** Whether there are micro-batches of B sequences: 1 <= B, B T < 2^31. Errors: DN_ERR_CONFIG naming the key. */
 dn_status dn_model_check_batch(const dn_spec *spec, size_t B) DN_MUST_USE;
 
 /** Number of parameters. */

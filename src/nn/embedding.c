@@ -12,12 +12,10 @@
 
 #include "base/fail.h"
 
-#include <stdio.h>
-
 static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
 {
     if (params) {
-        snprintf(params->name, DN_PARAM_NAME_MAX, "transformer.wte.weight");
+        dn_layer_name_alone(params, spec->names->embedding);
         dn_layer_param(params, DN_PARAM_EMBEDDING, spec->V, spec->C, DN_CUT_ROWS, 1);
     }
     return 1;

@@ -10,8 +10,6 @@
 #include "base/size.h"
 #include "nn/linear.h"
 
-#include <stdio.h>
-
 /* Every chunk packs the head's weights for the products and adds to its whole gradient, so few rows are slow:
  * at V = 50304, C = 768 the head takes 1.05 of its best time in chunks of 256 rows, 1.15 of 128, 1.4 of 64.
  */
@@ -29,7 +27,7 @@ size_t dn_head_rows(const dn_spec *spec, int tp_size, size_t N)
 static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
 {
     if (params) {
-        snprintf(params->name, DN_PARAM_NAME_MAX, "lm_head.weight");
+        dn_layer_name_alone(params, spec->names->head);
         dn_layer_param(params, DN_PARAM_HEAD, spec->V, spec->C, DN_CUT_ROWS, 1);
     }
     return 1;

@@ -4,6 +4,18 @@
 #include "base/size.h"
 #include "nn/linear.h"
 
+#include <stdio.h>
+
+void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name)
+{
+    snprintf(param->name, DN_PARAM_NAME_MAX, "%s%zu.%s.weight", spec->names->block, index, name);
+}
+
+void dn_layer_name_alone(dn_param *param, const char *name)
+{
+    snprintf(param->name, DN_PARAM_NAME_MAX, "%s.weight", name);
+}
+
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_cut cut, size_t unit)
 {
     const dn_cut tp = {DN_TP, unit}, fs = {DN_FS, 1};

@@ -36,6 +36,7 @@ typedef struct dn_pass {
     dn_weights *weights;
     dn_comm *tp;
     dn_stream *stream;
+    dn_buf *angles; /* [T,hd]: of rotary positions (dn_rotary_fill); NULL without attention */
     dn_progress_fn *progress; /* or NULL; see dn_model_on_progress */
     void *progress_context;
 
@@ -102,6 +103,10 @@ extern const dn_layer_ops dn_head;      /* logits = head(norm(x)) and their loss
 /* Which dimension tp cuts; fs cuts the other one. */
 typedef enum dn_tp_cut { DN_CUT_ROWS, DN_CUT_COLUMNS } dn_tp_cut;
 
+/** Names a parameter of block number `index`, or one that is in no block. */
+void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name);
+void dn_layer_name_alone(dn_param *param, const char *name);
+
 /** Fills all but name, places and blocks; tp cuts between multiples of `unit` rows or columns. */
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_cut cut, size_t unit);
 
@@ -128,6 +133,9 @@ dn_status dn_layer_project(dn_pass *pass, const dn_buf *in, const dn_weight *w) 
 
 /** dy [N,C] becomes its sum over tp, the same bits on all ranks. */
 dn_status dn_layer_sum_dy(dn_pass *pass) DN_MUST_USE;
+
+/** angles [T,hd] of the model's rotary positions. Returns after sync. Errors: DN_ERR_MEMORY. */
+dn_status dn_rotary_fill(dn_stream *stream, dn_buf *angles, const dn_spec *spec) DN_MUST_USE;
 
 /* RMS norm without gain, from x. */
 typedef struct dn_norm {

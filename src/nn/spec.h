@@ -1,20 +1,46 @@
-/* What a model is: its sizes and its architecture; nothing of ranks, memory or files. */
+/* What a model is: its sizes, what its layers do with them, and what its parameters are called; nothing of ranks,
+ * memory or files. */
 #ifndef NN_SPEC_H
 #define NN_SPEC_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+/* RMS norm. */
+typedef struct dn_norm_spec {
+    double eps;
+} dn_norm_spec;
+
+typedef struct dn_attention_spec {
+    size_t NH, NKV, hd; /* heads; of keys and values, a divisor of NH; size of a head, even */
+    bool qk_norm;       /* q and k are RMS-normalized by head, with the eps of the model */
+    double theta;       /* of the rotary frequencies theta^(-2i/hd), i < hd/2 */
+    int turn;           /* the way positions turn: 1 as most do, u' = u cos - w sin; or -1 */
+    bool split_heads;   /* heads' parts of q, k and v are matrices of their own to the optimizer */
+} dn_attention_spec;
+
+typedef enum dn_activation { DN_RELU2 } dn_activation;
+
+typedef struct dn_mlp_spec {
+    size_t F;          /* hidden columns */
+    size_t lags;       /* it sees its position and lags - 1 before, each through a matrix of its own; at least 1 */
+    dn_activation act; /* relu2: max(h, 0)^2 */
+} dn_mlp_spec;
+
+/* What parameters are called, without ".weight"; in a block: <block><number>.<name>. */
+typedef struct dn_names {
+    const char *embedding, *head, *block;
+    const char *q, *k, *v, *o;
+    const char *up, *down; /* up_0, up_1, ... where the MLP has several lags */
+} dn_names;
+
 typedef struct dn_spec {
-    size_t V, T, C, L, NH; /* vocabulary, positions, model width, layers, attention heads */
-    size_t hd;             /* size of a head; 0: C / NH */
-    bool split_heads;      /* heads' parts of c_q, c_k and c_v are matrices of their own to the optimizer */
+    size_t V, T, C, L; /* vocabulary, positions, model width, layers */
+    dn_norm_spec norm;
+    dn_attention_spec attention;
+    dn_mlp_spec mlp;
+    const dn_names *names;
     const struct dn_architecture *architecture; /* a row of the registry (model/model.h); layers do not read it */
 } dn_spec;
-
-static inline size_t dn_head_size(const dn_spec *spec)
-{
-    return spec->hd > 0 ? spec->hd : spec->C / spec->NH;
-}
 
 #endif

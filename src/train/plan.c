@@ -169,7 +169,7 @@ static dn_status check_matrices(const dn_plan *plan, const dn_param *params)
         DN_ERR_CONFIG,
         "split_heads makes %zu matrices of n_layer %zu and n_head %zu, there can be %zu; use fewer, "
         "or split_heads false",
-        n, plan->spec.L, plan->spec.NH, DN_OPTIMIZER_MATRICES_MAX);
+        n, plan->spec.L, plan->spec.attention.NH, DN_OPTIMIZER_MATRICES_MAX);
 }
 
 /* Room for the largest part that any rank holds, so that all heaps are alike. params, unit_of [n_params]: to
@@ -225,10 +225,9 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
                            .T = (size_t)c->sequence_length,
                            .C = (size_t)c->model_dim,
                            .L = (size_t)c->n_layer,
-                           .NH = (size_t)c->n_head,
-                           .split_heads = c->split_heads,
+                           .attention = {.NH = (size_t)c->n_head, .split_heads = c->split_heads},
                            .architecture = dn_architecture_find(c->architecture)};
-    DN_TRY(dn_model_check(&plan->spec));
+    DN_TRY(dn_model_complete(&plan->spec));
     DN_TRY(plan_mesh(c, plan));
     DN_TRY(plan_batches(c, plan));
     DN_TRY(plan_optimizer(c, plan));

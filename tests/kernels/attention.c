@@ -20,11 +20,11 @@ static void run_attention(dn_stream *s, dn_buf *const *b, double *host, const vo
  * terms are below 1 or so. */
 static trial make_trial(const dn_attention_shape *x)
 {
-    size_t N = x->B * x->T, width = x->NH * x->hd;
-    trial t = {.arrays = {padded_array(N, width, x->ld, 1, 1), padded_array(N, width, x->ld, 2, 1),
-                          padded_array(N, width, x->ld, 3, 1), nan_array(N * width), nan_array(N * x->NH),
-                          random_array(N * width, 4, 1), nan_rows(N, width, x->ld), nan_rows(N, width, x->ld),
-                          nan_rows(N, width, x->ld)},
+    size_t N = x->B * x->T, width = x->NH * x->hd, kv = x->NKV * x->hd;
+    trial t = {.arrays = {padded_array(N, width, x->ld, 1, 1), padded_array(N, kv, x->ld, 2, 1),
+                          padded_array(N, kv, x->ld, 3, 1), nan_array(N * width), nan_array(N * x->NH),
+                          random_array(N * width, 4, 1), nan_rows(N, width, x->ld), nan_rows(N, kv, x->ld),
+                          nan_rows(N, kv, x->ld)},
                .n_arrays = N_ARRAYS};
     for (size_t a = DQ; a <= DV; a++)
         t.arrays[a].scale = 4 + sqrt((double)x->T);
@@ -33,12 +33,20 @@ static trial make_trial(const dn_attention_shape *x)
     return t;
 }
 
+/* The last three share keys and values among 2, 3 and all query heads. */
 static const dn_attention_shape shapes[] = {
-    {.B = 1, .T = 1, .NH = 1, .hd = 2, .ld = 2},      {.B = 2, .T = 5, .NH = 3, .hd = 4, .ld = 17},
-    {.B = 1, .T = 64, .NH = 2, .hd = 16, .ld = 32},   {.B = 1, .T = 65, .NH = 1, .hd = 34, .ld = 40},
-    {.B = 2, .T = 130, .NH = 3, .hd = 32, .ld = 300}, {.B = 1, .T = 200, .NH = 1, .hd = 130, .ld = 130},
-    {.B = 0, .T = 3, .NH = 1, .hd = 2, .ld = 2},
+    {.B = 1, .T = 1, .NH = 1, .NKV = 1, .hd = 2, .ld = 2},
+    {.B = 2, .T = 5, .NH = 3, .NKV = 3, .hd = 4, .ld = 17},
+    {.B = 1, .T = 64, .NH = 2, .NKV = 2, .hd = 16, .ld = 32},
+    {.B = 1, .T = 65, .NH = 1, .NKV = 1, .hd = 34, .ld = 40},
+    {.B = 2, .T = 130, .NH = 3, .NKV = 3, .hd = 32, .ld = 300},
+    {.B = 1, .T = 200, .NH = 1, .NKV = 1, .hd = 130, .ld = 130},
+    {.B = 0, .T = 3, .NH = 1, .NKV = 1, .hd = 2, .ld = 2},
+    {.B = 2, .T = 5, .NH = 4, .NKV = 2, .hd = 4, .ld = 17},
+    {.B = 2, .T = 130, .NH = 6, .NKV = 2, .hd = 32, .ld = 200},
+    {.B = 1, .T = 65, .NH = 3, .NKV = 1, .hd = 34, .ld = 110},
 };
+enum { TEXTBOOK = 4, SHARED = 8 };
 
 static void every_column_agrees_with_the_reference(void **state)
 {
@@ -51,27 +59,26 @@ static void every_column_agrees_with_the_reference(void **state)
 /* out [hd] = softmax of all scores of query i, as a formula; returns the log of the sum of exponentials. */
 static double textbook_row(const dn_attention_shape *x, const trial *t, size_t row, size_t h, double *out)
 {
-    size_t first = row / x->T * x->T;
+    size_t first = row / x->T * x->T, kv = h / (x->NH / x->NKV);
     const dn_real *q = t->arrays[Q].start + row * x->ld + h * x->hd;
     double sum = 0;
     memset(out, 0, x->hd * sizeof *out);
     for (size_t j = first; j <= row; j++) {
         double score = 0;
         for (size_t c = 0; c < x->hd; c++)
-            score += (double)q[c] * (double)t->arrays[K].start[j * x->ld + h * x->hd + c];
+            score += (double)q[c] * (double)t->arrays[K].start[j * x->ld + kv * x->hd + c];
         double weight = exp(score / sqrt((double)x->hd));
         sum += weight;
         for (size_t c = 0; c < x->hd; c++)
-            out[c] += weight * (double)t->arrays[V].start[j * x->ld + h * x->hd + c];
+            out[c] += weight * (double)t->arrays[V].start[j * x->ld + kv * x->hd + c];
     }
     for (size_t c = 0; c < x->hd; c++)
         out[c] /= sum;
     return log(sum);
 }
 
-static void the_reference_is_the_textbook_softmax(void **state)
+static void check_textbook(const dn_attention_shape *x)
 {
-    const dn_attention_shape *x = &shapes[4];
     trial t = make_trial(x);
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST], out[64];
@@ -88,10 +95,16 @@ static void the_reference_is_the_textbook_softmax(void **state)
     free_trial(&t);
 }
 
+static void the_reference_is_the_textbook_softmax(void **state)
+{
+    check_textbook(&shapes[TEXTBOOK]);
+    check_textbook(&shapes[SHARED]);
+}
+
 /* Other keys, values and queries from position 70 on: nothing before 70 may change by a bit. */
 static void the_future_does_not_change_the_past(void **state)
 {
-    const dn_attention_shape x = {.B = 1, .T = 130, .NH = 1, .hd = 32, .ld = 32};
+    const dn_attention_shape x = {.B = 1, .T = 130, .NH = 1, .NKV = 1, .hd = 32, .ld = 32};
     enum { CUT = 70 };
     for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
         dn_real *before[MAX_ARRAYS], *after[MAX_ARRAYS];
@@ -114,7 +127,7 @@ static void the_future_does_not_change_the_past(void **state)
 /* Scores of several hundred: exponentials without the maximum taken off would be infinite. */
 static void large_scores_do_not_overflow(void **state)
 {
-    const dn_attention_shape x = {.B = 1, .T = 130, .NH = 1, .hd = 16, .ld = 16};
+    const dn_attention_shape x = {.B = 1, .T = 130, .NH = 1, .NKV = 1, .hd = 16, .ld = 16};
     trial t = make_trial(&x);
     for (size_t i = 0; i < t.arrays[Q].n; i++)
         t.arrays[Q].start[i] *= 200;

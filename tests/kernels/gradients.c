@@ -44,7 +44,8 @@ static void check_gradient(const objective *f, trial *t, size_t input, const dn_
     }
 }
 
-static const dn_attention_shape shape = {.B = 2, .T = 5, .NH = 2, .hd = 4, .ld = 8};
+static const dn_attention_shape shape = {.B = 2, .T = 5, .NH = 2, .NKV = 2, .hd = 4, .ld = 8};
+static const dn_attention_shape shared = {.B = 2, .T = 5, .NH = 2, .NKV = 1, .hd = 4, .ld = 8};
 enum { N_ATTENTION = 2 * 5 * 8, N_HEADS = 2 * 5 * 2 };
 
 static void attention_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
@@ -58,24 +59,34 @@ static void attention_backward(dn_stream *s, dn_buf *const *b, double *host, con
     s->kernels->attention_backward(s, b[6], b[7], b[8], b[5], b[0], b[1], b[2], b[3], b[4], context);
 }
 
-static void attention_backward_is_the_derivative(void **state)
+static void check_attention(const dn_attention_shape *heads)
 {
     trial t = {.n_arrays = 9};
     for (size_t a = 0; a < 9; a++)
         t.arrays[a] = random_array(a == 4 ? N_HEADS : N_ATTENTION, a, 1);
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_column("ref", &t, attention_backward, &shape, results, host);
-    const objective f = {attention_forward, &shape, 3, &t.arrays[5]};
+    run_column("ref", &t, attention_backward, heads, results, host);
+    if (heads->NKV < heads->NH) /* nothing is written to what is padding there */
+        for (size_t g = 7; g < 9; g++)
+            for (size_t i = 0; i < N_ATTENTION; i++)
+                results[g][i] = i % heads->ld < heads->NKV * heads->hd ? results[g][i] : 0;
+    const objective f = {attention_forward, heads, 3, &t.arrays[5]};
     for (size_t input = 0; input < 3; input++)
         check_gradient(&f, &t, input, results[6 + input]);
     free_results(&t, results);
     free_trial(&t);
 }
 
+static void attention_backward_is_the_derivative(void **state)
+{
+    check_attention(&shape);
+    check_attention(&shared);
+}
+
 static void rmsnorm_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    s->kernels->rmsnorm_forward(s, b[1], b[2], b[0], 5, 16);
+    s->kernels->rmsnorm_forward(s, b[1], b[2], b[0], 0.1, 5, 16);
 }
 
 static void rmsnorm_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
@@ -84,16 +95,33 @@ static void rmsnorm_backward(dn_stream *s, dn_buf *const *b, double *host, const
     s->kernels->rmsnorm_backward(s, b[4], b[3], b[1], b[2], 5, 16);
 }
 
+static const double frequencies[] = {1, -0.3};
+
+/* Angles behind the others: array 5, [5,4]. */
+static void norm_rotary_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->rotary_angles(s, b[5], frequencies, 5, 2);
+    s->kernels->norm_rotary_forward(s, b[0], b[2], b[5], 0.1, &shape);
+}
+
+static void norm_rotary_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    norm_rotary_forward(s, b, host, context);
+    s->kernels->copy(s, b[4], b[3], N_ATTENTION);
+    s->kernels->norm_rotary_backward(s, b[4], b[0], b[2], b[5], &shape);
+}
+
 static void rotary_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    s->kernels->norm_rotary_forward(s, b[0], b[2], &shape);
+    s->kernels->rotary_angles(s, b[5], frequencies, 5, 2);
+    s->kernels->rotary_forward(s, b[0], b[5], &shape);
 }
 
 static void rotary_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     rotary_forward(s, b, host, context);
     s->kernels->copy(s, b[4], b[3], N_ATTENTION);
-    s->kernels->norm_rotary_backward(s, b[4], b[0], b[2], &shape);
+    s->kernels->rotary_backward(s, b[4], b[5], &shape);
 }
 
 static void relu2_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
@@ -108,12 +136,12 @@ static void relu2_backward(dn_stream *s, dn_buf *const *b, double *host, const v
     s->kernels->relu2_backward(s, b[4], b[0], N_ATTENTION);
 }
 
-/* arrays: x, y, rstd, dy, dx (zero) */
+/* arrays: x, y, rstd, dy, dx (zero), angles */
 static void check_layer(operation forward, operation backward, size_t output)
 {
     trial t = {.arrays = {random_array(N_ATTENTION, 1, 1), nan_array(N_ATTENTION), nan_array(N_HEADS),
-                          random_array(N_ATTENTION, 2, 1), constant_array(N_ATTENTION, 0)},
-               .n_arrays = 5};
+                          random_array(N_ATTENTION, 2, 1), constant_array(N_ATTENTION, 0), nan_array(5 * 4)},
+               .n_arrays = 6};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
     run_column("ref", &t, backward, NULL, results, host);
@@ -129,6 +157,11 @@ static void rmsnorm_backward_is_the_derivative(void **state)
 }
 
 static void norm_rotary_backward_is_the_derivative(void **state)
+{
+    check_layer(norm_rotary_forward, norm_rotary_backward, 0);
+}
+
+static void rotary_backward_is_the_derivative(void **state)
 {
     check_layer(rotary_forward, rotary_backward, 0);
 }
@@ -194,6 +227,7 @@ TESTS(gradients)
         cmocka_unit_test(attention_backward_is_the_derivative),
         cmocka_unit_test(rmsnorm_backward_is_the_derivative),
         cmocka_unit_test(norm_rotary_backward_is_the_derivative),
+        cmocka_unit_test(rotary_backward_is_the_derivative),
         cmocka_unit_test(relu2_backward_is_the_derivative),
         cmocka_unit_test(cross_entropy_leaves_the_derivative),
         cmocka_unit_test(joined_cross_entropy_leaves_the_derivative),

@@ -44,7 +44,7 @@ typedef struct rows {
 static void run_rmsnorm(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     const rows *x = context;
-    s->kernels->rmsnorm_forward(s, b[0], b[1], b[2], x->N, x->C);
+    s->kernels->rmsnorm_forward(s, b[0], b[1], b[2], 1e-5, x->N, x->C);
     s->kernels->rmsnorm_backward(s, b[3], b[4], b[5], b[6], x->N, x->C);
 }
 
@@ -62,17 +62,21 @@ static void rms_norms_agree(void **state)
     }
 }
 
+/* Arrays: angles | x, rstd, dy, rstd | x, dy. */
 static void run_rotary(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     const dn_attention_shape *shape = context;
-    dn_attention_shape first = *shape;
-    first.T = shape->T - 1; /* a shorter one before: the table of angles must grow */
-    s->kernels->norm_rotary_forward(s, b[4], b[5], &first);
-    s->kernels->norm_rotary_forward(s, b[0], b[1], shape);
-    s->kernels->norm_rotary_backward(s, b[2], b[0], b[3], shape);
+    double frequencies[32];
+    for (size_t i = 0; i < shape->hd / 2; i++) /* some turn the other way */
+        frequencies[i] = (i % 3 ? 1 : -1) * pow(10000, -2.0 * (double)i / (double)shape->hd);
+    s->kernels->rotary_angles(s, b[0], frequencies, shape->T, shape->hd / 2);
+    s->kernels->norm_rotary_forward(s, b[1], b[2], b[0], 1e-5, shape);
+    s->kernels->norm_rotary_backward(s, b[3], b[1], b[4], b[0], shape);
+    s->kernels->rotary_forward(s, b[5], b[0], shape);
+    s->kernels->rotary_backward(s, b[6], b[0], shape);
 }
 
-static void rotary_norms_agree(void **state)
+static void rotary_positions_agree(void **state)
 {
     static const dn_attention_shape shapes[] = {{.B = 1, .T = 1, .NH = 1, .hd = 2, .ld = 2},
                                                 {.B = 2, .T = 5, .NH = 3, .hd = 6, .ld = 23},
@@ -81,12 +85,13 @@ static void rotary_norms_agree(void **state)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const dn_attention_shape *x = &shapes[i];
         size_t N = x->B * x->T, width = x->NH * x->hd;
-        trial t = {.arrays = {padded_array(N, width, x->ld, 1, 1), nan_array(N * x->NH),
-                              padded_array(N, width, x->ld, 2, 1), random_array(N * x->NH, 3, 1),
-                              padded_array(N, width, x->ld, 1, 1), nan_array(x->B * (x->T - 1) * x->NH)},
-                   .n_arrays = 6,
+        trial t = {.arrays = {nan_array(x->T * x->hd), padded_array(N, width, x->ld, 1, 1),
+                              nan_array(N * x->NH), padded_array(N, width, x->ld, 2, 1),
+                              random_array(N * x->NH, 3, 1), padded_array(N, width, x->ld, 4, 1),
+                              padded_array(N, width, x->ld, 5, 1)},
+                   .n_arrays = 7,
                    .same_bits = true};
-        t.arrays[2].scale = 4;
+        t.arrays[3].scale = 4;
         compare_columns(&t, run_rotary, x);
     }
 }
@@ -186,7 +191,7 @@ TESTS(layers)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(embeddings_agree_bit_by_bit),
         cmocka_unit_test(rms_norms_agree),
-        cmocka_unit_test(rotary_norms_agree),
+        cmocka_unit_test(rotary_positions_agree),
         cmocka_unit_test(cross_entropy_agrees_at_any_offset),
         cmocka_unit_test(exponentials_are_good_to_four_ulp),
         cmocka_unit_test(infinite_and_nan_logits_stay_in_their_row),

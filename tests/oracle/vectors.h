@@ -8,7 +8,7 @@
 #include "support/model.h"
 
 /* The model of gpt_oracle.py. */
-static const dn_spec oracle_shape = {.V = 19, .T = 11, .C = 12, .L = 2, .NH = 2};
+static const dn_spec oracle_shape = {.V = 19, .T = 11, .C = 12, .L = 2, .attention.NH = 2};
 enum { ORACLE_B = 3, ORACLE_N = 3 * 11 };
 
 /* ---- numbers that both sides compute exactly: see gpt_oracle.py ---- */

@@ -167,11 +167,11 @@ static void run(scenario *s, ranks_kind kind)
     assert_int_equal(ranks_run(&spec, compare_with_whole, s, NULL), 0);
 }
 
-/* Words: 13 over 5 ranks and less; or 3, so that ranks have none. Positions are odd. */
+/* The last shares 3 heads of keys and values among 6. Words: 13 over 5 ranks and less; or 3, so that ranks have none. Positions are odd. */
 static const dn_spec shapes[] = {
-    {.V = 13, .T = 7, .C = 12, .L = 2, .NH = 2},
-    {.V = 3, .T = 5, .C = 12, .L = 1, .NH = 3},
-    {.V = 131, .T = 9, .C = 12, .L = 3, .NH = 6},
+    {.V = 13, .T = 7, .C = 12, .L = 2, .attention.NH = 2},
+    {.V = 3, .T = 5, .C = 12, .L = 1, .attention.NH = 3},
+    {.V = 131, .T = 9, .C = 12, .L = 3, .attention = {.NH = 6, .NKV = 3}},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -198,7 +198,7 @@ static void fast_kernels_and_chunks_of_logits_too(void **state)
     (void)state;
     for (int tp = 1; tp <= 5; tp++) {
         scenario s = {.kernels = "cpu",
-                      .shape = {.V = 131, .T = 33, .C = 66, .L = 2, .NH = 3},
+                      .shape = {.V = 131, .T = 33, .C = 66, .L = 2, .attention.NH = 3},
                       .size = {1, 1, tp},
                       .logits_rows = 7};
         run_all(s);

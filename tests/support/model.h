@@ -72,11 +72,12 @@ static const int model_mesh_size[DN_N_AXES] = {1, 1, 1}, model_mesh_at[DN_N_AXES
 
 extern const dn_architecture dn_architecture_gpt;
 
-/* The same with an architecture. */
+/* The same with an architecture, complete. */
 static inline dn_spec whole_spec(dn_spec spec)
 {
     if (!spec.architecture)
         spec.architecture = &dn_architecture_gpt;
+    must(dn_model_complete(&spec));
     return spec;
 }
 

@@ -8,7 +8,7 @@
 #include "support/model.h"
 
 /* No size is a multiple of a vector's or a block's in any column. */
-static const dn_spec shape = {.V = 131, .T = 77, .C = 66, .L = 2, .NH = 3};
+static const dn_spec shape = {.V = 131, .T = 77, .C = 66, .L = 2, .attention.NH = 3};
 enum { B = 2 };
 
 typedef struct result {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Nothing divides by 2, 3 or 5 but C; so large that parameters are drawn in several pieces. */
-static const dn_spec shape = {.V = 607, .T = 3, .C = 132, .L = 2, .NH = 3};
+static const dn_spec shape = {.V = 607, .T = 3, .C = 132, .L = 2, .attention.NH = 3};
 enum { N_PARAMS = 14 };
 
 static const int sizes[][DN_N_AXES] = {{1, 1, 1}, {2, 1, 1}, {1, 3, 1}, {1, 1, 5}, {1, 2, 3}, {2, 3, 2}};

@@ -8,7 +8,7 @@
 
 #include "support/differences.h"
 
-static const dn_spec small = {.V = 11, .T = 7, .C = 12, .L = 1, .NH = 3};
+static const dn_spec small = {.V = 11, .T = 7, .C = 12, .L = 1, .attention.NH = 3};
 
 /* A device buffer of n normal numbers, stream `which` of the draws. */
 static dn_buf *drawn(dn_stream *s, size_t n, uint64_t which)
@@ -213,14 +213,21 @@ static void every_parameter_s_gradient_is_that_of_central_differences(void **sta
     (void)state;
     const dn_architecture *architecture;
     for (size_t i = 0; (architecture = dn_architecture_at(i)); i++)
-        check_every_parameter((dn_spec){.V = 11, .T = 7, .C = 12, .L = 2, .NH = 3, .architecture = architecture});
+        check_every_parameter((dn_spec){.V = 11, .T = 7, .C = 12, .L = 2, .attention.NH = 3, .architecture = architecture});
 }
 
 /* 3 heads of 6 in a model 12 wide. */
 static void heads_may_be_wider_than_their_part_of_the_model(void **state)
 {
     (void)state;
-    check_every_parameter((dn_spec){.V = 11, .T = 7, .C = 12, .L = 1, .NH = 3, .hd = 6});
+    check_every_parameter((dn_spec){.V = 11, .T = 7, .C = 12, .L = 1, .attention.NH = 3, .attention.hd = 6});
+}
+
+/* 6 heads of 4, of which each three read the same of 2 heads of keys and values. */
+static void heads_may_share_keys_and_values(void **state)
+{
+    (void)state;
+    check_every_parameter((dn_spec){.V = 11, .T = 7, .C = 12, .L = 1, .attention = {.NH = 6, .NKV = 2, .hd = 4}});
 }
 
 TESTS(nn_gradients)
@@ -231,6 +238,7 @@ TESTS(nn_gradients)
         cmocka_unit_test(the_head_s_gradients_are_those_of_central_differences),
         cmocka_unit_test(every_parameter_s_gradient_is_that_of_central_differences),
         cmocka_unit_test(heads_may_be_wider_than_their_part_of_the_model),
+        cmocka_unit_test(heads_may_share_keys_and_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@ enum { M = 3, T = 7 }; /* micro-batches */
 static const size_t rows[M] = {2, 1, 2}; /* sequences of each */
 static const double scales[M] = {0.5, 1.25, 0.75};
 
-static const dn_spec shape = {.V = 11, .T = T, .C = 12, .L = 2, .NH = 3};
+static const dn_spec shape = {.V = 11, .T = T, .C = 12, .L = 2, .attention.NH = 3};
 
 static const int orders[][M] = {{0, 1, 2}, {2, 1, 0}, {1, 2, 0}};
 enum { N_ORDERS = sizeof orders / sizeof *orders };

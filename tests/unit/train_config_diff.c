@@ -22,7 +22,7 @@ static bool same_model(const dn_config *a, const dn_config *b)
     dn_plan x, y;
     assert_int_equal(dn_plan_make(a, 1, &x), DN_OK);
     assert_int_equal(dn_plan_make(b, 1, &y), DN_OK);
-    return x.spec.C == y.spec.C && x.spec.L == y.spec.L && x.spec.NH == y.spec.NH &&
+    return x.spec.C == y.spec.C && x.spec.L == y.spec.L && x.spec.attention.NH == y.spec.attention.NH &&
            x.spec.V == y.spec.V;
 }
 

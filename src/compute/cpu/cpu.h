@@ -36,10 +36,7 @@ static inline size_t dn_cpu_edge(size_t size, size_t index, size_t parts)
 /** OpenMP and OpenBLAS threads of the calling thread's next parallel regions and products. */
 void dn_cpu_set_threads(int n_threads);
 
-/** cos and sin of position t and pair i of a head of size hd: table[t * hd + i], table[t * hd + hd/2 + i],
- * for t < T. Computed when T or hd is new to the stream, which owns it; NULL if there is no memory (the
- * stream's status says so). */
-const dn_real *dn_cpu_rotary_table(dn_stream *s, size_t T, size_t hd);
+void dn_cpu_rotary_angles(dn_stream *s, dn_buf *angles, const double *host_frequencies, size_t T, size_t n);
 
 void dn_cpu_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
                  const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c,
@@ -81,12 +78,16 @@ void DN_CPU(embed_backward)(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t
                             const dn_words *words, size_t N, size_t C);
 void DN_CPU(copy_rows)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
                        size_t N, size_t C);
-void DN_CPU(rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, size_t N, size_t C);
+void DN_CPU(rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, double eps, size_t N,
+                             size_t C);
 void DN_CPU(rmsnorm_backward)(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
                               size_t N, size_t C);
-void DN_CPU(norm_rotary_forward)(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_attention_shape *shape);
+void DN_CPU(rotary_forward)(dn_stream *s, dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape);
+void DN_CPU(rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *angles, const dn_attention_shape *shape);
+void DN_CPU(norm_rotary_forward)(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_buf *angles, double eps,
+                                 const dn_attention_shape *shape);
 void DN_CPU(norm_rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
-                                  const dn_attention_shape *shape);
+                                  const dn_buf *angles, const dn_attention_shape *shape);
 void DN_CPU(cross_entropy)(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
                            size_t V, double scale);
 void DN_CPU(cross_entropy_part)(dn_stream *s, dn_buf *part, dn_buf *logits, const dn_ids *targets,

@@ -50,24 +50,25 @@ void DN_CPU(copy_rows)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *t
             memcpy(dn_host(x) + i * C, dn_host(y) + i * C, C * sizeof(dn_real));
 }
 
-static dn_real reciprocal_rms(const dn_real *x, size_t n)
+static dn_real reciprocal_rms(const dn_real *x, double eps, size_t n)
 {
-    return (dn_real)(1 / sqrt((double)dn_row_dot(x, x, n) / (double)n + DN_NORM_EPS));
+    return (dn_real)(1 / sqrt((double)dn_row_dot(x, x, n) / (double)n + eps));
 }
 
-static dn_real rmsnorm_row(dn_real *restrict y, const dn_real *restrict x, size_t n)
+static dn_real rmsnorm_row(dn_real *restrict y, const dn_real *restrict x, double eps, size_t n)
 {
-    dn_real rstd = reciprocal_rms(x, n);
+    dn_real rstd = reciprocal_rms(x, eps, n);
     for (size_t i = 0; i < n; i++)
         y[i] = x[i] * rstd;
     return rstd;
 }
 
-void DN_CPU(rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, size_t N, size_t C)
+void DN_CPU(rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, double eps, size_t N,
+                             size_t C)
 {
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
     for (size_t i = 0; i < N; i++)
-        dn_host(rstd)[i] = rmsnorm_row(dn_host(y) + i * C, dn_host(x) + i * C, C);
+        dn_host(rstd)[i] = rmsnorm_row(dn_host(y) + i * C, dn_host(x) + i * C, eps, C);
 }
 
 static void rmsnorm_backward_row(dn_real *restrict dx, const dn_real *restrict dy, const dn_real *restrict y,
@@ -87,11 +88,54 @@ void DN_CPU(rmsnorm_backward)(dn_stream *s, dn_buf *dx, const dn_buf *dy, const 
                              C);
 }
 
-/* One head, normalized and turned; angles [hd] = cosines, then sines of its position. */
-static dn_real norm_rotary_head(dn_real *restrict x, const dn_real *restrict angles, size_t hd)
+/* Of a head at its position; angles [hd] = cosines, then sines. */
+static void rotate_head(dn_real *restrict x, const dn_real *restrict angles, size_t hd)
 {
     size_t half = hd / 2;
-    dn_real rstd = reciprocal_rms(x, hd);
+#pragma omp simd
+    for (size_t i = 0; i < half; i++) {
+        dn_real low = x[i], high = x[i + half];
+        x[i] = low * angles[i] + high * angles[i + half];
+        x[i + half] = high * angles[i] - low * angles[i + half];
+    }
+}
+
+static void rotate_head_back(dn_real *restrict x, const dn_real *restrict angles, size_t hd)
+{
+    size_t half = hd / 2;
+#pragma omp simd
+    for (size_t i = 0; i < half; i++) {
+        dn_real low = x[i], high = x[i + half];
+        x[i] = low * angles[i] - high * angles[i + half];
+        x[i + half] = high * angles[i] + low * angles[i + half];
+    }
+}
+
+static void rotate(dn_stream *s, dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape,
+                   void (*head)(dn_real *restrict, const dn_real *restrict, size_t))
+{
+    const size_t T = shape->T, NH = shape->NH, hd = shape->hd;
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (shape->B * T * NH * hd > DN_CPU_BLOCK)
+    for (size_t row = 0; row < shape->B * T; row++)
+        for (size_t h = 0; h < NH; h++)
+            head(dn_host(x) + row * shape->ld + h * hd, dn_host(angles) + row % T * hd, hd);
+}
+
+void DN_CPU(rotary_forward)(dn_stream *s, dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape)
+{
+    rotate(s, x, angles, shape, rotate_head);
+}
+
+void DN_CPU(rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *angles, const dn_attention_shape *shape)
+{
+    rotate(s, dy, angles, shape, rotate_head_back);
+}
+
+/* One head, normalized and turned. */
+static dn_real norm_rotary_head(dn_real *restrict x, const dn_real *restrict angles, double eps, size_t hd)
+{
+    size_t half = hd / 2;
+    dn_real rstd = reciprocal_rms(x, eps, hd);
 #pragma omp simd
     for (size_t i = 0; i < half; i++) {
         dn_real low = x[i] * rstd, high = x[i + half] * rstd;
@@ -101,17 +145,15 @@ static dn_real norm_rotary_head(dn_real *restrict x, const dn_real *restrict ang
     return rstd;
 }
 
-void DN_CPU(norm_rotary_forward)(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_attention_shape *shape)
+void DN_CPU(norm_rotary_forward)(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_buf *angles, double eps,
+                                 const dn_attention_shape *shape)
 {
     const size_t T = shape->T, NH = shape->NH, hd = shape->hd;
-    const dn_real *angles = dn_cpu_rotary_table(s, T, hd);
-    if (!angles)
-        return;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (shape->B * T * NH * hd > DN_CPU_BLOCK)
     for (size_t row = 0; row < shape->B * T; row++)
         for (size_t h = 0; h < NH; h++)
-            dn_host(rstd)[row * NH + h] =
-                norm_rotary_head(dn_host(x) + row * shape->ld + h * hd, angles + row % T * hd, hd);
+            dn_host(rstd)[row * NH + h] = norm_rotary_head(dn_host(x) + row * shape->ld + h * hd,
+                                                           dn_host(angles) + row % T * hd, eps, hd);
 }
 
 /* A rotation keeps dot products, so mean(dy * y) may be taken before turning back. */
@@ -129,16 +171,13 @@ static void norm_rotary_backward_head(dn_real *restrict dy, const dn_real *restr
 }
 
 void DN_CPU(norm_rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
-                                  const dn_attention_shape *shape)
+                                  const dn_buf *angles, const dn_attention_shape *shape)
 {
     const size_t T = shape->T, NH = shape->NH, hd = shape->hd;
-    const dn_real *angles = dn_cpu_rotary_table(s, T, hd);
-    if (!angles)
-        return;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (shape->B * T * NH * hd > DN_CPU_BLOCK)
     for (size_t row = 0; row < shape->B * T; row++)
         for (size_t h = 0; h < NH; h++)
             norm_rotary_backward_head(dn_host(dy) + row * shape->ld + h * hd,
                                       dn_host(y) + row * shape->ld + h * hd, dn_host(rstd)[row * NH + h],
-                                      angles + row % T * hd, hd);
+                                      dn_host(angles) + row % T * hd, hd);
 }

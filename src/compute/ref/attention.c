@@ -28,15 +28,15 @@ typedef struct head {
 static head head_of(const dn_attention_shape *shape, size_t b, size_t h, const dn_buf *q, const dn_buf *k,
                     const dn_buf *v)
 {
-    size_t offset = b * shape->T * shape->ld + h * shape->hd;
+    size_t row = b * shape->T * shape->ld, of_kv = row + h / (shape->NH / shape->NKV) * shape->hd;
     return (head){shape->T,
                   shape->hd,
                   shape->ld,
                   shape->NH * shape->hd,
                   1 / sqrt((double)shape->hd),
-                  dn_host(q) + offset,
-                  dn_host(k) + offset,
-                  dn_host(v) + offset};
+                  dn_host(q) + row + h * shape->hd,
+                  dn_host(k) + of_kv,
+                  dn_host(v) + of_kv};
 }
 
 /* p [i+1] = probabilities of query i over keys 0..i; returns the log of the sum of exponentials. */
@@ -95,17 +95,19 @@ void dn_ref_attention_backward(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv,
                                const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
                                const dn_buf *lse, const dn_attention_shape *shape)
 {
+    dn_buf *const gradients[] = {dq, dk, dv};
+    for (int g = 0; g < 3; g++)
+        for (size_t row = 0; row < shape->B * shape->T; row++)
+            memset(dn_host(gradients[g]) + row * shape->ld, 0,
+                   (g == 0 ? shape->NH : shape->NKV) * shape->hd * sizeof(dn_real));
     for (size_t b = 0; b < shape->B; b++)
         for (size_t h = 0; h < shape->NH; h++) {
             head a = head_of(shape, b, h, q, k, v);
-            size_t offset = b * a.T * a.ld + h * a.hd, offset_o = b * a.T * a.ldo + h * a.hd;
-            dn_buf *const gradients[] = {dq, dk, dv};
-            for (int g = 0; g < 3; g++)
-                for (size_t i = 0; i < a.T; i++)
-                    memset(dn_host(gradients[g]) + offset + i * a.ld, 0, a.hd * sizeof(dn_real));
+            size_t offset_o = b * a.T * a.ldo + h * a.hd;
             for (size_t i = 0; i < a.T; i++)
                 backward_row(&a, i, dn_host(d_o) + offset_o + i * a.ldo, dn_host(o) + offset_o + i * a.ldo,
-                             (double)dn_host(lse)[(b * shape->NH + h) * a.T + i], dn_host(dq) + offset,
-                             dn_host(dk) + offset, dn_host(dv) + offset);
+                             (double)dn_host(lse)[(b * shape->NH + h) * a.T + i],
+                             dn_host(dq) + (a.q - dn_host(q)), dn_host(dk) + (a.k - dn_host(k)),
+                             dn_host(dv) + (a.v - dn_host(v)));
         }
 }

@@ -42,18 +42,19 @@ static double dot(const dn_real *x, const dn_real *y, size_t n)
 }
 
 /* y = x * rstd; returns rstd. y may be x. */
-static double normalize(dn_real *y, const dn_real *x, size_t n)
+static double normalize(dn_real *y, const dn_real *x, double eps, size_t n)
 {
-    double rstd = 1 / sqrt(dot(x, x, n) / (double)n + DN_NORM_EPS);
+    double rstd = 1 / sqrt(dot(x, x, n) / (double)n + eps);
     for (size_t i = 0; i < n; i++)
         y[i] = (dn_real)((double)x[i] * rstd);
     return rstd;
 }
 
-void dn_ref_rmsnorm_forward(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, size_t N, size_t C)
+void dn_ref_rmsnorm_forward(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, double eps, size_t N,
+                            size_t C)
 {
     for (size_t i = 0; i < N; i++)
-        dn_host(rstd)[i] = (dn_real)normalize(dn_host(y) + i * C, dn_host(x) + i * C, C);
+        dn_host(rstd)[i] = (dn_real)normalize(dn_host(y) + i * C, dn_host(x) + i * C, eps, C);
 }
 
 void dn_ref_rmsnorm_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
@@ -68,49 +69,68 @@ void dn_ref_rmsnorm_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const d
     }
 }
 
-/* The pair (x_i, x_{i + hd/2}) of a head at position t, turned by `sign` times its angle. */
-static void rotate_pair(double *low, double *high, size_t t, size_t i, size_t hd, double sign)
+void dn_ref_rotary_angles(dn_stream *s, dn_buf *angles, const double *host_frequencies, size_t T, size_t n)
 {
-    double angle = sign * (double)t * pow(DN_ROTARY_BASE, -2.0 * (double)i / (double)hd);
-    double c = cos(angle), s = sin(angle), x = *low, y = *high;
-    *low = x * c + y * s;
-    *high = -x * s + y * c;
+    for (size_t t = 0; t < T; t++)
+        for (size_t i = 0; i < n; i++) {
+            dn_host(angles)[t * 2 * n + i] = (dn_real)cos((double)t * host_frequencies[i]);
+            dn_host(angles)[t * 2 * n + n + i] = (dn_real)sin((double)t * host_frequencies[i]);
+        }
 }
 
-void dn_ref_norm_rotary_forward(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_attention_shape *shape)
+/* The pair (x_i, x_{i + hd/2}) of a head, turned by `sign` times the angle with that cosine and sine. */
+static void rotate_pair(dn_real *x, size_t i, const dn_real *row, size_t hd, double sign)
 {
-    size_t hd = shape->hd, half = hd / 2;
+    double c = (double)row[i], s = sign * (double)row[i + hd / 2];
+    double low = (double)x[i], high = (double)x[i + hd / 2];
+    x[i] = (dn_real)(low * c + high * s);
+    x[i + hd / 2] = (dn_real)(-low * s + high * c);
+}
+
+static void rotate(dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape, double sign)
+{
+    for (size_t row = 0; row < shape->B * shape->T; row++)
+        for (size_t h = 0; h < shape->NH; h++)
+            for (size_t i = 0; i < shape->hd / 2; i++)
+                rotate_pair(dn_host(x) + row * shape->ld + h * shape->hd, i,
+                            dn_host(angles) + row % shape->T * shape->hd, shape->hd, sign);
+}
+
+void dn_ref_rotary_forward(dn_stream *s, dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape)
+{
+    rotate(x, angles, shape, 1);
+}
+
+void dn_ref_rotary_backward(dn_stream *s, dn_buf *dy, const dn_buf *angles, const dn_attention_shape *shape)
+{
+    rotate(dy, angles, shape, -1);
+}
+
+void dn_ref_norm_rotary_forward(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_buf *angles, double eps,
+                                const dn_attention_shape *shape)
+{
     for (size_t row = 0; row < shape->B * shape->T; row++)
         for (size_t h = 0; h < shape->NH; h++) {
-            dn_real *head = dn_host(x) + row * shape->ld + h * hd;
-            dn_host(rstd)[row * shape->NH + h] = (dn_real)normalize(head, head, hd);
-            for (size_t i = 0; i < half; i++) {
-                double low = (double)head[i], high = (double)head[i + half];
-                rotate_pair(&low, &high, row % shape->T, i, hd, 1);
-                head[i] = (dn_real)low;
-                head[i + half] = (dn_real)high;
-            }
+            dn_real *head = dn_host(x) + row * shape->ld + h * shape->hd;
+            dn_host(rstd)[row * shape->NH + h] = (dn_real)normalize(head, head, eps, shape->hd);
         }
+    rotate(x, angles, shape, 1);
 }
 
 /* A rotation keeps dot products, so mean(dy * y) may be taken before turning dy and y back. */
 void dn_ref_norm_rotary_backward(dn_stream *s, dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
-                                 const dn_attention_shape *shape)
+                                 const dn_buf *angles, const dn_attention_shape *shape)
 {
-    size_t hd = shape->hd, half = hd / 2;
     for (size_t row = 0; row < shape->B * shape->T; row++)
         for (size_t h = 0; h < shape->NH; h++) {
-            dn_real *d = dn_host(dy) + row * shape->ld + h * hd;
-            const dn_real *out = dn_host(y) + row * shape->ld + h * hd;
-            double mean = dot(d, out, hd) / (double)hd, scale = (double)dn_host(rstd)[row * shape->NH + h];
-            for (size_t i = 0; i < half; i++) {
-                double low = scale * ((double)d[i] - (double)out[i] * mean);
-                double high = scale * ((double)d[i + half] - (double)out[i + half] * mean);
-                rotate_pair(&low, &high, row % shape->T, i, hd, -1);
-                d[i] = (dn_real)low;
-                d[i + half] = (dn_real)high;
-            }
+            dn_real *d = dn_host(dy) + row * shape->ld + h * shape->hd;
+            const dn_real *out = dn_host(y) + row * shape->ld + h * shape->hd;
+            double mean = dot(d, out, shape->hd) / (double)shape->hd;
+            double scale = (double)dn_host(rstd)[row * shape->NH + h];
+            for (size_t i = 0; i < shape->hd; i++)
+                d[i] = (dn_real)(scale * ((double)d[i] - (double)out[i] * mean));
         }
+    rotate(dy, angles, shape, -1);
 }
 
 void dn_ref_relu2_forward(dn_stream *s, dn_buf *x, size_t n)

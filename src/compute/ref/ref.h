@@ -21,12 +21,17 @@ void dn_ref_embed_backward(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t 
                            const dn_words *words, size_t N, size_t C);
 void dn_ref_copy_rows(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
                       size_t N, size_t C);
-void dn_ref_rmsnorm_forward(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, size_t N, size_t C);
+void dn_ref_rmsnorm_forward(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, double eps, size_t N,
+                            size_t C);
 void dn_ref_rmsnorm_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
                              size_t N, size_t C);
-void dn_ref_norm_rotary_forward(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_attention_shape *shape);
+void dn_ref_rotary_angles(dn_stream *s, dn_buf *angles, const double *host_frequencies, size_t T, size_t n);
+void dn_ref_rotary_forward(dn_stream *s, dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape);
+void dn_ref_rotary_backward(dn_stream *s, dn_buf *dy, const dn_buf *angles, const dn_attention_shape *shape);
+void dn_ref_norm_rotary_forward(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_buf *angles, double eps,
+                                const dn_attention_shape *shape);
 void dn_ref_norm_rotary_backward(dn_stream *s, dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
-                                 const dn_attention_shape *shape);
+                                 const dn_buf *angles, const dn_attention_shape *shape);
 void dn_ref_relu2_forward(dn_stream *s, dn_buf *x, size_t n);
 void dn_ref_relu2_backward(dn_stream *s, dn_buf *da, const dn_buf *a, size_t n);
 void dn_ref_cross_entropy(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
