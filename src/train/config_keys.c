@@ -78,11 +78,11 @@ static const dn_key keys[] = {
     TEXT(fs_gather, "in_place", DN_GATHER_NAMES,
          "weights of other fs workers: read where they are, or copied once a NUMA domain or worker"),
     TEXT(strategy, "null", DN_STRATEGY_NAMES,
-         "what replicas exchange: gradients, or Dion's factors, in every step; weights now and then (local_sgd, diloco); "
+         "what replicas exchange: gradients, or Dion's factors, in every step; weights now and then (the others); "
          "null = as replicate_mesh_grad_sync says"),
-    INT(sync_every, "30", 1, STEPS, "steps between exchanges of local_sgd and diloco"),
-    REAL(outer_lr, "null", 1e-9, 1e6, "diloco's step along the replicas' mean drift; null = by the number of exchanges"),
-    REAL(outer_momentum, "null", 0, DN_DECAY_MAX, "diloco's momentum of that step; null = by the number of exchanges"),
+    INT(sync_every, "30", 1, STEPS, "steps between exchanges of replicas that step alone"),
+    REAL(outer_lr, "null", 1e-9, 1e6, "outer step along the replicas' mean drift; null = by the number of exchanges"),
+    REAL(outer_momentum, "null", 0, DN_DECAY_MAX, "momentum of that step; null = by the number of exchanges"),
     INT(hash_every, "100", 0, STEPS,
         "steps between checks that replicas hold the same weights; 0 = at the end only", DN_KEY_CONDUCT),
     REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung", DN_KEY_CONDUCT),

@@ -178,7 +178,7 @@ static void every_rule_of_the_registry_has_vectors(void **state)
         for (size_t i = 0; i < N_CASES; i++)
             found = found || is_rule(cases[i].options.rule, dn_rule_at(k)->name);
         if (!found)
-            fail_msg("%s has no case in family_vectors.h", dn_rule_at(k)->name);
+            fail_msg("%s has no case in family_oracle.py", dn_rule_at(k)->name);
     }
 }
 
