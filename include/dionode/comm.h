@@ -1,8 +1,8 @@
 /**
  * A group of ranks and its collectives, through shared memory.
  *
- * A symmetric allocation has the same size and offset in every member's arena; dn_comm_peer() turns a pointer
- * into another member's copy. Collectives read and write such buffers in place: no message is packed. Buffers
+ * A symmetric allocation has the same size and offset in every member's arena; dn_comm_view() makes another
+ * member's copy readable. Collectives read and write such buffers in place: no message is packed. Buffers
  * anywhere else are private to their process and go through a staging area of the group, in chunks; the group
  * knows which is which, and a buffer must be of the same kind, and symmetric ones at the same offset, on all
  * members.
@@ -164,9 +164,6 @@ DN_API size_t dn_comm_heap_mark(const dn_comm *comm);
  * DN_ERR_ARG the heap is not that full, or members come with different marks; those of a barrier.
  */
 DN_API dn_status dn_comm_heap_release(dn_comm *comm, size_t mark) DN_MUST_USE;
-/** `rank`'s copy of the symmetric address p (which lies in this rank's arena). */
-DN_API void *dn_comm_peer(const dn_comm *comm, const void *p, int rank);
-
 /** Slice `rank` of `count` elements: as equal as can be, in whole cache lines of the buffer; may be empty. */
 DN_API void dn_comm_slice(const dn_comm *comm, size_t count, dn_type type, int rank, size_t *first,
                           size_t *end);
@@ -270,6 +267,75 @@ static inline dn_status dn_comm_all_reduce_scalars(dn_comm *comm, double *values
     return dn_comm_all_reduce(comm, values, n, DN_F64, op, DN_TRAFFIC_CONTROL);
 }
 
+/* ---- views: what other members hold, read where it lies ---- */
+
+/*
+ * A view makes a chunk of another member's copy of a symmetric buffer readable. Where members share memory it
+ * is a pointer into the owner's arena and nothing is copied; elsewhere the communicator fetches the chunk
+ * into memory of its own, and an error of that fails the reader's next call that waits. Hence the rules,
+ * which hold everywhere:
+ *
+ * - the owner has written the chunk before a meeting (dn_comm_barrier or any collective) that the reader has
+ * left;
+ * - a view is read until the reader's next meeting in this group, and the owner writes the chunk only after
+ * it;
+ * - nobody writes through a view.
+ *
+ * Whoever takes a view is counted as reading its bytes: moved, crossed and links. The three that all members
+ * call together, in the same order with the same arguments, count payload and cluster, too; they wait for
+ * nobody. A member's own chunk is a view like any other, and counts nothing.
+ */
+
+/* Part of a symmetric buffer: `span` bytes from p on, which lies in this rank's arena. Of these the reader
+ * needs `bytes`, which is what counts: fewer than the span for a triangle of a matrix, or for some of its
+ * columns. */
+typedef struct dn_comm_chunk {
+    const void *p;
+    size_t span, bytes;
+} dn_comm_chunk;
+
+static inline dn_comm_chunk dn_comm_chunk_of(const void *p, size_t bytes)
+{
+    dn_comm_chunk chunk = {p, bytes, bytes};
+    return chunk;
+}
+
+/** The chunk as member `rank` holds it. Not collective. Payload, if there is any, is counted with the meeting
+ * that the data belong to: dn_comm_count_in_place. */
+DN_API const void *dn_comm_view(dn_comm *comm, dn_comm_chunk chunk, int rank, dn_traffic kind);
+
+/** Terms of a sum that the owner forms itself: there, views [size] of all members' chunks, by rank; views is
+ * not looked at elsewhere. Counted as dn_comm_reduce_to_owners (which also adds), less the writing. */
+DN_API void dn_comm_view_to_owner(dn_comm *comm, dn_comm_chunk chunk, int owner, dn_traffic kind,
+                                  const void **views);
+
+/** The owner's chunk, for all members. Counted as dn_comm_gather_from_owners (which copies), less the
+ * writing. */
+DN_API const void *dn_comm_view_from_owner(dn_comm *comm, dn_comm_chunk chunk, int owner, dn_traffic kind);
+
+/** The chunk of member `from`, for member `to` alone; NULL elsewhere. Counted as a message between them; by
+ * the two, or by all. */
+DN_API const void *dn_comm_view_sent(dn_comm *comm, dn_comm_chunk chunk, int from, int to, dn_traffic kind);
+
+/** Copies the chunk's span as member `rank` holds it, to be kept: by any thread of the reader's process,
+ * beside its other calls and behind the same meetings as for a view. Therefore it counts nothing; whoever
+ * waits for it does. */
+DN_API void dn_comm_fetch(const dn_comm *comm, void *to, dn_comm_chunk chunk, int rank);
+/** Counts as a view does: `bytes` of what was fetched from member `rank`. */
+DN_API void dn_comm_count_fetched(dn_comm *comm, size_t bytes, int rank, dn_traffic kind);
+
+/** Writes `bytes` to member rank's copy of the symmetric address p; there to be read after the next meeting.
+ * Nobody else reads or writes them before it. Not collective; counted as moved, if it is another's. */
+DN_API void dn_comm_put(dn_comm *comm, void *p, const void *data, size_t bytes, int rank, dn_traffic kind);
+
+/**
+ * Payload and cluster of an exchange whose data stay where they are and are read through dn_comm_view, as if
+ * a collective had brought them: `own` bytes are this rank's part of `whole` bytes. `as` is not one that has
+ * a root. Not collective.
+ */
+DN_API void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t whole,
+                                   dn_traffic kind);
+
 /* ---- accounts ---- */
 
 /** Bytes since the last call with reset = true. */
@@ -281,26 +347,6 @@ DN_API dn_ledger dn_comm_ledger(dn_comm *comm, bool reset);
  * several counts as one of domain 0; without a launcher of ours all are in domain 0.
  */
 DN_API void dn_comm_links(const dn_comm *comm, uint64_t *bytes, int n_domains);
-
-/**
- * Accounts for data of peers that the caller reads where it lies, as if a collective had brought it: `own`
- * bytes are this rank's part of `whole` bytes, all of which it reads. Payload and cluster as the
- * collective's; moved: whole - own, taken to lie evenly with the other members (which matters for crossed and
- * for links only). `as` is not one that has a root. Not collective.
- */
-DN_API void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t whole,
-                                   dn_traffic kind);
-
-/** The same for `bytes` that one member owns: as DN_REDUCE_SCATTER the sum of all members' is formed by it,
- * as DN_ALL_GATHER all others read it. Members may all call it, or those that take part. */
-DN_API void dn_comm_count_owned(dn_comm *comm, dn_collective as, size_t bytes, int owner, dn_traffic kind);
-
-/** The same for `bytes` of member `from` that member `to` alone reads: as a message between them. */
-DN_API void dn_comm_count_sent(dn_comm *comm, size_t bytes, int from, int to, dn_traffic kind);
-
-/** The same of data that the caller reads where it lies with `member` (itself: counts nothing), for exchanges
- * whose payload is counted elsewhere: moved, crossed and links only. Not collective. */
-DN_API void dn_comm_count_read(dn_comm *comm, int member, size_t bytes, dn_traffic kind);
 
 /** Progress of this rank for the state table and its peers' deadlines (dn_world_tick); no-op for a group of
  * one. Returns DN_ERR_PEER once the run has failed: a loop that computes for long without a call that waits may

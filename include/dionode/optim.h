@@ -205,7 +205,8 @@ typedef struct dn_optim_state {
     size_t rows, cols; /* of the whole */
     dn_block block;    /* of the whole; may be empty */
     dn_type type;      /* of its elements */
-    void *data;        /* [block.rows, block.cols] dense; in that rank's memory, readable by all */
+    void *data; /* [block.rows, block.cols] dense; an address of this rank's symmetric heap: what another rank
+                   holds is read there through dn_comm_view */
     int replica;       /* blocks of one replica tile the whole exactly */
     bool per_replica;  /* each replica's differs (decoupled momentum), and its own is to be restored, or for
                           all  the mean; otherwise replica 0 is enough, if there are several */

@@ -166,7 +166,8 @@ static dn_status print_ranks(dn_bench_room *room)
     dn_topo_bound_pus(mine->pus, sizeof mine->pus);
     DN_TRY(dn_comm_barrier(comm));
     for (int rank = 0; dn_comm_rank(comm) == 0 && rank < dn_comm_size(comm); rank++) {
-        const introduction *other = dn_comm_peer(comm, mine, rank);
+        const introduction *other =
+            dn_comm_view(comm, dn_comm_chunk_of(mine, sizeof *mine), rank, DN_TRAFFIC_CONTROL);
         printf("# rank %3d pid %7d CPUs %s\n", rank, other->pid, other->pus);
     }
     return dn_comm_barrier(comm);

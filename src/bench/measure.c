@@ -154,7 +154,8 @@ static dn_status gather_samples(const series *s, int n_samples, dn_summary *summ
     DN_TRY(dn_comm_barrier(comm));
     if (dn_comm_rank(comm) == 0) {
         for (int rank = 1; rank < dn_comm_size(comm); rank++) {
-            const double *other = dn_comm_peer(comm, samples, rank);
+            const dn_comm_chunk theirs = dn_comm_chunk_of(samples, (size_t)n_samples * sizeof *samples);
+            const double *other = dn_comm_view(comm, theirs, rank, DN_TRAFFIC_CONTROL);
             for (int i = 0; i < n_samples; i++)
                 samples[i] = other[i] > samples[i] ? other[i] : samples[i];
         }

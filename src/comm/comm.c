@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "comm/group.h"
+#include "comm/peer.h"
 #include "shm/room.h"
 
 #include <assert.h>
@@ -143,13 +144,6 @@ dn_status dn_comm_heap_release(dn_comm *comm, size_t mark)
     return DN_OK;
 }
 
-void *dn_comm_peer(const dn_comm *comm, const void *p, int rank)
-{
-    assert(rank >= 0 && rank < comm->size);
-    ptrdiff_t distance = (ptrdiff_t)(comm->barrier.ranks[rank] - comm->barrier.ranks[comm->rank]);
-    return (char *)(uintptr_t)p + distance * (ptrdiff_t)comm->arena_bytes;
-}
-
 uint64_t dn_comm_place(const dn_comm *comm, const void *buffer, size_t bytes)
 {
     uintptr_t at = (uintptr_t)buffer, base = (uintptr_t)comm->arena;
@@ -256,4 +250,10 @@ void dn_domains_find(dn_comm *comm)
 int dn_comm_domain(const dn_comm *comm, int member)
 {
     return comm->domains.of[member];
+}
+
+void *dn_comm_domain_copy(const dn_comm *comm, const void *p)
+{
+    const dn_domains *d = &comm->domains;
+    return dn_comm_peer(comm, p, d->members[d->first[d->of[comm->rank]]]);
 }

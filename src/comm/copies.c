@@ -1,6 +1,7 @@
 /* Collectives that only copy: large symmetric buffers are read in place, everything else goes through the
  * stages. */
 #include "comm/group.h"
+#include "comm/peer.h"
 
 #include "base/fail.h"
 

@@ -12,6 +12,7 @@
  * write over any of them.
  */
 #include "comm/group.h"
+#include "comm/peer.h"
 
 #include "base/fail.h"
 #include "base/size.h"

@@ -67,43 +67,8 @@ void dn_comm_count_moved(dn_comm *comm, dn_traffic kind, int member, size_t byte
 void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t whole, dn_traffic kind)
 {
     assert(own <= whole && as != DN_BROADCAST && as != DN_REDUCE);
-    if (comm->size == 1)
-        return;
-    comm->ops->count(comm, as, kind, own, whole, -1);
-    for (int i = 1; i < comm->size; i++) {
-        dn_range part = dn_part(whole - own, 1, comm->size - 1, i - 1);
-        dn_comm_count_moved(comm, kind, (comm->rank + i) % comm->size, part.end - part.first);
-    }
-}
-
-void dn_comm_count_owned(dn_comm *comm, dn_collective as, size_t bytes, int owner, dn_traffic kind)
-{
-    assert(as == DN_REDUCE_SCATTER || as == DN_ALL_GATHER);
-    if (comm->size == 1)
-        return;
-    bool own = comm->rank == owner;
-    comm->ops->count(comm, as, kind, own ? bytes : 0, bytes, -1);
-    if (as == DN_ALL_GATHER && !own)
-        dn_comm_count_moved(comm, kind, owner, bytes);
-    for (int member = 0; as == DN_REDUCE_SCATTER && own && member < comm->size; member++)
-        if (member != owner)
-            dn_comm_count_moved(comm, kind, member, bytes);
-}
-
-void dn_comm_count_sent(dn_comm *comm, size_t bytes, int from, int to, dn_traffic kind)
-{
-    if (from == to)
-        return;
-    if (comm->rank == from)
-        dn_comm_count_send(comm, kind, bytes);
-    if (comm->rank == to)
-        dn_comm_count_moved(comm, kind, from, bytes);
-}
-
-void dn_comm_count_read(dn_comm *comm, int member, size_t bytes, dn_traffic kind)
-{
-    if (member != comm->rank)
-        dn_comm_count_moved(comm, kind, member, bytes);
+    if (comm->size > 1)
+        comm->ops->count(comm, as, kind, own, whole, -1);
 }
 
 /* ---- reading them ---- */

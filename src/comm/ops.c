@@ -24,6 +24,9 @@ const dn_comm_ops dn_comm_ops_shm = {
     .finish = dn_shm_finish,
     .send = dn_shm_send,
     .receive = dn_shm_receive,
+    .view = dn_shm_view,
+    .fetch = dn_shm_fetch,
+    .put = dn_shm_put,
     .count = dn_comm_count_call,
 };
 

@@ -37,6 +37,10 @@ typedef struct dn_comm_ops {
     dn_status (*finish)(dn_comm *comm, uint64_t exchange);
     dn_status (*send)(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind);
     dn_status (*receive)(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind);
+    /* Another member's copy of [p, p + span), to be read until the next meeting. */
+    const void *(*view)(dn_comm *comm, const void *p, size_t span, int rank);
+    void (*fetch)(const dn_comm *comm, void *to, const void *p, size_t bytes, int rank);
+    void (*put)(dn_comm *comm, void *p, const void *data, size_t bytes, int rank);
     /* Adds one collective to the accounts: on `whole` bytes, of which `own` are this rank's part (what an
      * all-gather contributes; else not looked at); root: of those that have one, else -1. The same for every
      * transport, and in the table so that who stands in front of it hears of exchanges, too, that are made in

@@ -10,6 +10,7 @@
  * Slices are disjoint and only their owner touches them between two meetings, in any arena.
  */
 #include "comm/group.h"
+#include "comm/peer.h"
 
 #include "base/fail.h"
 

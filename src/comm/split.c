@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "comm/group.h"
+#include "comm/peer.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -17,6 +17,10 @@ dn_world *dn_comm_world(const dn_comm *comm);
  */
 int dn_comm_domain(const dn_comm *comm, int member);
 
+/** The copy of the symmetric address p that lies with the first member of this rank's NUMA domain: one buffer
+ * a domain, which its members share, to read and to write. */
+void *dn_comm_domain_copy(const dn_comm *comm, const void *p);
+
 /** Offset of a buffer in this rank's arena; DN_PLACE_PRIVATE (shm/barrier.h) if it does not lie in there as a
  * whole. */
 uint64_t dn_comm_place(const dn_comm *comm, const void *buffer, size_t bytes);

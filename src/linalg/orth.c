@@ -27,7 +27,7 @@ typedef struct task {
     size_t whole_at;      /* and where */
     said *said;           /* symmetric, as the small matrices */
     dn_wide *partial, *inverse;
-    const dn_wide **partials; /* [team size] of all members; the owner's list */
+    const void **partials; /* [team size] of all members; the owner's list */
 } task;
 
 typedef struct batch {
@@ -80,7 +80,7 @@ static void take_small(dn_orth method, int team_size, const dn_orth_matrix *a, d
     size_t rows = may_sketch(method, a) ? dn_sketch_rows(a->r) + 1 : a->r;
     bool none = first_stage(method, a) == HOUSEHOLDER;
     t->said = dn_arena_take(arena, sizeof *t->said);
-    t->partials = dn_arena_take(arena, none ? 0 : (size_t)team_size * sizeof(dn_wide *));
+    t->partials = dn_arena_take(arena, none ? 0 : (size_t)team_size * sizeof *t->partials);
     t->partial = dn_arena_take(arena, none ? 0 : dn_size_mul(dn_max(rows, a->r) * a->r, sizeof(double)));
     t->inverse = dn_arena_take(arena, none ? 0 : dn_size_mul(a->r * a->r, sizeof(double)));
 }
@@ -127,7 +127,7 @@ size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *m
 
 /* ---- a round: every member for its rows ---- */
 
-static dn_band band_of(const batch *b, const task *t)
+static dn_band band_of(const batch *b, const task *t, const dn_wide *inverse)
 {
     const dn_orth_matrix *a = t->a;
     const dn_orth_part *part = &a->parts[rank_in(b)];
@@ -139,7 +139,7 @@ static dn_band band_of(const batch *b, const task *t)
                      .seed = b->seed,
                      .draw = a->draw,
                      .partial = t->partial,
-                     .inverse = dn_comm_peer(b->team, t->inverse, a->owner)};
+                     .inverse = inverse};
 }
 
 static dn_status form_partials(batch *b)
@@ -149,7 +149,7 @@ static dn_status form_partials(batch *b)
         size_t n = 0;
         for (size_t i = 0; i < b->n; i++)
             if (b->tasks[i].stage == which)
-                bands[n++] = band_of(b, &b->tasks[i]);
+                bands[n++] = band_of(b, &b->tasks[i], NULL);
         if (n > 0)
             (which == GRAM ? b->s->kernels->gram : b->s->kernels->sketch)(b->s, bands, n);
     }
@@ -158,6 +158,24 @@ static dn_status form_partials(batch *b)
 
 /* ---- a round: the owner once ---- */
 
+/* What is a triangle is exchanged as one. */
+static size_t triangle_bytes(size_t r)
+{
+    return r * (r + 1) / 2 * sizeof(double);
+}
+
+static size_t sketch_bytes(size_t r)
+{
+    return (dn_sketch_rows(r) + 1) * r * sizeof(double);
+}
+
+static dn_comm_chunk chunk_of_partial(const task *t)
+{
+    size_t r = t->a->r;
+    return t->stage == SKETCH ? dn_comm_chunk_of(t->partial, sketch_bytes(r))
+                              : (dn_comm_chunk){t->partial, r * r * sizeof(double), triangle_bytes(r)};
+}
+
 static dn_status factor_sums(batch *b, stage which)
 {
     dn_factoring items[BATCH_MOST];
@@ -165,14 +183,17 @@ static dn_status factor_sums(batch *b, stage which)
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
         task *t = &b->tasks[i];
-        if (t->stage != which || !owned(b, t))
+        if (t->stage != which)
             continue;
-        for (int k = 0; k < dn_comm_size(b->team); k++)
-            t->partials[k] = dn_comm_peer(b->team, t->partial, k);
+        dn_comm_view_to_owner(b->team, chunk_of_partial(t), t->a->owner, DN_TRAFFIC_ORTH, t->partials);
+        t->a->rounds.grams += which == GRAM;
+        t->a->rounds.sketches += which == SKETCH;
+        if (!owned(b, t))
+            continue;
         whose[n] = t;
         items[n++] = (dn_factoring){.r = t->a->r,
                                     .n_partials = (size_t)dn_comm_size(b->team),
-                                    .partials = t->partials,
+                                    .partials = (const dn_wide *const *)t->partials,
                                     .inverse = t->inverse};
     }
     if (n > 0)
@@ -210,24 +231,22 @@ static dn_buf *whole_of(const batch *b, const task *t)
     return dn_comm_size(b->team) == 1 ? dn_at(t->a->p, t->a->parts[0].at) : dn_at(b->whole, t->whole_at);
 }
 
-static void gather_rows(const batch *b, const task *t)
+/* The rows of all members to the owner's room, or each one's from there. */
+static void send_rows(const batch *b, const task *t, bool back)
 {
     const dn_orth_matrix *a = t->a;
     for (int k = 0; k < dn_comm_size(b->team) && dn_comm_size(b->team) > 1; k++) {
         const dn_orth_part *part = &a->parts[k];
-        b->s->kernels->copy(b->s, dn_at(whole_of(b, t), part->row0 * a->r),
-                            dn_at(dn_comm_peer(b->team, a->p, k), part->at), part->rows * a->r);
+        size_t n = part->rows * a->r;
+        dn_buf *own = dn_at(a->p, part->at), *at_owner = dn_at(whole_of(b, t), part->row0 * a->r);
+        dn_comm_chunk sent = dn_comm_chunk_of(back ? at_owner : own, n * sizeof(dn_real));
+        const dn_buf *from =
+            dn_comm_view_sent(b->team, sent, back ? a->owner : k, back ? k : a->owner, DN_TRAFFIC_ORTH);
+        if (from)
+            b->s->kernels->copy(b->s, back ? own : at_owner, from, n);
     }
-}
-
-static void take_rows(const batch *b, const task *t)
-{
-    const dn_orth_matrix *a = t->a;
-    const dn_orth_part *part = &a->parts[rank_in(b)];
-    if (dn_comm_size(b->team) > 1)
-        b->s->kernels->copy(b->s, dn_at(a->p, part->at),
-                            dn_at(dn_comm_peer(b->team, whole_of(b, t), a->owner), part->row0 * a->r),
-                            part->rows * a->r);
+    t->a->rounds.wholes += !back;
+    t->a->rounds.returned += back;
 }
 
 static dn_status factor_wholes(batch *b)
@@ -237,9 +256,11 @@ static dn_status factor_wholes(batch *b)
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
         task *t = &b->tasks[i];
-        if (!in_turn(t) || !owned(b, t))
+        if (!in_turn(t))
             continue;
-        gather_rows(b, t);
+        send_rows(b, t, false);
+        if (!owned(b, t))
+            continue;
         whose[n] = t;
         items[n++] = (dn_tall){.m = t->a->m, .r = t->a->r, .p = whole_of(b, t)};
     }
@@ -253,43 +274,9 @@ static dn_status factor_wholes(batch *b)
 
 /* ---- accounts ---- */
 
-/* What is a triangle is exchanged as one. */
-static size_t triangle_bytes(size_t r)
-{
-    return r * (r + 1) / 2 * sizeof(double);
-}
-
-static size_t sketch_bytes(size_t r)
-{
-    return (dn_sketch_rows(r) + 1) * r * sizeof(double);
-}
-
 static size_t row_bytes(const dn_orth_matrix *a, int member)
 {
     return a->parts[member].rows * a->r * sizeof(dn_real);
-}
-
-static void count_sum(const batch *b, const task *t)
-{
-    size_t r = t->a->r, bytes = t->stage == GRAM ? triangle_bytes(r) : sketch_bytes(r);
-    dn_comm_count_owned(b->team, DN_REDUCE_SCATTER, bytes, t->a->owner, DN_TRAFFIC_ORTH);
-    t->a->rounds.grams += t->stage == GRAM;
-    t->a->rounds.sketches += t->stage == SKETCH;
-}
-
-static void count_from_owner(const batch *b, const task *t, size_t bytes)
-{
-    dn_comm_count_owned(b->team, DN_ALL_GATHER, bytes, t->a->owner, DN_TRAFFIC_ORTH);
-}
-
-/* Rows of all members to the owner, or from it. */
-static void count_rows(const batch *b, const task *t, bool back)
-{
-    int owner = t->a->owner;
-    for (int k = 0; k < dn_comm_size(b->team); k++)
-        dn_comm_count_sent(b->team, row_bytes(t->a, k), back ? owner : k, back ? k : owner, DN_TRAFFIC_ORTH);
-    t->a->rounds.wholes += !back;
-    t->a->rounds.returned += back;
 }
 
 dn_orth_payload dn_orth_payload_of(const dn_orth_matrix *a, int size, int rank)
@@ -341,15 +328,13 @@ static void go_on(const batch *b, task *t, double defect)
     }
 }
 
-/* Draws the consequences of a round for one matrix. Returns whether P = P T is due. */
-static bool conclude(batch *b, task *t)
+/* Draws the consequences of a round for one matrix. Returns T if P = P T is due, else NULL. */
+static const dn_wide *conclude(batch *b, task *t)
 {
-    const said *heard = dn_comm_peer(b->team, t->said, t->a->owner);
-    if (t->stage == HOUSEHOLDER)
-        count_rows(b, t, false);
-    else
-        count_sum(b, t);
-    count_from_owner(b, t, sizeof *heard);
+    size_t r = t->a->r;
+    const dn_comm_chunk inverse = {t->inverse, r * r * sizeof(double), triangle_bytes(r)};
+    const said *heard = dn_comm_view_from_owner(b->team, dn_comm_chunk_of(t->said, sizeof *heard),
+                                                t->a->owner, DN_TRAFFIC_ORTH);
     if (heard->verdict == DN_ALL_ZERO)
         end(t, DN_ORTH_ZERO);
     else if (heard->verdict == DN_NOT_FINITE)
@@ -357,16 +342,14 @@ static bool conclude(batch *b, task *t)
     else if (heard->verdict == DN_DEPENDENT)
         resort(b, t);
     else if (t->stage == HOUSEHOLDER) {
-        take_rows(b, t);
-        count_rows(b, t, true);
+        send_rows(b, t, true);
         end(t, t->a->found);
     } else {
-        count_from_owner(b, t, triangle_bytes(t->a->r));
         t->a->rounds.applied++;
         go_on(b, t, heard->defect);
-        return true;
+        return dn_comm_view_from_owner(b->team, inverse, t->a->owner, DN_TRAFFIC_ORTH);
     }
-    return false;
+    return NULL;
 }
 
 /*
@@ -383,8 +366,9 @@ static dn_status conclude_all(batch *b)
         task *t = &b->tasks[i];
         if (t->stage == DONE || (t->stage == HOUSEHOLDER && !t->admitted))
             continue;
-        if (conclude(b, t))
-            bands[n++] = band_of(b, t);
+        const dn_wide *inverse = conclude(b, t);
+        if (inverse)
+            bands[n++] = band_of(b, t, inverse);
     }
     if (n > 0)
         b->s->kernels->apply(b->s, bands, n);

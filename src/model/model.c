@@ -354,9 +354,12 @@ static dn_status begin(dn_model *model, size_t slot, dn_goal goal, const int32_t
     pass->T = T;
     pass->scale = scale;
     pass->loss = 0;
-    pass->own_rows = 0;
-    for (size_t i = 0; i < N; i++)
-        pass->own_rows += (size_t)tokens[i] - pass->words.first < pass->words.n;
+    for (int rank = 0; rank < pass->tp_size; rank++) {
+        const dn_words words = dn_layer_words(pass->spec, pass->tp_size, rank);
+        pass->rows_of[rank] = 0;
+        for (size_t i = 0; i < N; i++)
+            pass->rows_of[rank] += (size_t)tokens[i] - words.first < words.n;
+    }
     dn_upload_ids(pass->stream, pass->tokens, tokens, N);
     if (targets)
         dn_upload_ids(pass->stream, pass->targets, targets, N);

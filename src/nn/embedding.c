@@ -33,13 +33,14 @@ static dn_status share_rows(dn_pass *pass)
     size_t N = pass->B * pass->T, C = pass->spec->C, row_bytes = C * sizeof(dn_real);
     DN_TRY(dn_stream_sync(s));
     DN_TRY(dn_comm_barrier(pass->tp));
+    dn_comm_count_in_place(pass->tp, DN_ALL_REDUCE, 0, N * row_bytes, DN_TRAFFIC_ACTIVATIONS);
     for (int rank = 0; rank < pass->tp_size; rank++) {
-        dn_words words = dn_layer_words(pass->spec, pass->tp_size, rank);
+        const dn_words words = dn_layer_words(pass->spec, pass->tp_size, rank);
+        const dn_comm_chunk rows = {pass->x, N * row_bytes, pass->rows_of[rank] * row_bytes};
         if (rank != pass->tp_rank)
-            s->kernels->copy_rows(s, pass->x, dn_comm_peer(pass->tp, pass->x, rank), pass->tokens, &words, N, C);
+            s->kernels->copy_rows(s, pass->x, dn_comm_view(pass->tp, rows, rank, DN_TRAFFIC_ACTIVATIONS),
+                                  pass->tokens, &words, N, C);
     }
-    dn_comm_count_in_place(pass->tp, DN_ALL_REDUCE, pass->own_rows * row_bytes, N * row_bytes,
-                           DN_TRAFFIC_ACTIVATIONS);
     return DN_OK;
 }
 

@@ -61,10 +61,10 @@ static dn_status join_loss(dn_pass *pass, dn_head_kept *k, size_t first, size_t 
     DN_TRY(dn_stream_sync(s));
     DN_TRY(dn_comm_barrier(pass->tp));
     for (int rank = 0; rank < pass->tp_size; rank++)
-        k->all_parts[rank] = dn_comm_peer(pass->tp, part, rank);
-    s->kernels->cross_entropy_join(s, &pass->loss, k->logits, k->all_parts, size, (size_t)pass->tp_rank, targets,
-                                   &pass->words, n, scale);
-    dn_comm_count_in_place(pass->tp, DN_ALL_GATHER, bytes, bytes * size, DN_TRAFFIC_ACTIVATIONS);
+        k->all_parts[rank] =
+            dn_comm_view_from_owner(pass->tp, dn_comm_chunk_of(part, bytes), rank, DN_TRAFFIC_ACTIVATIONS);
+    s->kernels->cross_entropy_join(s, &pass->loss, k->logits, k->all_parts, size, (size_t)pass->tp_rank,
+                                   targets, &pass->words, n, scale);
     return DN_OK;
 }
 

@@ -46,7 +46,7 @@ typedef struct dn_pass {
     double scale;             /* of the gradients */
     double loss;              /* filled by kernels, read after sync */
     dn_ids *tokens, *targets; /* [N] */
-    size_t own_rows;          /* positions whose tokens are among the words */
+    size_t rows_of[DN_MAX_RANKS]; /* by rank of tp: positions whose tokens are among its words */
     dn_buf *x;                /* [N,C]: residual stream forward, its gradient backward. Symmetric over tp */
     dn_buf *dy;               /* [N,C]: gradient of a layer's normalized input; forward, over tp, this rank's part of
                                  what a layer adds to x. Symmetric over tp */

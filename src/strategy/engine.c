@@ -217,6 +217,6 @@ dn_state_shard dn_strategy_state_shard(const dn_strategy_run *r, size_t index, i
     unsigned copies =
         dn_axes_without(r->mesh->size, DN_AXIS(DN_DP) | DN_AXIS(p->row_cut.axis) | DN_AXIS(p->col_cut.axis));
     return (dn_state_shard){.block = share_of(p, r->mesh->size, at),
-                            .data = dn_comm_peer(r->mesh->all, r->shares[i].states[k], rank),
+                            .data = r->shares[i].states[k],
                             .replica = dn_axes_rank(r->mesh->size, copies, at)};
 }

@@ -7,9 +7,9 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct dn_copier {
+    const dn_comm *comm;
     pthread_t thread;
     pthread_mutex_t lock;   /* of all below */
     pthread_cond_t changed; /* one waits at a time: the copier for work, or its owner for the end of it */
@@ -34,7 +34,7 @@ static void *copy_on_demand(void *context)
     dn_copier *c = context;
     while (get_work(c)) {
         for (size_t i = 0; i < c->n; i++)
-            memcpy(c->copies[i].to, c->copies[i].from, c->copies[i].bytes);
+            dn_comm_fetch(c->comm, c->copies[i].to, c->copies[i].from, c->copies[i].member);
         pthread_mutex_lock(&c->lock);
         c->busy = false;
         pthread_cond_signal(&c->changed);
@@ -54,11 +54,12 @@ static int start_thread(dn_copier *c)
     return error;
 }
 
-dn_status dn_copier_create(dn_copier **out)
+dn_status dn_copier_create(const dn_comm *comm, dn_copier **out)
 {
     dn_copier *c = calloc(1, sizeof *c);
     if (!c)
         return dn_fail(DN_ERR_MEMORY, "no memory for a thread that copies weights");
+    c->comm = comm;
     pthread_mutex_init(&c->lock, NULL); /* neither can fail on Linux */
     pthread_cond_init(&c->changed, NULL);
     int error = start_thread(c);

@@ -456,6 +456,6 @@ dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int
     dn_mesh_at(o->mesh->size, here, at);
     int copy = l->of->everywhere ? here : dn_axes_rank(o->mesh->size, l->slot->layout.replicas, at);
     return (dn_state_shard){.block = dn_slot_state_part(l->slot, l->of, at),
-                            .data = dn_comm_peer(o->mesh->root, l->of->stored, rank),
+                            .data = l->of->stored,
                             .replica = alone + n_alone(o) * copy};
 }

@@ -115,7 +115,8 @@ typedef struct dn_state {
 /* What one rank holds of it. */
 typedef struct dn_state_shard {
     dn_block block; /* of the whole; may be empty */
-    void *data;  /* [block.rows, block.cols] of that type, dense, in that rank's arena: to be read in place */
+    void *data;     /* [block.rows, block.cols] of that type, dense, as an address of this rank's arena: what
+                       another rank     holds is read there through dn_comm_view */
     int replica; /* the copy it is part of: the shards of one copy tile the whole exactly */
 } dn_state_shard;
 

@@ -59,7 +59,6 @@ static dn_status do_round(const dn_wholes *w, const dn_whole_batch *b, int round
 {
     dn_stream *s = w->party->stream;
     const dn_mesh *mesh = w->party->mesh;
-    size_t shared = 0;
     for (size_t i = 0; i < b->n; i++) {
         const dn_whole *x = &b->matrices[i];
         dn_block part = dn_whole_part(x, mesh->at);
@@ -74,9 +73,7 @@ static dn_status do_round(const dn_wholes *w, const dn_whole_batch *b, int round
         if (!x->slot->spread || x->slot->owner != dn_comm_rank(mesh->all))
             continue;
         dn_ns_gram_factor(s, &w->method, round, x->k, x->gram, a, w->workspace); /* at the owner: K [a, a] */
-        shared += a * a * sizeof(dn_real);
     }
-    dn_comm_count_in_place(mesh->all, DN_ALL_GATHER, shared, shared, DN_TRAFFIC_BASIS);
     DN_TRY(dn_stream_sync(s));
     DN_TRY(dn_comm_barrier(mesh->all));
     for (size_t i = 0; i < b->n; i++) {
@@ -85,10 +82,9 @@ static dn_status do_round(const dn_wholes *w, const dn_whole_batch *b, int round
             continue;
         dn_block part = dn_whole_part(x, mesh->at);
         size_t a = dn_min(x->rows, x->cols);
-        const dn_buf *k = dn_comm_peer(mesh->all, x->k, x->slot->owner); /* read in place */
+        const dn_buf *k = dn_comm_view_from_owner(mesh->all, dn_comm_chunk_of(x->k, a * a * sizeof(dn_real)),
+                                                  x->slot->owner, DN_TRAFFIC_BASIS);
         dn_ns_gram_apply(s, x->slot->grad, k, part.rows, part.cols, is_tall(x), w->workspace);
-        if (part.rows * part.cols > 0)
-            dn_comm_count_read(mesh->all, x->slot->owner, a * a * sizeof(dn_real), DN_TRAFFIC_BASIS);
     }
     return DN_OK;
 }

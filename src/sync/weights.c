@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/fail.h"
 #include "base/size.h"
+#include "comm/world.h"
 #include "compute/kernels.h"
 #include "sync/weights_layout.h"
 
@@ -73,7 +74,7 @@ static dn_status take_areas(dn_weights *w, const dn_mesh *mesh, const dn_weights
     w->areas.staging = staging;
     if (w->team.gather == DN_GATHER_PER_DOMAIN) {
         DN_TRY(dn_comm_alloc(mesh->all, memory->copies, &copies));
-        copies = dn_comm_peer(w->fs, copies, w->team.leader);
+        copies = dn_comm_domain_copy(w->fs, copies);
     } else if (w->team.gather == DN_GATHER_PER_RANK) {
         DN_TRY(dn_device_alloc(w->stream, memory->copies, &w->private_copies));
         w->private_bytes = memory->copies;
@@ -93,7 +94,7 @@ static dn_status make(dn_weights *w, size_t n_params, const size_t *unit_of, con
         DN_TRY(take_areas(w, mesh, &memory));
     }
     DN_TRY(dn_weights_layout_make(w->params, n_params, unit_of, mesh, &w->team, &w->areas, &w->layout));
-    return w->team.everybody ? DN_OK : dn_copier_create(&w->copier);
+    return w->team.everybody ? DN_OK : dn_copier_create(w->fs, &w->copier);
 }
 
 dn_status dn_weights_create(const dn_param *params, size_t n_params, const size_t *unit_of,
@@ -189,6 +190,18 @@ static dn_status fetch(dn_weights *w, size_t unit, bool backward)
     return DN_OK;
 }
 
+/* Has the pieces of a unit that other members own readable. They count here, copied or not. */
+static void read_owners(dn_weights *w, const dn_unit *u)
+{
+    for (size_t i = u->first_piece; i < u->first_piece + u->n_pieces; i++) {
+        const dn_home *home = &w->layout.homes[i];
+        if (home->copied)
+            dn_comm_count_fetched(w->fs, home->chunk.bytes, home->member, DN_TRAFFIC_WEIGHTS);
+        else
+            w->layout.pieces[i].weight = dn_comm_view(w->fs, home->chunk, home->member, DN_TRAFFIC_WEIGHTS);
+    }
+}
+
 /* Elements of a unit that are this rank's. */
 static size_t own_size(const dn_weights *w, size_t unit)
 {
@@ -205,6 +218,7 @@ dn_status dn_weights_open(dn_weights *w, size_t unit, bool backward)
             w->stream->kernels->fill(w->stream, w->areas.staging, u->whole, 0.0);
         dn_comm_count_in_place(w->fs, DN_ALL_GATHER, own_size(w, unit) * sizeof(dn_real),
                                u->whole * sizeof(dn_real), DN_TRAFFIC_WEIGHTS);
+        read_owners(w, u);
     }
     w->last = unit;
     w->last_backward = backward;

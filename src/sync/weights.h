@@ -35,8 +35,8 @@ typedef enum dn_gather { DN_GATHER_IN_PLACE, DN_GATHER_PER_DOMAIN, DN_GATHER_PER
 /* A rectangle of a weight, and where it can be read: [rows, cols], dense. */
 typedef struct dn_piece {
     size_t row0, rows, col0, cols;
-    dn_buf *weight; /* to read */
-    dn_buf *grad;   /* in a backward pass: to add to */
+    const dn_buf *weight; /* to read */
+    dn_buf *grad;         /* in a backward pass: to add to */
 } dn_piece;
 
 /* What a rank computes with of a stack of parameters: its share along tp [rows, cols], the stack's parameters

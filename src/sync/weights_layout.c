@@ -3,7 +3,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "comm/world.h"
-#include "sync/param_peer.h"
+#include "sync/param_address.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -54,8 +54,7 @@ dn_team dn_team_of(dn_comm *fs, dn_gather gather)
     for (int member = 0; member < dn_comm_size(fs); member++) {
         if (!is_in_team(&team, member))
             continue;
-        if (team.n++ == 0)
-            team.leader = member;
+        team.n++;
         if (member < dn_comm_rank(fs))
             team.index++;
     }
@@ -112,13 +111,14 @@ static void arrange(const maker *m, size_t unit)
 }
 
 /* This rank's share of bringing a piece from its owner to the team's copy. */
-static void add_copy(const maker *m, const dn_piece *piece, const dn_buf *home)
+static void add_copy(const maker *m, const dn_piece *piece, const dn_home *home)
 {
     dn_range mine = dn_part(piece->rows * piece->cols, LINE, m->team->n, m->team->index);
     if (mine.first < mine.end)
-        m->layout->copies[m->layout->n_copies++] =
-            (dn_copy){dn_at(piece->weight, mine.first), dn_at(home, mine.first),
-                      (mine.end - mine.first) * sizeof(dn_real)};
+        m->layout->copies[m->layout->n_copies++] = (dn_copy){
+            dn_at(piece->weight, mine.first),
+            dn_comm_chunk_of(dn_at(home->chunk.p, mine.first), (mine.end - mine.first) * sizeof(dn_real)),
+            home->member};
 }
 
 /* What `member` owns of params first .. end-1, whose blocks of it lie below each other. row0: where the share
@@ -134,13 +134,16 @@ static void add_piece(const maker *m, dn_weight *weight, size_t first, size_t en
         piece.rows += block_of(m, i, member).rows;
     if (piece.rows == 0 || piece.cols == 0)
         return;
-    dn_buf *home = dn_param_peer(m->mesh, m->params, first, false, at);
+    const dn_buf *address = dn_param_address(m->mesh->size, m->params, first, false, at);
     size_t place = m->at[index_of(m, first, member)];
-    bool copied = !is_in_team(m->team, member);
-    piece.weight = copied ? dn_at(m->areas->copies[unit % 2], place) : home;
+    const dn_home home = {.chunk = dn_comm_chunk_of(address, piece.rows * piece.cols * sizeof(dn_real)),
+                          .member = member,
+                          .copied = !is_in_team(m->team, member)};
+    piece.weight = home.copied ? dn_at(m->areas->copies[unit % 2], place) : address;
     piece.grad = m->layout->n_fs == 1 ? m->params[first].grad : dn_at(m->areas->staging, place);
-    if (copied)
-        add_copy(m, &piece, home);
+    if (home.copied)
+        add_copy(m, &piece, &home);
+    m->layout->homes[m->layout->n_pieces] = home;
     m->layout->pieces[m->layout->n_pieces++] = piece;
     weight->n_pieces++;
 }
@@ -181,9 +184,11 @@ static dn_status take_arrays(maker *m, size_t n_units)
     layout->owned = calloc(n_units * n_fs, sizeof *layout->owned);
     layout->weights = calloc(m->n_params, sizeof *layout->weights);
     layout->pieces = calloc(n_blocks, sizeof *layout->pieces);
+    layout->homes = calloc(n_blocks, sizeof *layout->homes);
     layout->copies = calloc(n_blocks, sizeof *layout->copies);
     m->at = calloc(n_blocks, sizeof *m->at);
-    if (layout->units && layout->owned && layout->weights && layout->pieces && layout->copies && m->at)
+    if (layout->units && layout->owned && layout->weights && layout->pieces && layout->homes &&
+        layout->copies && m->at)
         return DN_OK;
     return dn_fail(DN_ERR_MEMORY, "no memory to describe %zu sharded weights", m->n_params);
 }
@@ -194,13 +199,15 @@ static void fill(const maker *m, const size_t *unit_of)
     for (size_t first = 0, end; first < m->n_params; first = end) {
         end = unit_end(unit_of, m->n_params, first);
         dn_unit *unit = &layout->units[unit_of[first]];
-        *unit = (dn_unit){.first = first, .end = end, .first_copy = layout->n_copies};
+        *unit = (dn_unit){
+            .first = first, .end = end, .first_piece = layout->n_pieces, .first_copy = layout->n_copies};
         arrange(m, unit_of[first]);
         for (size_t i = first, next; i < end; i = next) {
             next = stack_end(m, i);
             assert(next <= end);
             add_stack(m, i, next, unit_of[first]);
         }
+        unit->n_pieces = layout->n_pieces - unit->first_piece;
         unit->n_copies = layout->n_copies - unit->first_copy;
     }
 }
@@ -224,5 +231,6 @@ void dn_weights_layout_free(dn_weights_layout *layout)
     free(layout->owned);
     free(layout->weights);
     free(layout->pieces);
+    free(layout->homes);
     free(layout->copies);
 }

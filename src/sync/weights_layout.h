@@ -14,14 +14,21 @@
 typedef struct dn_unit {
     size_t first, end; /* params */
     size_t whole;      /* elements of this rank's share along tp */
+    size_t first_piece, n_pieces;
     size_t first_copy, n_copies;
 } dn_unit;
+
+/* Where a piece is with its owner. */
+typedef struct dn_home {
+    dn_comm_chunk chunk;
+    int member;  /* of fs */
+    bool copied; /* the piece is read from a copy */
+} dn_home;
 
 /* The ranks of fs that share one copy of what the others own. */
 typedef struct dn_team {
     bool everybody; /* nothing is copied */
     int n, index;   /* members, and which of them this rank is */
-    int leader;     /* the member of fs whose buffer holds the copy */
     dn_comm *fs;    /* borrowed */
     dn_gather gather;
 } dn_team;
@@ -32,7 +39,9 @@ typedef struct dn_weights_layout {
     dn_unit *units;     /* [n_units] */
     dn_owned *owned;    /* [n_units, n_fs]: each owner's part of the staging area */
     dn_weight *weights; /* [n_params]: at the first parameter of a stack, of all of it */
-    dn_piece *pieces;   /* of all weights */
+    dn_piece *pieces; /* of all weights; `weight` of those that are read with another member is set when their
+                         unit is opened */
+    dn_home *homes;   /* [n_pieces] */
     dn_copy *copies;    /* this rank's, of all units */
     size_t n_pieces, n_copies;
 } dn_weights_layout;

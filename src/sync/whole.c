@@ -2,7 +2,7 @@
 
 #include "base/fail.h"
 #include "compute/kernels.h"
-#include "sync/param_peer.h"
+#include "sync/param_address.h"
 #include "sync/selection.h"
 #include "sync/spread.h"
 
@@ -27,15 +27,13 @@ dn_block dn_whole_part(const dn_whole *x, const int at[DN_N_AXES])
     return (dn_block){part.row0, part.rows, first, end - first};
 }
 
-/* Between a part, dense, and its place in the whole matrix: into the matrix, or out of it. */
-static void copy_part(dn_stream *s, const dn_whole *x, dn_block part, dn_buf *dense, dn_buf *whole, bool into)
+/* [rows, cols] between matrices whose rows are to_cols and from_cols long. */
+static void copy_part(dn_stream *s, size_t rows, size_t cols, dn_buf *to, size_t to_cols, const dn_buf *from,
+                      size_t from_cols)
 {
-    size_t at_once = part.cols == x->cols ? part.rows : 1;
-    for (size_t row = 0; row < part.rows && part.cols > 0; row += at_once) {
-        dn_buf *outside = dn_at(dense, row * part.cols);
-        dn_buf *inside = dn_at(whole, (part.row0 + row) * x->cols + part.col0);
-        s->kernels->copy(s, into ? inside : outside, into ? outside : inside, at_once * part.cols);
-    }
+    size_t at_once = cols == to_cols && cols == from_cols ? rows : 1;
+    for (size_t row = 0; row < rows && cols > 0; row += at_once)
+        s->kernels->copy(s, dn_at(to, row * to_cols), dn_at(from, row * from_cols), at_once * cols);
 }
 
 /* ---- to the owner and back ---- */
@@ -56,10 +54,12 @@ static void gather_parts(const dn_wholes *w, const dn_whole *x)
         dn_mesh_at(mesh->size, rank, at);
         dn_block block = dn_param_block(slot->param, slot->layout.size, at);
         size_t row0 = dn_layout_part(&slot->layout, at).row0;
-        dn_buf *grad = dn_param_peer(mesh, slot->param - slot->index, slot->index, true, at);
+        const dn_buf *grad = dn_param_address(mesh->size, slot->param - slot->index, slot->index, true, at);
         dn_block part = dn_whole_part(x, at);
-        copy_part(w->party->stream, x, part, dn_at(grad, (row0 - block.row0) * block.cols), x->dense, true);
-        dn_comm_count_read(mesh->all, rank, part.rows * part.cols * sizeof(dn_real), DN_TRAFFIC_BASIS);
+        const dn_comm_chunk dense = dn_comm_chunk_of(dn_at(grad, (row0 - block.row0) * block.cols),
+                                                     part.rows * part.cols * sizeof(dn_real));
+        copy_part(w->party->stream, part.rows, part.cols, dn_at(x->dense, part.row0 * x->cols + part.col0),
+                  x->cols, dn_comm_view(mesh->all, dense, rank, DN_TRAFFIC_BASIS), part.cols);
     }
 }
 
@@ -68,9 +68,11 @@ static void fetch_part(const dn_wholes *w, const dn_whole *x)
 {
     const dn_mesh *mesh = w->party->mesh;
     dn_block part = dn_whole_part(x, mesh->at);
-    dn_buf *dense = dn_comm_peer(mesh->all, x->dense, x->slot->owner);
-    copy_part(w->party->stream, x, part, x->slot->grad, dense, false);
-    dn_comm_count_read(mesh->all, x->slot->owner, part.rows * part.cols * sizeof(dn_real), DN_TRAFFIC_BASIS);
+    size_t n = part.rows * part.cols, span = n > 0 ? (part.rows - 1) * x->cols + part.cols : 0;
+    const dn_comm_chunk rows = {dn_at(x->dense, part.row0 * x->cols + part.col0), span * sizeof(dn_real),
+                                n * sizeof(dn_real)};
+    copy_part(w->party->stream, part.rows, part.cols, x->slot->grad, part.cols,
+              dn_comm_view(mesh->all, rows, x->slot->owner, DN_TRAFFIC_BASIS), x->cols);
 }
 
 /* ---- at the owner ---- */

@@ -8,7 +8,7 @@
 #include "base/fail.h"
 #include "checkpoint/checkpoint.h"
 #include "compute/kernels.h"
-#include "sync/param_peer.h"
+#include "sync/param_address.h"
 #include "train/config_diff.h"
 #include "train/finite.h"
 
@@ -63,11 +63,14 @@ static void begin_tensor(tensor_list *list, const char *name, size_t rows, size_
     list->n++;
 }
 
-/* The symmetric heap is host memory, and peers' parts are read where they are. */
-static void add_shard(tensor_list *list, dn_block block, const void *data)
+/* Peers' parts are read where they are. */
+static void add_shard(const dn_run *run, tensor_list *list, dn_block block, const void *data, int rank)
 {
-    list->tensors[list->n - 1].n_shards++;
-    list->shards[list->n_shards++] = (dn_shard){block, data};
+    dn_tensor *tensor = &list->tensors[list->n - 1];
+    const dn_comm_chunk chunk = dn_comm_chunk_of(data, block.rows * block.cols * dn_type_bytes(tensor->type));
+    tensor->n_shards++;
+    list->shards[list->n_shards++] =
+        (dn_shard){block, dn_comm_view(run->comm, chunk, rank, DN_TRAFFIC_CONTROL)};
 }
 
 /* A replica's, or the consensus, which lies where gradients do. */
@@ -77,8 +80,8 @@ static void add_param_shards(const dn_run *run, size_t index, int replica, bool 
         int at[DN_N_AXES];
         dn_mesh_at(run->plan.mesh, rank, at);
         if (at[DN_DP] == replica)
-            add_shard(list, dn_param_block(&run->net.params[index], run->plan.mesh, at),
-                      dn_param_peer(run->mesh, run->net.params, index, consensus, at));
+            add_shard(run, list, dn_param_block(&run->net.params[index], run->plan.mesh, at),
+                      dn_param_address(run->plan.mesh, run->net.params, index, consensus, at), rank);
     }
 }
 
@@ -103,7 +106,7 @@ static void add_state_shards(const dn_run *run, size_t index, int replica, tenso
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
         const dn_state_shard shard = dn_net_state_shard(&run->net, index, rank);
         if (shard.replica == replica)
-            add_shard(list, shard.block, shard.data);
+            add_shard(run, list, shard.block, shard.data, rank);
     }
 }
 

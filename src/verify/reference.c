@@ -84,12 +84,12 @@ bool dn_reference_fits(const dn_reference *reference)
 
 /* ---- numbers ---- */
 
+/* Where it lies with original->home. */
 static char *row_of(const dn_reference *reference, const dn_original *original, const dn_block *block,
                     size_t row)
 {
-    char *base = dn_comm_peer(reference->world, reference->store, original->home);
     size_t element = (block->row0 + row) * original->cols + block->col0;
-    return base + original->at + element * dn_type_bytes(original->type);
+    return reference->store + original->at + element * dn_type_bytes(original->type);
 }
 
 static double from_bf16(uint16_t bits)
@@ -146,7 +146,8 @@ double dn_reference_write(dn_reference *reference, const dn_original *original, 
     double sum = 0;
     for (size_t row = 0; row < block->rows; row++) {
         const char *from = (const char *)data + row * row_bytes;
-        memcpy(row_of(reference, original, block, row), from, row_bytes);
+        dn_comm_put(reference->world, row_of(reference, original, block, row), from, row_bytes,
+                    original->home, DN_TRAFFIC_CONTROL);
         sum += row_squares(original->type, from, NULL, block->cols);
     }
     return sum;
@@ -157,9 +158,12 @@ double dn_reference_difference(const dn_reference *reference, const dn_original 
 {
     size_t row_bytes = block->cols * dn_type_bytes(original->type);
     double sum = 0;
-    for (size_t row = 0; row < block->rows; row++)
+    for (size_t row = 0; row < block->rows; row++) {
+        const dn_comm_chunk chunk = dn_comm_chunk_of(row_of(reference, original, block, row), row_bytes);
         sum += row_squares(original->type, (const char *)data + row * row_bytes,
-                           row_of(reference, original, block, row), block->cols);
+                           dn_comm_view(reference->world, chunk, original->home, DN_TRAFFIC_CONTROL),
+                           block->cols);
+    }
     return sum;
 }
 

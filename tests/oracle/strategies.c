@@ -117,8 +117,9 @@ static void get_state(const replica *r, size_t kind, double *x)
     for (size_t i = 0; i < N_PARAMS; x += dn_param_size(&r->params[i]), i++)
         for (int rank = 0; rank < N; rank++) {
             dn_state_shard s = dn_strategy_state_shard(r->strategy, i * n_kinds + kind, rank);
+            const dn_real *theirs = dn_comm_peer(r->mesh->all, s.data, rank);
             for (size_t k = 0; k < s.block.rows * s.block.cols; k++)
-                x[s.block.row0 * s.block.cols + k] = (double)((const dn_real *)s.data)[k];
+                x[s.block.row0 * s.block.cols + k] = (double)theirs[k];
         }
 }
 

@@ -167,9 +167,38 @@ static dn_status in_place(account *a)
     a->cluster = ring(a, a->as == DN_ALL_REDUCE ? 2 : 1, whole);
     dn_ledger before = dn_comm_ledger(a->comm, false);
     dn_comm_count_in_place(a->comm, a->as, own, whole, a->kind);
-    dn_ledger after = dn_comm_ledger(a->comm, false);
-    bool alone = dn_comm_size(a->comm) == 1;
-    return after.moved[a->kind] - before.moved[a->kind] == (alone ? 0 : whole - own) ? DN_OK : DN_ERR_DATA;
+    dn_ledger after = dn_comm_ledger(a->comm, false); /* what is read counts with its view */
+    return after.moved[a->kind] == before.moved[a->kind] ? DN_OK : DN_ERR_DATA;
+}
+
+static bool has_moved(const account *a, uint64_t before, uint64_t bytes)
+{
+    return dn_comm_ledger(a->comm, false).moved[a->kind] - before == bytes;
+}
+
+static dn_status views_to_owner(account *a)
+{
+    const void *views[8];
+    const uint64_t before = dn_comm_ledger(a->comm, false).moved[a->kind],
+                   others = (uint64_t)dn_comm_size(a->comm) - 1;
+    if (!a->symmetric)
+        return reduce_scatter(a);
+    a->as = DN_REDUCE_SCATTER, a->payload = 4 * a->n, a->cluster = ring(a, 1, 4 * a->n);
+    dn_comm_view_to_owner(a->comm, dn_comm_chunk_of(a->x, 4 * a->n), a->root, a->kind, views);
+    return has_moved(a, before, a->root == dn_comm_rank(a->comm) ? others * 4 * a->n : 0) ? DN_OK
+                                                                                          : DN_ERR_DATA;
+}
+
+/* Of a chunk only a part is read. */
+static dn_status view_from_owner(account *a)
+{
+    const bool own = a->root == dn_comm_rank(a->comm);
+    const uint64_t before = dn_comm_ledger(a->comm, false).moved[a->kind];
+    if (!a->symmetric)
+        return all_gather(a);
+    a->as = DN_ALL_GATHER, a->payload = own ? 3 * a->n : 0, a->cluster = ring(a, 1, 3 * a->n);
+    dn_comm_view_from_owner(a->comm, (dn_comm_chunk){a->x, 4 * a->n, 3 * a->n}, a->root, a->kind);
+    return has_moved(a, before, own ? 0 : 3 * a->n) ? DN_OK : DN_ERR_DATA;
 }
 
 static dn_status (*const calls[])(account *) = {all_reduce,       all_reduce_shared,
@@ -177,7 +206,8 @@ static dn_status (*const calls[])(account *) = {all_reduce,       all_reduce_sha
                                                 all_gather,       all_to_all,
                                                 broadcast,        all_reduce_in_halves,
                                                 in_place,         reduce_scatter_in_halves,
-                                                reduce_to_owners, gather_from_owners};
+                                                reduce_to_owners, gather_from_owners,
+                                                views_to_owner,   view_from_owner};
 enum { N_CALLS = sizeof calls / sizeof *calls };
 
 /* Two calls of different kinds, so that what is not reset adds up, and goes where it belongs. */
@@ -273,13 +303,12 @@ static int check_links(dn_comm *comm, char *x)
     RANKS_CHECK(dn_comm_gather_from_owners(comm, items, (size_t)P, DN_F32, DN_TRAFFIC_WEIGHTS) == DN_OK);
     dn_comm_links(comm, links, 6);
     RANKS_CHECK(memcmp(links, expected, sizeof links) == 0);
-    dn_comm_count_in_place(comm, DN_ALL_GATHER, 77, 577, DN_TRAFFIC_WEIGHTS); /* 100 bytes of each other */
-    for (int i = 0; i < P; i++)
-        expected[synthetic[i]] += i != me ? 100 : 0;
     const uint64_t payload = dn_comm_ledger(comm, false).payload[DN_TRAFFIC_WEIGHTS];
-    dn_comm_count_read(comm, me, 1000, DN_TRAFFIC_WEIGHTS); /* nothing was moved */
-    dn_comm_count_read(comm, (me + 1) % P, 10, DN_TRAFFIC_WEIGHTS);
-    expected[synthetic[(me + 1) % P]] += 10;
+    for (int i = 0; i < P; i++) {
+        dn_comm_view(comm, (dn_comm_chunk){x, 8192, 100 + (size_t)i}, i, DN_TRAFFIC_WEIGHTS);
+        dn_comm_count_fetched(comm, 20, i, DN_TRAFFIC_WEIGHTS);
+        expected[synthetic[i]] += i != me ? 120 + (uint64_t)i : 0; /* one's own is moved nowhere */
+    }
     RANKS_CHECK(dn_comm_ledger(comm, false).payload[DN_TRAFFIC_WEIGHTS] == payload);
     dn_comm_links(comm, links, 6);
     RANKS_CHECK(memcmp(links, expected, sizeof links) == 0);

@@ -11,7 +11,7 @@
 #include "support/optim_rig.h"
 #include "support/ranks.h"
 #include "support/tests.h"
-#include "sync/param_peer.h"
+#include "sync/param_address.h"
 #include "sync/windows.h"
 
 #include <math.h>
@@ -585,7 +585,8 @@ static int check_peer(dn_comm *comm, const dn_mesh *mesh, const dn_param *window
 {
     const dn_param *window = &windows[w];
     const dn_block b = dn_param_block(window, mesh->size, at);
-    const dn_real *there = (dn_real *)(void *)dn_param_peer(mesh, windows, w, w % 2, at);
+    const dn_real *there =
+        dn_comm_peer(comm, dn_param_address(mesh->size, windows, w, w % 2, at), dn_mesh_rank(mesh->size, at));
     for (size_t k = 0; k < b.rows * b.cols; k++) {
         size_t row = window->first_row + b.row0 + k / b.cols;
         RANKS_CHECK(there[k] == (dn_real)(1000 * window->window_of->stack + 10 * row + b.col0 + k % b.cols));

@@ -8,7 +8,6 @@
 #include "compute/kernels.h"
 #include "support/ranks.h"
 #include "support/tests.h"
-#include "sync/param_peer.h"
 
 #include <math.h>
 #include <signal.h>

@@ -32,6 +32,8 @@ PROCESS = re.compile(r'\b(v?fork|clone3?|exec[lv]p?e?|fexecve|posix_spawnp?|wait
                      r'system|daemon)\s*\(')
 # One exception: a program may start itself over, which makes no process, to give OpenBLAS another kernel.
 STARTS_OVER = {'src/compute/cpu/blas.c': 'execv'}
+# Headers of a room that no other room may include: other members' memory by address is comm's own.
+PRIVATE = {'comm/peer.h', 'comm/group.h'}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 
@@ -51,6 +53,8 @@ def own_header_wrong(room, name):
         return 'our headers are named from the root of src or include'
     elif ROOMS.index(target) > ROOMS.index(room):
         return f'{room} stands below {target}'
+    elif name in PRIVATE and target != room:
+        return f"it is {target}'s own: read other members' memory through dn_comm_view"
     return None
 
 
@@ -93,6 +97,8 @@ FAULTS = [
     {'src/base/a.h': '#include "dionode/launch.h"\n'},
     {'src/cli/a.c': '#include "train/run.h"\n'},
     {'src/comm/a.c': '#include "group.h"\n'},
+    {'src/sync/a.c': '#include "comm/peer.h"\n'},
+    {'src/verify/a.c': '#include "comm/group.h"\n'},
     {'src/attic/a.c': 'int a;\n'},
     {'include/dionode/a.h': '#include "shm/world.h"\n'},
     {'src/launch/a.c': '#include <hwloc.h>\n'},
@@ -113,6 +119,7 @@ SOUND = [
     {'src/cli/a.c': '#include "cli/table.h"\n#include "dionode/status.h"\n#include <argp.h>\n'},
     {'src/compute/cpu/blas.c': 'int f(void) { return execv(0, 0); }\n'},
     {'src/compute/cpu/a.c': '#include <cblas.h>\n#include <omp.h>\n'},
+    {'src/comm/a.c': '#include "comm/group.h"\n#include "comm/peer.h"\n'},
     {'src/comm/a.c': '/* after a fork() */ const char *a = "exec(x)"; // waitpid(1)\nint pitchfork(int);\n'},
 ]
 planted.run(check, FAULTS, SOUND, sys.argv[1])

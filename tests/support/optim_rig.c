@@ -1,5 +1,7 @@
 #include "support/optim_rig.h"
 
+#include "comm/peer.h"
+
 #include "base/fail.h"
 
 #include <stdio.h>
@@ -208,8 +210,10 @@ rig_whole rig_whole_state(const optim_rig *rig, size_t state)
     dn_state_shard shards[RIG_MAX_RANKS];
     const dn_state *of = dn_optimizer_state(rig->optimizer, state);
     int n_ranks = dn_comm_size(rig->comm);
-    for (int rank = 0; rank < n_ranks; rank++)
+    for (int rank = 0; rank < n_ranks; rank++) {
         shards[rank] = dn_optimizer_state_shard(rig->optimizer, state, rank);
+        shards[rank].data = dn_comm_peer(rig->mesh->root, shards[rank].data, rank);
+    }
     return put_together(shards, n_ranks, of->rows, of->cols, of->type);
 }
 

@@ -8,6 +8,7 @@
 #ifndef SUPPORT_RANKS_H
 #define SUPPORT_RANKS_H
 
+#include "comm/peer.h"
 #include "comm/world.h"
 #include "dionode/mesh.h"
 

@@ -81,7 +81,7 @@ static void free_layer(layer *l)
     for (size_t i = 0; i < 5; i++)
         dn_device_free(l->s, buffers[i], 0);
     for (size_t k = 0; k < l->weight.n_pieces; k++) {
-        dn_device_free(l->s, l->pieces[k].weight, 0);
+        dn_device_free(l->s, (void *)(uintptr_t)l->pieces[k].weight, 0);
         dn_device_free(l->s, l->pieces[k].grad, 0);
     }
     dn_stream_destroy(&l->s);
