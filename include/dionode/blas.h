@@ -13,7 +13,7 @@ extern "C" {
  * much older ones). If OPENBLAS_CORETYPE is unset and cpuid offers wider vectors than the core OpenBLAS
  * chose, sets it and executes this program again with the same arguments: the library reads it only while
  * loading. Call first thing in main(), before threads. Returns when there is nothing to change; a user's own
- * setting is never touched.
+ * setting is never touched. Where OpenBLAS was not built with OpenMP, a warning goes to the log (dn_log_set).
  */
 DN_API void dn_blas_tune(char **argv);
 

@@ -141,10 +141,10 @@ int main(int argc, char **argv)
     if (status != DN_OK)
         return cli_failure(status);
     survive_failed_writes();
-    dn_blas_tune(argv);
-    cli_check_output_at_exit();
     if (!dn_launch_is_worker()) /* what a worker notices of the command line, its launcher has told */
         cli_tell_notices();
+    dn_blas_tune(argv);
+    cli_check_output_at_exit();
     argp_err_exit_status = dn_status_exit(DN_ERR_CONFIG);
     if (argc < 2) {
         usage(stderr);

@@ -69,6 +69,14 @@ def generate_no_longer_takes_n_for_tokens():
     expect(done.returncode == 2 and "--np" in done.stderr and "--tokens 5" in done.stderr, f"{done}")
 
 
+@case
+def an_openblas_without_openmp_is_warned_of():
+    done = run([PROGRAM, "--version"], env=dict(os.environ, LD_PRELOAD=os.environ["OTHER_OPENBLAS"]))
+    expect(done.returncode == 0 and len(done.stderr.splitlines()) == 1 and "libopenblas0-openmp" in done.stderr and
+           "POSIX threads" in done.stdout, f"{done}")
+    expect(run([PROGRAM, "--version"]).stderr == "", "the OpenMP build of OpenBLAS is warned of")
+
+
 def complete_bash(line):
     script = f'source {SHARE}/dionode.bash; COMP_LINE=$1 COMP_POINT=${{#1}}; _dionode; printf "%s\\n" "${{COMPREPLY[@]}}"'
     return [word for word in run(["bash", "-c", script, "-", line]).stdout.split("\n") if word]

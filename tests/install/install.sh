@@ -73,6 +73,15 @@ companions() { # with the program, not with its source
 }
 check "manual, completion, configurations, documentation and examples are installed" companions
 
+same_openblas() { # as it was built with, where each build of it has a folder of its own
+  folder=$(pkg-config --variable=libdir openblas)
+  echo "loaded: $(ldd "$lib/libdionode.so" | grep openblas); built with: $folder"
+  case "$folder" in
+    *openblas*) ldd "$lib/libdionode.so" | grep -F "$(realpath "$folder")" ;;
+  esac
+}
+check "the installed library loads the OpenBLAS that it was built with" same_openblas
+
 example() {
   $cc $flags "$source/examples/fit_matrix.c" -o "$root/example" $(installed --cflags --libs dionode) &&
     LD_LIBRARY_PATH=$lib "$root/example" | grep "^step 400  loss 0.00"

@@ -2,6 +2,7 @@
 #include "compute/cpu/blas.h"
 
 #include "base/clock.h"
+#include "base/fail.h"
 #include "compute/cpu/cpu.h"
 
 #include <math.h>
@@ -68,17 +69,34 @@ static const char *wanted_core(void)
     return NULL;
 }
 
+/* What gives OpenBLAS its threads; NULL: OpenMP, as everything else here. */
+static const char *foreign_threads(void)
+{
+    int parallel = openblas_get_parallel();
+    return parallel == OPENBLAS_OPENMP ? NULL : parallel == OPENBLAS_THREAD ? "POSIX threads" : "no threads";
+}
+
+static void warn_of_foreign_threads(void)
+{
+    if (foreign_threads())
+        dn_log(DN_LOG_WARNING,
+               "this OpenBLAS was built with %s, not with OpenMP, and multiplies at a fraction of its speed here: "
+               "install the other one (Debian: libopenblas0-openmp) and choose it (update-alternatives --config "
+               "libopenblas.so.0-$(uname -m)-linux-gnu)",
+               foreign_threads());
+}
+
 /* The variable is set before the program starts over, so it starts over once at most. */
 void dn_blas_tune(char **argv)
 {
     static const char variable[] = "OPENBLAS_CORETYPE";
     const char *core = wanted_core();
-    if (getenv(variable) || !core || core_width(core) <= core_width(openblas_get_corename()))
-        return;
-    if (setenv(variable, core, 1) == 0) {
+    bool slow = !getenv(variable) && core && core_width(core) > core_width(openblas_get_corename());
+    if (slow && setenv(variable, core, 1) == 0) {
         execv("/proc/self/exe", argv);
         unsetenv(variable); /* no /proc: go on as we are */
     }
+    warn_of_foreign_threads();
 }
 
 const char *dn_blas_describe(void)
@@ -86,7 +104,8 @@ const char *dn_blas_describe(void)
     static _Thread_local char text[128];
     char version[64] = "";
     sscanf(openblas_get_config(), "OpenBLAS %63s", version);
-    snprintf(text, sizeof text, "OpenBLAS %s %s, %d threads", version, openblas_get_corename(),
-             openblas_get_num_threads());
+    const char *foreign = foreign_threads();
+    snprintf(text, sizeof text, "OpenBLAS %s %s%s%s%s, %d threads", version, openblas_get_corename(),
+             foreign ? " (" : "", foreign ? foreign : "", foreign ? ")" : "", openblas_get_num_threads());
     return text;
 }

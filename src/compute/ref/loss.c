@@ -4,6 +4,15 @@
 #include <assert.h>
 #include <math.h>
 
+/* NaN is passed over. In dn_real: gcc 12 for arm64 breaks down at fmax of floats that become doubles. */
+static double largest(const dn_real *x, size_t n)
+{
+    dn_real max = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        max = x[i] > max ? x[i] : max;
+    return (double)max;
+}
+
 void dn_ref_cross_entropy(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
                           size_t V, double scale)
 {
@@ -11,9 +20,7 @@ void dn_ref_cross_entropy(dn_stream *s, double *host_loss, dn_buf *logits, const
         dn_real *row = dn_host(logits) + i * V;
         size_t target = (size_t)dn_host_ids(targets)[i];
         assert(target < V);
-        double max = -INFINITY, sum = 0;
-        for (size_t v = 0; v < V; v++)
-            max = fmax(max, (double)row[v]);
+        double max = largest(row, V), sum = 0;
         for (size_t v = 0; v < V; v++)
             sum += exp((double)row[v] - max);
         *host_loss += log(sum) - ((double)row[target] - max);
@@ -29,9 +36,7 @@ void dn_ref_cross_entropy_part(dn_stream *s, dn_buf *part, dn_buf *logits, const
         dn_real *row = dn_host(logits) + i * words->n, *out = dn_host(part) + 3 * i;
         size_t target = (size_t)dn_host_ids(targets)[i];
         bool mine = target >= words->first && target < words->first + words->n;
-        double max = -INFINITY, sum = 0;
-        for (size_t v = 0; v < words->n; v++)
-            max = fmax(max, (double)row[v]);
+        double max = largest(row, words->n), sum = 0;
         out[0] = (dn_real)max;
         out[2] = mine ? row[target - words->first] : 0;
         for (size_t v = 0; v < words->n; v++) {
