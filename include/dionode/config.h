@@ -15,6 +15,7 @@ extern "C" {
 #endif
 
 #define DN_PATH_MAX DN_KEY_TEXT_MAX
+#define DN_OPTIONS_MAX 48
 
 typedef struct dn_config {
     /* model */
@@ -28,7 +29,9 @@ typedef struct dn_config {
     /* optimizer */
     char optimizer[16], scalar_opt[16];
     bool split_heads;
-    dn_optim_config optim; /* its options; the two rules and the seed are those above and below */
+    bool mixed_precision, use_polar_express;
+    dn_optim_config optim;      /* its options; the two rules and the seed are those above and below */
+    bool given[DN_OPTIONS_MAX]; /* which of them are, of those that are otherwise left to the rule: dn_config_by_rule */
     /* mesh; 0 = not given */
     int64_t dp_size, fs_size, tp_size;
     char fs_gather[16];
@@ -47,6 +50,10 @@ typedef struct dn_config {
 
 /** The table, ended by an entry with name NULL; the options of rules among them. Static. */
 DN_API const dn_key *dn_config_keys(void);
+
+/** What an option means where the configuration leaves it out, as microsoft/dion's training script sets it: "false; muon,
+ * normuon: true". Empty where that is its default for all rules. */
+DN_API void dn_config_by_rule(const dn_key *key, char *text, size_t bytes);
 
 /** Every key at its default. */
 DN_API void dn_config_init(dn_config *config);

@@ -30,11 +30,15 @@ static void print_rules(const char *key)
 
 static void print_keys(void)
 {
+    char by_rule[512];
     printf("%-26s %-14s %s\n", "key", "default", "meaning");
     for (const dn_key *key = dn_config_keys(); key->name; key++) {
         printf("%-26s %-14s %s%s%s%s", key->name, key->initial, key->help, key->choices ? " (" : "",
                key->choices ? key->choices : "", key->choices ? ")" : "");
         print_rules(key->name);
+        dn_config_by_rule(key, by_rule, sizeof by_rule);
+        if (*by_rule)
+            printf("; null = %s", by_rule);
         putchar('\n');
     }
 }

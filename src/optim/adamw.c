@@ -26,6 +26,7 @@ const dn_rule dn_rule_adamw = {
     .info = {.name = "adamw", .help = "Adam with decoupled weight decay", .lr = 0.002},
     .executor = DN_ELEMENT_WISE,
     .states = {{.name = "adamw.m"}, {.name = "adamw.v"}},
+    .script = {{"adamw", "scalar_opt=adamw"}},
     .options = {&dn_option_beta1, &dn_option_beta2, &dn_option_eps, &option_cautious},
     .decays = {&dn_option_beta1, &dn_option_beta2},
     .update = update,

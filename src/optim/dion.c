@@ -134,12 +134,15 @@ static const dn_key option_momentum_sync_every =
     DN_OPTION(momentum_sync_every, "momentum_sync_every", "100", .max = INT32_MAX,
               .help = "steps between averagings of the replicas' momenta; 0 = never");
 
+#define SETTINGS "mixed_precision:state_precision=bfloat16"
+
 const dn_rule dn_rule_dion = {
     .info = {.name = "dion",
              .help = "low-rank orthonormal updates",
              .matrices_only = true,
              .lr = 0.02},
     .executor = DN_LOW_RANK,
+    .script = {{"dion", SETTINGS}, {"dion_reference", SETTINGS}, {"dion_simple", SETTINGS}},
     .options = {&dn_option_mu, &dn_option_rank_fraction, &option_rank_multiple_of, &option_orth, &option_power_iters,
                 &dn_option_eps, &option_orth_dion, &option_adaptive_rank, &option_compress,
                 &option_momentum_sync_every},

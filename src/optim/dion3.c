@@ -24,6 +24,10 @@ static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_p
     s->kernels->add_rows(s, x->weight, x->ids, -p->lr * scale, x->row_factor, x->grad, x->n_ids, x->cols);
 }
 
+#define SETTINGS                                                                                              \
+    "newton_schulz=dion use_polar_express:newton_schulz=polar_express "                                       \
+    "use_gram_newton_schulz:newton_schulz=polar_express"
+
 const dn_rule dn_rule_dion3 = {
     .info = {.name = "dion3",
              .help = "NorMuon on the largest rows",
@@ -31,6 +35,7 @@ const dn_rule dn_rule_dion3 = {
              .lr = 0.02},
     .executor = DN_OWNER,
     .states = {{.name = "dion3.momentum"}, {.name = "dion3.second", .at_owner = dn_row_moments_shape}},
+    .script = {{"dion3", SETTINGS}, {"nordion2", SETTINGS}},
     .options = {&dn_option_mu, &dn_option_rank_fraction, &dn_option_selection, &dn_option_adjust,
                 &dn_option_newton_schulz, &dn_option_eps, &dn_option_row_beta2},
     .decays = {&dn_option_row_beta2},

@@ -32,6 +32,9 @@ const dn_rule dn_rule_muon = {
     .info = {.name = "muon", .help = "the orthonormalized momentum", .matrices_only = true, .lr = 0.02},
     .executor = DN_OWNER,
     .states = {{.name = "muon.momentum"}},
+    .script = {{"muon", "nesterov=true newton_schulz=dion use_polar_express:newton_schulz=polar_express "
+                        "use_gram_newton_schulz:newton_schulz=polar_express"},
+               {"muon_reference", "nesterov=true newton_schulz=keller beta1=0.95 beta2=0.98"}},
     .options = {&dn_option_mu, &dn_option_nesterov, &dn_option_adjust, &dn_option_newton_schulz, &dn_option_gram,
                 &dn_option_eps},
     .direction = dn_muon_direction,

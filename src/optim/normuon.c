@@ -22,6 +22,7 @@ const dn_rule dn_rule_normuon = {
     .info = {.name = "normuon", .help = "Muon with rows of even size", .matrices_only = true, .lr = 0.02},
     .executor = DN_OWNER,
     .states = {{.name = "normuon.momentum"}, {.name = "normuon.second", .at_owner = dn_row_moments_shape}},
+    .script = {{"normuon", "nesterov=true newton_schulz=dion use_polar_express:newton_schulz=polar_express"}},
     .options = {&dn_option_mu, &dn_option_nesterov, &dn_option_adjust, &dn_option_newton_schulz, &dn_option_gram,
                 &dn_option_eps, &dn_option_row_beta2},
     .decays = {&dn_option_row_beta2},

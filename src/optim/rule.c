@@ -21,10 +21,23 @@ const dn_rule_info *dn_rule_at(size_t index)
 
 const dn_rule *dn_rule_row(const char *name)
 {
-    for (size_t i = 0; name && i < N_RULES; i++)
+    for (size_t i = 0; name && i < N_RULES; i++) {
         if (strcmp(rules[i]->info.name, name) == 0)
             return rules[i];
+        for (size_t k = 0; k < DN_MAX_SCRIPT_NAMES && rules[i]->script[k].name; k++)
+            if (strcmp(rules[i]->script[k].name, name) == 0)
+                return rules[i];
+    }
     return NULL;
+}
+
+dn_script_name dn_rule_script(size_t index)
+{
+    for (size_t i = 0; i < N_RULES; i++)
+        for (size_t k = 0; k < DN_MAX_SCRIPT_NAMES && rules[i]->script[k].name; k++)
+            if (index-- == 0)
+                return rules[i]->script[k];
+    return (dn_script_name){0};
 }
 
 const dn_rule_info *dn_rule_find(const char *name)

@@ -73,6 +73,16 @@ typedef struct dn_owner_matrix {
 
 /* ---- the row ---- */
 
+/* A name by which the key `optimizer` of microsoft/dion's training script knows the rule, and what that script sets its
+ * class to: "option=value ...", each for where a configuration says nothing, later ones before earlier ones; "KEY:..." only
+ * where the configuration's KEY is true. A value may be the name of another option: the same as that. scalar_opt is set
+ * even where the configuration says something. */
+typedef struct dn_script_name {
+    const char *name, *settings;
+} dn_script_name;
+
+enum { DN_MAX_SCRIPT_NAMES = 3 };
+
 typedef enum dn_executor_kind { DN_ELEMENT_WISE, DN_OWNER, DN_LOW_RANK } dn_executor_kind;
 
 typedef struct dn_state_shape {
@@ -92,6 +102,7 @@ typedef struct dn_rule {
     dn_executor_kind executor;
     dn_state_spec states[DN_MAX_STATES]; /* ends with an empty name; of Dion the executor's */
 
+    dn_script_name script[DN_MAX_SCRIPT_NAMES]; /* ends with an empty name; the rule's own, if it is there, first */
     const dn_key *options[DN_MAX_OPTIONS];  /* that it takes (optim/option.h); ends with NULL */
     const dn_key *decays[DN_MAX_STATES];    /* those of them that are decays of running means among the states */
 
@@ -125,8 +136,11 @@ typedef struct dn_rule {
                   const dn_step_params *p);
 } dn_rule;
 
-/** The row with that name; NULL if no rule has it (or name is NULL). */
+/** The row with that name, one of the training script's names included; NULL if no rule has it (or name is NULL). */
 const dn_rule *dn_rule_row(const char *name);
+
+/** The script's name number index of all rules, from 0; its name is NULL beyond the last. */
+dn_script_name dn_rule_script(size_t index);
 
 /** What a rule selects of a whole matrix: k = ceil(fraction * size). 0 < fraction <= 1. */
 dn_selection dn_rule_selection(const dn_rule *rule, size_t rows, size_t cols, double fraction);

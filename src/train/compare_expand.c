@@ -75,19 +75,14 @@ static dn_status read_list(const char *option, const char *text, bool (*read)(co
 
 /* ---- what is asked for ---- */
 
-static const char *all_optimizers(void)
-{
-    for (const dn_key *key = dn_config_keys(); key->name; key++)
-        if (strcmp(key->name, "optimizer") == 0)
-            return key->choices;
-    return "";
-}
-
 static dn_status read_optimizers(const dn_compare_options *o, entry *names, size_t *n)
 {
     dn_config scratch = o->config;
-    DN_TRY(split("--optimizers", o->optimizers ? o->optimizers : all_optimizers(), o->optimizers ? ',' : '|',
-                 names, n));
+    *n = 0;
+    if (o->optimizers)
+        DN_TRY(split("--optimizers", o->optimizers, ',', names, n));
+    for (; !o->optimizers && dn_rule_at(*n); ++*n)
+        snprintf(names[*n], sizeof names[*n], "%s", dn_rule_at(*n)->name);
     for (size_t i = 0; i < *n; i++) {
         char assignment[96];
         snprintf(assignment, sizeof assignment, "optimizer=%.63s", names[i]);

@@ -13,7 +13,7 @@
 /* Keys of the reference's script that have no meaning on one node without accelerators or services. */
 static const char *const ignored[] = {
     "wandb_project_name", "wandb_job_name",  "no_wandb",          "debug",           "no_compile",
-    "no_triton",          "fast_fsdp",       "use_polar_express", "mixed_precision", "time_optimizer",
+    "no_triton",          "fast_fsdp",       "time_optimizer",
     "cqr_warmup",         "rcqr_oversample", "verbose",
 };
 
@@ -25,7 +25,7 @@ bool dn_key_ignored(const char *name)
     return false;
 }
 
-static const dn_key *find_key(const char *name)
+const dn_key *dn_config_find(const char *name)
 {
     for (const dn_key *key = dn_config_keys(); key->name; key++)
         if (strcmp(key->name, name) == 0)
@@ -56,14 +56,24 @@ static dn_status check_free_text(const dn_key *key, const char *value, const cha
                    where, key->name);
 }
 
+/* Left to the rule, where a configuration does not give it. */
+static bool is_by_rule(const dn_key *key)
+{
+    return dn_config_option(key) >= 0 && dn_key_is_null(key->initial);
+}
+
 dn_status dn_config_assign(dn_config *config, const char *name, const char *value, const char *where)
 {
-    const dn_key *key = find_key(name);
+    const dn_key *key = dn_config_find(name);
     if (!key)
         return unknown_key(where, name);
+    int option = dn_config_option(key);
     if (value)
         DN_TRY(check_free_text(key, value, where));
-    return dn_key_parse((char *)config + key->offset, key, value, where);
+    DN_TRY(dn_key_parse((char *)config + key->offset, option < 0 ? key : dn_option_at((size_t)option), value, where));
+    if (is_by_rule(key))
+        config->given[option] = value != NULL;
+    return DN_OK;
 }
 
 dn_status dn_config_check(const dn_config *config)
@@ -81,6 +91,8 @@ void dn_config_init(dn_config *config)
     memset(config, 0, sizeof *config);
     dn_options_init(&config->optim);
     for (const dn_key *key = dn_config_keys(); key->name; key++) {
+        if (dn_config_option(key) >= 0)
+            continue;
         dn_status status = dn_key_parse((char *)config + key->offset, key, NULL, "default");
         (void)status; /* the table's own defaults are in range: a test holds it to that */
     }
@@ -130,7 +142,10 @@ char *dn_config_dump(const dn_config *config)
         return NULL;
     for (const dn_key *key = dn_config_keys(); key->name; key++) {
         fprintf(out, "%s: ", key->name);
-        dump_value(out, (const char *)config + key->offset, key);
+        if (is_by_rule(key) && !config->given[dn_config_option(key)])
+            fputs("null", out);
+        else
+            dump_value(out, (const char *)config + key->offset, key);
         fputc('\n', out);
     }
     fclose(out);

@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #define OPTIONS "" /* where those of rules are put */
@@ -70,6 +71,8 @@ static const dn_key keys[] = {
     TEXT(scalar_opt, DN_SCALAR_RULE, DN_SCALAR_RULE_NAMES, "rule for embedding, head and vectors"),
     BOOL(split_heads, "false",
          "attention heads' parts of c_q, c_k and c_v are matrices of their own to the matrix rule"),
+    BOOL(mixed_precision, "false", "states of Dion in bfloat16, as microsoft/dion's script has it: state_precision"),
+    BOOL(use_polar_express, "false", "coefficients of Polar Express where the script would take its own: newton_schulz"),
     {.name = OPTIONS},
 
     INT(dp_size, "null", 1, DN_MAX_RANKS, "replicas; null = what the other two sizes leave of the workers"),
@@ -101,23 +104,43 @@ static const dn_key keys[] = {
     {.name = NULL},
 };
 
-/* The table above with the options of rules in their place, their offsets those in dn_config. */
+/* The table above with the options of rules in their place, their offsets those in dn_config, and the script's names of
+ * rules among those of the key `optimizer`. */
 static dn_key all[DN_KEYS_MAX + 1];
+static size_t first_option, n_options;
+static char optimizers[256] = DN_RULE_NAMES;
+
+static void add_option(dn_key *to, const dn_key *option)
+{
+    char text[4];
+    *to = *option;
+    to->offset += offsetof(dn_config, optim);
+    dn_config_by_rule(option, text, sizeof text);
+    if (*text)
+        to->initial = "null";
+}
 
 static void join(void)
 {
     size_t n = 0;
     for (const dn_key *key = keys; key->name; key++) {
-        const dn_key *option = NULL;
-        if (strcmp(key->name, OPTIONS) != 0)
+        if (strcmp(key->name, OPTIONS) != 0) {
             all[n++] = *key;
-        else
-            for (size_t i = 0; (option = dn_option_at(i)); i++) {
-                all[n] = *option;
-                all[n++].offset += offsetof(dn_config, optim);
-            }
-        assert(n <= DN_KEYS_MAX);
+            continue;
+        }
+        first_option = n;
+        for (const dn_key *option; (option = dn_option_at(n_options)); n_options++)
+            add_option(&all[n++], option);
     }
+    assert(n <= DN_KEYS_MAX && n_options <= DN_OPTIONS_MAX);
+    for (size_t i = 0; dn_rule_script(i).name; i++)
+        if (strcmp(dn_rule_row(dn_rule_script(i).name)->info.name, dn_rule_script(i).name) != 0) {
+            size_t used = strlen(optimizers);
+            snprintf(optimizers + used, sizeof optimizers - used, "|%s", dn_rule_script(i).name);
+        }
+    for (dn_key *key = all; key->name; key++)
+        if (key->offset == FIELD(optimizer))
+            key->choices = optimizers;
 }
 
 const dn_key *dn_config_keys(void)
@@ -125,4 +148,10 @@ const dn_key *dn_config_keys(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, join);
     return all;
+}
+
+int dn_config_option(const dn_key *key)
+{
+    size_t i = (size_t)(key - dn_config_keys()) - first_option;
+    return key >= all + first_option && i < n_options ? (int)i : -1;
 }

@@ -10,6 +10,15 @@ enum { DN_KEYS_MAX = 128 };
 /** Whether the reference knows the key and we have no use for it. */
 bool dn_key_ignored(const char *name);
 
+/** The number of the option (dn_option_at) that a key of the table is; -1: it is none. */
+int dn_config_option(const dn_key *key);
+
+/** The key of that name; NULL if there is none. */
+const dn_key *dn_config_find(const char *name);
+
+/** Sets the options that the configuration leaves to the rule, and marks them as given. Errors: DN_ERR_CONFIG. */
+dn_status dn_config_resolve(dn_config *config) DN_MUST_USE;
+
 /** Sets the key of that name; value NULL: null. Errors: DN_ERR_CONFIG, with the nearest name if there is none.
  */
 dn_status dn_config_assign(dn_config *config, const char *name, const char *value,

@@ -220,6 +220,8 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     memset(plan, 0, sizeof *plan);
     DN_TRY(dn_config_check(c));
     plan->config = *c;
+    c = &plan->config;
+    DN_TRY(dn_config_resolve(&plan->config));
     plan->n_workers = n_workers;
     plan->spec = (dn_spec){.V = (size_t)c->vocab_size,
                            .T = (size_t)c->sequence_length,

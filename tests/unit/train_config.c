@@ -294,6 +294,83 @@ static void rules_reach_the_optimizer(void **state)
     }
 }
 
+typedef struct meaning {
+    const char *settings, *rule, *scalar_rule;
+    bool nesterov;
+    dn_ns_set newton_schulz;
+    double ef_decay, beta1;
+    dn_precision precision;
+} meaning;
+
+/* What the training script of microsoft/dion passes to its classes, read off it: not their own defaults. */
+static void keys_mean_what_they_mean_to_the_script_of_microsoft(void **state)
+{
+    (void)state;
+    static const meaning right[] = {
+        {"optimizer=dion", "dion", "lion", false, DN_NS_POLAR_EXPRESS, 0.95, 0.9, DN_PRECISION_FULL},
+        {"optimizer=dion mixed_precision=true", "dion", "lion", false, DN_NS_POLAR_EXPRESS, 0.95, 0.9,
+         DN_PRECISION_BFLOAT16},
+        {"mixed_precision=true optimizer=dion_reference state_precision=full", "dion", "lion", false,
+         DN_NS_POLAR_EXPRESS, 0.95, 0.9, DN_PRECISION_FULL},
+        {"optimizer=dion_simple", "dion", "lion", false, DN_NS_POLAR_EXPRESS, 0.95, 0.9, DN_PRECISION_FULL},
+        {"optimizer=muon mixed_precision=true", "muon", "lion", true, DN_NS_DION, 0.95, 0.9, DN_PRECISION_FULL},
+        {"optimizer=muon nesterov=false use_polar_express=true", "muon", "lion", false, DN_NS_POLAR_EXPRESS, 0.95,
+         0.9, DN_PRECISION_FULL},
+        {"use_gram_newton_schulz=true optimizer=muon", "muon", "lion", true, DN_NS_POLAR_EXPRESS, 0.95, 0.9,
+         DN_PRECISION_FULL},
+        {"newton_schulz=keller optimizer=muon use_polar_express=true", "muon", "lion", true, DN_NS_KELLER, 0.95, 0.9,
+         DN_PRECISION_FULL},
+        {"newton_schulz=keller optimizer=muon newton_schulz=null", "muon", "lion", true, DN_NS_DION, 0.95, 0.9,
+         DN_PRECISION_FULL},
+        {"optimizer=normuon", "normuon", "lion", true, DN_NS_DION, 0.95, 0.9, DN_PRECISION_FULL},
+        {"optimizer=dion2 mu=0.8", "dion2", "lion", false, DN_NS_DION, 0.8, 0.9, DN_PRECISION_FULL},
+        {"optimizer=dion2 mu=0.8 ef_decay=0.7", "dion2", "lion", false, DN_NS_DION, 0.7, 0.9, DN_PRECISION_FULL},
+        {"optimizer=nordion2 use_polar_express=true", "dion3", "lion", false, DN_NS_POLAR_EXPRESS, 0.95, 0.9,
+         DN_PRECISION_FULL},
+        {"optimizer=dion3", "dion3", "lion", false, DN_NS_DION, 0.95, 0.9, DN_PRECISION_FULL},
+        {"optimizer=muon_reference", "muon", "lion", true, DN_NS_KELLER, 0.95, 0.95, DN_PRECISION_FULL},
+        {"optimizer=adamw scalar_opt=lion", "adamw", "adamw", false, DN_NS_POLAR_EXPRESS, 0.95, 0.9, DN_PRECISION_FULL},
+        {"optimizer=sgd scalar_opt=lion", "sgd", "lion", false, DN_NS_POLAR_EXPRESS, 0.95, 0.9, DN_PRECISION_FULL},
+    };
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        dn_config c = defaults();
+        dn_plan plan;
+        char text[128], *rest;
+        snprintf(text, sizeof text, "%s", right[i].settings);
+        for (char *word = strtok_r(text, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+            assert_int_equal(dn_config_set(&c, word), DN_OK);
+        assert_int_equal(dn_plan_make(&c, 1, &plan), DN_OK);
+        const dn_optim_config *o = &plan.optim;
+        if (strcmp(o->matrix_rule, right[i].rule) != 0 || strcmp(o->scalar_rule, right[i].scalar_rule) != 0 ||
+            o->nesterov != right[i].nesterov || o->newton_schulz != right[i].newton_schulz ||
+            o->ef_decay != right[i].ef_decay || o->beta1 != right[i].beta1 || o->state_precision != right[i].precision)
+            fail_msg("%s: %s, %s, nesterov %d, newton_schulz %d, ef_decay %g, beta1 %g, precision %d", right[i].settings,
+                     o->matrix_rule, o->scalar_rule, o->nesterov, (int)o->newton_schulz, o->ef_decay, o->beta1,
+                     (int)o->state_precision);
+    }
+}
+
+/* A configuration keeps what it leaves to the rule; that of a run, with its checkpoints, says what it was. */
+static void what_is_left_to_the_rule_is_stored_as_what_it_was(void **state)
+{
+    (void)state;
+    dn_config c = defaults();
+    dn_plan plan;
+    assert_int_equal(dn_config_set(&c, "optimizer=muon"), DN_OK);
+    char *open = dn_config_dump(&c);
+    assert_non_null(strstr(open, "nesterov: null\n"));
+    free(open);
+    assert_int_equal(dn_plan_make(&c, 1, &plan), DN_OK);
+    char *resolved = dn_config_dump(&plan.config);
+    assert_non_null(strstr(resolved, "nesterov: true\nadjust_lr: 'spectral_norm'\nnewton_schulz: 'dion'\n"));
+    dn_config again = defaults();
+    assert_int_equal(dn_config_parse(&again, resolved, "stored"), DN_OK);
+    assert_int_equal(dn_config_set(&again, "optimizer=sgd"), DN_OK);
+    assert_int_equal(dn_plan_make(&again, 1, &plan), DN_OK);
+    assert_true(plan.optim.nesterov);
+    free(resolved);
+}
+
 /* Rows are dealt to dp x fs as evenly as can be, and all workers make as many micro-batches. */
 static void a_batch_is_dealt_without_rest(void **state)
 {
@@ -338,6 +415,8 @@ TESTS(train_config)
         cmocka_unit_test(sizes_that_do_not_divide_are_refused),
         cmocka_unit_test(every_option_reaches_the_optimizer),
         cmocka_unit_test(rules_reach_the_optimizer),
+        cmocka_unit_test(keys_mean_what_they_mean_to_the_script_of_microsoft),
+        cmocka_unit_test(what_is_left_to_the_rule_is_stored_as_what_it_was),
         cmocka_unit_test(a_batch_is_dealt_without_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,104 @@
+/* What a configuration leaves to the rule: settings of microsoft/dion's training script (dn_rule.script). */
+#include "base/fail.h"
+#include "base/key.h"
+#include "optim/rule.h"
+#include "train/config_value.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* One of "KEY:option=value ...". */
+typedef struct setting {
+    char condition[32], option[32], value[32];
+} setting;
+
+/* The next setting of a text, which moves on; false: there is none. */
+static bool next_setting(const char **text, setting *s)
+{
+    size_t length = strcspn(*text, " ");
+    if (length == 0)
+        return false;
+    const char *colon = memchr(*text, ':', length), *equals = memchr(*text, '=', length);
+    const char *option = colon ? colon + 1 : *text;
+    snprintf(s->condition, sizeof s->condition, "%.*s", colon ? (int)(colon - *text) : 0, *text);
+    snprintf(s->option, sizeof s->option, "%.*s", (int)(equals - option), option);
+    snprintf(s->value, sizeof s->value, "%.*s", (int)(*text + length - equals - 1), equals + 1);
+    *text += length + strspn(*text + length, " ");
+    return true;
+}
+
+/* The last setting of an option in a text: without a condition, or else with one. False: there is none. */
+static bool find(const char *text, const char *option, setting *found)
+{
+    bool any = false;
+    for (setting s; next_setting(&text, &s);)
+        if (strcmp(s.option, option) == 0 && (!any || !*s.condition)) {
+            *found = s;
+            any = true;
+        }
+    return any;
+}
+
+static void append(char *text, size_t bytes, const char *a, const char *b)
+{
+    size_t used = strlen(text);
+    snprintf(text + used, bytes - used, "%s%s", a, b);
+}
+
+void dn_config_by_rule(const dn_key *key, char *text, size_t bytes)
+{
+    setting s, next;
+    const dn_key *option = NULL;
+    const char *before = "; ";
+    *text = 0;
+    for (size_t i = 0; (option = dn_option_at(i)) && strcmp(option->name, key->name) != 0;)
+        i++;
+    for (size_t i = 0; option && dn_rule_script(i).name; i++) {
+        if (!find(dn_rule_script(i).settings, key->name, &s))
+            continue;
+        if (!*text)
+            append(text, bytes, option->initial, "");
+        append(text, bytes, before, dn_rule_script(i).name);
+        before = ", ";
+        bool again = dn_rule_script(i + 1).name && find(dn_rule_script(i + 1).settings, key->name, &next);
+        if (again && strcmp(next.value, s.value) == 0)
+            continue;
+        append(text, bytes, *s.condition ? " with " : "", s.condition);
+        append(text, bytes, ": ", s.value);
+        before = "; ";
+    }
+}
+
+static const char *settings_of(const char *name)
+{
+    for (size_t i = 0; dn_rule_script(i).name; i++)
+        if (strcmp(dn_rule_script(i).name, name) == 0)
+            return dn_rule_script(i).settings;
+    return "";
+}
+
+static dn_status apply(dn_config *config, const setting *s)
+{
+    const dn_key *key = dn_config_find(s->option), *same = dn_config_find(s->value);
+    int option = key ? dn_config_option(key) : -1;
+    if (*s->condition && !*((const bool *)config + dn_config_find(s->condition)->offset))
+        return DN_OK;
+    if (option >= 0 && config->given[option])
+        return DN_OK;
+    if (same && same->type == DN_KEY_REAL)
+        *(double *)((char *)config + key->offset) = *(const double *)((const char *)config + same->offset);
+    else
+        DN_TRY(dn_key_parse((char *)config + key->offset, key, s->value, "optimizer"));
+    return DN_OK;
+}
+
+dn_status dn_config_resolve(dn_config *config)
+{
+    const char *text = settings_of(config->optimizer);
+    for (setting s; next_setting(&text, &s);)
+        DN_TRY(apply(config, &s));
+    for (const dn_key *key = dn_config_keys(); key->name; key++)
+        if (dn_config_option(key) >= 0)
+            config->given[dn_config_option(key)] = strcmp(key->initial, "null") == 0;
+    return DN_OK;
+}
