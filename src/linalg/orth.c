@@ -272,28 +272,13 @@ static dn_status factor_wholes(batch *b)
     return DN_OK;
 }
 
-/* ---- accounts ---- */
-
-static size_t row_bytes(const dn_orth_matrix *a, int member)
+void dn_orth_rounds_add(dn_orth_rounds *sum, const dn_orth_rounds *more)
 {
-    return a->parts[member].rows * a->r * sizeof(dn_real);
-}
-
-dn_orth_payload dn_orth_payload_of(const dn_orth_matrix *a, int size, int rank)
-{
-    const dn_orth_rounds *n = &a->rounds;
-    dn_orth_payload payload = {0};
-    size_t others = 0;
-    if (size == 1)
-        return payload;
-    for (int k = 0; k < size; k++)
-        others += k == a->owner ? 0 : row_bytes(a, k);
-    payload.reduced = n->grams * triangle_bytes(a->r) + n->sketches * sketch_bytes(a->r);
-    if (rank == a->owner)
-        payload.gathered =
-            (n->grams + n->sketches + n->wholes) * sizeof(said) + n->applied * triangle_bytes(a->r);
-    payload.sent = rank == a->owner ? n->returned * others : n->wholes * row_bytes(a, rank);
-    return payload;
+    sum->grams += more->grams;
+    sum->sketches += more->sketches;
+    sum->applied += more->applied;
+    sum->wholes += more->wholes;
+    sum->returned += more->returned;
 }
 
 /* ---- a round: what comes next, and every member's rows ---- */

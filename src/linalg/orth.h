@@ -81,12 +81,7 @@ double dn_orth_owner_flops(dn_orth method, const dn_orth_matrix *matrix);
 dn_status dn_orthonormalize(dn_stream *s, dn_comm *team, dn_orth method, uint64_t seed, void *workspace,
                             size_t workspace_bytes, dn_orth_matrix *matrices, size_t n) DN_MUST_USE;
 
-/* Payload of one member, in bytes. */
-typedef struct dn_orth_payload {
-    uint64_t reduced, gathered, sent;
-} dn_orth_payload;
-
-/** What `rank` of a team of `size` has contributed by a matrix, given its rounds. Exact. */
-dn_orth_payload dn_orth_payload_of(const dn_orth_matrix *matrix, int size, int rank);
+/** Adds the rounds of another orthonormalization of the same matrix. */
+void dn_orth_rounds_add(dn_orth_rounds *sum, const dn_orth_rounds *more);
 
 #endif

@@ -183,18 +183,6 @@ void dn_strategy_set_apart(dn_strategy_run *r, bool apart)
     r->apart = apart;
 }
 
-void dn_strategy_formula(const dn_strategy_run *r, uint64_t step, dn_formula *formula)
-{
-    if (!r->strategy->local)
-        return;
-    for (size_t i = 0; i < r->n_params && r->mesh->size[DN_DP] > 1; i++)
-        formula->uncompressed += dn_param_size(&r->params[i]) * sizeof(dn_real);
-    if (!r->strategy->due(&r->config, step))
-        return;
-    dn_shares_count_reduce(&r->weights, DN_TRAFFIC_WEIGHTS, 1, formula);
-    dn_shares_count_gather(&r->weights, DN_TRAFFIC_WEIGHTS, 1, formula);
-}
-
 /* ---- states ---- */
 
 size_t dn_strategy_n_states(const dn_strategy_run *r)

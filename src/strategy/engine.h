@@ -35,9 +35,6 @@ dn_status dn_strategy_exchange(dn_strategy_run *run, uint64_t step) DN_MUST_USE;
 bool dn_strategy_apart(const dn_strategy_run *run);
 void dn_strategy_set_apart(dn_strategy_run *run, bool apart);
 
-/** Adds what this rank exchanges in that step; exact. */
-void dn_strategy_formula(const dn_strategy_run *run, uint64_t step, dn_formula *formula);
-
 /* States, as the optimizer's are (sync/optimizer.h). None is per replica. */
 size_t dn_strategy_n_states(const dn_strategy_run *run);
 const dn_state *dn_strategy_state(const dn_strategy_run *run, size_t index);

@@ -42,11 +42,10 @@ typedef struct dn_executor {
      * n_fallback of the report. */
     dn_status (*step)(dn_party *party, uint64_t step, double lr, dn_step_report *report);
 
-    /** This rank's flops of a step, and what it exchanges within step; NULL: nothing that counts. */
+    /** This rank's flops of a step; NULL: nothing that counts. */
     double (*flops)(const dn_party *party);
-    void (*formula)(const dn_party *party, dn_formula *formula);
-    /** Adds what it exchanged in the last step that depended on numbers; NULL: nothing does. */
-    void (*rounds)(const dn_party *party, dn_formula *formula);
+    /** What shapes do not tell of slot i; NULL: nothing. */
+    void (*tell)(const dn_party *party, size_t i, dn_matrix_choice *choice);
 } dn_executor;
 
 const dn_executor *dn_executor_of(const dn_rule *rule);

@@ -80,23 +80,21 @@ static void store_band(const dn_party *party, const dn_factored *x)
 /*
  * The P of a bucket, or its R, each where its bands are. first_stream + turn: where the random numbers of its
  * sketches begin; turn counts orthonormalizations of the same matrices over the run (there are fewer than
- * 2^20 matrices). Adds what this rank exchanged, which depends on the numbers, to f->rounds.
+ * 2^20 matrices). Adds the rounds that it took, which depend on the numbers, to records.
  */
-static dn_status orthonormalize(dn_factors *f, dn_factor_batch *b, dn_orth_matrix *orth,
-                                uint64_t first_stream, uint64_t turn)
+static dn_status orthonormalize(dn_factors *f, dn_factor_batch *b, bool of_r, uint64_t first_stream, uint64_t turn)
 {
     const dn_party *party = f->party;
-    const dn_comm *all = party->mesh->all;
-    unsigned axes = dn_axes_of(party->mesh->size, DN_ALL_AXES);
+    dn_orth_matrix *orth = of_r ? b->orth_r : b->orth_p;
     for (size_t i = 0; i < b->n; i++)
         orth[i].draw = first_stream + (turn << 20) + b->matrices[i].slot->index;
     DN_TRY(dn_orthonormalize(party->stream, party->mesh->all, party->config->orth, party->config->seed,
                              f->orth_workspace, f->orth_bytes, orth, b->n));
     for (size_t i = 0; i < b->n; i++) {
-        dn_orth_payload payload = dn_orth_payload_of(&orth[i], dn_comm_size(all), dn_comm_rank(all));
-        dn_formula_add(&f->rounds, axes, DN_REDUCE_SCATTER, DN_TRAFFIC_ORTH, payload.reduced);
-        dn_formula_add(&f->rounds, axes, DN_ALL_GATHER, DN_TRAFFIC_ORTH, payload.gathered);
-        f->rounds.payload[axes][DN_TRAFFIC_ORTH] += payload.sent;
+        dn_orth_record *record = &b->matrices[i].orth[of_r];
+        record->r = orth[i].r;
+        record->owner = orth[i].owner;
+        dn_orth_rounds_add(&record->rounds, &orth[i].rounds);
     }
     for (size_t i = 0; i < b->n; i++) {
         dn_factored *x = &b->matrices[i];
@@ -170,6 +168,7 @@ static dn_status step_bucket(dn_factors *f, dn_factor_batch *b, uint64_t step, d
 
     for (size_t i = 0; i < n; i++) {
         x[i].found = DN_ORTH_FINE;
+        memset(x[i].orth, 0, sizeof x[i].orth);
         dn_slot_open(s, x[i].slot);
     }
     for (size_t i = 0; i < n; i++)
@@ -190,7 +189,7 @@ static dn_status step_bucket(dn_factors *f, dn_factor_batch *b, uint64_t step, d
 
         dn_comm_tick(all, step + 1, "dion: orthonormalize");
         uint64_t turns = step * (uint64_t)config->power_iters + (uint64_t)turn;
-        DN_TRY(orthonormalize(f, b, b->orth_p, STREAM_SKETCH_P, turns)); /* band of P = orth(P) */
+        DN_TRY(orthonormalize(f, b, false, STREAM_SKETCH_P, turns)); /* band of P = orth(P) */
         DN_TRY(dn_shares_gather(&b->p, DN_TRAFFIC_BASIS));               /* P [m_a, r] */
 
         dn_comm_tick(all, step + 1, "dion: R");
@@ -218,7 +217,7 @@ static dn_status step_bucket(dn_factors *f, dn_factor_batch *b, uint64_t step, d
     if (config->orth_dion) {
         DN_TRY(dn_stream_sync(s));
         dn_comm_tick(all, step + 1, "dion: orthonormalize R");
-        DN_TRY(orthonormalize(f, b, b->orth_r, STREAM_SKETCH_R, step)); /* band of Q = orth(R) */
+        DN_TRY(orthonormalize(f, b, true, STREAM_SKETCH_R, step)); /* band of Q = orth(R) */
         DN_TRY(dn_shares_gather(&b->r, DN_TRAFFIC_BASIS));              /* Q [n_b, r] */
         dn_comm_tick(all, step + 1, "dion: update");
     } else {
@@ -252,7 +251,6 @@ static dn_status step_all(dn_party *party, uint64_t step, double lr, dn_step_rep
 {
     dn_factors *f = party->work;
     DN_TRY(dn_factors_fit(f));
-    f->rounds = (dn_formula){0};
     for (size_t i = 0; i < f->n_batches; i++)
         DN_TRY(step_bucket(f, &f->batches[i], step, lr, report));
     return DN_OK;
@@ -285,32 +283,11 @@ static double flops(const dn_party *party)
     return all;
 }
 
-static void formula(const dn_party *party, dn_formula *out)
+static void tell(const dn_party *party, size_t i, dn_matrix_choice *choice)
 {
-    const dn_factors *f = fitted(party);
-    uint64_t turns = (uint64_t)party->config->power_iters;
-    unsigned all = dn_axes_of(party->mesh->size, DN_ALL_AXES);
-    for (size_t i = 0; i < f->n_batches; i++) {
-        const dn_factor_batch *b = &f->batches[i];
-        dn_shares_count_gather(&b->q, DN_TRAFFIC_BASIS, 1, out);
-        dn_shares_count_reduce(&b->p, DN_TRAFFIC_FACTORS, turns, out);
-        dn_shares_count_gather(&b->p, DN_TRAFFIC_BASIS, turns, out);
-        dn_shares_count_reduce(&b->r, DN_TRAFFIC_FACTORS, turns, out);
-        dn_shares_count_gather(&b->r, DN_TRAFFIC_BASIS, turns + party->config->orth_dion, out);
-        if (all)
-            dn_formula_add(out, all, DN_ALL_REDUCE, DN_TRAFFIC_BASIS,
-                           turns * b->n_squares * sizeof *b->squares);
-    }
-}
-
-static void rounds(const dn_party *party, dn_formula *out)
-{
-    const dn_factors *f = party->work;
-    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++) {
-        out->payload[axes][DN_TRAFFIC_ORTH] += f->rounds.payload[axes][DN_TRAFFIC_ORTH];
-        for (int as = 0; as < DN_N_COLLECTIVES; as++)
-            out->by_collective[axes][as] += f->rounds.by_collective[axes][as];
-    }
+    const dn_factored *x = &fitted(party)->matrices[i];
+    choice->r = x->dion.shape.r;
+    memcpy(choice->orth, x->orth, sizeof x->orth);
 }
 
 const dn_executor dn_executor_low_rank = {
@@ -320,6 +297,5 @@ const dn_executor dn_executor_low_rank = {
     .close = dn_factors_close,
     .step = step_all,
     .flops = flops,
-    .formula = formula,
-    .rounds = rounds,
+    .tell = tell,
 };

@@ -46,6 +46,7 @@ typedef struct dn_factored {
     dn_buf *basis;       /* [n_b, r] symmetric: Q, then R, then the new Q */
     double *squares;     /* [r] squared norms of R's columns */
     dn_orth_found found; /* the worst of this step's orthonormalizations */
+    dn_orth_record orth[2]; /* how P, and R, was orthonormalized in it */
     dn_real rank[2];     /* as DN_STATE_RANK */
 } dn_factored;
 
@@ -66,8 +67,7 @@ typedef struct dn_factors {
     size_t n_batches;
     void *orth_workspace; /* symmetric */
     size_t orth_bytes;
-    dn_deal deal;      /* of this step's orthonormalizations */
-    dn_formula rounds; /* traffic of orthonormalizing in the last step */
+    dn_deal deal; /* of this step's orthonormalizations */
     /* The arrays that buckets are parts of. */
     dn_factored *matrices;
     dn_product *products;

@@ -397,44 +397,18 @@ double dn_optimizer_flops(const dn_optimizer *o)
     return flops;
 }
 
-/* Re-averaging is no part of every step, unless it is. */
-static void count_momenta(const dn_optimizer *o, dn_formula *formula)
+dn_matrix_choice dn_optimizer_choice(const dn_optimizer *o, size_t index)
 {
-    dn_formula momenta = {0};
-    dn_shares_count_reduce(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &momenta);
-    dn_shares_count_gather(&o->momenta, DN_TRAFFIC_MOMENTUM, 1, &momenta);
-    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++) {
-        formula->payload[axes][DN_TRAFFIC_MOMENTUM] += momenta.payload[axes][DN_TRAFFIC_MOMENTUM];
-        for (int as = 0; as < DN_N_COLLECTIVES && is_due(0, o->config.momentum_sync_every); as++)
-            formula->by_collective[axes][as] += momenta.by_collective[axes][as];
+    dn_matrix_choice choice = {.owner = -1};
+    for (size_t k = 0; k < o->n_parties; k++) {
+        const dn_party *party = &o->parties[k];
+        for (size_t i = 0; i < party->n_slots; i++)
+            if (party->slots[i].index == index && party->executor->tell)
+                party->executor->tell(party, i, &choice);
     }
-}
-
-dn_formula dn_optimizer_formula(const dn_optimizer *o)
-{
-    dn_formula formula = {0};
-    unsigned all = dn_axes_of(o->mesh->size, DN_ALL_AXES);
-    dn_shares_count_reduce(&o->gradients, DN_TRAFFIC_GRADIENT, 1, &formula);
-    dn_shares_count_gather(&o->weights, DN_TRAFFIC_WEIGHTS, 1, &formula);
-    count_momenta(o, &formula);
-    for (size_t k = 0; k < o->n_parties; k++)
-        if (o->parties[k].executor->formula)
-            o->parties[k].executor->formula(&o->parties[k], &formula);
-    if (all)
-        dn_formula_add(&formula, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
-    if (n_alone(o) > 1)
-        dn_formula_add(&formula, all | DN_AXIS(DN_DP), DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
-    for (size_t i = 0; i < o->n_params; i++)
-        if (o->slots[i].layout.slices | o->slots[i].layout.replicas)
-            formula.uncompressed += dn_param_size(o->slots[i].param) * sizeof(dn_real);
-    return formula;
-}
-
-void dn_optimizer_add_rounds(const dn_optimizer *o, dn_formula *formula)
-{
-    for (size_t k = 0; k < o->n_parties && !o->skipped; k++)
-        if (o->parties[k].executor->rounds)
-            o->parties[k].executor->rounds(&o->parties[k], formula);
+    if (o->skipped)
+        choice.orth[0].rounds = choice.orth[1].rounds = (dn_orth_rounds){0};
+    return choice;
 }
 
 /* ---- what it holds ---- */

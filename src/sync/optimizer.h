@@ -30,9 +30,9 @@
 
 #include "dionode/optim.h"
 #include "dionode/types.h"
+#include "linalg/orth.h"
 #include "optim/option.h"
 #include "optim/param.h"
-#include "sync/formula.h"
 
 /* What a step takes from the schedules of the run (optim/schedule.h). */
 typedef struct dn_pace {
@@ -93,11 +93,22 @@ dn_status dn_optimizer_step(dn_optimizer *optimizer, const dn_pace *pace, dn_ste
  * (dn_ns_flops). */
 double dn_optimizer_flops(const dn_optimizer *optimizer);
 
-/** Of the step to come: exact, but for the rounds of orthonormalization, whose number depends on the data. A
- * skipped step exchanges control only. */
-dn_formula dn_optimizer_formula(const dn_optimizer *optimizer);
-/** Adds what those rounds exchanged in the step taken last: with it all is exact. */
-void dn_optimizer_add_rounds(const dn_optimizer *optimizer, dn_formula *formula);
+/* How a factor of Dion's was orthonormalized in the step taken last: by how many columns, where, in which rounds. */
+typedef struct dn_orth_record {
+    size_t r;
+    int owner;
+    dn_orth_rounds rounds; /* of all power iterations together; none if the step was skipped */
+} dn_orth_record;
+
+/* What shapes do not tell of a matrix. */
+typedef struct dn_matrix_choice {
+    int owner;              /* the rank that has it whole; -1: none */
+    size_t r;               /* Dion: the rank of the step to come */
+    dn_orth_record orth[2]; /* Dion: P, R */
+} dn_matrix_choice;
+
+/** Of matrix number `index` among all, in the order of the parameters; each of a split parameter is one. */
+dn_matrix_choice dn_optimizer_choice(const dn_optimizer *optimizer, size_t index);
 
 /* ---- state, for checkpoints ---- */
 

@@ -64,22 +64,3 @@ dn_status dn_shares_gather(const dn_shares *shares, dn_traffic kind)
                                               shares->n[axes], shares->type, kind));
     return DN_OK;
 }
-
-void dn_shares_count_reduce(const dn_shares *shares, dn_traffic kind, uint64_t times, dn_formula *formula)
-{
-    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
-        for (size_t i = 0; i < shares->n[axes]; i++)
-            dn_formula_add(formula, axes, DN_REDUCE_SCATTER, kind,
-                           times * shares->items[axes][i].count * dn_type_bytes(shares->type));
-}
-
-void dn_shares_count_gather(const dn_shares *shares, dn_traffic kind, uint64_t times, dn_formula *formula)
-{
-    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++) {
-        int rank = dn_axes_rank(shares->mesh->size, axes, shares->mesh->at);
-        for (size_t i = 0; i < shares->n[axes]; i++)
-            if (shares->items[axes][i].owner == rank)
-                dn_formula_add(formula, axes, DN_ALL_GATHER, kind,
-                               times * shares->items[axes][i].count * dn_type_bytes(shares->type));
-    }
-}

@@ -12,7 +12,6 @@
 
 #include "device/stream.h"
 #include "sync/layout.h"
-#include "sync/formula.h"
 
 typedef struct dn_shares {
     const dn_mesh *mesh;              /* borrowed */
@@ -39,9 +38,5 @@ void dn_shares_clear(dn_shares *shares);
  * their own share. */
 dn_status dn_shares_reduce(const dn_shares *shares, dn_op op, dn_traffic kind) DN_MUST_USE;
 dn_status dn_shares_gather(const dn_shares *shares, dn_traffic kind) DN_MUST_USE;
-
-/** Adds `times` the payload of a reduce, or of a gather, to the formula. */
-void dn_shares_count_reduce(const dn_shares *shares, dn_traffic kind, uint64_t times, dn_formula *formula);
-void dn_shares_count_gather(const dn_shares *shares, dn_traffic kind, uint64_t times, dn_formula *formula);
 
 #endif

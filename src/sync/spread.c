@@ -105,16 +105,3 @@ double dn_spread_part_flops(const dn_whole *x, const dn_mesh *mesh)
     size_t a = dn_min(x->rows, x->cols), along = is_tall(x) ? part.rows : part.cols;
     return dn_ns_gram_part_flops(a, a * along);
 }
-
-void dn_spread_formula(const dn_wholes *w, const dn_whole_batch *b, dn_formula *formula)
-{
-    const dn_mesh *mesh = w->party->mesh;
-    unsigned all = dn_axes_of(mesh->size, DN_ALL_AXES);
-    for (size_t i = 0; i < b->n_spread; i++) {
-        uint64_t bytes = DN_NS_GRAM_ROUNDS * b->grams[i].count * sizeof(dn_real);
-        dn_formula_add(formula, all, DN_ALL_REDUCE, DN_TRAFFIC_BASIS, sizeof *b->squares);
-        dn_formula_add(formula, all, DN_REDUCE_SCATTER, DN_TRAFFIC_BASIS, bytes);
-        if (b->grams[i].owner == dn_comm_rank(mesh->all))
-            dn_formula_add(formula, all, DN_ALL_GATHER, DN_TRAFFIC_BASIS, bytes);
-    }
-}

@@ -29,6 +29,5 @@ bool dn_spread_pays(const dn_optim_config *config, const dn_slot *slot, size_t r
 dn_status dn_spread_orthonormalize(const dn_wholes *w, dn_whole_batch *b) DN_MUST_USE;
 
 double dn_spread_part_flops(const dn_whole *x, const dn_mesh *mesh);
-void dn_spread_formula(const dn_wholes *w, const dn_whole_batch *b, dn_formula *formula);
 
 #endif

@@ -260,16 +260,3 @@ dn_status dn_weights_close(dn_weights *w, size_t unit, bool backward)
     add_means(w, &w->layout.units[unit], owned[dn_comm_rank(w->fs)].buffer);
     return DN_OK;
 }
-
-/* ---- what it costs ---- */
-
-void dn_weights_formula(const dn_weights *w, size_t unit, bool backward, dn_formula *formula)
-{
-    const unsigned fs = DN_AXIS(DN_FS);
-    if (dn_comm_size(w->fs) == 1)
-        return;
-    dn_formula_add(formula, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS, own_size(w, unit) * sizeof(dn_real));
-    if (backward)
-        dn_formula_add(formula, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT,
-                       w->layout.units[unit].whole * sizeof(dn_real));
-}

@@ -24,7 +24,6 @@
 #define SYNC_WEIGHTS_H
 
 #include "optim/param.h"
-#include "sync/formula.h"
 
 #include <stdbool.h>
 
@@ -96,8 +95,5 @@ const dn_weight *dn_weights_of(const dn_weights *weights, size_t first_param);
 /** Collective over fs if `backward`: adds the mean over fs of the unit's gradients to params[].grad, each
  * rank to its own block. Errors: of a meeting; of the stream. */
 dn_status dn_weights_close(dn_weights *weights, size_t unit, bool backward) DN_MUST_USE;
-
-/** Adds to the formula what opening and closing a unit once exchanges. Exact. */
-void dn_weights_formula(const dn_weights *weights, size_t unit, bool backward, dn_formula *formula);
 
 #endif

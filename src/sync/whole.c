@@ -249,5 +249,5 @@ const dn_executor dn_executor_owner = {
     .close = dn_whole_close,
     .step = step_all,
     .flops = dn_whole_flops,
-    .formula = dn_whole_formula,
+    .tell = dn_whole_tell,
 };

@@ -87,6 +87,6 @@ size_t dn_whole_heap_bytes(const dn_optim_config *config, const int size[DN_N_AX
 dn_status dn_whole_open(dn_party *party, void *workspace) DN_MUST_USE;
 void dn_whole_close(dn_party *party);
 double dn_whole_flops(const dn_party *party);
-void dn_whole_formula(const dn_party *party, dn_formula *formula);
+void dn_whole_tell(const dn_party *party, size_t i, dn_matrix_choice *choice);
 
 #endif

@@ -375,15 +375,7 @@ double dn_whole_flops(const dn_party *party)
     return flops;
 }
 
-void dn_whole_formula(const dn_party *party, dn_formula *out)
+void dn_whole_tell(const dn_party *party, size_t i, dn_matrix_choice *choice)
 {
-    const dn_wholes *w = party->work;
-    unsigned all = dn_axes_of(party->mesh->size, DN_ALL_AXES);
-    for (size_t i = 0; all && i < w->n_batches; i++) {
-        const dn_whole_batch *b = &w->batches[i];
-        dn_formula_add(out, all, DN_ALL_REDUCE, DN_TRAFFIC_BASIS,
-                       (b->n_scores + b->n_findings) * sizeof(double));
-        dn_formula_add(out, all, DN_ALL_TO_ALL, DN_TRAFFIC_BASIS, 2 * b->owned * sizeof(dn_real));
-        dn_spread_formula(w, b, out);
-    }
+    choice->owner = party->slots[i].owner;
 }

@@ -46,11 +46,6 @@ dn_status dn_net_gradient(dn_net *net, dn_rows_fn *rows, void *context, uint64_t
  * dn_optimizer_step. */
 dn_status dn_net_step(dn_net *net, const dn_pace *pace, dn_step_report *report) DN_MUST_USE;
 
-/** What this rank exchanges in that step (counted from 0). Exact as dn_optimizer_formula. */
-dn_formula dn_net_step_formula(const dn_net *net, uint64_t step);
-/** The same with dn_net_gradient over n rows before it. */
-dn_formula dn_net_formula(const dn_net *net, uint64_t step, size_t n);
-
 /* Of replicas that are apart (dn_strategy_apart) the consensus is the mean of their weights: what is validated,
  * and what a checkpoint holds for its readers. Gradients, whose room is used, are lost. Collective; ranks have met. */
 

@@ -7,6 +7,7 @@
 #include "sync/layout.h"
 #include "train/net.h"
 #include "verify/plant.h"
+#include "verify/traffic_model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +28,7 @@ typedef struct trial {
     void *copy;                        /* private: the largest block of a tensor */
     dn_plant_tensor *planted;          /* what planted bugs know: weights, then states Q of Dion */
     dn_ledger ledger[DN_ALL_AXES + 1]; /* of the first step, by the axes of the group */
-    dn_formula formula;                /* of that step, asked before it: ranks may change */
+    dn_traffic_model model;            /* of that step, asked before it: ranks may change */
 } trial;
 
 /* ---- settings ---- */
@@ -325,7 +326,7 @@ static dn_status show_way(trial *t, dn_axis axis, int way)
         if (!counts_with(axes, axis))
             continue;
         counted += bytes_by(way, ledger->payload, ledger->by_collective);
-        expected += bytes_by(way, t->formula.payload[axes], t->formula.by_collective[axes]);
+        expected += bytes_by(way, t->model.payload[axes], t->model.by_collective[axes]);
         cluster += way == SENT ? 0 : ledger->cluster_by_collective[way];
     }
     snprintf(line, sizeof line, "%s %s", axis_names[axis], names[way]);
@@ -334,13 +335,37 @@ static dn_status show_way(trial *t, dn_axis axis, int way)
     return dn_verify_bytes(t->v, line, counted, expected, way == SENT ? (double)counted : cluster);
 }
 
-/* Momenta are re-averaged in it only if they are in every step. */
-static dn_formula formula_of_first(const trial *t)
+/* What the first step must exchange: passes over this rank's rows, the optimizer's step, the strategy's
+ * exchange. */
+static dn_status predict_first(trial *t)
 {
-    dn_formula formula = dn_net_formula(&t->net, 0, (size_t)t->plan.config.batch_size);
-    for (unsigned axes = 0; axes <= DN_ALL_AXES && t->plan.optim.momentum_sync_every != 1; axes++)
-        formula.payload[axes][DN_TRAFFIC_MOMENTUM] = 0;
-    return formula;
+    const dn_plan *plan = &t->plan;
+    const dn_net *net = &t->net;
+    dn_param *params = calloc(plan->n_params, sizeof *params);
+    size_t *unit_of = calloc(plan->n_params, sizeof *unit_of), n = (size_t)plan->config.batch_size;
+    size_t left = dn_range_size(dn_plan_rows(plan, n, t->mesh->at));
+    dn_arena weights = {0}, grads = {0};
+    if (params && unit_of) {
+        dn_model_layout(&plan->spec, plan->mesh, t->mesh->at, &weights, &grads, params, unit_of);
+        for (size_t round = dn_plan_rounds(plan, n); round > 0; round--) {
+            uint64_t tp[DN_N_COLLECTIVES];
+            size_t B = dn_min(left, plan->micro_batch);
+            dn_traffic_of_pass(params, plan->n_params, unit_of, t->mesh, &t->model);
+            dn_model_tp_bytes(&plan->spec, B, plan->mesh[DN_TP], true, tp);
+            for (int as = 0; as < DN_N_COLLECTIVES; as++)
+                dn_traffic_add(&t->model, DN_AXIS(DN_TP), as, DN_TRAFFIC_ACTIVATIONS, tp[as]);
+            left -= B;
+        }
+        dn_traffic_of_optimizer(&plan->optim, params, plan->n_params, &net->optimizer_mesh, net->optimizer, 0,
+                                &t->model);
+        dn_traffic_of_strategy(plan->strategy, &plan->strategy_config, params, plan->n_params, t->mesh, 0,
+                               &t->model);
+    }
+    dn_status status =
+        params && unit_of ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", plan->n_params);
+    free(params);
+    free(unit_of);
+    return status;
 }
 
 static dn_status show_bytes(trial *t)
@@ -375,7 +400,7 @@ static dn_status take_step(trial *t, uint64_t step)
         DN_TRY(round_weights(t, step));
     take_ledgers(t, false);
     if (first)
-        t->formula = formula_of_first(t);
+        DN_TRY(predict_first(t));
     dn_rows_fn *rows = dn_planted(t->v, DN_BUG_WRONG_ROWS) ? draw_row_of_first : draw_row;
     DN_TRY(dn_net_gradient(&t->net, rows, t, step * n, n, &loss_sum));
     take_ledgers(t, first);
@@ -388,7 +413,8 @@ static dn_status take_step(trial *t, uint64_t step)
     if (dn_verify_rounding(t->v) && rounds_otherwise(t))
         DN_TRY(round_states(t, step));
     if (first) {
-        dn_optimizer_add_rounds(t->net.optimizer, &t->formula);
+        dn_traffic_of_orthonormalizing(&t->plan.optim, t->net.params, t->plan.n_params,
+                                       &t->net.optimizer_mesh, t->net.optimizer, &t->model);
         DN_TRY(show_bytes(t));
     }
     if (shown)

@@ -2,6 +2,8 @@
 
 #include "dionode/blas.h"
 #include "dionode/topo.h"
+#include "sync/layout.h"
+#include "verify/traffic_model.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -36,22 +38,40 @@ static void report_machine(const dn_run *run, FILE *out)
         fprintf(out, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
 }
 
+/* Gradients of this rank's blocks, as far as others have copies of them: what averaging them in full would take. */
+static double uncompressed_bytes(const dn_run *run)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < run->plan.n_params; i++) {
+        const dn_param *p = &run->net.params[i];
+        if (dn_axes_without(run->plan.mesh, DN_AXIS(p->row_cut.axis) | DN_AXIS(p->col_cut.axis)))
+            bytes += dn_param_size(p) * sizeof(dn_real);
+    }
+    return (double)bytes;
+}
+
 /* Payload of a step's optimizer, or of an exchange of weights, over groups along dp. */
 static void report_exchange(const dn_run *run, FILE *out)
 {
     char now[32], full[32];
     bool local = run->plan.strategy->local;
     uint64_t every = local ? run->plan.strategy_config.sync_every : 1;
-    const dn_formula formula = dn_net_step_formula(&run->net, every - 1);
+    const dn_plan *plan = &run->plan;
+    const dn_net *net = &run->net;
+    dn_traffic_model model = {0};
     double reduced = 0;
+    dn_traffic_of_optimizer(&plan->optim, net->params, plan->n_params, &net->optimizer_mesh, net->optimizer, every - 1,
+                            &model);
+    dn_traffic_of_strategy(plan->strategy, &plan->strategy_config, net->params, plan->n_params, net->mesh, every - 1,
+                           &model);
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         if (axes & DN_AXIS(DN_DP))
-            reduced += (double)(formula.payload[axes][DN_TRAFFIC_FACTORS] +
-                                formula.payload[axes][local ? DN_TRAFFIC_WEIGHTS : DN_TRAFFIC_GRADIENT]);
+            reduced += (double)(model.payload[axes][DN_TRAFFIC_FACTORS] +
+                                model.payload[axes][local ? DN_TRAFFIC_WEIGHTS : DN_TRAFFIC_GRADIENT]);
     if (run->plan.mesh[DN_DP] == 1)
         return;
     dn_human(reduced, "B", now, sizeof now);
-    dn_human((double)formula.uncompressed, "B", full, sizeof full);
+    dn_human(uncompressed_bytes(run), "B", full, sizeof full);
     if (local)
         fprintf(out, "exchange  %s every %llu steps (%s a step if all gradients were exchanged)\n", now,
                 (unsigned long long)every, full);
@@ -133,7 +153,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_activations", payload[DN_TRAFFIC_ACTIVATIONS]},
         {"bytes_momentum", payload[DN_TRAFFIC_MOMENTUM]},
         {"bytes_control", payload[DN_TRAFFIC_CONTROL]},
-        {"bytes_uncompressed", (double)dn_net_step_formula(&run->net, run->step).uncompressed},
+        {"bytes_uncompressed", uncompressed_bytes(run)},
         {"bytes_moved", moved},
         {"state_bytes", run->state_bytes},
         {"skipped", r->report.skipped},

@@ -9,6 +9,7 @@
 #include "support/full.h"
 #include "support/ranks.h"
 #include "support/tests.h"
+#include "verify/traffic_model.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -282,11 +283,14 @@ static int check_matrix(dn_comm *comm, const scenario *s, const side *team, cons
 static int check_account(dn_comm *comm, const scenario *s, const side *team)
 {
     const dn_ledger ledger = dn_comm_ledger(comm, false);
-    dn_orth_payload all = {0};
+    dn_orth_traffic all = {0};
     int size = dn_comm_size(comm), rank = dn_comm_rank(comm);
     for (size_t i = 0; i < s->n; i++) {
         const dn_orth_matrix *a = &team->matrices[i];
-        dn_orth_payload one = dn_orth_payload_of(a, size, rank);
+        dn_orth_traffic one = {0};
+        if (size > 1)
+            one = dn_traffic_of_orth(a->m, a->r, &a->rounds, a->parts[rank].rows, a->parts[a->owner].rows,
+                                     rank == a->owner);
         bool fine = a->found == DN_ORTH_FINE,
              whole = s->method == DN_ORTH_QR || s->steep || (s->method == DN_ORTH_RCQR && a->m == a->r);
         if (fine && size > 1 && whole)

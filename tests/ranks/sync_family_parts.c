@@ -114,7 +114,7 @@ static void a_momentum_that_is_no_number_stops_all_ranks(void **state)
 
 /* ---- bytes, by hand ---- */
 
-static uint64_t sum_of(const dn_formula *f)
+static uint64_t sum_of(const dn_traffic_model *f)
 {
     uint64_t sum = 0;
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
@@ -146,7 +146,7 @@ static int bytes_of_one_matrix(dn_comm *comm, void *argument)
     const uint64_t tile = is_rule(rule, "dion2") ? 0 : 10 * 8 * e, small = is_rule(rule, "normuon") ? 43 : 1;
     optim_rig rig;
     RANKS_CHECK(rig_create_on(&rig, comm, &mesh, "ref", &t->config, &shape, 1) == DN_OK);
-    const dn_formula f = dn_optimizer_formula(rig.optimizer);
+    const dn_traffic_model f = rig_traffic(&rig);
     const uint64_t scores = is_rule(rule, "dion2") ? 16 : 0, exchanged = 8 * (small + scores);
     RANKS_CHECK(f.payload[DN_ALL_AXES][DN_TRAFFIC_BASIS] == exchanged + (owns ? 2 * S : 0));
     RANKS_CHECK(f.by_collective[DN_ALL_AXES][DN_ALL_TO_ALL] == (owns ? 2 * S : 0));
@@ -185,7 +185,7 @@ static int bytes_of_a_long_matrix(dn_comm *comm, void *argument)
     const uint64_t grams = 2 * 2 * 2 * sizeof(dn_real), own = dn_comm_rank(comm) == 0 ? grams : 0;
     optim_rig rig;
     RANKS_CHECK(rig_create_on(&rig, comm, &mesh, "ref", &t->config, &shape, 1) == DN_OK);
-    const dn_formula f = dn_optimizer_formula(rig.optimizer);
+    const dn_traffic_model f = rig_traffic(&rig);
     RANKS_CHECK(f.by_collective[all][DN_ALL_TO_ALL] == 0);
     RANKS_CHECK(f.by_collective[all][DN_REDUCE_SCATTER] == grams);
     RANKS_CHECK(f.by_collective[all][DN_ALL_GATHER] == own);

@@ -87,7 +87,7 @@ static dn_status create(optim_rig *rig, const rig_mesh *mesh, const char *kernel
 dn_status rig_create_on(optim_rig *rig, dn_comm *comm, const rig_mesh *mesh, const char *kernels,
                         const dn_optim_config *config, const rig_shape *shapes, size_t n)
 {
-    *rig = (optim_rig){.comm = comm, .owns_comm = !comm};
+    *rig = (optim_rig){.comm = comm, .owns_comm = !comm, .config = *config};
     if (!comm)
         DN_TRY(dn_comm_create_alone(rig_heap_bytes(config, shapes, n, mesh), &rig->comm));
     return create(rig, mesh, kernels, config, shapes, n);
@@ -230,4 +230,16 @@ dn_status rig_step(optim_rig *rig, double lr)
 {
     const dn_pace pace = {.step = rig->step++, .lr = lr, .decay = 1};
     return dn_optimizer_step(rig->optimizer, &pace, &rig->report);
+}
+
+dn_traffic_model rig_traffic(const optim_rig *rig)
+{
+    dn_traffic_model model = {0};
+    dn_traffic_of_optimizer(&rig->config, rig->params, rig->n_params, rig->mesh, rig->optimizer, rig->step, &model);
+    return model;
+}
+
+void rig_add_rounds(const optim_rig *rig, dn_traffic_model *model)
+{
+    dn_traffic_of_orthonormalizing(&rig->config, rig->params, rig->n_params, rig->mesh, rig->optimizer, model);
 }

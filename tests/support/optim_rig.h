@@ -4,6 +4,7 @@
 
 #include "compute/kernels.h"
 #include "sync/optimizer.h"
+#include "verify/traffic_model.h"
 
 #include <stdbool.h>
 
@@ -33,6 +34,7 @@ typedef struct optim_rig {
     bool owns_comm;
     dn_mesh *mesh;
     dn_stream *stream;
+    dn_optim_config config;
     dn_param params[RIG_MAX];
     size_t n_params;
     dn_optimizer *optimizer;
@@ -76,6 +78,9 @@ rig_whole rig_whole_state(const optim_rig *rig, size_t state);
 
 /** From the whole gradient: this rank's block. */
 void rig_set_grad(optim_rig *rig, size_t i, const double *grad);
+/** What the step to come must exchange, but for rounds; and what those of the last one did. */
+dn_traffic_model rig_traffic(const optim_rig *rig);
+void rig_add_rounds(const optim_rig *rig, dn_traffic_model *model);
 /** With the weight decay as configured. */
 dn_status rig_step(optim_rig *rig, double lr);
 

@@ -1,0 +1,314 @@
+#include "verify/traffic_model.h"
+
+#include "base/size.h"
+#include "linalg/newton_schulz.h"
+#include "optim/rule.h"
+#include "sync/layout.h"
+
+#include <math.h>
+
+void dn_traffic_add(dn_traffic_model *model, unsigned axes, int as, dn_traffic kind, uint64_t bytes)
+{
+    model->payload[axes][kind] += bytes;
+    if (as < DN_N_COLLECTIVES)
+        model->by_collective[axes][as] += bytes;
+}
+
+/* ---- who holds what ---- */
+
+/* A matrix that is stepped by itself (a parameter, or one of those that it is split into), and this rank's
+ * block. */
+typedef struct matrix {
+    size_t rows, cols;
+    dn_range row, col;                 /* of the block */
+    unsigned row_axes, col_axes, rest; /* axes that cut its rows, its columns, neither */
+    dn_cut row_cut, col_cut;
+} matrix;
+
+static dn_range cut_range(const dn_mesh *mesh, dn_cut cut, size_t n)
+{
+    return cut.axis == DN_N_AXES ? (dn_range){0, n}
+                                 : dn_part(n, cut.unit, mesh->size[cut.axis], mesh->at[cut.axis]);
+}
+
+/* Of n_split matrices of as many rows each, one below the other, number k. */
+static matrix matrix_of(const dn_param *p, size_t n_split, size_t k, const dn_mesh *mesh)
+{
+    matrix x = {.rows = p->rows / n_split, .cols = p->cols, .row_cut = p->row_cut, .col_cut = p->col_cut};
+    dn_range rows = cut_range(mesh, p->row_cut, p->rows);
+    size_t top = k * x.rows, bottom = top + x.rows;
+    x.row.first = dn_min(dn_max(rows.first, top), bottom) - top;
+    x.row.end = dn_min(dn_max(rows.end, top), bottom) - top;
+    x.col = cut_range(mesh, p->col_cut, p->cols);
+    x.row_axes = dn_axes_of(mesh->size, DN_AXIS(p->row_cut.axis));
+    x.col_axes = dn_axes_of(mesh->size, DN_AXIS(p->col_cut.axis));
+    x.rest = dn_axes_without(mesh->size, x.row_axes | x.col_axes);
+    return x;
+}
+
+/* Where a rule takes matrices only, each of a split parameter is one by itself. */
+static size_t n_split_of(const dn_rule *of_matrices, const dn_param *p)
+{
+    return of_matrices->info.matrices_only && p->split > 1 ? p->split : 1;
+}
+
+/* The share of a range that a rank has of those along some axes. */
+static dn_range share_of(const dn_mesh *mesh, unsigned axes, dn_range range)
+{
+    dn_range part = dn_part(dn_range_size(range), 1, dn_axes_size(mesh->size, axes),
+                            dn_axes_rank(mesh->size, axes, mesh->at));
+    return (dn_range){range.first + part.first, range.first + part.end};
+}
+
+/* n rows of `each` bytes are summed over some axes, to shares of rows; shares are brought to all. */
+static void add_reduce(dn_traffic_model *model, unsigned axes, dn_traffic kind, dn_range range, size_t each)
+{
+    if (axes)
+        dn_traffic_add(model, axes, DN_REDUCE_SCATTER, kind, dn_range_size(range) * each);
+}
+
+static void add_gather(dn_traffic_model *model, const dn_mesh *mesh, unsigned axes, dn_traffic kind,
+                       dn_range range, size_t each)
+{
+    if (axes)
+        dn_traffic_add(model, axes, DN_ALL_GATHER, kind, dn_range_size(share_of(mesh, axes, range)) * each);
+}
+
+/* ---- Dion (sync/factors.h says who exchanges what) ---- */
+
+/* Columns of the factors: a share of the short side, in whole multiples, not more than all of it. */
+static size_t dion_rank(const dn_optim_config *c, const matrix *x)
+{
+    size_t n = dn_min(x->rows, x->cols);
+    double wanted = ceil(c->rank_fraction * (double)n / (double)c->rank_multiple_of);
+    return dn_min((size_t)wanted * c->rank_multiple_of, n);
+}
+
+/* Whether replicas exchange the factors in place of the gradient: where they are smaller. */
+static bool exchanges_factors(const dn_optim_config *c, const dn_rule *rule, const matrix *x)
+{
+    return rule->executor == DN_LOW_RANK && c->compress && c->rank_fraction < 1 &&
+           (x->rows + x->cols) * dion_rank(c, x) < x->rows * x->cols;
+}
+
+/* Where replicas do not exchange factors, copies of a block deal its rows among themselves. */
+static matrix part_of(const dn_optim_config *c, const dn_rule *rule, matrix x, const dn_mesh *mesh)
+{
+    if (!exchanges_factors(c, rule, &x)) {
+        x.row = share_of(mesh, x.rest, x.row);
+        x.row_axes |= x.rest;
+    }
+    return x;
+}
+
+/* The oriented block: P [m,r] has a row for each row of the long side, R [n,r] and Q for each of the short
+ * one; along which axes ranks have the same rows. */
+typedef struct factor {
+    size_t length; /* of the whole */
+    dn_range rows; /* here */
+    unsigned axes;
+} factor;
+
+static factor factor_of(const matrix *part, const dn_mesh *mesh, bool long_side)
+{
+    bool by_rows = (part->rows >= part->cols) == long_side;
+    return (factor){by_rows ? part->rows : part->cols, by_rows ? part->row : part->col,
+                    dn_axes_without(mesh->size, by_rows ? part->row_axes : part->col_axes)};
+}
+
+static void add_dion(const dn_optim_config *c, const matrix *part, const dn_mesh *mesh, size_t r,
+                     dn_traffic_model *model)
+{
+    const factor p = factor_of(part, mesh, true), q = factor_of(part, mesh, false);
+    unsigned all = dn_axes_of(mesh->size, DN_ALL_AXES);
+    size_t each = r * sizeof(dn_real);
+    add_gather(model, mesh, dn_axes_without(mesh->size, p.axes), DN_TRAFFIC_BASIS, q.rows, each); /* Q */
+    for (int turn = 0; turn < c->power_iters; turn++) {
+        add_reduce(model, p.axes, DN_TRAFFIC_FACTORS, p.rows, each); /* P */
+        add_gather(model, mesh, p.axes, DN_TRAFFIC_BASIS, p.rows, each);
+        add_reduce(model, q.axes, DN_TRAFFIC_FACTORS, q.rows, each); /* R */
+        add_gather(model, mesh, q.axes, DN_TRAFFIC_BASIS, q.rows, each);
+        if (all) /* norms of R's columns */
+            dn_traffic_add(model, all, DN_ALL_REDUCE, DN_TRAFFIC_BASIS, r * sizeof(double));
+    }
+    if (c->orth_dion)
+        add_gather(model, mesh, q.axes, DN_TRAFFIC_BASIS, q.rows, each); /* the new Q */
+}
+
+dn_orth_traffic dn_traffic_of_orth(size_t m, size_t r, const dn_orth_rounds *rounds, size_t rows,
+                                   size_t owner_rows, bool owns)
+{
+    const size_t triangle = r * (r + 1) / 2 * sizeof(double), row = r * sizeof(dn_real);
+    const size_t sketch = (dn_sketch_rows(r) + 1) * r * sizeof(double);
+    const size_t told = 2 * sizeof(double); /* how it went, and how well */
+    dn_orth_traffic t = {.reduced = rounds->grams * triangle + rounds->sketches * sketch};
+    if (owns)
+        t.gathered = (rounds->grams + rounds->sketches + rounds->wholes) * told + rounds->applied * triangle;
+    t.sent = owns ? rounds->returned * (m - owner_rows) * row : rounds->wholes * rows * row;
+    return t;
+}
+
+/* Rows of a factor that the rank at mesh->at has to itself. */
+static size_t own_rows(const dn_optim_config *c, const dn_rule *rule, const dn_param *p, size_t n_split,
+                       size_t k, const dn_mesh *mesh, bool long_side)
+{
+    matrix part = part_of(c, rule, matrix_of(p, n_split, k, mesh), mesh);
+    factor f = factor_of(&part, mesh, long_side);
+    return dn_range_size(share_of(mesh, f.axes, f.rows));
+}
+
+void dn_traffic_of_orthonormalizing(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                                    const dn_mesh *mesh, const dn_optimizer *optimizer,
+                                    dn_traffic_model *model)
+{
+    const dn_rule *rule = dn_rule_row(config->matrix_rule);
+    unsigned all = dn_axes_of(mesh->size, DN_ALL_AXES);
+    size_t index = 0;
+    for (size_t i = 0; all && i < n_params; i++) {
+        size_t n_split = n_split_of(rule, &params[i]);
+        for (size_t k = 0; k < n_split; k++, index++) {
+            const dn_matrix_choice choice = dn_optimizer_choice(optimizer, index);
+            for (int of_r = 0; of_r < 2; of_r++) {
+                const dn_orth_record *o = &choice.orth[of_r];
+                size_t rows = params[i].rows / n_split, cols = params[i].cols;
+                dn_mesh owner = *mesh;
+                dn_mesh_at(mesh->size, o->owner, owner.at);
+                dn_orth_traffic t =
+                    dn_traffic_of_orth(of_r ? dn_min(rows, cols) : dn_max(rows, cols), o->r, &o->rounds,
+                                       own_rows(config, rule, &params[i], n_split, k, mesh, !of_r),
+                                       own_rows(config, rule, &params[i], n_split, k, &owner, !of_r),
+                                       o->owner == dn_comm_rank(mesh->all));
+                dn_traffic_add(model, all, DN_REDUCE_SCATTER, DN_TRAFFIC_ORTH, t.reduced);
+                dn_traffic_add(model, all, DN_ALL_GATHER, DN_TRAFFIC_ORTH, t.gathered);
+                dn_traffic_add(model, all, DN_N_COLLECTIVES, DN_TRAFFIC_ORTH, t.sent);
+            }
+        }
+    }
+}
+
+/* ---- rules that need a matrix whole, at its owner (sync/whole.h, sync/spread.h) ---- */
+
+/* How many of the rows, or columns, a step takes: of each part that a mesh cuts them into, if parts choose.
+ */
+static size_t n_selected(const dn_optim_config *c, const dn_mesh *mesh, dn_cut cut, size_t n)
+{
+    size_t k = 0;
+    int parts = c->local_selection && cut.axis != DN_N_AXES ? mesh->size[cut.axis] : 1;
+    for (int i = 0; i < parts; i++)
+        k += (size_t)ceil(c->rank_fraction * (double)dn_range_size(dn_part(n, cut.unit, parts, i)));
+    return k;
+}
+
+static void add_owner(const dn_optim_config *c, const dn_rule *rule, const matrix *x, const dn_mesh *mesh,
+                      int owner, dn_traffic_model *model)
+{
+    unsigned all = dn_axes_of(mesh->size, DN_ALL_AXES);
+    size_t n_ranks = (size_t)dn_axes_size(mesh->size, DN_ALL_AXES), rows = x->rows, cols = x->cols,
+           scores = 0;
+    bool by_rows = rule->selects == DN_SELECT_ROWS || rows <= cols, owns = owner == dn_comm_rank(mesh->all);
+    if (rule->selects != DN_SELECT_ALL) {
+        size_t *side = by_rows ? &rows : &cols;
+        size_t k = n_selected(c, mesh, by_rows ? x->row_cut : x->col_cut, *side);
+        scores = k < *side ? *side : 0;
+        *side = k;
+    }
+    size_t short_side = dn_min(rows, cols), long_side = dn_max(rows, cols);
+    unsigned short_axes = rows > cols ? x->col_axes : x->row_axes;
+    bool in_parts = c->gram && !rule->row_scale && !rule->transform && !short_axes &&
+                    long_side > 2 * n_ranks * short_side;
+    size_t found = 1 + (rule->row_scale ? 2 + rows : 0);
+    dn_traffic_add(model, all, DN_ALL_REDUCE, DN_TRAFFIC_BASIS, (scores + found) * sizeof(double));
+    if (in_parts) {
+        uint64_t grams = DN_NS_GRAM_ROUNDS * short_side * short_side * sizeof(dn_real);
+        dn_traffic_add(model, all, DN_ALL_REDUCE, DN_TRAFFIC_BASIS, sizeof(double)); /* the norm */
+        dn_traffic_add(model, all, DN_REDUCE_SCATTER, DN_TRAFFIC_BASIS, grams);
+        dn_traffic_add(model, all, DN_ALL_GATHER, DN_TRAFFIC_BASIS, owns ? grams : 0);
+    } else if (owns) {
+        dn_traffic_add(model, all, DN_ALL_TO_ALL, DN_TRAFFIC_BASIS, 2 * rows * cols * sizeof(dn_real));
+    }
+}
+
+/* ---- a step ---- */
+
+static bool is_due(uint64_t step, int every)
+{
+    return every > 0 && (step + 1) % (uint64_t)every == 0;
+}
+
+static void add_matrix(const dn_optim_config *c, const dn_rule *rule, const matrix x, const dn_mesh *mesh,
+                       const dn_matrix_choice *choice, uint64_t step, dn_traffic_model *model)
+{
+    size_t row = dn_range_size(x.col) * sizeof(dn_real);
+    if (exchanges_factors(c, rule, &x)) { /* replicas keep the whole block, each with its momentum */
+        size_t stored = dn_type_bytes(c->state_precision == DN_PRECISION_BFLOAT16 ? DN_BF16 : DN_REAL);
+        if (is_due(step, c->momentum_sync_every)) {
+            add_reduce(model, x.rest, DN_TRAFFIC_MOMENTUM, x.row, dn_range_size(x.col) * stored);
+            add_gather(model, mesh, x.rest, DN_TRAFFIC_MOMENTUM, x.row, dn_range_size(x.col) * stored);
+        }
+    } else {
+        add_reduce(model, x.rest, DN_TRAFFIC_GRADIENT, x.row, row);
+        add_gather(model, mesh, x.rest, DN_TRAFFIC_WEIGHTS, x.row, row);
+    }
+    const matrix part = part_of(c, rule, x, mesh);
+    if (rule->executor == DN_LOW_RANK)
+        add_dion(c, &part, mesh, c->adaptive_rank ? choice->r : dion_rank(c, &x), model);
+    if (rule->executor == DN_OWNER && dn_comm_size(mesh->all) > 1)
+        add_owner(c, rule, &part, mesh, choice->owner, model);
+}
+
+void dn_traffic_of_optimizer(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                             const dn_mesh *mesh, const dn_optimizer *optimizer, uint64_t step,
+                             dn_traffic_model *model)
+{
+    const dn_rule *of_matrices = dn_rule_row(config->matrix_rule),
+                  *of_others = dn_rule_row(config->scalar_rule);
+    unsigned all = dn_axes_of(mesh->size, DN_ALL_AXES);
+    size_t index = 0;
+    for (size_t i = 0; i < n_params; i++) {
+        const dn_param *p = &params[i];
+        size_t n_split = n_split_of(of_matrices, p);
+        for (size_t k = 0; k < n_split; k++, index++) {
+            dn_matrix_choice choice = dn_optimizer_choice(optimizer, index);
+            add_matrix(config, p->kind == DN_PARAM_MATRIX ? of_matrices : of_others,
+                       matrix_of(p, n_split, k, mesh), mesh, &choice, step, model);
+        }
+    }
+    /* The norm of all gradients; where replicas step alone, also whether all of theirs are finite. */
+    if (all)
+        dn_traffic_add(model, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
+    if (dn_comm_size(mesh->root) > dn_comm_size(mesh->all))
+        dn_traffic_add(model, all | DN_AXIS(DN_DP), DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
+}
+
+void dn_traffic_of_strategy(const dn_strategy *strategy, const dn_strategy_config *config,
+                            const dn_param *params, size_t n_params, const dn_mesh *mesh, uint64_t step,
+                            dn_traffic_model *model)
+{
+    const unsigned dp = DN_AXIS(DN_DP);
+    bool exchanges = strategy->local && strategy->due(config, step) && mesh->size[DN_DP] > 1;
+    for (size_t i = 0; exchanges && i < n_params; i++) {
+        matrix x = matrix_of(&params[i], 1, 0, mesh);
+        size_t row = dn_range_size(x.col) * sizeof(dn_real);
+        add_reduce(model, dp, DN_TRAFFIC_WEIGHTS, x.row, row);
+        add_gather(model, mesh, dp, DN_TRAFFIC_WEIGHTS, x.row, row);
+    }
+}
+
+/* Each unit's weights are read on the way forward and again on the way back, but the last one's once for
+ * both. */
+void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *unit_of, const dn_mesh *mesh,
+                        dn_traffic_model *model)
+{
+    const unsigned fs = DN_AXIS(DN_FS);
+    dn_mesh unsharded = *mesh; /* what all ranks of fs have together */
+    unsharded.size[DN_FS] = 1;
+    unsharded.at[DN_FS] = 0;
+    for (size_t i = 0; mesh->size[DN_FS] > 1 && i < n_params; i++) {
+        matrix own = matrix_of(&params[i], 1, 0, mesh), whole = matrix_of(&params[i], 1, 0, &unsharded);
+        size_t times = unit_of[i] == unit_of[n_params - 1] ? 1 : 2;
+        dn_traffic_add(model, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS,
+                       times * dn_range_size(own.row) * dn_range_size(own.col) * sizeof(dn_real));
+        dn_traffic_add(model, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT,
+                       dn_range_size(whole.row) * dn_range_size(whole.col) * sizeof(dn_real));
+    }
+}
