@@ -124,6 +124,11 @@ typedef struct dn_kernels {
     /* dx += rstd * (dy - y * mean(dy * y)), mean over a row; y, rstd as the forward pass left them. */
     void (*rmsnorm_backward)(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
                              size_t N, size_t C);
+    /* y [N,C] = x [N,C] times gain [C], column by column. */
+    void (*gain_forward)(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *gain, size_t N, size_t C);
+    /* dgain [C] += the sum over rows of dy x, in double, in order; and in place, dy becomes dy times gain. */
+    void (*gain_backward)(dn_stream *s, dn_buf *dy, dn_buf *dgain, const dn_buf *x, const dn_buf *gain, size_t N,
+                          size_t C);
     /* angles [T,2n], for the rotary kernels: row t = the n cosines, then the n sines of t * host_frequencies[i],
      * computed in double. host_frequencies must stay until dn_stream_sync. */
     void (*rotary_angles)(dn_stream *s, dn_buf *angles, const double *host_frequencies, size_t T, size_t n);
@@ -152,6 +157,10 @@ typedef struct dn_kernels {
      * NaN stays NaN. */
     void (*relu2_forward)(dn_stream *s, dn_buf *x, size_t n);
     void (*relu2_backward)(dn_stream *s, dn_buf *da, const dn_buf *a, size_t n);
+    /* a [N,F] = g sigma(g) u, sigma(g) = 1/(1 + e^-g), with g and u side by side in the rows of h [N,2F]. */
+    void (*swiglu_forward)(dn_stream *s, dn_buf *a, const dn_buf *h, size_t N, size_t F);
+    /* dh [N,2F] = the gradients of g and u, side by side. */
+    void (*swiglu_backward)(dn_stream *s, dn_buf *dh, const dn_buf *da, const dn_buf *h, size_t N, size_t F);
     /* *host_loss += sum over N rows of -log softmax(logits)[target], in double, in row order; and in place,
      * if scale is not 0, logits [N,V] = scale * (softmax(logits) - onehot(target)). scale 0 leaves logits
      * undefined. */

@@ -136,6 +136,57 @@ static void relu2_backward(dn_stream *s, dn_buf *const *b, double *host, const v
     s->kernels->relu2_backward(s, b[4], b[0], N_ATTENTION);
 }
 
+/* arrays: x, y, gain, dy, dx, dgain (zero) */
+static void gain_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->gain_forward(s, b[1], b[0], b[2], 5, 16);
+}
+
+static void gain_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->copy(s, b[4], b[3], N_ATTENTION);
+    s->kernels->gain_backward(s, b[4], b[5], b[0], b[2], 5, 16);
+}
+
+static void gain_backward_is_the_derivative(void **state)
+{
+    trial t = {.arrays = {random_array(N_ATTENTION, 1, 1), nan_array(N_ATTENTION), random_array(16, 3, 1),
+                          random_array(N_ATTENTION, 2, 1), nan_array(N_ATTENTION), constant_array(16, 0)},
+               .n_arrays = 6};
+    dn_real *results[MAX_ARRAYS];
+    double host[MAX_HOST];
+    run_column("ref", &t, gain_backward, NULL, results, host);
+    const objective f = {gain_forward, NULL, 1, &t.arrays[3]};
+    check_gradient(&f, &t, 0, results[4]);
+    check_gradient(&f, &t, 2, results[5]);
+    free_results(&t, results);
+    free_trial(&t);
+}
+
+/* arrays: h, a, da, dh */
+static void swiglu_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->swiglu_forward(s, b[1], b[0], 5, 8);
+}
+
+static void swiglu_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->swiglu_backward(s, b[3], b[2], b[0], 5, 8);
+}
+
+static void swiglu_backward_is_the_derivative(void **state)
+{
+    trial t = {.arrays = {random_array(80, 1, 2), nan_array(40), random_array(40, 2, 1), nan_array(80)},
+               .n_arrays = 4};
+    dn_real *results[MAX_ARRAYS];
+    double host[MAX_HOST];
+    run_column("ref", &t, swiglu_backward, NULL, results, host);
+    const objective f = {swiglu_forward, NULL, 1, &t.arrays[2]};
+    check_gradient(&f, &t, 0, results[3]);
+    free_results(&t, results);
+    free_trial(&t);
+}
+
 /* arrays: x, y, rstd, dy, dx (zero), angles */
 static void check_layer(operation forward, operation backward, size_t output)
 {
@@ -228,6 +279,8 @@ TESTS(gradients)
         cmocka_unit_test(rmsnorm_backward_is_the_derivative),
         cmocka_unit_test(norm_rotary_backward_is_the_derivative),
         cmocka_unit_test(rotary_backward_is_the_derivative),
+        cmocka_unit_test(gain_backward_is_the_derivative),
+        cmocka_unit_test(swiglu_backward_is_the_derivative),
         cmocka_unit_test(relu2_backward_is_the_derivative),
         cmocka_unit_test(cross_entropy_leaves_the_derivative),
         cmocka_unit_test(joined_cross_entropy_leaves_the_derivative),

@@ -62,6 +62,55 @@ static void rms_norms_agree(void **state)
     }
 }
 
+/* Arrays: y, x, gain | dy, dgain. */
+static void run_gain(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const rows *x = context;
+    s->kernels->gain_forward(s, b[0], b[1], b[2], x->N, x->C);
+    s->kernels->gain_backward(s, b[3], b[4], b[1], b[2], x->N, x->C);
+}
+
+static void gains_agree(void **state)
+{
+    static const rows shapes[] = {{1, 1}, {3, 7}, {130, 129}, {40, 768}, {0, 4}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        size_t C = shapes[i].C, n = shapes[i].N * C;
+        trial t = {.arrays = {nan_array(n), random_array(n, 1, 1), random_array(C, 2, 1),
+                              random_array(n, 3, 1), random_array(C, 4, 1)},
+                   .n_arrays = 5,
+                   .same_bits = true};
+        t.arrays[4].scale = (double)shapes[i].N; /* so many terms of order 1, in double */
+        compare_columns(&t, run_gain, &shapes[i]);
+    }
+}
+
+/* Arrays: a, h | dh, da. */
+static void run_swiglu(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const rows *x = context;
+    s->kernels->swiglu_forward(s, b[0], b[1], x->N, x->C);
+    s->kernels->swiglu_backward(s, b[2], b[3], b[1], x->N, x->C);
+}
+
+/* Also far out, where e^-g is infinite or 0. The exponential is good to 4 ulp; three roundings follow in
+ * sigma and up to five behind it, 1 + g (1 - sigma) with those of sigma as often as g, up to 5 here. */
+static void swiglus_agree(void **state)
+{
+    static const rows shapes[] = {{1, 1}, {3, 7}, {130, 129}, {40, 768}, {0, 4}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        size_t F = shapes[i].C, n = shapes[i].N * F;
+        trial t = {
+            .arrays = {nan_array(n), random_array(2 * n, 1, 1), nan_array(2 * n), random_array(n, 2, 1)},
+            .n_arrays = 4,
+            .same_bits = true};
+        for (size_t k = 0; k < n; k += 50)
+            t.arrays[1].start[k / F * 2 * F + k % F] *= (dn_real)1000;
+        t.arrays[0].ulps = 16;
+        t.arrays[2].ulps = 64;
+        compare_columns(&t, run_swiglu, &shapes[i]);
+    }
+}
+
 /* Arrays: angles | x, rstd, dy, rstd | x, dy. */
 static void run_rotary(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
@@ -191,6 +240,8 @@ TESTS(layers)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(embeddings_agree_bit_by_bit),
         cmocka_unit_test(rms_norms_agree),
+        cmocka_unit_test(gains_agree),
+        cmocka_unit_test(swiglus_agree),
         cmocka_unit_test(rotary_positions_agree),
         cmocka_unit_test(cross_entropy_agrees_at_any_offset),
         cmocka_unit_test(exponentials_are_good_to_four_ulp),

@@ -82,6 +82,11 @@ void DN_CPU(rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf
                              size_t C);
 void DN_CPU(rmsnorm_backward)(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
                               size_t N, size_t C);
+void DN_CPU(gain_forward)(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *gain, size_t N, size_t C);
+void DN_CPU(gain_backward)(dn_stream *s, dn_buf *dy, dn_buf *dgain, const dn_buf *x, const dn_buf *gain,
+                           size_t N, size_t C);
+void DN_CPU(swiglu_forward)(dn_stream *s, dn_buf *a, const dn_buf *h, size_t N, size_t F);
+void DN_CPU(swiglu_backward)(dn_stream *s, dn_buf *dh, const dn_buf *da, const dn_buf *h, size_t N, size_t F);
 void DN_CPU(rotary_forward)(dn_stream *s, dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape);
 void DN_CPU(rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *angles, const dn_attention_shape *shape);
 void DN_CPU(norm_rotary_forward)(dn_stream *s, dn_buf *x, dn_buf *rstd, const dn_buf *angles, double eps,

@@ -88,6 +88,40 @@ void DN_CPU(rmsnorm_backward)(dn_stream *s, dn_buf *dx, const dn_buf *dy, const 
                              C);
 }
 
+void DN_CPU(gain_forward)(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *gain, size_t N, size_t C)
+{
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
+    for (size_t i = 0; i < N; i++) {
+        dn_real *restrict out = dn_host(y) + i * C;
+        const dn_real *restrict in = dn_host(x) + i * C, *restrict g = dn_host(gain);
+        for (size_t c = 0; c < C; c++)
+            out[c] = in[c] * g[c];
+    }
+}
+
+/* Threads share out columns, COLUMNS at a time, whose sums go through all rows in order. */
+void DN_CPU(gain_backward)(dn_stream *s, dn_buf *dy, dn_buf *dgain, const dn_buf *x, const dn_buf *gain,
+                           size_t N, size_t C)
+{
+    enum { COLUMNS = 64 };
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
+    for (size_t at = 0; at < C; at += COLUMNS) {
+        size_t n = dn_min(C - at, COLUMNS);
+        double sum[COLUMNS] = {0};
+        const dn_real *restrict g = dn_host(gain) + at;
+        for (size_t i = 0; i < N; i++) {
+            dn_real *restrict d = dn_host(dy) + i * C + at;
+            const dn_real *restrict in = dn_host(x) + i * C + at;
+            for (size_t c = 0; c < n; c++) {
+                sum[c] += (double)d[c] * (double)in[c];
+                d[c] *= g[c];
+            }
+        }
+        for (size_t c = 0; c < n; c++)
+            dn_host(dgain)[at + c] = (dn_real)((double)dn_host(dgain)[at + c] + sum[c]);
+    }
+}
+
 /* Of a head at its position; angles [hd] = cosines, then sines. */
 static void rotate_head(dn_real *restrict x, const dn_real *restrict angles, size_t hd)
 {
@@ -180,4 +214,39 @@ void DN_CPU(norm_rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *y, con
             norm_rotary_backward_head(dn_host(dy) + row * shape->ld + h * hd,
                                       dn_host(y) + row * shape->ld + h * hd, dn_host(rstd)[row * NH + h],
                                       dn_host(angles) + row % T * hd, hd);
+}
+
+static void swiglu_row(dn_real *restrict a, const dn_real *restrict g, const dn_real *restrict u, size_t n)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++)
+        a[i] = g[i] / (1 + DN_EXP(-g[i])) * u[i];
+}
+
+void DN_CPU(swiglu_forward)(dn_stream *s, dn_buf *a, const dn_buf *h, size_t N, size_t F)
+{
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * F > DN_CPU_BLOCK)
+    for (size_t i = 0; i < N; i++)
+        swiglu_row(dn_host(a) + i * F, dn_host(h) + i * 2 * F, dn_host(h) + i * 2 * F + F, F);
+}
+
+static void swiglu_backward_row(dn_real *restrict dg, dn_real *restrict du, const dn_real *restrict da,
+                                const dn_real *restrict g, const dn_real *restrict u, size_t n)
+{
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) {
+        dn_real sigma = 1 / (1 + DN_EXP(-g[i]));
+        dg[i] = da[i] * u[i] * sigma * (1 + g[i] * (1 - sigma));
+        du[i] = da[i] * g[i] * sigma;
+    }
+}
+
+void DN_CPU(swiglu_backward)(dn_stream *s, dn_buf *dh, const dn_buf *da, const dn_buf *h, size_t N, size_t F)
+{
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * F > DN_CPU_BLOCK)
+    for (size_t i = 0; i < N; i++) {
+        size_t g = i * 2 * F, u = g + F;
+        swiglu_backward_row(dn_host(dh) + g, dn_host(dh) + u, dn_host(da) + i * F, dn_host(h) + g,
+                            dn_host(h) + u, F);
+    }
 }

@@ -69,6 +69,25 @@ void dn_ref_rmsnorm_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const d
     }
 }
 
+void dn_ref_gain_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *gain, size_t N, size_t C)
+{
+    for (size_t i = 0; i < N * C; i++)
+        dn_host(y)[i] = dn_host(x)[i] * dn_host(gain)[i % C];
+}
+
+void dn_ref_gain_backward(dn_stream *s, dn_buf *dy, dn_buf *dgain, const dn_buf *x, const dn_buf *gain,
+                          size_t N, size_t C)
+{
+    for (size_t c = 0; c < C; c++) {
+        double sum = 0;
+        for (size_t at = c; at < N * C; at += C) {
+            sum += (double)dn_host(dy)[at] * (double)dn_host(x)[at];
+            dn_host(dy)[at] *= dn_host(gain)[c];
+        }
+        dn_host(dgain)[c] = (dn_real)((double)dn_host(dgain)[c] + sum);
+    }
+}
+
 void dn_ref_rotary_angles(dn_stream *s, dn_buf *angles, const double *host_frequencies, size_t T, size_t n)
 {
     for (size_t t = 0; t < T; t++)
@@ -145,4 +164,24 @@ void dn_ref_relu2_backward(dn_stream *s, dn_buf *da, const dn_buf *a, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         dn_host(da)[i] = (dn_real)(2 * sqrt((double)dn_host(a)[i]) * (double)dn_host(da)[i]);
+}
+
+void dn_ref_swiglu_forward(dn_stream *s, dn_buf *a, const dn_buf *h, size_t N, size_t F)
+{
+    for (size_t i = 0; i < N; i++)
+        for (size_t f = 0; f < F; f++) {
+            double g = (double)dn_host(h)[i * 2 * F + f], u = (double)dn_host(h)[i * 2 * F + F + f];
+            dn_host(a)[i * F + f] = (dn_real)(g / (1 + exp(-g)) * u);
+        }
+}
+
+void dn_ref_swiglu_backward(dn_stream *s, dn_buf *dh, const dn_buf *da, const dn_buf *h, size_t N, size_t F)
+{
+    for (size_t i = 0; i < N; i++)
+        for (size_t f = 0; f < F; f++) {
+            double g = (double)dn_host(h)[i * 2 * F + f], u = (double)dn_host(h)[i * 2 * F + F + f];
+            double d = (double)dn_host(da)[i * F + f], sigma = 1 / (1 + exp(-g));
+            dn_host(dh)[i * 2 * F + f] = (dn_real)(d * u * sigma * (1 + g * (1 - sigma)));
+            dn_host(dh)[i * 2 * F + F + f] = (dn_real)(d * g * sigma);
+        }
 }

@@ -25,6 +25,11 @@ void dn_ref_rmsnorm_forward(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf 
                             size_t C);
 void dn_ref_rmsnorm_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
                              size_t N, size_t C);
+void dn_ref_gain_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *gain, size_t N, size_t C);
+void dn_ref_gain_backward(dn_stream *s, dn_buf *dy, dn_buf *dgain, const dn_buf *x, const dn_buf *gain,
+                          size_t N, size_t C);
+void dn_ref_swiglu_forward(dn_stream *s, dn_buf *a, const dn_buf *h, size_t N, size_t F);
+void dn_ref_swiglu_backward(dn_stream *s, dn_buf *dh, const dn_buf *da, const dn_buf *h, size_t N, size_t F);
 void dn_ref_rotary_angles(dn_stream *s, dn_buf *angles, const double *host_frequencies, size_t T, size_t n);
 void dn_ref_rotary_forward(dn_stream *s, dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape);
 void dn_ref_rotary_backward(dn_stream *s, dn_buf *dy, const dn_buf *angles, const dn_attention_shape *shape);
