@@ -3,9 +3,10 @@
  *
  * One allocation, in this order (N = room, every part starts on a multiple of DN_ARENA_ALIGN):
  *
- *     angles [T,hd] | wide [N, widest] | dy [N,C] | of each slot: tokens, targets [N] | x [N,C] | layer 0 | layer 1 ...
+ *     angles [T,hd] | y [N,C], gain, dgain [C] | wide [N, widest] | dy [N,C] | of each slot:
+ *     tokens, targets [N] | x [N,C] | layer 0 | layer 1 ...
  *
- * the last layer with the first slot only. With several ranks in tp, dy, x and what layers exchange lie in
+ * angles for attention, y and gains for norms with gains, the last layer with the first slot only. With several ranks in tp, dy, x and what layers exchange lie in
  * symmetric memory instead, in the same order.
  */
 #include "model/instance.h"
@@ -140,10 +141,14 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
 {
     for (size_t p = 0; p < dn_model_n_params(spec); p++) {
         const dn_param *param = &params[p];
+        if (param->kind == DN_PARAM_VECTOR) {
+            stream->kernels->fill(stream, param->weight, dn_param_size(param), 1);
+            continue;
+        }
         const dn_draw draw = {seed, p, spec->architecture->first_std(param), param->cols, param->block};
         DN_TRY(dn_draw_normal(stream, param->weight, &draw));
     }
-    return DN_OK;
+    return dn_stream_sync(stream);
 }
 
 /* ---- memory and costs ---- */
@@ -173,6 +178,11 @@ static void lay_out(const dn_spec *spec, size_t B, size_t n_slots, int tp_size, 
     }
     if (spec->architecture->attention)
         pass.angles = dn_layer_take(own, spec->T * spec->attention.hd);
+    if (spec->norm.gain) {
+        pass.y = dn_layer_take(own, N * spec->C);
+        pass.gain = dn_layer_take(own, spec->C);
+        pass.dgain = dn_layer_take(own, spec->C);
+    }
     pass.wide = dn_layer_take(own, N * widest);
     pass.dy = dn_layer_take(shared, N * spec->C);
     for (size_t s = 0; s < n_slots; s++) {

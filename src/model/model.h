@@ -83,7 +83,7 @@ void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int a
  * sqrt(out/in)) / sqrt(in). */
 double dn_model_first_std(const dn_param *param);
 
-/** First values of this rank's blocks, normally distributed. Element i of the whole parameter p is draw i of
+/** First values of this rank's blocks: gains are 1, all others normally distributed. Element i of the whole parameter p is draw i of
  * stream p under seed: the same on every mesh. Uploads through the stream; returns after sync. Errors:
  * DN_ERR_MEMORY. */
 dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *stream, uint64_t seed) DN_MUST_USE;

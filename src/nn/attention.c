@@ -13,7 +13,7 @@
 #include "nn/linear.h"
 #include "sync/layout.h"
 
-enum { Q, K, V, O, N_PARAMS };
+enum { Q, K, V, O, GAIN };
 
 /* W, WKV = heads * hd, kv_heads * hd: a rank's columns of q and o; of k and v. */
 typedef struct kept {
@@ -29,7 +29,7 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
     const dn_attention_spec *a = &spec->attention;
     const char *const names[] = {spec->names->q, spec->names->k, spec->names->v, spec->names->o};
     size_t unit = a->NH / a->NKV * a->hd;
-    for (size_t i = 0; params && i < N_PARAMS; i++) {
+    for (size_t i = Q; params && i <= O; i++) {
         size_t heads = i == Q ? a->NH : a->NKV;
         dn_layer_name(&params[i], spec, index, names[i]);
         if (i == O) {
@@ -41,7 +41,9 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
             params[i].split = a->split_heads ? heads : 1;
         }
     }
-    return N_PARAMS;
+    if (params && spec->norm.gain)
+        dn_layer_name(&params[GAIN], spec, index, spec->names->attention_norm);
+    return GAIN + dn_norm_describe(spec, params, GAIN);
 }
 
 static size_t own_kv_heads(const dn_pass *pass)
@@ -66,7 +68,7 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
     k->heads = a->NH / a->NKV * k->kv_heads;
     k->W = k->heads * a->hd;
     k->WKV = k->kv_heads * a->hd;
-    dn_norm_lay(pass, &k->norm, own);
+    dn_norm_lay(pass, &k->norm, GAIN, own);
     k->qkv = dn_layer_take(own, N * (k->W + 2 * k->WKV));
     if (a->qk_norm) {
         k->q_rstd = dn_layer_take(own, N * k->heads);
@@ -104,8 +106,8 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
     dn_buf *q = m->qkv, *k = dn_at(m->qkv, m->W), *v = dn_at(m->qkv, m->W + m->WKV);
     size_t N = pass->B * pass->T;
 
-    dn_norm_forward(pass, &m->norm);                                             /* y [N,C] */
-    dn_linear_forward(s, m->qkv, m->norm.y, dn_layer_weight(pass, layer, Q), N); /* [N,W+2WKV] */
+    const dn_buf *y = dn_norm_forward(pass, layer, &m->norm);            /* [N,C] */
+    dn_linear_forward(s, m->qkv, y, dn_layer_weight(pass, layer, Q), N); /* [N,W+2WKV] */
     if (pass->spec->attention.qk_norm) {
         s->kernels->norm_rotary_forward(s, q, m->q_rstd, pass->angles, eps, &shape);
         s->kernels->norm_rotary_forward(s, k, m->k_rstd, pass->angles, eps, &k_shape);
@@ -136,9 +138,10 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
         s->kernels->rotary_backward(s, dq, pass->angles, &shape);
         s->kernels->rotary_backward(s, dk, pass->angles, &k_shape);
     }
-    dn_linear_backward(s, pass->dy, dqkv, m->norm.y, dn_layer_weight(pass, layer, Q), N); /* dy [N,C] */
+    const dn_buf *y = dn_norm_output(pass, layer, &m->norm);                      /* [N,C] */
+    dn_linear_backward(s, pass->dy, dqkv, y, dn_layer_weight(pass, layer, Q), N); /* dy [N,C] */
     DN_TRY(dn_layer_sum_dy(pass));
-    dn_norm_backward(pass, &m->norm); /* x [N,C] */
+    dn_norm_backward(pass, layer, &m->norm); /* x [N,C] */
     return DN_OK;
 }
 

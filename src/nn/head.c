@@ -1,8 +1,9 @@
 /*
- * Output head and cross-entropy: logits = head(norm(x)), head [V,C], of which tp cuts the rows (words); a chunk of rows
- * at a time: the logits of a whole micro-batch would be the largest tensor of the model (1024 positions of 50304 words:
- * 196 MiB). Where a pass trains, it turns round here: forward and backward of a chunk run together, so that its logits
- * are needed only once, and x leaves as the residual stream's gradient.
+ * Output head and cross-entropy: logits = head(norm(x)), head [V,C], of which tp cuts the rows (words); a
+ * chunk of rows at a time: the logits of a whole micro-batch would be the largest tensor of the model (1024
+ * positions of 50304 words: 196 MiB). Where a pass trains, it turns round here: forward and backward of a
+ * chunk run together, so that its logits are needed only once, and x leaves as the residual stream's
+ * gradient.
  */
 #include "nn/head.h"
 
@@ -14,6 +15,8 @@
  * at V = 50304, C = 768 the head takes 1.05 of its best time in chunks of 256 rows, 1.15 of 128, 1.4 of 64.
  */
 enum { logits_budget_bytes = 64 << 20, logits_floor_rows = 128 };
+
+enum { HEAD, GAIN };
 
 size_t dn_head_rows(const dn_spec *spec, int tp_size, size_t N)
 {
@@ -27,16 +30,18 @@ size_t dn_head_rows(const dn_spec *spec, int tp_size, size_t N)
 static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
 {
     if (params) {
-        dn_layer_name_alone(params, spec->names->head);
-        dn_layer_param(params, DN_PARAM_HEAD, spec->V, spec->C, DN_CUT_ROWS, 1);
+        dn_layer_name_alone(&params[HEAD], spec->names->head);
+        dn_layer_param(&params[HEAD], DN_PARAM_HEAD, spec->V, spec->C, DN_CUT_ROWS, 1);
     }
-    return 1;
+    if (params && spec->norm.gain)
+        dn_layer_name_alone(&params[GAIN], spec->names->norm);
+    return GAIN + dn_norm_describe(spec, params, GAIN);
 }
 
 static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shared)
 {
     dn_head_kept *k = memory;
-    dn_norm_lay(pass, &k->norm, own);
+    dn_norm_lay(pass, &k->norm, GAIN, own);
     k->logits_rows = dn_head_rows(pass->spec, pass->tp_size, pass->room);
     k->logits = dn_layer_take(own, k->logits_rows * pass->words.n);
     for (size_t i = 0; i < 2 && pass->tp_size > 1; i++)
@@ -48,8 +53,8 @@ static double flops(const dn_spec *spec)
     return 6 * (double)spec->V * (double)spec->C;
 }
 
-/* Over tp each rank has the logits of its words. Parts are read where they lie. Those of a chunk are written again two
- * chunks later, behind the barrier of the chunk between, or behind others where a pass ends. */
+/* Over tp each rank has the logits of its words. Parts are read where they lie. Those of a chunk are written
+ * again two chunks later, behind the barrier of the chunk between, or behind others where a pass ends. */
 static dn_status join_loss(dn_pass *pass, dn_head_kept *k, size_t first, size_t n, double scale)
 {
     dn_stream *s = pass->stream;
@@ -68,17 +73,18 @@ static dn_status join_loss(dn_pass *pass, dn_head_kept *k, size_t first, size_t 
     return DN_OK;
 }
 
-/* Loss of n positions from `first` on and, where scale is not 0, its gradient: logits' in place, dy's. */
-static dn_status chunk(dn_pass *pass, dn_head_kept *k, const dn_weight *w, size_t first, size_t n, double scale)
+/* Loss of n positions from `first` on and, where scale is not 0, its gradient: logits' in place, dy's. y
+ * [n,C]: theirs. */
+static dn_status chunk(dn_pass *pass, dn_head_kept *k, const dn_weight *w, const dn_buf *y, size_t first,
+                       size_t n, double scale)
 {
     dn_stream *s = pass->stream;
-    const dn_buf *y = dn_at(k->norm.y, first * pass->spec->C);
     dn_linear_forward(s, k->logits, y, w, n); /* [n,words] */
     if (pass->tp_size > 1)
         DN_TRY(join_loss(pass, k, first, n, scale));
     else
-        s->kernels->cross_entropy(s, &pass->loss, k->logits, dn_ids_at(pass->targets, first), n, pass->spec->V,
-                                  scale);
+        s->kernels->cross_entropy(s, &pass->loss, k->logits, dn_ids_at(pass->targets, first), n,
+                                  pass->spec->V, scale);
     DN_TRY(dn_pass_progress(pass, false));
     if (scale != 0)
         dn_linear_backward(s, dn_at(pass->dy, first * pass->spec->C), k->logits, y, w, n); /* dy [n,C] */
@@ -88,21 +94,21 @@ static dn_status chunk(dn_pass *pass, dn_head_kept *k, const dn_weight *w, size_
 static dn_status forward(dn_pass *pass, const dn_layer *layer)
 {
     dn_head_kept *k = layer->kept;
-    const dn_weight *w = dn_layer_weight(pass, layer, 0);
-    size_t N = pass->B * pass->T;
-    dn_norm_forward(pass, &k->norm);
+    const dn_weight *w = dn_layer_weight(pass, layer, HEAD);
+    size_t N = pass->B * pass->T, C = pass->spec->C;
+    const dn_buf *y = dn_norm_forward(pass, layer, &k->norm); /* [N,C] */
     if (pass->goal == DN_GOAL_NEXT) {
-        dn_linear_forward(pass->stream, k->logits, dn_at(k->norm.y, (N - 1) * pass->spec->C), w, 1);
+        dn_linear_forward(pass->stream, k->logits, dn_at(y, (N - 1) * C), w, 1);
         return DN_OK;
     }
     double scale = pass->goal == DN_GOAL_TRAIN ? pass->scale : 0;
     for (size_t first = 0; first < N; first += k->logits_rows)
-        DN_TRY(chunk(pass, k, w, first, dn_min(k->logits_rows, N - first), scale));
+        DN_TRY(chunk(pass, k, w, dn_at(y, first * C), first, dn_min(k->logits_rows, N - first), scale));
     if (scale == 0)
         return DN_OK;
     DN_TRY(dn_layer_sum_dy(pass));
-    pass->stream->kernels->fill(pass->stream, pass->x, N * pass->spec->C, 0); /* the norm has what it needs of x */
-    dn_norm_backward(pass, &k->norm);                                         /* x [N,C] */
+    pass->stream->kernels->fill(pass->stream, pass->x, N * C, 0); /* the norm has what it needs of x */
+    dn_norm_backward(pass, layer, &k->norm);                      /* x [N,C] */
     return DN_OK;
 }
 

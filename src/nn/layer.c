@@ -18,7 +18,7 @@ void dn_layer_name_alone(dn_param *param, const char *name)
 
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_cut cut, size_t unit)
 {
-    const dn_cut tp = {DN_TP, unit}, fs = {DN_FS, 1};
+    const dn_cut tp = {cut == DN_CUT_NONE ? DN_N_AXES : DN_TP, unit}, fs = {DN_FS, 1};
     param->kind = kind;
     param->rows = rows;
     param->cols = cols;

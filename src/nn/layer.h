@@ -1,11 +1,12 @@
 /*
- * Layers: a model is a list of them. Each is one file, with its parameters, how the mesh cuts them, forward and
- * backward pass, memory and flops; model/model.c runs the list.
+ * Layers: a model is a list of them. Each is one file, with its parameters, how the mesh cuts them, forward
+ * and backward pass, memory and flops; model/model.c runs the list.
  *
- * Letters: B sequences of a micro-batch, T positions, N = B*T, C model width, V vocabulary, NH heads of size hd.
+ * Letters: B sequences of a micro-batch, T positions, N = B*T, C model width, V vocabulary, NH heads of size
+ * hd.
  *
- * The residual stream x [N,C] is one buffer that layers update in place; on the way back it holds the residual
- * stream's gradient. No layer's input is kept: what its backward pass needs it keeps itself.
+ * The residual stream x [N,C] is one buffer that layers update in place; on the way back it holds the
+ * residual stream's gradient. No layer's input is kept: what its backward pass needs it keeps itself.
  *
  * Over tp a rank computes with its blocks of the parameters: its heads, its columns of the MLP, its words of
  * the vocabulary. Shares may be uneven and empty. All ranks of tp hold the same bits of x.
@@ -18,9 +19,9 @@
 #include "nn/spec.h"
 #include "sync/weights.h"
 
-/* Called on the way through a pass. together: after a unit, which all ranks of the mesh pass equally often, so
- * that a collective has its place here; otherwise after a chunk of the head, of which ranks with fewer rows have
- * fewer. A pass ends with the first status that is not DN_OK, as on a failure of its own. */
+/* Called on the way through a pass. together: after a unit, which all ranks of the mesh pass equally often,
+ * so that a collective has its place here; otherwise after a chunk of the head, of which ranks with fewer
+ * rows have fewer. A pass ends with the first status that is not DN_OK, as on a failure of its own. */
 typedef dn_status dn_progress_fn(void *context, bool together);
 
 /* What a pass is for: the loss; the loss and its gradients; the logits of the last position. */
@@ -36,7 +37,7 @@ typedef struct dn_pass {
     dn_weights *weights;
     dn_comm *tp;
     dn_stream *stream;
-    dn_buf *angles; /* [T,hd]: of rotary positions (dn_rotary_fill); NULL without attention */
+    dn_buf *angles;           /* [T,hd]: of rotary positions (dn_rotary_fill); NULL without attention */
     dn_progress_fn *progress; /* or NULL; see dn_model_on_progress */
     void *progress_context;
 
@@ -48,9 +49,11 @@ typedef struct dn_pass {
     dn_ids *tokens, *targets; /* [N] */
     size_t rows_of[DN_MAX_RANKS]; /* by rank of tp: positions whose tokens are among its words */
     dn_buf *x;                /* [N,C]: residual stream forward, its gradient backward. Symmetric over tp */
-    dn_buf *dy;               /* [N,C]: gradient of a layer's normalized input; forward, over tp, this rank's part of
-                                 what a layer adds to x. Symmetric over tp */
-    dn_buf *wide;             /* [N, the widest layer's]: a layer's own gradients, while it goes backward */
+    dn_buf *dy;   /* [N,C]: gradient of a layer's normalized input; forward, over tp, this rank's part of
+                     what a layer adds to x. Symmetric over tp */
+    dn_buf *wide; /* [N, the widest layer's]: a layer's own, while it goes one way */
+    dn_buf *y;    /* [N,C]: a normalized input times its gain; this, gain and dgain only with gains */
+    dn_buf *gain, *dgain; /* [C] */
 } dn_pass;
 
 typedef struct dn_layer_ops dn_layer_ops;
@@ -72,20 +75,20 @@ struct dn_layer_ops {
     /** Fills all but places and blocks of the layer's parameters, of layer number `index`; returns how many
      * there are. NULL only counts. */
     size_t (*describe)(const dn_spec *spec, size_t index, dn_param *params);
-    /** Elements of pass->wide a position. NULL: none. */
+    /** Elements of pass->wide a position: activations that are not kept, gradients on the way. NULL: none. */
     size_t (*wide)(const dn_pass *pass);
-    /** Fills `kept`, kept_bytes of zeros: takes memory for pass->room positions from `own`, and what other ranks
-     * of tp read from `shared`; once for each slot, so that slots keep theirs apart. May only measure. NULL: nothing
-     * is kept. */
+    /** Fills `kept`, kept_bytes of zeros: takes memory for pass->room positions from `own`, and what other
+     * ranks of tp read from `shared`; once for each slot, so that slots keep theirs apart. May only measure.
+     * NULL: nothing is kept. */
     void (*lay)(const dn_pass *pass, void *kept, dn_arena *own, dn_arena *shared);
     size_t kept_bytes; /* at most DN_LAYER_KEPT_MAX */
     /** A token's, forward and backward: 6 for each element of a matrix, and attention's products. */
     double (*flops)(const dn_spec *spec);
     /* Over tp, in each pass: all-reduces of [N,C], and numbers a position that are gathered. */
     int sums_forward, sums_backward, gathered;
-    /** Both with the layer's unit open. A model's last layer has no backward: where the pass trains, its forward
-     * leaves the gradient of its input in x and adds those of its parameters. It keeps nothing after that, so its
-     * memory, taken once, serves all slots. */
+    /** Both with the layer's unit open. A model's last layer has no backward: where the pass trains, its
+     * forward leaves the gradient of its input in x and adds those of its parameters. It keeps nothing after
+     * that, so its memory, taken once, serves all slots. */
     dn_status (*forward)(dn_pass *pass, const dn_layer *layer);
     dn_status (*backward)(dn_pass *pass, const dn_layer *layer);
 };
@@ -100,15 +103,17 @@ extern const dn_layer_ops dn_head;      /* logits = head(norm(x)) and their loss
 
 /* ---- for layers ---- */
 
-/* Which dimension tp cuts; fs cuts the other one. */
-typedef enum dn_tp_cut { DN_CUT_ROWS, DN_CUT_COLUMNS } dn_tp_cut;
+/* Which dimension tp cuts; fs cuts the other one. None: of a vector, whose rows fs cuts, and which all of tp
+ * have. */
+typedef enum dn_tp_cut { DN_CUT_ROWS, DN_CUT_COLUMNS, DN_CUT_NONE } dn_tp_cut;
 
 /** Names a parameter of block number `index`, or one that is in no block. */
 void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name);
 void dn_layer_name_alone(dn_param *param, const char *name);
 
 /** Fills all but name, places and blocks; tp cuts between multiples of `unit` rows or columns. */
-void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_cut cut, size_t unit);
+void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_cut cut,
+                    size_t unit);
 
 /** The weight of a layer's parameter number `which`, or of the stack that begins with it. */
 static inline const dn_weight *dn_layer_weight(const dn_pass *pass, const dn_layer *layer, size_t which)
@@ -137,15 +142,22 @@ dn_status dn_layer_sum_dy(dn_pass *pass) DN_MUST_USE;
 /** angles [T,hd] of the model's rotary positions. Returns after sync. Errors: DN_ERR_MEMORY. */
 dn_status dn_rotary_fill(dn_stream *stream, dn_buf *angles, const dn_spec *spec) DN_MUST_USE;
 
-/* RMS norm without gain, from x. */
+/* RMS norm of x, in front of a layer. */
 typedef struct dn_norm {
-    dn_buf *y, *rstd; /* [N,C], [N] */
+    size_t gain;      /* number of the gain's parameter in its layer, if norms have gains */
+    dn_buf *n, *rstd; /* [N,C], [N]: normalized, without gain */
 } dn_norm;
 
-void dn_norm_lay(const dn_pass *pass, dn_norm *norm, dn_arena *own);
-/** y = norm(x). */
-void dn_norm_forward(dn_pass *pass, const dn_norm *norm);
-/** x += the gradient of the norm's input, dy being that of y. */
-void dn_norm_backward(dn_pass *pass, const dn_norm *norm);
+/** Fills all but the name of parameter number `at` of a layer, which is its norm's gain; returns how many
+ * that are: 0 or 1. params NULL only counts. */
+size_t dn_norm_describe(const dn_spec *spec, dn_param *params, size_t at);
+void dn_norm_lay(const dn_pass *pass, dn_norm *norm, size_t gain, dn_arena *own);
+/** y [N,C] = norm(x); valid until the next norm. */
+const dn_buf *dn_norm_forward(dn_pass *pass, const dn_layer *layer, const dn_norm *norm);
+/** The same y once more, for the way back. */
+const dn_buf *dn_norm_output(dn_pass *pass, const dn_layer *layer, const dn_norm *norm);
+/** x += the gradient of the norm's input, dy being that of y; dy is lost. Behind dn_norm_output on the way
+ * back. */
+void dn_norm_backward(dn_pass *pass, const dn_layer *layer, const dn_norm *norm);
 
 #endif

@@ -1,13 +1,16 @@
 /*
- * x += mlp(norm(x)): matrices up [F,C] and down [C,F], and an activation between them,
+ * x += mlp(norm(x)): matrices up [F,C] and down [C,F], for SwiGLU gate [F,C] too, and an activation between
+ * them,
  *
- *     x[t] += down act(sum over j < lags of up_j norm(x[t-j]))
+ *     x[t] += down act(h[t]),  h[t] = sum over j < lags of up_j norm(x[t-j])     SwiGLU's g likewise, of
+ * gate_j
  *
- * where positions before a sequence are 0; most models have no lag but j = 0.
+ * where positions before a sequence are 0; most models have no lag but j = 0. gate_j and up_j are adjacent in
+ * memory: a stack, one product serves both.
  *
  * tp cuts the hidden columns: rows of the first, columns of the second. What the projection makes of a rank's
  * columns is a part of a sum, and so is the gradient of the normalized input. Relu squared keeps only its
- * result.
+ * result, SwiGLU what goes into it.
  */
 #include "nn/layer.h"
 
@@ -18,26 +21,42 @@
 #include <stdio.h>
 
 typedef struct kept {
-    size_t hidden; /* this rank's columns */
+    size_t H, S; /* this rank's hidden columns; those of h */
     dn_norm norm;
-    dn_buf *a; /* [N,hidden]: the activation's result */
+    dn_buf *h; /* [N,S]: relu squared's result; g | h of a position */
 } kept;
 
-/* up_j, j < lags, then down. */
+/* Matrices to a lag. */
+static size_t stacked(const dn_spec *spec)
+{
+    return spec->mlp.act == DN_SWIGLU ? 2 : 1;
+}
+
+/* Down's number: behind those of all lags. */
+static size_t down_of(const dn_spec *spec)
+{
+    return stacked(spec) * spec->mlp.lags;
+}
+
 static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
 {
-    size_t F = spec->mlp.F, lags = spec->mlp.lags;
-    char name[DN_PARAM_NAME_MAX];
-    for (size_t j = 0; params && j < lags; j++) {
-        snprintf(name, sizeof name, "%s_%zu", spec->names->up, j);
-        dn_layer_name(&params[j], spec, index, lags > 1 ? name : spec->names->up);
-        dn_layer_param(&params[j], DN_PARAM_MATRIX, F, spec->C, DN_CUT_ROWS, 1);
+    const char *const names[] = {spec->names->gate, spec->names->up};
+    size_t n = stacked(spec), down = down_of(spec), gain = down + 1;
+    char lagged[DN_PARAM_NAME_MAX];
+    for (size_t i = 0; params && i < down; i++) {
+        const char *name = names[2 - n + i % n];
+        snprintf(lagged, sizeof lagged, "%s_%zu", name, i / n);
+        dn_layer_name(&params[i], spec, index, spec->mlp.lags > 1 ? lagged : name);
+        dn_layer_param(&params[i], DN_PARAM_MATRIX, spec->mlp.F, spec->C, DN_CUT_ROWS, 1);
+        params[i].stack = i % n;
     }
     if (params) {
-        dn_layer_name(&params[lags], spec, index, spec->names->down);
-        dn_layer_param(&params[lags], DN_PARAM_MATRIX, spec->C, F, DN_CUT_COLUMNS, 1);
+        dn_layer_name(&params[down], spec, index, spec->names->down);
+        dn_layer_param(&params[down], DN_PARAM_MATRIX, spec->C, spec->mlp.F, DN_CUT_COLUMNS, 1);
     }
-    return lags + 1;
+    if (params && spec->norm.gain)
+        dn_layer_name(&params[gain], spec, index, spec->names->mlp_norm);
+    return gain + dn_norm_describe(spec, params, gain);
 }
 
 static size_t own_hidden(const dn_pass *pass)
@@ -45,60 +64,75 @@ static size_t own_hidden(const dn_pass *pass)
     return dn_range_size(dn_part(pass->spec->mlp.F, 1, pass->tp_size, pass->tp_rank));
 }
 
-/* The gradient of a; and that of y by one lag. */
+/* SwiGLU's a, then the gradient of h; SwiGLU's of a; that of y by one lag. */
 static size_t wide(const dn_pass *pass)
 {
-    return own_hidden(pass) + (pass->spec->mlp.lags > 1 ? pass->spec->C : 0);
+    size_t n = stacked(pass->spec), H = own_hidden(pass);
+    return n * H + (n > 1 ? H : 0) + (pass->spec->mlp.lags > 1 ? pass->spec->C : 0);
 }
 
 static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shared)
 {
     kept *k = memory;
-    k->hidden = own_hidden(pass);
-    dn_norm_lay(pass, &k->norm, own);
-    k->a = dn_layer_take(own, pass->room * k->hidden);
+    k->H = own_hidden(pass);
+    k->S = stacked(pass->spec) * k->H;
+    dn_norm_lay(pass, &k->norm, down_of(pass->spec) + 1, own);
+    k->h = dn_layer_take(own, pass->room * k->S);
 }
 
 static double flops(const dn_spec *spec)
 {
-    return 6 * (double)(spec->mlp.lags + 1) * (double)spec->mlp.F * (double)spec->C;
+    return 6 * (double)(down_of(spec) + 1) * (double)spec->mlp.F * (double)spec->C;
 }
 
 static dn_status forward(dn_pass *pass, const dn_layer *layer)
 {
     const kept *m = layer->kept;
     dn_stream *s = pass->stream;
-    size_t B = pass->B, T = pass->T, C = pass->spec->C, lags = pass->spec->mlp.lags, H = m->hidden;
+    bool glu = pass->spec->mlp.act == DN_SWIGLU;
+    size_t B = pass->B, T = pass->T, C = pass->spec->C, lags = pass->spec->mlp.lags, H = m->H, S = m->S;
+    dn_buf *a = glu ? pass->wide : m->h;
 
-    dn_norm_forward(pass, &m->norm);                                               /* y [N,C] */
-    dn_linear_forward(s, m->a, m->norm.y, dn_layer_weight(pass, layer, 0), B * T); /* [N,hidden] */
+    const dn_buf *y = dn_norm_forward(pass, layer, &m->norm);              /* [N,C] */
+    dn_linear_forward(s, m->h, y, dn_layer_weight(pass, layer, 0), B * T); /* [N,S] */
     for (size_t j = 1; j < lags && j < T; j++)
-        for (size_t b = 0; b < B; b++) /* += [T-j,hidden] */
-            dn_linear_forward_add(s, dn_at(m->a, (b * T + j) * H), dn_at(m->norm.y, b * T * C),
-                                  dn_layer_weight(pass, layer, j), T - j);
-    s->kernels->relu2_forward(s, m->a, B * T * H);                           /* a [N,hidden] */
-    return dn_layer_project(pass, m->a, dn_layer_weight(pass, layer, lags)); /* x [N,C] */
+        for (size_t b = 0; b < B; b++) /* += [T-j,S] */
+            dn_linear_forward_add(s, dn_at(m->h, (b * T + j) * S), dn_at(y, b * T * C),
+                                  dn_layer_weight(pass, layer, j * stacked(pass->spec)), T - j);
+    if (glu)
+        s->kernels->swiglu_forward(s, a, m->h, B * T, H); /* a [N,H] */
+    else
+        s->kernels->relu2_forward(s, a, B * T * H);                                      /* a [N,H] */
+    return dn_layer_project(pass, a, dn_layer_weight(pass, layer, down_of(pass->spec))); /* x [N,C] */
 }
 
 static dn_status backward(dn_pass *pass, const dn_layer *layer)
 {
     const kept *m = layer->kept;
     dn_stream *s = pass->stream;
-    size_t B = pass->B, T = pass->T, C = pass->spec->C, lags = pass->spec->mlp.lags, H = m->hidden;
-    dn_buf *da = pass->wide, *lagged = dn_at(pass->wide, B * T * H);
+    bool glu = pass->spec->mlp.act == DN_SWIGLU;
+    size_t B = pass->B, T = pass->T, N = B * T, C = pass->spec->C, lags = pass->spec->mlp.lags, H = m->H,
+           S = m->S;
+    dn_buf *dh = pass->wide, *da = glu ? dn_at(dh, N * S) : dh, *lagged = dn_at(da, N * H);
+    dn_buf *a = glu ? dh : m->h; /* until dh is made */
 
-    dn_linear_backward(s, da, pass->x, m->a, dn_layer_weight(pass, layer, lags), B * T); /* [N,hidden] */
-    s->kernels->relu2_backward(s, da, m->a, B * T * H);
-    dn_linear_backward(s, pass->dy, da, m->norm.y, dn_layer_weight(pass, layer, 0), B * T); /* dy [N,C] */
+    if (glu)
+        s->kernels->swiglu_forward(s, a, m->h, N, H);                                            /* a [N,H] */
+    dn_linear_backward(s, da, pass->x, a, dn_layer_weight(pass, layer, down_of(pass->spec)), N); /* [N,H] */
+    if (glu)
+        s->kernels->swiglu_backward(s, dh, da, m->h, N, H); /* dh [N,S] */
+    else
+        s->kernels->relu2_backward(s, dh, a, N * H);                            /* dh [N,S] */
+    const dn_buf *y = dn_norm_output(pass, layer, &m->norm);                    /* [N,C] */
+    dn_linear_backward(s, pass->dy, dh, y, dn_layer_weight(pass, layer, 0), N); /* dy [N,C] */
     for (size_t j = 1; j < lags && j < T; j++)
         for (size_t b = 0; b < B; b++) { /* dy += [T-j,C] */
-            size_t from = b * T * C;
-            dn_linear_backward(s, lagged, dn_at(da, (b * T + j) * H), dn_at(m->norm.y, from),
-                               dn_layer_weight(pass, layer, j), T - j);
-            s->kernels->axpby(s, dn_at(pass->dy, from), 1, lagged, 1, (T - j) * C);
+            dn_linear_backward(s, lagged, dn_at(dh, (b * T + j) * S), dn_at(y, b * T * C),
+                               dn_layer_weight(pass, layer, j * stacked(pass->spec)), T - j);
+            s->kernels->axpby(s, dn_at(pass->dy, b * T * C), 1, lagged, 1, (T - j) * C);
         }
     DN_TRY(dn_layer_sum_dy(pass));
-    dn_norm_backward(pass, &m->norm); /* x [N,C] */
+    dn_norm_backward(pass, layer, &m->norm); /* x [N,C] */
     return DN_OK;
 }
 

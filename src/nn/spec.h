@@ -1,5 +1,5 @@
-/* What a model is: its sizes, what its layers do with them, and what its parameters are called; nothing of ranks,
- * memory or files. */
+/* What a model is: its sizes, what its layers do with them, and what its parameters are called; nothing of
+ * ranks, memory or files. */
 #ifndef NN_SPEC_H
 #define NN_SPEC_H
 
@@ -9,6 +9,7 @@
 /* RMS norm. */
 typedef struct dn_norm_spec {
     double eps;
+    bool gain; /* times a vector of gains, each norm its own, of first values 1 */
 } dn_norm_spec;
 
 typedef struct dn_attention_spec {
@@ -19,19 +20,22 @@ typedef struct dn_attention_spec {
     bool split_heads;   /* heads' parts of q, k and v are matrices of their own to the optimizer */
 } dn_attention_spec;
 
-typedef enum dn_activation { DN_RELU2 } dn_activation;
+/* relu2: max(h, 0)^2.  SwiGLU: g sigma(g) h, where g is made as h is, by a matrix of its own. */
+typedef enum dn_activation { DN_RELU2, DN_SWIGLU } dn_activation;
 
 typedef struct dn_mlp_spec {
-    size_t F;          /* hidden columns */
-    size_t lags;       /* it sees its position and lags - 1 before, each through a matrix of its own; at least 1 */
-    dn_activation act; /* relu2: max(h, 0)^2 */
+    size_t F;    /* hidden columns */
+    size_t lags; /* it sees its position and lags - 1 before, each through a matrix of its own; at least 1 */
+    dn_activation act;
 } dn_mlp_spec;
 
 /* What parameters are called, without ".weight"; in a block: <block><number>.<name>. */
 typedef struct dn_names {
     const char *embedding, *head, *block;
     const char *q, *k, *v, *o;
-    const char *up, *down; /* up_0, up_1, ... where the MLP has several lags */
+    const char *gate, *up, *down; /* up_0, up_1, ... where the MLP has several lags; gate: SwiGLU's g */
+    const char *attention_norm, *mlp_norm; /* gains, in a block */
+    const char *norm;                      /* of the norm before the head */
 } dn_names;
 
 typedef struct dn_spec {
@@ -40,7 +44,8 @@ typedef struct dn_spec {
     dn_attention_spec attention;
     dn_mlp_spec mlp;
     const dn_names *names;
-    const struct dn_architecture *architecture; /* a row of the registry (model/model.h); layers do not read it */
+    const struct dn_architecture
+        *architecture; /* a row of the registry (model/model.h); layers do not read it */
 } dn_spec;
 
 #endif

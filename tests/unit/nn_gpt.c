@@ -31,10 +31,10 @@ static void a_later_token_changes_nothing_before_it(void **state)
     model m = model_create("ref", 1, small, 2);
     size_t C = small.C, N = m.B * small.T, changed = 4;
     whole_loss(&m);
-    dn_real *before = host_copy(m.stream, head_of(m.model)->norm.y, N * C);
+    dn_real *before = host_copy(m.stream, head_of(m.model)->norm.n, N * C);
     m.tokens[changed] = (m.tokens[changed] + 1) % (int32_t)small.V;
     whole_loss(&m);
-    dn_real *after = host_copy(m.stream, head_of(m.model)->norm.y, N * C);
+    dn_real *after = host_copy(m.stream, head_of(m.model)->norm.n, N * C);
 
     for (size_t t = 0; t < N; t++) {
         bool same = memcmp(before + t * C, after + t * C, C * sizeof *before) == 0;
