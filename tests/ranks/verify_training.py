@@ -47,17 +47,17 @@ def findings(mesh, kind):
     return [(line["line"], found) for line in mesh["lines"] if line["kind"] == kind for found in line["findings"]]
 
 
-def expect_within_tolerance(report, what):
+def expect_within_tolerance(report, what, full_rank=False):
     """The fixed tolerance, whatever rounding may do; in float with the batch of eight ranks, for which the model's
-    seed was chosen. Q in float is left to verify's own bound (ten times what a last bit of the weights does): its columns are
-    R's divided by their norms, and the error of a column is the rounding of R over that norm, which differs from processor to
-    processor. In double Q is held to the fixed tolerance, too."""
+    seed was chosen. Q in float, and at full rank, is left to verify's own bound (ten times what a last bit of the weights does):
+    its columns are R's divided by their norms, and the error of a column is the rounding of R over that norm, which differs
+    from processor to processor. In double and below full rank Q is held to the fixed tolerance, too."""
     for precision, all_meshes in report.items():
         if precision == "float" and not FULL:
             continue
         for mesh in all_meshes["meshes"][1:]:
             for line, found in findings(mesh, "difference"):
-                if precision == "float" and found["name"].startswith("dion.q."):
+                if found["name"].startswith("dion.q.") and (precision == "float" or full_rank):
                     continue
                 expect(found["difference"] <= TOLERANCE[precision],
                        f"{what}, {precision}, {mesh['dp']} x {mesh['fs']} x {mesh['tp']}, {line}: {found}")
@@ -123,7 +123,7 @@ def every_optimizer_method_and_rank_holds():
             # These take what rounding does beyond the fixed tolerance in float, with some BLAS cores or all; the
             # program itself holds them to the rounding that it measured.
             if "float" not in where or setting not in (["power_iters=2"], ["ortho_fraction=1"]):
-                expect_within_tolerance(report, f"{where}, {setting}")
+                expect_within_tolerance(report, f"{where}, {setting}", setting == ["ortho_fraction=1"])
 
 
 @case
