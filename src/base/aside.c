@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -122,7 +123,7 @@ dn_status dn_dir_check_space(const char *dir, uint64_t bytes)
 /* A file without a name can be given one later only through /proc. */
 static int open_nameless(const char *dir)
 {
-    int fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     if (fd >= 0 && access(link, F_OK) != 0) {
@@ -149,7 +150,7 @@ dn_status dn_aside_open(const char *path, uint64_t expected_bytes, dn_aside *out
     if (status == DN_OK)
         aside.fd = open_nameless(dir);
     if (status == DN_OK && aside.fd < 0) {
-        aside.fd = open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
+        aside.fd = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
         aside.named = aside.fd >= 0;
         if (aside.fd < 0)
             status = dn_fail_errno(DN_ERR_IO, errno, "cannot create %s", temporary);
@@ -161,7 +162,7 @@ dn_status dn_aside_open(const char *path, uint64_t expected_bytes, dn_aside *out
     return status;
 }
 
-static dn_status stopped(const dn_aside *aside, int error)
+static dn_status stopped(const dn_aside *aside, uint64_t at, int error)
 {
     char of[64] = "";
     if (aside->expected)
@@ -169,7 +170,7 @@ static dn_status stopped(const dn_aside *aside, int error)
     return dn_fail_errno(DN_ERR_IO, error,
                          "%s: stopped after %.1f%s MB, nothing is left of it; free some space or choose "
                          "another directory",
-                         aside->path, megabytes(aside->bytes), of);
+                         aside->path, megabytes(at), of);
 }
 
 static dn_status write_all(const dn_aside *aside, uint64_t offset, const void *data, size_t bytes)
@@ -180,7 +181,7 @@ static dn_status write_all(const dn_aside *aside, uint64_t offset, const void *d
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return stopped(aside, n < 0 ? errno : ENOSPC);
+            return stopped(aside, offset, n < 0 ? errno : ENOSPC);
         at += n;
         offset += (uint64_t)n;
         bytes -= (size_t)n;
@@ -195,7 +196,7 @@ static dn_status wait_for_range(const dn_aside *aside, uint64_t range)
     int result = sync_file_range(aside->fd, (off_t)(range * RANGE), RANGE,
                                  SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
     bool lost = result != 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT);
-    return lost ? stopped(aside, errno) : DN_OK;
+    return lost ? stopped(aside, aside->bytes, errno) : DN_OK;
 }
 
 static dn_status write_behind(const dn_aside *aside, uint64_t before)
@@ -211,15 +212,36 @@ static dn_status write_behind(const dn_aside *aside, uint64_t before)
 dn_status dn_aside_append(dn_aside *aside, const void *data, size_t bytes)
 {
     DN_TRY(write_all(aside, aside->bytes, data, bytes));
+    return dn_aside_advance(aside, bytes);
+}
+
+dn_status dn_aside_advance(dn_aside *aside, size_t bytes)
+{
     uint64_t before = aside->bytes;
     aside->bytes += bytes;
     return write_behind(aside, before);
 }
 
-dn_status dn_aside_patch(dn_aside *aside, uint64_t offset, const void *data, size_t bytes)
+dn_status dn_aside_write(dn_aside *aside, uint64_t offset, const void *data, size_t bytes)
 {
-    assert(offset + bytes <= aside->bytes);
     return write_all(aside, offset, data, bytes);
+}
+
+dn_status dn_aside_read(dn_aside *aside, uint64_t offset, void *data, size_t bytes)
+{
+    char *at = data;
+    while (bytes > 0) {
+        ssize_t n = pread(aside->fd, at, bytes, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return dn_fail_errno(DN_ERR_IO, n < 0 ? errno : EIO, "%s: what was written cannot be read back",
+                                 aside->path);
+        at += n;
+        offset += (uint64_t)n;
+        bytes -= (size_t)n;
+    }
+    return DN_OK;
 }
 
 dn_status dn_aside_seal(dn_aside *aside, void (*tick)(void *), void *context)
@@ -229,10 +251,10 @@ dn_status dn_aside_seal(dn_aside *aside, void (*tick)(void *), void *context)
         DN_TRY(wait_for_range(aside, range));
         tick(context);
     }
-    return sync_all(aside->fd) == 0 ? DN_OK : stopped(aside, errno);
+    return sync_all(aside->fd) == 0 ? DN_OK : stopped(aside, aside->bytes, errno);
 }
 
-dn_status dn_aside_publish(dn_aside *aside)
+static dn_status give_name(dn_aside *aside)
 {
     char temporary[PATH_MAX], link[64];
     temporary_name(aside, temporary);
@@ -240,6 +262,47 @@ dn_status dn_aside_publish(dn_aside *aside)
     if (!aside->named && linkat(AT_FDCWD, link, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot create %s", temporary);
     aside->named = true;
+    return DN_OK;
+}
+
+/* A program that has privileges of its own (setcap) keeps its /proc to itself. */
+dn_status dn_aside_share(dn_aside *aside, dn_aside_place *place)
+{
+    if (prctl(PR_GET_DUMPABLE) != 1)
+        DN_TRY(give_name(aside));
+    *place = (dn_aside_place){.pid = (int)getpid(), .fd = aside->fd, .named = aside->named};
+    return DN_OK;
+}
+
+dn_status dn_aside_join(const char *path, dn_aside_place place, uint64_t expected_bytes, dn_aside *out)
+{
+    *out = (dn_aside){.fd = -1};
+    DN_TRY(dn_descriptors_occupy());
+    dn_aside aside = {.path = strdup(path), .expected = expected_bytes};
+    char name[PATH_MAX];
+    if (!aside.path)
+        return dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
+    if (place.named)
+        temporary_name(&aside, name);
+    else
+        snprintf(name, sizeof name, "/proc/%d/fd/%d", place.pid, place.fd);
+    do
+        aside.fd = open(name, O_WRONLY | O_CLOEXEC);
+    while (aside.fd < 0 && errno == EINTR);
+    if (aside.fd < 0) {
+        int error = errno;
+        free(aside.path);
+        return dn_fail_errno(DN_ERR_IO, error, "%s: cannot open %s, which another worker writes", path, name);
+    }
+    *out = aside;
+    return DN_OK;
+}
+
+dn_status dn_aside_publish(dn_aside *aside)
+{
+    char temporary[PATH_MAX];
+    DN_TRY(give_name(aside));
+    temporary_name(aside, temporary);
     if (rename(temporary, aside->path) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot rename %s", temporary);
     aside->named = false;

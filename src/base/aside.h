@@ -6,6 +6,11 @@
  * Until it is published a file has no name (O_TMPFILE) where the file system can do that, so a killed writer
  * leaves nothing; elsewhere it is PATH.tmp, which the next writer of the same path removes. Several files
  * that belong together are all sealed, which is where a full disk shows, before the first is published.
+ *
+ * Several processes can write one file, each where it likes. One of them opens, seals and publishes it; others join:
+ *
+ *     the owner     open -> share ->        write, read ... -> advance ... -> seal -> publish
+ *     the others               -> join -> write ... -> discard
  */
 #ifndef BASE_ASIDE_H
 #define BASE_ASIDE_H
@@ -21,7 +26,7 @@ typedef struct dn_aside {
     char *path; /* where it will be published; NULL: nothing is open; owned */
     int fd;
     bool named;        /* PATH.tmp exists */
-    uint64_t bytes;    /* appended so far */
+    uint64_t bytes;    /* appended, or advanced to, so far */
     uint64_t expected; /* bytes in all, 0 = unknown */
 } dn_aside;
 
@@ -53,8 +58,26 @@ dn_status dn_aside_open(const char *path, uint64_t expected_bytes, dn_aside *out
  */
 dn_status dn_aside_append(dn_aside *aside, const void *data, size_t bytes) DN_MUST_USE;
 
-/** Overwrites bytes that were already appended, at `offset`. Errors: DN_ERR_IO. */
-dn_status dn_aside_patch(dn_aside *aside, uint64_t offset, const void *data, size_t bytes) DN_MUST_USE;
+/** Writes at `offset`, over what is there, or ahead of what was appended: dn_aside_advance. Errors: as dn_aside_append. */
+dn_status dn_aside_write(dn_aside *aside, uint64_t offset, const void *data, size_t bytes) DN_MUST_USE;
+
+/** Reads what was written at `offset`, by whomever. Not for who has joined. Errors: DN_ERR_IO. */
+dn_status dn_aside_read(dn_aside *aside, uint64_t offset, void *data, size_t bytes) DN_MUST_USE;
+
+/** The next `bytes` bytes are written, as if they had been appended. */
+dn_status dn_aside_advance(dn_aside *aside, size_t bytes) DN_MUST_USE;
+
+/* Where other processes find an open file. */
+typedef struct dn_aside_place {
+    int pid, fd;
+    bool named;
+} dn_aside_place;
+
+/** What others need to join; a file that they could not open without a name gets one. Errors: DN_ERR_IO. */
+dn_status dn_aside_share(dn_aside *aside, dn_aside_place *place) DN_MUST_USE;
+
+/** Opens the file that another process writes for `path`, to write to, too. expected_bytes as there. Errors: DN_ERR_IO. */
+dn_status dn_aside_join(const char *path, dn_aside_place place, uint64_t expected_bytes, dn_aside *out) DN_MUST_USE;
 
 /** Syncs the content: what is still on its way a range at a time, with tick (may be NULL) after each, so that on
  * a slow disk the last call, which nobody can look into, finds little left to do. Errors: DN_ERR_IO. */
@@ -64,8 +87,8 @@ dn_status dn_aside_seal(dn_aside *aside, void (*tick)(void *), void *context) DN
  * success. Errors: DN_ERR_IO. */
 dn_status dn_aside_publish(dn_aside *aside) DN_MUST_USE;
 
-/** Removes whatever there is of it; empties *aside. A no-op on an empty (zeroed or published) one. Keeps the
- * message of the last failure. */
+/** Removes whatever there is of it, or only leaves it if it was joined; empties *aside. A no-op on an empty (zeroed or
+ * published) one. Keeps the message of the last failure. */
 void dn_aside_discard(dn_aside *aside);
 
 #endif

@@ -19,7 +19,9 @@
 /* What one rank holds of a tensor. */
 typedef struct dn_shard {
     dn_block block;   /* which part it is */
-    const void *data; /* [block.rows, block.cols] dense, row-major; borrowed. NULL: holds nothing */
+    const void *data; /* [block.rows, block.cols] dense, row-major, as an address of this rank's arena (dn_comm_view);
+                         borrowed. NULL: holds nothing */
+    int rank;
 } dn_shard;
 
 typedef struct dn_tensor {
@@ -34,7 +36,10 @@ typedef struct dn_meta {
     const char *key, *value;
 } dn_meta;
 
-/** Writes generation `step` (made again if it exists) and keeps, with it, the newest `keep` >= 1. What is too
+/** Collective over comm: writes generation `step` (made again if it exists) and keeps, with it, the newest `keep`
+ * >= 1. Ranks bring the same step and tensors, and have met since they wrote what is in these; each writes what it
+ * holds, or, where several hold parts of the same rows, takes turns with them. dir, keep and meta are rank 0's, which
+ * also sees to the file as a whole. What is too
  * many goes first, the oldest first, so that no more than max(keep, 2) files are there at once; the newest
  * stays until the new one is complete. Generations after `step` are another history and left alone. dir is made
  * if missing. Tensors are written whole, a few MiB at a time, however they are sharded: the file does not tell.
@@ -42,8 +47,8 @@ typedef struct dn_meta {
  * a multiple of its element's size. tick (may be NULL) is called every few MiB. Checks free space first.
  * Errors: DN_ERR_IO naming file and cause; DN_ERR_ARG shards that overlap or leave a hole, or strings that are
  * not UTF-8; DN_ERR_MEMORY. The newest older generations then still stand and nothing half-written is left. */
-dn_status dn_checkpoint_write(const char *dir, uint64_t step, size_t keep, const dn_meta *meta, size_t n_meta,
-                              const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
+dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, size_t keep, const dn_meta *meta,
+                              size_t n_meta, const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
                               void *context) DN_MUST_USE;
 
 /** Makes generation `step` the best: best.safetensors becomes a name of its file, at once or not at all. A file

@@ -54,31 +54,49 @@ dn_status dn_shards_check(const dn_tensor *tensor)
     return DN_OK;
 }
 
-/* width: bytes of an element. The part of row `row` that lies in the shard, as far as it is among elements
- * first .. end-1. */
-static void copy_row(const dn_shard *shard, size_t width, size_t cols, size_t row, size_t first, size_t end,
-                     char *out)
+/* Of the rows from *row up to, not including, *end that elements first .. first+n-1 lie in, those that the shard has
+ * some of. */
+static bool has_rows(const dn_shard *shard, size_t cols, size_t first, size_t n, size_t *row, size_t *end)
 {
     const dn_block *b = &shard->block;
-    size_t from = row * cols + b->col0, to = from + b->cols;
-    const char *data = (const char *)shard->data + (row - b->row0) * b->cols * width;
-    size_t start = dn_max(from, first), stop = dn_min(to, end);
-    if (start < stop)
-        memcpy(out + (start - first) * width, data + (start - from) * width, (stop - start) * width);
+    *row = dn_max(b->row0, first / cols);
+    *end = dn_min(b->row0 + b->rows, (first + n - 1) / cols + 1);
+    return !is_empty(shard) && *row < *end;
 }
 
-void dn_shards_gather(const dn_tensor *tensor, size_t first, size_t n, void *out)
+/* width: bytes of an element. x: the shard's row of that number. Its part among elements first .. end-1. */
+static void copy_row(const dn_block *b, const char *x, size_t width, size_t cols, size_t row, size_t first,
+                     size_t end, char *out)
 {
-    size_t end = first + n;
-    if (n == 0)
-        return;
-    size_t first_row = first / tensor->cols, last_row = (end - 1) / tensor->cols;
-    for (size_t i = 0; i < tensor->n_shards; i++) {
-        const dn_block *b = &tensor->shards[i].block;
-        if (is_empty(&tensor->shards[i]))
+    size_t from = row * cols + b->col0, to = from + b->cols;
+    size_t start = dn_max(from, first), stop = dn_min(to, end);
+    if (start < stop)
+        memcpy(out + (start - first) * width, x + (start - from) * width, (stop - start) * width);
+}
+
+void dn_shards_gather(dn_comm *comm, const dn_tensor *tensor, size_t first, size_t n, void *out)
+{
+    size_t width = dn_type_bytes(tensor->type), row, end;
+    for (size_t i = 0; n > 0 && i < tensor->n_shards; i++) {
+        const dn_shard *shard = &tensor->shards[i];
+        if (!has_rows(shard, tensor->cols, first, n, &row, &end))
             continue;
-        size_t row = b->row0 > first_row ? b->row0 : first_row;
-        for (; row < b->row0 + b->rows && row <= last_row; row++)
-            copy_row(&tensor->shards[i], dn_type_bytes(tensor->type), tensor->cols, row, first, end, out);
+        size_t row_bytes = shard->block.cols * width;
+        const char *rows = (const char *)shard->data + (row - shard->block.row0) * row_bytes;
+        const char *x = dn_comm_view(comm, dn_comm_chunk_of(rows, (end - row) * row_bytes), shard->rank,
+                                     DN_TRAFFIC_CONTROL);
+        for (; row < end; row++, x += row_bytes)
+            copy_row(&shard->block, x, width, tensor->cols, row, first, first + n, out);
     }
+}
+
+int dn_shards_holder(const dn_tensor *tensor, size_t first, size_t n, size_t turn)
+{
+    size_t n_holders = 0, row, end;
+    for (size_t i = 0; i < tensor->n_shards; i++)
+        n_holders += has_rows(&tensor->shards[i], tensor->cols, first, n, &row, &end);
+    turn %= n_holders;
+    for (const dn_shard *shard = tensor->shards;; shard++)
+        if (has_rows(shard, tensor->cols, first, n, &row, &end) && turn-- == 0)
+            return shard->rank;
 }

@@ -11,7 +11,11 @@ bool dn_block_is_within(const dn_block *block, size_t rows, size_t cols);
  * overlap, or a hole. */
 dn_status dn_shards_check(const dn_tensor *tensor) DN_MUST_USE;
 
-/** Elements first .. first+n-1 of the whole tensor, row-major, to out [n] of its type; the shards tile it. */
-void dn_shards_gather(const dn_tensor *tensor, size_t first, size_t n, void *out);
+/** Elements first .. first+n-1 of the whole tensor, row-major, to out [n] of its type; the shards tile it. What other
+ * members of comm hold is read through views. */
+void dn_shards_gather(dn_comm *comm, const dn_tensor *tensor, size_t first, size_t n, void *out);
+
+/** A rank that holds some of these n > 0 elements: of those that do, number turn, counted in rounds. */
+int dn_shards_holder(const dn_tensor *tensor, size_t first, size_t n, size_t turn);
 
 #endif

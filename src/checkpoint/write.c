@@ -2,6 +2,7 @@
 
 #include "base/aside.h"
 #include "base/fail.h"
+#include "base/size.h"
 #include "checkpoint/format.h"
 #include "checkpoint/generations.h"
 #include "checkpoint/shards.h"
@@ -15,9 +16,9 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum {
-    CHUNK = 4 << 20
-}; /* bytes between two ticks; put together, hashed and written while still in the cache */
+/* Bytes that are put together and written at a time, and that are read back; a tick follows each. Ranks meet when each
+ * could have written so many chunks. */
+enum { CHUNK = 4 << 20, PIECE = 1 << 20, CHUNKS_A_RANK = 4 };
 
 static size_t tensor_bytes(const dn_tensor *tensor)
 {
@@ -74,89 +75,142 @@ static char *encode(json_t *header, size_t *bytes)
     return out;
 }
 
-/* A file that is being written. */
+/* A file that is being written. Tensors follow the header, in chunks. */
 typedef struct writer {
+    dn_comm *comm;
     dn_aside file;
-    XXH3_state_t *hash; /* owned */
+    XXH3_state_t *hash; /* owned; rank 0's */
     void *chunk;        /* [CHUNK bytes] owned */
+    uint64_t end;       /* of the chunks that were written or left to others so far */
+    uint64_t complete;  /* up to here everybody has written */
+    size_t n_chunks;    /* since all have met */
     void (*tick)(void *);
     void *context;
 } writer;
 
-static dn_status append_hashed(writer *w, const void *data, size_t bytes)
+/* What the others need to know of rank 0's file. */
+typedef struct start {
+    dn_aside_place place;
+    uint64_t header_bytes, file_bytes;
+} start;
+
+static void show_life(const writer *w)
 {
-    XXH3_64bits_update(w->hash, data, bytes);
-    DN_TRY(dn_aside_append(&w->file, data, bytes));
     if (w->tick)
         w->tick(w->context);
-    return DN_OK;
 }
 
-static dn_status append_tensor(writer *w, const dn_tensor *tensor)
+/* Rank 0 takes the sum of what all have written, from the file: the order of the sum is the file's. */
+static dn_status hash_complete(writer *w)
 {
-    size_t left = tensor->rows * tensor->cols, width = dn_type_bytes(tensor->type);
-    for (size_t at = 0, n; left > 0; at += n, left -= n) {
-        n = left < CHUNK / width ? left : CHUNK / width;
-        dn_shards_gather(tensor, at, n, w->chunk);
-        DN_TRY(append_hashed(w, w->chunk, n * width));
+    while (w->file.bytes < w->complete) {
+        size_t n = (size_t)dn_min((uint64_t)PIECE, w->complete - w->file.bytes);
+        DN_TRY(dn_aside_read(&w->file, w->file.bytes, w->chunk, n));
+        XXH3_64bits_update(w->hash, w->chunk, n);
+        DN_TRY(dn_aside_advance(&w->file, n));
+        show_life(w);
     }
     return DN_OK;
 }
 
-/* One pass over the tensors: the sum goes into its place when it is known, which is cheaper than reading all
- * numbers once more before. */
-static dn_status write_content(writer *w, const char *header, size_t header_bytes, const dn_tensor *tensors,
-                               size_t n_tensors)
+/* The sum of what was complete at the last meeting is taken while others still write. */
+static dn_status meet(writer *w)
+{
+    if (w->hash)
+        DN_TRY(hash_complete(w));
+    DN_TRY(dn_comm_barrier(w->comm));
+    w->complete = w->end;
+    w->n_chunks = 0;
+    return DN_OK;
+}
+
+static dn_status write_tensor(writer *w, const dn_tensor *tensor)
+{
+    size_t left = tensor->rows * tensor->cols, width = dn_type_bytes(tensor->type);
+    for (size_t at = 0, n; left > 0; at += n, left -= n) {
+        n = dn_min(left, CHUNK / width);
+        if (dn_shards_holder(tensor, at, n, w->n_chunks) == dn_comm_rank(w->comm)) {
+            dn_shards_gather(w->comm, tensor, at, n, w->chunk);
+            DN_TRY(dn_aside_write(&w->file, w->end, w->chunk, n * width));
+            show_life(w);
+        }
+        w->end += n * width;
+        if (++w->n_chunks == CHUNKS_A_RANK * (size_t)dn_comm_size(w->comm))
+            DN_TRY(meet(w));
+    }
+    return DN_OK;
+}
+
+/* The sum goes into its place when it is known. */
+static dn_status write_content(writer *w, const dn_tensor *tensors, size_t n_tensors)
 {
     char digits[DN_CHECKPOINT_DIGITS + 1];
-    XXH3_64bits_reset(w->hash);
-    DN_TRY(append_hashed(w, header, header_bytes));
     for (size_t i = 0; i < n_tensors; i++)
-        DN_TRY(append_tensor(w, &tensors[i]));
+        DN_TRY(write_tensor(w, &tensors[i]));
+    DN_TRY(meet(w));
+    if (!w->hash)
+        return DN_OK;
+    DN_TRY(hash_complete(w));
     snprintf(digits, sizeof digits, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(w->hash));
-    DN_TRY(dn_aside_patch(&w->file, DN_CHECKPOINT_DIGITS_AT, digits, DN_CHECKPOINT_DIGITS));
-    return dn_aside_seal(&w->file, w->tick, w->context);
+    DN_TRY(dn_aside_write(&w->file, DN_CHECKPOINT_DIGITS_AT, digits, DN_CHECKPOINT_DIGITS));
+    DN_TRY(dn_aside_seal(&w->file, w->tick, w->context));
+    return dn_aside_publish(&w->file);
 }
 
-static dn_status write_file(const char *path, const char *header, size_t header_bytes,
-                            const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *), void *context)
+/* Rank 0: makes the directory ready and begins the file. */
+static dn_status begin(writer *w, const char *dir, const char *path, uint64_t step, size_t keep,
+                       const dn_meta *meta, size_t n_meta, const dn_tensor *tensors, size_t n_tensors, start *out)
 {
-    uint64_t bytes = header_bytes;
-    for (size_t i = 0; i < n_tensors; i++)
-        bytes += tensor_bytes(&tensors[i]);
-    writer w = {.tick = tick, .context = context};
-    DN_TRY(dn_aside_open(path, bytes, &w.file));
-    w.hash = XXH3_createState();
-    w.chunk = malloc(CHUNK);
-    dn_status status = w.hash && w.chunk ? write_content(&w, header, header_bytes, tensors, n_tensors)
-                                         : dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
-    free(w.chunk);
-    XXH3_freeState(w.hash);
-    if (status == DN_OK)
-        status = dn_aside_publish(&w.file);
-    dn_aside_discard(&w.file);
-    return status;
-}
-
-dn_status dn_checkpoint_write(const char *dir, uint64_t step, size_t keep, const dn_meta *meta, size_t n_meta,
-                              const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *), void *context)
-{
-    char path[PATH_MAX];
-    DN_TRY(dn_generation_path(dir, step, path, sizeof path));
-    for (size_t i = 0; i < n_tensors; i++)
-        DN_TRY(dn_shards_check(&tensors[i]));
+    size_t bytes = 0;
     DN_TRY(dn_dir_make(dir));
     dn_checkpoint_clean(dir);
-    size_t header_bytes = 0;
     json_t *object = describe(meta, n_meta, tensors, n_tensors);
-    char *header = encode(object, &header_bytes);
+    char *header = encode(object, &bytes);
     json_decref(object);
     if (!header)
         return dn_fail(DN_ERR_ARG, "%s: out of memory, or a name or metadata string that is not UTF-8", path);
     dn_generations_prune(dir, step, keep > 2 ? keep - 1 : 1);
-    dn_status status = write_file(path, header, header_bytes, tensors, n_tensors, tick, context);
-    free(header);
+    *out = (start){.header_bytes = bytes, .file_bytes = bytes};
+    for (size_t i = 0; i < n_tensors; i++)
+        out->file_bytes += tensor_bytes(&tensors[i]);
+    dn_status status = dn_aside_open(path, out->file_bytes, &w->file);
     if (status == DN_OK)
+        status = dn_aside_write(&w->file, 0, header, bytes);
+    free(header);
+    if (status != DN_OK)
+        return status;
+    w->hash = XXH3_createState();
+    if (!w->hash)
+        return dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
+    XXH3_64bits_reset(w->hash);
+    return dn_aside_share(&w->file, &out->place);
+}
+
+dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, size_t keep, const dn_meta *meta,
+                              size_t n_meta, const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
+                              void *context)
+{
+    const bool first = dn_comm_rank(comm) == 0;
+    char path[PATH_MAX];
+    start begun = {0};
+    DN_TRY(dn_generation_path(dir, step, path, sizeof path));
+    for (size_t i = 0; i < n_tensors; i++)
+        DN_TRY(dn_shards_check(&tensors[i]));
+    writer w = {.comm = comm, .tick = tick, .context = context, .chunk = malloc(CHUNK)};
+    dn_status status = w.chunk ? DN_OK : dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
+    if (status == DN_OK && first)
+        status = begin(&w, dir, path, step, keep, meta, n_meta, tensors, n_tensors, &begun);
+    if (status == DN_OK)
+        status = dn_comm_broadcast(comm, &begun, sizeof begun, 0, DN_TRAFFIC_CONTROL);
+    if (status == DN_OK && !first)
+        status = dn_aside_join(path, begun.place, begun.file_bytes, &w.file);
+    w.end = begun.header_bytes;
+    if (status == DN_OK)
+        status = write_content(&w, tensors, n_tensors);
+    if (status == DN_OK && first)
         dn_generations_prune(dir, step, keep - 1);
+    free(w.chunk);
+    XXH3_freeState(w.hash);
+    dn_aside_discard(&w.file);
     return status;
 }

@@ -41,7 +41,7 @@ static dn_status finish_last(struct shard_set *set)
     if (set->n == 0)
         return DN_OK;
     int32_t header[] = {DN_SHARD_MAGIC, DN_SHARD_VERSION, (int32_t)set->in_last};
-    DN_TRY(dn_aside_patch(&set->shards[set->n - 1], 0, header, sizeof header));
+    DN_TRY(dn_aside_write(&set->shards[set->n - 1], 0, header, sizeof header));
     return dn_aside_seal(&set->shards[set->n - 1], NULL, NULL);
 }
 

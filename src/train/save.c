@@ -63,14 +63,10 @@ static void begin_tensor(tensor_list *list, const char *name, size_t rows, size_
     list->n++;
 }
 
-/* Peers' parts are read where they are. */
-static void add_shard(const dn_run *run, tensor_list *list, dn_block block, const void *data, int rank)
+static void add_shard(tensor_list *list, dn_block block, const void *data, int rank)
 {
-    dn_tensor *tensor = &list->tensors[list->n - 1];
-    const dn_comm_chunk chunk = dn_comm_chunk_of(data, block.rows * block.cols * dn_type_bytes(tensor->type));
-    tensor->n_shards++;
-    list->shards[list->n_shards++] =
-        (dn_shard){block, dn_comm_view(run->comm, chunk, rank, DN_TRAFFIC_CONTROL)};
+    list->tensors[list->n - 1].n_shards++;
+    list->shards[list->n_shards++] = (dn_shard){block, data, rank};
 }
 
 /* A replica's, or the consensus, which lies where gradients do. */
@@ -80,7 +76,7 @@ static void add_param_shards(const dn_run *run, size_t index, int replica, bool 
         int at[DN_N_AXES];
         dn_mesh_at(run->plan.mesh, rank, at);
         if (at[DN_DP] == replica)
-            add_shard(run, list, dn_param_block(&run->net.params[index], run->plan.mesh, at),
+            add_shard(list, dn_param_block(&run->net.params[index], run->plan.mesh, at),
                       dn_param_address(run->plan.mesh, run->net.params, index, consensus, at), rank);
     }
 }
@@ -106,7 +102,7 @@ static void add_state_shards(const dn_run *run, size_t index, int replica, tenso
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
         const dn_state_shard shard = dn_net_state_shard(&run->net, index, rank);
         if (shard.replica == replica)
-            add_shard(run, list, shard.block, shard.data, rank);
+            add_shard(list, shard.block, shard.data, rank);
     }
 }
 
@@ -155,18 +151,19 @@ static dn_status write_tensors(dn_run *run, const tensor_list *list)
         meta[n++] = (dn_meta){"val_loss", val_loss};
     if (run->validation_due && run->n_skipped == 0)
         meta[n++] = (dn_meta){"validation", "due"};
-    dn_status status = dn_checkpoint_write(run->plan.config.checkpoint_dir, dn_run_good_step(run),
+    dn_status status = dn_checkpoint_write(run->comm, run->plan.config.checkpoint_dir, dn_run_good_step(run),
                                            (size_t)run->plan.config.checkpoint_keep, meta, n, list->tensors,
                                            list->n, dn_run_tick, run);
     free(config);
-    return status == DN_OK ? keep_best(run) : status;
+    return status == DN_OK && run->rank == 0 ? keep_best(run) : status;
 }
 
-static dn_status save_from_rank_0(dn_run *run)
+static dn_status save_all(dn_run *run)
 {
     tensor_list list;
     size_t n_states = dn_net_n_states(&run->net);
-    DN_TRY(dn_metrics_sync(run->metrics));
+    if (run->rank == 0)
+        DN_TRY(dn_metrics_sync(run->metrics));
     dn_status status = make_list(run, &list);
     for (size_t i = 0; i < run->plan.n_params && status == DN_OK; i++)
         list_param(run, i, &list);
@@ -189,8 +186,7 @@ dn_status dn_run_save(dn_run *run)
     DN_TRY(dn_comm_barrier(run->comm)); /* everybody's momentum is complete */
     if (dn_strategy_apart(run->net.strategy))
         DN_TRY(dn_net_form_consensus(&run->net));
-    if (run->rank == 0)
-        DN_TRY(save_from_rank_0(run));
+    DN_TRY(save_all(run));
     return dn_comm_barrier(run->comm); /* nobody changes it before it is written */
 }
 

@@ -1,0 +1,187 @@
+/* A checkpoint that ranks write together is the file that one rank writes, and each has written its share of it. */
+#include "checkpoint/checkpoint.h"
+#include "support/disk.h"
+#include "support/ranks.h"
+#include "support/scratch.h"
+#include "support/tests.h"
+
+static scratch dir;
+
+static int set_up(void **state)
+{
+    return scratch_make(&dir) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    disk.no_nameless = false;
+    scratch_remove(&dir);
+    return 0;
+}
+
+/* Rows and columns are cut among the ranks of a grid; one tensor has more chunks than ranks write between two meetings,
+ * one has rows that all have a part of, one leaves ranks with nothing, one is of bfloat16. */
+typedef struct layout {
+    const char *name;
+    size_t rows, cols;
+    dn_type type;
+    int row_parts; /* 0: one for each rank */
+} layout;
+
+static const layout layouts[] = {{"long rows", 3, 2500003, DN_REAL, 1},
+                                 {"rows", 2311, 101, DN_REAL, 0},
+                                 {"a grid", 700, 33, DN_REAL, 2},
+                                 {"few rows", 2, 5, DN_REAL, 0},
+                                 {"vector", 1, 77, DN_REAL, 1},
+                                 {"halves", 123, 45, DN_BF16, 1}};
+enum { N = sizeof layouts / sizeof *layouts, MOST = 6 };
+
+static unsigned char byte_of(size_t tensor, size_t i)
+{
+    return (unsigned char)((i * 2654435761u >> 7) + tensor);
+}
+
+/* The shards of all ranks in the file's own bytes; this rank's are filled. Room for the largest of each. */
+static int describe(dn_comm *comm, size_t t, dn_tensor *tensor, dn_shard *shards)
+{
+    const layout *l = &layouts[t];
+    const int P = dn_comm_size(comm), row_parts = l->row_parts == 0 ? P : P % l->row_parts ? 1 : l->row_parts;
+    const size_t width = dn_type_bytes(l->type);
+    size_t most = 0;
+    void *memory;
+    for (int rank = 0; rank < P; rank++) {
+        dn_range r = dn_part(l->rows, 1, row_parts, rank % row_parts);
+        dn_range c = dn_part(l->cols, 1, P / row_parts, rank / row_parts);
+        shards[rank] = (dn_shard){{r.first, r.end - r.first, c.first, c.end - c.first}, NULL, rank};
+        size_t n = shards[rank].block.rows * shards[rank].block.cols;
+        most = n > most ? n : most;
+    }
+    RANKS_CHECK(dn_comm_alloc(comm, most * width, &memory) == DN_OK);
+    const dn_block own = shards[dn_comm_rank(comm)].block;
+    unsigned char *x = memory;
+    for (size_t i = 0; i < own.rows * own.cols * width; i++) {
+        size_t row = own.row0 + i / (own.cols * width), col = own.col0 * width + i % (own.cols * width);
+        x[i] = byte_of(t, row * l->cols * width + col);
+    }
+    for (int rank = 0; rank < P; rank++)
+        shards[rank].data = memory;
+    *tensor = (dn_tensor){l->name, l->rows, l->cols, l->type, (size_t)P, shards};
+    return 0;
+}
+
+static int write_together(dn_comm *comm, void *argument)
+{
+    dn_tensor tensors[N];
+    dn_shard shards[N][MOST];
+    const dn_meta meta = {"step", "7"};
+    size_t bytes = 0;
+    for (size_t t = 0; t < N; t++) {
+        RANKS_CHECK(describe(comm, t, &tensors[t], shards[t]) == 0);
+        bytes += tensors[t].rows * tensors[t].cols * dn_type_bytes(tensors[t].type);
+    }
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    const bool alone = *(const ranks_kind *)argument == AS_PROCESSES;
+    const int64_t room = (int64_t)1 << 40; /* of which writing takes */
+    if (alone)
+        disk.room = room;
+    RANKS_CHECK(dn_checkpoint_write(comm, dir.dir, (uint64_t)dn_comm_size(comm), 100, &meta,
+                                    dn_comm_rank(comm) == 0, tensors, N, NULL, NULL) == DN_OK);
+    const double written = (double)(room - disk.room), share = (double)bytes / dn_comm_size(comm);
+    if (alone) /* else it is of all ranks together; a chunk of 4 MiB is the grain of turns */
+        RANKS_CLOSE(written, share, 0.5 * share + 0x1p22);
+    return dn_comm_barrier(comm) == DN_OK ? 0 : 1;
+}
+
+static void write_by(int n_ranks, ranks_kind kind)
+{
+    const ranks_spec spec = {.kind = kind, .n_ranks = n_ranks, .arena_bytes = (size_t)128 << 20};
+    assert_int_equal(ranks_run(&spec, write_together, &kind, NULL), 0);
+}
+
+static void the_file_does_not_tell_how_many_wrote_it(void **state)
+{
+    (void)state;
+    size_t wanted_bytes, bytes;
+    write_by(1, AS_PROCESSES);
+    char *wanted = scratch_read(scratch_path(&dir, "step_00000001.safetensors"), &wanted_bytes);
+    assert_non_null(wanted);
+    for (int n_ranks = 2; n_ranks <= MOST; n_ranks += 2)
+        for (ranks_kind kind = AS_THREADS; kind <= AS_PROCESSES; kind++)
+            for (int nameless = 0; nameless < 2; nameless++) {
+                char name[64];
+                disk.no_nameless = !nameless;
+                write_by(n_ranks, kind);
+                snprintf(name, sizeof name, "step_%08d.safetensors", n_ranks);
+                char *got = scratch_read(scratch_path(&dir, name), &bytes);
+                assert_non_null(got);
+                assert_int_equal(bytes, wanted_bytes);
+                assert_memory_equal(got, wanted, bytes);
+                free(got);
+                assert_int_equal(unlink(dir.path), 0);
+                assert_int_equal(scratch_entries(dir.dir, false), 1);
+            }
+    free(wanted);
+}
+
+static void what_ranks_wrote_together_is_read_as_what_it_is(void **state)
+{
+    (void)state;
+    dn_checkpoint *c;
+    const dn_real *x;
+    write_by(3, AS_PROCESSES);
+    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000003.safetensors"), NULL, NULL, &c), DN_OK);
+    for (size_t t = 0; t < N; t++) {
+        const layout *l = &layouts[t];
+        if (l->type != DN_REAL)
+            continue;
+        assert_int_equal(dn_checkpoint_tensor(c, l->name, l->rows, l->cols, &x), DN_OK);
+        for (size_t i = 0; i < l->rows * l->cols * sizeof *x; i++)
+            if (((const unsigned char *)x)[i] != byte_of(t, i))
+                fail_msg("%s: byte %zu", l->name, i);
+    }
+    dn_checkpoint_close(&c);
+}
+
+/* Who cannot write ends the call on all ranks, and nothing is left of the file. */
+static int fill_up(dn_comm *comm, void *argument)
+{
+    dn_tensor tensors[N];
+    dn_shard shards[N][MOST];
+    const bool full = dn_comm_rank(comm) == 1;
+    for (size_t t = 0; t < N; t++)
+        RANKS_CHECK(describe(comm, t, &tensors[t], shards[t]) == 0);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    if (full)
+        disk.room = 1 << 20;
+    dn_status status = dn_checkpoint_write(comm, dir.dir, 1, 2, NULL, 0, tensors, N, NULL, NULL);
+    if (full) {
+        RANKS_CHECK(status == DN_ERR_IO && strstr(dn_error_message(), "No space left"));
+        RANKS_CHECK(strstr(dn_error_message(), "step_00000001.safetensors: stopped after"));
+        dn_failure failure = {.status = status, .rank = 1};
+        dn_world_abort(dn_comm_world(comm), &failure);
+    } else
+        RANKS_CHECK(status == DN_ERR_PEER);
+    return 0;
+}
+
+static void a_rank_whose_disk_is_full_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    const ranks_spec spec = {.kind = AS_PROCESSES, .n_ranks = 3, .arena_bytes = (size_t)128 << 20};
+    for (int nameless = 0; nameless < 2; nameless++) {
+        disk.no_nameless = !nameless;
+        assert_int_equal(ranks_run(&spec, fill_up, NULL, NULL), 0);
+        assert_int_equal(scratch_entries(dir.dir, false), 0);
+    }
+}
+
+TESTS(checkpoint_ranks)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(the_file_does_not_tell_how_many_wrote_it),
+        TEST(what_ranks_wrote_together_is_read_as_what_it_is),
+        TEST(a_rank_whose_disk_is_full_leaves_nothing_behind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
