@@ -94,6 +94,12 @@ def files_that_have_a_name_from_the_beginning():
         walk(trial, trial.half, "0", calls, None if FULL else [errno.EIO], nameless=False)
 
 
+@case
+def another_worker_of_two():
+    with Trial(np=2) as trial:
+        expect_reached(walk(trial, trial.half, "1", ["open", "write"], [errno.EIO], nameless=False), "open", "write")
+
+
 if FULL:
     @case
     def two_workers():

@@ -220,10 +220,9 @@ def files_that_have_a_name_from_the_beginning():
     cut_everywhere(lambda trial: {}, nameless=False)
 
 
-if FULL:
-    @case
-    def two_workers():
-        cut_everywhere(lambda trial: trial.half, np=2)
+@case
+def two_workers():
+    cut_everywhere(lambda trial: trial.half, np=2)
 
 
 @case

@@ -171,7 +171,7 @@ static void holes_and_overlaps_are_refused_and_nothing_is_written(void **state)
         assert_non_null(strstr(dn_error_message(), wrong[i].why));
         assert_int_equal(scratch_entries(dir.dir, false), 1);
     }
-    shard_list held_by_nobody = {.n = 1, .shards = {{{0, ROWS, 0, COLS}, NULL}}};
+    shard_list held_by_nobody = {.n = 1, .shards = {{{0, ROWS, 0, COLS}, NULL, 0}}};
     assert_int_equal(write_shards(2, ROWS, COLS, &held_by_nobody), DN_ERR_ARG);
 }
 
