@@ -3,7 +3,7 @@
  * measured as the limit: products, attention and bases against the best gemm, the rest against triad
  * bandwidth.
  *
- *     kernels [threads [column]]
+ *     kernels [threads [backend]]
  */
 #include "base/clock.h"
 #include "base/random.h"
@@ -119,14 +119,14 @@ static void attention_backward(bench *b)
 
 static void embed_forward(bench *b)
 {
-    const dn_words words = {0, b->model.V};
-    b->s->kernels->embed_forward(b->s, b->big[0], b->model.C, b->big[1], b->tokens, &words, b->N, b->model.C);
+    const dn_vocab_shard vocab = {0, b->model.V};
+    b->s->kernels->embed_forward(b->s, b->big[0], b->model.C, b->big[1], b->tokens, &vocab, b->N, b->model.C);
 }
 
 static void embed_backward(bench *b)
 {
-    const dn_words words = {0, b->model.V};
-    b->s->kernels->embed_backward(b->s, b->big[1], b->big[0], b->model.C, b->tokens, &words, b->N,
+    const dn_vocab_shard vocab = {0, b->model.V};
+    b->s->kernels->embed_backward(b->s, b->big[1], b->big[0], b->model.C, b->tokens, &vocab, b->N,
                                   b->model.C);
 }
 
@@ -227,7 +227,7 @@ enum { TALL_MOST = 16 };
 
 typedef struct tall_batch {
     size_t n, m, r;
-    dn_band bands[TALL_MOST];
+    dn_row_block bands[TALL_MOST];
     const dn_wide *partials[TALL_MOST];
     dn_factoring factorings[TALL_MOST];
     dn_tall wholes[TALL_MOST];
@@ -291,14 +291,14 @@ static void lay_out(bench *b, size_t n, size_t m, size_t r)
         char *small = (char *)b->big[1] + i * (partial + inverse);
         dn_wide *t = (dn_wide *)(small + partial);
         now.partials[i] = (dn_wide *)small;
-        now.bands[i] = (dn_band){.m = m,
-                                 .r = r,
-                                 .rows = m,
-                                 .p = p,
-                                 .seed = 1,
-                                 .draw = i,
-                                 .partial = (dn_wide *)small,
-                                 .inverse = t};
+        now.bands[i] = (dn_row_block){.m = m,
+                                      .r = r,
+                                      .rows = m,
+                                      .p = p,
+                                      .seed = 1,
+                                      .draw = i,
+                                      .partial = (dn_wide *)small,
+                                      .inverse = t};
         now.factorings[i] =
             (dn_factoring){.r = r, .n_partials = 1, .partials = &now.partials[i], .inverse = t};
         now.wholes[i] = (dn_tall){.m = m, .r = r, .p = p};

@@ -5,7 +5,7 @@
 #include "base/random.h"
 #include "bench/triad.h"
 #include "compute/kernels.h"
-#include "sync/optimizer.h"
+#include "shard/optimizer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -50,8 +50,8 @@ static dn_param describe(const step_model *m, size_t index)
     dn_param p = {.kind = DN_PARAM_MATRIX,
                   .rows = part == 4 ? 4 * m->dim : m->dim,
                   .cols = part == 5 ? 4 * m->dim : m->dim,
-                  .row_cut = {back ? DN_FS : DN_TP, 1},
-                  .col_cut = {back ? DN_TP : DN_FS, 1}};
+                  .row_sharding = {back ? DN_FS : DN_TP, 1},
+                  .col_sharding = {back ? DN_TP : DN_FS, 1}};
     snprintf(p.name, sizeof p.name, "%zu.%zu", index / MATRICES_A_LAYER, part);
     return p;
 }
@@ -80,7 +80,7 @@ size_t step_bytes(const step_job *job, const int mesh[DN_N_AXES])
                                 dn_optimizer_heap_bytes(&config, params, n, mesh)
                           : 0;
     for (size_t i = 0; params && i < n; i++)
-        bytes += 2 * room_bytes(dn_param_room(&params[i], mesh));
+        bytes += 2 * room_bytes(dn_param_max_size(&params[i], mesh));
     free(params);
     return bytes;
 }
@@ -120,8 +120,8 @@ static dn_status make_bed(bed *b, const step_job *job, dn_comm *all, const int m
         dn_param *p = &b->params[i];
         p->block = dn_param_block(p, mesh, b->mesh->at);
         b->n_elements += p->rows * p->cols;
-        DN_TRY(take(b, dn_param_room(p, mesh), &p->weight));
-        DN_TRY(take(b, dn_param_room(p, mesh), &p->grad));
+        DN_TRY(take(b, dn_param_max_size(p, mesh), &p->weight));
+        DN_TRY(take(b, dn_param_max_size(p, mesh), &p->grad));
         stream->kernels->copy(stream, p->weight, b->noise, dn_param_size(p));
     }
     return dn_optimizer_create(&config, b->params, b->n_params, stream, b->mesh, &b->optimizer);
@@ -156,7 +156,7 @@ static dn_status time_steps(bed *b, dn_stream *stream, int n_steps, dn_comm *wor
         DN_TRY(dn_stream_sync(stream));
         DN_TRY(dn_comm_barrier(b->mesh->all));
         double start = dn_clock_s();
-        DN_TRY(dn_optimizer_step(b->optimizer, &(dn_pace){(uint64_t)(t + 2), 0.01, 1}, report));
+        DN_TRY(dn_optimizer_step(b->optimizer, &(dn_step_params){(uint64_t)(t + 2), 0.01, 1}, report));
         DN_TRY(dn_comm_barrier(b->mesh->all));
         if (t >= 0)
             seconds[t] = dn_clock_s() - start;

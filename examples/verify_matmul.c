@@ -42,16 +42,16 @@ static dn_status forward(dn_verify *v, const dn_mesh *mesh, void *context)
 {
     const bool *bug = context;
     const dn_verify_tensor whole = {"forward", "y", BATCH, OUT, DN_REAL, .replicated = DN_AXIS(DN_FS)};
-    dn_range rows = dn_part(BATCH, 1, mesh->size[DN_DP], mesh->at[DN_DP]);
-    dn_range sums = dn_part(IN, 1, mesh->size[DN_FS], mesh->at[DN_FS]);
-    dn_range outs = dn_part(OUT, 1, mesh->size[DN_TP], mesh->at[DN_TP]);
+    dn_range rows = dn_shard_range(BATCH, 1, mesh->size[DN_DP], mesh->at[DN_DP]);
+    dn_range sums = dn_shard_range(IN, 1, mesh->size[DN_FS], mesh->at[DN_FS]);
+    dn_range outs = dn_shard_range(OUT, 1, mesh->size[DN_TP], mesh->at[DN_TP]);
     dn_block block = {rows.first, rows.end - rows.first, outs.first, outs.end - outs.first};
     size_t count = block.rows * block.cols, first_of_w = sums.first;
     if (*bug) /* right only where parts are even: 7 columns over 2 ranks are 4 and 3 */
         first_of_w = (size_t)mesh->at[DN_FS] * (IN / (size_t)mesh->size[DN_FS]);
 
     void *y;
-    dn_comm *fs = dn_mesh_group(mesh, DN_AXIS(DN_FS));
+    dn_comm *fs = dn_mesh_comm(mesh, DN_AXIS(DN_FS));
     dn_status status = dn_comm_alloc(mesh->all, BATCH * OUT * sizeof(dn_real), &y);
     if (status != DN_OK)
         return status;
@@ -83,7 +83,7 @@ int main(int argc, char **argv)
         status = dn_verify_run(comm, &options, forward, &bug, &report);
     if (status == DN_OK && dn_comm_rank(comm) == 0) { /* one tells; who left with an error would end all */
         dn_verify_print(report, stdout);
-        status = dn_verify_verdict(report);
+        status = dn_verify_status(report);
     }
     dn_verify_report_destroy(&report);
     return dn_comm_leave(&comm, status);

@@ -46,8 +46,8 @@ typedef enum dn_traffic {
     DN_N_TRAFFIC
 } dn_traffic;
 
-/* What kind of exchange, for the accounts. Reducing to owners counts as reduce-scatter, gathering from owners
- * as all-gather, a shared result as all-reduce. */
+/* What kind of exchange, for the statistics. Reducing to owners counts as reduce-scatter, gathering from
+ * owners as all-gather, a shared result as all-reduce. */
 typedef enum dn_collective {
     DN_ALL_REDUCE,
     DN_REDUCE,
@@ -75,14 +75,14 @@ typedef enum dn_collective {
  *
  * A receive and a barrier count nothing; neither does anything in a group of one.
  */
-typedef struct dn_ledger {
+typedef struct dn_comm_stats {
     uint64_t payload[DN_N_TRAFFIC];
     uint64_t moved[DN_N_TRAFFIC];
     uint64_t crossed[DN_N_TRAFFIC];
     uint64_t by_collective[DN_N_COLLECTIVES]; /* payload again; sends are in none */
     double cluster[DN_N_TRAFFIC];
     double cluster_by_collective[DN_N_COLLECTIVES];
-} dn_ledger;
+} dn_comm_stats;
 
 /* ---- groups ---- */
 
@@ -128,9 +128,9 @@ DN_API int dn_comm_stop_requested(const dn_comm *comm);
 /** How often SIGUSR1 (under dn_launch) has asked the run to save its state and go on. Agree on it, too. */
 DN_API uint32_t dn_comm_saves_requested(const dn_comm *comm);
 
-/** Tells the launcher that the state after `step` is saved, for the message of a run that is stopped by force.
- * By one rank; not collective. */
-DN_API void dn_comm_tell_saved(dn_comm *comm, uint64_t step);
+/** Tells the launcher that the state after `step` is saved, for the message of a run that is stopped by
+ * force. By one rank; not collective. */
+DN_API void dn_comm_report_saved(dn_comm *comm, uint64_t step);
 
 /** A group of one, in ordinary memory: every collective is a no-op that counts nothing. heap_bytes of
  * symmetric heap. */
@@ -165,8 +165,8 @@ DN_API size_t dn_comm_heap_mark(const dn_comm *comm);
  */
 DN_API dn_status dn_comm_heap_release(dn_comm *comm, size_t mark) DN_MUST_USE;
 /** Slice `rank` of `count` elements: as equal as can be, in whole cache lines of the buffer; may be empty. */
-DN_API void dn_comm_slice(const dn_comm *comm, size_t count, dn_type type, int rank, size_t *first,
-                          size_t *end);
+DN_API void dn_comm_chunk_bounds(const dn_comm *comm, size_t count, dn_type type, int rank, size_t *first,
+                                 size_t *end);
 
 /* ---- collectives ---- */
 
@@ -188,9 +188,9 @@ DN_API dn_status dn_comm_all_reduce_shared(dn_comm *comm, void *buffer, size_t c
 DN_API dn_status dn_comm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root,
                                 dn_traffic kind) DN_MUST_USE;
 
-/** Collective. buffer [count], in place: on return this rank's slice (dn_comm_slice) holds the reduction, the
- * rest is undefined. If buffer is symmetric, peers may read the slice after the next meeting of the group,
- * and must not write to their buffer before it. */
+/** Collective. buffer [count], in place: on return this rank's slice (dn_comm_chunk_bounds) holds the
+ * reduction, the rest is undefined. If buffer is symmetric, peers may read the slice after the next barrier
+ * of the group, and must not write to their buffer before it. */
 DN_API dn_status dn_comm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                                         dn_traffic kind) DN_MUST_USE;
 
@@ -211,15 +211,15 @@ DN_API dn_status dn_comm_reduce_to_owners(dn_comm *comm, const dn_owned *items, 
                                           dn_op op, dn_traffic kind) DN_MUST_USE;
 
 /**
- * Collective. The way back: each owner's copy of its items comes to all members, after one meeting; on return
- * all hold the same bits. Owners must not write an item again before the next meeting. What was reduced to
+ * Collective. The way back: each owner's copy of its items comes to all members, after one barrier; on return
+ * all hold the same bits. Owners must not write an item again before the next barrier. What was reduced to
  * owners just before is gathered right. Errors: DN_ERR_ARG a private buffer.
  */
 DN_API dn_status dn_comm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t n_items,
                                             dn_type type, dn_traffic kind) DN_MUST_USE;
 
-/** Collective. buffer [count]: each member's slice (dn_comm_slice) comes to all; on return all hold the same
- * bits. Payload is the own slice. Copies; what may stay where it is needs dn_comm_barrier only. */
+/** Collective. buffer [count]: each member's slice (dn_comm_chunk_bounds) comes to all; on return all hold
+ * the same bits. Payload is the own slice. Copies; what may stay where it is needs dn_comm_barrier only. */
 DN_API dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type type,
                                     dn_traffic kind) DN_MUST_USE;
 
@@ -275,9 +275,9 @@ static inline dn_status dn_comm_all_reduce_scalars(dn_comm *comm, double *values
  * into memory of its own, and an error of that fails the reader's next call that waits. Hence the rules,
  * which hold everywhere:
  *
- * - the owner has written the chunk before a meeting (dn_comm_barrier or any collective) that the reader has
+ * - the owner has written the chunk before a barrier (dn_comm_barrier or any collective) that the reader has
  * left;
- * - a view is read until the reader's next meeting in this group, and the owner writes the chunk only after
+ * - a view is read until the reader's next barrier in this group, and the owner writes the chunk only after
  * it;
  * - nobody writes through a view.
  *
@@ -300,7 +300,7 @@ static inline dn_comm_chunk dn_comm_chunk_of(const void *p, size_t bytes)
     return chunk;
 }
 
-/** The chunk as member `rank` holds it. Not collective. Payload, if there is any, is counted with the meeting
+/** The chunk as member `rank` holds it. Not collective. Payload, if there is any, is counted with the barrier
  * that the data belong to: dn_comm_count_in_place. */
 DN_API const void *dn_comm_view(dn_comm *comm, dn_comm_chunk chunk, int rank, dn_traffic kind);
 
@@ -318,13 +318,13 @@ DN_API const void *dn_comm_view_from_owner(dn_comm *comm, dn_comm_chunk chunk, i
 DN_API const void *dn_comm_view_sent(dn_comm *comm, dn_comm_chunk chunk, int from, int to, dn_traffic kind);
 
 /** Copies the chunk's span as member `rank` holds it, to be kept: by any thread of the reader's process,
- * beside its other calls and behind the same meetings as for a view. Therefore it counts nothing; whoever
+ * beside its other calls and behind the same barriers as for a view. Therefore it counts nothing; whoever
  * waits for it does. */
 DN_API void dn_comm_fetch(const dn_comm *comm, void *to, dn_comm_chunk chunk, int rank);
 /** Counts as a view does: `bytes` of what was fetched from member `rank`. */
 DN_API void dn_comm_count_fetched(dn_comm *comm, size_t bytes, int rank, dn_traffic kind);
 
-/** Writes `bytes` to member rank's copy of the symmetric address p; there to be read after the next meeting.
+/** Writes `bytes` to member rank's copy of the symmetric address p; there to be read after the next barrier.
  * Nobody else reads or writes them before it. Not collective; counted as moved, if it is another's. */
 DN_API void dn_comm_put(dn_comm *comm, void *p, const void *data, size_t bytes, int rank, dn_traffic kind);
 
@@ -339,12 +339,12 @@ DN_API void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, 
 /* ---- accounts ---- */
 
 /** Bytes since the last call with reset = true. */
-DN_API dn_ledger dn_comm_ledger(dn_comm *comm, bool reset);
+DN_API dn_comm_stats dn_comm_get_stats(dn_comm *comm, bool reset);
 
 /**
- * bytes[d] = those of the moved bytes since the ledger was last reset that lie with members of NUMA domain d
- * (this rank's own included), for d < n_domains. Domains are numbered as in dn_place, and a worker that spans
- * several counts as one of domain 0; without a launcher of ours all are in domain 0.
+ * bytes[d] = those of the moved bytes since the statistics was last reset that lie with members of NUMA
+ * domain d (this rank's own included), for d < n_domains. Domains are numbered as in dn_place, and a worker
+ * that spans several counts as one of domain 0; without a launcher of ours all are in domain 0.
  */
 DN_API void dn_comm_links(const dn_comm *comm, uint64_t *bytes, int n_domains);
 

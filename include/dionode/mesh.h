@@ -35,7 +35,7 @@ typedef struct dn_range {
  * Part `index` of n things cut into `parts` parts, in whole units of `unit` >= 1 things (the last unit may be
  * short). Parts differ by one unit at most, larger ones first; a part may be empty.
  */
-DN_API dn_range dn_part(size_t n, size_t unit, int parts, int index);
+DN_API dn_range dn_shard_range(size_t n, size_t unit, int parts, int index);
 
 /* A rectangle of a matrix. */
 typedef struct dn_block {
@@ -47,9 +47,9 @@ typedef struct dn_block {
 /* For reading; made by dn_mesh_create or dn_mesh_replica. */
 typedef struct dn_mesh {
     int size[DN_N_AXES];
-    int at[DN_N_AXES];                /* coordinates of this rank */
-    dn_comm *all;                     /* borrowed */
-    dn_comm *groups[DN_ALL_AXES + 1]; /* by set of axes without those of size 1; NULL for other sets */
+    int at[DN_N_AXES];               /* coordinates of this rank */
+    dn_comm *all;                    /* borrowed */
+    dn_comm *comms[DN_ALL_AXES + 1]; /* by set of axes without those of size 1; NULL for other sets */
     dn_comm *root; /* borrowed: `all`, but of a replica the whole mesh's: its heap is where memory is taken */
 } dn_mesh;
 
@@ -72,7 +72,7 @@ DN_API size_t dn_mesh_heap_bytes(const int size[DN_N_AXES]);
 /** The group of those ranks whose coordinates differ from this one's along the given axes only; members in
  * the order of their ranks in `all`. All axes: `all`; no axis: this rank alone. Axes of size 1 do not matter:
  * sets that differ by them are one group. Borrowed. */
-DN_API dn_comm *dn_mesh_group(const dn_mesh *mesh, unsigned axes);
+DN_API dn_comm *dn_mesh_comm(const dn_mesh *mesh, unsigned axes);
 
 /** Sizes from text as "dp=2,fs=2,tp=2", in any order; axes left out are 1. Errors: DN_ERR_CONFIG, size[] as
  * it was: anything else, a size below 1, an axis given twice, or a product above DN_MAX_RANKS. */

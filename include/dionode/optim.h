@@ -8,8 +8,8 @@
  *     for each step: fill g;  status = dn_optim_step(optim, step, lr, &report);
  *
  * With a mesh, every rank gives the block of each tensor that it holds; results do not depend on the mesh, up
- * to rounding, and copies of a block end bitwise equal. What ranks exchange is in their ledgers
- * (dn_comm_ledger).
+ * to rounding, and copies of a block end bitwise equal. What ranks exchange is in their statistics
+ * (dn_comm_get_stats).
  */
 #ifndef DIONODE_OPTIM_H
 #define DIONODE_OPTIM_H
@@ -67,16 +67,16 @@ typedef enum dn_param_kind {
     DN_PARAM_N_KINDS
 } dn_param_kind;
 
-typedef struct dn_group {
+typedef struct dn_group_options {
     double lr_scale; /* multiplies the step's learning rate */
     double weight_decay;
-} dn_group;
+} dn_group_options;
 
 /* Ranges and defaults are those of the configuration keys: `dionode train --keys`. */
 typedef struct dn_optim_config {
     const char *matrix_rule; /* name of the rule for DN_PARAM_MATRIX */
     const char *scalar_rule; /* for everything else: one that is not for matrices only. Both are borrowed */
-    dn_group groups[DN_PARAM_N_KINDS]; /* by dn_param_kind */
+    dn_group_options groups[DN_PARAM_N_KINDS]; /* by dn_param_kind */
     /* Momentum decay of all but AdamW, Lion and Dion2; of the rank (Dion), of rows or columns that are
      * selected (Dion2, Dion3); added to norms and roots. */
     double mu, rank_fraction, eps;
@@ -84,9 +84,9 @@ typedef struct dn_optim_config {
     int64_t rank_multiple_of;
     int64_t power_iters;
     dn_orth orth;
-    bool orth_dion;          /* QR of R in place of column normalization (arXiv 2605.16341) */
-    bool adaptive_rank;      /* AdaDion's: rank_fraction gives the largest (optim/adadion.h) */
-    bool compress;           /* replicas exchange factors: replicate_mesh_grad_sync */
+    bool orth_dion;              /* QR of R in place of column normalization (arXiv 2605.16341) */
+    bool adaptive_rank;          /* AdaDion's: rank_fraction gives the largest (optim/adadion.h) */
+    bool compress;               /* replicas exchange factors: replicate_mesh_grad_sync */
     int64_t momentum_sync_every; /* steps; 0 = never */
     /* Muon, NorMuon, Dion2, Dion3 */
     dn_adjust adjust;
@@ -115,12 +115,12 @@ DN_API dn_optim_config dn_optim_defaults(void);
 #define DN_OPTIM_NAME_MAX 64 /* bytes of a name, with its end */
 #define DN_OPTIM_DIMS_MAX 6
 
-/* How one dimension is dealt to the ranks along an axis: dn_part in units (1: any row; the size of a head:
- * between heads). */
-typedef struct dn_cut {
+/* How one dimension is dealt to the ranks along an axis: dn_shard_range in units (1: any row; the size of a
+ * head: between heads). */
+typedef struct dn_dim_sharding {
     dn_axis axis;
     size_t unit; /* 0 in a dn_optim_tensor: not cut */
-} dn_cut;
+} dn_dim_sharding;
 
 /*
  * A tensor to train. One of shape {d0, d1, d2, ...} is stepped as the matrix [d0, d1 d2 ...], rows = d0 being
@@ -135,9 +135,9 @@ typedef struct dn_cut {
 typedef struct dn_optim_tensor {
     const char *name; /* unique; at most 63 bytes, 52 with split; copied */
     dn_param_kind kind;
-    size_t shape[DN_OPTIM_DIMS_MAX]; /* of the whole; ends with a 0, or at DN_OPTIM_DIMS_MAX */
-    dn_cut row_cut, col_cut;         /* left out: not cut */
-    size_t split; /* its rows are so many matrices of as many rows each, every one stepped on its own
+    size_t shape[DN_OPTIM_DIMS_MAX];            /* of the whole; ends with a 0, or at DN_OPTIM_DIMS_MAX */
+    dn_dim_sharding row_sharding, col_sharding; /* left out: not cut */
+    size_t n_views; /* its rows are so many matrices of as many rows each, every one stepped on its own
                      (heads; 3 for a fused QKV); 0: one. Rules that are not for matrices take no notice */
     dn_real *weight, *grad; /* of the block that this rank holds (dn_optim_block); borrowed */
     size_t stride;          /* elements between rows of both; 0: none between, dense */

@@ -9,7 +9,7 @@
  *     }
  *     status = dn_verify_run(world, &options, operation, NULL, &report);
  *     if (dn_comm_rank(world) == 0)
- *         dn_verify_print(report, stdout), status = dn_verify_verdict(report);
+ *         dn_verify_print(report, stdout), status = dn_verify_status(report);
  *
  * The report is a table: a row a mesh, a column a line. What is shown under one line ("weights, 20 steps") is
  * judged together, and the worst of it is what the table has.
@@ -108,13 +108,13 @@ DN_API dn_status dn_verify_block(dn_verify *v, const dn_verify_tensor *tensor, d
 DN_API dn_status dn_verify_scalar(dn_verify *v, const char *line, double value) DN_MUST_USE;
 
 /** Collective over group: data [bytes] must be the same bits on all members. Reads the first member's through
- * a broadcast, counted as control: look at the ledger before. Errors as above, and those of a barrier. */
+ * a broadcast, counted as control: look at the statistics before. Errors as above, and those of a barrier. */
 DN_API dn_status dn_verify_same(dn_verify *v, const char *line, const char *name, dn_comm *group,
                                 const void *data, size_t bytes) DN_MUST_USE;
 
 /** This rank counted so many bytes, and a formula says so many: they must be equal. cluster: what a cluster
  * would move instead, shown beside. Once a line, rank and mesh. Errors as above. */
-DN_API dn_status dn_verify_bytes(dn_verify *v, const char *line, uint64_t counted, uint64_t formula,
+DN_API dn_status dn_verify_bytes(dn_verify *v, const char *line, uint64_t counted, uint64_t expected,
                                  double cluster) DN_MUST_USE;
 
 /** Bytes of this rank (memory) to be shown, not judged. Once a line, rank and mesh. Errors as above. */
@@ -128,7 +128,7 @@ DN_API bool dn_verify_holds(const dn_verify_report *report);
 /** DN_OK if it holds, otherwise DN_ERR_NUMERIC with a message that counts the meshes that failed and names
  * the first line: for dn_comm_leave, so that the program's exit status tells. On one rank, the one that
  * prints: a rank that leaves with an error ends the others. */
-DN_API dn_status dn_verify_verdict(const dn_verify_report *report) DN_MUST_USE;
+DN_API dn_status dn_verify_status(const dn_verify_report *report) DN_MUST_USE;
 
 /** The table, what failed and by which tensor, and a summary line; as wide as the terminal, elsewhere 100
  * columns. */

@@ -86,7 +86,7 @@ static size_t triad_bytes(const dn_bench_comm_options *options, const dn_topo *t
 static size_t arena_bytes(const dn_bench_comm_options *options, const dn_topo *topo)
 {
     size_t collectives = dn_bench_region_bytes(options), triad = 3 * triad_bytes(options, topo);
-    return dn_bench_room_bytes(options) + (collectives > triad ? collectives : triad);
+    return dn_bench_buffers_bytes(options) + (collectives > triad ? collectives : triad);
 }
 
 static dn_status print_machine(const dn_bench_comm_options *o, const dn_topo *topo)
@@ -158,10 +158,10 @@ typedef struct introduction {
 } introduction;
 
 /* In the room of the samples and buffers, which nobody uses yet. */
-static dn_status print_ranks(dn_bench_room *room)
+static dn_status print_ranks(dn_bench_buffers *buffers)
 {
-    dn_comm *comm = room->comm;
-    introduction *mine = room->region;
+    dn_comm *comm = buffers->comm;
+    introduction *mine = buffers->region;
     mine->pid = (int)getpid();
     dn_topo_bound_pus(mine->pus, sizeof mine->pus);
     DN_TRY(dn_comm_barrier(comm));
@@ -174,44 +174,44 @@ static dn_status print_ranks(dn_bench_room *room)
 }
 
 /* Seconds from the first rank's start to the last one's end: where ranks share a core, they take turns. */
-static dn_status time_triad(dn_bench_room *room, size_t n, bool streaming, double *seconds)
+static dn_status time_triad(dn_bench_buffers *buffers, size_t n, bool streaming, double *seconds)
 {
-    double *a = room->region, *b = a + n, *c = b + n;
-    DN_TRY(dn_comm_barrier(room->comm));
+    double *a = buffers->region, *b = a + n, *c = b + n;
+    DN_TRY(dn_comm_barrier(buffers->comm));
     double times[2] = {-dn_clock_s()}; /* one clock for all processes; the greatest of -start is the first */
     dn_triad(a, b, c, 3.0, n, streaming);
     times[1] = dn_clock_s();
-    dn_comm_tick(room->comm, 0, "triad");
-    DN_TRY(dn_comm_all_reduce_scalars(room->comm, times, 2, DN_MAX));
+    dn_comm_tick(buffers->comm, 0, "triad");
+    DN_TRY(dn_comm_all_reduce_scalars(buffers->comm, times, 2, DN_MAX));
     *seconds = times[1] + times[0];
     return DN_OK;
 }
 
-static dn_status best_triad(dn_bench_room *room, size_t n, bool streaming, double *bytes_s)
+static dn_status best_triad(dn_bench_buffers *buffers, size_t n, bool streaming, double *bytes_s)
 {
     double best = 0;
     for (int turn = 0; turn < TRIAD_TURNS; turn++) {
         double seconds;
-        DN_TRY(time_triad(room, n, streaming, &seconds));
+        DN_TRY(time_triad(buffers, n, streaming, &seconds));
         if (turn > 0 && (best == 0 || seconds < best)) /* the first warms up */
             best = seconds;
     }
-    *bytes_s = 3.0 * sizeof(double) * (double)n * dn_comm_size(room->comm) / best;
+    *bytes_s = 3.0 * sizeof(double) * (double)n * dn_comm_size(buffers->comm) / best;
     return DN_OK;
 }
 
 /* *bytes_s = the better of both kinds of stores, over the whole region. */
-static dn_status measure_triad(dn_bench_room *room, double *bytes_s)
+static dn_status measure_triad(dn_bench_buffers *buffers, double *bytes_s)
 {
-    size_t n = room->region_bytes / 3 / 16 * 2;
-    double plain, streamed = 0, *arrays = room->region;
+    size_t n = buffers->region_bytes / 3 / 16 * 2;
+    double plain, streamed = 0, *arrays = buffers->region;
     for (size_t i = 0; i < 3 * n; i++)
         arrays[i] = 1.0;
-    DN_TRY(best_triad(room, n, false, &plain));
+    DN_TRY(best_triad(buffers, n, false, &plain));
     if (dn_triad_can_stream())
-        DN_TRY(best_triad(room, n, true, &streamed));
+        DN_TRY(best_triad(buffers, n, true, &streamed));
     *bytes_s = streamed > plain ? streamed : plain;
-    if (dn_comm_rank(room->comm) == 0) {
+    if (dn_comm_rank(buffers->comm) == 0) {
         printf("# triad, all ranks at once on these CPUs, 3 arrays of %zu KiB a rank, best of %d: ",
                n * 8 / 1024, TRIAD_TURNS - 1);
         printf("%.2f GB/s with plain stores", 1e-9 * plain);
@@ -227,7 +227,7 @@ static dn_status measure_triad(dn_bench_room *room, double *bytes_s)
 
 typedef struct session {
     const dn_bench_comm_options *options;
-    dn_bench_room room;
+    dn_bench_buffers buffers;
     dn_bench_table *table; /* rank 0 alone has one */
     double triad_bytes_s;
     int n_rows;
@@ -236,7 +236,7 @@ typedef struct session {
 static dn_status measure_size(session *s, const dn_bench_op *op, size_t bytes)
 {
     dn_bench_row row;
-    DN_TRY(dn_bench_measure(&s->room, op, s->options, bytes, &row));
+    DN_TRY(dn_bench_measure(&s->buffers, op, s->options, bytes, &row));
     row.triad_bytes_s = s->triad_bytes_s;
     row.mpi_s = s->options->versus_mpi ? dn_versus_mpi_seconds(s->n_rows) : 0;
     s->n_rows++;
@@ -246,15 +246,15 @@ static dn_status measure_size(session *s, const dn_bench_op *op, size_t bytes)
 /* Whether the run shall stop; the same answer on all ranks, whenever each of them heard of it. */
 static dn_status ask_stop(session *s, bool *stop)
 {
-    double asked = dn_comm_stop_requested(s->room.comm) != 0;
-    DN_TRY(dn_comm_all_reduce_scalars(s->room.comm, &asked, 1, DN_MAX));
+    double asked = dn_comm_stop_requested(s->buffers.comm) != 0;
+    DN_TRY(dn_comm_all_reduce_scalars(s->buffers.comm, &asked, 1, DN_MAX));
     *stop = asked > 0;
     return DN_OK;
 }
 
 static dn_status measure_op(session *s, const dn_bench_op *op, bool *stop)
 {
-    size_t bytes, unit = dn_bench_unit(s->options, op, dn_comm_size(s->room.comm));
+    size_t bytes, unit = dn_bench_unit(s->options, op, dn_comm_size(s->buffers.comm));
     if (s->table)
         dn_bench_table_title(s->table, op);
     for (bool more = dn_bench_first_size(s->options, unit, op->max_bytes, &bytes); more && !*stop;
@@ -268,10 +268,10 @@ static dn_status measure_op(session *s, const dn_bench_op *op, bool *stop)
 static dn_status measure_all(session *s)
 {
     bool stop = false;
-    DN_TRY(dn_bench_room_make(s->room.comm, s->options, &s->room));
-    DN_TRY(print_ranks(&s->room));
-    DN_TRY(measure_triad(&s->room, &s->triad_bytes_s));
-    if (dn_comm_rank(s->room.comm) == 0)
+    DN_TRY(dn_bench_buffers_make(s->buffers.comm, s->options, &s->buffers));
+    DN_TRY(print_ranks(&s->buffers));
+    DN_TRY(measure_triad(&s->buffers, &s->triad_bytes_s));
+    if (dn_comm_rank(s->buffers.comm) == 0)
         DN_TRY(dn_bench_table_open(s->options, stdout, &s->table));
     for (const dn_bench_op *op = dn_bench_ops; op->name && !stop; op++)
         if (dn_bench_selects(s->options, op))
@@ -282,8 +282,8 @@ static dn_status measure_all(session *s)
 int dn_bench_comm_worker(const dn_bench_comm_options *options)
 {
     session s = {.options = options};
-    dn_status status = dn_comm_join(0, DEADLINE_S, &s.room.comm); /* the launcher knows how much */
-    dn_comm *comm = s.room.comm;
+    dn_status status = dn_comm_join(0, DEADLINE_S, &s.buffers.comm); /* the launcher knows how much */
+    dn_comm *comm = s.buffers.comm;
     if (status == DN_OK && dn_comm_rank(comm) != 0)
         dn_log_set(NULL, NULL); /* what all ranks notice, one tells */
     if (status == DN_OK)

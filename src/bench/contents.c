@@ -128,7 +128,7 @@ static size_t wrong_slices(const dn_bench_call *call, uint64_t round)
 {
     size_t n_wrong = 0, first, end;
     for (int owner = 0; owner < dn_comm_size(call->comm); owner++) {
-        dn_comm_slice(call->comm, call->count, call->type, owner, &first, &end);
+        dn_comm_chunk_bounds(call->comm, call->count, call->type, owner, &first, &end);
         n_wrong += wrong_copied(call, round, first, end, owner, 0);
     }
     return n_wrong;
@@ -150,7 +150,7 @@ size_t dn_bench_count_wrong(const dn_bench_op *op, const dn_bench_call *call, ui
     int rank = dn_comm_rank(call->comm);
     switch (op->result) {
     case DN_BENCH_REDUCED_SLICE:
-        dn_comm_slice(call->comm, call->count, call->type, rank, &first, &end);
+        dn_comm_chunk_bounds(call->comm, call->count, call->type, rank, &first, &end);
         return wrong_reduced(call, round, first, end);
     case DN_BENCH_REDUCED_ROOT:
         return rank == call->root ? wrong_reduced(call, round, first, end) : 0;

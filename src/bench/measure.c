@@ -57,7 +57,7 @@ bool dn_bench_redop(const char *name, dn_op *redop)
 
 /* ---- room ---- */
 
-size_t dn_bench_room_bytes(const dn_bench_comm_options *options)
+size_t dn_bench_buffers_bytes(const dn_bench_comm_options *options)
 {
     return dn_bench_stride((size_t)options->n_samples * sizeof(double));
 }
@@ -71,43 +71,44 @@ size_t dn_bench_region_bytes(const dn_bench_comm_options *options)
     return n_buffers * (largest > DN_BENCH_BATCH_BYTES ? largest : DN_BENCH_BATCH_BYTES);
 }
 
-dn_status dn_bench_room_make(dn_comm *comm, const dn_bench_comm_options *options, dn_bench_room *room)
+dn_status dn_bench_buffers_make(dn_comm *comm, const dn_bench_comm_options *options,
+                                dn_bench_buffers *buffers)
 {
     void *samples;
-    *room = (dn_bench_room){.comm = comm};
-    room->region_bytes =
-        (dn_world_arena_bytes(dn_comm_world(comm)) - dn_bench_room_bytes(options)) / 128 * 128;
-    DN_TRY(dn_comm_alloc(comm, dn_bench_room_bytes(options), &samples));
-    DN_TRY(dn_comm_alloc(comm, room->region_bytes, &room->region));
-    room->samples = samples;
+    *buffers = (dn_bench_buffers){.comm = comm};
+    buffers->region_bytes =
+        (dn_world_arena_bytes(dn_comm_world(comm)) - dn_bench_buffers_bytes(options)) / 128 * 128;
+    DN_TRY(dn_comm_alloc(comm, dn_bench_buffers_bytes(options), &samples));
+    DN_TRY(dn_comm_alloc(comm, buffers->region_bytes, &buffers->region));
+    buffers->samples = samples;
     return DN_OK;
 }
 
 /* ---- samples ---- */
 
 typedef struct series {
-    dn_bench_room *room;
+    dn_bench_buffers *buffers;
     const dn_bench_op *op;
     dn_bench_call calls[DN_BENCH_BATCH_MAX];
     int batch;
     bool dirty;
 } series;
 
-static void series_init(series *s, dn_bench_room *room, const dn_bench_op *op,
+static void series_init(series *s, dn_bench_buffers *buffers, const dn_bench_op *op,
                         const dn_bench_comm_options *options, size_t bytes)
 {
-    size_t stride = dn_bench_stride(bytes), unit = dn_bench_unit(options, op, dn_comm_size(room->comm));
-    dn_bench_call call = {.comm = room->comm, .root = options->root, .type = type_of(options, op)};
+    size_t stride = dn_bench_stride(bytes), unit = dn_bench_unit(options, op, dn_comm_size(buffers->comm));
+    dn_bench_call call = {.comm = buffers->comm, .root = options->root, .type = type_of(options, op)};
     call.count = unit ? bytes / unit * unit / dn_type_bytes(call.type) : 0;
     dn_bench_redop(options->redop, &call.redop);
-    s->room = room;
+    s->buffers = buffers;
     s->op = op;
     s->batch = dn_bench_batch(bytes);
     s->dirty = !options->clean_buffers;
-    assert(stride * (size_t)s->batch * (dn_bench_has_two(op) ? 2 : 1) <= room->region_bytes);
+    assert(stride * (size_t)s->batch * (dn_bench_has_two(op) ? 2 : 1) <= buffers->region_bytes);
     for (int i = 0; i < s->batch; i++) {
-        call.buffer = (char *)room->region + stride * (size_t)i;
-        call.to = dn_bench_has_two(op) ? (char *)room->region + stride * (size_t)(s->batch + i) : NULL;
+        call.buffer = (char *)buffers->region + stride * (size_t)i;
+        call.to = dn_bench_has_two(op) ? (char *)buffers->region + stride * (size_t)(s->batch + i) : NULL;
         call.result = call.buffer;
         s->calls[i] = call;
     }
@@ -123,7 +124,7 @@ static void dirty_all(const series *s, uint64_t round)
  * with them. */
 static dn_status take_sample(series *s, uint64_t round, bool dirty, double *seconds)
 {
-    dn_comm *comm = s->room->comm;
+    dn_comm *comm = s->buffers->comm;
     dn_comm_tick(comm, round, "bench");
     if (dirty)
         dirty_all(s, round);
@@ -142,15 +143,15 @@ static dn_status take_samples(series *s, const dn_bench_comm_options *options)
     for (int i = 0; i < options->n_warmup; i++)
         DN_TRY(take_sample(s, (uint64_t)i, s->dirty, &ignored));
     for (int i = 0; i < options->n_samples; i++)
-        DN_TRY(take_sample(s, (uint64_t)(options->n_warmup + i), s->dirty, &s->room->samples[i]));
+        DN_TRY(take_sample(s, (uint64_t)(options->n_warmup + i), s->dirty, &s->buffers->samples[i]));
     return DN_OK;
 }
 
 /* On rank 0: each sample becomes that of the slowest rank, for one call. The others wait. */
 static dn_status gather_samples(const series *s, int n_samples, dn_summary *summary)
 {
-    dn_comm *comm = s->room->comm;
-    double *samples = s->room->samples;
+    dn_comm *comm = s->buffers->comm;
+    double *samples = s->buffers->samples;
     DN_TRY(dn_comm_barrier(comm));
     if (dn_comm_rank(comm) == 0) {
         for (int rank = 1; rank < dn_comm_size(comm); rank++) {
@@ -170,10 +171,10 @@ static dn_status gather_samples(const series *s, int n_samples, dn_summary *summ
 
 static double moved_bytes(dn_comm *comm)
 {
-    dn_ledger ledger = dn_comm_ledger(comm, true);
+    dn_comm_stats stats = dn_comm_get_stats(comm, true);
     double moved = 0;
     for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
-        moved += (double)ledger.moved[kind];
+        moved += (double)stats.moved[kind];
     return moved;
 }
 
@@ -181,7 +182,7 @@ static double moved_bytes(dn_comm *comm)
 static dn_status inspect(series *s, bool check, dn_bench_row *row)
 {
     enum { ROUND = 1000003 };
-    dn_comm *comm = s->room->comm;
+    dn_comm *comm = s->buffers->comm;
     double ignored, totals[2] = {0, 0};
     moved_bytes(comm);
     DN_TRY(take_sample(s, ROUND, true, &ignored));
@@ -194,15 +195,15 @@ static dn_status inspect(series *s, bool check, dn_bench_row *row)
     return DN_OK;
 }
 
-dn_status dn_bench_measure(dn_bench_room *room, const dn_bench_op *op, const dn_bench_comm_options *options,
-                           size_t bytes, dn_bench_row *row)
+dn_status dn_bench_measure(dn_bench_buffers *buffers, const dn_bench_op *op,
+                           const dn_bench_comm_options *options, size_t bytes, dn_bench_row *row)
 {
     series s;
-    series_init(&s, room, op, options, bytes);
+    series_init(&s, buffers, op, options, bytes);
     *row = (dn_bench_row){.op = op->name,
                           .type = dn_bench_has_buffer(op) ? dn_bench_type_name(s.calls[0].type) : "-",
                           .redop = dn_bench_reduces(op) ? options->redop : "-",
-                          .n_ranks = dn_comm_size(room->comm),
+                          .n_ranks = dn_comm_size(buffers->comm),
                           .bytes = s.calls[0].count * dn_type_bytes(s.calls[0].type),
                           .count = s.calls[0].count,
                           .batch = s.batch};

@@ -33,24 +33,24 @@ double dn_bench_busbw(const dn_bench_row *row, const dn_bench_op *op); /* bytes/
 double dn_bench_membw(const dn_bench_row *row);                        /* bytes/s */
 
 /* What a measurement works in; all symmetric, made once. */
-typedef struct dn_bench_room {
+typedef struct dn_bench_buffers {
     dn_comm *comm;
     void *region; /* buffers of a batch, one after the other */
     size_t region_bytes;
     double *samples; /* [n_samples] seconds of this rank */
-} dn_bench_room;
+} dn_bench_buffers;
 
 /** Symmetric bytes that room for these options takes beside the region, and those the region needs. */
-size_t dn_bench_room_bytes(const dn_bench_comm_options *options);
+size_t dn_bench_buffers_bytes(const dn_bench_comm_options *options);
 size_t dn_bench_region_bytes(const dn_bench_comm_options *options);
 
 /** Collective. Gives the region all of the heap that is left. */
-dn_status dn_bench_room_make(dn_comm *comm, const dn_bench_comm_options *options,
-                             dn_bench_room *room) DN_MUST_USE;
+dn_status dn_bench_buffers_make(dn_comm *comm, const dn_bench_comm_options *options,
+                                dn_bench_buffers *buffers) DN_MUST_USE;
 
 /** Collective. Fills op to n_wrong of *row: the times on rank 0 only. */
-dn_status dn_bench_measure(dn_bench_room *room, const dn_bench_op *op, const dn_bench_comm_options *options,
-                           size_t bytes, dn_bench_row *row) DN_MUST_USE;
+dn_status dn_bench_measure(dn_bench_buffers *buffers, const dn_bench_op *op,
+                           const dn_bench_comm_options *options, size_t bytes, dn_bench_row *row) DN_MUST_USE;
 
 /** Whether the options ask for this collective. */
 bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *op);

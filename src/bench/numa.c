@@ -5,9 +5,9 @@
 #include "base/output.h"
 #include "base/size.h"
 #include "bench/probe.h"
-#include "bench/team.h"
+#include "bench/threads.h"
 #include "dionode/version.h"
-#include "shm/room.h"
+#include "shm/limits.h"
 #include "shm/world.h"
 
 #include <math.h>
@@ -81,7 +81,7 @@ static dn_status choose_buffer(survey *s)
 {
     dn_numa_results *r = s->found;
     size_t bytes = s->options->buffer_bytes, n = (size_t)r->n_domains;
-    size_t room = (size_t)dn_room_memory("") / MEMORY_SHARES / n;
+    size_t room = (size_t)dn_limits_memory("") / MEMORY_SHARES / n;
     if (!bytes)
         bytes = dn_min(dn_max(4 * r->cache_bytes / n, BUFFER_FLOOR), room);
     r->buffer_bytes = (bytes + BUFFER_ROUND - 1) / BUFFER_ROUND * BUFFER_ROUND;
@@ -142,7 +142,7 @@ static dn_status find_places(survey *s)
             return DN_OK;
     if (dn_topo_cores(s->topo, -1, &pu, 1) < 1)
         return DN_OK;
-    DN_TRY(dn_team_run(s->topo, &pu, 1, place_arena, &a));
+    DN_TRY(dn_threads_run(s->topo, &pu, 1, place_arena, &a));
     r->shared = a.places;
     return a.status == DN_OK ? DN_OK : dn_fail(a.status, "%s", a.message);
 }
@@ -150,10 +150,10 @@ static dn_status find_places(survey *s)
 /* ---- measurements ---- */
 
 /* The cores of a domain; false if none may be used. */
-static bool crew_of(const survey *s, int domain, int *pus, dn_probe_crew *crew)
+static bool cpus_of(const survey *s, int domain, int *pus, dn_probe_cpus *cpus)
 {
-    int n = dn_topo_cores(s->topo, domain, pus, DN_TEAM_MAX);
-    *crew = (dn_probe_crew){s->topo, pus, n < DN_TEAM_MAX ? n : DN_TEAM_MAX, s->options->seconds};
+    int n = dn_topo_cores(s->topo, domain, pus, DN_THREADS_MAX);
+    *cpus = (dn_probe_cpus){s->topo, pus, n < DN_THREADS_MAX ? n : DN_THREADS_MAX, s->options->seconds};
     return n > 0;
 }
 
@@ -167,35 +167,35 @@ static void clear(dn_numa_matrix *matrix, int n)
 
 static dn_status measure_domain(survey *s, int i)
 {
-    static int pus[DN_TEAM_MAX];
+    static int pus[DN_THREADS_MAX];
     dn_numa_results *r = s->found;
-    dn_probe_crew crew;
+    dn_probe_cpus cpus;
     r->copy_bytes_s[i] = r->triad_bytes_s[i] = NAN;
-    if (!crew_of(s, i, pus, &crew))
+    if (!cpus_of(s, i, pus, &cpus))
         return DN_OK;
     for (int j = 0; j < r->n_domains; j++)
         if (s->buffers[j])
-            DN_TRY(dn_probe_bandwidth(&crew, DN_PROBE_READ, s->buffers[j], r->buffer_bytes,
+            DN_TRY(dn_probe_bandwidth(&cpus, DN_PROBE_READ, s->buffers[j], r->buffer_bytes,
                                       &r->read_bytes_s.at[i][j]));
     if (!s->buffers[i])
         return DN_OK;
-    DN_TRY(dn_probe_bandwidth(&crew, DN_PROBE_COPY, s->buffers[i], r->buffer_bytes, &r->copy_bytes_s[i]));
-    return dn_probe_bandwidth(&crew, DN_PROBE_TRIAD, s->buffers[i], r->buffer_bytes, &r->triad_bytes_s[i]);
+    DN_TRY(dn_probe_bandwidth(&cpus, DN_PROBE_COPY, s->buffers[i], r->buffer_bytes, &r->copy_bytes_s[i]));
+    return dn_probe_bandwidth(&cpus, DN_PROBE_TRIAD, s->buffers[i], r->buffer_bytes, &r->triad_bytes_s[i]);
 }
 
 static dn_status measure_latencies(survey *s)
 {
-    static int pus[DN_TEAM_MAX];
+    static int pus[DN_THREADS_MAX];
     dn_numa_results *r = s->found;
     for (int j = 0; j < r->n_domains; j++)
         if ((s->rings[j] = s->buffers[j]))
             dn_probe_link(s->buffers[j], r->buffer_bytes);
     for (int i = 0; i < r->n_domains; i++) {
-        dn_probe_crew crew;
-        bool can = crew_of(s, i, pus, &crew);
+        dn_probe_cpus cpus;
+        bool can = cpus_of(s, i, pus, &cpus);
         for (int j = 0; can && j < r->n_domains; j++)
             if (s->buffers[j])
-                DN_TRY(dn_probe_latency(&crew, &s->rings[j], &r->latency_ns.at[i][j]));
+                DN_TRY(dn_probe_latency(&cpus, &s->rings[j], &r->latency_ns.at[i][j]));
     }
     return DN_OK;
 }
@@ -203,10 +203,10 @@ static dn_status measure_latencies(survey *s)
 /* Evenly over all usable cores where they are too many. */
 static void choose_cores(survey *s)
 {
-    static int all[DN_TEAM_MAX];
+    static int all[DN_THREADS_MAX];
     dn_numa_results *r = s->found;
-    int n = dn_topo_cores(s->topo, -1, all, DN_TEAM_MAX);
-    n = n < DN_TEAM_MAX ? n : DN_TEAM_MAX;
+    int n = dn_topo_cores(s->topo, -1, all, DN_THREADS_MAX);
+    n = n < DN_THREADS_MAX ? n : DN_THREADS_MAX;
     r->n_usable_cores = n;
     r->n_cores = n < DN_NUMA_CORES ? n : DN_NUMA_CORES;
     for (int i = 0; i < r->n_cores; i++)
@@ -230,12 +230,12 @@ static dn_status measure_lines(survey *s)
 static dn_status measure_loads(survey *s)
 {
     static const double delays_ns[] = {0, 10, 25, 50, 100, 200, 500, 1000, 5000};
-    static int pus[DN_TEAM_MAX];
+    static int pus[DN_THREADS_MAX];
     dn_numa_results *r = s->found;
-    dn_probe_crew crew;
+    dn_probe_cpus cpus;
     r->loaded_domain = -1;
     for (int i = 0; i < r->n_domains && r->loaded_domain < 0; i++)
-        if (s->buffers[i] && crew_of(s, i, pus, &crew) && crew.n >= 2)
+        if (s->buffers[i] && cpus_of(s, i, pus, &cpus) && cpus.n >= 2)
             r->loaded_domain = i;
     if (r->loaded_domain < 0)
         return DN_OK;
@@ -243,7 +243,7 @@ static dn_status measure_loads(survey *s)
     for (size_t i = 0; i < sizeof delays_ns / sizeof *delays_ns; i++) {
         dn_numa_load *load = &r->loads[r->n_loads++];
         load->delay_ns = delays_ns[i];
-        DN_TRY(dn_probe_loaded(&crew, &s->rings[r->loaded_domain], buffer, r->buffer_bytes, load->delay_ns,
+        DN_TRY(dn_probe_loaded(&cpus, &s->rings[r->loaded_domain], buffer, r->buffer_bytes, load->delay_ns,
                                &load->ns, &load->bytes_s));
     }
     r->loads[r->n_loads++] =

@@ -4,7 +4,7 @@
 #include "base/fail.h"
 #include "base/random.h"
 #include "bench/summary.h"
-#include "bench/team.h"
+#include "bench/threads.h"
 #include "bench/triad.h"
 
 #include <assert.h>
@@ -103,13 +103,13 @@ static void chase_alone(int index, void *argument)
     run_chase(argument);
 }
 
-dn_status dn_probe_latency(const dn_probe_crew *crew, void **ring, double *ns)
+dn_status dn_probe_latency(const dn_probe_cpus *cpus, void **ring, double *ns)
 {
     chase *c = malloc(sizeof *c);
     if (!c)
         return dn_fail(DN_ERR_MEMORY, "no memory for the times of a measurement");
-    *c = (chase){.at = *ring, .seconds = crew->seconds};
-    dn_status status = dn_team_run(crew->topo, crew->pus, 1, chase_alone, c);
+    *c = (chase){.at = *ring, .seconds = cpus->seconds};
+    dn_status status = dn_threads_run(cpus->topo, cpus->pus, 1, chase_alone, c);
     *ns = c->ns;
     *ring = c->at;
     free(c);
@@ -133,7 +133,7 @@ typedef struct stream {
     char *memory;
     size_t part_bytes; /* of one member, a multiple of 384 */
     double seconds;
-    double rates[DN_TEAM_MAX]; /* bytes/s */
+    double rates[DN_THREADS_MAX]; /* bytes/s */
 } stream;
 
 /* One pass over a member's part. Returns the bytes it counts. */
@@ -170,30 +170,30 @@ static void run_stream(int index, void *argument)
     s->rates[index] = (double)bytes / (now_s - begin_s);
 }
 
-static dn_status best_turn(const dn_probe_crew *crew, stream *s, double *bytes_s)
+static dn_status best_turn(const dn_probe_cpus *cpus, stream *s, double *bytes_s)
 {
     for (int turn = 0; turn < TURNS; turn++) {
         double sum = 0;
-        DN_TRY(dn_team_run(crew->topo, crew->pus, crew->n, run_stream, s));
-        for (int i = 0; i < crew->n; i++)
+        DN_TRY(dn_threads_run(cpus->topo, cpus->pus, cpus->n, run_stream, s));
+        for (int i = 0; i < cpus->n; i++)
             sum += s->rates[i];
         *bytes_s = sum > *bytes_s ? sum : *bytes_s;
     }
     return DN_OK;
 }
 
-dn_status dn_probe_bandwidth(const dn_probe_crew *crew, dn_probe_kind kind, void *memory, size_t bytes,
+dn_status dn_probe_bandwidth(const dn_probe_cpus *cpus, dn_probe_kind kind, void *memory, size_t bytes,
                              double *bytes_s)
 {
-    assert(crew->n <= DN_TEAM_MAX);
-    stream s = {.kind = kind, .memory = memory, .seconds = crew->seconds};
-    s.part_bytes = bytes / (size_t)crew->n / 384 * 384; /* three arrays that begin at cache lines */
+    assert(cpus->n <= DN_THREADS_MAX);
+    stream s = {.kind = kind, .memory = memory, .seconds = cpus->seconds};
+    s.part_bytes = bytes / (size_t)cpus->n / 384 * 384; /* three arrays that begin at cache lines */
     *bytes_s = 0;
     if (s.part_bytes == 0)
-        return dn_fail(DN_ERR_ARG, "%zu bytes are too few for %d processors", bytes, crew->n);
-    DN_TRY(best_turn(crew, &s, bytes_s));
+        return dn_fail(DN_ERR_ARG, "%zu bytes are too few for %d processors", bytes, cpus->n);
+    DN_TRY(best_turn(cpus, &s, bytes_s));
     s.streaming = true;
-    return kind == DN_PROBE_TRIAD && dn_triad_can_stream() ? best_turn(crew, &s, bytes_s) : DN_OK;
+    return kind == DN_PROBE_TRIAD && dn_triad_can_stream() ? best_turn(cpus, &s, bytes_s) : DN_OK;
 }
 
 /* ---- latency under load ---- */
@@ -204,7 +204,7 @@ typedef struct loaded {
     size_t part_bytes;
     uint64_t spins;    /* between two reads of a KiB */
     _Atomic bool stop; /* relaxed: it orders nothing */
-    double rates[DN_TEAM_MAX];
+    double rates[DN_THREADS_MAX];
 } loaded;
 
 static void spin(uint64_t n)
@@ -252,24 +252,24 @@ static void run_loaded(int index, void *argument)
     atomic_store_explicit(&l->stop, true, memory_order_relaxed);
 }
 
-dn_status dn_probe_loaded(const dn_probe_crew *crew, void **ring, const void *memory, size_t bytes,
+dn_status dn_probe_loaded(const dn_probe_cpus *cpus, void **ring, const void *memory, size_t bytes,
                           double delay_ns, double *ns, double *bytes_s)
 {
-    assert(crew->n >= 2 && crew->n <= DN_TEAM_MAX);
+    assert(cpus->n >= 2 && cpus->n <= DN_THREADS_MAX);
     loaded *l = calloc(1, sizeof *l);
     if (!l)
         return dn_fail(DN_ERR_MEMORY, "no memory for the times of a measurement");
     l->chase.at = *ring;
-    l->chase.seconds = crew->seconds;
+    l->chase.seconds = cpus->seconds;
     l->memory = memory;
-    l->part_bytes = bytes / (size_t)(crew->n - 1) / 1024 * 1024;
+    l->part_bytes = bytes / (size_t)(cpus->n - 1) / 1024 * 1024;
     l->spins = (uint64_t)(delay_ns * spins_per_ns());
-    dn_status status = l->part_bytes ? dn_team_run(crew->topo, crew->pus, crew->n, run_loaded, l)
+    dn_status status = l->part_bytes ? dn_threads_run(cpus->topo, cpus->pus, cpus->n, run_loaded, l)
                                      : dn_fail(DN_ERR_ARG, "%zu bytes are too few for a load", bytes);
     *ns = l->chase.ns;
     *ring = l->chase.at;
     *bytes_s = 0;
-    for (int i = 0; i < crew->n - 1; i++)
+    for (int i = 0; i < cpus->n - 1; i++)
         *bytes_s += l->rates[i];
     free(l);
     return status;
@@ -311,7 +311,7 @@ dn_status dn_probe_line(const dn_topo *topo, int pu_a, int pu_b, double *ns)
 {
     line l = {0};
     const int pus[2] = {pu_a, pu_b};
-    DN_TRY(dn_team_run(topo, pus, 2, run_line, &l));
+    DN_TRY(dn_threads_run(topo, pus, 2, run_line, &l));
     *ns = 1e9 * l.best_s / LINE_TRIPS / 2;
     return DN_OK;
 }

@@ -9,33 +9,33 @@
 #include "dionode/topo.h"
 
 /* A set of processors that measure together. */
-typedef struct dn_probe_crew {
+typedef struct dn_probe_cpus {
     const dn_topo *topo;
     const int *pus; /* [n], n >= 1; borrowed */
     int n;
     double seconds; /* of one turn */
-} dn_probe_crew;
+} dn_probe_cpus;
 
 /** Links memory [bytes] (all of it; a multiple of 128) into one ring of pointers, 128 bytes apart and in
  * random order: within windows of 2 MiB, which also come in random order, so that prefetchers find nothing
  * to follow while a small table of pages suffices. Returns the number of pointers in the ring. */
 size_t dn_probe_link(void *memory, size_t bytes);
 
-/** Median nanoseconds from pointer to pointer, by the first processor of the crew alone. *ring is a place in
+/** Median nanoseconds from pointer to pointer, by the first processor of the set alone. *ring is a place in
  * a ring, and moves on: the next turn finds nothing of what this one left in the caches. */
-dn_status dn_probe_latency(const dn_probe_crew *crew, void **ring, double *ns) DN_MUST_USE;
+dn_status dn_probe_latency(const dn_probe_cpus *cpus, void **ring, double *ns) DN_MUST_USE;
 
 typedef enum dn_probe_kind { DN_PROBE_READ, DN_PROBE_COPY, DN_PROBE_TRIAD } dn_probe_kind;
 
-/** Bytes a second that all processors of the crew reach together, each on its part of memory [bytes]; the
+/** Bytes a second that all processors of the set reach together, each on its part of memory [bytes]; the
  * best of three turns. Copy counts reads and writes (memcpy), triad as STREAM does; triad takes the better
  * of plain stores and stores past the caches. Copy and triad overwrite the memory. */
-dn_status dn_probe_bandwidth(const dn_probe_crew *crew, dn_probe_kind kind, void *memory, size_t bytes,
+dn_status dn_probe_bandwidth(const dn_probe_cpus *cpus, dn_probe_kind kind, void *memory, size_t bytes,
                              double *bytes_s) DN_MUST_USE;
 
 /** The first processor chases the ring while the others read memory [bytes], each pausing delay_ns after
  * every KiB. Gives the latency it sees (median) and the bandwidth of the others. */
-dn_status dn_probe_loaded(const dn_probe_crew *crew, void **ring, const void *memory, size_t bytes,
+dn_status dn_probe_loaded(const dn_probe_cpus *cpus, void **ring, const void *memory, size_t bytes,
                           double delay_ns, double *ns, double *bytes_s) DN_MUST_USE;
 
 /** Nanoseconds that a cache line takes from one processor to another: half a round trip, the best of many

@@ -1,6 +1,6 @@
 #include "checkpoint/generations.h"
 
-#include "base/aside.h"
+#include "base/atomic_file.h"
 #include "base/fail.h"
 #include "checkpoint/checkpoint.h"
 

@@ -1,6 +1,6 @@
 #include "checkpoint/checkpoint.h"
 
-#include "base/aside.h"
+#include "base/atomic_file.h"
 #include "base/fail.h"
 #include "base/size.h"
 #include "checkpoint/format.h"
@@ -78,7 +78,7 @@ static char *encode(json_t *header, size_t *bytes)
 /* A file that is being written. Tensors follow the header, in chunks. */
 typedef struct writer {
     dn_comm *comm;
-    dn_aside file;
+    dn_atomic_file file;
     XXH3_state_t *hash; /* owned; rank 0's */
     void *chunk;        /* [CHUNK bytes] owned */
     uint64_t end;       /* of the chunks that were written or left to others so far */
@@ -153,13 +153,14 @@ static dn_status write_content(writer *w, const dn_tensor *tensors, size_t n_ten
     DN_TRY(hash_complete(w));
     snprintf(digits, sizeof digits, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(w->hash));
     DN_TRY(dn_aside_write(&w->file, DN_CHECKPOINT_DIGITS_AT, digits, DN_CHECKPOINT_DIGITS));
-    DN_TRY(dn_aside_seal(&w->file, w->tick, w->context));
-    return dn_aside_publish(&w->file);
+    DN_TRY(dn_atomic_file_seal(&w->file, w->tick, w->context));
+    return dn_atomic_file_publish(&w->file);
 }
 
 /* Rank 0: makes the directory ready and begins the file. */
 static dn_status begin(writer *w, const char *dir, const char *path, uint64_t step, size_t keep,
-                       const dn_meta *meta, size_t n_meta, const dn_tensor *tensors, size_t n_tensors, start *out)
+                       const dn_meta *meta, size_t n_meta, const dn_tensor *tensors, size_t n_tensors,
+                       start *out)
 {
     size_t bytes = 0;
     DN_TRY(dn_dir_make(dir));
@@ -173,7 +174,7 @@ static dn_status begin(writer *w, const char *dir, const char *path, uint64_t st
     *out = (start){.header_bytes = bytes, .file_bytes = bytes};
     for (size_t i = 0; i < n_tensors; i++)
         out->file_bytes += tensor_bytes(&tensors[i]);
-    dn_status status = dn_aside_open(path, out->file_bytes, &w->file);
+    dn_status status = dn_atomic_file_open(path, out->file_bytes, &w->file);
     if (status == DN_OK)
         status = dn_aside_write(&w->file, 0, header, bytes);
     free(header);
@@ -211,6 +212,6 @@ dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, siz
         dn_generations_prune(dir, step, keep - 1);
     free(w.chunk);
     XXH3_freeState(w.hash);
-    dn_aside_discard(&w.file);
+    dn_atomic_file_discard(&w.file);
     return status;
 }

@@ -30,7 +30,7 @@ int cli_stat(int argc, char **argv, char **command_line)
         NULL,
         parse,
         "PID",
-        "Shows where each worker of a running launch is: step, phase, meetings, and whom it waits for.\v"
+        "Shows where each worker of a running launch is: step, phase, barriers, and whom it waits for.\v"
         "PID is the process number of the launcher (dionode train, dionode launch) or of any of its workers. "
         "The run is read, not touched. 'watch -n 1 dionode stat PID' shows it again and again.",
         NULL,

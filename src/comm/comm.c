@@ -2,17 +2,17 @@
 
 #include "base/fail.h"
 #include "base/size.h"
-#include "comm/group.h"
+#include "comm/internal.h"
 #include "comm/peer.h"
-#include "shm/room.h"
+#include "shm/limits.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #define LINE_BYTES 64 /* slices start at cache lines: no two owners write one */
 
-/* Measured, f32. Two ranks on two cores, in one meeting through the stages and in two in place: 1 KiB 1.0 and
- * 0.9 us, 4 KiB 1.8 and 1.0. Four ranks on two cores, where a meeting costs more: 16 KiB 8.5 and 9.7, 64 KiB
+/* Measured, f32. Two ranks on two cores, in one barrier through the stages and in two in place: 1 KiB 1.0 and
+ * 0.9 us, 4 KiB 1.8 and 1.0. Four ranks on two cores, where a barrier costs more: 16 KiB 8.5 and 9.7, 64 KiB
  * 20 and 16. */
 #define SMALL_BYTES         ((size_t)1 << 10)
 #define SMALL_BYTES_CROWDED ((size_t)32 << 10)
@@ -56,7 +56,7 @@ dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out)
 dn_status dn_comm_create_alone(size_t heap_bytes, dn_comm **out)
 {
     size_t whole = dn_size_add(heap_bytes, DN_ARENA_ALIGN) / DN_ARENA_ALIGN * DN_ARENA_ALIGN; /* never 0 */
-    uint64_t room = dn_room_memory("");
+    uint64_t room = dn_limits_memory("");
     void *heap = whole <= room ? aligned_alloc(DN_ARENA_ALIGN, whole) : NULL;
     if (!heap)
         return dn_fail(DN_ERR_MEMORY,
@@ -128,7 +128,7 @@ size_t dn_comm_heap_mark(const dn_comm *comm)
     return comm->heap.used;
 }
 
-/* One meeting is enough: all that a member does with the memory, or in a group that lies there, it does
+/* One barrier is enough: all that a member does with the memory, or in a group that lies there, it does
  * before it comes; and nobody can go on before all have come. What an earlier group left in there is no
  * concern: dn_comm_split zeroes lines, exchanges and rings of its own before anybody meets in them. */
 dn_status dn_comm_heap_release(dn_comm *comm, size_t mark)
@@ -139,7 +139,7 @@ dn_status dn_comm_heap_release(dn_comm *comm, size_t mark)
                        "the symmetric heap of rank %d was never marked at %zu bytes; it is filled to %zu",
                        comm->rank, mark, comm->heap.used);
     if (comm->size > 1)
-        DN_TRY(dn_barrier_meet(&comm->barrier, &call, NULL, 0));
+        DN_TRY(dn_barrier_wait(&comm->barrier, &call, NULL, 0));
     comm->heap.used = mark;
     return DN_OK;
 }
@@ -151,7 +151,7 @@ uint64_t dn_comm_place(const dn_comm *comm, const void *buffer, size_t bytes)
     return inside ? at - base : DN_PLACE_PRIVATE;
 }
 
-void dn_slice(size_t count, dn_type type, int parts, int index, size_t *first, size_t *end)
+void dn_chunk_bounds(size_t count, dn_type type, int parts, int index, size_t *first, size_t *end)
 {
     size_t line = LINE_BYTES / dn_type_bytes(type), size = (size_t)parts, at = (size_t)index;
     size_t lines = count / line + (count % line != 0);
@@ -162,12 +162,13 @@ void dn_slice(size_t count, dn_type type, int parts, int index, size_t *first, s
     *end = *end < count ? *end : count;
 }
 
-void dn_comm_slice(const dn_comm *comm, size_t count, dn_type type, int rank, size_t *first, size_t *end)
+void dn_comm_chunk_bounds(const dn_comm *comm, size_t count, dn_type type, int rank, size_t *first,
+                          size_t *end)
 {
-    dn_slice(count, type, comm->size, rank, first, end);
+    dn_chunk_bounds(count, type, comm->size, rank, first, end);
 }
 
-/* ---- meeting ---- */
+/* ---- barrier ---- */
 
 dn_job dn_job_of(const dn_comm *comm, dn_purpose purpose, const void *buffer, size_t count, dn_type type,
                  dn_op op, dn_traffic kind, int root)
@@ -208,9 +209,9 @@ dn_status dn_job_of_items(const dn_comm *comm, dn_purpose purpose, const dn_owne
     return DN_OK;
 }
 
-dn_status dn_job_meet(dn_comm *comm, dn_job *job)
+dn_status dn_job_barrier(dn_comm *comm, dn_job *job)
 {
-    dn_status status = dn_barrier_meet(&comm->barrier, &job->call, NULL, 0);
+    dn_status status = dn_barrier_wait(&comm->barrier, &job->call, NULL, 0);
     job->call.phase++;
     return status;
 }
@@ -218,7 +219,7 @@ dn_status dn_job_meet(dn_comm *comm, dn_job *job)
 dn_status dn_shm_barrier(dn_comm *comm)
 {
     const dn_call call = {.purpose = DN_FOR_BARRIER};
-    return dn_barrier_meet(&comm->barrier, &call, NULL, 0);
+    return dn_barrier_wait(&comm->barrier, &call, NULL, 0);
 }
 
 /* ---- domains ---- */

@@ -1,6 +1,6 @@
 /* Collectives that only copy: large symmetric buffers are read in place, everything else goes through the
  * stages. */
-#include "comm/group.h"
+#include "comm/internal.h"
 #include "comm/peer.h"
 
 #include "base/fail.h"
@@ -32,10 +32,10 @@ dn_status dn_shm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, 
                          .root = root};
     if (goes_through_stages(comm, &job))
         return dn_staged_broadcast(comm, &job);
-    DN_TRY(dn_job_meet(comm, &job));
+    DN_TRY(dn_job_barrier(comm, &job));
     if (comm->rank != root)
         DN_TRY(fetch(comm, &job, buffer, dn_comm_peer(comm, buffer, root), root, bytes));
-    return dn_job_meet(comm, &job);
+    return dn_job_barrier(comm, &job);
 }
 
 /* ---- all-gather ---- */
@@ -46,14 +46,14 @@ dn_status dn_shm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type t
     size_t first, end, size = dn_type_bytes(type);
     if (goes_through_stages(comm, &job))
         return dn_staged_all_gather(comm, &job);
-    DN_TRY(dn_job_meet(comm, &job));
+    DN_TRY(dn_job_barrier(comm, &job));
     for (int i = 1; i < comm->size; i++) {
         int member = (comm->rank + i) % comm->size;
-        dn_comm_slice(comm, count, type, member, &first, &end);
+        dn_comm_chunk_bounds(comm, count, type, member, &first, &end);
         char *mine = job.buffer + first * size;
         DN_TRY(fetch(comm, &job, mine, dn_comm_peer(comm, mine, member), member, (end - first) * size));
     }
-    return dn_job_meet(comm, &job);
+    return dn_job_barrier(comm, &job);
 }
 
 /* ---- from owners ---- */
@@ -64,7 +64,7 @@ dn_status dn_shm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t
 {
     dn_job job;
     DN_TRY(dn_job_of_items(comm, DN_FOR_GATHER_FROM_OWNERS, items, n_items, type, DN_SUM, kind, &job));
-    DN_TRY(dn_job_meet(comm, &job));
+    DN_TRY(dn_job_barrier(comm, &job));
     size_t start = n_items * (size_t)comm->rank / (size_t)comm->size;
     for (size_t i = 0; i < n_items; i++) {
         const dn_owned *item = &items[(start + i) % n_items];
@@ -87,12 +87,12 @@ dn_status dn_shm_all_to_all(dn_comm *comm, const void *from, void *to, size_t co
         return dn_fail(DN_ERR_ARG, "all-to-all between a symmetric and a private buffer");
     if (goes_through_stages(comm, &job))
         return dn_staged_all_to_all(comm, &job, to);
-    DN_TRY(dn_job_meet(comm, &job));
+    DN_TRY(dn_job_barrier(comm, &job));
     for (int i = 0; i < comm->size; i++) {
         int member = (comm->rank + i) % comm->size;
         const char *theirs = dn_comm_peer(comm, from, member);
         DN_TRY(fetch(comm, &job, (char *)to + (size_t)member * row, theirs + (size_t)comm->rank * row, member,
                      row));
     }
-    return dn_job_meet(comm, &job);
+    return dn_job_barrier(comm, &job);
 }

@@ -10,7 +10,7 @@
  *     exchange i:   begun >= i on all members  ->  my slice may be reduced
  *                   done  >= i on all members  ->  an all-reduce is complete
  */
-#include "comm/group.h"
+#include "comm/internal.h"
 
 #include "base/fail.h"
 #include "shm/wait.h"

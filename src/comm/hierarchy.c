@@ -11,13 +11,13 @@
  * An element's sums of domains are read only by the rank that owns the element in the group, so that rank may
  * write over any of them.
  */
-#include "comm/group.h"
+#include "comm/internal.h"
 #include "comm/peer.h"
 
 #include "base/fail.h"
 #include "base/size.h"
 
-/* Two more meetings cost up to 2 (P - 1) line transfers, some 0.1 us each; from here on that is
+/* Two more barriers cost up to 2 (P - 1) line transfers, some 0.1 us each; from here on that is
  * less than what the saved bytes take on a link of 50 GB/s, unless there are many small domains. What that
  * link has to be, compared with the domain's own memory, is in docs/collectives.md: it was counted and
  * measured on domains that were only told, as no machine with two was at hand. */
@@ -56,7 +56,7 @@ static dn_status reduce_in_domain(dn_comm *comm, const dn_job *job)
     size_t first, end;
     while (members[index] != comm->rank)
         index++;
-    dn_slice(job->count, job->type, size, index, &first, &end);
+    dn_chunk_bounds(job->count, job->type, size, index, &first, &end);
     char *mine = job->buffer + first * dn_type_bytes(job->type);
     if (first == end)
         return DN_OK;
@@ -80,7 +80,7 @@ static int owner_in_domain(const dn_comm *comm, const dn_job *job, int domain, s
     size_t first;
     int index = -1;
     do
-        dn_slice(job->count, job->type, domain_size(d, domain), ++index, &first, end);
+        dn_chunk_bounds(job->count, job->type, domain_size(d, domain), ++index, &first, end);
     while (*end <= at);
     return d->members[d->first[domain] + index];
 }
@@ -114,7 +114,7 @@ static dn_status reduce_stretch(dn_comm *comm, const dn_job *job, size_t *at, si
 static dn_status reduce_between_domains(dn_comm *comm, const dn_job *job, bool to_leaders)
 {
     size_t at, end;
-    dn_comm_slice(comm, job->count, job->type, comm->rank, &at, &end);
+    dn_comm_chunk_bounds(comm, job->count, job->type, comm->rank, &at, &end);
     while (at < end)
         DN_TRY(reduce_stretch(comm, job, &at, end, to_leaders));
     return DN_OK;
@@ -124,19 +124,19 @@ static dn_status reduce_between_domains(dn_comm *comm, const dn_job *job, bool t
 
 dn_status dn_hierarchy_reduce_scatter(dn_comm *comm, dn_job *job)
 {
-    DN_TRY(dn_job_meet(comm, job));
+    DN_TRY(dn_job_barrier(comm, job));
     DN_TRY(reduce_in_domain(comm, job));
-    DN_TRY(dn_job_meet(comm, job));
+    DN_TRY(dn_job_barrier(comm, job));
     return reduce_between_domains(comm, job, false);
 }
 
 dn_status dn_hierarchy_all_reduce(dn_comm *comm, dn_job *job, bool shared)
 {
-    DN_TRY(dn_job_meet(comm, job));
+    DN_TRY(dn_job_barrier(comm, job));
     DN_TRY(reduce_in_domain(comm, job));
-    DN_TRY(dn_job_meet(comm, job));
+    DN_TRY(dn_job_barrier(comm, job));
     DN_TRY(reduce_between_domains(comm, job, true));
-    DN_TRY(dn_job_meet(comm, job));
+    DN_TRY(dn_job_barrier(comm, job));
     int leader = dn_hierarchy_leader(comm, comm->rank);
     if (shared)
         return DN_OK;
@@ -144,5 +144,5 @@ dn_status dn_hierarchy_all_reduce(dn_comm *comm, dn_job *job, bool shared)
         DN_TRY(dn_comm_copy(comm, job->buffer, dn_comm_peer(comm, job->buffer, leader), job->bytes));
         dn_comm_count_moved(comm, job->kind, leader, 2 * job->bytes); /* both in this domain */
     }
-    return dn_job_meet(comm, job);
+    return dn_job_barrier(comm, job);
 }

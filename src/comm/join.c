@@ -1,10 +1,10 @@
 #include "dionode/comm.h"
 
 #include "base/fail.h"
-#include "comm/group.h"
+#include "comm/internal.h"
 #include "dionode/descriptors.h"
 #include "dionode/topo.h"
-#include "launch/peers.h"
+#include "launch/peer_monitor.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -100,7 +100,7 @@ static void publish(dn_world *world, int rank, dn_status status)
 
 /* Where this process runs: at its place of the plan of all local ranks, unless its launcher has bound it
  * already, which it then did on purpose. */
-static dn_status take_place(const seat *s, dn_meeting *meeting)
+static dn_status take_place(const seat *s, dn_rendezvous *rendezvous)
 {
     dn_topo *topo;
     DN_TRY(dn_topo_create(s->size, &topo));
@@ -108,25 +108,25 @@ static dn_status take_place(const seat *s, dn_meeting *meeting)
     if (machine->this_system && !machine->bound)
         dn_topo_bind(topo, s->local_rank);
     int numa = dn_topo_numa_here(topo);
-    meeting->domain = numa < 0 ? 0 : numa;
-    meeting->n_usable_pus = machine->n_allowed;
+    rendezvous->domain = numa < 0 ? 0 : numa;
+    rendezvous->n_usable_pus = machine->n_allowed;
     dn_topo_destroy(&topo);
     malloc_trim(0); /* the description of a large machine was up to a MiB, in every rank */
     return DN_OK;
 }
 
-static dn_status meet_others(const seat *s, size_t heap_bytes, double deadline_s, dn_world **world)
+static dn_status rendezvous_others(const seat *s, size_t heap_bytes, double deadline_s, dn_world **world)
 {
     char id[32];
-    dn_meeting meeting = {.id = id,
-                          .host = s->local_rank == 0,
-                          .rank = s->rank,
-                          .n_ranks = s->size,
-                          .arena_bytes = heap_bytes,
-                          .deadline_s = deadline_s};
+    dn_rendezvous rendezvous = {.id = id,
+                                .host = s->local_rank == 0,
+                                .rank = s->rank,
+                                .n_ranks = s->size,
+                                .arena_bytes = heap_bytes,
+                                .deadline_s = deadline_s};
     make_id(id, sizeof id);
-    DN_TRY(take_place(s, &meeting));
-    return dn_world_meet(&meeting, world);
+    DN_TRY(take_place(s, &rendezvous));
+    return dn_world_rendezvous(&rendezvous, world);
 }
 
 /* Who cannot reach the world cannot tell the launcher why: the line must name the worker by itself. */
@@ -150,7 +150,7 @@ static dn_status settle(dn_comm *comm, size_t heap_bytes)
     if (heap_bytes > 0) /* what is not asked for is not touched */
         comm->heap.capacity = room = (heap_bytes + DN_ARENA_ALIGN - 1) / DN_ARENA_ALIGN * DN_ARENA_ALIGN;
     DN_TRY(dn_world_populate(comm->world, comm->rank, room));
-    return dn_world_inherited() ? DN_OK : dn_peers_watch(comm->world, comm->rank, &comm->peers);
+    return dn_world_inherited() ? DN_OK : dn_peer_monitor_start(comm->world, comm->rank, &comm->peers);
 }
 
 static void do_nothing(int signal)
@@ -185,7 +185,7 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
     DN_TRY(read_seat(&s));
     if (s.rank < 0 && !dn_world_inherited())
         return dn_comm_create_alone(heap_bytes, out);
-    DN_TRY(dn_world_inherited() ? attach(&s, &world) : meet_others(&s, heap_bytes, deadline_s, &world));
+    DN_TRY(dn_world_inherited() ? attach(&s, &world) : rendezvous_others(&s, heap_bytes, deadline_s, &world));
     if (dn_world_inherited())
         leave_signals_to_the_launcher();
     dn_status status = dn_comm_create(world, s.rank, out);
@@ -210,7 +210,7 @@ int dn_comm_leave(dn_comm **comm, dn_status status)
     if (world)
         dn_world_leave(world, (*comm)->rank);
     if (*comm)
-        dn_peers_end(&(*comm)->peers);
+        dn_peer_monitor_stop(&(*comm)->peers);
     dn_comm_destroy(comm);
     dn_world_destroy(&world);
     return dn_status_exit(status);
@@ -226,8 +226,8 @@ uint32_t dn_comm_saves_requested(const dn_comm *comm)
     return comm->world ? dn_world_saves_requested(comm->world) : 0;
 }
 
-void dn_comm_tell_saved(dn_comm *comm, uint64_t step)
+void dn_comm_report_saved(dn_comm *comm, uint64_t step)
 {
     if (comm->world)
-        dn_world_tell_saved(comm->world, step);
+        dn_world_report_saved(comm->world, step);
 }

@@ -1,11 +1,11 @@
 #include "dionode/mesh.h"
 
 #include "base/fail.h"
-#include "comm/group.h"
+#include "comm/internal.h"
 
 #include <stdlib.h>
 
-dn_range dn_part(size_t n, size_t unit, int parts, int index)
+dn_range dn_shard_range(size_t n, size_t unit, int parts, int index)
 {
     size_t units = (n + unit - 1) / unit, at = (size_t)index;
     size_t each = units / (size_t)parts, more = units % (size_t)parts; /* so many parts are a unit larger */
@@ -68,10 +68,10 @@ static int color(const dn_mesh *mesh, unsigned axes)
 
 static dn_status split(dn_mesh *mesh)
 {
-    mesh->groups[significant(mesh->size, DN_ALL_AXES)] = mesh->all;
+    mesh->comms[significant(mesh->size, DN_ALL_AXES)] = mesh->all;
     for (unsigned axes = 0; axes < DN_ALL_AXES; axes++)
         if (is_split(mesh->size, axes))
-            DN_TRY(dn_comm_split(mesh->all, color(mesh, axes), 0, 0, &mesh->groups[axes]));
+            DN_TRY(dn_comm_split(mesh->all, color(mesh, axes), 0, 0, &mesh->comms[axes]));
     return DN_OK;
 }
 
@@ -100,8 +100,8 @@ void dn_mesh_destroy(dn_mesh **mesh)
     if (!*mesh)
         return;
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
-        if ((*mesh)->groups[axes] != (*mesh)->all)
-            dn_comm_destroy(&(*mesh)->groups[axes]);
+        if ((*mesh)->comms[axes] != (*mesh)->all)
+            dn_comm_destroy(&(*mesh)->comms[axes]);
     free(*mesh);
     *mesh = NULL;
 }
@@ -111,15 +111,15 @@ dn_mesh dn_mesh_replica(const dn_mesh *mesh)
     dn_mesh replica = *mesh;
     replica.size[DN_DP] = 1;
     replica.at[DN_DP] = 0;
-    replica.all = dn_mesh_group(mesh, DN_ALL_AXES & ~DN_AXIS(DN_DP));
+    replica.all = dn_mesh_comm(mesh, DN_ALL_AXES & ~DN_AXIS(DN_DP));
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         if (axes & DN_AXIS(DN_DP))
-            replica.groups[axes] = NULL;
-    replica.groups[significant(replica.size, DN_ALL_AXES)] = replica.all;
+            replica.comms[axes] = NULL;
+    replica.comms[significant(replica.size, DN_ALL_AXES)] = replica.all;
     return replica;
 }
 
-dn_comm *dn_mesh_group(const dn_mesh *mesh, unsigned axes)
+dn_comm *dn_mesh_comm(const dn_mesh *mesh, unsigned axes)
 {
-    return mesh->groups[significant(mesh->size, axes & DN_ALL_AXES)];
+    return mesh->comms[significant(mesh->size, axes & DN_ALL_AXES)];
 }

@@ -2,7 +2,7 @@
 #include "dionode/mesh.h"
 
 #include "base/fail.h"
-#include "comm/group.h"
+#include "comm/internal.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * nothing is counted. */
 #include "comm/ops.h"
 
-#include "comm/group.h"
+#include "comm/internal.h"
 
 #include <assert.h>
 
@@ -118,7 +118,7 @@ dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type 
     size_t first, end, size = dn_type_bytes(type);
     if (comm->size == 1)
         return DN_OK;
-    dn_comm_slice(comm, count, type, comm->rank, &first, &end);
+    dn_comm_chunk_bounds(comm, count, type, comm->rank, &first, &end);
     comm->ops->count(comm, DN_ALL_GATHER, kind, (end - first) * size, count * size, -1);
     return comm->ops->all_gather(comm, buffer, count, type, kind);
 }

@@ -37,7 +37,7 @@ typedef struct dn_comm_ops {
     dn_status (*finish)(dn_comm *comm, uint64_t exchange);
     dn_status (*send)(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind);
     dn_status (*receive)(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind);
-    /* Another member's copy of [p, p + span), to be read until the next meeting. */
+    /* Another member's copy of [p, p + span), to be read until the next barrier. */
     const void *(*view)(dn_comm *comm, const void *p, size_t span, int rank);
     void (*fetch)(const dn_comm *comm, void *to, const void *p, size_t bytes, int rank);
     void (*put)(dn_comm *comm, void *p, const void *data, size_t bytes, int rank);

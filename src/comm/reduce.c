@@ -7,9 +7,9 @@
  *     rank 2   [ a2 | b2 | c2 ]      shared result:     b0 = sum                 (S + S/P)
  *                                    all-reduce:        b0 = b1 = b2 = sum       (2 S)
  *
- * Slices are disjoint and only their owner touches them between two meetings, in any arena.
+ * Slices are disjoint and only their owner touches them between two barriers, in any arena.
  */
-#include "comm/group.h"
+#include "comm/internal.h"
 #include "comm/peer.h"
 
 #include "base/fail.h"
@@ -29,7 +29,7 @@ static dn_status reduce_in_line(dn_comm *comm, dn_job *job)
     size_t bytes = job->bytes;
     char line[DN_LINE_BYTES];
     DN_TRY(dn_comm_copy(comm, line, job->buffer, bytes));
-    DN_TRY(dn_barrier_meet(&comm->barrier, &job->call, line, bytes));
+    DN_TRY(dn_barrier_wait(&comm->barrier, &job->call, line, bytes));
     dn_comm_count_moved(comm, job->kind, comm->rank, 2 * bytes);
     if (!wants_result(comm, job))
         return DN_OK;
@@ -40,7 +40,7 @@ static dn_status reduce_in_line(dn_comm *comm, dn_job *job)
     return dn_fold_run(&fold);
 }
 
-/* ---- one meeting, everybody reduces everything ---- */
+/* ---- one barrier, everybody reduces everything ---- */
 
 static dn_status reduce_symmetrically(dn_comm *comm, dn_job *job)
 {
@@ -48,7 +48,7 @@ static dn_status reduce_symmetrically(dn_comm *comm, dn_job *job)
     size_t bytes = job->bytes;
     DN_TRY(dn_comm_copy(comm, dn_stage(comm, comm->rank, 1), job->buffer, bytes));
     dn_comm_count_moved(comm, job->kind, comm->rank, 2 * bytes);
-    DN_TRY(dn_job_meet(comm, job));
+    DN_TRY(dn_job_barrier(comm, job));
     if (!wants_result(comm, job))
         return DN_OK;
     dn_fold_init(&fold, comm, job, job->count);
@@ -80,15 +80,15 @@ static dn_status reduce_range(dn_comm *comm, const dn_job *job, char *mine, size
 dn_status dn_reduce_slice(dn_comm *comm, const dn_job *job, int target)
 {
     size_t first, end;
-    dn_comm_slice(comm, job->count, job->type, comm->rank, &first, &end);
+    dn_comm_chunk_bounds(comm, job->count, job->type, comm->rank, &first, &end);
     return reduce_range(comm, job, job->buffer + first * dn_type_bytes(job->type), end - first, target);
 }
 
 static dn_status reduce_in_place(dn_comm *comm, dn_job *job, int target)
 {
-    DN_TRY(dn_job_meet(comm, job));
+    DN_TRY(dn_job_barrier(comm, job));
     DN_TRY(dn_reduce_slice(comm, job, target));
-    return dn_job_meet(comm, job);
+    return dn_job_barrier(comm, job);
 }
 
 /* ---- collectives ---- */
@@ -141,7 +141,7 @@ dn_status dn_shm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_ty
         return dn_staged_reduce_scatter(comm, &job);
     if (dn_hierarchy_pays(comm, &job))
         return dn_hierarchy_reduce_scatter(comm, &job);
-    DN_TRY(dn_job_meet(comm, &job));
+    DN_TRY(dn_job_barrier(comm, &job));
     return dn_reduce_slice(comm, &job, comm->rank);
 }
 
@@ -150,7 +150,7 @@ dn_status dn_shm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n
 {
     dn_job job;
     DN_TRY(dn_job_of_items(comm, DN_FOR_REDUCE_TO_OWNERS, items, n_items, type, op, kind, &job));
-    DN_TRY(dn_job_meet(comm, &job));
+    DN_TRY(dn_job_barrier(comm, &job));
     for (size_t i = 0; i < n_items; i++)
         if (items[i].owner == comm->rank)
             DN_TRY(reduce_range(comm, &job, items[i].buffer, items[i].count, comm->rank));

@@ -5,7 +5,7 @@
  * until it was. A private one goes through four parts of the sender's stage area, filled in turn: the sender
  * waits only where a part is still being read, by whomever it was for.
  */
-#include "comm/group.h"
+#include "comm/internal.h"
 
 #include "base/fail.h"
 

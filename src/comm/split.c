@@ -3,7 +3,7 @@
 
 #include "base/fail.h"
 #include "base/size.h"
-#include "comm/group.h"
+#include "comm/internal.h"
 #include "comm/peer.h"
 
 #include <stdlib.h>
@@ -63,7 +63,7 @@ static dn_status exchange_wishes(dn_comm *parent, const wish *mine, wish *compan
         *n = 1;
         return DN_OK;
     }
-    DN_TRY(dn_barrier_meet(&parent->barrier, &call, mine, sizeof *mine));
+    DN_TRY(dn_barrier_wait(&parent->barrier, &call, mine, sizeof *mine));
     *n = find_company(parent, mine->color, company);
     return DN_OK;
 }

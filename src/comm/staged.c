@@ -1,13 +1,13 @@
 /*
  * Collectives on buffers that peers cannot see: each member copies a part into its stage, all meet, everybody
  * takes what it needs from the stages of others, and so on with the next part. There are three stages, used
- * in turn, so one meeting a part is enough (group.h).
+ * in turn, so one barrier a part is enough (internal.h).
  *
  * Where members reduce, a part holds a piece of every member's slice, so that all have work in every step:
  *
  *     stage of one member:  | piece of slice 0 | piece of slice 1 | ... |     piece = stage / members
  */
-#include "comm/group.h"
+#include "comm/internal.h"
 
 #include "base/fail.h"
 #include "base/size.h"
@@ -33,7 +33,7 @@ static void find_piece(const dn_comm *comm, const dn_job *job, int member, size_
                        size_t *at, size_t *bytes)
 {
     size_t first, end, size = dn_type_bytes(job->type);
-    dn_comm_slice(comm, job->count, job->type, member, &first, &end);
+    dn_comm_chunk_bounds(comm, job->count, job->type, member, &first, &end);
     *at = dn_min(first * size + step * piece, end * size);
     *bytes = dn_min(piece, end * size - *at);
 }
@@ -42,7 +42,7 @@ static void find_piece(const dn_comm *comm, const dn_job *job, int member, size_
 static size_t count_steps(const dn_comm *comm, const dn_job *job, size_t piece)
 {
     size_t first, end;
-    dn_comm_slice(comm, job->count, job->type, 0, &first, &end);
+    dn_comm_chunk_bounds(comm, job->count, job->type, 0, &first, &end);
     size_t bytes = (end - first) * dn_type_bytes(job->type);
     return bytes / piece + (bytes % piece != 0);
 }
@@ -60,7 +60,7 @@ static dn_status put_pieces(dn_comm *comm, const dn_job *job, size_t step)
     return DN_OK;
 }
 
-/* Reduces the own piece of the last meeting's stages, to `to` or, if NULL, to its place in the own stage. */
+/* Reduces the own piece of the last barrier's stages, to `to` or, if NULL, to its place in the own stage. */
 static dn_status reduce_piece(dn_comm *comm, const dn_job *job, size_t step, bool to_stage)
 {
     dn_job_fold fold;
@@ -95,12 +95,12 @@ dn_status dn_staged_all_reduce(dn_comm *comm, dn_job *job)
     size_t n_steps = count_steps(comm, job, piece_bytes(comm));
     for (size_t step = 0; step < n_steps; step++) {
         DN_TRY(put_pieces(comm, job, step));
-        DN_TRY(dn_job_meet(comm, job));
+        DN_TRY(dn_job_barrier(comm, job));
         DN_TRY(reduce_piece(comm, job, step, true));
         if (step > 0)
             DN_TRY(take_results(comm, job, step - 1));
     }
-    DN_TRY(dn_job_meet(comm, job));
+    DN_TRY(dn_job_barrier(comm, job));
     return take_results(comm, job, n_steps - 1);
 }
 
@@ -109,10 +109,10 @@ dn_status dn_staged_reduce_scatter(dn_comm *comm, dn_job *job)
     size_t n_steps = count_steps(comm, job, piece_bytes(comm));
     for (size_t step = 0; step < n_steps; step++) {
         DN_TRY(put_pieces(comm, job, step));
-        DN_TRY(dn_job_meet(comm, job));
+        DN_TRY(dn_job_barrier(comm, job));
         DN_TRY(reduce_piece(comm, job, step, false));
     }
-    return n_steps ? DN_OK : dn_job_meet(comm, job);
+    return n_steps ? DN_OK : dn_job_barrier(comm, job);
 }
 
 /* ---- copies ---- */
@@ -123,14 +123,14 @@ dn_status dn_staged_all_gather(dn_comm *comm, dn_job *job)
     for (size_t step = 0; step < n_steps; step++) {
         find_piece(comm, job, comm->rank, step, DN_STAGE_BYTES, &at, &bytes);
         DN_TRY(copy(comm, job, dn_stage(comm, comm->rank, 1), comm->rank, job->buffer + at, bytes));
-        DN_TRY(dn_job_meet(comm, job));
+        DN_TRY(dn_job_barrier(comm, job));
         for (int i = 1; i < comm->size; i++) {
             int member = (comm->rank + i) % comm->size;
             find_piece(comm, job, member, step, DN_STAGE_BYTES, &at, &bytes);
             DN_TRY(copy(comm, job, job->buffer + at, member, dn_stage(comm, member, 0), bytes));
         }
     }
-    return n_steps ? DN_OK : dn_job_meet(comm, job);
+    return n_steps ? DN_OK : dn_job_barrier(comm, job);
 }
 
 dn_status dn_staged_all_to_all(dn_comm *comm, dn_job *job, char *to)
@@ -141,7 +141,7 @@ dn_status dn_staged_all_to_all(dn_comm *comm, dn_job *job, char *to)
         for (int member = 0; member < comm->size; member++)
             DN_TRY(copy(comm, job, dn_stage(comm, comm->rank, 1) + (size_t)member * piece, comm->rank,
                         job->buffer + (size_t)member * row + at, bytes));
-        DN_TRY(dn_job_meet(comm, job));
+        DN_TRY(dn_job_barrier(comm, job));
         for (int i = 0; i < comm->size; i++) {
             int member = (comm->rank + i) % comm->size;
             DN_TRY(copy(comm, job, to + (size_t)member * row + at, member,
@@ -159,7 +159,7 @@ dn_status dn_staged_broadcast(dn_comm *comm, dn_job *job)
         size_t bytes = dn_min(DN_STAGE_BYTES, all - at);
         if (comm->rank == job->root)
             DN_TRY(copy(comm, job, dn_stage(comm, comm->rank, 1), comm->rank, job->buffer + at, bytes));
-        DN_TRY(dn_job_meet(comm, job));
+        DN_TRY(dn_job_barrier(comm, job));
         if (comm->rank != job->root)
             DN_TRY(copy(comm, job, job->buffer + at, job->root, dn_stage(comm, job->root, 0), bytes));
         at += bytes;

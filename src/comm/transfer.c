@@ -1,6 +1,6 @@
 /* What a collective reads and writes, through the stream of the group, on whichever device it lies. */
 #include "base/fail.h"
-#include "comm/group.h"
+#include "comm/internal.h"
 
 dn_status dn_comm_copy(const dn_comm *comm, void *to, const void *from, size_t bytes)
 {

@@ -1,5 +1,5 @@
 /* Views and their accounts; on shared memory they are addresses in other members' arenas. */
-#include "comm/group.h"
+#include "comm/internal.h"
 #include "comm/peer.h"
 #include "shm/barrier.h"
 

@@ -8,7 +8,7 @@
 
 dn_status dn_stream_zero(dn_stream *stream, dn_buf *x, size_t n)
 {
-    const size_t piece = DN_STREAM_PIECE / sizeof(dn_real);
+    const size_t piece = DN_STREAM_CHUNK / sizeof(dn_real);
     for (size_t at = 0; at < n; at += piece) {
         stream->kernels->fill(stream, dn_at(x, at), n - at < piece ? n - at : piece, 0);
         DN_TRY(dn_stream_sync(stream)); /* queued is not done */

@@ -14,7 +14,7 @@ typedef struct dn_draw {
     dn_block block;
 } dn_draw;
 
-/** Zeroes elements 0 .. n-1 of x, DN_STREAM_PIECE bytes at a time. Returns after sync. */
+/** Zeroes elements 0 .. n-1 of x, DN_STREAM_CHUNK bytes at a time. Returns after sync. */
 dn_status dn_stream_zero(dn_stream *stream, dn_buf *x, size_t n) DN_MUST_USE;
 
 /** x [block.rows, block.cols] = the block. Returns after sync. Errors: DN_ERR_MEMORY. */

@@ -1,5 +1,5 @@
 /*
- * Shared by the columns that compute on the host (ref/, cpu/); nothing outside src/compute includes it. A
+ * Shared by the backends that compute on the host (ref/, cpu/); nothing outside src/compute includes it. A
  * handle is then simply an address, and scratch is memory of the stream.
  */
 #ifndef COMPUTE_HOST_H

@@ -1,7 +1,7 @@
 /*
- * The table of kernels: one row an operation, one column a way to compute it (ref/: plain C, the definition;
- * cpu/: OpenMP, OpenBLAS, LAPACKE, built once per instruction set; cuda/ later). Code above this room calls
- * `s->kernels->op(s, ...)` and never knows which column it got.
+ * The table of kernels: one entry an operation, one backend a way to compute it (ref/: plain C, the
+ * definition; cpu/: OpenMP, OpenBLAS, LAPACKE, built once per instruction set; cuda/ later). Code above this
+ * room calls `s->kernels->op(s, ...)` and never knows which backend it got.
  *
  * Conventions. Matrices are row-major, ld = elements between rows. Shapes stand in brackets behind each name.
  * "=" overwrites, "+=" accumulates. Outputs first. No output may alias an input unless the row says "in
@@ -33,21 +33,21 @@ typedef struct dn_attention_shape {
 } dn_attention_shape;
 
 /* A band of rows of a tall matrix P [m,r], and the small matrices that are made of it or applied to it. */
-typedef struct dn_band {
+typedef struct dn_row_block {
     size_t m, r, row0, rows; /* rows row0 .. row0 + rows - 1 of P; may be none */
     dn_buf *p;               /* [rows,r] dense */
     uint64_t seed, draw;     /* sketch: where its random numbers come from */
     dn_wide *partial;        /* gram, sketch: out */
     const dn_wide *inverse;  /* apply: T [r,r], upper triangular, zeros below */
-} dn_band;
+} dn_row_block;
 
-/* What a factorization found. Only DN_FACTORED writes a result. */
-typedef enum dn_verdict {
-    DN_FACTORED,
-    DN_DEPENDENT,  /* numerically rank-deficient */
-    DN_ALL_ZERO,   /* P is 0 everywhere          */
-    DN_NOT_FINITE, /* P holds NaN or infinity    */
-} dn_verdict;
+/* What a factorization found. Only DN_FACTOR_OK writes a result. */
+typedef enum dn_factor_info {
+    DN_FACTOR_OK,
+    DN_FACTOR_RANK_DEFICIENT, /* numerically rank-deficient */
+    DN_FACTOR_ZERO,           /* P is 0 everywhere          */
+    DN_FACTOR_NOT_FINITE,     /* P holds NaN or infinity    */
+} dn_factor_info;
 
 /* The sum of partials of all bands of a matrix, to be factored: P = Q U with U upper triangular of positive
  * diagonal. */
@@ -55,15 +55,15 @@ typedef struct dn_factoring {
     size_t r, n_partials;           /* both > 0 */
     const dn_wide *const *partials; /* [n_partials] */
     dn_wide *inverse;               /* [r,r] out: U^{-1}, zeros below; none of the partials */
-    dn_verdict verdict;             /* host, out */
+    dn_factor_info info;            /* host, out */
     double defect;                  /* host, out */
 } dn_factoring;
 
 /* A whole tall matrix, m >= r > 0. */
 typedef struct dn_tall {
     size_t m, r;
-    dn_buf *p;          /* [m,r] dense */
-    dn_verdict verdict; /* host, out */
+    dn_buf *p;           /* [m,r] dense */
+    dn_factor_info info; /* host, out */
 } dn_tall;
 
 /** Rows of a sketch: 1.25 r, rounded up to a multiple of 128 (dion.md 1.3). */
@@ -73,9 +73,9 @@ static inline size_t dn_sketch_rows(size_t r)
 }
 
 /* A part of the vocabulary: words first .. first+n-1. */
-typedef struct dn_words {
+typedef struct dn_vocab_shard {
     size_t first, n;
-} dn_words;
+} dn_vocab_shard;
 
 /* C [m,n] = alpha op(A) op(B) + beta C.  op(A) [m,k], op(B) [k,n].  beta 0 ignores what C held. */
 typedef struct dn_product {
@@ -112,12 +112,12 @@ typedef struct dn_kernels {
     /* x [N,C], rows ld apart, = wte [words->n,C] at tokens [N];  dwte [words->n,C] += rows of dx [N,C], ld
      * apart, in order of position. Rows of tokens that are not among the words are left alone. */
     void (*embed_forward)(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
-                          const dn_words *words, size_t N, size_t C);
+                          const dn_vocab_shard *vocab, size_t N, size_t C);
     void (*embed_backward)(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
-                           const dn_words *words, size_t N, size_t C);
+                           const dn_vocab_shard *vocab, size_t N, size_t C);
     /* x [N,C] = y [N,C] in the rows whose tokens are among the words; other rows are left alone. */
-    void (*copy_rows)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
-                      size_t N, size_t C);
+    void (*copy_rows)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens,
+                      const dn_vocab_shard *vocab, size_t N, size_t C);
     /* y = x * rstd, rstd [N] = 1/sqrt(mean(x^2) + eps). */
     void (*rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, double eps, size_t N,
                             size_t C);
@@ -127,14 +127,14 @@ typedef struct dn_kernels {
     /* y [N,C] = x [N,C] times gain [C], column by column. */
     void (*gain_forward)(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *gain, size_t N, size_t C);
     /* dgain [C] += the sum over rows of dy x, in double, in order; and in place, dy becomes dy times gain. */
-    void (*gain_backward)(dn_stream *s, dn_buf *dy, dn_buf *dgain, const dn_buf *x, const dn_buf *gain, size_t N,
-                          size_t C);
-    /* angles [T,2n], for the rotary kernels: row t = the n cosines, then the n sines of t * host_frequencies[i],
-     * computed in double. host_frequencies must stay until dn_stream_sync. */
+    void (*gain_backward)(dn_stream *s, dn_buf *dy, dn_buf *dgain, const dn_buf *x, const dn_buf *gain,
+                          size_t N, size_t C);
+    /* angles [T,2n], for the rotary kernels: row t = the n cosines, then the n sines of t *
+     * host_frequencies[i], computed in double. host_frequencies must stay until dn_stream_sync. */
     void (*rotary_angles)(dn_stream *s, dn_buf *angles, const double *host_frequencies, size_t T, size_t n);
-    /* In place on x [B,T,NH,hd] with row stride shape->ld: rotary embedding, half-split: with c, s of position
-     * t and frequency i < hd/2 of angles [T,hd], y_i = x_i c + x_(i+hd/2) s,  y_(i+hd/2) = -x_i s + x_(i+hd/2)
-     * c. Negative frequencies turn the other way. */
+    /* In place on x [B,T,NH,hd] with row stride shape->ld: rotary embedding, half-split: with c, s of
+     * position t and frequency i < hd/2 of angles [T,hd], y_i = x_i c + x_(i+hd/2) s,  y_(i+hd/2) = -x_i s +
+     * x_(i+hd/2) c. Negative frequencies turn the other way. */
     void (*rotary_forward)(dn_stream *s, dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape);
     /* In place on dy (becomes dx). */
     void (*rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *angles, const dn_attention_shape *shape);
@@ -144,12 +144,13 @@ typedef struct dn_kernels {
     /* In place on dy (becomes dx); y and rstd as the forward pass left them. */
     void (*norm_rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
                                  const dn_buf *angles, const dn_attention_shape *shape);
-    /* o [B,T,NH*hd] = softmax(q k^T / sqrt(hd), causal) v for each head, q [B,T,NH,hd], k and v [B,T,NKV,hd]; lse [B,NH,T] = log of each row's sum
-     * of exponentials (of the scaled scores), kept for the backward pass instead of the probabilities. */
+    /* o [B,T,NH*hd] = softmax(q k^T / sqrt(hd), causal) v for each head, q [B,T,NH,hd], k and v [B,T,NKV,hd];
+     * lse [B,NH,T] = log of each row's sum of exponentials (of the scaled scores), kept for the backward pass
+     * instead of the probabilities. */
     void (*attention_forward)(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
                               const dn_buf *v, const dn_attention_shape *shape);
-    /* dq, dk, dv (stride ld) = gradients for d_o [B,T,NH*hd]; o and lse from the forward pass. Query heads that read
-     * the same keys add to their gradients in order. */
+    /* dq, dk, dv (stride ld) = gradients for d_o [B,T,NH*hd]; o and lse from the forward pass. Query heads
+     * that read the same keys add to their gradients in order. */
     void (*attention_backward)(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o,
                                const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
                                const dn_buf *lse, const dn_attention_shape *shape);
@@ -170,12 +171,12 @@ typedef struct dn_kernels {
      * logits [N, words->n]: part [N,3] = their maximum, the sum of e^(logit - maximum), and the target's
      * logit (0 if it is not among the words); logits become those exponentials. */
     void (*cross_entropy_part)(dn_stream *s, dn_buf *part, dn_buf *logits, const dn_ids *targets,
-                               const dn_words *words, size_t N);
+                               const dn_vocab_shard *vocab, size_t N);
     /* Then, with the parts of all, host_parts [n_parts] in the order of their words, of which number `own` is
      * this rank's: *host_loss += as above; if scale is not 0, logits (now exponentials) = the gradient. */
     void (*cross_entropy_join)(dn_stream *s, double *host_loss, dn_buf *logits,
                                const dn_buf *const *host_parts, size_t n_parts, size_t own,
-                               const dn_ids *targets, const dn_words *words, size_t N, double scale);
+                               const dn_ids *targets, const dn_vocab_shard *vocab, size_t N, double scale);
 
     /* ---- element-wise optimizers: state and weight of n elements updated in place ---- */
     /* m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x = (1 - lr wd) x - lr (m/c1) / (sqrt(v/c2) + eps).
@@ -243,23 +244,23 @@ typedef struct dn_kernels {
      * A batch is shared out over threads as a whole: large matrices by rows, small ones whole. The bits of
      * an item do not depend on its batch. */
     /* partial [r,r] = p'p, upper triangle; what stands below is undefined. */
-    void (*gram)(dn_stream *s, const dn_band *bands, size_t n);
+    void (*gram)(dn_stream *s, const dn_row_block *bands, size_t n);
     /* partial [k+1,r], k = dn_sketch_rows(r): S p, and in the last row the squared lengths of p's columns. S
      * [k,rows] are columns row0.. of a k x m matrix of N(0, 1/k), row by row from (seed, draw). */
-    void (*sketch)(dn_stream *s, const dn_band *bands, size_t n);
-    /* G = sum of gram's partials, in order; inverse = U^{-1} of G = U'U. DN_DEPENDENT if a column's part
-     * outside the earlier ones is lost in the rounding of G. defect = bound of what rounding leaves of
-     * |P'P - I| after one apply. */
+    void (*sketch)(dn_stream *s, const dn_row_block *bands, size_t n);
+    /* G = sum of gram's partials, in order; inverse = U^{-1} of G = U'U. DN_FACTOR_RANK_DEFICIENT if a
+     * column's part outside the earlier ones is lost in the rounding of G. defect = bound of what rounding
+     * leaves of |P'P - I| after one apply. */
     void (*factor_gram)(dn_stream *s, dn_factoring *items, size_t n);
     /* The same from sketch's partials: inverse = R^{-1} of the QR factorization of S P; no defect. */
     void (*factor_sketch)(dn_stream *s, dn_factoring *items, size_t n);
     /* p = p inverse, in double, rounded once. */
-    void (*apply)(dn_stream *s, const dn_band *bands, size_t n);
+    void (*apply)(dn_stream *s, const dn_row_block *bands, size_t n);
     /* p = its orthonormal factor by Householder's QR: succeeds on every finite matrix but 0. */
     void (*householder)(dn_stream *s, dn_tall *items, size_t n);
 } dn_kernels;
 
-/** The columns; NULL-terminated list of those this processor can run, fastest first, "ref" last. */
+/** The backends; NULL-terminated list of those this processor can run, fastest first, "ref" last. */
 const dn_kernels *const *dn_kernels_available(void);
 
 /**

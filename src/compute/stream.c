@@ -19,14 +19,14 @@ static const dn_kernels *find_kernels(const char *name)
 
 dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out)
 {
-    const dn_kernels *column = find_kernels(kernels);
-    if (!column)
+    const dn_kernels *backend = find_kernels(kernels);
+    if (!backend)
         return dn_fail(DN_ERR_ARG, "no kernels named \"%s\" on this processor: take \"cpu\" or \"ref\"",
                        kernels);
     if (n_threads < 1)
         return dn_fail(DN_ERR_ARG, "a stream needs at least one thread, not %d", n_threads);
     DN_TRY(dn_stream_open(out));
-    (*out)->kernels = column;
+    (*out)->kernels = backend;
     (*out)->n_threads = n_threads;
     dn_cpu_set_threads(n_threads);
     return DN_OK;

@@ -1,6 +1,6 @@
 #include "data/prepare.h"
 
-#include "base/aside.h"
+#include "base/atomic_file.h"
 #include "base/fail.h"
 #include "base/lock.h"
 #include "base/nofile.h"
@@ -26,7 +26,7 @@ struct shard_set {
     uint64_t limit;  /* tokens a shard */
     uint64_t tokens; /* in all shards */
     uint64_t in_last;
-    dn_aside *shards; /* owned */
+    dn_atomic_file *shards; /* owned */
     size_t n;
 };
 
@@ -42,7 +42,7 @@ static dn_status finish_last(struct shard_set *set)
         return DN_OK;
     int32_t header[] = {DN_SHARD_MAGIC, DN_SHARD_VERSION, (int32_t)set->in_last};
     DN_TRY(dn_aside_write(&set->shards[set->n - 1], 0, header, sizeof header));
-    return dn_aside_seal(&set->shards[set->n - 1], NULL, NULL);
+    return dn_atomic_file_seal(&set->shards[set->n - 1], NULL, NULL);
 }
 
 static dn_status begin_shard(struct shard_set *set)
@@ -51,15 +51,15 @@ static dn_status begin_shard(struct shard_set *set)
     char path[PATH_MAX];
     DN_TRY(finish_last(set));
     DN_TRY(dn_nofile_allow(set->n + 1, set->dir));
-    dn_aside *shards = realloc(set->shards, (set->n + 1) * sizeof *shards);
+    dn_atomic_file *shards = realloc(set->shards, (set->n + 1) * sizeof *shards);
     if (!shards)
         return dn_fail(DN_ERR_MEMORY, "%s: out of memory", set->dir);
     set->shards = shards;
     shard_path(set, set->n, path);
-    DN_TRY(dn_aside_open(path, 0, &set->shards[set->n]));
+    DN_TRY(dn_atomic_file_open(path, 0, &set->shards[set->n]));
     set->n++;
     set->in_last = 0;
-    return dn_aside_append(&set->shards[set->n - 1], header, sizeof header);
+    return dn_atomic_file_append(&set->shards[set->n - 1], header, sizeof header);
 }
 
 static dn_status append_bytes(struct shard_set *set, const uint8_t *bytes, size_t n)
@@ -75,7 +75,7 @@ static dn_status append_bytes(struct shard_set *set, const uint8_t *bytes, size_
             piece = (size_t)(set->limit - set->in_last);
         for (size_t i = 0; i < piece; i++)
             tokens[i] = bytes[i];
-        DN_TRY(dn_aside_append(&set->shards[set->n - 1], tokens, piece * sizeof *tokens));
+        DN_TRY(dn_atomic_file_append(&set->shards[set->n - 1], tokens, piece * sizeof *tokens));
         set->in_last += piece;
         set->tokens += piece;
         bytes += piece;
@@ -99,14 +99,14 @@ static dn_status remove_older(const struct shard_set *set)
 static dn_status publish(struct shard_set *set)
 {
     for (size_t i = 0; i < set->n; i++)
-        DN_TRY(dn_aside_publish(&set->shards[i]));
+        DN_TRY(dn_atomic_file_publish(&set->shards[i]));
     return remove_older(set);
 }
 
 static void discard(struct shard_set *set)
 {
     for (size_t i = 0; i < set->n; i++)
-        dn_aside_discard(&set->shards[i]);
+        dn_atomic_file_discard(&set->shards[i]);
     free(set->shards);
 }
 

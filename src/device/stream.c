@@ -3,7 +3,7 @@
 
 #include "base/fail.h"
 #include "device/device.h"
-#include "shm/room.h"
+#include "shm/limits.h"
 
 #include <stdlib.h>
 
@@ -76,7 +76,7 @@ bool dn_event_done(dn_event event)
 dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out)
 {
     /* Asked first: memory that is promised and not there would end the process when it is touched. */
-    uint64_t room = dn_room_memory("");
+    uint64_t room = dn_limits_memory("");
     void *memory = bytes <= room ? stream->device->take(bytes) : NULL;
     if (!memory)
         return dn_fail(DN_ERR_MEMORY,
@@ -85,8 +85,8 @@ dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out)
                        (double)bytes * 1e-9, (double)room * 1e-9,
                        bytes <= room ? ", of which this process may not have so much (ulimit -v)" : "");
     dn_status status = DN_OK;
-    for (size_t at = 0; at < bytes && status == DN_OK; at += DN_STREAM_PIECE) {
-        size_t piece = bytes - at < DN_STREAM_PIECE ? bytes - at : DN_STREAM_PIECE;
+    for (size_t at = 0; at < bytes && status == DN_OK; at += DN_STREAM_CHUNK) {
+        size_t piece = bytes - at < DN_STREAM_CHUNK ? bytes - at : DN_STREAM_CHUNK;
         stream->device->clear(stream, (char *)memory + at, piece);
         status = stream->device->sync(stream);
         dn_stream_progress(stream);

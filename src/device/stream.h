@@ -58,7 +58,7 @@ void dn_stream_on_progress(dn_stream *stream, void (*progress)(void *context), v
 /** A piece of a long loop is done: calls the progress function, if there is one. */
 void dn_stream_progress(const dn_stream *stream);
 /** Bytes of a piece. */
-#define DN_STREAM_PIECE ((size_t)64 << 20)
+#define DN_STREAM_CHUNK ((size_t)64 << 20)
 
 /** Waits for everything queued; returns the first failure of a kernel since creation. */
 dn_status dn_stream_sync(dn_stream *stream) DN_MUST_USE;

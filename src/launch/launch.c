@@ -3,8 +3,8 @@
 #include "base/fail.h"
 #include "base/output.h"
 #include "dionode/descriptors.h"
-#include "launch/crew.h"
-#include "launch/watch.h"
+#include "launch/workers.h"
+#include "launch/monitor.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -64,7 +64,7 @@ static void signals_give_back(signals *s)
 dn_status dn_launch_print(int pid, FILE *out)
 {
     dn_world *world;
-    DN_TRY(dn_world_look(pid, &world));
+    DN_TRY(dn_world_attach_pid(pid, &world));
     dn_failure failure = dn_world_failure(world);
     int stop = dn_world_stop_requested(world);
     if (failure.status != DN_OK)
@@ -84,13 +84,13 @@ bool dn_launch_is_worker(void)
 }
 
 /* One life of all workers. */
-static dn_status run_crew(const dn_launch_spec *spec, int restart, const signals *s, int *stopped_by)
+static dn_status run_workers(const dn_launch_spec *spec, int restart, const signals *s, int *stopped_by)
 {
-    dn_crew crew;
-    dn_status status = dn_crew_start(&crew, spec, restart, &s->old_mask);
+    dn_workers workers;
+    dn_status status = dn_workers_start(&workers, spec, restart, &s->old_mask);
     if (status == DN_OK)
-        status = dn_watch(&crew, s->descriptor, spec, stopped_by);
-    dn_crew_end(&crew);
+        status = dn_monitor(&workers, s->descriptor, spec, stopped_by);
+    dn_workers_end(&workers);
     return status;
 }
 
@@ -106,11 +106,11 @@ dn_status dn_launch(const dn_launch_spec *spec, int *signal_out)
     int stopped_by = 0, n_restarts = 0;
     DN_TRY(dn_descriptors_occupy());
     DN_TRY(signals_take(&s));
-    dn_status status = run_crew(spec, 0, &s, &stopped_by);
+    dn_status status = run_workers(spec, 0, &s, &stopped_by);
     while (worth_a_restart(status) && !stopped_by && n_restarts < spec->max_restarts) {
         n_restarts++;
         dn_log(DN_LOG_WARNING, "%s; restart %d of %d", dn_error_message(), n_restarts, spec->max_restarts);
-        status = run_crew(spec, n_restarts, &s, &stopped_by);
+        status = run_workers(spec, n_restarts, &s, &stopped_by);
     }
     signals_give_back(&s);
     if (signal_out)

@@ -67,7 +67,7 @@ double dn_ns_flops(const dn_ns_method *method, size_t rows, size_t cols)
     double gram = a * a * b, square = a * a * a, apply = 2 * a * a * b;
     if (!method->gram)
         return DN_NS_STEPS * (gram + square + apply);
-    return dn_ns_gram_part_flops(dn_min(rows, cols), rows * cols) +
+    return dn_ns_gram_shard_flops(dn_min(rows, cols), rows * cols) +
            dn_ns_gram_factor_flops(dn_min(rows, cols));
 }
 
@@ -155,7 +155,7 @@ static void round_of_gram(dn_stream *s, batch *w, int from, int to)
 
 /* X of the batch = x / its norm, or 0 for what is not to be touched. */
 static dn_status load(dn_stream *s, const dn_ns_method *method, const batch *w, dn_buf *const *x,
-                      dn_ns_found *found)
+                      dn_ns_info *info)
 {
     double squares[MOST];
     size_t size = w->rows * w->cols;
@@ -164,8 +164,8 @@ static dn_status load(dn_stream *s, const dn_ns_method *method, const batch *w, 
     DN_TRY(dn_stream_sync(s));
     for (size_t i = 0; i < w->count; i++) {
         double norm = sqrt(squares[i]);
-        found[i] = !isfinite(norm) ? DN_NS_BROKEN : norm == 0 ? DN_NS_ZERO : DN_NS_FINE;
-        if (found[i] == DN_NS_FINE)
+        info[i] = !isfinite(norm) ? DN_NS_NOT_FINITE : norm == 0 ? DN_NS_ZERO : DN_NS_OK;
+        if (info[i] == DN_NS_OK)
             s->kernels->scale(s, dn_at(w->x, i * size), dn_ns_scale(method, squares[i]), x[i], size);
         else
             s->kernels->fill(s, dn_at(w->x, i * size), size, 0);
@@ -174,22 +174,22 @@ static dn_status load(dn_stream *s, const dn_ns_method *method, const batch *w, 
 }
 
 static dn_status run_batch(dn_stream *s, const dn_ns_method *method, batch w, dn_buf *const *x,
-                           dn_ns_found *found)
+                           dn_ns_info *info)
 {
     size_t size = w.rows * w.cols;
-    DN_TRY(load(s, method, &w, x, found));
+    DN_TRY(load(s, method, &w, x, info));
     if (method->gram) {
         round_of_gram(s, &w, 0, RESTART);
         round_of_gram(s, &w, RESTART, DN_NS_STEPS);
     } else
         iterate(s, &w);
     for (size_t i = 0; i < w.count; i++)
-        if (found[i] == DN_NS_FINE)
+        if (info[i] == DN_NS_OK)
             s->kernels->copy(s, x[i], dn_at(w.x, i * size), size);
     return dn_stream_sync(s);
 }
 
-dn_status dn_newton_schulz(dn_stream *s, const dn_ns_method *method, dn_buf *const *x, dn_ns_found *found,
+dn_status dn_newton_schulz(dn_stream *s, const dn_ns_method *method, dn_buf *const *x, dn_ns_info *info,
                            size_t n, size_t rows, size_t cols, void *workspace, size_t workspace_bytes)
 {
     size_t one = elements_of_one(method, rows, cols) * sizeof(dn_real);
@@ -200,7 +200,7 @@ dn_status dn_newton_schulz(dn_stream *s, const dn_ns_method *method, dn_buf *con
     most = dn_min(most, MOST);
     for (size_t at = 0; at < n; at += most) {
         size_t count = dn_min(n - at, most);
-        DN_TRY(run_batch(s, method, lay_out(method, count, rows, cols, workspace), x + at, found + at));
+        DN_TRY(run_batch(s, method, lay_out(method, count, rows, cols, workspace), x + at, info + at));
     }
     return DN_OK;
 }
@@ -212,7 +212,7 @@ double dn_ns_scale(const dn_ns_method *method, double square)
     return 1 / (dn_ns_coefficients_of(method->set)->norm_factor * sqrt(square) + method->eps);
 }
 
-void dn_ns_gram_part(dn_stream *s, dn_buf *gram, const dn_buf *x, size_t rows, size_t cols, bool tall)
+void dn_ns_gram_shard(dn_stream *s, dn_buf *gram, const dn_buf *x, size_t rows, size_t cols, bool tall)
 {
     size_t a = tall ? cols : rows, b = tall ? rows : cols;
     if (b == 0)
@@ -241,7 +241,7 @@ void dn_ns_gram_apply(dn_stream *s, dn_buf *x, const dn_buf *k, size_t rows, siz
     s->kernels->copy(s, x, workspace, rows * cols);
 }
 
-double dn_ns_gram_part_flops(size_t a, size_t elements)
+double dn_ns_gram_shard_flops(size_t a, size_t elements)
 {
     double form = (double)a * (double)elements, multiply = 2 * (double)a * (double)elements;
     return DN_NS_GRAM_ROUNDS * (form + multiply);

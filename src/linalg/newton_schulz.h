@@ -22,7 +22,7 @@
  * Smaller ones are multiplied by at most the product of the five a's (485, 493, 990) and may stay small: an
  * ill-conditioned matrix is orthonormalized where it has weight. A matrix of rank k gives one of rank k, up
  * to rounding (eps times that product). A zero matrix stays zero (DN_NS_ZERO). One with a NaN, an infinity or
- * squares that overflow a double is left as it is (DN_NS_BROKEN); it never touches others of its batch.
+ * squares that overflow a double is left as it is (DN_NS_NOT_FINITE); it never touches others of its batch.
  */
 #ifndef LINALG_NEWTON_SCHULZ_H
 #define LINALG_NEWTON_SCHULZ_H
@@ -50,7 +50,7 @@ typedef struct dn_ns_method {
     double eps; /* added to the norm: a gradient far below it gives a small update; 1e-8 as a rule */
 } dn_ns_method;
 
-typedef enum dn_ns_found { DN_NS_FINE, DN_NS_ZERO, DN_NS_BROKEN } dn_ns_found;
+typedef enum dn_ns_info { DN_NS_OK, DN_NS_ZERO, DN_NS_NOT_FINITE } dn_ns_info;
 
 /** Workspace in which n matrices go through together. Less will do, down to that of one. */
 size_t dn_ns_workspace_bytes(const dn_ns_method *method, size_t rows, size_t cols, size_t n);
@@ -60,7 +60,7 @@ size_t dn_ns_workspace_bytes(const dn_ns_method *method, size_t rows, size_t col
  * workspace is device memory. Not collective; waits for the stream. Errors: of the stream; DN_ERR_ARG if the
  * workspace does not hold one matrix. NaN is no error here: see found.
  */
-dn_status dn_newton_schulz(dn_stream *s, const dn_ns_method *method, dn_buf *const *x, dn_ns_found *found,
+dn_status dn_newton_schulz(dn_stream *s, const dn_ns_method *method, dn_buf *const *x, dn_ns_info *info,
                            size_t n, size_t rows, size_t cols, void *workspace,
                            size_t workspace_bytes) DN_MUST_USE;
 
@@ -76,7 +76,7 @@ double dn_ns_flops(const dn_ns_method *method, size_t rows, size_t cols);
 /** What X is multiplied by; its squared Frobenius norm is finite and not 0. */
 double dn_ns_scale(const dn_ns_method *method, double square);
 /** gram [a,a] = x x^T of a part [rows, cols] = [a, any], or x^T x of one [any, a] if the matrix is tall. */
-void dn_ns_gram_part(dn_stream *s, dn_buf *gram, const dn_buf *x, size_t rows, size_t cols, bool tall);
+void dn_ns_gram_shard(dn_stream *s, dn_buf *gram, const dn_buf *x, size_t rows, size_t cols, bool tall);
 /** gram is used up. workspace: dn_ns_workspace_bytes of one a x a matrix. */
 void dn_ns_gram_factor(dn_stream *s, const dn_ns_method *method, int round, dn_buf *k, dn_buf *gram, size_t a,
                        void *workspace);
@@ -84,7 +84,7 @@ void dn_ns_gram_factor(dn_stream *s, const dn_ns_method *method, int round, dn_b
 void dn_ns_gram_apply(dn_stream *s, dn_buf *x, const dn_buf *k, size_t rows, size_t cols, bool tall,
                       dn_buf *workspace);
 /** Flops with a part of so many elements, in both rounds, and of dn_ns_gram_factor, in both rounds. */
-double dn_ns_gram_part_flops(size_t a, size_t elements);
+double dn_ns_gram_shard_flops(size_t a, size_t elements);
 double dn_ns_gram_factor_flops(size_t a);
 
 enum { DN_NS_GRAM_ROUNDS = 2 };

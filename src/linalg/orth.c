@@ -14,25 +14,25 @@
 typedef enum stage { GRAM, SKETCH, HOUSEHOLDER, DONE, N_STAGES = DONE } stage;
 
 /* What the owner found out in a round; read in place by all. */
-typedef struct said {
-    dn_verdict verdict;
+typedef struct factor_result {
+    dn_factor_info info;
     double defect;
-} said;
+} factor_result;
 
 typedef struct task {
     dn_orth_matrix *a;
     stage stage;
-    bool sketched, again; /* passes it has behind it: by a sketch; one by Gram that left too much */
-    bool admitted;        /* Householder: the owner's room holds it in this round */
-    size_t whole_at;      /* and where */
-    said *said;           /* symmetric, as the small matrices */
+    bool sketched, again;         /* passes it has behind it: by a sketch; one by Gram that left too much */
+    bool admitted;                /* Householder: the owner's room holds it in this round */
+    size_t whole_at;              /* and where */
+    factor_result *factor_result; /* symmetric, as the small matrices */
     dn_wide *partial, *inverse;
-    const void **partials; /* [team size] of all members; the owner's list */
+    const void **partials; /* [communicator size] of all members; the owner's list */
 } task;
 
 typedef struct batch {
     dn_stream *s;
-    dn_comm *team;
+    dn_comm *comm;
     dn_orth method;
     uint64_t seed;
     dn_buf *whole; /* symmetric: owners gather rows here */
@@ -43,7 +43,7 @@ typedef struct batch {
 
 static int rank_in(const batch *b)
 {
-    return dn_comm_rank(b->team);
+    return dn_comm_rank(b->comm);
 }
 
 static bool owned(const batch *b, const task *t)
@@ -75,21 +75,21 @@ static bool may_sketch(dn_orth method, const dn_orth_matrix *a)
 }
 
 /* Takes the small matrices of a task; with an arena that measures, says what they need. */
-static void take_small(dn_orth method, int team_size, const dn_orth_matrix *a, dn_arena *arena, task *t)
+static void take_small(dn_orth method, int comm_size, const dn_orth_matrix *a, dn_arena *arena, task *t)
 {
     size_t rows = may_sketch(method, a) ? dn_sketch_rows(a->r) + 1 : a->r;
     bool none = first_stage(method, a) == HOUSEHOLDER;
-    t->said = dn_arena_take(arena, sizeof *t->said);
-    t->partials = dn_arena_take(arena, none ? 0 : (size_t)team_size * sizeof *t->partials);
+    t->factor_result = dn_arena_take(arena, sizeof *t->factor_result);
+    t->partials = dn_arena_take(arena, none ? 0 : (size_t)comm_size * sizeof *t->partials);
     t->partial = dn_arena_take(arena, none ? 0 : dn_size_mul(dn_max(rows, a->r) * a->r, sizeof(double)));
     t->inverse = dn_arena_take(arena, none ? 0 : dn_size_mul(a->r * a->r, sizeof(double)));
 }
 
-static size_t small_bytes(dn_orth method, int team_size, const dn_orth_matrix *a)
+static size_t small_bytes(dn_orth method, int comm_size, const dn_orth_matrix *a)
 {
     dn_arena measure = {0};
     task ignored;
-    take_small(method, team_size, a, &measure, &ignored);
+    take_small(method, comm_size, a, &measure, &ignored);
     return measure.used;
 }
 
@@ -102,10 +102,10 @@ static size_t whole_bytes(const dn_orth_matrix *a)
 
 /* One member has its rows in one place already. Where Householder is but the last resort, one matrix at a
  * time will do. */
-static size_t room_for_whole(dn_orth method, int team_size, const dn_orth_matrix *matrices, size_t n)
+static size_t room_for_whole(dn_orth method, int comm_size, const dn_orth_matrix *matrices, size_t n)
 {
     size_t sum = 0, largest = 0;
-    for (size_t i = 0; i < n && team_size > 1; i++) {
+    for (size_t i = 0; i < n && comm_size > 1; i++) {
         size_t now = first_stage(method, &matrices[i]) == HOUSEHOLDER ? whole_bytes(&matrices[i]) : 0;
         sum = dn_size_add(sum, now);
         largest = dn_max(largest, whole_bytes(&matrices[i]));
@@ -113,45 +113,45 @@ static size_t room_for_whole(dn_orth method, int team_size, const dn_orth_matrix
     return dn_max(largest, dn_min(sum, BATCH_BYTES));
 }
 
-size_t dn_orth_heap_bytes(dn_orth method, int team_size, const dn_orth_matrix *matrices, size_t n)
+size_t dn_orth_heap_bytes(dn_orth method, int comm_size, const dn_orth_matrix *matrices, size_t n)
 {
     size_t sum = 0, largest = 0;
     for (size_t i = 0; i < n; i++) {
-        size_t bytes = small_bytes(method, team_size, &matrices[i]);
+        size_t bytes = small_bytes(method, comm_size, &matrices[i]);
         sum = dn_size_add(sum, bytes);
         largest = dn_max(largest, bytes);
     }
     size_t most = dn_max(largest, BATCH_BYTES);
-    return dn_size_add(room_for_whole(method, team_size, matrices, n), dn_min(sum, most));
+    return dn_size_add(room_for_whole(method, comm_size, matrices, n), dn_min(sum, most));
 }
 
 /* ---- a round: every member for its rows ---- */
 
-static dn_band band_of(const batch *b, const task *t, const dn_wide *inverse)
+static dn_row_block band_of(const batch *b, const task *t, const dn_wide *inverse)
 {
     const dn_orth_matrix *a = t->a;
-    const dn_orth_part *part = &a->parts[rank_in(b)];
-    return (dn_band){.m = a->m,
-                     .r = a->r,
-                     .row0 = part->row0,
-                     .rows = part->rows,
-                     .p = dn_at(a->p, part->at),
-                     .seed = b->seed,
-                     .draw = a->draw,
-                     .partial = t->partial,
-                     .inverse = inverse};
+    const dn_orth_shard *part = &a->parts[rank_in(b)];
+    return (dn_row_block){.m = a->m,
+                          .r = a->r,
+                          .row0 = part->row0,
+                          .rows = part->rows,
+                          .p = dn_at(a->p, part->at),
+                          .seed = b->seed,
+                          .draw = a->draw,
+                          .partial = t->partial,
+                          .inverse = inverse};
 }
 
 static dn_status form_partials(batch *b)
 {
     for (stage which = GRAM; which <= SKETCH; which++) {
-        dn_band bands[BATCH_MOST];
+        dn_row_block shards[BATCH_MOST];
         size_t n = 0;
         for (size_t i = 0; i < b->n; i++)
             if (b->tasks[i].stage == which)
-                bands[n++] = band_of(b, &b->tasks[i], NULL);
+                shards[n++] = band_of(b, &b->tasks[i], NULL);
         if (n > 0)
-            (which == GRAM ? b->s->kernels->gram : b->s->kernels->sketch)(b->s, bands, n);
+            (which == GRAM ? b->s->kernels->gram : b->s->kernels->sketch)(b->s, shards, n);
     }
     return dn_stream_sync(b->s);
 }
@@ -185,14 +185,14 @@ static dn_status factor_sums(batch *b, stage which)
         task *t = &b->tasks[i];
         if (t->stage != which)
             continue;
-        dn_comm_view_to_owner(b->team, chunk_of_partial(t), t->a->owner, DN_TRAFFIC_ORTH, t->partials);
+        dn_comm_view_to_owner(b->comm, chunk_of_partial(t), t->a->owner, DN_TRAFFIC_ORTH, t->partials);
         t->a->rounds.grams += which == GRAM;
         t->a->rounds.sketches += which == SKETCH;
         if (!owned(b, t))
             continue;
         whose[n] = t;
         items[n++] = (dn_factoring){.r = t->a->r,
-                                    .n_partials = (size_t)dn_comm_size(b->team),
+                                    .n_partials = (size_t)dn_comm_size(b->comm),
                                     .partials = (const dn_wide *const *)t->partials,
                                     .inverse = t->inverse};
     }
@@ -200,7 +200,7 @@ static dn_status factor_sums(batch *b, stage which)
         (which == GRAM ? b->s->kernels->factor_gram : b->s->kernels->factor_sketch)(b->s, items, n);
     DN_TRY(dn_stream_sync(b->s));
     for (size_t i = 0; i < n; i++)
-        *whose[i]->said = (said){items[i].verdict, items[i].defect};
+        *whose[i]->factor_result = (factor_result){items[i].info, items[i].defect};
     return DN_OK;
 }
 
@@ -216,7 +216,7 @@ static void admit(batch *b)
             if (before->stage == HOUSEHOLDER && before->admitted && before->a->owner == t->a->owner)
                 t->whole_at += before->a->m * before->a->r;
         }
-        t->admitted = dn_comm_size(b->team) == 1 || t->whole_at + t->a->m * t->a->r <= b->whole_elements;
+        t->admitted = dn_comm_size(b->comm) == 1 || t->whole_at + t->a->m * t->a->r <= b->whole_elements;
     }
 }
 
@@ -228,20 +228,20 @@ static bool in_turn(const task *t)
 /* Where this rank's room has, or will have, all rows of a matrix. */
 static dn_buf *whole_of(const batch *b, const task *t)
 {
-    return dn_comm_size(b->team) == 1 ? dn_at(t->a->p, t->a->parts[0].at) : dn_at(b->whole, t->whole_at);
+    return dn_comm_size(b->comm) == 1 ? dn_at(t->a->p, t->a->parts[0].at) : dn_at(b->whole, t->whole_at);
 }
 
 /* The rows of all members to the owner's room, or each one's from there. */
 static void send_rows(const batch *b, const task *t, bool back)
 {
     const dn_orth_matrix *a = t->a;
-    for (int k = 0; k < dn_comm_size(b->team) && dn_comm_size(b->team) > 1; k++) {
-        const dn_orth_part *part = &a->parts[k];
+    for (int k = 0; k < dn_comm_size(b->comm) && dn_comm_size(b->comm) > 1; k++) {
+        const dn_orth_shard *part = &a->parts[k];
         size_t n = part->rows * a->r;
         dn_buf *own = dn_at(a->p, part->at), *at_owner = dn_at(whole_of(b, t), part->row0 * a->r);
         dn_comm_chunk sent = dn_comm_chunk_of(back ? at_owner : own, n * sizeof(dn_real));
         const dn_buf *from =
-            dn_comm_view_sent(b->team, sent, back ? a->owner : k, back ? k : a->owner, DN_TRAFFIC_ORTH);
+            dn_comm_view_sent(b->comm, sent, back ? a->owner : k, back ? k : a->owner, DN_TRAFFIC_ORTH);
         if (from)
             b->s->kernels->copy(b->s, back ? own : at_owner, from, n);
     }
@@ -268,7 +268,7 @@ static dn_status factor_wholes(batch *b)
         b->s->kernels->householder(b->s, items, n);
     DN_TRY(dn_stream_sync(b->s));
     for (size_t i = 0; i < n; i++)
-        *whose[i]->said = (said){.verdict = items[i].verdict};
+        *whose[i]->factor_result = (factor_result){.info = items[i].info};
     return DN_OK;
 }
 
@@ -283,10 +283,10 @@ void dn_orth_rounds_add(dn_orth_rounds *sum, const dn_orth_rounds *more)
 
 /* ---- a round: what comes next, and every member's rows ---- */
 
-static void end(task *t, dn_orth_found found)
+static void end(task *t, dn_orth_info info)
 {
     t->stage = DONE;
-    t->a->found = found;
+    t->a->info = info;
 }
 
 /* After a factorization failed. The pass of cqr is then not behind it: P is as it was. */
@@ -297,7 +297,7 @@ static void resort(const batch *b, task *t)
         return;
     }
     t->stage = HOUSEHOLDER;
-    t->a->found = DN_ORTH_FELL_BACK;
+    t->a->info = DN_ORTH_FELL_BACK;
 }
 
 /* After P = P T. */
@@ -309,7 +309,7 @@ static void go_on(const batch *b, task *t, double defect)
     } else if (b->method == DN_ORTH_CQR2 && !t->again && defect > DN_REAL_EPS) {
         t->again = true;
     } else {
-        end(t, DN_ORTH_FINE);
+        end(t, DN_ORTH_OK);
     }
 }
 
@@ -318,21 +318,21 @@ static const dn_wide *conclude(batch *b, task *t)
 {
     size_t r = t->a->r;
     const dn_comm_chunk inverse = {t->inverse, r * r * sizeof(double), triangle_bytes(r)};
-    const said *heard = dn_comm_view_from_owner(b->team, dn_comm_chunk_of(t->said, sizeof *heard),
-                                                t->a->owner, DN_TRAFFIC_ORTH);
-    if (heard->verdict == DN_ALL_ZERO)
+    const factor_result *heard = dn_comm_view_from_owner(
+        b->comm, dn_comm_chunk_of(t->factor_result, sizeof *heard), t->a->owner, DN_TRAFFIC_ORTH);
+    if (heard->info == DN_FACTOR_ZERO)
         end(t, DN_ORTH_ZERO);
-    else if (heard->verdict == DN_NOT_FINITE)
-        end(t, DN_ORTH_BROKEN);
-    else if (heard->verdict == DN_DEPENDENT)
+    else if (heard->info == DN_FACTOR_NOT_FINITE)
+        end(t, DN_ORTH_NOT_FINITE);
+    else if (heard->info == DN_FACTOR_RANK_DEFICIENT)
         resort(b, t);
     else if (t->stage == HOUSEHOLDER) {
         send_rows(b, t, true);
-        end(t, t->a->found);
+        end(t, t->a->info);
     } else {
         t->a->rounds.applied++;
         go_on(b, t, heard->defect);
-        return dn_comm_view_from_owner(b->team, inverse, t->a->owner, DN_TRAFFIC_ORTH);
+        return dn_comm_view_from_owner(b->comm, inverse, t->a->owner, DN_TRAFFIC_ORTH);
     }
     return NULL;
 }
@@ -345,7 +345,7 @@ static const dn_wide *conclude(batch *b, task *t)
  */
 static dn_status conclude_all(batch *b)
 {
-    dn_band bands[BATCH_MOST];
+    dn_row_block shards[BATCH_MOST];
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
         task *t = &b->tasks[i];
@@ -353,10 +353,10 @@ static dn_status conclude_all(batch *b)
             continue;
         const dn_wide *inverse = conclude(b, t);
         if (inverse)
-            bands[n++] = band_of(b, t, inverse);
+            shards[n++] = band_of(b, t, inverse);
     }
     if (n > 0)
-        b->s->kernels->apply(b->s, bands, n);
+        b->s->kernels->apply(b->s, shards, n);
     return dn_stream_sync(b->s);
 }
 
@@ -364,11 +364,11 @@ static dn_status go_round(batch *b)
 {
     DN_TRY(form_partials(b));
     admit(b);
-    DN_TRY(dn_comm_barrier(b->team));
+    DN_TRY(dn_comm_barrier(b->comm));
     DN_TRY(factor_sums(b, GRAM));
     DN_TRY(factor_sums(b, SKETCH));
     DN_TRY(factor_wholes(b));
-    DN_TRY(dn_comm_barrier(b->team));
+    DN_TRY(dn_comm_barrier(b->comm));
     return conclude_all(b);
 }
 
@@ -392,35 +392,35 @@ static dn_status do_batch(batch *b)
 /* As many matrices as the arena holds. */
 static void fill_batch(batch *b, dn_arena arena, dn_orth_matrix *matrices, size_t n)
 {
-    int team_size = dn_comm_size(b->team);
+    int comm_size = dn_comm_size(b->comm);
     for (b->n = 0; b->n < n && b->n < BATCH_MOST; b->n++) {
         dn_orth_matrix *a = &matrices[b->n];
         task *t = &b->tasks[b->n];
         assert(a->m >= a->r);
-        if (small_bytes(b->method, team_size, a) > arena.capacity - arena.used)
+        if (small_bytes(b->method, comm_size, a) > arena.capacity - arena.used)
             return;
-        a->found = a->r == 0 ? DN_ORTH_ZERO : DN_ORTH_FINE;
+        a->info = a->r == 0 ? DN_ORTH_ZERO : DN_ORTH_OK;
         a->rounds = (dn_orth_rounds){0};
         *t = (task){.a = a, .stage = first_stage(b->method, a)};
-        take_small(b->method, team_size, a, &arena, t);
+        take_small(b->method, comm_size, a, &arena, t);
     }
 }
 
-dn_status dn_orthonormalize(dn_stream *s, dn_comm *team, dn_orth method, uint64_t seed, void *workspace,
+dn_status dn_orthonormalize(dn_stream *s, dn_comm *comm, dn_orth method, uint64_t seed, void *workspace,
                             size_t workspace_bytes, dn_orth_matrix *matrices, size_t n)
 {
-    size_t needed = dn_orth_heap_bytes(method, dn_comm_size(team), matrices, n);
+    size_t needed = dn_orth_heap_bytes(method, dn_comm_size(comm), matrices, n);
     if (workspace_bytes < needed)
         return dn_fail(DN_ERR_ARG, "orthonormalization of %zu matrices needs %zu bytes of workspace, not %zu",
                        n, needed, workspace_bytes);
     dn_arena arena = {.base = workspace, .capacity = workspace_bytes};
-    size_t whole = room_for_whole(method, dn_comm_size(team), matrices, n);
-    batch b = {.s = s, .team = team, .method = method, .seed = seed};
+    size_t whole = room_for_whole(method, dn_comm_size(comm), matrices, n);
+    batch b = {.s = s, .comm = comm, .method = method, .seed = seed};
     b.whole_elements = whole / sizeof(dn_real);
     b.whole = dn_arena_take(&arena, whole);
     for (size_t done = 0; done < n; done += b.n) {
         if (done > 0) /* members may still be reading the last batch's results here */
-            DN_TRY(dn_comm_barrier(team));
+            DN_TRY(dn_comm_barrier(comm));
         fill_batch(&b, arena, matrices + done, n - done);
         DN_TRY(do_batch(&b));
     }

@@ -4,18 +4,18 @@
 
 #include "model/model.h"
 
-typedef struct dn_slot {
+typedef struct dn_model_slot {
     dn_pass pass;
     dn_layer *layers;  /* [n_layers], what they keep of this slot */
     bool forward_done; /* its micro-batch waits for its way back */
-} dn_slot;
+} dn_model_slot;
 
 struct dn_model {
     dn_spec spec;
     void *memory; /* what passes and layers hold, one allocation; but for what is exchanged */
     size_t memory_bytes;
     size_t n_slots, n_layers, n_units;
-    dn_slot slots[]; /* [n_slots]; their layers, and what these keep, lie behind them */
+    dn_model_slot slots[]; /* [n_slots]; their layers, and what these keep, lie behind them */
 };
 
 /** The layers of a unit, all the way down and all the way back, with the micro-batch of the slot. The last

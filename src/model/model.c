@@ -112,7 +112,7 @@ void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int a
             unit_of[n_params++] = place.unit;
     }
     for (size_t p = 0; p < n_params; p++)
-        room = dn_size_add(room, dn_param_room(&params[p], size));
+        room = dn_size_add(room, dn_param_max_size(&params[p], size));
     dn_buf *weight = dn_arena_take(weights, dn_size_mul(room, sizeof(dn_real)));
     dn_buf *grad = dn_arena_take(grads, dn_size_mul(room, sizeof(dn_real)));
 
@@ -125,7 +125,7 @@ void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int a
         param->weight = weight ? dn_at(weight, next) : NULL;
         param->grad = grad ? dn_at(grad, next) : NULL;
         next += dn_param_size(param);
-        rooms += dn_param_room(param, size);
+        rooms += dn_param_max_size(param, size);
     }
 }
 
@@ -159,13 +159,13 @@ static dn_pass pass_of(const dn_spec *spec, size_t B, int tp_size, int tp_rank)
                      .room = B * spec->T,
                      .tp_size = tp_size,
                      .tp_rank = tp_rank,
-                     .words = dn_layer_words(spec, tp_size, tp_rank)};
+                     .vocab = dn_layer_vocab_shard(spec, tp_size, tp_rank)};
 }
 
 /* Takes all memory of the slots, and what they share. slots NULL: there are none yet, and nothing is filled.
  */
-static void lay_out(const dn_spec *spec, size_t B, size_t n_slots, int tp_size, int tp_rank, dn_slot *slots,
-                    dn_arena *own, dn_arena *exchanged)
+static void lay_out(const dn_spec *spec, size_t B, size_t n_slots, int tp_size, int tp_rank,
+                    dn_model_slot *slots, dn_arena *own, dn_arena *exchanged)
 {
     _Alignas(max_align_t) char measured[DN_LAYER_KEPT_MAX] = {0};
     dn_pass pass = pass_of(spec, B, tp_size, tp_rank);
@@ -249,7 +249,7 @@ static dn_model *describe(const dn_spec *spec, size_t n_slots)
     size_t n = n_layers_of(spec), kept = 0;
     for (size_t i = 0; i < n; i++)
         kept += rounded(place_of(spec, i).ops->kept_bytes);
-    size_t head = rounded(sizeof(dn_model) + n_slots * sizeof(dn_slot)),
+    size_t head = rounded(sizeof(dn_model) + n_slots * sizeof(dn_model_slot)),
            layers = rounded(n * sizeof(dn_layer));
     dn_model *model = calloc(1, head + n_slots * (layers + kept));
     if (!model)
@@ -365,10 +365,10 @@ static dn_status begin(dn_model *model, size_t slot, dn_goal goal, const int32_t
     pass->scale = scale;
     pass->loss = 0;
     for (int rank = 0; rank < pass->tp_size; rank++) {
-        const dn_words words = dn_layer_words(pass->spec, pass->tp_size, rank);
+        const dn_vocab_shard vocab = dn_layer_vocab_shard(pass->spec, pass->tp_size, rank);
         pass->rows_of[rank] = 0;
         for (size_t i = 0; i < N; i++)
-            pass->rows_of[rank] += (size_t)tokens[i] - words.first < words.n;
+            pass->rows_of[rank] += (size_t)tokens[i] - vocab.first < vocab.n;
     }
     dn_upload_ids(pass->stream, pass->tokens, tokens, N);
     if (targets)
@@ -378,23 +378,23 @@ static dn_status begin(dn_model *model, size_t slot, dn_goal goal, const int32_t
 
 dn_status dn_model_unit_forward(dn_model *model, size_t slot, size_t unit)
 {
-    dn_slot *s = &model->slots[slot];
+    dn_model_slot *s = &model->slots[slot];
     bool both_ways = unit + 1 == model->n_units && s->pass.goal == DN_GOAL_TRAIN;
-    DN_TRY(dn_weights_open(s->pass.weights, unit, both_ways));
+    DN_TRY(dn_weights_unshard(s->pass.weights, unit, both_ways));
     for (size_t i = 0; i < model->n_layers; i++)
         if (s->layers[i].place.unit == unit)
             DN_TRY(s->layers[i].place.ops->forward(&s->pass, &s->layers[i]));
-    return dn_weights_close(s->pass.weights, unit, both_ways);
+    return dn_weights_reshard(s->pass.weights, unit, both_ways);
 }
 
 dn_status dn_model_unit_backward(dn_model *model, size_t slot, size_t unit)
 {
-    dn_slot *s = &model->slots[slot];
-    DN_TRY(dn_weights_open(s->pass.weights, unit, true));
+    dn_model_slot *s = &model->slots[slot];
+    DN_TRY(dn_weights_unshard(s->pass.weights, unit, true));
     for (size_t i = model->n_layers; i-- > 0;)
         if (s->layers[i].place.unit == unit)
             DN_TRY(s->layers[i].place.ops->backward(&s->pass, &s->layers[i]));
-    return dn_weights_close(s->pass.weights, unit, true);
+    return dn_weights_reshard(s->pass.weights, unit, true);
 }
 
 /* Between embedding and head. */

@@ -1,19 +1,20 @@
 /*
  * A model, whatever its architecture: all that training, verification, evaluation and generation know of it.
  *
- * A model is a list of layers (nn/layer.h). Each architecture is one file of this room, NAME.c, that defines one row,
- * dn_architecture_NAME: which lists there are. The list of names in meson.build compiles the file and registers the
- * row; there is no other list.
+ * A model is a list of layers (nn/layer.h). Each architecture is one file of this room, NAME.c, that defines
+ * one row, dn_architecture_NAME: which lists there are. The list of names in meson.build compiles the file
+ * and registers the row; there is no other list.
  *
- * Every model reads V different tokens in sequences of T, and predicts the token after each. Its parameters come in
- * units (sync/weights.h), each of one or more layers. A pass opens the units in ascending order; on the way back, if
- * it trains, in descending order, where the last unit (the head) goes forward and backward at once.
+ * Every model reads V different tokens in sequences of T, and predicts the token after each. Its parameters
+ * come in units (shard/weights.h), each of one or more layers. A pass opens the units in ascending order; on
+ * the way back, if it trains, in descending order, where the last unit (the head) goes forward and backward
+ * at once.
  *
- * What a micro-batch leaves on its way forward lies in a slot until it went back. A model of several slots holds as many
- * micro-batches on their way, as a pipeline stage must.
+ * What a micro-batch leaves on its way forward lies in a slot until it went back. A model of several slots
+ * holds as many micro-batches on their way, as a pipeline stage must.
  *
- * Over fs weights come in pieces. Over tp every rank computes with its blocks of the parameters; all ranks of tp see
- * the same tokens.
+ * Over fs weights come in pieces. Over tp every rank computes with its blocks of the parameters; all ranks of
+ * tp see the same tokens.
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
@@ -94,9 +95,11 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
 size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size);
 size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size);
 
-/** What one micro-batch of B sequences, trained or only evaluated, adds to the ledger of each rank of tp: the
- * payload in bytes by collective, all of kind DN_TRAFFIC_ACTIVATIONS. Exact. Nothing for a group of one. */
-void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train, uint64_t bytes[DN_N_COLLECTIVES]);
+/** What one micro-batch of B sequences, trained or only evaluated, adds to the statistics of each rank of tp:
+ * the payload in bytes by collective, all of kind DN_TRAFFIC_ACTIVATIONS. Exact. Nothing for a group of one.
+ */
+void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train,
+                       uint64_t bytes[DN_N_COLLECTIVES]);
 
 /** Flops of forward and backward per token: matrix products and attention. Recomputation and element-wise work
  * are not counted. */

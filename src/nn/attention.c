@@ -11,7 +11,7 @@
 
 #include "base/fail.h"
 #include "nn/linear.h"
-#include "sync/layout.h"
+#include "shard/layout.h"
 
 enum { Q, K, V, O, GAIN };
 
@@ -33,12 +33,12 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
         size_t heads = i == Q ? a->NH : a->NKV;
         dn_layer_name(&params[i], spec, index, names[i]);
         if (i == O) {
-            dn_layer_param(&params[i], DN_PARAM_MATRIX, spec->C, a->NH * a->hd, DN_CUT_COLUMNS, unit);
+            dn_layer_param(&params[i], DN_PARAM_MATRIX, spec->C, a->NH * a->hd, DN_TP_COLUMNS, unit);
         } else {
-            dn_layer_param(&params[i], DN_PARAM_MATRIX, heads * a->hd, spec->C, DN_CUT_ROWS,
+            dn_layer_param(&params[i], DN_PARAM_MATRIX, heads * a->hd, spec->C, DN_TP_ROWS,
                            i == Q ? unit : a->hd);
             params[i].stack = i;
-            params[i].split = a->split_heads ? heads : 1;
+            params[i].n_views = a->split_heads ? heads : 1;
         }
     }
     if (params && spec->norm.gain)
@@ -48,7 +48,7 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
 
 static size_t own_kv_heads(const dn_pass *pass)
 {
-    return dn_range_size(dn_part(pass->spec->attention.NKV, 1, pass->tp_size, pass->tp_rank));
+    return dn_range_size(dn_shard_range(pass->spec->attention.NKV, 1, pass->tp_size, pass->tp_rank));
 }
 
 /* The gradients of q, k and v; and that of o where it is wider than dy. */

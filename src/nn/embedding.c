@@ -16,7 +16,7 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
 {
     if (params) {
         dn_layer_name_alone(params, spec->names->embedding);
-        dn_layer_param(params, DN_PARAM_EMBEDDING, spec->V, spec->C, DN_CUT_ROWS, 1);
+        dn_layer_param(params, DN_PARAM_EMBEDDING, spec->V, spec->C, DN_TP_ROWS, 1);
     }
     return 1;
 }
@@ -35,11 +35,11 @@ static dn_status share_rows(dn_pass *pass)
     DN_TRY(dn_comm_barrier(pass->tp));
     dn_comm_count_in_place(pass->tp, DN_ALL_REDUCE, 0, N * row_bytes, DN_TRAFFIC_ACTIVATIONS);
     for (int rank = 0; rank < pass->tp_size; rank++) {
-        const dn_words words = dn_layer_words(pass->spec, pass->tp_size, rank);
+        const dn_vocab_shard vocab = dn_layer_vocab_shard(pass->spec, pass->tp_size, rank);
         const dn_comm_chunk rows = {pass->x, N * row_bytes, pass->rows_of[rank] * row_bytes};
         if (rank != pass->tp_rank)
             s->kernels->copy_rows(s, pass->x, dn_comm_view(pass->tp, rows, rank, DN_TRAFFIC_ACTIVATIONS),
-                                  pass->tokens, &words, N, C);
+                                  pass->tokens, &vocab, N, C);
     }
     return DN_OK;
 }
@@ -48,10 +48,10 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
 {
     dn_stream *s = pass->stream;
     const dn_weight *wte = dn_layer_weight(pass, layer, 0);
-    for (size_t i = 0; i < wte->n_pieces; i++) {
-        const dn_piece *p = &wte->pieces[i];
-        s->kernels->embed_forward(s, dn_at(pass->x, p->col0), pass->spec->C, p->weight, pass->tokens, &pass->words,
-                                  pass->B * pass->T, p->cols);
+    for (size_t i = 0; i < wte->n_blocks; i++) {
+        const dn_weight_block *p = &wte->blocks[i];
+        s->kernels->embed_forward(s, dn_at(pass->x, p->col0), pass->spec->C, p->weight, pass->tokens,
+                                  &pass->vocab, pass->B * pass->T, p->cols);
     }
     return pass->tp_size > 1 ? share_rows(pass) : DN_OK;
 }
@@ -61,10 +61,10 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
 {
     dn_stream *s = pass->stream;
     const dn_weight *wte = dn_layer_weight(pass, layer, 0);
-    for (size_t i = 0; i < wte->n_pieces; i++) {
-        const dn_piece *p = &wte->pieces[i];
-        s->kernels->embed_backward(s, p->grad, dn_at(pass->x, p->col0), pass->spec->C, pass->tokens, &pass->words,
-                                   pass->B * pass->T, p->cols);
+    for (size_t i = 0; i < wte->n_blocks; i++) {
+        const dn_weight_block *p = &wte->blocks[i];
+        s->kernels->embed_backward(s, p->grad, dn_at(pass->x, p->col0), pass->spec->C, pass->tokens,
+                                   &pass->vocab, pass->B * pass->T, p->cols);
     }
     return DN_OK;
 }

@@ -20,7 +20,7 @@ enum { HEAD, GAIN };
 
 size_t dn_head_rows(const dn_spec *spec, int tp_size, size_t N)
 {
-    size_t most = logits_budget_bytes / (dn_layer_words(spec, tp_size, 0).n * sizeof(dn_real));
+    size_t most = logits_budget_bytes / (dn_layer_vocab_shard(spec, tp_size, 0).n * sizeof(dn_real));
     if (most < logits_floor_rows)
         most = logits_floor_rows;
     size_t n_chunks = (N + most - 1) / most;
@@ -31,7 +31,7 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
 {
     if (params) {
         dn_layer_name_alone(&params[HEAD], spec->names->head);
-        dn_layer_param(&params[HEAD], DN_PARAM_HEAD, spec->V, spec->C, DN_CUT_ROWS, 1);
+        dn_layer_param(&params[HEAD], DN_PARAM_HEAD, spec->V, spec->C, DN_TP_ROWS, 1);
     }
     if (params && spec->norm.gain)
         dn_layer_name_alone(&params[GAIN], spec->names->norm);
@@ -43,7 +43,7 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
     dn_head_kept *k = memory;
     dn_norm_lay(pass, &k->norm, GAIN, own);
     k->logits_rows = dn_head_rows(pass->spec, pass->tp_size, pass->room);
-    k->logits = dn_layer_take(own, k->logits_rows * pass->words.n);
+    k->logits = dn_layer_take(own, k->logits_rows * pass->vocab.n);
     for (size_t i = 0; i < 2 && pass->tp_size > 1; i++)
         k->parts[i] = dn_layer_take(shared, 3 * k->logits_rows);
 }
@@ -62,14 +62,14 @@ static dn_status join_loss(dn_pass *pass, dn_head_kept *k, size_t first, size_t 
     const dn_ids *targets = dn_ids_at(pass->targets, first);
     size_t bytes = 3 * n * sizeof(dn_real), size = (size_t)pass->tp_size;
 
-    s->kernels->cross_entropy_part(s, part, k->logits, targets, &pass->words, n);
+    s->kernels->cross_entropy_part(s, part, k->logits, targets, &pass->vocab, n);
     DN_TRY(dn_stream_sync(s));
     DN_TRY(dn_comm_barrier(pass->tp));
     for (int rank = 0; rank < pass->tp_size; rank++)
         k->all_parts[rank] =
             dn_comm_view_from_owner(pass->tp, dn_comm_chunk_of(part, bytes), rank, DN_TRAFFIC_ACTIVATIONS);
     s->kernels->cross_entropy_join(s, &pass->loss, k->logits, k->all_parts, size, (size_t)pass->tp_rank,
-                                   targets, &pass->words, n, scale);
+                                   targets, &pass->vocab, n, scale);
     return DN_OK;
 }
 

@@ -16,16 +16,17 @@ void dn_layer_name_alone(dn_param *param, const char *name)
     snprintf(param->name, DN_PARAM_NAME_MAX, "%s.weight", name);
 }
 
-void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_cut cut, size_t unit)
+void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,
+                    size_t unit)
 {
-    const dn_cut tp = {cut == DN_CUT_NONE ? DN_N_AXES : DN_TP, unit}, fs = {DN_FS, 1};
+    const dn_dim_sharding tp = {cut == DN_CUT_NONE ? DN_N_AXES : DN_TP, unit}, fs = {DN_FS, 1};
     param->kind = kind;
     param->rows = rows;
     param->cols = cols;
-    param->split = 1;
-    param->window_of = NULL;
-    param->row_cut = cut == DN_CUT_ROWS ? tp : fs;
-    param->col_cut = cut == DN_CUT_ROWS ? fs : tp;
+    param->n_views = 1;
+    param->view_of = NULL;
+    param->row_sharding = cut == DN_TP_ROWS ? tp : fs;
+    param->col_sharding = cut == DN_TP_ROWS ? fs : tp;
     param->stack = 0;
 }
 
@@ -34,10 +35,10 @@ dn_buf *dn_layer_take(dn_arena *arena, size_t elements)
     return dn_arena_take(arena, dn_size_mul(elements, sizeof(dn_real)));
 }
 
-dn_words dn_layer_words(const dn_spec *spec, int tp_size, int rank)
+dn_vocab_shard dn_layer_vocab_shard(const dn_spec *spec, int tp_size, int rank)
 {
-    dn_range words = dn_part(spec->V, 1, tp_size, rank);
-    return (dn_words){words.first, words.end - words.first};
+    dn_range vocab = dn_shard_range(spec->V, 1, tp_size, rank);
+    return (dn_vocab_shard){vocab.first, vocab.end - vocab.first};
 }
 
 dn_status dn_layer_sum_dy(dn_pass *pass)

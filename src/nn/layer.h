@@ -17,7 +17,7 @@
 #include "base/arena.h"
 #include "compute/kernels.h"
 #include "nn/spec.h"
-#include "sync/weights.h"
+#include "shard/weights.h"
 
 /* Called on the way through a pass. together: after a unit, which all ranks of the mesh pass equally often,
  * so that a collective has its place here; otherwise after a chunk of the head, of which ranks with fewer
@@ -33,7 +33,7 @@ typedef struct dn_pass {
     const dn_spec *spec; /* borrowed, as weights, tp and stream */
     size_t room;         /* positions there is room for */
     int tp_size, tp_rank;
-    dn_words words; /* this rank's of the vocabulary */
+    dn_vocab_shard vocab; /* this rank's of the vocabulary */
     dn_weights *weights;
     dn_comm *tp;
     dn_stream *stream;
@@ -62,7 +62,7 @@ typedef struct dn_layer_ops dn_layer_ops;
 typedef struct dn_layer_place {
     const dn_layer_ops *ops;
     size_t index; /* among its kind: the number in names of parameters */
-    size_t unit;  /* of its parameters (sync/weights.h), ascending without gaps */
+    size_t unit;  /* of its parameters (shard/weights.h), ascending without gaps */
 } dn_layer_place;
 
 typedef struct dn_layer {
@@ -105,14 +105,14 @@ extern const dn_layer_ops dn_head;      /* logits = head(norm(x)) and their loss
 
 /* Which dimension tp cuts; fs cuts the other one. None: of a vector, whose rows fs cuts, and which all of tp
  * have. */
-typedef enum dn_tp_cut { DN_CUT_ROWS, DN_CUT_COLUMNS, DN_CUT_NONE } dn_tp_cut;
+typedef enum dn_tp_sharding { DN_TP_ROWS, DN_TP_COLUMNS, DN_CUT_NONE } dn_tp_sharding;
 
 /** Names a parameter of block number `index`, or one that is in no block. */
 void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name);
 void dn_layer_name_alone(dn_param *param, const char *name);
 
 /** Fills all but name, places and blocks; tp cuts between multiples of `unit` rows or columns. */
-void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_cut cut,
+void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,
                     size_t unit);
 
 /** The weight of a layer's parameter number `which`, or of the stack that begins with it. */
@@ -125,7 +125,7 @@ static inline const dn_weight *dn_layer_weight(const dn_pass *pass, const dn_lay
 dn_buf *dn_layer_take(dn_arena *arena, size_t elements);
 
 /** The words of a rank of tp. */
-dn_words dn_layer_words(const dn_spec *spec, int tp_size, int rank);
+dn_vocab_shard dn_layer_vocab_shard(const dn_spec *spec, int tp_size, int rank);
 
 /** Calls the progress function, if there is one. */
 static inline dn_status dn_pass_progress(const dn_pass *pass, bool together)

@@ -2,12 +2,12 @@
 
 #include "compute/kernels.h"
 
-/* y (+)= the products of all pieces. Pieces are in order of rows and columns, so the first to reach an
+/* y (+)= the products of all blocks. Blocks are in order of rows and columns, so the first to reach an
  * element is the one that starts its row. */
 static void forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight *w, size_t N, bool add)
 {
-    for (size_t i = 0; i < w->n_pieces; i++) {
-        const dn_piece *p = &w->pieces[i];
+    for (size_t i = 0; i < w->n_blocks; i++) {
+        const dn_weight_block *p = &w->blocks[i];
         double keep = add || p->col0 > 0;
         s->kernels->gemm(s, DN_N, DN_T, N, p->rows, p->cols, 1, dn_at(x, p->col0), w->cols, p->weight,
                          p->cols, keep, dn_at(y, p->row0), w->rows);
@@ -16,7 +16,7 @@ static void forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight *w
 
 void dn_linear_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight *w, size_t N)
 {
-    if (w->n_pieces == 0)
+    if (w->n_blocks == 0)
         s->kernels->fill(s, y, N * w->rows, 0);
     forward(s, y, x, w, N, false);
 }
@@ -29,10 +29,10 @@ void dn_linear_forward_add(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_we
 void dn_linear_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *x, const dn_weight *w,
                         size_t N)
 {
-    if (w->n_pieces == 0)
+    if (w->n_blocks == 0)
         s->kernels->fill(s, dx, N * w->cols, 0);
-    for (size_t i = 0; i < w->n_pieces; i++) {
-        const dn_piece *p = &w->pieces[i];
+    for (size_t i = 0; i < w->n_blocks; i++) {
+        const dn_weight_block *p = &w->blocks[i];
         const dn_buf *dy_part = dn_at(dy, p->row0);
         s->kernels->gemm(s, DN_T, DN_N, p->rows, p->cols, N, 1, dy_part, w->rows, dn_at(x, p->col0), w->cols,
                          1, p->grad, p->cols);

@@ -1,12 +1,12 @@
 /*
- * The linear layer without bias, y = x W^T, forward and backward side by side; W [out, in] in pieces that
- * tile it (sync/weights.h). Everything else dense, row-major. One piece is one product; column bands add up,
- * row bands fill columns of y. Without pieces W is empty: y, or dx, is then 0.
+ * The linear layer without bias, y = x W^T, forward and backward side by side; W [out, in] in blocks that
+ * tile it (shard/weights.h). Everything else dense, row-major. One block is one product; column blocks add
+ * up, row blocks fill columns of y. Without blocks W is empty: y, or dx, is then 0.
  */
 #ifndef NN_LINEAR_H
 #define NN_LINEAR_H
 
-#include "sync/weights.h"
+#include "shard/weights.h"
 
 /** y [N,out] = x [N,in] w^T. */
 void dn_linear_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight *w, size_t N);
@@ -14,7 +14,7 @@ void dn_linear_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight
 /** y [N,out] += x [N,in] w^T: a layer that ends in the residual stream. */
 void dn_linear_forward_add(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight *w, size_t N);
 
-/** dx [N,in] = dy [N,out] w;  the pieces' grad += dy^T x.  x and w as in the forward pass. */
+/** dx [N,in] = dy [N,out] w;  the blocks' grad += dy^T x.  x and w as in the forward pass. */
 void dn_linear_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *x, const dn_weight *w,
                         size_t N);
 

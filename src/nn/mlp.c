@@ -16,7 +16,7 @@
 
 #include "base/fail.h"
 #include "nn/linear.h"
-#include "sync/layout.h"
+#include "shard/layout.h"
 
 #include <stdio.h>
 
@@ -47,12 +47,12 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
         const char *name = names[2 - n + i % n];
         snprintf(lagged, sizeof lagged, "%s_%zu", name, i / n);
         dn_layer_name(&params[i], spec, index, spec->mlp.lags > 1 ? lagged : name);
-        dn_layer_param(&params[i], DN_PARAM_MATRIX, spec->mlp.F, spec->C, DN_CUT_ROWS, 1);
+        dn_layer_param(&params[i], DN_PARAM_MATRIX, spec->mlp.F, spec->C, DN_TP_ROWS, 1);
         params[i].stack = i % n;
     }
     if (params) {
         dn_layer_name(&params[down], spec, index, spec->names->down);
-        dn_layer_param(&params[down], DN_PARAM_MATRIX, spec->C, spec->mlp.F, DN_CUT_COLUMNS, 1);
+        dn_layer_param(&params[down], DN_PARAM_MATRIX, spec->C, spec->mlp.F, DN_TP_COLUMNS, 1);
     }
     if (params && spec->norm.gain)
         dn_layer_name(&params[gain], spec, index, spec->names->mlp_norm);
@@ -61,7 +61,7 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
 
 static size_t own_hidden(const dn_pass *pass)
 {
-    return dn_range_size(dn_part(pass->spec->mlp.F, 1, pass->tp_size, pass->tp_rank));
+    return dn_range_size(dn_shard_range(pass->spec->mlp.F, 1, pass->tp_size, pass->tp_rank));
 }
 
 /* SwiGLU's a, then the gradient of h; SwiGLU's of a; that of y by one lag. */

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_step_params *p)
+static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_update_params *p)
 {
     const dn_adamw_step step = {.lr = p->lr,
                                 .beta1 = config->beta1,

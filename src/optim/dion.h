@@ -1,6 +1,6 @@
 /*
  * Dion (arXiv 2504.05295v3; dion.md 1.2): the lines of the algorithm on one matrix, without communication.
- * The step itself, which puts the exchanges between them, is sync/factors.c.
+ * The step itself, which puts the exchanges between them, is shard/lowrank.c.
  *
  * X [rows, cols] is stored out x in, M is the momentum. B [m,n] is M, or its transpose where rows < cols, so
  * that m >= n: P [m,r] lives on the long side, the basis Q [n,r] on the short one. The shape alone decides,

@@ -15,7 +15,7 @@
 #include "compute/kernels.h"
 #include "optim/adjust.h"
 
-void dn_dion2_accumulate(dn_stream *s, const dn_matrix_part *x, double *scores)
+void dn_dion2_accumulate(dn_stream *s, const dn_matrix_shard *x, double *scores)
 {
     if (!scores)
         s->kernels->axpby(s, x->states[0], 1, x->grad, 1, x->rows * x->cols);
@@ -25,7 +25,7 @@ void dn_dion2_accumulate(dn_stream *s, const dn_matrix_part *x, double *scores)
         s->kernels->add_column_norms1(s, scores, x->states[0], x->grad, x->rows, x->cols);
 }
 
-void dn_dion2_take(dn_stream *s, const dn_matrix_part *x, double ef_decay)
+void dn_dion2_take(dn_stream *s, const dn_matrix_shard *x, double ef_decay)
 {
     if (x->selection.by_rows)
         s->kernels->take_rows(s, x->grad, x->states[0], x->ids, x->n_ids, x->cols, ef_decay);
@@ -33,13 +33,13 @@ void dn_dion2_take(dn_stream *s, const dn_matrix_part *x, double ef_decay)
         s->kernels->take_columns(s, x->grad, x->states[0], x->ids, x->n_ids, x->rows, x->cols, ef_decay);
 }
 
-static void direction(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x)
+static void direction(dn_stream *s, const dn_optim_config *config, const dn_matrix_shard *x)
 {
     dn_dion2_take(s, x, config->ef_decay);
 }
 
-static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x,
-                  const dn_step_params *p)
+static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_shard *x,
+                  const dn_update_params *p)
 {
     double rate = -p->lr * dn_adjust_factor(config->adjust, x->selection.rows, x->selection.cols);
     s->kernels->scale(s, x->weight, 1 - p->lr * p->weight_decay, x->weight, x->rows * x->cols);

@@ -10,7 +10,7 @@
 #include "compute/kernels.h"
 #include "optim/adjust.h"
 
-void dn_muon_direction(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x)
+void dn_muon_direction(dn_stream *s, const dn_optim_config *config, const dn_matrix_shard *x)
 {
     size_t n = x->rows * x->cols;
     dn_buf *momentum = x->states[0];
@@ -21,8 +21,8 @@ void dn_muon_direction(dn_stream *s, const dn_optim_config *config, const dn_mat
         s->kernels->copy(s, x->grad, momentum, n);
 }
 
-static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x,
-                  const dn_step_params *p)
+static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_shard *x,
+                  const dn_update_params *p)
 {
     double scale = dn_adjust_factor(config->adjust, x->selection.rows, x->selection.cols);
     s->kernels->axpby(s, x->weight, -p->lr * scale, x->grad, 1 - p->lr * p->weight_decay, x->rows * x->cols);

@@ -9,8 +9,8 @@
 #include "optim/muon.h"
 #include "optim/row_moments.h"
 
-static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x,
-                  const dn_step_params *p)
+static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_shard *x,
+                  const dn_update_params *p)
 {
     double scale = dn_adjust_factor(config->adjust, x->selection.rows, x->selection.cols) *
                    dn_row_moments_scale(x->norms);

@@ -96,7 +96,7 @@ void dn_options_init(dn_optim_config *config)
     config->matrix_rule = DN_MATRIX_RULE;
     config->scalar_rule = DN_SCALAR_RULE;
     for (int kind = 0; kind < DN_PARAM_N_KINDS; kind++)
-        config->groups[kind] = (dn_group){.lr_scale = 1};
+        config->groups[kind] = (dn_group_options){.lr_scale = 1};
     const dn_key *option;
     for (size_t i = 0; (option = dn_option_at(i)); i++) {
         dn_status status = dn_key_parse((char *)config + option->offset, option, NULL, "default");

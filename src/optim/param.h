@@ -14,18 +14,18 @@
 typedef struct dn_param {
     char name[DN_PARAM_NAME_MAX]; /* as in checkpoints: "transformer.h.0.attn.c_q.weight" */
     dn_param_kind kind;
-    size_t rows, cols;       /* fan_out, fan_in; of the whole tensor */
-    dn_cut row_cut, col_cut; /* along different axes; axis DN_N_AXES: not cut */
-    size_t split;   /* its rows are so many matrices of as many rows each, every one optimized on its own
-                       (heads; a fused QKV); 0: one */
+    size_t rows, cols;                          /* fan_out, fan_in; of the whole tensor */
+    dn_dim_sharding row_sharding, col_sharding; /* along different axes; axis DN_N_AXES: not cut */
+    size_t n_views; /* its rows are so many matrices of as many rows each, every one optimized on its own
+                     (heads; a fused QKV); 0: one */
     size_t stack;   /* so many parameters before this one lie directly in front of it, without gaps
                        (c_k: 1, c_v: 2): one product serves all of a stack. The first of a stack starts
                        at the same offset on all ranks. */
     dn_block block; /* this rank's part */
     dn_buf *weight, *grad; /* [block.rows, block.cols] dense, borrowed; on the symmetric heap in a run */
-    const struct dn_param *window_of; /* of a window (dn_param_window): the parameter whose numbers these are,
-                                         whose rows are what row_cut cuts; borrowed. Else NULL */
-    size_t first_row;                 /* of a window: in that parameter */
+    const struct dn_param *view_of; /* of a view (dn_param_view): the parameter whose numbers these are,
+                                         whose rows are what row_sharding cuts; borrowed. Else NULL */
+    size_t first_row;               /* of a view: in that parameter */
 } dn_param;
 
 /** Makes the parameter one that is neither cut nor split: its block is all of it. */
@@ -37,13 +37,13 @@ dn_block dn_param_block(const dn_param *param, const int size[DN_N_AXES], const 
 /** Matrix k of the n, of as many rows each, that make a parameter (borrowed) as a parameter of its own, named
  * "<name>.<k>" if n > 1: its block is what this rank's block has of its rows, perhaps nothing, and its
  * numbers lie where they were. Larger parts do not come first. */
-dn_param dn_param_window(const dn_param *whole, size_t n, size_t k);
+dn_param dn_param_view(const dn_param *whole, size_t n, size_t k);
 
-/** Elements of the parameter's own block on some rank that lie in front of a window's. */
-size_t dn_param_skipped(const dn_param *window, dn_block block);
+/** Elements of the parameter's own block on some rank that lie in front of a view's. */
+size_t dn_param_view_offset(const dn_param *view, dn_block block);
 
-/** Elements of the largest part that a rank of the mesh holds; not of a window. */
-size_t dn_param_room(const dn_param *param, const int size[DN_N_AXES]);
+/** Elements of the largest part that a rank of the mesh holds; not of a view. */
+size_t dn_param_max_size(const dn_param *param, const int size[DN_N_AXES]);
 
 /** Elements of this rank's part. */
 static inline size_t dn_param_size(const dn_param *p)

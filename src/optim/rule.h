@@ -3,13 +3,13 @@
  *
  * Each rule is one file of this room, NAME.c, that defines one row, dn_rule_NAME. The list of names in
  * meson.build compiles the file and registers the row; there is no other list. How a step is carried out on a
- * mesh is the executor's (room sync): a rule only sees this rank's part of a parameter, or a whole matrix at
+ * mesh is the executor's (room shard): a rule only sees this rank's part of a parameter, or a whole matrix at
  * its owner.
  *
  *     element-wise   each rank updates its part; states have the parameter's shape
  *     owner          one rank is brought a matrix, or its selected rows or columns, whole; there it is
- *                    orthonormalized, or transformed by the rule itself, and handed out again (sync/whole.h)
- *     low rank       Dion's factors P and Q (sync/factors.h)
+ *                    orthonormalized, or transformed by the rule itself, and handed out again (shard/owner.h)
+ *     low rank       Dion's factors P and Q (shard/lowrank.h)
  */
 #ifndef OPTIM_RULE_H
 #define OPTIM_RULE_H
@@ -21,10 +21,10 @@
 enum { DN_MAX_STATES = 6, DN_MAX_OPTIONS = 12 };
 
 /* What a rule takes from the step: the learning rate and decay of the parameter's group, as scheduled. */
-typedef struct dn_step_params {
+typedef struct dn_update_params {
     uint64_t step; /* counts from 0 */
     double lr, weight_decay;
-} dn_step_params;
+} dn_update_params;
 
 /* ---- element-wise rules ---- */
 
@@ -47,7 +47,7 @@ typedef struct dn_selection {
 typedef enum dn_selects { DN_SELECT_ALL, DN_SELECT_ROWS, DN_SELECT_SHORT_SIDE } dn_selects;
 
 /* This rank's part of one matrix. */
-typedef struct dn_matrix_part {
+typedef struct dn_matrix_shard {
     dn_selection selection;
     size_t rows, cols;                             /* here */
     dn_buf *weight, *grad, *states[DN_MAX_STATES]; /* [rows, cols] each; of states those of parts */
@@ -56,7 +56,7 @@ typedef struct dn_matrix_part {
     /* Rules with row_scale: the factor of each selected row in this part, and the squared norms of the whole,
      * as at_owner set them. */
     const double *row_factor, *norms;
-} dn_matrix_part;
+} dn_matrix_shard;
 
 /* A whole matrix at its owner. */
 typedef struct dn_owner_matrix {
@@ -107,7 +107,7 @@ typedef struct dn_rule {
     const dn_key *decays[DN_MAX_STATES];    /* those of them that are decays of running means among the states */
 
     /** Element-wise: updates x from its gradients, which may be overwritten. */
-    void (*update)(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_step_params *p);
+    void (*update)(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_update_params *p);
 
     /* Owner. */
     bool always_gram;   /* the Gram form of Newton-Schulz whatever the configuration says */
@@ -115,25 +115,26 @@ typedef struct dn_rule {
     dn_selects selects; /* what a step takes of a matrix: rank_fraction of it, unless all */
     /** Rules that select: M += G; scores [rows or columns here], if not NULL, become M's L1 norms (after
      * dn_stream_sync). */
-    void (*accumulate)(dn_stream *s, const dn_matrix_part *x, double *scores);
+    void (*accumulate)(dn_stream *s, const dn_matrix_shard *x, double *scores);
     /** Leaves what the owner is to have where the gradient was: [rows, cols], or the selected part, dense.
      * NULL: the gradient itself. */
-    void (*direction)(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x);
+    void (*direction)(dn_stream *s, const dn_optim_config *config, const dn_matrix_shard *x);
     /** With row_scale, at the owner: sets row_factor and norms. Waits for the stream. */
     dn_status (*at_owner)(dn_stream *s, const dn_optim_config *config, const dn_owner_matrix *x);
     /** At the owner, instead of Newton-Schulz: x->o becomes what apply is to find, in place. found:
-     * DN_NS_ZERO if the momentum is 0 everywhere, DN_NS_BROKEN if it (or anything that the rule keeps) is not
-     * finite. May wait for the stream. Rules with it select nothing. NULL: the direction is orthonormalized.
+     * DN_NS_ZERO if the momentum is 0 everywhere, DN_NS_NOT_FINITE if it (or anything that the rule keeps) is
+     * not finite. May wait for the stream. Rules with it select nothing. NULL: the direction is
+     * orthonormalized.
      */
     dn_status (*transform)(dn_stream *s, const dn_optim_config *config, const dn_owner_matrix *x,
-                           dn_ns_found *found);
+                           dn_ns_info *found);
     /** Of transform, for a matrix of that shape: elements of workspace, and flops a step (their mean over
      * steps): matrices are shared out to owners by them. */
     size_t (*transform_room)(size_t rows, size_t cols);
     double (*transform_flops)(size_t rows, size_t cols);
     /** Updates the weights from what the owner made of the direction, which lies where direction left it. */
-    void (*apply)(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x,
-                  const dn_step_params *p);
+    void (*apply)(dn_stream *s, const dn_optim_config *config, const dn_matrix_shard *x,
+                  const dn_update_params *p);
 } dn_rule;
 
 /** The row with that name, one of the training script's names included; NULL if no rule has it (or name is NULL). */

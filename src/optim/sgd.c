@@ -6,7 +6,7 @@
 #include "compute/kernels.h"
 #include "optim/rule.h"
 
-static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_step_params *p)
+static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_update_params *p)
 {
     dn_buf *momentum = x->states[0];
     s->kernels->axpby(s, momentum, 1, x->grad, config->mu, x->n);

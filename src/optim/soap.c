@@ -72,7 +72,7 @@ static void add_gram(dn_stream *s, const dn_optim_config *config, const dn_owner
 }
 
 /* One power iteration of both bases, in t [m,m] and u [n,n]. */
-static dn_status follow(dn_stream *s, const dn_owner_matrix *w, dn_buf *t, dn_buf *u, dn_ns_found *found)
+static dn_status follow(dn_stream *s, const dn_owner_matrix *w, dn_buf *t, dn_buf *u, dn_ns_info *info)
 {
     dn_tall sides[] = {{.m = w->rows, .r = w->rows, .p = t}, {.m = w->cols, .r = w->cols, .p = u}};
     double squares[2];
@@ -88,16 +88,16 @@ static dn_status follow(dn_stream *s, const dn_owner_matrix *w, dn_buf *t, dn_bu
     s->kernels->householder(s, sides, 2);
     DN_TRY(dn_stream_sync(s));
     for (int i = 0; i < 2; i++) {
-        if (sides[i].verdict == DN_NOT_FINITE)
-            *found = DN_NS_BROKEN;
-        if (sides[i].verdict == DN_FACTORED) /* not where all gradients were 0 so far */
+        if (sides[i].info == DN_FACTOR_NOT_FINITE)
+            *info = DN_NS_NOT_FINITE;
+        if (sides[i].info == DN_FACTOR_OK) /* not where all gradients were 0 so far */
             s->kernels->copy(s, w->states[LEFT_BASIS + i], sides[i].p, sides[i].m * sides[i].m);
     }
     return DN_OK;
 }
 
 static dn_status transform(dn_stream *s, const dn_optim_config *config, const dn_owner_matrix *w,
-                           dn_ns_found *found)
+                           dn_ns_info *info)
 {
     size_t m = w->rows, n = w->cols;
     dn_buf *gradient = w->workspace, *momentum = dn_at(gradient, m * n), *update = dn_at(momentum, m * n);
@@ -120,12 +120,12 @@ static dn_status transform(dn_stream *s, const dn_optim_config *config, const dn
     s->kernels->sum_squares(s, &squares[0], w->states[MOMENTUM], m * n);
     s->kernels->sum_squares(s, &squares[1], w->o, m * n);
     DN_TRY(dn_stream_sync(s));
-    *found = !isfinite(squares[0] + squares[1]) ? DN_NS_BROKEN : squares[0] == 0 ? DN_NS_ZERO : DN_NS_FINE;
-    return w->step % TURN_EVERY == 0 ? follow(s, w, t, u, found) : DN_OK;
+    *info = !isfinite(squares[0] + squares[1]) ? DN_NS_NOT_FINITE : squares[0] == 0 ? DN_NS_ZERO : DN_NS_OK;
+    return w->step % TURN_EVERY == 0 ? follow(s, w, t, u, info) : DN_OK;
 }
 
-static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_part *x,
-                  const dn_step_params *p)
+static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_shard *x,
+                  const dn_update_params *p)
 {
     (void)config;
     s->kernels->axpby(s, x->weight, -p->lr, x->grad, 1 - p->lr * p->weight_decay, x->rows * x->cols);

@@ -50,17 +50,17 @@ void dn_trial_judge(dn_trial *trial, uint64_t n_steps)
 {
     const dn_record *r = &trial->record;
     const dn_record_step *last = r->n > 0 ? &r->steps[r->n - 1] : NULL;
-    *trial->story = '\0';
+    *trial->message = '\0';
     trial->end = DN_TRIAL_OPEN;
     if (!last || last->step < n_steps)
         return;
     if (isnan(last->val_loss) && !isnan(last->loss))
-        return; /* stopped before its last validation */
+        return;                     /* stopped before its last validation */
     trial->end = DN_TRIAL_DIVERGED; /* numbers that are not finite are left out of metrics.jsonl */
     if (isnan(last->loss))
-        snprintf(trial->story, sizeof trial->story, "the loss was not finite at the end");
+        snprintf(trial->message, sizeof trial->message, "the loss was not finite at the end");
     else if (last->val_loss > r->steps[0].loss + WORSE)
-        snprintf(trial->story, sizeof trial->story, "the loss rose from %.4g to %.4g", r->steps[0].loss,
+        snprintf(trial->message, sizeof trial->message, "the loss rose from %.4g to %.4g", r->steps[0].loss,
                  last->val_loss);
     else
         trial->end = DN_TRIAL_DONE;
@@ -128,9 +128,9 @@ const dn_trial *dn_contender_failure(const dn_contender *contender, size_t n_see
     return NULL;
 }
 
-const char *dn_trial_story(const dn_trial *trial, char *text, size_t bytes)
+const char *dn_trial_message(const dn_trial *trial, char *text, size_t bytes)
 {
-    snprintf(text, bytes, "%s: %s", trial->end == DN_TRIAL_DIVERGED ? "diverged" : "failed", trial->story);
+    snprintf(text, bytes, "%s: %s", trial->end == DN_TRIAL_DIVERGED ? "diverged" : "failed", trial->message);
     return text;
 }
 

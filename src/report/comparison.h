@@ -25,7 +25,7 @@ typedef struct dn_trial {
     int64_t seed;
     char dir[1024]; /* the run's folder */
     dn_trial_end end;
-    char story[512]; /* why it diverged or failed */
+    char message[512]; /* why it diverged or failed */
     dn_record record;
 } dn_trial;
 
@@ -77,7 +77,7 @@ dn_spread dn_contender_loss(const dn_contender *contender, size_t lr, size_t n_s
 /** The trial of index `from` or the next one that is not done; NULL: all are. */
 const dn_trial *dn_contender_failure(const dn_contender *contender, size_t n_seeds, size_t from);
 /** "diverged: why", "failed: why". Returns text. */
-const char *dn_trial_story(const dn_trial *trial, char *text, size_t bytes);
+const char *dn_trial_message(const dn_trial *trial, char *text, size_t bytes);
 
 /* ---- the best runs' way down ---- */
 

@@ -342,11 +342,11 @@ static void write_failures(const page *p)
         const dn_trial *t;
         for (size_t k = 0; (t = dn_contender_failure(c, p->comparison->n_seeds, k)) != NULL;
              k = (size_t)(t - c->trials) + 1) {
-            char story[640];
+            char message[640];
             fputs("<li>", p->out);
             dn_page_text(p->names[i], p->out);
             fprintf(p->out, ", lr %g, seed %lld: ", t->lr, (long long)t->seed);
-            dn_page_text(dn_trial_story(t, story, sizeof story), p->out);
+            dn_page_text(dn_trial_message(t, message, sizeof message), p->out);
             fputs("</li>\n", p->out);
         }
     }

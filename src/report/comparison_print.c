@@ -42,12 +42,12 @@ static void print_row(const dn_contender *c, size_t n_seeds, FILE *out)
 
 static void print_failures(const dn_contender *c, size_t n_seeds, FILE *out)
 {
-    char name[64], story[640];
+    char name[64], message[640];
     const dn_trial *t;
     for (size_t from = 0; (t = dn_contender_failure(c, n_seeds, from)) != NULL;
          from = (size_t)(t - c->trials) + 1)
         fprintf(out, "# %s, lr %g, seed %lld: %s\n", dn_contender_name(c, name, sizeof name), t->lr,
-                (long long)t->seed, dn_trial_story(t, story, sizeof story));
+                (long long)t->seed, dn_trial_message(t, message, sizeof message));
 }
 
 void dn_comparison_print(const dn_comparison *comparison, FILE *out)

@@ -1,6 +1,6 @@
 #include "report/record.h"
 
-#include "base/aside.h"
+#include "base/atomic_file.h"
 #include "base/fail.h"
 
 #include <errno.h>

@@ -99,9 +99,9 @@ static dn_status compare_calls(const dn_barrier *b)
     return DN_OK;
 }
 
-/* ---- meeting ---- */
+/* ---- barrier ---- */
 
-dn_status dn_barrier_meet(dn_barrier *b, const dn_call *call, const void *payload, size_t bytes)
+dn_status dn_barrier_wait(dn_barrier *b, const dn_call *call, const void *payload, size_t bytes)
 {
     assert(bytes <= DN_LINE_BYTES);
     uint64_t sequence = ++b->sequence;

@@ -7,10 +7,10 @@
  *
  * Each member owns two lines of shared memory and alone writes them, in turn: a sequence number, what it came
  * for, and up to 96 bytes. Whoever has seen the sequence on all lines goes on, and may read them all until it
- * comes to the next meeting: a line is written again two meetings later, which no member can reach before all
+ * comes to the next barrier: a line is written again two barriers later, which no member can reach before all
  * have come to the one between. So nothing needs clearing, and nobody waits for being read.
  *
- * The sequence counts meetings and is compared with >=. As all meetings of a group share it, and each says
+ * The sequence counts barriers and is compared with >=. As all barriers of a group share it, and each says
  * what it is, members that came for different things are told so at once.
  */
 #ifndef SHM_BARRIER_H
@@ -41,7 +41,7 @@ typedef enum dn_purpose {
 
 #define DN_PLACE_PRIVATE UINT64_MAX
 
-/* A call as members compare it; all fields are equal on all members of a meeting. */
+/* A call as members compare it; all fields are equal on all members of a barrier. */
 typedef struct dn_call {
     uint64_t count;
     uint64_t place; /* offset of the buffer in each member's arena, DN_PLACE_PRIVATE outside of it */
@@ -71,19 +71,19 @@ typedef struct dn_barrier {
 void dn_barrier_init_world(dn_barrier *barrier, dn_world *world, int rank);
 
 /** The barrier of some ranks of the world, over lines that they give: lines[i] are the two lines of member i,
- * zeroed before the first meeting, in the segment of the world. Copies both lists. me: this rank's index. */
+ * zeroed before the first barrier, in the segment of the world. Copies both lists. me: this rank's index. */
 void dn_barrier_init(dn_barrier *barrier, dn_world *world, int n_members, const int16_t *ranks,
                      dn_line *const *lines, int me);
 
 /** Collective. Everything written before it by any member is visible after it to all. payload [bytes <=
- * DN_LINE_BYTES] can be read by all with dn_barrier_payload until they come to the next meeting.
+ * DN_LINE_BYTES] can be read by all with dn_barrier_payload until they come to the next barrier.
  *
  * Errors: those of dn_wait_reach; DN_ERR_ARG where members came for different calls (DN_ERR_PEER on those
  * that heard of it from another). */
-dn_status dn_barrier_meet(dn_barrier *barrier, const dn_call *call, const void *payload,
+dn_status dn_barrier_wait(dn_barrier *barrier, const dn_call *call, const void *payload,
                           size_t bytes) DN_MUST_USE;
 
-/** What a member brought to the last meeting. */
+/** What a member brought to the last barrier. */
 static inline const void *dn_barrier_payload(const dn_barrier *barrier, int member)
 {
     return barrier->lines[member][barrier->sequence % 2].payload;

@@ -15,7 +15,7 @@
 
 void dn_control_wake(dn_world *world, int rank)
 {
-    dn_slot *slot = &world->control->slots[rank];
+    dn_rank_slot *slot = &world->control->slots[rank];
     atomic_fetch_add_explicit(&slot->wakes, 1, memory_order_release); /* pairs with the load in sleep_once */
     syscall(SYS_futex, &slot->wakes, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
@@ -34,7 +34,7 @@ bool dn_world_abort(dn_world *world, const dn_failure *failure)
     memcpy(record->message, failure->message, sizeof record->message);
     record->message[sizeof record->message - 1] = '\0';
     /* Release: pairs with the acquire in dn_world_failure. */
-    atomic_store_explicit(&record->word, DN_ABORT_TOLD, memory_order_release);
+    atomic_store_explicit(&record->word, DN_ABORT_PUBLISHED, memory_order_release);
     for (int rank = 0; rank < world->n_ranks; rank++)
         dn_control_wake(world, rank);
     return true;
@@ -66,7 +66,7 @@ dn_failure dn_world_failure(const dn_world *world)
     dn_abort_record *record = &world->control->abort;
     dn_failure failure = {.status = DN_OK};
     uint32_t word = atomic_load_explicit(&record->word, memory_order_acquire);
-    /* Between claim and story lie a few stores, unless the claimer was killed just there. */
+    /* Between claim and message lie a few stores, unless the claimer was killed just there. */
     for (int i = 0; word == DN_ABORT_CLAIMED && i < 1000; i++) {
         sched_yield();
         word = atomic_load_explicit(&record->word, memory_order_acquire);
@@ -74,7 +74,7 @@ dn_failure dn_world_failure(const dn_world *world)
     if (word == DN_ABORT_CLAIMED) {
         failure = (dn_failure){.status = DN_ERR_PEER, .rank = -1};
         strcpy(failure.message, "a rank failed and was killed before it could say why");
-    } else if (word == DN_ABORT_TOLD)
+    } else if (word == DN_ABORT_PUBLISHED)
         read_record(world, &failure);
     else if (word != DN_ABORT_EMPTY)
         tell_overwritten(&failure);
@@ -114,7 +114,7 @@ uint32_t dn_world_saves_requested(const dn_world *world)
     return atomic_load_explicit(&world->control->saves, memory_order_relaxed);
 }
 
-void dn_world_tell_saved(dn_world *world, uint64_t step)
+void dn_world_report_saved(dn_world *world, uint64_t step)
 {
     atomic_store_explicit(&world->control->saved, 1 + step, memory_order_relaxed);
 }
@@ -128,10 +128,10 @@ bool dn_world_saved(const dn_world *world, uint64_t *step)
 
 /* ---- who is where ---- */
 
-void dn_control_tell_waiting(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
-                             uint64_t want)
+void dn_control_set_waiting(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
+                            uint64_t want)
 {
-    dn_slot *slot = &world->control->slots[rank];
+    dn_rank_slot *slot = &world->control->slots[rank];
     uint64_t at = (uint64_t)((const char *)word - (const char *)world->control);
     atomic_store_explicit(&slot->waiting_at, at, memory_order_relaxed);
     atomic_store_explicit(&slot->waiting_want, want, memory_order_relaxed);
@@ -156,7 +156,7 @@ __attribute__((no_sanitize("thread"))) static uint64_t word_at(const dn_world *w
 __attribute__((no_sanitize("thread"))) static int awaited_by(const dn_world *world, int rank)
 {
     const dn_control *control = world->control;
-    const dn_slot *slot = &control->slots[rank];
+    const dn_rank_slot *slot = &control->slots[rank];
     int32_t waiting_for = atomic_load_explicit(&slot->waiting_for, memory_order_relaxed);
     uint64_t at = atomic_load_explicit(&slot->waiting_at, memory_order_relaxed);
     uint64_t want = atomic_load_explicit(&slot->waiting_want, memory_order_relaxed);
@@ -165,7 +165,7 @@ __attribute__((no_sanitize("thread"))) static int awaited_by(const dn_world *wor
     return word_at(world, at) < want ? waiting_for - 1 : -1;
 }
 
-int dn_control_culprit(const dn_world *world, int rank)
+int dn_control_failed_rank(const dn_world *world, int rank)
 {
     for (int hops = 0; hops < world->n_ranks; hops++) {
         int next = awaited_by(world, rank);
@@ -186,9 +186,9 @@ typedef struct row {
 
 static row read_row(const dn_world *world, int rank)
 {
-    dn_slot *slot = &world->control->slots[rank];
+    dn_rank_slot *slot = &world->control->slots[rank];
     row r = {.step = atomic_load_explicit(&slot->step, memory_order_relaxed),
-             .sequence = dn_control_meetings(world, rank),
+             .sequence = dn_control_barriers(world, rank),
              .pid = atomic_load_explicit(&slot->pid, memory_order_relaxed),
              .waiting_for = awaited_by(world, rank)};
     uint64_t since = atomic_load_explicit(&slot->waiting_since_ns, memory_order_relaxed);
@@ -203,7 +203,7 @@ static row read_row(const dn_world *world, int rank)
 
 void dn_world_tick(dn_world *world, int rank, uint64_t step, const char *phase)
 {
-    dn_slot *slot = &world->control->slots[rank];
+    dn_rank_slot *slot = &world->control->slots[rank];
     uint64_t words[DN_PHASE_WORDS] = {0};
     memcpy(words, phase, strnlen(phase, sizeof words));
     for (int i = 0; i < DN_PHASE_WORDS; i++)
@@ -251,8 +251,8 @@ uint64_t dn_world_step(const dn_world *world, int rank)
 
 uint64_t dn_world_progress(const dn_world *world, int rank)
 {
-    dn_slot *slot = &world->control->slots[rank];
-    return atomic_load_explicit(&slot->progress, memory_order_relaxed) + dn_control_meetings(world, rank);
+    dn_rank_slot *slot = &world->control->slots[rank];
+    return atomic_load_explicit(&slot->progress, memory_order_relaxed) + dn_control_barriers(world, rank);
 }
 
 /* "0 'backward' step 3 waits for 2, 1 ..." as far as it fits. */
@@ -272,15 +272,15 @@ static void tell_everyone(const dn_world *world, char *text, size_t bytes)
     }
 }
 
-dn_status dn_control_fail_timeout(dn_world *world, int waiter, int culprit)
+dn_status dn_control_fail_timeout(dn_world *world, int waiter, int failed_rank)
 {
-    row r = read_row(world, culprit);
-    dn_failure failure = {.status = DN_ERR_TIMEOUT, .rank = culprit, .step = r.step};
+    row r = read_row(world, failed_rank);
+    dn_failure failure = {.status = DN_ERR_TIMEOUT, .rank = failed_rank, .step = r.step};
     int n =
         snprintf(failure.message, sizeof failure.message,
                  "worker %d (pid %d) made no progress for %g s at step %llu in '%s' while worker %d waited; "
                  "raise timeout_s if it was only slow. Who is where: ",
-                 culprit, r.pid, world->control->deadline_s, (unsigned long long)r.step, r.phase, waiter);
+                 failed_rank, r.pid, world->control->deadline_s, (unsigned long long)r.step, r.phase, waiter);
     tell_everyone(world, failure.message + n, sizeof failure.message - (size_t)n);
     if (!dn_world_abort(world, &failure))
         return dn_control_fail_peer(world);

@@ -24,7 +24,7 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
 
 /* One rank's row of the state table, its place to be waited for, and its two lines of the world's
  * barrier. */
-typedef struct dn_slot {
+typedef struct dn_rank_slot {
     /* Written by the rank alone, read by anyone for people and deadlines: relaxed, ordering nothing. */
     _Alignas(128) _Atomic uint64_t progress; /* counts ticks */
     _Atomic uint64_t step;                   /* as told by the last tick */
@@ -43,14 +43,14 @@ typedef struct dn_slot {
                                   costs a system call a post and nothing else */
 
     dn_line lines[2]; /* of the barrier of the whole world; written by the rank alone */
-} dn_slot;
+} dn_rank_slot;
 
-_Static_assert(sizeof(dn_slot) == 4 * 128 && offsetof(dn_slot, wakes) == 128 &&
-                   offsetof(dn_slot, lines) == 256,
+_Static_assert(sizeof(dn_rank_slot) == 4 * 128 && offsetof(dn_rank_slot, wakes) == 128 &&
+                   offsetof(dn_rank_slot, lines) == 256,
                "the layout is the same for every compiler and precision");
 
 /* The abort word and the first failure. The word goes EMPTY -> CLAIMED (compare-and-swap) -> TOLD. */
-enum { DN_ABORT_EMPTY, DN_ABORT_CLAIMED, DN_ABORT_TOLD };
+enum { DN_ABORT_EMPTY, DN_ABORT_CLAIMED, DN_ABORT_PUBLISHED };
 
 typedef struct dn_abort_record {
     _Alignas(128) _Atomic uint32_t word;
@@ -74,14 +74,14 @@ typedef struct dn_control {
 
     dn_abort_record abort;
     _Alignas(128) _Atomic int32_t stop; /* signal that asked for a stop; relaxed: it orders nothing */
-    _Atomic uint32_t n_present;         /* ranks that have mapped a world made by dn_world_meet */
-    _Atomic uint64_t saved;             /* 1 + the step told by dn_world_tell_saved; 0: none; relaxed */
+    _Atomic uint32_t n_present;         /* ranks that have mapped a world made by dn_world_rendezvous */
+    _Atomic uint64_t saved;             /* 1 + the step told by dn_world_report_saved; 0: none; relaxed */
     _Atomic uint32_t saves;             /* how often a save was asked for; relaxed */
-    dn_slot slots[DN_MAX_RANKS];
+    dn_rank_slot slots[DN_MAX_RANKS];
 } dn_control;
 
 _Static_assert(offsetof(dn_control, abort) == 128 && offsetof(dn_control, slots) == 128 + 640 + 128 &&
-                   sizeof(dn_control) == 128 + 640 + 128 + DN_MAX_RANKS * sizeof(dn_slot),
+                   sizeof(dn_control) == 128 + 640 + 128 + DN_MAX_RANKS * sizeof(dn_rank_slot),
                "as above");
 
 /* bytes and n_ranks as they were when it was mapped: what a process needs to stay within the mapping, and a
@@ -91,7 +91,7 @@ struct dn_world {
     uint64_t bytes;
     int n_ranks;
     int descriptor;
-    bool is_copy; /* of another process's, made by dn_world_look */
+    bool is_copy; /* of another process's, made by dn_world_attach_pid */
 };
 
 /* Of a POSIX shared-memory object: "/", a beginning, "-", 16 hexadecimal digits. */
@@ -106,31 +106,31 @@ int dn_control_create_object(const char *beginning, char name[DN_SHM_NAME_MAX]);
 dn_status dn_control_attach_to(int descriptor, uint64_t address, uint64_t bytes, int rank,
                                dn_world **out) DN_MUST_USE;
 
-/** Whether the world has failed; the fast check of every wait. Orders nothing: the story is read with
+/** Whether the world has failed; the fast check of every wait. Orders nothing: the message is read with
  * dn_world_failure. */
 static inline bool dn_control_aborted(const dn_world *world)
 {
     return atomic_load_explicit(&world->control->abort.word, memory_order_relaxed) != DN_ABORT_EMPTY;
 }
 
-/** DN_ERR_PEER with the story of the first failure. */
+/** DN_ERR_PEER with the message of the first failure. */
 dn_status dn_control_fail_peer(const dn_world *world) DN_MUST_USE;
 
 /** Puts into the state table that `rank` sleeps until awaited's *word reaches want. awaited -1: it is awake.
  */
-void dn_control_tell_waiting(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
-                             uint64_t want);
+void dn_control_set_waiting(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
+                            uint64_t want);
 
 /** Whom everybody waits for in the end: follows `rank` along who-waits-for-whom to one that does not wait
  * (or, where all wait in a circle, to some rank of it). */
-int dn_control_culprit(const dn_world *world, int rank);
+int dn_control_failed_rank(const dn_world *world, int rank);
 
 /** Fails the world in the name of `waiter`, whose deadline for `culprit` has passed. Returns DN_ERR_TIMEOUT,
  * or DN_ERR_PEER if someone else failed first. */
-dn_status dn_control_fail_timeout(dn_world *world, int waiter, int culprit) DN_MUST_USE;
+dn_status dn_control_fail_timeout(dn_world *world, int waiter, int failed_rank) DN_MUST_USE;
 
-/** How many meetings of the whole world this rank has come to. */
-static inline uint64_t dn_control_meetings(const dn_world *world, int rank)
+/** How many barriers of the whole world this rank has come to. */
+static inline uint64_t dn_control_barriers(const dn_world *world, int rank)
 {
     const dn_line *lines = world->control->slots[rank].lines;
     uint64_t even = atomic_load_explicit(&lines[0].sequence, memory_order_relaxed);

@@ -57,7 +57,8 @@ static outcome spin_then_yield(const dn_world *world, const _Atomic uint64_t *wo
  * it was changed. tests/models/check_orders.py searches what these orders allow, and weaker ones.
  *
  * The word is shared: no FUTEX_PRIVATE_FLAG. */
-static outcome sleep_once(dn_slot *slot, const dn_world *world, const _Atomic uint64_t *word, uint64_t want)
+static outcome sleep_once(dn_rank_slot *slot, const dn_world *world, const _Atomic uint64_t *word,
+                          uint64_t want)
 {
     const struct timespec limit = {.tv_nsec = SLEEP_NS};
     uint32_t wakes = atomic_load_explicit(&slot->wakes, memory_order_acquire);
@@ -72,7 +73,7 @@ static outcome sleep_once(dn_slot *slot, const dn_world *world, const _Atomic ui
 typedef struct patience {
     double last_look_s;
     double idle_s;
-    int culprit;
+    int failed_rank;
     uint64_t progress;
 } patience;
 
@@ -80,14 +81,15 @@ static bool runs_out(patience *p, const dn_world *world, int awaited)
 {
     double now = dn_clock_s();
     double step = now - p->last_look_s;
-    int culprit = dn_control_culprit(world, awaited);
-    uint64_t progress = atomic_load_explicit(&world->control->slots[culprit].progress, memory_order_relaxed);
-    if (culprit != p->culprit || progress != p->progress)
+    int failed_rank = dn_control_failed_rank(world, awaited);
+    uint64_t progress =
+        atomic_load_explicit(&world->control->slots[failed_rank].progress, memory_order_relaxed);
+    if (failed_rank != p->failed_rank || progress != p->progress)
         p->idle_s = 0;
     else
         p->idle_s += step < LONGEST_STEP_S ? step : LONGEST_STEP_S;
     p->last_look_s = now;
-    p->culprit = culprit;
+    p->failed_rank = failed_rank;
     p->progress = progress;
     return p->idle_s >= world->control->deadline_s;
 }
@@ -95,11 +97,11 @@ static bool runs_out(patience *p, const dn_world *world, int awaited)
 static dn_status sleep_until(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
                              uint64_t want, outcome *seen)
 {
-    patience left = {.last_look_s = dn_clock_s(), .culprit = -1};
-    dn_slot *slot = &world->control->slots[awaited];
+    patience left = {.last_look_s = dn_clock_s(), .failed_rank = -1};
+    dn_rank_slot *slot = &world->control->slots[awaited];
     while ((*seen = sleep_once(slot, world, word, want)) == NOT_YET)
         if (runs_out(&left, world, awaited))
-            return dn_control_fail_timeout(world, rank, left.culprit);
+            return dn_control_fail_timeout(world, rank, left.failed_rank);
     return DN_OK;
 }
 
@@ -108,9 +110,9 @@ dn_status dn_wait_reach(dn_world *world, int rank, int awaited, const _Atomic ui
     dn_status status = DN_OK;
     outcome seen = spin_then_yield(world, word, want);
     if (seen == NOT_YET) {
-        dn_control_tell_waiting(world, rank, awaited, word, want);
+        dn_control_set_waiting(world, rank, awaited, word, want);
         status = sleep_until(world, rank, awaited, word, want, &seen);
-        dn_control_tell_waiting(world, rank, -1, word, want);
+        dn_control_set_waiting(world, rank, -1, word, want);
     }
     return seen == ABORTED ? dn_control_fail_peer(world) : status;
 }

@@ -2,7 +2,7 @@
 
 #include "base/fail.h"
 #include "shm/control.h"
-#include "shm/room.h"
+#include "shm/limits.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -47,7 +47,7 @@ static size_t rounded_up(size_t bytes)
 
 static dn_status check_memory(int n_ranks, size_t arena_bytes, size_t bytes)
 {
-    uint64_t free_bytes = dn_room_memory("");
+    uint64_t free_bytes = dn_limits_memory("");
     if (bytes <= free_bytes)
         return DN_OK;
     return dn_fail(
@@ -58,7 +58,7 @@ static dn_status check_memory(int n_ranks, size_t arena_bytes, size_t bytes)
 }
 
 /* Free bytes of the file system of POSIX shared memory; no limit where it has none. */
-static uint64_t shm_room(void)
+static uint64_t shm_limits(void)
 {
     struct statvfs fs;
     if (statvfs("/dev/shm", &fs) != 0)
@@ -95,7 +95,7 @@ static int open_unlinked(void)
 /* /dev/shm where it has the room, otherwise anonymous memory, which only the machine's memory limits. */
 static int open_segment(size_t bytes)
 {
-    uint64_t room = shm_room();
+    uint64_t room = shm_limits();
     if (bytes > room) {
         dn_log(
             DN_LOG_WARNING,

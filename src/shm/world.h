@@ -47,8 +47,8 @@ void dn_world_export(dn_world *world, char *text, size_t bytes);
 bool dn_world_inherited(void);
 dn_status dn_world_attach(int rank, dn_world **out) DN_MUST_USE;
 
-/* What a rank brings to dn_world_meet; rank, host and domain are its own, the rest is equal on all. */
-typedef struct dn_meeting {
+/* What a rank brings to dn_world_rendezvous; rank, host and domain are its own, the rest is equal on all. */
+typedef struct dn_rendezvous {
     const char *id; /* a word of letters and digits that no other run of this user starts with just now */
     bool host;      /* the rank that creates the world: exactly one */
     int rank, n_ranks;
@@ -56,30 +56,31 @@ typedef struct dn_meeting {
     size_t arena_bytes;
     int n_usable_pus; /* as dn_world_create */
     double deadline_s;
-} dn_meeting;
+} dn_rendezvous;
 
 /**
  * Without a launcher of ours: makes the world together with the other processes that call this, one a rank.
  * Collective.
  *
- * They meet through a name in /dev/shm made of user, id and random digits, which is gone when this returns. Files under
- * such names that are another user's are passed over: they neither mislead nor block. Under it lies
- * only where the segment is: /proc/PID/fd/N of the host, from where the others open it, so that it is made as
- * dn_world_create makes it and may be anonymous where /dev/shm is small. (A socket could pass the descriptor
- * too, but the host would have to serve it to everybody, and the same user may open it anyway.) What a run
- * that died in its start has left under the name is told by its lock, which died with it, and taken away.
+ * They meet through a name in /dev/shm made of user, id and random digits, which is gone when this returns.
+ * Files under such names that are another user's are passed over: they neither mislead nor block. Under it
+ * lies only where the segment is: /proc/PID/fd/N of the host, from where the others open it, so that it is
+ * made as dn_world_create makes it and may be anonymous where /dev/shm is small. (A socket could pass the
+ * descriptor too, but the host would have to serve it to everybody, and the same user may open it anyway.)
+ * What a run that died in its start has left under the name is told by its lock, which died with it, and
+ * taken away.
  *
  * Errors: DN_ERR_TIMEOUT, naming the ranks that did not come within the deadline; DN_ERR_CONFIG, where the
  * processes do not agree on the number of ranks or two claim the same; DN_ERR_MEMORY, as dn_world_create;
  * DN_ERR_SYSTEM; DN_ERR_PEER.
  */
-dn_status dn_world_meet(const dn_meeting *meeting, dn_world **out) DN_MUST_USE;
+dn_status dn_world_rendezvous(const dn_rendezvous *meeting, dn_world **out) DN_MUST_USE;
 
 /** The world of another process, the launcher's or a worker's, to read: of what takes a world only
  * dn_world_print, dn_world_failure and what asks for sizes, pids and steps may be called on it. Ends with
  * dn_world_destroy. Errors: DN_ERR_ARG (no such process, or it has no world), DN_ERR_SYSTEM (no permission).
  */
-dn_status dn_world_look(int pid, dn_world **out) DN_MUST_USE;
+dn_status dn_world_attach_pid(int pid, dn_world **out) DN_MUST_USE;
 
 /** Touches every page of the calling rank's scratch and of the first arena_bytes of its arena
  * (MADV_POPULATE_WRITE): neither can fault then. Errors: DN_ERR_MEMORY, never SIGBUS; DN_ERR_PEER. */
@@ -127,7 +128,7 @@ bool dn_world_abort(dn_world *world, const dn_failure *failure);
  * DN_ERR_PEER. */
 dn_failure dn_world_failure(const dn_world *world);
 
-/** DN_ERR_PEER with the story once the world has failed; a load otherwise. */
+/** DN_ERR_PEER with the message once the world has failed; a load otherwise. */
 dn_status dn_world_check(const dn_world *world);
 
 /** Ctrl-C: asks all ranks to save what is done and stop; workers poll dn_world_stop_requested (value of
@@ -140,7 +141,7 @@ void dn_world_request_save(dn_world *world);
 uint32_t dn_world_saves_requested(const dn_world *world);
 
 /** Tells what would be left if the run ended now: the state after `step` is saved. One rank tells. */
-void dn_world_tell_saved(dn_world *world, uint64_t step);
+void dn_world_report_saved(dn_world *world, uint64_t step);
 /** Returns whether it was told. */
 bool dn_world_saved(const dn_world *world, uint64_t *step);
 
@@ -155,7 +156,7 @@ int dn_world_pid(const dn_world *world, int rank); /* 0: unknown */
 /** Says that this rank is done, so that its end is no failure; for worlds without a launcher. */
 void dn_world_leave(dn_world *world, int rank);
 bool dn_world_has_left(const dn_world *world, int rank);
-/** The step of a rank's last tick, and a number that grows with all it does (ticks and meetings of
+/** The step of a rank's last tick, and a number that grows with all it does (ticks and barriers of
  * everybody): the launcher's view of a row. */
 uint64_t dn_world_step(const dn_world *world, int rank);
 uint64_t dn_world_progress(const dn_world *world, int rank);

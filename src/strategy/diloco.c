@@ -17,12 +17,12 @@ static const struct {
     double eta, mu;
 } by_rounds[] = {{100, 1, 0}, {500, 0.8, 0.6}, {UINT64_MAX, 0.7, 0.9}};
 
-static void begin(dn_stream *s, const dn_strategy_share *x)
+static void begin(dn_stream *s, const dn_strategy_shard *x)
 {
     s->kernels->copy(s, x->states[0], x->weight, x->n);
 }
 
-static void apply(dn_stream *s, const dn_strategy_config *config, const dn_strategy_share *x)
+static void apply(dn_stream *s, const dn_strategy_config *config, const dn_strategy_shard *x)
 {
     const dn_kernels *k = s->kernels;
     dn_buf *a = x->states[0], *b = x->states[1], *d = x->weight;

@@ -5,7 +5,7 @@
 #include "base/size.h"
 #include "compute/draw.h"
 #include "compute/kernels.h"
-#include "sync/shares.h"
+#include "shard/bucket.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +17,8 @@ struct dn_strategy_run {
     size_t n_params;
     dn_stream *stream;
     const dn_mesh *mesh;
-    dn_shares weights;         /* over dp */
-    dn_strategy_share *shares; /* [n_params] */
+    dn_bucket weights;         /* over dp */
+    dn_strategy_shard *bucket; /* [n_params] */
     dn_state *states;          /* [n_params * states of the strategy] */
     int n_kinds;               /* states of a parameter */
     bool apart;
@@ -40,24 +40,24 @@ bool dn_strategy_every(const dn_strategy_config *config, uint64_t step)
 /* ---- shares ---- */
 
 /* Of the whole parameter. */
-static dn_block share_of(const dn_param *p, const int size[DN_N_AXES], const int at[DN_N_AXES])
+static dn_block shard_of(const dn_param *p, const int size[DN_N_AXES], const int at[DN_N_AXES])
 {
     dn_block block = dn_param_block(p, size, at);
-    dn_range rows = dn_part(block.rows, 1, size[DN_DP], at[DN_DP]);
+    dn_range rows = dn_shard_range(block.rows, 1, size[DN_DP], at[DN_DP]);
     return (dn_block){block.row0 + rows.first, dn_range_size(rows), block.col0, block.cols};
 }
 
 /* States of all parameters, each with room for the largest share; shares NULL: only measures. */
 static void take_states(const dn_strategy *strategy, const dn_param *params, size_t n_params,
-                        const int size[DN_N_AXES], dn_arena *heap, dn_strategy_share *shares)
+                        const int size[DN_N_AXES], dn_arena *heap, dn_strategy_shard *bucket)
 {
     const int first[DN_N_AXES] = {0}; /* nobody has more */
     for (size_t i = 0; i < n_params; i++) {
-        dn_block most = share_of(&params[i], size, first);
+        dn_block most = shard_of(&params[i], size, first);
         for (int k = 0; k < count_states(strategy); k++) {
             void *state = dn_arena_take(heap, dn_size_mul(most.rows * most.cols, sizeof(dn_real)));
-            if (shares)
-                shares[i].states[k] = state;
+            if (bucket)
+                bucket[i].states[k] = state;
         }
     }
 }
@@ -82,7 +82,7 @@ static dn_status open_states(dn_strategy_run *r)
     }
     dn_arena heap = {.base = base, .capacity = bytes};
     if (bytes > 0)
-        take_states(r->strategy, r->params, r->n_params, r->mesh->size, &heap, r->shares);
+        take_states(r->strategy, r->params, r->n_params, r->mesh->size, &heap, r->bucket);
     for (size_t i = 0; i < r->n_params; i++)
         for (int k = 0; k < r->n_kinds; k++) {
             dn_state *state = &r->states[i * (size_t)r->n_kinds + (size_t)k];
@@ -92,23 +92,24 @@ static dn_status open_states(dn_strategy_run *r)
     return DN_OK;
 }
 
-static dn_status open_shares(dn_strategy_run *r)
+static dn_status open_bucket(dn_strategy_run *r)
 {
     const dn_mesh *mesh = r->mesh;
-    r->weights = dn_shares_of(mesh, DN_REAL);
+    r->weights = dn_bucket_of(mesh, DN_REAL);
     for (size_t i = 0; i < r->n_params; i++) {
         const dn_param *p = &r->params[i];
-        dn_block share = share_of(p, mesh->size, mesh->at);
-        r->shares[i].n = share.rows * share.cols;
-        r->shares[i].weight = dn_at(p->weight, (share.row0 - p->block.row0) * share.cols);
-        DN_TRY(dn_shares_add(&r->weights, dn_axes_of(mesh->size, DN_AXIS(DN_DP)), p->weight, p->block.rows,
+        dn_block share = shard_of(p, mesh->size, mesh->at);
+        r->bucket[i].n = share.rows * share.cols;
+        r->bucket[i].weight = dn_at(p->weight, (share.row0 - p->block.row0) * share.cols);
+        DN_TRY(dn_bucket_add(&r->weights, dn_axes_of(mesh->size, DN_AXIS(DN_DP)), p->weight, p->block.rows,
                              p->block.cols));
     }
     return DN_OK;
 }
 
-dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config *config, const dn_param *params,
-                           size_t n_params, dn_stream *stream, const dn_mesh *mesh, dn_strategy_run **out)
+dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config *config,
+                           const dn_param *params, size_t n_params, dn_stream *stream, const dn_mesh *mesh,
+                           dn_strategy_run **out)
 {
     *out = NULL;
     dn_strategy_run *r = calloc(1, sizeof *r);
@@ -121,13 +122,13 @@ dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config
                            .stream = stream,
                            .mesh = mesh,
                            .n_kinds = count_states(strategy)};
-    r->shares = calloc(n_params + 1, sizeof *r->shares);
+    r->bucket = calloc(n_params + 1, sizeof *r->bucket);
     r->states = calloc(n_params * (size_t)r->n_kinds + 1, sizeof *r->states);
-    dn_status status = r->shares && r->states
+    dn_status status = r->bucket && r->states
                            ? open_states(r)
                            : dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", n_params);
     if (status == DN_OK)
-        status = open_shares(r);
+        status = open_bucket(r);
     if (status != DN_OK)
         dn_strategy_close(&r);
     *out = r;
@@ -140,8 +141,8 @@ void dn_strategy_close(dn_strategy_run **run)
     *run = NULL;
     if (!r)
         return;
-    dn_shares_clear(&r->weights);
-    free(r->shares);
+    dn_bucket_clear(&r->weights);
+    free(r->bucket);
     free(r->states);
     free(r);
 }
@@ -149,7 +150,7 @@ void dn_strategy_close(dn_strategy_run **run)
 dn_status dn_strategy_begin(dn_strategy_run *r)
 {
     for (size_t i = 0; i < r->n_params && r->strategy->begin; i++)
-        r->strategy->begin(r->stream, &r->shares[i]);
+        r->strategy->begin(r->stream, &r->bucket[i]);
     return dn_stream_sync(r->stream);
 }
 
@@ -165,12 +166,12 @@ dn_status dn_strategy_exchange(dn_strategy_run *r, uint64_t step)
         return DN_OK;
     DN_TRY(dn_stream_sync(r->stream));
     DN_TRY(dn_comm_barrier(r->mesh->all)); /* nobody reads the weights of its own replica any more */
-    DN_TRY(dn_shares_reduce(&r->weights, DN_AVG, DN_TRAFFIC_WEIGHTS));
+    DN_TRY(dn_bucket_reduce(&r->weights, DN_AVG, DN_TRAFFIC_WEIGHTS));
     for (size_t i = 0; i < r->n_params && strategy->apply; i++)
-        strategy->apply(r->stream, &r->config, &r->shares[i]);
+        strategy->apply(r->stream, &r->config, &r->bucket[i]);
     DN_TRY(dn_stream_sync(r->stream));
     r->apart = false;
-    return dn_shares_gather(&r->weights, DN_TRAFFIC_WEIGHTS);
+    return dn_bucket_gather(&r->weights, DN_TRAFFIC_WEIGHTS);
 }
 
 bool dn_strategy_apart(const dn_strategy_run *r)
@@ -202,9 +203,9 @@ dn_state_shard dn_strategy_state_shard(const dn_strategy_run *r, size_t index, i
     const dn_param *p = &r->params[i];
     int at[DN_N_AXES];
     dn_mesh_at(r->mesh->size, rank, at);
-    unsigned copies =
-        dn_axes_without(r->mesh->size, DN_AXIS(DN_DP) | DN_AXIS(p->row_cut.axis) | DN_AXIS(p->col_cut.axis));
-    return (dn_state_shard){.block = share_of(p, r->mesh->size, at),
-                            .data = r->shares[i].states[k],
+    unsigned copies = dn_axes_without(r->mesh->size, DN_AXIS(DN_DP) | DN_AXIS(p->row_sharding.axis) |
+                                                         DN_AXIS(p->col_sharding.axis));
+    return (dn_state_shard){.block = shard_of(p, r->mesh->size, at),
+                            .data = r->bucket[i].states[k],
                             .replica = dn_axes_rank(r->mesh->size, copies, at)};
 }

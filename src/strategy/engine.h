@@ -1,15 +1,16 @@
 /*
  * Carries out a strategy (strategy.h) in one run: what comes after the optimizer's step.
  *
- * Along dp each rank has twins in the other replicas, which hold the same block of each parameter. A block's rows are
- * dealt to the twins in shares (sync/shares.h): an exchange brings the mean of a share to its owner and what the owner
- * makes of it back to all, as many bytes as an all-reduce; states of a strategy are kept once, at the owners.
+ * Along dp each rank has twins in the other replicas, which hold the same block of each parameter. A block's
+ * rows are dealt to the twins in shares (shard/bucket.h): an exchange brings the mean of a share to its owner
+ * and what the owner makes of it back to all, as many bytes as an all-reduce; states of a strategy are kept
+ * once, at the owners.
  */
 #ifndef STRATEGY_ENGINE_H
 #define STRATEGY_ENGINE_H
 
 #include "strategy/strategy.h"
-#include "sync/optimizer.h"
+#include "shard/optimizer.h"
 
 typedef struct dn_strategy_run dn_strategy_run;
 
@@ -35,7 +36,7 @@ dn_status dn_strategy_exchange(dn_strategy_run *run, uint64_t step) DN_MUST_USE;
 bool dn_strategy_apart(const dn_strategy_run *run);
 void dn_strategy_set_apart(dn_strategy_run *run, bool apart);
 
-/* States, as the optimizer's are (sync/optimizer.h). None is per replica. */
+/* States, as the optimizer's are (shard/optimizer.h). None is per replica. */
 size_t dn_strategy_n_states(const dn_strategy_run *run);
 const dn_state *dn_strategy_state(const dn_strategy_run *run, size_t index);
 dn_state_shard dn_strategy_state_shard(const dn_strategy_run *run, size_t index, int rank);

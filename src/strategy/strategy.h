@@ -1,15 +1,16 @@
 /*
  * A strategy: what replicas exchange, and when.
  *
- * Each strategy is one file of this room, NAME.c, that defines one row, dn_strategy_NAME. The list of names in
- * meson.build compiles the file and registers the row; there is no other list. What the row says is carried out by the
- * engine (engine.h): a strategy neither communicates nor walks the model, it sees one share of a parameter at a time.
+ * Each strategy is one file of this room, NAME.c, that defines one row, dn_strategy_NAME. The list of names
+ * in meson.build compiles the file and registers the row; there is no other list. What the row says is
+ * carried out by the engine (engine.h): a strategy neither communicates nor walks the model, it sees one
+ * share of a parameter at a time.
  *
- *     average, factors   the rule's optimizer stands on the whole mesh and averages gradients, or Dion's factors, in
- *                        every step (sync/optimizer.h): the engine adds nothing
- *     local              the optimizer stands on each replica's own mesh, whatever its rule; after some steps the
- *                        replicas' weights are averaged. The mean is formed by owners, each of its share of the rows,
- *                        and there `apply` makes the new weights of it, which go to all replicas
+ *     average, factors   the rule's optimizer stands on the whole mesh and averages gradients, or Dion's
+ * factors, in every step (shard/optimizer.h): the engine adds nothing local              the optimizer stands
+ * on each replica's own mesh, whatever its rule; after some steps the replicas' weights are averaged. The
+ * mean is formed by owners, each of its share of the rows, and there `apply` makes the new weights of it,
+ * which go to all replicas
  *
  * Adding one: docs/extending/strategy.md.
  */
@@ -30,25 +31,28 @@ typedef struct dn_strategy_config {
 } dn_strategy_config;
 
 /* This rank's share of one parameter: no other replica has these rows. */
-typedef struct dn_strategy_share {
+typedef struct dn_strategy_shard {
     size_t n;
     dn_buf *weight;                         /* [n] */
     dn_buf *states[DN_STRATEGY_STATES_MAX]; /* [n] each; they start at 0 */
-} dn_strategy_share;
+} dn_strategy_shard;
 
 typedef struct dn_strategy {
     const char *name, *help;
     bool factors; /* the rule exchanges its low-rank factors where it has them, else gradients */
     bool local;   /* each replica steps alone. What follows is of these strategies */
-    /* Settings, "key=value key=value ...", under which replicas train as one rank does: what can be verified. */
+    /* Settings, "key=value key=value ...", under which replicas train as one rank does: what can be verified.
+     */
     const char *lossless;
     const char *states[DN_STRATEGY_STATES_MAX]; /* names in checkpoints, before ".<parameter>" */
-    /** Whether weights are exchanged after the step (counted from 0). The same on all ranks: of nothing but these. */
+    /** Whether weights are exchanged after the step (counted from 0). The same on all ranks: of nothing but
+     * these. */
     bool (*due)(const dn_strategy_config *config, uint64_t step);
-    /** Sets states from the weights that training begins with, the same in all replicas. NULL: they stay 0. */
-    void (*begin)(dn_stream *s, const dn_strategy_share *x);
+    /** Sets states from the weights that training begins with, the same in all replicas. NULL: they stay 0.
+     */
+    void (*begin)(dn_stream *s, const dn_strategy_shard *x);
     /** x->weight is the mean over the replicas and becomes the new weight of all. NULL: the mean is. */
-    void (*apply)(dn_stream *s, const dn_strategy_config *config, const dn_strategy_share *x);
+    void (*apply)(dn_stream *s, const dn_strategy_config *config, const dn_strategy_shard *x);
 } dn_strategy;
 
 /** The row with that name; NULL if no strategy has it. */

@@ -21,7 +21,7 @@
 enum { FAILED, STOP, SAVE, BETWEEN, SUM, N_SHARED };
 
 /* So many layers as pass in AGREE_S, as the last ones did. */
-static double next_distance(const dn_run_talk *talk)
+static double next_distance(const dn_run_agreement *talk)
 {
     double took_s = dn_clock_s() - talk->since_s;
     double n = took_s > 0 ? AGREE_S * (double)talk->points / took_s : 1;
@@ -31,7 +31,7 @@ static double next_distance(const dn_run_talk *talk)
 /* *sum, of every rank, becomes the sum over the ranks. */
 static dn_status agree(dn_run *run, double *sum)
 {
-    dn_run_talk *talk = &run->talk;
+    dn_run_agreement *talk = &run->talk;
     double shared[N_SHARED] = {[FAILED] = talk->own != DN_OK, [SUM] = *sum};
     if (run->rank == 0) {
         uint32_t saves = dn_comm_saves_requested(run->comm);
@@ -61,7 +61,7 @@ void dn_run_begin_pass(dn_run *run, const char *phase)
 dn_status dn_run_row(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
 {
     const dn_run_rows *rows = context;
-    dn_run_talk *talk = &rows->run->talk;
+    dn_run_agreement *talk = &rows->run->talk;
     if (talk->own == DN_OK)
         talk->own = dn_loader_row(rows->loader, row, inputs, targets);
     if (talk->own == DN_OK)
@@ -84,7 +84,7 @@ dn_status dn_run_pass_on(void *context, bool together)
     if (run->talk.stop || run->talk.failed)
         return DN_RUN_DROPPED;
     /* To save replicas that are apart takes the gradients' room: that waits for the end of the step. */
-    if (run->talk.save && !dn_strategy_apart(run->net.strategy))
+    if (run->talk.save && !dn_strategy_apart(run->instance.strategy))
         DN_TRY(dn_run_keep(run));
     run->talk.since_s = dn_clock_s(); /* the time of a save is not that of layers */
     return DN_OK;

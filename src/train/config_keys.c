@@ -7,7 +7,7 @@
 #include "optim/rules.h"
 #include "optim/schedule.h"
 #include "strategy/strategies.h"
-#include "sync/weights.h"
+#include "shard/weights.h"
 #include "train/config_value.h"
 
 #include <assert.h>
@@ -57,13 +57,15 @@ static const dn_key keys[] = {
     INT(batch_size, "512", 1, SEQUENCES, "sequences a step, over all workers"),
     INT(device_batch_size, "64", 1, SEQUENCES, "sequences at a time on one worker; more are accumulated"),
     INT(num_iterations, "5000", 1, STEPS, "steps of the run"),
-    INT(stop_after, "0", 0, STEPS, "save and stop after this step, as Ctrl-C would; 0 = never", DN_KEY_CONDUCT),
+    INT(stop_after, "0", 0, STEPS, "save and stop after this step, as Ctrl-C would; 0 = never",
+        DN_KEY_CONDUCT),
 
     REAL(lr, "0.02", 0, 1e6, "base learning rate"),
     REAL(warmup_ratio, "0.01", 0, 1, "part of the run with rising learning rate (not of a constant one)"),
     REAL(warmdown_ratio, "0.2", 0, 1, "part of the run with falling learning rate, at its end (trapezoid)"),
     TEXT(schedule, "trapezoid", DN_SCHEDULE_NAMES,
-         "learning rate: lr throughout; or, after its rise, all the way down (linear, cosine), or flat and then down"),
+         "learning rate: lr throughout; or, after its rise, all the way down (linear, cosine), or flat and "
+         "then down"),
     TEXT(weight_decay_schedule, "constant", DN_SCHEDULE_NAMES,
          "weight decay over the run, on top of its being multiplied by the learning rate"),
 
@@ -71,32 +73,39 @@ static const dn_key keys[] = {
     TEXT(scalar_opt, DN_SCALAR_RULE, DN_SCALAR_RULE_NAMES, "rule for embedding, head and vectors"),
     BOOL(split_heads, "false",
          "attention heads' parts of c_q, c_k and c_v are matrices of their own to the matrix rule"),
-    BOOL(mixed_precision, "false", "states of Dion in bfloat16, as microsoft/dion's script has it: state_precision"),
-    BOOL(use_polar_express, "false", "coefficients of Polar Express where the script would take its own: newton_schulz"),
+    BOOL(mixed_precision, "false",
+         "states of Dion in bfloat16, as microsoft/dion's script has it: state_precision"),
+    BOOL(use_polar_express, "false",
+         "coefficients of Polar Express where the script would take its own: newton_schulz"),
     {.name = OPTIONS},
 
     INT(dp_size, "null", 1, DN_MAX_RANKS, "replicas; null = what the other two sizes leave of the workers"),
     INT(fs_size, "null", 1, DN_MAX_RANKS, "workers that share the state of one replica; null = 1"),
     INT(tp_size, "null", 1, DN_MAX_RANKS, "workers that share the work of every layer; null = 1"),
-    TEXT(fs_gather, "in_place", DN_GATHER_NAMES,
+    TEXT(fs_gather, "in_place", DN_WEIGHTS_POLICY_NAMES,
          "weights of other fs workers: read where they are, or copied once a NUMA domain or worker"),
     TEXT(strategy, "null", DN_STRATEGY_NAMES,
-         "what replicas exchange: gradients, or Dion's factors, in every step; weights now and then (the others); "
+         "what replicas exchange: gradients, or Dion's factors, in every step; weights now and then (the "
+         "others); "
          "null = as replicate_mesh_grad_sync says"),
     INT(sync_every, "30", 1, STEPS, "steps between exchanges of replicas that step alone"),
-    REAL(outer_lr, "null", 1e-9, 1e6, "outer step along the replicas' mean drift; null = by the number of exchanges"),
+    REAL(outer_lr, "null", 1e-9, 1e6,
+         "outer step along the replicas' mean drift; null = by the number of exchanges"),
     REAL(outer_momentum, "null", 0, DN_DECAY_MAX, "momentum of that step; null = by the number of exchanges"),
     INT(hash_every, "100", 0, STEPS,
         "steps between checks that replicas hold the same weights; 0 = at the end only", DN_KEY_CONDUCT),
-    REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung", DN_KEY_CONDUCT),
+    REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung",
+         DN_KEY_CONDUCT),
 
     TEXT(data_dir, "data/fineweb10B", NULL, "folder of *train*.bin and *val*.bin token shards"),
     TEXT(train_files, "null", NULL, "glob of training files instead (shards, or any file as bytes)"),
     TEXT(val_files, "null", NULL, "glob of validation files instead"),
     INT(val_loss_every, "125", 0, STEPS, "steps between validations; 0 = at the end only"),
     INT(val_tokens, "131072", 0, EXACT, "tokens of a validation; 0 = none"),
-    TEXT(checkpoint_dir, "runs/default", NULL, "the run's folder: metrics.jsonl and checkpoints", DN_KEY_CONDUCT),
-    INT(checkpoint_freq, "0", 0, STEPS, "steps between checkpoints; 0 = at the end and on Ctrl-C only", DN_KEY_CONDUCT),
+    TEXT(checkpoint_dir, "runs/default", NULL, "the run's folder: metrics.jsonl and checkpoints",
+         DN_KEY_CONDUCT),
+    INT(checkpoint_freq, "0", 0, STEPS, "steps between checkpoints; 0 = at the end and on Ctrl-C only",
+        DN_KEY_CONDUCT),
     INT(checkpoint_keep, "2", 1, 1000000,
         "newest checkpoints that are kept; the best by validation stays beside them as best.safetensors",
         DN_KEY_CONDUCT),

@@ -33,12 +33,13 @@ static dn_status evaluate_tokens(evaluation *e, dn_loaded_model *model, double *
     if (rows == 0)
         return dn_fail(DN_ERR_DATA, "the validation files hold less than one sequence of %zu tokens", T);
     e->n_tokens = rows * T;
-    DN_TRY(dn_net_loss(&model->net, read_row, e, 0, rows, loss));
+    DN_TRY(dn_instance_loss(&model->instance, read_row, e, 0, rows, loss));
     *loss /= (double)e->n_tokens;
     if (isfinite(*loss))
         return DN_OK;
-    return dn_fail(DN_ERR_NUMERIC, "the loss of this model is not finite: its run has diverged by step %llu; name an "
-                                   "older checkpoint of it",
+    return dn_fail(DN_ERR_NUMERIC,
+                   "the loss of this model is not finite: its run has diverged by step %llu; name an "
+                   "older checkpoint of it",
                    (unsigned long long)model->step);
 }
 

@@ -10,14 +10,14 @@ static dn_status not_finite(const char *name, const char *where, const char *tod
     return dn_fail(DN_ERR_NUMERIC, "%s: %s is not finite; %s", where, name, todo);
 }
 
-/* A sum of squares is as finite as its terms: those of floats are added in double. In double, what is beyond 1e154
- * counts as infinite, too. */
-static dn_status check_reals(const dn_net *net, const dn_buf *x, size_t n, bool *finite)
+/* A sum of squares is as finite as its terms: those of floats are added in double. In double, what is beyond
+ * 1e154 counts as infinite, too. */
+static dn_status check_reals(const dn_instance *instance, const dn_buf *x, size_t n, bool *finite)
 {
     double sum = 0;
-    net->stream->kernels->sum_squares(net->stream, &sum, x, n);
-    DN_TRY(dn_stream_sync(net->stream));
-    dn_stream_progress(net->stream);
+    instance->stream->kernels->sum_squares(instance->stream, &sum, x, n);
+    DN_TRY(dn_stream_sync(instance->stream));
+    dn_stream_progress(instance->stream);
     *finite = isfinite(sum);
     return DN_OK;
 }
@@ -31,29 +31,29 @@ static bool halves_are_finite(const uint16_t *x, size_t n)
     return finite;
 }
 
-dn_status dn_finite_weights(const dn_net *net, const char *where, const char *todo)
+dn_status dn_finite_weights(const dn_instance *instance, const char *where, const char *todo)
 {
-    for (size_t i = 0; i < net->plan->n_params; i++) {
-        const dn_param *p = &net->params[i];
+    for (size_t i = 0; i < instance->plan->n_params; i++) {
+        const dn_param *p = &instance->params[i];
         bool finite;
-        DN_TRY(check_reals(net, p->weight, dn_param_size(p), &finite));
+        DN_TRY(check_reals(instance, p->weight, dn_param_size(p), &finite));
         if (!finite)
             return not_finite(p->name, where, todo);
     }
     return DN_OK;
 }
 
-dn_status dn_finite_states(const dn_net *net, int rank, const char *where, const char *todo)
+dn_status dn_finite_states(const dn_instance *instance, int rank, const char *where, const char *todo)
 {
-    for (size_t i = 0; i < dn_net_n_states(net); i++) {
-        const dn_state *state = dn_net_state(net, i);
-        const dn_state_shard shard = dn_net_state_shard(net, i, rank);
+    for (size_t i = 0; i < dn_instance_n_states(instance); i++) {
+        const dn_state *state = dn_instance_state(instance, i);
+        const dn_state_shard shard = dn_instance_state_shard(instance, i, rank);
         size_t n = shard.block.rows * shard.block.cols;
         bool finite;
         if (state->type == DN_BF16)
             finite = halves_are_finite((const uint16_t *)shard.data, n);
         else
-            DN_TRY(check_reals(net, shard.data, n, &finite));
+            DN_TRY(check_reals(instance, shard.data, n, &finite));
         if (!finite)
             return not_finite(state->name, where, todo);
     }

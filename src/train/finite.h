@@ -3,12 +3,13 @@
 #ifndef TRAIN_FINITE_H
 #define TRAIN_FINITE_H
 
-#include "train/net.h"
+#include "train/instance.h"
 
 /** This rank's weights. Not collective. Errors: DN_ERR_NUMERIC "<where>: <tensor> is not finite; <todo>". */
-dn_status dn_finite_weights(const dn_net *net, const char *where, const char *todo) DN_MUST_USE;
+dn_status dn_finite_weights(const dn_instance *instance, const char *where, const char *todo) DN_MUST_USE;
 
 /** The optimizer's states, as far as this rank (of mesh->all) holds them. As above. */
-dn_status dn_finite_states(const dn_net *net, int rank, const char *where, const char *todo) DN_MUST_USE;
+dn_status dn_finite_states(const dn_instance *instance, int rank, const char *where,
+                           const char *todo) DN_MUST_USE;
 
 #endif

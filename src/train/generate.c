@@ -79,13 +79,14 @@ static dn_status check_logits(const dn_loaded_model *model, const dn_real *logit
 }
 
 /* tokens [T] is a window that slides along the text. */
-static dn_status continue_text(const dn_loaded_model *model, int32_t *tokens, size_t n, const dn_sampling *sampling,
-                               void (*emit)(unsigned char byte, void *context), void *context)
+static dn_status continue_text(const dn_loaded_model *model, int32_t *tokens, size_t n,
+                               const dn_sampling *sampling, void (*emit)(unsigned char byte, void *context),
+                               void *context)
 {
     size_t T = model->plan.spec.T;
     dn_real logits[BYTES];
     for (int64_t i = 0; i < sampling->n_tokens; i++) {
-        DN_TRY(dn_model_next(model->net.model, tokens, n, logits));
+        DN_TRY(dn_model_next(model->instance.model, tokens, n, logits));
         DN_TRY(check_logits(model, logits));
         int32_t next =
             sample(logits, model->plan.spec.V, sampling, dn_random_uniform(sampling->seed, 0, (uint64_t)i));

@@ -12,7 +12,7 @@ dn_status dn_run_check_weights(dn_run *run)
 {
     char where[64];
     snprintf(where, sizeof where, "step %llu", (unsigned long long)run->step);
-    return dn_finite_weights(&run->net, where, "resume from the last checkpoint, with a lower lr");
+    return dn_finite_weights(&run->instance, where, "resume from the last checkpoint, with a lower lr");
 }
 
 dn_status dn_run_keep(dn_run *run)
@@ -26,13 +26,14 @@ dn_status dn_run_keep(dn_run *run)
     DN_TRY(dn_report_step(run, NAN)); /* a checkpoint is not published before its line of metrics */
     dn_run_enter(run, "checking");
     DN_TRY(dn_run_check_weights(run));
-    DN_TRY(dn_finite_states(&run->net, run->rank, "state", "resume from the last checkpoint, with a lower lr"));
+    DN_TRY(dn_finite_states(&run->instance, run->rank, "state",
+                            "resume from the last checkpoint, with a lower lr"));
     DN_TRY(dn_run_save(run));
     dn_run_enter(run, phase);
     run->saved = true;
     run->saved_step = step;
     if (run->rank == 0)
-        dn_comm_tell_saved(run->comm, step);
+        dn_comm_report_saved(run->comm, step);
     if (asked)
         dn_report_saved(run);
     return DN_OK;

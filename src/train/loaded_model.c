@@ -43,15 +43,15 @@ static dn_status load_weights(dn_loaded_model *model, const dn_checkpoint *check
 {
     DN_TRY(dn_comm_create_alone(model->plan.model_bytes, &model->comm));
     DN_TRY(dn_mesh_create(model->comm, model->plan.mesh, &model->mesh));
-    DN_TRY(dn_net_open(&model->net, &model->plan, model->mesh, model->stream, false));
+    DN_TRY(dn_instance_open(&model->instance, &model->plan, model->mesh, model->stream, false));
     for (size_t i = 0; i < model->plan.n_params; i++) {
-        const dn_param *p = &model->net.params[i];
+        const dn_param *p = &model->instance.params[i];
         const dn_real *data;
         DN_TRY(dn_checkpoint_tensor(checkpoint, p->name, p->rows, p->cols, &data));
         dn_upload(model->stream, p->weight, data, dn_param_size(p));
     }
     DN_TRY(dn_stream_sync(model->stream));
-    return dn_finite_weights(&model->net, path, "name an older checkpoint of that run");
+    return dn_finite_weights(&model->instance, path, "name an older checkpoint of that run");
 }
 
 dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments, size_t n, size_t B)
@@ -76,7 +76,7 @@ dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const ch
 
 void dn_loaded_model_close(dn_loaded_model *model)
 {
-    dn_net_close(&model->net);
+    dn_instance_close(&model->instance);
     dn_stream_destroy(&model->stream);
     dn_mesh_destroy(&model->mesh);
     dn_comm_destroy(&model->comm);

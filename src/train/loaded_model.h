@@ -2,14 +2,14 @@
 #ifndef TRAIN_LOADED_MODEL_H
 #define TRAIN_LOADED_MODEL_H
 
-#include "train/net.h"
+#include "train/instance.h"
 
 typedef struct dn_loaded_model {
     dn_plan plan; /* plan.config: as stored with the checkpoint, changed by assignments; on a mesh of one */
     dn_comm *comm;
     dn_mesh *mesh;
     dn_stream *stream;
-    dn_net net;
+    dn_instance instance;
     uint64_t step;
 } dn_loaded_model;
 

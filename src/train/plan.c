@@ -4,7 +4,7 @@
 #include "base/size.h"
 #include "dionode/topo.h"
 #include "optim/rule.h"
-#include "sync/windows.h"
+#include "shard/views.h"
 #include "train/config_value.h"
 
 #include <stdio.h>
@@ -115,7 +115,7 @@ static dn_status plan_mesh(const dn_config *c, dn_plan *plan)
 dn_range dn_plan_rows(const dn_plan *plan, size_t n, const int at[DN_N_AXES])
 {
     int index = at[DN_DP] * plan->mesh[DN_FS] + at[DN_FS];
-    return dn_part(n, 1, plan->n_dealt, index);
+    return dn_shard_range(n, 1, plan->n_dealt, index);
 }
 
 size_t dn_plan_rounds(const dn_plan *plan, size_t n)
@@ -162,7 +162,7 @@ static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
 
 static dn_status check_matrices(const dn_plan *plan, const dn_param *params)
 {
-    size_t n = dn_windows_of(&plan->optim, params, plan->n_params, NULL);
+    size_t n = dn_views_of(&plan->optim, params, plan->n_params, NULL);
     if (n < DN_OPTIMIZER_MATRICES_MAX)
         return DN_OK;
     return dn_fail(
@@ -236,8 +236,8 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     DN_TRY(choose_schedule(c, "schedule", c->schedule, &plan->lr_schedule));
     DN_TRY(choose_schedule(c, "weight_decay_schedule", c->weight_decay_schedule, &plan->decay_schedule));
     int gather;
-    DN_TRY(choose("fs_gather", c->fs_gather, DN_GATHER_NAMES, &gather));
-    plan->gather = (dn_gather)gather;
+    DN_TRY(choose("fs_gather", c->fs_gather, DN_WEIGHTS_POLICY_NAMES, &gather));
+    plan->gather = (dn_weights_policy)gather;
     plan->n_params = dn_model_n_params(&plan->spec);
     return plan_memory(plan);
 }

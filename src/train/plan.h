@@ -14,19 +14,19 @@ typedef struct dn_plan {
     const dn_strategy *strategy;
     dn_strategy_config strategy_config;
     dn_schedule_rule lr_schedule, decay_schedule;
-    dn_gather gather;
-    int n_workers;          /* product of the mesh                                      */
-    int mesh[DN_N_AXES];    /* dp, fs, tp                                               */
+    dn_weights_policy gather;
+    int n_workers;             /* product of the mesh                                      */
+    int mesh[DN_N_AXES];       /* dp, fs, tp                                               */
     int optim_mesh[DN_N_AXES]; /* that the optimizer stands on: the whole, or each replica's own */
-    int n_dealt;            /* dp * fs: the batch's rows are dealt to so many           */
-    size_t n_params;        /* tensors,                                                 */
-    size_t n_elements;      /* numbers in them,                                         */
-    size_t n_units;         /* and units that they come in (model/model.h)              */
-    size_t micro_batch;     /* sequences at a time                                      */
-    size_t parameter_bytes; /* a worker's room for weights, and as much for gradients   */
-    size_t model_bytes;     /* symmetric heap of a model that is not trained            */
-    size_t arena_bytes;     /* shared memory of a worker in training                    */
-    size_t private_bytes;   /* other memory a worker: activations                       */
+    int n_dealt;               /* dp * fs: the batch's rows are dealt to so many           */
+    size_t n_params;           /* tensors,                                                 */
+    size_t n_elements;         /* numbers in them,                                         */
+    size_t n_units;            /* and units that they come in (model/model.h)              */
+    size_t micro_batch;        /* sequences at a time                                      */
+    size_t parameter_bytes;    /* a worker's room for weights, and as much for gradients   */
+    size_t model_bytes;        /* symmetric heap of a model that is not trained            */
+    size_t arena_bytes;        /* shared memory of a worker in training                    */
+    size_t private_bytes;      /* other memory a worker: activations                       */
 } dn_plan;
 
 /** Number of workers a configuration asks for: the product of the mesh sizes given; 0 = it leaves it open.

@@ -2,7 +2,7 @@
 
 #include "dionode/blas.h"
 #include "dionode/topo.h"
-#include "sync/layout.h"
+#include "shard/layout.h"
 #include "verify/traffic_model.h"
 
 #include <math.h>
@@ -38,13 +38,14 @@ static void report_machine(const dn_run *run, FILE *out)
         fprintf(out, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
 }
 
-/* Gradients of this rank's blocks, as far as others have copies of them: what averaging them in full would take. */
+/* Gradients of this rank's blocks, as far as others have copies of them: what averaging them in full would
+ * take. */
 static double uncompressed_bytes(const dn_run *run)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < run->plan.n_params; i++) {
-        const dn_param *p = &run->net.params[i];
-        if (dn_axes_without(run->plan.mesh, DN_AXIS(p->row_cut.axis) | DN_AXIS(p->col_cut.axis)))
+        const dn_param *p = &run->instance.params[i];
+        if (dn_axes_without(run->plan.mesh, DN_AXIS(p->row_sharding.axis) | DN_AXIS(p->col_sharding.axis)))
             bytes += dn_param_size(p) * sizeof(dn_real);
     }
     return (double)bytes;
@@ -57,13 +58,13 @@ static void report_exchange(const dn_run *run, FILE *out)
     bool local = run->plan.strategy->local;
     uint64_t every = local ? run->plan.strategy_config.sync_every : 1;
     const dn_plan *plan = &run->plan;
-    const dn_net *net = &run->net;
+    const dn_instance *instance = &run->instance;
     dn_traffic_model model = {0};
     double reduced = 0;
-    dn_traffic_of_optimizer(&plan->optim, net->params, plan->n_params, &net->optimizer_mesh, net->optimizer, every - 1,
-                            &model);
-    dn_traffic_of_strategy(plan->strategy, &plan->strategy_config, net->params, plan->n_params, net->mesh, every - 1,
-                           &model);
+    dn_traffic_of_optimizer(&plan->optim, instance->params, plan->n_params, &instance->optimizer_mesh,
+                            instance->optimizer, every - 1, &model);
+    dn_traffic_of_strategy(plan->strategy, &plan->strategy_config, instance->params, plan->n_params,
+                           instance->mesh, every - 1, &model);
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         if (axes & DN_AXIS(DN_DP))
             reduced += (double)(model.payload[axes][DN_TRAFFIC_FACTORS] +
@@ -83,10 +84,10 @@ static void report_exchange(const dn_run *run, FILE *out)
 static double state_bytes(const dn_run *run)
 {
     double bytes = 0;
-    for (size_t i = 0; i < dn_net_n_states(&run->net); i++) {
-        dn_type type = dn_net_state(&run->net, i)->type;
+    for (size_t i = 0; i < dn_instance_n_states(&run->instance); i++) {
+        dn_type type = dn_instance_state(&run->instance, i)->type;
         for (int rank = 0; rank < run->plan.n_workers; rank++) {
-            dn_block block = dn_net_state_shard(&run->net, i, rank).block;
+            dn_block block = dn_instance_state_shard(&run->instance, i, rank).block;
             bytes += (double)(block.rows * block.cols * dn_type_bytes(type));
         }
     }
@@ -114,12 +115,12 @@ static double share_of_peak(const dn_run *run, double tokens_per_s)
 }
 
 /* What workers exchanged over one axis to train one model: all kinds but control. */
-static double exchanged_bytes(const dn_ledger *ledger)
+static double exchanged_bytes(const dn_comm_stats *stats)
 {
     double bytes = 0;
     for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
         if (kind != DN_TRAFFIC_CONTROL)
-            bytes += (double)ledger->payload[kind];
+            bytes += (double)stats->payload[kind];
     return bytes;
 }
 
@@ -128,23 +129,23 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
     double payload[DN_N_TRAFFIC] = {0}, moved = 0;
     for (int axis = 0; axis < DN_N_AXES; axis++)
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
-            payload[kind] += (double)r->ledger[axis].payload[kind];
-            moved += (double)r->ledger[axis].moved[kind];
+            payload[kind] += (double)r->stats[axis].payload[kind];
+            moved += (double)r->stats[axis].moved[kind];
         }
     const dn_metric metrics[] = {
         {"loss", r->loss},
         {"val_loss", val_loss},
-        {"lr", r->pace.lr},
-        {"weight_decay", run->plan.optim.groups[DN_PARAM_MATRIX].weight_decay * r->pace.decay},
+        {"lr", r->step_params.lr},
+        {"weight_decay", run->plan.optim.groups[DN_PARAM_MATRIX].weight_decay * r->step_params.decay},
         {"grad_norm", r->report.grad_norm},
         {"clip", r->report.clip},
         {"step_s", r->seconds},
         {"optimizer_s", r->optimizer_s},
         {"tokens_per_s", tokens_per_s},
         {"peak_share", share_of_peak(run, tokens_per_s)},
-        {"bytes_dp", exchanged_bytes(&r->ledger[DN_DP])},
-        {"bytes_fs", exchanged_bytes(&r->ledger[DN_FS])},
-        {"bytes_tp", exchanged_bytes(&r->ledger[DN_TP])},
+        {"bytes_dp", exchanged_bytes(&r->stats[DN_DP])},
+        {"bytes_fs", exchanged_bytes(&r->stats[DN_FS])},
+        {"bytes_tp", exchanged_bytes(&r->stats[DN_TP])},
         {"bytes_factors", payload[DN_TRAFFIC_FACTORS]},
         {"bytes_basis", payload[DN_TRAFFIC_BASIS]},
         {"bytes_orth", payload[DN_TRAFFIC_ORTH]},
@@ -179,8 +180,8 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
         show_validation(run, val_loss);
     snprintf(text, sizeof text, "loss %.4f  %s  %.0f%% of GEMM peak  %s/step", r->loss,
              dn_human(tokens_per_s, "tok/s", speed, sizeof speed), 100 * share_of_peak(run, tokens_per_s),
-             dn_human(exchanged_bytes(&r->ledger[DN_DP]) + exchanged_bytes(&r->ledger[DN_FS]) +
-                          exchanged_bytes(&r->ledger[DN_TP]),
+             dn_human(exchanged_bytes(&r->stats[DN_DP]) + exchanged_bytes(&r->stats[DN_FS]) +
+                          exchanged_bytes(&r->stats[DN_TP]),
                       "B", bytes, sizeof bytes));
     dn_progress_show(&run->progress, run->step, text);
 }
@@ -195,7 +196,7 @@ dn_status dn_report_step(dn_run *run, double val_loss)
     const dn_step_result *result = &run->last;
     double tokens = (double)(run->plan.config.batch_size * run->plan.config.sequence_length);
     show_step(run, result, tokens / result->seconds, val_loss);
-    dn_run_watch_room(run);
+    dn_run_monitor_disk(run);
     return write_metrics(run, result, tokens / result->seconds, val_loss);
 }
 

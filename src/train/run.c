@@ -24,14 +24,14 @@ void dn_run_enter(dn_run *run, const char *phase)
     dn_run_tick(run);
 }
 
-static dn_status open_net(dn_run *run)
+static dn_status open_instance(dn_run *run)
 {
     const dn_plan *plan = &run->plan;
     DN_TRY(dn_mesh_create(run->comm, plan->mesh, &run->mesh));
-    DN_TRY(dn_net_open(&run->net, plan, run->mesh, run->stream, true));
-    DN_TRY(dn_model_init(&plan->spec, run->net.params, run->stream, (uint64_t)plan->config.seed));
-    dn_model_on_progress(run->net.model, dn_run_pass_on, run);
-    return dn_strategy_begin(run->net.strategy);
+    DN_TRY(dn_instance_open(&run->instance, plan, run->mesh, run->stream, true));
+    DN_TRY(dn_model_init(&plan->spec, run->instance.params, run->stream, (uint64_t)plan->config.seed));
+    dn_model_on_progress(run->instance.model, dn_run_pass_on, run);
+    return dn_strategy_begin(run->instance.strategy);
 }
 
 /* Opens the files of a loader; a stream shorter than one row is no stream to train on. */
@@ -91,11 +91,11 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &run->stream));
     dn_stream_on_progress(run->stream, dn_run_tick, run);
     DN_TRY(open_data(run));
-    DN_TRY(open_net(run));
+    DN_TRY(open_instance(run));
     DN_TRY(dn_run_restore(run));
-    DN_TRY(dn_run_check_room(run));
+    DN_TRY(dn_run_check_disk(run));
     if (run->rank == 0)
-        dn_comm_tell_saved(comm, run->step);
+        dn_comm_report_saved(comm, run->step);
     run->told = true;
     run->talk.between = 1;
     DN_TRY(open_metrics(run));
@@ -108,7 +108,7 @@ void dn_run_close(dn_run *run)
         dn_status status = dn_metrics_close(&run->metrics);
         (void)status; /* every line was flushed and checked when it was written */
     }
-    dn_net_close(&run->net);
+    dn_instance_close(&run->instance);
     dn_stream_destroy(&run->stream);
     dn_mesh_destroy(&run->mesh);
     dn_tokens_close(&run->train_tokens);
@@ -117,13 +117,13 @@ void dn_run_close(dn_run *run)
 
 dn_status dn_run_check_replicas(dn_run *run, double *hash)
 {
-    dn_comm *dp = dn_mesh_group(run->mesh, DN_AXIS(DN_DP));
+    dn_comm *dp = dn_mesh_comm(run->mesh, DN_AXIS(DN_DP));
     const int64_t mask = (INT64_C(1) << 52) - 1; /* exact in a double, too */
     *hash = NAN;
-    if (dn_strategy_apart(run->net.strategy))
+    if (dn_strategy_apart(run->instance.strategy))
         return DN_OK;
     DN_TRY(dn_stream_sync(run->stream));
-    int64_t bits = (int64_t)(XXH3_64bits(run->net.values, run->plan.parameter_bytes) >> 12);
+    int64_t bits = (int64_t)(XXH3_64bits(run->instance.values, run->plan.parameter_bytes) >> 12);
     int64_t low = bits, high = bits;
     DN_TRY(dn_comm_all_reduce(dp, &low, 1, DN_I64, DN_MIN, DN_TRAFFIC_CONTROL));
     DN_TRY(dn_comm_all_reduce(dp, &high, 1, DN_I64, DN_MAX, DN_TRAFFIC_CONTROL));

@@ -9,20 +9,20 @@
 #include "report/metrics.h"
 #include "report/progress.h"
 #include "shm/world.h"
-#include "train/net.h"
+#include "train/instance.h"
 
-/* What a step measured; the same on all ranks but for the ledgers. */
+/* What a step measured; the same on all ranks but for the statistics. */
 typedef struct dn_step_result {
     double loss, seconds;
     double optimizer_s; /* of these seconds: exchange and update, waiting for the others' gradients too */
     double hash;        /* of the weights after it; NaN: not taken */
-    dn_pace pace;
+    dn_step_params step_params;
     dn_step_report report;
-    dn_ledger ledger[DN_N_AXES]; /* of this rank; groups of several axes count with the outermost */
+    dn_comm_stats stats[DN_N_AXES]; /* of this rank; groups of several axes count with the outermost */
 } dn_step_result;
 
 /* What the ranks agree on now and then (agree.c), the same on all but for `own` and `message`. */
-typedef struct dn_run_talk {
+typedef struct dn_run_agreement {
     bool stop;     /* a stop was asked for */
     bool save;     /* a save was asked for and is not made yet */
     bool failed;   /* some rank's data cannot be read */
@@ -32,7 +32,7 @@ typedef struct dn_run_talk {
     uint64_t points;  /* passed since the last agreement of this pass, */
     uint64_t between; /* of which so many lie between two */
     double since_s;
-} dn_run_talk;
+} dn_run_agreement;
 
 typedef struct dn_run {
     dn_plan plan;
@@ -40,23 +40,24 @@ typedef struct dn_run {
     int rank;
     dn_mesh *mesh;
     dn_stream *stream;
-    dn_net net;
+    dn_instance instance;
     dn_tokens *train_tokens, *val_tokens; /* val_tokens NULL: no validation files */
     dn_loader train, val;
-    uint64_t step;        /* steps done */
-    const char *phase;    /* what the state table says this rank is doing */
-    double peak_flops;    /* GEMM peak of all workers together */
-    double state_bytes;   /* what the optimizer keeps between steps, on all workers together; rank 0 */
-    uint64_t n_skipped;   /* steps skipped in a row because something was not finite; the state is that before */
-    double val_loss;      /* of the last validation; NaN: there was none */
-    uint64_t val_step;    /* of the state after this step */
-    double best_loss;     /* validation loss of best.safetensors; NaN: there is none; rank 0 */
-    bool saved;           /* the state after saved_step is on the disk */
+    uint64_t step;      /* steps done */
+    const char *phase;  /* what the state table says this rank is doing */
+    double peak_flops;  /* GEMM peak of all workers together */
+    double state_bytes; /* what the optimizer keeps between steps, on all workers together; rank 0 */
+    uint64_t
+        n_skipped;     /* steps skipped in a row because something was not finite; the state is that before */
+    double val_loss;   /* of the last validation; NaN: there was none */
+    uint64_t val_step; /* of the state after this step */
+    double best_loss;  /* validation loss of best.safetensors; NaN: there is none; rank 0 */
+    bool saved;        /* the state after saved_step is on the disk */
     uint64_t saved_step;
-    bool validation_due;  /* of the state after run->step, and not made yet */
-    dn_step_result last;  /* the step made last, */
-    bool told;            /* and whether metrics.jsonl has it */
-    dn_run_talk talk;
+    bool validation_due; /* of the state after run->step, and not made yet */
+    dn_step_result last; /* the step made last, */
+    bool told;           /* and whether metrics.jsonl has it */
+    dn_run_agreement talk;
     dn_metrics *metrics;  /* rank 0 */
     double looked_s;      /* when the disk's room was last looked at; rank 0 */
     bool no_room;         /* what was found; rank 0 */
@@ -127,12 +128,12 @@ dn_status dn_run_save(dn_run *run) DN_MUST_USE;
 /** Collective. Goes on from the newest checkpoint in the run's folder, if there is one. */
 dn_status dn_run_restore(dn_run *run) DN_MUST_USE;
 
-/** Whether the disk has room for the checkpoints of the run, those that are there and will go deducted; rank 0.
- * Errors: DN_ERR_IO saying what is needed and what is free. */
-dn_status dn_run_check_room(dn_run *run) DN_MUST_USE;
-/** The same while the run goes on, at most once a second: says so above the bar when the room is gone, and again
- * when it is back; rank 0. */
-void dn_run_watch_room(dn_run *run);
+/** Whether the disk has room for the checkpoints of the run, those that are there and will go deducted; rank
+ * 0. Errors: DN_ERR_IO saying what is needed and what is free. */
+dn_status dn_run_check_disk(dn_run *run) DN_MUST_USE;
+/** The same while the run goes on, at most once a second: says so above the bar when the room is gone, and
+ * again when it is back; rank 0. */
+void dn_run_monitor_disk(dn_run *run);
 
 /** Enters a phase ("forward and backward"; a string literal) of the step after run->step, for the state
  * table. */

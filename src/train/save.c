@@ -8,7 +8,7 @@
 #include "base/fail.h"
 #include "checkpoint/checkpoint.h"
 #include "compute/kernels.h"
-#include "sync/param_address.h"
+#include "shard/param_address.h"
 #include "train/config_diff.h"
 #include "train/finite.h"
 
@@ -42,7 +42,7 @@ static void free_list(tensor_list *list)
 
 static dn_status make_list(const dn_run *run, tensor_list *list)
 {
-    size_t n_states = dn_net_n_states(&run->net);
+    size_t n_states = dn_instance_n_states(&run->instance);
     size_t room = run->plan.n_params + (run->plan.n_params + n_states) * (size_t)run->plan.mesh[DN_DP];
     *list = (tensor_list){.tensors = calloc(room, sizeof *list->tensors),
                           .names = calloc(room, sizeof *list->names),
@@ -76,16 +76,17 @@ static void add_param_shards(const dn_run *run, size_t index, int replica, bool 
         int at[DN_N_AXES];
         dn_mesh_at(run->plan.mesh, rank, at);
         if (at[DN_DP] == replica)
-            add_shard(list, dn_param_block(&run->net.params[index], run->plan.mesh, at),
-                      dn_param_address(run->plan.mesh, run->net.params, index, consensus, at), rank);
+            add_shard(list, dn_param_block(&run->instance.params[index], run->plan.mesh, at),
+                      dn_param_address(run->plan.mesh, run->instance.params, index, consensus, at), rank);
     }
 }
 
-/* Where all replicas hold the same weights the first one's are written; of replicas that are apart each one's, too. */
+/* Where all replicas hold the same weights the first one's are written; of replicas that are apart each
+ * one's, too. */
 static void list_param(const dn_run *run, size_t index, tensor_list *list)
 {
-    const dn_param *p = &run->net.params[index];
-    bool apart = dn_strategy_apart(run->net.strategy);
+    const dn_param *p = &run->instance.params[index];
+    bool apart = dn_strategy_apart(run->instance.strategy);
     char name[NAME_MAX_];
     begin_tensor(list, p->name, p->rows, p->cols, DN_REAL);
     add_param_shards(run, index, 0, apart, list);
@@ -100,7 +101,7 @@ static void list_param(const dn_run *run, size_t index, tensor_list *list)
 static void add_state_shards(const dn_run *run, size_t index, int replica, tensor_list *list)
 {
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
-        const dn_state_shard shard = dn_net_state_shard(&run->net, index, rank);
+        const dn_state_shard shard = dn_instance_state_shard(&run->instance, index, rank);
         if (shard.replica == replica)
             add_shard(list, shard.block, shard.data, rank);
     }
@@ -108,7 +109,7 @@ static void add_state_shards(const dn_run *run, size_t index, int replica, tenso
 
 static void list_state(const dn_run *run, size_t index, tensor_list *list)
 {
-    const dn_state *state = dn_net_state(&run->net, index);
+    const dn_state *state = dn_instance_state(&run->instance, index);
     char name[NAME_MAX_];
     if (!state->per_replica) {
         begin_tensor(list, state->name, state->rows, state->cols, state->type);
@@ -161,17 +162,17 @@ static dn_status write_tensors(dn_run *run, const tensor_list *list)
 static dn_status save_all(dn_run *run)
 {
     tensor_list list;
-    size_t n_states = dn_net_n_states(&run->net);
+    size_t n_states = dn_instance_n_states(&run->instance);
     if (run->rank == 0)
         DN_TRY(dn_metrics_sync(run->metrics));
     dn_status status = make_list(run, &list);
     for (size_t i = 0; i < run->plan.n_params && status == DN_OK; i++)
         list_param(run, i, &list);
     for (size_t i = 0; i < n_states && status == DN_OK; i++)
-        if (dn_net_state(&run->net, i)->type == DN_REAL)
+        if (dn_instance_state(&run->instance, i)->type == DN_REAL)
             list_state(run, i, &list);
     for (size_t i = 0; i < n_states && status == DN_OK; i++)
-        if (dn_net_state(&run->net, i)->type != DN_REAL)
+        if (dn_instance_state(&run->instance, i)->type != DN_REAL)
             list_state(run, i, &list);
     if (status == DN_OK)
         status = write_tensors(run, &list);
@@ -184,8 +185,8 @@ dn_status dn_run_save(dn_run *run)
     dn_run_enter(run, "saving checkpoint");
     DN_TRY(dn_stream_sync(run->stream));
     DN_TRY(dn_comm_barrier(run->comm)); /* everybody's momentum is complete */
-    if (dn_strategy_apart(run->net.strategy))
-        DN_TRY(dn_net_form_consensus(&run->net));
+    if (dn_strategy_apart(run->instance.strategy))
+        DN_TRY(dn_instance_form_consensus(&run->instance));
     DN_TRY(save_all(run));
     return dn_comm_barrier(run->comm); /* nobody changes it before it is written */
 }
@@ -199,16 +200,16 @@ static dn_status restore_block(const dn_checkpoint *checkpoint, const char *name
     return dn_checkpoint_block(checkpoint, name, rows, cols, &block, (dn_real *)to);
 }
 
-/* Staging for n numbers, in gradients, which are not in use yet: their first or second half. A row of a state that is
- * longer than half of all parameters of a rank is not a model's of any size. */
+/* Staging for n numbers, in gradients, which are not in use yet: their first or second half. A row of a state
+ * that is longer than half of all parameters of a rank is not a model's of any size. */
 static dn_status staging(const dn_run *run, int which, size_t n, dn_buf **out)
 {
     size_t half = run->plan.parameter_bytes / sizeof(dn_real) / 2;
-    *out = dn_at(run->net.grads, (size_t)which * half);
+    *out = dn_at(run->instance.grads, (size_t)which * half);
     return n <= half ? DN_OK
-                     : dn_fail(DN_ERR_CHECKPOINT,
-                               "a row of the checkpoint's states is longer than half of a worker's parameters: go on with "
-                               "fewer workers");
+                     : dn_fail(DN_ERR_CHECKPOINT, "a row of the checkpoint's states is longer than half of a "
+                                                  "worker's parameters: go on with "
+                                                  "fewer workers");
 }
 
 /* The mean over the replicas of a checkpoint: what the method means by "the" momentum (dion.md 2.6). */
@@ -244,12 +245,12 @@ static dn_status restore_copy(dn_run *run, const dn_checkpoint *checkpoint, cons
     return restore_block(checkpoint, name, state->rows, state->cols, block, to);
 }
 
-/* Whatever precision the file has. Numbers that were bfloat16 stay what they are. A state may be as large as all
- * parameters: rows of it, as many at a time as there is staging for. */
+/* Whatever precision the file has. Numbers that were bfloat16 stay what they are. A state may be as large as
+ * all parameters: rows of it, as many at a time as there is staging for. */
 static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, size_t index, int n_saved)
 {
-    const dn_state *state = dn_net_state(&run->net, index);
-    const dn_state_shard shard = dn_net_state_shard(&run->net, index, run->rank);
+    const dn_state *state = dn_instance_state(&run->instance, index);
+    const dn_state_shard shard = dn_instance_state_shard(&run->instance, index, run->rank);
     size_t bytes = dn_type_bytes(state->type), half = run->plan.parameter_bytes / sizeof(dn_real) / 2;
     size_t most = shard.block.cols > 0 ? half / shard.block.cols : 1;
     for (size_t row = 0, n_rows; row < shard.block.rows; row += n_rows) {
@@ -271,31 +272,32 @@ static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, siz
 /* Whether the run takes up another strategy than the checkpoint's: the file has none of its states. */
 static bool is_new(const dn_run *run, const dn_checkpoint *checkpoint)
 {
-    return dn_strategy_n_states(run->net.strategy) > 0 &&
-           !dn_checkpoint_has(checkpoint, dn_strategy_state(run->net.strategy, 0)->name);
+    return dn_strategy_n_states(run->instance.strategy) > 0 &&
+           !dn_checkpoint_has(checkpoint, dn_strategy_state(run->instance.strategy, 0)->name);
 }
 
-/* As many replicas as were saved apart take up their own weights, if they may be apart; all others the consensus.
- * Strategy's states are those of a beginning, unless the checkpoint has them. */
+/* As many replicas as were saved apart take up their own weights, if they may be apart; all others the
+ * consensus. Strategy's states are those of a beginning, unless the checkpoint has them. */
 static dn_status restore_weights(dn_run *run, const dn_checkpoint *checkpoint, int n_saved)
 {
     char name[NAME_MAX_];
-    replica_name(name, run->net.params[0].name, 0);
-    bool apart = dn_checkpoint_has(checkpoint, name) && run->plan.strategy->local && !is_new(run, checkpoint) &&
-                 n_saved == run->plan.mesh[DN_DP];
+    replica_name(name, run->instance.params[0].name, 0);
+    bool apart = dn_checkpoint_has(checkpoint, name) && run->plan.strategy->local &&
+                 !is_new(run, checkpoint) && n_saved == run->plan.mesh[DN_DP];
     for (size_t i = 0; i < run->plan.n_params; i++) {
-        const dn_param *p = &run->net.params[i];
+        const dn_param *p = &run->instance.params[i];
         replica_name(name, p->name, run->mesh->at[DN_DP]);
         DN_TRY(restore_block(checkpoint, apart ? name : p->name, p->rows, p->cols, p->block, p->weight));
     }
-    dn_strategy_set_apart(run->net.strategy, apart);
-    return dn_strategy_begin(run->net.strategy);
+    dn_strategy_set_apart(run->instance.strategy, apart);
+    return dn_strategy_begin(run->instance.strategy);
 }
 
 static dn_status restore_states(dn_run *run, const dn_checkpoint *checkpoint, int n_saved)
 {
     DN_TRY(restore_weights(run, checkpoint, n_saved));
-    size_t n = is_new(run, checkpoint) ? dn_optimizer_n_states(run->net.optimizer) : dn_net_n_states(&run->net);
+    size_t n = is_new(run, checkpoint) ? dn_optimizer_n_states(run->instance.optimizer)
+                                       : dn_instance_n_states(&run->instance);
     for (size_t i = 0; i < n; i++)
         DN_TRY(restore_state(run, checkpoint, i, n_saved));
     DN_TRY(dn_stream_sync(run->stream));
@@ -374,9 +376,10 @@ static dn_status restore(dn_run *run, const char *path)
     if (status == DN_OK)
         status = restore_states(run, checkpoint, n_saved);
     if (status == DN_OK)
-        status = dn_finite_weights(&run->net, path, "move it away to go on from an older generation");
+        status = dn_finite_weights(&run->instance, path, "move it away to go on from an older generation");
     if (status == DN_OK)
-        status = dn_finite_states(&run->net, run->rank, path, "move it away to go on from an older generation");
+        status = dn_finite_states(&run->instance, run->rank, path,
+                                  "move it away to go on from an older generation");
     if (status == DN_OK) {
         run->step = run->val_step = run->saved_step = strtoull(step, NULL, 10);
         run->saved = true;

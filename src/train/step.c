@@ -15,7 +15,7 @@ static dn_status judge(dn_run *run)
     return run->n_skipped > 0 ? dn_run_check_weights(run) : DN_OK;
 }
 
-static void add_ledger(dn_ledger *sum, dn_ledger more)
+static void add_stats(dn_comm_stats *sum, dn_comm_stats more)
 {
     for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
         sum->payload[kind] += more.payload[kind];
@@ -24,22 +24,23 @@ static void add_ledger(dn_ledger *sum, dn_ledger more)
 }
 
 /* A group's bytes count with the outermost of its axes: what crosses between replicas is dp's. */
-static void collect_ledgers(const dn_run *run, dn_ledger ledger[DN_N_AXES])
+static void collect_stats(const dn_run *run, dn_comm_stats stats[DN_N_AXES])
 {
     for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
-        if (run->mesh->groups[axes]) {
+        if (run->mesh->comms[axes]) {
             dn_axis outermost = axes & DN_AXIS(DN_DP) ? DN_DP : axes & DN_AXIS(DN_FS) ? DN_FS : DN_TP;
-            add_ledger(&ledger[outermost], dn_comm_ledger(run->mesh->groups[axes], true));
+            add_stats(&stats[outermost], dn_comm_get_stats(run->mesh->comms[axes], true));
         }
 }
 
-static dn_pace pace_of(const dn_run *run)
+static dn_step_params pace_of(const dn_run *run)
 {
     const dn_plan *plan = &run->plan;
     uint64_t n_steps = (uint64_t)plan->config.num_iterations;
-    return (dn_pace){.step = run->step,
-                     .lr = plan->config.lr * dn_schedule_factor(&plan->lr_schedule, run->step, n_steps),
-                     .decay = dn_schedule_factor(&plan->decay_schedule, run->step, n_steps)};
+    return (dn_step_params){.step = run->step,
+                            .lr =
+                                plan->config.lr * dn_schedule_factor(&plan->lr_schedule, run->step, n_steps),
+                            .decay = dn_schedule_factor(&plan->decay_schedule, run->step, n_steps)};
 }
 
 /* Ranks of tp know the same loss: one of them tells it. */
@@ -52,24 +53,24 @@ dn_status dn_run_step(dn_run *run)
 {
     uint64_t batch = (uint64_t)run->plan.config.batch_size;
     dn_run_rows rows = {run, &run->train};
-    dn_ledger before[DN_N_AXES] = {0};
-    collect_ledgers(run, before); /* not this step's */
+    dn_comm_stats before[DN_N_AXES] = {0};
+    collect_stats(run, before); /* not this step's */
     double started = dn_clock_s(), sum;
     dn_run_begin_pass(run, "forward and backward");
-    DN_TRY(dn_net_gradient(&run->net, dn_run_row, &rows, run->step * batch, batch, &sum));
+    DN_TRY(dn_instance_gradient(&run->instance, dn_run_row, &rows, run->step * batch, batch, &sum));
     sum = own_part(run, sum);
     DN_TRY(dn_run_end_pass(run, &sum));
 
     dn_step_result result = {.loss = sum / (double)(batch * run->plan.spec.T),
                              .hash = NAN,
-                             .pace = pace_of(run),
+                             .step_params = pace_of(run),
                              .report = {.skipped = true, .grad_norm = NAN, .clip = 1}};
     double optimizing = dn_clock_s(), none = 0;
     if (isfinite(result.loss))
-        DN_TRY(dn_net_step(&run->net, &result.pace, &result.report));
+        DN_TRY(dn_instance_step(&run->instance, &result.step_params, &result.report));
     result.optimizer_s = dn_clock_s() - optimizing;
     DN_TRY(dn_run_end_pass(run, &none)); /* who is through may touch what the others have read */
-    collect_ledgers(run, result.ledger);
+    collect_stats(run, result.stats);
     result.seconds = dn_clock_s() - started;
     run->step++;
     run->last = result;
@@ -90,22 +91,23 @@ dn_status dn_run_validate(dn_run *run, double *loss)
     dn_run_rows context = {run, &run->val};
     dn_run_begin_pass(run, "validation");
     DN_TRY(dn_run_check_weights(run));
-    bool apart = dn_strategy_apart(run->net.strategy);
+    bool apart = dn_strategy_apart(run->instance.strategy);
     if (apart)
-        DN_TRY(dn_net_enter_consensus(&run->net));
-    dn_status status = dn_net_loss(&run->net, dn_run_row, &context, 0, rows, &sum);
+        DN_TRY(dn_instance_enter_consensus(&run->instance));
+    dn_status status = dn_instance_loss(&run->instance, dn_run_row, &context, 0, rows, &sum);
     sum = own_part(run, sum);
     if (status == DN_OK)
         status = dn_run_end_pass(run, &sum);
     if (apart && (status == DN_OK || status == DN_RUN_DROPPED))
-        DN_TRY(dn_net_leave_consensus(&run->net));
+        DN_TRY(dn_instance_leave_consensus(&run->instance));
     DN_TRY(status);
     *loss = sum / (double)(rows * T);
     run->val_loss = *loss;
     run->val_step = dn_run_good_step(run);
     if (isfinite(*loss))
         return DN_OK;
-    return dn_fail(DN_ERR_NUMERIC,
-                   "step %llu: the validation loss is not finite; lower lr, or resume from an older checkpoint",
-                   (unsigned long long)run->step);
+    return dn_fail(
+        DN_ERR_NUMERIC,
+        "step %llu: the validation loss is not finite; lower lr, or resume from an older checkpoint",
+        (unsigned long long)run->step);
 }

@@ -2,13 +2,13 @@
  * exist. */
 #include "train/train.h"
 
-#include "base/aside.h"
+#include "base/atomic_file.h"
 #include "base/fail.h"
 #include "base/lock.h"
 #include "checkpoint/checkpoint.h"
 #include "data/tokens.h"
 #include "dionode/launch.h"
-#include "shm/room.h"
+#include "shm/limits.h"
 #include "train/plan.h"
 
 #include <unistd.h>
@@ -29,7 +29,7 @@ static dn_status check_files(const dn_config *config, bool validation)
 static dn_status check_memory(const dn_plan *plan)
 {
     double need = (double)plan->n_workers * ((double)plan->arena_bytes + (double)plan->private_bytes);
-    double have = (double)dn_room_memory("");
+    double have = (double)dn_limits_memory("");
     if (need <= have)
         return DN_OK;
     return dn_fail(DN_ERR_MEMORY,
@@ -69,11 +69,11 @@ static dn_status take_folder(const dn_config *config, dn_lock *lock)
 dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
                    int *signal_out)
 {
-    return dn_train_watched(config, n_workers, max_restarts, argv, &(dn_train_watch){0}, signal_out);
+    return dn_train_observed(config, n_workers, max_restarts, argv, &(dn_train_observer){0}, signal_out);
 }
 
-dn_status dn_train_watched(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
-                           const dn_train_watch *watch, int *signal_out)
+dn_status dn_train_observed(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
+                            const dn_train_observer *watch, int *signal_out)
 {
     int asked = n_workers;
     dn_topo *topo;

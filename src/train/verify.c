@@ -7,7 +7,7 @@
 #include "dionode/train.h"
 #include "report/progress.h"
 #include "train/config_diff.h"
-#include "train/proof.h"
+#include "train/verify_case.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -43,7 +43,7 @@ static bool is_wanted(const dn_verification *what, const int size[DN_N_AXES])
     return n_ranks_of(what->mesh) == 0 || small || memcmp(what->mesh, size, sizeof what->mesh) == 0;
 }
 
-static dn_status largest_heap(const dn_verification *what, const dn_proof *proof, size_t *heap)
+static dn_status largest_heap(const dn_verification *what, const dn_verify_case *vcase, size_t *heap)
 {
     int n = most_ranks(what);
     *heap = 0;
@@ -53,7 +53,7 @@ static dn_status largest_heap(const dn_verification *what, const dn_proof *proof
                 const int size[DN_N_AXES] = {dp, fs, tp};
                 size_t bytes = 0;
                 if (is_wanted(what, size))
-                    DN_TRY(dn_proof_heap_bytes(proof, size, &bytes));
+                    DN_TRY(dn_verify_case_heap_bytes(vcase, size, &bytes));
                 *heap = bytes > *heap ? bytes : *heap;
             }
         }
@@ -62,14 +62,15 @@ static dn_status largest_heap(const dn_verification *what, const dn_proof *proof
 }
 
 /* Tensors are dealt to the emptiest rank: none gets more than its share and one more. */
-static dn_status options_of(const dn_verification *what, const dn_proof *proof, dn_verify_options *options)
+static dn_status options_of(const dn_verification *what, const dn_verify_case *vcase,
+                            dn_verify_options *options)
 {
     size_t shown, largest;
     *options = dn_verify_defaults();
     options->max_ranks = most_ranks(what);
     memcpy(options->mesh, what->mesh, sizeof options->mesh);
-    DN_TRY(largest_heap(what, proof, &options->heap_bytes));
-    DN_TRY(dn_proof_shown_bytes(proof, &shown, &largest));
+    DN_TRY(largest_heap(what, vcase, &options->heap_bytes));
+    DN_TRY(dn_verify_case_shown_bytes(vcase, &shown, &largest));
     options->reference_bytes = dn_size_add(shown / (size_t)options->max_ranks, largest);
     return DN_OK;
 }
@@ -81,7 +82,7 @@ static void path_of(const char *json, const char *precision, char path[DN_PATH_M
     snprintf(path, DN_PATH_MAX, "%s.%s", json, precision);
 }
 
-static dn_status count_links(dn_proof *proof, dn_comm *comm)
+static dn_status count_links(dn_verify_case *vcase, dn_comm *comm)
 {
     dn_topo *topo;
     DN_TRY(dn_topo_create(dn_comm_size(comm), &topo));
@@ -89,17 +90,17 @@ static dn_status count_links(dn_proof *proof, dn_comm *comm)
     dn_topo_destroy(&topo);
     if (n_domains < 2)
         return DN_OK;
-    proof->links = calloc((size_t)n_domains * (size_t)n_domains, sizeof *proof->links);
-    if (!proof->links)
+    vcase->links = calloc((size_t)n_domains * (size_t)n_domains, sizeof *vcase->links);
+    if (!vcase->links)
         return dn_fail(DN_ERR_MEMORY, "no memory for the links between %d domains", n_domains);
-    proof->n_domains = n_domains;
-    proof->own_domain = own < 0 ? 0 : own;
+    vcase->n_domains = n_domains;
+    vcase->own_domain = own < 0 ? 0 : own;
     return DN_OK;
 }
 
-static void show_links(const dn_proof *proof)
+static void show_links(const dn_verify_case *vcase)
 {
-    int n = proof->n_domains;
+    int n = vcase->n_domains;
     char bytes[32];
     printf("Bytes that a step moves: workers of a NUMA domain (row) with memory of a domain (column)\n%8s",
            "");
@@ -108,7 +109,7 @@ static void show_links(const dn_proof *proof)
     for (int from = 0; from < n; from++) {
         printf("\n%8d", from);
         for (int to = 0; to < n; to++)
-            printf(" %9s", dn_human(proof->links[from * n + to], "B", bytes, sizeof bytes));
+            printf(" %9s", dn_human(vcase->links[from * n + to], "B", bytes, sizeof bytes));
     }
     printf("\n");
 }
@@ -128,14 +129,15 @@ static dn_status uncaught(const dn_verification *what)
 }
 
 /* By the first rank, which alone passes the verdict on: another that left with an error would end it. */
-static dn_status show(const dn_verification *what, const dn_proof *proof, const dn_verify_report *report)
+static dn_status show(const dn_verification *what, const dn_verify_case *vcase,
+                      const dn_verify_report *report)
 {
     char path[DN_PATH_MAX];
     const char *precision = precision_names[DN_REAL == DN_F64];
     printf("%s precision\n\n", precision);
     dn_verify_print(report, stdout);
-    if (proof->n_domains)
-        show_links(proof);
+    if (vcase->n_domains)
+        show_links(vcase);
     printf("\n");
     dn_status printed = dn_flush(stdout); /* told after the file, which may still be written */
     if (what->json) {
@@ -143,25 +145,25 @@ static dn_status show(const dn_verification *what, const dn_proof *proof, const 
         DN_TRY(dn_verify_write_json(report, path));
     }
     DN_TRY(printed);
-    DN_TRY(dn_verify_verdict(report));
+    DN_TRY(dn_verify_status(report));
     return is_planted(what) ? uncaught(what) : DN_OK;
 }
 
-static dn_status compare(const dn_verification *what, dn_proof *proof, dn_comm *comm)
+static dn_status compare(const dn_verification *what, dn_verify_case *vcase, dn_comm *comm)
 {
     dn_verify_options options;
     dn_verify_report *report = NULL;
-    size_t n_links = (size_t)proof->n_domains * (size_t)proof->n_domains;
-    DN_TRY(options_of(what, proof, &options));
+    size_t n_links = (size_t)vcase->n_domains * (size_t)vcase->n_domains;
+    DN_TRY(options_of(what, vcase, &options));
     options.progress = stderr;
     options.rounding = true;
-    if (proof->apart)
+    if (vcase->apart)
         options.tolerance = TOLERANCE_APART;
-    dn_status status = dn_verify_run(comm, &options, dn_proof_run, proof, &report);
+    dn_status status = dn_verify_run(comm, &options, dn_verify_case_run, vcase, &report);
     if (status == DN_OK)
-        status = dn_comm_all_reduce_scalars(comm, proof->links, n_links, DN_SUM);
+        status = dn_comm_all_reduce_scalars(comm, vcase->links, n_links, DN_SUM);
     if (status == DN_OK && dn_comm_rank(comm) == 0)
-        status = show(what, proof, report);
+        status = show(what, vcase, report);
     dn_verify_report_destroy(&report);
     return status;
 }
@@ -182,16 +184,16 @@ static bool round_apart(const dn_config *config, const dn_verification *what)
 static dn_status work(const dn_config *config, const dn_verification *what, dn_comm *comm)
 {
     const char *threads = getenv("OMP_NUM_THREADS");
-    dn_proof proof = {.config = dn_proof_config(config, most_ranks(what), what->n_steps),
-                      .n_steps = what->n_steps,
-                      .apart = round_apart(config, what)};
+    dn_verify_case vcase = {.config = dn_verify_case_config(config, most_ranks(what), what->n_steps),
+                            .n_steps = what->n_steps,
+                            .apart = round_apart(config, what)};
     DN_TRY(dn_verify_inject(what->inject ? what->inject : "none"));
-    DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &proof.stream));
-    dn_status status = n_ranks_of(what->mesh) ? count_links(&proof, comm) : DN_OK;
+    DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &vcase.stream));
+    dn_status status = n_ranks_of(what->mesh) ? count_links(&vcase, comm) : DN_OK;
     if (status == DN_OK)
-        status = compare(what, &proof, comm);
-    free(proof.links);
-    dn_stream_destroy(&proof.stream);
+        status = compare(what, &vcase, comm);
+    free(vcase.links);
+    dn_stream_destroy(&vcase.stream);
     return status;
 }
 
@@ -245,12 +247,12 @@ static dn_status check_lossless(const dn_config *config, const dn_verification *
 static dn_status launch(const dn_config *config, const dn_verification *what, bool wide, char *const *argv,
                         int *signal_out)
 {
-    dn_proof proof = {.config = dn_proof_config(config, most_ranks(what), what->n_steps),
-                      .n_steps = what->n_steps};
+    dn_verify_case vcase = {.config = dn_verify_case_config(config, most_ranks(what), what->n_steps),
+                            .n_steps = what->n_steps};
     char program[DN_PATH_MAX];
     dn_verify_options options;
     dn_topo *topo;
-    DN_TRY(options_of(what, &proof, &options));
+    DN_TRY(options_of(what, &vcase, &options));
     if (wide)
         DN_TRY(find_double(program));
     DN_TRY(dn_topo_create(options.max_ranks, &topo));

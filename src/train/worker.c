@@ -69,7 +69,7 @@ static dn_status advance(dn_run *run)
 /* The rank that cannot go on says why; the others hear of it where they wait for it. */
 static dn_status fail(dn_run *run)
 {
-    const dn_run_talk *talk = &run->talk;
+    const dn_run_agreement *talk = &run->talk;
     if (talk->own == DN_OK)
         return dn_comm_barrier(run->comm);
     if (run->step == 0)

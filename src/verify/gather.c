@@ -14,9 +14,9 @@ typedef struct heading {
     size_t n;
 } heading;
 
-static dn_status make_room(dn_gathered *out, size_t n)
+static dn_status reserve(dn_gathered *out, size_t n)
 {
-    dn_record *records = realloc(out->records, (out->n + n + 1) * sizeof *records);
+    dn_observation *records = realloc(out->records, (out->n + n + 1) * sizeof *records);
     if (!records)
         return dn_fail(DN_ERR_MEMORY, "no memory for the %zu results of a comparison", out->n + n);
     out->records = records;
@@ -26,8 +26,8 @@ static dn_status make_room(dn_gathered *out, size_t n)
 static dn_status gather_one(dn_comm *world, const dn_verify *v, heading *said, int rank, dn_gathered *out)
 {
     DN_TRY(dn_comm_broadcast(world, said, sizeof *said, rank, DN_TRAFFIC_CONTROL));
-    DN_TRY(make_room(out, said->n));
-    dn_record *records = out->records + out->n;
+    DN_TRY(reserve(out, said->n));
+    dn_observation *records = out->records + out->n;
     if (rank == dn_comm_rank(world) && said->n > 0)
         memcpy(records, v->records, said->n * sizeof *records);
     if (said->n > 0)
@@ -43,7 +43,8 @@ static dn_status gather_one(dn_comm *world, const dn_verify *v, heading *said, i
     return DN_OK;
 }
 
-dn_status dn_gather(dn_comm *world, const dn_verify *v, dn_status status, double seconds, dn_gathered *out)
+dn_status dn_verify_gather(dn_comm *world, const dn_verify *v, dn_status status, double seconds,
+                           dn_gathered *out)
 {
     heading own = {.status = status, .seconds = seconds, .n = v->n_records};
     *out = (dn_gathered){0};

@@ -74,7 +74,7 @@ typedef enum dn_wrong {
     DN_WRONG_BYTES
 } dn_wrong;
 
-typedef struct dn_record {
+typedef struct dn_observation {
     dn_verify_kind kind;
     int rank;
     char line[DN_VERIFY_LINE_MAX], name[DN_VERIFY_NAME_MAX];
@@ -88,22 +88,22 @@ typedef struct dn_record {
     size_t at;
     double
         value; /* block: sum of squares of the difference, or, in the reference run, of the block; scalar */
-    uint64_t counted, formula; /* amount: counted; same: first byte that differs, bytes */
+    uint64_t counted, expected; /* amount: counted; same: first byte that differs, bytes */
     double cluster;
-} dn_record;
+} dn_observation;
 
 struct dn_verify {
     dn_reference reference;
     bool is_reference; /* the run that makes it */
     bool rounding;     /* the run that shows what rounding does */
     dn_plant plant;    /* of the run on this mesh */
-    dn_record *records;
+    dn_observation *records;
     size_t n_records, capacity;
 };
 
 /* Everything that came from a mesh; the same on all ranks of the world. */
 typedef struct dn_gathered {
-    dn_record *records; /* by rank, each in order */
+    dn_observation *records; /* by rank, each in order */
     size_t n;
     dn_status status; /* the first rank's that failed */
     char message[256];
@@ -112,8 +112,8 @@ typedef struct dn_gathered {
 
 /** Collective over world: `status` is how the operation fared on this rank. Errors: DN_ERR_MEMORY; those of a
  * barrier. */
-dn_status dn_gather(dn_comm *world, const dn_verify *v, dn_status status, double seconds,
-                    dn_gathered *out) DN_MUST_USE;
+dn_status dn_verify_gather(dn_comm *world, const dn_verify *v, dn_status status, double seconds,
+                           dn_gathered *out) DN_MUST_USE;
 void dn_gathered_free(dn_gathered *gathered);
 
 /** Fills other ranks' references from what the first one has shown. Errors: DN_ERR_MEMORY. */
@@ -133,15 +133,15 @@ bool dn_covered(size_t rows, size_t cols, const dn_held *held, size_t n, char *w
 /* ---- the report ---- */
 
 /* One tensor, scalar or number of a rank under one line on one mesh. */
-typedef struct dn_finding {
+typedef struct dn_verify_check {
     int line;
     char name[DN_VERIFY_NAME_MAX];
     bool holds;
-    double difference;         /* block, scalar: relative */
-    uint64_t counted, formula; /* bytes; amount: counted */
+    double difference;          /* block, scalar: relative */
+    uint64_t counted, expected; /* bytes; amount: counted */
     double cluster;
     char why[224]; /* it does not hold */
-} dn_finding;
+} dn_verify_check;
 
 typedef struct dn_verify_row {
     int size[DN_N_AXES];
@@ -149,7 +149,7 @@ typedef struct dn_verify_row {
     char message[256];
     double seconds;
     bool holds;
-    dn_finding *findings;
+    dn_verify_check *checks;
     size_t n, capacity;
 } dn_verify_row;
 
@@ -179,7 +179,7 @@ dn_status dn_verify_judge_rounding(dn_verify_report *report, const dn_reference 
                                    const dn_gathered *gathered) DN_MUST_USE;
 
 /** The worst finding of a line on a mesh: one that fails, then the largest; NULL if there is none. */
-const dn_finding *dn_verify_worst(const dn_verify_row *row, size_t line);
+const dn_verify_check *dn_verify_worst(const dn_verify_row *row, size_t line);
 /** How many of a line do not hold on a mesh. */
 size_t dn_verify_count_failed(const dn_verify_row *row, size_t line);
 

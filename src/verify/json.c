@@ -17,7 +17,7 @@ static json_t *number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-static json_t *finding(const dn_finding *f, dn_verify_kind kind)
+static json_t *check(const dn_verify_check *f, dn_verify_kind kind)
 {
     json_t *object = json_pack("{s:s, s:b}", "name", f->name, "holds", (int)f->holds);
     if (kind == DN_VERIFY_BLOCK || kind == DN_VERIFY_SCALAR)
@@ -25,7 +25,7 @@ static json_t *finding(const dn_finding *f, dn_verify_kind kind)
     if (kind == DN_VERIFY_BYTES || kind == DN_VERIFY_AMOUNT)
         json_object_set_new(object, "bytes", json_integer((json_int_t)f->counted));
     if (kind == DN_VERIFY_BYTES) {
-        json_object_set_new(object, "formula", json_integer((json_int_t)f->formula));
+        json_object_set_new(object, "formula", json_integer((json_int_t)f->expected));
         json_object_set_new(object, "cluster", number(f->cluster));
     }
     if (!f->holds)
@@ -37,17 +37,17 @@ static json_t *finding(const dn_finding *f, dn_verify_kind kind)
 static json_t *line(const dn_verify_report *report, const dn_verify_row *row, size_t i)
 {
     const dn_verify_line *l = &report->lines[i];
-    const dn_finding *worst = dn_verify_worst(row, i);
-    json_t *findings = json_array();
+    const dn_verify_check *worst = dn_verify_worst(row, i);
+    json_t *checks = json_array();
     if (!worst) {
-        json_decref(findings);
+        json_decref(checks);
         return NULL;
     }
     for (size_t k = 0; k < row->n; k++)
-        if (row->findings[k].line == (int)i)
-            json_array_append_new(findings, finding(&row->findings[k], l->kind));
+        if (row->checks[k].line == (int)i)
+            json_array_append_new(checks, check(&row->checks[k], l->kind));
     return json_pack("{s:s, s:s, s:b, s:s, s:o}", "line", l->name, "kind", kinds[l->kind], "holds",
-                     (int)worst->holds, "worst", worst->name, "findings", findings);
+                     (int)worst->holds, "worst", worst->name, "findings", checks);
 }
 
 static json_t *mesh(const dn_verify_report *report, const dn_verify_row *row)

@@ -18,9 +18,9 @@ typedef struct judge {
     size_t last;          /* finding that was looked up: the next is most likely behind it */
     size_t last_rounding; /* likewise, in the row of rounding */
     dn_held *held;        /* room for all records */
-    const dn_record *
-        *shown;             /* [reference->n]: the first record of each original; NULL: nobody has shown it */
-    const dn_record **next; /* [gathered->n]: of the same original */
+    const dn_observation *
+        *shown; /* [reference->n]: the first record of each original; NULL: nobody has shown it */
+    const dn_observation **next; /* [gathered->n]: of the same original */
 } judge;
 
 /* ---- lines and findings ---- */
@@ -48,51 +48,51 @@ static dn_status find_line(dn_verify_report *report, const char *name, dn_verify
 }
 
 /* The finding of a name under a line, a new one holds; valid until the next call. */
-static dn_status finding_of(judge *j, int line, const char *name, dn_finding **out)
+static dn_status check_of(judge *j, int line, const char *name, dn_verify_check **out)
 {
     dn_verify_row *row = j->row;
     for (size_t tried = 0; tried < row->n; tried++) {
         size_t i = (j->last + 1 + tried) % row->n;
-        *out = &row->findings[i];
+        *out = &row->checks[i];
         if ((*out)->line == line && strcmp((*out)->name, name) == 0) {
             j->last = i;
             return DN_OK;
         }
     }
-    dn_finding *findings = dn_verify_grow(row->findings, row->n, &row->capacity, sizeof *findings);
-    if (!findings)
+    dn_verify_check *checks = dn_verify_grow(row->checks, row->n, &row->capacity, sizeof *checks);
+    if (!checks)
         return dn_verify_no_memory();
-    row->findings = findings;
+    row->checks = checks;
     j->last = row->n;
-    *out = &findings[row->n++];
-    **out = (dn_finding){.line = line, .holds = true};
+    *out = &checks[row->n++];
+    **out = (dn_verify_check){.line = line, .holds = true};
     snprintf((*out)->name, sizeof(*out)->name, "%s", name);
     return DN_OK;
 }
 
 /* The first reason stays. */
-static void fail(dn_finding *finding, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void fail(dn_finding *finding, const char *format, ...)
+static void fail(dn_verify_check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void fail(dn_verify_check *check, const char *format, ...)
 {
     va_list arguments;
-    if (!finding->holds)
+    if (!check->holds)
         return;
-    finding->holds = false;
+    check->holds = false;
     va_start(arguments, format);
-    vsnprintf(finding->why, sizeof finding->why, format, arguments);
+    vsnprintf(check->why, sizeof check->why, format, arguments);
     va_end(arguments);
 }
 
 /* How much a tensor may differ: by the tolerance or, if that is more, by some times what rounding does. */
-static double allowed(judge *j, const dn_finding *finding)
+static double allowed(judge *j, const dn_verify_check *check)
 {
     const dn_verify_row *row = j->report->rows;
     if (j->rounding)
         return INFINITY;
     for (size_t tried = 0; j->report->rounding && tried < row->n; tried++) {
         size_t i = (j->last_rounding + 1 + tried) % row->n;
-        const dn_finding *f = &row->findings[i];
-        if (f->line != finding->line || strcmp(f->name, finding->name) != 0)
+        const dn_verify_check *f = &row->checks[i];
+        if (f->line != check->line || strcmp(f->name, check->name) != 0)
             continue;
         j->last_rounding = i;
         return fmax(j->report->tolerance, DN_VERIFY_MARGIN * f->difference);
@@ -101,15 +101,15 @@ static double allowed(judge *j, const dn_finding *finding)
 }
 
 /* A difference of this size: of all that have the same name the largest counts, and NaN is the largest. */
-static void judge_difference(judge *j, dn_finding *finding, double difference, double reference)
+static void judge_difference(judge *j, dn_verify_check *check, double difference, double reference)
 {
-    double limit = allowed(j, finding);
-    if (!(difference <= finding->difference))
-        finding->difference = difference;
+    double limit = allowed(j, check);
+    if (!(difference <= check->difference))
+        check->difference = difference;
     if (!isfinite(reference))
-        fail(finding, "the reference itself is not finite");
+        fail(check, "the reference itself is not finite");
     else if (!(difference <= limit))
-        fail(finding, "differs by %.1e, tolerance %.0e", difference, limit);
+        fail(check, "differs by %.1e, tolerance %.0e", difference, limit);
 }
 
 static double relative(double off, double whole)
@@ -121,15 +121,15 @@ static double relative(double off, double whole)
 
 static dn_status fail_coverage(judge *j, const char *line, const char *name, const char *why)
 {
-    dn_finding *finding;
+    dn_verify_check *check;
     char whole[DN_VERIFY_NAME_MAX];
     snprintf(whole, sizeof whole, "%s: %.*s", line, (int)(sizeof whole - DN_VERIFY_LINE_MAX - 3), name);
-    DN_TRY(finding_of(j, DN_VERIFY_COVERAGE_LINE, whole, &finding));
-    fail(finding, "%s", why);
+    DN_TRY(check_of(j, DN_VERIFY_COVERAGE_LINE, whole, &check));
+    fail(check, "%s", why);
     return DN_OK;
 }
 
-static dn_status judge_wrong(judge *j, const dn_record *r)
+static dn_status judge_wrong(judge *j, const dn_observation *r)
 {
     char why[200];
     const dn_block *b = &r->block;
@@ -165,7 +165,7 @@ static dn_status judge_replica(judge *j, int index, unsigned replicated, int rep
     double off = 0;
     size_t n = 0;
     char why[160];
-    for (const dn_record *r = j->shown[index]; r; r = j->next[r - j->gathered->records]) {
+    for (const dn_observation *r = j->shown[index]; r; r = j->next[r - j->gathered->records]) {
         if (r->wrong != DN_WRONG_NOTHING || replica_of(j->row, r->rank, replicated) != replica)
             continue;
         j->held[n++] = (dn_held){r->block, r->rank};
@@ -173,13 +173,13 @@ static dn_status judge_replica(judge *j, int index, unsigned replicated, int rep
     }
     if (!dn_covered(original->rows, original->cols, j->held, n, why, sizeof why))
         DN_TRY(fail_coverage(j, original->line, original->name, why));
-    dn_finding *finding;
+    dn_verify_check *check;
     int line;
     DN_TRY(find_line(j->report, original->line, DN_VERIFY_BLOCK, &line));
-    DN_TRY(finding_of(j, line, original->name, &finding));
+    DN_TRY(check_of(j, line, original->name, &check));
     bool is_reference = j->row == j->report->rows && !j->rounding;
     double norm = sqrt(original->square);
-    judge_difference(j, finding, is_reference ? 0 : relative(sqrt(off), norm), norm);
+    judge_difference(j, check, is_reference ? 0 : relative(sqrt(off), norm), norm);
     return DN_OK;
 }
 
@@ -194,15 +194,15 @@ static dn_status judge_tensor(judge *j, int index, unsigned replicated)
     return DN_OK;
 }
 
-static dn_status judge_scalar(judge *j, const dn_record *r)
+static dn_status judge_scalar(judge *j, const dn_observation *r)
 {
     const dn_original *original = &j->reference->all[r->original];
     double off = fabs(r->value - original->square);
-    dn_finding *finding;
+    dn_verify_check *check;
     int line;
     DN_TRY(find_line(j->report, r->line, DN_VERIFY_SCALAR, &line));
-    DN_TRY(finding_of(j, line, r->name, &finding));
-    judge_difference(j, finding, relative(off, fabs(original->square)), original->square);
+    DN_TRY(check_of(j, line, r->name, &check));
+    judge_difference(j, check, relative(off, fabs(original->square)), original->square);
     return DN_OK;
 }
 
@@ -210,7 +210,7 @@ static dn_status judge_scalar(judge *j, const dn_record *r)
 static void string_together(judge *j)
 {
     for (size_t i = j->gathered->n; i-- > 0;) {
-        const dn_record *r = &j->gathered->records[i];
+        const dn_observation *r = &j->gathered->records[i];
         if (r->original < 0)
             continue;
         j->next[i] = j->shown[r->original];
@@ -222,7 +222,7 @@ static dn_status judge_originals(judge *j)
 {
     for (int index = 0; index < (int)j->reference->n; index++) {
         const dn_original *original = &j->reference->all[index];
-        const dn_record *shown = j->shown[index];
+        const dn_observation *shown = j->shown[index];
         if (!shown && original->rows * original->cols == 0 && original->kind == DN_VERIFY_BLOCK)
             continue;
         if (!shown)
@@ -236,38 +236,38 @@ static dn_status judge_originals(judge *j)
 
 /* ---- what needs no reference ---- */
 
-static dn_status judge_same(judge *j, const dn_record *r)
+static dn_status judge_same(judge *j, const dn_observation *r)
 {
-    dn_finding *finding;
+    dn_verify_check *check;
     int line;
     DN_TRY(find_line(j->report, r->line, r->kind, &line));
-    DN_TRY(finding_of(j, line, r->name, &finding));
+    DN_TRY(check_of(j, line, r->name, &check));
     if (r->wrong == DN_WRONG_BYTES)
-        fail(finding, "rank %d holds %" PRIu64 " bytes, others of its group another number", r->rank,
-             r->formula);
+        fail(check, "rank %d holds %" PRIu64 " bytes, others of its group another number", r->rank,
+             r->expected);
     else if (r->wrong == DN_WRONG_BITS)
-        fail(finding, "rank %d differs from the first of its group, from byte %" PRIu64 " of %" PRIu64 " on",
-             r->rank, r->counted, r->formula);
+        fail(check, "rank %d differs from the first of its group, from byte %" PRIu64 " of %" PRIu64 " on",
+             r->rank, r->counted, r->expected);
     return DN_OK;
 }
 
-static dn_status judge_number(judge *j, const dn_record *r)
+static dn_status judge_number(judge *j, const dn_observation *r)
 {
-    dn_finding *finding;
+    dn_verify_check *check;
     char name[32];
     int line;
     snprintf(name, sizeof name, "rank %d", r->rank);
     DN_TRY(find_line(j->report, r->line, r->kind, &line));
-    DN_TRY(finding_of(j, line, name, &finding));
-    finding->counted = r->counted;
-    finding->formula = r->formula;
-    finding->cluster = r->cluster;
-    if (r->kind == DN_VERIFY_BYTES && r->counted != r->formula)
-        fail(finding, "%" PRIu64 " bytes were counted, the formula says %" PRIu64, r->counted, r->formula);
+    DN_TRY(check_of(j, line, name, &check));
+    check->counted = r->counted;
+    check->expected = r->expected;
+    check->cluster = r->cluster;
+    if (r->kind == DN_VERIFY_BYTES && r->counted != r->expected)
+        fail(check, "%" PRIu64 " bytes were counted, the formula says %" PRIu64, r->counted, r->expected);
     return DN_OK;
 }
 
-static dn_status judge_record(judge *j, const dn_record *r)
+static dn_status judge_record(judge *j, const dn_observation *r)
 {
     int line;
     switch (r->kind) {
@@ -288,16 +288,16 @@ static dn_status judge_record(judge *j, const dn_record *r)
 static dn_status judge_all(judge *j)
 {
     int line;
-    dn_finding *finding;
+    dn_verify_check *check;
     string_together(j);
     DN_TRY(find_line(j->report, "coverage", DN_VERIFY_COVERAGE, &line));
     for (size_t i = 0; i < j->gathered->n; i++)
         DN_TRY(judge_record(j, &j->gathered->records[i]));
     DN_TRY(judge_originals(j));
     if (!dn_verify_worst(j->row, DN_VERIFY_COVERAGE_LINE))
-        DN_TRY(finding_of(j, DN_VERIFY_COVERAGE_LINE, "all", &finding));
+        DN_TRY(check_of(j, DN_VERIFY_COVERAGE_LINE, "all", &check));
     for (size_t i = 0; i < j->row->n; i++)
-        j->row->holds = j->row->holds && j->row->findings[i].holds;
+        j->row->holds = j->row->holds && j->row->checks[i].holds;
     return DN_OK;
 }
 

@@ -27,7 +27,7 @@ static const struct {
     [DN_BUG_STALE_WEIGHTS] = {"stale-weights", "a gather over dp leaves the weights of the step before"},
     [DN_BUG_EVEN_PARTS] = {"even-parts", "where a part starts is computed as if all were equal"},
     [DN_BUG_REPLICA_DRIFT] = {"replica-drift", "one replica's weights change in their last bit"},
-    [DN_BUG_UNCOUNTED_BYTES] = {"uncounted-bytes", "one exchange is missing in the ledger"},
+    [DN_BUG_UNCOUNTED_BYTES] = {"uncounted-bytes", "one exchange is missing in the statistics"},
 };
 
 static _Atomic int chosen = DN_BUG_NONE;
@@ -70,14 +70,14 @@ void dn_plant_begin(dn_plant *plant, dn_bug bug, const dn_mesh *mesh)
     *plant = (dn_plant){.bug = bug, .mesh = mesh};
     for (unsigned axes = 1; axes <= DN_ALL_AXES && bug != DN_BUG_NONE; axes++) {
         dn_planted_comm *c = &plant->comms[axes];
-        if (!mesh->groups[axes])
+        if (!mesh->comms[axes])
             continue;
-        c->real = dn_comm_ops_of(mesh->groups[axes]);
+        c->real = dn_comm_ops_of(mesh->comms[axes]);
         c->ops = *c->real;
         c->plant = plant;
         c->axes = axes;
         dn_plant_in_comm(bug, &c->ops);
-        dn_comm_use_ops(mesh->groups[axes], &c->ops);
+        dn_comm_use_ops(mesh->comms[axes], &c->ops);
     }
 }
 
@@ -85,7 +85,7 @@ void dn_plant_end(dn_plant *plant)
 {
     for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
         if (plant->comms[axes].real)
-            dn_comm_use_ops(plant->mesh->groups[axes], plant->comms[axes].real);
+            dn_comm_use_ops(plant->mesh->comms[axes], plant->comms[axes].real);
     if (plant->stream)
         plant->stream->kernels = plant->kernels.real;
     *plant = (dn_plant){0};

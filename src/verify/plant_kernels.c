@@ -82,12 +82,12 @@ static void leave_empty_products(dn_stream *s, const dn_product *products, size_
 
 /* ---- bands: all but the first are read from their second row on ---- */
 
-typedef void bands_fn(dn_stream *s, const dn_band *bands, size_t n);
+typedef void bands_fn(dn_stream *s, const dn_row_block *bands, size_t n);
 
-static void read_one_row_off(dn_stream *s, const dn_band *bands, size_t n, bands_fn *real)
+static void read_one_row_off(dn_stream *s, const dn_row_block *bands, size_t n, bands_fn *real)
 {
     for (size_t first = 0; first < n; first += AT_ONCE) {
-        dn_band off[AT_ONCE];
+        dn_row_block off[AT_ONCE];
         size_t n_off = dn_min(n - first, (size_t)AT_ONCE);
         for (size_t i = 0; i < n_off; i++) {
             off[i] = bands[first + i];
@@ -100,12 +100,12 @@ static void read_one_row_off(dn_stream *s, const dn_band *bands, size_t n, bands
     }
 }
 
-static void gram_one_row_off(dn_stream *s, const dn_band *bands, size_t n)
+static void gram_one_row_off(dn_stream *s, const dn_row_block *bands, size_t n)
 {
     read_one_row_off(s, bands, n, planted(s)->real->gram);
 }
 
-static void sketch_one_row_off(dn_stream *s, const dn_band *bands, size_t n)
+static void sketch_one_row_off(dn_stream *s, const dn_row_block *bands, size_t n)
 {
     read_one_row_off(s, bands, n, planted(s)->real->sketch);
 }
@@ -167,44 +167,44 @@ static void attend_back_half_a_head_off(dn_stream *s, dn_buf *dq, dn_buf *dk, dn
 
 /* ---- vocabulary: all parts but the first start one row late ---- */
 
-static dn_words one_off(const dn_words *words)
+static dn_vocab_shard one_off(const dn_vocab_shard *words)
 {
-    return (dn_words){words->first + (words->first > 0), words->n};
+    return (dn_vocab_shard){words->first + (words->first > 0), words->n};
 }
 
 static void embed_one_off(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
-                          const dn_words *words, size_t N, size_t C)
+                          const dn_vocab_shard *words, size_t N, size_t C)
 {
-    dn_words off = one_off(words);
+    dn_vocab_shard off = one_off(words);
     planted(s)->real->embed_forward(s, x, ld, wte, tokens, &off, N, C);
 }
 
 static void embed_back_one_off(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
-                               const dn_words *words, size_t N, size_t C)
+                               const dn_vocab_shard *words, size_t N, size_t C)
 {
-    dn_words off = one_off(words);
+    dn_vocab_shard off = one_off(words);
     planted(s)->real->embed_backward(s, dwte, dx, ld, tokens, &off, N, C);
 }
 
 static void copy_rows_one_off(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens,
-                              const dn_words *words, size_t N, size_t C)
+                              const dn_vocab_shard *words, size_t N, size_t C)
 {
-    dn_words off = one_off(words);
+    dn_vocab_shard off = one_off(words);
     planted(s)->real->copy_rows(s, x, y, tokens, &off, N, C);
 }
 
 static void cross_entropy_one_off(dn_stream *s, dn_buf *part, dn_buf *logits, const dn_ids *targets,
-                                  const dn_words *words, size_t N)
+                                  const dn_vocab_shard *words, size_t N)
 {
-    dn_words off = one_off(words);
+    dn_vocab_shard off = one_off(words);
     planted(s)->real->cross_entropy_part(s, part, logits, targets, &off, N);
 }
 
 static void join_one_off(dn_stream *s, double *host_loss, dn_buf *logits, const dn_buf *const *host_parts,
-                         size_t n_parts, size_t own, const dn_ids *targets, const dn_words *words, size_t N,
-                         double scale)
+                         size_t n_parts, size_t own, const dn_ids *targets, const dn_vocab_shard *words,
+                         size_t N, double scale)
 {
-    dn_words off = one_off(words);
+    dn_vocab_shard off = one_off(words);
     planted(s)->real->cross_entropy_join(s, host_loss, logits, host_parts, n_parts, own, targets, &off, N,
                                          scale);
 }

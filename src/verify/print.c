@@ -27,7 +27,8 @@ static const char *write_difference(double difference, char *text, size_t bytes)
     return text;
 }
 
-static void write_value(const dn_finding *f, dn_verify_kind kind, bool is_reference, char *text, size_t bytes)
+static void write_value(const dn_verify_check *f, dn_verify_kind kind, bool is_reference, char *text,
+                        size_t bytes)
 {
     switch (kind) {
     case DN_VERIFY_BLOCK:
@@ -50,7 +51,7 @@ static void write_value(const dn_finding *f, dn_verify_kind kind, bool is_refere
 static void write_cell(const dn_verify_report *report, const dn_verify_row *row, const column *c,
                        char text[CELL])
 {
-    const dn_finding *f = dn_verify_worst(row, c->line);
+    const dn_verify_check *f = dn_verify_worst(row, c->line);
     char value[CELL - 8];
     if (!f) {
         strcpy(text, "-");
@@ -194,7 +195,7 @@ static void print_tables(const dn_verify_report *report, const column *columns, 
 
 static void complain(const dn_verify_report *report, const dn_verify_row *row, size_t line, FILE *out)
 {
-    const dn_finding *f = dn_verify_worst(row, line);
+    const dn_verify_check *f = dn_verify_worst(row, line);
     size_t n = dn_verify_count_failed(row, line);
     fprintf(out, "FAILED %d x %d x %d, %s: %s: %s", row->size[DN_DP], row->size[DN_FS], row->size[DN_TP],
             report->lines[line].name, f->name, f->why);
@@ -231,13 +232,13 @@ static void explain_rounding(const dn_verify_report *report, FILE *out)
 }
 
 /* The largest difference of all; NULL: nothing was compared. */
-static const dn_finding *largest(const dn_verify_report *report, const dn_verify_row **where)
+static const dn_verify_check *largest(const dn_verify_report *report, const dn_verify_row **where)
 {
-    const dn_finding *worst = NULL;
+    const dn_verify_check *worst = NULL;
     for (size_t i = 1; i < report->n_rows; i++) {
         for (size_t line = 0; line < report->n_lines; line++) {
             dn_verify_kind kind = report->lines[line].kind;
-            const dn_finding *f = dn_verify_worst(&report->rows[i], line);
+            const dn_verify_check *f = dn_verify_worst(&report->rows[i], line);
             if (!f || (kind != DN_VERIFY_BLOCK && kind != DN_VERIFY_SCALAR))
                 continue;
             if (!worst || !(f->difference <= worst->difference)) {
@@ -253,7 +254,7 @@ static void print_summary(const dn_verify_report *report, FILE *out)
 {
     char text[32], time[32];
     const dn_verify_row *where = NULL;
-    const dn_finding *f = largest(report, &where);
+    const dn_verify_check *f = largest(report, &where);
     size_t n_failed = dn_verify_failed_meshes(report);
     double seconds = 0;
     for (size_t i = 0; i < report->n_rows; i++)

@@ -169,7 +169,7 @@ double dn_reference_difference(const dn_reference *reference, const dn_original 
 
 /* ---- telling the others ---- */
 
-static dn_status learn_one(dn_reference *reference, const dn_record *record)
+static dn_status learn_one(dn_reference *reference, const dn_observation *record)
 {
     int index = dn_reference_find(reference, record->line, record->name);
     if (index < 0) {
@@ -193,7 +193,7 @@ static dn_status learn_one(dn_reference *reference, const dn_record *record)
 dn_status dn_reference_learn(dn_reference *reference, const dn_gathered *gathered)
 {
     for (size_t i = 0; i < gathered->n; i++) {
-        const dn_record *record = &gathered->records[i];
+        const dn_observation *record = &gathered->records[i];
         if (record->kind == DN_VERIFY_BLOCK || record->kind == DN_VERIFY_SCALAR)
             DN_TRY(learn_one(reference, record));
     }

@@ -6,17 +6,17 @@
 #include <math.h>
 #include <stdlib.h>
 
-static double size_of(const dn_finding *finding)
+static double size_of(const dn_verify_check *check)
 {
-    double size = finding->difference + (double)finding->counted; /* one of them is 0 */
+    double size = check->difference + (double)check->counted; /* one of them is 0 */
     return isnan(size) ? INFINITY : size;
 }
 
-const dn_finding *dn_verify_worst(const dn_verify_row *row, size_t line)
+const dn_verify_check *dn_verify_worst(const dn_verify_row *row, size_t line)
 {
-    const dn_finding *worst = NULL;
+    const dn_verify_check *worst = NULL;
     for (size_t i = 0; i < row->n; i++) {
-        const dn_finding *f = &row->findings[i];
+        const dn_verify_check *f = &row->checks[i];
         if (f->line != (int)line)
             continue;
         bool worse = !worst || (worst->holds && !f->holds) ||
@@ -30,7 +30,7 @@ size_t dn_verify_count_failed(const dn_verify_row *row, size_t line)
 {
     size_t n = 0;
     for (size_t i = 0; i < row->n; i++)
-        n += row->findings[i].line == (int)line && !row->findings[i].holds;
+        n += row->checks[i].line == (int)line && !row->checks[i].holds;
     return n;
 }
 
@@ -56,7 +56,7 @@ static const char *first_failure(const dn_verify_report *report, const dn_verify
     return row->message;
 }
 
-dn_status dn_verify_verdict(const dn_verify_report *report)
+dn_status dn_verify_status(const dn_verify_report *report)
 {
     const dn_verify_row *row = report->rows;
     if (dn_verify_holds(report))
@@ -73,7 +73,7 @@ void dn_verify_report_destroy(dn_verify_report **report)
     if (!*report)
         return;
     for (size_t i = 0; i < (*report)->n_rows; i++)
-        free((*report)->rows[i].findings);
+        free((*report)->rows[i].checks);
     free((*report)->rows);
     free((*report)->lines);
     free(*report);

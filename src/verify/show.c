@@ -40,19 +40,19 @@ static dn_status check_name(const char *what, const char *name, size_t longest)
     return DN_OK;
 }
 
-static dn_status fill(dn_record *record, dn_verify_kind kind, const char *line, const char *name)
+static dn_status fill(dn_observation *record, dn_verify_kind kind, const char *line, const char *name)
 {
     DN_TRY(check_name("line", line, sizeof record->line));
     DN_TRY(check_name("name", name, sizeof record->name));
-    *record = (dn_record){.kind = kind, .original = -1};
+    *record = (dn_observation){.kind = kind, .original = -1};
     strcpy(record->line, line);
     strcpy(record->name, name);
     return DN_OK;
 }
 
-static dn_status add(dn_verify *v, const dn_record *record)
+static dn_status add(dn_verify *v, const dn_observation *record)
 {
-    dn_record *records = dn_verify_grow(v->records, v->n_records, &v->capacity, sizeof *records);
+    dn_observation *records = dn_verify_grow(v->records, v->n_records, &v->capacity, sizeof *records);
     if (!records)
         return dn_verify_no_memory();
     v->records = records;
@@ -68,7 +68,7 @@ static bool within(const dn_block *b, size_t rows, size_t cols)
 }
 
 /* The original of a block that the reference shows; a new one gets its place. */
-static dn_status original_of(dn_verify *v, dn_record *record)
+static dn_status original_of(dn_verify *v, dn_observation *record)
 {
     record->original = dn_reference_find(&v->reference, record->line, record->name);
     if (!v->is_reference || record->original >= 0)
@@ -85,7 +85,7 @@ static dn_status original_of(dn_verify *v, dn_record *record)
 }
 
 /* Holds a block against its original, or makes it one. */
-static void compare(dn_verify *v, dn_record *record, const void *data)
+static void compare(dn_verify *v, dn_observation *record, const void *data)
 {
     const dn_original *original = &v->reference.all[record->original];
     record->home = original->home;
@@ -101,7 +101,7 @@ static void compare(dn_verify *v, dn_record *record, const void *data)
 
 dn_status dn_verify_block(dn_verify *v, const dn_verify_tensor *tensor, dn_block block, const void *data)
 {
-    dn_record record;
+    dn_observation record;
     DN_TRY(fill(&record, DN_VERIFY_BLOCK, tensor->line, tensor->name));
     record.rows = tensor->rows;
     record.cols = tensor->cols;
@@ -128,7 +128,7 @@ static size_t count_shown(const dn_verify *v, dn_verify_kind kind, const char *l
 
 dn_status dn_verify_scalar(dn_verify *v, const char *line, double value)
 {
-    dn_record record;
+    dn_observation record;
     char name[32];
     snprintf(name, sizeof name, "value %zu", line ? count_shown(v, DN_VERIFY_SCALAR, line) + 1 : 0);
     DN_TRY(fill(&record, DN_VERIFY_SCALAR, line, name));
@@ -167,7 +167,7 @@ static dn_status compare_bits(dn_comm *group, const char *data, size_t bytes, si
 dn_status dn_verify_same(dn_verify *v, const char *line, const char *name, dn_comm *group, const void *data,
                          size_t bytes)
 {
-    dn_record record;
+    dn_observation record;
     double sizes[2] = {(double)bytes, -(double)bytes};
     size_t differs = 0;
     DN_TRY(fill(&record, DN_VERIFY_SAME, line, name));
@@ -179,25 +179,25 @@ dn_status dn_verify_same(dn_verify *v, const char *line, const char *name, dn_co
         record.wrong = differs < bytes ? DN_WRONG_BITS : DN_WRONG_NOTHING;
     }
     record.counted = differs;
-    record.formula = bytes;
+    record.expected = bytes;
     return add(v, &record);
 }
 
 /* ---- numbers of a rank ---- */
 
-dn_status dn_verify_bytes(dn_verify *v, const char *line, uint64_t counted, uint64_t formula, double cluster)
+dn_status dn_verify_bytes(dn_verify *v, const char *line, uint64_t counted, uint64_t expected, double cluster)
 {
-    dn_record record;
+    dn_observation record;
     DN_TRY(fill(&record, DN_VERIFY_BYTES, line, "bytes"));
     record.counted = counted;
-    record.formula = formula;
+    record.expected = expected;
     record.cluster = cluster;
     return add(v, &record);
 }
 
 dn_status dn_verify_amount(dn_verify *v, const char *line, uint64_t bytes)
 {
-    dn_record record;
+    dn_observation record;
     DN_TRY(fill(&record, DN_VERIFY_AMOUNT, line, "bytes"));
     record.counted = bytes;
     return add(v, &record);

@@ -3,7 +3,7 @@
 #include "base/size.h"
 #include "linalg/newton_schulz.h"
 #include "optim/rule.h"
-#include "sync/layout.h"
+#include "shard/layout.h"
 
 #include <math.h>
 
@@ -22,26 +22,29 @@ typedef struct matrix {
     size_t rows, cols;
     dn_range row, col;                 /* of the block */
     unsigned row_axes, col_axes, rest; /* axes that cut its rows, its columns, neither */
-    dn_cut row_cut, col_cut;
+    dn_dim_sharding row_sharding, col_sharding;
 } matrix;
 
-static dn_range cut_range(const dn_mesh *mesh, dn_cut cut, size_t n)
+static dn_range cut_range(const dn_mesh *mesh, dn_dim_sharding cut, size_t n)
 {
     return cut.axis == DN_N_AXES ? (dn_range){0, n}
-                                 : dn_part(n, cut.unit, mesh->size[cut.axis], mesh->at[cut.axis]);
+                                 : dn_shard_range(n, cut.unit, mesh->size[cut.axis], mesh->at[cut.axis]);
 }
 
 /* Of n_split matrices of as many rows each, one below the other, number k. */
 static matrix matrix_of(const dn_param *p, size_t n_split, size_t k, const dn_mesh *mesh)
 {
-    matrix x = {.rows = p->rows / n_split, .cols = p->cols, .row_cut = p->row_cut, .col_cut = p->col_cut};
-    dn_range rows = cut_range(mesh, p->row_cut, p->rows);
+    matrix x = {.rows = p->rows / n_split,
+                .cols = p->cols,
+                .row_sharding = p->row_sharding,
+                .col_sharding = p->col_sharding};
+    dn_range rows = cut_range(mesh, p->row_sharding, p->rows);
     size_t top = k * x.rows, bottom = top + x.rows;
     x.row.first = dn_min(dn_max(rows.first, top), bottom) - top;
     x.row.end = dn_min(dn_max(rows.end, top), bottom) - top;
-    x.col = cut_range(mesh, p->col_cut, p->cols);
-    x.row_axes = dn_axes_of(mesh->size, DN_AXIS(p->row_cut.axis));
-    x.col_axes = dn_axes_of(mesh->size, DN_AXIS(p->col_cut.axis));
+    x.col = cut_range(mesh, p->col_sharding, p->cols);
+    x.row_axes = dn_axes_of(mesh->size, DN_AXIS(p->row_sharding.axis));
+    x.col_axes = dn_axes_of(mesh->size, DN_AXIS(p->col_sharding.axis));
     x.rest = dn_axes_without(mesh->size, x.row_axes | x.col_axes);
     return x;
 }
@@ -49,14 +52,14 @@ static matrix matrix_of(const dn_param *p, size_t n_split, size_t k, const dn_me
 /* Where a rule takes matrices only, each of a split parameter is one by itself. */
 static size_t n_split_of(const dn_rule *of_matrices, const dn_param *p)
 {
-    return of_matrices->info.matrices_only && p->split > 1 ? p->split : 1;
+    return of_matrices->info.matrices_only && p->n_views > 1 ? p->n_views : 1;
 }
 
 /* The share of a range that a rank has of those along some axes. */
 static dn_range share_of(const dn_mesh *mesh, unsigned axes, dn_range range)
 {
-    dn_range part = dn_part(dn_range_size(range), 1, dn_axes_size(mesh->size, axes),
-                            dn_axes_rank(mesh->size, axes, mesh->at));
+    dn_range part = dn_shard_range(dn_range_size(range), 1, dn_axes_size(mesh->size, axes),
+                                   dn_axes_rank(mesh->size, axes, mesh->at));
     return (dn_range){range.first + part.first, range.first + part.end};
 }
 
@@ -74,7 +77,7 @@ static void add_gather(dn_traffic_model *model, const dn_mesh *mesh, unsigned ax
         dn_traffic_add(model, axes, DN_ALL_GATHER, kind, dn_range_size(share_of(mesh, axes, range)) * each);
 }
 
-/* ---- Dion (sync/factors.h says who exchanges what) ---- */
+/* ---- Dion (shard/lowrank.h says who exchanges what) ---- */
 
 /* Columns of the factors: a share of the short side, in whole multiples, not more than all of it. */
 static size_t dion_rank(const dn_optim_config *c, const matrix *x)
@@ -186,16 +189,16 @@ void dn_traffic_of_orthonormalizing(const dn_optim_config *config, const dn_para
     }
 }
 
-/* ---- rules that need a matrix whole, at its owner (sync/whole.h, sync/spread.h) ---- */
+/* ---- rules that need a matrix whole, at its owner (shard/owner.h, shard/gram.h) ---- */
 
 /* How many of the rows, or columns, a step takes: of each part that a mesh cuts them into, if parts choose.
  */
-static size_t n_selected(const dn_optim_config *c, const dn_mesh *mesh, dn_cut cut, size_t n)
+static size_t n_selected(const dn_optim_config *c, const dn_mesh *mesh, dn_dim_sharding cut, size_t n)
 {
     size_t k = 0;
     int parts = c->local_selection && cut.axis != DN_N_AXES ? mesh->size[cut.axis] : 1;
     for (int i = 0; i < parts; i++)
-        k += (size_t)ceil(c->rank_fraction * (double)dn_range_size(dn_part(n, cut.unit, parts, i)));
+        k += (size_t)ceil(c->rank_fraction * (double)dn_range_size(dn_shard_range(n, cut.unit, parts, i)));
     return k;
 }
 
@@ -208,7 +211,7 @@ static void add_owner(const dn_optim_config *c, const dn_rule *rule, const matri
     bool by_rows = rule->selects == DN_SELECT_ROWS || rows <= cols, owns = owner == dn_comm_rank(mesh->all);
     if (rule->selects != DN_SELECT_ALL) {
         size_t *side = by_rows ? &rows : &cols;
-        size_t k = n_selected(c, mesh, by_rows ? x->row_cut : x->col_cut, *side);
+        size_t k = n_selected(c, mesh, by_rows ? x->row_sharding : x->col_sharding, *side);
         scores = k < *side ? *side : 0;
         *side = k;
     }

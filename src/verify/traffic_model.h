@@ -1,8 +1,8 @@
 /*
  * What a step must exchange: payload of one rank, known from shapes, mesh and rule, and held against what its
- * communicators have counted (dn_ledger). It does not look at how the optimizer has planned its step: it says
- * once more, from the rules' definitions, who holds what and what must travel, so that the two can disagree.
- * Only what shapes do not tell, which rank owns a matrix and what depends on numbers, it asks for
+ * communicators have counted (dn_comm_stats). It does not look at how the optimizer has planned its step: it
+ * says once more, from the rules' definitions, who holds what and what must travel, so that the two can
+ * disagree. Only what shapes do not tell, which rank owns a matrix and what depends on numbers, it asks for
  * (dn_optimizer_choice).
  *
  * Everything here adds to a model, by the set of axes that a communicator is along (without axes of size 1).
@@ -12,7 +12,7 @@
 
 #include "dionode/mesh.h"
 #include "strategy/strategy.h"
-#include "sync/optimizer.h"
+#include "shard/optimizer.h"
 
 typedef struct dn_traffic_model {
     uint64_t payload[DN_ALL_AXES + 1][DN_N_TRAFFIC];

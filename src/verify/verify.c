@@ -170,7 +170,7 @@ static dn_status run_mesh(comparison *c, const int size[DN_N_AXES], dn_gathered 
     if (member)
         status = operate(c, all, size);
     dn_comm_destroy(&all);
-    DN_TRY(dn_gather(c->world, &c->v, status, member ? dn_clock_s() - start_s : 0, out));
+    DN_TRY(dn_verify_gather(c->world, &c->v, status, member ? dn_clock_s() - start_s : 0, out));
     return dn_comm_heap_release(c->world, mark);
 }
 

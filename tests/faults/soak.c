@@ -116,8 +116,8 @@ static int complain(const death *d, const outcome *o, const char *what)
            o->status == DN_OK ? "" : dn_error_message());
     for (int i = 0; i < o->n_out; i++)
         printf("#   rank %d out with %d after %.1f ms and %d meetings (victim %d)\n", o->out[i].rank,
-               o->out[i].status, 1e-6 * (double)(o->out[i].at_ns - o->dying.at_ns), o->out[i].n_meetings,
-               o->dying.n_meetings);
+               o->out[i].status, 1e-6 * (double)(o->out[i].at_ns - o->dying.at_ns), o->out[i].n_barriers,
+               o->dying.n_barriers);
     return 1;
 }
 
@@ -149,9 +149,8 @@ static bool verdict_is_right(const death *d, const outcome *o)
     if (d->signal != SIGSTOP)
         return o->status == DN_ERR_PEER && strstr(message, who) && strstr(message, how);
     return o->status == DN_ERR_TIMEOUT &&
-           (strstr(message, who) ||
-            (strstr(message, "no worker made progress") &&
-             (o->dying.n_meetings == N_MEETINGS || machine_stood_still(o))));
+           (strstr(message, who) || (strstr(message, "no worker made progress") &&
+                                     (o->dying.n_barriers == N_BARRIERS || machine_stood_still(o))));
 }
 
 /* A survivor was told of the failure, or had all it wanted from a victim that had come to the last meeting.
@@ -159,7 +158,7 @@ static bool verdict_is_right(const death *d, const outcome *o)
 static bool survivor_is_right(const death *d, const outcome *o, const record *r)
 {
     if (r->status == DN_OK)
-        return o->dying.n_meetings == N_MEETINGS && r->n_meetings == N_MEETINGS;
+        return o->dying.n_barriers == N_BARRIERS && r->n_barriers == N_BARRIERS;
     return r->status == DN_ERR_PEER || (r->status == DN_ERR_TIMEOUT && d->signal == SIGSTOP);
 }
 
@@ -184,8 +183,8 @@ static bool somebody_never_began(const outcome *o)
     return o->status == DN_ERR_TIMEOUT && strstr(dn_error_message(), " s at step 0 in '' while worker ");
 }
 
-/* With fewer waits than in the calm run, the point may lie beyond the end. A death before all have met may find
- * survivors that have not joined, which the launcher kills. */
+/* With fewer waits than in the calm run, the point may lie beyond the end. A death before all have met may
+ * find survivors that have not joined, which the launcher kills. */
 static int check_death(const death *d, const outcome *o)
 {
     if (o->n_dying == 0 && (o->status == DN_OK || somebody_never_began(o))) {
@@ -196,9 +195,9 @@ static int check_death(const death *d, const outcome *o)
         return complain(d, o, "the victim did not say that it came to that point");
     if (!verdict_is_right(d, o))
         return complain(d, o, "the launcher's verdict is wrong");
-    if (o->n_out != d->n_ranks - 1 && o->dying.n_meetings > 1)
+    if (o->n_out != d->n_ranks - 1 && o->dying.n_barriers > 1)
         return complain(d, o, "not every survivor came out by itself");
-    n_after += o->dying.n_meetings == N_MEETINGS;
+    n_after += o->dying.n_barriers == N_BARRIERS;
     for (int i = 0; i < o->n_out; i++)
         if (check_survivor(d, o, &o->out[i]))
             return 1;

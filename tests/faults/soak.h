@@ -5,14 +5,14 @@
 #include <stdint.h>
 #include <time.h>
 
-#define N_MEETINGS 20 /* collectives a worker goes through */
+#define N_BARRIERS 20 /* collectives a worker goes through */
 
 typedef enum record_kind { DYING, OUT } record_kind;
 
 typedef struct record {
     int32_t kind, rank;
     int32_t status;     /* OUT: of the last call; WRONG_RESULT where a finished call gave a wrong one */
-    int32_t n_meetings; /* begun */
+    int32_t n_barriers; /* begun */
     int64_t n_points;   /* protocol points passed */
     int64_t at_ns;      /* monotonic clock */
     double delay_s;     /* in which it was kept from running (support/delay.h) */

@@ -3,7 +3,7 @@
  *
  *     soak_worker PIPE RANK SIGNAL POINT
  *
- * Joins, meets the others N_MEETINGS times and leaves; as RANK it sends itself SIGNAL at the POINT-th point.
+ * Joins, meets the others N_BARRIERS times and leaves; as RANK it sends itself SIGNAL at the POINT-th point.
  * Points lie before and after every call of what moves the protocol (linked with --wrap, below), and where it
  * begins and ends. Without the signal it tells how many points there were.
  */
@@ -20,13 +20,13 @@
 #define COUNT 3000
 
 static struct {
-    int pipe, rank, victim, signal, n_meetings;
+    int pipe, rank, victim, signal, n_barriers;
     int64_t n_points, last_point;
 } me;
 
 static void tell(record_kind kind, int status)
 {
-    record r = {kind, me.rank, status, me.n_meetings, me.n_points, now_ns(), delay_s(0)};
+    record r = {kind, me.rank, status, me.n_barriers, me.n_points, now_ns(), delay_s(0)};
     if (write(me.pipe, &r, sizeof r) != (ssize_t)sizeof r)
         _exit(99);
 }
@@ -135,7 +135,7 @@ static dn_status add_up(dn_comm *comm, int step)
 
 static dn_status meet(dn_comm *comm, dn_real *array, int step)
 {
-    me.n_meetings++;
+    me.n_barriers++;
     dn_comm_tick(comm, (uint64_t)step, "meeting");
     switch (step % 5) {
     case 1:
@@ -155,7 +155,7 @@ static dn_status live(dn_comm *comm)
 {
     void *array;
     dn_status status = dn_comm_alloc(comm, COUNT * sizeof(dn_real), &array);
-    for (int step = 1; step <= N_MEETINGS && status == DN_OK; step++)
+    for (int step = 1; step <= N_BARRIERS && status == DN_OK; step++)
         status = meet(comm, array, step);
     return status;
 }

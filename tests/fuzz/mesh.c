@@ -12,7 +12,7 @@ static void check_parts(uint64_t n, uint64_t unit, int parts)
 {
     size_t at = 0;
     for (int index = 0; index < parts; index++) {
-        dn_range part = dn_part(n, unit, parts, index);
+        dn_range part = dn_shard_range(n, unit, parts, index);
         FUZZ_EXPECT(part.first == at && part.end >= at,
                     "part %d of %d of %zu in units of %zu is %zu to %zu, after %zu", index, parts, (size_t)n,
                     (size_t)unit, part.first, part.end, at);

@@ -1,4 +1,4 @@
-/* Attention: the reference against the textbook, every column against the reference, and causality. */
+/* Attention: the reference against the textbook, every backend against the reference, and causality. */
 #include "support.h"
 #include "support/close.h"
 
@@ -48,7 +48,7 @@ static const dn_attention_shape shapes[] = {
 };
 enum { TEXTBOOK = 4, SHARED = 8 };
 
-static void every_column_agrees_with_the_reference(void **state)
+static void every_backend_agrees_with_the_reference(void **state)
 {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         trial t = make_trial(&shapes[i]);
@@ -82,7 +82,7 @@ static void check_textbook(const dn_attention_shape *x)
     trial t = make_trial(x);
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST], out[64];
-    run_column("ref", &t, run_attention, x, results, host);
+    run_backend("ref", &t, run_attention, x, results, host);
     for (size_t row = 0; row < x->B * x->T; row++)
         for (size_t h = 0; h < x->NH; h++) {
             double lse = textbook_row(x, &t, row, h, out);
@@ -106,15 +106,15 @@ static void the_future_does_not_change_the_past(void **state)
 {
     const dn_attention_shape x = {.B = 1, .T = 130, .NH = 1, .NKV = 1, .hd = 32, .ld = 32};
     enum { CUT = 70 };
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
         dn_real *before[MAX_ARRAYS], *after[MAX_ARRAYS];
         double host[MAX_HOST];
         trial t = make_trial(&x);
-        run_column((*column)->name, &t, run_attention, &x, before, host);
+        run_backend((*backend)->name, &t, run_attention, &x, before, host);
         for (size_t a = Q; a <= V; a++)
             for (size_t i = CUT * x.ld; i < t.arrays[a].n; i++)
                 t.arrays[a].start[i] *= -3;
-        run_column((*column)->name, &t, run_attention, &x, after, host);
+        run_backend((*backend)->name, &t, run_attention, &x, after, host);
         assert_memory_equal(before[O], after[O], CUT * x.hd * sizeof(dn_real));
         assert_memory_equal(before[LSE], after[LSE], CUT * sizeof(dn_real));
         assert_memory_not_equal(before[O], after[O], x.T * x.hd * sizeof(dn_real));
@@ -142,7 +142,7 @@ TESTS(attention)
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reference_is_the_textbook_softmax),
-        cmocka_unit_test(every_column_agrees_with_the_reference),
+        cmocka_unit_test(every_backend_agrees_with_the_reference),
         cmocka_unit_test(the_future_does_not_change_the_past),
         cmocka_unit_test(large_scores_do_not_overflow),
     };

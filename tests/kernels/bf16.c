@@ -12,10 +12,10 @@
 enum { PATTERNS = 65536, N = 100003 };
 
 /* to (and from) bfloat16 of x [n] on one column, over 1 or 2 threads. */
-static void convert(const char *column, int n_threads, uint16_t *bits, dn_real *back, const dn_real *x,
+static void convert(const char *backend, int n_threads, uint16_t *bits, dn_real *back, const dn_real *x,
                     size_t n)
 {
-    dn_stream *s = make_stream(column, n_threads);
+    dn_stream *s = make_stream(backend, n_threads);
     void *real, *half;
     assert_int_equal(dn_device_alloc(s, n * sizeof *x, &real), DN_OK);
     assert_int_equal(dn_device_alloc(s, n * sizeof *bits, &half), DN_OK);
@@ -50,9 +50,9 @@ static void every_pattern_survives_the_way_there_and_back(void **state)
     static dn_real x[PATTERNS];
     for (size_t i = 0; i < PATTERNS; i++)
         bits[i] = (uint16_t)i;
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
-        convert((*column)->name, 2, bits, x, NULL, PATTERNS);
-        convert((*column)->name, 2, again, NULL, x, PATTERNS);
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+        convert((*backend)->name, 2, bits, x, NULL, PATTERNS);
+        convert((*backend)->name, 2, again, NULL, x, PATTERNS);
         for (uint32_t i = 0; i < PATTERNS; i++) {
             double right = value(i << 16);
             assert_true((double)x[i] == right || (isnan(right) && isnan((double)x[i])));
@@ -85,8 +85,8 @@ static void ties_go_to_even_and_nothing_else_does(void **state)
             want[2] = (uint16_t)(low + 1) | bit;
         }
     }
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
-        convert((*column)->name, 1, got, NULL, x, 6 * 256);
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+        convert((*backend)->name, 1, got, NULL, x, 6 * 256);
         for (size_t i = 0; i < 6 * 256; i++)
             if ((double)x[i] != 0 && fabs((double)x[i]) > 1e-37)
                 assert_int_equal(got[i], right[i]);
@@ -107,13 +107,13 @@ static void special_numbers(void **state)
                          (dn_real)0x1.8p-134};
     static const uint16_t right[] = {0, 0x8000, 0x7f80, 0xff80, 0x7f80, 0x7f7f, 0x7f80, 0, 1};
     uint16_t got[9];
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
-        convert((*column)->name, 1, got, NULL, x, 9);
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+        convert((*backend)->name, 1, got, NULL, x, 9);
         assert_memory_equal(got, right, sizeof got);
     }
 }
 
-static void every_column_rounds_like_the_reference(void **state)
+static void every_backend_rounds_like_the_reference(void **state)
 {
     dn_real *x = malloc(N * sizeof *x);
     uint16_t *right = malloc(N * sizeof *right), *got = malloc(N * sizeof *got);
@@ -121,9 +121,9 @@ static void every_column_rounds_like_the_reference(void **state)
     for (size_t i = 0; i < N; i++) /* exponents from subnormal to infinite */
         x[i] = (dn_real)ldexp((double)x[i], (int)(i % 280) - 145);
     convert("ref", 1, right, NULL, x, N);
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
         for (int n_threads = 1; n_threads <= 2; n_threads++) {
-            convert((*column)->name, n_threads, got, NULL, x, N);
+            convert((*backend)->name, n_threads, got, NULL, x, N);
             assert_memory_equal(got, right, N * sizeof *got);
         }
     free(x), free(right), free(got);
@@ -136,7 +136,7 @@ TESTS(bf16)
         cmocka_unit_test(every_pattern_survives_the_way_there_and_back),
         cmocka_unit_test(ties_go_to_even_and_nothing_else_does),
         cmocka_unit_test(special_numbers),
-        cmocka_unit_test(every_column_rounds_like_the_reference),
+        cmocka_unit_test(every_backend_rounds_like_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

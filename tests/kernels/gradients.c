@@ -21,7 +21,7 @@ static double evaluate(const objective *f, const trial *t)
 {
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST], sum = 0;
-    run_column("ref", t, f->run, f->context, results, host);
+    run_backend("ref", t, f->run, f->context, results, host);
     for (size_t i = 0; f->weights && i < f->weights->n; i++)
         sum += (double)f->weights->start[i] * (double)results[f->output][i];
     free_results(t, results);
@@ -66,7 +66,7 @@ static void check_attention(const dn_attention_shape *heads)
         t.arrays[a] = random_array(a == 4 ? N_HEADS : N_ATTENTION, a, 1);
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_column("ref", &t, attention_backward, heads, results, host);
+    run_backend("ref", &t, attention_backward, heads, results, host);
     if (heads->NKV < heads->NH) /* nothing is written to what is padding there */
         for (size_t g = 7; g < 9; g++)
             for (size_t i = 0; i < N_ATTENTION; i++)
@@ -155,7 +155,7 @@ static void gain_backward_is_the_derivative(void **state)
                .n_arrays = 6};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_column("ref", &t, gain_backward, NULL, results, host);
+    run_backend("ref", &t, gain_backward, NULL, results, host);
     const objective f = {gain_forward, NULL, 1, &t.arrays[3]};
     check_gradient(&f, &t, 0, results[4]);
     check_gradient(&f, &t, 2, results[5]);
@@ -180,7 +180,7 @@ static void swiglu_backward_is_the_derivative(void **state)
                .n_arrays = 4};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_column("ref", &t, swiglu_backward, NULL, results, host);
+    run_backend("ref", &t, swiglu_backward, NULL, results, host);
     const objective f = {swiglu_forward, NULL, 1, &t.arrays[2]};
     check_gradient(&f, &t, 0, results[3]);
     free_results(&t, results);
@@ -195,7 +195,7 @@ static void check_layer(operation forward, operation backward, size_t output)
                .n_arrays = 6};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_column("ref", &t, backward, NULL, results, host);
+    run_backend("ref", &t, backward, NULL, results, host);
     const objective f = {forward, NULL, output, &t.arrays[3]};
     check_gradient(&f, &t, 0, results[4]);
     free_results(&t, results);
@@ -235,7 +235,7 @@ static void cross_entropy_leaves_the_derivative(void **state)
     trial t = {.arrays = {random_array(60, 1, 1)}, .n_arrays = 1};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_column("ref", &t, cross_entropy, NULL, results, host);
+    run_backend("ref", &t, cross_entropy, NULL, results, host);
     const objective f = {cross_entropy, NULL, 0, NULL};
     check_gradient(&f, &t, 0, results[0]);
     free_results(&t, results);
@@ -247,13 +247,13 @@ static void cross_entropy_leaves_the_derivative(void **state)
 static void joined_cross_entropy(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     const int32_t targets[] = {3, 0, 19};
-    const dn_words words[] = {{0, 7}, {7, 0}, {7, 13}};
+    const dn_vocab_shard vocab[] = {{0, 7}, {7, 0}, {7, 13}};
     const dn_buf *const parts[] = {b[3], b[4], b[5]};
     dn_ids *ids = device_ids(s, targets, 3);
     for (size_t k = 0; k < 3; k++)
-        s->kernels->cross_entropy_part(s, b[3 + k], b[k], ids, &words[k], 3);
+        s->kernels->cross_entropy_part(s, b[3 + k], b[k], ids, &vocab[k], 3);
     for (size_t k = 0; k < 3; k++)
-        s->kernels->cross_entropy_join(s, &host[k], b[k], parts, 3, k, ids, &words[k], 3, 1);
+        s->kernels->cross_entropy_join(s, &host[k], b[k], parts, 3, k, ids, &vocab[k], 3, 1);
     free_ids(s, ids, 3);
 }
 
@@ -264,7 +264,7 @@ static void joined_cross_entropy_leaves_the_derivative(void **state)
                .n_arrays = 6};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_column("ref", &t, joined_cross_entropy, NULL, results, host);
+    run_backend("ref", &t, joined_cross_entropy, NULL, results, host);
     const objective f = {joined_cross_entropy, NULL, 0, NULL};
     for (size_t k = 0; k < 3; k++)
         check_gradient(&f, &t, k, results[k]);

@@ -1,4 +1,4 @@
-/* Layers: every column against the reference, and what the vector exponential is good for. */
+/* Layers: every backend against the reference, and what the vector exponential is good for. */
 #include "support.h"
 
 #include <math.h>
@@ -12,9 +12,9 @@ static void run_embedding(dn_stream *s, dn_buf *const *b, double *host, const vo
 {
     const embedding *e = context;
     dn_ids *ids = device_ids(s, e->tokens, e->N);
-    const dn_words words = {0, e->V};
-    s->kernels->embed_forward(s, b[0], e->C, b[1], ids, &words, e->N, e->C);
-    s->kernels->embed_backward(s, b[2], b[3], e->C, ids, &words, e->N, e->C);
+    const dn_vocab_shard vocab = {0, e->V};
+    s->kernels->embed_forward(s, b[0], e->C, b[1], ids, &vocab, e->N, e->C);
+    s->kernels->embed_backward(s, b[2], b[3], e->C, ids, &vocab, e->N, e->C);
     free_ids(s, ids, e->N);
 }
 
@@ -194,13 +194,13 @@ static void exponentials_are_good_to_four_ulp(void **state)
     enum { V = 40003 };
     const double lowest = sizeof(dn_real) == 4 ? -86.9 : -707.9;
     const loss shape = {1, V, 1, 0};
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
         trial t = {.arrays = {constant_array(V, 0)}, .n_arrays = 1};
         for (size_t i = 2; i < V; i++)
             t.arrays[0].start[i] = (dn_real)(lowest * (double)(i - 2) / V);
         dn_real *results[MAX_ARRAYS];
         double host[MAX_HOST];
-        run_column((*column)->name, &t, run_cross_entropy, &shape, results, host);
+        run_backend((*backend)->name, &t, run_cross_entropy, &shape, results, host);
         for (size_t i = 2; i < V; i++) {
             long double want = expl((long double)t.arrays[0].start[i]);
             long double got = (long double)results[0][i] / (long double)results[0][1];
@@ -216,13 +216,13 @@ static void exponentials_are_good_to_four_ulp(void **state)
 static void infinite_and_nan_logits_stay_in_their_row(void **state)
 {
     const loss shape = {2, 100, 1, 0};
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
         trial t = {.arrays = {random_array(200, 1, 1)}, .n_arrays = 1};
         t.arrays[0].start[50] = -(dn_real)INFINITY;
         t.arrays[0].start[150] = (dn_real)NAN;
         dn_real *results[MAX_ARRAYS];
         double host[MAX_HOST];
-        run_column((*column)->name, &t, run_cross_entropy, &shape, results, host);
+        run_backend((*backend)->name, &t, run_cross_entropy, &shape, results, host);
         assert_true(results[0][50] == 0);
         assert_true(isnan(host[0]));
         for (size_t i = 0; i < 100; i++) {

@@ -1,4 +1,4 @@
-/* The rounds of orthonormalization: every column against plain sums in double, and whole chains of rounds
+/* The rounds of orthonormalization: every backend against plain sums in double, and whole chains of rounds
  * against what an orthonormal basis must be. How they are put together: tests/unit/linalg_orth.c. */
 #include "support.h"
 
@@ -15,7 +15,7 @@ enum { MOST = 12 };
 
 typedef struct batch {
     size_t n;
-    dn_band bands[MOST];
+    dn_row_block bands[MOST];
     dn_real *start[MOST]; /* p as it was */
     double *partials[MOST], *inverses[MOST];
 } batch;
@@ -41,14 +41,14 @@ static void add_matrix(batch *b, size_t m, size_t r, uint64_t stream)
     memcpy(p, b->start[i], m * r * sizeof *p);
     b->partials[i] = room(small * sizeof(double));
     b->inverses[i] = room(r * r * sizeof(double));
-    b->bands[i] = (dn_band){.m = m,
-                            .r = r,
-                            .rows = m,
-                            .p = (dn_buf *)(void *)p,
-                            .seed = 5,
-                            .draw = stream,
-                            .partial = (dn_wide *)(void *)b->partials[i],
-                            .inverse = (dn_wide *)(void *)b->inverses[i]};
+    b->bands[i] = (dn_row_block){.m = m,
+                                 .r = r,
+                                 .rows = m,
+                                 .p = (dn_buf *)(void *)p,
+                                 .seed = 5,
+                                 .draw = stream,
+                                 .partial = (dn_wide *)(void *)b->partials[i],
+                                 .inverse = (dn_wide *)(void *)b->inverses[i]};
 }
 
 static batch make_batch(void)
@@ -105,9 +105,9 @@ static void apply(dn_stream *s, batch *b)
     s->kernels->apply(s, b->bands, b->n);
 }
 
-static void run(const char *column, int n_threads, batch *b, step what)
+static void run(const char *backend, int n_threads, batch *b, step what)
 {
-    dn_stream *s = make_stream(column, n_threads);
+    dn_stream *s = make_stream(backend, n_threads);
     what(s, b);
     assert_int_equal(dn_stream_sync(s), DN_OK);
     dn_stream_destroy(&s);
@@ -124,7 +124,7 @@ static double product(const dn_real *x, size_t m, size_t r, size_t i, size_t j)
 }
 
 /* Sums of m products in any order, in double. */
-static void check_gram(const char *column, const batch *b, size_t k)
+static void check_gram(const char *backend, const batch *b, size_t k)
 {
     size_t m = b->bands[k].rows, r = b->bands[k].r;
     for (size_t i = 0; i < r; i++)
@@ -132,18 +132,18 @@ static void check_gram(const char *column, const batch *b, size_t k)
             double got = b->partials[k][i * r + j], want = product(b->start[k], m, r, i, j);
             double scale = sqrt(product(b->start[k], m, r, i, i)) * sqrt(product(b->start[k], m, r, j, j));
             if (!(fabs(got - want) <= 2.3e-16 * (double)(m + 1) * scale))
-                fail_msg("%s, gram of %zu x %zu: element %zu, %zu is %g, not %g", column, m, r, i, j, got,
+                fail_msg("%s, gram of %zu x %zu: element %zu, %zu is %g, not %g", backend, m, r, i, j, got,
                          want);
         }
 }
 
 static void gram_matrices_are_sums_in_double(void **state)
 {
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
         batch b = make_batch();
-        run((*column)->name, 2, &b, gram);
+        run((*backend)->name, 2, &b, gram);
         for (size_t k = 0; k < b.n; k++) {
-            check_gram((*column)->name, &b, k);
+            check_gram((*backend)->name, &b, k);
             assert_memory_equal(b.bands[k].p, b.start[k], b.bands[k].rows * b.bands[k].r * sizeof(dn_real));
         }
         free_batch(&b);
@@ -151,14 +151,14 @@ static void gram_matrices_are_sums_in_double(void **state)
 }
 
 /* Sums of m products with draws of size 1/sqrt(k), in dn_real. */
-static void check_sketch(const char *column, const batch *b, const batch *ref, size_t k)
+static void check_sketch(const char *backend, const batch *b, const batch *ref, size_t k)
 {
     size_t m = b->bands[k].rows, r = b->bands[k].r, rows = dn_sketch_rows(r);
     double bound = DN_REAL_EPS * (double)(m + 1);
     for (size_t i = 0; i < rows * r; i++)
         if (!(fabs(b->partials[k][i] - ref->partials[k][i]) <= bound))
-            fail_msg("%s, sketch of %zu x %zu: element %zu is %g, not %g", column, m, r, i, b->partials[k][i],
-                     ref->partials[k][i]);
+            fail_msg("%s, sketch of %zu x %zu: element %zu is %g, not %g", backend, m, r, i,
+                     b->partials[k][i], ref->partials[k][i]);
     for (size_t j = 0; j < r; j++) {
         double got = b->partials[k][rows * r + j], want = product(b->start[k], m, r, j, j);
         assert_close(got, want, 2.3e-16 * (double)m * want);
@@ -169,11 +169,11 @@ static void sketches_are_those_of_the_reference(void **state)
 {
     batch ref = make_batch();
     run("ref", 1, &ref, sketch);
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
         batch b = make_batch();
-        run((*column)->name, 2, &b, sketch);
+        run((*backend)->name, 2, &b, sketch);
         for (size_t k = 0; k < b.n; k++)
-            check_sketch((*column)->name, &b, &ref, k);
+            check_sketch((*backend)->name, &b, &ref, k);
         free_batch(&b);
     }
     free_batch(&ref);
@@ -184,7 +184,7 @@ static void partials_of_bands_add_up_to_the_partial_of_the_whole(void **state)
 {
     static const size_t edges[] = {0, 0, 7, 297, 300};
     const size_t r = 40, rows = dn_sketch_rows(r) + 1;
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
         for (int sketched = 0; sketched < 2; sketched++) {
             batch b = {.n = 0};
             for (int i = 0; i < 5; i++)
@@ -194,7 +194,7 @@ static void partials_of_bands_add_up_to_the_partial_of_the_whole(void **state)
                 b.bands[i].rows = edges[i + 1] - edges[i];
                 b.bands[i].p = dn_at(b.bands[i].p, edges[i] * r);
             }
-            run((*column)->name, 2, &b, sketched ? sketch : gram);
+            run((*backend)->name, 2, &b, sketched ? sketch : gram);
             for (size_t i = 0; i < (sketched ? rows * r : r * r); i++) {
                 double sum = 0;
                 for (int band = 0; band < 4; band++)
@@ -208,7 +208,7 @@ static void partials_of_bands_add_up_to_the_partial_of_the_whole(void **state)
         }
 }
 
-static void check_applied(const char *column, const batch *b, size_t k)
+static void check_applied(const char *backend, const batch *b, size_t k)
 {
     size_t m = b->bands[k].rows, r = b->bands[k].r;
     for (size_t i = 0; i < m; i++)
@@ -221,7 +221,7 @@ static void check_applied(const char *column, const batch *b, size_t k)
             }
             double got = (double)basis(b, k)[i * r + j];
             if (!(fabs(got - want) <= DN_REAL_EPS / 2 * fabs(want) + 2.3e-16 * (double)(r + 1) * scale))
-                fail_msg("%s, %zu x %zu: element %zu, %zu is %g, not %g", column, m, r, i, j, got, want);
+                fail_msg("%s, %zu x %zu: element %zu, %zu is %g, not %g", backend, m, r, i, j, got, want);
         }
     dn_real beyond;
     memset(&beyond, 0xff, sizeof beyond);
@@ -230,11 +230,11 @@ static void check_applied(const char *column, const batch *b, size_t k)
 
 static void rows_are_multiplied_in_double_and_rounded_once(void **state)
 {
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
         batch b = make_batch();
-        run((*column)->name, 2, &b, apply);
+        run((*backend)->name, 2, &b, apply);
         for (size_t k = 0; k < b.n; k++)
-            check_applied((*column)->name, &b, k);
+            check_applied((*backend)->name, &b, k);
         free_batch(&b);
     }
 }
@@ -255,20 +255,20 @@ static void bits_depend_neither_on_threads_nor_on_the_batch(void **state)
 {
     static const step steps[] = {gram, sketch, apply};
     static const int n_threads[] = {2, 3, 7};
-    const char *column = dn_kernels_available()[0]->name;
+    const char *backend = dn_kernels_available()[0]->name;
     for (size_t k = 0; k < 3; k++) {
         batch alone = make_batch();
         for (size_t i = 0; i < alone.n; i++) {
             batch one = {.n = 1, .bands = {alone.bands[i]}, .inverses = {alone.inverses[i]}};
             if (steps[k] == apply) /* draws by position in the batch */
                 continue;
-            run(column, 1, &one, steps[k]);
+            run(backend, 1, &one, steps[k]);
         }
         if (steps[k] == apply)
-            run(column, 1, &alone, apply);
+            run(backend, 1, &alone, apply);
         for (size_t t = 0; t < 3; t++) {
             batch b = make_batch();
-            run(column, n_threads[t], &b, steps[k]);
+            run(backend, n_threads[t], &b, steps[k]);
             for (size_t i = 0; i < b.n; i++) {
                 size_t r = b.bands[i].r, rows = steps[k] == sketch ? dn_sketch_rows(r) + 1 : r;
                 if (steps[k] == apply)
@@ -304,7 +304,7 @@ static void check_triangle(const double *t, size_t r)
 }
 
 /* A round: p = p T. Returns what the factorization said; *defect may be NULL. */
-static dn_verdict go_round(dn_stream *s, batch *b, bool sketched, double *defect)
+static dn_factor_info go_round(dn_stream *s, batch *b, bool sketched, double *defect)
 {
     const dn_wide *partials[] = {b->bands[0].partial};
     dn_factoring f = {.r = b->bands[0].r,
@@ -313,7 +313,7 @@ static dn_verdict go_round(dn_stream *s, batch *b, bool sketched, double *defect
                       .inverse = (dn_wide *)(void *)b->inverses[0]};
     (sketched ? s->kernels->sketch : s->kernels->gram)(s, b->bands, 1);
     (sketched ? s->kernels->factor_sketch : s->kernels->factor_gram)(s, &f, 1);
-    if (f.verdict == DN_FACTORED) {
+    if (f.info == DN_FACTOR_OK) {
         check_triangle(b->inverses[0], f.r);
         s->kernels->apply(s, b->bands, 1);
     } else {
@@ -324,7 +324,7 @@ static dn_verdict go_round(dn_stream *s, batch *b, bool sketched, double *defect
     }
     if (defect)
         *defect = f.defect;
-    return f.verdict;
+    return f.info;
 }
 
 /* Normal draws, plus a common part that makes columns nearly parallel: condition about `parallel` * sqrt(m).
@@ -346,19 +346,19 @@ static void one_round_keeps_its_promise_and_two_leave_rounding(void **state)
     static const double parallel[] = {0, 1e2, 1e4, 1e5};
     const size_t m = 200, r = 70;
     const double eps = DN_REAL_EPS * sqrt((double)m);
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
         for (size_t i = 0; i < 4; i++)
             for (int sketched = 0; sketched < 2; sketched++) {
                 batch b = make_one(m, r, parallel[i]);
-                dn_stream *s = make_stream((*column)->name, 2);
+                dn_stream *s = make_stream((*backend)->name, 2);
                 double defect, condition = (parallel[i] + 1) * sqrt((double)m);
-                assert_int_equal(go_round(s, &b, sketched, &defect), DN_FACTORED);
+                assert_int_equal(go_round(s, &b, sketched, &defect), DN_FACTOR_OK);
                 if (!sketched) {
                     assert_at_most(deviation_from_orthonormal(basis(&b, 0), m, r), defect + 8 * eps);
                     assert_at_most(defect, 16 * 2.3e-16 * (double)(r * r) * condition * condition);
                     assert_true(parallel[i] > 0 || defect < 1e-11);
                 }
-                assert_int_equal(go_round(s, &b, false, NULL), DN_FACTORED);
+                assert_int_equal(go_round(s, &b, false, NULL), DN_FACTOR_OK);
                 assert_at_most(deviation_from_orthonormal(basis(&b, 0), m, r), 8 * eps);
                 dn_stream_destroy(&s);
                 free_batch(&b);
@@ -369,16 +369,16 @@ static void one_round_keeps_its_promise_and_two_leave_rounding(void **state)
 static void factors_are_of_the_sum_of_partials(void **state)
 {
     const size_t r = 45;
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
         batch b = make_one(15, r, 0), c = make_one(20, r, 0), d = make_one(60, r, 0);
-        dn_stream *s = make_stream((*column)->name, 2);
-        dn_band bands[] = {b.bands[0], c.bands[0], d.bands[0]};
+        dn_stream *s = make_stream((*backend)->name, 2);
+        dn_row_block bands[] = {b.bands[0], c.bands[0], d.bands[0]};
         const dn_wide *partials[] = {bands[0].partial, bands[1].partial, bands[2].partial};
         dn_factoring f = {
             .r = r, .n_partials = 3, .partials = partials, .inverse = (dn_wide *)(void *)b.inverses[0]};
         s->kernels->gram(s, bands, 3);
         s->kernels->factor_gram(s, &f, 1);
-        assert_int_equal(f.verdict, DN_FACTORED);
+        assert_int_equal(f.info, DN_FACTOR_OK);
         for (size_t i = 0; i < 3; i++)
             bands[i].inverse = f.inverse;
         s->kernels->apply(s, bands, 3);
@@ -395,11 +395,11 @@ static void factors_are_of_the_sum_of_partials(void **state)
 
 /* ---- Householder, and what each says of bad matrices ---- */
 
-static dn_verdict householder(dn_stream *s, batch *b)
+static dn_factor_info householder(dn_stream *s, batch *b)
 {
     dn_tall t = {.m = b->bands[0].m, .r = b->bands[0].r, .p = b->bands[0].p};
     s->kernels->householder(s, &t, 1);
-    return t.verdict;
+    return t.info;
 }
 
 /* Largest element of x - p (p'x): what of x is outside p's span; and of p'x below its diagonal, and minus its
@@ -428,13 +428,13 @@ static double deviation_from_factor(const dn_real *p, const dn_real *x, size_t m
 static void householder_gives_the_factor_of_every_matrix(void **state)
 {
     static const size_t tall[][2] = {{1, 1}, {7, 1}, {50, 11}, {150, 64}, {260, 130}, {65, 65}, {2100, 3}};
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
         for (size_t k = 0; k < sizeof tall / sizeof *tall; k++)
             for (double parallel = 0; parallel <= 1e6; parallel += 1e6) {
                 size_t m = tall[k][0], r = tall[k][1];
                 batch b = make_one(m, r, parallel);
-                dn_stream *s = make_stream((*column)->name, 2);
-                assert_int_equal(householder(s, &b), DN_FACTORED);
+                dn_stream *s = make_stream((*backend)->name, 2);
+                assert_int_equal(householder(s, &b), DN_FACTOR_OK);
                 double eps = DN_REAL_EPS * sqrt((double)m);
                 assert_at_most(deviation_from_orthonormal(basis(&b, 0), m, r), 8 * eps);
                 assert_at_most(deviation_from_factor(basis(&b, 0), b.start[0], m, r),
@@ -465,19 +465,19 @@ static void householder_takes_batches(void **state)
 }
 
 /* All three ways must say the same; Householder takes what is only dependent. p stays but for that. */
-static void check_verdict(const batch *like, dn_verdict expected)
+static void check_verdict(const batch *like, dn_factor_info expected)
 {
     size_t m = like->bands[0].m, r = like->bands[0].r;
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
-        dn_stream *s = make_stream((*column)->name, 2);
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+        dn_stream *s = make_stream((*backend)->name, 2);
         for (int way = 0; way < 3; way++) {
             batch b = {.n = 0};
             add_matrix(&b, m, r, 1);
             memcpy(basis(&b, 0), basis(like, 0), m * r * sizeof(dn_real));
-            bool taken = way == 2 && expected == DN_DEPENDENT;
-            dn_verdict said = way == 2 ? householder(s, &b) : go_round(s, &b, way == 1, NULL);
-            if (said != (taken ? DN_FACTORED : expected))
-                fail_msg("%s, way %d said %d, not %d", (*column)->name, way, (int)said, (int)expected);
+            bool taken = way == 2 && expected == DN_FACTOR_RANK_DEFICIENT;
+            dn_factor_info said = way == 2 ? householder(s, &b) : go_round(s, &b, way == 1, NULL);
+            if (said != (taken ? DN_FACTOR_OK : expected))
+                fail_msg("%s, way %d said %d, not %d", (*backend)->name, way, (int)said, (int)expected);
             if (taken)
                 assert_at_most(deviation_from_orthonormal(basis(&b, 0), m, r),
                                8 * DN_REAL_EPS * sqrt((double)m));
@@ -496,7 +496,7 @@ static void dependent_columns_are_noticed(void **state)
         batch b = make_one(m, r, 0);
         for (size_t i = 0; i < m; i++)
             basis(&b, 0)[i * r + 66] = zero ? 0 : basis(&b, 0)[i * r + 2] / 4;
-        check_verdict(&b, DN_DEPENDENT);
+        check_verdict(&b, DN_FACTOR_RANK_DEFICIENT);
         free_batch(&b);
     }
 }
@@ -506,7 +506,7 @@ static void nothing_but_zeros_is_noticed(void **state)
     batch b = make_one(40, 5, 0);
     for (size_t i = 0; i < 200; i++)
         basis(&b, 0)[i] = 0;
-    check_verdict(&b, DN_ALL_ZERO);
+    check_verdict(&b, DN_FACTOR_ZERO);
     free_batch(&b);
 }
 
@@ -516,7 +516,7 @@ static void nan_and_infinity_are_noticed(void **state)
     for (size_t i = 0; i < 3; i++) {
         batch b = make_one(90, 70, 0);
         basis(&b, 0)[90 * 70 - 2] = (dn_real)bad[i];
-        check_verdict(&b, DN_NOT_FINITE);
+        check_verdict(&b, DN_FACTOR_NOT_FINITE);
         free_batch(&b);
     }
 }

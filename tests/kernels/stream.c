@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void an_unknown_column_or_no_thread_is_an_argument_error(void **state)
+static void an_unknown_backend_or_no_thread_is_an_argument_error(void **state)
 {
     dn_stream *s = NULL;
     assert_int_equal(dn_stream_create("abacus", 1, &s), DN_ERR_ARG);
@@ -18,7 +18,7 @@ static void an_unknown_column_or_no_thread_is_an_argument_error(void **state)
     dn_stream_destroy(&s);
 }
 
-static void cpu_is_the_first_column_and_ref_the_last(void **state)
+static void cpu_is_the_first_backend_and_ref_the_last(void **state)
 {
     const dn_kernels *const *list = dn_kernels_available();
     dn_stream *s = make_stream("cpu", 1);
@@ -52,7 +52,7 @@ static void count(void *context)
 /* A sign of life for each piece that is done: two and a bit, and none for what did not happen. */
 static void long_loops_tell_of_every_piece(void **state)
 {
-    const size_t bytes = 2 * DN_STREAM_PIECE + 4096;
+    const size_t bytes = 2 * DN_STREAM_CHUNK + 4096;
     int calls = 0;
     void *memory;
     dn_stream *s = make_stream("cpu", 2);
@@ -174,8 +174,8 @@ TESTS(stream)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_unknown_column_or_no_thread_is_an_argument_error),
-        cmocka_unit_test(cpu_is_the_first_column_and_ref_the_last),
+        cmocka_unit_test(an_unknown_backend_or_no_thread_is_an_argument_error),
+        cmocka_unit_test(cpu_is_the_first_backend_and_ref_the_last),
         cmocka_unit_test(memory_is_zero_and_aligned),
         cmocka_unit_test(long_loops_tell_of_every_piece),
         cmocka_unit_test(impossible_memory_is_an_error_naming_its_size),

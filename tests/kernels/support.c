@@ -54,10 +54,10 @@ array padded_array(size_t rows, size_t columns, size_t ld, uint64_t stream, doub
     return a;
 }
 
-dn_stream *make_stream(const char *column, int n_threads)
+dn_stream *make_stream(const char *backend, int n_threads)
 {
     dn_stream *s = NULL;
-    assert_int_equal(dn_stream_create(column, n_threads, &s), DN_OK);
+    assert_int_equal(dn_stream_create(backend, n_threads, &s), DN_OK);
     return s;
 }
 
@@ -122,17 +122,17 @@ static void run_on(dn_stream *s, const trial *t, operation run, const void *cont
         results[i] = download_guarded(s, bufs[i], t->arrays[i].n);
 }
 
-void run_column(const char *column, const trial *t, operation run, const void *context, dn_real **results,
-                double *host)
+void run_backend(const char *backend, const trial *t, operation run, const void *context, dn_real **results,
+                 double *host)
 {
-    dn_stream *s = make_stream(column, 1);
+    dn_stream *s = make_stream(backend, 1);
     run_on(s, t, run, context, results, host);
     dn_stream_destroy(&s);
 }
 
-static void fail_at(const char *column, size_t array_index, size_t i, double got, double want)
+static void fail_at(const char *backend, size_t array_index, size_t i, double got, double want)
 {
-    fail_msg("%s: array %zu, element %zu is %.17g, the reference has %.17g", column, array_index, i, got,
+    fail_msg("%s: array %zu, element %zu is %.17g, the reference has %.17g", backend, array_index, i, got,
              want);
 }
 
@@ -150,7 +150,7 @@ static void expect_written(const trial *t, dn_real *const *want)
                 fail_msg("array %zu: the reference leaves element %zu of %zu NaN", a, i, t->arrays[a].n);
 }
 
-static void compare_array(const char *column, size_t index, const array *a, const dn_real *got,
+static void compare_array(const char *backend, size_t index, const array *a, const dn_real *got,
                           const dn_real *want)
 {
     for (size_t i = 0; i < a->n; i++) {
@@ -159,15 +159,15 @@ static void compare_array(const char *column, size_t index, const array *a, cons
         double tolerance = a->ulps * DN_REAL_EPS * (fabs(x) + a->scale);
         bool close = a->ulps != 0 && fabs((double)got[i] - x) <= tolerance;
         if (!same && (is_kept(a, i) || !close))
-            fail_at(column, index, i, (double)got[i], x);
+            fail_at(backend, index, i, (double)got[i], x);
     }
 }
 
-static void compare_host(const char *column, const trial *t, const double *got, const double *want)
+static void compare_host(const char *backend, const trial *t, const double *got, const double *want)
 {
     for (size_t i = 0; i < t->n_host; i++)
         if (!(fabs(got[i] - want[i]) <= t->host_tolerance * fabs(want[i])))
-            fail_at(column, 999, i, got[i], want[i]);
+            fail_at(backend, 999, i, got[i], want[i]);
 }
 
 void free_results(const trial *t, dn_real **results)
@@ -176,18 +176,18 @@ void free_results(const trial *t, dn_real **results)
         free(results[i]);
 }
 
-static void compare_column(const char *column, const trial *t, operation run, const void *context,
+static void compare_column(const char *backend, const trial *t, operation run, const void *context,
                            dn_real *const *want, const double *want_host)
 {
     dn_real *got[2][MAX_ARRAYS];
     double host[2][MAX_HOST];
     for (int n_threads = 1; n_threads <= 2; n_threads++) {
-        dn_stream *s = make_stream(column, n_threads);
+        dn_stream *s = make_stream(backend, n_threads);
         run_on(s, t, run, context, got[n_threads - 1], host[n_threads - 1]);
         dn_stream_destroy(&s);
         for (size_t i = 0; i < t->n_arrays; i++)
-            compare_array(column, i, &t->arrays[i], got[n_threads - 1][i], want[i]);
-        compare_host(column, t, host[n_threads - 1], want_host);
+            compare_array(backend, i, &t->arrays[i], got[n_threads - 1][i], want[i]);
+        compare_host(backend, t, host[n_threads - 1], want_host);
     }
     if (t->same_bits) {
         assert_memory_equal(host[0], host[1], sizeof host[0]);
@@ -209,10 +209,10 @@ void compare_columns(trial *t, operation run, const void *context)
 {
     dn_real *want[MAX_ARRAYS];
     double want_host[MAX_HOST];
-    run_column("ref", t, run, context, want, want_host);
+    run_backend("ref", t, run, context, want, want_host);
     expect_written(t, want);
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
-        compare_column((*column)->name, t, run, context, want, want_host);
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+        compare_column((*backend)->name, t, run, context, want, want_host);
     free_results(t, want);
     free_trial(t);
 }

@@ -48,8 +48,8 @@ void compare_columns(trial *t, operation run, const void *context);
 
 /* Runs on one column with one thread; results [arrays] are what it left, for
  * free_results. */
-void run_column(const char *column, const trial *t, operation run, const void *context, dn_real **results,
-                double *host);
+void run_backend(const char *backend, const trial *t, operation run, const void *context, dn_real **results,
+                 double *host);
 void free_results(const trial *t, dn_real **results);
 void free_trial(trial *t);
 
@@ -58,6 +58,6 @@ dn_ids *device_ids(dn_stream *s, const int32_t *ids, size_t n);
 void free_ids(dn_stream *s, dn_ids *ids, size_t n);
 
 /* A stream of that column; asserts. */
-dn_stream *make_stream(const char *column, int n_threads);
+dn_stream *make_stream(const char *backend, int n_threads);
 
 #endif

@@ -1,4 +1,4 @@
-/* Batched and symmetric products: every column against the reference. */
+/* Batched and symmetric products: every backend against the reference. */
 #include "support.h"
 
 #include <stdlib.h>
@@ -96,11 +96,11 @@ static void symmetric_products_agree(void **state)
 static void symmetric_products_are_symmetric_to_the_last_bit(void **state)
 {
     const products p = {.count = 2, .n = 150, .k = 31, .alpha = 1, .beta = 0.25, .gamma = 2};
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
         trial t = symmetric_trial(&p);
         dn_real *results[MAX_ARRAYS];
         double host[MAX_HOST];
-        run_column((*column)->name, &t, run_symmetric, &p, results, host);
+        run_backend((*backend)->name, &t, run_symmetric, &p, results, host);
         for (size_t k = 0; k < p.count; k++)
             for (size_t i = 0; i < p.n; i++)
                 for (size_t j = 0; j < i; j++)

@@ -1,4 +1,4 @@
-/* Products, vectors, element-wise optimizers and column norms: every column against the reference. */
+/* Products, vectors, element-wise optimizers and column norms: every backend against the reference. */
 #include "support.h"
 
 #include <math.h>
@@ -148,13 +148,13 @@ static void run_nan(dn_stream *s, dn_buf *const *b, double *host, const void *co
 
 static void nan_and_infinity_show_in_the_sum_of_squares(void **state)
 {
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
         trial t = {.arrays = {constant_array(3, 0), random_array(70000, 1, 1)}, .n_arrays = 2};
         t.arrays[0].start[1] = (dn_real)NAN;
         t.arrays[1].start[69998] = (dn_real)INFINITY;
         dn_real *results[MAX_ARRAYS];
         double host[MAX_HOST];
-        run_column((*column)->name, &t, run_nan, NULL, results, host);
+        run_backend((*backend)->name, &t, run_nan, NULL, results, host);
         assert_true(isnan(host[0]));
         assert_true(isinf(host[1]));
         free_results(&t, results);
@@ -202,7 +202,7 @@ typedef struct tall {
     size_t n, r;
 } tall;
 
-static void run_columns(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+static void run_backends(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     const tall *x = context;
     double given[MAX_HOST];
@@ -224,7 +224,7 @@ static void column_norms_agree(void **state)
                    .n_host = shapes[i].r,
                    .host_tolerance = SUM_IN_DOUBLE,
                    .same_bits = true};
-        compare_columns(&t, run_columns, &shapes[i]);
+        compare_columns(&t, run_backends, &shapes[i]);
     }
 }
 
@@ -238,7 +238,7 @@ static void a_zero_column_stays_zero(void **state)
                .host_tolerance = SUM_IN_DOUBLE};
     for (size_t a = 1; a < 4; a++)
         t.arrays[a].scale = 0;
-    compare_columns(&t, run_columns, &shape);
+    compare_columns(&t, run_backends, &shape);
 }
 
 TESTS(vectors)

@@ -1,5 +1,5 @@
 /*
- * Kernels for a part of the vocabulary: every column against the reference, and the reference against what
+ * Kernels for a part of the vocabulary: every backend against the reference, and the reference against what
  * the whole vocabulary gives.
  */
 #include "support.h"
@@ -13,7 +13,7 @@
 
 typedef struct window {
     size_t N, C, ld;
-    dn_words words;
+    dn_vocab_shard vocab;
 } window;
 
 enum { V = 11, MAX_N = 300 };
@@ -22,7 +22,7 @@ static int32_t tokens[MAX_N];
 
 static bool among(const window *w, size_t i)
 {
-    return (size_t)tokens[i] >= w->words.first && (size_t)tokens[i] < w->words.first + w->words.n;
+    return (size_t)tokens[i] >= w->vocab.first && (size_t)tokens[i] < w->vocab.first + w->vocab.n;
 }
 
 /* arrays: x, wte | dwte, dx | copied, from */
@@ -30,9 +30,9 @@ static void run_window(dn_stream *s, dn_buf *const *b, double *host, const void 
 {
     const window *w = context;
     dn_ids *ids = device_ids(s, tokens, w->N);
-    s->kernels->embed_forward(s, b[0], w->ld, b[1], ids, &w->words, w->N, w->C);
-    s->kernels->embed_backward(s, b[2], b[3], w->ld, ids, &w->words, w->N, w->C);
-    s->kernels->copy_rows(s, b[4], b[5], ids, &w->words, w->N, w->C);
+    s->kernels->embed_forward(s, b[0], w->ld, b[1], ids, &w->vocab, w->N, w->C);
+    s->kernels->embed_backward(s, b[2], b[3], w->ld, ids, &w->vocab, w->N, w->C);
+    s->kernels->copy_rows(s, b[4], b[5], ids, &w->vocab, w->N, w->C);
     free_ids(s, ids, w->N);
 }
 
@@ -41,14 +41,14 @@ static array rows_of_words(const window *w, size_t ld)
 {
     array a = nan_rows(w->N, w->C, ld);
     for (size_t i = 0; i < w->N * ld; i++)
-        a.kept[i] |= tokens[i / ld] < (int32_t)w->words.first ||
-                     tokens[i / ld] >= (int32_t)(w->words.first + w->words.n);
+        a.kept[i] |= tokens[i / ld] < (int32_t)w->vocab.first ||
+                     tokens[i / ld] >= (int32_t)(w->vocab.first + w->vocab.n);
     return a;
 }
 
 static trial window_trial(const window *w)
 {
-    size_t table = w->words.n * w->C;
+    size_t table = w->vocab.n * w->C;
     trial t = {.arrays = {rows_of_words(w, w->ld), random_array(table, 1, 1), random_array(table, 2, 1),
                           padded_array(w->N, w->C, w->ld, 3, 1), rows_of_words(w, w->C),
                           random_array(w->N * w->C, 4, 1)},
@@ -65,7 +65,7 @@ static const window windows[] = {
 };
 enum { N_WINDOWS = sizeof windows / sizeof *windows };
 
-static void every_column_embeds_its_words_only(void **state)
+static void every_backend_embeds_its_words_only(void **state)
 {
     for (size_t i = 0; i < N_WINDOWS; i++) {
         trial t = window_trial(&windows[i]);
@@ -82,12 +82,12 @@ static void check_definition(const window *w, const trial *t, dn_real *const *re
                 assert_true(isnan(x) && isnan(copied));
                 continue;
             }
-            size_t word = (size_t)tokens[i] - w->words.first;
+            size_t word = (size_t)tokens[i] - w->vocab.first;
             assert_true(x == t->arrays[1].start[word * w->C + c]);
             assert_true(copied == t->arrays[5].start[i * w->C + c]);
             t->arrays[2].start[word * w->C + c] += t->arrays[3].start[i * w->ld + c];
         }
-    assert_memory_equal(results[2], t->arrays[2].start, w->words.n * w->C * sizeof(dn_real));
+    assert_memory_equal(results[2], t->arrays[2].start, w->vocab.n * w->C * sizeof(dn_real));
 }
 
 static void the_reference_looks_up_and_adds_rows(void **state)
@@ -96,7 +96,7 @@ static void the_reference_looks_up_and_adds_rows(void **state)
         dn_real *results[MAX_ARRAYS];
         double host[MAX_HOST];
         trial t = window_trial(&windows[i]);
-        run_column("ref", &t, run_window, &windows[i], results, host);
+        run_backend("ref", &t, run_window, &windows[i], results, host);
         check_definition(&windows[i], &t, results);
         free_results(&t, results);
         free_trial(&t);
@@ -109,21 +109,21 @@ enum { MAX_PARTS = 4 };
 
 typedef struct cut_loss {
     size_t N;
-    size_t n_parts, words[MAX_PARTS]; /* of each part */
+    size_t n_parts, vocab[MAX_PARTS]; /* of each part */
     double scale, shift;              /* added to all logits of part k: k * shift */
 } cut_loss;
 
-static size_t words_before(const cut_loss *x, size_t part)
+static size_t vocab_before(const cut_loss *x, size_t part)
 {
     size_t n = 0;
     for (size_t k = 0; k < part; k++)
-        n += x->words[k];
+        n += x->vocab[k];
     return n;
 }
 
 static int32_t target_of(const cut_loss *x, size_t i)
 {
-    return (int32_t)(i * 7919 % words_before(x, x->n_parts));
+    return (int32_t)(i * 7919 % vocab_before(x, x->n_parts));
 }
 
 /* arrays: logits of each part, then parts; host: the loss of each */
@@ -136,16 +136,16 @@ static void run_parts(dn_stream *s, dn_buf *const *b, double *host, const void *
         targets[i] = target_of(x, i);
     dn_ids *ids = device_ids(s, targets, x->N);
     for (size_t k = 0; k < x->n_parts; k++) {
-        const dn_words words = {words_before(x, k), x->words[k]};
-        s->kernels->cross_entropy_part(s, b[x->n_parts + k], b[k], ids, &words, x->N);
+        const dn_vocab_shard vocab = {vocab_before(x, k), x->vocab[k]};
+        s->kernels->cross_entropy_part(s, b[x->n_parts + k], b[k], ids, &vocab, x->N);
         parts[k] = b[x->n_parts + k];
     }
     for (size_t k = 0; k < x->n_parts; k++) {
-        const dn_words words = {words_before(x, k), x->words[k]};
+        const dn_vocab_shard vocab = {vocab_before(x, k), x->vocab[k]};
         host[k] = 1; /* it adds */
-        s->kernels->cross_entropy_join(s, &host[k], b[k], parts, x->n_parts, k, ids, &words, x->N, x->scale);
+        s->kernels->cross_entropy_join(s, &host[k], b[k], parts, x->n_parts, k, ids, &vocab, x->N, x->scale);
         if (x->scale == 0)
-            s->kernels->fill(s, b[k], x->N * x->words[k], 0); /* undefined */
+            s->kernels->fill(s, b[k], x->N * x->vocab[k], 0); /* undefined */
     }
     free_ids(s, ids, x->N);
 }
@@ -157,7 +157,7 @@ static void run_whole(dn_stream *s, dn_buf *const *b, double *host, const void *
     for (size_t i = 0; i < x->N; i++)
         targets[i] = target_of(x, i);
     dn_ids *ids = device_ids(s, targets, x->N);
-    s->kernels->cross_entropy(s, host, b[0], ids, x->N, words_before(x, x->n_parts), x->scale);
+    s->kernels->cross_entropy(s, host, b[0], ids, x->N, vocab_before(x, x->n_parts), x->scale);
     free_ids(s, ids, x->N);
 }
 
@@ -176,19 +176,19 @@ static trial loss_trial(const cut_loss *x)
                .host_tolerance = 50 * DN_REAL_EPS,
                .same_bits = true};
     for (size_t k = 0; k < x->n_parts; k++) {
-        t.arrays[k] = random_array(x->N * x->words[k], k, 5);
+        t.arrays[k] = random_array(x->N * x->vocab[k], k, 5);
         for (size_t j = 0; j < t.arrays[k].n; j++)
             t.arrays[k].start[j] += (dn_real)((double)k * x->shift);
         t.arrays[k].ulps = 50;
-        t.arrays[k].scale = x->scale / (double)words_before(x, x->n_parts);
+        t.arrays[k].scale = x->scale / (double)vocab_before(x, x->n_parts);
         t.arrays[x->n_parts + k] = nan_array(3 * x->N);
         /* How a sum of n numbers is cut into lanes is the compiler's; in any order it is right to n eps. */
-        t.arrays[x->n_parts + k].ulps = 50 + (double)x->words[k];
+        t.arrays[x->n_parts + k].ulps = 50 + (double)x->vocab[k];
     }
     return t;
 }
 
-static void every_column_joins_parts_alike(void **state)
+static void every_backend_joins_parts_alike(void **state)
 {
     for (size_t i = 0; i < N_LOSSES; i++) {
         trial t = loss_trial(&losses[i]);
@@ -199,24 +199,24 @@ static void every_column_joins_parts_alike(void **state)
 /* The parts' logits side by side. */
 static trial whole_trial(const cut_loss *x, const trial *cut)
 {
-    size_t n = words_before(x, x->n_parts);
+    size_t n = vocab_before(x, x->n_parts);
     trial t = {.arrays = {nan_array(x->N * n)}, .n_arrays = 1};
     for (size_t k = 0; k < x->n_parts; k++)
-        for (size_t i = 0; i < x->N && x->words[k] > 0; i++)
-            memcpy(t.arrays[0].start + i * n + words_before(x, k), cut->arrays[k].start + i * x->words[k],
-                   x->words[k] * sizeof(dn_real));
+        for (size_t i = 0; i < x->N && x->vocab[k] > 0; i++)
+            memcpy(t.arrays[0].start + i * n + vocab_before(x, k), cut->arrays[k].start + i * x->vocab[k],
+                   x->vocab[k] * sizeof(dn_real));
     return t;
 }
 
 /* Two differences in exponents, each rounded at a size of up to 20 or so, instead of one. */
 static void compare_gradients(const cut_loss *x, dn_real *const *cut, const dn_real *whole)
 {
-    size_t n = words_before(x, x->n_parts);
+    size_t n = vocab_before(x, x->n_parts);
     for (size_t k = 0; k < x->n_parts; k++)
         for (size_t i = 0; i < x->N; i++)
-            for (size_t v = 0; v < x->words[k]; v++) {
-                double want = (double)whole[i * n + words_before(x, k) + v];
-                double got = (double)cut[k][i * x->words[k] + v];
+            for (size_t v = 0; v < x->vocab[k]; v++) {
+                double want = (double)whole[i * n + vocab_before(x, k) + v];
+                double got = (double)cut[k][i * x->vocab[k] + v];
                 assert_close(got, want, 32 * DN_REAL_EPS * (fabs(want) + x->scale / (double)n));
             }
 }
@@ -230,8 +230,8 @@ static void joined_parts_are_the_whole_loss(void **state)
         dn_real *cut[MAX_ARRAYS], *whole[MAX_ARRAYS];
         double cut_host[MAX_HOST], whole_host[MAX_HOST];
         trial parts = loss_trial(x), all = whole_trial(x, &parts);
-        run_column("ref", &parts, run_parts, x, cut, cut_host);
-        run_column("ref", &all, run_whole, x, whole, whole_host);
+        run_backend("ref", &parts, run_parts, x, cut, cut_host);
+        run_backend("ref", &all, run_whole, x, whole, whole_host);
         for (size_t k = 0; k < x->n_parts; k++) {
             assert_true(cut_host[k] == cut_host[0]);
             assert_close(cut_host[k] - 1, whole_host[0], 8 * DN_REAL_EPS * (1 + whole_host[0]));
@@ -250,15 +250,15 @@ static void joined_parts_are_the_whole_loss(void **state)
 static void infinite_and_nan_logits_stay_in_their_row(void **state)
 {
     const cut_loss x = {3, 2, {20, 30}, 1, 0}, rest = {1, 1, {20}, 1, 0};
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++) {
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
         dn_real *results[MAX_ARRAYS], *of_rest[MAX_ARRAYS];
         double host[MAX_HOST], rest_host[MAX_HOST];
         trial t = loss_trial(&x), alone = {.arrays = {random_array(20, 0, 5), nan_array(3)}, .n_arrays = 2};
         for (size_t v = 0; v < 30; v++)
             t.arrays[1].start[v] = -(dn_real)INFINITY;
         t.arrays[0].start[20 + 5] = (dn_real)NAN;
-        run_column((*column)->name, &t, run_parts, &x, results, host);
-        run_column((*column)->name, &alone, run_parts, &rest, of_rest, rest_host);
+        run_backend((*backend)->name, &t, run_parts, &x, results, host);
+        run_backend((*backend)->name, &alone, run_parts, &rest, of_rest, rest_host);
         assert_memory_equal(results[0], of_rest[0], 20 * sizeof(dn_real));
         assert_true(isnan(host[0]));
         for (size_t v = 0; v < 30; v++) {
@@ -280,8 +280,8 @@ TESTS(vocabulary)
         tokens[i] = (int32_t)(i * i % V);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reference_looks_up_and_adds_rows),
-        cmocka_unit_test(every_column_embeds_its_words_only),
-        cmocka_unit_test(every_column_joins_parts_alike),
+        cmocka_unit_test(every_backend_embeds_its_words_only),
+        cmocka_unit_test(every_backend_joins_parts_alike),
         cmocka_unit_test(joined_parts_are_the_whole_loss),
         cmocka_unit_test(infinite_and_nan_logits_stay_in_their_row),
     };

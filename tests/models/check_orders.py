@@ -30,8 +30,8 @@ FUNCTIONS = {
     'dn_world_abort': ('src/shm/control.c', [('compare_exchange_strong', '->word'), ('store', '->word')]),
     'dn_world_failure': ('src/shm/control.c', [('load', '->word'), ('load', '->word')]),
     'reach': ('src/shm/ring.c', [('load', 'counter')]),
-    'appear': ('src/shm/meet.c', [('compare_exchange_strong', '.pid'), ('fetch_add', '->n_present')]),
-    'await_all': ('src/shm/meet.c', [('load', '->n_present')]),
+    'appear': ('src/shm/rendezvous.c', [('compare_exchange_strong', '.pid'), ('fetch_add', '->n_present')]),
+    'await_all': ('src/shm/rendezvous.c', [('load', '->n_present')]),
 }
 WEAKER = {SEQ_CST: {'load': [ACQUIRE, RELAXED], 'store': [RELEASE, RELAXED], 'fetch_add': [ACQ_REL, ACQUIRE, RELEASE, RELAXED]},
           ACQ_REL: {'fetch_add': [ACQUIRE, RELEASE, RELAXED]}}

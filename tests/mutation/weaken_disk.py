@@ -15,7 +15,7 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-ASIDE, GENERATIONS, METRICS = 'src/base/aside.c', 'src/checkpoint/generations.c', 'src/report/metrics.c'
+ASIDE, GENERATIONS, METRICS = 'src/base/atomic_file.c', 'src/checkpoint/generations.c', 'src/report/metrics.c'
 WRITE, READ, SAVE = 'src/checkpoint/write.c', 'src/checkpoint/read.c', 'src/train/save.c'
 
 # What is wrong then, and in which file what becomes what.

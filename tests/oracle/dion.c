@@ -67,7 +67,7 @@ static void run(const oracle_case *c, const char *kernels, dn_orth orth)
     rig_destroy(&rig);
 }
 
-static void twenty_steps_match_the_oracle_in_every_column_of_the_kernel_table(void **state)
+static void twenty_steps_match_the_oracle_on_every_backend(void **state)
 {
     (void)state;
     for (size_t k = 0; dn_kernels_available()[k]; k++)
@@ -85,7 +85,7 @@ static void twenty_steps_match_the_oracle_with_householder(void **state)
 TESTS(dion)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(twenty_steps_match_the_oracle_in_every_column_of_the_kernel_table),
+        cmocka_unit_test(twenty_steps_match_the_oracle_on_every_backend),
         cmocka_unit_test(twenty_steps_match_the_oracle_with_householder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,10 +62,10 @@ static void compare_numbers(const char *by, size_t i, const char *what, size_t s
     free(got);
 }
 
-static void compare(const family_rig *rig, const char *column, size_t i, const char *what, const dn_buf *got,
+static void compare(const family_rig *rig, const char *backend, size_t i, const char *what, const dn_buf *got,
                     const double *right, size_t n)
 {
-    compare_numbers(column, i, what, rig->step, family_get(rig, got, n), right, n);
+    compare_numbers(backend, i, what, rig->step, family_get(rig, got, n), right, n);
 }
 
 static const char *state_name(const family_options *o, int k)
@@ -74,12 +74,12 @@ static const char *state_name(const family_options *o, int k)
     return is_rule(o->rule, "orth_dion") ? of_dion[k] : dn_rule_row(o->rule)->states[k].name;
 }
 
-static void run(size_t i, const char *column)
+static void run(size_t i, const char *backend)
 {
     const oracle_case *c = &cases[i];
     size_t size = c->options.rows * c->options.cols;
     uint32_t generator = c->seed;
-    family_rig rig = family_create(&c->options, column, 1);
+    family_rig rig = family_create(&c->options, backend, 1);
     set_drawn(&rig, rig.weight, &generator, size);
     if (is_rule(c->options.rule, "orth_dion"))
         set_drawn(&rig, rig.states[1], &generator, rig.sizes[1]);
@@ -88,22 +88,22 @@ static void run(size_t i, const char *column)
         family_step(&rig, grad, 0.02);
         free(grad);
         if (t == 0)
-            compare(&rig, column, i, "weight", rig.weight, c->first, size);
+            compare(&rig, backend, i, "weight", rig.weight, c->first, size);
     }
-    compare(&rig, column, i, "weight", rig.weight, c->weight, size);
+    compare(&rig, backend, i, "weight", rig.weight, c->weight, size);
     for (int k = 0; k < DN_MAX_STATES && rig.sizes[k] > 0; k++)
-        compare(&rig, column, i, state_name(&c->options, k), rig.states[k], c->states[k], rig.sizes[k]);
+        compare(&rig, backend, i, state_name(&c->options, k), rig.states[k], c->states[k], rig.sizes[k]);
     family_destroy(&rig);
 }
 
-static void every_rule_matches_the_oracle_in_every_column_of_the_kernel_table(void **state)
+static void every_rule_matches_the_oracle_on_every_backend(void **state)
 {
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
         for (size_t i = 0; i < N_CASES; i++)
-            run(i, (*column)->name);
+            run(i, (*backend)->name);
 }
 
-/* ---- the same by the optimizer of a whole model (sync/optimizer.h), on one rank ---- */
+/* ---- the same by the optimizer of a whole model (shard/optimizer.h), on one rank ---- */
 
 static dn_optim_config config_of(const family_options *o)
 {
@@ -202,7 +202,7 @@ TESTS(family)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_rule_matches_the_oracle_in_every_column_of_the_kernel_table),
+        cmocka_unit_test(every_rule_matches_the_oracle_on_every_backend),
         cmocka_unit_test(the_optimizer_of_a_model_matches_the_oracle),
         cmocka_unit_test(every_rule_of_the_registry_has_vectors),
         cmocka_unit_test(adaptive_ranks_match_the_oracle),

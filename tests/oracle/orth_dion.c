@@ -66,11 +66,11 @@ static void twenty_steps_match_the_oracle_by_every_orthonormalization(void **sta
 {
     (void)state;
     int found = 0;
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
         for (size_t i = 0; i < N_CASES; i++)
             for (dn_orth orth = DN_ORTH_CQR2; orth <= DN_ORTH_RCQR; orth++)
                 if (is_rule(cases[i].options.rule, "orth_dion")) {
-                    run(&cases[i], (*column)->name, orth);
+                    run(&cases[i], (*backend)->name, orth);
                     found++;
                 }
     assert_true(found >= 3 * 4);

@@ -49,7 +49,7 @@ typedef struct replica {
 
 static dn_optim_config optimizer_config(const oracle_case *c)
 {
-    const dn_group plain = {.lr_scale = 1};
+    const dn_group_options plain = {.lr_scale = 1};
     dn_optim_config config = {.matrix_rule = c->rule,
                               .scalar_rule = c->rule,
                               .groups = {plain, plain, plain, plain},
@@ -152,7 +152,8 @@ static int twenty_steps(dn_comm *comm, void *argument)
         for (size_t i = 0; i < SIZE; i++)
             g[i] = (1.5 + steepness[i]) * (w[i] - centre[i]) + w[i] * w[i] * w[i];
         set(&r, true, g);
-        RANKS_CHECK(dn_optimizer_step(r.optimizer, &(dn_pace){step, 0.05, 1}, &report) == DN_OK && !report.skipped);
+        RANKS_CHECK(dn_optimizer_step(r.optimizer, &(dn_step_params){step, 0.05, 1}, &report) == DN_OK &&
+                    !report.skipped);
         RANKS_CHECK(dn_strategy_exchange(r.strategy, step) == DN_OK);
         RANKS_CHECK(dn_strategy_apart(r.strategy) == ((step + 1) % c->config.sync_every != 0));
         RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
@@ -198,7 +199,7 @@ static int one_replica_is_spoiled(dn_comm *comm, void *argument)
     if (dn_comm_rank(comm) == 2)
         g[SIZE - 1] = NAN;
     set(&r, true, g);
-    RANKS_CHECK(dn_optimizer_step(r.optimizer, &(dn_pace){0, 0.05, 1}, &report) == DN_OK);
+    RANKS_CHECK(dn_optimizer_step(r.optimizer, &(dn_step_params){0, 0.05, 1}, &report) == DN_OK);
     get(&r, w);
     RANKS_CHECK(report.skipped);
     RANKS_CHECK(memcmp(w, before, sizeof w) == 0);

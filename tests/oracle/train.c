@@ -1,7 +1,7 @@
 /* Ten training steps, GPT and Dion and AdamW together, against an independent implementation
  * (train_oracle.py). */
 
-#include "sync/optimizer.h"
+#include "shard/optimizer.h"
 #include "oracle/vectors.h"
 #include "support/close.h"
 #include "support/tests.h"
@@ -76,7 +76,7 @@ static double train_step(trainer *t, uint32_t step)
     oracle_tokens(m->targets, 5000 + step);
     m->stream->kernels->fill(m->stream, m->params[0].grad, m->n_elements, 0);
     must(dn_model_train(m->model, m->tokens, m->targets, ORACLE_B, 1.0 / ORACLE_N, &loss));
-    must(dn_optimizer_step(t->optimizer, &(dn_pace){step, base_lr, 1}, &report));
+    must(dn_optimizer_step(t->optimizer, &(dn_step_params){step, base_lr, 1}, &report));
     assert_false(report.skipped);
     return loss;
 }

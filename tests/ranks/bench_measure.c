@@ -34,7 +34,7 @@ static void run_as_ranks(ranks_body *body, int least)
             ranks_spec spec = {.kind = kind,
                                .n_ranks = n_ranks,
                                .arena_bytes =
-                                   dn_bench_room_bytes(&options) + dn_bench_region_bytes(&options)};
+                                   dn_bench_buffers_bytes(&options) + dn_bench_region_bytes(&options)};
             assert_int_equal(ranks_run(&spec, body, NULL, NULL), 0);
         }
 }
@@ -48,9 +48,9 @@ static int measure_all(dn_comm *comm, void *argument)
     static const char *const types[] = {"float", "double", "bfloat16", "int32", "int64"};
     static const size_t sizes[] = {8, 96, 1000, MAX_BYTES};
     dn_bench_comm_options options = small();
-    dn_bench_room room;
+    dn_bench_buffers buffers;
     options.root = dn_comm_size(comm) - 1;
-    RANKS_CHECK(dn_bench_room_make(comm, &options, &room) == DN_OK);
+    RANKS_CHECK(dn_bench_buffers_make(comm, &options, &buffers) == DN_OK);
     for (const dn_bench_op *op = dn_bench_ops; op->name; op++)
         for (int i = 0; i < 16; i++) {
             dn_bench_row row;
@@ -60,7 +60,7 @@ static int measure_all(dn_comm *comm, void *argument)
             size_t bytes = unit ? sizes[i % 4] / unit * unit : 0;
             if (op->max_bytes && bytes > op->max_bytes)
                 continue;
-            RANKS_CHECK(dn_bench_measure(&room, op, &options, bytes, &row) == DN_OK);
+            RANKS_CHECK(dn_bench_measure(&buffers, op, &options, bytes, &row) == DN_OK);
             RANKS_CHECK(row.n_wrong == (unit ? 0 : -1));
             RANKS_CHECK(row.bytes == bytes && (!unit || (row.count > 0) == (bytes > 0)));
             RANKS_CHECK(dn_comm_rank(comm) != 0 || (row.time_s.p50 >= 0 && row.time_s.p50 <= row.time_s.p99 &&
@@ -89,11 +89,11 @@ static int compare_bytes(dn_comm *comm, void *argument)
                     {"reduce-scatter", (P + 1) * S},
                     {"all-reduce", 2 * P * S}};
     dn_bench_comm_options options = small();
-    dn_bench_room room;
-    RANKS_CHECK(dn_bench_room_make(comm, &options, &room) == DN_OK);
+    dn_bench_buffers buffers;
+    RANKS_CHECK(dn_bench_buffers_make(comm, &options, &buffers) == DN_OK);
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         dn_bench_row row;
-        RANKS_CHECK(dn_bench_measure(&room, find(expected[i].op), &options, MAX_BYTES, &row) == DN_OK);
+        RANKS_CHECK(dn_bench_measure(&buffers, find(expected[i].op), &options, MAX_BYTES, &row) == DN_OK);
         RANKS_CHECK(row.bytes_moved == expected[i].moved);
     }
     return 0;
@@ -131,18 +131,18 @@ static int count_planted(dn_comm *comm, void *argument)
 {
     (void)argument;
     dn_bench_comm_options options = small();
-    dn_bench_room room;
+    dn_bench_buffers buffers;
     dn_bench_row row;
-    RANKS_CHECK(dn_bench_room_make(comm, &options, &room) == DN_OK);
+    RANKS_CHECK(dn_bench_buffers_make(comm, &options, &buffers) == DN_OK);
     for (int average = 0; average <= 1; average++) {
         dn_bench_op faulty = *find("all-reduce"), nothing = *find("all-reduce");
         faulty.run = run_faulty;
         nothing.run = run_nothing;
         options.redop = average ? "avg" : "sum";
-        RANKS_CHECK(dn_bench_measure(&room, &faulty, &options, MAX_BYTES, &row) == DN_OK);
+        RANKS_CHECK(dn_bench_measure(&buffers, &faulty, &options, MAX_BYTES, &row) == DN_OK);
         RANKS_CHECK(row.n_wrong == 2);
         options.redop = "sum";
-        RANKS_CHECK(dn_bench_measure(&room, &nothing, &options, MAX_BYTES, &row) == DN_OK);
+        RANKS_CHECK(dn_bench_measure(&buffers, &nothing, &options, MAX_BYTES, &row) == DN_OK);
         RANKS_CHECK(row.n_wrong == (double)(MAX_BYTES / sizeof(float)) * dn_comm_size(comm));
     }
     return 0;

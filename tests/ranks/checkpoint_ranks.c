@@ -50,8 +50,8 @@ static int describe(dn_comm *comm, size_t t, dn_tensor *tensor, dn_shard *shards
     size_t most = 0;
     void *memory;
     for (int rank = 0; rank < P; rank++) {
-        dn_range r = dn_part(l->rows, 1, row_parts, rank % row_parts);
-        dn_range c = dn_part(l->cols, 1, P / row_parts, rank / row_parts);
+        dn_range r = dn_shard_range(l->rows, 1, row_parts, rank % row_parts);
+        dn_range c = dn_shard_range(l->cols, 1, P / row_parts, rank / row_parts);
         shards[rank] = (dn_shard){{r.first, r.end - r.first, c.first, c.end - c.first}, NULL, rank};
         size_t n = shards[rank].block.rows * shards[rank].block.cols;
         most = n > most ? n : most;

@@ -29,8 +29,8 @@
 #define ARENA_BYTES (2 * ROOM)
 
 /* This test needs no memory to speak of: it is not to be told that there is too little. */
-uint64_t __wrap_dn_room_memory(const char *root);
-uint64_t __wrap_dn_room_memory(const char *root)
+uint64_t __wrap_dn_limits_memory(const char *root);
+uint64_t __wrap_dn_limits_memory(const char *root)
 {
     (void)root;
     return UINT64_MAX;
@@ -192,7 +192,7 @@ static bool enter(dn_comm *comm, dn_type type, room *r)
 static range slice(const dn_comm *comm, dn_type type, int rank)
 {
     range r;
-    dn_comm_slice(comm, whole(type).end, type, rank, &r.first, &r.end);
+    dn_comm_chunk_bounds(comm, whole(type).end, type, rank, &r.first, &r.end);
     return r;
 }
 
@@ -206,7 +206,7 @@ static int all_reduce(dn_comm *comm, void *argument)
     RANKS_CHECK(is(r.buffer, *type, whole(*type), 0, r.n, 0));
     RANKS_CHECK(
         is(r.buffer, *type, (range){n, all_of_room(*type).end}, r.me, 1, 0)); /* untouched behind it */
-    RANKS_CHECK(dn_comm_ledger(comm, false).payload[DN_TRAFFIC_GRADIENT] == BYTES);
+    RANKS_CHECK(dn_comm_get_stats(comm, false).payload[DN_TRAFFIC_GRADIENT] == BYTES);
     return 0;
 }
 
@@ -301,7 +301,7 @@ static int reduce_by_domains(dn_comm *unused, void *argument)
         return 1;
     dn_type type = DN_I32;
     int failed = all_reduce(comm, &type);
-    bool crossed = dn_comm_ledger(comm, false).crossed[DN_TRAFFIC_GRADIENT] < BYTES;
+    bool crossed = dn_comm_get_stats(comm, false).crossed[DN_TRAFFIC_GRADIENT] < BYTES;
     dn_comm_destroy(&comm);
     return failed || !crossed;
 }

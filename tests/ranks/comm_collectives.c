@@ -69,7 +69,7 @@ static int reduce(dn_comm *comm, const one_call *c)
 static int reduce_scatter(dn_comm *comm, const one_call *c)
 {
     size_t first, end, size = dn_type_bytes(c->type);
-    dn_comm_slice(comm, c->count, c->type, dn_comm_rank(comm), &first, &end);
+    dn_comm_chunk_bounds(comm, c->count, c->type, dn_comm_rank(comm), &first, &end);
     typed_reduce(c->expected, c->type, c->op, c->number, dn_comm_size(comm), first, end - first);
     RANKS_CHECK(dn_comm_reduce_scatter(comm, c->buffer, c->count, c->type, c->op, DN_TRAFFIC_MOMENTUM) ==
                 DN_OK);
@@ -152,7 +152,7 @@ static int all_gather(dn_comm *comm, const one_call *c)
     RANKS_CHECK(dn_comm_all_gather(comm, c->buffer, c->count, c->type, DN_TRAFFIC_CONTROL) == DN_OK);
     for (int rank = 0; rank < dn_comm_size(comm); rank++) {
         typed_bring(c->expected, c->type, c->number, rank, c->count);
-        dn_comm_slice(comm, c->count, c->type, rank, &first, &end);
+        dn_comm_chunk_bounds(comm, c->count, c->type, rank, &first, &end);
         RANKS_CHECK(same(c->buffer + first * size, c->expected + first * size, (end - first) * size));
     }
     return 0;

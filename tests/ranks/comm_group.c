@@ -133,7 +133,7 @@ static int inspect_slices(dn_comm *comm, void *argument)
     for (size_t count = 0; count < 40 * line; count += 3) {
         size_t first, end, next = 0, largest = 0, smallest = SIZE_MAX;
         for (int rank = 0; rank < dn_comm_size(comm); rank++) {
-            dn_comm_slice(comm, count, DN_REAL, rank, &first, &end);
+            dn_comm_chunk_bounds(comm, count, DN_REAL, rank, &first, &end);
             RANKS_CHECK(first == next && end >= first);
             RANKS_CHECK(first % line == 0 || first == count);
             largest = end - first > largest ? end - first : largest;
@@ -182,8 +182,8 @@ static void a_group_of_one_does_nothing_and_counts_nothing(void **state)
     assert_int_equal(dn_comm_reduce_to_owners(comm, &item, 1, DN_REAL, DN_AVG, DN_TRAFFIC_FACTORS), DN_OK);
     dn_comm_tick(comm, 1, "alone");
     assert_true(x[0] == 1 && x[1] == 2 && s == 3);
-    dn_ledger ledger = dn_comm_ledger(comm, true), zero = {0};
-    assert_memory_equal(&ledger, &zero, sizeof zero);
+    dn_comm_stats stats = dn_comm_get_stats(comm, true), zero = {0};
+    assert_memory_equal(&stats, &zero, sizeof zero);
     assert_int_equal(dn_comm_alloc(comm, 4096, &memory), DN_ERR_MEMORY);
     dn_comm_destroy(&comm);
     assert_null(comm);

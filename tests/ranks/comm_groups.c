@@ -1,4 +1,5 @@
-/* Groups out of groups, exchanges in two halves, reductions by NUMA domain, and what the ledger says of all.
+/* Groups out of groups, exchanges in two halves, reductions by NUMA domain, and what the statistics says of
+ * all.
  */
 #include "support/ranks.h"
 #include "support/tests.h"
@@ -121,7 +122,7 @@ static int check_exchange(dn_comm *comm, float *x, uint64_t call, bool scattered
 {
     size_t first = 0, end = BUFFER_COUNT;
     if (scattered)
-        dn_comm_slice(comm, BUFFER_COUNT, DN_F32, dn_comm_rank(comm), &first, &end);
+        dn_comm_chunk_bounds(comm, BUFFER_COUNT, DN_F32, dn_comm_rank(comm), &first, &end);
     typed_reduce(expected, DN_F32, DN_AVG, call, dn_comm_size(comm), first, end - first);
     RANKS_CHECK(memcmp(x + first, expected, (end - first) * sizeof *x) == 0);
     return 0;
@@ -241,11 +242,11 @@ static int check_domains(dn_comm *comm, float *x, float *all, dn_op op)
     size_t first, end;
     for (int rank = 0; rank < P; rank++)
         typed_bring(all + (size_t)rank * LARGE, DN_F32, op, rank, LARGE);
-    dn_comm_ledger(comm, true);
+    dn_comm_get_stats(comm, true);
     memcpy(x, all + (size_t)me * LARGE, S);
     RANKS_CHECK(dn_comm_reduce_scatter(comm, x, LARGE, DN_F32, op, DN_TRAFFIC_GRADIENT) == DN_OK);
-    dn_comm_slice(comm, LARGE, DN_F32, me, &first, &end);
-    RANKS_CHECK(dn_comm_ledger(comm, true).crossed[DN_TRAFFIC_GRADIENT] == (end - first) * sizeof *x);
+    dn_comm_chunk_bounds(comm, LARGE, DN_F32, me, &first, &end);
+    RANKS_CHECK(dn_comm_get_stats(comm, true).crossed[DN_TRAFFIC_GRADIENT] == (end - first) * sizeof *x);
     for (size_t i = first; i < end; i++)
         RANKS_CHECK(x[i] == by_domains(op, op, synthetic, P, all, i));
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
@@ -256,10 +257,10 @@ static int check_domains(dn_comm *comm, float *x, float *all, dn_op op)
         RANKS_CHECK(((const float *)result)[i] == by_domains(op, op, synthetic, P, all, i));
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     memcpy(x, all + (size_t)me * LARGE, S);
-    dn_comm_ledger(comm, true);
+    dn_comm_get_stats(comm, true);
     RANKS_CHECK(dn_comm_all_reduce(comm, x, LARGE, DN_F32, op, DN_TRAFFIC_GRADIENT) == DN_OK);
     /* Its slice, read from the other domain and written there: both ways over all ranks (G-1) S. */
-    RANKS_CHECK(dn_comm_ledger(comm, true).crossed[DN_TRAFFIC_GRADIENT] == 2 * (end - first) * sizeof *x);
+    RANKS_CHECK(dn_comm_get_stats(comm, true).crossed[DN_TRAFFIC_GRADIENT] == 2 * (end - first) * sizeof *x);
     for (size_t i = 0; i < LARGE; i++)
         RANKS_CHECK(x[i] == by_domains(op, op, synthetic, P, all, i));
     return 0;
@@ -287,7 +288,7 @@ static void large_reductions_go_by_domain_and_cross_as_little_as_can_be(void **s
     run_both_kinds((ranks_spec){.n_ranks = 8, .arena_bytes = 1 << 20}, reduce_by_domains);
 }
 
-/* ---- ledger ---- */
+/* ---- statistics ---- */
 
 static int count_bytes(dn_comm *comm, void *argument)
 {
@@ -299,7 +300,7 @@ static int count_bytes(dn_comm *comm, void *argument)
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     RANKS_CHECK(dn_comm_all_reduce(comm, memory, 24, DN_F32, DN_MIN, DN_TRAFFIC_FACTORS) == DN_OK);
     RANKS_CHECK(dn_comm_all_reduce(comm, memory, 200, DN_F32, DN_MIN, DN_TRAFFIC_CONTROL) == DN_OK);
-    dn_ledger l = dn_comm_ledger(comm, true), zero = {0};
+    dn_comm_stats l = dn_comm_get_stats(comm, true), zero = {0};
     RANKS_CHECK(l.payload[DN_TRAFFIC_GRADIENT] == S && l.moved[DN_TRAFFIC_GRADIENT] == 2 * S);
     RANKS_CHECK(l.payload[DN_TRAFFIC_MOMENTUM] == S && l.moved[DN_TRAFFIC_MOMENTUM] == S + S / P);
     RANKS_CHECK(l.payload[DN_TRAFFIC_FACTORS] == 96 && l.moved[DN_TRAFFIC_FACTORS] == (P + 3) * 96);
@@ -307,13 +308,13 @@ static int count_bytes(dn_comm *comm, void *argument)
     float *private = calloc(n, 4);
     RANKS_CHECK(dn_comm_all_reduce(comm, private, n, DN_F32, DN_MIN, DN_TRAFFIC_GRADIENT) == DN_OK);
     free(private);
-    RANKS_CHECK(dn_comm_ledger(comm, true).moved[DN_TRAFFIC_GRADIENT] == 5 * S + S / P);
-    l = dn_comm_ledger(comm, true);
+    RANKS_CHECK(dn_comm_get_stats(comm, true).moved[DN_TRAFFIC_GRADIENT] == 5 * S + S / P);
+    l = dn_comm_get_stats(comm, true);
     RANKS_CHECK(memcmp(&l, &zero, sizeof l) == 0);
     return 0;
 }
 
-static void the_ledger_counts_what_the_algorithms_promise(void **state)
+static void the_stats_count_what_the_algorithms_promise(void **state)
 {
     for (int n = 2; n <= 5; n++)
         if (n != 3) /* slices would differ by a line */
@@ -330,7 +331,7 @@ static int inspect_huge_slices(dn_comm *comm, void *argument)
         for (dn_type type = 0; type < DN_N_TYPES; type++) {
             size_t next = 0, first, end, share = huge[k] / (size_t)dn_comm_size(comm);
             for (int rank = 0; rank < dn_comm_size(comm); rank++) {
-                dn_comm_slice(comm, huge[k], type, rank, &first, &end);
+                dn_comm_chunk_bounds(comm, huge[k], type, rank, &first, &end);
                 RANKS_CHECK(first == next && end >= first + share - 64 && end <= first + share + 64);
                 next = end;
             }
@@ -357,7 +358,7 @@ TESTS(comm_groups)
         cmocka_unit_test(different_exchanges_are_told_so),
         cmocka_unit_test(only_so_many_exchanges_can_be_under_way),
         cmocka_unit_test(large_reductions_go_by_domain_and_cross_as_little_as_can_be),
-        cmocka_unit_test(the_ledger_counts_what_the_algorithms_promise),
+        cmocka_unit_test(the_stats_count_what_the_algorithms_promise),
         cmocka_unit_test(slices_of_more_elements_than_32_bits_count_are_right),
     };
     return cmocka_run_group_tests(tests, draw, NULL);

@@ -135,7 +135,7 @@ static int one_mesh_after_another(dn_comm *comm, void *argument)
                     member = member && (axes & DN_AXIS(axis) || at[axis] == mesh->at[axis]);
                 expected += member ? rank : 0;
             }
-            RANKS_CHECK(dn_comm_all_reduce_scalars(dn_mesh_group(mesh, axes), &x, 1, DN_SUM) == DN_OK);
+            RANKS_CHECK(dn_comm_all_reduce_scalars(dn_mesh_comm(mesh, axes), &x, 1, DN_SUM) == DN_OK);
             RANKS_CHECK(x == expected);
         }
         dn_mesh_destroy(&mesh);

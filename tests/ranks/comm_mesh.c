@@ -14,7 +14,7 @@ static void parts_tile(void **state)
             for (int parts = 1; parts <= 9; parts++) {
                 size_t at = 0, units = (n + unit - 1) / unit;
                 for (int i = 0; i < parts; i++) {
-                    dn_range part = dn_part(n, unit, parts, i);
+                    dn_range part = dn_shard_range(n, unit, parts, i);
                     assert_int_equal(part.first, at);
                     assert_true(part.end == n || part.end % unit == 0);
                     size_t held = (part.end - part.first + unit - 1) / unit;
@@ -54,7 +54,7 @@ static int check_group(dn_comm *comm, const dn_mesh *mesh, unsigned axes)
         expected |= (int64_t)member << rank;
         before += member && rank < dn_comm_rank(comm);
     }
-    dn_comm *group = dn_mesh_group(mesh, axes);
+    dn_comm *group = dn_mesh_comm(mesh, axes);
     RANKS_CHECK(dn_comm_rank(group) == before);
     RANKS_CHECK(dn_comm_all_reduce(group, &found, 1, DN_I64, DN_SUM, DN_TRAFFIC_CONTROL) == DN_OK);
     RANKS_CHECK(found == expected);
@@ -102,7 +102,7 @@ static void a_mesh_that_does_not_fit_is_refused(void **state)
         assert_int_equal(dn_mesh_create(alone, wrong[i], &mesh), DN_ERR_ARG);
     const int one[DN_N_AXES] = {1, 1, 1};
     assert_int_equal(dn_mesh_create(alone, one, &mesh), DN_OK);
-    assert_ptr_equal(dn_mesh_group(mesh, DN_AXIS(DN_TP)), alone);
+    assert_ptr_equal(dn_mesh_comm(mesh, DN_AXIS(DN_TP)), alone);
     dn_mesh_destroy(&mesh);
     dn_comm_destroy(&alone);
 }

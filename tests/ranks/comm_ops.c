@@ -51,7 +51,7 @@ static int use_another_table(dn_comm *comm, void *argument)
     RANKS_CHECK(f.n_left_out == 1 && x[0] == 1 && x[1] == 2 && x[2] == 3);
     dn_comm_count_in_place(comm, DN_ALL_GATHER, 1, 5,
                            DN_TRAFFIC_CONTROL); /* read in place: the table hears of it */
-    RANKS_CHECK(f.counted == sizeof x + 5 && dn_comm_ledger(comm, false).payload[DN_TRAFFIC_CONTROL] == 0);
+    RANKS_CHECK(f.counted == sizeof x + 5 && dn_comm_get_stats(comm, false).payload[DN_TRAFFIC_CONTROL] == 0);
     RANKS_CHECK(dn_comm_reduce_to_owners(comm, &item, 1, DN_F32, DN_SUM, DN_TRAFFIC_CONTROL) == DN_OK);
 
     int before = f.n_barriers;
@@ -63,7 +63,7 @@ static int use_another_table(dn_comm *comm, void *argument)
 
     dn_comm_use_ops(comm, f.real);
     RANKS_CHECK(dn_comm_all_reduce(comm, x, 3, DN_F32, DN_SUM, DN_TRAFFIC_CONTROL) == DN_OK && x[2] == 12);
-    RANKS_CHECK(dn_comm_ledger(comm, false).payload[DN_TRAFFIC_CONTROL] == sizeof x && f.n_left_out == 1);
+    RANKS_CHECK(dn_comm_get_stats(comm, false).payload[DN_TRAFFIC_CONTROL] == sizeof x && f.n_left_out == 1);
     return 0;
 }
 
@@ -104,7 +104,7 @@ static void one_rank_alone_asks_no_table(void **state)
     assert_int_equal(dn_comm_advance(comm), DN_OK);
     assert_int_equal(dn_comm_finish(comm, exchange), DN_OK);
     assert_memory_equal(y, x, sizeof x);
-    assert_int_equal(dn_comm_ledger(comm, false).payload[DN_TRAFFIC_CONTROL], 0);
+    assert_int_equal(dn_comm_get_stats(comm, false).payload[DN_TRAFFIC_CONTROL], 0);
     dn_comm_destroy(&comm);
 }
 

@@ -43,7 +43,7 @@ static int take_views(dn_comm *comm, void *argument)
     }
 
     /* From each to the next, and from each to itself. */
-    dn_comm_ledger(comm, true);
+    dn_comm_get_stats(comm, true);
     for (int from = 0; from < P; from++) {
         const int to = (from + 1) % P;
         const int *got = dn_comm_view_sent(comm, chunk, from, to, DN_TRAFFIC_ORTH);
@@ -52,7 +52,7 @@ static int take_views(dn_comm *comm, void *argument)
         RANKS_CHECK(from == me ? got == x + 7 : !got);
     }
     static const uint64_t nothing[DN_N_COLLECTIVES];
-    const dn_ledger l = dn_comm_ledger(comm, true);
+    const dn_comm_stats l = dn_comm_get_stats(comm, true);
     const uint64_t once = P > 1 ? chunk.bytes : 0;
     RANKS_CHECK(l.payload[DN_TRAFFIC_ORTH] == once && l.moved[DN_TRAFFIC_ORTH] == once);
     RANKS_CHECK(l.payload[DN_TRAFFIC_BASIS] == 0 && l.moved[DN_TRAFFIC_BASIS] == 0);
@@ -71,9 +71,9 @@ static int write_to_the_next(dn_comm *comm, void *argument)
     for (size_t i = 0; i < 5; i++)
         mine[i] = -number_of(me, i);
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
-    dn_comm_ledger(comm, true);
+    dn_comm_get_stats(comm, true);
     dn_comm_put(comm, x + 3, mine, sizeof mine, next, DN_TRAFFIC_CONTROL);
-    RANKS_CHECK(dn_comm_ledger(comm, true).moved[DN_TRAFFIC_CONTROL] == (P > 1 ? sizeof mine : 0));
+    RANKS_CHECK(dn_comm_get_stats(comm, true).moved[DN_TRAFFIC_CONTROL] == (P > 1 ? sizeof mine : 0));
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     for (size_t i = 0; i < 5; i++)
         RANKS_CHECK(x[3 + i] == -number_of(before, i));

@@ -13,7 +13,7 @@ typedef struct scenario {
     const char *kernels;
     dn_spec shape;
     int size[DN_N_AXES]; /* dp 1 */
-    dn_gather gather;
+    dn_weights_policy policy;
     size_t logits_rows; /* at a time; 0: as many as there are */
 } scenario;
 
@@ -86,7 +86,7 @@ static int check_blocks(dn_comm *comm, const cut_model *cut, const model *whole,
 static int check_loss(dn_comm *comm, const cut_model *cut, double loss, double expected)
 {
     double sum = loss, least = loss, most = loss;
-    dn_comm *fs = dn_mesh_group(cut->mesh, DN_AXIS(DN_FS));
+    dn_comm *fs = dn_mesh_comm(cut->mesh, DN_AXIS(DN_FS));
     must(dn_comm_all_reduce_scalars(cut->tp, &least, 1, DN_MIN));
     must(dn_comm_all_reduce_scalars(cut->tp, &most, 1, DN_MAX));
     RANKS_CHECK(least == loss && most == loss);
@@ -123,10 +123,10 @@ static int check_bytes(dn_comm *comm, const cut_model *cut, const scenario *s)
             all += bytes[c];
         }
     }
-    dn_ledger ledger = dn_comm_ledger(cut->tp, false);
+    dn_comm_stats stats = dn_comm_get_stats(cut->tp, false);
     for (int c = 0; c < DN_N_COLLECTIVES; c++)
-        RANKS_CHECK(ledger.by_collective[c] == expected[c]);
-    RANKS_CHECK(ledger.payload[DN_TRAFFIC_ACTIVATIONS] == all);
+        RANKS_CHECK(stats.by_collective[c] == expected[c]);
+    RANKS_CHECK(stats.payload[DN_TRAFFIC_ACTIVATIONS] == all);
     RANKS_CHECK((all > 0) == (s->size[DN_TP] > 1));
     return 0;
 }
@@ -138,12 +138,12 @@ static int compare_with_whole(dn_comm *comm, void *argument)
     const scenario *s = argument;
     size_t all_rows = (size_t)s->size[DN_FS] * MAX_B;
     model whole = model_create(s->kernels, 1, s->shape, all_rows);
-    cut_model cut = cut_model_create(comm, s->size, s->kernels, s->shape, MAX_B, s->gather);
+    cut_model cut = cut_model_create(comm, s->size, s->kernels, s->shape, MAX_B, s->policy);
     if (s->logits_rows)
         head_of(cut.model)->logits_rows = s->logits_rows;
 
     int result = check_blocks(comm, &cut, &whole, false, 0);
-    dn_comm_ledger(cut.tp, true);
+    dn_comm_get_stats(cut.tp, true);
     double loss = train(&cut, s, &whole);
     if (result == 0)
         result = check_bytes(comm, &cut, s);
@@ -163,7 +163,7 @@ static void run(scenario *s, ranks_kind kind)
 {
     ranks_spec spec = {.kind = kind,
                        .n_ranks = s->size[DN_FS] * s->size[DN_TP],
-                       .arena_bytes = cut_model_heap_bytes(s->shape, MAX_B, s->size, s->gather)};
+                       .arena_bytes = cut_model_heap_bytes(s->shape, MAX_B, s->size, s->policy)};
     assert_int_equal(ranks_run(&spec, compare_with_whole, s, NULL), 0);
 }
 
@@ -211,8 +211,8 @@ static void fully_sharded_models_are_the_whole_model(void **state)
     static const int sizes[][DN_N_AXES] = {{1, 2, 1}, {1, 3, 1}, {1, 5, 1}, {1, 2, 2}, {1, 3, 2}, {1, 2, 3}};
     for (size_t i = 0; i < N_SHAPES; i++)
         for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
-            for (dn_gather gather = DN_GATHER_IN_PLACE; gather <= DN_GATHER_PER_RANK; gather++) {
-                scenario s = {.kernels = "ref", .shape = shapes[i], .gather = gather};
+            for (dn_weights_policy policy = DN_WEIGHTS_IN_PLACE; policy <= DN_WEIGHTS_PER_RANK; policy++) {
+                scenario s = {.kernels = "ref", .shape = shapes[i], .policy = policy};
                 memcpy(s.size, sizes[k], sizeof s.size);
                 run_all(s);
             }
@@ -224,7 +224,7 @@ static int ask_for_logits(dn_comm *comm, void *argument)
     const scenario *s = argument;
     const int32_t tokens[] = {1, 2};
     dn_real logits[13];
-    cut_model cut = cut_model_create(comm, s->size, s->kernels, s->shape, MAX_B, s->gather);
+    cut_model cut = cut_model_create(comm, s->size, s->kernels, s->shape, MAX_B, s->policy);
     dn_status status = dn_model_next(cut.model, tokens, 2, logits);
     cut_model_destroy(&cut);
     RANKS_CHECK(status == DN_ERR_ARG && strstr(dn_error_message(), "tp_size 1"));
@@ -237,7 +237,7 @@ static void logits_of_a_model_cut_over_tp_are_refused(void **state)
     scenario s = {.kernels = "ref", .shape = shapes[0], .size = {1, 1, 2}};
     ranks_spec spec = {.kind = AS_THREADS,
                        .n_ranks = 2,
-                       .arena_bytes = cut_model_heap_bytes(s.shape, MAX_B, s.size, s.gather)};
+                       .arena_bytes = cut_model_heap_bytes(s.shape, MAX_B, s.size, s.policy)};
     assert_int_equal(ranks_run(&spec, ask_for_logits, &s, NULL), 0);
 }
 

@@ -246,7 +246,7 @@ def a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit():
 
 @case
 def clipped_runs_train_alike_on_every_mesh_that_averages_gradients():
-    """With compressed exchange the norm is another one by definition; tests/ranks/sync_mesh.c has those."""
+    """With compressed exchange the norm is another one by definition; tests/ranks/shard_mesh.c has those."""
     clipped = {"clip_grad_norm": 0.5, "replicate_mesh_grad_sync": False}
     compare_meshes(**clipped)
     with Place() as place:

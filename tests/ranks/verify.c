@@ -63,7 +63,7 @@ static dn_range part(const dn_mesh *mesh, size_t n, dn_axis axis, plant what)
 {
     dn_range even = {n / (size_t)mesh->size[axis] * (size_t)mesh->at[axis],
                      n / (size_t)mesh->size[axis] * ((size_t)mesh->at[axis] + 1)};
-    return what == EVEN_PARTS ? even : dn_part(n, 1, mesh->size[axis], mesh->at[axis]);
+    return what == EVEN_PARTS ? even : dn_shard_range(n, 1, mesh->size[axis], mesh->at[axis]);
 }
 
 /* [ROWS, COLS] over fs and tp, replicated over dp. */
@@ -86,7 +86,7 @@ static dn_status show_weights(dn_verify *v, const dn_mesh *mesh, plant what)
     if (what == LAST_BIT && last_of(mesh, DN_DP))
         data[0] = (dn_real)nextafterf((float)data[0], 9);
     size_t bytes = (b.rows * b.cols - (what == FEWER_BYTES && last_of(mesh, DN_DP))) * sizeof *data;
-    return dn_verify_same(v, "replicas", "matrix", dn_mesh_group(mesh, DN_AXIS(DN_DP)), data, bytes);
+    return dn_verify_same(v, "replicas", "matrix", dn_mesh_comm(mesh, DN_AXIS(DN_DP)), data, bytes);
 }
 
 /* A whole vector on every rank; a vector in slices of its own for each, some of them empty; another line. */
@@ -97,7 +97,7 @@ static dn_status show_vectors(dn_verify *v, const dn_mesh *mesh, plant what)
     const dn_verify_tensor extra = {"state", "extra", 1, LENGTH, DN_REAL, DN_ALL_AXES};
     dn_real data[LENGTH];
     double slices[SLICED];
-    dn_range slice = dn_part(SLICED, 4, dn_comm_size(mesh->all), dn_comm_rank(mesh->all));
+    dn_range slice = dn_shard_range(SLICED, 4, dn_comm_size(mesh->all), dn_comm_rank(mesh->all));
     fill((dn_block){0, 1, 0, LENGTH}, 0, data);
     for (size_t i = slice.first; i < slice.end; i++)
         slices[i] = value(0, i);
@@ -111,11 +111,11 @@ static dn_status show_vectors(dn_verify *v, const dn_mesh *mesh, plant what)
 
 static dn_status show_numbers(dn_verify *v, const dn_mesh *mesh, plant what)
 {
-    uint64_t formula = 1000 * (uint64_t)(mesh->size[DN_DP] - 1);
+    uint64_t expected = 1000 * (uint64_t)(mesh->size[DN_DP] - 1);
     bool one = dn_comm_rank(mesh->all) == dn_comm_size(mesh->all) - 1;
     for (int step = 0; step < 3 + (what == MORE_LOSSES); step++)
         DN_TRY(dn_verify_scalar(v, "loss", 3.5 - step + (what == LOSS && one && step == 2 ? 0.001 : 0)));
-    DN_TRY(dn_verify_bytes(v, "bytes of dp", formula - (what == OFF_BY_ONE && one), formula, 7.0));
+    DN_TRY(dn_verify_bytes(v, "bytes of dp", expected - (what == OFF_BY_ONE && one), expected, 7.0));
     return dn_verify_amount(v, "memory", (uint64_t)(100 / dn_comm_size(mesh->all)));
 }
 
@@ -147,12 +147,12 @@ static int line_of(const dn_verify_report *report, const char *name)
     return -1;
 }
 
-static const dn_finding *finding(const dn_verify_report *report, size_t row, const char *line,
-                                 const char *name)
+static const dn_verify_check *finding(const dn_verify_report *report, size_t row, const char *line,
+                                      const char *name)
 {
     int at = line_of(report, line);
     for (size_t i = 0; i < report->rows[row].n; i++) {
-        const dn_finding *f = &report->rows[row].findings[i];
+        const dn_verify_check *f = &report->rows[row].checks[i];
         if (f->line == at && strcmp(f->name, name) == 0)
             return f;
     }
@@ -165,8 +165,8 @@ static bool only_this_fails(const dn_verify_report *report, size_t row, const ch
 {
     size_t n = 0;
     for (size_t i = 0; i < report->rows[row].n; i++)
-        n += !report->rows[row].findings[i].holds;
-    const dn_finding *f = finding(report, row, line, name);
+        n += !report->rows[row].checks[i].holds;
+    const dn_verify_check *f = finding(report, row, line, name);
     return n == 1 && f && !f->holds && strstr(f->why, why) && !report->rows[row].holds;
 }
 
@@ -205,7 +205,7 @@ static int sees_it(dn_comm *comm, void *argument)
     RANKS_CHECK(report->n_rows == 2 && report->rows[0].holds && !dn_verify_holds(report));
     const char *name = seen[which].name;
     RANKS_CHECK(only_this_fails(report, 1, seen[which].line, name, seen[which].why));
-    RANKS_CHECK(dn_verify_verdict(report) == DN_ERR_NUMERIC && strstr(dn_error_message(), seen[which].line));
+    RANKS_CHECK(dn_verify_status(report) == DN_ERR_NUMERIC && strstr(dn_error_message(), seen[which].line));
     dn_verify_report_destroy(&report);
     return 0;
 }
@@ -227,7 +227,7 @@ static int sees_another_shape(dn_comm *comm, void *argument)
     dn_verify_options options = options_of(&s);
     dn_verify_report *report;
     RANKS_CHECK(dn_verify_run(comm, &options, operation, &s, &report) == DN_OK);
-    const dn_finding *f = finding(report, report->n_rows - 6, "coverage", "weights: matrix");
+    const dn_verify_check *f = finding(report, report->n_rows - 6, "coverage", "weights: matrix");
     RANKS_CHECK(f && !f->holds && strstr(f->why, "[8, 5]") && strstr(f->why, "[7, 5]"));
     for (size_t i = 0; i < report->n_rows; i++)
         RANKS_CHECK(report->rows[i].holds == (memcmp(report->rows[i].size, s.mesh, sizeof s.mesh) != 0));
@@ -305,7 +305,7 @@ static int compares_all_types(dn_comm *comm, void *argument)
     for (int type = 0; type < DN_N_TYPES; type++) {
         char name[12];
         snprintf(name, sizeof name, "%d", type);
-        const dn_finding *f = finding(report, 1, "types", name);
+        const dn_verify_check *f = finding(report, 1, "types", name);
         RANKS_CHECK(f && f->holds && fabs(f->difference - 1.0 / 3) < 1e-15);
     }
     RANKS_CHECK(finding(report, 1, "zeros", "zero")->difference == 0);

@@ -27,7 +27,7 @@ typedef struct scene {
 static dn_status show_slices(dn_verify *v, const dn_mesh *mesh)
 {
     double data[LENGTH];
-    dn_range slice = dn_part(LENGTH, 4, dn_comm_size(mesh->all), dn_comm_rank(mesh->all));
+    dn_range slice = dn_shard_range(LENGTH, 4, dn_comm_size(mesh->all), dn_comm_rank(mesh->all));
     const dn_block block = {0, 1, slice.first, slice.end - slice.first};
     for (size_t i = 0; i < LENGTH; i++)
         data[i] = (double)(i + 1);
@@ -67,11 +67,11 @@ static dn_verify_options make_options(void)
     return options;
 }
 
-static const dn_finding *finding(const dn_verify_report *report, size_t row, const char *name)
+static const dn_verify_check *finding(const dn_verify_report *report, size_t row, const char *name)
 {
     for (size_t i = 0; i < report->rows[row].n; i++)
-        if (strcmp(report->rows[row].findings[i].name, name) == 0)
-            return &report->rows[row].findings[i];
+        if (strcmp(report->rows[row].checks[i].name, name) == 0)
+            return &report->rows[row].checks[i];
     return NULL;
 }
 
@@ -86,7 +86,7 @@ static int runs_every_mesh_once(dn_comm *comm, void *argument)
     options.max_ranks = most;
     size_t mark = dn_comm_heap_mark(comm), n = 0;
     RANKS_CHECK(dn_verify_run(comm, &options, operation, &s, &report) == DN_OK);
-    RANKS_CHECK(dn_verify_holds(report) && dn_verify_verdict(report) == DN_OK);
+    RANKS_CHECK(dn_verify_holds(report) && dn_verify_status(report) == DN_OK);
     RANKS_CHECK(dn_comm_heap_mark(comm) == mark);
     for (int dp = 1; dp <= most; dp++)
         for (int fs = 1; fs <= most; fs++)
@@ -148,7 +148,7 @@ static int goes_on_after_an_error(dn_comm *comm, void *argument)
         RANKS_CHECK(report->rows[i].status == (here ? DN_ERR_DATA : DN_OK));
         RANKS_CHECK(!here || strstr(report->rows[i].message, "planted failure"));
     }
-    RANKS_CHECK(dn_verify_verdict(report) == DN_ERR_NUMERIC && strstr(dn_error_message(), "planted failure"));
+    RANKS_CHECK(dn_verify_status(report) == DN_ERR_NUMERIC && strstr(dn_error_message(), "planted failure"));
     dn_verify_report_destroy(&report);
     return 0;
 }
@@ -301,7 +301,7 @@ static dn_status look_at_ledger(dn_verify *v, const dn_mesh *mesh, void *context
     float x[16] = {0};
     bool planted = dn_planted(v, DN_BUG_UNCOUNTED_BYTES), alone = dn_comm_size(mesh->all) == 1;
     DN_TRY(dn_comm_reduce_scatter(mesh->all, x, 16, DN_F32, DN_SUM, DN_TRAFFIC_GRADIENT));
-    bool counted = dn_comm_ledger(mesh->all, false).payload[DN_TRAFFIC_GRADIENT] == sizeof x;
+    bool counted = dn_comm_get_stats(mesh->all, false).payload[DN_TRAFFIC_GRADIENT] == sizeof x;
     s->injected |= planted && !counted ? (alone ? 1U : 2U) : 0;
     return dn_verify_scalar(v, "loss", 1);
 }

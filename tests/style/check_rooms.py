@@ -9,8 +9,8 @@ import sys
 import planted
 
 # From the bottom up: a room may include itself and what stands before it.
-ROOMS = ['base', 'topo', 'shm', 'launch', 'device', 'comm', 'compute', 'linalg', 'optim', 'sync', 'strategy', 'nn', 'model', 'data', 'checkpoint',
-         'report', 'verify', 'train', 'bench']
+ROOMS = ['base', 'topo', 'shm', 'launch', 'device', 'comm', 'compute', 'linalg', 'optim', 'shard', 'strategy', 'nn', 'model', 'data', 'checkpoint',
+         'report', 'verify', 'train', 'compare', 'bench']
 
 # Foreign header -> files of src/ that may include it. shm owns shared mappings; checkpoint maps files read-only,
 # data may; device/cpu.c only advises the kernel about huge pages; cli/address_space.c tries for room.
@@ -33,7 +33,7 @@ PROCESS = re.compile(r'\b(v?fork|clone3?|exec[lv]p?e?|fexecve|posix_spawnp?|wait
 # One exception: a program may start itself over, which makes no process, to give OpenBLAS another kernel.
 STARTS_OVER = {'src/compute/cpu/blas.c': 'execv'}
 # Headers of a room that no other room may include: other members' memory by address is comm's own.
-PRIVATE = {'comm/peer.h', 'comm/group.h'}
+PRIVATE = {'comm/peer.h', 'comm/internal.h'}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 
@@ -97,8 +97,8 @@ FAULTS = [
     {'src/base/a.h': '#include "dionode/launch.h"\n'},
     {'src/cli/a.c': '#include "train/run.h"\n'},
     {'src/comm/a.c': '#include "group.h"\n'},
-    {'src/sync/a.c': '#include "comm/peer.h"\n'},
-    {'src/verify/a.c': '#include "comm/group.h"\n'},
+    {'src/shard/a.c': '#include "comm/peer.h"\n'},
+    {'src/verify/a.c': '#include "comm/internal.h"\n'},
     {'src/attic/a.c': 'int a;\n'},
     {'include/dionode/a.h': '#include "shm/world.h"\n'},
     {'src/launch/a.c': '#include <hwloc.h>\n'},
@@ -119,7 +119,7 @@ SOUND = [
     {'src/cli/a.c': '#include "cli/table.h"\n#include "dionode/status.h"\n#include <argp.h>\n'},
     {'src/compute/cpu/blas.c': 'int f(void) { return execv(0, 0); }\n'},
     {'src/compute/cpu/a.c': '#include <cblas.h>\n#include <omp.h>\n'},
-    {'src/comm/a.c': '#include "comm/group.h"\n#include "comm/peer.h"\n'},
+    {'src/comm/a.c': '#include "comm/internal.h"\n#include "comm/peer.h"\n'},
     {'src/comm/a.c': '/* after a fork() */ const char *a = "exec(x)"; // waitpid(1)\nint pitchfork(int);\n'},
 ]
 planted.run(check, FAULTS, SOUND, sys.argv[1])

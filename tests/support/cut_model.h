@@ -26,7 +26,7 @@ static inline dn_arena arena_of_heap(dn_comm *comm, size_t bytes)
 
 /* Heap that cut_model_create takes of the group; the params it lays out are for nothing else. */
 static inline size_t cut_model_heap_bytes(dn_spec spec, size_t B, const int size[DN_N_AXES],
-                                          dn_gather gather)
+                                          dn_weights_policy gather)
 {
     spec = whole_spec(spec);
     size_t n_params = dn_model_n_params(&spec);
@@ -44,7 +44,7 @@ static inline size_t cut_model_heap_bytes(dn_spec spec, size_t B, const int size
 
 /* Collective over comm. Weights by dn_model_init under seed 1, gradients zero. */
 static inline cut_model cut_model_create(dn_comm *comm, const int size[DN_N_AXES], const char *kernels,
-                                         dn_spec spec, size_t B, dn_gather gather)
+                                         dn_spec spec, size_t B, dn_weights_policy gather)
 {
     spec = whole_spec(spec);
     cut_model m = {.spec = spec, .n_params = dn_model_n_params(&spec)};
@@ -52,7 +52,7 @@ static inline cut_model cut_model_create(dn_comm *comm, const int size[DN_N_AXES
     m.unit_of = calloc(m.n_params, sizeof *m.unit_of);
     must(dn_stream_create(kernels, 1, &m.stream));
     must(dn_mesh_create(comm, size, &m.mesh));
-    m.tp = dn_mesh_group(m.mesh, DN_AXIS(DN_TP));
+    m.tp = dn_mesh_comm(m.mesh, DN_AXIS(DN_TP));
 
     dn_model_layout(&spec, size, m.mesh->at, &m.weights, &m.grads, m.params, m.unit_of);
     m.weights = arena_of_heap(comm, m.weights.used);

@@ -112,11 +112,11 @@ double *family_get(const family_rig *rig, const dn_buf *from, size_t n)
 
 static void polar_factor(family_rig *rig, dn_buf *u, size_t rows, size_t cols)
 {
-    dn_ns_found found;
+    dn_ns_info found;
     assert_int_equal(dn_newton_schulz(rig->stream, &rig->options.ns, &u, &found, 1, rows, cols,
                                       rig->workspace, rig->workspace_bytes),
                      DN_OK);
-    assert_int_not_equal(found, DN_NS_BROKEN);
+    assert_int_not_equal(found, DN_NS_NOT_FINITE);
 }
 
 static dn_optim_config config_of(const family_options *o)
@@ -133,22 +133,22 @@ static dn_optim_config config_of(const family_options *o)
 }
 
 /* What the executor of owners does with one matrix on one rank. */
-static void owner_step(family_rig *rig, const dn_rule *rule, const dn_step_params *params)
+static void owner_step(family_rig *rig, const dn_rule *rule, const dn_update_params *params)
 {
     const family_options *o = &rig->options;
     const dn_optim_config config = config_of(o);
     double scores[MOST], work[MOST], scratch[MOST], factor[MOST], norms[2];
     int32_t ids[MOST];
     const dn_selection z = dn_rule_selection(rule, o->rows, o->cols, o->fraction);
-    dn_matrix_part part = {.selection = z,
-                           .rows = o->rows,
-                           .cols = o->cols,
-                           .weight = rig->weight,
-                           .grad = rig->grad,
-                           .ids = ids,
-                           .n_ids = z.k,
-                           .row_factor = factor,
-                           .norms = norms};
+    dn_matrix_shard part = {.selection = z,
+                            .rows = o->rows,
+                            .cols = o->cols,
+                            .weight = rig->weight,
+                            .grad = rig->grad,
+                            .ids = ids,
+                            .n_ids = z.k,
+                            .row_factor = factor,
+                            .norms = norms};
     memcpy(part.states, rig->states, sizeof part.states);
     for (size_t i = 0; i < z.k; i++)
         ids[i] = (int32_t)i;
@@ -169,12 +169,12 @@ static void owner_step(family_rig *rig, const dn_rule *rule, const dn_step_param
                              .scratch = scratch,
                              .workspace = rig->workspace};
     memcpy(whole.states, rig->states, sizeof whole.states);
-    dn_ns_found found = DN_NS_FINE;
+    dn_ns_info found = DN_NS_OK;
     if (rule->transform)
         assert_int_equal(rule->transform(rig->stream, &config, &whole, &found), DN_OK);
     else
         polar_factor(rig, rig->grad, rows, cols);
-    assert_int_not_equal(found, DN_NS_BROKEN);
+    assert_int_not_equal(found, DN_NS_NOT_FINITE);
     if (rule->at_owner)
         assert_int_equal(rule->at_owner(rig->stream, &config, &whole), DN_OK);
     rule->apply(rig->stream, &config, &part, params);
@@ -219,7 +219,7 @@ static void dion_step(family_rig *rig, const dn_dion_step *step)
     multiply(rig, dn_dion_apply(&d, rig->u, rig->states[1], step));
 }
 
-static void element_wise_step(family_rig *rig, const dn_rule *rule, const dn_step_params *params)
+static void element_wise_step(family_rig *rig, const dn_rule *rule, const dn_update_params *params)
 {
     const family_options *o = &rig->options;
     const dn_optim_config config = config_of(o);
@@ -233,7 +233,7 @@ void family_step(family_rig *rig, const double *grad, double lr)
 {
     const family_options *o = &rig->options;
     const dn_rule *rule = dn_rule_row(o->rule);
-    const dn_step_params params = {.step = rig->step, .lr = lr, .weight_decay = o->weight_decay};
+    const dn_update_params params = {.step = rig->step, .lr = lr, .weight_decay = o->weight_decay};
     family_set(rig, rig->grad, grad, o->rows * o->cols);
     if (is_dion(o))
         dion_step(rig, &(dn_dion_step){.lr = lr, .weight_decay = o->weight_decay, .mu = o->mu, .eps = 1e-8});

@@ -40,7 +40,7 @@ mesh_task mesh_task_of(const char *rule)
     t.config.ef_decay = 0.9;
     t.config.row_beta2 = 0.95;
     for (size_t k = 0; k < DN_PARAM_N_KINDS; k++)
-        t.config.groups[k] = (dn_group){1, 0.1};
+        t.config.groups[k] = (dn_group_options){1, 0.1};
     return t;
 }
 
@@ -179,24 +179,24 @@ static int compare(dn_comm *comm, const optim_rig *rig, const mesh_task *t, int 
     return 0;
 }
 
-static void reset_ledgers(const optim_rig *rig)
+static void reset_stats(const optim_rig *rig)
 {
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
-        dn_comm_ledger(dn_mesh_group(rig->mesh, axes), true);
+        dn_comm_get_stats(dn_mesh_comm(rig->mesh, axes), true);
 }
 
 /* Every group of the mesh, every kind, every collective: what one step exchanged. */
-static int check_ledgers(dn_comm *comm, const optim_rig *rig, dn_traffic_model model)
+static int check_all_stats(dn_comm *comm, const optim_rig *rig, dn_traffic_model model)
 {
     rig_add_rounds(rig, &model);
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++) {
-        if (!rig->mesh->groups[axes])
+        if (!rig->mesh->comms[axes])
             continue; /* another name of a group */
-        const dn_ledger ledger = dn_comm_ledger(rig->mesh->groups[axes], false);
+        const dn_comm_stats stats = dn_comm_get_stats(rig->mesh->comms[axes], false);
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
-            RANKS_CLOSE((double)ledger.payload[kind], (double)model.payload[axes][kind], 0);
+            RANKS_CLOSE((double)stats.payload[kind], (double)model.payload[axes][kind], 0);
         for (int as = 0; as < DN_N_COLLECTIVES; as++)
-            RANKS_CLOSE((double)ledger.by_collective[as], (double)model.by_collective[axes][as], 0);
+            RANKS_CLOSE((double)stats.by_collective[as], (double)model.by_collective[axes][as], 0);
     }
     return 0;
 }
@@ -216,9 +216,9 @@ int mesh_against_one(dn_comm *comm, void *argument)
     RANKS_CHECK(mesh_create_rig(&rig, comm, t) == 0);
     for (int step = 0; step < MESH_STEPS; step++) {
         const dn_traffic_model model = rig_traffic(&rig);
-        reset_ledgers(&rig);
+        reset_stats(&rig);
         RANKS_CHECK(mesh_take_step(&rig, t, t->same ? t->mesh.size[DN_DP] : 0) == DN_OK);
-        RANKS_CHECK(check_ledgers(comm, &rig, model) == 0);
+        RANKS_CHECK(check_all_stats(comm, &rig, model) == 0);
         RANKS_CHECK(rig.report.n_zero == n_zero(t));
         if (step == 0)
             RANKS_CHECK(compare(comm, &rig, t, 0) == 0);

@@ -61,7 +61,7 @@ void mesh_forget(mesh_reference *r);
 /** In a body: the rig of the task on its mesh. 0 if all is well. */
 int mesh_create_rig(optim_rig *rig, dn_comm *comm, const mesh_task *t);
 /** Body: all steps, weights and states after the first and the last against expected, copies bit by bit
- * (decoupled momenta: their mean), every ledger against the formula. */
+ * (decoupled momenta: their mean), every statistics against the formula. */
 ranks_body mesh_against_one;
 
 /** Ranks that failed. expected may be NULL if the body does not look. */

@@ -124,7 +124,7 @@ static inline model model_create_slots(const char *kernels, int n_threads, dn_sp
     }
     must(dn_comm_create_alone(dn_mesh_heap_bytes(model_mesh_size), &m.alone));
     must(dn_mesh_create(m.alone, model_mesh_size, &m.mesh));
-    must(dn_weights_create(m.params, m.n_params, m.unit_of, m.mesh, DN_GATHER_IN_PLACE, m.stream,
+    must(dn_weights_create(m.params, m.n_params, m.unit_of, m.mesh, DN_WEIGHTS_IN_PLACE, m.stream,
                            &m.in_pieces));
     const dn_model_parts parts = {B, n_slots, m.params, m.in_pieces, m.alone, NULL, m.stream};
     must(dn_model_create(&m.spec, &parts, &m.model));

@@ -10,7 +10,7 @@
 
 dn_optim_config rig_config(void)
 {
-    dn_group plain = {.lr_scale = 1};
+    dn_group_options plain = {.lr_scale = 1};
     return (dn_optim_config){
         .matrix_rule = "dion",
         .scalar_rule = "adamw",
@@ -35,9 +35,9 @@ static void describe(dn_param *params, const rig_shape *shapes, size_t n, const 
     for (size_t i = 0; i < n; i++) {
         params[i] = (dn_param){.kind = shapes[i].kind, .rows = shapes[i].rows, .cols = shapes[i].cols};
         rig_cut cut = mesh->cuts ? mesh->cuts[i] : none;
-        params[i].row_cut = (dn_cut){cut.rows, cut.unit};
-        params[i].col_cut = (dn_cut){cut.cols, 1};
-        params[i].split = mesh->splits ? mesh->splits[i] : 1;
+        params[i].row_sharding = (dn_dim_sharding){cut.rows, cut.unit};
+        params[i].col_sharding = (dn_dim_sharding){cut.cols, 1};
+        params[i].n_views = mesh->splits ? mesh->splits[i] : 1;
         params[i].block = dn_param_block(&params[i], mesh->size, at);
         snprintf(params[i].name, sizeof params[i].name, "x%zu", i);
     }
@@ -55,14 +55,14 @@ size_t rig_heap_bytes(const dn_optim_config *config, const rig_shape *shapes, si
     describe(params, shapes, n, mesh, origin);
     size_t bytes = dn_optimizer_heap_bytes(config, params, n, mesh->size) + dn_mesh_heap_bytes(mesh->size);
     for (size_t i = 0; i < n; i++)
-        bytes += 2 * rounded(dn_param_room(&params[i], mesh->size) * sizeof(dn_real));
+        bytes += 2 * rounded(dn_param_max_size(&params[i], mesh->size) * sizeof(dn_real));
     return bytes;
 }
 
 static dn_status take(optim_rig *rig, const dn_param *param, dn_buf **out)
 {
     void *memory;
-    size_t bytes = dn_param_room(param, rig->mesh->size) * sizeof(dn_real);
+    size_t bytes = dn_param_max_size(param, rig->mesh->size) * sizeof(dn_real);
     DN_TRY(dn_comm_alloc(rig->comm, bytes, &memory));
     memset(memory, 0, bytes);
     *out = memory;
@@ -228,8 +228,8 @@ void rig_set_grad(optim_rig *rig, size_t i, const double *grad)
 
 dn_status rig_step(optim_rig *rig, double lr)
 {
-    const dn_pace pace = {.step = rig->step++, .lr = lr, .decay = 1};
-    return dn_optimizer_step(rig->optimizer, &pace, &rig->report);
+    const dn_step_params step_params = {.step = rig->step++, .lr = lr, .decay = 1};
+    return dn_optimizer_step(rig->optimizer, &step_params, &rig->report);
 }
 
 dn_traffic_model rig_traffic(const optim_rig *rig)

@@ -3,7 +3,7 @@
 #define SUPPORT_OPTIM_RIG_H
 
 #include "compute/kernels.h"
-#include "sync/optimizer.h"
+#include "shard/optimizer.h"
 #include "verify/traffic_model.h"
 
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* What the machine's measurements rest on: rings that visit everything, teams that are bound, memory that
  * lies where it was asked for. Times are only looked at for being times. */
 #include "bench/probe.h"
-#include "bench/team.h"
+#include "bench/threads.h"
 #include "shm/pages.h"
 #include "shm/world.h"
 #include "topo/domains.h"
@@ -15,7 +15,7 @@
 #define BYTES ((size_t)5 << 20) /* two windows and a half */
 
 static dn_topo *topo;
-static int pus[DN_TEAM_MAX], n_pus;
+static int pus[DN_THREADS_MAX], n_pus;
 static void *memory;
 
 static int open_all(void **state)
@@ -107,7 +107,7 @@ static void memory_on_a_node_that_is_not_there_is_refused(void **state)
 
 /* ---- teams ---- */
 
-static char bound[DN_TEAM_MAX][32];
+static char bound[DN_THREADS_MAX][32];
 static _Atomic int n_ran;
 
 static void note(int index, void *argument)
@@ -121,7 +121,7 @@ static void each_member_runs_once_on_its_own_pu(void **state)
 {
     (void)state;
     atomic_store(&n_ran, 0);
-    assert_int_equal(dn_team_run(topo, pus, n_pus, note, NULL), DN_OK);
+    assert_int_equal(dn_threads_run(topo, pus, n_pus, note, NULL), DN_OK);
     assert_int_equal(atomic_load(&n_ran), n_pus);
     for (int i = 0; i < n_pus; i++) {
         char wanted[16];
@@ -135,7 +135,7 @@ static void a_team_with_a_pu_that_is_not_there_does_not_run(void **state)
     (void)state;
     const int bad[3] = {pus[0], 8000, pus[0]};
     atomic_store(&n_ran, 0);
-    assert_int_equal(dn_team_run(topo, bad, 3, note, NULL), DN_ERR_SYSTEM);
+    assert_int_equal(dn_threads_run(topo, bad, 3, note, NULL), DN_ERR_SYSTEM);
     assert_non_null(strstr(dn_error_message(), "8000"));
     assert_int_equal(atomic_load(&n_ran), 0);
 }
@@ -146,20 +146,20 @@ static void probes_give_times_and_rates(void **state)
 {
     (void)state;
     /* Long enough for every thread to get its turn on a busy machine. */
-    const dn_probe_crew crew = {topo, pus, n_pus, 0.1};
+    const dn_probe_cpus cpus = {topo, pus, n_pus, 0.1};
     double ns = 0, bytes_s = 0;
     for (dn_probe_kind kind = DN_PROBE_READ; kind <= DN_PROBE_TRIAD; kind++) {
-        assert_int_equal(dn_probe_bandwidth(&crew, kind, memory, BYTES, &bytes_s), DN_OK);
+        assert_int_equal(dn_probe_bandwidth(&cpus, kind, memory, BYTES, &bytes_s), DN_OK);
         assert_true(bytes_s > 1e6 && bytes_s < 1e14);
     }
-    assert_int_equal(dn_probe_bandwidth(&crew, DN_PROBE_READ, memory, 64, &bytes_s), DN_ERR_ARG);
+    assert_int_equal(dn_probe_bandwidth(&cpus, DN_PROBE_READ, memory, 64, &bytes_s), DN_ERR_ARG);
     void *ring = memory;
     dn_probe_link(memory, BYTES);
-    assert_int_equal(dn_probe_latency(&crew, &ring, &ns), DN_OK);
+    assert_int_equal(dn_probe_latency(&cpus, &ring, &ns), DN_OK);
     assert_true(ns > 0.1 && ns < 1e6);
     if (n_pus < 2)
         return;
-    assert_int_equal(dn_probe_loaded(&crew, &ring, memory, BYTES, 10, &ns, &bytes_s), DN_OK);
+    assert_int_equal(dn_probe_loaded(&cpus, &ring, memory, BYTES, 10, &ns, &bytes_s), DN_OK);
     assert_true(ns > 0.1 && ns < 1e6 && bytes_s > 0);
     assert_int_equal(dn_probe_line(topo, pus[0], pus[1], &ns), DN_OK);
     assert_true(ns > 0.1 && ns < 1e7);

@@ -54,8 +54,8 @@ static void cut_grid(shard_list *list, const dn_real *from, size_t rows, size_t 
     list->n = 0;
     for (int i = 0; i < n; i++) {
         int at = (i + turn) % n;
-        dn_range r = dn_part(rows, 3, row_parts, at / col_parts),
-                 c = dn_part(cols, 2, col_parts, at % col_parts);
+        dn_range r = dn_shard_range(rows, 3, row_parts, at / col_parts),
+                 c = dn_shard_range(cols, 2, col_parts, at % col_parts);
         cut_out(list, from, cols, (dn_block){r.first, r.end - r.first, c.first, c.end - c.first});
     }
 }

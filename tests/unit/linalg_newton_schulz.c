@@ -56,7 +56,7 @@ static double *expected(const dn_ns_method *method, const double *x, size_t rows
 }
 
 /* n matrices x[k] [rows, cols] in place; workspace for `together` of them. */
-static dn_status run(const char *column, const dn_ns_method *method, double *const *x, dn_ns_found *found,
+static dn_status run(const char *backend, const dn_ns_method *method, double *const *x, dn_ns_info *info,
                      size_t n, shape z, size_t together)
 {
     dn_stream *s;
@@ -64,7 +64,7 @@ static dn_status run(const char *column, const dn_ns_method *method, double *con
     size_t size = z.rows * z.cols, bytes = dn_ns_workspace_bytes(method, z.rows, z.cols, together);
     dn_buf *bufs[8];
     dn_real *host = calloc(size, sizeof *host);
-    assert_int_equal(dn_stream_create(column, 2, &s), DN_OK);
+    assert_int_equal(dn_stream_create(backend, 2, &s), DN_OK);
     assert_int_equal(dn_device_alloc(s, bytes, &workspace), DN_OK);
     memset(workspace, 0xff, bytes); /* all NaN: nothing may be read before it is written */
     for (size_t k = 0; k < n; k++) {
@@ -73,7 +73,7 @@ static dn_status run(const char *column, const dn_ns_method *method, double *con
         bufs[k] = memory[k];
         dn_upload(s, bufs[k], host, size);
     }
-    dn_status status = dn_newton_schulz(s, method, bufs, found, n, z.rows, z.cols, workspace, bytes);
+    dn_status status = dn_newton_schulz(s, method, bufs, info, n, z.rows, z.cols, workspace, bytes);
     for (size_t k = 0; k < n; k++) {
         dn_download(s, host, bufs[k], size);
         assert_int_equal(dn_stream_sync(s), DN_OK);
@@ -87,27 +87,27 @@ static dn_status run(const char *column, const dn_ns_method *method, double *con
     return status;
 }
 
-static void check(const char *column, const dn_ns_method *method, double *x, shape z, double bound)
+static void check(const char *backend, const dn_ns_method *method, double *x, shape z, double bound)
 {
-    dn_ns_found found;
+    dn_ns_info info;
     double *right = expected(method, x, z.rows, z.cols);
-    assert_int_equal(run(column, method, &x, &found, 1, z, 1), DN_OK);
-    assert_int_equal(found, DN_NS_FINE);
+    assert_int_equal(run(backend, method, &x, &info, 1, z, 1), DN_OK);
+    assert_int_equal(info, DN_NS_OK);
     double error = dense_distance(x, right, z.rows * z.cols);
     if (!(error <= bound))
-        fail_msg("%s, %zu x %zu, set %d, gram %d: off by %g, allowed %g", column, z.rows, z.cols,
+        fail_msg("%s, %zu x %zu, set %d, gram %d: off by %g, allowed %g", backend, z.rows, z.cols,
                  (int)method->set, method->gram, error, bound);
     free(right);
 }
 
 static void singular_values_go_through_the_polynomials(void **state)
 {
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
         for (size_t i = 0; i < N_SHAPES; i++)
             for (size_t k = 0; k < 6; k++) {
                 const dn_ns_method method = {.set = sets[k % 3], .gram = k >= 3, .eps = 1e-8};
                 double *x = dense_random(shapes[i].rows, shapes[i].cols, i);
-                check((*column)->name, &method, x, shapes[i], method.gram ? 10 * BOUND : BOUND);
+                check((*backend)->name, &method, x, shapes[i], method.gram ? 10 * BOUND : BOUND);
                 free(x);
             }
 }
@@ -126,7 +126,7 @@ static void run_in_parts(dn_stream *s, const dn_ns_method *method, dn_buf *x, do
         s->kernels->fill(s, sum, a * a, 0);
         for (int i = 0; i < 3; i++) {
             size_t n = cuts[i + 1] - cuts[i];
-            dn_ns_gram_part(s, gram, dn_at(x, cuts[i] * a), tall ? n : a, tall ? a : n, tall);
+            dn_ns_gram_shard(s, gram, dn_at(x, cuts[i] * a), tall ? n : a, tall ? a : n, tall);
             s->kernels->axpby(s, sum, 1, gram, 1, a * a);
         }
         dn_ns_gram_factor(s, method, round, k, sum, a, workspace);
@@ -204,12 +204,12 @@ static void singular_values_lie_in_the_documented_bands(void **state)
     for (size_t k = 0; k < 6; k++) {
         const dn_ns_method method = {.set = sets[k % 3], .gram = k >= 3, .eps = 1e-8};
         double s[24], v[24 * 24];
-        dn_ns_found found;
+        dn_ns_info info;
         for (size_t i = 0; i < 24; i++) /* evenly on a logarithmic scale, the last one still in the band */
             s[i] = pow(2.5 * from[k % 3], (double)i / 23);
         assert_true(s[23] > from[k % 3] * dense_norm(s, 24) && s[23] < 2 * from[k % 3] * dense_norm(s, 24));
         double *x = with_singular_values(40, 24, s);
-        assert_int_equal(run("cpu", &method, &x, &found, 1, z, 1), DN_OK);
+        assert_int_equal(run("cpu", &method, &x, &info, 1, z, 1), DN_OK);
         dense_svd(x, s, v, 40, 24);
         assert_true(s[0] < high[k % 3] && s[23] > low[k % 3]);
         free(x);
@@ -249,7 +249,7 @@ static void zero_and_not_finite_matrices_are_reported_and_touch_no_others(void *
     for (int gram = 0; gram < 2; gram++) {
         const dn_ns_method method = {.set = DN_NS_POLAR_EXPRESS, .gram = gram, .eps = 1e-8};
         double *x[5], *before[5];
-        dn_ns_found found[5];
+        dn_ns_info info[5];
         for (uint64_t k = 0; k < 5; k++)
             x[k] = dense_random(10, 14, k);
         memset(x[1], 0, 140 * sizeof(double));
@@ -258,9 +258,9 @@ static void zero_and_not_finite_matrices_are_reported_and_touch_no_others(void *
         for (size_t k = 0; k < 5; k++)
             before[k] = dense_copy(x[k], 140);
         double *first = expected(&method, x[0], 10, 14), *last = expected(&method, x[4], 10, 14);
-        assert_int_equal(run("cpu", &method, x, found, 5, z, 5), DN_OK);
-        const dn_ns_found right[] = {DN_NS_FINE, DN_NS_ZERO, DN_NS_BROKEN, DN_NS_BROKEN, DN_NS_FINE};
-        assert_memory_equal(found, right, sizeof right);
+        assert_int_equal(run("cpu", &method, x, info, 5, z, 5), DN_OK);
+        const dn_ns_info right[] = {DN_NS_OK, DN_NS_ZERO, DN_NS_NOT_FINITE, DN_NS_NOT_FINITE, DN_NS_OK};
+        assert_memory_equal(info, right, sizeof right);
         assert_below(dense_distance(x[0], first, 140), 10 * BOUND);
         assert_below(dense_distance(x[4], last, 140), 10 * BOUND);
         assert_memory_equal(x[1], before[1], 140 * sizeof(double));
@@ -291,18 +291,18 @@ static void a_smaller_workspace_gives_the_same_bits(void **state)
     const dn_ns_method method = {.set = DN_NS_KELLER, .gram = true, .eps = 1e-8};
     const shape z = {9, 5};
     double *together[5], *alone[5];
-    dn_ns_found found[5];
+    dn_ns_info info[5];
     for (uint64_t k = 0; k < 5; k++) {
         together[k] = dense_random(9, 5, k);
         alone[k] = dense_random(9, 5, k);
     }
-    assert_int_equal(run("ref", &method, together, found, 5, z, 5), DN_OK);
-    assert_int_equal(run("ref", &method, alone, found, 5, z, 2), DN_OK);
+    assert_int_equal(run("ref", &method, together, info, 5, z, 5), DN_OK);
+    assert_int_equal(run("ref", &method, alone, info, 5, z, 2), DN_OK);
     for (size_t k = 0; k < 5; k++) {
         assert_memory_equal(together[k], alone[k], 45 * sizeof(double));
         free(together[k]), free(alone[k]);
     }
-    assert_int_equal(run("ref", &method, together, found, 0, z, 0), DN_ERR_ARG);
+    assert_int_equal(run("ref", &method, together, info, 0, z, 0), DN_ERR_ARG);
 }
 
 /* By hand for 2 x 4: A 4*4, A^2 2*4, B X 2*8*2, five times; Gram: see the header. */

@@ -14,12 +14,12 @@ enum { M = 60, R = 20 };
 static const dn_orth methods[] = {DN_ORTH_CQR2, DN_ORTH_QR, DN_ORTH_CQR, DN_ORTH_RCQR};
 
 /* p [m, r] orthonormalized by the reference column, by a team of one; returns what was found. */
-static dn_orth_found orthonormalize(dn_real *p, size_t m, size_t r, dn_orth method)
+static dn_orth_info orthonormalize(dn_real *p, size_t m, size_t r, dn_orth method)
 {
     dn_stream *stream;
     dn_comm *alone;
     void *workspace;
-    dn_orth_part whole = {.rows = m};
+    dn_orth_shard whole = {.rows = m};
     dn_orth_matrix matrix = {.m = m, .r = r, .p = (dn_buf *)(void *)p, .parts = &whole, .draw = 2};
     size_t bytes = dn_orth_heap_bytes(method, 1, &matrix, 1);
     assert_int_equal(dn_stream_create("ref", 1, &stream), DN_OK);
@@ -28,15 +28,15 @@ static dn_orth_found orthonormalize(dn_real *p, size_t m, size_t r, dn_orth meth
     assert_int_equal(dn_orthonormalize(stream, alone, method, 1, workspace, bytes, &matrix, 1), DN_OK);
     dn_comm_destroy(&alone);
     dn_stream_destroy(&stream);
-    return matrix.found;
+    return matrix.info;
 }
 
 /* The basis of a [m, r]. */
-static double *orthonormalized(const double *a, size_t m, size_t r, dn_orth method, dn_orth_found *found)
+static double *orthonormalized(const double *a, size_t m, size_t r, dn_orth method, dn_orth_info *info)
 {
     dn_real *p = malloc(m * r * sizeof *p);
     dense_to_real(p, a, m * r);
-    *found = orthonormalize(p, m, r, method);
+    *info = orthonormalize(p, m, r, method);
     double *basis = dense_from_real(p, m * r);
     free(p);
     return basis;
@@ -48,9 +48,9 @@ static void all_methods_give_the_basis_of_gram_schmidt(void **state)
     double *a = dense_random(M, R, 1), *expected = dense_copy(a, M * R);
     dense_orthonormalize(expected, M, R);
     for (size_t k = 0; k < 4; k++) {
-        dn_orth_found found;
-        double *basis = orthonormalized(a, M, R, methods[k], &found);
-        assert_int_equal(found, DN_ORTH_FINE);
+        dn_orth_info info;
+        double *basis = orthonormalized(a, M, R, methods[k], &info);
+        assert_int_equal(info, DN_ORTH_OK);
         assert_below(dense_distance(basis, expected, M * R), 300 * DN_REAL_EPS);
         assert_below(dense_orthogonality(basis, M, R), 300 * DN_REAL_EPS);
         free(basis);
@@ -68,9 +68,9 @@ static void ill_conditioned_columns_are_orthonormal_by_every_method(void **state
         for (size_t i = 0; i < M; i++)
             a[i * R + j] = a[i * R] + pow(10, -5.0 * (double)j / (R - 1)) * a[i * R + j];
     for (size_t k = 0; k < 4; k++) {
-        dn_orth_found found;
-        double *basis = orthonormalized(a, M, R, methods[k], &found);
-        assert_int_equal(found, DN_ORTH_FINE);
+        dn_orth_info info;
+        double *basis = orthonormalized(a, M, R, methods[k], &info);
+        assert_int_equal(info, DN_ORTH_OK);
         double bound = 300 * DN_REAL_EPS + (methods[k] == DN_ORTH_CQR ? 1e-4 : 0);
         assert_below(dense_orthogonality(basis, M, R), bound);
         free(basis);
@@ -84,9 +84,9 @@ static void square_matrices_are_not_sketched(void **state)
     (void)state;
     double *a = dense_random(R, R, 1);
     for (size_t k = 0; k < 4; k++) {
-        dn_orth_found found;
-        double *basis = orthonormalized(a, R, R, methods[k], &found);
-        assert_int_equal(found, DN_ORTH_FINE);
+        dn_orth_info info;
+        double *basis = orthonormalized(a, R, R, methods[k], &info);
+        assert_int_equal(info, DN_ORTH_OK);
         assert_below(dense_orthogonality(basis, R, R), (methods[k] == DN_ORTH_CQR ? 1e6 : 300) * DN_REAL_EPS);
         free(basis);
     }
@@ -104,10 +104,10 @@ static void rank_deficient_matrices_get_an_orthonormal_basis_and_say_so(void **s
         if (few_rows)
             memset(a + 2 * R, 0, (M - 2) * R * sizeof *a);
         for (size_t k = 0; k < 4; k++) {
-            dn_orth_found found;
-            double *basis = orthonormalized(a, M, R, methods[k], &found);
+            dn_orth_info info;
+            double *basis = orthonormalized(a, M, R, methods[k], &info);
             if (few_rows)
-                assert_int_equal(found, methods[k] == DN_ORTH_QR ? DN_ORTH_FINE : DN_ORTH_FELL_BACK);
+                assert_int_equal(info, methods[k] == DN_ORTH_QR ? DN_ORTH_OK : DN_ORTH_FELL_BACK);
             assert_below(dense_orthogonality(basis, M, R), 300 * DN_REAL_EPS);
             free(basis);
         }
@@ -120,7 +120,7 @@ static void a_matrix_with_nan_or_of_zeros_is_said_and_stays_as_it_was(void **sta
     (void)state;
     for (size_t k = 0; k < 4; k++) {
         dn_real broken[6] = {1, 2, (dn_real)NAN, 4, 5, 6}, zeros[6] = {0}, nothing[1] = {7};
-        assert_int_equal(orthonormalize(broken, 3, 2, methods[k]), DN_ORTH_BROKEN);
+        assert_int_equal(orthonormalize(broken, 3, 2, methods[k]), DN_ORTH_NOT_FINITE);
         assert_true(broken[0] == 1 && isnan(broken[2]) && broken[5] == 6);
         assert_int_equal(orthonormalize(zeros, 3, 2, methods[k]), DN_ORTH_ZERO);
         for (size_t i = 0; i < 6; i++)
@@ -144,8 +144,8 @@ static void the_first_columns_do_not_depend_on_what_follows(void **state)
         }
     dense_orthonormalize(first, M, R / 2);
     for (size_t k = 0; k < 4; k++) {
-        dn_orth_found found;
-        double *basis = orthonormalized(a, M, R, methods[k], &found);
+        dn_orth_info info;
+        double *basis = orthonormalized(a, M, R, methods[k], &info);
         for (size_t i = 0; i < M; i++)
             assert_below(dense_distance(basis + i * R, first + i * R / 2, R / 2), 300 * DN_REAL_EPS);
         free(basis);
@@ -159,7 +159,7 @@ static void a_workspace_too_small_is_an_error(void **state)
     dn_stream *stream;
     dn_comm *alone;
     dn_real p[6] = {1, 2, 3, 4, 5, 7};
-    dn_orth_part whole = {.rows = 3};
+    dn_orth_shard whole = {.rows = 3};
     dn_orth_matrix matrix = {.m = 3, .r = 2, .p = (dn_buf *)(void *)p, .parts = &whole};
     size_t bytes = dn_orth_heap_bytes(DN_ORTH_RCQR, 1, &matrix, 1);
     void *workspace;

@@ -84,8 +84,8 @@ static void tp_cuts_what_a_rank_computes_and_fs_the_other_dimension(void **state
     model_layout(shape, size, model_mesh_at, &nowhere, &nowhere_else, params);
     for (size_t p = 0; p < N_PARAMS; p++) {
         size_t kind = p == 0 ? 0 : p == N_PARAMS - 1 ? 7 : 1 + (p - 1) % 6;
-        dn_cut tp = expected[kind].rows ? params[p].row_cut : params[p].col_cut;
-        dn_cut fs = expected[kind].rows ? params[p].col_cut : params[p].row_cut;
+        dn_dim_sharding tp = expected[kind].rows ? params[p].row_sharding : params[p].col_sharding;
+        dn_dim_sharding fs = expected[kind].rows ? params[p].col_sharding : params[p].row_sharding;
         assert_int_equal(tp.axis, DN_TP);
         assert_int_equal(tp.unit, expected[kind].unit);
         assert_int_equal(fs.axis, DN_FS);

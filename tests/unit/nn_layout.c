@@ -51,14 +51,14 @@ static void split_heads_are_the_rows_of_q_k_and_v(void **state)
     dn_arena weights = {0}, grads = {0};
     model_layout(small, model_mesh_size, model_mesh_at, &weights, &grads, params);
     for (size_t p = 0; p < 14; p++)
-        assert_int_equal(params[p].split, 1);
+        assert_int_equal(params[p].n_views, 1);
     dn_spec split = small;
     split.attention.split_heads = true;
     model_layout(split, model_mesh_size, model_mesh_at, &weights, &grads, params);
     for (size_t p = 0; p < 14; p++) {
         bool has_heads =
             strstr(params[p].name, "c_q") || strstr(params[p].name, "c_k") || strstr(params[p].name, "c_v");
-        assert_int_equal(params[p].split, has_heads ? small.attention.NH : 1);
+        assert_int_equal(params[p].n_views, has_heads ? small.attention.NH : 1);
     }
 }
 

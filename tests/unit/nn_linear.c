@@ -13,7 +13,7 @@ enum { N = 37, OUT = 53, IN = 29, MAX_BANDS = 4 };
 typedef struct layer {
     dn_stream *s;
     dn_buf *x, *y, *sum, *dy, *dx;
-    dn_piece pieces[MAX_BANDS];
+    dn_weight_block blocks[MAX_BANDS];
     dn_weight weight;
 } layer;
 
@@ -29,7 +29,7 @@ static dn_buf *drawn(dn_stream *s, size_t n, uint64_t which)
 }
 
 /* The block of a drawn [OUT, IN] matrix, dense. */
-static dn_buf *drawn_block(dn_stream *s, const dn_piece *p, uint64_t which)
+static dn_buf *drawn_block(dn_stream *s, const dn_weight_block *p, uint64_t which)
 {
     dn_real *whole = calloc(OUT * IN, sizeof *whole), *part = calloc(p->rows * p->cols + 1, sizeof *part);
     void *x;
@@ -53,13 +53,13 @@ static layer make_layer(const char *kernels, size_t n_bands, bool of_rows)
     l.y = drawn(l.s, N * OUT, 3); /* to be overwritten, as dx */
     l.dx = drawn(l.s, N * IN, 4);
     for (size_t k = 0; k < n_bands; k++) {
-        dn_range rows = dn_part(OUT, 1, of_rows ? (int)n_bands : 1, of_rows ? (int)k : 0);
-        dn_range cols = dn_part(IN, 1, of_rows ? 1 : (int)n_bands, of_rows ? 0 : (int)k);
-        dn_piece *p = &l.pieces[k];
-        *p = (dn_piece){.row0 = rows.first,
-                        .rows = rows.end - rows.first,
-                        .col0 = cols.first,
-                        .cols = cols.end - cols.first};
+        dn_range rows = dn_shard_range(OUT, 1, of_rows ? (int)n_bands : 1, of_rows ? (int)k : 0);
+        dn_range cols = dn_shard_range(IN, 1, of_rows ? 1 : (int)n_bands, of_rows ? 0 : (int)k);
+        dn_weight_block *p = &l.blocks[k];
+        *p = (dn_weight_block){.row0 = rows.first,
+                               .rows = rows.end - rows.first,
+                               .col0 = cols.first,
+                               .cols = cols.end - cols.first};
         p->weight = drawn_block(l.s, p, 5);
         p->grad = drawn_block(l.s, p, 6);
     }
@@ -69,7 +69,7 @@ static layer make_layer(const char *kernels, size_t n_bands, bool of_rows)
 
 static void pass(layer *l)
 {
-    l->weight.pieces = l->pieces;
+    l->weight.blocks = l->blocks;
     dn_linear_forward(l->s, l->y, l->x, &l->weight, N);
     dn_linear_forward_add(l->s, l->sum, l->x, &l->weight, N);
     dn_linear_backward(l->s, l->dx, l->dy, l->x, &l->weight, N);
@@ -80,9 +80,9 @@ static void free_layer(layer *l)
     dn_buf *const buffers[] = {l->x, l->y, l->sum, l->dy, l->dx};
     for (size_t i = 0; i < 5; i++)
         dn_device_free(l->s, buffers[i], 0);
-    for (size_t k = 0; k < l->weight.n_pieces; k++) {
-        dn_device_free(l->s, (void *)(uintptr_t)l->pieces[k].weight, 0);
-        dn_device_free(l->s, l->pieces[k].grad, 0);
+    for (size_t k = 0; k < l->weight.n_blocks; k++) {
+        dn_device_free(l->s, (void *)(uintptr_t)l->blocks[k].weight, 0);
+        dn_device_free(l->s, l->blocks[k].grad, 0);
     }
     dn_stream_destroy(&l->s);
 }
@@ -99,9 +99,9 @@ static void compare(const layer *l, const dn_buf *a, const layer *whole, const d
 }
 
 /* A piece's gradient is its block of the whole's. */
-static void compare_piece(const layer *l, const dn_piece *p, const layer *whole)
+static void compare_piece(const layer *l, const dn_weight_block *p, const layer *whole)
 {
-    dn_real *all = host_copy(whole->s, whole->pieces[0].grad, OUT * IN), largest = 0;
+    dn_real *all = host_copy(whole->s, whole->blocks[0].grad, OUT * IN), largest = 0;
     dn_real *part = host_copy(l->s, p->grad, p->rows * p->cols);
     for (size_t i = 0; i < OUT * IN; i++)
         largest = (dn_real)larger((double)largest, fabs((double)all[i]));
@@ -117,18 +117,18 @@ static void compare_piece(const layer *l, const dn_piece *p, const layer *whole)
 static void bands_give_what_the_whole_gives(void **state)
 {
     (void)state;
-    for (const dn_kernels *const *column = dn_kernels_available(); *column; column++)
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
         for (size_t n_bands = 1; n_bands <= MAX_BANDS; n_bands++)
             for (int of_rows = 0; of_rows <= 1; of_rows++) {
-                layer whole = make_layer((*column)->name, 1, false);
-                layer cut = make_layer((*column)->name, n_bands, of_rows);
+                layer whole = make_layer((*backend)->name, 1, false);
+                layer cut = make_layer((*backend)->name, n_bands, of_rows);
                 pass(&whole);
                 pass(&cut);
                 compare(&cut, cut.y, &whole, whole.y, N * OUT);
                 compare(&cut, cut.sum, &whole, whole.sum, N * OUT);
                 compare(&cut, cut.dx, &whole, whole.dx, N * IN);
                 for (size_t k = 0; k < n_bands; k++)
-                    compare_piece(&cut, &cut.pieces[k], &whole);
+                    compare_piece(&cut, &cut.blocks[k], &whole);
                 free_layer(&cut);
                 free_layer(&whole);
             }

@@ -28,10 +28,11 @@ static void a_rank_of_tp_needs_its_share(void **state)
 {
     (void)state;
     const dn_spec spec = whole_spec(shape);
-    size_t N = 3 * 16, C = 32, L = 3, heads = 2, W = 16, hidden = 43, words = 17;
-    size_t shared = 2 * N * sizeof(int32_t) + (16 * 8 + N * C + N + N * 3 * W + N * words) * sizeof(dn_real);
+    size_t N = 3 * 16, C = 32, L = 3, heads = 2, W = 16, hidden = 43, vocab = 17;
+    size_t shared = 2 * N * sizeof(int32_t) + (16 * 8 + N * C + N + N * 3 * W + N * vocab) * sizeof(dn_real);
     size_t block = 2 * N * C + 2 * N + 4 * N * W + 3 * N * heads + N * hidden;
-    size_t announced = dn_model_activation_bytes(&spec, 3, 1, 3), bytes = shared + L * block * sizeof(dn_real);
+    size_t announced = dn_model_activation_bytes(&spec, 3, 1, 3),
+           bytes = shared + L * block * sizeof(dn_real);
     assert_true(announced >= bytes);
     assert_true(announced < bytes + (7 + 10 * L) * DN_ARENA_ALIGN);
 

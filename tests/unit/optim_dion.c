@@ -281,7 +281,7 @@ static void zero_gradient_only_decays_and_keeps_a_normalized_basis(void **state)
 {
     (void)state;
     dn_optim_config config = rig_config();
-    config.groups[DN_PARAM_MATRIX] = (dn_group){.lr_scale = 0.5, .weight_decay = 0.1};
+    config.groups[DN_PARAM_MATRIX] = (dn_group_options){.lr_scale = 0.5, .weight_decay = 0.1};
     optim_rig rig;
     size_t count = wide.rows * wide.cols;
     assert_int_equal(rig_create(&rig, NULL, "ref", &config, &wide, 1), DN_OK);
@@ -316,7 +316,7 @@ static void decay_takes_the_plain_rate_and_the_update_that_of_the_stored_shape(v
     (void)state;
     const rig_shape shapes[] = {tall, wide};
     dn_optim_config config = rig_config();
-    config.groups[DN_PARAM_MATRIX] = (dn_group){.lr_scale = 2, .weight_decay = 0.3};
+    config.groups[DN_PARAM_MATRIX] = (dn_group_options){.lr_scale = 2, .weight_decay = 0.3};
     for (size_t k = 0; k < 2; k++) {
         optim_rig rig;
         size_t count = shapes[k].rows * shapes[k].cols;

@@ -22,7 +22,7 @@ static dn_optim_config elementwise(const char *rule)
     config.beta1 = 0.8;
     config.beta2 = 0.97;
     for (size_t k = 0; k < 4; k++)
-        config.groups[k] = (dn_group){lr_scales[k], decays[k]};
+        config.groups[k] = (dn_group_options){lr_scales[k], decays[k]};
     return config;
 }
 

@@ -248,7 +248,7 @@ enum { ROWS = 9, COLS = 8, K = 5, MOST = ROWS * COLS };
 
 typedef struct block {
     size_t row0, col0;
-    dn_matrix_part part;
+    dn_matrix_shard part;
     double scores[ROWS], factor[ROWS];
     int32_t ids[ROWS], places[ROWS]; /* selected rows here, and where they stand among all selected */
     dn_real memory[3 * MOST];
@@ -267,15 +267,15 @@ static void make_blocks(block b[2][2], const dn_rule *rule, const double *norms)
             memset(&b[i][j], 0, sizeof b[i][j]);
             dn_buf *m = (dn_buf *)(void *)b[i][j].memory;
             b[i][j].row0 = row_edges[i], b[i][j].col0 = col_edges[j];
-            b[i][j].part = (dn_matrix_part){.selection = dn_rule_selection(rule, ROWS, COLS, 0.5),
-                                            .rows = row_edges[i + 1] - row_edges[i],
-                                            .cols = col_edges[j + 1] - col_edges[j],
-                                            .weight = m,
-                                            .grad = dn_at(m, MOST),
-                                            .states = {dn_at(m, 2 * MOST)},
-                                            .ids = b[i][j].ids,
-                                            .row_factor = b[i][j].factor,
-                                            .norms = norms};
+            b[i][j].part = (dn_matrix_shard){.selection = dn_rule_selection(rule, ROWS, COLS, 0.5),
+                                             .rows = row_edges[i + 1] - row_edges[i],
+                                             .cols = col_edges[j + 1] - col_edges[j],
+                                             .weight = m,
+                                             .grad = dn_at(m, MOST),
+                                             .states = {dn_at(m, 2 * MOST)},
+                                             .ids = b[i][j].ids,
+                                             .row_factor = b[i][j].factor,
+                                             .norms = norms};
         }
 }
 
@@ -305,7 +305,7 @@ static void move_selected(block *b, dn_real *whole, bool gather)
 }
 
 static void step_blocks(dn_stream *s, const dn_rule *rule, const dn_optim_config *config, block b[2][2],
-                        dn_buf *second, double *norms, const dn_step_params *params, const dn_ns_method *ns)
+                        dn_buf *second, double *norms, const dn_update_params *params, const dn_ns_method *ns)
 {
     double scores[ROWS] = {0}, work[ROWS], factor[K];
     int32_t ids[ROWS];
@@ -325,7 +325,7 @@ static void step_blocks(dn_stream *s, const dn_rule *rule, const dn_optim_config
         assert_int_equal(dn_stream_sync(s), DN_OK);
         move_selected(at, whole, true);
     }
-    dn_ns_found found;
+    dn_ns_info found;
     dn_buf *x = (dn_buf *)(void *)whole;
     assert_int_equal(dn_newton_schulz(s, ns, &x, &found, 1, K, COLS, workspace, sizeof workspace), DN_OK);
     const dn_owner_matrix at_owner = {.o = x,
@@ -364,7 +364,7 @@ static void blocks_take_the_step_of_the_whole(void **state)
     o.fraction = 0.5;
     o.weight_decay = 0.1;
     const dn_optim_config config = {.mu = o.mu, .row_beta2 = o.beta2, .adjust = o.adjust};
-    const dn_step_params params = {.lr = 0.1, .weight_decay = 0.1};
+    const dn_update_params params = {.lr = 0.1, .weight_decay = 0.1};
     family_rig rig = family_create(&o, "ref", 1);
     make_blocks(b, rule, norms);
     for (uint64_t t = 0; t < 6; t++) {

@@ -81,11 +81,11 @@ static void a_run_ends_open_done_or_diverged(void **state)
     assert_int_equal(t[0].end, DN_TRIAL_DONE);
     fill(&t[1], 4, 1, 1, 1, 9.5); /* far above the first loss */
     assert_int_equal(t[1].end, DN_TRIAL_DIVERGED);
-    assert_non_null(strstr(t[1].story, "from 8 to 9.5"));
+    assert_non_null(strstr(t[1].message, "from 8 to 9.5"));
     dn_record_free(&t[1].record);
     fill(&t[1], 4, 1, 1, 1, 8.5); /* a bad run, and maybe noise */
     assert_int_equal(t[1].end, DN_TRIAL_DONE);
-    assert_string_equal(t[1].story, "");
+    assert_string_equal(t[1].message, "");
     fill(&t[2], 4, 1, 1, 1, NAN); /* stopped in its last validation */
     assert_int_equal(t[2].end, DN_TRIAL_OPEN);
     t[2].record.steps[3].loss = NAN;

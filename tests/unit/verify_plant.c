@@ -69,7 +69,7 @@ static void even_parts_moves_the_blocks_behind_longer_ones_and_no_others(void **
     const dn_plant none = {.bug = DN_BUG_NONE}, even = {.bug = DN_BUG_EVEN_PARTS};
     for (int parts = 1; parts <= 4; parts++) {
         for (int index = 0; index < parts; index++) {
-            dn_range part = dn_part(18, 1, parts, index);
+            dn_range part = dn_shard_range(18, 1, parts, index);
             const dn_block block = {part.first, part.end - part.first, 0, 7};
             dn_block moved = dn_plant_block(&even, block), same = dn_plant_block(&none, block);
             assert_memory_equal(&same, &block, sizeof block);

@@ -19,15 +19,15 @@ static const dn_verify_line lines[N_LINES] = {
     {"tp activations", DN_VERIFY_BYTES},    {"memory a rank", DN_VERIFY_AMOUNT},
 };
 
-static dn_finding make_finding(int line, int tensor)
+static dn_verify_check make_check(int line, int tensor)
 {
-    dn_finding f = {.line = line, .holds = true};
+    dn_verify_check f = {.line = line, .holds = true};
     dn_verify_kind kind = lines[line].kind;
     snprintf(f.name, sizeof f.name, "tensor %d", tensor);
     if (kind == DN_VERIFY_BLOCK || kind == DN_VERIFY_SCALAR)
         f.difference = tensor * 1e-16;
     if (kind == DN_VERIFY_BYTES || kind == DN_VERIFY_AMOUNT)
-        f.counted = f.formula = 1250000 + (uint64_t)tensor;
+        f.counted = f.expected = 1250000 + (uint64_t)tensor;
     f.cluster = 2500000;
     return f;
 }
@@ -44,17 +44,17 @@ static dn_verify_report *make_report(void)
     for (int i = 0; i < N_MESHES; i++) {
         dn_verify_row *row = &report->rows[i];
         *row = (dn_verify_row){.size = {1 + i, 2, 1}, .holds = true, .seconds = 0.5};
-        row->findings = calloc(N_LINES * N_TENSORS, sizeof *row->findings);
+        row->checks = calloc(N_LINES * N_TENSORS, sizeof *row->checks);
         for (int line = 0; line < N_LINES; line++)
             for (int tensor = 0; tensor < N_TENSORS; tensor++)
-                row->findings[row->n++] = make_finding(line, tensor);
+                row->checks[row->n++] = make_check(line, tensor);
     }
     return report;
 }
 
 static void plant(dn_verify_report *report, int row, int line, int tensor, const char *why)
 {
-    dn_finding *f = &report->rows[row].findings[line * N_TENSORS + tensor];
+    dn_verify_check *f = &report->rows[row].checks[line * N_TENSORS + tensor];
     f->holds = report->rows[row].holds = false;
     snprintf(f->why, sizeof f->why, "%s", why);
 }
@@ -91,7 +91,7 @@ static void a_table_of_twelve_lines_fits_and_names_each(void **state)
 static void what_failed_is_named_with_the_worst_tensor(void **state)
 {
     dn_verify_report *report = make_report();
-    report->rows[2].findings[4 * N_TENSORS].difference = NAN;
+    report->rows[2].checks[4 * N_TENSORS].difference = NAN;
     plant(report, 2, 4, 0, "differs by nan");
     plant(report, 2, 4, 2, "differs by much");
     plant(report, 3, 0, 1, "a hole");
@@ -104,7 +104,7 @@ static void what_failed_is_named_with_the_worst_tensor(void **state)
     assert_non_null(strstr(text, "FAILED on 2 of 5 meshes"));
     free(text);
     assert_false(dn_verify_holds(report));
-    assert_int_equal(dn_verify_verdict(report), DN_ERR_NUMERIC);
+    assert_int_equal(dn_verify_status(report), DN_ERR_NUMERIC);
     assert_non_null(strstr(dn_error_message(), "2 of 5 meshes, first on 3 x 2 x 1: weights, 20 steps"));
     dn_verify_report_destroy(&report);
 }
@@ -135,7 +135,7 @@ static void the_file_has_every_tensor_of_every_line_and_mesh(void **state)
 {
     scratch s;
     dn_verify_report *report = make_report();
-    report->rows[2].findings[4 * N_TENSORS].difference = NAN;
+    report->rows[2].checks[4 * N_TENSORS].difference = NAN;
     plant(report, 2, 4, 0, "differs by \"nan\"");
     assert_true(scratch_make(&s));
     assert_int_equal(dn_verify_write_json(report, scratch_path(&s, "report.json")), DN_OK);

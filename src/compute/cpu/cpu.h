@@ -1,5 +1,5 @@
 /*
- * The cpu column: what its files share. Files listed as kernel sources are compiled once per instruction set
+ * The cpu backend: what its files share. Files listed as kernel sources are compiled once per instruction set
  * (DN_ISA) and precision, so their symbols carry the instruction set: DN_CPU(fill) is dn_cpu_avx512_fill.
  * The other files (blas.c, gemm.c, rotary.c) leave the fast loops to OpenBLAS and are compiled once.
  *
@@ -65,19 +65,19 @@ void DN_CPU(normalize_columns)(dn_stream *s, dn_buf *q, const dn_buf *x, size_t 
                                const double *column_squares);
 void DN_CPU(column_squares)(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t r);
 
-void DN_CPU(gram)(dn_stream *s, const dn_band *bands, size_t n);
-void DN_CPU(sketch)(dn_stream *s, const dn_band *bands, size_t n);
+void DN_CPU(gram)(dn_stream *s, const dn_row_block *bands, size_t n);
+void DN_CPU(sketch)(dn_stream *s, const dn_row_block *bands, size_t n);
 void DN_CPU(factor_gram)(dn_stream *s, dn_factoring *items, size_t n);
 void DN_CPU(factor_sketch)(dn_stream *s, dn_factoring *items, size_t n);
-void DN_CPU(apply)(dn_stream *s, const dn_band *bands, size_t n);
+void DN_CPU(apply)(dn_stream *s, const dn_row_block *bands, size_t n);
 void DN_CPU(householder)(dn_stream *s, dn_tall *items, size_t n);
 
 void DN_CPU(embed_forward)(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
-                           const dn_words *words, size_t N, size_t C);
+                           const dn_vocab_shard *vocab, size_t N, size_t C);
 void DN_CPU(embed_backward)(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
-                            const dn_words *words, size_t N, size_t C);
-void DN_CPU(copy_rows)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
-                       size_t N, size_t C);
+                            const dn_vocab_shard *vocab, size_t N, size_t C);
+void DN_CPU(copy_rows)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens,
+                       const dn_vocab_shard *vocab, size_t N, size_t C);
 void DN_CPU(rmsnorm_forward)(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, double eps, size_t N,
                              size_t C);
 void DN_CPU(rmsnorm_backward)(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
@@ -96,10 +96,10 @@ void DN_CPU(norm_rotary_backward)(dn_stream *s, dn_buf *dy, const dn_buf *y, con
 void DN_CPU(cross_entropy)(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
                            size_t V, double scale);
 void DN_CPU(cross_entropy_part)(dn_stream *s, dn_buf *part, dn_buf *logits, const dn_ids *targets,
-                                const dn_words *words, size_t N);
+                                const dn_vocab_shard *vocab, size_t N);
 void DN_CPU(cross_entropy_join)(dn_stream *s, double *host_loss, dn_buf *logits,
                                 const dn_buf *const *host_parts, size_t n_parts, size_t own,
-                                const dn_ids *targets, const dn_words *words, size_t N, double scale);
+                                const dn_ids *targets, const dn_vocab_shard *vocab, size_t N, double scale);
 
 void DN_CPU(attention_forward)(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
                                const dn_buf *v, const dn_attention_shape *shape);

@@ -34,12 +34,12 @@ static void do_all(dn_stream *s, doer work, void *items, size_t n, size_t room)
 }
 
 /* Of a matrix whose columns have these squared lengths. */
-static dn_verdict judge(const double *squares, size_t r)
+static dn_factor_info judge(const double *squares, size_t r)
 {
     double sum = 0;
     for (size_t j = 0; j < r; j++)
         sum += squares[j];
-    return sum == 0 ? DN_ALL_ZERO : isfinite(sum) ? DN_FACTORED : DN_NOT_FINITE;
+    return sum == 0 ? DN_FACTOR_ZERO : isfinite(sum) ? DN_FACTOR_OK : DN_FACTOR_NOT_FINITE;
 }
 
 /* ---- the inverse of a triangle ---- */
@@ -135,10 +135,10 @@ static void factor_gram(void *items, size_t i, double *gram)
     add_grams(gram, f);
     for (size_t j = 0; j < r; j++)
         squares[j] = gram[j * r + j];
-    f->verdict = judge(squares, r);
-    if (f->verdict == DN_FACTORED && !cholesky(gram, squares, r))
-        f->verdict = DN_DEPENDENT;
-    if (f->verdict != DN_FACTORED)
+    f->info = judge(squares, r);
+    if (f->info == DN_FACTOR_OK && !cholesky(gram, squares, r))
+        f->info = DN_FACTOR_RANK_DEFICIENT;
+    if (f->info != DN_FACTOR_OK)
         return;
     invert(dn_host_wide(f->inverse), gram, r, tile);
     f->defect = defect(dn_host_wide(f->inverse), squares, r, sums);
@@ -197,15 +197,15 @@ static void factor_sketch(void *items, size_t i, double *columns)
     lapack_int panel = (lapack_int)dn_min(PANEL, r);
     add_sketches(columns, squares, f);
     f->defect = 0;
-    f->verdict = judge(squares, r);
-    if (f->verdict != DN_FACTORED)
+    f->info = judge(squares, r);
+    if (f->info != DN_FACTOR_OK)
         return;
     (void)LAPACKE_dgeqrt_work(LAPACK_COL_MAJOR, (lapack_int)k, (lapack_int)r, panel, columns, (lapack_int)k,
                               work, panel, work + PANEL * r);
     if (take_upper(upper, columns, k, r))
         invert(dn_host_wide(f->inverse), upper, r, squares + r);
     else
-        f->verdict = DN_DEPENDENT;
+        f->info = DN_FACTOR_RANK_DEFICIENT;
 }
 
 void DN_CPU(factor_sketch)(dn_stream *s, dn_factoring *items, size_t n)
@@ -241,14 +241,14 @@ static void transpose(dn_real *out, const dn_real *in, size_t rows, size_t colum
                            dn_min(columns - j, TILE));
 }
 
-static dn_verdict judge_elements(const dn_real *x, size_t n)
+static dn_factor_info judge_elements(const dn_real *x, size_t n)
 {
     bool zero = true, finite = true;
     for (size_t i = 0; i < n; i++) {
         zero &= x[i] == 0;
         finite &= isfinite(x[i]) != 0;
     }
-    return zero ? DN_ALL_ZERO : finite ? DN_FACTORED : DN_NOT_FINITE;
+    return zero ? DN_FACTOR_ZERO : finite ? DN_FACTOR_OK : DN_FACTOR_NOT_FINITE;
 }
 
 /* q [r][m] = the first columns of the reflectors' product, signs so that R's diagonal is positive. From the
@@ -274,8 +274,8 @@ static void householder(void *items, size_t i, double *room)
     size_t m = t->m, r = t->r;
     size_t panel = dn_min(PANEL, r);
     dn_real *columns = (dn_real *)room, *q = columns + m * r, *reflectors = q + m * r;
-    t->verdict = judge_elements(dn_host(t->p), m * r);
-    if (t->verdict != DN_FACTORED)
+    t->info = judge_elements(dn_host(t->p), m * r);
+    if (t->info != DN_FACTOR_OK)
         return;
     transpose(columns, dn_host(t->p), m, r);
     (void)dn_lapacke_geqrt(LAPACK_COL_MAJOR, (lapack_int)m, (lapack_int)r, (lapack_int)panel, columns,

@@ -4,18 +4,19 @@
 #include <string.h>
 
 /* Row i of the part of the vocabulary that holds token i; NULL if another part does. */
-static dn_real *row_of(const dn_buf *wte, const dn_ids *tokens, const dn_words *words, size_t i, size_t C)
+static dn_real *row_of(const dn_buf *wte, const dn_ids *tokens, const dn_vocab_shard *vocab, size_t i,
+                       size_t C)
 {
-    size_t word = (size_t)dn_host_ids(tokens)[i] - words->first; /* wraps around below first */
-    return word < words->n ? dn_host(wte) + word * C : NULL;
+    size_t word = (size_t)dn_host_ids(tokens)[i] - vocab->first; /* wraps around below first */
+    return word < vocab->n ? dn_host(wte) + word * C : NULL;
 }
 
 void DN_CPU(embed_forward)(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
-                           const dn_words *words, size_t N, size_t C)
+                           const dn_vocab_shard *vocab, size_t N, size_t C)
 {
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
     for (size_t i = 0; i < N; i++) {
-        const dn_real *row = row_of(wte, tokens, words, i, C);
+        const dn_real *row = row_of(wte, tokens, vocab, i, C);
         if (row)
             memcpy(dn_host(x) + i * ld, row, C * sizeof(dn_real));
     }
@@ -29,24 +30,24 @@ static void add_row(dn_real *restrict y, const dn_real *restrict x, size_t n)
 
 /* A token may occur often, so threads share out columns: each adds its columns in order of position. */
 void DN_CPU(embed_backward)(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
-                            const dn_words *words, size_t N, size_t C)
+                            const dn_vocab_shard *vocab, size_t N, size_t C)
 {
     enum { COLUMNS = 32 }; /* whole cache lines */
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
     for (size_t at = 0; at < C; at += COLUMNS)
         for (size_t i = 0; i < N; i++) {
-            dn_real *row = row_of(dwte, tokens, words, i, C);
+            dn_real *row = row_of(dwte, tokens, vocab, i, C);
             if (row)
                 add_row(row + at, dn_host(dx) + i * ld + at, dn_min(C - at, COLUMNS));
         }
 }
 
-void DN_CPU(copy_rows)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
-                       size_t N, size_t C)
+void DN_CPU(copy_rows)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens,
+                       const dn_vocab_shard *vocab, size_t N, size_t C)
 {
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
     for (size_t i = 0; i < N; i++)
-        if ((size_t)dn_host_ids(tokens)[i] - words->first < words->n)
+        if ((size_t)dn_host_ids(tokens)[i] - vocab->first < vocab->n)
             memcpy(dn_host(x) + i * C, dn_host(y) + i * C, C * sizeof(dn_real));
 }
 

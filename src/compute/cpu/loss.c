@@ -56,18 +56,18 @@ static void part_row(dn_real *part, dn_real *x, size_t n, size_t target)
 }
 
 /* Where the target of row i is among the words; n or more if it is not. */
-static size_t target_of(const dn_ids *targets, const dn_words *words, size_t i)
+static size_t target_of(const dn_ids *targets, const dn_vocab_shard *vocab, size_t i)
 {
-    return (size_t)dn_host_ids(targets)[i] - words->first; /* wraps around below first */
+    return (size_t)dn_host_ids(targets)[i] - vocab->first; /* wraps around below first */
 }
 
 void DN_CPU(cross_entropy_part)(dn_stream *s, dn_buf *part, dn_buf *logits, const dn_ids *targets,
-                                const dn_words *words, size_t N)
+                                const dn_vocab_shard *vocab, size_t N)
 {
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * words->n > DN_CPU_BLOCK)
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * vocab->n > DN_CPU_BLOCK)
     for (size_t i = 0; i < N; i++)
-        part_row(dn_host(part) + 3 * i, dn_host(logits) + i * words->n, words->n,
-                 target_of(targets, words, i));
+        part_row(dn_host(part) + 3 * i, dn_host(logits) + i * vocab->n, vocab->n,
+                 target_of(targets, vocab, i));
 }
 
 /* What takes exponentials of a part to the common maximum. */
@@ -101,17 +101,17 @@ static void gradient_row(dn_real *x, size_t n, size_t target, double factor, dou
 
 void DN_CPU(cross_entropy_join)(dn_stream *s, double *host_loss, dn_buf *logits,
                                 const dn_buf *const *host_parts, size_t n_parts, size_t own,
-                                const dn_ids *targets, const dn_words *words, size_t N, double scale)
+                                const dn_ids *targets, const dn_vocab_shard *vocab, size_t N, double scale)
 {
     double *losses = dn_scratch(s, N * sizeof *losses);
     if (!losses)
         return;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * words->n > DN_CPU_BLOCK)
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * vocab->n > DN_CPU_BLOCK)
     for (size_t i = 0; i < N; i++) {
         double factor;
         losses[i] = join_row(host_parts, n_parts, own, i, &factor);
         if (scale != 0)
-            gradient_row(dn_host(logits) + i * words->n, words->n, target_of(targets, words, i),
+            gradient_row(dn_host(logits) + i * vocab->n, vocab->n, target_of(targets, vocab, i),
                          scale * factor, scale);
     }
     for (size_t i = 0; i < N; i++)

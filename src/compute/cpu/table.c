@@ -1,4 +1,4 @@
-/* The cpu column of one instruction set. */
+/* The cpu backend of one instruction set. */
 #include "compute/cpu/cpu.h"
 
 #define TEXT_OF(x) #x

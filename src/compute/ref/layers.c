@@ -3,33 +3,33 @@
 
 #include <math.h>
 
-static bool among(const dn_ids *tokens, size_t i, const dn_words *words)
+static bool among(const dn_ids *tokens, size_t i, const dn_vocab_shard *vocab)
 {
     size_t token = (size_t)dn_host_ids(tokens)[i];
-    return token >= words->first && token < words->first + words->n;
+    return token >= vocab->first && token < vocab->first + vocab->n;
 }
 
 void dn_ref_embed_forward(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
-                          const dn_words *words, size_t N, size_t C)
+                          const dn_vocab_shard *vocab, size_t N, size_t C)
 {
     for (size_t i = 0; i < N; i++)
-        for (size_t c = 0; c < C && among(tokens, i, words); c++)
-            dn_host(x)[i * ld + c] = dn_host(wte)[((size_t)dn_host_ids(tokens)[i] - words->first) * C + c];
+        for (size_t c = 0; c < C && among(tokens, i, vocab); c++)
+            dn_host(x)[i * ld + c] = dn_host(wte)[((size_t)dn_host_ids(tokens)[i] - vocab->first) * C + c];
 }
 
 void dn_ref_embed_backward(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
-                           const dn_words *words, size_t N, size_t C)
+                           const dn_vocab_shard *vocab, size_t N, size_t C)
 {
     for (size_t i = 0; i < N; i++)
-        for (size_t c = 0; c < C && among(tokens, i, words); c++)
-            dn_host(dwte)[((size_t)dn_host_ids(tokens)[i] - words->first) * C + c] += dn_host(dx)[i * ld + c];
+        for (size_t c = 0; c < C && among(tokens, i, vocab); c++)
+            dn_host(dwte)[((size_t)dn_host_ids(tokens)[i] - vocab->first) * C + c] += dn_host(dx)[i * ld + c];
 }
 
-void dn_ref_copy_rows(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
-                      size_t N, size_t C)
+void dn_ref_copy_rows(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens,
+                      const dn_vocab_shard *vocab, size_t N, size_t C)
 {
     for (size_t i = 0; i < N; i++)
-        for (size_t c = 0; c < C && among(tokens, i, words); c++)
+        for (size_t c = 0; c < C && among(tokens, i, vocab); c++)
             dn_host(x)[i * C + c] = dn_host(y)[i * C + c];
 }
 

@@ -30,16 +30,16 @@ void dn_ref_cross_entropy(dn_stream *s, double *host_loss, dn_buf *logits, const
 }
 
 void dn_ref_cross_entropy_part(dn_stream *s, dn_buf *part, dn_buf *logits, const dn_ids *targets,
-                               const dn_words *words, size_t N)
+                               const dn_vocab_shard *vocab, size_t N)
 {
     for (size_t i = 0; i < N; i++) {
-        dn_real *row = dn_host(logits) + i * words->n, *out = dn_host(part) + 3 * i;
+        dn_real *row = dn_host(logits) + i * vocab->n, *out = dn_host(part) + 3 * i;
         size_t target = (size_t)dn_host_ids(targets)[i];
-        bool mine = target >= words->first && target < words->first + words->n;
-        double max = largest(row, words->n), sum = 0;
+        bool mine = target >= vocab->first && target < vocab->first + vocab->n;
+        double max = largest(row, vocab->n), sum = 0;
         out[0] = (dn_real)max;
-        out[2] = mine ? row[target - words->first] : 0;
-        for (size_t v = 0; v < words->n; v++) {
+        out[2] = mine ? row[target - vocab->first] : 0;
+        for (size_t v = 0; v < vocab->n; v++) {
             double e = exp((double)row[v] - (max == -INFINITY ? 0 : max)); /* NaN stays NaN */
             sum += e;
             row[v] = (dn_real)e;
@@ -50,7 +50,7 @@ void dn_ref_cross_entropy_part(dn_stream *s, dn_buf *part, dn_buf *logits, const
 
 void dn_ref_cross_entropy_join(dn_stream *s, double *host_loss, dn_buf *logits,
                                const dn_buf *const *host_parts, size_t n_parts, size_t own,
-                               const dn_ids *targets, const dn_words *words, size_t N, double scale)
+                               const dn_ids *targets, const dn_vocab_shard *vocab, size_t N, double scale)
 {
     for (size_t i = 0; i < N; i++) {
         double max = -INFINITY, sum = 0, target = 0;
@@ -64,10 +64,10 @@ void dn_ref_cross_entropy_join(dn_stream *s, double *host_loss, dn_buf *logits,
         }
         *host_loss += log(sum) - (target - max);
         double own_max = (double)dn_host(host_parts[own])[3 * i];
-        for (size_t v = 0; v < words->n && scale != 0; v++) {
-            dn_real *x = &dn_host(logits)[i * words->n + v];
+        for (size_t v = 0; v < vocab->n && scale != 0; v++) {
+            dn_real *x = &dn_host(logits)[i * vocab->n + v];
             double shift = own_max == -INFINITY ? 0 : own_max - max;
-            bool hit = (size_t)dn_host_ids(targets)[i] == words->first + v;
+            bool hit = (size_t)dn_host_ids(targets)[i] == vocab->first + v;
             *x = (dn_real)(scale * ((double)*x * exp(shift) / sum - hit));
         }
     }

@@ -12,9 +12,9 @@
 
 /* ---- bands ---- */
 
-void dn_ref_gram(dn_stream *s, const dn_band *bands, size_t n)
+void dn_ref_gram(dn_stream *s, const dn_row_block *bands, size_t n)
 {
-    for (const dn_band *b = bands; b < bands + n; b++) {
+    for (const dn_row_block *b = bands; b < bands + n; b++) {
         const dn_real *p = dn_host(b->p);
         double *gram = dn_host_wide(b->partial);
         for (size_t i = 0; i < b->r; i++)
@@ -27,7 +27,7 @@ void dn_ref_gram(dn_stream *s, const dn_band *bands, size_t n)
 }
 
 /* row [rows] is room for a row of S. */
-static void sketch(const dn_band *b, dn_real *row)
+static void sketch(const dn_row_block *b, dn_real *row)
 {
     size_t k = dn_sketch_rows(b->r);
     const dn_real *p = dn_host(b->p);
@@ -44,7 +44,7 @@ static void sketch(const dn_band *b, dn_real *row)
             squares[j] += (double)p[l * b->r + j] * (double)p[l * b->r + j];
 }
 
-void dn_ref_sketch(dn_stream *s, const dn_band *bands, size_t n)
+void dn_ref_sketch(dn_stream *s, const dn_row_block *bands, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         dn_real *row = dn_scratch(s, (bands[i].rows + 1) * sizeof *row); /* an empty band has a partial too */
@@ -54,9 +54,9 @@ void dn_ref_sketch(dn_stream *s, const dn_band *bands, size_t n)
 }
 
 /* From the last column to the first: p's columns before j are then still what they were. */
-void dn_ref_apply(dn_stream *s, const dn_band *bands, size_t n)
+void dn_ref_apply(dn_stream *s, const dn_row_block *bands, size_t n)
 {
-    for (const dn_band *b = bands; b < bands + n; b++) {
+    for (const dn_row_block *b = bands; b < bands + n; b++) {
         const double *t = dn_host_wide(b->inverse);
         dn_real *p = dn_host(b->p);
         for (size_t i = 0; i < b->rows; i++)
@@ -81,12 +81,12 @@ static void add_partials(double *out, const dn_factoring *f, size_t n)
 }
 
 /* Of a matrix whose columns have these squared lengths. */
-static dn_verdict judge(const double *squares, size_t r)
+static dn_factor_info judge(const double *squares, size_t r)
 {
     double sum = 0;
     for (size_t j = 0; j < r; j++)
         sum += squares[j];
-    return sum == 0 ? DN_ALL_ZERO : isfinite(sum) ? DN_FACTORED : DN_NOT_FINITE;
+    return sum == 0 ? DN_FACTOR_ZERO : isfinite(sum) ? DN_FACTOR_OK : DN_FACTOR_NOT_FINITE;
 }
 
 /* g [r, r] = its upper Cholesky factor; false if a pivot is not clearly positive. */
@@ -142,10 +142,10 @@ static void factor_gram(dn_factoring *f, double *gram)
     add_partials(gram, f, r * r);
     for (size_t j = 0; j < r; j++)
         squares[j] = gram[j * r + j];
-    f->verdict = judge(squares, r);
-    if (f->verdict == DN_FACTORED && !cholesky(gram, r))
-        f->verdict = DN_DEPENDENT;
-    if (f->verdict != DN_FACTORED)
+    f->info = judge(squares, r);
+    if (f->info == DN_FACTOR_OK && !cholesky(gram, r))
+        f->info = DN_FACTOR_RANK_DEFICIENT;
+    if (f->info != DN_FACTOR_OK)
         return;
     invert(dn_host_wide(f->inverse), gram, r);
     f->defect = defect(dn_host_wide(f->inverse), squares, r);
@@ -219,14 +219,14 @@ static void factor_sketch(dn_factoring *f, double *sum)
     double *upper = sum + (k + 1) * r, *diagonal = upper + r * r;
     add_partials(sum, f, (k + 1) * r);
     f->defect = 0;
-    f->verdict = judge(sum + k * r, r);
-    if (f->verdict != DN_FACTORED)
+    f->info = judge(sum + k * r, r);
+    if (f->info != DN_FACTOR_OK)
         return;
     reduce(sum, diagonal, k, r);
     if (take_upper(upper, sum, diagonal, r))
         invert(dn_host_wide(f->inverse), upper, r);
     else
-        f->verdict = DN_DEPENDENT;
+        f->info = DN_FACTOR_RANK_DEFICIENT;
 }
 
 void dn_ref_factor_sketch(dn_stream *s, dn_factoring *items, size_t n)
@@ -255,24 +255,24 @@ static void form_q(double *q, const double *a, const double *diagonal, size_t m,
 }
 
 /* a = p, as far as its elements are numbers. */
-static dn_verdict load(double *a, const dn_real *p, size_t n)
+static dn_factor_info load(double *a, const dn_real *p, size_t n)
 {
     bool zero = true;
     for (size_t i = 0; i < n; i++) {
         a[i] = (double)p[i];
         if (!isfinite(a[i]))
-            return DN_NOT_FINITE;
+            return DN_FACTOR_NOT_FINITE;
         zero &= a[i] == 0;
     }
-    return zero ? DN_ALL_ZERO : DN_FACTORED;
+    return zero ? DN_FACTOR_ZERO : DN_FACTOR_OK;
 }
 
 static void householder(dn_tall *t, double *a)
 {
     size_t n = t->m * t->r;
     double *q = a + n, *diagonal = q + n;
-    t->verdict = load(a, dn_host(t->p), n);
-    if (t->verdict != DN_FACTORED)
+    t->info = load(a, dn_host(t->p), n);
+    if (t->info != DN_FACTOR_OK)
         return;
     reduce(a, diagonal, t->m, t->r);
     form_q(q, a, diagonal, t->m, t->r);

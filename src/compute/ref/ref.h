@@ -1,6 +1,6 @@
 /*
- * The reference column: each row of the table as its formula says, in plain loops, one thread, sums in
- * double. Slow on purpose; every other column is tested against it. Signatures and meaning: kernels.h.
+ * The reference backend: each row of the table as its formula says, in plain loops, one thread, sums in
+ * double. Slow on purpose; every other backend is tested against it. Signatures and meaning: kernels.h.
  */
 #ifndef COMPUTE_REF_REF_H
 #define COMPUTE_REF_REF_H
@@ -16,11 +16,11 @@ void dn_ref_axpby(dn_stream *s, dn_buf *y, double a, const dn_buf *x, double b, 
 void dn_ref_sum_squares(dn_stream *s, double *host_out, const dn_buf *x, size_t n);
 
 void dn_ref_embed_forward(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
-                          const dn_words *words, size_t N, size_t C);
+                          const dn_vocab_shard *vocab, size_t N, size_t C);
 void dn_ref_embed_backward(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
-                           const dn_words *words, size_t N, size_t C);
-void dn_ref_copy_rows(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens, const dn_words *words,
-                      size_t N, size_t C);
+                           const dn_vocab_shard *vocab, size_t N, size_t C);
+void dn_ref_copy_rows(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens,
+                      const dn_vocab_shard *vocab, size_t N, size_t C);
 void dn_ref_rmsnorm_forward(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, double eps, size_t N,
                             size_t C);
 void dn_ref_rmsnorm_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
@@ -42,10 +42,10 @@ void dn_ref_relu2_backward(dn_stream *s, dn_buf *da, const dn_buf *a, size_t n);
 void dn_ref_cross_entropy(dn_stream *s, double *host_loss, dn_buf *logits, const dn_ids *targets, size_t N,
                           size_t V, double scale);
 void dn_ref_cross_entropy_part(dn_stream *s, dn_buf *part, dn_buf *logits, const dn_ids *targets,
-                               const dn_words *words, size_t N);
+                               const dn_vocab_shard *vocab, size_t N);
 void dn_ref_cross_entropy_join(dn_stream *s, double *host_loss, dn_buf *logits,
                                const dn_buf *const *host_parts, size_t n_parts, size_t own,
-                               const dn_ids *targets, const dn_words *words, size_t N, double scale);
+                               const dn_ids *targets, const dn_vocab_shard *vocab, size_t N, double scale);
 
 void dn_ref_attention_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
                               const dn_buf *v, const dn_attention_shape *shape);
@@ -61,11 +61,11 @@ void dn_ref_lion(dn_stream *s, dn_buf *x, dn_buf *m, const dn_buf *g, size_t n, 
 void dn_ref_normalize_columns(dn_stream *s, dn_buf *q, const dn_buf *x, size_t n, size_t r, double eps,
                               const double *column_squares);
 void dn_ref_column_squares(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t r);
-void dn_ref_gram(dn_stream *s, const dn_band *bands, size_t n);
-void dn_ref_sketch(dn_stream *s, const dn_band *bands, size_t n);
+void dn_ref_gram(dn_stream *s, const dn_row_block *bands, size_t n);
+void dn_ref_sketch(dn_stream *s, const dn_row_block *bands, size_t n);
 void dn_ref_factor_gram(dn_stream *s, dn_factoring *items, size_t n);
 void dn_ref_factor_sketch(dn_stream *s, dn_factoring *items, size_t n);
-void dn_ref_apply(dn_stream *s, const dn_band *bands, size_t n);
+void dn_ref_apply(dn_stream *s, const dn_row_block *bands, size_t n);
 void dn_ref_householder(dn_stream *s, dn_tall *items, size_t n);
 
 void dn_ref_gemm_many(dn_stream *s, const dn_product *products, size_t n);

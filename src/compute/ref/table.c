@@ -1,4 +1,4 @@
-/* The reference column. */
+/* The reference backend. */
 #include "compute/ref/ref.h"
 
 const dn_kernels dn_kernels_ref = {

@@ -1,0 +1,95 @@
+/* The accounts: what was exchanged, what it took here, what it would have taken on a cluster. */
+#include "dionode/mesh.h"
+
+#include "comm/internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* ---- what a call counts ---- */
+
+/* Whether this rank sends in a chain of all members: from the root on, or to the root. */
+static bool sends_in_chain(const dn_comm *comm, dn_collective as, int root)
+{
+    int last = as == DN_REDUCE ? root : (root + comm->size - 1) % comm->size;
+    return comm->rank != last;
+}
+
+/* The table of comm.h. Products of whole numbers before the one division: exact where the result is. */
+static double cluster_bytes(const dn_comm *comm, dn_collective as, size_t whole, int root)
+{
+    double all = (double)whole, others = (double)(comm->size - 1);
+    switch (as) {
+    case DN_ALL_REDUCE:
+        return 2 * others * all / (double)comm->size;
+    case DN_REDUCE_SCATTER:
+    case DN_ALL_GATHER:
+    case DN_ALL_TO_ALL:
+        return others * all / (double)comm->size;
+    default:
+        return sends_in_chain(comm, as, root) ? all : 0;
+    }
+}
+
+static size_t payload_bytes(const dn_comm *comm, dn_collective as, size_t own, size_t whole, int root)
+{
+    if (as == DN_BROADCAST)
+        return comm->rank == root ? whole : 0;
+    return as == DN_ALL_GATHER ? own : whole;
+}
+
+void dn_comm_count_call(dn_comm *comm, dn_collective as, dn_traffic kind, size_t own, size_t whole, int root)
+{
+    dn_comm_stats *stats = &comm->stats;
+    size_t payload = payload_bytes(comm, as, own, whole, root);
+    stats->payload[kind] += payload;
+    stats->by_collective[as] += payload;
+    double cluster = cluster_bytes(comm, as, whole, root);
+    stats->cluster[kind] += cluster;
+    stats->cluster_by_collective[as] += cluster;
+}
+
+void dn_comm_count_send(dn_comm *comm, dn_traffic kind, size_t bytes)
+{
+    comm->stats.payload[kind] += bytes;
+    comm->stats.cluster[kind] += (double)bytes;
+}
+
+void dn_comm_count_moved(dn_comm *comm, dn_traffic kind, int member, size_t bytes)
+{
+    int domain = comm->domains.of[member];
+    comm->stats.moved[kind] += bytes;
+    comm->links[domain] += bytes;
+    if (domain != comm->domains.of[comm->rank])
+        comm->stats.crossed[kind] += bytes;
+}
+
+void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t whole, dn_traffic kind)
+{
+    assert(own <= whole && as != DN_BROADCAST && as != DN_REDUCE);
+    if (comm->size > 1)
+        comm->ops->count(comm, as, kind, own, whole, -1);
+}
+
+/* ---- reading them ---- */
+
+dn_comm_stats dn_comm_get_stats(dn_comm *comm, bool reset)
+{
+    dn_comm_stats stats = comm->stats;
+    if (reset) {
+        comm->stats = (dn_comm_stats){0};
+        memset(comm->links, 0, sizeof comm->links);
+    }
+    return stats;
+}
+
+void dn_comm_links(const dn_comm *comm, uint64_t *bytes, int n_domains)
+{
+    memset(bytes, 0, (size_t)n_domains * sizeof *bytes);
+    for (int domain = 0; domain < comm->domains.n; domain++) {
+        int member = comm->domains.members[comm->domains.first[domain]];
+        int known_as = dn_world_domain(comm->world, comm->barrier.ranks[member]);
+        if (known_as < n_domains)
+            bytes[known_as] += comm->links[domain];
+    }
+}

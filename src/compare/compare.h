@@ -1,0 +1,26 @@
+/* Comparing optimizers, inside: which runs there are, and making one. */
+#ifndef COMPARE_COMPARE_H
+#define COMPARE_COMPARE_H
+
+#include "dionode/compare.h"
+#include "report/comparison.h"
+#include "train/train.h"
+
+/** Contenders and trials (lr, seed, dir), n_seeds, n_steps and step_tokens by options; the rest of *out is
+ * zero. Owned by the caller, also after a failure. Errors: DN_ERR_CONFIG, DN_ERR_MEMORY. */
+dn_status dn_compare_expand(const dn_compare_options *options, dn_comparison *out) DN_MUST_USE;
+
+/** The configuration of one trial. */
+void dn_compare_config(const dn_config *common, const dn_comparison *comparison,
+                       const dn_contender *contender, const dn_trial *trial, dn_config *out);
+
+/** What trial->dir holds of a run of this configuration: reads its record and fills trial->end. Errors:
+ * DN_ERR_CONFIG if it is a run of another one, naming a key that differs; of dn_record_read. */
+dn_status dn_trial_look(dn_trial *trial, const dn_config *config) DN_MUST_USE;
+
+/** Makes the run, or what is left of it, then looks. Failures that are the run's own are its end; they and
+ * *signal_out are as in dn_compare. */
+dn_status dn_trial_run(dn_trial *trial, const dn_config *config, void (*look)(uint64_t step, void *context),
+                       void *context, int *signal_out) DN_MUST_USE;
+
+#endif

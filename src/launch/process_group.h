@@ -1,0 +1,12 @@
+/* The process group of a worker: the worker and what it starts. */
+#ifndef LAUNCH_PROCESS_GROUP_H
+#define LAUNCH_PROCESS_GROUP_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/** Whether a process of this group lives; one that ended and was not reaped does not count. Where /proc
+ * cannot be read it does. */
+bool dn_process_group_lives(pid_t group);
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * Who holds, computes and keeps what of one parameter, on any mesh.
+ *
+ * One axis of the mesh may cut a parameter's rows, another its columns (optim/param.h). Along all other axes
+ * ranks hold copies of the same block. What is done with the copies is a choice:
+ *
+ *     dealt       the work on the block and the state for it are dealt over the copies, in slices of rows:
+ *                 the gradient is reduced to the slices, the updated weights are gathered from them
+ *     decoupled   each copy is a replica with a momentum of its own, of the whole block; replicas exchange
+ *                 something smaller than a gradient (dion.md 2.6)
+ *
+ * Dion sees the part that a rank works on as a block of the oriented matrix B [m,n]: a group of ranks cuts m
+ * (design.md's a), another cuts n (b), and the ranks that are left are the replicas. Its thin factors are cut
+ * twice: into the rows that a rank computes with, and those into shards, one for each rank that computes with
+ * the same rows, so that sums are made, factors orthonormalized and bases stored once.
+ *
+ *                      n_b (of b)
+ *                   +-----------+
+ *     m_a (of a)    |   block   |    P_a [m_a,r]  shards over all ranks that are not cut by a
+ *                   +-----------+
+ *     R_b [n_b,r]: shards over all that are not cut by b;   Q_b [n_b,r]: shards over a
+ *
+ * The shards of P on all ranks together are P; so are those of R. Parts, slices and shards may be empty. Of a
+ * view (optim/param.h) the ranks at the origin of the mesh may have less than others.
+ */
+#ifndef SHARD_LAYOUT_H
+#define SHARD_LAYOUT_H
+
+#include "optim/param.h"
+
+#include <stdbool.h>
+
+/* Sets of axes hold only axes along which there is more than one rank. */
+typedef struct dn_layout {
+    const dn_param *param; /* borrowed */
+    int size[DN_N_AXES];   /* of the mesh */
+    unsigned row_axes;     /* cut the rows of what a rank works on, slices among them */
+    unsigned col_axes;     /* cut its columns */
+    unsigned slices;       /* deal the copies' work: gradients are reduced, weights gathered over these */
+    unsigned replicas;     /* work on the same part, each with its own momentum; empty unless decoupled */
+} dn_layout;
+
+dn_layout dn_layout_of(const dn_param *param, const int size[DN_N_AXES], bool decoupled);
+
+/** The part of the whole parameter that the rank at at[] works on: its block, or its slice of the block. */
+dn_block dn_layout_block(const dn_layout *layout, const int at[DN_N_AXES]);
+
+/* Rows of Dion's factors, of the whole P [m,r], Q and R [n,r]. */
+typedef struct dn_factor_shards {
+    dn_range m, n;    /* that a rank computes with: its block of B */
+    dn_range p, q, r; /* that are its own, among those */
+} dn_factor_shards;
+
+/** transposed: B is X^T. */
+dn_factor_shards dn_layout_factor_shards(const dn_layout *layout, bool transposed, const int at[DN_N_AXES]);
+
+/* The most that any rank has: what symmetric memory needs room for. */
+typedef struct dn_layout_most {
+    size_t part; /* elements of what it works on */
+    size_t m, n; /* rows of the factors that it computes with */
+} dn_layout_most;
+
+dn_layout_most dn_layout_most_of(const dn_layout *layout, bool transposed);
+
+/** The axes that cut m, or n, of the oriented block. */
+unsigned dn_layout_m_axes(const dn_layout *layout, bool transposed);
+unsigned dn_layout_n_axes(const dn_layout *layout, bool transposed);
+
+/* ---- sets of axes ---- */
+
+/** The set without axes of size 1. */
+unsigned dn_axes_of(const int size[DN_N_AXES], unsigned axes);
+/** Those axes of the mesh that are not in the set. */
+unsigned dn_axes_without(const int size[DN_N_AXES], unsigned axes);
+/** Ranks of the group along a set of axes, and which of them the one at at[] is (dn_mesh_comm). */
+int dn_axes_size(const int size[DN_N_AXES], unsigned axes);
+int dn_axes_rank(const int size[DN_N_AXES], unsigned axes, const int at[DN_N_AXES]);
+
+static inline size_t dn_range_size(dn_range range)
+{
+    return range.end - range.first;
+}
+
+#endif

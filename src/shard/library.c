@@ -1,0 +1,358 @@
+/* dionode/optim.h: a program's own tensors as parameters of the optimizer, where they lie or through copies.
+ */
+#include "base/arena.h"
+#include "base/fail.h"
+#include "base/size.h"
+#include "comm/world.h"
+#include "compute/kernels.h"
+#include "dionode/topo.h"
+#include "shm/barrier.h"
+#include "shard/layout.h"
+#include "shard/optimizer.h"
+#include "shard/views.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A tensor whose numbers the optimizer does not work on where they are. */
+typedef struct copied {
+    const dn_param *param; /* with room of the optimizer's */
+    dn_real *weight, *grad;
+    size_t stride;
+} copied;
+
+struct dn_optim {
+    const dn_mesh *mesh; /* borrowed, or: */
+    dn_comm *own_comm;
+    dn_mesh *own_mesh;
+    dn_stream *stream;
+    dn_param *params; /* [n] */
+    copied *copies;   /* [n_copies] */
+    size_t n, n_copies;
+    dn_optimizer *optimizer;
+};
+
+/* ---- tensors as parameters ---- */
+
+static const int origin[DN_N_AXES] = {0};
+
+static dn_status check_name(const dn_optim_tensor *tensors, size_t i)
+{
+    const char *name = tensors[i].name;
+    if (!name || !*name || strlen(name) >= DN_OPTIM_NAME_MAX)
+        return dn_fail(DN_ERR_ARG, "tensor %zu: its name must have 1 to %d bytes", i, DN_OPTIM_NAME_MAX - 1);
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(tensors[k].name, name) == 0)
+            return dn_fail(DN_ERR_ARG, "tensors %zu and %zu are both named %s", k, i, name);
+    return DN_OK;
+}
+
+/* Rows, and all other dimensions together. BLAS counts each in an int. */
+static dn_status flatten(const dn_optim_tensor *t, dn_param *param)
+{
+    param->rows = t->shape[0];
+    param->cols = 1;
+    for (int k = 1; k < DN_OPTIM_DIMS_MAX && t->shape[k] > 0 && param->cols <= INT32_MAX; k++)
+        param->cols = t->shape[k] <= INT32_MAX ? param->cols * t->shape[k] : SIZE_MAX;
+    if (param->rows < 1 || param->rows > INT32_MAX || param->cols > INT32_MAX)
+        return dn_fail(DN_ERR_ARG,
+                       "%s: give a shape of 1 to %d rows and as many columns (all other dimensions)", t->name,
+                       INT32_MAX);
+    return DN_OK;
+}
+
+static dn_status take_cut(const dn_optim_tensor *t, dn_dim_sharding cut, dn_dim_sharding *out)
+{
+    *out = cut.unit ? cut : (dn_dim_sharding){DN_N_AXES, 1};
+    if (out->axis != DN_FS && out->axis != DN_TP && out->axis != DN_N_AXES)
+        return dn_fail(DN_ERR_ARG, "%s: cut along axis %d, but only fs and tp cut", t->name, (int)out->axis);
+    return DN_OK;
+}
+
+static dn_status describe(const dn_optim_tensor *t, const int size[DN_N_AXES], const int at[DN_N_AXES],
+                          dn_param *param)
+{
+    *param = (dn_param){.kind = t->kind, .n_views = t->n_views};
+    if ((unsigned)t->kind >= DN_PARAM_N_KINDS)
+        return dn_fail(DN_ERR_ARG, "%s: there is no kind %d", t->name, (int)t->kind);
+    snprintf(param->name, sizeof param->name, "%s", t->name);
+    DN_TRY(flatten(t, param));
+    DN_TRY(take_cut(t, t->row_sharding, &param->row_sharding));
+    DN_TRY(take_cut(t, t->col_sharding, &param->col_sharding));
+    param->block = dn_param_block(param, size, at);
+    return DN_OK;
+}
+
+static dn_status describe_all(const dn_optim_tensor *tensors, size_t n, const int size[DN_N_AXES],
+                              const int at[DN_N_AXES], dn_param *params)
+{
+    for (size_t i = 0; i < n; i++) {
+        DN_TRY(check_name(tensors, i));
+        DN_TRY(describe(&tensors[i], size, at, &params[i]));
+    }
+    return DN_OK;
+}
+
+dn_block dn_optim_block(const dn_optim_tensor *tensor, const int size[DN_N_AXES], const int at[DN_N_AXES])
+{
+    dn_param param;
+    return describe(tensor, size, at, &param) == DN_OK ? param.block : (dn_block){0};
+}
+
+/* ---- memory ---- */
+
+static bool is_dense(const dn_optim_tensor *t, dn_block block)
+{
+    return t->stride == 0 || t->stride == block.cols;
+}
+
+/* The same on all ranks. */
+static bool is_copied(const dn_optim_tensor *t, const dn_param *param, const int size[DN_N_AXES])
+{
+    bool alone = dn_axes_size(size, DN_ALL_AXES) == 1;
+    return alone ? !is_dense(t, param->block) : !t->in_place;
+}
+
+static size_t room(const dn_param *param, const int size[DN_N_AXES])
+{
+    return dn_size_mul(dn_param_max_size(param, size), sizeof(dn_real));
+}
+
+static dn_status check_memory(const dn_optim_tensor *t, const dn_param *param, const dn_mesh *mesh)
+{
+    const dn_block b = param->block;
+    size_t bytes = b.rows * b.cols * sizeof(dn_real);
+    if (bytes == 0)
+        return DN_OK;
+    if (!t->weight || !t->grad)
+        return dn_fail(DN_ERR_ARG, "%s: this rank holds a part of it, and gives no %s", t->name,
+                       t->weight ? "gradient" : "weight");
+    if (t->stride && t->stride < b.cols)
+        return dn_fail(DN_ERR_ARG, "%s: rows of %zu that begin %zu apart", t->name, b.cols, t->stride);
+    if (!t->in_place || dn_comm_size(mesh->all) == 1)
+        return DN_OK;
+    if (!is_dense(t, b))
+        return dn_fail(DN_ERR_ARG, "%s: in place, but not dense: rows of %zu begin %zu apart", t->name,
+                       b.cols, t->stride);
+    if (dn_comm_place(mesh->all, t->weight, bytes) == DN_PLACE_PRIVATE ||
+        dn_comm_place(mesh->all, t->grad, bytes) == DN_PLACE_PRIVATE)
+        return dn_fail(DN_ERR_ARG, "%s: in place, but not in symmetric memory: take it from dn_comm_alloc",
+                       t->name);
+    return DN_OK;
+}
+
+/* Offsets of weight and gradient as numbers whose maxima show whether all are the same; a rank that has
+ * nothing of it does not count. */
+static void say_places(const dn_optim_tensor *t, const dn_param *param, const dn_mesh *mesh, double out[4])
+{
+    for (int k = 0; k < 4; k++)
+        out[k] = -INFINITY;
+    size_t size = dn_param_size(param);
+    if (!t->in_place || size == 0)
+        return;
+    out[0] = (double)dn_comm_place(mesh->all, t->weight, size * sizeof(dn_real));
+    out[1] = (double)dn_comm_place(mesh->all, t->grad, size * sizeof(dn_real));
+    out[2] = -out[0];
+    out[3] = -out[1];
+}
+
+static dn_status compare_places(const dn_optim *o, const dn_optim_tensor *tensors, double *places)
+{
+    for (size_t i = 0; i < o->n; i++)
+        say_places(&tensors[i], &o->params[i], o->mesh, &places[4 * i]);
+    DN_TRY(dn_comm_all_reduce(o->mesh->all, places, 4 * o->n, DN_F64, DN_MAX, DN_TRAFFIC_CONTROL));
+    for (size_t i = 0; i < o->n; i++) {
+        const double *p = &places[4 * i];
+        if (isfinite(p[0]) && (p[0] != -p[2] || p[1] != -p[3]))
+            return dn_fail(DN_ERR_ARG,
+                           "%s: in place, but not at the same offset on all ranks: all must call "
+                           "dn_comm_alloc in the same order with the same sizes",
+                           tensors[i].name);
+    }
+    return DN_OK;
+}
+
+static dn_status check_places(const dn_optim *o, const dn_optim_tensor *tensors)
+{
+    bool any = false;
+    for (size_t i = 0; i < o->n; i++)
+        any = any || tensors[i].in_place;
+    if (!any || dn_comm_size(o->mesh->all) == 1)
+        return DN_OK;
+    double *places = calloc(o->n, 4 * sizeof *places);
+    if (!places)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu tensors", o->n);
+    dn_status status = compare_places(o, tensors, places);
+    free(places);
+    return status;
+}
+
+/* Where the optimizer works on a tensor. */
+static dn_status place(dn_optim *o, const dn_optim_tensor *t, dn_param *param)
+{
+    void *weight = t->weight, *grad = t->grad;
+    if (is_copied(t, param, o->mesh->size)) {
+        size_t bytes = room(param, o->mesh->size);
+        DN_TRY(dn_comm_alloc(o->mesh->all, bytes, &weight));
+        DN_TRY(dn_comm_alloc(o->mesh->all, bytes, &grad));
+        o->copies[o->n_copies++] =
+            (copied){param, t->weight, t->grad, t->stride ? t->stride : param->block.cols};
+    }
+    param->weight = weight;
+    param->grad = grad;
+    return DN_OK;
+}
+
+/* ---- creation ---- */
+
+size_t dn_optim_heap_bytes(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
+                           const int size[DN_N_AXES])
+{
+    dn_arena heap = {0};
+    dn_param *params = calloc(n + 1, sizeof *params);
+    bool known = params && dn_optimizer_check(config) == DN_OK &&
+                 describe_all(tensors, n, size, origin, params) == DN_OK;
+    for (size_t i = 0; known && i < n; i++) {
+        known = dn_views_check(&params[i]) == DN_OK;
+        for (int k = 0; k < 2 && is_copied(&tensors[i], &params[i], size); k++)
+            dn_arena_take(&heap, room(&params[i], size));
+    }
+    if (known)
+        dn_arena_take(&heap, dn_optimizer_heap_bytes(config, params, n, size));
+    free(params);
+    return known ? heap.used : 0;
+}
+
+static dn_status create_alone(dn_optim *o, size_t heap_bytes)
+{
+    const int one[DN_N_AXES] = {1, 1, 1};
+    DN_TRY(dn_comm_create_alone(dn_size_add(heap_bytes, dn_mesh_heap_bytes(one)), &o->own_comm));
+    DN_TRY(dn_mesh_create(o->own_comm, one, &o->own_mesh));
+    o->mesh = o->own_mesh;
+    return DN_OK;
+}
+
+static dn_status choose_threads(const dn_mesh *mesh, int *n_threads)
+{
+    const char *text = getenv("OMP_NUM_THREADS");
+    dn_topo *topo;
+    *n_threads = text ? atoi(text) : 0;
+    if (*n_threads > 0)
+        return DN_OK;
+    DN_TRY(dn_topo_create(dn_comm_size(mesh->all), &topo));
+    *n_threads = dn_topo_place(topo, 0)->n_threads;
+    dn_topo_destroy(&topo);
+    return DN_OK;
+}
+
+static dn_status create(dn_optim *o, const dn_optim_config *config, const dn_optim_tensor *tensors,
+                        int n_threads)
+{
+    o->params = calloc(o->n + 1, sizeof *o->params);
+    o->copies = calloc(o->n + 1, sizeof *o->copies);
+    if (!o->params || !o->copies)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu tensors", o->n);
+    DN_TRY(describe_all(tensors, o->n, o->mesh->size, o->mesh->at, o->params));
+    for (size_t i = 0; i < o->n; i++)
+        DN_TRY(check_memory(&tensors[i], &o->params[i], o->mesh));
+    DN_TRY(check_places(o, tensors));
+    if (n_threads == 0)
+        DN_TRY(choose_threads(o->mesh, &n_threads));
+    DN_TRY(dn_stream_create("cpu", n_threads, &o->stream));
+    for (size_t i = 0; i < o->n; i++)
+        DN_TRY(place(o, &tensors[i], &o->params[i]));
+    return dn_optimizer_create(config, o->params, o->n, o->stream, o->mesh, &o->optimizer);
+}
+
+dn_status dn_optim_create(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
+                          const dn_mesh *mesh, int n_threads, dn_optim **out)
+{
+    const int one[DN_N_AXES] = {1, 1, 1};
+    dn_optim *o = *out = calloc(1, sizeof *o);
+    if (!o)
+        return dn_fail(DN_ERR_MEMORY, "no memory for an optimizer");
+    o->mesh = mesh;
+    o->n = n;
+    dn_status status = mesh ? DN_OK : create_alone(o, dn_optim_heap_bytes(config, tensors, n, one));
+    if (status == DN_OK)
+        status = create(o, config, tensors, n_threads);
+    if (status != DN_OK)
+        dn_optim_destroy(out);
+    return status;
+}
+
+void dn_optim_destroy(dn_optim **optim)
+{
+    dn_optim *o = *optim;
+    *optim = NULL;
+    if (!o)
+        return;
+    dn_optimizer_destroy(&o->optimizer);
+    dn_stream_destroy(&o->stream);
+    dn_mesh_destroy(&o->own_mesh);
+    dn_comm_destroy(&o->own_comm);
+    free(o->params);
+    free(o->copies);
+    free(o);
+}
+
+/* ---- one step ---- */
+
+static void bring(const dn_optim *o, const copied *c)
+{
+    const dn_block b = c->param->block;
+    for (size_t row = 0; row < b.rows; row++) {
+        dn_upload(o->stream, dn_at(c->param->weight, row * b.cols), c->weight + row * c->stride, b.cols);
+        dn_upload(o->stream, dn_at(c->param->grad, row * b.cols), c->grad + row * c->stride, b.cols);
+    }
+}
+
+static void give_back(const dn_optim *o, const copied *c)
+{
+    const dn_block b = c->param->block;
+    for (size_t row = 0; row < b.rows; row++)
+        dn_download(o->stream, c->weight + row * c->stride, dn_at(c->param->weight, row * b.cols), b.cols);
+}
+
+dn_status dn_optim_step(dn_optim *o, uint64_t step, double lr, dn_optim_report *report)
+{
+    dn_step_report found;
+    if (o->n_copies > 0)
+        DN_TRY(dn_comm_barrier(o->mesh->all)); /* others may still read the copies of the step before */
+    for (size_t i = 0; i < o->n_copies; i++)
+        bring(o, &o->copies[i]);
+    DN_TRY(dn_stream_sync(o->stream));
+    const dn_step_params step_params = {.step = step, .lr = lr, .decay = 1};
+    DN_TRY(dn_optimizer_step(o->optimizer, &step_params, &found));
+    *report = (dn_optim_report){.skipped = found.skipped,
+                                .grad_norm = found.grad_norm,
+                                .clip = found.clip,
+                                .n_zero = found.n_zero,
+                                .n_fallback = found.n_fallback};
+    for (size_t i = 0; i < o->n_copies && !found.skipped; i++)
+        give_back(o, &o->copies[i]);
+    return dn_stream_sync(o->stream);
+}
+
+/* ---- state ---- */
+
+size_t dn_optim_n_states(const dn_optim *o)
+{
+    return dn_optimizer_n_states(o->optimizer);
+}
+
+dn_optim_state dn_optim_state_of(const dn_optim *o, size_t index, int rank)
+{
+    const dn_state *state = dn_optimizer_state(o->optimizer, index);
+    const dn_state_shard shard = dn_optimizer_state_shard(o->optimizer, index, rank);
+    return (dn_optim_state){.name = state->name,
+                            .rows = state->rows,
+                            .cols = state->cols,
+                            .block = shard.block,
+                            .type = state->type,
+                            .data = shard.data,
+                            .replica = shard.replica,
+                            .per_replica = state->per_replica};
+}

@@ -1,0 +1,303 @@
+#include "shard/lowrank.h"
+
+#include "base/fail.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Where the streams of random numbers for sketches of P, and of R, begin: above the model's and Q's. */
+#define STREAM_SKETCH_P (UINT64_C(2) << 62)
+#define STREAM_SKETCH_R (UINT64_C(3) << 62)
+
+/* ---- the states of a matrix ---- */
+
+static dn_block part_of_q(const dn_param_state *ps, const int at[DN_N_AXES])
+{
+    dn_range shard = dn_layout_factor_shards(&ps->layout, ps->shape.transposed, at).q;
+    return (dn_block){shard.first, dn_range_size(shard), 0, ps->shape.r};
+}
+
+static dn_block part_of_rank(const dn_param_state *ps, const int at[DN_N_AXES])
+{
+    (void)ps, (void)at;
+    return (dn_block){0, 1, 0, 2};
+}
+
+static void describe(const dn_optim_config *config, const int size[DN_N_AXES], dn_param_state *ps)
+{
+    const dn_param *param = ps->param;
+    ps->shape =
+        dn_dion_shape_of(param->rows, param->cols, config->rank_fraction, (size_t)config->rank_multiple_of);
+    bool compressed = config->compress && dn_dion_compresses(&ps->shape, config->rank_fraction);
+    ps->layout = dn_layout_of(param, size, compressed);
+    dn_param_state_add(ps, "dion.momentum", param->rows, param->cols, dn_param_state_block);
+    ps->states[DN_STATE_MOMENTUM].per_replica = ps->layout.replicas != 0;
+    dn_param_state_add(ps, "dion.q", ps->shape.n, ps->shape.r, part_of_q);
+    if (config->adaptive_rank) {
+        dn_param_state_add(ps, "dion.rank", 1, 2, part_of_rank);
+        ps->states[DN_STATE_RANK].everywhere = true;
+        ps->states[DN_STATE_RANK].type = DN_REAL; /* a number that counts */
+    }
+}
+
+/* ---- Q between steps ---- */
+
+/* This rank's shard of Q in the memory of the basis: as many columns as the step has. */
+static dn_buf *own_shard(const dn_lowrank_matrix *x)
+{
+    return dn_at(x->basis, (x->shards.q.first - x->shards.n.first) * x->dion.shape.r);
+}
+
+/* The state has a column for each of the largest rank, of which the step takes the first r. */
+static void load_shard(const dn_param_group *group, const dn_lowrank_matrix *x)
+{
+    const dn_lowrank *f = group->work;
+    const dn_kernels *k = group->stream->kernels;
+    size_t rows = dn_range_size(x->shards.q), r = x->dion.shape.r, most = x->ps->shape.r;
+    dn_buf *q = x->ps->states[DN_STATE_Q].data;
+    if (r == most)
+        k->copy(group->stream, own_shard(x), q, rows * r);
+    else
+        k->take_columns(group->stream, own_shard(x), q, f->columns, r, rows, most, 1);
+}
+
+static void store_shard(const dn_param_group *group, const dn_lowrank_matrix *x)
+{
+    const dn_lowrank *f = group->work;
+    const dn_kernels *k = group->stream->kernels;
+    size_t rows = dn_range_size(x->shards.q), r = x->dion.shape.r, most = x->ps->shape.r;
+    dn_buf *q = x->ps->states[DN_STATE_Q].data;
+    if (r == most) {
+        k->copy(group->stream, q, own_shard(x), rows * r);
+        return;
+    }
+    k->fill(group->stream, q, rows * most, 0);
+    k->add_columns(group->stream, q, f->columns, 1, own_shard(x), r, rows, most);
+}
+
+/* ---- one step ---- */
+
+/*
+ * The P of a batch, or its R, each where its shards are. first_stream + turn: where the random numbers of its
+ * sketches begin; turn counts orthonormalizations of the same matrices over the run (there are fewer than
+ * 2^20 matrices). Adds the rounds that it took, which depend on the numbers, to records.
+ */
+static dn_status orthonormalize(dn_lowrank *f, dn_lowrank_batch *b, bool of_r, uint64_t first_stream,
+                                uint64_t turn)
+{
+    const dn_param_group *group = f->group;
+    dn_orth_matrix *orth = of_r ? b->orth_r : b->orth_p;
+    for (size_t i = 0; i < b->n; i++)
+        orth[i].draw = first_stream + (turn << 20) + b->matrices[i].ps->index;
+    DN_TRY(dn_orthonormalize(group->stream, group->mesh->all, group->config->orth, group->config->seed,
+                             f->orth_workspace, f->orth_bytes, orth, b->n));
+    for (size_t i = 0; i < b->n; i++) {
+        dn_orth_record *record = &b->matrices[i].orth[of_r];
+        record->r = orth[i].r;
+        record->owner = orth[i].owner;
+        dn_orth_rounds_add(&record->rounds, &orth[i].rounds);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        dn_lowrank_matrix *x = &b->matrices[i];
+        if (orth[i].info == DN_ORTH_NOT_FINITE)
+            return dn_param_state_not_finite(x->ps);
+        if (x->info < orth[i].info)
+            x->info = orth[i].info;
+    }
+    return dn_stream_sync(group->stream);
+}
+
+/* A matrix whose P is zero has no R and keeps its Q: of the sum that R is elsewhere, each rank has the rows
+ * of its own shard as its term, and zeros in all others. */
+static void keep_basis(const dn_param_group *group, const dn_lowrank_matrix *x)
+{
+    const dn_range n = x->shards.n, shard = x->shards.r;
+    size_t r = x->dion.shape.r;
+    group->stream->kernels->fill(group->stream, x->basis, (shard.first - n.first) * r, 0);
+    group->stream->kernels->fill(group->stream, dn_at(x->basis, (shard.end - n.first) * r),
+                                 (n.end - shard.end) * r, 0);
+}
+
+/* squares [r] of each matrix = squared norms of the columns of the whole R, the same bits on all ranks. A
+ * barrier: behind it all ranks have read what was gathered. */
+static dn_status sum_squares(const dn_param_group *group, dn_lowrank_batch *b)
+{
+    memset(b->squares, 0, b->n_squares * sizeof *b->squares); /* an empty shard adds nothing */
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_lowrank_matrix *x = &b->matrices[i];
+        size_t r = x->dion.shape.r, at = (x->shards.r.first - x->shards.n.first) * r;
+        group->stream->kernels->column_squares(group->stream, x->squares, dn_at(x->basis, at),
+                                               dn_range_size(x->shards.r), r);
+    }
+    DN_TRY(dn_stream_sync(group->stream));
+    DN_TRY(dn_comm_all_reduce(group->mesh->all, b->squares, b->n_squares, DN_F64, DN_SUM, DN_TRAFFIC_BASIS));
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t j = 0; j < b->matrices[i].dion.shape.r; j++)
+            if (!isfinite(b->matrices[i].squares[j]))
+                return dn_param_state_not_finite(b->matrices[i].ps);
+    return DN_OK;
+}
+
+static dn_dion_step params_of(const dn_param_group *group, const dn_lowrank_matrix *x, double lr)
+{
+    return (dn_dion_step){.lr = lr * x->ps->options.lr_scale,
+                          .weight_decay = x->ps->options.weight_decay,
+                          .mu = group->config->mu,
+                          .eps = group->config->eps};
+}
+
+/*
+ * One step of a batch: dion.md 1.2, line by line, each line for all matrices x[0..n). On the right is what
+ * this rank then holds: of B its block [m_a, n_b], of the factors either the rows that belong to that block
+ * (m_a, n_b) or its shard of those ("shard of P"). Where rows of Q and of R lie is the same memory: the
+ * basis.
+ *
+ * Memory that others may still read is not written: between the last read of it and the next write all ranks
+ * pass a barrier, in orthonormalizing P (Q of this turn is read), in sum_squares (P and R are gathered), and
+ * at the end. No weight changes before all ranks know that P and R of the whole batch are finite.
+ */
+static dn_status step_batch(dn_lowrank *f, dn_lowrank_batch *b, uint64_t step, double lr,
+                            dn_step_report *report)
+{
+    const dn_param_group *group = f->group;
+    const dn_optim_config *config = group->config;
+    dn_comm *all = group->mesh->all;
+    dn_stream *s = group->stream;
+    const dn_kernels *k = s->kernels;
+    dn_lowrank_matrix *x = b->matrices;
+    dn_product *products = b->products;
+    size_t n = b->n;
+
+    for (size_t i = 0; i < n; i++) {
+        x[i].info = DN_ORTH_OK;
+        memset(x[i].orth, 0, sizeof x[i].orth);
+        dn_param_state_load(s, x[i].ps);
+    }
+    for (size_t i = 0; i < n; i++)
+        load_shard(group, &x[i]); /* shard of Q */
+    DN_TRY(dn_stream_sync(s));
+    DN_TRY(dn_bucket_gather(&b->q, DN_TRAFFIC_BASIS)); /* Q [n_b, r] */
+
+    for (int turn = 0; turn < config->power_iters; turn++) {
+        dn_comm_tick(all, step + 1, "dion: P");
+        for (size_t i = 0; i < n; i++) {
+            if (turn == 0)
+                dn_dion_accumulate(s, &x[i].dion); /* M += G: B [m_a, n_b] */
+            products[i] = dn_dion_project(&x[i].dion, x[i].scale, x[i].p, x[i].basis);
+        }
+        k->gemm_many(s, products, n); /* B Q [m_a, r], a term of P */
+        DN_TRY(dn_stream_sync(s));
+        DN_TRY(dn_bucket_reduce(&b->p, DN_SUM, DN_TRAFFIC_FACTORS)); /* shard of P = B Q */
+
+        dn_comm_tick(all, step + 1, "dion: orthonormalize");
+        uint64_t turns = step * (uint64_t)config->power_iters + (uint64_t)turn;
+        DN_TRY(orthonormalize(f, b, false, STREAM_SKETCH_P, turns)); /* shard of P = orth(P) */
+        DN_TRY(dn_bucket_gather(&b->p, DN_TRAFFIC_BASIS));           /* P [m_a, r] */
+
+        dn_comm_tick(all, step + 1, "dion: R");
+        size_t n_products = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (x[i].info == DN_ORTH_ZERO)
+                keep_basis(group, &x[i]);
+            else
+                products[n_products++] = dn_dion_reflect(&x[i].dion, x[i].scale, x[i].basis, x[i].p);
+        }
+        k->gemm_many(s, products, n_products); /* B^T P [n_b, r], a term of R */
+        DN_TRY(dn_stream_sync(s));
+        DN_TRY(dn_bucket_reduce(&b->r, DN_SUM, DN_TRAFFIC_FACTORS)); /* shard of R = B^T P */
+        DN_TRY(dn_bucket_gather(&b->r, DN_TRAFFIC_BASIS));           /* R [n_b, r] */
+        DN_TRY(sum_squares(group, b));                               /* norms of R's columns: [r] */
+    }
+
+    if (!config->orth_dion)
+        dn_comm_tick(all, step + 1, "dion: update");
+    for (size_t i = 0; i < n; i++) {
+        const dn_dion_step params = params_of(group, &x[i], lr);
+        products[i] = dn_dion_feed_back(&x[i].dion, x[i].p, x[i].basis, &params);
+    }
+    k->gemm_many(s, products, n); /* B -= (1 - mu) P R^T [m_a, n_b] */
+    if (config->orth_dion) {
+        DN_TRY(dn_stream_sync(s));
+        dn_comm_tick(all, step + 1, "dion: orthonormalize R");
+        DN_TRY(orthonormalize(f, b, true, STREAM_SKETCH_R, step)); /* shard of Q = orth(R) */
+        DN_TRY(dn_bucket_gather(&b->r, DN_TRAFFIC_BASIS));         /* Q [n_b, r] */
+        dn_comm_tick(all, step + 1, "dion: update");
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            const dn_dion_step params = params_of(group, &x[i], lr);
+            dn_dion_normalize(s, &x[i].dion, x[i].basis, x[i].squares, &params); /* Q [n_b, r] = R / norms */
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        const dn_dion_step params = params_of(group, &x[i], lr);
+        products[i] = dn_dion_apply(&x[i].dion, x[i].p, x[i].basis, &params);
+    }
+    k->gemm_many(s, products, n); /* X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T [rows, cols here] */
+    for (size_t i = 0; i < n; i++)
+        store_shard(group, &x[i]); /* shard of Q */
+    if (config->orth_dion)
+        DN_TRY(dn_comm_barrier(all)); /* all have gathered Q: the next batch may use its memory */
+
+    for (size_t i = 0; i < n; i++) {
+        report->n_zero += x[i].info == DN_ORTH_ZERO;
+        report->n_fallback += x[i].info == DN_ORTH_FELL_BACK;
+    }
+    if (config->adaptive_rank)
+        DN_TRY(dn_lowrank_adapt(f, b, step));
+    for (size_t i = 0; i < n; i++)
+        dn_param_state_store(s, x[i].ps);
+    return dn_stream_sync(s);
+}
+
+static dn_status step_all(dn_param_group *group, uint64_t step, double lr, dn_step_report *report)
+{
+    dn_lowrank *f = group->work;
+    DN_TRY(dn_lowrank_fit(f));
+    for (size_t i = 0; i < f->n_batches; i++)
+        DN_TRY(step_batch(f, &f->batches[i], step, lr, report));
+    return DN_OK;
+}
+
+/* ---- what it costs ---- */
+
+/* With the ranks r of the step to come. */
+static const dn_lowrank *fitted(const dn_param_group *group)
+{
+    dn_lowrank *f = group->work;
+    dn_status status = dn_lowrank_fit(f);
+    (void)status; /* a stream that has failed says so in that step */
+    return f;
+}
+
+static double flops(const dn_param_group *group)
+{
+    const dn_lowrank *f = fitted(group);
+    double all = 0, turns = group->config->power_iters;
+    for (size_t i = 0; i < group->n_param_states; i++) {
+        const dn_lowrank_matrix *x = &f->matrices[i];
+        const dn_dion_shape *z = &x->dion.shape;
+        double product = 2.0 * (double)dn_param_state_size(x->ps) * (double)z->r;
+        double own_p = (double)dn_range_size(x->shards.p) / (double)z->m,
+               own_r = (double)dn_range_size(x->shards.r) / (double)z->n;
+        all += (2 * turns + 2) * product + turns * own_p * dn_dion_orth_flops(z->m, z->r);
+        all += group->config->orth_dion ? own_r * dn_dion_orth_flops(z->n, z->r) : 0;
+    }
+    return all;
+}
+
+static void tell(const dn_param_group *group, size_t i, dn_matrix_choice *choice)
+{
+    const dn_lowrank_matrix *x = &fitted(group)->matrices[i];
+    choice->r = x->dion.shape.r;
+    memcpy(choice->orth, x->orth, sizeof x->orth);
+}
+
+const dn_executor dn_executor_low_rank = {
+    .describe = describe,
+    .heap_bytes = dn_lowrank_heap_bytes,
+    .open = dn_lowrank_open,
+    .close = dn_lowrank_close,
+    .step = step_all,
+    .flops = flops,
+    .tell = tell,
+};

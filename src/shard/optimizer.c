@@ -1,0 +1,436 @@
+#include "shard/optimizer.h"
+
+#include "base/fail.h"
+#include "base/key.h"
+#include "compute/draw.h"
+#include "compute/kernels.h"
+#include "shard/executor.h"
+#include "shard/bucket.h"
+#include "shard/views.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A state of a parameter state. */
+typedef struct listed {
+    dn_state state;
+    const dn_param_state *ps;
+    const dn_state_tensor *of;
+} listed;
+
+struct dn_optimizer {
+    dn_optim_config config;
+    dn_param *params; /* [n_params] as they are stepped: views.h */
+    size_t n_params;
+    dn_stream *stream;
+    const dn_mesh *mesh;
+    bool skipped;                 /* the step taken last */
+    dn_param_state *param_states; /* [n_params], those of a parameter group together */
+    dn_param_group *groups;       /* one a rule */
+    size_t n_groups;
+    double *squares;                       /* [n_params] squared norms of gradients */
+    dn_bucket gradients, weights, momenta; /* averaged, gathered, averaged from time to time */
+    listed *states;
+    size_t n_states;
+};
+
+/* Replicas that step alone, each with an optimizer on its own mesh; 1: one optimizer stands on the whole mesh. */
+static int n_alone(const dn_optimizer *o)
+{
+    return dn_comm_size(o->mesh->root) / dn_comm_size(o->mesh->all);
+}
+
+/* ---- settings ---- */
+
+/* A mean that fades by less than this a step does not fade at all in bfloat16: what is left of a number is
+ * within half a unit in its last place, 2^-9 to 2^-8 of it, and rounds to the number that was. */
+#define LEAST_FADING (1.0 / 256)
+
+const dn_key *dn_optimizer_stuck(const dn_optim_config *c)
+{
+    const dn_rule *rules[] = {dn_rule_row(c->matrix_rule), dn_rule_row(c->scalar_rule)};
+    for (int k = 0; k < 2 && c->state_precision != DN_PRECISION_FULL; k++)
+        for (int i = 0; rules[k] && i < DN_MAX_STATES && rules[k]->decays[i]; i++) {
+            const dn_key *decay = rules[k]->decays[i];
+            if (*(const double *)((const char *)c + decay->offset) >= 1 - LEAST_FADING)
+                return decay;
+        }
+    return NULL;
+}
+
+/* Finds a rule by name; a name without a row is an error. */
+static dn_status find_rule(const char *name, const char *what, const dn_rule **rule)
+{
+    *rule = dn_rule_row(name);
+    if (*rule)
+        return DN_OK;
+    char names[256] = "";
+    for (size_t i = 0, at = 0; dn_rule_at(i) && at < sizeof names; i++)
+        at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i ? ", " : "", dn_rule_at(i)->name);
+    return dn_fail(DN_ERR_ARG, "the rule for %s is '%s': give one of %s", what, name ? name : "(null)",
+                   names);
+}
+
+dn_status dn_optimizer_check(const dn_optim_config *c)
+{
+    const dn_rule *matrices, *others;
+    DN_TRY(find_rule(c->matrix_rule, "matrices", &matrices));
+    DN_TRY(find_rule(c->scalar_rule, "vectors, embedding and head", &others));
+    if (others->info.matrices_only)
+        return dn_fail(DN_ERR_ARG,
+                       "%s is a rule for matrices only: give another for vectors, embedding and head",
+                       others->info.name);
+    const dn_key *option;
+    for (size_t i = 0; (option = dn_option_at(i)); i++) {
+        dn_key named = *option;
+        named.name = option->field;
+        DN_TRY(dn_key_check((const char *)c + option->offset, &named, DN_ERR_ARG, "optimizer"));
+    }
+    option = dn_optimizer_stuck(c);
+    if (!option)
+        return DN_OK;
+    return dn_fail(DN_ERR_ARG, "%s rounds to no change in bfloat16: give less than %.3f, or full state precision",
+                   option->field, 1 - LEAST_FADING);
+}
+
+static dn_status check_param(const dn_param *p, const dn_mesh *mesh)
+{
+    if (p->rows * p->cols == 0)
+        return dn_fail(DN_ERR_ARG, "%s: a parameter of %zu x %zu", p->name, p->rows, p->cols);
+    if (p->row_sharding.axis == p->col_sharding.axis && p->row_sharding.axis != DN_N_AXES)
+        return dn_fail(DN_ERR_ARG, "%s: rows and columns are cut along the same axis", p->name);
+    if (p->row_sharding.axis == DN_DP || p->col_sharding.axis == DN_DP)
+        return dn_fail(DN_ERR_ARG, "%s: cut along dp, which holds replicas", p->name);
+    dn_block block = dn_param_block(p, mesh->size, mesh->at);
+    if (memcmp(&block, &p->block, sizeof block) != 0)
+        return dn_fail(DN_ERR_ARG, "%s: its block is not the one of this rank", p->name);
+    return dn_views_check(p);
+}
+
+/* ---- parameter states and parameter groups ---- */
+
+/* Slots, those of a rule together in the order of the parameters, and where in the list rules begin:
+ * starts [MAX_RULES + 1]. Returns the number of rules. */
+static size_t make_param_states(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                                const int size[DN_N_AXES], dn_param_state *param_states, size_t *starts)
+{
+    const dn_rule *rules[] = {dn_rule_row(config->matrix_rule), dn_rule_row(config->scalar_rule)};
+    size_t n = 0, n_rules = 0;
+    for (int k = 0; k < (rules[0] == rules[1] ? 1 : 2); k++) {
+        const dn_executor *executor = dn_executor_of(rules[k]);
+        starts[n_rules] = n;
+        for (size_t i = 0; i < n_params; i++) {
+            dn_param_state ps = dn_param_state_of(config, &params[i], i, size);
+            if (ps.rule == rules[k])
+                param_states[n++] = ps;
+        }
+        if (executor->deal)
+            executor->deal(config, size, &param_states[starts[n_rules]], n - starts[n_rules]);
+        n_rules += n > starts[n_rules];
+    }
+    starts[n_rules] = n;
+    return n_rules;
+}
+
+static size_t work_bytes(const dn_optim_config *config, const int size[DN_N_AXES],
+                         const dn_param_state *param_states, size_t n)
+{
+    return dn_executor_of(param_states[0].rule)->heap_bytes(config, size, param_states, n);
+}
+
+/* Takes states of all parameter states, then the workspace of each rule: work [n_rules]. False without memory
+ * to find out how much. */
+static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], dn_param_state *param_states,
+                      const size_t *starts, size_t n_rules, dn_arena *heap, void **work)
+{
+    dn_param_states_take(param_states, starts[n_rules], heap);
+    for (size_t k = 0; k < n_rules; k++) {
+        size_t bytes = work_bytes(config, size, &param_states[starts[k]], starts[k + 1] - starts[k]);
+        if (bytes == SIZE_MAX)
+            return false;
+        work[k] = dn_arena_take(heap, bytes);
+    }
+    return true;
+}
+
+enum { MAX_RULES = 2 };
+
+size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                               const int size[DN_N_AXES])
+{
+    dn_arena measure = {0};
+    size_t starts[MAX_RULES + 1], n = dn_views_of(config, params, n_params, NULL);
+    void *work[MAX_RULES];
+    dn_param *views = calloc(n + 1, sizeof *views);
+    dn_param_state *param_states = calloc(n + 1, sizeof *param_states);
+    bool known = param_states && views;
+    if (known) {
+        dn_views_of(config, params, n_params, views);
+        size_t n_rules = make_param_states(config, views, n, size, param_states, starts);
+        known = take_heap(config, size, param_states, starts, n_rules, &measure, work);
+    }
+    free(views);
+    free(param_states);
+    return known ? measure.used : SIZE_MAX;
+}
+
+/* ---- creation ---- */
+
+static dn_status allocate_tables(dn_optimizer *o)
+{
+    size_t n = o->n_params + 1; /* calloc of 0 may be NULL */
+    o->params = calloc(n, sizeof *o->params);
+    o->param_states = calloc(n, sizeof *o->param_states);
+    o->groups = calloc(MAX_RULES, sizeof *o->groups);
+    o->squares = calloc(n, sizeof *o->squares);
+    o->states = calloc(DN_MAX_STATES * n, sizeof *o->states);
+    if (!o->params || !o->param_states || !o->groups || !o->squares || !o->states)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
+    return DN_OK;
+}
+
+/* What copies of a parameter state's block bring together. */
+static dn_status add_to_buckets(dn_optimizer *o, dn_param_state *ps)
+{
+    const dn_param *param = ps->param;
+    const dn_layout *layout = &ps->layout;
+    size_t rows = param->block.rows, cols = param->block.cols;
+    DN_TRY(dn_bucket_add(&o->gradients, layout->slices, param->grad, rows, cols));
+    DN_TRY(dn_bucket_add(&o->weights, layout->slices, param->weight, rows, cols));
+    for (int i = 0; i < ps->n_states; i++)
+        if (ps->states[i].per_replica)
+            DN_TRY(dn_bucket_add(&o->momenta, layout->replicas, ps->states[i].stored, rows, cols));
+    return DN_OK;
+}
+
+static void list_states(dn_optimizer *o, const dn_param_state *ps)
+{
+    for (int i = 0; i < ps->n_states; i++) {
+        const dn_state_tensor *of = &ps->states[i];
+        listed *l = &o->states[o->n_states++];
+        *l = (listed){{.rows = of->rows,
+                       .cols = of->cols,
+                       .type = of->type,
+                       .per_replica = of->per_replica || n_alone(o) > 1},
+                      ps,
+                      of};
+        snprintf(l->state.name, sizeof l->state.name, "%s.%s", of->name, ps->param->name);
+    }
+}
+
+static dn_status open_group(dn_optimizer *o, dn_param_state *param_states, size_t n, void *workspace)
+{
+    dn_param_group *group = &o->groups[o->n_groups++];
+    *group = (dn_param_group){.rule = param_states[0].rule,
+                              .executor = dn_executor_of(param_states[0].rule),
+                              .config = &o->config,
+                              .stream = o->stream,
+                              .mesh = o->mesh,
+                              .param_states = param_states,
+                              .n_param_states = n};
+    return group->executor->open(group, workspace);
+}
+
+/* Symmetric heap, zeroed: states start at 0, and no page is touched first in a step. */
+static dn_status take_zeroed(dn_optimizer *o, size_t bytes, dn_arena *heap)
+{
+    void *base;
+    DN_TRY(dn_comm_alloc(o->mesh->root, bytes, &base));
+    *heap = (dn_arena){.base = base, .capacity = bytes};
+    return dn_stream_zero(o->stream, base, bytes / sizeof(dn_real));
+}
+
+static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params)
+{
+    size_t starts[MAX_RULES + 1];
+    void *work[MAX_RULES];
+    dn_arena heap;
+    const int *size = o->mesh->size;
+    size_t bytes = dn_optimizer_heap_bytes(&o->config, params, n_params, size);
+    o->n_params = dn_views_of(&o->config, params, n_params, NULL);
+    if (o->n_params >= DN_OPTIMIZER_MATRICES_MAX)
+        return dn_fail(DN_ERR_ARG, "%zu matrices: split into fewer than %zu", o->n_params,
+                       DN_OPTIMIZER_MATRICES_MAX);
+    DN_TRY(allocate_tables(o));
+    dn_views_of(&o->config, params, n_params, o->params);
+    DN_TRY(take_zeroed(o, bytes, &heap));
+    size_t n_rules = make_param_states(&o->config, o->params, o->n_params, size, o->param_states, starts);
+    if (!take_heap(&o->config, size, o->param_states, starts, n_rules, &heap, work))
+        return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
+    o->gradients = o->weights = dn_bucket_of(o->mesh, DN_REAL);
+    o->momenta = dn_bucket_of(o->mesh, o->n_params ? o->param_states[0].type : DN_REAL);
+    for (size_t i = 0; i < o->n_params; i++) {
+        dn_param_state_bind(&o->param_states[i], o->mesh->at);
+        DN_TRY(add_to_buckets(o, &o->param_states[i]));
+        list_states(o, &o->param_states[i]);
+    }
+    for (size_t k = 0; k < n_rules; k++)
+        DN_TRY(open_group(o, &o->param_states[starts[k]], starts[k + 1] - starts[k], work[k]));
+    return dn_comm_barrier(o->mesh->all);
+}
+
+dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                              dn_stream *stream, const dn_mesh *mesh, dn_optimizer **out)
+{
+    *out = NULL;
+    DN_TRY(dn_optimizer_check(config));
+    for (size_t i = 0; i < n_params; i++)
+        DN_TRY(check_param(&params[i], mesh));
+    dn_optimizer *o = calloc(1, sizeof *o);
+    if (!o)
+        return dn_fail(DN_ERR_MEMORY, "no memory for an optimizer");
+    o->config = *config;
+    o->stream = stream;
+    o->mesh = mesh;
+    dn_status status = create(o, params, n_params);
+    if (status != DN_OK)
+        dn_optimizer_destroy(&o);
+    *out = o;
+    return status;
+}
+
+void dn_optimizer_destroy(dn_optimizer **optimizer)
+{
+    dn_optimizer *o = *optimizer;
+    *optimizer = NULL;
+    if (!o)
+        return;
+    for (size_t k = 0; k < o->n_groups; k++)
+        if (o->groups[k].executor->close)
+            o->groups[k].executor->close(&o->groups[k]);
+    dn_bucket_clear(&o->gradients);
+    dn_bucket_clear(&o->weights);
+    dn_bucket_clear(&o->momenta);
+    free(o->params);
+    free(o->param_states);
+    free(o->groups);
+    free(o->squares);
+    free(o->states);
+    free(o);
+}
+
+/* ---- one step ---- */
+
+/* Norm of what the parameter states work with, as the reduction left it: means where gradients were dealt,
+ * each replica's own where they are decoupled, and of those the root mean square. Not finite if one number of
+ * one rank is not, on all ranks alike. Passing through it, every rank has also left its previous step. Of
+ * replicas that step alone *norm is this one's, and *all, as finite as all of them, their root mean square:
+ * they skip together. */
+static dn_status measure_gradients(dn_optimizer *o, double *norm, double *all)
+{
+    for (size_t i = 0; i < o->n_params; i++)
+        o->stream->kernels->sum_squares(o->stream, &o->squares[i], o->param_states[i].grad,
+                                        dn_param_state_size(&o->param_states[i]));
+    DN_TRY(dn_stream_sync(o->stream));
+    double sum = 0;
+    for (size_t i = 0; i < o->n_params; i++)
+        sum += o->squares[i] / dn_axes_size(o->mesh->size, o->param_states[i].layout.replicas);
+    DN_TRY(dn_comm_all_reduce_scalars(o->mesh->all, &sum, 1, DN_SUM));
+    *norm = *all = sqrt(sum);
+    if (n_alone(o) == 1)
+        return DN_OK;
+    DN_TRY(dn_comm_all_reduce_scalars(o->mesh->root, &sum, 1,
+                                      DN_SUM)); /* each replica's, from each of its ranks */
+    *all = sqrt(sum / dn_comm_size(o->mesh->root));
+    return DN_OK;
+}
+
+/* Returns what gradients were multiplied by. */
+static double clip_gradients(const dn_optimizer *o, double norm)
+{
+    double limit = o->config.clip_norm, factor = limit > 0 && norm > limit ? limit / norm : 1;
+    for (size_t i = 0; i < o->n_params && factor < 1; i++) {
+        const dn_param_state *ps = &o->param_states[i];
+        o->stream->kernels->scale(o->stream, ps->grad, factor, ps->grad, dn_param_state_size(ps));
+    }
+    return factor;
+}
+
+static bool is_due(uint64_t step, int64_t every)
+{
+    return every > 0 && (step + 1) % (uint64_t)every == 0;
+}
+
+static dn_status average_momenta(dn_optimizer *o)
+{
+    DN_TRY(dn_bucket_reduce(&o->momenta, DN_AVG, DN_TRAFFIC_MOMENTUM));
+    return dn_bucket_gather(&o->momenta, DN_TRAFFIC_MOMENTUM);
+}
+
+static void schedule_decay(dn_optimizer *o, double factor)
+{
+    for (size_t i = 0; i < o->n_params; i++) {
+        dn_param_state *ps = &o->param_states[i];
+        ps->options.weight_decay = factor * o->config.groups[ps->param->kind].weight_decay;
+    }
+}
+
+dn_status dn_optimizer_step(dn_optimizer *o, const dn_step_params *step_params, dn_step_report *report)
+{
+    *report = (dn_step_report){.clip = 1};
+    dn_comm_tick(o->mesh->all, step_params->step + 1, "optimizer"); /* people count steps from 1 */
+    schedule_decay(o, step_params->decay);
+    DN_TRY(dn_bucket_reduce(&o->gradients, DN_AVG, DN_TRAFFIC_GRADIENT));
+    double norm;
+    DN_TRY(measure_gradients(o, &norm, &report->grad_norm));
+    report->skipped = !isfinite(report->grad_norm);
+    o->skipped = report->skipped;
+    if (report->skipped)
+        return DN_OK;
+    report->clip = clip_gradients(o, norm);
+    for (size_t k = 0; k < o->n_groups; k++)
+        DN_TRY(o->groups[k].executor->step(&o->groups[k], step_params->step, step_params->lr, report));
+    DN_TRY(dn_stream_sync(o->stream));
+    DN_TRY(dn_bucket_gather(&o->weights, DN_TRAFFIC_WEIGHTS));
+    return is_due(step_params->step, o->config.momentum_sync_every) ? average_momenta(o) : DN_OK;
+}
+
+/* ---- what it costs ---- */
+
+double dn_optimizer_flops(const dn_optimizer *o)
+{
+    double flops = 0;
+    for (size_t k = 0; k < o->n_groups; k++)
+        if (o->groups[k].executor->flops)
+            flops += o->groups[k].executor->flops(&o->groups[k]);
+    return flops;
+}
+
+dn_matrix_choice dn_optimizer_choice(const dn_optimizer *o, size_t index)
+{
+    dn_matrix_choice choice = {.owner = -1};
+    for (size_t k = 0; k < o->n_groups; k++) {
+        const dn_param_group *group = &o->groups[k];
+        for (size_t i = 0; i < group->n_param_states; i++)
+            if (group->param_states[i].index == index && group->executor->tell)
+                group->executor->tell(group, i, &choice);
+    }
+    if (o->skipped)
+        choice.orth[0].rounds = choice.orth[1].rounds = (dn_orth_rounds){0};
+    return choice;
+}
+
+/* ---- what it holds ---- */
+
+size_t dn_optimizer_n_states(const dn_optimizer *o)
+{
+    return o->n_states;
+}
+
+const dn_state *dn_optimizer_state(const dn_optimizer *o, size_t index)
+{
+    return &o->states[index].state;
+}
+
+dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int rank)
+{
+    const listed *l = &o->states[index];
+    int at[DN_N_AXES], here = rank % dn_comm_size(o->mesh->all), alone = rank / dn_comm_size(o->mesh->all);
+    dn_mesh_at(o->mesh->size, here, at);
+    int copy = l->of->everywhere ? here : dn_axes_rank(o->mesh->size, l->ps->layout.replicas, at);
+    return (dn_state_shard){.block = dn_state_tensor_block(l->ps, l->of, at),
+                            .data = l->of->stored,
+                            .replica = alone + n_alone(o) * copy};
+}

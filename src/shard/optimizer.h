@@ -1,0 +1,141 @@
+/*
+ * One optimizer step of all parameters, on all ranks of a mesh together: the way ranks agree and the rules of
+ * optim/ meet here. Matrices go to Dion, to one of the rules that orthonormalize whole matrices (Muon,
+ * NorMuon, Dion2, Dion3: owner.h) or to an element-wise rule (AdamW, Lion, SGD), everything else to an
+ * element-wise rule.
+ *
+ * Along the axes that do not cut a parameter, ranks hold copies of the same block of it (dp always;
+ * layout.h). What copies exchange (dion.md 2.2): with `compress` those of matrices that the rule compresses
+ * (rank fraction < 1 and (m+n) r < m n) average only P and R, and each keeps its own decoupled momentum,
+ * re-averaged every momentum_sync_every steps (2.6). Of everything else the gradient is averaged in full, in
+ * slices: each copy updates, and keeps state for, its slice alone; then weights are gathered.
+ *
+ * Results do not depend on the mesh, up to rounding; afterwards weights are bitwise equal on all copies.
+ *
+ * Clipping multiplies all gradients by one factor, min(1, clip_norm / norm), the same on all ranks. With
+ * gradients that are nowhere added up there are two norms to choose from, of the mean and of a replica's
+ * own, and each parameter counts with the one that the step sees:
+ *
+ *     dealt (all, without compress)   |mean of G_i|^2            what one worker would measure
+ *     decoupled matrices              mean of |G_i|^2 over i     no less: the mean's, and the variance of G_i
+ *
+ * A scaled gradient of every replica is the scaled mean gradient, so the step after clipping is one worker's
+ * as before. Without decoupled matrices, on any mesh, the factor is one worker's, too. With them replicas
+ * clip as soon as, or sooner than, one worker on the whole batch would; what a norm of their mean would take,
+ * the gradients in full, is what compression is there to spare. fs and tp change nothing.
+ * Replicas that step alone (dn_mesh_replica) clip alone, each by its own norm.
+ */
+#ifndef SHARD_OPTIMIZER_H
+#define SHARD_OPTIMIZER_H
+
+#include "dionode/optim.h"
+#include "dionode/types.h"
+#include "linalg/orth.h"
+#include "optim/option.h"
+#include "optim/param.h"
+
+/* What a step takes from the schedules of the run (optim/schedule.h). */
+typedef struct dn_step_params {
+    uint64_t step; /* counts from 0: bias correction, momentum re-averaging, draws */
+    double lr;     /* base learning rate */
+    double decay;  /* factor on the weight decay of all groups; 1: as configured */
+} dn_step_params;
+
+/* What a step found out; identical on all replicas. */
+typedef struct dn_step_report {
+    bool skipped;     /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
+    double grad_norm; /* of averaged gradients; of decoupled replicas', and those that step alone, the root mean square */
+    double clip;      /* what gradients were multiplied by: 1, or less with clip_norm; each replica's that steps alone */
+    int n_zero;       /* matrices whose momentum is zero everywhere: weights only decay */
+    int n_fallback;   /* matrices that the chosen orthonormalization could not do (rank-deficient): by
+                         Householder */
+} dn_step_report;
+
+typedef struct dn_optimizer dn_optimizer;
+
+/** Matrices that are stepped on their own have random numbers of their own in every step: so many can. */
+#define DN_OPTIMIZER_MATRICES_MAX ((size_t)1 << 20)
+
+/** Whether settings are within their ranges. Errors: DN_ERR_ARG. */
+dn_status dn_optimizer_check(const dn_optim_config *config) DN_MUST_USE;
+
+/** The option by which a mean fades so slowly that rounding to the precision of states would leave it as it is for
+ * ever; NULL: none does. */
+const dn_key *dn_optimizer_stuck(const dn_optim_config *config);
+
+/** Symmetric heap that dn_optimizer_create will take from the group of all, in bytes; exact, and equal on all
+ * ranks of a mesh of size[]. config within its ranges. Of params kinds, shapes and cuts are read. SIZE_MAX
+ * without memory to find out, and where it is more than can be counted. */
+size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                               const int size[DN_N_AXES]);
+
+/** States for params (borrowed; weights and grads on the symmetric heap of mesh->root) on stream (borrowed). On the
+ * mesh of a replica (dn_mesh_replica) it exchanges nothing with other replicas but whether all gradients are finite.
+ * Collective over the mesh (borrowed). Each matrix of a split parameter is stepped on its own. Q is drawn
+ * from (seed, number of the matrix among all): each rank exactly its part of the whole. Errors:
+ * DN_ERR_MEMORY; DN_ERR_ARG out-of-range settings, or blocks that are not those of this rank. Owned by the
+ * caller. */
+dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                              dn_stream *stream, const dn_mesh *mesh, dn_optimizer **out) DN_MUST_USE;
+void dn_optimizer_destroy(dn_optimizer **optimizer);
+
+/** Collective. One step; pace is the same on all ranks. Gradients are each rank's own, of its blocks: over
+ * the copies of a block they may differ (by the rows of the batch they come from) and the step takes their
+ * mean, or that of their factors; they are left undefined. Begins with a barrier of all ranks. Errors:
+ * DN_ERR_NUMERIC, on all ranks, if a momentum has grown beyond the range of dn_real: the run cannot go on but
+ * from a checkpoint; of the group. */
+dn_status dn_optimizer_step(dn_optimizer *optimizer, const dn_step_params *step_params,
+                            dn_step_report *report) DN_MUST_USE;
+
+/* ---- what it costs ---- */
+
+/** This rank's flops of one step. Dion's by dion.md 1.11: rank-r products with its part of each matrix, and
+ * of 4 m r^2 - 4/3 r^3 the share of the rows of P that are its own. Newton-Schulz: of the matrices it owns
+ * (dn_ns_flops). */
+double dn_optimizer_flops(const dn_optimizer *optimizer);
+
+/* How a factor of Dion's was orthonormalized in the step taken last: by how many columns, where, in which rounds. */
+typedef struct dn_orth_record {
+    size_t r;
+    int owner;
+    dn_orth_rounds rounds; /* of all power iterations together; none if the step was skipped */
+} dn_orth_record;
+
+/* What shapes do not tell of a matrix. */
+typedef struct dn_matrix_choice {
+    int owner;              /* the rank that has it whole; -1: none */
+    size_t r;               /* Dion: the rank of the step to come */
+    dn_orth_record orth[2]; /* Dion: P, R */
+} dn_matrix_choice;
+
+/** Of matrix number `index` among all, in the order of the parameters; each of a split parameter is one. */
+dn_matrix_choice dn_optimizer_choice(const dn_optimizer *optimizer, size_t index);
+
+/* ---- state, for checkpoints ---- */
+
+/* One tensor of state as a whole. */
+typedef struct dn_state {
+    /* "dion.momentum.<param>", "dion.q.<param>", "adamw.m.<param>", ...; of a split parameter one for each of
+     * its matrices: "dion.q.<param>.<k>" */
+    char name[DN_PARAM_NAME_MAX + 32];
+    size_t rows, cols;
+    dn_type type;     /* as it is stored: DN_REAL, or DN_BF16 (state_precision) */
+    bool per_replica; /* decoupled momentum, all of replicas that step alone: each replica's differs; other copies
+                         are bitwise equal */
+} dn_state;
+
+/* What one rank holds of it. */
+typedef struct dn_state_shard {
+    dn_block block; /* of the whole; may be empty */
+    void *data;     /* [block.rows, block.cols] of that type, dense, as an address of this rank's arena: what
+                       another rank     holds is read there through dn_comm_view */
+    int replica; /* the copy it is part of: the shards of one copy tile the whole exactly */
+} dn_state_shard;
+
+size_t dn_optimizer_n_states(const dn_optimizer *optimizer);
+/** Borrowed; valid as long as the optimizer. A restored state is complete: nothing else needs to be saved. */
+const dn_state *dn_optimizer_state(const dn_optimizer *optimizer, size_t index);
+/** The shard of a rank of mesh->root. */
+dn_state_shard dn_optimizer_state_shard(const dn_optimizer *optimizer, size_t index, int rank);
+
+#endif

@@ -1,0 +1,144 @@
+#include "shard/param_state.h"
+
+#include "base/fail.h"
+#include "base/size.h"
+#include "compute/kernels.h"
+#include "shm/world.h"
+#include "shard/executor.h"
+
+#include <assert.h>
+
+dn_param_state dn_param_state_of(const dn_optim_config *config, const dn_param *param, uint64_t index,
+                                 const int size[DN_N_AXES])
+{
+    dn_param_state ps = {.param = param, .index = index, .options = config->groups[param->kind]};
+    ps.type = config->state_precision == DN_PRECISION_BFLOAT16 ? DN_BF16 : DN_REAL;
+    ps.rule = dn_rule_row(param->kind == DN_PARAM_MATRIX ? config->matrix_rule : config->scalar_rule);
+    dn_executor_of(ps.rule)->describe(config, size, &ps);
+    return ps;
+}
+
+void dn_param_state_add(dn_param_state *ps, const char *name, size_t rows, size_t cols,
+                        dn_block (*part)(const dn_param_state *, const int at[DN_N_AXES]))
+{
+    assert(ps->n_states < DN_MAX_STATES);
+    ps->states[ps->n_states++] =
+        (dn_state_tensor){.name = name, .rows = rows, .cols = cols, .part = part, .type = ps->type};
+}
+
+dn_block dn_param_state_block(const dn_param_state *ps, const int at[DN_N_AXES])
+{
+    return dn_layout_block(&ps->layout, at);
+}
+
+dn_block dn_state_tensor_block(const dn_param_state *ps, const dn_state_tensor *state,
+                               const int at[DN_N_AXES])
+{
+    if (state->part)
+        return state->part(ps, at);
+    bool owns = dn_mesh_rank(ps->layout.size, at) == ps->owner;
+    return (dn_block){0, owns ? state->rows : 0, 0, state->cols};
+}
+
+/* Elements of the largest part of a state. */
+static size_t largest(const dn_param_state *ps, const dn_state_tensor *state)
+{
+    size_t most = 0;
+    int at[DN_N_AXES];
+    for (int rank = 0; rank < dn_axes_size(ps->layout.size, DN_ALL_AXES); rank++) {
+        dn_mesh_at(ps->layout.size, rank, at);
+        dn_block part = dn_state_tensor_block(ps, state, at);
+        most = part.rows * part.cols > most ? part.rows * part.cols : most;
+    }
+    return most;
+}
+
+typedef enum taken { STORED, ROOM } taken;
+
+/* Memory for one state: where it is stored, or room to open it in, if it needs any. */
+static void *take(const dn_param_state *ps, const dn_state_tensor *state, taken what, dn_arena *arena)
+{
+    size_t bytes = what == ROOM ? sizeof(dn_real) : dn_type_bytes(state->type);
+    if (what == ROOM && state->type == DN_REAL)
+        return NULL;
+    return dn_arena_take(arena, dn_size_mul(largest(ps, state), bytes));
+}
+
+/* Of all states: first those that have parts on all ranks; behind them, from one place on, what each rank
+ * owns. out is the parameter states again, to be told; NULL: only measures. */
+static void lay_out(const dn_param_state *param_states, size_t n, taken what, dn_arena *arena,
+                    dn_param_state *out)
+{
+    dn_arena owners[DN_MAX_RANKS];
+    int n_ranks = n > 0 ? dn_axes_size(param_states[0].layout.size, DN_ALL_AXES) : 0;
+    for (int owned = 0; owned < 2; owned++) {
+        for (int rank = 0; rank < n_ranks; rank++)
+            owners[rank] = *arena;
+        for (size_t i = 0; i < n; i++)
+            for (int k = 0; k < param_states[i].n_states; k++) {
+                const dn_state_tensor *state = &param_states[i].states[k];
+                if ((state->part == NULL) != (owned == 1))
+                    continue;
+                dn_arena *from = owned ? &owners[param_states[i].owner] : arena;
+                void *memory = take(&param_states[i], state, what, from);
+                arena->used = dn_max(arena->used, from->used);
+                if (out && what == STORED)
+                    out[i].states[k].stored = memory;
+                if (out && state->type == (what == STORED ? DN_REAL : DN_BF16))
+                    out[i].states[k].data = memory;
+            }
+    }
+}
+
+void dn_param_states_take(dn_param_state *param_states, size_t n, dn_arena *heap)
+{
+    lay_out(param_states, n, STORED, heap, param_states);
+}
+
+void dn_param_states_take_buffers(dn_param_state *param_states, size_t n, dn_arena *arena)
+{
+    lay_out(param_states, n, ROOM, arena, param_states);
+}
+
+size_t dn_param_states_buffer_bytes(const dn_param_state *param_states, size_t n)
+{
+    dn_arena measure = {0};
+    lay_out(param_states, n, ROOM, &measure, NULL);
+    return measure.used;
+}
+
+void dn_param_state_load(dn_stream *s, const dn_param_state *ps)
+{
+    for (int i = 0; i < ps->n_states; i++) {
+        const dn_state_tensor *state = &ps->states[i];
+        if (state->type != DN_REAL)
+            s->kernels->from_bf16(s, state->data, state->stored, state->n);
+    }
+}
+
+void dn_param_state_store(dn_stream *s, const dn_param_state *ps)
+{
+    for (int i = 0; i < ps->n_states; i++) {
+        const dn_state_tensor *state = &ps->states[i];
+        if (state->type != DN_REAL)
+            s->kernels->to_bf16(s, state->stored, state->data, state->n);
+    }
+}
+
+void dn_param_state_bind(dn_param_state *ps, const int at[DN_N_AXES])
+{
+    ps->part = dn_layout_block(&ps->layout, at);
+    for (int i = 0; i < ps->n_states; i++) {
+        dn_block part = dn_state_tensor_block(ps, &ps->states[i], at);
+        ps->states[i].n = part.rows * part.cols;
+    }
+    size_t skipped = (ps->part.row0 - ps->param->block.row0) * ps->param->block.cols;
+    ps->weight = dn_at(ps->param->weight, skipped);
+    ps->grad = dn_at(ps->param->grad, skipped);
+}
+
+dn_status dn_param_state_not_finite(const dn_param_state *ps)
+{
+    return dn_fail(DN_ERR_NUMERIC, "%s: momentum beyond the range of numbers; training diverged, lower lr",
+                   ps->param->name);
+}

@@ -1,0 +1,108 @@
+#include "shard/prefetch.h"
+
+#include "base/fail.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct dn_prefetch {
+    const dn_comm *comm;
+    pthread_t thread;
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t
+        changed; /* one waits at a time: the prefetch thread for work, or its owner for the end of it */
+    const dn_copy *copies;
+    size_t n;
+    bool busy, ends;
+};
+
+/* Waits for work; false: there will be none. */
+static bool get_work(dn_prefetch *c)
+{
+    pthread_mutex_lock(&c->lock);
+    while (!c->busy && !c->ends)
+        pthread_cond_wait(&c->changed, &c->lock);
+    bool busy = c->busy;
+    pthread_mutex_unlock(&c->lock);
+    return busy;
+}
+
+static void *copy_on_demand(void *context)
+{
+    dn_prefetch *c = context;
+    while (get_work(c)) {
+        for (size_t i = 0; i < c->n; i++)
+            dn_comm_fetch(c->comm, c->copies[i].to, c->copies[i].from, c->copies[i].member);
+        pthread_mutex_lock(&c->lock);
+        c->busy = false;
+        pthread_cond_signal(&c->changed);
+        pthread_mutex_unlock(&c->lock);
+    }
+    return NULL;
+}
+
+/* The program's signals are not this thread's business. */
+static int start_thread(dn_prefetch *c)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int error = pthread_create(&c->thread, NULL, copy_on_demand, c);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return error;
+}
+
+dn_status dn_prefetch_create(const dn_comm *comm, dn_prefetch **out)
+{
+    dn_prefetch *c = calloc(1, sizeof *c);
+    if (!c)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a thread that copies weights");
+    c->comm = comm;
+    pthread_mutex_init(&c->lock, NULL); /* neither can fail on Linux */
+    pthread_cond_init(&c->changed, NULL);
+    int error = start_thread(c);
+    if (error) {
+        free(c);
+        return dn_fail_errno(DN_ERR_SYSTEM, error, "cannot start a thread that copies weights");
+    }
+    *out = c;
+    return DN_OK;
+}
+
+void dn_prefetch_destroy(dn_prefetch **prefetch)
+{
+    dn_prefetch *c = *prefetch;
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->ends = true;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    pthread_cond_destroy(&c->changed);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+    *prefetch = NULL;
+}
+
+void dn_prefetch_begin(dn_prefetch *c, const dn_copy *copies, size_t n)
+{
+    pthread_mutex_lock(&c->lock);
+    assert(!c->busy);
+    c->copies = copies;
+    c->n = n;
+    c->busy = true;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void dn_prefetch_wait(dn_prefetch *c)
+{
+    pthread_mutex_lock(&c->lock);
+    while (c->busy)
+        pthread_cond_wait(&c->changed, &c->lock);
+    pthread_mutex_unlock(&c->lock);
+}

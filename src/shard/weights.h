@@ -1,0 +1,105 @@
+/*
+ * Fully sharded weights: each rank of the axis fs holds a part of every parameter, computes with all of them,
+ * and ends with the mean gradient of its part.
+ *
+ * Parameters come in units (a layer, the head), which a pass opens one at a time: forward in ascending order,
+ * backward in descending order. Between the ranks of fs one barrier makes weights readable; whether they are
+ * then read where they lie or copied first is the gather:
+ *
+ *     in place     peers' parts are read where they are: nothing is copied
+ *     per rank     each rank copies its peers' parts to private memory, as the nodes of a cluster would
+ *     per domain   the ranks of a NUMA domain together copy the parts that lie in other domains, once
+ *
+ * Copies have room for two units: while one is computed with, a thread copies the next.
+ *
+ * Gradients of an open unit are written to a staging area on the symmetric heap, from which each owner
+ * reduces its part (in rank order, dn_comm_reduce_to_owners):
+ *
+ *     staging of each rank   | unit's parts of owner 0 | of owner 1 | ... |     owner 1:  grad += mean of
+ * these
+ *
+ * With fs 1 a unit's weights and gradients are the parameters themselves, and nobody meets.
+ */
+#ifndef SHARD_WEIGHTS_H
+#define SHARD_WEIGHTS_H
+
+#include "optim/param.h"
+
+#include <stdbool.h>
+
+typedef enum dn_weights_policy {
+    DN_WEIGHTS_IN_PLACE,
+    DN_WEIGHTS_PER_DOMAIN,
+    DN_WEIGHTS_PER_RANK
+} dn_weights_policy;
+
+#define DN_WEIGHTS_POLICY_NAMES                                                                              \
+    "in_place|per_domain|per_rank" /* of configurations, in the order of dn_weights_policy */
+
+/* A rectangle of a weight, and where it can be read: [rows, cols], dense. */
+typedef struct dn_weight_block {
+    size_t row0, rows, col0, cols;
+    const dn_buf *weight; /* to read */
+    dn_buf *grad;         /* in a backward pass: to add to */
+} dn_weight_block;
+
+/* What a rank computes with of a stack of parameters: its share along tp [rows, cols], the stack's parameters
+ * below each other, as blocks that tile it. None is empty; an empty share has no block. fs 1 makes one block.
+ * Where fs cuts columns each block is a block of columns; where it cuts rows, a block of rows of one
+ * parameter.
+ */
+typedef struct dn_weight {
+    size_t rows, cols;
+    size_t n_blocks;
+    const dn_weight_block *blocks;
+} dn_weight;
+
+/* Bytes of a rank that holds the largest part of everything. */
+typedef struct dn_weights_memory {
+    size_t weights, grads; /* of the parameters: fall as 1/fs */
+    size_t staging;        /* gradients of the largest unit; 0 with fs 1 */
+    size_t copies;         /* of two units; 0 in place and with fs 1 */
+} dn_weights_memory;
+
+/** What a mesh of size[] holds of params. unit_of [n_params] is the unit of each, ascending from 0. */
+dn_weights_memory dn_weights_memory_of(const dn_param *params, size_t n_params, const size_t *unit_of,
+                                       const int size[DN_N_AXES], dn_weights_policy policy);
+
+/** Symmetric heap that dn_weights_create takes of mesh->all, in bytes; exact. */
+size_t dn_weights_heap_bytes(const dn_param *params, size_t n_params, const size_t *unit_of,
+                             const int size[DN_N_AXES], dn_weights_policy policy);
+
+typedef struct dn_weights dn_weights;
+
+/** Sharded access to params (borrowed, as mesh and stream; weights and grads on the symmetric heap of
+ * mesh->all). All ranks of mesh->all call it alike; nobody meets. unit_of as above, not kept. Errors:
+ * DN_ERR_ARG: fs does not cut a parameter along one of its sides; DN_ERR_MEMORY; DN_ERR_SYSTEM: no thread.
+ * Owned by the caller. */
+dn_status dn_weights_create(const dn_param *params, size_t n_params, const size_t *unit_of,
+                            const dn_mesh *mesh, dn_weights_policy policy, dn_stream *stream,
+                            dn_weights **out) DN_MUST_USE;
+
+/** Waits for no other rank. NULL is a no-op; sets *weights to NULL. */
+void dn_weights_destroy(dn_weights **weights);
+
+/**
+ * Collective over fs. Makes a unit's weights readable, and with `backward` its blocks' gradients writable:
+ * they are 0, or with fs 1 what params[].grad holds. A unit that does not follow the one opened last begins a
+ * new pass: weights are then those that their owners had written before they came to this call, in it and all
+ * units that follow. Owners must not write until all members have met after the pass. A pass may be left
+ * early; what was copied ahead is then dropped.
+ *
+ * Counted as an all-gather of the unit, DN_TRAFFIC_WEIGHTS, whatever the gather: reads of peers' parts, not
+ * what copying writes. Errors: of a barrier; of the stream.
+ */
+dn_status dn_weights_unshard(dn_weights *weights, size_t unit, bool backward) DN_MUST_USE;
+
+/** The weight of the stack that begins with params[first_param], whose unit is open. Borrowed; read until the
+ * unit is closed. */
+const dn_weight *dn_weights_of(const dn_weights *weights, size_t first_param);
+
+/** Collective over fs if `backward`: adds the mean over fs of the unit's gradients to params[].grad, each
+ * rank to its own block. Errors: of a barrier; of the stream. */
+dn_status dn_weights_reshard(dn_weights *weights, size_t unit, bool backward) DN_MUST_USE;
+
+#endif

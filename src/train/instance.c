@@ -1,0 +1,223 @@
+#include "train/instance.h"
+
+#include "base/fail.h"
+#include "compute/draw.h"
+#include "compute/kernels.h"
+#include "shard/layout.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static dn_status take(const dn_instance *instance, dn_buf **out)
+{
+    void *memory;
+    DN_TRY(dn_comm_alloc(instance->mesh->all, instance->plan->parameter_bytes, &memory));
+    *out = memory;
+    /* Room that no part fills is compared between replicas too. */
+    return dn_stream_zero(instance->stream, *out, instance->plan->parameter_bytes / sizeof(dn_real));
+}
+
+static dn_status open_params(dn_instance *instance, bool training, size_t *unit_of)
+{
+    const dn_plan *plan = instance->plan;
+    instance->params = calloc(plan->n_params, sizeof *instance->params);
+    if (!instance->params)
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
+    DN_TRY(take(instance, &instance->values));
+    if (training)
+        DN_TRY(take(instance, &instance->grads));
+    dn_arena values = {(char *)instance->values, plan->parameter_bytes, 0},
+             grads = {(char *)instance->grads, plan->parameter_bytes, 0};
+    dn_model_layout(&plan->spec, plan->mesh, instance->mesh->at, &values, &grads, instance->params, unit_of);
+    return DN_OK;
+}
+
+static dn_status open_weights(dn_instance *instance, bool training)
+{
+    const dn_plan *plan = instance->plan;
+    size_t *unit_of = calloc(plan->n_params, sizeof *unit_of);
+    if (!unit_of)
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
+    dn_status status = open_params(instance, training, unit_of);
+    if (status == DN_OK)
+        status = dn_weights_create(instance->params, plan->n_params, unit_of, instance->mesh, plan->gather,
+                                   instance->stream, &instance->weights);
+    free(unit_of);
+    return status;
+}
+
+static dn_status open_model(dn_instance *instance)
+{
+    const dn_plan *plan = instance->plan;
+    size_t bytes = dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP]);
+    void *exchange = NULL;
+    if (bytes > 0)
+        DN_TRY(dn_comm_alloc(instance->mesh->all, bytes, &exchange));
+    const dn_model_parts parts = {.B = plan->micro_batch,
+                                  .n_slots = 1,
+                                  .params = instance->params,
+                                  .weights = instance->weights,
+                                  .tp = dn_mesh_comm(instance->mesh, DN_AXIS(DN_TP)),
+                                  .exchange = exchange,
+                                  .stream = instance->stream};
+    return dn_model_create(&plan->spec, &parts, &instance->model);
+}
+
+static dn_status open_tokens(dn_instance *instance)
+{
+    size_t tokens = instance->plan->micro_batch * instance->plan->spec.T;
+    instance->inputs = malloc(tokens * sizeof *instance->inputs);
+    instance->targets = malloc(tokens * sizeof *instance->targets);
+    if (!instance->inputs || !instance->targets)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a micro-batch of %zu tokens", tokens);
+    return DN_OK;
+}
+
+/* Optimizer and strategy. */
+static dn_status open_training(dn_instance *instance)
+{
+    const dn_plan *plan = instance->plan;
+    instance->optimizer_mesh = plan->strategy->local ? dn_mesh_replica(instance->mesh) : *instance->mesh;
+    DN_TRY(dn_optimizer_create(&plan->optim, instance->params, plan->n_params, instance->stream,
+                               &instance->optimizer_mesh, &instance->optimizer));
+    return dn_strategy_open(plan->strategy, &plan->strategy_config, instance->params, plan->n_params,
+                            instance->stream, instance->mesh, &instance->strategy);
+}
+
+dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_mesh *mesh, dn_stream *stream,
+                           bool training)
+{
+    *instance = (dn_instance){.plan = plan, .mesh = mesh, .stream = stream};
+    DN_TRY(open_weights(instance, training));
+    if (training)
+        DN_TRY(open_training(instance));
+    DN_TRY(open_model(instance));
+    return open_tokens(instance);
+}
+
+void dn_instance_close(dn_instance *instance)
+{
+    dn_model_destroy(&instance->model);
+    dn_strategy_close(&instance->strategy);
+    dn_optimizer_destroy(&instance->optimizer);
+    dn_weights_destroy(&instance->weights);
+    free(instance->inputs);
+    free(instance->targets);
+    free(instance->params);
+    memset(instance, 0, sizeof *instance);
+}
+
+/* ---- passes over rows ---- */
+
+/* Rows `range` of the n from `first` on, at most a micro-batch of them, into the token buffers. */
+static dn_status load(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n)
+{
+    size_t T = instance->plan->spec.T;
+    for (size_t i = 0; i < n; i++)
+        DN_TRY(rows(context, first + i, instance->inputs + i * T, instance->targets + i * T));
+    return DN_OK;
+}
+
+/* All workers go through as many micro-batches, as they meet in each; a worker's last ones may be empty.
+ * scale 0: the loss only. */
+static dn_status pass(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
+                      double scale, double *loss_sum)
+{
+    const dn_plan *plan = instance->plan;
+    dn_range own = dn_plan_rows(plan, n, instance->mesh->at);
+    size_t at = own.first;
+    for (size_t round = dn_plan_rounds(plan, n); round > 0; round--) {
+        size_t B = own.end - at < plan->micro_batch ? own.end - at : plan->micro_batch;
+        DN_TRY(load(instance, rows, context, first + at, B));
+        if (scale != 0)
+            DN_TRY(dn_model_train(instance->model, instance->inputs, instance->targets, B, scale, loss_sum));
+        else
+            DN_TRY(dn_model_loss(instance->model, instance->inputs, instance->targets, B, loss_sum));
+        at += B;
+    }
+    return DN_OK;
+}
+
+dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first,
+                               size_t n, double *loss_sum)
+{
+    const dn_plan *plan = instance->plan;
+    /* Averaged over all to whom rows were dealt, this makes the mean over n rows whatever each one's share.
+     */
+    double scale = (double)plan->n_dealt / ((double)n * (double)plan->spec.T);
+    *loss_sum = 0;
+    instance->stream->kernels->fill(instance->stream, instance->grads,
+                                    plan->parameter_bytes / sizeof(dn_real), 0);
+    return pass(instance, rows, context, first, n, scale, loss_sum);
+}
+
+dn_status dn_instance_loss(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
+                           double *loss_sum)
+{
+    *loss_sum = 0;
+    return pass(instance, rows, context, first, n, 0, loss_sum);
+}
+
+/* ---- steps ---- */
+
+dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_params, dn_step_report *report)
+{
+    DN_TRY(dn_optimizer_step(instance->optimizer, step_params, report));
+    return report->skipped ? DN_OK : dn_strategy_exchange(instance->strategy, step_params->step);
+}
+
+/* ---- replicas that are apart ---- */
+
+static dn_status copy(dn_instance *instance, dn_buf *to, const dn_buf *from)
+{
+    instance->stream->kernels->copy(instance->stream, to, from,
+                                    instance->plan->parameter_bytes / sizeof(dn_real));
+    return dn_stream_sync(instance->stream);
+}
+
+static dn_status average(dn_instance *instance, dn_buf *x)
+{
+    DN_TRY(dn_comm_all_reduce(dn_mesh_comm(instance->mesh, DN_AXIS(DN_DP)), x,
+                              instance->plan->parameter_bytes / sizeof(dn_real), DN_REAL, DN_AVG,
+                              DN_TRAFFIC_WEIGHTS));
+    return dn_comm_barrier(instance->mesh->all); /* others read it where it is */
+}
+
+dn_status dn_instance_form_consensus(dn_instance *instance)
+{
+    DN_TRY(copy(instance, instance->grads, instance->values));
+    return average(instance, instance->grads);
+}
+
+dn_status dn_instance_enter_consensus(dn_instance *instance)
+{
+    DN_TRY(copy(instance, instance->grads, instance->values));
+    return average(instance, instance->values);
+}
+
+dn_status dn_instance_leave_consensus(dn_instance *instance)
+{
+    DN_TRY(copy(instance, instance->values, instance->grads));
+    return dn_comm_barrier(instance->mesh->all);
+}
+
+/* ---- states ---- */
+
+size_t dn_instance_n_states(const dn_instance *instance)
+{
+    return dn_optimizer_n_states(instance->optimizer) + dn_strategy_n_states(instance->strategy);
+}
+
+const dn_state *dn_instance_state(const dn_instance *instance, size_t index)
+{
+    size_t n = dn_optimizer_n_states(instance->optimizer);
+    return index < n ? dn_optimizer_state(instance->optimizer, index)
+                     : dn_strategy_state(instance->strategy, index - n);
+}
+
+dn_state_shard dn_instance_state_shard(const dn_instance *instance, size_t index, int rank)
+{
+    size_t n = dn_optimizer_n_states(instance->optimizer);
+    return index < n ? dn_optimizer_state_shard(instance->optimizer, index, rank)
+                     : dn_strategy_state_shard(instance->strategy, index - n, rank);
+}

@@ -1,0 +1,494 @@
+#include "train/verify_case.h"
+
+#include "base/fail.h"
+#include "base/size.h"
+#include "base/random.h"
+#include "compute/kernels.h"
+#include "shard/layout.h"
+#include "train/instance.h"
+#include "verify/plant.h"
+#include "verify/traffic_model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Random numbers for tokens, above all that training draws. */
+#define STREAM_TOKENS   ((UINT64_C(3) << 62) + 1)
+#define STREAM_ROUNDING ((UINT64_C(3) << 62) + 2)
+#define STREAM_STATES   ((UINT64_C(3) << 62) + 3)
+
+/* One run on one mesh. */
+typedef struct trial {
+    dn_verify_case *vcase; /* borrowed, as all but the plan and the net */
+    dn_verify *v;
+    const dn_mesh *mesh;
+    dn_plan plan;
+    dn_instance instance;
+    void *copy;                           /* private: the largest block of a tensor */
+    dn_plant_tensor *planted;             /* what planted bugs know: weights, then states Q of Dion */
+    dn_comm_stats stats[DN_ALL_AXES + 1]; /* of the first step, by the axes of the group */
+    dn_traffic_model model;               /* of that step, asked before it: ranks may change */
+} trial;
+
+/* ---- settings ---- */
+
+static int64_t at_most(int64_t x, int64_t most)
+{
+    return x < most ? x : most;
+}
+
+dn_config dn_verify_case_config(const dn_config *config, int n_ranks, int n_steps)
+{
+    dn_config c = *config;
+    c.batch_size = at_most(c.batch_size, n_ranks);
+    c.sequence_length = at_most(c.sequence_length, DN_VERIFY_CASE_TOKENS);
+    c.num_iterations = n_steps;
+    c.dp_size = c.fs_size = c.tp_size = 0;
+    return c;
+}
+
+static dn_status plan_of(const dn_verify_case *vcase, const int size[DN_N_AXES], dn_plan *plan)
+{
+    dn_config c = vcase->config;
+    c.dp_size = size[DN_DP];
+    c.fs_size = size[DN_FS];
+    c.tp_size = size[DN_TP];
+    return dn_plan_make(&c, size[DN_DP] * size[DN_FS] * size[DN_TP], plan);
+}
+
+dn_status dn_verify_case_heap_bytes(const dn_verify_case *vcase, const int size[DN_N_AXES], size_t *bytes)
+{
+    dn_plan plan;
+    DN_TRY(plan_of(vcase, size, &plan));
+    *bytes = plan.arena_bytes; /* with a mesh's own, which the comparison counts too */
+    return DN_OK;
+}
+
+dn_status dn_verify_case_shown_bytes(const dn_verify_case *vcase, size_t *all, size_t *largest)
+{
+    dn_plan plan;
+    DN_TRY(plan_of(vcase, (const int[DN_N_AXES]){1, 1, 1}, &plan));
+    size_t times = vcase->n_steps > 1 ? 2 : 1;
+    /* weights, gradients, states, and some workspace, which is not shown */
+    *all = dn_size_mul(times, plan.arena_bytes);
+    *largest = plan.parameter_bytes;
+    return DN_OK;
+}
+
+/* ---- tokens ---- */
+
+/* Each row is a stretch of one stream of random tokens. */
+static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
+{
+    const dn_plan *plan = &((const trial *)context)->plan;
+    for (size_t t = 0; t <= plan->spec.T; t++) {
+        uint64_t bits =
+            dn_random_bits((uint64_t)plan->config.seed, STREAM_TOKENS, row * (plan->spec.T + 1) + t);
+        int32_t token = (int32_t)(bits % plan->spec.V);
+        if (t < plan->spec.T)
+            inputs[t] = token;
+        if (t > 0)
+            targets[t - 1] = token;
+    }
+    return DN_OK;
+}
+
+/* A planted bug: the row of the first rank that stands where this one's row does among its own. */
+static dn_status draw_row_of_first(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
+{
+    const trial *t = context;
+    dn_range own = dn_plan_rows(&t->plan, (size_t)t->plan.config.batch_size, t->mesh->at);
+    return draw_row(context, row - own.first, inputs, targets);
+}
+
+/* ---- rounding ---- */
+
+static int sign_of(const trial *t, uint64_t stream, uint64_t at)
+{
+    return dn_random_bits((uint64_t)t->plan.config.seed, stream, at) & 1 ? 1 : -1;
+}
+
+/* Every weight changes by one unit in the last place or so, up or down: as an update that was rounded
+ * otherwise. */
+static dn_status round_weights(const trial *t, uint64_t step)
+{
+    size_t at = step * t->plan.n_elements;
+    for (size_t i = 0; i < t->plan.n_params; i++) {
+        const dn_param *p = &t->instance.params[i];
+        dn_real *weights = t->copy;
+        dn_download(t->instance.stream, weights, p->weight, dn_param_size(p));
+        DN_TRY(dn_stream_sync(t->instance.stream));
+        for (size_t k = 0; k < dn_param_size(p); k++, at++) {
+            weights[k] *= 1 + (dn_real)sign_of(t, STREAM_ROUNDING, at) * DN_REAL_EPS;
+        }
+        dn_upload(t->instance.stream, p->weight, weights, dn_param_size(p));
+    }
+    return dn_stream_sync(t->instance.stream);
+}
+
+/* Whether meshes round states to bfloat16 otherwise than one rank does. Replicas do that have momenta of
+ * their own. All others have what one rank has, up to rounding of dn_real, and round it to the same numbers
+ * but where a tie lies between: in double there is none as close. */
+static bool rounds_otherwise(const trial *t)
+{
+    return t->plan.optim.state_precision != DN_PRECISION_FULL && (DN_REAL != DN_F64 || t->vcase->apart);
+}
+
+/* Times 1 + or - this a number of bfloat16 moves by a half to a whole unit in its last place. */
+#define UNIT (1.0 / 256)
+
+/* Every number of a state in bfloat16 becomes the next one, up or down, or stays where that is a tie. */
+static dn_status round_states(const trial *t, uint64_t step)
+{
+    dn_stream *s = t->instance.stream;
+    size_t at = step << 40;
+    for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
+        const dn_state *state = dn_instance_state(&t->instance, i);
+        dn_state_shard shard = dn_instance_state_shard(&t->instance, i, 0);
+        size_t n = shard.block.rows * shard.block.cols;
+        if (state->type == DN_REAL)
+            continue;
+        s->kernels->from_bf16(s, t->copy, shard.data, n);
+        DN_TRY(dn_stream_sync(s));
+        for (size_t k = 0; k < n; k++, at++)
+            ((dn_real *)t->copy)[k] *= (dn_real)(1 + sign_of(t, STREAM_STATES, at) * UNIT);
+        s->kernels->to_bf16(s, shard.data, t->copy, n);
+    }
+    return dn_stream_sync(s);
+}
+
+/* ---- showing tensors ---- */
+
+/* "weights" of step 1, "weights, 20 steps" of a later one. */
+static const char *line_of(const char *what, uint64_t step, char line[DN_VERIFY_LINE_MAX])
+{
+    snprintf(line, DN_VERIFY_LINE_MAX, step == 1 ? "%.16s, %d step" : "%.16s, %d steps", what, (int)step);
+    return line;
+}
+
+/* Shows a block of dn_real, or of what is stored in bfloat16, or where each member along `averaged` axes has
+ * one of its own, their mean. */
+static dn_status show(trial *t, const dn_verify_tensor *tensor, unsigned averaged, dn_block block,
+                      dn_type stored, const void *data)
+{
+    size_t n = block.rows * block.cols;
+    dn_comm *group = dn_mesh_comm(t->mesh, averaged);
+    if (stored == DN_BF16)
+        t->instance.stream->kernels->from_bf16(t->instance.stream, t->copy, data, n);
+    DN_TRY(dn_stream_sync(t->instance.stream));
+    if (dn_comm_size(group) == 1)
+        return dn_verify_block(t->v, tensor, block, stored == DN_BF16 ? t->copy : data);
+    if (stored != DN_BF16)
+        memcpy(t->copy, data, n * sizeof(dn_real));
+    DN_TRY(dn_comm_all_reduce(group, t->copy, n, DN_REAL, DN_AVG, DN_TRAFFIC_CONTROL));
+    return dn_verify_block(t->v, tensor, block, t->copy);
+}
+
+/* Axes along which ranks hold copies of a parameter's block. */
+static unsigned copies_of(const trial *t, const dn_param *p)
+{
+    return dn_axes_without(t->mesh->size, DN_AXIS(p->row_sharding.axis) | DN_AXIS(p->col_sharding.axis));
+}
+
+static dn_status show_params(trial *t, const char *what, bool gradients, uint64_t step)
+{
+    char line[DN_VERIFY_LINE_MAX];
+    line_of(what, step, line);
+    for (size_t i = 0; i < t->plan.n_params; i++) {
+        const dn_param *p = &t->instance.params[i];
+        unsigned copies = copies_of(t, p);
+        dn_verify_tensor whole = {line, p->name, p->rows, p->cols, DN_REAL, copies};
+        DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, DN_REAL, gradients ? p->grad : p->weight));
+    }
+    return DN_OK;
+}
+
+/* Axes along which the copies of a state lie. */
+static unsigned replicas_of(const trial *t, size_t state)
+{
+    unsigned axes = 0;
+    int first = dn_instance_state_shard(&t->instance, state, 0).replica;
+    for (int axis = 0; axis < DN_N_AXES; axis++) {
+        int at[DN_N_AXES] = {0};
+        at[axis] = t->mesh->size[axis] > 1;
+        int rank = dn_mesh_rank(t->mesh->size, at);
+        if (dn_instance_state_shard(&t->instance, state, rank).replica != first)
+            axes |= DN_AXIS(axis);
+    }
+    return axes;
+}
+
+/* From "dion.momentum.transformer.h.0..." to what it is. */
+static const char *kind_of_state(const char *name)
+{
+    static const struct {
+        const char *infix, *what;
+    } kinds[] = {{".q.", "Q"},
+                 {".momentum.", "momentum"},
+                 {".m.", "momentum"},
+                 {".v.", "second moment"},
+                 {".second.", "second moment"},
+                 {".rank.", "rank"}};
+    const char *infix = strchr(name, '.');
+    for (size_t i = 0; infix && i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(infix, kinds[i].infix, strlen(kinds[i].infix)) == 0)
+            return kinds[i].what;
+    return "other state";
+}
+
+static dn_status show_states(trial *t, uint64_t step)
+{
+    char line[DN_VERIFY_LINE_MAX];
+    for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
+        const dn_state *state = dn_instance_state(&t->instance, i);
+        dn_state_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
+        unsigned replicas = replicas_of(t, i);
+        dn_verify_tensor whole = {line_of(kind_of_state(state->name), step, line),
+                                  state->name,
+                                  state->rows,
+                                  state->cols,
+                                  DN_REAL,
+                                  replicas};
+        DN_TRY(show(t, &whole, state->per_replica ? replicas : 0, shard.block, state->type, shard.data));
+    }
+    return DN_OK;
+}
+
+/* ---- showing bytes ---- */
+
+/* Ways of exchange: what is in the payload of no collective was sent. */
+enum { SENT = DN_N_COLLECTIVES, N_WAYS };
+
+static void add_stats(dn_comm_stats *sum, const dn_comm_stats *more)
+{
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        sum->payload[kind] += more->payload[kind];
+    for (int as = 0; as < DN_N_COLLECTIVES; as++) {
+        sum->by_collective[as] += more->by_collective[as];
+        sum->cluster_by_collective[as] += more->cluster_by_collective[as];
+    }
+}
+
+static void add_links(const trial *t, const dn_comm *group)
+{
+    dn_verify_case *vcase = t->vcase;
+    uint64_t bytes[DN_MAX_RANKS];
+    dn_comm_links(group, bytes, vcase->n_domains);
+    for (int domain = 0; domain < vcase->n_domains; domain++)
+        vcase->links[vcase->own_domain * vcase->n_domains + domain] += (double)bytes[domain];
+}
+
+/* What was exchanged since the last call is the step's, or is not. */
+static void take_stats(trial *t, bool of_step)
+{
+    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++) {
+        dn_comm *group = t->mesh->comms[axes];
+        if (!group)
+            continue;
+        if (of_step && t->vcase->n_domains > 0)
+            add_links(t, group);
+        dn_comm_stats stats = dn_comm_get_stats(group, true);
+        if (of_step)
+            add_stats(&t->stats[axes], &stats);
+    }
+}
+
+/* A group's bytes count with the outermost of its axes: what crosses between replicas is dp's. */
+static bool counts_with(unsigned axes, dn_axis axis)
+{
+    return (axes & DN_AXIS(axis)) && !(axes & (DN_AXIS(axis) - 1));
+}
+
+/* Bytes of one way out of those of all kinds and of all collectives. */
+static uint64_t bytes_by(int way, const uint64_t *payload, const uint64_t *by_collective)
+{
+    uint64_t sent = 0;
+    if (way != SENT)
+        return by_collective[way];
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        sent += payload[kind];
+    for (int as = 0; as < DN_N_COLLECTIVES; as++)
+        sent -= by_collective[as];
+    return sent;
+}
+
+static dn_status show_way(trial *t, dn_axis axis, int way)
+{
+    static const char *const axis_names[] = {"dp", "fs", "tp"};
+    static const char *const names[N_WAYS] = {
+        "all-reduce", "reduce", "reduce-scatter", "all-gather", "all-to-all", "broadcast", "sent"};
+    char line[DN_VERIFY_LINE_MAX];
+    uint64_t counted = 0, expected = 0;
+    double cluster = 0;
+    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++) {
+        const dn_comm_stats *stats = &t->stats[axes];
+        if (!counts_with(axes, axis))
+            continue;
+        counted += bytes_by(way, stats->payload, stats->by_collective);
+        expected += bytes_by(way, t->model.payload[axes], t->model.by_collective[axes]);
+        cluster += way == SENT ? 0 : stats->cluster_by_collective[way];
+    }
+    snprintf(line, sizeof line, "%s %s", axis_names[axis], names[way]);
+    if (counted == 0 && expected == 0)
+        return DN_OK;
+    return dn_verify_bytes(t->v, line, counted, expected, way == SENT ? (double)counted : cluster);
+}
+
+/* What the first step must exchange: passes over this rank's rows, the optimizer's step, the strategy's
+ * exchange. */
+static dn_status predict_first(trial *t)
+{
+    const dn_plan *plan = &t->plan;
+    const dn_instance *instance = &t->instance;
+    dn_param *params = calloc(plan->n_params, sizeof *params);
+    size_t *unit_of = calloc(plan->n_params, sizeof *unit_of), n = (size_t)plan->config.batch_size;
+    size_t left = dn_range_size(dn_plan_rows(plan, n, t->mesh->at));
+    dn_arena weights = {0}, grads = {0};
+    if (params && unit_of) {
+        dn_model_layout(&plan->spec, plan->mesh, t->mesh->at, &weights, &grads, params, unit_of);
+        for (size_t round = dn_plan_rounds(plan, n); round > 0; round--) {
+            uint64_t tp[DN_N_COLLECTIVES];
+            size_t B = dn_min(left, plan->micro_batch);
+            dn_traffic_of_pass(params, plan->n_params, unit_of, t->mesh, &t->model);
+            dn_model_tp_bytes(&plan->spec, B, plan->mesh[DN_TP], true, tp);
+            for (int as = 0; as < DN_N_COLLECTIVES; as++)
+                dn_traffic_add(&t->model, DN_AXIS(DN_TP), as, DN_TRAFFIC_ACTIVATIONS, tp[as]);
+            left -= B;
+        }
+        dn_traffic_of_optimizer(&plan->optim, params, plan->n_params, &instance->optimizer_mesh,
+                                instance->optimizer, 0, &t->model);
+        dn_traffic_of_strategy(plan->strategy, &plan->strategy_config, params, plan->n_params, t->mesh, 0,
+                               &t->model);
+    }
+    dn_status status =
+        params && unit_of ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", plan->n_params);
+    free(params);
+    free(unit_of);
+    return status;
+}
+
+static dn_status show_bytes(trial *t)
+{
+    for (dn_axis axis = DN_DP; axis < DN_N_AXES; axis++)
+        for (int way = 0; way < N_WAYS; way++)
+            DN_TRY(show_way(t, axis, way));
+    return DN_OK;
+}
+
+/* ---- a step ---- */
+
+static dn_status show_loss(trial *t, double loss_sum)
+{
+    double shared[2] = {t->mesh->at[DN_TP] == 0 ? loss_sum : 0.0,
+                        dn_comm_stop_requested(t->mesh->all) ? 1.0 : 0.0};
+    DN_TRY(dn_comm_all_reduce_scalars(t->mesh->all, shared, 2, DN_SUM));
+    if (shared[1] > 0)
+        return dn_fail(DN_ERR_PEER, "stopped by a signal");
+    return dn_verify_scalar(t->v, "loss",
+                            shared[0] / (double)((size_t)t->plan.config.batch_size * t->plan.spec.T));
+}
+
+static dn_status take_step(trial *t, uint64_t step)
+{
+    uint64_t n = (uint64_t)t->plan.config.batch_size;
+    bool first = step == 0, shown = first || step + 1 == (uint64_t)t->vcase->n_steps;
+    double loss_sum;
+    dn_step_report report;
+    dn_comm_tick(t->mesh->all, step + 1, "verify");
+    if (dn_verify_rounding(t->v))
+        DN_TRY(round_weights(t, step));
+    take_stats(t, false);
+    if (first)
+        DN_TRY(predict_first(t));
+    dn_rows_fn *rows = dn_planted(t->v, DN_BUG_WRONG_ROWS) ? draw_row_of_first : draw_row;
+    DN_TRY(dn_instance_gradient(&t->instance, rows, t, step * n, n, &loss_sum));
+    take_stats(t, first);
+    DN_TRY(show_loss(t, loss_sum));
+    if (shown)
+        DN_TRY(show_params(t, "gradient", true, step + 1));
+    take_stats(t, false);
+    DN_TRY(dn_instance_step(&t->instance, &(dn_step_params){step, t->plan.config.lr, 1}, &report));
+    take_stats(t, first);
+    if (dn_verify_rounding(t->v) && rounds_otherwise(t))
+        DN_TRY(round_states(t, step));
+    if (first) {
+        dn_traffic_of_orthonormalizing(&t->plan.optim, t->instance.params, t->plan.n_params,
+                                       &t->instance.optimizer_mesh, t->instance.optimizer, &t->model);
+        DN_TRY(show_bytes(t));
+    }
+    if (shown)
+        DN_TRY(show_params(t, "weights", false, step + 1));
+    return shown ? show_states(t, step + 1) : DN_OK;
+}
+
+/* ---- all ---- */
+
+static dn_status tick(void *context, bool together)
+{
+    const trial *t = context;
+    dn_comm_tick(t->mesh->all, 0, "verify");
+    return DN_OK;
+}
+
+static dn_status open_copy(trial *t)
+{
+    size_t room = 1;
+    for (size_t i = 0; i < t->plan.n_params; i++)
+        room = dn_max(room, dn_param_size(&t->instance.params[i]));
+    for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
+        dn_block own = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all)).block;
+        room = dn_max(room, own.rows * own.cols);
+    }
+    t->copy = malloc(room * sizeof(dn_real));
+    return t->copy ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a copy of %zu numbers", room);
+}
+
+static dn_status plant(trial *t)
+{
+    size_t n_weights = t->plan.n_params, n_states = dn_instance_n_states(&t->instance), n = n_weights;
+    t->planted = calloc(n_weights + n_states, sizeof *t->planted);
+    if (!t->planted)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", n_weights + n_states);
+    for (size_t i = 0; i < n_weights; i++) {
+        const dn_param *p = &t->instance.params[i];
+        t->planted[i] = (dn_plant_tensor){p->weight, dn_param_size(p) * sizeof(dn_real),
+                                          p->rows / dn_max(p->n_views, 1), p->cols};
+    }
+    for (size_t i = 0; i < n_states; i++) {
+        const dn_state *state = dn_instance_state(&t->instance, i);
+        dn_state_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
+        size_t bytes = shard.block.rows * shard.block.cols * dn_type_bytes(state->type);
+        if (strcmp(kind_of_state(state->name), "Q") == 0)
+            t->planted[n++] = (dn_plant_tensor){shard.data, bytes, state->rows, state->cols};
+    }
+    dn_plant_kernels(t->v, t->instance.stream, t->planted, n_weights, t->planted + n_weights, n - n_weights);
+    return DN_OK;
+}
+
+static dn_status run(trial *t)
+{
+    const dn_verify_case *vcase = t->vcase;
+    DN_TRY(dn_instance_open(&t->instance, &t->plan, t->mesh, vcase->stream, true));
+    DN_TRY(dn_model_init(&t->plan.spec, t->instance.params, vcase->stream, (uint64_t)t->plan.config.seed));
+    DN_TRY(dn_strategy_begin(t->instance.strategy));
+    dn_model_on_progress(t->instance.model, tick, t);
+    DN_TRY(open_copy(t));
+    DN_TRY(plant(t));
+    for (uint64_t step = 0; step < (uint64_t)vcase->n_steps; step++)
+        DN_TRY(take_step(t, step));
+    DN_TRY(dn_verify_same(t->v, "replicas", "weights", dn_mesh_comm(t->mesh, DN_AXIS(DN_DP)),
+                          t->instance.values, t->plan.parameter_bytes));
+    return dn_verify_amount(t->v, "memory a rank", dn_comm_heap_mark(t->mesh->all) + t->plan.private_bytes);
+}
+
+dn_status dn_verify_case_run(dn_verify *v, const dn_mesh *mesh, void *context)
+{
+    trial t = {.vcase = context, .v = v, .mesh = mesh};
+    DN_TRY(plan_of(t.vcase, mesh->size, &t.plan));
+    dn_status status = run(&t);
+    dn_instance_close(&t.instance);
+    free(t.copy);
+    free(t.planted);
+    return status;
+}

@@ -1,0 +1,178 @@
+/* A comparison's lists become runs: which, with what configuration, and what is refused. */
+#include "support/close.h"
+#include "compare/compare.h"
+#include "support/tests.h"
+
+#include <math.h>
+#include <string.h>
+
+static dn_comparison c;
+
+static int tear_down(void **state)
+{
+    dn_comparison_free(&c);
+    return 0;
+}
+
+static void expect_lrs(const dn_contender *contender, size_t n, const double *lrs)
+{
+    assert_int_equal(contender->n_lrs, n);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < c.n_seeds; k++)
+            assert_close(contender->trials[i * c.n_seeds + k].lr, lrs[i], 1e-15);
+}
+
+static void ranks_multiply_only_what_has_a_rank(void **state)
+{
+    dn_compare_options o = dn_compare_defaults();
+    o.optimizers = "adamw,dion,lion";
+    o.ranks = "1,1/2,0.125";
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    static const char *const names[] = {"adamw", "dion 1", "dion 1/2", "dion 1/8", "lion"};
+    assert_int_equal(c.n_contenders, 5);
+    for (size_t i = 0; i < 5; i++) {
+        char name[64];
+        assert_string_equal(dn_contender_name(&c.contenders[i], name, sizeof name), names[i]);
+    }
+}
+
+static void without_lists_there_is_every_optimizer_at_the_rank_of_the_configuration(void **state)
+{
+    dn_compare_options o = dn_compare_defaults();
+    size_t n = 0;
+    assert_int_equal(dn_config_set(&o.config, "ortho_fraction=0.3"), DN_OK);
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    while (dn_rule_at(n))
+        n++;
+    assert_true(n >= 3);
+    assert_int_equal(c.n_contenders, n);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(c.contenders[i].n_lrs, 3);
+        if (strcmp(c.contenders[i].optimizer, "dion") == 0)
+            assert_true(c.contenders[i].rank == 0.3);
+    }
+}
+
+static void learning_rates_are_swept_or_taken_as_given(void **state)
+{
+    const char *lrs[] = {"0.3,0.1", "adamw=0.005"};
+    dn_compare_options o = dn_compare_defaults();
+    o.optimizers = "dion,adamw";
+    o.n_seeds = 2;
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    expect_lrs(&c.contenders[0], 3, (double[]){0.01, 0.02, 0.04});
+    expect_lrs(&c.contenders[1], 3, (double[]){0.001, 0.002, 0.004});
+    dn_comparison_free(&c);
+    o.lrs = lrs;
+    o.n_lrs = 2;
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    expect_lrs(&c.contenders[0], 2, (double[]){0.1, 0.3}); /* ascending */
+    expect_lrs(&c.contenders[1], 1, (double[]){0.005});
+}
+
+static void all_runs_differ_and_each_has_its_own_configuration(void **state)
+{
+    dn_compare_options o = dn_compare_defaults();
+    o.optimizers = "dion,adamw";
+    o.ranks = "1,1/3";
+    o.n_seeds = 3;
+    o.output = "folder";
+    o.steps = 7;
+    o.config.seed = 5;
+    o.config.stop_after = 2;
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    const dn_contender *third = &c.contenders[1];
+    dn_config config;
+    dn_compare_config(&o.config, &c, third, &third->trials[1 * 3 + 2], &config);
+    assert_string_equal(config.optimizer, "dion");
+    assert_true(config.optim.rank_fraction == 1.0 / 3 && config.lr == 0.02);
+    assert_int_equal(config.seed, 7);
+    assert_int_equal(config.num_iterations, 7);
+    assert_int_equal(config.stop_after, 0);
+    assert_string_equal(config.checkpoint_dir, "folder/dion-r0.333333333-lr0.02-s7");
+    dn_compare_config(&o.config, &c, &c.contenders[2], &c.contenders[2].trials[0], &config);
+    assert_string_equal(config.optimizer, "adamw");
+    assert_true(config.optim.rank_fraction == o.config.optim.rank_fraction);
+    assert_string_equal(config.checkpoint_dir, "folder/adamw-lr0.001-s5");
+    for (size_t i = 0; i < 27; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_string_not_equal(c.contenders[i / 9].trials[i % 9].dir,
+                                    c.contenders[k / 9].trials[k % 9].dir);
+}
+
+static void the_budget_is_in_steps_or_in_tokens(void **state)
+{
+    dn_compare_options o = dn_compare_defaults();
+    o.config.batch_size = 4;
+    o.config.sequence_length = 10;
+    o.config.num_iterations = 11;
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    assert_int_equal(c.n_steps, 11);
+    assert_int_equal(c.step_tokens, 40);
+    dn_comparison_free(&c);
+    o.tokens = 81;
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    assert_int_equal(c.n_steps, 3);
+}
+
+static void expect_refusal(dn_compare_options o, const char *why)
+{
+    assert_int_equal(dn_compare_expand(&o, &c), DN_ERR_CONFIG);
+    if (!strstr(dn_error_message(), why))
+        fail_msg("'%s' lacks '%s'", dn_error_message(), why);
+    dn_comparison_free(&c);
+}
+
+static void what_makes_no_sense_is_refused_with_a_reason(void **state)
+{
+    dn_compare_options good = dn_compare_defaults(), o;
+    static const char *const optimizers[][2] = {
+        {"", "entries"}, {"dion,", "entries"}, {"dio", "dion|"}, {"dion,adamw,dion", "twice"}};
+    for (size_t i = 0; i < sizeof optimizers / sizeof *optimizers; i++) {
+        o = good;
+        o.optimizers = optimizers[i][0];
+        expect_refusal(o, optimizers[i][1]);
+    }
+    static const char *const ranks[][2] = {{"0", "--ranks"},     {"1.5", "at most 1"}, {"1/0", "'1/0'"},
+                                           {"1/2,0.5", "twice"}, {"a", "'a'"},         {"1/2/3", "number"}};
+    for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+        o = good;
+        o.ranks = ranks[i][0];
+        expect_refusal(o, ranks[i][1]);
+    }
+    static const char *const lrs[][2] = {{"0.1,0.1", "twice"}, {"nan", "number"},    {"-1", "number"},
+                                         {"1/2", "'1/2'"},     {"muom=1", "'muom'"}, {"dion=", "entries"}};
+    for (size_t i = 0; i < sizeof lrs / sizeof *lrs; i++) {
+        o = good;
+        o.optimizers = "dion";
+        o.lrs = &lrs[i][0];
+        o.n_lrs = 1;
+        expect_refusal(o, lrs[i][1]);
+    }
+    o = good;
+    o.steps = o.tokens = 5;
+    expect_refusal(o, "--tokens");
+    o = good;
+    o.config.val_tokens = 0;
+    expect_refusal(o, "val_tokens");
+    char longest[1100];
+    memset(longest, 'a', sizeof longest - 1);
+    longest[sizeof longest - 1] = 0;
+    o = good;
+    o.output = longest;
+    expect_refusal(o, "too long");
+}
+
+TESTS(compare_expand)
+{
+#define TEST(f) cmocka_unit_test_teardown(f, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(ranks_multiply_only_what_has_a_rank),
+        TEST(without_lists_there_is_every_optimizer_at_the_rank_of_the_configuration),
+        TEST(learning_rates_are_swept_or_taken_as_given),
+        TEST(all_runs_differ_and_each_has_its_own_configuration),
+        TEST(the_budget_is_in_steps_or_in_tokens),
+        TEST(what_makes_no_sense_is_refused_with_a_reason),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
