@@ -518,10 +518,48 @@ static void calls_that_need_several_batches(void **state)
     }
 }
 
+/* Ranks 0, 2, 4 and ranks 3, 1 of a group of five, each on a heap of its own. */
+static int parts_at_once(dn_comm *comm, void *argument)
+{
+    scenario *s = argument;
+    dn_comm *part;
+    const int rank = dn_comm_rank(comm), odd = rank % 2;
+    RANKS_CHECK(dn_comm_split(comm, odd, odd ? -rank : rank, heap_bytes(s, 3), &part) == DN_OK);
+    RANKS_CHECK(dn_comm_size(part) == (odd ? 2 : 3) && dn_comm_rank(part) == (odd ? rank == 1 : rank / 2));
+    dn_comm_get_stats(comm, true);
+    int failed = team_against_one(part, s);
+    const dn_comm_stats stats = dn_comm_get_stats(comm, false);
+    RANKS_CHECK(!failed && stats.payload[DN_TRAFFIC_ORTH] == 0 && stats.moved[DN_TRAFFIC_ORTH] == 0);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    dn_comm_destroy(&part);
+    return 0;
+}
+
+static void parts_of_a_group_are_teams_of_their_own(void **state)
+{
+    (void)state;
+    scenario s = {.kernels = "cpu",
+                  .cut = UNEVEN,
+                  .n = N_SHAPES,
+                  .shapes = SHAPES,
+                  .fill = fill_noise,
+                  .orthonormal = 2e-10 + 100 * DN_REAL_EPS,
+                  .same = 2e-10 + 2000 * DN_REAL_EPS,
+                  .factor = 1000 * DN_REAL_EPS,
+                  .info = DN_ORTH_OK};
+    for (size_t k = 0; k < 4; k++) {
+        s.method = methods[k];
+        const ranks_spec spec = {
+            .kind = AS_THREADS, .n_ranks = 5, .arena_bytes = heap_bytes(&s, 3) + ((size_t)16 << 20)};
+        assert_int_equal(ranks_run(&spec, parts_at_once, &s, NULL), 0);
+    }
+}
+
 TESTS(orth_comm)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(teams_agree_with_one_member_by_every_method),
+        cmocka_unit_test(parts_of_a_group_are_teams_of_their_own),
         cmocka_unit_test(ill_conditioned_matrices_come_out_the_same),
         cmocka_unit_test(beyond_the_range_of_gram_matrices_all_stay_orthonormal),
         cmocka_unit_test(steep_matrices_are_left_to_householder),
