@@ -3,6 +3,7 @@
  * residual stream on all ranks of tp, and bytes by the formula. Heads, columns and words divide by few of the
  * group sizes, so shares are uneven and some are empty.
  */
+#include "support/copied_views.h"
 #include "support/cut_model.h"
 #include "support/ranks.h"
 #include "support/tests.h"
@@ -218,6 +219,31 @@ static void fully_sharded_models_are_the_whole_model(void **state)
             }
 }
 
+static int compare_by_copies(dn_comm *comm, void *argument)
+{
+    copied_views views;
+    copied_views_begin(&views, comm);
+    int failed = compare_with_whole(comm, argument);
+    RANKS_CHECK(copied_views_end(&views, comm) > 0 || failed);
+    return failed;
+}
+
+/* Weights of fs in place, and what ranks of tp have of the embedding and of the loss. */
+static void views_may_be_copies(void **state)
+{
+    (void)state;
+    static const int sizes[][DN_N_AXES] = {{1, 3, 1}, {1, 1, 3}, {1, 2, 2}};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        scenario s = {.kernels = "ref", .shape = shapes[0]};
+        memcpy(s.size, sizes[k], sizeof s.size);
+        s.shape.architecture = dn_architecture_at(0);
+        const ranks_spec spec = {.kind = AS_THREADS,
+                                 .n_ranks = s.size[DN_FS] * s.size[DN_TP],
+                                 .arena_bytes = cut_model_heap_bytes(s.shape, MAX_B, s.size, s.policy)};
+        assert_int_equal(ranks_run(&spec, compare_by_copies, &s, NULL), 0);
+    }
+}
+
 /* Each rank of tp has the logits of its words only. */
 static int ask_for_logits(dn_comm *comm, void *argument)
 {
@@ -247,6 +273,7 @@ TESTS(nn_mesh)
         cmocka_unit_test(tensor_parallel_models_are_the_whole_model),
         cmocka_unit_test(fast_kernels_and_chunks_of_logits_too),
         cmocka_unit_test(fully_sharded_models_are_the_whole_model),
+        cmocka_unit_test(views_may_be_copies),
         cmocka_unit_test(logits_of_a_model_cut_over_tp_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "linalg/orth.h"
 #include "support/close.h"
+#include "support/copied_views.h"
 #include "support/dense.h"
 #include "support/full.h"
 #include "support/ranks.h"
@@ -518,6 +519,15 @@ static void calls_that_need_several_batches(void **state)
     }
 }
 
+static int team_by_copies(dn_comm *comm, void *argument)
+{
+    copied_views views;
+    copied_views_begin(&views, comm);
+    int failed = team_against_one(comm, argument);
+    RANKS_CHECK(copied_views_end(&views, comm) > 0 || failed);
+    return failed;
+}
+
 /* Ranks 0, 2, 4 and ranks 3, 1 of a group of five, each on a heap of its own. */
 static int parts_at_once(dn_comm *comm, void *argument)
 {
@@ -535,7 +545,7 @@ static int parts_at_once(dn_comm *comm, void *argument)
     return 0;
 }
 
-static void parts_of_a_group_are_teams_of_their_own(void **state)
+static void parts_of_a_group_are_teams_of_their_own_and_views_may_be_copies(void **state)
 {
     (void)state;
     scenario s = {.kernels = "cpu",
@@ -552,6 +562,7 @@ static void parts_of_a_group_are_teams_of_their_own(void **state)
         const ranks_spec spec = {
             .kind = AS_THREADS, .n_ranks = 5, .arena_bytes = heap_bytes(&s, 3) + ((size_t)16 << 20)};
         assert_int_equal(ranks_run(&spec, parts_at_once, &s, NULL), 0);
+        assert_int_equal(ranks_run(&spec, team_by_copies, &s, NULL), 0);
     }
 }
 
@@ -559,7 +570,7 @@ TESTS(orth_comm)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(teams_agree_with_one_member_by_every_method),
-        cmocka_unit_test(parts_of_a_group_are_teams_of_their_own),
+        cmocka_unit_test(parts_of_a_group_are_teams_of_their_own_and_views_may_be_copies),
         cmocka_unit_test(ill_conditioned_matrices_come_out_the_same),
         cmocka_unit_test(beyond_the_range_of_gram_matrices_all_stay_orthonormal),
         cmocka_unit_test(steep_matrices_are_left_to_householder),

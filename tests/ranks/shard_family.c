@@ -1,6 +1,7 @@
 /* All rules of the registry but Dion on every mesh of up to 8 ranks against one rank, which is held to
  * stored vectors in tests/oracle/family.c; and how they are related. Bounds: support/mesh_task.h. */
 #include "support/close.h"
+#include "support/copied_views.h"
 #include "support/mesh_task.h"
 #include "support/tests.h"
 #include "support/rules.h"
@@ -50,6 +51,33 @@ static void momentum_that_is_zero_everywhere(void **state)
     }
 }
 
+/* Owners and spread matrices read what others hold through views alone. */
+static int against_one_by_copies(dn_comm *comm, void *argument)
+{
+    copied_views views;
+    copied_views_begin(&views, comm);
+    int failed = mesh_against_one(comm, argument);
+    RANKS_CHECK(copied_views_end(&views, comm) > 0 || failed);
+    return failed;
+}
+
+static void views_may_be_copies(void **state)
+{
+    (void)state;
+    for (size_t k = 0; mesh_family(k); k++) {
+        mesh_task t = mesh_task_of(mesh_family(k));
+        if (!is_owner_rule(mesh_family(k)))
+            continue;
+        mesh_reference expected = mesh_one_rank(&t, 1);
+        assert_int_equal(mesh_run_on(t, (int[]){1, 2, 2}, against_one_by_copies, &expected), 0);
+        mesh_forget(&expected);
+    }
+    mesh_task t = mesh_long_matrices("muon");
+    mesh_reference expected = mesh_one_rank(&t, 1);
+    assert_int_equal(mesh_run_on(t, (int[]){1, 3, 1}, against_one_by_copies, &expected), 0);
+    mesh_forget(&expected);
+}
+
 /* ---- relations ---- */
 
 /* After all steps. */
@@ -96,6 +124,7 @@ TESTS(shard_family)
         cmocka_unit_test(every_option_on_every_mesh),
         cmocka_unit_test(long_matrices_on_every_mesh),
         cmocka_unit_test(momentum_that_is_zero_everywhere),
+        cmocka_unit_test(views_may_be_copies),
         cmocka_unit_test(with_everything_selected_dion2_is_muon_and_dion3_normuon),
         cmocka_unit_test(with_everything_selected_local_is_global),
     };
