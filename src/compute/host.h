@@ -46,4 +46,7 @@ void *dn_scratch(dn_stream *s, size_t bytes);
 
 extern const dn_kernels dn_kernels_ref;
 
+/* The column of a device without kernels of its own: each row is queued, and computed by the host. */
+extern const dn_kernels dn_kernels_fallback;
+
 #endif

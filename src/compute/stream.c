@@ -26,8 +26,19 @@ dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out)
     if (n_threads < 1)
         return dn_fail(DN_ERR_ARG, "a stream needs at least one thread, not %d", n_threads);
     DN_TRY(dn_stream_open(out));
-    (*out)->kernels = backend;
-    (*out)->n_threads = n_threads;
+    dn_stream *host = *out;
+    if (host->device->heap_distance != 0) {
+        host->kernels = &dn_kernels_fallback;
+        host->n_threads = n_threads;
+        dn_status status = dn_stream_open_on(&dn_device_cpu, &host->host);
+        if (status != DN_OK) {
+            dn_stream_destroy(out);
+            return status;
+        }
+        host = host->host;
+    }
+    host->kernels = backend;
+    host->n_threads = n_threads;
     dn_cpu_set_threads(n_threads);
     return DN_OK;
 }

@@ -27,6 +27,15 @@ typedef struct dn_device {
     dn_status (*open)(dn_stream *stream);
     void (*close)(dn_stream *stream);
 
+    /* Work of the host in the queue, for kernels that the device has not: memory for its arguments, until the
+     * next sync; run, in its turn; deliver (NULL: nothing to do), at the sync. lend: where the host finds
+     * device memory while run is called; NULL for what is not the device's. All NULL where the device is the
+     * host. */
+    void *(*keep)(dn_stream *stream, size_t bytes);
+    void (*call)(dn_stream *stream, void (*run)(dn_stream *stream, void *arguments),
+                 void (*deliver)(void *arguments), void *arguments);
+    void *(*lend)(const void *handle);
+
     /* Queued in order. Addresses are of either space. */
     void (*copy)(dn_stream *stream, void *to, const void *from, size_t bytes);
     void (*clear)(dn_stream *stream, void *to, size_t bytes); /* zero bytes */
@@ -50,6 +59,11 @@ dn_status dn_device_select(const char *name) DN_MUST_USE;
 
 /** The device of this process: the CPU unless another was chosen. */
 const dn_device *dn_device_selected(void);
+
+/** A stream on a device that need not be the process's. */
+dn_status dn_stream_open_on(const dn_device *device, dn_stream **out) DN_MUST_USE;
+
+extern const dn_device dn_device_cpu, dn_device_fake;
 
 /** Host memory, aligned as a device's: for scratch, and for devices whose memory is the host's. NULL if there
  * is none. Freed with free(). */

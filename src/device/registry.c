@@ -6,9 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const dn_device dn_device_cpu;
-
-static const dn_device *const devices[] = {&dn_device_cpu, NULL};
+static const dn_device *const devices[] = {&dn_device_cpu, &dn_device_fake, NULL};
 static const dn_device *selected = &dn_device_cpu;
 
 const dn_device *const *dn_device_all(void)

@@ -9,10 +9,15 @@
 
 dn_status dn_stream_open(dn_stream **out)
 {
+    return dn_stream_open_on(dn_device_selected(), out);
+}
+
+dn_status dn_stream_open_on(const dn_device *device, dn_stream **out)
+{
     dn_stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return dn_fail(DN_ERR_MEMORY, "no memory for a stream");
-    stream->device = dn_device_selected();
+    stream->device = device;
     dn_status status = stream->device->open(stream);
     if (status != DN_OK)
         free(stream);
@@ -47,6 +52,9 @@ void dn_stream_progress(const dn_stream *stream)
 dn_status dn_stream_sync(dn_stream *stream)
 {
     DN_TRY(stream->device->sync(stream));
+    if (stream->misused)
+        return dn_fail(DN_ERR_SYSTEM, "the kernel %s was given an address that is not the device's",
+                       stream->misused);
     if (stream->status != DN_OK || (stream->host && stream->host->status != DN_OK))
         return dn_fail(DN_ERR_MEMORY,
                        "a kernel found no memory for scratch: make the batch or the model smaller");
@@ -97,6 +105,7 @@ dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out)
 
 void dn_device_free(dn_stream *stream, void *memory, size_t bytes)
 {
+    (void)stream->device->sync(stream);
     stream->device->give_back(memory);
 }
 

@@ -40,6 +40,7 @@ typedef struct dn_stream {
     int n_threads;          /* CPU: OpenMP and BLAS threads of each kernel */
     void *scratch;          /* grows on first use of a kernel at a size, then stays: see kernels.h */
     size_t scratch_bytes;
+    const char *misused; /* the first kernel that was given an address of the host for one of the device; sticky */
     dn_status status; /* first failure of a queued kernel (out of memory for scratch); sticky */
     void (*progress)(void *context); /* NULL or borrowed: dn_stream_on_progress */
     void *progress_context;
@@ -84,7 +85,7 @@ bool dn_event_done(dn_event event);
  * by the caller: dn_device_free. Returns after sync. Errors: DN_ERR_MEMORY naming the size and what is
  * available; no page is touched then. */
 dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out) DN_MUST_USE;
-/** Nothing queued may still use it. */
+/** Waits for the stream first; no other may still use it. */
 void dn_device_free(dn_stream *stream, void *memory, size_t bytes);
 
 /** Host to device and back, queued in order; host memory must stay until sync. n counts elements. */

@@ -22,10 +22,10 @@ static void convert(const char *backend, int n_threads, uint16_t *bits, dn_real 
     if (x) {
         dn_upload(s, real, x, n);
         s->kernels->to_bf16(s, half, real, n);
+        dn_copy_bytes(s, bits, half, n * sizeof *bits);
         assert_int_equal(dn_stream_sync(s), DN_OK);
-        memcpy(bits, half, n * sizeof *bits);
     } else
-        memcpy(half, bits, n * sizeof *bits);
+        dn_copy_bytes(s, half, bits, n * sizeof *bits);
     if (back) {
         s->kernels->from_bf16(s, real, half, n);
         dn_download(s, back, real, n);

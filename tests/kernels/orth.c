@@ -4,6 +4,7 @@
 
 #include "base/random.h"
 #include "support/close.h"
+#include "support/device.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -44,11 +45,11 @@ static void add_matrix(batch *b, size_t m, size_t r, uint64_t stream)
     b->bands[i] = (dn_row_block){.m = m,
                                  .r = r,
                                  .rows = m,
-                                 .p = (dn_buf *)(void *)p,
+                                 .p = handle_of(p),
                                  .seed = 5,
                                  .draw = stream,
-                                 .partial = (dn_wide *)(void *)b->partials[i],
-                                 .inverse = (dn_wide *)(void *)b->inverses[i]};
+                                 .partial = handle_of(b->partials[i]),
+                                 .inverse = handle_of(b->inverses[i])};
 }
 
 static batch make_batch(void)
@@ -63,7 +64,7 @@ static void free_batch(batch *b)
 {
     for (size_t i = 0; i < b->n; i++) {
         free(b->start[i]);
-        free(b->bands[i].p);
+        free(behind(b->bands[i].p));
         free(b->partials[i]);
         free(b->inverses[i]);
     }
@@ -71,7 +72,7 @@ static void free_batch(batch *b)
 
 static dn_real *basis(const batch *b, size_t i)
 {
-    return (dn_real *)(void *)b->bands[i].p;
+    return behind(b->bands[i].p);
 }
 
 /* Upper triangular, 1 on the diagonal, the rest small draws. */
@@ -144,7 +145,7 @@ static void gram_matrices_are_sums_in_double(void **state)
         run((*backend)->name, 2, &b, gram);
         for (size_t k = 0; k < b.n; k++) {
             check_gram((*backend)->name, &b, k);
-            assert_memory_equal(b.bands[k].p, b.start[k], b.bands[k].rows * b.bands[k].r * sizeof(dn_real));
+            assert_memory_equal(basis(&b, k), b.start[k], b.bands[k].rows * b.bands[k].r * sizeof(dn_real));
         }
         free_batch(&b);
     }
@@ -203,7 +204,7 @@ static void partials_of_bands_add_up_to_the_partial_of_the_whole(void **state)
                     assert_close(sum, b.partials[4][i], 300 * (sketched ? DN_REAL_EPS : 2.3e-16) * 4);
             }
             for (size_t i = 0; i < 4; i++)
-                b.bands[i].p = (dn_buf *)(void *)(basis(&b, i) - edges[i] * r);
+                b.bands[i].p = handle_of(basis(&b, i) - edges[i] * r);
             free_batch(&b);
         }
 }
@@ -307,15 +308,15 @@ static void check_triangle(const double *t, size_t r)
 static dn_factor_info go_round(dn_stream *s, batch *b, bool sketched, double *defect)
 {
     const dn_wide *partials[] = {b->bands[0].partial};
-    dn_factoring f = {.r = b->bands[0].r,
-                      .n_partials = 1,
-                      .partials = partials,
-                      .inverse = (dn_wide *)(void *)b->inverses[0]};
+    dn_factoring f = {
+        .r = b->bands[0].r, .n_partials = 1, .partials = partials, .inverse = handle_of(b->inverses[0])};
     (sketched ? s->kernels->sketch : s->kernels->gram)(s, b->bands, 1);
     (sketched ? s->kernels->factor_sketch : s->kernels->factor_gram)(s, &f, 1);
+    assert_int_equal(dn_stream_sync(s), DN_OK);
     if (f.info == DN_FACTOR_OK) {
         check_triangle(b->inverses[0], f.r);
         s->kernels->apply(s, b->bands, 1);
+        assert_int_equal(dn_stream_sync(s), DN_OK);
     } else {
         double untouched;
         memset(&untouched, 0xff, sizeof untouched);
@@ -374,14 +375,15 @@ static void factors_are_of_the_sum_of_partials(void **state)
         dn_stream *s = make_stream((*backend)->name, 2);
         dn_row_block bands[] = {b.bands[0], c.bands[0], d.bands[0]};
         const dn_wide *partials[] = {bands[0].partial, bands[1].partial, bands[2].partial};
-        dn_factoring f = {
-            .r = r, .n_partials = 3, .partials = partials, .inverse = (dn_wide *)(void *)b.inverses[0]};
+        dn_factoring f = {.r = r, .n_partials = 3, .partials = partials, .inverse = handle_of(b.inverses[0])};
         s->kernels->gram(s, bands, 3);
         s->kernels->factor_gram(s, &f, 1);
+        assert_int_equal(dn_stream_sync(s), DN_OK);
         assert_int_equal(f.info, DN_FACTOR_OK);
         for (size_t i = 0; i < 3; i++)
             bands[i].inverse = f.inverse;
         s->kernels->apply(s, bands, 3);
+        assert_int_equal(dn_stream_sync(s), DN_OK);
         for (size_t i = 0; i < r; i++)
             for (size_t j = i; j < r; j++) {
                 double sum = product(basis(&b, 0), 15, r, i, j) + product(basis(&c, 0), 20, r, i, j) +
@@ -399,6 +401,7 @@ static dn_factor_info householder(dn_stream *s, batch *b)
 {
     dn_tall t = {.m = b->bands[0].m, .r = b->bands[0].r, .p = b->bands[0].p};
     s->kernels->householder(s, &t, 1);
+    assert_int_equal(dn_stream_sync(s), DN_OK);
     return t.info;
 }
 
@@ -455,8 +458,10 @@ static void householder_takes_batches(void **state)
         dn_tall t = items[i];
         t.p = alone.bands[2 + i].p;
         one->kernels->householder(one, &t, 1);
+        assert_int_equal(dn_stream_sync(one), DN_OK);
     }
     s->kernels->householder(s, items, 4);
+    assert_int_equal(dn_stream_sync(s), DN_OK);
     for (size_t i = 2; i < 6; i++)
         assert_memory_equal(basis(&together, i), basis(&alone, i),
                             shapes[i][0] * shapes[i][1] * sizeof(dn_real));

@@ -1,6 +1,8 @@
+#include "device/device.h"
 #include "support/tests.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static tests_file *files;
@@ -11,8 +13,14 @@ void tests_register(tests_file *file)
     files = file;
 }
 
+/* DIONODE_DEVICE: the device that all tests run on. */
 int main(int argc, char **argv)
 {
+    const char *device = getenv("DIONODE_DEVICE");
+    if (device && dn_device_select(device) != DN_OK) {
+        fprintf(stderr, "%s\n", dn_error_message());
+        return 2;
+    }
     for (const tests_file *file = files; argc > 1 && file; file = file->next)
         if (strcmp(file->name, argv[1]) == 0)
             return file->run(argc, argv);

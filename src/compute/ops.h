@@ -1,0 +1,193 @@
+/*
+ * The kernels: the one list of them. Included wherever something is made of each, with OP(name, argument...)
+ * defined; an argument is (kind, type, name) or (kind, type, name, count). From it come the table of kernels.h, the
+ * prototypes of the backends ref/ and cpu/, and how a device queues what the host computes for it (fallback.c).
+ *
+ *     D       a handle of device memory
+ *     V       a value
+ *     IN      host memory [count] that is read; NULL where the row says so
+ *     OUT     host memory [count], written; valid after dn_stream_sync
+ *     SUM     a host number that is added to; valid after dn_stream_sync
+ *     LIST    host memory [count] of structures with handles in them, read
+ *     FOUND   the same, with results in them, valid after dn_stream_sync
+ *
+ * What the host gives is read before the call returns: it may change what lies there, not what handles stand for.
+ *
+ * Conventions. Matrices are row-major, ld = elements between rows. Shapes stand in brackets behind each name.
+ * "=" overwrites, "+=" accumulates. Outputs first. No output may alias an input unless the row says "in
+ * place". Results do not depend on the number of threads, except for rounding inside gemm. Reductions run in
+ * a fixed order. Sizes may be 0: then nothing is read or written. Kernels take scratch from the stream: it grows
+ * until every size was seen once, then nothing allocates. Dimensions and leading dimensions are below 2^31 (BLAS),
+ * their products are not.
+ */
+
+/* One product (dn_product). */
+OP(gemm, (V, dn_trans, ta), (V, dn_trans, tb), (V, size_t, m), (V, size_t, n), (V, size_t, k), (V, double, alpha),
+   (D, const dn_buf *, a), (V, size_t, lda), (D, const dn_buf *, b), (V, size_t, ldb), (V, double, beta),
+   (D, dn_buf *, c), (V, size_t, ldc))
+/* Many, none of which touches another's C: small ones go to a thread each. */
+OP(gemm_many, (LIST, dn_product, products, n), (V, size_t, n))
+
+/* ---- vectors of n elements ---- */
+/* x = value */
+OP(fill, (D, dn_buf *, x), (V, size_t, n), (V, double, value))
+/* y = x */
+OP(copy, (D, dn_buf *, y), (D, const dn_buf *, x), (V, size_t, n))
+/* y = a x + b y */
+OP(axpby, (D, dn_buf *, y), (V, double, a), (D, const dn_buf *, x), (V, double, b), (V, size_t, n))
+/* *host_out = sum of x_i^2, accumulated in double by fixed blocks; NaN or Inf in x shows in it. */
+OP(sum_squares, (OUT, double, host_out, 1), (D, const dn_buf *, x), (V, size_t, n))
+
+/* ---- layers, N = B*T rows of C columns unless said otherwise ---- */
+/* x [N,C], rows ld apart, = wte [words->n,C] at tokens [N];  dwte [words->n,C] += rows of dx [N,C], ld
+ * apart, in order of position. Rows of tokens that are not among the words are left alone. */
+OP(embed_forward, (D, dn_buf *, x), (V, size_t, ld), (D, const dn_buf *, wte), (D, const dn_ids *, tokens),
+   (IN, dn_vocab_shard, vocab, 1), (V, size_t, N), (V, size_t, C))
+OP(embed_backward, (D, dn_buf *, dwte), (D, const dn_buf *, dx), (V, size_t, ld), (D, const dn_ids *, tokens),
+   (IN, dn_vocab_shard, vocab, 1), (V, size_t, N), (V, size_t, C))
+/* x [N,C] = y [N,C] in the rows whose tokens are among the words; other rows are left alone. */
+OP(copy_rows, (D, dn_buf *, x), (D, const dn_buf *, y), (D, const dn_ids *, tokens),
+   (IN, dn_vocab_shard, vocab, 1), (V, size_t, N), (V, size_t, C))
+/* y = x * rstd, rstd [N] = 1/sqrt(mean(x^2) + eps). */
+OP(rmsnorm_forward, (D, dn_buf *, y), (D, dn_buf *, rstd), (D, const dn_buf *, x), (V, double, eps),
+   (V, size_t, N), (V, size_t, C))
+/* dx += rstd * (dy - y * mean(dy * y)), mean over a row; y, rstd as the forward pass left them. */
+OP(rmsnorm_backward, (D, dn_buf *, dx), (D, const dn_buf *, dy), (D, const dn_buf *, y),
+   (D, const dn_buf *, rstd), (V, size_t, N), (V, size_t, C))
+/* y [N,C] = x [N,C] times gain [C], column by column. */
+OP(gain_forward, (D, dn_buf *, y), (D, const dn_buf *, x), (D, const dn_buf *, gain), (V, size_t, N),
+   (V, size_t, C))
+/* dgain [C] += the sum over rows of dy x, in double, in order; and in place, dy becomes dy times gain. */
+OP(gain_backward, (D, dn_buf *, dy), (D, dn_buf *, dgain), (D, const dn_buf *, x), (D, const dn_buf *, gain),
+   (V, size_t, N), (V, size_t, C))
+/* angles [T,2n], for the rotary kernels: row t = the n cosines, then the n sines of t * host_frequencies[i],
+ * computed in double. */
+OP(rotary_angles, (D, dn_buf *, angles), (IN, double, host_frequencies, n), (V, size_t, T), (V, size_t, n))
+/* In place on x [B,T,NH,hd] with row stride shape->ld: rotary embedding, half-split: with c, s of position
+ * t and frequency i < hd/2 of angles [T,hd], y_i = x_i c + x_(i+hd/2) s,  y_(i+hd/2) = -x_i s + x_(i+hd/2)
+ * c. Negative frequencies turn the other way. */
+OP(rotary_forward, (D, dn_buf *, x), (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
+/* In place on dy (becomes dx). */
+OP(rotary_backward, (D, dn_buf *, dy), (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
+/* The same behind an RMS norm of each head (rstd [B,T,NH], eps as above), in one pass. */
+OP(norm_rotary_forward, (D, dn_buf *, x), (D, dn_buf *, rstd), (D, const dn_buf *, angles), (V, double, eps),
+   (IN, dn_attention_shape, shape, 1))
+/* In place on dy (becomes dx); y and rstd as the forward pass left them. */
+OP(norm_rotary_backward, (D, dn_buf *, dy), (D, const dn_buf *, y), (D, const dn_buf *, rstd),
+   (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
+/* o [B,T,NH*hd] = softmax(q k^T / sqrt(hd), causal) v for each head, q [B,T,NH,hd], k and v [B,T,NKV,hd]; lse
+ * [B,NH,T] = log of each row's sum of exponentials (of the scaled scores), kept for the backward pass instead
+ * of the probabilities. */
+OP(attention_forward, (D, dn_buf *, o), (D, dn_buf *, lse), (D, const dn_buf *, q), (D, const dn_buf *, k),
+   (D, const dn_buf *, v), (IN, dn_attention_shape, shape, 1))
+/* dq, dk, dv (stride ld) = gradients for d_o [B,T,NH*hd]; o and lse from the forward pass. Query heads that
+ * read the same keys add to their gradients in order. */
+OP(attention_backward, (D, dn_buf *, dq), (D, dn_buf *, dk), (D, dn_buf *, dv), (D, const dn_buf *, d_o),
+   (D, const dn_buf *, q), (D, const dn_buf *, k), (D, const dn_buf *, v), (D, const dn_buf *, o),
+   (D, const dn_buf *, lse), (IN, dn_attention_shape, shape, 1))
+/* In place: x = max(x, 0)^2.  Backward needs only that result a: relu(x) = sqrt(a), so da = 2 sqrt(a) da.
+ * NaN stays NaN. */
+OP(relu2_forward, (D, dn_buf *, x), (V, size_t, n))
+OP(relu2_backward, (D, dn_buf *, da), (D, const dn_buf *, a), (V, size_t, n))
+/* a [N,F] = g sigma(g) u, sigma(g) = 1/(1 + e^-g), with g and u side by side in the rows of h [N,2F]. */
+OP(swiglu_forward, (D, dn_buf *, a), (D, const dn_buf *, h), (V, size_t, N), (V, size_t, F))
+/* dh [N,2F] = the gradients of g and u, side by side. */
+OP(swiglu_backward, (D, dn_buf *, dh), (D, const dn_buf *, da), (D, const dn_buf *, h), (V, size_t, N),
+   (V, size_t, F))
+/* *host_loss += sum over N rows of -log softmax(logits)[target], in double, in row order; and in place,
+ * if scale is not 0, logits [N,V] = scale * (softmax(logits) - onehot(target)). scale 0 leaves logits
+ * undefined. */
+OP(cross_entropy, (SUM, double, host_loss), (D, dn_buf *, logits), (D, const dn_ids *, targets),
+   (V, size_t, N), (V, size_t, V), (V, double, scale))
+/* The same where each of several ranks has the logits of some words, in two steps. First, of the own
+ * logits [N, words->n]: part [N,3] = their maximum, the sum of e^(logit - maximum), and the target's
+ * logit (0 if it is not among the words); logits become those exponentials. */
+OP(cross_entropy_part, (D, dn_buf *, part), (D, dn_buf *, logits), (D, const dn_ids *, targets),
+   (IN, dn_vocab_shard, vocab, 1), (V, size_t, N))
+/* Then, with the parts of all, host_parts [n_parts] in the order of their words, of which number `own` is
+ * this rank's: *host_loss += as above; if scale is not 0, logits (now exponentials) = the gradient. */
+OP(cross_entropy_join, (SUM, double, host_loss), (D, dn_buf *, logits),
+   (LIST, dn_part_handle, host_parts, n_parts), (V, size_t, n_parts), (V, size_t, own),
+   (D, const dn_ids *, targets), (IN, dn_vocab_shard, vocab, 1), (V, size_t, N), (V, double, scale))
+
+/* ---- element-wise optimizers: state and weight of n elements updated in place ---- */
+/* m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x = (1 - lr wd) x - lr (m/c1) / (sqrt(v/c2) + eps).
+ * Cautious: wd is 0 for elements with m x < 0. */
+OP(adamw, (D, dn_buf *, x), (D, dn_buf *, m), (D, dn_buf *, v), (D, const dn_buf *, g), (V, size_t, n),
+   (IN, dn_adamw_step, step, 1))
+/* u = sign(b1 m + (1-b1) g); m = b2 m + (1-b2) g; x = (1 - lr wd) x - lr u.  sign(0) = 0. */
+OP(lion, (D, dn_buf *, x), (D, dn_buf *, m), (D, const dn_buf *, g), (V, size_t, n), (V, double, lr),
+   (V, double, beta1), (V, double, beta2), (V, double, weight_decay))
+
+/* ---- factorizations, column-wise work on tall matrices ---- */
+/* q [n,r] = each column j of x [n,r] divided by (||x_j||_2 + eps); the norms are accumulated in double.
+ * May be in place. column_squares, if not NULL, is host memory [r] of squared norms to use instead of x's
+ * own (for columns that are sharded over ranks). */
+OP(normalize_columns, (D, dn_buf *, q), (D, const dn_buf *, x), (V, size_t, n), (V, size_t, r), (V, double, eps),
+   (IN, double, column_squares, r))
+/* host [r] = squared norms of x's columns, in double. */
+OP(column_squares, (OUT, double, host, r), (D, const dn_buf *, x), (V, size_t, n), (V, size_t, r))
+
+/* ---- products of Newton-Schulz: `count` matrices of one shape, dense, one behind the other ---- */
+/* C [count][m,n] = alpha op(A) op(B) + beta C, op(A) [count][m,k], op(B) [count][k,n]. */
+OP(gemm_batch, (V, size_t, count), (V, dn_trans, ta), (V, dn_trans, tb), (V, size_t, m), (V, size_t, n),
+   (V, size_t, k), (V, double, alpha), (D, const dn_buf *, a), (D, const dn_buf *, b), (V, double, beta),
+   (D, dn_buf *, c))
+/* C [count][n,n] = alpha op(A) op(B)^T + beta D + gamma I, op(A), op(B) [count][n,k], both stored [k,n]
+ * for DN_T, D [count][n,n] symmetric, not read when beta is 0. op(A) op(B)^T must be symmetric: B is A,
+ * or they are polynomials of one symmetric matrix. Only half of it is computed: C is symmetric to the
+ * last bit. */
+OP(symmetric_product, (V, size_t, count), (V, dn_trans, t), (V, size_t, n), (V, size_t, k), (V, double, alpha),
+   (D, const dn_buf *, a), (D, const dn_buf *, b), (V, double, beta), (D, const dn_buf *, d), (V, double, gamma),
+   (D, dn_buf *, c))
+
+/* ---- rows and columns of x [rows, cols]: norms, selection, scaling ---- */
+/* y = a x; y may be x */
+OP(scale, (D, dn_buf *, y), (V, double, a), (D, const dn_buf *, x), (V, size_t, n))
+/* host [rows] = sum of x^2 over each row. */
+OP(row_squares, (OUT, double, host, rows), (D, const dn_buf *, x), (V, size_t, rows), (V, size_t, cols))
+/* x += y, and in the same pass host [rows] ([cols]) = sum of |x| over each row (column) of what that is. */
+OP(add_row_norms1, (OUT, double, host, rows), (D, dn_buf *, x), (D, const dn_buf *, y), (V, size_t, rows),
+   (V, size_t, cols))
+OP(add_column_norms1, (OUT, double, host, cols), (D, dn_buf *, x), (D, const dn_buf *, y), (V, size_t, rows),
+   (V, size_t, cols))
+/* out [k, cols] (out [rows, k]) = the k rows (columns) host_ids of x, which are then multiplied by keep. */
+OP(take_rows, (D, dn_buf *, out), (D, dn_buf *, x), (IN, int32_t, host_ids, k), (V, size_t, k), (V, size_t, cols),
+   (V, double, keep))
+OP(take_columns, (D, dn_buf *, out), (D, dn_buf *, x), (IN, int32_t, host_ids, k), (V, size_t, k), (V, size_t, rows),
+   (V, size_t, cols), (V, double, keep))
+/* Row host_ids[i] of x += a host_factor[i] times row i of y [k, cols]; host_ids NULL: row i,
+ * host_factor NULL: 1. Column host_ids[j] of x += a times column j of y [rows, k]. Numbers are distinct. */
+OP(add_rows, (D, dn_buf *, x), (IN, int32_t, host_ids, k), (V, double, a), (IN, double, host_factor, k),
+   (D, const dn_buf *, y), (V, size_t, k), (V, size_t, cols))
+OP(add_columns, (D, dn_buf *, x), (IN, int32_t, host_ids, k), (V, double, a), (D, const dn_buf *, y), (V, size_t, k),
+   (V, size_t, rows), (V, size_t, cols))
+/* NorMuon's second moments: for i < k and row r = host_ids[i] (NULL: i), v_r = beta2 v_r + (1-beta2)
+ * host_mean[i], and host_factor[i] = 1/(sqrt(v_r) + eps), v_r as stored. host_factor may be host_mean. */
+OP(row_moments, (D, dn_buf *, v), (OUT, double, host_factor, k), (IN, int32_t, host_ids, k),
+   (IN, double, host_mean, k), (V, size_t, k), (V, double, beta2), (V, double, eps))
+
+/* ---- states stored in bfloat16, the upper half of a float ---- */
+/* y = x rounded to the nearest, ties to even: too large becomes infinity, NaN stays NaN of its sign. */
+OP(to_bf16, (D, dn_bf16 *, y), (D, const dn_buf *, x), (V, size_t, n))
+/* y = x, exactly */
+OP(from_bf16, (D, dn_buf *, y), (D, const dn_bf16 *, x), (V, size_t, n))
+
+/* ---- orthonormalization in rounds (linalg/orth.h puts them together), n items at once ----
+ * A batch is shared out over threads as a whole: large matrices by rows, small ones whole. The bits of
+ * an item do not depend on its batch. */
+/* partial [r,r] = p'p, upper triangle; what stands below is undefined. */
+OP(gram, (LIST, dn_row_block, bands, n), (V, size_t, n))
+/* partial [k+1,r], k = dn_sketch_rows(r): S p, and in the last row the squared lengths of p's columns. S
+ * [k,rows] are columns row0.. of a k x m matrix of N(0, 1/k), row by row from (seed, draw). */
+OP(sketch, (LIST, dn_row_block, bands, n), (V, size_t, n))
+/* G = sum of gram's partials, in order; inverse = U^{-1} of G = U'U. DN_FACTOR_RANK_DEFICIENT if a column's
+ * part outside the earlier ones is lost in the rounding of G. defect = bound of what rounding leaves of |P'P
+ * - I| after one apply. */
+OP(factor_gram, (FOUND, dn_factoring, items, n), (V, size_t, n))
+/* The same from sketch's partials: inverse = R^{-1} of the QR factorization of S P; no defect. */
+OP(factor_sketch, (FOUND, dn_factoring, items, n), (V, size_t, n))
+/* p = p inverse, in double, rounded once. */
+OP(apply, (LIST, dn_row_block, bands, n), (V, size_t, n))
+/* p = its orthonormal factor by Householder's QR: succeeds on every finite matrix but 0. */
+OP(householder, (FOUND, dn_tall, items, n), (V, size_t, n))

@@ -1,0 +1,28 @@
+/* Memory that tests look at, whichever device they run on (DIONODE_DEVICE). */
+#ifndef SUPPORT_DEVICE_H
+#define SUPPORT_DEVICE_H
+
+#include "device/device.h"
+
+#include <stdlib.h>
+
+/* The handle of host memory that kernels are to work on: on the CPU its address, on the fake device its other
+ * name. What kernels leave there is to be looked at after a sync. */
+static inline void *handle_of(const void *host)
+{
+    return (char *)(uintptr_t)host + dn_device_selected()->heap_distance;
+}
+
+/* The way back. */
+static inline void *behind(const void *handle)
+{
+    return (char *)(uintptr_t)handle - dn_device_selected()->heap_distance;
+}
+
+/* Whether the tests run on a device with memory of its own. */
+static inline bool apart(void)
+{
+    return dn_device_selected()->heap_distance != 0;
+}
+
+#endif
