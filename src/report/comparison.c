@@ -185,3 +185,11 @@ void dn_comparison_judge(dn_comparison *comparison)
             measure(c, comparison->n_seeds);
     }
 }
+
+bool dn_comparison_uses(const dn_comparison *comparison, int axis)
+{
+    for (size_t i = 0; i < comparison->n_contenders; i++)
+        if (comparison->contenders[i].bytes[axis] > 0)
+            return true;
+    return false;
+}

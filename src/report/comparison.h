@@ -68,6 +68,9 @@ void dn_trial_judge(dn_trial *trial, uint64_t n_steps);
 /** Fills the second half of every contender from its trials. */
 void dn_comparison_judge(dn_comparison *comparison);
 
+/** Whether any contender exchanges bytes over the axis. */
+bool dn_comparison_uses(const dn_comparison *comparison, int axis);
+
 /** "dion 1/4", "adamw". Returns text. */
 const char *dn_contender_name(const dn_contender *contender, char *text, size_t bytes);
 /** "1", "1/4", "0.3"; "" for 0. Returns text. */

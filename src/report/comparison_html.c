@@ -127,7 +127,8 @@ static void write_good_row(const page *p, const dn_contender *c)
     number_cell(1e3 * c->step_s, "%.4g", p->out);
     number_cell(1e3 * c->optimizer_s, "%.4g", p->out);
     for (int axis = 0; axis < DN_RECORD_AXES; axis++)
-        human_cell(c->bytes[axis], "B", p->out);
+        if (dn_comparison_uses(p->comparison, axis))
+            human_cell(c->bytes[axis], "B", p->out);
     human_cell(c->state_bytes, "B", p->out);
     human_cell(c->tokens_per_s, "", p->out);
 }
@@ -154,9 +155,12 @@ static void write_table(const page *p)
         "optimizer keeps on all workers together. The row with the lowest loss is marked.",
         p->out);
     fputs("<div class=\"wide\"><table><tr><th>optimizer</th><th>rank</th><th>best lr</th><th>val loss</th>"
-          "<th>&#177;</th><th>ms a step</th><th>of it optimizer</th><th>dp a step</th><th>fs a step</th>"
-          "<th>tp a step</th><th>state</th><th>tokens/s</th></tr>\n",
+          "<th>&#177;</th><th>ms a step</th><th>of it optimizer</th>",
           p->out);
+    for (int axis = 0; axis < DN_RECORD_AXES; axis++)
+        if (dn_comparison_uses(p->comparison, axis))
+            fprintf(p->out, "<th>%s a step</th>", (const char *const[]){"dp", "fs", "tp"}[axis]);
+    fputs("<th>state</th><th>tokens/s</th></tr>\n", p->out);
     for (size_t i = 0; i < p->n; i++) {
         const dn_contender *c = &p->comparison->contenders[i];
         char rank[32];
@@ -166,8 +170,9 @@ static void write_table(const page *p)
         if (won(p, i))
             write_good_row(p, c);
         else
-            fputs("<td class=\"story\" colspan=\"10\">no learning rate brought all runs to their end</td>",
-                  p->out);
+            fprintf(p->out, "<td class=\"story\" colspan=\"%d\">no learning rate brought all runs to their end</td>",
+                    7 + dn_comparison_uses(p->comparison, 0) + dn_comparison_uses(p->comparison, 1) +
+                        dn_comparison_uses(p->comparison, 2));
         fputs("</tr>\n", p->out);
         edge = edge || c->at_edge;
     }
@@ -240,18 +245,65 @@ static void write_curves(const page *p, dn_curve_by by, const char *name, const 
     free(lines);
 }
 
+/* Means over seeds, of the steps after which the first seed's run was validated. */
+static void write_validation(const page *p)
+{
+    dn_plot_line *lines = calloc(p->n + 1, sizeof *lines);
+    double **points = calloc(p->n + 1, sizeof *points), most = NAN;
+    dn_page_section("Validation loss by step", "What the table ranks by, on the way.", p->out);
+    size_t n_lines = 0;
+    for (size_t i = 0; lines && points && i < p->n; i++) {
+        const dn_contender *c = &p->comparison->contenders[i];
+        if (!won(p, i))
+            continue;
+        const dn_trial *trials = &c->trials[c->best * p->comparison->n_seeds];
+        size_t n_steps = trials[0].record.n, n = 0;
+        points[i] = calloc(2 * n_steps + 1, sizeof **points);
+        for (size_t k = 0; points[i] && k < n_steps; k++) {
+            double sum = 0;
+            for (size_t seed = 0; seed < p->comparison->n_seeds; seed++)
+                sum += k < trials[seed].record.n ? trials[seed].record.steps[k].val_loss : NAN;
+            if (isnan(sum))
+                continue;
+            points[i][n] = (double)trials[0].record.steps[k].step;
+            points[i][n_steps + n++] = sum / (double)p->comparison->n_seeds;
+        }
+        if (points[i])
+            lines[n_lines++] = (dn_plot_line){.name = p->names[i], .style = p->styles[i], .n = n, .x = points[i],
+                                              .y = points[i] + n_steps, .dots = true};
+        if (points[i] && n > 1) /* the first may press all others together */
+            most = fmax(most, points[i][n_steps + 1]);
+    }
+    dn_plot plot = {.name = "validation loss by step",
+                    .x_label = "step",
+                    .y_label = "validation loss (nats a token)",
+                    .x_scale = 1,
+                    .y_most = most,
+                    .lines = lines,
+                    .n_lines = n_lines};
+    write_legend(p);
+    fputs("<figure>", p->out);
+    dn_plot_write(&plot, p->out);
+    fputs("</figure>\n", p->out);
+    for (size_t i = 0; points && i < p->n; i++)
+        free(points[i]);
+    free(points);
+    free(lines);
+}
+
 static void write_ways(const page *p)
 {
     char label[64];
     const char *prefix;
-    dn_page_section("Loss by step", "How much each step teaches, whatever it costs. Bands span the seeds.",
+    write_validation(p);
+    dn_page_section("Training loss by step", "How much each step teaches, whatever it costs. Bands span the seeds.",
                     p->out);
     write_curves(p, DN_CURVE_STEP, "loss by step", "step", 1);
-    dn_page_section("Loss by second",
+    dn_page_section("Training loss by second",
                     "The same runs over the time of their steps (validation and checkpoints left out).",
                     p->out);
     write_curves(p, DN_CURVE_SECOND, "loss by second", "seconds", 1);
-    dn_page_section("Loss by byte",
+    dn_page_section("Training loss by byte",
                     "The same runs over what one worker has exchanged with others, all axes together.",
                     p->out);
     double bytes = farthest(p, DN_CURVE_BYTE), scale = dn_plot_prefix(bytes, &prefix);

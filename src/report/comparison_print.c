@@ -19,8 +19,11 @@ static void print_ms(double seconds, FILE *out)
         fprintf(out, " %9.4g", 1e3 * seconds);
 }
 
-static void print_row(const dn_contender *c, size_t n_seeds, FILE *out)
+static const char *const axis_heads[DN_RECORD_AXES] = {"dp/step", "fs/step", "tp/step"};
+
+static void print_row(const dn_comparison *comparison, const dn_contender *c, FILE *out)
 {
+    size_t n_seeds = comparison->n_seeds;
     char rank[32], lr[32], deviation[32] = "-";
     fprintf(out, "%-10s %6s", c->optimizer, *dn_rank_name(c->rank, rank, sizeof rank) ? rank : "-");
     if (c->best == c->n_lrs) {
@@ -34,7 +37,8 @@ static void print_row(const dn_contender *c, size_t n_seeds, FILE *out)
     print_ms(c->step_s, out);
     print_ms(c->optimizer_s, out);
     for (int axis = 0; axis < DN_RECORD_AXES; axis++)
-        print_human(c->bytes[axis], "B", out);
+        if (dn_comparison_uses(comparison, axis))
+            print_human(c->bytes[axis], "B", out);
     print_human(c->state_bytes, "B", out);
     print_human(c->tokens_per_s, "", out);
     fputc('\n', out);
@@ -60,10 +64,13 @@ void dn_comparison_print(const dn_comparison *comparison, FILE *out)
             dn_human((double)(comparison->n_steps * comparison->step_tokens), "", tokens, sizeof tokens),
             comparison->n_seeds, comparison->n_seeds == 1 ? "" : "s", comparison->mesh[0],
             comparison->mesh[1], comparison->mesh[2], comparison->machine);
-    fprintf(out, "%-10s %6s %9s %9s %7s %9s %9s %9s %9s %9s %9s %9s\n", "optimizer", "rank", "best lr",
-            "val loss", "+-", "ms/step", "opt ms", "dp/step", "fs/step", "tp/step", "state", "tokens/s");
+    fprintf(out, "%-10s %6s %9s %9s %7s %9s %9s", "optimizer", "rank", "best lr", "val loss", "+-", "ms/step", "opt ms");
+    for (int axis = 0; axis < DN_RECORD_AXES; axis++)
+        if (dn_comparison_uses(comparison, axis))
+            fprintf(out, " %9s", axis_heads[axis]);
+    fprintf(out, " %9s %9s\n", "state", "tokens/s");
     for (size_t i = 0; i < comparison->n_contenders; i++) {
-        print_row(&comparison->contenders[i], comparison->n_seeds, out);
+        print_row(comparison, &comparison->contenders[i], out);
         edge = edge || comparison->contenders[i].at_edge;
     }
     if (edge)

@@ -13,20 +13,27 @@ static const char style[] =
     "margin:2rem auto;padding:0 1rem}\n"
     "h1{font-size:1.6rem;margin:0 0 .3rem}h2{font-size:1.15rem;margin:2.2rem 0 .2rem}\n"
     "p{margin:.2rem 0 .7rem;max-width:48rem}p.note,figcaption{color:var(--faint)}\n"
-    "figure{margin:.4rem 0;overflow-x:auto}svg{display:block;max-width:100%;height:auto}\n"
+    "figure{margin:.4rem 0}svg{display:block;max-width:100%;height:auto}\n"
     "svg text{font:13px system-ui,sans-serif;fill:var(--ink);font-variant-numeric:tabular-nums}\n"
     "svg .name{fill:var(--faint)}svg .grid{stroke:var(--line)}svg .frame{stroke:var(--faint);fill:none}\n"
-    "svg .curve{fill:none;stroke-width:2;stroke-linejoin:round}svg .band{stroke:none;fill-opacity:.14}\n"
+    "svg .curve{fill:none;stroke-width:2;stroke-linejoin:round}svg .band{stroke:none;fill-opacity:.1}\n"
     ".legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;margin:.6rem 0}.legend span{white-space:nowrap}\n"
     ".legend svg{display:inline-block;vertical-align:middle;margin-right:.4rem}\n"
     ".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
-    "td,th{padding:.25rem .9rem .25rem 0;text-align:right;border-bottom:1px solid var(--line);"
-    "white-space:nowrap}\n"
-    "td:first-child,th:first-child{text-align:left}th{color:var(--faint);font-weight:600}\n"
+    "td,th{padding:.25rem 0 .25rem .9rem;text-align:right;border-bottom:1px solid var(--line)}td{white-space:nowrap}\n"
+    "td:first-child,th:first-child{text-align:left;padding-left:0;position:sticky;left:0;background:var(--paper)}\n"
+    "th{color:var(--faint);font-weight:600;vertical-align:bottom}svg .raw{stroke-width:1;stroke-opacity:.3}\n"
     "tr.best td{background:var(--best)}td.story{text-align:left;white-space:normal}\n"
     "pre{overflow-x:auto;border:1px solid var(--line);border-radius:6px;padding:.6rem "
     ".8rem;font-size:.85rem}\n"
-    "dt{font-weight:600}dd{margin:0 0 .5rem 0;color:var(--faint)}\n";
+    "dt{font-weight:600}dd{margin:0 0 .5rem 0;color:var(--faint)}\n"
+    /* A phone shows a plot at half its size: text in it is twice as large. */
+    "@media(max-width:700px){body{font-size:15px}svg text{font-size:24px}.legend svg text{font-size:13px}"
+    "table{font-size:.85rem}td,th{padding-left:.6rem}}\n"
+    "@media print{:root{color-scheme:light}body{font-size:10pt;max-width:none;margin:0;padding:0}"
+    "h2,p.note,.legend{break-after:avoid}figure,tr,.legend,dl,pre{break-inside:avoid}"
+    ".wide{overflow:visible}table{font-size:8.5pt}td,th{padding-left:.5rem}figure svg{max-height:5.5cm}"
+    "pre{white-space:pre-wrap}}\n";
 
 void dn_page_begin(const char *title, FILE *out)
 {

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { WIDTH = 860, HEIGHT = 340, LEFT = 64, RIGHT = 16, TOP = 24, BOTTOM = 46, TICKS = 6 };
+enum { WIDTH = 760, HEIGHT = 340, LEFT = 76, RIGHT = 28, TOP = 32, BOTTOM = 64, TICKS = 5 };
 
 static const char *const dashes[DN_PLOT_DASHES] = {"none", "7 4", "2 3", "10 3 2 3"};
 
@@ -119,7 +119,7 @@ static int round_values(double least, double most, double ticks[2 * TICKS])
 static void write_x_tick(const frame *f, double placed, double value, FILE *out)
 {
     fprintf(out, "<text class=\"name\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.4g</text>\n",
-            at_x(f, placed), HEIGHT - BOTTOM + 18, value);
+            at_x(f, placed), HEIGHT - BOTTOM + 24, value);
 }
 
 static void write_x_ticks(const frame *f, FILE *out)
@@ -130,11 +130,12 @@ static void write_x_ticks(const frame *f, FILE *out)
         write_x_tick(f, ticks[i], ticks[i], out);
 }
 
-/* 1, 2 and 5 of every decade; of many decades 1 only. */
+/* 1, 2 and 5 of every decade; of many decades 1 only, of one or less all digits that have room. */
 static void write_log_ticks(const frame *f, FILE *out)
 {
-    static const double digits[] = {1, 2, 5};
-    int n_digits = f->x_most - f->x_least > 3 ? 1 : 3;
+    static const double few[] = {1, 2, 5}, many[] = {1, 2, 3, 4, 6, 8};
+    const double span = f->x_most - f->x_least, *digits = span < 1.2 ? many : few;
+    int n_digits = span > 3 ? 1 : span < 1.2 ? 6 : 3;
     for (int decade = (int)floor(f->x_least); f->plot->log_x && decade <= f->x_most; decade++)
         for (int i = 0; i < n_digits; i++) {
             double x = decade + log10(digits[i]);
@@ -156,7 +157,7 @@ static void write_axes(const frame *f, FILE *out)
     write_x_ticks(f, out);
     write_log_ticks(f, out);
     fprintf(out, "<path class=\"frame\" d=\"M%d %dV%dH%d\"/>\n", LEFT, TOP, HEIGHT - BOTTOM, WIDTH - RIGHT);
-    fprintf(out, "<text class=\"name\" x=\"%d\" y=\"14\">", LEFT - 40);
+    fprintf(out, "<text class=\"name\" x=\"4\" y=\"18\">");
     dn_page_text(f->plot->y_label, out);
     fprintf(out, "</text><text class=\"name\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", WIDTH - RIGHT,
             HEIGHT - 8);
@@ -183,9 +184,7 @@ static void write_line(const frame *f, const dn_plot_line *line, FILE *out)
 {
     fprintf(out, "<g><title>");
     dn_page_text(line->name, out);
-    fprintf(out, "</title>\n");
-    write_band(f, line, out);
-    fprintf(out, "<polyline class=\"curve\" ");
+    fprintf(out, "</title>\n<polyline class=\"curve%s\" ", line->raw ? " raw" : "");
     write_stroke(line->style, out);
     fprintf(out, " points=\"");
     for (size_t i = 0; i < line->n; i++)
@@ -218,6 +217,8 @@ void dn_plot_write(const dn_plot *plot, FILE *out)
     fprintf(out, "<svg x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" viewBox=\"%d %d %d %d\">\n", LEFT, TOP,
             WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM, LEFT, TOP, WIDTH - LEFT - RIGHT,
             HEIGHT - TOP - BOTTOM);
+    for (size_t k = 0; k < plot->n_lines; k++) /* below all lines */
+        write_band(&f, &plot->lines[k], out);
     for (size_t k = 0; k < plot->n_lines; k++)
         write_line(&f, &plot->lines[k], out);
     fprintf(out, "</svg></svg>\n");
@@ -233,7 +234,7 @@ void dn_plot_swatch(dn_plot_style style, FILE *out)
 
 /* ---- bars ---- */
 
-enum { BAR_ROW = 26, BAR_LEFT = 130, BAR_WIDTH = 560, BAR_LABEL = 170 };
+enum { BAR_ROW = 30, BAR_LEFT = 130, BAR_WIDTH = 450, BAR_LABEL = 180 };
 
 static double length_of(double part)
 {
@@ -251,7 +252,7 @@ static double whole(const dn_bar *bar)
 static void write_bar(const dn_bar *bar, int top, double unit, const char *const *part_names, FILE *out)
 {
     double x = BAR_LEFT;
-    fprintf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", BAR_LEFT - 10, top + 17);
+    fprintf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", BAR_LEFT - 10, top + 20);
     dn_page_text(bar->name, out);
     fprintf(out, "</text>");
     for (int k = 0; k < DN_PLOT_PARTS; k++) {
@@ -266,7 +267,7 @@ static void write_bar(const dn_bar *bar, int top, double unit, const char *const
         fprintf(out, "</title></rect>");
         x += width;
     }
-    fprintf(out, "<text class=\"name\" x=\"%.1f\" y=\"%d\">", x + 8, top + 17);
+    fprintf(out, "<text class=\"name\" x=\"%.1f\" y=\"%d\">", x + 8, top + 20);
     dn_page_text(bar->label, out);
     fprintf(out, "</text>\n");
 }

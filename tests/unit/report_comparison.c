@@ -291,6 +291,61 @@ static void a_plot_of_nothing_or_of_one_point_is_still_a_plot(void **state)
         }
 }
 
+static void bands_lie_below_all_lines(void **state)
+{
+    const double x[] = {0, 1}, y[] = {1, 2}, low[] = {0, 1}, high[] = {2, 3};
+    const dn_plot_line lines[] = {{.name = "a", .n = 2, .x = x, .y = y, .low = low, .high = high},
+                                  {.name = "b", .n = 2, .x = x, .y = y, .low = low, .high = high}};
+    const dn_plot plot = {.name = "p", .x_label = "x", .y_label = "y", .x_scale = 1, .y_most = NAN, .lines = lines,
+                          .n_lines = 2};
+    const char *second_band = strstr(strstr(draw(&plot), "<polygon") + 1, "<polygon");
+    assert_non_null(second_band);
+    assert_true(second_band < strstr(drawn, "<polyline"));
+}
+
+static void a_narrow_logarithmic_axis_has_a_tick_beside_each_of_its_values(void **state)
+{
+    const double x[] = {0.01, 0.02, 0.04}, y[] = {1, 2, 3};
+    const dn_plot_line line = {.name = "a", .n = 3, .x = x, .y = y};
+    const dn_plot plot = {.name = "p", .x_label = "x", .y_label = "y", .x_scale = 1, .log_x = true, .y_most = NAN,
+                          .lines = &line, .n_lines = 1};
+    const char *text = draw(&plot);
+    assert_non_null(strstr(text, ">0.01<"));
+    assert_non_null(strstr(text, ">0.02<"));
+    assert_non_null(strstr(text, ">0.04<"));
+}
+
+/* The runs of fill() exchange over dp and fs, nothing over tp. */
+static void the_page_shows_validation_on_its_way_and_no_column_of_nothing(void **state)
+{
+    dn_contender *contender = make_contender(1, 1);
+    strcpy(contender->optimizer, "muon");
+    fill(&contender->trials[0], 4, 1, 1, 1000, 5);
+    contender->trials[0].record.steps[1].val_loss = 6;
+    dn_comparison_judge(&c);
+    c.n_steps = 4;
+    c.version = c.command = "";
+    c.config = strdup("");
+    size_t bytes;
+    assert_int_equal(dn_comparison_write_html(&c, scratch_path(&dir, "page.html")), DN_OK);
+    char *page = scratch_read(scratch_path(&dir, "page.html"), &bytes);
+    assert_non_null(page);
+    assert_non_null(strstr(page, "<th>dp a step</th><th>fs a step</th><th>state</th>"));
+    const char *plot = strstr(page, "aria-label=\"validation loss by step\"");
+    assert_non_null(plot);
+    int n_points = 0;
+    for (const char *at = plot; (at = strstr(at + 1, "<circle")) && at < strstr(plot, "</figure>");)
+        n_points++;
+    assert_int_equal(n_points, 2);
+    free(page);
+    FILE *out = open_memstream(&page, &bytes);
+    dn_comparison_print(&c, out);
+    fclose(out);
+    assert_non_null(strstr(page, "fs/step"));
+    assert_null(strstr(page, "tp/step"));
+    free(page);
+}
+
 TESTS(report_comparison)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -306,6 +361,9 @@ TESTS(report_comparison)
         TEST(ranks_are_named_as_people_write_them),
         TEST(ticks_are_round_and_about_as_many_as_asked_for),
         TEST(a_plot_leaves_out_what_is_not_finite_and_scales_to_its_edges),
+        TEST(bands_lie_below_all_lines),
+        TEST(a_narrow_logarithmic_axis_has_a_tick_beside_each_of_its_values),
+        TEST(the_page_shows_validation_on_its_way_and_no_column_of_nothing),
         TEST(a_plot_of_nothing_or_of_one_point_is_still_a_plot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
