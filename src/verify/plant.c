@@ -5,6 +5,7 @@
 #include "verify/inside.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -24,7 +25,8 @@ static const struct {
     [DN_BUG_WRONG_VOCAB_OFFSET] = {"wrong-vocab-offset", "a part of the vocabulary starts one row off"},
     [DN_BUG_WRONG_ROWS] = {"wrong-rows", "all data ranks take the same rows of the batch"},
     [DN_BUG_SKIP_FS_REDUCE] = {"skip-fs-reduce", "a shard's gradient is that of its owner's rows alone"},
-    [DN_BUG_STALE_WEIGHTS] = {"stale-weights", "a gather over dp leaves the weights of the step before"},
+    [DN_BUG_STALE_WEIGHTS] = {"stale-weights",
+                              "a gather over dp, or fs, leaves the weights of the step before"},
     [DN_BUG_EVEN_PARTS] = {"even-parts", "where a part starts is computed as if all were equal"},
     [DN_BUG_REPLICA_DRIFT] = {"replica-drift", "one replica's weights change in their last bit"},
     [DN_BUG_UNCOUNTED_BYTES] = {"uncounted-bytes", "one exchange is missing in the statistics"},
@@ -88,6 +90,10 @@ void dn_plant_end(dn_plant *plant)
             dn_comm_use_ops(plant->mesh->comms[axes], plant->comms[axes].real);
     if (plant->stream)
         plant->stream->kernels = plant->kernels.real;
+    for (dn_fetched *next, *f = plant->fetched; f; f = next) {
+        next = f->next;
+        free(f);
+    }
     *plant = (dn_plant){0};
 }
 

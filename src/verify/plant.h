@@ -59,6 +59,15 @@ typedef struct dn_planted_kernels {
     dn_plant *plant;
 } dn_planted_kernels;
 
+/* What was fetched first from some place: the weights of the step before. */
+typedef struct dn_fetched {
+    struct dn_fetched *next;
+    const void *from;
+    size_t bytes;
+    int rank;
+    char data[];
+} dn_fetched;
+
 /* A bug on one rank of one mesh. */
 struct dn_plant {
     dn_bug bug;
@@ -68,7 +77,8 @@ struct dn_plant {
     dn_stream *stream; /* NULL: its kernels are as they were */
     const dn_plant_tensor *weights, *bases;
     size_t n_weights, n_bases;
-    int n_skipped; /* all-reduces of activations that were left out */
+    int n_skipped;       /* all-reduces of activations that were left out */
+    dn_fetched *fetched; /* owned */
 };
 
 /** What dn_verify_inject chose for this process. */

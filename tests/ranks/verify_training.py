@@ -146,7 +146,7 @@ def states_in_bfloat16_hold_to_the_last_bit_of_double_but_for_momenta_of_replica
             expect(found["difference"] <= bound, f"{mesh['dp']} x {mesh['fs']} x {mesh['tp']}, {line}: {found}")
 
 
-# Planted bug -> the line where one would look for it, and settings beside the configuration itself that give it a place.
+# Planted bug -> the line where one would look for it, and arguments that give it a place: one or more places.
 BUGS = {
     "skip-factor-reduce": ("momentum, 1 step", []),
     "sum-for-average": ("momentum, 1 step", []),
@@ -160,7 +160,7 @@ BUGS = {
     "wrong-vocab-offset": ("loss", []),
     "wrong-rows": ("gradient, 1 step", []),
     "skip-fs-reduce": ("gradient, 1 step", []),
-    "stale-weights": ("weights, 1 step", [], ["fs_gather=per_rank"]),
+    "stale-weights": ("weights, 1 step", []),
     "even-parts": ("coverage", []),
     "replica-drift": ("replicas", []),
     "uncounted-bytes": ("dp reduce-scatter", []),
@@ -179,6 +179,13 @@ def every_planted_bug_is_noticed_by_the_line_where_one_would_look():
             caught = set(re.findall(r"^FAILED \d+ x \d+ x \d+, (.*?): ", done.stdout, re.M))
             expect(line in caught, f"{bug}: caught by {caught}")
             expect("1 x 1 x 1," not in done.stdout, f"{bug}: in the reference: {done.stdout}")
+
+
+@case
+def weights_of_fs_that_are_copied_late_are_noticed_in_the_step_that_reads_them():
+    done = verify(*TIGHT, "--steps", "2", "--inject", "stale-weights", "fs_gather=per_rank", "--mesh", "dp=1,fs=2,tp=1")
+    expect(done.returncode == NUMERIC and "gradient, 2 steps: " in done.stdout, f"{done.returncode}: {done.stdout}")
+    expect("1 step: " not in done.stdout, done.stdout)
 
 
 @case
