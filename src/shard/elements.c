@@ -2,6 +2,7 @@
  * part alone. */
 #include "base/arena.h"
 #include "base/fail.h"
+#include "base/size.h"
 #include "compute/kernels.h"
 #include "shard/executor.h"
 
@@ -26,46 +27,34 @@ static dn_status open_group(dn_param_group *group, void *workspace)
     return DN_OK;
 }
 
-/* Where states are stored in bfloat16 a chunk of each is widened to room of its own. */
-static dn_chunk open_chunk(const dn_param_group *group, const dn_param_state *ps, size_t first)
-{
-    size_t left = dn_param_state_size(ps) - first;
-    dn_chunk x = {.param = ps->param,
-                  .n = ps->type == DN_REAL || left < CHUNK ? left : CHUNK,
-                  .weight = dn_at(ps->weight, first),
-                  .grad = dn_at(ps->grad, first)};
-    for (int k = 0; k < ps->n_states; k++) {
-        const dn_state_tensor *state = &ps->states[k];
-        x.states[k] = ps->type == DN_REAL ? dn_at(state->data, first) : dn_at(group->work, k * CHUNK);
-        if (ps->type != DN_REAL)
-            group->stream->kernels->from_bf16(group->stream, x.states[k], dn_bf16_at(state->stored, first),
-                                              x.n);
-    }
-    return x;
-}
-
-static void close_chunk(const dn_param_group *group, const dn_param_state *ps, const dn_chunk *x,
-                        size_t first)
-{
-    for (int k = 0; k < ps->n_states && ps->type != DN_REAL; k++)
-        group->stream->kernels->to_bf16(group->stream, dn_bf16_at(ps->states[k].stored, first), x->states[k],
-                                        x->n);
-}
-
+/* A parameter at a time; where states are stored in bfloat16 a chunk at a time, whose states are widened to
+ * room of their own. */
 static dn_status step_all(dn_param_group *group, uint64_t step, double lr, dn_step_report *report)
 {
+    dn_stream *s = group->stream;
     (void)report;
     for (size_t i = 0; i < group->n_param_states; i++) {
         const dn_param_state *ps = &group->param_states[i];
         const dn_update_params params = dn_param_state_update_params(ps, step, lr);
-        for (size_t first = 0; first < dn_param_state_size(ps);) {
-            dn_chunk x = open_chunk(group, ps, first);
-            group->rule->update(group->stream, group->config, &x, &params);
-            close_chunk(group, ps, &x, first);
-            first += x.n;
+        bool widened = ps->type != DN_REAL;
+        size_t n = dn_param_state_size(ps), most = widened ? CHUNK : n;
+        for (size_t first = 0; first < n; first += most) {
+            dn_chunk x = {.param = ps->param,
+                          .n = dn_min(most, n - first),
+                          .weight = dn_at(ps->weight, first),
+                          .grad = dn_at(ps->grad, first)};
+            for (int k = 0; k < ps->n_states; k++) {
+                const dn_state_tensor *state = &ps->states[k];
+                x.states[k] = widened ? dn_at(group->work, k * CHUNK) : dn_at(state->data, first);
+                if (widened)
+                    s->kernels->from_bf16(s, x.states[k], dn_bf16_at(state->stored, first), x.n);
+            }
+            group->rule->update(s, group->config, &x, &params);
+            for (int k = 0; k < ps->n_states && widened; k++)
+                s->kernels->to_bf16(s, dn_bf16_at(ps->states[k].stored, first), x.states[k], x.n);
         }
     }
-    return dn_stream_sync(group->stream);
+    return dn_stream_sync(s);
 }
 
 /* Copies deal the work; states have the parameter's own shape. */

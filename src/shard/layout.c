@@ -1,5 +1,7 @@
 #include "shard/layout.h"
 
+#include "base/size.h"
+
 unsigned dn_axes_of(const int size[DN_N_AXES], unsigned axes)
 {
     for (int axis = 0; axis < DN_N_AXES; axis++)
@@ -62,12 +64,6 @@ dn_block dn_layout_block(const dn_layout *layout, const int at[DN_N_AXES])
     return (dn_block){rows.first, dn_range_size(rows), block.col0, block.cols};
 }
 
-static void raise_to(size_t *most, size_t x)
-{
-    if (*most < x)
-        *most = x;
-}
-
 dn_layout_most dn_layout_most_of(const dn_layout *layout, bool transposed)
 {
     dn_layout_most most = {0};
@@ -76,9 +72,9 @@ dn_layout_most dn_layout_most_of(const dn_layout *layout, bool transposed)
         dn_mesh_at(layout->size, rank, at);
         dn_block part = dn_layout_block(layout, at);
         dn_factor_shards shards = dn_layout_factor_shards(layout, transposed, at);
-        raise_to(&most.part, part.rows * part.cols);
-        raise_to(&most.m, dn_range_size(shards.m));
-        raise_to(&most.n, dn_range_size(shards.n));
+        most.part = dn_max(most.part, part.rows * part.cols);
+        most.m = dn_max(most.m, dn_range_size(shards.m));
+        most.n = dn_max(most.n, dn_range_size(shards.n));
     }
     return most;
 }

@@ -24,14 +24,9 @@
 
 /* ---- batches ---- */
 
-static dn_layout_most most_of(const dn_param_state *ps)
-{
-    return dn_layout_most_of(&ps->layout, ps->shape.transposed);
-}
-
 static size_t work_bytes(const dn_param_state *ps)
 {
-    dn_layout_most most = most_of(ps);
+    dn_layout_most most = dn_layout_most_of(&ps->layout, ps->shape.transposed);
     return dn_size_mul(dn_size_add(most.part, dn_size_mul(most.m + most.n, ps->shape.r)), sizeof(dn_real));
 }
 
@@ -62,7 +57,7 @@ static size_t batch_of(const dn_optim_config *config, const dn_param_state *para
 
 static void take_factors(dn_lowrank_matrix *x, const dn_param_state *ps, dn_arena *arena)
 {
-    dn_layout_most most = most_of(ps);
+    dn_layout_most most = dn_layout_most_of(&ps->layout, ps->shape.transposed);
     dn_buf *p = dn_arena_take(arena, dn_size_mul(most.m * ps->shape.r, sizeof(dn_real)));
     dn_buf *basis = dn_arena_take(arena, dn_size_mul(most.n * ps->shape.r, sizeof(dn_real)));
     if (x) {
@@ -71,24 +66,8 @@ static void take_factors(dn_lowrank_matrix *x, const dn_param_state *ps, dn_aren
     }
 }
 
-/* Bytes to orthonormalize all P of a batch, and for Orth-Dion then all R. shapes [n]: scratch. */
-static size_t orth_bytes(const dn_optim_config *config, const dn_param_state *param_states, size_t n,
-                         dn_orth_matrix *shapes)
-{
-    int ranks = dn_axes_size(param_states[0].layout.size, DN_ALL_AXES);
-    size_t bytes = 0;
-    for (int of_r = 0; of_r <= config->orth_dion; of_r++) {
-        for (size_t i = 0; i < n; i++) {
-            shapes[i].m = of_r ? param_states[i].shape.n : param_states[i].shape.m;
-            shapes[i].r = param_states[i].shape.r;
-            shapes[i].steep = is_steep(config, &param_states[i]);
-        }
-        bytes = dn_max(bytes, dn_orth_heap_bytes(config->orth, ranks, shapes, n));
-    }
-    return bytes;
-}
-
-/* The largest bytes of the two over all batches. shapes [n]: scratch. */
+/* The largest bytes of the two over all batches: to orthonormalize all P of a batch, and for Orth-Dion then
+ * all R. shapes [n]: scratch. */
 static void measure(const dn_optim_config *config, const dn_param_state *param_states, size_t n,
                     dn_orth_matrix *shapes, size_t *orth, size_t *factors)
 {
@@ -99,7 +78,16 @@ static void measure(const dn_optim_config *config, const dn_param_state *param_s
         for (size_t i = 0; i < batch; i++)
             take_factors(NULL, &param_states[first + i], &arena);
         *factors = dn_max(*factors, arena.used);
-        *orth = dn_max(*orth, orth_bytes(config, &param_states[first], batch, shapes));
+        for (int of_r = 0; of_r <= config->orth_dion; of_r++) {
+            for (size_t i = 0; i < batch; i++) {
+                const dn_param_state *ps = &param_states[first + i];
+                shapes[i].m = of_r ? ps->shape.n : ps->shape.m;
+                shapes[i].r = ps->shape.r;
+                shapes[i].steep = is_steep(config, ps);
+            }
+            int n_ranks = dn_axes_size(param_states[0].layout.size, DN_ALL_AXES);
+            *orth = dn_max(*orth, dn_orth_heap_bytes(config->orth, n_ranks, shapes, batch));
+        }
     }
     dn_arena rounded = {0};
     dn_arena_take(&rounded, *orth);
@@ -205,28 +193,6 @@ dn_status dn_lowrank_fit(dn_lowrank *f)
     return DN_OK;
 }
 
-static dn_status fill_batch(dn_lowrank *f, dn_lowrank_batch *b, size_t first, dn_arena arena)
-{
-    b->p = b->q = b->r = dn_bucket_of(f->group->mesh, DN_REAL);
-    dn_param_states_take_buffers(&f->group->param_states[first], b->n, &arena);
-    for (size_t i = 0; i < b->n; i++) {
-        const dn_param_state *ps = &f->group->param_states[first + i];
-        dn_lowrank_matrix *x = &b->matrices[i];
-        int n_replicas = dn_axes_size(ps->layout.size, ps->layout.replicas);
-        x->ps = ps;
-        x->dion = (dn_dion){.shape = ps->shape,
-                            .rows = ps->part.rows,
-                            .cols = ps->part.cols,
-                            .weight = ps->weight,
-                            .grad = ps->grad,
-                            .momentum = ps->states[DN_STATE_MOMENTUM].data};
-        x->shards = dn_layout_factor_shards(&ps->layout, ps->shape.transposed, f->group->mesh->at);
-        x->scale = 1.0 / n_replicas;
-        take_factors(x, ps, &arena);
-    }
-    return fit_batch(f, b);
-}
-
 enum { DRAWN_AT_ONCE = 1 << 20 }; /* numbers between two signs of life */
 
 /* This rank's rows of Q, out of those of the whole. */
@@ -294,7 +260,24 @@ static dn_status fill(dn_lowrank *f, char *workspace)
         b->orth_r = &f->orth_r[first];
         b->squares = &f->squares[columns];
         b->n = batch_of(group->config, &group->param_states[first], n - first);
-        DN_TRY(fill_batch(f, b, first, (dn_arena){workspace + f->orth_bytes, factor_bytes, 0}));
+        b->p = b->q = b->r = dn_bucket_of(group->mesh, DN_REAL);
+        dn_arena arena = {workspace + f->orth_bytes, factor_bytes, 0};
+        dn_param_states_take_buffers(&group->param_states[first], b->n, &arena);
+        for (size_t i = 0; i < b->n; i++) {
+            const dn_param_state *ps = &group->param_states[first + i];
+            dn_lowrank_matrix *x = &b->matrices[i];
+            x->ps = ps;
+            x->dion = (dn_dion){.shape = ps->shape,
+                                .rows = ps->part.rows,
+                                .cols = ps->part.cols,
+                                .weight = ps->weight,
+                                .grad = ps->grad,
+                                .momentum = ps->states[DN_STATE_MOMENTUM].data};
+            x->shards = dn_layout_factor_shards(&ps->layout, ps->shape.transposed, group->mesh->at);
+            x->scale = 1.0 / dn_axes_size(ps->layout.size, ps->layout.replicas);
+            take_factors(x, ps, &arena);
+        }
+        DN_TRY(fit_batch(f, b));
         columns += b->n_squares;
         first += b->n;
     }

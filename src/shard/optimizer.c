@@ -191,62 +191,34 @@ static dn_status allocate_tables(dn_optimizer *o)
     return DN_OK;
 }
 
-/* What copies of a parameter state's block bring together. */
-static dn_status add_to_buckets(dn_optimizer *o, dn_param_state *ps)
+/* What copies of a parameter state's block bring together, and its states in the list of all. */
+static dn_status add_slot(dn_optimizer *o, const dn_param_state *ps)
 {
     const dn_param *param = ps->param;
     const dn_layout *layout = &ps->layout;
     size_t rows = param->block.rows, cols = param->block.cols;
     DN_TRY(dn_bucket_add(&o->gradients, layout->slices, param->grad, rows, cols));
     DN_TRY(dn_bucket_add(&o->weights, layout->slices, param->weight, rows, cols));
-    for (int i = 0; i < ps->n_states; i++)
-        if (ps->states[i].per_replica)
-            DN_TRY(dn_bucket_add(&o->momenta, layout->replicas, ps->states[i].stored, rows, cols));
-    return DN_OK;
-}
-
-static void list_states(dn_optimizer *o, const dn_param_state *ps)
-{
     for (int i = 0; i < ps->n_states; i++) {
         const dn_state_tensor *of = &ps->states[i];
         listed *l = &o->states[o->n_states++];
-        *l = (listed){{.rows = of->rows,
-                       .cols = of->cols,
-                       .type = of->type,
-                       .per_replica = of->per_replica || n_alone(o) > 1},
-                      ps,
-                      of};
-        snprintf(l->state.name, sizeof l->state.name, "%s.%s", of->name, ps->param->name);
+        if (of->per_replica)
+            DN_TRY(dn_bucket_add(&o->momenta, layout->replicas, of->stored, rows, cols));
+        l->ps = ps;
+        l->of = of;
+        l->state = (dn_state){.rows = of->rows,
+                              .cols = of->cols,
+                              .type = of->type,
+                              .per_replica = of->per_replica || n_alone(o) > 1};
+        snprintf(l->state.name, sizeof l->state.name, "%s.%s", of->name, param->name);
     }
-}
-
-static dn_status open_group(dn_optimizer *o, dn_param_state *param_states, size_t n, void *workspace)
-{
-    dn_param_group *group = &o->groups[o->n_groups++];
-    *group = (dn_param_group){.rule = param_states[0].rule,
-                              .executor = dn_executor_of(param_states[0].rule),
-                              .config = &o->config,
-                              .stream = o->stream,
-                              .mesh = o->mesh,
-                              .param_states = param_states,
-                              .n_param_states = n};
-    return group->executor->open(group, workspace);
-}
-
-/* Symmetric heap, zeroed: states start at 0, and no page is touched first in a step. */
-static dn_status take_zeroed(dn_optimizer *o, size_t bytes, dn_arena *heap)
-{
-    void *base;
-    DN_TRY(dn_comm_alloc(o->mesh->root, bytes, &base));
-    *heap = (dn_arena){.base = base, .capacity = bytes};
-    return dn_stream_zero(o->stream, base, bytes / sizeof(dn_real));
+    return DN_OK;
 }
 
 static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params)
 {
     size_t starts[MAX_RULES + 1];
-    void *work[MAX_RULES];
-    dn_arena heap;
+    void *base, *work[MAX_RULES];
     const int *size = o->mesh->size;
     size_t bytes = dn_optimizer_heap_bytes(&o->config, params, n_params, size);
     o->n_params = dn_views_of(&o->config, params, n_params, NULL);
@@ -255,19 +227,33 @@ static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params
                        DN_OPTIMIZER_MATRICES_MAX);
     DN_TRY(allocate_tables(o));
     dn_views_of(&o->config, params, n_params, o->params);
-    DN_TRY(take_zeroed(o, bytes, &heap));
+
+    /* Symmetric heap, zeroed: states start at 0, and no page is touched first in a step. */
+    DN_TRY(dn_comm_alloc(o->mesh->root, bytes, &base));
+    DN_TRY(dn_stream_zero(o->stream, base, bytes / sizeof(dn_real)));
+    dn_arena heap = {.base = base, .capacity = bytes};
     size_t n_rules = make_param_states(&o->config, o->params, o->n_params, size, o->param_states, starts);
     if (!take_heap(&o->config, size, o->param_states, starts, n_rules, &heap, work))
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
+
     o->gradients = o->weights = dn_bucket_of(o->mesh, DN_REAL);
     o->momenta = dn_bucket_of(o->mesh, o->n_params ? o->param_states[0].type : DN_REAL);
     for (size_t i = 0; i < o->n_params; i++) {
         dn_param_state_bind(&o->param_states[i], o->mesh->at);
-        DN_TRY(add_to_buckets(o, &o->param_states[i]));
-        list_states(o, &o->param_states[i]);
+        DN_TRY(add_slot(o, &o->param_states[i]));
     }
-    for (size_t k = 0; k < n_rules; k++)
-        DN_TRY(open_group(o, &o->param_states[starts[k]], starts[k + 1] - starts[k], work[k]));
+    for (size_t k = 0; k < n_rules; k++) {
+        dn_param_state *param_states = &o->param_states[starts[k]];
+        dn_param_group *group = &o->groups[o->n_groups++];
+        *group = (dn_param_group){.rule = param_states[0].rule,
+                                  .executor = dn_executor_of(param_states[0].rule),
+                                  .config = &o->config,
+                                  .stream = o->stream,
+                                  .mesh = o->mesh,
+                                  .param_states = param_states,
+                                  .n_param_states = starts[k + 1] - starts[k]};
+        DN_TRY(group->executor->open(group, work[k]));
+    }
     return dn_comm_barrier(o->mesh->all);
 }
 
@@ -337,54 +323,35 @@ static dn_status measure_gradients(dn_optimizer *o, double *norm, double *all)
     return DN_OK;
 }
 
-/* Returns what gradients were multiplied by. */
-static double clip_gradients(const dn_optimizer *o, double norm)
-{
-    double limit = o->config.clip_norm, factor = limit > 0 && norm > limit ? limit / norm : 1;
-    for (size_t i = 0; i < o->n_params && factor < 1; i++) {
-        const dn_param_state *ps = &o->param_states[i];
-        o->stream->kernels->scale(o->stream, ps->grad, factor, ps->grad, dn_param_state_size(ps));
-    }
-    return factor;
-}
-
-static bool is_due(uint64_t step, int64_t every)
-{
-    return every > 0 && (step + 1) % (uint64_t)every == 0;
-}
-
-static dn_status average_momenta(dn_optimizer *o)
-{
-    DN_TRY(dn_bucket_reduce(&o->momenta, DN_AVG, DN_TRAFFIC_MOMENTUM));
-    return dn_bucket_gather(&o->momenta, DN_TRAFFIC_MOMENTUM);
-}
-
-static void schedule_decay(dn_optimizer *o, double factor)
-{
-    for (size_t i = 0; i < o->n_params; i++) {
-        dn_param_state *ps = &o->param_states[i];
-        ps->options.weight_decay = factor * o->config.groups[ps->param->kind].weight_decay;
-    }
-}
-
 dn_status dn_optimizer_step(dn_optimizer *o, const dn_step_params *step_params, dn_step_report *report)
 {
+    double norm, limit = o->config.clip_norm;
     *report = (dn_step_report){.clip = 1};
     dn_comm_tick(o->mesh->all, step_params->step + 1, "optimizer"); /* people count steps from 1 */
-    schedule_decay(o, step_params->decay);
     DN_TRY(dn_bucket_reduce(&o->gradients, DN_AVG, DN_TRAFFIC_GRADIENT));
-    double norm;
     DN_TRY(measure_gradients(o, &norm, &report->grad_norm));
-    report->skipped = !isfinite(report->grad_norm);
-    o->skipped = report->skipped;
+    o->skipped = report->skipped = !isfinite(report->grad_norm);
     if (report->skipped)
         return DN_OK;
-    report->clip = clip_gradients(o, norm);
+
+    if (limit > 0 && norm > limit)
+        report->clip = limit / norm;
+    for (size_t i = 0; i < o->n_params; i++) {
+        dn_param_state *ps = &o->param_states[i];
+        ps->options.weight_decay = step_params->decay * o->config.groups[ps->param->kind].weight_decay;
+        if (report->clip < 1)
+            o->stream->kernels->scale(o->stream, ps->grad, report->clip, ps->grad, dn_param_state_size(ps));
+    }
     for (size_t k = 0; k < o->n_groups; k++)
         DN_TRY(o->groups[k].executor->step(&o->groups[k], step_params->step, step_params->lr, report));
     DN_TRY(dn_stream_sync(o->stream));
     DN_TRY(dn_bucket_gather(&o->weights, DN_TRAFFIC_WEIGHTS));
-    return is_due(step_params->step, o->config.momentum_sync_every) ? average_momenta(o) : DN_OK;
+
+    uint64_t every = (uint64_t)o->config.momentum_sync_every; /* 0: never */
+    if (every == 0 || (step_params->step + 1) % every != 0)
+        return DN_OK;
+    DN_TRY(dn_bucket_reduce(&o->momenta, DN_AVG, DN_TRAFFIC_MOMENTUM));
+    return dn_bucket_gather(&o->momenta, DN_TRAFFIC_MOMENTUM);
 }
 
 /* ---- what it costs ---- */

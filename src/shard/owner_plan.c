@@ -143,28 +143,22 @@ static size_t gram_size(const dn_param_state *ps)
     return a * a;
 }
 
-static void take_grams(const dn_param_state *param_states, size_t n, dn_arena *arena,
-                       dn_owned_matrix *matrices)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (!param_states[i].distributed)
-            continue;
-        dn_buf *gram = dn_arena_take(arena, dn_size_mul(gram_size(&param_states[i]), sizeof(dn_real)));
-        dn_buf *k = dn_arena_take(arena, dn_size_mul(gram_size(&param_states[i]), sizeof(dn_real)));
-        if (matrices) {
-            matrices[i].gram = gram;
-            matrices[i].k = k;
-        }
-    }
-}
-
 /* Places the matrices of a batch in memory of all ranks, and of their owners: `arena` is this rank's, and is
  * copied for each rank. matrices may be NULL. Returns the bytes of the fullest one. */
 static size_t lay_out(const dn_param_state *param_states, size_t n, dn_arena arena, dn_owned_matrix *matrices)
 {
     dn_arena of[DN_MAX_RANKS];
     int n_ranks = dn_axes_size(param_states[0].layout.size, DN_ALL_AXES);
-    take_grams(param_states, n, &arena, matrices);
+    for (size_t i = 0; i < n; i++) {
+        if (!param_states[i].distributed)
+            continue;
+        dn_buf *gram = dn_arena_take(&arena, dn_size_mul(gram_size(&param_states[i]), sizeof(dn_real)));
+        dn_buf *k = dn_arena_take(&arena, dn_size_mul(gram_size(&param_states[i]), sizeof(dn_real)));
+        if (matrices) {
+            matrices[i].gram = gram;
+            matrices[i].k = k;
+        }
+    }
     size_t most = arena.used;
     for (int rank = 0; rank < n_ranks; rank++)
         of[rank] = arena;
@@ -238,56 +232,49 @@ static dn_status allocate(dn_owner_work *w)
     return DN_OK;
 }
 
-static void fill_batch(const dn_owner_work *w, dn_owner_batch *b, const dn_param_state *param_states,
-                       int32_t **ids)
-{
-    b->n_infos = b->n;
-    for (size_t i = 0; i < b->n; i++) {
-        const dn_param_state *ps = &param_states[i];
-        dn_owned_matrix *x = &b->matrices[i];
-        size_t k = ps->selection.k;
-        x->ps = ps;
-        x->rows = rows_of(ps);
-        x->cols = cols_of(ps);
-        x->ids = *ids;
-        x->ids_here = *ids + k;
-        *ids += 2 * k;
-        for (size_t j = 0; j < k; j++)
-            x->ids[j] = (int32_t)j; /* for good where there is no choice */
-        if (scores_of(ps))
-            x->scores = b->scores + b->n_scores;
-        b->n_scores += scores_of(ps);
-        x->n_row_info = row_info_of(ps);
-        x->row_info = b->infos + b->n_infos;
-        b->n_infos += x->n_row_info;
-        if (!x->dense)
-            x->dense = ps->grad; /* on a mesh of one rank */
-        if (ps->distributed)
-            b->grams[b->n_distributed++] = (dn_owned){x->gram, gram_size(ps), ps->owner};
-        else if (ps->owner == dn_comm_rank(w->group->mesh->all))
-            b->owned += x->rows * x->cols;
-    }
-}
-
+/* The batches and their matrices, one after the other in the tables and all in the same memory. */
 static void fill(dn_owner_work *w, char *memory)
 {
     const dn_param_group *group = w->group;
-    size_t scores = 0, infos = 0;
+    size_t scores = 0, infos = 0, bytes = batch_bytes(group->param_states, group->n_param_states);
     int32_t *ids = w->ids;
-    size_t bytes = batch_bytes(group->param_states, group->n_param_states);
     for (size_t first = 0; first < group->n_param_states;) {
         dn_owner_batch *b = &w->batches[w->n_batches++];
         dn_param_state *param_states = &group->param_states[first];
         dn_arena arena = {memory + w->workspace_bytes, bytes, 0};
+        b->n = b->n_infos = batch_of(param_states, group->n_param_states - first);
         b->matrices = &w->matrices[first];
-        b->n = batch_of(param_states, group->n_param_states - first);
-        b->scores = w->scores + scores;
-        b->infos = w->infos + infos;
         b->squares = w->squares + first;
         b->grams = w->grams + first;
+        b->scores = w->scores + scores;
+        b->infos = w->infos + infos;
         dn_param_states_take_buffers(param_states, b->n, &arena);
         lay_out(param_states, b->n, arena, b->matrices);
-        fill_batch(w, b, param_states, &ids);
+        for (size_t i = 0; i < b->n; i++) {
+            const dn_param_state *ps = &param_states[i];
+            dn_owned_matrix *x = &b->matrices[i];
+            size_t k = ps->selection.k;
+            x->ps = ps;
+            x->rows = rows_of(ps);
+            x->cols = cols_of(ps);
+            x->ids = ids;
+            x->ids_here = ids + k;
+            ids += 2 * k;
+            for (size_t j = 0; j < k; j++)
+                x->ids[j] = (int32_t)j; /* for good where there is no choice */
+            if (scores_of(ps))
+                x->scores = b->scores + b->n_scores;
+            b->n_scores += scores_of(ps);
+            x->n_row_info = row_info_of(ps);
+            x->row_info = b->infos + b->n_infos;
+            b->n_infos += x->n_row_info;
+            if (!x->dense)
+                x->dense = ps->grad; /* on a mesh of one rank */
+            if (ps->distributed)
+                b->grams[b->n_distributed++] = (dn_owned){x->gram, gram_size(ps), ps->owner};
+            else if (ps->owner == dn_comm_rank(group->mesh->all))
+                b->owned += x->rows * x->cols;
+        }
         scores += b->n_scores;
         infos += b->n_infos;
         first += b->n;
@@ -319,17 +306,6 @@ static dn_status start_states(const dn_param_group *group)
     return DN_OK;
 }
 
-static void say_which_way(const dn_owner_work *w)
-{
-    size_t n_distributed = 0, n = w->group->n_param_states;
-    for (size_t i = 0; i < n; i++)
-        n_distributed += w->group->param_states[i].distributed;
-    if (n_distributed && dn_comm_rank(w->group->mesh->all) == 0)
-        dn_log(DN_LOG_INFO,
-               "orthonormalized in parts, which moves fewer bytes: %zu long matrices; whole, by owners: %zu",
-               n_distributed, n - n_distributed);
-}
-
 dn_status dn_owner_open(dn_param_group *group, void *workspace)
 {
     dn_owner_work *w = group->work = calloc(1, sizeof *w);
@@ -341,7 +317,13 @@ dn_status dn_owner_open(dn_param_group *group, void *workspace)
     w->workspace_bytes = workspace_bytes(group->config, group->param_states, group->n_param_states);
     DN_TRY(allocate(w));
     fill(w, workspace);
-    say_which_way(w);
+    size_t n_distributed = 0, n = group->n_param_states;
+    for (size_t i = 0; i < n; i++)
+        n_distributed += group->param_states[i].distributed;
+    if (n_distributed && dn_comm_rank(group->mesh->all) == 0)
+        dn_log(DN_LOG_INFO,
+               "orthonormalized in parts, which moves fewer bytes: %zu long matrices; whole, by owners: %zu",
+               n_distributed, n - n_distributed);
     return start_states(group);
 }
 

@@ -55,17 +55,9 @@ static size_t largest(const dn_param_state *ps, const dn_state_tensor *state)
 
 typedef enum taken { STORED, ROOM } taken;
 
-/* Memory for one state: where it is stored, or room to open it in, if it needs any. */
-static void *take(const dn_param_state *ps, const dn_state_tensor *state, taken what, dn_arena *arena)
-{
-    size_t bytes = what == ROOM ? sizeof(dn_real) : dn_type_bytes(state->type);
-    if (what == ROOM && state->type == DN_REAL)
-        return NULL;
-    return dn_arena_take(arena, dn_size_mul(largest(ps, state), bytes));
-}
-
-/* Of all states: first those that have parts on all ranks; behind them, from one place on, what each rank
- * owns. out is the parameter states again, to be told; NULL: only measures. */
+/* Memory of all states, where they are stored, or room to open them in, where that is needed: first those
+ * that have parts on all ranks; behind them, from one place on, what each rank owns. out is the parameter
+ * states again, to be told; NULL: only measures. */
 static void lay_out(const dn_param_state *param_states, size_t n, taken what, dn_arena *arena,
                     dn_param_state *out)
 {
@@ -77,10 +69,11 @@ static void lay_out(const dn_param_state *param_states, size_t n, taken what, dn
         for (size_t i = 0; i < n; i++)
             for (int k = 0; k < param_states[i].n_states; k++) {
                 const dn_state_tensor *state = &param_states[i].states[k];
-                if ((state->part == NULL) != (owned == 1))
+                size_t each = what == ROOM ? sizeof(dn_real) : dn_type_bytes(state->type);
+                if ((state->part == NULL) != (owned == 1) || (what == ROOM && state->type == DN_REAL))
                     continue;
                 dn_arena *from = owned ? &owners[param_states[i].owner] : arena;
-                void *memory = take(&param_states[i], state, what, from);
+                void *memory = dn_arena_take(from, dn_size_mul(largest(&param_states[i], state), each));
                 arena->used = dn_max(arena->used, from->used);
                 if (out && what == STORED)
                     out[i].states[k].stored = memory;

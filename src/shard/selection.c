@@ -43,69 +43,52 @@ dn_selection dn_selection_of(const dn_rule *rule, const dn_optim_config *config,
     return z;
 }
 
-static void choose(const dn_owner_work *w, const dn_owned_matrix *x)
+dn_status dn_selection_choose(const dn_owner_work *w, dn_owner_batch *b)
 {
-    const dn_optim_config *config = w->group->config;
-    const dn_param *param = x->ps->param;
-    const dn_selection *z = &x->ps->selection;
-    int n = n_shards(config, x->ps->layout.size, param, z->by_rows);
-    int32_t *ids = x->ids;
-    for (int i = 0; i < n; i++) {
-        dn_range range = shard(param, z, n, i);
-        size_t k = chosen_of(config, dn_range_size(range));
-        dn_select_largest(x->scores + range.first, dn_range_size(range), k, w->scratch, ids);
-        for (size_t j = 0; j < k; j++)
-            ids[j] += (int32_t)range.first;
-        ids += k;
-    }
-}
+    const dn_param_group *group = w->group;
+    const dn_optim_config *config = group->config;
 
-/* ---- this rank's part ---- */
-
-static void find_here(const dn_owner_work *w, const dn_owned_matrix *x)
-{
-    bool by_rows = x->ps->selection.by_rows;
-    dn_block part = dn_owned_matrix_block(x, w->group->mesh->at);
-    size_t first = by_rows ? part.row0 : part.col0, n = by_rows ? part.rows : part.cols;
-    size_t before = by_rows ? x->ps->part.row0 : x->ps->part.col0;
-    for (size_t i = 0; i < n; i++)
-        x->ids_here[i] = x->ids[first + i] - (int32_t)before;
-}
-
-/* ---- together ---- */
-
-static void accumulate(const dn_owner_work *w, dn_owner_batch *b)
-{
+    /* M += G, and the norms of what of each row is here: parts tile the matrix, and add up to all of it. */
     memset(b->scores, 0, b->n_scores * sizeof *b->scores);
     for (size_t i = 0; i < b->n; i++) {
         const dn_owned_matrix *x = &b->matrices[i];
         const dn_param_state *ps = x->ps;
         dn_matrix_shard part = dn_owned_matrix_shard(w, x);
         size_t first = ps->selection.by_rows ? ps->part.row0 : ps->part.col0;
-        ps->rule->accumulate(w->group->stream, &part, x->scores ? x->scores + first : NULL);
+        ps->rule->accumulate(group->stream, &part, x->scores ? x->scores + first : NULL);
     }
-}
+    if (b->n_scores) {
+        DN_TRY(dn_stream_sync(group->stream));
+        DN_TRY(
+            dn_comm_all_reduce(group->mesh->all, b->scores, b->n_scores, DN_F64, DN_SUM, DN_TRAFFIC_BASIS));
+    }
 
-/* Parts tile the matrix: what each rank knows of a row's norm adds up to all of it. */
-static dn_status sum_scores(const dn_owner_work *w, dn_owner_batch *b)
-{
-    DN_TRY(dn_stream_sync(w->group->stream));
-    return dn_comm_all_reduce(w->group->mesh->all, b->scores, b->n_scores, DN_F64, DN_SUM, DN_TRAFFIC_BASIS);
-}
-
-dn_status dn_selection_choose(const dn_owner_work *w, dn_owner_batch *b)
-{
-    accumulate(w, b);
-    if (b->n_scores)
-        DN_TRY(sum_scores(w, b));
     for (size_t i = 0; i < b->n; i++) {
         const dn_owned_matrix *x = &b->matrices[i];
-        for (size_t j = 0; x->scores && j < x->ps->selection.size; j++)
+        const dn_param_state *ps = x->ps;
+        const dn_selection *z = &ps->selection;
+        for (size_t j = 0; x->scores && j < z->size; j++)
             if (!isfinite(x->scores[j]))
-                return dn_param_state_not_finite(x->ps);
-        if (x->scores)
-            choose(w, x);
-        find_here(w, x);
+                return dn_param_state_not_finite(ps);
+
+        /* The largest of each shard, in rising order. */
+        int n = x->scores ? n_shards(config, ps->layout.size, ps->param, z->by_rows) : 0;
+        int32_t *ids = x->ids;
+        for (int k = 0; k < n; k++) {
+            dn_range range = shard(ps->param, z, n, k);
+            size_t chosen = chosen_of(config, dn_range_size(range));
+            dn_select_largest(x->scores + range.first, dn_range_size(range), chosen, w->scratch, ids);
+            for (size_t j = 0; j < chosen; j++)
+                ids[j] += (int32_t)range.first;
+            ids += chosen;
+        }
+
+        /* Those of them that are in this rank's part, counted there. */
+        dn_block part = dn_owned_matrix_block(x, group->mesh->at);
+        size_t first = z->by_rows ? part.row0 : part.col0, n_here = z->by_rows ? part.rows : part.cols;
+        size_t before = z->by_rows ? ps->part.row0 : ps->part.col0;
+        for (size_t j = 0; j < n_here; j++)
+            x->ids_here[j] = x->ids[first + j] - (int32_t)before;
     }
     return DN_OK;
 }

@@ -55,43 +55,30 @@ size_t dn_weights_heap_bytes(const dn_param *params, size_t n_params, const size
 
 /* ---- making ---- */
 
-/* Between fs ranks each element has one owner: its column or its row is cut. */
-static dn_status check_cuts(const dn_param *params, size_t n_params)
-{
-    for (size_t i = 0; i < n_params; i++)
-        if ((params[i].row_sharding.axis == DN_FS) == (params[i].col_sharding.axis == DN_FS))
-            return dn_fail(DN_ERR_ARG, "%s: cut its rows or its columns along fs to share it over fs",
-                           params[i].name);
-    return DN_OK;
-}
-
-/* Staging and copies of two units. A domain's copies lie in the heap of its first member; the others have the
- * same room, because heaps are symmetric, and leave it alone. */
-static dn_status take_areas(dn_weights *w, const dn_mesh *mesh, const dn_weights_memory *memory)
-{
-    void *staging, *copies = NULL;
-    DN_TRY(dn_comm_alloc(mesh->all, memory->staging, &staging));
-    w->buffers.staging = staging;
-    if (w->copy_group.policy == DN_WEIGHTS_PER_DOMAIN) {
-        DN_TRY(dn_comm_alloc(mesh->all, memory->copies, &copies));
-        copies = dn_comm_domain_copy(w->fs, copies);
-    } else if (w->copy_group.policy == DN_WEIGHTS_PER_RANK) {
-        DN_TRY(dn_device_alloc(w->stream, memory->copies, &w->private_copies));
-        w->private_bytes = memory->copies;
-        copies = w->private_copies;
-    }
-    w->buffers.copies[0] = copies;
-    w->buffers.copies[1] = copies ? dn_at(copies, memory->staging / sizeof(dn_real)) : NULL;
-    return DN_OK;
-}
-
 static dn_status make(dn_weights *w, size_t n_params, const size_t *unit_of, const dn_mesh *mesh)
 {
+    void *staging, *copies = NULL;
+    dn_weights_memory memory =
+        dn_weights_memory_of(w->params, n_params, unit_of, mesh->size, w->copy_group.policy);
+    for (size_t i = 0; i < n_params && mesh->size[DN_FS] > 1; i++) /* each element has one owner */
+        if ((w->params[i].row_sharding.axis == DN_FS) == (w->params[i].col_sharding.axis == DN_FS))
+            return dn_fail(DN_ERR_ARG, "%s: cut its rows or its columns along fs to share it over fs",
+                           w->params[i].name);
     if (mesh->size[DN_FS] > 1) {
-        dn_weights_memory memory =
-            dn_weights_memory_of(w->params, n_params, unit_of, mesh->size, w->copy_group.policy);
-        DN_TRY(check_cuts(w->params, n_params));
-        DN_TRY(take_areas(w, mesh, &memory));
+        DN_TRY(dn_comm_alloc(mesh->all, memory.staging, &staging));
+        w->buffers.staging = staging;
+        /* Copies of two units. A domain's lie in the heap of its first member; the others have the same room,
+         * because heaps are symmetric, and leave it alone. */
+        if (w->copy_group.policy == DN_WEIGHTS_PER_DOMAIN) {
+            DN_TRY(dn_comm_alloc(mesh->all, memory.copies, &copies));
+            copies = dn_comm_domain_copy(w->fs, copies);
+        } else if (w->copy_group.policy == DN_WEIGHTS_PER_RANK) {
+            DN_TRY(dn_device_alloc(w->stream, memory.copies, &w->private_copies));
+            w->private_bytes = memory.copies;
+            copies = w->private_copies;
+        }
+        w->buffers.copies[0] = copies;
+        w->buffers.copies[1] = copies ? dn_at(copies, memory.staging / sizeof(dn_real)) : NULL;
     }
     DN_TRY(
         dn_weights_layout_make(w->params, n_params, unit_of, mesh, &w->copy_group, &w->buffers, &w->layout));
@@ -153,74 +140,45 @@ static void finish_copying(dn_weights *w)
         dn_prefetch_wait(w->prefetch);
 }
 
-/* Whether the unit follows the one opened last, so that it has been fetched in advance. */
-static bool goes_on(const dn_weights *w, size_t unit, bool backward)
-{
-    size_t next = backward ? w->last - 1 : w->last + 1; /* none yet: 0, in a backward pass beyond all units */
-    return w->last != SIZE_MAX && w->last_backward == backward && unit == next;
-}
-
-/* What was fetched in advance, if a pass was left early, may be older than what owners have written since. */
-static dn_status begin_pass(dn_weights *w, size_t unit)
-{
-    finish_copying(w);
-    DN_TRY(barrier(w));
-    begin_copying(w, unit);
-    return DN_OK;
-}
-
-static void fetch_next(dn_weights *w, size_t unit, bool backward)
-{
-    if (backward && unit > 0)
-        begin_copying(w, unit - 1);
-    if (!backward && unit + 1 < w->layout.n_units)
-        begin_copying(w, unit + 1);
-}
-
-/* After this everybody has closed the unit before, whose copy and whose staging area may be overwritten, and
- * the copies of this one are complete. */
-static dn_status fetch(dn_weights *w, size_t unit, bool backward)
-{
-    bool follows = goes_on(w, unit, backward);
-    if (!follows)
-        DN_TRY(begin_pass(w, unit));
-    finish_copying(w);
-    bool shared_copies = w->prefetch && w->copy_group.policy == DN_WEIGHTS_PER_DOMAIN;
-    if (shared_copies || (backward && follows))
-        DN_TRY(barrier(w));
-    fetch_next(w, unit, backward);
-    return DN_OK;
-}
-
-/* Has the blocks of a unit that other members own readable. They count here, copied or not. */
-static void read_owners(dn_weights *w, const dn_unit *u)
-{
-    for (size_t i = u->first_piece; i < u->first_piece + u->n_blocks; i++) {
-        const dn_home *home = &w->layout.homes[i];
-        if (home->copied)
-            dn_comm_count_fetched(w->fs, home->chunk.bytes, home->member, DN_TRAFFIC_WEIGHTS);
-        else
-            w->layout.blocks[i].weight = dn_comm_view(w->fs, home->chunk, home->member, DN_TRAFFIC_WEIGHTS);
-    }
-}
-
-/* Elements of a unit that are this rank's. */
-static size_t own_size(const dn_weights *w, size_t unit)
-{
-    return w->layout.owned[unit * (size_t)w->layout.n_fs + (size_t)dn_comm_rank(w->fs)].count;
-}
-
 dn_status dn_weights_unshard(dn_weights *w, size_t unit, bool backward)
 {
     const dn_unit *u = &w->layout.units[unit];
     assert(unit < w->layout.n_units && !w->is_open);
     if (dn_comm_size(w->fs) > 1) {
-        DN_TRY(fetch(w, unit, backward));
+        /* The unit after the one opened last has been fetched in advance. If a pass was left early, what was
+         * may be older than what owners have written since. */
+        size_t next = backward ? w->last - 1 : w->last + 1;
+        bool follows = w->last != SIZE_MAX && w->last_backward == backward && unit == next;
+        bool copies_are_shared = w->prefetch && w->copy_group.policy == DN_WEIGHTS_PER_DOMAIN;
+        if (!follows) {
+            finish_copying(w);
+            DN_TRY(barrier(w));
+            begin_copying(w, unit);
+        }
+        finish_copying(w);
+        if (copies_are_shared || (backward && follows))
+            DN_TRY(barrier(w));
+        /* Everybody has closed the unit before, whose copy and whose staging area may be overwritten, and the
+         * copies of this one are complete. */
+        if (backward && unit > 0)
+            begin_copying(w, unit - 1);
+        if (!backward && unit + 1 < w->layout.n_units)
+            begin_copying(w, unit + 1);
         if (backward)
             w->stream->kernels->fill(w->stream, w->buffers.staging, u->whole, 0.0);
-        dn_comm_count_in_place(w->fs, DN_ALL_GATHER, own_size(w, unit) * sizeof(dn_real),
+
+        /* What other members own is readable. It counts here, copied or not. */
+        const dn_owned *owned = &w->layout.owned[unit * (size_t)w->layout.n_fs];
+        dn_comm_count_in_place(w->fs, DN_ALL_GATHER, owned[dn_comm_rank(w->fs)].count * sizeof(dn_real),
                                u->whole * sizeof(dn_real), DN_TRAFFIC_WEIGHTS);
-        read_owners(w, u);
+        for (size_t i = u->first_piece; i < u->first_piece + u->n_blocks; i++) {
+            const dn_home *home = &w->layout.homes[i];
+            if (home->copied)
+                dn_comm_count_fetched(w->fs, home->chunk.bytes, home->member, DN_TRAFFIC_WEIGHTS);
+            else
+                w->layout.blocks[i].weight =
+                    dn_comm_view(w->fs, home->chunk, home->member, DN_TRAFFIC_WEIGHTS);
+        }
     }
     w->last = unit;
     w->last_backward = backward;
@@ -239,19 +197,10 @@ const dn_weight *dn_weights_of(const dn_weights *w, size_t first_param)
 
 /* ---- closing ---- */
 
-/* The blocks of a unit lie one after another in the owner's part of the area. */
-static void add_means(dn_weights *w, const dn_unit *u, const dn_buf *mean)
-{
-    for (size_t i = u->first; i < u->end; i++) {
-        size_t n = dn_param_size(&w->params[i]);
-        w->stream->kernels->axpby(w->stream, w->params[i].grad, 1.0, mean, 1.0, n);
-        mean = dn_at(mean, n);
-    }
-}
-
 dn_status dn_weights_reshard(dn_weights *w, size_t unit, bool backward)
 {
     size_t n_fs = (size_t)w->layout.n_fs;
+    const dn_unit *u = &w->layout.units[unit];
     const dn_owned *owned = w->layout.owned + unit * n_fs;
     assert(w->is_open && unit == w->last && backward == w->last_backward);
     w->is_open = false;
@@ -259,6 +208,11 @@ dn_status dn_weights_reshard(dn_weights *w, size_t unit, bool backward)
         return DN_OK;
     DN_TRY(dn_stream_sync(w->stream));
     DN_TRY(dn_comm_reduce_to_owners(w->fs, owned, n_fs, DN_REAL, DN_AVG, DN_TRAFFIC_GRADIENT));
-    add_means(w, &w->layout.units[unit], owned[dn_comm_rank(w->fs)].buffer);
+    const dn_buf *mean = owned[dn_comm_rank(w->fs)].buffer; /* the unit's blocks, one after another */
+    for (size_t i = u->first; i < u->end; i++) {
+        size_t n = dn_param_size(&w->params[i]);
+        w->stream->kernels->axpby(w->stream, w->params[i].grad, 1.0, mean, 1.0, n);
+        mean = dn_at(mean, n);
+    }
     return DN_OK;
 }

@@ -10,15 +10,6 @@
 
 enum { LINE = 64 / sizeof(dn_real) }; /* elements; members of a team copy whole cache lines */
 
-static size_t unit_room(const dn_param *params, size_t first, size_t end, const int size[DN_N_AXES])
-{
-    const int unsharded[DN_N_AXES] = {size[DN_DP], 1, size[DN_TP]};
-    size_t room = 0;
-    for (size_t i = first; i < end; i++)
-        room = dn_size_add(room, dn_param_max_size(&params[i], unsharded));
-    return room;
-}
-
 static size_t unit_end(const size_t *unit_of, size_t n_params, size_t first)
 {
     size_t end = first;
@@ -31,10 +22,14 @@ static size_t unit_end(const size_t *unit_of, size_t n_params, size_t first)
 size_t dn_weight_buffer_size(const dn_param *params, size_t n_params, const size_t *unit_of,
                              const int size[DN_N_AXES])
 {
+    const int unsharded[DN_N_AXES] = {size[DN_DP], 1, size[DN_TP]};
     size_t most = 0;
     for (size_t first = 0, end; first < n_params; first = end) {
+        size_t room = 0;
         end = unit_end(unit_of, n_params, first);
-        most = dn_max(most, unit_room(params, first, end, size));
+        for (size_t i = first; i < end; i++)
+            room = dn_size_add(room, dn_param_max_size(&params[i], unsharded));
+        most = dn_max(most, room);
     }
     return most;
 }
@@ -111,17 +106,6 @@ static void arrange(const maker *m, size_t unit)
     }
 }
 
-/* This rank's share of bringing a block from its owner to the team's copy. */
-static void add_copy(const maker *m, const dn_weight_block *wb, const dn_home *home)
-{
-    dn_range mine = dn_shard_range(wb->rows * wb->cols, LINE, m->copy_group->n, m->copy_group->index);
-    if (mine.first < mine.end)
-        m->layout->copies[m->layout->n_copies++] = (dn_copy){
-            dn_at(wb->weight, mine.first),
-            dn_comm_chunk_of(dn_at(home->chunk.p, mine.first), (mine.end - mine.first) * sizeof(dn_real)),
-            home->member};
-}
-
 /* What `member` owns of params first .. end-1, whose blocks of it lie below each other. row0: where the share
  * of the first of them starts in its stack. */
 static void add_block(const maker *m, dn_weight *weight, size_t first, size_t end, size_t row0, size_t unit,
@@ -142,8 +126,13 @@ static void add_block(const maker *m, dn_weight *weight, size_t first, size_t en
                           .copied = !is_in_copy_group(m->copy_group, member)};
     wb.weight = home.copied ? dn_at(m->buffers->copies[unit % 2], place) : address;
     wb.grad = m->layout->n_fs == 1 ? m->params[first].grad : dn_at(m->buffers->staging, place);
-    if (home.copied)
-        add_copy(m, &wb, &home);
+    if (home.copied) { /* this rank's share of bringing it from its owner to the team's copy */
+        dn_range mine = dn_shard_range(wb.rows * wb.cols, LINE, m->copy_group->n, m->copy_group->index);
+        size_t bytes = (mine.end - mine.first) * sizeof(dn_real);
+        if (bytes > 0)
+            m->layout->copies[m->layout->n_copies++] = (dn_copy){
+                dn_at(wb.weight, mine.first), dn_comm_chunk_of(dn_at(address, mine.first), bytes), member};
+    }
     m->layout->homes[m->layout->n_blocks] = home;
     m->layout->blocks[m->layout->n_blocks++] = wb;
     weight->n_blocks++;

@@ -233,7 +233,7 @@ static void add_owner(const dn_optim_config *c, const dn_rule *rule, const matri
 
 /* ---- a step ---- */
 
-static bool is_due(uint64_t step, int every)
+static bool is_due(uint64_t step, int64_t every)
 {
     return every > 0 && (step + 1) % (uint64_t)every == 0;
 }
