@@ -17,23 +17,25 @@ dn_layer_place dn_decoder_layer(const dn_spec *spec, size_t i)
     return (dn_layer_place){i % 2 ? &dn_attention : &dn_mlp, block, block + 1};
 }
 
-dn_status dn_decoder_complete(dn_spec *spec)
+dn_status dn_decoder_complete(dn_spec *spec, size_t F)
 {
     dn_attention_spec *a = &spec->attention;
     if (a->hd == 0 && spec->C % a->NH != 0)
-        return dn_fail(DN_ERR_CONFIG, "n_head %zu does not divide model_dim %zu: choose one that does", a->NH,
+        return dn_fail(DN_ERR_CONFIG,
+                       "n_head %zu does not divide model_dim %zu: choose one that does, or give head_dim", a->NH,
                        spec->C);
-    if (a->hd == 0)
-        a->hd = spec->C / a->NH;
-    if (a->NKV == 0)
-        a->NKV = a->NH;
+    spec->mlp.F = spec->mlp.F > 0 ? spec->mlp.F : F;
+    spec->mlp.lags = 1;
+    a->NKV = a->NKV > 0 ? a->NKV : a->NH;
+    a->hd = a->hd > 0 ? a->hd : spec->C / a->NH;
+    a->theta = a->theta > 0 ? a->theta : 10000;
     if (a->NH % a->NKV != 0)
-        return dn_fail(DN_ERR_CONFIG, "n_kv_head %zu does not divide n_head %zu: choose one that does",
-                       a->NKV, a->NH);
+        return dn_fail(DN_ERR_CONFIG, "n_kv_head %zu does not divide n_head %zu: choose one that does", a->NKV,
+                       a->NH);
     if (a->hd % 2 != 0)
-        return dn_fail(
-            DN_ERR_CONFIG,
-            "model_dim %zu over n_head %zu gives heads of odd size %zu: rotary positions need an even one",
-            spec->C, a->NH, a->hd);
+        return dn_fail(DN_ERR_CONFIG,
+                       "heads of odd size %zu (head_dim, or model_dim %zu over n_head %zu): rotary positions "
+                       "need an even one",
+                       a->hd, spec->C, a->NH);
     return DN_OK;
 }

@@ -8,8 +8,8 @@
 size_t dn_decoder_n_layers(const dn_spec *spec);
 dn_layer_place dn_decoder_layer(const dn_spec *spec, size_t i);
 
-/** Heads that were left 0: NKV = NH, hd = C / NH. Errors: DN_ERR_CONFIG naming the key: heads that do not go
- * together. */
-dn_status dn_decoder_complete(dn_spec *spec) DN_MUST_USE;
+/** What was left 0: NKV = NH, hd = C / NH, theta = 10000, the MLP's F; and no lags. Errors: DN_ERR_CONFIG naming
+ * the key: heads that do not go together. */
+dn_status dn_decoder_complete(dn_spec *spec, size_t F) DN_MUST_USE;
 
 #endif

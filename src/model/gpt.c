@@ -29,12 +29,12 @@ static const dn_names names = {.embedding = "transformer.wte",
 static dn_status complete(dn_spec *spec)
 {
     spec->names = &names;
-    spec->norm.eps = FLT_EPSILON;
-    spec->mlp = (dn_mlp_spec){.F = 4 * spec->C, .lags = 1, .act = DN_RELU2};
+    if (spec->norm.eps == 0)
+        spec->norm.eps = FLT_EPSILON;
+    spec->mlp.act = DN_RELU2;
     spec->attention.qk_norm = true;
-    spec->attention.theta = 10000;
     spec->attention.turn = -1;
-    return dn_decoder_complete(spec);
+    return dn_decoder_complete(spec, 4 * spec->C);
 }
 
 const dn_architecture dn_architecture_gpt = {.name = "gpt",

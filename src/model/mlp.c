@@ -22,8 +22,12 @@ static const dn_names names = {
 static dn_status complete(dn_spec *spec)
 {
     spec->names = &names;
-    spec->norm.eps = FLT_EPSILON;
-    spec->mlp = (dn_mlp_spec){.F = 4 * spec->C, .lags = 4, .act = DN_RELU2};
+    if (spec->norm.eps == 0)
+        spec->norm.eps = FLT_EPSILON;
+    if (spec->mlp.F == 0)
+        spec->mlp.F = 4 * spec->C;
+    spec->mlp.lags = 4;
+    spec->mlp.act = DN_RELU2;
     return DN_OK;
 }
 

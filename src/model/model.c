@@ -63,6 +63,10 @@ dn_status dn_model_complete(dn_spec *spec)
         if (sizes[i].value < 1 || sizes[i].value > sizes[i].limit)
             return dn_fail(DN_ERR_CONFIG, "%s is %zu: it must be from 1 to %zu", sizes[i].key, sizes[i].value,
                            sizes[i].limit);
+    const dn_attention_spec *a = &spec->attention;
+    if (!spec->architecture->attention && (a->NKV > 0 || a->hd > 0 || a->theta > 0))
+        return dn_fail(DN_ERR_CONFIG, "architecture %s has no attention: leave out %s", spec->architecture->name,
+                       a->NKV > 0 ? "n_kv_head" : a->hd > 0 ? "head_dim" : "rope_theta");
     return spec->architecture->complete(spec);
 }
 

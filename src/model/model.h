@@ -59,7 +59,8 @@ const dn_architecture *dn_architecture_find(const char *name);
 /* ---- what a model will need, before there is one ---- */
 
 /** Fills in what the architecture says of a spec that holds it, V, T, C, L, attention.NH and split_heads and, where they
- * are not 0, attention.NKV and hd. Errors: DN_ERR_CONFIG naming the key: there is no model of these sizes. */
+ * are not 0, attention.NKV, hd and theta, mlp.F and norm.eps, which then stay. Errors: DN_ERR_CONFIG naming the key: there
+ * is no model of these sizes. */
 dn_status dn_model_complete(dn_spec *spec) DN_MUST_USE;
 
 /* From here on, spec is a complete one. */

@@ -7,6 +7,7 @@
 #include "shard/views.h"
 #include "train/config_value.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,11 @@
 static int or_one(int64_t size)
 {
     return size ? (int)size : 1;
+}
+
+static double or_zero(double value)
+{
+    return isnan(value) ? 0 : value;
 }
 
 dn_status dn_plan_mesh(const dn_config *c, int *n_workers)
@@ -227,7 +233,13 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
                            .T = (size_t)c->sequence_length,
                            .C = (size_t)c->model_dim,
                            .L = (size_t)c->n_layer,
-                           .attention = {.NH = (size_t)c->n_head, .split_heads = c->split_heads},
+                           .norm.eps = or_zero(c->norm_eps),
+                           .attention = {.NH = (size_t)c->n_head,
+                                         .NKV = (size_t)c->n_kv_head,
+                                         .hd = (size_t)c->head_dim,
+                                         .theta = or_zero(c->rope_theta),
+                                         .split_heads = c->split_heads},
+                           .mlp.F = (size_t)c->mlp_dim,
                            .architecture = dn_architecture_find(c->architecture)};
     DN_TRY(dn_model_complete(&plan->spec));
     DN_TRY(plan_mesh(c, plan));

@@ -12,8 +12,10 @@ static void report_model(const dn_run *run, FILE *out)
 {
     const dn_plan *plan = &run->plan;
     const dn_spec *s = &plan->spec;
-    char count[32], heads[32] = "", arena[32], private[32];
-    if (s->architecture->attention)
+    char count[32], heads[64] = "", arena[32], private[32];
+    if (s->architecture->attention && s->attention.NKV < s->attention.NH)
+        snprintf(heads, sizeof heads, " %zu heads on %zu,", s->attention.NH, s->attention.NKV);
+    else if (s->architecture->attention)
         snprintf(heads, sizeof heads, " %zu heads,", s->attention.NH);
     fprintf(out, "model     %s of %s parameters: %zu wide, %zu layers,%s vocabulary %zu, %zu tokens a sequence\n",
             s->architecture->name, dn_human((double)plan->n_elements, "", count, sizeof count), s->C, s->L, heads, s->V,

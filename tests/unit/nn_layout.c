@@ -158,6 +158,13 @@ static void bad_shapes_are_configuration_errors_that_name_the_key(void **state)
         assert_int_equal(dn_model_complete(&spec), DN_ERR_CONFIG);
         assert_non_null(strstr(dn_error_message(), bad[i].key));
     }
+    dn_spec no_heads = small;
+    no_heads.architecture = dn_architecture_find("mlp");
+    assert_int_equal(dn_model_complete(&no_heads), DN_OK);
+    no_heads.attention.theta = 1e4;
+    assert_int_equal(dn_model_complete(&no_heads), DN_ERR_CONFIG);
+    assert_non_null(strstr(dn_error_message(), "leave out rope_theta"));
+
     dn_spec good = whole_spec(small);
     assert_int_equal(dn_model_complete(&good), DN_OK); /* once more changes nothing */
 }
