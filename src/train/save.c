@@ -69,14 +69,24 @@ static void add_shard(tensor_list *list, dn_block block, const void *data, int r
     list->shards[list->n_shards++] = (dn_shard){block, data, rank};
 }
 
+/* Along an axis that cuts neither its rows nor its columns all ranks hold the same block of a parameter. */
+static bool holds_first_copy(const dn_param *p, const int at[DN_N_AXES])
+{
+    for (dn_axis axis = DN_DP + 1; axis < DN_N_AXES; axis++)
+        if (at[axis] > 0 && p->row_sharding.axis != axis && p->col_sharding.axis != axis)
+            return false;
+    return true;
+}
+
 /* A replica's, or the consensus, which lies where gradients do. */
 static void add_param_shards(const dn_run *run, size_t index, int replica, bool consensus, tensor_list *list)
 {
+    const dn_param *p = &run->instance.params[index];
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
         int at[DN_N_AXES];
         dn_mesh_at(run->plan.mesh, rank, at);
-        if (at[DN_DP] == replica)
-            add_shard(list, dn_param_block(&run->instance.params[index], run->plan.mesh, at),
+        if (at[DN_DP] == replica && holds_first_copy(p, at))
+            add_shard(list, dn_param_block(p, run->plan.mesh, at),
                       dn_param_address(run->plan.mesh, run->instance.params, index, consensus, at), rank);
     }
 }
