@@ -179,8 +179,11 @@ enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 /* For each architecture there is. */
 static void run_all(scenario s)
 {
-    for (size_t i = 0; (s.shape.architecture = dn_architecture_at(i)); i++)
+    size_t NKV = s.shape.attention.NKV;
+    for (size_t i = 0; (s.shape.architecture = dn_architecture_at(i)); i++) {
+        s.shape.attention.NKV = s.shape.architecture->attention ? NKV : 0;
         run(&s, AS_THREADS);
+    }
 }
 
 static void tensor_parallel_models_are_the_whole_model(void **state)

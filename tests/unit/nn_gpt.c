@@ -96,10 +96,11 @@ static void chunks_of_logits_are_equal_and_keep_to_the_budget(void **state)
 }
 
 /* -log p of the last position, from its logits, is what the loss grows by with that position. */
-static void next_gives_the_logits_that_the_loss_is_made_of(void **state)
+static void check_next(const dn_architecture *architecture)
 {
-    (void)state;
-    model m = model_create("ref", 1, small, 2);
+    dn_spec spec = small;
+    spec.architecture = architecture;
+    model m = model_create("ref", 1, spec, 2);
     double sum = 0, expected = 0;
     must(dn_model_loss(m.model, m.tokens, m.targets, 1, &expected));
     for (size_t n = 1; n <= small.T; n++) {
@@ -113,6 +114,14 @@ static void next_gives_the_logits_that_the_loss_is_made_of(void **state)
     /* Seven losses of order 1 to 10, each good to a few eps of a logit. */
     assert_close(sum, expected, 64 * DN_REAL_EPS * expected);
     model_destroy(&m);
+}
+
+static void next_gives_the_logits_that_the_loss_is_made_of(void **state)
+{
+    (void)state;
+    const dn_architecture *architecture;
+    for (size_t i = 0; (architecture = dn_architecture_at(i)); i++)
+        check_next(architecture);
 }
 
 /* Zero weights in the head give every word the same probability. */

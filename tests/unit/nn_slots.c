@@ -48,11 +48,13 @@ static void forward(model *m, int micro, double *loss)
                           scales[micro], loss));
 }
 
-/* The head's last parameter is a unit of its own, behind all others. */
+/* The head's parameters are a unit of their own, behind all others. */
 static size_t head_at(const model *m)
 {
-    return (size_t)((const char *)m->params[m->n_params - 1].grad - (const char *)m->grads.base) /
-           sizeof(dn_real);
+    size_t p = m->n_params - 1;
+    while (m->unit_of[p - 1] == m->unit_of[p])
+        p--;
+    return (size_t)((const char *)m->params[p].grad - (const char *)m->grads.base) / sizeof(dn_real);
 }
 
 static void compare(const model *m, const dn_real *got, const dn_real *want, size_t first, size_t end,

@@ -38,9 +38,11 @@ static dn_status make_plan(const dn_config *c, dn_plan *plan)
 static void expect_room(const dn_plan *plan, const char *what)
 {
     double C = (double)plan->spec.C, L = (double)plan->spec.L, V = (double)plan->spec.V,
-           N = (double)plan->micro_batch * (double)plan->spec.T, cut = plan->n_workers / plan->mesh[DN_DP];
-    double weights = (12 * C * C * L + 2 * V * C) / cut * sizeof(dn_real);
-    double activations = 4 * L * N * C * sizeof(dn_real);
+           N = (double)plan->micro_batch * (double)plan->spec.T, cut = plan->n_workers / plan->mesh[DN_DP],
+           heads = 2 * (double)(plan->spec.attention.NH + plan->spec.attention.NKV) * (double)plan->spec.attention.hd,
+           F = (double)plan->spec.mlp.F;
+    double weights = ((heads + 2 * F) * C * L + 2 * V * C) / cut * sizeof(dn_real);
+    double activations = L * N * (2 * C + (heads + F) / plan->mesh[DN_TP]) * sizeof(dn_real);
     if (!((double)plan->arena_bytes >= 2 * weights && (double)plan->private_bytes >= activations))
         fail_msg("%s: planned %zu and %zu bytes, of weights and gradients alone %g, of activations %g", what,
                  plan->arena_bytes, plan->private_bytes, 2 * weights, activations);
