@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "support/close.h"
 #include "support/model.h"
 
 /* The model of gpt_oracle.py. */
@@ -27,52 +28,63 @@ static inline uint32_t oracle_bits(uint32_t stream, uint32_t index)
     return oracle_mix(oracle_mix(stream) + index);
 }
 
-/* x [n] = amplitude * element of the stream, in [-amplitude, amplitude) */
-static inline void oracle_upload(dn_stream *s, dn_buf *x, size_t n, uint32_t stream, double amplitude)
+/* x [n] = offset + amplitude * element of the stream, in [offset - amplitude, offset + amplitude) */
+static inline void oracle_upload(dn_stream *s, dn_buf *x, size_t n, uint32_t stream, double offset,
+                                 double amplitude)
 {
     dn_real *host = calloc(n, sizeof *host);
     for (size_t i = 0; i < n; i++)
-        host[i] = (dn_real)(amplitude * ((oracle_bits(stream, (uint32_t)i) >> 8) * 0x1p-23 - 1));
+        host[i] = (dn_real)(offset + amplitude * ((oracle_bits(stream, (uint32_t)i) >> 8) * 0x1p-23 - 1));
     dn_upload(s, x, host, n);
     must(dn_stream_sync(s));
     free(host);
 }
 
-static inline void oracle_tokens(int32_t *tokens, uint32_t stream)
+static inline void oracle_tokens(const model *m, int32_t *tokens, uint32_t stream)
 {
-    for (uint32_t i = 0; i < ORACLE_N; i++)
-        tokens[i] = (int32_t)(oracle_bits(stream, i) % oracle_shape.V);
+    for (uint32_t i = 0; i < m->B * m->spec.T; i++)
+        tokens[i] = (int32_t)(oracle_bits(stream, i) % m->spec.V);
 }
 
-static inline model oracle_model(const char *kernels)
+static inline model oracle_model(const char *kernels, dn_spec spec, size_t B)
 {
     static const double amplitude[] = {
-        [DN_PARAM_MATRIX] = 0.5, [DN_PARAM_EMBEDDING] = 2, [DN_PARAM_HEAD] = 1};
-    model m = model_create(kernels, 2, oracle_shape, ORACLE_B);
+        [DN_PARAM_MATRIX] = 0.5, [DN_PARAM_EMBEDDING] = 2, [DN_PARAM_HEAD] = 1, [DN_PARAM_VECTOR] = 0.5};
+    model m = model_create(kernels, 2, spec, B);
     for (size_t p = 0; p < m.n_params; p++) {
         const dn_param *param = &m.params[p];
-        oracle_upload(m.stream, param->weight, dn_param_size(param), (uint32_t)p, amplitude[param->kind]);
+        oracle_upload(m.stream, param->weight, dn_param_size(param), (uint32_t)p,
+                      param->kind == DN_PARAM_VECTOR, amplitude[param->kind]);
     }
     return m;
 }
 
 /* ---- files: "losses n", n numbers, then for each tensor "name rows cols" and its numbers ---- */
 
-/* Opens a file of this folder and reads its n losses. */
-static inline FILE *oracle_open(const char *name, double *losses, size_t n)
+/* Opens a file of this folder. */
+static inline FILE *oracle_open(const char *name)
 {
     char path[4096];
-    size_t stored = 0;
     snprintf(path, sizeof path, "%s/%s", ORACLE_DIR, name);
     FILE *file = fopen(path, "r");
-    bool good = file && fscanf(file, "losses %zu", &stored) == 1 && stored == n;
-    for (size_t i = 0; good && i < n; i++)
-        good = fscanf(file, "%la", &losses[i]) == 1;
-    if (!good) {
-        fprintf(stderr, "%s: not a file of %zu losses\n", path, n);
+    if (!file) {
+        fprintf(stderr, "%s cannot be opened\n", path);
         abort();
     }
     return file;
+}
+
+/* The n losses that come next. */
+static inline void oracle_losses(FILE *file, double *losses, size_t n)
+{
+    size_t stored = 0;
+    bool good = fscanf(file, " losses %zu", &stored) == 1 && stored == n;
+    for (size_t i = 0; good && i < n; i++)
+        good = fscanf(file, "%la", &losses[i]) == 1;
+    if (!good) {
+        fprintf(stderr, "no file of %zu losses\n", n);
+        abort();
+    }
 }
 
 /* Largest difference between x, the tensor that comes next in the file, and what is stored, as a share of the
@@ -92,6 +104,26 @@ static inline double oracle_difference(FILE *file, const dn_param *param, const 
         size = larger(size, fabs(stored));
     }
     return worst / size;
+}
+
+/* The model's loss and every gradient, of the oracle's micro-batch, against what comes next in the file. */
+static inline void oracle_check_gradients(const char *kernels, dn_spec spec, size_t B, FILE *file,
+                                          double tolerance)
+{
+    double loss = 0, expected;
+    model m = oracle_model(kernels, spec, B);
+    oracle_tokens(&m, m.tokens, 1000);
+    oracle_tokens(&m, m.targets, 2000);
+    must(dn_model_train(m.model, m.tokens, m.targets, B, 1, &loss));
+
+    oracle_losses(file, &expected, 1);
+    assert_close(loss, expected, tolerance * expected);
+    for (size_t p = 0; p < m.n_params; p++) {
+        dn_real *gradient = host_copy(m.stream, m.params[p].grad, dn_param_size(&m.params[p]));
+        assert_below(oracle_difference(file, &m.params[p], gradient), tolerance);
+        free(gradient);
+    }
+    model_destroy(&m);
 }
 
 #endif
