@@ -17,8 +17,8 @@ def ask(program, *arguments):
 
 
 def roff(text):
-    """Text as it is: no escapes, no requests, minus signs that can be searched for and copied."""
-    text = text.replace('\\', r'\e').replace('-', r'\-')
+    """Text as it is: no escapes, no requests, minus signs that can be searched for and copied; lists of choices may be broken."""
+    text = text.replace('\\', r'\e').replace('-', r'\-').replace('|', r'|\:')
     return r'\&' + text if text.startswith(('.', "'")) else text
 
 
@@ -60,7 +60,7 @@ def command(program, words):
 
 def title(program, section, name):
     version = ask(program, '--version').splitlines()[0]
-    return [f'.TH DIONODE {section} "" "{version}"', '.SH NAME', name]
+    return [f'.TH DIONODE {section} "" "{version}"', '.ad l', '.SH NAME', name]
 
 
 def commands_page(program):

@@ -16,6 +16,7 @@ static const cli_entry commands[] = {
     {"train", "train a model, or go on with a run", cli_train},
     {"compare", "train with several optimizers, and show what each reaches and costs", cli_compare},
     {"eval", "validation loss of a run", cli_eval},
+    {"report", "a page of what runs have measured, or comma-separated values", cli_report},
     {"generate", "continue a text with a run's model", cli_generate},
     {"verify", "prove that sharded training is what one rank does", cli_verify},
     {"prepare", "make token shards from text", cli_prepare},

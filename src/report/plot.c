@@ -1,10 +1,11 @@
 #include "report/plot.h"
 
 #include "report/page.h"
+#include "report/progress.h"
 
 #include <math.h>
 
-enum { WIDTH = 760, HEIGHT = 340, LEFT = 76, RIGHT = 28, TOP = 32, BOTTOM = 64, TICKS = 5 };
+enum { WIDTH = 760, HEIGHT = 340, LEFT = 88, RIGHT = 28, TOP = 32, BOTTOM = 64, TICKS = 5 };
 
 static const char *const dashes[DN_PLOT_DASHES] = {"none", "7 4", "2 3", "10 3 2 3"};
 
@@ -148,12 +149,17 @@ static void write_axes(const frame *f, FILE *out)
 {
     double ticks[2 * TICKS];
     int n = round_values(f->y_least, f->y_most, ticks);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        char text[32];
+        if (fabs(ticks[i]) >= 1e4)
+            dn_human(ticks[i], "", text, sizeof text);
+        else
+            snprintf(text, sizeof text, "%.4g", ticks[i]);
         fprintf(out,
                 "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
-                "<text class=\"name\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n",
-                LEFT, WIDTH - RIGHT, at_y(f, ticks[i]), at_y(f, ticks[i]), LEFT - 8, at_y(f, ticks[i]) + 4,
-                ticks[i]);
+                "<text class=\"name\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
+                LEFT, WIDTH - RIGHT, at_y(f, ticks[i]), at_y(f, ticks[i]), LEFT - 8, at_y(f, ticks[i]) + 4, text);
+    }
     write_x_ticks(f, out);
     write_log_ticks(f, out);
     fprintf(out, "<path class=\"frame\" d=\"M%d %dV%dH%d\"/>\n", LEFT, TOP, HEIGHT - BOTTOM, WIDTH - RIGHT);

@@ -1,0 +1,65 @@
+"""What a run has measured, as others read it: the page is well-formed and has every plot, the values are those of metrics.jsonl."""
+import csv
+import io
+import os
+import sys
+import xml.etree.ElementTree
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import PROGRAM, Place, case, expect, run, tap  # noqa: E402
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def two_runs(place):
+    for name, rate in ("run", 0.02), ("an & other", 0.01):
+        done = place.train(2, num_iterations=12, val_tokens=256, val_loss_every=5, lr=rate, checkpoint_dir=place.file(name))
+        expect(done.returncode == 0, f"{name} failed: {done.stderr}")
+    return [place.file("run"), place.file("an & other")]
+
+
+@case
+def values_are_those_of_metrics_to_the_bit():
+    with Place() as place:
+        runs = two_runs(place)
+        done = run([PROGRAM, "report", "--csv", *runs])
+        expect(done.returncode == 0, done.stderr)
+        rows = list(csv.DictReader(io.StringIO(done.stdout)))
+        lines = [dict(line, run=path) for path, name in zip(runs, ("run", "an & other")) for line in place.metrics(name)]
+        expect(len(rows) == len(lines) == 24, f"{len(rows)} rows of {len(lines)} lines")
+        for row, line in zip(rows, lines):
+            given = {key: value if key == "run" else float(value) for key, value in row.items() if value}
+            expect(given == line, f"{given} is not {line}")
+
+
+@case
+def the_page_has_every_plot_of_every_run():
+    with Place() as place:
+        runs = two_runs(place)
+        done = run([PROGRAM, "report", *runs])
+        expect(done.returncode == 0 and os.path.join(runs[0], "report.html") in done.stdout, f"{done}")
+        page = xml.etree.ElementTree.parse(os.path.join(runs[0], "report.html")).getroot()
+        text = "".join(page.itertext())
+        expect("an & other" in text and "http" not in text, "a run's name is missing, or something is from elsewhere")
+        expect(not list(page.iter("script")) and not list(page.iter("link")), "something is from elsewhere")
+        plots = {plot.get("aria-label"): plot for plot in page.iter(SVG + "svg") if plot.get("aria-label")}
+        wanted = {"Loss": 6, "Learning rate": 2, "Speed": 4, "Norm of the gradient": 4}
+        for name, lines in wanted.items():
+            there = len(list(plots[name].iter(SVG + "polyline")))
+            expect(there == lines, f"{name} has {there} lines, not {lines}")
+        dots = len(list(plots["Loss"].iter(SVG + "circle")))
+        expect(dots == 6, f"{dots} validations are shown, not 6")
+        for name in "Milliseconds a step, by phase", "Bytes a step, by axis":
+            expect(len(list(plots[name].iter(SVG + "rect"))) >= 2, f"{name} has no bars")
+
+
+@case
+def a_folder_without_metrics_is_named():
+    with Place() as place:
+        for arguments in [place.path], ["--csv", place.path]:
+            done = run([PROGRAM, "report", *arguments])
+            expect(done.returncode == 3 and place.path in done.stderr and len(done.stderr.splitlines()) == 1, f"{done}")
+        expect(not os.path.exists(place.file("report.html")), "a page of nothing is written")
+
+
+tap()
