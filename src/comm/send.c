@@ -8,6 +8,7 @@
 #include "comm/internal.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 
 static dn_ring *ring_at(const dn_comm *comm, int owner, int from)
 {
@@ -45,47 +46,32 @@ static dn_message message_of(const dn_job *job, const char *at, size_t bytes)
         .at = (uint64_t)(uintptr_t)at, .bytes = bytes, .total = job->bytes, .type = job->type};
 }
 
-/* The next part of the parcel area, once nobody reads it any more. */
-static dn_status next_parcel(dn_comm *comm, dn_parcel **parcel, char **memory)
-{
-    uint64_t i = comm->n_parcels++ % DN_N_PARCELS;
-    *parcel = &comm->parcels[i];
-    *memory = comm->scratch[comm->rank] + DN_PARCELS_AT + i * DN_PARCEL_BYTES;
-    return (*parcel)->ring ? dn_ring_drained((*parcel)->ring, (*parcel)->number) : DN_OK;
-}
-
-static dn_status send_parcels(dn_comm *comm, dn_ring_end *ring, const dn_job *job)
-{
-    for (size_t at = 0; at < job->bytes; at += DN_PARCEL_BYTES) {
-        size_t bytes = job->bytes - at < DN_PARCEL_BYTES ? job->bytes - at : DN_PARCEL_BYTES;
-        dn_parcel *parcel;
-        char *memory;
-        DN_TRY(next_parcel(comm, &parcel, &memory));
-        DN_TRY(dn_comm_copy(comm, memory, job->buffer + at, bytes));
-        dn_comm_count_moved(comm, job->kind, comm->rank, 2 * bytes);
-        DN_TRY(dn_ring_put(ring, message_of(job, memory, bytes)));
-        *parcel = (dn_parcel){.ring = ring, .number = ring->own};
-    }
-    return DN_OK;
-}
-
-static dn_status send_in_message(const dn_comm *comm, dn_ring_end *ring, const dn_job *job)
-{
-    dn_message message = message_of(job, NULL, job->bytes);
-    DN_TRY(dn_comm_copy(comm, message.payload, job->buffer, job->bytes));
-    return dn_ring_put(ring, message);
-}
-
 dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
 {
     dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, to);
     dn_ring_end *ring = producer_to(comm, to);
-    if (job.bytes <= DN_MESSAGE_BYTES)
-        return send_in_message(comm, ring, &job);
-    if (dn_job_private(&job))
-        return send_parcels(comm, ring, &job);
-    DN_TRY(dn_ring_put(ring, message_of(&job, buffer, job.bytes)));
-    return dn_ring_drained(ring, ring->own);
+    if (job.bytes <= DN_MESSAGE_BYTES) {
+        dn_message message = message_of(&job, NULL, job.bytes);
+        DN_TRY(dn_comm_copy(comm, message.payload, job.buffer, job.bytes));
+        return dn_ring_put(ring, message);
+    }
+    if (!dn_job_private(&job)) { /* read in place */
+        DN_TRY(dn_ring_put(ring, message_of(&job, buffer, job.bytes)));
+        return dn_ring_drained(ring, ring->own);
+    }
+    for (size_t at = 0; at < job.bytes; at += DN_PARCEL_BYTES) {
+        size_t bytes = dn_min(job.bytes - at, DN_PARCEL_BYTES);
+        uint64_t i = comm->n_parcels++ % DN_N_PARCELS;
+        dn_parcel *parcel = &comm->parcels[i];
+        char *memory = comm->scratch[comm->rank] + DN_PARCELS_AT + i * DN_PARCEL_BYTES;
+        if (parcel->ring) /* until nobody reads it any more */
+            DN_TRY(dn_ring_drained(parcel->ring, parcel->number));
+        DN_TRY(dn_comm_copy(comm, memory, job.buffer + at, bytes));
+        dn_comm_count_moved(comm, job.kind, comm->rank, 2 * bytes);
+        DN_TRY(dn_ring_put(ring, message_of(&job, memory, bytes)));
+        *parcel = (dn_parcel){.ring = ring, .number = ring->own};
+    }
+    return DN_OK;
 }
 
 /* ---- receive ---- */
@@ -101,17 +87,6 @@ static dn_status fail_mixed(dn_comm *comm, const dn_job *job, const dn_message *
     return dn_fail(DN_ERR_ARG, "%s", failure.message);
 }
 
-static dn_status take(dn_comm *comm, const dn_job *job, const dn_message *m, size_t at)
-{
-    const void *from = m->at ? (const void *)(uintptr_t)m->at : m->payload;
-    if (m->bytes == 0)
-        return DN_OK;
-    DN_TRY(dn_comm_copy(comm, job->buffer + at, from, m->bytes));
-    dn_comm_count_moved(comm, job->kind, job->root, m->bytes);
-    dn_comm_count_moved(comm, job->kind, comm->rank, m->bytes);
-    return DN_OK;
-}
-
 dn_status dn_shm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind)
 {
     dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, from);
@@ -123,7 +98,12 @@ dn_status dn_shm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type
         if (m.total != job.bytes || m.type != (uint32_t)type || m.bytes > job.bytes - at ||
             (m.bytes == 0 && job.bytes > 0))
             return fail_mixed(comm, &job, &m);
-        DN_TRY(take(comm, &job, &m, at));
+        if (m.bytes > 0) {
+            const void *sent = m.at ? (const void *)(uintptr_t)m.at : m.payload;
+            DN_TRY(dn_comm_copy(comm, job.buffer + at, sent, m.bytes));
+            dn_comm_count_moved(comm, kind, from, m.bytes);
+            dn_comm_count_moved(comm, kind, comm->rank, m.bytes);
+        }
         dn_ring_pop(ring);
         at += m.bytes;
     } while (at < job.bytes);

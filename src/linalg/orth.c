@@ -283,93 +283,54 @@ void dn_orth_rounds_add(dn_orth_rounds *sum, const dn_orth_rounds *more)
 
 /* ---- a round: what comes next, and every member's rows ---- */
 
-static void end(task *t, dn_orth_info info)
-{
-    t->stage = DONE;
-    t->a->info = info;
-}
-
-/* After a factorization failed. The pass of cqr is then not behind it: P is as it was. */
-static void resort(const batch *b, task *t)
-{
-    if (b->method == DN_ORTH_CQR && t->stage == GRAM && !t->sketched && t->a->m > t->a->r) {
-        t->stage = SKETCH;
-        return;
-    }
-    t->stage = HOUSEHOLDER;
-    t->a->info = DN_ORTH_FELL_BACK;
-}
-
-/* After P = P T. */
-static void go_on(const batch *b, task *t, double defect)
-{
-    if (t->stage == SKETCH) {
-        t->stage = GRAM;
-        t->sketched = true;
-    } else if (b->method == DN_ORTH_CQR2 && !t->again && defect > DN_REAL_EPS) {
-        t->again = true;
-    } else {
-        end(t, DN_ORTH_OK);
-    }
-}
-
-/* Draws the consequences of a round for one matrix. Returns T if P = P T is due, else NULL. */
-static const dn_wide *conclude(batch *b, task *t)
-{
-    size_t r = t->a->r;
-    const dn_comm_chunk inverse = {t->inverse, r * r * sizeof(double), triangle_bytes(r)};
-    const factor_result *heard = dn_comm_view_from_owner(
-        b->comm, dn_comm_chunk_of(t->factor_result, sizeof *heard), t->a->owner, DN_TRAFFIC_ORTH);
-    if (heard->info == DN_FACTOR_ZERO)
-        end(t, DN_ORTH_ZERO);
-    else if (heard->info == DN_FACTOR_NOT_FINITE)
-        end(t, DN_ORTH_NOT_FINITE);
-    else if (heard->info == DN_FACTOR_RANK_DEFICIENT)
-        resort(b, t);
-    else if (t->stage == HOUSEHOLDER) {
-        send_rows(b, t, true);
-        end(t, t->a->info);
-    } else {
-        t->a->rounds.applied++;
-        go_on(b, t, heard->defect);
-        return dn_comm_view_from_owner(b->comm, inverse, t->a->owner, DN_TRAFFIC_ORTH);
-    }
-    return NULL;
-}
-
 /*
+ * Draws the consequences of a round: what each matrix does next, and P = P T where it is due.
+ *
  * Rounding P T to dn_real between the passes does no harm: its columns are nearly orthonormal, so rounding is
  * small against every direction of them (in P itself it could bury some), and the next Gram matrix is formed
  * of what was written. Any upper-triangular T of positive diagonal keeps p = P R: how accurate T is decides
  * only how far P'P is from I.
  */
-static dn_status conclude_all(batch *b)
+static dn_status conclude(batch *b)
 {
     dn_row_block shards[BATCH_MOST];
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
         task *t = &b->tasks[i];
+        dn_orth_matrix *a = t->a;
         if (t->stage == DONE || (t->stage == HOUSEHOLDER && !t->admitted))
             continue;
-        const dn_wide *inverse = conclude(b, t);
-        if (inverse)
-            shards[n++] = band_of(b, t, inverse);
+        const factor_result *result = dn_comm_view_from_owner(
+            b->comm, dn_comm_chunk_of(t->factor_result, sizeof *result), a->owner, DN_TRAFFIC_ORTH);
+        if (result->info == DN_FACTOR_ZERO || result->info == DN_FACTOR_NOT_FINITE) {
+            t->stage = DONE;
+            a->info = result->info == DN_FACTOR_ZERO ? DN_ORTH_ZERO : DN_ORTH_NOT_FINITE;
+        } else if (result->info == DN_FACTOR_RANK_DEFICIENT) {
+            /* The pass of cqr is then not behind it: P is as it was, and a sketch may do. */
+            bool may = b->method == DN_ORTH_CQR && t->stage == GRAM && !t->sketched && a->m > a->r;
+            t->stage = may ? SKETCH : HOUSEHOLDER;
+            a->info = may ? a->info : DN_ORTH_FELL_BACK;
+        } else if (t->stage == HOUSEHOLDER) {
+            send_rows(b, t, true);
+            t->stage = DONE;
+        } else {
+            const dn_comm_chunk inverse = {t->inverse, a->r * a->r * sizeof(double), triangle_bytes(a->r)};
+            shards[n++] = band_of(b, t, dn_comm_view_from_owner(b->comm, inverse, a->owner, DN_TRAFFIC_ORTH));
+            a->rounds.applied++;
+            if (t->stage == SKETCH) { /* then a pass by the Gram matrix */
+                t->stage = GRAM;
+                t->sketched = true;
+            } else if (b->method == DN_ORTH_CQR2 && !t->again && result->defect > DN_REAL_EPS) {
+                t->again = true;
+            } else {
+                t->stage = DONE;
+                a->info = DN_ORTH_OK;
+            }
+        }
     }
     if (n > 0)
         b->s->kernels->apply(b->s, shards, n);
     return dn_stream_sync(b->s);
-}
-
-static dn_status go_round(batch *b)
-{
-    DN_TRY(form_partials(b));
-    admit(b);
-    DN_TRY(dn_comm_barrier(b->comm));
-    DN_TRY(factor_sums(b, GRAM));
-    DN_TRY(factor_sums(b, SKETCH));
-    DN_TRY(factor_wholes(b));
-    DN_TRY(dn_comm_barrier(b->comm));
-    return conclude_all(b);
 }
 
 /* ---- all ---- */
@@ -380,13 +341,6 @@ static bool finished(const batch *b)
         if (b->tasks[i].stage != DONE)
             return false;
     return true;
-}
-
-static dn_status do_batch(batch *b)
-{
-    while (!finished(b))
-        DN_TRY(go_round(b));
-    return DN_OK;
 }
 
 /* As many matrices as the arena holds. */
@@ -422,7 +376,16 @@ dn_status dn_orthonormalize(dn_stream *s, dn_comm *comm, dn_orth method, uint64_
         if (done > 0) /* members may still be reading the last batch's results here */
             DN_TRY(dn_comm_barrier(comm));
         fill_batch(&b, arena, matrices + done, n - done);
-        DN_TRY(do_batch(&b));
+        while (!finished(&b)) {
+            DN_TRY(form_partials(&b)); /* every member, of its rows */
+            admit(&b);
+            DN_TRY(dn_comm_barrier(comm));
+            DN_TRY(factor_sums(&b, GRAM)); /* the owner, of the sum */
+            DN_TRY(factor_sums(&b, SKETCH));
+            DN_TRY(factor_wholes(&b));
+            DN_TRY(dn_comm_barrier(comm));
+            DN_TRY(conclude(&b)); /* every member: P = P T, its rows */
+        }
     }
     return DN_OK;
 }

@@ -38,49 +38,31 @@ struct dn_optim {
 
 static const int origin[DN_N_AXES] = {0};
 
-static dn_status check_name(const dn_optim_tensor *tensors, size_t i)
+/* As the matrix of its rows and all other dimensions together. BLAS counts each in an int. */
+static dn_status describe(const dn_optim_tensor *t, const int size[DN_N_AXES], const int at[DN_N_AXES],
+                          dn_param *param)
 {
-    const char *name = tensors[i].name;
-    if (!name || !*name || strlen(name) >= DN_OPTIM_NAME_MAX)
-        return dn_fail(DN_ERR_ARG, "tensor %zu: its name must have 1 to %d bytes", i, DN_OPTIM_NAME_MAX - 1);
-    for (size_t k = 0; k < i; k++)
-        if (strcmp(tensors[k].name, name) == 0)
-            return dn_fail(DN_ERR_ARG, "tensors %zu and %zu are both named %s", k, i, name);
-    return DN_OK;
-}
-
-/* Rows, and all other dimensions together. BLAS counts each in an int. */
-static dn_status flatten(const dn_optim_tensor *t, dn_param *param)
-{
-    param->rows = t->shape[0];
-    param->cols = 1;
+    const dn_dim_sharding none = {DN_N_AXES, 1};
+    *param = (dn_param){.kind = t->kind,
+                        .n_views = t->n_views,
+                        .rows = t->shape[0],
+                        .cols = 1,
+                        .row_sharding = t->row_sharding.unit ? t->row_sharding : none,
+                        .col_sharding = t->col_sharding.unit ? t->col_sharding : none};
+    if ((unsigned)t->kind >= DN_PARAM_N_KINDS)
+        return dn_fail(DN_ERR_ARG, "%s: there is no kind %d", t->name, (int)t->kind);
+    snprintf(param->name, sizeof param->name, "%s", t->name);
     for (int k = 1; k < DN_OPTIM_DIMS_MAX && t->shape[k] > 0 && param->cols <= INT32_MAX; k++)
         param->cols = t->shape[k] <= INT32_MAX ? param->cols * t->shape[k] : SIZE_MAX;
     if (param->rows < 1 || param->rows > INT32_MAX || param->cols > INT32_MAX)
         return dn_fail(DN_ERR_ARG,
                        "%s: give a shape of 1 to %d rows and as many columns (all other dimensions)", t->name,
                        INT32_MAX);
-    return DN_OK;
-}
-
-static dn_status take_cut(const dn_optim_tensor *t, dn_dim_sharding cut, dn_dim_sharding *out)
-{
-    *out = cut.unit ? cut : (dn_dim_sharding){DN_N_AXES, 1};
-    if (out->axis != DN_FS && out->axis != DN_TP && out->axis != DN_N_AXES)
-        return dn_fail(DN_ERR_ARG, "%s: cut along axis %d, but only fs and tp cut", t->name, (int)out->axis);
-    return DN_OK;
-}
-
-static dn_status describe(const dn_optim_tensor *t, const int size[DN_N_AXES], const int at[DN_N_AXES],
-                          dn_param *param)
-{
-    *param = (dn_param){.kind = t->kind, .n_views = t->n_views};
-    if ((unsigned)t->kind >= DN_PARAM_N_KINDS)
-        return dn_fail(DN_ERR_ARG, "%s: there is no kind %d", t->name, (int)t->kind);
-    snprintf(param->name, sizeof param->name, "%s", t->name);
-    DN_TRY(flatten(t, param));
-    DN_TRY(take_cut(t, t->row_sharding, &param->row_sharding));
-    DN_TRY(take_cut(t, t->col_sharding, &param->col_sharding));
+    const dn_axis axes[] = {param->row_sharding.axis, param->col_sharding.axis};
+    for (int k = 0; k < 2; k++)
+        if (axes[k] != DN_FS && axes[k] != DN_TP && axes[k] != DN_N_AXES)
+            return dn_fail(DN_ERR_ARG, "%s: cut along axis %d, but only fs and tp cut", t->name,
+                           (int)axes[k]);
     param->block = dn_param_block(param, size, at);
     return DN_OK;
 }
@@ -89,7 +71,13 @@ static dn_status describe_all(const dn_optim_tensor *tensors, size_t n, const in
                               const int at[DN_N_AXES], dn_param *params)
 {
     for (size_t i = 0; i < n; i++) {
-        DN_TRY(check_name(tensors, i));
+        const char *name = tensors[i].name;
+        if (!name || !*name || strlen(name) >= DN_OPTIM_NAME_MAX)
+            return dn_fail(DN_ERR_ARG, "tensor %zu: its name must have 1 to %d bytes", i,
+                           DN_OPTIM_NAME_MAX - 1);
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(tensors[k].name, name) == 0)
+                return dn_fail(DN_ERR_ARG, "tensors %zu and %zu are both named %s", k, i, name);
         DN_TRY(describe(&tensors[i], size, at, &params[i]));
     }
     return DN_OK;
@@ -143,48 +131,37 @@ static dn_status check_memory(const dn_optim_tensor *t, const dn_param *param, c
     return DN_OK;
 }
 
-/* Offsets of weight and gradient as numbers whose maxima show whether all are the same; a rank that has
- * nothing of it does not count. */
-static void say_places(const dn_optim_tensor *t, const dn_param *param, const dn_mesh *mesh, double out[4])
-{
-    for (int k = 0; k < 4; k++)
-        out[k] = -INFINITY;
-    size_t size = dn_param_size(param);
-    if (!t->in_place || size == 0)
-        return;
-    out[0] = (double)dn_comm_place(mesh->all, t->weight, size * sizeof(dn_real));
-    out[1] = (double)dn_comm_place(mesh->all, t->grad, size * sizeof(dn_real));
-    out[2] = -out[0];
-    out[3] = -out[1];
-}
-
-static dn_status compare_places(const dn_optim *o, const dn_optim_tensor *tensors, double *places)
-{
-    for (size_t i = 0; i < o->n; i++)
-        say_places(&tensors[i], &o->params[i], o->mesh, &places[4 * i]);
-    DN_TRY(dn_comm_all_reduce(o->mesh->all, places, 4 * o->n, DN_F64, DN_MAX, DN_TRAFFIC_CONTROL));
-    for (size_t i = 0; i < o->n; i++) {
-        const double *p = &places[4 * i];
-        if (isfinite(p[0]) && (p[0] != -p[2] || p[1] != -p[3]))
-            return dn_fail(DN_ERR_ARG,
-                           "%s: in place, but not at the same offset on all ranks: all must call "
-                           "dn_comm_alloc in the same order with the same sizes",
-                           tensors[i].name);
-    }
-    return DN_OK;
-}
-
+/* Offsets of weights and gradients in symmetric memory, and their opposites: maxima over all ranks that are
+ * opposite, too, show that all are the same. A rank that has nothing of a tensor does not count. */
 static dn_status check_places(const dn_optim *o, const dn_optim_tensor *tensors)
 {
+    const dn_comm *all = o->mesh->all;
     bool any = false;
     for (size_t i = 0; i < o->n; i++)
         any = any || tensors[i].in_place;
-    if (!any || dn_comm_size(o->mesh->all) == 1)
+    if (!any || dn_comm_size(all) == 1)
         return DN_OK;
-    double *places = calloc(o->n, 4 * sizeof *places);
+    double(*places)[4] = calloc(o->n, sizeof *places);
     if (!places)
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu tensors", o->n);
-    dn_status status = compare_places(o, tensors, places);
+    for (size_t i = 0; i < o->n; i++) {
+        const dn_optim_tensor *t = &tensors[i];
+        size_t bytes = dn_param_size(&o->params[i]) * sizeof(dn_real);
+        bool counts = t->in_place && bytes > 0;
+        places[i][0] = counts ? (double)dn_comm_place(all, t->weight, bytes) : -INFINITY;
+        places[i][1] = counts ? (double)dn_comm_place(all, t->grad, bytes) : -INFINITY;
+        places[i][2] = counts ? -places[i][0] : -INFINITY;
+        places[i][3] = counts ? -places[i][1] : -INFINITY;
+    }
+    dn_status status = dn_comm_all_reduce(o->mesh->all, places, 4 * o->n, DN_F64, DN_MAX, DN_TRAFFIC_CONTROL);
+    for (size_t i = 0; i < o->n && status == DN_OK; i++) {
+        const double *p = places[i];
+        if (isfinite(p[0]) && (p[0] != -p[2] || p[1] != -p[3]))
+            status = dn_fail(DN_ERR_ARG,
+                             "%s: in place, but not at the same offset on all ranks: all must call "
+                             "dn_comm_alloc in the same order with the same sizes",
+                             tensors[i].name);
+    }
     free(places);
     return status;
 }
@@ -300,29 +277,19 @@ void dn_optim_destroy(dn_optim **optim)
 
 /* ---- one step ---- */
 
-static void bring(const dn_optim *o, const copied *c)
-{
-    const dn_block b = c->param->block;
-    for (size_t row = 0; row < b.rows; row++) {
-        dn_upload(o->stream, dn_at(c->param->weight, row * b.cols), c->weight + row * c->stride, b.cols);
-        dn_upload(o->stream, dn_at(c->param->grad, row * b.cols), c->grad + row * c->stride, b.cols);
-    }
-}
-
-static void give_back(const dn_optim *o, const copied *c)
-{
-    const dn_block b = c->param->block;
-    for (size_t row = 0; row < b.rows; row++)
-        dn_download(o->stream, c->weight + row * c->stride, dn_at(c->param->weight, row * b.cols), b.cols);
-}
-
 dn_status dn_optim_step(dn_optim *o, uint64_t step, double lr, dn_optim_report *report)
 {
     dn_step_report found;
     if (o->n_copies > 0)
         DN_TRY(dn_comm_barrier(o->mesh->all)); /* others may still read the copies of the step before */
-    for (size_t i = 0; i < o->n_copies; i++)
-        bring(o, &o->copies[i]);
+    for (size_t i = 0; i < o->n_copies; i++) {
+        const copied *c = &o->copies[i];
+        const dn_block b = c->param->block;
+        for (size_t row = 0; row < b.rows; row++) {
+            dn_upload(o->stream, dn_at(c->param->weight, row * b.cols), c->weight + row * c->stride, b.cols);
+            dn_upload(o->stream, dn_at(c->param->grad, row * b.cols), c->grad + row * c->stride, b.cols);
+        }
+    }
     DN_TRY(dn_stream_sync(o->stream));
     const dn_step_params step_params = {.step = step, .lr = lr, .decay = 1};
     DN_TRY(dn_optimizer_step(o->optimizer, &step_params, &found));
@@ -331,8 +298,12 @@ dn_status dn_optim_step(dn_optim *o, uint64_t step, double lr, dn_optim_report *
                                 .clip = found.clip,
                                 .n_zero = found.n_zero,
                                 .n_fallback = found.n_fallback};
-    for (size_t i = 0; i < o->n_copies && !found.skipped; i++)
-        give_back(o, &o->copies[i]);
+    for (size_t i = 0; i < o->n_copies && !found.skipped; i++) {
+        const copied *c = &o->copies[i];
+        const dn_block b = c->param->block;
+        for (size_t row = 0; row < b.rows; row++)
+            dn_download(o->stream, c->weight + row * c->stride, dn_at(c->param->weight, row * b.cols), b.cols);
+    }
     return dn_stream_sync(o->stream);
 }
 
