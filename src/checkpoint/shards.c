@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/size.h"
+#include "device/device.h"
 
 #include <string.h>
 
@@ -74,6 +75,20 @@ static void copy_row(const dn_block *b, const char *x, size_t width, size_t cols
         memcpy(out + (start - first) * width, x + (start - from) * width, (stop - start) * width);
 }
 
+/* The same of a row that no host reads where it lies. */
+static void fetch_row(dn_comm *comm, const dn_shard *shard, size_t width, size_t cols, size_t row, size_t first, size_t end,
+                      char *out)
+{
+    const dn_block *b = &shard->block;
+    size_t from = row * cols + b->col0, start = dn_max(from, first), stop = dn_min(from + b->cols, end);
+    if (start >= stop)
+        return;
+    const char *x = (const char *)shard->data + ((row - b->row0) * b->cols + start - from) * width;
+    size_t bytes = (stop - start) * width;
+    dn_comm_fetch(comm, out + (start - first) * width, dn_comm_chunk_of(x, bytes), shard->rank);
+    dn_comm_count_fetched(comm, bytes, shard->rank, DN_TRAFFIC_CONTROL);
+}
+
 void dn_shards_gather(dn_comm *comm, const dn_tensor *tensor, size_t first, size_t n, void *out)
 {
     size_t width = dn_type_bytes(tensor->type), row, end;
@@ -83,6 +98,11 @@ void dn_shards_gather(dn_comm *comm, const dn_tensor *tensor, size_t first, size
             continue;
         size_t row_bytes = shard->block.cols * width;
         const char *rows = (const char *)shard->data + (row - shard->block.row0) * row_bytes;
+        if (dn_device_is_apart()) {
+            for (; row < end; row++)
+                fetch_row(comm, shard, width, tensor->cols, row, first, first + n, out);
+            continue;
+        }
         const char *x = dn_comm_view(comm, dn_comm_chunk_of(rows, (end - row) * row_bytes), shard->rank,
                                      DN_TRAFFIC_CONTROL);
         for (; row < end; row++, x += row_bytes)

@@ -123,6 +123,13 @@ dn_status dn_comm_alloc(dn_comm *comm, size_t bytes, void **out)
     return DN_OK;
 }
 
+dn_status dn_comm_alloc_device(dn_comm *comm, size_t bytes, void **out)
+{
+    DN_TRY(dn_comm_alloc(comm, bytes, out));
+    *out = (char *)*out + comm->stream->device->heap_distance;
+    return DN_OK;
+}
+
 size_t dn_comm_heap_mark(const dn_comm *comm)
 {
     return comm->heap.used;
@@ -147,8 +154,10 @@ dn_status dn_comm_heap_release(dn_comm *comm, size_t mark)
 uint64_t dn_comm_place(const dn_comm *comm, const void *buffer, size_t bytes)
 {
     uintptr_t at = (uintptr_t)buffer, base = (uintptr_t)comm->arena;
-    bool inside = at >= base && at - base <= comm->arena_bytes && bytes <= comm->arena_bytes - (at - base);
-    return inside ? at - base : DN_PLACE_PRIVATE;
+    uintptr_t on_device = base + (uintptr_t)comm->stream->device->heap_distance;
+    uintptr_t offset = at >= on_device ? at - on_device : at - base;
+    bool inside = at >= base && offset <= comm->arena_bytes && bytes <= comm->arena_bytes - offset;
+    return inside ? offset : DN_PLACE_PRIVATE;
 }
 
 void dn_chunk_bounds(size_t count, dn_type type, int parts, int index, size_t *first, size_t *end)

@@ -149,7 +149,7 @@ dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type t
 dn_status dn_shm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from,
                          dn_traffic kind) DN_MUST_USE;
 const void *dn_shm_view(dn_comm *comm, const void *p, size_t span, int rank);
-void dn_shm_fetch(const dn_comm *comm, void *to, const void *p, size_t bytes, int rank);
+void dn_shm_fetch(const dn_comm *comm, dn_stream *stream, void *to, const void *p, size_t bytes, int rank);
 void dn_shm_put(dn_comm *comm, void *p, const void *data, size_t bytes, int rank);
 
 /* ---- stages ---- */

@@ -8,6 +8,7 @@
 #ifndef COMM_OPS_H
 #define COMM_OPS_H
 
+#include "device/stream.h"
 #include "dionode/comm.h"
 
 typedef struct dn_comm_ops {
@@ -39,7 +40,7 @@ typedef struct dn_comm_ops {
     dn_status (*receive)(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind);
     /* Another member's copy of [p, p + span), to be read until the next barrier. */
     const void *(*view)(dn_comm *comm, const void *p, size_t span, int rank);
-    void (*fetch)(const dn_comm *comm, void *to, const void *p, size_t bytes, int rank);
+    void (*fetch)(const dn_comm *comm, dn_stream *stream, void *to, const void *p, size_t bytes, int rank);
     void (*put)(dn_comm *comm, void *p, const void *data, size_t bytes, int rank);
     /* Adds one collective to the accounts: on `whole` bytes, of which `own` are this rank's part (what an
      * all-gather contributes; else not looked at); root: of those that have one, else -1. The same for every

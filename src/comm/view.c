@@ -20,9 +20,9 @@ const void *dn_shm_view(dn_comm *comm, const void *p, size_t span, int rank)
     return dn_comm_peer(comm, p, rank);
 }
 
-void dn_shm_fetch(const dn_comm *comm, void *to, const void *p, size_t bytes, int rank)
+void dn_shm_fetch(const dn_comm *comm, dn_stream *stream, void *to, const void *p, size_t bytes, int rank)
 {
-    memcpy(to, dn_comm_peer(comm, p, rank), bytes);
+    dn_copy_bytes(stream, to, dn_comm_peer(comm, p, rank), bytes);
 }
 
 void dn_shm_put(dn_comm *comm, void *p, const void *data, size_t bytes, int rank)
@@ -67,13 +67,19 @@ const void *dn_comm_view_sent(dn_comm *comm, dn_comm_chunk chunk, int from, int 
     return to == comm->rank ? dn_comm_view(comm, chunk, from, kind) : NULL;
 }
 
-void dn_comm_fetch(const dn_comm *comm, void *to, dn_comm_chunk chunk, int rank)
+void dn_comm_fetch_on(const dn_comm *comm, dn_stream *stream, void *to, dn_comm_chunk chunk, int rank)
 {
     check_symmetric(comm, chunk.p, chunk.span);
     if (rank == comm->rank)
-        memcpy(to, chunk.p, chunk.span);
+        dn_copy_bytes(stream, to, chunk.p, chunk.span);
     else
-        comm->ops->fetch(comm, to, chunk.p, chunk.span, rank);
+        comm->ops->fetch(comm, stream, to, chunk.p, chunk.span, rank);
+}
+
+void dn_comm_fetch(const dn_comm *comm, void *to, dn_comm_chunk chunk, int rank)
+{
+    dn_comm_fetch_on(comm, comm->stream, to, chunk, rank);
+    (void)!dn_stream_sync(comm->stream); /* a failure stays with the stream */
 }
 
 void dn_comm_count_fetched(dn_comm *comm, size_t bytes, int rank, dn_traffic kind)

@@ -60,10 +60,23 @@ dn_status dn_device_select(const char *name) DN_MUST_USE;
 /** The device of this process: the CPU unless another was chosen. */
 const dn_device *dn_device_selected(void);
 
+/** Where the host's heap has the offset that an address of the device's heap has: memory of the same allocation, for what
+ * the host and its peers read. NULL stays NULL. */
+static inline void *dn_heap_on_host(const void *device)
+{
+    return device ? (char *)(uintptr_t)device - dn_device_selected()->heap_distance : NULL;
+}
+
+/** Whether the device has memory of its own, which the host does not read. */
+static inline bool dn_device_is_apart(void)
+{
+    return dn_device_selected()->heap_distance != 0;
+}
+
 /** A stream on a device that need not be the process's. */
 dn_status dn_stream_open_on(const dn_device *device, dn_stream **out) DN_MUST_USE;
 
-extern const dn_device dn_device_cpu, dn_device_fake;
+extern const dn_device dn_device_cpu, dn_device_fake; /* all: dn_device_all */
 
 /** Host memory, aligned as a device's: for scratch, and for devices whose memory is the host's. NULL if there
  * is none. Freed with free(). */

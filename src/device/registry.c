@@ -2,11 +2,13 @@
 #include "device/device.h"
 
 #include "base/fail.h"
+#include "device/devices.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const dn_device *const devices[] = {&dn_device_cpu, &dn_device_fake, NULL};
+#define ROW(name) &dn_device_##name,
+static const dn_device *const devices[] = {DN_DEVICES(ROW) NULL};
 static const dn_device *selected = &dn_device_cpu;
 
 const dn_device *const *dn_device_all(void)

@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/fail.h"
 #include "base/size.h"
+#include "device/device.h"
 
 #include <assert.h>
 
@@ -79,8 +80,8 @@ static void take_small(dn_orth method, int comm_size, const dn_orth_matrix *a, d
 {
     size_t rows = may_sketch(method, a) ? dn_sketch_rows(a->r) + 1 : a->r;
     bool none = first_stage(method, a) == HOUSEHOLDER;
-    t->factor_result = dn_arena_take(arena, sizeof *t->factor_result);
-    t->partials = dn_arena_take(arena, none ? 0 : (size_t)comm_size * sizeof *t->partials);
+    t->factor_result = dn_heap_on_host(dn_arena_take(arena, sizeof *t->factor_result));
+    t->partials = dn_heap_on_host(dn_arena_take(arena, none ? 0 : (size_t)comm_size * sizeof *t->partials));
     t->partial = dn_arena_take(arena, none ? 0 : dn_size_mul(dn_max(rows, a->r) * a->r, sizeof(double)));
     t->inverse = dn_arena_take(arena, none ? 0 : dn_size_mul(a->r * a->r, sizeof(double)));
 }

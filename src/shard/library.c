@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "comm/world.h"
 #include "compute/kernels.h"
+#include "device/device.h"
 #include "dionode/topo.h"
 #include "shm/barrier.h"
 #include "shard/layout.h"
@@ -100,7 +101,7 @@ static bool is_dense(const dn_optim_tensor *t, dn_block block)
 static bool is_copied(const dn_optim_tensor *t, const dn_param *param, const int size[DN_N_AXES])
 {
     bool alone = dn_axes_size(size, DN_ALL_AXES) == 1;
-    return alone ? !is_dense(t, param->block) : !t->in_place;
+    return dn_device_is_apart() || (alone ? !is_dense(t, param->block) : !t->in_place);
 }
 
 static size_t room(const dn_param *param, const int size[DN_N_AXES])
@@ -172,8 +173,8 @@ static dn_status place(dn_optim *o, const dn_optim_tensor *t, dn_param *param)
     void *weight = t->weight, *grad = t->grad;
     if (is_copied(t, param, o->mesh->size)) {
         size_t bytes = room(param, o->mesh->size);
-        DN_TRY(dn_comm_alloc(o->mesh->all, bytes, &weight));
-        DN_TRY(dn_comm_alloc(o->mesh->all, bytes, &grad));
+        DN_TRY(dn_comm_alloc_device(o->mesh->all, bytes, &weight));
+        DN_TRY(dn_comm_alloc_device(o->mesh->all, bytes, &grad));
         o->copies[o->n_copies++] =
             (copied){param, t->weight, t->grad, t->stride ? t->stride : param->block.cols};
     }

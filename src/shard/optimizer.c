@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/key.h"
+#include "comm/world.h"
 #include "compute/draw.h"
 #include "compute/kernels.h"
 #include "shard/executor.h"
@@ -229,7 +230,7 @@ static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params
     dn_views_of(&o->config, params, n_params, o->params);
 
     /* Symmetric heap, zeroed: states start at 0, and no page is touched first in a step. */
-    DN_TRY(dn_comm_alloc(o->mesh->root, bytes, &base));
+    DN_TRY(dn_comm_alloc_device(o->mesh->root, bytes, &base));
     DN_TRY(dn_stream_zero(o->stream, base, bytes / sizeof(dn_real)));
     dn_arena heap = {.base = base, .capacity = bytes};
     size_t n_rules = make_param_states(&o->config, o->params, o->n_params, size, o->param_states, starts);

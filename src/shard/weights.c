@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "comm/world.h"
+#include "comm/world.h"
 #include "compute/kernels.h"
 #include "shard/weights_layout.h"
 
@@ -65,12 +66,12 @@ static dn_status make(dn_weights *w, size_t n_params, const size_t *unit_of, con
             return dn_fail(DN_ERR_ARG, "%s: cut its rows or its columns along fs to share it over fs",
                            w->params[i].name);
     if (mesh->size[DN_FS] > 1) {
-        DN_TRY(dn_comm_alloc(mesh->all, memory.staging, &staging));
+        DN_TRY(dn_comm_alloc_device(mesh->all, memory.staging, &staging));
         w->buffers.staging = staging;
         /* Copies of two units. A domain's lie in the heap of its first member; the others have the same room,
          * because heaps are symmetric, and leave it alone. */
         if (w->copy_group.policy == DN_WEIGHTS_PER_DOMAIN) {
-            DN_TRY(dn_comm_alloc(mesh->all, memory.copies, &copies));
+            DN_TRY(dn_comm_alloc_device(mesh->all, memory.copies, &copies));
             copies = dn_comm_domain_copy(w->fs, copies);
         } else if (w->copy_group.policy == DN_WEIGHTS_PER_RANK) {
             DN_TRY(dn_device_alloc(w->stream, memory.copies, &w->private_copies));
@@ -131,13 +132,14 @@ static void begin_copying(dn_weights *w, size_t unit)
 {
     const dn_unit *u = &w->layout.units[unit];
     if (w->prefetch)
-        dn_prefetch_begin(w->prefetch, w->layout.copies + u->first_copy, u->n_copies);
+        dn_prefetch_begin(w->prefetch, w->layout.copies + u->first_copy, u->n_copies,
+                          dn_event_record(w->stream));
 }
 
 static void finish_copying(dn_weights *w)
 {
     if (w->prefetch)
-        dn_prefetch_wait(w->prefetch);
+        dn_prefetch_wait(w->prefetch, w->stream);
 }
 
 dn_status dn_weights_unshard(dn_weights *w, size_t unit, bool backward)

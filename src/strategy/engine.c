@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/fail.h"
 #include "base/size.h"
+#include "comm/world.h"
 #include "compute/draw.h"
 #include "compute/kernels.h"
 #include "shard/bucket.h"
@@ -77,7 +78,7 @@ static dn_status open_states(dn_strategy_run *r)
     void *base = NULL;
     size_t bytes = dn_strategy_heap_bytes(r->strategy, r->params, r->n_params, r->mesh->size);
     if (bytes > 0) {
-        DN_TRY(dn_comm_alloc(r->mesh->all, bytes, &base));
+        DN_TRY(dn_comm_alloc_device(r->mesh->all, bytes, &base));
         DN_TRY(dn_stream_zero(r->stream, base, bytes / sizeof(dn_real)));
     }
     dn_arena heap = {.base = base, .capacity = bytes};

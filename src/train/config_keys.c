@@ -2,6 +2,7 @@
  * microsoft/dion's train.py where it has them. */
 #include "dionode/config.h"
 
+#include "device/devices.h"
 #include "model/architectures.h"
 #include "optim/rule.h"
 #include "optim/rules.h"
@@ -92,6 +93,8 @@ static const dn_key keys[] = {
     INT(tp_size, "null", 1, DN_MAX_RANKS, "workers that share the work of every layer; null = 1"),
     TEXT(fs_gather, "in_place", DN_WEIGHTS_POLICY_NAMES,
          "weights of other fs workers: read where they are, or copied once a NUMA domain or worker"),
+    TEXT(device, DN_DEVICE_DEFAULT, DN_DEVICE_NAMES,
+         "what a worker computes on; fake finds faults of programs that run on accelerators, slowly", DN_KEY_CONDUCT),
     TEXT(strategy, "null", DN_STRATEGY_NAMES,
          "what replicas exchange: gradients, or Dion's factors, in every step; weights now and then (the "
          "others); "

@@ -1,7 +1,9 @@
 #include "train/finite.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "compute/kernels.h"
+#include "device/device.h"
 
 #include <math.h>
 
@@ -22,13 +24,24 @@ static dn_status check_reals(const dn_instance *instance, const dn_buf *x, size_
     return DN_OK;
 }
 
-/* Infinities and NaN have all bits of the exponent. States lie in the symmetric heap: host memory. */
-static bool halves_are_finite(const uint16_t *x, size_t n)
+/* Infinities and NaN have all bits of the exponent. Of a device's memory the host looks at copies. */
+static dn_status check_halves(const dn_instance *instance, const dn_bf16 *x, size_t n, bool *finite)
 {
-    bool finite = true;
-    for (size_t i = 0; i < n; i++)
-        finite = finite && (x[i] & 0x7f80) != 0x7f80;
-    return finite;
+    enum { PIECE = 4096 };
+    uint16_t copy[PIECE];
+    *finite = true;
+    for (size_t at = 0, count; at < n; at += count) {
+        count = dn_min(PIECE, n - at);
+        const uint16_t *halves = (const uint16_t *)dn_bf16_at(x, at);
+        if (dn_device_is_apart()) {
+            dn_copy_bytes(instance->stream, copy, halves, count * sizeof *copy);
+            DN_TRY(dn_stream_sync(instance->stream));
+            halves = copy;
+        }
+        for (size_t i = 0; i < count; i++)
+            *finite = *finite && (halves[i] & 0x7f80) != 0x7f80;
+    }
+    return DN_OK;
 }
 
 dn_status dn_finite_weights(const dn_instance *instance, const char *where, const char *todo)
@@ -51,7 +64,7 @@ dn_status dn_finite_states(const dn_instance *instance, int rank, const char *wh
         size_t n = shard.block.rows * shard.block.cols;
         bool finite;
         if (state->type == DN_BF16)
-            finite = halves_are_finite((const uint16_t *)shard.data, n);
+            DN_TRY(check_halves(instance, shard.data, n, &finite));
         else
             DN_TRY(check_reals(instance, shard.data, n, &finite));
         if (!finite)

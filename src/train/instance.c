@@ -1,6 +1,7 @@
 #include "train/instance.h"
 
 #include "base/fail.h"
+#include "comm/world.h"
 #include "compute/draw.h"
 #include "compute/kernels.h"
 #include "shard/layout.h"
@@ -11,7 +12,7 @@
 static dn_status take(const dn_instance *instance, dn_buf **out)
 {
     void *memory;
-    DN_TRY(dn_comm_alloc(instance->mesh->all, instance->plan->parameter_bytes, &memory));
+    DN_TRY(dn_comm_alloc_device(instance->mesh->all, instance->plan->parameter_bytes, &memory));
     *out = memory;
     /* Room that no part fills is compared between replicas too. */
     return dn_stream_zero(instance->stream, *out, instance->plan->parameter_bytes / sizeof(dn_real));
@@ -52,7 +53,7 @@ static dn_status open_model(dn_instance *instance)
     size_t bytes = dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP]);
     void *exchange = NULL;
     if (bytes > 0)
-        DN_TRY(dn_comm_alloc(instance->mesh->all, bytes, &exchange));
+        DN_TRY(dn_comm_alloc_device(instance->mesh->all, bytes, &exchange));
     const dn_model_parts parts = {.B = plan->micro_batch,
                                   .n_slots = 1,
                                   .params = instance->params,

@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "checkpoint/checkpoint.h"
+#include "device/device.h"
 #include "dionode/topo.h"
 #include "train/config_diff.h"
 #include "train/finite.h"
@@ -24,6 +25,7 @@ static dn_status make_plan(dn_loaded_model *model, const dn_checkpoint *checkpoi
     for (size_t i = 0; i < n; i++)
         DN_TRY(dn_config_set(&config, assignments[i]));
     DN_TRY(dn_config_check_model(&stored, &config, path));
+    DN_TRY(dn_device_select(config.device));
     config.dp_size = config.fs_size = config.tp_size = 1;
     config.batch_size = config.device_batch_size = (int64_t)B;
     model->step = strtoull(step, NULL, 10);

@@ -2,7 +2,9 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/size.h"
 #include "compute/kernels.h"
+#include "device/device.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -115,6 +117,32 @@ void dn_run_close(dn_run *run)
     dn_tokens_close(&run->val_tokens);
 }
 
+/* XXH3 of the weights; of a device's, a piece at a time. */
+static dn_status hash_weights(dn_run *run, uint64_t *digest)
+{
+    size_t bytes = run->plan.parameter_bytes, piece = (size_t)1 << 20;
+    if (!dn_device_is_apart()) {
+        *digest = XXH3_64bits(run->instance.values, bytes);
+        return DN_OK;
+    }
+    XXH3_state_t *hash = XXH3_createState();
+    char *host = malloc(piece);
+    dn_status status = hash && host ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a hash of the weights");
+    if (status == DN_OK)
+        XXH3_64bits_reset(hash);
+    for (size_t at = 0, n; at < bytes && status == DN_OK; at += n) {
+        n = dn_min(piece, bytes - at);
+        dn_copy_bytes(run->stream, host, (char *)run->instance.values + at, n);
+        status = dn_stream_sync(run->stream);
+        XXH3_64bits_update(hash, host, n);
+    }
+    if (status == DN_OK)
+        *digest = XXH3_64bits_digest(hash);
+    XXH3_freeState(hash);
+    free(host);
+    return status;
+}
+
 dn_status dn_run_check_replicas(dn_run *run, double *hash)
 {
     dn_comm *dp = dn_mesh_comm(run->mesh, DN_AXIS(DN_DP));
@@ -123,7 +151,9 @@ dn_status dn_run_check_replicas(dn_run *run, double *hash)
     if (dn_strategy_apart(run->instance.strategy))
         return DN_OK;
     DN_TRY(dn_stream_sync(run->stream));
-    int64_t bits = (int64_t)(XXH3_64bits(run->instance.values, run->plan.parameter_bytes) >> 12);
+    uint64_t digest;
+    DN_TRY(hash_weights(run, &digest));
+    int64_t bits = (int64_t)(digest >> 12);
     int64_t low = bits, high = bits;
     DN_TRY(dn_comm_all_reduce(dp, &low, 1, DN_I64, DN_MIN, DN_TRAFFIC_CONTROL));
     DN_TRY(dn_comm_all_reduce(dp, &high, 1, DN_I64, DN_MAX, DN_TRAFFIC_CONTROL));

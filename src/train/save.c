@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "checkpoint/checkpoint.h"
 #include "compute/kernels.h"
+#include "device/device.h"
 #include "shard/param_address.h"
 #include "train/config_diff.h"
 #include "train/finite.h"
@@ -204,10 +205,21 @@ dn_status dn_run_save(dn_run *run)
 /* ---- restoring ---- */
 
 /* This worker's block of a tensor, to `to` [block.rows, block.cols] on the symmetric heap. */
-static dn_status restore_block(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
+static dn_status restore_block(const dn_run *run, const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
                                dn_block block, dn_buf *to)
 {
-    return dn_checkpoint_block(checkpoint, name, rows, cols, &block, (dn_real *)to);
+    if (!dn_device_is_apart())
+        return dn_checkpoint_block(checkpoint, name, rows, cols, &block, (dn_real *)to);
+    size_t n = block.rows * block.cols;
+    dn_real *host = malloc((n + 1) * sizeof *host);
+    dn_status status = host ? dn_checkpoint_block(checkpoint, name, rows, cols, &block, host)
+                            : dn_fail(DN_ERR_MEMORY, "no memory for %zu numbers of a checkpoint on their way", n);
+    if (status == DN_OK) {
+        dn_upload(run->stream, to, host, n);
+        status = dn_stream_sync(run->stream);
+    }
+    free(host);
+    return status;
 }
 
 /* Staging for n numbers, in gradients, which are not in use yet: their first or second half. A row of a state
@@ -234,7 +246,7 @@ static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, cons
     k->fill(run->stream, to, n, 0.0);
     for (int r = 0; r < n_saved; r++) {
         replica_name(name, state->name, r);
-        DN_TRY(restore_block(checkpoint, name, state->rows, state->cols, block, one));
+        DN_TRY(restore_block(run, checkpoint, name, state->rows, state->cols, block, one));
         k->axpby(run->stream, to, 1.0 / n_saved, one, 1.0, n);
     }
     return DN_OK;
@@ -248,11 +260,11 @@ static dn_status restore_copy(dn_run *run, const dn_checkpoint *checkpoint, cons
     char name[NAME_MAX_];
     replica_name(name, state->name, 0);
     if (!dn_checkpoint_has(checkpoint, name))
-        return restore_block(checkpoint, state->name, state->rows, state->cols, block, to);
+        return restore_block(run, checkpoint, state->name, state->rows, state->cols, block, to);
     if (!state->per_replica || n_saved != run->plan.mesh[DN_DP])
         return restore_mean(run, checkpoint, state, n_saved, block, to);
     replica_name(name, state->name, run->mesh->at[DN_DP]);
-    return restore_block(checkpoint, name, state->rows, state->cols, block, to);
+    return restore_block(run, checkpoint, name, state->rows, state->cols, block, to);
 }
 
 /* Whatever precision the file has. Numbers that were bfloat16 stay what they are. A state may be as large as
@@ -297,7 +309,7 @@ static dn_status restore_weights(dn_run *run, const dn_checkpoint *checkpoint, i
     for (size_t i = 0; i < run->plan.n_params; i++) {
         const dn_param *p = &run->instance.params[i];
         replica_name(name, p->name, run->mesh->at[DN_DP]);
-        DN_TRY(restore_block(checkpoint, apart ? name : p->name, p->rows, p->cols, p->block, p->weight));
+        DN_TRY(restore_block(run, checkpoint, apart ? name : p->name, p->rows, p->cols, p->block, p->weight));
     }
     dn_strategy_set_apart(run->instance.strategy, apart);
     return dn_strategy_begin(run->instance.strategy);

@@ -3,6 +3,7 @@
 #include "base/size.h"
 #include "base/output.h"
 #include "compute/kernels.h"
+#include "device/device.h"
 #include "dionode/launch.h"
 #include "dionode/train.h"
 #include "report/progress.h"
@@ -199,8 +200,10 @@ static dn_status work(const dn_config *config, const dn_verification *what, dn_c
 
 int dn_verify_training_worker(const dn_config *config, const dn_verification *what)
 {
-    dn_comm *comm;
-    dn_status status = dn_comm_join(0, config->timeout_s, &comm); /* the launcher knows how much */
+    dn_comm *comm = NULL;
+    dn_status status = dn_device_select(config->device);
+    if (status == DN_OK)
+        status = dn_comm_join(0, config->timeout_s, &comm); /* the launcher knows how much */
     if (status == DN_OK && dn_comm_rank(comm) != 0)
         dn_log_set(NULL, NULL); /* what all ranks notice, one tells */
     if (status == DN_OK)

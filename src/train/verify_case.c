@@ -4,6 +4,7 @@
 #include "base/size.h"
 #include "base/random.h"
 #include "compute/kernels.h"
+#include "device/device.h"
 #include "shard/layout.h"
 #include "train/instance.h"
 #include "verify/plant.h"
@@ -25,7 +26,9 @@ typedef struct trial {
     const dn_mesh *mesh;
     dn_plan plan;
     dn_instance instance;
-    void *copy;                           /* private: the largest block of a tensor */
+    dn_real *copy;                        /* private: the largest block of a tensor */
+    dn_buf *wide;                         /* of the device, as large: a state of bfloat16 */
+    size_t wide_bytes;
     dn_plant_tensor *planted;             /* what planted bugs know: weights, then states Q of Dion */
     dn_comm_stats stats[DN_ALL_AXES + 1]; /* of the first step, by the axes of the group */
     dn_traffic_model model;               /* of that step, asked before it: ranks may change */
@@ -149,11 +152,14 @@ static dn_status round_states(const trial *t, uint64_t step)
         size_t n = shard.block.rows * shard.block.cols;
         if (state->type == DN_REAL)
             continue;
-        s->kernels->from_bf16(s, t->copy, shard.data, n);
+        s->kernels->from_bf16(s, t->wide, shard.data, n);
+        dn_download(s, t->copy, t->wide, n);
         DN_TRY(dn_stream_sync(s));
         for (size_t k = 0; k < n; k++, at++)
-            ((dn_real *)t->copy)[k] *= (dn_real)(1 + sign_of(t, STREAM_STATES, at) * UNIT);
-        s->kernels->to_bf16(s, shard.data, t->copy, n);
+            t->copy[k] *= (dn_real)(1 + sign_of(t, STREAM_STATES, at) * UNIT);
+        dn_upload(s, t->wide, t->copy, n);
+        s->kernels->to_bf16(s, shard.data, t->wide, n);
+        DN_TRY(dn_stream_sync(s));
     }
     return dn_stream_sync(s);
 }
@@ -174,13 +180,17 @@ static dn_status show(trial *t, const dn_verify_tensor *tensor, unsigned average
 {
     size_t n = block.rows * block.cols;
     dn_comm *group = dn_mesh_comm(t->mesh, averaged);
-    if (stored == DN_BF16)
-        t->instance.stream->kernels->from_bf16(t->instance.stream, t->copy, data, n);
-    DN_TRY(dn_stream_sync(t->instance.stream));
+    dn_stream *s = t->instance.stream;
+    if (stored == DN_BF16) {
+        s->kernels->from_bf16(s, t->wide, data, n);
+        data = t->wide;
+    }
+    bool in_place = dn_comm_size(group) == 1 && !dn_device_is_apart();
+    if (!in_place)
+        dn_download(s, t->copy, data, n);
+    DN_TRY(dn_stream_sync(s));
     if (dn_comm_size(group) == 1)
-        return dn_verify_block(t->v, tensor, block, stored == DN_BF16 ? t->copy : data);
-    if (stored != DN_BF16)
-        memcpy(t->copy, data, n * sizeof(dn_real));
+        return dn_verify_block(t->v, tensor, block, in_place ? data : t->copy);
     DN_TRY(dn_comm_all_reduce(group, t->copy, n, DN_REAL, DN_AVG, DN_TRAFFIC_CONTROL));
     return dn_verify_block(t->v, tensor, block, t->copy);
 }
@@ -440,6 +450,10 @@ static dn_status open_copy(trial *t)
         dn_block own = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all)).block;
         room = dn_max(room, own.rows * own.cols);
     }
+    void *wide;
+    t->wide_bytes = room * sizeof(dn_real);
+    DN_TRY(dn_device_alloc(t->vcase->stream, t->wide_bytes, &wide));
+    t->wide = wide;
     t->copy = malloc(room * sizeof(dn_real));
     return t->copy ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a copy of %zu numbers", room);
 }
@@ -466,6 +480,23 @@ static dn_status plant(trial *t)
     return DN_OK;
 }
 
+/* Of a device's weights the host compares a copy. */
+static dn_status show_replicas(trial *t)
+{
+    dn_comm *dp = dn_mesh_comm(t->mesh, DN_AXIS(DN_DP));
+    size_t bytes = t->plan.parameter_bytes;
+    void *copy = dn_device_is_apart() ? malloc(bytes) : NULL;
+    if (dn_device_is_apart() && !copy)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a copy of the weights");
+    if (copy)
+        dn_copy_bytes(t->instance.stream, copy, t->instance.values, bytes);
+    dn_status status = dn_stream_sync(t->instance.stream);
+    if (status == DN_OK)
+        status = dn_verify_same(t->v, "replicas", "weights", dp, copy ? copy : t->instance.values, bytes);
+    free(copy);
+    return status;
+}
+
 static dn_status run(trial *t)
 {
     const dn_verify_case *vcase = t->vcase;
@@ -477,8 +508,7 @@ static dn_status run(trial *t)
     DN_TRY(plant(t));
     for (uint64_t step = 0; step < (uint64_t)vcase->n_steps; step++)
         DN_TRY(take_step(t, step));
-    DN_TRY(dn_verify_same(t->v, "replicas", "weights", dn_mesh_comm(t->mesh, DN_AXIS(DN_DP)),
-                          t->instance.values, t->plan.parameter_bytes));
+    DN_TRY(show_replicas(t));
     return dn_verify_amount(t->v, "memory a rank", dn_comm_heap_mark(t->mesh->all) + t->plan.private_bytes);
 }
 
@@ -489,6 +519,8 @@ dn_status dn_verify_case_run(dn_verify *v, const dn_mesh *mesh, void *context)
     dn_status status = run(&t);
     dn_instance_close(&t.instance);
     free(t.copy);
+    if (t.wide)
+        dn_device_free(t.vcase->stream, t.wide, t.wide_bytes);
     free(t.planted);
     return status;
 }

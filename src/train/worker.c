@@ -2,6 +2,7 @@
 #include "dionode/train.h"
 
 #include "base/fail.h"
+#include "device/device.h"
 #include "dionode/comm.h"
 #include "train/report.h"
 #include "train/run.h"
@@ -138,8 +139,10 @@ static dn_status work(const dn_config *config, dn_comm *comm)
 
 int dn_train_worker(const dn_config *config)
 {
-    dn_comm *comm;
-    dn_status status = dn_comm_join(0, config->timeout_s, &comm); /* the launcher knows how much */
+    dn_comm *comm = NULL;
+    dn_status status = dn_device_select(config->device);
+    if (status == DN_OK)
+        status = dn_comm_join(0, config->timeout_s, &comm); /* the launcher knows how much */
     if (status == DN_OK && dn_comm_rank(comm) != 0)
         dn_log_set(NULL, NULL); /* what all ranks notice, one tells */
     if (status == DN_OK)

@@ -73,22 +73,23 @@ static dn_status keep_old_weights(dn_comm *comm, const dn_owned *items, size_t n
 }
 
 /* A place gives for ever what it gave first. By one thread of a rank at a time. */
-static void fetch_old_weights(const dn_comm *comm, void *to, const void *p, size_t bytes, int rank)
+static void fetch_old_weights(const dn_comm *comm, dn_stream *stream, void *to, const void *p, size_t bytes, int rank)
 {
     dn_plant *plant = planted(comm)->plant;
     dn_fetched *f = plant->fetched;
     while (f && (f->from != p || f->rank != rank || f->bytes != bytes))
         f = f->next;
     if (f) {
-        memcpy(to, f->data, bytes);
+        dn_copy_bytes(stream, to, f->data, bytes);
         return;
     }
-    planted(comm)->real->fetch(comm, to, p, bytes, rank);
+    planted(comm)->real->fetch(comm, stream, to, p, bytes, rank);
     f = malloc(sizeof *f + bytes);
     if (!f)
         return;
     *f = (dn_fetched){.next = plant->fetched, .from = p, .bytes = bytes, .rank = rank};
-    memcpy(f->data, to, bytes);
+    dn_copy_bytes(stream, f->data, to, bytes);
+    (void)!dn_stream_sync(stream);
     plant->fetched = f;
 }
 

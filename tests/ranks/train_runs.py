@@ -41,6 +41,25 @@ def compare_meshes(**changes):
 
 
 @case
+def the_fake_device_gives_the_same_bits_in_any_order_of_its_streams():
+    """With copies of the next unit's weights on a stream of their own: queued in place of the ones that kernels still read,
+    they overtake them unless events forbid it (tests/kernels/fake.c)."""
+    changes = dict(fs_size=2, fs_gather="per_rank", num_iterations=4, checkpoint_freq=2, dp_size=1)
+    for np, keys in ((2, changes), (4, dict(dp_size=2, tp_size=2, num_iterations=4)), (3, dict(fs_size=3, optimizer="muon", num_iterations=3)),
+                     (2, dict(state_precision="bfloat16", num_iterations=4, checkpoint_freq=2)))[:4 if FULL else 2]:
+        with Place() as place:
+            cpu = trained(place, "cpu", np, device="cpu", **keys)
+            for order in ("last", "first", "random:5")[:3 if FULL else 1]:
+                os.environ["DIONODE_FAKE_ORDER"] = order
+                fake = trained(place, "fake", np, device="fake", **keys)
+                del os.environ["DIONODE_FAKE_ORDER"]
+                expect(fake == cpu, f"{order}, {keys}: {fake} instead of {cpu}")
+                step = keys["num_iterations"]
+                expect(tensors(place.checkpoint(step, "fake")) == tensors(place.checkpoint(step, "cpu")), f"{order}, {keys}: states")
+                shutil.rmtree(place.file("fake"))
+
+
+@case
 def replicas_train_as_one_worker_with_compressed_exchange():
     compare_meshes()
 

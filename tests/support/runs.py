@@ -56,6 +56,8 @@ class Place:
 
     def config(self, **changes):
         settings = dict(TINY, data_dir=self.file("data"), checkpoint_dir=self.file("run"))
+        if "DIONODE_DEVICE" in os.environ:  # as the tests in C have it
+            settings["device"] = os.environ["DIONODE_DEVICE"]
         settings.update(changes)
         path = self.file("config.yaml")
         with open(path, "w") as file:
