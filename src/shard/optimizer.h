@@ -128,8 +128,8 @@ typedef struct dn_state {
 typedef struct dn_state_shard {
     dn_block block; /* of the whole; may be empty */
     void *data;     /* [block.rows, block.cols] of that type, dense, as an address of this rank's arena: what
-                       another rank     holds is read there through dn_comm_view */
-    int replica; /* the copy it is part of: the shards of one copy tile the whole exactly */
+                       another rank holds is read through dn_comm_view */
+    int replica;    /* the copy it is part of: the shards of one copy tile the whole exactly */
 } dn_state_shard;
 
 size_t dn_optimizer_n_states(const dn_optimizer *optimizer);

@@ -1,9 +1,12 @@
-/* A checkpoint that ranks write together is the file that one rank writes, and each has written its share of it. */
+/* A checkpoint that ranks write together is the file that one rank writes, and each has written its share of
+ * it. */
 #include "checkpoint/checkpoint.h"
 #include "support/disk.h"
 #include "support/ranks.h"
 #include "support/scratch.h"
 #include "support/tests.h"
+
+#include <signal.h>
 
 static scratch dir;
 
@@ -19,8 +22,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Rows and columns are cut among the ranks of a grid; one tensor has more chunks than ranks write between two meetings,
- * one has rows that all have a part of, one leaves ranks with nothing, one is of bfloat16. */
+/* Rows and columns are cut among the ranks of a grid; one tensor has more chunks than ranks write between two
+ * meetings, one has rows that all have a part of, one leaves ranks with nothing, one is of bfloat16. */
 typedef struct layout {
     const char *name;
     size_t rows, cols;
@@ -28,12 +31,9 @@ typedef struct layout {
     int row_parts; /* 0: one for each rank */
 } layout;
 
-static const layout layouts[] = {{"long rows", 3, 2500003, DN_REAL, 1},
-                                 {"rows", 2311, 101, DN_REAL, 0},
-                                 {"a grid", 700, 33, DN_REAL, 2},
-                                 {"few rows", 2, 5, DN_REAL, 0},
-                                 {"vector", 1, 77, DN_REAL, 1},
-                                 {"halves", 123, 45, DN_BF16, 1}};
+static const layout layouts[] = {{"long rows", 3, 2500003, DN_REAL, 1}, {"rows", 2311, 101, DN_REAL, 0},
+                                 {"a grid", 700, 33, DN_REAL, 2},       {"few rows", 2, 5, DN_REAL, 0},
+                                 {"vector", 1, 77, DN_REAL, 1},         {"halves", 123, 45, DN_BF16, 1}};
 enum { N = sizeof layouts / sizeof *layouts, MOST = 6 };
 
 static unsigned char byte_of(size_t tensor, size_t i)
@@ -106,20 +106,19 @@ static void the_file_does_not_tell_how_many_wrote_it(void **state)
     char *wanted = scratch_read(scratch_path(&dir, "step_00000001.safetensors"), &wanted_bytes);
     assert_non_null(wanted);
     for (int n_ranks = 2; n_ranks <= MOST; n_ranks += 2)
-        for (ranks_kind kind = AS_THREADS; kind <= AS_PROCESSES; kind++)
-            for (int nameless = 0; nameless < 2; nameless++) {
-                char name[64];
-                disk.no_nameless = !nameless;
-                write_by(n_ranks, kind);
-                snprintf(name, sizeof name, "step_%08d.safetensors", n_ranks);
-                char *got = scratch_read(scratch_path(&dir, name), &bytes);
-                assert_non_null(got);
-                assert_int_equal(bytes, wanted_bytes);
-                assert_memory_equal(got, wanted, bytes);
-                free(got);
-                assert_int_equal(unlink(dir.path), 0);
-                assert_int_equal(scratch_entries(dir.dir, false), 1);
-            }
+        for (ranks_kind kind = AS_THREADS; kind <= AS_PROCESSES; kind++) {
+            char name[64];
+            disk.no_nameless = kind == AS_THREADS;
+            write_by(n_ranks, kind);
+            snprintf(name, sizeof name, "step_%08d.safetensors", n_ranks);
+            char *got = scratch_read(scratch_path(&dir, name), &bytes);
+            assert_non_null(got);
+            assert_int_equal(bytes, wanted_bytes);
+            assert_memory_equal(got, wanted, bytes);
+            free(got);
+            assert_int_equal(unlink(dir.path), 0);
+            assert_int_equal(scratch_entries(dir.dir, false), 1);
+        }
     free(wanted);
 }
 
@@ -129,7 +128,8 @@ static void what_ranks_wrote_together_is_read_as_what_it_is(void **state)
     dn_checkpoint *c;
     const dn_real *x;
     write_by(3, AS_PROCESSES);
-    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000003.safetensors"), NULL, NULL, &c), DN_OK);
+    assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000003.safetensors"), NULL, NULL, &c),
+                     DN_OK);
     for (size_t t = 0; t < N; t++) {
         const layout *l = &layouts[t];
         if (l->type != DN_REAL)
@@ -175,6 +175,42 @@ static void a_rank_whose_disk_is_full_leaves_nothing_behind(void **state)
     }
 }
 
+/* A rank that dies while it writes, at its second sign of life. */
+static void die_at_second(void *ticks)
+{
+    if (++*(int *)ticks == 2)
+        raise(SIGKILL);
+}
+
+static int lose_one(dn_comm *comm, void *argument)
+{
+    dn_tensor tensors[N];
+    dn_shard shards[N][MOST];
+    int ticks = dn_comm_rank(comm) == *(const int *)argument ? 0 : 1000;
+    for (size_t t = 0; t < N; t++)
+        RANKS_CHECK(describe(comm, t, &tensors[t], shards[t]) == 0);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    return dn_checkpoint_write(comm, dir.dir, 1, 2, NULL, 0, tensors, N, die_at_second, &ticks) !=
+           DN_ERR_PEER;
+}
+
+static void a_rank_that_is_killed_leaves_nothing_that_the_next_does_not_remove(void **state)
+{
+    (void)state;
+    const ranks_spec spec = {.kind = AS_PROCESSES, .n_ranks = 3, .arena_bytes = (size_t)128 << 20};
+    for (int nameless = 0; nameless < 2; nameless++)
+        for (int lost = 0; lost < 2; lost++) {
+            ranks_end ends[3];
+            disk.no_nameless = !nameless;
+            assert_int_equal(ranks_run(&spec, lose_one, &lost, ends), 1);
+            assert_int_equal(ends[lost].signal, SIGKILL);
+            /* Rank 0 could not take back the name that it gave. */
+            assert_int_equal(scratch_entries(dir.dir, false), !nameless && lost == 0);
+            write_by(2, AS_PROCESSES);
+            assert_int_equal(scratch_entries(dir.dir, true), 1);
+        }
+}
+
 TESTS(checkpoint_ranks)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -182,6 +218,7 @@ TESTS(checkpoint_ranks)
         TEST(the_file_does_not_tell_how_many_wrote_it),
         TEST(what_ranks_wrote_together_is_read_as_what_it_is),
         TEST(a_rank_whose_disk_is_full_leaves_nothing_behind),
+        TEST(a_rank_that_is_killed_leaves_nothing_that_the_next_does_not_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
