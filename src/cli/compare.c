@@ -144,7 +144,7 @@ int cli_compare(int argc, char **argv, char **command_line)
         options,
         parse,
         "CONFIG.yaml [key=value...]",
-        "Trains the GPT that CONFIG.yaml describes with several optimizers - same data, same number of "
+        "Trains the model that CONFIG.yaml describes with several optimizers - same data, same number of "
         "tokens - and "
         "shows what each reaches and costs: loss by step, second and byte, milliseconds, traffic and "
         "memory.\v"

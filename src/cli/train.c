@@ -81,7 +81,7 @@ int cli_train(int argc, char **argv, char **command_line)
         options,
         parse,
         "CONFIG.yaml [key=value...]",
-        "Trains the GPT that CONFIG.yaml describes; key=value changes it.\v"
+        "Trains the model that CONFIG.yaml describes; key=value changes it.\v"
         "checkpoint_dir is the run's folder: metrics.jsonl and checkpoints go there, and a run that has a "
         "checkpoint there goes on from it. Ctrl-C saves a checkpoint and stops; a second Ctrl-C stops at "
         "once, unsaved. SIGUSR1 saves a checkpoint and goes on.",

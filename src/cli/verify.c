@@ -90,7 +90,7 @@ int cli_verify(int argc, char **argv, char **command_line)
         options,
         parse,
         "CONFIG.yaml [key=value...]",
-        "Trains the GPT that CONFIG.yaml describes for a few steps on one rank, then from the same state on "
+        "Trains the model that CONFIG.yaml describes for a few steps on one rank, then from the same state on "
         "every mesh, and compares.\v"
         "A row a mesh: the largest relative differences of losses, gradients, weights, momenta and Dion's Q "
         "from one rank; whether replicas hold the same bits; bytes a rank contributes to each kind of "

@@ -48,7 +48,8 @@ typedef struct dn_pass {
     double loss;              /* filled by kernels, read after sync */
     dn_ids *tokens, *targets; /* [N] */
     size_t rows_of[DN_MAX_RANKS]; /* by rank of tp: positions whose tokens are among its words */
-    dn_buf *x;                /* [N,C]: residual stream forward, its gradient backward. Symmetric over tp */
+    dn_buf *x;                /* [N,C]: residual stream forward, its gradient backward. Symmetric over tp: behind the
+                                 embedding others read it, until all of tp have met */
     dn_buf *dy;   /* [N,C]: gradient of a layer's normalized input; forward, over tp, this rank's part of
                      what a layer adds to x. Symmetric over tp */
     dn_buf *wide; /* [N, the widest layer's]: a layer's own, while it goes one way */
