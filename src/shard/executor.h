@@ -3,7 +3,8 @@
  *
  * Before a step the gradients of parts are means over all that hold copies (unless the executor decouples
  * them); after it the updated weights of parts are brought to the copies. Both is the optimizer's; between,
- * an executor reads and writes what its parameter states point at.
+ * an executor reads and writes what its parameter states point at. What it exchanges is said once more in
+ * verify/traffic_model.c; an executor of a new kind says it there, too.
  */
 #ifndef SHARD_EXECUTOR_H
 #define SHARD_EXECUTOR_H

@@ -22,6 +22,13 @@ static const dn_plant_tensor *find(const dn_plant_tensor *tensors, size_t n, con
     return NULL;
 }
 
+/* What was queued has been done, with arguments that are the wrapper's. A failure stays with the stream. */
+static void finish(dn_stream *s)
+{
+    dn_status status = dn_stream_sync(s);
+    (void)status;
+}
+
 /* ---- products: each as `change` makes it, or not at all ---- */
 
 typedef bool change_fn(const dn_plant *plant, dn_product *product);
@@ -36,6 +43,7 @@ static void multiply_changed(dn_stream *s, const dn_product *products, size_t n,
             n_changed += change(planted(s)->plant, &changed[n_changed]);
         }
         planted(s)->real->gemm_many(s, changed, n_changed);
+        finish(s);
     }
 }
 
@@ -97,6 +105,7 @@ static void read_one_row_off(dn_stream *s, const dn_row_block *bands, size_t n, 
             off[i].rows--;
         }
         real(s, off, n_off);
+        finish(s);
     }
 }
 
@@ -177,6 +186,7 @@ static void embed_one_off(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte,
 {
     dn_vocab_shard off = one_off(words);
     planted(s)->real->embed_forward(s, x, ld, wte, tokens, &off, N, C);
+    finish(s);
 }
 
 static void embed_back_one_off(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
@@ -184,6 +194,7 @@ static void embed_back_one_off(dn_stream *s, dn_buf *dwte, const dn_buf *dx, siz
 {
     dn_vocab_shard off = one_off(words);
     planted(s)->real->embed_backward(s, dwte, dx, ld, tokens, &off, N, C);
+    finish(s);
 }
 
 static void copy_rows_one_off(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens,
@@ -191,6 +202,7 @@ static void copy_rows_one_off(dn_stream *s, dn_buf *x, const dn_buf *y, const dn
 {
     dn_vocab_shard off = one_off(words);
     planted(s)->real->copy_rows(s, x, y, tokens, &off, N, C);
+    finish(s);
 }
 
 static void cross_entropy_one_off(dn_stream *s, dn_buf *part, dn_buf *logits, const dn_ids *targets,
@@ -198,6 +210,7 @@ static void cross_entropy_one_off(dn_stream *s, dn_buf *part, dn_buf *logits, co
 {
     dn_vocab_shard off = one_off(words);
     planted(s)->real->cross_entropy_part(s, part, logits, targets, &off, N);
+    finish(s);
 }
 
 static void join_one_off(dn_stream *s, double *host_loss, dn_buf *logits, const dn_buf *const *host_parts,
@@ -207,6 +220,7 @@ static void join_one_off(dn_stream *s, double *host_loss, dn_buf *logits, const 
     dn_vocab_shard off = one_off(words);
     planted(s)->real->cross_entropy_join(s, host_loss, logits, host_parts, n_parts, own, targets, &off, N,
                                          scale);
+    finish(s);
 }
 
 void dn_plant_in_kernels(dn_bug bug, dn_kernels *table)

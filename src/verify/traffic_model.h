@@ -31,8 +31,8 @@ void dn_traffic_of_orthonormalizing(const dn_optim_config *config, const dn_para
                                     const dn_mesh *mesh, const dn_optimizer *optimizer,
                                     dn_traffic_model *model);
 
-/** What a rank of a communicator exchanges to orthonormalize one matrix P [m,r], of which it has `rows` rows and the
- * owner (`owns`: this rank is it) owner_rows, in these rounds. */
+/** What a rank of a communicator exchanges to orthonormalize one matrix P [m,r], of which it has `rows` rows
+ * and the owner (`owns`: this rank is it) owner_rows, in these rounds. */
 typedef struct dn_orth_traffic {
     uint64_t reduced, gathered, sent; /* to and from owners; rows to the owner or back */
 } dn_orth_traffic;
