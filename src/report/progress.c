@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <langinfo.h>
+#include <limits.h>
 #include <locale.h>
 #include <math.h>
 #include <stdarg.h>
@@ -94,26 +95,6 @@ static void write_time(const dn_progress *p, double now, char *out, size_t bytes
         snprintf(out, bytes, "%s", dn_human_time(now - p->started_s, time, sizeof time));
 }
 
-/* Everything but percentage and bar. */
-static void write_state(const dn_progress *p, double now, char *out, size_t bytes)
-{
-    char count[80], time[40];
-    write_count(p, count, sizeof count);
-    write_time(p, now, time, sizeof time);
-    snprintf(out, bytes, "%s%s%s  %s", count, *p->text ? "  " : "", p->text, time);
-}
-
-static double fraction(const dn_progress *p)
-{
-    return p->done < p->total ? (double)p->done / (double)p->total : 1.0;
-}
-
-/* Whole percents, rounded down: 100 % means done. */
-static int percent(const dn_progress *p)
-{
-    return (int)(100.0 * fraction(p));
-}
-
 /* Bytes that one character of UTF-8 takes; 1 for what is none. */
 static size_t character(const char *text)
 {
@@ -129,6 +110,36 @@ static int columns(const char *text)
     for (; *text; text += character(text))
         n++;
     return n;
+}
+
+/* Everything but percentage and bar. Where `width` is too little for all of it, the last parts of the text, which two
+ * blanks tell apart, are left out. */
+static void write_state(const dn_progress *p, double now, int width, char *out, size_t bytes)
+{
+    char count[80], time[40], text[DN_PROGRESS_TEXT];
+    write_count(p, count, sizeof count);
+    write_time(p, now, time, sizeof time);
+    strcpy(text, p->text);
+    for (;;) {
+        snprintf(out, bytes, "%s%s%s  %s", count, *text ? "  " : "", text, time);
+        char *last = NULL;
+        for (char *at = text; (at = strstr(at, "  ")) != NULL; at += 2)
+            last = at;
+        if (columns(out) <= width || !last)
+            return;
+        *last = '\0';
+    }
+}
+
+static double fraction(const dn_progress *p)
+{
+    return p->done < p->total ? (double)p->done / (double)p->total : 1.0;
+}
+
+/* Whole percents, rounded down: 100 % means done. */
+static int percent(const dn_progress *p)
+{
+    return (int)(100.0 * fraction(p));
 }
 
 static void cut(char *text, int width)
@@ -186,7 +197,8 @@ static void print_plain(const dn_progress *p, const char *state)
 static void show_state(dn_progress *p, double now)
 {
     char state[LINE / 2];
-    write_state(p, now, state, sizeof state);
+    int width = p->terminal ? dn_terminal_columns(p->out, 79) - (int)strlen(p->total ? "100% " : "") : INT_MAX;
+    write_state(p, now, width, state, sizeof state);
     if (p->terminal)
         draw(p, state);
     else

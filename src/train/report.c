@@ -53,35 +53,6 @@ static double uncompressed_bytes(const dn_run *run)
     return (double)bytes;
 }
 
-/* Payload of a step's optimizer, or of an exchange of weights, over groups along dp. */
-static void report_exchange(const dn_run *run, FILE *out)
-{
-    char now[32], full[32];
-    bool local = run->plan.strategy->local;
-    uint64_t every = local ? run->plan.strategy_config.sync_every : 1;
-    const dn_plan *plan = &run->plan;
-    const dn_instance *instance = &run->instance;
-    dn_traffic_model model = {0};
-    double reduced = 0;
-    dn_traffic_of_optimizer(&plan->optim, instance->params, plan->n_params, &instance->optimizer_mesh,
-                            instance->optimizer, every - 1, &model);
-    dn_traffic_of_strategy(plan->strategy, &plan->strategy_config, instance->params, plan->n_params,
-                           instance->mesh, every - 1, &model);
-    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
-        if (axes & DN_AXIS(DN_DP))
-            reduced += (double)(model.payload[axes][DN_TRAFFIC_FACTORS] +
-                                model.payload[axes][local ? DN_TRAFFIC_WEIGHTS : DN_TRAFFIC_GRADIENT]);
-    if (run->plan.mesh[DN_DP] == 1)
-        return;
-    dn_human(reduced, "B", now, sizeof now);
-    dn_human(uncompressed_bytes(run), "B", full, sizeof full);
-    if (local)
-        fprintf(out, "exchange  %s every %llu steps (%s a step if all gradients were exchanged)\n", now,
-                (unsigned long long)every, full);
-    else
-        fprintf(out, "exchange  %s a step (%s if all gradients were exchanged whole)\n", now, full);
-}
-
 /* Copies count as often as they are kept. */
 static double state_bytes(const dn_run *run)
 {
@@ -104,16 +75,18 @@ void dn_report_begin(dn_run *run)
     const dn_config *config = &run->plan.config;
     report_model(run, stderr);
     report_machine(run, stderr);
-    report_exchange(run, stderr);
     if (run->step > 0)
         fprintf(stderr, "resumed   after step %llu from %s\n", (unsigned long long)run->step,
                 config->checkpoint_dir);
     dn_progress_begin(&run->progress, stderr, run->step, dn_run_goal(run));
 }
 
-static double share_of_peak(const dn_run *run, double tokens_per_s)
+/* A rate above the peak shows that the peak was measured too low, beside other work: then it is that rate. */
+static double share_of_peak(dn_run *run, double tokens_per_s)
 {
-    return tokens_per_s * dn_model_flops_per_token(&run->plan.spec) / run->peak_flops;
+    double flops = tokens_per_s * dn_model_flops_per_token(&run->plan.spec);
+    run->peak_flops = fmax(run->peak_flops, flops);
+    return flops / run->peak_flops;
 }
 
 /* What workers exchanged over one axis to train one model: all kinds but control. */
@@ -124,6 +97,57 @@ static double exchanged_bytes(const dn_comm_stats *stats)
         if (kind != DN_TRAFFIC_CONTROL)
             bytes += (double)stats->payload[kind];
     return bytes;
+}
+
+/* All kinds over all axes but control: what dn_report_step measures, as the traffic model says it. */
+static double modelled_bytes(const dn_run *run, bool whole, uint64_t step)
+{
+    const dn_plan *plan = &run->plan;
+    const dn_instance *instance = &run->instance;
+    dn_optim_config config = plan->optim;
+    dn_traffic_model model = {0};
+    double bytes = 0;
+    config.compress = config.compress && !whole;
+    dn_traffic_of_optimizer(&config, instance->params, plan->n_params, whole ? instance->mesh : &instance->optimizer_mesh,
+                            instance->optimizer, step, &model);
+    if (!whole)
+        dn_traffic_of_strategy(plan->strategy, &plan->strategy_config, instance->params, plan->n_params, instance->mesh,
+                               step, &model);
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
+        for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+            if (kind != DN_TRAFFIC_CONTROL)
+                bytes += (double)model.payload[axes][kind];
+    return bytes;
+}
+
+/* The mean over the steps from one exchange of momenta, or of weights, to the next. */
+static double mean_bytes(const dn_run *run, bool whole)
+{
+    const dn_plan *plan = &run->plan;
+    double every = plan->strategy->local ? (double)plan->strategy_config.sync_every : plan->optim.momentum_sync_every;
+    double plain = modelled_bytes(run, whole, 0);
+    return every > 1 ? plain + (modelled_bytes(run, whole, (uint64_t)every - 1) - plain) / every : plain;
+}
+
+/* After the first step, as what orthonormalizing and the passes exchange is measured: the rest is the model's. */
+static void report_exchange(dn_run *run, double bytes)
+{
+    char now[32], full[32];
+    double step = bytes - modelled_bytes(run, false, run->step - 1) + mean_bytes(run, false),
+           whole = step - mean_bytes(run, false) + mean_bytes(run, true);
+    if (run->plan.n_workers == 1)
+        return;
+    dn_human(step, "B", now, sizeof now);
+    if (run->plan.mesh[DN_DP] == 1 || whole == step)
+        dn_progress_line(&run->progress, "exchange  %s a step and worker", now);
+    else
+        dn_progress_line(&run->progress, "exchange  %s a step and worker; with whole gradients %s, %.3g times as much", now,
+                         dn_human(whole, "B", full, sizeof full), whole / step);
+}
+
+static double step_bytes(const dn_step_result *r)
+{
+    return exchanged_bytes(&r->stats[DN_DP]) + exchanged_bytes(&r->stats[DN_FS]) + exchanged_bytes(&r->stats[DN_TP]);
 }
 
 static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
@@ -180,12 +204,20 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
                          (unsigned long long)run->step, isfinite(r->loss) ? "a gradient" : "the loss");
     if (!isnan(val_loss))
         show_validation(run, val_loss);
-    snprintf(text, sizeof text, "loss %.4f  %s  %.0f%% of GEMM peak  %s/step", r->loss,
-             dn_human(tokens_per_s, "tok/s", speed, sizeof speed), 100 * share_of_peak(run, tokens_per_s),
-             dn_human(exchanged_bytes(&r->stats[DN_DP]) + exchanged_bytes(&r->stats[DN_FS]) +
-                          exchanged_bytes(&r->stats[DN_TP]),
-                      "B", bytes, sizeof bytes));
+    /* Since the last line, not of one step: short ones differ tenfold. */
+    run->shown_tokens += tokens_per_s * r->seconds;
+    run->shown_s += r->seconds;
+    run->shown_bytes += step_bytes(r);
+    run->n_shown++;
+    double rate = run->shown_tokens / run->shown_s;
+    snprintf(text, sizeof text, "loss %.4f  %s  %s/step  %.0f%% of GEMM peak", r->loss,
+             dn_human(rate, "tok/s", speed, sizeof speed),
+             dn_human(run->shown_bytes / (double)run->n_shown, "B", bytes, sizeof bytes), 100 * share_of_peak(run, rate));
     dn_progress_show(&run->progress, run->step, text);
+    if (run->progress.shown == run->step) {
+        run->shown_tokens = run->shown_s = run->shown_bytes = 0;
+        run->n_shown = 0;
+    }
 }
 
 dn_status dn_report_step(dn_run *run, double val_loss)
@@ -197,6 +229,9 @@ dn_status dn_report_step(dn_run *run, double val_loss)
         return DN_OK;
     const dn_step_result *result = &run->last;
     double tokens = (double)(run->plan.config.batch_size * run->plan.config.sequence_length);
+    if (!run->told_exchange && !result->report.skipped)
+        report_exchange(run, step_bytes(result));
+    run->told_exchange = run->told_exchange || !result->report.skipped;
     show_step(run, result, tokens / result->seconds, val_loss);
     dn_run_monitor_disk(run);
     return write_metrics(run, result, tokens / result->seconds, val_loss);

@@ -46,6 +46,9 @@ typedef struct dn_run {
     uint64_t step;      /* steps done */
     const char *phase;  /* what the state table says this rank is doing */
     double peak_flops;  /* GEMM peak of all workers together */
+    double shown_tokens, shown_s, shown_bytes; /* of the n_shown steps since the last line of progress; rank 0 */
+    int n_shown;
+    bool told_exchange; /* the line on what a step exchanges is there; rank 0 */
     double state_bytes; /* what the optimizer keeps between steps, on all workers together; rank 0 */
     uint64_t
         n_skipped;     /* steps skipped in a row because something was not finite; the state is that before */

@@ -2,6 +2,8 @@
 import csv
 import io
 import os
+import re
+import shutil
 import sys
 import xml.etree.ElementTree
 
@@ -51,6 +53,45 @@ def the_page_has_every_plot_of_every_run():
         expect(dots == 6, f"{dots} validations are shown, not 6")
         for name in "Milliseconds a step, by phase", "Bytes a step, by axis":
             expect(len(list(plots[name].iter(SVG + "rect"))) >= 2, f"{name} has no bars")
+
+
+def megabytes(text, after):
+    number, unit = re.search(after + r" ([\d.]+) (.?)B", text).groups()
+    return float(number) * {"": 1, "k": 1e3, "M": 1e6}[unit]
+
+
+def three_digits(value):
+    return float(f"{value:.2e}")
+
+
+@case
+def what_a_step_exchanges_is_one_number_everywhere():
+    with Place() as place:
+        def exchanged(**changes):
+            done = place.train(2, num_iterations=6, momentum_sync_every=3, **changes)
+            expect(done.returncode == 0, done.stderr)
+            steps = [sum(line[f"bytes_{axis}"] for axis in ("dp", "fs", "tp")) for line in place.metrics()]
+            shutil.rmtree(place.file("run"))
+            return done.stderr, sum(steps) / len(steps), steps
+
+        factors, mean, steps = exchanged()
+        _, whole, _ = exchanged(replicate_mesh_grad_sync=False)
+        expect(steps[2] > steps[1] == steps[0], f"momenta are not averaged every third step: {steps}")
+        said = megabytes(factors, "exchange "), megabytes(factors, "with whole gradients")
+        expect(said == (three_digits(mean), three_digits(whole)), f"said {said}, counted {mean} and {whole}")
+        line = re.search(r"1/6 .*?([\d.]+ k?B)/step", factors).group(1)
+        expect(megabytes("x " + line, "x") == three_digits(steps[0]), f"the line says {line}, counted {steps[0]}")
+        for sizes in {"fs_size": 2, "dp_size": 1}, {"tp_size": 2, "dp_size": 1}:
+            said, mean, _ = exchanged(**sizes)
+            expect(megabytes(said, "exchange ") == three_digits(mean) and "whole" not in said, f"{said}: counted {mean}")
+
+
+@case
+def no_step_is_faster_than_the_peak():
+    with Place() as place:
+        place.train(1, num_iterations=20)
+        shares = [line["peak_share"] for line in place.metrics()]
+        expect(all(0 < share <= 1 for share in shares), f"{shares}")
 
 
 @case
