@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from runs import PROGRAM, Place, case, expect, run, tap  # noqa: E402
 
 IO = 5
-COMMANDS = ["train", "compare", "eval", "generate", "verify", "prepare", "launch", "stat", "topo", "bench",
+COMMANDS = ["train", "compare", "eval", "report", "generate", "verify", "prepare", "launch", "stat", "topo", "bench",
             "bench comm", "bench numa"]
 MEASURE = ["bench", "comm", "--np", "2", "--op", "all-reduce", "-e", "64", "-n", "1", "--triad", "64K"]
 
@@ -79,6 +79,7 @@ def what_a_run_has_reached_and_says_is_no_success_unwritten():
         trained = place.train(num_iterations=1)
         expect(trained.returncode == 0, trained.stderr)
         expect_told(["eval", place.file("run")])
+        expect_told(["report", "--csv", place.file("run")])
         expect_told(["generate", place.file("run"), "--tokens", "4"])
         for out, reason in unwritable():  # it ends where nobody reads on
             done = run_into(out, [PROGRAM, "generate", place.file("run"), "--tokens", "1000000000"])
