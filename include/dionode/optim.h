@@ -7,9 +7,8 @@
  *     status = dn_optim_create(&config, tensors, 1, NULL, 0, &optim);
  *     for each step: fill g;  status = dn_optim_step(optim, step, lr, &report);
  *
- * With a mesh, every rank gives the block of each tensor that it holds; results do not depend on the mesh, up
- * to rounding, and copies of a block end bitwise equal. What ranks exchange is in their statistics
- * (dn_comm_get_stats).
+ * On a mesh every rank passes its block of each tensor. Results do not depend on the mesh, up to rounding,
+ * and copies of a block stay bitwise equal. Traffic is counted (dn_comm_get_stats).
  */
 #ifndef DIONODE_OPTIM_H
 #define DIONODE_OPTIM_H
@@ -27,16 +26,15 @@
 extern "C" {
 #endif
 
-/* A rule: how one kind of parameter is stepped. Rules are named as in a configuration: "dion", "adamw", ...
- */
+/* A rule: the optimizer of one kind of parameter, named as in a configuration: "dion", "adamw", ... */
 typedef struct dn_rule_info {
     const char *name;   /* also the prefix of its states in checkpoints */
-    const char *help;   /* a few words */
+    const char *help;   /* one line */
     bool matrices_only; /* not for embedding, head and vectors */
     double lr;          /* base learning rate to search around */
 } dn_rule_info;
 
-/** Rule number `index` of all there are, from 0; NULL beyond the last. Static. */
+/** Rule `index`, from 0; NULL beyond the last. Static. */
 DN_API const dn_rule_info *dn_rule_at(size_t index);
 
 /** The rule with that name; NULL if there is none. Static. */
@@ -45,7 +43,7 @@ DN_API const dn_rule_info *dn_rule_find(const char *name);
 /** Whether the option with that key ("ortho_fraction", ...: dn_key.name) is one of the rule's. */
 DN_API bool dn_rule_takes(const dn_rule_info *rule, const char *key);
 
-/* How an orthonormal update is scaled so that one learning rate serves all shapes (dion.md 1.9, 7). */
+/* The scale of an orthonormal update, so that one learning rate serves all shapes. */
 typedef enum dn_adjust {
     DN_ADJUST_SPECTRAL_NORM, /* sqrt(rows/cols): an update of RMS-to-RMS operator norm 1 */
     DN_ADJUST_RMS_NORM,      /* 0.2 sqrt(max(rows, cols)): entries of the size AdamW's have (Moonshot) */
@@ -58,7 +56,7 @@ typedef enum dn_precision {
     DN_PRECISION_BFLOAT16, /* rounded to the nearest once a step: half the memory, two to three digits */
 } dn_precision;
 
-/* The kind decides the optimizer; shape cannot tell a head from a matrix (dion.md 1.9). */
+/* The kind selects the rule: shape cannot tell a head from a hidden matrix. */
 typedef enum dn_param_kind {
     DN_PARAM_MATRIX,    /* hidden matrix: the matrix rule                         */
     DN_PARAM_EMBEDDING, /* token embedding: element-wise, no weight decay         */
@@ -85,7 +83,7 @@ typedef struct dn_optim_config {
     int64_t power_iters;
     dn_orth orth;
     bool orth_dion;              /* QR of R in place of column normalization (arXiv 2605.16341) */
-    bool adaptive_rank;          /* AdaDion's: rank_fraction gives the largest (optim/adadion.h) */
+    bool adaptive_rank;          /* AdaDion: the rank follows the spectrum; rank_fraction gives the largest */
     bool compress;               /* replicas exchange factors: replicate_mesh_grad_sync */
     int64_t momentum_sync_every; /* steps; 0 = never */
     /* Muon, NorMuon, Dion2, Dion3 */
@@ -94,9 +92,9 @@ typedef struct dn_optim_config {
     bool gram;            /* the Gram form of Newton-Schulz, cheaper for long matrices; always Dion3's */
     bool nesterov;        /* Muon, NorMuon, SGD */
     double row_beta2;     /* NorMuon, Dion3: decay of the second moments of rows */
-    double ef_decay;      /* Dion2: what is left of the selected part of the momentum; Dion3 takes mu */
-    bool local_selection; /* Dion2, Dion3: each part of a matrix that fs or tp cuts takes its own largest rows
-                             (columns): the result depends on these cuts */
+    double ef_decay;      /* Dion2: decay of the selected rows of the momentum (error feedback); Dion3: mu */
+    bool local_selection; /* Dion2, Dion3: each shard over fs or tp selects its own largest rows (columns):
+                             the result depends on the mesh */
     /* AdamW, Lion */
     double beta1, beta2;
     bool cautious; /* AdamW: no decay of weights that the update lets grow (arXiv 2510.12402) */
@@ -106,8 +104,7 @@ typedef struct dn_optim_config {
     uint64_t seed; /* of the initial Q and of sketches */
 } dn_optim_config;
 
-/** What `dionode train` takes where a configuration says nothing: Dion at rank 1/4 for matrices, Lion for
- * everything else. */
+/** The defaults of `dionode train`: Dion at rank 1/4 for matrices, Lion for everything else. */
 DN_API dn_optim_config dn_optim_defaults(void);
 
 /* ---- tensors of a program's own ---- */
@@ -115,107 +112,97 @@ DN_API dn_optim_config dn_optim_defaults(void);
 #define DN_OPTIM_NAME_MAX 64 /* bytes of a name, with its end */
 #define DN_OPTIM_DIMS_MAX 6
 
-/* How one dimension is dealt to the ranks along an axis: dn_shard_range in units (1: any row; the size of a
- * head: between heads). */
-typedef struct dn_dim_sharding {
-    dn_axis axis;
-    size_t unit; /* 0 in a dn_optim_tensor: not cut */
-} dn_dim_sharding;
-
 /*
- * A tensor to train. One of shape {d0, d1, d2, ...} is stepped as the matrix [d0, d1 d2 ...], rows = d0 being
- * the outputs: what is flattened (the filters of a convolution) lies without gaps, whole rows may lie apart.
- * A vector {n} is n rows of one.
+ * A tensor to train. Shape {d0, d1, d2, ...} is stepped as the matrix [d0, d1 d2 ...], rows = d0 being the
+ * outputs: trailing dimensions (the filters of a convolution) are contiguous, rows may have a stride. A
+ * vector {n} is n rows of one.
  *
- * rows and cols may be cut along fs and tp, each along another axis; along the axes that cut neither (dp
- * always) ranks hold copies of the same block: weights that are equal, gradients that may differ and of which
- * the step takes the mean. So what each rank has a gradient of is its own part of the loss, as a mean over
- * its part of the batch.
+ * Rows and columns may be sharded along fs and tp, over different axes. Along all other axes (always dp)
+ * ranks hold copies of a block: equal weights, and gradients that may differ, of which the step takes the
+ * mean. Each rank's gradient is therefore that of the mean loss over its own rows of the batch.
  */
 typedef struct dn_optim_tensor {
-    const char *name; /* unique; at most 63 bytes, 52 with split; copied */
+    const char *name; /* unique; at most 63 bytes, 52 with n_views; copied */
     dn_param_kind kind;
-    size_t shape[DN_OPTIM_DIMS_MAX];            /* of the whole; ends with a 0, or at DN_OPTIM_DIMS_MAX */
-    dn_dim_sharding row_sharding, col_sharding; /* left out: not cut */
-    size_t n_views; /* its rows are so many matrices of as many rows each, every one stepped on its own
-                     (heads; 3 for a fused QKV); 0: one. Rules that are not for matrices take no notice */
-    dn_real *weight, *grad; /* of the block that this rank holds (dn_optim_block); borrowed */
-    size_t stride;          /* elements between rows of both; 0: none between, dense */
-    bool in_place; /* weight and grad are dense, in symmetric memory of mesh->all (dn_comm_alloc), at the
-                      same offset on all ranks: see dn_optim_step. On one rank dense is enough, and
-                      this has no meaning */
+    size_t shape[DN_OPTIM_DIMS_MAX];            /* global; ends with a 0, or at DN_OPTIM_DIMS_MAX */
+    dn_dim_sharding row_sharding, col_sharding; /* left out: not sharded */
+    size_t n_views; /* the rows are n_views matrices of equal height, each stepped on its own (heads; 3
+                       for a fused QKV); 0: one. Element-wise rules ignore it */
+    dn_real *weight, *grad; /* this rank's block (dn_optim_block); borrowed */
+    size_t stride;          /* leading dimension of both, in elements; 0: dense */
+    bool in_place;          /* weight and grad are dense and symmetric (dn_comm_alloc of mesh->all): the step
+                               works on them without copies, see dn_optim_step. Ignored on one rank */
 } dn_optim_tensor;
 
-/** The block of a tensor that the rank at at[] of a mesh of size[] holds: rows and flattened columns, of the
- * whole. Empty of a tensor that dn_optim_create would refuse. */
+/** The block of a tensor that the rank at coordinates at[] of a mesh of size[] holds, in rows and flattened
+ * columns of the global matrix. Empty if dn_optim_create would refuse the tensor. */
 DN_API dn_block dn_optim_block(const dn_optim_tensor *tensor, const int size[DN_N_AXES],
                                const int at[DN_N_AXES]);
 
 typedef struct dn_optim dn_optim;
 
-/** Symmetric heap that dn_optim_create takes of mesh->all, in bytes; exact: to join with, beside
- * dn_mesh_heap_bytes and what is taken for tensors in place. Of tensors no memory is read but names. 0 where
- * dn_optim_create refuses, and says why; SIZE_MAX where it is more than can be counted. */
+/** Bytes of symmetric heap that dn_optim_create takes of mesh->all; exact. Add dn_mesh_heap_bytes and the
+ * tensors in place for dn_comm_join. Reads no weights. 0 where dn_optim_create refuses, with its message;
+ * SIZE_MAX on overflow. */
 DN_API size_t dn_optim_heap_bytes(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
                                   const int size[DN_N_AXES]);
 
 /**
- * An optimizer of n tensors (described alike on all ranks but for their memory, which is borrowed) on a mesh
- * (borrowed; collective over it), or, with mesh NULL, of this process alone. config is copied. It computes
- * with n_threads threads, as many on all ranks, and makes that the OpenMP and BLAS threads of the calling
- * thread; 0: those of OMP_NUM_THREADS, which `dionode launch` sets, or else a rank's share of this machine's
- * cores. For full speed begin main() with dn_blas_tune.
+ * An optimizer of n tensors on a mesh (borrowed; collective over it), or of this process alone (mesh NULL).
+ * All ranks describe the same tensors; weights and gradients are borrowed, config is copied. n_threads:
+ * OpenMP and BLAS threads of the calling thread from now on, equal on all ranks; 0: OMP_NUM_THREADS, which
+ * `dionode launch` sets, or else this rank's share of the cores. Call dn_blas_tune first in main() for full
+ * speed. Owned by the caller.
  *
- * Errors: DN_ERR_ARG a setting out of its range; a tensor (by name) of a shape, cut, split, stride or memory
- * that cannot be, or with the name of another; DN_ERR_MEMORY; those of the group. Owned by the caller.
+ * Errors: DN_ERR_ARG a setting out of range, or a tensor (named) with an invalid shape, sharding, n_views,
+ * stride or memory, or a repeated name; DN_ERR_MEMORY; those of the communicator.
  */
 DN_API dn_status dn_optim_create(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
                                  const dn_mesh *mesh, int n_threads, dn_optim **out) DN_MUST_USE;
-/** Not collective; before the mesh's. NULL is a no-op; sets *optim to NULL. Tensors stay as they are. */
+/** Not collective; before dn_mesh_destroy. NULL is a no-op; sets *optim to NULL. Tensors stay as they are. */
 DN_API void dn_optim_destroy(dn_optim **optim);
 
-/* What a step found out; the same on all ranks. */
+/* The result of a step; equal on all ranks. */
 typedef struct dn_optim_report {
-    bool skipped;     /* a gradient was not finite on some rank: nothing was changed */
-    double grad_norm; /* of averaged gradients; of decoupled replicas' the root mean square */
-    double clip;      /* what gradients were multiplied by: 1, or less with clip_norm */
-    int n_zero;       /* matrices whose momentum is zero everywhere: only decayed */
-    int n_fallback;   /* matrices too rank-deficient for the chosen orthonormalization: by Householder */
+    bool skipped; /* some gradient was not finite: nothing was changed */
+    double
+        grad_norm; /* global norm of the mean gradient; of decoupled replicas the root mean square of norms */
+    double clip;   /* factor on gradients: 1, or less with clip_norm */
+    int n_zero;    /* matrices whose momentum is zero: only decayed */
+    int n_fallback; /* rank-deficient matrices that were orthonormalized by Householder QR instead */
 } dn_optim_report;
 
 /**
- * Collective over the mesh. One step at base learning rate lr; steps count from 0. Reads and updates weights,
- * reads gradients. Tensors in place are worked on where they are: their gradients are undefined afterwards,
- * and after the step a rank may write its weights only when it has met the others (dn_comm_barrier), who may
- * be reading them. All others are copied in, and their weights out again. Allocates nothing once every kernel
- * has met its sizes: from the second step on. Called by the thread that created the optimizer. Errors:
- * DN_ERR_NUMERIC, on all ranks, if a momentum has grown out of range: to go on takes a state that was saved;
- * those of the group.
+ * Collective over the mesh. One step at base learning rate lr; steps count from 0. Updates weights. Gradients
+ * of tensors in place are undefined afterwards, and their weights may be written only after the next barrier
+ * (dn_comm_barrier): other ranks may still be reading them. All other tensors are copied in, and their
+ * weights out again. Allocates nothing from the second step on. Call from the thread that created the
+ * optimizer. Errors: DN_ERR_NUMERIC, on all ranks, if a momentum overflowed: the state is lost, restore a
+ * saved one; those of the communicator.
  */
 DN_API dn_status dn_optim_step(dn_optim *optim, uint64_t step, double lr,
                                dn_optim_report *report) DN_MUST_USE;
 
-/* ---- state, to be saved and restored ---- */
+/* ---- state: for checkpoints ---- */
 
-/* One tensor of state, and what one rank holds of it. All tensors of state with the weights and the number of
- * steps are all there is to save. */
+/* One tensor of optimizer state, and what one rank holds of it. All of these, the weights and the number of
+ * steps make a complete checkpoint. */
 typedef struct dn_optim_state {
-    const char *name;  /* "dion.momentum.<tensor>", "dion.q.<tensor>", ...; of one that is split for each of
-                          its  matrices: "dion.q.<tensor>.<k>". Borrowed */
-    size_t rows, cols; /* of the whole */
-    dn_block block;    /* of the whole; may be empty */
-    dn_type type;      /* of its elements */
+    const char *name;  /* "dion.momentum.<tensor>", "dion.q.<tensor>", ...; with n_views one for each view:
+                          "dion.q.<tensor>.<k>". Borrowed */
+    size_t rows, cols; /* global */
+    dn_block block;    /* the rank's; may be empty */
+    dn_type type;      /* of elements */
     void *data; /* [block.rows, block.cols] dense; an address of this rank's symmetric heap: what another rank
                    holds is read there through dn_comm_view */
-    int replica;       /* blocks of one replica tile the whole exactly */
-    bool per_replica;  /* each replica's differs (decoupled momentum), and its own is to be restored, or for
-                          all  the mean; otherwise replica 0 is enough, if there are several */
+    int replica;      /* the blocks of one replica tile the tensor exactly */
+    bool per_replica; /* replicas' states differ (decoupled momentum): restore each its own, or the mean to
+                         all. Otherwise they are equal: saving replica 0 is enough */
 } dn_optim_state;
 
 DN_API size_t dn_optim_n_states(const dn_optim *optim);
-/** State number index < dn_optim_n_states, what rank `rank` of mesh->all (0 without a mesh) holds of it.
- * Between two steps states may be read, after the ranks have met, and each rank may write its own, before
- * they meet again. */
+/** State `index` < dn_optim_n_states as rank `rank` of mesh->all (0 without a mesh) holds it. Between steps
+ * states may be read after a barrier; a rank may write its own before the next barrier. */
 DN_API dn_optim_state dn_optim_state_of(const dn_optim *optim, size_t index, int rank);
 
 #ifdef __cplusplus

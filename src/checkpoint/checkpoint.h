@@ -15,6 +15,7 @@
 
 #include "dionode/mesh.h"
 #include "dionode/types.h"
+#include "tensor/block.h"
 
 /* What one rank holds of a tensor. */
 typedef struct dn_shard {

@@ -329,7 +329,7 @@ dn_status dn_checkpoint_block(const dn_checkpoint *checkpoint, const char *name,
     const uint16_t *halves = (const uint16_t *)(checkpoint->file + checkpoint->start + entry.begin);
     if (!narrow)
         DN_TRY(dn_checkpoint_tensor(checkpoint, name, rows, cols, &data));
-    if (!dn_block_is_within(block, rows, cols))
+    if (!dn_block_is_within(*block, rows, cols))
         return dn_fail(DN_ERR_ARG, "%s: [%zu, %zu] from (%zu, %zu) on is not within [%zu, %zu]", name,
                        block->rows, block->cols, block->row0, block->col0, rows, cols);
     size_t copied = 0; /* bytes since the last tick */

@@ -8,18 +8,7 @@
 
 static bool is_empty(const dn_shard *shard)
 {
-    return !shard->data || shard->block.rows == 0 || shard->block.cols == 0;
-}
-
-bool dn_block_is_within(const dn_block *b, size_t rows, size_t cols)
-{
-    return b->row0 <= rows && b->rows <= rows - b->row0 && b->col0 <= cols && b->cols <= cols - b->col0;
-}
-
-static bool overlap(const dn_block *a, const dn_block *b)
-{
-    return a->row0 < b->row0 + b->rows && b->row0 < a->row0 + a->rows && a->col0 < b->col0 + b->cols &&
-           b->col0 < a->col0 + a->cols;
+    return !shard->data || dn_block_size(shard->block) == 0;
 }
 
 /* The first shard before `index` that holds some of the same elements, or `index`. */
@@ -27,7 +16,8 @@ static size_t find_overlap(const dn_tensor *tensor, size_t index)
 {
     size_t other = 0;
     while (other < index && (is_empty(&tensor->shards[other]) ||
-                             !overlap(&tensor->shards[other].block, &tensor->shards[index].block)))
+                             dn_block_size(dn_block_intersect(tensor->shards[other].block,
+                                                              tensor->shards[index].block)) == 0))
         other++;
     return other;
 }
@@ -37,7 +27,7 @@ dn_status dn_shards_check(const dn_tensor *tensor)
 {
     size_t held = 0;
     for (size_t i = 0; i < tensor->n_shards; i++) {
-        const dn_block *block = &tensor->shards[i].block;
+        const dn_block block = tensor->shards[i].block;
         if (is_empty(&tensor->shards[i]))
             continue;
         if (!dn_block_is_within(block, tensor->rows, tensor->cols))
@@ -47,7 +37,7 @@ dn_status dn_shards_check(const dn_tensor *tensor)
         if (other < i)
             return dn_fail(DN_ERR_ARG, "%s: shards %zu and %zu overlap: give each element once", tensor->name,
                            other, i);
-        held += block->rows * block->cols;
+        held += dn_block_size(block);
     }
     if (held != tensor->rows * tensor->cols)
         return dn_fail(DN_ERR_ARG, "%s: its shards hold %zu of %zu elements: give all of them", tensor->name,

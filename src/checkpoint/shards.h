@@ -4,9 +4,6 @@
 
 #include "checkpoint/checkpoint.h"
 
-/** Whether a block lies in a tensor [rows, cols]; any numbers will do. */
-bool dn_block_is_within(const dn_block *block, size_t rows, size_t cols);
-
 /** Whether the shards tile the tensor. Errors: DN_ERR_ARG naming tensor and shards: one beyond it, two that
  * overlap, or a hole. */
 dn_status dn_shards_check(const dn_tensor *tensor) DN_MUST_USE;

@@ -2,17 +2,9 @@
 
 #include "base/fail.h"
 #include "comm/internal.h"
+#include "tensor/axes.h"
 
 #include <stdlib.h>
-
-dn_range dn_shard_range(size_t n, size_t unit, int parts, int index)
-{
-    size_t units = (n + unit - 1) / unit, at = (size_t)index;
-    size_t each = units / (size_t)parts, more = units % (size_t)parts; /* so many parts are a unit larger */
-    size_t first = (each * at + (at < more ? at : more)) * unit;
-    size_t end = first + (each + (at < more)) * unit;
-    return (dn_range){first < n ? first : n, end < n ? end : n};
-}
 
 void dn_mesh_at(const int size[DN_N_AXES], int rank, int at[DN_N_AXES])
 {
@@ -28,24 +20,10 @@ int dn_mesh_rank(const int size[DN_N_AXES], const int at[DN_N_AXES])
     return rank;
 }
 
-static int n_ranks(const int size[DN_N_AXES])
-{
-    return size[DN_DP] * size[DN_FS] * size[DN_TP];
-}
-
-/* The set without axes of size 1: one name for each group. */
-static unsigned significant(const int size[DN_N_AXES], unsigned axes)
-{
-    for (int axis = 0; axis < DN_N_AXES; axis++)
-        if (size[axis] == 1)
-            axes &= ~DN_AXIS(axis);
-    return axes;
-}
-
 /* Sets of axes that name a group of their own: neither all ranks nor equal to a smaller set. */
 static bool is_split(const int size[DN_N_AXES], unsigned axes)
 {
-    return significant(size, axes) == axes && axes != significant(size, DN_ALL_AXES);
+    return dn_axes_of(size, axes) == axes && axes != dn_axes_of(size, DN_ALL_AXES);
 }
 
 size_t dn_mesh_heap_bytes(const int size[DN_N_AXES])
@@ -53,7 +31,7 @@ size_t dn_mesh_heap_bytes(const int size[DN_N_AXES])
     size_t bytes = 0;
     for (unsigned axes = 0; axes < DN_ALL_AXES; axes++)
         if (is_split(size, axes))
-            bytes += dn_split_bytes(n_ranks(size), 0);
+            bytes += dn_split_bytes(dn_axes_size(size, DN_ALL_AXES), 0);
     return bytes;
 }
 
@@ -68,7 +46,7 @@ static int color(const dn_mesh *mesh, unsigned axes)
 
 static dn_status split(dn_mesh *mesh)
 {
-    mesh->comms[significant(mesh->size, DN_ALL_AXES)] = mesh->all;
+    mesh->comms[dn_axes_of(mesh->size, DN_ALL_AXES)] = mesh->all;
     for (unsigned axes = 0; axes < DN_ALL_AXES; axes++)
         if (is_split(mesh->size, axes))
             DN_TRY(dn_comm_split(mesh->all, color(mesh, axes), 0, 0, &mesh->comms[axes]));
@@ -78,7 +56,7 @@ static dn_status split(dn_mesh *mesh)
 dn_status dn_mesh_create(dn_comm *all, const int size[DN_N_AXES], dn_mesh **out)
 {
     *out = NULL;
-    if (size[DN_DP] < 1 || size[DN_FS] < 1 || size[DN_TP] < 1 || n_ranks(size) != dn_comm_size(all))
+    if (size[DN_DP] < 1 || size[DN_FS] < 1 || size[DN_TP] < 1 || dn_axes_size(size, DN_ALL_AXES) != dn_comm_size(all))
         return dn_fail(DN_ERR_ARG, "a mesh of %d x %d x %d does not fit a group of %d ranks", size[DN_DP],
                        size[DN_FS], size[DN_TP], dn_comm_size(all));
     dn_mesh *mesh = calloc(1, sizeof *mesh);
@@ -115,11 +93,11 @@ dn_mesh dn_mesh_replica(const dn_mesh *mesh)
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         if (axes & DN_AXIS(DN_DP))
             replica.comms[axes] = NULL;
-    replica.comms[significant(replica.size, DN_ALL_AXES)] = replica.all;
+    replica.comms[dn_axes_of(replica.size, DN_ALL_AXES)] = replica.all;
     return replica;
 }
 
 dn_comm *dn_mesh_comm(const dn_mesh *mesh, unsigned axes)
 {
-    return mesh->comms[significant(mesh->size, axes & DN_ALL_AXES)];
+    return mesh->comms[dn_axes_of(mesh->size, axes & DN_ALL_AXES)];
 }

@@ -10,13 +10,6 @@ void dn_param_set_whole(dn_param *param)
     param->block = (dn_block){0, param->rows, 0, param->cols};
 }
 
-static dn_range part(dn_dim_sharding cut, size_t n, const int size[DN_N_AXES], const int at[DN_N_AXES])
-{
-    if (cut.axis == DN_N_AXES)
-        return (dn_range){0, n};
-    return dn_shard_range(n, cut.unit, size[cut.axis], at[cut.axis]);
-}
-
 static size_t clamp(size_t x, size_t low, size_t high)
 {
     return x < low ? low : x > high ? high : x;
@@ -31,11 +24,12 @@ static dn_range within(const dn_param *view, dn_range rows)
 
 dn_block dn_param_block(const dn_param *param, const int size[DN_N_AXES], const int at[DN_N_AXES])
 {
-    dn_range rows = part(param->row_sharding, param->view_of ? param->view_of->rows : param->rows, size, at);
-    dn_range cols = part(param->col_sharding, param->cols, size, at);
+    dn_range rows = dn_sharding_range(param->row_sharding, param->view_of ? param->view_of->rows : param->rows,
+                                      size, at);
+    dn_range cols = dn_sharding_range(param->col_sharding, param->cols, size, at);
     if (param->view_of)
         rows = within(param, rows);
-    return (dn_block){rows.first, rows.end - rows.first, cols.first, cols.end - cols.first};
+    return dn_block_of(rows, cols);
 }
 
 dn_param dn_param_view(const dn_param *whole, size_t n, size_t k)

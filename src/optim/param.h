@@ -7,6 +7,7 @@
 
 #include "device/stream.h"
 #include "dionode/optim.h"
+#include "tensor/block.h"
 
 #define DN_PARAM_NAME_MAX       DN_OPTIM_NAME_MAX        /* bytes of a name, with its end */
 #define DN_PARAM_SPLIT_NAME_MAX (DN_PARAM_NAME_MAX - 11) /* of a parameter that is split */

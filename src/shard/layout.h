@@ -27,6 +27,7 @@
 #define SHARD_LAYOUT_H
 
 #include "optim/param.h"
+#include "tensor/axes.h"
 
 #include <stdbool.h>
 
@@ -65,20 +66,5 @@ dn_layout_most dn_layout_most_of(const dn_layout *layout, bool transposed);
 /** The axes that cut m, or n, of the oriented block. */
 unsigned dn_layout_m_axes(const dn_layout *layout, bool transposed);
 unsigned dn_layout_n_axes(const dn_layout *layout, bool transposed);
-
-/* ---- sets of axes ---- */
-
-/** The set without axes of size 1. */
-unsigned dn_axes_of(const int size[DN_N_AXES], unsigned axes);
-/** Those axes of the mesh that are not in the set. */
-unsigned dn_axes_without(const int size[DN_N_AXES], unsigned axes);
-/** Ranks of the group along a set of axes, and which of them the one at at[] is (dn_mesh_comm). */
-int dn_axes_size(const int size[DN_N_AXES], unsigned axes);
-int dn_axes_rank(const int size[DN_N_AXES], unsigned axes, const int at[DN_N_AXES]);
-
-static inline size_t dn_range_size(dn_range range)
-{
-    return range.end - range.first;
-}
 
 #endif

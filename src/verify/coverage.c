@@ -1,27 +1,13 @@
 #include "verify/inside.h"
 
-#include "base/size.h"
-
 #include <stdint.h>
-
-static bool empty(const dn_block *b)
-{
-    return b->rows == 0 || b->cols == 0;
-}
-
-static dn_block intersect(const dn_block *a, const dn_block *b)
-{
-    size_t row0 = dn_max(a->row0, b->row0), row1 = dn_min(a->row0 + a->rows, b->row0 + b->rows);
-    size_t col0 = dn_max(a->col0, b->col0), col1 = dn_min(a->col0 + a->cols, b->col0 + b->cols);
-    return (dn_block){row0, row1 > row0 ? row1 - row0 : 0, col0, col1 > col0 ? col1 - col0 : 0};
-}
 
 static bool find_overlap(const dn_held *held, size_t n, char *why, size_t bytes)
 {
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++) {
-            dn_block both = intersect(&held[i].block, &held[j].block);
-            if (empty(&both))
+            dn_block both = dn_block_intersect(held[i].block, held[j].block);
+            if (dn_block_size(both) == 0)
                 continue;
             snprintf(why, bytes, "%zu x %zu elements from [%zu, %zu] are covered by rank %d and again by %d",
                      both.rows, both.cols, both.row0, both.col0, held[j].rank, held[i].rank);
@@ -65,7 +51,7 @@ bool dn_covered(size_t rows, size_t cols, const dn_held *held, size_t n, char *w
     if (find_overlap(held, n, why, bytes))
         return false;
     for (size_t i = 0; i < n; i++)
-        sum += held[i].block.rows * held[i].block.cols;
+        sum += dn_block_size(held[i].block);
     if (sum == rows * cols)
         return true;
     find_hole(rows, cols, held, n, at);

@@ -6,6 +6,7 @@
 #define VERIFY_INSIDE_H
 
 #include "dionode/verify.h"
+#include "tensor/block.h"
 #include "verify/plant.h"
 
 #include <stdbool.h>

@@ -62,11 +62,6 @@ static dn_status add(dn_verify *v, const dn_observation *record)
 
 /* ---- compared with the reference ---- */
 
-static bool within(const dn_block *b, size_t rows, size_t cols)
-{
-    return b->rows <= rows && b->row0 <= rows - b->rows && b->cols <= cols && b->col0 <= cols - b->cols;
-}
-
 /* The original of a block that the reference shows; a new one gets its place. */
 static dn_status original_of(dn_verify *v, dn_observation *record)
 {
@@ -108,7 +103,7 @@ dn_status dn_verify_block(dn_verify *v, const dn_verify_tensor *tensor, dn_block
     record.type = tensor->type;
     record.replicated = tensor->replicated;
     record.block = block = dn_plant_block(&v->plant, block);
-    if (!within(&block, tensor->rows, tensor->cols))
+    if (!dn_block_is_within(block, tensor->rows, tensor->cols))
         record.wrong = DN_WRONG_PLACE;
     DN_TRY(original_of(v, &record));
     if (record.original < 0)

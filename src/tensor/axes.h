@@ -1,0 +1,19 @@
+/* Sets of axes of a mesh of size[], as bit masks: the ranks along a set, and which of them one is. */
+#ifndef TENSOR_AXES_H
+#define TENSOR_AXES_H
+
+#include "dionode/tensor.h"
+
+/** The set without axes of size 1. */
+unsigned dn_axes_of(const int size[DN_N_AXES], unsigned axes);
+
+/** Those axes of the mesh that are not in the set, without axes of size 1. */
+unsigned dn_axes_without(const int size[DN_N_AXES], unsigned axes);
+
+/** The number of ranks along a set of axes. */
+int dn_axes_size(const int size[DN_N_AXES], unsigned axes);
+
+/** The rank of the one at coordinates at[] among them: its rank in dn_mesh_comm(mesh, axes). */
+int dn_axes_rank(const int size[DN_N_AXES], unsigned axes, const int at[DN_N_AXES]);
+
+#endif
