@@ -28,16 +28,24 @@ DN_API dn_status dn_train(const dn_config *config, int n_workers, int max_restar
  * only the first keeps its log; one that cannot join says so there. Returns main's exit status. */
 DN_API int dn_train_worker(const dn_config *config);
 
+/* What dn_evaluate finds. */
+typedef struct dn_evaluation {
+    double loss;          /* nats a token */
+    double bits_per_byte; /* of text; NAN where tokens are not bytes (a vocabulary above 256) */
+    uint64_t n_tokens;    /* measured */
+    uint64_t step;        /* of the checkpoint */
+} dn_evaluation;
+
 /**
  * Mean validation loss (nats a token) of the newest checkpoint in `run` (a run directory or a checkpoint
  * file, as run/best.safetensors), over config's val_tokens (0 = all there are). assignments [n]: "key=value"
  * changes to the configuration stored with the checkpoint (data_dir, val_tokens, ...; not to the architecture).
- * *n_tokens = tokens measured. progress (may be NULL) gets tokens done and total. Errors: DN_ERR_NUMERIC weights or a
+ * progress (may be NULL) gets tokens done and total. Errors: DN_ERR_NUMERIC weights or a
  * loss that are not finite; others as usual.
  */
 DN_API dn_status dn_evaluate(const char *run, const char *const *assignments, size_t n,
                              void (*progress)(uint64_t done, uint64_t total, void *context), void *context,
-                             double *loss, uint64_t *n_tokens) DN_MUST_USE;
+                             dn_evaluation *out) DN_MUST_USE;
 
 /* What to verify of a configuration. */
 typedef struct dn_verification {

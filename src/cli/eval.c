@@ -4,6 +4,7 @@
 
 #include <argp.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -11,12 +12,18 @@ typedef struct arguments {
     const char *run;
     const char *assignments[64];
     size_t n;
+    bool json;
 } arguments;
+
+enum { OPTION_JSON = 1000 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     arguments *a = state->input;
     switch (key) {
+    case OPTION_JSON:
+        a->json = true;
+        return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num == 0)
             a->run = arg;
@@ -43,7 +50,11 @@ static void show(uint64_t done, uint64_t total, void *context)
 int cli_eval(int argc, char **argv, char **command_line)
 {
     (void)command_line;
-    static const struct argp argp = {NULL,
+    static const struct argp_option options[] = {
+        {"json", OPTION_JSON, NULL, 0, "Print one JSON object", 0},
+        {0},
+    };
+    static const struct argp argp = {options,
                                      parse,
                                      "RUN [key=value...]",
                                      "Mean validation loss of the newest checkpoint in RUN, a run's "
@@ -55,13 +66,23 @@ int cli_eval(int argc, char **argv, char **command_line)
                                      NULL};
     arguments a = {0};
     cli_parse(&argp, argc, argv, 0, &a);
-    double loss;
-    uint64_t n_tokens;
+    dn_evaluation e;
     dn_status status =
-        dn_evaluate(a.run, a.assignments, a.n, isatty(STDERR_FILENO) ? show : NULL, NULL, &loss, &n_tokens);
+        dn_evaluate(a.run, a.assignments, a.n, isatty(STDERR_FILENO) ? show : NULL, NULL, &e);
     if (status != DN_OK)
         return cli_failure(status);
-    printf("loss %.6f nats a token, perplexity %.3f, over %llu tokens\n", loss, exp(loss),
-           (unsigned long long)n_tokens);
+    bool bytes = !isnan(e.bits_per_byte);
+    if (a.json) {
+        printf("{\"step\": %llu, \"loss\": %.17g, \"perplexity\": %.17g, \"tokens\": %llu", (unsigned long long)e.step,
+               e.loss, exp(e.loss), (unsigned long long)e.n_tokens);
+        if (bytes)
+            printf(", \"bits_per_byte\": %.17g", e.bits_per_byte);
+        printf("}\n");
+        return 0;
+    }
+    printf("loss %.6f nats a token, perplexity %.3f, ", e.loss, exp(e.loss));
+    if (bytes)
+        printf("%.4f bits a byte, ", e.bits_per_byte);
+    printf("over %llu tokens\n", (unsigned long long)e.n_tokens);
     return 0;
 }

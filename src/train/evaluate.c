@@ -57,14 +57,19 @@ static dn_status evaluate_model(dn_loaded_model *model, evaluation *e, double *l
 
 dn_status dn_evaluate(const char *run, const char *const *assignments, size_t n,
                       void (*progress)(uint64_t done, uint64_t total, void *context), void *context,
-                      double *loss, uint64_t *n_tokens)
+                      dn_evaluation *out)
 {
     dn_loaded_model model;
     evaluation e = {.progress = progress, .context = context};
     dn_status status = dn_loaded_model_open(&model, run, assignments, n, ROWS_AT_ONCE);
+    double loss = NAN;
     if (status == DN_OK)
-        status = evaluate_model(&model, &e, loss);
-    *n_tokens = e.n_tokens;
+        status = evaluate_model(&model, &e, &loss);
+    if (status == DN_OK)
+        *out = (dn_evaluation){.loss = loss,
+                               .bits_per_byte = model.plan.spec.V <= 256 ? loss / M_LN2 : NAN,
+                               .n_tokens = e.n_tokens,
+                               .step = model.step};
     dn_loaded_model_close(&model);
     return status;
 }

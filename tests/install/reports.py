@@ -1,6 +1,8 @@
 """What a run has measured, as others read it: the page is well-formed and has every plot, the values are those of metrics.jsonl."""
 import csv
 import io
+import json
+import math
 import os
 import re
 import shutil
@@ -84,6 +86,24 @@ def what_a_step_exchanges_is_one_number_everywhere():
         for sizes in {"fs_size": 2, "dp_size": 1}, {"tp_size": 2, "dp_size": 1}:
             said, mean, _ = exchanged(**sizes)
             expect(megabytes(said, "exchange ") == three_digits(mean) and "whole" not in said, f"{said}: counted {mean}")
+
+
+@case
+def eval_tells_bits_a_byte_and_json_where_tokens_are_bytes():
+    with Place() as place:
+        for vocabulary in 256, 300:
+            done = place.train(num_iterations=3, val_tokens=0, vocab_size=vocabulary)
+            expect(done.returncode == 0, done.stderr)
+            told = json.loads(run([PROGRAM, "eval", "--json", place.file("run")]).stdout)
+            text = run([PROGRAM, "eval", place.file("run")]).stdout
+            expect(told["step"] == 3 and math.isclose(told["perplexity"], math.exp(told["loss"]), rel_tol=1e-12), f"{told}")
+            expect(f"loss {told['loss']:.6f} " in text and f"over {told['tokens']} tokens" in text, f"{text} is not {told}")
+            if vocabulary == 256:
+                expect(math.isclose(told["bits_per_byte"], told["loss"] / math.log(2), rel_tol=1e-12), f"{told}")
+                expect(f"{told['bits_per_byte']:.4f} bits a byte" in text, text)
+            else:
+                expect("bits_per_byte" not in told and "bits" not in text, f"{told} {text}")
+            shutil.rmtree(place.file("run"))
 
 
 @case
