@@ -23,6 +23,7 @@ typedef struct dn_config {
     int64_t model_dim, n_layer, n_head, vocab_size, sequence_length;
     int64_t n_kv_head, head_dim, mlp_dim; /* 0: not given */
     double rope_theta, norm_eps;          /* NAN: not given */
+    bool attention_bias, mlp_bias;
     /* batches and length: sequences, sequences, steps */
     int64_t batch_size, device_batch_size, num_iterations, stop_after;
     /* learning rate, and weight decay over the run */

@@ -54,6 +54,9 @@ OP(rmsnorm_forward, (D, dn_buf *, y), (D, dn_buf *, rstd), (D, const dn_buf *, x
 /* dx += rstd * (dy - y * mean(dy * y)), mean over a row; y, rstd as the forward pass left them. */
 OP(rmsnorm_backward, (D, dn_buf *, dx), (D, const dn_buf *, dy), (D, const dn_buf *, y),
    (D, const dn_buf *, rstd), (V, size_t, N), (V, size_t, C))
+/* y [N,C], rows ld apart, += bias [C];  dbias [C] += the sum over rows of dy [N,C], in double, in order. */
+OP(bias_forward, (D, dn_buf *, y), (V, size_t, ld), (D, const dn_buf *, bias), (V, size_t, N), (V, size_t, C))
+OP(bias_backward, (D, dn_buf *, dbias), (D, const dn_buf *, dy), (V, size_t, ld), (V, size_t, N), (V, size_t, C))
 /* y [N,C] = x [N,C] times gain [C], column by column. */
 OP(gain_forward, (D, dn_buf *, y), (D, const dn_buf *, x), (D, const dn_buf *, gain), (V, size_t, N),
    (V, size_t, C))

@@ -6,8 +6,8 @@
  *     angles [T,hd] | y [N,C], gain, dgain [C] | wide [N, widest] | dy [N,C] | of each slot:
  *     tokens, targets [N] | x [N,C] | layer 0 | layer 1 ...
  *
- * angles for attention, y and gains for norms with gains, the last layer with the first slot only. With several ranks in tp, dy, x and what layers exchange lie in
- * symmetric memory instead, in the same order.
+ * angles for attention, y and gains for norms with gains, the last layer with the first slot only. With
+ * several ranks in tp, dy, x and what layers exchange lie in symmetric memory instead, in the same order.
  */
 #include "model/instance.h"
 
@@ -55,8 +55,8 @@ dn_status dn_model_complete(dn_spec *spec)
         const char *key;
         size_t value, limit;
     } sizes[] = {
-        {"vocab_size", spec->V, INT32_MAX}, {"sequence_length", spec->T, 1 << 20},
-        {"model_dim", spec->C, 1 << 16},    {"n_layer", spec->L, 1 << 10},
+        {"vocab_size", spec->V, INT32_MAX},      {"sequence_length", spec->T, 1 << 20},
+        {"model_dim", spec->C, 1 << 16},         {"n_layer", spec->L, 1 << 10},
         {"n_head", spec->attention.NH, 1 << 16},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
@@ -64,9 +64,14 @@ dn_status dn_model_complete(dn_spec *spec)
             return dn_fail(DN_ERR_CONFIG, "%s is %zu: it must be from 1 to %zu", sizes[i].key, sizes[i].value,
                            sizes[i].limit);
     const dn_attention_spec *a = &spec->attention;
-    if (!spec->architecture->attention && (a->NKV > 0 || a->hd > 0 || a->theta > 0))
-        return dn_fail(DN_ERR_CONFIG, "architecture %s has no attention: leave out %s", spec->architecture->name,
-                       a->NKV > 0 ? "n_kv_head" : a->hd > 0 ? "head_dim" : "rope_theta");
+    const char *of_heads = a->NKV > 0                 ? "n_kv_head"
+                           : a->hd > 0                ? "head_dim"
+                           : a->theta > 0             ? "rope_theta"
+                           : a->qkv_bias || a->o_bias ? "attention_bias"
+                                                      : NULL;
+    if (!spec->architecture->attention && of_heads)
+        return dn_fail(DN_ERR_CONFIG, "architecture %s has no attention: leave out %s",
+                       spec->architecture->name, of_heads);
     return spec->architecture->complete(spec);
 }
 
@@ -146,7 +151,7 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
     for (size_t p = 0; p < dn_model_n_params(spec); p++) {
         const dn_param *param = &params[p];
         if (param->kind == DN_PARAM_VECTOR) {
-            stream->kernels->fill(stream, param->weight, dn_param_size(param), 1);
+            stream->kernels->fill(stream, param->weight, dn_param_size(param), !dn_layer_is_bias(param));
             continue;
         }
         const dn_draw draw = {seed, p, spec->architecture->first_std(param), param->cols, param->block};

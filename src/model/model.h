@@ -59,7 +59,7 @@ const dn_architecture *dn_architecture_find(const char *name);
 /* ---- what a model will need, before there is one ---- */
 
 /** Fills in what the architecture says of a spec that holds it, V, T, C, L, attention.NH and split_heads and, where they
- * are not 0, attention.NKV, hd and theta, mlp.F and norm.eps, which then stay. Errors: DN_ERR_CONFIG naming the key: there
+ * are not 0, attention.NKV, hd, theta and biases, mlp.F and bias and norm.eps, which then stay. Errors: DN_ERR_CONFIG naming the key: there
  * is no model of these sizes. */
 dn_status dn_model_complete(dn_spec *spec) DN_MUST_USE;
 
@@ -85,7 +85,7 @@ void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int a
  * sqrt(out/in)) / sqrt(in). */
 double dn_model_first_std(const dn_param *param);
 
-/** First values of this rank's blocks: gains are 1, all others normally distributed. Element i of the whole parameter p is draw i of
+/** First values of this rank's blocks: gains are 1, biases 0, all others normally distributed. Element i of the whole parameter p is draw i of
  * stream p under seed: the same on every mesh. Uploads through the stream; returns after sync. Errors:
  * DN_ERR_MEMORY. */
 dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *stream, uint64_t seed) DN_MUST_USE;

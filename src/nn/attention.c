@@ -1,5 +1,5 @@
 /*
- * x += attention(norm(x)): causal, NH heads of size hd, rotary positions, no biases. NH / NKV query heads
+ * x += attention(norm(x)): causal, NH heads of size hd, rotary positions. NH / NKV query heads
  * share a head of keys and values.
  *
  * Parameters: q [NH*hd,C], k, v [NKV*hd,C], adjacent in memory: a stack, one product serves all three; o
@@ -13,7 +13,18 @@
 #include "nn/linear.h"
 #include "shard/layout.h"
 
-enum { Q, K, V, O, GAIN };
+/* Then, of what there is: biases of q, k, v, a stack; of o; the gain. */
+enum { Q, K, V, O, N_MATRICES, QKV_BIAS = N_MATRICES };
+
+static size_t o_bias_of(const dn_spec *spec)
+{
+    return QKV_BIAS + (spec->attention.qkv_bias ? 3 : 0);
+}
+
+static size_t gain_of(const dn_spec *spec)
+{
+    return o_bias_of(spec) + spec->attention.o_bias;
+}
 
 /* W, WKV = heads * hd, kv_heads * hd: a rank's columns of q and o; of k and v. */
 typedef struct kept {
@@ -41,9 +52,20 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
             params[i].n_views = a->split_heads ? heads : 1;
         }
     }
+    for (size_t i = Q; params && a->qkv_bias && i <= V; i++) {
+        dn_param *bias = &params[QKV_BIAS + i];
+        dn_layer_name_bias(bias, spec, index, names[i]);
+        dn_layer_param(bias, DN_PARAM_VECTOR, (i == Q ? a->NH : a->NKV) * a->hd, 1, DN_TP_ROWS,
+                       i == Q ? unit : a->hd);
+        bias->stack = i;
+    }
+    if (params && a->o_bias) {
+        dn_layer_name_bias(&params[o_bias_of(spec)], spec, index, names[O]);
+        dn_layer_param(&params[o_bias_of(spec)], DN_PARAM_VECTOR, spec->C, 1, DN_TP_NONE, 1);
+    }
     if (params && spec->norm.gain)
-        dn_layer_name(&params[GAIN], spec, index, spec->names->attention_norm);
-    return GAIN + dn_norm_describe(spec, params, GAIN);
+        dn_layer_name(&params[gain_of(spec)], spec, index, spec->names->attention_norm);
+    return gain_of(spec) + dn_norm_describe(spec, params, gain_of(spec));
 }
 
 static size_t own_kv_heads(const dn_pass *pass)
@@ -68,7 +90,7 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
     k->heads = a->NH / a->NKV * k->kv_heads;
     k->W = k->heads * a->hd;
     k->WKV = k->kv_heads * a->hd;
-    dn_norm_lay(pass, &k->norm, GAIN, own);
+    dn_norm_lay(pass, &k->norm, gain_of(pass->spec), own);
     k->qkv = dn_layer_take(own, N * (k->W + 2 * k->WKV));
     if (a->qk_norm) {
         k->q_rstd = dn_layer_take(own, N * k->heads);
@@ -100,44 +122,55 @@ static dn_attention_shape shape_of(const dn_pass *pass, const kept *k, size_t he
 static dn_status forward(dn_pass *pass, const dn_layer *layer)
 {
     const kept *m = layer->kept;
+    const dn_spec *spec = pass->spec;
     dn_stream *s = pass->stream;
-    double eps = pass->spec->norm.eps;
+    double eps = spec->norm.eps;
     dn_attention_shape shape = shape_of(pass, m, m->heads), k_shape = shape_of(pass, m, m->kv_heads);
     dn_buf *q = m->qkv, *k = dn_at(m->qkv, m->W), *v = dn_at(m->qkv, m->W + m->WKV);
     size_t N = pass->B * pass->T;
 
     const dn_buf *y = dn_norm_forward(pass, layer, &m->norm);            /* [N,C] */
     dn_linear_forward(s, m->qkv, y, dn_layer_weight(pass, layer, Q), N); /* [N,W+2WKV] */
-    if (pass->spec->attention.qk_norm) {
+    if (spec->attention.qkv_bias)
+        dn_bias_forward(s, m->qkv, dn_layer_weight(pass, layer, QKV_BIAS), N);
+    if (spec->attention.qk_norm) {
         s->kernels->norm_rotary_forward(s, q, m->q_rstd, pass->angles, eps, &shape);
         s->kernels->norm_rotary_forward(s, k, m->k_rstd, pass->angles, eps, &k_shape);
     } else {
         s->kernels->rotary_forward(s, q, pass->angles, &shape);
         s->kernels->rotary_forward(s, k, pass->angles, &k_shape);
     }
-    s->kernels->attention_forward(s, m->o, m->lse, q, k, v, &shape);      /* o [N,W] */
-    return dn_layer_project(pass, m->o, dn_layer_weight(pass, layer, O)); /* x [N,C] */
+    s->kernels->attention_forward(s, m->o, m->lse, q, k, v, &shape);       /* o [N,W] */
+    DN_TRY(dn_layer_project(pass, m->o, dn_layer_weight(pass, layer, O))); /* x [N,C] */
+    if (spec->attention.o_bias) /* by all of tp, which have the same x */
+        dn_bias_forward(s, pass->x, dn_layer_weight(pass, layer, o_bias_of(spec)), N);
+    return DN_OK;
 }
 
 static dn_status backward(dn_pass *pass, const dn_layer *layer)
 {
     const kept *m = layer->kept;
+    const dn_spec *spec = pass->spec;
     dn_stream *s = pass->stream;
     size_t N = pass->B * pass->T, W = m->W, WKV = m->WKV;
     dn_attention_shape shape = shape_of(pass, m, m->heads), k_shape = shape_of(pass, m, m->kv_heads);
     dn_buf *q = m->qkv, *k = dn_at(m->qkv, m->W), *v = dn_at(m->qkv, W + WKV);
     dn_buf *dqkv = pass->wide, *dq = dqkv, *dk = dn_at(dqkv, W), *dv = dn_at(dqkv, W + WKV);
-    dn_buf *d_o = W > pass->spec->C ? dn_at(dqkv, N * (W + 2 * WKV)) : pass->dy;
+    dn_buf *d_o = W > spec->C ? dn_at(dqkv, N * (W + 2 * WKV)) : pass->dy;
 
+    if (spec->attention.o_bias)
+        dn_bias_backward(s, pass->x, dn_layer_weight(pass, layer, o_bias_of(spec)), N);
     dn_linear_backward(s, d_o, pass->x, m->o, dn_layer_weight(pass, layer, O), N);     /* [N,W] */
     s->kernels->attention_backward(s, dq, dk, dv, d_o, q, k, v, m->o, m->lse, &shape); /* [N,W+2WKV] */
-    if (pass->spec->attention.qk_norm) {
+    if (spec->attention.qk_norm) {
         s->kernels->norm_rotary_backward(s, dq, q, m->q_rstd, pass->angles, &shape);
         s->kernels->norm_rotary_backward(s, dk, k, m->k_rstd, pass->angles, &k_shape);
     } else {
         s->kernels->rotary_backward(s, dq, pass->angles, &shape);
         s->kernels->rotary_backward(s, dk, pass->angles, &k_shape);
     }
+    if (spec->attention.qkv_bias)
+        dn_bias_backward(s, dqkv, dn_layer_weight(pass, layer, QKV_BIAS), N);
     const dn_buf *y = dn_norm_output(pass, layer, &m->norm);                      /* [N,C] */
     dn_linear_backward(s, pass->dy, dqkv, y, dn_layer_weight(pass, layer, Q), N); /* dy [N,C] */
     DN_TRY(dn_layer_sum_dy(pass));

@@ -5,10 +5,22 @@
 #include "nn/linear.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name)
 {
     snprintf(param->name, DN_PARAM_NAME_MAX, "%s%zu.%s.weight", spec->names->block, index, name);
+}
+
+void dn_layer_name_bias(dn_param *param, const dn_spec *spec, size_t index, const char *name)
+{
+    snprintf(param->name, DN_PARAM_NAME_MAX, "%s%zu.%s.bias", spec->names->block, index, name);
+}
+
+bool dn_layer_is_bias(const dn_param *param)
+{
+    size_t n = strlen(param->name);
+    return param->kind == DN_PARAM_VECTOR && n > 5 && strcmp(param->name + n - 5, ".bias") == 0;
 }
 
 void dn_layer_name_alone(dn_param *param, const char *name)
@@ -19,7 +31,7 @@ void dn_layer_name_alone(dn_param *param, const char *name)
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,
                     size_t unit)
 {
-    const dn_dim_sharding tp = {cut == DN_CUT_NONE ? DN_N_AXES : DN_TP, unit}, fs = {DN_FS, 1};
+    const dn_dim_sharding tp = {cut == DN_TP_NONE ? DN_N_AXES : DN_TP, unit}, fs = {DN_FS, 1};
     param->kind = kind;
     param->rows = rows;
     param->cols = cols;

@@ -106,11 +106,14 @@ extern const dn_layer_ops dn_head;      /* logits = head(norm(x)) and their loss
 
 /* Which dimension tp cuts; fs cuts the other one. None: of a vector, whose rows fs cuts, and which all of tp
  * have. */
-typedef enum dn_tp_sharding { DN_TP_ROWS, DN_TP_COLUMNS, DN_CUT_NONE } dn_tp_sharding;
+typedef enum dn_tp_sharding { DN_TP_ROWS, DN_TP_COLUMNS, DN_TP_NONE } dn_tp_sharding;
 
 /** Names a parameter of block number `index`, or one that is in no block. */
 void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name);
 void dn_layer_name_alone(dn_param *param, const char *name);
+/** A bias of the product with a matrix of that name. */
+void dn_layer_name_bias(dn_param *param, const dn_spec *spec, size_t index, const char *name);
+bool dn_layer_is_bias(const dn_param *param);
 
 /** Fills all but name, places and blocks; tp cuts between multiples of `unit` rows or columns. */
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,

@@ -40,3 +40,19 @@ void dn_linear_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf
                          p->row0 > 0, dn_at(dx, p->col0), w->cols);
     }
 }
+
+void dn_bias_forward(dn_stream *s, dn_buf *y, const dn_weight *bias, size_t N)
+{
+    for (size_t i = 0; i < bias->n_blocks; i++) {
+        const dn_weight_block *b = &bias->blocks[i];
+        s->kernels->bias_forward(s, dn_at(y, b->row0), bias->rows, b->weight, N, b->rows);
+    }
+}
+
+void dn_bias_backward(dn_stream *s, const dn_buf *dy, const dn_weight *bias, size_t N)
+{
+    for (size_t i = 0; i < bias->n_blocks; i++) {
+        const dn_weight_block *b = &bias->blocks[i];
+        s->kernels->bias_backward(s, b->grad, dn_at(dy, b->row0), bias->rows, N, b->rows);
+    }
+}

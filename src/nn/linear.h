@@ -18,4 +18,10 @@ void dn_linear_forward_add(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_we
 void dn_linear_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *x, const dn_weight *w,
                         size_t N);
 
+/** y [N,out] += a bias of `out` numbers, which comes in blocks as weights do. */
+void dn_bias_forward(dn_stream *s, dn_buf *y, const dn_weight *bias, size_t N);
+
+/** The blocks' grad += the sums of dy's [N,out] columns. */
+void dn_bias_backward(dn_stream *s, const dn_buf *dy, const dn_weight *bias, size_t N);
+
 #endif

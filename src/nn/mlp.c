@@ -38,10 +38,21 @@ static size_t down_of(const dn_spec *spec)
     return stacked(spec) * spec->mlp.lags;
 }
 
+/* Then, of what there is: biases of gate and up, a stack; of down; the gain. */
+static size_t down_bias_of(const dn_spec *spec)
+{
+    return down_of(spec) + 1 + (spec->mlp.bias ? stacked(spec) : 0);
+}
+
+static size_t gain_of(const dn_spec *spec)
+{
+    return down_bias_of(spec) + spec->mlp.bias;
+}
+
 static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
 {
     const char *const names[] = {spec->names->gate, spec->names->up};
-    size_t n = stacked(spec), down = down_of(spec), gain = down + 1;
+    size_t n = stacked(spec), down = down_of(spec), gain = gain_of(spec);
     char lagged[DN_PARAM_NAME_MAX];
     for (size_t i = 0; params && i < down; i++) {
         const char *name = names[2 - n + i % n];
@@ -53,6 +64,16 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
     if (params) {
         dn_layer_name(&params[down], spec, index, spec->names->down);
         dn_layer_param(&params[down], DN_PARAM_MATRIX, spec->C, spec->mlp.F, DN_TP_COLUMNS, 1);
+    }
+    for (size_t i = 0; params && spec->mlp.bias && i < n; i++) {
+        dn_param *bias = &params[down + 1 + i];
+        dn_layer_name_bias(bias, spec, index, names[2 - n + i]);
+        dn_layer_param(bias, DN_PARAM_VECTOR, spec->mlp.F, 1, DN_TP_ROWS, 1);
+        bias->stack = i;
+    }
+    if (params && spec->mlp.bias) {
+        dn_layer_name_bias(&params[down_bias_of(spec)], spec, index, spec->names->down);
+        dn_layer_param(&params[down_bias_of(spec)], DN_PARAM_VECTOR, spec->C, 1, DN_TP_NONE, 1);
     }
     if (params && spec->norm.gain)
         dn_layer_name(&params[gain], spec, index, spec->names->mlp_norm);
@@ -76,7 +97,7 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
     kept *k = memory;
     k->H = own_hidden(pass);
     k->S = stacked(pass->spec) * k->H;
-    dn_norm_lay(pass, &k->norm, down_of(pass->spec) + 1, own);
+    dn_norm_lay(pass, &k->norm, gain_of(pass->spec), own);
     k->h = dn_layer_take(own, pass->room * k->S);
 }
 
@@ -91,6 +112,7 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
     dn_stream *s = pass->stream;
     bool glu = pass->spec->mlp.act == DN_SWIGLU;
     size_t B = pass->B, T = pass->T, C = pass->spec->C, lags = pass->spec->mlp.lags, H = m->H, S = m->S;
+    size_t down = down_of(pass->spec);
     dn_buf *a = glu ? pass->wide : m->h;
 
     const dn_buf *y = dn_norm_forward(pass, layer, &m->norm);              /* [N,C] */
@@ -99,11 +121,16 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
         for (size_t b = 0; b < B; b++) /* += [T-j,S] */
             dn_linear_forward_add(s, dn_at(m->h, (b * T + j) * S), dn_at(y, b * T * C),
                                   dn_layer_weight(pass, layer, j * stacked(pass->spec)), T - j);
+    if (pass->spec->mlp.bias)
+        dn_bias_forward(s, m->h, dn_layer_weight(pass, layer, down + 1), B * T);
     if (glu)
         s->kernels->swiglu_forward(s, a, m->h, B * T, H); /* a [N,H] */
     else
-        s->kernels->relu2_forward(s, a, B * T * H);                                      /* a [N,H] */
-    return dn_layer_project(pass, a, dn_layer_weight(pass, layer, down_of(pass->spec))); /* x [N,C] */
+        s->kernels->relu2_forward(s, a, B * T * H);                        /* a [N,H] */
+    DN_TRY(dn_layer_project(pass, a, dn_layer_weight(pass, layer, down))); /* x [N,C] */
+    if (pass->spec->mlp.bias) /* by all of tp, which have the same x */
+        dn_bias_forward(s, pass->x, dn_layer_weight(pass, layer, down_bias_of(pass->spec)), B * T);
+    return DN_OK;
 }
 
 static dn_status backward(dn_pass *pass, const dn_layer *layer)
@@ -114,15 +141,20 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
     size_t B = pass->B, T = pass->T, N = B * T, C = pass->spec->C, lags = pass->spec->mlp.lags, H = m->H,
            S = m->S;
     dn_buf *dh = pass->wide, *da = glu ? dn_at(dh, N * S) : dh, *lagged = dn_at(da, N * H);
+    size_t down = down_of(pass->spec);
     dn_buf *a = glu ? dh : m->h; /* until dh is made */
 
+    if (pass->spec->mlp.bias)
+        dn_bias_backward(s, pass->x, dn_layer_weight(pass, layer, down_bias_of(pass->spec)), N);
     if (glu)
-        s->kernels->swiglu_forward(s, a, m->h, N, H);                                            /* a [N,H] */
-    dn_linear_backward(s, da, pass->x, a, dn_layer_weight(pass, layer, down_of(pass->spec)), N); /* [N,H] */
+        s->kernels->swiglu_forward(s, a, m->h, N, H);                             /* a [N,H] */
+    dn_linear_backward(s, da, pass->x, a, dn_layer_weight(pass, layer, down), N); /* [N,H] */
     if (glu)
         s->kernels->swiglu_backward(s, dh, da, m->h, N, H); /* dh [N,S] */
     else
-        s->kernels->relu2_backward(s, dh, a, N * H);                            /* dh [N,S] */
+        s->kernels->relu2_backward(s, dh, a, N * H); /* dh [N,S] */
+    if (pass->spec->mlp.bias)
+        dn_bias_backward(s, dh, dn_layer_weight(pass, layer, down + 1), N);
     const dn_buf *y = dn_norm_output(pass, layer, &m->norm);                    /* [N,C] */
     dn_linear_backward(s, pass->dy, dh, y, dn_layer_weight(pass, layer, 0), N); /* dy [N,C] */
     for (size_t j = 1; j < lags && j < T; j++)

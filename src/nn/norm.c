@@ -12,7 +12,7 @@
 size_t dn_norm_describe(const dn_spec *spec, dn_param *params, size_t at)
 {
     if (params && spec->norm.gain)
-        dn_layer_param(&params[at], DN_PARAM_VECTOR, spec->C, 1, DN_CUT_NONE, 1);
+        dn_layer_param(&params[at], DN_PARAM_VECTOR, spec->C, 1, DN_TP_NONE, 1);
     return spec->norm.gain;
 }
 

@@ -13,11 +13,12 @@ typedef struct dn_norm_spec {
 } dn_norm_spec;
 
 typedef struct dn_attention_spec {
-    size_t NH, NKV, hd; /* heads; of keys and values, a divisor of NH; size of a head, even */
-    bool qk_norm;       /* q and k are RMS-normalized by head, with the eps of the model */
-    double theta;       /* of the rotary frequencies theta^(-2i/hd), i < hd/2 */
-    int turn;           /* the way positions turn: 1 as most do, u' = u cos - w sin; or -1 */
-    bool split_heads;   /* heads' parts of q, k and v are matrices of their own to the optimizer */
+    size_t NH, NKV, hd;    /* heads; of keys and values, a divisor of NH; size of a head, even */
+    bool qkv_bias, o_bias; /* their products have biases, of first values 0 */
+    bool qk_norm;          /* q and k are RMS-normalized by head, with the eps of the model */
+    double theta;          /* of the rotary frequencies theta^(-2i/hd), i < hd/2 */
+    int turn;              /* the way positions turn: 1 as most do, u' = u cos - w sin; or -1 */
+    bool split_heads;      /* heads' parts of q, k and v are matrices of their own to the optimizer */
 } dn_attention_spec;
 
 /* relu2: max(h, 0)^2.  SwiGLU: g sigma(g) h, where g is made as h is, by a matrix of its own. */
@@ -27,9 +28,10 @@ typedef struct dn_mlp_spec {
     size_t F;    /* hidden columns */
     size_t lags; /* it sees its position and lags - 1 before, each through a matrix of its own; at least 1 */
     dn_activation act;
+    bool bias; /* of all its products: gate, up (once, whatever the lags), down */
 } dn_mlp_spec;
 
-/* What parameters are called, without ".weight"; in a block: <block><number>.<name>. */
+/* What parameters are called, without ".weight" or ".bias"; in a block: <block><number>.<name>. */
 typedef struct dn_names {
     const char *embedding, *head, *block;
     const char *q, *k, *v, *o;

@@ -60,6 +60,8 @@ static const dn_key keys[] = {
     REAL(rope_theta, "null", 1, 1e12, "base of rotary positions; null = the architecture's", DN_KEY_MODEL),
     REAL(norm_eps, "null", 1e-30, 1, "added to the mean square in norms; null = the architecture's",
          DN_KEY_MODEL),
+    BOOL(attention_bias, "false", "attention's products, q, k, v and o, have biases", DN_KEY_MODEL),
+    BOOL(mlp_bias, "false", "the MLP's products have biases", DN_KEY_MODEL),
     INT(vocab_size, "50304", 1, 1 << 24, "tokens in the vocabulary (256 for bytes)", DN_KEY_MODEL),
     INT(sequence_length, "1024", 1, 1 << 20, "tokens a sequence T"),
 

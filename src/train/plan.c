@@ -238,8 +238,10 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
                                          .NKV = (size_t)c->n_kv_head,
                                          .hd = (size_t)c->head_dim,
                                          .theta = or_zero(c->rope_theta),
+                                         .qkv_bias = c->attention_bias,
+                                         .o_bias = c->attention_bias,
                                          .split_heads = c->split_heads},
-                           .mlp.F = (size_t)c->mlp_dim,
+                           .mlp = {.F = (size_t)c->mlp_dim, .bias = c->mlp_bias},
                            .architecture = dn_architecture_find(c->architecture)};
     DN_TRY(dn_model_complete(&plan->spec));
     DN_TRY(plan_mesh(c, plan));

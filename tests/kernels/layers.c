@@ -62,6 +62,28 @@ static void rms_norms_agree(void **state)
     }
 }
 
+/* Arrays: y, bias | dbias, dy; rows 5 longer than what is added. */
+static void run_bias(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const rows *x = context;
+    s->kernels->bias_forward(s, b[0], x->C + 5, b[1], x->N, x->C);
+    s->kernels->bias_backward(s, b[2], b[3], x->C + 5, x->N, x->C);
+}
+
+static void biases_agree(void **state)
+{
+    static const rows shapes[] = {{1, 1}, {3, 7}, {130, 129}, {40, 768}, {0, 4}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        size_t N = shapes[i].N, C = shapes[i].C;
+        trial t = {.arrays = {padded_array(N, C, C + 5, 1, 1), random_array(C, 2, 1), random_array(C, 3, 1),
+                              padded_array(N, C, C + 5, 4, 1)},
+                   .n_arrays = 4,
+                   .same_bits = true};
+        t.arrays[2].scale = (double)N; /* so many terms of order 1, in double */
+        compare_columns(&t, run_bias, &shapes[i]);
+    }
+}
+
 /* Arrays: y, x, gain | dy, dgain. */
 static void run_gain(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
@@ -240,6 +262,7 @@ TESTS(layers)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(embeddings_agree_bit_by_bit),
         cmocka_unit_test(rms_norms_agree),
+        cmocka_unit_test(biases_agree),
         cmocka_unit_test(gains_agree),
         cmocka_unit_test(swiglus_agree),
         cmocka_unit_test(rotary_positions_agree),

@@ -134,12 +134,23 @@ static int check_bytes(dn_comm *comm, const cut_model *cut, const scenario *s)
 
 /* ---- running ---- */
 
+/* Other vectors than 0 and 1. */
+static void set_vectors(dn_stream *stream, const dn_param *params, size_t n)
+{
+    for (size_t p = 0; p < n; p++)
+        if (params[p].kind == DN_PARAM_VECTOR)
+            stream->kernels->fill(stream, params[p].weight, dn_param_size(&params[p]), 0.2 * (double)(p % 7 + 1));
+}
+
 static int compare_with_whole(dn_comm *comm, void *argument)
 {
     const scenario *s = argument;
     size_t all_rows = (size_t)s->size[DN_FS] * MAX_B;
     model whole = model_create(s->kernels, 1, s->shape, all_rows);
     cut_model cut = cut_model_create(comm, s->size, s->kernels, s->shape, MAX_B, s->policy);
+    set_vectors(cut.stream, cut.params, cut.n_params);
+    set_vectors(whole.stream, whole.params, whole.n_params);
+    must(dn_comm_barrier(comm));
     if (s->logits_rows)
         head_of(cut.model)->logits_rows = s->logits_rows;
 
@@ -168,20 +179,26 @@ static void run(scenario *s, ranks_kind kind)
     assert_int_equal(ranks_run(&spec, compare_with_whole, s, NULL), 0);
 }
 
-/* The last shares 3 heads of keys and values among 6. Words: 13 over 5 ranks and less; or 3, so that ranks have none. Positions are odd. */
+/* The last shares 3 heads of keys and values among 6, and has biases. Words: 13 over 5 ranks and less; or 3, so that ranks
+ * have none. Positions are odd. */
 static const dn_spec shapes[] = {
     {.V = 13, .T = 7, .C = 12, .L = 2, .attention.NH = 2},
     {.V = 3, .T = 5, .C = 12, .L = 1, .attention.NH = 3},
-    {.V = 131, .T = 9, .C = 12, .L = 3, .attention = {.NH = 6, .NKV = 3}},
+    {.V = 131,
+     .T = 9,
+     .C = 12,
+     .L = 3,
+     .attention = {.NH = 6, .NKV = 3, .qkv_bias = true, .o_bias = true},
+     .mlp.bias = true},
 };
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
 /* For each architecture there is. */
 static void run_all(scenario s)
 {
-    size_t NKV = s.shape.attention.NKV;
+    const dn_attention_spec heads = s.shape.attention, no_heads = {.NH = heads.NH};
     for (size_t i = 0; (s.shape.architecture = dn_architecture_at(i)); i++) {
-        s.shape.attention.NKV = s.shape.architecture->attention ? NKV : 0;
+        s.shape.attention = s.shape.architecture->attention ? heads : no_heads;
         run(&s, AS_THREADS);
     }
 }

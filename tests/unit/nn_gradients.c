@@ -230,6 +230,22 @@ static void heads_may_share_keys_and_values(void **state)
     check_every_parameter((dn_spec){.V = 11, .T = 7, .C = 12, .L = 1, .attention = {.NH = 6, .NKV = 2, .hd = 4}});
 }
 
+static void every_product_may_have_a_bias(void **state)
+{
+    (void)state;
+    const dn_architecture *architecture;
+    for (size_t i = 0; (architecture = dn_architecture_at(i)); i++) {
+        bool heads = architecture->attention;
+        check_every_parameter((dn_spec){.V = 11,
+                                        .T = 7,
+                                        .C = 12,
+                                        .L = 1,
+                                        .attention = {.NH = 3, .qkv_bias = heads, .o_bias = heads},
+                                        .mlp.bias = true,
+                                        .architecture = architecture});
+    }
+}
+
 TESTS(nn_gradients)
 {
     const struct CMUnitTest tests[] = {
@@ -239,6 +255,7 @@ TESTS(nn_gradients)
         cmocka_unit_test(every_parameter_s_gradient_is_that_of_central_differences),
         cmocka_unit_test(heads_may_be_wider_than_their_part_of_the_model),
         cmocka_unit_test(heads_may_share_keys_and_values),
+        cmocka_unit_test(every_product_may_have_a_bias),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

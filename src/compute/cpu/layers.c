@@ -89,6 +89,29 @@ void DN_CPU(rmsnorm_backward)(dn_stream *s, dn_buf *dx, const dn_buf *dy, const 
                              C);
 }
 
+void DN_CPU(bias_forward)(dn_stream *s, dn_buf *y, size_t ld, const dn_buf *bias, size_t N, size_t C)
+{
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
+    for (size_t i = 0; i < N; i++)
+        add_row(dn_host(y) + i * ld, dn_host(bias), C);
+}
+
+enum { SUMMED_COLUMNS = 64 }; /* that a thread sums at a time, through all rows in order */
+
+void DN_CPU(bias_backward)(dn_stream *s, dn_buf *dbias, const dn_buf *dy, size_t ld, size_t N, size_t C)
+{
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
+    for (size_t at = 0; at < C; at += SUMMED_COLUMNS) {
+        size_t n = dn_min(C - at, SUMMED_COLUMNS);
+        double sum[SUMMED_COLUMNS] = {0};
+        for (size_t i = 0; i < N; i++)
+            for (size_t c = 0; c < n; c++)
+                sum[c] += (double)dn_host(dy)[i * ld + at + c];
+        for (size_t c = 0; c < n; c++)
+            dn_host(dbias)[at + c] = (dn_real)((double)dn_host(dbias)[at + c] + sum[c]);
+    }
+}
+
 void DN_CPU(gain_forward)(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *gain, size_t N, size_t C)
 {
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
@@ -100,15 +123,13 @@ void DN_CPU(gain_forward)(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf
     }
 }
 
-/* Threads share out columns, COLUMNS at a time, whose sums go through all rows in order. */
 void DN_CPU(gain_backward)(dn_stream *s, dn_buf *dy, dn_buf *dgain, const dn_buf *x, const dn_buf *gain,
                            size_t N, size_t C)
 {
-    enum { COLUMNS = 64 };
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * C > DN_CPU_BLOCK)
-    for (size_t at = 0; at < C; at += COLUMNS) {
-        size_t n = dn_min(C - at, COLUMNS);
-        double sum[COLUMNS] = {0};
+    for (size_t at = 0; at < C; at += SUMMED_COLUMNS) {
+        size_t n = dn_min(C - at, SUMMED_COLUMNS);
+        double sum[SUMMED_COLUMNS] = {0};
         const dn_real *restrict g = dn_host(gain) + at;
         for (size_t i = 0; i < N; i++) {
             dn_real *restrict d = dn_host(dy) + i * C + at;

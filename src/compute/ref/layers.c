@@ -69,6 +69,23 @@ void dn_ref_rmsnorm_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const d
     }
 }
 
+void dn_ref_bias_forward(dn_stream *s, dn_buf *y, size_t ld, const dn_buf *bias, size_t N, size_t C)
+{
+    for (size_t i = 0; i < N; i++)
+        for (size_t c = 0; c < C; c++)
+            dn_host(y)[i * ld + c] += dn_host(bias)[c];
+}
+
+void dn_ref_bias_backward(dn_stream *s, dn_buf *dbias, const dn_buf *dy, size_t ld, size_t N, size_t C)
+{
+    for (size_t c = 0; c < C; c++) {
+        double sum = 0;
+        for (size_t i = 0; i < N; i++)
+            sum += (double)dn_host(dy)[i * ld + c];
+        dn_host(dbias)[c] = (dn_real)((double)dn_host(dbias)[c] + sum);
+    }
+}
+
 void dn_ref_gain_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *gain, size_t N, size_t C)
 {
     for (size_t i = 0; i < N * C; i++)
