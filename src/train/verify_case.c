@@ -126,8 +126,9 @@ static dn_status round_weights(const trial *t, uint64_t step)
             weights[k] *= 1 + (dn_real)sign_of(t, STREAM_ROUNDING, at) * DN_REAL_EPS;
         }
         dn_upload(t->instance.stream, p->weight, weights, dn_param_size(p));
+        DN_TRY(dn_stream_sync(t->instance.stream)); /* the copy is the next one's, too */
     }
-    return dn_stream_sync(t->instance.stream);
+    return DN_OK;
 }
 
 /* Whether meshes round states to bfloat16 otherwise than one rank does. Replicas do that have momenta of

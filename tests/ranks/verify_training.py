@@ -201,6 +201,19 @@ def a_planted_bug_that_nothing_commits_is_not_taken_for_a_proof():
 
 
 @case
+def on_a_device_whose_memory_no_host_reads_the_same_numbers_are_shown_and_bugs_noticed():
+    """The fake device (src/device/fake.c) computes on the host: the first row, where weights are changed in their last bits, too."""
+    shown = []
+    for device in ("cpu", "fake"):
+        meshes = verified("--precision", "float", "--steps", "2", f"device={device}", ranks=2)["float"]["meshes"]
+        shown.append([(findings(mesh, "difference"), findings(mesh, "bytes"), findings(mesh, "same")) for mesh in meshes])
+    expect(shown[0] == shown[1], f"{shown[1]} instead of {shown[0]}")
+    for bug, line in {"wrong-vocab-offset": "loss", "wrong-band-offset": "Q, 1 step", "replica-drift": "replicas"}.items():
+        done = verify("--precision", "float", "--steps", "1", "device=fake", "--inject", bug, ranks=3)
+        expect(done.returncode == NUMERIC and f", {line}: " in done.stdout, f"{bug}: {done.returncode}: {done.stdout}{done.stderr}")
+
+
+@case
 def one_mesh_on_a_machine_of_eight_sockets_shows_what_goes_between_them():
     done = verify("--mesh", "dp=2,fs=2,tp=4", "--precision", "float", "--steps", "1",
                   env={"HWLOC_SYNTHETIC": "pack:8 [numa] core:2 pu:1"})
