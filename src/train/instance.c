@@ -18,82 +18,60 @@ static dn_status take(const dn_instance *instance, dn_buf **out)
     return dn_stream_zero(instance->stream, *out, instance->plan->parameter_bytes / sizeof(dn_real));
 }
 
-static dn_status open_params(dn_instance *instance, bool training, size_t *unit_of)
+/* Weights and gradients: memory, descriptions, and how weights are read over fs. */
+static dn_status open_params(dn_instance *instance, bool training)
 {
     const dn_plan *plan = instance->plan;
-    instance->params = calloc(plan->n_params, sizeof *instance->params);
-    if (!instance->params)
-        return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
-    DN_TRY(take(instance, &instance->values));
-    if (training)
-        DN_TRY(take(instance, &instance->grads));
-    dn_arena values = {(char *)instance->values, plan->parameter_bytes, 0},
-             grads = {(char *)instance->grads, plan->parameter_bytes, 0};
-    dn_model_layout(&plan->spec, plan->mesh, instance->mesh->at, &values, &grads, instance->params, unit_of);
-    return DN_OK;
-}
-
-static dn_status open_weights(dn_instance *instance, bool training)
-{
-    const dn_plan *plan = instance->plan;
+    const dn_mesh *mesh = instance->mesh;
     size_t *unit_of = calloc(plan->n_params, sizeof *unit_of);
-    if (!unit_of)
-        return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
-    dn_status status = open_params(instance, training, unit_of);
-    if (status == DN_OK)
-        status = dn_weights_create(instance->params, plan->n_params, unit_of, instance->mesh, plan->gather,
+    instance->params = calloc(plan->n_params, sizeof *instance->params);
+    dn_status status =
+        unit_of && instance->params
+            ? take(instance, &instance->values)
+            : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
+    if (status == DN_OK && training)
+        status = take(instance, &instance->grads);
+    if (status == DN_OK) {
+        dn_arena values = {(char *)instance->values, plan->parameter_bytes, 0};
+        dn_arena grads = {(char *)instance->grads, plan->parameter_bytes, 0};
+        dn_model_layout(&plan->spec, plan->mesh, mesh->at, &values, &grads, instance->params, unit_of);
+        status = dn_weights_create(instance->params, plan->n_params, unit_of, mesh, plan->gather,
                                    instance->stream, &instance->weights);
+    }
     free(unit_of);
     return status;
-}
-
-static dn_status open_model(dn_instance *instance)
-{
-    const dn_plan *plan = instance->plan;
-    size_t bytes = dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP]);
-    void *exchange = NULL;
-    if (bytes > 0)
-        DN_TRY(dn_comm_alloc_device(instance->mesh->all, bytes, &exchange));
-    const dn_model_parts parts = {.B = plan->micro_batch,
-                                  .n_slots = 1,
-                                  .params = instance->params,
-                                  .weights = instance->weights,
-                                  .tp = dn_mesh_comm(instance->mesh, DN_AXIS(DN_TP)),
-                                  .exchange = exchange,
-                                  .stream = instance->stream};
-    return dn_model_create(&plan->spec, &parts, &instance->model);
-}
-
-static dn_status open_tokens(dn_instance *instance)
-{
-    size_t tokens = instance->plan->micro_batch * instance->plan->spec.T;
-    instance->inputs = malloc(tokens * sizeof *instance->inputs);
-    instance->targets = malloc(tokens * sizeof *instance->targets);
-    if (!instance->inputs || !instance->targets)
-        return dn_fail(DN_ERR_MEMORY, "no memory for a micro-batch of %zu tokens", tokens);
-    return DN_OK;
-}
-
-/* Optimizer and strategy. */
-static dn_status open_training(dn_instance *instance)
-{
-    const dn_plan *plan = instance->plan;
-    instance->optimizer_mesh = plan->strategy->local ? dn_mesh_replica(instance->mesh) : *instance->mesh;
-    DN_TRY(dn_optimizer_create(&plan->optim, instance->params, plan->n_params, instance->stream,
-                               &instance->optimizer_mesh, &instance->optimizer));
-    return dn_strategy_open(plan->strategy, &plan->strategy_config, instance->params, plan->n_params,
-                            instance->stream, instance->mesh, &instance->strategy);
 }
 
 dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_mesh *mesh, dn_stream *stream,
                            bool training)
 {
+    size_t tokens = plan->micro_batch * plan->spec.T;
+    size_t bytes = dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP]);
+    void *exchange = NULL;
     *instance = (dn_instance){.plan = plan, .mesh = mesh, .stream = stream};
-    DN_TRY(open_weights(instance, training));
-    if (training)
-        DN_TRY(open_training(instance));
-    DN_TRY(open_model(instance));
-    return open_tokens(instance);
+    DN_TRY(open_params(instance, training));
+    if (training) {
+        instance->optimizer_mesh = plan->strategy->local ? dn_mesh_replica(mesh) : *mesh;
+        DN_TRY(dn_optimizer_create(&plan->optim, instance->params, plan->n_params, stream,
+                                   &instance->optimizer_mesh, &instance->optimizer));
+        DN_TRY(dn_strategy_open(plan->strategy, &plan->strategy_config, instance->params, plan->n_params,
+                                stream, mesh, &instance->strategy));
+    }
+    if (bytes > 0)
+        DN_TRY(dn_comm_alloc_device(mesh->all, bytes, &exchange));
+    const dn_model_parts parts = {.B = plan->micro_batch,
+                                  .n_slots = 1,
+                                  .params = instance->params,
+                                  .weights = instance->weights,
+                                  .tp = dn_mesh_comm(mesh, DN_AXIS(DN_TP)),
+                                  .exchange = exchange,
+                                  .stream = stream};
+    DN_TRY(dn_model_create(&plan->spec, &parts, &instance->model));
+    instance->inputs = malloc(tokens * sizeof *instance->inputs);
+    instance->targets = malloc(tokens * sizeof *instance->targets);
+    if (!instance->inputs || !instance->targets)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a micro-batch of %zu tokens", tokens);
+    return DN_OK;
 }
 
 void dn_instance_close(dn_instance *instance)
@@ -110,15 +88,6 @@ void dn_instance_close(dn_instance *instance)
 
 /* ---- passes over rows ---- */
 
-/* Rows `range` of the n from `first` on, at most a micro-batch of them, into the token buffers. */
-static dn_status load(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n)
-{
-    size_t T = instance->plan->spec.T;
-    for (size_t i = 0; i < n; i++)
-        DN_TRY(rows(context, first + i, instance->inputs + i * T, instance->targets + i * T));
-    return DN_OK;
-}
-
 /* All workers go through as many micro-batches, as they meet in each; a worker's last ones may be empty.
  * scale 0: the loss only. */
 static dn_status pass(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
@@ -126,10 +95,11 @@ static dn_status pass(dn_instance *instance, dn_rows_fn *rows, void *context, ui
 {
     const dn_plan *plan = instance->plan;
     dn_range own = dn_plan_rows(plan, n, instance->mesh->at);
-    size_t at = own.first;
+    size_t at = own.first, T = plan->spec.T;
     for (size_t round = dn_plan_rounds(plan, n); round > 0; round--) {
         size_t B = own.end - at < plan->micro_batch ? own.end - at : plan->micro_batch;
-        DN_TRY(load(instance, rows, context, first + at, B));
+        for (size_t i = 0; i < B; i++)
+            DN_TRY(rows(context, first + at + i, instance->inputs + i * T, instance->targets + i * T));
         if (scale != 0)
             DN_TRY(dn_model_train(instance->model, instance->inputs, instance->targets, B, scale, loss_sum));
         else
