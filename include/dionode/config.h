@@ -46,6 +46,7 @@ typedef struct dn_config {
     double timeout_s;
     /* data and results */
     char data_dir[DN_PATH_MAX], train_files[DN_PATH_MAX], val_files[DN_PATH_MAX];
+    bool shuffle;
     int64_t val_loss_every, val_tokens;
     char checkpoint_dir[DN_PATH_MAX];
     int64_t checkpoint_freq, checkpoint_keep;

@@ -3,7 +3,7 @@
  * any mesh sees the same tokens in the same step and a resumed run needs no position but the step.
  *
  * The stream is cut into rows of T+1 tokens (each row's last target is the next row's first token). Training
- * visits the rows in a keyed pseudo-random order, a new permutation each epoch (a Feistel network over the
+ * visits the rows in order or in a keyed pseudo-random order, a new permutation each epoch (a Feistel network over the
  * row numbers, walked until it lands inside; no table). Validation visits them in order.
  */
 #ifndef DATA_LOADER_H

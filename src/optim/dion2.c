@@ -53,6 +53,10 @@ static const dn_key option_ef_decay =
     DN_OPTION(ef_decay, "ef_decay", "0.95", .max = 1,
               .help = "what a step leaves of the momentum that it took");
 
+#define SETTINGS                                                                                              \
+    "ef_decay=mu newton_schulz=dion use_polar_express:newton_schulz=polar_express "                           \
+    "use_gram_newton_schulz:newton_schulz=polar_express"
+
 const dn_rule dn_rule_dion2 = {
     .info = {.name = "dion2",
              .help = "Muon on the largest rows or columns",
@@ -60,8 +64,7 @@ const dn_rule dn_rule_dion2 = {
              .lr = 0.02},
     .executor = DN_OWNER,
     .states = {{.name = "dion2.momentum"}},
-    .script = {{"dion2", "ef_decay=mu newton_schulz=dion use_polar_express:newton_schulz=polar_express "
-                         "use_gram_newton_schulz:newton_schulz=polar_express"}},
+    .script = {{"dion2", SETTINGS}, {"fron", SETTINGS}}, /* its first name */
     .options = {&option_ef_decay, &dn_option_rank_fraction, &dn_option_selection, &dn_option_adjust,
                 &dn_option_newton_schulz, &dn_option_gram, &dn_option_eps},
     .selects = DN_SELECT_SHORT_SIDE,

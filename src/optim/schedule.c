@@ -17,7 +17,7 @@ static double fall(double step, double n_steps, double n_fall)
 double dn_schedule_factor(const dn_schedule_rule *rule, uint64_t step, uint64_t n_steps)
 {
     double t = (double)step, n = (double)n_steps;
-    double n_warmup = round(rule->warmup_ratio * n), n_warmdown = round(rule->warmdown_ratio * n);
+    double n_warmup = rint(rule->warmup_ratio * n), n_warmdown = rint(rule->warmdown_ratio * n);
     switch (rule->shape) {
     case DN_SCHEDULE_LINEAR:
         return rise(t, n_warmup) * fall(t, n, n - n_warmup);

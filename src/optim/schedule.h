@@ -22,7 +22,8 @@ typedef struct dn_schedule_rule {
 } dn_schedule_rule;
 
 /**
- * Factor on a base value for step 0 <= step < n_steps; never 0. Counts of steps are rounded to the nearest.
+ * Factor on a base value for step 0 <= step < n_steps; never 0. Counts of steps are rounded to the nearest, halves to even,
+ * as by Python.
  * For the weight decay a rule of its own: decay enters as lr * weight_decay, so that a constant one already
  * fades with the learning rate, and one shaped as the learning rate's fades as its square.
  */

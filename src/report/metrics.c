@@ -101,14 +101,15 @@ static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_
          number++) {
         uint64_t step = 0;
         bool is_one = get_step(line, (size_t)length, &step);
-        if (!is_one || (step >= next_step && !is_of_dionode(line))) {
+        bool goes = step >= next_step || next_step == 1; /* before the first step there is a validation */
+        if (!is_one || (goes && !is_of_dionode(line))) {
             status = dn_fail(DN_ERR_CHECKPOINT,
                              "%s:%d: not a line of metrics; move the file away to begin a new one, or choose "
                              "another folder",
                              path, number);
             break;
         }
-        if (step >= next_step)
+        if (goes)
             break;
         *end += length;
         add_line(g, step);

@@ -21,7 +21,7 @@ typedef struct dn_metric {
 } dn_metric;
 
 /** Opens (or creates) path for appending from step `next_step` on: everything from the first line with such a
- * step is cut off. Steps from 1 on of which no line is left, and lines that repeat a step, are warnings. Errors:
+ * step is cut off; from step 1 on, everything. Steps from 1 on of which no line is left, and lines that repeat a step, are warnings. Errors:
  * DN_ERR_IO; DN_ERR_CHECKPOINT naming the line, if one that must stay is not an object with a step, or one to
  * be cut off is not ours. Owned by the caller. */
 dn_status dn_metrics_open(const char *path, uint64_t next_step, dn_metrics **out) DN_MUST_USE;

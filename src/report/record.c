@@ -27,8 +27,11 @@ dn_status dn_record_read(const char *path, dn_record *out)
                  *optimizer_s = dn_series_column(&s, "optimizer_s"),
                  *tokens_per_s = dn_series_column(&s, "tokens_per_s"),
                  *state_bytes = dn_series_column(&s, "state_bytes");
+    size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
-        steps[i] = (dn_record_step){.step = (uint64_t)step[i],
+        if (step[i] == 0) /* the validation before the first step */
+            continue;
+        steps[n] = (dn_record_step){.step = (uint64_t)step[i],
                                     .loss = value(loss, i),
                                     .val_loss = value(val_loss, i),
                                     .step_s = value(step_s, i),
@@ -36,9 +39,10 @@ dn_status dn_record_read(const char *path, dn_record *out)
                                     .tokens_per_s = value(tokens_per_s, i),
                                     .state_bytes = value(state_bytes, i)};
         for (int axis = 0; axis < DN_RECORD_AXES; axis++)
-            steps[i].bytes[axis] = value(dn_series_column(&s, axes[axis]), i);
+            steps[n].bytes[axis] = value(dn_series_column(&s, axes[axis]), i);
+        n++;
     }
-    *out = (dn_record){s.n, steps};
+    *out = (dn_record){n, steps};
     dn_series_free(&s);
     return DN_OK;
 }

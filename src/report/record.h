@@ -23,7 +23,7 @@ typedef struct dn_record {
     dn_record_step *steps; /* owned */
 } dn_record;
 
-/** Reads path up to a torn last line; a file that is not there has no steps. On failure *out is empty.
+/** Reads the steps of path, from 1 on, up to a torn last line; a file that is not there has no steps. On failure *out is empty.
  * Errors: DN_ERR_IO; DN_ERR_DATA naming the line that is no object with a step. */
 dn_status dn_record_read(const char *path, dn_record *out) DN_MUST_USE;
 void dn_record_free(dn_record *record);

@@ -10,12 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Keys of the reference's script that have no meaning on one node without accelerators or services. */
+/* Keys of microsoft/dion's training script, and of its branches, that have no meaning on one node without accelerators or
+ * services, or say what always holds here. */
 static const char *const ignored[] = {
     "wandb_project_name", "wandb_job_name",  "no_wandb",          "debug",           "no_compile",
     "no_triton",          "fast_fsdp",       "time_optimizer",
-    "cqr_warmup",         "rcqr_oversample", "verbose",
+    "cqr_warmup",         "rcqr_oversample", "verbose",         "shard_independent", "no_validation",
 };
+
+/* Keys that the script called otherwise once. */
+static const struct {
+    const char *old, *name;
+} renamed[] = {{"rank_fraction", "ortho_fraction"}, {"save_every", "checkpoint_freq"}};
 
 bool dn_key_ignored(const char *name)
 {
@@ -27,6 +33,9 @@ bool dn_key_ignored(const char *name)
 
 const dn_key *dn_config_find(const char *name)
 {
+    for (size_t i = 0; i < sizeof renamed / sizeof *renamed; i++)
+        if (strcmp(renamed[i].old, name) == 0)
+            name = renamed[i].name;
     for (const dn_key *key = dn_config_keys(); key->name; key++)
         if (strcmp(key->name, name) == 0)
             return key;
@@ -106,8 +115,10 @@ dn_status dn_config_set(dn_config *config, const char *assignment)
         return dn_fail(DN_ERR_CONFIG, "argument '%.100s': expected key=value", assignment);
     snprintf(name, sizeof name, "%.*s", (int)(equals - assignment), assignment);
     snprintf(where, sizeof where, "argument '%.100s'", assignment);
-    if (dn_key_ignored(name))
+    if (dn_key_ignored(name)) {
+        dn_log(DN_LOG_INFO, "%s: a key without meaning here, ignored", where);
         return DN_OK;
+    }
     const char *value = equals + 1;
     if (!*value) /* most likely a variable of the shell that is not set */
         return dn_fail(DN_ERR_CONFIG, "%s: %s is empty; give a value, or null for the default", where, name);

@@ -88,7 +88,7 @@ static dn_status check_duplicate(bool *seen, const char *name, const char *where
 {
     const dn_key *keys = dn_config_keys();
     for (size_t i = 0; keys[i].name; i++) {
-        if (strcmp(keys[i].name, name) != 0)
+        if (&keys[i] != dn_config_find(name))
             continue;
         if (seen[i])
             return dn_fail(DN_ERR_CONFIG, "%s: key '%s' stands a second time; keep one", where, name);

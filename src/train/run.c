@@ -43,7 +43,7 @@ static dn_status open_tokens(const dn_run *run, bool validation, dn_tokens **tok
     char pattern[DN_PATTERN_MAX];
     dn_plan_files(config, validation, pattern);
     DN_TRY(dn_tokens_open(pattern, tokens));
-    *loader = (dn_loader){*tokens, run->plan.spec.T, run->plan.spec.V, (uint64_t)config->seed, !validation};
+    *loader = (dn_loader){*tokens, run->plan.spec.T, run->plan.spec.V, (uint64_t)config->seed, !validation && config->shuffle};
     if (dn_loader_rows(loader) > 0)
         return DN_OK;
     return dn_fail(DN_ERR_DATA,

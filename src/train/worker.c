@@ -40,6 +40,8 @@ static dn_status validate(dn_run *run)
         return DN_OK;
     DN_TRY(status);
     run->validation_due = false;
+    if (run->step == 0)
+        return dn_report_validation(run, loss);
     if (!run->told)
         return dn_report_step(run, loss);
     DN_TRY(dn_report_validation(run, loss));
@@ -118,6 +120,8 @@ static dn_status run_to_end(dn_run *run)
         dn_report_complete(run, key);
         return DN_OK;
     }
+    if (run->step == 0)
+        run->validation_due = run->val_tokens && config->val_loss_every > 0;
     dn_report_begin(run);
     DN_TRY(validate(run));
     while (!over(run))

@@ -9,7 +9,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, Place, case, expect, rules, tap, tensors, run, PROGRAM  # noqa: E402
+from runs import FULL, Place, case, expect, random_tokens, rules, tap, tensors, run, write_shard, PROGRAM  # noqa: E402
 
 # One step's relative rounding, grown over 20 steps of a small model: measured 3e-14 in double and 2e-6 in float; in
 # double a planted fault (a skipped average) shows at 1e-3.
@@ -62,6 +62,26 @@ def the_fake_device_gives_the_same_bits_in_any_order_of_its_streams():
 @case
 def replicas_train_as_one_worker_with_compressed_exchange():
     compare_meshes()
+
+
+@case
+def what_is_not_shuffled_is_read_as_it_stands_and_validated_before_the_first_step():
+    """Weights that stay as they are: the loss of a step is that of its rows, every validation finds the same."""
+    changes = {"lr": 0, "batch_size": 2, "device_batch_size": 2, "num_iterations": 4, "val_tokens": 64, "shuffle": False}
+    with Place() as place:
+        tokens = random_tokens(145)  # nine rows of sixteen
+        write_shard(place.file("data/train_000000.bin"), tokens)
+        whole = trained(place, "whole", 1, val_loss_every=2, **changes)
+        seen = [line["val_loss"] for line in place.metrics("whole", first=0) if "val_loss" in line]
+        expect([line["step"] for line in place.metrics("whole", first=0)] == [0, 1, 2, 3, 4], "a line a step, and step 0")
+        expect(len(seen) == 3 and len(set(seen)) == 1, f"{seen}")
+        for step in (1, 3):
+            write_shard(place.file("data/train_000000.bin"), tokens[32 * step:])
+            part = trained(place, f"from{step}", 1, val_loss_every=0, **changes)
+            expect(part[0] == whole[step], f"step {step + 1}: {whole[step]}, and of these rows alone {part[0]}")
+            expect(place.metrics(f"from{step}", first=0)[0]["step"] == 1, "validated before the first step")
+        write_shard(place.file("data/train_000000.bin"), tokens)
+        expect(trained(place, "shuffled", 1, val_loss_every=2, **changes | {"shuffle": True}) != whole, "as shuffled")
 
 
 @case

@@ -74,9 +74,10 @@ class Place:
     def start(self, np=1, **changes):
         return subprocess.Popen(self.command(np, **changes), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def metrics(self, name="run"):
+    def metrics(self, name="run", first=1):
+        """From that step on; step 0 is the validation before the first."""
         with open(self.file(f"{name}/metrics.jsonl")) as file:
-            return [json.loads(line) for line in file]
+            return [line for line in map(json.loads, file) if line["step"] >= first]
 
     def checkpoint(self, step, name="run"):
         with open(self.file(f"{name}/step_{step:08d}.safetensors"), "rb") as file:
@@ -107,7 +108,7 @@ def choices(key, program=None):
 def rules(program=None):
     """The rules that the key `optimizer` knows, by the first of their names: not those that microsoft/dion has beside."""
     return [name for name in choices("optimizer", program)
-            if name != "nordion2" and not name.endswith(("_reference", "_simple"))]
+            if name not in ("nordion2", "fron") and not name.endswith(("_reference", "_simple"))]
 
 
 def tensors(blob):

@@ -50,6 +50,16 @@ static void trapezoid_rises_stays_and_falls(void **state)
     assert_true(at(DN_SCHEDULE_TRAPEZOID, 1, 1, 4, 10) == 0.5); /* overlapping: the smaller */
 }
 
+/* As Python rounds, by which microsoft/dion's script counts. */
+static void halves_of_a_step_are_rounded_to_even(void **state)
+{
+    (void)state;
+    assert_true(at(DN_SCHEDULE_TRAPEZOID, 0.25, 0, 0, 10) == 0.5);  /* of 2.5 steps 2 */
+    assert_true(at(DN_SCHEDULE_TRAPEZOID, 0.35, 0, 0, 10) == 0.25); /* of 3.5 steps 4 */
+    assert_true(at(DN_SCHEDULE_TRAPEZOID, 0, 0.25, 8, 10) == 1);
+    assert_true(at(DN_SCHEDULE_TRAPEZOID, 0, 0.35, 7, 10) == 0.75);
+}
+
 /* A factor of 0 would end training silently; the first step of a rise and the last of a fall are not. */
 static void no_factor_is_ever_0_or_above_1(void **state)
 {
@@ -70,6 +80,7 @@ TESTS(optim_schedule)
         cmocka_unit_test(linear_rises_then_falls_to_the_end),
         cmocka_unit_test(cosine_rises_then_falls_as_half_a_cosine),
         cmocka_unit_test(trapezoid_rises_stays_and_falls),
+        cmocka_unit_test(halves_of_a_step_are_rounded_to_even),
         cmocka_unit_test(no_factor_is_ever_0_or_above_1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -197,6 +197,7 @@ static void a_shorter_curve_averages_stretches_and_loses_no_second_or_byte(void 
 static void records_are_read_to_a_torn_line_and_gaps_are_nan(void **state)
 {
     const char *text =
+        "{\"step\": 0, \"val_loss\": 6.5}\n"
         "{\"step\": 1, \"loss\": 5.5, \"step_s\": 0.25, \"bytes_dp\": 3, \"bytes_tp\": 4}\n"
         "{\"step\": 2, \"loss\": 5, \"val_loss\": 4.5, \"optimizer_s\": 0.125, \"state_bytes\": 9}\n"
         "{\"step\": 3, \"lo";

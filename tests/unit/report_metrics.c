@@ -129,7 +129,7 @@ static void a_resumed_run_drops_the_steps_it_will_make_again(void **state)
                 assert_true(fputs("{\"step\": 4, \"x", file) >= 0 && fclose(file) == 0);
             }
             metrics = open_at(resume);
-            write_steps(metrics, resume, 4);
+            write_steps(metrics, resume == 1 ? 0 : resume, 4); /* a run that begins anew has no line yet */
             assert_int_equal(dn_metrics_close(&metrics), DN_OK);
             assert_content(four);
         }

@@ -58,14 +58,51 @@ static void values_reach_their_fields(void **state)
     assert_int_equal(c.model_dim, 64);
 }
 
+static char logged[600];
+
+static void keep_log(void *context, dn_log_level level, const char *message)
+{
+    (void)level, (void)context;
+    size_t used = strlen(logged);
+    snprintf(logged + used, sizeof logged - used, "%s\n", message);
+}
+
+/* The keys of the script and of its files, those of older revisions included (configs/debug.yaml, fron_160m.yaml). */
 static void a_file_of_the_reference_runs_unchanged(void **state)
 {
+    static const char *const files[] = {
+        "model_dim: 768\nwandb_project_name: x\nwandb_job_name: null\nno_wandb: false\nmixed_precision: true\n"
+        "fs_size: null\ndebug: false\nuse_polar_express: true\ncqr_warmup: 0.05\nfast_fsdp: true\nno_triton: true\n",
+        "sequence_length: 128\nbatch_size: 1024\ndevice_batch_size: 256\nwandb_project_name: debug\nfs_size: 4\n"
+        "optimizer: dion2\nscalar_opt: lion\northo_fraction: 0.25\nshard_independent: true\nno_validation: false\n",
+        "optimizer: fron\nrank_fraction: 0.5 \nscalar_opt: lion\nadjust_lr: spectral_norm\nsave_every: 7\n"
+        "wandb_project_name: dion-debug\nno_compile: false\n",
+    };
+    static const char *const ignored[] = {"wandb_job_name, no_wandb, debug", "shard_independent, no_validation",
+                                          "wandb_project_name, no_compile"};
+    for (size_t i = 0; i < 3; i++) {
+        dn_config c = defaults();
+        dn_plan plan;
+        *logged = 0;
+        dn_log_set(keep_log, NULL);
+        assert_int_equal(dn_config_parse(&c, files[i], "f.yaml"), DN_OK);
+        dn_log_set(NULL, NULL);
+        if (!strstr(logged, ignored[i]))
+            fail_msg("'%s' lacks '%s'", logged, ignored[i]);
+        assert_int_equal(dn_plan_make(&c, i == 1 ? 4 : 1, &plan), DN_OK);
+        assert_true(i < 2 || (c.optim.rank_fraction == 0.5 && c.checkpoint_freq == 7));
+    }
+    expect_error("rank_fraction: 1\northo_fraction: 1\n", "f.yaml:2", "second time");
+}
+
+static void an_argument_that_is_ignored_is_named(void **state)
+{
     dn_config c = defaults();
-    assert_int_equal(dn_config_parse(&c,
-                                     "model_dim: 768\nwandb_project_name: x\nwandb_job_name: null\n"
-                                     "no_wandb: false\nmixed_precision: true\nfs_size: null\ndebug: false\n",
-                                     "f.yaml"),
-                     DN_OK);
+    *logged = 0;
+    dn_log_set(keep_log, NULL);
+    assert_int_equal(dn_config_set(&c, "no_compile=true"), DN_OK);
+    dn_log_set(NULL, NULL);
+    assert_non_null(strstr(logged, "'no_compile=true'"));
 }
 
 static void errors_name_line_key_and_remedy(void **state)
@@ -328,6 +365,7 @@ static void keys_mean_what_they_mean_to_the_script_of_microsoft(void **state)
         {"optimizer=nordion2 use_polar_express=true", "dion3", "lion", false, DN_NS_POLAR_EXPRESS, 0.95, 0.9,
          DN_PRECISION_FULL},
         {"optimizer=dion3", "dion3", "lion", false, DN_NS_DION, 0.95, 0.9, DN_PRECISION_FULL},
+        {"optimizer=fron rank_fraction=0.5 mu=0.9", "dion2", "lion", false, DN_NS_DION, 0.9, 0.9, DN_PRECISION_FULL},
         {"optimizer=muon_reference", "muon", "lion", true, DN_NS_KELLER, 0.95, 0.95, DN_PRECISION_FULL},
         {"optimizer=adamw scalar_opt=lion", "adamw", "adamw", false, DN_NS_POLAR_EXPRESS, 0.95, 0.9, DN_PRECISION_FULL},
         {"optimizer=sgd scalar_opt=lion", "sgd", "lion", false, DN_NS_POLAR_EXPRESS, 0.95, 0.9, DN_PRECISION_FULL},
@@ -403,6 +441,7 @@ TESTS(train_config)
         cmocka_unit_test(every_default_is_accepted_by_its_own_key),
         cmocka_unit_test(values_reach_their_fields),
         cmocka_unit_test(a_file_of_the_reference_runs_unchanged),
+        cmocka_unit_test(an_argument_that_is_ignored_is_named),
         cmocka_unit_test(errors_name_line_key_and_remedy),
         cmocka_unit_test(nothing_in_a_file_is_passed_over),
         cmocka_unit_test(the_default_is_asked_for_with_null_alone),
