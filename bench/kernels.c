@@ -185,7 +185,7 @@ static void adamw(bench *b)
 
 static void lion(bench *b)
 {
-    b->s->kernels->lion(b->s, b->big[0], b->big[1], b->big[2], TRIAD_N, 1e-4, 0.9, 0.95, 0.1);
+    b->s->kernels->lion(b->s, b->big[0], b->big[1], b->big[2], TRIAD_N, 1e-4, 0.9, 0.95, 0.1, false);
 }
 
 static void measure_model(bench *b)

@@ -97,7 +97,8 @@ typedef struct dn_optim_config {
                              the result depends on the mesh */
     /* AdamW, Lion */
     double beta1, beta2;
-    bool cautious; /* AdamW: no decay of weights that the update lets grow (arXiv 2510.12402) */
+    bool cautious; /* AdamW, Lion, Muon, NorMuon: no decay of weights that the update lets grow (arXiv
+                      2510.12402) */
     /* Gradients of a larger global norm (dn_optim_report.grad_norm) are scaled down to it; 0 = never. */
     double clip_norm;
     dn_precision state_precision;

@@ -118,9 +118,12 @@ OP(cross_entropy_join, (SUM, double, host_loss), (D, dn_buf *, logits),
  * Cautious: wd is 0 for elements with m x < 0. */
 OP(adamw, (D, dn_buf *, x), (D, dn_buf *, m), (D, dn_buf *, v), (D, const dn_buf *, g), (V, size_t, n),
    (IN, dn_adamw_step, step, 1))
-/* u = sign(b1 m + (1-b1) g); m = b2 m + (1-b2) g; x = (1 - lr wd) x - lr u.  sign(0) = 0. */
+/* u = sign(b1 m + (1-b1) g); m = b2 m + (1-b2) g; x = (1 - lr wd) x - lr u.  sign(0) = 0.
+ * Cautious: wd is 0 for elements with u x < 0. */
 OP(lion, (D, dn_buf *, x), (D, dn_buf *, m), (D, const dn_buf *, g), (V, size_t, n), (V, double, lr),
-   (V, double, beta1), (V, double, beta2), (V, double, weight_decay))
+   (V, double, beta1), (V, double, beta2), (V, double, weight_decay), (V, bool, cautious))
+/* x = a x where u x >= 0, else x: of an update u that is still to be subtracted, the cautious decay. */
+OP(scale_aligned, (D, dn_buf *, x), (V, double, a), (D, const dn_buf *, u), (V, size_t, n))
 
 /* ---- factorizations, column-wise work on tall matrices ---- */
 /* q [n,r] = each column j of x [n,r] divided by (||x_j||_2 + eps); the norms are accumulated in double.

@@ -18,16 +18,13 @@ static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *
     s->kernels->adamw(s, x->weight, x->states[0], x->states[1], x->grad, x->n, &step);
 }
 
-static const dn_key option_cautious =
-    DN_OPTION(cautious, "cautious", "false", .help = "no decay of weights that the update lets grow");
-
 /* The rate is microsoft/dion's. */
 const dn_rule dn_rule_adamw = {
     .info = {.name = "adamw", .help = "Adam with decoupled weight decay", .lr = 0.002},
     .executor = DN_ELEMENT_WISE,
     .states = {{.name = "adamw.m"}, {.name = "adamw.v"}},
     .script = {{"adamw", "scalar_opt=adamw"}},
-    .options = {&dn_option_beta1, &dn_option_beta2, &dn_option_eps, &option_cautious},
+    .options = {&dn_option_beta1, &dn_option_beta2, &dn_option_eps, &dn_option_cautious},
     .decays = {&dn_option_beta1, &dn_option_beta2},
     .update = update,
 };

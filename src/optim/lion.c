@@ -1,4 +1,5 @@
-/* Lion: the sign of a blend of momentum and gradient (dion.md 1.9). */
+/* Lion: the sign of a blend of momentum and gradient (dion.md 1.9). Cautious: no decay of weights that the update lets
+ * grow (arXiv 2510.12402). */
 #include "compute/kernels.h"
 #include "optim/rule.h"
 
@@ -10,7 +11,7 @@ static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *
 {
     double scale = x->param->kind == DN_PARAM_HEAD ? 1 / sqrt((double)x->param->cols) : 1;
     s->kernels->lion(s, x->weight, x->states[0], x->grad, x->n, p->lr * scale, config->beta1, config->beta2,
-                     p->weight_decay / scale);
+                     p->weight_decay / scale, config->cautious);
 }
 
 /* A quarter of AdamW's rate: signs are larger than AdamW's quotients. */
@@ -18,7 +19,7 @@ const dn_rule dn_rule_lion = {
     .info = {.name = "lion", .help = "sign of a blend of momentum and gradient", .lr = 0.0005},
     .executor = DN_ELEMENT_WISE,
     .states = {{.name = "lion.m"}},
-    .options = {&dn_option_beta1, &dn_option_beta2},
+    .options = {&dn_option_beta1, &dn_option_beta2, &dn_option_cautious},
     .decays = {&dn_option_beta2},
     .update = update,
 };

@@ -4,6 +4,8 @@
  *     M = mu M + G,  U = M, or G + mu M (Nesterov)
  *     O = the polar factor of U (linalg/newton_schulz.h)
  *     X = (1 - lr wd) X - lr s O,  s by the shape of the whole matrix (optim/adjust.h)
+ *
+ * Cautious: wd is 0 for elements with O X < 0, which the update lets grow (arXiv 2510.12402).
  */
 #include "optim/muon.h"
 
@@ -21,11 +23,25 @@ void dn_muon_direction(dn_stream *s, const dn_optim_config *config, const dn_mat
         s->kernels->copy(s, x->grad, momentum, n);
 }
 
+void dn_muon_decay(dn_stream *s, const dn_optim_config *config, const dn_matrix_shard *x,
+                   const dn_update_params *p)
+{
+    double keep = 1 - p->lr * p->weight_decay;
+    size_t n = x->rows * x->cols;
+    if (config->cautious)
+        s->kernels->scale_aligned(s, x->weight, keep, x->grad, n);
+    else
+        s->kernels->scale(s, x->weight, keep, x->weight, n);
+}
+
 static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_shard *x,
                   const dn_update_params *p)
 {
     double scale = dn_adjust_factor(config->adjust, x->selection.rows, x->selection.cols);
-    s->kernels->axpby(s, x->weight, -p->lr * scale, x->grad, 1 - p->lr * p->weight_decay, x->rows * x->cols);
+    double keep = 1 - p->lr * p->weight_decay;
+    if (config->cautious)
+        dn_muon_decay(s, config, x, p);
+    s->kernels->axpby(s, x->weight, -p->lr * scale, x->grad, config->cautious ? 1 : keep, x->rows * x->cols);
 }
 
 const dn_rule dn_rule_muon = {
@@ -36,7 +52,7 @@ const dn_rule dn_rule_muon = {
                         "use_gram_newton_schulz:newton_schulz=polar_express"},
                {"muon_reference", "nesterov=true newton_schulz=keller beta1=0.95 beta2=0.98"}},
     .options = {&dn_option_mu, &dn_option_nesterov, &dn_option_adjust, &dn_option_newton_schulz, &dn_option_gram,
-                &dn_option_eps},
+                &dn_option_eps, &dn_option_cautious},
     .direction = dn_muon_direction,
     .apply = apply,
 };

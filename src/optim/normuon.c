@@ -14,7 +14,7 @@ static void apply(dn_stream *s, const dn_optim_config *config, const dn_matrix_s
 {
     double scale = dn_adjust_factor(config->adjust, x->selection.rows, x->selection.cols) *
                    dn_row_moments_scale(x->norms);
-    s->kernels->scale(s, x->weight, 1 - p->lr * p->weight_decay, x->weight, x->rows * x->cols);
+    dn_muon_decay(s, config, x, p); /* f > 0 leaves the signs of O */
     s->kernels->add_rows(s, x->weight, NULL, -p->lr * scale, x->row_factor, x->grad, x->rows, x->cols);
 }
 
@@ -24,7 +24,7 @@ const dn_rule dn_rule_normuon = {
     .states = {{.name = "normuon.momentum"}, {.name = "normuon.second", .at_owner = dn_row_moments_shape}},
     .script = {{"normuon", "nesterov=true newton_schulz=dion use_polar_express:newton_schulz=polar_express"}},
     .options = {&dn_option_mu, &dn_option_nesterov, &dn_option_adjust, &dn_option_newton_schulz, &dn_option_gram,
-                &dn_option_eps, &dn_option_row_beta2},
+                &dn_option_eps, &dn_option_row_beta2, &dn_option_cautious},
     .decays = {&dn_option_row_beta2},
     .row_scale = true,
     .direction = dn_muon_direction,

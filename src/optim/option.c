@@ -50,6 +50,9 @@ const dn_key dn_option_beta1 =
 const dn_key dn_option_beta2 =
     DN_OPTION(beta2, "beta2", "0.95", .max = DN_DECAY_MAX, .help = "second decay rate");
 
+const dn_key dn_option_cautious =
+    DN_OPTION(cautious, "cautious", "false", .help = "no decay of weights that the update lets grow");
+
 /* ---- all ---- */
 
 static bool takes(const dn_rule *rule, const dn_key *option)

@@ -31,7 +31,7 @@
 /* Shared. */
 extern const dn_key dn_option_mu, dn_option_rank_fraction, dn_option_eps, dn_option_nesterov,
     dn_option_adjust, dn_option_newton_schulz, dn_option_gram, dn_option_selection, dn_option_row_beta2,
-    dn_option_beta1, dn_option_beta2;
+    dn_option_beta1, dn_option_beta2, dn_option_cautious;
 
 /** Option number index of all there are, from 0: those of every rule, then each where the first rule lists
  * it. NULL beyond the last. Offsets are in dn_optim_config. Static. */

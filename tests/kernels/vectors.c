@@ -175,7 +175,9 @@ static void run_optimizers(dn_stream *s, dn_buf *const *b, double *host, const v
     s->kernels->adamw(s, b[0], b[1], b[2], b[3], n, &step);
     step.cautious = true;
     s->kernels->adamw(s, b[6], b[7], b[8], b[3], n, &step);
-    s->kernels->lion(s, b[4], b[5], b[3], n, 0.1, 0.9, 0.95, 0.3);
+    s->kernels->lion(s, b[4], b[5], b[3], n, 0.1, 0.9, 0.95, 0.3, false);
+    s->kernels->lion(s, b[9], b[10], b[3], n, 0.1, 0.9, 0.95, 0.3, true);
+    s->kernels->scale_aligned(s, b[11], 0.7, b[3], n);
 }
 
 /* |m/sqrt(v)| stays below 10 or so: 8 eps of 10 covers the few roundings of an element. */
@@ -185,14 +187,15 @@ static void adamw_and_lion_agree(void **state)
         size_t n = lengths[i];
         trial t = {.arrays = {random_array(n, 1, 1), random_array(n, 2, 1), random_array(n, 3, 1),
                               random_array(n, 4, 1), random_array(n, 5, 1), random_array(n, 6, 1),
-                              random_array(n, 7, 1), random_array(n, 2, 1), random_array(n, 3, 1)},
-                   .n_arrays = 9,
+                              random_array(n, 7, 1), random_array(n, 2, 1), random_array(n, 3, 1),
+                              random_array(n, 8, 1), random_array(n, 9, 1), random_array(n, 10, 1)},
+                   .n_arrays = 12,
                    .same_bits = true};
         t.arrays[0].scale = t.arrays[6].scale = 10;
         for (size_t j = 0; j < n; j++)
             t.arrays[2].start[j] = t.arrays[8].start[j] = (dn_real)fabs((double)t.arrays[2].start[j]);
         if (n > 1) /* no gradient, no momentum: Adam's 0/(0 + eps) and Lion's sign(0) are both 0 */
-            for (size_t a = 1; a < 9; a++)
+            for (size_t a = 1; a < 12; a++)
                 t.arrays[a].start[1] = 0;
         compare_columns(&t, run_optimizers, &n);
     }

@@ -63,6 +63,9 @@ CASES = [
     ("SOAP", {**WIDE, "weight_decay": 0.0}),
     ("SOAP", {**SQUARE}),
     ("SOAP", {"rows": 1, "cols": 7}),
+    ("MUON", {**WIDE, "cautious": True, "weight_decay": 5.0}),
+    ("NORMUON", {**TALL, "cautious": True, "weight_decay": 5.0}),
+    ("LION", {**WIDE, "cautious": True, "weight_decay": 5.0}),
 ]
 
 
@@ -116,13 +119,20 @@ def normalize_rows(update, v):
     return scaled * np.linalg.norm(update) / max(np.linalg.norm(scaled), 1e-8), v
 
 
+def kept(x, update, o):
+    """Weights after their decay: cautious, only where update and weight have one sign."""
+    decays = (update * x >= 0) if o["cautious"] else 1.0
+    return x - LR * o["weight_decay"] * decays * x
+
+
 def muon(s, g, o):
-    s["x"] = (1 - LR * o["weight_decay"]) * s["x"] - LR * adjusted(o) * polar(heavy_ball(s, g, o), o)
+    update = polar(heavy_ball(s, g, o), o)
+    s["x"] = kept(s["x"], update, o) - LR * adjusted(o) * update
 
 
 def normuon(s, g, o):
     update, s["v"] = normalize_rows(polar(heavy_ball(s, g, o), o), s["v"])
-    s["x"] = (1 - LR * o["weight_decay"]) * s["x"] - LR * adjusted(o) * update
+    s["x"] = kept(s["x"], update, o) - LR * adjusted(o) * update
 
 
 def largest(norms, fraction):
@@ -165,7 +175,7 @@ def adamw(s, g, o):
 def lion(s, g, o):
     update = np.sign(BETA1 * s["m"] + (1 - BETA1) * g)
     s["m"] = BETA2 * s["m"] + (1 - BETA2) * g
-    s["x"] = (1 - LR * o["weight_decay"]) * s["x"] - LR * update
+    s["x"] = kept(s["x"], update, o) - LR * update
 
 
 def orthonormalize(p):
@@ -1594,6 +1604,120 @@ static const oracle_case cases[] = {
 0x1.97da5a095db15p-1, -0x1.7a7768c592e22p-4, -0x1.d68339061c677p-5, 0x1.f81bffa78e780p-5,
 0x1.f752c21ced055p-2, -0x1.e3054157f8d69p-5, -0x1.be397fbf990aap-6, -0x1.07372119ccf28p-6,
 0x1.ba7842adf9f61p-1}}},
+{31, {.rule = "muon", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
+  .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = true, .mu = 0.95, .weight_decay = 5.0, .fraction = 1.0},
+(const double[]){
+-0x1.07bef2fbe134ap-1, -0x1.a66503b34a1bep-1, -0x1.d4bcd4d4c1737p-1, 0x1.45ac0f7599163p-1,
+-0x1.d5d7169bab671p-1, 0x1.36181274660c3p-1, 0x1.a6da5dc571a94p-2, -0x1.a5d226ed12f50p-1,
+-0x1.cdd5460db5971p-2, -0x1.1e470db91a888p-2, 0x1.77d9188cc9cc1p-1, 0x1.aa557f71ef239p-1,
+0x1.6be0b780f282ap-1, -0x1.c8fd16ba7d571p-3, -0x1.a9ef3642edff1p-1, 0x1.de0610fb93bf0p-1,
+-0x1.404f0087f8ed5p-4, 0x1.001c4d840381cp-1, 0x1.018ee5d69de06p-2, -0x1.77101bed6f296p-1,
+0x1.cf878b57ad716p-1, 0x1.f9e91259a8714p-1, -0x1.26d83f97a6e33p-1, -0x1.94d2edf45759dp-5,
+0x1.14c8e22867415p-2, 0x1.a740796c41b21p-1, 0x1.b302524894656p-4, -0x1.ce44d00c7a5e9p-3,
+0x1.fc51ad97058bbp-4, -0x1.db308d6be0d13p-2, 0x1.9d08db6036473p-4, 0x1.2e1f0d9540704p-1,
+-0x1.e5d78a8432328p-2, -0x1.50f7e78f267fep-1, -0x1.87871b976ae77p-2, -0x1.ed68212cb0addp-2,
+-0x1.59dbc9853a411p-1, 0x1.11df072393c64p-2, 0x1.5505fcdcbce56p-1, -0x1.93133715a8efdp-1},
+(const double[]){
+-0x1.1ba8bbb4c171bp-1, -0x1.4f21b1d9c1648p-1, -0x1.2964af88c4bc6p-1, 0x1.060ae1f7b93cfp-3,
+-0x1.e72234e93bbd5p-1, 0x1.852ac98aea6d9p-2, 0x1.d8c3e8a3eb354p-5, -0x1.30aa7e1cd071bp-3,
+-0x1.01980df96f08ap-1, -0x1.9eb9a1d990b6fp-6, 0x1.767b0562e1eb8p-2, 0x1.5cfb0f29b8931p-1,
+0x1.ff0839e34e459p-4, 0x1.406d2222998ffp-4, -0x1.7f217933edfb6p-2, 0x1.9c4316f957ab7p-1,
+-0x1.5943fbaa8bff3p-5, 0x1.0948349e8035ap-5, 0x1.b1c726d46c38ep-3, -0x1.febf49a81bd09p-4,
+0x1.a72e36499b83ap-2, 0x1.256fb2c088227p-3, -0x1.ba61e1ebc0a54p-5, 0x1.544fba1bfbd9ap-5,
+0x1.4fad8be6a32e2p-10, 0x1.44dec3aa66e9dp-2, 0x1.072a4201af3fap-9, -0x1.50351a31561e4p-2,
+0x1.bb4ae1526ae67p-3, -0x1.7b525a551801dp-3, -0x1.1970d470cfcbdp-6, 0x1.0c2a30f7bb173p-1,
+-0x1.07fb1e2d423abp-3, -0x1.42754d72658f4p-3, -0x1.c99deb4639688p-2, -0x1.fb0eddedd6ee8p-3,
+-0x1.1baf1c37bf644p-4, 0x1.261c58c6d6f1ap-3, 0x1.759d2821d3001p-1, -0x1.16d62be3415aep-3},
+{(const double[]){
+0x1.b42f0e314878ep+0, -0x1.9f898d0dc6b55p-1, 0x1.e6eecbad773a8p+0, 0x1.b7d0a3af0e080p+0,
+0x1.05d0479a68d74p+2, -0x1.8cf579a638edbp+0, 0x1.02044b23f1bbdp-1, 0x1.d5967139ea182p-3,
+0x1.cbc22baa79ef8p+0, -0x1.925d8d5b0061dp+1, -0x1.338db002b7f00p-1, -0x1.9fa0f75532e1dp+1,
+0x1.702b3daadf4dbp+1, -0x1.60cf9f43195fap+2, 0x1.cc9bedbb2b101p-1, -0x1.05170a46ff7c8p+1,
+0x1.5ae256d3513d1p-1, 0x1.402d2a2e3ef38p-5, -0x1.fa5dd794828fap+0, 0x1.2de1ecb7eab44p-5,
+0x1.20868f1309de2p-1, -0x1.5c22220b42ce0p-6, -0x1.1d07c7b7b9ae7p+0, -0x1.04cd0cf620248p+1,
+0x1.0ca674d3e0f32p-2, -0x1.1f0e817d6bacdp-1, -0x1.a7bc236538526p-1, 0x1.5c497850f361ap+0,
+-0x1.be8f7885edb6fp+1, -0x1.e30141985e64fp-1, 0x1.2a40168a9ef40p-5, -0x1.c517bc6e47a04p-1,
+-0x1.aff06b148a1d8p-3, -0x1.beacca1a883e5p-3, 0x1.14f8b18e5ea4cp+1, 0x1.db82a1ac6b2f2p+0,
+-0x1.adbe6173ca96fp-1, 0x1.b68b9f065f163p+0, -0x1.922edf341d67ep-1, 0x1.7571bc8a34ca0p-1},
+(const double[]){
+0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
+0x0.0p+0}}},
+{32, {.rule = "normuon", .rows = 8, .cols = 5, .adjust = DN_ADJUST_SPECTRAL_NORM,
+  .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = true, .mu = 0.95, .weight_decay = 5.0, .fraction = 1.0},
+(const double[]){
+-0x1.065f45c301b65p-1, -0x1.4cc42e45a8295p-1, 0x1.9fa680ad35cf0p-2, 0x1.3fd870b426794p-1,
+0x1.b1bada0ddf2efp-2, 0x1.ae83fa55ea278p-4, -0x1.79d653142016ep-1, 0x1.d5fc4dc70a4f2p-1,
+0x1.026d8fb16d51bp-1, -0x1.5639707d348c7p-3, -0x1.4a50a30173c38p-2, 0x1.06ff36a5633e2p-2,
+0x1.569b50973ff0ep-1, -0x1.209cd378d75f1p-2, -0x1.504db68bf6a24p-2, -0x1.32a19417491e5p-3,
+0x1.906f040952b6ep-3, 0x1.109052ea154d6p-1, 0x1.8d24f650f6ff0p-1, -0x1.b3b77f26ca372p-1,
+0x1.e8985c3b5c29fp-3, 0x1.5b1e409e60c23p-4, 0x1.6931654254e16p-1, 0x1.6544935bd5457p-4,
+0x1.e98b1e5c48492p-2, -0x1.583193dc25339p-3, -0x1.356419cbef743p-1, -0x1.32d719d47d303p-1,
+-0x1.189d92d67c1c5p-2, 0x1.8ddc0c952b683p-1, -0x1.448fa20a41b73p-1, 0x1.f4c25a28e6861p-1,
+-0x1.3be6aa5fdd39fp-1, 0x1.00f9beed61b33p-1, 0x1.6e89f4242b051p-2, -0x1.39e7258513c05p-1,
+-0x1.f2237376f3110p-1, -0x1.ae46f5879d351p-5, 0x1.d98d8c2c7ca82p-2, -0x1.c2b3167845870p-2},
+(const double[]){
+-0x1.0465b62719473p-1, -0x1.66e9edd30b664p-6, 0x1.6ebcd38b833c9p-5, 0x1.3ebc085b9e975p-1,
+0x1.00905d752410ep-2, 0x1.60915d27d5a98p-3, -0x1.4dbe70e44e29dp-4, 0x1.d3a3ad6b248d8p-3,
+-0x1.330f77eeeb321p-5, -0x1.57557960ec2a0p-2, 0x1.1eddd103c0d12p-4, 0x1.d506f5062c33ap-2,
+0x1.b65bc9bf00af8p-4, 0x1.c6152b9ae05ecp-6, -0x1.f27c7ab47fe4bp-5, -0x1.2940a312237a9p-3,
+-0x1.0f840a8ecbdabp-4, 0x1.964b0109108c6p-6, 0x1.098d955ae4eefp-5, 0x1.9f80237d86cc0p-11,
+0x1.bca89cdd08239p-5, 0x1.0b5a807d7181ap-8, 0x1.c60eed273d062p-4, 0x1.0f3c09f2b7e0ep-2,
+0x1.1522670d8a1eap-2, -0x1.6513edb56ac9dp-3, -0x1.48c49a38ef6c7p-7, -0x1.edab271c53328p-5,
+-0x1.8546624364904p-2, 0x1.20318a6c13283p-1, -0x1.7a96c67f6fb6dp-1, 0x1.8db04ff45057fp-2,
+-0x1.b0baaad76b350p-2, 0x1.39fc03a995b93p-2, -0x1.5b7678e663edfp-8, -0x1.1943cd773257cp-5,
+-0x1.3161e616c7ccbp+0, -0x1.7d14d9463a54cp-8, 0x1.ffe39f7583005p-3, -0x1.6d2da27129d3ap-2},
+{(const double[]){
+0x1.54333e23eef48p+0, -0x1.f9d4a799beaa8p-1, 0x1.e0abdbb958facp-1, -0x1.4fac800726cbcp+0,
+-0x1.263512be768d8p+1, -0x1.31af5a90e8d33p+2, 0x1.c1283e7698a2cp-3, 0x1.51bc1e634441dp-1,
+0x1.13183e59d7f3ep+1, 0x1.43ec66cf8cbdep+0, -0x1.98830e27e04b4p+0, -0x1.0fa0986bcfa6fp+1,
+-0x1.7be4bf141f3a4p-1, -0x1.889e312295809p+0, -0x1.d445a2e10aff4p-2, -0x1.14e8de8e5cc23p-1,
+0x1.665f1a7a5ddfdp+0, 0x1.8a77d956921c2p-2, 0x1.76a3a78fcd5b8p+1, -0x1.532ecb423e0a4p+1,
+-0x1.0f6fe4c97c952p-1, 0x1.5af87fac4ca76p+0, 0x1.7faa029a3abc7p+1, -0x1.b4da8d4ab6a92p+1,
+0x1.2bfe6b0fdfe50p-4, -0x1.c4bb2a11fdcdcp-1, -0x1.5d3ada33f8dbap+0, 0x1.31775aa71bd98p-3,
+0x1.0129f069b4a3dp-2, -0x1.5b1f3410b06d0p+0, 0x1.2bb99bc0cfb7ap-1, 0x1.fdef3f87391d0p-3,
+0x1.d7cd5c34d1f27p+0, -0x1.70546f1946318p-2, 0x1.1849056a49af3p+0, 0x1.ed4c0905426ddp-2,
+0x1.6652602e8416fp+0, 0x1.113ab25ca9d5cp-1, 0x1.b2432ac0c6040p-3, 0x1.ab6922904f426p+0},
+(const double[]){
+0x1.129c30b590433p-4, 0x1.99efc02de5c9ap-4, 0x1.5c3d8639f1ab0p-4, 0x1.b3139a02a5c3fp-4,
+0x1.274f6de98488ap-4, 0x1.a41b46ffff9bap-5, 0x1.61dd4dcdd169dp-4, 0x1.7f703fc3eefdfp-4}}},
+{33, {.rule = "lion", .rows = 5, .cols = 8, .adjust = DN_ADJUST_SPECTRAL_NORM,
+  .ns = {.set = DN_NS_POLAR_EXPRESS, .gram = false, .eps = 1e-08}, .beta2 = 0.95, .nesterov = false, .cautious = true, .mu = 0.95, .weight_decay = 5.0, .fraction = 1.0},
+(const double[]){
+-0x1.ba6d28c851eb8p-2, -0x1.90278fa91eb85p-2, -0x1.10ba4ef3d70a4p-3, 0x1.98fe2437d70a4p-1,
+-0x1.9ac1d570a3d71p-3, -0x1.630ad5a5eb852p-2, 0x1.3f4665af5c28fp-3, 0x1.4d97f7095c28fp-1,
+-0x1.64ae20751eb85p-2, -0x1.4cfc9d5eb851fp-6, 0x1.1e624ebbd70a4p-1, -0x1.639997dfae148p-2,
+0x1.388cdb528f5c2p-1, -0x1.653235d2b851ep-2, 0x1.a621885eb851fp-4, 0x1.9fa27367d70a4p-1,
+0x1.16587a13d70a4p-1, 0x1.4b0b58cfd70a4p-1, -0x1.cfbbb26d1eb85p-2, 0x1.6e2e369af5c29p-1,
+-0x1.6f2776c7ae148p-2, -0x1.588600ffc28f6p-1, 0x1.ca9bcabd70a3ep-5, 0x1.79bfb43f0a3d7p-3,
+0x1.960f26b3d70a4p-1, 0x1.33e5bda08f5c2p-1, 0x1.15dd05fbd70a4p-1, 0x1.be2ce397d70a4p-1,
+-0x1.53b794c3d70a4p-1, 0x1.e8150ffae147bp-6, 0x1.f3c17897ae148p-2, -0x1.79a9db9fd70a4p-1,
+-0x1.663f79f3d70a4p-1, -0x1.74a7671f0a3d7p-3, -0x1.6234637cf5c29p-1, -0x1.bc66208fd70a4p-1,
+0x1.8bc44723d70a4p-1, -0x1.b1637d4fae148p-2, 0x1.152f5fd7ae148p-2, -0x1.47d1b4ef0a3d7p-3},
+(const double[]){
+-0x1.7028be3ba2f03p-2, -0x1.a60c96064bb1fp-3, -0x1.69490a3385de8p-5, 0x1.0d8cfcd7978d6p+0,
+0x1.6e5fcc4cc7c24p-5, -0x1.28787559926ecp-1, -0x1.e063fc85e0a15p-6, 0x1.16a2ecfd5b649p-1,
+0x1.82b01c469c87ep-3, 0x1.5292965105662p-4, -0x1.11cb71921704ap-5, -0x1.033ff4b0f2937p-2,
+0x1.9a319a84fe7bap-7, 0x1.b5599c881fb79p-4, 0x1.2d9c7f9d2005dp-4, 0x1.bccbfd73d33e6p-3,
+0x1.828cff9a18abep-2, 0x1.79b839e1db31dp-4, -0x1.eb12eb8ec05b6p-2, -0x1.0e02c28fd4b14p-4,
+-0x1.65254dafb4d94p-5, -0x1.2f51c96a169b4p-4, 0x1.172228281719fp-2, -0x1.cf039f2fa2495p-4,
+0x1.2c4f416e66668p+0, -0x1.dde599c4b54c5p-4, 0x1.50e327a9ee5afp-5, 0x1.57a17e7d327c1p-1,
+-0x1.47a2ed18d97b4p-1, 0x1.f3703ab949c5fp-4, -0x1.20e249c6dbe80p-4, 0x1.4c73fb2ec5b44p-7,
+-0x1.72e07466ba6e1p-6, 0x1.cffd7c445f108p-4, -0x1.d8155e13b127dp-3, -0x1.4cbd8c585c3f2p-1,
+0x1.a8c26afbdfecfp-4, -0x1.47f49578e955cp-2, 0x1.e94115d521e30p-5, 0x1.2dc55ee5f53c7p-7},
+{(const double[]){
+0x1.f484fe2fab25ep-5, 0x1.a96688c11706ap-4, -0x1.7cb03b001c600p-9, -0x1.4affe8a736d6ap-4,
+-0x1.6117f2369aef7p-6, 0x1.3076da488f51cp-3, 0x1.e4bb2461a9195p-4, -0x1.cb8ae29f84700p-12,
+-0x1.ad4a9e578c764p-3, -0x1.0363c5e6db31fp-4, 0x1.5cb8a77766e78p-6, 0x1.247175725f453p-3,
+0x1.f9d536d2c308ap-5, -0x1.4dfc33b3fdd44p-3, 0x1.1430e6027c0dcp-4, 0x1.787c8d252dcf8p-6,
+-0x1.bfad7a4af2d0cp-5, 0x1.c24aa52d2f745p-8, 0x1.02ad510240aaap-4, 0x1.19b3bd8d9887dp-3,
+-0x1.02dd1ed608304p-8, -0x1.16f5e5baaeddep-5, -0x1.6777a88d0974fp-3, 0x1.7a461f68f21a0p-4,
+-0x1.2967b7f481b73p-4, 0x1.37f058f202646p-5, 0x1.ac261001447b0p-8, -0x1.2dca730518d78p-4,
+0x1.8275612599e1fp-4, -0x1.80d71b092de48p-6, 0x1.b7ffc7f2036d6p-4, -0x1.099265b64d967p-5,
+-0x1.f0817a2c6a9a4p-5, -0x1.381f043ac3360p-3, -0x1.eb5a2bc5b0873p-5, 0x1.c142e2b4e9928p-6,
+0x1.5ccc4a13b3fe4p-5, 0x1.0a6f8a44bb7c0p-4, 0x1.0ee6c47428f0cp-7, -0x1.227135b9d036fp-5},
+(const double[]){
+0x0.0p+0, 0x0.0p+0, 0x0.0p+0, 0x0.0p+0,
+0x0.0p+0}}},
 };
 static const struct { double effective; size_t rank; } ranks[] = {
 {0x1.7a57ead4db8acp+4, 32},

@@ -39,6 +39,7 @@ const dn_kernels DN_CPU(kernels) = {
     .cross_entropy_join = DN_CPU(cross_entropy_join),
     .adamw = DN_CPU(adamw),
     .lion = DN_CPU(lion),
+    .scale_aligned = DN_CPU(scale_aligned),
     .normalize_columns = DN_CPU(normalize_columns),
     .column_squares = DN_CPU(column_squares),
     .gemm_batch = dn_cpu_gemm_batch,

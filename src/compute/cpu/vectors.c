@@ -120,24 +120,38 @@ void DN_CPU(adamw)(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *v, const dn_buf *
 }
 
 static void lion_block(dn_real *restrict x, dn_real *restrict m, const dn_real *restrict g, size_t n,
-                       double lr, double beta1, double beta2, double weight_decay)
+                       double lr, double beta1, double beta2, double weight_decay, bool cautious)
 {
     const dn_real b1 = (dn_real)beta1, rest1 = (dn_real)(1 - beta1);
     const dn_real b2 = (dn_real)beta2, rest2 = (dn_real)(1 - beta2);
-    const dn_real keep = (dn_real)(1 - lr * weight_decay), rate = (dn_real)lr;
+    const dn_real keep = (dn_real)(1 - lr * weight_decay), rate = (dn_real)lr, against = cautious ? 1 : keep;
     for (size_t i = 0; i < n; i++) {
         dn_real mixed = b1 * m[i] + rest1 * g[i];
         dn_real up = mixed > 0 ? rate : 0, down = mixed < 0 ? rate : 0;
         m[i] = b2 * m[i] + rest2 * g[i];
-        x[i] = keep * x[i] - (up - down);
+        dn_real kept = mixed * x[i] >= 0 ? keep : against;
+        x[i] = kept * x[i] - (up - down);
     }
 }
 
 void DN_CPU(lion)(dn_stream *s, dn_buf *x, dn_buf *m, const dn_buf *g, size_t n, double lr, double beta1,
-                  double beta2, double weight_decay)
+                  double beta2, double weight_decay, bool cautious)
 {
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
     for (size_t at = 0; at < n; at += DN_CPU_BLOCK)
         lion_block(dn_host(x) + at, dn_host(m) + at, dn_host(g) + at, dn_min(n - at, DN_CPU_BLOCK), lr, beta1,
-                   beta2, weight_decay);
+                   beta2, weight_decay, cautious);
+}
+
+static void scale_aligned_block(dn_real *restrict x, dn_real a, const dn_real *restrict u, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= u[i] * x[i] >= 0 ? a : 1;
+}
+
+void DN_CPU(scale_aligned)(dn_stream *s, dn_buf *x, double a, const dn_buf *u, size_t n)
+{
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
+    for (size_t at = 0; at < n; at += DN_CPU_BLOCK)
+        scale_aligned_block(dn_host(x) + at, (dn_real)a, dn_host(u) + at, dn_min(n - at, DN_CPU_BLOCK));
 }

@@ -76,7 +76,7 @@ void dn_ref_adamw(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *v, const dn_buf *g
 }
 
 void dn_ref_lion(dn_stream *s, dn_buf *x, dn_buf *m, const dn_buf *g, size_t n, double lr, double beta1,
-                 double beta2, double weight_decay)
+                 double beta2, double weight_decay, bool cautious)
 {
     dn_real *weight = dn_host(x), *mean = dn_host(m);
     for (size_t i = 0; i < n; i++) {
@@ -84,8 +84,17 @@ void dn_ref_lion(dn_stream *s, dn_buf *x, dn_buf *m, const dn_buf *g, size_t n, 
         double mixed = beta1 * (double)mean[i] + (1 - beta1) * gradient;
         double sign = (mixed > 0) - (mixed < 0);
         mean[i] = (dn_real)(beta2 * (double)mean[i] + (1 - beta2) * gradient);
-        weight[i] = (dn_real)((1 - lr * weight_decay) * (double)weight[i] - lr * sign);
+        bool decays = !cautious || mixed * (double)weight[i] >= 0;
+        weight[i] = (dn_real)((1 - (decays ? lr * weight_decay : 0)) * (double)weight[i] - lr * sign);
     }
+}
+
+void dn_ref_scale_aligned(dn_stream *s, dn_buf *x, double a, const dn_buf *u, size_t n)
+{
+    dn_real *weight = dn_host(x);
+    for (size_t i = 0; i < n; i++)
+        if ((double)dn_host(u)[i] * (double)weight[i] >= 0)
+            weight[i] = (dn_real)(a * (double)weight[i]);
 }
 
 void dn_ref_column_squares(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t r)
