@@ -34,6 +34,7 @@ typedef struct dn_config {
     bool split_heads;
     bool mixed_precision, use_polar_express;
     dn_optim_config optim;      /* its options; the two rules and the seed are those above and below */
+    char groups[DN_KEY_TEXT_MAX]; /* "[{match: '*.attn.*', rule: muon, lr_scale: 0.5}, ...]" */
     bool given[DN_OPTIONS_MAX]; /* which of them are, of those that are otherwise left to the rule: dn_config_by_rule */
     /* mesh; 0 = not given */
     int64_t dp_size, fs_size, tp_size;

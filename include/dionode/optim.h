@@ -70,11 +70,23 @@ typedef struct dn_group_options {
     double weight_decay;
 } dn_group_options;
 
+#define DN_OPTIM_NAME_MAX   64 /* bytes of a name, with its end */
+#define DN_NAMED_GROUPS_MAX 16
+
+/* Parameters by name: what a group says goes before what is said of their kind, and of all. */
+typedef struct dn_named_group {
+    char match[DN_OPTIM_NAME_MAX]; /* a glob (*, ?, [abc]) of names */
+    const char *rule;              /* NULL: by the kind. Borrowed */
+    double lr_scale, weight_decay, rank_fraction; /* NAN: by the kind; of all */
+} dn_named_group;
+
 /* Ranges and defaults are those of the configuration keys: `dionode train --keys`. */
 typedef struct dn_optim_config {
     const char *matrix_rule; /* name of the rule for DN_PARAM_MATRIX */
     const char *scalar_rule; /* for everything else: one that is not for matrices only. Both are borrowed */
-    dn_group_options groups[DN_PARAM_N_KINDS]; /* by dn_param_kind */
+    dn_group_options groups[DN_PARAM_N_KINDS];        /* by dn_param_kind */
+    dn_named_group named_groups[DN_NAMED_GROUPS_MAX]; /* [n_named_groups] the first that matches counts */
+    size_t n_named_groups;
     /* Momentum decay of all but AdamW, Lion and Dion2; of the rank (Dion), of rows or columns that are
      * selected (Dion2, Dion3); added to norms and roots. */
     double mu, rank_fraction, eps;
@@ -110,7 +122,6 @@ DN_API dn_optim_config dn_optim_defaults(void);
 
 /* ---- tensors of a program's own ---- */
 
-#define DN_OPTIM_NAME_MAX 64 /* bytes of a name, with its end */
 #define DN_OPTIM_DIMS_MAX 6
 
 /*

@@ -5,6 +5,7 @@
 #include "comm/world.h"
 #include "compute/draw.h"
 #include "compute/kernels.h"
+#include "optim/named_group.h"
 #include "shard/executor.h"
 #include "shard/bucket.h"
 #include "shard/views.h"
@@ -49,10 +50,30 @@ static int n_alone(const dn_optimizer *o)
  * within half a unit in its last place, 2^-9 to 2^-8 of it, and rounds to the number that was. */
 #define LEAST_FADING (1.0 / 256)
 
+enum { MAX_RULES = 2 + DN_NAMED_GROUPS_MAX };
+
+/* Every rule that some parameter may have, once: of matrices, of all else, of groups. NULL for a name without a row.
+ * Returns how many. */
+static size_t rules_of(const dn_optim_config *c, const dn_rule *rules[MAX_RULES])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < 2 + c->n_named_groups; i++) {
+        const char *name = i == 0 ? c->matrix_rule : i == 1 ? c->scalar_rule : c->named_groups[i - 2].rule;
+        const dn_rule *rule = dn_rule_row(name);
+        size_t k = 0;
+        while (k < n && rules[k] != rule)
+            k++;
+        if (k == n && (rule || i < 2))
+            rules[n++] = rule;
+    }
+    return n;
+}
+
 const dn_key *dn_optimizer_stuck(const dn_optim_config *c)
 {
-    const dn_rule *rules[] = {dn_rule_row(c->matrix_rule), dn_rule_row(c->scalar_rule)};
-    for (int k = 0; k < 2 && c->state_precision != DN_PRECISION_FULL; k++)
+    const dn_rule *rules[MAX_RULES];
+    size_t n = rules_of(c, rules);
+    for (size_t k = 0; k < n && c->state_precision != DN_PRECISION_FULL; k++)
         for (int i = 0; rules[k] && i < DN_MAX_STATES && rules[k]->decays[i]; i++) {
             const dn_key *decay = rules[k]->decays[i];
             if (*(const double *)((const char *)c + decay->offset) >= 1 - LEAST_FADING)
@@ -74,6 +95,19 @@ static dn_status find_rule(const char *name, const char *what, const dn_rule **r
                    names);
 }
 
+static dn_status check_group(const dn_named_group *group)
+{
+    const dn_rule *rule;
+    if (group->rule)
+        DN_TRY(find_rule(group->rule, group->match, &rule));
+    if (group->lr_scale < 0 || group->weight_decay < 0 || group->rank_fraction <= 0 || group->rank_fraction > 1)
+        return dn_fail(DN_ERR_ARG,
+                       "group %s: lr_scale %g, weight_decay %g, rank_fraction %g: give no less than 0, and a fraction "
+                       "above 0, at most 1",
+                       group->match, group->lr_scale, group->weight_decay, group->rank_fraction);
+    return DN_OK;
+}
+
 dn_status dn_optimizer_check(const dn_optim_config *c)
 {
     const dn_rule *matrices, *others;
@@ -83,6 +117,10 @@ dn_status dn_optimizer_check(const dn_optim_config *c)
         return dn_fail(DN_ERR_ARG,
                        "%s is a rule for matrices only: give another for vectors, embedding and head",
                        others->info.name);
+    if (c->n_named_groups > DN_NAMED_GROUPS_MAX)
+        return dn_fail(DN_ERR_ARG, "%zu groups of parameters: there can be %d", c->n_named_groups, DN_NAMED_GROUPS_MAX);
+    for (size_t i = 0; i < c->n_named_groups; i++)
+        DN_TRY(check_group(&c->named_groups[i]));
     const dn_key *option;
     for (size_t i = 0; (option = dn_option_at(i)); i++) {
         dn_key named = *option;
@@ -96,8 +134,12 @@ dn_status dn_optimizer_check(const dn_optim_config *c)
                    option->field, 1 - LEAST_FADING);
 }
 
-static dn_status check_param(const dn_param *p, const dn_mesh *mesh)
+static dn_status check_param(const dn_optim_config *config, const dn_param *p, const dn_mesh *mesh)
 {
+    const dn_optim_config own = dn_param_config(config, p);
+    if (p->kind != DN_PARAM_MATRIX && dn_param_rule(&own, p)->info.matrices_only)
+        return dn_fail(DN_ERR_ARG, "%s: %s is a rule for hidden matrices only", p->name,
+                       dn_param_rule(&own, p)->info.name);
     if (p->rows * p->cols == 0)
         return dn_fail(DN_ERR_ARG, "%s: a parameter of %zu x %zu", p->name, p->rows, p->cols);
     if (p->row_sharding.axis == p->col_sharding.axis && p->row_sharding.axis != DN_N_AXES)
@@ -117,9 +159,9 @@ static dn_status check_param(const dn_param *p, const dn_mesh *mesh)
 static size_t make_param_states(const dn_optim_config *config, const dn_param *params, size_t n_params,
                                 const int size[DN_N_AXES], dn_param_state *param_states, size_t *starts)
 {
-    const dn_rule *rules[] = {dn_rule_row(config->matrix_rule), dn_rule_row(config->scalar_rule)};
-    size_t n = 0, n_rules = 0;
-    for (int k = 0; k < (rules[0] == rules[1] ? 1 : 2); k++) {
+    const dn_rule *rules[MAX_RULES];
+    size_t n = 0, n_rules = 0, n_known = rules_of(config, rules);
+    for (size_t k = 0; k < n_known; k++) {
         const dn_executor *executor = dn_executor_of(rules[k]);
         starts[n_rules] = n;
         for (size_t i = 0; i < n_params; i++) {
@@ -155,8 +197,6 @@ static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], 
     }
     return true;
 }
-
-enum { MAX_RULES = 2 };
 
 size_t dn_optimizer_heap_bytes(const dn_optim_config *config, const dn_param *params, size_t n_params,
                                const int size[DN_N_AXES])
@@ -264,7 +304,7 @@ dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *par
     *out = NULL;
     DN_TRY(dn_optimizer_check(config));
     for (size_t i = 0; i < n_params; i++)
-        DN_TRY(check_param(&params[i], mesh));
+        DN_TRY(check_param(config, &params[i], mesh));
     dn_optimizer *o = calloc(1, sizeof *o);
     if (!o)
         return dn_fail(DN_ERR_MEMORY, "no memory for an optimizer");
@@ -339,7 +379,7 @@ dn_status dn_optimizer_step(dn_optimizer *o, const dn_step_params *step_params, 
         report->clip = limit / norm;
     for (size_t i = 0; i < o->n_params; i++) {
         dn_param_state *ps = &o->param_states[i];
-        ps->options.weight_decay = step_params->decay * o->config.groups[ps->param->kind].weight_decay;
+        ps->options.weight_decay = step_params->decay * ps->base.weight_decay;
         if (report->clip < 1)
             o->stream->kernels->scale(o->stream, ps->grad, report->clip, ps->grad, dn_param_state_size(ps));
     }

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "compute/kernels.h"
+#include "optim/named_group.h"
 #include "shm/world.h"
 #include "shard/executor.h"
 
@@ -11,10 +12,13 @@
 dn_param_state dn_param_state_of(const dn_optim_config *config, const dn_param *param, uint64_t index,
                                  const int size[DN_N_AXES])
 {
-    dn_param_state ps = {.param = param, .index = index, .options = config->groups[param->kind]};
+    const dn_optim_config own = dn_param_config(config, param);
+    dn_param_state ps = {
+        .param = param, .index = index, .base = own.groups[param->kind], .fraction = own.rank_fraction};
+    ps.options = ps.base;
     ps.type = config->state_precision == DN_PRECISION_BFLOAT16 ? DN_BF16 : DN_REAL;
-    ps.rule = dn_rule_row(param->kind == DN_PARAM_MATRIX ? config->matrix_rule : config->scalar_rule);
-    dn_executor_of(ps.rule)->describe(config, size, &ps);
+    ps.rule = dn_param_rule(&own, param);
+    dn_executor_of(ps.rule)->describe(&own, size, &ps);
     return ps;
 }
 

@@ -29,9 +29,10 @@ typedef struct dn_state_tensor {
 
 typedef struct dn_param_state {
     const dn_rule *rule;
-    const dn_param *param;    /* borrowed */
-    uint64_t index;           /* of the parameter, or view; numbers its random streams */
-    dn_group_options options; /* of this step: its decay follows a schedule */
+    const dn_param *param;        /* borrowed */
+    uint64_t index;               /* of the parameter, or view; numbers its random streams */
+    dn_group_options base, options; /* as configured; of this step: its decay follows a schedule */
+    double fraction;              /* rank_fraction, its own */
     dn_layout layout;
     dn_dion_shape shape;    /* low rank only */
     dn_selection selection; /* owner only: which of its rows or columns (k = size: all), at which rank, */

@@ -25,9 +25,9 @@ static dn_range shard(const dn_param *param, const dn_selection *z, int n, int i
     return dn_shard_range(z->size, cut_of(param, z->by_rows).unit, n, index);
 }
 
-static size_t chosen_of(const dn_optim_config *config, size_t n)
+static size_t chosen_of(double fraction, size_t n)
 {
-    return (size_t)ceil(config->rank_fraction * (double)n);
+    return (size_t)ceil(fraction * (double)n);
 }
 
 dn_selection dn_selection_of(const dn_rule *rule, const dn_optim_config *config, const int size[DN_N_AXES],
@@ -39,7 +39,7 @@ dn_selection dn_selection_of(const dn_rule *rule, const dn_optim_config *config,
     int n = n_shards(config, size, param, z.by_rows);
     z.k = 0;
     for (int i = 0; i < n; i++)
-        z.k += chosen_of(config, dn_range_size(shard(param, &z, n, i)));
+        z.k += chosen_of(config->rank_fraction, dn_range_size(shard(param, &z, n, i)));
     return z;
 }
 
@@ -76,7 +76,7 @@ dn_status dn_selection_choose(const dn_owner_work *w, dn_owner_batch *b)
         int32_t *ids = x->ids;
         for (int k = 0; k < n; k++) {
             dn_range range = shard(ps->param, z, n, k);
-            size_t chosen = chosen_of(config, dn_range_size(range));
+            size_t chosen = chosen_of(ps->fraction, dn_range_size(range));
             dn_select_largest(x->scores + range.first, dn_range_size(range), chosen, w->scratch, ids);
             for (size_t j = 0; j < chosen; j++)
                 ids[j] += (int32_t)range.first;

@@ -1,15 +1,16 @@
 #include "shard/views.h"
 
 #include "base/fail.h"
-#include "optim/rule.h"
+#include "optim/named_group.h"
 
 #include <string.h>
 
 size_t dn_views_of(const dn_optim_config *config, const dn_param *params, size_t n, dn_param *views)
 {
     size_t n_views = 0;
-    bool whole = !dn_rule_row(config->matrix_rule)->info.matrices_only;
     for (size_t i = 0; i < n; i++) {
+        const dn_optim_config own = dn_param_config(config, &params[i]);
+        bool whole = !dn_param_rule(&own, &params[i])->info.matrices_only;
         size_t parts = whole || params[i].n_views <= 1 ? 1 : params[i].n_views;
         for (size_t k = 0; k < parts; k++, n_views++)
             if (views)

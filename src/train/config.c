@@ -77,6 +77,10 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
     if (!key)
         return unknown_key(where, name);
     int option = dn_config_option(key);
+    dn_named_group groups[DN_NAMED_GROUPS_MAX];
+    size_t n;
+    if (value && *value && strcmp(key->name, "groups") == 0)
+        DN_TRY(dn_groups_parse(value, where, groups, &n));
     if (value)
         DN_TRY(check_free_text(key, value, where));
     DN_TRY(dn_key_parse((char *)config + key->offset, option < 0 ? key : dn_option_at((size_t)option), value, where));

@@ -88,6 +88,9 @@ static const dn_key keys[] = {
          "states of Dion in bfloat16, as microsoft/dion's script has it: state_precision"),
     BOOL(use_polar_express, "false",
          "coefficients of Polar Express where the script would take its own: newton_schulz"),
+    TEXT(groups, "null", NULL,
+         "[{match: GLOB, rule:, lr_scale:, weight_decay:, fraction:}, ...]: parameters by name; the first "
+         "that matches counts"),
     {.name = OPTIONS},
 
     INT(dp_size, "null", 1, DN_MAX_RANKS, "replicas; null = what the other two sizes leave of the workers"),

@@ -94,9 +94,13 @@ static dn_status apply(dn_config *config, const setting *s)
 
 dn_status dn_config_resolve(dn_config *config)
 {
+    dn_optim_config *o = &config->optim;
     const char *text = settings_of(config->optimizer);
     for (setting s; next_setting(&text, &s);)
         DN_TRY(apply(config, &s));
+    o->n_named_groups = 0;
+    if (*config->groups)
+        DN_TRY(dn_groups_parse(config->groups, "configuration", o->named_groups, &o->n_named_groups));
     for (const dn_key *key = dn_config_keys(); key->name; key++)
         if (dn_config_option(key) >= 0)
             config->given[dn_config_option(key)] = strcmp(key->initial, "null") == 0;

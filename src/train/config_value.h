@@ -16,6 +16,10 @@ int dn_config_option(const dn_key *key);
 /** The key of that name; NULL if there is none. */
 const dn_key *dn_config_find(const char *name);
 
+/** Reads `groups` as a configuration has it, a list of mappings, into groups [DN_NAMED_GROUPS_MAX]. Errors: DN_ERR_CONFIG
+ * "where: groups: what". */
+dn_status dn_groups_parse(const char *text, const char *where, dn_named_group *groups, size_t *n) DN_MUST_USE;
+
 /** Sets the options that the configuration leaves to the rule, and marks them as given. Errors: DN_ERR_CONFIG. */
 dn_status dn_config_resolve(dn_config *config) DN_MUST_USE;
 

@@ -1,14 +1,16 @@
 /*
- * A configuration file is one YAML mapping of names to scalars. libyaml's events are read directly, not
+ * A configuration file is one YAML mapping of names to scalars, but for the list `groups`. libyaml's events are read directly, not
  * through a schema library: the same table then serves files and key=value arguments, and every event carries
  * its line.
  */
 #include "base/fail.h"
 #include "base/key.h"
+#include "optim/rules.h"
 #include "train/config_value.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +99,152 @@ static dn_status check_duplicate(bool *seen, const char *name, const char *where
     return DN_OK;
 }
 
+/* ---- groups: the one key whose value is a list ---- */
+
+/* A group as it is written. */
+typedef struct written {
+    char match[DN_KEY_TEXT_MAX], rule[DN_KEY_CHOICE_MAX];
+    double lr_scale, weight_decay, fraction;
+} written;
+
+static const dn_key group_keys[] = {
+    {.name = "match", .type = DN_KEY_TEXT, .offset = offsetof(written, match), .initial = ""},
+    {.name = "rule",
+     .type = DN_KEY_TEXT,
+     .offset = offsetof(written, rule),
+     .initial = "null",
+     .choices = DN_RULE_NAMES},
+    {.name = "lr_scale", .type = DN_KEY_REAL, .offset = offsetof(written, lr_scale), .initial = "null", .max = 1e6},
+    {.name = "weight_decay",
+     .type = DN_KEY_REAL,
+     .offset = offsetof(written, weight_decay),
+     .initial = "null",
+     .max = 1e6},
+    {.name = "fraction",
+     .type = DN_KEY_REAL,
+     .offset = offsetof(written, fraction),
+     .initial = "null",
+     .min = 1e-9,
+     .max = 1},
+};
+
+enum { N_GROUP_KEYS = sizeof group_keys / sizeof *group_keys };
+
+static dn_status read_group(reader *r, written *group)
+{
+    bool seen[N_GROUP_KEYS] = {0};
+    *group = (written){.lr_scale = NAN, .weight_decay = NAN, .fraction = NAN};
+    for (;;) {
+        DN_TRY(next_event(r));
+        if (r->event.type == YAML_MAPPING_END_EVENT)
+            break;
+        DN_TRY(check_scalar(r, "match, rule, lr_scale, weight_decay or fraction"));
+        int k = 0;
+        while (k < N_GROUP_KEYS && strcmp(group_keys[k].name, (char *)r->event.data.scalar.value) != 0)
+            k++;
+        if (k == N_GROUP_KEYS || seen[k])
+            return dn_fail(DN_ERR_CONFIG, "%s: groups: '%.100s' %s", r->where, (char *)r->event.data.scalar.value,
+                           k == N_GROUP_KEYS ? "is none of match, rule, lr_scale, weight_decay, fraction"
+                                             : "stands a second time in one group");
+        seen[k] = true;
+        DN_TRY(next_event(r));
+        DN_TRY(check_scalar(r, "a value"));
+        if (k == 0 && !value_of(r))
+            break;
+        DN_TRY(dn_key_parse((char *)group + group_keys[k].offset, &group_keys[k], value_of(r), r->where));
+    }
+    if (*group->match && strlen(group->match) < DN_OPTIM_NAME_MAX)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "%s: groups: each needs a match, a glob of names of at most %d bytes", r->where,
+                   DN_OPTIM_NAME_MAX - 1);
+}
+
+/* The current event begins the list. */
+static dn_status read_groups(reader *r, dn_named_group *groups, size_t *n)
+{
+    for (*n = 0;; ++*n) {
+        written group;
+        DN_TRY(next_event(r));
+        if (r->event.type == YAML_SEQUENCE_END_EVENT)
+            return DN_OK;
+        if (r->event.type != YAML_MAPPING_START_EVENT)
+            return dn_fail(DN_ERR_CONFIG, "%s: groups: expected {match: GLOB, ...}", r->where);
+        if (*n == DN_NAMED_GROUPS_MAX)
+            return dn_fail(DN_ERR_CONFIG, "%s: groups: there can be %d", r->where, DN_NAMED_GROUPS_MAX);
+        DN_TRY(read_group(r, &group));
+        const dn_rule_info *rule = dn_rule_find(group.rule);
+        groups[*n] = (dn_named_group){.rule = rule ? rule->name : NULL,
+                                      .lr_scale = group.lr_scale,
+                                      .weight_decay = group.weight_decay,
+                                      .rank_fraction = group.fraction};
+        strcpy(groups[*n].match, group.match);
+    }
+}
+
+static void show_number(FILE *out, const dn_key *key, double value)
+{
+    char text[32];
+    dn_key_show(&value, key, text, sizeof text);
+    if (!isnan(value))
+        fprintf(out, ", %s: %s", key->name, text);
+}
+
+/* The list as the text that the key holds. */
+static void show_groups(FILE *out, const dn_named_group *groups, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        fputs(i ? ", {match: '" : "[{match: '", out);
+        for (const char *c = groups[i].match; *c; c++)
+            fprintf(out, "%s%c", *c == '\'' ? "'" : "", *c);
+        fputc('\'', out);
+        if (groups[i].rule)
+            fprintf(out, ", rule: %s", groups[i].rule);
+        show_number(out, &group_keys[2], groups[i].lr_scale);
+        show_number(out, &group_keys[3], groups[i].weight_decay);
+        show_number(out, &group_keys[4], groups[i].rank_fraction);
+        fputc('}', out);
+    }
+    if (n)
+        fputc(']', out);
+}
+
+/* The list that begins here becomes the key's text. */
+static dn_status take_groups(reader *r, dn_config *config, const char *where)
+{
+    dn_named_group groups[DN_NAMED_GROUPS_MAX];
+    char *text = NULL;
+    size_t n, bytes;
+    DN_TRY(read_groups(r, groups, &n));
+    FILE *out = open_memstream(&text, &bytes);
+    if (!out)
+        return dn_fail(DN_ERR_MEMORY, "%s: no memory for groups", where);
+    show_groups(out, groups, n);
+    fclose(out);
+    dn_status status = dn_config_assign(config, "groups", n ? text : NULL, where);
+    free(text);
+    return status;
+}
+
+dn_status dn_groups_parse(const char *text, const char *where, dn_named_group *groups, size_t *n)
+{
+    reader r = {.name = where, .text = text};
+    if (!yaml_parser_initialize(&r.parser))
+        return dn_fail(DN_ERR_MEMORY, "%s: no memory to read YAML", where);
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, strlen(text));
+    dn_status status;
+    do
+        status = next_event(&r);
+    while (status == DN_OK &&
+           (r.event.type == YAML_STREAM_START_EVENT || r.event.type == YAML_DOCUMENT_START_EVENT));
+    if (status == DN_OK && r.event.type != YAML_SEQUENCE_START_EVENT)
+        status = dn_fail(DN_ERR_CONFIG, "%s: groups: expected a list, [{match: GLOB, ...}, ...]", where);
+    if (status == DN_OK)
+        status = read_groups(&r, groups, n);
+    yaml_event_delete(&r.event);
+    yaml_parser_delete(&r.parser);
+    return status;
+}
+
 static dn_status read_pairs(reader *r, dn_config *config)
 {
     bool seen[DN_KEYS_MAX] = {0};
@@ -111,6 +259,10 @@ static dn_status read_pairs(reader *r, dn_config *config)
         memcpy(where, r->where, sizeof where);
         DN_TRY(check_duplicate(seen, name, where));
         DN_TRY(next_event(r));
+        if (strcmp(name, "groups") == 0 && r->event.type == YAML_SEQUENCE_START_EVENT) {
+            DN_TRY(take_groups(r, config, where));
+            continue;
+        }
         DN_TRY(check_scalar(r, "a value"));
         if (!dn_key_ignored(name)) {
             DN_TRY(dn_config_assign(config, name, value_of(r), where));

@@ -3,10 +3,11 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "dionode/topo.h"
-#include "optim/rule.h"
+#include "optim/named_group.h"
 #include "shard/views.h"
 #include "train/config_value.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,6 +167,27 @@ static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
     return DN_OK;
 }
 
+/* Every glob matches some name, and rules are for what they match. */
+static dn_status check_groups(const dn_plan *plan, const dn_param *params)
+{
+    const dn_optim_config *o = &plan->optim;
+    for (size_t k = 0; k < o->n_named_groups; k++) {
+        bool any = false;
+        for (size_t i = 0; i < plan->n_params; i++)
+            any = any || fnmatch(o->named_groups[k].match, params[i].name, 0) == 0;
+        if (!any)
+            return dn_fail(DN_ERR_CONFIG, "groups: no parameter is named as '%s' says; they are named as %s and %s",
+                           o->named_groups[k].match, params[0].name, params[plan->n_params / 2].name);
+    }
+    for (size_t i = 0; i < plan->n_params; i++) {
+        const dn_optim_config own = dn_param_config(o, &params[i]);
+        if (params[i].kind != DN_PARAM_MATRIX && dn_param_rule(&own, &params[i])->info.matrices_only)
+            return dn_fail(DN_ERR_CONFIG, "groups: %s is for hidden matrices only, and %s is none", own.scalar_rule,
+                           params[i].name);
+    }
+    return DN_OK;
+}
+
 static dn_status check_matrices(const dn_plan *plan, const dn_param *params)
 {
     size_t n = dn_views_of(&plan->optim, params, plan->n_params, NULL);
@@ -185,6 +207,7 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
     const int first[DN_N_AXES] = {0};
     dn_arena weights = {0}, grads = {0};
     dn_model_layout(&plan->spec, plan->mesh, first, &weights, &grads, params, unit_of);
+    DN_TRY(check_groups(plan, params));
     DN_TRY(check_matrices(plan, params));
     for (size_t p = 0; p < plan->n_params; p++)
         plan->n_elements = dn_size_add(plan->n_elements, dn_size_mul(params[p].rows, params[p].cols));

@@ -2,6 +2,7 @@
 
 #include "dionode/blas.h"
 #include "dionode/topo.h"
+#include "optim/named_group.h"
 #include "shard/layout.h"
 #include "verify/traffic_model.h"
 
@@ -53,6 +54,38 @@ static double uncompressed_bytes(const dn_run *run)
     return (double)bytes;
 }
 
+/* Who is stepped how, where names decide. */
+static void report_groups(const dn_run *run, FILE *out)
+{
+    const dn_optim_config *o = &run->plan.optim;
+    for (size_t k = 0; o->n_named_groups > 0 && k <= o->n_named_groups; k++)
+        for (int kind = 0; kind < DN_PARAM_N_KINDS; kind++) {
+            size_t n = 0, elements = 0;
+            dn_optim_config own = *o;
+            const dn_param *some = NULL;
+            for (size_t i = 0; i < run->plan.n_params; i++) {
+                const dn_param *param = &run->instance.params[i];
+                if ((int)param->kind != kind || dn_named_group_of(o, param) != k)
+                    continue;
+                some = param;
+                own = dn_param_config(o, param);
+                n++;
+                elements += param->rows * param->cols;
+            }
+            if (n == 0)
+                continue;
+            static const char *const kinds[] = {"hidden matrices", "embedding", "head", "vectors"};
+            const dn_rule_info *rule = &dn_param_rule(&own, some)->info;
+            char numbers[32], fraction[32] = "";
+            if (dn_rule_takes(rule, "ortho_fraction"))
+                snprintf(fraction, sizeof fraction, ", fraction %g", own.rank_fraction);
+            fprintf(out, "group     %-20s %-15s %3zu, %s numbers: %s, lr x %g, weight decay %g%s\n",
+                    k < o->n_named_groups ? o->named_groups[k].match : "(the rest)", kinds[kind], n,
+                    dn_human((double)elements, "", numbers, sizeof numbers), rule->name,
+                    own.groups[kind].lr_scale, own.groups[kind].weight_decay, fraction);
+        }
+}
+
 /* Copies count as often as they are kept. */
 static double state_bytes(const dn_run *run)
 {
@@ -75,6 +108,7 @@ void dn_report_begin(dn_run *run)
     const dn_config *config = &run->plan.config;
     report_model(run, stderr);
     report_machine(run, stderr);
+    report_groups(run, stderr);
     if (run->step > 0)
         fprintf(stderr, "resumed   after step %llu from %s\n", (unsigned long long)run->step,
                 config->checkpoint_dir);

@@ -2,7 +2,7 @@
 
 #include "base/size.h"
 #include "linalg/newton_schulz.h"
-#include "optim/rule.h"
+#include "optim/named_group.h"
 #include "shard/layout.h"
 
 #include <math.h>
@@ -164,10 +164,11 @@ void dn_traffic_of_orthonormalizing(const dn_optim_config *config, const dn_para
                                     const dn_mesh *mesh, const dn_optimizer *optimizer,
                                     dn_traffic_model *model)
 {
-    const dn_rule *rule = dn_rule_row(config->matrix_rule);
     unsigned all = dn_axes_of(mesh->size, DN_ALL_AXES);
     size_t index = 0;
     for (size_t i = 0; all && i < n_params; i++) {
+        const dn_optim_config own = dn_param_config(config, &params[i]);
+        const dn_rule *rule = dn_param_rule(&own, &params[i]);
         size_t n_split = n_split_of(rule, &params[i]);
         for (size_t k = 0; k < n_split; k++, index++) {
             const dn_matrix_choice choice = dn_optimizer_choice(optimizer, index);
@@ -178,8 +179,8 @@ void dn_traffic_of_orthonormalizing(const dn_optim_config *config, const dn_para
                 dn_mesh_at(mesh->size, o->owner, owner.at);
                 dn_orth_traffic t =
                     dn_traffic_of_orth(of_r ? dn_min(rows, cols) : dn_max(rows, cols), o->r, &o->rounds,
-                                       own_rows(config, rule, &params[i], n_split, k, mesh, !of_r),
-                                       own_rows(config, rule, &params[i], n_split, k, &owner, !of_r),
+                                       own_rows(&own, rule, &params[i], n_split, k, mesh, !of_r),
+                                       own_rows(&own, rule, &params[i], n_split, k, &owner, !of_r),
                                        o->owner == dn_comm_rank(mesh->all));
                 dn_traffic_add(model, all, DN_REDUCE_SCATTER, DN_TRAFFIC_ORTH, t.reduced);
                 dn_traffic_add(model, all, DN_ALL_GATHER, DN_TRAFFIC_ORTH, t.gathered);
@@ -263,17 +264,16 @@ void dn_traffic_of_optimizer(const dn_optim_config *config, const dn_param *para
                              const dn_mesh *mesh, const dn_optimizer *optimizer, uint64_t step,
                              dn_traffic_model *model)
 {
-    const dn_rule *of_matrices = dn_rule_row(config->matrix_rule),
-                  *of_others = dn_rule_row(config->scalar_rule);
     unsigned all = dn_axes_of(mesh->size, DN_ALL_AXES);
     size_t index = 0;
     for (size_t i = 0; i < n_params; i++) {
         const dn_param *p = &params[i];
-        size_t n_split = n_split_of(of_matrices, p);
+        const dn_optim_config own = dn_param_config(config, p);
+        const dn_rule *rule = dn_param_rule(&own, p);
+        size_t n_split = n_split_of(rule, p);
         for (size_t k = 0; k < n_split; k++, index++) {
             dn_matrix_choice choice = dn_optimizer_choice(optimizer, index);
-            add_matrix(config, p->kind == DN_PARAM_MATRIX ? of_matrices : of_others,
-                       matrix_of(p, n_split, k, mesh), mesh, &choice, step, model);
+            add_matrix(&own, rule, matrix_of(p, n_split, k, mesh), mesh, &choice, step, model);
         }
     }
     /* The norm of all gradients; where replicas step alone, also whether all of theirs are finite. */

@@ -115,6 +115,8 @@ def every_optimizer_method_and_rank_holds():
                  ["optimizer=adamw"], ["optimizer=lion", "scalar_opt=lion"], ["optimizer=sgd", "nesterov=true"],
                  ["optimizer=muon", "nesterov=true", "newton_schulz=keller", "adjust_lr=rms_norm"],
                  ["optimizer=normuon"], ["optimizer=dion2"], ["optimizer=dion3", "adjust_lr=none"],
+                 ["groups=[{match: '*.attn.*', rule: muon, lr_scale: 0.5}, {match: '*.0.mlp.*', fraction: 0.5}, "
+                  "{match: '*.mlp.*', rule: sgd}]"],
                  ["optimizer=dion2", "ortho_fraction=0.1", "use_gram_newton_schulz=true"]]
     settings += [[f"optimizer={rule}"] for rule in rules() if not any(f"optimizer={rule}" in s for s in settings)]
     for setting in settings:

@@ -428,6 +428,55 @@ static void clipped_gradients_have_the_given_norm(void **state)
     }
 }
 
+/* Parameters in groups are stepped as if each had an optimizer of its own, set as its group says. */
+static void groups_are_optimizers_of_their_own(void **state)
+{
+    (void)state;
+    const rig_shape shapes[] = {{DN_PARAM_MATRIX, 12, 8},
+                                {DN_PARAM_MATRIX, 8, 12},
+                                {DN_PARAM_MATRIX, 9, 9},
+                                {DN_PARAM_HEAD, 7, 8},
+                                {DN_PARAM_MATRIX, 6, 10}};
+    enum { N = sizeof shapes / sizeof *shapes };
+    dn_optim_config all = rig_config(), own[N];
+    all.matrix_rule = "muon";
+    all.groups[DN_PARAM_MATRIX].weight_decay = 0.1;
+    for (size_t i = 0; i < N; i++)
+        own[i] = all;
+    all.named_groups[0] = (dn_named_group){"x0", "dion2", NAN, NAN, 0.5};
+    all.named_groups[1] = (dn_named_group){"x[0-2]", "adamw", 0.5, 0.25, NAN};
+    all.named_groups[2] = (dn_named_group){"*3", NULL, 2, 0.5, NAN};
+    all.n_named_groups = 3;
+    own[0].matrix_rule = "dion2";
+    own[0].rank_fraction = 0.5;
+    own[1].matrix_rule = own[2].matrix_rule = "adamw";
+    own[1].groups[DN_PARAM_MATRIX] = own[2].groups[DN_PARAM_MATRIX] = (dn_group_options){0.5, 0.25};
+    own[3].groups[DN_PARAM_HEAD] = (dn_group_options){2, 0.5};
+    optim_rig together, apart[N];
+    assert_int_equal(rig_create(&together, NULL, "ref", &all, shapes, N), DN_OK);
+    for (size_t i = 0; i < N; i++)
+        assert_int_equal(rig_create(&apart[i], NULL, "ref", &own[i], &shapes[i], 1), DN_OK);
+    for (int step = 0; step < 3; step++) {
+        for (size_t i = 0; i < N; i++) {
+            double *grad = dense_random(shapes[i].rows, shapes[i].cols, i + N * (size_t)step);
+            rig_set_grad(&together, i, grad);
+            rig_set_grad(&apart[i], 0, grad);
+            free(grad);
+            assert_int_equal(rig_step(&apart[i], 0.02), DN_OK);
+        }
+        assert_int_equal(rig_step(&together, 0.02), DN_OK);
+    }
+    for (size_t i = 0; i < N; i++) {
+        assert_memory_equal(rig_weight(&together, i), rig_weight(&apart[i], 0),
+                            shapes[i].rows * shapes[i].cols * sizeof(dn_real));
+        rig_destroy(&apart[i]);
+    }
+    rig_destroy(&together);
+    all.named_groups[2].rule = "dion"; /* of a head */
+    assert_int_equal(rig_create(&together, NULL, "ref", &all, shapes, N), DN_ERR_ARG);
+    rig_destroy(&together);
+}
+
 static void expect_refused(const dn_optim_config *config, const char *field)
 {
     dn_optimizer *optimizer;
@@ -523,6 +572,7 @@ TESTS(shard_optimizer)
         cmocka_unit_test(a_split_into_one_or_for_an_element_wise_rule_changes_nothing),
         cmocka_unit_test(splits_that_cannot_be_are_refused),
         cmocka_unit_test(clipped_gradients_have_the_given_norm),
+        cmocka_unit_test(groups_are_optimizers_of_their_own),
         cmocka_unit_test(settings_out_of_range_are_refused),
         cmocka_unit_test(defaults_are_within_ranges_and_decays_are_options),
         cmocka_unit_test(flops_follow_their_formula),

@@ -409,6 +409,60 @@ static void what_is_left_to_the_rule_is_stored_as_what_it_was(void **state)
     free(resolved);
 }
 
+/* A list in a file, however it is written, or in an argument; stored and read back. */
+static void groups_of_parameters_are_read_from_a_list(void **state)
+{
+    (void)state;
+    static const char *const files[] = {
+        "groups:\n  - match: '*.attn.*'\n    rule: muon\n    lr_scale: 0.5\n  - {match: lm_head.weight, weight_decay: 0.25}\n"
+        "  - match: '*'\n    fraction: 0.125\nlr: 0.5\n",
+        "lr: 0.5\ngroups: [{match: '*.attn.*', lr_scale: 0.5, rule: muon}, {match: lm_head.weight, weight_decay: 0.25},\n"
+        "  {fraction: 0.125, match: '*'}]\n",
+    };
+    dn_config c[3] = {defaults(), defaults(), defaults()}, again = defaults();
+    dn_plan plan;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(dn_config_parse(&c[i], files[i], "f.yaml"), DN_OK);
+    assert_int_equal(dn_config_set(&c[2], "groups=[{match: '*.attn.*', rule: muon, lr_scale: 0.5}, {match: 'lm_head.weight', "
+                                          "weight_decay: 0.25}, {match: '*', fraction: 0.125}]"),
+                     DN_OK);
+    c[2].lr = 0.5;
+    assert_memory_equal(&c[0], &c[1], sizeof c[0]);
+    assert_memory_equal(&c[0], &c[2], sizeof c[0]);
+    char *text = dn_config_dump(&c[0]);
+    assert_int_equal(dn_config_parse(&again, text, "dump"), DN_OK);
+    free(text);
+    assert_memory_equal(&c[0], &again, sizeof again);
+    assert_int_equal(dn_plan_make(&c[0], 1, &plan), DN_OK);
+    const dn_named_group *groups = plan.optim.named_groups;
+    assert_int_equal(plan.optim.n_named_groups, 3);
+    assert_string_equal(groups[0].rule, "muon");
+    assert_true(groups[0].lr_scale == 0.5 && isnan(groups[0].weight_decay) && isnan(groups[0].rank_fraction));
+    assert_true(!groups[1].rule && groups[1].weight_decay == 0.25 && groups[2].rank_fraction == 0.125);
+}
+
+static void groups_that_cannot_be_are_refused_by_name(void **state)
+{
+    (void)state;
+    expect_error("groups: [{rule: muon}]\n", "f.yaml:1", "needs a match");
+    expect_error("groups:\n  - match: a\n    rule: muno\n", "f.yaml:3", "muno");
+    expect_error("groups:\n  - match: a\n    lr: 1\n", "f.yaml:3", "'lr' is none of match");
+    expect_error("groups: [{match: a, fraction: 2}]\n", "f.yaml:1", "not between");
+    expect_error("groups: [{match: a, match: b}]\n", "f.yaml:1", "second time");
+    expect_error("groups: [a]\n", "f.yaml:1", "expected {match");
+    expect_error("groups: a\n", "f.yaml:1", "expected a list");
+    static const char *const wrong[][2] = {{"groups=[{match: '*.atn.*'}]", "no parameter is named as '*.atn.*'"},
+                                           {"groups=[{match: '*', rule: dion}]", "hidden matrices only"}};
+    for (size_t i = 0; i < 2; i++) {
+        dn_config c = defaults();
+        dn_plan plan;
+        assert_int_equal(dn_config_set(&c, wrong[i][0]), DN_OK);
+        assert_int_equal(dn_plan_make(&c, 1, &plan), DN_ERR_CONFIG);
+        if (!strstr(dn_error_message(), wrong[i][1]))
+            fail_msg("'%s' lacks '%s'", dn_error_message(), wrong[i][1]);
+    }
+}
+
 /* Rows are dealt to dp x fs as evenly as can be, and all workers make as many micro-batches. */
 static void a_batch_is_dealt_without_rest(void **state)
 {
@@ -454,6 +508,8 @@ TESTS(train_config)
         cmocka_unit_test(sizes_that_do_not_divide_are_refused),
         cmocka_unit_test(every_option_reaches_the_optimizer),
         cmocka_unit_test(rules_reach_the_optimizer),
+        cmocka_unit_test(groups_of_parameters_are_read_from_a_list),
+        cmocka_unit_test(groups_that_cannot_be_are_refused_by_name),
         cmocka_unit_test(keys_mean_what_they_mean_to_the_script_of_microsoft),
         cmocka_unit_test(what_is_left_to_the_rule_is_stored_as_what_it_was),
         cmocka_unit_test(a_batch_is_dealt_without_rest),
