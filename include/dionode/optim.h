@@ -122,6 +122,7 @@ DN_API dn_optim_config dn_optim_defaults(void);
 
 /* ---- tensors of a program's own ---- */
 
+#define DN_OPTIM_SPLITS_MAX 8
 #define DN_OPTIM_DIMS_MAX 6
 
 /*
@@ -140,6 +141,9 @@ typedef struct dn_optim_tensor {
     dn_dim_sharding row_sharding, col_sharding; /* left out: not sharded */
     size_t n_views; /* the rows are n_views matrices of equal height, each stepped on its own (heads; 3
                        for a fused QKV); 0: one. Element-wise rules ignore it */
+    size_t split_rows[DN_OPTIM_SPLITS_MAX]; /* in place of n_views, the heights of these matrices (Q, K and V of
+                                               unequal numbers of heads); ends with a 0, or at
+                                               DN_OPTIM_SPLITS_MAX */
     dn_real *weight, *grad; /* this rank's block (dn_optim_block); borrowed */
     size_t stride;          /* leading dimension of both, in elements; 0: dense */
     bool in_place;          /* weight and grad are dense and symmetric (dn_comm_alloc of mesh->all): the step
@@ -194,6 +198,15 @@ typedef struct dn_optim_report {
  */
 DN_API dn_status dn_optim_step(dn_optim *optim, uint64_t step, double lr,
                                dn_optim_report *report) DN_MUST_USE;
+
+/** From the next step on tensors whose name matches (a glob) decay so; a schedule's next value, say. Called alike on all
+ * ranks; not collective. Errors: DN_ERR_ARG no name matches, or weight_decay is not 0 or more. */
+DN_API dn_status dn_optim_set_weight_decay(dn_optim *optim, const char *match, double weight_decay) DN_MUST_USE;
+
+/** Tensor number `tensor` has no gradient in the steps from the next one on, or has one again: weights and states then stay
+ * as they are, bit for bit, and what lies in grad is not read (in place: is overwritten). Called alike on all ranks; not
+ * collective. Allocates room for what is to stay. Errors: DN_ERR_ARG there is no such tensor; DN_ERR_MEMORY. */
+DN_API dn_status dn_optim_set_frozen(dn_optim *optim, size_t tensor, bool frozen) DN_MUST_USE;
 
 /* ---- state: for checkpoints ---- */
 

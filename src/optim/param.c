@@ -1,6 +1,7 @@
 #include "optim/param.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void dn_param_set_whole(dn_param *param)
 {
@@ -32,6 +33,16 @@ dn_block dn_param_block(const dn_param *param, const int size[DN_N_AXES], const 
     return dn_block_of(rows, cols);
 }
 
+dn_range dn_param_split(const dn_param *whole, size_t n, size_t k)
+{
+    size_t each = whole->rows / n, first = 0;
+    if (n == 1 || whole->split_rows[0] == 0)
+        return (dn_range){k * each, (k + 1) * each};
+    for (size_t i = 0; i < k; i++)
+        first += whole->split_rows[i];
+    return (dn_range){first, first + whole->split_rows[k]};
+}
+
 dn_param dn_param_view(const dn_param *whole, size_t n, size_t k)
 {
     dn_param view = *whole;
@@ -42,8 +53,10 @@ dn_param dn_param_view(const dn_param *whole, size_t n, size_t k)
     view.n_views = 1;
     view.stack = 0;
     view.view_of = whole;
-    view.rows = whole->rows / n;
-    view.first_row = k * view.rows;
+    const dn_range own = dn_param_split(whole, n, k);
+    view.first_row = own.first;
+    view.rows = own.end - own.first;
+    memset(view.split_rows, 0, sizeof view.split_rows);
     dn_range rows = within(&view, (dn_range){block.row0, block.row0 + block.rows});
     view.block = (dn_block){rows.first, rows.end - rows.first, block.col0, block.cols};
     size_t skipped = dn_param_view_offset(&view, block);

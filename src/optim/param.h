@@ -19,10 +19,12 @@ typedef struct dn_param {
     dn_dim_sharding row_sharding, col_sharding; /* along different axes; axis DN_N_AXES: not cut */
     size_t n_views; /* its rows are so many matrices of as many rows each, every one optimized on its own
                      (heads; a fused QKV); 0: one */
-    size_t stack;   /* so many parameters before this one lie directly in front of it, without gaps
-                       (c_k: 1, c_v: 2): one product serves all of a stack. The first of a stack starts
-                       at the same offset on all ranks. */
-    dn_block block; /* this rank's part */
+    size_t
+        split_rows[DN_OPTIM_SPLITS_MAX]; /* where they have not as many rows each: [split] how many. Else 0 */
+    size_t stack;          /* so many parameters before this one lie directly in front of it, without gaps
+                              (c_k: 1, c_v: 2): one product serves all of a stack. The first of a stack starts
+                              at the same offset on all ranks. */
+    dn_block block;        /* this rank's part */
     dn_buf *weight, *grad; /* [block.rows, block.cols] dense, borrowed; on the symmetric heap in a run */
     const struct dn_param *view_of; /* of a view (dn_param_view): the parameter whose numbers these are,
                                          whose rows are what row_sharding cuts; borrowed. Else NULL */
@@ -35,7 +37,10 @@ void dn_param_set_whole(dn_param *param);
 /** The part of the rank at coordinates at[] of a mesh of size[]. */
 dn_block dn_param_block(const dn_param *param, const int size[DN_N_AXES], const int at[DN_N_AXES]);
 
-/** Matrix k of the n, of as many rows each, that make a parameter (borrowed) as a parameter of its own, named
+/** The rows of matrix k of the n that make a parameter: as split_rows says, or as many each. */
+dn_range dn_param_split(const dn_param *whole, size_t n, size_t k);
+
+/** Matrix k of the n that make a parameter (borrowed) as a parameter of its own, named
  * "<name>.<k>" if n > 1: its block is what this rank's block has of its rows, perhaps nothing, and its
  * numbers lie where they were. Larger parts do not come first. */
 dn_param dn_param_view(const dn_param *whole, size_t n, size_t k);

@@ -24,6 +24,12 @@ typedef struct copied {
     size_t stride;
 } copied;
 
+/* What stays as it is of a tensor without a gradient: its weights, then its states, of this rank. */
+typedef struct frozen {
+    bool on;
+    char *kept; /* owned */
+} frozen;
+
 struct dn_optim {
     const dn_mesh *mesh; /* borrowed, or: */
     dn_comm *own_comm;
@@ -31,6 +37,7 @@ struct dn_optim {
     dn_stream *stream;
     dn_param *params; /* [n] */
     copied *copies;   /* [n_copies] */
+    frozen *frozen;   /* [n] */
     size_t n, n_copies;
     dn_optimizer *optimizer;
 };
@@ -50,6 +57,10 @@ static dn_status describe(const dn_optim_tensor *t, const int size[DN_N_AXES], c
                         .cols = 1,
                         .row_sharding = t->row_sharding.unit ? t->row_sharding : none,
                         .col_sharding = t->col_sharding.unit ? t->col_sharding : none};
+    if (t->split_rows[0] > 0)
+        param->n_views = 0;
+    for (size_t k = 0; k < DN_OPTIM_SPLITS_MAX && t->split_rows[k] > 0; k++)
+        param->split_rows[param->n_views++] = t->split_rows[k];
     if ((unsigned)t->kind >= DN_PARAM_N_KINDS)
         return dn_fail(DN_ERR_ARG, "%s: there is no kind %d", t->name, (int)t->kind);
     snprintf(param->name, sizeof param->name, "%s", t->name);
@@ -230,7 +241,8 @@ static dn_status create(dn_optim *o, const dn_optim_config *config, const dn_opt
 {
     o->params = calloc(o->n + 1, sizeof *o->params);
     o->copies = calloc(o->n + 1, sizeof *o->copies);
-    if (!o->params || !o->copies)
+    o->frozen = calloc(o->n + 1, sizeof *o->frozen);
+    if (!o->params || !o->copies || !o->frozen)
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu tensors", o->n);
     DN_TRY(describe_all(tensors, o->n, o->mesh->size, o->mesh->at, o->params));
     for (size_t i = 0; i < o->n; i++)
@@ -271,12 +283,77 @@ void dn_optim_destroy(dn_optim **optim)
     dn_stream_destroy(&o->stream);
     dn_mesh_destroy(&o->own_mesh);
     dn_comm_destroy(&o->own_comm);
+    for (size_t i = 0; o->frozen && i < o->n; i++)
+        free(o->frozen[i].kept);
     free(o->params);
     free(o->copies);
+    free(o->frozen);
     free(o);
 }
 
 /* ---- one step ---- */
+
+dn_status dn_optim_set_weight_decay(dn_optim *o, const char *match, double weight_decay)
+{
+    if (!(weight_decay >= 0))
+        return dn_fail(DN_ERR_ARG, "weight decay %g of %s: give 0 or more", weight_decay, match);
+    if (dn_optimizer_set_weight_decay(o->optimizer, match, weight_decay) == 0)
+        return dn_fail(DN_ERR_ARG, "weight decay of %s: no tensor has such a name", match);
+    return DN_OK;
+}
+
+/* Copies weights and states of a tensor, this rank's part, to what is kept or back; kept NULL: only counts. Returns the
+ * bytes. */
+static size_t keep(const dn_optim *o, size_t tensor, char *kept, bool back)
+{
+    const dn_param *param = &o->params[tensor];
+    int rank = dn_comm_rank(o->mesh->all);
+    size_t used = dn_param_size(param) * sizeof(dn_real);
+    if (kept)
+        memcpy(back ? (void *)param->weight : kept, back ? kept : (const void *)param->weight, used);
+    for (size_t i = 0; i < dn_optimizer_n_states(o->optimizer); i++) {
+        if (dn_optimizer_state_param(o->optimizer, i) != param)
+            continue;
+        const dn_state_shard shard = dn_optimizer_state_shard(o->optimizer, i, rank);
+        size_t bytes =
+            shard.block.rows * shard.block.cols * dn_type_bytes(dn_optimizer_state(o->optimizer, i)->type);
+        if (kept && bytes)
+            memcpy(back ? shard.data : kept + used, back ? kept + used : shard.data, bytes);
+        used += bytes;
+    }
+    return used;
+}
+
+dn_status dn_optim_set_frozen(dn_optim *o, size_t tensor, bool is_frozen)
+{
+    if (tensor >= o->n)
+        return dn_fail(DN_ERR_ARG, "tensor %zu of %zu", tensor, o->n);
+    frozen *f = &o->frozen[tensor];
+    if (is_frozen && !f->kept)
+        f->kept = malloc(keep(o, tensor, NULL, false) + 1);
+    if (is_frozen && !f->kept)
+        return dn_fail(DN_ERR_MEMORY, "%s: no memory to keep it as it is", o->params[tensor].name);
+    f->on = is_frozen;
+    return DN_OK;
+}
+
+/* Before a step and after it. A step that finds no gradient still works on a matrix: it is put back. */
+static dn_status keep_frozen(dn_optim *o, bool back)
+{
+    bool any = false;
+    for (size_t i = 0; i < o->n; i++)
+        any = any || o->frozen[i].on;
+    if (any && back)
+        DN_TRY(dn_comm_barrier(o->mesh->all)); /* others may still read what is put back */
+    for (size_t i = 0; i < o->n; i++) {
+        if (!o->frozen[i].on)
+            continue;
+        keep(o, i, o->frozen[i].kept, back);
+        if (!back)
+            o->stream->kernels->fill(o->stream, o->params[i].grad, dn_param_size(&o->params[i]), 0);
+    }
+    return dn_stream_sync(o->stream);
+}
 
 dn_status dn_optim_step(dn_optim *o, uint64_t step, double lr, dn_optim_report *report)
 {
@@ -292,8 +369,10 @@ dn_status dn_optim_step(dn_optim *o, uint64_t step, double lr, dn_optim_report *
         }
     }
     DN_TRY(dn_stream_sync(o->stream));
+    DN_TRY(keep_frozen(o, false));
     const dn_step_params step_params = {.step = step, .lr = lr, .decay = 1};
     DN_TRY(dn_optimizer_step(o->optimizer, &step_params, &found));
+    DN_TRY(keep_frozen(o, true));
     *report = (dn_optim_report){.skipped = found.skipped,
                                 .grad_norm = found.grad_norm,
                                 .clip = found.clip,

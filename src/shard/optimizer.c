@@ -10,6 +10,7 @@
 #include "shard/bucket.h"
 #include "shard/views.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -364,6 +365,17 @@ static dn_status measure_gradients(dn_optimizer *o, double *norm, double *all)
     return DN_OK;
 }
 
+size_t dn_optimizer_set_weight_decay(dn_optimizer *o, const char *match, double weight_decay)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < o->n_params; i++)
+        if (fnmatch(match, o->param_states[i].param->view_of->name, 0) == 0) {
+            o->param_states[i].base.weight_decay = weight_decay;
+            n++;
+        }
+    return n;
+}
+
 dn_status dn_optimizer_step(dn_optimizer *o, const dn_step_params *step_params, dn_step_report *report)
 {
     double norm, limit = o->config.clip_norm;
@@ -425,6 +437,11 @@ dn_matrix_choice dn_optimizer_choice(const dn_optimizer *o, size_t index)
 size_t dn_optimizer_n_states(const dn_optimizer *o)
 {
     return o->n_states;
+}
+
+const dn_param *dn_optimizer_state_param(const dn_optimizer *o, size_t index)
+{
+    return o->states[index].ps->param->view_of;
 }
 
 const dn_state *dn_optimizer_state(const dn_optimizer *o, size_t index)

@@ -87,6 +87,13 @@ void dn_optimizer_destroy(dn_optimizer **optimizer);
 dn_status dn_optimizer_step(dn_optimizer *optimizer, const dn_step_params *step_params,
                             dn_step_report *report) DN_MUST_USE;
 
+/** Weight decay of the parameters whose name matches (of split ones, the whole's), from the next step on; schedules
+ * multiply it. Alike on all ranks. Returns how many matrices match. */
+size_t dn_optimizer_set_weight_decay(dn_optimizer *optimizer, const char *match, double weight_decay);
+
+/** The parameter, as it was given, that a state belongs to. */
+const dn_param *dn_optimizer_state_param(const dn_optimizer *optimizer, size_t index);
+
 /* ---- what it costs ---- */
 
 /** This rank's flops of one step. Dion's by dion.md 1.11: rank-r products with its part of each matrix, and

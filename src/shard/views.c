@@ -26,7 +26,12 @@ dn_status dn_views_check(const dn_param *param)
     if (param->kind != DN_PARAM_MATRIX)
         return dn_fail(DN_ERR_ARG, "%s: split into %zu, but only hidden matrices are", param->name,
                        param->n_views);
-    if (param->rows % param->n_views != 0)
+    size_t sum = 0;
+    for (size_t k = 0; k < DN_OPTIM_SPLITS_MAX; k++)
+        sum += param->split_rows[k];
+    if (sum > 0 && sum != param->rows)
+        return dn_fail(DN_ERR_ARG, "%s: split into %zu rows, and it has %zu", param->name, sum, param->rows);
+    if (sum == 0 && param->rows % param->n_views != 0)
         return dn_fail(DN_ERR_ARG, "%s: split into %zu, which does not divide its %zu rows", param->name,
                        param->n_views, param->rows);
     if (strlen(param->name) >= DN_PARAM_SPLIT_NAME_MAX)

@@ -31,15 +31,16 @@ static dn_range cut_range(const dn_mesh *mesh, dn_dim_sharding cut, size_t n)
                                  : dn_shard_range(n, cut.unit, mesh->size[cut.axis], mesh->at[cut.axis]);
 }
 
-/* Of n_split matrices of as many rows each, one below the other, number k. */
+/* Of n_split matrices, one below the other, number k. */
 static matrix matrix_of(const dn_param *p, size_t n_split, size_t k, const dn_mesh *mesh)
 {
-    matrix x = {.rows = p->rows / n_split,
+    const dn_range split = dn_param_split(p, n_split, k);
+    matrix x = {.rows = dn_range_size(split),
                 .cols = p->cols,
                 .row_sharding = p->row_sharding,
                 .col_sharding = p->col_sharding};
     dn_range rows = cut_range(mesh, p->row_sharding, p->rows);
-    size_t top = k * x.rows, bottom = top + x.rows;
+    size_t top = split.first, bottom = split.end;
     x.row.first = dn_min(dn_max(rows.first, top), bottom) - top;
     x.row.end = dn_min(dn_max(rows.end, top), bottom) - top;
     x.col = cut_range(mesh, p->col_sharding, p->cols);
@@ -174,7 +175,7 @@ void dn_traffic_of_orthonormalizing(const dn_optim_config *config, const dn_para
             const dn_matrix_choice choice = dn_optimizer_choice(optimizer, index);
             for (int of_r = 0; of_r < 2; of_r++) {
                 const dn_orth_record *o = &choice.orth[of_r];
-                size_t rows = params[i].rows / n_split, cols = params[i].cols;
+                size_t rows = dn_range_size(dn_param_split(&params[i], n_split, k)), cols = params[i].cols;
                 dn_mesh owner = *mesh;
                 dn_mesh_at(mesh->size, o->owner, owner.at);
                 dn_orth_traffic t =

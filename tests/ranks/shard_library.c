@@ -241,7 +241,145 @@ static void on_every_mesh_as_the_optimizer_underneath(void **state)
             assert_int_equal(run_on(meshes[k], m, against_rig), 0);
 }
 
+/* ---- tensors without a gradient ---- */
+
+enum { STILL = 1 }; /* the split one: of Dion, and cut along two axes where the mesh has them */
+
+/* Bytes of this rank's part of the tensor's weights and states. */
+static size_t copy_tensor(const program *p, size_t tensor, int rank, char *out)
+{
+    size_t used = p->blocks[tensor].rows * stride_of(p, tensor) * sizeof(dn_real);
+    memcpy(out, p->tensors[tensor].weight, used);
+    for (size_t k = 0; k < dn_optim_n_states(p->optim); k++) {
+        const dn_optim_state s = dn_optim_state_of(p->optim, k, rank);
+        char name[16];
+        snprintf(name, sizeof name, ".x%zu", tensor);
+        if (!strstr(s.name, name))
+            continue;
+        size_t bytes = s.block.rows * s.block.cols * sizeof(dn_real);
+        memcpy(out + used, s.data, bytes);
+        used += bytes;
+    }
+    return used;
+}
+
+/* In its second and third step the program has no gradient of one tensor, which then stays; the others go on as those of
+ * the optimizer underneath, which has all gradients. */
+static int a_tensor_stays(dn_comm *comm, void *argument)
+{
+    const task *t = argument;
+    const rig_mesh mesh = {{t->size[0], t->size[1], t->size[2]}, cuts, splits};
+    const dn_optim_config c = config();
+    static _Thread_local char before[1 << 16], after[1 << 16];
+    optim_rig rig;
+    program p;
+    RANKS_CHECK(rig_create_on(&rig, comm, &mesh, "cpu", &c, flat, N_MODEL) == DN_OK);
+    RANKS_CHECK(open_program(&p, rig.mesh, t->where) == DN_OK);
+    set_weights(&p, &rig);
+    RANKS_CHECK(dn_optim_create(&c, p.tensors, N_MODEL, rig.mesh, 1, &p.optim) == DN_OK);
+    for (int step = 0; step < STEPS; step++) {
+        bool still = step == 1 || step == 2;
+        size_t bytes = copy_tensor(&p, STILL, dn_comm_rank(comm), before);
+        RANKS_CHECK(bytes <= sizeof before);
+        RANKS_CHECK(dn_optim_set_frozen(p.optim, STILL, still) == DN_OK);
+        give_gradients(&p, &rig, step);
+        RANKS_CHECK(rig_step(&rig, 0.02) == DN_OK);
+        RANKS_CHECK(dn_optim_step(p.optim, (uint64_t)step, 0.02, &p.report) == DN_OK);
+        copy_tensor(&p, STILL, dn_comm_rank(comm), after);
+        RANKS_CHECK((memcmp(before, after, bytes) == 0) == (still || bytes == 0));
+        for (size_t i = 0; i < N_MODEL; i++)
+            RANKS_CHECK(i == STILL || memcmp(p.tensors[i].weight, rig_weight(&rig, i),
+                                             p.blocks[i].rows * p.blocks[i].cols * sizeof(dn_real)) == 0);
+        RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    }
+    close_program(&p, t->where);
+    rig_destroy(&rig);
+    return 0;
+}
+
+static void without_a_gradient_a_tensor_stays_as_it_is(void **state)
+{
+    (void)state;
+    const int meshes[][DN_N_AXES] = {{1, 1, 1}, {3, 1, 1}, {2, 2, 2}};
+    for (size_t k = 0; k < sizeof meshes / sizeof *meshes; k++) {
+        assert_int_equal(run_on(meshes[k], DENSE, a_tensor_stays), 0);
+        assert_int_equal(run_on(meshes[k], IN_PLACE, a_tensor_stays), 0);
+    }
+}
+
 /* ---- alone ---- */
+
+/* Without gradient and momentum a step of SGD only decays. */
+static void weight_decay_changes_between_steps(void **state)
+{
+    (void)state;
+    dn_real w[2] = {1, 1}, v[1] = {1}, g[2] = {0};
+    const dn_optim_tensor tensors[] = {{.name = "a.w", .kind = DN_PARAM_MATRIX, .shape = {1, 2}, .weight = w, .grad = g},
+                                       {.name = "a.v", .kind = DN_PARAM_VECTOR, .shape = {1}, .weight = v, .grad = g}};
+    static const double decays[] = {0.01, 0.5, 0.25}; /* the default is the first */
+    dn_optim_config c = dn_optim_defaults();
+    dn_optim_report report;
+    dn_optim *optim;
+    double right = 1;
+    c.matrix_rule = c.scalar_rule = "sgd";
+    assert_int_equal(dn_optim_create(&c, tensors, 2, NULL, 1, &optim), DN_OK);
+    for (uint64_t step = 0; step < 3; step++) {
+        if (step > 0)
+            assert_int_equal(dn_optim_set_weight_decay(optim, "*.w", decays[step]), DN_OK);
+        assert_int_equal(dn_optim_step(optim, step, 0.5, &report), DN_OK);
+        right *= 1 - 0.5 * decays[step];
+        assert_true(fabs((double)w[1] - right) < 4 * (double)DN_REAL_EPS);
+        assert_true(v[0] == 1);
+    }
+    assert_int_equal(dn_optim_set_weight_decay(optim, "w", 0.1), DN_ERR_ARG);
+    assert_int_equal(dn_optim_set_weight_decay(optim, "*", -1), DN_ERR_ARG);
+    assert_int_equal(dn_optim_set_frozen(optim, 2, true), DN_ERR_ARG);
+    dn_optim_destroy(&optim);
+}
+
+/* Q, K and V of a tensor are stepped as tensors of their own, also of unequal numbers of rows. */
+static void parts_of_unequal_rows_are_matrices_of_their_own(void **state)
+{
+    (void)state;
+    enum { COLS = 6 };
+    static const size_t rows[] = {8, 3, 3};
+    dn_real whole[14 * COLS], apart[14 * COLS], grad[14 * COLS];
+    for (size_t i = 0; i < 14 * COLS; i++)
+        whole[i] = apart[i] = (dn_real)i / 64;
+    dn_optim_tensor one = {.name = "qkv", .kind = DN_PARAM_MATRIX, .shape = {14, COLS}, .split_rows = {8, 3, 3},
+                           .weight = whole, .grad = grad},
+                    three[3];
+    static const char *const names[] = {"q", "k", "v"};
+    for (size_t k = 0, row = 0; k < 3; row += rows[k++])
+        three[k] = (dn_optim_tensor){.name = names[k], .kind = DN_PARAM_MATRIX, .shape = {rows[k], COLS},
+                                     .weight = apart + row * COLS, .grad = grad + row * COLS};
+    for (size_t r = 0; dn_rule_at(r); r++) {
+        dn_optim_config c = dn_optim_defaults();
+        dn_optim_report report;
+        dn_optim *a, *b;
+        c.matrix_rule = dn_rule_at(r)->name;
+        assert_int_equal(dn_optim_create(&c, &one, 1, NULL, 1, &a), DN_OK);
+        assert_int_equal(dn_optim_create(&c, three, 3, NULL, 1, &b), DN_OK);
+        for (uint64_t step = 0; step < 2; step++) {
+            double *g = dense_random(14, COLS, step);
+            dense_to_real(grad, g, 14 * COLS);
+            assert_int_equal(dn_optim_step(b, step, 0.02, &report), DN_OK);
+            dense_to_real(grad, g, 14 * COLS);
+            assert_int_equal(dn_optim_step(a, step, 0.02, &report), DN_OK);
+            free(g);
+        }
+        for (size_t i = 0; i < 14 * COLS; i++)
+            if (fabs((double)(whole[i] - apart[i])) > 64 * (double)DN_REAL_EPS)
+                fail_msg("%s: element %zu: %.9g, apart %.9g", c.matrix_rule, i, (double)whole[i], (double)apart[i]);
+        dn_optim_destroy(&a);
+        dn_optim_destroy(&b);
+    }
+    dn_optim *none;
+    dn_optim_config c = dn_optim_defaults();
+    one.split_rows[2] = 4;
+    assert_int_equal(dn_optim_create(&c, &one, 1, NULL, 1, &none), DN_ERR_ARG);
+    assert_non_null(strstr(dn_error_message(), "split into 15 rows"));
+}
 
 static void create_both(program *p, optim_rig *rig, storage where)
 {
@@ -413,6 +551,9 @@ TESTS(shard_library)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_every_mesh_as_the_optimizer_underneath),
+        cmocka_unit_test(without_a_gradient_a_tensor_stays_as_it_is),
+        cmocka_unit_test(weight_decay_changes_between_steps),
+        cmocka_unit_test(parts_of_unequal_rows_are_matrices_of_their_own),
         cmocka_unit_test(without_a_mesh_too),
         cmocka_unit_test(a_gradient_that_is_no_number_changes_nothing),
         cmocka_unit_test(states_are_all_there_is_to_save),
