@@ -3,12 +3,13 @@
 
 build_threads() {
   local tree=$1 out=$2 file object
-  local flags="-std=gnu11 -O1 -g -fsanitize=thread -D_GNU_SOURCE -DDN_ISA=base -DDN_VERSION=\"0\" -I$tree/include -I$tree/src -I$tree/tests"
+  local flags="-std=gnu11 -O1 -g -fsanitize=thread -D_GNU_SOURCE -DDN_ISA=base -DDN_VERSION=\"0\" -I$out -I$tree/include -I$tree/src -I$tree/tests"
   local objects=()
-  mkdir -p "$out"
-  for file in "$tree"/src/base/*.c "$tree"/src/shm/*.c "$tree"/src/device/*.c "$tree"/src/comm/*.c "$tree"/tests/support/ranks.c \
+  mkdir -p "$out/device"
+  printf '#define DN_DEVICES(X) X(cpu)\n' > "$out/device/devices.h" # the CPU alone
+  for file in "$tree"/src/base/*.c "$tree"/src/tensor/*.c "$tree"/src/shm/*.c "$tree"/src/device/*.c "$tree"/src/comm/*.c "$tree"/tests/support/ranks.c \
       "$tree"/tests/tsan/*.c; do
-    case $file in */join.c|*/device/available.c) continue ;; esac
+    case $file in */join.c|*/device/available.c|*/device/fake.c) continue ;; esac
     object=$out/$(basename "$(dirname "$file")")-$(basename "$file" .c).o
     objects+=("$object")
     [ "$object" -nt "$file" ] && [ -z "${compile_all:-}" ] || ${CC:-gcc} $flags -c "$file" -o "$object" || return
