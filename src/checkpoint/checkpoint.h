@@ -15,39 +15,27 @@
 
 #include "dionode/mesh.h"
 #include "dionode/types.h"
-#include "tensor/block.h"
-
-/* What one rank holds of a tensor. */
-typedef struct dn_shard {
-    dn_block block;   /* which part it is */
-    const void *data; /* [block.rows, block.cols] dense, row-major, as an address of this rank's arena (dn_comm_view);
-                         borrowed. NULL: holds nothing */
-    int rank;
-} dn_shard;
-
-typedef struct dn_tensor {
-    const char *name;
-    size_t rows, cols; /* shape in the file: [rows, cols] */
-    dn_type type;      /* DN_REAL or DN_BF16 */
-    size_t n_shards;
-    const dn_shard *shards; /* borrowed; those that hold something tile the tensor */
-} dn_tensor;
+#include "tensor/tensor.h"
 
 typedef struct dn_meta {
     const char *key, *value;
 } dn_meta;
 
-/** Collective over comm: writes generation `step` (made again if it exists) and keeps, with it, the newest `keep`
- * >= 1. Ranks bring the same step and tensors, and have met since they wrote what is in these; each writes what it
- * holds, or, where several hold parts of the same rows, takes turns with them. dir, keep and meta are rank 0's, which
- * also sees to the file as a whole. What is too
- * many goes first, the oldest first, so that no more than max(keep, 2) files are there at once; the newest
- * stays until the new one is complete. Generations after `step` are another history and left alone. dir is made
- * if missing. Tensors are written whole, a few MiB at a time, however they are sharded: the file does not tell.
- * Strings are UTF-8; the metadata key "xxh3" is taken. Tensors of DN_BF16 come last: in the file each begins at
- * a multiple of its element's size. tick (may be NULL) is called every few MiB. Checks free space first.
- * Errors: DN_ERR_IO naming file and cause; DN_ERR_ARG shards that overlap or leave a hole, or strings that are
- * not UTF-8; DN_ERR_MEMORY. The newest older generations then still stand and nothing half-written is left. */
+/**
+ * Collective over comm. Writes generation `step`, replacing it if it exists, and keeps the newest `keep` >= 1. All
+ * ranks pass the same step and tensors (DN_REAL, or DN_BF16 after all others) with all shards; the shards that have
+ * data tile each tensor. A barrier lies between writing these data and this call. Each rank writes the rows it
+ * holds; ranks that share rows take turns. dir (created if missing), keep and meta are rank 0's, which also creates,
+ * seals and renames the file.
+ *
+ * The oldest generations are removed first, so that there are never more than max(keep, 2) files; the newest stays
+ * until the new one is complete. Generations after `step` belong to another history and are left alone. Tensors are
+ * written whole, a few MiB at a time: the file does not depend on the sharding. Strings are UTF-8; the metadata key
+ * "xxh3" is reserved. tick (may be NULL) is called every few MiB.
+ *
+ * Errors: DN_ERR_IO naming file and cause, also for too little free space; DN_ERR_ARG shards that overlap or leave a
+ * gap, or invalid UTF-8; DN_ERR_MEMORY. Older generations then still exist, and nothing half-written is left.
+ */
 dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, size_t keep, const dn_meta *meta,
                               size_t n_meta, const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
                               void *context) DN_MUST_USE;

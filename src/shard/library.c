@@ -314,7 +314,7 @@ static size_t keep(const dn_optim *o, size_t tensor, char *kept, bool back)
     for (size_t i = 0; i < dn_optimizer_n_states(o->optimizer); i++) {
         if (dn_optimizer_state_param(o->optimizer, i) != param)
             continue;
-        const dn_state_shard shard = dn_optimizer_state_shard(o->optimizer, i, rank);
+        const dn_shard shard = dn_optimizer_state_shard(o->optimizer, i, rank);
         size_t bytes =
             shard.block.rows * shard.block.cols * dn_type_bytes(dn_optimizer_state(o->optimizer, i)->type);
         if (kept && bytes)
@@ -396,8 +396,8 @@ size_t dn_optim_n_states(const dn_optim *o)
 
 dn_optim_state dn_optim_state_of(const dn_optim *o, size_t index, int rank)
 {
-    const dn_state *state = dn_optimizer_state(o->optimizer, index);
-    const dn_state_shard shard = dn_optimizer_state_shard(o->optimizer, index, rank);
+    const dn_tensor *state = dn_optimizer_state(o->optimizer, index);
+    const dn_shard shard = dn_optimizer_state_shard(o->optimizer, index, rank);
     return (dn_optim_state){.name = state->name,
                             .rows = state->rows,
                             .cols = state->cols,

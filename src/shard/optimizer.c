@@ -18,7 +18,7 @@
 
 /* A state of a parameter state. */
 typedef struct listed {
-    dn_state state;
+    dn_tensor state;
     const dn_param_state *ps;
     const dn_state_tensor *of;
 } listed;
@@ -248,10 +248,10 @@ static dn_status add_slot(dn_optimizer *o, const dn_param_state *ps)
             DN_TRY(dn_bucket_add(&o->momenta, layout->replicas, of->stored, rows, cols));
         l->ps = ps;
         l->of = of;
-        l->state = (dn_state){.rows = of->rows,
-                              .cols = of->cols,
-                              .type = of->type,
-                              .per_replica = of->per_replica || n_alone(o) > 1};
+        l->state = (dn_tensor){.rows = of->rows,
+                               .cols = of->cols,
+                               .type = of->type,
+                               .per_replica = of->per_replica || n_alone(o) > 1};
         snprintf(l->state.name, sizeof l->state.name, "%s.%s", of->name, param->name);
     }
     return DN_OK;
@@ -444,18 +444,18 @@ const dn_param *dn_optimizer_state_param(const dn_optimizer *o, size_t index)
     return o->states[index].ps->param->view_of;
 }
 
-const dn_state *dn_optimizer_state(const dn_optimizer *o, size_t index)
+const dn_tensor *dn_optimizer_state(const dn_optimizer *o, size_t index)
 {
     return &o->states[index].state;
 }
 
-dn_state_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int rank)
+dn_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int rank)
 {
     const listed *l = &o->states[index];
     int at[DN_N_AXES], here = rank % dn_comm_size(o->mesh->all), alone = rank / dn_comm_size(o->mesh->all);
     dn_mesh_at(o->mesh->size, here, at);
     int copy = l->of->everywhere ? here : dn_axes_rank(o->mesh->size, l->ps->layout.replicas, at);
-    return (dn_state_shard){.block = dn_state_tensor_block(l->ps, l->of, at),
-                            .data = l->of->stored,
-                            .replica = alone + n_alone(o) * copy};
+    return (dn_shard){.block = dn_state_tensor_block(l->ps, l->of, at),
+                      .data = l->of->stored,
+                      .replica = alone + n_alone(o) * copy};
 }

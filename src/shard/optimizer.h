@@ -33,6 +33,7 @@
 #include "linalg/orth.h"
 #include "optim/option.h"
 #include "optim/param.h"
+#include "tensor/tensor.h"
 
 /* What a step takes from the schedules of the run (optim/schedule.h). */
 typedef struct dn_step_params {
@@ -120,29 +121,12 @@ dn_matrix_choice dn_optimizer_choice(const dn_optimizer *optimizer, size_t index
 
 /* ---- state, for checkpoints ---- */
 
-/* One tensor of state as a whole. */
-typedef struct dn_state {
-    /* "dion.momentum.<param>", "dion.q.<param>", "adamw.m.<param>", ...; of a split parameter one for each of
-     * its matrices: "dion.q.<param>.<k>" */
-    char name[DN_PARAM_NAME_MAX + 32];
-    size_t rows, cols;
-    dn_type type;     /* as it is stored: DN_REAL, or DN_BF16 (state_precision) */
-    bool per_replica; /* decoupled momentum, all of replicas that step alone: each replica's differs; other copies
-                         are bitwise equal */
-} dn_state;
-
-/* What one rank holds of it. */
-typedef struct dn_state_shard {
-    dn_block block; /* of the whole; may be empty */
-    void *data;     /* [block.rows, block.cols] of that type, dense, as an address of this rank's arena: what
-                       another rank holds is read through dn_comm_view */
-    int replica;    /* the copy it is part of: the shards of one copy tile the whole exactly */
-} dn_state_shard;
-
 size_t dn_optimizer_n_states(const dn_optimizer *optimizer);
-/** Borrowed; valid as long as the optimizer. A restored state is complete: nothing else needs to be saved. */
-const dn_state *dn_optimizer_state(const dn_optimizer *optimizer, size_t index);
+/** "dion.momentum.<param>", "dion.q.<param>", "adamw.m.<param>", ...; of a parameter with views one for each:
+ * "dion.q.<param>.<k>". Borrowed; valid as long as the optimizer. All states together are complete: nothing
+ * else needs to be saved. */
+const dn_tensor *dn_optimizer_state(const dn_optimizer *optimizer, size_t index);
 /** The shard of a rank of mesh->root. */
-dn_state_shard dn_optimizer_state_shard(const dn_optimizer *optimizer, size_t index, int rank);
+dn_shard dn_optimizer_state_shard(const dn_optimizer *optimizer, size_t index, int rank);
 
 #endif

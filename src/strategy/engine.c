@@ -20,7 +20,7 @@ struct dn_strategy_run {
     const dn_mesh *mesh;
     dn_bucket weights;         /* over dp */
     dn_strategy_shard *bucket; /* [n_params] */
-    dn_state *states;          /* [n_params * states of the strategy] */
+    dn_tensor *states;         /* [n_params * states of the strategy] */
     int n_kinds;               /* states of a parameter */
     bool apart;
 };
@@ -86,8 +86,8 @@ static dn_status open_states(dn_strategy_run *r)
         take_states(r->strategy, r->params, r->n_params, r->mesh->size, &heap, r->bucket);
     for (size_t i = 0; i < r->n_params; i++)
         for (int k = 0; k < r->n_kinds; k++) {
-            dn_state *state = &r->states[i * (size_t)r->n_kinds + (size_t)k];
-            *state = (dn_state){.rows = r->params[i].rows, .cols = r->params[i].cols, .type = DN_REAL};
+            dn_tensor *state = &r->states[i * (size_t)r->n_kinds + (size_t)k];
+            *state = (dn_tensor){.rows = r->params[i].rows, .cols = r->params[i].cols, .type = DN_REAL};
             snprintf(state->name, sizeof state->name, "%s.%s", r->strategy->states[k], r->params[i].name);
         }
     return DN_OK;
@@ -192,13 +192,13 @@ size_t dn_strategy_n_states(const dn_strategy_run *r)
     return r->n_params * (size_t)r->n_kinds;
 }
 
-const dn_state *dn_strategy_state(const dn_strategy_run *r, size_t index)
+const dn_tensor *dn_strategy_state(const dn_strategy_run *r, size_t index)
 {
     return &r->states[index];
 }
 
 /* Along axes that cut nothing each rank has a copy. */
-dn_state_shard dn_strategy_state_shard(const dn_strategy_run *r, size_t index, int rank)
+dn_shard dn_strategy_state_shard(const dn_strategy_run *r, size_t index, int rank)
 {
     size_t i = index / (size_t)r->n_kinds, k = index % (size_t)r->n_kinds;
     const dn_param *p = &r->params[i];
@@ -206,7 +206,7 @@ dn_state_shard dn_strategy_state_shard(const dn_strategy_run *r, size_t index, i
     dn_mesh_at(r->mesh->size, rank, at);
     unsigned copies = dn_axes_without(r->mesh->size, DN_AXIS(DN_DP) | DN_AXIS(p->row_sharding.axis) |
                                                          DN_AXIS(p->col_sharding.axis));
-    return (dn_state_shard){.block = shard_of(p, r->mesh->size, at),
-                            .data = r->bucket[i].states[k],
-                            .replica = dn_axes_rank(r->mesh->size, copies, at)};
+    return (dn_shard){.block = shard_of(p, r->mesh->size, at),
+                      .data = r->bucket[i].states[k],
+                      .replica = dn_axes_rank(r->mesh->size, copies, at)};
 }

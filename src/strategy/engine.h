@@ -38,7 +38,7 @@ void dn_strategy_set_apart(dn_strategy_run *run, bool apart);
 
 /* States, as the optimizer's are (shard/optimizer.h). None is per replica. */
 size_t dn_strategy_n_states(const dn_strategy_run *run);
-const dn_state *dn_strategy_state(const dn_strategy_run *run, size_t index);
-dn_state_shard dn_strategy_state_shard(const dn_strategy_run *run, size_t index, int rank);
+const dn_tensor *dn_strategy_state(const dn_strategy_run *run, size_t index);
+dn_shard dn_strategy_state_shard(const dn_strategy_run *run, size_t index, int rank);
 
 #endif

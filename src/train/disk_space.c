@@ -18,7 +18,7 @@ static uint64_t checkpoint_bytes(const dn_run *run)
     for (size_t i = 0; i < run->plan.n_params; i++)
         bytes += run->instance.params[i].rows * run->instance.params[i].cols * sizeof(dn_real) * copies;
     for (size_t i = 0; i < n_states; i++) {
-        const dn_state *state = dn_instance_state(&run->instance, i);
+        const dn_tensor *state = dn_instance_state(&run->instance, i);
         bytes +=
             state->rows * state->cols * dn_type_bytes(state->type) * (state->per_replica ? n_replicas : 1);
     }

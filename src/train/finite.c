@@ -59,8 +59,8 @@ dn_status dn_finite_weights(const dn_instance *instance, const char *where, cons
 dn_status dn_finite_states(const dn_instance *instance, int rank, const char *where, const char *todo)
 {
     for (size_t i = 0; i < dn_instance_n_states(instance); i++) {
-        const dn_state *state = dn_instance_state(instance, i);
-        const dn_state_shard shard = dn_instance_state_shard(instance, i, rank);
+        const dn_tensor *state = dn_instance_state(instance, i);
+        const dn_shard shard = dn_instance_state_shard(instance, i, rank);
         size_t n = shard.block.rows * shard.block.cols;
         bool finite;
         if (state->type == DN_BF16)

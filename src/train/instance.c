@@ -179,14 +179,14 @@ size_t dn_instance_n_states(const dn_instance *instance)
     return dn_optimizer_n_states(instance->optimizer) + dn_strategy_n_states(instance->strategy);
 }
 
-const dn_state *dn_instance_state(const dn_instance *instance, size_t index)
+const dn_tensor *dn_instance_state(const dn_instance *instance, size_t index)
 {
     size_t n = dn_optimizer_n_states(instance->optimizer);
     return index < n ? dn_optimizer_state(instance->optimizer, index)
                      : dn_strategy_state(instance->strategy, index - n);
 }
 
-dn_state_shard dn_instance_state_shard(const dn_instance *instance, size_t index, int rank)
+dn_shard dn_instance_state_shard(const dn_instance *instance, size_t index, int rank)
 {
     size_t n = dn_optimizer_n_states(instance->optimizer);
     return index < n ? dn_optimizer_state_shard(instance->optimizer, index, rank)

@@ -59,8 +59,8 @@ dn_status dn_instance_leave_consensus(dn_instance *instance) DN_MUST_USE;
 /* All states between steps: the optimizer's, then the strategy's. Otherwise as dn_optimizer_state and its
  * like. */
 size_t dn_instance_n_states(const dn_instance *instance);
-const dn_state *dn_instance_state(const dn_instance *instance, size_t index);
-dn_state_shard dn_instance_state_shard(const dn_instance *instance, size_t index, int rank);
+const dn_tensor *dn_instance_state(const dn_instance *instance, size_t index);
+dn_shard dn_instance_state_shard(const dn_instance *instance, size_t index, int rank);
 
 /** Collective over fs and tp. *loss_sum alone. */
 dn_status dn_instance_loss(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,

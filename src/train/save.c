@@ -19,17 +19,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAME_MAX_ = DN_PARAM_NAME_MAX + 64 };
-
 static void replica_name(char *name, const char *state, int replica)
 {
-    snprintf(name, NAME_MAX_, "%s.replica%d", state, replica);
+    snprintf(name, DN_TENSOR_NAME_MAX, "%.*s.replica%d", DN_TENSOR_NAME_MAX - 24, state, replica);
 }
 
-/* The tensors of a checkpoint, each with room for its name and for a shard of each worker. */
+/* The tensors of a checkpoint, each with room for a shard of each worker. */
 typedef struct tensor_list {
     dn_tensor *tensors;
-    char (*names)[NAME_MAX_];
     dn_shard *shards;
     size_t n, n_shards;
 } tensor_list;
@@ -37,7 +34,6 @@ typedef struct tensor_list {
 static void free_list(tensor_list *list)
 {
     free(list->tensors);
-    free(list->names);
     free(list->shards);
 }
 
@@ -46,28 +42,23 @@ static dn_status make_list(const dn_run *run, tensor_list *list)
     size_t n_states = dn_instance_n_states(&run->instance);
     size_t room = run->plan.n_params + (run->plan.n_params + n_states) * (size_t)run->plan.mesh[DN_DP];
     *list = (tensor_list){.tensors = calloc(room, sizeof *list->tensors),
-                          .names = calloc(room, sizeof *list->names),
                           .shards = calloc(room * (size_t)run->plan.n_workers, sizeof *list->shards)};
-    if (!list->tensors || !list->names || !list->shards)
+    if (!list->tensors || !list->shards)
         return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", room);
     return DN_OK;
 }
 
 static void begin_tensor(tensor_list *list, const char *name, size_t rows, size_t cols, dn_type type)
 {
-    snprintf(list->names[list->n], NAME_MAX_, "%s", name);
-    list->tensors[list->n] = (dn_tensor){.name = list->names[list->n],
-                                         .rows = rows,
-                                         .cols = cols,
-                                         .type = type,
-                                         .shards = list->shards + list->n_shards};
-    list->n++;
+    dn_tensor *tensor = &list->tensors[list->n++];
+    *tensor = (dn_tensor){.rows = rows, .cols = cols, .type = type, .shards = list->shards + list->n_shards};
+    snprintf(tensor->name, sizeof tensor->name, "%s", name);
 }
 
-static void add_shard(tensor_list *list, dn_block block, const void *data, int rank)
+static void add_shard(tensor_list *list, dn_block block, void *data, int rank)
 {
     list->tensors[list->n - 1].n_shards++;
-    list->shards[list->n_shards++] = (dn_shard){block, data, rank};
+    list->shards[list->n_shards++] = (dn_shard){.block = block, .data = data, .rank = rank};
 }
 
 /* Along an axis that cuts neither its rows nor its columns all ranks hold the same block of a parameter. */
@@ -98,7 +89,7 @@ static void list_param(const dn_run *run, size_t index, tensor_list *list)
 {
     const dn_param *p = &run->instance.params[index];
     bool apart = dn_strategy_apart(run->instance.strategy);
-    char name[NAME_MAX_];
+    char name[DN_TENSOR_NAME_MAX];
     begin_tensor(list, p->name, p->rows, p->cols, DN_REAL);
     add_param_shards(run, index, 0, apart, list);
     for (int replica = 0; apart && replica < run->plan.mesh[DN_DP]; replica++) {
@@ -112,7 +103,7 @@ static void list_param(const dn_run *run, size_t index, tensor_list *list)
 static void add_state_shards(const dn_run *run, size_t index, int replica, tensor_list *list)
 {
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
-        const dn_state_shard shard = dn_instance_state_shard(&run->instance, index, rank);
+        const dn_shard shard = dn_instance_state_shard(&run->instance, index, rank);
         if (shard.replica == replica)
             add_shard(list, shard.block, shard.data, rank);
     }
@@ -120,8 +111,8 @@ static void add_state_shards(const dn_run *run, size_t index, int replica, tenso
 
 static void list_state(const dn_run *run, size_t index, tensor_list *list)
 {
-    const dn_state *state = dn_instance_state(&run->instance, index);
-    char name[NAME_MAX_];
+    const dn_tensor *state = dn_instance_state(&run->instance, index);
+    char name[DN_TENSOR_NAME_MAX];
     if (!state->per_replica) {
         begin_tensor(list, state->name, state->rows, state->cols, state->type);
         add_state_shards(run, index, 0, list);
@@ -235,10 +226,10 @@ static dn_status staging(const dn_run *run, int which, size_t n, dn_buf **out)
 }
 
 /* The mean over the replicas of a checkpoint: what the method means by "the" momentum (dion.md 2.6). */
-static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, const dn_state *state,
+static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, const dn_tensor *state,
                               int n_saved, dn_block block, dn_buf *to)
 {
-    char name[NAME_MAX_];
+    char name[DN_TENSOR_NAME_MAX];
     const dn_kernels *k = run->stream->kernels;
     size_t n = block.rows * block.cols;
     dn_buf *one;
@@ -254,10 +245,10 @@ static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, cons
 
 /* Each of as many replicas as were saved takes up its own momentum, bit for bit. On a mesh of other replicas,
  * or with another way of exchange, all start from the mean. */
-static dn_status restore_copy(dn_run *run, const dn_checkpoint *checkpoint, const dn_state *state,
+static dn_status restore_copy(dn_run *run, const dn_checkpoint *checkpoint, const dn_tensor *state,
                               int n_saved, dn_block block, dn_buf *to)
 {
-    char name[NAME_MAX_];
+    char name[DN_TENSOR_NAME_MAX];
     replica_name(name, state->name, 0);
     if (!dn_checkpoint_has(checkpoint, name))
         return restore_block(run, checkpoint, state->name, state->rows, state->cols, block, to);
@@ -271,8 +262,8 @@ static dn_status restore_copy(dn_run *run, const dn_checkpoint *checkpoint, cons
  * all parameters: rows of it, as many at a time as there is staging for. */
 static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, size_t index, int n_saved)
 {
-    const dn_state *state = dn_instance_state(&run->instance, index);
-    const dn_state_shard shard = dn_instance_state_shard(&run->instance, index, run->rank);
+    const dn_tensor *state = dn_instance_state(&run->instance, index);
+    const dn_shard shard = dn_instance_state_shard(&run->instance, index, run->rank);
     size_t bytes = dn_type_bytes(state->type), half = run->plan.parameter_bytes / sizeof(dn_real) / 2;
     size_t most = shard.block.cols > 0 ? half / shard.block.cols : 1;
     for (size_t row = 0, n_rows; row < shard.block.rows; row += n_rows) {
@@ -302,7 +293,7 @@ static bool is_new(const dn_run *run, const dn_checkpoint *checkpoint)
  * consensus. Strategy's states are those of a beginning, unless the checkpoint has them. */
 static dn_status restore_weights(dn_run *run, const dn_checkpoint *checkpoint, int n_saved)
 {
-    char name[NAME_MAX_];
+    char name[DN_TENSOR_NAME_MAX];
     replica_name(name, run->instance.params[0].name, 0);
     bool apart = dn_checkpoint_has(checkpoint, name) && run->plan.strategy->local &&
                  !is_new(run, checkpoint) && n_saved == run->plan.mesh[DN_DP];

@@ -148,8 +148,8 @@ static dn_status round_states(const trial *t, uint64_t step)
     dn_stream *s = t->instance.stream;
     size_t at = step << 40;
     for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
-        const dn_state *state = dn_instance_state(&t->instance, i);
-        dn_state_shard shard = dn_instance_state_shard(&t->instance, i, 0);
+        const dn_tensor *state = dn_instance_state(&t->instance, i);
+        dn_shard shard = dn_instance_state_shard(&t->instance, i, 0);
         size_t n = shard.block.rows * shard.block.cols;
         if (state->type == DN_REAL)
             continue;
@@ -252,8 +252,8 @@ static dn_status show_states(trial *t, uint64_t step)
 {
     char line[DN_VERIFY_LINE_MAX];
     for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
-        const dn_state *state = dn_instance_state(&t->instance, i);
-        dn_state_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
+        const dn_tensor *state = dn_instance_state(&t->instance, i);
+        dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
         unsigned replicas = replicas_of(t, i);
         dn_verify_tensor whole = {line_of(kind_of_state(state->name), step, line),
                                   state->name,
@@ -471,8 +471,8 @@ static dn_status plant(trial *t)
                                           p->rows / dn_max(p->n_views, 1), p->cols};
     }
     for (size_t i = 0; i < n_states; i++) {
-        const dn_state *state = dn_instance_state(&t->instance, i);
-        dn_state_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
+        const dn_tensor *state = dn_instance_state(&t->instance, i);
+        dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
         size_t bytes = shard.block.rows * shard.block.cols * dn_type_bytes(state->type);
         if (strcmp(kind_of_state(state->name), "Q") == 0)
             t->planted[n++] = (dn_plant_tensor){shard.data, bytes, state->rows, state->cols};

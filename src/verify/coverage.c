@@ -2,7 +2,7 @@
 
 #include <stdint.h>
 
-static bool find_overlap(const dn_held *held, size_t n, char *why, size_t bytes)
+static bool find_overlap(const dn_shard *held, size_t n, char *why, size_t bytes)
 {
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < i; j++) {
@@ -17,7 +17,7 @@ static bool find_overlap(const dn_held *held, size_t n, char *why, size_t bytes)
     return false;
 }
 
-static bool covers(const dn_held *held, size_t n, size_t row, size_t col)
+static bool covers(const dn_shard *held, size_t n, size_t row, size_t col)
 {
     for (size_t i = 0; i < n; i++) {
         const dn_block *b = &held[i].block;
@@ -29,7 +29,7 @@ static bool covers(const dn_held *held, size_t n, size_t row, size_t col)
 
 /* The first element that nobody has: above it, and left of it, is the edge of the matrix or of a part (what
  * covers its neighbour would cover it too if it did not end between them). */
-static void find_hole(size_t rows, size_t cols, const dn_held *held, size_t n, size_t at[2])
+static void find_hole(size_t rows, size_t cols, const dn_shard *held, size_t n, size_t at[2])
 {
     at[0] = at[1] = SIZE_MAX;
     for (size_t i = 0; i <= n; i++) {
@@ -45,7 +45,7 @@ static void find_hole(size_t rows, size_t cols, const dn_held *held, size_t n, s
     }
 }
 
-bool dn_covered(size_t rows, size_t cols, const dn_held *held, size_t n, char *why, size_t bytes)
+bool dn_covered(size_t rows, size_t cols, const dn_shard *held, size_t n, char *why, size_t bytes)
 {
     size_t sum = 0, at[2];
     if (find_overlap(held, n, why, bytes))

@@ -6,7 +6,7 @@
 #define VERIFY_INSIDE_H
 
 #include "dionode/verify.h"
-#include "tensor/block.h"
+#include "tensor/tensor.h"
 #include "verify/plant.h"
 
 #include <stdbool.h>
@@ -122,14 +122,9 @@ dn_status dn_reference_learn(dn_reference *reference, const dn_gathered *gathere
 
 /* ---- coverage ---- */
 
-/* A part and who has it. */
-typedef struct dn_held {
-    dn_block block;
-    int rank;
-} dn_held;
-
-/** Whether the parts, which lie within [rows, cols], cover each element exactly once; if not, why. */
-bool dn_covered(size_t rows, size_t cols, const dn_held *held, size_t n, char *why, size_t bytes);
+/** Whether the blocks of shards, which lie within [rows, cols], cover each element exactly once; if not, why.
+ */
+bool dn_covered(size_t rows, size_t cols, const dn_shard *held, size_t n, char *why, size_t bytes);
 
 /* ---- the report ---- */
 

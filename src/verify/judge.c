@@ -17,7 +17,7 @@ typedef struct judge {
     bool rounding;        /* the row is that of rounding: nothing is too different */
     size_t last;          /* finding that was looked up: the next is most likely behind it */
     size_t last_rounding; /* likewise, in the row of rounding */
-    dn_held *held;        /* room for all records */
+    dn_shard *held;       /* room for all records */
     const dn_observation *
         *shown; /* [reference->n]: the first record of each original; NULL: nobody has shown it */
     const dn_observation **next; /* [gathered->n]: of the same original */
@@ -168,7 +168,7 @@ static dn_status judge_replica(judge *j, int index, unsigned replicated, int rep
     for (const dn_observation *r = j->shown[index]; r; r = j->next[r - j->gathered->records]) {
         if (r->wrong != DN_WRONG_NOTHING || replica_of(j->row, r->rank, replicated) != replica)
             continue;
-        j->held[n++] = (dn_held){r->block, r->rank};
+        j->held[n++] = (dn_shard){.block = r->block, .rank = r->rank};
         off += r->value;
     }
     if (!dn_covered(original->rows, original->cols, j->held, n, why, sizeof why))

@@ -53,7 +53,7 @@ static void run(const oracle_case *c, const char *kernels, dn_orth orth)
     uint32_t generator = c->seed;
     size_t size = c->rows * c->cols;
     assert_int_equal(rig_create(&rig, NULL, kernels, &config, &shape, 1), DN_OK);
-    const dn_state *q = rig_state(&rig, "dion.q", 0);
+    const dn_tensor *q = rig_state(&rig, "dion.q", 0);
     assert_int_equal(q->cols, c->rank);
     draw(&generator, rig_weight(&rig, 0), size);
     draw(&generator, rig_state_data(&rig, "dion.q", 0), q->rows * q->cols);

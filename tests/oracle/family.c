@@ -150,7 +150,7 @@ static void run_optimizer(size_t i)
     }
     compare_rig(&rig, i, "weight", rig_weight(&rig, 0), c->weight, size);
     for (size_t k = 0; k < dn_optimizer_n_states(rig.optimizer); k++) {
-        dn_state_shard s = rig_shard(&rig, k);
+        dn_shard s = rig_shard(&rig, k);
         compare_rig(&rig, i, dn_optimizer_state(rig.optimizer, k)->name, (const dn_real *)(void *)s.data,
                     c->states[k], s.block.rows * s.block.cols);
     }

@@ -47,7 +47,7 @@ static void run(const oracle_case *c, const char *kernels, dn_orth orth)
     uint32_t generator = c->seed;
     size_t size = shape.rows * shape.cols;
     assert_int_equal(rig_create(&rig, NULL, kernels, &config, &shape, 1), DN_OK);
-    const dn_state *q = rig_state(&rig, "dion.q", 0);
+    const dn_tensor *q = rig_state(&rig, "dion.q", 0);
     draw(&generator, rig_weight(&rig, 0), size);
     draw(&generator, rig_state_data(&rig, "dion.q", 0), q->rows * q->cols);
     for (int t = 0; t < STEPS; t++) {

@@ -116,7 +116,7 @@ static void get_state(const replica *r, size_t kind, double *x)
     size_t n_kinds = dn_strategy_n_states(r->strategy) / N_PARAMS;
     for (size_t i = 0; i < N_PARAMS; x += dn_param_size(&r->params[i]), i++)
         for (int rank = 0; rank < N; rank++) {
-            dn_state_shard s = dn_strategy_state_shard(r->strategy, i * n_kinds + kind, rank);
+            dn_shard s = dn_strategy_state_shard(r->strategy, i * n_kinds + kind, rank);
             const dn_real *theirs = dn_comm_peer(r->mesh->all, s.data, rank);
             for (size_t k = 0; k < s.block.rows * s.block.cols; k++)
                 x[s.block.row0 * s.block.cols + k] = (double)theirs[k];

@@ -37,7 +37,7 @@ typedef struct trainer {
 static void set_bases(const trainer *t)
 {
     for (size_t i = 0; i < dn_optimizer_n_states(t->optimizer); i++) {
-        const dn_state *state = dn_optimizer_state(t->optimizer, i);
+        const dn_tensor *state = dn_optimizer_state(t->optimizer, i);
         for (uint32_t p = 0; p < t->m.n_params; p++)
             if (strncmp(state->name, "dion.q.", 7) == 0 && strcmp(state->name + 7, t->m.params[p].name) == 0)
                 oracle_upload(t->m.stream, dn_optimizer_state_shard(t->optimizer, i, 0).data,

@@ -52,7 +52,7 @@ static int describe(dn_comm *comm, size_t t, dn_tensor *tensor, dn_shard *shards
     for (int rank = 0; rank < P; rank++) {
         dn_range r = dn_shard_range(l->rows, 1, row_parts, rank % row_parts);
         dn_range c = dn_shard_range(l->cols, 1, P / row_parts, rank / row_parts);
-        shards[rank] = (dn_shard){{r.first, r.end - r.first, c.first, c.end - c.first}, NULL, rank};
+        shards[rank] = (dn_shard){{r.first, r.end - r.first, c.first, c.end - c.first}, NULL, rank, 0};
         size_t n = shards[rank].block.rows * shards[rank].block.cols;
         most = n > most ? n : most;
     }
@@ -65,7 +65,9 @@ static int describe(dn_comm *comm, size_t t, dn_tensor *tensor, dn_shard *shards
     }
     for (int rank = 0; rank < P; rank++)
         shards[rank].data = memory;
-    *tensor = (dn_tensor){l->name, l->rows, l->cols, l->type, (size_t)P, shards};
+    *tensor = (dn_tensor){
+        .rows = l->rows, .cols = l->cols, .type = l->type, .n_shards = (size_t)P, .shards = shards};
+    snprintf(tensor->name, sizeof tensor->name, "%s", l->name);
     return 0;
 }
 

@@ -32,7 +32,7 @@ static bool is_chosen(const double *g, size_t row)
 static int check_chosen(dn_comm *comm, const optim_rig *rig, const mesh_task *t)
 {
     double *g = mesh_mean_gradient(t, 2, 0, MESH_N_MODEL - 1);
-    const dn_state_shard mine = rig_shard(rig, dn_optimizer_n_states(rig->optimizer) - 3);
+    const dn_shard mine = rig_shard(rig, dn_optimizer_n_states(rig->optimizer) - 3);
     RANKS_CHECK(strcmp(dn_optimizer_state(rig->optimizer, dn_optimizer_n_states(rig->optimizer) - 3)->name,
                        "dion2.momentum.x9") == 0);
     for (size_t k = 0; k < mine.block.rows * mine.block.cols; k++) {
@@ -83,7 +83,7 @@ static int broken_momentum(dn_comm *comm, void *argument)
     RANKS_CHECK(mesh_take_step(&rig, t, 0) == DN_OK);
     const char *name = strrchr(dn_optimizer_state(rig.optimizer, t->broken)->name, '.') + 1;
     int rank = dn_comm_size(comm) - 1; /* the last one that has something of it */
-    dn_state_shard s = dn_optimizer_state_shard(rig.optimizer, t->broken, rank);
+    dn_shard s = dn_optimizer_state_shard(rig.optimizer, t->broken, rank);
     while (s.block.rows * s.block.cols == 0)
         s = dn_optimizer_state_shard(rig.optimizer, t->broken, --rank);
     if (dn_comm_rank(comm) == rank)

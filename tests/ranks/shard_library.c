@@ -158,7 +158,7 @@ static bool same_states(const program *p, const optim_rig *rig)
     size_t n = dn_optim_n_states(p->optim);
     bool same = n == dn_optimizer_n_states(rig->optimizer);
     for (size_t k = 0; same && k < n; k++) {
-        dn_state_shard b = rig_shard(rig, k);
+        dn_shard b = rig_shard(rig, k);
         dn_optim_state a = dn_optim_state_of(p->optim, k, dn_comm_rank(rig->comm));
         same = strcmp(a.name, dn_optimizer_state(rig->optimizer, k)->name) == 0 && a.type == DN_REAL &&
                memcmp(&a.block, &b.block, sizeof a.block) == 0 && a.replica == b.replica;

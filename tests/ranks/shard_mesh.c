@@ -250,7 +250,7 @@ static int compare(dn_comm *comm, const optim_rig *rig, const task *t, int when)
     for (size_t i = 0; i < N_MODEL && dn_comm_rank(comm) == 0; i++)
         RANKS_BELOW(distance(rig_whole_weight(rig, i), expected[i], false), bound);
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer) && dn_comm_rank(comm) == 0; k++) {
-        const dn_state *state = dn_optimizer_state(rig->optimizer, k);
+        const dn_tensor *state = dn_optimizer_state(rig->optimizer, k);
         RANKS_BELOW(distance(rig_whole_state(rig, k), expected[N_MODEL + k], state->per_replica), bound);
     }
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
@@ -537,7 +537,7 @@ static int nan_in_one_shard(dn_comm *comm, void *argument)
         RANKS_CHECK(rig.report.skipped);
     }
     for (size_t k = 0; k < dn_optimizer_n_states(rig.optimizer); k++) {
-        dn_state_shard s = rig_shard(&rig, k);
+        dn_shard s = rig_shard(&rig, k);
         bool is_q = strncmp(dn_optimizer_state(rig.optimizer, k)->name, "dion.q", 6) == 0;
         for (size_t i = 0; i < s.block.rows * s.block.cols; i++)
             RANKS_CHECK(is_q || ((const dn_real *)(void *)s.data)[i] == 0);

@@ -127,7 +127,7 @@ dn_real *rig_grad(const optim_rig *rig, size_t i)
 /* Number of a state; that of all states if there is none. */
 static size_t find_state(const optim_rig *rig, const char *prefix, size_t i)
 {
-    char name[sizeof((dn_state *)NULL)->name];
+    char name[DN_TENSOR_NAME_MAX];
     snprintf(name, sizeof name, "%s.%s", prefix, rig->params[i].name);
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++)
         if (strcmp(dn_optimizer_state(rig->optimizer, k)->name, name) == 0)
@@ -135,13 +135,13 @@ static size_t find_state(const optim_rig *rig, const char *prefix, size_t i)
     return dn_optimizer_n_states(rig->optimizer);
 }
 
-const dn_state *rig_state(const optim_rig *rig, const char *prefix, size_t i)
+const dn_tensor *rig_state(const optim_rig *rig, const char *prefix, size_t i)
 {
     size_t k = find_state(rig, prefix, i);
     return k < dn_optimizer_n_states(rig->optimizer) ? dn_optimizer_state(rig->optimizer, k) : NULL;
 }
 
-dn_state_shard rig_shard(const optim_rig *rig, size_t state)
+dn_shard rig_shard(const optim_rig *rig, size_t state)
 {
     return dn_optimizer_state_shard(rig->optimizer, state, dn_comm_rank(rig->comm));
 }
@@ -162,8 +162,7 @@ static dn_real element(const void *data, dn_type type, size_t i)
 }
 
 /* Adds the shard of one rank. first [size]: the copy that others are compared with. */
-static void add_shard(rig_whole *whole, dn_real *first, int *held, size_t cols, dn_type type,
-                      dn_state_shard s)
+static void add_shard(rig_whole *whole, dn_real *first, int *held, size_t cols, dn_type type, dn_shard s)
 {
     for (size_t i = 0; i < s.block.rows * s.block.cols; i++) {
         size_t at = (s.block.row0 + i / s.block.cols) * cols + s.block.col0 + i % s.block.cols;
@@ -175,8 +174,7 @@ static void add_shard(rig_whole *whole, dn_real *first, int *held, size_t cols, 
     }
 }
 
-static rig_whole put_together(const dn_state_shard *shards, int n_ranks, size_t rows, size_t cols,
-                              dn_type type)
+static rig_whole put_together(const dn_shard *shards, int n_ranks, size_t rows, size_t cols, dn_type type)
 {
     size_t size = rows * cols;
     rig_whole whole = {.size = size, .mean = calloc(size, sizeof *whole.mean), .equal = true};
@@ -195,7 +193,7 @@ static rig_whole put_together(const dn_state_shard *shards, int n_ranks, size_t 
 
 rig_whole rig_whole_weight(const optim_rig *rig, size_t i)
 {
-    dn_state_shard shards[RIG_MAX_RANKS];
+    dn_shard shards[RIG_MAX_RANKS];
     int n_ranks = dn_comm_size(rig->comm), at[DN_N_AXES];
     for (int rank = 0; rank < n_ranks; rank++) {
         dn_mesh_at(rig->mesh->size, rank, at);
@@ -207,8 +205,8 @@ rig_whole rig_whole_weight(const optim_rig *rig, size_t i)
 
 rig_whole rig_whole_state(const optim_rig *rig, size_t state)
 {
-    dn_state_shard shards[RIG_MAX_RANKS];
-    const dn_state *of = dn_optimizer_state(rig->optimizer, state);
+    dn_shard shards[RIG_MAX_RANKS];
+    const dn_tensor *of = dn_optimizer_state(rig->optimizer, state);
     int n_ranks = dn_comm_size(rig->comm);
     for (int rank = 0; rank < n_ranks; rank++) {
         shards[rank] = dn_optimizer_state_shard(rig->optimizer, state, rank);

@@ -59,10 +59,10 @@ void rig_destroy(optim_rig *rig);
 dn_real *rig_weight(const optim_rig *rig, size_t i);
 dn_real *rig_grad(const optim_rig *rig, size_t i);
 /** State "prefix.<name of parameter i>"; NULL if there is none. */
-const dn_state *rig_state(const optim_rig *rig, const char *prefix, size_t i);
+const dn_tensor *rig_state(const optim_rig *rig, const char *prefix, size_t i);
 /** This rank's shard of it; of one in full precision, its numbers. */
 dn_real *rig_state_data(const optim_rig *rig, const char *prefix, size_t i);
-dn_state_shard rig_shard(const optim_rig *rig, size_t state);
+dn_shard rig_shard(const optim_rig *rig, size_t state);
 
 /* A tensor put together from what all ranks hold of it. */
 typedef struct rig_whole {

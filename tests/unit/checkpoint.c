@@ -39,13 +39,12 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const dn_real numbers[10] = {(dn_real)0.1,   (dn_real)-0.0, (dn_real)NAN,   (dn_real)INFINITY,
-                                    (dn_real)1e-40, (dn_real)3,    (dn_real)-1e30, (dn_real)5,
-                                    (dn_real)6,     (dn_real)7};
-static const dn_shard whole[] = {{{0, 2, 0, 3}, numbers, 0}, {{0, 1, 0, 4}, numbers + 6, 0}};
-static const dn_tensor tensors[] = {{"wte.weight", 2, 3, DN_REAL, 1, &whole[0]},
-                                    {"none", 0, 4, DN_REAL, 0, NULL},
-                                    {"b", 1, 4, DN_REAL, 1, &whole[1]}};
+static dn_real numbers[10] = {(dn_real)0.1, (dn_real)-0.0,  (dn_real)NAN, (dn_real)INFINITY, (dn_real)1e-40,
+                              (dn_real)3,   (dn_real)-1e30, (dn_real)5,   (dn_real)6,        (dn_real)7};
+static const dn_shard whole[] = {{{0, 2, 0, 3}, numbers, 0, 0}, {{0, 1, 0, 4}, numbers + 6, 0, 0}};
+static const dn_tensor tensors[] = {{"wte.weight", 2, 3, DN_REAL, false, 1, &whole[0]},
+                                    {"none", 0, 4, DN_REAL, false, 0, NULL},
+                                    {"b", 1, 4, DN_REAL, false, 1, &whole[1]}};
 static const dn_meta meta[] = {{"step", "41"}, {"quote", "\"é\n"}};
 
 static dn_status write_small(uint64_t step)
@@ -232,11 +231,12 @@ static void a_lying_header_with_the_right_checksum_is_refused(void **state)
 /* Numbers of bfloat16 behind others, in shards: read as what they are, each exactly, but not in place. */
 static void bfloat16_is_written_as_it_is_and_read_as_numbers(void **state)
 {
-    static const uint16_t left[4] = {0x3f80, 0xc000, 0x0001, 0x7f7f}, right[2] = {0xff80, 0x8000};
+    static uint16_t left[4] = {0x3f80, 0xc000, 0x0001, 0x7f7f}, right[2] = {0xff80, 0x8000};
     const double least = ldexp(1, -133), largest = ldexp(255, 120);
     const double expected[6] = {1, -2, -(double)INFINITY, least, largest, -0.0};
-    const dn_shard parts[] = {{{0, 2, 0, 2}, left, 0}, {{0, 2, 2, 1}, right, 0}};
-    const dn_tensor both[] = {{"wide", 2, 3, DN_REAL, 1, &whole[0]}, {"narrow", 2, 3, DN_BF16, 2, parts}};
+    const dn_shard parts[] = {{{0, 2, 0, 2}, left, 0, 0}, {{0, 2, 2, 1}, right, 0, 0}};
+    const dn_tensor both[] = {{"wide", 2, 3, DN_REAL, false, 1, &whole[0]},
+                              {"narrow", 2, 3, DN_BF16, false, 2, parts}};
     const dn_block all = {0, 2, 0, 3}, corner = {1, 1, 1, 2};
     dn_checkpoint *c;
     const dn_real *data = NULL;
@@ -507,8 +507,8 @@ static dn_status write_large(void (*tick)(void *), void *context)
     static dn_real data[LARGE / sizeof(dn_real)];
     for (size_t i = 0; i < LARGE / sizeof *data; i++)
         data[i] = (dn_real)i;
-    dn_shard shard = {{0, 1, 0, LARGE / sizeof *data}, data, 0};
-    dn_tensor tensor = {"large", 1, LARGE / sizeof *data, DN_REAL, 1, &shard};
+    dn_shard shard = {{0, 1, 0, LARGE / sizeof *data}, data, 0, 0};
+    dn_tensor tensor = {"large", 1, LARGE / sizeof *data, DN_REAL, false, 1, &shard};
     return dn_checkpoint_write(alone, dir.dir, 4, 2, NULL, 0, &tensor, 1, tick, context);
 }
 

@@ -43,7 +43,7 @@ static void cut_out(shard_list *list, const dn_real *from, size_t cols, dn_block
     assert_non_null(data);
     for (size_t r = 0; r < b.rows; r++)
         memcpy(data + r * b.cols, from + (b.row0 + r) * cols + b.col0, b.cols * sizeof *data);
-    list->shards[list->n++] = (dn_shard){b, data, 0};
+    list->shards[list->n++] = (dn_shard){b, data, 0, 0};
 }
 
 /* A grid of row_parts x col_parts; the order of shards is turned by `turn`. */
@@ -69,13 +69,13 @@ static void free_shards(shard_list *list)
 static dn_status write_shards(uint64_t step, size_t rows, size_t cols, const shard_list *list)
 {
     const dn_meta meta = {"step", "1"};
-    const dn_tensor tensor = {"x", rows, cols, DN_REAL, list->n, list->shards};
+    const dn_tensor tensor = {"x", rows, cols, DN_REAL, false, list->n, list->shards};
     return dn_checkpoint_write(alone, dir.dir, step, 2, &meta, 1, &tensor, 1, NULL, NULL);
 }
 
-static void write_whole(uint64_t step, const dn_real *from, size_t rows, size_t cols)
+static void write_whole(uint64_t step, dn_real *from, size_t rows, size_t cols)
 {
-    shard_list whole = {.n = 1, .shards = {{{0, rows, 0, cols}, from, 0}}};
+    shard_list whole = {.n = 1, .shards = {{{0, rows, 0, cols}, from, 0, 0}}};
     assert_int_equal(write_shards(step, rows, cols, &whole), DN_OK);
 }
 
@@ -101,8 +101,8 @@ static void the_file_does_not_tell_how_tensors_were_cut(void **state)
             shard_list list;
             cut_grid(&list, numbers, ROWS, COLS, row_parts, col_parts, row_parts);
             list.shards[list.n++] =
-                (dn_shard){{0, ROWS, 0, COLS}, NULL, 0}; /* a replica that leaves it to others */
-            list.shards[list.n++] = (dn_shard){{5, 0, 0, COLS}, numbers, 0}; /* an empty part */
+                (dn_shard){{0, ROWS, 0, COLS}, NULL, 0, 0}; /* a replica that leaves it to others */
+            list.shards[list.n++] = (dn_shard){{5, 0, 0, COLS}, numbers, 0, 0}; /* an empty part */
             assert_int_equal(write_shards(2, ROWS, COLS, &list), DN_OK);
             assert_same_files("step_00000001.safetensors", "step_00000002.safetensors");
             list.n -= 2;
@@ -166,12 +166,12 @@ static void holes_and_overlaps_are_refused_and_nothing_is_written(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         shard_list list = {.n = 3};
         for (size_t k = 0; k < 3; k++)
-            list.shards[k] = (dn_shard){wrong[i].blocks[k], numbers, 0};
+            list.shards[k] = (dn_shard){wrong[i].blocks[k], numbers, 0, 0};
         assert_int_equal(write_shards(2, ROWS, COLS, &list), DN_ERR_ARG);
         assert_non_null(strstr(dn_error_message(), wrong[i].why));
         assert_int_equal(scratch_entries(dir.dir, false), 1);
     }
-    shard_list held_by_nobody = {.n = 1, .shards = {{{0, ROWS, 0, COLS}, NULL, 0}}};
+    shard_list held_by_nobody = {.n = 1, .shards = {{{0, ROWS, 0, COLS}, NULL, 0, 0}}};
     assert_int_equal(write_shards(2, ROWS, COLS, &held_by_nobody), DN_ERR_ARG);
 }
 

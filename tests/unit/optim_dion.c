@@ -26,7 +26,7 @@ static double *first_update(const dn_optim_config *config, rig_shape shape, cons
     optim_rig rig;
     size_t count = shape.rows * shape.cols;
     assert_int_equal(rig_create(&rig, NULL, "ref", config, &shape, 1), DN_OK);
-    const dn_state *q = rig_state(&rig, "dion.q", 0);
+    const dn_tensor *q = rig_state(&rig, "dion.q", 0);
     if (basis)
         dense_to_real(rig_state_data(&rig, "dion.q", 0), basis, q->rows * q->cols);
     rig_set_grad(&rig, 0, grad);

@@ -78,7 +78,7 @@ static void states_have_their_names_and_shapes(void **state)
     optim_rig rig;
     assert_int_equal(rig_create(&rig, NULL, "ref", &config, model, N_MODEL), DN_OK);
     assert_int_equal(dn_optimizer_n_states(rig.optimizer), 12);
-    const dn_state *q = rig_state(&rig, "dion.q", 3), *m = rig_state(&rig, "dion.momentum", 3);
+    const dn_tensor *q = rig_state(&rig, "dion.q", 3), *m = rig_state(&rig, "dion.momentum", 3);
     assert_true(q && q->rows == 8 && q->cols == 2);
     assert_true(m && m->rows == 8 && m->cols == 31 && !m->per_replica);
     assert_true(rig_state(&rig, "adamw.m", 0) && rig_state(&rig, "adamw.v", 5));
@@ -119,7 +119,7 @@ static void restore(optim_rig *to, const optim_rig *from)
     for (size_t i = 0; i < from->n_params; i++)
         memcpy(rig_weight(to, i), rig_weight(from, i), size_of(from, i) * sizeof(dn_real));
     for (size_t k = 0; k < dn_optimizer_n_states(from->optimizer); k++) {
-        dn_state_shard a = rig_shard(to, k), b = rig_shard(from, k);
+        dn_shard a = rig_shard(to, k), b = rig_shard(from, k);
         memcpy(a.data, b.data, b.block.rows * b.block.cols * width_of(from, k));
     }
     to->step = from->step;
@@ -130,7 +130,7 @@ static void assert_same(const optim_rig *a, const optim_rig *b)
     for (size_t i = 0; i < a->n_params; i++)
         assert_memory_equal(rig_weight(a, i), rig_weight(b, i), size_of(a, i) * sizeof(dn_real));
     for (size_t k = 0; k < dn_optimizer_n_states(a->optimizer); k++) {
-        dn_state_shard x = rig_shard(a, k), y = rig_shard(b, k);
+        dn_shard x = rig_shard(a, k), y = rig_shard(b, k);
         assert_memory_equal(x.data, y.data, x.block.rows * x.block.cols * width_of(a, k));
     }
 }
@@ -318,7 +318,7 @@ static void assert_same_numbers(const optim_rig *parent, const optim_rig *part)
     }
     assert_int_equal(dn_optimizer_n_states(parent->optimizer), dn_optimizer_n_states(part->optimizer));
     for (size_t k = 0; k < dn_optimizer_n_states(part->optimizer); k++) {
-        dn_state_shard x = rig_shard(parent, k), y = rig_shard(part, k);
+        dn_shard x = rig_shard(parent, k), y = rig_shard(part, k);
         assert_memory_equal(&x.block, &y.block, sizeof x.block);
         assert_memory_equal(x.data, y.data, x.block.rows * x.block.cols * sizeof(dn_real));
     }
@@ -361,7 +361,7 @@ static void states_of_a_split_matrix_are_numbered(void **state)
     dn_optim_config config = rig_config();
     optim_rig split;
     create_split(&split, &config, splits);
-    const dn_state *q = rig_state(&split, "dion.q", 0);
+    const dn_tensor *q = rig_state(&split, "dion.q", 0);
     assert_true(q && q->rows == 8);
     assert_null(rig_state(&split, "dion.q", 1)); /* but: */
     assert_string_equal(dn_optimizer_state(split.optimizer, 3)->name, "dion.q.x1.0");

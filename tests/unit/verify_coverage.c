@@ -15,7 +15,7 @@ static size_t below(size_t n)
 }
 
 /* How often each element is covered. */
-static void count(const dn_held *held, size_t n, int times[ROWS][COLS])
+static void count(const dn_shard *held, size_t n, int times[ROWS][COLS])
 {
     memset(times, 0, sizeof(int[ROWS][COLS]));
     for (size_t i = 0; i < n; i++)
@@ -25,9 +25,9 @@ static void count(const dn_held *held, size_t n, int times[ROWS][COLS])
 }
 
 /* A tiling: a rectangle cut in two again and again. */
-static size_t cut(dn_block whole, dn_held *held, size_t n)
+static size_t cut(dn_block whole, dn_shard *held, size_t n)
 {
-    held[0] = (dn_held){whole, 0};
+    held[0] = (dn_shard){.block = whole};
     for (size_t made = 1; made < n; made++) {
         dn_block *old = &held[below(made)].block, new = *old;
         if (below(2)) {
@@ -39,13 +39,13 @@ static size_t cut(dn_block whole, dn_held *held, size_t n)
             new.col0 += old->cols;
             new.cols -= old->cols;
         }
-        held[made] = (dn_held){new, (int)made};
+        held[made] = (dn_shard){.block = new, .rank = (int)made};
     }
     return n;
 }
 
 /* Moves or resizes a part within the matrix, or leaves all as it is. */
-static void disturb(dn_held *held, size_t n)
+static void disturb(dn_shard *held, size_t n)
 {
     dn_block *b = &held[below(n)].block;
     switch (below(4)) {
@@ -93,7 +93,7 @@ static void parts_cover_exactly_what_counting_says(void **state)
 {
     size_t n_exact = 0;
     for (int trial = 0; trial < TRIALS; trial++) {
-        dn_held held[PARTS_MAX];
+        dn_shard held[PARTS_MAX];
         int times[ROWS][COLS];
         char why[160] = "";
         bool exact = true;
