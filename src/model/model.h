@@ -13,7 +13,7 @@
  * What a micro-batch leaves on its way forward lies in a slot until it went back. A model of several slots
  * holds as many micro-batches on their way, as a pipeline stage must.
  *
- * Over fs weights come in pieces. Over tp every rank computes with its blocks of the parameters; all ranks of
+ * Over fs weights come in blocks. Over tp every rank computes with its blocks of the parameters; all ranks of
  * tp see the same tokens.
  */
 #ifndef MODEL_MODEL_H

@@ -60,6 +60,14 @@ def each_is_the_same_on_all_meshes_of_four():
 
 
 @case
+def each_is_the_same_on_a_device_whose_memory_no_host_reads():
+    for name in architectures():
+        done = run([PROGRAM, "verify", CONFIG, "-n", "2", "--precision", "float", "--steps", "2", "device=fake",
+                    f"architecture={name}", "mlp_bias=true"], limit_s=300)
+        expect(done.returncode == 0, f"{name}: {done.stdout[-2000:]}{done.stderr}")
+
+
+@case
 def each_is_evaluated_as_in_training_and_generates_what_it_learned():
     with Place() as place:
         data = write_counting(place)
