@@ -63,12 +63,22 @@ static void pick_config(fuzz_input *input, dn_config *config)
     config->n_layer = 1 + config->n_layer % 8; /* time goes with it, and the sums are linear in it */
 }
 
+/* Parameters that a model has at least: an embedding, and layers with attention, but for the mlp, with products of the
+ * widths given; where none is given, any architecture's MLP is twice as wide as the model. */
+static double least_elements(const dn_config *c)
+{
+    double C = (double)c->model_dim, head = c->head_dim ? (double)c->head_dim : C / (double)c->n_head;
+    double heads = head * (double)c->n_head, shared = head * (double)(c->n_kv_head ? c->n_kv_head : c->n_head);
+    double hidden = c->mlp_dim ? (double)c->mlp_dim : 2 * C;
+    bool attends = strcmp(c->architecture, "mlp") != 0;
+    return C * (double)c->vocab_size + (attends ? (double)c->n_layer * C * 2 * (heads + shared + hidden) : 0);
+}
+
 static void check(const dn_plan *plan)
 {
     const dn_config *c = &plan->config;
     double ranks = (double)plan->mesh[DN_DP] * plan->mesh[DN_FS] * plan->mesh[DN_TP];
-    double elements = (12.0 * (double)c->model_dim * (double)c->n_layer + 2.0 * (double)c->vocab_size) *
-                      (double)c->model_dim;
+    double elements = least_elements(c);
     double cut = (double)plan->mesh[DN_FS] * plan->mesh[DN_TP];
     FUZZ_EXPECT(ranks == plan->n_workers && plan->n_workers <= DN_MAX_RANKS, "%g ranks, %d workers",
                 ranks, plan->n_workers);
