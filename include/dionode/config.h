@@ -50,6 +50,7 @@ typedef struct dn_config {
     bool shuffle;
     int64_t val_loss_every, val_tokens;
     char checkpoint_dir[DN_PATH_MAX];
+    bool tensorboard;
     int64_t checkpoint_freq, checkpoint_keep;
     int64_t seed;
 } dn_config;

@@ -123,6 +123,7 @@ static const dn_key keys[] = {
     INT(val_tokens, "131072", 0, EXACT, "tokens of a validation; 0 = none"),
     TEXT(checkpoint_dir, "runs/default", NULL, "the run's folder: metrics.jsonl and checkpoints",
          DN_KEY_CONDUCT),
+    BOOL(tensorboard, "false", "beside metrics.jsonl also an event file, for TensorBoard", DN_KEY_CONDUCT),
     INT(checkpoint_freq, "0", 0, STEPS, "steps between checkpoints; 0 = at the end and on Ctrl-C only",
         DN_KEY_CONDUCT),
     INT(checkpoint_keep, "2", 1, 1000000,

@@ -1,5 +1,6 @@
 #include "train/report.h"
 
+#include "base/fail.h"
 #include "dionode/blas.h"
 #include "dionode/topo.h"
 #include "optim/named_group.h"
@@ -222,7 +223,9 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"orth_fallbacks", r->report.n_fallback},
         {"weights_hash", r->hash},
     };
-    return dn_metrics_write(run->metrics, run->step, metrics, sizeof metrics / sizeof *metrics);
+    const size_t n = sizeof metrics / sizeof *metrics;
+    DN_TRY(dn_metrics_write(run->metrics, run->step, metrics, n));
+    return run->tensorboard ? dn_tensorboard_write(run->tensorboard, run->step, metrics, n) : DN_OK;
 }
 
 static void show_validation(dn_run *run, double val_loss)
@@ -276,7 +279,9 @@ dn_status dn_report_validation(dn_run *run, double val_loss)
     if (run->rank != 0)
         return DN_OK;
     show_validation(run, val_loss);
-    return dn_metrics_amend(run->metrics, run->step, &(dn_metric){"val_loss", val_loss});
+    const dn_metric value = {"val_loss", val_loss};
+    DN_TRY(dn_metrics_amend(run->metrics, run->step, &value));
+    return run->tensorboard ? dn_tensorboard_write(run->tensorboard, run->step, &value, 1) : DN_OK;
 }
 
 void dn_report_saved(dn_run *run)

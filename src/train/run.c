@@ -66,7 +66,8 @@ static dn_status open_metrics(dn_run *run)
         return DN_OK;
     char path[DN_PATH_MAX + 16];
     snprintf(path, sizeof path, "%s/metrics.jsonl", run->plan.config.checkpoint_dir);
-    return dn_metrics_open(path, run->step + 1, &run->metrics);
+    DN_TRY(dn_metrics_open(path, run->step + 1, &run->metrics));
+    return run->plan.config.tensorboard ? dn_tensorboard_open(run->plan.config.checkpoint_dir, &run->tensorboard) : DN_OK;
 }
 
 /* All workers measure at once, so that the sum is what the cores give together; shortly, for a start must not
@@ -107,8 +108,9 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
 void dn_run_close(dn_run *run)
 {
     if (run->metrics) {
-        dn_status status = dn_metrics_close(&run->metrics);
+        dn_status status = dn_metrics_close(&run->metrics), of_events = dn_tensorboard_close(&run->tensorboard);
         (void)status; /* every line was flushed and checked when it was written */
+        (void)of_events;
     }
     dn_instance_close(&run->instance);
     dn_stream_destroy(&run->stream);

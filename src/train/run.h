@@ -8,6 +8,7 @@
 #include "data/loader.h"
 #include "report/metrics.h"
 #include "report/progress.h"
+#include "report/tensorboard.h"
 #include "shm/world.h"
 #include "train/instance.h"
 
@@ -62,6 +63,7 @@ typedef struct dn_run {
     bool told;           /* and whether metrics.jsonl has it */
     dn_run_agreement talk;
     dn_metrics *metrics;  /* rank 0 */
+    dn_tensorboard *tensorboard; /* rank 0, where the configuration asks for it; else NULL */
     double looked_s;      /* when the disk's room was last looked at; rank 0 */
     bool no_room;         /* what was found; rank 0 */
     dn_progress progress; /* rank 0 */

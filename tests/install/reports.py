@@ -6,11 +6,12 @@ import math
 import os
 import re
 import shutil
+import struct
 import sys
 import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import PROGRAM, Place, case, expect, run, tap  # noqa: E402
+from runs import PROGRAM, Place, Skip, case, expect, run, tap  # noqa: E402
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -104,6 +105,83 @@ def eval_tells_bits_a_byte_and_json_where_tokens_are_bytes():
             else:
                 expect("bits_per_byte" not in told and "bits" not in text, f"{told} {text}")
             shutil.rmtree(place.file("run"))
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def fields(message):
+    """(number, value) of a protocol-buffers message: varints as numbers, everything else as bytes."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+    while at < len(message):
+        key = varint()
+        if key & 7 == 0:
+            yield key >> 3, varint()
+        else:
+            size = {1: 8, 5: 4}.get(key & 7) or varint()
+            yield key >> 3, message[at:at + size]
+            at += size
+
+
+def events(path):
+    """{step: {name: float}} of an event file, whose checksums hold."""
+    with open(path, "rb") as file:
+        data = file.read()
+    found, first = {}, True
+    while data:
+        length, = struct.unpack("<Q", data[:8])
+        event = data[12:12 + length]
+        expect(struct.unpack("<I", data[8:12])[0] == crc32c(data[:8]), "the checksum of a length is wrong")
+        expect(struct.unpack("<I", data[12 + length:16 + length])[0] == crc32c(event), "the checksum of an event is wrong")
+        parts = list(fields(event))
+        if first:
+            expect((3, b"brain.Event:2") in parts, f"it does not begin with a version: {parts}")
+        for summary in [value for number, value in parts if number == 5]:
+            step = next(value for number, value in parts if number == 2)
+            for value in [dict(fields(value)) for number, value in fields(summary) if number == 1]:
+                found.setdefault(step, {})[value[1].decode()] = struct.unpack("<f", value[2])[0]
+        data, first = data[16 + length:], False
+    return found
+
+
+@case
+def tensorboard_gets_the_values_of_metrics_also_of_a_run_that_goes_on():
+    with Place() as place:
+        changes = {"val_tokens": 256, "val_loss_every": 4, "tensorboard": True}
+        for steps in 6, 10:
+            done = place.train(num_iterations=steps, **changes)
+            expect(done.returncode == 0, done.stderr)
+        path = place.file("run/events.out.tfevents.dionode")
+        given = events(path)
+        wanted = {line["step"]: {key: struct.unpack("<f", struct.pack("<f", value))[0] for key, value in line.items() if key != "step"}
+                  for line in place.metrics()}
+        expect(given == wanted, f"{given} is not {wanted}")
+        try:
+            from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+        except ImportError:
+            raise Skip("its own reader is not installed; ours finds what was written") from None
+        reader = EventAccumulator(place.file("run"))
+        reader.Reload()
+        losses = {event.step: event.value for event in reader.Scalars("loss")}
+        expect(losses == {step: values["loss"] for step, values in wanted.items()}, f"TensorBoard reads {losses}")
 
 
 @case
