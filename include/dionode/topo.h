@@ -90,6 +90,10 @@ DN_API void dn_topo_bound_pus(char *text, size_t bytes);
  * none. */
 DN_API void dn_topo_print(const dn_topo *topo, const char *roles_head, const char *const *roles, FILE *out);
 
+/** The same for programs, as one JSON object: caches, NUMA domains with distances, devices, and each worker's place. An
+ * index of -1: several, or none. */
+DN_API void dn_topo_write_json(const dn_topo *topo, FILE *out);
+
 #ifdef __cplusplus
 }
 #endif

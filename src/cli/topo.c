@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { OPTION_JSON = 1000 };
+
 typedef struct wish {
     int n_workers;       /* 0: one per NUMA domain */
     int size[DN_N_AXES]; /* of the mesh; 0: none */
+    bool json;
 } wish;
 
 static int workers_of_mesh(const wish *w)
@@ -43,6 +46,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'm':
         read_mesh(arg, w);
         return 0;
+    case OPTION_JSON:
+        w->json = true;
+        return 0;
     case ARGP_KEY_ARG:
         argp_usage(state);
         return 0;
@@ -73,6 +79,7 @@ int cli_topo(int argc, char **argv, char **command_line)
     static const struct argp_option options[] = {
         {"np", 'n', "N", 0, "Plan N workers (default: one per NUMA domain)", 0},
         {"mesh", 'm', "dp=D,fs=F,tp=T", 0, "Plan D x F x T workers and show each one's coordinates", 0},
+        {"json", OPTION_JSON, NULL, 0, "Print one JSON object", 0},
         {0}};
     static const struct argp argp = {
         options,
@@ -90,7 +97,10 @@ int cli_topo(int argc, char **argv, char **command_line)
     if (status != DN_OK)
         return cli_failure(status);
     dn_topo_warn(topo);
-    print(topo, &w);
+    if (w.json)
+        dn_topo_write_json(topo, stdout);
+    else
+        print(topo, &w);
     dn_topo_destroy(&topo);
     return 0;
 }

@@ -1,5 +1,6 @@
 """What people meet before anything runs: help, mistyped words, completion, manual pages. All of it must be what the program's own
 lists say."""
+import json
 import os
 import re
 import shutil
@@ -75,6 +76,24 @@ def an_openblas_without_openmp_is_warned_of():
     expect(done.returncode == 0 and len(done.stderr.splitlines()) == 1 and "libopenblas0-openmp" in done.stderr and
            "POSIX threads" in done.stdout, f"{done}")
     expect(run([PROGRAM, "--version"]).stderr == "", "the OpenMP build of OpenBLAS is warned of")
+
+
+@case
+def topo_shows_caches_and_domains_and_tells_them_to_programs():
+    machine = dict(os.environ, HWLOC_SYNTHETIC="pack:2 [numa(memory=3GiB)] l3:1(size=8MiB) core:2 l1:1(size=32KiB) pu:2")
+    told = json.loads(run([PROGRAM, "topo", "--json", "--np", "4"], env=machine).stdout)
+    expect((told["packages"], told["cores"], told["pus"]) == (2, 4, 8) and not told["this_system"], f"{told}")
+    caches = sorted((cache["level"], cache["bytes"], cache["pus"]) for cache in told["caches"])
+    expect(caches == [(1, 32768, f"{i}-{i + 1}") for i in (0, 2, 4, 6)] + [(3, 8 << 20, "0-3"), (3, 8 << 20, "4-7")], f"{caches}")
+    expect([(node["index"], node["bytes"], node["pus"]) for node in told["numa"]] == [(0, 3 << 30, "0-3"), (1, 3 << 30, "4-7")],
+           f"{told['numa']}")
+    expect([(w["rank"], w["numa"], w["os_pus"]) for w in told["workers"]] ==
+           [(0, 0, "0-1"), (1, 0, "2-3"), (2, 1, "4-5"), (3, 1, "6-7")], f"{told['workers']}")
+    text = run([PROGRAM, "topo"], env=machine).stdout
+    expect("4 x L1 32 KiB of 2 PUs, 2 x L3 8 MiB of 4 PUs" in text and "3 GiB" in text, text)
+    without = run([PROGRAM, "topo"], env=dict(os.environ, HWLOC_SYNTHETIC="pack:2 [numa] core:2 pu:1")).stdout
+    expect("memory unknown" in without and "0.0 GiB" not in without, without)
+    json.loads(run([PROGRAM, "topo", "--json"]).stdout)
 
 
 def complete_bash(line):
