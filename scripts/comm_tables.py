@@ -18,7 +18,7 @@ def line(row):
     return '| ' + ' | '.join(str(cell) for cell in cells) + ' |'
 
 
-rows = [row for path in sys.argv[1:] for row in json.load(open(path))]
+rows = [row for path in sys.argv[1:] for row in json.load(open(path))["rows"]]
 for op in dict.fromkeys(row['op'] for row in rows):
     print(f'\n{op}\n\n| ranks | bytes | p50 us | p99 us | moved | % of triad | MPI p50 us | MPI/ours |')
     print('|---:|---:|---:|---:|---:|---:|---:|---:|')

@@ -6,4 +6,10 @@
  * to U+009F), line separators and marks that reorder text, and every byte that is not part of valid UTF-8. */
 void dn_printable(char *text);
 
+/** The end of a noun's plural: "1 package", "2 packages". */
+static inline const char *dn_plural(long long n)
+{
+    return n == 1 ? "" : "s";
+}
+
 #endif

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/output.h"
+#include "base/printable.h"
 #include "bench/measure.h"
 #include "bench/sizes.h"
 #include "bench/table.h"
@@ -95,9 +96,10 @@ static dn_status print_machine(const dn_bench_comm_options *o, const dn_topo *to
     const dn_machine *m = dn_topo_machine(topo);
     uname(&system);
     printf("# dionode %s bench comm\n", dn_version());
-    printf("# machine %s, %d packages, %d NUMA domains, %d cores, %d PUs (%d usable), "
+    printf("# machine %s, %d package%s, %d NUMA domain%s, %d core%s, %d PU%s (%d usable), "
            "last-level caches %zu KiB, %s %s\n",
-           system.machine, m->n_packages, m->n_numa, m->n_cores, m->n_pus, m->n_usable,
+           system.machine, m->n_packages, dn_plural(m->n_packages), m->n_numa, dn_plural(m->n_numa), m->n_cores,
+           dn_plural(m->n_cores), m->n_pus, dn_plural(m->n_pus), m->n_usable,
            dn_topo_cache_bytes(topo) >> 10, system.sysname, system.release);
     printf("# ranks %d  minBytes %zu  maxBytes %zu  ", dn_topo_n_workers(topo), o->min_bytes, o->max_bytes);
     if (o->step_bytes)

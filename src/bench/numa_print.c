@@ -1,5 +1,7 @@
 #include "bench/numa.h"
 
+#include "base/printable.h"
+
 #include <math.h>
 
 static void print_number(FILE *out, double value, double scale, int decimals)
@@ -88,8 +90,9 @@ static void print_places(const dn_numa_results *r, FILE *out)
 void dn_numa_print(const dn_numa_results *r, FILE *out)
 {
     fprintf(out, "# dionode %s bench numa\n# %s, %s\n", r->version, r->processor, r->system);
-    fprintf(out, "# %d packages, %d NUMA domains, %d cores, %d PUs (%d usable), last-level caches %zu KiB\n",
-            r->machine.n_packages, r->machine.n_numa, r->machine.n_cores, r->machine.n_pus,
+    fprintf(out, "# %d package%s, %d NUMA domain%s, %d core%s, %d PU%s (%d usable), last-level caches %zu KiB\n",
+            r->machine.n_packages, dn_plural(r->machine.n_packages), r->machine.n_numa, dn_plural(r->machine.n_numa),
+            r->machine.n_cores, dn_plural(r->machine.n_cores), r->machine.n_pus, dn_plural(r->machine.n_pus),
             r->machine.n_usable, r->cache_bytes >> 10);
     fprintf(out, "# buffers of %zu MiB a domain, turns of %g s; rows: whose cores, columns: whose memory\n",
             r->buffer_bytes >> 20, r->seconds);

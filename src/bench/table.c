@@ -2,16 +2,20 @@
 
 #include "base/fail.h"
 #include "base/output.h"
+#include "dionode/topo.h"
+#include "dionode/version.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <sys/utsname.h>
+#include <time.h>
 
 struct dn_bench_table {
     const dn_bench_comm_options *options;
     FILE *out;
     json_t *rows;
-    double n_wrong;
+    double n_wrong, triad_bytes_s;
     int n_checked;
 };
 
@@ -119,8 +123,25 @@ dn_status dn_bench_table_add(dn_bench_table *t, const dn_bench_op *op, const dn_
         t->n_wrong += row->n_wrong;
         t->n_checked++;
     }
+    t->triad_bytes_s = row->triad_bytes_s;
     json_t *object = as_json(op, row);
     return object && json_array_append_new(t->rows, object) == 0 ? DN_OK : no_memory();
+}
+
+/* The rows, and what was measured where, with what, when. */
+static json_t *whole(const dn_bench_table *t)
+{
+    char processor[128], os[128], date[40];
+    struct utsname system;
+    time_t now = time(NULL);
+    struct tm utc;
+    uname(&system);
+    snprintf(os, sizeof os, "%.40s %.60s %.20s", system.sysname, system.release, system.machine);
+    dn_topo_processor(processor, sizeof processor);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:f, s:O}", "version", dn_version(), "processor", processor,
+                     "system", os, "date", date, "warmup", t->options->n_warmup, "samples", t->options->n_samples,
+                     "clean_buffers", t->options->clean_buffers, "triad_gb_s", 1e-9 * t->triad_bytes_s, "rows", t->rows);
 }
 
 dn_status dn_bench_table_finish(dn_bench_table *t)
@@ -129,8 +150,15 @@ dn_status dn_bench_table_finish(dn_bench_table *t)
         fprintf(t->out, "#\n# wrong values: %.0f %s\n", t->n_wrong, t->n_wrong > 0 ? "FAILED" : "OK");
     dn_status printed = dn_flush(t->out); /* told after the file, which may still be written */
     const char *path = t->options->json;
-    if (path && json_dump_file(t->rows, path, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) != 0)
-        return dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", path);
+    if (path) {
+        json_t *object = whole(t);
+        if (!object)
+            return no_memory();
+        int failed = json_dump_file(object, path, JSON_INDENT(1) | JSON_REAL_PRECISION(9)), error = errno;
+        json_decref(object);
+        if (failed)
+            return dn_fail_errno(DN_ERR_IO, error, "cannot write '%s'", path);
+    }
     if (t->n_wrong > 0)
         return dn_fail(DN_ERR_NUMERIC, "%.0f values differ from the expected ones", t->n_wrong);
     return printed;

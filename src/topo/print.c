@@ -1,16 +1,12 @@
 /* The report of `dionode topo`. */
 #include "topo/topo.h"
 
+#include "base/printable.h"
 #include "dionode/version.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-
-static const char *plural(int n)
-{
-    return n == 1 ? "" : "s";
-}
 
 /* "label  0-3,8 (5 of 16)", or the count alone when there is no memory for the list. */
 static void print_usable(const dn_topo *topo, FILE *out)
@@ -27,12 +23,12 @@ static void print_machine(const dn_topo *topo, FILE *out)
 {
     const dn_machine *m = &topo->machine;
     fprintf(out, "machine    %d package%s, %d NUMA domain%s, %d core%s, %d PU%s\n", m->n_packages,
-            plural(m->n_packages), m->n_numa, plural(m->n_numa), m->n_cores, plural(m->n_cores), m->n_pus,
-            plural(m->n_pus));
+            dn_plural(m->n_packages), m->n_numa, dn_plural(m->n_numa), m->n_cores, dn_plural(m->n_cores), m->n_pus,
+            dn_plural(m->n_pus));
     print_usable(topo, out);
     if (m->quota > 0)
         fprintf(out, "CPU quota  %.2f CPUs: %d thread%s can run at once\n", m->quota, m->n_usable,
-                plural(m->n_usable));
+                dn_plural(m->n_usable));
     else
         fprintf(out, "CPU quota  none\n");
 }
@@ -64,7 +60,7 @@ static void print_caches(const dn_topo *topo, FILE *out)
         int n_pus = hwloc_bitmap_weight(first->cpuset);
         fprintf(out, "%s%d x L%u %s of %d PU%s", any ? ", " : "caches     ",
                 hwloc_get_nbobjs_by_type(topo->hwloc, kinds[i]), first->attr->cache.depth,
-                binary_size(first->attr->cache.size, size), n_pus, plural(n_pus));
+                binary_size(first->attr->cache.size, size), n_pus, dn_plural(n_pus));
         any = true;
     }
     if (any)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from runs import PROGRAM, alive, case, children, expect, run, tap  # noqa: E402
@@ -31,7 +32,10 @@ def comm(*arguments, **options):
         done = bench("comm", *TINY, "--json", path, *arguments, **options)
         expect(done.returncode == 0, f"exit status {done.returncode}: {done.stderr}")
         with open(path) as file:
-            return done.stdout, json.load(file)
+            told = json.load(file)
+        expect(told["warmup"] == 1 and all(told[key] for key in ("version", "processor", "system", "samples")) and told["triad_gb_s"] > 0, f"{told}")
+        time.strptime(told["date"], "%Y-%m-%dT%H:%M:%SZ")
+        return done.stdout, told["rows"]
 
 
 def near(a, b):
