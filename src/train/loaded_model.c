@@ -7,8 +7,34 @@
 #include "train/config_diff.h"
 #include "train/finite.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Relative names of data were meant from where the run was started, which the place of its folder tells: RUN is
+ * runs/a of the configuration below that place. */
+static void find_data(dn_config *config, const char *checkpoint)
+{
+    char place[PATH_MAX];
+    const char *dir = config->checkpoint_dir;
+    while (strncmp(dir, "./", 2) == 0)
+        dir += 2;
+    size_t n = strlen(dir);
+    while (n > 0 && dir[n - 1] == '/')
+        n--;
+    if (*dir == '/' || n == 0 || !realpath(checkpoint, place))
+        return;
+    *strrchr(place, '/') = 0;
+    size_t whole = strlen(place);
+    if (whole <= n || place[whole - n - 1] != '/' || strncmp(place + whole - n, dir, n) != 0)
+        return;
+    char *const names[] = {config->data_dir, config->train_files, config->val_files};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (*names[i] && *names[i] != '/' && whole - n + strlen(names[i]) < DN_PATH_MAX) {
+            memmove(names[i] + whole - n, names[i], strlen(names[i]) + 1);
+            memcpy(names[i], place, whole - n); /* it ends with a slash */
+        }
+}
 
 /* As it was trained, but on a mesh of one and B sequences at a time. */
 static dn_status make_plan(dn_loaded_model *model, const dn_checkpoint *checkpoint, const char *path,
@@ -22,6 +48,7 @@ static dn_status make_plan(dn_loaded_model *model, const dn_checkpoint *checkpoi
     dn_config_init(&config);
     DN_TRY(dn_config_parse(&config, text, path));
     const dn_config stored = config;
+    find_data(&config, path);
     for (size_t i = 0; i < n; i++)
         DN_TRY(dn_config_set(&config, assignments[i]));
     DN_TRY(dn_config_check_model(&stored, &config, path));

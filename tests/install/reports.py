@@ -185,6 +185,18 @@ def tensorboard_gets_the_values_of_metrics_also_of_a_run_that_goes_on():
 
 
 @case
+def eval_finds_the_data_of_a_run_from_another_folder():
+    with Place() as place:
+        done = run(place.command(num_iterations=2, data_dir="data", checkpoint_dir="run"), cwd=place.path)
+        expect(done.returncode == 0, done.stderr)
+        told = [run([PROGRAM, "eval", path], cwd=folder) for path, folder in
+                (("run", place.path), (place.file("run"), "/"), (os.path.join(place.path, "run", "step_00000002.safetensors"), "/"))]
+        expect(all(each.returncode == 0 and each.stdout == told[0].stdout for each in told), f"{told}")
+        elsewhere = run([PROGRAM, "eval", place.file("run"), "data_dir=data"], cwd="/")
+        expect(elsewhere.returncode == 3, f"a folder that is given is not the one meant from here: {elsewhere}")
+
+
+@case
 def no_step_is_faster_than_the_peak():
     with Place() as place:
         place.train(1, num_iterations=20)
