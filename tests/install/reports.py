@@ -172,7 +172,7 @@ def tensorboard_gets_the_values_of_metrics_also_of_a_run_that_goes_on():
         path = place.file("run/events.out.tfevents.dionode")
         given = events(path)
         wanted = {line["step"]: {key: struct.unpack("<f", struct.pack("<f", value))[0] for key, value in line.items() if key != "step"}
-                  for line in place.metrics()}
+                  for line in place.metrics(first=0)}
         expect(given == wanted, f"{given} is not {wanted}")
         try:
             from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -181,7 +181,7 @@ def tensorboard_gets_the_values_of_metrics_also_of_a_run_that_goes_on():
         reader = EventAccumulator(place.file("run"))
         reader.Reload()
         losses = {event.step: event.value for event in reader.Scalars("loss")}
-        expect(losses == {step: values["loss"] for step, values in wanted.items()}, f"TensorBoard reads {losses}")
+        expect(losses == {step: values["loss"] for step, values in wanted.items() if step > 0}, f"TensorBoard reads {losses}")
 
 
 @case
