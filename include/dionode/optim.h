@@ -181,8 +181,7 @@ DN_API void dn_optim_destroy(dn_optim **optim);
 /* The result of a step; equal on all ranks. */
 typedef struct dn_optim_report {
     bool skipped; /* some gradient was not finite: nothing was changed */
-    double
-        grad_norm; /* global norm of the mean gradient; of decoupled replicas the root mean square of norms */
+    double grad_norm; /* of the mean gradient; of decoupled replicas the root mean square of their norms */
     double clip;   /* factor on gradients: 1, or less with clip_norm */
     int n_zero;    /* matrices whose momentum is zero: only decayed */
     int n_fallback; /* rank-deficient matrices that were orthonormalized by Householder QR instead */

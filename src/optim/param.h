@@ -1,6 +1,6 @@
 /*
- * A trainable tensor as the optimizers see it: name, kind, shape, how the mesh cuts it, and where this rank's
- * numbers are. Owns nothing.
+ * A parameter: name, kind, shape and sharding of a trainable tensor, and this rank's block of weight and
+ * gradient. Owns nothing.
  */
 #ifndef OPTIM_PARAM_H
 #define OPTIM_PARAM_H
@@ -10,15 +10,15 @@
 #include "tensor/block.h"
 
 #define DN_PARAM_NAME_MAX       DN_OPTIM_NAME_MAX        /* bytes of a name, with its end */
-#define DN_PARAM_SPLIT_NAME_MAX (DN_PARAM_NAME_MAX - 11) /* of a parameter that is split */
+#define DN_PARAM_SPLIT_NAME_MAX (DN_PARAM_NAME_MAX - 11) /* of a parameter with views */
 
 typedef struct dn_param {
     char name[DN_PARAM_NAME_MAX]; /* as in checkpoints: "transformer.h.0.attn.c_q.weight" */
     dn_param_kind kind;
-    size_t rows, cols;                          /* fan_out, fan_in; of the whole tensor */
-    dn_dim_sharding row_sharding, col_sharding; /* along different axes; axis DN_N_AXES: not cut */
-    size_t n_views; /* its rows are so many matrices of as many rows each, every one optimized on its own
-                     (heads; a fused QKV); 0: one */
+    size_t rows, cols;                          /* fan_out, fan_in; global */
+    dn_dim_sharding row_sharding, col_sharding; /* over different axes; axis DN_N_AXES: not sharded */
+    size_t n_views; /* its rows are n_views matrices of equal height, each optimized on its own (heads; a
+                       fused QKV); 0: one */
     size_t
         split_rows[DN_OPTIM_SPLITS_MAX]; /* where they have not as many rows each: [split] how many. Else 0 */
     size_t stack;          /* so many parameters before this one lie directly in front of it, without gaps
@@ -26,15 +26,15 @@ typedef struct dn_param {
                               at the same offset on all ranks. */
     dn_block block;        /* this rank's part */
     dn_buf *weight, *grad; /* [block.rows, block.cols] dense, borrowed; on the symmetric heap in a run */
-    const struct dn_param *view_of; /* of a view (dn_param_view): the parameter whose numbers these are,
-                                         whose rows are what row_sharding cuts; borrowed. Else NULL */
+    const struct dn_param *view_of; /* of a view (dn_param_view): the parameter that holds its numbers, and
+                                       whose rows row_sharding splits; borrowed. Else NULL */
     size_t first_row;               /* of a view: in that parameter */
 } dn_param;
 
-/** Makes the parameter one that is neither cut nor split: its block is all of it. */
+/** Makes the parameter unsharded, without views: its block is all of it. */
 void dn_param_set_whole(dn_param *param);
 
-/** The part of the rank at coordinates at[] of a mesh of size[]. */
+/** The block of the rank at coordinates at[] of a mesh of size[]. */
 dn_block dn_param_block(const dn_param *param, const int size[DN_N_AXES], const int at[DN_N_AXES]);
 
 /** The rows of matrix k of the n that make a parameter: as split_rows says, or as many each. */
@@ -45,13 +45,13 @@ dn_range dn_param_split(const dn_param *whole, size_t n, size_t k);
  * numbers lie where they were. Larger parts do not come first. */
 dn_param dn_param_view(const dn_param *whole, size_t n, size_t k);
 
-/** Elements of the parameter's own block on some rank that lie in front of a view's. */
+/** Elements of a rank's block of the parameter that precede its block of the view. */
 size_t dn_param_view_offset(const dn_param *view, dn_block block);
 
-/** Elements of the largest part that a rank of the mesh holds; not of a view. */
+/** Elements of the largest block that a rank of the mesh holds; not for views. */
 size_t dn_param_max_size(const dn_param *param, const int size[DN_N_AXES]);
 
-/** Elements of this rank's part. */
+/** Elements of this rank's block. */
 static inline size_t dn_param_size(const dn_param *p)
 {
     return p->block.rows * p->block.cols;

@@ -1,11 +1,12 @@
 /*
- * Tensors that the members of a group all hold, dealt to them in shares of rows: what is summed over the
- * group is summed once, each share by its member, and what members make of their shares comes back to all.
+ * Buckets: tensors that several ranks hold copies of, reduced and gathered together. Each rank owns a shard
+ * of the rows of each tensor.
  *
- *     reduce    each member's share becomes the reduction over the group; the rest of its tensor is undefined
- *     gather    each member's share comes to all
+ *     reduce    reduce-scatter: each rank's shard becomes the reduction over its communicator; the rest of
+ * its tensor is undefined gather    all-gather: each rank's shard is copied to all
  *
- * Tensors of one list may belong to different groups of the mesh; each group meets once for all of its own.
+ * Tensors of one bucket may belong to different communicators of the mesh; each needs one barrier for all of
+ * its own.
  */
 #ifndef SHARD_BUCKET_H
 #define SHARD_BUCKET_H
@@ -16,11 +17,11 @@
 typedef struct dn_bucket {
     const dn_mesh *mesh;              /* borrowed */
     dn_type type;                     /* of all elements */
-    dn_owned *items[DN_ALL_AXES + 1]; /* by the axes of the group */
+    dn_owned *items[DN_ALL_AXES + 1]; /* by the axes of the communicator */
     size_t n[DN_ALL_AXES + 1], capacity[DN_ALL_AXES + 1];
 } dn_bucket;
 
-/** An empty list. */
+/** An empty bucket. */
 static inline dn_bucket dn_bucket_of(const dn_mesh *mesh, dn_type type)
 {
     return (dn_bucket){.mesh = mesh, .type = type};
@@ -30,7 +31,7 @@ static inline dn_bucket dn_bucket_of(const dn_mesh *mesh, dn_type type)
  * the same shape. Member k's share are the rows dn_shard_range(rows, 1, members, k). Errors: DN_ERR_MEMORY.
  */
 dn_status dn_bucket_add(dn_bucket *bucket, unsigned axes, void *x, size_t rows, size_t cols) DN_MUST_USE;
-/** Empties the lists and keeps their room: adding as many again takes no memory. */
+/** Empties it and keeps its capacity: adding as many again allocates nothing. */
 void dn_bucket_reset(dn_bucket *bucket);
 void dn_bucket_clear(dn_bucket *bucket);
 

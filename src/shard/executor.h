@@ -1,17 +1,16 @@
 /*
  * Executors: how a kind of rule (optim/rule.h) steps all of its parameters, on any mesh.
  *
- * Before a step the gradients of parts are means over all that hold copies (unless the executor decouples
- * them); after it the updated weights of parts are brought to the copies. Both is the optimizer's; between,
- * an executor reads and writes what its parameter states point at. What it exchanges is said once more in
- * verify/traffic_model.c; an executor of a new kind says it there, too.
+ * The optimizer averages gradients over copies before a step (unless the executor decouples them) and gathers
+ * updated weights after it; in between the executor reads and writes each parameter state's block. What it
+ * exchanges is said once more in verify/traffic_model.c; an executor of a new kind says it there, too.
  */
 #ifndef SHARD_EXECUTOR_H
 #define SHARD_EXECUTOR_H
 
 #include "shard/param_state.h"
 
-/* All parameters of one rule. */
+/* The parameters of one rule. */
 typedef struct dn_param_group {
     const dn_rule *rule;
     const struct dn_executor *executor;

@@ -1,4 +1,4 @@
-/* One parameter under its rule: what this rank works on, and the state that the optimizer keeps for it. */
+/* A parameter under its rule: the block that this rank updates, and the optimizer's states for it. */
 #ifndef SHARD_PARAM_STATE_H
 #define SHARD_PARAM_STATE_H
 
@@ -11,20 +11,19 @@
 
 struct dn_param_state;
 
-/* One tensor of state. */
+/* One state: momentum, Q, a second moment, ... */
 typedef struct dn_state_tensor {
     const char *name;  /* "dion.momentum" */
-    size_t rows, cols; /* of the whole */
-    bool per_replica;  /* each replica's differs */
-    bool everywhere;   /* every rank holds the whole, the same bits, as a copy of its own */
-    /* The part of the whole that a rank holds; NULL: the owner holds the whole, others nothing. */
+    size_t rows, cols; /* global */
+    bool per_replica;  /* replicas' copies differ */
+    bool everywhere;   /* replicated: every rank holds all of it, bitwise equal */
+    /* The block that a rank holds; NULL: the owner holds all, others nothing. */
     dn_block (*part)(const struct dn_param_state *ps, const int at[DN_N_AXES]);
     dn_type type; /* of what is stored: DN_REAL or DN_BF16 */
-    void *stored; /* this rank's part, dense; symmetric over all, as large as the largest part. What others
+    void *stored; /* this rank's block, dense; symmetric, with room for the largest block. What other ranks
                      own may lie at the same address */
-    size_t n;     /* elements of this rank's part */
-    dn_buf *data; /* what a rule works with, while the parameter state is open: what is stored itself, or room
-                     for it */
+    size_t n;     /* elements of this rank's block */
+    dn_buf *data; /* what a rule reads and writes once it is loaded: `stored` itself, or a buffer of dn_real */
 } dn_state_tensor;
 
 typedef struct dn_param_state {
@@ -41,42 +40,43 @@ typedef struct dn_param_state {
     dn_type type;     /* of its states, unless they say otherwise */
     int n_states;
     dn_state_tensor states[DN_MAX_STATES];
-    dn_block part;         /* this rank's, of the whole */
-    dn_buf *weight, *grad; /* its numbers in those of the parameter */
+    dn_block part;         /* the block that this rank updates */
+    dn_buf *weight, *grad; /* of that block, within the parameter's */
 } dn_param_state;
 
-/** A parameter state as its executor describes it: no numbers yet. config is valid; only the cuts of param
- * are read. */
+/** As the rule's executor describes it, without memory. config is valid; of param only shape and sharding are
+ * read. */
 dn_param_state dn_param_state_of(const dn_optim_config *config, const dn_param *param, uint64_t index,
                                  const int size[DN_N_AXES]);
 
-/** Adds a state to a parameter state, for executors that describe one. */
+/** Adds a state; for executors. */
 void dn_param_state_add(dn_param_state *ps, const char *name, size_t rows, size_t cols,
                         dn_block (*part)(const dn_param_state *, const int at[DN_N_AXES]));
-/** As dn_layout_block: the part of a state as large as the parameter. */
+/** As dn_layout_block: the block of a state of the parameter's shape. */
 dn_block dn_param_state_block(const dn_param_state *ps, const int at[DN_N_AXES]);
-/** The part of one of the parameter state's states that the rank at at[] holds. */
+/** The block of a state that the rank at at[] holds. */
 dn_block dn_state_tensor_block(const dn_param_state *ps, const dn_state_tensor *state,
                                const int at[DN_N_AXES]);
 
-/** Takes the states of n parameter states, whose owners are known, from the arena: each as large as the
- * largest part of any rank, but those that are at owners at each rank only what it owns. */
+/** Allocates the states of n parameters, whose owners are known, from the arena: each of the size of the
+ * largest block of any rank, but states at owners only on their owners. */
 void dn_param_states_take(dn_param_state *param_states, size_t n, dn_arena *heap);
-/** Room to open n parameter states at the same time, likewise: none for states that are stored in dn_real. */
+/** Allocates buffers to load the states of n parameters at the same time; none for states stored in dn_real.
+ */
 void dn_param_states_take_buffers(dn_param_state *param_states, size_t n, dn_arena *arena);
 size_t dn_param_states_buffer_bytes(const dn_param_state *param_states, size_t n);
-/** Before a rule works with the states of a parameter state, and after: rounds what it leaves in the room to
- * what is stored. Nothing where that is dn_real. */
+/** Before and after a rule: converts states to dn_real, and rounds them back to what is stored. No-ops for
+ * states stored in dn_real. */
 void dn_param_state_load(dn_stream *s, const dn_param_state *ps);
 void dn_param_state_store(dn_stream *s, const dn_param_state *ps);
 
-/** Points the parameter state at the numbers of the rank at at[]. */
+/** Sets block, weight and grad to those of the rank at at[]. */
 void dn_param_state_bind(dn_param_state *ps, const int at[DN_N_AXES]);
 
-/** Fails: what a step has found of the parameter state's momentum is not finite. */
+/** Fails with DN_ERR_NUMERIC: the momentum is not finite. */
 dn_status dn_param_state_not_finite(const dn_param_state *ps) DN_MUST_USE;
 
-/** Elements of this rank's part. */
+/** Elements of this rank's block. */
 static inline size_t dn_param_state_size(const dn_param_state *ps)
 {
     return ps->part.rows * ps->part.cols;

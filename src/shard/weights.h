@@ -1,16 +1,16 @@
 /*
- * Fully sharded weights: each rank of the axis fs holds a part of every parameter, computes with all of them,
- * and ends with the mean gradient of its part.
+ * Fully sharded weights (FSDP, ZeRO-3): each rank of the axis fs holds a shard of every parameter, computes
+ * with all of them, and ends with the mean gradient of its shard.
  *
- * Parameters come in units (a layer, the head), which a pass opens one at a time: forward in ascending order,
- * backward in descending order. Between the ranks of fs one barrier makes weights readable; whether they are
- * then read where they lie or copied first is the gather:
+ * Parameters come in units (a layer, the head). A pass unshards one unit at a time, forward in ascending
+ * order, backward in descending order. One barrier over fs makes weights readable; the policy says how they
+ * are read:
  *
- *     in place     peers' parts are read where they are: nothing is copied
- *     per rank     each rank copies its peers' parts to private memory, as the nodes of a cluster would
- *     per domain   the ranks of a NUMA domain together copy the parts that lie in other domains, once
+ *     in place     where their owners hold them: nothing is copied
+ *     per rank     each rank copies the others' shards to private memory, as the nodes of a cluster would
+ *     per domain   the ranks of a NUMA domain together copy what other domains hold, once
  *
- * Copies have room for two units: while one is computed with, a thread copies the next.
+ * Copies are double-buffered: while one unit is computed with, a thread prefetches the next.
  *
  * Gradients of an open unit are written to a staging area on the symmetric heap, from which each owner
  * reduces its part (in rank order, dn_comm_reduce_to_owners):
