@@ -5,6 +5,7 @@
  * 1e3 * 6e-8 * 20 * 0.02 = 2e-5 for the weights; momenta and moments are held to the same.
  */
 #include "support/dense.h"
+#include "support/device.h"
 #include "support/family_rig.h"
 #include "support/optim_rig.h"
 #include "support/tests.h"
@@ -151,7 +152,7 @@ static void run_optimizer(size_t i)
     compare_rig(&rig, i, "weight", rig_weight(&rig, 0), c->weight, size);
     for (size_t k = 0; k < dn_optimizer_n_states(rig.optimizer); k++) {
         dn_shard s = rig_shard(&rig, k);
-        compare_rig(&rig, i, dn_optimizer_state(rig.optimizer, k)->name, (const dn_real *)(void *)s.data,
+        compare_rig(&rig, i, dn_optimizer_state(rig.optimizer, k)->name, behind(s.data),
                     c->states[k], s.block.rows * s.block.cols);
     }
     rig_destroy(&rig);

@@ -5,8 +5,10 @@
  * 1e-4.
  */
 #include "strategy/engine.h"
+#include "comm/world.h"
 #include "compute/kernels.h"
 #include "support/dense.h"
+#include "support/device.h"
 #include "support/ranks.h"
 #include "support/tests.h"
 
@@ -79,7 +81,7 @@ static dn_status open_replica(replica *r, const oracle_case *c, dn_comm *comm)
         snprintf(p->name, sizeof p->name, "x%zu", i);
         dn_param_set_whole(p);
         for (int k = 0; k < 2; k++)
-            DN_TRY(dn_comm_alloc(comm, dn_param_size(p) * sizeof(dn_real), &memory[k]));
+            DN_TRY(dn_comm_alloc_device(comm, dn_param_size(p) * sizeof(dn_real), &memory[k]));
         p->weight = memory[0];
         p->grad = memory[1];
     }
@@ -96,18 +98,17 @@ static void close_replica(replica *r)
     dn_stream_destroy(&r->stream);
 }
 
-/* Symmetric heap is host memory. */
 static void set(const replica *r, bool grad, const double *x)
 {
     for (size_t i = 0; i < N_PARAMS; x += dn_param_size(&r->params[i]), i++)
-        dense_to_real((dn_real *)(grad ? r->params[i].grad : r->params[i].weight), x, dn_param_size(&r->params[i]));
+        dense_to_real(behind(grad ? r->params[i].grad : r->params[i].weight), x, dn_param_size(&r->params[i]));
 }
 
 static void get(const replica *r, double *x)
 {
     for (size_t i = 0; i < N_PARAMS; i++)
         for (size_t k = 0; k < dn_param_size(&r->params[i]); k++)
-            *x++ = (double)((const dn_real *)r->params[i].weight)[k];
+            *x++ = (double)((const dn_real *)behind(r->params[i].weight))[k];
 }
 
 /* The shares of all ranks, put together: state `kind` of every parameter. */
@@ -117,7 +118,7 @@ static void get_state(const replica *r, size_t kind, double *x)
     for (size_t i = 0; i < N_PARAMS; x += dn_param_size(&r->params[i]), i++)
         for (int rank = 0; rank < N; rank++) {
             dn_shard s = dn_strategy_state_shard(r->strategy, i * n_kinds + kind, rank);
-            const dn_real *theirs = dn_comm_peer(r->mesh->all, s.data, rank);
+            const dn_real *theirs = behind(dn_comm_peer(r->mesh->all, s.data, rank));
             for (size_t k = 0; k < s.block.rows * s.block.cols; k++)
                 x[s.block.row0 * s.block.cols + k] = (double)theirs[k];
         }

@@ -5,6 +5,7 @@
  */
 #include "support/copied_views.h"
 #include "support/cut_model.h"
+#include "support/device.h"
 #include "support/ranks.h"
 #include "support/tests.h"
 
@@ -106,7 +107,7 @@ static int check_stream(dn_comm *comm, const cut_model *cut, const scenario *s, 
     must(dn_model_loss(whole->model, whole->tokens + first, whole->targets + first, MAX_B, &expected));
     RANKS_CLOSE(loss, expected, tolerance * expected);
     must(dn_comm_barrier(cut->tp));
-    bool same = memcmp(cut->model->slots[0].pass.x, dn_comm_peer(cut->tp, cut->model->slots[0].pass.x, 0), bytes) == 0;
+    bool same = memcmp(behind(cut->model->slots[0].pass.x), behind(dn_comm_peer(cut->tp, cut->model->slots[0].pass.x, 0)), bytes) == 0;
     must(dn_comm_barrier(cut->tp));
     RANKS_CHECK(same);
     return 0;

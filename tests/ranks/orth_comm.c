@@ -3,10 +3,12 @@
  * holds to Gram-Schmidt. Each rank does the communicator's work and the whole alone.
  */
 #include "base/random.h"
+#include "comm/world.h"
 #include "linalg/orth.h"
 #include "support/close.h"
 #include "support/copied_views.h"
 #include "support/dense.h"
+#include "support/device.h"
 #include "support/full.h"
 #include "support/ranks.h"
 #include "support/tests.h"
@@ -149,7 +151,7 @@ static size_t heap_bytes(const scenario *s, int size)
 
 static dn_real *memory_of(const side *x, size_t i)
 {
-    return (dn_real *)(void *)x->matrices[i].p;
+    return behind(x->matrices[i].p);
 }
 
 /* All of p is NaN but this member's rows. */
@@ -157,8 +159,8 @@ static int fill_matrix(dn_comm *comm, const scenario *s, side *x, size_t i)
 {
     dn_orth_matrix *a = &x->matrices[i];
     void *memory;
-    RANKS_CHECK(dn_comm_alloc(x->comm, room_of(a->m, a->r), &memory) == DN_OK);
-    memset(memory, 0xff, room_of(a->m, a->r));
+    RANKS_CHECK(dn_comm_alloc_device(x->comm, room_of(a->m, a->r), &memory) == DN_OK);
+    memset(behind(memory), 0xff, room_of(a->m, a->r));
     a->p = memory;
     a->parts = x->parts[i];
     a->owner = (int)i % dn_comm_size(x->comm);
@@ -166,7 +168,7 @@ static int fill_matrix(dn_comm *comm, const scenario *s, side *x, size_t i)
     const dn_orth_shard *own = &x->parts[i][dn_comm_rank(x->comm)];
     double *whole = dense_zeros(a->m, a->r);
     s->fill(whole, a->m, a->r, i, s->parameter);
-    dense_to_real((dn_real *)memory + own->at, whole + own->row0 * a->r, own->rows * a->r);
+    dense_to_real((dn_real *)behind(memory) + own->at, whole + own->row0 * a->r, own->rows * a->r);
     free(whole);
     return 0;
 }
@@ -177,7 +179,7 @@ static int run_side(dn_comm *comm, const scenario *s, side *x)
     describe(s, x->matrices);
     size_t bytes = dn_orth_heap_bytes(s->method, dn_comm_size(x->comm), x->matrices, s->n);
     RANKS_CHECK(dn_stream_create(s->kernels, 1, &x->stream) == DN_OK);
-    RANKS_CHECK(dn_comm_alloc(x->comm, bytes, &workspace) == DN_OK);
+    RANKS_CHECK(dn_comm_alloc_device(x->comm, bytes, &workspace) == DN_OK);
     for (size_t i = 0; i < s->n; i++)
         RANKS_CHECK(fill_matrix(comm, s, x, i) == 0);
     RANKS_CHECK(dn_orthonormalize(x->stream, x->comm, s->method, 1, workspace, bytes, x->matrices, s->n) ==
@@ -195,7 +197,7 @@ static dn_real *assemble(const side *x, size_t i)
     dn_real *p = malloc((a->m * a->r + 1) * sizeof *p);
     for (int k = 0; k < dn_comm_size(x->comm); k++) {
         const dn_orth_shard *part = &a->parts[k];
-        memcpy(p + part->row0 * a->r, (dn_real *)dn_comm_peer(x->comm, a->p, k) + part->at,
+        memcpy(p + part->row0 * a->r, (dn_real *)behind(dn_comm_peer(x->comm, a->p, k)) + part->at,
                part->rows * a->r * sizeof *p);
     }
     return p;

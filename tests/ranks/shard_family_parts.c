@@ -1,6 +1,7 @@
 /* What ranks of a mesh do with their parts of matrices that are orthonormalized whole: local choices, momenta
  * that are no numbers, bytes and flops. */
 #include "support/dense.h"
+#include "support/device.h"
 #include "support/mesh_task.h"
 #include "support/tests.h"
 #include "support/rules.h"
@@ -38,7 +39,7 @@ static int check_chosen(dn_comm *comm, const optim_rig *rig, const mesh_task *t)
     for (size_t k = 0; k < mine.block.rows * mine.block.cols; k++) {
         size_t row = mine.block.row0 + k / mine.block.cols;
         double right = g[row * 20 + mine.block.col0 + k % mine.block.cols] * (is_chosen(g, row) ? 0.9 : 1);
-        double x = (double)((const dn_real *)(const void *)mine.data)[k];
+        double x = (double)((const dn_real *)behind(mine.data))[k];
         RANKS_CLOSE(x, right, 1e-3 * 8 * DN_REAL_EPS);
     }
     free(g);
@@ -87,7 +88,7 @@ static int broken_momentum(dn_comm *comm, void *argument)
     while (s.block.rows * s.block.cols == 0)
         s = dn_optimizer_state_shard(rig.optimizer, t->broken, --rank);
     if (dn_comm_rank(comm) == rank)
-        ((dn_real *)(void *)s.data)[s.block.rows * s.block.cols - 1] = (dn_real)NAN;
+        ((dn_real *)behind(s.data))[s.block.rows * s.block.cols - 1] = (dn_real)NAN;
     dn_real before = rig_weight(&rig, 0)[0];
     RANKS_CHECK(mesh_take_step(&rig, t, 0) == DN_ERR_NUMERIC);
     RANKS_CHECK(strncmp(dn_error_message(), name, strlen(name)) == 0);

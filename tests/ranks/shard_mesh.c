@@ -7,7 +7,9 @@
  * tens of them; where r is the whole of a small matrix, P carries them times the condition of the momentum.
  */
 #include "optim/dion.h"
+#include "comm/world.h"
 #include "support/dense.h"
+#include "support/device.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
 #include "support/tests.h"
@@ -540,7 +542,7 @@ static int nan_in_one_shard(dn_comm *comm, void *argument)
         dn_shard s = rig_shard(&rig, k);
         bool is_q = strncmp(dn_optimizer_state(rig.optimizer, k)->name, "dion.q", 6) == 0;
         for (size_t i = 0; i < s.block.rows * s.block.cols; i++)
-            RANKS_CHECK(is_q || ((const dn_real *)(void *)s.data)[i] == 0);
+            RANKS_CHECK(is_q || ((const dn_real *)behind(s.data))[i] == 0);
     }
     rig_destroy(&rig);
     return 0;
@@ -569,7 +571,7 @@ static void place_stack(dn_param params[2], const dn_mesh *mesh, dn_real *weight
     params[1].stack = 1;
     for (size_t i = 0, at = 0; i < 2; i++) {
         const dn_block b = params[i].block = dn_param_block(&params[i], mesh->size, mesh->at);
-        params[i].weight = params[i].grad = (dn_buf *)(void *)(weights + at);
+        params[i].weight = params[i].grad = handle_of(weights + at);
         for (size_t k = 0; k < b.rows * b.cols; k++)
             weights[at++] = (dn_real)(1000 * i + 10 * (b.row0 + k / b.cols) + b.col0 + k % b.cols);
     }
@@ -581,7 +583,7 @@ static int check_peer(dn_comm *comm, const dn_mesh *mesh, const dn_param *views,
     const dn_param *view = &views[w];
     const dn_block b = dn_param_block(view, mesh->size, at);
     const dn_real *there =
-        dn_comm_peer(comm, dn_param_address(mesh->size, views, w, w % 2, at), dn_mesh_rank(mesh->size, at));
+        behind(dn_comm_peer(comm, dn_param_address(mesh->size, views, w, w % 2, at), dn_mesh_rank(mesh->size, at)));
     for (size_t k = 0; k < b.rows * b.cols; k++) {
         size_t row = view->first_row + b.row0 + k / b.cols;
         RANKS_CHECK(there[k] == (dn_real)(1000 * view->view_of->stack + 10 * row + b.col0 + k % b.cols));
@@ -596,8 +598,8 @@ static int views_of_peers(dn_comm *comm, void *argument)
     dn_param params[2], views[13];
     void *weights;
     RANKS_CHECK(dn_mesh_create(comm, t->mesh.size, &mesh) == DN_OK);
-    RANKS_CHECK(dn_comm_alloc(comm, 22 * 5 * sizeof(dn_real), &weights) == DN_OK);
-    place_stack(params, mesh, weights);
+    RANKS_CHECK(dn_comm_alloc_device(comm, 22 * 5 * sizeof(dn_real), &weights) == DN_OK);
+    place_stack(params, mesh, behind(weights));
     RANKS_CHECK(dn_views_of(&t->scenario->config, params, 2, views) == 13);
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     for (int rank = 0; rank < dn_comm_size(comm); rank++) {

@@ -5,6 +5,7 @@
  */
 #include "support/close.h"
 #include "support/dense.h"
+#include "support/device.h"
 #include "support/optim_rig.h"
 #include "support/ranks.h"
 #include "support/tests.h"
@@ -129,7 +130,7 @@ static int compare_states(dn_comm *comm, const scenario *s, const optim_rig *rig
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++) {
         bool equal,
             must_be_equal = !dn_optimizer_state(rig->optimizer, k)->per_replica || s->replicas_end_equal;
-        double distance = distance_of_state(rig, k, (void *)rig_shard(one, k).data, &equal);
+        double distance = distance_of_state(rig, k, behind(rig_shard(one, k).data), &equal);
         RANKS_CHECK(equal == must_be_equal);
         RANKS_CHECK(s->gradients == FEW_ROWS ? isfinite(distance) : distance < BOUND);
     }
@@ -332,7 +333,7 @@ static moment keep(const optim_rig *rig)
     for (size_t i = 0; i < N_MODEL; i++)
         now.weights[i] = memcpy(malloc(weight_bytes(i)), rig_weight(rig, i), weight_bytes(i));
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++)
-        now.shards[k] = memcpy(malloc(shard_bytes(rig, k) + 1), rig_shard(rig, k).data, shard_bytes(rig, k));
+        now.shards[k] = memcpy(malloc(shard_bytes(rig, k) + 1), behind(rig_shard(rig, k).data), shard_bytes(rig, k));
     return now;
 }
 
@@ -343,7 +344,7 @@ static bool unchanged(const optim_rig *rig, moment *before)
     for (size_t i = 0; i < N_MODEL; i++)
         same = memcmp(rig_weight(rig, i), before->weights[i], weight_bytes(i)) == 0 && same;
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++)
-        same = memcmp(rig_shard(rig, k).data, before->shards[k], shard_bytes(rig, k)) == 0 && same;
+        same = memcmp(behind(rig_shard(rig, k).data), before->shards[k], shard_bytes(rig, k)) == 0 && same;
     for (size_t i = 0; i < N_MODEL; i++)
         free(before->weights[i]);
     for (size_t k = 0; k < 2 * N_MODEL; k++)

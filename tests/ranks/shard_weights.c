@@ -5,7 +5,9 @@
 #include "shard/weights.h"
 
 #include "base/random.h"
+#include "comm/world.h"
 #include "compute/kernels.h"
+#include "support/device.h"
 #include "support/ranks.h"
 #include "support/tests.h"
 
@@ -101,7 +103,7 @@ static void write_weights(const model *m, int version)
 {
     for (size_t i = 0; i < m->n; i++) {
         const dn_param *p = &m->params[i];
-        dn_real *to = (dn_real *)p->weight;
+        dn_real *to = behind(p->weight);
         for (size_t r = 0; r < p->block.rows; r++)
             for (size_t c = 0; c < p->block.cols; c++)
                 *to++ = weight_value(i, p->block.row0 + r, p->block.col0 + c, version);
@@ -135,6 +137,7 @@ typedef struct visit {
     const dn_mesh *mesh;
     dn_weights_policy policy;
     dn_weights *weights;
+    dn_stream *stream;
     int version;
     bool backward;
     int micro;
@@ -148,10 +151,10 @@ static int visit_element(const visit *v, size_t first, const dn_weight *w, const
     size_t i = find_row(v->m, v->mesh, first, &row);
     size_t col = wb->col0 + c + along_tp(v->mesh, v->m->params[i].col_sharding, v->m->params[i].cols).first;
     RANKS_CHECK(wb->row0 + r < w->rows && wb->col0 + c < w->cols);
-    RANKS_CHECK(((dn_real *)wb->weight)[k] == weight_value(i, row, col, v->version));
+    RANKS_CHECK(((dn_real *)behind(wb->weight))[k] == weight_value(i, row, col, v->version));
     if (!v->backward)
         return 0;
-    dn_real *grad = (dn_real *)wb->grad + k;
+    dn_real *grad = (dn_real *)behind(wb->grad) + k;
     RANKS_CHECK(v->mesh->size[DN_FS] == 1 || *grad == 0);
     *grad += gradient_value(v->m, i, row, col, v->mesh->at[DN_FS], v->micro);
     return 0;
@@ -163,7 +166,7 @@ static int check_place(const visit *v, const dn_weight_block *wb)
     dn_comm *comm = v->comm;
     int holder = -1, me = dn_comm_rank(comm);
     for (int rank = 0; rank < dn_comm_size(comm); rank++)
-        if (dn_world_owns(dn_comm_world(comm), rank, wb->weight, wb->rows * wb->cols * sizeof(dn_real)))
+        if (dn_world_owns(dn_comm_world(comm), rank, behind(wb->weight), wb->rows * wb->cols * sizeof(dn_real)))
             holder = rank;
     if (v->policy == DN_WEIGHTS_PER_RANK)
         RANKS_CHECK(holder < 0 || holder == me);
@@ -215,6 +218,7 @@ static int visit_unit(const visit *v, size_t unit)
 {
     dn_comm *comm = v->comm;
     RANKS_CHECK(dn_weights_unshard(v->weights, unit, v->backward) == DN_OK);
+    RANKS_CHECK(dn_stream_sync(v->stream) == DN_OK); /* the host reads what kernels would */
     for (size_t i = 0; i < v->m->n; i++)
         if (v->m->unit_of[i] == unit && v->m->params[i].stack == 0 &&
             (check_share(v, i) != 0 || visit_stack(v, i) != 0))
@@ -248,9 +252,10 @@ static dn_real mean_gradient(const model *m, const dn_mesh *mesh, size_t i, size
 static int check_gradients(const visit *v, int n_micro)
 {
     dn_comm *comm = v->comm;
+    RANKS_CHECK(dn_stream_sync(v->stream) == DN_OK);
     for (size_t i = 0; i < v->m->n; i++) {
         const dn_param *p = &v->m->params[i];
-        const dn_real *found = (const dn_real *)p->grad;
+        const dn_real *found = behind(p->grad);
         for (size_t r = 0; r < p->block.rows; r++)
             for (size_t c = 0; c < p->block.cols; c++, found++) {
                 dn_real expected = 0;
@@ -265,7 +270,7 @@ static int check_gradients(const visit *v, int n_micro)
 static void zero_gradients(const model *m)
 {
     for (size_t i = 0; i < m->n; i++)
-        memset(m->params[i].grad, 0, dn_param_size(&m->params[i]) * sizeof(dn_real));
+        memset(behind(m->params[i].grad), 0, dn_param_size(&m->params[i]) * sizeof(dn_real));
 }
 
 /* ---- whole scenarios ---- */
@@ -350,14 +355,14 @@ static int train_model(dn_comm *comm, dn_mesh *mesh, uint64_t seed, dn_weights_p
     void *weights, *grads, *before;
     draw_model(seed, &m);
     size_t bytes = model_room(&m, mesh->size) * sizeof(dn_real);
-    RANKS_CHECK(dn_comm_alloc(comm, bytes, &weights) == DN_OK && dn_comm_alloc(comm, bytes, &grads) == DN_OK);
+    RANKS_CHECK(dn_comm_alloc_device(comm, bytes, &weights) == DN_OK && dn_comm_alloc_device(comm, bytes, &grads) == DN_OK);
     place_model(&m, mesh, weights, grads);
     RANKS_CHECK(dn_stream_create("ref", 1, &stream) == DN_OK);
     RANKS_CHECK(dn_comm_alloc(comm, 0, &before) == DN_OK);
     RANKS_CHECK(dn_weights_create(m.params, m.n, m.unit_of, mesh, policy, stream, &w) == DN_OK);
     RANKS_CHECK(
         check_heap(comm, before, dn_weights_heap_bytes(m.params, m.n, m.unit_of, mesh->size, policy)) == 0);
-    visit v = {.comm = comm, .m = &m, .mesh = mesh, .policy = policy, .weights = w};
+    visit v = {.comm = comm, .m = &m, .mesh = mesh, .policy = policy, .weights = w, .stream = stream};
     dn_comm_get_stats(dn_mesh_comm(mesh, DN_AXIS(DN_FS)), true);
     RANKS_CHECK(two_steps(v) == 0 && check_stats(&v) == 0);
     dn_weights_destroy(&w);
@@ -533,7 +538,7 @@ static int lose_a_rank(dn_comm *comm, void *argument)
     dn_weights *w;
     void *memory;
     RANKS_CHECK(dn_mesh_create(comm, size, &mesh) == DN_OK && dn_stream_create("ref", 1, &stream) == DN_OK);
-    RANKS_CHECK(dn_comm_alloc(comm, 2 * N * bytes, &memory) == DN_OK);
+    RANKS_CHECK(dn_comm_alloc_device(comm, 2 * N * bytes, &memory) == DN_OK);
     for (size_t i = 0; i < N; i++) {
         params[i] =
             (dn_param){.rows = SIDE, .cols = SIDE, .row_sharding = {DN_FS, 1}, .col_sharding = {DN_TP, 1}};

@@ -1,4 +1,5 @@
 #include "support/copied_views.h"
+#include "support/device.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,10 @@ static const void *copy_view(dn_comm *comm, const void *p, size_t span, int rank
     void *data = aligned_alloc(64, (span + 64) / 64 * 64);
     if (!v->all || !data)
         abort();
-    memcpy(data, v->real->view(comm, p, span, rank), span);
+    const void *view = v->real->view(comm, p, span, rank);
+    memcpy(data, seen(view), span);
     v->all[v->n++] = (copied_view){comm, data, span, false};
-    return data;
+    return seen(view) == view ? data : handle_of(data);
 }
 
 /* All bits set: no number, and no index. */

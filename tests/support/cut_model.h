@@ -3,6 +3,7 @@
 #define SUPPORT_CUT_MODEL_H
 
 #include "support/model.h"
+#include "comm/world.h"
 
 typedef struct cut_model {
     dn_spec spec;
@@ -20,7 +21,7 @@ typedef struct cut_model {
 static inline dn_arena arena_of_heap(dn_comm *comm, size_t bytes)
 {
     void *base = NULL;
-    must(dn_comm_alloc(comm, bytes, &base));
+    must(dn_comm_alloc_device(comm, bytes, &base));
     return (dn_arena){.base = base, .capacity = bytes};
 }
 
@@ -64,7 +65,7 @@ static inline cut_model cut_model_create(dn_comm *comm, const int size[DN_N_AXES
 
     void *exchange = NULL;
     if (size[DN_TP] > 1)
-        must(dn_comm_alloc(comm, dn_model_heap_bytes(&spec, B, 1, size[DN_TP]), &exchange));
+        must(dn_comm_alloc_device(comm, dn_model_heap_bytes(&spec, B, 1, size[DN_TP]), &exchange));
     must(dn_weights_create(m.params, m.n_params, m.unit_of, m.mesh, gather, m.stream, &m.in_pieces));
     const dn_model_parts parts = {B, 1, m.params, m.in_pieces, m.tp, exchange, m.stream};
     must(dn_model_create(&spec, &parts, &m.model));

@@ -19,6 +19,14 @@ static inline void *behind(const void *handle)
     return (char *)(uintptr_t)handle - dn_device_selected()->heap_distance;
 }
 
+/* The host's address of what is either a handle or memory of the host. */
+static inline void *seen(const void *p)
+{
+    const dn_device *device = dn_device_selected();
+    void *lent = device->lend ? device->lend(p) : NULL;
+    return lent ? lent : (void *)(uintptr_t)p;
+}
+
 /* Whether the tests run on a device with memory of its own. */
 static inline bool apart(void)
 {

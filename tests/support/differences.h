@@ -31,6 +31,7 @@ static inline double difference_along(const loss_of *f, dn_buf *x, const dn_real
         moved[i] = (dn_real)((double)at[i] - h * (double)d[i]);
     double down = loss_at(f, x, moved, n);
     dn_upload(f->stream, x, at, n);
+    must(dn_stream_sync(f->stream));
     free(moved);
     return (up - down) / (2 * h);
 }

@@ -154,10 +154,12 @@ static void owner_step(family_rig *rig, const dn_rule *rule, const dn_update_par
         ids[i] = (int32_t)i;
     if (rule->selects != DN_SELECT_ALL) {
         rule->accumulate(rig->stream, &part, scores);
+        assert_int_equal(dn_stream_sync(rig->stream), DN_OK);
         dn_select_largest(scores, z.size, z.k, work, ids);
     }
     if (rule->direction)
         rule->direction(rig->stream, &config, &part);
+    assert_int_equal(dn_stream_sync(rig->stream), DN_OK);
     size_t rows = z.by_rows ? z.k : o->rows, cols = z.by_rows ? o->cols : z.k;
     dn_owner_matrix whole = {.o = rig->grad,
                              .rows = rows,
@@ -177,6 +179,7 @@ static void owner_step(family_rig *rig, const dn_rule *rule, const dn_update_par
     assert_int_not_equal(found, DN_NS_NOT_FINITE);
     if (rule->at_owner)
         assert_int_equal(rule->at_owner(rig->stream, &config, &whole), DN_OK);
+    assert_int_equal(dn_stream_sync(rig->stream), DN_OK);
     rule->apply(rig->stream, &config, &part, params);
     assert_int_equal(dn_stream_sync(rig->stream), DN_OK);
 }
@@ -211,6 +214,7 @@ static void dion_step(family_rig *rig, const dn_dion_step *step)
     if (is_rule(rig->options.rule, "dion")) {
         double squares[64]; /* ranks of these tests are smaller */
         rig->stream->kernels->column_squares(rig->stream, squares, rig->r, n, r);
+        assert_int_equal(dn_stream_sync(rig->stream), DN_OK);
         dn_dion_normalize(rig->stream, &d, rig->r, squares, step);
     }
     rig->stream->kernels->copy(rig->stream, rig->states[1], rig->r, n * r);

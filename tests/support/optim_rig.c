@@ -3,6 +3,8 @@
 #include "comm/peer.h"
 
 #include "base/fail.h"
+#include "comm/world.h"
+#include "support/device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,8 +65,8 @@ static dn_status take(optim_rig *rig, const dn_param *param, dn_buf **out)
 {
     void *memory;
     size_t bytes = dn_param_max_size(param, rig->mesh->size) * sizeof(dn_real);
-    DN_TRY(dn_comm_alloc(rig->comm, bytes, &memory));
-    memset(memory, 0, bytes);
+    DN_TRY(dn_comm_alloc_device(rig->comm, bytes, &memory));
+    memset(behind(memory), 0, bytes);
     *out = memory;
     return DN_OK;
 }
@@ -111,7 +113,7 @@ void rig_destroy(optim_rig *rig)
 
 static dn_real *elements(dn_buf *x)
 {
-    return (dn_real *)(void *)x;
+    return behind(x);
 }
 
 dn_real *rig_weight(const optim_rig *rig, size_t i)
@@ -198,7 +200,7 @@ rig_whole rig_whole_weight(const optim_rig *rig, size_t i)
     for (int rank = 0; rank < n_ranks; rank++) {
         dn_mesh_at(rig->mesh->size, rank, at);
         shards[rank].block = dn_param_block(&rig->params[i], rig->mesh->size, at);
-        shards[rank].data = dn_comm_peer(rig->comm, rig->params[i].weight, rank);
+        shards[rank].data = behind(dn_comm_peer(rig->comm, rig->params[i].weight, rank));
     }
     return put_together(shards, n_ranks, rig->params[i].rows, rig->params[i].cols, DN_REAL);
 }
@@ -210,7 +212,7 @@ rig_whole rig_whole_state(const optim_rig *rig, size_t state)
     int n_ranks = dn_comm_size(rig->comm);
     for (int rank = 0; rank < n_ranks; rank++) {
         shards[rank] = dn_optimizer_state_shard(rig->optimizer, state, rank);
-        shards[rank].data = dn_comm_peer(rig->mesh->root, shards[rank].data, rank);
+        shards[rank].data = behind(dn_comm_peer(rig->mesh->root, shards[rank].data, rank));
     }
     return put_together(shards, n_ranks, of->rows, of->cols, of->type);
 }
@@ -227,7 +229,8 @@ void rig_set_grad(optim_rig *rig, size_t i, const double *grad)
 dn_status rig_step(optim_rig *rig, double lr)
 {
     const dn_step_params step_params = {.step = rig->step++, .lr = lr, .decay = 1};
-    return dn_optimizer_step(rig->optimizer, &step_params, &rig->report);
+    DN_TRY(dn_optimizer_step(rig->optimizer, &step_params, &rig->report));
+    return dn_stream_sync(rig->stream); /* weights are looked at */
 }
 
 dn_traffic_model rig_traffic(const optim_rig *rig)

@@ -9,6 +9,7 @@
 #include "linalg/newton_schulz.h"
 #include "support/close.h"
 #include "support/dense.h"
+#include "support/device.h"
 #include "support/tests.h"
 
 #include <math.h>
@@ -66,7 +67,7 @@ static dn_status run(const char *backend, const dn_ns_method *method, double *co
     dn_real *host = calloc(size, sizeof *host);
     assert_int_equal(dn_stream_create(backend, 2, &s), DN_OK);
     assert_int_equal(dn_device_alloc(s, bytes, &workspace), DN_OK);
-    memset(workspace, 0xff, bytes); /* all NaN: nothing may be read before it is written */
+    memset(behind(workspace), 0xff, bytes); /* all NaN: nothing may be read before it is written */
     for (size_t k = 0; k < n; k++) {
         assert_int_equal(dn_device_alloc(s, size * sizeof(dn_real), &memory[k]), DN_OK);
         dense_to_real(host, x[k], size);

@@ -1,8 +1,10 @@
 /* Orthonormalization: the four methods agree, and what they cannot do is done all the same and said. */
 #include "linalg/orth.h"
+#include "comm/world.h"
 #include "support/close.h"
 
 #include "support/dense.h"
+#include "support/device.h"
 #include "support/tests.h"
 
 #include <math.h>
@@ -20,11 +22,11 @@ static dn_orth_info orthonormalize(dn_real *p, size_t m, size_t r, dn_orth metho
     dn_comm *alone;
     void *workspace;
     dn_orth_shard whole = {.rows = m};
-    dn_orth_matrix matrix = {.m = m, .r = r, .p = (dn_buf *)(void *)p, .parts = &whole, .draw = 2};
+    dn_orth_matrix matrix = {.m = m, .r = r, .p = handle_of(p), .parts = &whole, .draw = 2};
     size_t bytes = dn_orth_heap_bytes(method, 1, &matrix, 1);
     assert_int_equal(dn_stream_create("ref", 1, &stream), DN_OK);
     assert_int_equal(dn_comm_create_alone(bytes, &alone), DN_OK);
-    assert_int_equal(dn_comm_alloc(alone, bytes, &workspace), DN_OK);
+    assert_int_equal(dn_comm_alloc_device(alone, bytes, &workspace), DN_OK);
     assert_int_equal(dn_orthonormalize(stream, alone, method, 1, workspace, bytes, &matrix, 1), DN_OK);
     dn_comm_destroy(&alone);
     dn_stream_destroy(&stream);
@@ -160,12 +162,12 @@ static void a_workspace_too_small_is_an_error(void **state)
     dn_comm *alone;
     dn_real p[6] = {1, 2, 3, 4, 5, 7};
     dn_orth_shard whole = {.rows = 3};
-    dn_orth_matrix matrix = {.m = 3, .r = 2, .p = (dn_buf *)(void *)p, .parts = &whole};
+    dn_orth_matrix matrix = {.m = 3, .r = 2, .p = handle_of(p), .parts = &whole};
     size_t bytes = dn_orth_heap_bytes(DN_ORTH_RCQR, 1, &matrix, 1);
     void *workspace;
     assert_int_equal(dn_stream_create("ref", 1, &stream), DN_OK);
     assert_int_equal(dn_comm_create_alone(bytes, &alone), DN_OK);
-    assert_int_equal(dn_comm_alloc(alone, bytes, &workspace), DN_OK);
+    assert_int_equal(dn_comm_alloc_device(alone, bytes, &workspace), DN_OK);
     assert_int_equal(dn_orthonormalize(stream, alone, DN_ORTH_RCQR, 1, workspace, bytes - 1, &matrix, 1),
                      DN_ERR_ARG);
     assert_true(p[5] == 7);

@@ -24,6 +24,7 @@ static dn_buf *drawn(dn_stream *s, size_t n, uint64_t which)
     dn_random_normal(5, which, 0, n, 1, host);
     must(dn_device_alloc(s, (n ? n : 1) * sizeof *host, &x));
     dn_upload(s, x, host, n);
+    must(dn_stream_sync(s));
     free(host);
     return x;
 }
@@ -38,6 +39,7 @@ static dn_buf *drawn_block(dn_stream *s, const dn_weight_block *p, uint64_t whic
         memcpy(part + i * p->cols, whole + (p->row0 + i) * IN + p->col0, p->cols * sizeof *part);
     must(dn_device_alloc(s, (p->rows * p->cols + 1) * sizeof *part, &x));
     dn_upload(s, x, part, p->rows * p->cols);
+    must(dn_stream_sync(s));
     free(whole);
     free(part);
     return x;

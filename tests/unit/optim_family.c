@@ -8,6 +8,7 @@
 #include "optim/adjust.h"
 #include "support/close.h"
 #include "support/dense.h"
+#include "support/device.h"
 #include "support/family_rig.h"
 #include "support/tests.h"
 
@@ -256,7 +257,7 @@ typedef struct block {
 
 static dn_real *real(dn_buf *x)
 {
-    return (dn_real *)(void *)x;
+    return behind(x);
 }
 
 static void make_blocks(block b[2][2], const dn_rule *rule, const double *norms)
@@ -265,7 +266,7 @@ static void make_blocks(block b[2][2], const dn_rule *rule, const double *norms)
     for (size_t i = 0; i < 2; i++)
         for (size_t j = 0; j < 2; j++) {
             memset(&b[i][j], 0, sizeof b[i][j]);
-            dn_buf *m = (dn_buf *)(void *)b[i][j].memory;
+            dn_buf *m = handle_of(b[i][j].memory);
             b[i][j].row0 = row_edges[i], b[i][j].col0 = col_edges[j];
             b[i][j].part = (dn_matrix_shard){.selection = dn_rule_selection(rule, ROWS, COLS, 0.5),
                                              .rows = row_edges[i + 1] - row_edges[i],
@@ -326,8 +327,8 @@ static void step_blocks(dn_stream *s, const dn_rule *rule, const dn_optim_config
         move_selected(at, whole, true);
     }
     dn_ns_info found;
-    dn_buf *x = (dn_buf *)(void *)whole;
-    assert_int_equal(dn_newton_schulz(s, ns, &x, &found, 1, K, COLS, workspace, sizeof workspace), DN_OK);
+    dn_buf *x = handle_of(whole);
+    assert_int_equal(dn_newton_schulz(s, ns, &x, &found, 1, K, COLS, handle_of(workspace), sizeof workspace), DN_OK);
     const dn_owner_matrix at_owner = {.o = x,
                                       .rows = K,
                                       .cols = COLS,
@@ -337,6 +338,7 @@ static void step_blocks(dn_stream *s, const dn_rule *rule, const dn_optim_config
                                       .norms = norms,
                                       .scratch = work};
     assert_int_equal(rule->at_owner(s, config, &at_owner), DN_OK);
+    assert_int_equal(dn_stream_sync(s), DN_OK);
     for (size_t i = 0; i < 4; i++) {
         block *at = &b[i / 2][i % 2];
         move_selected(at, whole, false);
@@ -371,7 +373,7 @@ static void blocks_take_the_step_of_the_whole(void **state)
         double *grad = dense_random(ROWS, COLS, t);
         for (size_t i = 0; i < 4; i++)
             copy_block(&b[i / 2][i % 2], grad);
-        step_blocks(rig.stream, rule, &config, b, (dn_buf *)(void *)second, norms, &params, &o.ns);
+        step_blocks(rig.stream, rule, &config, b, handle_of(second), norms, &params, &o.ns);
         family_step(&rig, grad, 0.1);
         free(grad);
     }

@@ -5,6 +5,7 @@
 #include "support/allocations.h"
 #include "support/close.h"
 #include "support/dense.h"
+#include "support/device.h"
 #include "support/optim_rig.h"
 #include "support/tests.h"
 #include "support/rules.h"
@@ -120,7 +121,7 @@ static void restore(optim_rig *to, const optim_rig *from)
         memcpy(rig_weight(to, i), rig_weight(from, i), size_of(from, i) * sizeof(dn_real));
     for (size_t k = 0; k < dn_optimizer_n_states(from->optimizer); k++) {
         dn_shard a = rig_shard(to, k), b = rig_shard(from, k);
-        memcpy(a.data, b.data, b.block.rows * b.block.cols * width_of(from, k));
+        memcpy(behind(a.data), behind(b.data), b.block.rows * b.block.cols * width_of(from, k));
     }
     to->step = from->step;
 }
@@ -131,7 +132,7 @@ static void assert_same(const optim_rig *a, const optim_rig *b)
         assert_memory_equal(rig_weight(a, i), rig_weight(b, i), size_of(a, i) * sizeof(dn_real));
     for (size_t k = 0; k < dn_optimizer_n_states(a->optimizer); k++) {
         dn_shard x = rig_shard(a, k), y = rig_shard(b, k);
-        assert_memory_equal(x.data, y.data, x.block.rows * x.block.cols * width_of(a, k));
+        assert_memory_equal(behind(x.data), behind(y.data), x.block.rows * x.block.cols * width_of(a, k));
     }
 }
 
@@ -320,7 +321,7 @@ static void assert_same_numbers(const optim_rig *parent, const optim_rig *part)
     for (size_t k = 0; k < dn_optimizer_n_states(part->optimizer); k++) {
         dn_shard x = rig_shard(parent, k), y = rig_shard(part, k);
         assert_memory_equal(&x.block, &y.block, sizeof x.block);
-        assert_memory_equal(x.data, y.data, x.block.rows * x.block.cols * sizeof(dn_real));
+        assert_memory_equal(behind(x.data), behind(y.data), x.block.rows * x.block.cols * sizeof(dn_real));
     }
 }
 

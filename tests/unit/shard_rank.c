@@ -3,6 +3,7 @@
 #include "support/allocations.h"
 #include "support/close.h"
 #include "support/dense.h"
+#include "support/device.h"
 #include "support/optim_rig.h"
 #include "support/tests.h"
 
@@ -150,7 +151,7 @@ static void restore(optim_rig *to, const optim_rig *from)
     memcpy(rig_weight(to, 0), rig_weight(from, 0), M * N * sizeof(dn_real));
     for (size_t k = 0; k < dn_optimizer_n_states(from->optimizer); k++) {
         dn_shard a = rig_shard(to, k), b = rig_shard(from, k);
-        memcpy(a.data, b.data, b.block.rows * b.block.cols * sizeof(dn_real));
+        memcpy(behind(a.data), behind(b.data), b.block.rows * b.block.cols * sizeof(dn_real));
     }
     to->step = from->step;
 }

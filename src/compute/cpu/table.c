@@ -1,13 +1,20 @@
 /* The cpu backend of one instruction set. */
 #include "compute/cpu/cpu.h"
+#include "compute/ref/ref.h"
 
 #define TEXT_OF(x) #x
 #define TEXT(x)    TEXT_OF(x)
 
 extern const dn_kernels DN_CPU(kernels);
 
+/* What is not named here is the reference's. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init"
 const dn_kernels DN_CPU(kernels) = {
     .name = "cpu-" TEXT(DN_ISA),
+#define OP(name, ...) .name = dn_ref_##name,
+#include "compute/ops.h"
+#undef OP
     .gemm = dn_cpu_gemm,
     .gemm_many = dn_cpu_gemm_many,
     .fill = DN_CPU(fill),
@@ -62,3 +69,4 @@ const dn_kernels DN_CPU(kernels) = {
     .apply = DN_CPU(apply),
     .householder = DN_CPU(householder),
 };
+#pragma GCC diagnostic pop
