@@ -357,8 +357,12 @@ static void phases(const dn_series *s, double parts[DN_PLOT_PARTS])
 static void axes(const dn_series *s, double parts[DN_PLOT_PARTS])
 {
     static const char *const names[] = {"bytes_dp", "bytes_fs", "bytes_tp"};
+    size_t n = 0; /* the validation before the first step has no bytes */
+    const double *any = dn_series_column(s, names[0]);
+    for (size_t i = 0; any && i < s->n; i++)
+        n += !isnan(any[i]);
     for (int axis = 0; axis < 3; axis++)
-        parts[axis] = sum(dn_series_column(s, names[axis]), s->n) / (double)s->n;
+        parts[axis] = n > 0 ? sum(dn_series_column(s, names[axis]), s->n) / (double)n : 0;
 }
 
 static void write_page(const page *p)

@@ -42,8 +42,9 @@ def folders(place):
 
 
 def metrics_of(folder):
+    """From step 1 on: step 0 is the validation before the first."""
     with open(os.path.join(folder, "metrics.jsonl")) as file:
-        return [json.loads(line) for line in file]
+        return [line for line in map(json.loads, file) if line["step"] > 0]
 
 
 def near(a, b):
