@@ -217,6 +217,7 @@ static void records_are_read_to_a_torn_line_and_gaps_are_nan(void **state)
     assert_non_null(strstr(dn_error_message(), "metrics.jsonl:2:"));
     assert_int_equal(dn_record_read(scratch_path(&dir, "absent"), &record), DN_OK);
     assert_int_equal(record.n, 0);
+    dn_record_free(&record);
 }
 
 static void ranks_are_named_as_people_write_them(void **state)
