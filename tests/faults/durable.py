@@ -15,6 +15,7 @@ from runs import PROGRAM, TINY, Place, expect  # noqa: E402
 
 PRELOAD = os.environ["DISK_PRELOAD"]
 FREQUENCY, END = 2, 6  # checkpoints after steps 2, 4 and 6
+LINES = END + 1        # of metrics: one a step, and one for the validation before the first
 RUN = "runs/tiny"      # checkpoint_dir, relative: the configuration is in the checkpoint, and bytes are compared
 GOOD = re.compile(r"step_(\d{8})\.safetensors$")
 IO = 5
@@ -101,7 +102,7 @@ class Trial(Place):
         plain = read_files(self.file("reference"))
         self.metrics_name, = (name for name in plain if name.endswith("metrics.jsonl"))
         self.lines = lines_of(plain[self.metrics_name])
-        expect(len(self.lines) == END, f"{len(self.lines)} lines of metrics")
+        expect(len(self.lines) == LINES, f"{len(self.lines)} lines of metrics")
         self.names = {name for name in plain if not step_of(name)}  # besides generations
         self.marked = {name: plain[name] for name in self.names if is_checkpoint(name)}  # the best
         # Once more with all generations kept: the older ones cannot be removed.
@@ -115,7 +116,7 @@ class Trial(Place):
         lines = kept[self.metrics_name].splitlines(keepends=True)
         # What a run that was killed after step 3 leaves.
         name, = (name for name in kept if step_of(name) == 2)
-        self.half = {name: kept[name], self.metrics_name: b"".join(lines[:3]) + lines[3][:40]}
+        self.half = {name: kept[name], self.metrics_name: b"".join(lines[:4]) + lines[4][:40]}
 
     def train(self, folder, files, role="0", fail="", at=0, error=0, nameless=True, record="", limit_s=60):
         """Runs in a folder that first holds `files` (None: what it holds); the calls that were counted are in trace()."""
@@ -163,7 +164,7 @@ class Trial(Place):
         expect(newest == END, f"{what}: the newest checkpoint is {newest}")
         for number, (got, want) in enumerate(zip(found, self.lines), 1):
             expect(got == want, f"{what}: line {number} of metrics is {got}, not {want}")
-        expect(len(found) == END, f"{what}: {len(found)} lines of metrics, not {END}")
+        expect(len(found) == LINES, f"{what}: {len(found)} lines of metrics, not {LINES}")
         for name, content in self.marked.items():
             expect(files.get(name) == content, f"{what}: {name} is not that of the reference")
 
