@@ -12,7 +12,8 @@ dn_status dn_stream_zero(dn_stream *stream, dn_buf *x, size_t n)
     for (size_t at = 0; at < n; at += piece) {
         stream->kernels->fill(stream, dn_at(x, at), n - at < piece ? n - at : piece, 0);
         DN_TRY(dn_stream_sync(stream)); /* queued is not done */
-        dn_stream_progress(stream);
+        if (!dn_stream_progress(stream))
+            break;
     }
     return DN_OK;
 }
@@ -51,7 +52,8 @@ dn_status dn_draw_normal(dn_stream *stream, dn_buf *x, const dn_draw *draw)
         draw_piece(stream, draw, first, n, piece);
         dn_upload(stream, dn_at(x, first), piece, n);
         status = dn_stream_sync(stream); /* the piece is overwritten next */
-        dn_stream_progress(stream);
+        if (!dn_stream_progress(stream))
+            break;
     }
     free(piece);
     return status;

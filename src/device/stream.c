@@ -37,16 +37,15 @@ void dn_stream_destroy(dn_stream **stream)
     *stream = NULL;
 }
 
-void dn_stream_on_progress(dn_stream *stream, void (*progress)(void *context), void *context)
+void dn_stream_on_progress(dn_stream *stream, bool (*progress)(void *context), void *context)
 {
     stream->progress = progress;
     stream->progress_context = context;
 }
 
-void dn_stream_progress(const dn_stream *stream)
+bool dn_stream_progress(const dn_stream *stream)
 {
-    if (stream->progress)
-        stream->progress(stream->progress_context);
+    return !stream->progress || stream->progress(stream->progress_context);
 }
 
 dn_status dn_stream_sync(dn_stream *stream)
@@ -97,7 +96,8 @@ dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out)
         size_t piece = bytes - at < DN_STREAM_CHUNK ? bytes - at : DN_STREAM_CHUNK;
         stream->device->clear(stream, (char *)memory + at, piece);
         status = stream->device->sync(stream);
-        dn_stream_progress(stream);
+        if (!dn_stream_progress(stream))
+            break;
     }
     *out = memory;
     return status;

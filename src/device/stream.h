@@ -42,7 +42,7 @@ typedef struct dn_stream {
     size_t scratch_bytes;
     const char *misused; /* the first kernel that was given an address of the host for one of the device; sticky */
     dn_status status; /* first failure of a queued kernel (out of memory for scratch); sticky */
-    void (*progress)(void *context); /* NULL or borrowed: dn_stream_on_progress */
+    bool (*progress)(void *context); /* NULL or borrowed: dn_stream_on_progress */
     void *progress_context;
 } dn_stream;
 
@@ -54,10 +54,12 @@ dn_status dn_stream_open(dn_stream **out) DN_MUST_USE;
 void dn_stream_destroy(dn_stream **stream);
 
 /** progress (NULL = none) is called after each piece of the long loops of this header and of compute/draw.h
- * (zeroing memory, drawing numbers), which would look like a hang on a large model. context is borrowed. */
-void dn_stream_on_progress(dn_stream *stream, void (*progress)(void *context), void *context);
-/** A piece of a long loop is done: calls the progress function, if there is one. */
-void dn_stream_progress(const dn_stream *stream);
+ * (zeroing memory, drawing numbers), which would look like a hang on a large model. It returns whether the rest is
+ * still wanted: where it is not, the loop ends, with DN_OK, and what it has not come to is undefined. context is
+ * borrowed. */
+void dn_stream_on_progress(dn_stream *stream, bool (*progress)(void *context), void *context);
+/** A piece of a long loop is done: what the progress function returns; true without one. */
+bool dn_stream_progress(const dn_stream *stream);
 /** Bytes of a piece. */
 #define DN_STREAM_CHUNK ((size_t)64 << 20)
 

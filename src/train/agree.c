@@ -51,6 +51,14 @@ static dn_status agree(dn_run *run, double *sum)
     return DN_OK;
 }
 
+dn_status dn_run_agree_to_begin(dn_run *run)
+{
+    double none = 0;
+    run->talk.between = 1;
+    DN_TRY(agree(run, &none));
+    return run->talk.stop ? DN_RUN_DROPPED : DN_OK;
+}
+
 void dn_run_begin_pass(dn_run *run, const char *phase)
 {
     dn_run_enter(run, phase);

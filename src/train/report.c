@@ -304,6 +304,13 @@ void dn_report_end(dn_run *run)
                 (unsigned long long)dn_run_good_step(run), config->checkpoint_dir);
 }
 
+void dn_report_not_begun(const dn_run *run)
+{
+    if (run->rank == 0)
+        fprintf(stderr, "stopped while initializing: nothing was done, and what %s holds is as it was\n",
+                run->plan.config.checkpoint_dir);
+}
+
 void dn_report_complete(const dn_run *run, const char *key)
 {
     if (run->rank == 0)

@@ -20,6 +20,9 @@ void dn_report_saved(dn_run *run);
 /** Ends the bar and says where the run's results are. */
 void dn_report_end(dn_run *run);
 
+/** That a stop came before there was a state. Instead of begin and end. */
+void dn_report_not_begun(const dn_run *run);
+
 /** That nothing is left to do: the run has come to the end that `key` sets. Instead of begin and end. */
 void dn_report_complete(const dn_run *run, const char *key);
 

@@ -26,6 +26,15 @@ void dn_run_enter(dn_run *run, const char *phase)
     dn_run_tick(run);
 }
 
+/* A stop that is asked for while memory is zeroed and weights are drawn makes the rest superfluous: ranks leave it
+ * out, each when it hears of it, and agree on the stop afterwards. */
+static bool is_wanted(void *context)
+{
+    const dn_run *run = context;
+    dn_run_tick(context);
+    return !dn_comm_stop_requested(run->comm);
+}
+
 static dn_status open_instance(dn_run *run)
 {
     const dn_plan *plan = &run->plan;
@@ -92,15 +101,15 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     run->rank = dn_comm_rank(comm);
     const char *threads = getenv("OMP_NUM_THREADS");
     DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &run->stream));
-    dn_stream_on_progress(run->stream, dn_run_tick, run);
+    dn_stream_on_progress(run->stream, is_wanted, run);
     DN_TRY(open_data(run));
     DN_TRY(open_instance(run));
+    DN_TRY(dn_run_agree_to_begin(run));
     DN_TRY(dn_run_restore(run));
     DN_TRY(dn_run_check_disk(run));
     if (run->rank == 0)
         dn_comm_report_saved(comm, run->step);
     run->told = true;
-    run->talk.between = 1;
     DN_TRY(open_metrics(run));
     return measure_peak(run);
 }

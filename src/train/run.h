@@ -74,8 +74,10 @@ typedef struct dn_run {
 #define DN_RUN_DROPPED ((dn_status)1)
 
 /** Collective. Allocates, initializes or restores, opens data and metrics. comm is borrowed. On failure *run
- * can (and must) still be closed. */
+ * can (and must) still be closed. DN_RUN_DROPPED: a stop was asked for before there was a state; nothing is restored. */
 dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm) DN_MUST_USE;
+/** Collective, once, before all other agreements. DN_RUN_DROPPED: to stop. */
+dn_status dn_run_agree_to_begin(dn_run *run) DN_MUST_USE;
 void dn_run_close(dn_run *run);
 
 /** Collective. One step: micro-batches forward and backward, exchange, update; run->last is what it measured.

@@ -137,6 +137,10 @@ static dn_status work(const dn_config *config, dn_comm *comm)
     dn_status status = dn_run_open(&run, &plan, comm);
     if (status == DN_OK)
         status = run_to_end(&run);
+    else if (status == DN_RUN_DROPPED) {
+        dn_report_not_begun(&run);
+        status = DN_OK;
+    }
     dn_run_close(&run);
     return status;
 }

@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import Place, case, children, expect, random_tokens, tap, tensors, write_shard  # noqa: E402
+from runs import PROGRAM, Place, case, children, expect, random_tokens, run, tap, tensors, write_shard  # noqa: E402
 
 DATA = 3
 SECONDS = 2  # of a step or validation to be stopped in: ranks agree ten times a second
@@ -104,6 +104,21 @@ def a_stop_in_mid_step_drops_the_step_and_saves_the_one_before():
             expect("stopped after step 1" in done.stderr and len(place.metrics()) == 1, done.stderr)
             trained(place, np, **changes)
             same_as_whole(place, 2)
+
+
+@case
+def a_stop_while_weights_are_drawn_is_heard_before_they_are():
+    with Place() as place:
+        large = dict(model_dim=1024, n_layer=6, n_head=8, device_batch_size=1, timeout_s=60)  # 75 M numbers
+        process = place.start(np=2, **large)
+        while "initializing" not in run([PROGRAM, "stat", str(process.pid)]).stdout:
+            expect(process.poll() is None, "the run has ended")
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        done = finish(process)
+        expect(done.returncode == 128 + signal.SIGTERM, f"{done.returncode}: {done.stderr}")
+        expect("stopped while initializing" in done.stderr, done.stderr)
+        expect(not checkpoints(place), f"{checkpoints(place)}")
 
 
 @case

@@ -45,9 +45,16 @@ static void memory_is_zero_and_aligned(void **state)
     dn_stream_destroy(&s);
 }
 
-static void count(void *context)
+static bool count(void *context)
 {
     ++*(int *)context;
+    return true;
+}
+
+static bool have_enough(void *context)
+{
+    ++*(int *)context;
+    return false;
 }
 
 /* A sign of life for each piece that is done: two and a bit, and none for what did not happen. */
@@ -69,6 +76,15 @@ static void long_loops_tell_of_every_piece(void **state)
     const dn_draw draw = {.seed = 1, .std = 1, .cols = 1 << 16, .block = {0, 5, 0, 1 << 16}};
     assert_int_equal(dn_draw_normal(s, memory, &draw), DN_OK);
     assert_int_equal(calls, 11);
+
+    dn_stream_on_progress(s, have_enough, &calls);
+    memset(behind(memory), 1, bytes);
+    assert_int_equal(dn_stream_zero(s, memory, bytes / sizeof(dn_real)), DN_OK);
+    assert_int_equal(calls, 12);
+    assert_int_equal(((char *)behind(memory))[DN_STREAM_CHUNK - 1], 0);
+    assert_int_equal(((char *)behind(memory))[DN_STREAM_CHUNK], 1);
+    assert_int_equal(dn_draw_normal(s, memory, &draw), DN_OK);
+    assert_int_equal(calls, 13);
     dn_device_free(s, memory, bytes);
     dn_stream_destroy(&s);
 }
