@@ -1,7 +1,7 @@
 /**
- * The configuration of a run: a flat YAML file whose keys are those of microsoft/dion's training script plus
- * a few of our own, changed by key=value arguments. One table (dn_config_keys) says every key's name, type,
- * default, range and meaning; files, arguments and the documentation all come from it.
+ * The configuration of a run: a flat YAML file with the keys of microsoft/dion's training script and some of
+ * Dionode's own, overridden by key=value arguments. One table (dn_config_keys) defines name, type, default,
+ * range and meaning of every key, for files, arguments and documentation alike.
  */
 #ifndef DIONODE_CONFIG_H
 #define DIONODE_CONFIG_H
@@ -24,7 +24,7 @@ typedef struct dn_config {
     int64_t n_kv_head, head_dim, mlp_dim; /* 0: not given */
     double rope_theta, norm_eps;          /* NAN: not given */
     bool attention_bias, mlp_bias;
-    /* batches and length: sequences, sequences, steps */
+    /* batches, in sequences; length, in steps */
     int64_t batch_size, device_batch_size, num_iterations, stop_after;
     /* learning rate, and weight decay over the run */
     double lr, warmup_ratio, warmdown_ratio;
@@ -33,9 +33,10 @@ typedef struct dn_config {
     char optimizer[16], scalar_opt[16];
     bool split_heads;
     bool mixed_precision, use_polar_express;
-    dn_optim_config optim;      /* its options; the two rules and the seed are those above and below */
+    dn_optim_config optim;        /* its options; rules and seed are the fields above and below */
     char groups[DN_KEY_TEXT_MAX]; /* "[{match: '*.attn.*', rule: muon, lr_scale: 0.5}, ...]" */
-    bool given[DN_OPTIONS_MAX]; /* which of them are, of those that are otherwise left to the rule: dn_config_by_rule */
+    bool given[DN_OPTIONS_MAX];   /* which options are set, of those whose default depends on the rule
+                                     (dn_config_by_rule) */
     /* mesh; 0 = not given */
     int64_t dp_size, fs_size, tp_size;
     char fs_gather[16];
@@ -55,27 +56,28 @@ typedef struct dn_config {
     int64_t seed;
 } dn_config;
 
-/** The table, ended by an entry with name NULL; the options of rules among them. Static. */
+/** The table of keys, options of rules included; its last entry has name NULL. Static. */
 DN_API const dn_key *dn_config_keys(void);
 
-/** What an option means where the configuration leaves it out, as microsoft/dion's training script sets it: "false; muon,
- * normuon: true". Empty where that is its default for all rules. */
+/** The default of an option by rule, as in microsoft/dion's training script: "false; muon, normuon: true".
+ * Empty if all rules have the same. text [bytes]. */
 DN_API void dn_config_by_rule(const dn_key *key, char *text, size_t bytes);
 
-/** Every key at its default. */
+/** Sets every key to its default. */
 DN_API void dn_config_init(dn_config *config);
 
-/** Reads a YAML file over *config. Keys of the reference that mean nothing here are named once through the
- * log. Errors: DN_ERR_CONFIG "file:line: what, what to do". */
+/** Reads a YAML file into *config; keys that it leaves out keep their values. Keys of microsoft/dion's
+ * training script that do not apply here are logged once. Errors: DN_ERR_CONFIG "file:line: problem, remedy".
+ */
 DN_API dn_status dn_config_read(dn_config *config, const char *path) DN_MUST_USE;
 
-/** As dn_config_read, from text in memory; name stands for the file in messages. */
+/** As dn_config_read, from a string; name is the file name in messages. */
 DN_API dn_status dn_config_parse(dn_config *config, const char *text, const char *name) DN_MUST_USE;
 
 /** Applies one "key=value". Errors: DN_ERR_CONFIG. */
 DN_API dn_status dn_config_set(dn_config *config, const char *assignment) DN_MUST_USE;
 
-/** The configuration as YAML that dn_config_parse reads back to the same values. malloc'ed: free() it. */
+/** The configuration as YAML; dn_config_parse reads back the same values. The caller frees it with free(). */
 DN_API char *dn_config_dump(const dn_config *config);
 
 #ifdef __cplusplus

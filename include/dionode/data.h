@@ -1,4 +1,4 @@
-/** Making token shards from text. */
+/** Preparing training data: token files from text. */
 #ifndef DIONODE_DATA_H
 #define DIONODE_DATA_H
 
@@ -16,15 +16,16 @@ typedef struct dn_prepare_result {
 } dn_prepare_result;
 
 /**
- * Byte tokens (vocabulary 256) of the files, concatenated, as llm.c shards of at most 100 M tokens each:
- * dir/train_000000.bin, ... and dir/val_000000.bin, ... The text is cut into blocks of 64 KiB; the second,
- * and from there on one in 1/val_fraction (0 < val_fraction < 1), evenly spread, is for validation. "-" reads
- * standard input; a folder stands for the files in it and below it, in the order of their names (hidden ones and dir are
- * left out); gzip and dictzip files are read as what is in them. The text is streamed, never held. The
- * shards appear together when all are complete and synced, in place of the shards of an earlier call; dir is
- * made if missing, and taken away again after an error. progress (may be NULL) is called with bytes read and in all (0 if unknown). *result is
- * set on success only. Errors: DN_ERR_ARG; DN_ERR_DATA (no such file, damaged gzip, less than two blocks of
- * text); DN_ERR_IO (disk full: says what is needed; nothing half-written is left).
+ * Writes the concatenated files as byte tokens (vocabulary 256) in llm.c's format, at most 100 M tokens per
+ * file: dir/train_000000.bin, ... and dir/val_000000.bin, ... The text is split into chunks of 64 KiB; the
+ * second, and after it one in 1/val_fraction (0 < val_fraction < 1), evenly spaced, is for validation. "-" is
+ * standard input; a directory stands for all files below it in the order of their names (except hidden ones
+ * and those of dir); gzip and dictzip files are decompressed. The text is streamed, never held in memory. The
+ * files appear together once all are complete and synced, and replace those of an earlier call; dir is
+ * created if missing, and removed again after an error. progress (may be NULL) gets bytes read and total (0
+ * if unknown). *result is set on success only. Errors: DN_ERR_ARG; DN_ERR_DATA (no such file, damaged gzip,
+ * less than two chunks of text); DN_ERR_IO (disk full: the message says how much is needed; no partial file
+ * is left).
  */
 DN_API dn_status dn_prepare(const char *const *files, size_t n_files, const char *dir, double val_fraction,
                             void (*progress)(uint64_t done, uint64_t total, void *context), void *context,

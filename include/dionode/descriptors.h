@@ -1,4 +1,4 @@
-/** Standard input, output and error of a process that was started without some of them. */
+/** Guarding against closed standard descriptors. */
 #ifndef DIONODE_DESCRIPTORS_H
 #define DIONODE_DESCRIPTORS_H
 
@@ -9,14 +9,14 @@ extern "C" {
 #endif
 
 /**
- * Opens /dev/null on each of the descriptors 0, 1 and 2 that is closed. Otherwise the next file, or the shared
- * memory of a run, would get such a number, and whatever is printed would be written into it. Each is opened
- * the wrong way round, input for writing and the others for reading: a read or a write still fails, so that
- * output that went nowhere is an error to whoever checks it.
+ * Opens /dev/null on each of the descriptors 0, 1 and 2 that is closed. Otherwise the next file or shared
+ * memory segment to be opened would get that number, and output would be written into it. Each is opened in
+ * the opposite direction, input for writing and outputs for reading, so that reads and writes still fail and
+ * lost output is noticed.
  *
- * dn_launch, dn_comm_join and whatever creates files call it themselves; a program calls it first thing in
- * main(). Costs three system calls where nothing is closed. Thread-safe. Errors: DN_ERR_SYSTEM, one is closed
- * and there is no /dev/null.
+ * dn_launch, dn_comm_join and functions that create files call it themselves; programs call it at the start
+ * of main(). Three system calls if none is closed. Thread-safe. Errors: DN_ERR_SYSTEM if one is closed and
+ * /dev/null cannot be opened.
  */
 DN_API dn_status dn_descriptors_occupy(void) DN_MUST_USE;
 

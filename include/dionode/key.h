@@ -1,5 +1,6 @@
 /**
- * A setting by its name: what a configuration, its help and its checks know of one field of a struct.
+ * Option tables: a named setting and the field of a struct that it sets, as configuration, help and checks
+ * use it.
  */
 #ifndef DIONODE_KEY_H
 #define DIONODE_KEY_H
@@ -12,17 +13,17 @@
 extern "C" {
 #endif
 
-#define DN_KEY_CHOICE_MAX 16   /* bytes of a text with choices, with its end */
-#define DN_KEY_TEXT_MAX   1024 /* of a free one */
+#define DN_KEY_CHOICE_MAX 16   /* bytes of a text with choices, its terminator included */
+#define DN_KEY_TEXT_MAX   1024 /* of a free text */
 
-/* Of the field: int64_t, double, bool, an enum whose values are 0, 1, ..., or a char array. */
+/* The field's C type: int64_t, double, bool, an enum with values 0, 1, ..., or a char array. */
 typedef enum dn_key_type { DN_KEY_INT, DN_KEY_REAL, DN_KEY_BOOL, DN_KEY_ENUM, DN_KEY_TEXT } dn_key_type;
 
-/* What a key's value decides, and so what another value means to a run that goes on. */
+/* What a key affects, and so whether a resumed run may change it. */
 typedef enum dn_key_role {
-    DN_KEY_TRAINING, /* how the model is trained, or measured: may change, and the run says so */
-    DN_KEY_MODEL,    /* what the weights compute: the same weights under another value are another model */
-    DN_KEY_CONDUCT,  /* neither: where files go, when to save and stop, how long to wait */
+    DN_KEY_TRAINING, /* how the model is trained or evaluated: may change, and the change is logged */
+    DN_KEY_MODEL,    /* what the weights compute: with another value they are another model; may not change */
+    DN_KEY_CONDUCT,  /* neither: paths, when to save and stop, timeouts; may change */
 } dn_key_role;
 
 typedef struct dn_key {
@@ -30,10 +31,10 @@ typedef struct dn_key {
     const char *field; /* in C */
     dn_key_type type;
     size_t offset;       /* of the field in its struct */
-    const char *initial; /* default, as it would stand in a file */
+    const char *initial; /* default, as written in a configuration file */
     double min, max;     /* of numbers, inclusive */
-    const char *choices; /* "a|b|c": of texts, NULL = free; of an enum, in its order; of a bool, its names of
-                            false and true, NULL = these */
+    const char *choices; /* "a|b|c": of a text (NULL: free); of an enum, in its order; of a bool, its names of
+                            false and true (NULL: these words) */
     const char *help;
     dn_key_role role;
 } dn_key;

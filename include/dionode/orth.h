@@ -1,4 +1,4 @@
-/** How matrices are orthonormalized: the choices that a program or a configuration can make. */
+/** Methods of orthonormalization that programs and configurations choose from. */
 #ifndef DIONODE_ORTH_H
 #define DIONODE_ORTH_H
 
@@ -7,21 +7,21 @@ extern "C" {
 #endif
 
 /*
- * The orthonormal factor of a tall matrix. There is no warm-up from rcqr to cqr as the reference has it: a
- * step is a function of its state, not of the age of the run, and cqr2 is accurate from the first step at
- * about the price of cqr.
+ * The orthonormal factor of a tall matrix [m,r], m >= r. There is no warm-up from rcqr to cqr as in
+ * microsoft/dion: a step depends on the state alone, not on the step number, and cqr2 is accurate from the
+ * first step at about the cost of cqr.
  */
 typedef enum dn_orth {
-    DN_ORTH_CQR2, /* Cholesky QR twice, inside in double: the default. Dion at full rank: Householder, where
-                     the two would take two to five times as long, or fail */
-    DN_ORTH_QR,   /* Householder                                           */
-    DN_ORTH_CQR,  /* Cholesky QR once, error in P'P grows as eps_double cond^2; else rcqr */
-    DN_ORTH_RCQR, /* randomized Cholesky QR, the reference's default; Householder when m = r */
+    DN_ORTH_CQR2, /* Cholesky QR twice, internally in double: the default. Dion at full rank uses
+                     Householder, as Cholesky QR would take two to five times as long there, or fail */
+    DN_ORTH_QR,   /* Householder QR */
+    DN_ORTH_CQR,  /* Cholesky QR once, error in P^T P grows as eps_double cond^2; rcqr if it fails */
+    DN_ORTH_RCQR, /* randomized Cholesky QR, microsoft/dion's default; Householder QR if m = r */
 } dn_orth;
 
 #define DN_ORTH_NAMES "cqr2|qr|cqr|rcqr" /* of configurations, in the order of dn_orth */
 
-/* Newton-Schulz towards the polar factor of any matrix: whose coefficients. */
+/* Coefficients of the Newton-Schulz iteration for the polar factor of a matrix. */
 typedef enum dn_ns_set {
     DN_NS_POLAR_EXPRESS, /* Amsel et al., arXiv 2505.16932, for five steps, cushion 2, safety factor 1.02   */
     DN_NS_DION,          /* microsoft/dion: five triples                                                    */

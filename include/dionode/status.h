@@ -1,10 +1,9 @@
 /**
- * What a call that can fail returns, and how to read why it failed.
+ * Status codes, error messages and the log.
  *
- * Every such function returns a dn_status: DN_OK (0) or a negative code. The code says which kind of failure
- * it was; dn_error_message() says what, where and what to do, in one line. A program built on the library
- * turns a code into its exit status with dn_status_exit(), so that scripts see the same numbers from every
- * command.
+ * Every function that can fail returns a dn_status: DN_OK (0) or a negative code for the kind of failure;
+ * dn_error_message() has one line with the problem, its place and a remedy. dn_status_exit() maps a code to
+ * the exit status that scripts see, the same for every command.
  */
 #ifndef DIONODE_STATUS_H
 #define DIONODE_STATUS_H
@@ -31,7 +30,7 @@ typedef enum dn_status {
     DN_ERR_CHECKPOINT = -4, /* a checkpoint that is torn, damaged or of another model exit 4 */
     DN_ERR_IO = -5,         /* files: full disk, no permission, a folder in use       exit 5 */
     DN_ERR_MEMORY = -6,     /* not enough memory or shared memory                     exit 6 */
-    DN_ERR_PEER = -7,       /* another worker died                                    exit 7 */
+    DN_ERR_PEER = -7,       /* another worker failed or died                          exit 7 */
     DN_ERR_TIMEOUT = -8,    /* another worker is alive but did not answer in time     exit 8 */
     DN_ERR_NUMERIC = -9,    /* NaN or infinity where training cannot go on            exit 9 */
     DN_ERR_SYSTEM = -10,    /* the operating system refused something else            exit 10 */
@@ -45,27 +44,28 @@ DN_API const char *dn_status_name(dn_status status);
 DN_API int dn_status_exit(dn_status status);
 
 /**
- * The one-line message of the last failure on the calling thread: what, where, what to do. Empty string if
+ * The one-line message of the last failure on the calling thread: problem, place, remedy. Empty string if
  * nothing failed yet. Valid until the next failing call on this thread; owned by the library.
  */
 DN_API const char *dn_error_message(void);
 
 /**
- * "Did you mean": of n names - *names is the first, each next pointer to one lies `stride` bytes further on - the one
- * with the fewest edits (insert, delete, replace a character) from word; NULL if each takes more than half as many as
- * word has letters.
+ * For "did you mean": the name with the smallest edit distance (insert, delete, replace a character) to word,
+ * of n names, the pointers to which lie `stride` bytes apart from `names` on. NULL if every distance exceeds
+ * half the length of word.
  */
 DN_API const char *dn_nearest_name(const char *word, const char *const *names, size_t n, size_t stride);
 
-/** How loud a line of the library is. */
+/** Severity of a log line. */
 typedef enum dn_log_level { DN_LOG_INFO, DN_LOG_WARNING } dn_log_level;
 
-/** Receives one line (no newline at its end). context is what was given to dn_log_set(). */
+/** Receives one line, without a newline. context is dn_log_set()'s. */
 typedef void (*dn_log_fn)(void *context, dn_log_level level, const char *line);
 
 /**
- * Where the library's own notices go; until called they are dropped. fn NULL drops them again. The library
- * never writes to stderr or stdout itself and never exits. Call before other threads use the library.
+ * Sets the receiver of the library's log; without one (the initial state, and fn NULL) lines are dropped.
+ * Functions print nothing themselves unless they say so, and never exit. Call before other threads use the
+ * library.
  */
 DN_API void dn_log_set(dn_log_fn fn, void *context);
 

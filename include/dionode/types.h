@@ -1,4 +1,4 @@
-/** What collectives can compute with, and how many ranks a run can have. */
+/** Element types, reductions, and the largest number of ranks. */
 #ifndef DIONODE_TYPES_H
 #define DIONODE_TYPES_H
 
@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* Ranks of a run, at most. */
+/* Largest number of ranks of a run. */
 #define DN_MAX_RANKS 256
 
 typedef enum dn_type { DN_F32, DN_F64, DN_BF16, DN_I32, DN_I64, DN_N_TYPES } dn_type;
@@ -18,9 +18,9 @@ typedef enum dn_type { DN_F32, DN_F64, DN_BF16, DN_I32, DN_I64, DN_N_TYPES } dn_
 #endif
 
 /*
- * DN_AVG: the sum times the rounded 1/size (exact for powers of two); integers: the sum divided by size, cut
- * towards 0. Sums of integers wrap around. BF16 is added and averaged in F32 and rounded once, to nearest
- * even.
+ * Reductions. DN_AVG: the sum times the rounded 1/size (exact for powers of two); of integers the sum divided
+ * by size, truncated towards 0. Integer sums wrap around. BF16 is accumulated in F32 and rounded once, to
+ * nearest even.
  */
 typedef enum dn_op { DN_SUM, DN_AVG, DN_MIN, DN_MAX, DN_N_OPS } dn_op;
 
