@@ -61,7 +61,7 @@ typedef struct dn_tall {
     dn_factor_info info; /* host, out */
 } dn_tall;
 
-/** Rows of a sketch: 1.25 r, rounded up to a multiple of 128 (dion.md 1.3). */
+/** Rows of a sketch for rank r: 1.25 r, rounded up to a multiple of 128. */
 static inline size_t dn_sketch_rows(size_t r)
 {
     return (5 * r + 511) / 512 * 128;

@@ -1,7 +1,7 @@
 /*
  * The polar factor U V^T of matrices X = U S V^T, approximately, by products alone: the odd polynomial
  * x (a + b x^2 + c x^4) is applied to all singular values five times, each time with coefficients of its own
- * (dion.md 7). Whole matrices; those of one shape go through together.
+ * (dionode/orth.h: dn_ns_set). Whole matrices; those of one shape go through together.
  *
  * X is first divided by norm_factor ||X||_F + eps, so that no singular value is above 1. Then
  *

@@ -1,5 +1,5 @@
 /*
- * The GPT of microsoft/dion (models/gpt_model.py; dion.md section 4): pre-norm decoder, RMSNorm without
+ * The GPT of microsoft/dion (models/gpt_model.py): pre-norm decoder, RMSNorm without
  * gains, rotary positions, RMS-normalized q and k, causal softmax attention, ReLU squared MLP of width 4C,
  * untied embedding and head, no biases. Parameters in order, each [fan_out, fan_in], row-major:
  *

@@ -81,8 +81,7 @@ size_t dn_model_n_params(const dn_spec *spec);
 void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES], dn_arena *weights,
                      dn_arena *grads, dn_param *params, size_t *unit_of);
 
-/** What most architectures take for first_std (dion.md section 4): 1 for an embedding, for matrices min(1,
- * sqrt(out/in)) / sqrt(in). */
+/** The usual first_std: 1 for an embedding, min(1, sqrt(out/in)) / sqrt(in) for matrices. */
 double dn_model_first_std(const dn_param *param);
 
 /** First values of this rank's blocks: gains are 1, biases 0, all others normally distributed. Element i of the whole parameter p is draw i of

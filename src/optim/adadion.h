@@ -1,5 +1,5 @@
 /*
- * AdaDion's adaptive rank (dion.md 7): how many columns a matrix's basis has follows from how evenly the
+ * AdaDion's adaptive rank: how many columns a matrix's basis has follows from how evenly the
  * captured momentum spreads over them. Pure functions of global numbers, so every rank decides the same. The
  * rank only says how many of the basis's columns, the first ones, take part: Q and R are allocated for the
  * largest.

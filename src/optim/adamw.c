@@ -1,5 +1,5 @@
-/* AdamW with bias correction, eps outside the root, decoupled decay first (dion.md 1.9). Cautious: no decay
- * of weights that the update lets grow (arXiv 2510.12402). */
+/* AdamW with bias correction, eps outside the root, decoupled decay first (arXiv 1711.05101). Cautious: no
+ * decay of weights that the update lets grow (arXiv 2510.12402). */
 #include "compute/kernels.h"
 #include "optim/rule.h"
 

@@ -1,4 +1,4 @@
-/* How an orthonormal update is scaled so that one learning rate serves all shapes (dion.md 1.9, 7). */
+/* Scaling of orthonormal updates, so that one learning rate serves matrices of all shapes. */
 #ifndef OPTIM_ADJUST_H
 #define OPTIM_ADJUST_H
 

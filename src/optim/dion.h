@@ -1,5 +1,5 @@
 /*
- * Dion (arXiv 2504.05295v3; dion.md 1.2): the lines of the algorithm on one matrix, without communication.
+ * Dion (arXiv 2504.05295v3): the lines of the algorithm on one matrix, without communication.
  * The step itself, which puts the exchanges between them, is shard/lowrank.c.
  *
  * X [rows, cols] is stored out x in, M is the momentum. B [m,n] is M, or its transpose where rows < cols, so
@@ -32,14 +32,13 @@ typedef struct dn_dion_shape {
 } dn_dion_shape;
 
 /** Orientation, and rank r = multiple_of * ceil(fraction * min(rows, cols) / multiple_of), at most min(rows,
- * cols) (dion.md 1.4). 0 < fraction <= 1, multiple_of > 0. */
+ * cols). 0 < fraction <= 1, multiple_of > 0. */
 dn_dion_shape dn_dion_shape_of(size_t rows, size_t cols, double fraction, size_t multiple_of);
 
-/** Whether replicas exchange P and R instead of the gradient: fraction < 1 and (m+n) r < m n (dion.md 2.2).
- */
+/** Whether replicas exchange P and R instead of the gradient: fraction < 1 and (m+n) r < m n. */
 bool dn_dion_compresses(const dn_dion_shape *shape, double fraction);
 
-/** Flops of orthonormalizing one [m,r] (dion.md 1.11). */
+/** Flops of orthonormalizing one [m,r]: 4 m r^2 - 4/3 r^3, as for Householder QR. */
 double dn_dion_orth_flops(size_t m, size_t r);
 
 /* One matrix, or a block of it; all borrowed. */

@@ -1,5 +1,5 @@
 /*
- * Dion2 (arXiv 2512.16928; dion.md 7): only the k rows or columns of the momentum that are largest by L1 norm
+ * Dion2 (arXiv 2512.16928): only the k rows or columns of the momentum that are largest by L1 norm
  * are orthonormalized, and only they fade.
  *
  *     M += G

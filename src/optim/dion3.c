@@ -1,5 +1,5 @@
 /*
- * Dion3, also NorDion2 (arXiv 2608.11612; dion.md 7): Dion2 over rows, with mu for ef_decay, its update
+ * Dion3, also NorDion2 (arXiv 2608.11612): Dion2 over rows, with mu for ef_decay, its update
  * normalized row by row as NorMuon's (optim/row_moments.h), and the second moments kept for selected rows
  * only. The paper orthonormalizes by the Gram form.
  *

@@ -1,5 +1,5 @@
-/* Lion: the sign of a blend of momentum and gradient (dion.md 1.9). Cautious: no decay of weights that the update lets
- * grow (arXiv 2510.12402). */
+/* Lion: the sign of a blend of momentum and gradient (arXiv 2302.06675). Cautious: no decay of weights that
+ * the update lets grow (arXiv 2510.12402). */
 #include "compute/kernels.h"
 #include "optim/rule.h"
 

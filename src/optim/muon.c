@@ -1,5 +1,5 @@
 /*
- * Muon (Jordan 2024; dion.md 7):
+ * Muon (Jordan 2024):
  *
  *     M = mu M + G,  U = M, or G + mu M (Nesterov)
  *     O = the polar factor of U (linalg/newton_schulz.h)

@@ -1,5 +1,5 @@
 /*
- * NorMuon (arXiv 2510.05491; dion.md 7): Muon whose rows are divided by a running size of their own, the
+ * NorMuon (arXiv 2510.05491): Muon whose rows are divided by a running size of their own, the
  * Frobenius norm of the whole kept (optim/row_moments.h).
  *
  *     X = (1 - lr wd) X - lr s (||O|| / ||f O||) f O

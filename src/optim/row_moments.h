@@ -1,6 +1,5 @@
 /*
- * Second moments of the rows of an orthonormalized matrix (arXiv 2510.05491; dion.md 7): NorMuon's and
- * Dion3's.
+ * Second moments of the rows of an orthonormalized matrix, as in NorMuon (arXiv 2510.05491) and Dion3.
  *
  *     v_i   = beta2 v_i + (1-beta2) mean_j O_ij^2
  *     f_i   = 1 / (sqrt(v_i) + 1e-8)

@@ -7,10 +7,10 @@
  *     dealt       the work on the block and the state for it are dealt over the copies, in slices of rows:
  *                 the gradient is reduced to the slices, the updated weights are gathered from them
  *     decoupled   each copy is a replica with a momentum of its own, of the whole block; replicas exchange
- *                 something smaller than a gradient (dion.md 2.6)
+ *                 something smaller than a gradient (Dion's factors)
  *
- * Dion sees the part that a rank works on as a block of the oriented matrix B [m,n]: a group of ranks cuts m
- * (design.md's a), another cuts n (b), and the ranks that are left are the replicas. Its thin factors are cut
+ * Dion sees the part that a rank works on as a block of the oriented matrix B [m,n]: the axes a shard m,
+ * the axes b shard n, and the ranks along all others are the replicas. Its thin factors are cut
  * twice: into the rows that a rank computes with, and those into shards, one for each rank that computes with
  * the same rows, so that sums are made, factors orthonormalized and bases stored once.
  *

@@ -147,10 +147,10 @@ static dn_dion_step params_of(const dn_param_group *group, const dn_lowrank_matr
 }
 
 /*
- * One step of a batch: dion.md 1.2, line by line, each line for all matrices x[0..n). On the right is what
- * this rank then holds: of B its block [m_a, n_b], of the factors either the rows that belong to that block
- * (m_a, n_b) or its shard of those ("shard of P"). Where rows of Q and of R lie is the same memory: the
- * basis.
+ * One step of a batch: the algorithm of optim/dion.h, line by line, each line for all matrices x[0..n). On
+ * the right is what this rank then holds: of B its block [m_a, n_b], of the factors either the rows that
+ * belong to that block (m_a, n_b) or its shard of those ("shard of P"). Where rows of Q and of R lie is the
+ * same memory: the basis.
  *
  * Memory that others may still read is not written: between the last read of it and the next write all ranks
  * pass a barrier, in orthonormalizing P (Q of this turn is read), in sum_squares (P and R are gathered), and

@@ -1,5 +1,5 @@
 /*
- * The low-rank executor: Dion on all of its matrices, on any mesh (dion.md 1.2 and 2.3). The mathematics of
+ * The low-rank executor: Dion on all of its matrices, on any mesh (arXiv 2504.05295v3). The mathematics of
  * one block is optim/dion.h's; here are the exchanges between (layout.h: blocks, shards, and the axes a that
  * cut B's rows and b that cut its columns). Of one matrix, on a rank with the block B [m_a, n_b]; replicas
  * are ranks that have the same block, each with a momentum of its own:

@@ -5,9 +5,9 @@
  * element-wise rule.
  *
  * Along the axes that do not cut a parameter, ranks hold copies of the same block of it (dp always;
- * layout.h). What copies exchange (dion.md 2.2): with `compress` those of matrices that the rule compresses
+ * layout.h). What copies exchange: with `compress` those of matrices that the rule compresses
  * (rank fraction < 1 and (m+n) r < m n) average only P and R, and each keeps its own decoupled momentum,
- * re-averaged every momentum_sync_every steps (2.6). Of everything else the gradient is averaged in full, in
+ * re-averaged every momentum_sync_every steps. Of everything else the gradient is averaged in full, in
  * slices: each copy updates, and keeps state for, its slice alone; then weights are gathered.
  *
  * Results do not depend on the mesh, up to rounding; afterwards weights are bitwise equal on all copies.
@@ -44,7 +44,7 @@ typedef struct dn_step_params {
 
 /* What a step found out; identical on all replicas. */
 typedef struct dn_step_report {
-    bool skipped;     /* a gradient was not finite somewhere: no state was touched (dion.md 8.3) */
+    bool skipped;     /* a gradient was not finite somewhere: no state was touched */
     double grad_norm; /* of averaged gradients; of decoupled replicas', and those that step alone, the root mean square */
     double clip;      /* what gradients were multiplied by: 1, or less with clip_norm; each replica's that steps alone */
     int n_zero;       /* matrices whose momentum is zero everywhere: weights only decay */
@@ -97,7 +97,7 @@ const dn_param *dn_optimizer_state_param(const dn_optimizer *optimizer, size_t i
 
 /* ---- what it costs ---- */
 
-/** This rank's flops of one step. Dion's by dion.md 1.11: rank-r products with its part of each matrix, and
+/** This rank's flops of one step. Dion's: rank-r products with its part of each matrix, and
  * of 4 m r^2 - 4/3 r^3 the share of the rows of P that are its own. Newton-Schulz: of the matrices it owns
  * (dn_ns_flops). */
 double dn_optimizer_flops(const dn_optimizer *optimizer);

@@ -225,7 +225,7 @@ static dn_status staging(const dn_run *run, int which, size_t n, dn_buf **out)
                                                   "fewer workers");
 }
 
-/* The mean over the replicas of a checkpoint: what the method means by "the" momentum (dion.md 2.6). */
+/* The mean of the state over the replicas of a checkpoint: of decoupled momenta this is the momentum. */
 static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, const dn_tensor *state,
                               int n_saved, dn_block block, dn_buf *to)
 {

@@ -1,4 +1,4 @@
-/* Twenty Dion steps against stored vectors of an independent float64 implementation (dion.md). Noise
+/* Twenty Dion steps against stored vectors of an independent float64 implementation (dion_oracle.py). Noise
  * gradients of size 1 make momenta of size 5; twenty steps of rounding in another order, in double, stay near
  * 1e-14. */
 #include "support/optim_rig.h"

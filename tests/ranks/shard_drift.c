@@ -1,5 +1,5 @@
 /*
- * Momenta of replicas in bfloat16 (dion.md 2.6): the disease and its cure.
+ * Momenta of replicas in bfloat16: the disease and its cure.
  *
  * The gradients of two replicas are one matrix, the same in all steps, plus and minus noise: their mean, and
  * with it the momentum of one rank, knows nothing of the noise, and nothing here is chaotic. Each replica's

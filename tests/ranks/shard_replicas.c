@@ -1,6 +1,6 @@
 /*
- * The optimizer step of several replicas against the step of one replica on the mean gradient (dion.md 2.6,
- * section 3 item 10), over matrices of all orientations and every other kind of parameter. Each rank computes
+ * The optimizer step of several replicas against the step of one replica on the mean gradient,
+ * over matrices of all orientations and every other kind of parameter. Each rank computes
  * both sides, so threads and processes run the same body.
  */
 #include "support/close.h"
@@ -26,7 +26,7 @@ typedef enum gradients {
     DEAD_REPLICA,     /* the last rank's are 0 in every step */
     CANCELLING_PAIRS, /* rank 2k+1's are those of rank 2k with the other sign */
     FEW_ROWS,         /* only the first two rows of each: columns of P beyond them are rounding noise that the
-                         update takes for full (dion.md 8.6), so replicas agree on it, but not with one alone */
+                         update takes for full, so replicas agree on it, but not with one alone */
 } gradients;
 
 typedef struct scenario {

@@ -1,6 +1,6 @@
 /*
- * Exact invariants of one Dion matrix (numbers in brackets: dion.md, section 3), through the optimizer with
- * one replica. Bounds: rounding of sums of at most 40 terms of size 1 and of an orthonormalization, some 10
+ * Exact invariants of one Dion matrix, through the optimizer with one
+ * replica. Bounds: rounding of sums of at most 40 terms of size 1 and of an orthonormalization, some 10
  * eps each, is allowed 1000 eps; where a column norm of size 1 or more is blurred by eps = 1e-8, that is
  * added. The differences meant to be seen are above 1e-2.
  */
@@ -39,7 +39,6 @@ static double *first_update(const dn_optim_config *config, rig_shape shape, cons
     return update;
 }
 
-/* [5] */
 static void update_has_the_norm_of_root_r(void **state)
 {
     (void)state;
@@ -70,7 +69,6 @@ static void orth_dion_updates_have_r_singular_values_of_1(void **state)
     free(grad), free(s), free(v), free(update);
 }
 
-/* [2] */
 static void scale_and_sign_of_basis_columns_do_not_matter_but_their_order_does(void **state)
 {
     (void)state;
@@ -92,7 +90,7 @@ static void scale_and_sign_of_basis_columns_do_not_matter_but_their_order_does(v
     free(update), free(update_scaled), free(update_permuted);
 }
 
-/* [3] With Q = the first r right singular vectors (of the oriented matrix) the update is U_r V_r^T; for r = n
+/* With Q = the first r right singular vectors (of the oriented matrix) the update is U_r V_r^T; for r = n
  * the polar factor: ideal Muon. */
 static void singular_vectors_as_basis_give_the_polar_factor(void **state)
 {
@@ -120,7 +118,7 @@ static void singular_vectors_as_basis_give_the_polar_factor(void **state)
     }
 }
 
-/* [7] G -> W G Z^T and Q -> Z Q turn the update into W (update) Z^T. */
+/* G -> W G Z^T and Q -> Z Q turn the update into W (update) Z^T. */
 static void update_turns_with_the_gradient(void **state)
 {
     (void)state;
@@ -183,7 +181,7 @@ static double *run(const dn_optim_config *config, rig_shape shape, int n_steps, 
     return weight;
 }
 
-/* [1] Twenty steps let a first difference grow, and a single Cholesky QR squares the condition number (some
+/* Twenty steps let a first difference grow, and a single Cholesky QR squares the condition number (some
  * 10): 10 * TIGHT for weights of size 0.1. */
 static void weights_do_not_depend_on_the_orthonormalization_nor_its_sketch(void **state)
 {
@@ -203,7 +201,7 @@ static void weights_do_not_depend_on_the_orthonormalization_nor_its_sketch(void 
     }
 }
 
-/* [8] The columns of R are of size 1 here and larger: eps = 1e-8 is felt as 1e-8 of each of 20 updates of
+/* The columns of R are of size 1 here and larger: eps = 1e-8 is felt as 1e-8 of each of 20 updates of
  * 0.02. */
 static void updates_do_not_depend_on_the_scale_of_all_gradients(void **state)
 {
@@ -215,7 +213,6 @@ static void updates_do_not_depend_on_the_scale_of_all_gradients(void **state)
     free(weight), free(scaled);
 }
 
-/* [4] */
 static void full_rank_makes_error_feedback_plain_heavy_ball(void **state)
 {
     (void)state;
@@ -242,7 +239,7 @@ static void full_rank_makes_error_feedback_plain_heavy_ball(void **state)
     }
 }
 
-/* [6] With X = 0, lr 1, no decay: M_new = B - (1-mu) P P^T B. So from G = B and M_new, P P^T B = (B - M_new)
+/* With X = 0, lr 1, no decay: M_new = B - (1-mu) P P^T B. So from G = B and M_new, P P^T B = (B - M_new)
  * / (1-mu), a projection of B: what is left is orthogonal to it, and the norms are those of a right triangle.
  */
 static void error_feedback_takes_a_fraction_of_an_orthogonal_projection(void **state)
@@ -277,7 +274,6 @@ static void error_feedback_takes_a_fraction_of_an_orthogonal_projection(void **s
     }
 }
 
-/* [11] */
 static void zero_gradient_only_decays_and_keeps_a_normalized_basis(void **state)
 {
     (void)state;
@@ -365,7 +361,7 @@ static dn_status step_and_see_p(optim_rig *rig)
 }
 
 /* A gradient of rank 2 under rank 6, most rows 0: four columns of P are noise, but P must be orthonormal, or
- * the projection would not be one; the step must be P Q^T all the same; and it must be said (dion.md 8.6). */
+ * the projection would not be one; the step must be P Q^T all the same; and it must be said. */
 static void rank_deficient_gradient_is_reported_and_still_projected(void **state)
 {
     (void)state;

@@ -100,7 +100,6 @@ static size_t rank_of(size_t rows, size_t cols, double fraction, size_t multiple
     return dn_dion_shape_of(rows, cols, fraction, multiple).r;
 }
 
-/* [dion.md 1.4] */
 static void rank_is_a_fraction_of_the_short_side_rounded_up(void **state)
 {
     (void)state;
@@ -114,7 +113,6 @@ static void rank_is_a_fraction_of_the_short_side_rounded_up(void **state)
     assert_int_equal(rank_of(1, 30, 1, 1), 1);
 }
 
-/* [dion.md 2.2] */
 static void compression_needs_a_fraction_below_1_and_fewer_numbers(void **state)
 {
     (void)state;

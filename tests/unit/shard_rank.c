@@ -57,14 +57,14 @@ static double effective_rank(const double *r, size_t n)
     return exp(entropy);
 }
 
-/* Multiples of 8 near 1.5 effective ranks, from 16 to CAP, at most 16 up and 8 down (dion.md 7). */
+/* Multiples of 8 near 1.5 effective ranks, from 16 to CAP, at most 16 up and 8 down (optim/adadion.h). */
 static size_t next_rank(const plain *s)
 {
     double aim = fmin(fmax(8 * floor(1.5 * s->smoothed / 8 + 0.5), 16), CAP);
     return (size_t)fmin(fmax(aim, (double)s->r - 8), (double)s->r + 16);
 }
 
-/* dion.md 1.2. Returns the rank of the next step; q is this step's new basis. */
+/* One Dion step (optim/dion.h). Returns the rank of the next step; q is this step's new basis. */
 static size_t plain_step(plain *s, const double *g)
 {
     double p[M * CAP], r[N * CAP], captured[M * N], update[M * N];

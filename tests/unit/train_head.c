@@ -1,5 +1,5 @@
-/* The output head under Lion, from a configuration to the weights: its factor 1/sqrt(fan_in) is applied once
- * (dion.md 1.9). A sign times a rate: the first step from 0 moves every weight by exactly that. */
+/* The output head under Lion, from a configuration to the weights: its factor 1/sqrt(fan_in) is applied once.
+ * A sign times a rate: the first step from 0 moves every weight by exactly that. */
 #include "support/close.h"
 #include "support/optim_rig.h"
 #include "support/tests.h"
