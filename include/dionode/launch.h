@@ -56,11 +56,11 @@ DN_API bool dn_launch_is_worker(void);
  *
  * Returns DN_OK if every worker exited with 0, otherwise the code of the first failure, with its message in
  * dn_error_message(): the error that the worker reported, or its exit status 1..10 as a code if it reported
- * none; DN_ERR_PEER if a signal killed or stopped it; DN_ERR_TIMEOUT if it hung (the message names it, the
- * log has the state table); DN_ERR_SYSTEM or DN_ERR_MEMORY if workers could not be started. Surviving workers
- * have 2 seconds to exit and are then killed, those that have not joined yet at once; if that takes
- * noticeably long, the failure is logged first. On return all workers have ended and all resources are
- * released.
+ * none; DN_ERR_PEER if it was killed (also by the second of two stop signals); DN_ERR_TIMEOUT if it hung (the
+ * message names it, the log has the state table); DN_ERR_SYSTEM or DN_ERR_MEMORY if workers could not be
+ * started. Surviving workers have 2 seconds to exit and are then killed, those that have not joined yet at
+ * once; if that takes noticeably long, the failure is logged first. On return all workers have ended and all
+ * resources are released.
  *
  * Each worker leads its own process group, in the background of the terminal: Ctrl-C and Ctrl-Z reach the
  * calling process only, and reading from the terminal fails. Processes that workers leave running are ended,

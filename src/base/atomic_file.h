@@ -1,5 +1,5 @@
 /*
- * Files that appear whole or not at all: written aside, synced, then renamed into place.
+ * Atomic files, which appear complete or not at all: written elsewhere, synced, then renamed into place.
  *
  *     open -> append, patch ... -> seal -> publish          discard: from anywhere, leaves nothing
  *
@@ -7,8 +7,8 @@
  * leaves nothing; elsewhere it is PATH.tmp, which the next writer of the same path removes. Several files
  * that belong together are all sealed, which is where a full disk shows, before the first is published.
  *
- * Several processes can write one file, each where it likes. One of them opens, seals and publishes it;
- * others join:
+ * Several processes can write one file, each at its own offsets. One of them, the owner, opens, seals and
+ * publishes it; the others join:
  *
  *     the owner     open -> share ->        write, read ... -> advance ... -> seal -> publish
  *     the others               -> join -> write ... -> discard
@@ -31,19 +31,18 @@ typedef struct dn_atomic_file {
     uint64_t expected; /* bytes in all, 0 = unknown */
 } dn_atomic_file;
 
-/** Makes a directory and its missing parents, which survive a power cut; an existing one is fine. Errors:
- * DN_ERR_IO. */
+/** Creates a directory and its missing parents, durably; one that exists is fine. Errors: DN_ERR_IO. */
 dn_status dn_dir_make(const char *dir) DN_MUST_USE;
 
-/** Makes the name of a file or directory survive a power cut: syncs the directory that it lies in. What the file
- * holds is another matter. Errors: DN_ERR_IO. */
+/** Makes the directory entry of a file or directory durable: syncs its parent directory, not the file's
+ * content. Errors: DN_ERR_IO. */
 dn_status dn_name_sync(const char *path) DN_MUST_USE;
 
-/** Opens a file of ours to read, as fopen does; a pipe under its name is at once at its end, where fopen would wait
- * for a writer. NULL with errno. Owned by the caller, for fclose. */
+/** As fopen(path, "r"), but never blocks: a named pipe without a writer reads as empty, where fopen would
+ * wait for one. NULL with errno set on failure. The caller closes it with fclose. */
 FILE *dn_file_read(const char *path);
 
-/** *bytes = what is free in the file system of dir; UINT64_MAX if it does not tell. Errors: DN_ERR_IO. */
+/** *bytes = free bytes in the file system of dir; UINT64_MAX if unknown. Errors: DN_ERR_IO. */
 dn_status dn_dir_space(const char *dir, uint64_t *bytes) DN_MUST_USE;
 
 /** Whether `bytes` more fit in the file system of dir. Errors: DN_ERR_IO with what is needed and what is
@@ -59,39 +58,39 @@ dn_status dn_atomic_file_open(const char *path, uint64_t expected_bytes, dn_atom
  */
 dn_status dn_atomic_file_append(dn_atomic_file *f, const void *data, size_t bytes) DN_MUST_USE;
 
-/** Writes at `offset`, over what is there, or ahead of what was appended: dn_aside_advance. Errors: as
- * dn_atomic_file_append. */
+/** Writes at `offset`: over what is there, or beyond what was appended (then see dn_aside_advance). Errors:
+ * as dn_atomic_file_append. */
 dn_status dn_aside_write(dn_atomic_file *f, uint64_t offset, const void *data, size_t bytes) DN_MUST_USE;
 
-/** Reads what was written at `offset`, by whomever. Not for who has joined. Errors: DN_ERR_IO. */
+/** Reads at `offset` what any process has written. Only for the owner. Errors: DN_ERR_IO. */
 dn_status dn_aside_read(dn_atomic_file *f, uint64_t offset, void *data, size_t bytes) DN_MUST_USE;
 
-/** The next `bytes` bytes are written, as if they had been appended. */
+/** Counts the next `bytes` bytes, which dn_aside_write has written, as appended. */
 dn_status dn_aside_advance(dn_atomic_file *f, size_t bytes) DN_MUST_USE;
 
-/* Where other processes find an open file. */
+/* What other processes need to join an open file. */
 typedef struct dn_aside_place {
     int pid, fd;
     bool named;
 } dn_aside_place;
 
-/** What others need to join; a file that they could not open without a name gets one. Errors: DN_ERR_IO. */
+/** Fills *place for dn_aside_join. A file without a name gets one if others could not open it otherwise.
+ * Errors: DN_ERR_IO. */
 dn_status dn_aside_share(dn_atomic_file *f, dn_aside_place *place) DN_MUST_USE;
 
-/** Opens the file that another process writes for `path`, to write to, too. expected_bytes as there. Errors:
- * DN_ERR_IO. */
+/** Joins the file that the owner writes for `path`. expected_bytes as the owner's. Errors: DN_ERR_IO. */
 dn_status dn_aside_join(const char *path, dn_aside_place place, uint64_t expected_bytes,
                         dn_atomic_file *out) DN_MUST_USE;
 
-/** Syncs the content: what is still on its way a range at a time, with tick (may be NULL) after each, so that
- * on a slow disk the last call, which nobody can look into, finds little left to do. Errors: DN_ERR_IO. */
+/** Syncs the content, range by range, calling tick (may be NULL) after each, so that on a slow disk the final
+ * fsync, during which no progress can be reported, has little left to do. Errors: DN_ERR_IO. */
 dn_status dn_atomic_file_seal(dn_atomic_file *f, void (*tick)(void *), void *context) DN_MUST_USE;
 
-/** Renames a sealed file into place, replacing an older one, and syncs the directory. Empties *aside after a
- * success. Errors: DN_ERR_IO. */
+/** Renames a sealed file into place, replacing an older one, and syncs the directory. Zeroes *f on success.
+ * Errors: DN_ERR_IO. */
 dn_status dn_atomic_file_publish(dn_atomic_file *f) DN_MUST_USE;
 
-/** Removes whatever there is of it, or only leaves it if it was joined; empties *aside. A no-op on an empty
+/** Closes and removes the unpublished file (a joined file is only closed) and zeroes *f. A no-op on an empty
  * (zeroed or published) one. Keeps the message of the last failure. */
 void dn_atomic_file_discard(dn_atomic_file *f);
 

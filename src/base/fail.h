@@ -1,5 +1,4 @@
-/* Failing with a message: the code goes up the call chain, the line stays with the thread (dionode/status.h).
- */
+/* Failing with a message: the code is returned, the line is kept per thread (dionode/status.h). */
 #ifndef BASE_FAIL_H
 #define BASE_FAIL_H
 
@@ -8,7 +7,7 @@
 /**
  * Records the line (printf format; no newline, no program name) and returns status, so that
  * `return dn_fail(DN_ERR_DATA, "%s: wrong magic", path);` is a whole failure path. Overwrites the previous
- * line. What arguments quote may be anything: control characters are shown as '?', here and in dn_log.
+ * line. Arguments may hold any text: control characters are shown as '?', here and in dn_log.
  */
 DN_MUST_USE dn_status dn_fail(dn_status status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -17,7 +16,7 @@ DN_MUST_USE dn_status dn_fail(dn_status status, const char *format, ...)
 DN_MUST_USE dn_status dn_fail_errno(dn_status status, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/** A notice to the log hook (printf format, one line). */
+/** Sends one line (printf format) to the log (dn_log_set). */
 void dn_log(dn_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /** Returns early with the code of a failing call. */

@@ -1,7 +1,8 @@
 /*
- * One process at a time works in a folder. The lock is flock() on the file `.lock` in it, so it belongs to the
- * folder itself, by whatever name or symbolic link it was reached, and the kernel drops it when its owner
- * dies, however it dies. The file only says who the owner is; it goes when the lock is released.
+ * One process at a time works in a folder. The lock is flock() on the file `.lock` in it, so it belongs to
+ * the folder itself, by whatever name or symbolic link it was reached, and the kernel drops it when its owner
+ * dies, however it dies. The content of the file only names the owner; the file is removed when the lock is
+ * released.
  */
 #ifndef BASE_LOCK_H
 #define BASE_LOCK_H
@@ -13,9 +14,9 @@ typedef struct dn_lock {
     char *path; /* owned; NULL: nothing is held */
 } dn_lock;
 
-/** Takes the lock of an existing folder without waiting. A file system that cannot lock is a warning, and the
- * caller goes on without. Errors: DN_ERR_IO: somebody else holds it (the message says who, where and since
- * when), or the folder cannot be written; DN_ERR_MEMORY. */
+/** Takes the lock of an existing folder without waiting. If the file system does not support locks, logs a
+ * warning and succeeds without one. Errors: DN_ERR_IO: somebody else holds it (the message says who, where
+ * and since when), or the folder cannot be written; DN_ERR_MEMORY. */
 dn_status dn_lock_take(const char *dir, dn_lock *out) DN_MUST_USE;
 
 /** Releases it and removes its file. A no-op on an empty (zeroed or released) one. */

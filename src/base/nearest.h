@@ -1,4 +1,4 @@
-/* What somebody may have meant. */
+/* Edit distance, for "did you mean". */
 #ifndef BASE_NEAREST_H
 #define BASE_NEAREST_H
 

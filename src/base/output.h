@@ -1,4 +1,4 @@
-/* What was printed for a person or a script: whether it arrived. */
+/* Checking that printed output was written. */
 #ifndef BASE_OUTPUT_H
 #define BASE_OUTPUT_H
 
@@ -6,8 +6,7 @@
 
 #include <stdio.h>
 
-/** Hands everything printed to out so far to the system. Errors: DN_ERR_IO, also for a write that failed
- * earlier. */
+/** Flushes out. Errors: DN_ERR_IO, also for an earlier write that failed. */
 dn_status dn_flush(FILE *out) DN_MUST_USE;
 
 #endif

@@ -20,11 +20,11 @@ typedef struct dn_bench_row {
     const char *op, *type, *redop; /* borrowed; "-" where there is none */
     int n_ranks;
     size_t bytes, count;
-    int batch;            /* calls a sample */
+    int batch;            /* calls per sample */
     dn_summary time_s;    /* of one call */
     double bytes_moved;   /* by all ranks together, of one call */
     double n_wrong;       /* elements, over all ranks; -1: not compared */
-    double triad_bytes_s; /* what the same ranks reach together */
+    double triad_bytes_s; /* triad bandwidth of the same ranks together */
     double mpi_s;         /* median time of MPI for the same; 0: not measured */
 } dn_bench_row;
 
@@ -32,7 +32,7 @@ double dn_bench_algbw(const dn_bench_row *row);                        /* bytes/
 double dn_bench_busbw(const dn_bench_row *row, const dn_bench_op *op); /* bytes/s */
 double dn_bench_membw(const dn_bench_row *row);                        /* bytes/s */
 
-/* What a measurement works in; all symmetric, made once. */
+/* Memory of a measurement; all symmetric, allocated once. */
 typedef struct dn_bench_buffers {
     dn_comm *comm;
     void *region; /* buffers of a batch, one after the other */
@@ -40,11 +40,11 @@ typedef struct dn_bench_buffers {
     double *samples; /* [n_samples] seconds of this rank */
 } dn_bench_buffers;
 
-/** Symmetric bytes that room for these options takes beside the region, and those the region needs. */
+/** Symmetric bytes for these options: besides the region, and of the region. */
 size_t dn_bench_buffers_bytes(const dn_bench_comm_options *options);
 size_t dn_bench_region_bytes(const dn_bench_comm_options *options);
 
-/** Collective. Gives the region all of the heap that is left. */
+/** Collective. Allocates the buffers; the region gets all of the heap that is left. */
 dn_status dn_bench_buffers_make(dn_comm *comm, const dn_bench_comm_options *options,
                                 dn_bench_buffers *buffers) DN_MUST_USE;
 
@@ -55,7 +55,7 @@ dn_status dn_bench_measure(dn_bench_buffers *buffers, const dn_bench_op *op,
 /** Whether the options ask for this collective. */
 bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *op);
 
-/** Bytes that an op's sizes are multiples of: an element, or one for each rank; 0 where it has no buffer. */
+/** Granularity in bytes of an op's sizes: one element, or one per rank; 0 if it has no buffer. */
 size_t dn_bench_unit(const dn_bench_comm_options *options, const dn_bench_op *op, int n_ranks);
 
 /** The reduction that -o names; false if none has this name. */

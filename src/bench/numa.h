@@ -1,4 +1,4 @@
-/* What `dionode bench numa` finds out, and the forms it is given in. */
+/* The results of `dionode bench numa`, and their output. */
 #ifndef BENCH_NUMA_H
 #define BENCH_NUMA_H
 
@@ -17,7 +17,7 @@ typedef struct dn_numa_load {
     double ns, bytes_s;
 } dn_numa_load;
 
-/* A square of numbers; NAN where a pair cannot be measured. */
+/* A square matrix; NAN where a pair cannot be measured. */
 typedef struct dn_numa_matrix {
     int n;
     double at[DN_NUMA_DOMAINS][DN_NUMA_DOMAINS]; /* [who][whose] */
@@ -50,7 +50,7 @@ typedef struct dn_numa_results {
 
 void dn_numa_print(const dn_numa_results *results, FILE *out);
 dn_status dn_numa_write_json(const dn_numa_results *results, const char *path) DN_MUST_USE;
-/** One page without anything from elsewhere, in light and dark. */
+/** A self-contained HTML page. */
 dn_status dn_numa_write_html(const dn_numa_results *results, const char *path) DN_MUST_USE;
 
 #endif

@@ -1,4 +1,4 @@
-/* The sizes that a benchmark goes through, and how many calls make a sample of one. */
+/* The message sizes of a benchmark, and the number of calls per sample. */
 #ifndef BENCH_SIZES_H
 #define BENCH_SIZES_H
 

@@ -1,4 +1,4 @@
-/* A function on several processors at once: one bound thread each, for measurements inside one process. */
+/* Running a function on several PUs at once, in one bound thread each, for measurements in one process. */
 #ifndef BENCH_THREADS_H
 #define BENCH_THREADS_H
 

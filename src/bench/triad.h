@@ -1,4 +1,4 @@
-/* The memory bandwidth that all ranks reach together: the yardstick of a collective. */
+/* The STREAM triad: memory bandwidth of all ranks together, to compare collectives with. */
 #ifndef BENCH_TRIAD_H
 #define BENCH_TRIAD_H
 

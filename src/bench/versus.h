@@ -1,4 +1,4 @@
-/* The same collectives through an installed MPI, measured by a small program that is compiled on the spot. */
+/* The same collectives of an installed MPI, measured by a small program that is compiled at run time. */
 #ifndef BENCH_VERSUS_H
 #define BENCH_VERSUS_H
 

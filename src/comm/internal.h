@@ -1,4 +1,4 @@
-/* The inside of a group, for the files of this room. */
+/* Internals of a communicator, for the files of this room. */
 #ifndef COMM_INTERNAL_H
 #define COMM_INTERNAL_H
 
@@ -11,17 +11,16 @@
 #include "shm/ring.h"
 
 /*
- * A group's scratch of one member:
+ * The scratch of one member of a communicator:
  *
- *     | stage 0 | stage 1 | stage 2 | lines of the barrier | exchanges under way | ring from 0 | from 1 | ...
- * |
+ *     | stage 0 | stage 1 | stage 2 | parcels | barrier lines | exchanges | ring from 0 | from 1 | ...
  *
- * Stages are taken in turn, by the number of the barrier before which they are filled. Peers read stage k
- * after barrier k and until they come to barrier k + 2; its owner fills it again after that.
+ * Stages are used in rotation, by the number of the barrier before which they are filled. Peers read stage k
+ * after barrier k and until they enter barrier k + 2; then its owner may refill it.
  */
 #define DN_STAGE_BYTES  ((size_t)128 << 10)
 #define DN_N_STAGES     3
-#define DN_PARCEL_BYTES ((size_t)32 << 10) /* of private data that is sent */
+#define DN_PARCEL_BYTES ((size_t)32 << 10) /* bounce buffers for sends from private memory */
 #define DN_N_PARCELS    4
 #define DN_PARCELS_AT   (DN_N_STAGES * DN_STAGE_BYTES)
 #define DN_LINES_AT     (DN_PARCELS_AT + DN_N_PARCELS * DN_PARCEL_BYTES)
@@ -36,11 +35,11 @@ typedef struct dn_domains {
     int16_t first[DN_MAX_RANKS + 1]; /* domain -> where its members start */
 } dn_domains;
 
-#define DN_UNDER_WAY_MAX 32 /* exchanges begun and not finished */
+#define DN_UNDER_WAY_MAX 32 /* exchanges that are begun and not finished */
 
-/* Who reads a parcel; it may be filled again once the reader has taken the message out of the ring. */
+/* The reader of a parcel, which may be refilled once the reader has popped the message from the ring. */
 typedef struct dn_parcel {
-    dn_ring_end *ring; /* NULL: nobody */
+    dn_ring_end *ring; /* NULL: none */
     uint64_t number;
 } dn_parcel;
 
@@ -53,27 +52,27 @@ typedef struct dn_job {
     dn_traffic kind;
     int root;
     size_t bytes;
-    dn_call call; /* says the same to the other members */
+    dn_call call; /* its description, compared by the members */
 } dn_job;
 
 struct dn_comm {
-    dn_world *world;        /* borrowed unless joined; NULL for a group of one without a world */
-    bool joined;            /* by dn_comm_join: dn_comm_leave is its end */
+    dn_world *world;        /* borrowed unless joined; NULL for a communicator of one without a world */
+    bool joined;            /* by dn_comm_join; ends with dn_comm_leave */
     bool split;             /* from a parent */
-    dn_peer_monitor *peers; /* owned; NULL under a launcher of ours, which watches */
+    dn_peer_monitor *peers; /* owned; NULL under Dionode's launcher, which monitors the workers */
     int rank;
     int size;
-    void *own_heap;     /* freed with the group; NULL where the heap lies in the world */
+    void *own_heap;     /* freed with the communicator; NULL if the heap is in the world */
     dn_arena heap;      /* for dn_comm_alloc */
-    char *arena;        /* all of this rank's that is symmetric */
+    char *arena;        /* this rank's symmetric memory */
     size_t arena_bytes; /* of it, and between arenas of neighbouring ranks */
-    dn_barrier barrier; /* unused in a group of one */
+    dn_barrier barrier; /* unused in a communicator of one */
     dn_domains domains;
-    size_t small_bytes;     /* up to here an all-reduce goes through the stages: one barrier instead of two */
+    size_t small_bytes;     /* up to this size an all-reduce uses the stages: one barrier instead of two */
     const dn_comm_ops *ops; /* borrowed */
-    dn_stream *stream;      /* copies and folds; of a group that was split, the parent's */
+    dn_stream *stream;      /* for copies and folds; the parent's if split */
     dn_comm_stats stats;
-    uint64_t links[DN_MAX_RANKS]; /* moved bytes, by domain of the group */
+    uint64_t links[DN_MAX_RANKS]; /* bytes moved, by domain of the communicator */
     char *scratch[DN_MAX_RANKS];  /* of each member */
     dn_parcel parcels[DN_N_PARCELS];
     uint64_t n_parcels;          /* sent */
@@ -82,7 +81,7 @@ struct dn_comm {
     dn_ring_end producers[DN_MAX_RANKS], consumers[DN_MAX_RANKS]; /* opened when first used */
 };
 
-/** A job and its call. root -1: everybody. */
+/** A job and its call. root -1: none. */
 dn_job dn_job_of(const dn_comm *comm, dn_purpose purpose, const void *buffer, size_t count, dn_type type,
                  dn_op op, dn_traffic kind, int root);
 
@@ -90,7 +89,7 @@ dn_job dn_job_of(const dn_comm *comm, dn_purpose purpose, const void *buffer, si
 dn_status dn_job_of_items(const dn_comm *comm, dn_purpose purpose, const dn_owned *items, size_t n_items,
                           dn_type type, dn_op op, dn_traffic kind, dn_job *job) DN_MUST_USE;
 
-/** Meets the others for the job's next phase. */
+/** Collective. The barrier of the job's next phase. */
 dn_status dn_job_barrier(dn_comm *comm, dn_job *job) DN_MUST_USE;
 
 static inline bool dn_job_private(const dn_job *job)
@@ -98,16 +97,16 @@ static inline bool dn_job_private(const dn_job *job)
     return job->call.place == DN_PLACE_PRIVATE;
 }
 
-/** Slice `index` of `parts`: as dn_comm_chunk_bounds, for any number of parts. */
+/** Chunk `index` of `parts`: as dn_comm_chunk_bounds, for any number of chunks. */
 void dn_chunk_bounds(size_t count, dn_type type, int parts, int index, size_t *first, size_t *end);
 
-/** dn_comm_split_bytes for a parent of so many members. */
+/** dn_comm_split_bytes for a parent of parent_size members. */
 size_t dn_split_bytes(int parent_size, size_t heap_bytes);
 
 /** Numbers the domains of the members. */
 void dn_domains_find(dn_comm *comm);
 
-/** Reads the own counters of exchanges: an earlier group may have used them. */
+/** Reads this rank's exchange counters, which an earlier communicator may have advanced. */
 void dn_exchanges_recall(dn_comm *comm);
 
 /* ---- statistics (stats.c) ---- */
@@ -115,10 +114,10 @@ void dn_exchanges_recall(dn_comm *comm);
 /** The entry `count` of every table (ops.h). */
 void dn_comm_count_call(dn_comm *comm, dn_collective as, dn_traffic kind, size_t own, size_t whole, int root);
 void dn_comm_count_send(dn_comm *comm, dn_traffic kind, size_t bytes);
-/** Bytes read or written that lie with `member`. */
+/** Counts bytes read from or written to `member`'s memory. */
 void dn_comm_count_moved(dn_comm *comm, dn_traffic kind, int member, size_t bytes);
 
-/* ---- the table of shared memory: comm.h says what each entry does ---- */
+/* ---- the table of the shared-memory transport; entries as in dionode/comm.h ---- */
 
 dn_status dn_shm_barrier(dn_comm *comm) DN_MUST_USE;
 dn_status dn_shm_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
@@ -162,9 +161,8 @@ static inline char *dn_stage(const dn_comm *comm, int member, int ahead)
     return comm->scratch[member] + sequence % DN_N_STAGES * DN_STAGE_BYTES;
 }
 
-/* Collectives through the stages: for private buffers of any size, for symmetric ones while they are small.
- */
-dn_status dn_staged_all_reduce(dn_comm *comm, dn_job *job) DN_MUST_USE; /* root >= 0: for root alone */
+/* Collectives through the stages: for private buffers of any size, and small symmetric ones. */
+dn_status dn_staged_all_reduce(dn_comm *comm, dn_job *job) DN_MUST_USE; /* root >= 0: result on root only */
 dn_status dn_staged_reduce_scatter(dn_comm *comm, dn_job *job) DN_MUST_USE;
 dn_status dn_staged_all_gather(dn_comm *comm, dn_job *job) DN_MUST_USE;
 dn_status dn_staged_all_to_all(dn_comm *comm, dn_job *job, char *to) DN_MUST_USE;
@@ -172,10 +170,10 @@ dn_status dn_staged_broadcast(dn_comm *comm, dn_job *job) DN_MUST_USE;
 
 /* ---- copies and folds: a range read from several members and written to several ---- */
 
-/** Copies between any two places, and waits for it. */
+/** Copies within or between host and device memory, and waits for completion. */
 dn_status dn_comm_copy(const dn_comm *comm, void *to, const void *from, size_t bytes) DN_MUST_USE;
 
-/* A fold of a job: what lies with whom is counted. */
+/* A fold of a job, which counts the bytes moved. */
 typedef struct dn_job_fold {
     dn_comm *comm;
     const dn_job *job;
@@ -184,21 +182,20 @@ typedef struct dn_job_fold {
 
 /** A fold without sources and targets yet, of n elements. */
 void dn_fold_init(dn_job_fold *fold, dn_comm *comm, const dn_job *job, size_t n);
-/** Adds a source or target that lies with `member`, and counts what is read or written there. */
+/** Adds a source or target in `member`'s memory, and counts its bytes as moved. */
 void dn_fold_from(dn_job_fold *fold, int member, const char *source);
 void dn_fold_to(dn_job_fold *fold, int member, char *target);
-/** Does it, and waits for it. A target may be one of the sources. */
+/** Runs the fold and waits for it. A target may be one of the sources. */
 dn_status dn_fold_run(const dn_job_fold *fold) DN_MUST_USE;
 
-/** Reduces this rank's slice of a symmetric buffer into the copy of member `target`; of all members if -1. */
+/** Reduces this rank's chunk of a symmetric buffer into member `target`'s copy; into all copies if -1. */
 dn_status dn_reduce_slice(dn_comm *comm, const dn_job *job, int target) DN_MUST_USE;
 
 /* ---- hierarchy (hierarchy.c) ---- */
 
-/** Whether the job should be done by domains first. */
+/** Whether the job is faster if reduced within NUMA domains first. */
 bool dn_hierarchy_pays(const dn_comm *comm, const dn_job *job);
-/** As their names without _hierarchy; on return of the shared one the result lies with dn_hierarchy_leader.
- */
+/** As their names without _hierarchy; if shared, the result is in the memory of dn_hierarchy_leader. */
 dn_status dn_hierarchy_reduce_scatter(dn_comm *comm, dn_job *job) DN_MUST_USE;
 dn_status dn_hierarchy_all_reduce(dn_comm *comm, dn_job *job, bool shared) DN_MUST_USE;
 int dn_hierarchy_leader(const dn_comm *comm, int member);

@@ -1,9 +1,9 @@
 /*
- * What a transport does: the table behind the calls of dionode/comm.h, one entry each. The calls (ops.c)
- * answer for a communicator of one rank, count what is exchanged, and leave the rest to the entry: a
- * transport therefore sees communicators of two ranks and more only, counts nothing but bytes moved, and
- * keeps what comm.h says of order, visibility and errors. Shared memory is one; a proof or a tracer puts a
- * table of its own in front of it, whose entries call those of the table they replace.
+ * The table of a transport: one entry for each call of dionode/comm.h. The calls (ops.c) handle communicators
+ * of one rank, count payload, and delegate the rest to the entry: a transport sees communicators of at least
+ * two ranks only, counts only bytes moved, and has the order, visibility and errors that comm.h promises.
+ * Shared memory is one transport; verification or a tracer interposes a table of its own, whose entries call
+ * those that they replace.
  */
 #ifndef COMM_OPS_H
 #define COMM_OPS_H
@@ -38,14 +38,13 @@ typedef struct dn_comm_ops {
     dn_status (*finish)(dn_comm *comm, uint64_t exchange);
     dn_status (*send)(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind);
     dn_status (*receive)(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind);
-    /* Another member's copy of [p, p + span), to be read until the next barrier. */
+    /* Another member's copy of [p, p + span); valid until the next barrier. */
     const void *(*view)(dn_comm *comm, const void *p, size_t span, int rank);
     void (*fetch)(const dn_comm *comm, dn_stream *stream, void *to, const void *p, size_t bytes, int rank);
     void (*put)(dn_comm *comm, void *p, const void *data, size_t bytes, int rank);
-    /* Adds one collective to the accounts: on `whole` bytes, of which `own` are this rank's part (what an
-     * all-gather contributes; else not looked at); root: of those that have one, else -1. The same for every
-     * transport, and in the table so that who stands in front of it hears of exchanges, too, that are made in
-     * place. */
+    /* Adds one collective to the statistics: on `whole` bytes, to which this rank contributes `own` (used for
+     * all-gather only); root: -1 if there is none. The same for every transport; it is in the table so that
+     * interposers see exchanges in place, too. */
     void (*count)(dn_comm *comm, dn_collective as, dn_traffic kind, size_t own, size_t whole, int root);
 } dn_comm_ops;
 
@@ -55,8 +54,8 @@ extern const dn_comm_ops dn_comm_ops_shm;
 /** The table that this communicator uses. */
 const dn_comm_ops *dn_comm_ops_of(const dn_comm *comm);
 
-/** Has this communicator, and those split from it from now on, use another table, which is borrowed until the
- * communicator's end. Between two calls; not collective. */
+/** Replaces the table of this communicator and of those split from it later; ops is borrowed until the
+ * communicator is destroyed. To be called between collectives; not collective. */
 void dn_comm_use_ops(dn_comm *comm, const dn_comm_ops *ops);
 
 #endif

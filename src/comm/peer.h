@@ -1,5 +1,5 @@
-/* Other members' memory by address, for the files of this room and for tests. All others read it through the
- * views of dionode/comm.h, which count, and which need no shared memory: tests/style/check_rooms.py. */
+/* Other members' memory by address, for this room and tests only (tests/style/check_rooms.py). Other rooms
+ * use the views of dionode/comm.h, which count traffic and do not require shared memory. */
 #ifndef COMM_PEER_H
 #define COMM_PEER_H
 

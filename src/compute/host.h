@@ -9,14 +9,14 @@
 
 #include <float.h>
 
-/* Rounding of an element of a Gram matrix in double, as a share of the lengths of its two columns: 16 is a
- * few sums deep. A Cholesky pivot, the squared distance of a column from the span of the earlier ones, is
- * rounding below this share of the column's squared length. */
+/* Rounding error of an element of a Gram matrix in double, relative to the norms of its two columns; 16
+ * covers a few levels of summation. A Cholesky pivot, the squared distance of a column from the span of the
+ * earlier ones, is mere rounding below this fraction of the column's squared norm. */
 #define DN_GRAM_ROUNDING (16 * DBL_EPSILON)
-/* The same for the distance itself, in the rounding of the matrix that was given. */
+/* The same for the distance itself, in the precision of the given matrix. */
 #define DN_DEPENDENT_SHARE (16 * DN_REAL_EPS)
 
-/** The elements behind a handle. Kernels keep to the const of their arguments themselves. */
+/** The elements behind a handle. Drops const; kernels must not write their inputs. */
 static inline dn_real *dn_host(const dn_buf *x)
 {
     return (dn_real *)x;
@@ -39,14 +39,13 @@ static inline double *dn_host_wide(const dn_wide *x)
 
 /**
  * At least `bytes` bytes, 128-byte aligned, contents undefined, valid until the next call for this stream.
- * Grows and never shrinks. NULL if there is no memory: the stream's status then says so, and the kernel
- * returns.
+ * Grows and never shrinks. NULL if out of memory: the stream's status is set, and the kernel returns.
  */
 void *dn_scratch(dn_stream *s, size_t bytes);
 
 extern const dn_kernels dn_kernels_ref;
 
-/* The column of a device without kernels of its own: each row is queued, and computed by the host. */
+/* The kernels of a device that has none of its own: each is queued, and computed by the host. */
 extern const dn_kernels dn_kernels_fallback;
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * The table of kernels: one entry an operation, one backend a way to compute it (ref/: plain C, the
- * definition; cpu/: OpenMP, OpenBLAS, LAPACKE, built once per instruction set; cuda/ later). Code above this
- * room calls `s->kernels->op(s, ...)` and never knows which backend it got. The rows and the conventions they
- * keep: ops.h.
+ * The table of kernels: one entry per operation, and one table per backend (ref/: plain C, the definition;
+ * cpu/: OpenMP, OpenBLAS, LAPACKE, built once per instruction set). Code above this room calls
+ * `s->kernels->op(s, ...)` and does not depend on the backend. ops.h has the operations and their
+ * conventions.
  */
 #ifndef COMPUTE_KERNELS_H
 #define COMPUTE_KERNELS_H
@@ -15,7 +15,7 @@
 
 typedef enum dn_trans { DN_N, DN_T } dn_trans;
 
-/* What AdamW needs to know of one step; bias corrections are 1 - beta^t, t counting from 1. */
+/* Parameters of one AdamW step; bias corrections are 1 - beta^t, t counting from 1. */
 typedef struct dn_adamw_step {
     double lr, beta1, beta2, eps, weight_decay, correction1, correction2;
     bool cautious; /* decay only where update and weight have the same sign (arXiv 2510.12402) */
@@ -23,20 +23,20 @@ typedef struct dn_adamw_step {
 
 typedef struct dn_attention_shape {
     size_t B, T, NH, hd; /* sequences, positions, heads, size of a head (even) */
-    size_t NKV;          /* heads of keys and values, of which query head h reads number h / (NH/NKV); divides NH */
+    size_t NKV;          /* key and value heads; query head h reads number h / (NH/NKV); divides NH */
     size_t ld;           /* elements from one position to the next in q, k, v and their gradients: >= NH*hd */
 } dn_attention_shape;
 
-/* A band of rows of a tall matrix P [m,r], and the small matrices that are made of it or applied to it. */
+/* A block of rows of a tall matrix P [m,r], and the small matrices computed from it or applied to it. */
 typedef struct dn_row_block {
-    size_t m, r, row0, rows; /* rows row0 .. row0 + rows - 1 of P; may be none */
+    size_t m, r, row0, rows; /* rows row0 .. row0 + rows - 1 of P; rows may be 0 */
     dn_buf *p;               /* [rows,r] dense */
-    uint64_t seed, draw;     /* sketch: where its random numbers come from */
+    uint64_t seed, draw;     /* sketch: seed and stream of its random numbers */
     dn_wide *partial;        /* gram, sketch: out */
     const dn_wide *inverse;  /* apply: T [r,r], upper triangular, zeros below */
 } dn_row_block;
 
-/* What a factorization found. Only DN_FACTOR_OK writes a result. */
+/* Outcome of a factorization. Only DN_FACTOR_OK writes a result. */
 typedef enum dn_factor_info {
     DN_FACTOR_OK,
     DN_FACTOR_RANK_DEFICIENT, /* numerically rank-deficient */
@@ -44,12 +44,11 @@ typedef enum dn_factor_info {
     DN_FACTOR_NOT_FINITE,     /* P holds NaN or infinity    */
 } dn_factor_info;
 
-/* The sum of partials of all bands of a matrix, to be factored: P = Q U with U upper triangular of positive
- * diagonal. */
+/* The factorization of the sum of a matrix's partials: P = Q U, U upper triangular with positive diagonal. */
 typedef struct dn_factoring {
     size_t r, n_partials;           /* both > 0 */
     const dn_wide *const *partials; /* [n_partials] */
-    dn_wide *inverse;               /* [r,r] out: U^{-1}, zeros below; none of the partials */
+    dn_wide *inverse;               /* [r,r] out: U^{-1}, zeros below; overlaps no partial */
     dn_factor_info info;            /* host, out */
     double defect;                  /* host, out */
 } dn_factoring;
@@ -67,7 +66,7 @@ static inline size_t dn_sketch_rows(size_t r)
     return (5 * r + 511) / 512 * 128;
 }
 
-/* A part of the vocabulary: words first .. first+n-1. */
+/* A vocabulary shard: tokens first .. first+n-1. */
 typedef struct dn_vocab_shard {
     size_t first, n;
 } dn_vocab_shard;
@@ -88,7 +87,7 @@ typedef struct dn_product {
 
 typedef const dn_buf *dn_part_handle;
 
-/* ---- what ops.h is made into: a parameter for each argument ---- */
+/* ---- expansion of ops.h: one parameter per argument ---- */
 #define DN_OP_PARAMETER(argument)            DN_OP_PARAMETER_OF argument
 #define DN_OP_PARAMETER_OF(kind, ...)        DN_OP_PARAMETER_##kind(__VA_ARGS__)
 #define DN_OP_PARAMETER_D(type, name)        , type name
@@ -107,7 +106,7 @@ typedef struct dn_kernels {
 #undef OP
 } dn_kernels;
 
-/** The backends; NULL-terminated list of those this processor can run, fastest first, "ref" last. */
+/** The backends that this processor can run, fastest first, "ref" last; NULL-terminated. */
 const dn_kernels *const *dn_kernels_available(void);
 
 /**
@@ -117,9 +116,9 @@ const dn_kernels *const *dn_kernels_available(void);
  */
 dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out) DN_MUST_USE;
 
-/** Best sgemm (dgemm) rate of this stream's threads in flop/s, over budget_s (0.2 will do) of n x n products,
- * one at least: the yardstick for every "share of GEMM peak". The best, not the median: a peak is a limit,
- * and other processes only lower it. */
+/** Peak sgemm (dgemm) rate of this stream's threads in flop/s, from n x n products for budget_s seconds (0.2
+ * is enough), at least one: the basis of every "share of GEMM peak". The best rate, not the median, because
+ * other processes only lower it. */
 double dn_gemm_peak(dn_stream *stream, double budget_s);
 
 #endif

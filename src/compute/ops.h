@@ -1,7 +1,7 @@
 /*
- * The kernels: the one list of them. Included wherever something is made of each, with OP(name, argument...)
- * defined; an argument is (kind, type, name) or (kind, type, name, count). From it come the table of kernels.h, the
- * prototypes of the backends ref/ and cpu/, and how a device queues what the host computes for it (fallback.c).
+ * The list of all kernels, an X-macro: included with OP(name, argument...) defined; an argument is (kind,
+ * type, name) or (kind, type, name, count). It generates the table of kernels.h, the prototypes of the
+ * backends ref/ and cpu/, and the queueing of kernels that the host computes for a device (fallback.c).
  *
  *     D       a handle of device memory
  *     V       a value
@@ -11,14 +11,14 @@
  *     LIST    host memory [count] of structures with handles in them, read
  *     FOUND   the same, with results in them, valid after dn_stream_sync
  *
- * What the host gives is read before the call returns: it may change what lies there, not what handles stand for.
+ * Host arguments are read before the call returns, and may be changed then; memory behind handles may not.
  *
  * Conventions. Matrices are row-major, ld = elements between rows. Shapes stand in brackets behind each name.
  * "=" overwrites, "+=" accumulates. Outputs first. No output may alias an input unless the row says "in
  * place". Results do not depend on the number of threads, except for rounding inside gemm. Reductions run in
- * a fixed order. Sizes may be 0: then nothing is read or written. Kernels take scratch from the stream: it grows
- * until every size was seen once, then nothing allocates. Dimensions and leading dimensions are below 2^31 (BLAS),
- * their products are not.
+ * a fixed order. Sizes may be 0: then nothing is read or written. Scratch comes from the stream: it grows
+ * until every size was seen once; after that nothing is allocated. Dimensions and leading dimensions are
+ * below 2^31 (BLAS), their products are not.
  */
 
 /* One product (dn_product). */

@@ -1,10 +1,10 @@
 /*
- * Which tokens are in which row of which batch: a pure function of (seed, step, row), never of the mesh, so
- * any mesh sees the same tokens in the same step and a resumed run needs no position but the step.
+ * The data loader: the tokens of a row of a batch are a pure function of (seed, step, row), not of the mesh,
+ * so that all meshes see the same tokens in the same step, and a resumed run needs only the step number.
  *
- * The stream is cut into rows of T+1 tokens (each row's last target is the next row's first token). Training
- * visits the rows in order or in a keyed pseudo-random order, a new permutation each epoch (a Feistel network over the
- * row numbers, walked until it lands inside; no table). Validation visits them in order.
+ * The stream is split into rows of T+1 tokens (the last target of a row is the first token of the next).
+ * Training visits them in order, or shuffled by a new keyed permutation each epoch (a Feistel network with
+ * cycle walking; no table). Validation visits them in order.
  */
 #ifndef DATA_LOADER_H
 #define DATA_LOADER_H
@@ -15,7 +15,7 @@
 
 typedef struct dn_loader {
     const dn_tokens *tokens; /* borrowed */
-    size_t T;                /* tokens a row */
+    size_t T;                /* tokens per row */
     size_t vocab_size;
     uint64_t seed;
     bool shuffle;

@@ -1,4 +1,4 @@
-/* The engine of dn_prepare (dionode/data.h), with the size of a shard as an argument. */
+/* Implementation of dn_prepare (dionode/data.h), with the size of the token files as an argument. */
 #ifndef DATA_PREPARE_H
 #define DATA_PREPARE_H
 
@@ -6,11 +6,11 @@
 
 #include <stdbool.h>
 
-#define DN_PREPARE_BLOCK 65536u /* bytes: the unit in which text goes to training or to validation */
+#define DN_PREPARE_BLOCK 65536u /* bytes; the unit in which text is assigned to training or validation */
 
-/** As dn_prepare, with at most shard_tokens (> 0) a shard. All shards stay open until the last is written:
- * nothing of a run that fails or is killed is ever seen, and the soft limit on descriptors is raised for
- * many. */
+/** As dn_prepare, with at most shard_tokens (> 0) tokens per file. All files stay open until the last is
+ * written, so that a call that fails or is killed leaves nothing; the soft limit on descriptors is raised if
+ * they are many. */
 dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char *dir, double val_fraction,
                             uint64_t shard_tokens,
                             void (*progress)(uint64_t done, uint64_t total, void *context), void *context,

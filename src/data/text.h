@@ -1,4 +1,4 @@
-/* Text files read one after the other as one stream of bytes, gzip and dictzip files as what is in them. */
+/* Text files read as one concatenated stream of bytes; gzip and dictzip files are decompressed. */
 #ifndef DATA_TEXT_H
 #define DATA_TEXT_H
 
@@ -12,7 +12,7 @@
 typedef struct dn_text {
     const char *const *files; /* borrowed; "-" is standard input */
     size_t n_files, current;
-    uint64_t passed; /* bytes on disk of the files before it */
+    uint64_t passed; /* bytes on disk of the files before the current one */
     uint64_t total;  /* bytes on disk of all files; 0 = unknown, as one of them is a pipe */
     /* of the current file: */
     int fd; /* -1: not yet open */
@@ -24,7 +24,7 @@ typedef struct dn_text {
     z_stream z;
 } dn_text;
 
-/** Looks at all files before the first is read. *out must not move until it is closed. Errors: DN_ERR_DATA
+/** Checks all files before the first is read. *out must not move until it is closed. Errors: DN_ERR_DATA
  * (missing, a directory); DN_ERR_MEMORY. */
 dn_status dn_text_open(const char *const *files, size_t n_files, dn_text *out) DN_MUST_USE;
 

@@ -1,4 +1,4 @@
-/* Which files a list of files and folders names. */
+/* Expanding a list of files and directories. */
 #ifndef DATA_TEXT_FILES_H
 #define DATA_TEXT_FILES_H
 
@@ -11,9 +11,10 @@ typedef struct dn_text_files {
     size_t n;
 } dn_text_files;
 
-/** The n names, each folder among them replaced by the files in it and below it, in the order of their names; hidden
- * ones and the folder `except` are left out, and so is what is neither file nor folder. *out is to be freed whatever is
- * returned. Errors: DN_ERR_DATA a folder without files; DN_ERR_IO one that cannot be read; DN_ERR_MEMORY. */
+/** The n names, with each directory replaced by all files below it, in the order of their names, except
+ * hidden ones, the directory `except`, and what is neither a file nor a directory. *out must be freed, also
+ * on failure. Errors: DN_ERR_DATA: a directory without files; DN_ERR_IO: one that cannot be read;
+ * DN_ERR_MEMORY. */
 dn_status dn_text_files_find(const char *const *names, size_t n, const char *except,
                              dn_text_files *out) DN_MUST_USE;
 void dn_text_files_free(dn_text_files *files);

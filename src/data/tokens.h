@@ -1,11 +1,11 @@
 /*
- * Token shards: files of llm.c (.bin: 256 int32 header - magic 20240520, version 1, token count - then uint16
- * tokens), or any other file, read as raw bytes (vocabulary 256). Several files make one stream, in name
- * order.
+ * Token files in llm.c's format (.bin: 256 int32 header - magic 20240520, version 1, token count - then
+ * uint16 tokens), or any other files, read as bytes (vocabulary 256). Several files form one stream, in the
+ * order of their names.
  *
  * Read with pread, not mapped: a row is a few kilobytes, so the system call costs about as much as the page
- * faults it saves, and a file that is cut short after opening, or a disk that fails, is an error with a name
- * instead of SIGBUS.
+ * faults that it saves, and a file truncated after opening, or a disk failure, is an error message instead of
+ * SIGBUS.
  */
 #ifndef DATA_TOKENS_H
 #define DATA_TOKENS_H
@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The header of an llm.c shard: 256 little-endian int32, of which the first three mean something. */
+/* The header of an llm.c shard: 256 little-endian int32, of which the first three are used. */
 #define DN_SHARD_MAGIC        20240520
 #define DN_SHARD_VERSION      1
 #define DN_SHARD_HEADER_WORDS 256
@@ -35,7 +35,7 @@ void dn_tokens_close(dn_tokens **tokens);
 /** Tokens in the stream, over all files. */
 size_t dn_tokens_count(const dn_tokens *tokens);
 
-/** out[i] = token first+i, i < n; the stream must hold them. Allocates nothing; threads may read at once.
+/** out[i] = token first+i, i < n; which must be in the stream. Allocates nothing; thread-safe.
  * Errors: DN_ERR_DATA naming file and position of a token that is not below vocab_size, or a file that became
  * shorter; DN_ERR_IO. */
 dn_status dn_tokens_read(const dn_tokens *tokens, size_t first, size_t n, size_t vocab_size,

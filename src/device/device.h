@@ -1,13 +1,12 @@
 /*
- * A device: where tensors lie and who works on them. One a process, chosen before anything is allocated; its
- * row says how memory is taken, how a queue of work is run, and what ranks exchange is copied and folded.
+ * A device: the memory of tensors, and what computes on them. One per process, selected before anything is
+ * allocated; its row says how to allocate memory, run streams, and copy and fold what ranks exchange.
  *
- * Two spaces of memory: the host's, and the device's, which only work on a stream can read or write. On the
- * CPU both are the same.
+ * There are two memory spaces: host memory, and device memory, which only work queued on a stream can access.
+ * On the CPU they are the same.
  *
- * The symmetric heap of a rank has one layout for both spaces: what is taken at offset o of it lies at arena
- * + o in the host's space, and at arena + o + heap_distance in the device's. So a peer's copy is as far away
- * in either.
+ * The symmetric heap of a rank has the same layout in both spaces: offset o is at arena + o in host memory,
+ * and at arena + o + heap_distance in device memory. So the distance to a peer's copy is the same in both.
  */
 #ifndef DEVICE_DEVICE_H
 #define DEVICE_DEVICE_H
@@ -23,25 +22,24 @@ typedef struct dn_device {
     void *(*take)(size_t bytes);
     void (*give_back)(void *memory);
 
-    /* What is private to the device in a stream, made and freed. */
+    /* Create and destroy the device's private part of a stream. */
     dn_status (*open)(dn_stream *stream);
     void (*close)(dn_stream *stream);
 
-    /* Work of the host in the queue, for kernels that the device has not: memory for its arguments, until the
-     * next sync; run, in its turn; deliver (NULL: nothing to do), at the sync. lend: where the host finds
-     * device memory while run is called; NULL for what is not the device's. All NULL where the device is the
-     * host. */
+    /* Host work in the queue, for kernels that the device lacks. keep: memory for its arguments, valid until
+     * the next sync. call: queues run; deliver (may be NULL) is called at the sync. lend: the host address of
+     * device memory, valid while run executes; NULL for other memory. All NULL if the device is the host. */
     void *(*keep)(dn_stream *stream, size_t bytes);
     void (*call)(dn_stream *stream, void (*run)(dn_stream *stream, void *arguments),
                  void (*deliver)(void *arguments), void *arguments);
     void *(*lend)(const void *handle);
 
-    /* Queued in order. Addresses are of either space. */
+    /* Queued in order. Addresses may be in either space. */
     void (*copy)(dn_stream *stream, void *to, const void *from, size_t bytes);
     void (*clear)(dn_stream *stream, void *to, size_t bytes); /* zero bytes */
     void (*fold)(dn_stream *stream, const dn_fold *fold);
 
-    /* Waits for all that is queued. */
+    /* Waits for all queued work. */
     dn_status (*sync)(dn_stream *stream);
 
     /* As dn_event_record and so on. */
@@ -50,24 +48,24 @@ typedef struct dn_device {
     bool (*passed)(dn_event event);
 } dn_device;
 
-/** All devices, the default first, ended by NULL. */
+/** All devices, the default first; NULL-terminated. */
 const dn_device *const *dn_device_all(void);
 
-/** Chooses the device of this process by name, before there are streams, communicators and memory. Errors:
- * DN_ERR_ARG, naming the devices there are. */
+/** Selects the device of this process by name, before streams, communicators or device memory exist. Errors:
+ * DN_ERR_ARG, naming the available devices. */
 dn_status dn_device_select(const char *name) DN_MUST_USE;
 
-/** The device of this process: the CPU unless another was chosen. */
+/** The device of this process; by default the CPU. */
 const dn_device *dn_device_selected(void);
 
-/** Where the host's heap has the offset that an address of the device's heap has: memory of the same allocation, for what
- * the host and its peers read. NULL stays NULL. */
+/** The host address at the same heap offset as an address in the device's heap: the same allocation, in host
+ * memory, for what the host and its peers read. NULL stays NULL. */
 static inline void *dn_heap_on_host(const void *device)
 {
     return device ? (char *)(uintptr_t)device - dn_device_selected()->heap_distance : NULL;
 }
 
-/** Whether the device has memory of its own, which the host does not read. */
+/** Whether the device has its own memory, which the host cannot access. */
 static inline bool dn_device_is_apart(void)
 {
     return dn_device_selected()->heap_distance != 0;
@@ -78,8 +76,8 @@ dn_status dn_stream_open_on(const dn_device *device, dn_stream **out) DN_MUST_US
 
 extern const dn_device dn_device_cpu, dn_device_fake; /* all: dn_device_all */
 
-/** Host memory, aligned as a device's: for scratch, and for devices whose memory is the host's. NULL if there
- * is none. Freed with free(). */
+/** Host memory, aligned as device memory: for scratch, and for devices that use host memory. NULL if out of
+ * memory. Freed with free(). */
 void *dn_memory_take(size_t bytes);
 
 #endif

@@ -1,4 +1,4 @@
-/* Loops over elements, compiled once for each instruction set; the fastest that the processor has is used. */
+/* Reduction loops, compiled for each instruction set; the fastest that the processor supports is used. */
 #ifndef DEVICE_REDUCE_H
 #define DEVICE_REDUCE_H
 
@@ -16,10 +16,10 @@ typedef struct dn_reducers {
     dn_reduce_fn *reduce[DN_N_TYPES][DN_N_OPS];
 } dn_reducers;
 
-/** Never NULL. The choice is made once a process. */
+/** Never NULL. Selected once per process. */
 const dn_reducers *dn_reducers_best(void);
 
-/** All that this processor runs, the best first, ended by NULL: for tests. */
+/** All that this processor supports, the best first; NULL-terminated; for tests. */
 const dn_reducers *const *dn_reducers_all(void);
 
 #endif

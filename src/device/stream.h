@@ -1,14 +1,12 @@
 /*
- * Streams: queues of work on a device, the copies and kernels that go through them, and the handles of what
- * they work on.
+ * Streams: ordered queues of copies and kernels on a device, and the handles of device memory.
  *
- * Memory is by handle: dn_buf and dn_ids are incomplete types, so the compiler refuses to dereference or
- * index them; dn_at() moves along. Work is queued on a stream, done in order, and may still be under way
- * when the call returns; dn_stream_sync() waits. Results in host memory (of copies, of kernels) are valid
- * after it. On the CPU work is done when its call returns and sync is free; on a device the same callers work
- * unchanged.
+ * Device memory is addressed by handles: dn_buf and dn_ids are incomplete types, so that the compiler refuses
+ * to dereference or index them; dn_at() advances a handle. Work on a stream runs in order, and may be pending
+ * when the call returns; dn_stream_sync() waits for it. Results in host memory (of copies and kernels) are
+ * valid after sync. On the CPU work is complete when the call returns, and sync is free.
  *
- * Streams run beside each other. What one does after another says an event: a place in a stream's queue.
+ * Streams run concurrently. Events, which mark a position in a stream's queue, order work between them.
  */
 #ifndef DEVICE_STREAM_H
 #define DEVICE_STREAM_H
@@ -34,9 +32,9 @@ struct dn_kernels;
 typedef struct dn_stream {
     const struct dn_device *device;
     const struct dn_kernels
-        *kernels;           /* the column of the table this stream runs; NULL: copies and folds only */
-    void *queue;            /* the device's own */
-    struct dn_stream *host; /* runs the kernels that the device has not; NULL where the device is the host */
+        *kernels;           /* the backend that this stream runs; NULL: copies and folds only */
+    void *queue;            /* private to the device */
+    struct dn_stream *host; /* runs the kernels that the device lacks; NULL if the device is the host */
     int n_threads;          /* CPU: OpenMP and BLAS threads of each kernel */
     void *scratch;          /* grows on first use of a kernel at a size, then stays: see kernels.h */
     size_t scratch_bytes;
@@ -53,14 +51,13 @@ dn_status dn_stream_open(dn_stream **out) DN_MUST_USE;
 /** Waits for the queue, frees the stream and sets *stream to NULL. NULL is a no-op. */
 void dn_stream_destroy(dn_stream **stream);
 
-/** progress (NULL = none) is called after each piece of the long loops of this header and of compute/draw.h
- * (zeroing memory, drawing numbers), which would look like a hang on a large model. It returns whether the rest is
- * still wanted: where it is not, the loop ends, with DN_OK, and what it has not come to is undefined. context is
- * borrowed. */
+/** progress (NULL: none) is called after each chunk in long loops of this header and of compute/draw.h (zeroing
+ * memory, drawing random numbers), which would look like a hang on a large model. It returns whether the rest is
+ * still wanted: if not, the loop ends with DN_OK, and what it has not reached is undefined. context is borrowed. */
 void dn_stream_on_progress(dn_stream *stream, bool (*progress)(void *context), void *context);
-/** A piece of a long loop is done: what the progress function returns; true without one. */
+/** A chunk of a long loop is done: what the progress function returns, or true without one. */
 bool dn_stream_progress(const dn_stream *stream);
-/** Bytes of a piece. */
+/** Bytes of such a chunk. */
 #define DN_STREAM_CHUNK ((size_t)64 << 20)
 
 /** Waits for everything queued; returns the first failure of a kernel since creation. */
@@ -68,15 +65,15 @@ dn_status dn_stream_sync(dn_stream *stream) DN_MUST_USE;
 
 /* ---- order between streams ---- */
 
-/* What was queued on a stream up to a moment. {0}: nothing. */
+/* A position in a stream's queue. {0}: its start, always passed. */
 typedef struct dn_event {
     dn_stream *stream;
     uint64_t place;
 } dn_event;
 
-/** All that is queued on the stream by now. */
+/** The event of all work queued on the stream so far. */
 dn_event dn_event_record(dn_stream *stream) DN_MUST_USE;
-/** What is queued on the stream from now on begins after the event. Waits for nothing itself. */
+/** Work queued on the stream from now on starts after the event. Does not block. */
 void dn_stream_wait(dn_stream *stream, dn_event event);
 /** Whether the event has passed. */
 bool dn_event_done(dn_event event);
@@ -87,7 +84,7 @@ bool dn_event_done(dn_event event);
  * by the caller: dn_device_free. Returns after sync. Errors: DN_ERR_MEMORY naming the size and what is
  * available; no page is touched then. */
 dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out) DN_MUST_USE;
-/** Waits for the stream first; no other may still use it. */
+/** Waits for the stream first; no other stream may still use the memory. */
 void dn_device_free(dn_stream *stream, void *memory, size_t bytes);
 
 /** Host to device and back, queued in order; host memory must stay until sync. n counts elements. */
@@ -95,10 +92,10 @@ void dn_upload(dn_stream *stream, dn_buf *to, const dn_real *from, size_t n);
 void dn_download(dn_stream *stream, dn_real *to, const dn_buf *from, size_t n);
 void dn_upload_ids(dn_stream *stream, dn_ids *to, const int32_t *from, size_t n);
 
-/** Between any two places, of the host or of the device, that do not overlap. */
+/** Copies within or between host and device memory; the ranges do not overlap. */
 void dn_copy_bytes(dn_stream *stream, void *to, const void *from, size_t bytes);
 
-/** The handle `elements` further on. */
+/** The handle advanced by `elements` elements. */
 static inline dn_buf *dn_at(const dn_buf *x, size_t elements)
 {
     return (dn_buf *)((char *)x + elements * sizeof(dn_real));

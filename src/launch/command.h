@@ -7,9 +7,9 @@
 #include <stddef.h>
 
 /**
- * Runs argv[0], found as the shell finds it, without an input. text (bytes long, NUL-terminated) gets what
- * it prints to standard output, cut at its end; standard error goes where ours goes. The program dies with
- * the calling thread, and with its children after limit_s.
+ * Runs argv[0], searched for in PATH, with an empty standard input. text [bytes] gets its standard output,
+ * truncated and NUL-terminated; standard error is inherited. The program dies with the calling thread; after
+ * limit_s it and its children are killed.
  *
  * Errors: DN_ERR_SYSTEM: it cannot be started, or did not exit with 0 (also: it printed more than fits);
  * DN_ERR_TIMEOUT.

@@ -1,4 +1,4 @@
-/* What a worker's environment says beyond the launcher's own. */
+/* The environment of a worker: the launcher's, plus rank, world and threads. */
 #ifndef LAUNCH_ENVIRONMENT_H
 #define LAUNCH_ENVIRONMENT_H
 
@@ -14,8 +14,8 @@ typedef struct dn_environment {
 
 /**
  * The launcher's environment with RANK, LOCAL_RANK, WORLD_SIZE, LOCAL_WORLD_SIZE (as torchrun sets them), the
- * world's entry, DIONODE_RESTART, and OMP_NUM_THREADS: the plan's threads, as far as this machine has PUs for
- * all ranks together. So threads never outnumber PUs, and how they wait (OMP_WAIT_POLICY and the like) is
+ * world's entry, DIONODE_RESTART, and OMP_NUM_THREADS: the plan's threads, but no more than this machine has
+ * PUs for all ranks together. As threads never outnumber PUs, how they wait (OMP_WAIT_POLICY and the like) is
  * left to the user. Errors: DN_ERR_MEMORY.
  */
 dn_status dn_environment_make(const dn_topo *topo, int rank, int restart, dn_world *world,

@@ -1,5 +1,5 @@
-/* Without a launcher of ours each rank watches the others itself: a thread sleeps on their pidfds and fails
- * the world in the name of one that ends before it has left. */
+/* Monitoring without Dionode's launcher: in each rank a thread sleeps on the other ranks' pidfds, and fails
+ * the world in the name of a rank that ends before it has left (dn_world_leave). */
 #ifndef LAUNCH_PEER_MONITOR_H
 #define LAUNCH_PEER_MONITOR_H
 
@@ -7,8 +7,8 @@
 
 typedef struct dn_peer_monitor dn_peer_monitor;
 
-/** Begins to watch every rank of `world` (borrowed until dn_peer_monitor_stop) but `rank`; their pids must be
- * known. Errors: DN_ERR_SYSTEM, DN_ERR_MEMORY, and DN_ERR_PEER for one that has ended already. */
+/** Starts monitoring every rank of `world` (borrowed until dn_peer_monitor_stop) but `rank`; their pids must
+ * be known. Errors: DN_ERR_SYSTEM, DN_ERR_MEMORY, and DN_ERR_PEER for one that has ended already. */
 dn_status dn_peer_monitor_start(dn_world *world, int rank, dn_peer_monitor **out) DN_MUST_USE;
 /** Ends the thread. NULL is a no-op; sets *peers to NULL. */
 void dn_peer_monitor_stop(dn_peer_monitor **peers);

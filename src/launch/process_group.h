@@ -5,8 +5,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/** Whether a process of this group lives; one that ended and was not reaped does not count. Where /proc
- * cannot be read it does. */
+/** Whether a process of this group is alive; zombies do not count, unless /proc cannot be read. */
 bool dn_process_group_lives(pid_t group);
 
 #endif

@@ -1,4 +1,4 @@
-/* Which rows or columns are the largest: a choice on global numbers, the same on every rank. */
+/* Top-k selection of rows or columns by global scores, with the same result on every rank. */
 #ifndef LINALG_SELECT_H
 #define LINALG_SELECT_H
 
@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /**
- * ids [k] = numbers of the k largest of score [n], rising; 0 <= k <= n. Of equal scores the first ones are
- * taken, and NaN counts as smaller than all. work [n] is workspace. Pure; takes O(n) time as a rule.
+ * ids [k] = indices of the k largest of score [n], ascending; 0 <= k <= n. Ties go to the lower index; NaN is
+ * smaller than all. work [n] is workspace. Pure; O(n) on average.
  */
 void dn_select_largest(const double *score, size_t n, size_t k, double *work, int32_t *ids);
 

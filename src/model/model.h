@@ -1,29 +1,29 @@
 /*
- * A model, whatever its architecture: all that training, verification, evaluation and generation know of it.
+ * The model interface that training, verification, evaluation and generation use, for all architectures.
  *
  * A model is a list of layers (nn/layer.h). Each architecture is one file of this room, NAME.c, that defines
  * one row, dn_architecture_NAME: which lists there are. The list of names in meson.build compiles the file
  * and registers the row; there is no other list.
  *
- * Every model reads V different tokens in sequences of T, and predicts the token after each. Its parameters
- * come in units (shard/weights.h), each of one or more layers. A pass opens the units in ascending order; on
- * the way back, if it trains, in descending order, where the last unit (the head) goes forward and backward
+ * Every model has a vocabulary of V tokens, reads sequences of T, and predicts the token after each position.
+ * Its parameters form units (shard/weights.h) of one or more layers. The forward pass unshards the units in
+ * ascending order, the backward pass in descending order; the last unit (the head) runs forward and backward
  * at once.
  *
- * What a micro-batch leaves on its way forward lies in a slot until it went back. A model of several slots
- * holds as many micro-batches on their way, as a pipeline stage must.
+ * The activations of a micro-batch are kept in a slot from its forward to its backward pass. A model with
+ * several slots can have as many micro-batches in flight, as a pipeline stage must.
  *
- * Over fs weights come in blocks. Over tp every rank computes with its blocks of the parameters; all ranks of
- * tp see the same tokens.
+ * Over fs weights are sharded, and unsharded for use. Over tp every rank computes with its own blocks of the
+ * parameters; all ranks of tp see the same tokens.
  */
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
 #include "nn/layer.h"
 
-/* What an instance stands on; all borrowed. */
+/* What a model is created from; all borrowed. */
 typedef struct dn_model_parts {
-    size_t B;               /* sequences there is to be room for in each slot, equal on all ranks */
+    size_t B;               /* largest micro-batch, in sequences, of each slot; equal on all ranks */
     size_t n_slots;         /* at least 1 */
     const dn_param *params; /* dn_model_layout */
     dn_weights *weights;    /* over params */
@@ -35,48 +35,49 @@ typedef struct dn_model_parts {
 /* ---- the row of an architecture ---- */
 
 typedef struct dn_architecture {
-    const char *name; /* as the configuration calls it */
-    bool attention;   /* keys of heads mean something */
+    const char *name; /* value of the key `architecture` */
+    bool attention;   /* has attention: keys about heads apply */
 
-    /** Fills in all that a spec of sizes leaves open (see dn_model_complete), each of which is from 1 to what can be
-     * counted. Errors: DN_ERR_CONFIG naming the key of a size that does not go with others. */
+    /** Fills in what a spec leaves open (see dn_model_complete); the given sizes are at least 1 and do not
+     * overflow. Errors: DN_ERR_CONFIG naming the key of a size that does not fit the others. */
     dn_status (*complete)(dn_spec *spec);
 
     /** Number of layers; and each: dn_embedding first, dn_head last, both alone in their units. */
     size_t (*n_layers)(const dn_spec *spec);
     dn_layer_place (*layer)(const dn_spec *spec, size_t i);
 
-    /** Standard deviation of a parameter's first values. */
+    /** Standard deviation of a parameter's initial values. */
     double (*first_std)(const dn_param *param);
 } dn_architecture;
 
-/** Architecture number `index` of all there are, from 0; NULL beyond the last. Static. */
+/** The index-th architecture, from 0; NULL beyond the last. Static. */
 const dn_architecture *dn_architecture_at(size_t index);
 
 /** The architecture with that name; NULL if there is none (or name is NULL). Static. */
 const dn_architecture *dn_architecture_find(const char *name);
 
-/* ---- what a model will need, before there is one ---- */
+/* ---- layout and sizes, before a model is created ---- */
 
-/** Fills in what the architecture says of a spec that holds it, V, T, C, L, attention.NH and split_heads and, where they
- * are not 0, attention.NKV, hd, theta and biases, mlp.F and bias and norm.eps, which then stay. Errors: DN_ERR_CONFIG naming the key: there
- * is no model of these sizes. */
+/** Completes a spec by its architecture. Given are architecture, V, T, C, L, attention.NH and split_heads;
+ * attention.NKV, hd, theta and biases, mlp.F and bias, and norm.eps are filled in where they are 0. Errors:
+ * DN_ERR_CONFIG naming the key, if there is no model of these sizes. */
 dn_status dn_model_complete(dn_spec *spec) DN_MUST_USE;
 
 /* From here on, spec is a complete one. */
 
-/** Whether there are micro-batches of B sequences: 1 <= B, B T < 2^31. Errors: DN_ERR_CONFIG naming the key. */
+/** Checks that micro-batches of B sequences are possible: 1 <= B, B T < 2^31. Errors: DN_ERR_CONFIG naming
+ * the key. */
 dn_status dn_model_check_batch(const dn_spec *spec, size_t B) DN_MUST_USE;
 
 /** Number of parameters. */
 size_t dn_model_n_params(const dn_spec *spec);
 
 /**
- * Fills params [dn_model_n_params] for the rank at coordinates at[] of a mesh of size[]: names, kinds, shapes,
- * cuts, blocks; weights from `weights` and gradients from `grads`, one take of each, as large on all ranks.
- * In both, a stack starts where the largest blocks of all before it would end: at the same offset on all
- * ranks, and without gaps on a mesh of one. An arena without base measures. unit_of [dn_model_n_params]: the
- * unit of each, for dn_weights_create.
+ * Fills params [dn_model_n_params] for the rank at coordinates at[] of a mesh of size[]: names, kinds,
+ * shapes, shardings, blocks; weights from `weights` and gradients from `grads`, one allocation each, equally
+ * large on all ranks. In both, a stack starts where the largest blocks of all earlier ones would end: at the
+ * same offset on all ranks, and without gaps on a mesh of one. Arenas may only be measuring. unit_of
+ * [dn_model_n_params] = the unit of each parameter, for dn_weights_create.
  */
 void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES], dn_arena *weights,
                      dn_arena *grads, dn_param *params, size_t *unit_of);
@@ -84,39 +85,38 @@ void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int a
 /** The usual first_std: 1 for an embedding, min(1, sqrt(out/in)) / sqrt(in) for matrices. */
 double dn_model_first_std(const dn_param *param);
 
-/** First values of this rank's blocks: gains are 1, biases 0, all others normally distributed. Element i of the whole parameter p is draw i of
- * stream p under seed: the same on every mesh. Uploads through the stream; returns after sync. Errors:
+/** Initializes this rank's blocks: gains 1, biases 0, all others normally distributed. Element i of the whole
+ * parameter p is draw i of random stream p under seed, the same on every mesh. Returns after sync. Errors:
  * DN_ERR_MEMORY. */
 dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *stream, uint64_t seed) DN_MUST_USE;
 
-/** For a spec and B that dn_model_check_batch lets pass: bytes dn_model_create will allocate for activations on
- * the rank of tp that needs most (the first), for memory checks before workers start; and symmetric bytes on
- * each rank, 0 if the ranks of tp exchange nothing. */
+/** For a spec and B that dn_model_check_batch accepts: bytes of activations that dn_model_create allocates on
+ * the rank of tp that needs most (the first), for memory checks before workers start; and symmetric bytes per
+ * rank, 0 if the ranks of tp exchange nothing. */
 size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size);
 size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size);
 
 /** What one micro-batch of B sequences, trained or only evaluated, adds to the statistics of each rank of tp:
- * the payload in bytes by collective, all of kind DN_TRAFFIC_ACTIVATIONS. Exact. Nothing for a group of one.
- */
+ * the payload in bytes by collective, all of kind DN_TRAFFIC_ACTIVATIONS. Exact. 0 if tp_size is 1. */
 void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train,
                        uint64_t bytes[DN_N_COLLECTIVES]);
 
-/** Flops of forward and backward per token: matrix products and attention. Recomputation and element-wise work
- * are not counted. */
+/** Flops per token, forward and backward, of matrix products and attention; without recomputation and
+ * element-wise work. */
 double dn_model_flops_per_token(const dn_spec *spec);
 
 /* ---- a model ---- */
 
 typedef struct dn_model dn_model;
 
-/** All memory but the stream's scratch is allocated here, except parts->exchange. Not collective. Errors:
- * DN_ERR_CONFIG as dn_model_check_batch; DN_ERR_MEMORY naming the sizes, before a page is touched. Owned by the
- * caller. */
+/** Allocates all memory of the model, but for the stream's scratch and parts->exchange. Not collective.
+ * Errors: DN_ERR_CONFIG as dn_model_check_batch; DN_ERR_MEMORY naming the sizes, before a page is touched.
+ * The caller owns *out. */
 dn_status dn_model_create(const dn_spec *spec, const dn_model_parts *parts, dn_model **out) DN_MUST_USE;
 void dn_model_destroy(dn_model **model);
 
-/** progress (NULL = none): so that whoever watches a long pass knows it from a hung one, and can end it. context
- * is borrowed. */
+/** Sets the progress callback (NULL: none; see dn_progress_fn), which shows that a long pass is not hung, and
+ * can end it. context is borrowed. */
 void dn_model_on_progress(dn_model *model, dn_progress_fn *progress, void *context);
 
 /**
@@ -131,23 +131,24 @@ dn_status dn_model_train(dn_model *model, const int32_t *tokens, const int32_t *
                          double *loss_sum) DN_MUST_USE;
 
 /**
- * Collective over fs and tp. dn_model_train in two calls, between which other slots go forward and backward in any
- * order, the same on all ranks of fs and tp. dn_model_train is both calls on slot 0. slot < parts->n_slots; going
- * forward replaces what waits in the slot, going backward empties it. The head's gradients are added on the way
- * forward, all others on the way back: of each micro-batch the same numbers in any order, added up in order of these
- * calls. *loss_sum and errors as above; DN_ERR_ARG also: no such slot, or nothing waits in it.
+ * Collective over fs and tp. dn_model_train in two calls, between which other slots may run forward and
+ * backward in any order that is the same on all ranks of fs and tp; dn_model_train is both calls on slot 0.
+ * slot < parts->n_slots; forward replaces the micro-batch in the slot, backward empties it. Forward adds the
+ * head's gradients, backward all others: a micro-batch contributes the same values in any order, added in the
+ * order of the calls. *loss_sum and errors as above; DN_ERR_ARG also: no such slot, or an empty one.
  */
 dn_status dn_model_forward(dn_model *model, size_t slot, const int32_t *tokens, const int32_t *targets, size_t B,
                            double scale, double *loss_sum) DN_MUST_USE;
 dn_status dn_model_backward(dn_model *model, size_t slot) DN_MUST_USE;
 
-/** Collective over fs and tp. Forward only, in slot 0, whose micro-batch is lost; *loss_sum and errors as above. */
+/** Collective over fs and tp. Forward only, in slot 0, whose micro-batch is dropped; *loss_sum and errors as
+ * above. */
 dn_status dn_model_loss(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B,
                         double *loss_sum) DN_MUST_USE;
 
-/** Collective over fs. In slot 0. logits [V] (host) of the token after tokens[0 .. n-1], 1 <= n <= T. Errors: DN_ERR_ARG
- * n, or a model cut over tp: each of its ranks has the logits of its words only; DN_ERR_DATA a token outside
- * the vocabulary. */
+/** Collective over fs. In slot 0. logits [V] (host) of the token after tokens[0 .. n-1], 1 <= n <= T. Errors:
+ * DN_ERR_ARG n, or tp_size > 1, where each rank has the logits of its vocabulary shard only; DN_ERR_DATA a
+ * token outside the vocabulary. */
 dn_status dn_model_next(dn_model *model, const int32_t *tokens, size_t n, dn_real *logits) DN_MUST_USE;
 
 #endif

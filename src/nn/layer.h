@@ -1,15 +1,15 @@
 /*
- * Layers: a model is a list of them. Each is one file, with its parameters, how the mesh cuts them, forward
- * and backward pass, memory and flops; model/model.c runs the list.
+ * Layers, of which a model is a list. Each is one file, with its parameters and their sharding, forward and
+ * backward pass, memory and flops; model/model.c runs the list.
  *
  * Letters: B sequences of a micro-batch, T positions, N = B*T, C model width, V vocabulary, NH heads of size
  * hd.
  *
- * The residual stream x [N,C] is one buffer that layers update in place; on the way back it holds the
- * residual stream's gradient. No layer's input is kept: what its backward pass needs it keeps itself.
+ * The residual stream x [N,C] is one buffer that layers update in place; in the backward pass it holds the
+ * gradient of the residual stream. Inputs are not kept: a layer keeps what its own backward pass needs.
  *
- * Over tp a rank computes with its blocks of the parameters: its heads, its columns of the MLP, its words of
- * the vocabulary. Shares may be uneven and empty. All ranks of tp hold the same bits of x.
+ * Over tp a rank computes with its blocks of the parameters: its heads, its columns of the MLP, its
+ * vocabulary shard. Blocks may be uneven and empty. x is bitwise equal on all ranks of tp.
  */
 #ifndef NN_LAYER_H
 #define NN_LAYER_H
@@ -19,21 +19,21 @@
 #include "nn/spec.h"
 #include "shard/weights.h"
 
-/* Called on the way through a pass. together: after a unit, which all ranks of the mesh pass equally often,
- * so that a collective has its place here; otherwise after a chunk of the head, of which ranks with fewer
- * rows have fewer. A pass ends with the first status that is not DN_OK, as on a failure of its own. */
+/* Called during a pass. together: after a unit, equally often on all ranks of the mesh, so that a collective
+ * may be called here; otherwise after a chunk of the head, of which ranks with fewer rows have fewer. The
+ * pass ends with the first status that is not DN_OK, as on an error of its own. */
 typedef dn_status dn_progress_fn(void *context, bool together);
 
-/* What a pass is for: the loss; the loss and its gradients; the logits of the last position. */
+/* What a pass computes: the loss; the loss and its gradients; the logits of the last position. */
 typedef enum dn_goal { DN_GOAL_LOSS, DN_GOAL_TRAIN, DN_GOAL_NEXT } dn_goal;
 
-/* A micro-batch on its way through the layers of a rank. Several may be on their way at once, each in a slot
- * (model/model.h): of what stands here they share all memory but tokens, targets and x. */
+/* A micro-batch that passes through the layers of a rank. Several may be in flight, each in a slot
+ * (model/model.h); of the memory below they share all but tokens, targets and x. */
 typedef struct dn_pass {
     const dn_spec *spec; /* borrowed, as weights, tp and stream */
-    size_t room;         /* positions there is room for */
+    size_t room;         /* positions that the buffers can hold */
     int tp_size, tp_rank;
-    dn_vocab_shard vocab; /* this rank's of the vocabulary */
+    dn_vocab_shard vocab; /* this rank's */
     dn_weights *weights;
     dn_comm *tp;
     dn_stream *stream;
@@ -41,18 +41,18 @@ typedef struct dn_pass {
     dn_progress_fn *progress; /* or NULL; see dn_model_on_progress */
     void *progress_context;
 
-    /* of the micro-batch in work: */
+    /* of the current micro-batch: */
     dn_goal goal;
     size_t B, T;
     double scale;             /* of the gradients */
     double loss;              /* filled by kernels, read after sync */
     dn_ids *tokens, *targets; /* [N] */
-    size_t rows_of[DN_MAX_RANKS]; /* by rank of tp: positions whose tokens are among its words */
-    dn_buf *x;                /* [N,C]: residual stream forward, its gradient backward. Symmetric over tp: behind the
-                                 embedding others read it, until all of tp have met */
-    dn_buf *dy;   /* [N,C]: gradient of a layer's normalized input; forward, over tp, this rank's part of
+    size_t rows_of[DN_MAX_RANKS]; /* by rank of tp: positions whose tokens are in its vocabulary shard */
+    dn_buf *x;    /* [N,C]: residual stream forward, its gradient backward. Symmetric over tp: after the
+                     embedding others read it, until the next barrier of tp */
+    dn_buf *dy;   /* [N,C]: gradient of a layer's normalized input; forward, over tp, this rank's term of
                      what a layer adds to x. Symmetric over tp */
-    dn_buf *wide; /* [N, the widest layer's]: a layer's own, while it goes one way */
+    dn_buf *wide; /* [N, the widest layer's width]: temporary of a layer within one forward or backward */
     dn_buf *y;    /* [N,C]: a normalized input times its gain; this, gain and dgain only with gains */
     dn_buf *gain, *dgain; /* [C] */
 } dn_pass;
@@ -62,41 +62,42 @@ typedef struct dn_layer_ops dn_layer_ops;
 /* A layer's place in its model. */
 typedef struct dn_layer_place {
     const dn_layer_ops *ops;
-    size_t index; /* among its kind: the number in names of parameters */
+    size_t index; /* among layers of its kind; in names of parameters */
     size_t unit;  /* of its parameters (shard/weights.h), ascending without gaps */
 } dn_layer_place;
 
 typedef struct dn_layer {
     dn_layer_place place;
     size_t first_param;
-    void *kept; /* the layer's own, of this slot: what its forward pass leaves for its backward pass */
+    void *kept; /* private to the layer and slot: what its forward pass keeps for its backward pass */
 } dn_layer;
 
 struct dn_layer_ops {
     /** Fills all but places and blocks of the layer's parameters, of layer number `index`; returns how many
      * there are. NULL only counts. */
     size_t (*describe)(const dn_spec *spec, size_t index, dn_param *params);
-    /** Elements of pass->wide a position: activations that are not kept, gradients on the way. NULL: none. */
+    /** Elements of pass->wide per position: activations that are not kept, intermediate gradients. NULL:
+     * none. */
     size_t (*wide)(const dn_pass *pass);
-    /** Fills `kept`, kept_bytes of zeros: takes memory for pass->room positions from `own`, and what other
-     * ranks of tp read from `shared`; once for each slot, so that slots keep theirs apart. May only measure.
-     * NULL: nothing is kept. */
+    /** Fills `kept`, kept_bytes of zeros: takes memory for pass->room positions from `own`, and memory that
+     * other ranks of tp read from `shared`; called once per slot. The arenas may only be measuring. NULL:
+     * nothing is kept. */
     void (*lay)(const dn_pass *pass, void *kept, dn_arena *own, dn_arena *shared);
     size_t kept_bytes; /* at most DN_LAYER_KEPT_MAX */
-    /** A token's, forward and backward: 6 for each element of a matrix, and attention's products. */
+    /** Per token, forward and backward: 6 for each element of a matrix, plus attention's products. */
     double (*flops)(const dn_spec *spec);
-    /* Over tp, in each pass: all-reduces of [N,C], and numbers a position that are gathered. */
+    /* Over tp, in each pass: all-reduces of [N,C], and elements gathered per position. */
     int sums_forward, sums_backward, gathered;
-    /** Both with the layer's unit open. A model's last layer has no backward: where the pass trains, its
-     * forward leaves the gradient of its input in x and adds those of its parameters. It keeps nothing after
-     * that, so its memory, taken once, serves all slots. */
+    /** Both with the layer's unit unsharded. The last layer of a model has no backward: in a training pass
+     * its forward leaves the gradient of its input in x and adds those of its parameters. It keeps nothing
+     * afterwards, so all slots share its memory. */
     dn_status (*forward)(dn_pass *pass, const dn_layer *layer);
     dn_status (*backward)(dn_pass *pass, const dn_layer *layer);
 };
 
 enum { DN_LAYER_KEPT_MAX = 4096 };
 
-/* The layers there are. Every one is computed with the model's width C; x goes in and comes out. */
+/* All layers. Each reads and writes x, of the model's width C. */
 extern const dn_layer_ops dn_embedding; /* x = E[token]: a model's first */
 extern const dn_layer_ops dn_attention; /* x += attention(norm(x)) */
 extern const dn_layer_ops dn_mlp;       /* x += mlp(norm(x)) */
@@ -104,18 +105,18 @@ extern const dn_layer_ops dn_head;      /* logits = head(norm(x)) and their loss
 
 /* ---- for layers ---- */
 
-/* Which dimension tp cuts; fs cuts the other one. None: of a vector, whose rows fs cuts, and which all of tp
- * have. */
+/* Which dimension is sharded over tp; the other one is sharded over fs. None: a vector, sharded over fs and
+ * replicated over tp. */
 typedef enum dn_tp_sharding { DN_TP_ROWS, DN_TP_COLUMNS, DN_TP_NONE } dn_tp_sharding;
 
-/** Names a parameter of block number `index`, or one that is in no block. */
+/** Names a parameter of decoder block `index`, or one outside the blocks. */
 void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name);
 void dn_layer_name_alone(dn_param *param, const char *name);
 /** A bias of the product with a matrix of that name. */
 void dn_layer_name_bias(dn_param *param, const dn_spec *spec, size_t index, const char *name);
 bool dn_layer_is_bias(const dn_param *param);
 
-/** Fills all but name, places and blocks; tp cuts between multiples of `unit` rows or columns. */
+/** Fills all but name, addresses and blocks; tp shards in multiples of `unit` rows or columns. */
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,
                     size_t unit);
 
@@ -125,10 +126,10 @@ static inline const dn_weight *dn_layer_weight(const dn_pass *pass, const dn_lay
     return dn_weights_of(pass->weights, layer->first_param + which);
 }
 
-/** `elements` numbers of an arena. */
+/** Takes `elements` elements from an arena. */
 dn_buf *dn_layer_take(dn_arena *arena, size_t elements);
 
-/** The words of a rank of tp. */
+/** The vocabulary shard of a rank of tp. */
 dn_vocab_shard dn_layer_vocab_shard(const dn_spec *spec, int tp_size, int rank);
 
 /** Calls the progress function, if there is one. */
@@ -148,7 +149,7 @@ dn_status dn_rotary_fill(dn_stream *stream, dn_buf *angles, const dn_spec *spec)
 
 /* RMS norm of x, in front of a layer. */
 typedef struct dn_norm {
-    size_t gain;      /* number of the gain's parameter in its layer, if norms have gains */
+    size_t gain;      /* index of the gain among its layer's parameters, if norms have gains */
     dn_buf *n, *rstd; /* [N,C], [N]: normalized, without gain */
 } dn_norm;
 
@@ -158,10 +159,10 @@ size_t dn_norm_describe(const dn_spec *spec, dn_param *params, size_t at);
 void dn_norm_lay(const dn_pass *pass, dn_norm *norm, size_t gain, dn_arena *own);
 /** y [N,C] = norm(x); valid until the next norm. */
 const dn_buf *dn_norm_forward(dn_pass *pass, const dn_layer *layer, const dn_norm *norm);
-/** The same y once more, for the way back. */
+/** Recomputes the same y, for the backward pass. */
 const dn_buf *dn_norm_output(dn_pass *pass, const dn_layer *layer, const dn_norm *norm);
-/** x += the gradient of the norm's input, dy being that of y; dy is lost. Behind dn_norm_output on the way
- * back. */
+/** x += the gradient of the norm's input, from dy, the gradient of y, which is overwritten. To be called
+ * after dn_norm_output. */
 void dn_norm_backward(dn_pass *pass, const dn_layer *layer, const dn_norm *norm);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * The linear layer without bias, y = x W^T, forward and backward side by side; W [out, in] in blocks that
- * tile it (shard/weights.h). Everything else dense, row-major. One block is one product; column blocks add
- * up, row blocks fill columns of y. Without blocks W is empty: y, or dx, is then 0.
+ * The linear layer without bias, y = x W^T, forward and backward. W [out, in] comes in blocks that tile it
+ * (shard/weights.h); all else is dense, row-major. Each block is one product: column blocks add to y, row
+ * blocks fill columns of y. Without blocks W is empty, and y, or dx, is 0.
  */
 #ifndef NN_LINEAR_H
 #define NN_LINEAR_H

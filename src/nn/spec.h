@@ -1,5 +1,5 @@
-/* What a model is: its sizes, what its layers do with them, and what its parameters are called; nothing of
- * ranks, memory or files. */
+/* The specification of a model: sizes, options of its layers, and names of its parameters; independent of
+ * ranks, memory and files. */
 #ifndef NN_SPEC_H
 #define NN_SPEC_H
 
@@ -9,16 +9,16 @@
 /* RMS norm. */
 typedef struct dn_norm_spec {
     double eps;
-    bool gain; /* times a vector of gains, each norm its own, of first values 1 */
+    bool gain; /* times a vector of gains, one per norm, initially 1 */
 } dn_norm_spec;
 
 typedef struct dn_attention_spec {
     size_t NH, NKV, hd;    /* heads; of keys and values, a divisor of NH; size of a head, even */
-    bool qkv_bias, o_bias; /* their products have biases, of first values 0 */
+    bool qkv_bias, o_bias; /* projections have biases, initially 0 */
     bool qk_norm;          /* q and k are RMS-normalized by head, with the eps of the model */
     double theta;          /* of the rotary frequencies theta^(-2i/hd), i < hd/2 */
-    int turn;              /* the way positions turn: 1 as most do, u' = u cos - w sin; or -1 */
-    bool split_heads;      /* heads' parts of q, k and v are matrices of their own to the optimizer */
+    int turn;         /* sense of rotation of rotary embeddings: 1, as usual: u' = u cos - w sin; or -1 */
+    bool split_heads; /* each head's rows of q, k and v are a matrix of their own to the optimizer */
 } dn_attention_spec;
 
 /* relu2: max(h, 0)^2.  SwiGLU: g sigma(g) h, where g is made as h is, by a matrix of its own. */
@@ -26,12 +26,13 @@ typedef enum dn_activation { DN_RELU2, DN_SWIGLU } dn_activation;
 
 typedef struct dn_mlp_spec {
     size_t F;    /* hidden columns */
-    size_t lags; /* it sees its position and lags - 1 before, each through a matrix of its own; at least 1 */
+    size_t lags; /* positions that it sees, its own and lags - 1 earlier ones, each through its own matrix; >=
+                    1 */
     dn_activation act;
     bool bias; /* of all its products: gate, up (once, whatever the lags), down */
 } dn_mlp_spec;
 
-/* What parameters are called, without ".weight" or ".bias"; in a block: <block><number>.<name>. */
+/* Names of parameters, without ".weight" or ".bias"; in a block: <block><number>.<name>. */
 typedef struct dn_names {
     const char *embedding, *head, *block;
     const char *q, *k, *v, *o;

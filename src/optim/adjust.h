@@ -4,7 +4,8 @@
 
 #include "dionode/optim.h"
 
-/** Factor on the learning rate of the update, not of the decay, for a matrix of that global shape. */
+/** Factor on the learning rate of the update, but not of the decay, for a matrix of global shape [rows,
+ * cols]. */
 double dn_adjust_factor(dn_adjust adjust, size_t rows, size_t cols);
 
 #endif

@@ -3,9 +3,9 @@
  * The step itself, which puts the exchanges between them, is shard/lowrank.c.
  *
  * X [rows, cols] is stored out x in, M is the momentum. B [m,n] is M, or its transpose where rows < cols, so
- * that m >= n: P [m,r] lives on the long side, the basis Q [n,r] on the short one. The shape alone decides,
- * never a sharding, so that a state means the same on every mesh. M is never transposed in memory: products
- * read it as it is stored.
+ * that m >= n: P [m,r] lives on the long side, the basis Q [n,r] on the short one. The orientation
+ * depends on the shape alone, never on the sharding, so that a state means the same on every mesh. M is never
+ * transposed in memory: products read it as it is stored.
  *
  *     accumulate   M += G
  *     project      P = B Q             (then orthonormalized: linalg/orth.h)
@@ -14,8 +14,8 @@
  *     normalize    Q = R with unit columns
  *     apply        X = (1 - lr wd) X - lr sqrt(rows/cols) P Q^T (or its transpose), with the new Q
  *
- * A rank may hold only a block of the matrix, with the rows of the factors that belong to it: P and R are
- * then terms of a sum over ranks, M and X the block's. A block may be empty.
+ * A rank may hold only a block of the matrix, with the corresponding rows of the factors: M and X are then
+ * the block's, and P and R partial sums, to be summed over ranks. A block may be empty.
  */
 #ifndef OPTIM_DION_H
 #define OPTIM_DION_H

@@ -11,14 +11,14 @@
 
 #include "optim/rule.h"
 
-/** dn_rule.at_owner of these rules: v [rows of the parameter] is state 1, at the rows x->ids of it. Decay:
- * row_beta2. Waits for the stream; its errors. */
+/** dn_rule.at_owner of these rules: updates rows x->ids of v [rows of the parameter], which is state 1.
+ * Decay: row_beta2. Waits for the stream; errors: of the stream. */
 dn_status dn_row_moments(dn_stream *s, const dn_optim_config *config, const dn_owner_matrix *x) DN_MUST_USE;
 
-/** dn_state_spec.at_owner of v: one number a row. */
+/** dn_state_spec.at_owner of v: one element per row. */
 dn_state_shape dn_row_moments_shape(size_t rows, size_t cols);
 
-/** What f is multiplied by, so that the Frobenius norm stays; from the norms of the whole. */
+/** The factor on f that preserves the Frobenius norm, from the norms of the whole matrix. */
 double dn_row_moments_scale(const double norms[2]);
 
 #endif

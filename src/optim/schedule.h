@@ -1,16 +1,16 @@
-/* Learning rate and weight decay over a run. Pure functions of the step: nothing to save for a resume. */
+/* Schedules of learning rate and weight decay. Pure functions of the step: a resume needs no state. */
 #ifndef OPTIM_SCHEDULE_H
 #define OPTIM_SCHEDULE_H
 
 #include <stdint.h>
 
-/* All but the first rise linearly over the first warmup_ratio of the steps ((step+1)/n_warmup). */
+/* All but constant warm up linearly over the first warmup_ratio of the steps ((step+1)/n_warmup). */
 typedef enum dn_schedule_shape {
     DN_SCHEDULE_CONSTANT,  /* 1 */
-    DN_SCHEDULE_LINEAR,    /* then fall linearly to the end ((n_steps-step)/n_left) */
-    DN_SCHEDULE_COSINE,    /* then fall to the end as the first half of a cosine */
-    DN_SCHEDULE_TRAPEZOID, /* then stay, and fall linearly over the last warmdown_ratio: microsoft/dion's;
-                              where both rise and fall, the smaller */
+    DN_SCHEDULE_LINEAR,    /* then decay linearly to the end ((n_steps-step)/n_left) */
+    DN_SCHEDULE_COSINE,    /* then decay to the end as a half cosine */
+    DN_SCHEDULE_TRAPEZOID, /* then 1, with a linear decay over the last warmdown_ratio, as in
+                              microsoft/dion; where both overlap, the smaller factor */
 } dn_schedule_shape;
 
 #define DN_SCHEDULE_NAMES                                                                                    \
@@ -22,10 +22,10 @@ typedef struct dn_schedule_rule {
 } dn_schedule_rule;
 
 /**
- * Factor on a base value for step 0 <= step < n_steps; never 0. Counts of steps are rounded to the nearest, halves to even,
- * as by Python.
- * For the weight decay a rule of its own: decay enters as lr * weight_decay, so that a constant one already
- * fades with the learning rate, and one shaped as the learning rate's fades as its square.
+ * Factor on the base value in step 0 <= step < n_steps; never 0. Numbers of warm-up and decay steps are
+ * rounded to nearest, ties to even, as by Python. Weight decay has its own schedule: as it enters as lr *
+ * weight_decay, a constant one already follows the learning rate, and one with the learning rate's shape
+ * follows its square.
  */
 double dn_schedule_factor(const dn_schedule_rule *rule, uint64_t step, uint64_t n_steps);
 

@@ -1,9 +1,9 @@
 /*
- * What a comparison of optimizers found out, and the forms it is given in.
+ * The results of a comparison of optimizers, and their output as text, JSON and HTML.
  *
- * A contender is an optimizer at a rank. It is tried with some learning rates, each with the same seeds; a
- * trial is one run. The learning rate with the lowest mean final validation loss stands for its contender;
- * one of which a trial failed does not count. All numbers come from the trials' metrics.jsonl.
+ * A contender is an optimizer at a rank. It is tried with several learning rates, each with the same seeds; a
+ * trial is one run. A contender is represented by the learning rate with the lowest mean final validation
+ * loss, among those of which no trial failed. All values come from the trials' metrics.jsonl.
  */
 #ifndef REPORT_COMPARISON_H
 #define REPORT_COMPARISON_H
@@ -14,10 +14,10 @@
 #include <stdio.h>
 
 typedef enum dn_trial_end {
-    DN_TRIAL_OPEN, /* not at its end yet */
+    DN_TRIAL_OPEN, /* not complete yet */
     DN_TRIAL_DONE,
-    DN_TRIAL_DIVERGED, /* not-a-number, or a loss more than 1 nat above that of the first step */
-    DN_TRIAL_FAILED,   /* something else ended it: a worker died, memory */
+    DN_TRIAL_DIVERGED, /* NaN, or a loss more than 1 nat above that of the first step */
+    DN_TRIAL_FAILED,   /* ended otherwise: a worker died, out of memory */
 } dn_trial_end;
 
 typedef struct dn_trial {
@@ -29,20 +29,20 @@ typedef struct dn_trial {
     dn_record record;
 } dn_trial;
 
-/* Mean, and sample standard deviation: NaN of fewer than two. */
+/* Mean and sample standard deviation; the latter is NaN for fewer than two samples. */
 typedef struct dn_spread {
     double mean, deviation;
 } dn_spread;
 
 typedef struct dn_contender {
     char optimizer[16];
-    double rank; /* as a part of min(rows, columns); 0: the optimizer has none */
+    double rank; /* as a fraction of min(rows, cols); 0: the optimizer has none */
     size_t n_lrs;
     dn_trial *trials; /* [n_lrs, n_seeds], learning rates ascending; owned */
 
     /* Filled by dn_comparison_judge. */
-    size_t best;        /* learning rate that stands for it; n_lrs: none does */
-    bool at_edge;       /* the best of several is the lowest or the highest: a better one may lie outside */
+    size_t best;        /* index of the best learning rate; n_lrs: none */
+    bool at_edge;       /* the best is the lowest or highest of several: a better one may be outside */
     dn_spread val_loss; /* final, over seeds */
     /* Of the best; mean over seeds of a run's median step, without the first two. */
     double step_s, optimizer_s, tokens_per_s;
@@ -82,20 +82,20 @@ const dn_trial *dn_contender_failure(const dn_contender *contender, size_t n_see
 /** "diverged: why", "failed: why". Returns text. */
 const char *dn_trial_message(const dn_trial *trial, char *text, size_t bytes);
 
-/* ---- the best runs' way down ---- */
+/* ---- loss curves of the best runs ---- */
 
 typedef enum dn_curve_by { DN_CURVE_STEP, DN_CURVE_SECOND, DN_CURVE_BYTE, DN_CURVE_N_BY } dn_curve_by;
 
-/* Training loss, averaged over stretches of steps, then over seeds. */
+/* Training loss, averaged over intervals of steps, then over seeds. */
 typedef struct dn_curve {
     size_t n;
-    double *x[DN_CURVE_N_BY];  /* at the end of a stretch, since the beginning: steps, seconds in steps, bytes
+    double *x[DN_CURVE_N_BY];  /* at the end of an interval, since the start: steps, seconds in steps, bytes
                                   exchanged by one worker over all axes; means over seeds */
-    double *loss, *low, *high; /* mean, least and most over seeds */
+    double *loss, *low, *high; /* mean, minimum and maximum over seeds */
 } dn_curve;
 
-/** Of a contender that has a best, in at most max_points stretches. Owned by the caller, who frees it also
- * after a failure. Errors: DN_ERR_MEMORY. */
+/** The curve of a contender that has a best learning rate, in at most max_points intervals. The caller frees
+ * *out, also after a failure. Errors: DN_ERR_MEMORY. */
 dn_status dn_curve_make(const dn_comparison *comparison, const dn_contender *contender, size_t max_points,
                         dn_curve *out) DN_MUST_USE;
 void dn_curve_free(dn_curve *curve);
@@ -106,7 +106,7 @@ void dn_curve_free(dn_curve *curve);
 void dn_comparison_print(const dn_comparison *comparison, FILE *out);
 /** Everything but the curves. Errors: DN_ERR_IO, DN_ERR_MEMORY. */
 dn_status dn_comparison_write_json(const dn_comparison *comparison, const char *path) DN_MUST_USE;
-/** One page without anything from elsewhere. Errors: DN_ERR_IO, DN_ERR_MEMORY. */
+/** A self-contained HTML page. Errors: DN_ERR_IO, DN_ERR_MEMORY. */
 dn_status dn_comparison_write_html(const dn_comparison *comparison, const char *path) DN_MUST_USE;
 
 #endif

@@ -1,5 +1,5 @@
-/* HTML pages that need nothing from elsewhere: their beginning with its style, and text in them. A page is
- * also well-formed XML. Colours are named --c0 to --c7 and differ between light and dark. */
+/* Self-contained HTML pages, which are also well-formed XML. Colours are --c0 to --c7, with light and dark
+ * variants. */
 #ifndef REPORT_PAGE_H
 #define REPORT_PAGE_H
 
@@ -7,7 +7,7 @@
 
 enum { DN_PAGE_COLOURS = 8 };
 
-/** Up to and with the opening of the body; title without markup. */
+/** Writes everything up to and including the <body> tag; title is plain text. */
 void dn_page_begin(const char *title, FILE *out);
 void dn_page_end(FILE *out);
 

@@ -23,15 +23,15 @@ typedef struct dn_plot_line {
     const double *x, *y;      /* [n], borrowed; points that are not finite are left out */
     const double *low, *high; /* [n] edges of a band; NULL: none */
     bool dots;                /* a mark at each point */
-    bool raw;                 /* thin and faint: what another line smooths */
+    bool raw;                 /* thin and faint: the raw data of a smoothed line */
 } dn_plot_line;
 
 typedef struct dn_plot {
-    const char *name;              /* for those who cannot see it */
+    const char *name;              /* accessible name */
     const char *x_label, *y_label; /* with units */
     double x_scale;                /* x is multiplied by this; > 0 */
     bool log_x;                    /* points with x <= 0 are left out */
-    double y_most;                 /* what lies above is cut off; NaN: the greatest value */
+    double y_most;                 /* upper end of the y axis; NaN: the largest value */
     const dn_plot_line *lines;
     size_t n_lines;
 } dn_plot;

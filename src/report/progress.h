@@ -1,5 +1,5 @@
 /*
- * What people see while a run goes on. On a terminal: one line, redrawn in place, cut to its width, with a
+ * The progress display of a run. On a terminal: one line, redrawn in place, cut to its width, with a
  * bar, step, loss, speed and time left; elsewhere (a pipe, a file) plain lines, one every few seconds, no
  * control characters.
  */

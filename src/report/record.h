@@ -1,4 +1,4 @@
-/* metrics.jsonl read back: what a run measured, step by step. */
+/* Reading metrics.jsonl: the measurements of a run, by step. */
 #ifndef REPORT_RECORD_H
 #define REPORT_RECORD_H
 
@@ -9,7 +9,7 @@
 
 enum { DN_RECORD_AXES = 3 }; /* dp, fs, tp */
 
-/* A line. What it does not tell is NaN. */
+/* One line; missing values are NaN. */
 typedef struct dn_record_step {
     uint64_t step;
     double loss, val_loss; /* nats a token */
@@ -23,8 +23,8 @@ typedef struct dn_record {
     dn_record_step *steps; /* owned */
 } dn_record;
 
-/** Reads the steps of path, from 1 on, up to a torn last line; a file that is not there has no steps. On failure *out is empty.
- * Errors: DN_ERR_IO; DN_ERR_DATA naming the line that is no object with a step. */
+/** Reads the steps of path, from 1 on, ignoring a torn last line; a missing file has no steps. On failure
+ * *out is empty. Errors: DN_ERR_IO; DN_ERR_DATA naming the line that is not an object with a step. */
 dn_status dn_record_read(const char *path, dn_record *out) DN_MUST_USE;
 void dn_record_free(dn_record *record);
 

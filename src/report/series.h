@@ -1,4 +1,4 @@
-/* metrics.jsonl as columns: all that a run's lines hold, by name. */
+/* metrics.jsonl as columns: all values of a run, by name. */
 #ifndef REPORT_SERIES_H
 #define REPORT_SERIES_H
 
@@ -9,11 +9,11 @@
 typedef struct dn_series {
     size_t n, n_columns; /* lines; names, "step" being the first, others as they first appear */
     char **names;        /* owned, as all of it */
-    double **columns;    /* [n_columns][n]; what a line does not tell is NaN */
+    double **columns;    /* [n_columns][n]; missing values are NaN */
 } dn_series;
 
-/** Reads path up to a torn last line; a file that is not there has no lines. On failure *out is empty. Errors: DN_ERR_IO;
- * DN_ERR_DATA naming the line that is no object with a step; DN_ERR_MEMORY. */
+/** Reads path, ignoring a torn last line; a missing file has no lines. On failure *out is empty. Errors:
+ * DN_ERR_IO; DN_ERR_DATA naming the line that is not an object with a step; DN_ERR_MEMORY. */
 dn_status dn_series_read(const char *path, dn_series *out) DN_MUST_USE;
 void dn_series_free(dn_series *series);
 

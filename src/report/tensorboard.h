@@ -11,10 +11,10 @@ typedef struct dn_tensorboard dn_tensorboard;
 
 #define DN_TENSORBOARD_FILE "events.out.tfevents.dionode" /* TensorBoard looks for "tfevents" in names */
 
-/** Makes the file in `dir` anew, with what dir/metrics.jsonl holds so far: also where a run goes on, which may have cut
- * steps off. Errors: DN_ERR_IO; those of dn_series_read. Owned by the caller. */
+/** Recreates the file in `dir` from dir/metrics.jsonl, also when a run resumes, as that may have removed
+ * steps. Errors: DN_ERR_IO; those of dn_series_read. Owned by the caller. */
 dn_status dn_tensorboard_open(const char *dir, dn_tensorboard **out) DN_MUST_USE;
-/** Appends the values of a step that are finite, at once and whole. Allocates nothing. Errors: DN_ERR_IO. */
+/** Appends the finite values of a step by a single write. Allocates nothing. Errors: DN_ERR_IO. */
 dn_status dn_tensorboard_write(dn_tensorboard *t, uint64_t step, const dn_metric *values, size_t n) DN_MUST_USE;
 /** Closes; NULL is a no-op; sets *t to NULL. Errors: DN_ERR_IO. */
 dn_status dn_tensorboard_close(dn_tensorboard **t) DN_MUST_USE;

@@ -2,8 +2,9 @@
  * Buckets: tensors that several ranks hold copies of, reduced and gathered together. Each rank owns a shard
  * of the rows of each tensor.
  *
- *     reduce    reduce-scatter: each rank's shard becomes the reduction over its communicator; the rest of
- * its tensor is undefined gather    all-gather: each rank's shard is copied to all
+ *     reduce    reduce-scatter: each rank's shard becomes the reduction over its communicator;
+ *               the rest of its tensor is undefined
+ *     gather    all-gather: each rank's shard is copied to all
  *
  * Tensors of one bucket may belong to different communicators of the mesh; each needs one barrier for all of
  * its own.
@@ -27,17 +28,16 @@ static inline dn_bucket dn_bucket_of(const dn_mesh *mesh, dn_type type)
     return (dn_bucket){.mesh = mesh, .type = type};
 }
 
-/** Adds x [rows, cols], symmetric: it lies at the same offset on all members of the group along `axes`, with
- * the same shape. Member k's share are the rows dn_shard_range(rows, 1, members, k). Errors: DN_ERR_MEMORY.
- */
+/** Adds x [rows, cols], symmetric: at the same offset and of the same shape on all ranks of the communicator
+ * along `axes`. Rank k of it owns the rows dn_shard_range(rows, 1, size, k). Errors: DN_ERR_MEMORY. */
 dn_status dn_bucket_add(dn_bucket *bucket, unsigned axes, void *x, size_t rows, size_t cols) DN_MUST_USE;
 /** Empties it and keeps its capacity: adding as many again allocates nothing. */
 void dn_bucket_reset(dn_bucket *bucket);
 void dn_bucket_clear(dn_bucket *bucket);
 
-/** Collective over each of the groups, in the same order everywhere; queued kernels have finished. Members
- * must not write a tensor outside their own share before the next barrier of the group, nor, after a gather,
- * their own share. */
+/** Collective over each of the communicators, in the same order on all ranks; queued kernels must have
+ * finished. Until the next barrier of its communicator a rank must not write a tensor outside its own shard
+ * nor, after a gather, its own shard. */
 dn_status dn_bucket_reduce(const dn_bucket *bucket, dn_op op, dn_traffic kind) DN_MUST_USE;
 dn_status dn_bucket_gather(const dn_bucket *bucket, dn_traffic kind) DN_MUST_USE;
 

@@ -1,17 +1,18 @@
 /*
- * Where members of a group meet: a barrier that can carry a few bytes.
+ * The barrier of a communicator, with a small payload per member.
  *
- *     member 0   writes line 0, reads all others'    one line transfer is all the time it takes
+ *     member 0   writes line 0, reads all others'    latency: one cache line transfer
  *     member 1   writes line 1, reads all others'
  *     ...
  *
- * Each member owns two lines of shared memory and alone writes them, in turn: a sequence number, what it came
- * for, and up to 96 bytes. Whoever has seen the sequence on all lines goes on, and may read them all until it
- * comes to the next barrier: a line is written again two barriers later, which no member can reach before all
- * have come to the one between. So nothing needs clearing, and nobody waits for being read.
+ * Each member owns two lines of shared memory, which it alone writes, alternately: a sequence number, a
+ * description of the call, and up to 96 bytes of payload. A member that has seen the sequence number on all
+ * lines proceeds, and may read the lines until it enters the next barrier: a line is reused two barriers
+ * later, which no member reaches before all have entered the one in between. So nothing is cleared, and
+ * writers do not wait for readers.
  *
- * The sequence counts barriers and is compared with >=. As all barriers of a group share it, and each says
- * what it is, members that came for different things are told so at once.
+ * The sequence counts barriers and is compared with >=. All barriers of a communicator share it, and each
+ * line describes the call, so that members in different calls are detected at once.
  */
 #ifndef SHM_BARRIER_H
 #define SHM_BARRIER_H
@@ -22,7 +23,7 @@
 
 #define DN_LINE_BYTES 96
 
-/* What members can come for. */
+/* The call that a barrier belongs to. */
 typedef enum dn_purpose {
     DN_FOR_BARRIER,
     DN_FOR_BROADCAST,
@@ -41,10 +42,10 @@ typedef enum dn_purpose {
 
 #define DN_PLACE_PRIVATE UINT64_MAX
 
-/* A call as members compare it; all fields are equal on all members of a barrier. */
+/* The description of a call; members compare it, and all fields must agree. */
 typedef struct dn_call {
     uint64_t count;
-    uint64_t place; /* offset of the buffer in each member's arena, DN_PLACE_PRIVATE outside of it */
+    uint64_t place; /* offset of the buffer in each member's arena; DN_PLACE_PRIVATE: outside of it */
     uint8_t purpose, type, op, phase;
     int32_t root;
 } dn_call;
@@ -70,20 +71,21 @@ typedef struct dn_barrier {
  */
 void dn_barrier_init_world(dn_barrier *barrier, dn_world *world, int rank);
 
-/** The barrier of some ranks of the world, over lines that they give: lines[i] are the two lines of member i,
- * zeroed before the first barrier, in the segment of the world. Copies both lists. me: this rank's index. */
+/** The barrier of some ranks of the world, over lines that the caller provides in the world's segment:
+ * lines[i] are the two lines of member i, zeroed before the first barrier. Copies both lists. me: this rank's
+ * index. */
 void dn_barrier_init(dn_barrier *barrier, dn_world *world, int n_members, const int16_t *ranks,
                      dn_line *const *lines, int me);
 
-/** Collective. Everything written before it by any member is visible after it to all. payload [bytes <=
- * DN_LINE_BYTES] can be read by all with dn_barrier_payload until they come to the next barrier.
+/** Collective. What any member wrote before it is visible to all after it. payload [bytes <= DN_LINE_BYTES]
+ * can be read by all with dn_barrier_payload until they enter the next barrier.
  *
- * Errors: those of dn_wait_reach; DN_ERR_ARG where members came for different calls (DN_ERR_PEER on those
- * that heard of it from another). */
+ * Errors: those of dn_wait_reach; DN_ERR_ARG if members are in different calls (DN_ERR_PEER on members that
+ * another told of it). */
 dn_status dn_barrier_wait(dn_barrier *barrier, const dn_call *call, const void *payload,
                           size_t bytes) DN_MUST_USE;
 
-/** What a member brought to the last barrier. */
+/** The payload of a member in the last barrier. */
 static inline const void *dn_barrier_payload(const dn_barrier *barrier, int member)
 {
     return barrier->lines[member][barrier->sequence % 2].payload;

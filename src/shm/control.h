@@ -1,5 +1,5 @@
 /*
- * The control page as it lies in shared memory, and a process's handle of it. Private to this room.
+ * Layout of the control page in shared memory, and a process's handle of the world. Private to this room.
  *
  *     0 | header, constant after creation | 128 | failure | ... | slot of rank 0 | slot of rank 1 | ...
  *
@@ -22,25 +22,24 @@
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "only lock-free atomics work between processes");
 
-/* One rank's row of the state table, its place to be waited for, and its two lines of the world's
- * barrier. */
+/* One rank's row of the state table, its eventcount, and its two lines of the world's barrier. */
 typedef struct dn_rank_slot {
-    /* Written by the rank alone, read by anyone for people and deadlines: relaxed, ordering nothing. */
+    /* Written by the rank alone, read by all for reports and deadlines: relaxed, ordering nothing. */
     _Alignas(128) _Atomic uint64_t progress; /* counts ticks */
-    _Atomic uint64_t step;                   /* as told by the last tick */
+    _Atomic uint64_t step;                   /* of the last tick */
     _Atomic uint64_t phase[DN_PHASE_WORDS];  /* its name, zero-padded */
     _Atomic uint64_t waiting_at;             /* offset of the word it waits for, from the control page */
     _Atomic uint64_t waiting_want;           /* what the word must reach */
     _Atomic uint64_t waiting_since_ns;       /* clock at the start of the wait */
     _Atomic int32_t waiting_for;             /* 1 + rank, while asleep; 0 otherwise */
     _Atomic int32_t pid;                     /* 0 = unknown; written once, by the rank or its launcher */
-    _Atomic int32_t left;                    /* 1: it is done, and its end is no failure */
-    _Atomic int32_t domain;                  /* NUMA domain; written once, before there are groups */
+    _Atomic int32_t left;                    /* 1: the rank has finished, its exit is no failure */
+    _Atomic int32_t domain;                  /* NUMA domain; written once, before communicators exist */
 
-    /* Eventcount of those asleep until this rank writes. */
+    /* Eventcount of ranks that sleep until this one writes. */
     _Alignas(128) _Atomic uint32_t wakes; /* futex word; raised by this rank and by whoever aborts */
-    _Atomic uint32_t sleepers; /* raised and lowered by each sleeper; a dead one leaves it high, which
-                                  costs a system call a post and nothing else */
+    _Atomic uint32_t sleepers; /* incremented and decremented by each sleeper; one that dies leaves it too
+                                  high, which costs one system call per post */
 
     dn_line lines[2]; /* of the barrier of the whole world; written by the rank alone */
 } dn_rank_slot;
@@ -49,12 +48,12 @@ _Static_assert(sizeof(dn_rank_slot) == 4 * 128 && offsetof(dn_rank_slot, wakes) 
                    offsetof(dn_rank_slot, lines) == 256,
                "the layout is the same for every compiler and precision");
 
-/* The abort word and the first failure. The word goes EMPTY -> CLAIMED (compare-and-swap) -> TOLD. */
+/* The abort word and the first failure. The word goes EMPTY -> CLAIMED (compare-and-swap) -> PUBLISHED. */
 enum { DN_ABORT_EMPTY, DN_ABORT_CLAIMED, DN_ABORT_PUBLISHED };
 
 typedef struct dn_abort_record {
     _Alignas(128) _Atomic uint32_t word;
-    int32_t status, rank, signal; /* from here on: written by the claimer, read after TOLD */
+    int32_t status, rank, signal; /* from here on: written by the claimer, read after PUBLISHED */
     uint64_t step;
     char message[DN_MESSAGE_MAX];
 } dn_abort_record;
@@ -73,10 +72,10 @@ typedef struct dn_control {
     uint32_t n_pauses; /* spins before a wait starts to yield */
 
     dn_abort_record abort;
-    _Alignas(128) _Atomic int32_t stop; /* signal that asked for a stop; relaxed: it orders nothing */
+    _Alignas(128) _Atomic int32_t stop; /* signal that requested a stop; relaxed */
     _Atomic uint32_t n_present;         /* ranks that have mapped a world made by dn_world_rendezvous */
-    _Atomic uint64_t saved;             /* 1 + the step told by dn_world_report_saved; 0: none; relaxed */
-    _Atomic uint32_t saves;             /* how often a save was asked for; relaxed */
+    _Atomic uint64_t saved;             /* 1 + the step of dn_world_report_saved; 0: none; relaxed */
+    _Atomic uint32_t saves;             /* how often a save was requested; relaxed */
     dn_rank_slot slots[DN_MAX_RANKS];
 } dn_control;
 
@@ -84,8 +83,8 @@ _Static_assert(offsetof(dn_control, abort) == 128 && offsetof(dn_control, slots)
                    sizeof(dn_control) == 128 + 640 + 128 + DN_MAX_RANKS * sizeof(dn_rank_slot),
                "as above");
 
-/* bytes and n_ranks as they were when it was mapped: what a process needs to stay within the mapping, and a
- * launcher to end its workers, is not asked of memory that others write to. */
+/* bytes and n_ranks are copied when the segment is mapped: the bounds of the mapping, and the number of
+ * workers that a launcher has to end, are not read from memory that other processes can overwrite. */
 struct dn_world {
     dn_control *control; /* start of the mapping; of a copy, its own memory, the control page alone */
     uint64_t bytes;
@@ -94,15 +93,15 @@ struct dn_world {
     bool is_copy; /* of another process's, made by dn_world_attach_pid */
 };
 
-/* Of a POSIX shared-memory object: "/", a beginning, "-", 16 hexadecimal digits. */
+/* Bytes of a shared-memory object's name: "/", a prefix, "-", 16 hexadecimal digits. */
 #define DN_SHM_NAME_MAX 96
 
-/** A new POSIX shared-memory object, readable by this user alone, whose name begins with beginning
- * ("/dionode-...") and ends with random digits: /dev/shm is open to all users, and a name that can be known
- * before could be taken before. Returns its descriptor; -1 with errno. */
+/** Creates a POSIX shared-memory object, readable by this user alone, named with the prefix `beginning`
+ * ("/dionode-...") and random digits: /dev/shm is writable by all users, and a predictable name could be
+ * occupied. Returns its descriptor; -1 with errno. */
 int dn_control_create_object(const char *beginning, char name[DN_SHM_NAME_MAX]);
 
-/** Maps the world that lies ready in a segment of so many bytes, as `rank`. The descriptor as above. */
+/** Maps the initialized world in a segment of `bytes` bytes, as `rank`. */
 dn_status dn_control_attach_to(int descriptor, uint64_t address, uint64_t bytes, int rank,
                                dn_world **out) DN_MUST_USE;
 
@@ -116,20 +115,20 @@ static inline bool dn_control_aborted(const dn_world *world)
 /** DN_ERR_PEER with the message of the first failure. */
 dn_status dn_control_fail_peer(const dn_world *world) DN_MUST_USE;
 
-/** Puts into the state table that `rank` sleeps until awaited's *word reaches want. awaited -1: it is awake.
+/** Records in the state table that `rank` sleeps until awaited's *word reaches want. awaited -1: it is awake.
  */
 void dn_control_set_waiting(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
                             uint64_t want);
 
-/** Whom everybody waits for in the end: follows `rank` along who-waits-for-whom to one that does not wait
- * (or, where all wait in a circle, to some rank of it). */
+/** The rank that the others are ultimately waiting for: follows the waits-for chain from `rank` to a rank
+ * that does not wait (in a cycle, to some rank of it). */
 int dn_control_failed_rank(const dn_world *world, int rank);
 
-/** Fails the world in the name of `waiter`, whose deadline for `culprit` has passed. Returns DN_ERR_TIMEOUT,
- * or DN_ERR_PEER if someone else failed first. */
+/** Fails the world because `waiter`'s deadline for `failed_rank` has passed. Returns DN_ERR_TIMEOUT, or
+ * DN_ERR_PEER if another failure came first. */
 dn_status dn_control_fail_timeout(dn_world *world, int waiter, int failed_rank) DN_MUST_USE;
 
-/** How many barriers of the whole world this rank has come to. */
+/** How many barriers of the world this rank has entered. */
 static inline uint64_t dn_control_barriers(const dn_world *world, int rank)
 {
     const dn_line *lines = world->control->slots[rank].lines;

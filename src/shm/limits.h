@@ -1,15 +1,14 @@
-/* How much memory a run may still take, so that too large a run is an error at its start and not a kill in
- * its middle. Knows files of the kernel only. */
+/* Memory that is still available, so that a run that is too large fails at its start, instead of being killed
+ * later. */
 #ifndef SHM_LIMITS_H
 #define SHM_LIMITS_H
 
 #include <stdint.h>
 
 /**
- * Bytes of memory this process can still get: MemAvailable, or what the tightest memory control group above
- * it (version 1 or 2) leaves, whichever is less. File cache that the group could drop counts as free.
- * UINT64_MAX if the kernel says nothing. root is put before every path: "" for this machine, a folder for
- * tests.
+ * Bytes of memory that this process can still allocate: the smaller of MemAvailable and what the tightest of
+ * its memory control groups (version 1 or 2) leaves. Reclaimable file cache of the group counts as free.
+ * UINT64_MAX if unknown. root is prepended to every path: "" for this machine, a directory in tests.
  */
 uint64_t dn_limits_memory(const char *root);
 

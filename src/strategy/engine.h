@@ -1,10 +1,9 @@
 /*
- * Carries out a strategy (strategy.h) in one run: what comes after the optimizer's step.
+ * Carries out a strategy (strategy.h) in one run: the exchange after the optimizer's step.
  *
- * Along dp each rank has twins in the other replicas, which hold the same block of each parameter. A block's
- * rows are dealt to the twins in shares (shard/bucket.h): an exchange brings the mean of a share to its owner
- * and what the owner makes of it back to all, as many bytes as an all-reduce; states of a strategy are kept
- * once, at the owners.
+ * The ranks along dp hold the same block of each parameter. The block's rows are sharded over them
+ * (shard/bucket.h): an exchange reduces the mean of each shard to its owner, and gathers what the owner makes
+ * of it to all, with as many bytes as an all-reduce. States of a strategy are kept once, by the owners.
  */
 #ifndef STRATEGY_ENGINE_H
 #define STRATEGY_ENGINE_H
@@ -14,25 +13,27 @@
 
 typedef struct dn_strategy_run dn_strategy_run;
 
-/** Symmetric heap that dn_strategy_open takes of mesh->all; exact. Of params shapes and cuts are read. */
+/** Bytes that dn_strategy_open allocates on the symmetric heap of mesh->all; exact. Of params only shapes and
+ * shardings are read. */
 size_t dn_strategy_heap_bytes(const dn_strategy *strategy, const dn_param *params, size_t n_params,
                               const int size[DN_N_AXES]);
 
-/** config is copied; all else borrowed: params (weights on the symmetric heap of the mesh), the mesh of all replicas.
- * Takes heap on all ranks alike; nobody meets. Errors: DN_ERR_MEMORY. *out is owned by the caller. */
+/** config is copied; all else is borrowed: params (weights on the symmetric heap), the mesh of all replicas.
+ * To be called on all ranks, as it allocates symmetric memory; no barrier. Errors: DN_ERR_MEMORY. The caller
+ * owns *out. */
 dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config *config, const dn_param *params,
                            size_t n_params, dn_stream *stream, const dn_mesh *mesh, dn_strategy_run **out) DN_MUST_USE;
 void dn_strategy_close(dn_strategy_run **run);
 
-/** Sets the states to those of a run that begins with the weights as they are, the same in all replicas. Not
- * collective. */
+/** Initializes the states from the present weights, which must be equal in all replicas. Not collective. */
 dn_status dn_strategy_begin(dn_strategy_run *run) DN_MUST_USE;
 
-/** Collective. What replicas exchange after the optimizer's step (counted from 0), which no rank has skipped. Errors:
- * those of the groups. */
+/** Collective. Exchanges what the strategy says after the optimizer's step (counted from 0), which no rank
+ * has skipped. Errors: those of the communicators. */
 dn_status dn_strategy_exchange(dn_strategy_run *run, uint64_t step) DN_MUST_USE;
 
-/** Whether replicas' weights differ, as they do between exchanges. The same on all ranks. A restored run is told. */
+/** Whether replicas' weights differ, as they do between exchanges. The same on all ranks. To be set when a
+ * run is restored. */
 bool dn_strategy_apart(const dn_strategy_run *run);
 void dn_strategy_set_apart(dn_strategy_run *run, bool apart);
 

@@ -3,14 +3,14 @@
  *
  * Each strategy is one file of this room, NAME.c, that defines one row, dn_strategy_NAME. The list of names
  * in meson.build compiles the file and registers the row; there is no other list. What the row says is
- * carried out by the engine (engine.h): a strategy neither communicates nor walks the model, it sees one
- * share of a parameter at a time.
+ * carried out by the engine (engine.h): a strategy neither communicates nor walks the model; it sees one
+ * shard of a parameter at a time.
  *
- *     average, factors   the rule's optimizer stands on the whole mesh and averages gradients, or Dion's
- * factors, in every step (shard/optimizer.h): the engine adds nothing local              the optimizer stands
- * on each replica's own mesh, whatever its rule; after some steps the replicas' weights are averaged. The
- * mean is formed by owners, each of its share of the rows, and there `apply` makes the new weights of it,
- * which go to all replicas
+ *     average, factors   the optimizer runs on the whole mesh and averages gradients, or Dion's factors, in
+ *                        every step (shard/optimizer.h): the engine adds nothing
+ *     local              the optimizer runs on each replica's own mesh; after some steps the replicas'
+ *                        weights are averaged: each owner forms the mean of its shard of the rows, `apply`
+ *                        computes the new weights from it, and these are gathered to all replicas
  *
  * Adding one: docs/extending/strategy.md.
  */
@@ -27,10 +27,10 @@ enum { DN_STRATEGY_STATES_MAX = 2 };
 typedef struct dn_strategy_config {
     uint64_t n_steps;                /* of the run */
     uint64_t sync_every;             /* steps between two exchanges, >= 1 */
-    double outer_lr, outer_momentum; /* NAN: as the strategy chooses */
+    double outer_lr, outer_momentum; /* NAN: the strategy's default */
 } dn_strategy_config;
 
-/* This rank's share of one parameter: no other replica has these rows. */
+/* The shard of one parameter that this rank owns among the replicas. */
 typedef struct dn_strategy_shard {
     size_t n;
     dn_buf *weight;                         /* [n] */
@@ -40,18 +40,19 @@ typedef struct dn_strategy_shard {
 typedef struct dn_strategy {
     const char *name, *help;
     bool factors; /* the rule exchanges its low-rank factors where it has them, else gradients */
-    bool local;   /* each replica steps alone. What follows is of these strategies */
-    /* Settings, "key=value key=value ...", under which replicas train as one rank does: what can be verified.
-     */
+    bool local;   /* each replica steps alone; the fields below apply to these strategies only */
+    /* Settings, "key=value key=value ...", under which replicas train exactly as one rank does, for
+     * verification. */
     const char *lossless;
     const char *states[DN_STRATEGY_STATES_MAX]; /* names in checkpoints, before ".<parameter>" */
-    /** Whether weights are exchanged after the step (counted from 0). The same on all ranks: of nothing but
-     * these. */
+    /** Whether weights are exchanged after the step (counted from 0). Depends on the arguments alone, so that
+     * all ranks agree. */
     bool (*due)(const dn_strategy_config *config, uint64_t step);
-    /** Sets states from the weights that training begins with, the same in all replicas. NULL: they stay 0.
+    /** Initializes the states from the initial weights, which are equal in all replicas. NULL: they stay 0.
      */
     void (*begin)(dn_stream *s, const dn_strategy_shard *x);
-    /** x->weight is the mean over the replicas and becomes the new weight of all. NULL: the mean is. */
+    /** In place: x->weight, the mean over the replicas, becomes the new weight of all. NULL: the mean itself.
+     */
     void (*apply)(dn_stream *s, const dn_strategy_config *config, const dn_strategy_shard *x);
 } dn_strategy;
 

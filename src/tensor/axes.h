@@ -1,4 +1,4 @@
-/* Sets of axes of a mesh of size[], as bit masks: the ranks along a set, and which of them one is. */
+/* Sets of axes of a mesh of size[], as bit masks: number and numbering of the ranks along a set. */
 #ifndef TENSOR_AXES_H
 #define TENSOR_AXES_H
 
@@ -13,7 +13,8 @@ unsigned dn_axes_without(const int size[DN_N_AXES], unsigned axes);
 /** The number of ranks along a set of axes. */
 int dn_axes_size(const int size[DN_N_AXES], unsigned axes);
 
-/** The rank of the one at coordinates at[] among them: its rank in dn_mesh_comm(mesh, axes). */
+/** The rank, among the ranks along the set, of the one at coordinates at[]: its rank in dn_mesh_comm(mesh,
+ * axes). */
 int dn_axes_rank(const int size[DN_N_AXES], unsigned axes, const int at[DN_N_AXES]);
 
 #endif

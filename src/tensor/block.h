@@ -11,7 +11,7 @@ static inline size_t dn_range_size(dn_range range)
     return range.end - range.first;
 }
 
-/** The part of both; where they do not meet it is empty, and lies at an end of one of them. */
+/** The intersection; if it is empty, it lies at an end of one of them. */
 dn_range dn_range_intersect(dn_range a, dn_range b);
 
 /** The range of a dimension of n that the rank at coordinates at[] of a mesh of size[] holds; all of it where
@@ -42,7 +42,7 @@ static inline size_t dn_block_size(dn_block block)
 
 dn_block dn_block_intersect(dn_block a, dn_block b);
 
-/** Whether a block lies in a matrix [rows, cols]; any numbers will do. */
+/** Whether a block lies within a matrix [rows, cols]; the block may hold any values. */
 bool dn_block_is_within(dn_block block, size_t rows, size_t cols);
 
 #endif

@@ -1,5 +1,5 @@
-/* A tensor as a whole, and what ranks hold of it: how states of optimizers, checkpoints and verification
- * name, shape and place what they pass on. Owns nothing. */
+/* A tensor as a whole and its shards: the common description that optimizer states, checkpoints and
+ * verification use. Owns nothing. */
 #ifndef TENSOR_TENSOR_H
 #define TENSOR_TENSOR_H
 
@@ -8,13 +8,13 @@
 
 #define DN_TENSOR_NAME_MAX 128 /* bytes of a name, with its end */
 
-/* What one rank holds. */
+/* What one rank holds of a tensor. */
 typedef struct dn_shard {
     dn_block block; /* may be empty */
     void *data; /* [block.rows, block.cols] of the tensor's type, dense, row-major; an address of this rank's
                    symmetric memory: what another rank holds is read through dn_comm_view */
     int rank;
-    int replica; /* the copy that it belongs to: the shards of one copy tile the tensor exactly */
+    int replica; /* that it belongs to: the shards of one replica tile the tensor exactly */
 } dn_shard;
 
 typedef struct dn_tensor {

@@ -1,4 +1,4 @@
-/* The machine as a benchmark asks for it: its NUMA domains, one PU of each usable core, its caches. */
+/* Topology queries of benchmarks: NUMA domains, one PU of each usable core, cache sizes. */
 #ifndef TOPO_DOMAINS_H
 #define TOPO_DOMAINS_H
 
@@ -7,12 +7,12 @@
 #include <stdint.h>
 
 typedef struct dn_domain {
-    int os_node; /* number by which the system knows it */
+    int os_node; /* operating-system number */
     uint64_t memory_bytes;
     int n_cores; /* usable ones */
 } dn_domain;
 
-/** NUMA domains by logical index, those without usable cores or without memory too. */
+/** NUMA domains by logical index, including those without usable cores or without memory. */
 int dn_topo_n_domains(const dn_topo *topo);
 dn_domain dn_topo_domain(const dn_topo *topo, int index);
 
@@ -20,11 +20,11 @@ dn_domain dn_topo_domain(const dn_topo *topo, int index);
  * pus [max]. Returns how many there are, which may be more than max. */
 int dn_topo_cores(const dn_topo *topo, int domain, int *pus, int max);
 
-/** Bytes of all last-level caches of the machine together; 0 if it tells of none. */
+/** Total bytes of the machine's last-level caches; 0 if unknown. */
 size_t dn_topo_cache_bytes(const dn_topo *topo);
 
-/** Binds the calling thread to one PU. Errors: DN_ERR_SYSTEM where the system refuses, or where the topology
- * is not this machine's. */
+/** Binds the calling thread to one PU. Errors: DN_ERR_SYSTEM if the kernel refuses, or if the topology
+ * is not this system's. */
 dn_status dn_topo_bind_pu(const dn_topo *topo, int pu) DN_MUST_USE;
 
 #endif

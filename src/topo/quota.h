@@ -1,10 +1,10 @@
-/* How much CPU time the control groups of this process allow. hwloc knows their cpusets, not this. */
+/* The CPU quota of this process's control groups. hwloc knows their cpusets only. */
 #ifndef TOPO_QUOTA_H
 #define TOPO_QUOTA_H
 
 /**
- * CPUs' worth of time a second that the process may use: the least quota of its own control group and all
- * above it, 0 if none has a limit. root is put before /proc/self/cgroup and /sys/fs/cgroup ("" for the
+ * CPU seconds per second that the process may use: the smallest quota of its own control group and all its
+ * ancestors; 0 if none has a limit. root is prepended to /proc/self/cgroup and /sys/fs/cgroup ("" for the
  * running system; tests build a tree of their own).
  *
  * Version 2: cpu.max is "QUOTA PERIOD" or "max PERIOD". Version 1: cpu.cfs_quota_us (-1 = none) over

@@ -1,9 +1,10 @@
 /*
- * What the files of this room share: a loaded hwloc topology and the plan made on it. The only room that
- * knows hwloc.
+ * Internals of this room: a loaded hwloc topology and the placement plan made on it. Only this room uses
+ * hwloc.
  *
- * All sets are bitmaps of PUs by operating-system number. The topology keeps disallowed objects, so that the
- * machine is described whole and logical numbers are those of lstopo; what may be used is `usable`.
+ * All sets are bitmaps of PUs by operating-system number. Disallowed objects are kept in the topology, so
+ * that the whole machine is described and logical numbers are those of lstopo; `usable` holds the allowed
+ * PUs.
  */
 #ifndef TOPO_TOPO_H
 #define TOPO_TOPO_H
@@ -31,7 +32,7 @@ struct dn_topo {
     dn_seat seats[DN_MAX_RANKS];
 };
 
-/** Fills everything but the plan. On failure what was made stays in topo, for dn_topo_destroy. */
+/** Fills everything but the plan. On failure, too, topo is to be destroyed with dn_topo_destroy. */
 dn_status dn_topo_discover(dn_topo *topo) DN_MUST_USE;
 
 /** Fills n_workers and seats; n_workers as in dn_topo_create, in range. */

@@ -1,11 +1,11 @@
-/* Two configurations side by side: the one of now, and the one that a checkpoint or a run's folder holds. */
+/* Comparing the current configuration with the one stored in a checkpoint or run directory. */
 #ifndef TRAIN_CONFIG_DIFF_H
 #define TRAIN_CONFIG_DIFF_H
 
 #include "dionode/config.h"
 
-/** Lists the keys of that role whose values differ, as "lr 0.02 -> 0.01, seed 0 -> 1", cut to `bytes`. Returns
- * their number. */
+/** Lists the keys of a role whose values differ, as "lr 0.02 -> 0.01, seed 0 -> 1", in text [bytes],
+ * truncated. Returns their number. */
 size_t dn_config_differences(const dn_config *before, const dn_config *now, dn_key_role role, char *text,
                              size_t bytes);
 

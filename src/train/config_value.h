@@ -1,4 +1,4 @@
-/* Between the YAML reader and the table of keys. `where` opens every message: "file:line" or the argument. */
+/* Setting configuration values by key. `where` starts every message: "file:line", or the argument. */
 #ifndef TRAIN_CONFIG_VALUE_H
 #define TRAIN_CONFIG_VALUE_H
 
@@ -7,10 +7,10 @@
 /* Room for all keys of the table. */
 enum { DN_KEYS_MAX = 128 };
 
-/** Whether the reference knows the key and we have no use for it. */
+/** Whether microsoft/dion's training script has the key and Dionode ignores it. */
 bool dn_key_ignored(const char *name);
 
-/** The number of the option (dn_option_at) that a key of the table is; -1: it is none. */
+/** Index (dn_option_at) of the rule option that a key of the table is; -1: it is none. */
 int dn_config_option(const dn_key *key);
 
 /** The key of that name; NULL if there is none. */
@@ -28,12 +28,12 @@ dn_status dn_config_resolve(dn_config *config) DN_MUST_USE;
 dn_status dn_config_assign(dn_config *config, const char *name, const char *value,
                            const char *where) DN_MUST_USE;
 
-/** Whether every field is within its key's range: a program may have filled it in without asking
- * dn_config_set. Errors: DN_ERR_CONFIG naming key, value and range. */
+/** Whether every field is within its key's range, as a program may have set it without dn_config_set. Errors:
+ * DN_ERR_CONFIG naming key, value and range. */
 dn_status dn_config_check(const dn_config *config) DN_MUST_USE;
 
-/** Whether a text written into a YAML file in single quotes is read back as it was: no control characters or
- * line breaks, and valid UTF-8. */
+/** Whether a text survives a round trip through YAML's single quotes: valid UTF-8 without control characters
+ * or line breaks. */
 bool dn_yaml_holds(const char *text);
 
 #endif

@@ -1,5 +1,5 @@
-/* Whether numbers are finite. A model that holds a NaN somewhere goes on for ever where nothing asks: a word that is
- * rare spoils few steps, and each of those is skipped. */
+/* Checks for NaN and infinity. Skipping steps does not catch every NaN: one in the embedding of a rare token
+ * spoils few steps, each of which is skipped, and training would go on. */
 #ifndef TRAIN_FINITE_H
 #define TRAIN_FINITE_H
 

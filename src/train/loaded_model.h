@@ -1,4 +1,4 @@
-/* A trained model alone in one process: what evaluation and sampling need of a checkpoint. */
+/* A trained model in a single process, for evaluation and generation. */
 #ifndef TRAIN_LOADED_MODEL_H
 #define TRAIN_LOADED_MODEL_H
 
@@ -14,8 +14,8 @@ typedef struct dn_loaded_model {
 } dn_loaded_model;
 
 /** Loads the newest checkpoint of a run directory (or a checkpoint file), for micro-batches of B sequences,
- * using all usable processing units. assignments [n]: "key=value". On failure *model can (and must) still be
- * closed. Errors: DN_ERR_CHECKPOINT, DN_ERR_CONFIG, DN_ERR_MEMORY; DN_ERR_NUMERIC weights that are not finite. */
+ * using all usable PUs. assignments [n]: "key=value". On failure *model must still be closed. Errors:
+ * DN_ERR_CHECKPOINT, DN_ERR_CONFIG, DN_ERR_MEMORY; DN_ERR_NUMERIC weights that are not finite. */
 dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments, size_t n,
                         size_t B) DN_MUST_USE;
 void dn_loaded_model_close(dn_loaded_model *model);

@@ -1,4 +1,4 @@
-/* What a configuration means in numbers: sizes of everything, checked, before any worker or memory exists. */
+/* The plan of a run: all sizes that follow from a configuration, checked before workers or memory exist. */
 #ifndef TRAIN_PLAN_H
 #define TRAIN_PLAN_H
 
@@ -17,35 +17,35 @@ typedef struct dn_plan {
     dn_weights_policy gather;
     int n_workers;             /* product of the mesh                                      */
     int mesh[DN_N_AXES];       /* dp, fs, tp                                               */
-    int optim_mesh[DN_N_AXES]; /* that the optimizer stands on: the whole, or each replica's own */
-    int n_dealt;               /* dp * fs: the batch's rows are dealt to so many           */
-    size_t n_params;           /* tensors,                                                 */
-    size_t n_elements;         /* numbers in them,                                         */
-    size_t n_units;            /* and units that they come in (model/model.h)              */
-    size_t micro_batch;        /* sequences at a time                                      */
-    size_t parameter_bytes;    /* a worker's room for weights, and as much for gradients   */
-    size_t model_bytes;        /* symmetric heap of a model that is not trained            */
-    size_t arena_bytes;        /* shared memory of a worker in training                    */
-    size_t private_bytes;      /* other memory a worker: activations                       */
+    int optim_mesh[DN_N_AXES]; /* of the optimizer: all ranks, or one replica */
+    int n_dealt;               /* dp * fs: number of ranks that the batch is split over    */
+    size_t n_params;           /* parameters                                               */
+    size_t n_elements;         /* elements of all parameters                               */
+    size_t n_units;            /* units that are unsharded together (model/model.h)        */
+    size_t micro_batch;        /* sequences                                                */
+    size_t parameter_bytes;    /* per worker: of weights, and again of gradients           */
+    size_t model_bytes;        /* symmetric heap per worker without training               */
+    size_t arena_bytes;        /* shared memory per worker in training                     */
+    size_t private_bytes;      /* other memory per worker: activations                     */
 } dn_plan;
 
-/** Number of workers a configuration asks for: the product of the mesh sizes given; 0 = it leaves it open.
+/** Number of workers that a configuration asks for: the product of its mesh sizes; 0: none is given.
  * Errors: DN_ERR_CONFIG (dn_config_check, or more workers than there can be). */
 dn_status dn_plan_mesh(const dn_config *config, int *n_workers) DN_MUST_USE;
 
-/** The strategy that the keys name, or mean where they name none. Errors: DN_ERR_CONFIG keys that contradict each
- * other. */
+/** The strategy that the configuration names or, if it names none, that its other keys imply. Errors:
+ * DN_ERR_CONFIG: contradictory keys. */
 dn_status dn_plan_strategy(const dn_config *config, const dn_strategy **out) DN_MUST_USE;
 
-/** The part of n rows that falls to the worker at coordinates at[]: rows are dealt over dp and fs, and seen
- * by all of tp. */
+/** The range of a batch of n rows that the worker at coordinates at[] computes: split over dp and fs,
+ * replicated over tp. */
 dn_range dn_plan_rows(const dn_plan *plan, size_t n, const int at[DN_N_AXES]);
 
-/** Micro-batches in which the worker with most of n rows goes through them; all workers make as many. */
+/** Micro-batches of a batch of n rows: as many as the worker with most rows needs, on all workers alike. */
 size_t dn_plan_rounds(const dn_plan *plan, size_t n);
 
 /** Fills *plan for n_workers >= 1. Errors: DN_ERR_CONFIG naming the keys that are out of range or do not fit
- * together; DN_ERR_MEMORY where the sizes are more than can be counted. */
+ * together; DN_ERR_MEMORY if a size overflows. */
 dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN_MUST_USE;
 
 /** The glob of training (or validation) files: the key itself, or by name in data_dir, whose own characters

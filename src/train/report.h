@@ -1,29 +1,30 @@
-/* What a run tells: to people through the progress line, to programs through metrics.jsonl. Rank 0 speaks. */
+/* Reporting of a run, by rank 0: to the terminal, and to metrics.jsonl. */
 #ifndef TRAIN_REPORT_H
 #define TRAIN_REPORT_H
 
 #include "train/run.h"
 
-/** Opening lines (model, batch, workers, BLAS, exchange) and the progress bar; nothing on ranks but 0. */
+/** Prints the opening lines (model, batch, workers, BLAS, exchange) and starts the progress bar; a no-op on
+ * other ranks. */
 void dn_report_begin(dn_run *run);
 
-/** The step run->last, unless it is told: the line of metrics.jsonl and the bar. val_loss: NaN = not measured. Errors:
- * DN_ERR_IO. */
+/** Reports step run->last, unless already reported: a line of metrics.jsonl, and the bar. val_loss: NaN if
+ * not measured. Errors: DN_ERR_IO. */
 dn_status dn_report_step(dn_run *run, double val_loss) DN_MUST_USE;
 
-/** A validation whose step is told already: it joins its line of metrics.jsonl. Errors: DN_ERR_IO. */
+/** Adds a validation loss to the line of a step that is already reported. Errors: DN_ERR_IO. */
 dn_status dn_report_validation(dn_run *run, double val_loss) DN_MUST_USE;
 
-/** That a save which was asked for is made. */
+/** Reports that a requested checkpoint was saved. */
 void dn_report_saved(dn_run *run);
 
-/** Ends the bar and says where the run's results are. */
+/** Ends the bar and prints where the results are. */
 void dn_report_end(dn_run *run);
 
-/** That a stop came before there was a state. Instead of begin and end. */
+/** Instead of begin and end: prints that a stop was requested before there was a state. */
 void dn_report_not_begun(const dn_run *run);
 
-/** That nothing is left to do: the run has come to the end that `key` sets. Instead of begin and end. */
+/** Instead of begin and end: prints that the run is complete, having reached the limit that `key` sets. */
 void dn_report_complete(const dn_run *run, const char *key);
 
 #endif
