@@ -100,6 +100,8 @@ static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_
     for (int number = 1; !complete && (length = getline(&line, &capacity, file)) > 0 && line[length - 1] == '\n';
          number++) {
         uint64_t step = 0;
+        if (next_step == 1 && !line[0]) /* a hole where a power cut took lines; none had to stay */
+            break;
         bool is_one = get_step(line, (size_t)length, &step);
         bool goes = step >= next_step || next_step == 1; /* before the first step there is a validation */
         if (!is_one || (goes && !is_of_dionode(line))) {

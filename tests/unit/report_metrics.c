@@ -194,6 +194,19 @@ static void lines_that_another_program_wrote_are_not_cut_off(void **state)
     assert_content(theirs);
 }
 
+/* Lines that were not synced: a later one may be on the disk where an earlier one is not. */
+static void a_hole_that_a_power_cut_left_is_cut_off_where_no_line_has_to_stay(void **state)
+{
+    static const char left[] = "\0\0\0\0\0\0\0\0{\"step\": 1, \"loss\": 1.5}\n";
+    dn_metrics *metrics = NULL;
+    assert_true(scratch_write(&dir, "metrics.jsonl", left, sizeof left - 1));
+    const char *path = scratch_path(&dir, "metrics.jsonl");
+    assert_int_equal(dn_metrics_open(path, 2, &metrics), DN_ERR_CHECKPOINT); /* a checkpoint syncs its lines */
+    assert_int_equal(dn_metrics_open(path, 1, &metrics), DN_OK);
+    assert_int_equal(dn_metrics_close(&metrics), DN_OK);
+    assert_content("");
+}
+
 static char told[4096]; /* warnings, a line each */
 
 static void take_warning(void *context, dn_log_level level, const char *line)
@@ -313,6 +326,7 @@ TESTS(report_metrics)
         TEST(steps_need_not_be_consecutive),
         TEST(a_line_that_must_stay_and_cannot_be_read_is_named),
         TEST(lines_that_another_program_wrote_are_not_cut_off),
+        TEST(a_hole_that_a_power_cut_left_is_cut_off_where_no_line_has_to_stay),
         TEST(lines_that_are_missing_or_stand_twice_are_told_with_their_steps),
         TEST(whatever_stands_behind_the_last_line_that_stays_is_cut_off),
         TEST(a_full_disk_leaves_no_torn_line_and_writing_can_go_on),
