@@ -20,7 +20,8 @@ dn_status dn_row_moments(dn_stream *s, const dn_optim_config *config, const dn_o
     for (size_t i = 0; i < x->rows; i++) {
         double square = mean[i] * (double)x->cols;
         x->norms[0] += square;
-        x->norms[1] += square * x->row_factor[i] * x->row_factor[i];
+        /* of an infinite v the factor is 0, and the row would stand still without a word */
+        x->norms[1] += x->row_factor[i] > 0 ? square * x->row_factor[i] * x->row_factor[i] : NAN;
     }
     return DN_OK;
 }

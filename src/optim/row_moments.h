@@ -3,7 +3,7 @@
  *
  *     v_i   = beta2 v_i + (1-beta2) mean_j O_ij^2
  *     f_i   = 1 / (sqrt(v_i) + 1e-8)
- *     norms = ||O||^2 and ||f O||^2
+ *     norms = ||O||^2 and ||f O||^2, which is NaN if a v_i of these rows is not finite
  *     update: X -= lr s (||O|| / max(||f O||, 1e-8)) f O, which keeps the Frobenius norm
  */
 #ifndef OPTIM_ROW_MOMENTS_H

@@ -119,7 +119,8 @@ typedef struct dn_rule {
     /** Writes the direction, which the owner gathers, over the gradient: [rows, cols], or the selection,
      * dense. NULL: the direction is the gradient. */
     void (*direction)(dn_stream *s, const dn_optim_config *config, const dn_matrix_shard *x);
-    /** With row_scale, at the owner: sets row_factor and norms. Waits for the stream. */
+    /** With row_scale, at the owner: sets row_factor and norms; norms[1] is not finite if a state is not. Waits for
+     * the stream. */
     dn_status (*at_owner)(dn_stream *s, const dn_optim_config *config, const dn_owner_matrix *x);
     /** At the owner, instead of Newton-Schulz: in place, x->o becomes the update that apply reads. *found =
      * DN_NS_ZERO if the momentum is 0 everywhere, DN_NS_NOT_FINITE if it, or any other state, is not finite.

@@ -102,7 +102,8 @@ static dn_status transform(dn_stream *s, const dn_optim_config *config, const dn
     size_t m = w->rows, n = w->cols;
     dn_buf *gradient = w->workspace, *momentum = dn_at(gradient, m * n), *update = dn_at(momentum, m * n);
     dn_buf *t = dn_at(update, m * n), *u = dn_at(t, m * m);
-    double squares[2];
+    const size_t sizes[] = {[MOMENTUM] = m * n, [SECOND] = m * n, [LEFT] = m * m, [RIGHT] = n * n};
+    double squares[4], of_update, sum = 0;
     const dn_adamw_step adam = {.lr = -1,
                                 .beta1 = config->beta1,
                                 .beta2 = config->beta2,
@@ -117,10 +118,13 @@ static dn_status transform(dn_stream *s, const dn_optim_config *config, const dn
     s->kernels->fill(s, update, m * n, 0);
     s->kernels->adamw(s, update, momentum, w->states[SECOND], gradient, m * n, &adam);
     turn(s, w, true, update, gradient, w->o);
-    s->kernels->sum_squares(s, &squares[0], w->states[MOMENTUM], m * n);
-    s->kernels->sum_squares(s, &squares[1], w->o, m * n);
+    s->kernels->sum_squares(s, &of_update, w->o, m * n);
+    for (int i = 0; i < 4; i++)
+        s->kernels->sum_squares(s, &squares[i], w->states[i], sizes[i]);
     DN_TRY(dn_stream_sync(s));
-    *info = !isfinite(squares[0] + squares[1]) ? DN_NS_NOT_FINITE : squares[0] == 0 ? DN_NS_ZERO : DN_NS_OK;
+    for (int i = 0; i < 4; i++) /* a basis that is not finite shows in the update */
+        sum += squares[i];
+    *info = !isfinite(sum + of_update) ? DN_NS_NOT_FINITE : squares[MOMENTUM] == 0 ? DN_NS_ZERO : DN_NS_OK;
     return w->step % TURN_EVERY == 0 ? follow(s, w, t, u, info) : DN_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "shard/selection.h"
 #include "shard/gram.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- parts ---- */
@@ -139,11 +140,13 @@ static dn_status work_at_owner(const dn_owner_work *w, dn_owner_batch *b, uint64
         DN_TRY(rule->transform(group->stream, group->config, &matrix, &x->info));
     }
     for (size_t i = 0; i < b->n && rule->at_owner; i++) {
-        const dn_owned_matrix *x = &b->matrices[i];
+        dn_owned_matrix *x = &b->matrices[i];
         if (!is_own(w, x) || x->info == DN_NS_NOT_FINITE)
             continue;
         const dn_owner_matrix matrix = owner_matrix(w, x, step);
         DN_TRY(rule->at_owner(group->stream, group->config, &matrix));
+        if (!isfinite(matrix.norms[1]))
+            x->info = DN_NS_NOT_FINITE;
     }
     return DN_OK;
 }

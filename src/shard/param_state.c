@@ -136,6 +136,6 @@ void dn_param_state_bind(dn_param_state *ps, const int at[DN_N_AXES])
 
 dn_status dn_param_state_not_finite(const dn_param_state *ps)
 {
-    return dn_fail(DN_ERR_NUMERIC, "%s: momentum beyond the range of numbers; training diverged, lower lr",
+    return dn_fail(DN_ERR_NUMERIC, "%s: optimizer state beyond the range of numbers; training diverged, lower lr",
                    ps->param->name);
 }

@@ -73,7 +73,7 @@ void dn_param_state_store(dn_stream *s, const dn_param_state *ps);
 /** Sets block, weight and grad to those of the rank at at[]. */
 void dn_param_state_bind(dn_param_state *ps, const int at[DN_N_AXES]);
 
-/** Fails with DN_ERR_NUMERIC: the momentum is not finite. */
+/** Fails with DN_ERR_NUMERIC: the momentum or another state is not finite. */
 dn_status dn_param_state_not_finite(const dn_param_state *ps) DN_MUST_USE;
 
 /** Elements of this rank's block. */

@@ -19,7 +19,6 @@ static dn_status check_reals(const dn_instance *instance, const dn_buf *x, size_
     double sum = 0;
     instance->stream->kernels->sum_squares(instance->stream, &sum, x, n);
     DN_TRY(dn_stream_sync(instance->stream));
-    dn_stream_progress(instance->stream);
     *finite = isfinite(sum);
     return DN_OK;
 }
@@ -44,31 +43,33 @@ static dn_status check_halves(const dn_instance *instance, const dn_bf16 *x, siz
     return DN_OK;
 }
 
-dn_status dn_finite_weights(const dn_instance *instance, const char *where, const char *todo)
+static dn_status check_state(const dn_instance *instance, size_t index, bool *finite)
 {
+    const dn_shard shard = dn_instance_state_shard(instance, index, dn_comm_rank(instance->mesh->all));
+    size_t n = shard.block.rows * shard.block.cols;
+    return dn_instance_state(instance, index)->type == DN_BF16 ? check_halves(instance, shard.data, n, finite)
+                                                               : check_reals(instance, shard.data, n, finite);
+}
+
+dn_status dn_finite_check(const dn_instance *instance, const char *where, const char *todo, void (*tick)(void *),
+                          void *context)
+{
+    bool finite;
     for (size_t i = 0; i < instance->plan->n_params; i++) {
         const dn_param *p = &instance->params[i];
-        bool finite;
         DN_TRY(check_reals(instance, p->weight, dn_param_size(p), &finite));
         if (!finite)
             return not_finite(p->name, where, todo);
+        if (tick)
+            tick(context);
     }
-    return DN_OK;
-}
-
-dn_status dn_finite_states(const dn_instance *instance, int rank, const char *where, const char *todo)
-{
-    for (size_t i = 0; i < dn_instance_n_states(instance); i++) {
-        const dn_tensor *state = dn_instance_state(instance, i);
-        const dn_shard shard = dn_instance_state_shard(instance, i, rank);
-        size_t n = shard.block.rows * shard.block.cols;
-        bool finite;
-        if (state->type == DN_BF16)
-            DN_TRY(check_halves(instance, shard.data, n, &finite));
-        else
-            DN_TRY(check_reals(instance, shard.data, n, &finite));
+    size_t n_states = instance->optimizer ? dn_instance_n_states(instance) : 0;
+    for (size_t i = 0; i < n_states; i++) {
+        DN_TRY(check_state(instance, i, &finite));
         if (!finite)
-            return not_finite(state->name, where, todo);
+            return not_finite(dn_instance_state(instance, i)->name, where, todo);
+        if (tick)
+            tick(context);
     }
     return DN_OK;
 }

@@ -5,11 +5,10 @@
 
 #include "train/instance.h"
 
-/** This rank's weights. Not collective. Errors: DN_ERR_NUMERIC "<where>: <tensor> is not finite; <todo>". */
-dn_status dn_finite_weights(const dn_instance *instance, const char *where, const char *todo) DN_MUST_USE;
-
-/** The optimizer's states, as far as this rank (of mesh->all) holds them. As above. */
-dn_status dn_finite_states(const dn_instance *instance, int rank, const char *where,
-                           const char *todo) DN_MUST_USE;
+/** This rank's shards of the weights and, of an instance that trains, of all states of optimizer and strategy. Not
+ * collective. tick (may be NULL) is called after each tensor. Errors: DN_ERR_NUMERIC "<where>: <tensor> is not finite;
+ * <todo>". */
+dn_status dn_finite_check(const dn_instance *instance, const char *where, const char *todo, void (*tick)(void *),
+                          void *context) DN_MUST_USE;
 
 #endif

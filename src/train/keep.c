@@ -8,11 +8,11 @@
 #include <math.h>
 #include <stdio.h>
 
-dn_status dn_run_check_weights(dn_run *run)
+dn_status dn_run_check_finite(dn_run *run)
 {
     char where[64];
     snprintf(where, sizeof where, "step %llu", (unsigned long long)run->step);
-    return dn_finite_weights(&run->instance, where, "resume from the last checkpoint, with a lower lr");
+    return dn_finite_check(&run->instance, where, "resume from the last checkpoint, with a lower lr", dn_run_tick, run);
 }
 
 dn_status dn_run_keep(dn_run *run)
@@ -25,9 +25,7 @@ dn_status dn_run_keep(dn_run *run)
         return DN_OK;
     DN_TRY(dn_report_step(run, NAN)); /* a checkpoint is not published before its line of metrics */
     dn_run_enter(run, "checking");
-    DN_TRY(dn_run_check_weights(run));
-    DN_TRY(dn_finite_states(&run->instance, run->rank, "state",
-                            "resume from the last checkpoint, with a lower lr"));
+    DN_TRY(dn_run_check_finite(run));
     DN_TRY(dn_run_save(run));
     dn_run_enter(run, phase);
     run->saved = true;

@@ -80,7 +80,7 @@ static dn_status load_weights(dn_loaded_model *model, const dn_checkpoint *check
         dn_upload(model->stream, p->weight, data, dn_param_size(p));
     }
     DN_TRY(dn_stream_sync(model->stream));
-    return dn_finite_weights(&model->instance, path, "name an older checkpoint of that run");
+    return dn_finite_check(&model->instance, path, "name an older checkpoint of that run", NULL, NULL);
 }
 
 dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments, size_t n, size_t B)

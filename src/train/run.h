@@ -105,8 +105,9 @@ dn_status dn_run_row(void *rows, uint64_t row, int32_t *inputs, int32_t *targets
 dn_status dn_run_pass_on(void *run, bool together) DN_MUST_USE;
 dn_status dn_run_end_pass(dn_run *run, double *sum) DN_MUST_USE;
 
-/** Whether this rank's weights are finite. Not collective. Errors: DN_ERR_NUMERIC naming step and tensor. */
-dn_status dn_run_check_weights(dn_run *run) DN_MUST_USE;
+/** Whether this rank's weights and states are finite. Not collective. Errors: DN_ERR_NUMERIC naming step and
+ * tensor. */
+dn_status dn_run_check_finite(dn_run *run) DN_MUST_USE;
 
 /** The last step of the run: num_iterations or stop_after. */
 static inline uint64_t dn_run_goal(const dn_run *run)

@@ -389,10 +389,7 @@ static dn_status restore(dn_run *run, const char *path)
     if (status == DN_OK)
         status = restore_states(run, checkpoint, n_saved);
     if (status == DN_OK)
-        status = dn_finite_weights(&run->instance, path, "move it away to go on from an older generation");
-    if (status == DN_OK)
-        status = dn_finite_states(&run->instance, run->rank, path,
-                                  "move it away to go on from an older generation");
+        status = dn_finite_check(&run->instance, path, "move it away to go on from an older generation", dn_run_tick, run);
     if (status == DN_OK) {
         run->step = run->val_step = run->saved_step = strtoull(step, NULL, 10);
         run->saved = true;

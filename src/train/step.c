@@ -7,12 +7,12 @@
 
 #include <math.h>
 
-/* A loss or gradient that is not finite now and then is survived: the step is skipped on all replicas. Weights that
- * are not finite are not, for no step mends them. */
+/* A loss or gradient that is not finite now and then is survived: the step is skipped on all replicas. Weights and
+ * states that are not finite are not, for no step mends them. */
 static dn_status judge(dn_run *run)
 {
     run->n_skipped = run->last.report.skipped ? run->n_skipped + 1 : 0;
-    return run->n_skipped > 0 ? dn_run_check_weights(run) : DN_OK;
+    return run->n_skipped > 0 ? dn_run_check_finite(run) : DN_OK;
 }
 
 static void add_stats(dn_comm_stats *sum, dn_comm_stats more)
@@ -90,7 +90,7 @@ dn_status dn_run_validate(dn_run *run, double *loss)
     double sum;
     dn_run_rows context = {run, &run->val};
     dn_run_begin_pass(run, "validation");
-    DN_TRY(dn_run_check_weights(run));
+    DN_TRY(dn_run_check_finite(run));
     bool apart = dn_strategy_apart(run->instance.strategy);
     if (apart)
         DN_TRY(dn_instance_enter_consensus(&run->instance));

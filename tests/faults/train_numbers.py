@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import PROGRAM, Place, case, children, expect, random_tokens, run, tap, tensors, write_shard  # noqa: E402
+from runs import (FULL, PROGRAM, Place, case, children, expect, random_tokens, rules, run, tap, tensors,  # noqa: E402
+                  write_shard)
 
 CONFIG, NUMERIC = 2, 9
 SPOIL = os.environ["SPOIL"]
@@ -143,6 +144,44 @@ def one_nan_in_the_embedding_is_found_at_the_next_checkpoint_or_validation():
             done = subprocess.CompletedProcess([], process.returncode, out, errors)
             expect_failure(done, NUMERIC, "transformer.wte.weight", "not finite")
             all_finite(place)
+
+
+@case
+def one_nan_in_a_state_that_waits_is_found_at_the_next_validation():
+    """In DiLoCo's anchor, which nothing reads until the next exchange: that would spread it over the weights."""
+    keys = {"strategy": "diloco", "sync_every": 20000, "num_iterations": 30000}
+    with Place() as place:
+        first = place.train(np=2, stop_after=1, **keys)
+        expect(first.returncode == 0, first.stderr)
+        name = "transformer.wte.weight"
+        row = tensors(place.checkpoint(1))[f"diloco.anchor.{name}"][:32 * 4]
+        process = place.start(np=2, hash_every=0, val_tokens=128, val_loss_every=500, **keys)
+        try:
+            place.wait_for_step(3)
+            expect(plant(process, row) == 1, "the row is not where the anchor is, or the weights are still the same")
+            out, errors = process.communicate(timeout=120)
+        finally:
+            process.kill()
+        done = subprocess.CompletedProcess([], process.returncode, out, errors)
+        expect_failure(done, NUMERIC, f"diloco.anchor.{name}", "not finite")
+        expect(len(place.metrics()) < 20000, f"found at step {len(place.metrics())} only")
+
+
+@case
+def any_state_of_a_rule_that_is_not_finite_fails_a_resume():
+    for rule in rules() if FULL else ["normuon"]:
+        for precision in ("full", "bfloat16"):
+            with Place() as place:
+                keys = {"optimizer": rule, "state_precision": precision}
+                expect(place.train(num_iterations=2, **keys).returncode == 0, "training failed")
+                good = place.checkpoint(2)
+                states = {name.split(".")[1]: name for name in tensors(good)
+                          if not name.startswith(("transformer", "lm_head"))}
+                for name in states.values():
+                    with open(place.file("run/step_00000002.safetensors"), "wb") as file:
+                        file.write(good)
+                    expect(run([SPOIL, place.file("run/step_00000002.safetensors"), name, "0", "nan"]).returncode == 0, name)
+                    expect_failure(place.train(num_iterations=4, **keys), NUMERIC, "step_00000002", name, "not finite")
 
 
 @case
