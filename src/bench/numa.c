@@ -103,7 +103,7 @@ static dn_status take_buffers(survey *s)
     for (int i = 0; i < r->n_domains; i++)
         if (has_memory(r, i)) {
             int node = r->n_domains > 1 ? r->domains[i].os_node : -1;
-            DN_TRY(dn_pages_take(r->buffer_bytes, node, &s->buffers[i]));
+            DN_TRY(dn_pages_alloc(r->buffer_bytes, node, &s->buffers[i]));
         }
     r->huge_bytes = dn_pages_huge_bytes();
     return DN_OK;
@@ -301,7 +301,7 @@ dn_status dn_bench_numa(const dn_bench_numa_options *options)
     DN_TRY(dn_topo_create(1, &s.topo));
     dn_status status = run(&s);
     for (int i = 0; i < DN_NUMA_DOMAINS; i++)
-        dn_pages_give_back(s.buffers[i], s.found ? s.found->buffer_bytes : 0);
+        dn_pages_free(s.buffers[i], s.found ? s.found->buffer_bytes : 0);
     free(s.found);
     dn_topo_destroy(&s.topo);
     return status;

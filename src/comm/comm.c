@@ -9,21 +9,21 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define LINE_BYTES 64 /* slices start at cache lines: no two owners write one */
+#define LINE_BYTES 64 /* chunks start at cache lines: no two owners write to one */
 
-/* Measured, f32. Two ranks on two cores, in one barrier through the stages and in two in place: 1 KiB 1.0 and
- * 0.9 us, 4 KiB 1.8 and 1.0. Four ranks on two cores, where a barrier costs more: 16 KiB 8.5 and 9.7, 64 KiB
- * 20 and 16. */
+/* Measured, f32, through the stages (one barrier) against in place (two). Two ranks on two cores: 1 KiB 1.0
+ * and 0.9 us, 4 KiB 1.8 and 1.0. Four ranks on two cores, where a barrier costs more: 16 KiB 8.5 and 9.7, 64
+ * KiB 20 and 16. */
 #define SMALL_BYTES         ((size_t)1 << 10)
 #define SMALL_BYTES_CROWDED ((size_t)32 << 10)
 
-/* ---- group ---- */
+/* ---- communicator ---- */
 
-static dn_status make_group(int rank, int size, dn_comm **out)
+static dn_status make_comm(int rank, int size, dn_comm **out)
 {
     dn_comm *comm = calloc(1, sizeof *comm);
     if (!comm)
-        return dn_fail(DN_ERR_MEMORY, "no memory for a group of ranks");
+        return dn_fail(DN_ERR_MEMORY, "no memory for a communicator");
     comm->rank = rank;
     comm->size = size;
     comm->ops = &dn_comm_ops_shm;
@@ -38,7 +38,7 @@ static dn_status make_group(int rank, int size, dn_comm **out)
 
 dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out)
 {
-    DN_TRY(make_group(rank, dn_world_size(world), out));
+    DN_TRY(make_comm(rank, dn_world_size(world), out));
     dn_comm *comm = *out;
     comm->world = world;
     comm->arena = dn_world_arena(world, rank);
@@ -49,7 +49,7 @@ dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out)
         comm->scratch[member] = dn_world_scratch(world, member);
     dn_barrier_init_world(&comm->barrier, world, rank);
     dn_domains_find(comm);
-    dn_exchanges_recall(comm);
+    dn_exchanges_init(comm);
     return DN_OK;
 }
 
@@ -60,10 +60,10 @@ dn_status dn_comm_create_alone(size_t heap_bytes, dn_comm **out)
     void *heap = whole <= room ? aligned_alloc(DN_ARENA_ALIGN, whole) : NULL;
     if (!heap)
         return dn_fail(DN_ERR_MEMORY,
-                       "no memory for a heap of %.1f GB, %.1f GB are available: take a smaller model or a "
+                       "no memory for a heap of %.1f GB, %.1f GB are available: use a smaller model or a "
                        "smaller batch",
                        (double)heap_bytes * 1e-9, (double)room * 1e-9);
-    dn_status status = make_group(0, 1, out);
+    dn_status status = make_comm(0, 1, out);
     if (status != DN_OK) {
         free(heap);
         return status;
@@ -117,7 +117,8 @@ dn_status dn_comm_alloc(dn_comm *comm, size_t bytes, void **out)
     size_t left = comm->heap.capacity - comm->heap.used;
     if (bytes > left)
         return dn_fail(DN_ERR_MEMORY,
-                       "the symmetric heap of rank %d has %zu bytes left of %zu, %zu are asked for",
+                       "the symmetric heap of rank %d has %zu of %zu bytes left, %zu are needed: join with a "
+                       "larger heap_bytes",
                        comm->rank, left, comm->heap.capacity, bytes);
     *out = dn_arena_take(&comm->heap, bytes);
     return DN_OK;
@@ -135,15 +136,17 @@ size_t dn_comm_heap_mark(const dn_comm *comm)
     return comm->heap.used;
 }
 
-/* One barrier is enough: all that a member does with the memory, or in a group that lies there, it does
- * before it comes; and nobody can go on before all have come. What an earlier group left in there is no
- * concern: dn_comm_split zeroes lines, exchanges and rings of its own before anybody meets in them. */
+/* One barrier suffices: a member uses the memory, and communicators in it, only before the barrier. What an
+ * earlier communicator left there does no harm: dn_comm_split zeroes its lines, exchanges and rings before
+ * they are used. */
 dn_status dn_comm_heap_release(dn_comm *comm, size_t mark)
 {
     const dn_call call = {.purpose = DN_FOR_RELEASE, .count = mark, .place = comm->heap.used};
     if (mark > comm->heap.used || mark % DN_ARENA_ALIGN != 0)
         return dn_fail(DN_ERR_ARG,
-                       "the symmetric heap of rank %d was never marked at %zu bytes; it is filled to %zu",
+                       "the symmetric heap of rank %d cannot be released to %zu of %zu bytes: pass what "
+                       "dn_comm_heap_mark "
+                       "returned",
                        comm->rank, mark, comm->heap.used);
     if (comm->size > 1)
         DN_TRY(dn_barrier_wait(&comm->barrier, &call, NULL, 0));
@@ -160,11 +163,11 @@ uint64_t dn_comm_place(const dn_comm *comm, const void *buffer, size_t bytes)
     return inside ? offset : DN_PLACE_PRIVATE;
 }
 
-void dn_chunk_bounds(size_t count, dn_type type, int parts, int index, size_t *first, size_t *end)
+void dn_chunk_bounds(size_t count, dn_type type, int n_chunks, int index, size_t *first, size_t *end)
 {
-    size_t line = LINE_BYTES / dn_type_bytes(type), size = (size_t)parts, at = (size_t)index;
+    size_t line = LINE_BYTES / dn_type_bytes(type), size = (size_t)n_chunks, at = (size_t)index;
     size_t lines = count / line + (count % line != 0);
-    size_t each = lines / size, more = lines % size; /* the first `more` slices are a line longer */
+    size_t each = lines / size, more = lines % size; /* the first `more` chunks are a line longer */
     *first = (each * at + (at < more ? at : more)) * line;
     *end = *first + (each + (at < more)) * line;
     *first = *first < count ? *first : count;
@@ -208,9 +211,7 @@ dn_status dn_job_of_items(const dn_comm *comm, dn_purpose purpose, const dn_owne
         size_t bytes = items[i].count * dn_type_bytes(type);
         if (bytes > 0 && dn_comm_place(comm, items[i].buffer, bytes) == DN_PLACE_PRIVATE)
             return dn_fail(DN_ERR_ARG,
-                           "item %zu of a batch with owners is not on the symmetric heap: take "
-                           "its memory from dn_comm_alloc",
-                           i);
+                           "buffer of item %zu is not on the symmetric heap: take it from dn_comm_alloc", i);
         total += items[i].count;
     }
     *job = dn_job_of(comm, purpose, NULL, total, type, op, kind, -1);

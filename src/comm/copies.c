@@ -1,5 +1,4 @@
-/* Collectives that only copy: large symmetric buffers are read in place, everything else goes through the
- * stages. */
+/* Collectives that only copy: large symmetric buffers are read in place, all others go through the stages. */
 #include "comm/internal.h"
 #include "comm/peer.h"
 
@@ -58,7 +57,7 @@ dn_status dn_shm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type t
 
 /* ---- from owners ---- */
 
-/* Each member begins elsewhere in the list: not all at one owner's memory at once. */
+/* Each member begins at another item, so that not all read one owner's memory at once. */
 dn_status dn_shm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
                                     dn_traffic kind)
 {
@@ -84,7 +83,9 @@ dn_status dn_shm_all_to_all(dn_comm *comm, const void *from, void *to, size_t co
     dn_job job = dn_job_of(comm, DN_FOR_ALL_TO_ALL, from, count * (size_t)comm->size, type, DN_SUM, kind, -1);
     bool one_private = dn_job_private(&job) != (dn_comm_place(comm, to, all) == DN_PLACE_PRIVATE);
     if (one_private)
-        return dn_fail(DN_ERR_ARG, "all-to-all between a symmetric and a private buffer");
+        return dn_fail(
+            DN_ERR_ARG,
+            "all-to-all between a symmetric and a private buffer: take both from dn_comm_alloc, or neither");
     if (goes_through_stages(comm, &job))
         return dn_staged_all_to_all(comm, &job, to);
     DN_TRY(dn_job_barrier(comm, &job));

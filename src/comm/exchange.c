@@ -1,13 +1,12 @@
 /*
- * Reductions in two halves, so that work fits between: begin tells the others that the buffer is ready,
- * finish waits for the others and reduces. No thread works behind the caller's back: what overlaps is the
- * waiting for slower members, and, where the caller lets it advance in between, the reduction with their
- * work.
+ * Asynchronous reductions: begin announces that the buffer is ready, finish waits for the others and reduces.
+ * There is no progress thread: what overlaps with computation is the wait for slower members and, where the
+ * caller advances in between, the reduction itself.
  *
- * Each member counts, in shared memory, the exchanges it has begun and those of which it has reduced its
- * slice. Both counters only grow; exchanges are reduced in the order in which they were begun:
+ * Each member counts, in shared memory, the exchanges it has begun and those whose chunk it has reduced. Both
+ * counters only grow; exchanges are reduced in the order in which they were begun:
  *
- *     exchange i:   begun >= i on all members  ->  my slice may be reduced
+ *     exchange i:   begun >= i on all members  ->  own chunk may be reduced
  *                   done  >= i on all members  ->  an all-reduce is complete
  */
 #include "comm/internal.h"
@@ -22,7 +21,7 @@
 typedef struct counters {
     _Alignas(128) _Atomic uint64_t begun;
     dn_call
-        calls[DN_UNDER_WAY_MAX]; /* of exchange i at i % DN_UNDER_WAY_MAX; written before begun is posted */
+        calls[DN_IN_FLIGHT_MAX]; /* of exchange i at i % DN_IN_FLIGHT_MAX; written before begun is posted */
     _Alignas(128) _Atomic uint64_t done;
 } counters;
 
@@ -35,7 +34,7 @@ static counters *counters_of(const dn_comm *comm, int member)
 
 static dn_job *job_of(dn_comm *comm, uint64_t exchange)
 {
-    return &comm->under_way[exchange % DN_UNDER_WAY_MAX];
+    return &comm->in_flight[exchange % DN_IN_FLIGHT_MAX];
 }
 
 /* ---- waiting for all ---- */
@@ -59,28 +58,20 @@ static dn_status await_all(dn_comm *comm, counter which, uint64_t exchange)
     return DN_OK;
 }
 
-static bool all_have(const dn_comm *comm, counter which, uint64_t exchange)
-{
-    for (int member = 0; member < comm->size; member++)
-        if (!dn_wait_reached(word_of(comm, member, which), exchange))
-            return false;
-    return true;
-}
-
 /* ---- the two halves ---- */
 
-/* Everybody has begun the next exchange: this rank's part of it. */
+/* This rank's chunk of the next exchange, which all members have begun. */
 static dn_status reduce_next(dn_comm *comm)
 {
     uint64_t exchange = comm->n_reduced + 1;
-    const dn_call *first = &counters_of(comm, 0)->calls[exchange % DN_UNDER_WAY_MAX];
+    const dn_call *first = &counters_of(comm, 0)->calls[exchange % DN_IN_FLIGHT_MAX];
     for (int member = 1; member < comm->size; member++) {
-        const dn_call *call = &counters_of(comm, member)->calls[exchange % DN_UNDER_WAY_MAX];
+        const dn_call *call = &counters_of(comm, member)->calls[exchange % DN_IN_FLIGHT_MAX];
         if (memcmp(call, first, sizeof *call) != 0)
-            return dn_barrier_fail_mixed(&comm->barrier, first, member, call);
+            return dn_barrier_fail_mismatch(&comm->barrier, first, member, call);
     }
     const dn_job *job = job_of(comm, exchange);
-    DN_TRY(dn_reduce_slice(comm, job, job->call.purpose == DN_FOR_ALL_REDUCE ? -1 : comm->rank));
+    DN_TRY(dn_reduce_chunk(comm, job, job->call.purpose == DN_FOR_ALL_REDUCE ? -1 : comm->rank));
     comm->n_reduced = exchange;
     dn_wait_post(comm->world, comm->barrier.ranks[comm->rank], &counters_of(comm, comm->rank)->done,
                  exchange);
@@ -90,17 +81,22 @@ static dn_status reduce_next(dn_comm *comm)
 static dn_status begin(dn_comm *comm, dn_job job, uint64_t *exchange)
 {
     if (dn_job_private(&job))
-        return dn_fail(DN_ERR_ARG, "only exchanges on the symmetric heap can be begun and finished");
+        return dn_fail(
+            DN_ERR_ARG,
+            "a reduction that is begun and finished needs a buffer on the symmetric heap: take it from "
+            "dn_comm_alloc");
     uint64_t number = comm->n_begun + 1;
     counters *own = counters_of(comm, comm->rank);
-    if (number > DN_UNDER_WAY_MAX) {
-        uint64_t oldest = number - DN_UNDER_WAY_MAX;
+    if (number > DN_IN_FLIGHT_MAX) {
+        uint64_t oldest = number - DN_IN_FLIGHT_MAX;
         if (comm->n_reduced < oldest)
-            return dn_fail(DN_ERR_ARG, "more than %d exchanges begun and not finished", DN_UNDER_WAY_MAX);
-        DN_TRY(await_all(comm, DONE, oldest)); /* the others have read the call whose place is taken */
+            return dn_fail(DN_ERR_ARG,
+                           "more than %d reductions begun and not finished: call dn_comm_finish first",
+                           DN_IN_FLIGHT_MAX);
+        DN_TRY(await_all(comm, DONE, oldest)); /* the others have read the entry that is reused */
     }
     *job_of(comm, number) = job;
-    own->calls[number % DN_UNDER_WAY_MAX] = job.call;
+    own->calls[number % DN_IN_FLIGHT_MAX] = job.call;
     comm->n_begun = *exchange = number;
     dn_wait_post(comm->world, comm->barrier.ranks[comm->rank], &own->begun, number);
     return DN_OK;
@@ -120,8 +116,12 @@ dn_status dn_shm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count,
 
 dn_status dn_shm_advance(dn_comm *comm)
 {
-    while (comm->n_reduced < comm->n_begun && all_have(comm, BEGUN, comm->n_reduced + 1))
+    while (comm->n_reduced < comm->n_begun) {
+        for (int member = 0; member < comm->size; member++)
+            if (!dn_wait_reached(word_of(comm, member, BEGUN), comm->n_reduced + 1))
+                return DN_OK;
         DN_TRY(reduce_next(comm));
+    }
     return DN_OK;
 }
 
@@ -137,7 +137,7 @@ dn_status dn_shm_finish(dn_comm *comm, uint64_t exchange)
     return await_all(comm, DONE, exchange);
 }
 
-void dn_exchanges_recall(dn_comm *comm)
+void dn_exchanges_init(dn_comm *comm)
 {
     const counters *own = counters_of(comm, comm->rank);
     comm->n_begun = atomic_load_explicit(&own->begun, memory_order_relaxed);

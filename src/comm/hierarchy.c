@@ -1,15 +1,15 @@
 /*
- * Large reductions by NUMA domain. Flat, every rank reads its slice from all others: of P ranks on G domains,
- * P S (1 - 1/G) bytes cross between domains. Here the members of each domain first reduce among themselves,
- * and each rank then reads its slice once a domain: (G-1) S bytes cross, P/G times less.
+ * Hierarchical reductions, by NUMA domain. Flat, every rank reads its chunk from all others: of P ranks on G
+ * domains, P S (1 - 1/G) bytes cross between domains. Here the members of each domain first reduce among
+ * themselves, and each rank then reads its chunk once per domain: (G-1) S bytes cross, P/G times fewer.
  *
- *     domain 0   ranks 0, 1      1. slice of the domain: sum over its members, in place
- *     domain 1   ranks 2, 3      2. slice of the group: sum over one owner a domain
- *                                3. to the slice's rank (reduce-scatter), or to the leader of every domain
+ *     domain 0   ranks 0, 1      1. chunk of the domain: sum over its members, in place
+ *     domain 1   ranks 2, 3      2. chunk of the communicator: sum over one owner per domain
+ *                                3. to the chunk's rank (reduce-scatter), or to the leader of every domain
  *                                4. from its leader to each member (all-reduce)
  *
- * An element's sums of domains are read only by the rank that owns the element in the group, so that rank may
- * write over any of them.
+ * A domain's sum of an element is read only by the rank that owns the element in the communicator, so that
+ * rank may overwrite it.
  */
 #include "comm/internal.h"
 #include "comm/peer.h"
@@ -18,9 +18,9 @@
 #include "base/size.h"
 
 /* Two more barriers cost up to 2 (P - 1) line transfers, some 0.1 us each; from here on that is
- * less than what the saved bytes take on a link of 50 GB/s, unless there are many small domains. What that
- * link has to be, compared with the domain's own memory, is in docs/collectives.md: it was counted and
- * measured on domains that were only told, as no machine with two was at hand. */
+ * less than what the saved bytes take on a link of 50 GB/s, unless there are many small domains. How fast
+ * that link must be, relative to the domain's own memory, is in docs/collectives.md, which also says what was
+ * measured on emulated domains only. */
 #define HIERARCHY_BYTES ((size_t)256 << 10)
 
 static int domain_size(const dn_domains *d, int domain)
@@ -63,7 +63,7 @@ static dn_status reduce_in_domain(dn_comm *comm, const dn_job *job)
     dn_job_fold fold;
     dn_fold_init(&fold, comm, job, end - first);
     if (job->op == DN_AVG)
-        fold.work.op = DN_SUM; /* divided once, at the end */
+        fold.work.op = DN_SUM; /* divided once, between domains */
     for (int i = 0; i < size; i++)
         dn_fold_from(&fold, members[i], dn_comm_peer(comm, mine, members[i]));
     dn_fold_to(&fold, comm->rank, mine);
@@ -72,8 +72,7 @@ static dn_status reduce_in_domain(dn_comm *comm, const dn_job *job)
 
 /* ---- between domains ---- */
 
-/* The member of a domain that has the domain's sum of element `at`; *end = the last element it has, plus 1.
- */
+/* The member of a domain that holds the domain's sum of element `at`; *end: the end of its chunk. */
 static int owner_in_domain(const dn_comm *comm, const dn_job *job, int domain, size_t at, size_t *end)
 {
     const dn_domains *d = &comm->domains;
@@ -85,38 +84,35 @@ static int owner_in_domain(const dn_comm *comm, const dn_job *job, int domain, s
     return d->members[d->first[domain] + index];
 }
 
-/* One stretch of the own slice, from element *at, over which no domain changes its owner. Moves *at to its
- * end. */
-static dn_status reduce_stretch(dn_comm *comm, const dn_job *job, size_t *at, size_t end, bool to_leaders)
+/* Sums of domains to the sum over all, for the own chunk: run by run, over which no domain changes its owner.
+ */
+static dn_status reduce_between_domains(dn_comm *comm, const dn_job *job, bool to_leaders)
 {
     const dn_domains *d = &comm->domains;
     int owners[DN_MAX_RANKS];
-    for (int domain = 0; domain < d->n; domain++) {
-        size_t owned_to;
-        owners[domain] = owner_in_domain(comm, job, domain, *at, &owned_to);
-        end = dn_min(end, owned_to);
-    }
-    char *mine = job->buffer + *at * dn_type_bytes(job->type);
-    dn_job_fold fold;
-    dn_fold_init(&fold, comm, job, end - *at);
-    for (int domain = 0; domain < d->n; domain++)
-        dn_fold_from(&fold, owners[domain], dn_comm_peer(comm, mine, owners[domain]));
-    for (int domain = 0; to_leaders && domain < d->n; domain++) {
-        int leader = d->members[d->first[domain]];
-        dn_fold_to(&fold, leader, dn_comm_peer(comm, mine, leader));
-    }
-    if (!to_leaders)
-        dn_fold_to(&fold, comm->rank, mine);
-    *at = end;
-    return dn_fold_run(&fold);
-}
-
-static dn_status reduce_between_domains(dn_comm *comm, const dn_job *job, bool to_leaders)
-{
     size_t at, end;
     dn_comm_chunk_bounds(comm, job->count, job->type, comm->rank, &at, &end);
-    while (at < end)
-        DN_TRY(reduce_stretch(comm, job, &at, end, to_leaders));
+    while (at < end) {
+        size_t run_end = end;
+        for (int domain = 0; domain < d->n; domain++) {
+            size_t owned_to;
+            owners[domain] = owner_in_domain(comm, job, domain, at, &owned_to);
+            run_end = dn_min(run_end, owned_to);
+        }
+        char *mine = job->buffer + at * dn_type_bytes(job->type);
+        dn_job_fold fold;
+        dn_fold_init(&fold, comm, job, run_end - at);
+        for (int domain = 0; domain < d->n; domain++)
+            dn_fold_from(&fold, owners[domain], dn_comm_peer(comm, mine, owners[domain]));
+        for (int domain = 0; to_leaders && domain < d->n; domain++) {
+            int leader = d->members[d->first[domain]];
+            dn_fold_to(&fold, leader, dn_comm_peer(comm, mine, leader));
+        }
+        if (!to_leaders)
+            dn_fold_to(&fold, comm->rank, mine);
+        DN_TRY(dn_fold_run(&fold));
+        at = run_end;
+    }
     return DN_OK;
 }
 

@@ -13,17 +13,17 @@
 /*
  * The scratch of one member of a communicator:
  *
- *     | stage 0 | stage 1 | stage 2 | parcels | barrier lines | exchanges | ring from 0 | from 1 | ...
+ *     | stage 0 | stage 1 | stage 2 | bounce buffers | barrier lines | exchanges | ring from 0 | from 1 | ...
  *
  * Stages are used in rotation, by the number of the barrier before which they are filled. Peers read stage k
  * after barrier k and until they enter barrier k + 2; then its owner may refill it.
  */
 #define DN_STAGE_BYTES  ((size_t)128 << 10)
 #define DN_N_STAGES     3
-#define DN_PARCEL_BYTES ((size_t)32 << 10) /* bounce buffers for sends from private memory */
-#define DN_N_PARCELS    4
-#define DN_PARCELS_AT   (DN_N_STAGES * DN_STAGE_BYTES)
-#define DN_LINES_AT     (DN_PARCELS_AT + DN_N_PARCELS * DN_PARCEL_BYTES)
+#define DN_BOUNCE_BYTES ((size_t)32 << 10) /* bounce buffers for sends from private memory */
+#define DN_N_BOUNCES    4
+#define DN_BOUNCES_AT   (DN_N_STAGES * DN_STAGE_BYTES)
+#define DN_LINES_AT     (DN_BOUNCES_AT + DN_N_BOUNCES * DN_BOUNCE_BYTES)
 #define DN_EXCHANGES_AT (DN_LINES_AT + 2 * sizeof(dn_line))
 #define DN_RINGS_AT     DN_SCRATCH_BYTES
 
@@ -35,13 +35,13 @@ typedef struct dn_domains {
     int16_t first[DN_MAX_RANKS + 1]; /* domain -> where its members start */
 } dn_domains;
 
-#define DN_UNDER_WAY_MAX 32 /* exchanges that are begun and not finished */
+#define DN_IN_FLIGHT_MAX 32 /* exchanges that are begun and not finished */
 
-/* The reader of a parcel, which may be refilled once the reader has popped the message from the ring. */
-typedef struct dn_parcel {
+/* The reader of a bounce buffer, which may be refilled once the message is popped from the ring. */
+typedef struct dn_bounce {
     dn_ring_end *ring; /* NULL: none */
     uint64_t number;
-} dn_parcel;
+} dn_bounce;
 
 /* One collective on one buffer. */
 typedef struct dn_job {
@@ -74,10 +74,10 @@ struct dn_comm {
     dn_comm_stats stats;
     uint64_t links[DN_MAX_RANKS]; /* bytes moved, by domain of the communicator */
     char *scratch[DN_MAX_RANKS];  /* of each member */
-    dn_parcel parcels[DN_N_PARCELS];
-    uint64_t n_parcels;          /* sent */
+    dn_bounce bounces[DN_N_BOUNCES];
+    uint64_t n_bounced;          /* bounce buffers sent */
     uint64_t n_begun, n_reduced; /* exchanges */
-    dn_job under_way[DN_UNDER_WAY_MAX];
+    dn_job in_flight[DN_IN_FLIGHT_MAX];
     dn_ring_end producers[DN_MAX_RANKS], consumers[DN_MAX_RANKS]; /* opened when first used */
 };
 
@@ -97,8 +97,8 @@ static inline bool dn_job_private(const dn_job *job)
     return job->call.place == DN_PLACE_PRIVATE;
 }
 
-/** Chunk `index` of `parts`: as dn_comm_chunk_bounds, for any number of chunks. */
-void dn_chunk_bounds(size_t count, dn_type type, int parts, int index, size_t *first, size_t *end);
+/** Chunk `index` of n_chunks: as dn_comm_chunk_bounds, for any number of chunks. */
+void dn_chunk_bounds(size_t count, dn_type type, int n_chunks, int index, size_t *first, size_t *end);
 
 /** dn_comm_split_bytes for a parent of parent_size members. */
 size_t dn_split_bytes(int parent_size, size_t heap_bytes);
@@ -107,7 +107,7 @@ size_t dn_split_bytes(int parent_size, size_t heap_bytes);
 void dn_domains_find(dn_comm *comm);
 
 /** Reads this rank's exchange counters, which an earlier communicator may have advanced. */
-void dn_exchanges_recall(dn_comm *comm);
+void dn_exchanges_init(dn_comm *comm);
 
 /* ---- statistics (stats.c) ---- */
 
@@ -128,8 +128,8 @@ dn_status dn_shm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type,
                         dn_traffic kind) DN_MUST_USE;
 dn_status dn_shm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                                 dn_traffic kind) DN_MUST_USE;
-dn_status dn_shm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type, dn_op op,
-                                  dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
+                                  dn_op op, dn_traffic kind) DN_MUST_USE;
 dn_status dn_shm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
                                     dn_traffic kind) DN_MUST_USE;
 dn_status dn_shm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type type,
@@ -189,7 +189,7 @@ void dn_fold_to(dn_job_fold *fold, int member, char *target);
 dn_status dn_fold_run(const dn_job_fold *fold) DN_MUST_USE;
 
 /** Reduces this rank's chunk of a symmetric buffer into member `target`'s copy; into all copies if -1. */
-dn_status dn_reduce_slice(dn_comm *comm, const dn_job *job, int target) DN_MUST_USE;
+dn_status dn_reduce_chunk(dn_comm *comm, const dn_job *job, int target) DN_MUST_USE;
 
 /* ---- hierarchy (hierarchy.c) ---- */
 

@@ -14,17 +14,16 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/* ---- who is this process ---- */
+/* ---- rank and world size ---- */
 
-/* What launchers call the three numbers: torchrun and ours, Open MPI. */
+/* torchrun and Dionode's launcher; Open MPI. */
 static const char *const rank_names[] = {"RANK", "OMPI_COMM_WORLD_RANK"};
 static const char *const size_names[] = {"WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"};
 static const char *const local_rank_names[] = {"LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"};
 static const char *const local_size_names[] = {"LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE"};
 
-/* The first of two variables that is set; `missing` if none is. Fails unless it is a number below
- * DN_MAX_RANKS
- * + 1. */
+/* The first of two variables that is set; `missing` if none is. Errors: not an integer from 0 to
+ * DN_MAX_RANKS. */
 static dn_status read_number(const char *const names[2], int missing, int *out)
 {
     const char *name = getenv(names[0]) ? names[0] : names[1];
@@ -41,37 +40,39 @@ static dn_status read_number(const char *const names[2], int missing, int *out)
     return DN_OK;
 }
 
-typedef struct seat {
-    int rank, size; /* rank -1: no launcher at all */
-    int local_rank; /* 0: the one that makes a world where no launcher did */
-} seat;
+/* Rank and world size, from the environment. */
+typedef struct launch_info {
+    int rank, size; /* rank -1: not launched */
+    int local_rank; /* 0 creates the world unless Dionode's launcher did */
+} launch_info;
 
-static dn_status read_seat(seat *s)
+static dn_status read_launch_info(launch_info *info)
 {
     int local_size;
-    DN_TRY(read_number(rank_names, -1, &s->rank));
-    DN_TRY(read_number(size_names, -1, &s->size));
-    DN_TRY(read_number(local_rank_names, s->rank, &s->local_rank));
-    DN_TRY(read_number(local_size_names, s->size, &local_size));
-    if (s->rank < 0 && s->size < 0)
+    DN_TRY(read_number(rank_names, -1, &info->rank));
+    DN_TRY(read_number(size_names, -1, &info->size));
+    DN_TRY(read_number(local_rank_names, info->rank, &info->local_rank));
+    DN_TRY(read_number(local_size_names, info->size, &local_size));
+    if (info->rank < 0 && info->size < 0)
         return DN_OK;
-    if (s->rank < 0 || s->rank >= s->size)
-        return dn_fail(DN_ERR_CONFIG, "the environment says rank %d of %d: set RANK and WORLD_SIZE", s->rank,
-                       s->size);
-    if (local_size != s->size)
-        return dn_fail(DN_ERR_CONFIG,
-                       "%d of the %d ranks are on this node: all must be, shared memory reaches no further",
-                       local_size, s->size);
-    if (s->local_rank >= s->size)
-        return dn_fail(DN_ERR_CONFIG, "the environment says local rank %d of %d: set LOCAL_RANK",
-                       s->local_rank, s->size);
+    if (info->rank < 0 || info->rank >= info->size)
+        return dn_fail(DN_ERR_CONFIG, "rank %d of world size %d in the environment: set RANK and WORLD_SIZE",
+                       info->rank, info->size);
+    if (local_size != info->size)
+        return dn_fail(
+            DN_ERR_CONFIG,
+            "%d of %d ranks are on this node: all must be, as they communicate through shared memory",
+            local_size, info->size);
+    if (info->local_rank >= info->size)
+        return dn_fail(DN_ERR_CONFIG, "local rank %d of world size %d in the environment: set LOCAL_RANK",
+                       info->local_rank, info->size);
     return DN_OK;
 }
 
 #define DIGITS "0123456789"
 
-/* What all ranks of a run have in common, and other runs of this moment have not: torchrun's port, mpirun's
- * number of the job, or, where neither is told, the process that started them all. */
+/* What the ranks of one run have in common, and no other run at the same time: torchrun's port, mpirun's job
+ * number or, without these, their parent process. */
 static void make_id(char *id, size_t bytes)
 {
     static const char *const names[] = {"MASTER_PORT", "PMIX_NAMESPACE"};
@@ -88,69 +89,54 @@ static void make_id(char *id, size_t bytes)
 
 /* ---- joining ---- */
 
-/* Tells everybody that this rank failed, and why. */
+/* Fails the world with this rank's error. */
 static void publish(dn_world *world, int rank, dn_status status)
 {
     dn_failure failure = {.status = status, .rank = rank, .step = dn_world_step(world, rank)};
-    /* The bound keeps the compiler sure that the line fits. */
+    /* The precision shows the compiler that the message fits. */
     snprintf(failure.message, sizeof failure.message, "worker %d: %.*s", rank, DN_MESSAGE_MAX - 32,
              dn_error_message());
     dn_world_abort(world, &failure);
 }
 
-/* Where this process runs: at its place of the plan of all local ranks, unless its launcher has bound it
- * already, which it then did on purpose. */
-static dn_status take_place(const seat *s, dn_rendezvous *rendezvous)
-{
-    dn_topo *topo;
-    DN_TRY(dn_topo_create(s->size, &topo));
-    const dn_machine *machine = dn_topo_machine(topo);
-    if (machine->this_system && !machine->bound)
-        dn_topo_bind(topo, s->local_rank);
-    int numa = dn_topo_numa_here(topo);
-    rendezvous->domain = numa < 0 ? 0 : numa;
-    rendezvous->n_usable_pus = machine->n_allowed;
-    dn_topo_destroy(&topo);
-    malloc_trim(0); /* the description of a large machine was up to a MiB, in every rank */
-    return DN_OK;
-}
-
-static dn_status rendezvous_others(const seat *s, size_t heap_bytes, double deadline_s, dn_world **world)
+/* Without Dionode's launcher: this process binds itself to its place in the plan of all local ranks, unless
+ * its launcher has bound it already, and finds the others by an id. */
+static dn_status join_by_rendezvous(const launch_info *info, size_t heap_bytes, double deadline_s,
+                                    dn_world **world)
 {
     char id[32];
     dn_rendezvous rendezvous = {.id = id,
-                                .host = s->local_rank == 0,
-                                .rank = s->rank,
-                                .n_ranks = s->size,
+                                .host = info->local_rank == 0,
+                                .rank = info->rank,
+                                .n_ranks = info->size,
                                 .arena_bytes = heap_bytes,
                                 .deadline_s = deadline_s};
     make_id(id, sizeof id);
-    DN_TRY(take_place(s, &rendezvous));
+    dn_topo *topo;
+    DN_TRY(dn_topo_create(info->size, &topo));
+    const dn_machine *machine = dn_topo_machine(topo);
+    if (machine->this_system && !machine->bound)
+        dn_topo_bind(topo, info->local_rank);
+    int numa = dn_topo_numa_here(topo);
+    rendezvous.domain = numa < 0 ? 0 : numa;
+    rendezvous.n_usable_pus = machine->n_allowed;
+    dn_topo_destroy(&topo);
+    malloc_trim(0); /* the topology of a large machine takes up to 1 MiB in every rank */
     return dn_world_rendezvous(&rendezvous, world);
 }
 
-/* Who cannot reach the world cannot tell the launcher why: the line must name the worker by itself. */
-static dn_status attach(const seat *s, dn_world **world)
+static dn_status take_heap(dn_comm *comm, size_t heap_bytes)
 {
-    dn_status status = dn_world_attach(s->rank, world);
-    if (status != DN_OK)
-        return dn_fail(status, "worker %d cannot join the others: %s", s->rank, dn_error_message());
-    return status;
-}
-
-static dn_status settle(dn_comm *comm, size_t heap_bytes)
-{
-    size_t room = dn_world_arena_bytes(comm->world);
-    if (room < heap_bytes)
+    size_t available = dn_world_arena_bytes(comm->world), used = available;
+    if (available < heap_bytes)
         return dn_fail(DN_ERR_MEMORY,
                        "rank %d needs a heap of %.1f MiB, and the launcher gives %.1f MiB: launch with "
                        "--arena %zuM",
-                       comm->rank, (double)heap_bytes / (1 << 20), (double)room / (1 << 20),
+                       comm->rank, (double)heap_bytes / (1 << 20), (double)available / (1 << 20),
                        (heap_bytes + (1 << 20) - 1) >> 20);
-    if (heap_bytes > 0) /* what is not asked for is not touched */
-        comm->heap.capacity = room = (heap_bytes + DN_ARENA_ALIGN - 1) / DN_ARENA_ALIGN * DN_ARENA_ALIGN;
-    DN_TRY(dn_world_populate(comm->world, comm->rank, room));
-    return dn_world_inherited() ? DN_OK : dn_peer_monitor_start(comm->world, comm->rank, &comm->peers);
+    if (heap_bytes > 0) /* only what is needed is backed by memory */
+        comm->heap.capacity = used = (heap_bytes + DN_ARENA_ALIGN - 1) / DN_ARENA_ALIGN * DN_ARENA_ALIGN;
+    return dn_world_populate(comm->world, comm->rank, used);
 }
 
 static void do_nothing(int signal)
@@ -158,8 +144,8 @@ static void do_nothing(int signal)
     (void)signal;
 }
 
-/* The launcher hears these and passes them on. A batch system sends them to every process of a job: here they
- * do nothing. A handler rather than SIG_IGN, as what this process executes starts with the default again. */
+/* The launcher receives these and forwards them. A batch system sends them to every process of a job: workers
+ * ignore them, with a handler instead of SIG_IGN, which would be inherited by programs that they execute. */
 static void leave_signals_to_the_launcher(void)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
@@ -174,28 +160,35 @@ static void leave_signals_to_the_launcher(void)
 
 dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
 {
-    seat s;
+    launch_info info;
     dn_world *world;
+    bool launched = dn_world_inherited();
     *out = NULL;
     if (!(deadline_s > 0))
-        return dn_fail(DN_ERR_ARG, "joining with a deadline of %g s (> 0)", deadline_s);
+        return dn_fail(DN_ERR_ARG, "dn_comm_join: a deadline of %g s, must be > 0", deadline_s);
     DN_TRY(dn_descriptors_occupy());
     /* Executed as /proc/self/exe, the process would show as "exe" in top. */
     prctl(PR_SET_NAME, program_invocation_short_name);
-    DN_TRY(read_seat(&s));
-    if (s.rank < 0 && !dn_world_inherited())
+    DN_TRY(read_launch_info(&info));
+    if (info.rank < 0 && !launched)
         return dn_comm_create_alone(heap_bytes, out);
-    DN_TRY(dn_world_inherited() ? attach(&s, &world) : rendezvous_others(&s, heap_bytes, deadline_s, &world));
-    if (dn_world_inherited())
+    dn_status status = launched ? dn_world_attach(info.rank, &world)
+                                : join_by_rendezvous(&info, heap_bytes, deadline_s, &world);
+    if (status != DN_OK) /* without the world the launcher does not learn why: the message names the worker */
+        return launched
+                   ? dn_fail(status, "worker %d cannot join the others: %s", info.rank, dn_error_message())
+                   : status;
+    if (launched)
         leave_signals_to_the_launcher();
-    dn_status status = dn_comm_create(world, s.rank, out);
+    status = dn_comm_create(world, info.rank, out);
     if (status != DN_OK) {
-        publish(world, s.rank, status);
+        publish(world, info.rank, status);
         dn_world_destroy(&world);
         return status;
     }
     (*out)->joined = true;
-    return settle(*out, heap_bytes);
+    DN_TRY(take_heap(*out, heap_bytes));
+    return launched ? DN_OK : dn_peer_monitor_start(world, info.rank, &(*out)->peers);
 }
 
 /* ---- leaving ---- */

@@ -20,7 +20,7 @@ int dn_mesh_rank(const int size[DN_N_AXES], const int at[DN_N_AXES])
     return rank;
 }
 
-/* Sets of axes that name a group of their own: neither all ranks nor equal to a smaller set. */
+/* Whether these axes have a communicator of their own: not all ranks, and not equal to a smaller set. */
 static bool is_split(const int size[DN_N_AXES], unsigned axes)
 {
     return dn_axes_of(size, axes) == axes && axes != dn_axes_of(size, DN_ALL_AXES);
@@ -35,30 +35,29 @@ size_t dn_mesh_heap_bytes(const int size[DN_N_AXES])
     return bytes;
 }
 
-/* Ranks that agree in all other coordinates have the same color. */
-static int color(const dn_mesh *mesh, unsigned axes)
-{
-    int at[DN_N_AXES];
-    for (int axis = 0; axis < DN_N_AXES; axis++)
-        at[axis] = axes & DN_AXIS(axis) ? 0 : mesh->at[axis];
-    return dn_mesh_rank(mesh->size, at);
-}
-
+/* A communicator for each set of axes; ranks that agree in all other coordinates have the same color. */
 static dn_status split(dn_mesh *mesh)
 {
     mesh->comms[dn_axes_of(mesh->size, DN_ALL_AXES)] = mesh->all;
-    for (unsigned axes = 0; axes < DN_ALL_AXES; axes++)
-        if (is_split(mesh->size, axes))
-            DN_TRY(dn_comm_split(mesh->all, color(mesh, axes), 0, 0, &mesh->comms[axes]));
+    for (unsigned axes = 0; axes < DN_ALL_AXES; axes++) {
+        if (!is_split(mesh->size, axes))
+            continue;
+        int others[DN_N_AXES];
+        for (int axis = 0; axis < DN_N_AXES; axis++)
+            others[axis] = axes & DN_AXIS(axis) ? 0 : mesh->at[axis];
+        DN_TRY(dn_comm_split(mesh->all, dn_mesh_rank(mesh->size, others), 0, 0, &mesh->comms[axes]));
+    }
     return DN_OK;
 }
 
 dn_status dn_mesh_create(dn_comm *all, const int size[DN_N_AXES], dn_mesh **out)
 {
     *out = NULL;
-    if (size[DN_DP] < 1 || size[DN_FS] < 1 || size[DN_TP] < 1 || dn_axes_size(size, DN_ALL_AXES) != dn_comm_size(all))
-        return dn_fail(DN_ERR_ARG, "a mesh of %d x %d x %d does not fit a group of %d ranks", size[DN_DP],
-                       size[DN_FS], size[DN_TP], dn_comm_size(all));
+    if (size[DN_DP] < 1 || size[DN_FS] < 1 || size[DN_TP] < 1 ||
+        dn_axes_size(size, DN_ALL_AXES) != dn_comm_size(all))
+        return dn_fail(DN_ERR_ARG,
+                       "mesh dp=%d,fs=%d,tp=%d: the product of its axes must be the number of ranks, %d",
+                       size[DN_DP], size[DN_FS], size[DN_TP], dn_comm_size(all));
     dn_mesh *mesh = calloc(1, sizeof *mesh);
     if (!mesh)
         return dn_fail(DN_ERR_MEMORY, "no memory for a mesh");

@@ -1,4 +1,4 @@
-/* Meshes as people write them: dp=2,fs=2,tp=2. */
+/* Meshes as users write them: dp=2,fs=2,tp=2. */
 #include "dionode/mesh.h"
 
 #include "base/fail.h"
@@ -12,25 +12,18 @@ static const char *const names[DN_N_AXES] = {[DN_DP] = "dp=", [DN_FS] = "fs=", [
 
 static dn_status refuse(const char *text, const char *why)
 {
-    return dn_fail(
-        DN_ERR_CONFIG,
-        "the mesh '%s': %s; write it as dp=2,fs=2,tp=2 (axes left out are 1, the product is at most "
-        "%d workers)",
-        text, why, DN_MAX_RANKS);
-}
-
-static int axis_named(const char *at)
-{
-    int axis = 0;
-    while (axis < DN_N_AXES && strncmp(at, names[axis], 3) != 0)
-        axis++;
-    return axis;
+    return dn_fail(DN_ERR_CONFIG,
+                   "mesh '%s': %s; write it as dp=2,fs=2,tp=2 (an axis that is left out is 1, the product is "
+                   "at most %d workers)",
+                   text, why, DN_MAX_RANKS);
 }
 
 /* One "dp=2" from *at on, which moves behind it. Sizes not given yet are 0. */
 static dn_status parse_axis(const char *text, const char **at, int size[DN_N_AXES])
 {
-    int axis = axis_named(*at);
+    int axis = 0;
+    while (axis < DN_N_AXES && strncmp(*at, names[axis], 3) != 0)
+        axis++;
     if (axis == DN_N_AXES)
         return refuse(text, "axes are dp, fs and tp");
     if (size[axis] != 0)
@@ -39,8 +32,8 @@ static dn_status parse_axis(const char *text, const char **at, int size[DN_N_AXE
     const char *digits = *at + 3;
     long value = isdigit((unsigned char)*digits) ? strtol(digits, &end, 10) : 0;
     if (value < 1)
-        return refuse(text, "a size is a whole number from 1 on");
-    size[axis] = value <= DN_MAX_RANKS ? (int)value : DN_MAX_RANKS + 1; /* too large stays so */
+        return refuse(text, "the size of an axis must be a positive integer");
+    size[axis] = value <= DN_MAX_RANKS ? (int)value : DN_MAX_RANKS + 1; /* so that the product is too large */
     *at = end;
     return DN_OK;
 }
@@ -55,12 +48,12 @@ dn_status dn_mesh_parse(const char *text, int size[DN_N_AXES])
         DN_TRY(parse_axis(text, &at, given));
     }
     if (*at != '\0')
-        return refuse(text, "between axes stands a comma, and nothing else");
+        return refuse(text, "axes must be separated by a comma, and nothing else");
     long product = 1;
     for (int axis = 0; axis < DN_N_AXES; axis++)
         product *= given[axis] ? given[axis] : 1;
     if (product > DN_MAX_RANKS)
-        return refuse(text, "it has too many workers");
+        return refuse(text, "too many workers");
     for (int axis = 0; axis < DN_N_AXES; axis++)
         size[axis] = given[axis] ? given[axis] : 1;
     return DN_OK;

@@ -1,5 +1,5 @@
-/* From the calls of dionode/comm.h to the table of the communicator: alone there is nothing to exchange, and
- * nothing is counted. */
+/* The calls of dionode/comm.h: they count and delegate to the communicator's table. A communicator of one
+ * rank exchanges and counts nothing. */
 #include "comm/ops.h"
 
 #include "comm/internal.h"

@@ -1,66 +1,44 @@
 /*
- * Reductions. Small ones ride in the barrier's line or go through the stages, where every member reduces
- * everything; large ones on the symmetric heap are done in place, each member its slice:
+ * Reductions. Small ones go through the barrier's lines (up to 96 bytes) or the stages, and every member
+ * reduces the whole; large ones on the symmetric heap are done in place, each member its chunk:
  *
- *     rank 0   [ a0 | b0 | c0 ]      owner of slice b:  sum = b0 + b1 + b2
- *     rank 1   [ a1 | b1 | c1 ]      reduce-scatter:    b1 = sum                 (S + S/P bytes a rank)
+ *     rank 0   [ a0 | b0 | c0 ]      owner of chunk b:  sum = b0 + b1 + b2
+ *     rank 1   [ a1 | b1 | c1 ]      reduce-scatter:    b1 = sum                 (S + S/P bytes per rank)
  *     rank 2   [ a2 | b2 | c2 ]      shared result:     b0 = sum                 (S + S/P)
  *                                    all-reduce:        b0 = b1 = b2 = sum       (2 S)
  *
- * Slices are disjoint and only their owner touches them between two barriers, in any arena.
+ * Chunks are disjoint, and between two barriers only their owner reads or writes them, in any arena.
  */
 #include "comm/internal.h"
 #include "comm/peer.h"
 
 #include "base/fail.h"
 
-#define NOBODY (-1) /* as root: everybody gets the result */
+#define ALL (-1) /* as root: all members get the result */
 
-static bool wants_result(const dn_comm *comm, const dn_job *job)
-{
-    return job->root == NOBODY || job->root == comm->rank;
-}
+/* ---- one barrier, every member reduces the whole ---- */
 
-/* ---- up to 96 bytes ---- */
-
-static dn_status reduce_in_line(dn_comm *comm, dn_job *job)
+static dn_status reduce_small(dn_comm *comm, dn_job *job)
 {
     dn_job_fold fold;
-    size_t bytes = job->bytes;
     char line[DN_LINE_BYTES];
-    DN_TRY(dn_comm_copy(comm, line, job->buffer, bytes));
-    DN_TRY(dn_barrier_wait(&comm->barrier, &job->call, line, bytes));
-    dn_comm_count_moved(comm, job->kind, comm->rank, 2 * bytes);
-    if (!wants_result(comm, job))
+    bool in_line = job->bytes <= sizeof line;
+    DN_TRY(dn_comm_copy(comm, in_line ? line : dn_stage(comm, comm->rank, 1), job->buffer, job->bytes));
+    DN_TRY(dn_barrier_wait(&comm->barrier, &job->call, line, in_line ? job->bytes : 0));
+    dn_comm_count_moved(comm, job->kind, comm->rank, 2 * job->bytes);
+    if (job->root != ALL && job->root != comm->rank)
         return DN_OK;
     dn_fold_init(&fold, comm, job, job->count);
     for (int member = 0; member < comm->size; member++)
-        dn_fold_from(&fold, member, dn_barrier_payload(&comm->barrier, member));
-    dn_fold_to(&fold, comm->rank, job->buffer);
-    return dn_fold_run(&fold);
-}
-
-/* ---- one barrier, everybody reduces everything ---- */
-
-static dn_status reduce_symmetrically(dn_comm *comm, dn_job *job)
-{
-    dn_job_fold fold;
-    size_t bytes = job->bytes;
-    DN_TRY(dn_comm_copy(comm, dn_stage(comm, comm->rank, 1), job->buffer, bytes));
-    dn_comm_count_moved(comm, job->kind, comm->rank, 2 * bytes);
-    DN_TRY(dn_job_barrier(comm, job));
-    if (!wants_result(comm, job))
-        return DN_OK;
-    dn_fold_init(&fold, comm, job, job->count);
-    for (int member = 0; member < comm->size; member++)
-        dn_fold_from(&fold, member, dn_stage(comm, member, 0));
+        dn_fold_from(&fold, member,
+                     in_line ? dn_barrier_payload(&comm->barrier, member) : dn_stage(comm, member, 0));
     dn_fold_to(&fold, comm->rank, job->buffer);
     return dn_fold_run(&fold);
 }
 
 /* ---- in place ---- */
 
-/* Reduces a range of the buffer to the copies of `target`, or of everybody. */
+/* Reduces a range of the buffer into the copy of `target`, or of all members. */
 static dn_status reduce_range(dn_comm *comm, const dn_job *job, char *mine, size_t n, int target)
 {
     dn_job_fold fold;
@@ -71,13 +49,13 @@ static dn_status reduce_range(dn_comm *comm, const dn_job *job, char *mine, size
         dn_fold_from(&fold, member, dn_comm_peer(comm, mine, member));
     for (int i = 0; i < comm->size; i++) {
         int member = (comm->rank + i) % comm->size;
-        if (target == NOBODY || target == member)
+        if (target == ALL || target == member)
             dn_fold_to(&fold, member, dn_comm_peer(comm, mine, member));
     }
     return dn_fold_run(&fold);
 }
 
-dn_status dn_reduce_slice(dn_comm *comm, const dn_job *job, int target)
+dn_status dn_reduce_chunk(dn_comm *comm, const dn_job *job, int target)
 {
     size_t first, end;
     dn_comm_chunk_bounds(comm, job->count, job->type, comm->rank, &first, &end);
@@ -87,23 +65,20 @@ dn_status dn_reduce_slice(dn_comm *comm, const dn_job *job, int target)
 static dn_status reduce_in_place(dn_comm *comm, dn_job *job, int target)
 {
     DN_TRY(dn_job_barrier(comm, job));
-    DN_TRY(dn_reduce_slice(comm, job, target));
+    DN_TRY(dn_reduce_chunk(comm, job, target));
     return dn_job_barrier(comm, job);
 }
 
 /* ---- collectives ---- */
 
-/* All-reduce, or reduce to a root, by size and place. */
+/* All-reduce, or reduce to a root: the algorithm follows from size and placement. */
 static dn_status reduce_job(dn_comm *comm, dn_job *job)
 {
-    size_t bytes = job->bytes;
-    if (bytes <= DN_LINE_BYTES)
-        return reduce_in_line(comm, job);
-    if (bytes <= comm->small_bytes)
-        return reduce_symmetrically(comm, job);
+    if (job->bytes <= DN_LINE_BYTES || job->bytes <= comm->small_bytes)
+        return reduce_small(comm, job);
     if (dn_job_private(job))
         return dn_staged_all_reduce(comm, job);
-    if (job->root == NOBODY && dn_hierarchy_pays(comm, job))
+    if (job->root == ALL && dn_hierarchy_pays(comm, job))
         return dn_hierarchy_all_reduce(comm, job, false);
     return reduce_in_place(comm, job, job->root);
 }
@@ -111,7 +86,7 @@ static dn_status reduce_job(dn_comm *comm, dn_job *job)
 dn_status dn_shm_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                             dn_traffic kind)
 {
-    dn_job job = dn_job_of(comm, DN_FOR_ALL_REDUCE, buffer, count, type, op, kind, NOBODY);
+    dn_job job = dn_job_of(comm, DN_FOR_ALL_REDUCE, buffer, count, type, op, kind, ALL);
     return reduce_job(comm, &job);
 }
 
@@ -125,9 +100,11 @@ dn_status dn_shm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type,
 dn_status dn_shm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                                    dn_traffic kind, const void **result)
 {
-    dn_job job = dn_job_of(comm, DN_FOR_SHARED_ALL_REDUCE, buffer, count, type, op, kind, NOBODY);
+    dn_job job = dn_job_of(comm, DN_FOR_SHARED_ALL_REDUCE, buffer, count, type, op, kind, ALL);
     if (dn_job_private(&job))
-        return dn_fail(DN_ERR_ARG, "a result can be shared on the symmetric heap only");
+        return dn_fail(
+            DN_ERR_ARG,
+            "dn_comm_all_reduce_shared needs a buffer on the symmetric heap: take it from dn_comm_alloc");
     bool by_domains = dn_hierarchy_pays(comm, &job);
     *result = dn_comm_peer(comm, buffer, by_domains ? dn_hierarchy_leader(comm, comm->rank) : 0);
     return by_domains ? dn_hierarchy_all_reduce(comm, &job, true) : reduce_in_place(comm, &job, 0);
@@ -136,13 +113,13 @@ dn_status dn_shm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn
 dn_status dn_shm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                                 dn_traffic kind)
 {
-    dn_job job = dn_job_of(comm, DN_FOR_REDUCE_SCATTER, buffer, count, type, op, kind, NOBODY);
+    dn_job job = dn_job_of(comm, DN_FOR_REDUCE_SCATTER, buffer, count, type, op, kind, ALL);
     if (dn_job_private(&job))
         return dn_staged_reduce_scatter(comm, &job);
     if (dn_hierarchy_pays(comm, &job))
         return dn_hierarchy_reduce_scatter(comm, &job);
     DN_TRY(dn_job_barrier(comm, &job));
-    return dn_reduce_slice(comm, &job, comm->rank);
+    return dn_reduce_chunk(comm, &job, comm->rank);
 }
 
 dn_status dn_shm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,

@@ -1,9 +1,9 @@
 /*
- * From one member to one other, through the ring of the two, which lies with the receiver.
+ * Point to point: through one ring per ordered pair of members, in the receiver's scratch.
  *
- * Up to 64 bytes ride in the message. A symmetric buffer is announced and read in place; the sender waits
- * until it was. A private one goes through four parts of the sender's stage area, filled in turn: the sender
- * waits only where a part is still being read, by whomever it was for.
+ * Up to 64 bytes are sent in the message itself. A symmetric buffer is announced and read in place; the
+ * sender waits until it has been read. A private one is copied through the sender's four bounce buffers in
+ * turn: the sender waits only if a buffer is still being read, by whichever member it was filled for.
  */
 #include "comm/internal.h"
 
@@ -20,24 +20,6 @@ static int world_rank(const dn_comm *comm, int member)
     return comm->barrier.ranks[member];
 }
 
-static dn_ring_end *producer_to(dn_comm *comm, int to)
-{
-    dn_ring_end *end = &comm->producers[to];
-    if (!end->world)
-        *end = dn_ring_open_producer(comm->world, ring_at(comm, to, comm->rank), world_rank(comm, comm->rank),
-                                     world_rank(comm, to));
-    return end;
-}
-
-static dn_ring_end *consumer_from(dn_comm *comm, int from)
-{
-    dn_ring_end *end = &comm->consumers[from];
-    if (!end->world)
-        *end = dn_ring_open_consumer(comm->world, ring_at(comm, comm->rank, from),
-                                     world_rank(comm, comm->rank), world_rank(comm, from));
-    return end;
-}
-
 /* ---- send ---- */
 
 static dn_message message_of(const dn_job *job, const char *at, size_t bytes)
@@ -49,7 +31,10 @@ static dn_message message_of(const dn_job *job, const char *at, size_t bytes)
 dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
 {
     dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, to);
-    dn_ring_end *ring = producer_to(comm, to);
+    dn_ring_end *ring = &comm->producers[to];
+    if (!ring->world)
+        *ring = dn_ring_open_producer(comm->world, ring_at(comm, to, comm->rank),
+                                      world_rank(comm, comm->rank), world_rank(comm, to));
     if (job.bytes <= DN_MESSAGE_BYTES) {
         dn_message message = message_of(&job, NULL, job.bytes);
         DN_TRY(dn_comm_copy(comm, message.payload, job.buffer, job.bytes));
@@ -59,17 +44,17 @@ dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type t
         DN_TRY(dn_ring_put(ring, message_of(&job, buffer, job.bytes)));
         return dn_ring_drained(ring, ring->own);
     }
-    for (size_t at = 0; at < job.bytes; at += DN_PARCEL_BYTES) {
-        size_t bytes = dn_min(job.bytes - at, DN_PARCEL_BYTES);
-        uint64_t i = comm->n_parcels++ % DN_N_PARCELS;
-        dn_parcel *parcel = &comm->parcels[i];
-        char *memory = comm->scratch[comm->rank] + DN_PARCELS_AT + i * DN_PARCEL_BYTES;
-        if (parcel->ring) /* until nobody reads it any more */
-            DN_TRY(dn_ring_drained(parcel->ring, parcel->number));
+    for (size_t at = 0; at < job.bytes; at += DN_BOUNCE_BYTES) {
+        size_t bytes = dn_min(job.bytes - at, DN_BOUNCE_BYTES);
+        uint64_t i = comm->n_bounced++ % DN_N_BOUNCES;
+        dn_bounce *bounce = &comm->bounces[i];
+        char *memory = comm->scratch[comm->rank] + DN_BOUNCES_AT + i * DN_BOUNCE_BYTES;
+        if (bounce->ring)
+            DN_TRY(dn_ring_drained(bounce->ring, bounce->number));
         DN_TRY(dn_comm_copy(comm, memory, job.buffer + at, bytes));
         dn_comm_count_moved(comm, job.kind, comm->rank, 2 * bytes);
         DN_TRY(dn_ring_put(ring, message_of(&job, memory, bytes)));
-        *parcel = (dn_parcel){.ring = ring, .number = ring->own};
+        *bounce = (dn_bounce){.ring = ring, .number = ring->own};
     }
     return DN_OK;
 }
@@ -77,12 +62,14 @@ dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type t
 /* ---- receive ---- */
 
 /* Fails the world: the two members do not agree on what is sent. */
-static dn_status fail_mixed(dn_comm *comm, const dn_job *job, const dn_message *m)
+static dn_status fail_mismatch(dn_comm *comm, const dn_job *job, const dn_message *m)
 {
     dn_failure failure = {.status = DN_ERR_ARG, .rank = world_rank(comm, job->root)};
-    snprintf(failure.message, sizeof failure.message,
-             "rank %d sent %llu bytes (type %u) where rank %d receives %zu (type %d)", failure.rank,
-             (unsigned long long)m->total, m->type, world_rank(comm, comm->rank), job->bytes, job->type);
+    snprintf(
+        failure.message, sizeof failure.message,
+        "rank %d sent %llu bytes (type %u) but rank %d receives %zu (type %d): send and receive must agree",
+        failure.rank, (unsigned long long)m->total, m->type, world_rank(comm, comm->rank), job->bytes,
+        job->type);
     dn_world_abort(comm->world, &failure);
     return dn_fail(DN_ERR_ARG, "%s", failure.message);
 }
@@ -90,14 +77,17 @@ static dn_status fail_mixed(dn_comm *comm, const dn_job *job, const dn_message *
 dn_status dn_shm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind)
 {
     dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, from);
-    dn_ring_end *ring = consumer_from(comm, from);
+    dn_ring_end *ring = &comm->consumers[from];
     size_t at = 0;
+    if (!ring->world)
+        *ring = dn_ring_open_consumer(comm->world, ring_at(comm, comm->rank, from),
+                                      world_rank(comm, comm->rank), world_rank(comm, from));
     do {
         dn_message m;
         DN_TRY(dn_ring_peek(ring, &m));
         if (m.total != job.bytes || m.type != (uint32_t)type || m.bytes > job.bytes - at ||
             (m.bytes == 0 && job.bytes > 0))
-            return fail_mixed(comm, &job, &m);
+            return fail_mismatch(comm, &job, &m);
         if (m.bytes > 0) {
             const void *sent = m.at ? (const void *)(uintptr_t)m.at : m.payload;
             DN_TRY(dn_comm_copy(comm, job.buffer + at, sent, m.bytes));

@@ -1,4 +1,5 @@
-/* The accounts: what was exchanged, what it took here, what it would have taken on a cluster. */
+/* Communication statistics: payload, bytes moved here, and bytes that a cluster's network would have carried.
+ */
 #include "dionode/mesh.h"
 
 #include "comm/internal.h"
@@ -8,14 +9,8 @@
 
 /* ---- what a call counts ---- */
 
-/* Whether this rank sends in a chain of all members: from the root on, or to the root. */
-static bool sends_in_chain(const dn_comm *comm, dn_collective as, int root)
-{
-    int last = as == DN_REDUCE ? root : (root + comm->size - 1) % comm->size;
-    return comm->rank != last;
-}
-
-/* The table of comm.h. Products of whole numbers before the one division: exact where the result is. */
+/* The table of comm.h. Integers are multiplied before the one division: exact where the result is an integer.
+ */
 static double cluster_bytes(const dn_comm *comm, dn_collective as, size_t whole, int root)
 {
     double all = (double)whole, others = (double)(comm->size - 1);
@@ -26,22 +21,19 @@ static double cluster_bytes(const dn_comm *comm, dn_collective as, size_t whole,
     case DN_ALL_GATHER:
     case DN_ALL_TO_ALL:
         return others * all / (double)comm->size;
-    default:
-        return sends_in_chain(comm, as, root) ? all : 0;
+    default: { /* a chain, to the root or from it: all but the last member send */
+        int last = as == DN_REDUCE ? root : (root + comm->size - 1) % comm->size;
+        return comm->rank != last ? all : 0;
     }
-}
-
-static size_t payload_bytes(const dn_comm *comm, dn_collective as, size_t own, size_t whole, int root)
-{
-    if (as == DN_BROADCAST)
-        return comm->rank == root ? whole : 0;
-    return as == DN_ALL_GATHER ? own : whole;
+    }
 }
 
 void dn_comm_count_call(dn_comm *comm, dn_collective as, dn_traffic kind, size_t own, size_t whole, int root)
 {
     dn_comm_stats *stats = &comm->stats;
-    size_t payload = payload_bytes(comm, as, own, whole, root);
+    size_t payload = as == DN_ALL_GATHER ? own : whole;
+    if (as == DN_BROADCAST && comm->rank != root)
+        payload = 0;
     stats->payload[kind] += payload;
     stats->by_collective[as] += payload;
     double cluster = cluster_bytes(comm, as, whole, root);
@@ -71,7 +63,7 @@ void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t 
         comm->ops->count(comm, as, kind, own, whole, -1);
 }
 
-/* ---- reading them ---- */
+/* ---- reading ---- */
 
 dn_comm_stats dn_comm_get_stats(dn_comm *comm, bool reset)
 {
@@ -88,8 +80,8 @@ void dn_comm_links(const dn_comm *comm, uint64_t *bytes, int n_domains)
     memset(bytes, 0, (size_t)n_domains * sizeof *bytes);
     for (int domain = 0; domain < comm->domains.n; domain++) {
         int member = comm->domains.members[comm->domains.first[domain]];
-        int known_as = dn_world_domain(comm->world, comm->barrier.ranks[member]);
-        if (known_as < n_domains)
-            bytes[known_as] += comm->links[domain];
+        int of_world = dn_world_domain(comm->world, comm->barrier.ranks[member]);
+        if (of_world < n_domains)
+            bytes[of_world] += comm->links[domain];
     }
 }

@@ -1,4 +1,4 @@
-/* What a collective reads and writes, through the stream of the group, on whichever device it lies. */
+/* Copies and folds of collectives, on the communicator's stream and on any device. */
 #include "base/fail.h"
 #include "comm/internal.h"
 

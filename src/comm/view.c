@@ -1,4 +1,4 @@
-/* Views and their accounts; on shared memory they are addresses in other members' arenas. */
+/* Views and their statistics; on shared memory a view is an address in another member's arena. */
 #include "comm/internal.h"
 #include "comm/peer.h"
 #include "shm/barrier.h"

@@ -1,8 +1,8 @@
 /*
  * The world of another process, read-only, through the descriptor that every process of a run keeps of it.
  *
- * That process may be anybody's and hold anything: nothing of it is mapped, since a file that its owner cuts
- * is SIGBUS for who maps it. The control page is copied, and the copy checked before it is used.
+ * That process is not trusted: nothing of it is mapped, as reading a mapped file that its owner truncates
+ * raises SIGBUS. The control page is copied, and the copy checked before it is used.
  */
 #include "shm/world.h"
 
@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Whether a link in /proc/PID/fd leads to a segment of ours; opening anything else could have effects. */
-static bool is_ours(const char *folder, const char *entry)
+/* Whether a link in /proc/PID/fd leads to a segment of Dionode; opening anything else could have effects. */
+static bool is_segment(const char *folder, const char *entry)
 {
     char path[64], target[PATH_MAX];
     snprintf(path, sizeof path, "%s/%.16s", folder, entry);
@@ -30,13 +30,13 @@ static bool is_ours(const char *folder, const char *entry)
     return strncmp(target, "/dev/shm/dionode-", 17) == 0 || strncmp(target, "/memfd:dionode ", 15) == 0;
 }
 
-/* The descriptor of the world in a folder of descriptors; -1 if none is there. What only has such a name - a
- * pipe, which would be waited for - is passed over. */
-static int open_world_in(const char *folder, DIR *entries)
+/* The descriptor of the world in a folder of descriptors; -1 if there is none. Others with such a name, like
+ * a pipe, are skipped. */
+static int open_segment(const char *folder, DIR *entries)
 {
     for (struct dirent *entry; (entry = readdir(entries));) {
         struct stat info;
-        if (!is_ours(folder, entry->d_name))
+        if (!is_segment(folder, entry->d_name))
             continue;
         int descriptor = openat(dirfd(entries), entry->d_name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         if (descriptor >= 0 && fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode))
@@ -47,23 +47,14 @@ static int open_world_in(const char *folder, DIR *entries)
     return -1;
 }
 
-/* The control page as it is at this moment; NULL if the file is shorter, or there is no memory. Owned by the
- * caller. */
-static dn_control *copy_control(int descriptor)
-{
-    dn_control *control = aligned_alloc(_Alignof(dn_control), sizeof *control);
-    if (control && pread(descriptor, control, sizeof *control, 0) == (ssize_t)sizeof *control)
-        return control;
-    free(control);
-    return NULL;
-}
-
+/* Takes the descriptor. */
 static dn_status copy_world(int descriptor, int pid, dn_world **out)
 {
-    dn_control *control = copy_control(descriptor);
+    dn_control *control = aligned_alloc(_Alignof(dn_control), sizeof *control);
     dn_world *world = malloc(sizeof *world);
     struct stat info;
-    if (control && world && control->magic == DN_CONTROL_MAGIC && fstat(descriptor, &info) == 0 &&
+    if (control && world && pread(descriptor, control, sizeof *control, 0) == (ssize_t)sizeof *control &&
+        control->magic == DN_CONTROL_MAGIC && fstat(descriptor, &info) == 0 &&
         control->bytes == (uint64_t)info.st_size && control->n_ranks >= 1 &&
         control->n_ranks <= DN_MAX_RANKS) {
         *world = (dn_world){.control = control,
@@ -76,10 +67,10 @@ static dn_status copy_world(int descriptor, int pid, dn_world **out)
     }
     free(world);
     free(control);
-    return dn_fail(DN_ERR_SYSTEM,
-                   "the shared memory of process %d cannot be read: it is damaged, or of another version of "
-                   "the program",
-                   pid);
+    close(descriptor);
+    return dn_fail(
+        DN_ERR_SYSTEM,
+        "cannot read the shared memory of process %d: it is damaged, or of another version of Dionode", pid);
 }
 
 dn_status dn_world_attach_pid(int pid, dn_world **out)
@@ -88,16 +79,12 @@ dn_status dn_world_attach_pid(int pid, dn_world **out)
     snprintf(folder, sizeof folder, "/proc/%d/fd", pid);
     DIR *entries = opendir(folder);
     if (!entries && errno == EACCES)
-        return dn_fail(DN_ERR_SYSTEM, "process %d is another user's: ask as that user, or as root", pid);
+        return dn_fail(DN_ERR_SYSTEM, "process %d is another user's: run as that user, or as root", pid);
     if (!entries)
         return dn_fail(DN_ERR_ARG, "there is no process %d", pid);
-    int descriptor = open_world_in(folder, entries);
+    int descriptor = open_segment(folder, entries);
     closedir(entries);
     if (descriptor < 0)
-        return dn_fail(DN_ERR_ARG, "process %d is neither a launcher nor a worker with shared memory of ours",
-                       pid);
-    dn_status status = copy_world(descriptor, pid, out);
-    if (status != DN_OK)
-        close(descriptor);
-    return status;
+        return dn_fail(DN_ERR_ARG, "process %d is neither a launcher nor a worker of Dionode", pid);
+    return copy_world(descriptor, pid, out);
 }

@@ -8,10 +8,10 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* ---- making ---- */
+/* ---- initialization ---- */
 
-/* An earlier group may have met over the same lines; a rank's own line is its memory of how often. */
-static void recall_sequence(dn_barrier *b)
+/* An earlier barrier may have used the same lines: the sequence continues from the rank's own. */
+static void restore_sequence(dn_barrier *b)
 {
     const dn_line *own = b->lines[b->me];
     uint64_t even = atomic_load_explicit(&own[0].sequence, memory_order_relaxed);
@@ -26,7 +26,7 @@ void dn_barrier_init_world(dn_barrier *barrier, dn_world *world, int rank)
         barrier->ranks[i] = (int16_t)i;
         barrier->lines[i] = world->control->slots[i].lines;
     }
-    recall_sequence(barrier);
+    restore_sequence(barrier);
 }
 
 void dn_barrier_init(dn_barrier *barrier, dn_world *world, int n_members, const int16_t *ranks,
@@ -35,10 +35,10 @@ void dn_barrier_init(dn_barrier *barrier, dn_world *world, int n_members, const 
     *barrier = (dn_barrier){.world = world, .n_members = n_members, .me = me};
     memcpy(barrier->ranks, ranks, (size_t)n_members * sizeof *ranks);
     memcpy(barrier->lines, lines, (size_t)n_members * sizeof *lines);
-    recall_sequence(barrier);
+    restore_sequence(barrier);
 }
 
-/* ---- mixed calls ---- */
+/* ---- mismatched calls ---- */
 
 static const char *const purposes[DN_N_PURPOSES] = {
     [DN_FOR_BARRIER] = "barrier",
@@ -55,10 +55,10 @@ static const char *const purposes[DN_N_PURPOSES] = {
     [DN_FOR_RELEASE] = "release of the heap to a mark",
 };
 
-/* "all-reduce of 5", and where that does not tell two calls apart, all the rest. */
+/* "all-reduce of 5"; in full: with all other fields. */
 static void describe(const dn_call *call, bool in_full, char *text, size_t bytes)
 {
-    const char *purpose = call->purpose < DN_N_PURPOSES ? purposes[call->purpose] : "nothing we know";
+    const char *purpose = call->purpose < DN_N_PURPOSES ? purposes[call->purpose] : "an unknown call";
     int n = snprintf(text, bytes, "%s of %" PRIu64, purpose, call->count);
     if (!in_full || (size_t)n >= bytes)
         return;
@@ -72,7 +72,7 @@ static void describe(const dn_call *call, bool in_full, char *text, size_t bytes
         snprintf(text + n, bytes - (size_t)n, "buffer at %#" PRIx64 " of the heap)", call->place);
 }
 
-dn_status dn_barrier_fail_mixed(const dn_barrier *b, const dn_call *first, int member, const dn_call *call)
+dn_status dn_barrier_fail_mismatch(const dn_barrier *b, const dn_call *first, int member, const dn_call *call)
 {
     dn_failure failure = {.status = DN_ERR_ARG, .rank = b->ranks[member]};
     char first_text[128], text[128];
@@ -80,23 +80,11 @@ dn_status dn_barrier_fail_mixed(const dn_barrier *b, const dn_call *first, int m
     describe(first, in_full, first_text, sizeof first_text);
     describe(call, in_full, text, sizeof text);
     snprintf(failure.message, sizeof failure.message,
-             "rank %d came to %s, rank %d to %s: all ranks must make the same calls", b->ranks[member], text,
-             b->ranks[0], first_text);
+             "rank %d called %s, rank %d called %s: all ranks must make the same calls in the same order",
+             b->ranks[member], text, b->ranks[0], first_text);
     if (!dn_world_abort(b->world, &failure))
         return dn_control_fail_peer(b->world);
     return dn_fail(DN_ERR_ARG, "%s", failure.message);
-}
-
-/* Holds every call against that of member 0, so that whoever finds a difference tells it alike. */
-static dn_status compare_calls(const dn_barrier *b)
-{
-    const dn_call *first = &b->lines[0][b->sequence % 2].call;
-    for (int member = 1; member < b->n_members; member++) {
-        const dn_call *call = &b->lines[member][b->sequence % 2].call;
-        if (memcmp(call, first, sizeof *call) != 0)
-            return dn_barrier_fail_mixed(b, first, member, call);
-    }
-    return DN_OK;
 }
 
 /* ---- barrier ---- */
@@ -115,5 +103,12 @@ dn_status dn_barrier_wait(dn_barrier *b, const dn_call *call, const void *payloa
         const dn_line *line = &b->lines[member][sequence % 2];
         DN_TRY(dn_wait_reach(b->world, b->ranks[b->me], b->ranks[member], &line->sequence, sequence));
     }
-    return compare_calls(b);
+    /* All compare with member 0's call, so that all report the same difference. */
+    const dn_call *first = &b->lines[0][sequence % 2].call;
+    for (int member = 1; member < b->n_members; member++) {
+        const dn_call *theirs = &b->lines[member][sequence % 2].call;
+        if (memcmp(theirs, first, sizeof *theirs) != 0)
+            return dn_barrier_fail_mismatch(b, first, member, theirs);
+    }
+    return DN_OK;
 }

@@ -93,7 +93,7 @@ static inline const void *dn_barrier_payload(const dn_barrier *barrier, int memb
 
 /** Fails the world because a member's call is not that of member 0. Returns DN_ERR_ARG, or DN_ERR_PEER if
  * someone else failed first. */
-dn_status dn_barrier_fail_mixed(const dn_barrier *barrier, const dn_call *first, int member,
-                                const dn_call *call) DN_MUST_USE;
+dn_status dn_barrier_fail_mismatch(const dn_barrier *barrier, const dn_call *first, int member,
+                                   const dn_call *call) DN_MUST_USE;
 
 #endif

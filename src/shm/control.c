@@ -40,44 +40,35 @@ bool dn_world_abort(dn_world *world, const dn_failure *failure)
     return true;
 }
 
-/* What is no failure that anyone of us told: who wrote it is unknown, that something went wrong is not. */
-static void tell_overwritten(dn_failure *failure)
-{
-    *failure = (dn_failure){.status = DN_ERR_PEER, .rank = -1};
-    strcpy(failure->message, "the shared memory of the run was overwritten: a worker writes where it must not");
-}
-
-static void read_record(const dn_world *world, dn_failure *failure)
-{
-    const dn_abort_record *record = &world->control->abort;
-    *failure = (dn_failure){.status = (dn_status)record->status,
-                            .rank = record->rank,
-                            .signal = record->signal,
-                            .step = record->step};
-    memcpy(failure->message, record->message, sizeof failure->message - 1);
-    dn_printable(failure->message);
-    if (failure->status > DN_ERR_ARG || failure->status < DN_ERR_UNCAUGHT || failure->rank < -1 ||
-        failure->rank >= world->n_ranks)
-        tell_overwritten(failure);
-}
-
 dn_failure dn_world_failure(const dn_world *world)
 {
     dn_abort_record *record = &world->control->abort;
     dn_failure failure = {.status = DN_OK};
     uint32_t word = atomic_load_explicit(&record->word, memory_order_acquire);
-    /* Between claim and message lie a few stores, unless the claimer was killed just there. */
+    /* Claim and message are a few stores apart, unless the claimer was killed in between. */
     for (int i = 0; word == DN_ABORT_CLAIMED && i < 1000; i++) {
         sched_yield();
         word = atomic_load_explicit(&record->word, memory_order_acquire);
     }
+    if (word == DN_ABORT_EMPTY)
+        return failure;
     if (word == DN_ABORT_CLAIMED) {
         failure = (dn_failure){.status = DN_ERR_PEER, .rank = -1};
-        strcpy(failure.message, "a rank failed and was killed before it could say why");
-    } else if (word == DN_ABORT_PUBLISHED)
-        read_record(world, &failure);
-    else if (word != DN_ABORT_EMPTY)
-        tell_overwritten(&failure);
+        strcpy(failure.message, "a rank failed and was killed before it could report why");
+        return failure;
+    }
+    failure = (dn_failure){.status = (dn_status)record->status,
+                           .rank = record->rank,
+                           .signal = record->signal,
+                           .step = record->step};
+    memcpy(failure.message, record->message, sizeof failure.message - 1);
+    dn_printable(failure.message);
+    if (word != DN_ABORT_PUBLISHED || failure.status > DN_ERR_ARG || failure.status < DN_ERR_UNCAUGHT ||
+        failure.rank < -1 || failure.rank >= world->n_ranks) { /* no rank of this run has written that */
+        failure = (dn_failure){.status = DN_ERR_PEER, .rank = -1};
+        strcpy(failure.message,
+               "the shared memory of the run was overwritten: a worker writes out of bounds");
+    }
     return failure;
 }
 
@@ -121,12 +112,12 @@ void dn_world_report_saved(dn_world *world, uint64_t step)
 
 bool dn_world_saved(const dn_world *world, uint64_t *step)
 {
-    uint64_t told = atomic_load_explicit(&world->control->saved, memory_order_relaxed);
-    *step = told - 1;
-    return told > 0;
+    uint64_t saved = atomic_load_explicit(&world->control->saved, memory_order_relaxed);
+    *step = saved - 1;
+    return saved > 0;
 }
 
-/* ---- who is where ---- */
+/* ---- the state table ---- */
 
 void dn_control_set_waiting(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
                             uint64_t want)
@@ -139,20 +130,22 @@ void dn_control_set_waiting(dn_world *world, int rank, int awaited, const _Atomi
     atomic_store_explicit(&slot->waiting_for, 1 + awaited, memory_order_relaxed);
 }
 
-/* A word of the segment. The copy of another process's page has the rest of the segment in its file only; what cannot
- * be read there (any more) counts as reached. */
+/* A word of the segment. The copy of another process's page has the rest of the segment in its file only;
+ * what cannot be read there (any more) counts as reached. */
 __attribute__((no_sanitize("thread"))) static uint64_t word_at(const dn_world *world, uint64_t at)
 {
     uint64_t word;
     if (world->is_copy)
-        return pread(world->descriptor, &word, sizeof word, (off_t)at) == (ssize_t)sizeof word ? word : UINT64_MAX;
-    return atomic_load_explicit((const _Atomic uint64_t *)((const char *)world->control + at), memory_order_relaxed);
+        return pread(world->descriptor, &word, sizeof word, (off_t)at) == (ssize_t)sizeof word ? word
+                                                                                               : UINT64_MAX;
+    return atomic_load_explicit((const _Atomic uint64_t *)((const char *)world->control + at),
+                                memory_order_relaxed);
 }
 
-/* Whom a rank waits for, -1 for nobody. A sleeper whose word is there, but that has not run since (it may
- * have been stopped in its sleep), waits for nobody. What lies in shared memory is checked before it is used.
- * The word of another's wait may lie in memory that was given back and is written anew by now: whatever is
- * read there does no harm, as a culprit is only sought again, so a race detector need not look. */
+/* The rank that `rank` waits for, -1 for none. A sleeper whose word has the value, but that has not run since
+ * (it may have been stopped), waits for none. Values from shared memory are checked before they are used. The
+ * word may lie in memory that was released and is written anew by now: whatever is read does no harm, as the
+ * failed rank is looked up again, so the race detector is told not to check. */
 __attribute__((no_sanitize("thread"))) static int awaited_by(const dn_world *world, int rank)
 {
     const dn_control *control = world->control;
@@ -176,7 +169,7 @@ int dn_control_failed_rank(const dn_world *world, int rank)
     return rank;
 }
 
-/* A copy of one row. Fields are read one by one: a row caught in the middle of a tick may mix two moments. */
+/* A copy of one row, read field by field: not atomic against a tick. */
 typedef struct row {
     uint64_t step, sequence;
     double waiting_s;
@@ -228,7 +221,7 @@ void dn_world_leave(dn_world *world, int rank)
     atomic_store_explicit(&world->control->slots[rank].left, 1, memory_order_relaxed);
 }
 
-/* Asked when the process has ended, which the kernel tells after all that it wrote. */
+/* Called after the process has ended, so that all its stores are visible. */
 bool dn_world_has_left(const dn_world *world, int rank)
 {
     return atomic_load_explicit(&world->control->slots[rank].left, memory_order_relaxed) != 0;
@@ -255,33 +248,24 @@ uint64_t dn_world_progress(const dn_world *world, int rank)
     return atomic_load_explicit(&slot->progress, memory_order_relaxed) + dn_control_barriers(world, rank);
 }
 
-/* "0 'backward' step 3 waits for 2, 1 ..." as far as it fits. */
-static void tell_everyone(const dn_world *world, char *text, size_t bytes)
-{
-    size_t used = 0;
-    for (int rank = 0; rank < world->n_ranks; rank++) {
-        row r = read_row(world, rank);
-        char waits[32] = "";
-        if (r.waiting_for >= 0)
-            snprintf(waits, sizeof waits, " waits for %d", r.waiting_for);
-        int n = snprintf(text + used, bytes - used, "%s%d '%s' step %llu%s", rank ? ", " : "", rank, r.phase,
-                         (unsigned long long)r.step, waits);
-        if ((size_t)n >= bytes - used)
-            return;
-        used += (size_t)n;
-    }
-}
-
 dn_status dn_control_fail_timeout(dn_world *world, int waiter, int failed_rank)
 {
     row r = read_row(world, failed_rank);
     dn_failure failure = {.status = DN_ERR_TIMEOUT, .rank = failed_rank, .step = r.step};
-    int n =
-        snprintf(failure.message, sizeof failure.message,
-                 "worker %d (pid %d) made no progress for %g s at step %llu in '%s' while worker %d waited; "
-                 "raise timeout_s if it was only slow. Who is where: ",
-                 failed_rank, r.pid, world->control->deadline_s, (unsigned long long)r.step, r.phase, waiter);
-    tell_everyone(world, failure.message + n, sizeof failure.message - (size_t)n);
+    const size_t bytes = sizeof failure.message;
+    size_t used = (size_t)snprintf(
+        failure.message, bytes,
+        "worker %d (pid %d) made no progress for %g s at step %llu in '%s' while worker %d waited; "
+        "raise timeout_s if it was only slow. All ranks: ",
+        failed_rank, r.pid, world->control->deadline_s, (unsigned long long)r.step, r.phase, waiter);
+    for (int rank = 0; rank < world->n_ranks && used < bytes; rank++) { /* as far as they fit */
+        char waits[32] = "";
+        r = read_row(world, rank);
+        if (r.waiting_for >= 0)
+            snprintf(waits, sizeof waits, " waits for %d", r.waiting_for);
+        used += (size_t)snprintf(failure.message + used, bytes - used, "%s%d '%s' step %llu%s",
+                                 rank ? ", " : "", rank, r.phase, (unsigned long long)r.step, waits);
+    }
     if (!dn_world_abort(world, &failure))
         return dn_control_fail_peer(world);
     return dn_fail(DN_ERR_TIMEOUT, "%s", failure.message);

@@ -1,12 +1,14 @@
 #include "shm/limits.h"
 
+#include "base/size.h"
+
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the two versions of control groups keep the same three facts. */
+/* Where the two versions of control groups keep limit, usage and cache. */
 typedef struct group_kind {
     const char *selector; /* the field before the path in /proc/self/cgroup */
     const char *mount;
@@ -56,44 +58,26 @@ static uint64_t find_number(FILE *file, const char *key)
     return 0;
 }
 
-static uint64_t droppable_cache(const char *root, const group_kind *kind, const char *path)
+/* Memory left in one group: what its limit leaves, reclaimable file cache counted as free. No limit:
+ * UINT64_MAX. */
+static uint64_t group_available(const char *root, const group_kind *kind, const char *path)
 {
-    FILE *file = open_under(root, kind->mount, path, "memory.stat");
-    if (!file)
-        return 0;
-    uint64_t bytes = find_number(file, kind->cache[0]) + find_number(file, kind->cache[1]);
-    fclose(file);
-    return bytes;
-}
-
-static uint64_t one_group_leaves(const char *root, const group_kind *kind, const char *path)
-{
-    uint64_t limit, usage;
+    uint64_t limit, usage, cache = 0;
     if (!read_number(root, kind, path, kind->limit, &limit) ||
         !read_number(root, kind, path, kind->usage, &usage))
         return UINT64_MAX;
-    uint64_t cache = droppable_cache(root, kind, path);
+    FILE *file = open_under(root, kind->mount, path, "memory.stat");
+    if (file) {
+        cache = find_number(file, kind->cache[0]) + find_number(file, kind->cache[1]);
+        fclose(file);
+    }
     usage -= cache < usage ? cache : usage;
     return usage < limit ? limit - usage : 0;
 }
 
-/* The least that a group and all groups above it leave. A container may see the path of its host, of which
- * only the last step up, the mount itself, exists: absent groups limit nothing. */
-static uint64_t groups_leave(const char *root, const group_kind *kind, char *path)
-{
-    uint64_t least = UINT64_MAX;
-    for (;;) {
-        uint64_t here = one_group_leaves(root, kind, path);
-        if (here < least)
-            least = here;
-        char *slash = strrchr(path, '/');
-        if (!slash)
-            return least;
-        *slash = '\0';
-    }
-}
-
-static uint64_t own_groups_leave(const char *root, const group_kind *kind)
+/* The minimum over the process's groups and all their ancestors. A container may see a path of its host, of
+ * which only the mount itself exists here: absent groups have no limit. */
+static uint64_t groups_available(const char *root, const group_kind *kind)
 {
     FILE *file = open_under(root, "/proc", "/self", "cgroup");
     if (!file)
@@ -106,32 +90,25 @@ static uint64_t own_groups_leave(const char *root, const group_kind *kind)
             continue;
         path += strlen(kind->selector);
         path[strcspn(path, "\n")] = '\0';
-        uint64_t here = groups_leave(root, kind, path);
-        if (here < least)
-            least = here;
+        for (char *slash = path; slash;) {
+            least = dn_min(least, group_available(root, kind, path));
+            slash = strrchr(path, '/');
+            if (slash)
+                *slash = '\0';
+        }
     }
     fclose(file);
     return least;
-}
-
-static uint64_t machine_leaves(const char *root)
-{
-    FILE *file = open_under(root, "/proc", "", "meminfo");
-    if (!file)
-        return UINT64_MAX;
-    uint64_t kib = find_number(file, "MemAvailable");
-    fclose(file);
-    return kib ? kib * 1024 : UINT64_MAX;
 }
 
 uint64_t dn_limits_memory(const char *root)
 {
-    uint64_t least = machine_leaves(root);
-    const group_kind *kinds[] = {&version_1, &version_2};
-    for (int i = 0; i < 2; i++) {
-        uint64_t here = own_groups_leave(root, kinds[i]);
-        if (here < least)
-            least = here;
+    uint64_t machine = UINT64_MAX;
+    FILE *file = open_under(root, "/proc", "", "meminfo");
+    if (file) {
+        uint64_t kib = find_number(file, "MemAvailable");
+        fclose(file);
+        machine = kib ? kib * 1024 : UINT64_MAX;
     }
-    return least;
+    return dn_min(machine, dn_min(groups_available(root, &version_1), groups_available(root, &version_2)));
 }

@@ -36,30 +36,24 @@ static dn_status place(void *pages, size_t bytes, int os_node)
                          os_node);
 }
 
-/* Writing works on every kernel, and cannot fail softly: the caller has looked for room. */
-static void touch(char *pages, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += page_bytes())
-        *(volatile char *)(pages + i) = 0;
-}
-
-dn_status dn_pages_take(size_t bytes, int os_node, void **out)
+dn_status dn_pages_alloc(size_t bytes, int os_node, void **out)
 {
     void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED)
-        return dn_fail_errno(DN_ERR_MEMORY, errno, "cannot get %.0f MiB of memory", (double)bytes / MIB);
-    madvise(pages, bytes, MADV_HUGEPAGE); /* where it is not given, pages are small ones */
+        return dn_fail_errno(DN_ERR_MEMORY, errno, "cannot allocate %.0f MiB of memory", (double)bytes / MIB);
+    madvise(pages, bytes, MADV_HUGEPAGE); /* a refusal leaves small pages */
     dn_status status = place(pages, bytes, os_node);
     if (status != DN_OK) {
         munmap(pages, bytes);
         return status;
     }
-    touch(pages, bytes);
+    for (size_t i = 0; i < bytes; i += page_bytes()) /* MADV_POPULATE_WRITE needs Linux 5.14 */
+        *((volatile char *)pages + i) = 0;
     *out = pages;
     return DN_OK;
 }
 
-void dn_pages_give_back(void *pages, size_t bytes)
+void dn_pages_free(void *pages, size_t bytes)
 {
     if (pages)
         munmap(pages, bytes);
@@ -73,17 +67,17 @@ dn_status dn_pages_locate(const void *start, size_t bytes, dn_pages_places *plac
     size_t size = page_bytes(), n = (bytes + size - 1) / size;
     memset(places, 0, sizeof *places);
     for (size_t done = 0; done < n;) {
-        size_t part = n - done < AT_ONCE ? n - done : AT_ONCE;
-        for (size_t i = 0; i < part; i++)
+        size_t batch = n - done < AT_ONCE ? n - done : AT_ONCE;
+        for (size_t i = 0; i < batch; i++)
             pages[i] = (char *)(size_t)start + (done + i) * size;
-        if (syscall(SYS_move_pages, 0, part, pages, NULL, nodes, 0) != 0)
-            return dn_fail_errno(DN_ERR_SYSTEM, errno, "the system does not tell where pages lie");
-        for (size_t i = 0; i < part; i++)
+        if (syscall(SYS_move_pages, 0, batch, pages, NULL, nodes, 0) != 0)
+            return dn_fail_errno(DN_ERR_SYSTEM, errno, "move_pages cannot report the NUMA nodes of pages");
+        for (size_t i = 0; i < batch; i++)
             if (nodes[i] >= 0 && nodes[i] < DN_PAGES_NODES)
                 places->on[nodes[i]]++;
             else
                 places->nowhere++;
-        done += part;
+        done += batch;
     }
     places->n_pages = n;
     return DN_OK;

@@ -15,10 +15,10 @@ typedef struct dn_pages_places {
 } dn_pages_places;
 
 /** `bytes` zeroed bytes, populated, on NUMA node os_node (-1: first touch by the calling thread). Huge pages
- * if the system grants them to madvise. To be freed with dn_pages_give_back and the same size. Errors:
+ * if the system grants them to madvise. To be freed with dn_pages_free and the same size. Errors:
  * DN_ERR_MEMORY; DN_ERR_SYSTEM if the placement is refused. */
-dn_status dn_pages_take(size_t bytes, int os_node, void **out) DN_MUST_USE;
-void dn_pages_give_back(void *pages, size_t bytes);
+dn_status dn_pages_alloc(size_t bytes, int os_node, void **out) DN_MUST_USE;
+void dn_pages_free(void *pages, size_t bytes);
 
 /** Queries the kernel (move_pages) for the nodes of the pages of [start, start + bytes); start is
  * page-aligned. Errors: DN_ERR_SYSTEM if the query fails. */

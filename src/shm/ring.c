@@ -26,23 +26,23 @@ dn_ring_end dn_ring_open_consumer(dn_world *world, dn_ring *ring, int me, int pe
                          .own = atomic_load_explicit(&ring->tail, memory_order_relaxed)};
 }
 
-/* ---- trust ---- */
+/* ---- checks ---- */
 
-/* Fails the world in the name of the peer. */
+/* Fails the world, naming the peer. */
 static dn_status fail_damaged(const dn_ring_end *end, const char *what)
 {
     dn_failure failure = {
         .status = DN_ERR_PEER, .rank = end->peer, .step = dn_world_step(end->world, end->peer)};
     snprintf(failure.message, sizeof failure.message,
-             "shared memory between ranks %d and %d is damaged: %s; nothing of it was used", end->me,
+             "the ring between ranks %d and %d is corrupted: %s; the message was not used", end->me,
              end->peer, what);
     if (!dn_world_abort(end->world, &failure))
         return dn_control_fail_peer(end->world);
     return dn_fail(DN_ERR_PEER, "%s", failure.message);
 }
 
-/* Over all words but the checksum. Multiplying by an odd number loses nothing, so no single changed word can
- * go unseen. */
+/* Over all words but the checksum. Multiplication by an odd number is invertible, so any single changed word
+ * changes the sum. */
 static uint64_t checksum_of(const dn_message *message)
 {
     uint64_t words[sizeof *message / 8], sum = UINT64_C(0x9e3779b97f4a7c15);
@@ -58,18 +58,18 @@ static uint64_t checksum_of(const dn_message *message)
 static dn_status check(const dn_ring_end *end, const dn_message *m, uint64_t number)
 {
     if (m->checksum != checksum_of(m))
-        return fail_damaged(end, "a message does not have its checksum");
+        return fail_damaged(end, "the checksum of a message does not match");
     if (m->number != number)
-        return fail_damaged(end, "a message is out of turn");
+        return fail_damaged(end, "a message has the wrong number");
     if (m->bytes > m->total)
-        return fail_damaged(end, "a part is larger than the whole");
+        return fail_damaged(end, "a chunk is larger than its transfer");
     if (m->at == 0 ? m->bytes > DN_MESSAGE_BYTES
                    : !dn_world_owns(end->world, end->peer, (const void *)(uintptr_t)m->at, m->bytes))
-        return fail_damaged(end, "a message points out of its sender's memory");
+        return fail_damaged(end, "a message points outside its sender's memory");
     return DN_OK;
 }
 
-/* Waits until the other's counter reaches want, and refuses one that has run past `limit`. */
+/* Waits until the other side's counter reaches want. Errors: it is beyond `limit`. */
 static dn_status reach(dn_ring_end *end, const _Atomic uint64_t *counter, uint64_t want, uint64_t limit)
 {
     if (end->seen >= want)
@@ -77,7 +77,7 @@ static dn_status reach(dn_ring_end *end, const _Atomic uint64_t *counter, uint64
     DN_TRY(dn_wait_reach(end->world, end->me, end->peer, counter, want));
     uint64_t now = atomic_load_explicit(counter, memory_order_acquire);
     if (now < want || now > limit)
-        return fail_damaged(end, "a ring's counter cannot be");
+        return fail_damaged(end, "a counter is out of range");
     end->seen = now;
     return DN_OK;
 }

@@ -66,7 +66,7 @@ dn_status dn_ring_drained(dn_ring_end *end, uint64_t number) DN_MUST_USE;
  * number, its checksum, and that its bytes lie in the producer's memory. Errors: those of dn_wait_reach;
  * DN_ERR_PEER, failing the world, if a check fails. */
 dn_status dn_ring_peek(dn_ring_end *end, dn_message *out) DN_MUST_USE;
-/** Tells the producer that the message was used and its bytes may change. */
+/** Releases the message: its bytes may change from now on. */
 void dn_ring_pop(dn_ring_end *end);
 
 #endif

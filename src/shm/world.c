@@ -1,6 +1,7 @@
 #include "shm/world.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "shm/control.h"
 #include "shm/limits.h"
 
@@ -16,19 +17,18 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define VARIABLE "DIONODE_WORLD"
-#define ALIGN                                                                                                \
-    ((size_t)2 << 20) /* so that neither huge pages nor NUMA policies of two arenas meet in a page */
+#define VARIABLE      "DIONODE_WORLD"
+#define ALIGN         ((size_t)2 << 20) /* no huge page, and no NUMA policy, spans two arenas */
 #define PAGE          ((size_t)4096)
 #define FIRST_SCRATCH ((sizeof(dn_control) + PAGE - 1) / PAGE * PAGE)
 #define GIB           (1024.0 * 1024.0 * 1024.0)
 
-/* Where worlds are mapped: far below the program, its libraries and stacks, whose places differ from process
- * to process. The next region is tried where one is taken (by another world of this process). */
+/* Where worlds are mapped: far below the program, its libraries and stacks, whose addresses differ from
+ * process to process. If a region is in use (by another world of this process), the next is tried. */
 #define FIRST_REGION UINT64_C(0x200000000000)
 #define REGION_BYTES UINT64_C(0x10000000000)
 #if defined(__SANITIZE_THREAD__)
-#define N_REGIONS 0 /* the thread sanitizer keeps these addresses for itself */
+#define N_REGIONS 0 /* the thread sanitizer reserves these addresses */
 #else
 #define N_REGIONS 16
 #endif
@@ -36,34 +36,11 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-#define POPULATE_BYTES ((size_t)64 << 20) /* between two signs of life */
+#define POPULATE_BYTES ((size_t)64 << 20) /* between two ticks */
 
 static size_t rounded_up(size_t bytes)
 {
     return (bytes + ALIGN - 1) / ALIGN * ALIGN;
-}
-
-/* ---- room ---- */
-
-static dn_status check_memory(int n_ranks, size_t arena_bytes, size_t bytes)
-{
-    uint64_t free_bytes = dn_limits_memory("");
-    if (bytes <= free_bytes)
-        return DN_OK;
-    return dn_fail(
-        DN_ERR_MEMORY,
-        "%d ranks need %.2f GiB each, together %.2f GiB of shared memory, and only %.2f GiB of memory "
-        "are free: take fewer ranks, a smaller model or a smaller batch",
-        n_ranks, (double)arena_bytes / GIB, (double)bytes / GIB, (double)free_bytes / GIB);
-}
-
-/* Free bytes of the file system of POSIX shared memory; no limit where it has none. */
-static uint64_t shm_limits(void)
-{
-    struct statvfs fs;
-    if (statvfs("/dev/shm", &fs) != 0)
-        return 0;
-    return fs.f_blocks == 0 ? UINT64_MAX : (uint64_t)fs.f_bavail * fs.f_frsize;
 }
 
 /* ---- segment ---- */
@@ -81,30 +58,27 @@ int dn_control_create_object(const char *beginning, char name[DN_SHM_NAME_MAX])
     return descriptor;
 }
 
-/* A POSIX shared-memory object whose name is gone before anyone could leave it behind. */
-static int open_unlinked(void)
+/* In /dev/shm, unlinked at once so that nothing can be left behind; anonymous memory, which only the machine
+ * limits, where the file system is too small. (One without a size has no limit.) */
+static int open_segment(size_t bytes)
 {
+    struct statvfs fs = {0};
+    bool unlimited = statvfs("/dev/shm", &fs) == 0 && fs.f_blocks == 0;
+    uint64_t available = unlimited ? UINT64_MAX : (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (bytes > available) {
+        dn_log(DN_LOG_WARNING,
+               "/dev/shm has %.2f GiB free, %.2f GiB are needed: using anonymous shared memory, which works "
+               "as well; "
+               "to use /dev/shm, enlarge it (containers: --shm-size)",
+               (double)available / GIB, (double)bytes / GIB);
+        return memfd_create("dionode", MFD_CLOEXEC);
+    }
     char beginning[32], name[DN_SHM_NAME_MAX];
     snprintf(beginning, sizeof beginning, "/dionode-%d", (int)getpid());
     int descriptor = dn_control_create_object(beginning, name);
     if (descriptor >= 0)
         shm_unlink(name);
     return descriptor;
-}
-
-/* /dev/shm where it has the room, otherwise anonymous memory, which only the machine's memory limits. */
-static int open_segment(size_t bytes)
-{
-    uint64_t room = shm_limits();
-    if (bytes > room) {
-        dn_log(
-            DN_LOG_WARNING,
-            "/dev/shm has %.2f GiB free of the %.2f GiB needed: taking anonymous shared memory, which works "
-            "as well; to use /dev/shm, enlarge it (containers: --shm-size)",
-            (double)room / GIB, (double)bytes / GIB);
-        return memfd_create("dionode", MFD_CLOEXEC);
-    }
-    return open_unlinked();
 }
 
 static void *map_at(int descriptor, size_t bytes, uint64_t address)
@@ -118,8 +92,8 @@ static void *map_at(int descriptor, size_t bytes, uint64_t address)
     return got;
 }
 
-/* Where all regions are refused (the thread sanitizer, small address spaces) any address will do: it is then
- * this process's own, and a worker started later may find it taken, which dn_world_attach says. */
+/* Where all regions are refused (thread sanitizer, small address spaces) the kernel chooses: a worker may
+ * find that address in use, and dn_world_attach fails. */
 static void *map_anywhere(int descriptor, size_t bytes)
 {
     for (int i = 0; i < N_REGIONS; i++) {
@@ -130,7 +104,7 @@ static void *map_anywhere(int descriptor, size_t bytes)
     return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
 }
 
-static dn_status make_world(dn_control *control, int descriptor, dn_world **out)
+static dn_status make_handle(dn_control *control, int descriptor, dn_world **out)
 {
     dn_world *world = malloc(sizeof *world);
     if (!world)
@@ -143,8 +117,7 @@ static dn_status make_world(dn_control *control, int descriptor, dn_world **out)
     return DN_OK;
 }
 
-/* Huge pages where the machine gives them to those who ask (shmem_enabled=advise); elsewhere this does
- * nothing. */
+/* Effective where shmem_enabled=advise. */
 static void ask_for_huge_pages(dn_control *control)
 {
     madvise((char *)control + control->first_arena, control->bytes - control->first_arena, MADV_HUGEPAGE);
@@ -155,21 +128,22 @@ static dn_status create_in(int descriptor, const dn_control *header, dn_world **
 {
     size_t bytes = header->bytes;
     if (ftruncate(descriptor, (off_t)bytes) != 0)
-        return dn_fail_errno(DN_ERR_MEMORY, errno, "sizing shared memory to %.2f GiB%s", (double)bytes / GIB,
-                             errno == EFBIG ? " (ulimit -f is a limit for it, too)" : "");
+        return dn_fail_errno(DN_ERR_MEMORY, errno, "cannot size shared memory to %.2f GiB%s",
+                             (double)bytes / GIB, errno == EFBIG ? " (ulimit -f limits it, too)" : "");
     dn_control *control = map_anywhere(descriptor, bytes);
     if (control == MAP_FAILED)
-        return dn_fail_errno(DN_ERR_MEMORY, errno, "mapping %.2f GiB of shared memory", (double)bytes / GIB);
-    /* Not written to before it is backed: a full /dev/shm must be an error, not SIGBUS. */
+        return dn_fail_errno(DN_ERR_MEMORY, errno, "cannot map %.2f GiB of shared memory",
+                             (double)bytes / GIB);
+    /* Backed before it is written: a full /dev/shm must be an error, not SIGBUS. */
     int error = posix_fallocate(descriptor, 0, sizeof *control);
     if (error) {
         munmap(control, bytes);
-        return dn_fail_errno(DN_ERR_MEMORY, error, "taking the first page of shared memory");
+        return dn_fail_errno(DN_ERR_MEMORY, error, "cannot allocate the first page of shared memory");
     }
     memcpy(control, header, offsetof(dn_control, abort));
     control->address = (uint64_t)(uintptr_t)control;
     ask_for_huge_pages(control);
-    dn_status status = make_world(control, descriptor, out);
+    dn_status status = make_handle(control, descriptor, out);
     if (status != DN_OK)
         munmap(control, bytes);
     return status;
@@ -179,13 +153,13 @@ static dn_status make_header(int n_ranks, size_t arena_bytes, int n_usable_pus, 
                              dn_control *header)
 {
     if (n_ranks < 1 || n_ranks > DN_MAX_RANKS || !(deadline_s > 0))
-        return dn_fail(DN_ERR_ARG, "a world of %d ranks (1..%d) with a deadline of %g s (> 0)", n_ranks,
+        return dn_fail(DN_ERR_ARG, "%d ranks (must be 1 to %d) and a deadline of %g s (must be > 0)", n_ranks,
                        DN_MAX_RANKS, deadline_s);
     size_t scratch_bytes = DN_SCRATCH_BYTES + (size_t)n_ranks * DN_SCRATCH_BYTES_PER_PEER;
     scratch_bytes = (scratch_bytes + PAGE - 1) / PAGE * PAGE;
     size_t first_arena = rounded_up(FIRST_SCRATCH + (size_t)n_ranks * scratch_bytes);
     if (arena_bytes > ((size_t)1 << 62) / DN_MAX_RANKS)
-        return dn_fail(DN_ERR_MEMORY, "an arena of %.2f GiB is more than any machine has",
+        return dn_fail(DN_ERR_MEMORY, "an arena of %.2f GiB per rank is too large",
                        (double)arena_bytes / GIB);
     arena_bytes = rounded_up(arena_bytes);
     *header = (dn_control){.magic = DN_CONTROL_MAGIC,
@@ -196,7 +170,14 @@ static dn_status make_header(int n_ranks, size_t arena_bytes, int n_usable_pus, 
                            .deadline_s = deadline_s,
                            .n_ranks = (uint32_t)n_ranks,
                            .n_pauses = n_ranks > n_usable_pus ? 1 : 100};
-    return check_memory(n_ranks, arena_bytes, header->bytes);
+    uint64_t available = dn_limits_memory("");
+    if (header->bytes > available)
+        return dn_fail(
+            DN_ERR_MEMORY,
+            "%d ranks need %.2f GiB each, together %.2f GiB of shared memory, and only %.2f GiB of memory "
+            "are free: use fewer ranks, a smaller model or a smaller batch",
+            n_ranks, (double)arena_bytes / GIB, (double)header->bytes / GIB, (double)available / GIB);
+    return DN_OK;
 }
 
 dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
@@ -206,7 +187,7 @@ dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, dou
     DN_TRY(make_header(n_ranks, arena_bytes, n_usable_pus, deadline_s, &header));
     int descriptor = open_segment(header.bytes);
     if (descriptor < 0)
-        return dn_fail_errno(DN_ERR_SYSTEM, errno, "creating shared memory");
+        return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot create shared memory");
     dn_status status = create_in(descriptor, &header, out);
     if (status != DN_OK)
         close(descriptor);
@@ -235,16 +216,17 @@ dn_status dn_control_attach_to(int descriptor, uint64_t address, uint64_t bytes,
                        descriptor);
     dn_control *control = map_at(descriptor, bytes, address);
     if (control == MAP_FAILED)
-        return dn_fail_errno(DN_ERR_SYSTEM, errno, "mapping the launcher's shared memory at %#" PRIx64,
+        return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot map the launcher's shared memory at %#" PRIx64,
                              address);
     dn_status status = DN_OK;
     if (control->magic != DN_CONTROL_MAGIC || control->bytes != bytes)
         status = dn_fail(DN_ERR_SYSTEM,
                          "the launcher's shared memory was made by another version of this program");
     else if (rank < 0 || rank >= (int)control->n_ranks)
-        status = dn_fail(DN_ERR_SYSTEM, "rank %d of a world of %u", rank, control->n_ranks);
+        status =
+            dn_fail(DN_ERR_SYSTEM, "rank %d of world size %u: RANK is out of range", rank, control->n_ranks);
     else
-        status = make_world(control, descriptor, out);
+        status = make_handle(control, descriptor, out);
     if (status != DN_OK)
         munmap(control, bytes);
     return status;
@@ -259,15 +241,15 @@ dn_status dn_world_attach(int rank, dn_world **out)
         return dn_fail(DN_ERR_SYSTEM,
                        VARIABLE " is missing or malformed: this process is not a launcher's worker");
     DN_TRY(dn_control_attach_to(descriptor, address, bytes, rank, out));
-    fcntl(descriptor, F_SETFD, FD_CLOEXEC); /* the worker's own children are not ranks */
+    fcntl(descriptor, F_SETFD, FD_CLOEXEC); /* children of the worker are no ranks */
     ask_for_huge_pages((*out)->control);
     dn_world_tick(*out, rank, 0, "joining");
     return DN_OK;
 }
 
-/* Kernels before 5.14 do not know the advice; there the file system takes the pages, which leaves only faults
- * that cannot fail. Both allocate where this thread runs, or where the range is bound to. */
-static int back_with_pages(dn_world *world, char *start, size_t bytes)
+/* Linux before 5.14 lacks the advice; there the file system allocates the pages, and the faults that remain
+ * cannot fail. Both allocate on the node where this thread runs, or to which the range is bound. */
+static int populate_chunk(dn_world *world, char *start, size_t bytes)
 {
     int error;
     do
@@ -281,13 +263,13 @@ static int back_with_pages(dn_world *world, char *start, size_t bytes)
 static dn_status populate(dn_world *world, int rank, char *start, size_t bytes, const char *name)
 {
     for (size_t done = 0; done < bytes; done += POPULATE_BYTES) {
-        size_t part = bytes - done < POPULATE_BYTES ? bytes - done : POPULATE_BYTES;
-        int error = back_with_pages(world, start + done, part);
+        int error = populate_chunk(world, start + done, dn_min(bytes - done, POPULATE_BYTES));
         if (error)
-            return dn_fail_errno(DN_ERR_MEMORY, error == EFAULT ? ENOSPC : error,
-                                 "rank %d got %.2f of the %.2f GiB of its %s: take fewer ranks, a smaller "
-                                 "model or a smaller batch",
-                                 rank, (double)done / GIB, (double)bytes / GIB, name);
+            return dn_fail_errno(
+                DN_ERR_MEMORY, error == EFAULT ? ENOSPC : error,
+                "rank %d: only %.2f of %.2f GiB of its %s could be allocated: use fewer ranks, a "
+                "smaller model or a smaller batch",
+                rank, (double)done / GIB, (double)bytes / GIB, name);
         dn_world_tick(world, rank, 0, "populate");
         DN_TRY(dn_world_check(world));
     }

@@ -74,7 +74,7 @@ typedef struct dn_rendezvous {
  * processes disagree on the number of ranks, or two claim the same rank; DN_ERR_MEMORY as dn_world_create;
  * DN_ERR_SYSTEM; DN_ERR_PEER.
  */
-dn_status dn_world_rendezvous(const dn_rendezvous *meeting, dn_world **out) DN_MUST_USE;
+dn_status dn_world_rendezvous(const dn_rendezvous *call, dn_world **out) DN_MUST_USE;
 
 /** A read-only snapshot of the world of another process (launcher or worker): only dn_world_print,
  * dn_world_failure and the getters of sizes, pids and steps may be called on it, and dn_world_destroy.

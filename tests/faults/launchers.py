@@ -157,7 +157,7 @@ def a_dev_shm_without_room_is_done_without():
     if done.returncode in (1, 99) and not done.stdout:
         raise Skip("this system lets nobody mount a /dev/shm of his own")
     expect(done.returncode == 0 and sums(done.stdout, 2), f"{done.returncode}: {done.stdout}{done.stderr}")
-    expect(done.stderr.count("taking anonymous shared memory") == 1, done.stderr)
+    expect(done.stderr.count("using anonymous shared memory") == 1, done.stderr)
 
 
 @case
@@ -214,7 +214,7 @@ def names_that_another_user_has_taken_block_no_join():
         done = ends([attach(rank, 2, EXAMPLE) for rank in (1, 0)])
         expect(all(code == 0 for code, _, _ in done), str(done))
         (code, _, errors), = ends([attach(1, 2, JOINER, "5")])  # nor do they mislead
-        expect(code == TIMEOUT and "local rank 0 did not come" in errors, f"{code}: {errors}")
+        expect(code == TIMEOUT and "local rank 0 did not join" in errors, f"{code}: {errors}")
     nothing_is_left()
 
 
@@ -247,7 +247,7 @@ def ranks_that_do_not_come_are_named_after_the_deadline():
     expect(code == TIMEOUT and "1 2" in errors, f"{code}: {errors}")
     nothing_is_left()
     (code, _, errors), = ends([attach(1, 3, JOINER, "5")])
-    expect(code == TIMEOUT and "local rank 0 did not come" in errors, f"{code}: {errors}")
+    expect(code == TIMEOUT and "local rank 0 did not join" in errors, f"{code}: {errors}")
     nothing_is_left()
 
 
@@ -262,9 +262,9 @@ def an_environment_that_makes_no_sense_is_refused():
 @case
 def a_rank_that_is_there_twice_and_ranks_that_disagree_are_told():
     done = ends([attach(rank, 3, JOINER, "5") for rank in (0, 1, 1)])
-    expect(any(code == CONFIG and "rank 1 is there twice" in err for code, _, err in done), str(done))
+    expect(any(code == CONFIG and "two processes have rank 1" in err for code, _, err in done), str(done))
     done = ends([attach(0, 3, JOINER, "5"), attach(1, 2, JOINER, "5")])
-    expect(done[1][0] == CONFIG and "one of 2" in done[1][2] and "one of 3" in done[1][2], str(done))
+    expect(done[1][0] == CONFIG and "world size 2" in done[1][2] and "world size 3" in done[1][2], str(done))
     nothing_is_left()
 
 

@@ -117,7 +117,7 @@ def attached(call, n, victim, deadline="1", **env):
     what = f"{call} {n} in {victim}: {done}"
     expect(not glob.glob(NAMES), f"a name is left: {what}")
     for code, _, err in done:
-        failures = [line for line in err.splitlines() if "taking anonymous shared memory" not in line]
+        failures = [line for line in err.splitlines() if "using anonymous shared memory" not in line]
         expect(len(failures) == (code != 0), f"one line for a failure: {what}")
     return f"hit {call} {n}\n" in done[victim][1], [(code, err) for code, _, err in done]
 

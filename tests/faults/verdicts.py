@@ -87,7 +87,7 @@ def a_bad_exit_is_a_failure_though_the_abort_word_is_cleared():
 def an_abort_word_or_record_that_nothing_of_ours_writes_is_a_failure():
     expect_verdict("unknown word", PEER, "overwritten")
     expect_verdict("tells of a success", PEER, "overwritten")
-    expect_verdict("claims and never tells", PEER, "before it could say why")
+    expect_verdict("claims and never tells", PEER, "before it could report why")
 
 
 @case

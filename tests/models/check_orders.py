@@ -7,7 +7,7 @@ No run on x86 can tell: its loads, and its operations that read and write at onc
 order. So the operations are read from the source, function by function, and all their executions searched
 (weak_memory.py). Then each order is made weaker, to every weaker one there is, and some execution must go wrong.
 
-A sleeper reads the futex word, counts itself, looks, and sleeps unless the word has changed; the kernel makes that last
+A sleeper reads the futex word, counts itself, reads the word, and sleeps unless the word has changed; the kernel makes that last
 comparison and the wake-up one after the other. So a wake-up is lost in two ways:
 
     nobody is woken   the waker counts no sleepers, and the sleeper sees nothing of what was written
@@ -22,7 +22,7 @@ from weak_memory import ACQ_REL, ACQUIRE, RELAXED, RELEASE, SEQ_CST
 
 # Function -> file and its atomic operations in order, each with the text by which its place is known.
 FUNCTIONS = {
-    'look': ('src/shm/wait.c', [('load', 'word')]),
+    'poll_word': ('src/shm/wait.c', [('load', 'word')]),
     'dn_control_aborted': ('src/shm/control.h', [('load', 'abort.word')]),
     'sleep_once': ('src/shm/wait.c', [('load', '->wakes'), ('fetch_add', '->sleepers'), ('fetch_sub', '->sleepers')]),
     'dn_wait_post': ('src/shm/wait.c', [('store', 'word'), ('load', '.sleepers')]),
@@ -30,7 +30,7 @@ FUNCTIONS = {
     'dn_world_abort': ('src/shm/control.c', [('compare_exchange_strong', '->word'), ('store', '->word')]),
     'dn_world_failure': ('src/shm/control.c', [('load', '->word'), ('load', '->word')]),
     'reach': ('src/shm/ring.c', [('load', 'counter')]),
-    'appear': ('src/shm/rendezvous.c', [('compare_exchange_strong', '.pid'), ('fetch_add', '->n_present')]),
+    'count_present': ('src/shm/rendezvous.c', [('compare_exchange_strong', '.pid'), ('fetch_add', '->n_present')]),
     'await_all': ('src/shm/rendezvous.c', [('load', '->n_present')]),
 }
 WEAKER = {SEQ_CST: {'load': [ACQUIRE, RELAXED], 'store': [RELEASE, RELAXED], 'fetch_add': [ACQ_REL, ACQUIRE, RELEASE, RELAXED]},
@@ -61,7 +61,7 @@ def mistakes(orders):
 
     raise_word = ('add', 'wakes', of('dn_control_wake'), 1)
     sleeper = [('load', 'wakes', of('sleep_once'), None), ('add', 'sleepers', of('sleep_once', 1), 1),
-               ('load', 'abort', of('dn_control_aborted'), None), ('load', 'word', of('look'), None)]
+               ('load', 'abort', of('dn_control_aborted'), None), ('load', 'word', of('poll_word'), None)]
     post = [('store', 'word', of('dn_wait_post'), 1), ('load', 'sleepers', of('dn_wait_post', 1), None)]
     claim = ('swap', 'abort', of('dn_world_abort'), 1)
     tell = ('store', 'abort', of('dn_world_abort', 1), 2)
@@ -76,20 +76,20 @@ def mistakes(orders):
     for _, _, wakes, _, abort, _ in weak_memory.executions([[claim, tell, raise_word], sleeper]):
         if wakes == 1 and abort == 0:
             found.add('a failure wakes too early')
-    story = ('store', 'story', RELAXED, 1)
+    message = ('store', 'record', RELAXED, 1)
     for number in range(2):
-        hears = [('load', 'abort', of('dn_world_failure', number), None), ('load', 'story', RELAXED, None)]
-        for _, abort, told in weak_memory.executions([[claim, story, tell], hears]):
+        hears = [('load', 'abort', of('dn_world_failure', number), None), ('load', 'record', RELAXED, None)]
+        for _, abort, told in weak_memory.executions([[claim, message, tell], hears]):
             if abort == 2 and told == 0:
-                found.add('a failure is heard before its story')
+                found.add('a failure is seen before its message')
     writes = [('store', 'message', RELAXED, 1), ('store', 'head', of('dn_wait_post'), 1)]
     for head, message in weak_memory.executions([writes, [('load', 'head', of('reach'), None),
                                                          ('load', 'message', RELAXED, None)]]):
         if head == 1 and message == 0:
             found.add('a message is counted before it is there')
-    present = ('add', 'present', of('appear', 1), 1)
+    present = ('add', 'present', of('count_present', 1), 1)
     waits = [('load', 'present', of('await_all'), None), ('load', 'pid', RELAXED, None)]
-    for _, _, _, n, pid in weak_memory.executions([[('swap', 'pid', of('appear'), 7), present], [present], waits]):
+    for _, _, _, n, pid in weak_memory.executions([[('swap', 'pid', of('count_present'), 7), present], [present], waits]):
         if n == 2 and pid == 0:
             found.add('a rank that is present has no pid')
     return found

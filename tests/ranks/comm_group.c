@@ -86,7 +86,7 @@ static int come_to_different_calls(dn_comm *comm, void *argument)
                            ? dn_comm_broadcast(comm, buffer, 40, 0, DN_TRAFFIC_CONTROL)
                            : dn_comm_all_reduce(comm, buffer, 5, DN_REAL, DN_SUM, DN_TRAFFIC_CONTROL);
     RANKS_CHECK(status == DN_ERR_ARG || status == DN_ERR_PEER); /* ARG: to the first that noticed */
-    RANKS_CHECK(strstr(dn_error_message(), "rank 2 came to broadcast of 40, rank 0 to all-reduce of 5"));
+    RANKS_CHECK(strstr(dn_error_message(), "rank 2 called broadcast of 40, rank 0 called all-reduce of 5"));
     return 0;
 }
 

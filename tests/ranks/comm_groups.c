@@ -177,7 +177,7 @@ static int begin_different_calls(dn_comm *comm, void *argument)
                 DN_OK);
     dn_status status = dn_comm_finish(comm, number);
     RANKS_CHECK(status == DN_ERR_ARG || status == DN_ERR_PEER);
-    RANKS_CHECK(strstr(dn_error_message(), "rank 1 came to all-reduce of 5, rank 0 to all-reduce of 6"));
+    RANKS_CHECK(strstr(dn_error_message(), "rank 1 called all-reduce of 5, rank 0 called all-reduce of 6"));
     return 0;
 }
 

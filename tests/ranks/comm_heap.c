@@ -173,7 +173,7 @@ static int release_different_marks(dn_comm *comm, void *argument)
     RANKS_CHECK(dn_comm_alloc(comm, 1000, &memory) == DN_OK);
     dn_status status = dn_comm_heap_release(comm, dn_comm_rank(comm) == 1 ? 128 : 256);
     RANKS_CHECK(status == DN_ERR_ARG || status == DN_ERR_PEER);
-    RANKS_CHECK(strstr(dn_error_message(), "rank 1 came to release of the heap to a mark of 128, rank 0"));
+    RANKS_CHECK(strstr(dn_error_message(), "rank 1 called release of the heap to a mark of 128, rank 0"));
     return 0;
 }
 

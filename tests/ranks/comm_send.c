@@ -94,7 +94,7 @@ static int expect_another_count(dn_comm *comm, void *argument)
     if (dn_comm_rank(comm) == 0)
         return dn_comm_send(comm, x, 2, DN_I32, 1, DN_TRAFFIC_CONTROL) == DN_OK ? 0 : 1;
     RANKS_CHECK(dn_comm_receive(comm, x, 1, DN_I32, 0, DN_TRAFFIC_CONTROL) == DN_ERR_ARG);
-    RANKS_CHECK(strstr(dn_error_message(), "rank 0 sent 8 bytes (type 3) where rank 1 receives 4 (type 3)"));
+    RANKS_CHECK(strstr(dn_error_message(), "rank 0 sent 8 bytes (type 3) but rank 1 receives 4 (type 3)"));
     return 0;
 }
 

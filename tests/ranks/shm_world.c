@@ -184,7 +184,7 @@ static int n_warnings;
 static void count_warning(void *context, dn_log_level level, const char *line)
 {
     n_warnings +=
-        level == DN_LOG_WARNING && strstr(line, "/dev/shm has 0.00 GiB free of the 0.01 GiB needed");
+        level == DN_LOG_WARNING && strstr(line, "/dev/shm has 0.00 GiB free, 0.01 GiB are needed");
 }
 
 static bool write_file(const char *path, const char *text)

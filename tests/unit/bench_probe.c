@@ -21,7 +21,7 @@ static void *memory;
 static int open_all(void **state)
 {
     (void)state;
-    if (dn_topo_create(1, &topo) != DN_OK || dn_pages_take(BYTES, -1, &memory) != DN_OK)
+    if (dn_topo_create(1, &topo) != DN_OK || dn_pages_alloc(BYTES, -1, &memory) != DN_OK)
         return -1;
     n_pus = dn_topo_cores(topo, -1, pus, 8);
     n_pus = n_pus < 8 ? n_pus : 8;
@@ -31,7 +31,7 @@ static int open_all(void **state)
 static int close_all(void **state)
 {
     (void)state;
-    dn_pages_give_back(memory, BYTES);
+    dn_pages_free(memory, BYTES);
     dn_topo_destroy(&topo);
     return 0;
 }
@@ -68,7 +68,7 @@ static void fresh_pages_are_zero_and_lie_on_a_node(void **state)
     dn_pages_places places;
     char *fresh;
     size_t sum = 0;
-    assert_int_equal(dn_pages_take(1 << 20, -1, (void **)&fresh), DN_OK);
+    assert_int_equal(dn_pages_alloc(1 << 20, -1, (void **)&fresh), DN_OK);
     for (size_t i = 0; i < 1 << 20; i++)
         assert_int_equal(fresh[i], 0);
     if (dn_pages_locate(fresh, 1 << 20, &places) == DN_OK) { /* some containers forbid to ask */
@@ -78,7 +78,7 @@ static void fresh_pages_are_zero_and_lie_on_a_node(void **state)
         assert_int_equal(sum, places.n_pages);
         assert_int_equal(places.nowhere, 0);
     }
-    dn_pages_give_back(fresh, 1 << 20);
+    dn_pages_free(fresh, 1 << 20);
 }
 
 static void pages_that_were_never_touched_lie_nowhere(void **state)
@@ -99,9 +99,9 @@ static void memory_on_a_node_that_is_not_there_is_refused(void **state)
 {
     (void)state;
     void *none = NULL;
-    assert_int_equal(dn_pages_take(4096, DN_PAGES_NODES, &none), DN_ERR_SYSTEM);
-    assert_int_equal(dn_pages_take(4096, DN_PAGES_NODES - 1, &none), DN_ERR_SYSTEM);
-    assert_int_not_equal(dn_pages_take((size_t)1 << 60, -1, &none), DN_OK);
+    assert_int_equal(dn_pages_alloc(4096, DN_PAGES_NODES, &none), DN_ERR_SYSTEM);
+    assert_int_equal(dn_pages_alloc(4096, DN_PAGES_NODES - 1, &none), DN_ERR_SYSTEM);
+    assert_int_not_equal(dn_pages_alloc((size_t)1 << 60, -1, &none), DN_OK);
     assert_null(none);
 }
 
