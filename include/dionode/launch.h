@@ -30,9 +30,9 @@ typedef struct dn_launch_spec {
     double deadline_s;   /* a worker without progress for this long: DN_ERR_TIMEOUT; > 0 */
     int max_restarts;    /* how often all workers are restarted after DN_ERR_PEER or DN_ERR_TIMEOUT */
     int error_output;    /* descriptor that becomes the workers' standard error; 0: the caller's */
-    void (*look)(uint64_t step, void *context); /* called about every 0.2 s with the current step of rank 0;
-                                                   may be NULL */
-    void *look_context;
+    void (*progress)(uint64_t step, void *context); /* called about every 0.2 s with the current step of rank
+                                                   0; may be NULL */
+    void *progress_context;
 } dn_launch_spec;
 
 /** Whether this process was started as a worker by dn_launch. */

@@ -1,29 +1,28 @@
 /*
- * OpenBLAS's constructor asks for a buffer and, where a limit (ulimit -v, ulimit -d, or a system that promises no
- * more memory than it has) refuses it, asks again for ever: no command would come as far as main(). So the program
- * asks first, before the constructors of its libraries run, which is what .preinit_array is for; only an executable
- * may have one.
+ * OpenBLAS's constructor allocates a buffer and, if a limit (ulimit -v, ulimit -d, or a system without
+ * overcommit) refuses it, retries for ever: no command would reach main(). So the program checks first,
+ * before the constructors of its libraries run, in .preinit_array, which only an executable can have.
  */
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The buffer, and what constructors take beside it: with 256 MiB some limits still hang. */
+/* The buffer, and what other constructors allocate: with 256 MiB some limits still hang. */
 #define NEEDED ((size_t)320 << 20)
 
 static __attribute__((no_sanitize("address", "undefined"))) void check_address_space(int argc, char **argv,
                                                                                      char **envp)
 {
     static const char message[] =
-        "dionode: the limits on address space and data (ulimit -v, -d) leave no room for OpenBLAS's buffers: "
+        "dionode: the limits on address space and data (ulimit -v, -d) are too small for OpenBLAS's buffers: "
         "allow 1 GB or more (or unlimited), or limit memory by a cgroup instead\n";
-    /* Writable and private, as only that counts as data. No page is touched. */
-    void *room = mmap(NULL, NEEDED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (room == MAP_FAILED) {
+    /* Writable and private, so that it counts as data. No page is touched. */
+    void *buffer = mmap(NULL, NEEDED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (buffer == MAP_FAILED) {
         ssize_t ignored = write(STDERR_FILENO, message, sizeof message - 1);
-        (void)ignored; /* there is nobody else to tell */
+        (void)ignored;
         _exit(6);
     }
-    munmap(room, NEEDED);
+    munmap(buffer, NEEDED);
 }
 
 __attribute__((section(".preinit_array"),

@@ -1,4 +1,4 @@
-/* `dionode bench`: its own commands by name. */
+/* `dionode bench` and its commands. */
 #include "cli/cli.h"
 
 #include "dionode/bench.h"
@@ -8,14 +8,15 @@
 #include <string.h>
 
 static const cli_entry benches[] = {
-    {"comm", "collectives: time, bandwidth, bytes moved, results checked; also beside MPI", cli_bench_comm},
+    {"comm", "collectives: time, bandwidth and bytes moved, results checked; compared with MPI",
+     cli_bench_comm},
     {"numa", "memory: latency and bandwidth between NUMA domains, cores and under load", cli_bench_numa},
 };
 
 size_t cli_size(const char *option, const char *text)
 {
     size_t bytes;
-    if (dn_bench_parse_size(text, &bytes) && bytes <= (size_t)1 << 50) /* far from what sums of it overflow */
+    if (dn_bench_parse_size(text, &bytes) && bytes <= (size_t)1 << 50) /* sums of it cannot overflow */
         return bytes;
     fprintf(stderr, "dionode: %s: '%s' is not a size such as 8, 32K, 1M or 2G\n", option, text);
     exit(dn_status_exit(DN_ERR_CONFIG));
@@ -26,7 +27,7 @@ static void usage(FILE *out)
     fprintf(out, "Usage: dionode bench COMMAND [OPTION...]\n\nCommands:\n");
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++)
         fprintf(out, "  %-10s %s\n", benches[i].name, benches[i].summary);
-    fprintf(out, "\n'dionode bench COMMAND --help' tells more.\n");
+    fprintf(out, "\n'dionode bench COMMAND --help' shows the options.\n");
 }
 
 int cli_bench(int argc, char **argv, char **command_line)

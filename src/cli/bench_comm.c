@@ -33,7 +33,7 @@ static error_t parse_long(int key, char *arg, arguments *a, struct argp_state *s
         return 0;
     case OPTION_VERSUS:
         if (strcmp(arg, "mpi") != 0)
-            argp_error(state, "--versus knows mpi only");
+            argp_error(state, "--versus: only mpi is supported");
         o->versus_mpi = true;
         return 0;
     case OPTION_TRIAD:
@@ -88,34 +88,35 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option options[] = {
-    {"np", OPTION_NP, "N", 0, "Ranks (default: one a usable PU)", 0},
+    {"np", OPTION_NP, "N", 0, "Ranks (default: one per usable PU)", 0},
     {"op", OPTION_OP, "NAME", 0, "One collective only (default: all)", 0},
     {"minbytes", 'b', "SIZE", 0, "Smallest size (4); sizes take K, M, G", 1},
     {"maxbytes", 'e', "SIZE", 0, "Largest size (64M)", 1},
-    {"stepfactor", 'f', "N", 0, "From size to size, multiply by this (4)", 1},
-    {"stepbytes", 'i', "SIZE", 0, "... or add this instead", 1},
-    {"iters", 'n', "N", 0, "Timed samples a size (50)", 2},
-    {"warmup_iters", 'w', "N", 0, "Samples before them (5)", 2},
+    {"stepfactor", 'f', "N", 0, "Multiply by this from size to size (4)", 1},
+    {"stepbytes", 'i', "SIZE", 0, "Add this instead of multiplying", 1},
+    {"iters", 'n', "N", 0, "Timed samples per size (50)", 2},
+    {"warmup_iters", 'w', "N", 0, "Untimed samples before them (5)", 2},
     {"datatype", 'd', "TYPE", 0, "float, double, bfloat16, int32 or int64 (float)", 2},
     {"op-reduce", 'o', "OP", 0, "sum, avg, min or max (sum)", 2},
     {"root", 'r', "RANK", 0, "Root of broadcast and reduce (0)", 2},
     {"check", 'c', "0|1", 0, "Compare results with the expected ones (1)", 2},
     {"clean-buffers", OPTION_CLEAN, NULL, 0,
-     "Do not write the buffers anew before each sample: prettier, and not what a program sees", 3},
-    {"triad", OPTION_TRIAD, "SIZE", 0,
-     "Of each array of the bandwidth measured beside (default: by the caches)", 3},
+     "Do not rewrite the buffers before each sample: higher bandwidth, as they are then in cache, which is "
+     "rare in "
+     "programs",
+     3},
+    {"triad", OPTION_TRIAD, "SIZE", 0, "Size of each array of the triad (default: from the caches)", 3},
     {"json", OPTION_JSON, "FILE", 0, "Write the rows as JSON", 4},
-    {"versus", OPTION_VERSUS, "mpi", 0, "Measure the installed MPI in the same way and print its time beside",
-     4},
+    {"versus", OPTION_VERSUS, "mpi", 0, "Also measure the installed MPI in the same way", 4},
     {0},
 };
 
 static char *describe(void)
 {
     static char text[1024] =
-        "Measures the collectives of shared memory; options and columns as in nccl-tests, and the bytes "
-        "really "
-        "moved, as a share of the memory bandwidth that the same ranks reach in a triad.\vCollectives:";
+        "Measures the collectives over shared memory; options and columns are those of nccl-tests, plus the "
+        "bytes "
+        "moved as a fraction of the memory bandwidth that the same ranks reach in a triad.\vCollectives:";
     size_t length = strlen(text);
     for (const char *const *name = dn_bench_comm_ops(); *name && length < sizeof text; name++)
         length += (size_t)snprintf(text + length, sizeof text - length, " %s", *name);

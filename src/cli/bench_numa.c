@@ -36,23 +36,23 @@ int cli_bench_numa(int argc, char **argv, char **command_line)
 {
     (void)command_line;
     static const struct argp_option options[] = {
-        {"buffer", OPTION_BUFFER, "SIZE", 0, "Memory a domain (default: four times its last-level caches)",
+        {"buffer", OPTION_BUFFER, "SIZE", 0, "Memory per domain (default: four times its last-level caches)",
          0},
-        {"seconds", OPTION_SECONDS, "S", 0, "Length of one turn of a measurement (0.2)", 0},
+        {"seconds", OPTION_SECONDS, "S", 0, "Duration of one repetition of a measurement (0.2)", 0},
         {"json", OPTION_JSON, "FILE", 0, "Write all numbers as JSON", 0},
-        {"html", OPTION_HTML, "FILE", 0, "Write a page with heat maps", 0},
+        {"html", OPTION_HTML, "FILE", 0, "Write an HTML page with heat maps", 0},
         {0},
     };
-    static const struct argp argp = {options,
-                                     parse,
-                                     "",
-                                     "Measures this machine's memory: idle latency and bandwidth between all "
-                                     "pairs of NUMA domains, copy and "
-                                     "triad of each, a cache line's way from core to core, latency under "
-                                     "load, and where pages really lie.",
-                                     NULL,
-                                     NULL,
-                                     NULL};
+    static const struct argp argp = {
+        options,
+        parse,
+        "",
+        "Measures this machine's memory: idle latency and bandwidth between all "
+        "pairs of NUMA domains, copy and triad in each, core-to-core latency, latency "
+        "under load, and the placement of pages.",
+        NULL,
+        NULL,
+        NULL};
     dn_bench_numa_options o = dn_bench_numa_defaults();
     cli_parse(&argp, argc, argv, 0, &o);
     dn_status status = dn_bench_numa(&o);

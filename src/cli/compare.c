@@ -81,7 +81,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-/* The command as it was typed, for the reader of the results. */
+/* The command line, for the report. */
 static char *join(char *const *words)
 {
     size_t bytes = 1;
@@ -95,7 +95,7 @@ static char *join(char *const *words)
     return text;
 }
 
-/* Ends the help with the table of optimizers, from the registry. */
+/* Appends the table of optimizers, from the registry, to the help. */
 static char *add_optimizers(int key, const char *text, void *input)
 {
     (void)input;
@@ -119,22 +119,22 @@ int cli_compare(int argc, char **argv, char **command_line)
 {
     static const struct argp_option options[] = {
         {"optimizers", OPTION_OPTIMIZERS, "LIST", 0,
-         "What to compare, as dion,adamw (default: all that the key 'optimizer' knows)", 0},
+         "What to compare, as in dion,adamw (default: all optimizers)", 0},
         {"ranks", OPTION_RANKS, "LIST", 0,
-         "Ranks as parts of min(rows, columns), as 1,1/2,1/4, for the optimizers below that have one "
-         "(default: the "
-         "configuration's ortho_fraction)",
+         "Ranks as fractions of min(rows, columns), as in 1,1/2,1/4, for the optimizers below that have one "
+         "(default: "
+         "ortho_fraction of the configuration)",
          0},
         {"lr", OPTION_LR, "[OPTIMIZER=]LIST", 0,
-         "Learning rates to try, for all optimizers or for one; may be given again (default: half, once and "
-         "twice the "
+         "Learning rates to try, for all optimizers or for one; may be repeated (default: 0.5, 1 and 2 times "
+         "the "
          "optimizer's rate below)",
          0},
-        {"seeds", OPTION_SEEDS, "N", 0, "Runs of each, with N seeds from the configuration's on (default 1)",
-         0},
-        {"steps", OPTION_STEPS, "N", 0, "Length of each run (default: num_iterations)", 0},
-        {"tokens", OPTION_TOKENS, "N", 0, "Length of each run in tokens, rounded up to steps", 0},
-        {"np", 'n', "N", 0, "Workers (default: what dp_size says, else one per NUMA domain)", 0},
+        {"seeds", OPTION_SEEDS, "N", 0,
+         "Seeds per learning rate, counting up from the configuration's seed (default 1)", 0},
+        {"steps", OPTION_STEPS, "N", 0, "Steps of each run (default: num_iterations)", 0},
+        {"tokens", OPTION_TOKENS, "N", 0, "Tokens of each run, rounded up to whole steps", 0},
+        {"np", 'n', "N", 0, "Workers (default: from dp_size, else one per NUMA domain)", 0},
         {"output", 'o', "DIR", 0, "Folder of the runs (default runs/compare)", 0},
         {"html", OPTION_HTML, "FILE", 0, "Where to write the page (default: compare.html in the folder)", 0},
         {"json", OPTION_JSON, "FILE", 0, "Write all numbers as JSON", 0},
@@ -144,16 +144,14 @@ int cli_compare(int argc, char **argv, char **command_line)
         options,
         parse,
         "CONFIG.yaml [key=value...]",
-        "Trains the model that CONFIG.yaml describes with several optimizers - same data, same number of "
-        "tokens - and "
-        "shows what each reaches and costs: loss by step, second and byte, milliseconds, traffic and "
-        "memory.\v"
-        "Each optimizer is judged at its best learning rate by final validation loss. Runs are made one "
+        "Trains the model of CONFIG.yaml with several optimizers, on the same data for the same number of "
+        "tokens, and "
+        "reports the quality and cost of each: loss by step, second and byte, time, traffic and memory.\v"
+        "Optimizers are ranked by final validation loss at their best learning rate. Runs are executed one "
         "after "
-        "another, each in a folder of its own in DIR: config.yaml, metrics.jsonl, log.txt. Ctrl-C saves a "
-        "checkpoint and stops; the same command then goes on, and does not repeat what is complete. A run "
-        "that "
-        "diverges is a row of the table that says so.",
+        "another, each in its own folder in DIR: config.yaml, metrics.jsonl, log.txt. Ctrl-C saves a "
+        "checkpoint and "
+        "stops; the same command then resumes and skips complete runs. A run that diverges is shown as such.",
         NULL,
         add_optimizers,
         NULL};

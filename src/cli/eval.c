@@ -54,35 +54,35 @@ int cli_eval(int argc, char **argv, char **command_line)
         {"json", OPTION_JSON, NULL, 0, "Print one JSON object", 0},
         {0},
     };
-    static const struct argp argp = {options,
-                                     parse,
-                                     "RUN [key=value...]",
-                                     "Mean validation loss of the newest checkpoint in RUN, a run's "
-                                     "checkpoint_dir, or of a checkpoint file, as RUN/best.safetensors.\v"
-                                     "key=value changes the run's configuration: val_tokens=0 measures all "
-                                     "there are, val_files=GLOB other text.",
-                                     NULL,
-                                     NULL,
-                                     NULL};
+    static const struct argp argp = {
+        options,
+        parse,
+        "RUN [key=value...]",
+        "Mean validation loss of the newest checkpoint in RUN, a run's "
+        "checkpoint_dir, or of a checkpoint file such as RUN/best.safetensors.\v"
+        "key=value overrides the run's configuration: val_tokens=0 evaluates all "
+        "tokens, val_files=GLOB other data.",
+        NULL,
+        NULL,
+        NULL};
     arguments a = {0};
     cli_parse(&argp, argc, argv, 0, &a);
     dn_evaluation e;
-    dn_status status =
-        dn_evaluate(a.run, a.assignments, a.n, isatty(STDERR_FILENO) ? show : NULL, NULL, &e);
+    dn_status status = dn_evaluate(a.run, a.assignments, a.n, isatty(STDERR_FILENO) ? show : NULL, NULL, &e);
     if (status != DN_OK)
         return cli_failure(status);
     bool bytes = !isnan(e.bits_per_byte);
     if (a.json) {
-        printf("{\"step\": %llu, \"loss\": %.17g, \"perplexity\": %.17g, \"tokens\": %llu", (unsigned long long)e.step,
-               e.loss, exp(e.loss), (unsigned long long)e.n_tokens);
+        printf("{\"step\": %llu, \"loss\": %.17g, \"perplexity\": %.17g, \"tokens\": %llu",
+               (unsigned long long)e.step, e.loss, exp(e.loss), (unsigned long long)e.n_tokens);
         if (bytes)
             printf(", \"bits_per_byte\": %.17g", e.bits_per_byte);
         printf("}\n");
         return 0;
     }
-    printf("loss %.6f nats a token, perplexity %.3f, ", e.loss, exp(e.loss));
+    printf("loss %.6f nats per token, perplexity %.3f, ", e.loss, exp(e.loss));
     if (bytes)
-        printf("%.4f bits a byte, ", e.bits_per_byte);
+        printf("%.4f bits per byte, ", e.bits_per_byte);
     printf("over %llu tokens\n", (unsigned long long)e.n_tokens);
     return 0;
 }

@@ -24,8 +24,7 @@ static size_t parse_size(const char *option, const char *text)
     int shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
     if (end != text && value >= 0 && value <= (1LL << 50) >> shift && !end[shift != 0])
         return (size_t)value << shift;
-    fprintf(stderr, "dionode: %s: '%s' is not a size (a whole number of bytes, or with K, M or G)\n", option,
-            text);
+    fprintf(stderr, "dionode: %s: '%s' is not a size (bytes, or with K, M or G)\n", option, text);
     exit(dn_status_exit(DN_ERR_CONFIG));
 }
 
@@ -45,7 +44,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_TIMEOUT:
         a->spec.deadline_s = cli_number("--timeout", arg, 0.01, 1e9);
         return 0;
-    case ARGP_KEY_ARG: /* everything from here on is the program's */
+    case ARGP_KEY_ARG: /* the rest belongs to the program */
         a->spec.program = arg;
         a->spec.argv = state->argv + state->next - 1;
         state->next = state->argc;
@@ -80,29 +79,31 @@ int cli_launch(int argc, char **argv, char **command_line)
     static const struct argp_option options[] = {
         {"np", 'n', "N", 0, "Workers (default: one per NUMA domain)", 0},
         {"max-restarts", OPTION_RESTARTS, "K", 0,
-         "If a worker dies or hangs, start all anew, at most K times (default 0)", 0},
+         "If a worker dies or hangs, restart all workers, at most K times (default 0)", 0},
         {"arena", OPTION_ARENA, "SIZE", 0,
-         "Shared memory a worker, what dn_comm_join can ask for: bytes, or with K, M, G (default 64M)", 0},
+         "Shared memory per worker, the limit of dn_comm_join's heap: bytes, or with K, M, G (default 64M)",
+         0},
         {"timeout", OPTION_TIMEOUT, "S", 0,
-         "Seconds without progress (waiting for others, or a tick) after which a worker counts as hung "
-         "(default 60)",
+         "Seconds without progress (a barrier or a tick) after which a worker counts as hung (default 60)",
          0},
         {0},
     };
-    static const struct argp argp = {
-        options,
-        parse,
-        "PROGRAM [ARG...]",
-        "Starts N processes of PROGRAM, which joins them by dn_comm_join (dionode/comm.h), each bound to its "
-        "place, and watches over them.\v"
-        "Each finds RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, OMP_NUM_THREADS and DIONODE_RESTART in "
-        "its "
-        "environment. Ctrl-C asks them to stop (dn_comm_stop_requested); a second one ends them at once. At a "
-        "terminal they are in the background: reading from it is an error. What they start ends with them. "
-        "The exit status tells the first failure, as for every command.",
-        NULL,
-        NULL,
-        NULL};
+    static const struct argp argp = {options,
+                                     parse,
+                                     "PROGRAM [ARG...]",
+                                     "Starts N workers of PROGRAM, which calls dn_comm_join "
+                                     "(dionode/comm.h), binds each to its cores, and monitors "
+                                     "them.\v"
+                                     "RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, OMP_NUM_THREADS and "
+                                     "DIONODE_RESTART are set in the environment "
+                                     "of each. Ctrl-C asks workers to stop (dn_comm_stop_requested); a "
+                                     "second one kills them. They run in the "
+                                     "background of the terminal: reading from it is an error. Their child "
+                                     "processes end with them. The exit status "
+                                     "is that of the first failure, as for every command.",
+                                     NULL,
+                                     NULL,
+                                     NULL};
     arguments a = {.spec = {.arena_bytes = (size_t)ARENA_MIB_DEFAULT << 20, .deadline_s = TIMEOUT_DEFAULT}};
     cli_parse(&argp, argc, argv, ARGP_IN_ORDER, &a);
     return run(&a);

@@ -13,17 +13,17 @@
 #include <string.h>
 
 static const cli_entry commands[] = {
-    {"train", "train a model, or go on with a run", cli_train},
-    {"compare", "train with several optimizers, and show what each reaches and costs", cli_compare},
+    {"train", "train a model, or resume a run", cli_train},
+    {"compare", "train with several optimizers and compare their loss and cost", cli_compare},
     {"eval", "validation loss of a run", cli_eval},
-    {"report", "a page of what runs have measured, or comma-separated values", cli_report},
-    {"generate", "continue a text with a run's model", cli_generate},
-    {"verify", "prove that sharded training is what one rank does", cli_verify},
-    {"prepare", "make token shards from text", cli_prepare},
-    {"launch", "start a program of yours as workers and watch over them", cli_launch},
-    {"stat", "show where each worker of a running launch is", cli_stat},
+    {"report", "metrics of runs as an HTML page or comma-separated values", cli_report},
+    {"generate", "generate text with a run's model", cli_generate},
+    {"verify", "verify that sharded training equals training on one rank", cli_verify},
+    {"prepare", "tokenize text into shards", cli_prepare},
+    {"launch", "start your own program as workers and monitor them", cli_launch},
+    {"stat", "show the state of each worker of a running launch", cli_stat},
     {"topo", "show the machine and where workers would run", cli_topo},
-    {"bench", "measure collectives and this machine's memory", cli_bench},
+    {"bench", "benchmark collectives and this machine's memory", cli_bench},
 };
 
 static const size_t n_commands = sizeof commands / sizeof *commands;
@@ -37,7 +37,7 @@ static void usage(FILE *out)
         fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fprintf(
         out,
-        "\n'dionode COMMAND --help' tells more.\n\n"
+        "\n'dionode COMMAND --help' shows the options.\n\n"
         "Exit status: 0 success; 1 bad argument to the library; 2 configuration or command line; 3 data;\n"
         "4 checkpoint; 5 files, disk full, folder in use; 6 memory; 7 a worker died; 8 a worker hung;\n"
         "9 not-a-number; 10 operating system; 11 verify: planted bug not caught; 128+N stopped by signal N\n"
@@ -60,7 +60,7 @@ const cli_entry *cli_find(const cli_entry *entries, size_t n, const char *parent
 
 static char help[] = "--help";
 
-/* What follows "--" is no option; with ARGP_IN_ORDER a later -h may be another program's. */
+/* Not after "--"; with ARGP_IN_ORDER a later -h may belong to another program. */
 void cli_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input)
 {
     int end = flags & ARGP_IN_ORDER && argc > 2 ? 2 : argc;
@@ -83,7 +83,7 @@ long long cli_integer(const char *option, const char *text, long long min, long 
     long long value = strtoll(text, &end, 10);
     if (end != text && !*end && value >= min && value <= max)
         return value;
-    fprintf(stderr, "dionode: %s: '%s' is not a whole number from %lld to %lld\n", option, text, min, max);
+    fprintf(stderr, "dionode: %s: '%s' is not an integer from %lld to %lld\n", option, text, min, max);
     exit(dn_status_exit(DN_ERR_CONFIG));
 }
 
@@ -121,9 +121,9 @@ static void do_nothing(int signal)
     (void)signal;
 }
 
-/* A reader that went away (| head, a killed tee) and a file at its limit (ulimit -f) are errors of the write
- * that meets them, not the end of the run. Handlers rather than SIG_IGN: what this program executes (dionode
- * launch) starts with the default again, or with what we were started with. */
+/* A closed pipe (| head, a killed tee) and a file at its limit (ulimit -f) are errors of the write, not the
+ * end of the run. Handlers instead of SIG_IGN, which would be inherited by programs that this one executes
+ * (dionode launch). */
 static void survive_failed_writes(void)
 {
     static const int signals[] = {SIGPIPE, SIGXFSZ};
@@ -142,7 +142,7 @@ int main(int argc, char **argv)
     if (status != DN_OK)
         return cli_failure(status);
     survive_failed_writes();
-    if (!dn_launch_is_worker()) /* what a worker notices of the command line, its launcher has told */
+    if (!dn_launch_is_worker()) /* the launcher has printed the notices of the command line */
         cli_tell_notices();
     dn_blas_tune(argv);
     cli_check_output_at_exit();
@@ -151,8 +151,8 @@ int main(int argc, char **argv)
         usage(stderr);
         return dn_status_exit(DN_ERR_CONFIG);
     }
-    bool asks_help = strcmp(argv[1], "help") == 0;
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (asks_help && argc == 2)) {
+    bool is_help = strcmp(argv[1], "help") == 0;
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (is_help && argc == 2)) {
         usage(stdout);
         return 0;
     }
@@ -164,9 +164,9 @@ int main(int argc, char **argv)
     char **command_argv = calloc((size_t)argc + 1, sizeof *command_argv);
     if (!command_argv)
         return dn_status_exit(DN_ERR_MEMORY);
-    int first = asks_help ? 2 : 1, n = argc - first;
+    int first = is_help ? 2 : 1, n = argc - first;
     memcpy(command_argv, argv + first, sizeof *argv * (size_t)n);
-    if (asks_help)
+    if (is_help)
         command_argv[n++] = help;
     const cli_entry *command = cli_find(commands, n_commands, "", command_argv[0]);
     int code = dn_status_exit(DN_ERR_CONFIG);

@@ -1,4 +1,4 @@
-/* What the program prints is the work of most commands: if it cannot be written, none of them succeeded. */
+/* A command whose output cannot be written has failed. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 
 bool cli_flush_output(void)
 {
-    errno = 0; /* of an earlier failed write only the mark is left */
+    errno = 0; /* an earlier failed write has left only the error flag */
     if (fflush(stdout) == 0 && !ferror(stdout))
         return true;
     fprintf(stderr, "dionode: cannot write the output%s%s\n", errno ? ": " : "",
@@ -17,7 +17,7 @@ bool cli_flush_output(void)
     return false;
 }
 
-/* A failure that was told before keeps its exit status. */
+/* An earlier failure keeps its exit status. */
 static void check_output(int status, void *unused)
 {
     (void)unused;

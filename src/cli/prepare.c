@@ -50,16 +50,17 @@ int cli_prepare(int argc, char **argv, char **command_line)
 {
     (void)command_line;
     static const struct argp_option options[] = {
-        {"output", 'o', "DIR", 0, "Folder for the shards (made if missing)", 0},
-        {"val", 'v', "FRACTION", 0, "Part kept for validation, in blocks spread over the text (0.01)", 0},
+        {"output", 'o', "DIR", 0, "Folder for the shards (created if missing)", 0},
+        {"val", 'v', "FRACTION", 0, "Fraction for validation, in blocks spread over the text (0.01)", 0},
         {0},
     };
     static const struct argp argp = {
         options,
         parse,
         "TEXT... -o DIR",
-        "Makes byte tokens (vocabulary 256) of text files, one after another, as llm.c shards "
-        "train_*.bin and val_*.bin.\vA folder stands for all files in it and below it; gzip files are unpacked; - reads standard "
+        "Tokenizes text files, in order, to bytes (vocabulary 256), and writes llm.c shards train_*.bin and "
+        "val_*.bin.\vA folder stands for all files in it, recursively; gzip files are unpacked; - reads "
+        "standard "
         "input.",
         NULL,
         NULL,

@@ -41,19 +41,20 @@ int cli_report(int argc, char **argv, char **command_line)
     (void)command_line;
     static const struct argp_option options[] = {
         {"output", 'o', "FILE", 0, "Where to write the page (default: report.html in the first RUN)", 0},
-        {"csv", OPTION_CSV, NULL, 0, "Print all numbers as comma-separated values instead", 0},
+        {"csv", OPTION_CSV, NULL, 0, "Print all metrics as comma-separated values instead", 0},
         {0},
     };
-    static const struct argp argp = {options,
-                                     parse,
-                                     "RUN...",
-                                     "Writes one page of what each RUN, a run's checkpoint_dir, has measured, several "
-                                     "laid over each other: losses, learning rates, speed, time by phase, bytes by "
-                                     "axis, norms.\vThe page is one file that needs nothing from elsewhere. A run that is "
-                                     "going on is shown as far as it is.",
-                                     NULL,
-                                     NULL,
-                                     NULL};
+    static const struct argp argp = {
+        options,
+        parse,
+        "RUN...",
+        "Writes an HTML page of the metrics of each RUN, a run's checkpoint_dir, with "
+        "several runs in the same plots: losses, learning rates, speed, time by phase, "
+        "bytes by axis, norms.\vThe page is one self-contained file. A run in progress is "
+        "shown up to its last step.",
+        NULL,
+        NULL,
+        NULL};
     arguments a = {0};
     cli_parse(&argp, argc, argv, 0, &a);
     if (a.csv) {

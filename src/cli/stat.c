@@ -26,16 +26,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 int cli_stat(int argc, char **argv, char **command_line)
 {
     (void)command_line;
-    static const struct argp argp = {
-        NULL,
-        parse,
-        "PID",
-        "Shows where each worker of a running launch is: step, phase, barriers, and whom it waits for.\v"
-        "PID is the process number of the launcher (dionode train, dionode launch) or of any of its workers. "
-        "The run is read, not touched. 'watch -n 1 dionode stat PID' shows it again and again.",
-        NULL,
-        NULL,
-        NULL};
+    static const struct argp argp = {NULL,
+                                     parse,
+                                     "PID",
+                                     "Shows the state of each worker of a running launch: step, phase, "
+                                     "barriers, and the rank it waits for.\v"
+                                     "PID is the process id of the launcher (dionode train, dionode launch) "
+                                     "or of any of its workers. The run is only "
+                                     "read. 'watch -n 1 dionode stat PID' refreshes it every second.",
+                                     NULL,
+                                     NULL,
+                                     NULL};
     int pid = 0;
     cli_parse(&argp, argc, argv, 0, &pid);
     dn_status status = dn_launch_print(pid, stdout);

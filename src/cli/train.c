@@ -16,7 +16,7 @@ typedef struct arguments {
 
 enum { OPTION_KEYS = 1000, OPTION_RESTARTS };
 
-/* " [dion, dion3]": the rules that take an option; nothing of other keys. */
+/* " [dion, dion3]": the rules that have this option; nothing for other keys. */
 static void print_rules(const char *key)
 {
     const char *before = " [";
@@ -70,24 +70,26 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 int cli_train(int argc, char **argv, char **command_line)
 {
     static const struct argp_option options[] = {
-        {"np", 'n', "N", 0, "Workers (default: what dp_size says, else one per NUMA domain)", 0},
+        {"np", 'n', "N", 0, "Workers (default: from dp_size, else one per NUMA domain)", 0},
         {"max-restarts", OPTION_RESTARTS, "K", 0,
-         "If a worker dies or hangs, start all anew from the last checkpoint, at most K times (default 0)",
+         "If a worker dies or hangs, restart all workers from the last checkpoint, at most K times (default "
+         "0)",
          0},
         {"keys", OPTION_KEYS, NULL, 0, "List all configuration keys with defaults and meaning", 0},
         {0},
     };
-    static const struct argp argp = {
-        options,
-        parse,
-        "CONFIG.yaml [key=value...]",
-        "Trains the model that CONFIG.yaml describes; key=value changes it.\v"
-        "checkpoint_dir is the run's folder: metrics.jsonl and checkpoints go there, and a run that has a "
-        "checkpoint there goes on from it. Ctrl-C saves a checkpoint and stops; a second Ctrl-C stops at "
-        "once, unsaved. SIGUSR1 saves a checkpoint and goes on.",
-        NULL,
-        NULL,
-        NULL};
+    static const struct argp argp = {options,
+                                     parse,
+                                     "CONFIG.yaml [key=value...]",
+                                     "Trains the model of CONFIG.yaml; key=value overrides its keys.\v"
+                                     "checkpoint_dir is the run's folder, with metrics.jsonl and "
+                                     "checkpoints; training resumes from the newest "
+                                     "checkpoint there. Ctrl-C saves a checkpoint and stops; a second Ctrl-C "
+                                     "stops at once, without saving. SIGUSR1 "
+                                     "saves a checkpoint and continues.",
+                                     NULL,
+                                     NULL,
+                                     NULL};
     arguments a = {.status = DN_OK};
     dn_config_init(&a.config);
     cli_parse(&argp, argc, argv, 0, &a);

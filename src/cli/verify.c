@@ -23,7 +23,7 @@ static void read_precision(struct argp_state *state, const char *text, dn_verifi
     what->in_float = both || strcmp(text, "float") == 0;
     what->in_double = both || strcmp(text, "double") == 0;
     if (!what->in_float && !what->in_double)
-        argp_error(state, "--precision: '%s' is neither float nor double nor both", text);
+        argp_error(state, "--precision: '%s' is not float, double or both", text);
 }
 
 static void read_bug(const char *name, dn_verification *what)
@@ -77,28 +77,32 @@ int cli_verify(int argc, char **argv, char **command_line)
     static const struct argp_option options[] = {
         {"ranks", 'n', "N", 0, "Every mesh dp x fs x tp of up to N ranks (8)", 0},
         {"mesh", 'm', "dp=D,fs=F,tp=T", 0,
-         "This mesh alone; on a machine of several NUMA domains (or an HWLOC_SYNTHETIC one) also the bytes "
-         "between them",
+         "Only this mesh; with several NUMA domains (also of HWLOC_SYNTHETIC) also the bytes between them",
          0},
-        {"steps", OPTION_STEPS, "N", 0, "Training steps; shown are the first and the last (20)", 0},
-        {"precision", OPTION_PRECISION, "float|double|both", 0, "Of all numbers (both)", 0},
-        {"json", OPTION_JSON, "FILE", 0, "Write every number to FILE", 0},
-        {"inject", OPTION_INJECT, "BUG", 0, "Plant a sharding bug, to see it caught; 'list' names them", 0},
+        {"steps", OPTION_STEPS, "N", 0, "Training steps; the first and the last are shown (20)", 0},
+        {"precision", OPTION_PRECISION, "float|double|both", 0, "Precision of the model (both)", 0},
+        {"json", OPTION_JSON, "FILE", 0, "Write all results to FILE", 0},
+        {"inject", OPTION_INJECT, "BUG", 0, "Plant a sharding bug, which must be caught; 'list' lists them",
+         0},
         {0},
     };
     static const struct argp argp = {
         options,
         parse,
         "CONFIG.yaml [key=value...]",
-        "Trains the model that CONFIG.yaml describes for a few steps on one rank, then from the same state on "
-        "every mesh, and compares.\v"
-        "A row a mesh: the largest relative differences of losses, gradients, weights, momenta and Dion's Q "
-        "from one rank; whether replicas hold the same bits; bytes a rank contributes to each kind of "
-        "exchange in a step, which must be what the formula says, beside what a cluster would move instead; "
-        "memory a rank. At most N rows of 32 random tokens a step, no data needed. configs/verify.yaml is a "
-        "model made for it.\n"
-        "Exit status 0 only if all of it holds, in 1e-12 for double and 1e-4 for float; 9 if not; 11 "
-        "if a bug was planted and all of it holds nevertheless.",
+        "Trains the model of CONFIG.yaml for a few steps on one rank, then from the same state on every "
+        "mesh, and "
+        "compares.\v"
+        "One row per mesh: the largest relative differences of losses, gradients, weights, momenta and "
+        "Dion's Q to one "
+        "rank; whether replicas are bitwise equal; the bytes that a rank contributes to each kind of "
+        "exchange in a step, "
+        "which must equal the traffic model, and the bytes that a cluster would move; memory per rank. Data "
+        "are at most N "
+        "rows of 32 random tokens per step. configs/verify.yaml is a small model for it.\n"
+        "Exit status 0 only if everything holds, within 1e-12 for double and 1e-4 for float; 9 if not; 11 if "
+        "a bug was "
+        "planted and everything holds nevertheless.",
         NULL,
         NULL,
         NULL};

@@ -20,7 +20,8 @@ dn_status dn_trial_look(dn_trial *trial, const dn_config *config) DN_MUST_USE;
 
 /** Makes the run, or what is left of it, then looks. Failures that are the run's own are its end; they and
  * *signal_out are as in dn_compare. */
-dn_status dn_trial_run(dn_trial *trial, const dn_config *config, void (*look)(uint64_t step, void *context),
-                       void *context, int *signal_out) DN_MUST_USE;
+dn_status dn_trial_run(dn_trial *trial, const dn_config *config,
+                       void (*progress)(uint64_t step, void *context), void *context,
+                       int *signal_out) DN_MUST_USE;
 
 #endif

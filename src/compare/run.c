@@ -163,10 +163,10 @@ static dn_status train(const dn_trial *trial, const dn_config *config, dn_train_
     return status;
 }
 
-dn_status dn_trial_run(dn_trial *trial, const dn_config *config, void (*look)(uint64_t step, void *context),
-                       void *context, int *signal_out)
+dn_status dn_trial_run(dn_trial *trial, const dn_config *config,
+                       void (*progress)(uint64_t step, void *context), void *context, int *signal_out)
 {
-    dn_train_observer watch = {.look = look, .context = context};
+    dn_train_observer watch = {.progress = progress, .context = context};
     dn_record_free(&trial->record);
     dn_status status = train(trial, config, &watch, signal_out);
     if (*signal_out)

@@ -15,8 +15,8 @@
 
 #define CANNOT_START 127
 
-/* In the child: a group of its own, so that what it starts can be ended with it. */
-static _Noreturn void become(const char *const *argv, int output)
+/* In the child: a group of its own, so that its children are killed with it. */
+static _Noreturn void exec_child(const char *const *argv, int output)
 {
     int nothing = open("/dev/null", O_RDONLY);
     setpgid(0, 0);
@@ -26,7 +26,7 @@ static _Noreturn void become(const char *const *argv, int output)
     _exit(CANNOT_START);
 }
 
-/* Reads until the other end is closed. False when the time is over. */
+/* Reads to the end of file. Returns false if the time is over. */
 static bool read_all(int input, double end_s, char *text, size_t bytes, size_t *length)
 {
     char dropped[256];
@@ -45,7 +45,7 @@ static bool read_all(int input, double end_s, char *text, size_t bytes, size_t *
     }
 }
 
-static dn_status judge(const char *name, int end)
+static dn_status status_of_end(const char *name, int end)
 {
     if (WIFEXITED(end) && WEXITSTATUS(end) == 0)
         return DN_OK;
@@ -53,11 +53,11 @@ static dn_status judge(const char *name, int end)
         return dn_fail(DN_ERR_SYSTEM, "cannot start '%s': is it installed?", name);
     if (WIFEXITED(end))
         return dn_fail(DN_ERR_SYSTEM, "'%s' exited with status %d", name, WEXITSTATUS(end));
-    return dn_fail(DN_ERR_SYSTEM, "'%s' was ended by signal %d", name, WTERMSIG(end));
+    return dn_fail(DN_ERR_SYSTEM, "'%s' was killed by signal %d", name, WTERMSIG(end));
 }
 
-/* A program that closed its output may live on: it gets the rest of the time to end. */
-static bool await(pid_t pid, double end_s, int *end)
+/* A program may close its output before it exits. */
+static bool wait_for_exit(pid_t pid, double end_s, int *end)
 {
     while (waitpid(pid, end, WNOHANG) == 0) {
         if (dn_clock_s() > end_s)
@@ -75,7 +75,7 @@ dn_status dn_command_run(const char *const *argv, double limit_s, char *text, si
         return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot open a pipe");
     pid_t pid = fork();
     if (pid == 0)
-        become(argv, ends[1]);
+        exec_child(argv, ends[1]);
     int error = errno;
     close(ends[1]);
     if (pid < 0) {
@@ -83,13 +83,14 @@ dn_status dn_command_run(const char *const *argv, double limit_s, char *text, si
         return dn_fail_errno(DN_ERR_SYSTEM, error, "cannot start '%s'", argv[0]);
     }
     double end_s = dn_clock_s() + limit_s;
-    bool in_time = read_all(ends[0], end_s, text, bytes, &length) && await(pid, end_s, &end);
+    bool in_time = read_all(ends[0], end_s, text, bytes, &length) && wait_for_exit(pid, end_s, &end);
     close(ends[0]);
     text[length] = 0;
     if (in_time)
-        return length + 1 < bytes ? judge(argv[0], end)
-                                  : dn_fail(DN_ERR_SYSTEM, "'%s' prints too much", argv[0]);
-    kill(-pid, SIGKILL); /* its group: it is not reaped yet, so the number is its own */
+        return length + 1 < bytes
+                   ? status_of_end(argv[0], end)
+                   : dn_fail(DN_ERR_SYSTEM, "'%s' printed more than %zu bytes", argv[0], bytes - 2);
+    kill(-pid, SIGKILL); /* its group; not reaped yet, so that the number cannot be reused */
     waitpid(pid, &end, 0);
     return dn_fail(DN_ERR_TIMEOUT, "'%s' did not end within %.0f s", argv[0], limit_s);
 }

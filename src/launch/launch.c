@@ -12,46 +12,38 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* How the calling thread deals with signals, kept while workers run. */
+/* The signals that dn_launch handles while workers run, and what it restores afterwards. */
 typedef struct signals {
-    sigset_t ours; /* those that stop a run, have it saved, or stop a job (Ctrl-Z) */
+    sigset_t handled; /* stop the run, save a checkpoint, suspend the job (Ctrl-Z) */
     sigset_t old_mask;
     struct sigaction old_child;
-    int descriptor; /* signalfd of ours */
+    int descriptor; /* signalfd of handled */
 } signals;
 
-/* Signals the caller ignores (nohup, jobs in the background of a script) stay ignored. Ctrl-Z comes to this
- * process only and is passed on, unless the caller has plans of its own for it. */
-static sigset_t our_signals(void)
+/* Signals that the caller ignores (nohup, background jobs of a script) stay ignored. Ctrl-Z reaches this
+ * process only and is forwarded, unless the caller handles it. SIGCHLD must not be ignored: the kernel would
+ * reap the workers. */
+static dn_status signals_block(signals *s)
 {
-    static const int all[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
-    sigset_t set;
-    struct sigaction action;
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (sigaction(all[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-            sigaddset(&set, all[i]);
-    }
-    if (sigaction(SIGTSTP, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
-        sigaddset(&set, SIGTSTP);
-    return set;
-}
-
-/* Where SIGCHLD is ignored the kernel reaps children itself and their fate is lost. */
-static dn_status signals_take(signals *s)
-{
+    static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     const struct sigaction standard = {.sa_handler = SIG_DFL};
-    s->ours = our_signals();
-    s->descriptor = signalfd(-1, &s->ours, SFD_CLOEXEC | SFD_NONBLOCK);
+    struct sigaction action;
+    sigemptyset(&s->handled);
+    for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
+        if (sigaction(handled[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&s->handled, handled[i]);
+    if (sigaction(SIGTSTP, NULL, &action) == 0 && action.sa_handler == SIG_DFL)
+        sigaddset(&s->handled, SIGTSTP);
+    s->descriptor = signalfd(-1, &s->handled, SFD_CLOEXEC | SFD_NONBLOCK);
     if (s->descriptor < 0)
         return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot open a signalfd");
-    sigprocmask(SIG_BLOCK, &s->ours, &s->old_mask);
+    sigprocmask(SIG_BLOCK, &s->handled, &s->old_mask);
     sigaction(SIGCHLD, &standard, &s->old_child);
     return DN_OK;
 }
 
-/* Late signals of the kind that was handled are dropped: they were meant for the run that is over. */
-static void signals_give_back(signals *s)
+/* Handled signals that are still pending are dropped: they were meant for the run that is over. */
+static void signals_restore(signals *s)
 {
     struct signalfd_siginfo late;
     while (read(s->descriptor, &late, sizeof late) > 0)
@@ -83,7 +75,7 @@ bool dn_launch_is_worker(void)
     return dn_world_inherited();
 }
 
-/* One life of all workers. */
+/* Starts all workers and monitors them to their end. */
 static dn_status run_workers(const dn_launch_spec *spec, int restart, const signals *s, int *stopped_by)
 {
     dn_workers workers;
@@ -94,25 +86,21 @@ static dn_status run_workers(const dn_launch_spec *spec, int restart, const sign
     return status;
 }
 
-/* Only what may be better the next time is tried again. */
-static bool worth_a_restart(dn_status status)
-{
-    return status == DN_ERR_PEER || status == DN_ERR_TIMEOUT;
-}
-
 dn_status dn_launch(const dn_launch_spec *spec, int *signal_out)
 {
     signals s;
     int stopped_by = 0, n_restarts = 0;
     DN_TRY(dn_descriptors_occupy());
-    DN_TRY(signals_take(&s));
+    DN_TRY(signals_block(&s));
     dn_status status = run_workers(spec, 0, &s, &stopped_by);
-    while (worth_a_restart(status) && !stopped_by && n_restarts < spec->max_restarts) {
+    /* Other errors would only be repeated. */
+    while ((status == DN_ERR_PEER || status == DN_ERR_TIMEOUT) && !stopped_by &&
+           n_restarts < spec->max_restarts) {
         n_restarts++;
         dn_log(DN_LOG_WARNING, "%s; restart %d of %d", dn_error_message(), n_restarts, spec->max_restarts);
         status = run_workers(spec, n_restarts, &s, &stopped_by);
     }
-    signals_give_back(&s);
+    signals_restore(&s);
     if (signal_out)
         *signal_out = stopped_by;
     return status;

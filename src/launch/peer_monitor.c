@@ -20,19 +20,19 @@ struct dn_peer_monitor {
         fds[DN_MAX_RANKS + 1]; /* [rank]: pidfd, -1 for this rank and those that are gone; last: end */
 };
 
-/* Only a parent learns by which signal a process ended; to its peers it has just ended. */
+/* Only the parent learns the exit status or signal of a process. */
 static void note_end(dn_world *world, int rank)
 {
     if (dn_world_has_left(world, rank))
         return;
     dn_failure failure = {.status = DN_ERR_PEER, .rank = rank, .step = dn_world_step(world, rank)};
     snprintf(failure.message, sizeof failure.message,
-             "rank %d (pid %d) ended in step %llu without leaving; how, its launcher knows", rank,
-             dn_world_pid(world, rank), (unsigned long long)failure.step);
+             "rank %d (pid %d) ended in step %llu without dn_comm_leave; its launcher reports the cause",
+             rank, dn_world_pid(world, rank), (unsigned long long)failure.step);
     dn_world_abort(world, &failure);
 }
 
-static void *watch(void *context)
+static void *monitor_peers(void *context)
 {
     dn_peer_monitor *peers = context;
     struct pollfd *end = &peers->fds[peers->n_ranks];
@@ -50,43 +50,42 @@ static void *watch(void *context)
     return NULL;
 }
 
-static dn_status open_one(dn_peer_monitor *peers, int rank)
-{
-    int pid = dn_world_pid(peers->world, rank);
-    int descriptor = pidfd_open(pid, 0);
-    if (descriptor < 0 && errno == ESRCH) {
-        note_end(peers->world, rank); /* unless it has left, which is no failure */
-        return DN_OK;
-    }
-    if (descriptor < 0)
-        return dn_fail_errno(DN_ERR_SYSTEM, errno,
-                             "cannot watch rank %d (pid %d; pidfd_open, Linux 5.3; ulimit -n)", rank, pid);
-    peers->fds[rank] = (struct pollfd){.fd = descriptor, .events = POLLIN};
-    return DN_OK;
-}
-
 static dn_status open_all(dn_peer_monitor *peers, int me)
 {
     peers->end = eventfd(0, EFD_CLOEXEC);
     if (peers->end < 0)
         return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot open an eventfd");
     peers->fds[peers->n_ranks] = (struct pollfd){.fd = peers->end, .events = POLLIN};
-    for (int rank = 0; rank < peers->n_ranks; rank++)
-        if (rank != me)
-            DN_TRY(open_one(peers, rank));
+    for (int rank = 0; rank < peers->n_ranks; rank++) {
+        if (rank == me)
+            continue;
+        int pid = dn_world_pid(peers->world, rank);
+        int descriptor = pidfd_open(pid, 0);
+        if (descriptor >= 0)
+            peers->fds[rank] = (struct pollfd){.fd = descriptor, .events = POLLIN};
+        else if (errno == ESRCH)
+            note_end(peers->world, rank); /* no failure if it has left */
+        else
+            return dn_fail_errno(
+                DN_ERR_SYSTEM, errno,
+                "cannot monitor rank %d (pid %d; pidfd_open needs Linux 5.3 and free descriptors: "
+                "ulimit -n)",
+                rank, pid);
+    }
     return DN_OK;
 }
 
-/* The program's signals are not this thread's business. */
+/* With all signals blocked: they are for the program's threads. */
 static dn_status start_thread(dn_peer_monitor *peers)
 {
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int error = pthread_create(&peers->thread, NULL, watch, peers);
+    int error = pthread_create(&peers->thread, NULL, monitor_peers, peers);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return error ? dn_fail_errno(DN_ERR_SYSTEM, error, "cannot start a thread that watches the other ranks")
-                 : DN_OK;
+    return error
+               ? dn_fail_errno(DN_ERR_SYSTEM, error, "cannot start the thread that monitors the other ranks")
+               : DN_OK;
 }
 
 static void close_all(dn_peer_monitor *peers)
@@ -101,7 +100,7 @@ dn_status dn_peer_monitor_start(dn_world *world, int rank, dn_peer_monitor **out
 {
     dn_peer_monitor *peers = calloc(1, sizeof *peers);
     if (!peers)
-        return dn_fail(DN_ERR_MEMORY, "no memory to watch the other ranks");
+        return dn_fail(DN_ERR_MEMORY, "no memory to monitor the other ranks");
     peers->world = world;
     peers->n_ranks = dn_world_size(world);
     for (int i = 0; i <= peers->n_ranks; i++)

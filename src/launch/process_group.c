@@ -22,8 +22,8 @@ static bool is_living_member(const char *entry, pid_t group)
            state != 'X';
 }
 
-/* kill() alone would count the dead whom nobody reaps, as in a container whose first process does not. It
- * answers at once where there is nobody, which is the usual case. */
+/* kill() alone would count zombies, which stay where the container's first process does not reap. It is tried
+ * first because it is fast in the usual case of an empty group. */
 bool dn_process_group_lives(pid_t group)
 {
     if (kill(-group, 0) != 0)

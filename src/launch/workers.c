@@ -13,9 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LAST_WAIT_S 5.0
-#define LEFT_S      0.5 /* for what a worker left running: a tee that still writes its last lines */
-#define NAP_MS      5
+#define KILLED_S   5.0
+#define LEFTOVER_S 0.5 /* for processes that a worker left running: a tee that writes its last lines */
+#define POLL_MS    5
 
 /* ---- starting ---- */
 
@@ -30,9 +30,10 @@ typedef struct start {
     int error_output; /* 0: as it is */
 } start;
 
-/* Dies with the launcher from here on, even if the launcher died before it was asked for. Signals are dealt
- * with as the launcher's caller does, but for two: with them ignored a worker may write to the terminal though
- * it is in the background (stty tostop), and reading from it is an error and not a stop that nobody sees. */
+/* Killed with the launcher from here on; the parent is checked, as it may have died before. Signals are as
+ * the launcher's caller has set them, but for two that are ignored: a worker, in a background group, may then
+ * write to the terminal (stty tostop), and reading from it is an error instead of a stop that no one notices.
+ */
 static _Noreturn void become_worker(const start *s)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -43,7 +44,7 @@ static _Noreturn void become_worker(const start *s)
         execvpe(s->program, s->argv, s->environment);
     int error = errno;
     ssize_t ignored = write(s->failed_starts, &error, sizeof error);
-    (void)ignored; /* nobody is left to tell */
+    (void)ignored;
     _exit(127);
 }
 
@@ -53,19 +54,20 @@ static dn_status fork_one(dn_workers *workers, int rank, const start *s)
     if (pid == 0)
         become_worker(s);
     if (pid < 0)
-        return dn_fail_errno(DN_ERR_SYSTEM, errno,
-                             "cannot start worker %d of %d (is a limit on processes reached: ulimit -u, the "
-                             "cgroup's pids.max?)",
-                             rank, workers->n_workers);
-    setpgid(pid, pid); /* whoever comes first */
+        return dn_fail_errno(
+            DN_ERR_SYSTEM, errno,
+            "cannot start worker %d of %d (limits on processes: ulimit -u, the cgroup's pids.max)", rank,
+            workers->n_workers);
+    setpgid(pid, pid); /* parent and child both: whichever runs first */
     int pidfd = pidfd_open(pid, 0);
     if (pidfd < 0) {
         int error = errno;
-        kill(pid, SIGKILL); /* our own child, not reaped: the number is still its own */
+        kill(pid, SIGKILL); /* a child that is not reaped: the pid cannot be reused */
         waitpid(pid, NULL, 0);
-        return dn_fail_errno(DN_ERR_SYSTEM, error,
-                             "cannot watch worker %d of %d (pidfd_open, Linux 5.3; ulimit -n)", rank,
-                             workers->n_workers);
+        return dn_fail_errno(
+            DN_ERR_SYSTEM, error,
+            "cannot monitor worker %d of %d (pidfd_open needs Linux 5.3 and free descriptors: ulimit -n)",
+            rank, workers->n_workers);
     }
     workers->processes[rank] = (dn_worker){.pid = pid, .group = pid, .pidfd = pidfd};
     workers->n_alive++;
@@ -73,21 +75,8 @@ static dn_status fork_one(dn_workers *workers, int rank, const start *s)
     return DN_OK;
 }
 
-/* The launcher takes a worker's place for the moment of the fork: the child inherits it, nothing but system
- * calls happens between fork and exec, and a refusal is told once, by us. */
-static dn_status start_one(dn_workers *workers, int rank, const dn_launch_spec *spec, start *s)
-{
-    dn_environment environment;
-    DN_TRY(dn_environment_make(spec->topo, rank, workers->restart, workers->world, &environment));
-    dn_topo_bind(spec->topo, rank);
-    s->environment = environment.entries;
-    dn_status status = fork_one(workers, rank, s);
-    dn_environment_free(&environment);
-    return status;
-}
-
-/* Whether a worker that was started has failed already; it is noted later, as any other end. */
-static bool has_casualties(const dn_workers *workers)
+/* Whether a started worker has failed already; its end is noted later, as any other. */
+static bool any_has_failed(const dn_workers *workers)
 {
     for (int rank = 0; rank < workers->n_workers && workers->processes[rank].pidfd >= 0; rank++) {
         siginfo_t end = {0};
@@ -98,23 +87,24 @@ static bool has_casualties(const dn_workers *workers)
     return false;
 }
 
-/* Many workers take their time to start: one that dies meanwhile is not kept waiting for the rest. */
+/* The launcher binds itself to the worker's place for the fork: the child inherits the binding, so that
+ * nothing but system calls happens between fork and exec, and a refusal is logged once. Stops early if a
+ * worker has failed: starting many takes time. */
 static dn_status start_all(dn_workers *workers, const dn_launch_spec *spec, start *s)
 {
     dn_status status = DN_OK;
-    for (int rank = 0; rank < workers->n_workers && status == DN_OK && !has_casualties(workers); rank++)
-        status = start_one(workers, rank, spec, s);
+    for (int rank = 0; rank < workers->n_workers && status == DN_OK && !any_has_failed(workers); rank++) {
+        dn_environment environment;
+        status = dn_environment_make(spec->topo, rank, workers->restart, workers->world, &environment);
+        if (status != DN_OK)
+            break;
+        dn_topo_bind(spec->topo, rank);
+        s->environment = environment.entries;
+        status = fork_one(workers, rank, s);
+        dn_environment_free(&environment);
+    }
     dn_topo_unbind(spec->topo);
     return status;
-}
-
-/* Workers that span several domains (numa -1) all count as of the first. */
-static void set_domains(dn_workers *workers, const dn_topo *topo)
-{
-    for (int rank = 0; rank < workers->n_workers; rank++) {
-        int numa = dn_topo_place(topo, rank)->numa;
-        dn_world_set_domain(workers->world, rank, numa < 0 ? 0 : numa);
-    }
 }
 
 dn_status dn_workers_start(dn_workers *workers, const dn_launch_spec *spec, int restart, const sigset_t *mask)
@@ -137,7 +127,10 @@ dn_status dn_workers_start(dn_workers *workers, const dn_launch_spec *spec, int 
                .mask = mask,
                .failed_starts = ends[1],
                .error_output = spec->error_output};
-    set_domains(workers, spec->topo);
+    for (int rank = 0; rank < workers->n_workers; rank++) { /* -1, several domains, counts as the first */
+        int numa = dn_topo_place(spec->topo, rank)->numa;
+        dn_world_set_domain(workers->world, rank, numa < 0 ? 0 : numa);
+    }
     dn_status status = start_all(workers, spec, &s);
     close(ends[1]);
     return status;
@@ -170,7 +163,7 @@ static bool is_running(const dn_worker *member)
     return member->pidfd >= 0 && !member->ended;
 }
 
-/* By the pidfd too, for one that has gone to another group. */
+/* By the pidfd too, in case it has changed its group. */
 static void send(const dn_worker *member, int signal)
 {
     if (!is_running(member))
@@ -193,15 +186,15 @@ void dn_workers_suspend(dn_workers *workers)
     for (int rank = 0; rank < workers->n_workers; rank++)
         send(&workers->processes[rank], SIGSTOP);
     raise(SIGTSTP);
-    sigprocmask(SIG_UNBLOCK, &stop, &old); /* here this process stands still */
+    sigprocmask(SIG_UNBLOCK, &stop, &old); /* this process stops here */
     sigprocmask(SIG_SETMASK, &old, NULL);
     for (int rank = 0; rank < workers->n_workers; rank++)
         send(&workers->processes[rank], SIGCONT);
 }
 
-static void wait_for_the_killed(dn_workers *workers)
+static void wait_for_killed(dn_workers *workers)
 {
-    double end_s = dn_clock_s() + LAST_WAIT_S;
+    double end_s = dn_clock_s() + KILLED_S;
     for (int rank = 0; rank < workers->n_workers; rank++) {
         dn_worker *member = &workers->processes[rank];
         siginfo_t end;
@@ -214,21 +207,10 @@ static void wait_for_the_killed(dn_workers *workers)
         }
         if (is_running(member))
             dn_log(DN_LOG_WARNING,
-                   "worker %d (pid %d) cannot be killed (it waits in the kernel for a device): left behind",
+                   "worker %d (pid %d) cannot be killed (uninterruptible, waiting for a device): it is left "
+                   "running",
                    rank, (int)member->pid);
     }
-}
-
-/* From here on only living processes hold the number of a group. */
-static void reap(dn_worker *member)
-{
-    siginfo_t end;
-    if (member->pidfd < 0)
-        return;
-    if (member->ended)
-        waitid(P_PIDFD, (id_t)member->pidfd, &end, WEXITED | WNOHANG);
-    close(member->pidfd);
-    member->pidfd = -1;
 }
 
 /* Returns whether the group is gone. */
@@ -237,20 +219,20 @@ static bool await_group(pid_t group, double end_s)
     while (dn_process_group_lives(group)) {
         if (dn_clock_s() >= end_s)
             return false;
-        poll(NULL, 0, NAP_MS);
+        poll(NULL, 0, POLL_MS);
     }
     return true;
 }
 
-static void end_what_is_left(dn_workers *workers)
+static void kill_leftovers(dn_workers *workers)
 {
-    double end_s = dn_clock_s() + LEFT_S;
+    double end_s = dn_clock_s() + LEFTOVER_S;
     for (int rank = 0; rank < workers->n_workers; rank++) {
         pid_t group = workers->processes[rank].group;
         if (group == 0 || await_group(group, end_s))
             continue;
         kill(-group, SIGKILL);
-        if (await_group(group, end_s + LAST_WAIT_S))
+        if (await_group(group, end_s + KILLED_S))
             dn_log(DN_LOG_WARNING, "worker %d left processes running when it ended: killed", rank);
         else
             dn_log(DN_LOG_WARNING, "worker %d left processes running that cannot be killed (group %d)", rank,
@@ -262,10 +244,18 @@ void dn_workers_end(dn_workers *workers)
 {
     for (int rank = 0; rank < workers->n_workers; rank++)
         dn_workers_kill(workers, rank);
-    wait_for_the_killed(workers);
-    for (int rank = 0; rank < workers->n_workers; rank++)
-        reap(&workers->processes[rank]);
-    end_what_is_left(workers);
+    wait_for_killed(workers);
+    for (int rank = 0; rank < workers->n_workers; rank++) {
+        dn_worker *member = &workers->processes[rank];
+        siginfo_t end;
+        if (member->ended)
+            waitid(P_PIDFD, (id_t)member->pidfd, &end, WEXITED | WNOHANG);
+        if (member->pidfd >= 0)
+            close(member->pidfd);
+        member->pidfd = -1;
+    }
+    /* All workers are reaped: the number of a group now belongs to living processes only. */
+    kill_leftovers(workers);
     if (workers->failed_starts >= 0)
         close(workers->failed_starts);
     dn_world_destroy(&workers->world);

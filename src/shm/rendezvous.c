@@ -2,9 +2,9 @@
  * A world without Dionode's launcher: its ranks, started by another program, find each other by a name in
  * /dev/shm.
  *
- *     host     creates the world, creates a name, locks its file, counts itself present, writes the world's
- * address others   look for a name whose file is locked and complete, open the world from there, count
- * themselves present last     removes the name
+ *     host     creates the world and a name, locks its file, counts itself present, writes the address
+ *     others   search for a name whose file is locked and complete, open the world, count themselves present
+ *     last     removes the name
  *
  * The lock (flock) belongs to the host's open file and ends with it: a name whose file is not locked is left
  * from a run that died during its start, and is ignored or removed.

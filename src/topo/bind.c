@@ -1,4 +1,4 @@
-/* Binding, and what the kernel says of it afterwards. */
+/* Binding, and reading back what the kernel has done. */
 #include "topo/topo.h"
 
 #include "base/fail.h"
@@ -8,15 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A line to the log the first time only: 64 workers need not hear it 64 times. */
-#define TELL_ONCE(...)                                                                                       \
+/* Logged once, not once per worker. */
+#define WARN_ONCE(...)                                                                                       \
     do {                                                                                                     \
-        static atomic_flag told_ = ATOMIC_FLAG_INIT;                                                         \
-        if (!atomic_flag_test_and_set(&told_))                                                               \
+        static atomic_flag warned_ = ATOMIC_FLAG_INIT;                                                       \
+        if (!atomic_flag_test_and_set(&warned_))                                                             \
             dn_log(DN_LOG_WARNING, __VA_ARGS__);                                                             \
     } while (0)
 
-/* Binds and reads back: the kernel may cut the set to a cpuset without saying so. errno says why not. */
+/* Binds and reads back, as the kernel silently restricts the set to the cpuset. Sets errno on failure. */
 static bool bind_pus(const dn_topo *topo, hwloc_const_bitmap_t pus)
 {
     if (hwloc_set_cpubind(topo->hwloc, pus, HWLOC_CPUBIND_THREAD) != 0)
@@ -35,40 +35,32 @@ static bool bind_memory(const dn_topo *topo, hwloc_const_bitmap_t nodes, hwloc_m
     return hwloc_set_membind(topo->hwloc, nodes, policy, HWLOC_MEMBIND_THREAD | HWLOC_MEMBIND_BYNODESET) == 0;
 }
 
-/* Soft on purpose: when the domain is full, memory from the next one beats being killed. Nothing to do on a
- * machine with one domain, or for a worker that spans several (there the thread that first touches a page
- * places it). */
-static void bind_memory_near(const dn_topo *topo, const dn_place *place)
-{
-    hwloc_obj_t node = dn_topo_node(topo, place);
-    if (!node || topo->machine.n_numa < 2)
-        return;
-    if (!bind_memory(topo, node->nodeset, HWLOC_MEMBIND_BIND))
-        TELL_ONCE(
-            "memory policy refused (%s; containers need CAP_SYS_NICE for it): pages come from where they "
-            "are first touched",
-            strerror(errno));
-}
-
+/* Memory is bound softly: when the domain is full, memory of another one is better than being killed. A
+ * worker that spans several domains has no policy, so that pages are placed by first touch. */
 bool dn_topo_bind(const dn_topo *topo, int rank)
 {
     const struct hwloc_topology_support *can = hwloc_topology_get_support(topo->hwloc);
+    const dn_placement *placement = &topo->placements[rank];
     if (!topo->machine.this_system) {
-        TELL_ONCE("the topology is not this machine's: workers are planned but not bound");
+        WARN_ONCE("workers are not bound: the topology is not this machine's");
         return false;
     }
     if (!can->cpubind->set_thisthread_cpubind) {
-        TELL_ONCE("this system cannot bind threads: workers are planned but not bound");
+        WARN_ONCE("workers are not bound: this system cannot bind threads");
         return false;
     }
-    if (!bind_pus(topo, topo->seats[rank].pus)) {
-        TELL_ONCE("binding to PUs %s refused (%s): workers run where the system puts them",
-                  topo->seats[rank].place.os_pus, strerror(errno));
+    if (!bind_pus(topo, placement->pus)) {
+        WARN_ONCE("workers are not bound: binding to PUs %s failed (%s)", placement->place.os_pus,
+                  strerror(errno));
         dn_topo_unbind(topo);
         return false;
     }
-    if (can->membind->set_thisthread_membind)
-        bind_memory_near(topo, &topo->seats[rank].place);
+    hwloc_obj_t node = dn_topo_node(topo, &placement->place);
+    if (can->membind->set_thisthread_membind && node && topo->machine.n_numa > 1 &&
+        !bind_memory(topo, node->nodeset, HWLOC_MEMBIND_BIND))
+        WARN_ONCE("the memory policy cannot be set (%s; containers need CAP_SYS_NICE): pages are placed by "
+                  "first touch",
+                  strerror(errno));
     return true;
 }
 

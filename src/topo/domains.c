@@ -25,25 +25,19 @@ dn_domain dn_topo_domain(const dn_topo *topo, int index)
                        .n_cores = dn_topo_cores(topo, index, NULL, 0)};
 }
 
-/* The first PU that may be used in all of within, core and usable; -1 if there is none. */
-static int first_usable(const dn_topo *topo, hwloc_const_bitmap_t within, hwloc_const_bitmap_t core)
-{
-    for (int pu = hwloc_bitmap_first(core); pu >= 0; pu = hwloc_bitmap_next(core, pu))
-        if (hwloc_bitmap_isset(within, (unsigned)pu) && hwloc_bitmap_isset(topo->usable, (unsigned)pu))
-            return pu;
-    return -1;
-}
-
 int dn_topo_cores(const dn_topo *topo, int domain, int *pus, int max)
 {
     hwloc_const_bitmap_t within =
         domain < 0 ? hwloc_topology_get_topology_cpuset(topo->hwloc) : node_of(topo, domain)->cpuset;
-    /* Where no cores are told of, each PU counts as one. */
+    /* Without cores in the topology, each PU counts as one. */
     hwloc_obj_type_t type =
         hwloc_get_nbobjs_by_type(topo->hwloc, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
     int n = 0;
     for (hwloc_obj_t core = NULL; (core = hwloc_get_next_obj_by_type(topo->hwloc, type, core));) {
-        int pu = first_usable(topo, within, core->cpuset);
+        int pu = hwloc_bitmap_first(core->cpuset);
+        while (pu >= 0 &&
+               !(hwloc_bitmap_isset(within, (unsigned)pu) && hwloc_bitmap_isset(topo->usable, (unsigned)pu)))
+            pu = hwloc_bitmap_next(core->cpuset, pu);
         if (pu >= 0 && n < max)
             pus[n] = pu;
         n += pu >= 0;
@@ -65,9 +59,9 @@ size_t dn_topo_cache_bytes(const dn_topo *topo)
 dn_status dn_topo_bind_pu(const dn_topo *topo, int pu)
 {
     if (!topo->machine.this_system)
-        return dn_fail(DN_ERR_SYSTEM,
-                       "the topology is not this machine's (HWLOC_SYNTHETIC or HWLOC_XMLFILE): "
-                       "its processors cannot be measured");
+        return dn_fail(
+            DN_ERR_SYSTEM,
+            "cannot bind: the topology is not this machine's; unset HWLOC_SYNTHETIC and HWLOC_XMLFILE");
     hwloc_bitmap_t set = hwloc_bitmap_alloc();
     if (!set || hwloc_bitmap_only(set, (unsigned)pu) != 0) {
         hwloc_bitmap_free(set);

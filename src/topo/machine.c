@@ -1,4 +1,4 @@
-/* Discovery: the hardware through hwloc, what of it this process may use, and how much time it gets. */
+/* Discovery: the hardware through hwloc, the PUs that this process may use, and its CPU quota. */
 #include "topo/topo.h"
 
 #include "base/fail.h"
@@ -10,75 +10,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* hwloc passes over a description it cannot read and shows the running machine instead. */
+/* hwloc ignores a description that it cannot parse and loads the running machine instead. */
 static dn_status check_description(const char *variable)
 {
     const char *description = getenv(variable);
     if (!description || !*description || getenv("HWLOC_THISSYSTEM"))
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "%s=%s describes no machine that hwloc understands: correct or unset it",
-                   variable, description);
-}
-
-static dn_status cannot_load(int error)
-{
-    const char *file = getenv("HWLOC_XMLFILE");
-    if (!file || !*file)
-        return dn_fail_errno(DN_ERR_SYSTEM, error, "hwloc cannot read this machine's topology");
-    return dn_fail(DN_ERR_CONFIG,
-                   "HWLOC_XMLFILE=%s: hwloc %s cannot read it; correct or unset it (what hwloc 3 exported "
-                   "must be exported "
-                   "again in the format of version 2)",
-                   file, HWLOC_VERSION);
+    return dn_fail(DN_ERR_CONFIG, "%s=%s: hwloc cannot parse it; correct or unset it", variable, description);
 }
 
 static dn_status load(dn_topo *topo)
 {
+    const char *file = getenv("HWLOC_XMLFILE");
     if (hwloc_topology_init(&topo->hwloc) ||
         hwloc_topology_set_flags(topo->hwloc, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED) ||
-        hwloc_topology_load(topo->hwloc))
-        return cannot_load(errno);
+        hwloc_topology_load(topo->hwloc)) {
+        if (!file || !*file)
+            return dn_fail_errno(DN_ERR_SYSTEM, errno, "hwloc cannot read this machine's topology");
+        return dn_fail(
+            DN_ERR_CONFIG,
+            "HWLOC_XMLFILE=%s: hwloc %s cannot read it; correct or unset it (export it in the format of "
+            "version 2 if it is from hwloc 3)",
+            file, HWLOC_VERSION);
+    }
     if (!hwloc_topology_is_thissystem(topo->hwloc))
         return DN_OK;
     DN_TRY(check_description("HWLOC_SYNTHETIC"));
     return check_description("HWLOC_XMLFILE");
 }
 
-/* Where the calling thread is bound now. Meaningless, and left whole, on a machine that is not this one. */
-static void remember_home(dn_topo *topo)
-{
-    if (!topo->machine.this_system ||
-        hwloc_get_cpubind(topo->hwloc, topo->home_pus, HWLOC_CPUBIND_THREAD) != 0)
-        hwloc_bitmap_copy(topo->home_pus, hwloc_topology_get_topology_cpuset(topo->hwloc));
-    if (!topo->machine.this_system || hwloc_get_membind(topo->hwloc, topo->home_nodes, &topo->home_policy,
-                                                        HWLOC_MEMBIND_THREAD | HWLOC_MEMBIND_BYNODESET) != 0)
-        topo->home_policy = HWLOC_MEMBIND_DEFAULT;
-}
-
-/* Threads that can run at once on n_pus PUs under a quota of CPU time. */
-static int cut_by_quota(int n_pus, double quota)
+/* Threads that can run at once on n_pus PUs under a CPU quota (0: none). */
+static int limit_by_quota(int n_pus, double quota)
 {
     int n = quota > 0 && quota < n_pus ? (int)ceil(quota) : n_pus;
     return n > 1 ? n : 1;
 }
 
-/* The processors and the time that this process really has, whatever machine is planned for. */
-static int count_here(double quota)
+/* The PUs of the process's affinity mask, whatever topology is loaded. */
+static int count_affinity(void)
 {
-    cpu_set_t set[64]; /* 65536 PUs; Linux knows fewer */
-    int n = sched_getaffinity(0, sizeof set, set) == 0 ? CPU_COUNT_S(sizeof set, set) : 1;
-    return cut_by_quota(n, quota);
-}
-
-/* Whether home_pus leaves out what `usable`, as long as it is the allowed set, has. */
-static void compare_home(dn_topo *topo)
-{
-    dn_machine *machine = &topo->machine;
-    double quota = dn_quota_read("");
-    int n_allowed = hwloc_bitmap_weight(topo->usable);
-    machine->quota = machine->this_system ? quota : 0;
-    machine->n_allowed = machine->this_system ? cut_by_quota(n_allowed, quota) : count_here(quota);
-    machine->bound = !hwloc_bitmap_isincluded(topo->usable, topo->home_pus);
+    cpu_set_t set[64]; /* 65536 PUs; Linux supports fewer */
+    return sched_getaffinity(0, sizeof set, set) == 0 ? CPU_COUNT_S(sizeof set, set) : 1;
 }
 
 static int count(const dn_topo *topo, hwloc_obj_type_t type)
@@ -103,14 +75,22 @@ dn_status dn_topo_discover(dn_topo *topo)
     machine->n_cores = count(topo, HWLOC_OBJ_CORE);
     machine->n_pus = count(topo, HWLOC_OBJ_PU);
 
-    remember_home(topo);
-    compare_home(topo);
+    /* Where the calling thread is bound now; on another machine's topology: nowhere. */
+    if (!machine->this_system || hwloc_get_cpubind(topo->hwloc, topo->home_pus, HWLOC_CPUBIND_THREAD) != 0)
+        hwloc_bitmap_copy(topo->home_pus, hwloc_topology_get_topology_cpuset(topo->hwloc));
+    if (!machine->this_system || hwloc_get_membind(topo->hwloc, topo->home_nodes, &topo->home_policy,
+                                                   HWLOC_MEMBIND_THREAD | HWLOC_MEMBIND_BYNODESET) != 0)
+        topo->home_policy = HWLOC_MEMBIND_DEFAULT;
+    machine->bound = !hwloc_bitmap_isincluded(topo->usable, topo->home_pus);
+
+    double quota = dn_quota_read("");
+    machine->quota = machine->this_system ? quota : 0;
+    machine->n_allowed =
+        limit_by_quota(machine->this_system ? hwloc_bitmap_weight(topo->usable) : count_affinity(), quota);
     hwloc_bitmap_and(topo->usable, topo->usable, topo->home_pus);
     if (hwloc_bitmap_iszero(topo->usable))
-        return dn_fail(DN_ERR_SYSTEM,
-                       "no processor may be used: affinity mask and cgroup cpuset have none in "
-                       "common");
-    machine->n_usable = cut_by_quota(hwloc_bitmap_weight(topo->usable), machine->quota);
+        return dn_fail(DN_ERR_SYSTEM, "no usable processor: affinity mask and cgroup cpuset are disjoint");
+    machine->n_usable = limit_by_quota(hwloc_bitmap_weight(topo->usable), machine->quota);
     machine->n_here = machine->this_system ? machine->n_usable : machine->n_allowed;
     return DN_OK;
 }

@@ -1,13 +1,14 @@
 /*
- * Who sits where. The machine is a row of units, in the order of the hardware tree, cut into NUMA domains:
+ * The placement plan. The machine is a row of units in the order of the hardware tree, divided into NUMA
+ * domains:
  *
  *     | core core core core | core core core core | ...        one domain between two bars
  *
  * A unit is a core with its usable PUs, or one PU if there are more workers than cores. Every worker gets the
  * same number `width` of consecutive units, as many as possible
- *   - inside one domain (a domain may seat several workers), or
- *   - over whole domains, where fewer workers than domains make that wider.
- * Beyond one worker a PU, PUs are shared in turn.
+ *   - inside one domain (a domain may hold several workers), or
+ *   - over whole domains, if fewer workers than domains make that wider.
+ * With more workers than PUs, PUs are shared round-robin.
  */
 #include "topo/topo.h"
 
@@ -60,48 +61,41 @@ static hwloc_obj_t next_node(const dn_topo *topo, hwloc_obj_t node)
     return NULL;
 }
 
-/* Gives each NUMA node those of its usable PUs that no node before it has; share[n_numa] are those that no
- * node has (one is offline): a domain of their own, whose memory comes from other nodes. share is [n_numa +
- * 1], by logical index, filled with bitmaps (empty = no domain). */
-static dn_status share_pus(const dn_topo *topo, hwloc_bitmap_t *share)
+/* Gives each NUMA node those of its usable PUs that no earlier node has. PUs without a node (one is offline)
+ * are a domain of their own, whose memory comes from other nodes. */
+static dn_status find_domains(row *r, dn_topo *topo)
 {
-    hwloc_bitmap_t left = share[topo->machine.n_numa] = hwloc_bitmap_dup(topo->usable);
+    int n_numa = topo->machine.n_numa;
+    hwloc_bitmap_t *pus_of = r->domains =
+        calloc((size_t)n_numa + 1, sizeof *r->domains); /* by logical index */
+    if (!pus_of)
+        return no_memory();
+    r->n_domains = n_numa + 1; /* to be freed, empty ones included */
+    hwloc_bitmap_t left = pus_of[n_numa] = hwloc_bitmap_dup(topo->usable);
     if (!left)
         return no_memory();
     for (hwloc_obj_t node = NULL; (node = next_node(topo, node));) {
-        hwloc_bitmap_t pus = share[node->logical_index] = hwloc_bitmap_dup(left);
+        hwloc_bitmap_t pus = pus_of[node->logical_index] = hwloc_bitmap_dup(left);
         if (!pus)
             return no_memory();
         hwloc_bitmap_and(pus, pus, node->cpuset);
         hwloc_bitmap_andnot(left, left, pus);
     }
-    return DN_OK;
-}
-
-static dn_status find_domains(row *r, dn_topo *topo)
-{
-    int n_numa = topo->machine.n_numa;
-    r->domains = calloc((size_t)n_numa + 1, sizeof *r->domains);
-    if (!r->domains)
-        return no_memory();
-    dn_status status = share_pus(topo, r->domains);
+    topo->n_orphans = hwloc_bitmap_weight(left);
+    r->n_domains = 0;
     for (int i = 0; i <= n_numa; i++) {
-        hwloc_bitmap_t pus = r->domains[i];
-        r->domains[i] = NULL;
-        if (i == n_numa && pus)
-            topo->n_orphans = hwloc_bitmap_weight(pus);
+        hwloc_bitmap_t pus = pus_of[i];
+        pus_of[i] = NULL;
         if (pus && !hwloc_bitmap_iszero(pus))
             r->domains[r->n_domains++] = pus;
         else
             hwloc_bitmap_free(pus);
     }
-    if (status == DN_OK && r->n_domains == 0)
-        return dn_fail(DN_ERR_SYSTEM, "no NUMA domain has a processor that may be used");
-    return status;
+    return r->n_domains > 0 ? DN_OK : dn_fail(DN_ERR_SYSTEM, "no NUMA domain has a usable processor");
 }
 
-/* Cuts the domains into units of a type, replacing those of an earlier call. */
-static dn_status cut(row *r, const dn_topo *topo, hwloc_obj_type_t type)
+/* Divides the domains into units of a type, replacing those of an earlier call. */
+static dn_status make_units(row *r, const dn_topo *topo, hwloc_obj_type_t type)
 {
     while (r->n_units > 0)
         hwloc_bitmap_free(r->units[--r->n_units]);
@@ -132,19 +126,19 @@ static dn_status row_build(row *r, dn_topo *topo, int *n_workers)
     r->first = calloc((size_t)r->n_domains + 1, sizeof *r->first);
     if (!r->units || !r->first)
         return no_memory();
-    DN_TRY(cut(r, topo, HWLOC_OBJ_CORE));
-    return r->n_units < *n_workers ? cut(r, topo, HWLOC_OBJ_PU) : DN_OK;
+    DN_TRY(make_units(r, topo, HWLOC_OBJ_CORE));
+    return r->n_units < *n_workers ? make_units(r, topo, HWLOC_OBJ_PU) : DN_OK;
 }
 
-/* ---- how wide ---- */
+/* ---- the width ---- */
 
 static int units_in(const row *r, int domain)
 {
     return r->first[domain + 1] - r->first[domain];
 }
 
-/* Workers of a width that find room, each inside one domain. */
-static int seats_inside(const row *r, int width)
+/* The number of workers of a width that fit, each inside one domain. */
+static int fit_inside(const row *r, int width)
 {
     int n = 0;
     for (int d = 0; d < r->n_domains; d++)
@@ -152,9 +146,9 @@ static int seats_inside(const row *r, int width)
     return n;
 }
 
-/* Workers of a width that find room, each beginning with a domain of its own and closing with the domain that
- * completes it; end[i] (may be NULL) is the unit after worker i's last. */
-static int seats_across(const row *r, int width, int *end)
+/* The number of workers of a width that fit, each on whole domains of its own; end[i] (may be NULL) is the
+ * unit after worker i's last. */
+static int fit_across(const row *r, int width, int *end)
 {
     int n = 0, gathered = 0;
     for (int d = 0; d < r->n_domains; d++) {
@@ -172,7 +166,7 @@ static int seats_across(const row *r, int width, int *end)
 static int widest_inside(const row *r, int n_workers)
 {
     int width = r->n_units / n_workers;
-    while (width > 1 && seats_inside(r, width) < n_workers)
+    while (width > 1 && fit_inside(r, width) < n_workers)
         width--;
     return width;
 }
@@ -180,40 +174,34 @@ static int widest_inside(const row *r, int n_workers)
 static int widest_across(const row *r, int n_workers)
 {
     int width = r->n_units / n_workers;
-    while (width > 0 && seats_across(r, width, NULL) < n_workers)
+    while (width > 0 && fit_across(r, width, NULL) < n_workers)
         width--;
     return width;
 }
 
-/* ---- where each begins ---- */
+/* ---- the first unit ---- */
 
-/* Hands n_workers out to the domains, each time to the one that is relatively emptiest and still has room. */
-static void fill_domains(const row *r, int n_workers, int width, int *seated)
+/* begin[rank] = first unit. Each worker goes to the domain that is relatively emptiest and still has room;
+ * the workers of a domain are spread evenly over it, so that they share as few caches as possible. */
+static dn_status begin_inside(const row *r, int n_workers, int width, int *begin)
 {
+    int *n_placed = calloc((size_t)r->n_domains, sizeof *n_placed);
+    if (!n_placed)
+        return no_memory();
     for (int i = 0; i < n_workers; i++) {
         int best = -1;
         for (int d = 0; d < r->n_domains; d++)
-            if (seated[d] < units_in(r, d) / width &&
-                (best < 0 || seated[d] * units_in(r, best) < seated[best] * units_in(r, d)))
+            if (n_placed[d] < units_in(r, d) / width &&
+                (best < 0 || n_placed[d] * units_in(r, best) < n_placed[best] * units_in(r, d)))
                 best = d;
         assert(best >= 0);
-        seated[best]++;
+        n_placed[best]++;
     }
-}
-
-/* begin[rank] = first unit. Workers of one domain are spread evenly over it, so that they share caches as
- * little as they must. */
-static dn_status begin_inside(const row *r, int n_workers, int width, int *begin)
-{
-    int *seated = calloc((size_t)r->n_domains, sizeof *seated);
-    if (!seated)
-        return no_memory();
-    fill_domains(r, n_workers, width, seated);
     int rank = 0;
     for (int d = 0; d < r->n_domains; d++)
-        for (int i = 0; i < seated[d]; i++)
-            begin[rank++] = r->first[d] + i * units_in(r, d) / seated[d];
-    free(seated);
+        for (int i = 0; i < n_placed[d]; i++)
+            begin[rank++] = r->first[d] + i * units_in(r, d) / n_placed[d];
+    free(n_placed);
     return DN_OK;
 }
 
@@ -222,7 +210,7 @@ static dn_status begin_across(const row *r, int n_workers, int width, int *begin
     int *end = calloc((size_t)r->n_domains, sizeof *end);
     if (!end)
         return no_memory();
-    seats_across(r, width, end);
+    fit_across(r, width, end);
     for (int rank = 0; rank < n_workers; rank++)
         begin[rank] = end[rank] - width;
     free(end);
@@ -243,7 +231,7 @@ static dn_status choose(const row *r, int n_workers, int *width, int *begin)
                            : begin_inside(r, n_workers, inside, begin);
 }
 
-/* ---- writing it down ---- */
+/* ---- the placement ---- */
 
 /* Logical index of the one package that holds all of `pus`; -1 if several do. Where none is known, on some
  * virtual machines, the machine counts as one. */
@@ -279,7 +267,7 @@ static dn_status list_cores(const dn_topo *topo, hwloc_const_bitmap_t pus, char 
     return length >= 0 ? DN_OK : no_memory();
 }
 
-static dn_status seat(const dn_topo *topo, const row *r, int begin, int width, dn_seat *out)
+static dn_status place_worker(const dn_topo *topo, const row *r, int begin, int width, dn_placement *out)
 {
     out->pus = hwloc_bitmap_alloc();
     if (!out->pus)
@@ -298,53 +286,39 @@ static dn_status seat(const dn_topo *topo, const row *r, int begin, int width, d
     return DN_OK;
 }
 
-/* A quota limits time, not places: under one, workers stay as wide as they are (containers that all bound to
- * the fewest, first cores would meet there) and run fewer threads. */
-static int threads_of(const dn_topo *topo, int n_workers, int width)
-{
-    int at_once = topo->machine.n_usable / n_workers;
-    int n = topo->machine.quota > 0 && at_once < width ? at_once : width;
-    return n > 1 ? n : 1;
-}
-
+/* A quota limits time, not PUs: under one, workers keep their width (containers that all bound to the first
+ * few cores would share them) and run fewer threads. */
 static dn_status place_all(dn_topo *topo, const row *r, int n_workers)
 {
     int begin[DN_MAX_RANKS], width;
     DN_TRY(choose(r, n_workers, &width, begin));
+    int at_once = topo->machine.n_usable / n_workers;
+    int n_threads = topo->machine.quota > 0 && at_once < width ? at_once : width;
     topo->n_workers = n_workers;
     for (int rank = 0; rank < n_workers; rank++) {
-        DN_TRY(seat(topo, r, begin[rank], width, &topo->seats[rank]));
-        topo->seats[rank].place.rank = rank;
-        topo->seats[rank].place.n_threads = threads_of(topo, n_workers, width);
+        DN_TRY(place_worker(topo, r, begin[rank], width, &topo->placements[rank]));
+        topo->placements[rank].place.rank = rank;
+        topo->placements[rank].place.n_threads = n_threads > 1 ? n_threads : 1;
     }
     return DN_OK;
-}
-
-/* Usable PUs that no worker has: where domains differ in size, for all workers get as many units. -1 without
- * memory. */
-static int count_idle(const dn_topo *topo)
-{
-    hwloc_bitmap_t idle = hwloc_bitmap_dup(topo->usable);
-    for (int rank = 0; idle && rank < topo->n_workers; rank++)
-        hwloc_bitmap_andnot(idle, idle, topo->seats[rank].pus);
-    int n = idle ? hwloc_bitmap_weight(idle) : -1;
-    hwloc_bitmap_free(idle);
-    return n;
 }
 
 void dn_topo_warn(const dn_topo *topo)
 {
     const dn_machine *m = &topo->machine;
-    int n_idle = count_idle(topo);
+    hwloc_bitmap_t idle = hwloc_bitmap_dup(topo->usable);
+    for (int rank = 0; idle && rank < topo->n_workers; rank++)
+        hwloc_bitmap_andnot(idle, idle, topo->placements[rank].pus);
+    int n_idle = idle ? hwloc_bitmap_weight(idle) : 0;
+    hwloc_bitmap_free(idle);
     if (topo->n_workers > m->n_usable)
-        dn_log(DN_LOG_WARNING,
-               "%d workers share %d processor%s and will wait for each other's time; give at most %d",
+        dn_log(DN_LOG_WARNING, "%d workers share %d processor%s and will run in turn; use at most %d",
                topo->n_workers, m->n_usable, m->n_usable == 1 ? "" : "s", m->n_usable);
     else if (n_idle > 0)
         dn_log(DN_LOG_WARNING,
-               "%d of %d processors stay idle, for %d workers get the same number of cores each; another "
-               "number of "
-               "workers may fit better (dionode topo --np N)",
+               "%d of %d processors stay idle, as all %d workers get the same number of cores; another "
+               "number of workers "
+               "may fit better (dionode topo --np N)",
                n_idle, hwloc_bitmap_weight(topo->usable), topo->n_workers);
     if (topo->n_orphans > 0)
         dn_log(DN_LOG_WARNING,

@@ -23,8 +23,8 @@ static void print_machine(const dn_topo *topo, FILE *out)
 {
     const dn_machine *m = &topo->machine;
     fprintf(out, "machine    %d package%s, %d NUMA domain%s, %d core%s, %d PU%s\n", m->n_packages,
-            dn_plural(m->n_packages), m->n_numa, dn_plural(m->n_numa), m->n_cores, dn_plural(m->n_cores), m->n_pus,
-            dn_plural(m->n_pus));
+            dn_plural(m->n_packages), m->n_numa, dn_plural(m->n_numa), m->n_cores, dn_plural(m->n_cores),
+            m->n_pus, dn_plural(m->n_pus));
     print_usable(topo, out);
     if (m->quota > 0)
         fprintf(out, "CPU quota  %.2f CPUs: %d thread%s can run at once\n", m->quota, m->n_usable,
@@ -50,7 +50,8 @@ static const char *binary_size(uint64_t bytes, char text[24])
 /* Each kind of cache: the size of the first, how many there are, and what it is shared by. */
 static void print_caches(const dn_topo *topo, FILE *out)
 {
-    static const hwloc_obj_type_t kinds[] = {HWLOC_OBJ_L1CACHE, HWLOC_OBJ_L2CACHE, HWLOC_OBJ_L3CACHE, HWLOC_OBJ_L4CACHE};
+    static const hwloc_obj_type_t kinds[] = {HWLOC_OBJ_L1CACHE, HWLOC_OBJ_L2CACHE, HWLOC_OBJ_L3CACHE,
+                                             HWLOC_OBJ_L4CACHE};
     bool any = false;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         hwloc_obj_t first = hwloc_get_obj_by_type(topo->hwloc, kinds[i], 0);
@@ -73,7 +74,8 @@ static struct hwloc_distances_s *distances_of(const dn_topo *topo)
     struct hwloc_distances_s *distances = NULL;
     unsigned n = 1;
     if (topo->machine.n_numa < 2 ||
-        hwloc_distances_get_by_type(topo->hwloc, HWLOC_OBJ_NUMANODE, &n, &distances, HWLOC_DISTANCES_KIND_MEANS_LATENCY, 0) != 0 ||
+        hwloc_distances_get_by_type(topo->hwloc, HWLOC_OBJ_NUMANODE, &n, &distances,
+                                    HWLOC_DISTANCES_KIND_MEANS_LATENCY, 0) != 0 ||
         n == 0)
         return NULL;
     return distances;
@@ -92,7 +94,8 @@ static void print_distances(const dn_topo *topo, FILE *out)
         hwloc_distances_release(topo->hwloc, d);
 }
 
-/* This machine with its devices, which planning does without: looking for them takes time. NULL: another machine. */
+/* This machine with its devices, which planning does without: looking for them takes time. NULL: another
+ * machine. */
 static hwloc_topology_t with_devices(const dn_topo *topo)
 {
     hwloc_topology_t full;
@@ -142,8 +145,8 @@ static void print_domains(const dn_topo *topo, FILE *out)
         char size[24] = "memory unknown"; /* of a synthetic machine */
         if (node->attr->numanode.local_memory > 0)
             binary_size(node->attr->numanode.local_memory, size);
-        fprintf(out, "NUMA %-4u  node %u of the system, %s, PUs %s\n", node->logical_index, node->os_index, size,
-                pus ? pus : "?");
+        fprintf(out, "NUMA %-4u  node %u of the system, %s, PUs %s\n", node->logical_index, node->os_index,
+                size, pus ? pus : "?");
         free(pus);
     }
 }
@@ -161,7 +164,7 @@ static const char *nodes_of(const dn_topo *topo, int rank)
 {
     hwloc_obj_t node = NULL;
     while ((node = hwloc_get_next_obj_by_type(topo->hwloc, HWLOC_OBJ_NUMANODE, node)))
-        if (hwloc_bitmap_intersects(topo->seats[rank].pus, node->cpuset))
+        if (hwloc_bitmap_intersects(topo->placements[rank].pus, node->cpuset))
             return "several";
     return "none";
 }
@@ -217,7 +220,7 @@ void dn_topo_print(const dn_topo *topo, const char *roles_head, const char *cons
     print_role(roles ? roles_head : NULL, out);
     fprintf(out, "%-8s %-8s %-8s %-12s %s\n", "threads", "package", "NUMA", "cores", "PUs of the system");
     for (int rank = 0; rank < topo->n_workers; rank++)
-        print_place(topo, &topo->seats[rank].place, roles ? roles[rank] : NULL, out);
+        print_place(topo, &topo->placements[rank].place, roles ? roles[rank] : NULL, out);
 }
 
 /* ---- for programs ---- */
@@ -248,9 +251,11 @@ static void write_caches(const dn_topo *topo, FILE *out)
     bool any = false;
     fprintf(out, ",\n \"caches\": [");
     for (hwloc_obj_type_t kind = HWLOC_OBJ_L1CACHE; kind <= HWLOC_OBJ_L5CACHE; kind++)
-        for (hwloc_obj_t cache = NULL; (cache = hwloc_get_next_obj_by_type(topo->hwloc, kind, cache)) != NULL; any = true) {
-            fprintf(out, "%s\n  {\"level\": %u, \"bytes\": %llu, \"line\": %u, ", any ? "," : "", cache->attr->cache.depth,
-                    (unsigned long long)cache->attr->cache.size, cache->attr->cache.linesize);
+        for (hwloc_obj_t cache = NULL; (cache = hwloc_get_next_obj_by_type(topo->hwloc, kind, cache)) != NULL;
+             any = true) {
+            fprintf(out, "%s\n  {\"level\": %u, \"bytes\": %llu, \"line\": %u, ", any ? "," : "",
+                    cache->attr->cache.depth, (unsigned long long)cache->attr->cache.size,
+                    cache->attr->cache.linesize);
             write_set("pus", cache->cpuset, out);
             fputc('}', out);
         }
@@ -261,16 +266,21 @@ static void write_domains(const dn_topo *topo, FILE *out)
 {
     bool any = false;
     fprintf(out, ",\n \"numa\": [");
-    for (hwloc_obj_t node = NULL; (node = hwloc_get_next_obj_by_type(topo->hwloc, HWLOC_OBJ_NUMANODE, node)) != NULL; any = true) {
-        fprintf(out, "%s\n  {\"index\": %u, \"os_index\": %u, \"bytes\": %llu, ", any ? "," : "", node->logical_index,
-                node->os_index, (unsigned long long)node->attr->numanode.local_memory);
+    for (hwloc_obj_t node = NULL;
+         (node = hwloc_get_next_obj_by_type(topo->hwloc, HWLOC_OBJ_NUMANODE, node)) != NULL; any = true) {
+        fprintf(out, "%s\n  {\"index\": %u, \"os_index\": %u, \"bytes\": %llu, ", any ? "," : "",
+                node->logical_index, node->os_index, (unsigned long long)node->attr->numanode.local_memory);
         write_set("pus", node->cpuset, out);
         fputc('}', out);
     }
     fputc(']', out);
     struct hwloc_distances_s *d = distances_of(topo);
     for (unsigned i = 0; d && i < d->nbobjs * d->nbobjs; i++)
-        fprintf(out, "%s%llu", i == 0 ? ",\n \"distances\": [[" : i % d->nbobjs ? ", " : "], [", (unsigned long long)d->values[i]);
+        fprintf(out, "%s%llu",
+                i == 0          ? ",\n \"distances\": [["
+                : i % d->nbobjs ? ", "
+                                : "], [",
+                (unsigned long long)d->values[i]);
     if (d) {
         fprintf(out, "]]");
         hwloc_distances_release(topo->hwloc, d);
@@ -282,7 +292,8 @@ static void write_devices(const dn_topo *topo, FILE *out)
     hwloc_topology_t full = with_devices(topo);
     bool any = false;
     fprintf(out, ",\n \"devices\": [");
-    for (hwloc_obj_t device = NULL; full && (device = hwloc_get_next_osdev(full, device)) != NULL; any = true) {
+    for (hwloc_obj_t device = NULL; full && (device = hwloc_get_next_osdev(full, device)) != NULL;
+         any = true) {
         fprintf(out, "%s\n  {\"kind\": \"%s\", \"name\": ", any ? "," : "", device_kind(device));
         write_text(device->name, out);
         fprintf(out, ", \"numa_os_index\": %d}", domain_of(device));
@@ -297,10 +308,11 @@ void dn_topo_write_json(const dn_topo *topo, FILE *out)
     const dn_machine *m = &topo->machine;
     char processor[128];
     dn_topo_processor(processor, sizeof processor);
-    fprintf(out, "{\"version\": \"%s\", \"this_system\": %s, \"processor\": ", dn_version(), m->this_system ? "true" : "false");
+    fprintf(out, "{\"version\": \"%s\", \"this_system\": %s, \"processor\": ", dn_version(),
+            m->this_system ? "true" : "false");
     write_text(m->this_system ? processor : "", out);
-    fprintf(out, ",\n \"packages\": %d, \"cores\": %d, \"pus\": %d, \"usable\": %d, ", m->n_packages, m->n_cores, m->n_pus,
-            m->n_usable);
+    fprintf(out, ",\n \"packages\": %d, \"cores\": %d, \"pus\": %d, \"usable\": %d, ", m->n_packages,
+            m->n_cores, m->n_pus, m->n_usable);
     write_set("allowed", topo->usable, out);
     if (m->quota > 0)
         fprintf(out, ", \"quota\": %.17g", m->quota);
@@ -309,9 +321,9 @@ void dn_topo_write_json(const dn_topo *topo, FILE *out)
     write_devices(topo, out);
     fprintf(out, ",\n \"workers\": [");
     for (int rank = 0; rank < topo->n_workers; rank++) {
-        const dn_place *place = &topo->seats[rank].place;
-        fprintf(out, "%s\n  {\"rank\": %d, \"threads\": %d, \"package\": %d, \"numa\": %d, \"cores\": ", rank ? "," : "",
-                place->rank, place->n_threads, place->package, place->numa);
+        const dn_place *place = &topo->placements[rank].place;
+        fprintf(out, "%s\n  {\"rank\": %d, \"threads\": %d, \"package\": %d, \"numa\": %d, \"cores\": ",
+                rank ? "," : "", place->rank, place->n_threads, place->package, place->numa);
         write_text(place->cores, out);
         fprintf(out, ", \"os_pus\": ");
         write_text(place->os_pus, out);

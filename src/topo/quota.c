@@ -33,8 +33,7 @@ static double limit_of(const char *directory)
     return 0;
 }
 
-/* The least limit of `group` (a path below mount, starting with '/') and of everything above it up to mount.
- */
+/* The smallest limit of `group` (a path below mount, starting with '/') and its ancestors up to mount. */
 static double least_limit(const char *mount, const char *group)
 {
     char directory[PATH_MAX];
@@ -53,9 +52,9 @@ static double least_limit(const char *mount, const char *group)
     }
 }
 
-/* Where the hierarchy of a line of /proc/self/cgroup may be mounted below /sys/fs/cgroup: version 2 has no
- * controller names, and lies at the top or, beside version 1, in "unified"; version 1 is named after its
- * controllers. Returns how many names were filled in. */
+/* Where the hierarchy of a line of /proc/self/cgroup may be mounted below /sys/fs/cgroup: version 2, without
+ * controller names, at the top or, beside version 1, in "unified"; version 1 under its controllers' names.
+ * Returns the number of names. */
 static int mounts_of(const char *controllers, const char *names[2])
 {
     if (*controllers == '\0') {

@@ -5,21 +5,17 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static dn_status fill(dn_topo *topo, int n_workers)
-{
-    DN_TRY(dn_topo_discover(topo));
-    return dn_topo_plan(topo, n_workers);
-}
-
 dn_status dn_topo_create(int n_workers, dn_topo **out)
 {
     if (n_workers < 0 || n_workers > DN_MAX_RANKS)
-        return dn_fail(DN_ERR_ARG, "%d workers: give 1 to %d, or 0 for one per NUMA domain", n_workers,
+        return dn_fail(DN_ERR_ARG, "%d workers: must be 1 to %d, or 0 for one per NUMA domain", n_workers,
                        DN_MAX_RANKS);
     dn_topo *topo = calloc(1, sizeof *topo);
     if (!topo)
         return dn_fail(DN_ERR_MEMORY, "no memory to describe the machine");
-    dn_status status = fill(topo, n_workers);
+    dn_status status = dn_topo_discover(topo);
+    if (status == DN_OK)
+        status = dn_topo_plan(topo, n_workers);
     if (status != DN_OK)
         dn_topo_destroy(&topo);
     else
@@ -33,9 +29,9 @@ void dn_topo_destroy(dn_topo **topo)
     if (!t)
         return;
     for (int i = 0; i < t->n_workers; i++) {
-        hwloc_bitmap_free(t->seats[i].pus);
-        free((char *)t->seats[i].place.os_pus);
-        free((char *)t->seats[i].place.cores);
+        hwloc_bitmap_free(t->placements[i].pus);
+        free((char *)t->placements[i].place.os_pus);
+        free((char *)t->placements[i].place.cores);
     }
     hwloc_bitmap_free(t->usable);
     hwloc_bitmap_free(t->home_pus);
@@ -59,7 +55,7 @@ int dn_topo_n_workers(const dn_topo *topo)
 const dn_place *dn_topo_place(const dn_topo *topo, int rank)
 {
     assert(rank >= 0 && rank < topo->n_workers);
-    return &topo->seats[rank].place;
+    return &topo->placements[rank].place;
 }
 
 hwloc_obj_t dn_topo_node(const dn_topo *topo, const dn_place *place)

@@ -13,10 +13,10 @@
 
 #include <hwloc.h>
 
-typedef struct dn_seat {
+typedef struct dn_placement {
     dn_place place;     /* its texts are owned here */
     hwloc_bitmap_t pus; /* where the worker is bound */
-} dn_seat;
+} dn_placement;
 
 struct dn_topo {
     hwloc_topology_t hwloc;
@@ -29,13 +29,13 @@ struct dn_topo {
 
     int n_orphans; /* usable PUs without a NUMA node */
     int n_workers;
-    dn_seat seats[DN_MAX_RANKS];
+    dn_placement placements[DN_MAX_RANKS];
 };
 
 /** Fills everything but the plan. On failure, too, topo is to be destroyed with dn_topo_destroy. */
 dn_status dn_topo_discover(dn_topo *topo) DN_MUST_USE;
 
-/** Fills n_workers and seats; n_workers as in dn_topo_create, in range. */
+/** Fills n_workers and placements; n_workers as in dn_topo_create, in range. */
 dn_status dn_topo_plan(dn_topo *topo, int n_workers) DN_MUST_USE;
 
 /** The NUMA node a place lies in; NULL if it spans several. */

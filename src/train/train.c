@@ -95,8 +95,8 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
                                .deadline_s = config->timeout_s,
                                .max_restarts = max_restarts,
                                .error_output = watch->error_output,
-                               .look = watch->look,
-                               .look_context = watch->context};
+                               .progress = watch->progress,
+                               .progress_context = watch->context};
         status = dn_launch(&spec, signal_out);
     }
     dn_lock_release(&lock);

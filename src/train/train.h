@@ -5,8 +5,8 @@
 #include "dionode/train.h"
 
 typedef struct dn_train_observer {
-    int error_output;                           /* descriptor of the workers' standard error; 0: inherited */
-    void (*look)(uint64_t step, void *context); /* called periodically with the current step; or NULL */
+    int error_output; /* descriptor of the workers' standard error; 0: inherited */
+    void (*progress)(uint64_t step, void *context); /* called periodically with the current step; or NULL */
     void *context;
 } dn_train_observer;
 

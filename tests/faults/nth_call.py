@@ -90,7 +90,7 @@ def the_launcher_without_descriptors_or_processes():
     every_launched("signalfd", "launcher", {SYSTEM}, words="Too many open files")
     every_launched("pipe2", "launcher", {SYSTEM}, words="Too many open files")
     every_launched("fork", "launcher", {SYSTEM}, at_least=N_WORKERS, words="cannot start worker")
-    every_launched("pidfd_open", "launcher", {SYSTEM}, at_least=N_WORKERS, words="cannot watch worker")
+    every_launched("pidfd_open", "launcher", {SYSTEM}, at_least=N_WORKERS, words="cannot monitor worker")
 
 
 @case

@@ -22,7 +22,7 @@ static void workers_already_started_are_ended_when_a_later_one_cannot_be(void **
     start(r, "descriptors", 4, "10");
     result end = await_end(r);
     assert_int_equal(end.status, DN_ERR_SYSTEM);
-    assert_non_null(strstr(end.message, "cannot watch worker 2 of 4"));
+    assert_non_null(strstr(end.message, "cannot monitor worker 2 of 4"));
 }
 
 static void a_wrong_deadline_starts_nothing(void **state)
@@ -70,7 +70,7 @@ static void an_imagined_machine_runs_unbound_with_threads_for_the_real_one(void 
         assert_int_equal(threads, n_here / 2 > 1 ? n_here / 2 : 1);
     }
     assert_int_equal(await_end(r).status, DN_OK);
-    assert_non_null(strstr(r->text, "log the topology is not this machine's"));
+    assert_non_null(strstr(r->text, "log workers are not bound: the topology is not this machine's"));
 }
 
 TESTS(starts)

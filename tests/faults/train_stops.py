@@ -170,7 +170,7 @@ def a_second_signal_says_what_is_not_saved():
         for pid in children(process.pid):
             os.kill(pid, signal.SIGSTOP)  # who hears nothing and saves nothing
         process.send_signal(signal.SIGTERM)
-        wait_for_line(process.stderr, "once more to stop at once")
+        wait_for_line(process.stderr, "a second signal stops at once")
         time.sleep(0.5)  # sooner than a quarter of a second after it was heard, the second is taken for the first
         process.send_signal(signal.SIGTERM)
         done = finish(process)

@@ -101,7 +101,7 @@ def eval_tells_bits_a_byte_and_json_where_tokens_are_bytes():
             expect(f"loss {told['loss']:.6f} " in text and f"over {told['tokens']} tokens" in text, f"{text} is not {told}")
             if vocabulary == 256:
                 expect(math.isclose(told["bits_per_byte"], told["loss"] / math.log(2), rel_tol=1e-12), f"{told}")
-                expect(f"{told['bits_per_byte']:.4f} bits a byte" in text, text)
+                expect(f"{told['bits_per_byte']:.4f} bits per byte" in text, text)
             else:
                 expect("bits_per_byte" not in told and "bits" not in text, f"{told} {text}")
             shutil.rmtree(place.file("run"))

@@ -240,7 +240,7 @@ def one_mesh_on_a_machine_of_eight_sockets_shows_what_goes_between_them():
 def what_is_wrong_is_said_in_one_line():
     wrong = [
         (["--mesh", "dp=0"], CONFIGURATION, "dp"),
-        (["--precision", "half"], CONFIGURATION, "neither float nor double"),
+        (["--precision", "half"], CONFIGURATION, "is not float, double"),
         (["--inject", "stale_q"], CONFIGURATION, "did you mean 'stale-q'"),
         (["--steps", "0"], CONFIGURATION, "--steps"),
         (["n_head=4"], CONFIGURATION, "n_head 4 does not divide model_dim 18"),

@@ -107,7 +107,7 @@ static void a_refusal_by_the_kernel_is_not_reported_as_bound(void **state)
     dn_topo_bound_pus(before, sizeof before);
     dn_topo *topo = NULL;
     assert_int_equal(dn_topo_create(2, &topo), DN_OK);
-    hwloc_bitmap_only(topo->seats[1].pus, 60000); /* no such PU here */
+    hwloc_bitmap_only(topo->placements[1].pus, 60000); /* no such PU here */
     assert_true(dn_topo_bind(topo, 0));
     assert_false(dn_topo_bind(topo, 1));
     dn_topo_bound_pus(now, sizeof now);

@@ -118,9 +118,9 @@ static void no_set_overlaps_another_and_none_straddles_while_pus_last(void **sta
         assert_int_equal(dn_topo_create(n, &topo), DN_OK);
         hwloc_bitmap_t all = hwloc_bitmap_alloc();
         for (int rank = 0; rank < n; rank++) {
-            assert_false(hwloc_bitmap_intersects(all, topo->seats[rank].pus));
-            hwloc_bitmap_or(all, all, topo->seats[rank].pus);
-            assert_true(topo->seats[rank].place.numa >= 0);
+            assert_false(hwloc_bitmap_intersects(all, topo->placements[rank].pus));
+            hwloc_bitmap_or(all, all, topo->placements[rank].pus);
+            assert_true(topo->placements[rank].place.numa >= 0);
         }
         hwloc_bitmap_free(all);
         dn_topo_destroy(&topo);
