@@ -11,7 +11,7 @@ RUN meson setup /build -Dtests=false -Dbench=false && meson install -C /build --
 
 FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
-      libhwloc15 libjansson4 liblapacke libopenblas0-openmp libxxhash0 libyaml-0-2 zlib1g && \
+      libhwloc15 libjansson4 liblapacke libopenblas0-openmp libpcre2-8-0 libutf8proc2 libxxhash0 libyaml-0-2 zlib1g && \
     rm -rf /var/lib/apt/lists/*
 COPY --from=build /installed /
 RUN ldconfig

@@ -2,7 +2,7 @@
 # Sourced, not run.
 
 packages_build="gcc meson ninja-build pkg-config libhwloc-dev libopenblas-openmp-dev liblapacke-dev libjansson-dev
-  libyaml-dev librandom123-dev libxxhash-dev zlib1g-dev"
+  libyaml-dev librandom123-dev libxxhash-dev libpcre2-dev libutf8proc-dev zlib1g-dev"
 packages_test="libcmocka-dev g++ python3 binutils git mount spin util-linux"
 packages_fuzz="clang libclang-rt-dev libomp-dev"
 

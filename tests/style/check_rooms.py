@@ -9,7 +9,7 @@ import sys
 import planted
 
 # From the bottom up: a room may include itself and what stands before it.
-ROOMS = ['base', 'topo', 'tensor', 'shm', 'launch', 'device', 'comm', 'compute', 'linalg', 'optim', 'shard', 'strategy', 'nn', 'model', 'data', 'checkpoint',
+ROOMS = ['base', 'topo', 'tensor', 'shm', 'launch', 'device', 'comm', 'compute', 'linalg', 'optim', 'shard', 'strategy', 'nn', 'model', 'text', 'data', 'checkpoint',
          'report', 'verify', 'train', 'compare', 'bench']
 
 # Foreign header -> files of src/ that may include it. shm owns shared mappings; checkpoint maps files read-only,
@@ -22,8 +22,9 @@ HOMES = [
     (r'linux/futex\.h', r'shm/'),
     (r'sys/wait\.h|spawn\.h', r'launch/'),
     (r'Random123/', r'base/random\.c'),
-    (r'jansson\.h', r'checkpoint/|report/|verify/|train/|bench/'),
-    (r'xxhash\.h', r'checkpoint/|train/'),
+    (r'jansson\.h', r'checkpoint/|report/|verify/|train/|bench/|text/'),
+    (r'xxhash\.h', r'checkpoint/|train/|text/'),
+    (r'(pcre2|utf8proc)\.h', r'text/'),
     (r'zlib\.h', r'data/'),
     (r'yaml\.h', r'train/'),
 ]
