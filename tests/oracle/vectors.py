@@ -1,5 +1,5 @@
-"""Vectors that an oracle program holds itself, as its last lines: a string VECTORS of C text. So a rule or a strategy has
-one file for its oracle.
+"""Vectors that an oracle program holds itself, as its last lines: a string VECTORS of C text. So a rule has one file for
+its oracle.
 
     python3 vectors.py PROGRAM.py HEADER.h     writes them where the compiler reads them
 """
