@@ -32,6 +32,11 @@ static inline uint16_t *dn_host_bf16(const dn_bf16 *x)
     return (uint16_t *)x;
 }
 
+static inline unsigned char *dn_host_bytes(const dn_bytes *x)
+{
+    return (unsigned char *)x;
+}
+
 static inline double *dn_host_wide(const dn_wide *x)
 {
     return (double *)x;

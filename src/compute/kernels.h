@@ -8,8 +8,10 @@
 #define COMPUTE_KERNELS_H
 
 #include "base/each.h"
+#include "base/size.h"
 #include "device/stream.h"
 #include "dionode/blas.h"
+#include "dionode/tensor.h"
 
 #include <stdbool.h>
 
@@ -86,6 +88,34 @@ typedef struct dn_product {
 } dn_product;
 
 typedef const dn_buf *dn_part_handle;
+
+/* A dense matrix [rows, cols] in tiles, all sizes > 0. Those at its lower and right edge may be smaller. */
+typedef struct dn_tiling {
+    size_t rows, cols, tile_rows, tile_cols;
+} dn_tiling;
+
+static inline size_t dn_tiles_across(const dn_tiling *t)
+{
+    return (t->cols + t->tile_cols - 1) / t->tile_cols;
+}
+
+static inline size_t dn_tiles(const dn_tiling *t)
+{
+    return (t->rows + t->tile_rows - 1) / t->tile_rows * dn_tiles_across(t);
+}
+
+/** Tiles are numbered along rows of tiles. */
+static inline dn_block dn_tile(const dn_tiling *t, size_t index)
+{
+    size_t row0 = index / dn_tiles_across(t) * t->tile_rows, col0 = index % dn_tiles_across(t) * t->tile_cols;
+    return (dn_block){row0, dn_min(t->tile_rows, t->rows - row0), col0, dn_min(t->tile_cols, t->cols - col0)};
+}
+
+/* Indices of entries: the last of each width stands for none. */
+static inline size_t dn_index_bytes(const dn_tiling *t)
+{
+    return t->tile_rows * t->tile_cols <= UINT16_MAX ? sizeof(uint16_t) : sizeof(uint32_t);
+}
 
 /* ---- expansion of ops.h: one parameter per argument ---- */
 #define DN_OP_PARAMETER(argument)            DN_OP_PARAMETER_OF argument

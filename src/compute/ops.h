@@ -179,6 +179,19 @@ OP(to_bf16, (D, dn_bf16 *, y), (D, const dn_buf *, x), (V, size_t, n))
 /* y = x, exactly */
 OP(from_bf16, (D, dn_buf *, y), (D, const dn_bf16 *, x), (V, size_t, n))
 
+/* ---- encoding (codec/codec.h): messages are 8-byte aligned ---- */
+/* Of each tile of x the k entries of largest magnitude that are not 0, in order of their index, counted along
+ * the tile's rows; of equal ones those of lower index, NaN before all. indices [tiles, k] are uint16_t or
+ * uint32_t (dn_index_bytes). Places that stay empty: an index of all bits, a value of 0. */
+OP(topk, (D, dn_bytes *, indices), (D, dn_buf *, values), (D, const dn_buf *, x), (IN, dn_tiling, tiling, 1),
+   (V, size_t, k))
+/* The entry indices[i] of tile i/k of y += a values[i] (values NULL: a), i < tiles k. Indices outside of the
+ * tile are skipped. */
+OP(add_entries, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, indices), (D, const dn_buf *, values),
+   (IN, dn_tiling, tiling, 1), (V, size_t, k))
+/* x_i = x_i / counts_i where counts_i > 1 */
+OP(divide_counts, (D, dn_buf *, x), (D, const dn_buf *, counts), (V, size_t, n))
+
 /* ---- orthonormalization in rounds (linalg/orth.h puts them together), n items at once ----
  * A batch is shared out over threads as a whole: large matrices by rows, small ones whole. The bits of
  * an item do not depend on its batch. */

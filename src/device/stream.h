@@ -22,6 +22,7 @@ typedef struct dn_buf dn_buf;   /* elements of dn_real in a device's memory */
 typedef struct dn_ids dn_ids;   /* elements of int32_t (tokens) in a device's memory */
 typedef struct dn_bf16 dn_bf16; /* elements of bfloat16 (stored states) in a device's memory, 2 bytes each */
 typedef struct dn_wide dn_wide; /* elements of double in a device's memory */
+typedef struct dn_bytes dn_bytes; /* bytes of an encoded message in a device's memory */
 
 struct dn_device;
 struct dn_kernels;
@@ -109,6 +110,11 @@ static inline dn_ids *dn_ids_at(const dn_ids *x, size_t elements)
 static inline dn_bf16 *dn_bf16_at(const dn_bf16 *x, size_t elements)
 {
     return (dn_bf16 *)((char *)x + elements * sizeof(uint16_t));
+}
+
+static inline dn_bytes *dn_bytes_at(const dn_bytes *x, size_t bytes)
+{
+    return (dn_bytes *)((char *)x + bytes);
 }
 
 #endif

@@ -1,0 +1,85 @@
+/* Reference: entries of largest magnitude, chosen by counting for each how many come before it. */
+#include "compute/ref/ref.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool is_larger(double a, double b)
+{
+    return isnan(a) ? !isnan(b) : fabs(a) > fabs(b);
+}
+
+static double at(const dn_buf *x, const dn_tiling *t, dn_block tile, size_t index)
+{
+    return (double)dn_host(x)[(tile.row0 + index / tile.cols) * t->cols + tile.col0 + index % tile.cols];
+}
+
+/* Whether fewer than k entries come before it. */
+static bool is_chosen(const dn_buf *x, const dn_tiling *t, dn_block tile, size_t index, size_t k)
+{
+    size_t before = 0;
+    for (size_t i = 0; i < tile.rows * tile.cols && before < k; i++) {
+        bool larger = is_larger(at(x, t, tile, i), at(x, t, tile, index));
+        bool smaller = is_larger(at(x, t, tile, index), at(x, t, tile, i));
+        before += larger || (!smaller && i < index);
+    }
+    return before < k;
+}
+
+static void set_index(dn_bytes *indices, const dn_tiling *t, size_t place, size_t index)
+{
+    uint16_t narrow = (uint16_t)index;
+    uint32_t wide = (uint32_t)index;
+    size_t bytes = dn_index_bytes(t);
+    memcpy(dn_host_bytes(indices) + place * bytes, bytes == sizeof narrow ? (void *)&narrow : &wide, bytes);
+}
+
+static size_t get_index(const dn_bytes *indices, const dn_tiling *t, size_t place)
+{
+    uint16_t narrow;
+    uint32_t wide;
+    size_t bytes = dn_index_bytes(t);
+    memcpy(bytes == sizeof narrow ? (void *)&narrow : &wide, dn_host_bytes(indices) + place * bytes, bytes);
+    return bytes == sizeof narrow ? narrow : wide;
+}
+
+void dn_ref_topk(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf *x, const dn_tiling *tiling,
+                 size_t k)
+{
+    for (size_t i = 0; i < dn_tiles(tiling); i++) {
+        dn_block tile = dn_tile(tiling, i);
+        size_t place = i * k;
+        for (size_t index = 0; index < tile.rows * tile.cols; index++) {
+            double value = at(x, tiling, tile, index);
+            if (value != 0 && is_chosen(x, tiling, tile, index, k)) {
+                set_index(indices, tiling, place, index);
+                dn_host(values)[place++] = (dn_real)value;
+            }
+        }
+        for (; place < (i + 1) * k; place++) {
+            set_index(indices, tiling, place, SIZE_MAX);
+            dn_host(values)[place] = 0;
+        }
+    }
+}
+
+void dn_ref_add_entries(dn_stream *s, dn_buf *y, double a, const dn_bytes *indices, const dn_buf *values,
+                        const dn_tiling *tiling, size_t k)
+{
+    for (size_t i = 0; i < dn_tiles(tiling) * k; i++) {
+        dn_block tile = dn_tile(tiling, i / k);
+        size_t index = get_index(indices, tiling, i);
+        if (index >= tile.rows * tile.cols)
+            continue;
+        size_t row = tile.row0 + index / tile.cols, col = tile.col0 + index % tile.cols;
+        dn_real *to = &dn_host(y)[row * tiling->cols + col];
+        *to = (dn_real)((double)*to + a * (values ? (double)dn_host(values)[i] : 1));
+    }
+}
+
+void dn_ref_divide_counts(dn_stream *s, dn_buf *x, const dn_buf *counts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (dn_host(counts)[i] > 1)
+            dn_host(x)[i] = (dn_real)((double)dn_host(x)[i] / (double)dn_host(counts)[i]);
+}

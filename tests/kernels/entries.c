@@ -1,0 +1,215 @@
+/* Entries of largest magnitude: every backend against the reference bit by bit, and the reference against
+ * sorting. */
+#include "support.h"
+
+#include "base/random.h"
+#include "support/close.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct trial_of {
+    dn_tiling tiling;
+    size_t k;
+} trial_of;
+
+/* Edges of tiles, more entries than a tile has, tiles beyond 16 bits, and those in which a bound is found
+ * first. */
+static const trial_of trials[] = {
+    {{1, 1, 1, 1}, 1},          {{7, 5, 4, 4}, 3},         {{64, 64, 64, 64}, 32}, {{70, 130, 64, 64}, 64},
+    {{3, 200, 1, 64}, 8},       {{1, 1000, 1, 256}, 1},    {{5, 3, 4, 2}, 8},      {{0, 5, 4, 4}, 2},
+    {{1, 65535, 1, 65535}, 40}, {{1, 65600, 1, 65536}, 9},
+};
+
+static size_t elements(const trial_of *t)
+{
+    return t->tiling.rows * t->tiling.cols;
+}
+
+static size_t places(const trial_of *t)
+{
+    return dn_tiles(&t->tiling) * t->k;
+}
+
+/* Normal numbers, of few values with many ties, mostly 0, or of all kinds. */
+static dn_real *numbers(size_t n, int kind)
+{
+    dn_real *x = malloc((n + 1) * sizeof *x);
+    dn_random_normal(5, (uint64_t)kind, 0, n, 1, x);
+    static const double odd[] = {0,           -0.0,     (double)INFINITY, -(double)INFINITY,
+                                 (double)NAN, 0x1p-140, -0x1p-140,        1e30};
+    for (size_t i = 0; i < n; i++) {
+        if (kind == 1)
+            x[i] = (dn_real)round(2 * (double)x[i]);
+        if (kind == 2 && fabs((double)x[i]) < 2)
+            x[i] = 0;
+        if (kind == 3 && i % 3 == 0)
+            x[i] = (dn_real)odd[dn_random_bits(1, 2, i) % 8];
+    }
+    return x;
+}
+
+static void *new_memory(dn_stream *s, size_t bytes)
+{
+    void *memory;
+    assert_int_equal(dn_device_alloc(s, bytes + 8, &memory), DN_OK);
+    return memory;
+}
+
+/* topk, and what adding it to y times -0.5, and its counts to c, leaves. */
+typedef struct result {
+    char *indices;
+    dn_real *values, *y, *counts;
+} result;
+
+static void free_result(result *r)
+{
+    free(r->indices), free(r->values), free(r->y), free(r->counts);
+}
+
+static result run_topk(const char *backend, int n_threads, const trial_of *t, const dn_real *x)
+{
+    dn_stream *s = make_stream(backend, n_threads);
+    size_t n = elements(t), m = places(t), index_bytes = m * dn_index_bytes(&t->tiling), e = sizeof(dn_real);
+    result r = {calloc(1, index_bytes + 1), calloc(m + 1, e), calloc(n + 1, e), calloc(n + 1, e)};
+    dn_buf *from = new_memory(s, n * e), *values = new_memory(s, m * e), *y = new_memory(s, n * e),
+           *counts = new_memory(s, n * e);
+    dn_bytes *indices = new_memory(s, index_bytes);
+    dn_upload(s, from, x, n);
+    s->kernels->fill(s, y, n, 0.25);
+    s->kernels->topk(s, indices, values, from, &t->tiling, t->k);
+    s->kernels->add_entries(s, y, -0.5, indices, values, &t->tiling, t->k);
+    s->kernels->add_entries(s, counts, 1, indices, NULL, &t->tiling, t->k);
+    dn_copy_bytes(s, r.indices, indices, index_bytes);
+    dn_download(s, r.values, values, m);
+    dn_download(s, r.y, y, n);
+    dn_download(s, r.counts, counts, n);
+    assert_int_equal(dn_stream_sync(s), DN_OK);
+    dn_device_free(s, from, n * e + 8), dn_device_free(s, values, m * e + 8), dn_device_free(s, y, n * e + 8);
+    dn_device_free(s, counts, n * e + 8), dn_device_free(s, indices, index_bytes + 8);
+    dn_stream_destroy(&s);
+    return r;
+}
+
+static void expect_same(const char *what, const char *backend, const trial_of *t, const void *got,
+                        const void *want, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if (((const char *)got)[i] != ((const char *)want)[i])
+            fail_msg("%s: %s of %zu x %zu differ at byte %zu: %#x, the reference has %#x", backend, what,
+                     t->tiling.rows, t->tiling.cols, i, ((const unsigned char *)got)[i],
+                     ((const unsigned char *)want)[i]);
+}
+
+static void every_backend_chooses_as_the_reference(void **state)
+{
+    for (size_t i = 0; i < sizeof trials / sizeof *trials; i++)
+        for (int kind = 0; kind < 4; kind++) {
+            const trial_of *t = &trials[i];
+            dn_real *x = numbers(elements(t), kind);
+            result want = run_topk("ref", 1, t, x);
+            for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+                for (int n_threads = 1; n_threads <= 2; n_threads++) {
+                    const char *name = (*backend)->name;
+                    result got = run_topk(name, n_threads, t, x);
+                    expect_same("indices", name, t, got.indices, want.indices,
+                                places(t) * dn_index_bytes(&t->tiling));
+                    expect_same("values", name, t, got.values, want.values, places(t) * sizeof(dn_real));
+                    expect_same("counts", name, t, got.counts, want.counts, elements(t) * sizeof(dn_real));
+                    for (size_t j = 0; j < elements(t); j++) {
+                        double right = (double)want.y[j];
+                        if (isfinite(right))
+                            assert_close((double)got.y[j], right, DN_REAL_EPS * fabs(right));
+                        else
+                            assert_true(isnan(right) ? isnan((double)got.y[j]) : (double)got.y[j] == right);
+                    }
+                    free_result(&got);
+                }
+            free_result(&want);
+            free(x);
+        }
+}
+
+static int by_magnitude(const void *a, const void *b)
+{
+    double x = fabs((double)*(const dn_real *)a), y = fabs((double)*(const dn_real *)b);
+    return (x < y) - (x > y);
+}
+
+/* Of one tile without ties the magnitudes are the first of all in descending order; they are found in order
+ * of index, where the index says. */
+static void the_reference_chooses_what_sorting_puts_first(void **state)
+{
+    const trial_of t = {{30, 40, 30, 40}, 17};
+    dn_real *x = numbers(1200, 0), *sorted = numbers(1200, 0);
+    qsort(sorted, 1200, sizeof *sorted, by_magnitude);
+    result r = run_topk("ref", 1, &t, x);
+    int before = -1;
+    for (size_t i = 0; i < t.k; i++) {
+        uint16_t index;
+        memcpy(&index, r.indices + 2 * i, sizeof index);
+        assert_in_range(index, before + 1, 1199);
+        assert_true(r.values[i] == x[index]);
+        before = index;
+    }
+    qsort(r.values, t.k, sizeof *r.values, by_magnitude);
+    assert_memory_equal(r.values, sorted, t.k * sizeof *sorted);
+    free_result(&r);
+    free(x), free(sorted);
+}
+
+/* What no encoder writes: nothing outside of the matrix is touched, entries within it are added. */
+static void indices_outside_of_a_tile_are_skipped(void **state)
+{
+    enum { ROWS = 5, COLS = 7, K = 4, GUARD = 64, N = ROWS * COLS };
+    const dn_tiling t = {ROWS, COLS, 4, 4}; /* of 16, 12, 4 and 3 entries */
+    const uint16_t indices[4 * K] = {16, 15, 0xffff, 0, 12, 13, 11, 0x8000, 4, 3, 15, 0xfffe, 3, 2, 255, 16};
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+        dn_stream *s = make_stream((*backend)->name, 1);
+        dn_buf *memory = new_memory(s, (N + 2 * GUARD) * sizeof(dn_real));
+        dn_bytes *message = new_memory(s, sizeof indices);
+        dn_copy_bytes(s, message, indices, sizeof indices);
+        s->kernels->add_entries(s, dn_at(memory, GUARD), 1, message, NULL, &t, K);
+        dn_real got[N + 2 * GUARD], right[N + 2 * GUARD] = {0};
+        dn_download(s, got, memory, N + 2 * GUARD);
+        assert_int_equal(dn_stream_sync(s), DN_OK);
+        dn_real *y = right + GUARD;
+        y[3 * COLS + 3] = y[0] = y[3 * COLS + 6] = y[4 * COLS + 3] = y[4 * COLS + 6] = 1;
+        assert_memory_equal(got, right, sizeof got);
+        dn_device_free(s, memory, (N + 2 * GUARD) * sizeof(dn_real) + 8);
+        dn_device_free(s, message, sizeof indices + 8);
+        dn_stream_destroy(&s);
+    }
+}
+
+static void run_divide(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->divide_counts(s, b[0], b[1], *(const size_t *)context);
+}
+
+static void sums_are_divided_by_counts_above_1(void **state)
+{
+    const size_t sizes[] = {0, 1, 20001};
+    for (size_t i = 0; i < 3; i++) {
+        trial t = {.arrays = {random_array(sizes[i], 1, 1), constant_array(sizes[i], 0)},
+                   .n_arrays = 2,
+                   .same_bits = true};
+        for (size_t j = 0; j < sizes[i]; j++)
+            t.arrays[1].start[j] = (dn_real)(j % 5);
+        t.arrays[0].ulps = 1, t.arrays[0].scale = 0;
+        compare_columns(&t, run_divide, &sizes[i]);
+    }
+}
+
+TESTS(entries)
+{
+    dn_blas_tune(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_backend_chooses_as_the_reference),
+        cmocka_unit_test(the_reference_chooses_what_sorting_puts_first),
+        cmocka_unit_test(indices_outside_of_a_tile_are_skipped),
+        cmocka_unit_test(sums_are_divided_by_counts_above_1),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
