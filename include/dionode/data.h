@@ -20,10 +20,11 @@ typedef struct dn_prepare_result {
  * file: dir/train_000000.bin, ... and dir/val_000000.bin, ... The text is split into chunks of 64 KiB; the
  * second, and after it one in 1/val_fraction (0 < val_fraction < 1), evenly spaced, is for validation. "-" is
  * standard input; a directory stands for all files below it in the order of their names (except hidden ones
- * and those of dir); gzip and dictzip files are decompressed. The text is streamed, never held in memory. The
- * files appear together once all are complete and synced, and replace those of an earlier call; dir is
- * created if missing, and removed again after an error. progress (may be NULL) gets bytes read and total (0
- * if unknown). *result is set on success only. Errors: DN_ERR_ARG; DN_ERR_DATA (no such file, damaged gzip,
+ * and those of dir); gzip and dictzip files are decompressed, others that are compressed (xz, Zstandard, bzip2, zip ...) refused. The text is streamed, never held in memory. The
+ * files get their names once all are complete and synced, and replace those of an earlier call; if that is interrupted,
+ * dir/.incomplete is left, and training on the shards beside it is refused until a call has succeeded. dir is created if
+ * missing, and removed again after an error. progress (may be NULL) gets bytes read and total (0
+ * if unknown). *result is set on success only. Errors: DN_ERR_ARG; DN_ERR_DATA (no such file, damaged gzip, compressed otherwise,
  * less than two chunks of text); DN_ERR_IO (disk full: the message says how much is needed; no partial file
  * is left).
  */

@@ -3,14 +3,16 @@
 #include "base/fail.h"
 #include "dionode/descriptors.h"
 
-#include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -34,9 +36,19 @@ static void parent_of(const char *path, char *dir)
         snprintf(dir, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
 }
 
-static void temporary_name(const dn_atomic_file *f, char *name)
+/* PATH.TAG.tmp; drawn, so that it is no file of the user's, nor of another writer of the same path. */
+#define TAG_FORMAT "%08" PRIx32
+enum { TAG_DIGITS = 8, SUFFIX = 1 + TAG_DIGITS + sizeof ".tmp" - 1 };
+
+static uint32_t draw_tag(void)
 {
-    snprintf(name, PATH_MAX, "%s.tmp", f->path);
+    uint32_t tag;
+    return getrandom(&tag, sizeof tag, GRND_NONBLOCK) == sizeof tag ? tag : (uint32_t)getpid();
+}
+
+static void temporary_name(const char *path, uint32_t tag, char *name)
+{
+    snprintf(name, PATH_MAX, "%s." TAG_FORMAT ".tmp", path, tag);
 }
 
 static int sync_all(int fd)
@@ -138,14 +150,13 @@ dn_status dn_atomic_file_open(const char *path, uint64_t expected_bytes, dn_atom
     *out = (dn_atomic_file){.fd = -1};
     DN_TRY(dn_descriptors_occupy());
     char dir[PATH_MAX], temporary[PATH_MAX];
-    if (strlen(path) + sizeof ".tmp" > PATH_MAX)
+    if (strlen(path) + SUFFIX >= PATH_MAX)
         return dn_fail(DN_ERR_IO, "path too long: %.200s...", path);
-    dn_atomic_file f = {.path = strdup(path), .fd = -1, .expected = expected_bytes};
+    dn_atomic_file f = {.path = strdup(path), .fd = -1, .tag = draw_tag(), .expected = expected_bytes};
     if (!f.path)
         return dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
     parent_of(path, dir);
-    temporary_name(&f, temporary);
-    unlink(temporary); /* of an earlier crash */
+    temporary_name(path, f.tag, temporary);
     dn_status status = dn_dir_check_space(dir, expected_bytes);
     if (status == DN_OK)
         f.fd = open_nameless(dir);
@@ -213,22 +224,22 @@ static dn_status write_behind(const dn_atomic_file *f, uint64_t before)
 dn_status dn_atomic_file_append(dn_atomic_file *f, const void *data, size_t bytes)
 {
     DN_TRY(write_all(f, f->bytes, data, bytes));
-    return dn_aside_advance(f, bytes);
+    return dn_atomic_file_advance(f, bytes);
 }
 
-dn_status dn_aside_advance(dn_atomic_file *f, size_t bytes)
+dn_status dn_atomic_file_advance(dn_atomic_file *f, size_t bytes)
 {
     uint64_t before = f->bytes;
     f->bytes += bytes;
     return write_behind(f, before);
 }
 
-dn_status dn_aside_write(dn_atomic_file *f, uint64_t offset, const void *data, size_t bytes)
+dn_status dn_atomic_file_write(dn_atomic_file *f, uint64_t offset, const void *data, size_t bytes)
 {
     return write_all(f, offset, data, bytes);
 }
 
-dn_status dn_aside_read(dn_atomic_file *f, uint64_t offset, void *data, size_t bytes)
+dn_status dn_atomic_file_read(dn_atomic_file *f, uint64_t offset, void *data, size_t bytes)
 {
     char *at = data;
     while (bytes > 0) {
@@ -259,7 +270,7 @@ dn_status dn_atomic_file_seal(dn_atomic_file *f, void (*tick)(void *), void *con
 static dn_status give_name(dn_atomic_file *f)
 {
     char temporary[PATH_MAX], link[64];
-    temporary_name(f, temporary);
+    temporary_name(f->path, f->tag, temporary);
     snprintf(link, sizeof link, "/proc/self/fd/%d", f->fd);
     if (!f->named && linkat(AT_FDCWD, link, AT_FDCWD, temporary, AT_SYMLINK_FOLLOW) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot create %s", temporary);
@@ -268,15 +279,15 @@ static dn_status give_name(dn_atomic_file *f)
 }
 
 /* A program that has privileges of its own (setcap) keeps its /proc to itself. */
-dn_status dn_aside_share(dn_atomic_file *f, dn_aside_place *place)
+dn_status dn_atomic_file_share(dn_atomic_file *f, dn_atomic_file_place *place)
 {
     if (prctl(PR_GET_DUMPABLE) != 1)
         DN_TRY(give_name(f));
-    *place = (dn_aside_place){.pid = (int)getpid(), .fd = f->fd, .named = f->named};
+    *place = (dn_atomic_file_place){.pid = (int)getpid(), .fd = f->fd, .named = f->named, .tag = f->tag};
     return DN_OK;
 }
 
-dn_status dn_aside_join(const char *path, dn_aside_place place, uint64_t expected_bytes, dn_atomic_file *out)
+dn_status dn_atomic_file_join(const char *path, dn_atomic_file_place place, uint64_t expected_bytes, dn_atomic_file *out)
 {
     *out = (dn_atomic_file){.fd = -1};
     DN_TRY(dn_descriptors_occupy());
@@ -285,7 +296,7 @@ dn_status dn_aside_join(const char *path, dn_aside_place place, uint64_t expecte
     if (!f.path)
         return dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
     if (place.named)
-        temporary_name(&f, name);
+        temporary_name(path, place.tag, name);
     else
         snprintf(name, sizeof name, "/proc/%d/fd/%d", place.pid, place.fd);
     do
@@ -304,7 +315,7 @@ dn_status dn_atomic_file_publish(dn_atomic_file *f)
 {
     char temporary[PATH_MAX];
     DN_TRY(give_name(f));
-    temporary_name(f, temporary);
+    temporary_name(f->path, f->tag, temporary);
     if (rename(temporary, f->path) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot rename %s", temporary);
     f->named = false;
@@ -320,9 +331,73 @@ void dn_atomic_file_discard(dn_atomic_file *f)
     close(f->fd);
     if (f->named) {
         char temporary[PATH_MAX];
-        temporary_name(f, temporary);
+        temporary_name(f->path, f->tag, temporary);
         unlink(temporary);
     }
     free(f->path);
     *f = (dn_atomic_file){.fd = -1};
+}
+
+/* Closes `out`. */
+static dn_status print_all(FILE *out, const char *path, void (*print)(FILE *, void *), void *context)
+{
+    if (!out)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", path);
+    print(out, context);
+    errno = 0; /* of an earlier failed write only the mark is left */
+    bool good = fflush(out) == 0 && !ferror(out);
+    int error = errno;
+    good = fclose(out) == 0 && good;
+    return good ? DN_OK : dn_fail_errno(DN_ERR_IO, error ? error : EIO, "cannot write '%s'", path);
+}
+
+dn_status dn_atomic_file_print(const char *path, void (*print)(FILE *, void *), void *context)
+{
+    char target[PATH_MAX];
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) /* /dev/stdout, a pipe: what passes there cannot be replaced */
+        return print_all(fopen(path, "we"), path, print, context);
+    if (!realpath(path, target)) /* else a symbolic link would be replaced, not what it leads to */
+        snprintf(target, sizeof target, "%s", path);
+    dn_atomic_file f;
+    DN_TRY(dn_atomic_file_open(target, 0, &f));
+    int fd = fcntl(f.fd, F_DUPFD_CLOEXEC, 0);
+    dn_status status = print_all(fd >= 0 ? fdopen(fd, "w") : NULL, path, print, context);
+    if (status == DN_OK)
+        status = dn_atomic_file_seal(&f, NULL, NULL);
+    if (status == DN_OK)
+        status = dn_atomic_file_publish(&f);
+    dn_atomic_file_discard(&f);
+    return status;
+}
+
+int dn_atomic_link(const char *from, const char *path)
+{
+    char temporary[PATH_MAX];
+    temporary_name(path, draw_tag(), temporary);
+    int error = link(from, temporary) == 0 ? 0 : errno;
+    if (error == 0) {
+        error = rename(temporary, path) == 0 ? 0 : errno;
+        unlink(temporary); /* also there after a success, if both were names of one file already */
+    }
+    return error;
+}
+
+void dn_atomic_file_clean(const char *dir, bool (*is_ours)(const char *name))
+{
+    DIR *stream = opendir(dir);
+    if (!stream)
+        return;
+    for (const struct dirent *entry; (entry = readdir(stream)) != NULL;) {
+        char path[PATH_MAX], name[NAME_MAX + 1];
+        size_t n = strlen(entry->d_name);
+        const char *suffix = entry->d_name + n - SUFFIX;
+        if (n <= SUFFIX || *suffix != '.' || strspn(suffix + 1, "0123456789abcdef") != TAG_DIGITS ||
+            strcmp(suffix + 1 + TAG_DIGITS, ".tmp") != 0)
+            continue;
+        snprintf(name, sizeof name, "%.*s", (int)(n - SUFFIX), entry->d_name);
+        if (is_ours(name) && (size_t)snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) < sizeof path)
+            unlink(path);
+    }
+    closedir(stream);
 }

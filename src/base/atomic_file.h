@@ -4,8 +4,9 @@
  *     open -> append, patch ... -> seal -> publish          discard: from anywhere, leaves nothing
  *
  * Until it is published a file has no name (O_TMPFILE) where the file system can do that, so a killed writer
- * leaves nothing; elsewhere it is PATH.tmp, which the next writer of the same path removes. Several files
- * that belong together are all sealed, which is where a full disk shows, before the first is published.
+ * leaves nothing; elsewhere, and for a moment before the rename, it is PATH.TAG.tmp with eight random digits, which
+ * dn_atomic_file_clean removes from folders that are ours. Several files that belong together are all sealed, which is
+ * where a full disk shows, before the first is published.
  *
  * Several processes can write one file, each at its own offsets. One of them, the owner, opens, seals and
  * publishes it; the others join:
@@ -26,7 +27,8 @@
 typedef struct dn_atomic_file {
     char *path; /* where it will be published; NULL: nothing is open; owned */
     int fd;
-    bool named;        /* PATH.tmp exists */
+    uint32_t tag;
+    bool named;        /* PATH.TAG.tmp exists */
     uint64_t bytes;    /* appended, or advanced to, so far */
     uint64_t expected; /* bytes in all, 0 = unknown */
 } dn_atomic_file;
@@ -58,28 +60,29 @@ dn_status dn_atomic_file_open(const char *path, uint64_t expected_bytes, dn_atom
  */
 dn_status dn_atomic_file_append(dn_atomic_file *f, const void *data, size_t bytes) DN_MUST_USE;
 
-/** Writes at `offset`: over what is there, or beyond what was appended (then see dn_aside_advance). Errors:
+/** Writes at `offset`: over what is there, or beyond what was appended (then see dn_atomic_file_advance). Errors:
  * as dn_atomic_file_append. */
-dn_status dn_aside_write(dn_atomic_file *f, uint64_t offset, const void *data, size_t bytes) DN_MUST_USE;
+dn_status dn_atomic_file_write(dn_atomic_file *f, uint64_t offset, const void *data, size_t bytes) DN_MUST_USE;
 
 /** Reads at `offset` what any process has written. Only for the owner. Errors: DN_ERR_IO. */
-dn_status dn_aside_read(dn_atomic_file *f, uint64_t offset, void *data, size_t bytes) DN_MUST_USE;
+dn_status dn_atomic_file_read(dn_atomic_file *f, uint64_t offset, void *data, size_t bytes) DN_MUST_USE;
 
-/** Counts the next `bytes` bytes, which dn_aside_write has written, as appended. */
-dn_status dn_aside_advance(dn_atomic_file *f, size_t bytes) DN_MUST_USE;
+/** Counts the next `bytes` bytes, which dn_atomic_file_write has written, as appended. */
+dn_status dn_atomic_file_advance(dn_atomic_file *f, size_t bytes) DN_MUST_USE;
 
 /* What other processes need to join an open file. */
-typedef struct dn_aside_place {
+typedef struct dn_atomic_file_place {
     int pid, fd;
     bool named;
-} dn_aside_place;
+    uint32_t tag;
+} dn_atomic_file_place;
 
-/** Fills *place for dn_aside_join. A file without a name gets one if others could not open it otherwise.
+/** Fills *place for dn_atomic_file_join. A file without a name gets one if others could not open it otherwise.
  * Errors: DN_ERR_IO. */
-dn_status dn_aside_share(dn_atomic_file *f, dn_aside_place *place) DN_MUST_USE;
+dn_status dn_atomic_file_share(dn_atomic_file *f, dn_atomic_file_place *place) DN_MUST_USE;
 
 /** Joins the file that the owner writes for `path`. expected_bytes as the owner's. Errors: DN_ERR_IO. */
-dn_status dn_aside_join(const char *path, dn_aside_place place, uint64_t expected_bytes,
+dn_status dn_atomic_file_join(const char *path, dn_atomic_file_place place, uint64_t expected_bytes,
                         dn_atomic_file *out) DN_MUST_USE;
 
 /** Syncs the content, range by range, calling tick (may be NULL) after each, so that on a slow disk the final
@@ -93,5 +96,18 @@ dn_status dn_atomic_file_publish(dn_atomic_file *f) DN_MUST_USE;
 /** Closes and removes the unpublished file (a joined file is only closed) and zeroes *f. A no-op on an empty
  * (zeroed or published) one. Keeps the message of the last failure. */
 void dn_atomic_file_discard(dn_atomic_file *f);
+
+/** Writes the text file `path`: print(out, context) prints, and need not look at errors. The whole file replaces an
+ * older one, or nothing is changed; a symbolic link stays one. What is no regular file (/dev/stdout, a pipe) is
+ * written to as it is. Errors: DN_ERR_IO. */
+dn_status dn_atomic_file_print(const char *path, void (*print)(FILE *out, void *context), void *context) DN_MUST_USE;
+
+/** Makes `path`, replacing an older file, a second name of the file `from` on the same file system, at once or not at
+ * all. Its directory is not synced. 0, or the errno. */
+int dn_atomic_link(const char *from, const char *path) DN_MUST_USE;
+
+/** Removes what killed writers left in dir of files for whose name (without dir) is_ours says true. Nobody else may be
+ * writing them. Best effort. */
+void dn_atomic_file_clean(const char *dir, bool (*is_ours)(const char *name));
 
 #endif

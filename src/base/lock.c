@@ -108,12 +108,35 @@ dn_status dn_lock_take(const char *dir, dn_lock *out)
     return dn_fail(DN_ERR_MEMORY, "%s: out of memory", dir);
 }
 
+dn_status dn_lock_identify(const char *dir, dn_lock_id *id)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/.lock", dir);
+    if (lstat(path, &st) != 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "%s: its file .lock is gone", dir);
+    *id = (dn_lock_id){st.st_dev, st.st_ino};
+    return DN_OK;
+}
+
+dn_status dn_lock_check(const char *dir, const dn_lock_id *id)
+{
+    dn_lock_id now;
+    if (dn_lock_identify(dir, &now) == DN_OK && now.device == id->device && now.inode == id->inode)
+        return DN_OK;
+    return dn_fail(DN_ERR_IO,
+                   "%s was moved or replaced, or its file .lock deleted, since this run began: another run may be using it, "
+                   "and nothing is saved there; move it back, or go on from where it is now",
+                   dir);
+}
+
 /* The name goes while the lock is still held, so that nobody removes another owner's file. */
 void dn_lock_release(dn_lock *lock)
 {
     if (!lock->path)
         return;
-    unlink(lock->path);
+    if (is_at(lock->fd, lock->path))
+        unlink(lock->path);
     close(lock->fd);
     free(lock->path);
     *lock = (dn_lock){.fd = -1};

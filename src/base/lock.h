@@ -9,6 +9,8 @@
 
 #include "dionode/status.h"
 
+#include <stdint.h>
+
 typedef struct dn_lock {
     int fd;     /* of the lock file, close-on-exec: what this process starts does not hold the lock; -1: none */
     char *path; /* owned; NULL: nothing is held */
@@ -19,7 +21,19 @@ typedef struct dn_lock {
  * and since when), or the folder cannot be written; DN_ERR_MEMORY. */
 dn_status dn_lock_take(const char *dir, dn_lock *out) DN_MUST_USE;
 
-/** Releases it and removes its file. A no-op on an empty (zeroed or released) one. */
+/* The lock's file, which another process than its owner can look for. */
+typedef struct dn_lock_id {
+    uint64_t device, inode;
+} dn_lock_id;
+
+/** *id = that of the folder's lock file now. Errors: DN_ERR_IO: there is none. */
+dn_status dn_lock_identify(const char *dir, dn_lock_id *id) DN_MUST_USE;
+
+/** Whether it is still there. If not, the folder of that name may be another's: it was moved, replaced, or the file
+ * deleted, and another process could have locked it since. Errors: DN_ERR_IO, which says so. */
+dn_status dn_lock_check(const char *dir, const dn_lock_id *id) DN_MUST_USE;
+
+/** Releases it and removes its file, unless another one has its name by now. A no-op on an empty (zeroed or released) one. */
 void dn_lock_release(dn_lock *lock);
 
 #endif

@@ -3,9 +3,8 @@
  */
 #include "bench/numa.h"
 
-#include "base/fail.h"
+#include "base/atomic_file.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -226,8 +225,9 @@ static void placement(const dn_numa_results *r, FILE *out)
     fprintf(out, "</table>\n");
 }
 
-static void page(const dn_numa_results *r, FILE *out)
+static void page(FILE *out, void *results)
 {
+    const dn_numa_results *r = results;
     fputs(head, out);
     fprintf(out, "<h1>NUMA, measured</h1>\n<p>");
     escape(r->processor, out);
@@ -259,11 +259,5 @@ static void page(const dn_numa_results *r, FILE *out)
 
 dn_status dn_numa_write_html(const dn_numa_results *results, const char *path)
 {
-    FILE *out = fopen(path, "we");
-    if (out)
-        page(results, out);
-    bool written = out && !ferror(out);
-    if (!out || fclose(out) != 0 || !written)
-        return dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", path);
-    return DN_OK;
+    return dn_atomic_file_print(path, page, (void *)results);
 }

@@ -1,8 +1,7 @@
 #include "bench/numa.h"
 
-#include "base/fail.h"
+#include "report/json_file.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 
@@ -89,10 +88,5 @@ dn_status dn_numa_write_json(const dn_numa_results *r, const char *path)
                   matrix(&r->read_bytes_s, 1e-9), "copy_gb_s", numbers(r->copy_bytes_s, r->n_domains, 1e-9),
                   "triad_gb_s", numbers(r->triad_bytes_s, r->n_domains, 1e-9), "cores", cores(r), "line_ns",
                   matrix(&r->line_ns, 1), "loaded", loads(r), "placement", placement(r));
-    if (!object)
-        return dn_fail(DN_ERR_MEMORY, "no memory for the JSON of the results");
-    int failed = json_dump_file(object, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-    int error = errno;
-    json_decref(object);
-    return failed ? dn_fail_errno(DN_ERR_IO, error, "cannot write '%s'", path) : DN_OK;
+    return dn_json_file_write(object, 6, path);
 }

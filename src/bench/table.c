@@ -4,8 +4,8 @@
 #include "base/output.h"
 #include "dionode/topo.h"
 #include "dionode/version.h"
+#include "report/json_file.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
@@ -149,16 +149,8 @@ dn_status dn_bench_table_finish(dn_bench_table *t)
     if (t->n_checked)
         fprintf(t->out, "#\n# wrong values: %.0f %s\n", t->n_wrong, t->n_wrong > 0 ? "FAILED" : "OK");
     dn_status printed = dn_flush(t->out); /* told after the file, which may still be written */
-    const char *path = t->options->json;
-    if (path) {
-        json_t *object = whole(t);
-        if (!object)
-            return no_memory();
-        int failed = json_dump_file(object, path, JSON_INDENT(1) | JSON_REAL_PRECISION(9)), error = errno;
-        json_decref(object);
-        if (failed)
-            return dn_fail_errno(DN_ERR_IO, error, "cannot write '%s'", path);
-    }
+    if (t->options->json)
+        DN_TRY(dn_json_file_write(whole(t), 9, t->options->json));
     if (t->n_wrong > 0)
         return dn_fail(DN_ERR_NUMERIC, "%.0f values differ from the expected ones", t->n_wrong);
     return printed;

@@ -51,7 +51,7 @@ dn_status dn_checkpoint_best(const char *dir, char *path, size_t bytes) DN_MUST_
  * DN_ERR_ARG. */
 dn_status dn_checkpoint_count(const char *dir, size_t *n) DN_MUST_USE;
 
-/** Removes what a killed writer left in dir: step_*.safetensors.tmp, best.safetensors.tmp. Best effort. */
+/** Removes what a killed writer left in dir of step_*.safetensors and best.safetensors. Best effort. */
 void dn_checkpoint_clean(const char *dir);
 
 /** Path of the newest generation in dir, or of `dir` itself if that is a file. *found = false: there is none,
@@ -61,10 +61,10 @@ dn_status dn_checkpoint_latest(const char *dir, char *path, size_t bytes, bool *
 typedef struct dn_checkpoint dn_checkpoint;
 
 /** Verifies a file (reads it once, so that a failing disk is an error and not SIGBUS) and maps it. tick (may be
- * NULL; kept until the close) is called for every MiB that was read, here and in dn_checkpoint_block. Errors:
- * DN_ERR_CHECKPOINT: what is wrong (truncated, damaged: checksum, not ours) and, of a generation, what to do;
+ * NULL; kept until the close) is called for every MiB that was read, here and in dn_checkpoint_block; what it returns,
+ * if it is not DN_OK, ends the call. Errors: DN_ERR_CHECKPOINT: what is wrong (truncated, damaged: checksum, not ours) and, of a generation, what to do;
  * DN_ERR_IO. Owned by the caller. */
-dn_status dn_checkpoint_open(const char *path, void (*tick)(void *), void *context,
+dn_status dn_checkpoint_open(const char *path, dn_status (*tick)(void *), void *context,
                              dn_checkpoint **out) DN_MUST_USE;
 /** Reads the header alone: dn_checkpoint_meta and dn_checkpoint_has work, and nothing is known of the tensors'
  * numbers. Otherwise as dn_checkpoint_open. */

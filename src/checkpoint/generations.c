@@ -14,27 +14,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PREFIX    "step_"
-#define SUFFIX    ".safetensors"
-#define TEMPORARY ".safetensors.tmp"
-#define BEST      "best.safetensors"
+#define PREFIX "step_"
+#define SUFFIX ".safetensors"
+#define BEST   "best.safetensors"
 
-/* Whether a file name is PREFIX, at least eight digits, then `suffix`. */
-static bool parse(const char *name, const char *suffix, uint64_t *step)
+/* Whether a file name is PREFIX, at least eight digits, then SUFFIX. */
+static bool parse(const char *name, uint64_t *step)
 {
     if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
         return false;
     const char *digits = name + strlen(PREFIX);
     size_t n = strspn(digits, "0123456789");
-    if (n < 8 || n > 19 || strcmp(digits + n, suffix) != 0)
+    if (n < 8 || n > 19 || strcmp(digits + n, SUFFIX) != 0)
         return false;
     *step = strtoull(digits, NULL, 10);
     return true;
 }
 
-/* Calls visit for every file of that suffix; 0, or the errno of a directory that cannot be read. */
-static int visit_files(const char *dir, const char *suffix,
-                       void (*visit)(const char *path, uint64_t step, void *context), void *context)
+/* Calls visit for the step of every generation; 0, or the errno of a directory that cannot be read. */
+static int visit_files(const char *dir, void (*visit)(uint64_t step, void *context), void *context)
 {
     DIR *stream = opendir(dir);
     if (!stream)
@@ -42,11 +40,9 @@ static int visit_files(const char *dir, const char *suffix,
     const struct dirent *entry;
     errno = 0; /* an error in the middle must not pass for the end: a generation not seen is a run begun anew */
     while ((entry = readdir(stream)) != NULL) {
-        char path[PATH_MAX];
         uint64_t step;
-        if (parse(entry->d_name, suffix, &step) &&
-            (size_t)snprintf(path, sizeof path, "%s/%s", dir, entry->d_name) < sizeof path)
-            visit(path, step, context);
+        if (parse(entry->d_name, &step))
+            visit(step, context);
         errno = 0;
     }
     int error = errno;
@@ -58,7 +54,7 @@ bool dn_generation_is(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     uint64_t step;
-    return parse(name, SUFFIX, &step) || strcmp(name, BEST) == 0;
+    return parse(name, &step) || strcmp(name, BEST) == 0;
 }
 
 dn_status dn_generation_path(const char *dir, uint64_t step, char *path, size_t bytes)
@@ -74,7 +70,7 @@ struct newest {
     bool found;
 };
 
-static void find_newest(const char *path, uint64_t step, void *context)
+static void find_newest(uint64_t step, void *context)
 {
     struct newest *newest = context;
     if (step < newest->below && (!newest->found || step > newest->step)) {
@@ -93,18 +89,13 @@ dn_status dn_checkpoint_latest(const char *dir, char *path, size_t bytes, bool *
         return DN_OK;
     }
     struct newest newest = {.below = UINT64_MAX};
-    int error = visit_files(dir, SUFFIX, find_newest, &newest);
+    int error = visit_files(dir, find_newest, &newest);
     if (error != 0 && error != ENOENT)
         return dn_fail_errno(DN_ERR_IO, error, "cannot look into %s", dir);
     if (newest.found)
         DN_TRY(dn_generation_path(dir, newest.step, path, bytes));
     *found = newest.found;
     return DN_OK;
-}
-
-static void remove_any(const char *path, uint64_t step, void *context)
-{
-    unlink(path);
 }
 
 dn_status dn_checkpoint_best(const char *dir, char *path, size_t bytes)
@@ -116,10 +107,7 @@ dn_status dn_checkpoint_best(const char *dir, char *path, size_t bytes)
 
 void dn_checkpoint_clean(const char *dir)
 {
-    char path[PATH_MAX];
-    visit_files(dir, TEMPORARY, remove_any, NULL);
-    if ((size_t)snprintf(path, sizeof path, "%s/" BEST ".tmp", dir) < sizeof path)
-        unlink(path);
+    dn_atomic_file_clean(dir, dn_generation_is);
 }
 
 struct oldest {
@@ -128,7 +116,7 @@ struct oldest {
     size_t n;
 };
 
-static void find_oldest(const char *path, uint64_t step, void *context)
+static void find_oldest(uint64_t step, void *context)
 {
     struct oldest *oldest = context;
     if (step >= oldest->below)
@@ -143,7 +131,7 @@ void dn_generations_prune(const char *dir, uint64_t step, size_t n)
     for (;;) {
         char path[PATH_MAX];
         struct oldest oldest = {.below = step};
-        if (visit_files(dir, SUFFIX, find_oldest, &oldest) != 0 || oldest.n <= n)
+        if (visit_files(dir, find_oldest, &oldest) != 0 || oldest.n <= n)
             return;
         if (dn_generation_path(dir, oldest.step, path, sizeof path) != DN_OK || unlink(path) != 0)
             return;
@@ -156,7 +144,7 @@ dn_status dn_checkpoint_count(const char *dir, size_t *n)
     struct stat st;
     struct oldest all = {.below = UINT64_MAX};
     DN_TRY(dn_checkpoint_best(dir, best, sizeof best));
-    int error = visit_files(dir, SUFFIX, find_oldest, &all);
+    int error = visit_files(dir, find_oldest, &all);
     if (error != 0 && error != ENOENT)
         return dn_fail_errno(DN_ERR_IO, error, "cannot look into %s", dir);
     *n = all.n + (stat(best, &st) == 0 && st.st_nlink == 1);
@@ -171,23 +159,17 @@ static bool has_no_links(int error)
 
 dn_status dn_checkpoint_set_best(const char *dir, uint64_t step)
 {
-    char path[PATH_MAX], best[PATH_MAX], temporary[PATH_MAX + 4];
+    char path[PATH_MAX], best[PATH_MAX];
     DN_TRY(dn_generation_path(dir, step, path, sizeof path));
     DN_TRY(dn_checkpoint_best(dir, best, sizeof best));
-    snprintf(temporary, sizeof temporary, "%s.tmp", best);
-    unlink(temporary);
-    int error = link(path, temporary) == 0 ? 0 : errno;
+    int error = dn_atomic_link(path, best);
     if (has_no_links(error)) {
         dn_log(DN_LOG_WARNING, "%s: this file system has no hard links: the best checkpoint is not kept beside "
                                "the newest",
                dir);
         return DN_OK;
     }
-    dn_status status = DN_OK;
-    if (error == 0 && rename(temporary, best) != 0)
-        error = errno;
     if (error)
-        status = dn_fail_errno(DN_ERR_IO, error, "cannot make %s of %s", best, path);
-    unlink(temporary); /* also there after a success, if both were names of one file already */
-    return status == DN_OK ? dn_name_sync(best) : status;
+        return dn_fail_errno(DN_ERR_IO, error, "cannot make %s of %s", best, path);
+    return dn_name_sync(best);
 }

@@ -25,7 +25,7 @@ struct dn_checkpoint {
     size_t start;     /* file offset of the tensors */
     size_t bytes;     /* of the whole file */
     const char *file; /* mapped, `bytes`; NULL: the header alone was read */
-    void (*tick)(void *);
+    dn_status (*tick)(void *);
     void *tick_context;
 };
 
@@ -42,10 +42,9 @@ static dn_status damaged(const dn_checkpoint *c, const char *what)
                    dn_generation_is(c->path) ? "; move this file away to go on without it" : "");
 }
 
-static void read_on(const dn_checkpoint *c)
+static dn_status read_on(const dn_checkpoint *c)
 {
-    if (c->tick)
-        c->tick(c->tick_context);
+    return c->tick ? c->tick(c->tick_context) : DN_OK;
 }
 
 static dn_status read_failed(const dn_checkpoint *c, ssize_t result)
@@ -175,7 +174,7 @@ static dn_status check_sum(const dn_checkpoint *c, int fd, char *text, XXH3_stat
         DN_TRY(read_at(c, fd, chunk, piece, at));
         XXH3_64bits_update(hash, chunk, piece);
         at += piece;
-        read_on(c);
+        DN_TRY(read_on(c));
     }
     snprintf(found, sizeof found, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(hash));
     if (memcmp(stored, found, sizeof stored) != 0)
@@ -232,7 +231,7 @@ static dn_status load(dn_checkpoint *c, bool header_only)
     return status;
 }
 
-static dn_status open_checkpoint(const char *path, bool header_only, void (*tick)(void *), void *context,
+static dn_status open_checkpoint(const char *path, bool header_only, dn_status (*tick)(void *), void *context,
                                  dn_checkpoint **out)
 {
     dn_checkpoint *c = calloc(1, sizeof *c);
@@ -247,7 +246,7 @@ static dn_status open_checkpoint(const char *path, bool header_only, void (*tick
     return status;
 }
 
-dn_status dn_checkpoint_open(const char *path, void (*tick)(void *), void *context, dn_checkpoint **out)
+dn_status dn_checkpoint_open(const char *path, dn_status (*tick)(void *), void *context, dn_checkpoint **out)
 {
     return open_checkpoint(path, false, tick, context, out);
 }
@@ -341,7 +340,7 @@ dn_status dn_checkpoint_block(const dn_checkpoint *checkpoint, const char *name,
             memcpy(to + row * block->cols, data + from, block->cols * sizeof *to);
         copied += block->cols * sizeof *to;
         if (copied >= CHUNK) {
-            read_on(checkpoint);
+            DN_TRY(read_on(checkpoint));
             copied = 0;
         }
     }

@@ -90,7 +90,7 @@ typedef struct writer {
 
 /* What the others need to know of rank 0's file. */
 typedef struct start {
-    dn_aside_place place;
+    dn_atomic_file_place place;
     uint64_t header_bytes, file_bytes;
 } start;
 
@@ -105,9 +105,9 @@ static dn_status hash_complete(writer *w)
 {
     while (w->file.bytes < w->complete) {
         size_t n = (size_t)dn_min((uint64_t)PIECE, w->complete - w->file.bytes);
-        DN_TRY(dn_aside_read(&w->file, w->file.bytes, w->chunk, n));
+        DN_TRY(dn_atomic_file_read(&w->file, w->file.bytes, w->chunk, n));
         XXH3_64bits_update(w->hash, w->chunk, n);
-        DN_TRY(dn_aside_advance(&w->file, n));
+        DN_TRY(dn_atomic_file_advance(&w->file, n));
         show_life(w);
     }
     return DN_OK;
@@ -131,7 +131,7 @@ static dn_status write_tensor(writer *w, const dn_tensor *tensor)
         n = dn_min(left, CHUNK / width);
         if (dn_shards_holder(tensor, at, n, w->n_chunks) == dn_comm_rank(w->comm)) {
             dn_shards_gather(w->comm, tensor, at, n, w->chunk);
-            DN_TRY(dn_aside_write(&w->file, w->end, w->chunk, n * width));
+            DN_TRY(dn_atomic_file_write(&w->file, w->end, w->chunk, n * width));
             show_life(w);
         }
         w->end += n * width;
@@ -152,7 +152,7 @@ static dn_status write_content(writer *w, const dn_tensor *tensors, size_t n_ten
         return DN_OK;
     DN_TRY(hash_complete(w));
     snprintf(digits, sizeof digits, "%016" PRIx64, (uint64_t)XXH3_64bits_digest(w->hash));
-    DN_TRY(dn_aside_write(&w->file, DN_CHECKPOINT_DIGITS_AT, digits, DN_CHECKPOINT_DIGITS));
+    DN_TRY(dn_atomic_file_write(&w->file, DN_CHECKPOINT_DIGITS_AT, digits, DN_CHECKPOINT_DIGITS));
     DN_TRY(dn_atomic_file_seal(&w->file, w->tick, w->context));
     return dn_atomic_file_publish(&w->file);
 }
@@ -176,7 +176,7 @@ static dn_status begin(writer *w, const char *dir, const char *path, uint64_t st
         out->file_bytes += tensor_bytes(&tensors[i]);
     dn_status status = dn_atomic_file_open(path, out->file_bytes, &w->file);
     if (status == DN_OK)
-        status = dn_aside_write(&w->file, 0, header, bytes);
+        status = dn_atomic_file_write(&w->file, 0, header, bytes);
     free(header);
     if (status != DN_OK)
         return status;
@@ -184,7 +184,7 @@ static dn_status begin(writer *w, const char *dir, const char *path, uint64_t st
     if (!w->hash)
         return dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
     XXH3_64bits_reset(w->hash);
-    return dn_aside_share(&w->file, &out->place);
+    return dn_atomic_file_share(&w->file, &out->place);
 }
 
 dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, size_t keep, const dn_meta *meta,
@@ -204,7 +204,7 @@ dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, siz
     if (status == DN_OK)
         status = dn_comm_broadcast(comm, &begun, sizeof begun, 0, DN_TRAFFIC_CONTROL);
     if (status == DN_OK && !first)
-        status = dn_aside_join(path, begun.place, begun.file_bytes, &w.file);
+        status = dn_atomic_file_join(path, begun.place, begun.file_bytes, &w.file);
     w.end = begun.header_bytes;
     if (status == DN_OK)
         status = write_content(&w, tensors, n_tensors);

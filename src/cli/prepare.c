@@ -59,9 +59,8 @@ int cli_prepare(int argc, char **argv, char **command_line)
         parse,
         "TEXT... -o DIR",
         "Tokenizes text files, in order, to bytes (vocabulary 256), and writes llm.c shards train_*.bin and "
-        "val_*.bin.\vA folder stands for all files in it, recursively; gzip files are unpacked; - reads "
-        "standard "
-        "input.",
+        "val_*.bin.A folder stands for all files in it, recursively; gzip files are unpacked (others must be before); "
+        "- reads standard input.",
         NULL,
         NULL,
         NULL};

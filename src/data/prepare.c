@@ -10,6 +10,7 @@
 #include "data/tokens.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
@@ -41,7 +42,7 @@ static dn_status finish_last(struct shard_set *set)
     if (set->n == 0)
         return DN_OK;
     int32_t header[] = {DN_SHARD_MAGIC, DN_SHARD_VERSION, (int32_t)set->in_last};
-    DN_TRY(dn_aside_write(&set->shards[set->n - 1], 0, header, sizeof header));
+    DN_TRY(dn_atomic_file_write(&set->shards[set->n - 1], 0, header, sizeof header));
     return dn_atomic_file_seal(&set->shards[set->n - 1], NULL, NULL);
 }
 
@@ -84,6 +85,13 @@ static dn_status append_bytes(struct shard_set *set, const uint8_t *bytes, size_
     return DN_OK;
 }
 
+static bool is_shard(const char *name)
+{
+    const char *digits = strncmp(name, "train_", 6) == 0 ? name + 6 : strncmp(name, "val_", 4) == 0 ? name + 4 : "";
+    size_t n = strspn(digits, "0123456789");
+    return n >= 6 && strcmp(digits + n, ".bin") == 0;
+}
+
 /* An earlier, longer text left shards with higher numbers: they would be read as part of this one. */
 static dn_status remove_older(const struct shard_set *set)
 {
@@ -101,6 +109,24 @@ static dn_status publish(struct shard_set *set)
     for (size_t i = 0; i < set->n; i++)
         DN_TRY(dn_atomic_file_publish(&set->shards[i]));
     return remove_older(set);
+}
+
+/* Shards get their names one by one. Until the last one has its own, and what is older is gone, the folder is marked. */
+static dn_status publish_all(const char *dir, struct shard_set *train, struct shard_set *val)
+{
+    char mark[PATH_MAX];
+    snprintf(mark, sizeof mark, "%s/" DN_SHARDS_INCOMPLETE, dir);
+    int fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot create %s", mark);
+    close(fd);
+    DN_TRY(dn_name_sync(mark));
+    DN_TRY(publish(train));
+    DN_TRY(publish(val));
+    DN_TRY(dn_name_sync(mark)); /* what is older is gone for good */
+    if (unlink(mark) != 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot remove %s", mark);
+    return dn_name_sync(mark);
 }
 
 static void discard(struct shard_set *set)
@@ -177,6 +203,7 @@ static dn_status make_room(const char *dir, const dn_text *text, dn_lock *lock)
 {
     DN_TRY(dn_dir_make(dir));
     DN_TRY(dn_lock_take(dir, lock)); /* shards of two texts would be read as one */
+    dn_atomic_file_clean(dir, is_shard);
     return dn_dir_check_space(dir, dn_size_mul(sizeof(uint16_t), text->total));
 }
 
@@ -208,9 +235,7 @@ dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char
     if (status == DN_OK)
         status = finish_last(&val);
     if (status == DN_OK)
-        status = publish(&train);
-    if (status == DN_OK)
-        status = publish(&val);
+        status = publish_all(dir, &train, &val);
     dn_text_close(&text);
     discard(&train);
     discard(&val);

@@ -74,21 +74,40 @@ static bool named_as_gzip(const char *file)
     return dot && (strcmp(dot, ".gz") == 0 || strcmp(dot, ".dz") == 0);
 }
 
-/* Looks at the first two bytes, which a pipe may bring one by one. */
+/* What is compressed otherwise would be taken for text, and a model be trained on its bytes. */
+enum { MAGIC_BYTES = 10 };
+static const struct {
+    size_t at, n;
+    const char *magic, *name, *unpack;
+} other_packings[] = {
+    {0, 6, "\xfd" "7zXZ", "xz", "unxz"},
+    {0, 4, "\x28\xb5\x2f\xfd", "Zstandard", "unzstd"},
+    {4, 6, "1AY&SY", "bzip2", "bunzip2"},
+    {0, 4, "PK\x03\x04", "zip", "unzip"},
+    {0, 6, "7z\xbc\xaf\x27\x1c", "7-Zip", "7z x"},
+    {0, 4, "\x04\x22\x4d\x18", "LZ4", "unlz4"},
+};
+
+/* Looks at the first bytes, which a pipe may bring one by one. */
 static dn_status tell_kind(dn_text *text)
 {
+    const char *file = title(text->files[text->current]);
+    const unsigned char *begin = text->input;
     DN_TRY(refill(text));
-    if (text->z.avail_in == 1) {
-        ssize_t n;
-        do
-            n = read(text->fd, text->input + 1, 1);
-        while (n < 0 && errno == EINTR);
-        text->z.avail_in += n == 1;
-        text->read += n == 1;
+    for (ssize_t n = 1; text->z.avail_in < MAGIC_BYTES && n != 0;) {
+        n = read(text->fd, text->input + text->z.avail_in, MAGIC_BYTES - text->z.avail_in);
+        if (n < 0 && errno != EINTR)
+            return dn_fail_errno(DN_ERR_IO, errno, "cannot read text from %s", file);
+        text->z.avail_in += n > 0 ? (uInt)n : 0;
+        text->read += n > 0 ? (uint64_t)n : 0;
     }
-    text->packed = text->z.avail_in > 1 && text->input[0] == 0x1f && text->input[1] == 0x8b;
-    const char *file = text->files[text->current];
-    if (!text->packed && named_as_gzip(file)) /* an empty one, too */
+    text->packed = text->z.avail_in > 1 && begin[0] == 0x1f && begin[1] == 0x8b;
+    for (size_t i = 0; i < sizeof other_packings / sizeof *other_packings; i++)
+        if (text->z.avail_in >= other_packings[i].at + other_packings[i].n &&
+            memcmp(begin + other_packings[i].at, other_packings[i].magic, other_packings[i].n) == 0)
+            return dn_fail(DN_ERR_DATA, "%s: compressed (%s); unpack it first (%s): of what is compressed only gzip is read",
+                           file, other_packings[i].name, other_packings[i].unpack);
+    if (!text->packed && named_as_gzip(text->files[text->current])) /* an empty one, too */
         return dn_fail(DN_ERR_DATA,
                        "%s: damaged gzip data: it does not begin as gzip does; download or compress it "
                        "again, or give plain text another name",

@@ -29,7 +29,7 @@ typedef struct dn_text {
 dn_status dn_text_open(const char *const *files, size_t n_files, dn_text *out) DN_MUST_USE;
 
 /** Reads up to `bytes` bytes; *got is less only at the end of the last file. Errors: DN_ERR_DATA naming the
- * file (missing; gzip that is damaged, ends early, or is followed by anything but another member: part of the
+ * file (missing; compressed by another program; gzip that is damaged, ends early, or is followed by anything but another member: part of the
  * text would be missing); DN_ERR_IO; DN_ERR_MEMORY. */
 dn_status dn_text_read(dn_text *text, void *out, size_t bytes, size_t *got) DN_MUST_USE;
 

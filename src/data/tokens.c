@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -63,8 +65,24 @@ static dn_status read_at(const struct token_file *file, void *out, size_t bytes,
     return DN_OK;
 }
 
+/* What stands beside the shard tells. */
+static dn_status check_complete(const char *shard)
+{
+    char mark[PATH_MAX];
+    const char *slash = strrchr(shard, '/');
+    int folder = slash ? (int)(slash - shard) + 1 : 0;
+    snprintf(mark, sizeof mark, "%.*s" DN_SHARDS_INCOMPLETE, folder, shard);
+    if (access(mark, F_OK) != 0)
+        return DN_OK;
+    return dn_fail(DN_ERR_DATA,
+                   "%s: some shards beside it are missing or of another text: 'dionode prepare' is at work there, or was "
+                   "interrupted (%s); run it again",
+                   shard, mark);
+}
+
 static dn_status check_shard(struct token_file *file, const int32_t header[3], size_t bytes)
 {
+    DN_TRY(check_complete(file->path));
     if (bytes >= sizeof(int32_t[3]) && header[1] != DN_SHARD_VERSION)
         return dn_fail(DN_ERR_DATA,
                        "%s: shard version %" PRId32 ", only version %d is known; prepare it again",

@@ -21,12 +21,15 @@
 #define DN_SHARD_HEADER_WORDS 256
 #define DN_SHARD_HEADER_BYTES (DN_SHARD_HEADER_WORDS * sizeof(int32_t))
 
+/* A file in a folder whose shards dn_prepare is replacing: they belong together only when it is gone. */
+#define DN_SHARDS_INCOMPLETE ".incomplete"
+
 typedef struct dn_tokens dn_tokens;
 
 /** Opens all files of a glob pattern, sorted by byte value of their names (the same in every locale). A file
  * is a shard if it starts with the magic. Checks every header against the file's size. Errors: DN_ERR_DATA
  * naming file, fault and remedy (no match, a .bin with another magic, other version, truncated, no tokens at
- * all); DN_ERR_IO (no permission, more files than a process may open: the soft limit is raised to the hard
+ * all, shards of an interrupted dn_prepare); DN_ERR_IO (no permission, more files than a process may open: the soft limit is raised to the hard
  * one where they are many); DN_ERR_MEMORY. Never waits for a pipe. Owned by caller. */
 dn_status dn_tokens_open(const char *pattern, dn_tokens **out) DN_MUST_USE;
 /** NULL is a no-op; sets *tokens to NULL. */

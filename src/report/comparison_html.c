@@ -1,12 +1,12 @@
 /* The page of a comparison, for a reader who has never seen the program. */
 #include "report/comparison.h"
 
+#include "base/atomic_file.h"
 #include "base/fail.h"
 #include "report/page.h"
 #include "report/plot.h"
 #include "report/progress.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -475,18 +475,19 @@ static void write_page(const page *p)
     dn_page_end(p->out);
 }
 
+static void print_page(FILE *out, void *of_page)
+{
+    page *p = of_page;
+    p->out = out;
+    write_page(p);
+}
+
 dn_status dn_comparison_write_html(const dn_comparison *comparison, const char *path)
 {
     page p = {.comparison = comparison, .n = comparison->n_contenders};
     dn_status status = open_page(&p);
-    if (status == DN_OK) {
-        p.out = fopen(path, "we");
-        if (p.out)
-            write_page(&p);
-        bool written = p.out && !ferror(p.out);
-        if (!p.out || fclose(p.out) != 0 || !written)
-            status = dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", path);
-    }
+    if (status == DN_OK)
+        status = dn_atomic_file_print(path, print_page, &p);
     close_page(&p);
     return status;
 }

@@ -1,8 +1,7 @@
 #include "report/comparison.h"
 
-#include "base/fail.h"
+#include "report/json_file.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 
@@ -72,11 +71,5 @@ dn_status dn_comparison_write_json(const dn_comparison *c, const char *path)
                   c->command, "machine", c->machine, "config", c->config, "mesh", c->mesh[0], c->mesh[1],
                   c->mesh[2], "steps", (json_int_t)c->n_steps, "step_tokens", (json_int_t)c->step_tokens,
                   "seeds", (json_int_t)c->n_seeds, "contenders", contenders(c));
-    if (!object)
-        return dn_fail(DN_ERR_MEMORY,
-                       "no memory for the JSON of the comparison, or a text in it is not UTF-8");
-    int failed = json_dump_file(object, path, JSON_INDENT(1));
-    int error = errno;
-    json_decref(object);
-    return failed ? dn_fail_errno(DN_ERR_IO, error, "cannot write '%s'", path) : DN_OK;
+    return dn_json_file_write(object, 0, path);
 }

@@ -1,6 +1,7 @@
 /* Runs laid over each other: a page, and comma-separated values. */
 #include "dionode/report.h"
 
+#include "base/atomic_file.h"
 #include "base/fail.h"
 #include "dionode/version.h"
 #include "report/page.h"
@@ -8,7 +9,6 @@
 #include "report/progress.h"
 #include "report/series.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdbool.h>
@@ -383,17 +383,16 @@ static void write_page(const page *p)
     dn_page_end(p->out);
 }
 
+static void print_page(FILE *out, void *of_runs)
+{
+    write_page(&(page){of_runs, out});
+}
+
 dn_status dn_report_write_page(const char *const *names, size_t n, const char *path)
 {
     runs r;
     DN_TRY(open_runs(names, n, &r));
-    page p = {&r, fopen(path, "we")};
-    if (p.out)
-        write_page(&p);
-    bool written = p.out && !ferror(p.out);
-    dn_status status = DN_OK;
-    if (!p.out || fclose(p.out) != 0 || !written)
-        status = dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", path);
+    dn_status status = dn_atomic_file_print(path, print_page, &r);
     close_runs(&r);
     return status;
 }

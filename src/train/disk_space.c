@@ -53,6 +53,7 @@ static dn_status look(dn_run *run)
 {
     uint64_t n = 0, bytes = checkpoint_bytes(run), available = 0;
     const char *dir = run->plan.config.checkpoint_dir;
+    DN_TRY(dn_lock_check(dir, &run->lock));
     DN_TRY(n_files_more(run, &n));
     DN_TRY(dn_dir_space(dir, &available));
     if (available >= n * bytes)
@@ -67,7 +68,10 @@ static dn_status look(dn_run *run)
 
 dn_status dn_run_check_disk(dn_run *run)
 {
-    return run->rank == 0 ? look(run) : DN_OK;
+    if (run->rank != 0)
+        return DN_OK;
+    DN_TRY(dn_lock_identify(run->plan.config.checkpoint_dir, &run->lock));
+    return look(run);
 }
 
 void dn_run_monitor_disk(dn_run *run)
@@ -80,6 +84,6 @@ void dn_run_monitor_disk(dn_run *run)
     if (gone && !run->no_room)
         dn_progress_line(&run->progress, "warning: %s", dn_error_message());
     if (!gone && run->no_room)
-        dn_progress_line(&run->progress, "there is room for checkpoints again");
+        dn_progress_line(&run->progress, "checkpoints can be saved again");
     run->no_room = gone;
 }

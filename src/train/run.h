@@ -5,6 +5,7 @@
 #ifndef TRAIN_RUN_H
 #define TRAIN_RUN_H
 
+#include "base/lock.h"
 #include "data/loader.h"
 #include "report/metrics.h"
 #include "report/progress.h"
@@ -66,6 +67,7 @@ typedef struct dn_run {
     dn_tensorboard *tensorboard; /* rank 0, where the configuration asks for it; else NULL */
     double looked_s;             /* time of the last check of disk space; rank 0 */
     bool no_room;                /* its result; rank 0 */
+    dn_lock_id lock;             /* of checkpoint_dir, which the launcher holds; rank 0 */
     dn_progress progress; /* rank 0 */
 } dn_run;
 
@@ -76,7 +78,7 @@ typedef struct dn_run {
 /** Collective. Allocates, initializes or restores, opens data and metrics. comm is borrowed. On failure *run
  * must still be closed. DN_RUN_DROPPED: a stop was requested before there was a state; nothing is restored. */
 dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm) DN_MUST_USE;
-/** Collective, once, before all other agreements. DN_RUN_DROPPED: to stop. */
+/** Collective, before the first pass. DN_RUN_DROPPED: to stop. */
 dn_status dn_run_agree_to_begin(dn_run *run) DN_MUST_USE;
 void dn_run_close(dn_run *run);
 
@@ -131,17 +133,18 @@ dn_status dn_run_keep(dn_run *run) DN_MUST_USE;
  * summed XXH3 of their blocks; NAN, without a comparison, while the strategy lets replicas differ. */
 dn_status dn_run_check_replicas(dn_run *run, double *hash) DN_MUST_USE;
 
-/** Collective. Writes the run's checkpoint. If this step was validated with the lowest loss so far, it also
- * becomes the best checkpoint. Call dn_run_keep to save. */
+/** Collective. Writes the run's checkpoint, if its folder is still the run's (dn_lock_check). If this step was validated
+ * with the lowest loss so far, it also becomes the best checkpoint. Call dn_run_keep to save. */
 dn_status dn_run_save(dn_run *run) DN_MUST_USE;
-/** Collective. Restores the newest checkpoint in the run directory, if there is one. */
+/** Collective. Restores the newest checkpoint in the run directory, if there is one. DN_RUN_DROPPED: a stop was
+ * requested meanwhile; the state is good for nothing. */
 dn_status dn_run_restore(dn_run *run) DN_MUST_USE;
 
-/** Checks that the disk has space for the run's checkpoints, counting as free those that will be removed;
- * rank 0. Errors: DN_ERR_IO naming what is needed and what is free. */
+/** Checks that the disk has space for the run's checkpoints, counting as free those that will be removed, and
+ * notes whose the run's folder is; rank 0. Errors: DN_ERR_IO naming what is needed and what is free. */
 dn_status dn_run_check_disk(dn_run *run) DN_MUST_USE;
-/** The same during the run, at most once a second: prints a line above the bar when space runs out, and when
- * it is available again; rank 0. */
+/** The same during the run, at most once a second, and that the folder is still the run's: prints a line above the
+ * bar when a checkpoint could not be saved, and when it can be again; rank 0. */
 void dn_run_monitor_disk(dn_run *run);
 
 /** Enters a phase ("forward and backward"; a string literal) of the step after run->step, for the state

@@ -165,8 +165,10 @@ static dn_status save_all(dn_run *run)
 {
     tensor_list list;
     size_t n_states = dn_instance_n_states(&run->instance);
-    if (run->rank == 0)
+    if (run->rank == 0) {
+        DN_TRY(dn_lock_check(run->plan.config.checkpoint_dir, &run->lock));
         DN_TRY(dn_metrics_sync(run->metrics));
+    }
     dn_status status = make_list(run, &list);
     for (size_t i = 0; i < run->plan.n_params && status == DN_OK; i++)
         list_param(run, i, &list);
@@ -313,8 +315,7 @@ static dn_status restore_states(dn_run *run, const dn_checkpoint *checkpoint, in
                                        : dn_instance_n_states(&run->instance);
     for (size_t i = 0; i < n; i++)
         DN_TRY(restore_state(run, checkpoint, i, n_saved));
-    DN_TRY(dn_stream_sync(run->stream));
-    return dn_comm_barrier(run->comm); /* others read this rank's part from now on */
+    return dn_stream_sync(run->stream);
 }
 
 /* The configuration that a checkpoint was written with. */
@@ -369,12 +370,19 @@ static dn_status find_best(dn_run *run)
     return status;
 }
 
+static dn_status read_on(void *context)
+{
+    const dn_run *run = context;
+    dn_run_tick(context);
+    return dn_comm_stop_requested(run->comm) ? DN_RUN_DROPPED : DN_OK;
+}
+
 static dn_status restore(dn_run *run, const char *path)
 {
     dn_checkpoint *checkpoint;
     dn_config stored;
     dn_run_enter(run, "reading checkpoint");
-    DN_TRY(dn_checkpoint_open(path, dn_run_tick, run, &checkpoint));
+    DN_TRY(dn_checkpoint_open(path, read_on, run, &checkpoint));
     const char *step = dn_checkpoint_meta(checkpoint, "step"),
                *replicas = dn_checkpoint_meta(checkpoint, "replicas");
     int n_saved = replicas ? atoi(replicas) : 0;
@@ -408,7 +416,10 @@ dn_status dn_run_restore(dn_run *run)
     DN_TRY(dn_checkpoint_latest(run->plan.config.checkpoint_dir, path, sizeof path, &found));
     if (!found)
         return DN_OK;
-    DN_TRY(restore(run, path));
+    dn_status status = restore(run, path);
+    if (status != DN_RUN_DROPPED)
+        DN_TRY(status);
+    DN_TRY(dn_run_agree_to_begin(run)); /* to stop, if one has left out the rest; else others may read this rank's part */
     if (run->rank != 0)
         return DN_OK;
     DN_TRY(find_best(run));

@@ -6,11 +6,11 @@
 #include "device/device.h"
 #include "dionode/launch.h"
 #include "dionode/train.h"
+#include "report/json_file.h"
 #include "report/progress.h"
 #include "train/config_diff.h"
 #include "train/verify_case.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <libgen.h>
 #include <stdio.h>
@@ -78,9 +78,10 @@ static dn_status options_of(const dn_verification *what, const dn_verify_case *v
 
 /* ---- a worker ---- */
 
-static void path_of(const char *json, const char *precision, char path[DN_PATH_MAX])
+/* Of the file in which the first worker hands its report to the launcher, whose number it has. */
+static void path_of(const char *json, const char *precision, pid_t launcher, char path[DN_PATH_MAX])
 {
-    snprintf(path, DN_PATH_MAX, "%s.%s", json, precision);
+    snprintf(path, DN_PATH_MAX, "%s.%s-%ld.tmp", json, precision, (long)launcher);
 }
 
 static dn_status count_links(dn_verify_case *vcase, dn_comm *comm)
@@ -142,7 +143,7 @@ static dn_status show(const dn_verification *what, const dn_verify_case *vcase,
     printf("\n");
     dn_status printed = dn_flush(stdout); /* told after the file, which may still be written */
     if (what->json) {
-        path_of(what->json, precision, path);
+        path_of(what->json, precision, getppid(), path);
         DN_TRY(dn_verify_write_json(report, path));
     }
     DN_TRY(printed);
@@ -276,15 +277,13 @@ static dn_status join_json(const dn_verification *what)
     json_t *all = json_object();
     for (int i = 0; i < 2; i++) {
         char path[DN_PATH_MAX];
-        path_of(what->json, precision_names[i], path);
+        path_of(what->json, precision_names[i], getpid(), path);
         json_t *one = json_load_file(path, 0, NULL);
         if (one)
             json_object_set_new(all, precision_names[i], one);
         unlink(path);
     }
-    int failed = json_dump_file(all, what->json, JSON_INDENT(1));
-    json_decref(all);
-    return failed ? dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", what->json) : DN_OK;
+    return dn_json_file_write(all, 0, what->json);
 }
 
 dn_status dn_verify_training(const dn_config *config, const dn_verification *what, char *const *argv,

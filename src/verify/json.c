@@ -1,8 +1,7 @@
 #include "verify/inside.h"
 
-#include "base/fail.h"
+#include "report/json_file.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 
@@ -73,10 +72,5 @@ dn_status dn_verify_write_json(const dn_verify_report *report, const char *path)
         json_array_append_new(meshes, mesh(report, &report->rows[i]));
     json_t *object = json_pack("{s:b, s:f, s:o}", "holds", (int)dn_verify_holds(report), "tolerance",
                                report->tolerance, "meshes", meshes);
-    if (!object)
-        return dn_fail(DN_ERR_MEMORY, "no memory for the JSON of a comparison");
-    int failed = json_dump_file(object, path, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-    int error = errno;
-    json_decref(object);
-    return failed ? dn_fail_errno(DN_ERR_IO, error, "cannot write '%s'", path) : DN_OK;
+    return dn_json_file_write(object, 6, path);
 }

@@ -139,10 +139,10 @@ class Trial(Place):
 
     def trace(self):
         """The counted calls of the last run: [(role, kind, what it is)]. Calls of one function on files that differ by a
-        number alone are the same thing."""
+        number alone, or what was drawn for a name, are the same thing."""
         with open(self.file("trace")) as file:
             calls = [line.split(" ", 2) for line in file]
-        return [(role, kind, re.sub(r"\d+", "#", what)) for role, kind, what in calls]
+        return [(role, kind, re.sub(r"\d+", "#", re.sub(r"\.[0-9a-f]{8}\.tmp", ".tmp", what))) for role, kind, what in calls]
 
     def was_hit(self):
         return any(what.split()[1] == "hit" for _, _, what in self.trace())

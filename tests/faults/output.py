@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import PROGRAM, Place, case, expect, run, tap  # noqa: E402
+from runs import PROGRAM, Place, case, expect, in_own_mounts, run, tap  # noqa: E402
 
 IO = 5
 COMMANDS = ["train", "compare", "eval", "report", "generate", "verify", "prepare", "launch", "stat", "topo", "bench",
@@ -115,6 +115,60 @@ def files_that_can_still_be_written_are():
             if arguments[:2] != ["bench", "comm"]:  # which stops where nobody sees its rows
                 expect(os.path.getsize(to) > 2, f"{arguments}: no file")
                 os.unlink(to)
+
+
+def writers(place, to):
+    """Commands that write files beside what they print, of which `to` is one."""
+    tiny = place.config(num_iterations=1, val_tokens=64)
+    numa = ["bench", "numa", "--buffer", "1M", "--seconds", "0.001"]
+    compare = ["compare", tiny, "--optimizers", "adamw", "--lr", "0.001", "-o", place.file("compare"), "--np", "1"]
+    return [[*MEASURE, "--json", to], [*numa, "--json", to], [*numa, "--html", to], [*compare, "--json", to],
+            [*compare, "--html", to], ["report", place.file("compare/adamw-lr0.001-s0"), "-o", to],
+            ["verify", tiny, "-n", "2", "--steps", "1", "--precision", "float", "--json", to]]
+
+
+@case
+def a_full_disk_leaves_the_older_file_as_it_is_and_no_part_of_the_new_one():
+    with Place() as place:
+        for arguments in writers(place, "/mnt/to"):
+            done = in_own_mounts("mount -t tmpfs -o size=8k none /mnt && cd /mnt && echo older >to && echo filler >filler && "
+                                 f"{PROGRAM} {' '.join(arguments)} >/dev/null; s=$?; ls -A; cat to; exit $s")
+            expect(done.returncode == IO and "/mnt/to" in done.stderr and "No space left" in done.stderr,
+                   f"{arguments}: {done.returncode}: {done.stderr}")
+            expect(done.stdout == "filler\nto\nolder\n", f"{arguments}: left behind: {done.stdout[:300]}")
+
+
+@case
+def files_of_the_user_beside_what_is_written_stay():
+    with Place() as place:
+        to = place.file("to")
+        os.symlink("elsewhere", place.file("link"))
+        for arguments in writers(place, place.file("link")):
+            theirs = [to + suffix for suffix in (".tmp", ".float")] + [place.file("link" + s) for s in (".tmp", ".float")]
+            for name in [*theirs, place.file("elsewhere")]:
+                with open(name, "w") as file:
+                    file.write("mine")
+            before = sorted(os.listdir(place.path))
+            done = run([PROGRAM, *arguments])
+            expect(done.returncode == 0, f"{arguments}: {done.returncode}: {done.stderr}")
+            for name in theirs:
+                with open(name) as file:
+                    expect(file.read() == "mine", f"{arguments}: {name} changed")
+            expect(os.path.islink(place.file("link")), f"{arguments}: the link was replaced")
+            expect(os.path.getsize(place.file("elsewhere")) > 4, f"{arguments}: nothing was written where the link leads")
+            left = set(os.listdir(place.path)) - set(before) - {"compare"}
+            expect(not left, f"{arguments}: left behind: {left}")
+
+
+@case
+def a_device_is_written_to_and_not_replaced():
+    with Place() as place:
+        for arguments in writers(place, "/mnt/full"):
+            if arguments[0] == "verify":  # its workers write beside the file first
+                continue
+            done = in_own_mounts("mount -t tmpfs none /mnt && touch /mnt/full && mount --bind /dev/full /mnt/full && "
+                                 f"{PROGRAM} {' '.join(arguments)} >/dev/null; s=$?; [ -c /mnt/full ] || exit 99; exit $s")
+            expect(done.returncode == IO and "No space left" in done.stderr, f"{arguments}: {done.returncode}: {done.stderr}")
 
 
 tap()

@@ -20,7 +20,7 @@ from runs import FULL, PROGRAM, case, expect, run, tap  # durable knows where it
 
 N_RANDOM = 40 if FULL else 4    # disks drawn at each moment
 N_RESUMES = 300 if FULL else 10
-CHECKPOINT = 4
+DATA, CHECKPOINT = 3, 4
 NOTHING = "nothing else arrives"
 
 
@@ -243,6 +243,50 @@ def a_torn_checkpoint_is_never_loaded():
             write_files(trial.file("torn"), {name: bytes(torn), older: trial.clean[END - 2]})
             done = run([PROGRAM, "eval", RUN], cwd=trial.file("torn"))
             expect(torn != whole and done.returncode == CHECKPOINT and name in done.stderr, done.stdout + done.stderr)
+
+
+def prepare(trial, text, **environment):
+    return run([PROGRAM, "prepare", trial.file(text), "-o", trial.file("tokens")], env={**os.environ, **environment})
+
+
+@case
+def shards_of_two_texts_are_never_taken_for_one():
+    """At each moment of a preparation over older shards, of which there were more: the older ones, all the new ones, or the
+    mark of an interruption - also of a mere kill, where all that was done arrives."""
+    with Trial() as trial:
+        for name, word in (("older", b"older "), ("newer", b"newer ")):
+            with open(trial.file(name), "wb") as file:
+                file.write(word * 30000)
+        expect(prepare(trial, "older").returncode == 0, "prepare failed")
+        shards = read_files(trial.file("tokens"))
+        older = {**shards, "train_000001.bin": shards["train_000000.bin"]}
+        write_files(trial.file("tokens"), older)
+        disk = Disk(trial.file("tokens"))
+        done = prepare(trial, "newer", LD_PRELOAD=os.environ["DISK_PRELOAD"], DISK_UNDER=trial.file("tokens"),
+                       DISK_RECORD=trial.file("record"),
+                       ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
+        expect(done.returncode == 0, done.stderr)
+        newer, marked = read_files(trial.file("tokens")), None
+        expect(set(newer) == set(shards), f"{sorted(newer)}")
+        with open(trial.file("record")) as file:
+            operations = file.read().splitlines()
+        for number, line in enumerate([""] + operations):
+            if line:
+                disk.do(line)
+            for word, left in disk.disks(number):
+                found = {name: content for name, content in left.items() if name.endswith(".bin")}
+                what = f"after operation {number}, '{line[:60]}'; {word}: {sorted(left)}"
+                expect(".incomplete" in left or found in (older, newer), f"neither one text nor marked: {what}")
+                expect(found == newer or number < len(operations), f"the end is not safe: {what}")
+                if ".incomplete" in left and found not in (older, newer):
+                    marked = left
+        write_files(trial.file("tokens"), marked)
+        train = [PROGRAM, "train", "--np", "1", trial.file("config.yaml"), f"data_dir={trial.file('tokens')}"]
+        done = run(train)
+        expect(done.returncode == DATA and "prepare" in done.stderr and ".incomplete" in done.stderr, done.stderr)
+        expect(prepare(trial, "newer").returncode == 0 and read_files(trial.file("tokens")) == newer, "not prepared again")
+        done = run([*train, "num_iterations=1", f"checkpoint_dir={trial.file('run')}"])
+        expect(done.returncode == 0, done.stderr)
 
 
 tap()

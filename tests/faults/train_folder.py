@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import struct
@@ -129,14 +130,15 @@ def two_texts_are_not_prepared_into_one_folder_at_a_time():
 def what_a_killed_writer_left_goes_when_the_next_run_starts():
     with Place() as place:
         os.mkdir(place.file("run"))
-        for name in ("step_00000003.safetensors.tmp", "best.safetensors.tmp", "notes.tmp"):
+        for name in ("step_00000003.safetensors.01234567.tmp", "best.safetensors.89abcdef.tmp", "notes.01234567.tmp",
+                     "best.safetensors.tmp"):
             with open(place.file(f"run/{name}"), "w") as file:
                 file.write("part")
         first = place.start(num_iterations=100000)
         try:
             place.wait_for_step(1)
             files = sorted(os.listdir(place.file("run")))
-            expect(files == [".lock", "metrics.jsonl", "notes.tmp"], f"{files}")
+            expect(files == [".lock", "best.safetensors.tmp", "metrics.jsonl", "notes.01234567.tmp"], f"{files}")
         finally:
             end(first)
 
@@ -270,7 +272,45 @@ def a_disk_that_fills_up_while_a_run_goes_on_is_a_warning_and_then_well_again():
         with open(log) as file:
             lines = [line for line in file if "are free" in line or "again" in line]
         expect(done.returncode == 128 + signal.SIGTERM, f"{done.returncode} {done.stderr} {lines}")
-        expect(len(lines) == 2 and "warning: /mnt/run" in lines[0] and "room for checkpoints again" in lines[1], f"{lines}")
+        expect(len(lines) == 2 and "warning: /mnt/run" in lines[0] and "can be saved again" in lines[1], f"{lines}")
+
+
+@case
+def a_folder_that_is_moved_replaced_or_unlocked_under_a_run_gets_nothing_more_from_it():
+    """Whoever took its place, or the lock that is gone, may have saved there; the run warns, and saves nothing."""
+    def move(place):
+        os.rename(place.file("run"), place.file("moved"))
+
+    def replace(place):
+        move(place)
+        os.mkdir(place.file("run"))
+
+    def unlock(place):
+        os.remove(place.file("run/.lock"))
+
+    for hurt in (move, replace, unlock):
+        with Place() as place:
+            process = place.start(np=2, num_iterations=1000000)
+            try:
+                place.wait_for_step(3)
+                hurt(place)
+                if hurt != move:  # as whoever is at work there now
+                    with open(place.file("run/.lock"), "w") as file:
+                        file.write("process 7 on elsewhere")
+                    if hurt == replace:
+                        shutil.copy(place.file("moved/metrics.jsonl"), place.file("run"))
+                for line in process.stderr:
+                    if "warning: " in line and place.file("run") in line:
+                        break
+                process.send_signal(signal.SIGTERM)
+                _, errors = process.communicate(timeout=60)
+            finally:
+                end(process)
+            expect(process.returncode == IO, f"{hurt.__name__}: {process.returncode}: {errors}")
+            expect(f"{place.file('run')} was moved or replaced" in errors and "nothing is saved" in errors, errors)
+            left = sorted(os.listdir(place.file("run"))) if hurt != move else os.path.exists(place.file("run"))
+            expect(left == {move: False, replace: [".lock", "metrics.jsonl"], unlock: [".lock", "metrics.jsonl"]}[hurt],
+                   f"{hurt.__name__}: {left}")
 
 
 @case

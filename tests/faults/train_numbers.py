@@ -151,6 +151,8 @@ def one_nan_in_a_state_that_waits_is_found_at_the_next_validation():
     """In DiLoCo's anchor, which nothing reads until the next exchange: that would spread it over the weights."""
     keys = {"strategy": "diloco", "sync_every": 20000, "num_iterations": 30000}
     with Place() as place:
+        for kind in ("train", "val"):
+            write_shard(place.file(f"data/{kind}_000000.bin"), random_tokens(5000, below=8))  # all in every batch
         first = place.train(np=2, stop_after=1, **keys)
         expect(first.returncode == 0, first.stderr)
         name = "transformer.wte.weight"

@@ -15,25 +15,25 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-ASIDE, GENERATIONS, METRICS = 'src/base/atomic_file.c', 'src/checkpoint/generations.c', 'src/report/metrics.c'
+ATOMIC, GENERATIONS, METRICS = 'src/base/atomic_file.c', 'src/checkpoint/generations.c', 'src/report/metrics.c'
 WRITE, READ, SAVE = 'src/checkpoint/write.c', 'src/checkpoint/read.c', 'src/train/save.c'
 
 # What is wrong then, and in which file what becomes what.
 FAULTS = [
-    ('a checkpoint is renamed before it is synced', (ASIDE, 'aside->fd) == 0 ? DN_OK : stopped(aside, errno);',
+    ('a checkpoint is renamed before it is synced', (ATOMIC, 'f->fd) == 0 ? DN_OK : stopped(f, f->bytes, errno);',
                                                      '-1) == 0 ? DN_OK : DN_OK;')),
-    ('the directory is not synced after the rename', (ASIDE, '    DN_TRY(dn_name_sync(aside->path));\n', '')),
-    ('an error of fsync is ignored', (ASIDE, 'aside->fd) == 0 ? DN_OK : stopped(aside, errno);',
-                                      'aside->fd) == 0 ? DN_OK : DN_OK;')),
-    ('an error of write-back is ignored', (ASIDE, 'return lost ? stopped(aside, errno) : DN_OK;',
+    ('the directory is not synced after the rename', (ATOMIC, '    DN_TRY(dn_name_sync(f->path));\n', '')),
+    ('an error of fsync is ignored', (ATOMIC, 'f->fd) == 0 ? DN_OK : stopped(f, f->bytes, errno);',
+                                      'f->fd) == 0 ? DN_OK : DN_OK;')),
+    ('an error of write-back is ignored', (ATOMIC, 'return lost ? stopped(f, f->bytes, errno) : DN_OK;',
                                            'return lost ? DN_OK : DN_OK;')),
-    ('an error of syncing a directory is ignored', (ASIDE, 'return synced ? DN_OK :', 'return synced || error ? DN_OK :')),
-    ('the count of a short write is ignored', (ASIDE, 'bytes -= (size_t)n;', 'bytes = 0;')),
-    ('an interrupted write is an error', (ASIDE, 'if (n < 0 && errno == EINTR)', 'if (n < 0 && errno == 0)')),
-    ('an error of write is ignored', (ASIDE, 'return stopped(aside, n < 0 ? errno : ENOSPC);', 'return DN_OK;')),
-    ('a checkpoint is written under its own name', (ASIDE, '"%s.tmp", aside->path', '"%s", aside->path')),
-    ('a file that was given up is left', (ASIDE, '        unlink(temporary);\n    }\n    free', '    }\n    free')),
-    ('a new directory is not synced into its parent', (ASIDE, 'DN_TRY(dn_name_sync(part));', 'made = true;')),
+    ('an error of syncing a directory is ignored', (ATOMIC, 'return synced ? DN_OK :', 'return synced || error ? DN_OK :')),
+    ('the count of a short write is ignored', (ATOMIC, 'bytes -= (size_t)n;', 'bytes = 0;')),
+    ('an interrupted write is an error', (ATOMIC, 'if (n < 0 && errno == EINTR)', 'if (n < 0 && errno == 0)')),
+    ('an error of write is ignored', (ATOMIC, 'return stopped(f, offset, n < 0 ? errno : ENOSPC);', 'return DN_OK;')),
+    ('a checkpoint is written under its own name', (ATOMIC, '"%s." TAG_FORMAT ".tmp", path, tag', '"%s", path')),
+    ('a file that was given up is left', (ATOMIC, '        unlink(temporary);\n    }\n    free', '    }\n    free')),
+    ('a new directory is not synced into its parent', (ATOMIC, 'DN_TRY(dn_name_sync(part));', 'made = true;')),
     ('older checkpoints go before the new one is there',
      (WRITE, 'dn_generations_prune(dir, step, keep > 2 ? keep - 1 : 1);', 'dn_generations_prune(dir, step, 0);')),
     ('a directory that cannot be read is empty', (GENERATIONS, 'int error = errno;', 'int error = 0;')),
@@ -42,7 +42,9 @@ FAULTS = [
     ('the name of metrics is not synced', (METRICS, 'return dn_name_sync(metrics->path);', 'return DN_OK;')),
     ('an error of syncing metrics is ignored', (METRICS, 'fsync(metrics->fd) == 0 ||', 'fsync(metrics->fd) <= 0 ||')),
     ('metrics that cannot be read end there', (METRICS, 'status == DN_OK && ferror(file)', 'ferror(file) > 1')),
-    ('metrics to come are not cut off', (METRICS, 'metrics->fd < 0 || ftruncate(metrics->fd, metrics->end) != 0)', 'metrics->fd < 0)')),
+    ('metrics to come are not cut off', (METRICS, '(ftruncate(metrics->fd, metrics->end) != 0)\n        return dn_fail_errno('
+                                         'DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);\n    return dn_name_sync',
+                                         '(metrics->fd < 0)\n        return DN_OK;\n    return dn_name_sync')),
     ('the count of a short write of metrics is ignored', (METRICS, 'at += (size_t)written;', 'at = metrics->length;')),
 ]
 

@@ -295,6 +295,37 @@ static void nothing_behind_a_gzip_member_is_passed_over(void **state)
     free(packed);
 }
 
+/* As these programs begin their files; text that begins like one is text. */
+static void what_other_programs_compressed_is_refused_by_name(void **state)
+{
+    static const struct {
+        const char *begin, *told;
+        size_t n;
+    } files[] = {
+        {"\xfd" "7zXZ\0\0\4", "(unxz)", 8},
+        {"\x28\xb5\x2f\xfd\x04", "(unzstd)", 5},
+        {"BZh91AY&SY\xd3", "(bunzip2)", 11},
+        {"PK\3\4\x14", "(unzip)", 5},
+        {"7z\xbc\xaf\x27\x1c\0", "(7z x)", 7},
+        {"\x04\x22\x4d\x18\x60", "(unlz4)", 5},
+        {"BZh9 is how bzip2 begins", NULL, 24},
+        {"PK", NULL, 2},
+    };
+    dn_prepare_result result;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        static uint8_t content[TEXT];
+        memcpy(content, text, TEXT);
+        memcpy(content, files[i].begin, files[i].n);
+        assert_true(scratch_write(&dir, "packed", content, TEXT));
+        assert_int_equal(prepare_one("packed", 0.1, HUNDRED_MILLION, &result), files[i].told ? DN_ERR_DATA : DN_OK);
+        if (!files[i].told)
+            continue;
+        assert_non_null(strstr(dn_error_message(), files[i].told));
+        assert_non_null(strstr(dn_error_message(), "/packed: "));
+        assert_int_equal(scratch_entries(out, false), 0);
+    }
+}
+
 struct seen {
     uint64_t done, total;
     int calls;
@@ -409,7 +440,7 @@ static void leftovers_of_a_killed_preparation_are_no_obstacle(void **state)
     assert_int_equal(mkdir(out, 0700), 0);
     for (int named = 0; named < 2; named++) {
         disk.no_nameless = named;
-        assert_true(scratch_write(&dir, "out/train_000000.bin.tmp", "x", 1));
+        assert_true(scratch_write(&dir, "out/train_000000.bin.0a1b2c3d.tmp", "x", 1));
         assert_int_equal(prepare_one("text", 0.1, HUNDRED_MILLION, &result), DN_OK);
         assert_int_equal(assert_shards_are_the_text(0.1, HUNDRED_MILLION, &result),
                          scratch_entries(out, false));
@@ -429,6 +460,7 @@ TESTS(data_prepare)
         TEST(gzip_and_dictzip_are_read_as_what_is_in_them),
         TEST(damaged_gzip_is_refused_and_leaves_nothing),
         TEST(nothing_behind_a_gzip_member_is_passed_over),
+        TEST(what_other_programs_compressed_is_refused_by_name),
         TEST(standard_input_is_read_and_progress_ends_at_the_total),
         TEST(a_pipe_has_no_known_total),
         TEST(two_blocks_are_enough_and_one_byte_less_is_not),
