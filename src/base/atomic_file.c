@@ -157,14 +157,14 @@ dn_status dn_atomic_file_open(const char *path, uint64_t expected_bytes, dn_atom
         return dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
     parent_of(path, dir);
     temporary_name(path, f.tag, temporary);
-    dn_status status = dn_dir_check_space(dir, expected_bytes);
+    dn_status status = expected_bytes ? dn_dir_check_space(dir, expected_bytes) : DN_OK;
     if (status == DN_OK)
         f.fd = open_nameless(dir);
     if (status == DN_OK && f.fd < 0) {
         f.fd = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
         f.named = f.fd >= 0;
         if (f.fd < 0)
-            status = dn_fail_errno(DN_ERR_IO, errno, "cannot create %s", temporary);
+            status = dn_fail_errno(DN_ERR_IO, errno, "cannot write %s", path);
     }
     if (status == DN_OK)
         *out = f;

@@ -145,7 +145,7 @@ static dn_status kept_bytes(const char *path, uint64_t next_step, off_t *end, ui
 static dn_status open_file(dn_metrics *metrics, uint64_t next_step)
 {
     struct stat st;
-    metrics->fd = open(metrics->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
+    metrics->fd = open(metrics->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
     if (metrics->fd < 0 || fstat(metrics->fd, &st) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
     if (!S_ISREG(st.st_mode)) /* a pipe or a device might be read for ever */
@@ -267,21 +267,47 @@ dn_status dn_metrics_write(dn_metrics *metrics, uint64_t step, const dn_metric *
     return DN_OK;
 }
 
+/* The first `bytes` bytes of the metrics, to f. */
+static dn_status copy_lines(const dn_metrics *metrics, off_t bytes, dn_atomic_file *f)
+{
+    char buffer[1 << 14];
+    for (off_t at = 0; at < bytes;) {
+        size_t wanted = bytes - at < (off_t)sizeof buffer ? (size_t)(bytes - at) : sizeof buffer;
+        ssize_t n = pread(metrics->fd, buffer, wanted, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return dn_fail_errno(DN_ERR_IO, n < 0 ? errno : EIO, "cannot read metrics %s", metrics->path);
+        DN_TRY(dn_atomic_file_append(f, buffer, (size_t)n));
+        at += n;
+    }
+    return DN_OK;
+}
+
+/* A checkpoint may stand for the line that changes: changed in place, a power cut could tear it. */
 dn_status dn_metrics_amend(dn_metrics *metrics, uint64_t step, const dn_metric *value)
 {
-    const off_t whole = metrics->end;
-    if (whole == 0 || metrics->last != step)
+    if (metrics->end == 0 || metrics->last != step)
         return dn_metrics_write(metrics, step, value, 1);
-    metrics->end -= 2; /* }, new line */
-    if (ftruncate(metrics->fd, metrics->end) != 0)
-        return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
+    dn_atomic_file f;
+    DN_TRY(dn_atomic_file_open(metrics->path, 0, &f));
     make_line(metrics, "", value, 1);
-    dn_status status = append_line(metrics);
+    dn_status status = copy_lines(metrics, metrics->end - 2, &f); /* without }, new line */
     if (status == DN_OK)
-        return DN_OK;
-    if (write(metrics->fd, "}\n", 2) == 2) /* its place was free a moment ago; else a torn line goes with the next open */
-        metrics->end = whole;
-    return status;
+        status = dn_atomic_file_append(&f, metrics->line, metrics->length);
+    if (status == DN_OK)
+        status = dn_atomic_file_seal(&f, NULL, NULL);
+    if (status == DN_OK)
+        status = dn_atomic_file_publish(&f);
+    dn_atomic_file_discard(&f);
+    DN_TRY(status);
+    int fd = open(metrics->path, O_RDWR | O_APPEND | O_CLOEXEC);
+    if (fd < 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
+    close(metrics->fd);
+    metrics->fd = fd;
+    metrics->end += (off_t)metrics->length - 2;
+    return DN_OK;
 }
 
 dn_status dn_metrics_close(dn_metrics **metrics)

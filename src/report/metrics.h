@@ -33,7 +33,8 @@ dn_status dn_metrics_write(dn_metrics *metrics, uint64_t step, const dn_metric *
  * steps that the file lacks. Errors: DN_ERR_IO. */
 dn_status dn_metrics_sync(dn_metrics *metrics) DN_MUST_USE;
 /** Adds a value to the line of `step`, if that is the last one that was written or found; otherwise as a line of its
- * own. Errors: DN_ERR_IO, the file is then as before. */
+ * own. The line is replaced at once, and durably: the file becomes a new one. Errors: DN_ERR_IO, the file is then as
+ * before. */
 dn_status dn_metrics_amend(dn_metrics *metrics, uint64_t step, const dn_metric *value) DN_MUST_USE;
 /** Closes; NULL is a no-op; sets *metrics to NULL. Errors: DN_ERR_IO. */
 dn_status dn_metrics_close(dn_metrics **metrics) DN_MUST_USE;

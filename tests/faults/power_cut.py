@@ -12,10 +12,12 @@ The model is harsher than a journalling file system, which keeps the order of na
 more disks, and resumes from hundreds of them instead of ten. tests/mutation/weaken_disk.py shows which
 planted faults are found.
 """
+import json
 import os
 import random
+import re
 
-from durable import END, RUN, Trial, lines_of, read_files, step_of, write_files
+from durable import END, LINES, RUN, Trial, lines_of, read_files, step_of, write_files
 from runs import FULL, PROGRAM, case, expect, run, tap  # durable knows where it is
 
 N_RANDOM = 40 if FULL else 4    # disks drawn at each moment
@@ -243,6 +245,37 @@ def a_torn_checkpoint_is_never_loaded():
             write_files(trial.file("torn"), {name: bytes(torn), older: trial.clean[END - 2]})
             done = run([PROGRAM, "eval", RUN], cwd=trial.file("torn"))
             expect(torn != whole and done.returncode == CHECKPOINT and name in done.stderr, done.stdout + done.stderr)
+
+
+@case
+def a_line_of_metrics_to_which_a_late_validation_is_added_is_never_lost():
+    """A run that was stopped between its last step and the validation that was due goes on: the validation joins the line
+    of a step that has its checkpoint already."""
+    with Trial() as trial:
+        name = os.path.join(RUN, f"step_{END:08d}.safetensors")
+        data = trial.clean[END]
+        value = re.search(rb'"val_loss":"[^"]*"', data[:4096]).group()
+        due = data.replace(value, b'"validation":"due"'.ljust(len(value)), 1)
+        write_files(trial.file("cut"), {name: due})
+        expect(run([os.environ["SPOIL"], trial.file(f"cut/{name}")]).returncode == 0, "no checksum")
+        due = read_files(trial.file("cut"))[name]
+        lines = [json.dumps({k: v for k, v in line.items() if k != "val_loss" or line["step"] != END}) for line in trial.lines]
+        write_files(trial.file("cut"), {name: due, trial.metrics_name: "".join(line + "\n" for line in lines).encode()})
+        before = lines_of(read_files(trial.file("cut"))[trial.metrics_name])
+        disk = Disk(trial.file("cut"))
+        done = trial.train("cut", None, record="record")
+        expect(done.returncode == 0 and "validation loss" in done.stderr, done.stderr)
+        with open(trial.file("record")) as file:
+            operations = file.read().splitlines()
+        for number, line in enumerate([""] + operations):
+            if line:
+                disk.do(line)
+            for word, left in disk.disks(number):
+                what = f"power cut after operation {number}, '{line[:60]}'; {word}: {sorted(left)}"
+                expect(left.get(name) in (due, trial.clean[END]), f"the checkpoint is lost or torn: {what}")
+                found = lines_of(left.get(trial.metrics_name, b""))
+                allowed = (before, trial.lines) if number < len(operations) else (trial.lines,)
+                expect(found[:LINES] in allowed, f"{found[-2:]} are not {trial.lines[-2:]}: {what}")
 
 
 def prepare(trial, text, **environment):

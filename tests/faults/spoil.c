@@ -1,8 +1,9 @@
-/* spoil FILE TENSOR INDEX VALUE: sets one float of a checkpoint and repairs its checksum, as a run that had diverged
- * would have left it. */
+/* spoil FILE [TENSOR INDEX VALUE]: sets one float of a checkpoint and repairs its checksum, as a run that had diverged
+ * would have left it; or repairs it alone. */
 #include "checkpoint/format.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,25 +23,33 @@ static char *read_all(const char *path, size_t *bytes)
     return content;
 }
 
-int main(int argc, char **argv)
+/* False: there is no such tensor. */
+static bool set(char *content, const char *tensor, size_t index, float value)
 {
-    size_t bytes, begin;
-    char *content = argc == 5 ? read_all(argv[1], &bytes) : NULL;
-    if (!content)
-        return 1;
     uint64_t header;
+    size_t begin;
     memcpy(&header, content, sizeof header);
     char *data = content + 8 + header;
     char last = data[0], entry[300];
     data[0] = '\0'; /* the header is a string for a moment */
-    snprintf(entry, sizeof entry, "\"%s\":{", argv[2]);
+    snprintf(entry, sizeof entry, "\"%s\":{", tensor);
     const char *at = strstr(content + 8, entry);
     const char *offsets = at ? strstr(at, "\"data_offsets\":[") : NULL;
-    if (!offsets || sscanf(offsets, "\"data_offsets\":[%zu,", &begin) != 1)
-        return 2;
+    bool found = offsets && sscanf(offsets, "\"data_offsets\":[%zu,", &begin) == 1;
     data[0] = last;
-    float value = strtof(argv[4], NULL);
-    memcpy(data + begin + strtoull(argv[3], NULL, 10) * sizeof value, &value, sizeof value);
+    if (found)
+        memcpy(data + begin + index * sizeof value, &value, sizeof value);
+    return found;
+}
+
+int main(int argc, char **argv)
+{
+    size_t bytes;
+    char *content = argc == 5 || argc == 2 ? read_all(argv[1], &bytes) : NULL;
+    if (!content)
+        return 1;
+    if (argc == 5 && !set(content, argv[2], strtoull(argv[3], NULL, 10), strtof(argv[4], NULL)))
+        return 2;
     char digits[DN_CHECKPOINT_DIGITS + 1];
     memcpy(content + DN_CHECKPOINT_DIGITS_AT, DN_CHECKPOINT_ZEROS, DN_CHECKPOINT_DIGITS);
     snprintf(digits, sizeof digits, "%016" PRIx64, (uint64_t)XXH3_64bits(content, bytes));
