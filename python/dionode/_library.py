@@ -1,0 +1,171 @@
+"""libdionode through ctypes: where it is, the types and functions of its headers that this package calls, its errors."""
+import ctypes as c
+import enum
+import functools
+import os
+import pathlib
+
+N_AXES = 3  # dp, fs, tp
+
+
+class Type(enum.IntEnum):
+    """dn_type"""
+    F32, F64, BF16, I32, I64 = range(5)
+
+
+class Op(enum.IntEnum):
+    """dn_op"""
+    SUM, AVG, MIN, MAX = range(4)
+
+
+class Traffic(enum.IntEnum):
+    """dn_traffic: what bytes are counted as."""
+    FACTORS, BASIS, ORTH, GRADIENT, WEIGHTS, ACTIVATIONS, MOMENTUM, CONTROL = range(8)
+
+
+class Collective(enum.IntEnum):
+    """dn_collective"""
+    ALL_REDUCE, REDUCE, REDUCE_SCATTER, ALL_GATHER, ALL_TO_ALL, BROADCAST = range(6)
+
+
+TYPE_BYTES = {Type.F32: 4, Type.F64: 8, Type.BF16: 2, Type.I32: 4, Type.I64: 8}
+
+
+def struct(name, /, **fields):
+    return type(name, (c.Structure,), {"_fields_": list(fields.items())})
+
+
+RuleInfo = struct("RuleInfo", name=c.c_char_p, help=c.c_char_p, matrices_only=c.c_bool, lr=c.c_double)
+GroupOptions = struct("GroupOptions", lr_scale=c.c_double, weight_decay=c.c_double)
+# The options of rules come behind, and are set by name.
+OptimConfig = struct("OptimConfig", matrix_rule=c.c_char_p, scalar_rule=c.c_char_p, groups=GroupOptions * 4)
+Key = struct("Key", name=c.c_char_p, field=c.c_char_p, type=c.c_int, offset=c.c_size_t, initial=c.c_char_p,
+             min=c.c_double, max=c.c_double, choices=c.c_char_p, help=c.c_char_p, role=c.c_int)
+DimSharding = struct("DimSharding", axis=c.c_int, unit=c.c_size_t)
+Block = struct("Block", row0=c.c_size_t, rows=c.c_size_t, col0=c.c_size_t, cols=c.c_size_t)
+OptimTensor = struct("OptimTensor", name=c.c_char_p, kind=c.c_int, shape=c.c_size_t * 6, row_sharding=DimSharding,
+                     col_sharding=DimSharding, n_views=c.c_size_t, split_rows=c.c_size_t * 8, weight=c.c_void_p,
+                     grad=c.c_void_p, stride=c.c_size_t, in_place=c.c_bool)
+OptimReport = struct("OptimReport", skipped=c.c_bool, grad_norm=c.c_double, clip=c.c_double, n_zero=c.c_int,
+                     n_fallback=c.c_int)
+OptimState = struct("OptimState", name=c.c_char_p, rows=c.c_size_t, cols=c.c_size_t, block=Block, type=c.c_int,
+                    data=c.c_void_p, replica=c.c_int, per_replica=c.c_bool)
+CommStats = struct("CommStats", **{name: c.c_uint64 * len(Traffic) for name in ("payload", "moved", "crossed")},
+                   by_collective=c.c_uint64 * len(Collective), cluster=c.c_double * len(Traffic),
+                   cluster_by_collective=c.c_double * len(Collective))
+
+_TYPES = {"status": c.c_int, "int": c.c_int, "size": c.c_size_t, "text": c.c_char_p, "real": c.c_double, "bool": c.c_bool,
+          "u64": c.c_uint64, "pointer": c.c_void_p, "void": None, "ints": c.POINTER(c.c_int), "rule": c.POINTER(RuleInfo),
+          "key": c.POINTER(Key), "tensors": c.POINTER(OptimTensor), "report": c.POINTER(OptimReport),
+          "state": OptimState, "stats": CommStats}
+
+# result name(arguments): as in the headers. `status` becomes an exception unless it is 0.
+_FUNCTIONS = """
+text   dn_version
+text   dn_error_message
+text   dn_status_name              int
+bool   dn_launch_is_worker
+rule   dn_rule_at                  size
+rule   dn_rule_find                text
+bool   dn_rule_takes               rule text
+key    dn_config_keys
+void   dn_config_init              pointer
+status dn_config_set               pointer text
+size   dn_optim_heap_bytes         pointer tensors size ints
+status dn_optim_create             pointer tensors size pointer int pointer
+void   dn_optim_destroy            pointer
+status dn_optim_step               pointer u64 real report
+status dn_optim_set_weight_decay   pointer text real
+status dn_optim_set_frozen         pointer size bool
+size   dn_optim_n_states           pointer
+state  dn_optim_state_of           pointer size int
+size   dn_mesh_heap_bytes          ints
+status dn_mesh_create              pointer ints pointer
+void   dn_mesh_destroy             pointer
+status dn_comm_join                size real pointer
+int    dn_comm_leave               pointer int
+status dn_comm_create_alone        size pointer
+status dn_comm_split               pointer int int size pointer
+size   dn_comm_split_bytes         pointer size
+int    dn_comm_rank                pointer
+int    dn_comm_size                pointer
+status dn_comm_barrier             pointer
+status dn_comm_all_reduce          pointer pointer size int int int
+status dn_comm_reduce              pointer pointer size int int int int
+status dn_comm_reduce_scatter      pointer pointer size int int int
+status dn_comm_all_gather          pointer pointer size int int
+status dn_comm_all_to_all          pointer pointer pointer size int int
+status dn_comm_broadcast           pointer pointer size int int
+status dn_comm_send                pointer pointer size int int int
+status dn_comm_receive             pointer pointer size int int int
+stats  dn_comm_get_stats           pointer bool
+status dn_comm_tick                pointer u64 text
+"""
+
+
+class Error(RuntimeError):
+    """A call of the library failed: its one line says what, where and what to do. status: a dn_status, below 0."""
+
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+def _check(status, *_):
+    if status != 0:
+        raise Error(status, library().dn_error_message().decode(errors="replace"))
+
+
+def _path():
+    """DIONODE_LIBRARY; beside this file, as a wheel has it; or the system's."""
+    beside = pathlib.Path(__file__).with_name("libdionode.so")
+    return os.environ.get("DIONODE_LIBRARY") or (str(beside) if beside.exists() else "libdionode.so.0.1")
+
+
+def _core_type():
+    """The kernels that OpenBLAS has for this processor; Debian's 0.3.21 takes new processors for much older ones. None:
+    what it finds itself. As dn_blas_tune, which starts the program over: this one may already be at work."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            words = set(file.read().partition("\n\n")[0].split())
+    except OSError:
+        return None
+    if words >= {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}:
+        return "SkylakeX"
+    return ("Zen" if "AuthenticAMD" in words else "Haswell") if words >= {"avx2", "fma"} else None
+
+
+@functools.cache
+def library():
+    """Loaded when first needed: OpenBLAS then starts its threads."""
+    core = None if "OPENBLAS_CORETYPE" in os.environ else _core_type()
+    if core:
+        os.environ["OPENBLAS_CORETYPE"] = core
+    try:
+        loaded = c.CDLL(_path())
+    except OSError as error:
+        raise ImportError(f"{error}: install the package's wheel, or set DIONODE_LIBRARY to a libdionode.so; it needs "
+                          "OpenBLAS, LAPACKE, hwloc, jansson, libyaml, xxhash and zlib of the system") from None
+    finally:
+        if core:
+            del os.environ["OPENBLAS_CORETYPE"]  # other OpenBLAS builds of this process choose for themselves
+    for line in _FUNCTIONS.strip().splitlines():
+        result, name, *arguments = line.split()
+        function = getattr(loaded, name)
+        function.restype = _TYPES[result]
+        function.argtypes = [_TYPES[argument] for argument in arguments]
+        if result == "status":
+            function.restype, function.errcheck = c.c_int, _check
+    return loaded
+
+
+def version():
+    return library().dn_version().decode()
+
+
+def rules():
+    """Names of the rules there are, and what each is: {"dion": "...", ...}."""
+    found = {}
+    while rule := library().dn_rule_at(len(found)):
+        found[rule[0].name.decode()] = rule[0].help.decode()
+    return found
