@@ -14,7 +14,7 @@ _dionode() {
   type -P "$program" >/dev/null || return
 
   local command=("${words[@]:1:1}")
-  [[ $command == bench ]] && command=("${words[@]:1:2}")
+  [[ $command == bench || $command == tokenizer ]] && command=("${words[@]:1:2}")
   help=$("$program" "${command[@]}" --help 2>/dev/null)
   case "$current" in
     --*=*) COMPREPLY=($(compgen -f -- "${current#*=}")) ;;

@@ -14,7 +14,7 @@
 typedef int cli_command(int argc, char **argv, char **command_line);
 
 cli_command cli_train, cli_compare, cli_eval, cli_generate, cli_prepare, cli_topo, cli_launch, cli_stat,
-    cli_bench, cli_verify, cli_report;
+    cli_bench, cli_verify, cli_report, cli_tokenizer;
 /* What `dionode bench` dispatches to. */
 cli_command cli_bench_comm, cli_bench_numa;
 
@@ -26,6 +26,9 @@ typedef struct cli_entry {
 /** The one with that name of the n commands below `parent` ("" or "bench "), or NULL, after a line on stderr that
  * names the nearest. */
 const cli_entry *cli_find(const cli_entry *entries, size_t n, const char *parent, const char *name);
+
+/** Runs the one of a group of commands that argv[1] names, `dionode GROUP NAME`. */
+int cli_group(const char *group, const cli_entry *entries, size_t n, int argc, char **argv, char **command_line);
 
 /** argp_parse, with -h for --help. */
 void cli_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input);

@@ -20,6 +20,7 @@ static const cli_entry commands[] = {
     {"generate", "generate text with a run's model", cli_generate},
     {"verify", "verify that sharded training equals training on one rank", cli_verify},
     {"prepare", "tokenize text into shards", cli_prepare},
+    {"tokenizer", "train a tokenizer on text", cli_tokenizer},
     {"launch", "start your own program as workers and monitor them", cli_launch},
     {"stat", "show the state of each worker of a running launch", cli_stat},
     {"topo", "show the machine and where workers would run", cli_topo},

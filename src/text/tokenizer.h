@@ -20,7 +20,7 @@
 
 #include <stdbool.h>
 
-enum { DN_TOKENS_MAX = 1 << 24, DN_NORMALIZERS_MAX = 8, DN_SPLITS_MAX = 8 };
+enum { DN_TOKENS_MAX = 1 << 20, DN_NORMALIZERS_MAX = 8, DN_SPLITS_MAX = 8 };
 
 typedef struct dn_token {
     char *bytes; /* [n], owned; NULL: the id stands for nothing */

@@ -21,7 +21,7 @@ typedef struct fuzz_target {
 } fuzz_target;
 
 extern const fuzz_target fuzz_checkpoint, fuzz_mesh, fuzz_metrics, fuzz_override, fuzz_plan, fuzz_ring,
-    fuzz_shards, fuzz_stat, fuzz_text, fuzz_yaml;
+    fuzz_shards, fuzz_stat, fuzz_text, fuzz_tokenizer, fuzz_yaml;
 
 /** The target of that name; NULL if there is none. */
 const fuzz_target *fuzz_find(const char *name);
