@@ -6,6 +6,7 @@
 #include "support/close.h"
 #include "support/tests.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,9 +165,38 @@ static void a_number_that_is_none_is_found(void **state)
     assert_int_equal(d.param, 3);
 }
 
+/* Also those of strategies that are not there yet: each file to its end, with settings and finite numbers. */
+static void every_file_can_be_read(void **state)
+{
+    (void)state;
+    DIR *folder = opendir(ORACLE_DIR "/strategies");
+    assert_non_null(folder);
+    size_t n_files = 0;
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        char name[256];
+        size_t n_cases = 0;
+        strategies_case c;
+        if (sscanf(entry->d_name, "%255[a-z_].txt", name) != 1)
+            continue; /* . and .. */
+        FILE *file = strategies_open(name);
+        assert_non_null(file);
+        for (; strategies_next(file, &c); n_cases++) {
+            assert_true(strategies_text(&c, "rule") || strategies_text(&c, "demo_update"));
+            for (int i = 0; i < N; i++)
+                assert_true(isfinite(c.rows[i][STRATEGIES_ROWS - 1]));
+        }
+        fclose(file);
+        assert_at_least(n_cases, 2);
+        n_files++;
+    }
+    closedir(folder);
+    assert_at_least(n_files, 14);
+}
+
 TESTS(strategies_harness)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_file_can_be_read),
         cmocka_unit_test(averaging_by_hand_passes),
         cmocka_unit_test(averaging_at_another_step_does_not),
         cmocka_unit_test(a_wrong_weight_is_found_where_it_is),

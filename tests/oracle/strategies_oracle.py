@@ -14,6 +14,7 @@ table, and the documentation says that these are this project's choices.
 | of | choice |
 |---|---|
 | a step | t counts from 0; `every H` means after the rule's step t where (t + 1) mod H = 0 |
+| a parameter | what a rank holds of it: its block. So tiles, thresholds, codebooks and polar factors depend on how fs and tp cut it; here nothing is cut. Random numbers and rows that are drawn go by the whole parameter |
 | a mean | sum in rank order, then divided by their number; the mean over senders is over those that sent that entry |
 | wire `f32` | the numbers as the build holds them: nothing is rounded in double |
 | random bits | Philox4x32-10: 64 bits of (seed, stream, index); stream = purpose * 2^32 + index of the parameter. Purposes: 1 first xi of fda, 2 its sketch, 3 pairs of noloco (parameter 0), 4 rows of replicators, 5 first Q of powersgd |
