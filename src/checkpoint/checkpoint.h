@@ -75,6 +75,10 @@ void dn_checkpoint_close(dn_checkpoint **checkpoint);
 /** Metadata by key; NULL if absent. Borrowed from the checkpoint. */
 const char *dn_checkpoint_meta(const dn_checkpoint *checkpoint, const char *key);
 
+/** *step = metadata "step": how many steps a run had made. Errors: DN_ERR_CHECKPOINT: it names none, or is stored
+ * under another step's name, where what is written next would not be the newest. */
+dn_status dn_checkpoint_step(const dn_checkpoint *checkpoint, uint64_t *step) DN_MUST_USE;
+
 /** Whether the file holds a tensor of that name. */
 bool dn_checkpoint_has(const dn_checkpoint *checkpoint, const char *name);
 

@@ -18,14 +18,14 @@
 #define SUFFIX ".safetensors"
 #define BEST   "best.safetensors"
 
-/* Whether a file name is PREFIX, at least eight digits, then SUFFIX. */
+/* Whether a file name is PREFIX, a step as dn_generation_path writes it, then SUFFIX. */
 static bool parse(const char *name, uint64_t *step)
 {
     if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
         return false;
     const char *digits = name + strlen(PREFIX);
     size_t n = strspn(digits, "0123456789");
-    if (n < 8 || n > 19 || strcmp(digits + n, SUFFIX) != 0)
+    if (n < 8 || n > 19 || (n > 8 && *digits == '0') || strcmp(digits + n, SUFFIX) != 0)
         return false;
     *step = strtoull(digits, NULL, 10);
     return true;
@@ -50,11 +50,21 @@ static int visit_files(const char *dir, void (*visit)(uint64_t step, void *conte
     return error;
 }
 
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+bool dn_generation_step(const char *path, uint64_t *step)
+{
+    return parse(name_of(path), step);
+}
+
 bool dn_generation_is(const char *path)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     uint64_t step;
-    return parse(name, &step) || strcmp(name, BEST) == 0;
+    return dn_generation_step(path, &step) || strcmp(name_of(path), BEST) == 0;
 }
 
 dn_status dn_generation_path(const char *dir, uint64_t step, char *path, size_t bytes)

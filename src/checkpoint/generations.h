@@ -11,6 +11,9 @@
 /** dir/step_<8 digits>.safetensors. Errors: DN_ERR_ARG: does not fit. */
 dn_status dn_generation_path(const char *dir, uint64_t step, char *path, size_t bytes) DN_MUST_USE;
 
+/** Whether the file's name is one of a generation, and of which step. */
+bool dn_generation_step(const char *path, uint64_t *step);
+
 /** Whether the file's name is one of a generation, or of the best. */
 bool dn_generation_is(const char *path);
 

@@ -274,6 +274,22 @@ const char *dn_checkpoint_meta(const dn_checkpoint *checkpoint, const char *key)
     return json_string_value(json_object_get(json_object_get(checkpoint->header, "__metadata__"), key));
 }
 
+dn_status dn_checkpoint_step(const dn_checkpoint *checkpoint, uint64_t *step)
+{
+    const char *text = dn_checkpoint_meta(checkpoint, "step");
+    uint64_t named;
+    if (!text)
+        return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it names no step",
+                       checkpoint->path);
+    *step = strtoull(text, NULL, 10);
+    if (dn_generation_step(checkpoint->path, &named) && named != *step)
+        return dn_fail(DN_ERR_CHECKPOINT,
+                       "%s is a checkpoint of step %" PRIu64 ", not of the step in its name; rename it to "
+                       "step_%08" PRIu64 ".safetensors, or move it away",
+                       checkpoint->path, *step, *step);
+    return DN_OK;
+}
+
 bool dn_checkpoint_has(const dn_checkpoint *checkpoint, const char *name)
 {
     return json_object_get(checkpoint->header, name) != NULL;

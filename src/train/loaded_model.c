@@ -41,10 +41,10 @@ static dn_status make_plan(dn_loaded_model *model, const dn_checkpoint *checkpoi
                            const char *const *assignments, size_t n, size_t B)
 {
     dn_config config;
-    const char *text = dn_checkpoint_meta(checkpoint, "config"),
-               *step = dn_checkpoint_meta(checkpoint, "step");
-    if (!text || !step)
+    const char *text = dn_checkpoint_meta(checkpoint, "config");
+    if (!text)
         return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it holds no configuration", path);
+    DN_TRY(dn_checkpoint_step(checkpoint, &model->step));
     dn_config_init(&config);
     DN_TRY(dn_config_parse(&config, text, path));
     const dn_config stored = config;
@@ -55,7 +55,6 @@ static dn_status make_plan(dn_loaded_model *model, const dn_checkpoint *checkpoi
     DN_TRY(dn_device_select(config.device));
     config.dp_size = config.fs_size = config.tp_size = 1;
     config.batch_size = config.device_batch_size = (int64_t)B;
-    model->step = strtoull(step, NULL, 10);
     return dn_plan_make(&config, 1, &model->plan);
 }
 

@@ -383,13 +383,12 @@ static dn_status restore(dn_run *run, const char *path)
     dn_config stored;
     dn_run_enter(run, "reading checkpoint");
     DN_TRY(dn_checkpoint_open(path, read_on, run, &checkpoint));
-    const char *step = dn_checkpoint_meta(checkpoint, "step"),
-               *replicas = dn_checkpoint_meta(checkpoint, "replicas");
+    const char *replicas = dn_checkpoint_meta(checkpoint, "replicas");
     int n_saved = replicas ? atoi(replicas) : 0;
-    dn_status status = DN_OK;
-    if (!step || n_saved < 1)
-        status =
-            dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it names no step or replicas", path);
+    uint64_t step;
+    dn_status status = dn_checkpoint_step(checkpoint, &step);
+    if (status == DN_OK && n_saved < 1)
+        status = dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it names no replicas", path);
     if (status == DN_OK)
         status = read_config(checkpoint, path, &stored);
     if (status == DN_OK)
@@ -399,7 +398,7 @@ static dn_status restore(dn_run *run, const char *path)
     if (status == DN_OK)
         status = dn_finite_check(&run->instance, path, "move it away to go on from an older generation", dn_run_tick, run);
     if (status == DN_OK) {
-        run->step = run->val_step = run->saved_step = strtoull(step, NULL, 10);
+        run->step = run->val_step = run->saved_step = step;
         run->saved = true;
         run->val_loss = read_loss(run, checkpoint, &stored);
         run->validation_due = dn_checkpoint_meta(checkpoint, "validation") != NULL;

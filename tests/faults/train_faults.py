@@ -121,6 +121,26 @@ def a_damaged_checkpoint_is_refused_and_the_older_one_still_serves():
 
 
 @case
+def a_checkpoint_under_the_name_of_another_step_is_refused():
+    """It would stay the newest by name: each run would begin there again, and eval would show its weights."""
+    with Place() as place:
+        expect(place.train(num_iterations=4, checkpoint_freq=2).returncode == 0, "training failed")
+        right, wrong = (place.file(f"run/step_{step:08}.safetensors") for step in (2, 9))
+        os.rename(right, wrong)
+        for done in (place.train(num_iterations=6), run([PROGRAM, "eval", place.file("run"), "val_tokens=64"]),
+                     run([PROGRAM, "generate", place.file("run"), "x"], errors="replace")):
+            expect_failure(done, CHECKPOINT, "step_00000009.safetensors is a checkpoint of step 2",
+                           "rename it to step_00000002.safetensors")
+        os.rename(wrong, place.file("run/step_000000002.safetensors"))  # nine digits: no name that a run gives
+        again = place.train(num_iterations=6)
+        expect(again.returncode == 0 and "after step 4" in again.stderr, again.stderr)
+        expect(os.path.exists(place.file("run/step_000000002.safetensors")), "a file of another name is removed")
+        os.remove(place.file("run/step_00000004.safetensors"))
+        os.remove(place.file("run/step_00000006.safetensors"))
+        expect_failure(run([PROGRAM, "eval", place.file("run"), "val_tokens=64"]), CHECKPOINT, "holds no checkpoint")
+
+
+@case
 def a_checkpoint_of_another_model_is_refused():
     with Place() as place:
         expect(place.train(num_iterations=2).returncode == 0, "training failed")
