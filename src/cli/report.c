@@ -31,6 +31,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_NO_ARGS:
         argp_usage(state);
         return 0;
+    case ARGP_KEY_END:
+        if (a->csv && a->path)
+            argp_error(state, "--csv prints, and --output names the page: leave one of them out");
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static size_t find(const dn_series *series, const char *name)
 {
@@ -115,7 +116,12 @@ dn_status dn_series_read(const char *path, dn_series *out)
         return DN_OK;
     if (!file)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", path);
-    dn_status status = read_lines(file, path, out);
+    struct stat st;
+    dn_status status = DN_OK;
+    if (fstat(fileno(file), &st) != 0 || !S_ISREG(st.st_mode)) /* a device may have no end */
+        status = dn_fail(DN_ERR_IO, "metrics %s is not a regular file; move it away", path);
+    else
+        status = read_lines(file, path, out);
     fclose(file);
     if (status != DN_OK)
         dn_series_free(out);

@@ -213,4 +213,20 @@ def a_folder_without_metrics_is_named():
         expect(not os.path.exists(place.file("report.html")), "a page of nothing is written")
 
 
+@case
+def metrics_without_an_end_are_refused_at_once():
+    with Place() as place:
+        os.symlink("/dev/zero", place.file("metrics.jsonl"))
+        for arguments in [place.path], ["--csv", place.path]:
+            done = run([PROGRAM, "report", *arguments], 30)
+            expect(done.returncode == 5 and "metrics.jsonl is not a regular file" in done.stderr, f"{done}")
+
+
+@case
+def a_file_for_the_values_is_not_passed_over():
+    with Place() as place:
+        done = run([PROGRAM, "report", "--csv", "-o", place.file("values.csv"), place.path])
+        expect(done.returncode == 2 and "--output" in done.stderr, f"{done}")
+
+
 tap()
