@@ -41,7 +41,13 @@ static dn_status add_entry(FTS *tree, FTSENT *entry, const struct stat *except, 
     case FTS_ERR:
     case FTS_NS:
         return dn_fail_errno(DN_ERR_IO, entry->fts_errno, "cannot read text from %s", entry->fts_path);
-    default: /* a folder's end, a link to nothing, a pipe */
+    case FTS_SLNONE:
+    case FTS_DEFAULT:
+        if (!hidden)
+            dn_log(DN_LOG_WARNING, "%s is left out: %s", entry->fts_path,
+                   entry->fts_info == FTS_SLNONE ? "it is a link to nothing" : "it is not a regular file");
+        return DN_OK;
+    default: /* a folder's end */
         return DN_OK;
     }
 }

@@ -201,17 +201,25 @@ static dn_status open_all(dn_tokens *tokens, char *const *paths, const char *pat
     return DN_OK;
 }
 
+/* Called by glob for a folder that it cannot read, which it would pass over with all files in it. */
+static int refuse_folder(const char *folder, int error)
+{
+    return error == ENOENT ? 0 : dn_fail_errno(DN_ERR_IO, error, "cannot look for token files in %s", folder);
+}
+
 /* Sorted here: glob itself sorts by locale, and then two users would train on two streams. */
 static dn_status match(const char *pattern, glob_t *matches)
 {
-    int result = glob(pattern, GLOB_NOSORT, NULL, matches);
+    int result = glob(pattern, GLOB_NOSORT, refuse_folder, matches);
     if (result == GLOB_NOMATCH)
         return dn_fail(DN_ERR_DATA,
                        "no token file matches '%s'; check the path, or make shards with 'dionode "
                        "prepare'",
                        pattern);
+    if (result == GLOB_NOSPACE)
+        return dn_fail(DN_ERR_MEMORY, "cannot search for '%s': out of memory", pattern);
     if (result != 0)
-        return dn_fail(result == GLOB_NOSPACE ? DN_ERR_MEMORY : DN_ERR_IO, "cannot search for '%s'", pattern);
+        return DN_ERR_IO; /* told by refuse_folder */
     qsort(matches->gl_pathv, matches->gl_pathc, sizeof *matches->gl_pathv, by_bytes);
     return DN_OK;
 }

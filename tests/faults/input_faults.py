@@ -54,6 +54,35 @@ def pipes_are_refused_at_once():
 
 
 @case
+def a_folder_of_shards_that_cannot_be_read_is_not_an_empty_one():
+    with Place() as place:
+        os.mkdir(place.file("other"))
+        write_shard(place.file("other/train_000000.bin"), [1] * 100)
+        os.chmod(place.file("other"), 0o111)
+        user = 65534 if os.geteuid() == 0 else os.geteuid()  # root reads everything
+        os.chown(place.path, user, -1)
+        for pattern in "other/*.bin", "*/train*.bin":
+            done = run(place.command(1, train_files=place.file(pattern)), SECONDS, user=user)
+            expect(done.returncode == 5 and "cannot look for token files in" in done.stderr and "/other" in done.stderr,
+                   f"{pattern}: {done.returncode}: {done.stderr}")
+
+
+@case
+def what_prepare_leaves_out_of_a_folder_is_named():
+    with Place() as place:
+        os.mkdir(place.file("texts"))
+        with open(place.file("texts/text"), "w") as file:
+            file.write("Some of it is elsewhere.\n" * 8000)
+        os.symlink("not mounted", place.file("texts/more"))
+        os.symlink("nor this", place.file("texts/.#lock"))
+        os.mkfifo(place.file("texts/pipe"))
+        done = run([PROGRAM, "prepare", place.file("texts"), "-o", place.file("shards")], SECONDS)
+        lines = done.stderr.splitlines()
+        expect(done.returncode == 0 and len(lines) == 2 and "texts/more is left out: it is a link to nothing" in lines[0] and
+               "texts/pipe is left out: it is not a regular file" in lines[1], f"{done.returncode}: {done.stderr}")
+
+
+@case
 def a_variable_that_is_not_set_is_not_the_default():
     with Place() as place:
         refused(place.command() + ["checkpoint_dir="], 2, "checkpoint_dir is empty")
