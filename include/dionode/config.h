@@ -48,6 +48,7 @@ typedef struct dn_config {
     double timeout_s;
     /* data and results */
     char data_dir[DN_PATH_MAX], train_files[DN_PATH_MAX], val_files[DN_PATH_MAX];
+    char data_format[16];
     bool shuffle;
     int64_t val_loss_every, val_tokens;
     char checkpoint_dir[DN_PATH_MAX];

@@ -41,14 +41,14 @@ static dn_status finish_last(struct shard_set *set)
 {
     if (set->n == 0)
         return DN_OK;
-    int32_t header[] = {DN_SHARD_MAGIC, DN_SHARD_VERSION, (int32_t)set->in_last};
-    DN_TRY(dn_atomic_file_write(&set->shards[set->n - 1], 0, header, sizeof header));
+    dn_shard_header header = dn_shard_header_of((size_t)set->in_last, 256, 0, set->in_last);
+    DN_TRY(dn_atomic_file_write(&set->shards[set->n - 1], 0, &header, sizeof header));
     return dn_atomic_file_seal(&set->shards[set->n - 1], NULL, NULL);
 }
 
 static dn_status begin_shard(struct shard_set *set)
 {
-    static const int32_t header[DN_SHARD_HEADER_WORDS];
+    static const dn_shard_header header;
     char path[PATH_MAX];
     DN_TRY(finish_last(set));
     DN_TRY(dn_nofile_allow(set->n + 1, set->dir));
@@ -60,7 +60,7 @@ static dn_status begin_shard(struct shard_set *set)
     DN_TRY(dn_atomic_file_open(path, 0, &set->shards[set->n]));
     set->n++;
     set->in_last = 0;
-    return dn_atomic_file_append(&set->shards[set->n - 1], header, sizeof header);
+    return dn_atomic_file_append(&set->shards[set->n - 1], &header, sizeof header);
 }
 
 static dn_status append_bytes(struct shard_set *set, const uint8_t *bytes, size_t n)

@@ -16,20 +16,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Of llm.c's shards for Llama 3, whose tokens have 32 bits. */
-enum { MAGIC_32 = 20240801 };
+/* llm.c's two kinds of shards. */
+static const struct kind {
+    int32_t magic, version;
+    size_t width; /* bytes of a token */
+} kinds[] = {{20240520, 1, sizeof(uint16_t)}, {20240801, 7, sizeof(uint32_t)}};
+enum { HEADER = sizeof(dn_shard_header) };
 
 struct token_file {
     char *path;   /* owned */
     int fd;       /* -1: not open */
-    size_t width; /* bytes a token: 2 in a shard, 1 in a raw file */
+    size_t width; /* bytes a token: 2 or 4 in a shard, 1 in a raw file */
     size_t start; /* offset of the first token */
     size_t first; /* its place in the stream */
     size_t count;
+    dn_tokens_origin origin;
 };
 
 struct dn_tokens {
     size_t count;
+    dn_tokens_origin origin;
     size_t n_files;
     struct token_file files[]; /* by `first`, ascending */
 };
@@ -75,34 +81,65 @@ static dn_status check_complete(const char *shard)
     if (access(mark, F_OK) != 0)
         return DN_OK;
     return dn_fail(DN_ERR_DATA,
-                   "%s: some shards beside it are missing or of another text: 'dionode prepare' is at work there, or was "
+                   "%s: some shards beside it are missing or of another text: 'dionode prepare' is at work "
+                   "there, or was "
                    "interrupted (%s); run it again",
                    shard, mark);
 }
 
-static dn_status check_shard(struct token_file *file, const int32_t header[3], size_t bytes)
+size_t dn_shard_width(size_t vocab_size)
+{
+    return kinds[vocab_size > 1 << 16].width;
+}
+
+dn_shard_header dn_shard_header_of(size_t n, size_t vocab_size, uint64_t tokenizer, uint64_t text_bytes)
+{
+    const struct kind *kind = &kinds[vocab_size > 1 << 16];
+    return (dn_shard_header){.magic = kind->magic,
+                             .version = kind->version,
+                             .tokens = (int32_t)n,
+                             .tokenizer = {(uint32_t)tokenizer, (uint32_t)(tokenizer >> 32)},
+                             .text = {(uint32_t)text_bytes, (uint32_t)(text_bytes >> 32)}};
+}
+
+/* The kind with that magic; NULL: none. */
+static const struct kind *kind_of(int32_t magic)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].magic == magic)
+            return &kinds[i];
+    return NULL;
+}
+
+static uint64_t joined(const uint32_t words[2])
+{
+    return words[0] | (uint64_t)words[1] << 32;
+}
+
+static dn_status check_shard(struct token_file *file, const struct kind *kind, const dn_shard_header *header,
+                             size_t bytes)
 {
     DN_TRY(check_complete(file->path));
-    if (bytes >= sizeof(int32_t[3]) && header[1] != DN_SHARD_VERSION)
+    if (bytes >= sizeof(int32_t[3]) && header->version != kind->version)
         return dn_fail(DN_ERR_DATA,
-                       "%s: shard version %" PRId32 ", only version %d is known; prepare it again",
-                       file->path, header[1], DN_SHARD_VERSION);
-    if (bytes > DN_SHARD_HEADER_BYTES + sizeof(uint16_t) * (size_t)INT32_MAX)
+                       "%s: shard version %" PRId32 ", only version %" PRId32 " is known; prepare it again",
+                       file->path, header->version, kind->version);
+    if (bytes > HEADER + kind->width * (size_t)INT32_MAX)
         return dn_fail(
             DN_ERR_DATA,
             "%s: %zu tokens, but a shard's header counts to %d; cut it into several shards, best of "
             "100 million tokens",
-            file->path, (bytes - DN_SHARD_HEADER_BYTES) / sizeof(uint16_t), INT32_MAX);
-    if (bytes < DN_SHARD_HEADER_BYTES || header[2] < 0 ||
-        bytes != DN_SHARD_HEADER_BYTES + sizeof(uint16_t) * (size_t)header[2])
+            file->path, (bytes - HEADER) / kind->width, INT32_MAX);
+    if (bytes < HEADER || header->tokens < 0 || bytes != HEADER + kind->width * (size_t)header->tokens)
         return dn_fail(DN_ERR_DATA,
-                       "%s: truncated or damaged shard: %zu bytes, where a header (%zu) with %" PRId32
-                       " tokens of 2 bytes would be %lld; copy or prepare it again",
-                       file->path, bytes, DN_SHARD_HEADER_BYTES, header[2],
-                       (long long)DN_SHARD_HEADER_BYTES + 2LL * header[2]);
-    file->width = sizeof(uint16_t);
-    file->start = DN_SHARD_HEADER_BYTES;
-    file->count = (size_t)header[2];
+                       "%s: truncated or damaged shard: %zu bytes, where a header (%d) with %" PRId32
+                       " tokens of %zu bytes would be %lld; copy or prepare it again",
+                       file->path, bytes, HEADER, header->tokens, kind->width,
+                       HEADER + (long long)kind->width * header->tokens);
+    file->width = kind->width;
+    file->start = HEADER;
+    file->count = (size_t)header->tokens;
+    file->origin = (dn_tokens_origin){joined(header->tokenizer), joined(header->text)};
     return DN_OK;
 }
 
@@ -134,28 +171,22 @@ static dn_status refuse(const struct token_file *file, int32_t magic, size_t byt
     bool tokens;
     if (bytes < sizeof magic)
         return dn_fail(DN_ERR_DATA,
-                       "%s: %zu bytes, a token shard has a header of %zu; copy or prepare it again",
-                       file->path, bytes, DN_SHARD_HEADER_BYTES);
-    if (magic == MAGIC_32)
-        return dn_fail(
-            DN_ERR_DATA,
-            "%s: a shard of 32-bit tokens (magic %d), only 16-bit ones (%d) are read; take data of a "
-            "vocabulary of at most 65536",
-            file->path, MAGIC_32, DN_SHARD_MAGIC);
+                       "%s: %zu bytes, a token shard has a header of %d; copy or prepare it again",
+                       file->path, bytes, HEADER);
     DN_TRY(look_like_tokens(file, bytes, &tokens));
     if (tokens)
         return dn_fail(
             DN_ERR_DATA,
-            "%s: by its look %zu 16-bit tokens without a header, as nanoGPT writes them; put a shard's "
-            "header before them: 256 32-bit numbers, %d, %d, %zu and zeros",
-            file->path, bytes / 2, DN_SHARD_MAGIC, DN_SHARD_VERSION, bytes / 2);
+            "%s: by its look %zu 16-bit tokens without a header, as nanoGPT writes them; if they are, "
+            "set data_format: uint16",
+            file->path, bytes / 2);
     return dn_fail(DN_ERR_DATA,
                    "%s: wrong magic: %" PRId32 ", a token shard starts with %d; make shards of text with "
                    "'dionode prepare'; if these are bytes to be learnt one by one, give them another name",
-                   file->path, magic, DN_SHARD_MAGIC);
+                   file->path, magic, kinds[0].magic);
 }
 
-static dn_status open_file(struct token_file *file)
+static dn_status open_file(struct token_file *file, dn_tokens_format format)
 {
     struct stat st;
     /* Not blocking: opening a pipe would wait for a writer. */
@@ -170,19 +201,43 @@ static dn_status open_file(struct token_file *file)
         return dn_fail(DN_ERR_DATA, "%s is not a file; give the files in it a pattern, as 'dir/train_*.bin'",
                        file->path);
     size_t bytes = (size_t)st.st_size;
-    int32_t header[3] = {0};
-    DN_TRY(read_at(file, header, bytes < sizeof header ? bytes : sizeof header, 0));
-    if (bytes >= sizeof header[0] && header[0] == DN_SHARD_MAGIC)
-        return check_shard(file, header, bytes);
+    if (format == DN_TOKENS_UINT16 && bytes % sizeof(uint16_t) != 0)
+        return dn_fail(DN_ERR_DATA, "%s has %zu bytes, which are no tokens of 16 bits", file->path, bytes);
+    if (format == DN_TOKENS_UINT16) {
+        file->width = sizeof(uint16_t);
+        file->count = bytes / sizeof(uint16_t);
+        return DN_OK;
+    }
+    dn_shard_header header = {0};
+    DN_TRY(read_at(file, &header, bytes < sizeof header ? bytes : sizeof header, 0));
+    const struct kind *kind = bytes >= sizeof header.magic ? kind_of(header.magic) : NULL;
+    if (kind)
+        return check_shard(file, kind, &header, bytes);
     if (has_suffix(file->path, ".bin"))
-        return refuse(file, header[0], bytes);
+        return refuse(file, header.magic, bytes);
     file->width = 1;
     file->start = 0;
     file->count = bytes;
     return DN_OK;
 }
 
-static dn_status open_all(dn_tokens *tokens, char *const *paths, const char *pattern)
+/* The tokens of all files mean the same; their texts add up, unless one is unknown. */
+static dn_status join_origin(dn_tokens *tokens, size_t i)
+{
+    const dn_tokens_origin *one = &tokens->files[i].origin;
+    if (i == 0)
+        tokens->origin = *one;
+    else if (one->tokenizer != tokens->origin.tokenizer)
+        return dn_fail(DN_ERR_DATA,
+                       "%s and %s were made by different tokenizers; prepare them again with one of them",
+                       tokens->files[0].path, tokens->files[i].path);
+    else
+        tokens->origin.text_bytes =
+            one->text_bytes && tokens->origin.text_bytes ? tokens->origin.text_bytes + one->text_bytes : 0;
+    return DN_OK;
+}
+
+static dn_status open_all(dn_tokens *tokens, char *const *paths, const char *pattern, dn_tokens_format format)
 {
     /* Every file stays open: one that is replaced during a run is still the one the run began with. */
     DN_TRY(dn_nofile_allow(tokens->n_files, pattern));
@@ -191,7 +246,8 @@ static dn_status open_all(dn_tokens *tokens, char *const *paths, const char *pat
         file->path = strdup(paths[i]);
         if (!file->path)
             return dn_fail(DN_ERR_MEMORY, "%s: out of memory", pattern);
-        DN_TRY(open_file(file));
+        DN_TRY(open_file(file, format));
+        DN_TRY(join_origin(tokens, i));
         file->first = tokens->count;
         tokens->count += file->count;
     }
@@ -224,7 +280,7 @@ static dn_status match(const char *pattern, glob_t *matches)
     return DN_OK;
 }
 
-dn_status dn_tokens_open(const char *pattern, dn_tokens **out)
+dn_status dn_tokens_open(const char *pattern, dn_tokens_format format, dn_tokens **out)
 {
     glob_t matches = {0};
     dn_status status = match(pattern, &matches);
@@ -238,7 +294,7 @@ dn_status dn_tokens_open(const char *pattern, dn_tokens **out)
         tokens->n_files = matches.gl_pathc;
         for (size_t i = 0; i < tokens->n_files; i++)
             tokens->files[i].fd = -1;
-        status = open_all(tokens, matches.gl_pathv, pattern);
+        status = open_all(tokens, matches.gl_pathv, pattern, format);
     }
     globfree(&matches);
     if (status == DN_OK)
@@ -266,6 +322,11 @@ size_t dn_tokens_count(const dn_tokens *tokens)
     return tokens->count;
 }
 
+dn_tokens_origin dn_tokens_origin_of(const dn_tokens *tokens)
+{
+    return tokens->origin;
+}
+
 /* The file that holds stream position `at`: the last one that starts at or before it and is not empty. */
 static const struct token_file *find_file(const dn_tokens *tokens, size_t at)
 {
@@ -285,16 +346,17 @@ static dn_status read_piece(const struct token_file *file, size_t first, size_t 
                             int32_t *out, void *buffer)
 {
     DN_TRY(read_at(file, buffer, n * file->width, file->start + first * file->width));
-    const uint8_t *bytes = buffer;
-    const uint16_t *words = buffer;
     for (size_t i = 0; i < n; i++) {
-        out[i] = file->width == 1 ? bytes[i] : words[i];
-        if ((size_t)out[i] >= vocab_size)
+        uint32_t token = file->width == 1   ? ((const uint8_t *)buffer)[i]
+                         : file->width == 2 ? ((const uint16_t *)buffer)[i]
+                                            : ((const uint32_t *)buffer)[i];
+        out[i] = (int32_t)token;
+        if (token >= vocab_size)
             return dn_fail(DN_ERR_DATA,
-                           "%s: token %zu is %" PRId32
+                           "%s: token %zu is %" PRIu32
                            ", but the vocabulary has %zu; make vocab_size larger or "
                            "take data of this vocabulary",
-                           file->path, first + i, out[i], vocab_size);
+                           file->path, first + i, token, vocab_size);
     }
     return DN_OK;
 }
@@ -302,7 +364,7 @@ static dn_status read_piece(const struct token_file *file, size_t first, size_t 
 dn_status dn_tokens_read(const dn_tokens *tokens, size_t first, size_t n, size_t vocab_size, int32_t *out)
 {
     assert(first <= tokens->count && n <= tokens->count - first);
-    uint16_t buffer[4096];
+    uint32_t buffer[2048];
     while (n > 0) {
         const struct token_file *file = find_file(tokens, first);
         size_t within = first - file->first;

@@ -116,6 +116,8 @@ static const dn_key keys[] = {
     TEXT(data_dir, "data/fineweb10B", NULL, "folder of *train*.bin and *val*.bin token shards"),
     TEXT(train_files, "null", NULL, "glob of training files instead (shards, or any file as bytes)"),
     TEXT(val_files, "null", NULL, "glob of validation files instead"),
+    TEXT(data_format, "shards", "shards|uint16",
+         "what these files are: shards, or bytes, by their content; tokens of 16 bits without a header, as nanoGPT's"),
     BOOL(shuffle, "true",
          "rows of the training data in a new random order each epoch; false = as they stand"),
     INT(val_loss_every, "125", 0, STEPS,

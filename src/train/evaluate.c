@@ -45,10 +45,8 @@ static dn_status evaluate_tokens(evaluation *e, dn_loaded_model *model, double *
 
 static dn_status evaluate_model(dn_loaded_model *model, evaluation *e, double *loss)
 {
-    char pattern[DN_PATTERN_MAX];
     dn_tokens *tokens;
-    dn_plan_files(&model->plan.config, true, pattern);
-    DN_TRY(dn_tokens_open(pattern, &tokens));
+    DN_TRY(dn_plan_tokens(&model->plan.config, true, &tokens));
     e->loader = (dn_loader){tokens, model->plan.spec.T, model->plan.spec.V, 0, false};
     dn_status status = evaluate_tokens(e, model, loss);
     dn_tokens_close(&tokens);

@@ -49,6 +49,14 @@ void dn_plan_files(const dn_config *c, bool validation, char pattern[DN_PATTERN_
     snprintf(end, DN_PATTERN_MAX - (size_t)(end - pattern), "/*%s*.bin", validation ? "val" : "train");
 }
 
+dn_status dn_plan_tokens(const dn_config *config, bool validation, dn_tokens **out)
+{
+    char pattern[DN_PATTERN_MAX];
+    dn_plan_files(config, validation, pattern);
+    return dn_tokens_open(pattern, strcmp(config->data_format, "uint16") == 0 ? DN_TOKENS_UINT16 : DN_TOKENS_SHARDS,
+                          out);
+}
+
 /* Which of the names, as "a|b|c", a key has. The table of keys lets no other through, but the lists must be
  * the same. */
 static dn_status choose(const char *key, const char *value, const char *names, int *out)

@@ -3,6 +3,7 @@
 #define TRAIN_PLAN_H
 
 #include "dionode/config.h"
+#include "data/tokens.h"
 #include "model/model.h"
 #include "optim/schedule.h"
 #include "strategy/engine.h"
@@ -52,5 +53,8 @@ dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN
  * stand for themselves. */
 #define DN_PATTERN_MAX (2 * DN_PATH_MAX + 16)
 void dn_plan_files(const dn_config *config, bool validation, char pattern[DN_PATTERN_MAX]);
+
+/** Opens these files. Errors: as dn_tokens_open. */
+dn_status dn_plan_tokens(const dn_config *config, bool validation, dn_tokens **out) DN_MUST_USE;
 
 #endif

@@ -51,7 +51,7 @@ static dn_status open_tokens(const dn_run *run, bool validation, dn_tokens **tok
     const dn_config *config = &run->plan.config;
     char pattern[DN_PATTERN_MAX];
     dn_plan_files(config, validation, pattern);
-    DN_TRY(dn_tokens_open(pattern, tokens));
+    DN_TRY(dn_plan_tokens(config, validation, tokens));
     *loader = (dn_loader){*tokens, run->plan.spec.T, run->plan.spec.V, (uint64_t)config->seed, !validation && config->shuffle};
     if (dn_loader_rows(loader) > 0)
         return DN_OK;

@@ -16,10 +16,8 @@
 /* Opens and closes the data, so that a missing or broken file is one plain line before any worker starts. */
 static dn_status check_files(const dn_config *config, bool validation)
 {
-    char pattern[DN_PATTERN_MAX];
     dn_tokens *tokens;
-    dn_plan_files(config, validation, pattern);
-    DN_TRY(dn_tokens_open(pattern, &tokens));
+    DN_TRY(dn_plan_tokens(config, validation, &tokens));
     dn_tokens_close(&tokens);
     return DN_OK;
 }

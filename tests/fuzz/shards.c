@@ -69,7 +69,7 @@ static void run(const uint8_t *data, size_t size)
     char pattern[PATH_MAX];
     snprintf(pattern, sizeof pattern, "%.*s*.%s", (int)(strlen(first) - 5), first, ending);
     dn_tokens *tokens = NULL;
-    dn_status status = dn_tokens_open(pattern, &tokens);
+    dn_status status = dn_tokens_open(pattern, DN_TOKENS_SHARDS, &tokens);
     if (status == DN_OK) {
         read_all(tokens, vocab);
         read_rows(tokens, vocab);

@@ -30,7 +30,7 @@ static dn_loader open_counting(size_t n, size_t T, uint64_t seed, bool shuffle)
         counting[i] = (uint16_t)i;
     dn_tokens_close(&tokens);
     assert_true(scratch_write_shard(&dir, "counting.bin", counting, n));
-    assert_int_equal(dn_tokens_open(scratch_path(&dir, "counting.bin"), &tokens), DN_OK);
+    assert_int_equal(dn_tokens_open(scratch_path(&dir, "counting.bin"), DN_TOKENS_SHARDS, &tokens), DN_OK);
     return (dn_loader){.tokens = tokens, .T = T, .vocab_size = 65536, .seed = seed, .shuffle = shuffle};
 }
 
