@@ -48,13 +48,13 @@ def the_page_has_every_plot_of_every_run():
         expect("an & other" in text and "http" not in text, "a run's name is missing, or something is from elsewhere")
         expect(not list(page.iter("script")) and not list(page.iter("link")), "something is from elsewhere")
         plots = {plot.get("aria-label"): plot for plot in page.iter(SVG + "svg") if plot.get("aria-label")}
-        wanted = {"Loss": 6, "Learning rate": 2, "Speed": 4, "Norm of the gradient": 4}
+        wanted = {"Loss": 6, "Learning rate": 2, "Speed": 4, "Gradient norm": 4}
         for name, lines in wanted.items():
             there = len(list(plots[name].iter(SVG + "polyline")))
             expect(there == lines, f"{name} has {there} lines, not {lines}")
         dots = len(list(plots["Loss"].iter(SVG + "circle")))
         expect(dots == 8, f"{dots} validations are shown, not 8")
-        for name in "Milliseconds a step, by phase", "Bytes a step, by axis":
+        for name in "Milliseconds per step by phase", "Bytes per step by axis":
             expect(len(list(plots[name].iter(SVG + "rect"))) >= 2, f"{name} has no bars")
 
 

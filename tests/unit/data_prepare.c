@@ -276,9 +276,9 @@ static void nothing_behind_a_gzip_member_is_passed_over(void **state)
     refuse_gzip(packed, bytes, "what follows member 1");
     packed[second + 3] &= 0x7f;
     packed[0] ^= 1;
-    refuse_gzip(packed, bytes, "bad.gz: damaged gzip data: it does not begin as gzip does");
+    refuse_gzip(packed, bytes, "bad.gz: damaged gzip data: no gzip header");
     packed[0] ^= 1;
-    refuse_gzip(packed, 0, "does not begin as gzip does");
+    refuse_gzip(packed, 0, "no gzip header");
     refuse_gzip(packed, second + 1, "gzip data ends too early"); /* one byte of the next header */
 
     char *longer = calloc(1, bytes + 600000);
