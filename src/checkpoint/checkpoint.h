@@ -37,8 +37,8 @@ typedef struct dn_meta {
  * gap, or invalid UTF-8; DN_ERR_MEMORY. Older generations then still exist, and nothing half-written is left.
  */
 dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, size_t keep, const dn_meta *meta,
-                              size_t n_meta, const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
-                              void *context) DN_MUST_USE;
+                              size_t n_meta, const dn_sharded_tensor *tensors, size_t n_tensors,
+                              void (*tick)(void *), void *context) DN_MUST_USE;
 
 /** Makes generation `step` the best: best.safetensors becomes a name of its file, at once or not at all. A file
  * system without hard links is a warning. Errors: DN_ERR_IO; DN_ERR_ARG dir is too long. */

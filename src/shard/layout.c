@@ -5,8 +5,8 @@
 dn_layout dn_layout_of(const dn_param *param, const int size[DN_N_AXES], bool decoupled)
 {
     dn_layout layout = {.param = param, .size = {size[DN_DP], size[DN_FS], size[DN_TP]}};
-    layout.row_axes = dn_axes_of(size, DN_AXIS(param->row_sharding.axis));
-    layout.col_axes = dn_axes_of(size, DN_AXIS(param->col_sharding.axis));
+    layout.row_axes = dn_axes_of(size, dn_sharding_axes(param->tensor.row_sharding));
+    layout.col_axes = dn_axes_of(size, dn_sharding_axes(param->tensor.col_sharding));
     unsigned copies = dn_axes_without(size, layout.row_axes | layout.col_axes);
     if (decoupled) {
         layout.replicas = copies;

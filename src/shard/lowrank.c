@@ -26,17 +26,20 @@ static dn_block part_of_rank(const dn_param_state *ps, const int at[DN_N_AXES])
 static void describe(const dn_optim_config *config, const int size[DN_N_AXES], dn_param_state *ps)
 {
     const dn_param *param = ps->param;
-    ps->shape =
-        dn_dion_shape_of(param->rows, param->cols, config->rank_fraction, (size_t)config->rank_multiple_of);
+    ps->shape = dn_dion_shape_of(param->tensor.rows, param->tensor.cols, config->rank_fraction,
+                                 (size_t)config->rank_multiple_of);
     bool compressed = config->compress && dn_dion_compresses(&ps->shape, config->rank_fraction);
     ps->layout = dn_layout_of(param, size, compressed);
-    dn_param_state_add(ps, "dion.momentum", param->rows, param->cols, dn_param_state_block);
-    ps->states[DN_STATE_MOMENTUM].per_replica = ps->layout.replicas != 0;
-    dn_param_state_add(ps, "dion.q", ps->shape.n, ps->shape.r, part_of_q);
+    dn_state_tensor *momentum = dn_param_state_add(ps, "dion.momentum", dn_param_state_block);
+    momentum->tensor.per_replica = ps->layout.replicas != 0;
+    dn_tensor *q = &dn_param_state_add(ps, "dion.q", part_of_q)->tensor;
+    dn_tensor_set_whole(q, ps->shape.n, ps->shape.r);
+    q->row_sharding = ps->shape.transposed ? param->tensor.row_sharding : param->tensor.col_sharding;
     if (config->adaptive_rank) {
-        dn_param_state_add(ps, "dion.rank", 1, 2, part_of_rank);
-        ps->states[DN_STATE_RANK].everywhere = true;
-        ps->states[DN_STATE_RANK].type = DN_REAL; /* a number that counts */
+        dn_state_tensor *rank = dn_param_state_add(ps, "dion.rank", part_of_rank);
+        dn_tensor_set_whole(&rank->tensor, 1, 2);
+        rank->tensor.type = DN_REAL; /* a number that counts */
+        rank->everywhere = true;
     }
 }
 

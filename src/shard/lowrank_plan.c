@@ -201,7 +201,7 @@ static dn_status draw_q(const dn_param_group *group, const dn_lowrank_matrix *x)
     size_t r = x->dion.shape.r, count = dn_range_size(x->shards.q) * r;
     dn_real *draws = calloc(count + 1, sizeof *draws);
     if (!draws)
-        return dn_fail(DN_ERR_MEMORY, "no memory to draw Q of %s", x->ps->param->name);
+        return dn_fail(DN_ERR_MEMORY, "no memory to draw Q of %s", x->ps->param->tensor.name);
     for (size_t at = 0; at < count; at += DRAWN_AT_ONCE) {
         dn_random_normal(group->config->seed, STREAM_Q + x->ps->index, x->shards.q.first * r + at,
                          count - at < DRAWN_AT_ONCE ? count - at : DRAWN_AT_ONCE, 1, draws + at);

@@ -16,7 +16,8 @@ static uint64_t checkpoint_bytes(const dn_run *run)
     size_t copies = run->plan.strategy->local && n_replicas > 1 ? n_replicas + 1 : 1;
     uint64_t bytes = HEADER_OF_TENSOR * (run->plan.n_params + n_states);
     for (size_t i = 0; i < run->plan.n_params; i++)
-        bytes += run->instance.params[i].rows * run->instance.params[i].cols * sizeof(dn_real) * copies;
+        bytes += run->instance.params[i].tensor.rows * run->instance.params[i].tensor.cols * sizeof(dn_real) *
+                 copies;
     for (size_t i = 0; i < n_states; i++) {
         const dn_tensor *state = dn_instance_state(&run->instance, i);
         bytes +=

@@ -75,7 +75,7 @@ static dn_status load_weights(dn_loaded_model *model, const dn_checkpoint *check
     for (size_t i = 0; i < model->plan.n_params; i++) {
         const dn_param *p = &model->instance.params[i];
         const dn_real *data;
-        DN_TRY(dn_checkpoint_tensor(checkpoint, p->name, p->rows, p->cols, &data));
+        DN_TRY(dn_checkpoint_tensor(checkpoint, p->tensor.name, p->tensor.rows, p->tensor.cols, &data));
         dn_upload(model->stream, p->weight, data, dn_param_size(p));
     }
     DN_TRY(dn_stream_sync(model->stream));

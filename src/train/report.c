@@ -49,7 +49,7 @@ static double uncompressed_bytes(const dn_run *run)
     size_t bytes = 0;
     for (size_t i = 0; i < run->plan.n_params; i++) {
         const dn_param *p = &run->instance.params[i];
-        if (dn_axes_without(run->plan.mesh, DN_AXIS(p->row_sharding.axis) | DN_AXIS(p->col_sharding.axis)))
+        if (dn_axes_without(run->plan.mesh, dn_tensor_axes(&p->tensor)))
             bytes += dn_param_size(p) * sizeof(dn_real);
     }
     return (double)bytes;
@@ -71,7 +71,7 @@ static void report_groups(const dn_run *run, FILE *out)
                 some = param;
                 own = dn_param_config(o, param);
                 n++;
-                elements += param->rows * param->cols;
+                elements += param->tensor.rows * param->tensor.cols;
             }
             if (n == 0)
                 continue;

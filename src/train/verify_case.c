@@ -199,7 +199,7 @@ static dn_status show(trial *t, const dn_verify_tensor *tensor, unsigned average
 /* Axes along which ranks hold copies of a parameter's block. */
 static unsigned copies_of(const trial *t, const dn_param *p)
 {
-    return dn_axes_without(t->mesh->size, DN_AXIS(p->row_sharding.axis) | DN_AXIS(p->col_sharding.axis));
+    return dn_axes_without(t->mesh->size, dn_tensor_axes(&p->tensor));
 }
 
 static dn_status show_params(trial *t, const char *what, bool gradients, uint64_t step)
@@ -209,7 +209,7 @@ static dn_status show_params(trial *t, const char *what, bool gradients, uint64_
     for (size_t i = 0; i < t->plan.n_params; i++) {
         const dn_param *p = &t->instance.params[i];
         unsigned copies = copies_of(t, p);
-        dn_verify_tensor whole = {line, p->name, p->rows, p->cols, DN_REAL, copies};
+        dn_verify_tensor whole = {line, p->tensor, copies};
         DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, DN_REAL, gradients ? p->grad : p->weight));
     }
     return DN_OK;
@@ -255,12 +255,8 @@ static dn_status show_states(trial *t, uint64_t step)
         const dn_tensor *state = dn_instance_state(&t->instance, i);
         dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
         unsigned replicas = replicas_of(t, i);
-        dn_verify_tensor whole = {line_of(kind_of_state(state->name), step, line),
-                                  state->name,
-                                  state->rows,
-                                  state->cols,
-                                  DN_REAL,
-                                  replicas};
+        dn_verify_tensor whole = {line_of(kind_of_state(state->name), step, line), *state, replicas};
+        whole.tensor.type = DN_REAL;
         DN_TRY(show(t, &whole, state->per_replica ? replicas : 0, shard.block, state->type, shard.data));
     }
     return DN_OK;
@@ -468,7 +464,7 @@ static dn_status plant(trial *t)
     for (size_t i = 0; i < n_weights; i++) {
         const dn_param *p = &t->instance.params[i];
         t->planted[i] = (dn_plant_tensor){p->weight, dn_param_size(p) * sizeof(dn_real),
-                                          p->rows / dn_max(p->n_views, 1), p->cols};
+                                          p->tensor.rows / dn_max(p->n_views, 1), p->tensor.cols};
     }
     for (size_t i = 0; i < n_states; i++) {
         const dn_tensor *state = dn_instance_state(&t->instance, i);

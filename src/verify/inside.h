@@ -26,9 +26,8 @@ typedef enum dn_verify_kind {
 /* A tensor or scalar that the reference has shown. */
 typedef struct dn_original {
     dn_verify_kind kind;
-    char line[DN_VERIFY_LINE_MAX], name[DN_VERIFY_NAME_MAX];
-    size_t rows, cols;
-    dn_type type;
+    char line[DN_VERIFY_LINE_MAX];
+    dn_tensor tensor; /* of a scalar only the name */
     int home;      /* the rank whose heap has it, dense */
     size_t at;     /* bytes from the start of the store there */
     double square; /* of its Frobenius norm; of a scalar: its value */
@@ -78,11 +77,10 @@ typedef enum dn_wrong {
 typedef struct dn_observation {
     dn_verify_kind kind;
     int rank;
-    char line[DN_VERIFY_LINE_MAX], name[DN_VERIFY_NAME_MAX];
-    dn_wrong wrong; /* what was seen at once */
-    int original;   /* block, scalar: index; -1: there is none */
-    size_t rows, cols;
-    dn_type type;
+    char line[DN_VERIFY_LINE_MAX];
+    dn_tensor tensor; /* of all but blocks only the name */
+    dn_wrong wrong;   /* what was seen at once */
+    int original;     /* block, scalar: index; -1: there is none */
     dn_block block;
     unsigned replicated;
     int home; /* reference run: where the block's tensor lies */
@@ -131,7 +129,7 @@ bool dn_covered(size_t rows, size_t cols, const dn_shard *held, size_t n, char *
 /* One tensor, scalar or number of a rank under one line on one mesh. */
 typedef struct dn_verify_check {
     int line;
-    char name[DN_VERIFY_NAME_MAX];
+    char name[DN_TENSOR_NAME_MAX];
     bool holds;
     double difference;          /* block, scalar: relative */
     uint64_t counted, expected; /* bytes; amount: counted */

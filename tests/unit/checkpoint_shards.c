@@ -69,7 +69,8 @@ static void free_shards(shard_list *list)
 static dn_status write_shards(uint64_t step, size_t rows, size_t cols, const shard_list *list)
 {
     const dn_meta meta = {"step", "1"};
-    const dn_tensor tensor = {"x", rows, cols, DN_REAL, false, list->n, list->shards};
+    const dn_sharded_tensor tensor = {
+        {.name = "x", .rows = rows, .cols = cols, .type = DN_REAL}, list->n, list->shards};
     return dn_checkpoint_write(alone, dir.dir, step, 2, &meta, 1, &tensor, 1, NULL, NULL);
 }
 

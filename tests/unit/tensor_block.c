@@ -73,7 +73,7 @@ static void shards_of_a_dimension_follow_each_other_in_whole_units(void **state)
                 assert_int_equal(next, n);
                 assert_true(most - least <= 1);
             }
-    dn_range whole = dn_sharding_range((dn_dim_sharding){DN_N_AXES, 1}, 7, size, (int[]){1, 2, 4});
+    dn_range whole = dn_sharding_range((dn_dim_sharding){0}, 7, size, (int[]){1, 2, 4});
     assert_true(whole.first == 0 && whole.end == 7);
 }
 
