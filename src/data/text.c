@@ -189,10 +189,11 @@ static void copy(dn_text *text, void *out, size_t *bytes)
     text->z.avail_in -= (uInt)*bytes;
 }
 
-dn_status dn_text_read(dn_text *text, void *out, size_t bytes, size_t *got)
+/* Of the files before number `end`. */
+static dn_status read_until(dn_text *text, size_t end, void *out, size_t bytes, size_t *got)
 {
     *got = 0;
-    while (*got < bytes && text->current < text->n_files) {
+    while (*got < bytes && text->current < end) {
         if (text->fd < 0)
             DN_TRY(open_current(text));
         DN_TRY(refill(text));
@@ -205,6 +206,19 @@ dn_status dn_text_read(dn_text *text, void *out, size_t bytes, size_t *got)
         if (n == 0 && text->at_end)
             close_current(text);
     }
+    return DN_OK;
+}
+
+dn_status dn_text_read(dn_text *text, void *out, size_t bytes, size_t *got)
+{
+    return read_until(text, text->n_files, out, bytes, got);
+}
+
+dn_status dn_text_read_file(dn_text *text, void *out, size_t bytes, size_t *got, bool *ended)
+{
+    size_t file = text->current;
+    DN_TRY(read_until(text, file + 1, out, bytes, got));
+    *ended = text->current > file;
     return DN_OK;
 }
 

@@ -45,6 +45,7 @@ static dn_status make_plan(dn_loaded_model *model, const dn_checkpoint *checkpoi
     if (!text)
         return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it holds no configuration", path);
     DN_TRY(dn_checkpoint_step(checkpoint, &model->step));
+    model->tokenizer = dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer"));
     dn_config_init(&config);
     DN_TRY(dn_config_parse(&config, text, path));
     const dn_config stored = config;

@@ -7,6 +7,7 @@
 #include "shard/views.h"
 #include "train/config_value.h"
 
+#include <inttypes.h>
 #include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
@@ -55,6 +56,21 @@ dn_status dn_plan_tokens(const dn_config *config, bool validation, dn_tokens **o
     dn_plan_files(config, validation, pattern);
     return dn_tokens_open(pattern, strcmp(config->data_format, "uint16") == 0 ? DN_TOKENS_UINT16 : DN_TOKENS_SHARDS,
                           out);
+}
+
+dn_status dn_plan_same_tokenizer(uint64_t one, uint64_t other, const char *what)
+{
+    if (!one || !other || one == other)
+        return DN_OK;
+    return dn_fail(DN_ERR_DATA,
+                   "%s: made by another tokenizer (%016" PRIx64 ", not %016" PRIx64 "): the same numbers mean other text; "
+                   "prepare the data with the tokenizer of the run",
+                   what, other, one);
+}
+
+uint64_t dn_plan_tokenizer_of(const char *meta)
+{
+    return meta ? strtoull(meta, NULL, 16) : 0;
 }
 
 /* Which of the names, as "a|b|c", a key has. The table of keys lets no other through, but the lists must be

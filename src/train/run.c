@@ -64,9 +64,11 @@ static dn_status open_tokens(const dn_run *run, bool validation, dn_tokens **tok
 static dn_status open_data(dn_run *run)
 {
     DN_TRY(open_tokens(run, false, &run->train_tokens, &run->train));
-    if (run->plan.config.val_tokens > 0)
-        DN_TRY(open_tokens(run, true, &run->val_tokens, &run->val));
-    return DN_OK;
+    run->tokenizer = dn_tokens_origin_of(run->train_tokens).tokenizer;
+    if (run->plan.config.val_tokens == 0)
+        return DN_OK;
+    DN_TRY(open_tokens(run, true, &run->val_tokens, &run->val));
+    return dn_plan_same_tokenizer(run->tokenizer, dn_tokens_origin_of(run->val_tokens).tokenizer, "validation files");
 }
 
 static dn_status open_metrics(dn_run *run)

@@ -43,6 +43,7 @@ typedef struct dn_run {
     dn_mesh *mesh;
     dn_stream *stream;
     dn_instance instance;
+    uint64_t tokenizer; /* whose ids the tokens are: its hash; 0: unknown, or bytes */
     dn_tokens *train_tokens, *val_tokens; /* val_tokens NULL: no validation files */
     dn_loader train, val;
     uint64_t step;      /* steps done */

@@ -13,6 +13,7 @@
 #include "train/config_diff.h"
 #include "train/finite.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,17 +139,20 @@ static dn_status keep_best(dn_run *run)
 
 static dn_status write_tensors(dn_run *run, const tensor_list *list)
 {
-    char step[32], replicas[16], val_loss[32];
+    char step[32], replicas[16], val_loss[32], tokenizer[24];
     snprintf(step, sizeof step, "%llu", (unsigned long long)dn_run_good_step(run));
     snprintf(replicas, sizeof replicas, "%d", run->plan.mesh[DN_DP]);
     char *config = dn_config_dump(&run->plan.config);
     if (!config)
         return dn_fail(DN_ERR_MEMORY, "no memory for the configuration's text");
     snprintf(val_loss, sizeof val_loss, "%.17g", run->val_loss);
-    dn_meta meta[6] = {{"format", "pt"}, {"step", step}, {"replicas", replicas}, {"config", config}};
+    snprintf(tokenizer, sizeof tokenizer, "%016" PRIx64, run->tokenizer);
+    dn_meta meta[7] = {{"format", "pt"}, {"step", step}, {"replicas", replicas}, {"config", config}};
     size_t n = 4;
     if (is_validated(run))
         meta[n++] = (dn_meta){"val_loss", val_loss};
+    if (run->tokenizer)
+        meta[n++] = (dn_meta){"tokenizer", tokenizer};
     if (run->validation_due && run->n_skipped == 0)
         meta[n++] = (dn_meta){"validation", "due"};
     dn_status status = dn_checkpoint_write(run->comm, run->plan.config.checkpoint_dir, dn_run_good_step(run),
@@ -391,6 +395,9 @@ static dn_status restore(dn_run *run, const char *path)
         status = read_config(checkpoint, path, &stored);
     if (status == DN_OK)
         status = compare_settings(run, &stored, path);
+    if (status == DN_OK)
+        status = dn_plan_same_tokenizer(dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer")),
+                                        run->tokenizer, "training files");
     if (status == DN_OK)
         status = restore_states(run, checkpoint, n_saved);
     if (status == DN_OK)
