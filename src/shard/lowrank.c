@@ -92,7 +92,7 @@ static dn_status orthonormalize(dn_lowrank *f, dn_lowrank_batch *b, bool of_r, u
     dn_orth_matrix *orth = of_r ? b->orth_r : b->orth_p;
     for (size_t i = 0; i < b->n; i++)
         orth[i].draw = first_stream + (turn << 20) + b->matrices[i].ps->index;
-    DN_TRY(dn_orthonormalize(group->stream, group->mesh->all, group->config->orth, group->config->seed,
+    DN_TRY(dn_orthonormalize(group->stream, f->orth_comm, group->config->orth, group->config->seed,
                              f->orth_workspace, f->orth_bytes, orth, b->n));
     for (size_t i = 0; i < b->n; i++) {
         dn_orth_record *record = &b->matrices[i].orth[of_r];

@@ -95,6 +95,11 @@ static void ranks_along_axes_are_numbered_in_the_order_of_the_mesh(void **state)
                 first = first && ((axes & DN_AXIS(axis)) || at[axis] == 0);
             if (first)
                 assert_int_equal(dn_axes_rank(size, axes, at), seen++);
+            int again[DN_N_AXES];
+            for (int axis = 0; axis < DN_N_AXES; axis++)
+                again[axis] = axes & DN_AXIS(axis) ? 77 : at[axis];
+            dn_axes_at(size, axes, dn_axes_rank(size, axes, at), again);
+            assert_memory_equal(again, at, sizeof at);
         }
         assert_int_equal(dn_axes_size(size, axes), seen);
     }
