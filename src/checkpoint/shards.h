@@ -4,10 +4,6 @@
 
 #include "checkpoint/checkpoint.h"
 
-/** Whether the shards tile the tensor. Errors: DN_ERR_ARG naming tensor and shards: one beyond it, two that
- * overlap, or a hole. */
-dn_status dn_shards_check(const dn_sharded_tensor *tensor) DN_MUST_USE;
-
 /** Elements first .. first+n-1 of the whole tensor, row-major, to out [n] of its type; the shards tile it. What other
  * members of comm hold is read through views. */
 void dn_shards_gather(dn_comm *comm, const dn_sharded_tensor *tensor, size_t first, size_t n, void *out);

@@ -196,8 +196,12 @@ dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, siz
     char path[PATH_MAX];
     start begun = {0};
     DN_TRY(dn_generation_path(dir, step, path, sizeof path));
-    for (size_t i = 0; i < n_tensors; i++)
-        DN_TRY(dn_shards_check(&tensors[i]));
+    for (size_t i = 0; i < n_tensors; i++) {
+        const dn_tensor *t = &tensors[i].tensor;
+        char why[160];
+        if (!dn_shards_tile(t->rows, t->cols, tensors[i].shards, tensors[i].n_shards, why, sizeof why))
+            return dn_fail(DN_ERR_ARG, "%s: %s", t->name, why);
+    }
     writer w = {.comm = comm, .tick = tick, .context = context, .chunk = malloc(CHUNK)};
     dn_status status = w.chunk ? DN_OK : dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
     if (status == DN_OK && first)

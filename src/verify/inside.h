@@ -118,12 +118,6 @@ void dn_gathered_free(dn_gathered *gathered);
 /** Fills other ranks' references from what the first one has shown. Errors: DN_ERR_MEMORY. */
 dn_status dn_reference_learn(dn_reference *reference, const dn_gathered *gathered) DN_MUST_USE;
 
-/* ---- coverage ---- */
-
-/** Whether the blocks of shards, which lie within [rows, cols], cover each element exactly once; if not, why.
- */
-bool dn_covered(size_t rows, size_t cols, const dn_shard *held, size_t n, char *why, size_t bytes);
-
 /* ---- the report ---- */
 
 /* One tensor, scalar or number of a rank under one line on one mesh. */

@@ -171,7 +171,7 @@ static dn_status judge_replica(judge *j, int index, unsigned replicated, int rep
         j->held[n++] = (dn_shard){.block = r->block, .rank = r->rank};
         off += r->value;
     }
-    if (!dn_covered(original->tensor.rows, original->tensor.cols, j->held, n, why, sizeof why))
+    if (!dn_shards_tile(original->tensor.rows, original->tensor.cols, j->held, n, why, sizeof why))
         DN_TRY(fail_coverage(j, original->line, original->tensor.name, why));
     dn_verify_check *check;
     int line;
