@@ -63,6 +63,5 @@ size_t dn_param_view_offset(const dn_param *view, dn_block block)
 size_t dn_param_max_size(const dn_param *param, const int size[DN_N_AXES])
 {
     const int first[DN_N_AXES] = {0}; /* larger parts come first */
-    dn_block block = dn_param_block(param, size, first);
-    return block.rows * block.cols;
+    return dn_block_size(dn_param_block(param, size, first));
 }

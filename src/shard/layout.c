@@ -28,9 +28,7 @@ static dn_range share(const dn_layout *layout, dn_range range, unsigned axes, co
 dn_block dn_layout_block(const dn_layout *layout, const int at[DN_N_AXES])
 {
     dn_block block = dn_param_block(layout->param, layout->size, at);
-    dn_range rows = {block.row0, block.row0 + block.rows};
-    rows = share(layout, rows, layout->slices, at);
-    return (dn_block){rows.first, dn_range_size(rows), block.col0, block.cols};
+    return dn_block_of(share(layout, dn_block_rows(block), layout->slices, at), dn_block_cols(block));
 }
 
 dn_layout_most dn_layout_most_of(const dn_layout *layout, bool transposed)
@@ -41,7 +39,7 @@ dn_layout_most dn_layout_most_of(const dn_layout *layout, bool transposed)
         dn_mesh_at(layout->size, rank, at);
         dn_block part = dn_layout_block(layout, at);
         dn_factor_shards shards = dn_layout_factor_shards(layout, transposed, at);
-        most.part = dn_max(most.part, part.rows * part.cols);
+        most.part = dn_max(most.part, dn_block_size(part));
         most.m = dn_max(most.m, dn_range_size(shards.m));
         most.n = dn_max(most.n, dn_range_size(shards.n));
     }
@@ -61,7 +59,7 @@ unsigned dn_layout_n_axes(const dn_layout *layout, bool transposed)
 dn_factor_shards dn_layout_factor_shards(const dn_layout *layout, bool transposed, const int at[DN_N_AXES])
 {
     dn_block part = dn_layout_block(layout, at);
-    dn_range rows = {part.row0, part.row0 + part.rows}, cols = {part.col0, part.col0 + part.cols};
+    dn_range rows = dn_block_rows(part), cols = dn_block_cols(part);
     unsigned a = dn_layout_m_axes(layout, transposed), b = dn_layout_n_axes(layout, transposed);
     dn_factor_shards shards = {.m = transposed ? cols : rows, .n = transposed ? rows : cols};
     shards.p = share(layout, shards.m, dn_axes_without(layout->size, a), at);

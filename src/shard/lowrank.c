@@ -13,8 +13,8 @@
 
 static dn_block part_of_q(const dn_param_state *ps, const int at[DN_N_AXES])
 {
-    dn_range shard = dn_layout_factor_shards(&ps->layout, ps->shape.transposed, at).q;
-    return (dn_block){shard.first, dn_range_size(shard), 0, ps->shape.r};
+    return dn_block_of(dn_layout_factor_shards(&ps->layout, ps->shape.transposed, at).q,
+                       (dn_range){0, ps->shape.r});
 }
 
 static dn_block part_of_rank(const dn_param_state *ps, const int at[DN_N_AXES])

@@ -178,12 +178,6 @@ static size_t make_param_states(const dn_optim_config *config, const dn_param *p
     return n_rules;
 }
 
-static size_t work_bytes(const dn_optim_config *config, const int size[DN_N_AXES],
-                         const dn_param_state *param_states, size_t n)
-{
-    return dn_executor_of(param_states[0].rule)->heap_bytes(config, size, param_states, n);
-}
-
 /* Takes states of all parameter states, then the workspace of each rule: work [n_rules]. False without memory
  * to find out how much. */
 static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], dn_param_state *param_states,
@@ -191,7 +185,8 @@ static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], 
 {
     dn_param_states_take(param_states, starts[n_rules], heap);
     for (size_t k = 0; k < n_rules; k++) {
-        size_t bytes = work_bytes(config, size, &param_states[starts[k]], starts[k + 1] - starts[k]);
+        const dn_param_state *own = &param_states[starts[k]];
+        size_t bytes = dn_executor_of(own->rule)->heap_bytes(config, size, own, starts[k + 1] - starts[k]);
         if (bytes == SIZE_MAX)
             return false;
         work[k] = dn_arena_take(heap, bytes);

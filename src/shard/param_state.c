@@ -56,8 +56,7 @@ static size_t largest(const dn_param_state *ps, const dn_state_tensor *state)
     int at[DN_N_AXES];
     for (int rank = 0; rank < dn_axes_size(ps->layout.size, DN_ALL_AXES); rank++) {
         dn_mesh_at(ps->layout.size, rank, at);
-        dn_block part = dn_state_tensor_block(ps, state, at);
-        most = part.rows * part.cols > most ? part.rows * part.cols : most;
+        most = dn_max(most, dn_block_size(dn_state_tensor_block(ps, state, at)));
     }
     return most;
 }

@@ -78,7 +78,7 @@ dn_status dn_param_state_not_finite(const dn_param_state *ps) DN_MUST_USE;
 /** Elements of this rank's block. */
 static inline size_t dn_param_state_size(const dn_param_state *ps)
 {
-    return ps->part.rows * ps->part.cols;
+    return dn_block_size(ps->part);
 }
 
 #endif

@@ -140,15 +140,6 @@ static void add_block(const maker *m, dn_weight *weight, size_t first, size_t en
     weight->n_blocks++;
 }
 
-static size_t stack_end(const maker *m, size_t first)
-{
-    size_t end = first + 1;
-    assert(m->params[first].stack == 0);
-    while (end < m->n_params && m->params[end].stack == end - first)
-        end++;
-    return end;
-}
-
 /* A stack whose parameters are cut in rows has blocks of rows of each; otherwise a member's blocks of all of
  * them are one block of columns. */
 static void add_stack(const maker *m, size_t first, size_t end, size_t unit)
@@ -197,8 +188,10 @@ static void fill(const maker *m, const size_t *unit_of)
             .first = first, .end = end, .first_piece = layout->n_blocks, .first_copy = layout->n_copies};
         arrange(m, unit_of[first]);
         for (size_t i = first, next; i < end; i = next) {
-            next = stack_end(m, i);
-            assert(next <= end);
+            assert(m->params[i].stack == 0);
+            next = i + 1;
+            while (next < end && m->params[next].stack == next - i)
+                next++;
             add_stack(m, i, next, unit_of[first]);
         }
         unit->n_blocks = layout->n_blocks - unit->first_piece;
