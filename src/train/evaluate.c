@@ -11,8 +11,8 @@ enum { ROWS_AT_ONCE = 8 };
 
 typedef struct evaluation {
     dn_loader loader;
-    uint64_t n_tokens; /* to be measured */
-    double bytes;      /* of text, a token; NaN: unknown */
+    uint64_t n_tokens; /* to be evaluated */
+    double bytes;      /* of text per token; NaN: unknown */
     void (*progress)(uint64_t done, uint64_t total, void *context);
     void *context;
 } evaluation;
@@ -32,15 +32,15 @@ static dn_status evaluate_tokens(evaluation *e, dn_loaded_model *model, double *
     if (val_tokens && rows > (val_tokens + T - 1) / T)
         rows = (val_tokens + T - 1) / T;
     if (rows == 0)
-        return dn_fail(DN_ERR_DATA, "the validation files hold less than one sequence of %zu tokens", T);
+        return dn_fail(DN_ERR_DATA, "the validation files have less than one sequence of %zu tokens", T);
     e->n_tokens = rows * T;
     DN_TRY(dn_instance_loss(&model->instance, read_row, e, 0, rows, loss));
     *loss /= (double)e->n_tokens;
     if (isfinite(*loss))
         return DN_OK;
     return dn_fail(DN_ERR_NUMERIC,
-                   "the loss of this model is not finite: its run has diverged by step %llu; name an "
-                   "older checkpoint of it",
+                   "the loss of this model is not finite: its run had diverged by step %llu; use an older "
+                   "checkpoint",
                    (unsigned long long)model->step);
 }
 

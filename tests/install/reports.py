@@ -80,7 +80,7 @@ def what_a_step_exchanges_is_one_number_everywhere():
         factors, mean, steps = exchanged()
         _, whole, _ = exchanged(replicate_mesh_grad_sync=False)
         expect(steps[2] > steps[1] == steps[0], f"momenta are not averaged every third step: {steps}")
-        said = megabytes(factors, "exchange "), megabytes(factors, "with whole gradients")
+        said = megabytes(factors, "exchange "), megabytes(factors, "with full gradients")
         expect(said == (three_digits(mean), three_digits(whole)), f"said {said}, counted {mean} and {whole}")
         line = re.search(r"1/6 .*?([\d.]+ k?B)/step", factors).group(1)
         expect(megabytes("x " + line, "x") == three_digits(steps[0]), f"the line says {line}, counted {steps[0]}")
