@@ -182,16 +182,11 @@ void DN_CPU(add_entries)(dn_stream *s, dn_buf *y, double a, const dn_bytes *indi
                     first, first + k, k);
 }
 
-static bool is_above(dn_real x, dn_real tau)
-{
-    return x != 0 && !((x < 0 ? -x : x) < tau);
-}
-
-static size_t count_above(const dn_real *x, size_t n, dn_real tau)
+static size_t count_magnitudes(const dn_real *x, size_t n, magnitude least)
 {
     magnitude count = 0;
     for (size_t i = 0; i < n; i++)
-        count += is_above(x[i], tau);
+        count += magnitude_of(x[i]) >= least;
     return count;
 }
 
@@ -201,20 +196,21 @@ void DN_CPU(take_above)(dn_stream *s, dn_bytes *indices, dn_buf *values, const d
 {
     const dn_tiling whole = {1, n, 1, n};
     size_t bytes = dn_index_bytes(&whole), n_blocks = dn_blocks(n, DN_CPU_BLOCK);
+    magnitude least = magnitude_of((dn_real)tau) > 0 ? magnitude_of((dn_real)tau) : 1; /* 0 is not taken */
     size_t *end = dn_scratch(s, (n_blocks + 1) * sizeof *end);
     if (!end)
         return;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
     for (size_t b = 0; b < n_blocks; b++)
-        end[b] = count_above(dn_host(x) + b * DN_CPU_BLOCK, dn_min(n - b * DN_CPU_BLOCK, DN_CPU_BLOCK),
-                             (dn_real)tau);
+        end[b] = count_magnitudes(dn_host(x) + b * DN_CPU_BLOCK, dn_min(n - b * DN_CPU_BLOCK, DN_CPU_BLOCK),
+                                  least);
     for (size_t b = 1; b < n_blocks; b++)
         end[b] += end[b - 1];
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
     for (size_t b = 0; b < n_blocks; b++) {
         size_t place = b > 0 ? end[b - 1] : 0, last = dn_min(end[b], room);
         for (size_t i = b * DN_CPU_BLOCK; place < last; i++)
-            if (is_above(dn_host(x)[i], (dn_real)tau)) {
+            if (magnitude_of(dn_host(x)[i]) >= least) {
                 set_index(dn_host_bytes(indices), bytes, place, (uint32_t)i);
                 dn_host(values)[place++] = dn_host(x)[i];
             }
@@ -235,14 +231,6 @@ void DN_CPU(count_entries)(dn_stream *s, uint64_t *host, const dn_bytes *indices
         for (size_t i = t * k; i < (t + 1) * k; i++)
             *host += get_index(dn_host_bytes(indices), bytes, i) < tile.rows * tile.cols;
     }
-}
-
-static size_t count_magnitudes(const dn_real *x, size_t n, magnitude least)
-{
-    magnitude count = 0;
-    for (size_t i = 0; i < n; i++)
-        count += magnitude_of(x[i]) >= least;
-    return count;
 }
 
 void DN_CPU(kth_magnitude)(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t k)

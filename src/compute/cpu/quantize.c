@@ -227,24 +227,22 @@ static sums encode_bins(unsigned char *codes, const dn_real *x, size_t n, const 
     sums of = {{0}, {0}};
     for (size_t at = 0; at < n; at += DN_QUANTUM_BLOCK) {
         size_t size = dn_min(n - at, DN_QUANTUM_BLOCK);
-        unsigned char code[DN_QUANTUM_BLOCK + 3] = {0};
+        bits code[DN_QUANTUM_BLOCK + 3] = {0};
         for (size_t i = 0; i < size; i++)
-            code[i] =
-                (unsigned char)((x[at + i] >= edge[0]) + (x[at + i] >= edge[1]) + (x[at + i] >= edge[2]));
-        for (int bin = 0; bin < BINS; bin++) {
+            code[i] = (bits)(x[at + i] >= edge[0]) + (x[at + i] >= edge[1]) + (x[at + i] >= edge[2]);
+        for (bits bin = 0; bin < BINS; bin++) {
             double sum = 0;
             bits count = 0;
 #pragma omp simd reduction(+ : sum, count)
             for (size_t i = 0; i < size; i++) {
-                bool in = code[i] == bin && x[at + i] != 0;
-                sum += in ? (double)x[at + i] : 0;
-                count += in;
+                sum += (double)(code[i] == bin ? x[at + i] : 0);
+                count += (bits)(code[i] == bin) & (bits)(x[at + i] != 0);
             }
             of.sum[bin] += sum;
             of.count[bin] += (double)count;
         }
         for (size_t i = 0; i < dn_blocks(size, 4); i++) {
-            const unsigned char *c = code + 4 * i;
+            const bits *c = code + 4 * i;
             codes[at / 4 + i] = (unsigned char)(c[0] | c[1] << 2 | c[2] << 4 | c[3] << 6);
         }
     }
@@ -280,13 +278,18 @@ void DN_CPU(encode_int2)(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
                                                             : 0);
 }
 
+/* Codes become bytes first: only then do loops over numbers vectorize. */
 static void add_bins(dn_real *restrict y, const unsigned char *restrict codes, const dn_real *restrict table,
                      size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        unsigned code = codes[i / 4] >> 2 * (i % 4) & 3;
-        dn_real low = code & 1 ? table[1] : table[0], high = code & 1 ? table[3] : table[2];
-        y[i] += code & 2 ? high : low;
+    for (size_t at = 0; at < n; at += DN_QUANTUM_BLOCK) {
+        size_t size = dn_min(n - at, DN_QUANTUM_BLOCK);
+        unsigned char code[DN_QUANTUM_BLOCK + 3];
+        for (size_t i = 0; i < dn_blocks(size, 4); i++)
+            for (size_t j = 0; j < 4; j++)
+                code[4 * i + j] = codes[at / 4 + i] >> 2 * j & 3;
+        for (size_t i = 0; i < size; i++)
+            y[at + i] += table[code[i]];
     }
 }
 
@@ -305,16 +308,18 @@ enum { SIGN_CODES = 8 }; /* where they begin */
 
 static void encode_signs(unsigned char *restrict codes, const dn_real *restrict x, size_t n)
 {
-    for (size_t i = 0; i < n / 8; i++) {
-        unsigned byte = 0;
-        for (size_t j = 0; j < 8; j++)
-            byte |= (unsigned)(x[8 * i + j] < 0) << j;
-        codes[i] = (unsigned char)byte;
+    for (size_t at = 0; at < n; at += DN_QUANTUM_BLOCK) {
+        size_t size = dn_min(n - at, DN_QUANTUM_BLOCK);
+        bits negative[DN_QUANTUM_BLOCK + 7] = {0};
+        for (size_t i = 0; i < size; i++)
+            negative[i] = x[at + i] < 0;
+        for (size_t i = 0; i < dn_blocks(size, 8); i++) {
+            bits byte = 0;
+            for (size_t j = 0; j < 8; j++)
+                byte |= negative[8 * i + j] << j;
+            codes[at / 8 + i] = (unsigned char)byte;
+        }
     }
-    if (n % 8 > 0)
-        codes[n / 8] = 0;
-    for (size_t i = n / 8 * 8; i < n; i++)
-        codes[i / 8] |= (unsigned char)((x[i] < 0) << i % 8);
 }
 
 void DN_CPU(encode_sign)(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
@@ -337,8 +342,15 @@ void DN_CPU(encode_sign)(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
 
 static void add_signs(dn_real *restrict y, dn_real step, const unsigned char *restrict codes, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        y[i] += codes[i / 8] >> i % 8 & 1 ? -step : step;
+    for (size_t at = 0; at < n; at += DN_QUANTUM_BLOCK) {
+        size_t size = dn_min(n - at, DN_QUANTUM_BLOCK);
+        unsigned char negative[DN_QUANTUM_BLOCK + 7];
+        for (size_t i = 0; i < dn_blocks(size, 8); i++)
+            for (size_t j = 0; j < 8; j++)
+                negative[8 * i + j] = codes[at / 8 + i] >> j & 1;
+        for (size_t i = 0; i < size; i++)
+            y[at + i] += negative[i] ? -step : step;
+    }
 }
 
 void DN_CPU(add_sign)(dn_stream *s, dn_buf *y, double a, const dn_bytes *from, size_t n)
