@@ -2,6 +2,8 @@
 
 #include "base/size.h"
 
+#include <string.h>
+
 dn_layout dn_layout_of(const dn_param *param, const int size[DN_N_AXES], bool decoupled)
 {
     dn_layout layout = {.param = param, .size = {size[DN_DP], size[DN_FS], size[DN_TP]}};
@@ -31,14 +33,34 @@ dn_block dn_layout_block(const dn_layout *layout, const int at[DN_N_AXES])
     return dn_block_of(share(layout, dn_block_rows(block), layout->slices, at), dn_block_cols(block));
 }
 
+int dn_layout_largest(const dn_layout *layout, int at[DN_LAYOUT_LARGEST][DN_N_AXES])
+{
+    const dn_param *param = layout->param;
+    const dn_axis axis = param->tensor.row_sharding.axis;
+    memset(at, 0, sizeof(int[DN_LAYOUT_LARGEST][DN_N_AXES]));
+    if (!param->view_of || !dn_sharding_axes(param->tensor.row_sharding))
+        return 1;
+    int low = 0, high = layout->size[axis] - 1;
+    while (low < high) {
+        int middle = at[1][axis] = (low + high) / 2;
+        dn_block block = dn_tensor_block(&param->view_of->tensor, layout->size, at[1]);
+        if (block.row0 + block.rows > param->first_row)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    at[1][axis] = low;
+    at[2][axis] = low + 1 < layout->size[axis] ? low + 1 : low;
+    return DN_LAYOUT_LARGEST;
+}
+
 dn_layout_most dn_layout_most_of(const dn_layout *layout, bool transposed)
 {
     dn_layout_most most = {0};
-    for (int rank = 0; rank < dn_axes_size(layout->size, DN_ALL_AXES); rank++) {
-        int at[DN_N_AXES];
-        dn_mesh_at(layout->size, rank, at);
-        dn_block part = dn_layout_block(layout, at);
-        dn_factor_shards shards = dn_layout_factor_shards(layout, transposed, at);
+    int at[DN_LAYOUT_LARGEST][DN_N_AXES];
+    for (int i = 0, n = dn_layout_largest(layout, at); i < n; i++) {
+        dn_block part = dn_layout_block(layout, at[i]);
+        dn_factor_shards shards = dn_layout_factor_shards(layout, transposed, at[i]);
         most.part = dn_max(most.part, dn_block_size(part));
         most.m = dn_max(most.m, dn_range_size(shards.m));
         most.n = dn_max(most.n, dn_range_size(shards.n));

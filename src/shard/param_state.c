@@ -53,11 +53,11 @@ dn_block dn_state_tensor_block(const dn_param_state *ps, const dn_state_tensor *
 static size_t largest(const dn_param_state *ps, const dn_state_tensor *state)
 {
     size_t most = 0;
-    int at[DN_N_AXES];
-    for (int rank = 0; rank < dn_axes_size(ps->layout.size, DN_ALL_AXES); rank++) {
-        dn_mesh_at(ps->layout.size, rank, at);
-        most = dn_max(most, dn_block_size(dn_state_tensor_block(ps, state, at)));
-    }
+    int at[DN_LAYOUT_LARGEST][DN_N_AXES];
+    if (!state->part)
+        return state->tensor.rows * state->tensor.cols;
+    for (int i = 0, n = dn_layout_largest(&ps->layout, at); i < n; i++)
+        most = dn_max(most, dn_block_size(state->part(ps, at[i])));
     return most;
 }
 

@@ -1,5 +1,6 @@
 /* Who holds what, on all meshes of up to 12 ranks: parts and bands tile, each row once for each copy, nobody
  * has more than there is room for, and work that is dealt is dealt evenly. */
+#include "base/size.h"
 #include "shard/layout.h"
 #include "support/tests.h"
 
@@ -44,7 +45,11 @@ static void check_bands(const dn_layout *l, bool transposed, int n_ranks)
     int p[MOST] = {0}, q[MOST] = {0}, r[MOST] = {0}, at[DN_N_AXES];
     size_t m = transposed ? l->param->tensor.cols : l->param->tensor.rows,
            n = l->param->tensor.rows + l->param->tensor.cols - m;
-    dn_layout_most most = dn_layout_most_of(l, transposed);
+    dn_layout_most most = dn_layout_most_of(l, transposed), found = {0};
+    size_t most_q = 0, found_q = 0; /* a state with parts of its own */
+    int largest[DN_LAYOUT_LARGEST][DN_N_AXES];
+    for (int i = 0, n_largest = dn_layout_largest(l, largest); i < n_largest; i++)
+        most_q = dn_max(most_q, dn_range_size(dn_layout_factor_shards(l, transposed, largest[i]).q));
     for (int rank = 0; rank < n_ranks; rank++) {
         dn_mesh_at(l->size, rank, at);
         dn_factor_shards b = dn_layout_factor_shards(l, transposed, at);
@@ -52,9 +57,13 @@ static void check_bands(const dn_layout *l, bool transposed, int n_ranks)
         assert_true(b.p.first >= b.m.first && b.p.end <= b.m.end);
         assert_true(b.r.first >= b.n.first && b.r.end <= b.n.end);
         assert_true(b.q.first >= b.n.first && b.q.end <= b.n.end);
-        assert_true(dn_range_size(b.m) <= most.m);
-        assert_true(dn_range_size(b.n) <= most.n);
+        found.m = dn_max(found.m, dn_range_size(b.m));
+        found.n = dn_max(found.n, dn_range_size(b.n));
+        found_q = dn_max(found_q, dn_range_size(b.q));
     }
+    assert_int_equal(most.m, found.m);
+    assert_int_equal(most.n, found.n);
+    assert_int_equal(most_q, found_q);
     assert_times(p, m, 1);
     assert_times(r, n, 1);
     assert_times(q, n, dn_axes_size(l->size, l->replicas));
