@@ -378,7 +378,8 @@ int main(int argc, char **argv)
         const model *x = &models[i];
         b.model = *x;
         b.N = x->B * x->T;
-        b.attention = (dn_attention_shape){x->B, x->T, x->NH, x->C / x->NH, x->NH, 3 * x->C};
+        b.attention = (dn_attention_shape){
+            .B = x->B, .T = x->T, .NH = x->NH, .hd = x->C / x->NH, .NKV = x->NH, .ld = 3 * x->C};
         measure_model(&b);
     }
     measure_vectors(&b);

@@ -27,7 +27,17 @@ typedef struct dn_attention_shape {
     size_t B, T, NH, hd; /* sequences, positions, heads, size of a head (even) */
     size_t NKV;          /* key and value heads; query head h reads number h / (NH/NKV); divides NH */
     size_t ld;           /* elements from one position to the next in q, k, v and their gradients: >= NH*hd */
+    size_t first; /* forward only: position of the first query; keys and values begin with position 0 */
+    size_t room; /* 0, or k and v lie in a cache [sequences,2,NKV,room,hd], at its start and at NKV room hd */
 } dn_attention_shape;
+
+/* Where a token belongs in a cache. */
+typedef struct dn_cache_row {
+    size_t sequence, position;
+} dn_cache_row;
+
+/* Rows of x that matvec takes. */
+enum { DN_MATVEC_ROWS = 8 };
 
 /* A block of rows of a tall matrix P [m,r], and the small matrices computed from it or applied to it. */
 typedef struct dn_row_block {
@@ -109,15 +119,6 @@ static inline dn_block dn_tile(const dn_tiling *t, size_t index)
 {
     size_t row0 = index / dn_tiles_across(t) * t->tile_rows, col0 = index % dn_tiles_across(t) * t->tile_cols;
     return (dn_block){row0, dn_min(t->tile_rows, t->rows - row0), col0, dn_min(t->tile_cols, t->cols - col0)};
-}
-
-/* Numbers that share a scale in fp4 and int8 (ops.h). */
-enum { DN_QUANTUM_BLOCK = 256 };
-
-/** Bytes of the scales before the codes of n numbers. */
-static inline size_t dn_scale_bytes(size_t n)
-{
-    return (((n + DN_QUANTUM_BLOCK - 1) / DN_QUANTUM_BLOCK * sizeof(dn_real)) + 7) / 8 * 8;
 }
 
 /* Indices of entries: the last of each width stands for none. */

@@ -25,6 +25,10 @@
 OP(gemm, (V, dn_trans, ta), (V, dn_trans, tb), (V, size_t, m), (V, size_t, n), (V, size_t, k), (V, double, alpha),
    (D, const dn_buf *, a), (V, size_t, lda), (D, const dn_buf *, b), (V, size_t, ldb), (V, double, beta),
    (D, dn_buf *, c), (V, size_t, ldc))
+/* y [n,out], rows ldy apart, = x [n,in], rows ldx apart, times w [out,in]^T; added to what y held if add.
+ * n <= DN_MATVEC_ROWS: w is read once. The same bits with any number of threads. */
+OP(matvec, (D, dn_buf *, y), (V, size_t, ldy), (D, const dn_buf *, x), (V, size_t, ldx), (D, const dn_buf *, w),
+   (V, size_t, n), (V, size_t, out), (V, size_t, in), (V, bool, add))
 /* Many, none of which touches another's C: small ones go to a thread each. */
 OP(gemm_many, (LIST, dn_product, products, n), (V, size_t, n))
 
@@ -80,9 +84,17 @@ OP(norm_rotary_backward, (D, dn_buf *, dy), (D, const dn_buf *, y), (D, const dn
    (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
 /* o [B,T,NH*hd] = softmax(q k^T / sqrt(hd), causal) v for each head, q [B,T,NH,hd], k and v [B,T,NKV,hd]; lse
  * [B,NH,T] = log of each row's sum of exponentials (of the scaled scores), kept for the backward pass instead
- * of the probabilities. */
+ * of the probabilities. Of a cache, T queries from position `first` on read first + T keys and values. */
 OP(attention_forward, (D, dn_buf *, o), (D, dn_buf *, lse), (D, const dn_buf *, q), (D, const dn_buf *, k),
    (D, const dn_buf *, v), (IN, dn_attention_shape, shape, 1))
+/* cache [sequences,heads,room,hd], for each head at rows of it, = x [n,heads,hd], rows ld apart. */
+OP(cache_store, (D, dn_buf *, cache), (V, size_t, heads), (V, size_t, room), (V, size_t, hd), (D, const dn_buf *, x),
+   (V, size_t, ld), (IN, dn_cache_row, rows, n), (V, size_t, n))
+/* o [n,NH*hd] = attention of one query each of several sequences, q [n,NH,hd], rows ld apart, at its row in
+ * the caches k and v: it reads the keys of its own and of all earlier positions. B and T are not read. The
+ * same bits with any number of threads. */
+OP(attention_decode, (D, dn_buf *, o), (D, const dn_buf *, q), (D, const dn_buf *, k), (D, const dn_buf *, v),
+   (IN, dn_cache_row, rows, n), (V, size_t, n), (IN, dn_attention_shape, shape, 1))
 /* dq, dk, dv (stride ld) = gradients for d_o [B,T,NH*hd]; o and lse from the forward pass. Query heads that
  * read the same keys add to their gradients in order. */
 OP(attention_backward, (D, dn_buf *, dq), (D, dn_buf *, dk), (D, dn_buf *, dv), (D, const dn_buf *, d_o),
@@ -189,42 +201,8 @@ OP(topk, (D, dn_bytes *, indices), (D, dn_buf *, values), (D, const dn_buf *, x)
  * tile are skipped. */
 OP(add_entries, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, indices), (D, const dn_buf *, values),
    (IN, dn_tiling, tiling, 1), (V, size_t, k))
-/* The same of x [n] as one tile: in order, up to room entries whose magnitude is at least tau, or that are NaN. */
-OP(take_above, (D, dn_bytes *, indices), (D, dn_buf *, values), (D, const dn_buf *, x), (V, size_t, n),
-   (V, double, tau), (V, size_t, room))
-/* *host = how many of indices [tiles, k] lie within their tiles. */
-OP(count_entries, (OUT, uint64_t, host, 1), (D, const dn_bytes *, indices), (IN, dn_tiling, tiling, 1),
-   (V, size_t, k))
-/* *host = the k-th largest magnitude in x [n], 0 < k <= n, NaN before all. */
-OP(kth_magnitude, (OUT, double, host, 1), (D, const dn_buf *, x), (V, size_t, n), (V, size_t, k))
 /* x_i = x_i / counts_i where counts_i > 1 */
 OP(divide_counts, (D, dn_buf *, x), (D, const dn_buf *, counts), (V, size_t, n))
-
-/* Each tile X [r,c] of x, transformed: Y = F_r X F_c^T, and back: X = F_r^T Y F_c, with the orthonormal DCT-II
- * F_n(i,j) = sqrt((i > 0 ? 2 : 1)/n) cos(pi i (2j + 1) / 2n). A tile at an edge has a transform of its own size:
- * nothing is padded. y may be x. */
-OP(dct_forward, (D, dn_buf *, y), (D, const dn_buf *, x), (IN, dn_tiling, tiling, 1))
-OP(dct_inverse, (D, dn_buf *, y), (D, const dn_buf *, x), (IN, dn_tiling, tiling, 1))
-/* y += a x, x in bfloat16 */
-OP(add_bf16, (D, dn_buf *, y), (V, double, a), (D, const dn_bf16 *, x), (V, size_t, n))
-/* Few bits a number: `encode` writes x [n], `add` adds a times what was written to y [n]. The layouts, with M =
- * DN_QUANTUM_BLOCK numbers a block and dn_real scales, padded to 8 bytes, before the codes:
- *     fp4    a scale a block: its largest magnitude; codes of 4 bits, low half first: sign, and 3 bits c for 0
- *            (c = 0) or 2^(c-7) scales, the nearest, ties upwards
- *     int8   a scale a block: its largest magnitude / 127; the nearest multiple, ties away from 0
- *     int2   4 numbers; codes of 2 bits, low first: bins that meet at the mean and at 1.5 deviations (of the
- *            population) beyond it on both sides; each is read back as the mean of what is in it
- *     sign   the mean magnitude; a bit each, 1 = negative, low first
- * Mean, deviation and bins are those of the numbers that are not 0. A block whose largest number is so small
- * that scales have no inverse is 0; one with NaN or infinity comes back as NaN, as do n numbers of int2 and sign. */
-OP(encode_fp4, (D, dn_bytes *, to), (D, const dn_buf *, x), (V, size_t, n))
-OP(add_fp4, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, from), (V, size_t, n))
-OP(encode_int8, (D, dn_bytes *, to), (D, const dn_buf *, x), (V, size_t, n))
-OP(add_int8, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, from), (V, size_t, n))
-OP(encode_int2, (D, dn_bytes *, to), (D, const dn_buf *, x), (V, size_t, n))
-OP(add_int2, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, from), (V, size_t, n))
-OP(encode_sign, (D, dn_bytes *, to), (D, const dn_buf *, x), (V, size_t, n))
-OP(add_sign, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, from), (V, size_t, n))
 
 /* ---- orthonormalization in rounds (linalg/orth.h puts them together), n items at once ----
  * A batch is shared out over threads as a whole: large matrices by rows, small ones whole. The bits of

@@ -8,6 +8,9 @@
  *
  * angles for attention, y and gains for norms with gains, the last layer with the first slot only. With
  * several ranks in tp, dy, x and what layers exchange lie in symmetric memory instead, in the same order.
+ *
+ * A model that generates goes only forward, so that all layers keep what they keep in the same place; behind it
+ * lies the cache, layer by layer.
  */
 #include "model/instance.h"
 
@@ -142,7 +145,7 @@ double dn_model_first_std(const dn_param *param)
 {
     if (param->kind == DN_PARAM_EMBEDDING)
         return 1;
-    double out = (double)param->tensor.rows, in = (double)param->tensor.cols;
+    double out = (double)param->rows, in = (double)param->cols;
     return fmin(1, sqrt(out / in)) / sqrt(in);
 }
 
@@ -154,8 +157,7 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
             stream->kernels->fill(stream, param->weight, dn_param_size(param), !dn_layer_is_bias(param));
             continue;
         }
-        const dn_draw draw = {seed, p, spec->architecture->first_std(param), param->tensor.cols,
-                              param->block};
+        const dn_draw draw = {seed, p, spec->architecture->first_std(param), param->cols, param->block};
         DN_TRY(dn_draw_normal(stream, param->weight, &draw));
     }
     return dn_stream_sync(stream);
@@ -163,22 +165,67 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
 
 /* ---- memory and costs ---- */
 
-static dn_pass pass_of(const dn_spec *spec, size_t B, int tp_size, int tp_rank)
+/* What a model has room for: micro-batches of B sequences in slots, or a cache of n_sequences. */
+typedef struct extent {
+    size_t B, n_slots, n_sequences;
+} extent;
+
+/* Of a cache, one token of each sequence, or some of one sequence, which take turns. */
+enum { CHUNK = DN_CACHE_SEQUENCES_MAX };
+
+static size_t room_of(const dn_spec *spec, const extent *e)
+{
+    return e->n_sequences ? dn_max(e->n_sequences, dn_min(spec->T, CHUNK)) : e->B * spec->T;
+}
+
+static dn_pass pass_of(const dn_spec *spec, const extent *e, int tp_size, int tp_rank)
 {
     return (dn_pass){.spec = spec,
-                     .room = B * spec->T,
+                     .room = room_of(spec, e),
+                     .n_sequences = e->n_sequences,
                      .tp_size = tp_size,
                      .tp_rank = tp_rank,
                      .vocab = dn_layer_vocab_shard(spec, tp_size, tp_rank)};
 }
 
-/* Takes all memory of the slots, and what they share. slots NULL: there are none yet, and nothing is filled.
- */
-static void lay_out(const dn_spec *spec, size_t B, size_t n_slots, int tp_size, int tp_rank,
-                    dn_model_slot *slots, dn_arena *own, dn_arena *exchanged)
+/* What the layers of a slot keep. With a cache each begins where the first one does. */
+static void lay_layers(const dn_pass *pass, dn_layer *layers, bool first_slot, dn_arena *own, dn_arena *shared)
 {
     _Alignas(max_align_t) char measured[DN_LAYER_KEPT_MAX] = {0};
-    dn_pass pass = pass_of(spec, B, tp_size, tp_rank);
+    const dn_arena own_begin = *own, shared_begin = *shared;
+    dn_arena own_end = *own, shared_end = *shared;
+    for (size_t i = 0; i < n_layers_of(pass->spec); i++) {
+        const dn_layer_ops *ops = place_of(pass->spec, i).ops;
+        if (pass->n_sequences) {
+            *own = own_begin;
+            *shared = shared_begin;
+        }
+        if (ops->lay && (ops->backward || first_slot))
+            ops->lay(pass, layers ? layers[i].kept : measured, own, shared);
+        own_end.used = dn_max(own_end.used, own->used);
+        shared_end.used = dn_max(shared_end.used, shared->used);
+    }
+    *own = own_end;
+    *shared = shared_end;
+}
+
+static void lay_cache(const dn_pass *pass, dn_layer *layers, dn_arena *own)
+{
+    for (size_t i = 0; i < n_layers_of(pass->spec); i++) {
+        const dn_layer_ops *ops = place_of(pass->spec, i).ops;
+        size_t cached = ops->cached ? dn_size_mul(ops->cached(pass), pass->spec->T) : 0;
+        dn_buf *cache = dn_layer_take(own, dn_size_mul(cached, pass->n_sequences));
+        if (layers)
+            layers[i].cache = cache;
+    }
+}
+
+/* Takes all memory of the slots, and what they share. slots NULL: there are none yet, and nothing is filled.
+ */
+static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_rank, dn_model_slot *slots,
+                    dn_arena *own, dn_arena *exchanged)
+{
+    dn_pass pass = pass_of(spec, e, tp_size, tp_rank);
     dn_arena *shared = tp_size > 1 ? exchanged : own;
     size_t N = pass.room, widest = 0;
     for (size_t i = 0; i < n_layers_of(spec); i++) {
@@ -187,7 +234,11 @@ static void lay_out(const dn_spec *spec, size_t B, size_t n_slots, int tp_size, 
         widest = dn_max(widest, wide);
     }
     if (spec->architecture->attention)
-        pass.angles = dn_layer_take(own, spec->T * spec->attention.hd);
+        pass.angles = pass.angle_table = dn_layer_take(own, spec->T * spec->attention.hd);
+    if (spec->architecture->attention && e->n_sequences)
+        pass.angles = dn_layer_take(own, N * spec->attention.hd);
+    if (e->n_sequences)
+        pass.positions = dn_arena_take(own, N * sizeof(int32_t));
     if (spec->norm.gain) {
         pass.y = dn_layer_take(own, N * spec->C);
         pass.gain = dn_layer_take(own, spec->C);
@@ -195,32 +246,48 @@ static void lay_out(const dn_spec *spec, size_t B, size_t n_slots, int tp_size, 
     }
     pass.wide = dn_layer_take(own, N * widest);
     pass.dy = dn_layer_take(shared, N * spec->C);
-    for (size_t s = 0; s < n_slots; s++) {
+    for (size_t s = 0; s < e->n_slots; s++) {
         pass.tokens = dn_arena_take(own, N * sizeof(int32_t));
         pass.targets = dn_arena_take(own, N * sizeof(int32_t));
         pass.x = dn_layer_take(shared, N * spec->C);
         if (slots)
             slots[s].pass = pass;
-        for (size_t i = 0; i < n_layers_of(spec); i++) {
-            const dn_layer_ops *ops = place_of(spec, i).ops;
-            if (ops->lay && (ops->backward || s == 0))
-                ops->lay(&pass, slots ? slots[s].layers[i].kept : measured, own, shared);
-        }
+        lay_layers(&pass, slots ? slots[s].layers : NULL, s == 0, own, shared);
     }
+    if (e->n_sequences)
+        lay_cache(&pass, slots ? slots[0].layers : NULL, own);
+}
+
+/* Bytes of a rank. */
+typedef struct footprint {
+    size_t own, exchanged;
+} footprint;
+
+static footprint measure(const dn_spec *spec, const extent *e, int tp_size, int tp_rank)
+{
+    dn_arena own = {0}, exchanged = {0};
+    lay_out(spec, e, tp_size, tp_rank, NULL, &own, &exchanged);
+    return (footprint){own.used, exchanged.used};
 }
 
 size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size)
 {
-    dn_arena own = {0}, exchanged = {0};
-    lay_out(spec, B, n_slots, tp_size, 0, NULL, &own, &exchanged);
-    return own.used;
+    return measure(spec, &(extent){B, n_slots, 0}, tp_size, 0).own;
 }
 
 size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size)
 {
-    dn_arena own = {0}, exchanged = {0};
-    lay_out(spec, B, n_slots, tp_size, 0, NULL, &own, &exchanged);
-    return exchanged.used;
+    return measure(spec, &(extent){B, n_slots, 0}, tp_size, 0).exchanged;
+}
+
+size_t dn_model_cache_bytes(const dn_spec *spec, size_t n_sequences, int tp_size)
+{
+    return measure(spec, &(extent){0, 1, n_sequences}, tp_size, 0).own;
+}
+
+size_t dn_model_cache_heap_bytes(const dn_spec *spec, size_t n_sequences, int tp_size)
+{
+    return measure(spec, &(extent){0, 1, n_sequences}, tp_size, 0).exchanged;
 }
 
 void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train,
@@ -254,14 +321,15 @@ static size_t rounded(size_t bytes)
 }
 
 /* The model, its slots, their layers and what these keep, but for buffers. */
-static dn_model *describe(const dn_spec *spec, size_t n_slots)
+static dn_model *describe(const dn_spec *spec, const extent *e)
 {
-    size_t n = n_layers_of(spec), kept = 0;
+    size_t n = n_layers_of(spec), kept = 0, n_slots = e->n_slots;
+    size_t n_rows = e->n_sequences ? room_of(spec, e) : 0;
     for (size_t i = 0; i < n; i++)
         kept += rounded(place_of(spec, i).ops->kept_bytes);
     size_t head = rounded(sizeof(dn_model) + n_slots * sizeof(dn_model_slot)),
            layers = rounded(n * sizeof(dn_layer));
-    dn_model *model = calloc(1, head + n_slots * (layers + kept));
+    dn_model *model = calloc(1, head + n_slots * (layers + kept) + n_rows * sizeof(dn_cache_row));
     if (!model)
         return NULL;
     char *memory = (char *)model + head;
@@ -276,46 +344,49 @@ static dn_model *describe(const dn_spec *spec, size_t n_slots)
             assert(place.ops->kept_bytes <= DN_LAYER_KEPT_MAX && (place.ops->backward || i + 1 == n));
             bool own = place.ops->backward || s == 0;
             model->slots[s].layers[i] =
-                (dn_layer){place, n_params, own ? memory : model->slots[0].layers[i].kept};
+                (dn_layer){place, n_params, NULL, own ? memory : model->slots[0].layers[i].kept};
             n_params += place.ops->describe(spec, place.index, NULL);
             memory += rounded(place.ops->kept_bytes);
             model->n_units = place.unit + 1;
         }
     }
+    model->rows = n_rows ? (dn_cache_row *)(void *)memory : NULL;
     return model;
 }
 
 dn_status dn_model_create(const dn_spec *spec, const dn_model_parts *parts, dn_model **out)
 {
-    DN_TRY(dn_model_check_batch(spec, parts->B));
+    const extent e = parts->n_sequences ? (extent){0, 1, parts->n_sequences} : (extent){parts->B, parts->n_slots, 0};
+    DN_TRY(dn_model_check_batch(spec, e.n_sequences ? e.n_sequences : e.B));
     int tp_size = dn_comm_size(parts->tp), tp_rank = dn_comm_rank(parts->tp);
-    assert((tp_size > 1) == (parts->exchange != NULL) && parts->n_slots > 0);
-    dn_model *model = describe(spec, parts->n_slots);
+    assert((tp_size > 1) == (parts->exchange != NULL) && e.n_slots > 0);
+    dn_model *model = describe(spec, &e);
     if (!model)
         return dn_fail(DN_ERR_MEMORY, "no memory to describe a model of %zu layers", spec->L);
-    dn_arena own = {0}, exchanged = {0};
-    lay_out(&model->spec, parts->B, parts->n_slots, tp_size, tp_rank, NULL, &own, &exchanged);
-    model->memory_bytes = own.used;
+    const footprint need = measure(spec, &e, tp_size, tp_rank);
+    model->memory_bytes = need.own;
     dn_status status = dn_device_alloc(parts->stream, model->memory_bytes, &model->memory);
     if (status != DN_OK) {
         free(model);
         return status != DN_ERR_MEMORY ? status
+               : e.n_sequences         ? dn_fail(status, "a cache of %zu sequences of %zu tokens: %s", e.n_sequences,
+                                                 spec->T, dn_error_message())
                                        : dn_fail(status,
                                                  "activations of %zu sequences of %zu tokens "
                                                  "(device_batch_size, sequence_length): %s",
-                                                 parts->B, spec->T, dn_error_message());
+                                                 e.B, spec->T, dn_error_message());
     }
-    own = (dn_arena){.base = model->memory, .capacity = model->memory_bytes};
-    exchanged = (dn_arena){.base = parts->exchange,
-                           .capacity = dn_model_heap_bytes(spec, parts->B, parts->n_slots, tp_size)};
-    lay_out(&model->spec, parts->B, parts->n_slots, tp_size, tp_rank, model->slots, &own, &exchanged);
+    dn_arena own = {.base = model->memory, .capacity = model->memory_bytes};
+    dn_arena exchanged = {.base = parts->exchange, .capacity = measure(spec, &e, tp_size, 0).exchanged};
+    lay_out(&model->spec, &e, tp_size, tp_rank, model->slots, &own, &exchanged);
+    model->slots[0].pass.rows = model->rows;
     for (size_t s = 0; s < model->n_slots; s++) {
         model->slots[s].pass.weights = parts->weights;
         model->slots[s].pass.tp = parts->tp;
         model->slots[s].pass.stream = parts->stream;
     }
     if (spec->architecture->attention)
-        status = dn_rotary_fill(parts->stream, model->slots[0].pass.angles, spec);
+        status = dn_rotary_fill(parts->stream, model->slots[0].pass.angle_table, spec);
     if (status == DN_OK)
         *out = model;
     else
@@ -483,6 +554,8 @@ dn_status dn_model_next(dn_model *model, const int32_t *tokens, size_t n, dn_rea
     const dn_pass *pass = &model->slots[0].pass;
     if (n < 1 || n > model->spec.T)
         return dn_fail(DN_ERR_ARG, "a prompt of %zu tokens: the model takes 1 to %zu", n, model->spec.T);
+    if (pass->rows)
+        return dn_fail(DN_ERR_ARG, "a model with a cache takes tokens by dn_model_prefill and dn_model_decode");
     if (pass->tp_size > 1)
         return dn_fail(DN_ERR_ARG, "logits of a model cut over %d ranks: load it with tp_size 1",
                        pass->tp_size);
@@ -490,5 +563,72 @@ dn_status dn_model_next(dn_model *model, const int32_t *tokens, size_t n, dn_rea
     DN_TRY(forward(model, 0));
     const dn_head_kept *head = model->slots[0].layers[model->n_layers - 1].kept;
     dn_download(pass->stream, logits, head->logits, model->spec.V);
+    return dn_stream_sync(pass->stream);
+}
+
+/* ---- with a cache ---- */
+
+static dn_status check_rows(const dn_pass *pass, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (pass->rows[i].sequence >= pass->n_sequences || pass->rows[i].position >= pass->spec->T)
+            return dn_fail(DN_ERR_ARG, "position %zu of sequence %zu, in a cache of %zu sequences of %zu",
+                           pass->rows[i].position, pass->rows[i].sequence, pass->n_sequences, pass->spec->T);
+    return DN_OK;
+}
+
+/* B sequences of T tokens, one of them 1, at pass->rows. logits [B,V], or NULL. */
+static dn_status extend(dn_model *model, const int32_t *tokens, size_t B, size_t T, dn_real *logits)
+{
+    dn_pass *pass = &model->slots[0].pass;
+    int32_t positions[CHUNK];
+    DN_TRY(check_rows(pass, B * T));
+    DN_TRY(begin(model, 0, DN_GOAL_NEXT, tokens, NULL, B, T, 0));
+    for (size_t i = 0; i < B * T; i++)
+        positions[i] = (int32_t)pass->rows[i].position;
+    dn_upload_ids(pass->stream, pass->positions, positions, B * T);
+    if (model->spec.architecture->attention)
+        dn_rotary_select(pass);
+    DN_TRY(forward(model, 0));
+    const dn_head_kept *head = model->slots[0].layers[model->n_layers - 1].kept;
+    if (logits)
+        dn_download(pass->stream, logits, head->next, B * model->spec.V);
+    return dn_stream_sync(pass->stream);
+}
+
+dn_status dn_model_prefill(dn_model *model, size_t sequence, size_t first, const int32_t *tokens, size_t n,
+                           dn_real *logits)
+{
+    dn_pass *pass = &model->slots[0].pass;
+    if (!pass->rows || n == 0)
+        return dn_fail(DN_ERR_ARG, "%zu tokens for a model %s a cache", n, pass->rows ? "with" : "without");
+    for (size_t done = 0, some; done < n; done += some) {
+        some = dn_min(n - done, CHUNK);
+        for (size_t i = 0; i < some; i++)
+            pass->rows[i] = (dn_cache_row){sequence, first + done + i};
+        DN_TRY(extend(model, tokens + done, 1, some, done + some == n ? logits : NULL));
+    }
+    return DN_OK;
+}
+
+dn_status dn_model_decode(dn_model *model, const dn_cache_row *rows, const int32_t *tokens, size_t B, dn_real *logits)
+{
+    dn_pass *pass = &model->slots[0].pass;
+    if (!pass->rows || B == 0 || B > pass->n_sequences)
+        return dn_fail(DN_ERR_ARG, "%zu sequences for a cache of %zu", B, pass->n_sequences);
+    memcpy(pass->rows, rows, B * sizeof *rows);
+    return extend(model, tokens, B, 1, logits);
+}
+
+dn_status dn_model_fork(dn_model *model, size_t from, size_t to)
+{
+    dn_pass *pass = &model->slots[0].pass;
+    if (from >= pass->n_sequences || to >= pass->n_sequences || from == to)
+        return dn_fail(DN_ERR_ARG, "sequence %zu becomes a copy of %zu, of %zu", to, from, pass->n_sequences);
+    for (size_t i = 0; i < model->n_layers; i++) {
+        const dn_layer *layer = &model->slots[0].layers[i];
+        size_t n = layer->place.ops->cached ? layer->place.ops->cached(pass) * pass->spec->T : 0;
+        pass->stream->kernels->copy(pass->stream, dn_at(layer->cache, to * n), dn_at(layer->cache, from * n), n);
+    }
     return dn_stream_sync(pass->stream);
 }

@@ -25,10 +25,11 @@
 typedef struct dn_model_parts {
     size_t B;               /* largest micro-batch, in sequences, of each slot; equal on all ranks */
     size_t n_slots;         /* at least 1 */
+    size_t n_sequences;     /* not 0: the model has a cache of so many and only generates; B, n_slots are not read */
     const dn_param *params; /* dn_model_layout */
     dn_weights *weights;    /* over params */
     dn_comm *tp;            /* ranks of the axis tp */
-    void *exchange;         /* dn_model_heap_bytes of symmetric memory of tp; NULL if these are 0 */
+    void *exchange; /* dn_model_heap_bytes, or dn_model_cache_heap_bytes, of symmetric memory of tp; NULL: 0 */
     dn_stream *stream;
 } dn_model_parts;
 
@@ -96,6 +97,11 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
 size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size);
 size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size);
 
+/** The same for a model with a cache of n_sequences <= DN_CACHE_SEQUENCES_MAX. */
+size_t dn_model_cache_bytes(const dn_spec *spec, size_t n_sequences, int tp_size);
+size_t dn_model_cache_heap_bytes(const dn_spec *spec, size_t n_sequences, int tp_size);
+enum { DN_CACHE_SEQUENCES_MAX = 512 };
+
 /** What one micro-batch of B sequences, trained or only evaluated, adds to the statistics of each rank of tp:
  * the payload in bytes by collective, all of kind DN_TRAFFIC_ACTIVATIONS. Exact. 0 if tp_size is 1. */
 void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train,
@@ -145,6 +151,23 @@ dn_status dn_model_backward(dn_model *model, size_t slot) DN_MUST_USE;
  * above. */
 dn_status dn_model_loss(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B,
                         double *loss_sum) DN_MUST_USE;
+
+/*
+ * Generation, by a model with a cache: what its layers computed for earlier positions of a sequence, so that a
+ * token costs one position. All collective over tp, whose ranks pass the same; errors as above, and DN_ERR_ARG
+ * for a sequence or a position that the cache does not have. Positions are filled in ascending order; to fill
+ * some anew drops what the sequence holds behind them.
+ */
+
+/** n > 0 tokens of a sequence, from position `first` on, a few hundred at a time. logits [V] (host, or NULL) of
+ * the token after them. */
+dn_status dn_model_prefill(dn_model *model, size_t sequence, size_t first, const int32_t *tokens, size_t n,
+                           dn_real *logits) DN_MUST_USE;
+/** One token of each of B different sequences, at rows [B]. logits [B,V] (host) of the tokens after them. */
+dn_status dn_model_decode(dn_model *model, const dn_cache_row *rows, const int32_t *tokens, size_t B,
+                          dn_real *logits) DN_MUST_USE;
+/** Sequence `to` becomes a copy of `from`. */
+dn_status dn_model_fork(dn_model *model, size_t from, size_t to) DN_MUST_USE;
 
 /** Collective over fs. In slot 0. logits [V] (host) of the token after tokens[0 .. n-1], 1 <= n <= T. Errors:
  * DN_ERR_ARG n, or tp_size > 1, where each rank has the logits of its vocabulary shard only; DN_ERR_DATA a

@@ -108,6 +108,11 @@ static double flops(const dn_spec *spec)
     return 6 * (2 * all + 2 * kv) * (double)spec->C + 6 * (double)spec->T * all;
 }
 
+static size_t cached(const dn_pass *pass)
+{
+    return 2 * own_kv_heads(pass) * pass->spec->attention.hd;
+}
+
 /* Of attention, and of q; or of k alone, as heads of their own. */
 static dn_attention_shape shape_of(const dn_pass *pass, const kept *k, size_t heads)
 {
@@ -119,14 +124,47 @@ static dn_attention_shape shape_of(const dn_pass *pass, const kept *k, size_t he
                                 .ld = k->W + 2 * k->WKV};
 }
 
+/* Of rotary positions, which with a cache have a row of angles for each row. */
+static dn_attention_shape turning(const dn_pass *pass, const kept *k, size_t heads)
+{
+    dn_attention_shape shape = shape_of(pass, k, heads);
+    if (pass->rows) {
+        shape.T *= shape.B;
+        shape.B = 1;
+    }
+    return shape;
+}
+
+/* In a cache lie, of each sequence, the heads of keys, then those of values: a head's are consecutive. */
+static void attend(const dn_pass *pass, const dn_layer *layer, const kept *m)
+{
+    dn_stream *s = pass->stream;
+    dn_attention_shape shape = shape_of(pass, m, m->heads);
+    dn_buf *k = dn_at(m->qkv, m->W), *keys = layer->cache;
+    size_t room = pass->spec->T, hd = shape.hd, values = m->WKV * room;
+    if (!pass->rows) {
+        s->kernels->attention_forward(s, m->o, m->lse, m->qkv, k, dn_at(k, m->WKV), &shape);
+        return;
+    }
+    s->kernels->cache_store(s, keys, 2 * m->kv_heads, room, hd, k, shape.ld, pass->rows, pass->B * pass->T);
+    shape.room = room;
+    shape.first = pass->rows[0].position;
+    if (pass->T == 1) {
+        s->kernels->attention_decode(s, m->o, m->qkv, keys, dn_at(keys, values), pass->rows, pass->B, &shape);
+        return;
+    }
+    keys = dn_at(keys, pass->rows[0].sequence * 2 * values);
+    s->kernels->attention_forward(s, m->o, m->lse, m->qkv, keys, dn_at(keys, values), &shape);
+}
+
 static dn_status forward(dn_pass *pass, const dn_layer *layer)
 {
     const kept *m = layer->kept;
     const dn_spec *spec = pass->spec;
     dn_stream *s = pass->stream;
     double eps = spec->norm.eps;
-    dn_attention_shape shape = shape_of(pass, m, m->heads), k_shape = shape_of(pass, m, m->kv_heads);
-    dn_buf *q = m->qkv, *k = dn_at(m->qkv, m->W), *v = dn_at(m->qkv, m->W + m->WKV);
+    dn_attention_shape shape = turning(pass, m, m->heads), k_shape = turning(pass, m, m->kv_heads);
+    dn_buf *q = m->qkv, *k = dn_at(m->qkv, m->W);
     size_t N = pass->B * pass->T;
 
     const dn_buf *y = dn_norm_forward(pass, layer, &m->norm);            /* [N,C] */
@@ -140,7 +178,7 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
         s->kernels->rotary_forward(s, q, pass->angles, &shape);
         s->kernels->rotary_forward(s, k, pass->angles, &k_shape);
     }
-    s->kernels->attention_forward(s, m->o, m->lse, q, k, v, &shape);       /* o [N,W] */
+    attend(pass, layer, m);                                                /* o [N,W] */
     DN_TRY(dn_layer_project(pass, m->o, dn_layer_weight(pass, layer, O))); /* x [N,C] */
     if (spec->attention.o_bias) /* by all of tp, which have the same x */
         dn_bias_forward(s, pass->x, dn_layer_weight(pass, layer, o_bias_of(spec)), N);
@@ -182,6 +220,7 @@ const dn_layer_ops dn_attention = {.describe = describe,
                                    .wide = wide,
                                    .lay = lay,
                                    .kept_bytes = sizeof(kept),
+                                   .cached = cached,
                                    .flops = flops,
                                    .sums_forward = 1,
                                    .sums_backward = 1,

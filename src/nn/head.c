@@ -42,6 +42,13 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
 {
     dn_head_kept *k = memory;
     dn_norm_lay(pass, &k->norm, GAIN, own);
+    if (pass->n_sequences) {
+        size_t most = dn_layer_vocab_shard(pass->spec, pass->tp_size, 0).n;
+        k->logits_rows = pass->n_sequences;
+        k->logits = dn_layer_take(shared, k->logits_rows * most);
+        k->next = pass->tp_size > 1 ? dn_layer_take(own, k->logits_rows * pass->spec->V) : k->logits;
+        return;
+    }
     k->logits_rows = dn_head_rows(pass->spec, pass->tp_size, pass->room);
     k->logits = dn_layer_take(own, k->logits_rows * pass->vocab.n);
     for (size_t i = 0; i < 2 && pass->tp_size > 1; i++)
@@ -91,6 +98,26 @@ static dn_status chunk(dn_pass *pass, dn_head_kept *k, const dn_weight *w, const
     return DN_OK;
 }
 
+/* next [n,V] of the words of all ranks, which each has computed for its own. Logits are written again in a
+ * later pass, behind the barriers of its embedding and its layers. */
+static dn_status join_logits(dn_pass *pass, const dn_head_kept *k, size_t n)
+{
+    dn_stream *s = pass->stream;
+    size_t V = pass->spec->V;
+    DN_TRY(dn_stream_sync(s));
+    DN_TRY(dn_comm_barrier(pass->tp));
+    dn_comm_count_in_place(pass->tp, DN_ALL_GATHER, n * pass->vocab.n * sizeof(dn_real), n * V * sizeof(dn_real),
+                           DN_TRAFFIC_ACTIVATIONS);
+    for (int rank = 0; rank < pass->tp_size; rank++) {
+        const dn_vocab_shard words = dn_layer_vocab_shard(pass->spec, pass->tp_size, rank);
+        const dn_comm_chunk chunk = dn_comm_chunk_of(k->logits, n * words.n * sizeof(dn_real));
+        const dn_buf *logits = dn_comm_view(pass->tp, chunk, rank, DN_TRAFFIC_ACTIVATIONS);
+        for (size_t i = 0; i < n; i++)
+            s->kernels->copy(s, dn_at(k->next, i * V + words.first), dn_at(logits, i * words.n), words.n);
+    }
+    return DN_OK;
+}
+
 static dn_status forward(dn_pass *pass, const dn_layer *layer)
 {
     dn_head_kept *k = layer->kept;
@@ -98,8 +125,9 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
     size_t N = pass->B * pass->T, C = pass->spec->C;
     const dn_buf *y = dn_norm_forward(pass, layer, &k->norm); /* [N,C] */
     if (pass->goal == DN_GOAL_NEXT) {
-        dn_linear_forward(pass->stream, k->logits, dn_at(y, (N - 1) * C), w, 1);
-        return DN_OK;
+        size_t n = pass->T == 1 ? pass->B : 1;
+        dn_linear_forward(pass->stream, k->logits, dn_at(y, (N - n) * C), w, n);
+        return pass->rows && pass->tp_size > 1 ? join_logits(pass, k, n) : DN_OK;
     }
     double scale = pass->goal == DN_GOAL_TRAIN ? pass->scale : 0;
     for (size_t first = 0; first < N; first += k->logits_rows)

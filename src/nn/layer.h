@@ -24,7 +24,7 @@
  * pass ends with the first status that is not DN_OK, as on an error of its own. */
 typedef dn_status dn_progress_fn(void *context, bool together);
 
-/* What a pass computes: the loss; the loss and its gradients; the logits of the last position. */
+/* What a pass computes: the loss; the loss and its gradients; the logits of each sequence's last position. */
 typedef enum dn_goal { DN_GOAL_LOSS, DN_GOAL_TRAIN, DN_GOAL_NEXT } dn_goal;
 
 /* A micro-batch that passes through the layers of a rank. Several may be in flight, each in a slot
@@ -37,7 +37,8 @@ typedef struct dn_pass {
     dn_weights *weights;
     dn_comm *tp;
     dn_stream *stream;
-    dn_buf *angles;           /* [T,hd]: of rotary positions (dn_rotary_fill); NULL without attention */
+    size_t n_sequences;       /* of the cache; 0: there is none, and positions count from 0 in each sequence */
+    dn_buf *angle_table;      /* [T,hd]: of rotary positions (dn_rotary_fill); NULL without attention */
     dn_progress_fn *progress; /* or NULL; see dn_model_on_progress */
     void *progress_context;
 
@@ -47,6 +48,10 @@ typedef struct dn_pass {
     double scale;             /* of the gradients */
     double loss;              /* filled by kernels, read after sync */
     dn_ids *tokens, *targets; /* [N] */
+    dn_cache_row *rows;       /* [N] host: where tokens belong in the cache; NULL without one. One sequence, or T
+                                 is 1. Layers fill the cache there, and see what it holds before */
+    dn_ids *positions;        /* [N]: the same on the device; NULL without a cache */
+    dn_buf *angles;           /* the table, or with a cache [N,hd]: its rows at these positions */
     size_t rows_of[DN_MAX_RANKS]; /* by rank of tp: positions whose tokens are in its vocabulary shard */
     dn_buf *x;    /* [N,C]: residual stream forward, its gradient backward. Symmetric over tp: after the
                      embedding others read it, until the next barrier of tp */
@@ -69,7 +74,8 @@ typedef struct dn_layer_place {
 typedef struct dn_layer {
     dn_layer_place place;
     size_t first_param;
-    void *kept; /* private to the layer and slot: what its forward pass keeps for its backward pass */
+    dn_buf *cache; /* [n_sequences][T * cached]; the layer lays it out within a sequence */
+    void *kept;    /* private to the layer and slot: what its forward pass keeps for its backward pass */
 } dn_layer;
 
 struct dn_layer_ops {
@@ -84,6 +90,8 @@ struct dn_layer_ops {
      * nothing is kept. */
     void (*lay)(const dn_pass *pass, void *kept, dn_arena *own, dn_arena *shared);
     size_t kept_bytes; /* at most DN_LAYER_KEPT_MAX */
+    /** Elements per position that later positions of the same sequence read: the cache. NULL: none. */
+    size_t (*cached)(const dn_pass *pass);
     /** Per token, forward and backward: 6 for each element of a matrix, plus attention's products. */
     double (*flops)(const dn_spec *spec);
     /* Over tp, in each pass: all-reduces of [N,C], and elements gathered per position. */
@@ -146,6 +154,9 @@ dn_status dn_layer_sum_dy(dn_pass *pass) DN_MUST_USE;
 
 /** angles [T,hd] of the model's rotary positions. Returns after sync. Errors: DN_ERR_MEMORY. */
 dn_status dn_rotary_fill(dn_stream *stream, dn_buf *angles, const dn_spec *spec) DN_MUST_USE;
+
+/** With a cache: fills pass->angles for pass->positions. */
+void dn_rotary_select(dn_pass *pass);
 
 /* RMS norm of x, in front of a layer. */
 typedef struct dn_norm {

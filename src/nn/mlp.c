@@ -106,21 +106,41 @@ static double flops(const dn_spec *spec)
     return 6 * (double)(down_of(spec) + 1) * (double)spec->mlp.F * (double)spec->C;
 }
 
+static size_t cached(const dn_pass *pass)
+{
+    return pass->spec->mlp.lags > 1 ? pass->spec->C : 0;
+}
+
+/* h += what lag j sees: y [N,C], or with a cache its rows. Of a sequence the first positions see nothing. */
+static void add_lag(const dn_pass *pass, const dn_layer *layer, const kept *m, const dn_buf *y, size_t j)
+{
+    size_t T = pass->T, C = pass->spec->C, room = pass->spec->T;
+    const dn_weight *w = dn_layer_weight(pass, layer, j * stacked(pass->spec));
+    for (size_t b = 0; b < pass->B; b++) {
+        const dn_cache_row at = pass->rows ? pass->rows[b * T] : (dn_cache_row){b, 0};
+        size_t skip = j > at.position ? j - at.position : 0;
+        const dn_buf *sequence = dn_at(pass->rows ? layer->cache : y, at.sequence * (pass->rows ? room : T) * C);
+        if (skip < T) /* += [T-skip,S] */
+            dn_linear_forward_add(pass->stream, dn_at(m->h, (b * T + skip) * m->S),
+                                  dn_at(sequence, (at.position + skip - j) * C), w, T - skip);
+    }
+}
+
 static dn_status forward(dn_pass *pass, const dn_layer *layer)
 {
     const kept *m = layer->kept;
     dn_stream *s = pass->stream;
     bool glu = pass->spec->mlp.act == DN_SWIGLU;
-    size_t B = pass->B, T = pass->T, C = pass->spec->C, lags = pass->spec->mlp.lags, H = m->H, S = m->S;
+    size_t B = pass->B, T = pass->T, C = pass->spec->C, lags = pass->spec->mlp.lags, H = m->H;
     size_t down = down_of(pass->spec);
     dn_buf *a = glu ? pass->wide : m->h;
 
     const dn_buf *y = dn_norm_forward(pass, layer, &m->norm);              /* [N,C] */
     dn_linear_forward(s, m->h, y, dn_layer_weight(pass, layer, 0), B * T); /* [N,S] */
-    for (size_t j = 1; j < lags && j < T; j++)
-        for (size_t b = 0; b < B; b++) /* += [T-j,S] */
-            dn_linear_forward_add(s, dn_at(m->h, (b * T + j) * S), dn_at(y, b * T * C),
-                                  dn_layer_weight(pass, layer, j * stacked(pass->spec)), T - j);
+    if (pass->rows && lags > 1)
+        s->kernels->cache_store(s, layer->cache, 1, pass->spec->T, C, y, C, pass->rows, B * T);
+    for (size_t j = 1; j < lags; j++)
+        add_lag(pass, layer, m, y, j);
     if (pass->spec->mlp.bias)
         dn_bias_forward(s, m->h, dn_layer_weight(pass, layer, down + 1), B * T);
     if (glu)
@@ -172,6 +192,7 @@ const dn_layer_ops dn_mlp = {.describe = describe,
                              .wide = wide,
                              .lay = lay,
                              .kept_bytes = sizeof(kept),
+                             .cached = cached,
                              .flops = flops,
                              .sums_forward = 1,
                              .sums_backward = 1,

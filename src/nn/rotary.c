@@ -23,3 +23,11 @@ dn_status dn_rotary_fill(dn_stream *stream, dn_buf *angles, const dn_spec *spec)
     free(frequencies);
     return status;
 }
+
+void dn_rotary_select(dn_pass *pass)
+{
+    const dn_vocab_shard all = {0, pass->spec->T};
+    size_t width = pass->spec->attention.hd;
+    pass->stream->kernels->embed_forward(pass->stream, pass->angles, width, pass->angle_table, pass->positions, &all,
+                                         pass->B * pass->T, width);
+}

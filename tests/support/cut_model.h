@@ -25,9 +25,15 @@ static inline dn_arena arena_of_heap(dn_comm *comm, size_t bytes)
     return (dn_arena){.base = base, .capacity = bytes};
 }
 
-/* Heap that cut_model_create takes of the group; the params it lays out are for nothing else. */
-static inline size_t cut_model_heap_bytes(dn_spec spec, size_t B, const int size[DN_N_AXES],
-                                          dn_weights_policy gather)
+/* What the model of a rank exchanges: with micro-batches of B sequences, or a cache of n_sequences. */
+static inline size_t cut_exchange_bytes(const dn_spec *spec, size_t B, size_t n_sequences, int tp_size)
+{
+    return n_sequences ? dn_model_cache_heap_bytes(spec, n_sequences, tp_size)
+                       : dn_model_heap_bytes(spec, B, 1, tp_size);
+}
+
+static inline size_t cut_model_heap_bytes_with(dn_spec spec, size_t B, size_t n_sequences, const int size[DN_N_AXES],
+                                               dn_weights_policy gather)
 {
     spec = whole_spec(spec);
     size_t n_params = dn_model_n_params(&spec);
@@ -37,15 +43,22 @@ static inline size_t cut_model_heap_bytes(dn_spec spec, size_t B, const int size
     dn_model_layout(&spec, size, model_mesh_at, &weights, &grads, params, unit_of);
     size_t bytes = dn_mesh_heap_bytes(size) + weights.used + grads.used +
                    dn_weights_heap_bytes(params, n_params, unit_of, size, gather) +
-                   dn_model_heap_bytes(&spec, B, 1, size[DN_TP]);
+                   cut_exchange_bytes(&spec, B, n_sequences, size[DN_TP]);
     free(params);
     free(unit_of);
     return bytes;
 }
 
+/* Heap that cut_model_create takes of the group; the params it lays out are for nothing else. */
+static inline size_t cut_model_heap_bytes(dn_spec spec, size_t B, const int size[DN_N_AXES],
+                                          dn_weights_policy gather)
+{
+    return cut_model_heap_bytes_with(spec, B, 0, size, gather);
+}
+
 /* Collective over comm. Weights by dn_model_init under seed 1, gradients zero. */
-static inline cut_model cut_model_create(dn_comm *comm, const int size[DN_N_AXES], const char *kernels,
-                                         dn_spec spec, size_t B, dn_weights_policy gather)
+static inline cut_model cut_model_create_with(dn_comm *comm, const int size[DN_N_AXES], const char *kernels,
+                                              dn_spec spec, size_t B, size_t n_sequences, dn_weights_policy gather)
 {
     spec = whole_spec(spec);
     cut_model m = {.spec = spec, .n_params = dn_model_n_params(&spec)};
@@ -65,11 +78,24 @@ static inline cut_model cut_model_create(dn_comm *comm, const int size[DN_N_AXES
 
     void *exchange = NULL;
     if (size[DN_TP] > 1)
-        must(dn_comm_alloc_device(comm, dn_model_heap_bytes(&spec, B, 1, size[DN_TP]), &exchange));
+        must(dn_comm_alloc_device(comm, cut_exchange_bytes(&spec, B, n_sequences, size[DN_TP]), &exchange));
     must(dn_weights_create(m.params, m.n_params, m.unit_of, m.mesh, gather, m.stream, &m.in_pieces));
-    const dn_model_parts parts = {B, 1, m.params, m.in_pieces, m.tp, exchange, m.stream};
+    const dn_model_parts parts = {.B = B,
+                                  .n_slots = 1,
+                                  .n_sequences = n_sequences,
+                                  .params = m.params,
+                                  .weights = m.in_pieces,
+                                  .tp = m.tp,
+                                  .exchange = exchange,
+                                  .stream = m.stream};
     must(dn_model_create(&spec, &parts, &m.model));
     return m;
+}
+
+static inline cut_model cut_model_create(dn_comm *comm, const int size[DN_N_AXES], const char *kernels,
+                                         dn_spec spec, size_t B, dn_weights_policy gather)
+{
+    return cut_model_create_with(comm, size, kernels, spec, B, 0, gather);
 }
 
 static inline void cut_model_destroy(cut_model *m)
@@ -86,11 +112,11 @@ static inline void cut_model_destroy(cut_model *m)
 static inline double block_difference(const dn_real *part, const dn_real *whole, const dn_param *p)
 {
     double worst = 0, size = 0;
-    for (size_t i = 0; i < p->tensor.rows * p->tensor.cols; i++)
+    for (size_t i = 0; i < p->rows * p->cols; i++)
         size = larger(size, fabs((double)whole[i]));
     for (size_t i = 0; i < p->block.rows; i++)
         for (size_t j = 0; j < p->block.cols; j++) {
-            double at = (double)whole[(p->block.row0 + i) * p->tensor.cols + p->block.col0 + j];
+            double at = (double)whole[(p->block.row0 + i) * p->cols + p->block.col0 + j];
             worst = larger(worst, fabs((double)part[i * p->block.cols + j] - at));
         }
     return worst / size;

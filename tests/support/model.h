@@ -95,12 +95,13 @@ static inline size_t elements_of(const dn_param *params, size_t n_params)
 {
     size_t n = 0;
     for (size_t p = 0; p < n_params; p++)
-        n += params[p].tensor.rows * params[p].tensor.cols;
+        n += params[p].rows * params[p].cols;
     return n;
 }
 
 /* Weights by dn_model_init under seed 1, gradients zero, tokens and targets drawn. */
-static inline model model_create_slots(const char *kernels, int n_threads, dn_spec spec, size_t B, size_t n_slots)
+static inline model model_create_with(const char *kernels, int n_threads, dn_spec spec, size_t B, size_t n_slots,
+                                      size_t n_sequences)
 {
     model m = {.spec = whole_spec(spec), .B = B};
     m.n_params = dn_model_n_params(&m.spec);
@@ -126,9 +127,26 @@ static inline model model_create_slots(const char *kernels, int n_threads, dn_sp
     must(dn_mesh_create(m.alone, model_mesh_size, &m.mesh));
     must(dn_weights_create(m.params, m.n_params, m.unit_of, m.mesh, DN_WEIGHTS_IN_PLACE, m.stream,
                            &m.in_pieces));
-    const dn_model_parts parts = {B, n_slots, m.params, m.in_pieces, m.alone, NULL, m.stream};
+    const dn_model_parts parts = {.B = B,
+                                  .n_slots = n_slots,
+                                  .n_sequences = n_sequences,
+                                  .params = m.params,
+                                  .weights = m.in_pieces,
+                                  .tp = m.alone,
+                                  .stream = m.stream};
     must(dn_model_create(&m.spec, &parts, &m.model));
     return m;
+}
+
+static inline model model_create_slots(const char *kernels, int n_threads, dn_spec spec, size_t B, size_t n_slots)
+{
+    return model_create_with(kernels, n_threads, spec, B, n_slots, 0);
+}
+
+/* With a cache. */
+static inline model model_create_cached(const char *kernels, int n_threads, dn_spec spec, size_t n_sequences)
+{
+    return model_create_with(kernels, n_threads, spec, n_sequences, 1, n_sequences);
 }
 
 /* With one slot. */

@@ -196,7 +196,7 @@ static void bad_input_is_refused_and_says_what_and_where(void **state)
     assert_true(loss == 0);
 
     dn_model *none = NULL;
-    dn_model_parts parts = {2, 1, m.params, m.in_pieces, m.alone, NULL, m.stream};
+    dn_model_parts parts = {.B = 2, .n_slots = 1, .params = m.params, .weights = m.in_pieces, .tp = m.alone, .stream = m.stream};
     parts.B = 0;
     assert_int_equal(dn_model_create(&m.spec, &parts, &none), DN_ERR_CONFIG);
     parts.B = (size_t)1 << 31;

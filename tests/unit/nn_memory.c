@@ -46,7 +46,7 @@ static void create_takes_the_announced_bytes_and_little_else(void **state)
     (void)state;
     model m = model_create("ref", 1, shape, 3);
     dn_model *another = NULL;
-    const dn_model_parts parts = {3, 1, m.params, m.in_pieces, m.alone, NULL, m.stream};
+    const dn_model_parts parts = {.B = 3, .n_slots = 1, .params = m.params, .weights = m.in_pieces, .tp = m.alone, .stream = m.stream};
     allocations before = allocations_so_far;
     must(dn_model_create(&m.spec, &parts, &another));
     size_t taken = allocations_so_far.bytes - before.bytes;

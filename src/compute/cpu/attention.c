@@ -22,10 +22,10 @@
 #define BLOCK ((size_t)64)
 #define AREA  (BLOCK * BLOCK)
 
-/* One head of one sequence, and the keys and values that it reads. Rows of q, k, v and their gradients are ld
- * apart, rows of o and d_o ldo. */
+/* One head of one sequence, and the keys and values that it reads, n_blocks blocks of them. Rows of q and its
+ * gradient are ld apart, of k and v and theirs ld_kv, rows of o and d_o ldo. */
 typedef struct head {
-    size_t T, hd, ld, ldo, n_blocks;
+    size_t T, keys, first, hd, ld, ld_kv, ldo, n_blocks;
     dn_real scale;
     bool adds;                      /* not the first of those that read the same keys */
     size_t at, at_kv, at_o, at_lse; /* where its elements start in q; k, v; o; lse */
@@ -33,16 +33,20 @@ typedef struct head {
 
 static head head_of(const dn_attention_shape *shape, size_t b, size_t h)
 {
-    size_t ldo = shape->NH * shape->hd, readers = shape->NH / shape->NKV, row = b * shape->T * shape->ld;
+    size_t ldo = shape->NH * shape->hd, row = b * shape->T * shape->ld, keys = shape->first + shape->T;
+    size_t readers = shape->NH / shape->NKV, cached = (2 * b * shape->NKV + h / readers) * shape->room * shape->hd;
     return (head){.T = shape->T,
+                  .keys = keys,
+                  .first = shape->first,
                   .hd = shape->hd,
                   .ld = shape->ld,
+                  .ld_kv = shape->room ? shape->hd : shape->ld,
                   .ldo = ldo,
-                  .n_blocks = dn_blocks(shape->T, BLOCK),
+                  .n_blocks = dn_blocks(keys, BLOCK),
                   .scale = (dn_real)(1 / sqrt((double)shape->hd)),
                   .adds = h % readers > 0,
                   .at = row + h * shape->hd,
-                  .at_kv = row + h / readers * shape->hd,
+                  .at_kv = shape->room ? cached : row + h / readers * shape->hd,
                   .at_o = b * shape->T * ldo + h * shape->hd,
                   .at_lse = (b * shape->NH + h) * shape->T};
 }
@@ -50,6 +54,17 @@ static head head_of(const dn_attention_shape *shape, size_t b, size_t h)
 static size_t rows_of(const head *a, size_t block)
 {
     return dn_min(a->T - block * BLOCK, BLOCK);
+}
+
+static size_t keys_of(const head *a, size_t block)
+{
+    return dn_min(a->keys - block * BLOCK, BLOCK);
+}
+
+/* Blocks of keys that the queries of block i see, the last of them in part. */
+static size_t seen_by(const head *a, size_t i)
+{
+    return dn_blocks(a->first + i * BLOCK + rows_of(a, i), BLOCK);
 }
 
 /* c [m, n] = alpha op(a) b + beta c */
@@ -60,30 +75,31 @@ static void multiply(bool transpose, size_t m, size_t n, size_t k, dn_real alpha
                   alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
 }
 
-/* out [blocks][hd][BLOCK] = x' by blocks of rows; x [T, hd]. */
+/* out [blocks][hd][BLOCK] = x' by blocks of rows; x [keys, hd]. */
 static void transpose_blocks(const head *a, dn_real *restrict out, const dn_real *restrict x)
 {
-    for (size_t j = 0; j < a->T; j++)
+    for (size_t j = 0; j < a->keys; j++)
         for (size_t c = 0; c < a->hd; c++)
-            out[(j / BLOCK * a->hd + c) * BLOCK + j % BLOCK] = x[j * a->ld + c];
+            out[(j / BLOCK * a->hd + c) * BLOCK + j % BLOCK] = x[j * a->ld_kv + c];
 }
 
-/* On the diagonal, keys after the query (and beyond T) count as -infinity. */
-static void mask_diagonal(dn_real *scores, size_t rows)
+/* Keys after the query (and beyond the last) count as -infinity. */
+static void mask_later(const head *a, dn_real *scores, size_t i, size_t j)
 {
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = i + 1; j < BLOCK; j++)
-            scores[i * BLOCK + j] = -(dn_real)INFINITY;
+    size_t end = a->first + i * BLOCK + 1; /* of what the block's first query sees */
+    for (size_t row = 0; row < rows_of(a, i); row++)
+        for (size_t key = dn_max(end + row, j * BLOCK) - j * BLOCK; key < BLOCK; key++)
+            scores[row * BLOCK + key] = -(dn_real)INFINITY;
 }
 
-/* scores [rows, BLOCK] of query block i against key block j <= i. */
+/* scores [rows, BLOCK] of query block i against key block j. */
 static void score_block(const head *a, dn_real *scores, const dn_real *q, const dn_real *kt, size_t i,
                         size_t j)
 {
-    multiply(false, rows_of(a, i), rows_of(a, j), a->hd, a->scale, q + i * BLOCK * a->ld, a->ld,
+    multiply(false, rows_of(a, i), keys_of(a, j), a->hd, a->scale, q + i * BLOCK * a->ld, a->ld,
              kt + j * a->hd * BLOCK, BLOCK, 0, scores, BLOCK);
-    if (i == j)
-        mask_diagonal(scores, rows_of(a, i));
+    if ((j + 1) * BLOCK > a->first + i * BLOCK + 1)
+        mask_later(a, scores, i, j);
 }
 
 /* scores = e^(scores - shift of the row) */
@@ -94,7 +110,7 @@ static void exp_block(dn_real *scores, const dn_real *shift, size_t rows)
     dn_exp_row(scores, rows * BLOCK);
 }
 
-/* panel [i + 1][rows, BLOCK] = scores of query block i, then their exponentials less the row's maximum;
+/* panel [seen_by(i)][rows, BLOCK] = scores of query block i, then their exponentials less the row's maximum;
  * max, sum [rows] of each row. */
 static void softmax_panel(const head *a, dn_real *panel, dn_real *max, dn_real *sum, const dn_real *q,
                           const dn_real *kt, size_t i)
@@ -104,14 +120,14 @@ static void softmax_panel(const head *a, dn_real *panel, dn_real *max, dn_real *
         max[row] = -(dn_real)INFINITY;
         sum[row] = 0;
     }
-    for (size_t j = 0; j <= i; j++) {
+    for (size_t j = 0; j < seen_by(a, i); j++) {
         score_block(a, panel + j * AREA, q, kt, i, j);
         for (size_t row = 0; row < rows; row++) {
             dn_real block_max = dn_row_max(panel + j * AREA + row * BLOCK, BLOCK);
             max[row] = block_max > max[row] ? block_max : max[row];
         }
     }
-    for (size_t j = 0; j <= i; j++) {
+    for (size_t j = 0; j < seen_by(a, i); j++) {
         exp_block(panel + j * AREA, max, rows);
         for (size_t row = 0; row < rows; row++)
             sum[row] += dn_row_sum(panel + j * AREA + row * BLOCK, BLOCK);
@@ -124,13 +140,13 @@ static void forward_head(const head *a, dn_real *scratch, dn_real *o, dn_real *l
     dn_real *kt = scratch, *panel = kt + a->n_blocks * a->hd * BLOCK;
     dn_real max[BLOCK], sum[BLOCK];
     transpose_blocks(a, kt, k);
-    for (size_t i = 0; i < a->n_blocks; i++) {
+    for (size_t i = 0; i < dn_blocks(a->T, BLOCK); i++) {
         size_t rows = rows_of(a, i);
         dn_real *out = o + i * BLOCK * a->ldo;
         softmax_panel(a, panel, max, sum, q, kt, i);
-        for (size_t j = 0; j <= i; j++)
-            multiply(false, rows, a->hd, rows_of(a, j), 1, panel + j * AREA, BLOCK, v + j * BLOCK * a->ld,
-                     a->ld, j > 0, out, a->ldo);
+        for (size_t j = 0; j < seen_by(a, i); j++)
+            multiply(false, rows, a->hd, keys_of(a, j), 1, panel + j * AREA, BLOCK, v + j * BLOCK * a->ld_kv,
+                     a->ld_kv, j > 0, out, a->ldo);
         for (size_t row = 0; row < rows; row++) {
             for (size_t c = 0; c < a->hd; c++)
                 out[row * a->ldo + c] /= sum[row];
@@ -142,7 +158,7 @@ static void forward_head(const head *a, dn_real *scratch, dn_real *o, dn_real *l
 void DN_CPU(attention_forward)(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
                                const dn_buf *v, const dn_attention_shape *shape)
 {
-    size_t slice = dn_blocks(shape->T, BLOCK) * (shape->hd * BLOCK + AREA);
+    size_t slice = dn_blocks(shape->first + shape->T, BLOCK) * (shape->hd * BLOCK + AREA);
     dn_real *scratch = dn_scratch(s, (size_t)s->n_threads * slice * sizeof *scratch);
     if (!scratch)
         return;

@@ -18,9 +18,9 @@ static void add_scaled(dn_real *y, double a, const dn_real *x, size_t n)
         y[i] += (dn_real)(a * (double)x[i]);
 }
 
-/* One head: rows of q, k, v, dq, dk, dv are ld apart, rows of o and d_o NH * hd. */
+/* One head: rows of q, dq, dk, dv are ld apart, of k and v ld_kv, rows of o and d_o NH * hd. */
 typedef struct head {
-    size_t T, hd, ld, ldo;
+    size_t T, hd, ld, ld_kv, ldo;
     double scale;
     const dn_real *q, *k, *v;
 } head;
@@ -28,10 +28,12 @@ typedef struct head {
 static head head_of(const dn_attention_shape *shape, size_t b, size_t h, const dn_buf *q, const dn_buf *k,
                     const dn_buf *v)
 {
-    size_t row = b * shape->T * shape->ld, of_kv = row + h / (shape->NH / shape->NKV) * shape->hd;
+    size_t row = b * shape->T * shape->ld, kv = h / (shape->NH / shape->NKV);
+    size_t of_kv = shape->room ? (2 * b * shape->NKV + kv) * shape->room * shape->hd : row + kv * shape->hd;
     return (head){shape->T,
                   shape->hd,
                   shape->ld,
+                  shape->room ? shape->hd : shape->ld,
                   shape->NH * shape->hd,
                   1 / sqrt((double)shape->hd),
                   dn_host(q) + row + h * shape->hd,
@@ -39,12 +41,13 @@ static head head_of(const dn_attention_shape *shape, size_t b, size_t h, const d
                   dn_host(v) + of_kv};
 }
 
-/* p [i+1] = probabilities of query i over keys 0..i; returns the log of the sum of exponentials. */
-static double forward_row(const head *a, size_t i, double *p, dn_real *o_row)
+/* p [i+1] = probabilities of query q at position i over keys 0..i; returns the log of the sum of
+ * exponentials. */
+static double forward_row(const head *a, const dn_real *q, size_t i, double *p, dn_real *o_row)
 {
     double max = -INFINITY, sum = 0;
     for (size_t j = 0; j <= i; j++) {
-        p[j] = a->scale * dot(a->q + i * a->ld, a->k + j * a->ld, a->hd);
+        p[j] = a->scale * dot(q, a->k + j * a->ld_kv, a->hd);
         max = fmax(max, p[j]);
     }
     for (size_t j = 0; j <= i; j++) {
@@ -54,7 +57,7 @@ static double forward_row(const head *a, size_t i, double *p, dn_real *o_row)
     for (size_t c = 0; c < a->hd; c++) {
         double out = 0;
         for (size_t j = 0; j <= i; j++)
-            out += p[j] / sum * (double)a->v[j * a->ld + c];
+            out += p[j] / sum * (double)a->v[j * a->ld_kv + c];
         o_row[c] = (dn_real)out;
     }
     return max + log(sum);
@@ -63,7 +66,7 @@ static double forward_row(const head *a, size_t i, double *p, dn_real *o_row)
 void dn_ref_attention_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
                               const dn_buf *v, const dn_attention_shape *shape)
 {
-    double *p = dn_scratch(s, shape->T * sizeof *p);
+    double *p = dn_scratch(s, (shape->first + shape->T) * sizeof *p);
     if (!p)
         return;
     for (size_t b = 0; b < shape->B; b++)
@@ -71,8 +74,30 @@ void dn_ref_attention_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf
             head a = head_of(shape, b, h, q, k, v);
             for (size_t i = 0; i < a.T; i++) {
                 dn_real *o_row = dn_host(o) + (b * a.T + i) * a.ldo + h * a.hd;
-                dn_host(lse)[(b * shape->NH + h) * a.T + i] = (dn_real)forward_row(&a, i, p, o_row);
+                dn_host(lse)[(b * shape->NH + h) * a.T + i] = (dn_real)forward_row(&a, a.q + i * a.ld, shape->first + i, p, o_row);
             }
+        }
+}
+
+void dn_ref_cache_store(dn_stream *s, dn_buf *cache, size_t heads, size_t room, size_t hd, const dn_buf *x, size_t ld,
+                        const dn_cache_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t h = 0; h < heads; h++) {
+            size_t at = (rows[i].sequence * heads + h) * room + rows[i].position;
+            memcpy(dn_host(cache) + at * hd, dn_host(x) + i * ld + h * hd, hd * sizeof(dn_real));
+        }
+}
+
+void dn_ref_attention_decode(dn_stream *s, dn_buf *o, const dn_buf *q, const dn_buf *k, const dn_buf *v,
+                             const dn_cache_row *rows, size_t n, const dn_attention_shape *shape)
+{
+    double *p = dn_scratch(s, shape->room * sizeof *p);
+    for (size_t i = 0; p && i < n; i++)
+        for (size_t h = 0; h < shape->NH; h++) {
+            head a = head_of(shape, rows[i].sequence, h, q, k, v);
+            forward_row(&a, dn_host(q) + i * shape->ld + h * shape->hd, rows[i].position, p,
+                        dn_host(o) + (i * shape->NH + h) * shape->hd);
         }
 }
 

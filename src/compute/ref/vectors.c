@@ -23,6 +23,12 @@ void dn_ref_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, siz
         }
 }
 
+void dn_ref_matvec(dn_stream *s, dn_buf *y, size_t ldy, const dn_buf *x, size_t ldx, const dn_buf *w, size_t n,
+                   size_t out, size_t in, bool add)
+{
+    dn_ref_gemm(s, DN_N, DN_T, n, out, in, 1, x, ldx, w, in, add, y, ldy);
+}
+
 void dn_ref_gemm_many(dn_stream *s, const dn_product *products, size_t n)
 {
     for (size_t i = 0; i < n; i++) {

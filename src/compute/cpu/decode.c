@@ -1,0 +1,164 @@
+/*
+ * What a token costs when a model generates: products of few rows, and attention of single queries. Both read
+ * much memory once and compute little with it.
+ *
+ * matvec: a thread has a fixed range of the rows of W, FOUR of which it reads side by side, so that there are
+ * products enough under way to hide each other's latency. An element is computed by the same operations
+ * wherever its row falls.
+ *
+ * attention_decode: a task is a range of KEYS keys of one head of one sequence, which all query heads of the
+ * group read one after the other, from a cache after the first; ranges are cut by position alone and merged
+ * in order, by their maxima and sums (Milakov and Gimelshein, arXiv:1805.02867).
+ */
+#include "compute/cpu/vector_math.h"
+
+#include <string.h>
+
+enum { FOUR = 4 };
+#define KEYS ((size_t)256)
+
+/* ---- products ---- */
+
+typedef struct product {
+    dn_real *y;
+    const dn_real *x, *w;
+    size_t ldy, ldx, n, out, in;
+    bool add;
+} product;
+
+/* sums [4] = products of row x with four rows of W. */
+static inline void dot_four(dn_real *sums, const dn_real *restrict x, const dn_real *const *w, size_t n)
+{
+    const dn_real *restrict a = w[0], *restrict b = w[1], *restrict c = w[2], *restrict d = w[3];
+    dn_real sa = 0, sb = 0, sc = 0, sd = 0;
+#pragma omp simd reduction(+ : sa, sb, sc, sd)
+    for (size_t i = 0; i < n; i++) {
+        sa += x[i] * a[i];
+        sb += x[i] * b[i];
+        sc += x[i] * c[i];
+        sd += x[i] * d[i];
+    }
+    sums[0] = sa;
+    sums[1] = sb;
+    sums[2] = sc;
+    sums[3] = sd;
+}
+
+/* Rows that are not there are the last one's: all are computed in the same way. */
+static void multiply_rows(const product *p, size_t first, size_t end)
+{
+    for (size_t row = first; row < end; row += FOUR) {
+        const dn_real *w[FOUR];
+        for (size_t k = 0; k < FOUR; k++)
+            w[k] = p->w + dn_min(row + k, p->out - 1) * p->in;
+        for (size_t i = 0; i < p->n; i++) {
+            dn_real sums[FOUR], *y = p->y + i * p->ldy + row;
+            dot_four(sums, p->x + i * p->ldx, w, p->in);
+            for (size_t k = 0; k < FOUR && row + k < end; k++)
+                y[k] = p->add ? y[k] + sums[k] : sums[k];
+        }
+    }
+}
+
+void DN_CPU(matvec)(dn_stream *s, dn_buf *y, size_t ldy, const dn_buf *x, size_t ldx, const dn_buf *w,
+                    size_t n, size_t out, size_t in, bool add)
+{
+    const product p = {dn_host(y), dn_host(x), dn_host(w), ldy, ldx, n, out, in, add};
+    size_t n_threads = (size_t)s->n_threads;
+#pragma omp parallel for schedule(static, 1) num_threads(s->n_threads) if (out * in > DN_CPU_BLOCK)
+    for (size_t t = 0; t < n_threads; t++)
+        multiply_rows(&p, dn_cpu_edge(out, t, n_threads), dn_cpu_edge(out, t + 1, n_threads));
+}
+
+/* ---- attention ---- */
+
+/* What a query makes of a range of keys: maximum of its scores, sum of exponentials less that, and values
+ * weighted by these [hd]. Parts of a query follow each other, in room for `ranges`. */
+typedef struct decode {
+    const dn_attention_shape *shape;
+    const dn_cache_row *rows;
+    const dn_real *q, *k, *v;
+    dn_real *parts;
+    size_t readers, ranges;
+} decode;
+
+static dn_real *part_of(const decode *d, size_t i, size_t h, size_t range)
+{
+    return d->parts + ((i * d->shape->NH + h) * d->ranges + range) * (d->shape->hd + 2);
+}
+
+/* out [hd] = weights [n] times v [n,hd] */
+static void weigh(dn_real *restrict out, const dn_real *weights, const dn_real *v, size_t n, size_t hd)
+{
+    memset(out, 0, hd * sizeof *out);
+    for (size_t j = 0; j + FOUR <= n; j += FOUR) {
+        const dn_real *restrict a = v + j * hd, *w = weights + j;
+#pragma omp simd
+        for (size_t c = 0; c < hd; c++)
+            out[c] += (w[0] * a[c] + w[1] * a[hd + c]) + (w[2] * a[2 * hd + c] + w[3] * a[3 * hd + c]);
+    }
+    for (size_t j = n / FOUR * FOUR; j < n; j++)
+        for (size_t c = 0; c < hd; c++)
+            out[c] += weights[j] * v[j * hd + c];
+}
+
+/* Number i's sequence, the query heads that share keys kv. */
+static void attend(const decode *d, size_t i, size_t kv, size_t range)
+{
+    const dn_attention_shape *x = d->shape;
+    size_t first = range * KEYS, n = dn_min(KEYS, d->rows[i].position + 1 - first), hd = x->hd;
+    size_t at = ((2 * d->rows[i].sequence * x->NKV + kv) * x->room + first) * hd;
+    dn_real scale = (dn_real)(1 / sqrt((double)hd)), weights[KEYS];
+    for (size_t h = kv * d->readers; h < (kv + 1) * d->readers; h++) {
+        const dn_real *q = d->q + i * x->ld + h * hd;
+        dn_real *part = part_of(d, i, h, range);
+        for (size_t j = 0; j < n; j++)
+            weights[j] = scale * dn_row_dot(q, d->k + at + j * hd, hd);
+        part[0] = dn_row_max(weights, n);
+        dn_shift_row(weights, weights, part[0], n);
+        dn_exp_row(weights, n);
+        part[1] = dn_row_sum(weights, n);
+        weigh(part + 2, weights, d->v + at, n, hd);
+    }
+}
+
+static void merge(const decode *d, dn_real *o, size_t i, size_t h)
+{
+    size_t n = d->rows[i].position / KEYS + 1, hd = d->shape->hd;
+    dn_real max = part_of(d, i, h, 0)[0], sum = 0;
+    for (size_t range = 1; range < n; range++)
+        max = part_of(d, i, h, range)[0] > max ? part_of(d, i, h, range)[0] : max;
+    memset(o, 0, hd * sizeof *o);
+    for (size_t range = 0; range < n; range++) {
+        const dn_real *part = part_of(d, i, h, range);
+        dn_real weight = DN_EXP(part[0] - max);
+        sum += weight * part[1];
+        for (size_t c = 0; c < hd; c++)
+            o[c] += weight * part[2 + c];
+    }
+    for (size_t c = 0; c < hd; c++)
+        o[c] /= sum;
+}
+
+void DN_CPU(attention_decode)(dn_stream *s, dn_buf *o, const dn_buf *q, const dn_buf *k, const dn_buf *v,
+                              const dn_cache_row *rows, size_t n, const dn_attention_shape *shape)
+{
+    size_t last = 0, NH = shape->NH, NKV = shape->NKV, hd = shape->hd;
+    for (size_t i = 0; i < n; i++)
+        last = dn_max(last, rows[i].position);
+    size_t ranges = last / KEYS + 1, tasks = n * NKV * ranges;
+    decode d = {shape, rows, dn_host(q), dn_host(k), dn_host(v), NULL, NKV ? NH / NKV : 0, ranges};
+    d.parts = dn_scratch(s, n * NH * dn_blocks(shape->room, KEYS) * (hd + 2) * sizeof *d.parts);
+    if (!d.parts)
+        return;
+#pragma omp parallel num_threads(s->n_threads) if (tasks > 1 && n * NKV * last * hd > DN_CPU_BLOCK)
+    {
+#pragma omp for schedule(static, 1)
+        for (size_t task = 0; task < tasks; task++)
+            if (task % ranges * KEYS <= rows[task / ranges / NKV].position)
+                attend(&d, task / ranges / NKV, task / ranges % NKV, task % ranges);
+#pragma omp for schedule(static)
+        for (size_t i = 0; i < n * NH; i++)
+            merge(&d, dn_host(o) + i * hd, i / NH, i % NH);
+    }
+}

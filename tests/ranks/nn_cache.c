@@ -1,0 +1,199 @@
+/*
+ * Generation with a cache against the whole window, which knows none: logits of every position, of every
+ * architecture, filled in chunks and token by token, several sequences at their own positions, on meshes of tp.
+ */
+#include "support/cut_model.h"
+#include "support/device.h"
+#include "support/full.h"
+#include "support/ranks.h"
+#include "support/tests.h"
+
+#include <string.h>
+
+typedef struct scenario {
+    const char *kernels;
+    dn_spec shape;
+    size_t B;
+    int size[DN_N_AXES];
+} scenario;
+
+/* Of the largest logit: the whole window's products and sums round in another order, in a few layers. */
+static const double tolerance = sizeof(dn_real) == sizeof(float) ? 2e-5 : 1e-12;
+
+/* What the whole window says of each position. */
+typedef struct expected {
+    const scenario *s;
+    model whole;
+    dn_real *logits; /* [B][T][V] */
+    double largest;
+} expected;
+
+/* Other vectors than 0 and 1. */
+static void set_vectors(dn_stream *stream, const dn_param *params, size_t n)
+{
+    for (size_t p = 0; p < n; p++)
+        if (params[p].kind == DN_PARAM_VECTOR)
+            stream->kernels->fill(stream, params[p].weight, dn_param_size(&params[p]), 0.2 * (double)(p % 7 + 1));
+}
+
+static expected expect(const scenario *s)
+{
+    size_t T = s->shape.T, V = s->shape.V;
+    expected e = {.s = s, .whole = model_create(s->kernels, 1, s->shape, s->B)};
+    set_vectors(e.whole.stream, e.whole.params, e.whole.n_params);
+    e.logits = calloc(s->B * T * V, sizeof *e.logits);
+    for (size_t b = 0; b < s->B; b++)
+        for (size_t t = 0; t < T; t++)
+            must(dn_model_next(e.whole.model, e.whole.tokens + b * T, t + 1, e.logits + (b * T + t) * V));
+    for (size_t i = 0; i < s->B * T * V; i++)
+        e.largest = larger(e.largest, fabs((double)e.logits[i]));
+    return e;
+}
+
+/* The same bits on all ranks, and the whole window's logits behind position t of what sequence b holds. */
+static int check(dn_comm *comm, const expected *e, const dn_real *logits, size_t b, size_t t)
+{
+    size_t V = e->s->shape.V;
+    for (size_t i = 0; i < V; i++) {
+        double least = (double)logits[i], most = least;
+        must(dn_comm_all_reduce_scalars(comm, &least, 1, DN_MIN));
+        must(dn_comm_all_reduce_scalars(comm, &most, 1, DN_MAX));
+        RANKS_CHECK(least == most);
+        RANKS_CLOSE(least, (double)e->logits[(b * e->s->shape.T + t) * V + i], tolerance * e->largest);
+    }
+    return 0;
+}
+
+static int fill_in_chunks(dn_comm *comm, const expected *e, const cut_model *cut, size_t chunk, dn_real *logits)
+{
+    size_t T = e->s->shape.T;
+    int failed = 0;
+    for (size_t b = e->s->B; b-- > 0 && !failed;)
+        for (size_t t = 0; t < T && !failed; t += chunk) {
+            size_t n = dn_min(chunk, T - t);
+            must(dn_model_prefill(cut->model, b, t, e->whole.tokens + b * T + t, n, logits));
+            failed = check(comm, e, logits, b, t + n - 1);
+        }
+    return failed;
+}
+
+/* Sequence b begins with 1 + b tokens, and so ends before the earlier ones. */
+static int go_on_together(dn_comm *comm, const expected *e, const cut_model *cut, dn_real *logits)
+{
+    size_t T = e->s->shape.T, B = e->s->B;
+    int32_t tokens[8];
+    dn_cache_row rows[8];
+    int failed = 0;
+    for (size_t b = 0; b < B; b++)
+        must(dn_model_prefill(cut->model, b, 0, e->whole.tokens + b * T, 1 + b, NULL));
+    for (size_t step = 0; step + 1 < T && !failed; step++) {
+        size_t n = 0;
+        for (size_t b = B; b-- > 0;)
+            if (1 + b + step < T) {
+                rows[n] = (dn_cache_row){b, 1 + b + step};
+                tokens[n++] = e->whole.tokens[b * T + 1 + b + step];
+            }
+        must(dn_model_decode(cut->model, rows, tokens, n, logits));
+        for (size_t i = 0; i < n && !failed; i++)
+            failed = check(comm, e, logits + i * e->s->shape.V, rows[i].sequence, rows[i].position);
+    }
+    return failed;
+}
+
+/* The last sequence becomes the first one after half of it, and goes on as that. */
+static int go_on_as_another(dn_comm *comm, const expected *e, const cut_model *cut, dn_real *logits)
+{
+    size_t half = e->s->shape.T / 2;
+    const dn_cache_row row = {e->s->B - 1, half};
+    must(dn_model_prefill(cut->model, 0, 0, e->whole.tokens, half, NULL));
+    must(dn_model_fork(cut->model, 0, e->s->B - 1));
+    must(dn_model_prefill(cut->model, 0, 0, e->whole.tokens + 1, half, NULL));
+    must(dn_model_decode(cut->model, &row, e->whole.tokens + half, 1, logits));
+    return check(comm, e, logits, 0, half);
+}
+
+static int compare(dn_comm *comm, void *argument)
+{
+    const scenario *s = argument;
+    expected e = expect(s);
+    cut_model cut = cut_model_create_with(comm, s->size, s->kernels, s->shape, 0, s->B, DN_WEIGHTS_IN_PLACE);
+    dn_real *logits = calloc(s->B * s->shape.V, sizeof *logits);
+    set_vectors(cut.stream, cut.params, cut.n_params);
+    must(dn_comm_barrier(comm));
+    const size_t chunks[] = {1, 7, s->shape.T};
+    int failed = 0;
+    for (int i = 0; i < 3 && !failed; i++)
+        failed = fill_in_chunks(comm, &e, &cut, chunks[i], logits);
+    if (!failed)
+        failed = go_on_together(comm, &e, &cut, logits);
+    if (!failed && s->B > 1)
+        failed = go_on_as_another(comm, &e, &cut, logits);
+    cut_model_destroy(&cut);
+    model_destroy(&e.whole);
+    free(e.logits);
+    free(logits);
+    return failed;
+}
+
+static void run(scenario *s)
+{
+    ranks_spec spec = {.kind = AS_THREADS,
+                       .n_ranks = s->size[DN_TP],
+                       .arena_bytes = cut_model_heap_bytes_with(s->shape, 0, s->B, s->size, DN_WEIGHTS_IN_PLACE)};
+    assert_int_equal(ranks_run(&spec, compare, s, NULL), 0);
+}
+
+/* Heads, hidden columns and words that divide unevenly; keys and values that query heads share; biases. */
+static const dn_spec shapes[] = {
+    {.V = 13, .T = 9, .C = 12, .L = 2, .attention.NH = 2},
+    {.V = 37,
+     .T = 17,
+     .C = 24,
+     .L = 2,
+     .attention = {.NH = 6, .NKV = 2, .qkv_bias = true, .o_bias = true},
+     .mlp.bias = true},
+};
+
+static void a_cache_gives_the_logits_of_the_whole_window(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++)
+        for (int tp = 1; tp <= 3; tp++)
+            for (size_t B = 1; B <= 5; B += 4) {
+                scenario s = {"cpu", shapes[i], B, {1, 1, tp}};
+                const dn_attention_spec heads = s.shape.attention, no_heads = {.NH = heads.NH};
+                for (size_t k = 0; (s.shape.architecture = dn_architecture_at(k)); k++) {
+                    s.shape.attention = s.shape.architecture->attention ? heads : no_heads;
+                    if (full_run() || tp != 2 || B == 5)
+                        run(&s);
+                }
+            }
+}
+
+static void a_place_outside_the_cache_is_refused(void **state)
+{
+    (void)state;
+    model m = model_create_cached("ref", 1, shapes[0], 2);
+    dn_real logits[2 * 13];
+    const dn_cache_row rows[][2] = {{{0, 0}, {2, 0}}, {{0, 9}, {1, 0}}};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(dn_model_decode(m.model, rows[i], m.tokens, 2, logits), DN_ERR_ARG);
+    assert_int_equal(dn_model_decode(m.model, rows[0], m.tokens, 3, logits), DN_ERR_ARG);
+    assert_int_equal(dn_model_prefill(m.model, 0, 7, m.tokens, 3, logits), DN_ERR_ARG);
+    assert_int_equal(dn_model_prefill(m.model, 0, 0, m.tokens, 0, logits), DN_ERR_ARG);
+    assert_int_equal(dn_model_fork(m.model, 0, 2), DN_ERR_ARG);
+    assert_int_equal(dn_model_next(m.model, m.tokens, 2, logits), DN_ERR_ARG);
+    m.tokens[1] = 13;
+    assert_int_equal(dn_model_prefill(m.model, 0, 0, m.tokens, 2, logits), DN_ERR_DATA);
+    model_destroy(&m);
+}
+
+TESTS(nn_cache)
+{
+    dn_blas_tune(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cache_gives_the_logits_of_the_whole_window),
+        cmocka_unit_test(a_place_outside_the_cache_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
