@@ -137,6 +137,10 @@ static void the_bytes_of_the_largest_entries_are_those_of_the_formula(void **sta
     assert_int_equal(dn_codec_entries(r.codec, &r.config, 7000), 4 * 32);
     assert_int_equal(r.bytes, 4 * 32 * (2 + sizeof(dn_real)));
     free_rig(&r);
+    r = make_rig("topk", &(dn_codec_config){.tile_rows = 1, .tile_cols = 64, .k = 32},
+                 10); /* no more than there are */
+    assert_int_equal(dn_codec_entries(r.codec, &r.config, 10), 10);
+    free_rig(&r);
     r = make_rig("topk", &(dn_codec_config){.tile_rows = 1, .tile_cols = 65536, .k = 3}, 100000);
     assert_int_equal(r.bytes, (2 * 3 * sizeof(uint32_t) + 7) / 8 * 8 + 2 * 3 * sizeof(dn_real));
     free_rig(&r);
