@@ -146,6 +146,17 @@ DN_API dn_status dn_comm_split(dn_comm *parent, int color, int key, size_t heap_
                                dn_comm **out) DN_MUST_USE;
 DN_API size_t dn_comm_split_bytes(const dn_comm *parent, size_t heap_bytes);
 
+/**
+ * A communicator of some members of parent, in that order: ranks [n], which name this one. Collective over these alone,
+ * unlike dn_comm_split (as MPI_Comm_create_group); members of several such groups create them in the same order. Its
+ * memory, dn_comm_split_bytes(parent, heap_bytes), is taken from the end of the parent's heap, of which less is then
+ * left on these members than on others; it is given back with the parent only. Otherwise as dn_comm_split. Errors:
+ * DN_ERR_ARG ranks that repeat, are none of parent's, or leave this one out; DN_ERR_MEMORY, on all members alike; those
+ * of a send.
+ */
+DN_API dn_status dn_comm_create_group(dn_comm *parent, const int *ranks, int n, size_t heap_bytes,
+                                      dn_comm **out) DN_MUST_USE;
+
 DN_API int dn_comm_rank(const dn_comm *comm);
 DN_API int dn_comm_size(const dn_comm *comm);
 

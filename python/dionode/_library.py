@@ -63,7 +63,6 @@ _TYPES = {"status": c.c_int, "int": c.c_int, "size": c.c_size_t, "text": c.c_cha
 _FUNCTIONS = """
 text   dn_version
 text   dn_error_message
-text   dn_status_name              int
 bool   dn_launch_is_worker
 rule   dn_rule_at                  size
 rule   dn_rule_find                text
@@ -79,14 +78,10 @@ status dn_optim_set_weight_decay   pointer text real
 status dn_optim_set_frozen         pointer size bool
 size   dn_optim_n_states           pointer
 state  dn_optim_state_of           pointer size int
-size   dn_mesh_heap_bytes          ints
 status dn_mesh_create              pointer ints pointer
-void   dn_mesh_destroy             pointer
 status dn_comm_join                size real pointer
 int    dn_comm_leave               pointer int
-status dn_comm_create_alone        size pointer
-status dn_comm_split               pointer int int size pointer
-size   dn_comm_split_bytes         pointer size
+status dn_comm_create_group        pointer ints int size pointer
 int    dn_comm_rank                pointer
 int    dn_comm_size                pointer
 status dn_comm_barrier             pointer
@@ -98,8 +93,8 @@ status dn_comm_all_to_all          pointer pointer pointer size int int
 status dn_comm_broadcast           pointer pointer size int int
 status dn_comm_send                pointer pointer size int int int
 status dn_comm_receive             pointer pointer size int int int
-stats  dn_comm_get_stats           pointer bool
 status dn_comm_tick                pointer u64 text
+stats  dn_comm_get_stats           pointer bool
 """
 
 

@@ -9,6 +9,7 @@ from ._library import Collective, Error, N_AXES, Op, Traffic, Type, TYPE_BYTES, 
 
 HEAP_BYTES = 64 << 20  # under torchrun, unless said otherwise
 DEADLINE_S = 60
+PHASE = b"Python"  # in the table of `dionode stat`
 _FORMATS = {"f": Type.F32, "d": Type.F64, "i": Type.I32, "q": Type.I64, "l": Type.I64}
 
 
@@ -47,6 +48,12 @@ class Comm:
     def broadcast(self, array, root=0, kind="control"):
         address, count, type = buffer(array)
         library().dn_comm_broadcast(self.handle, address, count * TYPE_BYTES[type], root, Traffic[kind.upper()])
+
+    def group(self, ranks):
+        """A communicator of some of these ranks, in that order. Collective over them alone."""
+        handle = c.c_void_p()
+        library().dn_comm_create_group(self.handle, (c.c_int * len(ranks))(*ranks), len(ranks), 0, c.byref(handle))
+        return Comm(handle)
 
     def stats(self, reset=False):
         return Stats(library().dn_comm_get_stats(self.handle, reset))
@@ -90,6 +97,7 @@ def join(heap_bytes=None, deadline_s=DEADLINE_S):
         except Error as error:
             library().dn_comm_leave(c.byref(handle), error.status)
             raise
+        library().dn_comm_tick(handle, 0, PHASE)
         _world = Comm(handle)
         atexit.register(_leave)
     return _world

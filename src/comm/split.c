@@ -112,3 +112,64 @@ dn_status dn_comm_split(dn_comm *parent, int color, int key, size_t heap_bytes, 
         dn_comm_barrier(parent); /* the lines of all members are zero before any is used */
     return status != DN_OK ? status : synchronized;
 }
+
+/* ---- a group that its members make without the others ---- */
+
+/* The smallest value of all members, by way of the first; whoever returns knows that all have come. */
+static dn_status agree_on_smallest(dn_comm *parent, const request *members, int n, int64_t *value)
+{
+    int64_t theirs;
+    const int first = members[0].member;
+    if (parent->rank != first) {
+        DN_TRY(dn_comm_send(parent, value, 1, DN_I64, first, DN_TRAFFIC_CONTROL));
+        return dn_comm_receive(parent, value, 1, DN_I64, first, DN_TRAFFIC_CONTROL);
+    }
+    for (int i = 1; i < n; i++) {
+        DN_TRY(dn_comm_receive(parent, &theirs, 1, DN_I64, members[i].member, DN_TRAFFIC_CONTROL));
+        *value = dn_min(*value, theirs);
+    }
+    for (int i = 1; i < n; i++)
+        DN_TRY(dn_comm_send(parent, value, 1, DN_I64, members[i].member, DN_TRAFFIC_CONTROL));
+    return DN_OK;
+}
+
+static dn_status check_members(const dn_comm *parent, const int *ranks, int n, request *members)
+{
+    bool taken[DN_MAX_RANKS] = {false};
+    for (int i = 0; i < n; i++) {
+        if (ranks[i] < 0 || ranks[i] >= parent->size || taken[ranks[i]])
+            return dn_fail(DN_ERR_ARG, "a group with rank %d%s, of a communicator of %d", ranks[i],
+                           ranks[i] < 0 || ranks[i] >= parent->size ? "" : " twice", parent->size);
+        taken[ranks[i]] = true;
+        members[i] = (request){.member = ranks[i]};
+    }
+    return taken[parent->rank] ? DN_OK
+                               : dn_fail(DN_ERR_ARG, "rank %d creates a group without itself", parent->rank);
+}
+
+/* Heaps are filled alike at their beginning only: the group takes what is free at the end on all its members. */
+dn_status dn_comm_create_group(dn_comm *parent, const int *ranks, int n, size_t heap_bytes, dn_comm **out)
+{
+    request members[DN_MAX_RANKS];
+    *out = NULL;
+    DN_TRY(check_members(parent, ranks, n, members));
+    const size_t bytes = dn_comm_split_bytes(parent, heap_bytes);
+    int64_t end = (int64_t)parent->heap.capacity;
+    DN_TRY(agree_on_smallest(parent, members, n, &end));
+    int64_t left = end - (int64_t)parent->heap.used;
+    DN_TRY(agree_on_smallest(parent, members, n, &left));
+    if (left < 0 || bytes > (size_t)left)
+        return dn_fail(DN_ERR_MEMORY, "the symmetric heap has %lld bytes left for a group of %d ranks, %zu are needed",
+                       (long long)(left < 0 ? 0 : left), n, bytes);
+    char *taken = (char *)parent->heap.base + end - bytes;
+    parent->heap.capacity = (size_t)end - bytes;
+    memset(taken + DN_LINES_AT, 0, scratch_bytes(parent->size) - DN_LINES_AT);
+    dn_status status = make_child(parent, members, n, taken, heap_bytes, out);
+    int64_t made = status;
+    DN_TRY(agree_on_smallest(parent, members, n, &made)); /* nobody meets in the group before all lines are zero */
+    if (status == DN_OK && made != DN_OK) {
+        dn_comm_destroy(out);
+        return dn_fail((dn_status)made, "another rank could not create the group");
+    }
+    return status;
+}

@@ -101,6 +101,59 @@ static void a_rank_may_stay_out_and_children_may_split_again(void **state)
     run_both_kinds((ranks_spec){.n_ranks = 4, .arena_bytes = 8 << 20}, split_without_some);
 }
 
+/* Overlapping groups that only their members make: heaps are filled unevenly, and the whole goes on as before. */
+static int create_groups_of_some(dn_comm *comm, void *argument)
+{
+    static const int groups[][3] = {{0, 1, 2}, {3, 0, -1}, {2, 1, 3}, {1, -1, -1}};
+    enum { N_GROUPS = sizeof groups / sizeof *groups, HEAP = 100000 };
+    const int me = dn_comm_rank(comm);
+    dn_comm *made[N_GROUPS] = {NULL}, *child = NULL;
+    for (int g = 0; g < N_GROUPS; g++) {
+        int n = 0, at = -1;
+        for (; n < 3 && groups[g][n] >= 0; n++)
+            at = groups[g][n] == me ? n : at;
+        if (at < 0)
+            continue;
+        RANKS_CHECK(dn_comm_create_group(comm, groups[g], n, HEAP, &made[g]) == DN_OK);
+        RANKS_CHECK(dn_comm_size(made[g]) == n && dn_comm_rank(made[g]) == at);
+    }
+    for (int round = 0; round < 20; round++) {
+        for (int g = 0; g < N_GROUPS; g++) {
+            int64_t sum, expected = 0;
+            for (int i = 0; i < 3 && groups[g][i] >= 0; i++)
+                expected += 1 << groups[g][i];
+            RANKS_CHECK(!made[g] || (sum_of(made[g], 1 << me, &sum) == 0 && sum == expected));
+        }
+        int64_t sum;
+        RANKS_CHECK(sum_of(comm, 1 << me, &sum) == 0 && sum == 15);
+    }
+    int64_t *memory;
+    if (made[0]) { /* read by address: it is at one place on all members */
+        RANKS_CHECK(dn_comm_alloc(made[0], 4096, (void **)&memory) == DN_OK);
+        memory[0] = me;
+        RANKS_CHECK(dn_comm_barrier(made[0]) == DN_OK);
+        for (int i = 0; i < 3; i++)
+            RANKS_CHECK(*(const int64_t *)dn_comm_view(made[0], dn_comm_chunk_of(memory, 8), i, DN_TRAFFIC_CONTROL) == i);
+        RANKS_CHECK(dn_comm_barrier(made[0]) == DN_OK);
+    }
+    RANKS_CHECK(dn_comm_alloc(comm, 4096, (void **)&memory) == DN_OK); /* the whole's heap is filled alike */
+    *memory = 1;
+    RANKS_CHECK(dn_comm_all_reduce(comm, memory, 512, DN_I64, DN_MAX, DN_TRAFFIC_CONTROL) == DN_OK);
+    const int twice[] = {me, me}, others[] = {(me + 1) % 4}, beyond[] = {me, 4}, pair[] = {me / 2 * 2, me / 2 * 2 + 1};
+    RANKS_CHECK(dn_comm_create_group(comm, twice, 2, 0, &child) == DN_ERR_ARG);
+    RANKS_CHECK(dn_comm_create_group(comm, others, 1, 0, &child) == DN_ERR_ARG);
+    RANKS_CHECK(dn_comm_create_group(comm, beyond, 2, 0, &child) == DN_ERR_ARG);
+    RANKS_CHECK(dn_comm_create_group(comm, pair, 2, 1 << 30, &child) == DN_ERR_MEMORY && !child);
+    for (int g = 0; g < N_GROUPS; g++)
+        dn_comm_destroy(&made[g]);
+    return dn_comm_barrier(comm) == DN_OK ? 0 : 1;
+}
+
+static void members_alone_create_a_group(void **state)
+{
+    run_both_kinds((ranks_spec){.n_ranks = 4, .arena_bytes = 8 << 20}, create_groups_of_some);
+}
+
 static void a_group_of_one_splits_into_itself(void **state)
 {
     dn_comm *comm, *child;
@@ -353,6 +406,7 @@ TESTS(comm_groups)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_split_from_groups_live_side_by_side),
         cmocka_unit_test(a_rank_may_stay_out_and_children_may_split_again),
+        cmocka_unit_test(members_alone_create_a_group),
         cmocka_unit_test(a_group_of_one_splits_into_itself),
         cmocka_unit_test(exchanges_in_two_halves_give_the_same_bits),
         cmocka_unit_test(different_exchanges_are_told_so),

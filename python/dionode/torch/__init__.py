@@ -6,5 +6,6 @@
     torch.distributed.init_process_group("dionode")
 """
 from .optim import Optimizer, param_groups
+from .process_group import ProcessGroup
 
-__all__ = ["Optimizer", "param_groups"]
+__all__ = ["Optimizer", "ProcessGroup", "param_groups"]
