@@ -138,7 +138,7 @@ class ProcessGroup(dist.ProcessGroup):
             self._exchange_rows(_bytes(received).view(self.size(), -1), _bytes(rows).view(self.size(), -1))
             to.copy_(self._fold(received, op))
 
-    # ---- torch.distributed's calls; some have another name before PyTorch 2.14 ----
+    # ---- torch.distributed's calls, of which some have an older name, too ----
 
     @torch.no_grad()
     def allreduce(self, tensors, opts=dist.AllreduceOptions()):
