@@ -48,11 +48,11 @@ static dn_param describe(const step_model *m, size_t index)
     size_t part = index % MATRICES_A_LAYER;
     bool back = part == 3 || part == 5;
     dn_param p = {.kind = DN_PARAM_MATRIX,
-                  .rows = part == 4 ? 4 * m->dim : m->dim,
-                  .cols = part == 5 ? 4 * m->dim : m->dim,
-                  .row_sharding = {back ? DN_FS : DN_TP, 1},
-                  .col_sharding = {back ? DN_TP : DN_FS, 1}};
-    snprintf(p.name, sizeof p.name, "%zu.%zu", index / MATRICES_A_LAYER, part);
+                  .tensor.rows = part == 4 ? 4 * m->dim : m->dim,
+                  .tensor.cols = part == 5 ? 4 * m->dim : m->dim,
+                  .tensor.row_sharding = {back ? DN_FS : DN_TP, 1},
+                  .tensor.col_sharding = {back ? DN_TP : DN_FS, 1}};
+    snprintf(p.tensor.name, sizeof p.tensor.name, "%zu.%zu", index / MATRICES_A_LAYER, part);
     return p;
 }
 
@@ -119,7 +119,7 @@ static dn_status make_bed(bed *b, const step_job *job, dn_comm *all, const int m
     for (size_t i = 0; i < b->n_params; i++) {
         dn_param *p = &b->params[i];
         p->block = dn_param_block(p, mesh, b->mesh->at);
-        b->n_elements += p->rows * p->cols;
+        b->n_elements += p->tensor.rows * p->tensor.cols;
         DN_TRY(take(b, dn_param_max_size(p, mesh), &p->weight));
         DN_TRY(take(b, dn_param_max_size(p, mesh), &p->grad));
         stream->kernels->copy(stream, p->weight, b->noise, dn_param_size(p));

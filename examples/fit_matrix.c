@@ -46,8 +46,10 @@ static double loss(int worker, int n_workers)
 
 static dn_status fit(dn_comm *comm)
 {
-    const dn_optim_tensor tensor = {
-        .name = "w", .kind = DN_PARAM_MATRIX, .shape = {OUT, IN}, .weight = &w[0][0], .grad = &grad[0][0]};
+    const dn_optim_tensor tensor = {.tensor = {.name = "w", .rows = OUT, .cols = IN},
+                                    .kind = DN_PARAM_MATRIX,
+                                    .weight = &w[0][0],
+                                    .grad = &grad[0][0]};
     const dn_optim_config config = dn_optim_defaults();
     const int rank = dn_comm_rank(comm), n = dn_comm_size(comm), size[DN_N_AXES] = {n, 1, 1};
     dn_mesh *mesh = NULL;

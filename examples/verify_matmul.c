@@ -41,11 +41,13 @@ static void multiply(dn_block y, dn_range rows_of_x, dn_range columns, size_t fi
 static dn_status forward(dn_verify *v, const dn_mesh *mesh, void *context)
 {
     const bool *bug = context;
-    const dn_verify_tensor whole = {"forward", "y", BATCH, OUT, DN_REAL, .replicated = DN_AXIS(DN_FS)};
-    dn_range rows = dn_shard_range(BATCH, 1, mesh->size[DN_DP], mesh->at[DN_DP]);
+    const dn_verify_tensor whole = {
+        .line = "forward",
+        .tensor = {"y", BATCH, OUT, DN_REAL, .row_sharding = {DN_DP, 1}, .col_sharding = {DN_TP, 1}},
+        .replicated = DN_AXIS(DN_FS)};
+    dn_block block = dn_tensor_block(&whole.tensor, mesh->size, mesh->at);
+    dn_range rows = {block.row0, block.row0 + block.rows};
     dn_range sums = dn_shard_range(IN, 1, mesh->size[DN_FS], mesh->at[DN_FS]);
-    dn_range outs = dn_shard_range(OUT, 1, mesh->size[DN_TP], mesh->at[DN_TP]);
-    dn_block block = {rows.first, rows.end - rows.first, outs.first, outs.end - outs.first};
     size_t count = block.rows * block.cols, first_of_w = sums.first;
     if (*bug) /* right only where parts are even: 7 columns over 2 ranks are 4 and 3 */
         first_of_w = (size_t)mesh->at[DN_FS] * (IN / (size_t)mesh->size[DN_FS]);

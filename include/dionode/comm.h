@@ -354,8 +354,8 @@ DN_API dn_comm_stats dn_comm_get_stats(dn_comm *comm, bool reset);
  */
 DN_API void dn_comm_links(const dn_comm *comm, uint64_t *bytes, int n_domains);
 
-/** Heartbeat: sets this rank's step and phase (a string literal) for dn_launch_print and restarts the others'
- * deadlines for it. Cheap. A no-op in a communicator of one rank. Returns DN_ERR_PEER once the run has
+/** Heartbeat: sets this rank's step and phase (a string literal, of which 24 bytes are shown) for
+ * dn_launch_print and restarts the others' deadlines for it. Cheap. A no-op in a communicator of one rank. Returns DN_ERR_PEER once the run has
  * failed, so that a long computation can stop; the result may be ignored. */
 DN_API dn_status dn_comm_tick(dn_comm *comm, uint64_t step, const char *phase);
 

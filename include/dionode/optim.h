@@ -1,11 +1,10 @@
 /**
  * Optimizers: the rules there are, their settings, and an optimizer for matrices of one's own.
  *
- *     dn_optim_tensor tensors[] = {{.name = "w", .kind = DN_PARAM_MATRIX, .shape = {OUT, IN},
- *                                   .weight = w, .grad = g}};
- *     dn_optim_config config = dn_optim_defaults();
- *     status = dn_optim_create(&config, tensors, 1, NULL, 0, &optim);
- *     for each step: fill g;  status = dn_optim_step(optim, step, lr, &report);
+ *     dn_optim_tensor tensors[] = {{.tensor = {.name = "w", .rows = OUT, .cols = IN}, .kind =
+ * DN_PARAM_MATRIX, .weight = w, .grad = g}}; dn_optim_config config = dn_optim_defaults(); status =
+ * dn_optim_create(&config, tensors, 1, NULL, 0, &optim); for each step: fill g;  status =
+ * dn_optim_step(optim, step, lr, &report);
  *
  * On a mesh every rank passes its block of each tensor. Results do not depend on the mesh, up to rounding,
  * and copies of a block stay bitwise equal. Traffic is counted (dn_comm_get_stats).
@@ -70,7 +69,7 @@ typedef struct dn_group_options {
     double weight_decay;
 } dn_group_options;
 
-#define DN_OPTIM_NAME_MAX   64 /* bytes of a name, with its end */
+#define DN_OPTIM_NAME_MAX   64 /* bytes of the name of a tensor to train, with its end */
 #define DN_NAMED_GROUPS_MAX 16
 
 /* Parameters by name: what a group says goes before what is said of their kind, and of all. */
@@ -123,37 +122,28 @@ DN_API dn_optim_config dn_optim_defaults(void);
 /* ---- tensors of a program's own ---- */
 
 #define DN_OPTIM_SPLITS_MAX 8
-#define DN_OPTIM_DIMS_MAX 6
 
 /*
- * A tensor to train. Shape {d0, d1, d2, ...} is stepped as the matrix [d0, d1 d2 ...], rows = d0 being the
- * outputs: trailing dimensions (the filters of a convolution) are contiguous, rows may have a stride. A
- * vector {n} is n rows of one.
+ * A tensor to train: rows are the outputs. Rows may have a stride.
  *
  * Rows and columns may be sharded along fs and tp, over different axes. Along all other axes (always dp)
  * ranks hold copies of a block: equal weights, and gradients that may differ, of which the step takes the
  * mean. Each rank's gradient is therefore that of the mean loss over its own rows of the batch.
  */
 typedef struct dn_optim_tensor {
-    const char *name; /* unique; at most 63 bytes, 52 with n_views; copied */
+    dn_tensor
+        tensor; /* name: unique; at most 63 bytes, 52 with n_views. type and per_replica may be left out */
     dn_param_kind kind;
-    size_t shape[DN_OPTIM_DIMS_MAX];            /* global; ends with a 0, or at DN_OPTIM_DIMS_MAX */
-    dn_dim_sharding row_sharding, col_sharding; /* left out: not sharded */
     size_t n_views; /* the rows are n_views matrices of equal height, each stepped on its own (heads; 3
                        for a fused QKV); 0: one. Element-wise rules ignore it */
     size_t split_rows[DN_OPTIM_SPLITS_MAX]; /* in place of n_views, the heights of these matrices (Q, K and V of
                                                unequal numbers of heads); ends with a 0, or at
                                                DN_OPTIM_SPLITS_MAX */
-    dn_real *weight, *grad; /* this rank's block (dn_optim_block); borrowed */
+    dn_real *weight, *grad;                 /* this rank's block (dn_tensor_block); borrowed */
     size_t stride;          /* leading dimension of both, in elements; 0: dense */
     bool in_place;          /* weight and grad are dense and symmetric (dn_comm_alloc of mesh->all): the step
                                works on them without copies, see dn_optim_step. Ignored on one rank */
 } dn_optim_tensor;
-
-/** The block of a tensor that the rank at coordinates at[] of a mesh of size[] holds, in rows and flattened
- * columns of the global matrix. Empty if dn_optim_create would refuse the tensor. */
-DN_API dn_block dn_optim_block(const dn_optim_tensor *tensor, const int size[DN_N_AXES],
-                               const int at[DN_N_AXES]);
 
 typedef struct dn_optim dn_optim;
 
@@ -209,25 +199,17 @@ DN_API dn_status dn_optim_set_frozen(dn_optim *optim, size_t tensor, bool frozen
 
 /* ---- state: for checkpoints ---- */
 
-/* One tensor of optimizer state, and what one rank holds of it. All of these, the weights and the number of
- * steps make a complete checkpoint. */
-typedef struct dn_optim_state {
-    const char *name;  /* "dion.momentum.<tensor>", "dion.q.<tensor>", ...; with n_views one for each view:
-                          "dion.q.<tensor>.<k>". Borrowed */
-    size_t rows, cols; /* global */
-    dn_block block;    /* the rank's; may be empty */
-    dn_type type;      /* of elements */
-    void *data; /* [block.rows, block.cols] dense; an address of this rank's symmetric heap: what another rank
-                   holds is read there through dn_comm_view */
-    int replica;      /* the blocks of one replica tile the tensor exactly */
-    bool per_replica; /* replicas' states differ (decoupled momentum): restore each its own, or the mean to
-                         all. Otherwise they are equal: saving replica 0 is enough */
-} dn_optim_state;
+/* All tensors of state, the weights and the number of steps make a complete checkpoint. */
 
 DN_API size_t dn_optim_n_states(const dn_optim *optim);
-/** State `index` < dn_optim_n_states as rank `rank` of mesh->all (0 without a mesh) holds it. Between steps
- * states may be read after a barrier; a rank may write its own before the next barrier. */
-DN_API dn_optim_state dn_optim_state_of(const dn_optim *optim, size_t index, int rank);
+/** State `index` < dn_optim_n_states: "dion.momentum.<tensor>", "dion.q.<tensor>", ...; with n_views one for
+ * each view: "dion.q.<tensor>.<k>". One that is per_replica must be restored to each replica as it was, or
+ * the mean to all; of others saving replica 0 is enough. Borrowed; valid as long as the optimizer. */
+DN_API const dn_tensor *dn_optim_state(const dn_optim *optim, size_t index);
+/** What rank `rank` of mesh->all (0 without a mesh) holds of it: a shard of the block that the sharding
+ * leaves it, or nothing. Between steps states may be read after a barrier; a rank may write its own before
+ * the next barrier. */
+DN_API dn_shard dn_optim_state_shard(const dn_optim *optim, size_t index, int rank);
 
 #ifdef __cplusplus
 }

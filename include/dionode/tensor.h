@@ -1,11 +1,16 @@
 /**
- * Blocks of tensors, and how a dimension is sharded over a mesh (dionode/mesh.h).
+ * Tensors: name, shape, type, and which axis of a mesh (dionode/mesh.h) shards which dimension; and the
+ * shards that ranks hold of them. A tensor here is a matrix [rows, cols], row-major: a vector of n is [n, 1],
+ * and what has more dimensions, as a convolution's filters, is the matrix of its first dimension and all
+ * others together.
  */
 #ifndef DIONODE_TENSOR_H
 #define DIONODE_TENSOR_H
 
 #include "dionode/status.h"
+#include "dionode/types.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -39,8 +44,32 @@ DN_API dn_range dn_shard_range(size_t n, size_t unit, int parts, int index);
  * head: between heads). */
 typedef struct dn_dim_sharding {
     dn_axis axis;
-    size_t unit; /* 0 in a dn_optim_tensor: not sharded */
+    size_t unit; /* 0: not sharded */
 } dn_dim_sharding;
+
+#define DN_TENSOR_NAME_MAX 128 /* bytes of a name, with its end */
+
+/* A tensor as a whole: the same on all ranks. Owns nothing. */
+typedef struct dn_tensor {
+    char name[DN_TENSOR_NAME_MAX];
+    size_t rows, cols;
+    dn_type type;
+    dn_dim_sharding row_sharding, col_sharding; /* over different axes. Ranks along all others hold copies of
+                                                   a block, or each a shard of its rows */
+    bool per_replica; /* copies differ (decoupled momentum); others are bitwise equal */
+} dn_tensor;
+
+/* What one rank holds of a tensor. */
+typedef struct dn_shard {
+    dn_block block; /* may be empty */
+    void *data;  /* [block.rows, block.cols] of the tensor's type, dense, row-major; an address of this rank's
+                    symmetric memory: what another rank holds is read through dn_comm_view */
+    int rank;    /* that holds it */
+    int replica; /* that it belongs to: the shards of one replica tile the tensor exactly */
+} dn_shard;
+
+/** The block that the sharding leaves the rank at coordinates at[] of a mesh of size[]. */
+DN_API dn_block dn_tensor_block(const dn_tensor *tensor, const int size[DN_N_AXES], const int at[DN_N_AXES]);
 
 #ifdef __cplusplus
 }

@@ -30,6 +30,9 @@ DN_API dn_status dn_tokenizer_open(const char *path, dn_tokenizer **out) DN_MUST
 /** NULL is a no-op; sets *tokenizer to NULL. */
 DN_API void dn_tokenizer_close(dn_tokenizer **tokenizer);
 
+/** The file that it was read from; borrowed. */
+DN_API const char *dn_tokenizer_path(const dn_tokenizer *tokenizer);
+
 /** Ids are below it; some of them may stand for nothing. */
 DN_API size_t dn_tokenizer_size(const dn_tokenizer *tokenizer);
 

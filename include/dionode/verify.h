@@ -5,7 +5,8 @@
  *     static dn_status operation(dn_verify *v, const dn_mesh *mesh, void *context)
  *     {
  *         ... compute this rank's block y of Y [rows, cols] with the communicators of the mesh ...
- *         return dn_verify_block(v, &(dn_verify_tensor){"forward", "Y", rows, cols, DN_REAL}, block, y);
+ *         const dn_verify_tensor Y = {"forward", {.name = "Y", .rows = ROWS, .cols = COLS, .type = DN_REAL}};
+ *         return dn_verify_block(v, &Y, block, y);
  *     }
  *     status = dn_verify_run(world, &options, operation, NULL, &report);
  *     if (dn_comm_rank(world) == 0)
@@ -27,7 +28,6 @@ extern "C" {
 #endif
 
 #define DN_VERIFY_LINE_MAX 40  /* bytes of a line's name, with its end */
-#define DN_VERIFY_NAME_MAX 96  /* of a tensor's */
 #define DN_VERIFY_MARGIN   10. /* times the effect of rounding on the reference: see dn_verify_rounding */
 
 /* One operation on one mesh, as a rank sees it. */
@@ -84,9 +84,8 @@ DN_API bool dn_verify_rounding(const dn_verify *v);
 
 /* A matrix (a vector is one row) of which each rank shows its block. */
 typedef struct dn_verify_tensor {
-    const char *line, *name; /* together they identify it; equal on all ranks and meshes */
-    size_t rows, cols;       /* global */
-    dn_type type;
+    const char *line;
+    dn_tensor tensor; /* line and name identify it, equal on all ranks and meshes; sharding may be left out */
     unsigned replicated; /* axes (DN_AXIS) along which ranks have the same block: 0, DN_AXIS(DN_DP), ... */
 } dn_verify_tensor;
 

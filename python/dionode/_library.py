@@ -43,13 +43,13 @@ Key = struct("Key", name=c.c_char_p, field=c.c_char_p, type=c.c_int, offset=c.c_
              min=c.c_double, max=c.c_double, choices=c.c_char_p, help=c.c_char_p, role=c.c_int)
 DimSharding = struct("DimSharding", axis=c.c_int, unit=c.c_size_t)
 Block = struct("Block", row0=c.c_size_t, rows=c.c_size_t, col0=c.c_size_t, cols=c.c_size_t)
-OptimTensor = struct("OptimTensor", name=c.c_char_p, kind=c.c_int, shape=c.c_size_t * 6, row_sharding=DimSharding,
-                     col_sharding=DimSharding, n_views=c.c_size_t, split_rows=c.c_size_t * 8, weight=c.c_void_p,
-                     grad=c.c_void_p, stride=c.c_size_t, in_place=c.c_bool)
+Tensor = struct("Tensor", name=c.c_char * 128, rows=c.c_size_t, cols=c.c_size_t, type=c.c_int, row_sharding=DimSharding,
+                col_sharding=DimSharding, per_replica=c.c_bool)
+Shard = struct("Shard", block=Block, data=c.c_void_p, rank=c.c_int, replica=c.c_int)
+OptimTensor = struct("OptimTensor", tensor=Tensor, kind=c.c_int, n_views=c.c_size_t, split_rows=c.c_size_t * 8,
+                     weight=c.c_void_p, grad=c.c_void_p, stride=c.c_size_t, in_place=c.c_bool)
 OptimReport = struct("OptimReport", skipped=c.c_bool, grad_norm=c.c_double, clip=c.c_double, n_zero=c.c_int,
                      n_fallback=c.c_int)
-OptimState = struct("OptimState", name=c.c_char_p, rows=c.c_size_t, cols=c.c_size_t, block=Block, type=c.c_int,
-                    data=c.c_void_p, replica=c.c_int, per_replica=c.c_bool)
 CommStats = struct("CommStats", **{name: c.c_uint64 * len(Traffic) for name in ("payload", "moved", "crossed")},
                    by_collective=c.c_uint64 * len(Collective), cluster=c.c_double * len(Traffic),
                    cluster_by_collective=c.c_double * len(Collective))
@@ -57,7 +57,7 @@ CommStats = struct("CommStats", **{name: c.c_uint64 * len(Traffic) for name in (
 _TYPES = {"status": c.c_int, "int": c.c_int, "size": c.c_size_t, "text": c.c_char_p, "real": c.c_double, "bool": c.c_bool,
           "u64": c.c_uint64, "pointer": c.c_void_p, "void": None, "ints": c.POINTER(c.c_int), "rule": c.POINTER(RuleInfo),
           "key": c.POINTER(Key), "tensors": c.POINTER(OptimTensor), "report": c.POINTER(OptimReport),
-          "state": OptimState, "stats": CommStats}
+          "tensor": c.POINTER(Tensor), "shard": Shard, "stats": CommStats}
 
 # result name(arguments): as in the headers. `status` becomes an exception unless it is 0.
 _FUNCTIONS = """
@@ -77,7 +77,8 @@ status dn_optim_step               pointer u64 real report
 status dn_optim_set_weight_decay   pointer text real
 status dn_optim_set_frozen         pointer size bool
 size   dn_optim_n_states           pointer
-state  dn_optim_state_of           pointer size int
+tensor dn_optim_state              pointer size
+shard  dn_optim_state_shard        pointer size int
 status dn_mesh_create              pointer ints pointer
 status dn_comm_join                size real pointer
 int    dn_comm_leave               pointer int

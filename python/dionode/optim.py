@@ -12,6 +12,7 @@ from .comm import buffer
 KINDS = enum.IntEnum("KINDS", "matrix embedding head vector", start=0)  # dn_param_kind
 
 MEMORY = -6  # DN_ERR_MEMORY
+NAME_BYTES = 64  # DN_OPTIM_NAME_MAX: so many are too many
 
 # Options of every rule; those of some have dn_rule_takes.
 GENERAL = "clip_grad_norm", "state_precision"
@@ -27,10 +28,10 @@ class Report(typing.NamedTuple):
 
 
 class Parameter(typing.NamedTuple):
-    """float32, in one piece: rows x everything else, or a vector."""
+    """float32, in one piece."""
     name: str
     kind: KINDS
-    shape: tuple
+    shape: tuple  # rows, columns
     weight: int  # addresses
     grad: int
 
@@ -84,8 +85,9 @@ class Handle:
         self._optim = c.c_void_p()
         tensors = (OptimTensor * len(parameters))()
         for tensor, p in zip(tensors, parameters):
-            tensor.name, tensor.kind, tensor.weight, tensor.grad = p.name.encode(), p.kind, p.weight, p.grad
-            tensor.shape[:len(p.shape)] = p.shape
+            tensor.tensor.name = p.name.encode()[:NAME_BYTES]
+            tensor.tensor.rows, tensor.tensor.cols = p.shape
+            tensor.kind, tensor.weight, tensor.grad = p.kind, p.weight, p.grad
         try:
             library().dn_optim_create(config.address, tensors, len(tensors), self.comm and self.comm.mesh, n_threads,
                                       c.byref(self._optim))
@@ -125,11 +127,12 @@ class Handle:
     def states(self):
         rank = self.comm.rank if self.comm else 0
         for index in range(library().dn_optim_n_states(self._optim)):
-            state = library().dn_optim_state_of(self._optim, index, rank)
+            state = library().dn_optim_state(self._optim, index)[0]
+            shard = library().dn_optim_state_shard(self._optim, index, rank)
             full = state.name.decode()
             name = max((n for n in self.names if full.endswith("." + n)), key=len)
-            shape = state.block.rows, state.block.cols
-            memory = (c.c_char * (shape[0] * shape[1] * TYPE_BYTES[state.type])).from_address(state.data or self._optim.value)
+            shape = shard.block.rows, shard.block.cols
+            memory = (c.c_char * (shape[0] * shape[1] * TYPE_BYTES[state.type])).from_address(shard.data or self._optim.value)
             memory.owner = self
             yield State(full.removesuffix("." + name), self.names.index(name), Type(state.type), shape, memory)
 
@@ -200,8 +203,9 @@ def kind_of(name, kind):
 
 
 def matrix_shape(shape):
-    """Rows and everything else; of a vector its length, 1 of a number."""
-    return (shape[0], math.prod(shape[1:])) if len(shape) > 1 else tuple(shape) or (1,)
+    """Rows, and columns: everything else. A vector is a column."""
+    rows, *others = shape or (1,)
+    return rows, math.prod(others)
 
 
 def load(name, state, saved):

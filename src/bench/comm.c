@@ -1,8 +1,9 @@
-/* `dionode bench comm`: the launcher's side checks and starts, the workers measure, rank 0 prints. */
+/* `dionode bench comm`: the launcher checks the options and starts workers, which measure; rank 0 prints. */
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/output.h"
 #include "base/printable.h"
+#include "base/size.h"
 #include "bench/measure.h"
 #include "bench/sizes.h"
 #include "bench/table.h"
@@ -16,9 +17,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define DEADLINE_S  60.0
-#define TRIAD_FLOOR ((size_t)64 << 20)
-#define TRIAD_TURNS 20
+#define DEADLINE_S    60.0
+#define TRIAD_FLOOR   ((size_t)64 << 20)
+#define TRIAD_REPEATS 20
 
 dn_bench_comm_options dn_bench_comm_defaults(void)
 {
@@ -35,46 +36,36 @@ dn_bench_comm_options dn_bench_comm_defaults(void)
 
 /* ---- launcher ---- */
 
-static const dn_bench_op *find_op(const char *name)
-{
-    const dn_bench_op *op = dn_bench_ops;
-    while (op->name && strcmp(op->name, name) != 0)
-        op++;
-    return op->name ? op : NULL;
-}
-
-static dn_status no_such_op(const char *name)
-{
-    size_t n = 0;
-    while (dn_bench_ops[n].name)
-        n++;
-    const char *nearest = dn_nearest_name(name, &dn_bench_ops->name, n, sizeof *dn_bench_ops);
-    if (nearest)
-        return dn_fail(DN_ERR_CONFIG, "no collective '%s'; did you mean '%s'?", name, nearest);
-    return dn_fail(DN_ERR_CONFIG, "no collective '%s': see dionode bench comm --help", name);
-}
-
 static dn_status check_options(const dn_bench_comm_options *o, int n_workers)
 {
     dn_op redop;
     dn_type type;
-    if (strcmp(o->op, "all") != 0 && !find_op(o->op))
-        return no_such_op(o->op);
+    size_t n_ops = 0;
+    bool found = strcmp(o->op, "all") == 0;
+    for (; dn_bench_ops[n_ops].name; n_ops++)
+        found = found || strcmp(dn_bench_ops[n_ops].name, o->op) == 0;
+    if (!found) {
+        const char *nearest = dn_nearest_name(o->op, &dn_bench_ops->name, n_ops, sizeof *dn_bench_ops);
+        if (nearest)
+            return dn_fail(DN_ERR_CONFIG, "no collective '%s'; did you mean '%s'?", o->op, nearest);
+        return dn_fail(DN_ERR_CONFIG, "no collective '%s': see dionode bench comm --help", o->op);
+    }
     if (!dn_bench_type(o->type, &type))
-        return dn_fail(DN_ERR_CONFIG, "-d %s: types are float, double, bfloat16, int32 and int64", o->type);
+        return dn_fail(DN_ERR_CONFIG, "-d %s: must be float, double, bfloat16, int32 or int64", o->type);
     if (!dn_bench_redop(o->redop, &redop))
-        return dn_fail(DN_ERR_CONFIG, "-o %s: reductions are sum, avg, min and max", o->redop);
+        return dn_fail(DN_ERR_CONFIG, "-o %s: must be sum, avg, min or max", o->redop);
     if (o->max_bytes < o->min_bytes || (!o->step_bytes && o->factor < 2) || o->n_samples < 1 ||
         o->n_warmup < 0)
         return dn_fail(DN_ERR_CONFIG,
-                       "sizes from %zu to %zu bytes by factor %d, %d samples: nothing to measure",
+                       "no sizes to measure from %zu to %zu bytes by factor %d with %d samples: check -b, "
+                       "-e, -f and -n",
                        o->min_bytes, o->max_bytes, o->factor, o->n_samples);
     if (o->root < 0 || o->root >= n_workers)
-        return dn_fail(DN_ERR_CONFIG, "-r %d: there are %d ranks", o->root, n_workers);
+        return dn_fail(DN_ERR_CONFIG, "-r %d: must be a rank from 0 to %d", o->root, n_workers - 1);
     return DN_OK;
 }
 
-/* Together four times all last-level caches, so that what a turn leaves there is little of the next one. */
+/* Together four times all last-level caches, so that little of one repetition is cached for the next. */
 static size_t triad_bytes(const dn_bench_comm_options *options, const dn_topo *topo)
 {
     if (options->triad_bytes)
@@ -98,8 +89,8 @@ static dn_status print_machine(const dn_bench_comm_options *o, const dn_topo *to
     printf("# dionode %s bench comm\n", dn_version());
     printf("# machine %s, %d package%s, %d NUMA domain%s, %d core%s, %d PU%s (%d usable), "
            "last-level caches %zu KiB, %s %s\n",
-           system.machine, m->n_packages, dn_plural(m->n_packages), m->n_numa, dn_plural(m->n_numa), m->n_cores,
-           dn_plural(m->n_cores), m->n_pus, dn_plural(m->n_pus), m->n_usable,
+           system.machine, m->n_packages, dn_plural(m->n_packages), m->n_numa, dn_plural(m->n_numa),
+           m->n_cores, dn_plural(m->n_cores), m->n_pus, dn_plural(m->n_pus), m->n_usable,
            dn_topo_cache_bytes(topo) >> 10, system.sysname, system.release);
     printf("# ranks %d  minBytes %zu  maxBytes %zu  ", dn_topo_n_workers(topo), o->min_bytes, o->max_bytes);
     if (o->step_bytes)
@@ -108,8 +99,9 @@ static dn_status print_machine(const dn_bench_comm_options *o, const dn_topo *to
         printf("step %d(factor)  ", o->factor);
     printf("warmup %d  samples %d  validation %d  buffers %s\n", o->n_warmup, o->n_samples, o->check,
            o->clean_buffers ? "clean" : "dirty (written before each sample)");
-    printf("# a sample is the slowest rank's time from its exit of a barrier to the end of its calls, for\n"
-           "# one call of up to %d back to back on buffers of their own (at most %zu KiB; then one call)\n",
+    printf("# a sample is the slowest rank's time from leaving a barrier to the end of its calls, per call, "
+           "of up to\n"
+           "# %d calls back to back on separate buffers (up to %zu KiB in all, otherwise one call)\n",
            DN_BENCH_BATCH_MAX, DN_BENCH_BATCH_BYTES >> 10);
     return dn_flush(stdout);
 }
@@ -119,8 +111,8 @@ static dn_status launch(const dn_bench_comm_options *options, const dn_topo *top
 {
     DN_TRY(check_options(options, dn_topo_n_workers(topo)));
     if (!dn_topo_machine(topo)->this_system)
-        return dn_fail(DN_ERR_CONFIG, "HWLOC_SYNTHETIC or HWLOC_XMLFILE is set: a machine that is not this "
-                                      "one cannot be measured");
+        return dn_fail(DN_ERR_CONFIG, "only this machine can be measured: unset HWLOC_SYNTHETIC and "
+                                      "HWLOC_XMLFILE");
     DN_TRY(print_machine(options, topo));
     if (options->versus_mpi)
         DN_TRY(dn_versus_mpi_run(options, dn_topo_n_workers(topo), dn_topo_machine(topo)->n_here));
@@ -129,58 +121,51 @@ static dn_status launch(const dn_bench_comm_options *options, const dn_topo *top
     return dn_launch(&spec, signal_out);
 }
 
-/* *n_workers = as many as can run at once. */
-static dn_status count_workers(int *n_workers)
-{
-    dn_topo *topo;
-    DN_TRY(dn_topo_create(1, &topo));
-    int n = dn_topo_machine(topo)->n_usable;
-    *n_workers = n < DN_MAX_RANKS ? n : DN_MAX_RANKS;
-    dn_topo_destroy(&topo);
-    return DN_OK;
-}
-
 dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_workers, char *const *argv,
                         int *signal_out)
 {
     dn_topo *topo;
-    if (n_workers == 0)
-        DN_TRY(count_workers(&n_workers));
+    if (n_workers == 0) { /* as many as can run at once */
+        DN_TRY(dn_topo_create(1, &topo));
+        n_workers = (int)dn_min((size_t)dn_topo_machine(topo)->n_usable, DN_MAX_RANKS);
+        dn_topo_destroy(&topo);
+    }
     DN_TRY(dn_topo_create(n_workers, &topo));
     dn_status status = launch(options, topo, argv, signal_out);
     dn_topo_destroy(&topo);
     return status;
 }
 
-/* ---- workers: preamble ---- */
+/* ---- workers: ranks and triad ---- */
 
-typedef struct introduction {
+typedef struct rank_info {
     int pid;
     char pus[120];
-} introduction;
+} rank_info;
 
-/* In the room of the samples and buffers, which nobody uses yet. */
+/* Exchanged in the memory of the buffers, which is not in use yet. */
 static dn_status print_ranks(dn_bench_buffers *buffers)
 {
     dn_comm *comm = buffers->comm;
-    introduction *mine = buffers->region;
+    rank_info *mine = buffers->region;
     mine->pid = (int)getpid();
     dn_topo_bound_pus(mine->pus, sizeof mine->pus);
     DN_TRY(dn_comm_barrier(comm));
     for (int rank = 0; dn_comm_rank(comm) == 0 && rank < dn_comm_size(comm); rank++) {
-        const introduction *other =
+        const rank_info *other =
             dn_comm_view(comm, dn_comm_chunk_of(mine, sizeof *mine), rank, DN_TRAFFIC_CONTROL);
         printf("# rank %3d pid %7d CPUs %s\n", rank, other->pid, other->pus);
     }
     return dn_comm_barrier(comm);
 }
 
-/* Seconds from the first rank's start to the last one's end: where ranks share a core, they take turns. */
+/* Seconds from the first rank's start to the last rank's end, as ranks may share a core. */
 static dn_status time_triad(dn_bench_buffers *buffers, size_t n, bool streaming, double *seconds)
 {
     double *a = buffers->region, *b = a + n, *c = b + n;
     DN_TRY(dn_comm_barrier(buffers->comm));
-    double times[2] = {-dn_clock_s()}; /* one clock for all processes; the greatest of -start is the first */
+    double times[2] = {
+        -dn_clock_s()}; /* one clock for all processes; the maximum of -start is the first start */
     dn_triad(a, b, c, 3.0, n, streaming);
     times[1] = dn_clock_s();
     dn_comm_tick(buffers->comm, 0, "triad");
@@ -189,33 +174,33 @@ static dn_status time_triad(dn_bench_buffers *buffers, size_t n, bool streaming,
     return DN_OK;
 }
 
-static dn_status best_triad(dn_bench_buffers *buffers, size_t n, bool streaming, double *bytes_s)
+static dn_status repeat_triad(dn_bench_buffers *buffers, size_t n, bool streaming, double *bytes_s)
 {
     double best = 0;
-    for (int turn = 0; turn < TRIAD_TURNS; turn++) {
+    for (int repeat = 0; repeat < TRIAD_REPEATS; repeat++) {
         double seconds;
         DN_TRY(time_triad(buffers, n, streaming, &seconds));
-        if (turn > 0 && (best == 0 || seconds < best)) /* the first warms up */
+        if (repeat > 0 && (best == 0 || seconds < best)) /* the first is a warm-up */
             best = seconds;
     }
     *bytes_s = 3.0 * sizeof(double) * (double)n * dn_comm_size(buffers->comm) / best;
     return DN_OK;
 }
 
-/* *bytes_s = the better of both kinds of stores, over the whole region. */
+/* *bytes_s: the higher bandwidth of plain and non-temporal stores, over the whole region. */
 static dn_status measure_triad(dn_bench_buffers *buffers, double *bytes_s)
 {
     size_t n = buffers->region_bytes / 3 / 16 * 2;
     double plain, streamed = 0, *arrays = buffers->region;
     for (size_t i = 0; i < 3 * n; i++)
         arrays[i] = 1.0;
-    DN_TRY(best_triad(buffers, n, false, &plain));
+    DN_TRY(repeat_triad(buffers, n, false, &plain));
     if (dn_triad_can_stream())
-        DN_TRY(best_triad(buffers, n, true, &streamed));
+        DN_TRY(repeat_triad(buffers, n, true, &streamed));
     *bytes_s = streamed > plain ? streamed : plain;
     if (dn_comm_rank(buffers->comm) == 0) {
-        printf("# triad, all ranks at once on these CPUs, 3 arrays of %zu KiB a rank, best of %d: ",
-               n * 8 / 1024, TRIAD_TURNS - 1);
+        printf("# triad, all ranks at once on these CPUs, 3 arrays of %zu KiB per rank, best of %d: ",
+               n * 8 / 1024, TRIAD_REPEATS - 1);
         printf("%.2f GB/s with plain stores", 1e-9 * plain);
         if (dn_triad_can_stream())
             printf(", %.2f GB/s past the caches (NT)", 1e-9 * streamed);
@@ -230,39 +215,29 @@ static dn_status measure_triad(dn_bench_buffers *buffers, double *bytes_s)
 typedef struct session {
     const dn_bench_comm_options *options;
     dn_bench_buffers buffers;
-    dn_bench_table *table; /* rank 0 alone has one */
+    dn_bench_table *table; /* on rank 0 only */
     double triad_bytes_s;
     int n_rows;
 } session;
 
-static dn_status measure_size(session *s, const dn_bench_op *op, size_t bytes)
-{
-    dn_bench_row row;
-    DN_TRY(dn_bench_measure(&s->buffers, op, s->options, bytes, &row));
-    row.triad_bytes_s = s->triad_bytes_s;
-    row.mpi_s = s->options->versus_mpi ? dn_versus_mpi_seconds(s->n_rows) : 0;
-    s->n_rows++;
-    return s->table ? dn_bench_table_add(s->table, op, &row) : DN_OK;
-}
-
-/* Whether the run shall stop; the same answer on all ranks, whenever each of them heard of it. */
-static dn_status ask_stop(session *s, bool *stop)
-{
-    double asked = dn_comm_stop_requested(s->buffers.comm) != 0;
-    DN_TRY(dn_comm_all_reduce_scalars(s->buffers.comm, &asked, 1, DN_MAX));
-    *stop = asked > 0;
-    return DN_OK;
-}
-
 static dn_status measure_op(session *s, const dn_bench_op *op, bool *stop)
 {
-    size_t bytes, unit = dn_bench_unit(s->options, op, dn_comm_size(s->buffers.comm));
+    dn_comm *comm = s->buffers.comm;
+    size_t bytes, unit = dn_bench_unit(s->options, op, dn_comm_size(comm));
     if (s->table)
         dn_bench_table_title(s->table, op);
     for (bool more = dn_bench_first_size(s->options, unit, op->max_bytes, &bytes); more && !*stop;
          more = dn_bench_next_size(s->options, unit, op->max_bytes, &bytes)) {
-        DN_TRY(measure_size(s, op, bytes));
-        DN_TRY(ask_stop(s, stop));
+        dn_bench_row row;
+        DN_TRY(dn_bench_measure(&s->buffers, op, s->options, bytes, &row));
+        row.triad_bytes_s = s->triad_bytes_s;
+        row.mpi_s = s->options->versus_mpi ? dn_versus_mpi_seconds(s->n_rows) : 0;
+        s->n_rows++;
+        if (s->table)
+            DN_TRY(dn_bench_table_add(s->table, op, &row));
+        double stopped = dn_comm_stop_requested(comm) != 0; /* ranks see a request at different times */
+        DN_TRY(dn_comm_all_reduce_scalars(comm, &stopped, 1, DN_MAX));
+        *stop = stopped > 0;
     }
     return DN_OK;
 }
@@ -284,10 +259,10 @@ static dn_status measure_all(session *s)
 int dn_bench_comm_worker(const dn_bench_comm_options *options)
 {
     session s = {.options = options};
-    dn_status status = dn_comm_join(0, DEADLINE_S, &s.buffers.comm); /* the launcher knows how much */
+    dn_status status = dn_comm_join(0, DEADLINE_S, &s.buffers.comm); /* the launcher sizes the heap */
     dn_comm *comm = s.buffers.comm;
     if (status == DN_OK && dn_comm_rank(comm) != 0)
-        dn_log_set(NULL, NULL); /* what all ranks notice, one tells */
+        dn_log_set(NULL, NULL); /* warnings are the same on all ranks */
     if (status == DN_OK)
         status = measure_all(&s);
     dn_bench_table_close(&s.table);

@@ -1,18 +1,18 @@
-/* What ranks bring to a call, and what it must have made of it. */
+/* Inputs of a benchmarked call, and the check of its result. */
 #include "bench/ops.h"
 
 #include <math.h>
 #include <string.h>
 
 /* Exact in every type, BF16 too. */
-static inline int brought(int rank, uint64_t round, size_t i)
+static inline int input_at(int rank, uint64_t round, size_t i)
 {
     return (int)((5 * i + 17 * (uint64_t)rank + 29 * round) % 128 + 1);
 }
 
 /* ---- BF16: the upper half of an F32 ---- */
 
-static float widened(uint16_t x)
+static float bf16_to_f32(uint16_t x)
 {
     uint32_t bits = (uint32_t)x << 16;
     float f;
@@ -21,7 +21,7 @@ static float widened(uint16_t x)
 }
 
 /* For numbers that BF16 holds exactly. */
-static uint16_t narrowed(float f)
+static uint16_t f32_to_bf16(float f)
 {
     uint32_t bits;
     memcpy(&bits, &f, sizeof bits);
@@ -34,7 +34,7 @@ static uint16_t narrowed(float f)
     do {                                                                                                     \
         T *x = call->buffer;                                                                                 \
         for (size_t i = 0; i < call->count; i++)                                                             \
-            x[i] = value(brought(rank, round, i));                                                           \
+            x[i] = value(input_at(rank, round, i));                                                          \
     } while (0)
 
 void dn_bench_dirty(const dn_bench_call *call, uint64_t round)
@@ -48,7 +48,7 @@ void dn_bench_dirty(const dn_bench_call *call, uint64_t round)
         WRITE(double, (double));
         break;
     case DN_BF16:
-        WRITE(uint16_t, narrowed);
+        WRITE(uint16_t, f32_to_bf16);
         break;
     case DN_I32:
         WRITE(int32_t, (int32_t));
@@ -68,7 +68,7 @@ static double element(const dn_bench_call *call, size_t i)
     case DN_F64:
         return ((const double *)call->result)[i];
     case DN_BF16:
-        return (double)widened(((const uint16_t *)call->result)[i]);
+        return (double)bf16_to_f32(((const uint16_t *)call->result)[i]);
     case DN_I32:
         return ((const int32_t *)call->result)[i];
     default:
@@ -77,11 +77,11 @@ static double element(const dn_bench_call *call, size_t i)
 }
 
 /* The reduction, exactly. */
-static double reduced(const dn_bench_call *call, uint64_t round, size_t i)
+static double reduced_at(const dn_bench_call *call, uint64_t round, size_t i)
 {
-    int n_ranks = dn_comm_size(call->comm), result = brought(0, round, i);
+    int n_ranks = dn_comm_size(call->comm), result = input_at(0, round, i);
     for (int rank = 1; rank < n_ranks; rank++) {
-        int x = brought(rank, round, i);
+        int x = input_at(rank, round, i);
         if (call->redop == DN_MIN)
             result = x < result ? x : result;
         else if (call->redop == DN_MAX)
@@ -94,53 +94,52 @@ static double reduced(const dn_bench_call *call, uint64_t round, size_t i)
     return call->type == DN_I32 || call->type == DN_I64 ? result / n_ranks : result / (double)n_ranks;
 }
 
-/* How far rounding may take a reduction from the exact one. Sums are exact but where BF16 rounds them, once,
- * by half of 2^-8; an average is a product with a rounded 1/n: two roundings of half an epsilon. */
-static double slack(const dn_bench_call *call)
+/* The relative rounding error of a reduction. Sums are exact except in BF16, which rounds once, by half of
+ * 2^-8; an average is a product with a rounded 1/n: two roundings of half an epsilon. */
+static double tolerance(const dn_bench_call *call)
 {
     static const double epsilon[DN_N_TYPES] = {[DN_F32] = 0x1p-23, [DN_F64] = 0x1p-52, [DN_BF16] = 0x1p-7};
     bool rounds = call->redop == DN_AVG || (call->redop == DN_SUM && call->type == DN_BF16);
     return rounds ? 1.01 * epsilon[call->type] : 0;
 }
 
-static size_t wrong_reduced(const dn_bench_call *call, uint64_t round, size_t first, size_t end)
+static size_t count_wrong_reduced(const dn_bench_call *call, uint64_t round, size_t first, size_t end)
 {
-    double allowed = slack(call);
+    double allowed = tolerance(call);
     size_t n_wrong = 0;
     for (size_t i = first; i < end; i++) {
-        double expected = reduced(call, round, i);
+        double expected = reduced_at(call, round, i);
         n_wrong += !(fabs(element(call, i) - expected) <= allowed * expected);
     }
     return n_wrong;
 }
 
-/* Elements [first, end), which are those that `rank` brought at the place `shift` further on. */
-static size_t wrong_copied(const dn_bench_call *call, uint64_t round, size_t first, size_t end, int rank,
-                           size_t shift)
+/* Elements [first, end), which must equal the input of `rank`, `shift` elements further on. */
+static size_t count_wrong_copied(const dn_bench_call *call, uint64_t round, size_t first, size_t end,
+                                 int rank, size_t shift)
 {
     size_t n_wrong = 0;
     for (size_t i = first; i < end; i++)
-        n_wrong += !(element(call, i) == brought(rank, round, i + shift));
+        n_wrong += !(element(call, i) == input_at(rank, round, i + shift));
     return n_wrong;
 }
 
-static size_t wrong_slices(const dn_bench_call *call, uint64_t round)
+static size_t count_wrong_chunks(const dn_bench_call *call, uint64_t round)
 {
     size_t n_wrong = 0, first, end;
     for (int owner = 0; owner < dn_comm_size(call->comm); owner++) {
         dn_comm_chunk_bounds(call->comm, call->count, call->type, owner, &first, &end);
-        n_wrong += wrong_copied(call, round, first, end, owner, 0);
+        n_wrong += count_wrong_copied(call, round, first, end, owner, 0);
     }
     return n_wrong;
 }
 
-static size_t wrong_rows(const dn_bench_call *call, uint64_t round)
+static size_t count_wrong_rows(const dn_bench_call *call, uint64_t round)
 {
     int n_ranks = dn_comm_size(call->comm);
     size_t row = call->count / (size_t)n_ranks, me = (size_t)dn_comm_rank(call->comm), n_wrong = 0;
-    for (size_t s = 0; s < (size_t)n_ranks;
-         s++) /* a shift may be negative: unsigned numbers wrap as they must */
-        n_wrong += wrong_copied(call, round, s * row, (s + 1) * row, (int)s, (me - s) * row);
+    for (size_t s = 0; s < (size_t)n_ranks; s++) /* a negative shift wraps, and so does the sum */
+        n_wrong += count_wrong_copied(call, round, s * row, (s + 1) * row, (int)s, (me - s) * row);
     return n_wrong;
 }
 
@@ -151,17 +150,17 @@ size_t dn_bench_count_wrong(const dn_bench_op *op, const dn_bench_call *call, ui
     switch (op->result) {
     case DN_BENCH_REDUCED_SLICE:
         dn_comm_chunk_bounds(call->comm, call->count, call->type, rank, &first, &end);
-        return wrong_reduced(call, round, first, end);
+        return count_wrong_reduced(call, round, first, end);
     case DN_BENCH_REDUCED_ROOT:
-        return rank == call->root ? wrong_reduced(call, round, first, end) : 0;
+        return rank == call->root ? count_wrong_reduced(call, round, first, end) : 0;
     case DN_BENCH_REDUCED:
-        return wrong_reduced(call, round, first, end);
+        return count_wrong_reduced(call, round, first, end);
     case DN_BENCH_OF_ROOT:
-        return wrong_copied(call, round, first, end, call->root, 0);
+        return count_wrong_copied(call, round, first, end, call->root, 0);
     case DN_BENCH_OF_OWNERS:
-        return wrong_slices(call, round);
+        return count_wrong_chunks(call, round);
     case DN_BENCH_OF_ROWS:
-        return wrong_rows(call, round);
+        return count_wrong_rows(call, round);
     default:
         return 0;
     }

@@ -55,7 +55,7 @@ bool dn_bench_redop(const char *name, dn_op *redop)
     return false;
 }
 
-/* ---- room ---- */
+/* ---- memory ---- */
 
 size_t dn_bench_buffers_bytes(const dn_bench_comm_options *options)
 {
@@ -120,8 +120,8 @@ static void dirty_all(const series *s, uint64_t round)
         dn_bench_dirty(&s->calls[i], round + (uint64_t)i);
 }
 
-/* *seconds = what this rank's share of one sample took. Ranks write their buffers only after all are done
- * with them. */
+/* *seconds: this rank's time for the calls of one sample. Buffers are rewritten only after all ranks have
+ * finished. */
 static dn_status take_sample(series *s, uint64_t round, bool dirty, double *seconds)
 {
     dn_comm *comm = s->buffers->comm;
@@ -139,7 +139,7 @@ static dn_status take_sample(series *s, uint64_t round, bool dirty, double *seco
 static dn_status take_samples(series *s, const dn_bench_comm_options *options)
 {
     double ignored;
-    dirty_all(s, 0); /* clean buffers too begin with numbers, not with what was there */
+    dirty_all(s, 0); /* clean buffers need defined contents, too */
     for (int i = 0; i < options->n_warmup; i++)
         DN_TRY(take_sample(s, (uint64_t)i, s->dirty, &ignored));
     for (int i = 0; i < options->n_samples; i++)
@@ -147,7 +147,7 @@ static dn_status take_samples(series *s, const dn_bench_comm_options *options)
     return DN_OK;
 }
 
-/* On rank 0: each sample becomes that of the slowest rank, for one call. The others wait. */
+/* On rank 0: each sample becomes that of the slowest rank, per call. */
 static dn_status gather_samples(const series *s, int n_samples, dn_summary *summary)
 {
     dn_comm *comm = s->buffers->comm;
@@ -178,7 +178,7 @@ static double moved_bytes(dn_comm *comm)
     return moved;
 }
 
-/* One more sample, of which the time is not taken but everything else. */
+/* One more, untimed sample: bytes moved and wrong values. */
 static dn_status inspect(series *s, bool check, dn_bench_row *row)
 {
     enum { ROUND = 1000003 };

@@ -1,4 +1,4 @@
-/* `dionode bench numa`: measures in order, and hands the results to those who write them down. */
+/* `dionode bench numa`: the measurements, in order; results are written by numa_print, _json and _html. */
 #include "bench/numa.h"
 
 #include "base/fail.h"
@@ -15,25 +15,25 @@
 #include <string.h>
 #include <sys/utsname.h>
 
-#define BUFFER_FLOOR  ((size_t)64 << 20)
-#define BUFFER_ROUND  ((size_t)2 << 20)
-#define WORLD_BYTES   ((size_t)16 << 20)
-#define MEMORY_SHARES 2 /* the buffers take at most one of so many parts of what is free */
+#define BUFFER_FLOOR ((size_t)64 << 20)
+#define BUFFER_ROUND ((size_t)2 << 20)
+#define WORLD_BYTES  ((size_t)16 << 20)
+#define MEMORY_PART  2 /* buffers take at most 1 / MEMORY_PART of the available memory */
 
 dn_bench_numa_options dn_bench_numa_defaults(void)
 {
     return (dn_bench_numa_options){.seconds = 0.2};
 }
 
-typedef struct survey {
+typedef struct session {
     const dn_bench_numa_options *options;
     dn_topo *topo;
     void *buffers[DN_NUMA_DOMAINS]; /* of each domain that has memory */
     void *rings[DN_NUMA_DOMAINS];   /* a place in each of them, once they are linked */
-    dn_numa_results *found;
-} survey;
+    dn_numa_results *results;
+} session;
 
-/* ---- what is told, not measured ---- */
+/* ---- the machine ---- */
 
 /* The first line of a file. */
 static void read_text(const char *path, char *text, size_t bytes)
@@ -58,16 +58,16 @@ static void read_settings(dn_numa_results *r)
     read_text("/sys/kernel/mm/transparent_hugepage/shmem_enabled", r->huge_shared, sizeof r->huge_shared);
 }
 
-static dn_status describe(survey *s)
+static dn_status describe(session *s)
 {
-    dn_numa_results *r = s->found;
+    dn_numa_results *r = s->results;
     r->machine = *dn_topo_machine(s->topo);
     r->version = dn_version();
     r->seconds = s->options->seconds;
     r->cache_bytes = dn_topo_cache_bytes(s->topo);
     r->n_domains = dn_topo_n_domains(s->topo);
     if (r->n_domains > DN_NUMA_DOMAINS)
-        return dn_fail(DN_ERR_CONFIG, "%d NUMA domains: no more than %d can be measured", r->n_domains,
+        return dn_fail(DN_ERR_CONFIG, "%d NUMA domains: at most %d can be measured", r->n_domains,
                        DN_NUMA_DOMAINS);
     for (int i = 0; i < r->n_domains; i++)
         r->domains[i] = dn_topo_domain(s->topo, i);
@@ -77,17 +77,18 @@ static dn_status describe(survey *s)
 
 /* ---- memory ---- */
 
-static dn_status choose_buffer(survey *s)
+static dn_status choose_buffer_size(session *s)
 {
-    dn_numa_results *r = s->found;
+    dn_numa_results *r = s->results;
     size_t bytes = s->options->buffer_bytes, n = (size_t)r->n_domains;
-    size_t room = (size_t)dn_limits_memory("") / MEMORY_SHARES / n;
+    size_t available = (size_t)dn_limits_memory("") / MEMORY_PART / n;
     if (!bytes)
-        bytes = dn_min(dn_max(4 * r->cache_bytes / n, BUFFER_FLOOR), room);
+        bytes = dn_min(dn_max(4 * r->cache_bytes / n, BUFFER_FLOOR), available);
     r->buffer_bytes = (bytes + BUFFER_ROUND - 1) / BUFFER_ROUND * BUFFER_ROUND;
-    if (r->buffer_bytes > room)
-        return dn_fail(DN_ERR_MEMORY, "%zu MiB on each of %zu NUMA domains: only %zu MiB each may be taken",
-                       r->buffer_bytes >> 20, n, room >> 20);
+    if (r->buffer_bytes > available)
+        return dn_fail(DN_ERR_MEMORY,
+                       "%zu MiB on each of %zu NUMA domains are too much: at most %zu MiB each (--buffer)",
+                       r->buffer_bytes >> 20, n, available >> 20);
     return DN_OK;
 }
 
@@ -96,10 +97,10 @@ static bool has_memory(const dn_numa_results *r, int domain)
     return r->domains[domain].memory_bytes > 0;
 }
 
-/* With one domain there is nothing to choose, and containers may not be allowed to. */
-static dn_status take_buffers(survey *s)
+/* With one domain no node is set, which containers may not permit. */
+static dn_status alloc_buffers(session *s)
 {
-    dn_numa_results *r = s->found;
+    dn_numa_results *r = s->results;
     for (int i = 0; i < r->n_domains; i++)
         if (has_memory(r, i)) {
             int node = r->n_domains > 1 ? r->domains[i].os_node : -1;
@@ -109,7 +110,7 @@ static dn_status take_buffers(survey *s)
     return DN_OK;
 }
 
-/* Where a rank's arena lies that nobody placed: the way shared memory is used in training. */
+/* Placement of a rank's arena by first touch, as in training. */
 typedef struct arena {
     dn_status status;
     dn_pages_places places;
@@ -131,10 +132,10 @@ static void place_arena(int index, void *argument)
     dn_world_destroy(&world);
 }
 
-/* A kernel that does not tell where pages lie (containers) takes nothing but this report. */
-static dn_status find_places(survey *s)
+/* Without move_pages (containers) only this part of the report is missing. */
+static dn_status locate_pages(session *s)
 {
-    dn_numa_results *r = s->found;
+    dn_numa_results *r = s->results;
     arena a = {.status = DN_OK};
     int pu;
     for (int i = 0; i < r->n_domains; i++)
@@ -149,8 +150,8 @@ static dn_status find_places(survey *s)
 
 /* ---- measurements ---- */
 
-/* The cores of a domain; false if none may be used. */
-static bool cpus_of(const survey *s, int domain, int *pus, dn_probe_cpus *cpus)
+/* The usable cores of a domain; false if there are none. */
+static bool cpus_of(const session *s, int domain, int *pus, dn_probe_cpus *cpus)
 {
     int n = dn_topo_cores(s->topo, domain, pus, DN_THREADS_MAX);
     *cpus = (dn_probe_cpus){s->topo, pus, n < DN_THREADS_MAX ? n : DN_THREADS_MAX, s->options->seconds};
@@ -165,10 +166,10 @@ static void clear(dn_numa_matrix *matrix, int n)
             matrix->at[i][j] = NAN;
 }
 
-static dn_status measure_domain(survey *s, int i)
+static dn_status measure_domain(session *s, int i)
 {
     static int pus[DN_THREADS_MAX];
-    dn_numa_results *r = s->found;
+    dn_numa_results *r = s->results;
     dn_probe_cpus cpus;
     r->copy_bytes_s[i] = r->triad_bytes_s[i] = NAN;
     if (!cpus_of(s, i, pus, &cpus))
@@ -183,10 +184,10 @@ static dn_status measure_domain(survey *s, int i)
     return dn_probe_bandwidth(&cpus, DN_PROBE_TRIAD, s->buffers[i], r->buffer_bytes, &r->triad_bytes_s[i]);
 }
 
-static dn_status measure_latencies(survey *s)
+static dn_status measure_latencies(session *s)
 {
     static int pus[DN_THREADS_MAX];
-    dn_numa_results *r = s->found;
+    dn_numa_results *r = s->results;
     for (int j = 0; j < r->n_domains; j++)
         if ((s->rings[j] = s->buffers[j]))
             dn_probe_link(s->buffers[j], r->buffer_bytes);
@@ -200,11 +201,11 @@ static dn_status measure_latencies(survey *s)
     return DN_OK;
 }
 
-/* Evenly over all usable cores where they are too many. */
-static void choose_cores(survey *s)
+/* All usable cores, or DN_NUMA_CORES of them, evenly spaced. */
+static void choose_cores(session *s)
 {
     static int all[DN_THREADS_MAX];
-    dn_numa_results *r = s->found;
+    dn_numa_results *r = s->results;
     int n = dn_topo_cores(s->topo, -1, all, DN_THREADS_MAX);
     n = n < DN_THREADS_MAX ? n : DN_THREADS_MAX;
     r->n_usable_cores = n;
@@ -213,9 +214,9 @@ static void choose_cores(survey *s)
         r->pus[i] = all[i * n / r->n_cores];
 }
 
-static dn_status measure_lines(survey *s)
+static dn_status measure_lines(session *s)
 {
-    dn_numa_results *r = s->found;
+    dn_numa_results *r = s->results;
     choose_cores(s);
     clear(&r->line_ns, r->n_cores);
     for (int i = 0; i < r->n_cores; i++)
@@ -226,12 +227,12 @@ static dn_status measure_lines(survey *s)
     return DN_OK;
 }
 
-/* In the first domain with two cores. Its buffer is one ring by now; to read it disturbs nothing. */
-static dn_status measure_loads(survey *s)
+/* In the first domain with two cores. Its buffer holds the ring by now, which reads do not change. */
+static dn_status measure_loads(session *s)
 {
     static const double delays_ns[] = {0, 10, 25, 50, 100, 200, 500, 1000, 5000};
     static int pus[DN_THREADS_MAX];
-    dn_numa_results *r = s->found;
+    dn_numa_results *r = s->results;
     dn_probe_cpus cpus;
     r->loaded_domain = -1;
     for (int i = 0; i < r->n_domains && r->loaded_domain < 0; i++)
@@ -251,58 +252,57 @@ static dn_status measure_loads(survey *s)
     return DN_OK;
 }
 
-static dn_status measure(survey *s)
+static dn_status measure(session *s)
 {
-    dn_numa_results *r = s->found;
+    dn_numa_results *r = s->results;
     DN_TRY(describe(s));
-    DN_TRY(choose_buffer(s));
-    DN_TRY(take_buffers(s));
-    DN_TRY(find_places(s));
+    DN_TRY(choose_buffer_size(s));
+    DN_TRY(alloc_buffers(s));
+    DN_TRY(locate_pages(s));
     clear(&r->latency_ns, r->n_domains);
     clear(&r->read_bytes_s, r->n_domains);
     for (int i = 0; i < r->n_domains; i++)
         DN_TRY(measure_domain(s, i));
-    DN_TRY(measure_latencies(s)); /* overwrites the buffers with rings */
+    DN_TRY(measure_latencies(s)); /* writes rings to the buffers */
     DN_TRY(measure_lines(s));
     return measure_loads(s);
 }
 
 /* ---- the command ---- */
 
-static dn_status give_out(const survey *s)
+static dn_status write_results(const session *s)
 {
-    dn_numa_print(s->found, stdout);
-    dn_status printed = dn_flush(stdout); /* told after the files, which may still be written */
+    dn_numa_print(s->results, stdout);
+    dn_status printed = dn_flush(stdout); /* reported after the files are written */
     if (s->options->json)
-        DN_TRY(dn_numa_write_json(s->found, s->options->json));
+        DN_TRY(dn_numa_write_json(s->results, s->options->json));
     if (s->options->html)
-        DN_TRY(dn_numa_write_html(s->found, s->options->html));
+        DN_TRY(dn_numa_write_html(s->results, s->options->html));
     return printed;
 }
 
-static dn_status run(survey *s)
+static dn_status run(session *s)
 {
     if (!(s->options->seconds > 0))
-        return dn_fail(DN_ERR_CONFIG, "turns of %g seconds: more than 0 are needed", s->options->seconds);
+        return dn_fail(DN_ERR_CONFIG, "--seconds %g: must be > 0", s->options->seconds);
     if (!dn_topo_machine(s->topo)->this_system)
         return dn_fail(DN_ERR_CONFIG,
-                       "HWLOC_SYNTHETIC or HWLOC_XMLFILE is set: a machine that is not this one "
-                       "cannot be measured");
-    s->found = calloc(1, sizeof *s->found);
-    if (!s->found)
+                       "only this machine can be measured: unset HWLOC_SYNTHETIC and HWLOC_XMLFILE");
+    s->results = calloc(1, sizeof *s->results);
+    if (!s->results)
         return dn_fail(DN_ERR_MEMORY, "no memory for the results");
     DN_TRY(measure(s));
-    return give_out(s);
+    return write_results(s);
 }
 
 dn_status dn_bench_numa(const dn_bench_numa_options *options)
 {
-    survey s = {.options = options};
+    session s = {.options = options};
     DN_TRY(dn_topo_create(1, &s.topo));
     dn_status status = run(&s);
     for (int i = 0; i < DN_NUMA_DOMAINS; i++)
-        dn_pages_free(s.buffers[i], s.found ? s.found->buffer_bytes : 0);
-    free(s.found);
+        dn_pages_free(s.buffers[i], s.results ? s.results->buffer_bytes : 0);
+    free(s.results);
     dn_topo_destroy(&s.topo);
     return status;
 }

@@ -16,7 +16,7 @@
 #define STEP_BYTES   ((size_t)128) /* pairs of lines, which some prefetchers fetch together */
 #define WINDOW_BYTES ((size_t)2 << 20)
 #define WINDOW_STEPS (WINDOW_BYTES / STEP_BYTES)
-#define TURNS        3
+#define REPEATS      3
 
 /* ---- a ring of pointers ---- */
 
@@ -49,7 +49,7 @@ size_t dn_probe_link(void *memory, size_t bytes)
     size_t n_windows = (bytes + WINDOW_BYTES - 1) / WINDOW_BYTES;
     uint32_t *order = malloc(n_windows * sizeof *order);
     void *first, **tail = &first;
-    if (!order) /* in this order then; a prefetcher does not look that far */
+    if (!order) /* windows in address order then: beyond the reach of prefetchers */
         n_windows = 0;
     else
         shuffle(order, n_windows, 0);
@@ -65,7 +65,7 @@ size_t dn_probe_link(void *memory, size_t bytes)
 
 /* ---- latency ---- */
 
-/* Short enough that most runs of so many steps are not interrupted. */
+/* So few steps that most samples see no interrupt. */
 enum { CHASE_STEPS = 1 << 10, CHASE_TIMES = 1 << 15 };
 
 typedef struct chase {
@@ -74,8 +74,8 @@ typedef struct chase {
     double times[CHASE_TIMES];
 } chase;
 
-/* Keeps the compiler from leaving out a loop of which nobody wants the result. */
-static void use(const void *p)
+/* Keeps the compiler from removing a loop whose result is not used. */
+static void keep(const void *p)
 {
     __asm__ volatile("" : : "r"(p) : "memory");
 }
@@ -88,7 +88,7 @@ static void run_chase(chase *c)
     while (n == 0 || (n < CHASE_TIMES && last_s - begin_s < c->seconds)) {
         for (int i = 0; i < CHASE_STEPS; i++)
             at = *(void **)at;
-        use(at);
+        keep(at);
         double now_s = dn_clock_s();
         c->times[n++] = now_s - last_s;
         last_s = now_s;
@@ -131,48 +131,48 @@ typedef struct stream {
     dn_probe_kind kind;
     bool streaming;
     char *memory;
-    size_t part_bytes; /* of one member, a multiple of 384 */
+    size_t chunk_bytes; /* of one member, a multiple of 384 */
     double seconds;
     double rates[DN_THREADS_MAX]; /* bytes/s */
 } stream;
 
-/* One pass over a member's part. Returns the bytes it counts. */
-static size_t pass(const stream *s, char *part)
+/* One pass over a member's chunk. Returns the bytes it counts. */
+static size_t pass(const stream *s, char *chunk)
 {
-    size_t bytes = s->part_bytes;
+    size_t bytes = s->chunk_bytes;
     if (s->kind == DN_PROBE_READ) {
-        uint64_t sum = read_words((const uint64_t *)part, bytes / sizeof(uint64_t));
-        use(&sum);
+        uint64_t sum = read_words((const uint64_t *)chunk, bytes / sizeof(uint64_t));
+        keep(&sum);
         return bytes;
     }
     if (s->kind == DN_PROBE_COPY) {
-        memcpy(part, part + bytes / 2, bytes / 2);
-        use(part);
+        memcpy(chunk, chunk + bytes / 2, bytes / 2);
+        keep(chunk);
         return bytes;
     }
     size_t n = bytes / 3 / sizeof(double);
-    double *a = (double *)part;
+    double *a = (double *)chunk;
     dn_triad(a, a + n, a + 2 * n, 3.0, n, s->streaming);
-    use(part);
+    keep(chunk);
     return bytes;
 }
 
 static void run_stream(int index, void *argument)
 {
     stream *s = argument;
-    char *part = s->memory + (size_t)index * s->part_bytes;
+    char *chunk = s->memory + (size_t)index * s->chunk_bytes;
     double begin_s = dn_clock_s(), now_s;
     size_t bytes = 0;
     do {
-        bytes += pass(s, part);
+        bytes += pass(s, chunk);
         now_s = dn_clock_s();
     } while (now_s - begin_s < s->seconds);
     s->rates[index] = (double)bytes / (now_s - begin_s);
 }
 
-static dn_status best_turn(const dn_probe_cpus *cpus, stream *s, double *bytes_s)
+static dn_status best_stream(const dn_probe_cpus *cpus, stream *s, double *bytes_s)
 {
-    for (int turn = 0; turn < TURNS; turn++) {
+    for (int repeat = 0; repeat < REPEATS; repeat++) {
         double sum = 0;
         DN_TRY(dn_threads_run(cpus->topo, cpus->pus, cpus->n, run_stream, s));
         for (int i = 0; i < cpus->n; i++)
@@ -187,13 +187,13 @@ dn_status dn_probe_bandwidth(const dn_probe_cpus *cpus, dn_probe_kind kind, void
 {
     assert(cpus->n <= DN_THREADS_MAX);
     stream s = {.kind = kind, .memory = memory, .seconds = cpus->seconds};
-    s.part_bytes = bytes / (size_t)cpus->n / 384 * 384; /* three arrays that begin at cache lines */
+    s.chunk_bytes = bytes / (size_t)cpus->n / 384 * 384; /* three arrays that begin at cache lines */
     *bytes_s = 0;
-    if (s.part_bytes == 0)
+    if (s.chunk_bytes == 0)
         return dn_fail(DN_ERR_ARG, "%zu bytes are too few for %d processors", bytes, cpus->n);
-    DN_TRY(best_turn(cpus, &s, bytes_s));
+    DN_TRY(best_stream(cpus, &s, bytes_s));
     s.streaming = true;
-    return kind == DN_PROBE_TRIAD && dn_triad_can_stream() ? best_turn(cpus, &s, bytes_s) : DN_OK;
+    return kind == DN_PROBE_TRIAD && dn_triad_can_stream() ? best_stream(cpus, &s, bytes_s) : DN_OK;
 }
 
 /* ---- latency under load ---- */
@@ -201,7 +201,7 @@ dn_status dn_probe_bandwidth(const dn_probe_cpus *cpus, dn_probe_kind kind, void
 typedef struct loaded {
     chase chase;
     const char *memory;
-    size_t part_bytes;
+    size_t chunk_bytes;
     uint64_t spins;    /* between two reads of a KiB */
     _Atomic bool stop; /* relaxed: it orders nothing */
     double rates[DN_THREADS_MAX];
@@ -217,7 +217,7 @@ static double spins_per_ns(void)
 {
     enum { N = 1000000 };
     double best_s = 1;
-    for (int turn = 0; turn < TURNS; turn++) {
+    for (int repeat = 0; repeat < REPEATS; repeat++) {
         double begin_s = dn_clock_s();
         spin(N);
         double s = dn_clock_s() - begin_s;
@@ -229,12 +229,12 @@ static double spins_per_ns(void)
 static void load(loaded *l, int index)
 {
     enum { KIB = 1024 };
-    const char *part = l->memory + (size_t)index * l->part_bytes;
+    const char *chunk = l->memory + (size_t)index * l->chunk_bytes;
     double begin_s = dn_clock_s();
     size_t bytes = 0;
     while (!atomic_load_explicit(&l->stop, memory_order_relaxed)) {
-        uint64_t sum = read_words((const uint64_t *)(part + bytes % l->part_bytes), KIB / sizeof(uint64_t));
-        use(&sum);
+        uint64_t sum = read_words((const uint64_t *)(chunk + bytes % l->chunk_bytes), KIB / sizeof(uint64_t));
+        keep(&sum);
         spin(l->spins);
         bytes += KIB;
     }
@@ -262,10 +262,10 @@ dn_status dn_probe_loaded(const dn_probe_cpus *cpus, void **ring, const void *me
     l->chase.at = *ring;
     l->chase.seconds = cpus->seconds;
     l->memory = memory;
-    l->part_bytes = bytes / (size_t)(cpus->n - 1) / 1024 * 1024;
+    l->chunk_bytes = bytes / (size_t)(cpus->n - 1) / 1024 * 1024;
     l->spins = (uint64_t)(delay_ns * spins_per_ns());
-    dn_status status = l->part_bytes ? dn_threads_run(cpus->topo, cpus->pus, cpus->n, run_loaded, l)
-                                     : dn_fail(DN_ERR_ARG, "%zu bytes are too few for a load", bytes);
+    dn_status status = l->chunk_bytes ? dn_threads_run(cpus->topo, cpus->pus, cpus->n, run_loaded, l)
+                                      : dn_fail(DN_ERR_ARG, "%zu bytes are too few for a load", bytes);
     *ns = l->chase.ns;
     *ring = l->chase.at;
     *bytes_s = 0;
@@ -277,32 +277,33 @@ dn_status dn_probe_loaded(const dn_probe_cpus *cpus, void **ring, const void *me
 
 /* ---- one cache line between two processors ---- */
 
-enum { LINE_TURNS = 40, LINE_TRIPS = 500 };
+enum { LINE_REPEATS = 40, LINE_TRIPS = 500 };
 
 typedef struct line {
-    _Alignas(128) _Atomic uint64_t ball; /* even: the first has it to hit */
-    _Alignas(128) double best_s;         /* of a turn */
+    _Alignas(128) _Atomic uint64_t turn; /* even: of the first thread */
+    _Alignas(128) double best_s;         /* of a repetition */
 } line;
 
-/* Relaxed: nothing but the line itself is handed over. */
-static void await_ball(line *l, uint64_t value)
+/* Relaxed: no other data are passed. */
+static void wait_for(line *l, uint64_t value)
 {
-    while (atomic_load_explicit(&l->ball, memory_order_relaxed) != value)
+    while (atomic_load_explicit(&l->turn, memory_order_relaxed) != value)
         ;
 }
 
 static void run_line(int index, void *argument)
 {
     line *l = argument;
-    for (uint64_t turn = 0; turn < LINE_TURNS; turn++) {
+    for (uint64_t repeat = 0; repeat < LINE_REPEATS; repeat++) {
         double begin_s = dn_clock_s();
         for (uint64_t i = 0; i < LINE_TRIPS; i++) {
-            uint64_t mine = 2 * (turn * LINE_TRIPS + i) + (uint64_t)index;
-            await_ball(l, mine);
-            atomic_store_explicit(&l->ball, mine + 1, memory_order_relaxed);
+            uint64_t mine = 2 * (repeat * LINE_TRIPS + i) + (uint64_t)index;
+            wait_for(l, mine);
+            atomic_store_explicit(&l->turn, mine + 1, memory_order_relaxed);
         }
         double s = dn_clock_s() - begin_s;
-        if (index == 0 && (turn == 1 || (turn > 1 && s < l->best_s))) /* the first turn finds the other */
+        if (index == 0 &&
+            (repeat == 1 || (repeat > 1 && s < l->best_s))) /* the first repeat waits for the other thread */
             l->best_s = s;
     }
 }

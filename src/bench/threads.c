@@ -9,7 +9,7 @@
 
 enum gate { CLOSED, OPEN, CANCELLED };
 
-typedef struct team {
+typedef struct thread_group {
     const dn_topo *topo;
     dn_threads_fn *fn;
     void *argument;
@@ -20,16 +20,16 @@ typedef struct team {
     int n_bound;
     dn_status failed;
     char message[256];
-} team;
+} thread_group;
 
 typedef struct member {
-    team *team;
+    thread_group *thread_group;
     int index, pu;
     pthread_t thread;
 } member;
 
-/* Tells how binding went, then waits for the word to begin. */
-static bool join_in(team *t, dn_status bound)
+/* Reports the result of binding, then waits for the gate. True: run. */
+static bool wait_for_gate(thread_group *t, dn_status bound)
 {
     pthread_mutex_lock(&t->lock);
     t->n_bound++;
@@ -45,21 +45,22 @@ static bool join_in(team *t, dn_status bound)
     return open;
 }
 
-static void *live(void *argument)
+static void *thread_main(void *argument)
 {
     member *m = argument;
-    if (join_in(m->team, dn_topo_bind_pu(m->team->topo, m->pu)))
-        m->team->fn(m->index, m->team->argument);
+    if (wait_for_gate(m->thread_group, dn_topo_bind_pu(m->thread_group->topo, m->pu)))
+        m->thread_group->fn(m->index, m->thread_group->argument);
     return NULL;
 }
 
-/* Opens the gate once all n are bound, or sends those that were made home. */
-static dn_status begin(team *t, int n_made, int n)
+/* Opens the gate once all n threads are bound, or cancels those that were started. */
+static dn_status open_gate(thread_group *t, int n_started, int n)
 {
     pthread_mutex_lock(&t->lock);
-    while (t->n_bound < n_made)
+    while (t->n_bound < n_started)
         pthread_cond_wait(&t->changed, &t->lock);
-    dn_status status = n_made < n ? dn_fail(DN_ERR_SYSTEM, "cannot start thread %d of %d", n_made + 1, n)
+    dn_status status = n_started < n
+                           ? dn_fail(DN_ERR_SYSTEM, "cannot start thread %d of %d", n_started + 1, n)
                        : t->failed != DN_OK ? dn_fail(t->failed, "%s", t->message)
                                             : DN_OK;
     t->gate = status == DN_OK ? OPEN : CANCELLED;
@@ -70,22 +71,22 @@ static dn_status begin(team *t, int n_made, int n)
 
 dn_status dn_threads_run(const dn_topo *topo, const int *pus, int n, dn_threads_fn *fn, void *argument)
 {
-    team t = {.topo = topo,
-              .fn = fn,
-              .argument = argument,
-              .lock = PTHREAD_MUTEX_INITIALIZER,
-              .changed = PTHREAD_COND_INITIALIZER};
+    thread_group t = {.topo = topo,
+                      .fn = fn,
+                      .argument = argument,
+                      .lock = PTHREAD_MUTEX_INITIALIZER,
+                      .changed = PTHREAD_COND_INITIALIZER};
     member *members = calloc((size_t)n, sizeof *members);
-    int n_made = 0;
+    int n_started = 0;
     if (!members)
         return dn_fail(DN_ERR_MEMORY, "no memory for %d threads", n);
-    for (; n_made < n; n_made++) {
-        members[n_made] = (member){.team = &t, .index = n_made, .pu = pus[n_made]};
-        if (pthread_create(&members[n_made].thread, NULL, live, &members[n_made]) != 0)
+    for (; n_started < n; n_started++) {
+        members[n_started] = (member){.thread_group = &t, .index = n_started, .pu = pus[n_started]};
+        if (pthread_create(&members[n_started].thread, NULL, thread_main, &members[n_started]) != 0)
             break;
     }
-    dn_status status = begin(&t, n_made, n);
-    for (int i = 0; i < n_made; i++)
+    dn_status status = open_gate(&t, n_started, n);
+    for (int i = 0; i < n_started; i++)
         pthread_join(members[i].thread, NULL);
     free(members);
     return status;

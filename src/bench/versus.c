@@ -28,14 +28,6 @@ static const char *const missing =
 
 /* ---- building ---- */
 
-static dn_status write_source(const build *b)
-{
-    FILE *file = fopen(b->source, "w");
-    bool good = file && fputs(dn_mpi_program, file) >= 0;
-    good = file && fclose(file) == 0 && good;
-    return good ? DN_OK : dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", b->source);
-}
-
 static dn_status make_folder(build *b)
 {
     const char *base = getenv("TMPDIR");
@@ -55,14 +47,6 @@ static void remove_folder(const build *b)
     rmdir(b->folder);
 }
 
-static dn_status compile(build *b)
-{
-    char text[4096];
-    const char *const argv[] = {"mpicc", "-O3", "-std=gnu11", "-o", b->program, b->source, NULL};
-    DN_TRY(write_source(b));
-    return dn_command_run(argv, COMPILE_S, text, sizeof text);
-}
-
 static bool installed(const char *name)
 {
     char text[4096];
@@ -72,7 +56,7 @@ static bool installed(const char *name)
 
 /* ---- running ---- */
 
-/* The rows as the program takes them: "all-reduce:1024". */
+/* The arguments of the program: "all-reduce:1024". */
 static dn_status write_rows(const dn_bench_comm_options *o, int n_ranks, char text[][40], int *n)
 {
     *n = 0;
@@ -83,8 +67,8 @@ static dn_status write_rows(const dn_bench_comm_options *o, int n_ranks, char te
         for (bool more = dn_bench_first_size(o, unit, op->max_bytes, &bytes); more;
              more = dn_bench_next_size(o, unit, op->max_bytes, &bytes)) {
             if (*n == ROWS_MAX)
-                return dn_fail(DN_ERR_CONFIG,
-                               "more than %d sizes at once against MPI: take a larger -f or -i", ROWS_MAX);
+                return dn_fail(DN_ERR_CONFIG, "more than %d sizes with --versus mpi: use a larger -f or -i",
+                               ROWS_MAX);
             snprintf(text[(*n)++], sizeof text[0], "%s:%zu", op->name, bytes);
         }
     }
@@ -127,12 +111,18 @@ static dn_status run(const dn_bench_comm_options *o, build *b, int n_ranks, int 
 static dn_status build_and_run(const dn_bench_comm_options *o, build *b, int n_ranks, int n_pus)
 {
     static char text[TEXT_MAX];
-    DN_TRY(compile(b));
+    const char *const compiler[] = {"mpicc", "-O3", "-std=gnu11", "-o", b->program, b->source, NULL};
+    FILE *file = fopen(b->source, "w");
+    bool written = file && fputs(dn_mpi_program, file) >= 0;
+    written = file && fclose(file) == 0 && written;
+    if (!written)
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", b->source);
+    DN_TRY(dn_command_run(compiler, COMPILE_S, text, sizeof text));
     DN_TRY(run(o, b, n_ranks, n_pus, text, sizeof text));
     char *first_time = strchr(text, '\n');
     if (!first_time)
-        return dn_fail(DN_ERR_SYSTEM, "MPI's program printed no times");
-    printf("# versus %.*s, measured just before, in the same way; MPI/ours is of the medians\n",
+        return dn_fail(DN_ERR_SYSTEM, "the MPI program printed no times");
+    printf("# versus %.*s, measured immediately before in the same way; MPI/ours is the ratio of medians\n",
            (int)(first_time - text), text);
     DN_TRY(dn_flush(stdout));
     return setenv(VARIABLE, first_time + 1, 1) == 0

@@ -22,23 +22,24 @@ typedef struct dn_meta {
 } dn_meta;
 
 /**
- * Collective over comm. Writes generation `step`, replacing it if it exists, and keeps the newest `keep` >= 1. All
- * ranks pass the same step and tensors (DN_REAL, or DN_BF16 after all others) with all shards; the shards that have
- * data tile each tensor. A barrier lies between writing these data and this call. Each rank writes the rows it
- * holds; ranks that share rows take turns. dir (created if missing), keep and meta are rank 0's, which also creates,
- * seals and renames the file.
+ * Collective over comm. Writes generation `step`, replacing it if it exists, and keeps the newest `keep`
+ * >= 1. All ranks pass the same step and tensors (DN_REAL, or DN_BF16 after all others) with all shards,
+ * which tile each tensor. A barrier lies between writing these data and this call. Each rank writes the rows
+ * it holds; ranks that share rows take turns. dir (created if missing), keep and meta are rank 0's, which
+ * also creates, seals and renames the file.
  *
- * The oldest generations are removed first, so that there are never more than max(keep, 2) files; the newest stays
- * until the new one is complete. Generations after `step` belong to another history and are left alone. Tensors are
- * written whole, a few MiB at a time: the file does not depend on the sharding. Strings are UTF-8; the metadata key
- * "xxh3" is reserved. tick (may be NULL) is called every few MiB.
+ * The oldest generations are removed first, so that there are never more than max(keep, 2) files; the newest
+ * stays until the new one is complete. Generations after `step` belong to another history and are left alone.
+ * Tensors are written whole, a few MiB at a time: the file does not depend on the sharding. Strings are
+ * UTF-8; the metadata key "xxh3" is reserved. tick (may be NULL) is called every few MiB.
  *
- * Errors: DN_ERR_IO naming file and cause, also for too little free space; DN_ERR_ARG shards that overlap or leave a
- * gap, or invalid UTF-8; DN_ERR_MEMORY. Older generations then still exist, and nothing half-written is left.
+ * Errors: DN_ERR_IO naming file and cause, also for too little free space; DN_ERR_ARG shards that overlap or
+ * leave a gap, or invalid UTF-8; DN_ERR_MEMORY. Older generations then still exist, and nothing half-written
+ * is left.
  */
 dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, size_t keep, const dn_meta *meta,
-                              size_t n_meta, const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
-                              void *context) DN_MUST_USE;
+                              size_t n_meta, const dn_sharded_tensor *tensors, size_t n_tensors,
+                              void (*tick)(void *), void *context) DN_MUST_USE;
 
 /** Makes generation `step` the best: best.safetensors becomes a name of its file, at once or not at all. A file
  * system without hard links is a warning. Errors: DN_ERR_IO; DN_ERR_ARG dir is too long. */

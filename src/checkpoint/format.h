@@ -1,4 +1,4 @@
-/* What writer and reader of a checkpoint agree on beyond safetensors itself. */
+/* Constants of the checkpoint format beyond those of safetensors. */
 #ifndef CHECKPOINT_FORMAT_H
 #define CHECKPOINT_FORMAT_H
 
@@ -6,12 +6,12 @@
 
 #define DN_CHECKPOINT_ALIGN 64 /* tensor data starts at a multiple of this many bytes in the file */
 
-/* Every header starts so, which fixes the place of the checksum's digits in the file. */
+/* The start of every header, which fixes the offset of the checksum in the file. */
 #define DN_CHECKPOINT_PREFIX     "{\"__metadata__\":{\"xxh3\":\""
-#define DN_CHECKPOINT_ZEROS      "0000000000000000" /* the digits while the sum is taken */
+#define DN_CHECKPOINT_ZEROS      "0000000000000000" /* its digits while the sum is computed */
 #define DN_CHECKPOINT_DIGITS     (sizeof DN_CHECKPOINT_ZEROS - 1)
 #define DN_CHECKPOINT_DIGITS_AT  (8 + sizeof DN_CHECKPOINT_PREFIX - 1) /* offset in the file */
-#define DN_CHECKPOINT_HEADER_MAX 100000000                             /* bytes, as other readers demand */
+#define DN_CHECKPOINT_HEADER_MAX 100000000 /* bytes; the limit of the safetensors library */
 
 #ifdef DN_REAL_DOUBLE
 #define DN_CHECKPOINT_DTYPE "F64"

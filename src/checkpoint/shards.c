@@ -1,49 +1,9 @@
 #include "checkpoint/shards.h"
 
-#include "base/fail.h"
 #include "base/size.h"
 #include "device/device.h"
 
 #include <string.h>
-
-static bool is_empty(const dn_shard *shard)
-{
-    return !shard->data || dn_block_size(shard->block) == 0;
-}
-
-/* The first shard before `index` that holds some of the same elements, or `index`. */
-static size_t find_overlap(const dn_tensor *tensor, size_t index)
-{
-    size_t other = 0;
-    while (other < index && (is_empty(&tensor->shards[other]) ||
-                             dn_block_size(dn_block_intersect(tensor->shards[other].block,
-                                                              tensor->shards[index].block)) == 0))
-        other++;
-    return other;
-}
-
-/* Shards within the tensor that do not overlap leave no hole if they have as many elements. */
-dn_status dn_shards_check(const dn_tensor *tensor)
-{
-    size_t held = 0;
-    for (size_t i = 0; i < tensor->n_shards; i++) {
-        const dn_block block = tensor->shards[i].block;
-        if (is_empty(&tensor->shards[i]))
-            continue;
-        if (!dn_block_is_within(block, tensor->rows, tensor->cols))
-            return dn_fail(DN_ERR_ARG, "%s: shard %zu lies beyond the tensor [%zu, %zu]", tensor->name, i,
-                           tensor->rows, tensor->cols);
-        size_t other = find_overlap(tensor, i);
-        if (other < i)
-            return dn_fail(DN_ERR_ARG, "%s: shards %zu and %zu overlap: give each element once", tensor->name,
-                           other, i);
-        held += dn_block_size(block);
-    }
-    if (held != tensor->rows * tensor->cols)
-        return dn_fail(DN_ERR_ARG, "%s: its shards hold %zu of %zu elements: give all of them", tensor->name,
-                       held, tensor->rows * tensor->cols);
-    return DN_OK;
-}
 
 /* Of the rows from *row up to, not including, *end that elements first .. first+n-1 lie in, those that the shard has
  * some of. */
@@ -52,7 +12,7 @@ static bool has_rows(const dn_shard *shard, size_t cols, size_t first, size_t n,
     const dn_block *b = &shard->block;
     *row = dn_max(b->row0, first / cols);
     *end = dn_min(b->row0 + b->rows, (first + n - 1) / cols + 1);
-    return !is_empty(shard) && *row < *end;
+    return b->cols > 0 && *row < *end;
 }
 
 /* width: bytes of an element. x: the shard's row of that number. Its part among elements first .. end-1. */
@@ -79,34 +39,34 @@ static void fetch_row(dn_comm *comm, const dn_shard *shard, size_t width, size_t
     dn_comm_count_fetched(comm, bytes, shard->rank, DN_TRAFFIC_CONTROL);
 }
 
-void dn_shards_gather(dn_comm *comm, const dn_tensor *tensor, size_t first, size_t n, void *out)
+void dn_shards_gather(dn_comm *comm, const dn_sharded_tensor *tensor, size_t first, size_t n, void *out)
 {
-    size_t width = dn_type_bytes(tensor->type), row, end;
+    size_t width = dn_type_bytes(tensor->tensor.type), row, end;
     for (size_t i = 0; n > 0 && i < tensor->n_shards; i++) {
         const dn_shard *shard = &tensor->shards[i];
-        if (!has_rows(shard, tensor->cols, first, n, &row, &end))
+        if (!has_rows(shard, tensor->tensor.cols, first, n, &row, &end))
             continue;
         size_t row_bytes = shard->block.cols * width;
         const char *rows = (const char *)shard->data + (row - shard->block.row0) * row_bytes;
         if (dn_device_is_apart()) {
             for (; row < end; row++)
-                fetch_row(comm, shard, width, tensor->cols, row, first, first + n, out);
+                fetch_row(comm, shard, width, tensor->tensor.cols, row, first, first + n, out);
             continue;
         }
         const char *x = dn_comm_view(comm, dn_comm_chunk_of(rows, (end - row) * row_bytes), shard->rank,
                                      DN_TRAFFIC_CONTROL);
         for (; row < end; row++, x += row_bytes)
-            copy_row(&shard->block, x, width, tensor->cols, row, first, first + n, out);
+            copy_row(&shard->block, x, width, tensor->tensor.cols, row, first, first + n, out);
     }
 }
 
-int dn_shards_holder(const dn_tensor *tensor, size_t first, size_t n, size_t turn)
+int dn_shards_holder(const dn_sharded_tensor *tensor, size_t first, size_t n, size_t turn)
 {
     size_t n_holders = 0, row, end;
     for (size_t i = 0; i < tensor->n_shards; i++)
-        n_holders += has_rows(&tensor->shards[i], tensor->cols, first, n, &row, &end);
+        n_holders += has_rows(&tensor->shards[i], tensor->tensor.cols, first, n, &row, &end);
     turn %= n_holders;
     for (const dn_shard *shard = tensor->shards;; shard++)
-        if (has_rows(shard, tensor->cols, first, n, &row, &end) && turn-- == 0)
+        if (has_rows(shard, tensor->tensor.cols, first, n, &row, &end) && turn-- == 0)
             return shard->rank;
 }

@@ -20,14 +20,15 @@
  * could have written so many chunks. */
 enum { CHUNK = 4 << 20, PIECE = 1 << 20, CHUNKS_A_RANK = 4 };
 
-static size_t tensor_bytes(const dn_tensor *tensor)
+static size_t tensor_bytes(const dn_sharded_tensor *tensor)
 {
-    return tensor->rows * tensor->cols * dn_type_bytes(tensor->type);
+    return tensor->tensor.rows * tensor->tensor.cols * dn_type_bytes(tensor->tensor.type);
 }
 
 /* The safetensors header as an object; NULL if a string is not UTF-8 or memory is short. Order counts: the
  * checksum comes first (format.h). */
-static json_t *describe(const dn_meta *meta, size_t n_meta, const dn_tensor *tensors, size_t n_tensors)
+static json_t *describe(const dn_meta *meta, size_t n_meta, const dn_sharded_tensor *tensors,
+                        size_t n_tensors)
 {
     json_t *header = json_object(), *strings = json_object();
     int failed = json_object_set_new(strings, "xxh3", json_string(DN_CHECKPOINT_ZEROS));
@@ -40,12 +41,12 @@ static json_t *describe(const dn_meta *meta, size_t n_meta, const dn_tensor *ten
     for (size_t i = 0; i < n_tensors; i++) {
         assert(!json_object_get(header, tensors[i].name));
         assert(at % dn_type_bytes(tensors[i].type) == 0);
-        const char *dtype = tensors[i].type == DN_BF16 ? DN_CHECKPOINT_BF16 : DN_CHECKPOINT_DTYPE;
+        const char *dtype = tensors[i].tensor.type == DN_BF16 ? DN_CHECKPOINT_BF16 : DN_CHECKPOINT_DTYPE;
         size_t end = at + tensor_bytes(&tensors[i]);
-        failed |= json_object_set_new(header, tensors[i].name,
-                                      json_pack("{s:s, s:[I,I], s:[I,I]}", "dtype", dtype, "shape",
-                                                (json_int_t)tensors[i].rows, (json_int_t)tensors[i].cols,
-                                                "data_offsets", (json_int_t)at, (json_int_t)end));
+        failed |= json_object_set_new(
+            header, tensors[i].tensor.name,
+            json_pack("{s:s, s:[I,I], s:[I,I]}", "dtype", dtype, "shape", (json_int_t)tensors[i].tensor.rows,
+                      (json_int_t)tensors[i].tensor.cols, "data_offsets", (json_int_t)at, (json_int_t)end));
         at = end;
     }
     if (failed) {
@@ -124,9 +125,9 @@ static dn_status meet(writer *w)
     return DN_OK;
 }
 
-static dn_status write_tensor(writer *w, const dn_tensor *tensor)
+static dn_status write_tensor(writer *w, const dn_sharded_tensor *tensor)
 {
-    size_t left = tensor->rows * tensor->cols, width = dn_type_bytes(tensor->type);
+    size_t left = tensor->tensor.rows * tensor->tensor.cols, width = dn_type_bytes(tensor->tensor.type);
     for (size_t at = 0, n; left > 0; at += n, left -= n) {
         n = dn_min(left, CHUNK / width);
         if (dn_shards_holder(tensor, at, n, w->n_chunks) == dn_comm_rank(w->comm)) {
@@ -142,7 +143,7 @@ static dn_status write_tensor(writer *w, const dn_tensor *tensor)
 }
 
 /* The sum goes into its place when it is known. */
-static dn_status write_content(writer *w, const dn_tensor *tensors, size_t n_tensors)
+static dn_status write_content(writer *w, const dn_sharded_tensor *tensors, size_t n_tensors)
 {
     char digits[DN_CHECKPOINT_DIGITS + 1];
     for (size_t i = 0; i < n_tensors; i++)
@@ -159,7 +160,7 @@ static dn_status write_content(writer *w, const dn_tensor *tensors, size_t n_ten
 
 /* Rank 0: makes the directory ready and begins the file. */
 static dn_status begin(writer *w, const char *dir, const char *path, uint64_t step, size_t keep,
-                       const dn_meta *meta, size_t n_meta, const dn_tensor *tensors, size_t n_tensors,
+                       const dn_meta *meta, size_t n_meta, const dn_sharded_tensor *tensors, size_t n_tensors,
                        start *out)
 {
     size_t bytes = 0;
@@ -188,15 +189,19 @@ static dn_status begin(writer *w, const char *dir, const char *path, uint64_t st
 }
 
 dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, size_t keep, const dn_meta *meta,
-                              size_t n_meta, const dn_tensor *tensors, size_t n_tensors, void (*tick)(void *),
-                              void *context)
+                              size_t n_meta, const dn_sharded_tensor *tensors, size_t n_tensors,
+                              void (*tick)(void *), void *context)
 {
     const bool first = dn_comm_rank(comm) == 0;
     char path[PATH_MAX];
     start begun = {0};
     DN_TRY(dn_generation_path(dir, step, path, sizeof path));
-    for (size_t i = 0; i < n_tensors; i++)
-        DN_TRY(dn_shards_check(&tensors[i]));
+    for (size_t i = 0; i < n_tensors; i++) {
+        const dn_tensor *t = &tensors[i].tensor;
+        char why[160];
+        if (!dn_shards_tile(t->rows, t->cols, tensors[i].shards, tensors[i].n_shards, why, sizeof why))
+            return dn_fail(DN_ERR_ARG, "%s: %s", t->name, why);
+    }
     writer w = {.comm = comm, .tick = tick, .context = context, .chunk = malloc(CHUNK)};
     dn_status status = w.chunk ? DN_OK : dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
     if (status == DN_OK && first)

@@ -11,8 +11,23 @@ typedef struct arguments {
     const char *const *files;
     size_t n_files;
     const char *dir;
-    double val_fraction;
+    dn_prepare_options options;
 } arguments;
+
+enum { OPTION_SPLIT = 1000 };
+
+/* Backslash n, t and backslash, which shells pass on as two characters, in place. */
+static void unescape(char *text)
+{
+    char *end = text;
+    for (const char *at = text; *at; at++) {
+        if (*at == '\\' && (at[1] == 'n' || at[1] == 't' || at[1] == '\\'))
+            *end++ = *++at == 'n' ? '\n' : *at == 't' ? '\t' : '\\';
+        else
+            *end++ = *at;
+    }
+    *end = '\0';
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -22,7 +37,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->dir = arg;
         return 0;
     case 'v':
-        a->val_fraction = cli_number("--val", arg, 1e-6, 0.5);
+        a->options.val_fraction = cli_number("--val", arg, 1e-6, 0.5);
+        return 0;
+    case 't':
+        a->options.tokenizer = arg;
+        return 0;
+    case OPTION_SPLIT:
+        unescape(arg);
+        a->options.separator = arg;
         return 0;
     case ARGP_KEY_ARGS:
         a->files = (const char *const *)state->argv + state->next;
@@ -31,6 +53,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->n_files || !a->dir)
             argp_usage(state);
+        if (a->options.separator && (!*a->options.separator || !a->options.tokenizer))
+            argp_error(state, "--split needs a text, and --tokenizer: bytes have no token between documents");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -52,6 +76,10 @@ int cli_prepare(int argc, char **argv, char **command_line)
     static const struct argp_option options[] = {
         {"output", 'o', "DIR", 0, "Folder for the shards (created if missing)", 0},
         {"val", 'v', "FRACTION", 0, "Fraction for validation, in blocks spread over the text (0.01)", 0},
+        {"tokenizer", 't', "FILE", 0,
+         "tokenizer.json, tokenizer.model, *.tiktoken or a folder with one: its tokens instead of bytes", 0},
+        {"split", OPTION_SPLIT, "TEXT", 0,
+         "What separates documents within a file, as '\\n\\n\\n'; otherwise a file is one", 0},
         {0},
     };
     static const struct argp argp = {
@@ -59,22 +87,24 @@ int cli_prepare(int argc, char **argv, char **command_line)
         parse,
         "TEXT... -o DIR",
         "Tokenizes text files, in order, to bytes (vocabulary 256), and writes llm.c shards train_*.bin and "
-        "val_*.bin.A folder stands for all files in it, recursively; gzip files are unpacked (others must be before); "
+        "val_*.bin.A folder stands for all files in it, recursively; gzip files are unpacked (others must "
+        "be before); "
         "- reads standard input.",
         NULL,
         NULL,
         NULL};
-    arguments a = {.val_fraction = 0.01};
+    arguments a = {.options = {.val_fraction = 0.01}};
     cli_parse(&argp, argc, argv, 0, &a);
     dn_prepare_result result;
     bool terminal = isatty(STDERR_FILENO);
     dn_status status =
-        dn_prepare(a.files, a.n_files, a.dir, a.val_fraction, terminal ? show : NULL, NULL, &result);
+        dn_prepare(a.files, a.n_files, a.dir, &a.options, terminal ? show : NULL, NULL, &result);
     if (terminal)
         fputc('\n', stderr);
     if (status != DN_OK)
         return cli_failure(status);
-    printf("%llu training and %llu validation tokens in %s; use them with data_dir=%s vocab_size=256\n",
-           (unsigned long long)result.train_tokens, (unsigned long long)result.val_tokens, a.dir, a.dir);
+    printf("%llu training and %llu validation tokens in %s; use them with data_dir=%s vocab_size=%zu\n",
+           (unsigned long long)result.train_tokens, (unsigned long long)result.val_tokens, a.dir, a.dir,
+           result.vocab_size);
     return 0;
 }

@@ -7,6 +7,7 @@
 #include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct arguments {
     dn_config config;
@@ -28,13 +29,31 @@ static void print_rules(const char *key)
     printf("%s", *before == ' ' ? "" : "]");
 }
 
+/* "; other names: fron = dion2": choices that are names of the same rule in microsoft/dion's training script.
+ */
+static void print_aliases(const dn_key *key)
+{
+    const char *before = "; other names: ";
+    for (const char *at = key->choices; at && *at; at += strcspn(at, "|"), at += *at == '|') {
+        char name[DN_KEY_CHOICE_MAX];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, "|"), at);
+        const dn_rule_info *rule = dn_rule_find(name);
+        if (!rule || strcmp(rule->name, name) == 0)
+            continue;
+        printf("%s%s = %s", before, name, rule->name);
+        before = ", ";
+    }
+}
+
 static void print_keys(void)
 {
     char by_rule[512];
     printf("%-26s %-14s %s\n", "key", "default", "meaning");
     for (const dn_key *key = dn_config_keys(); key->name; key++) {
-        printf("%-26s %-14s %s%s%s%s", key->name, key->initial, key->help, key->choices ? " (" : "",
-               key->choices ? key->choices : "", key->choices ? ")" : "");
+        printf("%-26s %-14s %s", key->name, key->initial, key->help);
+        print_aliases(key);
+        if (key->choices)
+            printf(" (%s)", key->choices);
         print_rules(key->name);
         dn_config_by_rule(key, by_rule, sizeof by_rule);
         if (*by_rule)

@@ -20,12 +20,16 @@ size_t dn_codec_entries(const dn_codec *codec, const dn_codec_config *config, si
     return codec->entries ? codec->entries(config, n) : n;
 }
 
-size_t dn_codec_bytes(const dn_codec *codec, const dn_codec_config *config, size_t n)
+size_t dn_codec_sent_bytes(const dn_codec *codec, const dn_codec_config *config, size_t n, size_t entries)
 {
     if (!codec->entries)
-        return whole(codec->bytes(n));
-    return dn_size_add(index_bytes(codec, config, n),
-                       whole(config->values->bytes(codec->entries(config, n))));
+        return whole(codec->bytes(entries));
+    return dn_size_add(whole(codec->index_bytes(config, n, entries)), whole(config->values->bytes(entries)));
+}
+
+size_t dn_codec_bytes(const dn_codec *codec, const dn_codec_config *config, size_t n)
+{
+    return dn_codec_sent_bytes(codec, config, n, dn_codec_entries(codec, config, n));
 }
 
 size_t dn_codec_work(const dn_codec *codec, const dn_codec_config *config, size_t n)
@@ -56,6 +60,15 @@ void dn_codec_decode_add(dn_stream *s, const dn_codec *codec, const dn_codec_con
     s->kernels->fill(s, work, entries, 0);
     config->values->add(s, work, 1, dn_bytes_at(message, index_bytes(codec, config, n)), entries);
     codec->add_entries(s, config, y, factor, message, work, n);
+}
+
+void dn_codec_count(dn_stream *s, const dn_codec *codec, const dn_codec_config *config, uint64_t *host,
+                    const dn_bytes *message, size_t n)
+{
+    if (codec->count)
+        codec->count(s, config, host, message, n);
+    else
+        *host = dn_codec_entries(codec, config, n);
 }
 
 void dn_codec_count_add(dn_stream *s, const dn_codec *codec, const dn_codec_config *config, dn_buf *counts,

@@ -33,6 +33,9 @@ typedef struct dn_codec_config {
     size_t cols;                 /* x is a matrix [n / cols, cols]; 0: one row */
     size_t tile_rows, tile_cols; /* topk: tiles of the matrix, > 0; of a vector 1 x chunk */
     size_t k;                    /* topk: entries of a tile, > 0 */
+    double tau;                  /* threshold: the least magnitude that is sent */
+    double share;        /* threshold: room for this share of the numbers; rows: the share sent; in (0, 1] */
+    uint64_t seed, draw; /* rows: their draw, the same on all who decode; by convention draw is the step */
 } dn_codec_config;
 
 struct dn_codec {
@@ -56,6 +59,9 @@ struct dn_codec {
     /** y += factor times values, where the indices say; values NULL: 1 each. */
     void (*add_entries)(dn_stream *s, const dn_codec_config *config, dn_buf *y, double factor,
                         const dn_bytes *indices, const dn_buf *values, size_t n);
+    /** *host = the number of entries behind indices. NULL: it is that of `entries`, in every message. */
+    void (*count)(dn_stream *s, const dn_codec_config *config, uint64_t *host, const dn_bytes *indices,
+                  size_t n);
 };
 
 /** The row with that name; NULL if no codec has it. */
@@ -64,8 +70,11 @@ const dn_codec *dn_codec_find(const char *name);
 /** The most numbers that a message for x [n] holds: n of a dense codec. */
 size_t dn_codec_entries(const dn_codec *codec, const dn_codec_config *config, size_t n);
 
-/** Bytes of a message for x [n]: exact, and a multiple of 8. */
+/** Bytes of a message for x [n], a multiple of 8: exact, where codec->count is NULL; else its room. */
 size_t dn_codec_bytes(const dn_codec *codec, const dn_codec_config *config, size_t n);
+
+/** Bytes that are sent of a message of so many entries, which the rest of its room need not be. */
+size_t dn_codec_sent_bytes(const dn_codec *codec, const dn_codec_config *config, size_t n, size_t entries);
 
 /** Elements of the device memory `work` that encoding and decoding need; 0 of a dense codec. */
 size_t dn_codec_work(const dn_codec *codec, const dn_codec_config *config, size_t n);
@@ -78,8 +87,13 @@ void dn_codec_encode(dn_stream *s, const dn_codec *codec, const dn_codec_config 
 void dn_codec_decode_add(dn_stream *s, const dn_codec *codec, const dn_codec_config *config, dn_buf *y,
                          double factor, const dn_bytes *message, size_t n, dn_buf *work);
 
-/** counts [n] += 1 where the message, a sparse codec's, has an entry: who sums the counts of all messages has
- * their sum's mean over senders by dn_kernels.divide_counts. */
+/** *host = the number of entries in a message, for dn_codec_sent_bytes: valid after dn_stream_sync, the same
+ * for the encoder and for whoever reads it. */
+void dn_codec_count(dn_stream *s, const dn_codec *codec, const dn_codec_config *config, uint64_t *host,
+                    const dn_bytes *message, size_t n);
+
+/** counts [n] += 1 where the message, topk's or threshold's, has an entry: who sums the counts of all
+ * messages has their sum's mean over senders by dn_kernels.divide_counts. */
 void dn_codec_count_add(dn_stream *s, const dn_codec *codec, const dn_codec_config *config, dn_buf *counts,
                         const dn_bytes *message, size_t n);
 

@@ -1,4 +1,4 @@
-/* Comparing optimizers, inside: which runs there are, and making one. */
+/* Internals of dn_compare: the list of runs, and the execution of one. */
 #ifndef COMPARE_COMPARE_H
 #define COMPARE_COMPARE_H
 
@@ -14,12 +14,12 @@ dn_status dn_compare_expand(const dn_compare_options *options, dn_comparison *ou
 void dn_compare_config(const dn_config *common, const dn_comparison *comparison,
                        const dn_contender *contender, const dn_trial *trial, dn_config *out);
 
-/** What trial->dir holds of a run of this configuration: reads its record and fills trial->end. Errors:
- * DN_ERR_CONFIG if it is a run of another one, naming a key that differs; of dn_record_read. */
-dn_status dn_trial_look(dn_trial *trial, const dn_config *config) DN_MUST_USE;
+/** Reads the record of this run in trial->dir and fills trial->end. Errors: DN_ERR_CONFIG if the folder holds
+ * a run of another configuration, naming the keys that differ; those of dn_record_read. */
+dn_status dn_trial_inspect(dn_trial *trial, const dn_config *config) DN_MUST_USE;
 
-/** Makes the run, or what is left of it, then looks. Failures that are the run's own are its end; they and
- * *signal_out are as in dn_compare. */
+/** Executes or resumes the run, then inspects it. A failure of the run itself is recorded as its end, and is
+ * no error; *signal_out as in dn_compare. */
 dn_status dn_trial_run(dn_trial *trial, const dn_config *config,
                        void (*progress)(uint64_t step, void *context), void *context,
                        int *signal_out) DN_MUST_USE;

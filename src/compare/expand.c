@@ -1,4 +1,4 @@
-/* From lists in words to the runs of a comparison. */
+/* From the options' lists to the runs of a comparison. */
 #include "compare/compare.h"
 
 #include "base/fail.h"
@@ -21,7 +21,7 @@ static dn_status split(const char *option, const char *text, char separator, ent
     for (const char *at = text; at; at = strchr(at, separator) ? strchr(at, separator) + 1 : NULL) {
         size_t length = strcspn(at, (char[]){separator, 0});
         if (length == 0 || length >= sizeof *entries || *n == MAX_ENTRIES)
-            return dn_fail(DN_ERR_CONFIG, "%s: '%s': expected at most %d entries with commas between them",
+            return dn_fail(DN_ERR_CONFIG, "%s: '%s': expected at most %d entries, separated by commas",
                            option, text, MAX_ENTRIES);
         memcpy(entries[*n], at, length);
         entries[(*n)++][length] = 0;
@@ -58,22 +58,22 @@ static int by_value(const void *a, const void *b)
 }
 
 static dn_status read_list(const char *option, const char *text, bool (*read)(const char *, double *),
-                           double most, double *values, size_t *n)
+                           double max, double *values, size_t *n)
 {
     entry entries[MAX_ENTRIES];
     DN_TRY(split(option, text, ',', entries, n));
     for (size_t i = 0; i < *n; i++) {
-        if (!read(entries[i], &values[i]) || !(values[i] > 0 && values[i] <= most))
-            return dn_fail(DN_ERR_CONFIG, "%s: '%s' is not a number above 0, at most %g", option, entries[i],
-                           most);
+        if (!read(entries[i], &values[i]) || !(values[i] > 0 && values[i] <= max))
+            return dn_fail(DN_ERR_CONFIG, "%s: '%s' must be a number above 0, at most %g", option, entries[i],
+                           max);
         for (size_t k = 0; k < i; k++)
             if (fabs(values[k] - values[i]) <= 1e-8 * values[i]) /* folders are named with nine digits */
-                return dn_fail(DN_ERR_CONFIG, "%s: '%s' is given twice; leave one out", option, entries[i]);
+                return dn_fail(DN_ERR_CONFIG, "%s: '%s' is given twice; remove one", option, entries[i]);
     }
     return DN_OK;
 }
 
-/* ---- what is asked for ---- */
+/* ---- options ---- */
 
 static dn_status read_optimizers(const dn_compare_options *o, entry *names, size_t *n)
 {
@@ -89,23 +89,16 @@ static dn_status read_optimizers(const dn_compare_options *o, entry *names, size
         DN_TRY(dn_config_set(&scratch, assignment));
         for (size_t k = 0; k < i; k++)
             if (strcmp(names[k], names[i]) == 0)
-                return dn_fail(DN_ERR_CONFIG, "--optimizers: '%s' is given twice; leave one out", names[i]);
+                return dn_fail(DN_ERR_CONFIG, "--optimizers: '%s' is given twice; remove one", names[i]);
     }
     return DN_OK;
 }
 
-static dn_status read_ranks(const dn_compare_options *o, double *ranks, size_t *n)
+/* The list for an optimizer: the last one that names it, else the last one that names none, else factors of
+ * its default. */
+static dn_status read_lrs(const dn_compare_options *o, const char *optimizer, double *lrs, size_t *n)
 {
-    if (o->ranks)
-        return read_list("--ranks", o->ranks, read_fraction, 1, ranks, n);
-    ranks[0] = o->config.optim.rank_fraction;
-    *n = 1;
-    return DN_OK;
-}
-
-/* The list for an optimizer: the last that names it, else the last that names none; NULL: no list. */
-static const char *rates_of(const dn_compare_options *o, const char *optimizer)
-{
+    static const double factors[SWEEP] = {0.5, 1, 2};
     const char *general = NULL, *own = NULL;
     size_t length = strlen(optimizer);
     for (size_t i = 0; i < o->n_lrs; i++) {
@@ -114,25 +107,18 @@ static const char *rates_of(const dn_compare_options *o, const char *optimizer)
         else if (strncmp(o->lrs[i], optimizer, length) == 0 && o->lrs[i][length] == '=')
             own = o->lrs[i] + length + 1;
     }
-    return own ? own : general;
-}
-
-static dn_status read_rates(const dn_compare_options *o, const char *optimizer, double *rates, size_t *n)
-{
-    static const double factors[SWEEP] = {0.5, 1, 2};
-    const char *given = rates_of(o, optimizer);
-    if (given) {
-        DN_TRY(read_list("--lr", given, read_number, 1e6, rates, n));
-        qsort(rates, *n, sizeof *rates, by_value);
+    if (own || general) {
+        DN_TRY(read_list("--lr", own ? own : general, read_number, 1e6, lrs, n));
+        qsort(lrs, *n, sizeof *lrs, by_value);
         return DN_OK;
     }
     for (*n = 0; *n < SWEEP; ++*n)
-        rates[*n] = factors[*n] * dn_rule_find(optimizer)->lr;
+        lrs[*n] = factors[*n] * dn_rule_find(optimizer)->lr;
     return DN_OK;
 }
 
-/* A list for an optimizer that is not compared is a slip of the pen. */
-static dn_status check_rates(const dn_compare_options *o, entry *names, size_t n)
+/* Errors: a list for an optimizer that is not compared. */
+static dn_status check_lrs(const dn_compare_options *o, entry *names, size_t n)
 {
     for (size_t i = 0; i < o->n_lrs; i++) {
         size_t length = strcspn(o->lrs[i], "=");
@@ -151,46 +137,39 @@ static dn_status read_budget(const dn_compare_options *o, dn_comparison *out)
     const dn_config *c = &o->config;
     out->step_tokens = (uint64_t)(c->batch_size * c->sequence_length);
     if (o->steps && o->tokens)
-        return dn_fail(DN_ERR_CONFIG, "--steps and --tokens both say how long: give one of them");
+        return dn_fail(DN_ERR_CONFIG, "--steps and --tokens both set the length: give only one of them");
     out->n_steps = o->steps ? (uint64_t)o->steps : (uint64_t)c->num_iterations;
     if (o->tokens)
         out->n_steps = ((uint64_t)o->tokens + out->step_tokens - 1) / out->step_tokens;
     if (c->val_tokens > 0)
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG,
-                   "optimizers are compared by their validation loss: give val_tokens above 0");
+    return dn_fail(DN_ERR_CONFIG, "optimizers are compared by validation loss: set val_tokens > 0");
 }
 
 /* ---- contenders ---- */
 
-static dn_status name_dir(const dn_compare_options *o, const dn_contender *c, dn_trial *trial)
-{
-    char rank[32] = "";
-    if (c->rank > 0)
-        snprintf(rank, sizeof rank, "-r%.9g", c->rank);
-    int length = snprintf(trial->dir, sizeof trial->dir, "%s/%s%s-lr%.9g-s%lld", o->output, c->optimizer,
-                          rank, trial->lr, (long long)trial->seed);
-    if (length >= 0 && (size_t)length < sizeof trial->dir)
-        return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "--output: '%.100s...' is too long", o->output);
-}
-
 static dn_status add_contender(const dn_compare_options *o, const char *optimizer, double rank,
                                dn_comparison *out)
 {
-    double rates[MAX_ENTRIES];
+    char rank_text[32] = "";
+    double lrs[MAX_ENTRIES];
     dn_contender *c = &out->contenders[out->n_contenders];
-    DN_TRY(read_rates(o, optimizer, rates, &c->n_lrs));
+    DN_TRY(read_lrs(o, optimizer, lrs, &c->n_lrs));
     c->rank = rank;
+    if (rank > 0)
+        snprintf(rank_text, sizeof rank_text, "-r%.9g", rank);
     snprintf(c->optimizer, sizeof c->optimizer, "%s", optimizer);
     c->trials = calloc(c->n_lrs * out->n_seeds, sizeof *c->trials);
     if (!c->trials)
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu runs", c->n_lrs * out->n_seeds);
     out->n_contenders++;
     for (size_t i = 0; i < c->n_lrs * out->n_seeds; i++) {
-        c->trials[i].lr = rates[i / out->n_seeds];
+        c->trials[i].lr = lrs[i / out->n_seeds];
         c->trials[i].seed = o->config.seed + (int64_t)(i % out->n_seeds);
-        DN_TRY(name_dir(o, c, &c->trials[i]));
+        int length = snprintf(c->trials[i].dir, sizeof c->trials[i].dir, "%s/%s%s-lr%.9g-s%lld", o->output,
+                              optimizer, rank_text, c->trials[i].lr, (long long)c->trials[i].seed);
+        if (length < 0 || (size_t)length >= sizeof c->trials[i].dir)
+            return dn_fail(DN_ERR_CONFIG, "--output: '%.100s...' is too long", o->output);
     }
     return DN_OK;
 }
@@ -198,12 +177,13 @@ static dn_status add_contender(const dn_compare_options *o, const char *optimize
 dn_status dn_compare_expand(const dn_compare_options *o, dn_comparison *out)
 {
     entry names[MAX_ENTRIES];
-    double ranks[MAX_ENTRIES];
-    size_t n_names, n_ranks;
+    double ranks[MAX_ENTRIES] = {o->config.optim.rank_fraction};
+    size_t n_names, n_ranks = 1;
     *out = (dn_comparison){.n_seeds = (size_t)o->n_seeds};
     DN_TRY(read_optimizers(o, names, &n_names));
-    DN_TRY(read_ranks(o, ranks, &n_ranks));
-    DN_TRY(check_rates(o, names, n_names));
+    if (o->ranks)
+        DN_TRY(read_list("--ranks", o->ranks, read_fraction, 1, ranks, &n_ranks));
+    DN_TRY(check_lrs(o, names, n_names));
     DN_TRY(read_budget(o, out));
     out->contenders = calloc(n_names * n_ranks, sizeof *out->contenders);
     if (!out->contenders)

@@ -16,6 +16,13 @@
 /* The same for the distance itself, in the precision of the given matrix. */
 #define DN_DEPENDENT_SHARE (16 * DN_REAL_EPS)
 
+/* A block of numbers below this has no scale: 127 divided by it would be beyond the largest number. */
+#ifdef DN_REAL_DOUBLE
+#define DN_QUANTUM_LEAST (128 * DBL_MIN)
+#else
+#define DN_QUANTUM_LEAST (128 * FLT_MIN)
+#endif
+
 /** The elements behind a handle. Drops const; kernels must not write their inputs. */
 static inline dn_real *dn_host(const dn_buf *x)
 {

@@ -121,6 +121,15 @@ static inline dn_block dn_tile(const dn_tiling *t, size_t index)
     return (dn_block){row0, dn_min(t->tile_rows, t->rows - row0), col0, dn_min(t->tile_cols, t->cols - col0)};
 }
 
+/* Numbers that share a scale in fp4 and int8 (ops.h). */
+enum { DN_QUANTUM_BLOCK = 256 };
+
+/** Bytes of the scales before the codes of n numbers. */
+static inline size_t dn_scale_bytes(size_t n)
+{
+    return (((n + DN_QUANTUM_BLOCK - 1) / DN_QUANTUM_BLOCK * sizeof(dn_real)) + 7) / 8 * 8;
+}
+
 /* Indices of entries: the last of each width stands for none. */
 static inline size_t dn_index_bytes(const dn_tiling *t)
 {

@@ -201,8 +201,42 @@ OP(topk, (D, dn_bytes *, indices), (D, dn_buf *, values), (D, const dn_buf *, x)
  * tile are skipped. */
 OP(add_entries, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, indices), (D, const dn_buf *, values),
    (IN, dn_tiling, tiling, 1), (V, size_t, k))
+/* The same of x [n] as one tile: in order, up to room entries whose magnitude is at least tau, or that are NaN. */
+OP(take_above, (D, dn_bytes *, indices), (D, dn_buf *, values), (D, const dn_buf *, x), (V, size_t, n),
+   (V, double, tau), (V, size_t, room))
+/* *host = how many of indices [tiles, k] lie within their tiles. */
+OP(count_entries, (OUT, uint64_t, host, 1), (D, const dn_bytes *, indices), (IN, dn_tiling, tiling, 1),
+   (V, size_t, k))
+/* *host = the k-th largest magnitude in x [n], 0 < k <= n, NaN before all. */
+OP(kth_magnitude, (OUT, double, host, 1), (D, const dn_buf *, x), (V, size_t, n), (V, size_t, k))
 /* x_i = x_i / counts_i where counts_i > 1 */
 OP(divide_counts, (D, dn_buf *, x), (D, const dn_buf *, counts), (V, size_t, n))
+
+/* Each tile X [r,c] of x, transformed: Y = F_r X F_c^T, and back: X = F_r^T Y F_c, with the orthonormal DCT-II
+ * F_n(i,j) = sqrt((i > 0 ? 2 : 1)/n) cos(pi i (2j + 1) / 2n). A tile at an edge has a transform of its own size:
+ * nothing is padded. y may be x. */
+OP(dct_forward, (D, dn_buf *, y), (D, const dn_buf *, x), (IN, dn_tiling, tiling, 1))
+OP(dct_inverse, (D, dn_buf *, y), (D, const dn_buf *, x), (IN, dn_tiling, tiling, 1))
+/* y += a x, x in bfloat16 */
+OP(add_bf16, (D, dn_buf *, y), (V, double, a), (D, const dn_bf16 *, x), (V, size_t, n))
+/* Few bits a number: `encode` writes x [n], `add` adds a times what was written to y [n]. The layouts, with M =
+ * DN_QUANTUM_BLOCK numbers a block and dn_real scales, padded to 8 bytes, before the codes:
+ *     fp4    a scale a block: its largest magnitude; codes of 4 bits, low half first: sign, and 3 bits c for 0
+ *            (c = 0) or 2^(c-7) scales, the nearest, ties upwards
+ *     int8   a scale a block: its largest magnitude / 127; the nearest multiple, ties away from 0
+ *     int2   4 numbers; codes of 2 bits, low first: bins that meet at the mean and at 1.5 deviations (of the
+ *            population) beyond it on both sides; each is read back as the mean of what is in it
+ *     sign   the mean magnitude; a bit each, 1 = negative, low first
+ * Mean, deviation and bins are those of the numbers that are not 0. A block whose largest number is so small
+ * that scales have no inverse is 0; one with NaN or infinity comes back as NaN, as do n numbers of int2 and sign. */
+OP(encode_fp4, (D, dn_bytes *, to), (D, const dn_buf *, x), (V, size_t, n))
+OP(add_fp4, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, from), (V, size_t, n))
+OP(encode_int8, (D, dn_bytes *, to), (D, const dn_buf *, x), (V, size_t, n))
+OP(add_int8, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, from), (V, size_t, n))
+OP(encode_int2, (D, dn_bytes *, to), (D, const dn_buf *, x), (V, size_t, n))
+OP(add_int2, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, from), (V, size_t, n))
+OP(encode_sign, (D, dn_bytes *, to), (D, const dn_buf *, x), (V, size_t, n))
+OP(add_sign, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, from), (V, size_t, n))
 
 /* ---- orthonormalization in rounds (linalg/orth.h puts them together), n items at once ----
  * A batch is shared out over threads as a whole: large matrices by rows, small ones whole. The bits of

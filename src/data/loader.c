@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-/* Random streams of the loader: this tag above the epoch number keeps clear of every parameter's stream. */
+/* Random streams of the loader: with this tag above the epoch number they differ from those of all
+ * parameters. */
 #define EPOCH_STREAMS (UINT64_C(0x726f7773) << 32)
 
 /* Six rounds: three already make a pseudo-random permutation (Luby and Rackoff 1988), but only against few
@@ -26,9 +27,8 @@ static uint64_t mix(const dn_loader *loader, uint64_t epoch, unsigned half, uint
     return left << half | right;
 }
 
-/* Walking along the cycle of a permutation of a larger domain until it comes back inside 0 .. n-1 is itself a
- * permutation of 0 .. n-1 (Black and Rogaway 2002). The domain is below 4 n: four steps on average at most.
- */
+/* Cycle walking: iterating a permutation of a larger domain until the value is in 0 .. n-1 permutes 0 .. n-1
+ * (Black and Rogaway 2002). The domain is below 4 n: at most four steps on average. */
 static uint64_t permute(const dn_loader *loader, uint64_t epoch, uint64_t n, uint64_t value)
 {
     unsigned half = 1;
@@ -50,8 +50,8 @@ dn_status dn_loader_row(const dn_loader *loader, uint64_t index, int32_t *inputs
     size_t T = loader->T, rows = dn_loader_rows(loader);
     if (rows == 0)
         return dn_fail(DN_ERR_DATA,
-                       "the token data holds %zu tokens, one row takes %zu; give more data or make "
-                       "sequence_length smaller",
+                       "the data has %zu tokens, one row takes %zu: use more data or a smaller "
+                       "sequence_length",
                        dn_tokens_count(loader->tokens), T + 1);
     uint64_t row = index % rows;
     if (loader->shuffle)

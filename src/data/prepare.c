@@ -3,11 +3,10 @@
 #include "base/atomic_file.h"
 #include "base/fail.h"
 #include "base/lock.h"
-#include "base/nofile.h"
 #include "base/size.h"
-#include "data/text.h"
+#include "data/documents.h"
+#include "data/shard_writer.h"
 #include "data/text_files.h"
-#include "data/tokens.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,98 +20,18 @@
 
 enum { BLOCK = DN_PREPARE_BLOCK };
 
-/* The shards of one kind ("train", "val"), all still aside; the last is being filled. */
-struct shard_set {
-    const char *dir, *kind;
-    uint64_t limit;  /* tokens a shard */
-    uint64_t tokens; /* in all shards */
-    uint64_t in_last;
-    dn_atomic_file *shards; /* owned */
-    size_t n;
-};
-
-static void shard_path(const struct shard_set *set, size_t index, char path[PATH_MAX])
-{
-    snprintf(path, PATH_MAX, "%s/%s_%06zu.bin", set->dir, set->kind, index);
-}
-
-/* The token count is known only now. */
-static dn_status finish_last(struct shard_set *set)
-{
-    if (set->n == 0)
-        return DN_OK;
-    dn_shard_header header = dn_shard_header_of((size_t)set->in_last, 256, 0, set->in_last);
-    DN_TRY(dn_atomic_file_write(&set->shards[set->n - 1], 0, &header, sizeof header));
-    return dn_atomic_file_seal(&set->shards[set->n - 1], NULL, NULL);
-}
-
-static dn_status begin_shard(struct shard_set *set)
-{
-    static const dn_shard_header header;
-    char path[PATH_MAX];
-    DN_TRY(finish_last(set));
-    DN_TRY(dn_nofile_allow(set->n + 1, set->dir));
-    dn_atomic_file *shards = realloc(set->shards, (set->n + 1) * sizeof *shards);
-    if (!shards)
-        return dn_fail(DN_ERR_MEMORY, "%s: out of memory", set->dir);
-    set->shards = shards;
-    shard_path(set, set->n, path);
-    DN_TRY(dn_atomic_file_open(path, 0, &set->shards[set->n]));
-    set->n++;
-    set->in_last = 0;
-    return dn_atomic_file_append(&set->shards[set->n - 1], &header, sizeof header);
-}
-
-static dn_status append_bytes(struct shard_set *set, const uint8_t *bytes, size_t n)
-{
-    uint16_t tokens[4096];
-    while (n > 0) {
-        if (set->n == 0 || set->in_last == set->limit)
-            DN_TRY(begin_shard(set));
-        size_t piece = sizeof tokens / sizeof *tokens;
-        if (piece > n)
-            piece = n;
-        if (piece > set->limit - set->in_last)
-            piece = (size_t)(set->limit - set->in_last);
-        for (size_t i = 0; i < piece; i++)
-            tokens[i] = bytes[i];
-        DN_TRY(dn_atomic_file_append(&set->shards[set->n - 1], tokens, piece * sizeof *tokens));
-        set->in_last += piece;
-        set->tokens += piece;
-        bytes += piece;
-        n -= piece;
-    }
-    return DN_OK;
-}
-
 static bool is_shard(const char *name)
 {
-    const char *digits = strncmp(name, "train_", 6) == 0 ? name + 6 : strncmp(name, "val_", 4) == 0 ? name + 4 : "";
+    const char *digits = strncmp(name, "train_", 6) == 0 ? name + 6
+                         : strncmp(name, "val_", 4) == 0 ? name + 4
+                                                         : "";
     size_t n = strspn(digits, "0123456789");
     return n >= 6 && strcmp(digits + n, ".bin") == 0;
 }
 
-/* An earlier, longer text left shards with higher numbers: they would be read as part of this one. */
-static dn_status remove_older(const struct shard_set *set)
-{
-    char path[PATH_MAX];
-    for (size_t index = set->n;; index++) {
-        shard_path(set, index, path);
-        if (unlink(path) != 0)
-            return errno == ENOENT ? DN_OK
-                                   : dn_fail_errno(DN_ERR_IO, errno, "cannot remove the older %s", path);
-    }
-}
-
-static dn_status publish(struct shard_set *set)
-{
-    for (size_t i = 0; i < set->n; i++)
-        DN_TRY(dn_atomic_file_publish(&set->shards[i]));
-    return remove_older(set);
-}
-
-/* Shards get their names one by one. Until the last one has its own, and what is older is gone, the folder is marked. */
-static dn_status publish_all(const char *dir, struct shard_set *train, struct shard_set *val)
+/* Shards get their names one by one. Until the last one has its own, and what is older is gone, the folder is
+ * marked. */
+static dn_status publish_all(const char *dir, dn_shard_writer *train, dn_shard_writer *val)
 {
     char mark[PATH_MAX];
     snprintf(mark, sizeof mark, "%s/" DN_SHARDS_INCOMPLETE, dir);
@@ -121,19 +40,12 @@ static dn_status publish_all(const char *dir, struct shard_set *train, struct sh
         return dn_fail_errno(DN_ERR_IO, errno, "cannot create %s", mark);
     close(fd);
     DN_TRY(dn_name_sync(mark));
-    DN_TRY(publish(train));
-    DN_TRY(publish(val));
+    DN_TRY(dn_shard_writer_publish(train));
+    DN_TRY(dn_shard_writer_publish(val));
     DN_TRY(dn_name_sync(mark)); /* what is older is gone for good */
     if (unlink(mark) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot remove %s", mark);
     return dn_name_sync(mark);
-}
-
-static void discard(struct shard_set *set)
-{
-    for (size_t i = 0; i < set->n; i++)
-        dn_atomic_file_discard(&set->shards[i]);
-    free(set->shards);
 }
 
 /* Every block that crosses a whole multiple of 1/fraction, counted from block 1: the rule needs no length, so
@@ -144,24 +56,64 @@ bool dn_prepare_is_validation(uint64_t block, double val_fraction)
     return block > 0 && floor(at * val_fraction) > floor((at - 1.0) * val_fraction);
 }
 
-static dn_status split(dn_text *text, struct shard_set *train, struct shard_set *val, double val_fraction,
-                       void (*progress)(uint64_t, uint64_t, void *), void *context)
+/* Where blocks of text go. */
+typedef struct preparation {
+    dn_text text;
+    dn_shard_writer train, val;
+    double val_fraction;
+    uint64_t n_blocks;
+    void (*progress)(uint64_t done, uint64_t total, void *context);
+    void *context;
+} preparation;
+
+static dn_status append(preparation *p, const int32_t *tokens, size_t n, size_t bytes)
+{
+    bool validation = dn_prepare_is_validation(p->n_blocks++, p->val_fraction);
+    DN_TRY(dn_shard_writer_append(validation ? &p->val : &p->train, tokens, n, bytes));
+    if (p->progress)
+        p->progress(dn_text_done(&p->text), p->text.total, p->context);
+    return DN_OK;
+}
+
+static dn_status append_bytes(preparation *p)
 {
     uint8_t block[BLOCK];
-    size_t got = BLOCK;
-    for (uint64_t i = 0; got == BLOCK; i++) {
-        DN_TRY(dn_text_read(text, block, BLOCK, &got));
-        DN_TRY(append_bytes(dn_prepare_is_validation(i, val_fraction) ? val : train, block, got));
-        if (progress)
-            progress(dn_text_done(text), text->total, context);
+    int32_t tokens[BLOCK];
+    for (size_t got = BLOCK; got == BLOCK;) {
+        DN_TRY(dn_text_read(&p->text, block, BLOCK, &got));
+        for (size_t i = 0; i < got; i++)
+            tokens[i] = block[i];
+        DN_TRY(append(p, tokens, got, got));
     }
-    uint64_t bytes = train->tokens + val->tokens;
+    uint64_t bytes = p->train.tokens + p->val.tokens;
     if (bytes < 2 * BLOCK)
         return dn_fail(DN_ERR_DATA,
                        "%" PRIu64 " bytes of text are too little: at least %d are needed, one block "
                        "for training and one for validation; add text",
                        bytes, 2 * BLOCK);
     return DN_OK;
+}
+
+static dn_status append_ids(preparation *p, const dn_tokenizer *tokenizer, const char *separator)
+{
+    dn_documents *documents;
+    const int32_t *ids;
+    size_t n, bytes;
+    DN_TRY(dn_documents_open(tokenizer, &p->text, separator, &documents));
+    dn_status status;
+    do {
+        status = dn_documents_next(documents, &ids, &n, &bytes);
+        if (status == DN_OK && ids)
+            status = append(p, ids, n, bytes);
+    } while (status == DN_OK && ids);
+    dn_documents_close(&documents);
+    if (status == DN_OK && p->n_blocks < 2)
+        return dn_fail(DN_ERR_DATA,
+                       "%" PRIu64
+                       " bytes of text are too little: at least two blocks of up to %d are needed, one for "
+                       "training and one for validation; add text",
+                       p->train.text_bytes, BLOCK);
+    return status;
 }
 
 /* Cuts the last name off a path, and slashes before and after it. Returns the length that is left. */
@@ -198,59 +150,117 @@ static void remove_made(const char *dir, size_t kept)
         n = parent(path);
 }
 
-/* A token is two bytes; what is compressed grows further, by how much is not known. */
-static dn_status make_room(const char *dir, const dn_text *text, dn_lock *lock)
+/* A byte's token has two bytes, one of a tokenizer stands for some four bytes of text; what is compressed
+ * grows further, by how much is not known. */
+static dn_status make_room(const char *dir, const dn_text *text, bool bytes, dn_lock *lock)
 {
     DN_TRY(dn_dir_make(dir));
     DN_TRY(dn_lock_take(dir, lock)); /* shards of two texts would be read as one */
     dn_atomic_file_clean(dir, is_shard);
-    return dn_dir_check_space(dir, dn_size_mul(sizeof(uint16_t), text->total));
+    return dn_dir_check_space(dir, bytes ? dn_size_mul(sizeof(uint16_t), text->total) : text->total);
 }
 
-dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char *dir, double val_fraction,
-                            uint64_t shard_tokens, void (*progress)(uint64_t, uint64_t, void *),
-                            void *context, dn_prepare_result *result)
+/* The tokenizer's file beside the shards, for whoever trains or generates with them; and what tells its
+ * special tokens. */
+static dn_status copy_file(const char *from, const char *dir, const char *name, bool must)
 {
-    if (!(val_fraction > 0 && val_fraction < 1))
-        return dn_fail(DN_ERR_ARG, "the validation fraction is %g, it must lie between 0 and 1",
-                       val_fraction);
-    dn_text text;
+    static const size_t piece = 1 << 16;
+    char path[PATH_MAX];
+    FILE *file = dn_file_read(from);
+    if (!file)
+        return must ? dn_fail_errno(DN_ERR_IO, errno, "cannot read %s", from) : DN_OK;
+    dn_atomic_file copy = {0};
+    char *bytes = malloc(piece);
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    dn_status status =
+        bytes ? dn_atomic_file_open(path, 0, &copy) : dn_fail(DN_ERR_MEMORY, "no memory to copy %s", from);
+    for (size_t n; status == DN_OK && (n = fread(bytes, 1, piece, file)) > 0;)
+        status = dn_atomic_file_append(&copy, bytes, n);
+    if (status == DN_OK && ferror(file))
+        status = dn_fail(DN_ERR_IO, "cannot read %s", from);
+    if (status == DN_OK)
+        status = dn_atomic_file_seal(&copy, NULL, NULL);
+    if (status == DN_OK)
+        status = dn_atomic_file_publish(&copy);
+    dn_atomic_file_discard(&copy);
+    free(bytes);
+    fclose(file);
+    return status;
+}
+
+static dn_status copy_tokenizer(const dn_tokenizer *tokenizer, const char *dir)
+{
+    const char *path = dn_tokenizer_path(tokenizer), *slash = strrchr(path, '/');
+    char config[PATH_MAX];
+    snprintf(config, sizeof config, "%.*stokenizer_config.json", slash ? (int)(slash + 1 - path) : 0, path);
+    DN_TRY(copy_file(path, dir, slash ? slash + 1 : path, true));
+    return copy_file(config, dir, "tokenizer_config.json", false);
+}
+
+static dn_status prepare(preparation *p, const dn_prepare_options *options, const dn_tokenizer *tokenizer,
+                         const char *dir)
+{
+    DN_TRY(tokenizer ? append_ids(p, tokenizer, options->separator) : append_bytes(p));
+    DN_TRY(dn_shard_writer_seal(&p->train));
+    DN_TRY(dn_shard_writer_seal(&p->val));
+    if (tokenizer)
+        DN_TRY(copy_tokenizer(tokenizer, dir));
+    return publish_all(dir, &p->train, &p->val);
+}
+
+dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char *dir,
+                            const dn_prepare_options *options, uint64_t shard_tokens,
+                            void (*progress)(uint64_t, uint64_t, void *), void *context,
+                            dn_prepare_result *result)
+{
+    double fraction = options->val_fraction;
+    if (!(fraction > 0 && fraction < 1))
+        return dn_fail(DN_ERR_ARG, "the validation fraction is %g, it must lie between 0 and 1", fraction);
+    if (options->separator && (!*options->separator || !options->tokenizer))
+        return dn_fail(
+            DN_ERR_ARG,
+            "a separator of documents needs a text and a tokenizer: bytes have no token between them");
+    dn_tokenizer *tokenizer = NULL;
+    if (options->tokenizer)
+        DN_TRY(dn_tokenizer_open(options->tokenizer, &tokenizer));
+    dn_shard_writer empty = {.dir = dir,
+                             .limit = shard_tokens,
+                             .vocab_size = tokenizer ? dn_tokenizer_size(tokenizer) : 256,
+                             .tokenizer = tokenizer ? dn_tokenizer_hash(tokenizer) : 0};
+    preparation p = {
+        .train = empty, .val = empty, .val_fraction = fraction, .progress = progress, .context = context};
+    p.train.kind = "train";
+    p.val.kind = "val";
     dn_text_files found;
     dn_status status = dn_text_files_find(files, n_files, dir, &found);
     if (status == DN_OK)
-        status = dn_text_open((const char *const *)found.names, found.n, &text);
+        status = dn_text_open((const char *const *)found.names, found.n, &p.text);
     if (status != DN_OK) {
         dn_text_files_free(&found);
+        dn_tokenizer_close(&tokenizer);
         return status;
     }
     size_t kept = existing(dir);
-    struct shard_set train = {.dir = dir, .kind = "train", .limit = shard_tokens};
-    struct shard_set val = {.dir = dir, .kind = "val", .limit = shard_tokens};
     dn_lock lock = {0};
-    status = make_room(dir, &text, &lock);
+    status = make_room(dir, &p.text, !tokenizer, &lock);
     if (status == DN_OK)
-        status = split(&text, &train, &val, val_fraction, progress, context);
-    if (status == DN_OK)
-        status = finish_last(&train);
-    if (status == DN_OK)
-        status = finish_last(&val);
-    if (status == DN_OK)
-        status = publish_all(dir, &train, &val);
-    dn_text_close(&text);
-    discard(&train);
-    discard(&val);
+        status = prepare(&p, options, tokenizer, dir);
+    dn_text_close(&p.text);
+    dn_shard_writer_discard(&p.train);
+    dn_shard_writer_discard(&p.val);
     dn_lock_release(&lock);
     dn_text_files_free(&found);
+    dn_tokenizer_close(&tokenizer);
     if (status == DN_OK)
-        *result = (dn_prepare_result){train.tokens, val.tokens};
+        *result = (dn_prepare_result){p.train.tokens, p.val.tokens, empty.vocab_size};
     else
         remove_made(dir, kept);
     return status;
 }
 
-dn_status dn_prepare(const char *const *files, size_t n_files, const char *dir, double val_fraction,
-                     void (*progress)(uint64_t, uint64_t, void *), void *context, dn_prepare_result *result)
+dn_status dn_prepare(const char *const *files, size_t n_files, const char *dir,
+                     const dn_prepare_options *options, void (*progress)(uint64_t, uint64_t, void *),
+                     void *context, dn_prepare_result *result)
 {
-    return dn_prepare_shards(files, n_files, dir, val_fraction, UINT64_C(100000000), progress, context,
-                             result);
+    return dn_prepare_shards(files, n_files, dir, options, UINT64_C(100000000), progress, context, result);
 }

@@ -11,8 +11,8 @@
 /** As dn_prepare, with at most shard_tokens (> 0) tokens per file. All files stay open until the last is
  * written, so that a call that fails or is killed leaves nothing; the soft limit on descriptors is raised if
  * they are many. */
-dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char *dir, double val_fraction,
-                            uint64_t shard_tokens,
+dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char *dir,
+                            const dn_prepare_options *options, uint64_t shard_tokens,
                             void (*progress)(uint64_t done, uint64_t total, void *context), void *context,
                             dn_prepare_result *result) DN_MUST_USE;
 

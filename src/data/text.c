@@ -11,9 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* zlib's own reader of files (gzread) takes whatever does not begin with gzip's magic number for plain text,
- * and whatever follows a member and does not for garbage that may be dropped. Here either could be the rest
- * of the text behind one damaged byte, so members are unpacked one by one and nothing is passed over. */
+/* zlib's file reader (gzread) takes data without gzip's magic number for plain text, and after a member drops
+ * it as garbage. Either could be the rest of the text after one damaged byte, so members are inflated one by
+ * one and nothing is skipped. */
 enum { INPUT_BYTES = 1 << 18, GZIP_ONLY = 15 + 16 /* inflateInit2: the largest window, a gzip header */ };
 
 static bool is_stdin(const char *file)
@@ -21,7 +21,7 @@ static bool is_stdin(const char *file)
     return strcmp(file, "-") == 0;
 }
 
-static const char *title(const char *file)
+static const char *name_of(const char *file)
 {
     return is_stdin(file) ? "standard input" : file;
 }
@@ -34,23 +34,23 @@ dn_status dn_text_open(const char *const *files, size_t n_files, dn_text *out)
         struct stat st;
         if ((is_stdin(files[i]) ? fstat(STDIN_FILENO, &st) : stat(files[i], &st)) != 0)
             return dn_fail_errno(errno == ENOENT ? DN_ERR_DATA : DN_ERR_IO, errno, "cannot read text from %s",
-                                 title(files[i]));
+                                 name_of(files[i]));
         if (S_ISDIR(st.st_mode))
-            return dn_fail(DN_ERR_DATA, "%s is a directory", title(files[i]));
+            return dn_fail(DN_ERR_DATA, "%s is a directory", name_of(files[i]));
         known = known && S_ISREG(st.st_mode);
         text.total = dn_size_add(text.total, (size_t)st.st_size);
     }
     if (!known)
         text.total = 0;
     text.input = malloc(INPUT_BYTES);
-    *out = text; /* before zlib looks where its stream lies: it may not move afterwards */
+    *out = text; /* before inflateInit2: the stream may not move afterwards */
     if (text.input && inflateInit2(&out->z, GZIP_ONLY) == Z_OK)
         return DN_OK;
     free(text.input);
     return dn_fail(DN_ERR_MEMORY, "no memory to read text");
 }
 
-/* Reads on where all that was read is used. */
+/* Reads more input if the last is used up. */
 static dn_status refill(dn_text *text)
 {
     if (text->z.avail_in > 0 || text->at_end)
@@ -60,7 +60,8 @@ static dn_status refill(dn_text *text)
         n = read(text->fd, text->input, INPUT_BYTES);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        return dn_fail_errno(DN_ERR_IO, errno, "cannot read text from %s", title(text->files[text->current]));
+        return dn_fail_errno(DN_ERR_IO, errno, "cannot read text from %s",
+                             name_of(text->files[text->current]));
     text->at_end = n == 0;
     text->read += (uint64_t)n;
     text->z.next_in = text->input;
@@ -74,13 +75,16 @@ static bool named_as_gzip(const char *file)
     return dot && (strcmp(dot, ".gz") == 0 || strcmp(dot, ".dz") == 0);
 }
 
-/* What is compressed otherwise would be taken for text, and a model be trained on its bytes. */
+/* Other compressed files would be taken for text, and a model trained on their bytes. */
 enum { MAGIC_BYTES = 10 };
 static const struct {
     size_t at, n;
     const char *magic, *name, *unpack;
-} other_packings[] = {
-    {0, 6, "\xfd" "7zXZ", "xz", "unxz"},
+} other_formats[] = {
+    {0, 6,
+     "\xfd"
+     "7zXZ",
+     "xz", "unxz"},
     {0, 4, "\x28\xb5\x2f\xfd", "Zstandard", "unzstd"},
     {4, 6, "1AY&SY", "bzip2", "bunzip2"},
     {0, 4, "PK\x03\x04", "zip", "unzip"},
@@ -88,10 +92,10 @@ static const struct {
     {0, 4, "\x04\x22\x4d\x18", "LZ4", "unlz4"},
 };
 
-/* Looks at the first bytes, which a pipe may bring one by one. */
-static dn_status tell_kind(dn_text *text)
+/* Reads the first bytes, which a pipe may deliver one by one. */
+static dn_status detect_gzip(dn_text *text)
 {
-    const char *file = title(text->files[text->current]);
+    const char *file = name_of(text->files[text->current]);
     const unsigned char *begin = text->input;
     DN_TRY(refill(text));
     for (ssize_t n = 1; text->z.avail_in < MAGIC_BYTES && n != 0;) {
@@ -102,15 +106,16 @@ static dn_status tell_kind(dn_text *text)
         text->read += n > 0 ? (uint64_t)n : 0;
     }
     text->packed = text->z.avail_in > 1 && begin[0] == 0x1f && begin[1] == 0x8b;
-    for (size_t i = 0; i < sizeof other_packings / sizeof *other_packings; i++)
-        if (text->z.avail_in >= other_packings[i].at + other_packings[i].n &&
-            memcmp(begin + other_packings[i].at, other_packings[i].magic, other_packings[i].n) == 0)
-            return dn_fail(DN_ERR_DATA, "%s: compressed (%s); unpack it first (%s): of what is compressed only gzip is read",
-                           file, other_packings[i].name, other_packings[i].unpack);
+    for (size_t i = 0; i < sizeof other_formats / sizeof *other_formats; i++)
+        if (text->z.avail_in >= other_formats[i].at + other_formats[i].n &&
+            memcmp(begin + other_formats[i].at, other_formats[i].magic, other_formats[i].n) == 0)
+            return dn_fail(DN_ERR_DATA, "%s: compressed (%s); unpack it first (%s); only gzip is supported",
+                           file, other_formats[i].name, other_formats[i].unpack);
     if (!text->packed && named_as_gzip(text->files[text->current])) /* an empty one, too */
         return dn_fail(DN_ERR_DATA,
-                       "%s: damaged gzip data: it does not begin as gzip does; download or compress it "
-                       "again, or give plain text another name",
+                       "%s: damaged gzip data: no gzip header; download or compress it again, or rename it "
+                       "if it is plain "
+                       "text",
                        file);
     return DN_OK;
 }
@@ -121,12 +126,12 @@ static dn_status open_current(dn_text *text)
     text->fd = is_stdin(file) ? dup(STDIN_FILENO) : open(file, O_RDONLY | O_CLOEXEC);
     if (text->fd < 0)
         return dn_fail_errno(errno == ENOENT ? DN_ERR_DATA : DN_ERR_IO, errno, "cannot read text from %s",
-                             title(file));
+                             name_of(file));
     text->at_end = text->packed = text->in_member = false;
     text->n_members = 0;
     text->read = text->z.avail_in = 0;
     inflateReset(&text->z);
-    return tell_kind(text);
+    return detect_gzip(text);
 }
 
 static void close_current(dn_text *text)
@@ -140,20 +145,20 @@ static void close_current(dn_text *text)
 
 static dn_status unpack_failed(const dn_text *text, int result)
 {
-    const char *file = title(text->files[text->current]);
+    const char *file = name_of(text->files[text->current]);
     if (result == Z_MEM_ERROR)
         return dn_fail(DN_ERR_MEMORY, "%s: out of memory", file);
     if (text->n_members > 0 && text->z.total_out == 0)
         return dn_fail(DN_ERR_DATA,
                        "%s: damaged gzip data: what follows member %zu, at about byte %" PRIu64
-                       ", is not gzip (%s); download it again, or unpack by hand what is good of it",
+                       ", is not gzip (%s); download it again, or unpack the intact members by hand",
                        file, text->n_members, text->read - text->z.avail_in,
                        text->z.msg ? text->z.msg : "no header");
     return dn_fail(DN_ERR_DATA, "%s: damaged gzip data (%s); download or compress it again", file,
                    text->z.msg ? text->z.msg : "not readable");
 }
 
-/* Unpacks up to *bytes bytes; *bytes = how many. */
+/* Unpacks up to *bytes bytes, and sets *bytes to their number. */
 static dn_status unpack(dn_text *text, void *out, size_t *bytes)
 {
     z_stream *z = &text->z;
@@ -161,17 +166,17 @@ static dn_status unpack(dn_text *text, void *out, size_t *bytes)
     text->in_member = text->in_member || !text->at_end;
     z->next_out = out;
     z->avail_out = (uInt)wanted;
-    int result = text->in_member ? inflate(z, Z_NO_FLUSH) : Z_OK; /* also at the end: it may hold output back */
+    int result = text->in_member ? inflate(z, Z_NO_FLUSH) : Z_OK; /* also at the end: output may be pending */
     *bytes = wanted - z->avail_out;
     if (result == Z_STREAM_END) {
         text->n_members++;
         text->in_member = false;
         inflateReset(z);
-    } else if (result != Z_OK && result != Z_BUF_ERROR) /* that one: it wants more input first */
+    } else if (result != Z_OK && result != Z_BUF_ERROR) /* Z_BUF_ERROR: needs more input */
         return unpack_failed(text, result);
     else if (text->at_end && text->in_member && *bytes == 0)
-        return dn_fail(DN_ERR_DATA, "%s: gzip data ends too early; download or compress it again",
-                       title(text->files[text->current]));
+        return dn_fail(DN_ERR_DATA, "%s: gzip data ends too early (truncated); download or compress it again",
+                       name_of(text->files[text->current]));
     return DN_OK;
 }
 
@@ -184,10 +189,11 @@ static void copy(dn_text *text, void *out, size_t *bytes)
     text->z.avail_in -= (uInt)*bytes;
 }
 
-dn_status dn_text_read(dn_text *text, void *out, size_t bytes, size_t *got)
+/* Of the files before number `end`. */
+static dn_status read_until(dn_text *text, size_t end, void *out, size_t bytes, size_t *got)
 {
     *got = 0;
-    while (*got < bytes && text->current < text->n_files) {
+    while (*got < bytes && text->current < end) {
         if (text->fd < 0)
             DN_TRY(open_current(text));
         DN_TRY(refill(text));
@@ -200,6 +206,19 @@ dn_status dn_text_read(dn_text *text, void *out, size_t bytes, size_t *got)
         if (n == 0 && text->at_end)
             close_current(text);
     }
+    return DN_OK;
+}
+
+dn_status dn_text_read(dn_text *text, void *out, size_t bytes, size_t *got)
+{
+    return read_until(text, text->n_files, out, bytes, got);
+}
+
+dn_status dn_text_read_file(dn_text *text, void *out, size_t bytes, size_t *got, bool *ended)
+{
+    size_t file = text->current;
+    DN_TRY(read_until(text, file + 1, out, bytes, got));
+    *ended = text->current > file;
     return DN_OK;
 }
 

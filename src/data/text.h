@@ -29,9 +29,13 @@ typedef struct dn_text {
 dn_status dn_text_open(const char *const *files, size_t n_files, dn_text *out) DN_MUST_USE;
 
 /** Reads up to `bytes` bytes; *got is less only at the end of the last file. Errors: DN_ERR_DATA naming the
- * file (missing; compressed by another program; gzip that is damaged, ends early, or is followed by anything but another member: part of the
- * text would be missing); DN_ERR_IO; DN_ERR_MEMORY. */
+ * file (missing; compressed by another program; gzip that is damaged, ends early, or is followed by anything
+ * but another member: part of the text would be missing); DN_ERR_IO; DN_ERR_MEMORY. */
 dn_status dn_text_read(dn_text *text, void *out, size_t bytes, size_t *got) DN_MUST_USE;
+
+/** As dn_text_read, of the present file only, of which there must be one; *ended: it has been read to its
+ * end, and the next one, if there is one, is the present file. */
+dn_status dn_text_read_file(dn_text *text, void *out, size_t bytes, size_t *got, bool *ended) DN_MUST_USE;
 
 /** Bytes on disk consumed so far; reaches total. */
 uint64_t dn_text_done(const dn_text *text);

@@ -32,7 +32,8 @@ static dn_status add_entry(FTS *tree, FTSENT *entry, const struct stat *except, 
     bool hidden = entry->fts_level > FTS_ROOTLEVEL && entry->fts_name[0] == '.';
     switch (entry->fts_info) {
     case FTS_D:
-        if (hidden || (entry->fts_statp->st_ino == except->st_ino && entry->fts_statp->st_dev == except->st_dev))
+        if (hidden ||
+            (entry->fts_statp->st_ino == except->st_ino && entry->fts_statp->st_dev == except->st_dev))
             fts_set(tree, entry, FTS_SKIP);
         return DN_OK;
     case FTS_F:
@@ -44,8 +45,8 @@ static dn_status add_entry(FTS *tree, FTSENT *entry, const struct stat *except, 
     case FTS_SLNONE:
     case FTS_DEFAULT:
         if (!hidden)
-            dn_log(DN_LOG_WARNING, "%s is left out: %s", entry->fts_path,
-                   entry->fts_info == FTS_SLNONE ? "it is a link to nothing" : "it is not a regular file");
+            dn_log(DN_LOG_WARNING, "%s is skipped: %s", entry->fts_path,
+                   entry->fts_info == FTS_SLNONE ? "a dangling link" : "not a regular file");
         return DN_OK;
     default: /* a folder's end */
         return DN_OK;
@@ -64,19 +65,19 @@ static dn_status add_folder(const char *folder, const struct stat *except, dn_te
         status = add_entry(tree, entry, except, files);
     fts_close(tree);
     if (status == DN_OK && files->n == before)
-        return dn_fail(DN_ERR_DATA, "there is no file in %s", folder);
+        return dn_fail(DN_ERR_DATA, "no file in %s", folder);
     return status;
 }
 
 dn_status dn_text_files_find(const char *const *names, size_t n, const char *except, dn_text_files *out)
 {
-    struct stat st, left_out = {0};
+    struct stat st, skipped = {0};
     *out = (dn_text_files){0};
-    if (stat(except, &left_out) != 0)
-        left_out = (struct stat){0}; /* yet to be made */
+    if (stat(except, &skipped) != 0)
+        skipped = (struct stat){0}; /* not created yet */
     for (size_t i = 0; i < n; i++) {
         bool is_folder = strcmp(names[i], "-") != 0 && stat(names[i], &st) == 0 && S_ISDIR(st.st_mode);
-        DN_TRY(is_folder ? add_folder(names[i], &left_out, out) : add(out, names[i]));
+        DN_TRY(is_folder ? add_folder(names[i], &skipped, out) : add(out, names[i]));
     }
     return DN_OK;
 }

@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/nofile.h"
+#include "base/size.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -62,7 +63,7 @@ static dn_status read_at(const struct token_file *file, void *out, size_t bytes,
         if (n < 0)
             return dn_fail_errno(DN_ERR_IO, errno, "%s: cannot read at byte %zu", file->path, offset);
         if (n == 0)
-            return dn_fail(DN_ERR_DATA, "%s: ends at byte %zu, it was longer when the run began; restore it",
+            return dn_fail(DN_ERR_DATA, "%s: ends at byte %zu, but was longer when the run began; restore it",
                            file->path, offset);
         at += n;
         offset += (size_t)n;
@@ -122,18 +123,18 @@ static dn_status check_shard(struct token_file *file, const struct kind *kind, c
     DN_TRY(check_complete(file->path));
     if (bytes >= sizeof(int32_t[3]) && header->version != kind->version)
         return dn_fail(DN_ERR_DATA,
-                       "%s: shard version %" PRId32 ", only version %" PRId32 " is known; prepare it again",
+                       "%s: shard version %" PRId32 ", only version %" PRId32 " is supported; prepare it again",
                        file->path, header->version, kind->version);
     if (bytes > HEADER + kind->width * (size_t)INT32_MAX)
         return dn_fail(
             DN_ERR_DATA,
-            "%s: %zu tokens, but a shard's header counts to %d; cut it into several shards, best of "
+            "%s: %zu tokens, but a shard's header counts to %d; split it into several shards, e.g. of "
             "100 million tokens",
             file->path, (bytes - HEADER) / kind->width, INT32_MAX);
     if (bytes < HEADER || header->tokens < 0 || bytes != HEADER + kind->width * (size_t)header->tokens)
         return dn_fail(DN_ERR_DATA,
-                       "%s: truncated or damaged shard: %zu bytes, where a header (%d) with %" PRId32
-                       " tokens of %zu bytes would be %lld; copy or prepare it again",
+                       "%s: truncated or damaged shard: %zu bytes, expected a header of %d and %" PRId32
+                       " tokens of %zu bytes: %lld; copy or prepare it again",
                        file->path, bytes, HEADER, header->tokens, kind->width,
                        HEADER + (long long)kind->width * header->tokens);
     file->width = kind->width;
@@ -143,9 +144,9 @@ static dn_status check_shard(struct token_file *file, const struct kind *kind, c
     return DN_OK;
 }
 
-/* A file of 16-bit tokens without a header, as nanoGPT writes it: none beyond GPT-2's vocabulary, which one
- * word in four of other data is, and bytes that do not stand in text. */
-static dn_status look_like_tokens(const struct token_file *file, size_t bytes, bool *tokens)
+/* A file of 16-bit tokens without a header, as nanoGPT writes it: no token beyond GPT-2's vocabulary (in
+ * other data, one word in four is), and bytes that text does not have. */
+static dn_status looks_like_tokens(const struct token_file *file, size_t bytes, bool *tokens)
 {
     enum { WORDS = 4096, VOCABULARY = 50304 };
     uint16_t words[WORDS];
@@ -166,39 +167,40 @@ static dn_status look_like_tokens(const struct token_file *file, size_t bytes, b
     return DN_OK;
 }
 
-static dn_status refuse(const struct token_file *file, int32_t magic, size_t bytes)
+static dn_status fail_not_a_shard(const struct token_file *file, int32_t magic, size_t bytes)
 {
     bool tokens;
     if (bytes < sizeof magic)
         return dn_fail(DN_ERR_DATA,
-                       "%s: %zu bytes, a token shard has a header of %d; copy or prepare it again",
+                       "%s: %zu bytes, less than the %d of a shard's header; copy or prepare it again",
                        file->path, bytes, HEADER);
-    DN_TRY(look_like_tokens(file, bytes, &tokens));
+    DN_TRY(looks_like_tokens(file, bytes, &tokens));
     if (tokens)
         return dn_fail(
             DN_ERR_DATA,
-            "%s: by its look %zu 16-bit tokens without a header, as nanoGPT writes them; if they are, "
+            "%s: it looks like %zu 16-bit tokens without a header, as nanoGPT writes them; if so, "
             "set data_format: uint16",
             file->path, bytes / 2);
     return dn_fail(DN_ERR_DATA,
                    "%s: wrong magic: %" PRId32 ", a token shard starts with %d; make shards of text with "
-                   "'dionode prepare'; if these are bytes to be learnt one by one, give them another name",
+                   "'dionode prepare', or, if each byte is a token, rename it to something other than *.bin",
                    file->path, magic, kinds[0].magic);
 }
 
 static dn_status open_file(struct token_file *file, dn_tokens_format format)
 {
     struct stat st;
-    /* Not blocking: opening a pipe would wait for a writer. */
+    /* Nonblocking: opening a pipe would wait for a writer. */
     file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file->fd < 0 || fstat(file->fd, &st) != 0)
         return dn_fail_errno(errno == ENOENT ? DN_ERR_DATA : DN_ERR_IO, errno, "cannot open token file %s",
                              file->path);
     if (S_ISFIFO(st.st_mode))
-        return dn_fail(DN_ERR_DATA, "%s is a pipe, and tokens are read in any order; write them to a file",
+        return dn_fail(DN_ERR_DATA, "%s is a pipe, but tokens are read in random order; write them to a file",
                        file->path);
     if (!S_ISREG(st.st_mode))
-        return dn_fail(DN_ERR_DATA, "%s is not a file; give the files in it a pattern, as 'dir/train_*.bin'",
+        return dn_fail(DN_ERR_DATA,
+                       "%s is not a file; use a pattern for the files in it, as in 'dir/train_*.bin'",
                        file->path);
     size_t bytes = (size_t)st.st_size;
     if (format == DN_TOKENS_UINT16 && bytes % sizeof(uint16_t) != 0)
@@ -214,7 +216,7 @@ static dn_status open_file(struct token_file *file, dn_tokens_format format)
     if (kind)
         return check_shard(file, kind, &header, bytes);
     if (has_suffix(file->path, ".bin"))
-        return refuse(file, header.magic, bytes);
+        return fail_not_a_shard(file, header.magic, bytes);
     file->width = 1;
     file->start = 0;
     file->count = bytes;
@@ -239,7 +241,7 @@ static dn_status join_origin(dn_tokens *tokens, size_t i)
 
 static dn_status open_all(dn_tokens *tokens, char *const *paths, const char *pattern, dn_tokens_format format)
 {
-    /* Every file stays open: one that is replaced during a run is still the one the run began with. */
+    /* All files stay open, so that replacing one during a run has no effect on it. */
     DN_TRY(dn_nofile_allow(tokens->n_files, pattern));
     for (size_t i = 0; i < tokens->n_files; i++) {
         struct token_file *file = &tokens->files[i];
@@ -257,25 +259,24 @@ static dn_status open_all(dn_tokens *tokens, char *const *paths, const char *pat
     return DN_OK;
 }
 
-/* Called by glob for a folder that it cannot read, which it would pass over with all files in it. */
-static int refuse_folder(const char *folder, int error)
+/* Called by glob for a folder that it cannot read, which it would skip with all its files. */
+static int fail_unreadable(const char *folder, int error)
 {
-    return error == ENOENT ? 0 : dn_fail_errno(DN_ERR_IO, error, "cannot look for token files in %s", folder);
+    return error == ENOENT ? 0 : dn_fail_errno(DN_ERR_IO, error, "cannot search for token files in %s", folder);
 }
 
-/* Sorted here: glob itself sorts by locale, and then two users would train on two streams. */
+/* Sorted by bytes: glob sorts by locale, and users would train on different streams. */
 static dn_status match(const char *pattern, glob_t *matches)
 {
-    int result = glob(pattern, GLOB_NOSORT, refuse_folder, matches);
+    int result = glob(pattern, GLOB_NOSORT, fail_unreadable, matches);
     if (result == GLOB_NOMATCH)
         return dn_fail(DN_ERR_DATA,
-                       "no token file matches '%s'; check the path, or make shards with 'dionode "
-                       "prepare'",
+                       "no token file matches '%s'; check the path, or make shards with 'dionode prepare'",
                        pattern);
     if (result == GLOB_NOSPACE)
         return dn_fail(DN_ERR_MEMORY, "cannot search for '%s': out of memory", pattern);
     if (result != 0)
-        return DN_ERR_IO; /* told by refuse_folder */
+        return DN_ERR_IO; /* told by fail_unreadable */
     qsort(matches->gl_pathv, matches->gl_pathc, sizeof *matches->gl_pathv, by_bytes);
     return DN_OK;
 }
@@ -341,8 +342,8 @@ static const struct token_file *find_file(const dn_tokens *tokens, size_t at)
     return &tokens->files[low];
 }
 
-/* n tokens of one file from its token `first` on; n * width bytes fit the buffer. */
-static dn_status read_piece(const struct token_file *file, size_t first, size_t n, size_t vocab_size,
+/* Tokens [first, first + n) of one file; n * width bytes fit the buffer. */
+static dn_status read_chunk(const struct token_file *file, size_t first, size_t n, size_t vocab_size,
                             int32_t *out, void *buffer)
 {
     DN_TRY(read_at(file, buffer, n * file->width, file->start + first * file->width));
@@ -354,8 +355,8 @@ static dn_status read_piece(const struct token_file *file, size_t first, size_t 
         if (token >= vocab_size)
             return dn_fail(DN_ERR_DATA,
                            "%s: token %zu is %" PRIu32
-                           ", but the vocabulary has %zu; make vocab_size larger or "
-                           "take data of this vocabulary",
+                           ", but the vocabulary has %zu; use a larger vocab_size or "
+                           "data of this vocabulary",
                            file->path, first + i, token, vocab_size);
     }
     return DN_OK;
@@ -368,15 +369,11 @@ dn_status dn_tokens_read(const dn_tokens *tokens, size_t first, size_t n, size_t
     while (n > 0) {
         const struct token_file *file = find_file(tokens, first);
         size_t within = first - file->first;
-        size_t piece = file->count - within;
-        if (piece > n)
-            piece = n;
-        if (piece > sizeof buffer / file->width)
-            piece = sizeof buffer / file->width;
-        DN_TRY(read_piece(file, within, piece, vocab_size, out, buffer));
-        first += piece;
-        out += piece;
-        n -= piece;
+        size_t chunk = dn_min(dn_min(file->count - within, n), sizeof buffer / file->width);
+        DN_TRY(read_chunk(file, within, chunk, vocab_size, out, buffer));
+        first += chunk;
+        out += chunk;
+        n -= chunk;
     }
     return DN_OK;
 }

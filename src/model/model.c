@@ -145,7 +145,7 @@ double dn_model_first_std(const dn_param *param)
 {
     if (param->kind == DN_PARAM_EMBEDDING)
         return 1;
-    double out = (double)param->rows, in = (double)param->cols;
+    double out = (double)param->tensor.rows, in = (double)param->tensor.cols;
     return fmin(1, sqrt(out / in)) / sqrt(in);
 }
 
@@ -157,7 +157,8 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
             stream->kernels->fill(stream, param->weight, dn_param_size(param), !dn_layer_is_bias(param));
             continue;
         }
-        const dn_draw draw = {seed, p, spec->architecture->first_std(param), param->cols, param->block};
+        const dn_draw draw = {seed, p, spec->architecture->first_std(param), param->tensor.cols,
+                              param->block};
         DN_TRY(dn_draw_normal(stream, param->weight, &draw));
     }
     return dn_stream_sync(stream);

@@ -50,8 +50,8 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
     const dn_weight *wte = dn_layer_weight(pass, layer, 0);
     for (size_t i = 0; i < wte->n_blocks; i++) {
         const dn_weight_block *p = &wte->blocks[i];
-        s->kernels->embed_forward(s, dn_at(pass->x, p->col0), pass->spec->C, p->weight, pass->tokens,
-                                  &pass->vocab, pass->B * pass->T, p->cols);
+        s->kernels->embed_forward(s, dn_at(pass->x, p->block.col0), pass->spec->C, p->weight, pass->tokens,
+                                  &pass->vocab, pass->B * pass->T, p->block.cols);
     }
     return pass->tp_size > 1 ? share_rows(pass) : DN_OK;
 }
@@ -63,8 +63,8 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
     const dn_weight *wte = dn_layer_weight(pass, layer, 0);
     for (size_t i = 0; i < wte->n_blocks; i++) {
         const dn_weight_block *p = &wte->blocks[i];
-        s->kernels->embed_backward(s, p->grad, dn_at(pass->x, p->col0), pass->spec->C, pass->tokens,
-                                   &pass->vocab, pass->B * pass->T, p->cols);
+        s->kernels->embed_backward(s, p->grad, dn_at(pass->x, p->block.col0), pass->spec->C, pass->tokens,
+                                   &pass->vocab, pass->B * pass->T, p->block.cols);
     }
     return DN_OK;
 }

@@ -9,36 +9,37 @@
 
 void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name)
 {
-    snprintf(param->name, DN_PARAM_NAME_MAX, "%s%zu.%s.weight", spec->names->block, index, name);
+    snprintf(param->tensor.name, DN_PARAM_NAME_MAX, "%s%zu.%s.weight", spec->names->block, index, name);
 }
 
 void dn_layer_name_bias(dn_param *param, const dn_spec *spec, size_t index, const char *name)
 {
-    snprintf(param->name, DN_PARAM_NAME_MAX, "%s%zu.%s.bias", spec->names->block, index, name);
+    snprintf(param->tensor.name, DN_PARAM_NAME_MAX, "%s%zu.%s.bias", spec->names->block, index, name);
 }
 
 bool dn_layer_is_bias(const dn_param *param)
 {
-    size_t n = strlen(param->name);
-    return param->kind == DN_PARAM_VECTOR && n > 5 && strcmp(param->name + n - 5, ".bias") == 0;
+    size_t n = strlen(param->tensor.name);
+    return param->kind == DN_PARAM_VECTOR && n > 5 && strcmp(param->tensor.name + n - 5, ".bias") == 0;
 }
 
 void dn_layer_name_alone(dn_param *param, const char *name)
 {
-    snprintf(param->name, DN_PARAM_NAME_MAX, "%s.weight", name);
+    snprintf(param->tensor.name, DN_PARAM_NAME_MAX, "%s.weight", name);
 }
 
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,
                     size_t unit)
 {
-    const dn_dim_sharding tp = {cut == DN_TP_NONE ? DN_N_AXES : DN_TP, unit}, fs = {DN_FS, 1};
+    const dn_dim_sharding tp = {DN_TP, cut == DN_TP_NONE ? 0 : unit}, fs = {DN_FS, 1};
     param->kind = kind;
-    param->rows = rows;
-    param->cols = cols;
+    param->tensor.rows = rows;
+    param->tensor.cols = cols;
+    param->tensor.type = DN_REAL;
     param->n_views = 1;
     param->view_of = NULL;
-    param->row_sharding = cut == DN_TP_ROWS ? tp : fs;
-    param->col_sharding = cut == DN_TP_ROWS ? fs : tp;
+    param->tensor.row_sharding = cut == DN_TP_ROWS ? tp : fs;
+    param->tensor.col_sharding = cut == DN_TP_ROWS ? fs : tp;
     param->stack = 0;
 }
 

@@ -38,7 +38,8 @@ const dn_buf *dn_norm_output(dn_pass *pass, const dn_layer *layer, const dn_norm
         return norm->n;
     const dn_weight *w = dn_layer_weight(pass, layer, norm->gain);
     for (size_t i = 0; i < w->n_blocks; i++) /* over fs the gain comes in blocks */
-        s->kernels->copy(s, dn_at(pass->gain, w->blocks[i].row0), w->blocks[i].weight, w->blocks[i].rows);
+        s->kernels->copy(s, dn_at(pass->gain, w->blocks[i].block.row0), w->blocks[i].weight,
+                         w->blocks[i].block.rows);
     s->kernels->gain_forward(s, pass->y, norm->n, pass->gain, pass->B * pass->T, pass->spec->C);
     return pass->y;
 }
@@ -53,8 +54,8 @@ void dn_norm_backward(dn_pass *pass, const dn_layer *layer, const dn_norm *norm)
         s->kernels->fill(s, pass->dgain, C, 0);
         s->kernels->gain_backward(s, pass->dy, pass->dgain, norm->n, pass->gain, N, C);
         for (size_t i = 0; i < w->n_blocks; i++)
-            s->kernels->axpby(s, w->blocks[i].grad, 1, dn_at(pass->dgain, w->blocks[i].row0), 1,
-                              w->blocks[i].rows);
+            s->kernels->axpby(s, w->blocks[i].grad, 1, dn_at(pass->dgain, w->blocks[i].block.row0), 1,
+                              w->blocks[i].block.rows);
     }
     s->kernels->rmsnorm_backward(s, pass->x, pass->dy, norm->n, norm->rstd, N, C);
 }

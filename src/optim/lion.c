@@ -9,7 +9,7 @@
  * decays by lr * weight_decay: what scales lr must not scale the decay. */
 static void update(dn_stream *s, const dn_optim_config *config, const dn_chunk *x, const dn_update_params *p)
 {
-    double scale = x->param->kind == DN_PARAM_HEAD ? 1 / sqrt((double)x->param->cols) : 1;
+    double scale = x->param->kind == DN_PARAM_HEAD ? 1 / sqrt((double)x->param->tensor.cols) : 1;
     s->kernels->lion(s, x->weight, x->states[0], x->grad, x->n, p->lr * scale, config->beta1, config->beta2,
                      p->weight_decay / scale, config->cautious);
 }

@@ -5,7 +5,7 @@
 
 size_t dn_named_group_of(const dn_optim_config *config, const dn_param *param)
 {
-    const char *name = param->view_of ? param->view_of->name : param->name;
+    const char *name = param->view_of ? param->view_of->tensor.name : param->tensor.name;
     size_t i = 0;
     while (i < config->n_named_groups && fnmatch(config->named_groups[i].match, name, 0) != 0)
         i++;

@@ -1,6 +1,5 @@
 /*
- * A parameter: name, kind, shape and sharding of a trainable tensor, and this rank's block of weight and
- * gradient. Owns nothing.
+ * A parameter: a trainable tensor, its kind, and this rank's block of weight and gradient. Owns nothing.
  */
 #ifndef OPTIM_PARAM_H
 #define OPTIM_PARAM_H
@@ -13,10 +12,10 @@
 #define DN_PARAM_SPLIT_NAME_MAX (DN_PARAM_NAME_MAX - 11) /* of a parameter with views */
 
 typedef struct dn_param {
-    char name[DN_PARAM_NAME_MAX]; /* as in checkpoints: "transformer.h.0.attn.c_q.weight" */
+    dn_tensor
+        tensor; /* of the weight: [fan_out, fan_in] of dn_real, named as in checkpoints:
+                   "transformer.h.0.attn.c_q.weight". Of a view: rows are sharded as those of view_of are */
     dn_param_kind kind;
-    size_t rows, cols;                          /* fan_out, fan_in; global */
-    dn_dim_sharding row_sharding, col_sharding; /* over different axes; axis DN_N_AXES: not sharded */
     size_t n_views; /* its rows are n_views matrices of equal height, each optimized on its own (heads; a
                        fused QKV); 0: one */
     size_t
@@ -26,13 +25,10 @@ typedef struct dn_param {
                               at the same offset on all ranks. */
     dn_block block;        /* this rank's part */
     dn_buf *weight, *grad; /* [block.rows, block.cols] dense, borrowed; on the symmetric heap in a run */
-    const struct dn_param *view_of; /* of a view (dn_param_view): the parameter that holds its numbers, and
-                                       whose rows row_sharding splits; borrowed. Else NULL */
+    const struct dn_param *view_of; /* of a view (dn_param_view): the parameter that holds its numbers;
+                                       borrowed. Else NULL */
     size_t first_row;               /* of a view: in that parameter */
 } dn_param;
-
-/** Makes the parameter unsharded, without views: its block is all of it. */
-void dn_param_set_whole(dn_param *param);
 
 /** The block of the rank at coordinates at[] of a mesh of size[]. */
 dn_block dn_param_block(const dn_param *param, const int size[DN_N_AXES], const int at[DN_N_AXES]);
@@ -54,7 +50,7 @@ size_t dn_param_max_size(const dn_param *param, const int size[DN_N_AXES]);
 /** Elements of this rank's block. */
 static inline size_t dn_param_size(const dn_param *p)
 {
-    return p->block.rows * p->block.cols;
+    return dn_block_size(p->block);
 }
 
 #endif

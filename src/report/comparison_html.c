@@ -1,4 +1,4 @@
-/* The page of a comparison, for a reader who has never seen the program. */
+/* The HTML page of a comparison. It explains its own terms. */
 #include "report/comparison.h"
 
 #include "base/atomic_file.h"
@@ -24,7 +24,7 @@ typedef struct page {
 
 /* ---- series ---- */
 
-/* A colour an optimizer; its ranks differ in dash. */
+/* One colour per optimizer; its ranks differ in dash. */
 static dn_plot_style style_of(const dn_comparison *c, size_t index)
 {
     dn_plot_style style = {0, 0};
@@ -36,7 +36,7 @@ static dn_plot_style style_of(const dn_comparison *c, size_t index)
     return style;
 }
 
-static bool won(const page *p, size_t i)
+static bool has_best(const page *p, size_t i)
 {
     return p->comparison->contenders[i].best < p->comparison->contenders[i].n_lrs;
 }
@@ -52,7 +52,7 @@ static dn_status open_page(page *p)
     for (size_t i = 0; i < p->n; i++) {
         dn_contender_name(&p->comparison->contenders[i], p->names[i], NAME);
         p->styles[i] = style_of(p->comparison, i);
-        if (won(p, i))
+        if (has_best(p, i))
             DN_TRY(dn_curve_make(p->comparison, &p->comparison->contenders[i], CURVE_POINTS, &p->curves[i]));
     }
     return DN_OK;
@@ -67,23 +67,22 @@ static void close_page(page *p)
     free(p->curves);
 }
 
-/* ---- what it is about ---- */
+/* ---- introduction ---- */
 
 static void write_head(const page *p)
 {
     const dn_comparison *c = p->comparison;
     char tokens[32];
     dn_page_begin("dionode compare", p->out);
-    fputs("<h1>Optimizers compared</h1>\n<p>", p->out);
-    fprintf(
-        p->out,
-        "The same language model was trained from the same data with each optimizer: %llu steps of %llu "
-        "tokens, %s tokens in all, %zu seed%s. For each optimizer the learning rate with the lowest final "
-        "validation loss was taken; everything below is about that one. Lower loss is better, and so is "
-        "less time, traffic and memory.",
-        (unsigned long long)c->n_steps, (unsigned long long)c->step_tokens,
-        dn_human((double)(c->n_steps * c->step_tokens), "", tokens, sizeof tokens), c->n_seeds,
-        c->n_seeds == 1 ? "" : "s");
+    fputs("<h1>Comparison of optimizers</h1>\n<p>", p->out);
+    fprintf(p->out,
+            "The same language model was trained on the same data with each optimizer: %llu steps of %llu "
+            "tokens, %s tokens in total, %zu seed%s. Results are shown at the learning rate with the lowest "
+            "final "
+            "validation loss of each optimizer. Lower is better for loss, time, traffic and memory.",
+            (unsigned long long)c->n_steps, (unsigned long long)c->step_tokens,
+            dn_human((double)(c->n_steps * c->step_tokens), "", tokens, sizeof tokens), c->n_seeds,
+            c->n_seeds == 1 ? "" : "s");
     fputs("</p>\n<p class=\"note\">", p->out);
     dn_page_text(c->machine, p->out);
     fprintf(p->out, "; %d worker%s: mesh dp %d &#215; fs %d &#215; tp %d; dionode ", c->n_workers,
@@ -138,8 +137,8 @@ static size_t winner(const page *p)
 {
     size_t best = p->n;
     for (size_t i = 0; i < p->n; i++)
-        if (won(p, i) && (best == p->n || p->comparison->contenders[i].val_loss.mean <
-                                              p->comparison->contenders[best].val_loss.mean))
+        if (has_best(p, i) && (best == p->n || p->comparison->contenders[i].val_loss.mean <
+                                                   p->comparison->contenders[best].val_loss.mean))
             best = i;
     return best;
 }
@@ -149,17 +148,18 @@ static void write_table(const page *p)
     bool edge = false;
     dn_page_section(
         "Result",
-        "Validation loss in nats a token at the end, mean over seeds; \xc2\xb1 is the sample standard "
-        "deviation. Times are medians. Bytes are what one worker exchanges in a step: over replicas "
-        "(dp), shards of a replica (fs), and parts of a layer (tp). State is the memory that the "
-        "optimizer keeps on all workers together. The row with the lowest loss is marked.",
+        "Final validation loss in nats per token, mean over seeds; \xc2\xb1 is the sample standard "
+        "deviation. Times are medians. Bytes are what one worker contributes to exchanges in a step, over "
+        "replicas (dp), fully sharded ranks (fs) and tensor-parallel ranks (tp). State is the optimizer's "
+        "memory "
+        "on all workers. The row with the lowest loss is marked.",
         p->out);
     fputs("<div class=\"wide\"><table><tr><th>optimizer</th><th>rank</th><th>best lr</th><th>val loss</th>"
-          "<th>&#177;</th><th>ms a step</th><th>of it optimizer</th>",
+          "<th>&#177;</th><th>ms per step</th><th>optimizer ms</th>",
           p->out);
     for (int axis = 0; axis < DN_RECORD_AXES; axis++)
         if (dn_comparison_uses(p->comparison, axis))
-            fprintf(p->out, "<th>%s a step</th>", (const char *const[]){"dp", "fs", "tp"}[axis]);
+            fprintf(p->out, "<th>%s per step</th>", (const char *const[]){"dp", "fs", "tp"}[axis]);
     fputs("<th>state</th><th>tokens/s</th></tr>\n", p->out);
     for (size_t i = 0; i < p->n; i++) {
         const dn_contender *c = &p->comparison->contenders[i];
@@ -167,10 +167,10 @@ static void write_table(const page *p)
         fputs(i == winner(p) ? "<tr class=\"best\">" : "<tr>", p->out);
         cell(c->optimizer, p->out);
         cell(*dn_rank_name(c->rank, rank, sizeof rank) ? rank : "-", p->out);
-        if (won(p, i))
+        if (has_best(p, i))
             write_good_row(p, c);
         else
-            fprintf(p->out, "<td class=\"story\" colspan=\"%d\">no learning rate brought all runs to their end</td>",
+            fprintf(p->out, "<td class=\"message\" colspan=\"%d\">no learning rate completed all runs</td>",
                     7 + dn_comparison_uses(p->comparison, 0) + dn_comparison_uses(p->comparison, 1) +
                         dn_comparison_uses(p->comparison, 2));
         fputs("</tr>\n", p->out);
@@ -178,8 +178,8 @@ static void write_table(const page *p)
     }
     fputs("</table></div>\n", p->out);
     if (edge)
-        fputs("<p class=\"note\">* the lowest or highest learning rate that was tried: a better one may lie "
-              "outside.</p>\n",
+        fputs("<p class=\"note\">* the lowest or highest learning rate tried: a better one may be outside "
+              "the range.</p>\n",
               p->out);
 }
 
@@ -197,13 +197,13 @@ static void write_legend(const page *p)
     fputs("</div>\n", p->out);
 }
 
-/* Where the upper edge lies: what the worst has left after a tenth of the way. The fall from the first loss
- * would press everything else together. */
+/* The upper end of the y axis: the highest loss after a tenth of the run, as the initial fall would compress
+ * the rest. */
 static double upper_edge(const page *p)
 {
     double most = NAN;
     for (size_t i = 0; i < p->n; i++)
-        if (won(p, i))
+        if (has_best(p, i))
             most = fmax(most, p->curves[i].high[p->curves[i].n / 10]);
     return most;
 }
@@ -212,7 +212,7 @@ static double farthest(const page *p, dn_curve_by by)
 {
     double most = 0;
     for (size_t i = 0; i < p->n; i++)
-        if (won(p, i))
+        if (has_best(p, i))
             most = fmax(most, p->curves[i].x[by][p->curves[i].n - 1]);
     return most;
 }
@@ -222,14 +222,14 @@ static void write_curves(const page *p, dn_curve_by by, const char *name, const 
     dn_plot_line *lines = calloc(p->n + 1, sizeof *lines);
     dn_plot plot = {.name = name,
                     .x_label = label,
-                    .y_label = "training loss (nats a token)",
+                    .y_label = "training loss (nats per token)",
                     .x_scale = scale,
                     .y_most = upper_edge(p),
                     .lines = lines};
     for (size_t i = 0; lines && i < p->n; i++) {
         const dn_curve *curve = &p->curves[i];
         bool band = p->comparison->n_seeds > 1;
-        if (won(p, i))
+        if (has_best(p, i))
             lines[plot.n_lines++] = (dn_plot_line){.name = p->names[i],
                                                    .style = p->styles[i],
                                                    .n = curve->n,
@@ -245,16 +245,17 @@ static void write_curves(const page *p, dn_curve_by by, const char *name, const 
     free(lines);
 }
 
-/* Means over seeds, of the steps after which the first seed's run was validated. */
+/* Means over seeds, at the steps at which the run of the first seed was validated. */
 static void write_validation(const page *p)
 {
     dn_plot_line *lines = calloc(p->n + 1, sizeof *lines);
     double **points = calloc(p->n + 1, sizeof *points), most = NAN;
-    dn_page_section("Validation loss by step", "What the table ranks by, on the way.", p->out);
+    dn_page_section("Validation loss by step", "The quantity by which the table ranks, during training.",
+                    p->out);
     size_t n_lines = 0;
     for (size_t i = 0; lines && points && i < p->n; i++) {
         const dn_contender *c = &p->comparison->contenders[i];
-        if (!won(p, i))
+        if (!has_best(p, i))
             continue;
         const dn_trial *trials = &c->trials[c->best * p->comparison->n_seeds];
         size_t n_steps = trials[0].record.n, n = 0;
@@ -269,14 +270,18 @@ static void write_validation(const page *p)
             points[i][n_steps + n++] = sum / (double)p->comparison->n_seeds;
         }
         if (points[i])
-            lines[n_lines++] = (dn_plot_line){.name = p->names[i], .style = p->styles[i], .n = n, .x = points[i],
-                                              .y = points[i] + n_steps, .dots = true};
-        if (points[i] && n > 1) /* the first may press all others together */
+            lines[n_lines++] = (dn_plot_line){.name = p->names[i],
+                                              .style = p->styles[i],
+                                              .n = n,
+                                              .x = points[i],
+                                              .y = points[i] + n_steps,
+                                              .dots = true};
+        if (points[i] && n > 1) /* the first would compress the rest */
             most = fmax(most, points[i][n_steps + 1]);
     }
     dn_plot plot = {.name = "validation loss by step",
                     .x_label = "step",
-                    .y_label = "validation loss (nats a token)",
+                    .y_label = "validation loss (nats per token)",
                     .x_scale = 1,
                     .y_most = most,
                     .lines = lines,
@@ -291,28 +296,25 @@ static void write_validation(const page *p)
     free(lines);
 }
 
-static void write_ways(const page *p)
+static void write_all_curves(const page *p)
 {
     char label[64];
     const char *prefix;
     write_validation(p);
-    dn_page_section("Training loss by step", "How much each step teaches, whatever it costs. Bands span the seeds.",
-                    p->out);
+    dn_page_section("Training loss by step", "Bands span the minimum and maximum over seeds.", p->out);
     write_curves(p, DN_CURVE_STEP, "loss by step", "step", 1);
     dn_page_section("Training loss by second",
-                    "The same runs over the time of their steps (validation and checkpoints left out).",
-                    p->out);
+                    "The same runs by the time of their steps, without validation and checkpoints.", p->out);
     write_curves(p, DN_CURVE_SECOND, "loss by second", "seconds", 1);
     dn_page_section("Training loss by byte",
-                    "The same runs over what one worker has exchanged with others, all axes together.",
+                    "The same runs by the bytes that one worker has contributed to exchanges, over all axes.",
                     p->out);
     double bytes = farthest(p, DN_CURVE_BYTE), scale = dn_plot_prefix(bytes, &prefix);
     snprintf(label, sizeof label, "%sB exchanged", prefix);
     if (bytes > 0)
         write_curves(p, DN_CURVE_BYTE, "loss by byte", label, scale);
     else
-        fputs("<p>Nothing was exchanged: there was one worker. Give -n 2 or more to see this plot.</p>\n",
-              p->out);
+        fputs("<p>One worker exchanges nothing. Use -n 2 or more for this plot.</p>\n", p->out);
 }
 
 /* ---- bars ---- */
@@ -342,14 +344,14 @@ static void write_bars(const page *p, const char *name, measure_fn *measure, con
     for (size_t i = 0; bars && labels && i < p->n; i++) {
         double sum = 0;
         bars[i] = (dn_bar){.name = p->names[i], .style = p->styles[i], .label = labels[i]};
-        for (int part = 0; won(p, i) && part < DN_PLOT_PARTS; part++) {
+        for (int part = 0; has_best(p, i) && part < DN_PLOT_PARTS; part++) {
             bars[i].parts[part] = measure(&p->comparison->contenders[i], part);
             sum += bars[i].parts[part];
         }
-        if (won(p, i))
+        if (has_best(p, i))
             dn_human(sum, unit, labels[i], sizeof labels[i]);
         else
-            snprintf(labels[i], sizeof labels[i], "no run came to its end");
+            snprintf(labels[i], sizeof labels[i], "no complete run");
     }
     fputs("<figure>", p->out);
     if (bars && labels)
@@ -361,18 +363,18 @@ static void write_bars(const page *p, const char *name, measure_fn *measure, con
 
 static void write_costs(const page *p)
 {
-    static const char *const axes[] = {"dp: over replicas", "fs: over shards", "tp: over parts of a layer"};
-    dn_page_section("Optimizer, milliseconds a step",
-                    "From the gradients to updated weights on all workers: exchange, waiting and arithmetic.",
+    static const char *const axes[] = {"dp: replicas", "fs: fully sharded", "tp: tensor parallel"};
+    dn_page_section("Optimizer: milliseconds per step",
+                    "From gradients to updated weights on all workers: exchange, waiting and computation.",
                     p->out);
-    write_bars(p, "optimizer milliseconds a step", optimizer_ms, "ms", NULL);
-    dn_page_section("Bytes a step", "What one worker exchanges: dp dark, fs lighter, tp lightest.", p->out);
-    write_bars(p, "bytes a step", step_bytes, "B", axes);
-    dn_page_section("Bytes of optimizer state", "All workers together; a checkpoint holds it, too.", p->out);
+    write_bars(p, "optimizer milliseconds per step", optimizer_ms, "ms", NULL);
+    dn_page_section("Bytes per step", "Contributed by one worker: dp dark, fs lighter, tp lightest.", p->out);
+    write_bars(p, "bytes per step", step_bytes, "B", axes);
+    dn_page_section("Bytes of optimizer state", "On all workers. Checkpoints contain it, too.", p->out);
     write_bars(p, "bytes of optimizer state", state_bytes, "B", NULL);
 }
 
-/* ---- the sweep, and how it was made ---- */
+/* ---- learning rates and provenance ---- */
 
 /* One line of the plot of losses by learning rate; x and y [n_lrs]. */
 static dn_plot_line sweep_of(const page *p, size_t index, double *x, double *y)
@@ -423,7 +425,7 @@ static void write_sweeps(const page *p)
     }
     dn_plot plot = {.name = "loss by learning rate",
                     .x_label = "learning rate",
-                    .y_label = "final validation loss (nats a token)",
+                    .y_label = "final validation loss (nats per token)",
                     .x_scale = 1,
                     .log_x = true,
                     .y_most = NAN,
@@ -467,7 +469,7 @@ static void write_page(const page *p)
 {
     write_head(p);
     write_table(p);
-    write_ways(p);
+    write_all_curves(p);
     write_costs(p);
     write_sweeps(p);
     write_words(p->out);

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* "5.24 MB", "-" where there is no number. */
+/* "5.24 MB"; "-" for NaN. */
 static void print_human(double value, const char *unit, FILE *out)
 {
     char text[32];
@@ -27,7 +27,7 @@ static void print_row(const dn_comparison *comparison, const dn_contender *c, FI
     char rank[32], lr[32], deviation[32] = "-";
     fprintf(out, "%-10s %6s", c->optimizer, *dn_rank_name(c->rank, rank, sizeof rank) ? rank : "-");
     if (c->best == c->n_lrs) {
-        fprintf(out, " %9s %9s   no learning rate brought all runs to their end\n", "-", "-");
+        fprintf(out, " %9s %9s   no learning rate completed all runs\n", "-", "-");
         return;
     }
     snprintf(lr, sizeof lr, "%g%s", c->trials[c->best * n_seeds].lr, c->at_edge ? "*" : "");
@@ -64,7 +64,8 @@ void dn_comparison_print(const dn_comparison *comparison, FILE *out)
             dn_human((double)(comparison->n_steps * comparison->step_tokens), "", tokens, sizeof tokens),
             comparison->n_seeds, comparison->n_seeds == 1 ? "" : "s", comparison->mesh[0],
             comparison->mesh[1], comparison->mesh[2], comparison->machine);
-    fprintf(out, "%-10s %6s %9s %9s %7s %9s %9s", "optimizer", "rank", "best lr", "val loss", "+-", "ms/step", "opt ms");
+    fprintf(out, "%-10s %6s %9s %9s %7s %9s %9s", "optimizer", "rank", "best lr", "val loss", "+-", "ms/step",
+            "opt ms");
     for (int axis = 0; axis < DN_RECORD_AXES; axis++)
         if (dn_comparison_uses(comparison, axis))
             fprintf(out, " %9s", axis_heads[axis]);
@@ -74,7 +75,9 @@ void dn_comparison_print(const dn_comparison *comparison, FILE *out)
         edge = edge || comparison->contenders[i].at_edge;
     }
     if (edge)
-        fprintf(out, "* the lowest or highest learning rate tried: a better one may lie outside; see --lr\n");
+        fprintf(
+            out,
+            "* the lowest or highest learning rate tried: a better one may be outside the range; see --lr\n");
     for (size_t i = 0; i < comparison->n_contenders; i++)
         print_failures(&comparison->contenders[i], comparison->n_seeds, out);
 }

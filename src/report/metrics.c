@@ -20,11 +20,11 @@
 struct dn_metrics {
     char *path; /* owned */
     int fd;
-    off_t end;  /* bytes of whole lines */
+    off_t end;     /* bytes of whole lines */
     uint64_t last; /* step of the last of them, where end > 0 */
-    locale_t c; /* "C": a decimal comma is not JSON */
+    locale_t c;    /* "C": a decimal comma is not JSON */
     char line[DN_METRICS_LINE_MAX];
-    size_t length; /* of the line being made; beyond its array: too long */
+    size_t length; /* of the line being made; >= sizeof line: too long */
 };
 
 /* The step of a line; false if it is no JSON object with one. */
@@ -39,17 +39,11 @@ static bool get_step(const char *line, size_t length, uint64_t *step)
     return good;
 }
 
-/* Nothing is cut off that another program wrote: its lines may have a step, but hardly begin with it. */
-static bool is_of_dionode(const char *line)
-{
-    return strncmp(line, "{\"step\":", 8) == 0;
-}
-
-/* What is not as a run that never stopped leaves it. */
+/* Differences from the file of a run that was never stopped. */
 typedef struct gaps {
     uint64_t next; /* step that the next line should have */
     uint64_t missing, repeated;
-    char text[200]; /* which are missing, as "3, 7-9", as far as there is room */
+    char text[200]; /* which are missing, as "3, 7-9", truncated */
 } gaps;
 
 static void add_missing(gaps *g, uint64_t end)
@@ -77,19 +71,20 @@ static void add_line(gaps *g, uint64_t step)
         g->next++;
 }
 
-static void tell(const gaps *g, const char *path)
+static void log_gaps(const gaps *g, const char *path)
 {
     if (g->missing)
         dn_log(DN_LOG_WARNING, "%s lacks the lines of %" PRIu64 " steps before the checkpoint: %s", path,
                g->missing, g->text);
     if (g->repeated)
-        dn_log(DN_LOG_WARNING, "%s has %" PRIu64 " lines of steps that stand there before: another run's?",
-               path, g->repeated);
+        dn_log(DN_LOG_WARNING, "%s has %" PRIu64 " lines of steps that it has already: of another run?", path,
+               g->repeated);
 }
 
-/* *end = where the first line that must go begins: one of a step to come, or a torn one at the end. Behind the last
- * line that stays there may be anything: what was not synced before a power cut. */
-static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_t *end, uint64_t *last, gaps *g)
+/* *end: where the first line to be removed begins, one of a later step or a torn one. After the last line to
+ * be kept the file may contain anything, as it was not synced before a power cut. */
+static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_t *end, uint64_t *last,
+                          gaps *g)
 {
     char *line = NULL;
     size_t capacity = 0;
@@ -97,49 +92,31 @@ static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_
     dn_status status = DN_OK;
     *end = 0;
     bool complete = false;
-    for (int number = 1; !complete && (length = getline(&line, &capacity, file)) > 0 && line[length - 1] == '\n';
-         number++) {
+    for (int number = 1;
+         !complete && (length = getline(&line, &capacity, file)) > 0 && line[length - 1] == '\n'; number++) {
         uint64_t step = 0;
         if (next_step == 1 && !line[0]) /* a hole where a power cut took lines; none had to stay */
             break;
         bool is_one = get_step(line, (size_t)length, &step);
-        bool goes = step >= next_step || next_step == 1; /* before the first step there is a validation */
-        if (!is_one || (goes && !is_of_dionode(line))) {
+        bool removed = step >= next_step || next_step == 1; /* before the first step there is a validation */
+        if (!is_one || (removed && strncmp(line, "{\"step\":", 8) != 0)) {
             status = dn_fail(DN_ERR_CHECKPOINT,
-                             "%s:%d: not a line of metrics; move the file away to begin a new one, or choose "
+                             "%s:%d: not a line of metrics; move the file away to begin a new one, or use "
                              "another folder",
                              path, number);
             break;
         }
-        if (goes)
+        if (removed)
             break;
         *end += length;
         add_line(g, step);
         complete = step + 1 == next_step;
         *last = step;
     }
-    if (status == DN_OK && ferror(file)) /* no end: cutting here would lose lines */
+    if (status == DN_OK && ferror(file)) /* truncating here would lose lines */
         status = dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", path);
     free(line);
     return status;
-}
-
-/* *end = bytes of the file that stay, *last = step of the last line of them. */
-static dn_status kept_bytes(const char *path, uint64_t next_step, off_t *end, uint64_t *last)
-{
-    *end = 0;
-    gaps g = {.next = 1};
-    if (next_step > 0) {
-        FILE *file = fopen(path, "re");
-        if (!file)
-            return dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", path);
-        dn_status status = find_end(file, path, next_step, end, last, &g);
-        fclose(file);
-        DN_TRY(status);
-    }
-    add_missing(&g, next_step);
-    tell(&g, path);
-    return DN_OK;
 }
 
 static dn_status open_file(dn_metrics *metrics, uint64_t next_step)
@@ -148,9 +125,19 @@ static dn_status open_file(dn_metrics *metrics, uint64_t next_step)
     metrics->fd = open(metrics->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
     if (metrics->fd < 0 || fstat(metrics->fd, &st) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
-    if (!S_ISREG(st.st_mode)) /* a pipe or a device might be read for ever */
-        return dn_fail(DN_ERR_IO, "%s is in the way: it is not a regular file; move it away", metrics->path);
-    DN_TRY(kept_bytes(metrics->path, next_step, &metrics->end, &metrics->last));
+    if (!S_ISREG(st.st_mode)) /* a pipe or device might never end */
+        return dn_fail(DN_ERR_IO, "%s is not a regular file; move it away", metrics->path);
+    gaps g = {.next = 1};
+    if (next_step > 0) {
+        FILE *file = fopen(metrics->path, "re");
+        if (!file)
+            return dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", metrics->path);
+        dn_status status = find_end(file, metrics->path, next_step, &metrics->end, &metrics->last, &g);
+        fclose(file);
+        DN_TRY(status);
+    }
+    add_missing(&g, next_step);
+    log_gaps(&g, metrics->path);
     if (ftruncate(metrics->fd, metrics->end) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
     return dn_name_sync(metrics->path);
@@ -213,7 +200,7 @@ static void add_number(dn_metrics *metrics, double value)
     add(metrics, "%s", text);
 }
 
-/* What a line begins with (nothing: one that has begun), values, its end. */
+/* `begin` ("" to continue a line), the values, the end of the line. */
 static void make_line(dn_metrics *metrics, const char *begin, const dn_metric *values, size_t n)
 {
     locale_t before = uselocale(metrics->c);
@@ -228,7 +215,7 @@ static void make_line(dn_metrics *metrics, const char *begin, const dn_metric *v
     uselocale(before);
 }
 
-/* Appends what was made; after a failure the file ends at `end` as before. */
+/* Appends the line; after a failure the file ends at `end` as before. */
 static dn_status append_line(dn_metrics *metrics)
 {
     for (size_t at = 0; at < metrics->length;) {

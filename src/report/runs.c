@@ -39,7 +39,7 @@ static dn_status open_runs(const char *const *names, size_t n, runs *out)
         snprintf(path, sizeof path, "%s/metrics.jsonl", names[i]);
         status = dn_series_read(path, &out->series[i]);
         if (status == DN_OK && out->series[i].n == 0)
-            status = dn_fail(DN_ERR_DATA, "%s has no metrics: there is no line in %s", names[i], path);
+            status = dn_fail(DN_ERR_DATA, "%s has no metrics: %s has no lines", names[i], path);
     }
     if (status != DN_OK)
         close_runs(out);
@@ -213,11 +213,14 @@ static void loss_cell(double value, FILE *out)
 static void write_table(const page *p)
 {
     dn_page_begin("dionode report", p->out);
-    fprintf(p->out, "<h1>%s</h1>\n<p class=\"note\">dionode %s. Losses in nats a token; times and speeds are medians over steps.</p>\n",
+    fprintf(p->out,
+            "<h1>%s</h1>\n<p class=\"note\">dionode %s. Losses in nats per token; times and speeds are "
+            "medians over steps.</p>\n",
             p->runs->n == 1 ? "A training run" : "Training runs", dn_version());
     fputs("<div class=\"wide\"><table><tr><th>run</th><th>steps</th><th>training loss, last</th>"
-          "<th>validation loss, last</th><th>lowest</th><th>tokens/s</th><th>ms a step</th><th>of it optimizer</th>"
-          "<th>exchanged by a worker</th><th>optimizer state</th></tr>\n",
+          "<th>validation loss, last</th><th>lowest</th><th>tokens/s</th><th>ms per step</th><th>optimizer "
+          "ms</th>"
+          "<th>exchanged per worker</th><th>optimizer state</th></tr>\n",
           p->out);
     for (size_t i = 0; i < p->runs->n; i++) {
         const dn_series *s = &p->runs->series[i];
@@ -262,7 +265,8 @@ static void smooth(const double *y, size_t n, double *out)
 typedef enum shape { AS_IS, SMOOTHED, POINTS } shape;
 
 /* Adds what a run has of a metric; *memory, owned by the caller, gets what the lines point to. */
-static size_t add_lines(const page *p, size_t run, const char *metric, shape how, dn_plot_line *lines, double **memory)
+static size_t add_lines(const page *p, size_t run, const char *metric, shape how, dn_plot_line *lines,
+                        double **memory)
 {
     const dn_series *s = &p->runs->series[run];
     const double *y = dn_series_column(s, metric);
@@ -279,8 +283,8 @@ static size_t add_lines(const page *p, size_t run, const char *metric, shape how
         raw[n] = y[i];
         smoothed[n++] = all[i];
     }
-    dn_plot_line line = {.name = p->runs->names[run], .style = style_of(run), .n = n, .x = x, .y = raw,
-                         .dots = how == POINTS};
+    dn_plot_line line = {
+        .name = p->runs->names[run], .style = style_of(run), .n = n, .x = x, .y = raw, .dots = how == POINTS};
     line.style.dash += how == POINTS;
     line.raw = how == SMOOTHED;
     lines[n_lines++] = line;
@@ -299,13 +303,15 @@ static void write_plot(const page *p, const char *title, const char *note, const
     size_t n = p->runs->n;
     dn_plot_line *lines = calloc(3 * n + 1, sizeof *lines);
     double **memory = calloc(2 * n + 1, sizeof *memory);
-    dn_plot plot = {.name = title, .x_label = "step", .y_label = label, .x_scale = 1, .y_most = NAN, .lines = lines};
+    dn_plot plot = {
+        .name = title, .x_label = "step", .y_label = label, .x_scale = 1, .y_most = NAN, .lines = lines};
     for (size_t i = 0; lines && memory && i < n; i++) {
         plot.n_lines += add_lines(p, i, first, how, lines + plot.n_lines, &memory[2 * i]);
         if (second)
             plot.n_lines += add_lines(p, i, second, POINTS, lines + plot.n_lines, &memory[2 * i + 1]);
     }
-    /* The fall from the first steps would press everything else together: what is left of it after a tenth. */
+    /* The fall from the first steps would press everything else together: what is left of it after a tenth.
+     */
     for (size_t k = 0; how == SMOOTHED && k < plot.n_lines; k++)
         if (!lines[k].raw && !lines[k].dots)
             for (size_t i = lines[k].n / 10; i < lines[k].n; i++)
@@ -323,8 +329,8 @@ static void write_plot(const page *p, const char *title, const char *note, const
 }
 
 /* A bar a run, of up to DN_PLOT_PARTS metrics a step side by side. */
-static void write_bars(const page *p, const char *title, const char *note, const char *const *part_names, const char *unit,
-                       void (*measure)(const dn_series *s, double parts[DN_PLOT_PARTS]))
+static void write_bars(const page *p, const char *title, const char *note, const char *const *part_names,
+                       const char *unit, void (*measure)(const dn_series *s, double parts[DN_PLOT_PARTS]))
 {
     dn_bar *bars = calloc(p->runs->n + 1, sizeof *bars);
     char(*labels)[40] = calloc(p->runs->n + 1, sizeof *labels);
@@ -332,7 +338,8 @@ static void write_bars(const page *p, const char *title, const char *note, const
     dn_page_section(title, note, p->out);
     for (size_t i = 0; bars && labels && names && i < p->runs->n; i++) {
         double total = 0;
-        bars[i] = (dn_bar){.name = short_name(p->runs->names[i], names[i]), .style = style_of(i), .label = labels[i]};
+        bars[i] = (dn_bar){
+            .name = short_name(p->runs->names[i], names[i]), .style = style_of(i), .label = labels[i]};
         measure(&p->runs->series[i], bars[i].parts);
         for (int part = 0; part < DN_PLOT_PARTS; part++)
             total += isnan(bars[i].parts[part]) ? 0 : bars[i].parts[part];
@@ -367,19 +374,21 @@ static void axes(const dn_series *s, double parts[DN_PLOT_PARTS])
 
 static void write_page(const page *p)
 {
-    static const char *const phase_names[] = {"forward and backward, with all else", "optimizer, with its exchange", ""};
-    static const char *const axis_names[] = {"dp: over replicas", "fs: over shards", "tp: over parts of a layer"};
+    static const char *const phase_names[] = {"forward, backward and the rest",
+                                              "optimizer, with its exchange", ""};
+    static const char *const axis_names[] = {"dp: replicas", "fs: fully sharded", "tp: tensor parallel"};
     write_table(p);
-    write_plot(p, "Loss", "Training loss, smoothed over faint single steps; validation loss as dots.", "loss", SMOOTHED,
-               "val_loss", "nats a token");
+    write_plot(p, "Loss", "Training loss: smoothed, with single steps faint; validation loss: dots.", "loss",
+               SMOOTHED, "val_loss", "nats per token");
     write_plot(p, "Learning rate", NULL, "lr", AS_IS, NULL, "learning rate");
-    write_plot(p, "Speed", "Smoothed over faint single steps.", "tokens_per_s", SMOOTHED, NULL, "tokens/s");
-    write_plot(p, "Norm of the gradient", "All gradients together, smoothed over faint single steps.", "grad_norm", SMOOTHED,
-               NULL, "norm");
-    write_bars(p, "Milliseconds a step, by phase", "Dark: forward and backward. Light: the optimizer, with its exchange.",
-               phase_names, "ms", phases);
-    write_bars(p, "Bytes a step, by axis", "What one worker exchanges: dp dark, fs lighter, tp lightest.", axis_names, "B",
-               axes);
+    write_plot(p, "Speed", "Smoothed, with single steps faint.", "tokens_per_s", SMOOTHED, NULL, "tokens/s");
+    write_plot(p, "Gradient norm", "Over all gradients; smoothed, with single steps faint.", "grad_norm",
+               SMOOTHED, NULL, "norm");
+    write_bars(p, "Milliseconds per step by phase",
+               "Dark: forward and backward. Light: the optimizer, with its exchange.", phase_names, "ms",
+               phases);
+    write_bars(p, "Bytes per step by axis", "Contributed by one worker: dp dark, fs lighter, tp lightest.",
+               axis_names, "B", axes);
     dn_page_end(p->out);
 }
 

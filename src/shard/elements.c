@@ -61,10 +61,9 @@ static dn_status step_all(dn_param_group *group, uint64_t step, double lr, dn_st
 static void describe(const dn_optim_config *config, const int size[DN_N_AXES], dn_param_state *ps)
 {
     (void)config;
-    const dn_param *param = ps->param;
-    ps->layout = dn_layout_of(param, size, false);
+    ps->layout = dn_layout_of(ps->param, size, false);
     for (int k = 0; k < dn_rule_n_states(ps->rule); k++)
-        dn_param_state_add(ps, ps->rule->states[k].name, param->rows, param->cols, dn_param_state_block);
+        dn_param_state_add(ps, ps->rule->states[k].name, dn_param_state_block);
 }
 
 const dn_executor dn_executor_element_wise = {

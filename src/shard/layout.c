@@ -2,11 +2,13 @@
 
 #include "base/size.h"
 
+#include <string.h>
+
 dn_layout dn_layout_of(const dn_param *param, const int size[DN_N_AXES], bool decoupled)
 {
     dn_layout layout = {.param = param, .size = {size[DN_DP], size[DN_FS], size[DN_TP]}};
-    layout.row_axes = dn_axes_of(size, DN_AXIS(param->row_sharding.axis));
-    layout.col_axes = dn_axes_of(size, DN_AXIS(param->col_sharding.axis));
+    layout.row_axes = dn_axes_of(size, dn_sharding_axes(param->tensor.row_sharding));
+    layout.col_axes = dn_axes_of(size, dn_sharding_axes(param->tensor.col_sharding));
     unsigned copies = dn_axes_without(size, layout.row_axes | layout.col_axes);
     if (decoupled) {
         layout.replicas = copies;
@@ -28,20 +30,38 @@ static dn_range share(const dn_layout *layout, dn_range range, unsigned axes, co
 dn_block dn_layout_block(const dn_layout *layout, const int at[DN_N_AXES])
 {
     dn_block block = dn_param_block(layout->param, layout->size, at);
-    dn_range rows = {block.row0, block.row0 + block.rows};
-    rows = share(layout, rows, layout->slices, at);
-    return (dn_block){rows.first, dn_range_size(rows), block.col0, block.cols};
+    return dn_block_of(share(layout, dn_block_rows(block), layout->slices, at), dn_block_cols(block));
+}
+
+int dn_layout_largest(const dn_layout *layout, int at[DN_LAYOUT_LARGEST][DN_N_AXES])
+{
+    const dn_param *param = layout->param;
+    const dn_axis axis = param->tensor.row_sharding.axis;
+    memset(at, 0, sizeof(int[DN_LAYOUT_LARGEST][DN_N_AXES]));
+    if (!param->view_of || !dn_sharding_axes(param->tensor.row_sharding))
+        return 1;
+    int low = 0, high = layout->size[axis] - 1;
+    while (low < high) {
+        int middle = at[1][axis] = (low + high) / 2;
+        dn_block block = dn_tensor_block(&param->view_of->tensor, layout->size, at[1]);
+        if (block.row0 + block.rows > param->first_row)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    at[1][axis] = low;
+    at[2][axis] = low + 1 < layout->size[axis] ? low + 1 : low;
+    return DN_LAYOUT_LARGEST;
 }
 
 dn_layout_most dn_layout_most_of(const dn_layout *layout, bool transposed)
 {
     dn_layout_most most = {0};
-    for (int rank = 0; rank < dn_axes_size(layout->size, DN_ALL_AXES); rank++) {
-        int at[DN_N_AXES];
-        dn_mesh_at(layout->size, rank, at);
-        dn_block part = dn_layout_block(layout, at);
-        dn_factor_shards shards = dn_layout_factor_shards(layout, transposed, at);
-        most.part = dn_max(most.part, part.rows * part.cols);
+    int at[DN_LAYOUT_LARGEST][DN_N_AXES];
+    for (int i = 0, n = dn_layout_largest(layout, at); i < n; i++) {
+        dn_block part = dn_layout_block(layout, at[i]);
+        dn_factor_shards shards = dn_layout_factor_shards(layout, transposed, at[i]);
+        most.part = dn_max(most.part, dn_block_size(part));
         most.m = dn_max(most.m, dn_range_size(shards.m));
         most.n = dn_max(most.n, dn_range_size(shards.n));
     }
@@ -61,7 +81,7 @@ unsigned dn_layout_n_axes(const dn_layout *layout, bool transposed)
 dn_factor_shards dn_layout_factor_shards(const dn_layout *layout, bool transposed, const int at[DN_N_AXES])
 {
     dn_block part = dn_layout_block(layout, at);
-    dn_range rows = {part.row0, part.row0 + part.rows}, cols = {part.col0, part.col0 + part.cols};
+    dn_range rows = dn_block_rows(part), cols = dn_block_cols(part);
     unsigned a = dn_layout_m_axes(layout, transposed), b = dn_layout_n_axes(layout, transposed);
     dn_factor_shards shards = {.m = transposed ? cols : rows, .n = transposed ? rows : cols};
     shards.p = share(layout, shards.m, dn_axes_without(layout->size, a), at);

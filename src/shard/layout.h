@@ -55,6 +55,13 @@ typedef struct dn_factor_shards {
 /** transposed: B is X^T. */
 dn_factor_shards dn_layout_factor_shards(const dn_layout *layout, bool transposed, const int at[DN_N_AXES]);
 
+enum { DN_LAYOUT_LARGEST = 3 };
+
+/** at[] = coordinates of a few ranks, one of which has the largest block, and one the largest shard of each factor;
+ * how many is returned. Larger shards come first: that is rank 0, but for the rows of a view,
+ * where it is the first rank whose rows reach into it, or the next. */
+int dn_layout_largest(const dn_layout *layout, int at[DN_LAYOUT_LARGEST][DN_N_AXES]);
+
 /* The most that any rank has: what symmetric memory needs room for. */
 typedef struct dn_layout_most {
     size_t part; /* elements of what it works on */

@@ -46,36 +46,29 @@ struct dn_optim {
 
 static const int origin[DN_N_AXES] = {0};
 
-/* As the matrix of its rows and all other dimensions together. BLAS counts each in an int. */
+/* BLAS counts rows and columns each in an int. */
 static dn_status describe(const dn_optim_tensor *t, const int size[DN_N_AXES], const int at[DN_N_AXES],
                           dn_param *param)
 {
-    const dn_dim_sharding none = {DN_N_AXES, 1};
-    *param = (dn_param){.kind = t->kind,
-                        .n_views = t->n_views,
-                        .rows = t->shape[0],
-                        .cols = 1,
-                        .row_sharding = t->row_sharding.unit ? t->row_sharding : none,
-                        .col_sharding = t->col_sharding.unit ? t->col_sharding : none};
+    const dn_tensor *tensor = &t->tensor;
+    *param = (dn_param){.tensor = *tensor, .kind = t->kind, .n_views = t->n_views};
+    param->tensor.type = DN_REAL;
+    param->tensor.per_replica = false;
     if (t->split_rows[0] > 0)
         param->n_views = 0;
     for (size_t k = 0; k < DN_OPTIM_SPLITS_MAX && t->split_rows[k] > 0; k++)
         param->split_rows[param->n_views++] = t->split_rows[k];
     if ((unsigned)t->kind >= DN_PARAM_N_KINDS)
-        return dn_fail(DN_ERR_ARG, "%s: there is no kind %d", t->name, (int)t->kind);
-    snprintf(param->name, sizeof param->name, "%s", t->name);
-    for (int k = 1; k < DN_OPTIM_DIMS_MAX && t->shape[k] > 0 && param->cols <= INT32_MAX; k++)
-        param->cols = t->shape[k] <= INT32_MAX ? param->cols * t->shape[k] : SIZE_MAX;
-    if (param->rows < 1 || param->rows > INT32_MAX || param->cols > INT32_MAX)
-        return dn_fail(DN_ERR_ARG,
-                       "%s: give a shape of 1 to %d rows and as many columns (all other dimensions)", t->name,
-                       INT32_MAX);
-    const dn_axis axes[] = {param->row_sharding.axis, param->col_sharding.axis};
+        return dn_fail(DN_ERR_ARG, "%s: there is no kind %d", tensor->name, (int)t->kind);
+    if (tensor->rows < 1 || tensor->rows > INT32_MAX || tensor->cols < 1 || tensor->cols > INT32_MAX)
+        return dn_fail(DN_ERR_ARG, "%s: [%zu, %zu]: give 1 to %d rows and as many columns", tensor->name,
+                       tensor->rows, tensor->cols, INT32_MAX);
+    const dn_dim_sharding shardings[] = {tensor->row_sharding, tensor->col_sharding};
     for (int k = 0; k < 2; k++)
-        if (axes[k] != DN_FS && axes[k] != DN_TP && axes[k] != DN_N_AXES)
-            return dn_fail(DN_ERR_ARG, "%s: cut along axis %d, but only fs and tp cut", t->name,
-                           (int)axes[k]);
-    param->block = dn_param_block(param, size, at);
+        if (shardings[k].unit && shardings[k].axis != DN_FS && shardings[k].axis != DN_TP)
+            return dn_fail(DN_ERR_ARG, "%s: sharded along axis %d, but only fs and tp shard", tensor->name,
+                           (int)shardings[k].axis);
+    param->block = dn_tensor_block(tensor, size, at);
     return DN_OK;
 }
 
@@ -83,22 +76,17 @@ static dn_status describe_all(const dn_optim_tensor *tensors, size_t n, const in
                               const int at[DN_N_AXES], dn_param *params)
 {
     for (size_t i = 0; i < n; i++) {
-        const char *name = tensors[i].name;
-        if (!name || !*name || strlen(name) >= DN_OPTIM_NAME_MAX)
+        const char *name = tensors[i].tensor.name;
+        size_t length = strnlen(name, DN_OPTIM_NAME_MAX);
+        if (length < 1 || length >= DN_OPTIM_NAME_MAX)
             return dn_fail(DN_ERR_ARG, "tensor %zu: its name must have 1 to %d bytes", i,
                            DN_OPTIM_NAME_MAX - 1);
         for (size_t k = 0; k < i; k++)
-            if (strcmp(tensors[k].name, name) == 0)
+            if (strcmp(tensors[k].tensor.name, name) == 0)
                 return dn_fail(DN_ERR_ARG, "tensors %zu and %zu are both named %s", k, i, name);
         DN_TRY(describe(&tensors[i], size, at, &params[i]));
     }
     return DN_OK;
-}
-
-dn_block dn_optim_block(const dn_optim_tensor *tensor, const int size[DN_N_AXES], const int at[DN_N_AXES])
-{
-    dn_param param;
-    return describe(tensor, size, at, &param) == DN_OK ? param.block : (dn_block){0};
 }
 
 /* ---- memory ---- */
@@ -123,23 +111,23 @@ static size_t room(const dn_param *param, const int size[DN_N_AXES])
 static dn_status check_memory(const dn_optim_tensor *t, const dn_param *param, const dn_mesh *mesh)
 {
     const dn_block b = param->block;
-    size_t bytes = b.rows * b.cols * sizeof(dn_real);
+    size_t bytes = dn_block_size(b) * sizeof(dn_real);
     if (bytes == 0)
         return DN_OK;
     if (!t->weight || !t->grad)
-        return dn_fail(DN_ERR_ARG, "%s: this rank holds a part of it, and gives no %s", t->name,
+        return dn_fail(DN_ERR_ARG, "%s: this rank holds a part of it, and gives no %s", t->tensor.name,
                        t->weight ? "gradient" : "weight");
     if (t->stride && t->stride < b.cols)
-        return dn_fail(DN_ERR_ARG, "%s: rows of %zu that begin %zu apart", t->name, b.cols, t->stride);
+        return dn_fail(DN_ERR_ARG, "%s: rows of %zu that begin %zu apart", t->tensor.name, b.cols, t->stride);
     if (!t->in_place || dn_comm_size(mesh->all) == 1)
         return DN_OK;
     if (!is_dense(t, b))
-        return dn_fail(DN_ERR_ARG, "%s: in place, but not dense: rows of %zu begin %zu apart", t->name,
+        return dn_fail(DN_ERR_ARG, "%s: in place, but not dense: rows of %zu begin %zu apart", t->tensor.name,
                        b.cols, t->stride);
     if (dn_comm_place(mesh->all, t->weight, bytes) == DN_PLACE_PRIVATE ||
         dn_comm_place(mesh->all, t->grad, bytes) == DN_PLACE_PRIVATE)
         return dn_fail(DN_ERR_ARG, "%s: in place, but not in symmetric memory: take it from dn_comm_alloc",
-                       t->name);
+                       t->tensor.name);
     return DN_OK;
 }
 
@@ -172,7 +160,7 @@ static dn_status check_places(const dn_optim *o, const dn_optim_tensor *tensors)
             status = dn_fail(DN_ERR_ARG,
                              "%s: in place, but not at the same offset on all ranks: all must call "
                              "dn_comm_alloc in the same order with the same sizes",
-                             tensors[i].name);
+                             tensors[i].tensor.name);
     }
     free(places);
     return status;
@@ -315,8 +303,7 @@ static size_t keep(const dn_optim *o, size_t tensor, char *kept, bool back)
         if (dn_optimizer_state_param(o->optimizer, i) != param)
             continue;
         const dn_shard shard = dn_optimizer_state_shard(o->optimizer, i, rank);
-        size_t bytes =
-            shard.block.rows * shard.block.cols * dn_type_bytes(dn_optimizer_state(o->optimizer, i)->type);
+        size_t bytes = dn_block_size(shard.block) * dn_type_bytes(dn_optimizer_state(o->optimizer, i)->type);
         if (kept && bytes)
             memcpy(back ? shard.data : kept + used, back ? kept + used : shard.data, bytes);
         used += bytes;
@@ -332,7 +319,7 @@ dn_status dn_optim_set_frozen(dn_optim *o, size_t tensor, bool is_frozen)
     if (is_frozen && !f->kept)
         f->kept = malloc(keep(o, tensor, NULL, false) + 1);
     if (is_frozen && !f->kept)
-        return dn_fail(DN_ERR_MEMORY, "%s: no memory to keep it as it is", o->params[tensor].name);
+        return dn_fail(DN_ERR_MEMORY, "%s: no memory to keep it as it is", o->params[tensor].tensor.name);
     f->on = is_frozen;
     return DN_OK;
 }
@@ -394,16 +381,12 @@ size_t dn_optim_n_states(const dn_optim *o)
     return dn_optimizer_n_states(o->optimizer);
 }
 
-dn_optim_state dn_optim_state_of(const dn_optim *o, size_t index, int rank)
+const dn_tensor *dn_optim_state(const dn_optim *o, size_t index)
 {
-    const dn_tensor *state = dn_optimizer_state(o->optimizer, index);
-    const dn_shard shard = dn_optimizer_state_shard(o->optimizer, index, rank);
-    return (dn_optim_state){.name = state->name,
-                            .rows = state->rows,
-                            .cols = state->cols,
-                            .block = shard.block,
-                            .type = state->type,
-                            .data = shard.data,
-                            .replica = shard.replica,
-                            .per_replica = state->per_replica};
+    return dn_optimizer_state(o->optimizer, index);
+}
+
+dn_shard dn_optim_state_shard(const dn_optim *o, size_t index, int rank)
+{
+    return dn_optimizer_state_shard(o->optimizer, index, rank);
 }

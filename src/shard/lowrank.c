@@ -13,8 +13,8 @@
 
 static dn_block part_of_q(const dn_param_state *ps, const int at[DN_N_AXES])
 {
-    dn_range shard = dn_layout_factor_shards(&ps->layout, ps->shape.transposed, at).q;
-    return (dn_block){shard.first, dn_range_size(shard), 0, ps->shape.r};
+    return dn_block_of(dn_layout_factor_shards(&ps->layout, ps->shape.transposed, at).q,
+                       (dn_range){0, ps->shape.r});
 }
 
 static dn_block part_of_rank(const dn_param_state *ps, const int at[DN_N_AXES])
@@ -26,17 +26,20 @@ static dn_block part_of_rank(const dn_param_state *ps, const int at[DN_N_AXES])
 static void describe(const dn_optim_config *config, const int size[DN_N_AXES], dn_param_state *ps)
 {
     const dn_param *param = ps->param;
-    ps->shape =
-        dn_dion_shape_of(param->rows, param->cols, config->rank_fraction, (size_t)config->rank_multiple_of);
+    ps->shape = dn_dion_shape_of(param->tensor.rows, param->tensor.cols, config->rank_fraction,
+                                 (size_t)config->rank_multiple_of);
     bool compressed = config->compress && dn_dion_compresses(&ps->shape, config->rank_fraction);
     ps->layout = dn_layout_of(param, size, compressed);
-    dn_param_state_add(ps, "dion.momentum", param->rows, param->cols, dn_param_state_block);
-    ps->states[DN_STATE_MOMENTUM].per_replica = ps->layout.replicas != 0;
-    dn_param_state_add(ps, "dion.q", ps->shape.n, ps->shape.r, part_of_q);
+    dn_state_tensor *momentum = dn_param_state_add(ps, "dion.momentum", dn_param_state_block);
+    momentum->tensor.per_replica = ps->layout.replicas != 0;
+    dn_tensor *q = &dn_param_state_add(ps, "dion.q", part_of_q)->tensor;
+    dn_tensor_set_whole(q, ps->shape.n, ps->shape.r);
+    q->row_sharding = ps->shape.transposed ? param->tensor.row_sharding : param->tensor.col_sharding;
     if (config->adaptive_rank) {
-        dn_param_state_add(ps, "dion.rank", 1, 2, part_of_rank);
-        ps->states[DN_STATE_RANK].everywhere = true;
-        ps->states[DN_STATE_RANK].type = DN_REAL; /* a number that counts */
+        dn_state_tensor *rank = dn_param_state_add(ps, "dion.rank", part_of_rank);
+        dn_tensor_set_whole(&rank->tensor, 1, 2);
+        rank->tensor.type = DN_REAL; /* a number that counts */
+        rank->everywhere = true;
     }
 }
 
@@ -89,7 +92,7 @@ static dn_status orthonormalize(dn_lowrank *f, dn_lowrank_batch *b, bool of_r, u
     dn_orth_matrix *orth = of_r ? b->orth_r : b->orth_p;
     for (size_t i = 0; i < b->n; i++)
         orth[i].draw = first_stream + (turn << 20) + b->matrices[i].ps->index;
-    DN_TRY(dn_orthonormalize(group->stream, group->mesh->all, group->config->orth, group->config->seed,
+    DN_TRY(dn_orthonormalize(group->stream, f->orth_comm, group->config->orth, group->config->seed,
                              f->orth_workspace, f->orth_bytes, orth, b->n));
     for (size_t i = 0; i < b->n; i++) {
         dn_orth_record *record = &b->matrices[i].orth[of_r];

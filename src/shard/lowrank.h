@@ -65,6 +65,7 @@ typedef struct dn_lowrank {
     const dn_param_group *group; /* borrowed */
     dn_lowrank_batch *batches;
     size_t n_batches;
+    dn_comm *orth_comm;   /* whose ranks orthonormalize factors, each its shards; borrowed */
     void *orth_workspace; /* symmetric */
     size_t orth_bytes;
     dn_deal deal; /* of this step's orthonormalizations */

@@ -4,10 +4,11 @@
 
 #include "base/fail.h"
 #include "base/size.h"
-#include "base/random.h"
+#include "compute/draw.h"
 #include "shm/world.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* First stream of random numbers for Q; those from 0 on belong to the model. */
 #define STREAM_Q (UINT64_C(1) << 62)
@@ -18,6 +19,10 @@
  * of work. */
 #define BATCH_BYTES_ALONE ((size_t)32 << 20)
 #define BATCH_BYTES       ((size_t)64 << 20)
+
+/* The shards of P, and of R, on the ranks along these axes make it whole (layout.h): together they
+ * orthonormalize it. */
+#define ORTH_AXES DN_ALL_AXES
 
 /* Householder uses one thread a matrix: a batch has some for all threads, and for all ranks. */
 #define FEWEST_STEEP ((size_t)8)
@@ -85,7 +90,7 @@ static void measure(const dn_optim_config *config, const dn_param_state *param_s
                 shapes[i].r = ps->shape.r;
                 shapes[i].steep = is_steep(config, ps);
             }
-            int n_ranks = dn_axes_size(param_states[0].layout.size, DN_ALL_AXES);
+            int n_ranks = dn_axes_size(param_states[0].layout.size, ORTH_AXES);
             *orth = dn_max(*orth, dn_orth_heap_bytes(config->orth, n_ranks, shapes, batch));
         }
     }
@@ -109,15 +114,16 @@ size_t dn_lowrank_heap_bytes(const dn_optim_config *config, const int size[DN_N_
 
 /* ---- matrices ---- */
 
-/* P, or R. parts [n_ranks] */
+/* P, or R, of the rank at here[]. parts [n_ranks] */
 static void fill_orth(const dn_optim_config *config, const dn_lowrank_matrix *x, bool of_r,
-                      dn_orth_shard *parts, dn_orth_matrix *orth)
+                      const int here[DN_N_AXES], dn_orth_shard *parts, dn_orth_matrix *orth)
 {
     const dn_param_state *ps = x->ps;
     const dn_dion_shape *z = &x->dion.shape;
-    int n_ranks = dn_axes_size(ps->layout.size, DN_ALL_AXES), at[DN_N_AXES];
+    int n_ranks = dn_axes_size(ps->layout.size, ORTH_AXES), at[DN_N_AXES];
+    memcpy(at, here, sizeof at);
     for (int rank = 0; rank < n_ranks; rank++) {
-        dn_mesh_at(ps->layout.size, rank, at);
+        dn_axes_at(ps->layout.size, ORTH_AXES, rank, at);
         dn_factor_shards shards = dn_layout_factor_shards(&ps->layout, ps->shape.transposed, at);
         dn_range rows = of_r ? shards.n : shards.m, shard = of_r ? shards.r : shards.p;
         parts[rank] = (dn_orth_shard){shard.first, dn_range_size(shard), (shard.first - rows.first) * z->r};
@@ -149,7 +155,7 @@ static int *owner(void *items, size_t i)
 /* What depends on the ranks r of the step. */
 static dn_status fit_batch(dn_lowrank *f, dn_lowrank_batch *b)
 {
-    int n_ranks = dn_comm_size(f->group->mesh->all);
+    int n_ranks = dn_comm_size(f->orth_comm);
     size_t first = (size_t)(b->matrices - f->matrices);
     dn_bucket_reset(&b->p);
     dn_bucket_reset(&b->q);
@@ -164,8 +170,10 @@ static dn_status fit_batch(dn_lowrank *f, dn_lowrank_batch *b)
         size_t most = x->ps->shape.r, r = wanted >= 1 && wanted <= (double)most ? (size_t)wanted : most;
         unsigned a = dn_layout_m_axes(layout, transposed), c = dn_layout_n_axes(layout, transposed);
         x->dion.shape.r = r;
-        fill_orth(f->group->config, x, false, &f->parts_p[(first + i) * (size_t)n_ranks], &b->orth_p[i]);
-        fill_orth(f->group->config, x, true, &f->parts_r[(first + i) * (size_t)n_ranks], &b->orth_r[i]);
+        fill_orth(f->group->config, x, false, f->group->mesh->at, &f->parts_p[(first + i) * (size_t)n_ranks],
+                  &b->orth_p[i]);
+        fill_orth(f->group->config, x, true, f->group->mesh->at, &f->parts_r[(first + i) * (size_t)n_ranks],
+                  &b->orth_r[i]);
         x->squares = b->squares + b->n_squares;
         b->n_squares += r;
         DN_TRY(dn_bucket_add(&b->p, dn_axes_without(layout->size, a), x->p, m, r));
@@ -193,27 +201,19 @@ dn_status dn_lowrank_fit(dn_lowrank *f)
     return DN_OK;
 }
 
-enum { DRAWN_AT_ONCE = 1 << 20 }; /* numbers between two signs of life */
-
-/* This rank's rows of Q, out of those of the whole. */
+/* This rank's rows of the first Q, which has a column for each of the largest rank. */
 static dn_status draw_q(const dn_param_group *group, const dn_lowrank_matrix *x)
 {
-    size_t r = x->dion.shape.r, count = dn_range_size(x->shards.q) * r;
-    dn_real *draws = calloc(count + 1, sizeof *draws);
-    if (!draws)
-        return dn_fail(DN_ERR_MEMORY, "no memory to draw Q of %s", x->ps->param->name);
-    for (size_t at = 0; at < count; at += DRAWN_AT_ONCE) {
-        dn_random_normal(group->config->seed, STREAM_Q + x->ps->index, x->shards.q.first * r + at,
-                         count - at < DRAWN_AT_ONCE ? count - at : DRAWN_AT_ONCE, 1, draws + at);
-        if (!dn_stream_progress(group->stream))
-            break;
-    }
+    const dn_state_tensor *q = &x->ps->states[DN_STATE_Q];
+    const dn_draw draw = {.seed = group->config->seed,
+                          .stream = STREAM_Q + x->ps->index,
+                          .std = 1,
+                          .cols = q->tensor.cols,
+                          .block = q->block};
     dn_param_state_load(group->stream, x->ps);
-    dn_upload(group->stream, x->ps->states[DN_STATE_Q].data, draws, count);
+    DN_TRY(dn_draw_normal(group->stream, q->data, &draw));
     dn_param_state_store(group->stream, x->ps);
-    dn_status status = dn_stream_sync(group->stream);
-    free(draws);
-    return status;
+    return dn_stream_sync(group->stream);
 }
 
 /* ---- all ---- */
@@ -228,7 +228,7 @@ static dn_status allocate(dn_lowrank *f)
         most_columns = dn_max(most_columns, z->r);
         most_rows = dn_max(most_rows, z->n);
     }
-    size_t n_parts = n * (size_t)dn_comm_size(f->group->mesh->all);
+    size_t n_parts = n * (size_t)dn_comm_size(f->orth_comm);
     f->batches = calloc(n, sizeof *f->batches);
     f->matrices = calloc(n, sizeof *f->matrices);
     f->products = calloc(n, sizeof *f->products);
@@ -293,6 +293,7 @@ dn_status dn_lowrank_open(dn_param_group *group, void *workspace)
     if (!f)
         return dn_fail(DN_ERR_MEMORY, "no memory for Dion's tables");
     f->group = group;
+    f->orth_comm = dn_mesh_comm(group->mesh, ORTH_AXES);
     DN_TRY(allocate(f));
     return fill(f, workspace);
 }

@@ -16,11 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A state of a parameter state. */
+/* State number k of a parameter. */
 typedef struct listed {
-    dn_tensor state;
     const dn_param_state *ps;
-    const dn_state_tensor *of;
+    int k;
 } listed;
 
 struct dn_optimizer {
@@ -139,17 +138,18 @@ static dn_status check_param(const dn_optim_config *config, const dn_param *p, c
 {
     const dn_optim_config own = dn_param_config(config, p);
     if (p->kind != DN_PARAM_MATRIX && dn_param_rule(&own, p)->info.matrices_only)
-        return dn_fail(DN_ERR_ARG, "%s: %s is a rule for hidden matrices only", p->name,
+        return dn_fail(DN_ERR_ARG, "%s: %s is a rule for hidden matrices only", p->tensor.name,
                        dn_param_rule(&own, p)->info.name);
-    if (p->rows * p->cols == 0)
-        return dn_fail(DN_ERR_ARG, "%s: a parameter of %zu x %zu", p->name, p->rows, p->cols);
-    if (p->row_sharding.axis == p->col_sharding.axis && p->row_sharding.axis != DN_N_AXES)
-        return dn_fail(DN_ERR_ARG, "%s: rows and columns are cut along the same axis", p->name);
-    if (p->row_sharding.axis == DN_DP || p->col_sharding.axis == DN_DP)
-        return dn_fail(DN_ERR_ARG, "%s: cut along dp, which holds replicas", p->name);
+    if (p->tensor.rows * p->tensor.cols == 0)
+        return dn_fail(DN_ERR_ARG, "%s: a parameter of %zu x %zu", p->tensor.name, p->tensor.rows,
+                       p->tensor.cols);
+    if (dn_sharding_axes(p->tensor.row_sharding) & dn_sharding_axes(p->tensor.col_sharding))
+        return dn_fail(DN_ERR_ARG, "%s: rows and columns are cut along the same axis", p->tensor.name);
+    if (dn_tensor_axes(&p->tensor) & DN_AXIS(DN_DP))
+        return dn_fail(DN_ERR_ARG, "%s: cut along dp, which holds replicas", p->tensor.name);
     dn_block block = dn_param_block(p, mesh->size, mesh->at);
     if (memcmp(&block, &p->block, sizeof block) != 0)
-        return dn_fail(DN_ERR_ARG, "%s: its block is not the one of this rank", p->name);
+        return dn_fail(DN_ERR_ARG, "%s: its block is not the one of this rank", p->tensor.name);
     return dn_views_check(p);
 }
 
@@ -178,12 +178,6 @@ static size_t make_param_states(const dn_optim_config *config, const dn_param *p
     return n_rules;
 }
 
-static size_t work_bytes(const dn_optim_config *config, const int size[DN_N_AXES],
-                         const dn_param_state *param_states, size_t n)
-{
-    return dn_executor_of(param_states[0].rule)->heap_bytes(config, size, param_states, n);
-}
-
 /* Takes states of all parameter states, then the workspace of each rule: work [n_rules]. False without memory
  * to find out how much. */
 static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], dn_param_state *param_states,
@@ -191,7 +185,8 @@ static bool take_heap(const dn_optim_config *config, const int size[DN_N_AXES], 
 {
     dn_param_states_take(param_states, starts[n_rules], heap);
     for (size_t k = 0; k < n_rules; k++) {
-        size_t bytes = work_bytes(config, size, &param_states[starts[k]], starts[k + 1] - starts[k]);
+        const dn_param_state *own = &param_states[starts[k]];
+        size_t bytes = dn_executor_of(own->rule)->heap_bytes(config, size, own, starts[k + 1] - starts[k]);
         if (bytes == SIZE_MAX)
             return false;
         work[k] = dn_arena_take(heap, bytes);
@@ -234,7 +229,7 @@ static dn_status allocate_tables(dn_optimizer *o)
 }
 
 /* What copies of a parameter state's block bring together, and its states in the list of all. */
-static dn_status add_slot(dn_optimizer *o, const dn_param_state *ps)
+static dn_status list_param_state(dn_optimizer *o, dn_param_state *ps)
 {
     const dn_param *param = ps->param;
     const dn_layout *layout = &ps->layout;
@@ -242,17 +237,11 @@ static dn_status add_slot(dn_optimizer *o, const dn_param_state *ps)
     DN_TRY(dn_bucket_add(&o->gradients, layout->slices, param->grad, rows, cols));
     DN_TRY(dn_bucket_add(&o->weights, layout->slices, param->weight, rows, cols));
     for (int i = 0; i < ps->n_states; i++) {
-        const dn_state_tensor *of = &ps->states[i];
-        listed *l = &o->states[o->n_states++];
-        if (of->per_replica)
-            DN_TRY(dn_bucket_add(&o->momenta, layout->replicas, of->stored, rows, cols));
-        l->ps = ps;
-        l->of = of;
-        l->state = (dn_tensor){.rows = of->rows,
-                               .cols = of->cols,
-                               .type = of->type,
-                               .per_replica = of->per_replica || n_alone(o) > 1};
-        snprintf(l->state.name, sizeof l->state.name, "%s.%s", of->name, param->name);
+        dn_state_tensor *state = &ps->states[i];
+        if (state->tensor.per_replica)
+            DN_TRY(dn_bucket_add(&o->momenta, layout->replicas, state->stored, rows, cols));
+        state->tensor.per_replica |= n_alone(o) > 1;
+        o->states[o->n_states++] = (listed){ps, i};
     }
     return DN_OK;
 }
@@ -282,7 +271,7 @@ static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params
     o->momenta = dn_bucket_of(o->mesh, o->n_params ? o->param_states[0].type : DN_REAL);
     for (size_t i = 0; i < o->n_params; i++) {
         dn_param_state_bind(&o->param_states[i], o->mesh->at);
-        DN_TRY(add_slot(o, &o->param_states[i]));
+        DN_TRY(list_param_state(o, &o->param_states[i]));
     }
     for (size_t k = 0; k < n_rules; k++) {
         dn_param_state *param_states = &o->param_states[starts[k]];
@@ -369,7 +358,7 @@ size_t dn_optimizer_set_weight_decay(dn_optimizer *o, const char *match, double 
 {
     size_t n = 0;
     for (size_t i = 0; i < o->n_params; i++)
-        if (fnmatch(match, o->param_states[i].param->view_of->name, 0) == 0) {
+        if (fnmatch(match, o->param_states[i].param->view_of->tensor.name, 0) == 0) {
             o->param_states[i].base.weight_decay = weight_decay;
             n++;
         }
@@ -446,16 +435,18 @@ const dn_param *dn_optimizer_state_param(const dn_optimizer *o, size_t index)
 
 const dn_tensor *dn_optimizer_state(const dn_optimizer *o, size_t index)
 {
-    return &o->states[index].state;
+    return &o->states[index].ps->states[o->states[index].k].tensor;
 }
 
 dn_shard dn_optimizer_state_shard(const dn_optimizer *o, size_t index, int rank)
 {
-    const listed *l = &o->states[index];
+    const dn_param_state *ps = o->states[index].ps;
+    const dn_state_tensor *state = &ps->states[o->states[index].k];
     int at[DN_N_AXES], here = rank % dn_comm_size(o->mesh->all), alone = rank / dn_comm_size(o->mesh->all);
     dn_mesh_at(o->mesh->size, here, at);
-    int copy = l->of->everywhere ? here : dn_axes_rank(o->mesh->size, l->ps->layout.replicas, at);
-    return (dn_shard){.block = dn_state_tensor_block(l->ps, l->of, at),
-                      .data = l->of->stored,
+    int copy = state->everywhere ? here : dn_axes_rank(o->mesh->size, ps->layout.replicas, at);
+    return (dn_shard){.block = dn_state_tensor_block(ps, state, at),
+                      .data = state->stored,
+                      .rank = rank,
                       .replica = alone + n_alone(o) * copy};
 }

@@ -30,13 +30,14 @@ void dn_owner_describe(const dn_optim_config *config, const int size[DN_N_AXES],
     ps->layout = dn_layout_of(param, size, false);
     ps->selection = dn_selection_of(ps->rule, config, size, param);
     for (int k = 0; k < dn_rule_n_states(ps->rule); k++) {
-        const dn_state_spec *state = &ps->rule->states[k];
-        dn_state_shape shape = {param->rows, param->cols};
-        assert(!state->at_owner || ps->selection.by_rows);
-        if (state->at_owner)
-            shape = state->at_owner(param->rows, param->cols);
-        dn_param_state_add(ps, state->name, shape.rows, shape.cols,
-                           state->at_owner ? NULL : dn_param_state_block);
+        const dn_state_spec *spec = &ps->rule->states[k];
+        dn_state_tensor *state =
+            dn_param_state_add(ps, spec->name, spec->at_owner ? NULL : dn_param_state_block);
+        assert(!spec->at_owner || ps->selection.by_rows);
+        if (!spec->at_owner)
+            continue;
+        dn_state_shape shape = spec->at_owner(param->tensor.rows, param->tensor.cols);
+        dn_tensor_set_whole(&state->tensor, shape.rows, shape.cols);
     }
 }
 
@@ -44,12 +45,12 @@ void dn_owner_describe(const dn_optim_config *config, const int size[DN_N_AXES],
 
 static size_t rows_of(const dn_param_state *ps)
 {
-    return ps->selection.by_rows ? ps->selection.k : ps->param->rows;
+    return ps->selection.by_rows ? ps->selection.k : ps->param->tensor.rows;
 }
 
 static size_t cols_of(const dn_param_state *ps)
 {
-    return ps->selection.by_rows ? ps->param->cols : ps->selection.k;
+    return ps->selection.by_rows ? ps->param->tensor.cols : ps->selection.k;
 }
 
 static size_t bytes_of(const dn_param_state *ps)
@@ -214,7 +215,7 @@ static dn_status allocate(dn_owner_work *w)
         ids += 2 * ps->selection.k;
         scores += scores_of(ps);
         infos += 1 + row_info_of(ps);
-        longest = dn_max(longest, dn_max(ps->param->rows, ps->param->cols));
+        longest = dn_max(longest, dn_max(ps->param->tensor.rows, ps->param->tensor.cols));
     }
     w->batches = calloc(n + 1, sizeof *w->batches);
     w->matrices = calloc(n + 1, sizeof *w->matrices);
@@ -288,16 +289,17 @@ static dn_status start_states(const dn_param_group *group)
         const dn_param_state *ps = &group->param_states[i];
         for (int k = 0; k < ps->n_states; k++) {
             const dn_state_tensor *state = &ps->states[k];
-            if (!ps->rule->states[k].identity || state->n == 0)
+            size_t n = dn_block_size(state->block);
+            if (!ps->rule->states[k].identity || n == 0)
                 continue;
-            dn_real *unit = calloc(state->n, sizeof *unit);
+            dn_real *unit = calloc(n, sizeof *unit);
             if (!unit)
-                return dn_fail(DN_ERR_MEMORY, "no memory to start %s of %s", state->name, ps->param->name);
-            for (size_t j = 0; j < state->n; j += state->cols + 1)
+                return dn_fail(DN_ERR_MEMORY, "no memory to start %s", state->tensor.name);
+            for (size_t j = 0; j < n; j += state->tensor.cols + 1)
                 unit[j] = 1;
-            dn_upload(group->stream, state->data, unit, state->n);
-            if (state->type != DN_REAL)
-                group->stream->kernels->to_bf16(group->stream, state->stored, state->data, state->n);
+            dn_upload(group->stream, state->data, unit, n);
+            if (state->tensor.type != DN_REAL)
+                group->stream->kernels->to_bf16(group->stream, state->stored, state->data, n);
             dn_status status = dn_stream_sync(group->stream);
             free(unit);
             DN_TRY(status);

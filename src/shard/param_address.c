@@ -8,9 +8,7 @@ dn_buf *dn_param_address(const int size[DN_N_AXES], const dn_param *params, size
     const dn_param *param = &params[i], *whole = param->view_of ? param->view_of : param;
     const dn_param *first = whole - whole->stack;
     size_t before = param->view_of ? dn_param_view_offset(param, dn_param_block(whole, size, at)) : 0;
-    for (const dn_param *p = first; p < whole; p++) {
-        dn_block block = dn_param_block(p, size, at);
-        before += block.rows * block.cols;
-    }
+    for (const dn_param *p = first; p < whole; p++)
+        before += dn_block_size(dn_param_block(p, size, at));
     return dn_at(grad ? first->grad : first->weight, before);
 }

@@ -8,6 +8,7 @@
 #include "shard/executor.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 dn_param_state dn_param_state_of(const dn_optim_config *config, const dn_param *param, uint64_t index,
                                  const int size[DN_N_AXES])
@@ -22,12 +23,16 @@ dn_param_state dn_param_state_of(const dn_optim_config *config, const dn_param *
     return ps;
 }
 
-void dn_param_state_add(dn_param_state *ps, const char *name, size_t rows, size_t cols,
-                        dn_block (*part)(const dn_param_state *, const int at[DN_N_AXES]))
+dn_state_tensor *dn_param_state_add(dn_param_state *ps, const char *name,
+                                    dn_block (*part)(const dn_param_state *, const int at[DN_N_AXES]))
 {
     assert(ps->n_states < DN_MAX_STATES);
-    ps->states[ps->n_states++] =
-        (dn_state_tensor){.name = name, .rows = rows, .cols = cols, .part = part, .type = ps->type};
+    dn_state_tensor *state = &ps->states[ps->n_states++];
+    *state = (dn_state_tensor){.tensor = ps->param->tensor, .part = part};
+    state->tensor.type = ps->type;
+    snprintf(state->tensor.name, sizeof state->tensor.name, "%s.%.*s", name, DN_PARAM_NAME_MAX - 1,
+             ps->param->tensor.name);
+    return state;
 }
 
 dn_block dn_param_state_block(const dn_param_state *ps, const int at[DN_N_AXES])
@@ -41,19 +46,18 @@ dn_block dn_state_tensor_block(const dn_param_state *ps, const dn_state_tensor *
     if (state->part)
         return state->part(ps, at);
     bool owns = dn_mesh_rank(ps->layout.size, at) == ps->owner;
-    return (dn_block){0, owns ? state->rows : 0, 0, state->cols};
+    return (dn_block){0, owns ? state->tensor.rows : 0, 0, state->tensor.cols};
 }
 
 /* Elements of the largest part of a state. */
 static size_t largest(const dn_param_state *ps, const dn_state_tensor *state)
 {
     size_t most = 0;
-    int at[DN_N_AXES];
-    for (int rank = 0; rank < dn_axes_size(ps->layout.size, DN_ALL_AXES); rank++) {
-        dn_mesh_at(ps->layout.size, rank, at);
-        dn_block part = dn_state_tensor_block(ps, state, at);
-        most = part.rows * part.cols > most ? part.rows * part.cols : most;
-    }
+    int at[DN_LAYOUT_LARGEST][DN_N_AXES];
+    if (!state->part)
+        return state->tensor.rows * state->tensor.cols;
+    for (int i = 0, n = dn_layout_largest(&ps->layout, at); i < n; i++)
+        most = dn_max(most, dn_block_size(state->part(ps, at[i])));
     return most;
 }
 
@@ -73,15 +77,15 @@ static void lay_out(const dn_param_state *param_states, size_t n, taken what, dn
         for (size_t i = 0; i < n; i++)
             for (int k = 0; k < param_states[i].n_states; k++) {
                 const dn_state_tensor *state = &param_states[i].states[k];
-                size_t each = what == ROOM ? sizeof(dn_real) : dn_type_bytes(state->type);
-                if ((state->part == NULL) != (owned == 1) || (what == ROOM && state->type == DN_REAL))
+                size_t each = what == ROOM ? sizeof(dn_real) : dn_type_bytes(state->tensor.type);
+                if ((state->part == NULL) != (owned == 1) || (what == ROOM && state->tensor.type == DN_REAL))
                     continue;
                 dn_arena *from = owned ? &owners[param_states[i].owner] : arena;
                 void *memory = dn_arena_take(from, dn_size_mul(largest(&param_states[i], state), each));
                 arena->used = dn_max(arena->used, from->used);
                 if (out && what == STORED)
                     out[i].states[k].stored = memory;
-                if (out && state->type == (what == STORED ? DN_REAL : DN_BF16))
+                if (out && state->tensor.type == (what == STORED ? DN_REAL : DN_BF16))
                     out[i].states[k].data = memory;
             }
     }
@@ -108,8 +112,8 @@ void dn_param_state_load(dn_stream *s, const dn_param_state *ps)
 {
     for (int i = 0; i < ps->n_states; i++) {
         const dn_state_tensor *state = &ps->states[i];
-        if (state->type != DN_REAL)
-            s->kernels->from_bf16(s, state->data, state->stored, state->n);
+        if (state->tensor.type != DN_REAL)
+            s->kernels->from_bf16(s, state->data, state->stored, dn_block_size(state->block));
     }
 }
 
@@ -117,18 +121,16 @@ void dn_param_state_store(dn_stream *s, const dn_param_state *ps)
 {
     for (int i = 0; i < ps->n_states; i++) {
         const dn_state_tensor *state = &ps->states[i];
-        if (state->type != DN_REAL)
-            s->kernels->to_bf16(s, state->stored, state->data, state->n);
+        if (state->tensor.type != DN_REAL)
+            s->kernels->to_bf16(s, state->stored, state->data, dn_block_size(state->block));
     }
 }
 
 void dn_param_state_bind(dn_param_state *ps, const int at[DN_N_AXES])
 {
     ps->part = dn_layout_block(&ps->layout, at);
-    for (int i = 0; i < ps->n_states; i++) {
-        dn_block part = dn_state_tensor_block(ps, &ps->states[i], at);
-        ps->states[i].n = part.rows * part.cols;
-    }
+    for (int i = 0; i < ps->n_states; i++)
+        ps->states[i].block = dn_state_tensor_block(ps, &ps->states[i], at);
     size_t skipped = (ps->part.row0 - ps->param->block.row0) * ps->param->block.cols;
     ps->weight = dn_at(ps->param->weight, skipped);
     ps->grad = dn_at(ps->param->grad, skipped);
@@ -137,5 +139,5 @@ void dn_param_state_bind(dn_param_state *ps, const int at[DN_N_AXES])
 dn_status dn_param_state_not_finite(const dn_param_state *ps)
 {
     return dn_fail(DN_ERR_NUMERIC, "%s: optimizer state beyond the range of numbers; training diverged, lower lr",
-                   ps->param->name);
+                   ps->param->tensor.name);
 }

@@ -13,17 +13,15 @@ struct dn_param_state;
 
 /* One state: momentum, Q, a second moment, ... */
 typedef struct dn_state_tensor {
-    const char *name;  /* "dion.momentum" */
-    size_t rows, cols; /* global */
-    bool per_replica;  /* replicas' copies differ */
-    bool everywhere;   /* replicated: every rank holds all of it, bitwise equal */
+    dn_tensor tensor; /* as it is stored, in DN_REAL or DN_BF16: "dion.momentum.<param>" */
+    bool everywhere;  /* replicated: every rank holds all of it, bitwise equal */
     /* The block that a rank holds; NULL: the owner holds all, others nothing. */
     dn_block (*part)(const struct dn_param_state *ps, const int at[DN_N_AXES]);
-    dn_type type; /* of what is stored: DN_REAL or DN_BF16 */
-    void *stored; /* this rank's block, dense; symmetric, with room for the largest block. What other ranks
-                     own may lie at the same address */
-    size_t n;     /* elements of this rank's block */
-    dn_buf *data; /* what a rule reads and writes once it is loaded: `stored` itself, or a buffer of dn_real */
+    dn_block block; /* this rank's */
+    void *stored;   /* it, dense; symmetric, with room for the largest block. What other ranks own may lie at
+                       the   same address */
+    dn_buf
+        *data; /* what a rule reads and writes once it is loaded: `stored` itself, or a buffer of dn_real */
 } dn_state_tensor;
 
 typedef struct dn_param_state {
@@ -49,9 +47,10 @@ typedef struct dn_param_state {
 dn_param_state dn_param_state_of(const dn_optim_config *config, const dn_param *param, uint64_t index,
                                  const int size[DN_N_AXES]);
 
-/** Adds a state; for executors. */
-void dn_param_state_add(dn_param_state *ps, const char *name, size_t rows, size_t cols,
-                        dn_block (*part)(const dn_param_state *, const int at[DN_N_AXES]));
+/** Adds a state "<name>.<param>" of the parameter's shape and sharding, which the caller may change; for
+ * executors. */
+dn_state_tensor *dn_param_state_add(dn_param_state *ps, const char *name,
+                                    dn_block (*part)(const dn_param_state *, const int at[DN_N_AXES]));
 /** As dn_layout_block: the block of a state of the parameter's shape. */
 dn_block dn_param_state_block(const dn_param_state *ps, const int at[DN_N_AXES]);
 /** The block of a state that the rank at at[] holds. */
@@ -79,7 +78,7 @@ dn_status dn_param_state_not_finite(const dn_param_state *ps) DN_MUST_USE;
 /** Elements of this rank's block. */
 static inline size_t dn_param_state_size(const dn_param_state *ps)
 {
-    return ps->part.rows * ps->part.cols;
+    return dn_block_size(ps->part);
 }
 
 #endif

@@ -22,28 +22,23 @@ struct dn_prefetch {
     bool busy, ends;
 };
 
-/* Waits for work; false: there will be none. */
-static bool get_work(dn_prefetch *c)
-{
-    pthread_mutex_lock(&c->lock);
-    while (!c->busy && !c->ends)
-        pthread_cond_wait(&c->changed, &c->lock);
-    bool busy = c->busy;
-    pthread_mutex_unlock(&c->lock);
-    return busy;
-}
-
 static void *copy_on_demand(void *context)
 {
     dn_prefetch *c = context;
-    while (get_work(c)) {
+    pthread_mutex_lock(&c->lock);
+    for (;;) {
+        while (!c->busy && !c->ends)
+            pthread_cond_wait(&c->changed, &c->lock);
+        if (!c->busy)
+            break;
+        pthread_mutex_unlock(&c->lock);
         for (size_t i = 0; i < c->n; i++)
             dn_comm_fetch(c->comm, c->copies[i].to, c->copies[i].from, c->copies[i].member);
         pthread_mutex_lock(&c->lock);
         c->busy = false;
         pthread_cond_signal(&c->changed);
-        pthread_mutex_unlock(&c->lock);
     }
+    pthread_mutex_unlock(&c->lock);
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 #include "shard/selection.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "linalg/select.h"
 
 #include <math.h>
@@ -8,21 +9,21 @@
 
 /* ---- shards: what a choice is made in ---- */
 
-static dn_dim_sharding cut_of(const dn_param *param, bool by_rows)
+static dn_dim_sharding sharding_of(const dn_param *param, bool by_rows)
 {
-    return by_rows ? param->row_sharding : param->col_sharding;
+    return by_rows ? param->tensor.row_sharding : param->tensor.col_sharding;
 }
 
 static int n_shards(const dn_optim_config *config, const int size[DN_N_AXES], const dn_param *param,
                     bool by_rows)
 {
-    dn_dim_sharding cut = cut_of(param, by_rows);
-    return config->local_selection && cut.axis != DN_N_AXES ? size[cut.axis] : 1;
+    dn_dim_sharding sharding = sharding_of(param, by_rows);
+    return config->local_selection && sharding.unit ? size[sharding.axis] : 1;
 }
 
 static dn_range shard(const dn_param *param, const dn_selection *z, int n, int index)
 {
-    return dn_shard_range(z->size, cut_of(param, z->by_rows).unit, n, index);
+    return dn_shard_range(z->size, dn_max(sharding_of(param, z->by_rows).unit, 1), n, index);
 }
 
 static size_t chosen_of(double fraction, size_t n)
@@ -33,7 +34,7 @@ static size_t chosen_of(double fraction, size_t n)
 dn_selection dn_selection_of(const dn_rule *rule, const dn_optim_config *config, const int size[DN_N_AXES],
                              const dn_param *param)
 {
-    dn_selection z = dn_rule_selection(rule, param->rows, param->cols, config->rank_fraction);
+    dn_selection z = dn_rule_selection(rule, param->tensor.rows, param->tensor.cols, config->rank_fraction);
     if (rule->selects == DN_SELECT_ALL)
         return z;
     int n = n_shards(config, size, param, z.by_rows);

@@ -24,18 +24,19 @@ dn_status dn_views_check(const dn_param *param)
     if (param->n_views <= 1)
         return DN_OK;
     if (param->kind != DN_PARAM_MATRIX)
-        return dn_fail(DN_ERR_ARG, "%s: split into %zu, but only hidden matrices are", param->name,
+        return dn_fail(DN_ERR_ARG, "%s: split into %zu, but only hidden matrices are", param->tensor.name,
                        param->n_views);
     size_t sum = 0;
     for (size_t k = 0; k < DN_OPTIM_SPLITS_MAX; k++)
         sum += param->split_rows[k];
-    if (sum > 0 && sum != param->rows)
-        return dn_fail(DN_ERR_ARG, "%s: split into %zu rows, and it has %zu", param->name, sum, param->rows);
-    if (sum == 0 && param->rows % param->n_views != 0)
-        return dn_fail(DN_ERR_ARG, "%s: split into %zu, which does not divide its %zu rows", param->name,
-                       param->n_views, param->rows);
-    if (strlen(param->name) >= DN_PARAM_SPLIT_NAME_MAX)
-        return dn_fail(DN_ERR_ARG, "%s: the name of a split parameter has at most %d bytes", param->name,
-                       DN_PARAM_SPLIT_NAME_MAX - 1);
+    if (sum > 0 && sum != param->tensor.rows)
+        return dn_fail(DN_ERR_ARG, "%s: split into %zu rows, and it has %zu", param->tensor.name, sum,
+                       param->tensor.rows);
+    if (sum == 0 && param->tensor.rows % param->n_views != 0)
+        return dn_fail(DN_ERR_ARG, "%s: split into %zu, which does not divide its %zu rows",
+                       param->tensor.name, param->n_views, param->tensor.rows);
+    if (strlen(param->tensor.name) >= DN_PARAM_SPLIT_NAME_MAX)
+        return dn_fail(DN_ERR_ARG, "%s: the name of a split parameter has at most %d bytes",
+                       param->tensor.name, DN_PARAM_SPLIT_NAME_MAX - 1);
     return DN_OK;
 }

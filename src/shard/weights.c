@@ -62,9 +62,11 @@ static dn_status make(dn_weights *w, size_t n_params, const size_t *unit_of, con
     dn_weights_memory memory =
         dn_weights_memory_of(w->params, n_params, unit_of, mesh->size, w->copy_group.policy);
     for (size_t i = 0; i < n_params && mesh->size[DN_FS] > 1; i++) /* each element has one owner */
-        if ((w->params[i].row_sharding.axis == DN_FS) == (w->params[i].col_sharding.axis == DN_FS))
+        if (!((dn_sharding_axes(w->params[i].tensor.row_sharding) ^
+               dn_sharding_axes(w->params[i].tensor.col_sharding)) &
+              DN_AXIS(DN_FS)))
             return dn_fail(DN_ERR_ARG, "%s: cut its rows or its columns along fs to share it over fs",
-                           w->params[i].name);
+                           w->params[i].tensor.name);
     if (mesh->size[DN_FS] > 1) {
         DN_TRY(dn_comm_alloc_device(mesh->all, memory.staging, &staging));
         w->buffers.staging = staging;

@@ -36,9 +36,9 @@ typedef enum dn_weights_policy {
 #define DN_WEIGHTS_POLICY_NAMES                                                                              \
     "in_place|per_domain|per_rank" /* of configurations, in the order of dn_weights_policy */
 
-/* A rectangle of a weight, and where it can be read: [rows, cols], dense. */
+/* A block of a weight, and where it can be read: [rows, cols], dense. */
 typedef struct dn_weight_block {
-    size_t row0, rows, col0, cols;
+    dn_block block;
     const dn_buf *weight; /* to read */
     dn_buf *grad;         /* in a backward pass: to add to */
 } dn_weight_block;

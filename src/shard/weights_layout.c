@@ -112,22 +112,24 @@ static void add_block(const maker *m, dn_weight *weight, size_t first, size_t en
                       int member)
 {
     const int at[DN_N_AXES] = {m->mesh->at[DN_DP], member, m->mesh->at[DN_TP]};
-    dn_block block = block_of(m, first, member), share = share_of(m, first);
-    dn_weight_block wb = {
-        .row0 = row0 + block.row0 - share.row0, .col0 = block.col0 - share.col0, .cols = block.cols};
+    const dn_block own = block_of(m, first, member), share = share_of(m, first);
+    dn_block block = {row0 + own.row0 - share.row0, 0, own.col0 - share.col0, own.cols};
     for (size_t i = first; i < end; i++)
-        wb.rows += block_of(m, i, member).rows;
-    if (wb.rows == 0 || wb.cols == 0)
+        block.rows += block_of(m, i, member).rows;
+    size_t n = dn_block_size(block);
+    if (n == 0)
         return;
     const dn_buf *address = dn_param_address(m->mesh->size, m->params, first, false, at);
     size_t place = m->at[index_of(m, first, member)];
-    const dn_home home = {.chunk = dn_comm_chunk_of(address, wb.rows * wb.cols * sizeof(dn_real)),
+    const dn_home home = {.chunk = dn_comm_chunk_of(address, n * sizeof(dn_real)),
                           .member = member,
                           .copied = !is_in_copy_group(m->copy_group, member)};
-    wb.weight = home.copied ? dn_at(m->buffers->copies[unit % 2], place) : address;
-    wb.grad = m->layout->n_fs == 1 ? m->params[first].grad : dn_at(m->buffers->staging, place);
+    const dn_weight_block wb = {.block = block,
+                                .weight = home.copied ? dn_at(m->buffers->copies[unit % 2], place) : address,
+                                .grad = m->layout->n_fs == 1 ? m->params[first].grad
+                                                             : dn_at(m->buffers->staging, place)};
     if (home.copied) { /* this rank's share of bringing it from its owner to the team's copy */
-        dn_range mine = dn_shard_range(wb.rows * wb.cols, LINE, m->copy_group->n, m->copy_group->index);
+        dn_range mine = dn_shard_range(n, LINE, m->copy_group->n, m->copy_group->index);
         size_t bytes = (mine.end - mine.first) * sizeof(dn_real);
         if (bytes > 0)
             m->layout->copies[m->layout->n_copies++] = (dn_copy){
@@ -138,22 +140,15 @@ static void add_block(const maker *m, dn_weight *weight, size_t first, size_t en
     weight->n_blocks++;
 }
 
-static size_t stack_end(const maker *m, size_t first)
-{
-    size_t end = first + 1;
-    assert(m->params[first].stack == 0);
-    while (end < m->n_params && m->params[end].stack == end - first)
-        end++;
-    return end;
-}
-
 /* A stack whose parameters are cut in rows has blocks of rows of each; otherwise a member's blocks of all of
  * them are one block of columns. */
 static void add_stack(const maker *m, size_t first, size_t end, size_t unit)
 {
     dn_weights_layout *layout = m->layout;
     dn_weight *weight = &layout->weights[first];
-    size_t step = layout->n_fs > 1 && m->params[first].row_sharding.axis == DN_FS ? 1 : end - first;
+    size_t step = layout->n_fs > 1 && dn_sharding_axes(m->params[first].tensor.row_sharding) == DN_AXIS(DN_FS)
+                      ? 1
+                      : end - first;
     weight->blocks = &layout->blocks[layout->n_blocks];
     weight->cols = share_of(m, first).cols;
     for (size_t i = first; i < end; i++)
@@ -193,8 +188,10 @@ static void fill(const maker *m, const size_t *unit_of)
             .first = first, .end = end, .first_piece = layout->n_blocks, .first_copy = layout->n_copies};
         arrange(m, unit_of[first]);
         for (size_t i = first, next; i < end; i = next) {
-            next = stack_end(m, i);
-            assert(next <= end);
+            assert(m->params[i].stack == 0);
+            next = i + 1;
+            while (next < end && m->params[next].stack == next - i)
+                next++;
             add_stack(m, i, next, unit_of[first]);
         }
         unit->n_blocks = layout->n_blocks - unit->first_piece;

@@ -273,11 +273,11 @@ dn_status dn_control_fail_timeout(dn_world *world, int waiter, int failed_rank)
 
 void dn_world_print(const dn_world *world, FILE *out)
 {
-    fprintf(out, "rank      pid     step  phase             barriers  waits for\n");
+    fprintf(out, "rank      pid     step  %-*s  barriers  waits for\n", DN_PHASE_CHARS, "phase");
     for (int rank = 0; rank < world->n_ranks; rank++) {
         row r = read_row(world, rank);
-        fprintf(out, "%4d %8d %8llu  %-16s  %8llu", rank, r.pid, (unsigned long long)r.step, r.phase,
-                (unsigned long long)r.sequence);
+        fprintf(out, "%4d %8d %8llu  %-*s  %8llu", rank, r.pid, (unsigned long long)r.step, DN_PHASE_CHARS,
+                r.phase, (unsigned long long)r.sequence);
         if (r.waiting_for >= 0)
             fprintf(out, "  %d, for %.1f s", r.waiting_for, r.waiting_s);
         fprintf(out, "\n");

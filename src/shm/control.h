@@ -15,8 +15,8 @@
 
 #include <stdatomic.h>
 
-#define DN_CONTROL_MAGIC UINT64_C(0x31646c72576e4444) /* "DDnWrld1" */
-#define DN_PHASE_WORDS   2
+#define DN_CONTROL_MAGIC UINT64_C(0x32646c72576e4444) /* "DDnWrld2" */
+#define DN_PHASE_WORDS   3
 #define DN_PHASE_CHARS   (8 * DN_PHASE_WORDS)
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,

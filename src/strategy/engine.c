@@ -87,8 +87,9 @@ static dn_status open_states(dn_strategy_run *r)
     for (size_t i = 0; i < r->n_params; i++)
         for (int k = 0; k < r->n_kinds; k++) {
             dn_tensor *state = &r->states[i * (size_t)r->n_kinds + (size_t)k];
-            *state = (dn_tensor){.rows = r->params[i].rows, .cols = r->params[i].cols, .type = DN_REAL};
-            snprintf(state->name, sizeof state->name, "%s.%s", r->strategy->states[k], r->params[i].name);
+            *state = r->params[i].tensor;
+            snprintf(state->name, sizeof state->name, "%s.%.*s", r->strategy->states[k],
+                     DN_PARAM_NAME_MAX - 1, r->params[i].tensor.name);
         }
     return DN_OK;
 }
@@ -204,9 +205,9 @@ dn_shard dn_strategy_state_shard(const dn_strategy_run *r, size_t index, int ran
     const dn_param *p = &r->params[i];
     int at[DN_N_AXES];
     dn_mesh_at(r->mesh->size, rank, at);
-    unsigned copies = dn_axes_without(r->mesh->size, DN_AXIS(DN_DP) | DN_AXIS(p->row_sharding.axis) |
-                                                         DN_AXIS(p->col_sharding.axis));
+    unsigned copies = dn_axes_without(r->mesh->size, DN_AXIS(DN_DP) | dn_tensor_axes(&p->tensor));
     return (dn_shard){.block = shard_of(p, r->mesh->size, at),
                       .data = r->bucket[i].states[k],
+                      .rank = rank,
                       .replica = dn_axes_rank(r->mesh->size, copies, at)};
 }

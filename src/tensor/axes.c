@@ -30,3 +30,12 @@ int dn_axes_rank(const int size[DN_N_AXES], unsigned axes, const int at[DN_N_AXE
             rank = rank * size[axis] + at[axis];
     return rank;
 }
+
+void dn_axes_at(const int size[DN_N_AXES], unsigned axes, int rank, int at[DN_N_AXES])
+{
+    for (int axis = DN_N_AXES - 1; axis >= 0; axis--)
+        if (axes & DN_AXIS(axis)) {
+            at[axis] = rank % size[axis];
+            rank /= size[axis];
+        }
+}

@@ -17,4 +17,7 @@ int dn_axes_size(const int size[DN_N_AXES], unsigned axes);
  * axes). */
 int dn_axes_rank(const int size[DN_N_AXES], unsigned axes, const int at[DN_N_AXES]);
 
+/** The inverse: at[] along the set becomes that of the rank with that number; along other axes it stays. */
+void dn_axes_at(const int size[DN_N_AXES], unsigned axes, int rank, int at[DN_N_AXES]);
+
 #endif

@@ -20,9 +20,15 @@ dn_range dn_range_intersect(dn_range a, dn_range b)
 dn_range dn_sharding_range(dn_dim_sharding sharding, size_t n, const int size[DN_N_AXES],
                            const int at[DN_N_AXES])
 {
-    if (sharding.axis == DN_N_AXES)
+    if (sharding.unit == 0)
         return (dn_range){0, n};
     return dn_shard_range(n, sharding.unit, size[sharding.axis], at[sharding.axis]);
+}
+
+dn_block dn_tensor_block(const dn_tensor *tensor, const int size[DN_N_AXES], const int at[DN_N_AXES])
+{
+    return dn_block_of(dn_sharding_range(tensor->row_sharding, tensor->rows, size, at),
+                       dn_sharding_range(tensor->col_sharding, tensor->cols, size, at));
 }
 
 dn_block dn_block_intersect(dn_block a, dn_block b)

@@ -14,8 +14,28 @@ static inline size_t dn_range_size(dn_range range)
 /** The intersection; if it is empty, it lies at an end of one of them. */
 dn_range dn_range_intersect(dn_range a, dn_range b);
 
+/** The axis that shards a dimension, as a set: empty where none does. */
+static inline unsigned dn_sharding_axes(dn_dim_sharding sharding)
+{
+    return sharding.unit ? DN_AXIS(sharding.axis) : 0;
+}
+
+/** The axes that shard rows or columns of a tensor. */
+static inline unsigned dn_tensor_axes(const dn_tensor *tensor)
+{
+    return dn_sharding_axes(tensor->row_sharding) | dn_sharding_axes(tensor->col_sharding);
+}
+
+/** Makes it [rows, cols], not sharded. */
+static inline void dn_tensor_set_whole(dn_tensor *tensor, size_t rows, size_t cols)
+{
+    tensor->rows = rows;
+    tensor->cols = cols;
+    tensor->row_sharding = tensor->col_sharding = (dn_dim_sharding){0};
+}
+
 /** The range of a dimension of n that the rank at coordinates at[] of a mesh of size[] holds; all of it where
- * the dimension is not sharded (axis DN_N_AXES). */
+ * the dimension is not sharded. */
 dn_range dn_sharding_range(dn_dim_sharding sharding, size_t n, const int size[DN_N_AXES],
                            const int at[DN_N_AXES]);
 

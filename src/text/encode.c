@@ -236,7 +236,7 @@ static dn_status encode_valid(dn_encoder *e, const char *text, size_t n, bool pr
 }
 
 /* What lies between added tokens: each byte that is not UTF-8 is a word. */
-static dn_status encode_piece(dn_encoder *e, const char *text, size_t n)
+static dn_status encode_piece(dn_encoder *e, const char *text, size_t n, bool prefixed)
 {
     size_t first = 0;
     for (size_t at = 0; at <= n; at++) {
@@ -249,7 +249,7 @@ static dn_status encode_piece(dn_encoder *e, const char *text, size_t n)
             continue;
         }
         if (at > first)
-            DN_TRY(encode_valid(e, text + first, at - first, first == 0));
+            DN_TRY(encode_valid(e, text + first, at - first, prefixed && first == 0));
         if (at < n)
             DN_TRY(encode_word(e, text + at, 1));
         first = at + 1;
@@ -279,6 +279,12 @@ static const dn_added *added_at(const dn_tokenizer *t, const char *text, size_t 
 
 dn_status dn_encode(dn_encoder *e, const char *text, size_t n, const int32_t **ids, size_t *n_ids)
 {
+    return dn_encode_part(e, text, n, false, ids, n_ids);
+}
+
+dn_status dn_encode_part(dn_encoder *e, const char *text, size_t n, bool continues, const int32_t **ids,
+                         size_t *n_ids)
+{
     const dn_tokenizer *t = e->t;
     bool starts[256] = {false}; /* whether an added token begins with this byte */
     for (size_t i = 0; i < t->n_added; i++)
@@ -297,13 +303,13 @@ dn_status dn_encode(dn_encoder *e, const char *text, size_t n, const int32_t **i
         while (added->rstrip && end < n && is_space(text[end]))
             end++;
         if (before > first)
-            DN_TRY(encode_piece(e, text + first, before - first));
+            DN_TRY(encode_piece(e, text + first, before - first, !continues || first > 0));
         DN_TRY(reserve(e, 1));
         e->ids[e->n++] = added->id;
         first = at = end;
     }
     if (n > first)
-        DN_TRY(encode_piece(e, text + first, n - first));
+        DN_TRY(encode_piece(e, text + first, n - first, !continues || first > 0));
     *ids = e->ids;
     *n_ids = e->n;
     return DN_OK;

@@ -123,7 +123,8 @@ dn_status dn_tokenizer_open(const char *path, dn_tokenizer **out)
     dn_tokenizer *t = calloc(1, sizeof *t);
     if (!t)
         return dn_fail(DN_ERR_MEMORY, "no memory for a tokenizer");
-    dn_status status = open_at(file, S_ISDIR(info.st_mode), t);
+    dn_status status = (t->path = strdup(file)) ? open_at(file, S_ISDIR(info.st_mode), t)
+                                                : dn_fail(DN_ERR_MEMORY, "no memory for a tokenizer");
     if (status != DN_OK) {
         char why[1024];
         snprintf(why, sizeof why, "%s", dn_error_message());
@@ -148,11 +149,17 @@ void dn_tokenizer_close(dn_tokenizer **tokenizer)
     }
     for (size_t i = 0; i < t->n_splits; i++)
         dn_split_free(&t->splits[i]);
+    free(t->path);
     free(t->tokens);
     free(t->by_bytes);
     free(t->merges);
     free(t->added);
     free(t);
+}
+
+const char *dn_tokenizer_path(const dn_tokenizer *t)
+{
+    return t->path;
 }
 
 size_t dn_tokenizer_size(const dn_tokenizer *t)

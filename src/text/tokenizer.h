@@ -46,6 +46,7 @@ typedef struct dn_normalizer {
 } dn_normalizer;
 
 struct dn_tokenizer {
+    char *path;       /* of its file; owned */
     dn_token *tokens; /* [size] */
     size_t size;
     int32_t *by_bytes; /* hash table of ids, [by_bytes_room], -1: empty; no added tokens */
@@ -121,6 +122,10 @@ enum { DN_STAND_INS = 256 + 68 };
  * (GPT-2: bytes that are printable in Latin-1 stand for themselves, for the others 256, 257, ... in order).
  */
 void dn_stand_ins(uint32_t of[256]);
+
+/** As dn_encode; continues: the text goes on where another ended (dn_text_cut), so that it gets no prefix. */
+dn_status dn_encode_part(dn_encoder *encoder, const char *text, size_t n, bool continues, const int32_t **ids,
+                         size_t *n_ids) DN_MUST_USE;
 
 /* Memory of dn_bpe, of one thread; starts zeroed. */
 typedef struct dn_bpe_memory {

@@ -10,15 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Keys of microsoft/dion's training script, and of its branches, that have no meaning on one node without accelerators or
- * services, or say what always holds here. */
+/* Keys of microsoft/dion's training script, and of its branches, that do not apply on one node without
+ * accelerators and services, or that request what is always done here. */
 static const char *const ignored[] = {
-    "wandb_project_name", "wandb_job_name",  "no_wandb",          "debug",           "no_compile",
-    "no_triton",          "fast_fsdp",       "time_optimizer",
-    "cqr_warmup",         "rcqr_oversample", "verbose",         "shard_independent", "no_validation",
+    "wandb_project_name", "wandb_job_name",  "no_wandb",  "debug",
+    "no_compile",         "no_triton",       "fast_fsdp", "time_optimizer",
+    "cqr_warmup",         "rcqr_oversample", "verbose",   "shard_independent",
+    "no_validation",
 };
 
-/* Keys that the script called otherwise once. */
+/* Earlier names of the script's keys. */
 static const struct {
     const char *old, *name;
 } renamed[] = {{"rank_fraction", "ortho_fraction"}, {"save_every", "checkpoint_freq"}};
@@ -60,8 +61,8 @@ static dn_status check_free_text(const dn_key *key, const char *value, const cha
     if (key->type != DN_KEY_TEXT || dn_yaml_holds(value))
         return DN_OK;
     return dn_fail(DN_ERR_CONFIG,
-                   "%s: %s holds control characters or is not UTF-8; rename what it names, or reach it "
-                   "by a symbolic link",
+                   "%s: %s has control characters or is not UTF-8; rename the file or folder, or use "
+                   "a symbolic link",
                    where, key->name);
 }
 
@@ -83,7 +84,8 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
         DN_TRY(dn_groups_parse(value, where, groups, &n));
     if (value)
         DN_TRY(check_free_text(key, value, where));
-    DN_TRY(dn_key_parse((char *)config + key->offset, option < 0 ? key : dn_option_at((size_t)option), value, where));
+    DN_TRY(dn_key_parse((char *)config + key->offset, option < 0 ? key : dn_option_at((size_t)option), value,
+                        where));
     if (is_by_rule(key))
         config->given[option] = value != NULL;
     return DN_OK;
@@ -107,7 +109,7 @@ void dn_config_init(dn_config *config)
         if (dn_config_option(key) >= 0)
             continue;
         dn_status status = dn_key_parse((char *)config + key->offset, key, NULL, "default");
-        (void)status; /* the table's own defaults are in range: a test holds it to that */
+        (void)status; /* defaults are in range, as a test checks */
     }
 }
 
@@ -120,11 +122,11 @@ dn_status dn_config_set(dn_config *config, const char *assignment)
     snprintf(name, sizeof name, "%.*s", (int)(equals - assignment), assignment);
     snprintf(where, sizeof where, "argument '%.100s'", assignment);
     if (dn_key_ignored(name)) {
-        dn_log(DN_LOG_INFO, "%s: a key without meaning here, ignored", where);
+        dn_log(DN_LOG_INFO, "%s: this key does not apply here, ignored", where);
         return DN_OK;
     }
     const char *value = equals + 1;
-    if (!*value) /* most likely a variable of the shell that is not set */
+    if (!*value) /* most likely an unset shell variable */
         return dn_fail(DN_ERR_CONFIG, "%s: %s is empty; give a value, or null for the default", where, name);
     return dn_config_assign(config, name, dn_key_is_null(value) ? NULL : value, where);
 }

@@ -33,7 +33,7 @@ dn_status dn_config_check_model(const dn_config *stored, const dn_config *now, c
     if (dn_config_differences(stored, now, DN_KEY_MODEL, differences, sizeof differences) == 0)
         return DN_OK;
     return dn_fail(DN_ERR_CHECKPOINT,
-                   "%s: of another model than the configuration (checkpoint -> configuration): %s; give the "
-                   "checkpoint's values, or choose another checkpoint or folder",
+                   "%s is of another model than the configuration (checkpoint -> configuration): %s; use the "
+                   "checkpoint's values, or another checkpoint or folder",
                    path, differences);
 }

@@ -1,7 +1,7 @@
 /*
- * A configuration file is one YAML mapping of names to scalars, but for the list `groups`. libyaml's events are read directly, not
- * through a schema library: the same table then serves files and key=value arguments, and every event carries
- * its line.
+ * A configuration file is one YAML mapping of names to scalars, except for the list `groups`. libyaml's
+ * events are read directly, without a schema library: the same table serves files and key=value arguments,
+ * and every event has its line.
  */
 #include "base/fail.h"
 #include "base/key.h"
@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <yaml.h>
 
-/* More than this is some other file. */
+/* A larger file is no configuration. */
 enum { FILE_BYTES_MAX = 1 << 20 };
 
 typedef struct reader {
@@ -29,15 +29,15 @@ typedef struct reader {
     char where[DN_PATH_MAX + 32];
 } reader;
 
-/* The reader's marks stand still where it finds bytes that are not text. */
+/* libyaml's marks do not advance over bytes that are not text. */
 static dn_status not_text(const reader *r)
 {
     size_t line = 1, offset = r->parser.problem_offset;
     for (size_t i = 0; i < offset; i++)
         line += r->text[i] == '\n';
     return dn_fail(DN_ERR_CONFIG,
-                   "%s:%zu: byte %zu is not text (%s); a configuration is plain text in UTF-8, save it so",
-                   r->name, line, offset, r->parser.problem);
+                   "%s:%zu: byte %zu is not text (%s); save the configuration as plain UTF-8 text", r->name,
+                   line, offset, r->parser.problem);
 }
 
 static dn_status next_event(reader *r)
@@ -62,18 +62,18 @@ static dn_status check_scalar(const reader *r, const char *what)
 {
     const yaml_event_t *event = &r->event;
     if (event->type == YAML_ALIAS_EVENT)
-        return dn_fail(DN_ERR_CONFIG, "%s: '*%s' is an alias, which has no meaning here; write out %s",
-                       r->where, (const char *)event->data.alias.anchor, what);
+        return dn_fail(DN_ERR_CONFIG, "%s: '*%s' is an alias, which is not supported; write out %s", r->where,
+                       (const char *)event->data.alias.anchor, what);
     if (event->type != YAML_SCALAR_EVENT)
         return dn_fail(DN_ERR_CONFIG, "%s: expected %s; a configuration is a flat list of 'key: value' lines",
                        r->where, what);
     if (event->data.scalar.anchor || event->data.scalar.tag)
         return dn_fail(
-            DN_ERR_CONFIG, "%s: %s%s has no meaning here; leave it out", r->where,
+            DN_ERR_CONFIG, "%s: %s%s is not supported; remove it", r->where,
             event->data.scalar.anchor ? "the anchor &" : "the tag ",
             (const char *)(event->data.scalar.anchor ? event->data.scalar.anchor : event->data.scalar.tag));
     if (strlen((const char *)event->data.scalar.value) != event->data.scalar.length)
-        return dn_fail(DN_ERR_CONFIG, "%s: %s holds a NUL character; leave it out", r->where, what);
+        return dn_fail(DN_ERR_CONFIG, "%s: %s has a NUL character; remove it", r->where, what);
     return DN_OK;
 }
 
@@ -85,7 +85,7 @@ static const char *value_of(const reader *r)
     return plain && (!*value || dn_key_is_null(value)) ? NULL : value;
 }
 
-/* Which keys the file has given already: a second line for one would silently win over the first. */
+/* Errors: a key that the file has given already, which would silently win. */
 static dn_status check_duplicate(bool *seen, const char *name, const char *where)
 {
     const dn_key *keys = dn_config_keys();
@@ -93,7 +93,7 @@ static dn_status check_duplicate(bool *seen, const char *name, const char *where
         if (&keys[i] != dn_config_find(name))
             continue;
         if (seen[i])
-            return dn_fail(DN_ERR_CONFIG, "%s: key '%s' stands a second time; keep one", where, name);
+            return dn_fail(DN_ERR_CONFIG, "%s: key '%s' is given twice; keep one", where, name);
         seen[i] = true;
     }
     return DN_OK;
@@ -101,28 +101,32 @@ static dn_status check_duplicate(bool *seen, const char *name, const char *where
 
 /* ---- groups: the one key whose value is a list ---- */
 
-/* A group as it is written. */
-typedef struct written {
+/* A group as in the file. */
+typedef struct group_entry {
     char match[DN_KEY_TEXT_MAX], rule[DN_KEY_CHOICE_MAX];
     double lr_scale, weight_decay, fraction;
-} written;
+} group_entry;
 
 static const dn_key group_keys[] = {
-    {.name = "match", .type = DN_KEY_TEXT, .offset = offsetof(written, match), .initial = ""},
+    {.name = "match", .type = DN_KEY_TEXT, .offset = offsetof(group_entry, match), .initial = ""},
     {.name = "rule",
      .type = DN_KEY_TEXT,
-     .offset = offsetof(written, rule),
+     .offset = offsetof(group_entry, rule),
      .initial = "null",
      .choices = DN_RULE_NAMES},
-    {.name = "lr_scale", .type = DN_KEY_REAL, .offset = offsetof(written, lr_scale), .initial = "null", .max = 1e6},
+    {.name = "lr_scale",
+     .type = DN_KEY_REAL,
+     .offset = offsetof(group_entry, lr_scale),
+     .initial = "null",
+     .max = 1e6},
     {.name = "weight_decay",
      .type = DN_KEY_REAL,
-     .offset = offsetof(written, weight_decay),
+     .offset = offsetof(group_entry, weight_decay),
      .initial = "null",
      .max = 1e6},
     {.name = "fraction",
      .type = DN_KEY_REAL,
-     .offset = offsetof(written, fraction),
+     .offset = offsetof(group_entry, fraction),
      .initial = "null",
      .min = 1e-9,
      .max = 1},
@@ -130,10 +134,10 @@ static const dn_key group_keys[] = {
 
 enum { N_GROUP_KEYS = sizeof group_keys / sizeof *group_keys };
 
-static dn_status read_group(reader *r, written *group)
+static dn_status read_group(reader *r, group_entry *group)
 {
     bool seen[N_GROUP_KEYS] = {0};
-    *group = (written){.lr_scale = NAN, .weight_decay = NAN, .fraction = NAN};
+    *group = (group_entry){.lr_scale = NAN, .weight_decay = NAN, .fraction = NAN};
     for (;;) {
         DN_TRY(next_event(r));
         if (r->event.type == YAML_MAPPING_END_EVENT)
@@ -143,9 +147,10 @@ static dn_status read_group(reader *r, written *group)
         while (k < N_GROUP_KEYS && strcmp(group_keys[k].name, (char *)r->event.data.scalar.value) != 0)
             k++;
         if (k == N_GROUP_KEYS || seen[k])
-            return dn_fail(DN_ERR_CONFIG, "%s: groups: '%.100s' %s", r->where, (char *)r->event.data.scalar.value,
-                           k == N_GROUP_KEYS ? "is none of match, rule, lr_scale, weight_decay, fraction"
-                                             : "stands a second time in one group");
+            return dn_fail(DN_ERR_CONFIG, "%s: groups: '%.100s' %s", r->where,
+                           (char *)r->event.data.scalar.value,
+                           k == N_GROUP_KEYS ? "is not one of match, rule, lr_scale, weight_decay, fraction"
+                                             : "is given twice in one group");
         seen[k] = true;
         DN_TRY(next_event(r));
         DN_TRY(check_scalar(r, "a value"));
@@ -155,22 +160,22 @@ static dn_status read_group(reader *r, written *group)
     }
     if (*group->match && strlen(group->match) < DN_OPTIM_NAME_MAX)
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "%s: groups: each needs a match, a glob of names of at most %d bytes", r->where,
-                   DN_OPTIM_NAME_MAX - 1);
+    return dn_fail(DN_ERR_CONFIG, "%s: groups: each needs a match, a glob of names of at most %d bytes",
+                   r->where, DN_OPTIM_NAME_MAX - 1);
 }
 
 /* The current event begins the list. */
 static dn_status read_groups(reader *r, dn_named_group *groups, size_t *n)
 {
     for (*n = 0;; ++*n) {
-        written group;
+        group_entry group;
         DN_TRY(next_event(r));
         if (r->event.type == YAML_SEQUENCE_END_EVENT)
             return DN_OK;
         if (r->event.type != YAML_MAPPING_START_EVENT)
             return dn_fail(DN_ERR_CONFIG, "%s: groups: expected {match: GLOB, ...}", r->where);
         if (*n == DN_NAMED_GROUPS_MAX)
-            return dn_fail(DN_ERR_CONFIG, "%s: groups: there can be %d", r->where, DN_NAMED_GROUPS_MAX);
+            return dn_fail(DN_ERR_CONFIG, "%s: groups: at most %d", r->where, DN_NAMED_GROUPS_MAX);
         DN_TRY(read_group(r, &group));
         const dn_rule_info *rule = dn_rule_find(group.rule);
         groups[*n] = (dn_named_group){.rule = rule ? rule->name : NULL,
@@ -208,8 +213,8 @@ static void show_groups(FILE *out, const dn_named_group *groups, size_t n)
         fputc(']', out);
 }
 
-/* The list that begins here becomes the key's text. */
-static dn_status take_groups(reader *r, dn_config *config, const char *where)
+/* Stores the list that begins here as the key's text. */
+static dn_status store_groups(reader *r, dn_config *config, const char *where)
 {
     dn_named_group groups[DN_NAMED_GROUPS_MAX];
     char *text = NULL;
@@ -260,7 +265,7 @@ static dn_status read_pairs(reader *r, dn_config *config)
         DN_TRY(check_duplicate(seen, name, where));
         DN_TRY(next_event(r));
         if (strcmp(name, "groups") == 0 && r->event.type == YAML_SEQUENCE_START_EVENT) {
-            DN_TRY(take_groups(r, config, where));
+            DN_TRY(store_groups(r, config, where));
             continue;
         }
         DN_TRY(check_scalar(r, "a value"));
@@ -272,7 +277,7 @@ static dn_status read_pairs(reader *r, dn_config *config)
         snprintf(skipped + used, sizeof skipped - used, "%s%s", used ? ", " : "", name);
     }
     if (*skipped)
-        dn_log(DN_LOG_INFO, "%s: keys without meaning here, ignored: %s", r->name, skipped);
+        dn_log(DN_LOG_INFO, "%s: keys that do not apply here, ignored: %s", r->name, skipped);
     return DN_OK;
 }
 
@@ -291,8 +296,7 @@ static dn_status read_document(reader *r, dn_config *config)
     while (r->event.type == YAML_DOCUMENT_END_EVENT);
     if (r->event.type == YAML_STREAM_END_EVENT)
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "%s: a second document begins; a configuration is one, put all into it",
-                   r->where);
+    return dn_fail(DN_ERR_CONFIG, "%s: a second document; put the whole configuration into one", r->where);
 }
 
 static dn_status parse(dn_config *config, const char *text, size_t bytes, const char *name)
@@ -312,11 +316,11 @@ dn_status dn_config_parse(dn_config *config, const char *text, const char *name)
     return parse(config, text, strlen(text), name);
 }
 
-/* Reads at most room bytes; *bytes = how many. */
-static dn_status read_all(int fd, const char *path, char *text, size_t room, size_t *bytes)
+/* Reads at most max bytes; *bytes: how many. */
+static dn_status read_all(int fd, const char *path, char *text, size_t max, size_t *bytes)
 {
-    for (*bytes = 0; *bytes < room;) {
-        ssize_t n = read(fd, text + *bytes, room - *bytes);
+    for (*bytes = 0; *bytes < max;) {
+        ssize_t n = read(fd, text + *bytes, max - *bytes);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -334,18 +338,19 @@ static dn_status check_file(int fd, const char *path)
     if (fstat(fd, &st) != 0)
         return dn_fail_errno(DN_ERR_CONFIG, errno, "cannot read configuration '%s'", path);
     if (S_ISDIR(st.st_mode))
-        return dn_fail(DN_ERR_CONFIG, "configuration '%s' is a directory; name the file in it", path);
+        return dn_fail(DN_ERR_CONFIG, "configuration '%s' is a directory; give the file in it", path);
     if (S_ISFIFO(st.st_mode))
-        return dn_fail(DN_ERR_CONFIG,
-                       "configuration '%s' is a pipe, and every worker reads the configuration anew; write "
-                       "it to a file",
-                       path);
+        return dn_fail(
+            DN_ERR_CONFIG,
+            "configuration '%s' is a pipe, but every worker reads the configuration; write it to a "
+            "file",
+            path);
     return DN_OK;
 }
 
 dn_status dn_config_read(dn_config *config, const char *path)
 {
-    /* Not blocking: opening a pipe would wait for a writer. */
+    /* Nonblocking: opening a pipe would wait for a writer. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
         return dn_fail_errno(DN_ERR_CONFIG, errno, "cannot read configuration '%s'", path);
@@ -357,8 +362,8 @@ dn_status dn_config_read(dn_config *config, const char *path)
     if (status == DN_OK)
         status = read_all(fd, path, text, FILE_BYTES_MAX + 1, &bytes);
     if (status == DN_OK && bytes > FILE_BYTES_MAX)
-        status = dn_fail(DN_ERR_CONFIG, "'%s' is larger than %d bytes, which no configuration is", path,
-                         FILE_BYTES_MAX);
+        status =
+            dn_fail(DN_ERR_CONFIG, "'%s' is larger than %d bytes: not a configuration", path, FILE_BYTES_MAX);
     if (status == DN_OK)
         status = parse(config, text, bytes, path);
     free(text);

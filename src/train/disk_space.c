@@ -1,22 +1,25 @@
-/* Room on the disk for the checkpoints of a run: asked for before the first step, and watched from then on. */
+/* The folder of a run and disk space for its checkpoints: checked before the first step and monitored from
+ * then on. */
 #include "train/run.h"
 
 #include "base/atomic_file.h"
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/size.h"
 #include "checkpoint/checkpoint.h"
 
-enum { HEADER_OF_TENSOR = 256 }; /* bytes that describe a tensor in the file, at most but for the longest names */
+enum { HEADER_OF_TENSOR = 256 }; /* bytes of a tensor's description, except for the longest names */
 
 static uint64_t checkpoint_bytes(const dn_run *run)
 {
     size_t n_states = dn_instance_n_states(&run->instance);
     size_t n_replicas = (size_t)run->plan.mesh[DN_DP];
-    /* of weights: replicas may be apart, and their consensus is written, too */
+    /* of weights: of replicas that differ each one, and their consensus */
     size_t copies = run->plan.strategy->local && n_replicas > 1 ? n_replicas + 1 : 1;
     uint64_t bytes = HEADER_OF_TENSOR * (run->plan.n_params + n_states);
     for (size_t i = 0; i < run->plan.n_params; i++)
-        bytes += run->instance.params[i].rows * run->instance.params[i].cols * sizeof(dn_real) * copies;
+        bytes += run->instance.params[i].tensor.rows * run->instance.params[i].tensor.cols * sizeof(dn_real) *
+                 copies;
     for (size_t i = 0; i < n_states; i++) {
         const dn_tensor *state = dn_instance_state(&run->instance, i);
         bytes +=
@@ -25,45 +28,29 @@ static uint64_t checkpoint_bytes(const dn_run *run)
     return bytes;
 }
 
-/* Checkpoints that are still to be written. */
-static uint64_t n_saves(const dn_run *run)
+/* While a checkpoint is written, the older ones that are kept exist, too, and the best if it is none of them.
+ */
+static dn_status check_folder(const dn_run *run)
 {
     const dn_config *config = &run->plan.config;
-    uint64_t end = dn_run_goal(run), freq = (uint64_t)config->checkpoint_freq;
-    if (run->step >= end)
-        return 0;
-    return freq ? end / freq - run->step / freq + (end % freq != 0) : 1;
-}
-
-/* How many files more than now there will be at once: while one is written the older ones that stay are there,
- * and the best, if it is none of them. */
-static dn_status n_files_more(const dn_run *run, uint64_t *n)
-{
-    size_t there;
-    DN_TRY(dn_checkpoint_count(run->plan.config.checkpoint_dir, &there));
-    uint64_t keep = (uint64_t)run->plan.config.checkpoint_keep;
-    uint64_t most = (keep > 2 ? keep : 2) + (run->plan.config.val_tokens > 0), wanted = there + n_saves(run);
-    if (wanted > most)
-        wanted = most;
-    *n = wanted > there ? wanted - there : 0;
-    return DN_OK;
-}
-
-static dn_status look(dn_run *run)
-{
-    uint64_t n = 0, bytes = checkpoint_bytes(run), available = 0;
-    const char *dir = run->plan.config.checkpoint_dir;
-    DN_TRY(dn_lock_check(dir, &run->lock));
-    DN_TRY(n_files_more(run, &n));
-    DN_TRY(dn_dir_space(dir, &available));
+    uint64_t end = dn_run_goal(run), freq = (uint64_t)config->checkpoint_freq, n_saves = 0, available = 0;
+    if (run->step < end)
+        n_saves = freq ? end / freq - run->step / freq + (end % freq != 0) : 1;
+    size_t n_files;
+    DN_TRY(dn_lock_check(config->checkpoint_dir, &run->lock));
+    DN_TRY(dn_checkpoint_count(config->checkpoint_dir, &n_files));
+    uint64_t max_files = dn_max((size_t)config->checkpoint_keep, 2) + (config->val_tokens > 0);
+    uint64_t needed = dn_min(n_files + n_saves, max_files), n = needed > n_files ? needed - n_files : 0;
+    uint64_t bytes = checkpoint_bytes(run);
+    DN_TRY(dn_dir_space(config->checkpoint_dir, &available));
     if (available >= n * bytes)
         return DN_OK;
     return dn_fail(DN_ERR_IO,
-                   "%s: the checkpoints to come need %.1f MB (%llu at once beside those that are there, %.1f MB "
-                   "each), only %.1f MB are free; free some space, choose another checkpoint_dir or lower "
-                   "checkpoint_keep",
-                   dir, (double)(n * bytes) * 1e-6, (unsigned long long)n, (double)bytes * 1e-6,
-                   (double)available * 1e-6);
+                   "%s: checkpoints will need %.1f MB (%llu at once in addition to the existing ones, %.1f "
+                   "MB each), only "
+                   "%.1f MB are free; free some space, use another checkpoint_dir or lower checkpoint_keep",
+                   config->checkpoint_dir, (double)(n * bytes) * 1e-6, (unsigned long long)n,
+                   (double)bytes * 1e-6, (double)available * 1e-6);
 }
 
 dn_status dn_run_check_disk(dn_run *run)
@@ -71,19 +58,19 @@ dn_status dn_run_check_disk(dn_run *run)
     if (run->rank != 0)
         return DN_OK;
     DN_TRY(dn_lock_identify(run->plan.config.checkpoint_dir, &run->lock));
-    return look(run);
+    return check_folder(run);
 }
 
 void dn_run_monitor_disk(dn_run *run)
 {
     double now = dn_clock_s();
-    if (now - run->looked_s < 1)
+    if (now - run->checked_s < 1)
         return;
-    run->looked_s = now;
-    bool gone = look(run) != DN_OK;
-    if (gone && !run->no_room)
+    run->checked_s = now;
+    bool fails = check_folder(run) != DN_OK;
+    if (fails && !run->cannot_save)
         dn_progress_line(&run->progress, "warning: %s", dn_error_message());
-    if (!gone && run->no_room)
+    if (!fails && run->cannot_save)
         dn_progress_line(&run->progress, "checkpoints can be saved again");
-    run->no_room = gone;
+    run->cannot_save = fails;
 }

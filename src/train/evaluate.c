@@ -11,7 +11,8 @@ enum { ROWS_AT_ONCE = 8 };
 
 typedef struct evaluation {
     dn_loader loader;
-    uint64_t n_tokens; /* to be measured */
+    uint64_t n_tokens; /* to be evaluated */
+    double bytes;      /* of text per token; NaN: unknown */
     void (*progress)(uint64_t done, uint64_t total, void *context);
     void *context;
 } evaluation;
@@ -31,15 +32,15 @@ static dn_status evaluate_tokens(evaluation *e, dn_loaded_model *model, double *
     if (val_tokens && rows > (val_tokens + T - 1) / T)
         rows = (val_tokens + T - 1) / T;
     if (rows == 0)
-        return dn_fail(DN_ERR_DATA, "the validation files hold less than one sequence of %zu tokens", T);
+        return dn_fail(DN_ERR_DATA, "the validation files have less than one sequence of %zu tokens", T);
     e->n_tokens = rows * T;
     DN_TRY(dn_instance_loss(&model->instance, read_row, e, 0, rows, loss));
     *loss /= (double)e->n_tokens;
     if (isfinite(*loss))
         return DN_OK;
     return dn_fail(DN_ERR_NUMERIC,
-                   "the loss of this model is not finite: its run has diverged by step %llu; name an "
-                   "older checkpoint of it",
+                   "the loss of this model is not finite: its run had diverged by step %llu; use an older "
+                   "checkpoint",
                    (unsigned long long)model->step);
 }
 
@@ -47,8 +48,14 @@ static dn_status evaluate_model(dn_loaded_model *model, evaluation *e, double *l
 {
     dn_tokens *tokens;
     DN_TRY(dn_plan_tokens(&model->plan.config, true, &tokens));
+    uint64_t text = dn_tokens_origin_of(tokens).text_bytes;
+    e->bytes = text                        ? (double)text / (double)dn_tokens_count(tokens)
+               : model->plan.spec.V <= 256 ? 1 /* of files that are read as bytes */
+                                           : NAN;
     e->loader = (dn_loader){tokens, model->plan.spec.T, model->plan.spec.V, 0, false};
-    dn_status status = evaluate_tokens(e, model, loss);
+    dn_status status = dn_plan_same_tokenizer(model->tokenizer, dn_tokens_origin_of(tokens).tokenizer, "validation files");
+    if (status == DN_OK)
+        status = evaluate_tokens(e, model, loss);
     dn_tokens_close(&tokens);
     return status;
 }
@@ -65,7 +72,7 @@ dn_status dn_evaluate(const char *run, const char *const *assignments, size_t n,
         status = evaluate_model(&model, &e, &loss);
     if (status == DN_OK)
         *out = (dn_evaluation){.loss = loss,
-                               .bits_per_byte = model.plan.spec.V <= 256 ? loss / M_LN2 : NAN,
+                               .bits_per_byte = loss / M_LN2 / e.bytes,
                                .n_tokens = e.n_tokens,
                                .step = model.step};
     dn_loaded_model_close(&model);

@@ -59,7 +59,7 @@ dn_status dn_finite_check(const dn_instance *instance, const char *where, const 
         const dn_param *p = &instance->params[i];
         DN_TRY(check_reals(instance, p->weight, dn_param_size(p), &finite));
         if (!finite)
-            return not_finite(p->name, where, todo);
+            return not_finite(p->tensor.name, where, todo);
         if (tick)
             tick(context);
     }

@@ -16,7 +16,7 @@ static int descending(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-/* The k-th largest logit: smaller ones are not candidates. */
+/* The k-th largest logit. */
 static dn_real candidate_threshold(const dn_real *logits, size_t V, size_t k)
 {
     dn_real sorted[BYTES];
@@ -51,7 +51,7 @@ static int32_t sample(const dn_real *logits, size_t V, const dn_sampling *sampli
     return last;
 }
 
-static dn_status take_prompt(const dn_loaded_model *model, const char *prompt, int32_t *tokens, size_t *n)
+static dn_status tokenize_prompt(const dn_loaded_model *model, const char *prompt, int32_t *tokens, size_t *n)
 {
     size_t length = strlen(prompt), T = model->plan.spec.T;
     const unsigned char *bytes = (const unsigned char *)prompt + (length > T ? length - T : 0);
@@ -63,22 +63,11 @@ static dn_status take_prompt(const dn_loaded_model *model, const char *prompt, i
         tokens[i] = bytes[i];
     }
     if (*n == 0)
-        tokens[(*n)++] = '\n'; /* a model continues something: an empty prompt is a new line */
+        tokens[(*n)++] = '\n'; /* the model needs a token: an empty prompt is a new line */
     return DN_OK;
 }
 
-static dn_status check_logits(const dn_loaded_model *model, const dn_real *logits)
-{
-    for (size_t i = 0; i < model->plan.spec.V; i++)
-        if (!isfinite(logits[i]))
-            return dn_fail(DN_ERR_NUMERIC,
-                           "what this model computes is not finite: its run has diverged by step %llu; name an older "
-                           "checkpoint of it",
-                           (unsigned long long)model->step);
-    return DN_OK;
-}
-
-/* tokens [T] is a window that slides along the text. */
+/* tokens [T]: a sliding window. */
 static dn_status continue_text(const dn_loaded_model *model, int32_t *tokens, size_t n,
                                const dn_sampling *sampling, void (*emit)(unsigned char byte, void *context),
                                void *context)
@@ -87,7 +76,13 @@ static dn_status continue_text(const dn_loaded_model *model, int32_t *tokens, si
     dn_real logits[BYTES];
     for (int64_t i = 0; i < sampling->n_tokens; i++) {
         DN_TRY(dn_model_next(model->instance.model, tokens, n, logits));
-        DN_TRY(check_logits(model, logits));
+        for (size_t v = 0; v < model->plan.spec.V; v++)
+            if (!isfinite(logits[v]))
+                return dn_fail(DN_ERR_NUMERIC,
+                               "the logits of this model are not finite: its run had diverged by step %llu; "
+                               "use an older "
+                               "checkpoint",
+                               (unsigned long long)model->step);
         int32_t next =
             sample(logits, model->plan.spec.V, sampling, dn_random_uniform(sampling->seed, 0, (uint64_t)i));
         if (n == T)
@@ -103,13 +98,13 @@ static dn_status generate_with(const dn_loaded_model *model, const char *prompt,
 {
     if (model->plan.spec.V > BYTES)
         return dn_fail(DN_ERR_CONFIG,
-                       "the model's vocabulary of %zu is not one of bytes; only those have text here",
+                       "the model's vocabulary of %zu is not of bytes; only those can be generated",
                        model->plan.spec.V);
     int32_t *tokens = malloc(model->plan.spec.T * sizeof *tokens);
     size_t n;
     if (!tokens)
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu tokens", model->plan.spec.T);
-    dn_status status = take_prompt(model, prompt, tokens, &n);
+    dn_status status = tokenize_prompt(model, prompt, tokens, &n);
     if (status == DN_OK)
         status = continue_text(model, tokens, n, sampling, emit, context);
     free(tokens);

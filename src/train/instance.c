@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static dn_status take(const dn_instance *instance, dn_buf **out)
+static dn_status alloc_zeroed(const dn_instance *instance, dn_buf **out)
 {
     void *memory;
     DN_TRY(dn_comm_alloc_device(instance->mesh->all, instance->plan->parameter_bytes, &memory));
     *out = memory;
-    /* Room that no part fills is compared between replicas too. */
+    /* Padding is compared between replicas, too. */
     return dn_stream_zero(instance->stream, *out, instance->plan->parameter_bytes / sizeof(dn_real));
 }
 
@@ -27,10 +27,10 @@ static dn_status open_params(dn_instance *instance, bool training)
     instance->params = calloc(plan->n_params, sizeof *instance->params);
     dn_status status =
         unit_of && instance->params
-            ? take(instance, &instance->values)
+            ? alloc_zeroed(instance, &instance->values)
             : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
     if (status == DN_OK && training)
-        status = take(instance, &instance->grads);
+        status = alloc_zeroed(instance, &instance->grads);
     if (status == DN_OK) {
         dn_arena values = {(char *)instance->values, plan->parameter_bytes, 0};
         dn_arena grads = {(char *)instance->grads, plan->parameter_bytes, 0};
@@ -88,8 +88,8 @@ void dn_instance_close(dn_instance *instance)
 
 /* ---- passes over rows ---- */
 
-/* All workers go through as many micro-batches, as they meet in each; a worker's last ones may be empty.
- * scale 0: the loss only. */
+/* All workers make the same number of micro-batches, as these have collectives; a worker's last ones may be
+ * empty. scale 0: the loss only. */
 static dn_status pass(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
                       double scale, double *loss_sum)
 {
@@ -113,8 +113,7 @@ dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *co
                                size_t n, double *loss_sum)
 {
     const dn_plan *plan = instance->plan;
-    /* Averaged over all to whom rows were dealt, this makes the mean over n rows whatever each one's share.
-     */
+    /* The mean over the n_dealt ranks is then the mean over n rows, however many each has. */
     double scale = (double)plan->n_dealt / ((double)n * (double)plan->spec.T);
     *loss_sum = 0;
     instance->stream->kernels->fill(instance->stream, instance->grads,
@@ -137,7 +136,7 @@ dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_par
     return report->skipped ? DN_OK : dn_strategy_exchange(instance->strategy, step_params->step);
 }
 
-/* ---- replicas that are apart ---- */
+/* ---- replicas that differ ---- */
 
 static dn_status copy(dn_instance *instance, dn_buf *to, const dn_buf *from)
 {
@@ -151,7 +150,7 @@ static dn_status average(dn_instance *instance, dn_buf *x)
     DN_TRY(dn_comm_all_reduce(dn_mesh_comm(instance->mesh, DN_AXIS(DN_DP)), x,
                               instance->plan->parameter_bytes / sizeof(dn_real), DN_REAL, DN_AVG,
                               DN_TRAFFIC_WEIGHTS));
-    return dn_comm_barrier(instance->mesh->all); /* others read it where it is */
+    return dn_comm_barrier(instance->mesh->all); /* others read it in place */
 }
 
 dn_status dn_instance_form_consensus(dn_instance *instance)

@@ -1,4 +1,5 @@
-/* What is saved, and when: the state after the last step that counted, once, and never a number that is not finite. */
+/* What is saved, and when: the state after the last step that counted, once, and never a number that is not
+ * finite. */
 #include "train/run.h"
 
 #include "base/fail.h"
@@ -12,15 +13,16 @@ dn_status dn_run_check_finite(dn_run *run)
 {
     char where[64];
     snprintf(where, sizeof where, "step %llu", (unsigned long long)run->step);
-    return dn_finite_check(&run->instance, where, "resume from the last checkpoint, with a lower lr", dn_run_tick, run);
+    return dn_finite_check(&run->instance, where, "resume from the last checkpoint, with a lower lr",
+                           dn_run_tick, run);
 }
 
 dn_status dn_run_keep(dn_run *run)
 {
     const char *phase = run->phase;
-    bool asked = run->talk.save;
+    bool asked = run->agreement.save;
     uint64_t step = dn_run_good_step(run);
-    run->talk.save = false;
+    run->agreement.save = false;
     if (step == 0 || (run->saved && run->saved_step == step))
         return DN_OK;
     DN_TRY(dn_report_step(run, NAN)); /* a checkpoint is not published before its line of metrics */

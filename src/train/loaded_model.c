@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Relative names of data were meant from where the run was started, which the place of its folder tells: RUN is
- * runs/a of the configuration below that place. */
-static void find_data(dn_config *config, const char *checkpoint)
+/* Relative paths of data are relative to where the run was started. That is found from the checkpoint's path,
+ * which ends with the configuration's relative checkpoint_dir. */
+static void resolve_paths(dn_config *config, const char *checkpoint)
 {
     char place[PATH_MAX];
     const char *dir = config->checkpoint_dir;
@@ -43,12 +43,13 @@ static dn_status make_plan(dn_loaded_model *model, const dn_checkpoint *checkpoi
     dn_config config;
     const char *text = dn_checkpoint_meta(checkpoint, "config");
     if (!text)
-        return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it holds no configuration", path);
+        return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it has no configuration", path);
     DN_TRY(dn_checkpoint_step(checkpoint, &model->step));
+    model->tokenizer = dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer"));
     dn_config_init(&config);
     DN_TRY(dn_config_parse(&config, text, path));
     const dn_config stored = config;
-    find_data(&config, path);
+    resolve_paths(&config, path);
     for (size_t i = 0; i < n; i++)
         DN_TRY(dn_config_set(&config, assignments[i]));
     DN_TRY(dn_config_check_model(&stored, &config, path));
@@ -75,14 +76,15 @@ static dn_status load_weights(dn_loaded_model *model, const dn_checkpoint *check
     for (size_t i = 0; i < model->plan.n_params; i++) {
         const dn_param *p = &model->instance.params[i];
         const dn_real *data;
-        DN_TRY(dn_checkpoint_tensor(checkpoint, p->name, p->rows, p->cols, &data));
+        DN_TRY(dn_checkpoint_tensor(checkpoint, p->tensor.name, p->tensor.rows, p->tensor.cols, &data));
         dn_upload(model->stream, p->weight, data, dn_param_size(p));
     }
     DN_TRY(dn_stream_sync(model->stream));
-    return dn_finite_check(&model->instance, path, "name an older checkpoint of that run", NULL, NULL);
+    return dn_finite_check(&model->instance, path, "use an older checkpoint of that run", NULL, NULL);
 }
 
-dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments, size_t n, size_t B)
+dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments,
+                               size_t n, size_t B)
 {
     memset(model, 0, sizeof *model);
     char path[DN_PATH_MAX + 64];
@@ -90,7 +92,7 @@ dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const ch
     DN_TRY(dn_checkpoint_latest(run, path, sizeof path, &found));
     if (!found)
         return dn_fail(DN_ERR_CHECKPOINT,
-                       "'%s' holds no checkpoint; train first, or name a run's checkpoint_dir", run);
+                       "'%s' has no checkpoint; train first, or pass a run's checkpoint_dir", run);
     dn_checkpoint *checkpoint;
     DN_TRY(dn_checkpoint_open(path, NULL, NULL, &checkpoint));
     dn_status status = make_plan(model, checkpoint, path, assignments, n, B);

@@ -11,6 +11,7 @@ typedef struct dn_loaded_model {
     dn_stream *stream;
     dn_instance instance;
     uint64_t step;
+    uint64_t tokenizer; /* whose ids it was trained on: its hash; 0: unknown, or bytes */
 } dn_loaded_model;
 
 /** Loads the newest checkpoint of a run directory (or a checkpoint file), for micro-batches of B sequences,

@@ -7,6 +7,7 @@
 #include "shard/views.h"
 #include "train/config_value.h"
 
+#include <inttypes.h>
 #include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
@@ -55,6 +56,21 @@ dn_status dn_plan_tokens(const dn_config *config, bool validation, dn_tokens **o
     dn_plan_files(config, validation, pattern);
     return dn_tokens_open(pattern, strcmp(config->data_format, "uint16") == 0 ? DN_TOKENS_UINT16 : DN_TOKENS_SHARDS,
                           out);
+}
+
+dn_status dn_plan_same_tokenizer(uint64_t one, uint64_t other, const char *what)
+{
+    if (!one || !other || one == other)
+        return DN_OK;
+    return dn_fail(DN_ERR_DATA,
+                   "%s: made by another tokenizer (%016" PRIx64 ", not %016" PRIx64 "): the same numbers mean other text; "
+                   "prepare the data with the tokenizer of the run",
+                   what, other, one);
+}
+
+uint64_t dn_plan_tokenizer_of(const char *meta)
+{
+    return meta ? strtoull(meta, NULL, 16) : 0;
 }
 
 /* Which of the names, as "a|b|c", a key has. The table of keys lets no other through, but the lists must be
@@ -182,16 +198,17 @@ static dn_status check_groups(const dn_plan *plan, const dn_param *params)
     for (size_t k = 0; k < o->n_named_groups; k++) {
         bool any = false;
         for (size_t i = 0; i < plan->n_params; i++)
-            any = any || fnmatch(o->named_groups[k].match, params[i].name, 0) == 0;
+            any = any || fnmatch(o->named_groups[k].match, params[i].tensor.name, 0) == 0;
         if (!any)
-            return dn_fail(DN_ERR_CONFIG, "groups: no parameter is named as '%s' says; they are named as %s and %s",
-                           o->named_groups[k].match, params[0].name, params[plan->n_params / 2].name);
+            return dn_fail(
+                DN_ERR_CONFIG, "groups: no parameter is named as '%s' says; they are named as %s and %s",
+                o->named_groups[k].match, params[0].tensor.name, params[plan->n_params / 2].tensor.name);
     }
     for (size_t i = 0; i < plan->n_params; i++) {
         const dn_optim_config own = dn_param_config(o, &params[i]);
         if (params[i].kind != DN_PARAM_MATRIX && dn_param_rule(&own, &params[i])->info.matrices_only)
-            return dn_fail(DN_ERR_CONFIG, "groups: %s is for hidden matrices only, and %s is none", own.scalar_rule,
-                           params[i].name);
+            return dn_fail(DN_ERR_CONFIG, "groups: %s is for hidden matrices only, and %s is none",
+                           own.scalar_rule, params[i].tensor.name);
     }
     return DN_OK;
 }
@@ -218,7 +235,8 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
     DN_TRY(check_groups(plan, params));
     DN_TRY(check_matrices(plan, params));
     for (size_t p = 0; p < plan->n_params; p++)
-        plan->n_elements = dn_size_add(plan->n_elements, dn_size_mul(params[p].rows, params[p].cols));
+        plan->n_elements =
+            dn_size_add(plan->n_elements, dn_size_mul(params[p].tensor.rows, params[p].tensor.cols));
     plan->n_units = unit_of[plan->n_params - 1] + 1;
     plan->parameter_bytes = weights.used;
     const size_t model[] = {weights.used,

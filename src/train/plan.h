@@ -57,4 +57,10 @@ void dn_plan_files(const dn_config *config, bool validation, char pattern[DN_PAT
 /** Opens these files. Errors: as dn_tokens_open. */
 dn_status dn_plan_tokens(const dn_config *config, bool validation, dn_tokens **out) DN_MUST_USE;
 
+/** The ids of two tokenizers, by their hashes, must mean the same; 0: unknown. Errors: DN_ERR_DATA "what:
+ * ...". */
+dn_status dn_plan_same_tokenizer(uint64_t one, uint64_t other, const char *what) DN_MUST_USE;
+/** The hash in a checkpoint's metadata; 0 if it has none. */
+uint64_t dn_plan_tokenizer_of(const char *meta);
+
 #endif

@@ -10,52 +10,19 @@
 #include <math.h>
 #include <stdio.h>
 
-static void report_model(const dn_run *run, FILE *out)
-{
-    const dn_plan *plan = &run->plan;
-    const dn_spec *s = &plan->spec;
-    char count[32], heads[64] = "", arena[32], private[32];
-    if (s->architecture->attention && s->attention.NKV < s->attention.NH)
-        snprintf(heads, sizeof heads, " %zu heads on %zu,", s->attention.NH, s->attention.NKV);
-    else if (s->architecture->attention)
-        snprintf(heads, sizeof heads, " %zu heads,", s->attention.NH);
-    fprintf(out, "model     %s of %s parameters: %zu wide, %zu layers,%s vocabulary %zu, %zu tokens a sequence\n",
-            s->architecture->name, dn_human((double)plan->n_elements, "", count, sizeof count), s->C, s->L, heads, s->V,
-            s->T);
-    fprintf(out, "step      %lld sequences = %lld tokens; %zu at a time on each worker\n",
-            (long long)plan->config.batch_size,
-            (long long)plan->config.batch_size * plan->config.sequence_length, plan->micro_batch);
-    fprintf(out, "memory    %s shared and %s private a worker\n",
-            dn_human((double)plan->arena_bytes, "B", arena, sizeof arena),
-            dn_human((double)plan->private_bytes, "B", private, sizeof private));
-}
-
-static void report_machine(const dn_run *run, FILE *out)
-{
-    char pus[256], peak[32];
-    const int *mesh = run->plan.mesh;
-    dn_topo_bound_pus(pus, sizeof pus);
-    fprintf(out, "workers   %d x %d threads (this one on CPUs %s), %s, together %s at best\n",
-            run->plan.n_workers, run->stream->n_threads, pus, dn_blas_describe(),
-            dn_human(run->peak_flops, "FLOP/s", peak, sizeof peak));
-    if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
-        fprintf(out, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
-}
-
-/* Gradients of this rank's blocks, as far as others have copies of them: what averaging them in full would
- * take. */
+/* Bytes of this rank's gradients that have copies on other ranks: what a full all-reduce of them takes. */
 static double uncompressed_bytes(const dn_run *run)
 {
     size_t bytes = 0;
     for (size_t i = 0; i < run->plan.n_params; i++) {
         const dn_param *p = &run->instance.params[i];
-        if (dn_axes_without(run->plan.mesh, DN_AXIS(p->row_sharding.axis) | DN_AXIS(p->col_sharding.axis)))
+        if (dn_axes_without(run->plan.mesh, dn_tensor_axes(&p->tensor)))
             bytes += dn_param_size(p) * sizeof(dn_real);
     }
     return (double)bytes;
 }
 
-/* Who is stepped how, where names decide. */
+/* The rule and options of each named group. */
 static void report_groups(const dn_run *run, FILE *out)
 {
     const dn_optim_config *o = &run->plan.optim;
@@ -71,7 +38,7 @@ static void report_groups(const dn_run *run, FILE *out)
                 some = param;
                 own = dn_param_config(o, param);
                 n++;
-                elements += param->rows * param->cols;
+                elements += param->tensor.rows * param->tensor.cols;
             }
             if (n == 0)
                 continue;
@@ -87,7 +54,7 @@ static void report_groups(const dn_run *run, FILE *out)
         }
 }
 
-/* Copies count as often as they are kept. */
+/* On all workers: copies count each. */
 static double state_bytes(const dn_run *run)
 {
     double bytes = 0;
@@ -105,18 +72,40 @@ void dn_report_begin(dn_run *run)
 {
     if (run->rank != 0)
         return;
-    run->state_bytes = state_bytes(run);
-    const dn_config *config = &run->plan.config;
-    report_model(run, stderr);
-    report_machine(run, stderr);
+    const dn_plan *plan = &run->plan;
+    const dn_spec *s = &plan->spec;
+    const int *mesh = plan->mesh;
+    char text[32], heads[64] = "", pus[256], private[32];
+    if (s->architecture->attention && s->attention.NKV < s->attention.NH)
+        snprintf(heads, sizeof heads, " %zu heads on %zu,", s->attention.NH, s->attention.NKV);
+    else if (s->architecture->attention)
+        snprintf(heads, sizeof heads, " %zu heads,", s->attention.NH);
+    fprintf(
+        stderr,
+        "model     %s of %s parameters: %zu wide, %zu layers,%s vocabulary %zu, %zu tokens per sequence\n",
+        s->architecture->name, dn_human((double)plan->n_elements, "", text, sizeof text), s->C, s->L, heads,
+        s->V, s->T);
+    fprintf(stderr, "step      %lld sequences = %lld tokens; micro-batches of %zu sequences\n",
+            (long long)plan->config.batch_size,
+            (long long)plan->config.batch_size * plan->config.sequence_length, plan->micro_batch);
+    fprintf(stderr, "memory    %s shared and %s private per worker\n",
+            dn_human((double)plan->arena_bytes, "B", text, sizeof text),
+            dn_human((double)plan->private_bytes, "B", private, sizeof private));
+    dn_topo_bound_pus(pus, sizeof pus);
+    fprintf(stderr, "workers   %d x %d threads (rank 0 on CPUs %s), %s, GEMM peak %s\n", plan->n_workers,
+            run->stream->n_threads, pus, dn_blas_describe(),
+            dn_human(run->peak_flops, "FLOP/s", text, sizeof text));
+    if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
+        fprintf(stderr, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
     report_groups(run, stderr);
     if (run->step > 0)
         fprintf(stderr, "resumed   after step %llu from %s\n", (unsigned long long)run->step,
-                config->checkpoint_dir);
+                plan->config.checkpoint_dir);
+    run->state_bytes = state_bytes(run);
     dn_progress_begin(&run->progress, stderr, run->step, dn_run_goal(run));
 }
 
-/* A rate above the peak shows that the peak was measured too low, beside other work: then it is that rate. */
+/* A rate above the measured peak replaces it: the peak was measured on a busy machine. */
 static double share_of_peak(dn_run *run, double tokens_per_s)
 {
     double flops = tokens_per_s * dn_model_flops_per_token(&run->plan.spec);
@@ -124,7 +113,7 @@ static double share_of_peak(dn_run *run, double tokens_per_s)
     return flops / run->peak_flops;
 }
 
-/* What workers exchanged over one axis to train one model: all kinds but control. */
+/* Payload over one axis, of all kinds but control. */
 static double exchanged_bytes(const dn_comm_stats *stats)
 {
     double bytes = 0;
@@ -134,7 +123,7 @@ static double exchanged_bytes(const dn_comm_stats *stats)
     return bytes;
 }
 
-/* All kinds over all axes but control: what dn_report_step measures, as the traffic model says it. */
+/* The same over all axes, from the traffic model. */
 static double modelled_bytes(const dn_run *run, bool whole, uint64_t step)
 {
     const dn_plan *plan = &run->plan;
@@ -143,11 +132,12 @@ static double modelled_bytes(const dn_run *run, bool whole, uint64_t step)
     dn_traffic_model model = {0};
     double bytes = 0;
     config.compress = config.compress && !whole;
-    dn_traffic_of_optimizer(&config, instance->params, plan->n_params, whole ? instance->mesh : &instance->optimizer_mesh,
-                            instance->optimizer, step, &model);
+    dn_traffic_of_optimizer(&config, instance->params, plan->n_params,
+                            whole ? instance->mesh : &instance->optimizer_mesh, instance->optimizer, step,
+                            &model);
     if (!whole)
-        dn_traffic_of_strategy(plan->strategy, &plan->strategy_config, instance->params, plan->n_params, instance->mesh,
-                               step, &model);
+        dn_traffic_of_strategy(plan->strategy, &plan->strategy_config, instance->params, plan->n_params,
+                               instance->mesh, step, &model);
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
             if (kind != DN_TRAFFIC_CONTROL)
@@ -159,12 +149,13 @@ static double modelled_bytes(const dn_run *run, bool whole, uint64_t step)
 static double mean_bytes(const dn_run *run, bool whole)
 {
     const dn_plan *plan = &run->plan;
-    double every = plan->strategy->local ? (double)plan->strategy_config.sync_every : plan->optim.momentum_sync_every;
+    double every =
+        plan->strategy->local ? (double)plan->strategy_config.sync_every : plan->optim.momentum_sync_every;
     double plain = modelled_bytes(run, whole, 0);
     return every > 1 ? plain + (modelled_bytes(run, whole, (uint64_t)every - 1) - plain) / every : plain;
 }
 
-/* After the first step, as what orthonormalizing and the passes exchange is measured: the rest is the model's. */
+/* After the first step, as the traffic of passes and orthonormalization is measured; the rest is modelled. */
 static void report_exchange(dn_run *run, double bytes)
 {
     char now[32], full[32];
@@ -174,15 +165,17 @@ static void report_exchange(dn_run *run, double bytes)
         return;
     dn_human(step, "B", now, sizeof now);
     if (run->plan.mesh[DN_DP] == 1 || whole == step)
-        dn_progress_line(&run->progress, "exchange  %s a step and worker", now);
+        dn_progress_line(&run->progress, "exchange  %s per step and worker", now);
     else
-        dn_progress_line(&run->progress, "exchange  %s a step and worker; with whole gradients %s, %.3g times as much", now,
+        dn_progress_line(&run->progress,
+                         "exchange  %s per step and worker; with full gradients %s, %.3g times as much", now,
                          dn_human(whole, "B", full, sizeof full), whole / step);
 }
 
 static double step_bytes(const dn_step_result *r)
 {
-    return exchanged_bytes(&r->stats[DN_DP]) + exchanged_bytes(&r->stats[DN_FS]) + exchanged_bytes(&r->stats[DN_TP]);
+    return exchanged_bytes(&r->stats[DN_DP]) + exchanged_bytes(&r->stats[DN_FS]) +
+           exchanged_bytes(&r->stats[DN_TP]);
 }
 
 static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
@@ -230,7 +223,8 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
 
 static void show_validation(dn_run *run, double val_loss)
 {
-    dn_progress_line(&run->progress, "step %llu: validation loss %.4f", (unsigned long long)run->step, val_loss);
+    dn_progress_line(&run->progress, "step %llu: validation loss %.4f", (unsigned long long)run->step,
+                     val_loss);
 }
 
 static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
@@ -241,7 +235,7 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
                          (unsigned long long)run->step, isfinite(r->loss) ? "a gradient" : "the loss");
     if (!isnan(val_loss))
         show_validation(run, val_loss);
-    /* Since the last line, not of one step: short ones differ tenfold. */
+    /* Averages since the last line, as single short steps vary tenfold. */
     run->shown_tokens += tokens_per_s * r->seconds;
     run->shown_s += r->seconds;
     run->shown_bytes += step_bytes(r);
@@ -249,7 +243,8 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
     double rate = run->shown_tokens / run->shown_s;
     snprintf(text, sizeof text, "loss %.4f  %s  %s/step  %.0f%% of GEMM peak", r->loss,
              dn_human(rate, "tok/s", speed, sizeof speed),
-             dn_human(run->shown_bytes / (double)run->n_shown, "B", bytes, sizeof bytes), 100 * share_of_peak(run, rate));
+             dn_human(run->shown_bytes / (double)run->n_shown, "B", bytes, sizeof bytes),
+             100 * share_of_peak(run, rate));
     dn_progress_show(&run->progress, run->step, text);
     if (run->progress.shown == run->step) {
         run->shown_tokens = run->shown_s = run->shown_bytes = 0;
@@ -259,16 +254,16 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
 
 dn_status dn_report_step(dn_run *run, double val_loss)
 {
-    if (run->told)
+    if (run->reported)
         return DN_OK;
-    run->told = true;
+    run->reported = true;
     if (run->rank != 0)
         return DN_OK;
     const dn_step_result *result = &run->last;
     double tokens = (double)(run->plan.config.batch_size * run->plan.config.sequence_length);
-    if (!run->told_exchange && !result->report.skipped)
+    if (!run->reported_exchange && !result->report.skipped)
         report_exchange(run, step_bytes(result));
-    run->told_exchange = run->told_exchange || !result->report.skipped;
+    run->reported_exchange = run->reported_exchange || !result->report.skipped;
     show_step(run, result, tokens / result->seconds, val_loss);
     dn_run_monitor_disk(run);
     return write_metrics(run, result, tokens / result->seconds, val_loss);
@@ -287,7 +282,8 @@ dn_status dn_report_validation(dn_run *run, double val_loss)
 void dn_report_saved(dn_run *run)
 {
     if (run->rank == 0)
-        dn_progress_line(&run->progress, "step %llu: saved, as asked by a signal", (unsigned long long)run->saved_step);
+        dn_progress_line(&run->progress, "step %llu: saved, as requested by a signal",
+                         (unsigned long long)run->saved_step);
 }
 
 void dn_report_end(dn_run *run)
@@ -298,23 +294,23 @@ void dn_report_end(dn_run *run)
     const dn_config *config = &run->plan.config;
     bool finished = run->step >= (uint64_t)config->num_iterations && run->n_skipped == 0;
     if (run->step == 0)
-        fprintf(stderr, "stopped before the first step was complete: there is nothing to save\n");
+        fprintf(stderr, "stopped before the first step was complete: nothing to save\n");
     else
-        fprintf(stderr, "%s after step %llu; metrics and checkpoints are in %s\n", finished ? "finished" : "stopped",
-                (unsigned long long)dn_run_good_step(run), config->checkpoint_dir);
+        fprintf(stderr, "%s after step %llu; metrics and checkpoints are in %s\n",
+                finished ? "finished" : "stopped", (unsigned long long)dn_run_good_step(run),
+                config->checkpoint_dir);
 }
 
 void dn_report_not_begun(const dn_run *run)
 {
     if (run->rank == 0)
-        fprintf(stderr, "stopped while initializing: nothing was done, and what %s holds is as it was\n",
+        fprintf(stderr, "stopped while initializing: no step was made, and %s is unchanged\n",
                 run->plan.config.checkpoint_dir);
 }
 
 void dn_report_complete(const dn_run *run, const char *key)
 {
     if (run->rank == 0)
-        fprintf(stderr, "complete: %s holds a run of %llu steps, which is %s; nothing is left to do (to go on, set it "
-                        "higher)\n",
+        fprintf(stderr, "complete: %s holds a run of %llu steps, which is %s; increase it to continue\n",
                 run->plan.config.checkpoint_dir, (unsigned long long)run->step, key);
 }

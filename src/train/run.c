@@ -26,8 +26,8 @@ void dn_run_enter(dn_run *run, const char *phase)
     dn_run_tick(run);
 }
 
-/* A stop that is asked for while memory is zeroed and weights are drawn makes the rest superfluous: ranks leave it
- * out, each when it hears of it, and agree on the stop afterwards. */
+/* False once a stop is requested while memory is zeroed and weights are drawn: each rank skips the rest when
+ * it sees the request, and they agree on the stop afterwards. */
 static bool is_wanted(void *context)
 {
     const dn_run *run = context;
@@ -35,17 +35,7 @@ static bool is_wanted(void *context)
     return !dn_comm_stop_requested(run->comm);
 }
 
-static dn_status open_instance(dn_run *run)
-{
-    const dn_plan *plan = &run->plan;
-    DN_TRY(dn_mesh_create(run->comm, plan->mesh, &run->mesh));
-    DN_TRY(dn_instance_open(&run->instance, plan, run->mesh, run->stream, true));
-    DN_TRY(dn_model_init(&plan->spec, run->instance.params, run->stream, (uint64_t)plan->config.seed));
-    dn_model_on_progress(run->instance.model, dn_run_pass_on, run);
-    return dn_strategy_begin(run->instance.strategy);
-}
-
-/* Opens the files of a loader; a stream shorter than one row is no stream to train on. */
+/* Opens the files of a loader. Errors: fewer tokens than one row. */
 static dn_status open_tokens(const dn_run *run, bool validation, dn_tokens **tokens, dn_loader *loader)
 {
     const dn_config *config = &run->plan.config;
@@ -56,7 +46,7 @@ static dn_status open_tokens(const dn_run *run, bool validation, dn_tokens **tok
     if (dn_loader_rows(loader) > 0)
         return DN_OK;
     return dn_fail(DN_ERR_DATA,
-                   "%s: less than one sequence of %zu tokens and its target; give more data or lower "
+                   "%s: less than one sequence of %zu tokens and its target; use more data or a smaller "
                    "sequence_length",
                    pattern, loader->T);
 }
@@ -64,23 +54,15 @@ static dn_status open_tokens(const dn_run *run, bool validation, dn_tokens **tok
 static dn_status open_data(dn_run *run)
 {
     DN_TRY(open_tokens(run, false, &run->train_tokens, &run->train));
-    if (run->plan.config.val_tokens > 0)
-        DN_TRY(open_tokens(run, true, &run->val_tokens, &run->val));
-    return DN_OK;
-}
-
-static dn_status open_metrics(dn_run *run)
-{
-    if (run->rank != 0)
+    run->tokenizer = dn_tokens_origin_of(run->train_tokens).tokenizer;
+    if (run->plan.config.val_tokens == 0)
         return DN_OK;
-    char path[DN_PATH_MAX + 16];
-    snprintf(path, sizeof path, "%s/metrics.jsonl", run->plan.config.checkpoint_dir);
-    DN_TRY(dn_metrics_open(path, run->step + 1, &run->metrics));
-    return run->plan.config.tensorboard ? dn_tensorboard_open(run->plan.config.checkpoint_dir, &run->tensorboard) : DN_OK;
+    DN_TRY(open_tokens(run, true, &run->val_tokens, &run->val));
+    return dn_plan_same_tokenizer(run->tokenizer, dn_tokens_origin_of(run->val_tokens).tokenizer, "validation files");
 }
 
-/* All workers measure at once, so that the sum is what the cores give together; shortly, for a start must not
- * take long. The first product may be a slow one. Between products a worker hears of another's death. */
+/* All workers measure at once, as they share cores and caches, and briefly. The first product is a warm-up.
+ * Between products a worker notices failures of others. */
 static dn_status measure_peak(dn_run *run)
 {
     DN_TRY(dn_comm_barrier(run->comm));
@@ -96,28 +78,41 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
 {
     memset(run, 0, sizeof *run);
     run->plan = *plan;
+    plan = &run->plan;
     run->comm = comm;
-    dn_run_enter(run, "initializing");
     run->rank = dn_comm_rank(comm);
+    dn_run_enter(run, "initializing");
     const char *threads = getenv("OMP_NUM_THREADS");
     DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &run->stream));
     dn_stream_on_progress(run->stream, is_wanted, run);
     DN_TRY(open_data(run));
-    DN_TRY(open_instance(run));
+
+    DN_TRY(dn_mesh_create(comm, plan->mesh, &run->mesh));
+    DN_TRY(dn_instance_open(&run->instance, plan, run->mesh, run->stream, true));
+    DN_TRY(dn_model_init(&plan->spec, run->instance.params, run->stream, (uint64_t)plan->config.seed));
+    dn_model_on_progress(run->instance.model, dn_run_pass_on, run);
+    DN_TRY(dn_strategy_begin(run->instance.strategy));
     DN_TRY(dn_run_agree_to_begin(run));
     DN_TRY(dn_run_restore(run));
+    run->reported = true;
+
     DN_TRY(dn_run_check_disk(run));
-    if (run->rank == 0)
+    if (run->rank == 0) {
+        char path[DN_PATH_MAX + 16];
         dn_comm_report_saved(comm, run->step);
-    run->told = true;
-    DN_TRY(open_metrics(run));
+        snprintf(path, sizeof path, "%s/metrics.jsonl", plan->config.checkpoint_dir);
+        DN_TRY(dn_metrics_open(path, run->step + 1, &run->metrics));
+        if (plan->config.tensorboard)
+            DN_TRY(dn_tensorboard_open(plan->config.checkpoint_dir, &run->tensorboard));
+    }
     return measure_peak(run);
 }
 
 void dn_run_close(dn_run *run)
 {
     if (run->metrics) {
-        dn_status status = dn_metrics_close(&run->metrics), of_events = dn_tensorboard_close(&run->tensorboard);
+        dn_status status = dn_metrics_close(&run->metrics),
+                  of_events = dn_tensorboard_close(&run->tensorboard);
         (void)status; /* every line was flushed and checked when it was written */
         (void)of_events;
     }
@@ -128,21 +123,21 @@ void dn_run_close(dn_run *run)
     dn_tokens_close(&run->val_tokens);
 }
 
-/* XXH3 of the weights; of a device's, a piece at a time. */
+/* XXH3 of the weights; from a device in chunks. */
 static dn_status hash_weights(dn_run *run, uint64_t *digest)
 {
-    size_t bytes = run->plan.parameter_bytes, piece = (size_t)1 << 20;
+    size_t bytes = run->plan.parameter_bytes, chunk = (size_t)1 << 20;
     if (!dn_device_is_apart()) {
         *digest = XXH3_64bits(run->instance.values, bytes);
         return DN_OK;
     }
     XXH3_state_t *hash = XXH3_createState();
-    char *host = malloc(piece);
+    char *host = malloc(chunk);
     dn_status status = hash && host ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a hash of the weights");
     if (status == DN_OK)
         XXH3_64bits_reset(hash);
     for (size_t at = 0, n; at < bytes && status == DN_OK; at += n) {
-        n = dn_min(piece, bytes - at);
+        n = dn_min(chunk, bytes - at);
         dn_copy_bytes(run->stream, host, (char *)run->instance.values + at, n);
         status = dn_stream_sync(run->stream);
         XXH3_64bits_update(hash, host, n);
@@ -168,14 +163,14 @@ dn_status dn_run_check_replicas(dn_run *run, double *hash)
     int64_t low = bits, high = bits;
     DN_TRY(dn_comm_all_reduce(dp, &low, 1, DN_I64, DN_MIN, DN_TRAFFIC_CONTROL));
     DN_TRY(dn_comm_all_reduce(dp, &high, 1, DN_I64, DN_MAX, DN_TRAFFIC_CONTROL));
-    int64_t found[2] = {run->mesh->at[DN_DP] == 0 ? bits : 0, low != high};
-    DN_TRY(dn_comm_all_reduce(run->comm, found, 2, DN_I64, DN_SUM, DN_TRAFFIC_CONTROL));
-    *hash = (double)(found[0] & mask);
-    if (found[1] == 0)
+    int64_t shared[2] = {run->mesh->at[DN_DP] == 0 ? bits : 0, low != high};
+    DN_TRY(dn_comm_all_reduce(run->comm, shared, 2, DN_I64, DN_SUM, DN_TRAFFIC_CONTROL));
+    *hash = (double)(shared[0] & mask);
+    if (shared[1] == 0)
         return DN_OK;
     return dn_fail(
         DN_ERR_NUMERIC,
-        "step %llu: the replicas' weights are no longer the same bits; resume from the last checkpoint and "
-        "report this: it is a bug or a broken machine",
+        "step %llu: the replicas' weights are no longer bitwise equal; resume from the last checkpoint, and "
+        "report this: it is a bug, or faulty hardware",
         (unsigned long long)run->step);
 }

@@ -43,32 +43,33 @@ typedef struct dn_run {
     dn_mesh *mesh;
     dn_stream *stream;
     dn_instance instance;
+    uint64_t tokenizer; /* whose ids the tokens are: its hash; 0: unknown, or bytes */
     dn_tokens *train_tokens, *val_tokens; /* val_tokens NULL: no validation files */
     dn_loader train, val;
-    uint64_t step;      /* steps done */
-    const char *phase;  /* in the state table */
-    double peak_flops;  /* GEMM peak of all workers together */
-    double shown_tokens, shown_s, shown_bytes; /* of the n_shown steps since the last line of progress; rank 0 */
+    uint64_t step;     /* steps done */
+    const char *phase; /* in the state table */
+    double peak_flops; /* GEMM peak of all workers together */
+    double shown_tokens, shown_s,
+        shown_bytes; /* of the n_shown steps since the last line of progress; rank 0 */
     int n_shown;
-    bool told_exchange; /* the line on the exchange per step was printed; rank 0 */
-    double state_bytes; /* of the optimizer's states, on all workers together; rank 0 */
-    uint64_t
-        n_skipped;     /* consecutive steps skipped as something was not finite; state unchanged since */
-    double val_loss;   /* of the last validation; NaN: there was none */
-    uint64_t val_step; /* of the state after this step */
-    double best_loss;  /* validation loss of best.safetensors; NaN: there is none; rank 0 */
-    bool saved;        /* the state after saved_step is on disk */
+    bool reported_exchange; /* the line on the exchange per step was printed; rank 0 */
+    double state_bytes;     /* of the optimizer's states, on all workers together; rank 0 */
+    uint64_t n_skipped;     /* consecutive steps skipped as something was not finite; state unchanged since */
+    double val_loss;        /* of the last validation; NaN: there was none */
+    uint64_t val_step;      /* of the state after this step */
+    double best_loss;       /* validation loss of best.safetensors; NaN: there is none; rank 0 */
+    bool saved;             /* the state after saved_step is on disk */
     uint64_t saved_step;
     bool validation_due; /* for the state after run->step, not done yet */
     dn_step_result last; /* the last step, */
-    bool told;           /* and whether it was reported in metrics.jsonl */
-    dn_run_agreement talk;
-    dn_metrics *metrics;  /* rank 0 */
+    bool reported;       /* and whether it was reported in metrics.jsonl */
+    dn_run_agreement agreement;
+    dn_metrics *metrics;         /* rank 0 */
     dn_tensorboard *tensorboard; /* rank 0, where the configuration asks for it; else NULL */
-    double looked_s;             /* time of the last check of disk space; rank 0 */
-    bool no_room;                /* its result; rank 0 */
+    double checked_s;            /* time of the last check of the folder and its disk space; rank 0 */
+    bool cannot_save;            /* its result; rank 0 */
     dn_lock_id lock;             /* of checkpoint_dir, which the launcher holds; rank 0 */
-    dn_progress progress; /* rank 0 */
+    dn_progress progress;        /* rank 0 */
 } dn_run;
 
 /* Not an error: the current pass was abandoned because the ranks agreed to stop, or that one of them cannot
@@ -76,7 +77,8 @@ typedef struct dn_run {
 #define DN_RUN_DROPPED ((dn_status)1)
 
 /** Collective. Allocates, initializes or restores, opens data and metrics. comm is borrowed. On failure *run
- * must still be closed. DN_RUN_DROPPED: a stop was requested before there was a state; nothing is restored. */
+ * must still be closed. DN_RUN_DROPPED: a stop was requested before there was a state; nothing is restored.
+ */
 dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm) DN_MUST_USE;
 /** Collective, before the first pass. DN_RUN_DROPPED: to stop. */
 dn_status dn_run_agree_to_begin(dn_run *run) DN_MUST_USE;
@@ -97,7 +99,7 @@ dn_status dn_run_validate(dn_run *run, double *loss) DN_MUST_USE;
  * times a second whether to continue (dn_run_pass_on, for dn_model_on_progress; its context is the run). A
  * row that cannot be read (dn_run_row, a dn_rows_fn; its context is a dn_run_rows) fails on all ranks
  * together. dn_run_end_pass agrees once more, and sums *sum over the ranks. Both may return DN_RUN_DROPPED;
- * at the end only a failure abandons the pass, while a stop is only recorded in run->talk. */
+ * at the end only a failure abandons the pass, while a stop is only recorded in run->agreement. */
 typedef struct dn_run_rows {
     dn_run *run;
     const dn_loader *loader;

@@ -13,6 +13,7 @@
 #include "train/config_diff.h"
 #include "train/finite.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static void replica_name(char *name, const char *state, int replica)
 
 /* The tensors of a checkpoint, each with room for a shard of each worker. */
 typedef struct tensor_list {
-    dn_tensor *tensors;
+    dn_sharded_tensor *tensors;
     dn_shard *shards;
     size_t n, n_shards;
 } tensor_list;
@@ -48,24 +49,26 @@ static dn_status make_list(const dn_run *run, tensor_list *list)
     return DN_OK;
 }
 
-static void begin_tensor(tensor_list *list, const char *name, size_t rows, size_t cols, dn_type type)
+/* replica: whose copy of the tensor; -1: there is one only. */
+static void begin_tensor(tensor_list *list, const dn_tensor *tensor, int replica)
 {
-    dn_tensor *tensor = &list->tensors[list->n++];
-    *tensor = (dn_tensor){.rows = rows, .cols = cols, .type = type, .shards = list->shards + list->n_shards};
-    snprintf(tensor->name, sizeof tensor->name, "%s", name);
+    dn_sharded_tensor *t = &list->tensors[list->n++];
+    *t = (dn_sharded_tensor){.tensor = *tensor, .shards = list->shards + list->n_shards};
+    if (replica >= 0)
+        replica_name(t->tensor.name, tensor->name, replica);
 }
 
-static void add_shard(tensor_list *list, dn_block block, void *data, int rank)
+static void add_shard(tensor_list *list, dn_shard shard)
 {
     list->tensors[list->n - 1].n_shards++;
-    list->shards[list->n_shards++] = (dn_shard){.block = block, .data = data, .rank = rank};
+    list->shards[list->n_shards++] = shard;
 }
 
 /* Along an axis that cuts neither its rows nor its columns all ranks hold the same block of a parameter. */
 static bool holds_first_copy(const dn_param *p, const int at[DN_N_AXES])
 {
     for (dn_axis axis = DN_DP + 1; axis < DN_N_AXES; axis++)
-        if (at[axis] > 0 && p->row_sharding.axis != axis && p->col_sharding.axis != axis)
+        if (at[axis] > 0 && !(dn_tensor_axes(&p->tensor) & DN_AXIS(axis)))
             return false;
     return true;
 }
@@ -78,8 +81,10 @@ static void add_param_shards(const dn_run *run, size_t index, int replica, bool 
         int at[DN_N_AXES];
         dn_mesh_at(run->plan.mesh, rank, at);
         if (at[DN_DP] == replica && holds_first_copy(p, at))
-            add_shard(list, dn_param_block(p, run->plan.mesh, at),
-                      dn_param_address(run->plan.mesh, run->instance.params, index, consensus, at), rank);
+            add_shard(list, (dn_shard){.block = dn_param_block(p, run->plan.mesh, at),
+                                       .data = dn_param_address(run->plan.mesh, run->instance.params, index,
+                                                                consensus, at),
+                                       .rank = rank});
     }
 }
 
@@ -89,12 +94,10 @@ static void list_param(const dn_run *run, size_t index, tensor_list *list)
 {
     const dn_param *p = &run->instance.params[index];
     bool apart = dn_strategy_apart(run->instance.strategy);
-    char name[DN_TENSOR_NAME_MAX];
-    begin_tensor(list, p->name, p->rows, p->cols, DN_REAL);
+    begin_tensor(list, &p->tensor, -1);
     add_param_shards(run, index, 0, apart, list);
     for (int replica = 0; apart && replica < run->plan.mesh[DN_DP]; replica++) {
-        replica_name(name, p->name, replica);
-        begin_tensor(list, name, p->rows, p->cols, DN_REAL);
+        begin_tensor(list, &p->tensor, replica);
         add_param_shards(run, index, replica, false, list);
     }
 }
@@ -105,21 +108,16 @@ static void add_state_shards(const dn_run *run, size_t index, int replica, tenso
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
         const dn_shard shard = dn_instance_state_shard(&run->instance, index, rank);
         if (shard.replica == replica)
-            add_shard(list, shard.block, shard.data, rank);
+            add_shard(list, shard);
     }
 }
 
 static void list_state(const dn_run *run, size_t index, tensor_list *list)
 {
     const dn_tensor *state = dn_instance_state(&run->instance, index);
-    char name[DN_TENSOR_NAME_MAX];
-    if (!state->per_replica) {
-        begin_tensor(list, state->name, state->rows, state->cols, state->type);
-        add_state_shards(run, index, 0, list);
-    }
-    for (int replica = 0; state->per_replica && replica < run->plan.mesh[DN_DP]; replica++) {
-        replica_name(name, state->name, replica);
-        begin_tensor(list, name, state->rows, state->cols, state->type);
+    int n = state->per_replica ? run->plan.mesh[DN_DP] : 1;
+    for (int replica = 0; replica < n; replica++) {
+        begin_tensor(list, state, state->per_replica ? replica : -1);
         add_state_shards(run, index, replica, list);
     }
 }
@@ -141,17 +139,20 @@ static dn_status keep_best(dn_run *run)
 
 static dn_status write_tensors(dn_run *run, const tensor_list *list)
 {
-    char step[32], replicas[16], val_loss[32];
+    char step[32], replicas[16], val_loss[32], tokenizer[24];
     snprintf(step, sizeof step, "%llu", (unsigned long long)dn_run_good_step(run));
     snprintf(replicas, sizeof replicas, "%d", run->plan.mesh[DN_DP]);
     char *config = dn_config_dump(&run->plan.config);
     if (!config)
         return dn_fail(DN_ERR_MEMORY, "no memory for the configuration's text");
     snprintf(val_loss, sizeof val_loss, "%.17g", run->val_loss);
-    dn_meta meta[6] = {{"format", "pt"}, {"step", step}, {"replicas", replicas}, {"config", config}};
+    snprintf(tokenizer, sizeof tokenizer, "%016" PRIx64, run->tokenizer);
+    dn_meta meta[7] = {{"format", "pt"}, {"step", step}, {"replicas", replicas}, {"config", config}};
     size_t n = 4;
     if (is_validated(run))
         meta[n++] = (dn_meta){"val_loss", val_loss};
+    if (run->tokenizer)
+        meta[n++] = (dn_meta){"tokenizer", tokenizer};
     if (run->validation_due && run->n_skipped == 0)
         meta[n++] = (dn_meta){"validation", "due"};
     dn_status status = dn_checkpoint_write(run->comm, run->plan.config.checkpoint_dir, dn_run_good_step(run),
@@ -296,13 +297,14 @@ static bool is_new(const dn_run *run, const dn_checkpoint *checkpoint)
 static dn_status restore_weights(dn_run *run, const dn_checkpoint *checkpoint, int n_saved)
 {
     char name[DN_TENSOR_NAME_MAX];
-    replica_name(name, run->instance.params[0].name, 0);
+    replica_name(name, run->instance.params[0].tensor.name, 0);
     bool apart = dn_checkpoint_has(checkpoint, name) && run->plan.strategy->local &&
                  !is_new(run, checkpoint) && n_saved == run->plan.mesh[DN_DP];
     for (size_t i = 0; i < run->plan.n_params; i++) {
         const dn_param *p = &run->instance.params[i];
-        replica_name(name, p->name, run->mesh->at[DN_DP]);
-        DN_TRY(restore_block(run, checkpoint, apart ? name : p->name, p->rows, p->cols, p->block, p->weight));
+        replica_name(name, p->tensor.name, run->mesh->at[DN_DP]);
+        DN_TRY(restore_block(run, checkpoint, apart ? name : p->tensor.name, p->tensor.rows, p->tensor.cols,
+                             p->block, p->weight));
     }
     dn_strategy_set_apart(run->instance.strategy, apart);
     return dn_strategy_begin(run->instance.strategy);
@@ -393,6 +395,9 @@ static dn_status restore(dn_run *run, const char *path)
         status = read_config(checkpoint, path, &stored);
     if (status == DN_OK)
         status = compare_settings(run, &stored, path);
+    if (status == DN_OK)
+        status = dn_plan_same_tokenizer(dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer")),
+                                        run->tokenizer, "training files");
     if (status == DN_OK)
         status = restore_states(run, checkpoint, n_saved);
     if (status == DN_OK)

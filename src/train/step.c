@@ -7,8 +7,8 @@
 
 #include <math.h>
 
-/* A loss or gradient that is not finite now and then is survived: the step is skipped on all replicas. Weights and
- * states that are not finite are not, for no step mends them. */
+/* A loss or gradient that is not finite now and then is survived: the step is skipped on all replicas.
+ * Weights and states that are not finite are not, for no step mends them. */
 static dn_status judge(dn_run *run)
 {
     run->n_skipped = run->last.report.skipped ? run->n_skipped + 1 : 0;
@@ -23,7 +23,7 @@ static void add_stats(dn_comm_stats *sum, dn_comm_stats more)
     }
 }
 
-/* A group's bytes count with the outermost of its axes: what crosses between replicas is dp's. */
+/* Bytes of a communicator count for its outermost axis: what crosses between replicas is dp's. */
 static void collect_stats(const dn_run *run, dn_comm_stats stats[DN_N_AXES])
 {
     for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
@@ -33,7 +33,7 @@ static void collect_stats(const dn_run *run, dn_comm_stats stats[DN_N_AXES])
         }
 }
 
-static dn_step_params pace_of(const dn_run *run)
+static dn_step_params step_params_of(const dn_run *run)
 {
     const dn_plan *plan = &run->plan;
     uint64_t n_steps = (uint64_t)plan->config.num_iterations;
@@ -43,7 +43,7 @@ static dn_step_params pace_of(const dn_run *run)
                             .decay = dn_schedule_factor(&plan->decay_schedule, run->step, n_steps)};
 }
 
-/* Ranks of tp know the same loss: one of them tells it. */
+/* Ranks of tp have the same loss: only one contributes it. */
 static double own_part(const dn_run *run, double loss_sum)
 {
     return run->mesh->at[DN_TP] == 0 ? loss_sum : 0.0;
@@ -63,18 +63,18 @@ dn_status dn_run_step(dn_run *run)
 
     dn_step_result result = {.loss = sum / (double)(batch * run->plan.spec.T),
                              .hash = NAN,
-                             .step_params = pace_of(run),
+                             .step_params = step_params_of(run),
                              .report = {.skipped = true, .grad_norm = NAN, .clip = 1}};
     double optimizing = dn_clock_s(), none = 0;
     if (isfinite(result.loss))
         DN_TRY(dn_instance_step(&run->instance, &result.step_params, &result.report));
     result.optimizer_s = dn_clock_s() - optimizing;
-    DN_TRY(dn_run_end_pass(run, &none)); /* who is through may touch what the others have read */
+    DN_TRY(dn_run_end_pass(run, &none)); /* until all have finished reading what this rank will overwrite */
     collect_stats(run, result.stats);
     result.seconds = dn_clock_s() - started;
     run->step++;
     run->last = result;
-    run->told = false;
+    run->reported = false;
     return judge(run);
 }
 

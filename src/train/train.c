@@ -13,7 +13,7 @@
 
 #include <unistd.h>
 
-/* Opens and closes the data, so that a missing or broken file is one plain line before any worker starts. */
+/* Opens and closes the data, so that a missing or damaged file is reported before workers start. */
 static dn_status check_files(const dn_config *config, bool validation)
 {
     dn_tokens *tokens;
@@ -22,8 +22,7 @@ static dn_status check_files(const dn_config *config, bool validation)
     return DN_OK;
 }
 
-/* The arenas' room is checked where they are made; here everything together, with what could be made smaller.
- */
+/* Arenas are checked where they are created; here everything together, with what to reduce. */
 static dn_status check_memory(const dn_plan *plan)
 {
     double need = (double)plan->n_workers * ((double)plan->arena_bytes + (double)plan->private_bytes);
@@ -38,16 +37,8 @@ static dn_status check_memory(const dn_plan *plan)
                    (double)plan->private_bytes * 1e-9, need * 1e-9, have * 1e-9);
 }
 
-static dn_status check(const dn_plan *plan)
-{
-    DN_TRY(check_files(&plan->config, false));
-    if (plan->config.val_tokens > 0)
-        DN_TRY(check_files(&plan->config, true));
-    return check_memory(plan);
-}
-
-/* The launcher holds the folder, over all restarts: of workers it is known that they die with it. */
-static dn_status take_folder(const dn_config *config, dn_lock *lock)
+/* The launcher holds the lock over all restarts; workers die with it. */
+static dn_status lock_folder(const dn_config *config, dn_lock *lock)
 {
     char newest[DN_PATH_MAX + 64], best[DN_PATH_MAX + 64];
     bool found;
@@ -59,7 +50,7 @@ static dn_status take_folder(const dn_config *config, dn_lock *lock)
     if (found || access(best, F_OK) != 0)
         return DN_OK;
     return dn_fail(DN_ERR_CHECKPOINT,
-                   "%s is of an earlier run, and a new one would replace it: move it away, or choose another "
+                   "%s is of an earlier run and would be replaced: move it away, or use another "
                    "checkpoint_dir",
                    best);
 }
@@ -71,20 +62,24 @@ dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, cha
 }
 
 dn_status dn_train_observed(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
-                            const dn_train_observer *watch, int *signal_out)
+                            const dn_train_observer *observer, int *signal_out)
 {
-    int asked = n_workers;
+    int n = n_workers;
     dn_topo *topo;
-    if (!asked)
-        DN_TRY(dn_plan_mesh(config, &asked));
-    DN_TRY(dn_topo_create(asked, &topo));
+    if (!n)
+        DN_TRY(dn_plan_mesh(config, &n));
+    DN_TRY(dn_topo_create(n, &topo));
     dn_plan plan;
     dn_lock lock = {0};
     dn_status status = dn_plan_make(config, dn_topo_n_workers(topo), &plan);
     if (status == DN_OK)
-        status = check(&plan);
+        status = check_files(config, false);
+    if (status == DN_OK && config->val_tokens > 0)
+        status = check_files(config, true);
     if (status == DN_OK)
-        status = take_folder(config, &lock);
+        status = check_memory(&plan);
+    if (status == DN_OK)
+        status = lock_folder(config, &lock);
     if (status == DN_OK) {
         dn_topo_warn(topo);
         dn_launch_spec spec = {.topo = topo,
@@ -92,9 +87,9 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
                                .arena_bytes = plan.arena_bytes,
                                .deadline_s = config->timeout_s,
                                .max_restarts = max_restarts,
-                               .error_output = watch->error_output,
-                               .progress = watch->progress,
-                               .progress_context = watch->context};
+                               .error_output = observer->error_output,
+                               .progress = observer->progress,
+                               .progress_context = observer->context};
         status = dn_launch(&spec, signal_out);
     }
     dn_lock_release(&lock);

@@ -1,4 +1,5 @@
-/* `dionode verify`: the launcher, which starts the workers of one precision after the other, and a worker. */
+/* `dionode verify`: the launcher, which starts the workers of one precision after the other, and the workers.
+ */
 #include "base/fail.h"
 #include "base/size.h"
 #include "base/output.h"
@@ -18,10 +19,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The program in double precision lies beside the other. */
+/* The program in double precision, in the same folder. */
 #define DOUBLE_PROGRAM "dionode-f64"
 
-/* Where replicas round apart, in both precisions: two digits of a momentum make four of a weight. */
+/* Where replicas round their own momenta to bfloat16, in both precisions: two digits of a momentum give four
+ * of a weight. */
 #define TOLERANCE_APART 1e-4
 
 static const char *const precision_names[] = {"float", "double"};
@@ -38,12 +40,6 @@ static int most_ranks(const dn_verification *what)
 
 /* ---- memory ---- */
 
-static bool is_wanted(const dn_verification *what, const int size[DN_N_AXES])
-{
-    bool small = n_ranks_of(size) == 1;
-    return n_ranks_of(what->mesh) == 0 || small || memcmp(what->mesh, size, sizeof what->mesh) == 0;
-}
-
 static dn_status largest_heap(const dn_verification *what, const dn_verify_case *vcase, size_t *heap)
 {
     int n = most_ranks(what);
@@ -53,7 +49,8 @@ static dn_status largest_heap(const dn_verification *what, const dn_verify_case 
             for (int tp = 1; dp * fs * tp <= n; tp++) {
                 const int size[DN_N_AXES] = {dp, fs, tp};
                 size_t bytes = 0;
-                if (is_wanted(what, size))
+                bool one = dp * fs * tp == 1 || n_ranks_of(what->mesh) == 0;
+                if (one || memcmp(what->mesh, size, sizeof size) == 0)
                     DN_TRY(dn_verify_case_heap_bytes(vcase, size, &bytes));
                 *heap = bytes > *heap ? bytes : *heap;
             }
@@ -62,7 +59,7 @@ static dn_status largest_heap(const dn_verification *what, const dn_verify_case 
     return DN_OK;
 }
 
-/* Tensors are dealt to the emptiest rank: none gets more than its share and one more. */
+/* Tensors are dealt to the emptiest rank: none holds more than the average and one tensor. */
 static dn_status options_of(const dn_verification *what, const dn_verify_case *vcase,
                             dn_verify_options *options)
 {
@@ -104,8 +101,7 @@ static void show_links(const dn_verify_case *vcase)
 {
     int n = vcase->n_domains;
     char bytes[32];
-    printf("Bytes that a step moves: workers of a NUMA domain (row) with memory of a domain (column)\n%8s",
-           "");
+    printf("Bytes moved in a step: workers of a NUMA domain (row), memory of a domain (column)\n%8s", "");
     for (int to = 0; to < n; to++)
         printf(" %9d", to);
     for (int from = 0; from < n; from++) {
@@ -116,21 +112,7 @@ static void show_links(const dn_verify_case *vcase)
     printf("\n");
 }
 
-static bool is_planted(const dn_verification *what)
-{
-    return what->inject && strcmp(what->inject, "none") != 0;
-}
-
-static dn_status uncaught(const dn_verification *what)
-{
-    return dn_fail(
-        DN_ERR_UNCAUGHT,
-        "the planted bug '%s' was not caught: no mesh of this configuration commits it; take more ranks, "
-        "or the keys that it concerns",
-        what->inject);
-}
-
-/* By the first rank, which alone passes the verdict on: another that left with an error would end it. */
+/* On rank 0, the only one that returns the result: a rank that leaves with an error would end it. */
 static dn_status show(const dn_verification *what, const dn_verify_case *vcase,
                       const dn_verify_report *report)
 {
@@ -141,14 +123,20 @@ static dn_status show(const dn_verification *what, const dn_verify_case *vcase,
     if (vcase->n_domains)
         show_links(vcase);
     printf("\n");
-    dn_status printed = dn_flush(stdout); /* told after the file, which may still be written */
+    dn_status printed = dn_flush(stdout); /* reported after the file is written */
     if (what->json) {
         path_of(what->json, precision, getppid(), path);
         DN_TRY(dn_verify_write_json(report, path));
     }
     DN_TRY(printed);
     DN_TRY(dn_verify_status(report));
-    return is_planted(what) ? uncaught(what) : DN_OK;
+    if (!what->inject || strcmp(what->inject, "none") == 0)
+        return DN_OK;
+    return dn_fail(DN_ERR_UNCAUGHT,
+                   "the planted bug '%s' was not caught: it has no effect on any mesh of this configuration; "
+                   "use more ranks, or "
+                   "the keys that it concerns",
+                   what->inject);
 }
 
 static dn_status compare(const dn_verification *what, dn_verify_case *vcase, dn_comm *comm)
@@ -175,20 +163,16 @@ static bool has_replicas(const dn_verification *what)
     return n_ranks_of(what->mesh) == 0 ? what->max_ranks > 1 : what->mesh[DN_DP] > 1;
 }
 
-/* Whether replicas round momenta of their own to bfloat16. */
-static bool round_apart(const dn_config *config, const dn_verification *what)
-{
-    const dn_strategy *strategy;
-    return has_replicas(what) && config->optim.state_precision == DN_PRECISION_BFLOAT16 &&
-           dn_plan_strategy(config, &strategy) == DN_OK && (strategy->factors || strategy->local);
-}
-
 static dn_status work(const dn_config *config, const dn_verification *what, dn_comm *comm)
 {
     const char *threads = getenv("OMP_NUM_THREADS");
-    dn_verify_case vcase = {.config = dn_verify_case_config(config, most_ranks(what), what->n_steps),
-                            .n_steps = what->n_steps,
-                            .apart = round_apart(config, what)};
+    const dn_strategy *strategy;
+    dn_verify_case vcase = {
+        .config = dn_verify_case_config(config, most_ranks(what), what->n_steps),
+        .n_steps = what->n_steps,
+        /* replicas round momenta of their own to bfloat16 */
+        .apart = has_replicas(what) && config->optim.state_precision == DN_PRECISION_BFLOAT16 &&
+                 dn_plan_strategy(config, &strategy) == DN_OK && (strategy->factors || strategy->local)};
     DN_TRY(dn_verify_inject(what->inject ? what->inject : "none"));
     DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &vcase.stream));
     dn_status status = n_ranks_of(what->mesh) ? count_links(&vcase, comm) : DN_OK;
@@ -204,9 +188,9 @@ int dn_verify_training_worker(const dn_config *config, const dn_verification *wh
     dn_comm *comm = NULL;
     dn_status status = dn_device_select(config->device);
     if (status == DN_OK)
-        status = dn_comm_join(0, config->timeout_s, &comm); /* the launcher knows how much */
+        status = dn_comm_join(0, config->timeout_s, &comm); /* the launcher sizes the heap */
     if (status == DN_OK && dn_comm_rank(comm) != 0)
-        dn_log_set(NULL, NULL); /* what all ranks notice, one tells */
+        dn_log_set(NULL, NULL); /* warnings are the same on all ranks */
     if (status == DN_OK)
         status = work(config, what, comm);
     return dn_comm_leave(&comm, status);
@@ -223,12 +207,12 @@ static dn_status find_double(char path[DN_PATH_MAX])
     if (n > 0 && access(path, X_OK) == 0)
         return DN_OK;
     return dn_fail(DN_ERR_CONFIG,
-                   "there is no %s, which verifies in double precision: build or install all of Dionode, or "
-                   "give --precision float",
+                   "no %s, which verifies in double precision: build or install all of Dionode, or use "
+                   "--precision float",
                    path);
 }
 
-/* Replicas that step alone are one rank only under some settings. */
+/* Replicas that step locally equal one rank only with some settings. */
 static dn_status check_lossless(const dn_config *config, const dn_verification *what)
 {
     const dn_strategy *strategy;
@@ -242,12 +226,11 @@ static dn_status check_lossless(const dn_config *config, const dn_verification *
         DN_TRY(dn_config_set(&lossless, one));
     if (dn_config_differences(config, &lossless, DN_KEY_TRAINING, changes, sizeof changes) == 0)
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG,
-                   "strategy %s trains as one rank does only with %s: change %s", strategy->name, strategy->lossless,
-                   changes);
+    return dn_fail(DN_ERR_CONFIG, "strategy %s equals training on one rank only with %s: change %s",
+                   strategy->name, strategy->lossless, changes);
 }
 
-/* Memory of what float workers need, as the launcher knows it; doubles are twice as long. */
+/* Sizes are those of float; double takes twice as much. */
 static dn_status launch(const dn_config *config, const dn_verification *what, bool wide, char *const *argv,
                         int *signal_out)
 {
@@ -271,7 +254,7 @@ static dn_status launch(const dn_config *config, const dn_verification *what, bo
     return status;
 }
 
-/* Puts the workers' files together: {"float": ..., "double": ...}. One that is not there was not written. */
+/* Joins the workers' files: {"float": ..., "double": ...}, of those that exist. */
 static dn_status join_json(const dn_verification *what)
 {
     json_t *all = json_object();
@@ -289,7 +272,7 @@ static dn_status join_json(const dn_verification *what)
 dn_status dn_verify_training(const dn_config *config, const dn_verification *what, char *const *argv,
                              int *signal_out)
 {
-    dn_status verdict = DN_OK;
+    dn_status result = DN_OK;
     char message[512] = "";
     *signal_out = 0;
     DN_TRY(check_lossless(config, what));
@@ -297,10 +280,9 @@ dn_status dn_verify_training(const dn_config *config, const dn_verification *wha
         if (!(wide ? what->in_double : what->in_float))
             continue;
         dn_status status = launch(config, what, wide, argv, signal_out);
-        /* The first failure, but one that is caught, as it should be where a bug was planted, hides no other.
-         */
-        if (status != DN_OK && status != verdict && (verdict == DN_OK || verdict == DN_ERR_NUMERIC)) {
-            verdict = status;
+        /* The first failure; a caught difference, as with a planted bug, does not hide another. */
+        if (status != DN_OK && status != result && (result == DN_OK || result == DN_ERR_NUMERIC)) {
+            result = status;
             snprintf(message, sizeof message, "%s precision: %s", precision_names[wide], dn_error_message());
         }
         if (status != DN_OK && status != DN_ERR_NUMERIC && status != DN_ERR_UNCAUGHT)
@@ -308,5 +290,5 @@ dn_status dn_verify_training(const dn_config *config, const dn_verification *wha
     }
     if (what->json)
         DN_TRY(join_json(what));
-    return verdict == DN_OK ? DN_OK : dn_fail(verdict, "%s", message);
+    return result == DN_OK ? DN_OK : dn_fail(result, "%s", message);
 }

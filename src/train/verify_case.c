@@ -14,24 +14,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Random numbers for tokens, above all that training draws. */
+/* Random streams, above all of training's. */
 #define STREAM_TOKENS   ((UINT64_C(3) << 62) + 1)
 #define STREAM_ROUNDING ((UINT64_C(3) << 62) + 2)
 #define STREAM_STATES   ((UINT64_C(3) << 62) + 3)
 
 /* One run on one mesh. */
 typedef struct trial {
-    dn_verify_case *vcase; /* borrowed, as all but the plan and the net */
+    dn_verify_case *vcase; /* borrowed, as all but plan and instance */
     dn_verify *v;
     const dn_mesh *mesh;
     dn_plan plan;
     dn_instance instance;
-    dn_real *copy;                        /* private: the largest block of a tensor */
-    dn_buf *wide;                         /* of the device, as large: a state of bfloat16 */
+    dn_real *copy; /* private: the largest block of a tensor */
+    dn_buf *wide;  /* of the device, as large: a state of bfloat16 */
     size_t wide_bytes;
-    dn_plant_tensor *planted;             /* what planted bugs know: weights, then states Q of Dion */
-    dn_comm_stats stats[DN_ALL_AXES + 1]; /* of the first step, by the axes of the group */
-    dn_traffic_model model;               /* of that step, asked before it: ranks may change */
+    dn_plant_tensor *planted;             /* for planted bugs: weights, then states Q of Dion */
+    dn_comm_stats stats[DN_ALL_AXES + 1]; /* of the first step, by the communicator's axes */
+    dn_traffic_model model;               /* of that step, computed before it, as ranks may change */
 } trial;
 
 /* ---- settings ---- */
@@ -81,7 +81,7 @@ dn_status dn_verify_case_shown_bytes(const dn_verify_case *vcase, size_t *all, s
 
 /* ---- tokens ---- */
 
-/* Each row is a stretch of one stream of random tokens. */
+/* Rows are consecutive chunks of one stream of random tokens. */
 static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
 {
     const dn_plan *plan = &((const trial *)context)->plan;
@@ -97,7 +97,7 @@ static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t 
     return DN_OK;
 }
 
-/* A planted bug: the row of the first rank that stands where this one's row does among its own. */
+/* A planted bug: the row with the same index within the first rank's rows. */
 static dn_status draw_row_of_first(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
 {
     const trial *t = context;
@@ -112,8 +112,8 @@ static int sign_of(const trial *t, uint64_t stream, uint64_t at)
     return dn_random_bits((uint64_t)t->plan.config.seed, stream, at) & 1 ? 1 : -1;
 }
 
-/* Every weight changes by one unit in the last place or so, up or down: as an update that was rounded
- * otherwise. */
+/* Every weight changes by about one unit in the last place, up or down, as if the update had been rounded
+ * differently. */
 static dn_status round_weights(const trial *t, uint64_t step)
 {
     size_t at = step * t->plan.n_elements;
@@ -126,23 +126,23 @@ static dn_status round_weights(const trial *t, uint64_t step)
             weights[k] *= 1 + (dn_real)sign_of(t, STREAM_ROUNDING, at) * DN_REAL_EPS;
         }
         dn_upload(t->instance.stream, p->weight, weights, dn_param_size(p));
-        DN_TRY(dn_stream_sync(t->instance.stream)); /* the copy is the next one's, too */
+        DN_TRY(dn_stream_sync(t->instance.stream)); /* the copy is reused for the next parameter */
     }
     return DN_OK;
 }
 
-/* Whether meshes round states to bfloat16 otherwise than one rank does. Replicas do that have momenta of
- * their own. All others have what one rank has, up to rounding of dn_real, and round it to the same numbers
- * but where a tie lies between: in double there is none as close. */
-static bool rounds_otherwise(const trial *t)
+/* Whether meshes round states to bfloat16 differently than one rank does. Replicas with momenta of their own
+ * do. All others have one rank's values up to rounding of dn_real, which round to the same numbers except
+ * near a tie: in double none is near enough. */
+static bool rounds_differently(const trial *t)
 {
     return t->plan.optim.state_precision != DN_PRECISION_FULL && (DN_REAL != DN_F64 || t->vcase->apart);
 }
 
-/* Times 1 + or - this a number of bfloat16 moves by a half to a whole unit in its last place. */
+/* Multiplied by 1 +- this, a bfloat16 number changes by a half to one unit in its last place. */
 #define UNIT (1.0 / 256)
 
-/* Every number of a state in bfloat16 becomes the next one, up or down, or stays where that is a tie. */
+/* Every number of a state in bfloat16 becomes the next one, up or down, or stays in a tie. */
 static dn_status round_states(const trial *t, uint64_t step)
 {
     dn_stream *s = t->instance.stream;
@@ -174,32 +174,31 @@ static const char *line_of(const char *what, uint64_t step, char line[DN_VERIFY_
     return line;
 }
 
-/* Shows a block of dn_real, or of what is stored in bfloat16, or where each member along `averaged` axes has
- * one of its own, their mean. */
+/* Shows a block of dn_real or bfloat16; if averaged, the mean over the ranks along these axes. */
 static dn_status show(trial *t, const dn_verify_tensor *tensor, unsigned averaged, dn_block block,
                       dn_type stored, const void *data)
 {
     size_t n = block.rows * block.cols;
-    dn_comm *group = dn_mesh_comm(t->mesh, averaged);
+    dn_comm *comm = dn_mesh_comm(t->mesh, averaged);
     dn_stream *s = t->instance.stream;
     if (stored == DN_BF16) {
         s->kernels->from_bf16(s, t->wide, data, n);
         data = t->wide;
     }
-    bool in_place = dn_comm_size(group) == 1 && !dn_device_is_apart();
+    bool in_place = dn_comm_size(comm) == 1 && !dn_device_is_apart();
     if (!in_place)
         dn_download(s, t->copy, data, n);
     DN_TRY(dn_stream_sync(s));
-    if (dn_comm_size(group) == 1)
+    if (dn_comm_size(comm) == 1)
         return dn_verify_block(t->v, tensor, block, in_place ? data : t->copy);
-    DN_TRY(dn_comm_all_reduce(group, t->copy, n, DN_REAL, DN_AVG, DN_TRAFFIC_CONTROL));
+    DN_TRY(dn_comm_all_reduce(comm, t->copy, n, DN_REAL, DN_AVG, DN_TRAFFIC_CONTROL));
     return dn_verify_block(t->v, tensor, block, t->copy);
 }
 
 /* Axes along which ranks hold copies of a parameter's block. */
 static unsigned copies_of(const trial *t, const dn_param *p)
 {
-    return dn_axes_without(t->mesh->size, DN_AXIS(p->row_sharding.axis) | DN_AXIS(p->col_sharding.axis));
+    return dn_axes_without(t->mesh->size, dn_tensor_axes(&p->tensor));
 }
 
 static dn_status show_params(trial *t, const char *what, bool gradients, uint64_t step)
@@ -209,7 +208,7 @@ static dn_status show_params(trial *t, const char *what, bool gradients, uint64_
     for (size_t i = 0; i < t->plan.n_params; i++) {
         const dn_param *p = &t->instance.params[i];
         unsigned copies = copies_of(t, p);
-        dn_verify_tensor whole = {line, p->name, p->rows, p->cols, DN_REAL, copies};
+        dn_verify_tensor whole = {line, p->tensor, copies};
         DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, DN_REAL, gradients ? p->grad : p->weight));
     }
     return DN_OK;
@@ -230,7 +229,7 @@ static unsigned replicas_of(const trial *t, size_t state)
     return axes;
 }
 
-/* From "dion.momentum.transformer.h.0..." to what it is. */
+/* What "dion.momentum.transformer.h.0..." is. */
 static const char *kind_of_state(const char *name)
 {
     static const struct {
@@ -255,12 +254,8 @@ static dn_status show_states(trial *t, uint64_t step)
         const dn_tensor *state = dn_instance_state(&t->instance, i);
         dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
         unsigned replicas = replicas_of(t, i);
-        dn_verify_tensor whole = {line_of(kind_of_state(state->name), step, line),
-                                  state->name,
-                                  state->rows,
-                                  state->cols,
-                                  DN_REAL,
-                                  replicas};
+        dn_verify_tensor whole = {line_of(kind_of_state(state->name), step, line), *state, replicas};
+        whole.tensor.type = DN_REAL;
         DN_TRY(show(t, &whole, state->per_replica ? replicas : 0, shard.block, state->type, shard.data));
     }
     return DN_OK;
@@ -268,7 +263,7 @@ static dn_status show_states(trial *t, uint64_t step)
 
 /* ---- showing bytes ---- */
 
-/* Ways of exchange: what is in the payload of no collective was sent. */
+/* Columns of bytes: the collectives, and point to point. */
 enum { SENT = DN_N_COLLECTIVES, N_WAYS };
 
 static void add_stats(dn_comm_stats *sum, const dn_comm_stats *more)
@@ -281,37 +276,37 @@ static void add_stats(dn_comm_stats *sum, const dn_comm_stats *more)
     }
 }
 
-static void add_links(const trial *t, const dn_comm *group)
+static void add_links(const trial *t, const dn_comm *comm)
 {
     dn_verify_case *vcase = t->vcase;
     uint64_t bytes[DN_MAX_RANKS];
-    dn_comm_links(group, bytes, vcase->n_domains);
+    dn_comm_links(comm, bytes, vcase->n_domains);
     for (int domain = 0; domain < vcase->n_domains; domain++)
         vcase->links[vcase->own_domain * vcase->n_domains + domain] += (double)bytes[domain];
 }
 
-/* What was exchanged since the last call is the step's, or is not. */
+/* Adds what was exchanged since the last call to the step's statistics, or drops it. */
 static void take_stats(trial *t, bool of_step)
 {
     for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++) {
-        dn_comm *group = t->mesh->comms[axes];
-        if (!group)
+        dn_comm *comm = t->mesh->comms[axes];
+        if (!comm)
             continue;
         if (of_step && t->vcase->n_domains > 0)
-            add_links(t, group);
-        dn_comm_stats stats = dn_comm_get_stats(group, true);
+            add_links(t, comm);
+        dn_comm_stats stats = dn_comm_get_stats(comm, true);
         if (of_step)
             add_stats(&t->stats[axes], &stats);
     }
 }
 
-/* A group's bytes count with the outermost of its axes: what crosses between replicas is dp's. */
+/* Bytes of a communicator count for its outermost axis: what crosses between replicas is dp's. */
 static bool counts_with(unsigned axes, dn_axis axis)
 {
     return (axes & DN_AXIS(axis)) && !(axes & (DN_AXIS(axis) - 1));
 }
 
-/* Bytes of one way out of those of all kinds and of all collectives. */
+/* Bytes of one collective; point to point: of all kinds, less those of all collectives. */
 static uint64_t bytes_by(int way, const uint64_t *payload, const uint64_t *by_collective)
 {
     uint64_t sent = 0;
@@ -346,7 +341,7 @@ static dn_status show_way(trial *t, dn_axis axis, int way)
     return dn_verify_bytes(t->v, line, counted, expected, way == SENT ? (double)counted : cluster);
 }
 
-/* What the first step must exchange: passes over this rank's rows, the optimizer's step, the strategy's
+/* The traffic model of the first step: passes over this rank's rows, the optimizer's step, the strategy's
  * exchange. */
 static dn_status predict_first(trial *t)
 {
@@ -421,7 +416,7 @@ static dn_status take_step(trial *t, uint64_t step)
     take_stats(t, false);
     DN_TRY(dn_instance_step(&t->instance, &(dn_step_params){step, t->plan.config.lr, 1}, &report));
     take_stats(t, first);
-    if (dn_verify_rounding(t->v) && rounds_otherwise(t))
+    if (dn_verify_rounding(t->v) && rounds_differently(t))
         DN_TRY(round_states(t, step));
     if (first) {
         dn_traffic_of_orthonormalizing(&t->plan.optim, t->instance.params, t->plan.n_params,
@@ -468,7 +463,7 @@ static dn_status plant(trial *t)
     for (size_t i = 0; i < n_weights; i++) {
         const dn_param *p = &t->instance.params[i];
         t->planted[i] = (dn_plant_tensor){p->weight, dn_param_size(p) * sizeof(dn_real),
-                                          p->rows / dn_max(p->n_views, 1), p->cols};
+                                          p->tensor.rows / dn_max(p->n_views, 1), p->tensor.cols};
     }
     for (size_t i = 0; i < n_states; i++) {
         const dn_tensor *state = dn_instance_state(&t->instance, i);

@@ -1,6 +1,6 @@
 /*
- * The inside of a comparison. The calls of an operation (show.c) leave records with each rank; after a mesh
- * all ranks gather all records (gather.c) and judge them alike (judge.c): one row of the report.
+ * Internals of a comparison. An operation's calls (show.c) add records on each rank; after a mesh all ranks
+ * gather all records (gather.c) and judge them identically (judge.c), which gives one row of the report.
  */
 #ifndef VERIFY_INSIDE_H
 #define VERIFY_INSIDE_H
@@ -21,15 +21,14 @@ typedef enum dn_verify_kind {
     DN_VERIFY_N_KINDS
 } dn_verify_kind;
 
-/* ---- what the reference was ---- */
+/* ---- the reference ---- */
 
-/* A tensor or scalar that the reference has shown. */
+/* A tensor or scalar of the reference run. */
 typedef struct dn_original {
     dn_verify_kind kind;
-    char line[DN_VERIFY_LINE_MAX], name[DN_VERIFY_NAME_MAX];
-    size_t rows, cols;
-    dn_type type;
-    int home;      /* the rank whose heap has it, dense */
+    char line[DN_VERIFY_LINE_MAX];
+    dn_tensor tensor; /* of a scalar only the name */
+    int home;      /* the rank that stores it, dense */
     size_t at;     /* bytes from the start of the store there */
     double square; /* of its Frobenius norm; of a scalar: its value */
 } dn_original;
@@ -38,33 +37,33 @@ typedef struct dn_reference {
     dn_comm *world;     /* borrowed */
     char *store;        /* symmetric */
     size_t store_bytes; /* of each rank */
-    size_t *used;       /* [ranks], bytes; more than store_bytes: so much would be needed */
+    size_t *used;       /* [ranks], bytes; more than store_bytes: what would be needed */
     dn_original *all;   /* in the order in which they were shown */
     size_t n, capacity;
-    size_t last; /* found: the next is most likely behind it */
+    size_t last; /* the one found last: searches start after it */
 } dn_reference;
 
-/** Takes store_bytes of world's heap. Errors: DN_ERR_MEMORY. */
+/** Allocates store_bytes of world's heap. Errors: DN_ERR_MEMORY. */
 dn_status dn_reference_init(dn_reference *reference, dn_comm *world, size_t store_bytes) DN_MUST_USE;
 void dn_reference_free(dn_reference *reference);
 /** Index of an original, or -1. */
 int dn_reference_find(dn_reference *reference, const char *line, const char *name);
-/** Adds one, as it is. Errors: DN_ERR_MEMORY. */
+/** Adds a copy of original. Errors: DN_ERR_MEMORY. */
 dn_status dn_reference_add(dn_reference *reference, const dn_original *original) DN_MUST_USE;
-/** Gives a tensor its place: the emptiest store. */
+/** Assigns a tensor to the rank with the most free space. */
 void dn_reference_place(dn_reference *reference, dn_original *original);
-/** Whether all that was placed has room. */
+/** Whether all placed tensors fit. */
 bool dn_reference_fits(const dn_reference *reference);
-/** Bytes of each rank that would have been enough. */
+/** Bytes per rank that are needed. */
 size_t dn_reference_needs(const dn_reference *reference);
-/** Stores a block of a tensor and adds its squares. Only while the store fits. */
+/** Stores a block of a tensor and returns its sum of squares. Only while all tensors fit. */
 double dn_reference_write(dn_reference *reference, const dn_original *original, const dn_block *block,
                           const void *data);
 /** Sum of squares of data minus the block of the original. */
 double dn_reference_difference(const dn_reference *reference, const dn_original *original,
                                const dn_block *block, const void *data);
 
-/* ---- what a rank has shown ---- */
+/* ---- records of a rank ---- */
 
 typedef enum dn_wrong {
     DN_WRONG_NOTHING,
@@ -78,14 +77,13 @@ typedef enum dn_wrong {
 typedef struct dn_observation {
     dn_verify_kind kind;
     int rank;
-    char line[DN_VERIFY_LINE_MAX], name[DN_VERIFY_NAME_MAX];
-    dn_wrong wrong; /* what was seen at once */
-    int original;   /* block, scalar: index; -1: there is none */
-    size_t rows, cols;
-    dn_type type;
+    char line[DN_VERIFY_LINE_MAX];
+    dn_tensor tensor; /* of all but blocks only the name */
+    dn_wrong wrong;   /* an error found by the rank itself */
+    int original;     /* block, scalar: index; -1: there is none */
     dn_block block;
     unsigned replicated;
-    int home; /* reference run: where the block's tensor lies */
+    int home; /* reference run: where the tensor is stored */
     size_t at;
     double
         value; /* block: sum of squares of the difference, or, in the reference run, of the block; scalar */
@@ -95,53 +93,46 @@ typedef struct dn_observation {
 
 struct dn_verify {
     dn_reference reference;
-    bool is_reference; /* the run that makes it */
-    bool rounding;     /* the run that shows what rounding does */
+    bool is_reference; /* the reference run */
+    bool rounding;     /* the run that measures rounding */
     dn_plant plant;    /* of the run on this mesh */
     dn_observation *records;
     size_t n_records, capacity;
 };
 
-/* Everything that came from a mesh; the same on all ranks of the world. */
+/* All records of a mesh; the same on all ranks of the world. */
 typedef struct dn_gathered {
     dn_observation *records; /* by rank, each in order */
     size_t n;
-    dn_status status; /* the first rank's that failed */
+    dn_status status; /* of the first rank that failed */
     char message[256];
     double seconds;
 } dn_gathered;
 
-/** Collective over world: `status` is how the operation fared on this rank. Errors: DN_ERR_MEMORY; those of a
- * barrier. */
+/** Collective over world. status: the operation's on this rank. Errors: DN_ERR_MEMORY; those of a barrier. */
 dn_status dn_verify_gather(dn_comm *world, const dn_verify *v, dn_status status, double seconds,
                            dn_gathered *out) DN_MUST_USE;
 void dn_gathered_free(dn_gathered *gathered);
 
-/** Fills other ranks' references from what the first one has shown. Errors: DN_ERR_MEMORY. */
+/** Fills other ranks' references from rank 0's records. Errors: DN_ERR_MEMORY. */
 dn_status dn_reference_learn(dn_reference *reference, const dn_gathered *gathered) DN_MUST_USE;
-
-/* ---- coverage ---- */
-
-/** Whether the blocks of shards, which lie within [rows, cols], cover each element exactly once; if not, why.
- */
-bool dn_covered(size_t rows, size_t cols, const dn_shard *held, size_t n, char *why, size_t bytes);
 
 /* ---- the report ---- */
 
 /* One tensor, scalar or number of a rank under one line on one mesh. */
 typedef struct dn_verify_check {
     int line;
-    char name[DN_VERIFY_NAME_MAX];
+    char name[DN_TENSOR_NAME_MAX];
     bool holds;
     double difference;          /* block, scalar: relative */
     uint64_t counted, expected; /* bytes; amount: counted */
     double cluster;
-    char why[224]; /* it does not hold */
+    char why[224]; /* if it does not hold */
 } dn_verify_check;
 
 typedef struct dn_verify_row {
     int size[DN_N_AXES];
-    dn_status status; /* of the operation; unless DN_OK nothing was found */
+    dn_status status; /* of the operation; checks are empty unless DN_OK */
     char message[256];
     double seconds;
     bool holds;
@@ -154,34 +145,35 @@ typedef struct dn_verify_line {
     dn_verify_kind kind;
 } dn_verify_line;
 
-#define DN_VERIFY_COVERAGE_LINE 0 /* is always there */
+#define DN_VERIFY_COVERAGE_LINE 0 /* always present */
 
 struct dn_verify_report {
     double tolerance;
-    bool rounding;       /* a tensor may also differ by DN_VERIFY_MARGIN times what rounding makes of it */
-    dn_verify_row *rows; /* the first: the reference, with what rounding makes of it, if that is known */
+    bool rounding;       /* a tensor may also differ by DN_VERIFY_MARGIN times its rounding error */
+    dn_verify_row *rows; /* the first: the reference, with its rounding error if measured */
     size_t n_rows, capacity;
     dn_verify_line *lines;
     size_t n_lines, lines_capacity;
 };
 
-/** Judges what came from a mesh and adds a row. Errors: DN_ERR_MEMORY; DN_ERR_ARG a line of two kinds. */
+/** Judges the records of a mesh and adds a row. Errors: DN_ERR_MEMORY; DN_ERR_ARG: a line of two kinds. */
 dn_status dn_verify_judge(dn_verify_report *report, const dn_reference *reference, const int size[DN_N_AXES],
                           const dn_gathered *gathered) DN_MUST_USE;
 
-/** Judges what came from the run that shows what rounding does, in place of the reference's row: nothing in
- * it is too different. Errors as above. */
+/** Judges the run that measures rounding, in place of the reference's row: no difference is too large. Errors
+ * as above. */
 dn_status dn_verify_judge_rounding(dn_verify_report *report, const dn_reference *reference,
                                    const dn_gathered *gathered) DN_MUST_USE;
 
-/** The worst finding of a line on a mesh: one that fails, then the largest; NULL if there is none. */
+/** The worst check of a line on a mesh: one that fails, else the largest difference; NULL if there is none.
+ */
 const dn_verify_check *dn_verify_worst(const dn_verify_row *row, size_t line);
-/** How many of a line do not hold on a mesh. */
+/** The number of failed checks of a line on a mesh. */
 size_t dn_verify_count_failed(const dn_verify_row *row, size_t line);
 
 size_t dn_verify_failed_meshes(const dn_verify_report *report);
 
-/** Makes room for one more element; returns where, or NULL: dn_verify_no_memory() then. */
+/** Reallocates for one more element; NULL without memory: then return dn_verify_no_memory(). */
 void *dn_verify_grow(void *array, size_t n, size_t *capacity, size_t element);
 dn_status dn_verify_no_memory(void) DN_MUST_USE;
 

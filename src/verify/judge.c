@@ -122,7 +122,7 @@ static double relative(double off, double whole)
 static dn_status fail_coverage(judge *j, const char *line, const char *name, const char *why)
 {
     dn_verify_check *check;
-    char whole[DN_VERIFY_NAME_MAX];
+    char whole[DN_TENSOR_NAME_MAX];
     snprintf(whole, sizeof whole, "%s: %.*s", line, (int)(sizeof whole - DN_VERIFY_LINE_MAX - 3), name);
     DN_TRY(check_of(j, DN_VERIFY_COVERAGE_LINE, whole, &check));
     fail(check, "%s", why);
@@ -136,14 +136,14 @@ static dn_status judge_wrong(judge *j, const dn_observation *r)
     const dn_original *original = r->original >= 0 ? &j->reference->all[r->original] : NULL;
     if (r->wrong == DN_WRONG_SHAPE)
         snprintf(why, sizeof why, "rank %d shows [%zu, %zu] of type %d, the reference [%zu, %zu] of type %d",
-                 r->rank, r->rows, r->cols, (int)r->type, original->rows, original->cols,
-                 (int)original->type);
+                 r->rank, r->tensor.rows, r->tensor.cols, (int)r->tensor.type, original->tensor.rows,
+                 original->tensor.cols, (int)original->tensor.type);
     else if (r->wrong == DN_WRONG_PLACE)
         snprintf(why, sizeof why, "rank %d shows %zu x %zu elements from [%zu, %zu], outside of [%zu, %zu]",
-                 r->rank, b->rows, b->cols, b->row0, b->col0, r->rows, r->cols);
+                 r->rank, b->rows, b->cols, b->row0, b->col0, r->tensor.rows, r->tensor.cols);
     else
         snprintf(why, sizeof why, "rank %d shows it, the reference does not", r->rank);
-    return fail_coverage(j, r->line, r->name, why);
+    return fail_coverage(j, r->line, r->tensor.name, why);
 }
 
 /* Which set of replicas a rank belongs to: its coordinates along the replicated axes. */
@@ -171,12 +171,12 @@ static dn_status judge_replica(judge *j, int index, unsigned replicated, int rep
         j->held[n++] = (dn_shard){.block = r->block, .rank = r->rank};
         off += r->value;
     }
-    if (!dn_covered(original->rows, original->cols, j->held, n, why, sizeof why))
-        DN_TRY(fail_coverage(j, original->line, original->name, why));
+    if (!dn_shards_tile(original->tensor.rows, original->tensor.cols, j->held, n, why, sizeof why))
+        DN_TRY(fail_coverage(j, original->line, original->tensor.name, why));
     dn_verify_check *check;
     int line;
     DN_TRY(find_line(j->report, original->line, DN_VERIFY_BLOCK, &line));
-    DN_TRY(check_of(j, line, original->name, &check));
+    DN_TRY(check_of(j, line, original->tensor.name, &check));
     bool is_reference = j->row == j->report->rows && !j->rounding;
     double norm = sqrt(original->square);
     judge_difference(j, check, is_reference ? 0 : relative(sqrt(off), norm), norm);
@@ -201,7 +201,7 @@ static dn_status judge_scalar(judge *j, const dn_observation *r)
     dn_verify_check *check;
     int line;
     DN_TRY(find_line(j->report, r->line, DN_VERIFY_SCALAR, &line));
-    DN_TRY(check_of(j, line, r->name, &check));
+    DN_TRY(check_of(j, line, r->tensor.name, &check));
     judge_difference(j, check, relative(off, fabs(original->square)), original->square);
     return DN_OK;
 }
@@ -223,10 +223,10 @@ static dn_status judge_originals(judge *j)
     for (int index = 0; index < (int)j->reference->n; index++) {
         const dn_original *original = &j->reference->all[index];
         const dn_observation *shown = j->shown[index];
-        if (!shown && original->rows * original->cols == 0 && original->kind == DN_VERIFY_BLOCK)
+        if (!shown && original->tensor.rows * original->tensor.cols == 0 && original->kind == DN_VERIFY_BLOCK)
             continue;
         if (!shown)
-            DN_TRY(fail_coverage(j, original->line, original->name,
+            DN_TRY(fail_coverage(j, original->line, original->tensor.name,
                                  "the reference shows it, no rank of this mesh does"));
         else if (original->kind == DN_VERIFY_BLOCK)
             DN_TRY(judge_tensor(j, index, shown->replicated));
@@ -241,7 +241,7 @@ static dn_status judge_same(judge *j, const dn_observation *r)
     dn_verify_check *check;
     int line;
     DN_TRY(find_line(j->report, r->line, r->kind, &line));
-    DN_TRY(check_of(j, line, r->name, &check));
+    DN_TRY(check_of(j, line, r->tensor.name, &check));
     if (r->wrong == DN_WRONG_BYTES)
         fail(check, "rank %d holds %" PRIu64 " bytes, others of its group another number", r->rank,
              r->expected);

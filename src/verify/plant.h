@@ -1,8 +1,8 @@
 /*
- * Sharding bugs that are planted, to see whether a comparison catches them. What is compared knows nothing of
- * them: a bug stands in front of an entry of the communicators' table (comm/ops.h) or of the kernels', and
- * does there, on purpose, what code would do that had it. Two are in no table: which rows of a batch a rank
- * takes is asked by the operation (dn_planted), and which block of a tensor it says to hold is what it shows.
+ * Sharding bugs that are planted, to check that a comparison catches them. The compared code does not know
+ * them: a bug replaces an entry of the communicators' table (comm/ops.h) or of the kernels', and does what
+ * faulty code would do. Two are in no table: the rows of a batch that a rank takes (the operation asks
+ * dn_planted), and the block of a tensor that a rank claims to hold (dn_plant_block).
  */
 #ifndef VERIFY_PLANT_H
 #define VERIFY_PLANT_H
@@ -35,7 +35,7 @@ typedef enum dn_bug {
     DN_N_BUGS
 } dn_bug;
 
-/* Memory that some bugs must know: a matrix [rows, cols] of which this rank has a part there. */
+/* Memory that some bugs need to know: this rank's shard of a matrix [rows, cols]. */
 typedef struct dn_plant_tensor {
     const void *data;
     size_t bytes;
@@ -44,13 +44,13 @@ typedef struct dn_plant_tensor {
 
 typedef struct dn_plant dn_plant;
 
-/* The table of one communicator. The first member is what the communicator points to: the wrapper of an entry
- * finds the rest behind it. */
+/* The table of one communicator. The communicator points to the first member, so that a replaced entry finds
+ * the rest. */
 typedef struct dn_planted_comm {
     dn_comm_ops ops;
     const dn_comm_ops *real;
     dn_plant *plant;
-    unsigned axes; /* that the communicator is along */
+    unsigned axes; /* of the communicator */
 } dn_planted_comm;
 
 typedef struct dn_planted_kernels {
@@ -59,7 +59,7 @@ typedef struct dn_planted_kernels {
     dn_plant *plant;
 } dn_planted_kernels;
 
-/* What was fetched first from some place: the weights of the step before. */
+/* The first data fetched from an address: the weights of the previous step. */
 typedef struct dn_fetched {
     struct dn_fetched *next;
     const void *from;
@@ -74,14 +74,14 @@ struct dn_plant {
     const dn_mesh *mesh; /* borrowed, as all below */
     dn_planted_comm comms[DN_ALL_AXES + 1];
     dn_planted_kernels kernels;
-    dn_stream *stream; /* NULL: its kernels are as they were */
+    dn_stream *stream; /* NULL: no kernels replaced */
     const dn_plant_tensor *weights, *bases;
     size_t n_weights, n_bases;
-    int n_skipped;       /* all-reduces of activations that were left out */
+    int n_skipped;       /* all-reduces of activations skipped */
     dn_fetched *fetched; /* owned */
 };
 
-/** What dn_verify_inject chose for this process. */
+/** The bug chosen by dn_verify_inject in this process. */
 dn_bug dn_bug_chosen(void);
 /** Its name, as dn_verify_inject takes it. */
 const char *dn_bug_name(dn_bug bug);
@@ -90,19 +90,19 @@ const char *dn_bug_name(dn_bug bug);
 void dn_plant_begin(dn_plant *plant, dn_bug bug, const dn_mesh *mesh);
 void dn_plant_end(dn_plant *plant);
 
-/** Whether the operation, in this call, commits the bug itself. */
+/** Whether the operation has to apply this bug itself. */
 bool dn_planted(const dn_verify *v, dn_bug bug);
 
-/** Plants it in the kernels of a stream, too, until the operation returns. weights: where the parameters are;
+/** Plants the bug in the kernels of a stream, too, until the operation returns. weights: the parameters;
  * bases: the states Q of Dion; borrowed. */
 void dn_plant_kernels(dn_verify *v, dn_stream *stream, const dn_plant_tensor *weights, size_t n_weights,
                       const dn_plant_tensor *bases, size_t n_bases);
 
-/** The block that an operation shows, or where one would say it is that took all parts to be as long as its
- * own. */
+/** The block that an operation shows; with DN_BUG_EVEN_PARTS its place if all shards were as long as this
+ * rank's. */
 dn_block dn_plant_block(const dn_plant *plant, dn_block block);
 
-/** Replace the entries that a bug stands in front of: plant_comm.c, plant_kernels.c. */
+/** Replace the entries of a bug: plant_comm.c, plant_kernels.c. */
 void dn_plant_in_comm(dn_bug bug, dn_comm_ops *ops);
 void dn_plant_in_kernels(dn_bug bug, dn_kernels *table);
 

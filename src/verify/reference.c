@@ -31,7 +31,7 @@ int dn_reference_find(dn_reference *reference, const char *line, const char *nam
     for (size_t tried = 0; tried < reference->n; tried++) {
         size_t i = (reference->last + 1 + tried) % reference->n;
         const dn_original *original = &reference->all[i];
-        if (strcmp(original->name, name) == 0 && strcmp(original->line, line) == 0) {
+        if (strcmp(original->tensor.name, name) == 0 && strcmp(original->line, line) == 0) {
             reference->last = i;
             return (int)i;
         }
@@ -55,7 +55,7 @@ dn_status dn_reference_add(dn_reference *reference, const dn_original *original)
 
 static size_t tensor_bytes(const dn_original *original)
 {
-    size_t bytes = original->rows * original->cols * dn_type_bytes(original->type);
+    size_t bytes = original->tensor.rows * original->tensor.cols * dn_type_bytes(original->tensor.type);
     return (bytes + 63) / 64 * 64;
 }
 
@@ -88,8 +88,8 @@ bool dn_reference_fits(const dn_reference *reference)
 static char *row_of(const dn_reference *reference, const dn_original *original, const dn_block *block,
                     size_t row)
 {
-    size_t element = (block->row0 + row) * original->cols + block->col0;
-    return reference->store + original->at + element * dn_type_bytes(original->type);
+    size_t element = (block->row0 + row) * original->tensor.cols + block->col0;
+    return reference->store + original->at + element * dn_type_bytes(original->tensor.type);
 }
 
 static double from_bf16(uint16_t bits)
@@ -142,13 +142,13 @@ static double row_squares(dn_type type, const void *x, const void *minus, size_t
 double dn_reference_write(dn_reference *reference, const dn_original *original, const dn_block *block,
                           const void *data)
 {
-    size_t row_bytes = block->cols * dn_type_bytes(original->type);
+    size_t row_bytes = block->cols * dn_type_bytes(original->tensor.type);
     double sum = 0;
     for (size_t row = 0; row < block->rows; row++) {
         const char *from = (const char *)data + row * row_bytes;
         dn_comm_put(reference->world, row_of(reference, original, block, row), from, row_bytes,
                     original->home, DN_TRAFFIC_CONTROL);
-        sum += row_squares(original->type, from, NULL, block->cols);
+        sum += row_squares(original->tensor.type, from, NULL, block->cols);
     }
     return sum;
 }
@@ -156,11 +156,11 @@ double dn_reference_write(dn_reference *reference, const dn_original *original, 
 double dn_reference_difference(const dn_reference *reference, const dn_original *original,
                                const dn_block *block, const void *data)
 {
-    size_t row_bytes = block->cols * dn_type_bytes(original->type);
+    size_t row_bytes = block->cols * dn_type_bytes(original->tensor.type);
     double sum = 0;
     for (size_t row = 0; row < block->rows; row++) {
         const dn_comm_chunk chunk = dn_comm_chunk_of(row_of(reference, original, block, row), row_bytes);
-        sum += row_squares(original->type, (const char *)data + row * row_bytes,
+        sum += row_squares(original->tensor.type, (const char *)data + row * row_bytes,
                            dn_comm_view(reference->world, chunk, original->home, DN_TRAFFIC_CONTROL),
                            block->cols);
     }
@@ -171,16 +171,11 @@ double dn_reference_difference(const dn_reference *reference, const dn_original 
 
 static dn_status learn_one(dn_reference *reference, const dn_observation *record)
 {
-    int index = dn_reference_find(reference, record->line, record->name);
+    int index = dn_reference_find(reference, record->line, record->tensor.name);
     if (index < 0) {
-        dn_original original = {.kind = record->kind,
-                                .rows = record->rows,
-                                .cols = record->cols,
-                                .type = record->type,
-                                .home = record->home,
-                                .at = record->at};
+        dn_original original = {
+            .kind = record->kind, .tensor = record->tensor, .home = record->home, .at = record->at};
         memcpy(original.line, record->line, sizeof original.line);
-        memcpy(original.name, record->name, sizeof original.name);
         DN_TRY(dn_reference_add(reference, &original));
         index = (int)reference->n - 1;
     }

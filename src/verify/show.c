@@ -43,10 +43,10 @@ static dn_status check_name(const char *what, const char *name, size_t longest)
 static dn_status fill(dn_observation *record, dn_verify_kind kind, const char *line, const char *name)
 {
     DN_TRY(check_name("line", line, sizeof record->line));
-    DN_TRY(check_name("name", name, sizeof record->name));
+    DN_TRY(check_name("name", name, sizeof record->tensor.name));
     *record = (dn_observation){.kind = kind, .original = -1};
     strcpy(record->line, line);
-    strcpy(record->name, name);
+    strcpy(record->tensor.name, name);
     return DN_OK;
 }
 
@@ -65,13 +65,11 @@ static dn_status add(dn_verify *v, const dn_observation *record)
 /* The original of a block that the reference shows; a new one gets its place. */
 static dn_status original_of(dn_verify *v, dn_observation *record)
 {
-    record->original = dn_reference_find(&v->reference, record->line, record->name);
+    record->original = dn_reference_find(&v->reference, record->line, record->tensor.name);
     if (!v->is_reference || record->original >= 0)
         return DN_OK;
-    dn_original original = {
-        .kind = record->kind, .rows = record->rows, .cols = record->cols, .type = record->type};
+    dn_original original = {.kind = record->kind, .tensor = record->tensor};
     memcpy(original.line, record->line, sizeof original.line);
-    memcpy(original.name, record->name, sizeof original.name);
     if (record->kind == DN_VERIFY_BLOCK)
         dn_reference_place(&v->reference, &original);
     DN_TRY(dn_reference_add(&v->reference, &original));
@@ -85,8 +83,8 @@ static void compare(dn_verify *v, dn_observation *record, const void *data)
     const dn_original *original = &v->reference.all[record->original];
     record->home = original->home;
     record->at = original->at;
-    if (original->kind != DN_VERIFY_BLOCK || original->rows != record->rows ||
-        original->cols != record->cols || original->type != record->type)
+    const dn_tensor *a = &original->tensor, *b = &record->tensor;
+    if (original->kind != DN_VERIFY_BLOCK || a->rows != b->rows || a->cols != b->cols || a->type != b->type)
         record->wrong = DN_WRONG_SHAPE;
     else if (!v->is_reference)
         record->value = dn_reference_difference(&v->reference, original, &record->block, data);
@@ -97,13 +95,11 @@ static void compare(dn_verify *v, dn_observation *record, const void *data)
 dn_status dn_verify_block(dn_verify *v, const dn_verify_tensor *tensor, dn_block block, const void *data)
 {
     dn_observation record;
-    DN_TRY(fill(&record, DN_VERIFY_BLOCK, tensor->line, tensor->name));
-    record.rows = tensor->rows;
-    record.cols = tensor->cols;
-    record.type = tensor->type;
+    DN_TRY(fill(&record, DN_VERIFY_BLOCK, tensor->line, tensor->tensor.name));
+    record.tensor = tensor->tensor;
     record.replicated = tensor->replicated;
     record.block = block = dn_plant_block(&v->plant, block);
-    if (!dn_block_is_within(block, tensor->rows, tensor->cols))
+    if (!dn_block_is_within(block, tensor->tensor.rows, tensor->tensor.cols))
         record.wrong = DN_WRONG_PLACE;
     DN_TRY(original_of(v, &record));
     if (record.original < 0)

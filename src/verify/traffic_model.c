@@ -27,8 +27,8 @@ typedef struct matrix {
 
 static dn_range cut_range(const dn_mesh *mesh, dn_dim_sharding cut, size_t n)
 {
-    return cut.axis == DN_N_AXES ? (dn_range){0, n}
-                                 : dn_shard_range(n, cut.unit, mesh->size[cut.axis], mesh->at[cut.axis]);
+    return cut.unit == 0 ? (dn_range){0, n}
+                         : dn_shard_range(n, cut.unit, mesh->size[cut.axis], mesh->at[cut.axis]);
 }
 
 /* Of n_split matrices, one below the other, number k. */
@@ -36,16 +36,16 @@ static matrix matrix_of(const dn_param *p, size_t n_split, size_t k, const dn_me
 {
     const dn_range split = dn_param_split(p, n_split, k);
     matrix x = {.rows = dn_range_size(split),
-                .cols = p->cols,
-                .row_sharding = p->row_sharding,
-                .col_sharding = p->col_sharding};
-    dn_range rows = cut_range(mesh, p->row_sharding, p->rows);
+                .cols = p->tensor.cols,
+                .row_sharding = p->tensor.row_sharding,
+                .col_sharding = p->tensor.col_sharding};
+    dn_range rows = cut_range(mesh, p->tensor.row_sharding, p->tensor.rows);
     size_t top = split.first, bottom = split.end;
     x.row.first = dn_min(dn_max(rows.first, top), bottom) - top;
     x.row.end = dn_min(dn_max(rows.end, top), bottom) - top;
-    x.col = cut_range(mesh, p->col_sharding, p->cols);
-    x.row_axes = dn_axes_of(mesh->size, DN_AXIS(p->row_sharding.axis));
-    x.col_axes = dn_axes_of(mesh->size, DN_AXIS(p->col_sharding.axis));
+    x.col = cut_range(mesh, p->tensor.col_sharding, p->tensor.cols);
+    x.row_axes = dn_axes_of(mesh->size, dn_sharding_axes(p->tensor.row_sharding));
+    x.col_axes = dn_axes_of(mesh->size, dn_sharding_axes(p->tensor.col_sharding));
     x.rest = dn_axes_without(mesh->size, x.row_axes | x.col_axes);
     return x;
 }
@@ -175,7 +175,8 @@ void dn_traffic_of_orthonormalizing(const dn_optim_config *config, const dn_para
             const dn_matrix_choice choice = dn_optimizer_choice(optimizer, index);
             for (int of_r = 0; of_r < 2; of_r++) {
                 const dn_orth_record *o = &choice.orth[of_r];
-                size_t rows = dn_range_size(dn_param_split(&params[i], n_split, k)), cols = params[i].cols;
+                size_t rows = dn_range_size(dn_param_split(&params[i], n_split, k)),
+                       cols = params[i].tensor.cols;
                 dn_mesh owner = *mesh;
                 dn_mesh_at(mesh->size, o->owner, owner.at);
                 dn_orth_traffic t =
@@ -198,9 +199,10 @@ void dn_traffic_of_orthonormalizing(const dn_optim_config *config, const dn_para
 static size_t n_selected(const dn_optim_config *c, const dn_mesh *mesh, dn_dim_sharding cut, size_t n)
 {
     size_t k = 0;
-    int parts = c->local_selection && cut.axis != DN_N_AXES ? mesh->size[cut.axis] : 1;
+    int parts = c->local_selection && cut.unit ? mesh->size[cut.axis] : 1;
     for (int i = 0; i < parts; i++)
-        k += (size_t)ceil(c->rank_fraction * (double)dn_range_size(dn_shard_range(n, cut.unit, parts, i)));
+        k += (size_t)ceil(c->rank_fraction *
+                          (double)dn_range_size(dn_shard_range(n, dn_max(cut.unit, 1), parts, i)));
     return k;
 }
 

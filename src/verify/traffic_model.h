@@ -1,11 +1,11 @@
 /*
- * What a step must exchange: payload of one rank, known from shapes, mesh and rule, and held against what its
- * communicators have counted (dn_comm_stats). It does not look at how the optimizer has planned its step: it
- * says once more, from the rules' definitions, who holds what and what must travel, so that the two can
- * disagree. Only what shapes do not tell, which rank owns a matrix and what depends on numbers, it asks for
+ * The traffic model: the payload that one rank must exchange in a step, from shapes, mesh and rule, to be
+ * compared with what its communicators have counted (dn_comm_stats). It does not use the optimizer's plan,
+ * but derives sharding and exchanges independently from the rules' definitions. Only what shapes do not
+ * determine, the owner of a matrix and data-dependent choices, is taken from the optimizer
  * (dn_optimizer_choice).
  *
- * Everything here adds to a model, by the set of axes that a communicator is along (without axes of size 1).
+ * All functions add to a model, by the set of axes of a communicator (without axes of size 1).
  */
 #ifndef VERIFY_TRAFFIC_MODEL_H
 #define VERIFY_TRAFFIC_MODEL_H
@@ -16,17 +16,17 @@
 
 typedef struct dn_traffic_model {
     uint64_t payload[DN_ALL_AXES + 1][DN_N_TRAFFIC];
-    uint64_t by_collective[DN_ALL_AXES + 1][DN_N_COLLECTIVES]; /* payload again; what is sent is in none */
+    uint64_t by_collective[DN_ALL_AXES + 1][DN_N_COLLECTIVES]; /* the same by collective; without sends */
 } dn_traffic_model;
 
 /** Step `step` (counted from 0) of an optimizer with these settings on params [n_params] of a mesh;
- * optimizer: that which will take it. Exact, but for what orthonormalizing Dion's factors exchanges, which
- * depends on numbers. */
+ * optimizer: the one that takes the step. Exact, without the traffic of orthonormalizing Dion's factors,
+ * which depends on the data. */
 void dn_traffic_of_optimizer(const dn_optim_config *config, const dn_param *params, size_t n_params,
                              const dn_mesh *mesh, const dn_optimizer *optimizer, uint64_t step,
                              dn_traffic_model *model);
 
-/** That rest, of the step that the optimizer took last, unless it was skipped. */
+/** The traffic of orthonormalizing, of the optimizer's last step, unless it was skipped. */
 void dn_traffic_of_orthonormalizing(const dn_optim_config *config, const dn_param *params, size_t n_params,
                                     const dn_mesh *mesh, const dn_optimizer *optimizer,
                                     dn_traffic_model *model);
@@ -39,16 +39,17 @@ typedef struct dn_orth_traffic {
 dn_orth_traffic dn_traffic_of_orth(size_t m, size_t r, const dn_orth_rounds *rounds, size_t rows,
                                    size_t owner_rows, bool owns);
 
-/** What a strategy exchanges after that step, whose replicas step alone. */
+/** The exchange of a strategy with local replicas after that step. */
 void dn_traffic_of_strategy(const dn_strategy *strategy, const dn_strategy_config *config,
                             const dn_param *params, size_t n_params, const dn_mesh *mesh, uint64_t step,
                             dn_traffic_model *model);
 
-/** Weights and gradients of fs in one pass, forward and back, through all units; unit_of [n_params] rises. */
+/** Weights and gradients over fs in one forward and backward pass through all units; unit_of [n_params]
+ * ascends. */
 void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *unit_of, const dn_mesh *mesh,
                         dn_traffic_model *model);
 
-/** Adds bytes of one collective, or (as DN_N_COLLECTIVES) of sends. */
+/** Adds bytes of one collective, or (as: DN_N_COLLECTIVES) of sends. */
 void dn_traffic_add(dn_traffic_model *model, unsigned axes, int as, dn_traffic kind, uint64_t bytes);
 
 #endif

@@ -63,7 +63,7 @@ def a_folder_of_shards_that_cannot_be_read_is_not_an_empty_one():
         os.chown(place.path, user, -1)
         for pattern in "other/*.bin", "*/train*.bin":
             done = run(place.command(1, train_files=place.file(pattern)), SECONDS, user=user)
-            expect(done.returncode == 5 and "cannot look for token files in" in done.stderr and "/other" in done.stderr,
+            expect(done.returncode == 5 and "cannot search for token files in" in done.stderr and "/other" in done.stderr,
                    f"{pattern}: {done.returncode}: {done.stderr}")
 
 
@@ -78,8 +78,8 @@ def what_prepare_leaves_out_of_a_folder_is_named():
         os.mkfifo(place.file("texts/pipe"))
         done = run([PROGRAM, "prepare", place.file("texts"), "-o", place.file("shards")], SECONDS)
         lines = done.stderr.splitlines()
-        expect(done.returncode == 0 and len(lines) == 2 and "texts/more is left out: it is a link to nothing" in lines[0] and
-               "texts/pipe is left out: it is not a regular file" in lines[1], f"{done.returncode}: {done.stderr}")
+        expect(done.returncode == 0 and len(lines) == 2 and "texts/more is skipped: a dangling link" in lines[0] and
+               "texts/pipe is skipped: not a regular file" in lines[1], f"{done.returncode}: {done.stderr}")
 
 
 @case

@@ -13,8 +13,8 @@ from runs import PROGRAM, case, expect, run, tap  # noqa: E402
 
 ARG, SYSTEM = 1, 10
 # The control page (src/shm/control.h).
-MAGIC, BYTES, N_RANKS, ABORT, SLOTS, SLOT = 0x31646c72576e4444, 1 << 20, 56, 128, 896, 512
-PHASE, WAITING, MESSAGE = SLOTS + 16, SLOTS + 32, ABORT + 24
+MAGIC, BYTES, N_RANKS, ABORT, SLOTS, SLOT = 0x32646c72576e4444, 1 << 20, 56, 128, 896, 512
+PHASE, WAITING, MESSAGE = SLOTS + 16, SLOTS + 40, ABORT + 24
 
 
 def page(n_ranks=1, size=BYTES, **places):

@@ -270,8 +270,9 @@ def a_disk_that_fills_up_while_a_run_goes_on_is_a_warning_and_then_well_again():
                              "head -c 3800k /dev/zero >/mnt/ballast;"
                              f"{wait % 'are free'}; rm /mnt/ballast; {wait % 'again'}; kill -TERM $pid; wait $pid; exit $?")
         with open(log) as file:
-            lines = [line for line in file if "are free" in line or "again" in line]
-        expect(done.returncode == 128 + signal.SIGTERM, f"{done.returncode} {done.stderr} {lines}")
+            text = file.read()
+        lines = [line for line in text.splitlines() if "are free" in line or "again" in line]
+        expect(done.returncode == 128 + signal.SIGTERM, f"{done.returncode} {done.stderr} {text}")
         expect(len(lines) == 2 and "warning: /mnt/run" in lines[0] and "can be saved again" in lines[1], f"{lines}")
 
 

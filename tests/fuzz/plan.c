@@ -129,4 +129,4 @@ static void run(const uint8_t *data, size_t size)
         FUZZ_EXPECT_FAILURE(status, DN_ERR_CONFIG, DN_ERR_MEMORY);
 }
 
-const fuzz_target fuzz_plan = {"plan", run, 1000};
+const fuzz_target fuzz_plan = {"plan", run, 300};

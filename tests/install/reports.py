@@ -48,13 +48,13 @@ def the_page_has_every_plot_of_every_run():
         expect("an & other" in text and "http" not in text, "a run's name is missing, or something is from elsewhere")
         expect(not list(page.iter("script")) and not list(page.iter("link")), "something is from elsewhere")
         plots = {plot.get("aria-label"): plot for plot in page.iter(SVG + "svg") if plot.get("aria-label")}
-        wanted = {"Loss": 6, "Learning rate": 2, "Speed": 4, "Norm of the gradient": 4}
+        wanted = {"Loss": 6, "Learning rate": 2, "Speed": 4, "Gradient norm": 4}
         for name, lines in wanted.items():
             there = len(list(plots[name].iter(SVG + "polyline")))
             expect(there == lines, f"{name} has {there} lines, not {lines}")
         dots = len(list(plots["Loss"].iter(SVG + "circle")))
         expect(dots == 8, f"{dots} validations are shown, not 8")
-        for name in "Milliseconds a step, by phase", "Bytes a step, by axis":
+        for name in "Milliseconds per step by phase", "Bytes per step by axis":
             expect(len(list(plots[name].iter(SVG + "rect"))) >= 2, f"{name} has no bars")
 
 
@@ -80,7 +80,7 @@ def what_a_step_exchanges_is_one_number_everywhere():
         factors, mean, steps = exchanged()
         _, whole, _ = exchanged(replicate_mesh_grad_sync=False)
         expect(steps[2] > steps[1] == steps[0], f"momenta are not averaged every third step: {steps}")
-        said = megabytes(factors, "exchange "), megabytes(factors, "with whole gradients")
+        said = megabytes(factors, "exchange "), megabytes(factors, "with full gradients")
         expect(said == (three_digits(mean), three_digits(whole)), f"said {said}, counted {mean} and {whole}")
         line = re.search(r"1/6 .*?([\d.]+ k?B)/step", factors).group(1)
         expect(megabytes("x " + line, "x") == three_digits(steps[0]), f"the line says {line}, counted {steps[0]}")

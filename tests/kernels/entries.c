@@ -183,6 +183,70 @@ static void indices_outside_of_a_tile_are_skipped(void **state)
     }
 }
 
+/* Half of the numbers, none, and all; room for them, and for fewer, where the first are taken. */
+static void entries_above_a_threshold(void **state)
+{
+    enum { N = 40000 };
+    for (int kind = 0; kind < 4; kind++) {
+        dn_real *x = numbers(N, kind);
+        for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+            const double taus[] = {0.67, (double)INFINITY, 0};
+            for (int i = 0; i < 6; i++) {
+                const double tau = taus[i / 2];
+                const size_t room = i % 2 ? 1000 : N;
+                const dn_tiling whole = {1, N, 1, N};
+                dn_stream *s = make_stream((*backend)->name, 2);
+                dn_buf *from = new_memory(s, N * sizeof *x), *values = new_memory(s, room * sizeof *x);
+                dn_bytes *indices = new_memory(s, room * sizeof(uint16_t));
+                uint16_t *got = malloc(room * sizeof *got);
+                dn_real *got_values = malloc(room * sizeof *got_values);
+                uint64_t count = 0;
+                size_t place = 0;
+                dn_upload(s, from, x, N);
+                s->kernels->take_above(s, indices, values, from, N, tau, room);
+                s->kernels->count_entries(s, &count, indices, &whole, room);
+                dn_copy_bytes(s, got, indices, room * sizeof *got);
+                dn_download(s, got_values, values, room);
+                assert_int_equal(dn_stream_sync(s), DN_OK);
+                for (size_t j = 0; j < N && place < room; j++)
+                    if (x[j] != 0 && !(fabs((double)x[j]) < (double)(dn_real)tau)) {
+                        assert_int_equal(got[place], j);
+                        assert_memory_equal(&got_values[place++], &x[j], sizeof *x);
+                    }
+                assert_int_equal(count, place);
+                for (; place < room; place++)
+                    assert_true(got[place] == UINT16_MAX && got_values[place] == 0);
+                free(got), free(got_values);
+                dn_device_free(s, from, N * sizeof *x + 8), dn_device_free(s, values, room * sizeof *x + 8);
+                dn_device_free(s, indices, room * sizeof(uint16_t) + 8);
+                dn_stream_destroy(&s);
+            }
+        }
+        free(x);
+    }
+}
+
+static void magnitudes_are_ranked_as_sorting_does(void **state)
+{
+    enum { N = 20000 };
+    const size_t ranks[] = {1, 2, 200, N / 2, N};
+    dn_real *x = numbers(N, 0), *sorted = numbers(N, 0);
+    qsort(sorted, N, sizeof *sorted, by_magnitude);
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+        for (int i = 0; i < 5; i++) {
+            dn_stream *s = make_stream((*backend)->name, 2);
+            dn_buf *from = new_memory(s, N * sizeof *x);
+            double got = 0;
+            dn_upload(s, from, x, N);
+            s->kernels->kth_magnitude(s, &got, from, N, ranks[i]);
+            assert_int_equal(dn_stream_sync(s), DN_OK);
+            assert_close(got, fabs((double)sorted[ranks[i] - 1]), 0);
+            dn_device_free(s, from, N * sizeof *x + 8);
+            dn_stream_destroy(&s);
+        }
+    free(x), free(sorted);
+}
+
 static void run_divide(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     s->kernels->divide_counts(s, b[0], b[1], *(const size_t *)context);
@@ -209,6 +273,8 @@ TESTS(entries)
         cmocka_unit_test(every_backend_chooses_as_the_reference),
         cmocka_unit_test(the_reference_chooses_what_sorting_puts_first),
         cmocka_unit_test(indices_outside_of_a_tile_are_skipped),
+        cmocka_unit_test(entries_above_a_threshold),
+        cmocka_unit_test(magnitudes_are_ranked_as_sorting_does),
         cmocka_unit_test(sums_are_divided_by_counts_above_1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

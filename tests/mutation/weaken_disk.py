@@ -50,7 +50,7 @@ FAULTS = [
 
 
 def build(tree):
-    targets = ['dionode', next(name for name in targets_of(tree) if 'disk_preload.so' in name)]
+    targets = ['dionode', helper(tree, 'disk_preload.so'), helper(tree, 'spoil')]
     return subprocess.run(['ninja', '-C', os.path.join(tree, 'build'), '--quiet', *targets], check=False).returncode == 0
 
 
@@ -60,10 +60,15 @@ def targets_of(tree):
     return [line.split(':')[0] for line in out.splitlines() if ': c_LINKER' in line]
 
 
+def helper(tree, name):
+    """The target of that name beside the tests."""
+    return next(target for target in targets_of(tree) if os.path.basename(target).removeprefix('lib') == name)
+
+
 def failing(tree, test):
     """What the first failing case of a test says; empty if none fails."""
-    preload, = (name for name in targets_of(tree) if 'disk_preload.so' in name)
-    env = dict(os.environ, DIONODE=os.path.join(tree, 'build', 'dionode'), DISK_PRELOAD=os.path.join(tree, 'build', preload))
+    built = {'DIONODE': 'dionode', 'DISK_PRELOAD': helper(tree, 'disk_preload.so'), 'SPOIL': helper(tree, 'spoil')}
+    env = dict(os.environ, **{name: os.path.join(tree, 'build', path) for name, path in built.items()})
     env.pop('DIONODE_FULL', None)
     out = subprocess.run([sys.executable, os.path.join(tree, 'tests', 'faults', test + '.py')], env=env, capture_output=True,
                          text=True, check=False)

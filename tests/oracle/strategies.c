@@ -88,9 +88,10 @@ static dn_status open_replica(replica *r, const oracle_case *c, dn_comm *comm)
         dn_param *p = &r->params[i];
         void *memory[2];
         const strategies_param *shape = &strategies_params[i];
-        *p = (dn_param){.kind = shape->kind, .rows = shape->rows, .cols = shape->cols};
-        snprintf(p->name, sizeof p->name, "x%zu", i);
-        dn_param_set_whole(p);
+        *p = (dn_param){.tensor = {.rows = shape->rows, .cols = shape->cols, .type = DN_REAL},
+                        .kind = shape->kind,
+                        .block = {0, shape->rows, 0, shape->cols}};
+        snprintf(p->tensor.name, sizeof p->tensor.name, "x%zu", i);
         for (int k = 0; k < 2; k++)
             DN_TRY(dn_comm_alloc_device(comm, dn_param_size(p) * sizeof(dn_real), &memory[k]));
         p->weight = memory[0];

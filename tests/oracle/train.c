@@ -39,7 +39,8 @@ static void set_bases(const trainer *t)
     for (size_t i = 0; i < dn_optimizer_n_states(t->optimizer); i++) {
         const dn_tensor *state = dn_optimizer_state(t->optimizer, i);
         for (uint32_t p = 0; p < t->m.n_params; p++)
-            if (strncmp(state->name, "dion.q.", 7) == 0 && strcmp(state->name + 7, t->m.params[p].name) == 0)
+            if (strncmp(state->name, "dion.q.", 7) == 0 &&
+                strcmp(state->name + 7, t->m.params[p].tensor.name) == 0)
                 oracle_upload(t->m.stream, dn_optimizer_state_shard(t->optimizer, i, 0).data,
                               state->rows * state->cols, 3000 + p, 0, 1);
     }

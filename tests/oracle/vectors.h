@@ -94,8 +94,8 @@ static inline double oracle_difference(FILE *file, const dn_param *param, const 
     char name[DN_PARAM_NAME_MAX];
     size_t rows, cols;
     double worst = 0, size = 0, stored;
-    if (fscanf(file, "%63s %zu %zu", name, &rows, &cols) != 3 || strcmp(name, param->name) != 0 ||
-        rows != param->rows || cols != param->cols)
+    if (fscanf(file, "%63s %zu %zu", name, &rows, &cols) != 3 || strcmp(name, param->tensor.name) != 0 ||
+        rows != param->tensor.rows || cols != param->tensor.cols)
         return INFINITY;
     for (size_t i = 0; i < rows * cols; i++) {
         if (fscanf(file, "%la", &stored) != 1)

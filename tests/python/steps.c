@@ -23,8 +23,11 @@ static dn_status step_all(dn_comm *comm, const char *rule)
 {
     dn_optim_config config = dn_optim_defaults();
     const dn_optim_tensor tensors[] = {
-        {.name = "0", .kind = DN_PARAM_MATRIX, .shape = {ROWS, COLS}, .weight = weight, .grad = grad},
-        {.name = "1", .kind = DN_PARAM_VECTOR, .shape = {COLS}, .weight = weight + ROWS * COLS, .grad = grad + ROWS * COLS}};
+        {.tensor = {.name = "0", .rows = ROWS, .cols = COLS}, .kind = DN_PARAM_MATRIX, .weight = weight, .grad = grad},
+        {.tensor = {.name = "1", .rows = COLS, .cols = 1},
+         .kind = DN_PARAM_VECTOR,
+         .weight = weight + ROWS * COLS,
+         .grad = grad + ROWS * COLS}};
     const int n_ranks = dn_comm_size(comm), size[DN_N_AXES] = {n_ranks, 1, 1};
     const unsigned n = sizeof weight / sizeof *weight, rank = (unsigned)dn_comm_rank(comm);
     dn_mesh *mesh = NULL;

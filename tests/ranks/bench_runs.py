@@ -82,7 +82,7 @@ def clean_buffers_and_no_check_are_told_apart():
 
 @case
 def wrong_options_are_named():
-    for arguments, word in [(["-b", "8Q"], "8Q"), (["-e", "1", "-b", "2"], "nothing to measure"),
+    for arguments, word in [(["-b", "8Q"], "8Q"), (["-e", "1", "-b", "2"], "no sizes to measure"),
                             (["--op", "gossip"], "gossip"), (["-d", "int7"], "int7"), (["-o", "xor"], "xor"),
                             (["-r", "2", "--np", "2"], "-r 2"), (["--versus", "tcp"], "mpi"), (["-f", "1"], "-f")]:
         done = bench("comm", *TINY, *arguments)

@@ -42,7 +42,7 @@ static unsigned char byte_of(size_t tensor, size_t i)
 }
 
 /* The shards of all ranks in the file's own bytes; this rank's are filled. Room for the largest of each. */
-static int describe(dn_comm *comm, size_t t, dn_tensor *tensor, dn_shard *shards)
+static int describe(dn_comm *comm, size_t t, dn_sharded_tensor *tensor, dn_shard *shards)
 {
     const layout *l = &layouts[t];
     const int P = dn_comm_size(comm), row_parts = l->row_parts == 0 ? P : P % l->row_parts ? 1 : l->row_parts;
@@ -65,21 +65,20 @@ static int describe(dn_comm *comm, size_t t, dn_tensor *tensor, dn_shard *shards
     }
     for (int rank = 0; rank < P; rank++)
         shards[rank].data = memory;
-    *tensor = (dn_tensor){
-        .rows = l->rows, .cols = l->cols, .type = l->type, .n_shards = (size_t)P, .shards = shards};
-    snprintf(tensor->name, sizeof tensor->name, "%s", l->name);
+    *tensor = (dn_sharded_tensor){{.rows = l->rows, .cols = l->cols, .type = l->type}, (size_t)P, shards};
+    snprintf(tensor->tensor.name, sizeof tensor->tensor.name, "%s", l->name);
     return 0;
 }
 
 static int write_together(dn_comm *comm, void *argument)
 {
-    dn_tensor tensors[N];
+    dn_sharded_tensor tensors[N];
     dn_shard shards[N][MOST];
     const dn_meta meta = {"step", "7"};
     size_t bytes = 0;
     for (size_t t = 0; t < N; t++) {
         RANKS_CHECK(describe(comm, t, &tensors[t], shards[t]) == 0);
-        bytes += tensors[t].rows * tensors[t].cols * dn_type_bytes(tensors[t].type);
+        bytes += tensors[t].tensor.rows * tensors[t].tensor.cols * dn_type_bytes(tensors[t].tensor.type);
     }
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     const bool alone = *(const ranks_kind *)argument == AS_PROCESSES;
@@ -147,7 +146,7 @@ static void what_ranks_wrote_together_is_read_as_what_it_is(void **state)
 /* Who cannot write ends the call on all ranks, and nothing is left of the file. */
 static int fill_up(dn_comm *comm, void *argument)
 {
-    dn_tensor tensors[N];
+    dn_sharded_tensor tensors[N];
     dn_shard shards[N][MOST];
     const bool full = dn_comm_rank(comm) == 1;
     for (size_t t = 0; t < N; t++)
@@ -186,7 +185,7 @@ static void die_at_second(void *ticks)
 
 static int lose_one(dn_comm *comm, void *argument)
 {
-    dn_tensor tensors[N];
+    dn_sharded_tensor tensors[N];
     dn_shard shards[N][MOST];
     int ticks = dn_comm_rank(comm) == *(const int *)argument ? 0 : 1000;
     for (size_t t = 0; t < N; t++)

@@ -134,7 +134,7 @@ def what_is_complete_is_not_made_again_and_what_is_new_is():
         before = {name: os.stat(place.file(f"out/{name}/metrics.jsonl")).st_mtime_ns for name in folders(place)}
         first = results(place)
         again = compared(place, *words)
-        expect("2 of 2 runs are there" in again.stderr and "run 1/" not in again.stderr, again.stderr)
+        expect("2 of 2 runs are complete" in again.stderr and "run 1/" not in again.stderr, again.stderr)
         second = results(place)
         expect(first["contenders"] == second["contenders"], "other numbers")
         compared(place, "--optimizers", "dion,adamw,lion", "--lr", "0.01")
@@ -300,7 +300,7 @@ def the_page_is_well_formed_and_shows_every_series():
             expect(len(list(svg.iter(SVG + "polygon"))) == 3, f"{name}: bands of the seeds")
         rates = curves(plot(page, "loss by learning rate"))
         expect(set(rates) == names and all(len(points) == 2 for points in rates.values()), f"{rates}")
-        for name in ("optimizer milliseconds a step", "bytes a step", "bytes of optimizer state"):
+        for name in ("optimizer milliseconds per step", "bytes per step", "bytes of optimizer state"):
             labels = {t.text for t in plot(page, name).iter(SVG + "text")}
             expect(names <= labels, f"{name}: {labels}")
         cells = [[cell.text for cell in row] for row in page.iter("tr")][1:]
@@ -335,7 +335,7 @@ def one_worker_exchanges_nothing_and_the_page_says_so():
     with Place() as place:
         compared(place, "--optimizers", "adamw", "--lr", "0.01", "--html", place.file("page.html"), np=1)
         with open(place.file("page.html")) as file:
-            expect("Nothing was exchanged" in file.read(), "no word of it")
+            expect("exchanges nothing" in file.read(), "no word of it")
         expect(not os.path.exists(place.file("out/compare.html")), "two pages")
 
 

@@ -79,7 +79,7 @@ static int check_blocks(dn_comm *comm, const cut_model *cut, const model *whole,
         free(all);
         if (!(worst <= allowed))
             fprintf(stderr, "# fs %d, tp %d: %s of %s off by %g\n", cut->mesh->size[DN_FS],
-                    cut->mesh->size[DN_TP], grad ? "gradient" : "weight", param->name, worst);
+                    cut->mesh->size[DN_TP], grad ? "gradient" : "weight", param->tensor.name, worst);
         RANKS_CHECK(worst <= allowed);
     }
     return 0;

@@ -74,8 +74,8 @@ static size_t heap_bytes(dn_optim_config config, const rig_shape *shapes, size_t
     dn_param params[RIG_MAX] = {0};
     config.state_precision = precision;
     for (size_t i = 0; i < n; i++) {
-        params[i] = (dn_param){.kind = shapes[i].kind, .rows = shapes[i].rows, .cols = shapes[i].cols};
-        params[i].row_sharding = params[i].col_sharding = (dn_dim_sharding){DN_N_AXES, 1};
+        params[i] =
+            (dn_param){.kind = shapes[i].kind, .tensor.rows = shapes[i].rows, .tensor.cols = shapes[i].cols};
     }
     return dn_optimizer_heap_bytes(&config, params, n, mesh.size);
 }

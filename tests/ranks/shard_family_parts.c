@@ -244,10 +244,8 @@ static size_t heap_of(const char *rule, size_t n_matrices)
     const rig_shape shape = {DN_PARAM_MATRIX, 32, 64};
     const mesh_task t = mesh_task_of(rule);
     dn_param params[8] = {0};
-    for (size_t i = 0; i < n_matrices; i++) {
-        params[i] = (dn_param){.kind = shape.kind, .rows = shape.rows, .cols = shape.cols};
-        dn_param_set_whole(&params[i]);
-    }
+    for (size_t i = 0; i < n_matrices; i++)
+        params[i] = (dn_param){.kind = shape.kind, .tensor = {.rows = shape.rows, .cols = shape.cols}};
     return dn_optimizer_heap_bytes(&t.config, params, n_matrices, mesh.size);
 }
 

@@ -1,6 +1,6 @@
 /*
  * The optimizer of a program's own tensors against the optimizer underneath on the same blocks, bit for bit:
- * dense, with rows apart, in place, of four dimensions, split; alone and on meshes.
+ * dense, with rows apart, in place, split; alone and on meshes.
  */
 #include "base/fail.h"
 #include "support/dense.h"
@@ -21,8 +21,6 @@ static const rig_shape flat[N_MODEL] = {{DN_PARAM_MATRIX, 16, 12}, {DN_PARAM_MAT
 static const rig_cut cuts[N_MODEL] = {{DN_TP, DN_FS, 1},     {DN_TP, DN_FS, 8},     {DN_N_AXES, DN_N_AXES, 1},
                                       {DN_FS, DN_N_AXES, 1}, {DN_TP, DN_N_AXES, 1}, {DN_TP, DN_FS, 1}};
 static const size_t splits[N_MODEL] = {1, 3, 1, 1, 1, 1};
-static const size_t shapes[N_MODEL][DN_OPTIM_DIMS_MAX] = {{16, 12}, {24, 2, 3, 3}, {9, 20},
-                                                          {11, 6},  {13},          {11, 6}};
 
 /* ---- a program with tensors of its own ---- */
 
@@ -36,23 +34,18 @@ typedef struct program {
     dn_optim_report report;
 } program;
 
-static dn_dim_sharding public_cut(dn_axis axis, size_t unit)
-{
-    return axis == DN_N_AXES ? (dn_dim_sharding){0} : (dn_dim_sharding){axis, unit};
-}
-
 /* Without numbers. */
 static void describe(dn_optim_tensor *tensors, storage where)
 {
-    static const char *const names[] = {"x0", "x1", "x2", "x3", "x4", "x5"};
     for (size_t i = 0; i < N_MODEL; i++) {
-        tensors[i] = (dn_optim_tensor){.name = names[i],
-                                       .kind = flat[i].kind,
-                                       .row_sharding = public_cut(cuts[i].rows, cuts[i].unit),
-                                       .col_sharding = public_cut(cuts[i].cols, 1),
+        tensors[i] = (dn_optim_tensor){.kind = flat[i].kind,
+                                       .tensor.rows = flat[i].rows,
+                                       .tensor.cols = flat[i].cols,
+                                       .tensor.row_sharding = rig_sharding(cuts[i].rows, cuts[i].unit),
+                                       .tensor.col_sharding = rig_sharding(cuts[i].cols, 1),
                                        .n_views = splits[i],
                                        .in_place = where == IN_PLACE};
-        memcpy(tensors[i].shape, shapes[i], sizeof shapes[i]);
+        snprintf(tensors[i].tensor.name, sizeof tensors[i].tensor.name, "x%zu", i);
     }
 }
 
@@ -89,7 +82,7 @@ static dn_status open_program(program *p, const dn_mesh *mesh, storage where)
     describe(p->tensors, where);
     for (size_t i = 0; i < N_MODEL; i++) {
         dn_optim_tensor *t = &p->tensors[i];
-        p->blocks[i] = dn_optim_block(t, size, at);
+        p->blocks[i] = dn_tensor_block(&t->tensor, size, at);
         t->stride = where == APART ? p->blocks[i].cols + GAP : 0;
         DN_TRY(take(mesh ? mesh->all : NULL, where, extent(p, i), &t->weight));
         DN_TRY(take(mesh ? mesh->all : NULL, where, extent(p, i), &t->grad));
@@ -159,8 +152,10 @@ static bool same_states(const program *p, const optim_rig *rig)
     bool same = n == dn_optimizer_n_states(rig->optimizer);
     for (size_t k = 0; same && k < n; k++) {
         dn_shard b = rig_shard(rig, k);
-        dn_optim_state a = dn_optim_state_of(p->optim, k, dn_comm_rank(rig->comm));
-        same = strcmp(a.name, dn_optimizer_state(rig->optimizer, k)->name) == 0 && a.type == DN_REAL &&
+        const dn_tensor *state = dn_optim_state(p->optim, k);
+        dn_shard a = dn_optim_state_shard(p->optim, k, dn_comm_rank(rig->comm));
+        same = strcmp(state->name, dn_optimizer_state(rig->optimizer, k)->name) == 0 &&
+               state->type == DN_REAL && a.rank == b.rank &&
                memcmp(&a.block, &b.block, sizeof a.block) == 0 && a.replica == b.replica;
         size_t bytes = b.block.rows * b.block.cols * sizeof(dn_real);
         same = same && (bytes == 0 || memcmp(a.data, b.data, bytes) == 0);
@@ -251,10 +246,10 @@ static size_t copy_tensor(const program *p, size_t tensor, int rank, char *out)
     size_t used = p->blocks[tensor].rows * stride_of(p, tensor) * sizeof(dn_real);
     memcpy(out, p->tensors[tensor].weight, used);
     for (size_t k = 0; k < dn_optim_n_states(p->optim); k++) {
-        const dn_optim_state s = dn_optim_state_of(p->optim, k, rank);
+        const dn_shard s = dn_optim_state_shard(p->optim, k, rank);
         char name[16];
         snprintf(name, sizeof name, ".x%zu", tensor);
-        if (!strstr(s.name, name))
+        if (!strstr(dn_optim_state(p->optim, k)->name, name))
             continue;
         size_t bytes = s.block.rows * s.block.cols * sizeof(dn_real);
         memcpy(out + used, s.data, bytes);
@@ -314,8 +309,18 @@ static void weight_decay_changes_between_steps(void **state)
 {
     (void)state;
     dn_real w[2] = {1, 1}, v[1] = {1}, g[2] = {0};
-    const dn_optim_tensor tensors[] = {{.name = "a.w", .kind = DN_PARAM_MATRIX, .shape = {1, 2}, .weight = w, .grad = g},
-                                       {.name = "a.v", .kind = DN_PARAM_VECTOR, .shape = {1}, .weight = v, .grad = g}};
+    const dn_optim_tensor tensors[] = {{.tensor.name = "a.w",
+                                        .kind = DN_PARAM_MATRIX,
+                                        .tensor.rows = 1,
+                                        .tensor.cols = 2,
+                                        .weight = w,
+                                        .grad = g},
+                                       {.tensor.name = "a.v",
+                                        .kind = DN_PARAM_VECTOR,
+                                        .tensor.rows = 1,
+                                        .tensor.cols = 1,
+                                        .weight = v,
+                                        .grad = g}};
     static const double decays[] = {0.01, 0.5, 0.25}; /* the default is the first */
     dn_optim_config c = dn_optim_defaults();
     dn_optim_report report;
@@ -346,13 +351,19 @@ static void parts_of_unequal_rows_are_matrices_of_their_own(void **state)
     dn_real whole[14 * COLS], apart[14 * COLS], grad[14 * COLS];
     for (size_t i = 0; i < 14 * COLS; i++)
         whole[i] = apart[i] = (dn_real)i / 64;
-    dn_optim_tensor one = {.name = "qkv", .kind = DN_PARAM_MATRIX, .shape = {14, COLS}, .split_rows = {8, 3, 3},
-                           .weight = whole, .grad = grad},
+    dn_optim_tensor one = {.tensor.name = "qkv",
+                           .kind = DN_PARAM_MATRIX,
+                           .tensor.rows = 14,
+                           .tensor.cols = COLS,
+                           .split_rows = {8, 3, 3},
+                           .weight = whole,
+                           .grad = grad},
                     three[3];
-    static const char *const names[] = {"q", "k", "v"};
     for (size_t k = 0, row = 0; k < 3; row += rows[k++])
-        three[k] = (dn_optim_tensor){.name = names[k], .kind = DN_PARAM_MATRIX, .shape = {rows[k], COLS},
-                                     .weight = apart + row * COLS, .grad = grad + row * COLS};
+        three[k] = (dn_optim_tensor){.tensor = {.name = {"qkv"[k]}, .rows = rows[k], .cols = COLS},
+                                     .kind = DN_PARAM_MATRIX,
+                                     .weight = apart + row * COLS,
+                                     .grad = grad + row * COLS};
     for (size_t r = 0; dn_rule_at(r); r++) {
         dn_optim_config c = dn_optim_defaults();
         dn_optim_report report;
@@ -432,9 +443,10 @@ static void states_are_all_there_is_to_save(void **state)
     for (size_t i = 0; i < N_MODEL; i++)
         memcpy(again.tensors[i].weight, p.tensors[i].weight, extent(&p, i) * sizeof(dn_real));
     for (size_t k = 0; k < dn_optim_n_states(p.optim); k++) {
-        dn_optim_state from = dn_optim_state_of(p.optim, k, 0), to = dn_optim_state_of(again.optim, k, 0);
-        assert_string_equal(from.name, to.name);
-        memcpy(to.data, from.data, from.block.rows * from.block.cols * dn_type_bytes(from.type));
+        const dn_tensor *saved = dn_optim_state(p.optim, k);
+        dn_shard from = dn_optim_state_shard(p.optim, k, 0), to = dn_optim_state_shard(again.optim, k, 0);
+        assert_string_equal(saved->name, dn_optim_state(again.optim, k)->name);
+        memcpy(to.data, from.data, from.block.rows * from.block.cols * dn_type_bytes(saved->type));
     }
     for (int step = 2; step < STEPS; step++) {
         assert_int_equal(step_both(rig.comm, &p, &rig, step, APART), 0);
@@ -464,9 +476,10 @@ static void tensors_that_cannot_be_are_refused_by_name(void **state)
 {
     (void)state;
     dn_real x[64] = {0};
-    const char *long_name = "a_name_that_is_much_longer_than_those_of_tensors_are_in_checkpoints";
-    const dn_optim_tensor good = {
-        .name = "good", .kind = DN_PARAM_MATRIX, .shape = {4, 4}, .weight = x, .grad = x + 32};
+    const dn_optim_tensor good = {.tensor = {.name = "good", .rows = 4, .cols = 4},
+                                  .kind = DN_PARAM_MATRIX,
+                                  .weight = x,
+                                  .grad = x + 32};
     struct {
         dn_optim_tensor tensor;
         const char *said;
@@ -474,19 +487,19 @@ static void tensors_that_cannot_be_are_refused_by_name(void **state)
     const size_t n = sizeof bad / sizeof *bad;
     for (size_t k = 0; k < n; k++) {
         bad[k].tensor = good;
-        bad[k].tensor.name = "bad";
+        strcpy(bad[k].tensor.tensor.name, "bad");
         bad[k].said = "bad";
     }
-    bad[0].tensor.name = NULL, bad[0].said = "tensor 1";
-    bad[1].tensor.name = "", bad[1].said = "tensor 1";
-    bad[2].tensor.name = long_name, bad[2].said = "tensor 1";
-    bad[3].tensor.name = "good", bad[3].said = "both named good";
+    memset(bad[0].tensor.tensor.name, 'x', DN_TENSOR_NAME_MAX), bad[0].said = "tensor 1"; /* without an end */
+    strcpy(bad[1].tensor.tensor.name, ""), bad[1].said = "tensor 1";
+    memset(bad[2].tensor.tensor.name, 'x', DN_OPTIM_NAME_MAX), bad[2].said = "tensor 1";
+    strcpy(bad[3].tensor.tensor.name, "good"), bad[3].said = "both named good";
     bad[4].tensor.kind = DN_PARAM_N_KINDS;
-    bad[5].tensor.shape[0] = 0;
-    bad[6].tensor.shape[1] = SIZE_MAX / 2, bad[6].tensor.shape[2] = 4;
-    bad[7].tensor.row_sharding = (dn_dim_sharding){DN_DP, 1};
-    bad[8].tensor.row_sharding = (dn_dim_sharding){(dn_axis)17, 1};
-    bad[9].tensor.row_sharding = bad[9].tensor.col_sharding = (dn_dim_sharding){DN_FS, 1};
+    bad[5].tensor.tensor.rows = 0;
+    bad[6].tensor.tensor.cols = SIZE_MAX / 2;
+    bad[7].tensor.tensor.row_sharding = (dn_dim_sharding){DN_DP, 1};
+    bad[8].tensor.tensor.row_sharding = (dn_dim_sharding){(dn_axis)17, 1};
+    bad[9].tensor.tensor.row_sharding = bad[9].tensor.tensor.col_sharding = (dn_dim_sharding){DN_FS, 1};
     bad[10].tensor.n_views = 3;
     bad[11].tensor.n_views = 2, bad[11].tensor.kind = DN_PARAM_HEAD;
     bad[12].tensor.weight = NULL, bad[12].said = "bad: this rank holds a part of it, and gives no weight";
@@ -525,8 +538,12 @@ static int misplaced(dn_comm *comm, void *argument)
     RANKS_CHECK(dn_mesh_create(comm, t->size, &mesh) == DN_OK);
     RANKS_CHECK(dn_comm_alloc(comm, 1024, &memory) == DN_OK);
     for (int k = 0; k < 3; k++) {
-        dn_optim_tensor tensor = {
-            .name = "w", .kind = DN_PARAM_MATRIX, .shape = {4, 4}, .weight = memory, .in_place = true};
+        dn_optim_tensor tensor = {.tensor.name = "w",
+                                  .kind = DN_PARAM_MATRIX,
+                                  .tensor.rows = 4,
+                                  .tensor.cols = 4,
+                                  .weight = memory,
+                                  .in_place = true};
         tensor.grad = tensor.weight + 32;
         if (k == 0)
             tensor.grad = own;

@@ -564,10 +564,13 @@ static void nan_in_one_shard_skips_the_step_on_all(void **state)
 /* Two in a stack; elements say where they belong. */
 static void place_stack(dn_param params[2], const dn_mesh *mesh, dn_real *weights)
 {
-    params[0] = (dn_param){
-        .rows = 12, .cols = 5, .row_sharding = {DN_TP, 1}, .col_sharding = {DN_FS, 1}, .n_views = 3};
+    params[0] = (dn_param){.tensor.rows = 12,
+                           .tensor.cols = 5,
+                           .tensor.row_sharding = {DN_TP, 1},
+                           .tensor.col_sharding = {DN_FS, 1},
+                           .n_views = 3};
     params[1] = params[0];
-    params[1].rows = params[1].n_views = 10;
+    params[1].tensor.rows = params[1].n_views = 10;
     params[1].stack = 1;
     for (size_t i = 0, at = 0; i < 2; i++) {
         const dn_block b = params[i].block = dn_param_block(&params[i], mesh->size, mesh->at);

@@ -45,10 +45,10 @@ static void draw_stack(drawer *d, model *m, size_t unit)
     for (size_t i = 0; i < n; i++) {
         m->unit_of[m->n] = unit;
         m->params[m->n++] = (dn_param){.kind = DN_PARAM_MATRIX,
-                                       .rows = draw(d, 1, 13),
-                                       .cols = cols,
-                                       .row_sharding = {cut[0], row_unit},
-                                       .col_sharding = {cut[1], col_unit},
+                                       .tensor.rows = draw(d, 1, 13),
+                                       .tensor.cols = cols,
+                                       .tensor.row_sharding = {cut[0], cut[0] == DN_N_AXES ? 0 : row_unit},
+                                       .tensor.col_sharding = {cut[1], cut[1] == DN_N_AXES ? 0 : col_unit},
                                        .stack = i};
     }
 }
@@ -120,7 +120,7 @@ static dn_range along_tp(const dn_mesh *mesh, dn_dim_sharding cut, size_t n)
 static size_t find_row(const model *m, const dn_mesh *mesh, size_t first, size_t *row)
 {
     for (size_t i = first;; i++) {
-        dn_range rows = along_tp(mesh, m->params[i].row_sharding, m->params[i].rows);
+        dn_range rows = along_tp(mesh, m->params[i].tensor.row_sharding, m->params[i].tensor.rows);
         if (*row < rows.end - rows.first) {
             *row += rows.first;
             return i;
@@ -147,10 +147,11 @@ static int visit_element(const visit *v, size_t first, const dn_weight *w, const
                          size_t r, size_t c)
 {
     dn_comm *comm = v->comm;
-    size_t row = wb->row0 + r, k = r * wb->cols + c;
+    size_t row = wb->block.row0 + r, k = r * wb->block.cols + c;
     size_t i = find_row(v->m, v->mesh, first, &row);
-    size_t col = wb->col0 + c + along_tp(v->mesh, v->m->params[i].col_sharding, v->m->params[i].cols).first;
-    RANKS_CHECK(wb->row0 + r < w->rows && wb->col0 + c < w->cols);
+    size_t col = wb->block.col0 + c +
+                 along_tp(v->mesh, v->m->params[i].tensor.col_sharding, v->m->params[i].tensor.cols).first;
+    RANKS_CHECK(wb->block.row0 + r < w->rows && wb->block.col0 + c < w->cols);
     RANKS_CHECK(((dn_real *)behind(wb->weight))[k] == weight_value(i, row, col, v->version));
     if (!v->backward)
         return 0;
@@ -166,7 +167,8 @@ static int check_place(const visit *v, const dn_weight_block *wb)
     dn_comm *comm = v->comm;
     int holder = -1, me = dn_comm_rank(comm);
     for (int rank = 0; rank < dn_comm_size(comm); rank++)
-        if (dn_world_owns(dn_comm_world(comm), rank, behind(wb->weight), wb->rows * wb->cols * sizeof(dn_real)))
+        if (dn_world_owns(dn_comm_world(comm), rank, behind(wb->weight),
+                          wb->block.rows * wb->block.cols * sizeof(dn_real)))
             holder = rank;
     if (v->policy == DN_WEIGHTS_PER_RANK)
         RANKS_CHECK(holder < 0 || holder == me);
@@ -184,12 +186,12 @@ static int visit_stack(const visit *v, size_t first)
     const dn_weight *w = dn_weights_of(v->weights, first);
     for (size_t i = 0; i < w->n_blocks; i++) {
         const dn_weight_block *p = &w->blocks[i];
-        RANKS_CHECK(p->rows > 0 && p->cols > 0 && check_place(v, p) == 0);
-        for (size_t r = 0; r < p->rows; r++)
-            for (size_t c = 0; c < p->cols; c++) {
+        RANKS_CHECK(p->block.rows > 0 && p->block.cols > 0 && check_place(v, p) == 0);
+        for (size_t r = 0; r < p->block.rows; r++)
+            for (size_t c = 0; c < p->block.cols; c++) {
                 if (visit_element(v, first, w, p, r, c) != 0)
                     return 1;
-                covered[(p->row0 + r) * MAX_SIDE + p->col0 + c]++;
+                covered[(p->block.row0 + r) * MAX_SIDE + p->block.col0 + c]++;
             }
     }
     for (size_t r = 0; r < w->rows; r++)
@@ -205,10 +207,11 @@ static int check_share(const visit *v, size_t first)
     const dn_weight *w = dn_weights_of(v->weights, first);
     size_t rows = 0;
     for (size_t i = first; i == first || (i < v->m->n && v->m->params[i].stack > 0); i++) {
-        dn_range part = along_tp(v->mesh, v->m->params[i].row_sharding, v->m->params[i].rows);
+        dn_range part = along_tp(v->mesh, v->m->params[i].tensor.row_sharding, v->m->params[i].tensor.rows);
         rows += part.end - part.first;
     }
-    dn_range cols = along_tp(v->mesh, v->m->params[first].col_sharding, v->m->params[first].cols);
+    dn_range cols =
+        along_tp(v->mesh, v->m->params[first].tensor.col_sharding, v->m->params[first].tensor.cols);
     RANKS_CHECK(w->rows == rows && w->cols == cols.end - cols.first);
     RANKS_CHECK(v->mesh->size[DN_FS] > 1 || w->n_blocks <= 1);
     return 0;
@@ -480,10 +483,18 @@ static void memory_of_parameters_falls_as_one_over_fs(void **state)
 {
     (void)state;
     const size_t unit_of[] = {0, 1, 1};
-    const dn_param params[] = {
-        {.rows = 120, .cols = 240, .row_sharding = {DN_TP, 4}, .col_sharding = {DN_FS, 1}},
-        {.rows = 240, .cols = 120, .row_sharding = {DN_TP, 1}, .col_sharding = {DN_FS, 2}},
-        {.rows = 120, .cols = 480, .row_sharding = {DN_FS, 1}, .col_sharding = {DN_TP, 8}}};
+    const dn_param params[] = {{.tensor.rows = 120,
+                                .tensor.cols = 240,
+                                .tensor.row_sharding = {DN_TP, 4},
+                                .tensor.col_sharding = {DN_FS, 1}},
+                               {.tensor.rows = 240,
+                                .tensor.cols = 120,
+                                .tensor.row_sharding = {DN_TP, 1},
+                                .tensor.col_sharding = {DN_FS, 2}},
+                               {.tensor.rows = 120,
+                                .tensor.cols = 480,
+                                .tensor.row_sharding = {DN_FS, 1},
+                                .tensor.col_sharding = {DN_TP, 8}}};
     const size_t unit = (240 * 120 + 120 * 480) * sizeof(dn_real), whole = unit + 120 * 240 * sizeof(dn_real);
     for (int fs = 1; fs <= 6; fs++)
         for (int tp = 1; tp <= 2; tp++) {
@@ -507,7 +518,7 @@ static int share_what_fs_does_not_cut(dn_comm *comm, void *argument)
     const int size[DN_N_AXES] = {1, 2, 1};
     const size_t unit_of[] = {0};
     dn_param param = {
-        .name = "gain", .rows = 1, .cols = 8, .row_sharding = {DN_N_AXES, 1}, .col_sharding = {DN_TP, 1}};
+        .tensor.name = "gain", .tensor.rows = 1, .tensor.cols = 8, .tensor.col_sharding = {DN_TP, 1}};
     dn_mesh *mesh;
     dn_weights *w;
     RANKS_CHECK(dn_mesh_create(comm, size, &mesh) == DN_OK);
@@ -540,8 +551,10 @@ static int lose_a_rank(dn_comm *comm, void *argument)
     RANKS_CHECK(dn_mesh_create(comm, size, &mesh) == DN_OK && dn_stream_create("ref", 1, &stream) == DN_OK);
     RANKS_CHECK(dn_comm_alloc_device(comm, 2 * N * bytes, &memory) == DN_OK);
     for (size_t i = 0; i < N; i++) {
-        params[i] =
-            (dn_param){.rows = SIDE, .cols = SIDE, .row_sharding = {DN_FS, 1}, .col_sharding = {DN_TP, 1}};
+        params[i] = (dn_param){.tensor.rows = SIDE,
+                               .tensor.cols = SIDE,
+                               .tensor.row_sharding = {DN_FS, 1},
+                               .tensor.col_sharding = {DN_TP, 1}};
         params[i].block = dn_param_block(&params[i], size, mesh->at);
         params[i].weight = dn_at(memory, 2 * i * SIDE * SIDE);
         params[i].grad = dn_at(memory, (2 * i + 1) * SIDE * SIDE);

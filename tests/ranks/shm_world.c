@@ -96,15 +96,17 @@ static void the_table_shows_who_is_where(void **state)
     dn_world *world;
     char *text;
     size_t bytes;
-    assert_int_equal(dn_world_create(2, ARENA, 2, 5, &world), DN_OK);
+    assert_int_equal(dn_world_create(3, ARENA, 2, 5, &world), DN_OK);
     dn_world_set_pid(world, 1, 4711);
     dn_world_tick(world, 0, 12, "forward");
-    dn_world_tick(world, 1, 13, "a phase of more than 16 letters");
+    dn_world_tick(world, 1, 13, "a phase of more than 24 letters");
+    dn_world_tick(world, 2, 14, "dion: orthonormalize R"); /* the longest of our own */
     FILE *out = open_memstream(&text, &bytes);
     dn_world_print(world, out);
     fclose(out);
     assert_non_null(strstr(text, "   0        0       12  forward "));
-    assert_non_null(strstr(text, "   1     4711       13  a phase of more  "));
+    assert_non_null(strstr(text, "   1     4711       13  a phase of more than 24    "));
+    assert_non_null(strstr(text, "   2        0       14  dion: orthonormalize R  "));
     free(text);
     dn_world_destroy(&world);
 }

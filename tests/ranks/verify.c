@@ -69,7 +69,8 @@ static dn_range part(const dn_mesh *mesh, size_t n, dn_axis axis, plant what)
 /* [ROWS, COLS] over fs and tp, replicated over dp. */
 static dn_status show_weights(dn_verify *v, const dn_mesh *mesh, plant what)
 {
-    dn_verify_tensor t = {"weights", "matrix", ROWS, COLS, DN_REAL, DN_AXIS(DN_DP)};
+    dn_verify_tensor t = {
+        "weights", {.name = "matrix", .rows = ROWS, .cols = COLS, .type = DN_REAL}, DN_AXIS(DN_DP)};
     dn_range rows = part(mesh, ROWS, DN_FS, what), cols = part(mesh, COLS, DN_TP, NOTHING);
     dn_real data[ROWS * COLS];
     dn_block b = {rows.first, rows.end - rows.first, cols.first, cols.end - cols.first};
@@ -81,7 +82,7 @@ static dn_status show_weights(dn_verify *v, const dn_mesh *mesh, plant what)
     if (what == OUTSIDE && last)
         b.row0++;
     if (what == OTHER_SHAPE)
-        t.rows++;
+        t.tensor.rows++;
     DN_TRY(dn_verify_block(v, &t, b, data));
     if (what == LAST_BIT && last_of(mesh, DN_DP))
         data[0] = (dn_real)nextafterf((float)data[0], 9);
@@ -92,9 +93,12 @@ static dn_status show_weights(dn_verify *v, const dn_mesh *mesh, plant what)
 /* A whole vector on every rank; a vector in slices of its own for each, some of them empty; another line. */
 static dn_status show_vectors(dn_verify *v, const dn_mesh *mesh, plant what)
 {
-    const dn_verify_tensor whole = {"weights", "vector", 1, LENGTH, DN_REAL, DN_ALL_AXES};
-    const dn_verify_tensor sliced = {"state", "slices", 1, SLICED, DN_F64, 0};
-    const dn_verify_tensor extra = {"state", "extra", 1, LENGTH, DN_REAL, DN_ALL_AXES};
+    const dn_verify_tensor whole = {
+        "weights", {.name = "vector", .rows = 1, .cols = LENGTH, .type = DN_REAL}, DN_ALL_AXES};
+    const dn_verify_tensor sliced = {
+        "state", {.name = "slices", .rows = 1, .cols = SLICED, .type = DN_F64}, 0};
+    const dn_verify_tensor extra = {
+        "state", {.name = "extra", .rows = 1, .cols = LENGTH, .type = DN_REAL}, DN_ALL_AXES};
     dn_real data[LENGTH];
     double slices[SLICED];
     dn_range slice = dn_shard_range(SLICED, 4, dn_comm_size(mesh->all), dn_comm_rank(mesh->all));
@@ -286,13 +290,14 @@ static dn_status show_types(dn_verify *v, const dn_mesh *mesh, void *context)
     const double zero = 0, tiny = alone ? 0 : 1e-100;
     const dn_block one = {0, 1, 0, 1};
     for (int type = 0; type < DN_N_TYPES; type++) {
-        char name[12];
-        snprintf(name, sizeof name, "%d", type);
-        const dn_verify_tensor t = {"types", name, 1, 1, (dn_type)type, DN_ALL_AXES};
+        dn_verify_tensor t = {"types", {.rows = 1, .cols = 1, .type = (dn_type)type}, DN_ALL_AXES};
+        snprintf(t.tensor.name, sizeof t.tensor.name, "%d", type);
         DN_TRY(dn_verify_block(v, &t, one, numbers[type]));
     }
-    const dn_verify_tensor zeros = {"zeros", "zero", 1, 1, DN_F64, DN_ALL_AXES};
-    const dn_verify_tensor tinies = {"zeros", "tiny", 1, 1, DN_F64, DN_ALL_AXES};
+    const dn_verify_tensor zeros = {
+        "zeros", {.name = "zero", .rows = 1, .cols = 1, .type = DN_F64}, DN_ALL_AXES};
+    const dn_verify_tensor tinies = {
+        "zeros", {.name = "tiny", .rows = 1, .cols = 1, .type = DN_F64}, DN_ALL_AXES};
     DN_TRY(dn_verify_block(v, &zeros, one, &zero));
     return dn_verify_block(v, &tinies, one, &tiny);
 }

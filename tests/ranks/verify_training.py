@@ -64,13 +64,6 @@ def expect_within_tolerance(report, what, full_rank=False):
 
 
 @case
-def the_fake_device_holds_on_every_mesh():
-    """In the order of streams in which copies overtake kernels wherever no event forbids it."""
-    done = verify("device=fake", *BOTH[:1], "float", ranks=4, env={"DIONODE_FAKE_ORDER": "last"})
-    expect(done.returncode == 0, f"{done.stdout[-2000:]}{done.stderr}")
-
-
-@case
 def every_mesh_holds_in_both_precisions_and_the_file_has_all_of_it():
     report = verified(*BOTH, "--steps", "20")
     expect(sorted(report) == PRECISIONS, f"{sorted(report)}")

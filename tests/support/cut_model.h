@@ -112,11 +112,11 @@ static inline void cut_model_destroy(cut_model *m)
 static inline double block_difference(const dn_real *part, const dn_real *whole, const dn_param *p)
 {
     double worst = 0, size = 0;
-    for (size_t i = 0; i < p->rows * p->cols; i++)
+    for (size_t i = 0; i < p->tensor.rows * p->tensor.cols; i++)
         size = larger(size, fabs((double)whole[i]));
     for (size_t i = 0; i < p->block.rows; i++)
         for (size_t j = 0; j < p->block.cols; j++) {
-            double at = (double)whole[(p->block.row0 + i) * p->cols + p->block.col0 + j];
+            double at = (double)whole[(p->block.row0 + i) * p->tensor.cols + p->block.col0 + j];
             worst = larger(worst, fabs((double)part[i * p->block.cols + j] - at));
         }
     return worst / size;

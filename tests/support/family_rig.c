@@ -227,7 +227,7 @@ static void element_wise_step(family_rig *rig, const dn_rule *rule, const dn_upd
 {
     const family_options *o = &rig->options;
     const dn_optim_config config = config_of(o);
-    const dn_param param = {.kind = DN_PARAM_MATRIX, .rows = o->rows, .cols = o->cols};
+    const dn_param param = {.kind = DN_PARAM_MATRIX, .tensor.rows = o->rows, .tensor.cols = o->cols};
     dn_chunk chunk = {.param = &param, .n = o->rows * o->cols, .weight = rig->weight, .grad = rig->grad};
     memcpy(chunk.states, rig->states, sizeof chunk.states);
     rule->update(rig->stream, &config, &chunk, params);

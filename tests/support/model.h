@@ -95,7 +95,7 @@ static inline size_t elements_of(const dn_param *params, size_t n_params)
 {
     size_t n = 0;
     for (size_t p = 0; p < n_params; p++)
-        n += params[p].rows * params[p].cols;
+        n += params[p].tensor.rows * params[p].tensor.cols;
     return n;
 }
 

@@ -35,13 +35,14 @@ static void describe(dn_param *params, const rig_shape *shapes, size_t n, const 
 {
     const rig_cut none = {DN_N_AXES, DN_N_AXES, 1};
     for (size_t i = 0; i < n; i++) {
-        params[i] = (dn_param){.kind = shapes[i].kind, .rows = shapes[i].rows, .cols = shapes[i].cols};
+        params[i] =
+            (dn_param){.kind = shapes[i].kind, .tensor.rows = shapes[i].rows, .tensor.cols = shapes[i].cols};
         rig_cut cut = mesh->cuts ? mesh->cuts[i] : none;
-        params[i].row_sharding = (dn_dim_sharding){cut.rows, cut.unit};
-        params[i].col_sharding = (dn_dim_sharding){cut.cols, 1};
+        params[i].tensor.row_sharding = rig_sharding(cut.rows, cut.unit);
+        params[i].tensor.col_sharding = rig_sharding(cut.cols, 1);
         params[i].n_views = mesh->splits ? mesh->splits[i] : 1;
         params[i].block = dn_param_block(&params[i], mesh->size, at);
-        snprintf(params[i].name, sizeof params[i].name, "x%zu", i);
+        snprintf(params[i].tensor.name, sizeof params[i].tensor.name, "x%zu", i);
     }
 }
 
@@ -130,7 +131,7 @@ dn_real *rig_grad(const optim_rig *rig, size_t i)
 static size_t find_state(const optim_rig *rig, const char *prefix, size_t i)
 {
     char name[DN_TENSOR_NAME_MAX];
-    snprintf(name, sizeof name, "%s.%s", prefix, rig->params[i].name);
+    snprintf(name, sizeof name, "%s.%s", prefix, rig->params[i].tensor.name);
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++)
         if (strcmp(dn_optimizer_state(rig->optimizer, k)->name, name) == 0)
             return k;
@@ -202,7 +203,7 @@ rig_whole rig_whole_weight(const optim_rig *rig, size_t i)
         shards[rank].block = dn_param_block(&rig->params[i], rig->mesh->size, at);
         shards[rank].data = behind(dn_comm_peer(rig->comm, rig->params[i].weight, rank));
     }
-    return put_together(shards, n_ranks, rig->params[i].rows, rig->params[i].cols, DN_REAL);
+    return put_together(shards, n_ranks, rig->params[i].tensor.rows, rig->params[i].tensor.cols, DN_REAL);
 }
 
 rig_whole rig_whole_state(const optim_rig *rig, size_t state)
@@ -223,7 +224,7 @@ void rig_set_grad(optim_rig *rig, size_t i, const double *grad)
     for (size_t row = 0; row < b.rows; row++)
         for (size_t col = 0; col < b.cols; col++)
             rig_grad(rig, i)[row * b.cols + col] =
-                (dn_real)grad[(b.row0 + row) * rig->params[i].cols + b.col0 + col];
+                (dn_real)grad[(b.row0 + row) * rig->params[i].tensor.cols + b.col0 + col];
 }
 
 dn_status rig_step(optim_rig *rig, double lr)

@@ -21,6 +21,11 @@ typedef struct rig_cut {
     size_t unit;
 } rig_cut;
 
+static inline dn_dim_sharding rig_sharding(dn_axis axis, size_t unit)
+{
+    return axis == DN_N_AXES ? (dn_dim_sharding){0} : (dn_dim_sharding){axis, unit};
+}
+
 /* Where a rig lives: a mesh of size[], and the cuts [n] of its parameters (NULL: none). Also into how many
  * matrices each is split (NULL: none is). */
 typedef struct rig_mesh {

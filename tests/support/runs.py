@@ -99,16 +99,20 @@ def run(command, limit_s=90, **options):
     return subprocess.run(command, capture_output=True, text=True, timeout=limit_s, **options)
 
 
-def choices(key, program=None):
+def key_line(key, program=None):
+    """What --keys prints for a key."""
     keys = run([program or PROGRAM, "train", "--keys"]).stdout.splitlines()
-    line = next(line for line in keys if line.startswith(f"{key} "))
-    return re.findall(r"\(([\w|]+)\)", line)[-1].split("|")
+    return next(line for line in keys if line.startswith(f"{key} "))
+
+
+def choices(key, program=None):
+    return re.findall(r"\(([\w|]+)\)", key_line(key, program))[-1].split("|")
 
 
 def rules(program=None):
-    """The rules that the key `optimizer` knows, by the first of their names: not those that microsoft/dion has beside."""
-    return [name for name in choices("optimizer", program)
-            if name not in ("nordion2", "fron") and not name.endswith(("_reference", "_simple"))]
+    """The rules that the key `optimizer` takes, without their other names ("fron = dion2" in --keys)."""
+    line = key_line("optimizer", program)
+    return [name for name in choices("optimizer", program) if not re.search(rf"\b{name} = \w", line)]
 
 
 def tensors(blob):

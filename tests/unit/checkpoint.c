@@ -42,9 +42,10 @@ static int tear_down(void **state)
 static dn_real numbers[10] = {(dn_real)0.1, (dn_real)-0.0,  (dn_real)NAN, (dn_real)INFINITY, (dn_real)1e-40,
                               (dn_real)3,   (dn_real)-1e30, (dn_real)5,   (dn_real)6,        (dn_real)7};
 static const dn_shard whole[] = {{{0, 2, 0, 3}, numbers, 0, 0}, {{0, 1, 0, 4}, numbers + 6, 0, 0}};
-static const dn_tensor tensors[] = {{"wte.weight", 2, 3, DN_REAL, false, 1, &whole[0]},
-                                    {"none", 0, 4, DN_REAL, false, 0, NULL},
-                                    {"b", 1, 4, DN_REAL, false, 1, &whole[1]}};
+static const dn_sharded_tensor tensors[] = {
+    {{.name = "wte.weight", .rows = 2, .cols = 3, .type = DN_REAL}, 1, &whole[0]},
+    {{.name = "none", .rows = 0, .cols = 4, .type = DN_REAL}, 0, NULL},
+    {{.name = "b", .rows = 1, .cols = 4, .type = DN_REAL}, 1, &whole[1]}};
 static const dn_meta meta[] = {{"step", "41"}, {"quote", "\"é\n"}};
 
 static dn_status write_small(uint64_t step)
@@ -75,12 +76,12 @@ static void what_was_written_is_read_bit_for_bit(void **state)
     assert_int_equal(write_small(7), DN_OK);
     assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000007.safetensors"), NULL, NULL, &c), DN_OK);
     for (size_t i = 0; i < 3; i++) {
-        const dn_tensor *t = &tensors[i];
+        const dn_tensor *t = &tensors[i].tensor;
         const dn_real *data;
         assert_int_equal(dn_checkpoint_tensor(c, t->name, t->rows, t->cols, &data), DN_OK);
         assert_int_equal((uintptr_t)data % sizeof *data, 0);
-        if (t->n_shards > 0)
-            assert_memory_equal(data, t->shards[0].data, t->rows * t->cols * sizeof *data);
+        if (tensors[i].n_shards > 0)
+            assert_memory_equal(data, tensors[i].shards[0].data, t->rows * t->cols * sizeof *data);
     }
     assert_string_equal(dn_checkpoint_meta(c, "step"), "41");
     assert_string_equal(dn_checkpoint_meta(c, "quote"), "\"é\n");
@@ -235,8 +236,8 @@ static void bfloat16_is_written_as_it_is_and_read_as_numbers(void **state)
     const double least = ldexp(1, -133), largest = ldexp(255, 120);
     const double expected[6] = {1, -2, -(double)INFINITY, least, largest, -0.0};
     const dn_shard parts[] = {{{0, 2, 0, 2}, left, 0, 0}, {{0, 2, 2, 1}, right, 0, 0}};
-    const dn_tensor both[] = {{"wide", 2, 3, DN_REAL, false, 1, &whole[0]},
-                              {"narrow", 2, 3, DN_BF16, false, 2, parts}};
+    const dn_sharded_tensor both[] = {{{.name = "wide", .rows = 2, .cols = 3, .type = DN_REAL}, 1, &whole[0]},
+                                      {{.name = "narrow", .rows = 2, .cols = 3, .type = DN_BF16}, 2, parts}};
     const dn_block all = {0, 2, 0, 3}, corner = {1, 1, 1, 2};
     dn_checkpoint *c;
     const dn_real *data = NULL;
@@ -510,7 +511,8 @@ static dn_status write_large(void (*tick)(void *), void *context)
     for (size_t i = 0; i < LARGE / sizeof *data; i++)
         data[i] = (dn_real)i;
     dn_shard shard = {{0, 1, 0, LARGE / sizeof *data}, data, 0, 0};
-    dn_tensor tensor = {"large", 1, LARGE / sizeof *data, DN_REAL, false, 1, &shard};
+    dn_sharded_tensor tensor = {
+        {.name = "large", .rows = 1, .cols = LARGE / sizeof *data, .type = DN_REAL}, 1, &shard};
     return dn_checkpoint_write(alone, dir.dir, 4, 2, NULL, 0, &tensor, 1, tick, context);
 }
 

@@ -69,7 +69,8 @@ static void free_shards(shard_list *list)
 static dn_status write_shards(uint64_t step, size_t rows, size_t cols, const shard_list *list)
 {
     const dn_meta meta = {"step", "1"};
-    const dn_tensor tensor = {"x", rows, cols, DN_REAL, false, list->n, list->shards};
+    const dn_sharded_tensor tensor = {
+        {.name = "x", .rows = rows, .cols = cols, .type = DN_REAL}, list->n, list->shards};
     return dn_checkpoint_write(alone, dir.dir, step, 2, &meta, 1, &tensor, 1, NULL, NULL);
 }
 
@@ -100,8 +101,7 @@ static void the_file_does_not_tell_how_tensors_were_cut(void **state)
         for (int col_parts = 1; col_parts < MAX_CUTS; col_parts++) {
             shard_list list;
             cut_grid(&list, numbers, ROWS, COLS, row_parts, col_parts, row_parts);
-            list.shards[list.n++] =
-                (dn_shard){{0, ROWS, 0, COLS}, NULL, 0, 0}; /* a replica that leaves it to others */
+            list.shards[list.n++] = (dn_shard){{0}, NULL, 0, 0}; /* a rank that holds nothing */
             list.shards[list.n++] = (dn_shard){{5, 0, 0, COLS}, numbers, 0, 0}; /* an empty part */
             assert_int_equal(write_shards(2, ROWS, COLS, &list), DN_OK);
             assert_same_files("step_00000001.safetensors", "step_00000002.safetensors");
@@ -151,12 +151,12 @@ static void holes_and_overlaps_are_refused_and_nothing_is_written(void **state)
         dn_block blocks[3];
         const char *why;
     } wrong[] = {
-        {{{0, 10, 0, COLS}, {10, 12, 0, COLS}}, "hold"},                  /* the last row is missing */
-        {{{0, ROWS, 0, 8}, {0, ROWS, 9, 8}}, "hold"},                     /* a column is missing */
-        {{{0, 10, 0, COLS}, {9, 14, 0, COLS}}, "overlap"},                /* a row twice */
-        {{{0, 10, 0, COLS}, {9, 1, 3, 1}, {10, 13, 0, COLS}}, "overlap"}, /* an element twice */
+        {{{0, 10, 0, COLS}, {10, 12, 0, COLS}}, "covered by no rank"},     /* the last row is missing */
+        {{{0, ROWS, 0, 8}, {0, ROWS, 9, 8}}, "covered by no rank"},        /* a column is missing */
+        {{{0, 10, 0, COLS}, {9, 14, 0, COLS}}, "again by"},                /* a row twice */
+        {{{0, 10, 0, COLS}, {9, 1, 3, 1}, {10, 13, 0, COLS}}, "again by"}, /* an element twice */
         {{{0, 12, 0, COLS}, {12, 10, 0, COLS}, {0, 1, 0, COLS}},
-         "overlap"}, /* as many elements as there are */
+         "again by"}, /* as many elements as there are */
         {{{0, ROWS + 1, 0, COLS}}, "beyond"},
         {{{0, ROWS, 1, COLS}}, "beyond"},
         {{{SIZE_MAX, 2, 0, COLS}}, "beyond"},
@@ -171,8 +171,7 @@ static void holes_and_overlaps_are_refused_and_nothing_is_written(void **state)
         assert_non_null(strstr(dn_error_message(), wrong[i].why));
         assert_int_equal(scratch_entries(dir.dir, false), 1);
     }
-    shard_list held_by_nobody = {.n = 1, .shards = {{{0, ROWS, 0, COLS}, NULL, 0, 0}}};
-    assert_int_equal(write_shards(2, ROWS, COLS, &held_by_nobody), DN_ERR_ARG);
+    assert_int_equal(write_shards(2, ROWS, COLS, &(shard_list){0}), DN_ERR_ARG);
 }
 
 static void a_disk_that_fills_up_amid_shards_keeps_the_old_generation(void **state)

@@ -197,6 +197,110 @@ static void error_feedback_loses_nothing(void **state)
     free_rig(&r);
 }
 
+static const char *const dense_names[] = {"f32", "bf16", "fp4", "int8", "int2", "sign"};
+
+/* Every dense codec behind every sparse one: what comes back of an entry is what the dense one makes of it (0
+ * for none), and a message is as long as said. */
+static void any_dense_codec_writes_the_entries_of_any_sparse_one(void **state)
+{
+    enum { N = 3000 };
+    static const char *const sparse[] = {"topk", "threshold", "rows"};
+    static const double lost[] = {0,    0.004, 0.5,
+                                  0.01, 0.62,  0.62}; /* at most, as a share of the entries' length */
+    dn_real *x = normal(N, 1);
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 6; j++) {
+            dn_codec_config config = {.values = dn_codec_find(dense_names[j]),
+                                      .cols = 50,
+                                      .tile_rows = 8,
+                                      .tile_cols = 8,
+                                      .k = 16,
+                                      .tau = 1,
+                                      .share = 0.5,
+                                      .seed = 1,
+                                      .draw = 7};
+            rig r = make_rig(sparse[i], &config, N);
+            config.values = dn_codec_find("f32");
+            rig exact = make_rig(sparse[i], &config, N);
+            dn_real right[N] = {0}, y[N] = {0};
+            there_and_back(&exact, x, right, 1);
+            there_and_back(&r, x, y, 1);
+            double error = 0, length = 0;
+            for (size_t e = 0; e < N; e++) {
+                assert_true(right[e] == 0 ? y[e] == 0 : right[e] == x[e]);
+                error += pow((double)(y[e] - right[e]), 2), length += pow((double)right[e], 2);
+            }
+            assert_above(length, 0.3 * N);
+            assert_at_most(sqrt(error / length), lost[j]);
+            free_rig(&r), free_rig(&exact);
+        }
+    free(x);
+}
+
+/* Of 1000 numbers: 4 blocks of 256. */
+static void the_bytes_of_dense_codecs_are_those_of_the_formula(void **state)
+{
+    const size_t e = sizeof(dn_real),
+                 right[] = {1000 * e, 2000, 4 * e + 500, 4 * e + 1000, 4 * e + 250, 8 + 125};
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(dn_codec_bytes(dn_codec_find(dense_names[i]), &(dn_codec_config){0}, 1000),
+                         (right[i] + 7) / 8 * 8);
+}
+
+/* The rest stays behind, of higher index: with error feedback it is in later messages. */
+static void more_entries_than_a_message_has_room_for_wait(void **state)
+{
+    enum { N = 100 };
+    rig r = make_rig("threshold", &(dn_codec_config){.tau = 0.5, .share = 0.25}, N);
+    dn_real x[N], e[N] = {0}, all[N] = {0};
+    for (int i = 0; i < N; i++)
+        x[i] = (dn_real)(i % 2 ? 1 + i : 0.25); /* 50 reach tau, 25 find room */
+    upload(&r, r.e, e);
+    upload(&r, r.y, all);
+    for (int step = 0; step < 3; step++) {
+        uint64_t count = 0;
+        upload(&r, r.x, step == 0 ? x : all); /* all is 0 then */
+        dn_codec_encode_feedback(r.s, r.codec, &r.config, r.message, r.e, 1, r.x, N, r.work);
+        dn_codec_decode_add(r.s, r.codec, &r.config, r.y, 1, r.message, N, r.work);
+        dn_codec_count(r.s, r.codec, &r.config, &count, r.message, N);
+        assert_int_equal(dn_stream_sync(r.s), DN_OK);
+        assert_int_equal(count, step < 2 ? 25 : 0);
+        assert_int_equal(dn_codec_sent_bytes(r.codec, &r.config, N, count),
+                         (count * 2 + 7) / 8 * 8 + (count * sizeof(dn_real) + 7) / 8 * 8);
+    }
+    dn_download(r.s, all, r.y, N);
+    dn_download(r.s, e, r.e, N);
+    assert_int_equal(dn_stream_sync(r.s), DN_OK);
+    for (int i = 0; i < N; i++)
+        assert_true(i % 2 ? all[i] == x[i] && e[i] == 0 : all[i] == 0 && e[i] == x[i]);
+    free_rig(&r);
+}
+
+/* Of 40 rows 10 in each draw: in 400 draws each row about 100 times, and never as many as would be chance
+ * once in a million. */
+static void drawn_rows_are_as_likely_as_each_other(void **state)
+{
+    enum { ROWS = 40, COLS = 3, N = ROWS * COLS, DRAWS = 400 };
+    dn_real x[N], y[N] = {0};
+    for (int i = 0; i < N; i++)
+        x[i] = 1;
+    for (uint64_t draw = 0; draw < DRAWS; draw++) {
+        dn_real before = 0, after = 0;
+        rig r = make_rig("rows", &(dn_codec_config){.cols = COLS, .share = 0.25, .seed = 9, .draw = draw}, N);
+        for (int i = 0; i < N; i++)
+            before += y[i];
+        there_and_back(&r, x, y, 1);
+        for (int i = 0; i < N; i++)
+            after += y[i];
+        assert_true(after - before == 10 * COLS);
+        free_rig(&r);
+    }
+    for (int i = 0; i < N; i++) {
+        assert_true(y[i] == y[i / COLS * COLS]); /* whole rows */
+        assert_close((double)y[i], DRAWS / 4.0, 5 * sqrt(DRAWS * 0.25 * 0.75));
+    }
+}
+
 static void an_unknown_codec_is_none(void **state)
 {
     assert_null(dn_codec_find("zip"));
@@ -212,6 +316,10 @@ TESTS(codec)
         cmocka_unit_test(the_bytes_of_the_largest_entries_are_those_of_the_formula),
         cmocka_unit_test(ties_go_to_the_lower_index_and_zeros_nowhere),
         cmocka_unit_test(error_feedback_loses_nothing),
+        cmocka_unit_test(any_dense_codec_writes_the_entries_of_any_sparse_one),
+        cmocka_unit_test(the_bytes_of_dense_codecs_are_those_of_the_formula),
+        cmocka_unit_test(more_entries_than_a_message_has_room_for_wait),
+        cmocka_unit_test(drawn_rows_are_as_likely_as_each_other),
         cmocka_unit_test(an_unknown_codec_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,7 +39,8 @@ static int tear_down(void **state)
 static dn_status prepare_files(const char *const *files, size_t n, double fraction, uint64_t shard_tokens,
                                dn_prepare_result *result)
 {
-    return dn_prepare_shards(files, n, out, fraction, shard_tokens, NULL, NULL, result);
+    return dn_prepare_shards(files, n, out, &(dn_prepare_options){.val_fraction = fraction}, shard_tokens, NULL, NULL,
+                             result);
 }
 
 static dn_status prepare_one(const char *name, double fraction, uint64_t shard_tokens,
@@ -113,7 +114,7 @@ static void the_public_call_makes_one_shard_of_each_kind_of_a_small_text(void **
 {
     const char *file = scratch_path(&dir, "text");
     dn_prepare_result result;
-    assert_int_equal(dn_prepare(&file, 1, out, 0.1, NULL, NULL, &result), DN_OK);
+    assert_int_equal(dn_prepare(&file, 1, out, &(dn_prepare_options){.val_fraction = 0.1}, NULL, NULL, &result), DN_OK);
     assert_int_equal(assert_shards_are_the_text(0.1, HUNDRED_MILLION, &result), 2);
 }
 
@@ -181,10 +182,10 @@ static void a_preparation_that_fails_leaves_no_empty_folder(void **state)
     assert_int_equal(mkdir(scratch_path(&dir, "empty"), 0777), 0);
     strcpy(deep, scratch_path(&dir, "empty"));
     const char *file = scratch_path(&dir, "short");
-    assert_int_equal(dn_prepare_shards(&file, 1, deep, 0.1, BLOCK, NULL, NULL, &result), DN_ERR_DATA);
+    assert_int_equal(dn_prepare_shards(&file, 1, deep, &(dn_prepare_options){.val_fraction = 0.1}, BLOCK, NULL, NULL, &result), DN_ERR_DATA);
     assert_int_equal(access(deep, F_OK), 0);
     strcat(deep, "/x//y/");
-    assert_int_equal(dn_prepare_shards(&file, 1, deep, 0.1, BLOCK, NULL, NULL, &result), DN_ERR_DATA);
+    assert_int_equal(dn_prepare_shards(&file, 1, deep, &(dn_prepare_options){.val_fraction = 0.1}, BLOCK, NULL, NULL, &result), DN_ERR_DATA);
     assert_int_equal(scratch_entries(scratch_path(&dir, "empty"), false), 0);
     assert_int_equal(prepare_one("empty", 0.1, BLOCK, &result), DN_ERR_DATA);
     assert_non_null(strstr(dn_error_message(), "no file in"));
@@ -224,7 +225,7 @@ static void gzip_and_dictzip_are_read_as_what_is_in_them(void **state)
 static void damaged_gzip_is_refused_and_leaves_nothing(void **state)
 {
     size_t bytes = 0;
-    dn_prepare_result result = {77, 77};
+    dn_prepare_result result = {.train_tokens = 77, .val_tokens = 77};
     write_gzip("good.gz");
     char *packed = scratch_read(dir.path, &bytes);
     assert_non_null(packed);
@@ -276,9 +277,9 @@ static void nothing_behind_a_gzip_member_is_passed_over(void **state)
     refuse_gzip(packed, bytes, "what follows member 1");
     packed[second + 3] &= 0x7f;
     packed[0] ^= 1;
-    refuse_gzip(packed, bytes, "bad.gz: damaged gzip data: it does not begin as gzip does");
+    refuse_gzip(packed, bytes, "bad.gz: damaged gzip data: no gzip header");
     packed[0] ^= 1;
-    refuse_gzip(packed, 0, "does not begin as gzip does");
+    refuse_gzip(packed, 0, "no gzip header");
     refuse_gzip(packed, second + 1, "gzip data ends too early"); /* one byte of the next header */
 
     char *longer = calloc(1, bytes + 600000);
@@ -345,7 +346,7 @@ static void standard_input_is_read_and_progress_ends_at_the_total(void **state)
     int saved = dup(STDIN_FILENO), fd = open(scratch_path(&dir, "text"), O_RDONLY, 0);
     assert_true(saved >= 0 && dup2(fd, STDIN_FILENO) == STDIN_FILENO);
     dn_status status =
-        dn_prepare_shards((const char *[]){"-"}, 1, out, 0.1, HUNDRED_MILLION, look, &seen, &result);
+        dn_prepare_shards((const char *[]){"-"}, 1, out, &(dn_prepare_options){.val_fraction = 0.1}, HUNDRED_MILLION, look, &seen, &result);
     dup2(saved, STDIN_FILENO);
     close(saved);
     close(fd);
@@ -367,7 +368,7 @@ static void a_pipe_has_no_known_total(void **state)
     close(ends[1]);
     dup2(ends[0], STDIN_FILENO);
     dn_status status =
-        dn_prepare_shards((const char *[]){"-"}, 1, out, 0.1, HUNDRED_MILLION, look, &seen, &result);
+        dn_prepare_shards((const char *[]){"-"}, 1, out, &(dn_prepare_options){.val_fraction = 0.1}, HUNDRED_MILLION, look, &seen, &result);
     dup2(saved, STDIN_FILENO);
     close(saved);
     close(ends[0]);

@@ -56,11 +56,11 @@ static void blocks_tile_every_parameter(void **state)
                 dn_mesh_at(sizes[i], rank, at);
                 model_layout(shape, sizes[i], at, &nowhere, &nowhere_else, params);
                 const dn_param *x = &params[p];
-                n = x->rows * x->cols;
+                n = x->tensor.rows * x->tensor.cols;
                 held = held ? held : calloc(n, 1);
                 for (size_t r = 0; r < x->block.rows; r++)
                     for (size_t c = 0; c < x->block.cols; c++)
-                        held[(x->block.row0 + r) * x->cols + x->block.col0 + c]++;
+                        held[(x->block.row0 + r) * x->tensor.cols + x->block.col0 + c]++;
             }
             for (size_t k = 0; k < n; k++)
                 assert_int_equal(held[k], sizes[i][DN_DP]);
@@ -84,8 +84,10 @@ static void tp_cuts_what_a_rank_computes_and_fs_the_other_dimension(void **state
     model_layout(shape, size, model_mesh_at, &nowhere, &nowhere_else, params);
     for (size_t p = 0; p < N_PARAMS; p++) {
         size_t kind = p == 0 ? 0 : p == N_PARAMS - 1 ? 7 : 1 + (p - 1) % 6;
-        dn_dim_sharding tp = expected[kind].rows ? params[p].row_sharding : params[p].col_sharding;
-        dn_dim_sharding fs = expected[kind].rows ? params[p].col_sharding : params[p].row_sharding;
+        dn_dim_sharding tp =
+            expected[kind].rows ? params[p].tensor.row_sharding : params[p].tensor.col_sharding;
+        dn_dim_sharding fs =
+            expected[kind].rows ? params[p].tensor.col_sharding : params[p].tensor.row_sharding;
         assert_int_equal(tp.axis, DN_TP);
         assert_int_equal(tp.unit, expected[kind].unit);
         assert_int_equal(fs.axis, DN_FS);

@@ -37,10 +37,10 @@ static void parameters_have_the_documented_names_shapes_and_kinds_in_order(void 
     assert_int_equal(dn_model_n_params(&spec), 14);
     model_layout(small, model_mesh_size, model_mesh_at, &weights, &grads, params);
     for (size_t p = 0; p < 14; p++) {
-        assert_string_equal(params[p].name, expected[p].name);
+        assert_string_equal(params[p].tensor.name, expected[p].name);
         assert_int_equal(params[p].kind, expected[p].kind);
-        assert_int_equal(params[p].rows, expected[p].rows);
-        assert_int_equal(params[p].cols, expected[p].cols);
+        assert_int_equal(params[p].tensor.rows, expected[p].rows);
+        assert_int_equal(params[p].tensor.cols, expected[p].cols);
     }
 }
 
@@ -56,8 +56,8 @@ static void split_heads_are_the_rows_of_q_k_and_v(void **state)
     split.attention.split_heads = true;
     model_layout(split, model_mesh_size, model_mesh_at, &weights, &grads, params);
     for (size_t p = 0; p < 14; p++) {
-        bool has_heads =
-            strstr(params[p].name, "c_q") || strstr(params[p].name, "c_k") || strstr(params[p].name, "c_v");
+        bool has_heads = strstr(params[p].tensor.name, "c_q") || strstr(params[p].tensor.name, "c_k") ||
+                         strstr(params[p].tensor.name, "c_v");
         assert_int_equal(params[p].n_views, has_heads ? small.attention.NH : 1);
     }
 }

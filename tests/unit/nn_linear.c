@@ -32,13 +32,15 @@ static dn_buf *drawn(dn_stream *s, size_t n, uint64_t which)
 /* The block of a drawn [OUT, IN] matrix, dense. */
 static dn_buf *drawn_block(dn_stream *s, const dn_weight_block *p, uint64_t which)
 {
-    dn_real *whole = calloc(OUT * IN, sizeof *whole), *part = calloc(p->rows * p->cols + 1, sizeof *part);
+    dn_real *whole = calloc(OUT * IN, sizeof *whole),
+            *part = calloc(p->block.rows * p->block.cols + 1, sizeof *part);
     void *x;
     dn_random_normal(5, which, 0, OUT * IN, 1, whole);
-    for (size_t i = 0; i < p->rows; i++)
-        memcpy(part + i * p->cols, whole + (p->row0 + i) * IN + p->col0, p->cols * sizeof *part);
-    must(dn_device_alloc(s, (p->rows * p->cols + 1) * sizeof *part, &x));
-    dn_upload(s, x, part, p->rows * p->cols);
+    for (size_t i = 0; i < p->block.rows; i++)
+        memcpy(part + i * p->block.cols, whole + (p->block.row0 + i) * IN + p->block.col0,
+               p->block.cols * sizeof *part);
+    must(dn_device_alloc(s, (p->block.rows * p->block.cols + 1) * sizeof *part, &x));
+    dn_upload(s, x, part, p->block.rows * p->block.cols);
     must(dn_stream_sync(s));
     free(whole);
     free(part);
@@ -58,10 +60,10 @@ static layer make_layer(const char *kernels, size_t n_bands, bool of_rows)
         dn_range rows = dn_shard_range(OUT, 1, of_rows ? (int)n_bands : 1, of_rows ? (int)k : 0);
         dn_range cols = dn_shard_range(IN, 1, of_rows ? 1 : (int)n_bands, of_rows ? 0 : (int)k);
         dn_weight_block *p = &l.blocks[k];
-        *p = (dn_weight_block){.row0 = rows.first,
-                               .rows = rows.end - rows.first,
-                               .col0 = cols.first,
-                               .cols = cols.end - cols.first};
+        *p = (dn_weight_block){.block.row0 = rows.first,
+                               .block.rows = rows.end - rows.first,
+                               .block.col0 = cols.first,
+                               .block.cols = cols.end - cols.first};
         p->weight = drawn_block(l.s, p, 5);
         p->grad = drawn_block(l.s, p, 6);
     }
@@ -104,12 +106,13 @@ static void compare(const layer *l, const dn_buf *a, const layer *whole, const d
 static void compare_piece(const layer *l, const dn_weight_block *p, const layer *whole)
 {
     dn_real *all = host_copy(whole->s, whole->blocks[0].grad, OUT * IN), largest = 0;
-    dn_real *part = host_copy(l->s, p->grad, p->rows * p->cols);
+    dn_real *part = host_copy(l->s, p->grad, p->block.rows * p->block.cols);
     for (size_t i = 0; i < OUT * IN; i++)
         largest = (dn_real)larger((double)largest, fabs((double)all[i]));
-    for (size_t i = 0; i < p->rows; i++)
-        for (size_t j = 0; j < p->cols; j++) {
-            double off = (double)(part[i * p->cols + j] - all[(p->row0 + i) * IN + p->col0 + j]);
+    for (size_t i = 0; i < p->block.rows; i++)
+        for (size_t j = 0; j < p->block.cols; j++) {
+            double off =
+                (double)(part[i * p->block.cols + j] - all[(p->block.row0 + i) * IN + p->block.col0 + j]);
             assert_close(off, 0, tolerance * (double)largest);
         }
     free(all);

@@ -332,7 +332,7 @@ static void the_page_shows_validation_on_its_way_and_no_column_of_nothing(void *
     assert_int_equal(dn_comparison_write_html(&c, scratch_path(&dir, "page.html")), DN_OK);
     char *page = scratch_read(scratch_path(&dir, "page.html"), &bytes);
     assert_non_null(page);
-    assert_non_null(strstr(page, "<th>dp a step</th><th>fs a step</th><th>state</th>"));
+    assert_non_null(strstr(page, "<th>dp per step</th><th>fs per step</th><th>state</th>"));
     const char *plot = strstr(page, "aria-label=\"validation loss by step\"");
     assert_non_null(plot);
     int n_points = 0;

@@ -51,8 +51,7 @@ static void large_matrices_have_all_ranks_for_owners(void **state)
         config.matrix_rule = dn_rule_at(k)->name;
         config.rank_fraction = 1;
         for (size_t i = 0; i < N; i++) {
-            params[i] = (dn_param){.kind = DN_PARAM_MATRIX, .rows = 16384, .cols = 16384};
-            dn_param_set_whole(&params[i]);
+            params[i] = (dn_param){.kind = DN_PARAM_MATRIX, .tensor = {.rows = 16384, .cols = 16384}};
             slots[i] = dn_param_state_of(&config, &params[i], i, size);
         }
         dn_executor_of(slots[0].rule)->deal(&config, size, slots, N);

@@ -1,5 +1,6 @@
 /* Who holds what, on all meshes of up to 12 ranks: parts and bands tile, each row once for each copy, nobody
  * has more than there is room for, and work that is dealt is dealt evenly. */
+#include "base/size.h"
 #include "shard/layout.h"
 #include "support/tests.h"
 
@@ -22,7 +23,7 @@ static void assert_times(const int *counts, size_t n, int times)
 static void check_parts(const dn_layout *l, int n_ranks)
 {
     static int held[MOST * MOST];
-    size_t rows = l->param->rows, cols = l->param->cols;
+    size_t rows = l->param->tensor.rows, cols = l->param->tensor.cols;
     size_t room = dn_layout_most_of(l, false).part, most = 0;
     memset(held, 0, sizeof held);
     for (int rank = 0; rank < n_ranks; rank++) {
@@ -42,8 +43,13 @@ static void check_parts(const dn_layout *l, int n_ranks)
 static void check_bands(const dn_layout *l, bool transposed, int n_ranks)
 {
     int p[MOST] = {0}, q[MOST] = {0}, r[MOST] = {0}, at[DN_N_AXES];
-    size_t m = transposed ? l->param->cols : l->param->rows, n = l->param->rows + l->param->cols - m;
-    dn_layout_most most = dn_layout_most_of(l, transposed);
+    size_t m = transposed ? l->param->tensor.cols : l->param->tensor.rows,
+           n = l->param->tensor.rows + l->param->tensor.cols - m;
+    dn_layout_most most = dn_layout_most_of(l, transposed), found = {0};
+    size_t most_q = 0, found_q = 0; /* a state with parts of its own */
+    int largest[DN_LAYOUT_LARGEST][DN_N_AXES];
+    for (int i = 0, n_largest = dn_layout_largest(l, largest); i < n_largest; i++)
+        most_q = dn_max(most_q, dn_range_size(dn_layout_factor_shards(l, transposed, largest[i]).q));
     for (int rank = 0; rank < n_ranks; rank++) {
         dn_mesh_at(l->size, rank, at);
         dn_factor_shards b = dn_layout_factor_shards(l, transposed, at);
@@ -51,9 +57,13 @@ static void check_bands(const dn_layout *l, bool transposed, int n_ranks)
         assert_true(b.p.first >= b.m.first && b.p.end <= b.m.end);
         assert_true(b.r.first >= b.n.first && b.r.end <= b.n.end);
         assert_true(b.q.first >= b.n.first && b.q.end <= b.n.end);
-        assert_true(dn_range_size(b.m) <= most.m);
-        assert_true(dn_range_size(b.n) <= most.n);
+        found.m = dn_max(found.m, dn_range_size(b.m));
+        found.n = dn_max(found.n, dn_range_size(b.n));
+        found_q = dn_max(found_q, dn_range_size(b.q));
     }
+    assert_int_equal(most.m, found.m);
+    assert_int_equal(most.n, found.n);
+    assert_int_equal(most_q, found_q);
     assert_times(p, m, 1);
     assert_times(r, n, 1);
     assert_times(q, n, dn_axes_size(l->size, l->replicas));
@@ -109,11 +119,12 @@ static void parts_and_bands_tile_on_every_mesh(void **state)
             for (int tp = 1; dp * fs * tp <= MAX_RANKS; tp++)
                 for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
                     for (size_t a = 0; a < sizeof axes / sizeof *axes; a++) {
-                        const dn_param param = {.rows = shapes[s][0],
-                                                .cols = shapes[s][1],
-                                                .n_views = splits[s],
-                                                .row_sharding = {axes[a][0], 1 + s % 3 * 4},
-                                                .col_sharding = {axes[a][1], 1}};
+                        const dn_param param = {
+                            .tensor.rows = shapes[s][0],
+                            .tensor.cols = shapes[s][1],
+                            .n_views = splits[s],
+                            .tensor.row_sharding = {axes[a][0], axes[a][0] == DN_N_AXES ? 0 : 1 + s % 3 * 4},
+                            .tensor.col_sharding = {axes[a][1], axes[a][1] == DN_N_AXES ? 0 : 1}};
                         check(&param, (int[]){dp, fs, tp});
                         check_views(param, (int[]){dp, fs, tp});
                     }
@@ -123,7 +134,10 @@ static void parts_and_bands_tile_on_every_mesh(void **state)
 static void slices_are_even(void **state)
 {
     (void)state;
-    const dn_param param = {.rows = 40, .cols = 16, .row_sharding = {DN_TP, 1}, .col_sharding = {DN_FS, 1}};
+    const dn_param param = {.tensor.rows = 40,
+                            .tensor.cols = 16,
+                            .tensor.row_sharding = {DN_TP, 1},
+                            .tensor.col_sharding = {DN_FS, 1}};
     const int size[DN_N_AXES] = {3, 1, 2};
     dn_layout l = dn_layout_of(&param, size, false);
     assert_int_equal(l.slices, DN_AXIS(DN_DP));

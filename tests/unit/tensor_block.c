@@ -73,7 +73,7 @@ static void shards_of_a_dimension_follow_each_other_in_whole_units(void **state)
                 assert_int_equal(next, n);
                 assert_true(most - least <= 1);
             }
-    dn_range whole = dn_sharding_range((dn_dim_sharding){DN_N_AXES, 1}, 7, size, (int[]){1, 2, 4});
+    dn_range whole = dn_sharding_range((dn_dim_sharding){0}, 7, size, (int[]){1, 2, 4});
     assert_true(whole.first == 0 && whole.end == 7);
 }
 
@@ -95,6 +95,11 @@ static void ranks_along_axes_are_numbered_in_the_order_of_the_mesh(void **state)
                 first = first && ((axes & DN_AXIS(axis)) || at[axis] == 0);
             if (first)
                 assert_int_equal(dn_axes_rank(size, axes, at), seen++);
+            int again[DN_N_AXES];
+            for (int axis = 0; axis < DN_N_AXES; axis++)
+                again[axis] = axes & DN_AXIS(axis) ? 77 : at[axis];
+            dn_axes_at(size, axes, dn_axes_rank(size, axes, at), again);
+            assert_memory_equal(again, at, sizeof at);
         }
         assert_int_equal(dn_axes_size(size, axes), seen);
     }

@@ -92,7 +92,7 @@ static void a_file_of_the_reference_runs_unchanged(void **state)
         assert_int_equal(dn_plan_make(&c, i == 1 ? 4 : 1, &plan), DN_OK);
         assert_true(i < 2 || (c.optim.rank_fraction == 0.5 && c.checkpoint_freq == 7));
     }
-    expect_error("rank_fraction: 1\northo_fraction: 1\n", "f.yaml:2", "second time");
+    expect_error("rank_fraction: 1\northo_fraction: 1\n", "f.yaml:2", "given twice");
 }
 
 static void an_argument_that_is_ignored_is_named(void **state)
@@ -113,7 +113,7 @@ static void errors_name_line_key_and_remedy(void **state)
     expect_error("n_layer: 0\n", "f.yaml:1", "between");
     expect_error("optimizer: sgd2\n", "f.yaml:1", DN_RULE_NAMES);
     expect_error("replicate_mesh_grad_sync: maybe\n", "f.yaml:1", "true nor false");
-    expect_error("lr: 1\nlr: 2\n", "f.yaml:2", "second time");
+    expect_error("lr: 1\nlr: 2\n", "f.yaml:2", "given twice");
     expect_error("lr: [1, 2]\n", "f.yaml:1", "flat list");
     expect_error("- a\n", "f.yaml:1", "key: value");
     expect_error("lr: 'x\n", "f.yaml:", "not valid YAML");
@@ -446,9 +446,9 @@ static void groups_that_cannot_be_are_refused_by_name(void **state)
     (void)state;
     expect_error("groups: [{rule: muon}]\n", "f.yaml:1", "needs a match");
     expect_error("groups:\n  - match: a\n    rule: muno\n", "f.yaml:3", "muno");
-    expect_error("groups:\n  - match: a\n    lr: 1\n", "f.yaml:3", "'lr' is none of match");
+    expect_error("groups:\n  - match: a\n    lr: 1\n", "f.yaml:3", "'lr' is not one of match");
     expect_error("groups: [{match: a, fraction: 2}]\n", "f.yaml:1", "not between");
-    expect_error("groups: [{match: a, match: b}]\n", "f.yaml:1", "second time");
+    expect_error("groups: [{match: a, match: b}]\n", "f.yaml:1", "given twice");
     expect_error("groups: [a]\n", "f.yaml:1", "expected {match");
     expect_error("groups: a\n", "f.yaml:1", "expected a list");
     static const char *const wrong[][2] = {{"groups=[{match: '*.atn.*'}]", "no parameter is named as '*.atn.*'"},

@@ -215,7 +215,8 @@ static void heaps_of_huge_tensors_do_not_wrap(void **state)
     for (size_t n = 0; dn_rule_at(n); n++)
         for (int bits = 20; bits <= 31; bits++) {
             size_t side = ((size_t)1 << bits) - (bits == 31);
-            dn_optim_tensor tensor = {.name = "w", .shape = {side, side}, .kind = DN_PARAM_MATRIX};
+            dn_optim_tensor tensor = {.tensor = {.name = "w", .rows = side, .cols = side},
+                                      .kind = DN_PARAM_MATRIX};
             dn_optim_config config = dn_optim_defaults();
             config.matrix_rule = dn_rule_at(n)->name;
             for (int k = 0; k < 2; k++) {

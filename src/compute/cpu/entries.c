@@ -59,20 +59,20 @@ static magnitude lower_bound(const magnitude *m, size_t n, size_t k)
 }
 
 /* What one thread works in: of a tile, and of the candidates. */
-typedef struct room {
+typedef struct workspace {
     magnitude *all, *some;
     uint32_t *index;
-} room;
+} workspace;
 
-static size_t room_bytes(size_t tile)
+static size_t workspace_bytes(size_t tile)
 {
     return dn_blocks(2 * tile * sizeof(magnitude) + (tile + 1) * sizeof(uint32_t), 64) * 64;
 }
 
-static room room_at(void *memory, size_t tile)
+static workspace workspace_at(void *memory, size_t tile)
 {
     magnitude *all = memory;
-    return (room){all, all + tile, (uint32_t *)(all + 2 * tile)};
+    return (workspace){all, all + tile, (uint32_t *)(all + 2 * tile)};
 }
 
 static void load(magnitude *to, const dn_real *x, size_t ld, dn_block tile)
@@ -82,7 +82,7 @@ static void load(magnitude *to, const dn_real *x, size_t ld, dn_block tile)
             to[i * tile.cols + j] = magnitude_of(x[i * ld + j]);
 }
 
-static size_t collect(const room *r, size_t n, magnitude least)
+static size_t collect(const workspace *r, size_t n, magnitude least)
 {
     size_t found = 0;
     for (size_t i = 0; i < n; i++) {
@@ -95,7 +95,7 @@ static size_t collect(const room *r, size_t n, magnitude least)
 }
 
 /* Leaves the indices of those taken in r->index; returns how many. */
-static size_t select_largest(const room *r, size_t n, size_t k)
+static size_t select_largest(const workspace *r, size_t n, size_t k)
 {
     size_t found = collect(r, n, lower_bound(r->all, n, k));
     if (found <= k)
@@ -127,7 +127,7 @@ static size_t get_index(const unsigned char *indices, size_t bytes, size_t place
 }
 
 static void topk_tile(unsigned char *indices, dn_real *values, const dn_real *x, const dn_tiling *t,
-                      size_t number, size_t k, room r)
+                      size_t number, size_t k, workspace r)
 {
     dn_block tile = dn_tile(t, number);
     size_t bytes = dn_index_bytes(t);
@@ -149,14 +149,14 @@ void DN_CPU(topk)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf 
 {
     size_t tile = tiling->tile_rows * tiling->tile_cols, parts = (size_t)s->n_threads,
            n_tiles = dn_tiles(tiling);
-    char *rooms = dn_scratch(s, parts * room_bytes(tile));
+    char *rooms = dn_scratch(s, parts * workspace_bytes(tile));
     if (!rooms)
         return;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n_tiles * tile > DN_CPU_BLOCK)
     for (size_t part = 0; part < parts; part++)
         for (size_t i = n_tiles * part / parts; i < n_tiles * (part + 1) / parts; i++)
             topk_tile(dn_host_bytes(indices), dn_host(values), dn_host(x), tiling, i, k,
-                      room_at(rooms + part * room_bytes(tile), tile));
+                      workspace_at(rooms + part * workspace_bytes(tile), tile));
 }
 
 static void add_to_tile(dn_real *y, dn_real a, const unsigned char *indices, const dn_real *values,
@@ -180,6 +180,74 @@ void DN_CPU(add_entries)(dn_stream *s, dn_buf *y, double a, const dn_bytes *indi
     for (size_t first = 0; first < n; first += k)
         add_to_tile(dn_host(y), (dn_real)a, dn_host_bytes(indices), values ? dn_host(values) : NULL, tiling,
                     first, first + k, k);
+}
+
+static size_t count_magnitudes(const dn_real *x, size_t n, magnitude least)
+{
+    magnitude count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += magnitude_of(x[i]) >= least;
+    return count;
+}
+
+/* Blocks count, and then know where each begins. */
+void DN_CPU(take_above)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf *x, size_t n,
+                        double tau, size_t room)
+{
+    const dn_tiling whole = {1, n, 1, n};
+    size_t bytes = dn_index_bytes(&whole), n_blocks = dn_blocks(n, DN_CPU_BLOCK);
+    magnitude least = magnitude_of((dn_real)tau) > 0 ? magnitude_of((dn_real)tau) : 1; /* 0 is not taken */
+    size_t *end = dn_scratch(s, (n_blocks + 1) * sizeof *end);
+    if (!end)
+        return;
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
+    for (size_t b = 0; b < n_blocks; b++)
+        end[b] = count_magnitudes(dn_host(x) + b * DN_CPU_BLOCK, dn_min(n - b * DN_CPU_BLOCK, DN_CPU_BLOCK),
+                                  least);
+    for (size_t b = 1; b < n_blocks; b++)
+        end[b] += end[b - 1];
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
+    for (size_t b = 0; b < n_blocks; b++) {
+        size_t place = b > 0 ? end[b - 1] : 0, last = dn_min(end[b], room);
+        for (size_t i = b * DN_CPU_BLOCK; place < last; i++)
+            if (magnitude_of(dn_host(x)[i]) >= least) {
+                set_index(dn_host_bytes(indices), bytes, place, (uint32_t)i);
+                dn_host(values)[place++] = dn_host(x)[i];
+            }
+    }
+    for (size_t place = n_blocks > 0 ? end[n_blocks - 1] : 0; place < room; place++) {
+        set_index(dn_host_bytes(indices), bytes, place, UINT32_MAX);
+        dn_host(values)[place] = 0;
+    }
+}
+
+void DN_CPU(count_entries)(dn_stream *s, uint64_t *host, const dn_bytes *indices, const dn_tiling *tiling,
+                           size_t k)
+{
+    size_t bytes = dn_index_bytes(tiling);
+    *host = 0;
+    for (size_t t = 0; t < dn_tiles(tiling); t++) {
+        dn_block tile = dn_tile(tiling, t);
+        for (size_t i = t * k; i < (t + 1) * k; i++)
+            *host += get_index(dn_host_bytes(indices), bytes, i) < tile.rows * tile.cols;
+    }
+}
+
+void DN_CPU(kth_magnitude)(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t k)
+{
+    magnitude found = 0;
+    for (int bit = MAGNITUDE_BITS - 1; bit >= 0; bit--) {
+        magnitude higher = found | (magnitude)1 << bit;
+        size_t count = 0;
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) reduction(+ : count) if (n > DN_CPU_BLOCK)
+        for (size_t at = 0; at < n; at += DN_CPU_BLOCK)
+            count += count_magnitudes(dn_host(x) + at, dn_min(n - at, DN_CPU_BLOCK), higher);
+        if (count >= k)
+            found = higher;
+    }
+    dn_real value;
+    memcpy(&value, &found, sizeof value);
+    *host = (double)value;
 }
 
 static void divide_block(dn_real *restrict x, const dn_real *restrict counts, size_t n)

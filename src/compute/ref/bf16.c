@@ -26,14 +26,23 @@ void dn_ref_to_bf16(dn_stream *s, dn_bf16 *y, const dn_buf *x, size_t n)
         dn_host_bf16(y)[i] = rounded((double)dn_host(x)[i]);
 }
 
+static double value_of(uint16_t bits)
+{
+    int exponent = bits >> FRACTION & 0xff, fraction = bits & 0x7f;
+    double magnitude = exponent == 0xff ? (double)(fraction ? NAN : INFINITY)
+                       : exponent == 0  ? ldexp(fraction, LEAST - FRACTION)
+                                        : ldexp(fraction + 128, exponent - BIAS - FRACTION);
+    return copysign(magnitude, bits & 0x8000 ? -1 : 1);
+}
+
 void dn_ref_from_bf16(dn_stream *s, dn_buf *y, const dn_bf16 *x, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        uint16_t bits = dn_host_bf16(x)[i];
-        int exponent = bits >> FRACTION & 0xff, fraction = bits & 0x7f;
-        double magnitude = exponent == 0xff ? (double)(fraction ? NAN : INFINITY)
-                           : exponent == 0  ? ldexp(fraction, LEAST - FRACTION)
-                                            : ldexp(fraction + 128, exponent - BIAS - FRACTION);
-        dn_host(y)[i] = (dn_real)copysign(magnitude, bits & 0x8000 ? -1 : 1);
-    }
+    for (size_t i = 0; i < n; i++)
+        dn_host(y)[i] = (dn_real)value_of(dn_host_bf16(x)[i]);
+}
+
+void dn_ref_add_bf16(dn_stream *s, dn_buf *y, double a, const dn_bf16 *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dn_host(y)[i] = (dn_real)((double)dn_host(y)[i] + a * value_of(dn_host_bf16(x)[i]));
 }

@@ -77,6 +77,43 @@ void dn_ref_add_entries(dn_stream *s, dn_buf *y, double a, const dn_bytes *indic
     }
 }
 
+void dn_ref_take_above(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf *x, size_t n, double tau,
+                       size_t room)
+{
+    const dn_tiling whole = {1, n, 1, n};
+    size_t place = 0;
+    for (size_t i = 0; i < n && place < room; i++) {
+        double value = (double)dn_host(x)[i];
+        if (value != 0 && !(fabs(value) < (double)(dn_real)tau)) {
+            set_index(indices, &whole, place, i);
+            dn_host(values)[place++] = (dn_real)value;
+        }
+    }
+    for (; place < room; place++) {
+        set_index(indices, &whole, place, SIZE_MAX);
+        dn_host(values)[place] = 0;
+    }
+}
+
+void dn_ref_count_entries(dn_stream *s, uint64_t *host, const dn_bytes *indices, const dn_tiling *tiling,
+                          size_t k)
+{
+    *host = 0;
+    for (size_t i = 0; i < dn_tiles(tiling) * k; i++) {
+        dn_block tile = dn_tile(tiling, i / k);
+        *host += get_index(indices, tiling, i) < tile.rows * tile.cols;
+    }
+}
+
+void dn_ref_kth_magnitude(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t k)
+{
+    const dn_tiling whole = {1, n, 1, n};
+    for (size_t i = 0; i < n; i++)
+        if (is_chosen(x, &whole, dn_tile(&whole, 0), i, k) &&
+            (k == 1 || !is_chosen(x, &whole, dn_tile(&whole, 0), i, k - 1)))
+            *host = fabs((double)dn_host(x)[i]);
+}
+
 void dn_ref_divide_counts(dn_stream *s, dn_buf *x, const dn_buf *counts, size_t n)
 {
     for (size_t i = 0; i < n; i++)

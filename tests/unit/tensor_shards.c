@@ -1,8 +1,9 @@
 /* Whether parts tile a matrix: against counting every element. */
 #include "base/random.h"
-#include "verify/inside.h"
+#include "tensor/tensor.h"
 #include "support/tests.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { ROWS = 6, COLS = 5, PARTS_MAX = 8, TRIALS = 200000 };
@@ -102,7 +103,7 @@ static void parts_cover_exactly_what_counting_says(void **state)
         count(held, n, times);
         for (int i = 0; i < ROWS * COLS; i++)
             exact = exact && times[i / COLS][i % COLS] == 1;
-        assert_int_equal(dn_covered(ROWS, COLS, held, n, why, sizeof why), exact);
+        assert_int_equal(dn_shards_tile(ROWS, COLS, held, n, why, sizeof why), exact);
         if (!exact)
             check_reason(times, why);
         n_exact += exact;
@@ -113,12 +114,12 @@ static void parts_cover_exactly_what_counting_says(void **state)
 static void nothing_is_covered_by_nobody(void **state)
 {
     char why[160];
-    assert_true(dn_covered(0, 5, NULL, 0, why, sizeof why));
-    assert_false(dn_covered(1, 1, NULL, 0, why, sizeof why));
+    assert_true(dn_shards_tile(0, 5, NULL, 0, why, sizeof why));
+    assert_false(dn_shards_tile(1, 1, NULL, 0, why, sizeof why));
     assert_non_null(strstr(why, "first is [0, 0]"));
 }
 
-TESTS(verify_coverage)
+TESTS(tensor_shards)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parts_cover_exactly_what_counting_says),

@@ -1,0 +1,33 @@
+/* The shards of one kind, "train" or "val", being written: none has its name before all are complete. */
+#ifndef DATA_SHARD_WRITER_H
+#define DATA_SHARD_WRITER_H
+
+#include "base/atomic_file.h"
+#include "data/tokens.h"
+
+typedef struct dn_shard_writer {
+    const char *dir, *kind; /* borrowed */
+    uint64_t limit;         /* tokens a shard */
+    size_t vocab_size;
+    uint64_t tokenizer;          /* its hash; 0: bytes */
+    uint64_t tokens, text_bytes; /* in all shards */
+    uint64_t in_last, text_in_last;
+    dn_atomic_file *shards; /* [n], owned; the last is being filled */
+    size_t n;
+} dn_shard_writer;
+
+/** Appends n tokens, which stand for text_bytes bytes of text. Errors: DN_ERR_IO, DN_ERR_MEMORY. */
+dn_status dn_shard_writer_append(dn_shard_writer *w, const int32_t *tokens, size_t n,
+                                 uint64_t text_bytes) DN_MUST_USE;
+
+/** Completes the last shard. Errors: DN_ERR_IO. */
+dn_status dn_shard_writer_seal(dn_shard_writer *w) DN_MUST_USE;
+
+/** Gives all shards their names, and removes those with higher numbers, of an earlier, longer text. Errors:
+ * DN_ERR_IO. */
+dn_status dn_shard_writer_publish(dn_shard_writer *w) DN_MUST_USE;
+
+/** Removes what is not published, and frees. */
+void dn_shard_writer_discard(dn_shard_writer *w);
+
+#endif
