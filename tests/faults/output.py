@@ -9,8 +9,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from runs import PROGRAM, Place, case, expect, in_own_mounts, run, tap  # noqa: E402
 
 IO = 5
-COMMANDS = ["train", "compare", "eval", "report", "generate", "verify", "prepare", "launch", "stat", "topo", "bench",
-            "bench comm", "bench numa"]
+COMMANDS = ["train", "compare", "eval", "report", "generate", "verify", "prepare", "tokenizer", "launch", "stat", "topo", "bench",
+            "bench comm", "bench numa", "tokenizer train"]
 MEASURE = ["bench", "comm", "--np", "2", "--op", "all-reduce", "-e", "64", "-n", "1", "--triad", "64K"]
 
 
@@ -52,7 +52,7 @@ def help_version_and_lists_that_cannot_be_written_are_no_success():
         expect_told(arguments)
     for command in COMMANDS:
         expect_told([*command.split(), "--help"])
-        if command != "bench":  # whose help is not argp's
+        if command not in ("bench", "tokenizer"):  # whose help is not argp's
             expect_told([*command.split(), "--usage"])
 
 
