@@ -40,7 +40,8 @@ typedef struct dn_evaluation {
 /**
  * Mean validation loss of the newest checkpoint in `run` (a run directory, or a checkpoint file such as
  * run/best.safetensors), over val_tokens tokens (0: all). assignments [n]: "key=value" changes to the
- * configuration stored with the checkpoint (data_dir, val_tokens, ...; not the architecture). progress (may
+ * configuration stored with the checkpoint (data_dir, val_tokens, ...; not the architecture, nor what only
+ * training uses: DN_ERR_CONFIG). progress (may
  * be NULL) gets tokens done and total. Errors: DN_ERR_CHECKPOINT, DN_ERR_CONFIG, DN_ERR_DATA, DN_ERR_MEMORY;
  * DN_ERR_NUMERIC for weights or a loss that are not finite.
  */

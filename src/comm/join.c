@@ -144,16 +144,27 @@ static void do_nothing(int signal)
     (void)signal;
 }
 
+static volatile pid_t launcher;
+
+/* The kernel tells a process that its processor time (ulimit -t) is used up; the run is stopped as a whole. */
+static void tell_launcher(int signal)
+{
+    int error = errno;
+    kill(launcher, signal);
+    errno = error;
+}
+
 /* The launcher receives these and forwards them. A batch system sends them to every process of a job: workers
  * ignore them, with a handler instead of SIG_IGN, which would be inherited by programs that they execute. */
-static void leave_signals_to_the_launcher(void)
+static void leave_signals_to_the_launcher(const dn_world *world)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+    launcher = dn_world_launcher(world);
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction action;
         if (sigaction(signals[i], NULL, &action) != 0 || action.sa_handler != SIG_DFL)
             continue;
-        action = (struct sigaction){.sa_handler = do_nothing, .sa_flags = SA_RESTART};
+        action = (struct sigaction){.sa_handler = signals[i] == SIGXCPU ? tell_launcher : do_nothing, .sa_flags = SA_RESTART};
         sigaction(signals[i], &action, NULL);
     }
 }
@@ -179,7 +190,7 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
                    ? dn_fail(status, "worker %d cannot join the others: %s", info.rank, dn_error_message())
                    : status;
     if (launched)
-        leave_signals_to_the_launcher();
+        leave_signals_to_the_launcher(world);
     status = dn_comm_create(world, info.rank, out);
     if (status != DN_OK) {
         publish(world, info.rank, status);

@@ -135,6 +135,7 @@ static dn_status make_runs(comparison *c, int *signal_out)
     sigaddset(&stop, SIGINT);
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGHUP);
+    sigaddset(&stop, SIGXCPU);
     sigaddset(&stop, SIGUSR1);
     dn_progress_begin(&c->progress, stderr, 0, c->n_open * r->n_steps);
     sigprocmask(SIG_BLOCK, &stop, &before);

@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/size.h"
+#include "data/packing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,42 +76,24 @@ static bool named_as_gzip(const char *file)
     return dot && (strcmp(dot, ".gz") == 0 || strcmp(dot, ".dz") == 0);
 }
 
-/* Other compressed files would be taken for text, and a model trained on their bytes. */
-enum { MAGIC_BYTES = 10 };
-static const struct {
-    size_t at, n;
-    const char *magic, *name, *unpack;
-} other_formats[] = {
-    {0, 6,
-     "\xfd"
-     "7zXZ",
-     "xz", "unxz"},
-    {0, 4, "\x28\xb5\x2f\xfd", "Zstandard", "unzstd"},
-    {4, 6, "1AY&SY", "bzip2", "bunzip2"},
-    {0, 4, "PK\x03\x04", "zip", "unzip"},
-    {0, 6, "7z\xbc\xaf\x27\x1c", "7-Zip", "7z x"},
-    {0, 4, "\x04\x22\x4d\x18", "LZ4", "unlz4"},
-};
-
 /* Reads the first bytes, which a pipe may deliver one by one. */
 static dn_status detect_gzip(dn_text *text)
 {
     const char *file = name_of(text->files[text->current]);
     const unsigned char *begin = text->input;
     DN_TRY(refill(text));
-    for (ssize_t n = 1; text->z.avail_in < MAGIC_BYTES && n != 0;) {
-        n = read(text->fd, text->input + text->z.avail_in, MAGIC_BYTES - text->z.avail_in);
+    for (ssize_t n = 1; text->z.avail_in < DN_PACKING_BYTES && n != 0;) {
+        n = read(text->fd, text->input + text->z.avail_in, DN_PACKING_BYTES - text->z.avail_in);
         if (n < 0 && errno != EINTR)
             return dn_fail_errno(DN_ERR_IO, errno, "cannot read text from %s", file);
         text->z.avail_in += n > 0 ? (uInt)n : 0;
         text->read += n > 0 ? (uint64_t)n : 0;
     }
     text->packed = text->z.avail_in > 1 && begin[0] == 0x1f && begin[1] == 0x8b;
-    for (size_t i = 0; i < sizeof other_formats / sizeof *other_formats; i++)
-        if (text->z.avail_in >= other_formats[i].at + other_formats[i].n &&
-            memcmp(begin + other_formats[i].at, other_formats[i].magic, other_formats[i].n) == 0)
-            return dn_fail(DN_ERR_DATA, "%s: compressed (%s); unpack it first (%s); only gzip is supported",
-                           file, other_formats[i].name, other_formats[i].unpack);
+    const dn_packing *other = text->packed ? NULL : dn_packing_of(begin, text->z.avail_in);
+    if (other)
+        return dn_fail(DN_ERR_DATA, "%s: in %s format; unpack it first (%s); only gzip is supported", file,
+                       other->name, other->unpack);
     if (!text->packed && named_as_gzip(text->files[text->current])) /* an empty one, too */
         return dn_fail(DN_ERR_DATA,
                        "%s: damaged gzip data: no gzip header; download or compress it again, or rename it "

@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/nofile.h"
+#include "data/packing.h"
 #include "base/size.h"
 
 #include <assert.h>
@@ -203,6 +204,13 @@ static dn_status open_file(struct token_file *file, dn_tokens_format format)
                        "%s is not a file; use a pattern for the files in it, as in 'dir/train_*.bin'",
                        file->path);
     size_t bytes = (size_t)st.st_size;
+    dn_shard_header header = {0};
+    size_t begun = dn_min(bytes, sizeof header);
+    DN_TRY(read_at(file, &header, begun, 0));
+    const dn_packing *packing = dn_packing_of(&header, begun);
+    if (packing)
+        return dn_fail(DN_ERR_DATA, "%s: in %s format, whose bytes are not the data's; unpack it first (%s)", file->path,
+                       packing->name, packing->unpack);
     if (format == DN_TOKENS_UINT16 && bytes % sizeof(uint16_t) != 0)
         return dn_fail(DN_ERR_DATA, "%s has %zu bytes, which are no tokens of 16 bits", file->path, bytes);
     if (format == DN_TOKENS_UINT16) {
@@ -210,8 +218,6 @@ static dn_status open_file(struct token_file *file, dn_tokens_format format)
         file->count = bytes / sizeof(uint16_t);
         return DN_OK;
     }
-    dn_shard_header header = {0};
-    DN_TRY(read_at(file, &header, bytes < sizeof header ? bytes : sizeof header, 0));
     const struct kind *kind = bytes >= sizeof header.magic ? kind_of(header.magic) : NULL;
     if (kind)
         return check_shard(file, kind, &header, bytes);

@@ -25,7 +25,7 @@ typedef struct signals {
  * reap the workers. */
 static dn_status signals_block(signals *s)
 {
-    static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+    static const int handled[] = {SIGINT, SIGTERM, SIGHUP, SIGXCPU, SIGUSR1};
     const struct sigaction standard = {.sa_handler = SIG_DFL};
     struct sigaction action;
     sigemptyset(&s->handled);

@@ -8,7 +8,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define GRACE_S    2.0  /* for the other workers to leave after a failure, before they are killed */
@@ -36,10 +38,24 @@ typedef struct monitor {
 
 /* ---- why a worker ended ---- */
 
-static const char *hint(int signal)
+/* Whether a process that is not reaped has used what `ulimit -t` allows it: the kernel kills it then. */
+static bool is_out_of_time(int pid)
+{
+    struct rlimit limit; /* this process's own, which its workers inherit */
+    struct timespec used;
+    clockid_t clock;
+    return getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_max != RLIM_INFINITY &&
+           clock_getcpuclockid(pid, &clock) == 0 && clock_gettime(clock, &used) == 0 &&
+           (rlim_t)used.tv_sec + 1 >= limit.rlim_max;
+}
+
+static const char *hint(int signal, int pid)
 {
     switch (signal) {
     case SIGKILL:
+        if (is_out_of_time(pid))
+            return "; it has used its processor time (ulimit -t): at a soft limit below the hard one (ulimit -S -t) a run "
+                   "saves and stops";
         return "; unless it was killed on purpose, the system ran out of memory (see dmesg)";
     case SIGBUS:
         return "; a mapped file was truncated, or /dev/shm is full";
@@ -124,7 +140,7 @@ static void note_end(monitor *w, int rank, const siginfo_t *end)
     else if (end->si_code != CLD_EXITED) {
         failure.signal = code;
         set_message(&failure, "worker %d (pid %d) was killed by signal %d (%s) in step %llu%s", rank, pid,
-                    code, strsignal(code), step, hint(code));
+                    code, strsignal(code), step, hint(code, pid));
     } else if (code == 0)
         return;
     else {
@@ -168,7 +184,7 @@ static void take_signals(monitor *w, double now_s)
             dn_log(DN_LOG_INFO,
                    "%s: asking workers to save and stop; a second signal stops at once, without saving",
                    strsignal(number));
-        } else if (now_s - w->stopped_at_s >= AGAIN_S)
+        } else if (number != SIGXCPU /* comes every second */ && now_s - w->stopped_at_s >= AGAIN_S)
             w->forced = true;
     }
 }

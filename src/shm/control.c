@@ -206,6 +206,11 @@ void dn_world_tick(dn_world *world, int rank, uint64_t step, const char *phase)
     atomic_store_explicit(&slot->progress, progress + 1, memory_order_relaxed);
 }
 
+int dn_world_launcher(const dn_world *world)
+{
+    return world->control->launcher;
+}
+
 void dn_world_set_pid(dn_world *world, int rank, int pid)
 {
     atomic_store_explicit(&world->control->slots[rank].pid, pid, memory_order_relaxed);

@@ -69,6 +69,7 @@ typedef struct dn_control {
     uint64_t scratch_bytes; /* of one rank's scratch; rank 0's starts after this page */
     double deadline_s;
     uint32_t n_ranks;
+    int32_t launcher;  /* pid of whoever created it */
     uint32_t n_pauses; /* spins before a wait starts to yield */
 
     dn_abort_record abort;

@@ -169,6 +169,7 @@ static dn_status make_header(int n_ranks, size_t arena_bytes, int n_usable_pus, 
                            .scratch_bytes = scratch_bytes,
                            .deadline_s = deadline_s,
                            .n_ranks = (uint32_t)n_ranks,
+                           .launcher = (int32_t)getpid(),
                            .n_pauses = n_ranks > n_usable_pus ? 1 : 100};
     uint64_t available = dn_limits_memory("");
     if (header->bytes > available)

@@ -129,6 +129,9 @@ dn_failure dn_world_failure(const dn_world *world);
 /** DN_ERR_PEER with the message if the world has failed; otherwise DN_OK, for the cost of a load. */
 dn_status dn_world_check(const dn_world *world);
 
+/** Pid of the process that created the world: the launcher, if it has one. */
+int dn_world_launcher(const dn_world *world);
+
 /** Asks all ranks to save a checkpoint and stop; workers poll dn_world_stop_requested (the signal, 0: none).
  */
 void dn_world_request_stop(dn_world *world, int signal);

@@ -6,8 +6,27 @@
 #include "train/plan.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { ROWS_AT_ONCE = 8 };
+
+/* Keys of the model are compared with the checkpoint's; all others would change nothing, and are refused. */
+static dn_status check_key(const char *assignment)
+{
+    static const char *const taken[] = {"data_dir", "val_files", "data_format", "val_tokens", "sequence_length", "device"};
+    size_t length = strcspn(assignment, "=");
+    bool is_taken = true;
+    for (const dn_key *key = dn_config_keys(); key->name; key++)
+        if (strlen(key->name) == length && strncmp(key->name, assignment, length) == 0)
+            is_taken = key->role == DN_KEY_MODEL;
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        is_taken = is_taken || (strlen(taken[i]) == length && strncmp(taken[i], assignment, length) == 0);
+    if (is_taken)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG,
+                   "%.*s changes nothing in an evaluation, which takes data_dir, val_files, data_format, val_tokens, "
+                   "sequence_length and device; leave it out", (int)length, assignment);
+}
 
 typedef struct evaluation {
     dn_loader loader;
@@ -64,6 +83,8 @@ dn_status dn_evaluate(const char *run, const char *const *assignments, size_t n,
                       void (*progress)(uint64_t done, uint64_t total, void *context), void *context,
                       dn_evaluation *out)
 {
+    for (size_t i = 0; i < n; i++)
+        DN_TRY(check_key(assignments[i]));
     dn_loaded_model model;
     evaluation e = {.progress = progress, .context = context};
     dn_status status = dn_loaded_model_open(&model, run, assignments, n, ROWS_AT_ONCE);

@@ -11,6 +11,7 @@
 #include "shm/limits.h"
 #include "train/plan.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Opens and closes the data, so that a missing or damaged file is reported before workers start. */
@@ -42,6 +43,11 @@ static dn_status lock_folder(const dn_config *config, dn_lock *lock)
 {
     char newest[DN_PATH_MAX + 64], best[DN_PATH_MAX + 64];
     bool found;
+    struct stat dir, root;
+    if (stat("/", &root) == 0 && stat(config->checkpoint_dir, &dir) == 0 && dir.st_dev == root.st_dev &&
+        dir.st_ino == root.st_ino) /* $UNSET/ */
+        return dn_fail(DN_ERR_CONFIG, "checkpoint_dir: %s is the root of the file system; name a folder for this run's files",
+                       config->checkpoint_dir);
     DN_TRY(dn_dir_make(config->checkpoint_dir));
     DN_TRY(dn_lock_take(config->checkpoint_dir, lock));
     dn_checkpoint_clean(config->checkpoint_dir);

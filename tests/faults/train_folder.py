@@ -262,11 +262,11 @@ def room_for_the_checkpoints_is_asked_for_before_the_first_step():
 @case
 def a_disk_that_fills_up_while_a_run_goes_on_is_a_warning_and_then_well_again():
     with Place() as place:
-        train = " ".join(place.command(checkpoint_dir="/mnt/run", num_iterations=100000))
+        train = " ".join(place.command(checkpoint_dir="/mnt/run", num_iterations=100000000))
         log = place.file("log")
-        wait = f"i=0; while ! grep -q '%s' {log} && [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done"
+        wait = f"while kill -0 $pid && ! grep -q '%s' {log}; do sleep 0.1; done"
         done = in_own_mounts(f"mount -t tmpfs -o size=4m none /mnt; {train} 2>{log} & pid=$!; "
-                             "while [ ! -s /mnt/run/metrics.jsonl ]; do sleep 0.05; done;"
+                             "while kill -0 $pid && [ ! -s /mnt/run/metrics.jsonl ]; do sleep 0.05; done;"
                              "head -c 3800k /dev/zero >/mnt/ballast;"
                              f"{wait % 'are free'}; rm /mnt/ballast; {wait % 'again'}; kill -TERM $pid; wait $pid; exit $?")
         with open(log) as file:
@@ -274,6 +274,23 @@ def a_disk_that_fills_up_while_a_run_goes_on_is_a_warning_and_then_well_again():
         lines = [line for line in text.splitlines() if "are free" in line or "again" in line]
         expect(done.returncode == 128 + signal.SIGTERM, f"{done.returncode} {done.stderr} {text}")
         expect(len(lines) == 2 and "warning: /mnt/run" in lines[0] and "can be saved again" in lines[1], f"{lines}")
+
+
+@case
+def the_root_of_the_file_system_is_no_folder_of_a_run():
+    with Place() as place:
+        for name in ("/", "//", "/tmp/.."):
+            expect_failure(place.train(checkpoint_dir=name), CONFIG, f"{name} is the root")
+
+
+@case
+def keys_that_an_evaluation_would_ignore_are_refused():
+    with Place() as place:
+        expect(place.train(num_iterations=2, val_tokens=128).returncode == 0, "training failed")
+        for key in ("checkpoint_dir", "lr", "seed", "batch_size", "train_files"):
+            expect_failure(run([PROGRAM, "eval", place.file("run"), f"{key}=1"]), CONFIG, f"{key} changes nothing")
+        done = run([PROGRAM, "eval", place.file("run"), "val_tokens=64", "n_head=2", "data_dir=" + place.file("data")])
+        expect(done.returncode == 0, done.stderr)
 
 
 @case

@@ -1,6 +1,7 @@
 """A stop is heard in mid-step and in mid-validation, data that fail end a run with what was done saved, and in both
 cases the run that goes on ends as one that was never interrupted: the same losses, the same bits."""
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -213,6 +214,23 @@ def a_data_file_that_is_cut_under_a_run_ends_it_with_what_was_done_saved():
         expect(done.returncode == DATA and "train_000000.bin" in done.stderr, f"{done.returncode}: {done.stderr}")
         expect(f"the state after step {made} is saved" in done.stderr, done.stderr)
         expect(checkpoints(place) == [f"step_{made:08d}.safetensors"], f"{made} steps, {checkpoints(place)}")
+
+
+@case
+def a_limit_of_processor_time_is_a_stop_and_is_named_where_it_kills():
+    def limited(soft, hard, **changes):
+        return subprocess.Popen(place.command(num_iterations=10**9, **changes), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (soft, hard)))
+    with Place() as place:
+        process = limited(1, 120)
+        _, errors = process.communicate(timeout=280)
+        expect(process.returncode == 128 + signal.SIGXCPU, f"{process.returncode}: {errors}")
+        step = place.metrics()[-1]["step"]
+        expect(os.path.exists(place.file(f"run/step_{step:08d}.safetensors")), f"no checkpoint of step {step}: {errors}")
+    with Place() as place:
+        process = limited(1, 1)
+        _, errors = process.communicate(timeout=280)
+        expect(process.returncode == 7 and "ulimit -t" in errors and "out of memory" not in errors, f"{process.returncode}: {errors}")
 
 
 tap()

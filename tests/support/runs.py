@@ -182,7 +182,7 @@ def in_own_mounts(script):
     options = ["-m"] if os.getuid() == 0 else ["-Urm"]
     if run(["unshare"] + options + ["true"]).returncode != 0:
         raise Skip("this system allows no mounts of our own")
-    return run(["unshare"] + options + ["sh", "-c", script])
+    return run(["unshare"] + options + ["sh", "-c", script], limit_s=280)
 
 
 def tap():

@@ -309,6 +309,7 @@ static void what_other_programs_compressed_is_refused_by_name(void **state)
         {"PK\3\4\x14", "(unzip)", 5},
         {"7z\xbc\xaf\x27\x1c\0", "(7z x)", 7},
         {"\x04\x22\x4d\x18\x60", "(unlz4)", 5},
+        {"\x93NUMPY\1", "(numpy.load(", 7},
         {"BZh9 is how bzip2 begins", NULL, 24},
         {"PK", NULL, 2},
     };

@@ -74,6 +74,26 @@ static void any_other_file_is_read_as_bytes_and_long_reads_are_complete(void **s
     dn_tokens_close(&tokens);
 }
 
+static void files_that_other_programs_packed_are_refused_by_name(void **state)
+{
+    static const struct {
+        const char *begin, *told;
+    } files[] = {{"\x1f\x8b\x08", "(gunzip)"}, {"PK\3\4", "(unzip)"}, {"\x28\xb5\x2f\xfd", "(unzstd)"},
+                 {"\x93NUMPY", "(numpy.load("}, {"PK, in plain words", NULL}, {"P", NULL}};
+    for (size_t i = 0; i < 2 * sizeof files / sizeof *files; i++) {
+        const char *begin = files[i / 2].begin, *told = files[i / 2].told;
+        char bytes[64] = "";
+        dn_tokens *tokens = NULL;
+        strcpy(bytes, begin);
+        assert_true(scratch_write(&dir, "packed", bytes, sizeof bytes));
+        dn_status status = dn_tokens_open(scratch_path(&dir, "packed"), i % 2 ? DN_TOKENS_UINT16 : DN_TOKENS_SHARDS, &tokens);
+        assert_int_equal(status, told ? DN_ERR_DATA : DN_OK);
+        if (told)
+            assert_non_null(strstr(dn_error_message(), told));
+        dn_tokens_close(&tokens);
+    }
+}
+
 static void a_shard_is_known_by_its_magic_whatever_its_name(void **state)
 {
     uint16_t token = 50000;
@@ -310,6 +330,7 @@ TESTS(data_tokens)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_slice_of_several_shards_is_that_of_the_whole_stream),
         cmocka_unit_test(any_other_file_is_read_as_bytes_and_long_reads_are_complete),
+        cmocka_unit_test(files_that_other_programs_packed_are_refused_by_name),
         cmocka_unit_test(a_shard_is_known_by_its_magic_whatever_its_name),
         cmocka_unit_test(shards_of_32_bits_are_read_and_know_their_origin),
         cmocka_unit_test(a_header_has_what_is_read_back),
