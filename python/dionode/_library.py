@@ -147,7 +147,9 @@ def library():
             del os.environ["OPENBLAS_CORETYPE"]  # other OpenBLAS builds of this process choose for themselves
     for line in _FUNCTIONS.strip().splitlines():
         result, name, *arguments = line.split()
-        function = getattr(loaded, name)
+        function = getattr(loaded, name, None)
+        if not function:
+            raise ImportError(f"{_path()} has no {name}: it is of another version than this package")
         function.restype = _TYPES[result]
         function.argtypes = [_TYPES[argument] for argument in arguments]
         if result == "status":

@@ -147,7 +147,8 @@ static dn_status check_members(const dn_comm *parent, const int *ranks, int n, r
                                : dn_fail(DN_ERR_ARG, "rank %d creates a group without itself", parent->rank);
 }
 
-/* Heaps are filled alike at their beginning only: the group takes what is free at the end on all its members. */
+/* Heaps are filled alike at their beginning only: the group takes what is free at the end on all its members.
+ */
 dn_status dn_comm_create_group(dn_comm *parent, const int *ranks, int n, size_t heap_bytes, dn_comm **out)
 {
     request members[DN_MAX_RANKS];
@@ -159,14 +160,18 @@ dn_status dn_comm_create_group(dn_comm *parent, const int *ranks, int n, size_t 
     int64_t left = end - (int64_t)parent->heap.used;
     DN_TRY(agree_on_smallest(parent, members, n, &left));
     if (left < 0 || bytes > (size_t)left)
-        return dn_fail(DN_ERR_MEMORY, "the symmetric heap has %lld bytes left for a group of %d ranks, %zu are needed",
-                       (long long)(left < 0 ? 0 : left), n, bytes);
+        return dn_fail(
+            DN_ERR_MEMORY,
+            "the symmetric heap has %lld bytes left for a group of %d ranks, %zu are needed: join with a "
+            "larger heap (dionode launch: --arena)",
+            (long long)(left < 0 ? 0 : left), n, bytes);
     char *taken = (char *)parent->heap.base + end - bytes;
     parent->heap.capacity = (size_t)end - bytes;
     memset(taken + DN_LINES_AT, 0, scratch_bytes(parent->size) - DN_LINES_AT);
     dn_status status = make_child(parent, members, n, taken, heap_bytes, out);
     int64_t made = status;
-    DN_TRY(agree_on_smallest(parent, members, n, &made)); /* nobody meets in the group before all lines are zero */
+    DN_TRY(agree_on_smallest(parent, members, n,
+                             &made)); /* nobody meets in the group before all lines are zero */
     if (status == DN_OK && made != DN_OK) {
         dn_comm_destroy(out);
         return dn_fail((dn_status)made, "another rank could not create the group");

@@ -14,11 +14,11 @@ from runs import FULL
 
 
 def start(seconds=60):
-    global dist, torch, F
+    global dionode, dist, torch, F
+    import dionode.torch
     import torch
     import torch.distributed as dist
     import torch.nn.functional as F
-    import dionode.torch  # noqa: F401
     torch.set_num_threads(1)
     # All have started, however slowly, before the deadline counts.
     store, rank, n = next(dist.rendezvous("env://", timeout=datetime.timedelta(seconds=300)))
@@ -121,6 +121,14 @@ def work_collectives():
                 for _ in range(n - 1):
                     total = fold(total, rows[rank])
                 expect(torch.equal(scattered_sum(None)[0], total), f"reduce_scatter {op} {what}")
+    order = [torch.tensor([2.0**24, 1.0, -2.0**24, 1.0][r % 4]) for r in range(n)]  # any other order rounds otherwise
+    total = order[0]
+    for x in order[1:]:
+        total = total + x
+    for size in 1, 100_000:
+        x = order[rank].repeat(size)
+        dist.all_reduce(x)
+        expect(bool((x == total).all()), f"in rank order {total}, found {x}")
     # With gaps, of uneven lengths, averages.
     gaps = torch.arange(24.).view(4, 6).T + rank
     before = gaps.clone()
@@ -138,6 +146,22 @@ def work_collectives():
         return [out]
 
     compare("all_to_all_single", uneven)
+
+    def to_the_first(group):  # all others receive nothing, and it has nothing to send
+        rows = torch.ones((rank > 0) * 3, 2, dtype=torch.uint8)
+        out = torch.zeros((rank == 0) * 3 * (n - 1), 2, dtype=torch.uint8)
+        dist.all_to_all_single(out, rows, [(rank == 0) * (r > 0) * 3 for r in range(n)],
+                               [(rank > 0) * (r == 0) * 3 for r in range(n)], group=group)
+        return [out]
+
+    compare("all_to_all_single to one", to_the_first)
+    for dtype in torch.float32, torch.uint8:  # what has no elements passes
+        nothing, rows = torch.empty(0, dtype=dtype), torch.empty(n, 0, dtype=dtype)
+        dist.all_reduce(nothing)
+        dist.broadcast(nothing, 0)
+        dist.all_gather_into_tensor(rows, nothing)
+        dist.reduce_scatter_tensor(nothing, rows)
+        dist.all_to_all_single(rows, rows.clone())
     objects = [None] * n
     dist.all_gather_object(objects, {"rank": rank})
     expect(objects == [{"rank": r} for r in range(n)], f"{objects}")
@@ -217,6 +241,18 @@ def work_train():
         bound = 0 if n == 2 else 50 * (n - 1) * 2.0**-24
         expect(off <= bound, f"{kind} on {n} ranks: weights differ from gloo's by {off}, more than {bound}")
         print(kind, hashlib.sha256(a.numpy().tobytes()).hexdigest())
+    # Its gradients averaged by DDP, the optimizer steps alike on all ranks, and alone.
+    torch.manual_seed(0)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(6, 7))
+    optimizer = dionode.torch.Optimizer(model.parameters(), lr=0.1)
+    for step in range(3):
+        optimizer.zero_grad()
+        model(torch.full((2, 6), 1.0 + dist.get_rank())).square().sum().backward()
+        optimizer.step()
+    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+    first = weights.clone()
+    dist.broadcast(first, 0)
+    expect(torch.equal(weights, first), f"under DDP the weights differ by {(weights - first).abs().max()}")
     mesh = dist.init_device_mesh("cpu", (2, n // 2), mesh_dim_names=("dp", "fs"))  # axes with bytes of their own
     mesh.get_group("dp").stats(reset=True)
     x = torch.ones(64)
@@ -227,7 +263,6 @@ def work_train():
 
 
 def work_fail(way):
-    import dionode
     start(seconds=10)
     x = torch.zeros(4)
     dist.all_reduce(x)

@@ -1,6 +1,6 @@
 /*
- * Ten steps of each rule in C, which optimizer.py repeats from Python: prints the name of the rule and the bits of all
- * weights. Alone, or as a worker of `dionode launch`.
+ * Ten steps of each rule in C, which optimizer.py repeats from Python: prints the name of the rule and the
+ * bits of all weights. Alone, or as a worker of `dionode launch`.
  */
 #include <dionode/optim.h>
 
@@ -22,12 +22,14 @@ static float weight[ROWS * COLS + COLS], grad[ROWS * COLS + COLS];
 static dn_status step_all(dn_comm *comm, const char *rule)
 {
     dn_optim_config config = dn_optim_defaults();
-    const dn_optim_tensor tensors[] = {
-        {.tensor = {.name = "0", .rows = ROWS, .cols = COLS}, .kind = DN_PARAM_MATRIX, .weight = weight, .grad = grad},
-        {.tensor = {.name = "1", .rows = COLS, .cols = 1},
-         .kind = DN_PARAM_VECTOR,
-         .weight = weight + ROWS * COLS,
-         .grad = grad + ROWS * COLS}};
+    const dn_optim_tensor tensors[] = {{.tensor = {.name = "0", .rows = ROWS, .cols = COLS},
+                                        .kind = DN_PARAM_MATRIX,
+                                        .weight = weight,
+                                        .grad = grad},
+                                       {.tensor = {.name = "1", .rows = COLS, .cols = 1},
+                                        .kind = DN_PARAM_VECTOR,
+                                        .weight = weight + ROWS * COLS,
+                                        .grad = grad + ROWS * COLS}};
     const int n_ranks = dn_comm_size(comm), size[DN_N_AXES] = {n_ranks, 1, 1};
     const unsigned n = sizeof weight / sizeof *weight, rank = (unsigned)dn_comm_rank(comm);
     dn_mesh *mesh = NULL;

@@ -101,7 +101,8 @@ static void a_rank_may_stay_out_and_children_may_split_again(void **state)
     run_both_kinds((ranks_spec){.n_ranks = 4, .arena_bytes = 8 << 20}, split_without_some);
 }
 
-/* Overlapping groups that only their members make: heaps are filled unevenly, and the whole goes on as before. */
+/* Overlapping groups that only their members make: heaps are filled unevenly, and the whole goes on as
+ * before. */
 static int create_groups_of_some(dn_comm *comm, void *argument)
 {
     static const int groups[][3] = {{0, 1, 2}, {3, 0, -1}, {2, 1, 3}, {1, -1, -1}};
@@ -133,13 +134,15 @@ static int create_groups_of_some(dn_comm *comm, void *argument)
         memory[0] = me;
         RANKS_CHECK(dn_comm_barrier(made[0]) == DN_OK);
         for (int i = 0; i < 3; i++)
-            RANKS_CHECK(*(const int64_t *)dn_comm_view(made[0], dn_comm_chunk_of(memory, 8), i, DN_TRAFFIC_CONTROL) == i);
+            RANKS_CHECK(*(const int64_t *)dn_comm_view(made[0], dn_comm_chunk_of(memory, 8), i,
+                                                       DN_TRAFFIC_CONTROL) == i);
         RANKS_CHECK(dn_comm_barrier(made[0]) == DN_OK);
     }
     RANKS_CHECK(dn_comm_alloc(comm, 4096, (void **)&memory) == DN_OK); /* the whole's heap is filled alike */
     *memory = 1;
     RANKS_CHECK(dn_comm_all_reduce(comm, memory, 512, DN_I64, DN_MAX, DN_TRAFFIC_CONTROL) == DN_OK);
-    const int twice[] = {me, me}, others[] = {(me + 1) % 4}, beyond[] = {me, 4}, pair[] = {me / 2 * 2, me / 2 * 2 + 1};
+    const int twice[] = {me, me}, others[] = {(me + 1) % 4}, beyond[] = {me, 4},
+              pair[] = {me / 2 * 2, me / 2 * 2 + 1};
     RANKS_CHECK(dn_comm_create_group(comm, twice, 2, 0, &child) == DN_ERR_ARG);
     RANKS_CHECK(dn_comm_create_group(comm, others, 1, 0, &child) == DN_ERR_ARG);
     RANKS_CHECK(dn_comm_create_group(comm, beyond, 2, 0, &child) == DN_ERR_ARG);

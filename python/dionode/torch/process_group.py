@@ -4,6 +4,8 @@ Each call does its work before it returns. Reductions combine in rank order, so 
 every run: natively for float32, float64, bfloat16, int32 and int64 by SUM, AVG, MIN and MAX, for all else by gathering and
 folding here. What only moves goes as bytes.
 """
+import math
+
 import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import Work, _create_work_from_future
@@ -33,6 +35,7 @@ class ProcessGroup(dist.ProcessGroup):
         self.comm = comm
         self.traffic = "gradient"
         self._pending = []
+        self._room = torch.empty(0, dtype=torch.uint8)
 
     def getBackendName(self):
         return "dionode"
@@ -120,22 +123,29 @@ class ProcessGroup(dist.ProcessGroup):
             self._call(name, flat.data_ptr(), flat.numel(), TYPES[flat.dtype], OPS[op], *roots)
         else:
             rows = torch.empty(self.size(), flat.numel(), dtype=flat.dtype)
-            self._gather_rows(_bytes(rows).view(self.size(), -1), _bytes(flat))
+            self._gather_rows(_rows(rows, self.size()), _bytes(flat))
             if root in (None, self.rank()):
                 flat.copy_(self._fold(rows, op))
+
+    def _scratch(self, rows, columns, dtype):
+        """Memory that stays until the next call: fresh pages for every large tensor would cost more than its reduction."""
+        n = rows * columns * dtype.itemsize
+        if n > self._room.numel():
+            self._room = torch.empty(n, dtype=torch.uint8)
+        return self._room[:n].view(dtype).view(rows, columns)
 
     def _reduce_scatter(self, to, flat, op):
         """to [n] = this rank's row of the reduction of flat [size * n]."""
         n, line = to.numel(), LINE // to.element_size()
         rows = flat.view(self.size(), n)
         if to.dtype in TYPES and op in OPS:
-            padded = torch.empty(self.size(), -(-n // line) * line, dtype=to.dtype)
+            padded = self._scratch(self.size(), -(-n // line) * line, to.dtype)
             padded[:, :n] = rows
             self._call("dn_comm_reduce_scatter", padded.data_ptr(), padded.numel(), TYPES[to.dtype], OPS[op])
             to.copy_(padded[self.rank(), :n])
         else:
             received = torch.empty_like(rows)
-            self._exchange_rows(_bytes(received).view(self.size(), -1), _bytes(rows).view(self.size(), -1))
+            self._exchange_rows(_rows(received, self.size()), _rows(rows, self.size()))
             to.copy_(self._fold(received, op))
 
     # ---- torch.distributed's calls, of which some have an older name, too ----
@@ -169,7 +179,7 @@ class ProcessGroup(dist.ProcessGroup):
     @torch.no_grad()
     def all_gather_single(self, output, input, opts=None):
         with _Dense(output) as flat:
-            self._gather_rows(_bytes(flat).view(self.size(), -1), _bytes(_flat(input)))
+            self._gather_rows(_rows(flat, self.size()), _bytes(_flat(input)))
         return _done([output])
 
     @torch.no_grad()
@@ -209,12 +219,11 @@ class ProcessGroup(dist.ProcessGroup):
     @torch.no_grad()
     def all_to_all_single(self, output, input, output_splits, input_splits, opts=None):
         with _Dense(output) as flat:
-            to, rows = _bytes(flat).view(len(output), -1), _bytes(_flat(input)).view(len(input), -1)
             if output_splits or input_splits:
-                self._exchange_rows([row.flatten() for row in to.split(list(output_splits) or len(to) // self.size())],
-                                    [row.flatten() for row in rows.split(list(input_splits) or len(rows) // self.size())])
+                self._exchange_rows(_split(flat, output, output_splits, self.size()),
+                                    _split(_flat(input), input, input_splits, self.size()))
             else:
-                self._exchange_rows(to.view(self.size(), -1), rows.view(self.size(), -1))
+                self._exchange_rows(_rows(flat, self.size()), _rows(_flat(input), self.size()))
         return _done([output])
 
     @torch.no_grad()
@@ -344,6 +353,17 @@ def _flat(tensor):
 
 def _bytes(flat):
     return flat.view(-1).view(torch.uint8)
+
+
+def _rows(flat, n):
+    """Bytes [n, bytes of each]."""
+    return _bytes(flat).view(n, flat.numel() * flat.element_size() // n)
+
+
+def _split(flat, tensor, lengths, n):
+    """Bytes of the pieces of a tensor whose first dimension is split in such lengths, or evenly."""
+    each = flat.element_size() * math.prod(tensor.shape[1:])
+    return _bytes(flat).split([each * length for length in lengths or [len(tensor) // n] * n])
 
 
 def _op(opts):
