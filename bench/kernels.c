@@ -120,24 +120,24 @@ static void attention_backward(bench *b)
 static void embed_forward(bench *b)
 {
     const dn_vocab_shard vocab = {0, b->model.V};
-    b->s->kernels->embed_forward(b->s, b->big[0], b->model.C, b->big[1], b->tokens, &vocab, b->N, b->model.C);
+    b->s->kernels->embed_forward(b->s, b->big[0], b->model.C, b->big[1], 1, b->tokens, &vocab, b->N, b->model.C);
 }
 
 static void embed_backward(bench *b)
 {
     const dn_vocab_shard vocab = {0, b->model.V};
-    b->s->kernels->embed_backward(b->s, b->big[1], b->big[0], b->model.C, b->tokens, &vocab, b->N,
+    b->s->kernels->embed_backward(b->s, b->big[1], b->big[0], b->model.C, 1, b->tokens, &vocab, b->N,
                                   b->model.C);
 }
 
-static void rmsnorm_forward(bench *b)
+static void norm_forward(bench *b)
 {
-    b->s->kernels->rmsnorm_forward(b->s, b->big[1], b->big[2], b->big[0], 1e-5, b->N, b->model.C);
+    b->s->kernels->norm_forward(b->s, b->big[1], b->big[2], b->big[0], false, 1e-5, b->N, b->model.C);
 }
 
-static void rmsnorm_backward(bench *b)
+static void norm_backward(bench *b)
 {
-    b->s->kernels->rmsnorm_backward(b->s, b->big[3], b->big[0], b->big[1], b->big[2], b->N, b->model.C);
+    b->s->kernels->norm_backward(b->s, b->big[3], b->big[0], b->big[1], b->big[2], false, b->N, b->model.C);
 }
 
 static void norm_rotary_forward(bench *b)
@@ -204,8 +204,8 @@ static void measure_model(bench *b)
     report(b, "embed forward", measure(b, NULL, embed_forward), 0, 2 * rows);
     report(b, "embed backward", measure(b, NULL, embed_backward), 0, 3 * rows);
     fill_small(b);
-    report(b, "rmsnorm forward", measure(b, NULL, rmsnorm_forward), 0, 2 * rows);
-    report(b, "rmsnorm backward", measure(b, NULL, rmsnorm_backward), 0, 4 * rows);
+    report(b, "rmsnorm forward", measure(b, NULL, norm_forward), 0, 2 * rows);
+    report(b, "rmsnorm backward", measure(b, NULL, norm_backward), 0, 4 * rows);
     report(b, "norm_rotary forward", measure(b, NULL, norm_rotary_forward), 0, 2 * rows);
     report(b, "norm_rotary backward", measure(b, NULL, norm_rotary_backward), 0, 3 * rows);
     report(b, "relu2 forward", measure(b, NULL, relu2_forward), 0, 8 * rows);
@@ -379,7 +379,7 @@ int main(int argc, char **argv)
         b.model = *x;
         b.N = x->B * x->T;
         b.attention = (dn_attention_shape){
-            .B = x->B, .T = x->T, .NH = x->NH, .hd = x->C / x->NH, .NKV = x->NH, .ld = 3 * x->C};
+            .B = x->B, .T = x->T, .NH = x->NH, .hd = x->C / x->NH, .NKV = x->NH, .rot = x->C / x->NH, .ld = 3 * x->C};
         measure_model(&b);
     }
     measure_vectors(&b);

@@ -22,7 +22,9 @@ typedef struct dn_config {
     char architecture[16];
     int64_t model_dim, n_layer, n_head, vocab_size, sequence_length;
     int64_t n_kv_head, head_dim, mlp_dim; /* 0: not given */
-    double rope_theta, norm_eps;          /* NAN: not given */
+    int64_t max_positions, attention_window; /* 0: not given */
+    double rope_theta, norm_eps, rotary_fraction; /* NAN: not given */
+    char rope_scaling[DN_KEY_TEXT_MAX], activation[16], parallel_residual[16], tie_embeddings[16]; /* empty: not given */
     bool attention_bias, mlp_bias;
     /* batches, in sequences; length, in steps */
     int64_t batch_size, device_batch_size, num_iterations, stop_after;

@@ -9,6 +9,7 @@
 
 #include "base/each.h"
 #include "base/size.h"
+#include "compute/activation.h"
 #include "device/stream.h"
 #include "dionode/blas.h"
 #include "dionode/tensor.h"
@@ -26,6 +27,8 @@ typedef struct dn_adamw_step {
 typedef struct dn_attention_shape {
     size_t B, T, NH, hd; /* sequences, positions, heads, size of a head (even) */
     size_t NKV;          /* key and value heads; query head h reads number h / (NH/NKV); divides NH */
+    size_t rot;          /* numbers of a head that rotary kernels turn, even, <= hd */
+    size_t window;       /* positions that attention sees, its own and earlier ones; 0: all */
     size_t ld;           /* elements from one position to the next in q, k, v and their gradients: >= NH*hd */
     size_t first; /* forward only: position of the first query; keys and values begin with position 0 */
     size_t room; /* 0, or k and v lie in a cache [sequences,2,NKV,room,hd], at its start and at NKV room hd */

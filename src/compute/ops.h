@@ -45,34 +45,40 @@ OP(sum_squares, (OUT, double, host_out, 1), (D, const dn_buf *, x), (V, size_t, 
 /* ---- layers, N = B*T rows of C columns unless said otherwise ---- */
 /* x [N,C], rows ld apart, = wte [words->n,C] at tokens [N];  dwte [words->n,C] += rows of dx [N,C], ld
  * apart, in order of position. Rows of tokens that are not among the words are left alone. */
-OP(embed_forward, (D, dn_buf *, x), (V, size_t, ld), (D, const dn_buf *, wte), (D, const dn_ids *, tokens),
-   (IN, dn_vocab_shard, vocab, 1), (V, size_t, N), (V, size_t, C))
-OP(embed_backward, (D, dn_buf *, dwte), (D, const dn_buf *, dx), (V, size_t, ld), (D, const dn_ids *, tokens),
-   (IN, dn_vocab_shard, vocab, 1), (V, size_t, N), (V, size_t, C))
+OP(embed_forward, (D, dn_buf *, x), (V, size_t, ld), (D, const dn_buf *, wte), (V, double, scale),
+   (D, const dn_ids *, tokens), (IN, dn_vocab_shard, vocab, 1), (V, size_t, N), (V, size_t, C))
+OP(embed_backward, (D, dn_buf *, dwte), (D, const dn_buf *, dx), (V, size_t, ld), (V, double, scale),
+   (D, const dn_ids *, tokens), (IN, dn_vocab_shard, vocab, 1), (V, size_t, N), (V, size_t, C))
+/* x [B,T,C] += rows of positions [n,C], which are those of positions first .. first+n-1, where the token is
+ * among the words;  dpositions [n,C] += the sums of dx [B,T,C] over sequences, in order. */
+OP(positions_forward, (D, dn_buf *, x), (D, const dn_buf *, positions), (V, size_t, first), (V, size_t, n),
+   (D, const dn_ids *, tokens), (IN, dn_vocab_shard, vocab, 1), (V, size_t, B), (V, size_t, T), (V, size_t, C))
+OP(positions_backward, (D, dn_buf *, dpositions), (D, const dn_buf *, dx), (V, size_t, first), (V, size_t, n),
+   (V, size_t, B), (V, size_t, T), (V, size_t, C))
 /* x [N,C] = y [N,C] in the rows whose tokens are among the words; other rows are left alone. */
 OP(copy_rows, (D, dn_buf *, x), (D, const dn_buf *, y), (D, const dn_ids *, tokens),
    (IN, dn_vocab_shard, vocab, 1), (V, size_t, N), (V, size_t, C))
-/* y = x * rstd, rstd [N] = 1/sqrt(mean(x^2) + eps). */
-OP(rmsnorm_forward, (D, dn_buf *, y), (D, dn_buf *, rstd), (D, const dn_buf *, x), (V, double, eps),
-   (V, size_t, N), (V, size_t, C))
-/* dx += rstd * (dy - y * mean(dy * y)), mean over a row; y, rstd as the forward pass left them. */
-OP(rmsnorm_backward, (D, dn_buf *, dx), (D, const dn_buf *, dy), (D, const dn_buf *, y),
-   (D, const dn_buf *, rstd), (V, size_t, N), (V, size_t, C))
+/* y = x * rstd, rstd [N] = 1/sqrt(mean(x^2) + eps), means over a row; center: x less its mean in the place of x. */
+OP(norm_forward, (D, dn_buf *, y), (D, dn_buf *, rstd), (D, const dn_buf *, x), (V, bool, center),
+   (V, double, eps), (V, size_t, N), (V, size_t, C))
+/* dx += rstd * (dy - y * mean(dy * y)), center: - mean(dy) too; y, rstd as the forward pass left them. */
+OP(norm_backward, (D, dn_buf *, dx), (D, const dn_buf *, dy), (D, const dn_buf *, y),
+   (D, const dn_buf *, rstd), (V, bool, center), (V, size_t, N), (V, size_t, C))
 /* y [N,C], rows ld apart, += bias [C];  dbias [C] += the sum over rows of dy [N,C], in double, in order. */
 OP(bias_forward, (D, dn_buf *, y), (V, size_t, ld), (D, const dn_buf *, bias), (V, size_t, N), (V, size_t, C))
 OP(bias_backward, (D, dn_buf *, dbias), (D, const dn_buf *, dy), (V, size_t, ld), (V, size_t, N), (V, size_t, C))
-/* y [N,C] = x [N,C] times gain [C], column by column. */
-OP(gain_forward, (D, dn_buf *, y), (D, const dn_buf *, x), (D, const dn_buf *, gain), (V, size_t, N),
-   (V, size_t, C))
-/* dgain [C] += the sum over rows of dy x, in double, in order; and in place, dy becomes dy times gain. */
-OP(gain_backward, (D, dn_buf *, dy), (D, dn_buf *, dgain), (D, const dn_buf *, x), (D, const dn_buf *, gain),
+/* y [N,C] = x [N,C] times offset + gain [C], column by column. */
+OP(gain_forward, (D, dn_buf *, y), (D, const dn_buf *, x), (D, const dn_buf *, gain), (V, double, offset),
    (V, size_t, N), (V, size_t, C))
+/* dgain [C] += the sum over rows of dy x, in double, in order; and in place, dy becomes dy times offset + gain. */
+OP(gain_backward, (D, dn_buf *, dy), (D, dn_buf *, dgain), (D, const dn_buf *, x), (D, const dn_buf *, gain),
+   (V, double, offset), (V, size_t, N), (V, size_t, C))
 /* angles [T,2n], for the rotary kernels: row t = the n cosines, then the n sines of t * host_frequencies[i],
  * computed in double. */
 OP(rotary_angles, (D, dn_buf *, angles), (IN, double, host_frequencies, n), (V, size_t, T), (V, size_t, n))
 /* In place on x [B,T,NH,hd] with row stride shape->ld: rotary embedding, half-split: with c, s of position
- * t and frequency i < hd/2 of angles [T,hd], y_i = x_i c + x_(i+hd/2) s,  y_(i+hd/2) = -x_i s + x_(i+hd/2)
- * c. Negative frequencies turn the other way. */
+ * t and frequency i < rot/2 of angles [T,rot], y_i = x_i c + x_(i+rot/2) s,  y_(i+rot/2) = -x_i s +
+ * x_(i+rot/2) c; the numbers of a head from rot on stay. Negative frequencies turn the other way. */
 OP(rotary_forward, (D, dn_buf *, x), (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
 /* In place on dy (becomes dx). */
 OP(rotary_backward, (D, dn_buf *, dy), (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
@@ -82,7 +88,7 @@ OP(norm_rotary_forward, (D, dn_buf *, x), (D, dn_buf *, rstd), (D, const dn_buf 
 /* In place on dy (becomes dx); y and rstd as the forward pass left them. */
 OP(norm_rotary_backward, (D, dn_buf *, dy), (D, const dn_buf *, y), (D, const dn_buf *, rstd),
    (D, const dn_buf *, angles), (IN, dn_attention_shape, shape, 1))
-/* o [B,T,NH*hd] = softmax(q k^T / sqrt(hd), causal) v for each head, q [B,T,NH,hd], k and v [B,T,NKV,hd]; lse
+/* o [B,T,NH*hd] = softmax(q k^T / sqrt(hd), causal, of the last `window` positions if that is not 0) v for each head, q [B,T,NH,hd], k and v [B,T,NKV,hd]; lse
  * [B,NH,T] = log of each row's sum of exponentials (of the scaled scores), kept for the backward pass instead
  * of the probabilities. Of a cache, T queries from position `first` on read first + T keys and values. */
 OP(attention_forward, (D, dn_buf *, o), (D, dn_buf *, lse), (D, const dn_buf *, q), (D, const dn_buf *, k),
@@ -104,14 +110,17 @@ OP(attention_backward, (D, dn_buf *, dq), (D, dn_buf *, dk), (D, dn_buf *, dv), 
  * NaN stays NaN. */
 OP(relu2_forward, (D, dn_buf *, x), (V, size_t, n))
 OP(relu2_backward, (D, dn_buf *, da), (D, const dn_buf *, a), (V, size_t, n))
-/* a [N,F] = g sigma(g) u, sigma(g) = 1/(1 + e^-g), with g and u side by side in the rows of h [N,2F]. */
-OP(swiglu_forward, (D, dn_buf *, a), (D, const dn_buf *, h), (V, size_t, N), (V, size_t, F))
+/* a = f(h), n elements, f an activation (compute/activation.h);  in place, da becomes f'(h) da. */
+OP(activation_forward, (D, dn_buf *, a), (D, const dn_buf *, h), (V, dn_activation, f), (V, size_t, n))
+OP(activation_backward, (D, dn_buf *, da), (D, const dn_buf *, h), (V, dn_activation, f), (V, size_t, n))
+/* a [N,F] = f(g) u, with g and u side by side in the rows of h [N,2F]. */
+OP(glu_forward, (D, dn_buf *, a), (D, const dn_buf *, h), (V, dn_activation, f), (V, size_t, N), (V, size_t, F))
 /* dh [N,2F] = the gradients of g and u, side by side. */
-OP(swiglu_backward, (D, dn_buf *, dh), (D, const dn_buf *, da), (D, const dn_buf *, h), (V, size_t, N),
-   (V, size_t, F))
+OP(glu_backward, (D, dn_buf *, dh), (D, const dn_buf *, da), (D, const dn_buf *, h), (V, dn_activation, f),
+   (V, size_t, N), (V, size_t, F))
 /* *host_loss += sum over N rows of -log softmax(logits)[target], in double, in row order; and in place,
  * if scale is not 0, logits [N,V] = scale * (softmax(logits) - onehot(target)). scale 0 leaves logits
- * undefined. */
+ * undefined. A target of -1 is not counted: its loss and its row of the gradient are 0. */
 OP(cross_entropy, (SUM, double, host_loss), (D, dn_buf *, logits), (D, const dn_ids *, targets),
    (V, size_t, N), (V, size_t, V), (V, double, scale))
 /* The same where each of several ranks has the logits of some words, in two steps. First, of the own

@@ -31,10 +31,9 @@ static dn_status complete(dn_spec *spec)
     spec->names = &names;
     if (spec->norm.eps == 0)
         spec->norm.eps = FLT_EPSILON;
-    spec->mlp.act = DN_RELU2;
     spec->attention.qk_norm = true;
     spec->attention.turn = -1;
-    return dn_decoder_complete(spec, 4 * spec->C);
+    return dn_decoder_complete(spec, 4 * spec->C, DN_RELU2, false);
 }
 
 const dn_architecture dn_architecture_gpt = {.name = "gpt",

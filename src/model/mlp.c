@@ -27,7 +27,9 @@ static dn_status complete(dn_spec *spec)
     if (spec->mlp.F == 0)
         spec->mlp.F = 4 * spec->C;
     spec->mlp.lags = 4;
-    spec->mlp.act = DN_RELU2;
+    spec->mlp.act = spec->mlp.act != DN_ACTIVATION_UNSET ? spec->mlp.act : DN_RELU2;
+    spec->tied = DN_NO;
+    spec->parallel = DN_NO;
     return DN_OK;
 }
 

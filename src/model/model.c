@@ -3,11 +3,11 @@
  *
  * One allocation, in this order (N = room, every part starts on a multiple of DN_ARENA_ALIGN):
  *
- *     angles [T,hd] | y [N,C], gain, dgain [C] | wide [N, widest] | dy [N,C] | of each slot:
+ *     angles [T,rot] | y [N,C], gain, dgain | before [N,C] | wide [N, widest] | dy [N,C] | of each slot:
  *     tokens, targets [N] | x [N,C] | layer 0 | layer 1 ...
  *
- * angles for attention, y and gains for norms with gains, the last layer with the first slot only. With
- * several ranks in tp, dy, x and what layers exchange lie in symmetric memory instead, in the same order.
+ * angles for attention, y and gains for norms with gains, before for layers side by side, the last layer with
+ * the first slot only. With several ranks in tp, dy, x and what layers exchange lie in symmetric memory instead, in the same order.
  *
  * A model that generates goes only forward, so that all layers keep what they keep in the same place; behind it
  * lies the cache, layer by layer.
@@ -71,11 +71,24 @@ dn_status dn_model_complete(dn_spec *spec)
                            : a->hd > 0                ? "head_dim"
                            : a->theta > 0             ? "rope_theta"
                            : a->qkv_bias || a->o_bias ? "attention_bias"
+                           : a->window > 0            ? "attention_window"
+                           : a->rotary > 0            ? "rotary_fraction"
+                           : a->scaling               ? "rope_scaling"
+                           : spec->parallel == DN_YES ? "parallel_residual"
+                           : spec->tied == DN_YES     ? "tie_embeddings"
                                                       : NULL;
     if (!spec->architecture->attention && of_heads)
         return dn_fail(DN_ERR_CONFIG, "architecture %s has no attention: leave out %s",
                        spec->architecture->name, of_heads);
-    return spec->architecture->complete(spec);
+    spec->embed_scale = 1;
+    spec->max_positions = spec->max_positions > 0 ? spec->max_positions : spec->T;
+    if (spec->max_positions < spec->T)
+        return dn_fail(DN_ERR_CONFIG, "sequence_length %zu is beyond the model's max_positions %zu: use less", spec->T,
+                       spec->max_positions);
+    DN_TRY(spec->architecture->complete(spec));
+    if (a->window >= spec->T) /* nothing is beyond it */
+        spec->attention.window = 0;
+    return DN_OK;
 }
 
 /* So that a count of positions is an int, as BLAS takes it, and all sizes of activations stay within a
@@ -121,7 +134,7 @@ void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int a
         dn_layer_place place = place_of(spec, i);
         size_t n = place.ops->describe(spec, place.index, params + n_params);
         for (size_t p = 0; p < n; p++)
-            unit_of[n_params++] = place.unit;
+            unit_of[n_params++] = place.unit; /* a tied head has none */
     }
     for (size_t p = 0; p < n_params; p++)
         room = dn_size_add(room, dn_param_max_size(&params[p], size));
@@ -141,10 +154,10 @@ void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int a
     }
 }
 
-double dn_model_first_std(const dn_param *param)
+double dn_model_first_std(const dn_spec *spec, const dn_param *param)
 {
     if (param->kind == DN_PARAM_EMBEDDING)
-        return 1;
+        return spec->tied == DN_YES ? 0.02 : 1;
     double out = (double)param->tensor.rows, in = (double)param->tensor.cols;
     return fmin(1, sqrt(out / in)) / sqrt(in);
 }
@@ -154,11 +167,11 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
     for (size_t p = 0; p < dn_model_n_params(spec); p++) {
         const dn_param *param = &params[p];
         if (param->kind == DN_PARAM_VECTOR) {
-            stream->kernels->fill(stream, param->weight, dn_param_size(param), !dn_layer_is_bias(param));
+            stream->kernels->fill(stream, param->weight, dn_param_size(param),
+                                  dn_layer_is_bias(param) ? 0 : 1 - spec->norm.offset);
             continue;
         }
-        const dn_draw draw = {seed, p, spec->architecture->first_std(param), param->tensor.cols,
-                              param->block};
+        const dn_draw draw = {seed, p, spec->architecture->first_std(spec, param), param->tensor.cols, param->block};
         DN_TRY(dn_draw_normal(stream, param->weight, &draw));
     }
     return dn_stream_sync(stream);
@@ -235,16 +248,18 @@ static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_ra
         widest = dn_max(widest, wide);
     }
     if (spec->architecture->attention)
-        pass.angles = pass.angle_table = dn_layer_take(own, spec->T * spec->attention.hd);
+        pass.angles = pass.angle_table = dn_layer_take(own, spec->T * spec->attention.rot);
     if (spec->architecture->attention && e->n_sequences)
-        pass.angles = dn_layer_take(own, N * spec->attention.hd);
+        pass.angles = dn_layer_take(own, N * spec->attention.rot);
     if (e->n_sequences)
         pass.positions = dn_arena_take(own, N * sizeof(int32_t));
     if (spec->norm.gain) {
         pass.y = dn_layer_take(own, N * spec->C);
-        pass.gain = dn_layer_take(own, spec->C);
-        pass.dgain = dn_layer_take(own, spec->C);
+        pass.gain = dn_layer_take(own, dn_layer_gain_size(spec));
+        pass.dgain = dn_layer_take(own, dn_layer_gain_size(spec));
     }
+    if (spec->parallel == DN_YES)
+        pass.before = dn_layer_take(own, N * spec->C);
     pass.wide = dn_layer_take(own, N * widest);
     pass.dy = dn_layer_take(shared, N * spec->C);
     for (size_t s = 0; s < e->n_slots; s++) {
@@ -315,6 +330,12 @@ double dn_model_flops_per_token(const dn_spec *spec)
 
 /* ---- a model ---- */
 
+/* Whether layer i is a head whose parameters are the first layer's. */
+static bool tied_head(const dn_spec *spec, size_t i)
+{
+    return spec->tied == DN_YES && i + 1 == n_layers_of(spec);
+}
+
 static size_t rounded(size_t bytes)
 {
     size_t unit = _Alignof(max_align_t);
@@ -345,7 +366,8 @@ static dn_model *describe(const dn_spec *spec, const extent *e)
             assert(place.ops->kept_bytes <= DN_LAYER_KEPT_MAX && (place.ops->backward || i + 1 == n));
             bool own = place.ops->backward || s == 0;
             model->slots[s].layers[i] =
-                (dn_layer){place, n_params, NULL, own ? memory : model->slots[0].layers[i].kept};
+                (dn_layer){place, tied_head(spec, i) ? 0 : n_params, NULL,
+                           own ? memory : model->slots[0].layers[i].kept};
             n_params += place.ops->describe(spec, place.index, NULL);
             memory += rounded(place.ops->kept_bytes);
             model->n_units = place.unit + 1;
@@ -415,10 +437,11 @@ void dn_model_on_progress(dn_model *model, dn_progress_fn *progress, void *conte
 /* ---- a micro-batch ---- */
 
 /* A token outside the vocabulary would read and write past the embedding. */
-static dn_status check_tokens(const dn_model *model, const char *what, const int32_t *tokens, size_t n)
+static dn_status check_tokens(const dn_model *model, const char *what, int32_t least, const int32_t *tokens,
+                              size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (tokens[i] < 0 || (size_t)tokens[i] >= model->spec.V)
+        if (tokens[i] < least || (tokens[i] >= 0 && (size_t)tokens[i] >= model->spec.V))
             return dn_fail(DN_ERR_DATA,
                            "%s %" PRId32 " at position %zu of the micro-batch is not below vocab_size %zu: "
                            "use the tokenizer that the model was made for",
@@ -437,9 +460,9 @@ static dn_status begin(dn_model *model, size_t slot, dn_goal goal, const int32_t
     if (N > pass->room)
         return dn_fail(DN_ERR_ARG, "micro-batch of %zu sequences for a model with room for %zu", B,
                        pass->room / model->spec.T);
-    DN_TRY(check_tokens(model, "token", tokens, N));
+    DN_TRY(check_tokens(model, "token", 0, tokens, N));
     if (targets)
-        DN_TRY(check_tokens(model, "target", targets, N));
+        DN_TRY(check_tokens(model, "target", -1, targets, N));
     model->slots[slot].forward_done = false;
     pass->goal = goal;
     pass->B = B;
@@ -458,15 +481,21 @@ static dn_status begin(dn_model *model, size_t slot, dn_goal goal, const int32_t
     return DN_OK;
 }
 
+/* The unit of parameters that a pass opens for one of its own. */
+static size_t weights_of(const dn_model *model, size_t unit)
+{
+    return model->spec.tied == DN_YES && unit + 1 == model->n_units ? 0 : unit;
+}
+
 dn_status dn_model_unit_forward(dn_model *model, size_t slot, size_t unit)
 {
     dn_model_slot *s = &model->slots[slot];
     bool both_ways = unit + 1 == model->n_units && s->pass.goal == DN_GOAL_TRAIN;
-    DN_TRY(dn_weights_unshard(s->pass.weights, unit, both_ways));
+    DN_TRY(dn_weights_unshard(s->pass.weights, weights_of(model, unit), both_ways));
     for (size_t i = 0; i < model->n_layers; i++)
         if (s->layers[i].place.unit == unit)
             DN_TRY(s->layers[i].place.ops->forward(&s->pass, &s->layers[i]));
-    return dn_weights_reshard(s->pass.weights, unit, both_ways);
+    return dn_weights_reshard(s->pass.weights, weights_of(model, unit), both_ways);
 }
 
 dn_status dn_model_unit_backward(dn_model *model, size_t slot, size_t unit)

@@ -8,7 +8,7 @@
  * Every model has a vocabulary of V tokens, reads sequences of T, and predicts the token after each position.
  * Its parameters form units (shard/weights.h) of one or more layers. The forward pass unshards the units in
  * ascending order, the backward pass in descending order; the last unit (the head) runs forward and backward
- * at once.
+ * at once. A head that is the embedding runs with the first unit once more.
  *
  * The activations of a micro-batch are kept in a slot from its forward to its backward pass. A model with
  * several slots can have as many micro-batches in flight, as a pipeline stage must.
@@ -48,7 +48,7 @@ typedef struct dn_architecture {
     dn_layer_place (*layer)(const dn_spec *spec, size_t i);
 
     /** Standard deviation of a parameter's initial values. */
-    double (*first_std)(const dn_param *param);
+    double (*first_std)(const dn_spec *spec, const dn_param *param);
 } dn_architecture;
 
 /** The index-th architecture, from 0; NULL beyond the last. Static. */
@@ -60,8 +60,8 @@ const dn_architecture *dn_architecture_find(const char *name);
 /* ---- layout and sizes, before a model is created ---- */
 
 /** Completes a spec by its architecture. Given are architecture, V, T, C, L, attention.NH and split_heads;
- * attention.NKV, hd, theta and biases, mlp.F and bias, and norm.eps are filled in where they are 0. Errors:
- * DN_ERR_CONFIG naming the key, if there is no model of these sizes. */
+ * attention.NKV, hd, theta, rotary, window, scaling and biases, mlp.F, act and bias, norm.eps, tied, parallel and
+ * max_positions are filled in where they are 0. Errors: DN_ERR_CONFIG naming the key, if there is no model of these sizes. */
 dn_status dn_model_complete(dn_spec *spec) DN_MUST_USE;
 
 /* From here on, spec is a complete one. */
@@ -83,10 +83,10 @@ size_t dn_model_n_params(const dn_spec *spec);
 void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES], dn_arena *weights,
                      dn_arena *grads, dn_param *params, size_t *unit_of);
 
-/** The usual first_std: 1 for an embedding, min(1, sqrt(out/in)) / sqrt(in) for matrices. */
-double dn_model_first_std(const dn_param *param);
+/** The usual first_std: 1 for an embedding that is no head too, otherwise 0.02, min(1, sqrt(out/in)) / sqrt(in) for matrices. */
+double dn_model_first_std(const dn_spec *spec, const dn_param *param);
 
-/** Initializes this rank's blocks: gains 1, biases 0, all others normally distributed. Element i of the whole
+/** Initializes this rank's blocks: gains 1 (less norm.offset), biases 0, all others normally distributed. Element i of the whole
  * parameter p is draw i of random stream p under seed, the same on every mesh. Returns after sync. Errors:
  * DN_ERR_MEMORY. */
 dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *stream, uint64_t seed) DN_MUST_USE;

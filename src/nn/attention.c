@@ -1,6 +1,6 @@
 /*
  * x += attention(norm(x)): causal, NH heads of size hd, rotary positions. NH / NKV query heads
- * share a head of keys and values.
+ * share a head of keys and values. Heads of q and k may be normalized, and multiplied by gains [hd].
  *
  * Parameters: q [NH*hd,C], k, v [NKV*hd,C], adjacent in memory: a stack, one product serves all three; o
  * [C,NH*hd]. tp cuts between heads of keys and values, and takes the query heads along: the rows of the first
@@ -13,7 +13,7 @@
 #include "nn/linear.h"
 #include "shard/layout.h"
 
-/* Then, of what there is: biases of q, k, v, a stack; of o; the gain. */
+/* Then, of what there is: biases of q, k, v, a stack; of o; gains of q's heads and of k's; the norm's. */
 enum { Q, K, V, O, N_MATRICES, QKV_BIAS = N_MATRICES };
 
 static size_t o_bias_of(const dn_spec *spec)
@@ -21,9 +21,14 @@ static size_t o_bias_of(const dn_spec *spec)
     return QKV_BIAS + (spec->attention.qkv_bias ? 3 : 0);
 }
 
-static size_t gain_of(const dn_spec *spec)
+static size_t head_gains_of(const dn_spec *spec)
 {
     return o_bias_of(spec) + spec->attention.o_bias;
+}
+
+static size_t norm_of(const dn_spec *spec)
+{
+    return head_gains_of(spec) + (spec->attention.qk_gain ? 2 : 0);
 }
 
 /* W, WKV = heads * hd, kv_heads * hd: a rank's columns of q and o; of k and v. */
@@ -31,6 +36,7 @@ typedef struct kept {
     size_t heads, kv_heads, W, WKV;
     dn_norm norm;
     dn_buf *qkv; /* [N,W+2WKV]: q | k | v of a position; q and k normalized (if they are) and rotated */
+    dn_buf *n; /* [N,W+2WKV]: the same before gains of heads and rotation, if there are gains; v as it is */
     dn_buf *q_rstd, *k_rstd; /* [N,heads], [N,kv_heads], if they are normalized */
     dn_buf *o, *lse;         /* [N,W], [B,heads,T]: before the projection */
 } kept;
@@ -42,7 +48,7 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
     size_t unit = a->NH / a->NKV * a->hd;
     for (size_t i = Q; params && i <= O; i++) {
         size_t heads = i == Q ? a->NH : a->NKV;
-        dn_layer_name(&params[i], spec, index, names[i]);
+        dn_layer_name(&params[i], spec, index, names[i], "weight");
         if (i == O) {
             dn_layer_param(&params[i], DN_PARAM_MATRIX, spec->C, a->NH * a->hd, DN_TP_COLUMNS, unit);
         } else {
@@ -54,18 +60,21 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
     }
     for (size_t i = Q; params && a->qkv_bias && i <= V; i++) {
         dn_param *bias = &params[QKV_BIAS + i];
-        dn_layer_name_bias(bias, spec, index, names[i]);
+        dn_layer_name(bias, spec, index, names[i], "bias");
         dn_layer_param(bias, DN_PARAM_VECTOR, (i == Q ? a->NH : a->NKV) * a->hd, 1, DN_TP_ROWS,
                        i == Q ? unit : a->hd);
         bias->stack = i;
     }
     if (params && a->o_bias) {
-        dn_layer_name_bias(&params[o_bias_of(spec)], spec, index, names[O]);
+        dn_layer_name(&params[o_bias_of(spec)], spec, index, names[O], "bias");
         dn_layer_param(&params[o_bias_of(spec)], DN_PARAM_VECTOR, spec->C, 1, DN_TP_NONE, 1);
     }
-    if (params && spec->norm.gain)
-        dn_layer_name(&params[gain_of(spec)], spec, index, spec->names->attention_norm);
-    return gain_of(spec) + dn_norm_describe(spec, params, gain_of(spec));
+    for (size_t i = 0; params && a->qk_gain && i < 2; i++) {
+        dn_param *gain = &params[head_gains_of(spec) + i];
+        dn_layer_name(gain, spec, index, i == 0 ? spec->names->q_norm : spec->names->k_norm, "weight");
+        dn_layer_param(gain, DN_PARAM_VECTOR, a->hd, 1, DN_TP_NONE, 1);
+    }
+    return norm_of(spec) + dn_norm_describe(spec, params, norm_of(spec), index, spec->names->attention_norm);
 }
 
 static size_t own_kv_heads(const dn_pass *pass)
@@ -90,8 +99,10 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
     k->heads = a->NH / a->NKV * k->kv_heads;
     k->W = k->heads * a->hd;
     k->WKV = k->kv_heads * a->hd;
-    dn_norm_lay(pass, &k->norm, gain_of(pass->spec), own);
+    dn_norm_lay(pass, &k->norm, norm_of(pass->spec), own);
     k->qkv = dn_layer_take(own, N * (k->W + 2 * k->WKV));
+    if (a->qk_gain)
+        k->n = dn_layer_take(own, N * (k->W + 2 * k->WKV));
     if (a->qk_norm) {
         k->q_rstd = dn_layer_take(own, N * k->heads);
         k->k_rstd = dn_layer_take(own, N * k->kv_heads);
@@ -121,6 +132,8 @@ static dn_attention_shape shape_of(const dn_pass *pass, const kept *k, size_t he
                                 .NH = heads,
                                 .hd = pass->spec->attention.hd,
                                 .NKV = k->kv_heads,
+                                .rot = pass->spec->attention.rot,
+                                .window = pass->spec->attention.window,
                                 .ld = k->W + 2 * k->WKV};
 }
 
@@ -133,6 +146,83 @@ static dn_attention_shape turning(const dn_pass *pass, const kept *k, size_t hea
         shape.B = 1;
     }
     return shape;
+}
+
+/* pass->gain [W+2WKV]: what each number of q | k | v is multiplied by. */
+static void spread_gains(dn_pass *pass, const dn_layer *layer, const kept *m)
+{
+    dn_stream *s = pass->stream;
+    size_t hd = pass->spec->attention.hd, at = head_gains_of(pass->spec);
+    for (size_t h = 0; h < m->heads + m->kv_heads; h++)
+        dn_layer_gather(s, dn_at(pass->gain, h * hd), dn_layer_weight(pass, layer, at + (h >= m->heads)));
+    s->kernels->fill(s, dn_at(pass->gain, m->W + m->WKV), m->WKV, 1);
+}
+
+/* The gradients of q's gains, or k's, from those of each of `heads` heads, in pass->dgain from `first` on. A rank
+ * of tp has the part of its heads of a sum that is averaged. */
+static void collect_gains(dn_pass *pass, const dn_layer *layer, size_t which, size_t first, size_t heads)
+{
+    dn_stream *s = pass->stream;
+    size_t hd = pass->spec->attention.hd;
+    dn_buf *sum = dn_at(pass->dgain, dn_layer_gain_size(pass->spec) - hd);
+    s->kernels->fill(s, sum, hd, 0);
+    s->kernels->bias_backward(s, sum, dn_at(pass->dgain, first), hd, heads, hd);
+    dn_layer_scatter(s, dn_layer_weight(pass, layer, head_gains_of(pass->spec) + which), pass->tp_size, sum);
+}
+
+/* q and k, in place: normalized, times gains, turned, as far as the spec says so. */
+static void shape_heads(dn_pass *pass, const dn_layer *layer, const kept *m)
+{
+    dn_stream *s = pass->stream;
+    const dn_attention_spec *a = &pass->spec->attention;
+    size_t N = pass->B * pass->T, width = m->W + 2 * m->WKV;
+    dn_attention_shape q = turning(pass, m, m->heads), k = turning(pass, m, m->kv_heads);
+    if (a->qk_norm && !a->qk_gain) {
+        double eps = pass->spec->norm.eps;
+        s->kernels->norm_rotary_forward(s, m->qkv, m->q_rstd, pass->angles, eps, &q);
+        s->kernels->norm_rotary_forward(s, dn_at(m->qkv, m->W), m->k_rstd, pass->angles, eps, &k);
+        return;
+    }
+    if (a->qk_gain) {
+        double eps = pass->spec->norm.eps;
+        dn_attention_shape q_norm = q, k_norm = k;
+        q_norm.rot = k_norm.rot = 0;
+        s->kernels->copy(s, m->n, m->qkv, N * width);
+        s->kernels->norm_rotary_forward(s, m->n, m->q_rstd, pass->angles, eps, &q_norm);
+        s->kernels->norm_rotary_forward(s, dn_at(m->n, m->W), m->k_rstd, pass->angles, eps, &k_norm);
+        spread_gains(pass, layer, m);
+        s->kernels->gain_forward(s, m->qkv, m->n, pass->gain, 0, N, width);
+    }
+    if (a->rot > 0) {
+        s->kernels->rotary_forward(s, m->qkv, pass->angles, &q);
+        s->kernels->rotary_forward(s, dn_at(m->qkv, m->W), pass->angles, &k);
+    }
+}
+
+/* dqkv [N,W+2WKV], in place: the gradients of what shape_heads left become those of what it got. */
+static void shape_heads_back(dn_pass *pass, const dn_layer *layer, const kept *m, dn_buf *dqkv)
+{
+    dn_stream *s = pass->stream;
+    const dn_attention_spec *a = &pass->spec->attention;
+    size_t N = pass->B * pass->T, W = m->W, width = W + 2 * m->WKV;
+    dn_attention_shape q = shape_of(pass, m, m->heads), k = shape_of(pass, m, m->kv_heads);
+    const dn_buf *y = a->qk_gain ? m->n : m->qkv;
+    if (a->rot > 0 && !(a->qk_norm && !a->qk_gain)) {
+        s->kernels->rotary_backward(s, dqkv, pass->angles, &q);
+        s->kernels->rotary_backward(s, dn_at(dqkv, W), pass->angles, &k);
+    }
+    if (a->qk_gain) {
+        spread_gains(pass, layer, m);
+        s->kernels->fill(s, pass->dgain, width, 0);
+        s->kernels->gain_backward(s, dqkv, pass->dgain, m->n, pass->gain, 0, N, width);
+        collect_gains(pass, layer, 0, 0, m->heads);
+        collect_gains(pass, layer, 1, W, m->kv_heads);
+        q.rot = k.rot = 0;
+    }
+    if (a->qk_norm) {
+        s->kernels->norm_rotary_backward(s, dqkv, y, m->q_rstd, pass->angles, &q);
+        s->kernels->norm_rotary_backward(s, dn_at(dqkv, W), dn_at(y, W), m->k_rstd, pass->angles, &k);
+    }
 }
 
 /* In a cache lie, of each sequence, the heads of keys, then those of values: a head's are consecutive. */
@@ -162,22 +252,13 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
     const kept *m = layer->kept;
     const dn_spec *spec = pass->spec;
     dn_stream *s = pass->stream;
-    double eps = spec->norm.eps;
-    dn_attention_shape shape = turning(pass, m, m->heads), k_shape = turning(pass, m, m->kv_heads);
-    dn_buf *q = m->qkv, *k = dn_at(m->qkv, m->W);
     size_t N = pass->B * pass->T;
 
-    const dn_buf *y = dn_norm_forward(pass, layer, &m->norm);            /* [N,C] */
-    dn_linear_forward(s, m->qkv, y, dn_layer_weight(pass, layer, Q), N); /* [N,W+2WKV] */
+    const dn_buf *y = dn_norm_forward(pass, layer, &m->norm, dn_layer_input(pass, true)); /* [N,C] */
+    dn_linear_forward(s, m->qkv, y, dn_layer_weight(pass, layer, Q), N);                  /* [N,W+2WKV] */
     if (spec->attention.qkv_bias)
         dn_bias_forward(s, m->qkv, dn_layer_weight(pass, layer, QKV_BIAS), N);
-    if (spec->attention.qk_norm) {
-        s->kernels->norm_rotary_forward(s, q, m->q_rstd, pass->angles, eps, &shape);
-        s->kernels->norm_rotary_forward(s, k, m->k_rstd, pass->angles, eps, &k_shape);
-    } else {
-        s->kernels->rotary_forward(s, q, pass->angles, &shape);
-        s->kernels->rotary_forward(s, k, pass->angles, &k_shape);
-    }
+    shape_heads(pass, layer, m);
     attend(pass, layer, m);                                                /* o [N,W] */
     DN_TRY(dn_layer_project(pass, m->o, dn_layer_weight(pass, layer, O))); /* x [N,C] */
     if (spec->attention.o_bias) /* by all of tp, which have the same x */
@@ -191,22 +272,17 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
     const dn_spec *spec = pass->spec;
     dn_stream *s = pass->stream;
     size_t N = pass->B * pass->T, W = m->W, WKV = m->WKV;
-    dn_attention_shape shape = shape_of(pass, m, m->heads), k_shape = shape_of(pass, m, m->kv_heads);
+    dn_attention_shape shape = shape_of(pass, m, m->heads);
     dn_buf *q = m->qkv, *k = dn_at(m->qkv, m->W), *v = dn_at(m->qkv, W + WKV);
     dn_buf *dqkv = pass->wide, *dq = dqkv, *dk = dn_at(dqkv, W), *dv = dn_at(dqkv, W + WKV);
     dn_buf *d_o = W > spec->C ? dn_at(dqkv, N * (W + 2 * WKV)) : pass->dy;
+    const dn_buf *dx = dn_layer_input(pass, false); /* [N,C] */
 
     if (spec->attention.o_bias)
-        dn_bias_backward(s, pass->x, dn_layer_weight(pass, layer, o_bias_of(spec)), N);
-    dn_linear_backward(s, d_o, pass->x, m->o, dn_layer_weight(pass, layer, O), N);     /* [N,W] */
+        dn_bias_backward(s, dx, dn_layer_weight(pass, layer, o_bias_of(spec)), N);
+    dn_linear_backward(s, d_o, dx, m->o, dn_layer_weight(pass, layer, O), N);          /* [N,W] */
     s->kernels->attention_backward(s, dq, dk, dv, d_o, q, k, v, m->o, m->lse, &shape); /* [N,W+2WKV] */
-    if (spec->attention.qk_norm) {
-        s->kernels->norm_rotary_backward(s, dq, q, m->q_rstd, pass->angles, &shape);
-        s->kernels->norm_rotary_backward(s, dk, k, m->k_rstd, pass->angles, &k_shape);
-    } else {
-        s->kernels->rotary_backward(s, dq, pass->angles, &shape);
-        s->kernels->rotary_backward(s, dk, pass->angles, &k_shape);
-    }
+    shape_heads_back(pass, layer, m, dqkv);
     if (spec->attention.qkv_bias)
         dn_bias_backward(s, dqkv, dn_layer_weight(pass, layer, QKV_BIAS), N);
     const dn_buf *y = dn_norm_output(pass, layer, &m->norm);                      /* [N,C] */

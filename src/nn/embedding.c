@@ -1,5 +1,6 @@
 /*
- * x = E[token], E [V,C], of which tp cuts the rows (words) and fs the columns.
+ * x = scale E[token] (+ P[position]), E [V,C], of which tp cuts the rows (words) and fs the columns, P [max_positions,C].
+ * Where the head is E too, the parameters of the norm before it are this layer's, so that one unit has all.
  *
  * Over tp it costs no reduction. Each rank embeds the tokens of its words straight into its x; after one
  * barrier every other row is copied from the x of the rank that made it. (All-reducing rows filled with zeros
@@ -12,13 +13,20 @@
 
 #include "base/fail.h"
 
+enum { E, P };
+
 static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
 {
+    size_t n = 1 + (size_t)spec->positions;
     if (params) {
-        dn_layer_name_alone(params, spec->names->embedding);
-        dn_layer_param(params, DN_PARAM_EMBEDDING, spec->V, spec->C, DN_TP_ROWS, 1);
+        dn_layer_name(&params[E], spec, DN_NO_BLOCK, spec->names->embedding, "weight");
+        dn_layer_param(&params[E], DN_PARAM_EMBEDDING, spec->V, spec->C, DN_TP_ROWS, 1);
     }
-    return 1;
+    if (params && spec->positions) {
+        dn_layer_name(&params[P], spec, DN_NO_BLOCK, spec->names->positions, "weight");
+        dn_layer_param(&params[P], DN_PARAM_EMBEDDING, spec->max_positions, spec->C, DN_TP_NONE, 1);
+    }
+    return n + (spec->tied == DN_YES ? dn_norm_describe(spec, params, n, DN_NO_BLOCK, spec->names->norm) : 0);
 }
 
 static double flops(const dn_spec *spec)
@@ -44,15 +52,36 @@ static dn_status share_rows(dn_pass *pass)
     return DN_OK;
 }
 
+/* x += P[position], before others copy rows of this rank's words. With a cache positions are anywhere; what is
+ * added to rows of other words is overwritten then. */
+static void add_positions(dn_pass *pass, const dn_weight *wpe)
+{
+    dn_stream *s = pass->stream;
+    size_t N = pass->B * pass->T, C = pass->spec->C;
+    for (size_t i = 0; i < wpe->n_blocks; i++) {
+        const dn_weight_block *p = &wpe->blocks[i];
+        const dn_vocab_shard rows = {p->block.row0, p->block.rows};
+        if (pass->rows)
+            s->kernels->embed_forward(s, pass->dy, C, p->weight, 1, pass->positions, &rows, N, C);
+        else
+            s->kernels->positions_forward(s, pass->x, p->weight, p->block.row0, p->block.rows, pass->tokens, &pass->vocab,
+                                          pass->B, pass->T, C);
+    }
+    if (pass->rows)
+        s->kernels->axpby(s, pass->x, 1, pass->dy, 1, N * C);
+}
+
 static dn_status forward(dn_pass *pass, const dn_layer *layer)
 {
     dn_stream *s = pass->stream;
-    const dn_weight *wte = dn_layer_weight(pass, layer, 0);
+    const dn_weight *wte = dn_layer_weight(pass, layer, E);
     for (size_t i = 0; i < wte->n_blocks; i++) {
         const dn_weight_block *p = &wte->blocks[i];
-        s->kernels->embed_forward(s, dn_at(pass->x, p->block.col0), pass->spec->C, p->weight, pass->tokens,
-                                  &pass->vocab, pass->B * pass->T, p->block.cols);
+        s->kernels->embed_forward(s, dn_at(pass->x, p->block.col0), pass->spec->C, p->weight, pass->spec->embed_scale,
+                                  pass->tokens, &pass->vocab, pass->B * pass->T, p->block.cols);
     }
+    if (pass->spec->positions)
+        add_positions(pass, dn_layer_weight(pass, layer, P));
     return pass->tp_size > 1 ? share_rows(pass) : DN_OK;
 }
 
@@ -60,11 +89,16 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
 static dn_status backward(dn_pass *pass, const dn_layer *layer)
 {
     dn_stream *s = pass->stream;
-    const dn_weight *wte = dn_layer_weight(pass, layer, 0);
+    const dn_weight *wte = dn_layer_weight(pass, layer, E);
     for (size_t i = 0; i < wte->n_blocks; i++) {
         const dn_weight_block *p = &wte->blocks[i];
-        s->kernels->embed_backward(s, p->grad, dn_at(pass->x, p->block.col0), pass->spec->C, pass->tokens,
-                                   &pass->vocab, pass->B * pass->T, p->block.cols);
+        s->kernels->embed_backward(s, p->grad, dn_at(pass->x, p->block.col0), pass->spec->C, pass->spec->embed_scale,
+                                   pass->tokens, &pass->vocab, pass->B * pass->T, p->block.cols);
+    }
+    const dn_weight *wpe = pass->spec->positions ? dn_layer_weight(pass, layer, P) : NULL;
+    for (size_t i = 0; wpe && i < wpe->n_blocks; i++) { /* all ranks of tp have the same x */
+        const dn_weight_block *p = &wpe->blocks[i];
+        s->kernels->positions_backward(s, p->grad, pass->x, p->block.row0, p->block.rows, pass->B, pass->T, pass->spec->C);
     }
     return DN_OK;
 }

@@ -16,7 +16,14 @@
  */
 enum { logits_budget_bytes = 64 << 20, logits_floor_rows = 128 };
 
-enum { HEAD, GAIN };
+/* Of a tied head these are parameters of the embedding's, which stands first and has learned positions, if
+ * there are any, between them. */
+enum { HEAD };
+
+static size_t gain_of(const dn_spec *spec)
+{
+    return HEAD + 1 + (spec->tied == DN_YES && spec->positions);
+}
 
 size_t dn_head_rows(const dn_spec *spec, int tp_size, size_t N)
 {
@@ -29,19 +36,19 @@ size_t dn_head_rows(const dn_spec *spec, int tp_size, size_t N)
 
 static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
 {
+    if (spec->tied == DN_YES)
+        return 0;
     if (params) {
-        dn_layer_name_alone(&params[HEAD], spec->names->head);
+        dn_layer_name(&params[HEAD], spec, DN_NO_BLOCK, spec->names->head, "weight");
         dn_layer_param(&params[HEAD], DN_PARAM_HEAD, spec->V, spec->C, DN_TP_ROWS, 1);
     }
-    if (params && spec->norm.gain)
-        dn_layer_name_alone(&params[GAIN], spec->names->norm);
-    return GAIN + dn_norm_describe(spec, params, GAIN);
+    return HEAD + 1 + dn_norm_describe(spec, params, HEAD + 1, DN_NO_BLOCK, spec->names->norm);
 }
 
 static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shared)
 {
     dn_head_kept *k = memory;
-    dn_norm_lay(pass, &k->norm, GAIN, own);
+    dn_norm_lay(pass, &k->norm, gain_of(pass->spec), own);
     if (pass->n_sequences) {
         size_t most = dn_layer_vocab_shard(pass->spec, pass->tp_size, 0).n;
         k->logits_rows = pass->n_sequences;
@@ -123,7 +130,7 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
     dn_head_kept *k = layer->kept;
     const dn_weight *w = dn_layer_weight(pass, layer, HEAD);
     size_t N = pass->B * pass->T, C = pass->spec->C;
-    const dn_buf *y = dn_norm_forward(pass, layer, &k->norm); /* [N,C] */
+    const dn_buf *y = dn_norm_forward(pass, layer, &k->norm, pass->x); /* [N,C] */
     if (pass->goal == DN_GOAL_NEXT) {
         size_t n = pass->T == 1 ? pass->B : 1;
         dn_linear_forward(pass->stream, k->logits, dn_at(y, (N - n) * C), w, n);

@@ -7,25 +7,18 @@
 #include <stdio.h>
 #include <string.h>
 
-void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name)
+void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name, const char *what)
 {
-    snprintf(param->tensor.name, DN_PARAM_NAME_MAX, "%s%zu.%s.weight", spec->names->block, index, name);
-}
-
-void dn_layer_name_bias(dn_param *param, const dn_spec *spec, size_t index, const char *name)
-{
-    snprintf(param->tensor.name, DN_PARAM_NAME_MAX, "%s%zu.%s.bias", spec->names->block, index, name);
+    if (index == DN_NO_BLOCK)
+        snprintf(param->tensor.name, DN_PARAM_NAME_MAX, "%s.%s", name, what);
+    else
+        snprintf(param->tensor.name, DN_PARAM_NAME_MAX, "%s%zu.%s.%s", spec->names->block, index, name, what);
 }
 
 bool dn_layer_is_bias(const dn_param *param)
 {
     size_t n = strlen(param->tensor.name);
     return param->kind == DN_PARAM_VECTOR && n > 5 && strcmp(param->tensor.name + n - 5, ".bias") == 0;
-}
-
-void dn_layer_name_alone(dn_param *param, const char *name)
-{
-    snprintf(param->tensor.name, DN_PARAM_NAME_MAX, "%s.weight", name);
 }
 
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,
@@ -46,6 +39,34 @@ void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t col
 dn_buf *dn_layer_take(dn_arena *arena, size_t elements)
 {
     return dn_arena_take(arena, dn_size_mul(elements, sizeof(dn_real)));
+}
+
+dn_buf *dn_layer_input(const dn_pass *pass, bool first)
+{
+    if (pass->spec->parallel != DN_YES)
+        return pass->x;
+    if (first)
+        pass->stream->kernels->copy(pass->stream, pass->before, pass->x, pass->B * pass->T * pass->spec->C);
+    return pass->before;
+}
+
+size_t dn_layer_gain_size(const dn_spec *spec)
+{
+    const dn_attention_spec *a = &spec->attention;
+    return dn_max(spec->C, a->qk_gain ? (a->NH + 2 * a->NKV) * a->hd : 0) + a->hd;
+}
+
+void dn_layer_gather(dn_stream *s, dn_buf *to, const dn_weight *vector)
+{
+    for (size_t i = 0; i < vector->n_blocks; i++)
+        s->kernels->copy(s, dn_at(to, vector->blocks[i].block.row0), vector->blocks[i].weight, vector->blocks[i].block.rows);
+}
+
+void dn_layer_scatter(dn_stream *s, const dn_weight *vector, double a, const dn_buf *from)
+{
+    for (size_t i = 0; i < vector->n_blocks; i++)
+        s->kernels->axpby(s, vector->blocks[i].grad, a, dn_at(from, vector->blocks[i].block.row0), 1,
+                          vector->blocks[i].block.rows);
 }
 
 dn_vocab_shard dn_layer_vocab_shard(const dn_spec *spec, int tp_size, int rank)

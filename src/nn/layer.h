@@ -38,7 +38,7 @@ typedef struct dn_pass {
     dn_comm *tp;
     dn_stream *stream;
     size_t n_sequences;       /* of the cache; 0: there is none, and positions count from 0 in each sequence */
-    dn_buf *angle_table;      /* [T,hd]: of rotary positions (dn_rotary_fill); NULL without attention */
+    dn_buf *angle_table;      /* [T,rot]: of rotary positions (dn_rotary_fill); NULL without attention */
     dn_progress_fn *progress; /* or NULL; see dn_model_on_progress */
     void *progress_context;
 
@@ -51,15 +51,16 @@ typedef struct dn_pass {
     dn_cache_row *rows;       /* [N] host: where tokens belong in the cache; NULL without one. One sequence, or T
                                  is 1. Layers fill the cache there, and see what it holds before */
     dn_ids *positions;        /* [N]: the same on the device; NULL without a cache */
-    dn_buf *angles;           /* the table, or with a cache [N,hd]: its rows at these positions */
+    dn_buf *angles;           /* the table, or with a cache [N,rot]: its rows at these positions */
     size_t rows_of[DN_MAX_RANKS]; /* by rank of tp: positions whose tokens are in its vocabulary shard */
     dn_buf *x;    /* [N,C]: residual stream forward, its gradient backward. Symmetric over tp: after the
                      embedding others read it, until the next barrier of tp */
     dn_buf *dy;   /* [N,C]: gradient of a layer's normalized input; forward, over tp, this rank's term of
                      what a layer adds to x. Symmetric over tp */
     dn_buf *wide; /* [N, the widest layer's width]: temporary of a layer within one forward or backward */
+    dn_buf *before; /* [N,C]: x, or its gradient, before a block whose layers stand side by side changed it */
     dn_buf *y;    /* [N,C]: a normalized input times its gain; this, gain and dgain only with gains */
-    dn_buf *gain, *dgain; /* [C] */
+    dn_buf *gain, *dgain; /* [dn_layer_gain_size] */
 } dn_pass;
 
 typedef struct dn_layer_ops dn_layer_ops;
@@ -106,7 +107,7 @@ struct dn_layer_ops {
 enum { DN_LAYER_KEPT_MAX = 4096 };
 
 /* All layers. Each reads and writes x, of the model's width C. */
-extern const dn_layer_ops dn_embedding; /* x = E[token]: a model's first */
+extern const dn_layer_ops dn_embedding; /* x = E[token]: a model's first; holds what a tied head needs */
 extern const dn_layer_ops dn_attention; /* x += attention(norm(x)) */
 extern const dn_layer_ops dn_mlp;       /* x += mlp(norm(x)) */
 extern const dn_layer_ops dn_head;      /* logits = head(norm(x)) and their loss: a model's last */
@@ -117,11 +118,10 @@ extern const dn_layer_ops dn_head;      /* logits = head(norm(x)) and their loss
  * replicated over tp. */
 typedef enum dn_tp_sharding { DN_TP_ROWS, DN_TP_COLUMNS, DN_TP_NONE } dn_tp_sharding;
 
-/** Names a parameter of decoder block `index`, or one outside the blocks. */
-void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name);
-void dn_layer_name_alone(dn_param *param, const char *name);
-/** A bias of the product with a matrix of that name. */
-void dn_layer_name_bias(dn_param *param, const dn_spec *spec, size_t index, const char *name);
+/** Names a parameter of decoder block `index`, or, with DN_NO_BLOCK, one outside the blocks; `what` is "weight" or "bias".
+ */
+#define DN_NO_BLOCK SIZE_MAX
+void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name, const char *what);
 bool dn_layer_is_bias(const dn_param *param);
 
 /** Fills all but name, addresses and blocks; tp shards in multiples of `unit` rows or columns. */
@@ -152,24 +152,35 @@ dn_status dn_layer_project(dn_pass *pass, const dn_buf *in, const dn_weight *w) 
 /** dy [N,C] becomes its sum over tp, the same bits on all ranks. */
 dn_status dn_layer_sum_dy(dn_pass *pass) DN_MUST_USE;
 
-/** angles [T,hd] of the model's rotary positions. Returns after sync. Errors: DN_ERR_MEMORY. */
+/** angles [T,rot] of the model's rotary positions. Returns after sync. Errors: DN_ERR_MEMORY. */
 dn_status dn_rotary_fill(dn_stream *stream, dn_buf *angles, const dn_spec *spec) DN_MUST_USE;
 
 /** With a cache: fills pass->angles for pass->positions. */
 void dn_rotary_select(dn_pass *pass);
 
-/* RMS norm of x, in front of a layer. */
+/** What a layer of a block reads on its way, forward the stream and back the gradient of its output: x; where attention and
+ * MLP stand side by side, a copy of x that the first of both makes. */
+dn_buf *dn_layer_input(const dn_pass *pass, bool first);
+
+/** Elements of pass->gain and dgain: of the widest row that is multiplied by gains, and one head's more. */
+size_t dn_layer_gain_size(const dn_spec *spec);
+
+/** to [rows] = a vector, which over fs comes in blocks; and its gradient += a from [rows]. */
+void dn_layer_gather(dn_stream *s, dn_buf *to, const dn_weight *vector);
+void dn_layer_scatter(dn_stream *s, const dn_weight *vector, double a, const dn_buf *from);
+
+/* The norm in front of a layer. */
 typedef struct dn_norm {
-    size_t gain;      /* index of the gain among its layer's parameters, if norms have gains */
+    size_t gain;      /* index of the gain among its layer's parameters, if norms have gains; a bias follows */
     dn_buf *n, *rstd; /* [N,C], [N]: normalized, without gain */
 } dn_norm;
 
-/** Fills all but the name of parameter number `at` of a layer, which is its norm's gain; returns how many
- * that are: 0 or 1. params NULL only counts. */
-size_t dn_norm_describe(const dn_spec *spec, dn_param *params, size_t at);
+/** Describes the parameters number `at` and on of a layer, which are its norm's, in block `index` by that name; returns how
+ * many that are: 0 to 2. params NULL only counts. */
+size_t dn_norm_describe(const dn_spec *spec, dn_param *params, size_t at, size_t index, const char *name);
 void dn_norm_lay(const dn_pass *pass, dn_norm *norm, size_t gain, dn_arena *own);
-/** y [N,C] = norm(x); valid until the next norm. */
-const dn_buf *dn_norm_forward(dn_pass *pass, const dn_layer *layer, const dn_norm *norm);
+/** y [N,C] = norm(x [N,C]); valid until the next norm. */
+const dn_buf *dn_norm_forward(dn_pass *pass, const dn_layer *layer, const dn_norm *norm, const dn_buf *x);
 /** Recomputes the same y, for the backward pass. */
 const dn_buf *dn_norm_output(dn_pass *pass, const dn_layer *layer, const dn_norm *norm);
 /** x += the gradient of the norm's input, from dy, the gradient of y, which is overwritten. To be called

@@ -1,16 +1,15 @@
 /*
- * x += mlp(norm(x)): matrices up [F,C] and down [C,F], for SwiGLU gate [F,C] too, and an activation between
+ * x += mlp(norm(x)): matrices up [F,C] and down [C,F], where it is gated gate [F,C] too, and an activation between
  * them,
  *
- *     x[t] += down act(h[t]),  h[t] = sum over j < lags of up_j norm(x[t-j])     SwiGLU's g likewise, of
- * gate_j
+ *     x[t] += down act(h[t]),  h[t] = sum over j < lags of up_j norm(x[t-j]);   gated: act(g) h,  g likewise, of gate_j
  *
  * where positions before a sequence are 0; most models have no lag but j = 0. gate_j and up_j are adjacent in
  * memory: a stack, one product serves both.
  *
  * tp cuts the hidden columns: rows of the first, columns of the second. What the projection makes of a rank's
  * columns is a part of a sum, and so is the gradient of the normalized input. Relu squared keeps only its
- * result, SwiGLU what goes into it.
+ * result, others what goes into it.
  */
 #include "nn/layer.h"
 
@@ -23,13 +22,18 @@
 typedef struct kept {
     size_t H, S; /* this rank's hidden columns; those of h */
     dn_norm norm;
-    dn_buf *h; /* [N,S]: relu squared's result; g | h of a position */
+    dn_buf *h; /* [N,S]: relu squared's result; h, or g | h of a position */
 } kept;
+
+static bool in_place(const dn_spec *spec)
+{
+    return spec->mlp.act == DN_RELU2;
+}
 
 /* Matrices to a lag. */
 static size_t stacked(const dn_spec *spec)
 {
-    return spec->mlp.act == DN_SWIGLU ? 2 : 1;
+    return spec->mlp.gated ? 2 : 1;
 }
 
 /* Down's number: behind those of all lags. */
@@ -38,7 +42,7 @@ static size_t down_of(const dn_spec *spec)
     return stacked(spec) * spec->mlp.lags;
 }
 
-/* Then, of what there is: biases of gate and up, a stack; of down; the gain. */
+/* Then, of what there is: biases of gate and up, a stack; of down; the norm's. */
 static size_t down_bias_of(const dn_spec *spec)
 {
     return down_of(spec) + 1 + (spec->mlp.bias ? stacked(spec) : 0);
@@ -57,27 +61,25 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
     for (size_t i = 0; params && i < down; i++) {
         const char *name = names[2 - n + i % n];
         snprintf(lagged, sizeof lagged, "%s_%zu", name, i / n);
-        dn_layer_name(&params[i], spec, index, spec->mlp.lags > 1 ? lagged : name);
+        dn_layer_name(&params[i], spec, index, spec->mlp.lags > 1 ? lagged : name, "weight");
         dn_layer_param(&params[i], DN_PARAM_MATRIX, spec->mlp.F, spec->C, DN_TP_ROWS, 1);
         params[i].stack = i % n;
     }
     if (params) {
-        dn_layer_name(&params[down], spec, index, spec->names->down);
+        dn_layer_name(&params[down], spec, index, spec->names->down, "weight");
         dn_layer_param(&params[down], DN_PARAM_MATRIX, spec->C, spec->mlp.F, DN_TP_COLUMNS, 1);
     }
     for (size_t i = 0; params && spec->mlp.bias && i < n; i++) {
         dn_param *bias = &params[down + 1 + i];
-        dn_layer_name_bias(bias, spec, index, names[2 - n + i]);
+        dn_layer_name(bias, spec, index, names[2 - n + i], "bias");
         dn_layer_param(bias, DN_PARAM_VECTOR, spec->mlp.F, 1, DN_TP_ROWS, 1);
         bias->stack = i;
     }
     if (params && spec->mlp.bias) {
-        dn_layer_name_bias(&params[down_bias_of(spec)], spec, index, spec->names->down);
+        dn_layer_name(&params[down_bias_of(spec)], spec, index, spec->names->down, "bias");
         dn_layer_param(&params[down_bias_of(spec)], DN_PARAM_VECTOR, spec->C, 1, DN_TP_NONE, 1);
     }
-    if (params && spec->norm.gain)
-        dn_layer_name(&params[gain], spec, index, spec->names->mlp_norm);
-    return gain + dn_norm_describe(spec, params, gain);
+    return gain + dn_norm_describe(spec, params, gain, index, spec->names->mlp_norm);
 }
 
 static size_t own_hidden(const dn_pass *pass)
@@ -85,11 +87,12 @@ static size_t own_hidden(const dn_pass *pass)
     return dn_range_size(dn_shard_range(pass->spec->mlp.F, 1, pass->tp_size, pass->tp_rank));
 }
 
-/* SwiGLU's a, then the gradient of h; SwiGLU's of a; that of y by one lag. */
+/* But for relu squared, a, of a GLU the gradient of h and g afterwards, and the gradient of a; that of y by one
+ * lag. */
 static size_t wide(const dn_pass *pass)
 {
     size_t n = stacked(pass->spec), H = own_hidden(pass);
-    return n * H + (n > 1 ? H : 0) + (pass->spec->mlp.lags > 1 ? pass->spec->C : 0);
+    return n * H + (in_place(pass->spec) ? 0 : H) + (pass->spec->mlp.lags > 1 ? pass->spec->C : 0);
 }
 
 static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shared)
@@ -126,16 +129,49 @@ static void add_lag(const dn_pass *pass, const dn_layer *layer, const kept *m, c
     }
 }
 
+/* a [N,H] of what is in h, which relu squared's overwrites; otherwise in pass->wide. */
+static dn_buf *activate(dn_pass *pass, const kept *m, bool first)
+{
+    dn_stream *s = pass->stream;
+    const dn_mlp_spec *mlp = &pass->spec->mlp;
+    size_t N = pass->B * pass->T;
+    if (in_place(pass->spec)) {
+        if (first)
+            s->kernels->relu2_forward(s, m->h, N * m->H);
+        return m->h;
+    }
+    if (mlp->gated)
+        s->kernels->glu_forward(s, pass->wide, m->h, mlp->act, N, m->H);
+    else
+        s->kernels->activation_forward(s, pass->wide, m->h, mlp->act, N * m->H);
+    return pass->wide;
+}
+
+/* Returns the gradient of h [N,S] from da [N,H], that of a; a is needed no more. */
+static dn_buf *activate_back(dn_pass *pass, const kept *m, dn_buf *da)
+{
+    dn_stream *s = pass->stream;
+    const dn_mlp_spec *mlp = &pass->spec->mlp;
+    size_t N = pass->B * pass->T;
+    if (mlp->gated) {
+        s->kernels->glu_backward(s, pass->wide, da, m->h, mlp->act, N, m->H);
+        return pass->wide;
+    }
+    if (in_place(pass->spec))
+        s->kernels->relu2_backward(s, da, m->h, N * m->H);
+    else
+        s->kernels->activation_backward(s, da, m->h, mlp->act, N * m->H);
+    return da;
+}
+
 static dn_status forward(dn_pass *pass, const dn_layer *layer)
 {
     const kept *m = layer->kept;
     dn_stream *s = pass->stream;
-    bool glu = pass->spec->mlp.act == DN_SWIGLU;
-    size_t B = pass->B, T = pass->T, C = pass->spec->C, lags = pass->spec->mlp.lags, H = m->H;
+    size_t B = pass->B, T = pass->T, C = pass->spec->C, lags = pass->spec->mlp.lags;
     size_t down = down_of(pass->spec);
-    dn_buf *a = glu ? pass->wide : m->h;
 
-    const dn_buf *y = dn_norm_forward(pass, layer, &m->norm);              /* [N,C] */
+    const dn_buf *y = dn_norm_forward(pass, layer, &m->norm, dn_layer_input(pass, false)); /* [N,C] */
     dn_linear_forward(s, m->h, y, dn_layer_weight(pass, layer, 0), B * T); /* [N,S] */
     if (pass->rows && lags > 1)
         s->kernels->cache_store(s, layer->cache, 1, pass->spec->T, C, y, C, pass->rows, B * T);
@@ -143,10 +179,7 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
         add_lag(pass, layer, m, y, j);
     if (pass->spec->mlp.bias)
         dn_bias_forward(s, m->h, dn_layer_weight(pass, layer, down + 1), B * T);
-    if (glu)
-        s->kernels->swiglu_forward(s, a, m->h, B * T, H); /* a [N,H] */
-    else
-        s->kernels->relu2_forward(s, a, B * T * H);                        /* a [N,H] */
+    dn_buf *a = activate(pass, m, true); /* [N,H] */
     DN_TRY(dn_layer_project(pass, a, dn_layer_weight(pass, layer, down))); /* x [N,C] */
     if (pass->spec->mlp.bias) /* by all of tp, which have the same x */
         dn_bias_forward(s, pass->x, dn_layer_weight(pass, layer, down_bias_of(pass->spec)), B * T);
@@ -157,22 +190,17 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
 {
     const kept *m = layer->kept;
     dn_stream *s = pass->stream;
-    bool glu = pass->spec->mlp.act == DN_SWIGLU;
     size_t B = pass->B, T = pass->T, N = B * T, C = pass->spec->C, lags = pass->spec->mlp.lags, H = m->H,
            S = m->S;
-    dn_buf *dh = pass->wide, *da = glu ? dn_at(dh, N * S) : dh, *lagged = dn_at(da, N * H);
+    dn_buf *da = in_place(pass->spec) ? pass->wide : dn_at(pass->wide, N * S), *lagged = dn_at(da, N * H);
+    const dn_buf *dx = dn_layer_input(pass, true); /* [N,C] */
     size_t down = down_of(pass->spec);
-    dn_buf *a = glu ? dh : m->h; /* until dh is made */
 
     if (pass->spec->mlp.bias)
-        dn_bias_backward(s, pass->x, dn_layer_weight(pass, layer, down_bias_of(pass->spec)), N);
-    if (glu)
-        s->kernels->swiglu_forward(s, a, m->h, N, H);                             /* a [N,H] */
-    dn_linear_backward(s, da, pass->x, a, dn_layer_weight(pass, layer, down), N); /* [N,H] */
-    if (glu)
-        s->kernels->swiglu_backward(s, dh, da, m->h, N, H); /* dh [N,S] */
-    else
-        s->kernels->relu2_backward(s, dh, a, N * H); /* dh [N,S] */
+        dn_bias_backward(s, dx, dn_layer_weight(pass, layer, down_bias_of(pass->spec)), N);
+    const dn_buf *a = activate(pass, m, false);                              /* [N,H] */
+    dn_linear_backward(s, da, dx, a, dn_layer_weight(pass, layer, down), N); /* [N,H] */
+    const dn_buf *dh = activate_back(pass, m, da);                           /* [N,S] */
     if (pass->spec->mlp.bias)
         dn_bias_backward(s, dh, dn_layer_weight(pass, layer, down + 1), N);
     const dn_buf *y = dn_norm_output(pass, layer, &m->norm);                    /* [N,C] */

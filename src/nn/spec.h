@@ -3,32 +3,48 @@
 #ifndef NN_SPEC_H
 #define NN_SPEC_H
 
+#include "compute/activation.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
-/* RMS norm. */
+/* y = n (offset + gain) + bias, n = x / sqrt(mean(x^2) + eps): RMS norm; center: of x less its mean: LayerNorm. */
 typedef struct dn_norm_spec {
-    double eps;
-    bool gain; /* times a vector of gains, one per norm, initially 1 */
+    bool center;
+    double eps, offset;
+    bool gain, bias; /* vectors [C] of each norm, initially 1 - offset and 0; without a gain offset is nothing, y is n; a
+                        bias stands with a gain only */
 } dn_norm_spec;
+
+/* What an architecture decides where nothing else is said: completed specs say yes or no. */
+typedef enum dn_choice { DN_UNSET, DN_NO, DN_YES } dn_choice;
+
+/* Of rotary frequencies f = theta^(-2i/rot). Linear: f / factor. llama3, with turns = original_T f / (2 pi): f where turns
+ * are above high, f / factor below low, between them a mixture, linear in turns. */
+typedef enum dn_rope_scaling { DN_ROPE_PLAIN, DN_ROPE_LINEAR, DN_ROPE_LLAMA3 } dn_rope_scaling;
 
 typedef struct dn_attention_spec {
     size_t NH, NKV, hd;    /* heads; of keys and values, a divisor of NH; size of a head, even */
     bool qkv_bias, o_bias; /* projections have biases, initially 0 */
+    size_t window;         /* positions that one sees, its own and earlier ones; 0: all */
     bool qk_norm;          /* q and k are RMS-normalized by head, with the eps of the model */
-    double theta;          /* of the rotary frequencies theta^(-2i/hd), i < hd/2 */
+    bool qk_gain;          /* then multiplied by gains [hd], one vector for all heads of q, one for those of k */
+    double rotary;         /* part of a head that rotary embeddings turn; given: 0 is all */
+    size_t rot;            /* that is, numbers of a head, its first; even: rounded down; 0: none */
+    double theta;          /* of their frequencies theta^(-2i/rot), i < rot/2 */
+    dn_rope_scaling scaling;
+    double factor, low, high; /* of scaling, with original_T */
+    size_t original_T;
     int turn;         /* sense of rotation of rotary embeddings: 1, as usual: u' = u cos - w sin; or -1 */
     bool split_heads; /* each head's rows of q, k and v are a matrix of their own to the optimizer */
 } dn_attention_spec;
-
-/* relu2: max(h, 0)^2.  SwiGLU: g sigma(g) h, where g is made as h is, by a matrix of its own. */
-typedef enum dn_activation { DN_RELU2, DN_SWIGLU } dn_activation;
 
 typedef struct dn_mlp_spec {
     size_t F;    /* hidden columns */
     size_t lags; /* positions that it sees, its own and lags - 1 earlier ones, each through its own matrix; >=
                     1 */
     dn_activation act;
+    bool gated; /* act(g) h in the place of act(h), g made as h is, by a matrix of its own: SwiGLU with SiLU, GeGLU */
     bool bias; /* of all its products: gate, up (once, whatever the lags), down */
 } dn_mlp_spec;
 
@@ -36,9 +52,11 @@ typedef struct dn_mlp_spec {
 typedef struct dn_names {
     const char *embedding, *head, *block;
     const char *q, *k, *v, *o;
-    const char *gate, *up, *down; /* up_0, up_1, ... where the MLP has several lags; gate: SwiGLU's g */
-    const char *attention_norm, *mlp_norm; /* gains, in a block */
-    const char *norm;                      /* of the norm before the head */
+    const char *positions;        /* learned */
+    const char *q_norm, *k_norm;  /* gains of heads, in a block */
+    const char *gate, *up, *down; /* up_0, up_1, ... where the MLP has several lags; gate: a GLU's g */
+    const char *attention_norm, *mlp_norm; /* in a block */
+    const char *norm;                      /* before the head */
 } dn_names;
 
 typedef struct dn_spec {
@@ -46,6 +64,11 @@ typedef struct dn_spec {
     dn_norm_spec norm;
     dn_attention_spec attention;
     dn_mlp_spec mlp;
+    bool positions;     /* learned ones are added to the embedding: max_positions rows */
+    double embed_scale; /* of the embedding */
+    dn_choice parallel; /* x += attention(norm(x)) + mlp(norm'(x)), both of the same x */
+    dn_choice tied;     /* the head is the embedding */
+    size_t max_positions; /* that the model is for, at least T; given: 0 is T */
     const dn_names *names;
     const struct dn_architecture
         *architecture; /* a row of the registry (model/model.h); layers do not read it */

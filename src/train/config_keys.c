@@ -2,6 +2,7 @@
  * microsoft/dion's train.py where it has them. */
 #include "dionode/config.h"
 
+#include "compute/activation.h"
 #include "device/devices.h"
 #include "model/architectures.h"
 #include "optim/rule.h"
@@ -60,6 +61,17 @@ static const dn_key keys[] = {
     REAL(rope_theta, "null", 1, 1e12, "base of rotary positions; null = the architecture's", DN_KEY_MODEL),
     REAL(norm_eps, "null", 1e-30, 1, "added to the mean square in norms; null = the architecture's",
          DN_KEY_MODEL),
+    TEXT(rope_scaling, "null", NULL,
+         "of rotary frequencies: linear:FACTOR, or llama3:FACTOR,LOW,HIGH,POSITIONS; null = none", DN_KEY_MODEL),
+    REAL(rotary_fraction, "null", 1e-3, 1, "part of a head that rotary positions turn; null = the architecture's",
+         DN_KEY_MODEL),
+    INT(attention_window, "null", 1, 1 << 20, "positions that attention sees, back from its own; null = all",
+        DN_KEY_MODEL),
+    INT(max_positions, "null", 1, 1 << 24, "positions that the model is for, of gpt2 rows of learned ones; null = sequence_length"),
+    TEXT(activation, "null", DN_ACTIVATION_NAMES, "of the MLP; null = the architecture's", DN_KEY_MODEL),
+    TEXT(parallel_residual, "null", "true|false",
+         "attention and MLP of a block read the same input; null = the architecture's", DN_KEY_MODEL),
+    TEXT(tie_embeddings, "null", "true|false", "the head is the embedding; null = the architecture's", DN_KEY_MODEL),
     BOOL(attention_bias, "false", "attention's products, q, k, v and o, have biases", DN_KEY_MODEL),
     BOOL(mlp_bias, "false", "the MLP's products have biases", DN_KEY_MODEL),
     INT(vocab_size, "50304", 1, 1 << 24, "tokens in the vocabulary (256 for bytes)", DN_KEY_MODEL),

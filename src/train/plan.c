@@ -270,6 +270,60 @@ static dn_status plan_memory(dn_plan *plan)
     return status;
 }
 
+static dn_choice choice_of(const char *value)
+{
+    return !*value ? DN_UNSET : strcmp(value, "true") == 0 ? DN_YES : DN_NO;
+}
+
+/* rope_scaling, whose form no table of keys knows. */
+static dn_status plan_scaling(const dn_config *c, dn_attention_spec *a)
+{
+    const char *text = c->rope_scaling;
+    int end = -1;
+    if (!*text)
+        return DN_OK;
+    if (sscanf(text, "linear:%lf%n", &a->factor, &end) == 1 && end >= 0 && !text[end])
+        a->scaling = DN_ROPE_LINEAR;
+    else if (sscanf(text, "llama3:%lf,%lf,%lf,%zu%n", &a->factor, &a->low, &a->high, &a->original_T, &end) == 4 &&
+             end >= 0 && !text[end] && a->low < a->high)
+        a->scaling = DN_ROPE_LLAMA3;
+    if (a->scaling != DN_ROPE_PLAIN && a->factor >= 1 && a->factor <= 1e6)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG,
+                   "rope_scaling '%.100s' is neither linear:FACTOR nor llama3:FACTOR,LOW,HIGH,POSITIONS, as "
+                   "llama3:8,1,4,8192, FACTOR from 1 on and LOW below HIGH",
+                   text);
+}
+
+static dn_status plan_spec(const dn_config *c, dn_spec *spec)
+{
+    int activation = -1;
+    *spec = (dn_spec){.V = (size_t)c->vocab_size,
+                      .T = (size_t)c->sequence_length,
+                      .C = (size_t)c->model_dim,
+                      .L = (size_t)c->n_layer,
+                      .norm.eps = or_zero(c->norm_eps),
+                      .attention = {.NH = (size_t)c->n_head,
+                                    .NKV = (size_t)c->n_kv_head,
+                                    .hd = (size_t)c->head_dim,
+                                    .theta = or_zero(c->rope_theta),
+                                    .rotary = or_zero(c->rotary_fraction),
+                                    .window = (size_t)c->attention_window,
+                                    .qkv_bias = c->attention_bias,
+                                    .o_bias = c->attention_bias,
+                                    .split_heads = c->split_heads},
+                      .mlp = {.F = (size_t)c->mlp_dim, .bias = c->mlp_bias},
+                      .max_positions = (size_t)c->max_positions,
+                      .parallel = choice_of(c->parallel_residual),
+                      .tied = choice_of(c->tie_embeddings),
+                      .architecture = dn_architecture_find(c->architecture)};
+    if (*c->activation)
+        DN_TRY(choose("activation", c->activation, DN_ACTIVATION_NAMES, &activation));
+    spec->mlp.act = (dn_activation)(activation + 1);
+    DN_TRY(plan_scaling(c, &spec->attention));
+    return dn_model_complete(spec);
+}
+
 dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
 {
     memset(plan, 0, sizeof *plan);
@@ -278,21 +332,7 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     c = &plan->config;
     DN_TRY(dn_config_resolve(&plan->config));
     plan->n_workers = n_workers;
-    plan->spec = (dn_spec){.V = (size_t)c->vocab_size,
-                           .T = (size_t)c->sequence_length,
-                           .C = (size_t)c->model_dim,
-                           .L = (size_t)c->n_layer,
-                           .norm.eps = or_zero(c->norm_eps),
-                           .attention = {.NH = (size_t)c->n_head,
-                                         .NKV = (size_t)c->n_kv_head,
-                                         .hd = (size_t)c->head_dim,
-                                         .theta = or_zero(c->rope_theta),
-                                         .qkv_bias = c->attention_bias,
-                                         .o_bias = c->attention_bias,
-                                         .split_heads = c->split_heads},
-                           .mlp = {.F = (size_t)c->mlp_dim, .bias = c->mlp_bias},
-                           .architecture = dn_architecture_find(c->architecture)};
-    DN_TRY(dn_model_complete(&plan->spec));
+    DN_TRY(plan_spec(c, &plan->spec));
     DN_TRY(plan_mesh(c, plan));
     DN_TRY(plan_batches(c, plan));
     DN_TRY(plan_optimizer(c, plan));

@@ -356,7 +356,7 @@ static dn_status predict_first(trial *t)
         for (size_t round = dn_plan_rounds(plan, n); round > 0; round--) {
             uint64_t tp[DN_N_COLLECTIVES];
             size_t B = dn_min(left, plan->micro_batch);
-            dn_traffic_of_pass(params, plan->n_params, unit_of, t->mesh, &t->model);
+            dn_traffic_of_pass(params, plan->n_params, unit_of, plan->spec.tied == DN_YES, t->mesh, &t->model);
             dn_model_tp_bytes(&plan->spec, B, plan->mesh[DN_TP], true, tp);
             for (int as = 0; as < DN_N_COLLECTIVES; as++)
                 dn_traffic_add(&t->model, DN_AXIS(DN_TP), as, DN_TRAFFIC_ACTIVATIONS, tp[as]);

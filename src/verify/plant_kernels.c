@@ -181,19 +181,19 @@ static dn_vocab_shard one_off(const dn_vocab_shard *words)
     return (dn_vocab_shard){words->first + (words->first > 0), words->n};
 }
 
-static void embed_one_off(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
+static void embed_one_off(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, double scale, const dn_ids *tokens,
                           const dn_vocab_shard *words, size_t N, size_t C)
 {
     dn_vocab_shard off = one_off(words);
-    planted(s)->real->embed_forward(s, x, ld, wte, tokens, &off, N, C);
+    planted(s)->real->embed_forward(s, x, ld, wte, scale, tokens, &off, N, C);
     finish(s);
 }
 
-static void embed_back_one_off(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
+static void embed_back_one_off(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, double scale, const dn_ids *tokens,
                                const dn_vocab_shard *words, size_t N, size_t C)
 {
     dn_vocab_shard off = one_off(words);
-    planted(s)->real->embed_backward(s, dwte, dx, ld, tokens, &off, N, C);
+    planted(s)->real->embed_backward(s, dwte, dx, ld, scale, tokens, &off, N, C);
     finish(s);
 }
 

@@ -301,8 +301,8 @@ void dn_traffic_of_strategy(const dn_strategy *strategy, const dn_strategy_confi
 }
 
 /* Each unit's weights are read on the way forward and again on the way back, but the last one's once for
- * both. */
-void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *unit_of, const dn_mesh *mesh,
+ * both, and those of a first unit that is the head too in its place once more. */
+void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *unit_of, bool tied, const dn_mesh *mesh,
                         dn_traffic_model *model)
 {
     const unsigned fs = DN_AXIS(DN_FS);
@@ -311,10 +311,11 @@ void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *u
     unsharded.at[DN_FS] = 0;
     for (size_t i = 0; mesh->size[DN_FS] > 1 && i < n_params; i++) {
         matrix own = matrix_of(&params[i], 1, 0, mesh), whole = matrix_of(&params[i], 1, 0, &unsharded);
-        size_t times = unit_of[i] == unit_of[n_params - 1] ? 1 : 2;
+        bool head = tied ? unit_of[i] == 0 : unit_of[i] == unit_of[n_params - 1];
+        size_t times = !head ? 2 : tied ? 3 : 1, gradients = head && tied ? 2 : 1;
         dn_traffic_add(model, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS,
                        times * dn_range_size(own.row) * dn_range_size(own.col) * sizeof(dn_real));
         dn_traffic_add(model, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT,
-                       dn_range_size(whole.row) * dn_range_size(whole.col) * sizeof(dn_real));
+                       gradients * dn_range_size(whole.row) * dn_range_size(whole.col) * sizeof(dn_real));
     }
 }

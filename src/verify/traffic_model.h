@@ -45,8 +45,8 @@ void dn_traffic_of_strategy(const dn_strategy *strategy, const dn_strategy_confi
                             dn_traffic_model *model);
 
 /** Weights and gradients over fs in one forward and backward pass through all units; unit_of [n_params]
- * ascends. */
-void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *unit_of, const dn_mesh *mesh,
+ * ascends. tied: the first unit has the head's weights too, and no unit stands behind the blocks. */
+void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *unit_of, bool tied, const dn_mesh *mesh,
                         dn_traffic_model *model);
 
 /** Adds bytes of one collective, or (as: DN_N_COLLECTIVES) of sends. */

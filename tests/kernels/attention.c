@@ -33,7 +33,8 @@ static trial make_trial(const dn_attention_shape *x)
     return t;
 }
 
-/* The last three share keys and values among 2, 3 and all query heads. */
+/* The first three of the last share keys and values among 2, 3 and all query heads, the others see windows: within a block,
+ * of one position, of a block and about it. */
 static const dn_attention_shape shapes[] = {
     {.B = 1, .T = 1, .NH = 1, .NKV = 1, .hd = 2, .ld = 2},
     {.B = 2, .T = 5, .NH = 3, .NKV = 3, .hd = 4, .ld = 17},
@@ -45,8 +46,14 @@ static const dn_attention_shape shapes[] = {
     {.B = 2, .T = 5, .NH = 4, .NKV = 2, .hd = 4, .ld = 17},
     {.B = 2, .T = 130, .NH = 6, .NKV = 2, .hd = 32, .ld = 200},
     {.B = 1, .T = 65, .NH = 3, .NKV = 1, .hd = 34, .ld = 110},
+    {.B = 2, .T = 130, .NH = 4, .NKV = 2, .hd = 8, .ld = 40, .window = 7},
+    {.B = 1, .T = 70, .NH = 1, .NKV = 1, .hd = 8, .ld = 8, .window = 1},
+    {.B = 1, .T = 260, .NH = 2, .NKV = 1, .hd = 8, .ld = 16, .window = 63},
+    {.B = 1, .T = 260, .NH = 2, .NKV = 1, .hd = 8, .ld = 16, .window = 64},
+    {.B = 1, .T = 260, .NH = 2, .NKV = 1, .hd = 8, .ld = 16, .window = 65},
+    {.B = 1, .T = 130, .NH = 1, .NKV = 1, .hd = 8, .ld = 8, .window = 1000},
 };
-enum { TEXTBOOK = 4, SHARED = 8 };
+enum { TEXTBOOK = 4, SHARED = 8, WINDOW = 10 };
 
 static void every_backend_agrees_with_the_reference(void **state)
 {
@@ -63,6 +70,8 @@ static double textbook_row(const dn_attention_shape *x, const trial *t, size_t r
     const dn_real *q = t->arrays[Q].start + row * x->ld + h * x->hd;
     double sum = 0;
     memset(out, 0, x->hd * sizeof *out);
+    if (x->window > 0 && row - first >= x->window)
+        first = row - x->window + 1;
     for (size_t j = first; j <= row; j++) {
         double score = 0;
         for (size_t c = 0; c < x->hd; c++)
@@ -99,6 +108,7 @@ static void the_reference_is_the_textbook_softmax(void **state)
 {
     check_textbook(&shapes[TEXTBOOK]);
     check_textbook(&shapes[SHARED]);
+    check_textbook(&shapes[WINDOW]);
 }
 
 /* Other keys, values and queries from position 70 on: nothing before 70 may change by a bit. */

@@ -135,6 +135,8 @@ static const sequence sequences[] = {
     {{.B = 1, .T = 200, .NH = 2, .NKV = 2, .hd = 16, .ld = 64}, 200, 64},
     {{.B = 1, .T = 300, .NH = 3, .NKV = 1, .hd = 10, .ld = 31}, 300, 100},
     {{.B = 1, .T = 590, .NH = 2, .NKV = 1, .hd = 8, .ld = 16}, 600, 513},
+    {{.B = 1, .T = 590, .NH = 2, .NKV = 1, .hd = 8, .ld = 16, .window = 300}, 600, 513},
+    {{.B = 1, .T = 200, .NH = 4, .NKV = 2, .hd = 34, .ld = 140, .window = 7}, 210, 70},
 };
 enum { N_SEQUENCES = sizeof sequences / sizeof *sequences };
 

@@ -44,7 +44,9 @@ static void check_gradient(const objective *f, trial *t, size_t input, const dn_
     }
 }
 
-static const dn_attention_shape shape = {.B = 2, .T = 5, .NH = 2, .NKV = 2, .hd = 4, .ld = 8};
+static const dn_attention_shape shape = {.B = 2, .T = 5, .NH = 2, .NKV = 2, .hd = 4, .rot = 4, .ld = 8};
+static const dn_attention_shape partly = {.B = 2, .T = 5, .NH = 2, .NKV = 2, .hd = 4, .rot = 2, .ld = 8};
+static const dn_attention_shape seen = {.B = 2, .T = 5, .NH = 2, .NKV = 1, .hd = 4, .window = 2, .ld = 8};
 static const dn_attention_shape shared = {.B = 2, .T = 5, .NH = 2, .NKV = 1, .hd = 4, .ld = 8};
 enum { N_ATTENTION = 2 * 5 * 8, N_HEADS = 2 * 5 * 2 };
 
@@ -82,17 +84,19 @@ static void attention_backward_is_the_derivative(void **state)
 {
     check_attention(&shape);
     check_attention(&shared);
+    check_attention(&seen);
 }
 
-static void rmsnorm_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+/* context: bool, whether the mean is taken off */
+static void norm_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    s->kernels->rmsnorm_forward(s, b[1], b[2], b[0], 0.1, 5, 16);
+    s->kernels->norm_forward(s, b[1], b[2], b[0], *(const bool *)context, 0.1, 5, 16);
 }
 
-static void rmsnorm_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+static void norm_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    rmsnorm_forward(s, b, host, context);
-    s->kernels->rmsnorm_backward(s, b[4], b[3], b[1], b[2], 5, 16);
+    norm_forward(s, b, host, context);
+    s->kernels->norm_backward(s, b[4], b[3], b[1], b[2], *(const bool *)context, 5, 16);
 }
 
 static const double frequencies[] = {1, -0.3};
@@ -100,28 +104,30 @@ static const double frequencies[] = {1, -0.3};
 /* Angles behind the others: array 5, [5,4]. */
 static void norm_rotary_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    s->kernels->rotary_angles(s, b[5], frequencies, 5, 2);
-    s->kernels->norm_rotary_forward(s, b[0], b[2], b[5], 0.1, &shape);
+    const dn_attention_shape *x = context;
+    s->kernels->rotary_angles(s, b[5], frequencies, 5, x->rot / 2);
+    s->kernels->norm_rotary_forward(s, b[0], b[2], b[5], 0.1, x);
 }
 
 static void norm_rotary_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     norm_rotary_forward(s, b, host, context);
     s->kernels->copy(s, b[4], b[3], N_ATTENTION);
-    s->kernels->norm_rotary_backward(s, b[4], b[0], b[2], b[5], &shape);
+    s->kernels->norm_rotary_backward(s, b[4], b[0], b[2], b[5], context);
 }
 
 static void rotary_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    s->kernels->rotary_angles(s, b[5], frequencies, 5, 2);
-    s->kernels->rotary_forward(s, b[0], b[5], &shape);
+    const dn_attention_shape *x = context;
+    s->kernels->rotary_angles(s, b[5], frequencies, 5, x->rot / 2);
+    s->kernels->rotary_forward(s, b[0], b[5], x);
 }
 
 static void rotary_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     rotary_forward(s, b, host, context);
     s->kernels->copy(s, b[4], b[3], N_ATTENTION);
-    s->kernels->rotary_backward(s, b[4], b[5], &shape);
+    s->kernels->rotary_backward(s, b[4], b[5], context);
 }
 
 static void relu2_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
@@ -139,13 +145,13 @@ static void relu2_backward(dn_stream *s, dn_buf *const *b, double *host, const v
 /* arrays: x, y, gain, dy, dx, dgain (zero) */
 static void gain_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    s->kernels->gain_forward(s, b[1], b[0], b[2], 5, 16);
+    s->kernels->gain_forward(s, b[1], b[0], b[2], 0.7, 5, 16);
 }
 
 static void gain_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     s->kernels->copy(s, b[4], b[3], N_ATTENTION);
-    s->kernels->gain_backward(s, b[4], b[5], b[0], b[2], 5, 16);
+    s->kernels->gain_backward(s, b[4], b[5], b[0], b[2], 0.7, 5, 16);
 }
 
 static void gain_backward_is_the_derivative(void **state)
@@ -164,67 +170,91 @@ static void gain_backward_is_the_derivative(void **state)
 }
 
 /* arrays: h, a, da, dh */
-static void swiglu_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+static void glu_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    s->kernels->swiglu_forward(s, b[1], b[0], 5, 8);
+    s->kernels->glu_forward(s, b[1], b[0], *(const dn_activation *)context, 5, 8);
 }
 
-static void swiglu_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+static void glu_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    s->kernels->swiglu_backward(s, b[3], b[2], b[0], 5, 8);
+    s->kernels->glu_backward(s, b[3], b[2], b[0], *(const dn_activation *)context, 5, 8);
 }
 
-static void swiglu_backward_is_the_derivative(void **state)
+/* of h as 80 numbers, da becoming dh */
+static void activation_forward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    trial t = {.arrays = {random_array(80, 1, 2), nan_array(40), random_array(40, 2, 1), nan_array(80)},
+    s->kernels->activation_forward(s, b[1], b[0], *(const dn_activation *)context, 80);
+}
+
+static void activation_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->copy(s, b[3], b[2], 80);
+    s->kernels->activation_backward(s, b[3], b[0], *(const dn_activation *)context, 80);
+}
+
+static void check_activation(operation forward, operation backward, dn_activation which, size_t n)
+{
+    trial t = {.arrays = {random_array(80, 1, 2), nan_array(n), random_array(n, 2, 1), nan_array(80)},
                .n_arrays = 4};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_backend("ref", &t, swiglu_backward, NULL, results, host);
-    const objective f = {swiglu_forward, NULL, 1, &t.arrays[2]};
+    run_backend("ref", &t, backward, &which, results, host);
+    const objective f = {forward, &which, 1, &t.arrays[2]};
     check_gradient(&f, &t, 0, results[3]);
     free_results(&t, results);
     free_trial(&t);
 }
 
+static void backward_passes_of_activations_are_the_derivatives(void **state)
+{
+    for (dn_activation which = DN_SILU; which <= DN_GELU_ERF; which++) {
+        check_activation(glu_forward, glu_backward, which, 40);
+        check_activation(activation_forward, activation_backward, which, 80);
+    }
+}
+
 /* arrays: x, y, rstd, dy, dx (zero), angles */
-static void check_layer(operation forward, operation backward, size_t output)
+static void check_layer(operation forward, operation backward, const void *context, size_t output)
 {
     trial t = {.arrays = {random_array(N_ATTENTION, 1, 1), nan_array(N_ATTENTION), nan_array(N_HEADS),
                           random_array(N_ATTENTION, 2, 1), constant_array(N_ATTENTION, 0), nan_array(5 * 4)},
                .n_arrays = 6};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_backend("ref", &t, backward, NULL, results, host);
-    const objective f = {forward, NULL, output, &t.arrays[3]};
+    run_backend("ref", &t, backward, context, results, host);
+    const objective f = {forward, context, output, &t.arrays[3]};
     check_gradient(&f, &t, 0, results[4]);
     free_results(&t, results);
     free_trial(&t);
 }
 
-static void rmsnorm_backward_is_the_derivative(void **state)
+static void norm_backward_is_the_derivative(void **state)
 {
-    check_layer(rmsnorm_forward, rmsnorm_backward, 1);
+    const bool center[] = {false, true};
+    for (size_t i = 0; i < 2; i++)
+        check_layer(norm_forward, norm_backward, &center[i], 1);
 }
 
 static void norm_rotary_backward_is_the_derivative(void **state)
 {
-    check_layer(norm_rotary_forward, norm_rotary_backward, 0);
+    check_layer(norm_rotary_forward, norm_rotary_backward, &shape, 0);
+    check_layer(norm_rotary_forward, norm_rotary_backward, &partly, 0);
 }
 
 static void rotary_backward_is_the_derivative(void **state)
 {
-    check_layer(rotary_forward, rotary_backward, 0);
+    check_layer(rotary_forward, rotary_backward, &shape, 0);
+    check_layer(rotary_forward, rotary_backward, &partly, 0);
 }
 
 static void relu2_backward_is_the_derivative(void **state)
 {
-    check_layer(relu2_forward, relu2_backward, 0);
+    check_layer(relu2_forward, relu2_backward, NULL, 0);
 }
 
 static void cross_entropy(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    const int32_t targets[] = {3, 0, 19};
+    const int32_t targets[] = {3, -1, 19};
     dn_ids *ids = device_ids(s, targets, 3);
     s->kernels->cross_entropy(s, host, b[0], ids, 3, 20, 1);
     free_ids(s, ids, 3);
@@ -246,7 +276,7 @@ static void cross_entropy_leaves_the_derivative(void **state)
  */
 static void joined_cross_entropy(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
-    const int32_t targets[] = {3, 0, 19};
+    const int32_t targets[] = {3, -1, 19};
     const dn_vocab_shard vocab[] = {{0, 7}, {7, 0}, {7, 13}};
     const dn_buf *const parts[] = {b[3], b[4], b[5]};
     dn_ids *ids = device_ids(s, targets, 3);
@@ -276,11 +306,11 @@ TESTS(gradients)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_backward_is_the_derivative),
-        cmocka_unit_test(rmsnorm_backward_is_the_derivative),
+        cmocka_unit_test(norm_backward_is_the_derivative),
         cmocka_unit_test(norm_rotary_backward_is_the_derivative),
         cmocka_unit_test(rotary_backward_is_the_derivative),
         cmocka_unit_test(gain_backward_is_the_derivative),
-        cmocka_unit_test(swiglu_backward_is_the_derivative),
+        cmocka_unit_test(backward_passes_of_activations_are_the_derivatives),
         cmocka_unit_test(relu2_backward_is_the_derivative),
         cmocka_unit_test(cross_entropy_leaves_the_derivative),
         cmocka_unit_test(joined_cross_entropy_leaves_the_derivative),

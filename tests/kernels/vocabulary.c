@@ -30,8 +30,8 @@ static void run_window(dn_stream *s, dn_buf *const *b, double *host, const void 
 {
     const window *w = context;
     dn_ids *ids = device_ids(s, tokens, w->N);
-    s->kernels->embed_forward(s, b[0], w->ld, b[1], ids, &w->vocab, w->N, w->C);
-    s->kernels->embed_backward(s, b[2], b[3], w->ld, ids, &w->vocab, w->N, w->C);
+    s->kernels->embed_forward(s, b[0], w->ld, b[1], 1, ids, &w->vocab, w->N, w->C);
+    s->kernels->embed_backward(s, b[2], b[3], w->ld, 1, ids, &w->vocab, w->N, w->C);
     s->kernels->copy_rows(s, b[4], b[5], ids, &w->vocab, w->N, w->C);
     free_ids(s, ids, w->N);
 }

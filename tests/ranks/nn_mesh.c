@@ -66,15 +66,56 @@ static double train_whole(model *whole, const scenario *s)
 
 /* ---- what must hold ---- */
 
+static double largest_of(const dn_real *x, size_t n)
+{
+    double most = 0;
+    for (size_t i = 0; i < n; i++)
+        most = larger(most, fabs((double)x[i]));
+    return most;
+}
+
+/* A gradient that is 0 but for rounding, as that of k's bias where positions turn nothing, is a sum of
+ * terms that cancel: it is held as one of a hundredth of the model's largest. */
+static double floor_of(const model *whole, bool grad)
+{
+    double most = 0;
+    for (size_t p = 0; grad && p < whole->n_params; p++) {
+        size_t n = dn_param_size(&whole->params[p]);
+        dn_real *all = host_copy(whole->stream, whole->params[p].grad, n);
+        most = larger(most, largest_of(all, n));
+        free(all);
+    }
+    return 1e-2 * most;
+}
+
+static bool cut_by_tp(const dn_dim_sharding *sharding)
+{
+    return sharding->axis == DN_TP && sharding->unit > 0;
+}
+
+/* What no rank of tp has alone the optimizer averages: ranks may have parts of a sum, times their number. */
+static void average(dn_comm *tp, dn_real *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        double value = (double)x[i] / dn_comm_size(tp);
+        must(dn_comm_all_reduce_scalars(tp, &value, 1, DN_SUM));
+        x[i] = (dn_real)value;
+    }
+}
+
 /* Blocks of the weights, or of the gradients, are those of the whole model, up to `allowed`. */
 static int check_blocks(dn_comm *comm, const cut_model *cut, const model *whole, bool grad, double allowed)
 {
+    double least = floor_of(whole, grad);
     for (size_t p = 0; p < cut->n_params; p++) {
         const dn_param *param = &cut->params[p], *of_whole = &whole->params[p];
         dn_real *part = host_copy(cut->stream, grad ? param->grad : param->weight, dn_param_size(param));
         dn_real *all =
             host_copy(whole->stream, grad ? of_whole->grad : of_whole->weight, dn_param_size(of_whole));
-        double worst = block_difference(part, all, param);
+        if (grad && !cut_by_tp(&param->tensor.row_sharding) && !cut_by_tp(&param->tensor.col_sharding))
+            average(cut->tp, part, dn_param_size(param));
+        double size = largest_of(all, dn_param_size(of_whole));
+        double worst = block_difference(part, all, param) * (size < least ? size / least : 1);
         free(part);
         free(all);
         if (!(worst <= allowed))

@@ -43,7 +43,8 @@ static inline double difference_along(const loss_of *f, dn_buf *x, const dn_real
  * In double with h = 1e-5 the error has three parts: the cubic term of f, h^2 f''' = 1e-10; rounding, eps f/h
  * = 1e-9 for a loss of some 50; and where an argument of relu squared is within h of 0, the jump of its
  * second derivative, at most h a element that crosses. 1e-6 leaves room for all of them; a wrong term is of
- * order 1.
+ * order 1. The first two do not become smaller where the gradient does (of a bias of k it is 0 where nothing is
+ * turned): against a gradient shorter than 1e-2 they are held as against one of that length.
  */
 #define DIFFERENCE_TOLERANCE 1e-6
 
@@ -69,7 +70,7 @@ static inline double gradient_error(const loss_of *f, dn_buf *x, const dn_real *
     }
     free(at);
     free(d);
-    return worst / sqrt(norm);
+    return worst / larger(sqrt(norm), 1e-2);
 }
 
 #endif

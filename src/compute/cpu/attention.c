@@ -25,7 +25,7 @@
 /* One head of one sequence, and the keys and values that it reads, n_blocks blocks of them. Rows of q and its
  * gradient are ld apart, of k and v and theirs ld_kv, rows of o and d_o ldo. */
 typedef struct head {
-    size_t T, keys, first, hd, ld, ld_kv, ldo, n_blocks;
+    size_t T, keys, first, window, hd, ld, ld_kv, ldo, n_blocks;
     dn_real scale;
     bool adds;                      /* not the first of those that read the same keys */
     size_t at, at_kv, at_o, at_lse; /* where its elements start in q; k, v; o; lse */
@@ -38,6 +38,7 @@ static head head_of(const dn_attention_shape *shape, size_t b, size_t h)
     return (head){.T = shape->T,
                   .keys = keys,
                   .first = shape->first,
+                  .window = shape->window,
                   .hd = shape->hd,
                   .ld = shape->ld,
                   .ld_kv = shape->room ? shape->hd : shape->ld,
@@ -61,7 +62,14 @@ static size_t keys_of(const head *a, size_t block)
     return dn_min(a->keys - block * BLOCK, BLOCK);
 }
 
-/* Blocks of keys that the queries of block i see, the last of them in part. */
+/* The first block of keys that queries of block i see. */
+static size_t seen_from(const head *a, size_t i)
+{
+    size_t position = a->first + i * BLOCK;
+    return a->window > 0 && position >= a->window ? (position + 1 - a->window) / BLOCK : 0;
+}
+
+/* Behind the last one, which is seen in part. */
 static size_t seen_by(const head *a, size_t i)
 {
     return dn_blocks(a->first + i * BLOCK + rows_of(a, i), BLOCK);
@@ -92,6 +100,15 @@ static void mask_later(const head *a, dn_real *scores, size_t i, size_t j)
             scores[row * BLOCK + key] = -(dn_real)INFINITY;
 }
 
+/* Keys `window` and more before the query count as -infinity. */
+static void mask_earlier(const head *a, dn_real *scores, size_t i, size_t j)
+{
+    size_t begin = a->first + i * BLOCK + 1; /* less window: of what the block's first query sees */
+    for (size_t row = 0; row < rows_of(a, i); row++)
+        for (size_t key = 0; key < BLOCK && j * BLOCK + key + a->window < begin + row; key++)
+            scores[row * BLOCK + key] = -(dn_real)INFINITY;
+}
+
 /* scores [rows, BLOCK] of query block i against key block j. */
 static void score_block(const head *a, dn_real *scores, const dn_real *q, const dn_real *kt, size_t i,
                         size_t j)
@@ -100,6 +117,8 @@ static void score_block(const head *a, dn_real *scores, const dn_real *q, const 
              kt + j * a->hd * BLOCK, BLOCK, 0, scores, BLOCK);
     if ((j + 1) * BLOCK > a->first + i * BLOCK + 1)
         mask_later(a, scores, i, j);
+    if (a->window > 0)
+        mask_earlier(a, scores, i, j);
 }
 
 /* scores = e^(scores - shift of the row) */
@@ -110,7 +129,7 @@ static void exp_block(dn_real *scores, const dn_real *shift, size_t rows)
     dn_exp_row(scores, rows * BLOCK);
 }
 
-/* panel [seen_by(i)][rows, BLOCK] = scores of query block i, then their exponentials less the row's maximum;
+/* panel [seen_by(i)][rows, BLOCK], from seen_from(i) on, = scores of query block i, then their exponentials less the row's maximum;
  * max, sum [rows] of each row. */
 static void softmax_panel(const head *a, dn_real *panel, dn_real *max, dn_real *sum, const dn_real *q,
                           const dn_real *kt, size_t i)
@@ -120,14 +139,14 @@ static void softmax_panel(const head *a, dn_real *panel, dn_real *max, dn_real *
         max[row] = -(dn_real)INFINITY;
         sum[row] = 0;
     }
-    for (size_t j = 0; j < seen_by(a, i); j++) {
+    for (size_t j = seen_from(a, i); j < seen_by(a, i); j++) {
         score_block(a, panel + j * AREA, q, kt, i, j);
         for (size_t row = 0; row < rows; row++) {
             dn_real block_max = dn_row_max(panel + j * AREA + row * BLOCK, BLOCK);
             max[row] = block_max > max[row] ? block_max : max[row];
         }
     }
-    for (size_t j = 0; j < seen_by(a, i); j++) {
+    for (size_t j = seen_from(a, i); j < seen_by(a, i); j++) {
         exp_block(panel + j * AREA, max, rows);
         for (size_t row = 0; row < rows; row++)
             sum[row] += dn_row_sum(panel + j * AREA + row * BLOCK, BLOCK);
@@ -144,9 +163,9 @@ static void forward_head(const head *a, dn_real *scratch, dn_real *o, dn_real *l
         size_t rows = rows_of(a, i);
         dn_real *out = o + i * BLOCK * a->ldo;
         softmax_panel(a, panel, max, sum, q, kt, i);
-        for (size_t j = 0; j < seen_by(a, i); j++)
+        for (size_t j = seen_from(a, i); j < seen_by(a, i); j++)
             multiply(false, rows, a->hd, keys_of(a, j), 1, panel + j * AREA, BLOCK, v + j * BLOCK * a->ld_kv,
-                     a->ld_kv, j > 0, out, a->ldo);
+                     a->ld_kv, j > seen_from(a, i), out, a->ldo);
         for (size_t row = 0; row < rows; row++) {
             for (size_t c = 0; c < a->hd; c++)
                 out[row * a->ldo + c] /= sum[row];
@@ -197,7 +216,7 @@ static void backward_block(const head *a, const gradients *g, const dn_real *kt,
     multiply(true, keys, a->hd, rows, 1, p, BLOCK, d_o, a->ldo, add, g->dv + key_at, a->ld);
     multiply(false, rows, keys, a->hd, 1, d_o, a->ldo, vt + j * a->hd * BLOCK, BLOCK, 0, ds, BLOCK);
     score_gradient(ds, p, d, rows);
-    multiply(false, rows, a->hd, keys, a->scale, ds, BLOCK, g->k + key_at, a->ld, j > 0, g->dq + row_at,
+    multiply(false, rows, a->hd, keys, a->scale, ds, BLOCK, g->k + key_at, a->ld, j > seen_from(a, i), g->dq + row_at,
              a->ld);
     multiply(true, keys, a->hd, rows, a->scale, ds, BLOCK, g->q + row_at, a->ld, add, g->dk + key_at, a->ld);
 }
@@ -214,7 +233,7 @@ static void backward_head(const head *a, dn_real *scratch, const gradients *g)
     for (size_t i = 0; i < a->n_blocks; i++) {
         for (size_t row = i * BLOCK; row < i * BLOCK + rows_of(a, i); row++)
             d[row % BLOCK] = dn_row_dot(g->d_o + row * a->ldo, g->o + row * a->ldo, a->hd);
-        for (size_t j = 0; j <= i; j++)
+        for (size_t j = seen_from(a, i); j <= i; j++)
             backward_block(a, g, kt, vt, p, ds, d, i, j);
     }
 }

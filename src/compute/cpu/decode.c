@@ -87,6 +87,18 @@ static dn_real *part_of(const decode *d, size_t i, size_t h, size_t range)
     return d->parts + ((i * d->shape->NH + h) * d->ranges + range) * (d->shape->hd + 2);
 }
 
+/* The first key that number i's query sees. */
+static size_t first_key(const decode *d, size_t i)
+{
+    size_t position = d->rows[i].position, window = d->shape->window;
+    return window > 0 && position >= window ? position + 1 - window : 0;
+}
+
+static bool sees(const decode *d, size_t i, size_t range)
+{
+    return range * KEYS <= d->rows[i].position && (range + 1) * KEYS > first_key(d, i);
+}
+
 /* out [hd] = weights [n] times v [n,hd] */
 static void weigh(dn_real *restrict out, const dn_real *weights, const dn_real *v, size_t n, size_t hd)
 {
@@ -106,7 +118,8 @@ static void weigh(dn_real *restrict out, const dn_real *weights, const dn_real *
 static void attend(const decode *d, size_t i, size_t kv, size_t range)
 {
     const dn_attention_shape *x = d->shape;
-    size_t first = range * KEYS, n = dn_min(KEYS, d->rows[i].position + 1 - first), hd = x->hd;
+    size_t first = dn_max(range * KEYS, first_key(d, i)), hd = x->hd;
+    size_t n = dn_min((range + 1) * KEYS, d->rows[i].position + 1) - first;
     size_t at = ((2 * d->rows[i].sequence * x->NKV + kv) * x->room + first) * hd;
     dn_real scale = (dn_real)(1 / sqrt((double)hd)), weights[KEYS];
     for (size_t h = kv * d->readers; h < (kv + 1) * d->readers; h++) {
@@ -124,12 +137,12 @@ static void attend(const decode *d, size_t i, size_t kv, size_t range)
 
 static void merge(const decode *d, dn_real *o, size_t i, size_t h)
 {
-    size_t n = d->rows[i].position / KEYS + 1, hd = d->shape->hd;
-    dn_real max = part_of(d, i, h, 0)[0], sum = 0;
-    for (size_t range = 1; range < n; range++)
+    size_t first = first_key(d, i) / KEYS, n = d->rows[i].position / KEYS + 1, hd = d->shape->hd;
+    dn_real max = part_of(d, i, h, first)[0], sum = 0;
+    for (size_t range = first + 1; range < n; range++)
         max = part_of(d, i, h, range)[0] > max ? part_of(d, i, h, range)[0] : max;
     memset(o, 0, hd * sizeof *o);
-    for (size_t range = 0; range < n; range++) {
+    for (size_t range = first; range < n; range++) {
         const dn_real *part = part_of(d, i, h, range);
         dn_real weight = DN_EXP(part[0] - max);
         sum += weight * part[1];
@@ -155,7 +168,7 @@ void DN_CPU(attention_decode)(dn_stream *s, dn_buf *o, const dn_buf *q, const dn
     {
 #pragma omp for schedule(static, 1)
         for (size_t task = 0; task < tasks; task++)
-            if (task % ranges * KEYS <= rows[task / ranges / NKV].position)
+            if (sees(&d, task / ranges / NKV, task % ranges))
                 attend(&d, task / ranges / NKV, task / ranges % NKV, task % ranges);
 #pragma omp for schedule(static)
         for (size_t i = 0; i < n * NH; i++)

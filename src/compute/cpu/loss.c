@@ -1,6 +1,8 @@
 /* Cross-entropy, whole or by parts of the vocabulary: threads share out rows, a row is computed by one. */
 #include "compute/cpu/vector_math.h"
 
+#include <string.h>
+
 #define LOSS_BLOCK ((size_t)1024)
 
 /* Sum of e^(x - max); x becomes the exponentials if `keep`. */
@@ -16,6 +18,13 @@ static double exp_row(dn_real *x, size_t n, dn_real max, bool keep)
         sum += (double)dn_row_sum(e, count);
     }
     return sum;
+}
+
+/* A row without a target: its gradient, and its loss. */
+static double uncounted_row(dn_real *x, size_t n)
+{
+    memset(x, 0, n * sizeof *x);
+    return 0;
 }
 
 /* A row stays in the cache over its passes: memory is read once and written once. */
@@ -40,7 +49,9 @@ void DN_CPU(cross_entropy)(dn_stream *s, double *host_loss, dn_buf *logits, cons
         return;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * V > DN_CPU_BLOCK)
     for (size_t i = 0; i < N; i++)
-        losses[i] = cross_entropy_row(dn_host(logits) + i * V, V, (size_t)dn_host_ids(targets)[i], scale);
+        losses[i] = dn_host_ids(targets)[i] < 0 ? uncounted_row(dn_host(logits) + i * V, V)
+                                                : cross_entropy_row(dn_host(logits) + i * V, V,
+                                                                    (size_t)dn_host_ids(targets)[i], scale);
     for (size_t i = 0; i < N; i++)
         *host_loss += losses[i];
 }
@@ -109,6 +120,10 @@ void DN_CPU(cross_entropy_join)(dn_stream *s, double *host_loss, dn_buf *logits,
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (N * vocab->n > DN_CPU_BLOCK)
     for (size_t i = 0; i < N; i++) {
         double factor;
+        if (dn_host_ids(targets)[i] < 0) {
+            losses[i] = uncounted_row(dn_host(logits) + i * vocab->n, vocab->n);
+            continue;
+        }
         losses[i] = join_row(host_parts, n_parts, own, i, &factor);
         if (scale != 0)
             gradient_row(dn_host(logits) + i * vocab->n, vocab->n, target_of(targets, vocab, i),

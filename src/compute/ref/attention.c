@@ -20,7 +20,7 @@ static void add_scaled(dn_real *y, double a, const dn_real *x, size_t n)
 
 /* One head: rows of q, dq, dk, dv are ld apart, of k and v ld_kv, rows of o and d_o NH * hd. */
 typedef struct head {
-    size_t T, hd, ld, ld_kv, ldo;
+    size_t T, hd, ld, ld_kv, ldo, window;
     double scale;
     const dn_real *q, *k, *v;
 } head;
@@ -35,28 +35,35 @@ static head head_of(const dn_attention_shape *shape, size_t b, size_t h, const d
                   shape->ld,
                   shape->room ? shape->hd : shape->ld,
                   shape->NH * shape->hd,
+                  shape->window,
                   1 / sqrt((double)shape->hd),
                   dn_host(q) + row + h * shape->hd,
                   dn_host(k) + of_kv,
                   dn_host(v) + of_kv};
 }
 
-/* p [i+1] = probabilities of query q at position i over keys 0..i; returns the log of the sum of
- * exponentials. */
+/* The first key that a query at position i sees. */
+static size_t first_key(const head *a, size_t i)
+{
+    return a->window > 0 && i >= a->window ? i + 1 - a->window : 0;
+}
+
+/* p [i+1] = probabilities of query q at position i over the keys up to i that it sees; returns the log of the
+ * sum of exponentials. */
 static double forward_row(const head *a, const dn_real *q, size_t i, double *p, dn_real *o_row)
 {
     double max = -INFINITY, sum = 0;
-    for (size_t j = 0; j <= i; j++) {
+    for (size_t j = first_key(a, i); j <= i; j++) {
         p[j] = a->scale * dot(q, a->k + j * a->ld_kv, a->hd);
         max = fmax(max, p[j]);
     }
-    for (size_t j = 0; j <= i; j++) {
+    for (size_t j = first_key(a, i); j <= i; j++) {
         p[j] = exp(p[j] - max);
         sum += p[j];
     }
     for (size_t c = 0; c < a->hd; c++) {
         double out = 0;
-        for (size_t j = 0; j <= i; j++)
+        for (size_t j = first_key(a, i); j <= i; j++)
             out += p[j] / sum * (double)a->v[j * a->ld_kv + c];
         o_row[c] = (dn_real)out;
     }
@@ -107,7 +114,7 @@ static void backward_row(const head *a, size_t i, const dn_real *d_o, const dn_r
                          dn_real *dq, dn_real *dk, dn_real *dv)
 {
     double d = dot(d_o, o, a->hd);
-    for (size_t j = 0; j <= i; j++) {
+    for (size_t j = first_key(a, i); j <= i; j++) {
         double p = exp(a->scale * dot(a->q + i * a->ld, a->k + j * a->ld, a->hd) - lse);
         double ds = a->scale * p * (dot(d_o, a->v + j * a->ld, a->hd) - d);
         add_scaled(dq + i * a->ld, ds, a->k + j * a->ld, a->hd);

@@ -1,4 +1,4 @@
-/* Reference: embedding, norms, rotary positions, ReLU squared. */
+/* Reference: embedding, norms, rotary positions, activations. */
 #include "compute/ref/ref.h"
 
 #include <math.h>
@@ -9,20 +9,38 @@ static bool among(const dn_ids *tokens, size_t i, const dn_vocab_shard *vocab)
     return token >= vocab->first && token < vocab->first + vocab->n;
 }
 
-void dn_ref_embed_forward(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, const dn_ids *tokens,
-                          const dn_vocab_shard *vocab, size_t N, size_t C)
+void dn_ref_embed_forward(dn_stream *s, dn_buf *x, size_t ld, const dn_buf *wte, double scale,
+                          const dn_ids *tokens, const dn_vocab_shard *vocab, size_t N, size_t C)
 {
     for (size_t i = 0; i < N; i++)
         for (size_t c = 0; c < C && among(tokens, i, vocab); c++)
-            dn_host(x)[i * ld + c] = dn_host(wte)[((size_t)dn_host_ids(tokens)[i] - vocab->first) * C + c];
+            dn_host(x)[i * ld + c] =
+                (dn_real)(scale * (double)dn_host(wte)[((size_t)dn_host_ids(tokens)[i] - vocab->first) * C + c]);
 }
 
-void dn_ref_embed_backward(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, const dn_ids *tokens,
-                           const dn_vocab_shard *vocab, size_t N, size_t C)
+void dn_ref_embed_backward(dn_stream *s, dn_buf *dwte, const dn_buf *dx, size_t ld, double scale,
+                           const dn_ids *tokens, const dn_vocab_shard *vocab, size_t N, size_t C)
 {
     for (size_t i = 0; i < N; i++)
         for (size_t c = 0; c < C && among(tokens, i, vocab); c++)
-            dn_host(dwte)[((size_t)dn_host_ids(tokens)[i] - vocab->first) * C + c] += dn_host(dx)[i * ld + c];
+            dn_host(dwte)[((size_t)dn_host_ids(tokens)[i] - vocab->first) * C + c] +=
+                (dn_real)(scale * (double)dn_host(dx)[i * ld + c]);
+}
+
+void dn_ref_positions_forward(dn_stream *s, dn_buf *x, const dn_buf *positions, size_t first, size_t n,
+                              const dn_ids *tokens, const dn_vocab_shard *vocab, size_t B, size_t T, size_t C)
+{
+    for (size_t i = 0; i < B * T; i++)
+        for (size_t c = 0; c < C && i % T - first < n && among(tokens, i, vocab); c++)
+            dn_host(x)[i * C + c] += dn_host(positions)[(i % T - first) * C + c];
+}
+
+void dn_ref_positions_backward(dn_stream *s, dn_buf *dpositions, const dn_buf *dx, size_t first, size_t n,
+                               size_t B, size_t T, size_t C)
+{
+    for (size_t i = 0; i < B * T; i++)
+        for (size_t c = 0; c < C && i % T - first < n; c++)
+            dn_host(dpositions)[(i % T - first) * C + c] += dn_host(dx)[i * C + c];
 }
 
 void dn_ref_copy_rows(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_ids *tokens,
@@ -41,6 +59,14 @@ static double dot(const dn_real *x, const dn_real *y, size_t n)
     return sum;
 }
 
+static double mean_of(const dn_real *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (double)x[i];
+    return sum / (double)n;
+}
+
 /* y = x * rstd; returns rstd. y may be x. */
 static double normalize(dn_real *y, const dn_real *x, double eps, size_t n)
 {
@@ -50,22 +76,35 @@ static double normalize(dn_real *y, const dn_real *x, double eps, size_t n)
     return rstd;
 }
 
-void dn_ref_rmsnorm_forward(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, double eps, size_t N,
-                            size_t C)
+/* The same of x less its mean. */
+static double normalize_centered(dn_real *y, const dn_real *x, double eps, size_t n)
 {
-    for (size_t i = 0; i < N; i++)
-        dn_host(rstd)[i] = (dn_real)normalize(dn_host(y) + i * C, dn_host(x) + i * C, eps, C);
+    double mean = mean_of(x, n), sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += ((double)x[i] - mean) * ((double)x[i] - mean);
+    double rstd = 1 / sqrt(sum / (double)n + eps);
+    for (size_t i = 0; i < n; i++)
+        y[i] = (dn_real)(((double)x[i] - mean) * rstd);
+    return rstd;
 }
 
-void dn_ref_rmsnorm_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
-                             size_t N, size_t C)
+void dn_ref_norm_forward(dn_stream *s, dn_buf *y, dn_buf *rstd, const dn_buf *x, bool center, double eps,
+                         size_t N, size_t C)
+{
+    for (size_t i = 0; i < N; i++)
+        dn_host(rstd)[i] = (dn_real)(center ? normalize_centered : normalize)(dn_host(y) + i * C,
+                                                                              dn_host(x) + i * C, eps, C);
+}
+
+void dn_ref_norm_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *y, const dn_buf *rstd,
+                          bool center, size_t N, size_t C)
 {
     for (size_t i = 0; i < N; i++) {
         const dn_real *dy_row = dn_host(dy) + i * C, *y_row = dn_host(y) + i * C;
-        double mean = dot(dy_row, y_row, C) / (double)C;
+        double mean = dot(dy_row, y_row, C) / (double)C, shift = center ? mean_of(dy_row, C) : 0;
         for (size_t c = 0; c < C; c++)
             dn_host(dx)[i * C + c] +=
-                (dn_real)((double)dn_host(rstd)[i] * ((double)dy_row[c] - (double)y_row[c] * mean));
+                (dn_real)((double)dn_host(rstd)[i] * ((double)dy_row[c] - shift - (double)y_row[c] * mean));
     }
 }
 
@@ -86,20 +125,21 @@ void dn_ref_bias_backward(dn_stream *s, dn_buf *dbias, const dn_buf *dy, size_t 
     }
 }
 
-void dn_ref_gain_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *gain, size_t N, size_t C)
+void dn_ref_gain_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_buf *gain,
+                         double offset, size_t N, size_t C)
 {
     for (size_t i = 0; i < N * C; i++)
-        dn_host(y)[i] = dn_host(x)[i] * dn_host(gain)[i % C];
+        dn_host(y)[i] = (dn_real)((double)dn_host(x)[i] * (offset + (double)dn_host(gain)[i % C]));
 }
 
 void dn_ref_gain_backward(dn_stream *s, dn_buf *dy, dn_buf *dgain, const dn_buf *x, const dn_buf *gain,
-                          size_t N, size_t C)
+                          double offset, size_t N, size_t C)
 {
     for (size_t c = 0; c < C; c++) {
         double sum = 0;
         for (size_t at = c; at < N * C; at += C) {
             sum += (double)dn_host(dy)[at] * (double)dn_host(x)[at];
-            dn_host(dy)[at] *= dn_host(gain)[c];
+            dn_host(dy)[at] = (dn_real)((double)dn_host(dy)[at] * (offset + (double)dn_host(gain)[c]));
         }
         dn_host(dgain)[c] = (dn_real)((double)dn_host(dgain)[c] + sum);
     }
@@ -114,22 +154,22 @@ void dn_ref_rotary_angles(dn_stream *s, dn_buf *angles, const double *host_frequ
         }
 }
 
-/* The pair (x_i, x_{i + hd/2}) of a head, turned by `sign` times the angle with that cosine and sine. */
-static void rotate_pair(dn_real *x, size_t i, const dn_real *row, size_t hd, double sign)
+/* The pair (x_i, x_{i + rot/2}) of a head, turned by `sign` times the angle with that cosine and sine. */
+static void rotate_pair(dn_real *x, size_t i, const dn_real *row, size_t rot, double sign)
 {
-    double c = (double)row[i], s = sign * (double)row[i + hd / 2];
-    double low = (double)x[i], high = (double)x[i + hd / 2];
+    double c = (double)row[i], s = sign * (double)row[i + rot / 2];
+    double low = (double)x[i], high = (double)x[i + rot / 2];
     x[i] = (dn_real)(low * c + high * s);
-    x[i + hd / 2] = (dn_real)(-low * s + high * c);
+    x[i + rot / 2] = (dn_real)(-low * s + high * c);
 }
 
 static void rotate(dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape, double sign)
 {
     for (size_t row = 0; row < shape->B * shape->T; row++)
         for (size_t h = 0; h < shape->NH; h++)
-            for (size_t i = 0; i < shape->hd / 2; i++)
+            for (size_t i = 0; i < shape->rot / 2; i++)
                 rotate_pair(dn_host(x) + row * shape->ld + h * shape->hd, i,
-                            dn_host(angles) + row % shape->T * shape->hd, shape->hd, sign);
+                            dn_host(angles) + row % shape->T * shape->rot, shape->rot, sign);
 }
 
 void dn_ref_rotary_forward(dn_stream *s, dn_buf *x, const dn_buf *angles, const dn_attention_shape *shape)
@@ -183,22 +223,55 @@ void dn_ref_relu2_backward(dn_stream *s, dn_buf *da, const dn_buf *a, size_t n)
         dn_host(da)[i] = (dn_real)(2 * sqrt((double)dn_host(a)[i]) * (double)dn_host(da)[i]);
 }
 
-void dn_ref_swiglu_forward(dn_stream *s, dn_buf *a, const dn_buf *h, size_t N, size_t F)
+/* f(h); *slope = f'(h). */
+static double activation(dn_activation f, double h, double *slope)
 {
+    const double c = sqrt(2 / M_PI), k = 0.044715;
+    if (f == DN_GELU_ERF) {
+        double below = erfc(-h * M_SQRT1_2) / 2;
+        *slope = below + h * exp(-h * h / 2) / sqrt(2 * M_PI);
+        return h * below;
+    }
+    double z = f == DN_SILU ? h : 2 * c * (h + k * h * h * h), dz = f == DN_SILU ? 1 : 2 * c * (1 + 3 * k * h * h);
+    double sigma = 1 / (1 + exp(-z));
+    *slope = sigma * (1 + h * dz * (1 - sigma));
+    return h * sigma;
+}
+
+void dn_ref_activation_forward(dn_stream *s, dn_buf *a, const dn_buf *h, dn_activation f, size_t n)
+{
+    double slope;
+    for (size_t i = 0; i < n; i++)
+        dn_host(a)[i] = (dn_real)activation(f, (double)dn_host(h)[i], &slope);
+}
+
+void dn_ref_activation_backward(dn_stream *s, dn_buf *da, const dn_buf *h, dn_activation f, size_t n)
+{
+    double slope;
+    for (size_t i = 0; i < n; i++) {
+        activation(f, (double)dn_host(h)[i], &slope);
+        dn_host(da)[i] = (dn_real)((double)dn_host(da)[i] * slope);
+    }
+}
+
+void dn_ref_glu_forward(dn_stream *s, dn_buf *a, const dn_buf *h, dn_activation f, size_t N, size_t F)
+{
+    double slope;
     for (size_t i = 0; i < N; i++)
-        for (size_t f = 0; f < F; f++) {
-            double g = (double)dn_host(h)[i * 2 * F + f], u = (double)dn_host(h)[i * 2 * F + F + f];
-            dn_host(a)[i * F + f] = (dn_real)(g / (1 + exp(-g)) * u);
+        for (size_t j = 0; j < F; j++) {
+            double g = (double)dn_host(h)[i * 2 * F + j], u = (double)dn_host(h)[i * 2 * F + F + j];
+            dn_host(a)[i * F + j] = (dn_real)(activation(f, g, &slope) * u);
         }
 }
 
-void dn_ref_swiglu_backward(dn_stream *s, dn_buf *dh, const dn_buf *da, const dn_buf *h, size_t N, size_t F)
+void dn_ref_glu_backward(dn_stream *s, dn_buf *dh, const dn_buf *da, const dn_buf *h, dn_activation f,
+                         size_t N, size_t F)
 {
     for (size_t i = 0; i < N; i++)
-        for (size_t f = 0; f < F; f++) {
-            double g = (double)dn_host(h)[i * 2 * F + f], u = (double)dn_host(h)[i * 2 * F + F + f];
-            double d = (double)dn_host(da)[i * F + f], sigma = 1 / (1 + exp(-g));
-            dn_host(dh)[i * 2 * F + f] = (dn_real)(d * u * sigma * (1 + g * (1 - sigma)));
-            dn_host(dh)[i * 2 * F + F + f] = (dn_real)(d * g * sigma);
+        for (size_t j = 0; j < F; j++) {
+            double g = (double)dn_host(h)[i * 2 * F + j], u = (double)dn_host(h)[i * 2 * F + F + j];
+            double d = (double)dn_host(da)[i * F + j], slope, value = activation(f, g, &slope);
+            dn_host(dh)[i * 2 * F + j] = (dn_real)(d * u * slope);
+            dn_host(dh)[i * 2 * F + F + j] = (dn_real)(d * value);
         }
 }

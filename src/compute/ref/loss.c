@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 /* NaN is passed over. In dn_real: gcc 12 for arm64 breaks down at fmax of floats that become doubles. */
 static double largest(const dn_real *x, size_t n)
@@ -19,6 +20,10 @@ void dn_ref_cross_entropy(dn_stream *s, double *host_loss, dn_buf *logits, const
     for (size_t i = 0; i < N; i++) {
         dn_real *row = dn_host(logits) + i * V;
         size_t target = (size_t)dn_host_ids(targets)[i];
+        if (dn_host_ids(targets)[i] < 0) {
+            memset(row, 0, V * sizeof *row);
+            continue;
+        }
         assert(target < V);
         double max = largest(row, V), sum = 0;
         for (size_t v = 0; v < V; v++)
@@ -54,6 +59,10 @@ void dn_ref_cross_entropy_join(dn_stream *s, double *host_loss, dn_buf *logits,
 {
     for (size_t i = 0; i < N; i++) {
         double max = -INFINITY, sum = 0, target = 0;
+        if (dn_host_ids(targets)[i] < 0) {
+            memset(dn_host(logits) + i * vocab->n, 0, vocab->n * sizeof(dn_real));
+            continue;
+        }
         for (size_t k = 0; k < n_parts; k++)
             max = fmax(max, (double)dn_host(host_parts[k])[3 * i]);
         for (size_t k = 0; k < n_parts; k++) {

@@ -1,0 +1,21 @@
+/*
+ * Gemma, the first one (arXiv:2403.08295): Llama's decoder and names, with the embedding times sqrt(C), gains kept less 1,
+ * GeGLU by tanh in the MLP; the head is the embedding.
+ */
+#include "model/decoder.h"
+
+#include <math.h>
+
+static dn_status complete(dn_spec *spec)
+{
+    spec->norm.offset = 1;
+    spec->embed_scale = sqrt((double)spec->C);
+    return dn_decoder_complete_llama(spec, 1e-6, DN_GELU_TANH, true);
+}
+
+const dn_architecture dn_architecture_gemma = {.name = "gemma",
+                                            .attention = true,
+                                            .complete = complete,
+                                            .n_layers = dn_decoder_n_layers,
+                                            .layer = dn_decoder_layer,
+                                            .first_std = dn_model_first_std};

@@ -1,0 +1,26 @@
+/*
+ * GPT-NeoX (Black et al., arXiv:2204.06745) and Pythia (arXiv:2304.01373): LayerNorm with gain and bias, biases on all
+ * products, rotary positions on a quarter of each head, GELU, and attention and MLP side by side, of the same x.
+ * Parameters are named as Llama's.
+ */
+#include "model/decoder.h"
+
+static dn_status complete(dn_spec *spec)
+{
+    spec->names = &dn_decoder_names;
+    spec->norm = (dn_norm_spec){
+        .center = true, .eps = spec->norm.eps > 0 ? spec->norm.eps : 1e-5, .gain = true, .bias = true};
+    spec->parallel = spec->parallel != DN_UNSET ? spec->parallel : DN_YES;
+    dn_attention_spec *a = &spec->attention;
+    a->qkv_bias = a->o_bias = spec->mlp.bias = true;
+    a->rotary = a->rotary > 0 ? a->rotary : 0.25;
+    a->turn = 1;
+    return dn_decoder_complete(spec, 4 * spec->C, DN_GELU_ERF, false);
+}
+
+const dn_architecture dn_architecture_gpt_neox = {.name = "gpt_neox",
+                                            .attention = true,
+                                            .complete = complete,
+                                            .n_layers = dn_decoder_n_layers,
+                                            .layer = dn_decoder_layer,
+                                            .first_std = dn_model_first_std};

@@ -1,0 +1,16 @@
+/*
+ * Mistral (Jiang et al., arXiv:2310.06825): Llama's decoder and names, whose attention may see a window of positions.
+ */
+#include "model/decoder.h"
+
+static dn_status complete(dn_spec *spec)
+{
+    return dn_decoder_complete_llama(spec, 1e-5, DN_SILU, false);
+}
+
+const dn_architecture dn_architecture_mistral = {.name = "mistral",
+                                            .attention = true,
+                                            .complete = complete,
+                                            .n_layers = dn_decoder_n_layers,
+                                            .layer = dn_decoder_layer,
+                                            .first_std = dn_model_first_std};

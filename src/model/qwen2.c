@@ -1,0 +1,18 @@
+/*
+ * Qwen2 and 2.5 (arXiv:2407.10671, arXiv:2412.15115): Llama's decoder and names, with biases on q, k and v; on other
+ * products only if asked for.
+ */
+#include "model/decoder.h"
+
+static dn_status complete(dn_spec *spec)
+{
+    spec->attention.qkv_bias = true;
+    return dn_decoder_complete_llama(spec, 1e-6, DN_SILU, false);
+}
+
+const dn_architecture dn_architecture_qwen2 = {.name = "qwen2",
+                                            .attention = true,
+                                            .complete = complete,
+                                            .n_layers = dn_decoder_n_layers,
+                                            .layer = dn_decoder_layer,
+                                            .first_std = dn_model_first_std};

@@ -1,0 +1,18 @@
+/*
+ * Qwen3 (arXiv:2505.09388), the dense ones: Llama's decoder and names, whose heads of q and k are RMS-normalized and
+ * multiplied by gains, model.layers.<l>.self_attn.q_norm.weight and .k_norm.weight [hd].
+ */
+#include "model/decoder.h"
+
+static dn_status complete(dn_spec *spec)
+{
+    spec->attention.qk_norm = spec->attention.qk_gain = true;
+    return dn_decoder_complete_llama(spec, 1e-6, DN_SILU, false);
+}
+
+const dn_architecture dn_architecture_qwen3 = {.name = "qwen3",
+                                            .attention = true,
+                                            .complete = complete,
+                                            .n_layers = dn_decoder_n_layers,
+                                            .layer = dn_decoder_layer,
+                                            .first_std = dn_model_first_std};
