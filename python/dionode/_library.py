@@ -107,6 +107,9 @@ class Error(RuntimeError):
         self.status = status
 
 
+Error.__module__ = "dionode"  # as programs name it
+
+
 def _check(status, *_):
     if status != 0:
         raise Error(status, library().dn_error_message().decode(errors="replace"))
