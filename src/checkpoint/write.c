@@ -39,8 +39,8 @@ static json_t *describe(const dn_meta *meta, size_t n_meta, const dn_sharded_ten
     failed |= json_object_set_new(header, "__metadata__", strings);
     size_t at = 0;
     for (size_t i = 0; i < n_tensors; i++) {
-        assert(!json_object_get(header, tensors[i].name));
-        assert(at % dn_type_bytes(tensors[i].type) == 0);
+        assert(!json_object_get(header, tensors[i].tensor.name));
+        assert(at % dn_type_bytes(tensors[i].tensor.type) == 0);
         const char *dtype = tensors[i].tensor.type == DN_BF16 ? DN_CHECKPOINT_BF16 : DN_CHECKPOINT_DTYPE;
         size_t end = at + tensor_bytes(&tensors[i]);
         failed |= json_object_set_new(
