@@ -84,6 +84,8 @@ dn_status dn_trial_inspect(dn_trial *trial, const dn_config *config)
         fclose(diverged);
         trial->end = DN_TRIAL_DIVERGED;
     }
+    if (trial->end != DN_TRIAL_OPEN) /* else the run that goes on says it */
+        dn_gaps_log(&trial->record.gaps, path_of(trial, "metrics.jsonl", path), "");
     return DN_OK;
 }
 

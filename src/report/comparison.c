@@ -148,12 +148,16 @@ static void find_best(dn_contender *c, size_t n_seeds)
     c->at_edge = c->n_lrs > 1 && (c->best == 0 || c->best == c->n_lrs - 1);
 }
 
+/* NaN where lines are missing: not every step exchanges the same. */
 static double mean_bytes(const dn_trial *trials, size_t n_seeds, int axis)
 {
     double sum = 0, n = 0;
-    for (size_t k = 0; k < n_seeds; k++)
+    for (size_t k = 0; k < n_seeds; k++) {
+        if (!dn_gaps_none(&trials[k].record.gaps))
+            return NAN;
         for (size_t i = 0; i < trials[k].record.n; i++, n++)
             sum += trials[k].record.steps[i].bytes[axis];
+    }
     return sum / n;
 }
 
@@ -189,7 +193,7 @@ void dn_comparison_judge(dn_comparison *comparison)
 bool dn_comparison_uses(const dn_comparison *comparison, int axis)
 {
     for (size_t i = 0; i < comparison->n_contenders; i++)
-        if (comparison->contenders[i].bytes[axis] > 0)
+        if (comparison->contenders[i].bytes[axis] != 0) /* NaN: it may */
             return true;
     return false;
 }

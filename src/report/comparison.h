@@ -46,7 +46,7 @@ typedef struct dn_contender {
     dn_spread val_loss; /* final, over seeds */
     /* Of the best; mean over seeds of a run's median step, without the first two. */
     double step_s, optimizer_s, tokens_per_s;
-    double bytes[DN_RECORD_AXES]; /* a step: mean over all steps of all seeds */
+    double bytes[DN_RECORD_AXES]; /* a step: mean over all steps of all seeds; NaN if lines of metrics are missing */
     double state_bytes;
 } dn_contender;
 
@@ -68,7 +68,7 @@ void dn_trial_judge(dn_trial *trial, uint64_t n_steps);
 /** Fills the second half of every contender from its trials. */
 void dn_comparison_judge(dn_comparison *comparison);
 
-/** Whether any contender exchanges bytes over the axis. */
+/** Whether any contender exchanges bytes over the axis, or may: NaN. */
 bool dn_comparison_uses(const dn_comparison *comparison, int axis);
 
 /** "dion 1/4", "adamw". Returns text. */
@@ -90,8 +90,9 @@ typedef enum dn_curve_by { DN_CURVE_STEP, DN_CURVE_SECOND, DN_CURVE_BYTE, DN_CUR
 typedef struct dn_curve {
     size_t n;
     double *x[DN_CURVE_N_BY];  /* at the end of an interval, since the start: steps, seconds in steps, bytes
-                                  exchanged by one worker over all axes; means over seeds */
-    double *loss, *low, *high; /* mean, minimum and maximum over seeds */
+                                  exchanged by one worker over all axes; means over seeds. Seconds and bytes are
+                                  NaN if a seed's metrics lack lines */
+    double *loss, *low, *high; /* mean, minimum and maximum over seeds; NaN in an interval without lines */
 } dn_curve;
 
 /** The curve of a contender that has a best learning rate, in at most max_points intervals. The caller frees

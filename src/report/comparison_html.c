@@ -113,7 +113,7 @@ static void number_cell(double value, const char *format, FILE *out)
 static void human_cell(double value, const char *unit, FILE *out)
 {
     char text[32];
-    cell(isnan(value) ? "-" : dn_human(value, unit, text, sizeof text), out);
+    cell(isnan(value) ? "unknown" : dn_human(value, unit, text, sizeof text), out);
 }
 
 static void write_good_row(const page *p, const dn_contender *c)
@@ -208,9 +208,10 @@ static double upper_edge(const page *p)
     return most;
 }
 
+/* NaN: not known of any. */
 static double farthest(const page *p, dn_curve_by by)
 {
-    double most = 0;
+    double most = NAN;
     for (size_t i = 0; i < p->n; i++)
         if (has_best(p, i))
             most = fmax(most, p->curves[i].x[by][p->curves[i].n - 1]);
@@ -261,12 +262,13 @@ static void write_validation(const page *p)
         size_t n_steps = trials[0].record.n, n = 0;
         points[i] = calloc(2 * n_steps + 1, sizeof **points);
         for (size_t k = 0; points[i] && k < n_steps; k++) {
+            uint64_t step = trials[0].record.steps[k].step;
             double sum = 0;
             for (size_t seed = 0; seed < p->comparison->n_seeds; seed++)
-                sum += k < trials[seed].record.n ? trials[seed].record.steps[k].val_loss : NAN;
+                sum += dn_record_val_loss(&trials[seed].record, step);
             if (isnan(sum))
                 continue;
-            points[i][n] = (double)trials[0].record.steps[k].step;
+            points[i][n] = (double)step;
             points[i][n_steps + n++] = sum / (double)p->comparison->n_seeds;
         }
         if (points[i])
@@ -296,6 +298,11 @@ static void write_validation(const page *p)
     free(lines);
 }
 
+static void write_unknown(const page *p)
+{
+    fputs("<p>Unknown: lines of metrics are missing, or there is no complete run.</p>\n", p->out);
+}
+
 static void write_all_curves(const page *p)
 {
     char label[64];
@@ -305,13 +312,18 @@ static void write_all_curves(const page *p)
     write_curves(p, DN_CURVE_STEP, "loss by step", "step", 1);
     dn_page_section("Training loss by second",
                     "The same runs by the time of their steps, without validation and checkpoints.", p->out);
-    write_curves(p, DN_CURVE_SECOND, "loss by second", "seconds", 1);
+    if (isnan(farthest(p, DN_CURVE_SECOND)))
+        write_unknown(p);
+    else
+        write_curves(p, DN_CURVE_SECOND, "loss by second", "seconds", 1);
     dn_page_section("Training loss by byte",
                     "The same runs by the bytes that one worker has contributed to exchanges, over all axes.",
                     p->out);
     double bytes = farthest(p, DN_CURVE_BYTE), scale = dn_plot_prefix(bytes, &prefix);
     snprintf(label, sizeof label, "%sB exchanged", prefix);
-    if (bytes > 0)
+    if (isnan(bytes))
+        write_unknown(p);
+    else if (bytes > 0)
         write_curves(p, DN_CURVE_BYTE, "loss by byte", label, scale);
     else
         fputs("<p>One worker exchanges nothing. Use -n 2 or more for this plot.</p>\n", p->out);
@@ -348,10 +360,10 @@ static void write_bars(const page *p, const char *name, measure_fn *measure, con
             bars[i].parts[part] = measure(&p->comparison->contenders[i], part);
             sum += bars[i].parts[part];
         }
-        if (has_best(p, i))
-            dn_human(sum, unit, labels[i], sizeof labels[i]);
+        if (!has_best(p, i) || isnan(sum))
+            snprintf(labels[i], sizeof labels[i], has_best(p, i) ? "unknown" : "no complete run");
         else
-            snprintf(labels[i], sizeof labels[i], "no complete run");
+            dn_human(sum, unit, labels[i], sizeof labels[i]);
     }
     fputs("<figure>", p->out);
     if (bars && labels)

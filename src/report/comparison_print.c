@@ -4,17 +4,17 @@
 
 #include <math.h>
 
-/* "5.24 MB"; "-" for NaN. */
+/* "5.24 MB" */
 static void print_human(double value, const char *unit, FILE *out)
 {
     char text[32];
-    fprintf(out, " %9s", isnan(value) ? "-" : dn_human(value, unit, text, sizeof text));
+    fprintf(out, " %9s", isnan(value) ? "unknown" : dn_human(value, unit, text, sizeof text));
 }
 
 static void print_ms(double seconds, FILE *out)
 {
     if (isnan(seconds))
-        fprintf(out, " %9s", "-");
+        fprintf(out, " %9s", "unknown");
     else
         fprintf(out, " %9.4g", 1e3 * seconds);
 }

@@ -2,6 +2,7 @@
 #include "report/comparison.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -35,20 +36,21 @@ static double all_bytes(const dn_record_step *step)
     return bytes;
 }
 
-/* Adds one of n_seeds runs to the means. */
-static void add_run(const dn_record *r, double share, bool first, dn_curve *curve)
+/* Adds one of n_seeds runs, of `last` steps, to the means. */
+static void add_run(const dn_record *r, uint64_t last, double share, bool first, dn_curve *curve)
 {
-    double seconds = 0, bytes = 0;
+    double seconds = dn_gaps_none(&r->gaps) ? 0 : NAN, bytes = seconds;
     for (size_t point = 0, i = 0; point < curve->n; point++) {
-        size_t begin = i, end = (point + 1) * r->n / curve->n;
+        size_t begin = i;
+        uint64_t end = (point + 1) * last / curve->n;
         double sum = 0;
-        for (; i < end; i++) {
+        for (; i < r->n && r->steps[i].step <= end; i++) {
             sum += r->steps[i].loss;
             seconds += r->steps[i].step_s;
             bytes += all_bytes(&r->steps[i]);
         }
-        double loss = sum / (double)(end - begin);
-        curve->x[DN_CURVE_STEP][point] += share * (double)r->steps[end - 1].step;
+        double loss = sum / (double)(i - begin);
+        curve->x[DN_CURVE_STEP][point] = (double)end;
         curve->x[DN_CURVE_SECOND][point] += share * seconds;
         curve->x[DN_CURVE_BYTE][point] += share * bytes;
         curve->loss[point] += share * loss;
@@ -61,9 +63,10 @@ dn_status dn_curve_make(const dn_comparison *comparison, const dn_contender *con
                         dn_curve *out)
 {
     const dn_trial *trials = &contender->trials[contender->best * comparison->n_seeds];
-    size_t n = trials[0].record.n < max_points ? trials[0].record.n : max_points;
-    DN_TRY(allocate(out, n));
+    const dn_record *r = &trials[0].record;
+    uint64_t last = r->n > 0 ? r->steps[r->n - 1].step : 0;
+    DN_TRY(allocate(out, dn_min(last, max_points)));
     for (size_t k = 0; k < comparison->n_seeds; k++)
-        add_run(&trials[k].record, 1 / (double)comparison->n_seeds, k == 0, out);
+        add_run(&trials[k].record, last, 1 / (double)comparison->n_seeds, k == 0, out);
     return DN_OK;
 }

@@ -2,6 +2,7 @@
 
 #include "base/atomic_file.h"
 #include "base/fail.h"
+#include "report/gaps.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,52 +40,10 @@ static bool get_step(const char *line, size_t length, uint64_t *step)
     return good;
 }
 
-/* Differences from the file of a run that was never stopped. */
-typedef struct gaps {
-    uint64_t next; /* step that the next line should have */
-    uint64_t missing, repeated;
-    char text[200]; /* which are missing, as "3, 7-9", truncated */
-} gaps;
-
-static void add_missing(gaps *g, uint64_t end)
-{
-    if (end <= g->next)
-        return;
-    enum { ENTRY = 48 }; /* bytes of ", ", two numbers and what is between them */
-    size_t used = strlen(g->text), room = sizeof g->text - used;
-    const char *comma = g->missing ? ", " : "";
-    if (used < sizeof g->text - 2 * ENTRY && end - g->next == 1)
-        snprintf(g->text + used, room, "%s%" PRIu64, comma, g->next);
-    else if (used < sizeof g->text - 2 * ENTRY)
-        snprintf(g->text + used, room, "%s%" PRIu64 "-%" PRIu64, comma, g->next, end - 1);
-    else if (g->text[used - 1] != '.')
-        snprintf(g->text + used, room, ", ...");
-    g->missing += end - g->next;
-    g->next = end;
-}
-
-static void add_line(gaps *g, uint64_t step)
-{
-    add_missing(g, step);
-    g->repeated += step < g->next && step > 0;
-    if (step == g->next)
-        g->next++;
-}
-
-static void log_gaps(const gaps *g, const char *path)
-{
-    if (g->missing)
-        dn_log(DN_LOG_WARNING, "%s lacks the lines of %" PRIu64 " steps before the checkpoint: %s", path,
-               g->missing, g->text);
-    if (g->repeated)
-        dn_log(DN_LOG_WARNING, "%s has %" PRIu64 " lines of steps that it has already: of another run?", path,
-               g->repeated);
-}
-
 /* *end: where the first line to be removed begins, one of a later step or a torn one. After the last line to
  * be kept the file may contain anything, as it was not synced before a power cut. */
 static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_t *end, uint64_t *last,
-                          gaps *g)
+                          dn_gaps *gaps)
 {
     char *line = NULL;
     size_t capacity = 0;
@@ -109,7 +68,7 @@ static dn_status find_end(FILE *file, const char *path, uint64_t next_step, off_
         if (removed)
             break;
         *end += length;
-        add_line(g, step);
+        dn_gaps_add(gaps, step);
         complete = step + 1 == next_step;
         *last = step;
     }
@@ -127,17 +86,17 @@ static dn_status open_file(dn_metrics *metrics, uint64_t next_step)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
     if (!S_ISREG(st.st_mode)) /* a pipe or device might never end */
         return dn_fail(DN_ERR_IO, "%s is not a regular file; move it away", metrics->path);
-    gaps g = {.next = 1};
+    dn_gaps gaps = {.last = 0};
     if (next_step > 0) {
         FILE *file = fopen(metrics->path, "re");
         if (!file)
             return dn_fail_errno(DN_ERR_IO, errno, "cannot read metrics %s", metrics->path);
-        dn_status status = find_end(file, metrics->path, next_step, &metrics->end, &metrics->last, &g);
+        dn_status status = find_end(file, metrics->path, next_step, &metrics->end, &metrics->last, &gaps);
         fclose(file);
         DN_TRY(status);
+        dn_gaps_end(&gaps, next_step - 1);
     }
-    add_missing(&g, next_step);
-    log_gaps(&g, metrics->path);
+    dn_gaps_log(&gaps, metrics->path, " before the checkpoint");
     if (ftruncate(metrics->fd, metrics->end) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);
     return dn_name_sync(metrics->path);

@@ -42,7 +42,7 @@ dn_status dn_record_read(const char *path, dn_record *out)
             steps[n].bytes[axis] = value(dn_series_column(&s, axes[axis]), i);
         n++;
     }
-    *out = (dn_record){n, steps};
+    *out = (dn_record){n, steps, s.gaps};
     dn_series_free(&s);
     return DN_OK;
 }
@@ -51,4 +51,17 @@ void dn_record_free(dn_record *record)
 {
     free(record->steps);
     *record = (dn_record){0};
+}
+
+double dn_record_val_loss(const dn_record *record, uint64_t step)
+{
+    size_t first = 0, end = record->n;
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+        if (record->steps[middle].step < step)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return first < record->n && record->steps[first].step == step ? record->steps[first].val_loss : NAN;
 }

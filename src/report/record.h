@@ -3,6 +3,7 @@
 #define REPORT_RECORD_H
 
 #include "dionode/status.h"
+#include "report/gaps.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -21,11 +22,16 @@ typedef struct dn_record_step {
 typedef struct dn_record {
     size_t n;
     dn_record_step *steps; /* owned */
+    dn_gaps gaps;          /* up to the last */
 } dn_record;
 
 /** Reads the steps of path, from 1 on, ignoring a torn last line; a missing file has no steps. On failure
  * *out is empty. Errors: DN_ERR_IO; DN_ERR_DATA naming the line that is not an object with a step. */
 dn_status dn_record_read(const char *path, dn_record *out) DN_MUST_USE;
 void dn_record_free(dn_record *record);
+
+/** The validation loss of a step; NaN if the record has none. Steps are sought by their number: where lines are
+ * missing, those of two runs lie at different places. */
+double dn_record_val_loss(const dn_record *record, uint64_t step);
 
 #endif

@@ -40,6 +40,8 @@ static dn_status open_runs(const char *const *names, size_t n, runs *out)
         status = dn_series_read(path, &out->series[i]);
         if (status == DN_OK && out->series[i].n == 0)
             status = dn_fail(DN_ERR_DATA, "%s has no metrics: %s has no lines", names[i], path);
+        if (status == DN_OK)
+            dn_gaps_log(&out->series[i].gaps, path, "");
     }
     if (status != DN_OK)
         close_runs(out);
@@ -138,10 +140,12 @@ static double least(const double *column, size_t n)
     return found;
 }
 
-static double sum(const double *column, size_t n)
+/* Of all steps; NaN where lines are missing. */
+static double bytes(const dn_series *s, const char *axis)
 {
-    double total = 0;
-    for (size_t i = 0; column && i < n; i++)
+    const double *column = dn_series_column(s, axis);
+    double total = dn_gaps_none(&s->gaps) ? 0 : NAN;
+    for (size_t i = 0; column && i < s->n; i++)
         total += isnan(column[i]) ? 0 : column[i];
     return total;
 }
@@ -199,7 +203,7 @@ static dn_plot_style style_of(size_t run)
 static void number_cell(double value, const char *unit, FILE *out)
 {
     char text[32];
-    fprintf(out, "<td>%s</td>", isnan(value) ? "-" : dn_human(value, unit, text, sizeof text));
+    fprintf(out, "<td>%s</td>", isnan(value) ? "unknown" : dn_human(value, unit, text, sizeof text));
 }
 
 static void loss_cell(double value, FILE *out)
@@ -236,9 +240,7 @@ static void write_table(const page *p)
         number_cell(median(dn_series_column(s, "tokens_per_s"), s->n), "", p->out);
         fprintf(p->out, "<td>%.4g</td><td>%.4g</td>", 1e3 * median(dn_series_column(s, "step_s"), s->n),
                 1e3 * median(dn_series_column(s, "optimizer_s"), s->n));
-        number_cell(sum(dn_series_column(s, "bytes_dp"), s->n) + sum(dn_series_column(s, "bytes_fs"), s->n) +
-                        sum(dn_series_column(s, "bytes_tp"), s->n),
-                    "B", p->out);
+        number_cell(bytes(s, "bytes_dp") + bytes(s, "bytes_fs") + bytes(s, "bytes_tp"), "B", p->out);
         number_cell(last(dn_series_column(s, "state_bytes"), s->n), "B", p->out);
         fputs("</tr>\n", p->out);
     }
@@ -343,7 +345,10 @@ static void write_bars(const page *p, const char *title, const char *note, const
         measure(&p->runs->series[i], bars[i].parts);
         for (int part = 0; part < DN_PLOT_PARTS; part++)
             total += isnan(bars[i].parts[part]) ? 0 : bars[i].parts[part];
-        dn_human(total, unit, labels[i], sizeof labels[i]);
+        if (isnan(bars[i].parts[0]))
+            snprintf(labels[i], sizeof labels[i], "unknown");
+        else
+            dn_human(total, unit, labels[i], sizeof labels[i]);
     }
     fputs("<figure>", p->out);
     if (bars && labels && names)
@@ -369,7 +374,7 @@ static void axes(const dn_series *s, double parts[DN_PLOT_PARTS])
     for (size_t i = 0; any && i < s->n; i++)
         n += !isnan(any[i]);
     for (int axis = 0; axis < 3; axis++)
-        parts[axis] = n > 0 ? sum(dn_series_column(s, names[axis]), s->n) / (double)n : 0;
+        parts[axis] = n > 0 ? bytes(s, names[axis]) / (double)n : 0;
 }
 
 static void write_page(const page *p)

@@ -86,8 +86,11 @@ static dn_status add_line(dn_series *series, const char *line, size_t length, si
         else
             status = DN_ERR_MEMORY;
     }
+    if (status == DN_OK) {
+        dn_gaps_add(&series->gaps, (uint64_t)json_integer_value(step));
+        series->n++;
+    }
     json_decref(object);
-    series->n += status == DN_OK;
     return status;
 }
 

@@ -3,6 +3,7 @@
 #define REPORT_SERIES_H
 
 #include "dionode/status.h"
+#include "report/gaps.h"
 
 #include <stddef.h>
 
@@ -10,6 +11,7 @@ typedef struct dn_series {
     size_t n, n_columns; /* lines; names, "step" being the first, others as they first appear */
     char **names;        /* owned, as all of it */
     double **columns;    /* [n_columns][n]; missing values are NaN */
+    dn_gaps gaps;        /* up to the last line */
 } dn_series;
 
 /** Reads path, ignoring a torn last line; a missing file has no lines. On failure *out is empty. Errors:

@@ -214,6 +214,25 @@ def a_folder_without_metrics_is_named():
 
 
 @case
+def steps_without_a_line_are_told_and_bytes_of_all_steps_are_then_unknown():
+    with Place() as place:
+        path = place.file("metrics.jsonl")
+        with open(path, "w") as file:
+            for step in (1, 2, 4):
+                file.write(json.dumps(dict(step=step, loss=5, step_s=1, bytes_dp=1000)) + "\n")
+        for arguments in [place.path], ["--csv", place.path]:
+            done = run([PROGRAM, "report", *arguments])
+            expect(done.returncode == 0 and f"{path} lacks the lines of 1 step: 3" in done.stderr, f"{done}")
+        page = xml.etree.ElementTree.parse(place.file("report.html")).getroot()
+        heads, cells = ([cell.text for cell in row] for row in page.iter("tr"))
+        exchanged = cells[heads.index("exchanged per worker")]
+        expect(exchanged == "unknown", f"exchanged per worker: {exchanged}")
+        plots = {plot.get("aria-label"): plot for plot in page.iter(SVG + "svg")}
+        labels = [t.text for t in plots["Bytes per step by axis"].iter(SVG + "text")]
+        expect("unknown" in labels, f"{labels}")
+
+
+@case
 def metrics_without_an_end_are_refused_at_once():
     with Place() as place:
         os.symlink("/dev/zero", place.file("metrics.jsonl"))

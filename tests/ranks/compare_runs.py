@@ -148,6 +148,32 @@ def what_is_complete_is_not_made_again_and_what_is_new_is():
 
 
 @case
+def a_complete_run_whose_metrics_lack_a_line_is_told_and_what_the_line_counted_in_is_unknown():
+    with Place() as place:
+        words = ["--optimizers", "adamw", "--lr", "0.01", "--seeds", "2"]
+        compared(place, *words)
+        first = results(place)["contenders"][0]["best"]
+        path = place.file("out/adamw-lr0.01-s1/metrics.jsonl")
+        with open(path) as file:
+            lines = [line for line in file if json.loads(line)["step"] not in (4, 7, 8)]
+        with open(path, "w") as file:
+            file.writelines(lines)
+        again = compared(place, *words)
+        expect("run 1/" not in again.stderr and f"{path} lacks the lines of 3 steps: 4, 7-8" in again.stderr, again.stderr)
+        best, cells = results(place)["contenders"][0]["best"], rows(again.stdout)["adamw", "-"]
+        expect(first["bytes_dp"] > 0 and best["bytes_dp"] is None and "unknown" in cells, f"{best}, {cells}")
+        expect(best["val_loss"] == first["val_loss"], f"{best} is not {first}")
+        with open(place.file("out/compare.html")) as file:
+            text = file.read()
+        page = xml.etree.ElementTree.fromstring(text)
+        expect(len(curves(plot(page, "loss by step"))["adamw"]) == STEPS - 3, "steps without a line have a point")
+        shown = {svg.get("aria-label") for svg in page.iter(SVG + "svg")} & {"loss by byte", "loss by second"}
+        expect(not shown and "exchanges nothing" not in text, f"curves by what is not known: {shown}")
+        labels = {t.text for t in plot(page, "bytes per step").iter(SVG + "text")}
+        expect("unknown" in labels, f"{labels}")
+
+
+@case
 def a_run_can_be_made_again_by_train_with_its_own_configuration():
     with Place() as place:
         compared(place, "--optimizers", "dion", "--lr", "0.01")

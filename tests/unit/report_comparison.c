@@ -61,7 +61,7 @@ static dn_contender *make_contender(size_t n_lrs, size_t n_seeds)
 /* A run of n steps with a loss from 8 down by `fall` a step and these costs, ended with val_loss. */
 static void fill(dn_trial *trial, size_t n, double fall, double step_s, double bytes, double val_loss)
 {
-    trial->record = (dn_record){n, calloc(n, sizeof(dn_record_step))};
+    trial->record = (dn_record){.n = n, .steps = calloc(n, sizeof(dn_record_step))};
     for (size_t i = 0; i < n; i++)
         trial->record.steps[i] = (dn_record_step){.step = i + 1,
                                                   .loss = 8 - fall * (double)i,
@@ -210,6 +210,15 @@ static void records_are_read_to_a_torn_line_and_gaps_are_nan(void **state)
     assert_true(isnan(record.steps[0].val_loss) && isnan(record.steps[0].bytes[1]));
     assert_true(record.steps[1].step == 2 && record.steps[1].val_loss == 4.5 &&
                 record.steps[1].optimizer_s == 0.125 && record.steps[1].state_bytes == 9);
+    assert_true(dn_gaps_none(&record.gaps));
+    dn_record_free(&record);
+
+    text = "{\"step\": 1}\n{\"step\": 2}\n{\"step\": 4}\n{\"step\": 4}\n{\"step\": 8}\n";
+    assert_true(scratch_write(&dir, "metrics.jsonl", text, strlen(text)));
+    assert_int_equal(dn_record_read(dir.path, &record), DN_OK);
+    assert_string_equal(record.gaps.text, "3, 5-7");
+    assert_int_equal(record.gaps.missing, 4);
+    assert_int_equal(record.gaps.repeated, 1);
     dn_record_free(&record);
 
     assert_true(scratch_write(&dir, "metrics.jsonl", "{\"step\": 1}\nno\n", 15));
@@ -218,6 +227,64 @@ static void records_are_read_to_a_torn_line_and_gaps_are_nan(void **state)
     assert_int_equal(dn_record_read(scratch_path(&dir, "absent"), &record), DN_OK);
     assert_int_equal(record.n, 0);
     dn_record_free(&record);
+}
+
+/* Takes the line of a step out of what fill() has made. */
+static void lose(dn_trial *trial, size_t step)
+{
+    dn_record *r = &trial->record;
+    memmove(&r->steps[step - 1], &r->steps[step], (r->n - step) * sizeof *r->steps);
+    r->n--;
+    r->gaps.missing++;
+}
+
+static void what_depends_on_lines_that_are_missing_is_unknown(void **state)
+{
+    dn_contender *a = make_contender(1, 2);
+    fill(&a->trials[0], 10, 0.5, 1, 100, 3);
+    fill(&a->trials[1], 10, 0.1, 3, 100, 3);
+    lose(&a->trials[1], 4);
+    dn_comparison_judge(&c);
+    expect_near(a->val_loss.mean, 3);
+    expect_near(a->optimizer_s, (0.25 + 0.75) / 2);
+    for (int axis = 0; axis < DN_RECORD_AXES; axis++) {
+        assert_true(isnan(a->bytes[axis]));
+        assert_true(dn_comparison_uses(&c, axis));
+    }
+    dn_curve curve;
+    assert_int_equal(dn_curve_make(&c, a, 100, &curve), DN_OK);
+    assert_int_equal(curve.n, 10);
+    for (size_t i = 0; i < 10; i++) {
+        expect_near(curve.x[DN_CURVE_STEP][i], (double)(i + 1));
+        assert_true(isnan(curve.x[DN_CURVE_SECOND][i]) && isnan(curve.x[DN_CURVE_BYTE][i]));
+        if (i == 3)
+            assert_true(isnan(curve.loss[i]));
+        else
+            expect_near(curve.loss[i], 8 - 0.3 * (double)i);
+    }
+    dn_curve_free(&curve);
+}
+
+/* A line has its step by its number, not by its place: of the second seed the last of ten is all that is left. */
+static void seeds_are_laid_over_each_other_by_steps(void **state)
+{
+    dn_contender *a = make_contender(1, 2);
+    fill(&a->trials[0], 10, 0.5, 1, 100, 3);
+    fill(&a->trials[1], 10, 0.1, 3, 100, 4);
+    for (size_t step = 9; step > 0; step--)
+        lose(&a->trials[1], step);
+    dn_comparison_judge(&c);
+    dn_curve curve;
+    assert_int_equal(dn_curve_make(&c, a, 5, &curve), DN_OK);
+    assert_int_equal(curve.n, 5);
+    for (size_t i = 0; i < 4; i++)
+        assert_true(isnan(curve.loss[i]));
+    expect_near(curve.loss[4], ((8 - 0.5 * 8.5) + (8 - 0.1 * 9)) / 2);
+    dn_curve_free(&curve);
+    for (uint64_t step = 1; step <= 11; step++) {
+        double val_loss = dn_record_val_loss(&a->trials[1].record, step);
+        assert_true(step == 10 ? val_loss == 4 : isnan(val_loss));
+    }
 }
 
 static void ranks_are_named_as_people_write_them(void **state)
@@ -360,6 +427,8 @@ TESTS(report_comparison)
         TEST(a_curve_of_all_steps_is_the_record),
         TEST(a_shorter_curve_averages_stretches_and_loses_no_second_or_byte),
         TEST(records_are_read_to_a_torn_line_and_gaps_are_nan),
+        TEST(what_depends_on_lines_that_are_missing_is_unknown),
+        TEST(seeds_are_laid_over_each_other_by_steps),
         TEST(ranks_are_named_as_people_write_them),
         TEST(ticks_are_round_and_about_as_many_as_asked_for),
         TEST(a_plot_leaves_out_what_is_not_finite_and_scales_to_its_edges),
