@@ -56,7 +56,7 @@ struct dn_codec {
     /** values [entries] and their indices; 0 in places that stay empty. */
     void (*choose)(dn_stream *s, const dn_codec_config *config, dn_bytes *indices, dn_buf *values,
                    const dn_buf *x, size_t n);
-    /** y += factor times values, where the indices say; values NULL: 1 each. */
+    /** y += factor times values, where the indices say; values NULL, not for rows: 1 each. */
     void (*add_entries)(dn_stream *s, const dn_codec_config *config, dn_buf *y, double factor,
                         const dn_bytes *indices, const dn_buf *values, size_t n);
     /** *host = the number of entries behind indices. NULL: it is that of `entries`, in every message. */

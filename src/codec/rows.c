@@ -6,6 +6,8 @@
 #include "base/random.h"
 #include "compute/kernels.h"
 
+#include <assert.h>
+
 static size_t columns(const dn_codec_config *config, size_t n)
 {
     return config->cols ? config->cols : n;
@@ -29,7 +31,7 @@ static size_t index_bytes(const dn_codec_config *config, size_t n, size_t entrie
     return 0;
 }
 
-/* The next row that is drawn, from *row on, while `wanted` are to come of those that are left. */
+/* The next row that is drawn, `from` or one after it, where `wanted` are still to come of the rows from there on. */
 static size_t next_row(const dn_codec_config *config, size_t rows, size_t wanted, size_t from)
 {
     while (dn_random_uniform(config->seed, config->draw, from) * (double)(rows - from) > (double)wanted)
@@ -50,6 +52,7 @@ static void choose(dn_stream *s, const dn_codec_config *config, dn_bytes *indice
 static void add_entries(dn_stream *s, const dn_codec_config *config, dn_buf *y, double factor,
                         const dn_bytes *indices, const dn_buf *values, size_t n)
 {
+    assert(values); /* all messages have the same rows: nobody counts them */
     size_t cols = columns(config, n), sent = rows_sent(config, n), row = 0;
     for (size_t i = 0; i < sent; i++, row++) {
         row = next_row(config, n / cols, sent - i, row);

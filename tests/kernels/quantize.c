@@ -186,8 +186,10 @@ static void what_is_decoded_is_added_with_its_factor(void **state)
         }
 }
 
-/* The root mean square of what is lost, as a share of what there is: on normal numbers 0.195 (a sixth
- * of a percent is what a sample of this size may be off). */
+/* The root mean square of what is lost, as a share of what there is. On normal numbers 0.19454: what is lost of 255
+ * that are below the largest of their block, integrated over the distribution of the largest of 256 magnitudes. Over
+ * samples of 256 blocks, as many as here, it deviates by 0.00054 (60 samples, of another generator): four times that
+ * is allowed. */
 static void the_error_of_fp4_is_as_stated(void **state)
 {
     enum { N = 1 << 16 };
@@ -201,7 +203,7 @@ static void the_error_of_fp4_is_as_stated(void **state)
             lost += pow((double)y[i] - (double)x[i], 2);
             all += pow((double)x[i], 2);
         }
-        assert_close(sqrt(lost / all), 0.195, 0.002);
+        assert_close(sqrt(lost / all), 0.19454, 4 * 0.00054);
     }
 }
 

@@ -169,7 +169,7 @@ typedef struct sums {
     double sum[BINS], count[BINS];
 } sums;
 
-/* Memory for one of each block, behind it nothing. */
+/* Memory for the sums of each block, and for one more, so that no numbers need some, too; NULL if there is none. */
 static sums *sums_of_blocks(dn_stream *s, size_t n)
 {
     return dn_scratch(s, (dn_blocks(n, DN_CPU_BLOCK) + 1) * sizeof(sums));
