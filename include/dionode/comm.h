@@ -64,14 +64,19 @@ typedef enum dn_collective {
  * ring. With P members, S bytes of the whole buffer (of all items, for owners) and s bytes of this rank's
  * shard:
  *
- *                                        payload              cluster
- *     all-reduce                         S                    2 (P-1)/P S
- *     reduce-scatter, to owners          S                    (P-1)/P S
- *     all-gather, from owners            s                    (P-1)/P S
- *     all-to-all                         S                    (P-1)/P S
- *     broadcast                          S on root, else 0    S, but 0 on the member before root, the last
- *     reduce                             S                    S, but 0 on root
- *     send                               S                    S
+ *                                        payload              cluster                    hops
+ *     all-reduce                         S                    2 (P-1)/P S                2 (P-1)
+ *     reduce-scatter, to owners          S                    (P-1)/P S                  P-1
+ *     all-gather, from owners            s                    (P-1)/P S                  P-1
+ *     all-to-all                         S                    (P-1)/P S                  P-1
+ *     broadcast                          S on root, else 0    S, but 0 on the last       P-1
+ *                                                             member, before root
+ *     reduce                             S                    S, but 0 on root           P-1
+ *     send                               S                    S                          1
+ *
+ * hops are messages that follow one another on that ring: what latency is multiplied by. What is read in
+ * place (views, dn_comm_count_in_place) between two barriers counts the hops of each collective once, as one
+ * batch.
  *
  * Receives and barriers count nothing; nor does anything in a communicator of one rank.
  */
@@ -82,6 +87,7 @@ typedef struct dn_comm_stats {
     uint64_t by_collective[DN_N_COLLECTIVES]; /* payload; sends belong to no collective */
     double cluster[DN_N_TRAFFIC];
     double cluster_by_collective[DN_N_COLLECTIVES];
+    uint64_t hops[DN_N_TRAFFIC];
 } dn_comm_stats;
 
 /* ---- communicators ---- */

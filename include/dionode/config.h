@@ -43,6 +43,7 @@ typedef struct dn_config {
     int64_t dp_size, fs_size, tp_size;
     char fs_gather[16];
     char device[16];
+    char link_dp[32]; /* empty: none */
     char strategy[16]; /* empty: not given */
     int64_t sync_every;
     double outer_lr, outer_momentum; /* NAN: not given */

@@ -114,6 +114,10 @@ DN_API dn_status dn_verify_same(dn_verify *v, const char *line, const char *name
 DN_API dn_status dn_verify_bytes(dn_verify *v, const char *line, uint64_t counted, uint64_t expected,
                                  double cluster) DN_MUST_USE;
 
+/** Hops of this rank's exchanges (dn_comm_stats), counted and expected: they must be equal. Once for each line,
+ * rank and mesh. Errors as above. */
+DN_API dn_status dn_verify_hops(dn_verify *v, const char *line, uint64_t counted, uint64_t expected) DN_MUST_USE;
+
 /** Bytes of this rank (memory), for display only. Once for each line, rank and mesh. Errors as above. */
 DN_API dn_status dn_verify_amount(dn_verify *v, const char *line, uint64_t bytes) DN_MUST_USE;
 

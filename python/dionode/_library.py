@@ -52,7 +52,7 @@ OptimReport = struct("OptimReport", skipped=c.c_bool, grad_norm=c.c_double, clip
                      n_fallback=c.c_int)
 CommStats = struct("CommStats", **{name: c.c_uint64 * len(Traffic) for name in ("payload", "moved", "crossed")},
                    by_collective=c.c_uint64 * len(Collective), cluster=c.c_double * len(Traffic),
-                   cluster_by_collective=c.c_double * len(Collective))
+                   cluster_by_collective=c.c_double * len(Collective), hops=c.c_uint64 * len(Traffic))
 
 _TYPES = {"status": c.c_int, "int": c.c_int, "size": c.c_size_t, "text": c.c_char_p, "real": c.c_double, "bool": c.c_bool,
           "u64": c.c_uint64, "pointer": c.c_void_p, "void": None, "ints": c.POINTER(c.c_int), "rule": c.POINTER(RuleInfo),

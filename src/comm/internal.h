@@ -3,6 +3,7 @@
 #define COMM_INTERNAL_H
 
 #include "base/arena.h"
+#include "comm/link.h"
 #include "comm/ops.h"
 #include "comm/world.h"
 #include "device/device.h"
@@ -55,6 +56,16 @@ typedef struct dn_job {
     dn_call call; /* its description, compared by the members */
 } dn_job;
 
+/* An emulated link, in seconds of dn_clock_s. */
+typedef struct dn_link_clock {
+    dn_link link;
+    double begun; /* when exchanges count as begun; 0: when they are called */
+    double free;  /* when it has sent the bytes of all that began */
+    double done;  /* when what began last is done */
+    double done_at[DN_IN_FLIGHT_MAX]; /* ... of exchanges in flight */
+    double slept_s;
+} dn_link_clock;
+
 struct dn_comm {
     dn_world *world;        /* borrowed unless joined; NULL for a communicator of one without a world */
     bool joined;            /* by dn_comm_join; ends with dn_comm_leave */
@@ -72,6 +83,9 @@ struct dn_comm {
     const dn_comm_ops *ops; /* borrowed */
     dn_stream *stream;      /* for copies and folds; the parent's if split */
     dn_comm_stats stats;
+    bool viewing; /* a view is being counted */
+    uint64_t batched_at[DN_N_COLLECTIVES + 1][DN_N_TRAFFIC]; /* barrier before the last view of a kind, plus 1 */
+    dn_link_clock link;
     uint64_t links[DN_MAX_RANKS]; /* bytes moved, by domain of the communicator */
     char *scratch[DN_MAX_RANKS];  /* of each member */
     dn_bounce bounces[DN_N_BOUNCES];
@@ -113,9 +127,21 @@ void dn_exchanges_init(dn_comm *comm);
 
 /** The entry `count` of every table (ops.h). */
 void dn_comm_count_call(dn_comm *comm, dn_collective as, dn_traffic kind, size_t own, size_t whole, int root);
-void dn_comm_count_send(dn_comm *comm, dn_traffic kind, size_t bytes);
+/** viewing: the receiver reads it in place. */
+void dn_comm_count_send(dn_comm *comm, dn_traffic kind, size_t bytes, bool viewing);
+/** As dn_comm_count_in_place, but one of several views that are one exchange, until the next barrier. */
+void dn_comm_count_viewed(dn_comm *comm, dn_collective as, size_t own, size_t whole, dn_traffic kind);
 /** Counts bytes read from or written to `member`'s memory. */
 void dn_comm_count_moved(dn_comm *comm, dn_traffic kind, int member, size_t bytes);
+
+/* ---- emulated links (link.c) ---- */
+
+/** An exchange that begins: the communicator's link, if it has one, will have carried it at link.done. */
+void dn_link_carry(dn_comm *comm, dn_traffic kind, uint64_t hops, double bytes);
+/** Sleeps until the exchange that began last is done. */
+void dn_link_wait(dn_comm *comm);
+/** status, after dn_link_wait if it is DN_OK. */
+dn_status dn_link_end(dn_comm *comm, dn_status status) DN_MUST_USE;
 
 /* ---- the table of the shared-memory transport; entries as in dionode/comm.h ---- */
 

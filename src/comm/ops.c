@@ -2,6 +2,7 @@
  * rank exchanges and counts nothing. */
 #include "comm/ops.h"
 
+#include "base/fail.h"
 #include "comm/internal.h"
 
 #include <assert.h>
@@ -51,7 +52,7 @@ dn_status dn_comm_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type 
     if (comm->size == 1)
         return DN_OK;
     comm->ops->count(comm, DN_ALL_REDUCE, kind, 0, count * dn_type_bytes(type), -1);
-    return comm->ops->all_reduce(comm, buffer, count, type, op, kind);
+    return dn_link_end(comm, comm->ops->all_reduce(comm, buffer, count, type, op, kind));
 }
 
 dn_status dn_comm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
@@ -61,7 +62,7 @@ dn_status dn_comm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, d
     if (comm->size == 1)
         return DN_OK;
     comm->ops->count(comm, DN_ALL_REDUCE, kind, 0, count * dn_type_bytes(type), -1);
-    return comm->ops->all_reduce_shared(comm, buffer, count, type, op, kind, result);
+    return dn_link_end(comm, comm->ops->all_reduce_shared(comm, buffer, count, type, op, kind, result));
 }
 
 dn_status dn_comm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root,
@@ -71,7 +72,7 @@ dn_status dn_comm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type
     if (comm->size == 1)
         return DN_OK;
     comm->ops->count(comm, DN_REDUCE, kind, 0, count * dn_type_bytes(type), root);
-    return comm->ops->reduce(comm, buffer, count, type, op, root, kind);
+    return dn_link_end(comm, comm->ops->reduce(comm, buffer, count, type, op, root, kind));
 }
 
 dn_status dn_comm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
@@ -80,7 +81,7 @@ dn_status dn_comm_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_t
     if (comm->size == 1)
         return DN_OK;
     comm->ops->count(comm, DN_REDUCE_SCATTER, kind, 0, count * dn_type_bytes(type), -1);
-    return comm->ops->reduce_scatter(comm, buffer, count, type, op, kind);
+    return dn_link_end(comm, comm->ops->reduce_scatter(comm, buffer, count, type, op, kind));
 }
 
 /* A batch is one exchange of all its items. */
@@ -101,7 +102,7 @@ dn_status dn_comm_reduce_to_owners(dn_comm *comm, const dn_owned *items, size_t 
     if (comm->size == 1)
         return DN_OK;
     count_items(comm, DN_REDUCE_SCATTER, items, n_items, type, kind);
-    return comm->ops->reduce_to_owners(comm, items, n_items, type, op, kind);
+    return dn_link_end(comm, comm->ops->reduce_to_owners(comm, items, n_items, type, op, kind));
 }
 
 dn_status dn_comm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_t n_items, dn_type type,
@@ -110,7 +111,7 @@ dn_status dn_comm_gather_from_owners(dn_comm *comm, const dn_owned *items, size_
     if (comm->size == 1)
         return DN_OK;
     count_items(comm, DN_ALL_GATHER, items, n_items, type, kind);
-    return comm->ops->gather_from_owners(comm, items, n_items, type, kind);
+    return dn_link_end(comm, comm->ops->gather_from_owners(comm, items, n_items, type, kind));
 }
 
 dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_traffic kind)
@@ -120,7 +121,7 @@ dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, dn_type 
         return DN_OK;
     dn_comm_chunk_bounds(comm, count, type, comm->rank, &first, &end);
     comm->ops->count(comm, DN_ALL_GATHER, kind, (end - first) * size, count * size, -1);
-    return comm->ops->all_gather(comm, buffer, count, type, kind);
+    return dn_link_end(comm, comm->ops->all_gather(comm, buffer, count, type, kind));
 }
 
 dn_status dn_comm_all_to_all(dn_comm *comm, const void *from, void *to, size_t count, dn_type type,
@@ -130,7 +131,7 @@ dn_status dn_comm_all_to_all(dn_comm *comm, const void *from, void *to, size_t c
     if (comm->size == 1)
         return dn_comm_copy(comm, to, from, row);
     comm->ops->count(comm, DN_ALL_TO_ALL, kind, 0, row * (size_t)comm->size, -1);
-    return comm->ops->all_to_all(comm, from, to, count, type, kind);
+    return dn_link_end(comm, comm->ops->all_to_all(comm, from, to, count, type, kind));
 }
 
 dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, dn_traffic kind)
@@ -139,7 +140,7 @@ dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root,
     if (comm->size == 1)
         return DN_OK;
     comm->ops->count(comm, DN_BROADCAST, kind, 0, bytes, root);
-    return comm->ops->broadcast(comm, buffer, bytes, root, kind);
+    return dn_link_end(comm, comm->ops->broadcast(comm, buffer, bytes, root, kind));
 }
 
 dn_status dn_comm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
@@ -149,7 +150,9 @@ dn_status dn_comm_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn
     if (comm->size == 1)
         return DN_OK;
     comm->ops->count(comm, DN_ALL_REDUCE, kind, 0, count * dn_type_bytes(type), -1);
-    return comm->ops->begin_all_reduce(comm, buffer, count, type, op, kind, exchange);
+    DN_TRY(comm->ops->begin_all_reduce(comm, buffer, count, type, op, kind, exchange));
+    comm->link.done_at[*exchange % DN_IN_FLIGHT_MAX] = comm->link.done;
+    return DN_OK;
 }
 
 dn_status dn_comm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
@@ -159,7 +162,9 @@ dn_status dn_comm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count
     if (comm->size == 1)
         return DN_OK;
     comm->ops->count(comm, DN_REDUCE_SCATTER, kind, 0, count * dn_type_bytes(type), -1);
-    return comm->ops->begin_reduce_scatter(comm, buffer, count, type, op, kind, exchange);
+    DN_TRY(comm->ops->begin_reduce_scatter(comm, buffer, count, type, op, kind, exchange));
+    comm->link.done_at[*exchange % DN_IN_FLIGHT_MAX] = comm->link.done;
+    return DN_OK;
 }
 
 dn_status dn_comm_advance(dn_comm *comm)
@@ -169,13 +174,17 @@ dn_status dn_comm_advance(dn_comm *comm)
 
 dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange)
 {
-    return comm->size == 1 ? DN_OK : comm->ops->finish(comm, exchange);
+    if (comm->size == 1)
+        return DN_OK;
+    comm->link.done = exchange ? comm->link.done_at[exchange % DN_IN_FLIGHT_MAX] : 0;
+    return dn_link_end(comm, comm->ops->finish(comm, exchange));
 }
 
 dn_status dn_comm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
 {
     assert(to >= 0 && to < comm->size && to != comm->rank);
-    dn_comm_count_send(comm, kind, count * dn_type_bytes(type));
+    dn_comm_count_send(comm, kind, count * dn_type_bytes(type), false);
+    dn_link_wait(comm); /* before it: the receiver waits, too */
     return comm->ops->send(comm, buffer, count, type, to, kind);
 }
 

@@ -28,6 +28,26 @@ static double cluster_bytes(const dn_comm *comm, dn_collective as, size_t whole,
     }
 }
 
+static uint64_t hops_of(dn_collective as, int size)
+{
+    return (uint64_t)(as == DN_ALL_REDUCE ? 2 : 1) * (uint64_t)(size - 1);
+}
+
+/* Hops of what a view or message adds to those since the last barrier: once for each batch. */
+static uint64_t batched_hops(dn_comm *comm, int way, dn_traffic kind, uint64_t hops)
+{
+    uint64_t *at = &comm->batched_at[way][kind], now = comm->barrier.sequence + 1;
+    bool first = *at != now;
+    *at = now;
+    return first ? hops : 0;
+}
+
+static void count_hops(dn_comm *comm, dn_traffic kind, uint64_t hops, double cluster)
+{
+    comm->stats.hops[kind] += hops;
+    dn_link_carry(comm, kind, hops, cluster);
+}
+
 void dn_comm_count_call(dn_comm *comm, dn_collective as, dn_traffic kind, size_t own, size_t whole, int root)
 {
     dn_comm_stats *stats = &comm->stats;
@@ -39,12 +59,15 @@ void dn_comm_count_call(dn_comm *comm, dn_collective as, dn_traffic kind, size_t
     double cluster = cluster_bytes(comm, as, whole, root);
     stats->cluster[kind] += cluster;
     stats->cluster_by_collective[as] += cluster;
+    uint64_t hops = hops_of(as, comm->size);
+    count_hops(comm, kind, comm->viewing ? batched_hops(comm, (int)as, kind, hops) : hops, cluster);
 }
 
-void dn_comm_count_send(dn_comm *comm, dn_traffic kind, size_t bytes)
+void dn_comm_count_send(dn_comm *comm, dn_traffic kind, size_t bytes, bool viewing)
 {
     comm->stats.payload[kind] += bytes;
     comm->stats.cluster[kind] += (double)bytes;
+    count_hops(comm, kind, viewing ? batched_hops(comm, DN_N_COLLECTIVES, kind, 1) : 1, (double)bytes);
 }
 
 void dn_comm_count_moved(dn_comm *comm, dn_traffic kind, int member, size_t bytes)
@@ -59,8 +82,17 @@ void dn_comm_count_moved(dn_comm *comm, dn_traffic kind, int member, size_t byte
 void dn_comm_count_in_place(dn_comm *comm, dn_collective as, size_t own, size_t whole, dn_traffic kind)
 {
     assert(own <= whole && as != DN_BROADCAST && as != DN_REDUCE);
-    if (comm->size > 1)
-        comm->ops->count(comm, as, kind, own, whole, -1);
+    if (comm->size == 1)
+        return;
+    comm->ops->count(comm, as, kind, own, whole, -1);
+    dn_link_wait(comm);
+}
+
+void dn_comm_count_viewed(dn_comm *comm, dn_collective as, size_t own, size_t whole, dn_traffic kind)
+{
+    comm->viewing = true;
+    dn_comm_count_in_place(comm, as, own, whole, kind);
+    comm->viewing = false;
 }
 
 /* ---- reading ---- */

@@ -49,21 +49,23 @@ const void *dn_comm_view(dn_comm *comm, dn_comm_chunk chunk, int rank, dn_traffi
 
 void dn_comm_view_to_owner(dn_comm *comm, dn_comm_chunk chunk, int owner, dn_traffic kind, const void **views)
 {
-    dn_comm_count_in_place(comm, DN_REDUCE_SCATTER, 0, chunk.bytes, kind);
+    dn_comm_count_viewed(comm, DN_REDUCE_SCATTER, 0, chunk.bytes, kind);
     for (int rank = 0; owner == comm->rank && rank < comm->size; rank++)
         views[rank] = dn_comm_view(comm, chunk, rank, kind);
 }
 
 const void *dn_comm_view_from_owner(dn_comm *comm, dn_comm_chunk chunk, int owner, dn_traffic kind)
 {
-    dn_comm_count_in_place(comm, DN_ALL_GATHER, owner == comm->rank ? chunk.bytes : 0, chunk.bytes, kind);
+    dn_comm_count_viewed(comm, DN_ALL_GATHER, owner == comm->rank ? chunk.bytes : 0, chunk.bytes, kind);
     return dn_comm_view(comm, chunk, owner, kind);
 }
 
 const void *dn_comm_view_sent(dn_comm *comm, dn_comm_chunk chunk, int from, int to, dn_traffic kind)
 {
-    if (from == comm->rank && from != to)
-        dn_comm_count_send(comm, kind, chunk.bytes);
+    if (from == comm->rank && from != to) {
+        dn_comm_count_send(comm, kind, chunk.bytes, true);
+        dn_link_wait(comm);
+    }
     return to == comm->rank ? dn_comm_view(comm, chunk, from, kind) : NULL;
 }
 

@@ -202,6 +202,12 @@ void dn_world_tick(dn_world *world, int rank, uint64_t step, const char *phase)
     for (int i = 0; i < DN_PHASE_WORDS; i++)
         atomic_store_explicit(&slot->phase[i], words[i], memory_order_relaxed);
     atomic_store_explicit(&slot->step, step, memory_order_relaxed);
+    dn_world_touch(world, rank);
+}
+
+void dn_world_touch(dn_world *world, int rank)
+{
+    dn_rank_slot *slot = &world->control->slots[rank];
     uint64_t progress = atomic_load_explicit(&slot->progress, memory_order_relaxed);
     atomic_store_explicit(&slot->progress, progress + 1, memory_order_relaxed);
 }

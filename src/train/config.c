@@ -3,6 +3,7 @@
 
 #include "base/fail.h"
 #include "base/key.h"
+#include "comm/link.h"
 #include "optim/option.h"
 #include "train/config_value.h"
 
@@ -79,9 +80,15 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
         return unknown_key(where, name);
     int option = dn_config_option(key);
     dn_named_group groups[DN_NAMED_GROUPS_MAX];
+    dn_link link;
     size_t n;
     if (value && *value && strcmp(key->name, "groups") == 0)
         DN_TRY(dn_groups_parse(value, where, groups, &n));
+    if (value && strcmp(key->name, "link_dp") == 0) {
+        char at[256];
+        snprintf(at, sizeof at, "%.200s: %s", where, key->name);
+        DN_TRY(dn_link_parse(value, at, &link));
+    }
     if (value)
         DN_TRY(check_free_text(key, value, where));
     DN_TRY(dn_key_parse((char *)config + key->offset, option < 0 ? key : dn_option_at((size_t)option), value,

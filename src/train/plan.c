@@ -335,6 +335,7 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     DN_TRY(plan_spec(c, &plan->spec));
     DN_TRY(plan_mesh(c, plan));
     DN_TRY(plan_batches(c, plan));
+    DN_TRY(dn_link_parse(c->link_dp, "link_dp", &plan->link_dp));
     DN_TRY(plan_optimizer(c, plan));
     DN_TRY(choose_schedule(c, "schedule", c->schedule, &plan->lr_schedule));
     DN_TRY(choose_schedule(c, "weight_decay_schedule", c->weight_decay_schedule, &plan->decay_schedule));

@@ -123,6 +123,24 @@ static double exchanged_bytes(const dn_comm_stats *stats)
     return bytes;
 }
 
+static double network_bytes(const dn_comm_stats *stats)
+{
+    double bytes = 0;
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        if (kind != DN_TRAFFIC_CONTROL)
+            bytes += stats->cluster[kind];
+    return bytes;
+}
+
+static double exchanged_hops(const dn_comm_stats *stats)
+{
+    double hops = 0;
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        if (kind != DN_TRAFFIC_CONTROL)
+            hops += (double)stats->hops[kind];
+    return hops;
+}
+
 /* The same over all axes, from the traffic model. */
 static double modelled_bytes(const dn_run *run, bool whole, uint64_t step)
 {
@@ -200,6 +218,13 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_dp", exchanged_bytes(&r->stats[DN_DP])},
         {"bytes_fs", exchanged_bytes(&r->stats[DN_FS])},
         {"bytes_tp", exchanged_bytes(&r->stats[DN_TP])},
+        {"cluster_bytes_dp", network_bytes(&r->stats[DN_DP])},
+        {"cluster_bytes_fs", network_bytes(&r->stats[DN_FS])},
+        {"cluster_bytes_tp", network_bytes(&r->stats[DN_TP])},
+        {"hops_dp", exchanged_hops(&r->stats[DN_DP])},
+        {"hops_fs", exchanged_hops(&r->stats[DN_FS])},
+        {"hops_tp", exchanged_hops(&r->stats[DN_TP])},
+        {"link_s", run->plan.link_dp.bytes_per_s > 0 ? r->link_s : NAN},
         {"bytes_factors", payload[DN_TRAFFIC_FACTORS]},
         {"bytes_basis", payload[DN_TRAFFIC_BASIS]},
         {"bytes_orth", payload[DN_TRAFFIC_ORTH]},

@@ -94,6 +94,9 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     DN_TRY(dn_strategy_begin(run->instance.strategy));
     DN_TRY(dn_run_agree_to_begin(run));
     DN_TRY(dn_run_restore(run));
+    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
+        if ((axes & DN_AXIS(DN_DP)) && run->mesh->comms[axes])
+            dn_comm_use_link(run->mesh->comms[axes], &plan->link_dp);
     run->reported = true;
 
     DN_TRY(dn_run_check_disk(run));

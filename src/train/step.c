@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "comm/link.h"
 #include "compute/kernels.h"
 
 #include <math.h>
@@ -20,16 +21,19 @@ static void add_stats(dn_comm_stats *sum, dn_comm_stats more)
     for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
         sum->payload[kind] += more.payload[kind];
         sum->moved[kind] += more.moved[kind];
+        sum->cluster[kind] += more.cluster[kind];
+        sum->hops[kind] += more.hops[kind];
     }
 }
 
 /* Bytes of a communicator count for its outermost axis: what crosses between replicas is dp's. */
-static void collect_stats(const dn_run *run, dn_comm_stats stats[DN_N_AXES])
+static void collect_stats(const dn_run *run, dn_step_result *result)
 {
     for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
         if (run->mesh->comms[axes]) {
             dn_axis outermost = axes & DN_AXIS(DN_DP) ? DN_DP : axes & DN_AXIS(DN_FS) ? DN_FS : DN_TP;
-            add_stats(&stats[outermost], dn_comm_get_stats(run->mesh->comms[axes], true));
+            add_stats(&result->stats[outermost], dn_comm_get_stats(run->mesh->comms[axes], true));
+            result->link_s += dn_comm_take_link_s(run->mesh->comms[axes]);
         }
 }
 
@@ -53,8 +57,8 @@ dn_status dn_run_step(dn_run *run)
 {
     uint64_t batch = (uint64_t)run->plan.config.batch_size;
     dn_run_rows rows = {run, &run->train};
-    dn_comm_stats before[DN_N_AXES] = {0};
-    collect_stats(run, before); /* not this step's */
+    dn_step_result before = {0};
+    collect_stats(run, &before); /* not this step's */
     double started = dn_clock_s(), sum;
     dn_run_begin_pass(run, "forward and backward");
     DN_TRY(dn_instance_gradient(&run->instance, dn_run_row, &rows, run->step * batch, batch, &sum));
@@ -70,7 +74,7 @@ dn_status dn_run_step(dn_run *run)
         DN_TRY(dn_instance_step(&run->instance, &result.step_params, &result.report));
     result.optimizer_s = dn_clock_s() - optimizing;
     DN_TRY(dn_run_end_pass(run, &none)); /* until all have finished reading what this rank will overwrite */
-    collect_stats(run, result.stats);
+    collect_stats(run, &result);
     result.seconds = dn_clock_s() - started;
     run->step++;
     run->last = result;

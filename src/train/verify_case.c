@@ -268,8 +268,10 @@ enum { SENT = DN_N_COLLECTIVES, N_WAYS };
 
 static void add_stats(dn_comm_stats *sum, const dn_comm_stats *more)
 {
-    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
         sum->payload[kind] += more->payload[kind];
+        sum->hops[kind] += more->hops[kind];
+    }
     for (int as = 0; as < DN_N_COLLECTIVES; as++) {
         sum->by_collective[as] += more->by_collective[as];
         sum->cluster_by_collective[as] += more->cluster_by_collective[as];
@@ -319,9 +321,10 @@ static uint64_t bytes_by(int way, const uint64_t *payload, const uint64_t *by_co
     return sent;
 }
 
+static const char *const axis_names[] = {"dp", "fs", "tp"};
+
 static dn_status show_way(trial *t, dn_axis axis, int way)
 {
-    static const char *const axis_names[] = {"dp", "fs", "tp"};
     static const char *const names[N_WAYS] = {
         "all-reduce", "reduce", "reduce-scatter", "all-gather", "all-to-all", "broadcast", "sent"};
     char line[DN_VERIFY_LINE_MAX];
@@ -374,11 +377,26 @@ static dn_status predict_first(trial *t)
     return status;
 }
 
-static dn_status show_bytes(trial *t)
+static dn_status show_hops(trial *t, dn_axis axis)
 {
-    for (dn_axis axis = DN_DP; axis < DN_N_AXES; axis++)
+    char line[DN_VERIFY_LINE_MAX];
+    uint64_t counted = 0, expected = 0;
+    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
+        for (int kind = 0; kind < DN_N_TRAFFIC && counts_with(axes, axis); kind++) {
+            counted += DN_TRAFFIC_UNPLANNED >> kind & 1 ? 0 : t->stats[axes].hops[kind];
+            expected += t->model.hops[axes][kind];
+        }
+    snprintf(line, sizeof line, "%s hops", axis_names[axis]);
+    return counted || expected ? dn_verify_hops(t->v, line, counted, expected) : DN_OK;
+}
+
+static dn_status show_traffic(trial *t)
+{
+    for (dn_axis axis = DN_DP; axis < DN_N_AXES; axis++) {
         for (int way = 0; way < N_WAYS; way++)
             DN_TRY(show_way(t, axis, way));
+        DN_TRY(show_hops(t, axis));
+    }
     return DN_OK;
 }
 
@@ -421,7 +439,7 @@ static dn_status take_step(trial *t, uint64_t step)
     if (first) {
         dn_traffic_of_orthonormalizing(&t->plan.optim, t->instance.params, t->plan.n_params,
                                        &t->instance.optimizer_mesh, t->instance.optimizer, &t->model);
-        DN_TRY(show_bytes(t));
+        DN_TRY(show_traffic(t));
     }
     if (shown)
         DN_TRY(show_params(t, "weights", false, step + 1));

@@ -16,6 +16,7 @@ typedef enum dn_verify_kind {
     DN_VERIFY_SCALAR,
     DN_VERIFY_SAME,
     DN_VERIFY_BYTES,
+    DN_VERIFY_HOPS,
     DN_VERIFY_AMOUNT,
     DN_VERIFY_COVERAGE,
     DN_VERIFY_N_KINDS

@@ -7,6 +7,7 @@
 
 static const char *const kinds[DN_VERIFY_N_KINDS] = {
     [DN_VERIFY_BLOCK] = "difference", [DN_VERIFY_SCALAR] = "difference", [DN_VERIFY_SAME] = "same",
+    [DN_VERIFY_HOPS] = "hops",
     [DN_VERIFY_BYTES] = "bytes",      [DN_VERIFY_AMOUNT] = "amount",     [DN_VERIFY_COVERAGE] = "coverage",
 };
 
@@ -23,10 +24,12 @@ static json_t *check(const dn_verify_check *f, dn_verify_kind kind)
         json_object_set_new(object, "difference", number(f->difference));
     if (kind == DN_VERIFY_BYTES || kind == DN_VERIFY_AMOUNT)
         json_object_set_new(object, "bytes", json_integer((json_int_t)f->counted));
-    if (kind == DN_VERIFY_BYTES) {
+    if (kind == DN_VERIFY_HOPS)
+        json_object_set_new(object, "hops", json_integer((json_int_t)f->counted));
+    if (kind == DN_VERIFY_BYTES || kind == DN_VERIFY_HOPS)
         json_object_set_new(object, "formula", json_integer((json_int_t)f->expected));
+    if (kind == DN_VERIFY_BYTES)
         json_object_set_new(object, "cluster", number(f->cluster));
-    }
     if (!f->holds)
         json_object_set_new(object, "why", json_string(f->why));
     return object;

@@ -262,8 +262,9 @@ static dn_status judge_number(judge *j, const dn_observation *r)
     check->counted = r->counted;
     check->expected = r->expected;
     check->cluster = r->cluster;
-    if (r->kind == DN_VERIFY_BYTES && r->counted != r->expected)
-        fail(check, "%" PRIu64 " bytes were counted, the formula says %" PRIu64, r->counted, r->expected);
+    if (r->kind != DN_VERIFY_AMOUNT && r->counted != r->expected)
+        fail(check, "%" PRIu64 " %s were counted, the formula says %" PRIu64, r->counted,
+             r->kind == DN_VERIFY_HOPS ? "hops" : "bytes", r->expected);
     return DN_OK;
 }
 

@@ -38,6 +38,9 @@ static void write_value(const dn_verify_check *f, dn_verify_kind kind, bool is_r
         else
             write_difference(f->difference, text, bytes);
         break;
+    case DN_VERIFY_HOPS:
+        snprintf(text, bytes, "%llu", (unsigned long long)f->counted);
+        break;
     case DN_VERIFY_BYTES:
     case DN_VERIFY_AMOUNT:
         dn_human((double)f->counted, "B", text, bytes);
@@ -132,7 +135,7 @@ static column measure(const dn_verify_report *report, size_t line, bool cluster)
 static size_t make_columns(const dn_verify_report *report, column *columns)
 {
     static const int order[DN_VERIFY_N_KINDS] = {
-        [DN_VERIFY_SAME] = 1, [DN_VERIFY_COVERAGE] = 2, [DN_VERIFY_BYTES] = 3, [DN_VERIFY_AMOUNT] = 4};
+        [DN_VERIFY_SAME] = 1, [DN_VERIFY_COVERAGE] = 2, [DN_VERIFY_BYTES] = 3, [DN_VERIFY_HOPS] = 3, [DN_VERIFY_AMOUNT] = 4};
     size_t n = 0;
     for (int turn = 0; turn <= 4; turn++) {
         for (size_t line = 0; line < report->n_lines; line++) {

@@ -186,6 +186,15 @@ dn_status dn_verify_bytes(dn_verify *v, const char *line, uint64_t counted, uint
     return add(v, &record);
 }
 
+dn_status dn_verify_hops(dn_verify *v, const char *line, uint64_t counted, uint64_t expected)
+{
+    dn_observation record;
+    DN_TRY(fill(&record, DN_VERIFY_HOPS, line, "hops"));
+    record.counted = counted;
+    record.expected = expected;
+    return add(v, &record);
+}
+
 dn_status dn_verify_amount(dn_verify *v, const char *line, uint64_t bytes)
 {
     dn_observation record;

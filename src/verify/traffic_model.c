@@ -14,6 +14,26 @@ void dn_traffic_add(dn_traffic_model *model, unsigned axes, int as, dn_traffic k
         model->by_collective[axes][as] += bytes;
 }
 
+void dn_traffic_add_hops(dn_traffic_model *model, const int size[DN_N_AXES], unsigned axes, int as, dn_traffic kind,
+                         uint64_t n)
+{
+    uint64_t others = (uint64_t)dn_axes_size(size, axes) - 1;
+    if (!(DN_TRAFFIC_UNPLANNED >> kind & 1))
+        model->hops[axes][kind] += n * (as == DN_N_COLLECTIVES ? 1 : as == DN_ALL_REDUCE ? 2 * others : others);
+}
+
+/* What was added since the last call travels as one batch: an exchange for each collective, kind and set of axes. */
+static void end_batch(dn_traffic_model *model, const dn_mesh *mesh)
+{
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
+        for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
+            for (int as = 0; as <= DN_N_COLLECTIVES; as++)
+                if (model->present[axes][kind] >> as & 1)
+                    dn_traffic_add_hops(model, mesh->size, axes, as, (dn_traffic)kind, 1);
+            model->present[axes][kind] = 0;
+        }
+}
+
 /* ---- who holds what ---- */
 
 /* A matrix that is stepped by itself (a parameter, or one of those that it is split into), and this rank's
@@ -67,15 +87,19 @@ static dn_range share_of(const dn_mesh *mesh, unsigned axes, dn_range range)
 /* n rows of `each` bytes are summed over some axes, to shares of rows; shares are brought to all. */
 static void add_reduce(dn_traffic_model *model, unsigned axes, dn_traffic kind, dn_range range, size_t each)
 {
-    if (axes)
-        dn_traffic_add(model, axes, DN_REDUCE_SCATTER, kind, dn_range_size(range) * each);
+    if (!axes || dn_range_size(range) * each == 0)
+        return;
+    dn_traffic_add(model, axes, DN_REDUCE_SCATTER, kind, dn_range_size(range) * each);
+    model->present[axes][kind] |= 1u << DN_REDUCE_SCATTER;
 }
 
 static void add_gather(dn_traffic_model *model, const dn_mesh *mesh, unsigned axes, dn_traffic kind,
                        dn_range range, size_t each)
 {
-    if (axes)
-        dn_traffic_add(model, axes, DN_ALL_GATHER, kind, dn_range_size(share_of(mesh, axes, range)) * each);
+    if (!axes || dn_range_size(range) * each == 0)
+        return;
+    dn_traffic_add(model, axes, DN_ALL_GATHER, kind, dn_range_size(share_of(mesh, axes, range)) * each);
+    model->present[axes][kind] |= 1u << DN_ALL_GATHER;
 }
 
 /* ---- Dion (shard/lowrank.h says who exchanges what) ---- */
@@ -279,6 +303,7 @@ void dn_traffic_of_optimizer(const dn_optim_config *config, const dn_param *para
             add_matrix(&own, rule, matrix_of(p, n_split, k, mesh), mesh, &choice, step, model);
         }
     }
+    end_batch(model, mesh);
     /* The norm of all gradients; where replicas step alone, also whether all of theirs are finite. */
     if (all)
         dn_traffic_add(model, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
@@ -298,6 +323,7 @@ void dn_traffic_of_strategy(const dn_strategy *strategy, const dn_strategy_confi
         add_reduce(model, dp, DN_TRAFFIC_WEIGHTS, x.row, row);
         add_gather(model, mesh, dp, DN_TRAFFIC_WEIGHTS, x.row, row);
     }
+    end_batch(model, mesh);
 }
 
 /* Each unit's weights are read on the way forward and again on the way back, but the last one's once for
@@ -317,5 +343,9 @@ void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *u
                        times * dn_range_size(own.row) * dn_range_size(own.col) * sizeof(dn_real));
         dn_traffic_add(model, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT,
                        gradients * dn_range_size(whole.row) * dn_range_size(whole.col) * sizeof(dn_real));
+        if (i > 0 && unit_of[i] == unit_of[i - 1])
+            continue;
+        dn_traffic_add_hops(model, mesh->size, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS, times);
+        dn_traffic_add_hops(model, mesh->size, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT, gradients);
     }
 }

@@ -17,7 +17,19 @@
 typedef struct dn_traffic_model {
     uint64_t payload[DN_ALL_AXES + 1][DN_N_TRAFFIC];
     uint64_t by_collective[DN_ALL_AXES + 1][DN_N_COLLECTIVES]; /* the same by collective; without sends */
+    uint64_t hops[DN_ALL_AXES + 1][DN_N_TRAFFIC]; /* but for what DN_TRAFFIC_UNPLANNED says */
+    uint16_t present[DN_ALL_AXES + 1][DN_N_TRAFFIC]; /* collectives of the batch whose hops are not added yet: bits */
 } dn_traffic_model;
+
+/* Kinds whose hops are not modelled: memory decides into how many batches, or chunks, they are divided; and control.
+ */
+#define DN_TRAFFIC_UNPLANNED                                                                                   \
+    (1u << DN_TRAFFIC_FACTORS | 1u << DN_TRAFFIC_BASIS | 1u << DN_TRAFFIC_ORTH | 1u << DN_TRAFFIC_ACTIVATIONS |  \
+     1u << DN_TRAFFIC_CONTROL)
+
+/** Hops of n exchanges of a kind by a collective (DN_N_COLLECTIVES: sends) over axes of a mesh of that size. */
+void dn_traffic_add_hops(dn_traffic_model *model, const int size[DN_N_AXES], unsigned axes, int as, dn_traffic kind,
+                         uint64_t n);
 
 /** Step `step` (counted from 0) of an optimizer with these settings on params [n_params] of a mesh;
  * optimizer: the one that takes the step. Exact, without the traffic of orthonormalizing Dion's factors,

@@ -225,11 +225,14 @@ static int count_one(account *a, dn_status (*call)(account *), int number)
         expected.payload[a->kind] += a->payload;
         expected.by_collective[a->as] += a->payload;
         expected.cluster[a->kind] += a->cluster;
+        expected.hops[a->kind] += (a->as == DN_ALL_REDUCE ? 2 : 1) * (uint64_t)(dn_comm_size(comm) - 1);
     }
     dn_comm_stats l = dn_comm_get_stats(comm, true);
     RANKS_CHECK(memcmp(l.payload, expected.payload, sizeof l.payload) == 0);
     RANKS_CHECK(memcmp(l.by_collective, expected.by_collective, sizeof l.by_collective) == 0);
     RANKS_CHECK(memcmp(l.cluster, expected.cluster, sizeof l.cluster) == 0);
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        RANKS_CLOSE((double)l.hops[kind], (double)expected.hops[kind], 0);
     return dn_comm_barrier(comm) == DN_OK ? 0 : 1;
 }
 
@@ -273,6 +276,7 @@ static int count_send(dn_comm *comm, void *argument)
     failed |= status != DN_OK || memcmp(l.by_collective, nothing, sizeof nothing) != 0;
     failed |= l.payload[DN_TRAFFIC_ACTIVATIONS] != (me ? 0 : N);
     failed |= l.cluster[DN_TRAFFIC_ACTIVATIONS] != (me ? 0 : N);
+    failed |= l.hops[DN_TRAFFIC_ACTIVATIONS] != (me ? 0 : 1);
     RANKS_CHECK(!failed);
     return dn_comm_barrier(comm) == DN_OK ? 0 : 1;
 }
@@ -281,6 +285,38 @@ static void a_send_counts_in_no_collective(void **state)
 {
     (void)state;
     run_both_kinds(2, count_send);
+}
+
+/* Many views between two barriers are one batch, whose hops count once; each counts its bytes. */
+static int count_views(dn_comm *comm, void *argument)
+{
+    enum { N = 5 };
+    const void *views[8];
+    void *x;
+    uint64_t others = (uint64_t)dn_comm_size(comm) - 1;
+    int me = dn_comm_rank(comm);
+    RANKS_CHECK(dn_comm_alloc(comm, 64, &x) == DN_OK);
+    for (int batch = 0; batch < 2; batch++) {
+        RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+        for (int i = 0; i < N; i++) {
+            const dn_comm_chunk chunk = dn_comm_chunk_of(x, 64);
+            dn_comm_view_to_owner(comm, chunk, i % 2, DN_TRAFFIC_ORTH, views);
+            dn_comm_view_from_owner(comm, chunk, i % 2, DN_TRAFFIC_BASIS);
+            dn_comm_view_sent(comm, chunk, 0, 1, DN_TRAFFIC_FACTORS);
+        }
+    }
+    dn_comm_stats l = dn_comm_get_stats(comm, true);
+    RANKS_CLOSE((double)l.hops[DN_TRAFFIC_ORTH], (double)(2 * others), 0);
+    RANKS_CLOSE((double)l.hops[DN_TRAFFIC_BASIS], (double)(2 * others), 0);
+    RANKS_CLOSE((double)l.hops[DN_TRAFFIC_FACTORS], me == 0 ? 2 : 0, 0);
+    RANKS_CLOSE((double)l.payload[DN_TRAFFIC_FACTORS], me == 0 ? 2 * N * 64 : 0, 0);
+    return dn_comm_barrier(comm) == DN_OK ? 0 : 1;
+}
+
+static void views_between_two_barriers_are_one_batch(void **state)
+{
+    (void)state;
+    run_both_kinds(3, count_views);
 }
 
 /* ---- links ---- */
@@ -380,6 +416,7 @@ TESTS(comm_stats)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_counts_what_the_table_says),
         cmocka_unit_test(a_send_counts_in_no_collective),
+        cmocka_unit_test(views_between_two_barriers_are_one_batch),
         cmocka_unit_test(links_say_in_which_domain_the_bytes_lie),
         cmocka_unit_test(a_group_of_one_has_no_links),
     };

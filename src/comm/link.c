@@ -1,0 +1,110 @@
+#include "comm/link.h"
+
+#include "base/clock.h"
+#include "base/fail.h"
+#include "comm/internal.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#define SLICE_S 0.02 /* of a sleep: between signs of life, and until a stop is noticed */
+
+/* ---- text ---- */
+
+typedef struct unit {
+    const char *name;
+    double factor;
+} unit;
+
+/* A number > 0 with one of the units [n], up to `end`. */
+static bool read_quantity(const char *text, const char *end, const unit *units, size_t n, double *out)
+{
+    char *rest;
+    double number = strtod(text, &rest);
+    if (!isdigit((unsigned char)*text) || rest >= end || !isfinite(number) || !(number >= 0))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (strlen(units[i].name) == (size_t)(end - rest) && strncmp(rest, units[i].name, (size_t)(end - rest)) == 0) {
+            *out = number * units[i].factor;
+            return isfinite(*out);
+        }
+    return false;
+}
+
+dn_status dn_link_parse(const char *text, const char *where, dn_link *link)
+{
+    static const unit rates[] = {{"bit", 0.125}, {"kbit", 125}, {"Mbit", 125e3}, {"Gbit", 125e6}};
+    static const unit times[] = {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1}};
+    const char *colon = strchr(text, ':');
+    *link = (dn_link){0};
+    if (!*text)
+        return DN_OK;
+    if (colon && read_quantity(text, colon, rates, sizeof rates / sizeof *rates, &link->bytes_per_s) &&
+        read_quantity(colon + 1, text + strlen(text), times, sizeof times / sizeof *times, &link->latency_s) &&
+        link->bytes_per_s > 0)
+        return DN_OK;
+    *link = (dn_link){0};
+    return dn_fail(DN_ERR_CONFIG,
+                   "%s: '%.100s' is no link: give bandwidth and latency as 1Gbit:5ms (bit, kbit, Mbit, Gbit; us, ms, s)",
+                   where, text);
+}
+
+/* ---- time ---- */
+
+void dn_comm_use_link(dn_comm *comm, const dn_link *link)
+{
+    comm->link = (dn_link_clock){.link = *link};
+    if (link->bytes_per_s > 0)
+        prctl(PR_SET_TIMERSLACK, 1000UL); /* ns; the usual 50 us would be added to every exchange */
+}
+
+void dn_comm_begun(dn_comm *comm, double when)
+{
+    comm->link.begun = when;
+}
+
+double dn_comm_take_link_s(dn_comm *comm)
+{
+    double slept_s = comm->link.slept_s;
+    comm->link.slept_s = 0;
+    return slept_s;
+}
+
+void dn_link_carry(dn_comm *comm, dn_traffic kind, uint64_t hops, double bytes)
+{
+    dn_link_clock *c = &comm->link;
+    c->done = 0;
+    if (c->link.bytes_per_s <= 0 || kind == DN_TRAFFIC_CONTROL)
+        return;
+    double begun = c->begun > 0 ? c->begun : dn_clock_s();
+    c->free = fmax(c->free, begun) + bytes / c->link.bytes_per_s;
+    c->done = c->free + (double)hops * c->link.latency_s;
+}
+
+/* Nobody takes a rank for hung that sleeps here; a stop, or a failure of another rank, ends the sleep. */
+void dn_link_wait(dn_comm *comm)
+{
+    double start = comm->link.done > 0 ? dn_clock_s() : 0, now = start;
+    while (now < comm->link.done && !dn_world_stop_requested(comm->world) && dn_world_check(comm->world) == DN_OK) {
+        double until = fmin(comm->link.done, now + SLICE_S);
+        struct timespec t = {.tv_sec = (time_t)until};
+        t.tv_nsec = (long)(1e9 * (until - (double)t.tv_sec)) + 1;
+        t.tv_sec += t.tv_nsec / 1000000000;
+        t.tv_nsec %= 1000000000;
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+        dn_world_touch(comm->world, comm->barrier.ranks[comm->rank]);
+        now = dn_clock_s();
+    }
+    comm->link.slept_s += now - start;
+}
+
+dn_status dn_link_end(dn_comm *comm, dn_status status)
+{
+    if (status == DN_OK)
+        dn_link_wait(comm);
+    return status;
+}
