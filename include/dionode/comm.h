@@ -42,6 +42,8 @@ typedef enum dn_traffic {
     DN_TRAFFIC_WEIGHTS,     /* weights, gathered: of fs for a pass, of dp after an update    */
     DN_TRAFFIC_ACTIVATIONS, /* of tp, in forward and backward                                */
     DN_TRAFFIC_MOMENTUM,    /* re-averaged momenta                                           */
+    DN_TRAFFIC_DELTA,       /* what replicas that do not average gradients exchange, compressed or not */
+    DN_TRAFFIC_PROBE,       /* numbers by which they decide whether to exchange              */
     DN_TRAFFIC_CONTROL,     /* losses, flags, hashes                                         */
     DN_N_TRAFFIC
 } dn_traffic;

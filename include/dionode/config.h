@@ -17,6 +17,16 @@ extern "C" {
 #define DN_PATH_MAX DN_KEY_TEXT_MAX
 #define DN_OPTIONS_MAX 48
 
+#define DN_STRATEGY_KEYS_MAX 48
+
+/* The value of an option of a strategy, by the type of its key. */
+typedef union dn_option_value {
+    int64_t whole;
+    double real;
+    bool yes;
+    int choice;
+} dn_option_value;
+
 typedef struct dn_config {
     /* model */
     char architecture[16];
@@ -45,8 +55,8 @@ typedef struct dn_config {
     char device[16];
     char link_dp[32]; /* empty: none */
     char strategy[16]; /* empty: not given */
-    int64_t sync_every;
-    double outer_lr, outer_momentum; /* NAN: not given */
+    dn_option_value strategy_options[DN_STRATEGY_KEYS_MAX]; /* of all strategies */
+    bool strategy_given[DN_STRATEGY_KEYS_MAX];              /* which are set, of those whose default depends on the strategy */
     int64_t hash_every;
     double timeout_s;
     /* data and results */
@@ -63,9 +73,12 @@ typedef struct dn_config {
 /** The table of keys, options of rules included; its last entry has name NULL. Static. */
 DN_API const dn_key *dn_config_keys(void);
 
-/** The default of an option by rule, as in microsoft/dion's training script: "false; muon, normuon: true".
- * Empty if all rules have the same. text [bytes]. */
+/** The default of an option by rule, as in microsoft/dion's training script: "false; muon, normuon: true", or by strategy:
+ * "30; NAME: 50". Empty if all have the same. text [bytes]. */
 DN_API void dn_config_by_rule(const dn_key *key, char *text, size_t bytes);
+
+/** Names of the strategies that take an option: "local_sgd, cyclic"; empty for other keys. text [bytes]. */
+DN_API void dn_config_strategies(const dn_key *key, char *text, size_t bytes);
 
 /** Sets every key to its default. */
 DN_API void dn_config_init(dn_config *config);

@@ -47,7 +47,7 @@ static void print_aliases(const dn_key *key)
 
 static void print_keys(void)
 {
-    char by_rule[512];
+    char by_rule[512], strategies[512];
     printf("%-26s %-14s %s\n", "key", "default", "meaning");
     for (const dn_key *key = dn_config_keys(); key->name; key++) {
         printf("%-26s %-14s %s", key->name, key->initial, key->help);
@@ -55,6 +55,9 @@ static void print_keys(void)
         if (key->choices)
             printf(" (%s)", key->choices);
         print_rules(key->name);
+        dn_config_strategies(key, strategies, sizeof strategies);
+        if (*strategies)
+            printf(" [%s]", strategies);
         dn_config_by_rule(key, by_rule, sizeof by_rule);
         if (*by_rule)
             printf("; null = %s", by_rule);

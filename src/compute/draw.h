@@ -20,4 +20,7 @@ dn_status dn_stream_zero(dn_stream *stream, dn_buf *x, size_t n) DN_MUST_USE;
 /** x [block.rows, block.cols] = the block. Returns after sync. Errors: DN_ERR_MEMORY. */
 dn_status dn_draw_normal(dn_stream *stream, dn_buf *x, const dn_draw *draw) DN_MUST_USE;
 
+/** The same with numbers uniform in (-1, 1), times std: of dn_random_uniform. */
+dn_status dn_draw_uniform(dn_stream *stream, dn_buf *x, const dn_draw *draw) DN_MUST_USE;
+
 #endif

@@ -41,6 +41,10 @@ OP(copy, (D, dn_buf *, y), (D, const dn_buf *, x), (V, size_t, n))
 OP(axpby, (D, dn_buf *, y), (V, double, a), (D, const dn_buf *, x), (V, double, b), (V, size_t, n))
 /* *host_out = sum of x_i^2, accumulated in double by fixed blocks; NaN or Inf in x shows in it. */
 OP(sum_squares, (OUT, double, host_out, 1), (D, const dn_buf *, x), (V, size_t, n))
+/* *host_out = sum of x_i y_i, accumulated alike. */
+OP(dot, (OUT, double, host_out, 1), (D, const dn_buf *, x), (D, const dn_buf *, y), (V, size_t, n))
+/* x_i = 0 where u_i is 0 */
+OP(clear_where_zero, (D, dn_buf *, x), (D, const dn_buf *, u), (V, size_t, n))
 
 /* ---- layers, N = B*T rows of C columns unless said otherwise ---- */
 /* x [N,C], rows ld apart, = wte [words->n,C] at tokens [N];  dwte [words->n,C] += rows of dx [N,C], ld

@@ -7,44 +7,38 @@
  * Where eta and mu are not given they follow the number of rounds in the run: momentum that few rounds build up does
  * harm. eta 1 and mu 0 are local_sgd.
  */
-#include "compute/kernels.h"
-#include "strategy/strategy.h"
+#include "strategy/outer.h"
 
-#include <math.h>
+enum { SYNC_EVERY, OUTER_LR, OUTER_MOMENTUM };
+enum { ANCHOR, MOMENTUM };
 
-static const struct {
-    uint64_t rounds; /* below so many */
-    double eta, mu;
-} by_rounds[] = {{100, 1, 0}, {500, 0.8, 0.6}, {UINT64_MAX, 0.7, 0.9}};
-
-static void begin(dn_stream *s, const dn_strategy_shard *x)
+static void step_outer(const dn_strategy_context *c, const dn_strategy_param *x, dn_buf *w)
 {
-    s->kernels->copy(s, x->states[0], x->weight, x->n);
+    const dn_option_value *o = c->config->options;
+    dn_outer outer = dn_outer_by_rounds(o[OUTER_LR].real, o[OUTER_MOMENTUM].real,
+                                        c->config->n_steps / (uint64_t)o[SYNC_EVERY].whole);
+    c->stream->kernels->axpby(c->stream, w, 1, x->states[ANCHOR], -1, x->n);
+    dn_outer_step(c->stream, outer, x->states[ANCHOR], x->states[MOMENTUM], w, x->n);
+    c->stream->kernels->copy(c->stream, w, x->states[ANCHOR], x->n);
 }
 
-static void apply(dn_stream *s, const dn_strategy_config *config, const dn_strategy_shard *x)
-{
-    const dn_kernels *k = s->kernels;
-    dn_buf *a = x->states[0], *b = x->states[1], *d = x->weight;
-    int row = 0;
-    while (config->n_steps / config->sync_every >= by_rounds[row].rounds)
-        row++;
-    double eta = isnan(config->outer_lr) ? by_rounds[row].eta : config->outer_lr;
-    double mu = isnan(config->outer_momentum) ? by_rounds[row].mu : config->outer_momentum;
-    k->axpby(s, d, 1, a, -1, x->n);
-    k->axpby(s, b, 1, d, mu, x->n);
-    k->axpby(s, a, -eta, d, 1, x->n);
-    k->axpby(s, a, -eta * mu, b, 1, x->n);
-    k->copy(s, x->weight, a, x->n);
-}
+static const dn_exchange weights = {
+    .pattern = DN_MEAN,
+    .of = DN_OF_WEIGHT,
+    .kind = DN_TRAFFIC_WEIGHTS,
+    .due = dn_strategy_every,
+    .at_owner = step_outer,
+    .equalizes = dn_strategy_always,
+};
 
 const dn_strategy dn_strategy_diloco = {
     .name = "diloco",
     .help = "replicas step alone; every sync_every steps an outer step with momentum along their mean drift",
-    .local = true,
-    .lossless = "sync_every=1 optimizer=sgd scalar_opt=sgd clip_grad_norm=0",
-    .states = {"diloco.anchor", "diloco.momentum"},
-    .due = dn_strategy_every,
-    .begin = begin,
-    .apply = apply,
+    .family = DN_AFTER_RULE,
+    .lossless = "sync_every=1 outer_lr=1 outer_momentum=0 optimizer=sgd scalar_opt=sgd clip_grad_norm=0",
+    .options = {[SYNC_EVERY] = {&dn_option_sync_every, "30"},
+                [OUTER_LR] = {&dn_option_outer_lr, "null"},
+                [OUTER_MOMENTUM] = {&dn_option_outer_momentum, "null"}},
+    .states = {[ANCHOR] = {.name = "diloco.anchor", .residence = DN_SHARDED, .weight = true}, [MOMENTUM] = {.name = "diloco.momentum", .residence = DN_SHARDED}},
+    .exchanges = {&weights},
 };

@@ -1,136 +1,184 @@
 #include "strategy/engine.h"
 
-#include "base/arena.h"
 #include "base/fail.h"
 #include "base/size.h"
 #include "comm/world.h"
 #include "compute/draw.h"
-#include "compute/kernels.h"
-#include "shard/bucket.h"
+#include "optim/named_group.h"
+#include "strategy/run.h"
 
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-struct dn_strategy_run {
-    const dn_strategy *strategy;
-    dn_strategy_config config;
-    const dn_param *params; /* [n_params] */
-    size_t n_params;
-    dn_stream *stream;
-    const dn_mesh *mesh;
-    dn_bucket weights;         /* over dp */
-    dn_strategy_shard *bucket; /* [n_params] */
-    dn_tensor *states;         /* [n_params * states of the strategy] */
-    int n_kinds;               /* states of a parameter */
-    bool apart;
-};
-
-static int count_states(const dn_strategy *strategy)
+bool dn_strategy_every(const dn_strategy_context *c, const dn_strategy_param *x)
 {
-    int n = 0;
-    while (n < DN_STRATEGY_STATES_MAX && strategy->states[n])
-        n++;
-    return n;
+    (void)x;
+    return (c->step + 1) % (uint64_t)c->config->options[0].whole == 0;
 }
 
-bool dn_strategy_every(const dn_strategy_config *config, uint64_t step)
+bool dn_strategy_always(const dn_strategy_config *config)
 {
-    return (step + 1) % config->sync_every == 0;
+    (void)config;
+    return true;
 }
 
-/* ---- shares ---- */
-
-/* Of the whole parameter. */
-static dn_block shard_of(const dn_param *p, const int size[DN_N_AXES], const int at[DN_N_AXES])
+void dn_strategy_measure_model(const dn_param *params, size_t n_params, size_t *n_layers, double *n_elements)
 {
-    dn_block block = dn_param_block(p, size, at);
-    dn_range rows = dn_shard_range(block.rows, 1, size[DN_DP], at[DN_DP]);
-    return (dn_block){block.row0 + rows.first, dn_range_size(rows), block.col0, block.cols};
-}
-
-/* States of all parameters, each with room for the largest share; shares NULL: only measures. */
-static void take_states(const dn_strategy *strategy, const dn_param *params, size_t n_params,
-                        const int size[DN_N_AXES], dn_arena *heap, dn_strategy_shard *bucket)
-{
-    const int first[DN_N_AXES] = {0}; /* nobody has more */
+    *n_layers = 0;
+    *n_elements = 0;
     for (size_t i = 0; i < n_params; i++) {
-        dn_block most = shard_of(&params[i], size, first);
-        for (int k = 0; k < count_states(strategy); k++) {
-            void *state = dn_arena_take(heap, dn_size_mul(most.rows * most.cols, sizeof(dn_real)));
-            if (bucket)
-                bucket[i].states[k] = state;
-        }
+        *n_layers = dn_max(*n_layers, (size_t)(dn_strategy_layer(&params[i]) + 1));
+        *n_elements += (double)params[i].tensor.rows * (double)params[i].tensor.cols;
     }
 }
 
-size_t dn_strategy_heap_bytes(const dn_strategy *strategy, const dn_param *params, size_t n_params,
-                              const int size[DN_N_AXES])
+int dn_strategy_layer(const dn_param *p)
 {
-    dn_arena measure = {0};
-    take_states(strategy, params, n_params, size, &measure, NULL);
-    return measure.used;
+    for (const char *at = p->tensor.name; at; at = strchr(at, '.') ? strchr(at, '.') + 1 : NULL) {
+        char *end;
+        long layer = strtol(at, &end, 10);
+        if (end > at && (*end == '.' || !*end))
+            return (int)layer;
+    }
+    return -1;
+}
+
+/* ---- the optimizer's mesh ---- */
+
+void dn_strategy_mesh_size(const dn_strategy *strategy, const int whole[DN_N_AXES], int size[DN_N_AXES])
+{
+    memcpy(size, whole, DN_N_AXES * sizeof *size);
+    if (strategy->family != DN_ON_WHOLE_MESH)
+        size[DN_DP] = 1;
+}
+
+dn_mesh dn_strategy_mesh(const dn_strategy *strategy, const dn_mesh *whole)
+{
+    return strategy->family == DN_ON_WHOLE_MESH ? *whole : dn_mesh_replica(whole);
+}
+
+size_t dn_strategy_n_stepped(const dn_strategy *strategy, size_t n_params)
+{
+    return strategy->family == DN_INSTEAD_OF_RULE ? 0 : n_params;
 }
 
 /* ---- opening ---- */
 
-static dn_status open_states(dn_strategy_run *r)
+static dn_status open_tables(dn_strategy_run *r)
 {
+    size_t n = r->n_params + 1; /* calloc of 0 may be NULL */
+    bool known = true;
+    r->blocks = calloc(n, sizeof *r->blocks);
+    r->shares = calloc(n, sizeof *r->shares);
+    r->share_at = calloc(n, sizeof *r->share_at);
+    r->tensors = calloc(n * DN_STRATEGY_STATES_MAX, sizeof *r->tensors);
+    r->squares = calloc(n, sizeof *r->squares);
+    r->equal = calloc(n, sizeof *r->equal);
+    r->numbers = calloc(r->strategy->n_numbers + 1, sizeof *r->numbers);
+    for (int k = 0; k < r->n_exchanges; k++) {
+        dn_exchange_run *e = &r->exchanges[k];
+        e->row = r->strategy->exchanges[k];
+        e->delay = e->row->delay ? e->row->delay(&r->config) : 0;
+        e->depth = dn_strategy_depth(e->row, &r->config);
+        e->n_probe = e->row->n_probe ? e->row->n_probe(&r->config) : 0;
+        e->messages = calloc(e->depth * n, sizeof *e->messages);
+        e->tensors = calloc(e->depth * n, sizeof *e->tensors);
+        e->last = calloc(n, sizeof *e->last);
+        e->probe = calloc(e->n_probe + 1, sizeof *e->probe);
+        e->bucket = dn_bucket_of(r->parts.mesh, DN_REAL);
+        known = known && e->messages && e->tensors && e->last && e->probe;
+    }
+    if (known && r->blocks && r->shares && r->share_at && r->tensors && r->squares && r->equal && r->numbers)
+        return DN_OK;
+    return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", r->n_params);
+}
+
+/* This rank's block of a parameter, its share, and the rates that the update of a strategy that replaces the rule has. */
+static void describe(dn_strategy_run *r, size_t i)
+{
+    const dn_param *p = &r->parts.params[i];
+    const dn_mesh *mesh = r->parts.mesh;
+    const dn_optim_config own = dn_param_config(r->parts.optim, p);
+    dn_strategy_param *block = &r->blocks[i], *share = &r->shares[i];
+    block->param = p;
+    block->index = i;
+    block->n_params = r->n_params;
+    block->rows = p->block.rows;
+    block->cols = p->block.cols;
+    block->n = dn_param_size(p);
+    block->weight = p->weight;
+    block->grad = p->grad;
+    block->lr_scale = own.groups[p->kind].lr_scale;
+    block->decay = own.groups[p->kind].weight_decay;
+    dn_block rows = dn_strategy_share(p, mesh->size, mesh->at);
+    r->share_at[i] = (rows.row0 - p->block.row0) * rows.cols;
+    dn_buf *states[DN_STRATEGY_STATES_MAX];
+    memcpy(states, share->states, sizeof states);
+    *share = *block;
+    share->rows = rows.rows;
+    share->n = rows.rows * rows.cols;
+    share->weight = dn_at(p->weight, r->share_at[i]);
+    share->grad = dn_at(p->grad, r->share_at[i]);
+    for (int k = 0; k < r->n_kinds; k++) {
+        const dn_state_of_strategy *state = &r->strategy->states[k];
+        bool whole = state->residence != DN_SHARDED && !state->shape;
+        share->states[k] = whole ? dn_at(states[k], r->share_at[i]) : states[k];
+    }
+}
+
+/* Buckets get their capacity now: a step allocates nothing. */
+static dn_status open_buckets(dn_strategy_run *r)
+{
+    const int *size = r->parts.mesh->size;
+    r->copies = dn_bucket_of(r->parts.mesh, DN_REAL);
+    for (size_t i = 0; i < r->n_params; i++) {
+        const dn_param *p = &r->parts.params[i];
+        unsigned copies = dn_axes_without(size, DN_AXIS(DN_DP) | dn_tensor_axes(&p->tensor));
+        if (copies && r->strategy->family != DN_AFTER_RULE)
+            DN_TRY(dn_bucket_add(&r->copies, copies, p->grad, p->block.rows, p->block.cols));
+    }
+    for (int k = 0; k < r->n_exchanges; k++)
+        DN_TRY(dn_strategy_reserve(r, &r->exchanges[k]));
+    return DN_OK;
+}
+
+static dn_status open_run(dn_strategy_run *r)
+{
+    const dn_strategy_parts *parts = &r->parts;
     void *base = NULL;
-    size_t bytes = dn_strategy_heap_bytes(r->strategy, r->params, r->n_params, r->mesh->size);
+    if (r->strategy->family == DN_ON_WHOLE_MESH)
+        return open_tables(r);
+    size_t bytes = dn_strategy_heap_bytes(r->strategy, &r->config, parts->params, parts->n_params, parts->mesh->size);
+    DN_TRY(open_tables(r));
     if (bytes > 0) {
-        DN_TRY(dn_comm_alloc_device(r->mesh->all, bytes, &base));
-        DN_TRY(dn_stream_zero(r->stream, base, bytes / sizeof(dn_real)));
+        DN_TRY(dn_comm_alloc_device(parts->mesh->all, bytes, &base));
+        DN_TRY(dn_stream_zero(parts->stream, base, bytes / sizeof(dn_real)));
     }
     dn_arena heap = {.base = base, .capacity = bytes};
     if (bytes > 0)
-        take_states(r->strategy, r->params, r->n_params, r->mesh->size, &heap, r->bucket);
+        dn_strategy_lay_out(r->strategy, &r->config, parts->params, parts->n_params, parts->mesh->size, &heap, r);
+    dn_strategy_measure_model(parts->params, parts->n_params, &r->n_layers, &r->n_elements);
     for (size_t i = 0; i < r->n_params; i++)
-        for (int k = 0; k < r->n_kinds; k++) {
-            dn_tensor *state = &r->states[i * (size_t)r->n_kinds + (size_t)k];
-            *state = r->params[i].tensor;
-            snprintf(state->name, sizeof state->name, "%s.%.*s", r->strategy->states[k],
-                     DN_PARAM_NAME_MAX - 1, r->params[i].tensor.name);
-        }
-    return DN_OK;
+        describe(r, i);
+    dn_strategy_name_states(r);
+    return open_buckets(r);
 }
 
-static dn_status open_bucket(dn_strategy_run *r)
-{
-    const dn_mesh *mesh = r->mesh;
-    r->weights = dn_bucket_of(mesh, DN_REAL);
-    for (size_t i = 0; i < r->n_params; i++) {
-        const dn_param *p = &r->params[i];
-        dn_block share = shard_of(p, mesh->size, mesh->at);
-        r->bucket[i].n = share.rows * share.cols;
-        r->bucket[i].weight = dn_at(p->weight, (share.row0 - p->block.row0) * share.cols);
-        DN_TRY(dn_bucket_add(&r->weights, dn_axes_of(mesh->size, DN_AXIS(DN_DP)), p->weight, p->block.rows,
-                             p->block.cols));
-    }
-    return DN_OK;
-}
-
-dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config *config,
-                           const dn_param *params, size_t n_params, dn_stream *stream, const dn_mesh *mesh,
+dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config *config, const dn_strategy_parts *parts,
                            dn_strategy_run **out)
 {
     *out = NULL;
     dn_strategy_run *r = calloc(1, sizeof *r);
     if (!r)
         return dn_fail(DN_ERR_MEMORY, "no memory for a strategy");
-    *r = (dn_strategy_run){.strategy = strategy,
-                           .config = *config,
-                           .params = params,
-                           .n_params = strategy->local ? n_params : 0,
-                           .stream = stream,
-                           .mesh = mesh,
-                           .n_kinds = count_states(strategy)};
-    r->bucket = calloc(n_params + 1, sizeof *r->bucket);
-    r->states = calloc(n_params * (size_t)r->n_kinds + 1, sizeof *r->states);
-    dn_status status = r->bucket && r->states
-                           ? open_states(r)
-                           : dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", n_params);
-    if (status == DN_OK)
-        status = open_bucket(r);
+    r->strategy = strategy;
+    r->config = *config;
+    r->parts = *parts;
+    r->n_params = strategy->family == DN_ON_WHOLE_MESH ? 0 : parts->n_params;
+    r->n_kinds = dn_strategy_n_kinds(strategy);
+    r->n_exchanges = dn_strategy_n_exchanges(strategy);
+    dn_status status = open_run(r);
     if (status != DN_OK)
         dn_strategy_close(&r);
     *out = r;
@@ -143,37 +191,140 @@ void dn_strategy_close(dn_strategy_run **run)
     *run = NULL;
     if (!r)
         return;
-    dn_bucket_clear(&r->weights);
-    free(r->bucket);
-    free(r->states);
+    for (int k = 0; k < r->n_exchanges; k++) {
+        dn_exchange_run *e = &r->exchanges[k];
+        dn_bucket_clear(&e->bucket);
+        free(e->messages);
+        free(e->tensors);
+        free(e->last);
+        free(e->probe);
+    }
+    dn_bucket_clear(&r->copies);
+    free(r->blocks);
+    free(r->shares);
+    free(r->share_at);
+    free(r->tensors);
+    free(r->squares);
+    free(r->equal);
+    free(r->numbers);
     free(r);
 }
 
 dn_status dn_strategy_begin(dn_strategy_run *r)
 {
-    for (size_t i = 0; i < r->n_params && r->strategy->begin; i++)
-        r->strategy->begin(r->stream, &r->bucket[i]);
-    return dn_stream_sync(r->stream);
+    const dn_strategy_context c = dn_strategy_context_of(r, NULL, 0);
+    dn_stream *s = r->parts.stream;
+    for (size_t i = 0; i < r->n_params; i++) {
+        for (int k = 0; k < r->n_kinds; k++) {
+            const dn_state_of_strategy *state = &r->strategy->states[k];
+            const dn_strategy_param *x = state->residence == DN_SHARDED ? &r->shares[i] : &r->blocks[i];
+            if (state->weight)
+                s->kernels->copy(s, x->states[k], x->weight, x->n);
+        }
+        if (r->strategy->begin)
+            DN_TRY(r->strategy->begin(&c, &r->blocks[i]));
+    }
+    return dn_stream_sync(s);
 }
 
-/* ---- after a step ---- */
+/* ---- a step ---- */
 
-dn_status dn_strategy_exchange(dn_strategy_run *r, uint64_t step)
+/* Gradients of parameters that ranks of a replica have copies of become the mean of these; *norm: of this replica's
+ * gradient, *all: the root mean square of the replicas', and not finite if one number of one rank is not. */
+static dn_status measure(dn_strategy_run *r, double *norm, double *all)
 {
-    const dn_strategy *strategy = r->strategy;
-    if (!strategy->local)
+    const dn_mesh *mesh = r->parts.mesh;
+    dn_stream *s = r->parts.stream;
+    double sum = 0;
+    DN_TRY(dn_bucket_reduce(&r->copies, DN_AVG, DN_TRAFFIC_GRADIENT));
+    DN_TRY(dn_bucket_gather(&r->copies, DN_TRAFFIC_GRADIENT));
+    for (size_t i = 0; i < r->n_params; i++)
+        s->kernels->sum_squares(s, &r->squares[i], r->blocks[i].grad, r->blocks[i].n);
+    DN_TRY(dn_stream_sync(s));
+    for (size_t i = 0; i < r->n_params; i++) {
+        const dn_param *p = r->blocks[i].param;
+        unsigned copies = dn_axes_without(mesh->size, DN_AXIS(DN_DP) | dn_tensor_axes(&p->tensor));
+        sum += r->squares[i] / dn_axes_size(mesh->size, copies);
+    }
+    DN_TRY(dn_comm_all_reduce_scalars(dn_mesh_comm(mesh, DN_ALL_AXES & ~DN_AXIS(DN_DP)), &sum, 1, DN_SUM));
+    *norm = *all = sqrt(sum);
+    if (mesh->size[DN_DP] == 1)
         return DN_OK;
-    r->apart = r->mesh->size[DN_DP] > 1;
-    if (!strategy->due(&r->config, step))
+    DN_TRY(dn_comm_all_reduce_scalars(mesh->all, &sum, 1, DN_SUM)); /* each replica's, from each of its ranks */
+    *all = sqrt(sum / dn_comm_size(mesh->all));
+    return DN_OK;
+}
+
+static void set_rates(dn_strategy_run *r, const dn_step_params *params)
+{
+    for (size_t i = 0; i < r->n_params; i++) {
+        dn_strategy_param *x = &r->blocks[i];
+        x->lr = params->lr * x->lr_scale;
+        x->weight_decay = params->decay * x->decay;
+    }
+}
+
+/* Each replica clips its own gradient, before anything is made of it. */
+static dn_status step_instead(dn_strategy_run *r, const dn_step_params *params, dn_step_report *report)
+{
+    double norm, limit = r->parts.optim->clip_norm;
+    dn_stream *s = r->parts.stream;
+    *report = (dn_step_report){.clip = 1};
+    DN_TRY(measure(r, &norm, &report->grad_norm));
+    report->skipped = !isfinite(report->grad_norm);
+    if (report->skipped)
         return DN_OK;
-    DN_TRY(dn_stream_sync(r->stream));
-    DN_TRY(dn_comm_barrier(r->mesh->all)); /* nobody reads the weights of its own replica any more */
-    DN_TRY(dn_bucket_reduce(&r->weights, DN_AVG, DN_TRAFFIC_WEIGHTS));
-    for (size_t i = 0; i < r->n_params && strategy->apply; i++)
-        strategy->apply(r->stream, &r->config, &r->bucket[i]);
-    DN_TRY(dn_stream_sync(r->stream));
+    if (limit > 0 && norm > limit)
+        report->clip = limit / norm;
+    for (size_t i = 0; i < r->n_params && report->clip < 1; i++)
+        s->kernels->scale(s, r->blocks[i].grad, report->clip, r->blocks[i].grad, r->blocks[i].n);
+    set_rates(r, params);
+    return dn_strategy_exchange(r, params->step);
+}
+
+static dn_status step_before(dn_strategy_run *r, const dn_step_params *params, dn_step_report *report)
+{
+    double norm;
+    *report = (dn_step_report){.clip = 1};
+    DN_TRY(measure(r, &norm, &report->grad_norm));
+    report->skipped = !isfinite(report->grad_norm);
+    if (report->skipped)
+        return DN_OK;
+    DN_TRY(dn_strategy_exchange(r, params->step));
+    DN_TRY(dn_optimizer_step(r->parts.optimizer, params, report));
+    if (!report->skipped)
+        return DN_OK;
+    return dn_fail(DN_ERR_NUMERIC, "step %llu: replicas' gradients are beyond the range of numbers after their exchange; "
+                   "lower lr, or resume from an older checkpoint", (unsigned long long)params->step + 1);
+}
+
+static dn_status step_after(dn_strategy_run *r, const dn_step_params *params, dn_step_report *report)
+{
+    DN_TRY(dn_optimizer_step(r->parts.optimizer, params, report));
+    if (report->skipped)
+        return DN_OK;
+    memset(r->equal, 0, r->n_params * sizeof *r->equal);
+    set_rates(r, params);
+    DN_TRY(dn_strategy_exchange(r, params->step));
     r->apart = false;
-    return dn_bucket_gather(&r->weights, DN_TRAFFIC_WEIGHTS);
+    for (size_t i = 0; i < r->n_params; i++)
+        r->apart = r->apart || (r->parts.mesh->size[DN_DP] > 1 && !r->equal[i]);
+    return DN_OK;
+}
+
+dn_status dn_strategy_step(dn_strategy_run *r, const dn_step_params *params, double loss, dn_step_report *report)
+{
+    r->loss = loss;
+    switch (r->strategy->family) {
+    case DN_BEFORE_RULE:
+        return step_before(r, params, report);
+    case DN_INSTEAD_OF_RULE:
+        return step_instead(r, params, report);
+    case DN_AFTER_RULE:
+        return step_after(r, params, report);
+    default:
+        return dn_optimizer_step(r->parts.optimizer, params, report);
+    }
 }
 
 bool dn_strategy_apart(const dn_strategy_run *r)
@@ -186,28 +337,7 @@ void dn_strategy_set_apart(dn_strategy_run *r, bool apart)
     r->apart = apart;
 }
 
-/* ---- states ---- */
-
-size_t dn_strategy_n_states(const dn_strategy_run *r)
+dn_strategy_sent dn_strategy_last(const dn_strategy_run *r, int exchange, size_t param)
 {
-    return r->n_params * (size_t)r->n_kinds;
-}
-
-const dn_tensor *dn_strategy_state(const dn_strategy_run *r, size_t index)
-{
-    return &r->states[index];
-}
-
-/* Along axes that cut nothing each rank has a copy. */
-dn_shard dn_strategy_state_shard(const dn_strategy_run *r, size_t index, int rank)
-{
-    size_t i = index / (size_t)r->n_kinds, k = index % (size_t)r->n_kinds;
-    const dn_param *p = &r->params[i];
-    int at[DN_N_AXES];
-    dn_mesh_at(r->mesh->size, rank, at);
-    unsigned copies = dn_axes_without(r->mesh->size, DN_AXIS(DN_DP) | dn_tensor_axes(&p->tensor));
-    return (dn_shard){.block = shard_of(p, r->mesh->size, at),
-                      .data = r->bucket[i].states[k],
-                      .rank = rank,
-                      .replica = dn_axes_rank(r->mesh->size, copies, at)};
+    return r->exchanges[exchange].last[param];
 }

@@ -1,45 +1,90 @@
 /*
- * Carries out a strategy (strategy.h) in one run: the exchange after the optimizer's step.
+ * Carries out a strategy (strategy.h) in one run: a step of the rule, and what replicas exchange before, instead of or
+ * after it.
  *
- * The ranks along dp hold the same block of each parameter. The block's rows are sharded over them
- * (shard/bucket.h): an exchange reduces the mean of each shard to its owner, and gathers what the owner makes
- * of it to all, with as many bytes as an all-reduce. States of a strategy are kept once, by the owners.
+ * The ranks along dp hold the same block of each parameter. A mean of the numbers of a block is reduced to owners, each
+ * of a share of the block's rows (shard/bucket.h), and gathered from them, with as many bytes as an all-reduce. Other
+ * messages stay where their senders wrote them, and are read in place.
+ *
+ * Memory is symmetric, and all of it is allocated when a run is opened: states, windows (delay + 1 messages of each
+ * parameter) and, where bytes are in flight across steps, room to show them to checkpoints as numbers. A step
+ * allocates nothing.
  */
 #ifndef STRATEGY_ENGINE_H
 #define STRATEGY_ENGINE_H
 
-#include "strategy/strategy.h"
 #include "shard/optimizer.h"
+#include "strategy/strategy.h"
 
 typedef struct dn_strategy_run dn_strategy_run;
 
-/** Bytes that dn_strategy_open allocates on the symmetric heap of mesh->all; exact. Of params only shapes and
- * shardings are read. */
-size_t dn_strategy_heap_bytes(const dn_strategy *strategy, const dn_param *params, size_t n_params,
-                              const int size[DN_N_AXES]);
+/* What a strategy works on; borrowed. */
+typedef struct dn_strategy_parts {
+    const dn_optim_config *optim;
+    const dn_param *params; /* [n_params] weights and gradients on the symmetric heap of mesh->root */
+    size_t n_params;
+    dn_stream *stream;
+    const dn_mesh *mesh;     /* of all replicas */
+    dn_optimizer *optimizer; /* of the strategy's mesh (dn_strategy_mesh); instead of a rule: of no parameters */
+} dn_strategy_parts;
 
-/** config is copied; all else is borrowed: params (weights on the symmetric heap), the mesh of all replicas.
- * To be called on all ranks, as it allocates symmetric memory; no barrier. Errors: DN_ERR_MEMORY. The caller
- * owns *out. */
-dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config *config, const dn_param *params,
-                           size_t n_params, dn_stream *stream, const dn_mesh *mesh, dn_strategy_run **out) DN_MUST_USE;
+/** The mesh that the optimizer stands on: the whole, or this rank's replica. Not collective. */
+dn_mesh dn_strategy_mesh(const dn_strategy *strategy, const dn_mesh *whole);
+/** Its size. */
+void dn_strategy_mesh_size(const dn_strategy *strategy, const int whole[DN_N_AXES], int size[DN_N_AXES]);
+/** Parameters that the optimizer has: all, or none. */
+size_t dn_strategy_n_stepped(const dn_strategy *strategy, size_t n_params);
+
+/** Bytes that dn_strategy_open allocates on the symmetric heap of mesh->all; exact. Of params only shapes and
+ * shardings are read. SIZE_MAX: more than can be counted. */
+size_t dn_strategy_heap_bytes(const dn_strategy *strategy, const dn_strategy_config *config, const dn_param *params,
+                              size_t n_params, const int size[DN_N_AXES]);
+
+/** config is copied. To be called on all ranks, as it allocates symmetric memory; no barrier. Errors:
+ * DN_ERR_MEMORY. The caller owns *out. */
+dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config *config, const dn_strategy_parts *parts,
+                           dn_strategy_run **out) DN_MUST_USE;
 void dn_strategy_close(dn_strategy_run **run);
 
 /** Initializes the states from the present weights, which must be equal in all replicas. Not collective. */
 dn_status dn_strategy_begin(dn_strategy_run *run) DN_MUST_USE;
 
-/** Collective. Exchanges what the strategy says after the optimizer's step (counted from 0), which no rank
- * has skipped. Errors: those of the communicators. */
-dn_status dn_strategy_exchange(dn_strategy_run *run, uint64_t step) DN_MUST_USE;
+/** Collective. One step (params->step counts from 0) of weights and gradients as dn_optimizer_step takes them: a gradient
+ * that is not finite in some replica skips it, and nothing is changed or exchanged. loss: of the step, the same on all
+ * ranks. Errors: those of dn_optimizer_step
+ * and of the communicators; DN_ERR_NUMERIC: what was exchanged is not finite. */
+dn_status dn_strategy_step(dn_strategy_run *run, const dn_step_params *params, double loss,
+                           dn_step_report *report) DN_MUST_USE;
 
-/** Whether replicas' weights differ, as they do between exchanges. The same on all ranks. To be set when a
+/** Whether replicas' weights differ, as they may between exchanges. The same on all ranks. To be set when a
  * run is restored. */
 bool dn_strategy_apart(const dn_strategy_run *run);
 void dn_strategy_set_apart(dn_strategy_run *run, bool apart);
 
-/* States, as the optimizer's are (shard/optimizer.h). None is per replica. */
+/** What was exchanged in the last step, of an exchange of the row and a parameter: whether, and the length of this
+ * rank's message. */
+typedef struct dn_strategy_sent {
+    bool sent;
+    size_t n;
+} dn_strategy_sent;
+dn_strategy_sent dn_strategy_last(const dn_strategy_run *run, int exchange, size_t param);
+
+/* ---- states ---- */
+
+/* As the optimizer's are (shard/optimizer.h): those of the row, of each parameter, its numbers, then
+ * messages in flight. */
 size_t dn_strategy_n_states(const dn_strategy_run *run);
 const dn_tensor *dn_strategy_state(const dn_strategy_run *run, size_t index);
 dn_shard dn_strategy_state_shard(const dn_strategy_run *run, size_t index, int rank);
+/** Whether name and shape depend on how the mesh cuts the parameter. */
+bool dn_strategy_state_is_cut(const dn_strategy_run *run, size_t index);
+
+/** Before states are read to be saved: shows bytes in flight, and the row's numbers, as numbers of the device. */
+dn_status dn_strategy_show(dn_strategy_run *run) DN_MUST_USE;
+
+/** Of a run that goes on after `step` steps: puts in flight what `has` says was saved by that name. Then states are
+ * restored, those of messages among them, and dn_strategy_restored takes them up. */
+void dn_strategy_resume(dn_strategy_run *run, uint64_t step, bool (*has)(void *context, const char *name), void *context);
+dn_status dn_strategy_restored(dn_strategy_run *run) DN_MUST_USE;
 
 #endif

@@ -10,10 +10,33 @@ DN_STRATEGIES(DECLARE)
 
 static const dn_strategy *const strategies[] = {DN_STRATEGIES(ADDRESS)};
 
+enum { N_STRATEGIES = sizeof strategies / sizeof *strategies };
+
+const dn_strategy *dn_strategy_at(size_t index)
+{
+    return index < N_STRATEGIES ? strategies[index] : NULL;
+}
+
 const dn_strategy *dn_strategy_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof strategies / sizeof *strategies; i++)
+    for (size_t i = 0; i < N_STRATEGIES; i++)
         if (strcmp(strategies[i]->name, name) == 0)
             return strategies[i];
     return NULL;
+}
+
+int dn_strategy_n_kinds(const dn_strategy *strategy)
+{
+    int n = 0;
+    while (n < DN_STRATEGY_STATES_MAX && strategy->states[n].name)
+        n++;
+    return n;
+}
+
+int dn_strategy_n_exchanges(const dn_strategy *strategy)
+{
+    int n = 0;
+    while (n < DN_STRATEGY_EXCHANGES_MAX && strategy->exchanges[n])
+        n++;
+    return n;
 }

@@ -3,63 +3,225 @@
  *
  * Each strategy is one file of this room, NAME.c, that defines one row, dn_strategy_NAME. The list of names
  * in meson.build compiles the file and registers the row; there is no other list. What the row says is
- * carried out by the engine (engine.h): a strategy neither communicates nor walks the model; it sees one
- * shard of a parameter at a time.
+ * carried out by the engine (engine.h): a strategy neither communicates nor walks the model. Its hooks see one
+ * parameter at a time, as this rank holds it, and queue kernels on the stream.
  *
- *     average, factors   the optimizer runs on the whole mesh and averages gradients, or Dion's factors, in
- *                        every step (shard/optimizer.h): the engine adds nothing
- *     local              the optimizer runs on each replica's own mesh; after some steps the replicas'
- *                        weights are averaged: each owner forms the mean of its shard of the rows, `apply`
- *                        computes the new weights from it, and these are gathered to all replicas
+ *     on the whole mesh   the optimizer runs on all ranks and averages gradients, or Dion's factors, in every step
+ *                         (shard/optimizer.h): the engine adds nothing
+ *     before the rule     replicas exchange something made of their gradients; the rule steps on what comes of it
+ *     instead of it       the same, and what comes of it is the update; no rule steps
+ *     after it            each replica steps alone, with any rule; then replicas exchange something made of their
+ *                         weights, perhaps not in every step
+ *
+ * Under all but the first the optimizer stands on each replica's own mesh. What is exchanged, the row lists: each
+ * dn_exchange is one message of each parameter from each replica, made by `encode`, moved in one of three patterns,
+ * and taken up by `decode` and `apply`. Exchanges of one step follow one another, so that the second may be made
+ * of what the first has brought (the rounds of PowerSGD).
+ *
+ * Which exchanges are due must not depend on anything that replicas know alone: on settings, the step, and averaged
+ * probes, which have the same bits on all ranks. Of a probe that is NaN comparisons are false: write them so
+ * that NaN counts as beyond a threshold.
  *
  * Adding one: docs/extending/strategy.md.
  */
 #ifndef STRATEGY_STRATEGY_H
 #define STRATEGY_STRATEGY_H
 
-#include "device/stream.h"
+#include "compute/kernels.h"
+#include "dionode/comm.h"
+#include "optim/param.h"
+#include "strategy/option.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { DN_STRATEGY_STATES_MAX = 2 };
+enum { DN_STRATEGY_STATES_MAX = 4, DN_STRATEGY_EXCHANGES_MAX = 3, DN_STRATEGY_PROBE_MAX = 2048 };
 
+/* Streams of random numbers (base/random.h); those of a parameter: plus its index. */
+#define DN_STREAM_XI       (UINT64_C(1) << 32)
+#define DN_STREAM_SKETCH   (UINT64_C(2) << 32)
+#define DN_STREAM_PAIRS    (UINT64_C(3) << 32)
+#define DN_STREAM_ROWS     (UINT64_C(4) << 32)
+#define DN_STREAM_POWERSGD (UINT64_C(5) << 32)
+
+/* When replicas exchange. */
+typedef enum dn_strategy_family { DN_ON_WHOLE_MESH, DN_BEFORE_RULE, DN_INSTEAD_OF_RULE, DN_AFTER_RULE } dn_strategy_family;
+
+/* Settings of one run. */
 typedef struct dn_strategy_config {
-    uint64_t n_steps;                /* of the run */
-    uint64_t sync_every;             /* steps between two exchanges, >= 1 */
-    double outer_lr, outer_momentum; /* NAN: the strategy's default */
+    uint64_t n_steps; /* of the run */
+    uint64_t seed;
+    dn_option_value options[DN_STRATEGY_OPTIONS_MAX]; /* in the order of the row's options */
 } dn_strategy_config;
 
-/* The shard of one parameter that this rank owns among the replicas. */
-typedef struct dn_strategy_shard {
+/* What hooks know of a step. */
+typedef struct dn_strategy_context {
+    const dn_strategy_config *config;
+    dn_stream *stream;
+    uint64_t step;           /* counts from 0; of `apply`, `decode` and `at_owner`: in which the exchange began */
+    int replica, n_replicas; /* of those that exchange */
+    size_t n_layers;         /* of the model, as its parameters are named */
+    double n_elements;       /* of all parameters */
+    const double *probe;     /* averaged over the replicas; zeros before the first probe */
+    double loss;             /* training loss of the step: all ranks know the same */
+    double *numbers;         /* [n_numbers] of the row: the same on all ranks, kept in checkpoints; they start at 0 */
+    dn_buf *scratch;         /* as many numbers as the row says */
+} dn_strategy_context;
+
+/* One parameter as this rank holds it: its block or, for at_owner, its share of the block's rows. The replicas' twins
+ * of a rank hold the same block. */
+typedef struct dn_strategy_param {
+    const dn_param *param; /* name, kind, shape of the whole */
+    size_t index, n_params;
+    size_t rows, cols, n;                   /* rows * cols = n */
+    dn_buf *weight, *grad;                  /* [n]; after the rule grad is free: scratch */
+    dn_buf *states[DN_STRATEGY_STATES_MAX]; /* [n], or as their `shape` says */
+    double lr, weight_decay;                /* of this step */
+    double lr_scale, decay;                 /* of every step: what these are multiplied by */
+} dn_strategy_param;
+
+/* ---- states ---- */
+
+typedef enum dn_residence {
+    DN_SHARDED,     /* kept once: each replica has a share of the rows, which at_owner sees */
+    DN_REPLICATED,  /* the same bits in every replica */
+    DN_PER_REPLICA, /* each replica's own */
+} dn_residence;
+
+typedef struct dn_block_shape {
+    size_t rows, cols;
+} dn_block_shape;
+
+typedef struct dn_state_of_strategy {
+    const char *name; /* in checkpoints, before ".<parameter>" */
+    dn_residence residence;
+    bool weight; /* begins as the weights; else as 0 */
+    /** The shape for a block of that size; NULL: the block's. Such states start anew when another mesh resumes the
+     * run. Not for sharded ones. */
+    dn_block_shape (*shape)(const dn_strategy_config *config, size_t rows, size_t cols);
+} dn_state_of_strategy;
+
+/* ---- exchanges ---- */
+
+typedef enum dn_pattern {
+    DN_MEAN,   /* n numbers: reduced to owners of shares, made there into something else if at_owner says so, gathered:
+                  as many bytes as an all-reduce */
+    DN_GATHER, /* bytes, as many as encode says: each replica decodes the messages of all, in rank order */
+    DN_PAIR,   /* n numbers: of one other replica, drawn anew in each step; of an odd number one is alone */
+} dn_pattern;
+
+/* What a message is. */
+typedef enum dn_message_of {
+    DN_OF_MESSAGE, /* memory of its own, which encode fills: numbers, or bytes (DN_GATHER) */
+    DN_OF_WEIGHT,  /* the weights, in place; only DN_MEAN without delay */
+    DN_OF_GRAD,    /* the gradient's memory, which encode may fill; only DN_MEAN without delay */
+    DN_OF_STATES,  /* of the rule: those that `takes` says; only DN_MEAN without delay, and no other hook */
+} dn_message_of;
+
+/* A message of one replica. */
+typedef struct dn_message {
+    dn_buf *numbers; /* [n]: DN_MEAN, DN_PAIR */
+    dn_bytes *bytes; /* [n]: DN_GATHER */
     size_t n;
-    dn_buf *weight;                         /* [n] */
-    dn_buf *states[DN_STRATEGY_STATES_MAX]; /* [n] each; they start at 0 */
-} dn_strategy_shard;
+    int from; /* replica */
+} dn_message;
+
+typedef struct dn_exchange {
+    dn_pattern pattern;
+    dn_message_of of;
+    dn_traffic kind;
+    /** Whether these settings use the exchange; NULL: always. */
+    bool (*used)(const dn_strategy_config *config);
+    /** Numbers (bytes: DN_GATHER) of a message of a block, at most; NULL: rows * cols numbers. */
+    size_t (*length)(const dn_strategy_config *config, size_t rows, size_t cols);
+    bool varies; /* messages may be shorter */
+    /** Steps from begin to end; NULL: 0. Messages in flight are in checkpoints as "<window>.<step>.<parameter>"; their
+     * length does not vary. */
+    uint64_t (*delay)(const dn_strategy_config *config);
+    const char *window;
+    /** With delay: steps from one message of a parameter to the next, at least; NULL: 1. As many windows there are as
+     * messages can be in flight. */
+    uint64_t (*every)(const dn_strategy_config *config);
+    /** Numbers that are averaged over the replicas before `due` is asked. probe adds this block's part to out [n_probe];
+     * parts are summed over the replica. Waits for the stream. */
+    size_t (*n_probe)(const dn_strategy_config *config);
+    dn_status (*probe)(const dn_strategy_context *c, const dn_strategy_param *x, double *out);
+    /** Whether the parameter is exchanged in this step. Of x->weight, grad and states nothing may be read, of the context
+     * not the stream. NULL: in every step. */
+    bool (*due)(const dn_strategy_context *c, const dn_strategy_param *x);
+    /** Fills the message; message->n is its length at most, which may be made less where messages vary (then it waits for the
+     * stream). NULL: it is what its memory holds. */
+    dn_status (*encode)(const dn_strategy_context *c, const dn_strategy_param *x, dn_message *message);
+    /** DN_MEAN: makes the mean of its share, in place, what all are to receive. x: the share, of the block's rows. NULL: the
+     * mean. */
+    void (*at_owner)(const dn_strategy_context *c, const dn_strategy_param *x, dn_buf *mean);
+    /** DN_GATHER: called for each replica's message, in rank order, the own among them; DN_PAIR: for the partner's, or where
+     * there is none, the own. Queues kernels only: messages stay until the end of the step. */
+    void (*decode)(const dn_strategy_context *c, const dn_strategy_param *x, const dn_message *message);
+    /** After all of a parameter has arrived. mean: DN_MEAN's, else NULL. */
+    void (*apply)(const dn_strategy_context *c, const dn_strategy_param *x, const dn_buf *mean);
+    /** Whether weights are equal in all replicas afterwards; after the rule only. NULL: not. */
+    bool (*equalizes)(const dn_strategy_config *config);
+    /** DN_OF_STATES: which, by what the rule calls them: "m" of "adamw.m". */
+    bool (*takes)(const char *state);
+    /** Elements of these stay 0 where the same element of that state of their parameter is 0; NULL: all are averaged. Needs
+     * scratch of two blocks. */
+    bool (*where)(const char *state);
+} dn_exchange;
+
+/* ---- the row ---- */
 
 typedef struct dn_strategy {
     const char *name, *help;
-    bool factors; /* the rule exchanges its low-rank factors where it has them, else gradients */
-    bool local;   /* each replica steps alone; the fields below apply to these strategies only */
+    dn_strategy_family family;
+    bool factors; /* on the whole mesh: the rule exchanges its low-rank factors where it has them, else gradients */
     /* Settings, "key=value key=value ...", under which replicas train exactly as one rank does, for
      * verification. */
     const char *lossless;
-    const char *states[DN_STRATEGY_STATES_MAX]; /* names in checkpoints, before ".<parameter>" */
-    /** Whether weights are exchanged after the step (counted from 0). Depends on the arguments alone, so that
-     * all ranks agree. */
-    bool (*due)(const dn_strategy_config *config, uint64_t step);
-    /** Initializes the states from the initial weights, which are equal in all replicas. NULL: they stay 0.
-     */
-    void (*begin)(dn_stream *s, const dn_strategy_shard *x);
-    /** In place: x->weight, the mean over the replicas, becomes the new weight of all. NULL: the mean itself.
-     */
-    void (*apply)(dn_stream *s, const dn_strategy_config *config, const dn_strategy_shard *x);
+    int lossless_replicas; /* at most; 0: any number */
+    dn_strategy_option options[DN_STRATEGY_OPTIONS_MAX]; /* ends with no key */
+    dn_state_of_strategy states[DN_STRATEGY_STATES_MAX];    /* ends with no name */
+    const dn_exchange *exchanges[DN_STRATEGY_EXCHANGES_MAX]; /* ends with NULL */
+    /** What does not go together, beyond the ranges of single options; NULL: everything does. Errors: DN_ERR_CONFIG,
+     * naming the keys. */
+    dn_status (*check)(const dn_strategy_config *config);
+    /** Numbers of scratch that hooks need for a block; NULL: none. */
+    size_t (*scratch)(const dn_strategy_config *config, size_t rows, size_t cols);
+    size_t n_numbers; /* of the context */
+    /** Initializes states whose beginning is neither 0 nor the weights; those that are sharded hold this rank's share. */
+    dn_status (*begin)(const dn_strategy_context *c, const dn_strategy_param *x);
 } dn_strategy;
 
 /** The row with that name; NULL if no strategy has it. */
 const dn_strategy *dn_strategy_find(const char *name);
+/** The index-th row, from 0; NULL beyond the last. */
+const dn_strategy *dn_strategy_at(size_t index);
 
-/** A `due`: after every sync_every-th step. */
-bool dn_strategy_every(const dn_strategy_config *config, uint64_t step);
+/** Number of states, and of exchanges. */
+int dn_strategy_n_kinds(const dn_strategy *strategy);
+int dn_strategy_n_exchanges(const dn_strategy *strategy);
+
+/** The settings of a strategy: the defaults of its options, then `settings`, "key=value key=value ..." (NULL: none).
+ * Errors: DN_ERR_CONFIG: a key that the strategy does not take, or a value out of range, or what does not go together.
+ */
+dn_status dn_strategy_configure(const dn_strategy *strategy, const char *settings, uint64_t n_steps, uint64_t seed,
+                                dn_strategy_config *config) DN_MUST_USE;
+
+/** The replica that exchanges with this one in a step's pairs: itself, if it is alone. */
+int dn_strategy_partner(uint64_t seed, uint64_t step, int n_replicas, int replica);
+
+/* ---- hooks that several share ---- */
+
+/** A `due`: after every sync_every-th step; sync_every is the first option. */
+bool dn_strategy_every(const dn_strategy_context *c, const dn_strategy_param *x);
+
+/** The layer that a parameter is of, by its name ("transformer.h.3.attn..."); -1: of none. */
+int dn_strategy_layer(const dn_param *param);
+
+/** What the context says of a model. */
+void dn_strategy_measure_model(const dn_param *params, size_t n_params, size_t *n_layers, double *n_elements);
+
+/** An `equalizes`. */
+bool dn_strategy_always(const dn_strategy_config *config);
 
 #endif

@@ -67,10 +67,12 @@ static dn_status check_free_text(const dn_key *key, const char *value, const cha
                    where, key->name);
 }
 
-/* Left to the rule, where a configuration does not give it. */
-static bool is_by_rule(const dn_key *key)
+bool *dn_config_given(dn_config *config, const dn_key *key)
 {
-    return dn_config_option(key) >= 0 && dn_key_is_null(key->initial);
+    int of_rule = dn_config_option(key), of_strategy = dn_config_strategy_option(key);
+    if (!dn_key_is_null(key->initial))
+        return NULL;
+    return of_rule >= 0 ? &config->given[of_rule] : of_strategy >= 0 ? &config->strategy_given[of_strategy] : NULL;
 }
 
 dn_status dn_config_assign(dn_config *config, const char *name, const char *value, const char *where)
@@ -91,10 +93,10 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
     }
     if (value)
         DN_TRY(check_free_text(key, value, where));
-    DN_TRY(dn_key_parse((char *)config + key->offset, option < 0 ? key : dn_option_at((size_t)option), value,
-                        where));
-    if (is_by_rule(key))
-        config->given[option] = value != NULL;
+    DN_TRY(dn_key_parse((char *)config + key->offset, option < 0 ? key : dn_option_at((size_t)option), value, where));
+    bool *given = dn_config_given(config, key);
+    if (given)
+        *given = value != NULL;
     return DN_OK;
 }
 
@@ -161,12 +163,14 @@ char *dn_config_dump(const dn_config *config)
 {
     char *text = NULL;
     size_t bytes;
+    dn_config copy = *config;
     FILE *out = open_memstream(&text, &bytes);
     if (!out)
         return NULL;
     for (const dn_key *key = dn_config_keys(); key->name; key++) {
         fprintf(out, "%s: ", key->name);
-        if (is_by_rule(key) && !config->given[dn_config_option(key)])
+        const bool *given = dn_config_given(&copy, key);
+        if (given && !*given)
             fputs("null", out);
         else
             dump_value(out, (const char *)config + key->offset, key);

@@ -1,4 +1,4 @@
-/* The table of configuration keys, but for options of rules (optim/option.h). Names and defaults are those of
+/* The table of configuration keys, but for options of rules (optim/option.h) and strategies (strategy/option.h). Names and defaults are those of
  * microsoft/dion's train.py where it has them. */
 #include "dionode/config.h"
 
@@ -8,6 +8,7 @@
 #include "optim/rule.h"
 #include "optim/rules.h"
 #include "optim/schedule.h"
+#include "strategy/option.h"
 #include "strategy/strategies.h"
 #include "shard/weights.h"
 #include "train/config_value.h"
@@ -17,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OPTIONS "" /* where those of rules are put */
+#define OPTIONS "" /* where those of rules, or of strategies, are put: by the field that they are in */
 
 #define FIELD(field) offsetof(dn_config, field)
 /* What follows the ranges is the help and, unless it is of the training, the key's role. */
@@ -103,7 +104,7 @@ static const dn_key keys[] = {
     TEXT(groups, "null", NULL,
          "[{match: GLOB, rule:, lr_scale:, weight_decay:, fraction:}, ...]: parameters by name; the first "
          "that matches counts"),
-    {.name = OPTIONS},
+    {.name = OPTIONS, .offset = FIELD(optim)},
 
     INT(dp_size, "null", 1, DN_MAX_RANKS, "replicas; null = what the other two sizes leave of the workers"),
     INT(fs_size, "null", 1, DN_MAX_RANKS, "workers that share the state of one replica; null = 1"),
@@ -113,13 +114,8 @@ static const dn_key keys[] = {
     TEXT(device, DN_DEVICE_DEFAULT, DN_DEVICE_NAMES,
          "what a worker computes on; fake finds faults of programs that run on accelerators, slowly", DN_KEY_CONDUCT),
     TEXT(strategy, "null", DN_STRATEGY_NAMES,
-         "what replicas exchange: gradients, or Dion's factors, in every step; weights now and then (the "
-         "others); "
-         "null = as replicate_mesh_grad_sync says"),
-    INT(sync_every, "30", 1, STEPS, "steps between exchanges of replicas that step alone"),
-    REAL(outer_lr, "null", 1e-9, 1e6,
-         "outer step along the replicas' mean drift; null = by the number of exchanges"),
-    REAL(outer_momentum, "null", 0, DN_DECAY_MAX, "momentum of that step; null = by the number of exchanges"),
+         "what replicas exchange, and when; null = as replicate_mesh_grad_sync says"),
+    {.name = OPTIONS, .offset = FIELD(strategy_options)},
     TEXT(link_dp, "null", NULL,
          "an emulated network between replicas, as 1Gbit:5ms: exchanges over dp take as long as there; null = none",
          DN_KEY_CONDUCT),
@@ -150,10 +146,10 @@ static const dn_key keys[] = {
     {.name = NULL},
 };
 
-/* The table above with the options of rules in their place, their offsets those in dn_config, and the script's names of
+/* The table above with the options of rules and strategies in their places, their offsets those in dn_config, and the script's names of
  * rules among those of the key `optimizer`. */
 static dn_key all[DN_KEYS_MAX + 1];
-static size_t first_option, n_options;
+static size_t first_option, n_options, first_of_strategy, n_of_strategy;
 static char optimizers[256] = DN_RULE_NAMES;
 
 static void add_option(dn_key *to, const dn_key *option)
@@ -166,19 +162,29 @@ static void add_option(dn_key *to, const dn_key *option)
         to->initial = "null";
 }
 
+static void add_strategy_option(dn_key *to, const dn_key *option, size_t index)
+{
+    *to = *option;
+    to->offset = FIELD(strategy_options) + index * sizeof(dn_option_value);
+    to->initial = dn_strategy_initial(option);
+}
+
 static void join(void)
 {
     size_t n = 0;
+    const dn_key *option;
     for (const dn_key *key = keys; key->name; key++) {
         if (strcmp(key->name, OPTIONS) != 0) {
             all[n++] = *key;
-            continue;
+        } else if (key->offset == FIELD(optim)) {
+            for (first_option = n; (option = dn_option_at(n_options)); n_options++)
+                add_option(&all[n++], option);
+        } else {
+            for (first_of_strategy = n; (option = dn_strategy_option_at(n_of_strategy)); n_of_strategy++)
+                add_strategy_option(&all[n++], option, n_of_strategy);
         }
-        first_option = n;
-        for (const dn_key *option; (option = dn_option_at(n_options)); n_options++)
-            add_option(&all[n++], option);
     }
-    assert(n <= DN_KEYS_MAX && n_options <= DN_OPTIONS_MAX);
+    assert(n <= DN_KEYS_MAX && n_options <= DN_OPTIONS_MAX && n_of_strategy <= DN_STRATEGY_KEYS_MAX);
     for (size_t i = 0; dn_rule_script(i).name; i++)
         if (strcmp(dn_rule_row(dn_rule_script(i).name)->info.name, dn_rule_script(i).name) != 0) {
             size_t used = strlen(optimizers);
@@ -200,4 +206,10 @@ int dn_config_option(const dn_key *key)
 {
     size_t i = (size_t)(key - dn_config_keys()) - first_option;
     return key >= all + first_option && i < n_options ? (int)i : -1;
+}
+
+int dn_config_strategy_option(const dn_key *key)
+{
+    size_t i = (size_t)(key - dn_config_keys()) - first_of_strategy;
+    return key >= all + first_of_strategy && i < n_of_strategy ? (int)i : -1;
 }

@@ -1,4 +1,5 @@
-/* What a configuration leaves to the rule: settings of microsoft/dion's training script (dn_rule.script). */
+/* What a configuration leaves to the rule: settings of microsoft/dion's training script (dn_rule.script); and to the
+ * strategy. */
 #include "base/fail.h"
 #include "base/key.h"
 #include "optim/rule.h"
@@ -45,7 +46,7 @@ static void append(char *text, size_t bytes, const char *a, const char *b)
     snprintf(text + used, bytes - used, "%s%s", a, b);
 }
 
-void dn_config_by_rule(const dn_key *key, char *text, size_t bytes)
+static void by_rule(const dn_key *key, char *text, size_t bytes)
 {
     setting s, next;
     const dn_key *option = NULL;
@@ -68,6 +69,74 @@ void dn_config_by_rule(const dn_key *key, char *text, size_t bytes)
         before = "; ";
     }
 }
+
+/* ---- strategies ---- */
+
+/* A strategy's own default of an option; NULL: it has no such option. */
+static const char *initial_of(const dn_strategy *strategy, const char *name)
+{
+    for (int i = 0; i < DN_STRATEGY_OPTIONS_MAX && strategy->options[i].key; i++)
+        if (strcmp(strategy->options[i].key->name, name) == 0)
+            return strategy->options[i].initial;
+    return NULL;
+}
+
+void dn_config_strategies(const dn_key *key, char *text, size_t bytes)
+{
+    *text = 0;
+    for (size_t k = 0; dn_strategy_at(k); k++)
+        if (initial_of(dn_strategy_at(k), key->name))
+            append(text, bytes, *text ? ", " : "", dn_strategy_at(k)->name);
+}
+
+/* Strategies of one default stand together. */
+static void by_strategy(const dn_key *key, char *text, size_t bytes)
+{
+    *text = 0;
+    for (size_t k = 0; dn_strategy_at(k); k++) {
+        const char *initial = initial_of(dn_strategy_at(k), key->name), *other;
+        bool told = !initial || dn_key_is_null(initial);
+        for (size_t before = 0; before < k && !told; before++)
+            told = (other = initial_of(dn_strategy_at(before), key->name)) && strcmp(other, initial) == 0;
+        for (size_t i = k; dn_strategy_at(i) && !told; i++) {
+            other = initial_of(dn_strategy_at(i), key->name);
+            if (other && strcmp(other, initial) == 0)
+                append(text, bytes, i > k ? ", " : *text ? "; " : "", dn_strategy_at(i)->name);
+        }
+        if (!told)
+            append(text, bytes, ": ", initial);
+    }
+}
+
+void dn_config_by_rule(const dn_key *key, char *text, size_t bytes)
+{
+    char strategies[512];
+    dn_config_strategies(key, strategies, sizeof strategies);
+    *text = 0;
+    if (!*strategies)
+        by_rule(key, text, bytes);
+    else if (dn_key_is_null(key->initial))
+        by_strategy(key, text, bytes);
+}
+
+dn_status dn_config_resolve_strategy(dn_config *config, const dn_strategy *strategy, dn_strategy_config *out)
+{
+    *out = (dn_strategy_config){.n_steps = (uint64_t)config->num_iterations, .seed = (uint64_t)config->seed};
+    for (int i = 0; i < DN_STRATEGY_OPTIONS_MAX && strategy->options[i].key; i++) {
+        const dn_key *key = dn_config_find(strategy->options[i].key->name);
+        dn_option_value *value = &config->strategy_options[dn_config_strategy_option(key)];
+        bool *given = dn_config_given(config, key);
+        const char *initial = strategy->options[i].initial;
+        if (given && !*given)
+            DN_TRY(dn_key_parse(value, key, dn_key_is_null(initial) ? NULL : initial, "strategy"));
+        if (given)
+            *given = true;
+        out->options[i] = *value;
+    }
+    return strategy->check ? strategy->check(out) : DN_OK;
+}
+
+/* ---- rules ---- */
 
 static const char *settings_of(const char *name)
 {

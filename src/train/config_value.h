@@ -3,15 +3,22 @@
 #define TRAIN_CONFIG_VALUE_H
 
 #include "dionode/config.h"
+#include "strategy/strategy.h"
 
 /* Room for all keys of the table. */
-enum { DN_KEYS_MAX = 128 };
+enum { DN_KEYS_MAX = 160 };
 
 /** Whether microsoft/dion's training script has the key and Dionode ignores it. */
 bool dn_key_ignored(const char *name);
 
 /** Index (dn_option_at) of the rule option that a key of the table is; -1: it is none. */
 int dn_config_option(const dn_key *key);
+
+/** Index (dn_strategy_option_at) of the strategy's option that a key of the table is; -1: it is none. */
+int dn_config_strategy_option(const dn_key *key);
+
+/** Where config says whether a key is set whose default depends on rule or strategy; NULL for other keys. */
+bool *dn_config_given(dn_config *config, const dn_key *key);
 
 /** The key of that name; NULL if there is none. */
 const dn_key *dn_config_find(const char *name);
@@ -22,6 +29,10 @@ dn_status dn_groups_parse(const char *text, const char *where, dn_named_group *g
 
 /** Sets the options that the configuration leaves to the rule, and marks them as given. Errors: DN_ERR_CONFIG. */
 dn_status dn_config_resolve(dn_config *config) DN_MUST_USE;
+
+/** The same of a strategy's options, and what a run under it is configured by. Errors: DN_ERR_CONFIG: settings that do not
+ * go together. */
+dn_status dn_config_resolve_strategy(dn_config *config, const dn_strategy *strategy, dn_strategy_config *out) DN_MUST_USE;
 
 /** Sets the key of that name; value NULL: null. Errors: DN_ERR_CONFIG, with the nearest name if there is none.
  */

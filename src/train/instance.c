@@ -51,11 +51,16 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
     *instance = (dn_instance){.plan = plan, .mesh = mesh, .stream = stream};
     DN_TRY(open_params(instance, training));
     if (training) {
-        instance->optimizer_mesh = plan->strategy->local ? dn_mesh_replica(mesh) : *mesh;
-        DN_TRY(dn_optimizer_create(&plan->optim, instance->params, plan->n_params, stream,
+        instance->optimizer_mesh = dn_strategy_mesh(plan->strategy, mesh);
+        DN_TRY(dn_optimizer_create(&plan->optim, instance->params, dn_strategy_n_stepped(plan->strategy, plan->n_params), stream,
                                    &instance->optimizer_mesh, &instance->optimizer));
-        DN_TRY(dn_strategy_open(plan->strategy, &plan->strategy_config, instance->params, plan->n_params,
-                                stream, mesh, &instance->strategy));
+        const dn_strategy_parts replicas = {.optim = &plan->optim,
+                                            .params = instance->params,
+                                            .n_params = plan->n_params,
+                                            .stream = stream,
+                                            .mesh = mesh,
+                                            .optimizer = instance->optimizer};
+        DN_TRY(dn_strategy_open(plan->strategy, &plan->strategy_config, &replicas, &instance->strategy));
     }
     if (bytes > 0)
         DN_TRY(dn_comm_alloc_device(mesh->all, bytes, &exchange));
@@ -130,10 +135,9 @@ dn_status dn_instance_loss(dn_instance *instance, dn_rows_fn *rows, void *contex
 
 /* ---- steps ---- */
 
-dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_params, dn_step_report *report)
+dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_params, double loss, dn_step_report *report)
 {
-    DN_TRY(dn_optimizer_step(instance->optimizer, step_params, report));
-    return report->skipped ? DN_OK : dn_strategy_exchange(instance->strategy, step_params->step);
+    return dn_strategy_step(instance->strategy, step_params, loss, report);
 }
 
 /* ---- replicas that differ ---- */

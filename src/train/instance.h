@@ -42,9 +42,9 @@ void dn_instance_close(dn_instance *instance);
 dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first,
                                size_t n, double *loss_sum) DN_MUST_USE;
 
-/** Collective. The optimizer's step and, unless it was skipped, what the strategy exchanges after it. As
- * dn_optimizer_step. */
-dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_params,
+/** Collective. The optimizer's step, and what the strategy exchanges before, instead of or after it: as
+ * dn_strategy_step. */
+dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_params, double loss,
                            dn_step_report *report) DN_MUST_USE;
 
 /* While replicas' weights differ (dn_strategy_apart), their mean, the consensus, is what is validated, and

@@ -173,13 +173,8 @@ static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
     plan->optim.seed = (uint64_t)c->seed;
     DN_TRY(choose_rule("optimizer", c->optimizer, &plan->optim.matrix_rule));
     DN_TRY(choose_rule("scalar_opt", c->scalar_opt, &plan->optim.scalar_rule));
-    plan->strategy_config = (dn_strategy_config){.n_steps = (uint64_t)c->num_iterations,
-                                                 .sync_every = (uint64_t)c->sync_every,
-                                                 .outer_lr = c->outer_lr,
-                                                 .outer_momentum = c->outer_momentum};
-    memcpy(plan->optim_mesh, plan->mesh, sizeof plan->optim_mesh);
-    if (plan->strategy->local)
-        plan->optim_mesh[DN_DP] = 1;
+    DN_TRY(dn_config_resolve_strategy(&plan->config, plan->strategy, &plan->strategy_config));
+    dn_strategy_mesh_size(plan->strategy, plan->mesh, plan->optim_mesh);
     const dn_key *stuck = dn_optimizer_stuck(&plan->optim);
     if (stuck)
         return dn_fail(DN_ERR_CONFIG,
@@ -243,8 +238,9 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
                             dn_weights_heap_bytes(params, plan->n_params, unit_of, plan->mesh, plan->gather),
                             dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP])};
     const size_t training[] = {dn_mesh_heap_bytes(plan->mesh), grads.used,
-                               dn_optimizer_heap_bytes(&plan->optim, params, plan->n_params, plan->optim_mesh),
-                               dn_strategy_heap_bytes(plan->strategy, params, plan->n_params, plan->mesh)};
+                               dn_optimizer_heap_bytes(&plan->optim, params,
+                                                       dn_strategy_n_stepped(plan->strategy, plan->n_params), plan->optim_mesh),
+                               dn_strategy_heap_bytes(plan->strategy, &plan->strategy_config, params, plan->n_params, plan->mesh)};
     for (int i = 0; i < 3; i++)
         plan->model_bytes = dn_size_add(plan->model_bytes, model[i]);
     plan->arena_bytes = plan->model_bytes;

@@ -1,6 +1,7 @@
 #include "train/report.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "dionode/blas.h"
 #include "dionode/topo.h"
 #include "optim/named_group.h"
@@ -9,6 +10,8 @@
 
 #include <math.h>
 #include <stdio.h>
+
+enum { MANY_STEPS = 500 };
 
 /* Bytes of this rank's gradients that have copies on other ranks: what a full all-reduce of them takes. */
 static double uncompressed_bytes(const dn_run *run)
@@ -150,12 +153,12 @@ static double modelled_bytes(const dn_run *run, bool whole, uint64_t step)
     dn_traffic_model model = {0};
     double bytes = 0;
     config.compress = config.compress && !whole;
-    dn_traffic_of_optimizer(&config, instance->params, plan->n_params,
-                            whole ? instance->mesh : &instance->optimizer_mesh, instance->optimizer, step,
-                            &model);
+    const dn_strategy_case strategy = {plan->strategy, &plan->strategy_config, instance->optimizer, NULL};
+    size_t n_stepped = whole ? plan->n_params : dn_strategy_n_stepped(plan->strategy, plan->n_params);
+    dn_traffic_of_optimizer(&config, instance->params, n_stepped, whole ? instance->mesh : &instance->optimizer_mesh,
+                            instance->optimizer, step, &model);
     if (!whole)
-        dn_traffic_of_strategy(plan->strategy, &plan->strategy_config, instance->params, plan->n_params,
-                               instance->mesh, step, &model);
+        dn_traffic_of_strategy(&strategy, instance->params, plan->n_params, instance->mesh, step, &model);
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
             if (kind != DN_TRAFFIC_CONTROL)
@@ -163,14 +166,18 @@ static double modelled_bytes(const dn_run *run, bool whole, uint64_t step)
     return bytes;
 }
 
-/* The mean over the steps from one exchange of momenta, or of weights, to the next. */
+/* The mean over the steps from one exchange of momenta to the next; of strategies that exchange now and then, over so many
+ * that each of their exchanges comes often. */
 static double mean_bytes(const dn_run *run, bool whole)
 {
     const dn_plan *plan = &run->plan;
-    double every =
-        plan->strategy->local ? (double)plan->strategy_config.sync_every : plan->optim.momentum_sync_every;
-    double plain = modelled_bytes(run, whole, 0);
-    return every > 1 ? plain + (modelled_bytes(run, whole, (uint64_t)every - 1) - plain) / every : plain;
+    double every = (double)plan->optim.momentum_sync_every, plain = modelled_bytes(run, whole, 0), sum = 0;
+    if (whole || plan->strategy->family == DN_ON_WHOLE_MESH)
+        return every > 1 ? plain + (modelled_bytes(run, whole, (uint64_t)every - 1) - plain) / every : plain;
+    uint64_t n = dn_min((size_t)plan->config.num_iterations, MANY_STEPS);
+    for (uint64_t step = 0; step < n; step++)
+        sum += modelled_bytes(run, whole, step);
+    return sum / (double)n;
 }
 
 /* After the first step, as the traffic of passes and orthonormalization is measured; the rest is modelled. */
@@ -199,6 +206,7 @@ static double step_bytes(const dn_step_result *r)
 static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
 {
     double payload[DN_N_TRAFFIC] = {0}, moved = 0;
+    bool apart = run->plan.strategy->family != DN_ON_WHOLE_MESH; /* others exchange nothing of the kind */
     for (int axis = 0; axis < DN_N_AXES; axis++)
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
             payload[kind] += (double)r->stats[axis].payload[kind];
@@ -232,6 +240,8 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_weights", payload[DN_TRAFFIC_WEIGHTS]},
         {"bytes_activations", payload[DN_TRAFFIC_ACTIVATIONS]},
         {"bytes_momentum", payload[DN_TRAFFIC_MOMENTUM]},
+        {"bytes_delta", apart ? payload[DN_TRAFFIC_DELTA] : NAN},
+        {"bytes_probe", apart ? payload[DN_TRAFFIC_PROBE] : NAN},
         {"bytes_control", payload[DN_TRAFFIC_CONTROL]},
         {"bytes_uncompressed", uncompressed_bytes(run)},
         {"bytes_moved", moved},

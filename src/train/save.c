@@ -190,6 +190,7 @@ dn_status dn_run_save(dn_run *run)
     dn_run_enter(run, "saving checkpoint");
     DN_TRY(dn_stream_sync(run->stream));
     DN_TRY(dn_comm_barrier(run->comm)); /* everybody's momentum is complete */
+    DN_TRY(dn_strategy_show(run->instance.strategy));
     if (dn_strategy_apart(run->instance.strategy))
         DN_TRY(dn_instance_form_consensus(&run->instance));
     DN_TRY(save_all(run));
@@ -285,21 +286,33 @@ static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, siz
     return DN_OK;
 }
 
+static bool has_state(const dn_checkpoint *checkpoint, const char *state)
+{
+    char name[DN_TENSOR_NAME_MAX];
+    replica_name(name, state, 0);
+    return dn_checkpoint_has(checkpoint, state) || dn_checkpoint_has(checkpoint, name);
+}
+
 /* Whether the run takes up another strategy than the checkpoint's: the file has none of its states. */
 static bool is_new(const dn_run *run, const dn_checkpoint *checkpoint)
 {
     return dn_strategy_n_states(run->instance.strategy) > 0 &&
-           !dn_checkpoint_has(checkpoint, dn_strategy_state(run->instance.strategy, 0)->name);
+           !has_state(checkpoint, dn_strategy_state(run->instance.strategy, 0)->name);
 }
 
-/* As many replicas as were saved apart take up their own weights, if they may be apart; all others the
- * consensus. Strategy's states are those of a beginning, unless the checkpoint has them. */
-static dn_status restore_weights(dn_run *run, const dn_checkpoint *checkpoint, int n_saved)
+static bool has_message(void *checkpoint, const char *name)
+{
+    return has_state(checkpoint, name);
+}
+
+/* As many replicas as were saved apart take up their own weights, and their messages in flight, if they may be apart; all
+ * others the consensus. Strategy's states are those of a beginning, unless the checkpoint has them. */
+static dn_status restore_weights(dn_run *run, dn_checkpoint *checkpoint, int n_saved, uint64_t step)
 {
     char name[DN_TENSOR_NAME_MAX];
     replica_name(name, run->instance.params[0].tensor.name, 0);
-    bool apart = dn_checkpoint_has(checkpoint, name) && run->plan.strategy->local &&
-                 !is_new(run, checkpoint) && n_saved == run->plan.mesh[DN_DP];
+    bool own = !is_new(run, checkpoint) && n_saved == run->plan.mesh[DN_DP];
+    bool apart = own && dn_checkpoint_has(checkpoint, name) && run->plan.strategy->family == DN_AFTER_RULE;
     for (size_t i = 0; i < run->plan.n_params; i++) {
         const dn_param *p = &run->instance.params[i];
         replica_name(name, p->tensor.name, run->mesh->at[DN_DP]);
@@ -307,16 +320,20 @@ static dn_status restore_weights(dn_run *run, const dn_checkpoint *checkpoint, i
                              p->block, p->weight));
     }
     dn_strategy_set_apart(run->instance.strategy, apart);
-    return dn_strategy_begin(run->instance.strategy);
+    DN_TRY(dn_strategy_begin(run->instance.strategy));
+    if (own)
+        dn_strategy_resume(run->instance.strategy, step, has_message, checkpoint);
+    return DN_OK;
 }
 
-static dn_status restore_states(dn_run *run, const dn_checkpoint *checkpoint, int n_saved)
+static dn_status restore_states(dn_run *run, dn_checkpoint *checkpoint, int n_saved, uint64_t step)
 {
-    DN_TRY(restore_weights(run, checkpoint, n_saved));
-    size_t n = is_new(run, checkpoint) ? dn_optimizer_n_states(run->instance.optimizer)
-                                       : dn_instance_n_states(&run->instance);
-    for (size_t i = 0; i < n; i++)
-        DN_TRY(restore_state(run, checkpoint, i, n_saved));
+    DN_TRY(restore_weights(run, checkpoint, n_saved, step));
+    size_t of_optimizer = dn_optimizer_n_states(run->instance.optimizer);
+    for (size_t i = 0; i < dn_instance_n_states(&run->instance); i++)
+        if (i < of_optimizer || has_state(checkpoint, dn_instance_state(&run->instance, i)->name))
+            DN_TRY(restore_state(run, checkpoint, i, n_saved));
+    DN_TRY(dn_strategy_restored(run->instance.strategy));
     return dn_stream_sync(run->stream);
 }
 
@@ -399,7 +416,7 @@ static dn_status restore(dn_run *run, const char *path)
         status = dn_plan_same_tokenizer(dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer")),
                                         run->tokenizer, "training files");
     if (status == DN_OK)
-        status = restore_states(run, checkpoint, n_saved);
+        status = restore_states(run, checkpoint, n_saved, step);
     if (status == DN_OK)
         status = dn_finite_check(&run->instance, path, "move it away to go on from an older generation", dn_run_tick, run);
     if (status == DN_OK) {

@@ -71,7 +71,7 @@ dn_status dn_run_step(dn_run *run)
                              .report = {.skipped = true, .grad_norm = NAN, .clip = 1}};
     double optimizing = dn_clock_s(), none = 0;
     if (isfinite(result.loss))
-        DN_TRY(dn_instance_step(&run->instance, &result.step_params, &result.report));
+        DN_TRY(dn_instance_step(&run->instance, &result.step_params, result.loss, &result.report));
     result.optimizer_s = dn_clock_s() - optimizing;
     DN_TRY(dn_run_end_pass(run, &none)); /* until all have finished reading what this rank will overwrite */
     collect_stats(run, &result);

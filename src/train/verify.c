@@ -10,6 +10,7 @@
 #include "report/json_file.h"
 #include "report/progress.h"
 #include "train/config_diff.h"
+#include "train/config_value.h"
 #include "train/verify_case.h"
 
 #include <jansson.h>
@@ -64,8 +65,11 @@ static dn_status options_of(const dn_verification *what, const dn_verify_case *v
                             dn_verify_options *options)
 {
     size_t shown, largest;
+    const dn_strategy *strategy;
+    DN_TRY(dn_plan_strategy(&vcase->config, &strategy));
     *options = dn_verify_defaults();
     options->max_ranks = most_ranks(what);
+    options->max_replicas = strategy->lossless_replicas;
     memcpy(options->mesh, what->mesh, sizeof options->mesh);
     DN_TRY(largest_heap(what, vcase, &options->heap_bytes));
     DN_TRY(dn_verify_case_shown_bytes(vcase, &shown, &largest));
@@ -172,7 +176,7 @@ static dn_status work(const dn_config *config, const dn_verification *what, dn_c
         .n_steps = what->n_steps,
         /* replicas round momenta of their own to bfloat16 */
         .apart = has_replicas(what) && config->optim.state_precision == DN_PRECISION_BFLOAT16 &&
-                 dn_plan_strategy(config, &strategy) == DN_OK && (strategy->factors || strategy->local)};
+                 dn_plan_strategy(config, &strategy) == DN_OK && (strategy->factors || strategy->family == DN_AFTER_RULE)};
     DN_TRY(dn_verify_inject(what->inject ? what->inject : "none"));
     DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &vcase.stream));
     dn_status status = n_ranks_of(what->mesh) ? count_links(&vcase, comm) : DN_OK;
@@ -212,19 +216,25 @@ static dn_status find_double(char path[DN_PATH_MAX])
                    path);
 }
 
-/* Replicas that step locally equal one rank only with some settings. */
+/* Strategies whose replicas do not average gradients are one rank only under some settings. */
 static dn_status check_lossless(const dn_config *config, const dn_verification *what)
 {
     const dn_strategy *strategy;
-    char settings[128], changes[600];
-    dn_config lossless = *config;
+    dn_strategy_config unused;
+    char settings[256], changes[600];
+    dn_config now = *config, lossless = *config;
     DN_TRY(dn_plan_strategy(config, &strategy));
-    if (!strategy->local || !has_replicas(what))
+    if (strategy->family == DN_ON_WHOLE_MESH || !has_replicas(what))
         return DN_OK;
     snprintf(settings, sizeof settings, "%s", strategy->lossless);
     for (char *rest, *one = strtok_r(settings, " ", &rest); one; one = strtok_r(NULL, " ", &rest))
         DN_TRY(dn_config_set(&lossless, one));
-    if (dn_config_differences(config, &lossless, DN_KEY_TRAINING, changes, sizeof changes) == 0)
+    DN_TRY(dn_config_resolve_strategy(&now, strategy, &unused));
+    DN_TRY(dn_config_resolve_strategy(&lossless, strategy, &unused));
+    if (strategy->lossless_replicas && what->mesh[DN_DP] > strategy->lossless_replicas)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s equals training on one rank only with dp of at most %d", strategy->name,
+                       strategy->lossless_replicas);
+    if (dn_config_differences(&now, &lossless, DN_KEY_TRAINING, changes, sizeof changes) == 0)
         return DN_OK;
     return dn_fail(DN_ERR_CONFIG, "strategy %s equals training on one rank only with %s: change %s",
                    strategy->name, strategy->lossless, changes);

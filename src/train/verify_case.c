@@ -251,6 +251,9 @@ static dn_status show_states(trial *t, uint64_t step)
 {
     char line[DN_VERIFY_LINE_MAX];
     for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
+        size_t of_optimizer = dn_optimizer_n_states(t->instance.optimizer);
+        if (i >= of_optimizer && dn_strategy_state_is_cut(t->instance.strategy, i - of_optimizer))
+            continue; /* one rank has no such tensor */
         const dn_tensor *state = dn_instance_state(&t->instance, i);
         dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
         unsigned replicas = replicas_of(t, i);
@@ -344,8 +347,7 @@ static dn_status show_way(trial *t, dn_axis axis, int way)
     return dn_verify_bytes(t->v, line, counted, expected, way == SENT ? (double)counted : cluster);
 }
 
-/* The traffic model of the first step: passes over this rank's rows, the optimizer's step, the strategy's
- * exchange. */
+/* What the first step must exchange: passes over this rank's rows, the optimizer's step. */
 static dn_status predict_first(trial *t)
 {
     const dn_plan *plan = &t->plan;
@@ -365,10 +367,8 @@ static dn_status predict_first(trial *t)
                 dn_traffic_add(&t->model, DN_AXIS(DN_TP), as, DN_TRAFFIC_ACTIVATIONS, tp[as]);
             left -= B;
         }
-        dn_traffic_of_optimizer(&plan->optim, params, plan->n_params, &instance->optimizer_mesh,
-                                instance->optimizer, 0, &t->model);
-        dn_traffic_of_strategy(plan->strategy, &plan->strategy_config, params, plan->n_params, t->mesh, 0,
-                               &t->model);
+        dn_traffic_of_optimizer(&plan->optim, params, dn_strategy_n_stepped(plan->strategy, plan->n_params),
+                                &instance->optimizer_mesh, instance->optimizer, 0, &t->model);
     }
     dn_status status =
         params && unit_of ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", plan->n_params);
@@ -402,22 +402,23 @@ static dn_status show_traffic(trial *t)
 
 /* ---- a step ---- */
 
-static dn_status show_loss(trial *t, double loss_sum)
+/* *loss: a step's, in and out: this rank's sum, the mean of all. */
+static dn_status show_loss(trial *t, double *loss)
 {
-    double shared[2] = {t->mesh->at[DN_TP] == 0 ? loss_sum : 0.0,
+    double shared[2] = {t->mesh->at[DN_TP] == 0 ? *loss : 0.0,
                         dn_comm_stop_requested(t->mesh->all) ? 1.0 : 0.0};
     DN_TRY(dn_comm_all_reduce_scalars(t->mesh->all, shared, 2, DN_SUM));
     if (shared[1] > 0)
         return dn_fail(DN_ERR_PEER, "stopped by a signal");
-    return dn_verify_scalar(t->v, "loss",
-                            shared[0] / (double)((size_t)t->plan.config.batch_size * t->plan.spec.T));
+    *loss = shared[0] / (double)((size_t)t->plan.config.batch_size * t->plan.spec.T);
+    return dn_verify_scalar(t->v, "loss", *loss);
 }
 
 static dn_status take_step(trial *t, uint64_t step)
 {
     uint64_t n = (uint64_t)t->plan.config.batch_size;
     bool first = step == 0, shown = first || step + 1 == (uint64_t)t->vcase->n_steps;
-    double loss_sum;
+    double loss;
     dn_step_report report;
     dn_comm_tick(t->mesh->all, step + 1, "verify");
     if (dn_verify_rounding(t->v))
@@ -426,18 +427,22 @@ static dn_status take_step(trial *t, uint64_t step)
     if (first)
         DN_TRY(predict_first(t));
     dn_rows_fn *rows = dn_planted(t->v, DN_BUG_WRONG_ROWS) ? draw_row_of_first : draw_row;
-    DN_TRY(dn_instance_gradient(&t->instance, rows, t, step * n, n, &loss_sum));
+    DN_TRY(dn_instance_gradient(&t->instance, rows, t, step * n, n, &loss));
     take_stats(t, first);
-    DN_TRY(show_loss(t, loss_sum));
+    DN_TRY(show_loss(t, &loss));
     if (shown)
         DN_TRY(show_params(t, "gradient", true, step + 1));
     take_stats(t, false);
-    DN_TRY(dn_instance_step(&t->instance, &(dn_step_params){step, t->plan.config.lr, 1}, &report));
+    DN_TRY(dn_instance_step(&t->instance, &(dn_step_params){step, t->plan.config.lr, 1}, loss, &report));
     take_stats(t, first);
     if (dn_verify_rounding(t->v) && rounds_differently(t))
         DN_TRY(round_states(t, step));
     if (first) {
-        dn_traffic_of_orthonormalizing(&t->plan.optim, t->instance.params, t->plan.n_params,
+        const dn_strategy_case replicas = {t->plan.strategy, &t->plan.strategy_config, t->instance.optimizer,
+                                           t->instance.strategy};
+        dn_traffic_of_strategy(&replicas, t->instance.params, t->plan.n_params, t->mesh, step, &t->model);
+        dn_traffic_of_orthonormalizing(&t->plan.optim, t->instance.params,
+                                       dn_strategy_n_stepped(t->plan.strategy, t->plan.n_params),
                                        &t->instance.optimizer_mesh, t->instance.optimizer, &t->model);
         DN_TRY(show_traffic(t));
     }
@@ -522,7 +527,8 @@ static dn_status run(trial *t)
     DN_TRY(plant(t));
     for (uint64_t step = 0; step < (uint64_t)vcase->n_steps; step++)
         DN_TRY(take_step(t, step));
-    DN_TRY(show_replicas(t));
+    if (!dn_strategy_apart(t->instance.strategy))
+        DN_TRY(show_replicas(t));
     return dn_verify_amount(t->v, "memory a rank", dn_comm_heap_mark(t->mesh->all) + t->plan.private_bytes);
 }
 

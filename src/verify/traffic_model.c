@@ -6,6 +6,8 @@
 #include "shard/layout.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 void dn_traffic_add(dn_traffic_model *model, unsigned axes, int as, dn_traffic kind, uint64_t bytes)
 {
@@ -311,19 +313,99 @@ void dn_traffic_of_optimizer(const dn_optim_config *config, const dn_param *para
         dn_traffic_add(model, all | DN_AXIS(DN_DP), DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
 }
 
-void dn_traffic_of_strategy(const dn_strategy *strategy, const dn_strategy_config *config,
-                            const dn_param *params, size_t n_params, const dn_mesh *mesh, uint64_t step,
-                            dn_traffic_model *model)
+/* ---- strategies ---- */
+
+/* A mean over replicas of x [rows, cols]. */
+static void add_mean(dn_traffic_model *model, const dn_mesh *mesh, dn_traffic kind, size_t rows, size_t row_bytes)
 {
-    const unsigned dp = DN_AXIS(DN_DP);
-    bool exchanges = strategy->local && strategy->due(config, step) && mesh->size[DN_DP] > 1;
-    for (size_t i = 0; exchanges && i < n_params; i++) {
-        matrix x = matrix_of(&params[i], 1, 0, mesh);
-        size_t row = dn_range_size(x.col) * sizeof(dn_real);
-        add_reduce(model, dp, DN_TRAFFIC_WEIGHTS, x.row, row);
-        add_gather(model, mesh, dp, DN_TRAFFIC_WEIGHTS, x.row, row);
+    const dn_range all = {0, rows};
+    add_reduce(model, DN_AXIS(DN_DP), kind, all, row_bytes);
+    add_gather(model, mesh, DN_AXIS(DN_DP), kind, all, row_bytes);
+}
+
+/* The states of the rule that an exchange takes. */
+static void add_rule_states(const dn_exchange *e, const dn_mesh *mesh, const dn_optimizer *optimizer, dn_traffic_model *model)
+{
+    for (size_t i = 0; i < dn_optimizer_n_states(optimizer); i++) {
+        const dn_tensor *state = dn_optimizer_state(optimizer, i);
+        const dn_block own = dn_optimizer_state_shard(optimizer, i, dn_comm_rank(mesh->all)).block;
+        char name[DN_TENSOR_NAME_MAX];
+        const char *at = strchr(state->name, '.') + 1; /* "m" of "adamw.m.<parameter>" */
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, "."), at);
+        if (e->takes(name))
+            add_mean(model, mesh, e->kind, own.rows, own.cols * dn_type_bytes(state->type));
     }
     end_batch(model, mesh);
+}
+
+/* One message of a block [rows, cols] of this rank: n numbers, or bytes. */
+static void add_message(const dn_exchange *e, const dn_mesh *mesh, size_t n, size_t rows, size_t cols, bool alone,
+                        dn_traffic_model *model)
+{
+    switch (e->pattern) {
+    case DN_MEAN:
+        add_mean(model, mesh, e->kind, e->length ? n : rows, (e->length ? 1 : cols) * sizeof(dn_real));
+        break;
+    case DN_GATHER: /* with its length, where that may be less */
+        dn_traffic_add(model, DN_AXIS(DN_DP), DN_ALL_GATHER, e->kind, n + (e->varies ? sizeof(uint64_t) : 0));
+        break;
+    case DN_PAIR:
+        dn_traffic_add(model, DN_AXIS(DN_DP), DN_N_COLLECTIVES, e->kind, alone ? 0 : n * sizeof(dn_real));
+        break;
+    }
+}
+
+static void add_exchange(const dn_strategy_case *s, const dn_param *params, size_t n_params, const dn_mesh *mesh, int index,
+                         uint64_t step, dn_traffic_model *model)
+{
+    static const double none[DN_STRATEGY_PROBE_MAX];
+    const dn_exchange *e = s->strategy->exchanges[index];
+    uint64_t delay = e->delay ? e->delay(s->config) : 0, begun = step - delay;
+    dn_strategy_context c = {.config = s->config, .step = begun, .replica = mesh->at[DN_DP],
+                             .n_replicas = mesh->size[DN_DP], .probe = none};
+    dn_strategy_measure_model(params, n_params, &c.n_layers, &c.n_elements);
+    bool alone = dn_strategy_partner(s->config->seed, begun, c.n_replicas, c.replica) == c.replica, any = false;
+    unsigned all = dn_axes_of(mesh->size, DN_ALL_AXES);
+    if (e->n_probe && all)
+        dn_traffic_add(model, all, DN_ALL_REDUCE, DN_TRAFFIC_PROBE, e->n_probe(s->config) * sizeof(double));
+    for (size_t i = 0; i < n_params && c.n_replicas > 1 && step >= delay; i++) {
+        const matrix own = matrix_of(&params[i], 1, 0, mesh);
+        size_t rows = dn_range_size(own.row), cols = dn_range_size(own.col);
+        const dn_strategy_param x = {.param = &params[i], .index = i, .n_params = n_params, .rows = rows, .cols = cols,
+                                     .n = rows * cols};
+        dn_strategy_sent last = {.sent = !e->due || e->due(&c, &x), .n = e->length ? e->length(s->config, rows, cols) : x.n};
+        if (s->run && (e->n_probe || e->varies))
+            last = dn_strategy_last(s->run, index, i);
+        if (last.sent && e->of != DN_OF_STATES)
+            add_message(e, mesh, last.n, rows, cols, alone, model);
+        any = any || last.sent;
+    }
+    if (any && e->of == DN_OF_STATES)
+        add_rule_states(e, mesh, s->optimizer, model);
+}
+
+void dn_traffic_of_strategy(const dn_strategy_case *s, const dn_param *params, size_t n_params, const dn_mesh *mesh,
+                            uint64_t step, dn_traffic_model *model)
+{
+    const unsigned replica = dn_axes_of(mesh->size, DN_ALL_AXES & ~DN_AXIS(DN_DP));
+    const dn_strategy *strategy = s->strategy;
+    if (strategy->family == DN_ON_WHOLE_MESH)
+        return;
+    for (size_t i = 0; i < n_params && strategy->family != DN_AFTER_RULE; i++) { /* copies of gradients in a replica */
+        const matrix x = matrix_of(&params[i], 1, 0, mesh);
+        unsigned copies = x.rest & replica;
+        add_reduce(model, copies, DN_TRAFFIC_GRADIENT, x.row, dn_range_size(x.col) * sizeof(dn_real));
+        add_gather(model, mesh, copies, DN_TRAFFIC_GRADIENT, x.row, dn_range_size(x.col) * sizeof(dn_real));
+    }
+    if (strategy->family == DN_BEFORE_RULE) { /* whether all gradients are finite, before anything is made of them */
+        if (replica)
+            dn_traffic_add(model, replica, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
+        if (mesh->size[DN_DP] > 1)
+            dn_traffic_add(model, replica | DN_AXIS(DN_DP), DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
+    }
+    for (int k = 0; k < dn_strategy_n_exchanges(strategy); k++)
+        if (!strategy->exchanges[k]->used || strategy->exchanges[k]->used(s->config))
+            add_exchange(s, params, n_params, mesh, k, step, model);
 }
 
 /* Each unit's weights are read on the way forward and again on the way back, but the last one's once for

@@ -11,7 +11,7 @@
 #define VERIFY_TRAFFIC_MODEL_H
 
 #include "dionode/mesh.h"
-#include "strategy/strategy.h"
+#include "strategy/engine.h"
 #include "shard/optimizer.h"
 
 typedef struct dn_traffic_model {
@@ -51,10 +51,18 @@ typedef struct dn_orth_traffic {
 dn_orth_traffic dn_traffic_of_orth(size_t m, size_t r, const dn_orth_rounds *rounds, size_t rows,
                                    size_t owner_rows, bool owns);
 
-/** The exchange of a strategy with local replicas after that step. */
-void dn_traffic_of_strategy(const dn_strategy *strategy, const dn_strategy_config *config,
-                            const dn_param *params, size_t n_params, const dn_mesh *mesh, uint64_t step,
-                            dn_traffic_model *model);
+/* A strategy in a run. */
+typedef struct dn_strategy_case {
+    const dn_strategy *strategy;
+    const dn_strategy_config *config;
+    const dn_optimizer *optimizer;
+    const dn_strategy_run *run; /* what depends on numbers (probes, lengths) is asked of its last step; NULL: probes are 0
+                                   and messages as long as they can be */
+} dn_strategy_case;
+
+/** What a strategy exchanges in that step, beyond the optimizer. */
+void dn_traffic_of_strategy(const dn_strategy_case *strategy, const dn_param *params, size_t n_params, const dn_mesh *mesh,
+                            uint64_t step, dn_traffic_model *model);
 
 /** Weights and gradients over fs in one forward and backward pass through all units; unit_of [n_params]
  * ascends. tied: the first unit has the head's weights too, and no unit stands behind the blocks. */

@@ -82,7 +82,8 @@ static dn_status add_mesh(comparison *c, int dp, int fs, int tp)
 /* All factorizations of a number of ranks, most replicas first. */
 static dn_status add_meshes_of(comparison *c, int n)
 {
-    for (int dp = n; dp >= 1; dp--)
+    int most = c->options->max_replicas;
+    for (int dp = most && most < n ? most : n; dp >= 1; dp--)
         for (int fs = n / dp; n % dp == 0 && fs >= 1; fs--)
             if (n / dp % fs == 0)
                 DN_TRY(add_mesh(c, dp, fs, n / dp / fs));

@@ -105,6 +105,8 @@ static void run_vectors(dn_stream *s, dn_buf *const *b, double *host, const void
     s->kernels->axpby(s, b[2], 1.5, b[4], -0.25, n);
     s->kernels->relu2_forward(s, b[3], n);
     s->kernels->sum_squares(s, host, b[4], n);
+    s->kernels->dot(s, host + 1, b[4], b[5], n);
+    s->kernels->clear_where_zero(s, b[6], b[3], n); /* half of b[3] is 0 */
 }
 
 static void vector_operations_agree(void **state)
@@ -112,9 +114,9 @@ static void vector_operations_agree(void **state)
     for (size_t i = 0; i < N_LENGTHS; i++) {
         size_t n = lengths[i];
         trial t = {.arrays = {nan_array(n), nan_array(n), random_array(n, 1, 1), random_array(n, 2, 1),
-                              random_array(n, 3, 1)},
-                   .n_arrays = 5,
-                   .n_host = 1,
+                              random_array(n, 3, 1), random_array(n, 4, 1), random_array(n, 5, 1)},
+                   .n_arrays = 7,
+                   .n_host = 2,
                    .host_tolerance = SUM_IN_DOUBLE,
                    .same_bits = true};
         t.arrays[0].ulps = t.arrays[1].ulps = 0;

@@ -37,16 +37,16 @@ void DN_CPU(axpby)(dn_stream *s, dn_buf *y, double a, const dn_buf *x, double b,
         axpby_block(dn_host(y) + at, (dn_real)a, dn_host(x) + at, (dn_real)b, dn_min(n - at, DN_CPU_BLOCK));
 }
 
-static double sum_squares_block(const dn_real *x, size_t n)
+static double dot_block(const dn_real *x, const dn_real *y, size_t n)
 {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (size_t i = 0; i < n; i++)
-        sum += (double)x[i] * (double)x[i];
+        sum += (double)x[i] * (double)y[i];
     return sum;
 }
 
-void DN_CPU(sum_squares)(dn_stream *s, double *host_out, const dn_buf *x, size_t n)
+void DN_CPU(dot)(dn_stream *s, double *host_out, const dn_buf *x, const dn_buf *y, size_t n)
 {
     *host_out = 0;
     size_t n_blocks = dn_blocks(n, DN_CPU_BLOCK);
@@ -55,10 +55,24 @@ void DN_CPU(sum_squares)(dn_stream *s, double *host_out, const dn_buf *x, size_t
         return;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
     for (size_t b = 0; b < n_blocks; b++)
-        partial[b] =
-            sum_squares_block(dn_host(x) + b * DN_CPU_BLOCK, dn_min(n - b * DN_CPU_BLOCK, DN_CPU_BLOCK));
+        partial[b] = dot_block(dn_host(x) + b * DN_CPU_BLOCK, dn_host(y) + b * DN_CPU_BLOCK,
+                               dn_min(n - b * DN_CPU_BLOCK, DN_CPU_BLOCK));
     for (size_t b = 0; b < n_blocks; b++)
         *host_out += partial[b];
+}
+
+void DN_CPU(sum_squares)(dn_stream *s, double *host_out, const dn_buf *x, size_t n)
+{
+    DN_CPU(dot)(s, host_out, x, x, n);
+}
+
+void DN_CPU(clear_where_zero)(dn_stream *s, dn_buf *x, const dn_buf *u, size_t n)
+{
+    dn_real *out = dn_host(x);
+    const dn_real *with = dn_host(u);
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
+    for (size_t i = 0; i < n; i++)
+        out[i] = with[i] == 0 ? 0 : out[i];
 }
 
 static void relu2_forward_block(dn_real *x, size_t n)

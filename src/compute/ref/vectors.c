@@ -64,6 +64,20 @@ void dn_ref_sum_squares(dn_stream *s, double *host_out, const dn_buf *x, size_t 
         *host_out += (double)dn_host(x)[i] * (double)dn_host(x)[i];
 }
 
+void dn_ref_dot(dn_stream *s, double *host_out, const dn_buf *x, const dn_buf *y, size_t n)
+{
+    *host_out = 0;
+    for (size_t i = 0; i < n; i++)
+        *host_out += (double)dn_host(x)[i] * (double)dn_host(y)[i];
+}
+
+void dn_ref_clear_where_zero(dn_stream *s, dn_buf *x, const dn_buf *u, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (dn_host(u)[i] == 0)
+            dn_host(x)[i] = 0;
+}
+
 void dn_ref_adamw(dn_stream *s, dn_buf *x, dn_buf *m, dn_buf *v, const dn_buf *g, size_t n,
                   const dn_adamw_step *step)
 {

@@ -1,0 +1,363 @@
+/* Exchanges: messages are made and moved, and what has arrived is taken up. */
+#include "base/fail.h"
+#include "base/random.h"
+#include "comm/world.h"
+#include "device/device.h"
+#include "strategy/run.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+
+dn_strategy_context dn_strategy_context_of(const dn_strategy_run *r, const dn_exchange_run *e, uint64_t step)
+{
+    return (dn_strategy_context){.config = &r->config,
+                                 .stream = r->parts.stream,
+                                 .step = step,
+                                 .replica = r->parts.mesh->at[DN_DP],
+                                 .n_replicas = r->parts.mesh->size[DN_DP],
+                                 .n_layers = r->n_layers,
+                                 .n_elements = r->n_elements,
+                                 .probe = e ? e->probe : NULL,
+                                 .loss = r->loss,
+                                 .numbers = r->numbers,
+                                 .scratch = r->scratch};
+}
+
+static dn_comm *replicas_of(const dn_strategy_run *r)
+{
+    return dn_mesh_comm(r->parts.mesh, DN_AXIS(DN_DP));
+}
+
+/* ---- probes ---- */
+
+/* Along axes that cut neither rows nor columns all ranks have the same block: one of them tells of it. */
+static bool tells(const dn_strategy_run *r, const dn_param *p)
+{
+    for (dn_axis axis = DN_DP + 1; axis < DN_N_AXES; axis++)
+        if (r->parts.mesh->at[axis] > 0 && !(dn_tensor_axes(&p->tensor) & DN_AXIS(axis)))
+            return false;
+    return true;
+}
+
+static dn_status take_probe(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    const dn_strategy_context c = dn_strategy_context_of(r, e, step);
+    memset(e->probe, 0, e->n_probe * sizeof *e->probe);
+    for (size_t i = 0; i < r->n_params; i++)
+        if (tells(r, &r->parts.params[i]))
+            DN_TRY(e->row->probe(&c, &r->blocks[i], e->probe));
+    DN_TRY(dn_comm_all_reduce(r->parts.mesh->all, e->probe, e->n_probe, DN_F64, DN_SUM, DN_TRAFFIC_PROBE));
+    for (size_t k = 0; k < e->n_probe; k++)
+        e->probe[k] /= c.n_replicas;
+    return DN_OK;
+}
+
+/* ---- begin ---- */
+
+dn_message dn_strategy_message(const dn_strategy_run *r, const dn_exchange_run *e, const dn_window_message *m, size_t param)
+{
+    const dn_strategy_param *x = &r->blocks[param];
+    dn_message message = m->message;
+    message.n = e->row->length ? e->row->length(&r->config, x->rows, x->cols) : x->n;
+    message.from = r->parts.mesh->at[DN_DP];
+    if (e->row->of != DN_OF_MESSAGE)
+        message.numbers = e->row->of == DN_OF_GRAD ? x->grad : x->weight;
+    return message;
+}
+
+dn_window_message *dn_strategy_window(const dn_exchange_run *e, size_t param, uint64_t step)
+{
+    for (size_t k = param * e->depth; k < (param + 1) * e->depth; k++)
+        if (e->messages[k].begun == step + 1)
+            return &e->messages[k];
+    return NULL;
+}
+
+/* Takes a window for each parameter whose message begins in this step; whether there are any. */
+static bool find_due(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    const dn_strategy_context c = dn_strategy_context_of(r, e, step);
+    bool any = false;
+    for (size_t i = 0; i < r->n_params; i++) {
+        if (e->row->due && !e->row->due(&c, &r->blocks[i]))
+            continue;
+        dn_window_message *m = dn_strategy_window(e, i, UINT64_MAX);
+        assert(m);
+        m->begun = step + 1;
+        any = true;
+    }
+    return any;
+}
+
+static dn_status begin(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    const dn_strategy_context c = dn_strategy_context_of(r, e, step);
+    for (size_t i = 0; i < r->n_params; i++) {
+        dn_window_message *m = dn_strategy_window(e, i, step);
+        if (!m)
+            continue;
+        m->message = dn_strategy_message(r, e, m, i);
+        if (e->row->encode)
+            DN_TRY(e->row->encode(&c, &r->blocks[i], &m->message));
+        if (m->length)
+            *m->length = m->message.n;
+    }
+    return dn_stream_sync(r->parts.stream);
+}
+
+/* ---- the mean ---- */
+
+/* "m" of "adamw.m.<parameter>", if it is one that `which` means. */
+static bool is_state(const dn_tensor *state, bool (*which)(const char *))
+{
+    char name[DN_TENSOR_NAME_MAX];
+    const char *at = strchr(state->name, '.');
+    snprintf(name, sizeof name, "%.*s", at ? (int)strcspn(at + 1, ".") : 0, at ? at + 1 : "");
+    return which(name);
+}
+
+/* States of the rule: twins keep them at the same places. */
+static dn_status add_states(dn_strategy_run *r, dn_exchange_run *e)
+{
+    const dn_optimizer *o = r->parts.optimizer;
+    int rank = dn_comm_rank(r->parts.mesh->all);
+    for (size_t i = 0; i < dn_optimizer_n_states(o); i++) {
+        const dn_tensor *state = dn_optimizer_state(o, i);
+        const dn_shard shard = dn_optimizer_state_shard(o, i, rank);
+        if (!is_state(state, e->row->takes))
+            continue;
+        e->bucket.type = state->type; /* of all momenta of a run alike */
+        DN_TRY(dn_bucket_add(&e->bucket, dn_axes_of(r->parts.mesh->size, DN_AXIS(DN_DP)), shard.data,
+                             shard.block.rows, shard.block.cols));
+    }
+    return DN_OK;
+}
+
+/* x = 0 where u is 0; of what is stored in bfloat16, through scratch. */
+static void clear(dn_strategy_run *r, dn_type type, void *x, const void *u, size_t n)
+{
+    dn_stream *s = r->parts.stream;
+    dn_buf *wide = r->scratch, *where = dn_at(r->scratch, n);
+    if (type == DN_REAL) {
+        s->kernels->clear_where_zero(s, x, u, n);
+        return;
+    }
+    s->kernels->from_bf16(s, wide, x, n);
+    s->kernels->from_bf16(s, where, u, n);
+    s->kernels->clear_where_zero(s, wide, where, n);
+    s->kernels->to_bf16(s, x, wide, n);
+}
+
+static void clear_states(dn_strategy_run *r, const dn_exchange *e)
+{
+    const dn_optimizer *o = r->parts.optimizer;
+    int rank = dn_comm_rank(r->parts.mesh->all);
+    for (size_t i = 0; i < dn_optimizer_n_states(o) && e->where; i++)
+        for (size_t k = 0; k < dn_optimizer_n_states(o) && is_state(dn_optimizer_state(o, i), e->takes); k++) {
+            const dn_shard x = dn_optimizer_state_shard(o, i, rank), u = dn_optimizer_state_shard(o, k, rank);
+            const char *of_x = strchr(strchr(dn_optimizer_state(o, i)->name, '.') + 1, '.'),
+                       *of_u = strchr(strchr(dn_optimizer_state(o, k)->name, '.') + 1, '.');
+            bool same = strcmp(of_x, of_u) == 0 && x.block.rows == u.block.rows && x.block.cols == u.block.cols;
+            if (same && is_state(dn_optimizer_state(o, k), e->where))
+                clear(r, dn_optimizer_state(o, i)->type, x.data, u.data, x.block.rows * x.block.cols);
+        }
+}
+
+/* A message of the block's shape is shared out by rows, as sharded states are. */
+static dn_status fill_bucket(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    unsigned dp = dn_axes_of(r->parts.mesh->size, DN_AXIS(DN_DP));
+    dn_bucket_reset(&e->bucket);
+    if (e->row->of == DN_OF_STATES)
+        return add_states(r, e);
+    for (size_t i = 0; i < r->n_params; i++) {
+        const dn_window_message *m = dn_strategy_window(e, i, step);
+        const dn_strategy_param *x = &r->blocks[i];
+        if (m)
+            DN_TRY(dn_bucket_add(&e->bucket, dp, m->message.numbers, e->row->length ? m->message.n : x->rows,
+                                 e->row->length ? 1 : x->cols));
+    }
+    return DN_OK;
+}
+
+dn_status dn_strategy_reserve(dn_strategy_run *r, dn_exchange_run *e)
+{
+    if (e->row->pattern != DN_MEAN)
+        return DN_OK;
+    for (size_t i = 0; i < r->n_params; i++) {
+        dn_window_message *m = &e->messages[i * e->depth];
+        m->message = dn_strategy_message(r, e, m, i);
+        m->begun = 1;
+    }
+    DN_TRY(fill_bucket(r, e, 0));
+    for (size_t i = 0; i < r->n_params; i++)
+        e->messages[i * e->depth].begun = 0;
+    return DN_OK;
+}
+
+static dn_status average(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    const dn_strategy_context c = dn_strategy_context_of(r, e, step);
+    DN_TRY(fill_bucket(r, e, step));
+    DN_TRY(dn_bucket_reduce(&e->bucket, DN_AVG, e->row->kind));
+    for (size_t i = 0; i < r->n_params && e->row->at_owner; i++) {
+        const dn_window_message *m = dn_strategy_window(e, i, step);
+        if (m)
+            e->row->at_owner(&c, &r->shares[i], dn_at(m->message.numbers, r->share_at[i]));
+    }
+    DN_TRY(dn_stream_sync(r->parts.stream));
+    DN_TRY(dn_bucket_gather(&e->bucket, e->row->kind));
+    DN_TRY(dn_comm_barrier(replicas_of(r))); /* nobody reads this rank's share any more */
+    clear_states(r, e->row);
+    for (size_t i = 0; i < r->n_params && e->row->apply; i++) {
+        const dn_window_message *m = dn_strategy_window(e, i, step);
+        if (m)
+            e->row->apply(&c, &r->blocks[i], m->message.numbers);
+    }
+    return DN_OK;
+}
+
+/* ---- messages that are read where they are ---- */
+
+/* The message as replica `from` has it; before it is read, its length. */
+static dn_message view_of(dn_strategy_run *r, const dn_exchange_run *e, const dn_window_message *m, int from)
+{
+    dn_comm *dp = replicas_of(r);
+    dn_message message = m->message;
+    message.from = from;
+    if (e->row->varies) {
+        const uint64_t *length = dn_comm_view(dp, dn_comm_chunk_of(m->length, sizeof *length), from, e->row->kind);
+        message.n = (size_t)*length;
+    }
+    message.bytes = (dn_bytes *)(uintptr_t)dn_comm_view(dp, dn_comm_chunk_of(m->message.bytes, message.n), from, e->row->kind);
+    return message;
+}
+
+static dn_status gather(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    const dn_strategy_context c = dn_strategy_context_of(r, e, step);
+    size_t own = 0, all = 0;
+    DN_TRY(dn_comm_barrier(replicas_of(r)));
+    for (size_t i = 0; i < r->n_params; i++) {
+        const dn_window_message *m = dn_strategy_window(e, i, step);
+        for (int from = 0; from < c.n_replicas && m; from++) {
+            const dn_message message = view_of(r, e, m, from);
+            size_t bytes = message.n + (e->row->varies ? sizeof(uint64_t) : 0);
+            all += bytes;
+            own += from == c.replica ? bytes : 0;
+            e->row->decode(&c, &r->blocks[i], &message);
+        }
+        if (m && e->row->apply)
+            e->row->apply(&c, &r->blocks[i], NULL);
+    }
+    dn_comm_count_in_place(replicas_of(r), DN_ALL_GATHER, own, all, e->row->kind);
+    return DN_OK;
+}
+
+int dn_strategy_partner(uint64_t seed, uint64_t step, int n_replicas, int replica)
+{
+    int order[DN_MAX_RANKS] = {0}, place = 0;
+    for (int i = 0; i < n_replicas; i++)
+        order[i] = i;
+    for (int i = n_replicas - 1; i > 0; i--) { /* Fisher and Yates */
+        uint64_t bits = dn_random_bits(seed, DN_STREAM_PAIRS, (step << 16) + (uint64_t)i);
+        int k = (int)(bits % (uint64_t)(i + 1)), other = order[k];
+        order[k] = order[i];
+        order[i] = other;
+    }
+    while (order[place] != replica)
+        place++;
+    int other = place ^ 1;
+    return other < n_replicas ? order[other] : replica;
+}
+
+static dn_status pair(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    const dn_strategy_context c = dn_strategy_context_of(r, e, step);
+    int partner = dn_strategy_partner(r->config.seed, step, c.n_replicas, c.replica);
+    DN_TRY(dn_comm_barrier(replicas_of(r)));
+    for (size_t i = 0; i < r->n_params; i++) {
+        const dn_window_message *m = dn_strategy_window(e, i, step);
+        if (!m)
+            continue;
+        dn_comm_chunk chunk = dn_comm_chunk_of(m->message.numbers, m->message.n * sizeof(dn_real));
+        dn_message message = m->message;
+        if (partner != c.replica) {
+            const void *theirs = dn_comm_view_sent(replicas_of(r), chunk, partner, c.replica, e->row->kind);
+            (void)dn_comm_view_sent(replicas_of(r), chunk, c.replica, partner, e->row->kind);
+            message.numbers = (dn_buf *)(uintptr_t)theirs;
+            message.from = partner;
+        }
+        e->row->decode(&c, &r->blocks[i], &message);
+        if (e->row->apply)
+            e->row->apply(&c, &r->blocks[i], NULL);
+    }
+    return DN_OK;
+}
+
+/* ---- a step ---- */
+
+static dn_status end(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    DN_TRY(e->row->pattern == DN_MEAN ? average(r, e, step) : e->row->pattern == DN_GATHER ? gather(r, e, step) : pair(r, e, step));
+    bool equalizes = e->row->equalizes && e->row->equalizes(&r->config);
+    for (size_t i = 0; i < r->n_params; i++) {
+        dn_window_message *m = dn_strategy_window(e, i, step);
+        if (!m)
+            continue;
+        e->last[i] = (dn_strategy_sent){true, m->message.n};
+        m->begun = 0;
+        r->equal[i] = r->equal[i] || equalizes;
+    }
+    return dn_stream_sync(r->parts.stream);
+}
+
+/* The oldest message that is to end by this step: when it began, plus 1; 0: none. Steps that were skipped may have left
+ * several. */
+static uint64_t overdue(const dn_strategy_run *r, const dn_exchange_run *e, uint64_t step)
+{
+    uint64_t oldest = 0;
+    for (size_t k = 0; k < r->n_params * e->depth; k++) {
+        uint64_t begun = e->messages[k].begun;
+        if (begun && begun - 1 + e->delay <= step && (!oldest || begun < oldest))
+            oldest = begun;
+    }
+    return oldest;
+}
+
+/* Before a rank's first exchange of a step, as others may still read its weights, and behind the last, as they may still
+ * read its messages. */
+static dn_status enter(dn_strategy_run *r, bool *entered)
+{
+    if (*entered)
+        return DN_OK;
+    *entered = true;
+    DN_TRY(dn_stream_sync(r->parts.stream));
+    return dn_comm_barrier(r->parts.mesh->all);
+}
+
+dn_status dn_strategy_exchange(dn_strategy_run *r, uint64_t step)
+{
+    bool entered = false;
+    for (int k = 0; k < r->n_exchanges; k++) {
+        dn_exchange_run *e = &r->exchanges[k];
+        if (e->row->used && !e->row->used(&r->config))
+            continue;
+        memset(e->last, 0, r->n_params * sizeof *e->last);
+        for (uint64_t old; e->delay > 0 && (old = overdue(r, e, step)) > 0;) {
+            DN_TRY(enter(r, &entered));
+            DN_TRY(end(r, e, old - 1));
+        }
+        if (e->n_probe)
+            DN_TRY(take_probe(r, e, step));
+        if (!find_due(r, e, step))
+            continue;
+        DN_TRY(enter(r, &entered));
+        DN_TRY(begin(r, e, step));
+        if (e->delay == 0)
+            DN_TRY(end(r, e, step));
+    }
+    return entered ? dn_comm_barrier(r->parts.mesh->all) : DN_OK;
+}
