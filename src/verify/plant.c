@@ -30,6 +30,8 @@ static const struct {
     [DN_BUG_EVEN_PARTS] = {"even-parts", "where a part starts is computed as if all were equal"},
     [DN_BUG_REPLICA_DRIFT] = {"replica-drift", "one replica's weights change in their last bit"},
     [DN_BUG_UNCOUNTED_BYTES] = {"uncounted-bytes", "one exchange is missing in the statistics"},
+    [DN_BUG_WRONG_PAIR] = {"wrong-pair", "of a pair of replicas each takes its own message for the other's"},
+    [DN_BUG_UNCOUNTED_PROBE] = {"uncounted-probe", "the numbers by which replicas decide are missing in the statistics"},
 };
 
 static _Atomic int chosen = DN_BUG_NONE;

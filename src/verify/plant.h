@@ -32,6 +32,8 @@ typedef enum dn_bug {
     DN_BUG_EVEN_PARTS,
     DN_BUG_REPLICA_DRIFT,
     DN_BUG_UNCOUNTED_BYTES,
+    DN_BUG_WRONG_PAIR,
+    DN_BUG_UNCOUNTED_PROBE,
     DN_N_BUGS
 } dn_bug;
 

@@ -114,6 +114,18 @@ static void leave_uncounted(dn_comm *comm, dn_collective as, dn_traffic kind, si
         planted(comm)->real->count(comm, as, kind, own, whole, root);
 }
 
+static const void *view_own(dn_comm *comm, const void *p, size_t span, int rank)
+{
+    const dn_planted_comm *c = planted(comm);
+    return c->axes == DN_AXIS(DN_DP) ? p : c->real->view(comm, p, span, rank);
+}
+
+static void leave_probe_uncounted(dn_comm *comm, dn_collective as, dn_traffic kind, size_t own, size_t whole, int root)
+{
+    if (kind != DN_TRAFFIC_PROBE)
+        planted(comm)->real->count(comm, as, kind, own, whole, root);
+}
+
 void dn_plant_in_comm(dn_bug bug, dn_comm_ops *ops)
 {
     switch (bug) {
@@ -141,6 +153,12 @@ void dn_plant_in_comm(dn_bug bug, dn_comm_ops *ops)
         break;
     case DN_BUG_UNCOUNTED_BYTES:
         ops->count = leave_uncounted;
+        break;
+    case DN_BUG_WRONG_PAIR:
+        ops->view = view_own;
+        break;
+    case DN_BUG_UNCOUNTED_PROBE:
+        ops->count = leave_probe_uncounted;
         break;
     default:
         break;

@@ -348,9 +348,11 @@ static void add_message(const dn_exchange *e, const dn_mesh *mesh, size_t n, siz
         break;
     case DN_GATHER: /* with its length, where that may be less */
         dn_traffic_add(model, DN_AXIS(DN_DP), DN_ALL_GATHER, e->kind, n + (e->varies ? sizeof(uint64_t) : 0));
+        model->present[DN_AXIS(DN_DP)][e->kind] |= 1u << DN_ALL_GATHER;
         break;
     case DN_PAIR:
         dn_traffic_add(model, DN_AXIS(DN_DP), DN_N_COLLECTIVES, e->kind, alone ? 0 : n * sizeof(dn_real));
+        model->present[DN_AXIS(DN_DP)][e->kind] |= alone ? 0 : 1u << DN_N_COLLECTIVES;
         break;
     }
 }
@@ -366,8 +368,10 @@ static void add_exchange(const dn_strategy_case *s, const dn_param *params, size
     dn_strategy_measure_model(params, n_params, &c.n_layers, &c.n_elements);
     bool alone = dn_strategy_partner(s->config->seed, begun, c.n_replicas, c.replica) == c.replica, any = false;
     unsigned all = dn_axes_of(mesh->size, DN_ALL_AXES);
-    if (e->n_probe && all)
+    if (e->n_probe && all) {
         dn_traffic_add(model, all, DN_ALL_REDUCE, DN_TRAFFIC_PROBE, e->n_probe(s->config) * sizeof(double));
+        model->present[all][DN_TRAFFIC_PROBE] |= 1u << DN_ALL_REDUCE;
+    }
     for (size_t i = 0; i < n_params && c.n_replicas > 1 && step >= delay; i++) {
         const matrix own = matrix_of(&params[i], 1, 0, mesh);
         size_t rows = dn_range_size(own.row), cols = dn_range_size(own.col);
@@ -382,6 +386,7 @@ static void add_exchange(const dn_strategy_case *s, const dn_param *params, size
     }
     if (any && e->of == DN_OF_STATES)
         add_rule_states(e, mesh, s->optimizer, model);
+    end_batch(model, mesh);
 }
 
 void dn_traffic_of_strategy(const dn_strategy_case *s, const dn_param *params, size_t n_params, const dn_mesh *mesh,
@@ -397,6 +402,7 @@ void dn_traffic_of_strategy(const dn_strategy_case *s, const dn_param *params, s
         add_reduce(model, copies, DN_TRAFFIC_GRADIENT, x.row, dn_range_size(x.col) * sizeof(dn_real));
         add_gather(model, mesh, copies, DN_TRAFFIC_GRADIENT, x.row, dn_range_size(x.col) * sizeof(dn_real));
     }
+    end_batch(model, mesh);
     if (strategy->family == DN_BEFORE_RULE) { /* whether all gradients are finite, before anything is made of them */
         if (replica)
             dn_traffic_add(model, replica, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));

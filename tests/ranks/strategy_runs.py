@@ -8,7 +8,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, Place, case, choices, expect, run, tap, tensors, PROGRAM  # noqa: E402
+from runs import FULL, Place, case, choices, expect, lossless, run, tap, tensors, PROGRAM  # noqa: E402
 
 DOUBLE = "f64" in os.path.basename(PROGRAM)
 BOUND = 1e-11 if DOUBLE else 1e-4  # as train_runs.py
@@ -37,19 +37,11 @@ def stored(place, name, step=20):
     return tensors(place.checkpoint(step, name))
 
 
-def lossless(strategy):
-    """What the strategy's row says, as verify's refusal of other settings tells it."""
-    done = run([PROGRAM, "verify", VERIFY, f"strategy={strategy}", "lr=0.3", "optimizer=muon", "scalar_opt=lion"])
-    expect(done.returncode == 2 and " only with " in done.stderr, f"{strategy}: {done.returncode}, {done.stderr}")
-    settings = done.stderr.split(" only with ")[1].split(": change")[0]
-    return dict(setting.split("=") for setting in settings.split())
-
-
 @case
 def lossless_settings_train_as_one_worker():
     for strategy in ALL:
         with Place() as place:
-            changes = {"strategy": strategy, **lossless(strategy)}
+            changes = {"strategy": strategy, **lossless(VERIFY, strategy)}
             one = trained(place, "one", 1, **changes)
             expect(one[0] != one[-1], "nothing was learned")
             meshes = ((4, {"dp_size": 2, "fs_size": 2}), (2, {}), (6, {"dp_size": 3, "tp_size": 2}))
@@ -217,7 +209,7 @@ def average_and_factors_are_what_replicate_mesh_grad_sync_says():
 def verify_refuses_what_is_not_one_rank():
     for strategy in ALL:
         done = run([PROGRAM, "verify", VERIFY, "-n", "4", "--steps", "5", "--precision", "double" if DOUBLE else "float",
-                    f"strategy={strategy}", *(f"{key}={value}" for key, value in lossless(strategy).items())])
+                    f"strategy={strategy}", *(f"{key}={value}" for key, value in lossless(VERIFY, strategy).items())])
         expect(done.returncode == 0, f"{strategy}: {done.stderr}{done.stdout}")
 
 

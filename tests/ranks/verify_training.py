@@ -9,7 +9,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, PROGRAM, alive, case, children, expect, rules, run, tap  # noqa: E402
+from runs import FULL, PROGRAM, alive, assignments, case, children, choices, expect, lossless, rules, run, tap  # noqa: E402
 
 CONFIG = os.environ["CONFIG"]
 # Every mesh of eight ranks in the long run, of four in the short one, where settings are tried on one that has all axes.
@@ -148,6 +148,16 @@ def states_in_bfloat16_hold_to_the_last_bit_of_double_but_for_momenta_of_replica
             expect(found["difference"] <= bound, f"{mesh['dp']} x {mesh['fs']} x {mesh['tp']}, {line}: {found}")
 
 
+@case
+def every_strategy_holds_under_its_lossless_settings():
+    """On every mesh in the long run; strategies whose states are shares, replicas' own, and gradients' in the short one."""
+    strategies = [name for name in choices("strategy") if name not in ("average", "factors")]
+    for strategy in strategies if FULL else ("diloco", "noloco", "powersgd"):
+        settings = [f"strategy={strategy}", *assignments(lossless(CONFIG, strategy))]
+        for where in [TIGHT, ["--precision", "float"]] if FULL else [[*TIGHT, "-n", "4", "--steps", "3"]]:
+            verified(*where, *settings)
+
+
 # Planted bug -> the line where one would look for it, and arguments that give it a place: one or more places.
 BUGS = {
     "skip-factor-reduce": ("momentum, 1 step", []),
@@ -166,6 +176,8 @@ BUGS = {
     "even-parts": ("coverage", []),
     "replica-drift": ("replicas", []),
     "uncounted-bytes": ("dp reduce-scatter", []),
+    "wrong-pair": ("weights, 1 step", ["strategy=noloco", *assignments(lossless(CONFIG, "noloco"))]),
+    "uncounted-probe": ("dp all-reduce", ["strategy=fda", *assignments(lossless(CONFIG, "fda"))]),
 }
 
 

@@ -109,6 +109,18 @@ def choices(key, program=None):
     return re.findall(r"\(([\w|]+)\)", key_line(key, program))[-1].split("|")
 
 
+def lossless(config, strategy):
+    """The settings under which a strategy equals training on one rank, as verify's refusal of others tells them."""
+    done = run([PROGRAM, "verify", config, f"strategy={strategy}", "lr=0.3", "optimizer=muon", "clip_grad_norm=3"])
+    expect(done.returncode == 2 and " only with " in done.stderr, f"{strategy}: {done.returncode}, {done.stderr}")
+    settings = done.stderr.split(" only with ")[1].split(": change")[0]
+    return dict(setting.split("=") for setting in settings.split())
+
+
+def assignments(settings):
+    return [f"{key}={value}" for key, value in settings.items()]
+
+
 def rules(program=None):
     """The rules that the key `optimizer` takes, without their other names ("fron = dion2" in --keys)."""
     line = key_line("optimizer", program)
