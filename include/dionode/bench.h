@@ -19,7 +19,7 @@ DN_API bool dn_bench_parse_size(const char *text, size_t *bytes);
 
 /* Options of `dionode bench comm`; the letters are those of nccl-tests. */
 typedef struct dn_bench_comm_options {
-    const char *op;              /* name of a collective, or "all" */
+    const char *op;              /* one of dn_bench_comm_ops, or "all" */
     const char *type;            /* -d: element type: float, double, bfloat16, int32, int64 */
     const char *redop;           /* -o: reduction: sum, avg, min, max */
     size_t min_bytes, max_bytes; /* -b, -e: sizes of the largest buffer of the collective */
@@ -37,7 +37,7 @@ typedef struct dn_bench_comm_options {
 /** The command's defaults. */
 DN_API dn_bench_comm_options dn_bench_comm_defaults(void);
 
-/** Names of all collectives that can be measured; NULL-terminated; static. */
+/** Names of the collectives and kinds of messages that can be measured; NULL-terminated; static. */
 DN_API const char *const *dn_bench_comm_ops(void);
 
 /**

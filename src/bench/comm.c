@@ -41,15 +41,21 @@ static dn_status check_options(const dn_bench_comm_options *o, int n_workers)
     dn_op redop;
     dn_type type;
     size_t n_ops = 0;
+    int least_ranks = 0;
     bool found = strcmp(o->op, "all") == 0;
     for (; dn_bench_ops[n_ops].name; n_ops++)
-        found = found || strcmp(dn_bench_ops[n_ops].name, o->op) == 0;
+        if (strcmp(dn_bench_ops[n_ops].name, o->op) == 0) {
+            found = true;
+            least_ranks = dn_bench_ops[n_ops].least_ranks;
+        }
     if (!found) {
         const char *nearest = dn_nearest_name(o->op, &dn_bench_ops->name, n_ops, sizeof *dn_bench_ops);
         if (nearest)
             return dn_fail(DN_ERR_CONFIG, "no collective '%s'; did you mean '%s'?", o->op, nearest);
         return dn_fail(DN_ERR_CONFIG, "no collective '%s': see dionode bench comm --help", o->op);
     }
+    if (n_workers < least_ranks)
+        return dn_fail(DN_ERR_CONFIG, "--op %s needs %d ranks: --np %d", o->op, least_ranks, least_ranks);
     if (!dn_bench_type(o->type, &type))
         return dn_fail(DN_ERR_CONFIG, "-d %s: must be float, double, bfloat16, int32 or int64", o->type);
     if (!dn_bench_redop(o->redop, &redop))
@@ -231,7 +237,8 @@ static dn_status measure_op(session *s, const dn_bench_op *op, bool *stop)
         dn_bench_row row;
         DN_TRY(dn_bench_measure(&s->buffers, op, s->options, bytes, &row));
         row.triad_bytes_s = s->triad_bytes_s;
-        row.mpi_s = s->options->versus_mpi ? dn_versus_mpi_seconds(s->n_rows) : 0;
+        if (s->options->versus_mpi)
+            dn_versus_mpi_row(s->n_rows, &row.mpi_s, &row.mpi_overlap);
         s->n_rows++;
         if (s->table)
             DN_TRY(dn_bench_table_add(s->table, op, &row));
@@ -251,7 +258,7 @@ static dn_status measure_all(session *s)
     if (dn_comm_rank(s->buffers.comm) == 0)
         DN_TRY(dn_bench_table_open(s->options, stdout, &s->table));
     for (const dn_bench_op *op = dn_bench_ops; op->name && !stop; op++)
-        if (dn_bench_selects(s->options, op))
+        if (dn_bench_selects(s->options, op, dn_comm_size(s->buffers.comm)))
             DN_TRY(measure_op(s, op, &stop));
     return s->table ? dn_bench_table_finish(s->table) : DN_OK;
 }

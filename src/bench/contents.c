@@ -143,7 +143,7 @@ static size_t count_wrong_rows(const dn_bench_call *call, uint64_t round)
     return n_wrong;
 }
 
-size_t dn_bench_count_wrong(const dn_bench_op *op, const dn_bench_call *call, uint64_t round)
+static size_t count_wrong_result(const dn_bench_op *op, const dn_bench_call *call, uint64_t round)
 {
     size_t first = 0, end = call->count;
     int rank = dn_comm_rank(call->comm);
@@ -161,7 +161,21 @@ size_t dn_bench_count_wrong(const dn_bench_op *op, const dn_bench_call *call, ui
         return count_wrong_chunks(call, round);
     case DN_BENCH_OF_ROWS:
         return count_wrong_rows(call, round);
+    case DN_BENCH_OF_PEER:
+        return rank <= 1 ? count_wrong_copied(call, round, first, end, 1 - rank, 0) : 0;
+    case DN_BENCH_OF_FIRST:
+        return rank == 1 ? count_wrong_copied(call, round, first, end, 0, 0) : 0;
     default:
         return 0;
     }
+}
+
+size_t dn_bench_count_wrong(const dn_bench_op *op, const dn_bench_call *call, uint64_t round)
+{
+    size_t n_wrong = count_wrong_result(op, call, round);
+    if (!dn_bench_has_two(op))
+        return n_wrong;
+    dn_bench_call brought = *call;
+    brought.result = call->buffer;
+    return n_wrong + count_wrong_copied(&brought, round, 0, call->count, dn_comm_rank(call->comm), 0);
 }

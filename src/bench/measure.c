@@ -23,9 +23,15 @@ double dn_bench_membw(const dn_bench_row *row)
     return row->time_s.mean > 0 ? row->bytes_moved / row->time_s.mean : 0;
 }
 
-bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *op)
+double dn_bench_overlap(double alone_s, double left_s)
 {
-    return strcmp(options->op, "all") == 0 || strcmp(options->op, op->name) == 0;
+    return left_s < alone_s ? 1 - left_s / alone_s : 0;
+}
+
+bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *op, int n_ranks)
+{
+    return n_ranks >= op->least_ranks &&
+           (strcmp(options->op, "all") == 0 || strcmp(options->op, op->name) == 0);
 }
 
 static dn_type type_of(const dn_bench_comm_options *options, const dn_bench_op *op)
@@ -40,7 +46,7 @@ size_t dn_bench_unit(const dn_bench_comm_options *options, const dn_bench_op *op
 {
     if (!dn_bench_has_buffer(op))
         return 0;
-    return dn_type_bytes(type_of(options, op)) * (dn_bench_has_two(op) ? (size_t)n_ranks : 1);
+    return dn_type_bytes(type_of(options, op)) * (op->result == DN_BENCH_OF_ROWS ? (size_t)n_ranks : 1);
 }
 
 bool dn_bench_redop(const char *name, dn_op *redop)
@@ -66,7 +72,7 @@ size_t dn_bench_region_bytes(const dn_bench_comm_options *options)
 {
     size_t largest = dn_bench_stride(options->max_bytes), n_buffers = 1;
     for (const dn_bench_op *op = dn_bench_ops; op->name; op++)
-        if (dn_bench_selects(options, op) && dn_bench_has_two(op))
+        if (dn_bench_selects(options, op, DN_MAX_RANKS) && dn_bench_has_two(op))
             n_buffers = 2;
     return n_buffers * (largest > DN_BENCH_BATCH_BYTES ? largest : DN_BENCH_BATCH_BYTES);
 }
@@ -90,7 +96,7 @@ typedef struct series {
     dn_bench_buffers *buffers;
     const dn_bench_op *op;
     dn_bench_call calls[DN_BENCH_BATCH_MAX];
-    int batch;
+    int batch, n_parts; /* calls, and all messages of them */
     bool dirty;
 } series;
 
@@ -103,7 +109,9 @@ static void series_init(series *s, dn_bench_buffers *buffers, const dn_bench_op 
     dn_bench_redop(options->redop, &call.redop);
     s->buffers = buffers;
     s->op = op;
-    s->batch = dn_bench_batch(bytes);
+    int n_messages = op->n_messages ? op->n_messages : 1;
+    s->batch = dn_bench_batch(bytes, n_messages);
+    s->n_parts = s->batch * n_messages;
     s->dirty = !options->clean_buffers;
     assert(stride * (size_t)s->batch * (dn_bench_has_two(op) ? 2 : 1) <= buffers->region_bytes);
     for (int i = 0; i < s->batch; i++) {
@@ -120,8 +128,8 @@ static void dirty_all(const series *s, uint64_t round)
         dn_bench_dirty(&s->calls[i], round + (uint64_t)i);
 }
 
-/* *seconds: this rank's time for the calls of one sample. Buffers are rewritten only after all ranks have
- * finished. */
+/* *seconds: this rank's time for the calls of one sample, less what it computed. Buffers are rewritten only
+ * after all ranks have finished. */
 static dn_status take_sample(series *s, uint64_t round, bool dirty, double *seconds)
 {
     dn_comm *comm = s->buffers->comm;
@@ -131,8 +139,12 @@ static dn_status take_sample(series *s, uint64_t round, bool dirty, double *seco
     DN_TRY(dn_comm_barrier(comm));
     double start = dn_clock_s();
     for (int i = 0; i < s->batch; i++)
-        DN_TRY(s->op->run(&s->calls[i]));
+        DN_TRY(dn_bench_run(s->op, &s->calls[i]));
     *seconds = dn_clock_s() - start;
+    for (int i = 0; i < s->batch; i++) {
+        *seconds -= s->calls[i].computed_s;
+        s->calls[i].computed_s = 0;
+    }
     return dn_comm_barrier(comm);
 }
 
@@ -147,7 +159,7 @@ static dn_status take_samples(series *s, const dn_bench_comm_options *options)
     return DN_OK;
 }
 
-/* On rank 0: each sample becomes that of the slowest rank, per call. */
+/* On rank 0: each sample becomes that of the slowest rank, per call or message. */
 static dn_status gather_samples(const series *s, int n_samples, dn_summary *summary)
 {
     dn_comm *comm = s->buffers->comm;
@@ -161,10 +173,25 @@ static dn_status gather_samples(const series *s, int n_samples, dn_summary *summ
                 samples[i] = other[i] > samples[i] ? other[i] : samples[i];
         }
         for (int i = 0; i < n_samples; i++)
-            samples[i] /= s->batch;
+            samples[i] /= s->n_parts;
         *summary = dn_summarize(samples, (size_t)n_samples);
     }
     return dn_comm_barrier(comm);
+}
+
+/* Again, while each rank computes for the median of the times alone. */
+static dn_status measure_overlap(series *s, const dn_bench_comm_options *options, dn_bench_row *row)
+{
+    dn_comm *comm = s->buffers->comm;
+    dn_summary left = {0};
+    double alone_s = row->time_s.p50; /* on rank 0; 0 elsewhere */
+    DN_TRY(dn_comm_all_reduce_scalars(comm, &alone_s, 1, DN_MAX));
+    for (int i = 0; i < s->batch; i++)
+        s->calls[i].compute_s = alone_s;
+    DN_TRY(take_samples(s, options));
+    DN_TRY(gather_samples(s, options->n_samples, &left));
+    row->overlap = dn_bench_overlap(alone_s, left.p50);
+    return DN_OK;
 }
 
 /* ---- bytes and results ---- */
@@ -186,7 +213,8 @@ static dn_status inspect(series *s, bool check, dn_bench_row *row)
     double ignored, totals[2] = {0, 0};
     moved_bytes(comm);
     DN_TRY(take_sample(s, ROUND, true, &ignored));
-    totals[0] = moved_bytes(comm) / s->batch;
+    totals[0] = moved_bytes(comm) / s->n_parts;
+    totals[0] += 2 * (double)s->calls[0].copied; /* read and written */
     for (int i = 0; check && i < s->batch; i++)
         totals[1] += (double)dn_bench_count_wrong(s->op, &s->calls[i], ROUND + (uint64_t)i);
     DN_TRY(dn_comm_all_reduce_scalars(comm, totals, 2, DN_SUM));
@@ -206,8 +234,12 @@ dn_status dn_bench_measure(dn_bench_buffers *buffers, const dn_bench_op *op,
                           .n_ranks = dn_comm_size(buffers->comm),
                           .bytes = s.calls[0].count * dn_type_bytes(s.calls[0].type),
                           .count = s.calls[0].count,
-                          .batch = s.batch};
+                          .in_place = !dn_bench_has_two(op),
+                          .batch = s.batch,
+                          .overlap = -1};
     DN_TRY(take_samples(&s, options));
     DN_TRY(gather_samples(&s, options->n_samples, &row->time_s));
+    if (op->overlaps)
+        DN_TRY(measure_overlap(&s, options, row));
     return inspect(&s, options->check, row);
 }

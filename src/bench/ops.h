@@ -1,4 +1,5 @@
-/* The collectives as a benchmark sees them: how to call one, and what each rank must hold afterwards. */
+/* The collectives and messages as a benchmark sees them: how to call one, and what each rank must hold
+ * afterwards. */
 #ifndef BENCH_OPS_H
 #define BENCH_OPS_H
 
@@ -10,13 +11,23 @@
 typedef struct dn_bench_call {
     dn_comm *comm;
     void *buffer; /* [count], symmetric */
-    void *to;     /* of all-to-all, [count], symmetric; NULL for the others */
+    void *to;     /* out of place: [count], symmetric; otherwise NULL */
     size_t count;
     dn_type type;
     dn_op redop;
     int root;
+    double compute_s;   /* to be computed between begin and finish, of a call that overlaps */
     const void *result; /* where this rank finds its result, element i at place i */
+    double computed_s;  /* what that took */
+    size_t copied;      /* bytes copied beside what the library counts */
 } dn_bench_call;
+
+typedef enum dn_bench_place {
+    DN_BENCH_IN_PLACE,
+    DN_BENCH_COPIED, /* out of place, as a program does it with calls in place: its part is copied to `to`
+                        first */
+    DN_BENCH_TWO_BUFFERS, /* from buffer to `to` by the call itself */
+} dn_bench_place;
 
 /* Which elements a rank must hold afterwards, and whose they are. */
 typedef enum dn_bench_result {
@@ -27,6 +38,8 @@ typedef enum dn_bench_result {
     DN_BENCH_OF_ROOT,       /* all elements of the root */
     DN_BENCH_OF_OWNERS,     /* each slice of its owner */
     DN_BENCH_OF_ROWS,       /* row s = row `rank` of rank s, rows of count / size elements */
+    DN_BENCH_OF_PEER,       /* on ranks 0 and 1 all elements of the other */
+    DN_BENCH_OF_FIRST,      /* on rank 1 all elements of rank 0 */
 } dn_bench_result;
 
 typedef struct dn_bench_op {
@@ -35,11 +48,18 @@ typedef struct dn_bench_op {
     dn_bench_result result;
     size_t max_bytes; /* 0: no limit */
     bool always_f64;
+    dn_bench_place place;
     dn_status (*run)(dn_bench_call *call);
+    bool overlaps;   /* run computes compute_s between begin and finish */
+    int n_messages;  /* that a call sends one after the other, over which its time is divided; 0: it is one */
+    int least_ranks; /* 0: any number */
 } dn_bench_op;
 
-/** The table; its last entry has no name. */
+/** The table; its last entry has no name. Entries of one name, which differ in place, follow each other. */
 extern const dn_bench_op dn_bench_ops[];
+
+/** One call: op->run, out of place where op says so. */
+dn_status dn_bench_run(const dn_bench_op *op, dn_bench_call *call) DN_MUST_USE;
 
 double dn_bench_bus_factor(const dn_bench_op *op, int n_ranks);
 
@@ -56,7 +76,8 @@ bool dn_bench_type(const char *name, dn_type *type);
  * in F32 and integers are exact in any order. */
 void dn_bench_dirty(const dn_bench_call *call, uint64_t round);
 
-/** Elements of this rank's result that differ from what the ranks brought in this round. */
+/** Elements of this rank's result that differ from what the ranks brought in this round, and, out of place,
+ * those of its own buffer that changed. */
 size_t dn_bench_count_wrong(const dn_bench_op *op, const dn_bench_call *call, uint64_t round);
 
 #endif

@@ -56,8 +56,9 @@ size_t dn_bench_stride(size_t bytes)
     return (bytes + 127) / 128 * 128;
 }
 
-int dn_bench_batch(size_t bytes)
+int dn_bench_batch(size_t bytes, int n_messages)
 {
     size_t stride = dn_bench_stride(bytes), n = stride ? DN_BENCH_BATCH_BYTES / stride : DN_BENCH_BATCH_MAX;
-    return n > DN_BENCH_BATCH_MAX ? DN_BENCH_BATCH_MAX : n > 1 ? (int)n : 1;
+    int batch = n > DN_BENCH_BATCH_MAX ? DN_BENCH_BATCH_MAX : (int)n;
+    return batch > n_messages ? batch / n_messages : 1;
 }

@@ -17,8 +17,8 @@ bool dn_bench_next_size(const dn_bench_comm_options *options, size_t element_byt
 /** Bytes from one buffer of a batch to the next: whole pairs of cache lines. */
 size_t dn_bench_stride(size_t bytes);
 
-/** Calls of one sample: a clock cannot tell single small calls, so a sample is that many, back to back, each
- * on a buffer of its own that was written before the clock started. */
-int dn_bench_batch(size_t bytes);
+/** Calls of one sample, of n_messages each: a clock cannot tell single small calls, so a sample is that many, back to
+ * back, each on a buffer of its own that was written before the clock started. */
+int dn_bench_batch(size_t bytes, int n_messages);
 
 #endif

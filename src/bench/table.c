@@ -52,13 +52,18 @@ void dn_bench_table_close(dn_bench_table **table)
 void dn_bench_table_title(dn_bench_table *t, const dn_bench_op *op)
 {
     bool mpi = t->options->versus_mpi;
-    fprintf(t->out, "#\n# %s\n", op->name);
-    fprintf(t->out, "# %10s %11s %6s %5s | %9s %9s %9s %9s | %8s %8s | %12s %8s %6s | %6s%s\n", "size",
+    const char *place = !dn_bench_has_buffer(op) ? ""
+                        : dn_bench_has_two(op)   ? ", out of place"
+                                                 : ", in place";
+    fprintf(t->out, "#\n# %s%s\n", op->name, place);
+    fprintf(t->out, "# %10s %11s %6s %5s | %9s %9s %9s %9s | %8s %8s | %12s %8s %6s | %6s%s%s%s\n", "size",
             "count", "type", "redop", "time", "p50", "p99", "max", "algbw", "busbw", "moved", "membw",
-            "%triad", "#wrong", mpi ? " |   MPI p50  MPI/ours" : "");
-    fprintf(t->out, "# %10s %11s %6s %5s | %9s %9s %9s %9s | %8s %8s | %12s %8s %6s | %6s%s\n", "(B)",
+            "%triad", "#wrong", op->overlaps ? " | overlap" : "", mpi ? " |   MPI p50  MPI/ours" : "",
+            mpi && op->overlaps ? "   overlap" : "");
+    fprintf(t->out, "# %10s %11s %6s %5s | %9s %9s %9s %9s | %8s %8s | %12s %8s %6s | %6s%s%s%s\n", "(B)",
             "(elements)", "", "", "(us)", "(us)", "(us)", "(us)", "(GB/s)", "(GB/s)", "(B)", "(GB/s)", "", "",
-            mpi ? " |      (us)" : "");
+            op->overlaps ? " |     (%)" : "", mpi ? " |      (us)          " : "",
+            mpi && op->overlaps ? "       (%)" : "");
 }
 
 static void print_time(FILE *out, double seconds)
@@ -80,10 +85,14 @@ static dn_status print_row(FILE *out, const dn_bench_op *op, const dn_bench_row 
         fprintf(out, " %6s", "N/A");
     else
         fprintf(out, " %6.0f", row->n_wrong);
+    if (row->overlap >= 0)
+        fprintf(out, " | %7.1f", 100 * row->overlap);
     if (row->mpi_s > 0) {
         fprintf(out, " |");
         print_time(out, row->mpi_s);
         fprintf(out, " %8.2fx", row->mpi_s / row->time_s.p50);
+        if (row->overlap >= 0)
+            fprintf(out, " %9.1f", 100 * row->mpi_overlap);
     }
     fputc('\n', out);
     return dn_flush(out);
@@ -106,9 +115,15 @@ static json_t *as_json(const dn_bench_op *op, const dn_bench_row *row)
     bool good =
         object && rest && json_object_update(object, rest) == 0 &&
         json_object_set_new(object, "wrong",
-                            row->n_wrong < 0 ? json_null() : json_integer((json_int_t)row->n_wrong)) == 0;
+                            row->n_wrong < 0 ? json_null() : json_integer((json_int_t)row->n_wrong)) == 0 &&
+        json_object_set_new(object, "in_place",
+                            dn_bench_has_buffer(op) ? json_boolean(row->in_place) : json_null()) == 0;
+    if (good && row->overlap >= 0)
+        good = json_object_set_new(object, "overlap", json_real(row->overlap)) == 0;
     if (good && row->mpi_s > 0)
         good = json_object_set_new(object, "mpi_p50_us", json_real(1e6 * row->mpi_s)) == 0;
+    if (good && row->mpi_s > 0 && row->overlap >= 0)
+        good = json_object_set_new(object, "mpi_overlap", json_real(row->mpi_overlap)) == 0;
     json_decref(rest);
     if (good)
         return object;
@@ -139,9 +154,10 @@ static json_t *whole(const dn_bench_table *t)
     snprintf(os, sizeof os, "%.40s %.60s %.20s", system.sysname, system.release, system.machine);
     dn_topo_processor(processor, sizeof processor);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:f, s:O}", "version", dn_version(), "processor", processor,
-                     "system", os, "date", date, "warmup", t->options->n_warmup, "samples", t->options->n_samples,
-                     "clean_buffers", t->options->clean_buffers, "triad_gb_s", 1e-9 * t->triad_bytes_s, "rows", t->rows);
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:b, s:f, s:O}", "version", dn_version(), "processor",
+                     processor, "system", os, "date", date, "warmup", t->options->n_warmup, "samples",
+                     t->options->n_samples, "clean_buffers", t->options->clean_buffers, "triad_gb_s",
+                     1e-9 * t->triad_bytes_s, "rows", t->rows);
 }
 
 dn_status dn_bench_table_finish(dn_bench_table *t)

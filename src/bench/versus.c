@@ -56,20 +56,20 @@ static bool installed(const char *name)
 
 /* ---- running ---- */
 
-/* The arguments of the program: "all-reduce:1024". */
+/* The arguments of the program: "all-reduce:1024:1", the last for out of place. */
 static dn_status write_rows(const dn_bench_comm_options *o, int n_ranks, char text[][40], int *n)
 {
     *n = 0;
     for (const dn_bench_op *op = dn_bench_ops; op->name; op++) {
         size_t bytes, unit = dn_bench_unit(o, op, n_ranks);
-        if (!dn_bench_selects(o, op))
+        if (!dn_bench_selects(o, op, n_ranks))
             continue;
         for (bool more = dn_bench_first_size(o, unit, op->max_bytes, &bytes); more;
              more = dn_bench_next_size(o, unit, op->max_bytes, &bytes)) {
             if (*n == ROWS_MAX)
                 return dn_fail(DN_ERR_CONFIG, "more than %d sizes with --versus mpi: use a larger -f or -i",
                                ROWS_MAX);
-            snprintf(text[(*n)++], sizeof text[0], "%s:%zu", op->name, bytes);
+            snprintf(text[(*n)++], sizeof text[0], "%s:%zu:%d", op->name, bytes, dn_bench_has_two(op));
         }
     }
     return DN_OK;
@@ -141,12 +141,14 @@ dn_status dn_versus_mpi_run(const dn_bench_comm_options *options, int n_ranks, i
     return status;
 }
 
-double dn_versus_mpi_seconds(int i)
+void dn_versus_mpi_row(int i, double *seconds, double *overlap)
 {
     const char *text = getenv(VARIABLE);
     for (; text && i > 0; i--) {
         text = strchr(text, '\n');
         text = text ? text + 1 : NULL;
     }
-    return text ? strtod(text, NULL) : 0;
+    *seconds = *overlap = 0;
+    if (text)
+        sscanf(text, "%lf %lf", seconds, overlap);
 }

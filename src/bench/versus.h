@@ -12,7 +12,8 @@
  */
 dn_status dn_versus_mpi_run(const dn_bench_comm_options *options, int n_ranks, int n_pus) DN_MUST_USE;
 
-/** A worker's side: MPI's median time of row i, in seconds; 0 where MPI has no such collective. */
-double dn_versus_mpi_seconds(int i);
+/** A worker's side: MPI's median time of row i, in seconds; 0 where MPI has no such collective. *overlap: of the calls
+ * that overlap, otherwise 0. */
+void dn_versus_mpi_row(int i, double *seconds, double *overlap);
 
 #endif

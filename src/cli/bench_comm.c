@@ -114,9 +114,12 @@ static const struct argp_option options[] = {
 static char *describe(void)
 {
     static char text[1024] =
-        "Measures the collectives over shared memory; options and columns are those of nccl-tests, plus the "
+        "Measures the collectives over shared memory, in place and out of place, messages between two ranks, "
+        "and "
+        "what computing hides of a nonblocking collective; options and columns are those of nccl-tests, plus "
+        "the "
         "bytes "
-        "moved as a fraction of the memory bandwidth that the same ranks reach in a triad.\vCollectives:";
+        "moved as a fraction of the memory bandwidth that the same ranks reach in a triad.\vNames for --op:";
     size_t length = strlen(text);
     for (const char *const *name = dn_bench_comm_ops(); *name && length < sizeof text; name++)
         length += (size_t)snprintf(text + length, sizeof text - length, " %s", *name);

@@ -15,7 +15,10 @@ from runs import PROGRAM, alive, case, children, expect, run, tap  # noqa: E402
 CONFIG, IO = 2, 5
 TINY = ["-b", "8", "-e", "4K", "-f", "8", "-n", "5", "-w", "1", "--triad", "64K"]
 OPS = ["barrier", "scalars", "broadcast", "reduce", "reduce-scatter", "all-reduce",
-       "all-reduce-shared", "all-gather", "all-to-all"]
+       "all-reduce-shared", "all-gather", "all-to-all", "begin-reduce-scatter", "begin-all-reduce",
+       "latency", "bandwidth"]
+BOTH = {"broadcast", "reduce", "reduce-scatter", "all-reduce", "all-gather"}
+OUT = {"all-to-all", "latency", "bandwidth"}
 FIELDS = {"op": str, "ranks": int, "bytes": int, "count": int, "type": str, "redop": str, "batch": int,
           "time_us": float, "p50_us": float, "p99_us": float, "max_us": float, "algbw": float, "busbw": float,
           "bytes_moved": float, "membw": float, "triad_share": float}
@@ -53,8 +56,15 @@ def every_row_has_all_fields_and_no_wrong_value():
         expect(0 < row["p50_us"] <= row["p99_us"] <= row["max_us"], f"times of {row}")
         expect(near(row["algbw"], row["bytes"] / row["time_us"] * 1e-3), f"algbw of {row}")
         expect(near(row["membw"], row["bytes_moved"] / row["time_us"] * 1e-3), f"membw of {row}")
-    sizes = [row["bytes"] for row in rows if row["op"] == "all-reduce"]
-    expect(sizes == [8, 64, 512, 4096], f"sizes {sizes}")
+        overlaps = row["op"].startswith("begin-")
+        expect(0 <= row["overlap"] <= 1 if overlaps else "overlap" not in row, f"overlap of {row}")
+    for op in OPS:
+        places = {row["in_place"] for row in rows if row["op"] == op}
+        expect(places == ({None} if op == "barrier" else {True, False} if op in BOTH else {op not in OUT}), f"{op}: {places}")
+    for place in (True, False):
+        sizes = [row["bytes"] for row in rows if row["op"] == "all-reduce" and row["in_place"] == place]
+        expect(sizes == [8, 64, 512, 4096], f"sizes {sizes}")
+    expect("# all-reduce, in place\n" in text and "# all-reduce, out of place\n" in text, text)
     expect("# wrong values: 0 OK" in text, text)
 
 
@@ -69,7 +79,7 @@ def the_preamble_tells_machine_ranks_and_triad():
 @case
 def one_collective_with_steps_another_reduction_and_root():
     _, rows = comm("--np", "3", "--op", "reduce", "-o", "max", "-r", "2", "-b", "96", "-e", "288", "-i", "96")
-    expect([row["bytes"] for row in rows] == [96, 192, 288], str(rows))
+    expect([row["bytes"] for row in rows] == [96, 192, 288] * 2, str(rows))
     expect(all(row["redop"] == "max" and row["wrong"] == 0 for row in rows), str(rows))
 
 
@@ -84,7 +94,7 @@ def clean_buffers_and_no_check_are_told_apart():
 def wrong_options_are_named():
     for arguments, word in [(["-b", "8Q"], "8Q"), (["-e", "1", "-b", "2"], "no sizes to measure"),
                             (["--op", "gossip"], "gossip"), (["-d", "int7"], "int7"), (["-o", "xor"], "xor"),
-                            (["-r", "2", "--np", "2"], "-r 2"), (["--versus", "tcp"], "mpi"), (["-f", "1"], "-f")]:
+                            (["--op", "latency", "--np", "1"], "2 ranks"), (["-r", "2", "--np", "2"], "-r 2"), (["--versus", "tcp"], "mpi"), (["-f", "1"], "-f")]:
         done = bench("comm", *TINY, *arguments)
         expect(done.returncode == CONFIG and word in done.stderr, f"{arguments}: {done.returncode} {done.stderr}")
     done = bench("com")
@@ -134,6 +144,7 @@ def mpi_is_measured_beside_where_it_is_installed():
         text, rows = comm("--np", "2", "--versus", "mpi", env=dict(os.environ, TMPDIR=folder))
         expect(not [name for name in os.listdir(folder) if name.startswith("dionode-mpi")], "folder left behind")
     expect(all(row["mpi_p50_us"] > 0 for row in rows) and len(rows) > len(OPS), str(rows))
+    expect(all(0 <= row["mpi_overlap"] <= 1 for row in rows if row["op"].startswith("begin-")), str(rows))
     expect("MPI/ours" in text and "# versus " in text, text)
 
 

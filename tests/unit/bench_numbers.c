@@ -1,6 +1,6 @@
 /* The arithmetic of the benchmarks: sizes from text and from size to size, percentiles, bus factors. */
 #include "base/random.h"
-#include "bench/ops.h"
+#include "bench/measure.h"
 #include "bench/sizes.h"
 #include "bench/summary.h"
 #include "bench/triad.h"
@@ -92,10 +92,19 @@ static void a_batch_fits_its_bytes_and_is_one_call_at_least(void **state)
     (void)state;
     static const struct {
         size_t bytes;
-        int batch;
-    } expected[] = {{0, 64}, {4, 64}, {512, 64}, {513, 51}, {4096, 8}, {32768, 1}, {(size_t)1 << 30, 1}};
+        int n_messages, batch;
+    } expected[] = {{0, 1, 64},
+                    {4, 1, 64},
+                    {512, 1, 64},
+                    {513, 1, 51},
+                    {4096, 1, 8},
+                    {32768, 1, 1},
+                    {(size_t)1 << 30, 1, 1},
+                    {4, 2, 32},
+                    {4, 64, 1},
+                    {1 << 20, 64, 1}};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++)
-        assert_int_equal(dn_bench_batch(expected[i].bytes), expected[i].batch);
+        assert_int_equal(dn_bench_batch(expected[i].bytes, expected[i].n_messages), expected[i].batch);
 }
 
 /* By counting, without sorting: the least sample that at least percent of 100 do not exceed. */
@@ -145,7 +154,11 @@ static void bus_factors_are_those_of_nccl_tests(void **state)
                     {"all-reduce", {0, 1, 1.75}},
                     {"all-reduce-shared", {0, 1, 1.75}},
                     {"all-gather", {0, 0.5, 0.875}},
-                    {"all-to-all", {0, 0.5, 0.875}}};
+                    {"all-to-all", {0, 0.5, 0.875}},
+                    {"begin-reduce-scatter", {0, 0.5, 0.875}},
+                    {"begin-all-reduce", {0, 1, 1.75}},
+                    {"latency", {1, 1, 1}},
+                    {"bandwidth", {1, 1, 1}}};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         const dn_bench_op *op = dn_bench_ops;
         while (op->name && strcmp(op->name, expected[i].op) != 0)
@@ -154,6 +167,33 @@ static void bus_factors_are_those_of_nccl_tests(void **state)
         assert_true(dn_bench_bus_factor(op, 1) == expected[i].factor[0]);
         assert_true(dn_bench_bus_factor(op, 2) == expected[i].factor[1]);
         assert_true(dn_bench_bus_factor(op, 8) == expected[i].factor[2]);
+    }
+}
+
+/* OSU: 100 - (overall - compute) / pure * 100, and not below 0. */
+static void overlap_is_the_share_that_was_not_left(void **state)
+{
+    (void)state;
+    assert_true(dn_bench_overlap(4, 0) == 1);
+    assert_true(dn_bench_overlap(4, 1) == 0.75);
+    assert_true(dn_bench_overlap(4, 4) == 0);
+    assert_true(dn_bench_overlap(4, 9) == 0);
+    assert_true(dn_bench_overlap(0, 0) == 0);
+}
+
+static void names_are_listed_once(void **state)
+{
+    (void)state;
+    const char *const *names = dn_bench_comm_ops();
+    assert_true(names == dn_bench_comm_ops());
+    for (size_t i = 0; names[i]; i++)
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(names[i], names[j]);
+    for (const dn_bench_op *op = dn_bench_ops; op->name; op++) {
+        size_t i = 0;
+        while (names[i] && strcmp(names[i], op->name) != 0)
+            i++;
+        assert_non_null(names[i]);
     }
 }
 
@@ -184,6 +224,8 @@ TESTS(bench_numbers)
         cmocka_unit_test(a_batch_fits_its_bytes_and_is_one_call_at_least),
         cmocka_unit_test(percentiles_are_those_of_counting),
         cmocka_unit_test(bus_factors_are_those_of_nccl_tests),
+        cmocka_unit_test(overlap_is_the_share_that_was_not_left),
+        cmocka_unit_test(names_are_listed_once),
         cmocka_unit_test(both_triads_compute_all_of_an_odd_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
