@@ -1,6 +1,7 @@
 #include "dionode/comm.h"
 
 #include "base/fail.h"
+#include "base/human.h"
 #include "base/size.h"
 #include "comm/internal.h"
 #include "comm/peer.h"
@@ -58,11 +59,12 @@ dn_status dn_comm_create_alone(size_t heap_bytes, dn_comm **out)
     size_t whole = dn_size_add(heap_bytes, DN_ARENA_ALIGN) / DN_ARENA_ALIGN * DN_ARENA_ALIGN; /* never 0 */
     uint64_t room = dn_limits_memory("");
     void *heap = whole <= room ? aligned_alloc(DN_ARENA_ALIGN, whole) : NULL;
+    char need[24], have[24];
     if (!heap)
         return dn_fail(DN_ERR_MEMORY,
-                       "no memory for a heap of %.1f GB, %.1f GB are available: use a smaller model or a "
-                       "smaller batch",
-                       (double)heap_bytes * 1e-9, (double)room * 1e-9);
+                       "no memory for a heap of %s, %s are available: use a smaller model or a smaller batch",
+                       dn_human_size((double)heap_bytes, need, sizeof need),
+                       dn_human_size((double)room, have, sizeof have));
     dn_status status = make_comm(0, 1, out);
     if (status != DN_OK) {
         free(heap);

@@ -2,6 +2,7 @@
 #include "device/stream.h"
 
 #include "base/fail.h"
+#include "base/human.h"
 #include "device/device.h"
 #include "shm/limits.h"
 
@@ -85,11 +86,12 @@ dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out)
     /* Asked first: memory that is promised and not there would end the process when it is touched. */
     uint64_t room = dn_limits_memory("");
     void *memory = bytes <= room ? stream->device->take(bytes) : NULL;
+    char need[24], have[24];
     if (!memory)
         return dn_fail(DN_ERR_MEMORY,
-                       "tensors of %.1f GB, and %.1f GB of memory are available%s: make the batch or the "
-                       "model smaller",
-                       (double)bytes * 1e-9, (double)room * 1e-9,
+                       "tensors of %s, and %s of memory are available%s: make the batch or the model smaller",
+                       dn_human_size((double)bytes, need, sizeof need),
+                       dn_human_size((double)room, have, sizeof have),
                        bytes <= room ? ", of which this process may not have so much (ulimit -v)" : "");
     dn_status status = DN_OK;
     for (size_t at = 0; at < bytes && status == DN_OK; at += DN_STREAM_CHUNK) {

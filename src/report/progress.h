@@ -8,6 +8,8 @@
 
 #include "dionode/status.h"
 
+#include "base/human.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -46,10 +48,5 @@ void dn_progress_end(dn_progress *progress);
 /** Columns of the terminal that out writes to, less one (some wrap as soon as the last is written);
  * `otherwise` if it is none. */
 int dn_terminal_columns(FILE *out, int otherwise);
-
-/** "1.25 MB" (unit "B"), "41.2k" (unit ""): three digits, decimal prefixes k to E. Returns text. */
-const char *dn_human(double value, const char *unit, char *text, size_t bytes);
-/** "1:02:03", "4:05", "12 s", rounded to seconds; "?" for what is negative or not finite. Returns text. */
-const char *dn_human_time(double seconds, char *text, size_t bytes);
 
 #endif

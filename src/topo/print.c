@@ -1,6 +1,7 @@
 /* The report of `dionode topo`. */
 #include "topo/topo.h"
 
+#include "base/human.h"
 #include "base/printable.h"
 #include "dionode/version.h"
 
@@ -33,20 +34,6 @@ static void print_machine(const dn_topo *topo, FILE *out)
         fprintf(out, "CPU quota  none\n");
 }
 
-/* Bytes of caches and memory, in the powers of two that they come in. */
-static const char *binary_size(uint64_t bytes, char text[24])
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    double size = (double)bytes;
-    int unit = 0;
-    while (unit < 4 && size >= 1024) {
-        size /= 1024;
-        unit++;
-    }
-    snprintf(text, 24, "%.4g %s", size, units[unit]);
-    return text;
-}
-
 /* Each kind of cache: the size of the first, how many there are, and what it is shared by. */
 static void print_caches(const dn_topo *topo, FILE *out)
 {
@@ -61,7 +48,7 @@ static void print_caches(const dn_topo *topo, FILE *out)
         int n_pus = hwloc_bitmap_weight(first->cpuset);
         fprintf(out, "%s%d x L%u %s of %d PU%s", any ? ", " : "caches     ",
                 hwloc_get_nbobjs_by_type(topo->hwloc, kinds[i]), first->attr->cache.depth,
-                binary_size(first->attr->cache.size, size), n_pus, dn_plural(n_pus));
+                dn_human_size((double)first->attr->cache.size, size, sizeof size), n_pus, dn_plural(n_pus));
         any = true;
     }
     if (any)
@@ -144,7 +131,7 @@ static void print_domains(const dn_topo *topo, FILE *out)
             pus = NULL;
         char size[24] = "memory unknown"; /* of a synthetic machine */
         if (node->attr->numanode.local_memory > 0)
-            binary_size(node->attr->numanode.local_memory, size);
+            dn_human_size((double)node->attr->numanode.local_memory, size, sizeof size);
         fprintf(out, "NUMA %-4u  node %u of the system, %s, PUs %s\n", node->logical_index, node->os_index,
                 size, pus ? pus : "?");
         free(pus);

@@ -257,6 +257,28 @@ static void numbers_for_people_have_three_digits(void **state)
     }
 }
 
+static void memory_for_people_is_in_powers_of_two(void **state)
+{
+    static const struct {
+        double size;
+        const char *text;
+    } table[] = {{0, "0 B"},
+                 {1023, "1023 B"},
+                 {1024, "1 KiB"},
+                 {49152, "48 KiB"},
+                 {1023.4 * 1024, "1023 KiB"},
+                 {1023.6 * 1024, "0.9996 MiB"},
+                 {1.5 * (1 << 20), "1.5 MiB"},
+                 {3.0 * (1 << 30), "3 GiB"},
+                 {0x1p46, "64 TiB"},
+                 {0x1p64, "16 EiB"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        char text[32];
+        assert_string_equal(dn_human_size(table[i].size, text, sizeof text), table[i].text);
+    }
+}
+
 static void times_for_people_are_clocks(void **state)
 {
     static const struct {
@@ -283,6 +305,7 @@ TESTS(report_progress)
         cmocka_unit_test(redraws_are_at_most_ten_a_second_and_none_on_a_dumb_terminal),
         cmocka_unit_test(time_left_follows_the_speed_smoothly),
         cmocka_unit_test(numbers_for_people_have_three_digits),
+        cmocka_unit_test(memory_for_people_is_in_powers_of_two),
         cmocka_unit_test(times_for_people_are_clocks),
     };
     alarm(20);

@@ -234,7 +234,7 @@ static void heaps_of_huge_tensors_do_not_wrap(void **state)
     dn_comm *comm = NULL;
     assert_int_equal(dn_comm_create_alone(SIZE_MAX, &comm), DN_ERR_MEMORY);
     assert_int_equal(dn_comm_create_alone((size_t)1 << 50, &comm), DN_ERR_MEMORY);
-    assert_non_null(strstr(dn_error_message(), "GB are available"));
+    assert_non_null(strstr(dn_error_message(), "are available"));
 }
 
 static void memory_that_is_not_there_is_refused_before_it_is_touched(void **state)
@@ -244,8 +244,8 @@ static void memory_that_is_not_there_is_refused_before_it_is_touched(void **stat
     void *memory;
     assert_int_equal(dn_stream_create("cpu", 1, &stream), DN_OK);
     assert_int_equal(dn_device_alloc(stream, (size_t)1 << 46, &memory), DN_ERR_MEMORY);
-    assert_non_null(strstr(dn_error_message(), "70368.7 GB, and "));
-    assert_non_null(strstr(dn_error_message(), "GB of memory are available"));
+    assert_non_null(strstr(dn_error_message(), "tensors of 64 TiB, and "));
+    assert_non_null(strstr(dn_error_message(), "iB of memory are available"));
     dn_stream_destroy(&stream);
 }
 

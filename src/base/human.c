@@ -1,7 +1,8 @@
-#include "report/progress.h"
+#include "base/human.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 /* Rounded to three digits first, so that 999.6 becomes 1.00k and not 1000. */
 const char *dn_human(double value, const char *unit, char *text, size_t bytes)
@@ -23,6 +24,19 @@ const char *dn_human(double value, const char *unit, char *text, size_t bytes)
                  : size < 99.95 ? 1
                                 : 0,
                  size, space, prefixes[prefix], unit);
+    return text;
+}
+
+/* The next unit from 1023.5 on, which four digits show as 1024. */
+const char *dn_human_size(double size, char *text, size_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    int unit = 0;
+    while (unit < 6 && size >= 1023.5) {
+        size /= 1024;
+        unit++;
+    }
+    snprintf(text, bytes, "%.4g %s", size, units[unit]);
     return text;
 }
 
