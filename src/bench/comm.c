@@ -1,6 +1,7 @@
 /* `dionode bench comm`: the launcher checks the options and starts workers, which measure; rank 0 prints. */
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/human.h"
 #include "base/output.h"
 #include "base/printable.h"
 #include "base/size.h"
@@ -89,15 +90,17 @@ static size_t arena_bytes(const dn_bench_comm_options *options, const dn_topo *t
 
 static dn_status print_machine(const dn_bench_comm_options *o, const dn_topo *topo)
 {
+    char caches[24];
     struct utsname system;
     const dn_machine *m = dn_topo_machine(topo);
     uname(&system);
     printf("# dionode %s bench comm\n", dn_version());
     printf("# machine %s, %d package%s, %d NUMA domain%s, %d core%s, %d PU%s (%d usable), "
-           "last-level caches %zu KiB, %s %s\n",
+           "last-level caches %s, %s %s\n",
            system.machine, m->n_packages, dn_plural(m->n_packages), m->n_numa, dn_plural(m->n_numa),
            m->n_cores, dn_plural(m->n_cores), m->n_pus, dn_plural(m->n_pus), m->n_usable,
-           dn_topo_cache_bytes(topo) >> 10, system.sysname, system.release);
+           dn_human_size((double)dn_topo_cache_bytes(topo), caches, sizeof caches), system.sysname,
+           system.release);
     printf("# ranks %d  minBytes %zu  maxBytes %zu  ", dn_topo_n_workers(topo), o->min_bytes, o->max_bytes);
     if (o->step_bytes)
         printf("step %zu(bytes)  ", o->step_bytes);
@@ -205,8 +208,9 @@ static dn_status measure_triad(dn_bench_buffers *buffers, double *bytes_s)
         DN_TRY(repeat_triad(buffers, n, true, &streamed));
     *bytes_s = streamed > plain ? streamed : plain;
     if (dn_comm_rank(buffers->comm) == 0) {
-        printf("# triad, all ranks at once on these CPUs, 3 arrays of %zu KiB per rank, best of %d: ",
-               n * 8 / 1024, TRIAD_REPEATS - 1);
+        char size[24];
+        printf("# triad, all ranks at once on these CPUs, 3 arrays of %s per rank, best of %d: ",
+               dn_human_size((double)n * sizeof(double), size, sizeof size), TRIAD_REPEATS - 1);
         printf("%.2f GB/s with plain stores", 1e-9 * plain);
         if (dn_triad_can_stream())
             printf(", %.2f GB/s past the caches (NT)", 1e-9 * streamed);

@@ -2,7 +2,9 @@
 #include "bench/numa.h"
 
 #include "base/fail.h"
+#include "base/human.h"
 #include "base/output.h"
+#include "base/printable.h"
 #include "base/size.h"
 #include "bench/probe.h"
 #include "bench/threads.h"
@@ -18,7 +20,14 @@
 #define BUFFER_FLOOR ((size_t)64 << 20)
 #define BUFFER_ROUND ((size_t)2 << 20)
 #define WORLD_BYTES  ((size_t)16 << 20)
-#define MEMORY_PART  2 /* buffers take at most 1 / MEMORY_PART of the available memory */
+#define RUNG_ROUND   ((size_t)128) /* steps of a ring */
+#define MEMORY_PART  2             /* buffers take at most 1 / MEMORY_PART of the available memory */
+
+const dn_numa_mix dn_numa_mixes[DN_NUMA_MIXES] = {[DN_PROBE_READ] = {"reads", "reads"},
+                                                  [DN_PROBE_READ_3_WRITE_1] = {"3:1", "reads_3_writes_1"},
+                                                  [DN_PROBE_READ_2_WRITE_1] = {"2:1", "reads_2_writes_1"},
+                                                  [DN_PROBE_READ_1_WRITE_1] = {"1:1", "reads_1_writes_1"},
+                                                  [DN_PROBE_STREAM] = {"2:1 NT", "reads_2_writes_1_nt"}};
 
 dn_bench_numa_options dn_bench_numa_defaults(void)
 {
@@ -85,10 +94,12 @@ static dn_status choose_buffer_size(session *s)
     if (!bytes)
         bytes = dn_min(dn_max(4 * r->cache_bytes / n, BUFFER_FLOOR), available);
     r->buffer_bytes = (bytes + BUFFER_ROUND - 1) / BUFFER_ROUND * BUFFER_ROUND;
+    char asked[24], most[24];
     if (r->buffer_bytes > available)
         return dn_fail(DN_ERR_MEMORY,
-                       "%zu MiB on each of %zu NUMA domains are too much: at most %zu MiB each (--buffer)",
-                       r->buffer_bytes >> 20, n, available >> 20);
+                       "buffers of %s on %zu NUMA domain%s are too much: at most %s each (--buffer)",
+                       dn_human_size((double)r->buffer_bytes, asked, sizeof asked), n,
+                       dn_plural((long long)n), dn_human_size((double)available, most, sizeof most));
     return DN_OK;
 }
 
@@ -172,6 +183,8 @@ static dn_status measure_domain(session *s, int i)
     dn_numa_results *r = s->results;
     dn_probe_cpus cpus;
     r->copy_bytes_s[i] = r->triad_bytes_s[i] = NAN;
+    for (int mix = 0; mix < DN_NUMA_MIXES; mix++)
+        r->mix_bytes_s[i][mix] = NAN;
     if (!cpus_of(s, i, pus, &cpus))
         return DN_OK;
     for (int j = 0; j < r->n_domains; j++)
@@ -180,8 +193,61 @@ static dn_status measure_domain(session *s, int i)
                                       &r->read_bytes_s.at[i][j]));
     if (!s->buffers[i])
         return DN_OK;
+    r->mix_bytes_s[i][DN_PROBE_READ] = r->read_bytes_s.at[i][i];
+    for (int mix = DN_PROBE_READ + 1; mix < DN_NUMA_MIXES; mix++)
+        DN_TRY(dn_probe_bandwidth(&cpus, (dn_probe_kind)mix, s->buffers[i], r->buffer_bytes,
+                                  &r->mix_bytes_s[i][mix]));
     DN_TRY(dn_probe_bandwidth(&cpus, DN_PROBE_COPY, s->buffers[i], r->buffer_bytes, &r->copy_bytes_s[i]));
     return dn_probe_bandwidth(&cpus, DN_PROBE_TRIAD, s->buffers[i], r->buffer_bytes, &r->triad_bytes_s[i]);
+}
+
+static void add_rung(dn_numa_results *r, size_t bytes, size_t limit)
+{
+    dn_numa_rung rung = {.bytes = bytes / RUNG_ROUND * RUNG_ROUND};
+    size_t below = r->n_rungs ? r->rungs[r->n_rungs - 1].bytes : 0;
+    if (rung.bytes <= below || rung.bytes > limit)
+        return;
+    while (rung.cache < r->n_caches && r->cache_sizes[rung.cache] < rung.bytes)
+        rung.cache++;
+    r->rungs[r->n_rungs++] = rung;
+}
+
+void dn_numa_choose_rungs(dn_numa_results *r, size_t limit)
+{
+    r->n_rungs = 0;
+    for (int i = 0; i < r->n_caches; i++) {
+        size_t half_of_next = i + 1 < r->n_caches ? r->cache_sizes[i + 1] / 2 : limit;
+        add_rung(r, r->cache_sizes[i] / 2, limit);
+        add_rung(r, dn_min(2 * r->cache_sizes[i], half_of_next), limit);
+    }
+    add_rung(r, limit, limit);
+}
+
+/* One core alone, in the memory of its own domain. */
+static dn_status measure_ladder(session *s)
+{
+    static int pus[DN_THREADS_MAX];
+    dn_numa_results *r = s->results;
+    dn_probe_cpus cpus;
+    r->ladder_domain = r->ladder_pu = -1;
+    for (int i = 0; i < r->n_domains && r->ladder_domain < 0; i++)
+        if (s->buffers[i] && cpus_of(s, i, pus, &cpus))
+            r->ladder_domain = i;
+    if (r->ladder_domain < 0)
+        return DN_OK;
+    void *buffer = s->buffers[r->ladder_domain];
+    cpus.n = 1;
+    r->ladder_pu = pus[0];
+    r->n_caches = dn_topo_caches_of(s->topo, pus[0], r->cache_sizes, DN_NUMA_CACHES);
+    dn_numa_choose_rungs(r, r->buffer_bytes);
+    for (int i = 0; i < r->n_rungs; i++) {
+        dn_numa_rung *rung = &r->rungs[i];
+        void *ring = buffer;
+        dn_probe_link(buffer, rung->bytes);
+        DN_TRY(dn_probe_latency(&cpus, &ring, &rung->ns));
+        DN_TRY(dn_probe_bandwidth(&cpus, DN_PROBE_READ, buffer, rung->bytes, &rung->bytes_s));
+    }
+    return DN_OK;
 }
 
 static dn_status measure_latencies(session *s)
@@ -263,6 +329,7 @@ static dn_status measure(session *s)
     clear(&r->read_bytes_s, r->n_domains);
     for (int i = 0; i < r->n_domains; i++)
         DN_TRY(measure_domain(s, i));
+    DN_TRY(measure_ladder(s));
     DN_TRY(measure_latencies(s)); /* writes rings to the buffers */
     DN_TRY(measure_lines(s));
     return measure_loads(s);

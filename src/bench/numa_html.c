@@ -4,6 +4,8 @@
 #include "bench/numa.h"
 
 #include "base/atomic_file.h"
+#include "base/human.h"
+#include "base/printable.h"
 
 #include <math.h>
 #include <string.h>
@@ -178,15 +180,50 @@ static void rate_cell(double bytes_s, FILE *out)
 
 static void domain_table(const dn_numa_results *r, FILE *out)
 {
-    fprintf(out, "<table><tr><th>domain</th><th>node</th><th>cores</th><th>GiB</th><th>copy GB/s</th>"
+    fprintf(out, "<table><tr><th>domain</th><th>node</th><th>cores</th><th>memory</th><th>copy GB/s</th>"
                  "<th>triad GB/s</th></tr>\n");
     for (int i = 0; i < r->n_domains; i++) {
         const dn_domain *d = &r->domains[i];
-        fprintf(out, "<tr><td>%d</td><td>%d</td><td>%d</td><td>%.1f</td>", i, d->os_node, d->n_cores,
-                (double)d->memory_bytes / (1 << 30));
+        char memory[24];
+        fprintf(out, "<tr><td>%d</td><td>%d</td><td>%d</td><td>%s</td>", i, d->os_node, d->n_cores,
+                dn_human_size((double)d->memory_bytes, memory, sizeof memory));
         rate_cell(r->copy_bytes_s[i], out);
         rate_cell(r->triad_bytes_s[i], out);
         fprintf(out, "</tr>\n");
+    }
+    fprintf(out, "</table>\n");
+}
+
+static void mix_table(const dn_numa_results *r, FILE *out)
+{
+    fprintf(out, "<table><tr><th>domain</th>");
+    for (int mix = 0; mix < DN_NUMA_MIXES; mix++)
+        fprintf(out, "<th>%s</th>%s", dn_numa_mixes[mix].title, mix ? "<th>of reads</th>" : "");
+    fprintf(out, "</tr>\n");
+    for (int i = 0; i < r->n_domains; i++) {
+        fprintf(out, "<tr><td>%d</td>", i);
+        for (int mix = 0; mix < DN_NUMA_MIXES; mix++) {
+            double rate = r->mix_bytes_s[i][mix];
+            rate_cell(rate, out);
+            if (mix && isnan(rate))
+                fprintf(out, "<td></td>");
+            else if (mix)
+                fprintf(out, "<td>%.0f%%</td>", 100 * rate / r->mix_bytes_s[i][0]);
+        }
+        fprintf(out, "</tr>\n");
+    }
+    fprintf(out, "</table>\n");
+}
+
+static void ladder_table(const dn_numa_results *r, FILE *out)
+{
+    fprintf(out, "<table><tr><th>size</th><th>held by</th><th>ns</th><th>GB/s</th><th>of first</th></tr>\n");
+    for (int i = 0; i < r->n_rungs; i++) {
+        const dn_numa_rung *rung = &r->rungs[i];
+        char size[24], holder[16];
+        fprintf(out, "<tr><td>%s</td><td>%s</td><td>%.1f</td><td>%.2f</td><td>%.0f%%</td></tr>\n",
+                dn_human_size((double)rung->bytes, size, sizeof size), dn_numa_holder(r, rung, holder),
+                rung->ns, 1e-9 * rung->bytes_s, 100 * rung->bytes_s / r->rungs[0].bytes_s);
     }
     fprintf(out, "</table>\n");
 }
@@ -217,8 +254,10 @@ static void placement(const dn_numa_results *r, FILE *out)
     for (int i = 0; i < r->n_domains; i++)
         place_row("buffer of domain", i, &r->places[i], out);
     place_row("arena of shared memory", -1, &r->shared, out);
-    fprintf(out, "<tr><td>in huge pages</td><td>%zu of %zu MiB</td></tr>\n", r->huge_bytes >> 20,
-            (r->buffer_bytes >> 20) * (size_t)r->n_domains);
+    char huge[24], all[24];
+    fprintf(out, "<tr><td>in huge pages</td><td>%s of %s</td></tr>\n",
+            dn_human_size((double)r->huge_bytes, huge, sizeof huge),
+            dn_human_size((double)r->buffer_bytes * r->n_domains, all, sizeof all));
     setting_row("kernel.numa_balancing", r->numa_balancing, out);
     setting_row("transparent huge pages", r->huge_private, out);
     setting_row("... of shared memory", r->huge_shared, out);
@@ -233,17 +272,27 @@ static void page(FILE *out, void *results)
     escape(r->processor, out);
     fprintf(out, ", ");
     escape(r->system, out);
-    fprintf(out, "; %d packages, %d NUMA domains, %d cores, %d usable PUs; buffers of %zu MiB; dionode ",
-            r->machine.n_packages, r->machine.n_numa, r->machine.n_cores, r->machine.n_usable,
-            r->buffer_bytes >> 20);
+    char buffer[24];
+    const dn_machine *m = &r->machine;
+    fprintf(out, "; %d package%s, %d NUMA domain%s, %d core%s, %d usable PU%s; buffers of %s; dionode ",
+            m->n_packages, dn_plural(m->n_packages), m->n_numa, dn_plural(m->n_numa), m->n_cores,
+            dn_plural(m->n_cores), m->n_usable, dn_plural(m->n_usable),
+            dn_human_size((double)r->buffer_bytes, buffer, sizeof buffer));
     escape(r->version, out);
     fprintf(out, "</p>\n");
     section("Idle latency (ns)", "Rows: whose core asks; columns: whose memory answers.", out);
     heat_map(&r->latency_ns, NULL, 1, 1, "hot", "idle latency", out);
     section("Read bandwidth (GB/s)", "All cores of the row's domain read the column's memory.", out);
     heat_map(&r->read_bytes_s, NULL, 1e-9, 1, "cold", "read bandwidth", out);
+    section("Reads and writes (GB/s)",
+            "All cores of a domain in its own memory, and their share of reads alone.", out);
+    mix_table(r, out);
     section("Copy and triad", "Each domain's cores in its own memory.", out);
     domain_table(r, out);
+    section("Working sets",
+            "One core follows pointers through, and reads, ever more; the first cache that holds it all.",
+            out);
+    ladder_table(r, out);
     section("A cache line from core to core (ns)", "Half a round trip; cores by PU of the system.", out);
     heat_map(&r->line_ns, r->pus, 1, 0, "hot", "cache line from core to core", out);
     section("Latency under load",

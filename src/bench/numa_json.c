@@ -37,6 +37,31 @@ static json_t *domains(const dn_numa_results *r)
     return array;
 }
 
+static json_t *mixes(const dn_numa_results *r)
+{
+    json_t *array = json_array();
+    for (int i = 0; array && i < r->n_domains; i++) {
+        json_t *object = json_object();
+        for (int mix = 0; object && mix < DN_NUMA_MIXES; mix++)
+            json_object_set_new(object, dn_numa_mixes[mix].key, number(1e-9 * r->mix_bytes_s[i][mix]));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *ladder(const dn_numa_results *r)
+{
+    json_t *array = json_array();
+    for (int i = 0; array && i < r->n_rungs; i++) {
+        const dn_numa_rung *rung = &r->rungs[i];
+        char holder[16];
+        json_array_append_new(array, json_pack("{s:I, s:s, s:o, s:o}", "bytes", (json_int_t)rung->bytes,
+                                               "held_by", dn_numa_holder(r, rung, holder), "ns",
+                                               number(rung->ns), "gb_s", number(1e-9 * rung->bytes_s)));
+    }
+    return json_pack("{s:i, s:o}", "pu", r->ladder_pu, "rungs", array);
+}
+
 static json_t *loads(const dn_numa_results *r)
 {
     json_t *array = json_array();
@@ -80,13 +105,13 @@ static json_t *cores(const dn_numa_results *r)
 
 dn_status dn_numa_write_json(const dn_numa_results *r, const char *path)
 {
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-                  r->version, "processor", r->processor, "system", r->system, "cache_bytes",
-                  (json_int_t)r->cache_bytes, "buffer_bytes", (json_int_t)r->buffer_bytes, "domains",
-                  domains(r), "latency_ns", matrix(&r->latency_ns, 1), "read_gb_s",
-                  matrix(&r->read_bytes_s, 1e-9), "copy_gb_s", numbers(r->copy_bytes_s, r->n_domains, 1e-9),
-                  "triad_gb_s", numbers(r->triad_bytes_s, r->n_domains, 1e-9), "cores", cores(r), "line_ns",
-                  matrix(&r->line_ns, 1), "loaded", loads(r), "placement", placement(r));
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+        r->version, "processor", r->processor, "system", r->system, "cache_bytes", (json_int_t)r->cache_bytes,
+        "buffer_bytes", (json_int_t)r->buffer_bytes, "domains", domains(r), "latency_ns",
+        matrix(&r->latency_ns, 1), "read_gb_s", matrix(&r->read_bytes_s, 1e-9), "copy_gb_s",
+        numbers(r->copy_bytes_s, r->n_domains, 1e-9), "triad_gb_s",
+        numbers(r->triad_bytes_s, r->n_domains, 1e-9), "mixes_gb_s", mixes(r), "ladder", ladder(r), "cores",
+        cores(r), "line_ns", matrix(&r->line_ns, 1), "loaded", loads(r), "placement", placement(r));
     return dn_json_file_write(object, 6, path);
 }

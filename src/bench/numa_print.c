@@ -1,5 +1,6 @@
 #include "bench/numa.h"
 
+#include "base/human.h"
 #include "base/printable.h"
 
 #include <math.h>
@@ -36,6 +37,52 @@ static void print_domains(const dn_numa_results *r, FILE *out)
         print_number(out, r->copy_bytes_s[i], 1e-9, 2);
         print_number(out, r->triad_bytes_s[i], 1e-9, 2);
         fputc('\n', out);
+    }
+}
+
+static void print_mixes(const dn_numa_results *r, FILE *out)
+{
+    fprintf(
+        out,
+        "\nReads and writes of a domain's cores in its own memory (GB/s, and as a share of reads alone)\n%8s",
+        "domain");
+    for (int mix = 0; mix < DN_NUMA_MIXES; mix++)
+        fprintf(out, " %9s %5s", dn_numa_mixes[mix].title, "");
+    fputc('\n', out);
+    for (int i = 0; i < r->n_domains; i++) {
+        const double *rates = r->mix_bytes_s[i];
+        fprintf(out, "%8d", i);
+        for (int mix = 0; mix < DN_NUMA_MIXES; mix++) {
+            print_number(out, rates[mix], 1e-9, 2);
+            if (isnan(rates[mix]))
+                fprintf(out, " %5s", "");
+            else
+                fprintf(out, " %4.0f%%", 100 * rates[mix] / rates[0]);
+        }
+        fputc('\n', out);
+    }
+}
+
+const char *dn_numa_holder(const dn_numa_results *r, const dn_numa_rung *rung, char text[16])
+{
+    snprintf(text, 16, rung->cache < r->n_caches ? "L%d" : "memory", rung->cache + 1);
+    return text;
+}
+
+static void print_ladder(const dn_numa_results *r, FILE *out)
+{
+    if (r->ladder_domain < 0)
+        return;
+    fprintf(out,
+            "\nWorking sets of one core (PU %d of the system), held by the cache that is named\n"
+            "%10s %9s %9s %9s %9s\n",
+            r->ladder_pu, "size", "held by", "ns", "GB/s", "of first");
+    for (int i = 0; i < r->n_rungs; i++) {
+        const dn_numa_rung *rung = &r->rungs[i];
+        char size[24], holder[16];
+        fprintf(out, "%10s %9s %9.1f %9.2f %8.0f%%\n", dn_human_size((double)rung->bytes, size, sizeof size),
+                dn_numa_holder(r, rung, holder), rung->ns, 1e-9 * rung->bytes_s,
+                100 * rung->bytes_s / r->rungs[0].bytes_s);
     }
 }
 
@@ -81,26 +128,32 @@ static void print_places(const dn_numa_results *r, FILE *out)
         if (r->domains[i].memory_bytes)
             print_place("buffer of domain", i, &r->places[i], out);
     print_place("arena of shared memory, touched by the first core", -1, &r->shared, out);
-    fprintf(out, "  in huge pages: %zu MiB of the buffers' %zu MiB\n", r->huge_bytes >> 20,
-            (r->buffer_bytes >> 20) * (size_t)r->n_domains);
+    char huge[24], all[24];
+    fprintf(out, "  in huge pages: %s of the buffers' %s\n",
+            dn_human_size((double)r->huge_bytes, huge, sizeof huge),
+            dn_human_size((double)r->buffer_bytes * r->n_domains, all, sizeof all));
     fprintf(out, "  kernel.numa_balancing: %s\n  transparent huge pages: %s\n  ... of shared memory: %s\n",
             r->numa_balancing, r->huge_private, r->huge_shared);
 }
 
 void dn_numa_print(const dn_numa_results *r, FILE *out)
 {
+    char caches[24], buffer[24];
     fprintf(out, "# dionode %s bench numa\n# %s, %s\n", r->version, r->processor, r->system);
-    fprintf(out, "# %d package%s, %d NUMA domain%s, %d core%s, %d PU%s (%d usable), last-level caches %zu KiB\n",
-            r->machine.n_packages, dn_plural(r->machine.n_packages), r->machine.n_numa, dn_plural(r->machine.n_numa),
-            r->machine.n_cores, dn_plural(r->machine.n_cores), r->machine.n_pus, dn_plural(r->machine.n_pus),
-            r->machine.n_usable, r->cache_bytes >> 10);
-    fprintf(out, "# buffers of %zu MiB a domain, turns of %g s; rows: whose cores, columns: whose memory\n",
-            r->buffer_bytes >> 20, r->seconds);
+    fprintf(out, "# %d package%s, %d NUMA domain%s, %d core%s, %d PU%s (%d usable), last-level caches %s\n",
+            r->machine.n_packages, dn_plural(r->machine.n_packages), r->machine.n_numa,
+            dn_plural(r->machine.n_numa), r->machine.n_cores, dn_plural(r->machine.n_cores), r->machine.n_pus,
+            dn_plural(r->machine.n_pus), r->machine.n_usable,
+            dn_human_size((double)r->cache_bytes, caches, sizeof caches));
+    fprintf(out, "# buffers of %s a domain, turns of %g s; rows: whose cores, columns: whose memory\n",
+            dn_human_size((double)r->buffer_bytes, buffer, sizeof buffer), r->seconds);
     fprintf(out, "\nIdle latency (ns)\n");
     print_matrix(&r->latency_ns, NULL, 1, 1, out);
     fprintf(out, "\nRead bandwidth of all cores of a domain (GB/s)\n");
     print_matrix(&r->read_bytes_s, NULL, 1e-9, 2, out);
+    print_mixes(r, out);
     print_domains(r, out);
+    print_ladder(r, out);
     fprintf(out, "\nA cache line from core to core, half a round trip (ns); cores by PU of the system%s\n",
             r->n_cores < r->n_usable_cores ? ", a sample" : "");
     print_matrix(&r->line_ns, r->pus, 1, 1, out);

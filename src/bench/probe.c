@@ -127,6 +127,22 @@ static uint64_t read_words(const uint64_t *words, size_t n)
     return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
 }
 
+/* a[n] += the n_others arrays behind it, or 1. Returns the words read and written. */
+static size_t add_arrays(uint64_t *restrict a, size_t n, int n_others)
+{
+    const uint64_t *restrict b = a + n, *restrict c = b + n;
+    if (n_others == 0)
+        for (size_t i = 0; i < n; i++)
+            a[i] += 1;
+    else if (n_others == 1)
+        for (size_t i = 0; i < n; i++)
+            a[i] += b[i];
+    else
+        for (size_t i = 0; i < n; i++)
+            a[i] += b[i] + c[i];
+    return n * (size_t)(n_others + 2);
+}
+
 typedef struct stream {
     dn_probe_kind kind;
     bool streaming;
@@ -144,6 +160,13 @@ static size_t pass(const stream *s, char *chunk)
         uint64_t sum = read_words((const uint64_t *)chunk, bytes / sizeof(uint64_t));
         keep(&sum);
         return bytes;
+    }
+    if (s->kind <= DN_PROBE_READ_1_WRITE_1) {
+        int n_others = DN_PROBE_READ_1_WRITE_1 - s->kind;
+        size_t n = bytes / (size_t)(n_others + 1) / sizeof(uint64_t);
+        size_t n_words = add_arrays((uint64_t *)chunk, n, n_others);
+        keep(chunk);
+        return n_words * sizeof(uint64_t);
     }
     if (s->kind == DN_PROBE_COPY) {
         memcpy(chunk, chunk + bytes / 2, bytes / 2);
@@ -186,7 +209,10 @@ dn_status dn_probe_bandwidth(const dn_probe_cpus *cpus, dn_probe_kind kind, void
                              double *bytes_s)
 {
     assert(cpus->n <= DN_THREADS_MAX);
-    stream s = {.kind = kind, .memory = memory, .seconds = cpus->seconds};
+    stream s = {.kind = kind,
+                .memory = memory,
+                .seconds = cpus->seconds,
+                .streaming = kind == DN_PROBE_STREAM && dn_triad_can_stream()};
     s.chunk_bytes = bytes / (size_t)cpus->n / 384 * 384; /* three arrays that begin at cache lines */
     *bytes_s = 0;
     if (s.chunk_bytes == 0)

@@ -25,11 +25,21 @@ size_t dn_probe_link(void *memory, size_t bytes);
  * a ring, and moves on: the next turn finds nothing of what this one left in the caches. */
 dn_status dn_probe_latency(const dn_probe_cpus *cpus, void **ring, double *ns) DN_MUST_USE;
 
-typedef enum dn_probe_kind { DN_PROBE_READ, DN_PROBE_COPY, DN_PROBE_TRIAD } dn_probe_kind;
+typedef enum dn_probe_kind {
+    DN_PROBE_READ,
+    DN_PROBE_READ_3_WRITE_1, /* a += b + c */
+    DN_PROBE_READ_2_WRITE_1, /* a += b */
+    DN_PROBE_READ_1_WRITE_1, /* a += 1 */
+    DN_PROBE_STREAM,         /* a = b + 3 c, a past the caches */
+    DN_PROBE_COPY,
+    DN_PROBE_TRIAD,
+} dn_probe_kind;
 
 /** Bytes a second that all processors of the set reach together, each on its part of memory [bytes]; the
- * best of three turns. Copy counts reads and writes (memcpy), triad as STREAM does; triad takes the better
- * of plain stores and stores past the caches. Copy and triad overwrite the memory. */
+ * best of three turns. Each byte that a kernel reads or writes counts once: no line is fetched that it does
+ * not read, but for copy (memcpy) and triad with plain stores. Triad takes the better of plain stores and
+ * stores past the caches; stream is the latter, or plain where there is none. All but reading overwrite the
+ * memory. */
 dn_status dn_probe_bandwidth(const dn_probe_cpus *cpus, dn_probe_kind kind, void *memory, size_t bytes,
                              double *bytes_s) DN_MUST_USE;
 

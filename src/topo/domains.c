@@ -45,6 +45,16 @@ int dn_topo_cores(const dn_topo *topo, int domain, int *pus, int max)
     return n;
 }
 
+int dn_topo_caches_of(const dn_topo *topo, int pu, size_t *bytes, int max)
+{
+    int n = 0;
+    for (hwloc_obj_t at = hwloc_get_pu_obj_by_os_index(topo->hwloc, (unsigned)pu); at && n < max;
+         at = at->parent)
+        if (hwloc_obj_type_is_dcache(at->type) && at->attr->cache.size > (n ? bytes[n - 1] : 0))
+            bytes[n++] = at->attr->cache.size;
+    return n;
+}
+
 size_t dn_topo_cache_bytes(const dn_topo *topo)
 {
     static const hwloc_obj_type_t types[] = {HWLOC_OBJ_L5CACHE, HWLOC_OBJ_L4CACHE, HWLOC_OBJ_L3CACHE,

@@ -20,6 +20,10 @@ dn_domain dn_topo_domain(const dn_topo *topo, int index);
  * pus [max]. Returns how many there are, which may be more than max. */
 int dn_topo_cores(const dn_topo *topo, int domain, int *pus, int max);
 
+/** Bytes of the data caches above a PU by level, into bytes [max], the first level first; levels that hold no
+ * more than the one before are left out. Returns how many there are, max at most; 0 if unknown. */
+int dn_topo_caches_of(const dn_topo *topo, int pu, size_t *bytes, int max);
+
 /** Total bytes of the machine's last-level caches; 0 if unknown. */
 size_t dn_topo_cache_bytes(const dn_topo *topo);
 

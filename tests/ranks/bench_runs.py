@@ -170,8 +170,14 @@ def numa_gives_square_tables_in_text_json_and_a_page_of_its_own():
             for j, value in enumerate(line):
                 expect(value is None if key == "line_ns" and i == j else value is None or value > 0, f"{key} {line}")
     expect(all(len(found[key]) == n for key in ("copy_gb_s", "triad_gb_s")), str(found))
+    expect(len(found["mixes_gb_s"]) == n and all(len(mix) == 5 and all(rate is None or rate > 0 for rate in mix.values())
+                                                 for mix in found["mixes_gb_s"]), str(found["mixes_gb_s"]))
+    rungs = found["ladder"]["rungs"]
+    expect([rung["bytes"] for rung in rungs] == sorted({rung["bytes"] for rung in rungs}), f"rungs: {rungs}")
+    expect(rungs[-1]["bytes"] == found["buffer_bytes"], f"the last is the buffer: {rungs}")
+    expect(all(rung["ns"] > 0 and rung["gb_s"] > 0 for rung in rungs), f"rungs: {rungs}")
     expect(sum(found["placement"]["shared"].values()) >= 0 and "numa_balancing" in found["placement"], str(found))
-    for title in ["Idle latency", "Read bandwidth", "Copy and triad", "core to core", "under load", "Placement"]:
+    for title in ["Idle latency", "Read bandwidth", "Reads and writes", "Copy and triad", "Working sets", "core to core", "under load", "Placement"]:
         expect(title in done.stdout, f"'{title}' is missing in: {done.stdout}")
     expect(html.count("<svg") >= 3 and html.count("<svg") == html.count("</svg>"), "heat maps are missing")
     expect("prefers-color-scheme:dark" in html, "no dark scheme")
@@ -185,7 +191,7 @@ def numa_refuses_what_it_cannot_measure():
     done = bench("numa", *SMALL, env=machine)
     expect(done.returncode == CONFIG and "HWLOC_SYNTHETIC" in done.stderr, f"{done.returncode} {done.stderr}")
     done = bench("numa", "--buffer", "1000000G")
-    expect(done.returncode == 6 and "MiB" in done.stderr, f"{done.returncode} {done.stderr}")
+    expect(done.returncode == 6 and "buffers of 976.6 TiB on" in done.stderr, f"{done.returncode} {done.stderr}")
     done = bench("numa", *SMALL, "--html", "/nonexistent/page.html")
     expect(done.returncode == IO and "page.html" in done.stderr, f"{done.returncode} {done.stderr}")
 

@@ -165,6 +165,29 @@ static void probes_give_times_and_rates(void **state)
     assert_true(ns > 0.1 && ns < 1e7);
 }
 
+/* Words behind a[n] are only read; each pass adds as much to every word of a. */
+static void mixes_read_what_they_say_and_write_one_array(void **state)
+{
+    (void)state;
+    const dn_probe_cpus cpus = {topo, pus, 1, 1e-6};
+    uint64_t *words = memory;
+    enum { N = 3 * 384 };
+    for (int n_others = 0; n_others <= 2; n_others++) {
+        size_t n = N / (size_t)(n_others + 1);
+        double bytes_s;
+        for (size_t i = 0; i < N; i++)
+            words[i] = i < n ? 7 : 1;
+        assert_int_equal(dn_probe_bandwidth(&cpus, (dn_probe_kind)(DN_PROBE_READ_1_WRITE_1 - n_others),
+                                            memory, N * sizeof *words, &bytes_s),
+                         DN_OK);
+        uint64_t added = words[0] - 7;
+        assert_true(added >= 3 &&
+                    added % (uint64_t)(n_others ? n_others : 1) == 0); /* three turns, a pass each */
+        for (size_t i = 0; i < N; i++)
+            assert_int_equal(words[i], i < n ? 7 + added : 1);
+    }
+}
+
 TESTS(bench_probe)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +198,7 @@ TESTS(bench_probe)
         cmocka_unit_test(each_member_runs_once_on_its_own_pu),
         cmocka_unit_test(a_team_with_a_pu_that_is_not_there_does_not_run),
         cmocka_unit_test(probes_give_times_and_rates),
+        cmocka_unit_test(mixes_read_what_they_say_and_write_one_array),
     };
     alarm(60);
     return cmocka_run_group_tests(tests, open_all, close_all);
