@@ -15,7 +15,6 @@ from runs import PROGRAM, TINY, Place, expect  # noqa: E402
 
 PRELOAD = os.environ["DISK_PRELOAD"]
 FREQUENCY, END = 2, 6  # checkpoints after steps 2, 4 and 6
-LINES = END + 1        # of metrics: one a step, and one for the validation before the first
 RUN = "runs/tiny"      # checkpoint_dir, relative: the configuration is in the checkpoint, and bytes are compared
 GOOD = re.compile(r"step_(\d{8})\.safetensors$")
 IO = 5
@@ -70,8 +69,9 @@ def write_files(folder, files):
 class Trial(Place):
     """Data, a reference run that nothing happens to, and folders in which the same run is hurt."""
 
-    def __init__(self, np=1):
-        self.np = np
+    def __init__(self, np=1, validates=True):
+        self.np, self.validates = np, validates
+        self.n_lines = END + validates  # of metrics: one a step, and one for the validation before the first
         self.resumed = {}  # state of a folder -> None, or what was wrong with a resume from it
         self.n_runs = self.n_resumes = 0
         self.cpus = sorted(os.sched_getaffinity(0))
@@ -84,7 +84,7 @@ class Trial(Place):
         super().__enter__()
         self.path = os.path.realpath(self.path)  # as the kernel tells it
         changes = dict(model_dim=16, n_layer=1, sequence_length=8, batch_size=4, device_batch_size=2, hash_every=1,
-                       num_iterations=END, checkpoint_freq=FREQUENCY, val_tokens=64, val_loss_every=FREQUENCY,
+                       num_iterations=END, checkpoint_freq=FREQUENCY, val_tokens=64 * self.validates, val_loss_every=FREQUENCY,
                        data_dir=self.file("data"), checkpoint_dir=RUN)
         with open(self.file("config.yaml"), "w") as file:
             for key, value in dict(TINY, **changes).items():
@@ -102,7 +102,7 @@ class Trial(Place):
         plain = read_files(self.file("reference"))
         self.metrics_name, = (name for name in plain if name.endswith("metrics.jsonl"))
         self.lines = lines_of(plain[self.metrics_name])
-        expect(len(self.lines) == LINES, f"{len(self.lines)} lines of metrics")
+        expect(len(self.lines) == self.n_lines, f"{len(self.lines)} lines of metrics")
         self.names = {name for name in plain if not step_of(name)}  # besides generations
         self.marked = {name: plain[name] for name in self.names if is_checkpoint(name)}  # the best
         # Once more with all generations kept: the older ones cannot be removed.
@@ -116,7 +116,7 @@ class Trial(Place):
         lines = kept[self.metrics_name].splitlines(keepends=True)
         # What a run that was killed after step 3 leaves.
         name, = (name for name in kept if step_of(name) == 2)
-        self.half = {name: kept[name], self.metrics_name: b"".join(lines[:4]) + lines[4][:40]}
+        self.half = {name: kept[name], self.metrics_name: b"".join(lines[:3 + self.validates]) + lines[3 + self.validates][:40]}
 
     def train(self, folder, files, role="0", fail="", at=0, error=0, nameless=True, record="", limit_s=60):
         """Runs in a folder that first holds `files` (None: what it holds); the calls that were counted are in trace()."""
@@ -164,7 +164,7 @@ class Trial(Place):
         expect(newest == END, f"{what}: the newest checkpoint is {newest}")
         for number, (got, want) in enumerate(zip(found, self.lines), 1):
             expect(got == want, f"{what}: line {number} of metrics is {got}, not {want}")
-        expect(len(found) == LINES, f"{what}: {len(found)} lines of metrics, not {LINES}")
+        expect(len(found) == self.n_lines, f"{what}: {len(found)} lines of metrics, not {self.n_lines}")
         for name, content in self.marked.items():
             expect(files.get(name) == content, f"{what}: {name} is not that of the reference")
 

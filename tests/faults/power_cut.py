@@ -17,7 +17,7 @@ import os
 import random
 import re
 
-from durable import END, LINES, RUN, Trial, lines_of, read_files, step_of, write_files
+from durable import END, RUN, Trial, lines_of, read_files, step_of, write_files
 from runs import FULL, PROGRAM, case, expect, run, tap  # durable knows where it is
 
 N_RANDOM = 40 if FULL else 4    # disks drawn at each moment
@@ -184,7 +184,7 @@ def replay(trial, disk, record):
                 safe, marked = newest, set(trial.marked) & set(left)
             if number == len(operations):
                 trial.expect_complete(left, f"the run ended well: {what}")
-            due = newest + 1 if newest else 0  # that of step 0 is safe with the first checkpoint
+            due = newest + trial.validates if newest else 0  # that of step 0 is safe with the first checkpoint
             found = lines_of(left.get(trial.metrics_name, b""))[:due]
             expect(found == trial.lines[:due], f"metrics up to step {newest} are lost, {len(found)} are left: {what}")
             key = tuple(sorted((name, hash(content)) for name, content in left.items()))
@@ -193,8 +193,8 @@ def replay(trial, disk, record):
                 yield what, left
 
 
-def cut_everywhere(files, np=1, **options):
-    with Trial(np) as trial:
+def cut_everywhere(files, np=1, validates=True, **options):
+    with Trial(np, validates) as trial:
         write_files(trial.file("cut"), files(trial))
         disk = Disk(trial.file("cut"))
         done = trial.train("cut", None, record="record", **options)
@@ -226,6 +226,12 @@ def files_that_have_a_name_from_the_beginning():
 @case
 def two_workers():
     cut_everywhere(lambda trial: trial.half, np=2)
+
+
+@case
+def a_run_without_validation():
+    """The name of the best checkpoint syncs the folder once more; without it a checkpoint's own sync is all there is."""
+    cut_everywhere(lambda trial: {}, validates=False)
 
 
 @case
@@ -275,7 +281,7 @@ def a_line_of_metrics_to_which_a_late_validation_is_added_is_never_lost():
                 expect(left.get(name) in (due, trial.clean[END]), f"the checkpoint is lost or torn: {what}")
                 found = lines_of(left.get(trial.metrics_name, b""))
                 allowed = (before, trial.lines) if number < len(operations) else (trial.lines,)
-                expect(found[:LINES] in allowed, f"{found[-2:]} are not {trial.lines[-2:]}: {what}")
+                expect(found[:trial.n_lines] in allowed, f"{found[-2:]} are not {trial.lines[-2:]}: {what}")
 
 
 def prepare(trial, text, **environment):
