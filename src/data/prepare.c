@@ -77,14 +77,21 @@ static dn_status append(preparation *p, const int32_t *tokens, size_t n, size_t 
 
 static dn_status append_bytes(preparation *p)
 {
-    uint8_t block[BLOCK];
-    int32_t tokens[BLOCK];
-    for (size_t got = BLOCK; got == BLOCK;) {
-        DN_TRY(dn_text_read(&p->text, block, BLOCK, &got));
-        for (size_t i = 0; i < got; i++)
+    int32_t *tokens = malloc(BLOCK * (sizeof *tokens + sizeof(uint8_t)));
+    if (!tokens)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a block of text");
+    uint8_t *block = (uint8_t *)(tokens + BLOCK);
+    dn_status status = DN_OK;
+    for (size_t got = BLOCK; status == DN_OK && got == BLOCK;) {
+        status = dn_text_read(&p->text, block, BLOCK, &got);
+        for (size_t i = 0; status == DN_OK && i < got; i++)
             tokens[i] = block[i];
-        DN_TRY(append(p, tokens, got, got));
+        if (status == DN_OK)
+            status = append(p, tokens, got, got);
     }
+    free(tokens);
+    if (status != DN_OK)
+        return status;
     uint64_t bytes = p->train.tokens + p->val.tokens;
     if (bytes < 2 * BLOCK)
         return dn_fail(DN_ERR_DATA,

@@ -184,14 +184,18 @@ static dn_status make_header(int n_ranks, size_t arena_bytes, int n_usable_pus, 
 dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
                           dn_world **out)
 {
-    dn_control header;
-    DN_TRY(make_header(n_ranks, arena_bytes, n_usable_pus, deadline_s, &header));
-    int descriptor = open_segment(header.bytes);
-    if (descriptor < 0)
-        return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot create shared memory");
-    dn_status status = create_in(descriptor, &header, out);
-    if (status != DN_OK)
+    dn_control *header = malloc(sizeof *header); /* with the states of all ranks: too large for a small stack */
+    if (!header)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the header of shared memory");
+    int descriptor = -1;
+    dn_status status = make_header(n_ranks, arena_bytes, n_usable_pus, deadline_s, header);
+    if (status == DN_OK && (descriptor = open_segment(header->bytes)) < 0)
+        status = dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot create shared memory");
+    if (status == DN_OK)
+        status = create_in(descriptor, header, out);
+    if (status != DN_OK && descriptor >= 0)
         close(descriptor);
+    free(header);
     return status;
 }
 

@@ -114,4 +114,19 @@ def a_limit_on_memory_ends_in_a_line_and_not_in_a_library_that_spins():
                    f"limit {limit}, {megabytes} MiB: exit status {done.returncode}: {done.stderr}")
 
 
+@case
+def a_small_stack_is_a_line_or_enough_and_no_segmentation_fault():
+    if "asan" in open(PROGRAM, "rb").read().decode("latin-1"):
+        print("# skipped: the address sanitizer itself needs a larger stack")
+        return
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    with Place() as place:
+        for kilobytes in 100, 255, 256:
+            for np in 1, 2:
+                done = run(place.command(np, num_iterations=2), SECONDS, preexec_fn=lambda: resource.setrlimit(
+                    resource.RLIMIT_STACK, (kilobytes << 10, hard)))
+                right = done.returncode == 0 if kilobytes >= 256 else done.returncode == 6 and "ulimit -s" in done.stderr
+                expect(right, f"{kilobytes} kB, {np} workers: exit status {done.returncode}: {done.stderr}")
+
+
 tap()
