@@ -57,7 +57,7 @@ def main():
         print("no git repository, which says what files there are")
         sys.exit(77)
     for kind, (one, registry, page, limit, commit) in KINDS.items():
-        files = git("grep", "-lwI", one, "--", "src", "include", "tests", "bench", "scripts", "share") or []
+        files = git("grep", "-lwIE", rf"(dn_ref_)?{one}", "--", "src", "include", "tests", "bench", "scripts", "share") or []
         files = [f for f in files if not re.match(USERS[kind], f) and f != "scripts/count_touched.py"]
         files += [page] if page and page not in files else []
         touched = git("show", "--name-only", "--format=", commit) if commit else None

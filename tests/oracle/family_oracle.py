@@ -200,7 +200,7 @@ def soap(s, g, o):
     """Algorithm 3 of arXiv 2409.11321 with b1, b2 and bias corrections of Adam; bases start as the identity and turn
     after steps 1, 11, 21, ... by one power iteration with the preconditioner, shifted by its norm over its size."""
     if s["t"] == 0:
-        s.update(v=np.zeros_like(g), left=np.zeros((o["rows"],) * 2), right=np.zeros((o["cols"],) * 2),
+        s.update(left=np.zeros((o["rows"],) * 2), right=np.zeros((o["cols"],) * 2),
                  left_basis=np.eye(o["rows"]), right_basis=np.eye(o["cols"]))
     s["t"] += 1
     s["m"] = BETA1 * s["m"] + (1 - BETA1) * g
@@ -219,14 +219,13 @@ def soap(s, g, o):
 RULES = {"MUON": muon, "NORMUON": normuon, "DION2": dion2, "DION3": dion3, "SGD": sgd, "ADAMW": adamw,
          "ORTH_DION": orth_dion, "LION": lion, "SOAP": soap}
 
-# Rule -> its states in the order of its row; all others have a momentum m and perhaps a v.
-STATES = {"SOAP": ("m", "v", "left", "right", "left_basis", "right_basis")}
+# Rule -> its states in the order of its row, first 0 everywhere and of the parameter's shape, unless the rule makes them
+# others in its first step; all others have a momentum m and perhaps a v, a number a row.
+STATES = {"ADAMW": ("m", "v"), "SOAP": ("m", "v", "left", "right", "left_basis", "right_basis")}
 
 
 def second_state(rule, o, source):
     rows, cols = o["rows"], o["cols"]
-    if rule == "ADAMW":
-        return np.zeros((rows, cols))
     if rule == "ORTH_DION":
         return take(source, min(rows, cols), math.ceil(o["fraction"] * min(rows, cols)))
     return np.zeros(rows)
@@ -247,6 +246,7 @@ def case(seed, rule, options):
     source = numbers(seed)
     s = {"t": 0, "x": take(source, o["rows"], o["cols"]), "m": np.zeros((o["rows"], o["cols"]))}
     s["v"] = second_state(rule, o, source)
+    s |= {name: np.zeros((o["rows"], o["cols"])) for name in STATES.get(rule, ())}
     first = None
     for _ in range(STEPS):
         RULES[rule](s, take(source, o["rows"], o["cols"]), o)
