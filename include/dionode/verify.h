@@ -79,7 +79,8 @@ DN_API dn_status dn_verify_run(dn_comm *world, const dn_verify_options *options,
  * Whether this call measures the effect of rounding: the operation then perturbs its data in the last bits,
  * at random. With options.rounding it is called so once, on one rank, after the reference. A tensor may
  * differ from the reference by the tolerance, or by DN_VERIFY_MARGIN times its difference in this run: for
- * operations that amplify rounding (singular vectors of close singular values, many steps).
+ * operations that amplify rounding (singular vectors of close singular values, many steps). If that is all of
+ * it, as of a gradient that is 0 in truth, the tolerance is taken of the largest norm under the line.
  */
 DN_API bool dn_verify_rounding(const dn_verify *v);
 

@@ -83,8 +83,22 @@ static void fail(dn_verify_check *check, const char *format, ...)
     va_end(arguments);
 }
 
-/* How much a tensor may differ: by the tolerance or, if that is more, by some times what rounding does. */
-static double allowed(judge *j, const dn_verify_check *check)
+/* The largest norm of the reference's tensors under a line. */
+static double largest_norm(const judge *j, int line)
+{
+    double square = 0;
+    for (size_t i = 0; i < j->reference->n; i++)
+        if (j->reference->all[i].kind == DN_VERIFY_BLOCK &&
+            strcmp(j->reference->all[i].line, j->report->lines[line].name) == 0)
+            square = fmax(square, j->reference->all[i].square);
+    return sqrt(square);
+}
+
+/* How much a tensor of this norm may differ, relative to it: by the tolerance or, if that is more, by some times what
+ * rounding does. Where that is all of it, the tensor is nothing but rounding, as the gradient of a bias of keys, which is 0 in
+ * truth: how large depends on the order of each sum, so one measured value is no bound, and the tolerance is taken of the
+ * line's largest tensor. */
+static double allowed(judge *j, const dn_verify_check *check, double norm)
 {
     const dn_verify_row *row = j->report->rows;
     if (j->rounding)
@@ -95,7 +109,8 @@ static double allowed(judge *j, const dn_verify_check *check)
         if (f->line != check->line || strcmp(f->name, check->name) != 0)
             continue;
         j->last_rounding = i;
-        return fmax(j->report->tolerance, DN_VERIFY_MARGIN * f->difference);
+        double limit = fmax(j->report->tolerance, DN_VERIFY_MARGIN * f->difference);
+        return limit < 1 ? limit : fmax(limit, j->report->tolerance * largest_norm(j, check->line) / norm);
     }
     return j->report->tolerance;
 }
@@ -103,7 +118,7 @@ static double allowed(judge *j, const dn_verify_check *check)
 /* A difference of this size: of all that have the same name the largest counts, and NaN is the largest. */
 static void judge_difference(judge *j, dn_verify_check *check, double difference, double reference)
 {
-    double limit = allowed(j, check);
+    double limit = allowed(j, check, fabs(reference));
     if (!(difference <= check->difference))
         check->difference = difference;
     if (!isfinite(reference))

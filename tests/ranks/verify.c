@@ -325,6 +325,41 @@ static void numbers_of_all_types_are_compared_and_nothing_is_not_something(void 
     assert_int_equal(ranks_run(&spec, compares_all_types, NULL, NULL), 0);
 }
 
+/* Beside a tensor of norm 1e3 one that is nothing but rounding: 1e-13, in the run of rounding another 1e-13, and on the mesh
+ * what *context says. */
+static dn_status show_rounding(dn_verify *v, const dn_mesh *mesh, void *context)
+{
+    const double whole = 1e3, rest = dn_verify_rounding(v) ? -1e-13 : dn_comm_size(mesh->all) > 1 ? *(double *)context : 1e-13;
+    const dn_block one = {0, 1, 0, 1};
+    dn_verify_tensor t = {"gradients", {.name = "whole", .rows = 1, .cols = 1, .type = DN_F64}, DN_ALL_AXES};
+    DN_TRY(dn_verify_block(v, &t, one, &whole));
+    snprintf(t.tensor.name, sizeof t.tensor.name, "rest");
+    return dn_verify_block(v, &t, one, &rest);
+}
+
+/* The tolerance times 1e3, not times some 1e-13. */
+static int takes_rounding_by_the_largest(dn_comm *comm, void *argument)
+{
+    const double tolerance = 1e-12;
+    dn_verify_options options = options_of(&(scene){.tolerance = tolerance});
+    options.rounding = true;
+    for (int above = 0; above <= 1; above++) {
+        double rest = tolerance * 1e3 * (above ? 1.001 : 0.999);
+        dn_verify_report *report;
+        RANKS_CHECK(dn_verify_run(comm, &options, show_rounding, &rest, &report) == DN_OK);
+        RANKS_CHECK(dn_verify_holds(report) == (above == 0));
+        RANKS_CHECK(above == 0 || only_this_fails(report, 1, "gradients", "rest", "differs by"));
+        dn_verify_report_destroy(&report);
+    }
+    return 0;
+}
+
+static void what_is_nothing_but_rounding_is_held_to_the_tolerance_of_the_largest(void **state)
+{
+    const ranks_spec spec = {.kind = AS_THREADS, .n_ranks = 2, .arena_bytes = ARENA};
+    assert_int_equal(ranks_run(&spec, takes_rounding_by_the_largest, NULL, NULL), 0);
+}
+
 TESTS(verify)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +367,7 @@ TESTS(verify)
         cmocka_unit_test(a_failure_on_one_mesh_is_none_of_the_others),
         cmocka_unit_test(a_difference_is_a_ratio_of_norms_and_judged_by_the_tolerance),
         cmocka_unit_test(numbers_of_all_types_are_compared_and_nothing_is_not_something),
+        cmocka_unit_test(what_is_nothing_but_rounding_is_held_to_the_tolerance_of_the_largest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
