@@ -64,7 +64,7 @@ static dn_status check_options(const dn_bench_comm_options *o, int n_workers)
     if (o->max_bytes < o->min_bytes || (!o->step_bytes && o->factor < 2) || o->n_samples < 1 ||
         o->n_warmup < 0)
         return dn_fail(DN_ERR_CONFIG,
-                       "no sizes to measure from %zu to %zu bytes by factor %d with %d samples: check -b, "
+                       "no sizes to measure from %zu to %zu bytes by factor %d, samples %d: check -b, "
                        "-e, -f and -n",
                        o->min_bytes, o->max_bytes, o->factor, o->n_samples);
     if (o->root < 0 || o->root >= n_workers)

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/printable.h"
 #include "base/random.h"
 #include "bench/summary.h"
 #include "bench/threads.h"
@@ -216,7 +217,8 @@ dn_status dn_probe_bandwidth(const dn_probe_cpus *cpus, dn_probe_kind kind, void
     s.chunk_bytes = bytes / (size_t)cpus->n / 384 * 384; /* three arrays that begin at cache lines */
     *bytes_s = 0;
     if (s.chunk_bytes == 0)
-        return dn_fail(DN_ERR_ARG, "%zu bytes are too few for %d processors", bytes, cpus->n);
+        return dn_fail(DN_ERR_ARG, "%zu bytes are too few for %d processor%s", bytes, cpus->n,
+                       dn_plural(cpus->n));
     DN_TRY(best_stream(cpus, &s, bytes_s));
     s.streaming = true;
     return kind == DN_PROBE_TRIAD && dn_triad_can_stream() ? best_stream(cpus, &s, bytes_s) : DN_OK;

@@ -41,7 +41,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         n = workers_of_mesh(a);
         if (n > 0 && a->n_workers > 0 && a->n_workers != n)
-            argp_error(state, "--np gives %d workers and --mesh %d: omit one of them", a->n_workers, n);
+            argp_error(state, "--np says %d and --mesh has %d: omit one of them", a->n_workers, n);
         if (n > 0)
             a->n_workers = n;
         return 0;

@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/nofile.h"
+#include "base/printable.h"
 #include "data/packing.h"
 #include "base/size.h"
 
@@ -260,8 +261,8 @@ static dn_status open_all(dn_tokens *tokens, char *const *paths, const char *pat
         tokens->count += file->count;
     }
     if (tokens->count == 0)
-        return dn_fail(DN_ERR_DATA, "%s: no tokens in %zu file(s); prepare text first", pattern,
-                       tokens->n_files);
+        return dn_fail(DN_ERR_DATA, "%s: no tokens in %zu file%s; prepare text first", pattern,
+                       tokens->n_files, dn_plural((long long)tokens->n_files));
     return DN_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "shm/world.h"
 
 #include "base/fail.h"
+#include "base/printable.h"
 #include "base/size.h"
 #include "shm/control.h"
 #include "shm/limits.h"
@@ -175,9 +176,10 @@ static dn_status make_header(int n_ranks, size_t arena_bytes, int n_usable_pus, 
     if (header->bytes > available)
         return dn_fail(
             DN_ERR_MEMORY,
-            "%d ranks need %.2f GiB each, together %.2f GiB of shared memory, and only %.2f GiB of memory "
+            "%d rank%s need %.2f GiB each, together %.2f GiB of shared memory, and only %.2f GiB of memory "
             "are free: use fewer ranks, a smaller model or a smaller batch",
-            n_ranks, (double)arena_bytes / GIB, (double)header->bytes / GIB, (double)available / GIB);
+            n_ranks, dn_plural(n_ranks), (double)arena_bytes / GIB, (double)header->bytes / GIB,
+            (double)available / GIB);
     return DN_OK;
 }
 

@@ -50,7 +50,8 @@ static dn_status translate(const char *pattern, char *out)
         }
         size_t bytes = strlen(piece);
         if (n + bytes >= PATTERN_MAX)
-            return dn_fail(DN_ERR_DATA, "a pattern of %zu bytes is too long: at most 4 kB", strlen(pattern));
+            return dn_fail(DN_ERR_DATA, "a pattern of %zu bytes is too long: at most %d", strlen(pattern),
+                           PATTERN_MAX);
         memcpy(out + n, piece, bytes);
         n += bytes;
     }

@@ -16,7 +16,7 @@ typedef struct dn_split {
 
 /**
  * Compiles a pattern in the syntax that tokenizers uses. \s and \S mean Unicode's White_Space, which PCRE2's
- * own do not: theirs hold U+180E. Patterns have at most 4 kB. Errors: DN_ERR_DATA saying where;
+ * own do not: theirs hold U+180E. Patterns have at most 4096 bytes. Errors: DN_ERR_DATA saying where;
  * DN_ERR_MEMORY.
  */
 dn_status dn_split_compile(const char *pattern, dn_split_keep keep, dn_split *out) DN_MUST_USE;

@@ -13,6 +13,7 @@
 #include "topo/topo.h"
 
 #include "base/fail.h"
+#include "base/printable.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -313,7 +314,7 @@ void dn_topo_warn(const dn_topo *topo)
     hwloc_bitmap_free(idle);
     if (topo->n_workers > m->n_usable)
         dn_log(DN_LOG_WARNING, "%d workers share %d processor%s and will run in turn; use at most %d",
-               topo->n_workers, m->n_usable, m->n_usable == 1 ? "" : "s", m->n_usable);
+               topo->n_workers, m->n_usable, dn_plural(m->n_usable), m->n_usable);
     else if (n_idle > 0)
         dn_log(DN_LOG_WARNING,
                "%d of %d processors stay idle, as all %d workers get the same number of cores; another "
@@ -322,9 +323,9 @@ void dn_topo_warn(const dn_topo *topo)
                n_idle, hwloc_bitmap_weight(topo->usable), topo->n_workers);
     if (topo->n_orphans > 0)
         dn_log(DN_LOG_WARNING,
-               "%d processors have no NUMA node of their own (is one offline?): their memory comes from "
-               "other nodes",
-               topo->n_orphans);
+               "%d processor%s no NUMA node of %s own (is one offline?): memory comes from other nodes",
+               topo->n_orphans, topo->n_orphans == 1 ? " has" : "s have",
+               topo->n_orphans == 1 ? "its" : "their");
 }
 
 dn_status dn_topo_plan(dn_topo *topo, int n_workers)

@@ -1,6 +1,7 @@
 #include "train/report.h"
 
 #include "base/fail.h"
+#include "base/printable.h"
 #include "base/size.h"
 #include "dionode/blas.h"
 #include "dionode/topo.h"
@@ -82,21 +83,22 @@ void dn_report_begin(dn_run *run)
     if (s->architecture->attention && s->attention.NKV < s->attention.NH)
         snprintf(heads, sizeof heads, " %zu heads on %zu,", s->attention.NH, s->attention.NKV);
     else if (s->architecture->attention)
-        snprintf(heads, sizeof heads, " %zu heads,", s->attention.NH);
+        snprintf(heads, sizeof heads, " %zu head%s,", s->attention.NH, dn_plural((long long)s->attention.NH));
     fprintf(
         stderr,
-        "model     %s of %s parameters: %zu wide, %zu layers,%s vocabulary %zu, %zu tokens per sequence\n",
-        s->architecture->name, dn_human((double)plan->n_elements, "", text, sizeof text), s->C, s->L, heads,
-        s->V, s->T);
-    fprintf(stderr, "step      %lld sequences = %lld tokens; micro-batches of %zu sequences\n",
-            (long long)plan->config.batch_size,
-            (long long)plan->config.batch_size * plan->config.sequence_length, plan->micro_batch);
+        "model     %s of %s parameters: %zu wide, %zu layer%s,%s vocabulary %zu, %zu tokens per sequence\n",
+        s->architecture->name, dn_human((double)plan->n_elements, "", text, sizeof text), s->C, s->L,
+        dn_plural((long long)s->L), heads, s->V, s->T);
+    fprintf(stderr, "step      %lld sequence%s = %lld tokens; micro-batches of %zu sequence%s\n",
+            (long long)plan->config.batch_size, dn_plural(plan->config.batch_size),
+            (long long)plan->config.batch_size * plan->config.sequence_length, plan->micro_batch,
+            dn_plural((long long)plan->micro_batch));
     fprintf(stderr, "memory    %s shared and %s private per worker\n",
-            dn_human((double)plan->arena_bytes, "B", text, sizeof text),
-            dn_human((double)plan->private_bytes, "B", private, sizeof private));
+            dn_human_size((double)plan->arena_bytes, text, sizeof text),
+            dn_human_size((double)plan->private_bytes, private, sizeof private));
     dn_topo_bound_pus(pus, sizeof pus);
-    fprintf(stderr, "workers   %d x %d threads (rank 0 on CPUs %s), %s, GEMM peak %s\n", plan->n_workers,
-            run->stream->n_threads, pus, dn_blas_describe(),
+    fprintf(stderr, "workers   %d x %d thread%s (rank 0 on CPUs %s), %s, GEMM peak %s\n", plan->n_workers,
+            run->stream->n_threads, dn_plural(run->stream->n_threads), pus, dn_blas_describe(),
             dn_human(run->peak_flops, "FLOP/s", text, sizeof text));
     if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
         fprintf(stderr, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);

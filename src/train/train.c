@@ -4,7 +4,9 @@
 
 #include "base/atomic_file.h"
 #include "base/fail.h"
+#include "base/human.h"
 #include "base/lock.h"
+#include "base/printable.h"
 #include "checkpoint/checkpoint.h"
 #include "data/tokens.h"
 #include "dionode/launch.h"
@@ -28,14 +30,17 @@ static dn_status check_memory(const dn_plan *plan)
 {
     double need = (double)plan->n_workers * ((double)plan->arena_bytes + (double)plan->private_bytes);
     double have = (double)dn_limits_memory("");
+    char each[24], shared[24], private[24], all[24], available[24];
     if (need <= have)
         return DN_OK;
-    return dn_fail(DN_ERR_MEMORY,
-                   "%d workers need %.1f GB each (%.1f GB shared, %.1f GB for activations) and %.1f GB in "
-                   "all, but %.1f GB "
-                   "are available; use fewer workers, a smaller device_batch_size or a smaller model",
-                   plan->n_workers, need / plan->n_workers * 1e-9, (double)plan->arena_bytes * 1e-9,
-                   (double)plan->private_bytes * 1e-9, need * 1e-9, have * 1e-9);
+    return dn_fail(
+        DN_ERR_MEMORY,
+        "%d worker%s of %s each (%s shared, %s for activations) need %s in all, but %s are available; "
+        "use fewer workers, a smaller device_batch_size or a smaller model",
+        plan->n_workers, dn_plural(plan->n_workers), dn_human_size(need / plan->n_workers, each, sizeof each),
+        dn_human_size((double)plan->arena_bytes, shared, sizeof shared),
+        dn_human_size((double)plan->private_bytes, private, sizeof private),
+        dn_human_size(need, all, sizeof all), dn_human_size(have, available, sizeof available));
 }
 
 /* The launcher holds the lock over all restarts; workers die with it. */

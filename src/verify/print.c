@@ -220,7 +220,7 @@ static void print_failures(const dn_verify_report *report, FILE *out)
                 complain(report, row, line, out);
     }
     if (n > COMPLAINTS_MAX)
-        fprintf(out, "and %d lines more\n", n - COMPLAINTS_MAX);
+        fprintf(out, "and %d more of these\n", n - COMPLAINTS_MAX);
 }
 
 /* ---- summary ---- */

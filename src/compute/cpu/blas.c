@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/printable.h"
 #include "compute/cpu/cpu.h"
 
 #include <math.h>
@@ -107,7 +108,8 @@ const char *dn_blas_describe(void)
     char version[64] = "";
     sscanf(openblas_get_config(), "OpenBLAS %63s", version);
     const char *foreign = foreign_threads();
-    snprintf(text, sizeof text, "OpenBLAS %s %s%s%s%s, %d threads", version, openblas_get_corename(),
-             foreign ? " (" : "", foreign ? foreign : "", foreign ? ")" : "", openblas_get_num_threads());
+    snprintf(text, sizeof text, "OpenBLAS %s %s%s%s%s, %d thread%s", version, openblas_get_corename(),
+             foreign ? " (" : "", foreign ? foreign : "", foreign ? ")" : "", openblas_get_num_threads(),
+             dn_plural(openblas_get_num_threads()));
     return text;
 }
