@@ -71,11 +71,12 @@ const void *dn_comm_view_sent(dn_comm *comm, dn_comm_chunk chunk, int from, int 
 
 void dn_comm_fetch_on(const dn_comm *comm, dn_stream *stream, void *to, dn_comm_chunk chunk, int rank)
 {
-    check_symmetric(comm, chunk.p, chunk.span);
-    if (rank == comm->rank)
+    if (rank == comm->rank) {
         dn_copy_bytes(stream, to, chunk.p, chunk.span);
-    else
-        comm->ops->fetch(comm, stream, to, chunk.p, chunk.span, rank);
+        return;
+    }
+    check_symmetric(comm, chunk.p, chunk.span);
+    comm->ops->fetch(comm, stream, to, chunk.p, chunk.span, rank);
 }
 
 void dn_comm_fetch(const dn_comm *comm, void *to, dn_comm_chunk chunk, int rank)
