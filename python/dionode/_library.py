@@ -20,7 +20,7 @@ class Op(enum.IntEnum):
 
 class Traffic(enum.IntEnum):
     """dn_traffic: what bytes are counted as."""
-    FACTORS, BASIS, ORTH, GRADIENT, WEIGHTS, ACTIVATIONS, MOMENTUM, CONTROL = range(8)
+    FACTORS, BASIS, ORTH, GRADIENT, WEIGHTS, ACTIVATIONS, MOMENTUM, DELTA, PROBE, CONTROL = range(10)
 
 
 class Collective(enum.IntEnum):
