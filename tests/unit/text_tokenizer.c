@@ -354,6 +354,45 @@ static void sentencepiece_merges_by_score(void **state)
 
 /* ---- damaged and foreign files ---- */
 
+/* ---- tiktoken ---- */
+
+enum { RANKS = 50256 }; /* those of GPT-2 */
+
+/* A file of so many ranks: the bytes, then pairs of bytes in order, so that the pair (a, b) is 256 (a + 1) + b. */
+static char *rank_file(size_t n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *content = malloc(16 * n + 1), *at = content;
+    for (unsigned rank = 0; rank < n; rank++) {
+        unsigned bits = rank < 256 ? rank << 8 : (rank / 256 - 1) << 8 | rank % 256;
+        char code[5] = {digits[bits >> 10], digits[bits >> 4 & 63], rank < 256 ? '=' : digits[(bits << 2) & 63], '='};
+        at += sprintf(at, "%s %u\n", code, rank);
+    }
+    return content;
+}
+
+/* What the file does not say is that of GPT-2: its split into words, and its special token. */
+static void ranks_of_tiktoken_merge_lowest_first(void **state)
+{
+    char *content = rank_file(RANKS);
+    assert_true(scratch_write(&dir, "gpt2.tiktoken", content, strlen(content)));
+    dn_tokenizer *t = opened(scratch_path(&dir, "gpt2.tiktoken"));
+#define PAIR(a, b) (256 * ((a) + 1) + (b))
+    check_ids(t, "ab", (int32_t[]){PAIR('a', 'b')}, 1);
+    check_ids(t, "cba", (int32_t[]){'c', PAIR('b', 'a')}, 2);              /* not (c, b): its rank is higher */
+    check_ids(t, "ababa", (int32_t[]){PAIR('a', 'b'), PAIR('a', 'b'), 'a'}, 3); /* of equal ones the first */
+    check_ids(t, "a 1b", (int32_t[]){'a', PAIR(' ', '1'), 'b'}, 3);        /* no merge over words' ends */
+    check_ids(t, "\xc3\xa4", (int32_t[]){0xc3, 0xa4}, 2);                  /* that pair has no rank in the file */
+    assert_int_equal(dn_tokenizer_special(t, "<|endoftext|>"), RANKS);
+    dn_tokenizer_close(&t);
+    free(content);
+    content = rank_file(RANKS - 1);
+    assert_true(scratch_write(&dir, "gpt2.tiktoken", content, strlen(content)));
+    assert_int_equal(dn_tokenizer_open(scratch_path(&dir, "gpt2.tiktoken"), &t), DN_ERR_DATA);
+    assert_non_null(strstr(dn_error_message(), "50255 ranks are of no vocabulary"));
+    free(content);
+}
+
 static void check_refused(const char *name, const void *content, size_t n, const char *why)
 {
     dn_tokenizer *t = NULL;
@@ -469,6 +508,7 @@ TESTS(text_tokenizer)
         cmocka_unit_test(special_tokens_are_found_in_texts),
         cmocka_unit_test(texts_are_cut_where_words_are),
         cmocka_unit_test(sentencepiece_merges_by_score),
+        cmocka_unit_test(ranks_of_tiktoken_merge_lowest_first),
         cmocka_unit_test(what_is_not_held_is_refused_by_name),
         cmocka_unit_test(damaged_files_do_no_harm),
         cmocka_unit_test(llmc_files_only_decode),
