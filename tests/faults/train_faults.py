@@ -174,7 +174,7 @@ def a_full_disk_is_an_error_and_keeps_the_older_checkpoint_whole():
 def more_workers_than_memory_allows_is_refused_with_what_is_needed():
     with Place() as place:
         done = place.train(np=64, batch_size=64, device_batch_size=1, model_dim=8192, n_layer=48, n_head=64)
-        expect_failure(done, MEMORY, "64 workers", "GB")
+        expect_failure(done, MEMORY, "64 workers", "GiB")
 
 
 def running(place, **changes):
