@@ -18,6 +18,14 @@ extern "C" {
  */
 DN_API void dn_blas_tune(char **argv);
 
+/**
+ * Threads that wait for each other's parts of a kernel sleep instead of spinning. Generation forks them many times a
+ * token: where other programs want the same cores, one that spins keeps off the one that it waits for. Unless
+ * OMP_WAIT_POLICY or GOMP_SPINCOUNT is set, sets the former to passive and executes this program again, because
+ * libgomp reads it only when it is loaded. Call as dn_blas_tune.
+ */
+DN_API void dn_threads_sleep(char **argv);
+
 /** Name, version, core type and threads: "OpenBLAS 0.3.21 SkylakeX, 2 threads". Static storage. */
 DN_API const char *dn_blas_describe(void);
 

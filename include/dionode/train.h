@@ -8,6 +8,10 @@
 #include "dionode/config.h"
 #include "dionode/mesh.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -75,21 +79,64 @@ DN_API dn_status dn_verify_training(const dn_config *config, const dn_verificati
 /** Worker's side. Returns the process's exit status. */
 DN_API int dn_verify_training_worker(const dn_config *config, const dn_verification *what);
 
+/* Sampling, in the order of Hugging Face's generate: repetition penalty, temperature, top-k, top-p, min-p. */
 typedef struct dn_sampling {
-    int64_t n_tokens;   /* to generate */
-    double temperature; /* 0: greedy, always the most likely token */
-    int64_t top_k;      /* sample from the k most likely tokens; 0: from all */
+    int64_t n_tokens;          /* to generate, of each sample */
+    double repetition_penalty; /* on tokens of prompt and text: l/p for l > 0, l p below; 1: none */
+    double temperature;        /* 0: greedy, always the most likely token */
+    int64_t top_k;             /* sample from the k most likely tokens; 0: from all */
+    double top_p;              /* from the most likely ones that together have this probability; 1: all */
+    double min_p;              /* from those with this share of the largest probability; 0: all */
     uint64_t seed;
 } dn_sampling;
 
+typedef struct dn_generation {
+    const char *run;       /* folder of a run, or a checkpoint */
+    const char *tokenizer; /* file or folder; NULL: the one in the run's data_dir, or else tokens are bytes */
+    const char *prompt;
+    const char *file; /* to read the prompt from, "-": standard input; NULL: prompt is it */
+    bool ids;         /* the prompt is numbers of tokens; text is decoded only where there is a tokenizer */
+    int n_samples;    /* continuations of the prompt at once */
+    const char *const *stops; /* [n_stops], not empty: they end a text, and are no part of it */
+    size_t n_stops;
+    dn_sampling sampling;
+} dn_generation;
+
+/* What it cost. */
+typedef struct dn_generation_stats {
+    size_t prompt_tokens, tokens; /* of the prompt; drawn after each sample's first */
+    double prefill_s, decode_s;   /* until the first ones were drawn; for the others */
+    double decode_bytes;          /* of weights and cache that a worker read for them */
+    double read_bytes_per_s;      /* that its threads can read of memory, measured behind it */
+} dn_generation_stats;
+
+/* Where results go. What is not DN_OK ends the generation with this error. */
+typedef struct dn_generation_output {
+    /* Of sample number 0 .. n_samples-1: first the prompt with token -1, then each token drawn, with the bytes of
+     * text that are complete with it: may be 0. */
+    dn_status (*token)(void *context, int sample, int32_t token, const char *text, size_t n);
+    /* It is over: "length" (n_tokens), "stop" (a stop string), "end" (the tokenizer's token for that),
+     * "positions" (they are learned, and full). */
+    dn_status (*end)(void *context, int sample, const char *reason);
+    dn_status (*done)(void *context, const dn_generation_stats *stats);
+    void *context;
+} dn_generation_output;
+
 /**
- * Continues prompt (bytes) with the newest checkpoint in `run`, and passes each new byte to emit at once. The
- * same seed gives the same text. For byte-level models only (vocabulary <= 256). Errors: DN_ERR_CHECKPOINT
- * (there is none), DN_ERR_CONFIG (vocabulary above 256, prompt byte outside the vocabulary), DN_ERR_NUMERIC
- * (weights or logits that are not finite).
+ * Continues a prompt with the newest checkpoint in `run`, on one worker. The same seed gives the same samples,
+ * each its own. When a model's positions are full, it goes on from the last half of them, unless they are
+ * learned; a line of the log says so. Errors: DN_ERR_CHECKPOINT (there is none), DN_ERR_CONFIG (a prompt or
+ * tokenizer that does not fit the vocabulary, options out of range), DN_ERR_NUMERIC (weights or logits that are
+ * not finite), DN_ERR_DATA, DN_ERR_IO, DN_ERR_MEMORY.
  */
-DN_API dn_status dn_generate(const char *run, const char *prompt, const dn_sampling *sampling,
-                             void (*emit)(unsigned char byte, void *context), void *context) DN_MUST_USE;
+DN_API dn_status dn_generate(const dn_generation *what, const dn_generation_output *output) DN_MUST_USE;
+
+/** Launcher's side of the same over n_workers, each with its share of heads, hidden columns and vocabulary (tp), as
+ * dn_train. */
+DN_API dn_status dn_generate_launch(const dn_generation *what, int n_workers, char *const *argv,
+                                    int *signal_out) DN_MUST_USE;
+/** Worker's side: rank 0 alone reads the prompt and calls output. Returns the process's exit status. */
+DN_API int dn_generate_worker(const dn_generation *what, const dn_generation_output *output);
 
 #ifdef __cplusplus
 }

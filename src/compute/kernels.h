@@ -173,4 +173,8 @@ dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out) 
  * other processes only lower it. */
 double dn_gemm_peak(dn_stream *stream, double budget_s);
 
+/** The rate in bytes/s at which this stream's threads read memory beyond the caches together: the
+ * bound of generation. 0 if there is no memory to read. */
+double dn_read_peak(dn_stream *stream, double budget_s);
+
 #endif

@@ -598,6 +598,16 @@ dn_status dn_model_next(dn_model *model, const int32_t *tokens, size_t n, dn_rea
 
 /* ---- with a cache ---- */
 
+size_t dn_model_cached(const dn_model *model)
+{
+    size_t elements = 0;
+    for (size_t i = 0; i < model->n_layers; i++) {
+        const dn_layer_ops *ops = model->slots[0].layers[i].place.ops;
+        elements += ops->cached ? ops->cached(&model->slots[0].pass) : 0;
+    }
+    return elements;
+}
+
 static dn_status check_rows(const dn_pass *pass, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -166,6 +166,8 @@ dn_status dn_model_prefill(dn_model *model, size_t sequence, size_t first, const
 /** One token of each of B different sequences, at rows [B]. logits [B,V] (host) of the tokens after them. */
 dn_status dn_model_decode(dn_model *model, const dn_cache_row *rows, const int32_t *tokens, size_t B,
                           dn_real *logits) DN_MUST_USE;
+/** Elements that this rank's cache holds of a position. */
+size_t dn_model_cached(const dn_model *model);
 /** Sequence `to` becomes a copy of `from`. */
 dn_status dn_model_fork(dn_model *model, size_t from, size_t to) DN_MUST_USE;
 

@@ -1,8 +1,21 @@
+/*
+ * Generation: all samples begin with the same prompt, which is computed once, and then take a token each at a
+ * time. Over several workers every rank has all logits and draws the same tokens; rank 0 reads the prompt and
+ * writes.
+ */
 #include "dionode/train.h"
 
+#include "base/clock.h"
 #include "base/fail.h"
-#include "base/random.h"
+#include "base/size.h"
+#include "compute/kernels.h"
+#include "device/device.h"
+#include "dionode/launch.h"
+#include "dionode/tokenizer.h"
+#include "train/continuation.h"
 #include "train/loaded_model.h"
+#include "train/prompt.h"
+#include "train/sample.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,114 +23,362 @@
 
 enum { BYTES = 256 };
 
-static int descending(const void *a, const void *b)
-{
-    dn_real x = *(const dn_real *)a, y = *(const dn_real *)b;
-    return (x < y) - (x > y);
-}
+/* How long memory is read to see how fast that is. */
+#define READ_S 0.1
 
-/* The k-th largest logit. */
-static dn_real candidate_threshold(const dn_real *logits, size_t V, size_t k)
-{
-    dn_real sorted[BYTES];
-    memcpy(sorted, logits, V * sizeof *logits);
-    qsort(sorted, V, sizeof *sorted, descending);
-    return sorted[(k == 0 || k > V ? V : k) - 1];
-}
+typedef struct sample {
+    dn_continuation text;
+    unsigned char *seen; /* [V]: tokens of prompt and text */
+    int32_t *tokens;     /* [T+1]: what the cache holds, and the newest one */
+    bool ended;
+} sample;
 
-/* Draws a token with probability ~ exp(logit / temperature) among the top k; u uniform in (0,1). */
-static int32_t sample(const dn_real *logits, size_t V, const dn_sampling *sampling, double u)
-{
-    dn_real threshold = candidate_threshold(logits, V, (size_t)sampling->top_k);
-    dn_real largest = candidate_threshold(logits, V, 1);
-    double weight[BYTES], sum = 0.0;
-    int32_t last = 0;
-    for (size_t i = 0; i < V; i++) {
-        double scaled = sampling->temperature > 0
-                            ? ((double)logits[i] - (double)largest) / sampling->temperature
-                            : (logits[i] == largest ? 0.0 : -INFINITY);
-        weight[i] = logits[i] >= threshold ? exp(scaled) : 0.0;
-        sum += weight[i];
-    }
-    double left = u * sum;
-    for (size_t i = 0; i < V; i++) {
-        if (weight[i] == 0.0)
-            continue;
-        last = (int32_t)i;
-        left -= weight[i];
-        if (left < 0)
-            break;
-    }
-    return last;
-}
+typedef struct generation {
+    const dn_generation *what;
+    const dn_generation_output *output; /* NULL but on rank 0 */
+    dn_loaded_model *model;
+    dn_comm *comm; /* NULL: alone */
+    dn_tokenizer *tokenizer;
+    bool has_text, moved;  /* positions were full */
+    size_t V, T, words, n; /* words: tokens that may be drawn; n: of each sample, in the cache */
+    double weight_bytes;   /* that a token reads: all but an embedding that is no head */
+    sample *samples;
+    dn_candidates candidates;
+    dn_real *logits; /* [n_samples, V]; of those that have not ended */
+    dn_generation_stats stats;
+} generation;
 
-static dn_status tokenize_prompt(const dn_loaded_model *model, const char *prompt, int32_t *tokens, size_t *n)
-{
-    size_t length = strlen(prompt), T = model->plan.spec.T;
-    const unsigned char *bytes = (const unsigned char *)prompt + (length > T ? length - T : 0);
-    *n = length > T ? T : length;
-    for (size_t i = 0; i < *n; i++) {
-        if (bytes[i] >= model->plan.spec.V)
-            return dn_fail(DN_ERR_CONFIG, "the prompt's byte %d is not in the model's vocabulary of %zu",
-                           bytes[i], model->plan.spec.V);
-        tokens[i] = bytes[i];
-    }
-    if (*n == 0)
-        tokens[(*n)++] = '\n'; /* the model needs a token: an empty prompt is a new line */
-    return DN_OK;
-}
+/* ---- beginning and end ---- */
 
-/* tokens [T]: a sliding window. */
-static dn_status continue_text(const dn_loaded_model *model, int32_t *tokens, size_t n,
-                               const dn_sampling *sampling, void (*emit)(unsigned char byte, void *context),
-                               void *context)
+static dn_status open_tokenizer(generation *g)
 {
-    size_t T = model->plan.spec.T;
-    dn_real logits[BYTES];
-    for (int64_t i = 0; i < sampling->n_tokens; i++) {
-        DN_TRY(dn_model_next(model->instance.model, tokens, n, logits));
-        for (size_t v = 0; v < model->plan.spec.V; v++)
-            if (!isfinite(logits[v]))
-                return dn_fail(DN_ERR_NUMERIC,
-                               "the logits of this model are not finite: its run had diverged by step %llu; "
-                               "use an older "
-                               "checkpoint",
-                               (unsigned long long)model->step);
-        int32_t next =
-            sample(logits, model->plan.spec.V, sampling, dn_random_uniform(sampling->seed, 0, (uint64_t)i));
-        if (n == T)
-            memmove(tokens, tokens + 1, (--n) * sizeof *tokens);
-        tokens[n++] = next;
-        emit((unsigned char)next, context);
-    }
-    return DN_OK;
-}
-
-static dn_status generate_with(const dn_loaded_model *model, const char *prompt, const dn_sampling *sampling,
-                               void (*emit)(unsigned char byte, void *context), void *context)
-{
-    if (model->plan.spec.V > BYTES)
+    DN_TRY(dn_prompt_tokenizer(g->what, &g->model->plan.config, &g->tokenizer));
+    if (g->tokenizer && g->model->tokenizer && g->model->tokenizer != dn_tokenizer_hash(g->tokenizer))
+        return dn_fail(DN_ERR_DATA,
+                       "%s: not the tokenizer that the run was trained with; name that (--tokenizer)",
+                       g->what->tokenizer ? g->what->tokenizer : g->model->plan.config.data_dir);
+    g->has_text = g->tokenizer || g->V <= BYTES;
+    g->words = g->tokenizer ? dn_min(g->V, dn_tokenizer_size(g->tokenizer)) : g->V;
+    if (g->tokenizer && dn_tokenizer_size(g->tokenizer) > g->V)
         return dn_fail(DN_ERR_CONFIG,
-                       "the model's vocabulary of %zu is not of bytes; only those can be generated",
-                       model->plan.spec.V);
-    int32_t *tokens = malloc(model->plan.spec.T * sizeof *tokens);
-    size_t n;
-    if (!tokens)
-        return dn_fail(DN_ERR_MEMORY, "no memory for %zu tokens", model->plan.spec.T);
-    dn_status status = tokenize_prompt(model, prompt, tokens, &n);
-    if (status == DN_OK)
-        status = continue_text(model, tokens, n, sampling, emit, context);
-    free(tokens);
+                       "a tokenizer of %zu tokens for a model of %zu: name the one it was trained with",
+                       dn_tokenizer_size(g->tokenizer), g->V);
+    if (g->has_text || (g->what->ids && g->what->n_stops == 0))
+        return DN_OK;
+    return dn_fail(
+        DN_ERR_CONFIG,
+        "the model's vocabulary of %zu is not one of bytes: name its tokenizer (--tokenizer), or use --ids",
+        g->V);
+}
+
+static dn_status open_samples(generation *g)
+{
+    size_t B = (size_t)g->what->n_samples;
+    g->samples = calloc(B, sizeof *g->samples);
+    g->logits = calloc(dn_size_mul(B, g->V), sizeof *g->logits);
+    if (!g->samples || !g->logits)
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu samples", B);
+    for (size_t b = 0; b < B; b++) {
+        sample *x = &g->samples[b];
+        DN_TRY(dn_continuation_open(&x->text, g->tokenizer, g->what->stops, g->what->n_stops));
+        x->seen = calloc(g->V, 1);
+        x->tokens = calloc(g->T + 1, sizeof *x->tokens);
+        if (!x->seen || !x->tokens)
+            return dn_fail(DN_ERR_MEMORY, "no memory for sample %zu", b);
+    }
+    return dn_candidates_open(&g->candidates, g->V);
+}
+
+static void close_samples(generation *g)
+{
+    for (int b = 0; g->samples && b < g->what->n_samples; b++) {
+        dn_continuation_close(&g->samples[b].text);
+        free(g->samples[b].seen);
+        free(g->samples[b].tokens);
+    }
+    free(g->samples);
+    free(g->logits);
+    dn_candidates_close(&g->candidates);
+    dn_tokenizer_close(&g->tokenizer);
+}
+
+/* ---- output ---- */
+
+static dn_status write_prompt(const generation *g, const dn_prompt *prompt)
+{
+    dn_status status = DN_OK;
+    for (int b = 0; g->output && b < g->what->n_samples && status == DN_OK; b++)
+        status = g->output->token(g->output->context, b, -1, prompt->text, prompt->n_text);
     return status;
 }
 
-dn_status dn_generate(const char *run, const char *prompt, const dn_sampling *sampling,
-                      void (*emit)(unsigned char byte, void *context), void *context)
+static dn_status end_sample(generation *g, size_t b, const char *reason)
+{
+    g->samples[b].ended = true;
+    return g->output ? g->output->end(g->output->context, (int)b, reason) : DN_OK;
+}
+
+/* Gives out what is ready of the text, with the token that made it so. */
+static dn_status write_text(generation *g, size_t b, int32_t token, size_t ready)
+{
+    dn_continuation *text = &g->samples[b].text;
+    dn_status status =
+        g->output ? g->output->token(g->output->context, (int)b, token, text->held, ready) : DN_OK;
+    dn_continuation_drop(text, ready);
+    return status;
+}
+
+static dn_status finish_text(generation *g, size_t b, int32_t token, const char *reason)
+{
+    size_t ready = 0;
+    if (g->has_text)
+        dn_continuation_end(&g->samples[b].text, &ready);
+    DN_TRY(write_text(g, b, token, ready));
+    return end_sample(g, b, reason);
+}
+
+/* ---- tokens ---- */
+
+static dn_status check_logits(const generation *g, const dn_real *logits)
+{
+    for (size_t i = 0; i < g->V; i++)
+        if (!isfinite(logits[i]))
+            return dn_fail(
+                DN_ERR_NUMERIC,
+                "the logits of this model are not finite: its run had diverged by step %llu; use an older "
+                "checkpoint",
+                (unsigned long long)g->model->step);
+    return DN_OK;
+}
+
+/* The drawn token of sample b. over: why it is the last, or NULL. */
+static dn_status take(generation *g, size_t b, int32_t token, const char *over)
+{
+    sample *x = &g->samples[b];
+    size_t ready = 0;
+    if (g->tokenizer && token == dn_tokenizer_end(g->tokenizer))
+        return finish_text(g, b, token, "end");
+    x->seen[token] = 1;
+    bool stopped = g->has_text && dn_continuation_add(&x->text, token, &ready);
+    if (!stopped && over)
+        return finish_text(g, b, token, over);
+    DN_TRY(write_text(g, b, token, ready));
+    return stopped ? end_sample(g, b, "stop") : DN_OK;
+}
+
+/* Why token `number` is the last of all samples; NULL: it is not. */
+static const char *reason_to_end(const generation *g, int64_t number)
+{
+    if (number + 1 == g->what->sampling.n_tokens)
+        return "length";
+    if (g->n < g->T || !g->model->plan.spec.positions)
+        return NULL;
+    dn_log(DN_LOG_INFO, "the model's %zu positions are full, and it has learned no others: the text ends",
+           g->T);
+    return "positions";
+}
+
+/* A token for each sample that goes on; left: those that still do. */
+static dn_status draw(generation *g, int64_t number, size_t *left)
+{
+    const dn_sampling *how = &g->what->sampling;
+    const char *over = reason_to_end(g, number);
+    size_t row = 0;
+    *left = 0;
+    for (size_t b = 0; b < (size_t)g->what->n_samples; b++) {
+        sample *x = &g->samples[b];
+        if (x->ended)
+            continue;
+        const dn_real *logits = g->logits + row++ * g->V;
+        DN_TRY(check_logits(g, logits));
+        int32_t token = dn_sample(&g->candidates, logits, g->words, x->seen, how, b, (uint64_t)number);
+        x->tokens[g->n] = token;
+        DN_TRY(take(g, b, token, over));
+        *left += !x->ended;
+        g->stats.tokens += number > 0;
+    }
+    return DN_OK;
+}
+
+/* All positions are taken: the last half of the tokens begins anew, because rotated keys cannot be moved. */
+static dn_status compute_anew(generation *g)
+{
+    size_t row = 0, kept = dn_max(1, g->T / 2);
+    if (!g->moved)
+        dn_log(DN_LOG_INFO,
+               "the model's %zu positions are full: it goes on from the last %zu tokens, now and whenever "
+               "they are "
+               "full again",
+               g->T, kept);
+    g->moved = true;
+    for (size_t b = 0; b < (size_t)g->what->n_samples; b++) {
+        sample *x = &g->samples[b];
+        if (x->ended)
+            continue;
+        memmove(x->tokens, x->tokens + g->n + 1 - kept, kept * sizeof *x->tokens);
+        DN_TRY(dn_model_prefill(g->model->instance.model, b, 0, x->tokens, kept, g->logits + row++ * g->V));
+    }
+    g->n = kept;
+    g->stats.decode_bytes += g->weight_bytes;
+    return DN_OK;
+}
+
+static dn_status decode(generation *g)
+{
+    dn_cache_row rows[DN_CACHE_SEQUENCES_MAX];
+    int32_t tokens[DN_CACHE_SEQUENCES_MAX];
+    size_t B = 0;
+    for (size_t b = 0; b < (size_t)g->what->n_samples; b++)
+        if (!g->samples[b].ended) {
+            rows[B] = (dn_cache_row){b, g->n};
+            tokens[B++] = g->samples[b].tokens[g->n];
+        }
+    g->n++;
+    g->stats.decode_bytes +=
+        g->weight_bytes + (double)(B * g->n * dn_model_cached(g->model->instance.model)) * sizeof(dn_real);
+    return dn_model_decode(g->model->instance.model, rows, tokens, B, g->logits);
+}
+
+/* A stop that some rank has heard of is all ranks'. */
+static dn_status ask_to_stop(const generation *g, bool *stop)
+{
+    double heard = g->comm ? dn_comm_stop_requested(g->comm) : 0;
+    if (g->comm)
+        DN_TRY(dn_comm_all_reduce_scalars(g->comm, &heard, 1, DN_MAX));
+    *stop = heard != 0;
+    return DN_OK;
+}
+
+static dn_status begin(generation *g, const dn_prompt *prompt)
+{
+    dn_model *model = g->model->instance.model;
+    DN_TRY(dn_model_prefill(model, 0, 0, prompt->tokens, prompt->n, g->logits));
+    for (size_t b = 0; b < (size_t)g->what->n_samples; b++) {
+        sample *x = &g->samples[b];
+        memcpy(x->tokens, prompt->tokens, prompt->n * sizeof *x->tokens);
+        for (size_t i = 0; i < prompt->n; i++) {
+            x->seen[prompt->tokens[i]] = 1;
+            dn_continuation_skip(&x->text, prompt->tokens[i]);
+        }
+        if (b == 0)
+            continue;
+        memcpy(g->logits + b * g->V, g->logits, g->V * sizeof *g->logits);
+        DN_TRY(dn_model_fork(model, 0, b));
+    }
+    g->n = g->stats.prompt_tokens = prompt->n;
+    return DN_OK;
+}
+
+static dn_status continue_all(generation *g, const dn_prompt *prompt)
+{
+    double start_s = dn_clock_s(), decode_s = 0;
+    size_t left = (size_t)g->what->n_samples;
+    bool stop = false;
+    DN_TRY(begin(g, prompt));
+    DN_TRY(check_logits(g, g->logits));
+    DN_TRY(write_prompt(g, prompt));
+    g->stats.prefill_s = dn_clock_s() - start_s;
+    for (int64_t i = 0; i < g->what->sampling.n_tokens && left > 0 && !stop; i++) {
+        if (i > 0)
+            DN_TRY(g->n == g->T ? compute_anew(g) : decode(g));
+        DN_TRY(draw(g, i, &left));
+        if (i == 0)
+            decode_s = dn_clock_s();
+        DN_TRY(ask_to_stop(g, &stop));
+    }
+    g->stats.decode_s = dn_clock_s() - decode_s;
+    return DN_OK;
+}
+
+static dn_status generate(generation *g)
+{
+    dn_prompt prompt = {0};
+    DN_TRY(open_tokenizer(g));
+    DN_TRY(open_samples(g));
+    dn_status status = dn_prompt_read(&prompt, g->what, g->tokenizer, &g->model->plan.spec, g->comm);
+    if (status == DN_OK)
+        status = continue_all(g, &prompt);
+    dn_prompt_free(&prompt);
+    DN_TRY(status);
+    g->stats.read_bytes_per_s = dn_read_peak(g->model->stream, READ_S);
+    return g->output ? g->output->done(g->output->context, &g->stats) : DN_OK;
+}
+
+static dn_status check(const dn_generation *what)
+{
+    const dn_sampling *s = &what->sampling;
+    const struct {
+        const char *name;
+        bool right;
+    } options[] = {{"n_samples", what->n_samples >= 1 && what->n_samples <= DN_CACHE_SEQUENCES_MAX},
+                   {"n_tokens", s->n_tokens >= 0},
+                   {"repetition_penalty", s->repetition_penalty > 0},
+                   {"temperature", s->temperature >= 0},
+                   {"top_k", s->top_k >= 0},
+                   {"top_p", s->top_p >= 0 && s->top_p <= 1},
+                   {"min_p", s->min_p >= 0 && s->min_p <= 1}};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (!options[i].right)
+            return dn_fail(DN_ERR_CONFIG, "%s is out of range", options[i].name);
+    for (size_t i = 0; i < what->n_stops; i++)
+        if (!*what->stops[i])
+            return dn_fail(DN_ERR_CONFIG, "an empty stop string ends every text before it begins");
+    return DN_OK;
+}
+
+static dn_status run(const dn_generation *what, const dn_generation_output *output, dn_comm *comm)
 {
     dn_loaded_model model;
-    dn_status status = dn_loaded_model_open(&model, run, NULL, 0, 1);
+    DN_TRY(check(what));
+    dn_status status = dn_loaded_model_generate(&model, what->run, comm, (size_t)what->n_samples);
+    generation g = {.what = what, .output = output, .model = &model, .comm = comm};
+    g.V = model.plan.spec.V;
+    g.T = model.plan.spec.T;
+    for (size_t i = 0; status == DN_OK && i < model.plan.n_params; i++)
+        if (model.instance.params[i].kind != DN_PARAM_EMBEDDING || (i == 0 && model.plan.spec.tied == DN_YES))
+            g.weight_bytes += (double)dn_param_size(&model.instance.params[i]) * sizeof(dn_real);
     if (status == DN_OK)
-        status = generate_with(&model, prompt, sampling, emit, context);
+        status = generate(&g);
+    close_samples(&g);
     dn_loaded_model_close(&model);
     return status;
+}
+
+dn_status dn_generate(const dn_generation *what, const dn_generation_output *output)
+{
+    return run(what, output, NULL);
+}
+
+/* ---- several workers ---- */
+
+dn_status dn_generate_launch(const dn_generation *what, int n_workers, char *const *argv, int *signal_out)
+{
+    dn_plan plan;
+    dn_topo *topo;
+    DN_TRY(check(what));
+    DN_TRY(dn_loaded_model_plan(&plan, what->run, n_workers, (size_t)what->n_samples));
+    DN_TRY(dn_topo_create(n_workers, &topo));
+    const dn_launch_spec spec = {.topo = topo,
+                                 .argv = argv,
+                                 .arena_bytes = dn_size_add(plan.model_bytes, dn_mesh_heap_bytes(plan.mesh)),
+                                 .deadline_s = plan.config.timeout_s};
+    dn_topo_warn(topo);
+    dn_status status = dn_launch(&spec, signal_out);
+    dn_topo_destroy(&topo);
+    return status;
+}
+
+int dn_generate_worker(const dn_generation *what, const dn_generation_output *output)
+{
+    dn_plan plan;
+    dn_comm *comm = NULL;
+    dn_status status = dn_loaded_model_plan(&plan, what->run, 1, 1);
+    if (status == DN_OK)
+        status = dn_comm_join(0, plan.config.timeout_s, &comm);
+    bool first = status == DN_OK && dn_comm_rank(comm) == 0;
+    if (status == DN_OK && !first)
+        dn_log_set(NULL, NULL); /* what all ranks notice, one tells */
+    if (status == DN_OK)
+        status = run(what, first ? output : NULL, comm);
+    return dn_comm_leave(&comm, status);
 }

@@ -46,7 +46,9 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
                            bool training)
 {
     size_t tokens = plan->micro_batch * plan->spec.T;
-    size_t bytes = dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP]);
+    size_t bytes = plan->n_sequences
+                       ? dn_model_cache_heap_bytes(&plan->spec, plan->n_sequences, plan->mesh[DN_TP])
+                       : dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP]);
     void *exchange = NULL;
     *instance = (dn_instance){.plan = plan, .mesh = mesh, .stream = stream};
     DN_TRY(open_params(instance, training));
@@ -66,6 +68,7 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
         DN_TRY(dn_comm_alloc_device(mesh->all, bytes, &exchange));
     const dn_model_parts parts = {.B = plan->micro_batch,
                                   .n_slots = 1,
+                                  .n_sequences = plan->n_sequences,
                                   .params = instance->params,
                                   .weights = instance->weights,
                                   .tp = dn_mesh_comm(mesh, DN_AXIS(DN_TP)),

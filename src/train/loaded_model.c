@@ -36,31 +36,43 @@ static void resolve_paths(dn_config *config, const char *checkpoint)
         }
 }
 
-/* As it was trained, but on a mesh of one and B sequences at a time. */
-static dn_status make_plan(dn_loaded_model *model, const dn_checkpoint *checkpoint, const char *path,
-                           const char *const *assignments, size_t n, size_t B)
+/* How a model is to be loaded. */
+typedef struct purpose {
+    const char *const *assignments; /* [n] */
+    size_t n, B, n_sequences;
+    int n_workers; /* of tp */
+} purpose;
+
+/* As it was trained, but on another mesh and B sequences at a time. */
+static dn_status make_plan(dn_plan *plan, const dn_checkpoint *checkpoint, const char *path, const purpose *p)
 {
     dn_config config;
     const char *text = dn_checkpoint_meta(checkpoint, "config");
     if (!text)
         return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it has no configuration", path);
-    DN_TRY(dn_checkpoint_step(checkpoint, &model->step));
-    model->tokenizer = dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer"));
     dn_config_init(&config);
     DN_TRY(dn_config_parse(&config, text, path));
     const dn_config stored = config;
     resolve_paths(&config, path);
-    for (size_t i = 0; i < n; i++)
-        DN_TRY(dn_config_set(&config, assignments[i]));
+    for (size_t i = 0; i < p->n; i++)
+        DN_TRY(dn_config_set(&config, p->assignments[i]));
     DN_TRY(dn_config_check_model(&stored, &config, path));
     DN_TRY(dn_device_select(config.device));
-    config.dp_size = config.fs_size = config.tp_size = 1;
-    config.batch_size = config.device_batch_size = (int64_t)B;
-    return dn_plan_make(&config, 1, &model->plan);
+    config.dp_size = config.fs_size = 1;
+    config.tp_size = p->n_workers;
+    config.batch_size = config.device_batch_size = (int64_t)p->B;
+    DN_TRY(dn_plan_make(&config, p->n_workers, plan));
+    if (p->n_sequences)
+        dn_plan_generation(plan, p->n_sequences);
+    return DN_OK;
 }
 
-static dn_status use_whole_machine(dn_loaded_model *model)
+/* A worker has its threads from the launcher. */
+static dn_status open_stream(dn_loaded_model *model)
 {
+    const char *threads = getenv("OMP_NUM_THREADS");
+    if (!model->alone)
+        return dn_stream_create("cpu", threads ? atoi(threads) : 1, &model->stream);
     dn_topo *topo;
     DN_TRY(dn_topo_create(1, &topo));
     int n_threads = dn_topo_place(topo, 0)->n_threads;
@@ -68,38 +80,78 @@ static dn_status use_whole_machine(dn_loaded_model *model)
     return dn_stream_create("cpu", n_threads, &model->stream);
 }
 
+static dn_status load_weight(const dn_loaded_model *model, const dn_checkpoint *checkpoint, const dn_param *p)
+{
+    dn_real *own = calloc(dn_param_size(p) + 1, sizeof *own);
+    dn_status status = own ? dn_checkpoint_block(checkpoint, p->tensor.name, p->tensor.rows, p->tensor.cols, &p->block, own)
+                           : dn_fail(DN_ERR_MEMORY, "no memory to read %s", p->tensor.name);
+    if (status == DN_OK) {
+        dn_upload(model->stream, p->weight, own, dn_param_size(p));
+        status = dn_stream_sync(model->stream);
+    }
+    free(own);
+    return status;
+}
+
 static dn_status load_weights(dn_loaded_model *model, const dn_checkpoint *checkpoint, const char *path)
 {
-    DN_TRY(dn_comm_create_alone(model->plan.model_bytes, &model->comm));
+    if (model->alone)
+        DN_TRY(dn_comm_create_alone(model->plan.model_bytes, &model->comm));
     DN_TRY(dn_mesh_create(model->comm, model->plan.mesh, &model->mesh));
     DN_TRY(dn_instance_open(&model->instance, &model->plan, model->mesh, model->stream, false));
-    for (size_t i = 0; i < model->plan.n_params; i++) {
-        const dn_param *p = &model->instance.params[i];
-        const dn_real *data;
-        DN_TRY(dn_checkpoint_tensor(checkpoint, p->tensor.name, p->tensor.rows, p->tensor.cols, &data));
-        dn_upload(model->stream, p->weight, data, dn_param_size(p));
-    }
-    DN_TRY(dn_stream_sync(model->stream));
+    for (size_t i = 0; i < model->plan.n_params; i++)
+        DN_TRY(load_weight(model, checkpoint, &model->instance.params[i]));
     return dn_finite_check(&model->instance, path, "use an older checkpoint of that run", NULL, NULL);
 }
 
-dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments,
-                               size_t n, size_t B)
+static dn_status find_checkpoint(const char *run, char path[DN_PATH_MAX + 64])
 {
-    memset(model, 0, sizeof *model);
-    char path[DN_PATH_MAX + 64];
     bool found;
-    DN_TRY(dn_checkpoint_latest(run, path, sizeof path, &found));
-    if (!found)
-        return dn_fail(DN_ERR_CHECKPOINT,
-                       "'%s' has no checkpoint; train first, or pass a run's checkpoint_dir", run);
+    DN_TRY(dn_checkpoint_latest(run, path, DN_PATH_MAX + 64, &found));
+    if (found)
+        return DN_OK;
+    return dn_fail(DN_ERR_CHECKPOINT, "'%s' has no checkpoint; train first, or pass a run's checkpoint_dir", run);
+}
+
+static dn_status load(dn_loaded_model *model, const char *run, const purpose *p)
+{
+    char path[DN_PATH_MAX + 64];
     dn_checkpoint *checkpoint;
+    DN_TRY(find_checkpoint(run, path));
     DN_TRY(dn_checkpoint_open(path, NULL, NULL, &checkpoint));
-    dn_status status = make_plan(model, checkpoint, path, assignments, n, B);
+    model->tokenizer = dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer"));
+    dn_status status = dn_checkpoint_step(checkpoint, &model->step);
     if (status == DN_OK)
-        status = use_whole_machine(model);
+        status = make_plan(&model->plan, checkpoint, path, p);
+    if (status == DN_OK)
+        status = open_stream(model);
     if (status == DN_OK)
         status = load_weights(model, checkpoint, path);
+    dn_checkpoint_close(&checkpoint);
+    return status;
+}
+
+dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments, size_t n, size_t B)
+{
+    *model = (dn_loaded_model){.alone = true};
+    return load(model, run, &(purpose){.assignments = assignments, .n = n, .B = B, .n_workers = 1});
+}
+
+dn_status dn_loaded_model_generate(dn_loaded_model *model, const char *run, dn_comm *comm, size_t n_sequences)
+{
+    *model = (dn_loaded_model){.comm = comm, .alone = !comm};
+    return load(model, run,
+                &(purpose){.B = 1, .n_sequences = n_sequences, .n_workers = comm ? dn_comm_size(comm) : 1});
+}
+
+dn_status dn_loaded_model_plan(dn_plan *plan, const char *run, int n_workers, size_t n_sequences)
+{
+    char path[DN_PATH_MAX + 64];
+    dn_checkpoint *checkpoint;
+    DN_TRY(find_checkpoint(run, path));
+    DN_TRY(dn_checkpoint_peek(path, &checkpoint));
+    dn_status status =
+        make_plan(plan, checkpoint, path, &(purpose){.B = 1, .n_sequences = n_sequences, .n_workers = n_workers});
     dn_checkpoint_close(&checkpoint);
     return status;
 }
@@ -109,5 +161,6 @@ void dn_loaded_model_close(dn_loaded_model *model)
     dn_instance_close(&model->instance);
     dn_stream_destroy(&model->stream);
     dn_mesh_destroy(&model->mesh);
-    dn_comm_destroy(&model->comm);
+    if (model->alone)
+        dn_comm_destroy(&model->comm);
 }

@@ -1,4 +1,4 @@
-/* A trained model in a single process, for evaluation and generation. */
+/* A trained model, for evaluation in a single process and for generation, which may be cut over tp. */
 #ifndef TRAIN_LOADED_MODEL_H
 #define TRAIN_LOADED_MODEL_H
 
@@ -6,7 +6,8 @@
 
 typedef struct dn_loaded_model {
     dn_plan plan; /* plan.config: as stored with the checkpoint, changed by assignments; on a mesh of one */
-    dn_comm *comm;
+    dn_comm *comm;     /* owned if alone */
+    bool alone;
     dn_mesh *mesh;
     dn_stream *stream;
     dn_instance instance;
@@ -19,6 +20,11 @@ typedef struct dn_loaded_model {
  * DN_ERR_CHECKPOINT, DN_ERR_CONFIG, DN_ERR_MEMORY; DN_ERR_NUMERIC weights that are not finite. */
 dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments, size_t n,
                         size_t B) DN_MUST_USE;
+/** The same for the generation of n_sequences at once, cut over all ranks of comm, which is borrowed; NULL: alone.
+ * Collective. */
+dn_status dn_loaded_model_generate(dn_loaded_model *model, const char *run, dn_comm *comm, size_t n_sequences) DN_MUST_USE;
+/** The plan of that for so many workers, of which they are not needed. */
+dn_status dn_loaded_model_plan(dn_plan *plan, const char *run, int n_workers, size_t n_sequences) DN_MUST_USE;
 void dn_loaded_model_close(dn_loaded_model *model);
 
 #endif

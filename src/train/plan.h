@@ -26,6 +26,7 @@ typedef struct dn_plan {
     size_t n_elements;         /* elements of all parameters                               */
     size_t n_units;            /* units that are unsharded together (model/model.h)        */
     size_t micro_batch;        /* sequences                                                */
+    size_t n_sequences;        /* of a cache (dn_plan_generation); 0: the model trains or is evaluated */
     size_t parameter_bytes;    /* per worker: of weights, and again of gradients           */
     size_t model_bytes;        /* symmetric heap per worker without training               */
     size_t arena_bytes;        /* shared memory per worker in training                     */
@@ -50,6 +51,9 @@ size_t dn_plan_rounds(const dn_plan *plan, size_t n);
 /** Fills *plan for n_workers >= 1. Errors: DN_ERR_CONFIG naming the keys that are out of range or do not fit
  * together; DN_ERR_MEMORY if a size overflows. */
 dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN_MUST_USE;
+
+/** The same plan for a model that generates n_sequences at once. */
+void dn_plan_generation(dn_plan *plan, size_t n_sequences);
 
 /** The glob of training (or validation) files: the key itself, or by name in data_dir, whose own characters
  * stand for themselves. */

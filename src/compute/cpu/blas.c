@@ -90,16 +90,27 @@ static void warn_of_foreign_threads(void)
 }
 
 /* The variable is set before the program starts over, so it starts over once at most. */
+static void start_over_with(const char *variable, const char *value, char **argv)
+{
+    if (setenv(variable, value, 1) == 0) {
+        execv("/proc/self/exe", argv);
+        unsetenv(variable); /* no /proc: go on as we are */
+    }
+}
+
 void dn_blas_tune(char **argv)
 {
     static const char variable[] = "OPENBLAS_CORETYPE";
     const char *core = wanted_core();
-    bool slow = !getenv(variable) && core && core_width(core) > core_width(openblas_get_corename());
-    if (slow && setenv(variable, core, 1) == 0) {
-        execv("/proc/self/exe", argv);
-        unsetenv(variable); /* no /proc: go on as we are */
-    }
+    if (!getenv(variable) && core && core_width(core) > core_width(openblas_get_corename()))
+        start_over_with(variable, core, argv);
     warn_of_foreign_threads();
+}
+
+void dn_threads_sleep(char **argv)
+{
+    if (!getenv("OMP_WAIT_POLICY") && !getenv("GOMP_SPINCOUNT"))
+        start_over_with("OMP_WAIT_POLICY", "passive", argv);
 }
 
 const char *dn_blas_describe(void)
