@@ -1,0 +1,198 @@
+/*
+ * How near is generation to its bounds? A token reads all weights and the cache once, so that reading memory
+ * is what it waits for; a prompt is a forward pass. Prints, of models with random weights, each beside the
+ * bound that the same run measured right before and behind it: a product of one row, a token at a time until
+ * the positions are full, several sequences at once, and the prompt against a forward pass as training makes
+ * it.
+ *
+ *     generate [threads]
+ */
+#include "base/clock.h"
+#include "base/fail.h"
+#include "compute/kernels.h"
+#include "dionode/blas.h"
+#include "dionode/topo.h"
+#include "train/instance.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SEQUENCES = 5 };
+
+#define PEAK_S 0.1
+
+typedef struct bench {
+    dn_stream *stream;
+    dn_plan plan;
+    dn_comm *comm;
+    dn_mesh *mesh;
+    dn_instance instance;
+    double peak; /* bytes/s: the best before and behind what was measured last */
+} bench;
+
+static void must(dn_status status)
+{
+    if (status == DN_OK)
+        return;
+    fprintf(stderr, "%s\n", dn_error_message());
+    exit(dn_status_exit(status));
+}
+
+/* n_sequences 0: as for training, one sequence at a time. */
+static void open_model(bench *b, const char *const *keys, size_t n_sequences)
+{
+    dn_config config;
+    dn_config_init(&config);
+    for (; *keys; keys++)
+        must(dn_config_set(&config, *keys));
+    must(dn_plan_make(&config, 1, &b->plan));
+    if (n_sequences)
+        dn_plan_generation(&b->plan, n_sequences);
+    must(dn_comm_create_alone(b->plan.model_bytes, &b->comm));
+    must(dn_mesh_create(b->comm, b->plan.mesh, &b->mesh));
+    must(dn_instance_open(&b->instance, &b->plan, b->mesh, b->stream, false));
+    must(dn_model_init(&b->plan.spec, b->instance.params, b->stream, 1));
+}
+
+static void close_model(bench *b)
+{
+    dn_instance_close(&b->instance);
+    dn_mesh_destroy(&b->mesh);
+    dn_comm_destroy(&b->comm);
+}
+
+static double weight_bytes(const bench *b)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < b->plan.n_params; i++)
+        if (b->instance.params[i].kind != DN_PARAM_EMBEDDING || (i == 0 && b->plan.spec.tied == DN_YES))
+            bytes += (double)dn_param_size(&b->instance.params[i]) * sizeof(dn_real);
+    return bytes;
+}
+
+static int32_t *tokens_of(const bench *b)
+{
+    int32_t *tokens = calloc(b->plan.spec.T, sizeof *tokens);
+    for (size_t i = 0; tokens && i < b->plan.spec.T; i++)
+        tokens[i] = (int32_t)(i * 31 % b->plan.spec.V);
+    return tokens;
+}
+
+static void report(const bench *b, const char *name, double seconds, double tokens, double bytes)
+{
+    printf("  %-34s %9.0f tokens/s %7.1f GB/s  %3.0f %% of %.1f GB/s\n", name, tokens / seconds,
+           bytes / seconds * 1e-9, 100 * bytes / seconds / b->peak, b->peak * 1e-9);
+}
+
+/* A product of one row with 128 MiB of weights. */
+static void measure_matvec(bench *b)
+{
+    enum { OUT = 16384, IN = 2048 };
+    const size_t n = (size_t)OUT * IN, all = n + OUT + IN;
+    void *memory;
+    double best_s = INFINITY;
+    must(dn_device_alloc(b->stream, all * sizeof(dn_real), &memory));
+    dn_buf *w = memory, *x = dn_at(w, n), *y = dn_at(x, IN);
+    b->stream->kernels->fill(b->stream, w, n + IN, 0.01);
+    b->peak = dn_read_peak(b->stream, PEAK_S);
+    for (int i = 0; i < 20; i++) {
+        double begin_s = dn_clock_s();
+        b->stream->kernels->matvec(b->stream, y, OUT, x, IN, w, 1, OUT, IN, false);
+        must(dn_stream_sync(b->stream));
+        best_s = fmin(best_s, dn_clock_s() - begin_s);
+    }
+    b->peak = fmax(b->peak, dn_read_peak(b->stream, PEAK_S));
+    report(b, "y = W x, 16384 x 2048 (best of 20)", best_s, 1, (double)n * sizeof(dn_real));
+    dn_device_free(b->stream, memory, all * sizeof(dn_real));
+}
+
+/* All positions of B sequences, token by token. */
+static void measure_decode(bench *b, size_t B, dn_real *logits)
+{
+    size_t T = b->plan.spec.T;
+    double bytes = 0, weights = weight_bytes(b);
+    double cached = (double)(B * dn_model_cached(b->instance.model)) * sizeof(dn_real);
+    char name[40];
+    b->peak = dn_read_peak(b->stream, PEAK_S);
+    double begin_s = dn_clock_s();
+    for (size_t t = 0; t < T; t++) {
+        dn_cache_row rows[SEQUENCES];
+        int32_t tokens[SEQUENCES];
+        for (size_t i = 0; i < B; i++) {
+            rows[i] = (dn_cache_row){i, t};
+            tokens[i] = (int32_t)((t + i) % b->plan.spec.V);
+        }
+        must(dn_model_decode(b->instance.model, rows, tokens, B, logits));
+        bytes += weights + cached * (double)(t + 1);
+    }
+    double seconds = dn_clock_s() - begin_s;
+    b->peak = fmax(b->peak, dn_read_peak(b->stream, PEAK_S));
+    snprintf(name, sizeof name, "decode, %zu sequence%s, all positions", B, B > 1 ? "s" : "");
+    report(b, name, seconds, (double)(B * T), bytes);
+}
+
+static double best_prefill(bench *b, const int32_t *tokens, dn_real *logits)
+{
+    double best_s = INFINITY;
+    for (int i = 0; i < 5; i++) {
+        double begin_s = dn_clock_s();
+        must(dn_model_prefill(b->instance.model, 0, 0, tokens, b->plan.spec.T, logits));
+        best_s = fmin(best_s, dn_clock_s() - begin_s);
+    }
+    return best_s;
+}
+
+static double best_forward(bench *b, const int32_t *tokens)
+{
+    double best_s = INFINITY, loss = 0;
+    for (int i = 0; i < 5; i++) {
+        double begin_s = dn_clock_s();
+        must(dn_model_loss(b->instance.model, tokens, tokens, 1, &loss));
+        best_s = fmin(best_s, dn_clock_s() - begin_s);
+    }
+    return best_s;
+}
+
+static void measure_model(bench *b, const char *title, const char *const *keys)
+{
+    printf("%s\n", title);
+    open_model(b, keys, SEQUENCES);
+    dn_real *logits = calloc(SEQUENCES * b->plan.spec.V, sizeof *logits);
+    int32_t *tokens = tokens_of(b);
+    measure_decode(b, 1, logits);
+    measure_decode(b, SEQUENCES, logits);
+    double prefill_s = best_prefill(b, tokens, logits), T = (double)b->plan.spec.T;
+    close_model(b);
+    open_model(b, keys, 0);
+    double forward_s = best_forward(b, tokens);
+    close_model(b);
+    printf("  %-34s %9.0f tokens/s                %3.0f %% of a forward pass with its loss\n", "prefill",
+           T / prefill_s, 100 * forward_s / prefill_s);
+    free(logits);
+    free(tokens);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const quickstart[] = {
+        "model_dim=256", "n_layer=4",           "n_head=4", "vocab_size=256", "sequence_length=256",
+        "batch_size=1",  "device_batch_size=1", NULL};
+    static const char *const gpt2[] = {"architecture=gpt2", "model_dim=768",       "n_layer=12",
+                                       "n_head=12",         "vocab_size=50257",    "sequence_length=1024",
+                                       "batch_size=1",      "device_batch_size=1", NULL};
+    dn_topo *topo;
+    bench b = {0};
+    dn_threads_sleep(argv);
+    dn_blas_tune(argv);
+    must(dn_topo_create(1, &topo));
+    int n_threads = argc > 1 ? atoi(argv[1]) : dn_topo_place(topo, 0)->n_threads;
+    dn_topo_destroy(&topo);
+    must(dn_stream_create("cpu", n_threads, &b.stream));
+    printf("%d threads, %s\n", n_threads, b.stream->kernels->name);
+    measure_matvec(&b);
+    measure_model(&b, "gpt, 3.28 M parameters, T 256", quickstart);
+    measure_model(&b, "gpt2, 124 M parameters, T 1024", gpt2);
+    dn_stream_destroy(&b.stream);
+    return 0;
+}
