@@ -100,6 +100,7 @@ typedef struct dn_generation {
     const char *const *stops; /* [n_stops], not empty: they end a text, and are no part of it */
     size_t n_stops;
     dn_sampling sampling;
+    bool measure; /* how fast memory can be read, too (dn_generation_stats); takes some tenths of a second */
 } dn_generation;
 
 /* What it cost. */
@@ -107,7 +108,7 @@ typedef struct dn_generation_stats {
     size_t prompt_tokens, tokens; /* of the prompt; drawn after each sample's first */
     double prefill_s, decode_s;   /* until the first ones were drawn; for the others */
     double decode_bytes;          /* of weights and cache that a worker read for them */
-    double read_bytes_per_s;      /* that its threads can read of memory, measured behind it */
+    double read_bytes_per_s;      /* that its threads can read of memory, measured behind it; 0: not asked for */
 } dn_generation_stats;
 
 /* Where results go. What is not DN_OK ends the generation with this error. */

@@ -29,7 +29,7 @@ enum { STOPS_MAX = 64, SAMPLES_MAX = 512 };
 typedef struct arguments {
     dn_generation what;
     const char *stops[STOPS_MAX];
-    bool json, stats;
+    bool json;
     int n_workers;
 } arguments;
 
@@ -75,7 +75,7 @@ static error_t parse_output(int key, char *arg, arguments *a)
         a->json = true;
         return 0;
     case OPTION_STATS:
-        a->stats = true;
+        a->what.measure = true;
         return 0;
     case OPTION_NP:
         a->n_workers = (int)cli_integer("--np", arg, 1, DN_MAX_RANKS);
@@ -267,7 +267,7 @@ static dn_status print_all(void *context, const dn_generation_stats *stats)
     for (int b = 0; b < r->a->what.n_samples; b++)
         print_sample(r, b);
     dn_status status = flush();
-    if (r->a->stats)
+    if (r->a->what.measure)
         print_stats(stats);
     return status;
 }
@@ -334,7 +334,7 @@ int cli_generate(int argc, char **argv, char **command_line)
         "checkpoint_dir, or with a checkpoint file such as "
         "RUN/best.safetensors.\v"
         "Sampling goes in the order repetition penalty, temperature, top-k, top-p, min-p, as "
-        "in Hugging Face's generate; llama.cpp applies the temperature last.",
+        "in Hugging Face's generate; programs on ggml apply the temperature last.",
         NULL,
         NULL,
         NULL};

@@ -300,7 +300,8 @@ static dn_status generate(generation *g)
         status = continue_all(g, &prompt);
     dn_prompt_free(&prompt);
     DN_TRY(status);
-    g->stats.read_bytes_per_s = dn_read_peak(g->model->stream, READ_S);
+    if (g->what->measure)
+        g->stats.read_bytes_per_s = dn_read_peak(g->model->stream, READ_S);
     return g->output ? g->output->done(g->output->context, &g->stats) : DN_OK;
 }
 

@@ -113,12 +113,18 @@ static dn_status find_checkpoint(const char *run, char path[DN_PATH_MAX + 64])
     return dn_fail(DN_ERR_CHECKPOINT, "'%s' has no checkpoint; train first, or pass a run's checkpoint_dir", run);
 }
 
+/* A large file is read for longer than a worker may be silent. */
+static dn_status tick(void *comm)
+{
+    return dn_comm_tick(comm, 0, "loading");
+}
+
 static dn_status load(dn_loaded_model *model, const char *run, const purpose *p)
 {
     char path[DN_PATH_MAX + 64];
     dn_checkpoint *checkpoint;
     DN_TRY(find_checkpoint(run, path));
-    DN_TRY(dn_checkpoint_open(path, NULL, NULL, &checkpoint));
+    DN_TRY(dn_checkpoint_open(path, model->alone ? NULL : tick, model->comm, &checkpoint));
     model->tokenizer = dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer"));
     dn_status status = dn_checkpoint_step(checkpoint, &model->step);
     if (status == DN_OK)
