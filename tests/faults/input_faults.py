@@ -32,7 +32,7 @@ def sizes_without_sense_are_refused_before_there_are_workers():
 def a_batch_that_the_machine_has_no_memory_for_is_refused_with_what_it_has():
     with Place() as place:
         refused(place.command(2, batch_size=2 ** 24, device_batch_size=2 ** 24), 6, "device_batch_size",
-                "GB are available")
+                "B are available")
 
 
 @case
