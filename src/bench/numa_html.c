@@ -196,7 +196,7 @@ static void domain_table(const dn_numa_results *r, FILE *out)
 
 static void mix_table(const dn_numa_results *r, FILE *out)
 {
-    fprintf(out, "<table><tr><th>domain</th>");
+    fprintf(out, "<figure><table><tr><th>domain</th>");
     for (int mix = 0; mix < DN_NUMA_MIXES; mix++)
         fprintf(out, "<th>%s</th>%s", dn_numa_mixes[mix].title, mix ? "<th>of reads</th>" : "");
     fprintf(out, "</tr>\n");
@@ -212,12 +212,12 @@ static void mix_table(const dn_numa_results *r, FILE *out)
         }
         fprintf(out, "</tr>\n");
     }
-    fprintf(out, "</table>\n");
+    fprintf(out, "</table></figure>\n");
 }
 
 static void ladder_table(const dn_numa_results *r, FILE *out)
 {
-    fprintf(out, "<table><tr><th>size</th><th>held by</th><th>ns</th><th>GB/s</th><th>of first</th></tr>\n");
+    fprintf(out, "<figure><table><tr><th>size</th><th>held by</th><th>ns</th><th>GB/s</th><th>of first</th></tr>\n");
     for (int i = 0; i < r->n_rungs; i++) {
         const dn_numa_rung *rung = &r->rungs[i];
         char size[24], holder[16];
@@ -225,7 +225,7 @@ static void ladder_table(const dn_numa_results *r, FILE *out)
                 dn_human_size((double)rung->bytes, size, sizeof size), dn_numa_holder(r, rung, holder),
                 rung->ns, 1e-9 * rung->bytes_s, 100 * rung->bytes_s / r->rungs[0].bytes_s);
     }
-    fprintf(out, "</table>\n");
+    fprintf(out, "</table></figure>\n");
 }
 
 static void place_row(const char *what, int number, const dn_pages_places *places, FILE *out)
