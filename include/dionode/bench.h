@@ -65,8 +65,8 @@ typedef struct dn_bench_numa_options {
 DN_API dn_bench_numa_options dn_bench_numa_defaults(void);
 
 /**
- * Measures latency and bandwidth between all pairs of NUMA domains, copy and triad bandwidth within each,
- * core-to-core cache line latency, latency under load, and where pages are really placed; prints tables to
+ * Measures latency and bandwidth between all pairs of NUMA domains, mixes of reads and writes, copy and triad bandwidth
+ * within each, working sets of one core from its first cache to memory, core-to-core cache line latency, latency under load, and where pages are really placed; prints tables to
  * standard output. Runs in threads of this process, each bound to one core. Errors: DN_ERR_CONFIG if the
  * topology is not this system's; DN_ERR_MEMORY; DN_ERR_IO; DN_ERR_SYSTEM if binding or placement is refused.
  */

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 
 static const cli_entry benches[] = {
-    {"comm", "collectives: time, bandwidth and bytes moved, results checked; compared with MPI",
+    {"comm", "collectives and messages: time, bandwidth, overlap and bytes moved, results checked; compared with MPI",
      cli_bench_comm},
-    {"numa", "memory: latency and bandwidth between NUMA domains, cores and under load", cli_bench_numa},
+    {"numa", "memory: latency and bandwidth between NUMA domains and cores, of caches and under load", cli_bench_numa},
 };
 
 size_t cli_size(const char *option, const char *text)

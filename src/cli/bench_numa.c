@@ -48,7 +48,8 @@ int cli_bench_numa(int argc, char **argv, char **command_line)
         parse,
         "",
         "Measures this machine's memory: idle latency and bandwidth between all "
-        "pairs of NUMA domains, copy and triad in each, core-to-core latency, latency "
+        "pairs of NUMA domains, mixes of reads and writes, copy and triad in each, "
+        "working sets from the first cache to memory, core-to-core latency, latency "
         "under load, and the placement of pages.",
         NULL,
         NULL,
