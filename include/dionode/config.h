@@ -60,6 +60,7 @@ typedef struct dn_config {
     int64_t hash_every;
     double timeout_s;
     /* data and results */
+    char init_from[DN_PATH_MAX]; /* empty: not given */
     char data_dir[DN_PATH_MAX], train_files[DN_PATH_MAX], val_files[DN_PATH_MAX];
     char data_format[16];
     bool shuffle;

@@ -139,6 +139,14 @@ DN_API dn_status dn_generate_launch(const dn_generation *what, int n_workers, ch
 /** Worker's side: rank 0 alone reads the prompt and calls output. Returns the process's exit status. */
 DN_API int dn_generate_worker(const dn_generation *what, const dn_generation_output *output);
 
+/**
+ * Writes the newest checkpoint in `run` as a Hugging Face folder: config.json and model.safetensors, or several files and
+ * their index. dtype: float32, float16, bfloat16 or float64; rounded to nearest. The folder is created if it is missing.
+ * Errors: DN_ERR_CHECKPOINT (there is none); DN_ERR_CONFIG: there is no such format of the run's architecture, or it cannot
+ * say all of the model; DN_ERR_ARG: dtype; DN_ERR_IO: it holds a model, or cannot be written; DN_ERR_MEMORY.
+ */
+DN_API dn_status dn_export(const char *run, const char *folder, const char *dtype) DN_MUST_USE;
+
 #ifdef __cplusplus
 }
 #endif

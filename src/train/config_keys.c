@@ -124,6 +124,9 @@ static const dn_key keys[] = {
     REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung",
          DN_KEY_CONDUCT),
 
+    TEXT(init_from, "null", NULL,
+         "weights to begin with, and keys of the model: a run, a checkpoint, a Hugging Face folder or llm.c's .bin; "
+         "lr 0.02, the default, is 0.001 then"),
     TEXT(data_dir, "data/fineweb10B", NULL, "folder of *train*.bin and *val*.bin token shards"),
     TEXT(train_files, "null", NULL, "glob of training files instead (shards, or any file as bytes)"),
     TEXT(val_files, "null", NULL, "glob of validation files instead"),

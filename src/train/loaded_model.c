@@ -53,6 +53,7 @@ static dn_status make_plan(dn_plan *plan, const dn_checkpoint *checkpoint, const
     dn_config_init(&config);
     DN_TRY(dn_config_parse(&config, text, path));
     const dn_config stored = config;
+    *config.init_from = 0; /* its keys are in the configuration, and weights the checkpoint's */
     resolve_paths(&config, path);
     for (size_t i = 0; i < p->n; i++)
         DN_TRY(dn_config_set(&config, p->assignments[i]));

@@ -6,6 +6,7 @@
 #include "optim/named_group.h"
 #include "shard/views.h"
 #include "train/config_value.h"
+#include "train/init.h"
 
 #include <inttypes.h>
 #include <fnmatch.h>
@@ -326,6 +327,8 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     DN_TRY(dn_config_check(c));
     plan->config = *c;
     c = &plan->config;
+    if (*c->init_from)
+        DN_TRY(dn_init_resolve(&plan->config));
     DN_TRY(dn_config_resolve(&plan->config));
     plan->n_workers = n_workers;
     DN_TRY(plan_spec(c, &plan->spec));

@@ -3,8 +3,10 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/size.h"
+#include "checkpoint/checkpoint.h"
 #include "compute/kernels.h"
 #include "device/device.h"
+#include "train/init.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -33,6 +35,28 @@ static bool is_wanted(void *context)
     const dn_run *run = context;
     dn_run_tick(context);
     return !dn_comm_stop_requested(run->comm);
+}
+
+static dn_status tick_file(void *context)
+{
+    dn_run_tick(context);
+    return DN_OK;
+}
+
+/* Those of init_from, unless the run goes on from a checkpoint of its own. */
+static dn_status load_first_weights(dn_run *run)
+{
+    const dn_config *config = &run->plan.config;
+    char path[DN_PATH_MAX + 64];
+    bool found;
+    if (!*config->init_from)
+        return DN_OK;
+    DN_TRY(dn_checkpoint_latest(config->checkpoint_dir, path, sizeof path, &found));
+    if (found)
+        return DN_OK;
+    dn_log(DN_LOG_INFO, "weights of %s; lr %g (rates that suit weights from scratch ruin trained ones)", config->init_from,
+           config->lr);
+    return dn_init_load(&run->instance, tick_file, run);
 }
 
 /* Opens the files of a loader. Errors: fewer tokens than one row. */
@@ -90,6 +114,7 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     DN_TRY(dn_mesh_create(comm, plan->mesh, &run->mesh));
     DN_TRY(dn_instance_open(&run->instance, plan, run->mesh, run->stream, true));
     DN_TRY(dn_model_init(&plan->spec, run->instance.params, run->stream, (uint64_t)plan->config.seed));
+    DN_TRY(load_first_weights(run));
     dn_model_on_progress(run->instance.model, dn_run_pass_on, run);
     DN_TRY(dn_strategy_begin(run->instance.strategy));
     DN_TRY(dn_run_agree_to_begin(run));

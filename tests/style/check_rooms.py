@@ -9,7 +9,7 @@ import sys
 import planted
 
 # From the bottom up: a room may include itself and what stands before it.
-ROOMS = ['base', 'topo', 'tensor', 'shm', 'launch', 'device', 'comm', 'compute', 'codec', 'linalg', 'optim', 'shard', 'strategy', 'nn', 'model', 'text', 'data', 'checkpoint',
+ROOMS = ['base', 'topo', 'tensor', 'shm', 'launch', 'device', 'comm', 'compute', 'codec', 'linalg', 'optim', 'shard', 'strategy', 'nn', 'model', 'text', 'data', 'checkpoint', 'formats',
          'report', 'verify', 'train', 'compare', 'bench']
 
 # Foreign header -> files of src/ that may include it. shm owns shared mappings; checkpoint maps files read-only,
@@ -18,11 +18,11 @@ HOMES = [
     (r'hwloc(/|\.h)', r'topo/'),
     (r'(cblas|lapacke|openblas\w*|omp|immintrin)\.h|openblas/', r'compute/cpu/'),
     (r'(cuda|cublas|cusolver|nccl|nvml)\w*\.h', r'(device|compute)/cuda/'),
-    (r'sys/mman\.h', r'shm/|data/|checkpoint/|device/cpu\.c|cli/limits\.c'),
+    (r'sys/mman\.h', r'shm/|data/|checkpoint/|formats/|device/cpu\.c|cli/limits\.c'),
     (r'linux/futex\.h', r'shm/'),
     (r'sys/wait\.h|spawn\.h', r'launch/'),
     (r'Random123/', r'base/random\.c'),
-    (r'jansson\.h', r'checkpoint/|report/|verify/|train/|bench/|text/'),
+    (r'jansson\.h', r'checkpoint/|formats/|report/|verify/|train/|bench/|text/'),
     (r'xxhash\.h', r'checkpoint/|train/|text/'),
     (r'(pcre2|utf8proc)\.h', r'text/'),
     (r'zlib\.h', r'data/'),

@@ -1,0 +1,151 @@
+/* Parameters in the files of Hugging Face's families. Those of Llama's kin have their canonical names there; GPT-2's and
+ * GPT-NeoX's stack q, k and v in one tensor, one behind the other or head by head. */
+#include "formats/hf.h"
+
+#include "base/fail.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct part {
+    const char *canonical, *gpt2, *neox; /* in a block, or outside of all; NULL: none */
+    int third;                           /* of a stack of q, k and v; -1: alone */
+} part;
+
+static const part parts[] = {
+    {"model.embed_tokens", "transformer.wte", "gpt_neox.embed_in", -1},
+    {"model.embed_positions", "transformer.wpe", NULL, -1},
+    {"model.norm", "transformer.ln_f", "gpt_neox.final_layer_norm", -1},
+    {"lm_head", "lm_head", "embed_out", -1},
+    {"input_layernorm", "ln_1", "input_layernorm", -1},
+    {"self_attn.q_proj", "attn.c_attn", "attention.query_key_value", 0},
+    {"self_attn.k_proj", "attn.c_attn", "attention.query_key_value", 1},
+    {"self_attn.v_proj", "attn.c_attn", "attention.query_key_value", 2},
+    {"self_attn.o_proj", "attn.c_proj", "attention.dense", -1},
+    {"post_attention_layernorm", "ln_2", "post_attention_layernorm", -1},
+    {"mlp.up_proj", "mlp.c_fc", "mlp.dense_h_to_4h", -1},
+    {"mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", -1},
+};
+
+/* The row whose canonical name `name` begins with, in front of .weight or .bias. */
+static const part *part_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t n = strlen(parts[i].canonical);
+        if (strncmp(name, parts[i].canonical, n) == 0 && name[n] == '.')
+            return &parts[i];
+    }
+    return NULL;
+}
+
+dn_source dn_hf_source(const dn_spec *spec, const dn_param *param)
+{
+    bool gpt2 = strcmp(spec->architecture->name, "gpt2") == 0, neox = strcmp(spec->architecture->name, "gpt_neox") == 0;
+    dn_source s = {.run = param->tensor.rows, .rows = param->tensor.rows};
+    unsigned long block;
+    int end = 0;
+    snprintf(s.name, sizeof s.name, "%s", param->tensor.name);
+    if (!gpt2 && !neox)
+        return s;
+    bool in_block = sscanf(param->tensor.name, "model.layers.%lu.%n", &block, &end) == 1 && end > 0;
+    const char *inner = param->tensor.name + (in_block ? end : 0);
+    const part *p = part_of(inner);
+    if (!p) /* of another family: it is in no file */
+        return s;
+    const char *there = gpt2 ? p->gpt2 : p->neox, *what = inner + strlen(p->canonical);
+    if (in_block)
+        snprintf(s.name, sizeof s.name, "%s%lu.%s%s", gpt2 ? "transformer.h." : "gpt_neox.layers.", block, there, what);
+    else
+        snprintf(s.name, sizeof s.name, "%s%s", there ? there : p->canonical, what);
+    s.transposed = gpt2 && param->kind == DN_PARAM_MATRIX;
+    if (p->third < 0)
+        return s;
+    s.rows = 3 * param->tensor.rows;
+    s.run = gpt2 ? param->tensor.rows : spec->attention.hd;
+    s.stride = 3 * s.run;
+    s.first = (size_t)p->third * s.run;
+    return s;
+}
+
+/* With the family's prefix, or without. */
+static dn_foreign_tensor *find(const dn_foreign *f, const char *name)
+{
+    static const char *const prefixes[] = {"model.", "transformer.", "gpt_neox."};
+    dn_foreign_tensor *t = dn_foreign_find(f, name);
+    for (size_t i = 0; !t && i < 3; i++)
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+            t = dn_foreign_find(f, name + strlen(prefixes[i]));
+    return t;
+}
+
+static bool is_transposed(const dn_foreign *f, const dn_source *s)
+{
+    return s->transposed && !f->rows_are_outputs;
+}
+
+static bool has_shape(const dn_foreign *f, const dn_foreign_tensor *t, const dn_source *s, const dn_param *param)
+{
+    bool turned = is_transposed(f, s), vector = param->kind == DN_PARAM_VECTOR;
+    size_t rows = turned ? param->tensor.cols : s->rows, cols = turned ? s->rows : param->tensor.cols;
+    return vector ? t->n_dims == 1 && t->dims[0] == rows : t->n_dims == 2 && t->dims[0] == rows && t->dims[1] == cols;
+}
+
+static bool ends(const char *name, const char *with)
+{
+    size_t n = strlen(name), m = strlen(with);
+    return n >= m && strcmp(name + n - m, with) == 0;
+}
+
+/* Buffers that old files hold, which follow from the configuration. */
+static bool means_nothing(const dn_foreign_tensor *t)
+{
+    static const char *const names[] = {".attn.bias", ".attn.masked_bias", ".attention.masked_bias",
+                                        ".rotary_emb.inv_freq"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (ends(t->name, names[i]))
+            return true;
+    return ends(t->name, ".attention.bias") && t->n_dims == 4;
+}
+
+/* A tied head may be there once more. */
+static bool repeats_embedding(const dn_foreign *f, const dn_spec *spec, const dn_foreign_tensor *t, const dn_param *params)
+{
+    dn_source embedding = dn_hf_source(spec, &params[0]);
+    const dn_foreign_tensor *e = find(f, embedding.name);
+    return spec->tied == DN_YES && (ends(t->name, "lm_head.weight") || ends(t->name, "embed_out.weight")) &&
+           t->type == e->type && t->n == e->n && memcmp(t->data, e->data, t->n * dn_foreign_type_size(t->type)) == 0;
+}
+
+dn_status dn_hf_check(dn_foreign *f, const dn_spec *spec, const dn_param *params, size_t n, const char *path)
+{
+    for (size_t i = 0; i < n; i++) {
+        const dn_source s = dn_hf_source(spec, &params[i]);
+        dn_foreign_tensor *t = find(f, s.name);
+        if (!t)
+            return dn_fail(DN_ERR_DATA, "%s: tensor %s is missing", path, s.name);
+        if (!has_shape(f, t, &s, &params[i]))
+            return dn_fail(DN_ERR_DATA, "%s: tensor %s is of %zu dimensions, [%zu, %zu ...]; the model needs %zu x %zu%s",
+                           path, t->name, t->n_dims, t->dims[0], t->dims[1], s.rows, params[i].tensor.cols,
+                           is_transposed(f, &s) ? ", transposed" : "");
+        t->used = true;
+    }
+    for (size_t i = 0; i < f->n; i++)
+        if (!f->tensors[i].used && !means_nothing(&f->tensors[i]) && !repeats_embedding(f, spec, &f->tensors[i], params))
+            return dn_fail(DN_ERR_DATA, "%s: tensor %s is left over: the model that config.json describes has none%s", path,
+                           f->tensors[i].name,
+                           spec->tied == DN_YES ? " (a head that is tied must equal the embedding)" : "");
+    return DN_OK;
+}
+
+void dn_hf_read_block(const dn_foreign *f, const dn_spec *spec, const dn_param *param, dn_real *to)
+{
+    const dn_source s = dn_hf_source(spec, param);
+    const dn_foreign_tensor *t = find(f, s.name);
+    const dn_block *b = &param->block;
+    bool turned = is_transposed(f, &s);
+    for (size_t r = b->row0; r < b->row0 + b->rows; r++) {
+        size_t row = s.first + r / s.run * s.stride + r % s.run;
+        for (size_t c = b->col0; c < b->col0 + b->cols; c++)
+            *to++ = dn_foreign_element(t, turned ? c * s.rows + row : row * param->tensor.cols + c);
+    }
+}

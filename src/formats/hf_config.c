@@ -1,0 +1,381 @@
+#include "formats/hf.h"
+
+#include "base/fail.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a family calls its sizes; NULL: it has no such key. */
+typedef struct family {
+    const char *name, *class_name;
+    const char *dim, *layers, *heads, *hidden, *positions, *eps, *activation;
+    double default_eps;
+    const char *default_activation;
+} family;
+
+#define LLAMA_KEYS                                                                                               \
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings"
+
+static const family families[] = {
+    {"gpt2", "GPT2LMHeadModel", "n_embd", "n_layer", "n_head", "n_inner", "n_positions", "layer_norm_epsilon",
+     "activation_function", 1e-5, "gelu_new"},
+    {"llama", "LlamaForCausalLM", LLAMA_KEYS, "rms_norm_eps", "hidden_act", 1e-6, "silu"},
+    {"mistral", "MistralForCausalLM", LLAMA_KEYS, "rms_norm_eps", "hidden_act", 1e-6, "silu"},
+    {"qwen2", "Qwen2ForCausalLM", LLAMA_KEYS, "rms_norm_eps", "hidden_act", 1e-6, "silu"},
+    {"qwen3", "Qwen3ForCausalLM", LLAMA_KEYS, "rms_norm_eps", "hidden_act", 1e-6, "silu"},
+    {"gpt_neox", "GPTNeoXForCausalLM", LLAMA_KEYS, "layer_norm_eps", "hidden_act", 1e-5, "gelu"},
+    {"gemma", "GemmaForCausalLM", LLAMA_KEYS, "rms_norm_eps", "hidden_act", 1e-6, "gelu_pytorch_tanh"},
+};
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+static const family *family_of(const char *name)
+{
+    for (size_t i = 0; name && i < N_FAMILIES; i++)
+        if (strcmp(families[i].name, name) == 0)
+            return &families[i];
+    return NULL;
+}
+
+bool dn_hf_knows(const dn_spec *spec)
+{
+    return family_of(spec->architecture->name) != NULL;
+}
+
+static bool is(const family *f, const char *name)
+{
+    return strcmp(f->name, name) == 0;
+}
+
+/* ---- reading ---- */
+
+typedef struct reader {
+    const json_t *json;
+    const char *path;
+    const family *family;
+} reader;
+
+/* NULL: absent, or null. */
+static const json_t *value_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+static dn_status refuse(const reader *r, const char *key, const json_t *value, const char *why)
+{
+    char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+    dn_status status = dn_fail(DN_ERR_CONFIG, "%s: %s %.200s: %s", r->path, key, text ? text : "is missing", why);
+    free(text);
+    return status;
+}
+
+/* 0 if it is absent. */
+static dn_status size_key(const reader *r, const char *key, bool needed, int64_t *out)
+{
+    const json_t *value = value_of(r->json, key);
+    *out = 0;
+    if (!value && !needed)
+        return DN_OK;
+    *out = json_integer_value(value);
+    return *out > 0 ? DN_OK : refuse(r, key, value, "a number of 1 or more belongs here");
+}
+
+static dn_status real_key(const reader *r, const json_t *object, const char *key, double *out)
+{
+    const json_t *value = value_of(object, key);
+    if (!value)
+        return DN_OK;
+    *out = json_number_value(value);
+    return *out > 0 ? DN_OK : refuse(r, key, value, "a number above 0 belongs here");
+}
+
+static dn_status flag_key(const reader *r, const char *key, bool absent, bool *out)
+{
+    const json_t *value = value_of(r->json, key);
+    *out = value ? json_is_true(value) : absent;
+    return !value || json_is_boolean(value) ? DN_OK : refuse(r, key, value, "true or false belongs here");
+}
+
+/* Keys that make another model than the families are, unless they say what they say here. */
+static dn_status refuse_others(const reader *r)
+{
+    static const struct {
+        const char *key, *why;
+    } refused[] = {
+        {"quantization_config", "quantized weights are not held"},
+        {"clip_qkv", "clipped q, k and v are not held"},
+        {"num_local_experts", "mixtures of experts are not held"},
+        {"num_experts", "mixtures of experts are not held"},
+        {"attn_logit_softcapping", "soft caps are not held"},
+        {"final_logit_softcapping", "soft caps are not held"},
+    };
+    static const struct {
+        const char *key;
+        bool held;
+        const char *why;
+    } flags[] = {
+        {"alibi", false, "positions by distance are not held"},
+        {"scale_attn_weights", true, "unscaled scores are not held"},
+        {"scale_attn_by_inverse_layer_idx", false, "scores scaled by layer are not held"},
+        {"add_cross_attention", false, "encoders are not held"},
+        {"is_encoder_decoder", false, "encoders are not held"},
+    };
+    bool value;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        if (value_of(r->json, refused[i].key))
+            return refuse(r, refused[i].key, value_of(r->json, refused[i].key), refused[i].why);
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        DN_TRY(flag_key(r, flags[i].key, flags[i].held, &value));
+        if (value != flags[i].held)
+            return refuse(r, flags[i].key, value_of(r->json, flags[i].key), flags[i].why);
+    }
+    return DN_OK;
+}
+
+static dn_status read_sizes(const reader *r, dn_config *c)
+{
+    const family *f = r->family;
+    DN_TRY(size_key(r, "vocab_size", true, &c->vocab_size));
+    DN_TRY(size_key(r, f->dim, true, &c->model_dim));
+    DN_TRY(size_key(r, f->layers, true, &c->n_layer));
+    DN_TRY(size_key(r, f->heads, true, &c->n_head));
+    DN_TRY(size_key(r, f->hidden, !is(f, "gpt2"), &c->mlp_dim));
+    DN_TRY(size_key(r, f->positions, true, &c->max_positions));
+    c->norm_eps = f->default_eps;
+    DN_TRY(real_key(r, r->json, f->eps, &c->norm_eps));
+    if (is(f, "gpt2") || is(f, "gpt_neox"))
+        return DN_OK;
+    DN_TRY(size_key(r, "num_key_value_heads", false, &c->n_kv_head));
+    return size_key(r, "head_dim", false, &c->head_dim);
+}
+
+static dn_status read_activation(const reader *r, dn_config *c)
+{
+    static const char *const names[][2] = {{"gelu_new", "gelu_tanh"}, {"gelu_pytorch_tanh", "gelu_tanh"},
+                                           {"gelu", "gelu"},          {"silu", "silu"},
+                                           {"swish", "silu"}};
+    const char *key = r->family->activation;
+    if (is(r->family, "gemma") && value_of(r->json, "hidden_activation"))
+        key = "hidden_activation";
+    const json_t *value = value_of(r->json, key);
+    const char *name = value ? json_string_value(value) : r->family->default_activation;
+    if (is(r->family, "gemma") && name && strcmp(name, "gelu") == 0)
+        name = "gelu_pytorch_tanh"; /* as gemma's first files meant it */
+    for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i][0], name) == 0) {
+            snprintf(c->activation, sizeof c->activation, "%s", names[i][1]);
+            return DN_OK;
+        }
+    return refuse(r, key, value, "held are silu, gelu and gelu_new");
+}
+
+static dn_status read_flags(const reader *r, dn_config *c)
+{
+    const family *f = r->family;
+    bool value;
+    DN_TRY(flag_key(r, "tie_word_embeddings", is(f, "gpt2") || is(f, "gemma"), &value));
+    snprintf(c->tie_embeddings, sizeof c->tie_embeddings, value ? "true" : "false");
+    if (is(f, "llama") || is(f, "qwen3") || is(f, "gemma"))
+        DN_TRY(flag_key(r, "attention_bias", false, &c->attention_bias));
+    if (is(f, "llama"))
+        DN_TRY(flag_key(r, "mlp_bias", false, &c->mlp_bias));
+    if (!is(f, "gpt_neox"))
+        return DN_OK;
+    DN_TRY(flag_key(r, "use_parallel_residual", true, &value));
+    snprintf(c->parallel_residual, sizeof c->parallel_residual, value ? "true" : "false");
+    DN_TRY(flag_key(r, "attention_bias", true, &value));
+    return value ? DN_OK : refuse(r, "attention_bias", value_of(r->json, "attention_bias"), "gpt_neox has biases here");
+}
+
+/* Whether all layers have a window, or none: `layer_types`, and the older keys of qwen. */
+static dn_status read_window(const reader *r, dn_config *c)
+{
+    const json_t *types = value_of(r->json, "layer_types"), *window = value_of(r->json, "sliding_window");
+    const char *first = json_string_value(json_array_get(types, 0));
+    bool used = is(r->family, "mistral");
+    if (is(r->family, "qwen2") || is(r->family, "qwen3")) {
+        DN_TRY(flag_key(r, "use_sliding_window", false, &used));
+        const json_t *from = value_of(r->json, "max_window_layers");
+        if (used && json_integer_value(from) >= c->n_layer)
+            used = false;
+        else if (used && json_integer_value(from) > 0)
+            return refuse(r, "max_window_layers", from, "layers that differ are not held");
+    }
+    for (size_t i = 0; i < json_array_size(types); i++) {
+        const char *type = json_string_value(json_array_get(types, i));
+        if (!type || strcmp(type, first) != 0 ||
+            (strcmp(type, "full_attention") != 0 && strcmp(type, "sliding_attention") != 0))
+            return refuse(r, "layer_types", types, "held are layers of full_attention, or all of sliding_attention");
+    }
+    if (first && used)
+        used = strcmp(first, "sliding_attention") == 0;
+    return used && window ? size_key(r, "sliding_window", false, &c->attention_window) : DN_OK;
+}
+
+/* transformers 5 has `rope_parameters`; older files `rope_theta` beside `rope_scaling`, and neox names of its own. */
+static dn_status read_rotary(const reader *r, dn_config *c)
+{
+    const json_t *form = value_of(r->json, "rope_parameters"), *old = value_of(r->json, "rope_scaling");
+    const char *where = form ? "rope_parameters" : "rope_scaling";
+    double factor = 0, low = 0, high = 0, original = (double)c->max_positions;
+    form = form ? form : old;
+    c->rope_theta = 10000;
+    DN_TRY(real_key(r, r->json, "rotary_emb_base", &c->rope_theta));
+    DN_TRY(real_key(r, r->json, "rope_theta", &c->rope_theta));
+    DN_TRY(real_key(r, form, "rope_theta", &c->rope_theta));
+    c->rotary_fraction = is(r->family, "gpt_neox") ? 0.25 : 1;
+    DN_TRY(real_key(r, r->json, "rotary_pct", &c->rotary_fraction));
+    DN_TRY(real_key(r, r->json, "partial_rotary_factor", &c->rotary_fraction));
+    DN_TRY(real_key(r, form, "partial_rotary_factor", &c->rotary_fraction));
+    int64_t head = c->head_dim ? c->head_dim : c->model_dim / c->n_head;
+    if (c->rotary_fraction > 1 || (int64_t)((double)head * c->rotary_fraction) % 2 != 0)
+        return dn_fail(DN_ERR_CONFIG, "%s: partial_rotary_factor %g of heads of %lld is no even number", r->path,
+                       c->rotary_fraction, (long long)head);
+    const char *type = json_string_value(value_of(form, value_of(form, "rope_type") ? "rope_type" : "type"));
+    *c->rope_scaling = 0;
+    if (!form || !type || strcmp(type, "default") == 0)
+        return DN_OK;
+    DN_TRY(real_key(r, form, "factor", &factor));
+    DN_TRY(real_key(r, form, "low_freq_factor", &low));
+    DN_TRY(real_key(r, form, "high_freq_factor", &high));
+    DN_TRY(real_key(r, form, "original_max_position_embeddings", &original));
+    if (strcmp(type, "linear") == 0 && factor > 0)
+        snprintf(c->rope_scaling, sizeof c->rope_scaling, "linear:%.17g", factor);
+    else if (strcmp(type, "llama3") == 0 && factor > 0 && low > 0 && high > low)
+        snprintf(c->rope_scaling, sizeof c->rope_scaling, "llama3:%.17g,%.17g,%.17g,%.0f", factor, low, high, original);
+    else
+        return refuse(r, where, form, "held are rope_type default, linear and llama3, with their factors");
+    return DN_OK;
+}
+
+static dn_status read_all(reader *r, dn_config *c)
+{
+    const json_t *type = value_of(r->json, "model_type");
+    r->family = family_of(json_string_value(type));
+    if (!r->family)
+        return refuse(r, "model_type", type, "held are gpt2, llama, mistral, qwen2, qwen3, gpt_neox and gemma");
+    snprintf(c->architecture, sizeof c->architecture, "%s", r->family->name);
+    DN_TRY(refuse_others(r));
+    DN_TRY(read_sizes(r, c));
+    DN_TRY(read_activation(r, c));
+    DN_TRY(read_flags(r, c));
+    if (is(r->family, "gpt2"))
+        return DN_OK;
+    DN_TRY(read_window(r, c));
+    return read_rotary(r, c);
+}
+
+dn_status dn_hf_parse_config(const char *text, size_t bytes, const char *path, dn_config *config)
+{
+    json_error_t error;
+    json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    reader r = {json, path, NULL};
+    dn_status status = json_is_object(json) ? read_all(&r, config)
+                                            : dn_fail(DN_ERR_CONFIG, "%s is no JSON object: %.100s", path,
+                                                      json ? "" : error.text);
+    json_decref(json);
+    return status;
+}
+
+dn_status dn_hf_read_config(const char *folder, dn_config *config)
+{
+    char path[4096];
+    const unsigned char *text;
+    size_t bytes;
+    dn_foreign file = {0};
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    dn_status status = dn_foreign_map_file(&file, path, &text, &bytes);
+    if (status == DN_OK)
+        status = dn_hf_parse_config((const char *)text, bytes, path, config);
+    dn_foreign_close(&file);
+    return status;
+}
+
+/* ---- writing ---- */
+
+static void set(json_t *json, const char *key, json_t *value)
+{
+    if (json_object_set_new(json, key, value) != 0)
+        json_object_set_new(json, "", NULL); /* no memory: json_dumps has none either */
+}
+
+static void set_size(json_t *json, const char *key, size_t value)
+{
+    set(json, key, json_integer((json_int_t)value));
+}
+
+/* Both forms, so that old readers find theirs. */
+static void write_rotary(json_t *json, const family *f, const dn_spec *spec)
+{
+    const dn_attention_spec *a = &spec->attention;
+    static const char *const types[] = {"default", "linear", "llama3"};
+    json_t *form = json_pack("{s:s}", "rope_type", types[a->scaling]);
+    if (a->scaling != DN_ROPE_PLAIN)
+        set(form, "factor", json_real(a->factor));
+    if (a->scaling == DN_ROPE_LLAMA3) {
+        set(form, "low_freq_factor", json_real(a->low));
+        set(form, "high_freq_factor", json_real(a->high));
+        set_size(form, "original_max_position_embeddings", a->original_T);
+    }
+    set(json, "rope_scaling", a->scaling == DN_ROPE_PLAIN ? json_null() : json_deep_copy(form));
+    set(json, "rope_theta", json_real(a->theta));
+    set(form, "rope_theta", json_real(a->theta));
+    if (is(f, "gpt_neox")) {
+        set(json, "rotary_pct", json_real(a->rotary));
+        set(json, "rotary_emb_base", json_real(a->theta));
+        set(form, "partial_rotary_factor", json_real(a->rotary));
+    }
+    set(json, "rope_parameters", form);
+}
+
+static void write_attention(json_t *json, const family *f, const dn_spec *spec)
+{
+    const dn_attention_spec *a = &spec->attention;
+    if (!is(f, "gpt_neox")) {
+        set_size(json, "num_key_value_heads", a->NKV);
+        set_size(json, "head_dim", a->hd);
+    }
+    if (is(f, "llama") || is(f, "qwen3") || is(f, "gemma") || is(f, "gpt_neox"))
+        set(json, "attention_bias", json_boolean(a->o_bias));
+    if (is(f, "llama"))
+        set(json, "mlp_bias", json_boolean(spec->mlp.bias));
+    if (is(f, "gpt_neox"))
+        set(json, "use_parallel_residual", json_boolean(spec->parallel == DN_YES));
+    if (is(f, "mistral") || is(f, "qwen2") || is(f, "qwen3"))
+        set(json, "sliding_window", a->window ? json_integer((json_int_t)a->window) : json_null());
+    if (is(f, "qwen2") || is(f, "qwen3")) {
+        set(json, "use_sliding_window", json_boolean(a->window > 0));
+        set_size(json, "max_window_layers", a->window > 0 ? 0 : spec->L);
+    }
+    write_rotary(json, f, spec);
+}
+
+char *dn_hf_write_config(const dn_spec *spec, dn_foreign_type type)
+{
+    static const char *const types[] = {"float32", "float64", "float16", "bfloat16"};
+    static const char *const activations[] = {"", "relu2", "silu", "gelu_new", "gelu"};
+    const family *f = family_of(spec->architecture->name);
+    json_t *json = f ? json_pack("{s:s, s:[s], s:s, s:s}", "model_type", f->name, "architectures", f->class_name,
+                                 "torch_dtype", types[type], "dtype", types[type])
+                     : NULL;
+    if (!json)
+        return NULL;
+    const char *activation = activations[spec->mlp.act];
+    set_size(json, "vocab_size", spec->V);
+    set_size(json, f->dim, spec->C);
+    set_size(json, f->layers, spec->L);
+    set_size(json, f->heads, spec->attention.NH);
+    set_size(json, f->hidden, spec->mlp.F);
+    set_size(json, f->positions, spec->max_positions);
+    set(json, f->eps, json_real(spec->norm.eps));
+    set(json, f->activation, json_string(is(f, "gemma") && spec->mlp.act == DN_GELU_TANH ? "gelu_pytorch_tanh" : activation));
+    set(json, "tie_word_embeddings", json_boolean(spec->tied == DN_YES));
+    if (!is(f, "gpt2"))
+        write_attention(json, f, spec);
+    char *text = json_dumps(json, JSON_INDENT(2));
+    json_decref(json);
+    return text;
+}

@@ -1,0 +1,168 @@
+#include "train/init.h"
+
+#include "base/fail.h"
+#include "base/key.h"
+#include "checkpoint/checkpoint.h"
+#include "formats/hf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The rate that suits weights from scratch ruins others. */
+#define SCRATCH_LR 0.02
+#define INIT_LR    0.001
+
+/* Hugging Face's folders say so; llm.c's files are called so; all else is a run's, or an error. */
+static bool is_folder(const char *path)
+{
+    char config[DN_PATH_MAX + 16];
+    snprintf(config, sizeof config, "%s/config.json", path);
+    return access(config, F_OK) == 0;
+}
+
+static bool is_llmc(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 4 && strcmp(path + n - 4, ".bin") == 0;
+}
+
+/* The newest checkpoint of a run, or the one named. */
+static dn_status find_checkpoint(const char *run, char *path, size_t bytes)
+{
+    bool found;
+    DN_TRY(dn_checkpoint_latest(run, path, bytes, &found));
+    return found ? DN_OK
+                 : dn_fail(DN_ERR_CHECKPOINT,
+                           "init_from: '%s' holds no checkpoint, nor is it a Hugging Face folder (config.json) or a "
+                           "model file of llm.c (.bin)",
+                           run);
+}
+
+static dn_status read_run(const char *run, dn_config *from)
+{
+    char path[DN_PATH_MAX + 64];
+    dn_checkpoint *checkpoint;
+    DN_TRY(find_checkpoint(run, path, sizeof path));
+    DN_TRY(dn_checkpoint_peek(path, &checkpoint));
+    const char *text = dn_checkpoint_meta(checkpoint, "config");
+    dn_status status = text ? dn_config_parse(from, text, path)
+                            : dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it holds no configuration", path);
+    dn_checkpoint_close(&checkpoint);
+    if (status == DN_OK && from->max_positions == 0)
+        from->max_positions = from->sequence_length;
+    return status;
+}
+
+static dn_status read_model(const char *path, dn_config *from)
+{
+    if (is_folder(path))
+        return dn_hf_read_config(path, from);
+    if (!is_llmc(path))
+        return read_run(path, from);
+    dn_foreign file;
+    dn_status status = dn_llmc_open(path, from, &file);
+    dn_foreign_close(&file);
+    return status;
+}
+
+static void copy(void *to, const void *from, const dn_key *key)
+{
+    static const size_t sizes[] = {[DN_KEY_INT] = sizeof(int64_t),
+                                   [DN_KEY_REAL] = sizeof(double),
+                                   [DN_KEY_BOOL] = sizeof(bool),
+                                   [DN_KEY_ENUM] = sizeof(int)};
+    memcpy(to, from, key->type == DN_KEY_TEXT ? strlen(from) + 1 : sizes[key->type]);
+}
+
+/* A key that says what the default is counts as not given. */
+static dn_status take(dn_config *config, const dn_config *from, const dn_config *defaults, const dn_key *key)
+{
+    void *is = (char *)config + key->offset;
+    const void *there = (const char *)from + key->offset;
+    char text[256], given[256];
+    if (dn_key_equal(key, is, (const char *)defaults + key->offset))
+        copy(is, there, key);
+    if (dn_key_equal(key, is, there))
+        return DN_OK;
+    dn_key_show(there, key, text, sizeof text);
+    dn_key_show(is, key, given, sizeof given);
+    return dn_fail(DN_ERR_CONFIG, "%s %s contradicts init_from: %s has %s; leave the key out", key->name, given,
+                   config->init_from, text);
+}
+
+dn_status dn_init_resolve(dn_config *config)
+{
+    dn_config from, defaults;
+    dn_config_init(&defaults);
+    from = defaults;
+    DN_TRY(read_model(config->init_from, &from));
+    for (const dn_key *key = dn_config_keys(); key->name; key++)
+        if (key->role == DN_KEY_MODEL || strcmp(key->name, "max_positions") == 0)
+            DN_TRY(take(config, &from, &defaults, key));
+    if (config->lr == SCRATCH_LR)
+        config->lr = INIT_LR;
+    return DN_OK;
+}
+
+/* ---- weights ---- */
+
+typedef dn_status read_fn(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to);
+
+static dn_status read_foreign(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to)
+{
+    dn_hf_read_block(file, &instance->plan->spec, param, to);
+    return DN_OK;
+}
+
+static dn_status read_checkpoint(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to)
+{
+    return dn_checkpoint_block(file, param->tensor.name, param->tensor.rows, param->tensor.cols, &param->block, to);
+}
+
+static dn_status load(const dn_instance *instance, const void *file, read_fn *read, dn_status (*tick)(void *), void *context)
+{
+    for (size_t i = 0; i < instance->plan->n_params; i++) {
+        const dn_param *param = &instance->params[i];
+        size_t n = dn_param_size(param);
+        dn_real *block = calloc(n + 1, sizeof *block);
+        dn_status status = block ? read(file, instance, param, block)
+                                 : dn_fail(DN_ERR_MEMORY, "no memory to read %s", param->tensor.name);
+        if (status == DN_OK) {
+            dn_upload(instance->stream, param->weight, block, n);
+            status = dn_stream_sync(instance->stream);
+        }
+        free(block);
+        DN_TRY(status);
+        DN_TRY(tick(context));
+    }
+    return DN_OK;
+}
+
+static dn_status load_foreign(const dn_instance *instance, const char *path, dn_status (*tick)(void *), void *context)
+{
+    dn_foreign file;
+    dn_config unread;
+    dn_status status = is_folder(path) ? dn_foreign_open(path, &file) : dn_llmc_open(path, &unread, &file);
+    if (status == DN_OK)
+        status = dn_hf_check(&file, &instance->plan->spec, instance->params, instance->plan->n_params, path);
+    if (status == DN_OK)
+        status = load(instance, &file, read_foreign, tick, context);
+    dn_foreign_close(&file);
+    return status;
+}
+
+dn_status dn_init_load(const dn_instance *instance, dn_status (*tick)(void *), void *context)
+{
+    const char *from = instance->plan->config.init_from;
+    char path[DN_PATH_MAX + 64];
+    dn_checkpoint *checkpoint;
+    if (is_folder(from) || is_llmc(from))
+        return load_foreign(instance, from, tick, context);
+    DN_TRY(find_checkpoint(from, path, sizeof path));
+    DN_TRY(dn_checkpoint_open(path, tick, context, &checkpoint));
+    dn_status status = load(instance, checkpoint, read_checkpoint, tick, context);
+    dn_checkpoint_close(&checkpoint);
+    return status;
+}

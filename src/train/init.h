@@ -1,0 +1,15 @@
+/* Weights to begin with: `init_from` names a run, a checkpoint, a Hugging Face folder or llm.c's model file. */
+#ifndef TRAIN_INIT_H
+#define TRAIN_INIT_H
+
+#include "train/instance.h"
+
+/** Sets the keys of the model in *config, which has init_from, by what it names, and the learning rate if it is the
+ * default. Errors: DN_ERR_CONFIG naming a key that says otherwise; of what is read. */
+dn_status dn_init_resolve(dn_config *config) DN_MUST_USE;
+
+/** This rank's blocks of all parameters become those of what init_from names. tick (may fail) is called now and then.
+ * Returns after sync. Errors: of what is read; DN_ERR_DATA: a tensor is missing, left over or of another shape. */
+dn_status dn_init_load(const dn_instance *instance, dn_status (*tick)(void *), void *context) DN_MUST_USE;
+
+#endif

@@ -1,0 +1,135 @@
+"""Runs that begin with weights of others: what they take, what they refuse by its name, and what goes back."""
+import json
+import os
+import shutil
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import PROGRAM, Place, case, expect, random_tokens, run, tap, tensors, write_shard  # noqa: E402
+
+FOLDERS = os.environ["FOLDERS"]  # with gpt2, llama3_gqa and neox
+
+
+def plain(place, **changes):
+    """The keys of a run whose model comes from elsewhere."""
+    write_shard(place.file("train.bin"), random_tokens(4000, below=211))
+    return {"sequence_length": 32, "train_files": place.file("train.bin"), "val_tokens": 0, "num_iterations": 2, "batch_size": 4,
+            "device_batch_size": 2, "optimizer": "adamw", **changes}
+
+
+def begin(place, name, source, np=1, **changes):
+    with open(place.file("empty.yaml"), "w", encoding="utf-8") as file:
+        json.dump(plain(place, checkpoint_dir=place.file(name), init_from=source, **changes), file)
+    return run([PROGRAM, "train", "--np", str(np), place.file("empty.yaml")])
+
+
+def export(place, name, to, *options):
+    return run([PROGRAM, "export", place.file(name), "-o", place.file(to), *options])
+
+
+def stored(folder):
+    """{name: (dtype, shape, bytes)} of all its files."""
+    found = {}
+    for file in sorted(os.listdir(folder)):
+        if not file.endswith(".safetensors"):
+            continue
+        with open(os.path.join(folder, file), "rb") as opened:
+            blob = opened.read()
+        length = struct.unpack("<Q", blob[:8])[0]
+        for name, entry in json.loads(blob[8:8 + length]).items():
+            if name != "__metadata__":
+                first, end = (8 + length + offset for offset in entry["data_offsets"])
+                found[name] = (entry["dtype"], entry["shape"], blob[first:end])
+    return found
+
+
+def changed(place, name, change):
+    """A copy of gpt2's folder whose header is changed."""
+    folder = place.file(name)
+    shutil.copytree(os.path.join(FOLDERS, "gpt2"), folder)
+    path = os.path.join(folder, "model.safetensors")
+    with open(path, "rb") as file:
+        blob = file.read()
+    length = struct.unpack("<Q", blob[:8])[0]
+    header = json.loads(blob[8:8 + length])
+    change(header)
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + blob[8 + length:])
+    return folder
+
+
+@case
+def weights_go_in_and_out_bit_for_bit_on_every_axis():
+    with Place() as place:
+        for model, dtype in (("gpt2", "float32"), ("llama3_gqa", "bfloat16"), ("neox", "float32")):
+            done = begin(place, model, os.path.join(FOLDERS, model), 8, lr=0, dp_size=2, fs_size=2, tp_size=2)
+            expect(done.returncode == 0, done.stderr)
+            done = export(place, model, model + "-back", "--dtype", dtype)
+            expect(done.returncode == 0, done.stderr)
+            expect(stored(place.file(model + "-back")) == stored(os.path.join(FOLDERS, model)), f"{model}: other tensors")
+            again = export(place, model, model + "-back")
+            expect(again.returncode == 5 and "holds a model" in again.stderr, again.stderr)
+
+
+@case
+def what_does_not_fit_is_named():
+    with Place() as place:
+        def missing(header):
+            header["transformer.h.1.ln_9.bias"] = header.pop("transformer.h.1.ln_2.bias")
+
+        def reshaped(header):
+            header["transformer.wpe.weight"]["shape"] = [48, 64]
+
+        def left_over(header):
+            entry = header["transformer.ln_f.bias"]
+            header["extra"] = {"dtype": "F32", "shape": [0], "data_offsets": [entry["data_offsets"][1]] * 2}
+
+        for name, change, word in (("missing", missing, "transformer.h.1.ln_2.bias is missing"),
+                                   ("reshaped", reshaped, "transformer.wpe.weight is of 2 dimensions"),
+                                   ("left", left_over, "extra is left over")):
+            done = begin(place, name + "-run", changed(place, name, change))
+            expect(done.returncode == 3 and word in done.stderr, f"{name}: {done.returncode}: {done.stderr}")
+        gpt2 = os.path.join(FOLDERS, "gpt2")
+        for key, value in (("n_layer", 5), ("architecture", "llama"), ("tie_embeddings", "false")):
+            done = begin(place, "other", gpt2, **{key: value})
+            expect(done.returncode == 2 and f"{key} " in done.stderr and "contradicts init_from" in done.stderr, done.stderr)
+        done = begin(place, "other", gpt2, sequence_length=65)
+        expect(done.returncode == 2 and "max_positions 64" in done.stderr, done.stderr)
+        done = begin(place, "other", place.file("nowhere"))
+        expect(done.returncode == 4 and "init_from" in done.stderr, done.stderr)
+
+
+@case
+def a_run_goes_on_from_its_own_checkpoint_and_another_begins_with_it():
+    with Place() as place:
+        gpt2 = os.path.join(FOLDERS, "gpt2")
+        whole = begin(place, "whole", gpt2, lr=0.01, num_iterations=4)
+        expect(whole.returncode == 0 and "weights of" in whole.stderr, whole.stderr)
+        begin(place, "parts", gpt2, lr=0.01, num_iterations=4, stop_after=2)
+        begin(place, "parts", gpt2, lr=0.01, num_iterations=4)
+        first, second = (tensors(place.checkpoint(4, name)) for name in ("whole", "parts"))
+        expect(first == second, "a stop and its continuation end elsewhere")
+        done = begin(place, "next", place.file("whole"), lr=0, num_iterations=1)
+        expect(done.returncode == 0, done.stderr)
+        was, now = tensors(place.checkpoint(4, "whole")), tensors(place.checkpoint(1, "next"))
+        expect(all(now[name] == was[name] for name in now if name.startswith("model.")), "other weights than the run's")
+
+
+@case
+def the_default_rate_is_a_twentieth():
+    with Place() as place:
+        done = begin(place, "run", os.path.join(FOLDERS, "gpt2"))
+        expect(done.returncode == 0 and "lr 0.001" in done.stderr, done.stderr)
+
+
+@case
+def an_architecture_of_our_own_is_not_exported():
+    with Place() as place:
+        expect(place.train(num_iterations=1, val_tokens=0).returncode == 0, "no run")
+        done = run([PROGRAM, "export", place.file("run"), "-o", place.file("out")])
+        expect(done.returncode == 2 and "architecture gpt" in done.stderr and not os.path.exists(place.file("out")), done.stderr)
+
+
+tap()
