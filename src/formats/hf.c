@@ -1,5 +1,5 @@
-/* Parameters in the files of Hugging Face's families. Those of Llama's kin have their canonical names there; GPT-2's and
- * GPT-NeoX's stack q, k and v in one tensor, one behind the other or head by head. */
+/* Parameters in the files of Hugging Face's families (model/hf_family.h). Most have the names that they have here; others
+ * stack q, k and v in one tensor. */
 #include "formats/hf.h"
 
 #include "base/fail.h"
@@ -7,63 +7,53 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct part {
-    const char *canonical, *gpt2, *neox; /* in a block, or outside of all; NULL: none */
-    int third;                           /* of a stack of q, k and v; -1: alone */
-} part;
-
-static const part parts[] = {
-    {"model.embed_tokens", "transformer.wte", "gpt_neox.embed_in", -1},
-    {"model.embed_positions", "transformer.wpe", NULL, -1},
-    {"model.norm", "transformer.ln_f", "gpt_neox.final_layer_norm", -1},
-    {"lm_head", "lm_head", "embed_out", -1},
-    {"input_layernorm", "ln_1", "input_layernorm", -1},
-    {"self_attn.q_proj", "attn.c_attn", "attention.query_key_value", 0},
-    {"self_attn.k_proj", "attn.c_attn", "attention.query_key_value", 1},
-    {"self_attn.v_proj", "attn.c_attn", "attention.query_key_value", 2},
-    {"self_attn.o_proj", "attn.c_proj", "attention.dense", -1},
-    {"post_attention_layernorm", "ln_2", "post_attention_layernorm", -1},
-    {"mlp.up_proj", "mlp.c_fc", "mlp.dense_h_to_4h", -1},
-    {"mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", -1},
-};
-
-/* The row whose canonical name `name` begins with, in front of .weight or .bias. */
-static const part *part_of(const char *name)
+/* What follows `begin` in a name, a dot; NULL: it begins otherwise. */
+static const char *behind(const char *name, const char *begin)
 {
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        size_t n = strlen(parts[i].canonical);
-        if (strncmp(name, parts[i].canonical, n) == 0 && name[n] == '.')
-            return &parts[i];
-    }
-    return NULL;
+    size_t n = strlen(begin);
+    return strncmp(name, begin, n) == 0 && name[n] == '.' ? name + n : NULL;
+}
+
+/* Theirs for our name, without block; *third of a stack of q, k and v, or -1; *what = .weight or .bias. */
+static const char *their_name(const dn_hf_tensors *t, const char *ours, int *third, const char **what)
+{
+    static const char *const stacked[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"};
+    *third = -1;
+    for (size_t i = 0; i < t->n; i++)
+        if ((*what = behind(ours, t->names[i][0])))
+            return t->names[i][1];
+    for (int i = 0; i < 3; i++)
+        if ((*what = behind(ours, stacked[i]))) {
+            *third = i;
+            return t->qkv;
+        }
+    *what = "";
+    return ours; /* which no file has */
 }
 
 dn_source dn_hf_source(const dn_spec *spec, const dn_param *param)
 {
-    bool gpt2 = strcmp(spec->architecture->name, "gpt2") == 0, neox = strcmp(spec->architecture->name, "gpt_neox") == 0;
+    const dn_hf_tensors *t = spec->architecture->hf->tensors;
     dn_source s = {.run = param->tensor.rows, .rows = param->tensor.rows};
+    const char *what;
     unsigned long block;
-    int end = 0;
+    int end = 0, third;
     snprintf(s.name, sizeof s.name, "%s", param->tensor.name);
-    if (!gpt2 && !neox)
+    if (!t)
         return s;
     bool in_block = sscanf(param->tensor.name, "model.layers.%lu.%n", &block, &end) == 1 && end > 0;
-    const char *inner = param->tensor.name + (in_block ? end : 0);
-    const part *p = part_of(inner);
-    if (!p) /* of another family: it is in no file */
-        return s;
-    const char *there = gpt2 ? p->gpt2 : p->neox, *what = inner + strlen(p->canonical);
+    const char *there = their_name(t, param->tensor.name + (in_block ? end : 0), &third, &what);
     if (in_block)
-        snprintf(s.name, sizeof s.name, "%s%lu.%s%s", gpt2 ? "transformer.h." : "gpt_neox.layers.", block, there, what);
+        snprintf(s.name, sizeof s.name, "%s%lu.%s%s", t->block, block, there, what);
     else
-        snprintf(s.name, sizeof s.name, "%s%s", there ? there : p->canonical, what);
-    s.transposed = gpt2 && param->kind == DN_PARAM_MATRIX;
-    if (p->third < 0)
+        snprintf(s.name, sizeof s.name, "%s%s", there, what);
+    s.transposed = t->transposed && param->kind == DN_PARAM_MATRIX;
+    if (third < 0)
         return s;
     s.rows = 3 * param->tensor.rows;
-    s.run = gpt2 ? param->tensor.rows : spec->attention.hd;
+    s.run = t->by_head ? spec->attention.hd : param->tensor.rows;
     s.stride = 3 * s.run;
-    s.first = (size_t)p->third * s.run;
+    s.first = (size_t)third * s.run;
     return s;
 }
 

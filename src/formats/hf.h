@@ -1,6 +1,6 @@
 /*
  * Hugging Face folders: config.json as keys of a configuration and back, and where a family's files keep each parameter.
- * A family is an architecture; its row in hf.c says what its config.json and its tensors are called.
+ * A family is an architecture whose row says what its config.json and its tensors are called (model/hf_family.h).
  */
 #ifndef FORMATS_HF_H
 #define FORMATS_HF_H
@@ -26,7 +26,7 @@ bool dn_hf_knows(const dn_spec *spec);
 /* Where a parameter lies: its row r is row first + r / run * stride + r mod run of the tensor, which has `rows` rows in
  * all and, if transposed, is stored as [columns, rows]. */
 typedef struct dn_source {
-    char name[128];
+    char name[256];
     size_t first, run, stride, rows;
     bool transposed;
 } dn_source;

@@ -8,45 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a family calls its sizes; NULL: it has no such key. */
-typedef struct family {
-    const char *name, *class_name;
-    const char *dim, *layers, *heads, *hidden, *positions, *eps, *activation;
-    double default_eps;
-    const char *default_activation;
-} family;
-
-#define LLAMA_KEYS                                                                                               \
-    "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "max_position_embeddings"
-
-static const family families[] = {
-    {"gpt2", "GPT2LMHeadModel", "n_embd", "n_layer", "n_head", "n_inner", "n_positions", "layer_norm_epsilon",
-     "activation_function", 1e-5, "gelu_new"},
-    {"llama", "LlamaForCausalLM", LLAMA_KEYS, "rms_norm_eps", "hidden_act", 1e-6, "silu"},
-    {"mistral", "MistralForCausalLM", LLAMA_KEYS, "rms_norm_eps", "hidden_act", 1e-6, "silu"},
-    {"qwen2", "Qwen2ForCausalLM", LLAMA_KEYS, "rms_norm_eps", "hidden_act", 1e-6, "silu"},
-    {"qwen3", "Qwen3ForCausalLM", LLAMA_KEYS, "rms_norm_eps", "hidden_act", 1e-6, "silu"},
-    {"gpt_neox", "GPTNeoXForCausalLM", LLAMA_KEYS, "layer_norm_eps", "hidden_act", 1e-5, "gelu"},
-    {"gemma", "GemmaForCausalLM", LLAMA_KEYS, "rms_norm_eps", "hidden_act", 1e-6, "gelu_pytorch_tanh"},
-};
-enum { N_FAMILIES = sizeof families / sizeof *families };
-
-static const family *family_of(const char *name)
-{
-    for (size_t i = 0; name && i < N_FAMILIES; i++)
-        if (strcmp(families[i].name, name) == 0)
-            return &families[i];
-    return NULL;
-}
-
 bool dn_hf_knows(const dn_spec *spec)
 {
-    return family_of(spec->architecture->name) != NULL;
-}
-
-static bool is(const family *f, const char *name)
-{
-    return strcmp(f->name, name) == 0;
+    return spec->architecture->hf != NULL;
 }
 
 /* ---- reading ---- */
@@ -54,7 +18,7 @@ static bool is(const family *f, const char *name)
 typedef struct reader {
     const json_t *json;
     const char *path;
-    const family *family;
+    const dn_hf_family *family;
 } reader;
 
 /* NULL: absent, or null. */
@@ -137,16 +101,16 @@ static dn_status refuse_others(const reader *r)
 
 static dn_status read_sizes(const reader *r, dn_config *c)
 {
-    const family *f = r->family;
+    const dn_hf_family *f = r->family;
     DN_TRY(size_key(r, "vocab_size", true, &c->vocab_size));
     DN_TRY(size_key(r, f->dim, true, &c->model_dim));
     DN_TRY(size_key(r, f->layers, true, &c->n_layer));
     DN_TRY(size_key(r, f->heads, true, &c->n_head));
-    DN_TRY(size_key(r, f->hidden, !is(f, "gpt2"), &c->mlp_dim));
+    DN_TRY(size_key(r, f->hidden, !f->hidden_is_4C, &c->mlp_dim));
     DN_TRY(size_key(r, f->positions, true, &c->max_positions));
     c->norm_eps = f->default_eps;
     DN_TRY(real_key(r, r->json, f->eps, &c->norm_eps));
-    if (is(f, "gpt2") || is(f, "gpt_neox"))
+    if (!f->grouped)
         return DN_OK;
     DN_TRY(size_key(r, "num_key_value_heads", false, &c->n_kv_head));
     return size_key(r, "head_dim", false, &c->head_dim);
@@ -158,12 +122,12 @@ static dn_status read_activation(const reader *r, dn_config *c)
                                            {"gelu", "gelu"},          {"silu", "silu"},
                                            {"swish", "silu"}};
     const char *key = r->family->activation;
-    if (is(r->family, "gemma") && value_of(r->json, "hidden_activation"))
+    if (r->family->gelu_means_tanh && value_of(r->json, "hidden_activation"))
         key = "hidden_activation";
     const json_t *value = value_of(r->json, key);
     const char *name = value ? json_string_value(value) : r->family->default_activation;
-    if (is(r->family, "gemma") && name && strcmp(name, "gelu") == 0)
-        name = "gelu_pytorch_tanh"; /* as gemma's first files meant it */
+    if (r->family->gelu_means_tanh && name && strcmp(name, "gelu") == 0)
+        name = "gelu_pytorch_tanh"; /* as the first files meant it */
     for (size_t i = 0; name && i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i][0], name) == 0) {
             snprintf(c->activation, sizeof c->activation, "%s", names[i][1]);
@@ -174,20 +138,22 @@ static dn_status read_activation(const reader *r, dn_config *c)
 
 static dn_status read_flags(const reader *r, dn_config *c)
 {
-    const family *f = r->family;
+    const dn_hf_family *f = r->family;
     bool value;
-    DN_TRY(flag_key(r, "tie_word_embeddings", is(f, "gpt2") || is(f, "gemma"), &value));
+    DN_TRY(flag_key(r, "tie_word_embeddings", f->tied, &value));
     snprintf(c->tie_embeddings, sizeof c->tie_embeddings, value ? "true" : "false");
-    if (is(f, "llama") || is(f, "qwen3") || is(f, "gemma"))
+    if (f->attention_bias && !f->biased)
         DN_TRY(flag_key(r, "attention_bias", false, &c->attention_bias));
-    if (is(f, "llama"))
+    if (f->mlp_bias)
         DN_TRY(flag_key(r, "mlp_bias", false, &c->mlp_bias));
-    if (!is(f, "gpt_neox"))
+    if (f->parallel) {
+        DN_TRY(flag_key(r, "use_parallel_residual", true, &value));
+        snprintf(c->parallel_residual, sizeof c->parallel_residual, value ? "true" : "false");
+    }
+    if (!f->biased)
         return DN_OK;
-    DN_TRY(flag_key(r, "use_parallel_residual", true, &value));
-    snprintf(c->parallel_residual, sizeof c->parallel_residual, value ? "true" : "false");
     DN_TRY(flag_key(r, "attention_bias", true, &value));
-    return value ? DN_OK : refuse(r, "attention_bias", value_of(r->json, "attention_bias"), "gpt_neox has biases here");
+    return value ? DN_OK : refuse(r, "attention_bias", value_of(r->json, "attention_bias"), "this model_type has biases here");
 }
 
 /* Whether all layers have a window, or none: `layer_types`, and the older keys of qwen. */
@@ -195,8 +161,8 @@ static dn_status read_window(const reader *r, dn_config *c)
 {
     const json_t *types = value_of(r->json, "layer_types"), *window = value_of(r->json, "sliding_window");
     const char *first = json_string_value(json_array_get(types, 0));
-    bool used = is(r->family, "mistral");
-    if (is(r->family, "qwen2") || is(r->family, "qwen3")) {
+    bool used = r->family->window == DN_HF_WINDOW;
+    if (r->family->window == DN_HF_WINDOW_IF_USED) {
         DN_TRY(flag_key(r, "use_sliding_window", false, &used));
         const json_t *from = value_of(r->json, "max_window_layers");
         if (used && json_integer_value(from) >= c->n_layer)
@@ -226,7 +192,7 @@ static dn_status read_rotary(const reader *r, dn_config *c)
     DN_TRY(real_key(r, r->json, "rotary_emb_base", &c->rope_theta));
     DN_TRY(real_key(r, r->json, "rope_theta", &c->rope_theta));
     DN_TRY(real_key(r, form, "rope_theta", &c->rope_theta));
-    c->rotary_fraction = is(r->family, "gpt_neox") ? 0.25 : 1;
+    c->rotary_fraction = r->family->rotary;
     DN_TRY(real_key(r, r->json, "rotary_pct", &c->rotary_fraction));
     DN_TRY(real_key(r, r->json, "partial_rotary_factor", &c->rotary_fraction));
     DN_TRY(real_key(r, form, "partial_rotary_factor", &c->rotary_fraction));
@@ -251,18 +217,29 @@ static dn_status read_rotary(const reader *r, dn_config *c)
     return DN_OK;
 }
 
+static dn_status refuse_type(const reader *r, const json_t *type)
+{
+    char held[512] = "held are";
+    const dn_architecture *architecture;
+    for (size_t i = 0; (architecture = dn_architecture_at(i)); i++)
+        if (architecture->hf)
+            snprintf(held + strlen(held), sizeof held - strlen(held), " %s", architecture->name);
+    return refuse(r, "model_type", type, held);
+}
+
 static dn_status read_all(reader *r, dn_config *c)
 {
     const json_t *type = value_of(r->json, "model_type");
-    r->family = family_of(json_string_value(type));
-    if (!r->family)
-        return refuse(r, "model_type", type, "held are gpt2, llama, mistral, qwen2, qwen3, gpt_neox and gemma");
-    snprintf(c->architecture, sizeof c->architecture, "%s", r->family->name);
+    const dn_architecture *architecture = dn_architecture_find(json_string_value(type));
+    if (!architecture || !architecture->hf)
+        return refuse_type(r, type);
+    r->family = architecture->hf;
+    snprintf(c->architecture, sizeof c->architecture, "%s", architecture->name);
     DN_TRY(refuse_others(r));
     DN_TRY(read_sizes(r, c));
     DN_TRY(read_activation(r, c));
     DN_TRY(read_flags(r, c));
-    if (is(r->family, "gpt2"))
+    if (r->family->rotary == 0)
         return DN_OK;
     DN_TRY(read_window(r, c));
     return read_rotary(r, c);
@@ -308,7 +285,7 @@ static void set_size(json_t *json, const char *key, size_t value)
 }
 
 /* Both forms, so that old readers find theirs. */
-static void write_rotary(json_t *json, const family *f, const dn_spec *spec)
+static void write_rotary(json_t *json, const dn_hf_family *f, const dn_spec *spec)
 {
     const dn_attention_spec *a = &spec->attention;
     static const char *const types[] = {"default", "linear", "llama3"};
@@ -323,7 +300,7 @@ static void write_rotary(json_t *json, const family *f, const dn_spec *spec)
     set(json, "rope_scaling", a->scaling == DN_ROPE_PLAIN ? json_null() : json_deep_copy(form));
     set(json, "rope_theta", json_real(a->theta));
     set(form, "rope_theta", json_real(a->theta));
-    if (is(f, "gpt_neox")) {
+    if (f->rotary < 1) {
         set(json, "rotary_pct", json_real(a->rotary));
         set(json, "rotary_emb_base", json_real(a->theta));
         set(form, "partial_rotary_factor", json_real(a->rotary));
@@ -331,22 +308,22 @@ static void write_rotary(json_t *json, const family *f, const dn_spec *spec)
     set(json, "rope_parameters", form);
 }
 
-static void write_attention(json_t *json, const family *f, const dn_spec *spec)
+static void write_attention(json_t *json, const dn_hf_family *f, const dn_spec *spec)
 {
     const dn_attention_spec *a = &spec->attention;
-    if (!is(f, "gpt_neox")) {
+    if (f->grouped) {
         set_size(json, "num_key_value_heads", a->NKV);
         set_size(json, "head_dim", a->hd);
     }
-    if (is(f, "llama") || is(f, "qwen3") || is(f, "gemma") || is(f, "gpt_neox"))
+    if (f->attention_bias)
         set(json, "attention_bias", json_boolean(a->o_bias));
-    if (is(f, "llama"))
+    if (f->mlp_bias)
         set(json, "mlp_bias", json_boolean(spec->mlp.bias));
-    if (is(f, "gpt_neox"))
+    if (f->parallel)
         set(json, "use_parallel_residual", json_boolean(spec->parallel == DN_YES));
-    if (is(f, "mistral") || is(f, "qwen2") || is(f, "qwen3"))
+    if (f->window != DN_HF_NO_WINDOW)
         set(json, "sliding_window", a->window ? json_integer((json_int_t)a->window) : json_null());
-    if (is(f, "qwen2") || is(f, "qwen3")) {
+    if (f->window == DN_HF_WINDOW_IF_USED) {
         set(json, "use_sliding_window", json_boolean(a->window > 0));
         set_size(json, "max_window_layers", a->window > 0 ? 0 : spec->L);
     }
@@ -357,8 +334,8 @@ char *dn_hf_write_config(const dn_spec *spec, dn_foreign_type type)
 {
     static const char *const types[] = {"float32", "float64", "float16", "bfloat16"};
     static const char *const activations[] = {"", "relu2", "silu", "gelu_new", "gelu"};
-    const family *f = family_of(spec->architecture->name);
-    json_t *json = f ? json_pack("{s:s, s:[s], s:s, s:s}", "model_type", f->name, "architectures", f->class_name,
+    const dn_hf_family *f = spec->architecture->hf;
+    json_t *json = f ? json_pack("{s:s, s:[s], s:s, s:s}", "model_type", spec->architecture->name, "architectures", f->class_name,
                                  "torch_dtype", types[type], "dtype", types[type])
                      : NULL;
     if (!json)
@@ -371,9 +348,9 @@ char *dn_hf_write_config(const dn_spec *spec, dn_foreign_type type)
     set_size(json, f->hidden, spec->mlp.F);
     set_size(json, f->positions, spec->max_positions);
     set(json, f->eps, json_real(spec->norm.eps));
-    set(json, f->activation, json_string(is(f, "gemma") && spec->mlp.act == DN_GELU_TANH ? "gelu_pytorch_tanh" : activation));
+    set(json, f->activation, json_string(f->gelu_means_tanh && spec->mlp.act == DN_GELU_TANH ? "gelu_pytorch_tanh" : activation));
     set(json, "tie_word_embeddings", json_boolean(spec->tied == DN_YES));
-    if (!is(f, "gpt2"))
+    if (f->rotary > 0)
         write_attention(json, f, spec);
     char *text = json_dumps(json, JSON_INDENT(2));
     json_decref(json);

@@ -13,8 +13,13 @@ static dn_status complete(dn_spec *spec)
     return dn_decoder_complete_llama(spec, 1e-6, DN_GELU_TANH, true);
 }
 
+static const dn_hf_family hf = {.class_name = "GemmaForCausalLM", DN_HF_SIZES, .eps = "rms_norm_eps",
+                                .default_activation = "gelu_pytorch_tanh", .default_eps = 1e-6, .gelu_means_tanh = true,
+                                .grouped = true, .tied = true, .attention_bias = true, .rotary = 1};
+
 const dn_architecture dn_architecture_gemma = {.name = "gemma",
                                             .attention = true,
+.hf = &hf,
                                             .complete = complete,
                                             .n_layers = dn_decoder_n_layers,
                                             .layer = dn_decoder_layer,

@@ -29,8 +29,30 @@ static double first_std(const dn_spec *spec, const dn_param *param)
     return ends ? 0.02 / sqrt(2 * (double)spec->L) : 0.02;
 }
 
+static const char *const tensor_names[][2] = {{"model.embed_tokens", "transformer.wte"},
+                                              {"model.embed_positions", "transformer.wpe"},
+                                              {"model.norm", "transformer.ln_f"},
+                                              {"lm_head", "lm_head"},
+                                              {"input_layernorm", "ln_1"},
+                                              {"self_attn.o_proj", "attn.c_proj"},
+                                              {"post_attention_layernorm", "ln_2"},
+                                              {"mlp.up_proj", "mlp.c_fc"},
+                                              {"mlp.down_proj", "mlp.c_proj"}};
+
+static const dn_hf_tensors tensors = {.block = "transformer.h.",
+                                      .names = tensor_names,
+                                      .n = sizeof tensor_names / sizeof *tensor_names,
+                                      .qkv = "attn.c_attn",
+                                      .transposed = true};
+
+static const dn_hf_family hf = {.class_name = "GPT2LMHeadModel", .dim = "n_embd", .layers = "n_layer", .heads = "n_head",
+                                .hidden = "n_inner", .positions = "n_positions", .eps = "layer_norm_epsilon",
+                                .activation = "activation_function", .default_activation = "gelu_new",
+                                .default_eps = 1e-5, .hidden_is_4C = true, .tied = true, .tensors = &tensors};
+
 const dn_architecture dn_architecture_gpt2 = {.name = "gpt2",
                                               .attention = true,
+.hf = &hf,
                                               .complete = complete,
                                               .n_layers = dn_decoder_n_layers,
                                               .layer = dn_decoder_layer,

@@ -18,8 +18,28 @@ static dn_status complete(dn_spec *spec)
     return dn_decoder_complete(spec, 4 * spec->C, DN_GELU_ERF, false);
 }
 
+static const char *const tensor_names[][2] = {{"model.embed_tokens", "gpt_neox.embed_in"},
+                                              {"model.norm", "gpt_neox.final_layer_norm"},
+                                              {"lm_head", "embed_out"},
+                                              {"input_layernorm", "input_layernorm"},
+                                              {"self_attn.o_proj", "attention.dense"},
+                                              {"post_attention_layernorm", "post_attention_layernorm"},
+                                              {"mlp.up_proj", "mlp.dense_h_to_4h"},
+                                              {"mlp.down_proj", "mlp.dense_4h_to_h"}};
+
+static const dn_hf_tensors tensors = {.block = "gpt_neox.layers.",
+                                      .names = tensor_names,
+                                      .n = sizeof tensor_names / sizeof *tensor_names,
+                                      .qkv = "attention.query_key_value",
+                                      .by_head = true};
+
+static const dn_hf_family hf = {.class_name = "GPTNeoXForCausalLM", DN_HF_SIZES, .eps = "layer_norm_eps",
+                                .default_activation = "gelu", .default_eps = 1e-5, .parallel = true,
+                                .attention_bias = true, .biased = true, .rotary = 0.25, .tensors = &tensors};
+
 const dn_architecture dn_architecture_gpt_neox = {.name = "gpt_neox",
                                             .attention = true,
+.hf = &hf,
                                             .complete = complete,
                                             .n_layers = dn_decoder_n_layers,
                                             .layer = dn_decoder_layer,

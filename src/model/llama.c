@@ -17,8 +17,11 @@ static dn_status complete(dn_spec *spec)
     return dn_decoder_complete_llama(spec, 1e-5, DN_SILU, false);
 }
 
+static const dn_hf_family hf = {.class_name = "LlamaForCausalLM", DN_HF_LIKE_LLAMA, .attention_bias = true, .mlp_bias = true};
+
 const dn_architecture dn_architecture_llama = {.name = "llama",
                                                .attention = true,
+.hf = &hf,
                                                .complete = complete,
                                                .n_layers = dn_decoder_n_layers,
                                                .layer = dn_decoder_layer,

@@ -8,8 +8,11 @@ static dn_status complete(dn_spec *spec)
     return dn_decoder_complete_llama(spec, 1e-5, DN_SILU, false);
 }
 
+static const dn_hf_family hf = {.class_name = "MistralForCausalLM", DN_HF_LIKE_LLAMA, .window = DN_HF_WINDOW};
+
 const dn_architecture dn_architecture_mistral = {.name = "mistral",
                                             .attention = true,
+.hf = &hf,
                                             .complete = complete,
                                             .n_layers = dn_decoder_n_layers,
                                             .layer = dn_decoder_layer,
