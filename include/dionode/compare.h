@@ -1,5 +1,5 @@
 /**
- * Comparing optimizers: short training runs on the same corpus and token budget, one after another, and a
+ * Comparing optimizers and strategies: short training runs on the same corpus and token budget, one after another, and a
  * table and an HTML page of the loss that each reached and of its cost.
  */
 #ifndef DIONODE_COMPARE_H
@@ -23,7 +23,16 @@ typedef struct dn_compare_options {
                                for one, which takes precedence; default: half, once and twice the
                                optimizer's default */
     size_t n_lrs;
-    int n_seeds;           /* runs with seed, seed + 1, ...; >= 1 */
+    const char *strategies;        /* "average,local_sgd", or "all"; NULL: the configuration's strategy, unnamed */
+    const char *const *settings;   /* [n_settings] "STRATEGY.KEY=8,32": values of a key of that strategy: so many
+                                      contenders more */
+    size_t n_settings;
+    const char *const *outer_lrs;  /* [n_outer_lrs] "0.4,0.7" for all strategies with the key outer_lr, or "STRATEGY=0.4,0.7":
+                                      swept as learning rates are */
+    size_t n_outer_lrs;
+    bool quick;                    /* an optimizer's default learning rate alone, where none is given */
+    int n_seeds;           /* runs with seed, seed + 1, ...; >= 1; with strategies rates are swept with the first, and
+                              the best runs with the others */
     int64_t steps, tokens; /* length of each run, one of the two; tokens: rounded up to whole steps; both 0:
                               num_iterations */
     int n_workers;         /* 0: the product of the mesh sizes, else one per NUMA domain */

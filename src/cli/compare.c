@@ -18,21 +18,25 @@ enum {
     OPTION_TOKENS,
     OPTION_JSON,
     OPTION_HTML,
+    OPTION_STRATEGIES,
+    OPTION_SET,
+    OPTION_OUTER_LR,
+    OPTION_QUICK,
     MAX_LRS = 64,
     LONGEST = 1000000000
 };
 
 typedef struct arguments {
     dn_compare_options options;
-    const char *lrs[MAX_LRS];
+    const char *lrs[MAX_LRS], *settings[MAX_LRS], *outer_lrs[MAX_LRS];
     dn_status status;
 } arguments;
 
-static void add_lrs(arguments *a, const char *arg, struct argp_state *state)
+static void add(const char *option, const char **list, size_t *n, const char *arg, struct argp_state *state)
 {
-    if (a->options.n_lrs == MAX_LRS)
-        argp_error(state, "--lr: at most %d times", MAX_LRS);
-    a->lrs[a->options.n_lrs++] = arg;
+    if (*n == MAX_LRS)
+        argp_error(state, "%s: at most %d times", option, MAX_LRS);
+    list[(*n)++] = arg;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -47,7 +51,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->ranks = arg;
         return 0;
     case OPTION_LR:
-        add_lrs(a, arg, state);
+        add("--lr", a->lrs, &o->n_lrs, arg, state);
+        return 0;
+    case OPTION_STRATEGIES:
+        o->strategies = arg;
+        return 0;
+    case OPTION_SET:
+        add("--set", a->settings, &o->n_settings, arg, state);
+        return 0;
+    case OPTION_OUTER_LR:
+        add("--outer-lr", a->outer_lrs, &o->n_outer_lrs, arg, state);
+        return 0;
+    case OPTION_QUICK:
+        o->quick = true;
         return 0;
     case OPTION_SEEDS:
         o->n_seeds = (int)cli_integer("--seeds", arg, 1, 1000);
@@ -130,6 +146,17 @@ int cli_compare(int argc, char **argv, char **command_line)
          "the "
          "optimizer's rate below)",
          0},
+        {"strategies", OPTION_STRATEGIES, "LIST", 0,
+         "Strategies to compare, each with each optimizer, as in average,local_sgd, or all (default: that of the "
+         "configuration)",
+         0},
+        {"set", OPTION_SET, "STRATEGY.KEY=LIST", 0,
+         "Values of a strategy's key, each a contender, as in local_sgd.sync_every=8,30; may be repeated", 0},
+        {"outer-lr", OPTION_OUTER_LR, "[STRATEGY=]LIST", 0,
+         "Outer learning rates to try with each learning rate, for all strategies that have one or for one; may be "
+         "repeated (default: the strategy's own)",
+         0},
+        {"quick", OPTION_QUICK, NULL, 0, "Only the optimizer's own learning rate where --lr gives none", 0},
         {"seeds", OPTION_SEEDS, "N", 0,
          "Seeds per learning rate, counting up from the configuration's seed (default 1)", 0},
         {"steps", OPTION_STEPS, "N", 0, "Steps of each run (default: num_iterations)", 0},
@@ -157,6 +184,8 @@ int cli_compare(int argc, char **argv, char **command_line)
         NULL};
     arguments a = {.options = dn_compare_defaults(), .status = DN_OK};
     a.options.lrs = a.lrs;
+    a.options.settings = a.settings;
+    a.options.outer_lrs = a.outer_lrs;
     cli_parse(&argp, argc, argv, 0, &a);
     if (a.status != DN_OK)
         return cli_failure(a.status);

@@ -59,7 +59,7 @@ typedef struct dn_job {
 /* An emulated link, in seconds of dn_clock_s. */
 typedef struct dn_link_clock {
     dn_link link;
-    double begun; /* when exchanges count as begun; 0: when they are called */
+    double begun; /* when the next exchange counts as begun; 0: when it is called */
     double free;  /* when it has sent the bytes of all that began */
     double done;  /* when what began last is done */
     double done_at[DN_IN_FLIGHT_MAX]; /* ... of exchanges in flight */

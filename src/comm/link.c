@@ -83,6 +83,7 @@ void dn_link_carry(dn_comm *comm, dn_traffic kind, uint64_t hops, double bytes)
     double begun = c->begun > 0 ? c->begun : dn_clock_s();
     c->free = fmax(c->free, begun) + bytes / c->link.bytes_per_s;
     c->done = c->free + (double)hops * c->link.latency_s;
+    c->begun = c->begun > 0 ? c->done : 0; /* one after another */
 }
 
 /* Nobody takes a rank for hung that sleeps here; a stop, or a failure of another rank, ends the sleep. */

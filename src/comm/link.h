@@ -32,8 +32,8 @@ static inline double dn_link_s(const dn_link *link, double hops, double bytes)
 /** Exchanges that begin after this call go over the link. To be called alike on all members. */
 void dn_comm_use_link(dn_comm *comm, const dn_link *link);
 
-/** Exchanges that follow count as begun at that time of dn_clock_s, as they would have been where nothing
- * is in one memory; 0: when they are called. */
+/** Exchanges that follow count as begun at that time of dn_clock_s, each when the one before it is done; 0: when
+ * they are called. */
 void dn_comm_begun(dn_comm *comm, double when);
 
 /** Seconds slept on the link since the last call. */

@@ -13,6 +13,7 @@
 #include "report/progress.h"
 #include "train/plan.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,25 @@ static dn_status resolve_mesh(comparison *c, int n_workers)
     return status;
 }
 
+/* Where only the best rates run with all seeds, they are known once all have run with the first one. */
+static void count_runs(comparison *c, dn_contender *contender)
+{
+    size_t n_seeds = c->result.n_seeds, n = contender->n_lrs * n_seeds, n_swept_open = 0;
+    for (size_t k = 0; k < n; k += n_seeds)
+        n_swept_open += contender->trials[k].end == DN_TRIAL_OPEN;
+    dn_contender_choose(contender, n_seeds);
+    bool known = !contender->seeds_at_best || n_swept_open == 0;
+    for (size_t k = 0; k < n; k++)
+        if (dn_contender_runs(contender, n_seeds, k)) {
+            c->n_runs++;
+            c->n_open += contender->trials[k].end == DN_TRIAL_OPEN;
+        }
+    if (!known) {
+        c->n_runs += n_seeds - 1;
+        c->n_open += n_seeds - 1;
+    }
+}
+
 /* Reads what earlier invocations have done of each run. */
 static dn_status prepare(const dn_compare_options *o, comparison *c)
 {
@@ -81,11 +101,11 @@ static dn_status prepare(const dn_compare_options *o, comparison *c)
         for (size_t k = 0; k < r->contenders[i].n_lrs * r->n_seeds; k++) {
             dn_trial *trial = &r->contenders[i].trials[k];
             dn_config config;
-            dn_compare_config(&c->common, r, &r->contenders[i], trial, &config);
+            DN_TRY(dn_compare_config(&c->common, r, &r->contenders[i], trial, &config));
             DN_TRY(dn_trial_inspect(trial, &config));
-            c->n_runs++;
-            c->n_open += trial->end == DN_TRIAL_OPEN;
         }
+    for (size_t i = 0; i < r->n_contenders; i++)
+        count_runs(c, &r->contenders[i]);
     return DN_OK;
 }
 
@@ -95,18 +115,20 @@ static void show(uint64_t step, void *context)
 {
     comparison *c = context;
     char text[DN_PROGRESS_TEXT];
-    snprintf(text, sizeof text, "run %zu/%zu: %s", c->number, c->n_open, c->now);
+    snprintf(text, sizeof text, "run %zu/%zu: %.100s", c->number, c->n_open, c->now);
     uint64_t done = step > 0 ? step - 1 : 0; /* the last step stays open until its validation is done */
     dn_progress_show(&c->progress, c->done + dn_min(done, c->result.n_steps - 1), text);
 }
 
 static dn_status make_run(comparison *c, const dn_contender *contender, dn_trial *trial, int *signal_out)
 {
-    char name[64], now[128], time[32];
+    char name[DN_CONTENDER_NAME], now[DN_CONTENDER_NAME + 96], outer[32] = "", time[32];
     dn_config config;
-    dn_compare_config(&c->common, &c->result, contender, trial, &config);
-    snprintf(now, sizeof now, "%s, lr %g, seed %lld", dn_contender_name(contender, name, sizeof name),
-             trial->lr, (long long)trial->seed);
+    DN_TRY(dn_compare_config(&c->common, &c->result, contender, trial, &config));
+    if (!isnan(trial->outer_lr))
+        snprintf(outer, sizeof outer, ", outer lr %g", trial->outer_lr);
+    snprintf(now, sizeof now, "%s, lr %g%s, seed %lld", dn_contender_name(contender, name, sizeof name), trial->lr, outer,
+             (long long)trial->seed);
     c->now = now;
     c->number++;
     show(0, c);
@@ -141,9 +163,14 @@ static dn_status make_runs(comparison *c, int *signal_out)
     sigprocmask(SIG_BLOCK, &stop, &before);
     dn_status status = DN_OK;
     for (size_t i = 0; i < r->n_contenders; i++)
-        for (size_t k = 0; k < r->contenders[i].n_lrs * r->n_seeds; k++)
-            if (status == DN_OK && !*signal_out && r->contenders[i].trials[k].end == DN_TRIAL_OPEN)
-                status = make_run(c, &r->contenders[i], &r->contenders[i].trials[k], signal_out);
+        for (int stage = 0; stage < 2; stage++) { /* all rates; then the best with the other seeds */
+            dn_contender *contender = &r->contenders[i];
+            dn_contender_choose(contender, r->n_seeds);
+            for (size_t k = 0; k < contender->n_lrs * r->n_seeds; k++)
+                if (status == DN_OK && !*signal_out && contender->trials[k].end == DN_TRIAL_OPEN &&
+                    dn_contender_runs(contender, r->n_seeds, k))
+                    status = make_run(c, contender, &contender->trials[k], signal_out);
+        }
     sigprocmask(SIG_SETMASK, &before, NULL);
     dn_progress_end(&c->progress);
     if (status == DN_OK && *signal_out)

@@ -3,6 +3,7 @@
 
 #include "base/fail.h"
 #include "dionode/optim.h"
+#include "train/plan.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -112,8 +113,8 @@ static dn_status read_lrs(const dn_compare_options *o, const char *optimizer, do
         qsort(lrs, *n, sizeof *lrs, by_value);
         return DN_OK;
     }
-    for (*n = 0; *n < SWEEP; ++*n)
-        lrs[*n] = factors[*n] * dn_rule_find(optimizer)->lr;
+    for (*n = 0; *n < (o->quick ? 1 : SWEEP); ++*n)
+        lrs[*n] = (o->quick ? 1 : factors[*n]) * dn_rule_find(optimizer)->lr;
     return DN_OK;
 }
 
@@ -146,66 +147,244 @@ static dn_status read_budget(const dn_compare_options *o, dn_comparison *out)
     return dn_fail(DN_ERR_CONFIG, "optimizers are compared by validation loss: set val_tokens > 0");
 }
 
-/* ---- contenders ---- */
+/* ---- strategies ---- */
 
-static dn_status add_contender(const dn_compare_options *o, const char *optimizer, double rank,
-                               dn_comparison *out)
+/* The choices of the key `strategy`, or those that are named; without a list one without a name. */
+static dn_status read_strategies(const dn_compare_options *o, entry *names, size_t *n)
 {
-    char rank_text[32] = "";
-    double lrs[MAX_ENTRIES];
-    dn_contender *c = &out->contenders[out->n_contenders];
-    DN_TRY(read_lrs(o, optimizer, lrs, &c->n_lrs));
-    c->rank = rank;
-    if (rank > 0)
-        snprintf(rank_text, sizeof rank_text, "-r%.9g", rank);
-    snprintf(c->optimizer, sizeof c->optimizer, "%s", optimizer);
-    c->trials = calloc(c->n_lrs * out->n_seeds, sizeof *c->trials);
-    if (!c->trials)
-        return dn_fail(DN_ERR_MEMORY, "no memory for %zu runs", c->n_lrs * out->n_seeds);
-    out->n_contenders++;
-    for (size_t i = 0; i < c->n_lrs * out->n_seeds; i++) {
-        c->trials[i].lr = lrs[i / out->n_seeds];
-        c->trials[i].seed = o->config.seed + (int64_t)(i % out->n_seeds);
-        int length = snprintf(c->trials[i].dir, sizeof c->trials[i].dir, "%s/%s%s-lr%.9g-s%lld", o->output,
-                              optimizer, rank_text, c->trials[i].lr, (long long)c->trials[i].seed);
-        if (length < 0 || (size_t)length >= sizeof c->trials[i].dir)
-            return dn_fail(DN_ERR_CONFIG, "--output: '%.100s...' is too long", o->output);
+    const dn_key *key = dn_config_keys();
+    dn_config scratch = o->config;
+    **names = 0;
+    *n = 1;
+    if (!o->strategies)
+        return DN_OK;
+    while (strcmp(key->name, "strategy") != 0)
+        key++;
+    if (strcmp(o->strategies, "all") == 0)
+        return split("--strategies", key->choices, '|', names, n);
+    DN_TRY(split("--strategies", o->strategies, ',', names, n));
+    for (size_t i = 0; i < *n; i++) {
+        char assignment[96];
+        snprintf(assignment, sizeof assignment, "strategy=%.63s", names[i]);
+        DN_TRY(dn_config_set(&scratch, assignment));
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(names[k], names[i]) == 0)
+                return dn_fail(DN_ERR_CONFIG, "--strategies: '%s' is given twice; remove one", names[i]);
     }
     return DN_OK;
+}
+
+static bool is_of(const char *argument, char end, const char *strategy)
+{
+    size_t length = strlen(strategy);
+    return length > 0 && strncmp(argument, strategy, length) == 0 && argument[length] == end;
+}
+
+/* Errors: an argument for a strategy that is not compared. */
+static dn_status check_strategies(const char *option, const char *const *arguments, size_t n_arguments, char end,
+                                  entry *names, size_t n)
+{
+    for (size_t i = 0; i < n_arguments; i++) {
+        bool known = end == '=' && !strchr(arguments[i], end); /* for all */
+        for (size_t k = 0; k < n; k++)
+            known = known || is_of(arguments[i], end, names[k]);
+        if (!known)
+            return dn_fail(DN_ERR_CONFIG, "%s %s: begin with one of the strategies compared and '%c'", option, arguments[i],
+                           end);
+    }
+    return DN_OK;
+}
+
+static bool has_outer_lr(const char *strategy)
+{
+    char names[512];
+    const dn_key *key = dn_config_keys();
+    while (strcmp(key->name, "outer_lr") != 0)
+        key++;
+    dn_config_strategies(key, names, sizeof names);
+    for (char *rest, *name = strtok_r(names, ", ", &rest); name; name = strtok_r(NULL, ", ", &rest))
+        if (strcmp(name, strategy) == 0)
+            return true;
+    return false;
+}
+
+/* The rates of a strategy's outer step: the last list that is for it, or for all that have one; NAN: its default. */
+static dn_status read_outer_lrs(const dn_compare_options *o, const char *strategy, double *lrs, size_t *n)
+{
+    lrs[0] = NAN;
+    *n = 1;
+    for (size_t i = 0; i < o->n_outer_lrs; i++)
+        if (strchr(o->outer_lrs[i], '=') ? is_of(o->outer_lrs[i], '=', strategy) : has_outer_lr(strategy)) {
+            const char *equals = strchr(o->outer_lrs[i], '=');
+            DN_TRY(read_list("--outer-lr", equals ? equals + 1 : o->outer_lrs[i], read_number, 1e6, lrs, n));
+            qsort(lrs, *n, sizeof *lrs, by_value);
+        }
+    return DN_OK;
+}
+
+typedef char assignments[sizeof((dn_contender *)0)->settings];
+
+/* Every combination of the values that --set gives for a strategy; without any, one that is empty. */
+static dn_status read_settings(const dn_compare_options *o, const char *strategy, assignments *out, size_t *n)
+{
+    **out = 0;
+    *n = 1;
+    for (size_t i = 0; i < o->n_settings; i++) {
+        const char *key = o->settings[i] + strlen(strategy) + 1, *equals = strchr(o->settings[i], '=');
+        entry values[MAX_ENTRIES];
+        size_t n_values;
+        if (!is_of(o->settings[i], '.', strategy))
+            continue;
+        if (!equals)
+            return dn_fail(DN_ERR_CONFIG, "--set %s: expected STRATEGY.KEY=LIST", o->settings[i]);
+        DN_TRY(split("--set", equals + 1, ',', values, &n_values));
+        if (*n * n_values > MAX_ENTRIES)
+            return dn_fail(DN_ERR_CONFIG, "--set: more than %d settings of %s", MAX_ENTRIES, strategy);
+        for (size_t k = *n * n_values; k-- > 0;) { /* from the last: the first are still to be read */
+            assignments old;
+            memcpy(old, out[k / n_values], sizeof old);
+            int length = snprintf(out[k], sizeof *out, "%s%s%.*s=%s", old, *old ? " " : "", (int)(equals - key), key,
+                                  values[k % n_values]);
+            if (length < 0 || (size_t)length >= sizeof *out)
+                return dn_fail(DN_ERR_CONFIG, "--set %s: too long together with the others", o->settings[i]);
+        }
+        *n *= n_values;
+    }
+    return DN_OK;
+}
+
+/* Errors: DN_ERR_CONFIG: a setting that is none, or a rule that the strategy does not take. */
+static dn_status configure(const dn_contender *c, dn_config *config)
+{
+    const dn_strategy *strategy;
+    char settings[sizeof c->settings], *rest, assignment[64];
+    memcpy(config->optimizer, c->optimizer, sizeof config->optimizer);
+    if (!*c->strategy)
+        return DN_OK;
+    snprintf(assignment, sizeof assignment, "strategy=%s", c->strategy);
+    DN_TRY(dn_config_set(config, assignment));
+    memcpy(settings, c->settings, sizeof settings);
+    for (char *one = strtok_r(settings, " ", &rest); one; one = strtok_r(NULL, " ", &rest))
+        DN_TRY(dn_config_set(config, one));
+    return dn_plan_strategy(config, &strategy);
+}
+
+/* ---- contenders ---- */
+
+static dn_status name_dir(const dn_compare_options *o, const dn_contender *c, dn_trial *trial)
+{
+    char rank[32] = "", outer[32] = "", settings[sizeof c->settings];
+    if (c->rank > 0)
+        snprintf(rank, sizeof rank, "-r%.9g", c->rank);
+    if (!isnan(trial->outer_lr))
+        snprintf(outer, sizeof outer, "-o%.9g", trial->outer_lr);
+    memcpy(settings, c->settings, sizeof settings);
+    for (char *at = settings; *at; at++)
+        *at = strchr(" /", *at) ? '-' : *at;
+    int length = snprintf(trial->dir, sizeof trial->dir, "%s/%s%s%s%s%s%s-lr%.9g%s-s%lld", o->output, c->strategy,
+                          *c->strategy ? "-" : "", settings, *settings ? "-" : "", c->optimizer, rank, trial->lr, outer,
+                          (long long)trial->seed);
+    if (length >= 0 && (size_t)length < sizeof trial->dir)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "--output: '%.100s...' is too long", o->output);
+}
+
+/* A contender with all its rates and seeds. */
+static dn_status add_contender(const dn_compare_options *o, const dn_contender *contender, dn_comparison *out)
+{
+    double lrs[MAX_ENTRIES], outer_lrs[MAX_ENTRIES];
+    size_t n_lrs, n_seeds = out->n_seeds;
+    dn_contender *c = &out->contenders[out->n_contenders];
+    *c = *contender;
+    DN_TRY(read_lrs(o, c->optimizer, lrs, &n_lrs));
+    DN_TRY(read_outer_lrs(o, c->strategy, outer_lrs, &c->n_outer));
+    c->n_lrs = n_lrs * c->n_outer;
+    c->trials = calloc(c->n_lrs * n_seeds, sizeof *c->trials);
+    if (!c->trials)
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu runs", c->n_lrs * n_seeds);
+    out->n_contenders++;
+    for (size_t i = 0; i < c->n_lrs * n_seeds; i++) {
+        c->trials[i].lr = lrs[i / n_seeds / c->n_outer];
+        c->trials[i].outer_lr = outer_lrs[i / n_seeds % c->n_outer];
+        c->trials[i].seed = o->config.seed + (int64_t)(i % n_seeds);
+        DN_TRY(name_dir(o, c, &c->trials[i]));
+    }
+    return DN_OK;
+}
+
+/* All rules, ranks and settings of one strategy. A rule that it does not take is left out, unless it takes none. */
+static dn_status add_strategy(const dn_compare_options *o, const char *strategy, entry *rules, size_t n_rules,
+                              dn_comparison *out)
+{
+    assignments settings[MAX_ENTRIES];
+    double ranks[MAX_ENTRIES] = {o->config.optim.rank_fraction};
+    size_t n_ranks = 1, n_settings, before = out->n_contenders;
+    if (o->ranks)
+        DN_TRY(read_list("--ranks", o->ranks, read_fraction, 1, ranks, &n_ranks));
+    DN_TRY(read_settings(o, strategy, settings, &n_settings));
+    dn_contender *more = realloc(out->contenders, (before + n_rules * n_ranks * n_settings) * sizeof *more);
+    if (!more)
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu optimizers", n_rules * n_ranks * n_settings);
+    out->contenders = more;
+    dn_status refused = DN_OK;
+    const dn_strategy *row = dn_strategy_find(strategy);
+    if (row && row->family == DN_INSTEAD_OF_RULE) /* all would be the same run */
+        n_rules = n_ranks = 1;
+    for (size_t i = 0; i < n_rules; i++) {
+        bool has_rank = dn_rule_takes(dn_rule_find(rules[i]), "ortho_fraction");
+        for (size_t k = 0; k < n_settings * (has_rank ? n_ranks : 1); k++) {
+            dn_config scratch = o->config;
+            dn_contender c = {.seeds_at_best = *strategy, .rank = has_rank ? ranks[k / n_settings] : 0};
+            snprintf(c.strategy, sizeof c.strategy, "%s", strategy);
+            snprintf(c.optimizer, sizeof c.optimizer, "%s", rules[i]);
+            memcpy(c.settings, settings[k % n_settings], sizeof c.settings);
+            dn_status status = configure(&c, &scratch);
+            if (status == DN_OK)
+                DN_TRY(add_contender(o, &c, out));
+            else
+                refused = status;
+            if (status != DN_OK && *c.settings)
+                return status;
+        }
+    }
+    return out->n_contenders > before ? DN_OK : refused;
 }
 
 dn_status dn_compare_expand(const dn_compare_options *o, dn_comparison *out)
 {
-    entry names[MAX_ENTRIES];
-    double ranks[MAX_ENTRIES] = {o->config.optim.rank_fraction};
-    size_t n_names, n_ranks = 1;
-    *out = (dn_comparison){.n_seeds = (size_t)o->n_seeds};
-    DN_TRY(read_optimizers(o, names, &n_names));
-    if (o->ranks)
-        DN_TRY(read_list("--ranks", o->ranks, read_fraction, 1, ranks, &n_ranks));
-    DN_TRY(check_lrs(o, names, n_names));
+    entry rules[MAX_ENTRIES], strategies[MAX_ENTRIES];
+    size_t n_rules, n_strategies;
+    *out = (dn_comparison){.n_seeds = (size_t)o->n_seeds, .by_strategy = o->strategies != NULL};
+    DN_TRY(read_optimizers(o, rules, &n_rules));
+    DN_TRY(read_strategies(o, strategies, &n_strategies));
+    DN_TRY(check_lrs(o, rules, n_rules));
+    DN_TRY(check_strategies("--set", o->settings, o->n_settings, '.', strategies, n_strategies));
+    DN_TRY(check_strategies("--outer-lr", o->outer_lrs, o->n_outer_lrs, '=', strategies, n_strategies));
     DN_TRY(read_budget(o, out));
-    out->contenders = calloc(n_names * n_ranks, sizeof *out->contenders);
-    if (!out->contenders)
-        return dn_fail(DN_ERR_MEMORY, "no memory for %zu optimizers", n_names * n_ranks);
-    for (size_t i = 0; i < n_names; i++) {
-        bool has_rank = dn_rule_takes(dn_rule_find(names[i]), "ortho_fraction");
-        for (size_t k = 0; k < (has_rank ? n_ranks : 1); k++)
-            DN_TRY(add_contender(o, names[i], has_rank ? ranks[k] : 0, out));
+    bool all = o->strategies && strcmp(o->strategies, "all") == 0;
+    for (size_t i = 0; i < n_strategies; i++) {
+        dn_status status = add_strategy(o, strategies[i], rules, n_rules, out);
+        if (status != DN_OK && !(all && status == DN_ERR_CONFIG && !o->n_settings))
+            return status;
     }
     return DN_OK;
 }
 
-void dn_compare_config(const dn_config *common, const dn_comparison *comparison,
-                       const dn_contender *contender, const dn_trial *trial, dn_config *out)
+dn_status dn_compare_config(const dn_config *common, const dn_comparison *comparison, const dn_contender *contender,
+                            const dn_trial *trial, dn_config *out)
 {
+    char outer_lr[48];
     *out = *common;
-    memcpy(out->optimizer, contender->optimizer, sizeof out->optimizer);
+    DN_TRY(configure(contender, out));
     if (contender->rank > 0)
         out->optim.rank_fraction = contender->rank;
     out->lr = trial->lr;
+    snprintf(outer_lr, sizeof outer_lr, "outer_lr=%.17g", trial->outer_lr);
+    if (!isnan(trial->outer_lr))
+        DN_TRY(dn_config_set(out, outer_lr));
     out->seed = trial->seed;
     out->num_iterations = (int64_t)comparison->n_steps;
     out->stop_after = 0;
     snprintf(out->checkpoint_dir, sizeof out->checkpoint_dir, "%s", trial->dir);
+    return DN_OK;
 }

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const double WORSE = 1; /* nats: so much above the first loss is no noise */
 
@@ -40,7 +41,8 @@ const char *dn_contender_name(const dn_contender *contender, char *text, size_t 
 {
     char rank[32];
     dn_rank_name(contender->rank, rank, sizeof rank);
-    snprintf(text, bytes, "%s%s%s", contender->optimizer, *rank ? " " : "", rank);
+    snprintf(text, bytes, "%s%s%s%s%s%s%s", contender->strategy, *contender->strategy ? " " : "", contender->optimizer,
+             *rank ? " " : "", rank, *contender->settings ? " " : "", contender->settings);
     return text;
 }
 
@@ -112,6 +114,10 @@ dn_spread dn_contender_loss(const dn_contender *contender, size_t lr, size_t n_s
 {
     double *losses = malloc(n_seeds * sizeof *losses);
     dn_spread spread = {NAN, NAN};
+    if (contender->seeds_at_best && lr != contender->best) { /* only the first */
+        free(losses);
+        return (dn_spread){final_loss(&contender->trials[lr * n_seeds]), NAN};
+    }
     for (size_t k = 0; losses && k < n_seeds; k++)
         losses[k] = final_loss(&contender->trials[lr * n_seeds + k]);
     if (losses)
@@ -123,9 +129,14 @@ dn_spread dn_contender_loss(const dn_contender *contender, size_t lr, size_t n_s
 const dn_trial *dn_contender_failure(const dn_contender *contender, size_t n_seeds, size_t from)
 {
     for (size_t k = from; k < contender->n_lrs * n_seeds; k++)
-        if (contender->trials[k].end != DN_TRIAL_DONE)
+        if (contender->trials[k].end != DN_TRIAL_DONE && dn_contender_runs(contender, n_seeds, k))
             return &contender->trials[k];
     return NULL;
+}
+
+bool dn_contender_runs(const dn_contender *contender, size_t n_seeds, size_t index)
+{
+    return !contender->seeds_at_best || index % n_seeds == 0 || index / n_seeds == contender->chosen;
 }
 
 const char *dn_trial_message(const dn_trial *trial, char *text, size_t bytes)
@@ -134,7 +145,7 @@ const char *dn_trial_message(const dn_trial *trial, char *text, size_t bytes)
     return text;
 }
 
-static void find_best(dn_contender *c, size_t n_seeds)
+void dn_contender_choose(dn_contender *c, size_t n_seeds)
 {
     c->best = c->n_lrs;
     c->val_loss = (dn_spread){NAN, NAN};
@@ -145,18 +156,26 @@ static void find_best(dn_contender *c, size_t n_seeds)
             c->val_loss = loss;
         }
     }
-    c->at_edge = c->n_lrs > 1 && (c->best == 0 || c->best == c->n_lrs - 1);
+    c->chosen = c->best;
+    if (c->best < c->n_lrs) /* with all its seeds */
+        c->val_loss = dn_contender_loss(c, c->best, n_seeds);
+    if (isnan(c->val_loss.mean))
+        c->best = c->n_lrs;
+    size_t n_outer = c->n_outer ? c->n_outer : 1, n_inner = c->n_lrs / n_outer;
+    size_t inner = c->best / n_outer, outer = c->best % n_outer;
+    c->at_edge = c->best < c->n_lrs && ((n_inner > 1 && (inner == 0 || inner == n_inner - 1)) ||
+                                        (n_outer > 1 && (outer == 0 || outer == n_outer - 1)));
 }
 
-/* NaN where lines are missing: not every step exchanges the same. */
-static double mean_bytes(const dn_trial *trials, size_t n_seeds, int axis)
+/* Of the values at byte `offset` of each step. NaN where lines are missing: not every step exchanges the same. */
+static double mean_of(const dn_trial *trials, size_t n_seeds, size_t offset)
 {
     double sum = 0, n = 0;
     for (size_t k = 0; k < n_seeds; k++) {
         if (!dn_gaps_none(&trials[k].record.gaps))
             return NAN;
         for (size_t i = 0; i < trials[k].record.n; i++, n++)
-            sum += trials[k].record.steps[i].bytes[axis];
+            sum += *(const double *)((const char *)&trials[k].record.steps[i] + offset);
     }
     return sum / n;
 }
@@ -177,16 +196,44 @@ static void measure(dn_contender *c, size_t n_seeds)
     c->tokens_per_s = mean_median(trials, n_seeds, offsetof(dn_record_step, tokens_per_s));
     c->state_bytes = trials[0].record.steps[0].state_bytes;
     for (int axis = 0; axis < DN_RECORD_AXES; axis++)
-        c->bytes[axis] = mean_bytes(trials, n_seeds, axis);
+        c->bytes[axis] = mean_of(trials, n_seeds, offsetof(dn_record_step, bytes) + (size_t)axis * sizeof(double));
+    c->hops = mean_of(trials, n_seeds, offsetof(dn_record_step, hops));
+    c->cluster_bytes = mean_of(trials, n_seeds, offsetof(dn_record_step, cluster_bytes));
+    for (int link = 0; link < DN_N_LINKS; link++) {
+        c->link_s[link] = 0;
+        for (size_t k = 0; k < n_seeds; k++)
+            c->link_s[link] +=
+                dn_record_link_s(&trials[k].record, UINT64_MAX, &dn_links[link].link) / (double)n_seeds;
+    }
+}
+
+/* The lowest loss of a strategy; NULL: of all. */
+static double lowest(const dn_comparison *comparison, const char *strategy)
+{
+    double least = NAN;
+    for (size_t i = 0; i < comparison->n_contenders; i++) {
+        const dn_contender *c = &comparison->contenders[i];
+        if (c->best < c->n_lrs && (!strategy || strcmp(c->strategy, strategy) == 0))
+            least = fmin(least, c->val_loss.mean);
+    }
+    return least;
 }
 
 void dn_comparison_judge(dn_comparison *comparison)
 {
     for (size_t i = 0; i < comparison->n_contenders; i++) {
         dn_contender *c = &comparison->contenders[i];
-        find_best(c, comparison->n_seeds);
+        dn_contender_choose(c, comparison->n_seeds);
         if (c->best < c->n_lrs)
             measure(c, comparison->n_seeds);
+    }
+    double plain = lowest(comparison, "average");
+    comparison->target = (isnan(plain) ? lowest(comparison, NULL) : plain) + DN_COMPARISON_SLACK;
+    for (size_t i = 0; i < comparison->n_contenders; i++) {
+        dn_contender *c = &comparison->contenders[i];
+        c->reached = c->best < c->n_lrs
+                         ? dn_record_reaches(&c->trials[c->best * comparison->n_seeds].record, comparison->target)
+                         : 0;
     }
 }
 

@@ -1,14 +1,14 @@
 /*
  * The results of a comparison of optimizers, and their output as text, JSON and HTML.
  *
- * A contender is an optimizer at a rank. It is tried with several learning rates, each with the same seeds; a
+ * A contender is an optimizer at a rank, perhaps under a strategy with settings. It is tried with several learning rates, each with the same seeds; a
  * trial is one run. A contender is represented by the learning rate with the lowest mean final validation
  * loss, among those of which no trial failed. All values come from the trials' metrics.jsonl.
  */
 #ifndef REPORT_COMPARISON_H
 #define REPORT_COMPARISON_H
 
-#include "report/record.h"
+#include "report/linktime.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ typedef enum dn_trial_end {
 } dn_trial_end;
 
 typedef struct dn_trial {
-    double lr;
+    double lr, outer_lr; /* outer_lr NaN: the strategy's default */
     int64_t seed;
     char dir[1024]; /* the run's folder */
     dn_trial_end end;
@@ -35,24 +35,34 @@ typedef struct dn_spread {
 } dn_spread;
 
 typedef struct dn_contender {
+    char strategy[16];  /* empty: the configuration's */
+    char settings[128]; /* of the strategy: "key=value key=value"; empty: the configuration's */
     char optimizer[16];
     double rank; /* as a fraction of min(rows, cols); 0: the optimizer has none */
-    size_t n_lrs;
+    size_t n_lrs;       /* rates: inner times outer ones */
+    size_t n_outer;     /* of these; at least 1 */
+    bool seeds_at_best; /* only the best rate runs with all seeds, the others with the first */
     dn_trial *trials; /* [n_lrs, n_seeds], learning rates ascending; owned */
 
     /* Filled by dn_comparison_judge. */
-    size_t best;        /* index of the best learning rate; n_lrs: none */
-    bool at_edge;       /* the best is the lowest or highest of several: a better one may be outside */
+    size_t best;        /* index of the best rate; n_lrs: none whose runs are all complete */
+    size_t chosen;      /* the best by those that are to run at every rate */
+    bool at_edge;       /* its inner or outer rate is the lowest or highest of several: a better one may be outside */
     dn_spread val_loss; /* final, over seeds */
     /* Of the best; mean over seeds of a run's median step, without the first two. */
     double step_s, optimizer_s, tokens_per_s;
     double bytes[DN_RECORD_AXES]; /* a step: mean over all steps of all seeds; NaN if lines of metrics are missing */
     double state_bytes;
+    double hops, cluster_bytes; /* over dp a step: means */
+    double link_s[DN_N_LINKS];  /* of the whole run, predicted: mean over seeds */
+    uint64_t reached;           /* first step, of the first seed, with the target loss; 0: none */
 } dn_contender;
 
 typedef struct dn_comparison {
     size_t n_contenders, n_seeds;
     dn_contender *contenders; /* owned */
+    bool by_strategy; /* contenders name strategies */
+    double target;    /* validation loss to be reached: dn_comparison_judge */
     uint64_t n_steps, step_tokens;
     int n_workers, mesh[DN_RECORD_AXES];
     const char *version, *command; /* borrowed */
@@ -65,13 +75,24 @@ void dn_comparison_free(dn_comparison *comparison);
 /** Decides how a trial whose metrics are `record` and that met no error has ended. */
 void dn_trial_judge(dn_trial *trial, uint64_t n_steps);
 
-/** Fills the second half of every contender from its trials. */
+/* Above the loss of plain averaging, in nats: what counts as as good. */
+#define DN_COMPARISON_SLACK 0.03
+
+/** Fills the second half of every contender from its trials, and the target: the lowest loss of a contender with
+ * strategy average (of any, if there is none) plus DN_COMPARISON_SLACK. */
 void dn_comparison_judge(dn_comparison *comparison);
+
+/** Finds the best rate and its loss; *contender is otherwise unchanged. */
+void dn_contender_choose(dn_contender *contender, size_t n_seeds);
+/** Whether trial `index` is to be run: all, or the first seed and, at the best rate so far, the others. */
+bool dn_contender_runs(const dn_contender *contender, size_t n_seeds, size_t index);
 
 /** Whether any contender exchanges bytes over the axis, or may: NaN. */
 bool dn_comparison_uses(const dn_comparison *comparison, int axis);
 
-/** "dion 1/4", "adamw". Returns text. */
+enum { DN_CONTENDER_NAME = 200 };
+
+/** "dion 1/4", "adamw", "local_sgd muon sync_every=8". Returns text. */
 const char *dn_contender_name(const dn_contender *contender, char *text, size_t bytes);
 /** "1", "1/4", "0.3"; "" for 0. Returns text. */
 const char *dn_rank_name(double rank, char *text, size_t bytes);

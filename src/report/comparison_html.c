@@ -6,12 +6,13 @@
 #include "report/page.h"
 #include "report/plot.h"
 #include "report/progress.h"
+#include "report/strategies_html.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CURVE_POINTS = 100, NAME = 48 };
+enum { CURVE_POINTS = 100, NAME = DN_CONTENDER_NAME };
 
 typedef struct page {
     const dn_comparison *comparison;
@@ -29,10 +30,12 @@ static dn_plot_style style_of(const dn_comparison *c, size_t index)
 {
     dn_plot_style style = {0, 0};
     for (size_t i = 1; i <= index; i++) {
-        bool same = strcmp(c->contenders[i].optimizer, c->contenders[i - 1].optimizer) == 0;
+        const dn_contender *a = &c->contenders[i - 1], *b = &c->contenders[i];
+        bool same = c->by_strategy ? strcmp(a->strategy, b->strategy) == 0 : strcmp(a->optimizer, b->optimizer) == 0;
         style.colour += !same;
         style.dash = same ? style.dash + 1 : 0;
     }
+    style.dash += 2 * (style.colour / DN_PAGE_COLOURS); /* colours come again */
     return style;
 }
 
@@ -481,6 +484,8 @@ static void write_page(const page *p)
 {
     write_head(p);
     write_table(p);
+    if (p->comparison->by_strategy)
+        dn_strategies_write(&(dn_strategies_page){p->comparison, p->names, p->styles, p->curves}, p->out);
     write_all_curves(p);
     write_costs(p);
     write_sweeps(p);

@@ -33,7 +33,7 @@ static json_t *learning_rates(const dn_contender *c, size_t n_seeds)
         json_t *runs = json_array();
         for (size_t k = 0; runs && k < n_seeds; k++)
             json_array_append_new(runs, trial(&c->trials[i * n_seeds + k]));
-        json_array_append_new(array, json_pack("{s:f, s:o, s:o}", "lr", c->trials[i * n_seeds].lr, "val_loss",
+        json_array_append_new(array, json_pack("{s:f, s:o, s:o, s:o}", "lr", c->trials[i * n_seeds].lr, "outer_lr", number(c->trials[i * n_seeds].outer_lr), "val_loss",
                                                spread(dn_contender_loss(c, i, n_seeds)), "runs", runs));
     }
     return array;
@@ -41,7 +41,7 @@ static json_t *learning_rates(const dn_contender *c, size_t n_seeds)
 
 static json_t *contender(const dn_contender *c, size_t n_seeds)
 {
-    json_t *object = json_pack("{s:s, s:o, s:o}", "optimizer", c->optimizer, "rank",
+    json_t *object = json_pack("{s:s, s:s, s:s, s:o, s:o}", "strategy", c->strategy, "settings", c->settings, "optimizer", c->optimizer, "rank",
                                c->rank > 0 ? json_real(c->rank) : json_null(), "learning_rates",
                                learning_rates(c, n_seeds));
     json_t *best = json_null();
@@ -52,6 +52,16 @@ static json_t *contender(const dn_contender *c, size_t n_seeds)
                          number(c->optimizer_s), "tokens_per_s", number(c->tokens_per_s), "bytes_dp",
                          number(c->bytes[0]), "bytes_fs", number(c->bytes[1]), "bytes_tp",
                          number(c->bytes[2]), "state_bytes", number(c->state_bytes));
+    if (c->best < c->n_lrs) {
+        json_t *links = json_object();
+        for (int link = 0; link < DN_N_LINKS; link++)
+            json_object_set_new(links, dn_links[link].name, number(c->link_s[link]));
+        json_object_set_new(best, "outer_lr", number(c->trials[c->best * n_seeds].outer_lr));
+        json_object_set_new(best, "hops_dp", number(c->hops));
+        json_object_set_new(best, "cluster_bytes_dp", number(c->cluster_bytes));
+        json_object_set_new(best, "link_s", links);
+        json_object_set_new(best, "reached", c->reached ? json_integer((json_int_t)c->reached) : json_null());
+    }
     json_object_set_new(object, "best", best);
     return object;
 }

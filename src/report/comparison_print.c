@@ -3,6 +3,7 @@
 #include "report/progress.h"
 
 #include <math.h>
+#include <string.h>
 
 /* "5.24 MB" */
 static void print_human(double value, const char *unit, FILE *out)
@@ -19,13 +20,18 @@ static void print_ms(double seconds, FILE *out)
         fprintf(out, " %9.4g", 1e3 * seconds);
 }
 
+enum { NAME_WIDTH = 32 }; /* of strategies with their rules */
+
 static const char *const axis_heads[DN_RECORD_AXES] = {"dp/step", "fs/step", "tp/step"};
 
 static void print_row(const dn_comparison *comparison, const dn_contender *c, FILE *out)
 {
     size_t n_seeds = comparison->n_seeds;
-    char rank[32], lr[32], deviation[32] = "-";
-    fprintf(out, "%-10s %6s", c->optimizer, *dn_rank_name(c->rank, rank, sizeof rank) ? rank : "-");
+    char name[DN_CONTENDER_NAME], rank[32], lr[32], deviation[32] = "-";
+    if (comparison->by_strategy)
+        fprintf(out, "%-*s", NAME_WIDTH, dn_contender_name(c, name, sizeof name));
+    else
+        fprintf(out, "%-10s %6s", c->optimizer, *dn_rank_name(c->rank, rank, sizeof rank) ? rank : "-");
     if (c->best == c->n_lrs) {
         fprintf(out, " %9s %9s   no learning rate completed all runs\n", "-", "-");
         return;
@@ -46,12 +52,37 @@ static void print_row(const dn_comparison *comparison, const dn_contender *c, FI
 
 static void print_failures(const dn_contender *c, size_t n_seeds, FILE *out)
 {
-    char name[64], message[640];
+    char name[DN_CONTENDER_NAME], message[640];
     const dn_trial *t;
     for (size_t from = 0; (t = dn_contender_failure(c, n_seeds, from)) != NULL;
          from = (size_t)(t - c->trials) + 1)
         fprintf(out, "# %s, lr %g, seed %lld: %s\n", dn_contender_name(c, name, sizeof name), t->lr,
                 (long long)t->seed, dn_trial_message(t, message, sizeof message));
+}
+
+/* What replicas exchange, and seconds of the steps as measured and on networks. */
+static void print_links(const dn_comparison *comparison, FILE *out)
+{
+    fprintf(out, "\n%-*s %9s %9s %9s", NAME_WIDTH, "seconds", "outer lr", "hops/step", "target at");
+    for (int link = 0; link < DN_N_LINKS; link++)
+        fprintf(out, "  %s", dn_links[link].name);
+    fputc('\n', out);
+    for (size_t i = 0; i < comparison->n_contenders; i++) {
+        const dn_contender *c = &comparison->contenders[i];
+        char name[DN_CONTENDER_NAME], outer[32] = "-", reached[32] = "-";
+        if (c->best == c->n_lrs)
+            continue;
+        double outer_lr = c->trials[c->best * comparison->n_seeds].outer_lr;
+        if (!isnan(outer_lr))
+            snprintf(outer, sizeof outer, "%g", outer_lr);
+        if (c->reached)
+            snprintf(reached, sizeof reached, "%llu", (unsigned long long)c->reached);
+        fprintf(out, "%-*s %9s %9.3g %9s", NAME_WIDTH, dn_contender_name(c, name, sizeof name), outer, c->hops, reached);
+        for (int link = 0; link < DN_N_LINKS; link++)
+            fprintf(out, "  %*.4g", (int)strlen(dn_links[link].name), c->link_s[link]);
+        fputc('\n', out);
+    }
+    fprintf(out, "target: validation loss %.4f\n", comparison->target);
 }
 
 void dn_comparison_print(const dn_comparison *comparison, FILE *out)
@@ -64,7 +95,11 @@ void dn_comparison_print(const dn_comparison *comparison, FILE *out)
             dn_human((double)(comparison->n_steps * comparison->step_tokens), "", tokens, sizeof tokens),
             comparison->n_seeds, comparison->n_seeds == 1 ? "" : "s", comparison->mesh[0],
             comparison->mesh[1], comparison->mesh[2], comparison->machine);
-    fprintf(out, "%-10s %6s %9s %9s %7s %9s %9s", "optimizer", "rank", "best lr", "val loss", "+-", "ms/step",
+    if (comparison->by_strategy)
+        fprintf(out, "%-*s", NAME_WIDTH, "strategy");
+    else
+        fprintf(out, "%-10s %6s", "optimizer", "rank");
+    fprintf(out, " %9s %9s %7s %9s %9s", "best lr", "val loss", "+-", "ms/step",
             "opt ms");
     for (int axis = 0; axis < DN_RECORD_AXES; axis++)
         if (dn_comparison_uses(comparison, axis))
@@ -78,6 +113,8 @@ void dn_comparison_print(const dn_comparison *comparison, FILE *out)
         fprintf(
             out,
             "* the lowest or highest learning rate tried: a better one may be outside the range; see --lr\n");
+    if (comparison->by_strategy)
+        print_links(comparison, out);
     for (size_t i = 0; i < comparison->n_contenders; i++)
         print_failures(&comparison->contenders[i], comparison->n_seeds, out);
 }

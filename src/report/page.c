@@ -31,7 +31,7 @@ static const char style[] =
     ".8rem;font-size:.85rem}\n"
     "dt{font-weight:600}dd{margin:0 0 .5rem 0;color:var(--faint)}\n"
     /* A phone shows a plot at half its size: text in it is twice as large. */
-    "@media(max-width:700px){body{font-size:15px}svg text{font-size:22px}.legend svg text{font-size:13px}"
+    "@media(max-width:700px){body{font-size:15px}svg text{font-size:22px}svg text.long{font-size:15px}.legend svg text{font-size:13px}"
     "table{font-size:.85rem}td,th{padding-left:.6rem}}\n"
     "@media print{:root{color-scheme:light}body{font-size:10pt;max-width:none;margin:0;padding:0}"
     "h2,p.note,.legend{break-after:avoid}figure,tr,.legend,dl,pre{break-inside:avoid}"

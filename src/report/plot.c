@@ -1,9 +1,11 @@
 #include "report/plot.h"
 
+#include "base/size.h"
 #include "report/page.h"
 #include "report/progress.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { WIDTH = 760, HEIGHT = 340, LEFT = 88, RIGHT = 28, TOP = 32, BOTTOM = 64, TICKS = 5 };
 
@@ -201,6 +203,12 @@ static void write_line(const frame *f, const dn_plot_line *line, FILE *out)
         if (drawable(f, line, i))
             fprintf(out, "<circle r=\"3.5\" style=\"fill:var(--c%d)\" cx=\"%.1f\" cy=\"%.1f\"/>\n",
                     line->style.colour % DN_PAGE_COLOURS, at_x(f, place(f, line->x[i])), at_y(f, line->y[i]));
+    if (line->label && line->n > 0 && drawable(f, line, line->n - 1)) {
+        fprintf(out, "<text x=\"%.1f\" y=\"%.1f\">", at_x(f, place(f, line->x[line->n - 1])) + 6,
+                at_y(f, line->y[line->n - 1]) - 4);
+        dn_page_text(line->label, out);
+        fprintf(out, "</text>\n");
+    }
     fprintf(out, "</g>\n");
 }
 
@@ -240,7 +248,7 @@ void dn_plot_swatch(dn_plot_style style, FILE *out)
 
 /* ---- bars ---- */
 
-enum { BAR_ROW = 30, BAR_LEFT = 130, BAR_WIDTH = 450, BAR_LABEL = 180 };
+enum { BAR_ROW = 30, BAR_LEFT = 130, BAR_LEFT_MOST = 300, BAR_NAMES_AND_BARS = 580, BAR_LABEL = 180, LETTER = 7 };
 
 static double length_of(double part)
 {
@@ -255,10 +263,10 @@ static double whole(const dn_bar *bar)
     return sum;
 }
 
-static void write_bar(const dn_bar *bar, int top, double unit, const char *const *part_names, FILE *out)
+static void write_bar(const dn_bar *bar, int left, int top, double unit, const char *const *part_names, FILE *out)
 {
-    double x = BAR_LEFT;
-    fprintf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", BAR_LEFT - 10, top + 20);
+    double x = left;
+    fprintf(out, "<text%s x=\"%d\" y=\"%d\" text-anchor=\"end\">", left > BAR_LEFT ? " class=\"long\"" : "", left - 10, top + 20);
     dn_page_text(bar->name, out);
     fprintf(out, "</text>");
     for (int k = 0; k < DN_PLOT_PARTS; k++) {
@@ -281,10 +289,14 @@ static void write_bar(const dn_bar *bar, int top, double unit, const char *const
 void dn_plot_bars(const char *name, const dn_bar *bars, size_t n, const char *const *part_names, FILE *out)
 {
     double most = 0;
-    for (size_t i = 0; i < n; i++)
+    int left = BAR_LEFT;
+    for (size_t i = 0; i < n; i++) {
+        int needed = (int)dn_min(strlen(bars[i].name) * LETTER + 10, BAR_LEFT_MOST);
         most = fmax(most, whole(&bars[i]));
-    open_svg(name, BAR_LEFT + BAR_WIDTH + BAR_LABEL, (int)n * BAR_ROW + 8, out);
+        left = needed > left ? needed : left;
+    }
+    open_svg(name, BAR_NAMES_AND_BARS + BAR_LABEL, (int)n * BAR_ROW + 8, out);
     for (size_t i = 0; i < n; i++)
-        write_bar(&bars[i], (int)i * BAR_ROW + 4, most > 0 ? BAR_WIDTH / most : 0, part_names, out);
+        write_bar(&bars[i], left, (int)i * BAR_ROW + 4, most > 0 ? (BAR_NAMES_AND_BARS - left) / most : 0, part_names, out);
     fprintf(out, "</svg>\n");
 }

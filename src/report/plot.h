@@ -23,6 +23,7 @@ typedef struct dn_plot_line {
     const double *x, *y;      /* [n], borrowed; points that are not finite are left out */
     const double *low, *high; /* [n] edges of a band; NULL: none */
     bool dots;                /* a mark at each point */
+    const char *label;        /* beside the last mark; NULL: none */
     bool raw;                 /* thin and faint: the raw data of a smoothed line */
 } dn_plot_line;
 

@@ -37,7 +37,11 @@ dn_status dn_record_read(const char *path, dn_record *out)
                                     .step_s = value(step_s, i),
                                     .optimizer_s = value(optimizer_s, i),
                                     .tokens_per_s = value(tokens_per_s, i),
-                                    .state_bytes = value(state_bytes, i)};
+                                    .state_bytes = value(state_bytes, i),
+                                    .cluster_bytes = value(dn_series_column(&s, "cluster_bytes_dp"), i),
+                                    .hops = value(dn_series_column(&s, "hops_dp"), i),
+                                    .link_s = value(dn_series_column(&s, "link_s"), i),
+                                    .delay = value(dn_series_column(&s, "delay"), i)};
         for (int axis = 0; axis < DN_RECORD_AXES; axis++)
             steps[n].bytes[axis] = value(dn_series_column(&s, axes[axis]), i);
         n++;

@@ -1,5 +1,7 @@
 /* Exchanges: messages are made and moved, and what has arrived is taken up. */
+#include "base/clock.h"
 #include "base/fail.h"
+#include "comm/link.h"
 #include "base/random.h"
 #include "comm/world.h"
 #include "device/device.h"
@@ -99,6 +101,7 @@ static dn_status begin(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
         if (!m)
             continue;
         m->message = dn_strategy_message(r, e, m, i);
+        m->begun_s = dn_clock_s();
         if (e->row->encode)
             DN_TRY(e->row->encode(&c, &r->blocks[i], &m->message));
         if (m->length)
@@ -299,9 +302,21 @@ static dn_status pair(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 
 /* ---- a step ---- */
 
+/* When the first message of that step was begun. */
+static double begun_s(const dn_strategy_run *r, const dn_exchange_run *e, uint64_t step)
+{
+    const dn_window_message *m = NULL;
+    for (size_t i = 0; i < r->n_params && !m; i++)
+        m = dn_strategy_window(e, i, step);
+    return m ? m->begun_s : 0;
+}
+
 static dn_status end(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
+    if (e->delay > 0) /* on an emulated link it has been under way since then */
+        dn_comm_begun(replicas_of(r), begun_s(r, e, step));
     DN_TRY(e->row->pattern == DN_MEAN ? average(r, e, step) : e->row->pattern == DN_GATHER ? gather(r, e, step) : pair(r, e, step));
+    dn_comm_begun(replicas_of(r), 0);
     bool equalizes = e->row->equalizes && e->row->equalizes(&r->config);
     for (size_t i = 0; i < r->n_params; i++) {
         dn_window_message *m = dn_strategy_window(e, i, step);

@@ -33,6 +33,18 @@ int dn_strategy_n_kinds(const dn_strategy *strategy)
     return n;
 }
 
+uint64_t dn_strategy_delay(const dn_strategy *strategy, const dn_strategy_config *config)
+{
+    uint64_t least = UINT64_MAX;
+    for (int k = 0; k < dn_strategy_n_exchanges(strategy); k++) {
+        const dn_exchange *e = strategy->exchanges[k];
+        uint64_t delay = e->delay ? e->delay(config) : 0;
+        if ((!e->used || e->used(config)) && delay < least)
+            least = delay;
+    }
+    return least == UINT64_MAX ? 0 : least;
+}
+
 int dn_strategy_n_exchanges(const dn_strategy *strategy)
 {
     int n = 0;

@@ -201,6 +201,9 @@ const dn_strategy *dn_strategy_at(size_t index);
 int dn_strategy_n_kinds(const dn_strategy *strategy);
 int dn_strategy_n_exchanges(const dn_strategy *strategy);
 
+/** Steps that each of its exchanges, at least, may go on beside others. */
+uint64_t dn_strategy_delay(const dn_strategy *strategy, const dn_strategy_config *config);
+
 /** The settings of a strategy: the defaults of its options, then `settings`, "key=value key=value ..." (NULL: none).
  * Errors: DN_ERR_CONFIG: a key that the strategy does not take, or a value out of range, or what does not go together.
  */

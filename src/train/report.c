@@ -234,6 +234,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"hops_dp", exchanged_hops(&r->stats[DN_DP])},
         {"hops_fs", exchanged_hops(&r->stats[DN_FS])},
         {"hops_tp", exchanged_hops(&r->stats[DN_TP])},
+        {"delay", (double)dn_strategy_delay(run->plan.strategy, &run->plan.strategy_config)},
         {"link_s", run->plan.link_dp.bytes_per_s > 0 ? r->link_s : NAN},
         {"bytes_factors", payload[DN_TRAFFIC_FACTORS]},
         {"bytes_basis", payload[DN_TRAFFIC_BASIS]},

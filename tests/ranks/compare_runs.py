@@ -380,4 +380,65 @@ def pipes_under_the_names_of_its_files_do_not_make_it_wait():
             expect(done.returncode == status, f"{name}: exit status {done.returncode}: {done.stderr}")
 
 
+@case
+def strategies_are_compared_by_bytes_and_by_time_on_networks():
+    """The prediction is of the formula, made again from the metrics; the best alone runs with the second seed."""
+    links = {"as measured": (0, None), "10 Gb/s, 0.1 ms": (1e-4, 1.25e9), "1 Gb/s, 1 ms": (1e-3, 1.25e8),
+             "100 Mb/s, 20 ms": (2e-2, 1.25e7)}
+    with Place() as place:
+        words = ["--strategies", "average,local_sgd,streaming", "--optimizers", "adamw", "--lr", "0.002,0.004", "--set",
+                 "local_sgd.sync_every=3,6", "--outer-lr", "streaming=0.4,0.8", "--seeds", "2"]
+        changes = dict(val_loss_every=3, sync_every=4)
+        done = compared(place, *words, **changes)
+        found = results(place)["contenders"]
+        expect([(c["strategy"], c["settings"]) for c in found] ==
+               [("average", ""), ("local_sgd", "sync_every=3"), ("local_sgd", "sync_every=6"), ("streaming", "")], f"{found}")
+        expect(len(folders(place)) == 3 * (2 + 1) + 4 + 1, f"{folders(place)}")
+        for c in found:
+            best = c["best"]
+            rate = next(r for r in c["learning_rates"] if (r["lr"], r["outer_lr"]) == (best["lr"], best["outer_lr"]))
+            runs = [metrics_of(r["dir"]) for r in rate["runs"]]
+            expect([len(m) for m in runs] == [STEPS, STEPS], f"{rate}")
+            for name, (latency, bandwidth) in links.items():
+                want = 0
+                for line in (line for m in runs for line in m):
+                    late = latency * line["hops_dp"] + line["cluster_bytes_dp"] / bandwidth if bandwidth else 0
+                    want += (line["step_s"] + max(0, late - line["delay"] * line["step_s"])) / 2
+                expect(near(best["link_s"][name], want), f"{name}: {best['link_s'][name]}, not {want}")
+        plain, apart = found[0]["best"], found[1]["best"]
+        expect(plain["hops_dp"] == 2 and near(apart["hops_dp"], 2 / 3), f"{plain} {apart}")
+        expect("local_sgd adamw sync_every=3" in done.stdout and "target: " in done.stdout, done.stdout)
+        again = compared(place, *words, **changes)
+        expect("14 of 14 runs" in again.stderr and "run 1/" not in again.stderr, again.stderr)
+        with open(place.file("out/compare.html")) as file:
+            page = xml.etree.ElementTree.fromstring(file.read())
+        marks = list(plot(page, "validation loss by bytes per step").iter(SVG + "circle"))
+        expect(len(marks) == 4, f"{len(marks)} marks of 4")
+        for name in links:
+            expect(len(curves(plot(page, f"loss by second, {name}"))) == 4, name)
+        expect(len(list(plot(page, "who reaches the target first").iter(SVG + "rect"))) == 99, "the map")
+
+
+@case
+def a_run_on_an_emulated_link_takes_what_is_predicted_of_one_without_and_has_the_same_bits():
+    """What a step takes beyond the prediction is computation and the scheduler's: the least of all steps is compared."""
+    with Place() as place:
+        changes = dict(num_iterations=6, optimizer="adamw", dp_size=2)
+        losses = []
+        for name, link in ("without", None), ("slow", "10Mbit:30ms"):
+            done = place.train(np=2, checkpoint_dir=place.file(name), **changes, **({"link_dp": link} if link else {}))
+            expect(done.returncode == 0, done.stderr)
+            losses.append([m["loss"] for m in place.metrics(name)])
+        expect(losses[0] == losses[1], "losses differ")
+        compute = min(m["step_s"] for m in place.metrics("without"))
+        over = []
+        for free, slow in zip(place.metrics("without"), place.metrics("slow")):
+            late = 0.03 * free["hops_dp"] + free["cluster_bytes_dp"] / 1.25e6
+            expect(late > 0.1 and slow["step_s"] >= late, f"{slow['step_s']} s, where the link alone takes {late}")
+            over.append(slow["step_s"] / (late + compute))
+        expect(min(over) < 1.05, f"slept, as multiples of what was predicted: {over}")
+        done = place.train(np=2, link_dp="10Mbit", **changes)
+        expect(done.returncode == 2 and "link_dp" in done.stderr, done.stderr)
+
+
 tap()

@@ -1,6 +1,7 @@
 /* A comparison's lists become runs: which, with what configuration, and what is refused. */
 #include "support/close.h"
 #include "compare/compare.h"
+#include "strategy/strategy.h"
 #include "support/tests.h"
 
 #include <math.h>
@@ -83,14 +84,14 @@ static void all_runs_differ_and_each_has_its_own_configuration(void **state)
     assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
     const dn_contender *third = &c.contenders[1];
     dn_config config;
-    dn_compare_config(&o.config, &c, third, &third->trials[1 * 3 + 2], &config);
+    assert_int_equal(dn_compare_config(&o.config, &c, third, &third->trials[1 * 3 + 2], &config), DN_OK);
     assert_string_equal(config.optimizer, "dion");
     assert_true(config.optim.rank_fraction == 1.0 / 3 && config.lr == 0.02);
     assert_int_equal(config.seed, 7);
     assert_int_equal(config.num_iterations, 7);
     assert_int_equal(config.stop_after, 0);
     assert_string_equal(config.checkpoint_dir, "folder/dion-r0.333333333-lr0.02-s7");
-    dn_compare_config(&o.config, &c, &c.contenders[2], &c.contenders[2].trials[0], &config);
+    assert_int_equal(dn_compare_config(&o.config, &c, &c.contenders[2], &c.contenders[2].trials[0], &config), DN_OK);
     assert_string_equal(config.optimizer, "adamw");
     assert_true(config.optim.rank_fraction == o.config.optim.rank_fraction);
     assert_string_equal(config.checkpoint_dir, "folder/adamw-lr0.001-s5");
@@ -113,6 +114,61 @@ static void the_budget_is_in_steps_or_in_tokens(void **state)
     o.tokens = 81;
     assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
     assert_int_equal(c.n_steps, 3);
+}
+
+static void strategies_multiply_with_rules_settings_and_outer_rates(void **state)
+{
+    static const char *const settings[] = {"diloco.sync_every=4,8", "local_sgd.sync_every=9"},
+                            *const outer[] = {"0.7,0.4"}, *const lrs[] = {"0.01"};
+    dn_compare_options o = dn_compare_defaults();
+    o.optimizers = "adamw,dion";
+    o.strategies = "average,factors,local_sgd,diloco";
+    o.settings = settings;
+    o.n_settings = 2;
+    o.outer_lrs = outer;
+    o.n_outer_lrs = 1;
+    o.lrs = lrs;
+    o.n_lrs = 1;
+    o.n_seeds = 2;
+    o.output = "out";
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    static const char *const names[] = {"average adamw", "average dion 1/4", "factors dion 1/4", /* adamw has none */
+                                        "local_sgd adamw sync_every=9", "local_sgd dion 1/4 sync_every=9",
+                                        "diloco adamw sync_every=4", "diloco adamw sync_every=8",
+                                        "diloco dion 1/4 sync_every=4", "diloco dion 1/4 sync_every=8"};
+    assert_int_equal(c.n_contenders, 9);
+    for (size_t i = 0; i < 9; i++) {
+        char name[DN_CONTENDER_NAME];
+        assert_string_equal(dn_contender_name(&c.contenders[i], name, sizeof name), names[i]);
+        assert_int_equal(c.contenders[i].n_lrs, i < 5 ? 1 : 2);
+        assert_true(isnan(c.contenders[i].trials[0].outer_lr) == (i < 5));
+    }
+    const dn_contender *last = &c.contenders[8];
+    assert_string_equal(last->trials[2].dir, "out/diloco-sync_every=8-dion-r0.25-lr0.01-o0.7-s0");
+    dn_config config, expected = o.config;
+    assert_int_equal(dn_compare_config(&o.config, &c, last, &last->trials[2], &config), DN_OK);
+    assert_int_equal(dn_config_set(&expected, "outer_lr=0.7"), DN_OK);
+    assert_int_equal(dn_config_set(&expected, "sync_every=8"), DN_OK);
+    assert_string_equal(config.strategy, "diloco");
+    assert_memory_equal(config.strategy_options, expected.strategy_options, sizeof expected.strategy_options);
+    /* The first seed everywhere, the others at the best. */
+    assert_true(dn_contender_runs(last, 2, 0) && dn_contender_runs(last, 2, 2));
+    assert_true(dn_contender_runs(last, 2, 1) && !dn_contender_runs(last, 2, 3)); /* chosen is 0 */
+}
+
+static void all_strategies_are_those_of_the_registry_and_quick_is_one_rate(void **state)
+{
+    dn_compare_options o = dn_compare_defaults();
+    size_t n = 0;
+    o.optimizers = "dion";
+    o.strategies = "all";
+    o.quick = true;
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    for (; dn_strategy_at(n); n++)
+        assert_string_equal(c.contenders[n].strategy, dn_strategy_at(n)->name);
+    assert_int_equal(c.n_contenders, n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(c.contenders[i].n_lrs, 1);
 }
 
 static void expect_refusal(dn_compare_options o, const char *why)
@@ -149,6 +205,20 @@ static void what_makes_no_sense_is_refused_with_a_reason(void **state)
         o.n_lrs = 1;
         expect_refusal(o, lrs[i][1]);
     }
+    static const char *const settings[][2] = {{"diloco.sync_every=8", "--set"},   {"local_sgd.sync_every", "STRATEGY.KEY"},
+                                              {"local_sgd.sync_evry=3", "sync_every"}, {"local_sgd.sync_every=0", "sync_every"}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        o = good;
+        o.strategies = "average,local_sgd";
+        o.settings = &settings[i][0];
+        o.n_settings = 1;
+        expect_refusal(o, settings[i][1]);
+    }
+    o = good;
+    o.strategies = "average,averige";
+    expect_refusal(o, "averige");
+    o.strategies = "average,average";
+    expect_refusal(o, "twice");
     o = good;
     o.steps = o.tokens = 5;
     expect_refusal(o, "--tokens");
@@ -171,6 +241,8 @@ TESTS(compare_expand)
         TEST(without_lists_there_is_every_optimizer_at_the_rank_of_the_configuration),
         TEST(learning_rates_are_swept_or_taken_as_given),
         TEST(all_runs_differ_and_each_has_its_own_configuration),
+        TEST(strategies_multiply_with_rules_settings_and_outer_rates),
+        TEST(all_strategies_are_those_of_the_registry_and_quick_is_one_rate),
         TEST(the_budget_is_in_steps_or_in_tokens),
         TEST(what_makes_no_sense_is_refused_with_a_reason),
     };

@@ -2,6 +2,7 @@
  */
 #include "report/comparison.h"
 #include "report/plot.h"
+#include "report/strategies_html.h"
 
 #include "../support/scratch.h"
 #include "support/close.h"
@@ -415,6 +416,68 @@ static void the_page_shows_validation_on_its_way_and_no_column_of_nothing(void *
     free(page);
 }
 
+/* Steps of 1 s, 3 of it slept on a link in the last; an exchange of 4 hops and 200 bytes in every second. */
+static void time_on_a_link_is_computation_and_what_exceeds_the_overlap(void **state)
+{
+    dn_record_step steps[4] = {{.step = 1, .step_s = 1, .hops = 0, .cluster_bytes = 0, .link_s = NAN, .delay = NAN},
+                               {.step = 2, .step_s = 1, .hops = 4, .cluster_bytes = 200, .link_s = NAN, .delay = NAN},
+                               {.step = 3, .step_s = 1, .hops = 0, .cluster_bytes = 0, .link_s = NAN, .delay = NAN},
+                               {.step = 4, .step_s = 4, .hops = 4, .cluster_bytes = 200, .link_s = 3, .delay = NAN}};
+    const dn_record record = {.n = 4, .steps = steps};
+    const dn_link link = {.latency_s = 0.5, .bytes_per_s = 100}; /* 2 + 2 s */
+    expect_near(dn_record_link_s(&record, UINT64_MAX, &link), 4 + 2 * 4);
+    expect_near(dn_record_link_s(&record, 3, &link), 3 + 4);
+    expect_near(dn_record_link_s(&record, UINT64_MAX, &dn_links[0].link), 4); /* without the link that it slept on */
+    for (int i = 0; i < 4; i++)
+        steps[i].delay = 3;
+    expect_near(dn_record_link_s(&record, UINT64_MAX, &link), 4 + 2 * 1);
+    for (int i = 0; i < 4; i++)
+        steps[i].delay = 5;
+    expect_near(dn_record_link_s(&record, UINT64_MAX, &link), 4);
+    steps[3].hops = NAN; /* of a version that counted none */
+    assert_true(isnan(dn_record_link_s(&record, UINT64_MAX, &link)));
+    steps[1].val_loss = 3;
+    steps[0].val_loss = steps[2].val_loss = NAN;
+    steps[3].val_loss = 2;
+    assert_int_equal(dn_record_reaches(&record, 3), 2);
+    assert_int_equal(dn_record_reaches(&record, 2.5), 4);
+    assert_int_equal(dn_record_reaches(&record, 1), 0);
+}
+
+static void the_front_is_what_no_other_beats_in_both(void **state)
+{
+    static const double x[] = {5, 1, 3, 3, NAN, 2, 9}, y[] = {1, 4, 2, 3, 0, 4, 1};
+    size_t front[7];
+    assert_int_equal(dn_pareto_front(x, y, 7, front), 3);
+    assert_int_equal(front[0], 1);
+    assert_int_equal(front[1], 2);
+    assert_int_equal(front[2], 0);
+}
+
+static void outer_rates_have_edges_too_and_other_seeds_run_at_the_best(void **state)
+{
+    dn_contender *a = make_contender(9, 2);
+    a->n_outer = 3;
+    a->seeds_at_best = true;
+    for (size_t i = 0; i < 9; i++)
+        fill(&a->trials[2 * i], 10, 0.1, 1, 1, i == 4 ? 3 : i == 5 ? 2.9 : 4);
+    dn_comparison_judge(&c);
+    assert_int_equal(a->chosen, 5); /* inner in the middle, outer at its end */
+    assert_int_equal(a->best, 9);   /* its other seed is missing */
+    assert_true(dn_contender_runs(a, 2, 11) && !dn_contender_runs(a, 2, 9));
+    fill(&a->trials[11], 10, 0.1, 1, 1, 3.3);
+    dn_comparison_judge(&c);
+    assert_int_equal(a->best, 5);
+    assert_true(a->at_edge);
+    expect_near(a->val_loss.mean, 3.1);
+    a->trials[10].end = DN_TRIAL_DIVERGED;
+    fill(&a->trials[9], 10, 0.1, 1, 1, 3.1);
+    dn_comparison_judge(&c);
+    assert_int_equal(a->best, 4);
+    assert_false(a->at_edge);
+    expect_near(c.target, a->val_loss.mean + 0.03);
+}
+
 TESTS(report_comparison)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -435,6 +498,9 @@ TESTS(report_comparison)
         TEST(bands_lie_below_all_lines),
         TEST(a_narrow_logarithmic_axis_has_a_tick_beside_each_of_its_values),
         TEST(the_page_shows_validation_on_its_way_and_no_column_of_nothing),
+        TEST(time_on_a_link_is_computation_and_what_exceeds_the_overlap),
+        TEST(the_front_is_what_no_other_beats_in_both),
+        TEST(outer_rates_have_edges_too_and_other_seeds_run_at_the_best),
         TEST(a_plot_of_nothing_or_of_one_point_is_still_a_plot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
