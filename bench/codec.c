@@ -39,7 +39,7 @@ static void encode_decode(bench *b)
 static void transform(bench *b)
 {
     b->s->kernels->dct_forward(b->s, b->y, b->x, &b->tiling);
-    b->s->kernels->dct_inverse(b->s, b->y, b->y, &b->tiling);
+    b->s->kernels->dct_inverse(b->s, b->work, b->y, &b->tiling);
 }
 
 /* The best of some: other processes only add to it. */
@@ -89,7 +89,7 @@ int main(int argc, char **argv)
 {
     dn_blas_tune(argv);
     bench b = {
-        .config = {.cols = COLS, .tile_rows = 64, .tile_cols = 64, .k = 64, .tau = 2.4, .share = 0.02}};
+        .config = {.cols = COLS, .tile_rows = 64, .tile_cols = 64, .k = N / 50, .tau = 2.4, .share = 1. / 64}};
     if (dn_stream_create(argc > 2 ? argv[2] : "cpu", argc > 1 ? atoi(argv[1]) : 2, &b.s) != DN_OK) {
         fprintf(stderr, "%s\n", dn_error_message());
         return 1;

@@ -32,9 +32,9 @@ typedef struct dn_codec_config {
     const dn_codec *values;      /* dense: writes the numbers */
     size_t cols;                 /* x is a matrix [n / cols, cols]; 0: one row */
     size_t tile_rows, tile_cols; /* topk: tiles of the matrix, > 0; of a vector 1 x chunk */
-    size_t k;                    /* topk: entries of a tile, > 0 */
+    size_t k;                    /* threshold: room for so many entries */
     double tau;                  /* threshold: the least magnitude that is sent */
-    double share;        /* threshold: room for this share of the numbers; rows: the share sent; in (0, 1] */
+    double share;                /* topk: of each tile's entries; rows: of the rows; in (0, 1], rounded up */
     uint64_t seed, draw; /* rows: their draw, the same on all who decode; by convention draw is the step */
 } dn_codec_config;
 
@@ -79,7 +79,7 @@ size_t dn_codec_sent_bytes(const dn_codec *codec, const dn_codec_config *config,
 /** Elements of the device memory `work` that encoding and decoding need; 0 of a dense codec. */
 size_t dn_codec_work(const dn_codec *codec, const dn_codec_config *config, size_t n);
 
-/** message [dn_codec_bytes] = what is sent of x [n]. */
+/** message [dn_codec_bytes] = what is sent of x [n]. Of a sparse codec work then holds the numbers that were chosen. */
 void dn_codec_encode(dn_stream *s, const dn_codec *codec, const dn_codec_config *config, dn_bytes *message,
                      const dn_buf *x, size_t n, dn_buf *work);
 

@@ -17,8 +17,7 @@ static size_t columns(const dn_codec_config *config, size_t n)
 static size_t rows_sent(const dn_codec_config *config, size_t n)
 {
     size_t cols = columns(config, n), rows = cols ? n / cols : 0;
-    double share = config->share * (double)rows;
-    return dn_min(rows, (size_t)share + ((double)(size_t)share < share));
+    return dn_share_of(config->share, rows);
 }
 
 static size_t entries(const dn_codec_config *config, size_t n)

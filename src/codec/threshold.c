@@ -1,5 +1,5 @@
-/* Entries whose magnitude is at least tau (Gupta et al., arXiv 2010.08899). A message has room for a share of
- * all numbers (config->share, our own choice); where more reach tau, those of higher index are left out,
+/* Entries whose magnitude is at least tau (Gupta et al., arXiv 2010.08899). A message has room for so many
+ * (config->k); where more reach tau, those of higher index are left out,
  * which error feedback keeps for the next message. Unused room is not counted as sent: dn_codec_sent_bytes.
  */
 #include "codec/codec.h"
@@ -12,8 +12,7 @@ static dn_tiling whole(size_t n)
 
 static size_t entries(const dn_codec_config *config, size_t n)
 {
-    double room = config->share * (double)n;
-    return dn_min(n, (size_t)room + ((double)(size_t)room < room));
+    return dn_min(n, config->k);
 }
 
 static size_t index_bytes(const dn_codec_config *config, size_t n, size_t entries)

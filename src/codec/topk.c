@@ -1,4 +1,4 @@
-/* The k entries of largest magnitude of each tile of a matrix (Peng et al., arXiv 2411.19870; Aji and
+/* A share of each tile of a matrix, its entries of largest magnitude (Peng et al., arXiv 2411.19870; Aji and
  * Heafield, arXiv 1704.05021), with an index of 16 bits in tiles of up to 65535 entries, else 32. Of equal
  * ones those of lower index are sent. */
 #include "codec/codec.h"
@@ -14,7 +14,7 @@ static dn_tiling tiling_of(const dn_codec_config *config, size_t n)
 
 static size_t entries_of_tile(const dn_codec_config *config, const dn_tiling *t)
 {
-    return dn_min(config->k, t->tile_rows * t->tile_cols);
+    return dn_share_of(config->share, t->tile_rows * t->tile_cols);
 }
 
 static size_t entries(const dn_codec_config *config, size_t n)
@@ -33,7 +33,7 @@ static void choose(dn_stream *s, const dn_codec_config *config, dn_bytes *indice
                    const dn_buf *x, size_t n)
 {
     dn_tiling t = tiling_of(config, n);
-    s->kernels->topk(s, indices, values, x, &t, entries_of_tile(config, &t));
+    s->kernels->topk(s, indices, values, x, &t, config->share);
 }
 
 static void add_entries(dn_stream *s, const dn_codec_config *config, dn_buf *y, double factor,
@@ -45,7 +45,7 @@ static void add_entries(dn_stream *s, const dn_codec_config *config, dn_buf *y, 
 
 const dn_codec dn_codec_topk = {
     .name = "topk",
-    .help = "the k entries of largest magnitude of each tile",
+    .help = "of each tile a share of the entries, those of largest magnitude",
     .entries = entries,
     .index_bytes = index_bytes,
     .choose = choose,

@@ -124,6 +124,20 @@ static inline dn_block dn_tile(const dn_tiling *t, size_t index)
     return (dn_block){row0, dn_min(t->tile_rows, t->rows - row0), col0, dn_min(t->tile_cols, t->cols - col0)};
 }
 
+/** The matrix with whole tiles at its edges, too. */
+static inline dn_tiling dn_whole_tiles(const dn_tiling *t)
+{
+    return (dn_tiling){(t->rows + t->tile_rows - 1) / t->tile_rows * t->tile_rows, dn_tiles_across(t) * t->tile_cols,
+                       t->tile_rows, t->tile_cols};
+}
+
+/** A share of n, 0 < share <= 1, rounded up. */
+static inline size_t dn_share_of(double share, size_t n)
+{
+    double wanted = share * (double)n;
+    return dn_min(n, (size_t)wanted + ((double)(size_t)wanted < wanted));
+}
+
 /* Numbers that share a scale in fp4 and int8 (ops.h). */
 enum { DN_QUANTUM_BLOCK = 256 };
 

@@ -43,6 +43,8 @@ OP(axpby, (D, dn_buf *, y), (V, double, a), (D, const dn_buf *, x), (V, double, 
 OP(sum_squares, (OUT, double, host_out, 1), (D, const dn_buf *, x), (V, size_t, n))
 /* *host_out = sum of x_i y_i, accumulated alike. */
 OP(dot, (OUT, double, host_out, 1), (D, const dn_buf *, x), (D, const dn_buf *, y), (V, size_t, n))
+/* y = the signs of x: -1, 0 or 1; 0 of NaN, too; y may be x */
+OP(sign, (D, dn_buf *, y), (D, const dn_buf *, x), (V, size_t, n))
 /* x_i = 0 where u_i is 0 */
 OP(clear_where_zero, (D, dn_buf *, x), (D, const dn_buf *, u), (V, size_t, n))
 
@@ -205,11 +207,12 @@ OP(to_bf16, (D, dn_bf16 *, y), (D, const dn_buf *, x), (V, size_t, n))
 OP(from_bf16, (D, dn_buf *, y), (D, const dn_bf16 *, x), (V, size_t, n))
 
 /* ---- encoding (codec/codec.h): messages are 8-byte aligned ---- */
-/* Of each tile of x the k entries of largest magnitude that are not 0, in order of their index, counted along
- * the tile's rows; of equal ones those of lower index, NaN before all. indices [tiles, k] are uint16_t or
- * uint32_t (dn_index_bytes). Places that stay empty: an index of all bits, a value of 0. */
+/* Of each tile of x a share of its entries (dn_share_of), those of largest magnitude that are not 0, in order of their
+ * index, counted along the tile's rows; of equal ones those of lower index, NaN before all. indices [tiles, k], k the
+ * share of a whole tile, are uint16_t or uint32_t (dn_index_bytes). Places that stay empty: an index of all bits, a value
+ * of 0. */
 OP(topk, (D, dn_bytes *, indices), (D, dn_buf *, values), (D, const dn_buf *, x), (IN, dn_tiling, tiling, 1),
-   (V, size_t, k))
+   (V, double, share))
 /* The entry indices[i] of tile i/k of y += a values[i] (values NULL: a), i < tiles k. Indices outside of the
  * tile are skipped. */
 OP(add_entries, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, indices), (D, const dn_buf *, values),
@@ -220,16 +223,18 @@ OP(take_above, (D, dn_bytes *, indices), (D, dn_buf *, values), (D, const dn_buf
 /* *host = how many of indices [tiles, k] lie within their tiles. */
 OP(count_entries, (OUT, uint64_t, host, 1), (D, const dn_bytes *, indices), (IN, dn_tiling, tiling, 1),
    (V, size_t, k))
+/* q = x where |x| is at least tau, or NaN, else 0; x = 0 there: q + x are what x was, to the last bit. *host = how many. */
+OP(split_above, (OUT, uint64_t, host, 1), (D, dn_buf *, q), (D, dn_buf *, x), (V, size_t, n), (V, double, tau))
 /* *host = the k-th largest magnitude in x [n], 0 < k <= n, NaN before all. */
 OP(kth_magnitude, (OUT, double, host, 1), (D, const dn_buf *, x), (V, size_t, n), (V, size_t, k))
 /* x_i = x_i / counts_i where counts_i > 1 */
 OP(divide_counts, (D, dn_buf *, x), (D, const dn_buf *, counts), (V, size_t, n))
 
 /* Each tile X [r,c] of x, transformed: Y = F_r X F_c^T, and back: X = F_r^T Y F_c, with the orthonormal DCT-II
- * F_n(i,j) = sqrt((i > 0 ? 2 : 1)/n) cos(pi i (2j + 1) / 2n). A tile at an edge has a transform of its own size:
- * nothing is padded. y may be x. */
+ * F_n(i,j) = sqrt((i > 0 ? 2 : 1)/n) cos(pi i (2j + 1) / 2n). All tiles of y are whole (dn_whole_tiles): those at an
+ * edge of x are padded with zeros, and what comes back there is dropped. */
 OP(dct_forward, (D, dn_buf *, y), (D, const dn_buf *, x), (IN, dn_tiling, tiling, 1))
-OP(dct_inverse, (D, dn_buf *, y), (D, const dn_buf *, x), (IN, dn_tiling, tiling, 1))
+OP(dct_inverse, (D, dn_buf *, x), (D, const dn_buf *, y), (IN, dn_tiling, tiling, 1))
 /* y += a x, x in bfloat16 */
 OP(add_bf16, (D, dn_buf *, y), (V, double, a), (D, const dn_bf16 *, x), (V, size_t, n))
 /* Few bits a number: `encode` writes x [n], `add` adds a times what was written to y [n]. The layouts, with M =

@@ -15,43 +15,47 @@ static const dn_tiling tilings[] = {{64, 64, 64, 64}, {1, 1, 64, 64},  {70, 130,
 /* Sums of up to 64 products, twice, of numbers whose basis is rounded. */
 #define ULPS 64
 
+static size_t elements(dn_tiling t)
+{
+    return t.rows * t.cols;
+}
+
 static void run_both(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     s->kernels->dct_forward(s, b[1], b[0], context);
-    s->kernels->dct_inverse(s, b[2], b[0], context);
-    s->kernels->dct_forward(s, b[3], b[3], context); /* in place */
-    s->kernels->dct_inverse(s, b[4], b[4], context);
+    s->kernels->dct_inverse(s, b[2], b[3], context);
 }
 
 static void every_backend_transforms_as_the_reference(void **state)
 {
     for (size_t i = 0; i < N_TILINGS; i++) {
-        size_t n = tilings[i].rows * tilings[i].cols;
-        trial t = {.arrays = {random_array(n, 1, 1), nan_array(n), nan_array(n), random_array(n, 2, 1),
-                              random_array(n, 3, 1)},
-                   .n_arrays = 5,
+        size_t n = elements(tilings[i]), whole = elements(dn_whole_tiles(&tilings[i]));
+        trial t = {.arrays = {random_array(n, 1, 1), nan_array(whole), nan_array(n), random_array(whole, 2, 1)},
+                   .n_arrays = 4,
                    .same_bits = true};
-        for (int a = 1; a < 5; a++)
-            t.arrays[a].ulps = ULPS;
+        t.arrays[1].ulps = t.arrays[2].ulps = ULPS;
         compare_columns(&t, run_both, &tilings[i]);
     }
 }
 
-/* x [n] forward, and of that the inverse. */
+/* x forward, in whole tiles, and of that the inverse. */
 static void there_and_back(const char *backend, const dn_tiling *t, const dn_real *x, dn_real *there,
                            dn_real *back)
 {
     dn_stream *s = make_stream(backend, 2);
-    size_t n = t->rows * t->cols;
-    void *memory;
+    size_t n = elements(*t), whole = elements(dn_whole_tiles(t));
+    void *memory, *coefficients;
     assert_int_equal(dn_device_alloc(s, (n + 1) * sizeof *x, &memory), DN_OK);
+    assert_int_equal(dn_device_alloc(s, (whole + 1) * sizeof *x, &coefficients), DN_OK);
     dn_upload(s, memory, x, n);
-    s->kernels->dct_forward(s, memory, memory, t);
-    dn_download(s, there, memory, n);
-    s->kernels->dct_inverse(s, memory, memory, t);
+    s->kernels->dct_forward(s, coefficients, memory, t);
+    dn_download(s, there, coefficients, whole);
+    s->kernels->fill(s, memory, n, 0);
+    s->kernels->dct_inverse(s, memory, coefficients, t);
     dn_download(s, back, memory, n);
     assert_int_equal(dn_stream_sync(s), DN_OK);
     dn_device_free(s, memory, (n + 1) * sizeof *x);
+    dn_device_free(s, coefficients, (whole + 1) * sizeof *x);
     dn_stream_destroy(&s);
 }
 
@@ -65,7 +69,7 @@ static void the_basis_is_orthonormal(void **state)
             size_t n = sizes[i];
             for (size_t j = 0; j < n * n; j++)
                 x[j] = j / n == j % n;
-            there_and_back((*backend)->name, &(dn_tiling){n, n, 1, n}, x, f, back);
+            there_and_back((*backend)->name, &(dn_tiling){n, n, 1, n}, x, f, back); /* nothing to pad */
             for (size_t a = 0; a < n; a++)
                 for (size_t b = 0; b < n; b++) {
                     double sum = 0;
@@ -79,7 +83,7 @@ static void the_basis_is_orthonormal(void **state)
 /* A product of two cosines has one coefficient: the norm of the tile, at their frequencies. */
 static void a_cosine_is_one_coefficient(void **state)
 {
-    enum { ROWS = 20, COLS = 64, ROW = 3, COL = 5 };
+    enum { ROWS = 64, COLS = 64, ROW = 3, COL = 5 };
     static dn_real x[ROWS * COLS], c[ROWS * COLS], back[ROWS * COLS];
     const double pi = 3.14159265358979323846;
     for (int i = 0; i < ROWS; i++)
@@ -90,29 +94,33 @@ static void a_cosine_is_one_coefficient(void **state)
         there_and_back((*backend)->name, &(dn_tiling){ROWS, COLS, 64, 64}, x, c, back);
         for (int i = 0; i < ROWS * COLS; i++)
             assert_close((double)c[i], i == ROW * COLS + COL ? sqrt(ROWS * COLS / 4.0) : 0,
-                         32 * DN_REAL_EPS * 18);
+                         32 * DN_REAL_EPS * 32);
     }
 }
 
-/* What comes back is what was there, of the same length in between, tile by tile. */
+static double squares(const dn_real *x, size_t ld, dn_block tile)
+{
+    double sum = 0;
+    for (size_t j = 0; j < tile.rows * tile.cols; j++)
+        sum += pow((double)x[(tile.row0 + j / tile.cols) * ld + tile.col0 + j % tile.cols], 2);
+    return sum;
+}
+
+/* What comes back is what was there, of the same length in between, tile by tile: zeros around it add nothing. */
 static void tiles_come_back_and_keep_their_length(void **state)
 {
     for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
         for (size_t i = 0; i < N_TILINGS; i++) {
             const dn_tiling *t = &tilings[i];
-            size_t n = t->rows * t->cols;
-            array x = random_array(n, 7, 1), c = random_array(n, 8, 1), back = random_array(n, 9, 1);
+            const dn_tiling whole = dn_whole_tiles(t);
+            size_t n = elements(*t);
+            array x = random_array(n, 7, 1), c = random_array(elements(whole), 8, 1), back = random_array(n, 9, 1);
             there_and_back((*backend)->name, t, x.start, c.start, back.start);
             for (size_t j = 0; j < n; j++)
                 assert_close((double)back.start[j], (double)x.start[j], ULPS * DN_REAL_EPS * 4);
             for (size_t number = 0; number < dn_tiles(t); number++) {
-                dn_block tile = dn_tile(t, number);
-                double before = 0, after = 0;
-                for (size_t j = 0; j < tile.rows * tile.cols; j++) {
-                    size_t at = (tile.row0 + j / tile.cols) * t->cols + tile.col0 + j % tile.cols;
-                    before += (double)x.start[at] * (double)x.start[at];
-                    after += (double)c.start[at] * (double)c.start[at];
-                }
+                double before = squares(x.start, t->cols, dn_tile(t, number));
+                double after = squares(c.start, whole.cols, dn_tile(&whole, number));
                 assert_close(after, before, 16 * DN_REAL_EPS * before);
             }
             free(x.start), free(c.start), free(back.start);

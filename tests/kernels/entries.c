@@ -11,15 +11,15 @@
 
 typedef struct trial_of {
     dn_tiling tiling;
-    size_t k;
+    double share;
 } trial_of;
 
-/* Edges of tiles, more entries than a tile has, tiles beyond 16 bits, and those in which a bound is found
+/* Edges of tiles, whole ones, tiles beyond 16 bits, and those in which a bound is found
  * first. */
 static const trial_of trials[] = {
-    {{1, 1, 1, 1}, 1},          {{7, 5, 4, 4}, 3},         {{64, 64, 64, 64}, 32}, {{70, 130, 64, 64}, 64},
-    {{3, 200, 1, 64}, 8},       {{1, 1000, 1, 256}, 1},    {{5, 3, 4, 2}, 8},      {{0, 5, 4, 4}, 2},
-    {{1, 65535, 1, 65535}, 40}, {{1, 65600, 1, 65536}, 9},
+    {{1, 1, 1, 1}, 1},           {{7, 5, 4, 4}, 0.2},        {{64, 64, 64, 64}, 0.0078}, {{70, 130, 64, 64}, 0.0156},
+    {{3, 200, 1, 64}, 0.125},    {{1, 1000, 1, 256}, 1e-9},  {{5, 3, 4, 2}, 1},          {{0, 5, 4, 4}, 0.125},
+    {{1, 65535, 1, 65535}, 6e-4}, {{1, 65600, 1, 65536}, 1e-4},
 };
 
 static size_t elements(const trial_of *t)
@@ -27,9 +27,14 @@ static size_t elements(const trial_of *t)
     return t->tiling.rows * t->tiling.cols;
 }
 
+static size_t places_of_tile(const trial_of *t)
+{
+    return dn_share_of(t->share, t->tiling.tile_rows * t->tiling.tile_cols);
+}
+
 static size_t places(const trial_of *t)
 {
-    return dn_tiles(&t->tiling) * t->k;
+    return dn_tiles(&t->tiling) * places_of_tile(t);
 }
 
 /* Normal numbers, of few values with many ties, mostly 0, or of all kinds. */
@@ -78,9 +83,9 @@ static result run_topk(const char *backend, int n_threads, const trial_of *t, co
     dn_bytes *indices = new_memory(s, index_bytes);
     dn_upload(s, from, x, n);
     s->kernels->fill(s, y, n, 0.25);
-    s->kernels->topk(s, indices, values, from, &t->tiling, t->k);
-    s->kernels->add_entries(s, y, -0.5, indices, values, &t->tiling, t->k);
-    s->kernels->add_entries(s, counts, 1, indices, NULL, &t->tiling, t->k);
+    s->kernels->topk(s, indices, values, from, &t->tiling, t->share);
+    s->kernels->add_entries(s, y, -0.5, indices, values, &t->tiling, places_of_tile(t));
+    s->kernels->add_entries(s, counts, 1, indices, NULL, &t->tiling, places_of_tile(t));
     dn_copy_bytes(s, r.indices, indices, index_bytes);
     dn_download(s, r.values, values, m);
     dn_download(s, r.y, y, n);
@@ -141,22 +146,38 @@ static int by_magnitude(const void *a, const void *b)
  * of index, where the index says. */
 static void the_reference_chooses_what_sorting_puts_first(void **state)
 {
-    const trial_of t = {{30, 40, 30, 40}, 17};
+    const trial_of t = {{30, 40, 30, 40}, 16.5 / 1200};
+    const size_t k = 17;
     dn_real *x = numbers(1200, 0), *sorted = numbers(1200, 0);
     qsort(sorted, 1200, sizeof *sorted, by_magnitude);
     result r = run_topk("ref", 1, &t, x);
     int before = -1;
-    for (size_t i = 0; i < t.k; i++) {
+    for (size_t i = 0; i < k; i++) {
         uint16_t index;
         memcpy(&index, r.indices + 2 * i, sizeof index);
         assert_in_range(index, before + 1, 1199);
         assert_true(r.values[i] == x[index]);
         before = index;
     }
-    qsort(r.values, t.k, sizeof *r.values, by_magnitude);
-    assert_memory_equal(r.values, sorted, t.k * sizeof *sorted);
+    qsort(r.values, k, sizeof *r.values, by_magnitude);
+    assert_memory_equal(r.values, sorted, k * sizeof *sorted);
     free_result(&r);
     free(x), free(sorted);
+}
+
+/* Of 0.0156 of 96 x 80 each tile sends its own share, rounded up: 64 of 4096, 16 of 1024, 32 of 2048, 8 of 512. */
+static void a_tile_at_an_edge_has_its_share(void **state)
+{
+    const trial_of t = {{96, 80, 64, 64}, 0.0156};
+    const size_t right[] = {64, 16, 32, 8};
+    dn_real *x = numbers(96 * 80, 0);
+    result r = run_topk("ref", 1, &t, x);
+    assert_int_equal(places(&t), 4 * 64);
+    for (size_t tile = 0; tile < 4; tile++)
+        for (size_t i = 0; i < 64; i++)
+            assert_true((r.values[tile * 64 + i] != 0) == (i < right[tile]));
+    free_result(&r);
+    free(x);
 }
 
 /* What no encoder writes: nothing outside of the matrix is touched, entries within it are added. */
@@ -226,6 +247,38 @@ static void entries_above_a_threshold(void **state)
     }
 }
 
+/* Half of the numbers, none, and all, zeros among them; what is not a number is above all. */
+static void what_is_above_a_threshold_leaves_the_rest(void **state)
+{
+    enum { N = 40000 };
+    const double taus[] = {0.67, (double)INFINITY, 0};
+    dn_real *q = malloc(N * sizeof *q), *rest = malloc(N * sizeof *rest);
+    for (int kind = 0; kind < 4; kind++)
+        for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+            for (int i = 0; i < 3; i++) {
+                dn_real *x = numbers(N, kind);
+                dn_stream *s = make_stream((*backend)->name, 2);
+                dn_buf *above = new_memory(s, N * sizeof *x), *from = new_memory(s, N * sizeof *x);
+                uint64_t count = 0, right = 0;
+                dn_upload(s, from, x, N);
+                s->kernels->split_above(s, &count, above, from, N, taus[i]);
+                dn_download(s, q, above, N);
+                dn_download(s, rest, from, N);
+                assert_int_equal(dn_stream_sync(s), DN_OK);
+                for (size_t j = 0; j < N; j++) {
+                    bool is_above = !(fabs((double)x[j]) < (double)(dn_real)taus[i]);
+                    right += is_above;
+                    assert_memory_equal(is_above ? &q[j] : &rest[j], &x[j], sizeof *x);
+                    assert_true((is_above ? rest[j] : q[j]) == 0);
+                }
+                assert_int_equal(count, right);
+                dn_device_free(s, above, N * sizeof *x + 8), dn_device_free(s, from, N * sizeof *x + 8);
+                dn_stream_destroy(&s);
+                free(x);
+            }
+    free(q), free(rest);
+}
+
 static void magnitudes_are_ranked_as_sorting_does(void **state)
 {
     enum { N = 20000 };
@@ -272,7 +325,9 @@ TESTS(entries)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_backend_chooses_as_the_reference),
         cmocka_unit_test(the_reference_chooses_what_sorting_puts_first),
+        cmocka_unit_test(a_tile_at_an_edge_has_its_share),
         cmocka_unit_test(indices_outside_of_a_tile_are_skipped),
+        cmocka_unit_test(what_is_above_a_threshold_leaves_the_rest),
         cmocka_unit_test(entries_above_a_threshold),
         cmocka_unit_test(magnitudes_are_ranked_as_sorting_does),
         cmocka_unit_test(sums_are_divided_by_counts_above_1),

@@ -107,6 +107,8 @@ static void run_vectors(dn_stream *s, dn_buf *const *b, double *host, const void
     s->kernels->sum_squares(s, host, b[4], n);
     s->kernels->dot(s, host + 1, b[4], b[5], n);
     s->kernels->clear_where_zero(s, b[6], b[3], n); /* half of b[3] is 0 */
+    s->kernels->sign(s, b[7], b[3], n);
+    s->kernels->sign(s, b[8], b[8], n);
 }
 
 static void vector_operations_agree(void **state)
@@ -114,12 +116,13 @@ static void vector_operations_agree(void **state)
     for (size_t i = 0; i < N_LENGTHS; i++) {
         size_t n = lengths[i];
         trial t = {.arrays = {nan_array(n), nan_array(n), random_array(n, 1, 1), random_array(n, 2, 1),
-                              random_array(n, 3, 1), random_array(n, 4, 1), random_array(n, 5, 1)},
-                   .n_arrays = 7,
+                              random_array(n, 3, 1), random_array(n, 4, 1), random_array(n, 5, 1),
+                              nan_array(n), random_array(n, 6, 1)},
+                   .n_arrays = 9,
                    .n_host = 2,
                    .host_tolerance = SUM_IN_DOUBLE,
                    .same_bits = true};
-        t.arrays[0].ulps = t.arrays[1].ulps = 0;
+        t.arrays[0].ulps = t.arrays[1].ulps = t.arrays[7].ulps = t.arrays[8].ulps = 0;
         compare_columns(&t, run_vectors, &n);
     }
 }

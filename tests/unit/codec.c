@@ -112,12 +112,12 @@ static void numbers_as_they_are_come_back_as_they_were(void **state)
     }
 }
 
-/* As many entries as a tile has: all come back. */
+/* All that a tile has: all come back. */
 static void the_largest_entries_of_whole_tiles_are_everything(void **state)
 {
-    const dn_codec_config configs[] = {{.tile_rows = 1, .tile_cols = 64, .k = 64},
-                                       {.cols = 1, .tile_rows = 16, .tile_cols = 64, .k = 16},
-                                       {.tile_rows = 1, .tile_cols = 70000, .k = 70000}};
+    const dn_codec_config configs[] = {{.tile_rows = 1, .tile_cols = 64, .share = 1},
+                                       {.cols = 1, .tile_rows = 16, .tile_cols = 64, .share = 1},
+                                       {.tile_rows = 1, .tile_cols = 70000, .share = 1}};
     for (size_t i = 0; i < N_SIZES; i++)
         for (size_t c = 0; c < 3; c++) {
             rig r = make_rig("topk", &configs[c], sizes[i]);
@@ -132,16 +132,16 @@ static void the_largest_entries_of_whole_tiles_are_everything(void **state)
 /* Tiles of a matrix 100 x 70: 2 x 2 of 64 x 64, 16-bit indices. */
 static void the_bytes_of_the_largest_entries_are_those_of_the_formula(void **state)
 {
-    const dn_codec_config config = {.cols = 70, .tile_rows = 64, .tile_cols = 64, .k = 32};
+    const dn_codec_config config = {.cols = 70, .tile_rows = 64, .tile_cols = 64, .share = 32. / 4096};
     rig r = make_rig("topk", &config, 7000);
     assert_int_equal(dn_codec_entries(r.codec, &r.config, 7000), 4 * 32);
     assert_int_equal(r.bytes, 4 * 32 * (2 + sizeof(dn_real)));
     free_rig(&r);
-    r = make_rig("topk", &(dn_codec_config){.tile_rows = 1, .tile_cols = 64, .k = 32},
-                 10); /* no more than there are */
-    assert_int_equal(dn_codec_entries(r.codec, &r.config, 10), 10);
+    r = make_rig("topk", &(dn_codec_config){.tile_rows = 1, .tile_cols = 64, .share = 0.5},
+                 11); /* a tile no larger than they are */
+    assert_int_equal(dn_codec_entries(r.codec, &r.config, 11), 6);
     free_rig(&r);
-    r = make_rig("topk", &(dn_codec_config){.tile_rows = 1, .tile_cols = 65536, .k = 3}, 100000);
+    r = make_rig("topk", &(dn_codec_config){.tile_rows = 1, .tile_cols = 65536, .share = 3. / 65536}, 100000);
     assert_int_equal(r.bytes, (2 * 3 * sizeof(uint32_t) + 7) / 8 * 8 + 2 * 3 * sizeof(dn_real));
     free_rig(&r);
 }
@@ -150,7 +150,7 @@ static void the_bytes_of_the_largest_entries_are_those_of_the_formula(void **sta
 static void ties_go_to_the_lower_index_and_zeros_nowhere(void **state)
 {
     enum { N = 12 };
-    rig r = make_rig("topk", &(dn_codec_config){.tile_rows = 1, .tile_cols = 6, .k = 3}, N);
+    rig r = make_rig("topk", &(dn_codec_config){.tile_rows = 1, .tile_cols = 6, .share = 0.5}, N);
     const dn_real x[N] = {1, -2, 1, 1, -1, 1, 0, 0, -3, 0, (dn_real)-0.0, 0};
     const dn_real right[N] = {1, -2, 1, 0, 0, 0, 0, 0, -3, 0, 0, 0};
     dn_real y[N] = {0}, counts[N] = {0};
@@ -171,7 +171,7 @@ static void ties_go_to_the_lower_index_and_zeros_nowhere(void **state)
 static void error_feedback_loses_nothing(void **state)
 {
     enum { N = 1000 };
-    rig r = make_rig("topk", &(dn_codec_config){.cols = 25, .tile_rows = 8, .tile_cols = 8, .k = 5}, N);
+    rig r = make_rig("topk", &(dn_codec_config){.cols = 25, .tile_rows = 8, .tile_cols = 8, .share = 5. / 64}, N);
     dn_real e[N] = {0}, before[N], sent[N];
     upload(&r, r.e, e);
     for (int step = 0; step < 20; step++) {
@@ -191,7 +191,7 @@ static void error_feedback_loses_nothing(void **state)
             assert_true(e[i] + sent[i] == sum && (e[i] == 0 || sent[i] == 0));
             moved += sent[i] != 0;
         }
-        assert_int_equal(moved, 5 * 4 * 5);
+        assert_int_equal(moved, 5 * (3 * 5 + 1)); /* the tiles of one column have their share of 5: 1 of 8 entries */
         free(x);
     }
     free_rig(&r);
@@ -214,9 +214,9 @@ static void any_dense_codec_writes_the_entries_of_any_sparse_one(void **state)
                                       .cols = 50,
                                       .tile_rows = 8,
                                       .tile_cols = 8,
-                                      .k = 16,
+                                      .k = N / 2,
                                       .tau = 1,
-                                      .share = 0.5,
+                                      .share = sparse[i][0] == 't' ? 0.25 : 0.5,
                                       .seed = 1,
                                       .draw = 7};
             rig r = make_rig(sparse[i], &config, N);
@@ -251,7 +251,7 @@ static void the_bytes_of_dense_codecs_are_those_of_the_formula(void **state)
 static void more_entries_than_a_message_has_room_for_wait(void **state)
 {
     enum { N = 100 };
-    rig r = make_rig("threshold", &(dn_codec_config){.tau = 0.5, .share = 0.25}, N);
+    rig r = make_rig("threshold", &(dn_codec_config){.tau = 0.5, .k = 25}, N);
     dn_real x[N], e[N] = {0}, all[N] = {0};
     for (int i = 0; i < N; i++)
         x[i] = (dn_real)(i % 2 ? 1 + i : 0.25); /* 50 reach tau, 25 find room */

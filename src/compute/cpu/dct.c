@@ -85,54 +85,55 @@ static size_t basis_elements(size_t n)
     return dn_blocks(n * n + 1 + 4 * n * (sizeof(double) / sizeof(dn_real)), 16) * 16;
 }
 
-/* What tiles of one tiling are multiplied with: those inside, and those at the edges. */
+/* What tiles of one tiling are multiplied with. */
 typedef struct transform {
-    dn_tiling tiling; /* with whole panels of runs for tiles */
-    bool left;        /* has a product from the left */
-    dn_real *left_of[2], *right_of[2], *rooms;
+    dn_tiling tiling;  /* with whole panels of runs for tiles */
+    size_t whole_cols; /* of the side whose tiles are whole */
+    bool inverse, left; /* has a product from the left */
+    dn_real *left_of, *right_of, *rooms;
 } transform;
 
 static bool prepare(dn_stream *s, const dn_tiling *tiling, bool inverse, transform *out)
 {
-    *out = (transform){.tiling = *tiling, .left = tiling->tile_rows > 1};
+    *out = (transform){.tiling = *tiling, .whole_cols = dn_whole_tiles(tiling).cols, .inverse = inverse,
+                       .left = tiling->tile_rows > 1};
     dn_tiling *t = &out->tiling;
     if (!out->left)
         t->tile_rows = dn_max(dn_min(t->rows, PANEL), 1);
     size_t left = out->left ? t->tile_rows : 1, right = t->tile_cols, room = t->tile_rows * t->tile_cols;
-    size_t one = 2 * (basis_elements(left) + basis_elements(right));
-    dn_real *at = dn_scratch(s, (one + (size_t)s->n_threads * room) * sizeof *at);
+    size_t bases = basis_elements(left) + basis_elements(right);
+    dn_real *at = dn_scratch(s, (bases + (size_t)s->n_threads * room) * sizeof *at);
     if (!at)
         return false;
-    for (int edge = 0; edge < 2; edge++) {
-        size_t rows = edge && t->rows % left ? t->rows % left : left;
-        size_t cols = edge && t->cols % right ? t->cols % right : right;
-        write_basis(out->left_of[edge] = at, rows, inverse);
-        at += basis_elements(left);
-        write_basis(out->right_of[edge] = at, cols, !inverse);
-        at += basis_elements(right);
-    }
-    out->rooms = at;
+    out->left_of = at;
+    out->right_of = at + basis_elements(left);
+    out->rooms = at + bases;
+    write_basis(out->left_of, left, inverse);
+    write_basis(out->right_of, right, !inverse);
     return true;
 }
 
-static void transform_tile(const transform *f, dn_real *y, const dn_real *x, size_t number, dn_real *room)
+/* Of what a tile lacks nothing is read, and nothing is written: so many rows and columns of the bases do. */
+static void transform_tile(const transform *f, dn_real *to, const dn_real *from, size_t number, dn_real *room)
 {
     const dn_tiling *t = &f->tiling;
-    dn_block tile = dn_tile(t, number);
-    size_t at = tile.row0 * t->cols + tile.col0;
-    matrix from = {(dn_real *)x + at, t->cols}, to = {y + at, t->cols}, half = {room, tile.cols};
-    matrix right = {f->right_of[tile.cols < t->tile_cols], tile.cols};
-    product(half, from, right, tile.rows, tile.cols, tile.cols);
+    dn_block of_x = dn_tile(t, number), of_y = of_x;
+    of_y.rows = f->left ? t->tile_rows : of_x.rows;
+    of_y.cols = t->tile_cols;
+    dn_block in = f->inverse ? of_y : of_x, out = f->inverse ? of_x : of_y;
+    size_t in_ld = f->inverse ? f->whole_cols : t->cols, out_ld = f->inverse ? t->cols : f->whole_cols;
+    matrix a = {(dn_real *)from + in.row0 * in_ld + in.col0, in_ld}, half = {room, out.cols},
+           c = {to + out.row0 * out_ld + out.col0, out_ld};
+    product(half, a, (matrix){f->right_of, t->tile_cols}, in.rows, out.cols, in.cols);
     if (f->left) {
-        matrix left = {f->left_of[tile.rows < t->tile_rows], tile.rows};
-        product(to, left, half, tile.rows, tile.cols, tile.rows);
+        product(c, (matrix){f->left_of, t->tile_rows}, half, out.rows, out.cols, in.rows);
         return;
     }
-    for (size_t i = 0; i < tile.rows; i++)
-        memcpy(to.at + i * to.ld, half.at + i * half.ld, tile.cols * sizeof *y);
+    for (size_t i = 0; i < out.rows; i++)
+        memcpy(c.at + i * c.ld, half.at + i * half.ld, out.cols * sizeof *to);
 }
 
-static void transform_all(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_tiling *tiling, bool inverse)
+static void transform_all(dn_stream *s, dn_buf *to, const dn_buf *from, const dn_tiling *tiling, bool inverse)
 {
     transform f;
     if (dn_tiles(tiling) == 0 || !prepare(s, tiling, inverse, &f))
@@ -142,7 +143,7 @@ static void transform_all(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_til
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n_tiles * room > DN_CPU_BLOCK)
     for (size_t part = 0; part < parts; part++)
         for (size_t i = n_tiles * part / parts; i < n_tiles * (part + 1) / parts; i++)
-            transform_tile(&f, dn_host(y), dn_host(x), i, f.rooms + part * room);
+            transform_tile(&f, dn_host(to), dn_host(from), i, f.rooms + part * room);
 }
 
 void DN_CPU(dct_forward)(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_tiling *tiling)
@@ -150,7 +151,7 @@ void DN_CPU(dct_forward)(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_tili
     transform_all(s, y, x, tiling, false);
 }
 
-void DN_CPU(dct_inverse)(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_tiling *tiling)
+void DN_CPU(dct_inverse)(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_tiling *tiling)
 {
-    transform_all(s, y, x, tiling, true);
+    transform_all(s, x, y, tiling, true);
 }

@@ -127,13 +127,13 @@ static size_t get_index(const unsigned char *indices, size_t bytes, size_t place
 }
 
 static void topk_tile(unsigned char *indices, dn_real *values, const dn_real *x, const dn_tiling *t,
-                      size_t number, size_t k, workspace r)
+                      size_t number, size_t k, double share, workspace r)
 {
     dn_block tile = dn_tile(t, number);
     size_t bytes = dn_index_bytes(t);
     x += tile.row0 * t->cols + tile.col0;
     load(r.all, x, t->cols, tile);
-    size_t taken = k > 0 ? select_largest(&r, tile.rows * tile.cols, k) : 0;
+    size_t n = tile.rows * tile.cols, taken = n > 0 ? select_largest(&r, n, dn_share_of(share, n)) : 0;
     for (size_t i = 0; i < taken; i++) {
         set_index(indices, bytes, number * k + i, r.index[i]);
         values[number * k + i] = x[r.index[i] / tile.cols * t->cols + r.index[i] % tile.cols];
@@ -145,9 +145,9 @@ static void topk_tile(unsigned char *indices, dn_real *values, const dn_real *x,
 }
 
 void DN_CPU(topk)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf *x, const dn_tiling *tiling,
-                  size_t k)
+                  double share)
 {
-    size_t tile = tiling->tile_rows * tiling->tile_cols, parts = (size_t)s->n_threads,
+    size_t tile = tiling->tile_rows * tiling->tile_cols, k = dn_share_of(share, tile), parts = (size_t)s->n_threads,
            n_tiles = dn_tiles(tiling);
     char *rooms = dn_scratch(s, parts * workspace_bytes(tile));
     if (!rooms)
@@ -155,7 +155,7 @@ void DN_CPU(topk)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf 
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n_tiles * tile > DN_CPU_BLOCK)
     for (size_t part = 0; part < parts; part++)
         for (size_t i = n_tiles * part / parts; i < n_tiles * (part + 1) / parts; i++)
-            topk_tile(dn_host_bytes(indices), dn_host(values), dn_host(x), tiling, i, k,
+            topk_tile(dn_host_bytes(indices), dn_host(values), dn_host(x), tiling, i, k, share,
                       workspace_at(rooms + part * workspace_bytes(tile), tile));
 }
 
@@ -219,6 +219,28 @@ void DN_CPU(take_above)(dn_stream *s, dn_bytes *indices, dn_buf *values, const d
         set_index(dn_host_bytes(indices), bytes, place, UINT32_MAX);
         dn_host(values)[place] = 0;
     }
+}
+
+static size_t split_block(dn_real *restrict q, dn_real *restrict x, size_t n, magnitude least)
+{
+    magnitude count = 0;
+    for (size_t i = 0; i < n; i++) {
+        dn_real own = x[i];
+        bool above = magnitude_of(own) >= least;
+        q[i] = above ? own : 0;
+        x[i] = above ? 0 : own;
+        count += above;
+    }
+    return count;
+}
+
+void DN_CPU(split_above)(dn_stream *s, uint64_t *host, dn_buf *q, dn_buf *x, size_t n, double tau)
+{
+    size_t count = 0;
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) reduction(+ : count) if (n > DN_CPU_BLOCK)
+    for (size_t at = 0; at < n; at += DN_CPU_BLOCK)
+        count += split_block(dn_host(q) + at, dn_host(x) + at, dn_min(n - at, DN_CPU_BLOCK), magnitude_of((dn_real)tau));
+    *host = count;
 }
 
 void DN_CPU(count_entries)(dn_stream *s, uint64_t *host, const dn_bytes *indices, const dn_tiling *tiling,

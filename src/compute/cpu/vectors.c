@@ -66,6 +66,15 @@ void DN_CPU(sum_squares)(dn_stream *s, double *host_out, const dn_buf *x, size_t
     DN_CPU(dot)(s, host_out, x, x, n);
 }
 
+void DN_CPU(sign)(dn_stream *s, dn_buf *y, const dn_buf *x, size_t n)
+{
+    dn_real *out = dn_host(y);
+    const dn_real *of = dn_host(x);
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
+    for (size_t i = 0; i < n; i++)
+        out[i] = (dn_real)((of[i] > 0) - (of[i] < 0));
+}
+
 void DN_CPU(clear_where_zero)(dn_stream *s, dn_buf *x, const dn_buf *u, size_t n)
 {
     dn_real *out = dn_host(x);

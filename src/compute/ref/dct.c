@@ -23,29 +23,38 @@ static double element(size_t n, size_t i, size_t j, bool inverse)
     return inverse ? basis(n, j, i) : basis(n, i, j);
 }
 
-static void transform(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_tiling *t, bool inverse)
+/* One of the two is a tile of y, which is whole; the other of x. */
+static void transform_tile(dn_real *to, dn_block into, size_t to_ld, const dn_real *from, dn_block of, size_t from_ld,
+                           const dn_tiling *t, bool inverse, double *half)
 {
+    for (size_t i = 0; i < of.rows; i++)
+        for (size_t j = 0; j < into.cols; j++) {
+            double sum = 0;
+            for (size_t l = 0; l < of.cols; l++)
+                sum += (double)from[(of.row0 + i) * from_ld + of.col0 + l] * element(t->tile_cols, j, l, inverse);
+            half[i * into.cols + j] = sum;
+        }
+    for (size_t i = 0; i < into.rows; i++)
+        for (size_t j = 0; j < into.cols; j++) {
+            double sum = 0;
+            for (size_t l = 0; l < of.rows; l++)
+                sum += element(t->tile_rows, i, l, inverse) * half[l * into.cols + j];
+            to[(into.row0 + i) * to_ld + into.col0 + j] = (dn_real)sum;
+        }
+}
+
+static void transform(dn_stream *s, dn_buf *to, const dn_buf *from, const dn_tiling *t, bool inverse)
+{
+    const dn_tiling whole = dn_whole_tiles(t);
     double *half = dn_scratch(s, t->tile_rows * t->tile_cols * sizeof *half);
     if (!half)
         return;
     for (size_t number = 0; number < dn_tiles(t); number++) {
-        dn_block tile = dn_tile(t, number);
-        const dn_real *from = dn_host(x) + tile.row0 * t->cols + tile.col0;
-        dn_real *to = dn_host(y) + tile.row0 * t->cols + tile.col0;
-        for (size_t i = 0; i < tile.rows; i++)
-            for (size_t j = 0; j < tile.cols; j++) {
-                double sum = 0;
-                for (size_t l = 0; l < tile.cols; l++)
-                    sum += (double)from[i * t->cols + l] * element(tile.cols, j, l, inverse);
-                half[i * tile.cols + j] = sum;
-            }
-        for (size_t i = 0; i < tile.rows; i++)
-            for (size_t j = 0; j < tile.cols; j++) {
-                double sum = 0;
-                for (size_t l = 0; l < tile.rows; l++)
-                    sum += element(tile.rows, i, l, inverse) * half[l * tile.cols + j];
-                to[i * t->cols + j] = (dn_real)sum;
-            }
+        dn_block of_x = dn_tile(t, number), of_y = dn_tile(&whole, number);
+        if (inverse)
+            transform_tile(dn_host(to), of_x, t->cols, dn_host(from), of_y, whole.cols, t, inverse, half);
+        else
+            transform_tile(dn_host(to), of_y, whole.cols, dn_host(from), of_x, t->cols, t, inverse, half);
     }
 }
 
@@ -54,7 +63,7 @@ void dn_ref_dct_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_tilin
     transform(s, y, x, tiling, false);
 }
 
-void dn_ref_dct_inverse(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_tiling *tiling)
+void dn_ref_dct_inverse(dn_stream *s, dn_buf *x, const dn_buf *y, const dn_tiling *tiling)
 {
-    transform(s, y, x, tiling, true);
+    transform(s, x, y, tiling, true);
 }

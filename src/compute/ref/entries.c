@@ -44,14 +44,15 @@ static size_t get_index(const dn_bytes *indices, const dn_tiling *t, size_t plac
 }
 
 void dn_ref_topk(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf *x, const dn_tiling *tiling,
-                 size_t k)
+                 double share)
 {
+    size_t k = dn_share_of(share, tiling->tile_rows * tiling->tile_cols);
     for (size_t i = 0; i < dn_tiles(tiling); i++) {
         dn_block tile = dn_tile(tiling, i);
-        size_t place = i * k;
+        size_t place = i * k, wanted = dn_share_of(share, tile.rows * tile.cols);
         for (size_t index = 0; index < tile.rows * tile.cols; index++) {
             double value = at(x, tiling, tile, index);
-            if (value != 0 && is_chosen(x, tiling, tile, index, k)) {
+            if (value != 0 && is_chosen(x, tiling, tile, index, wanted)) {
                 set_index(indices, tiling, place, index);
                 dn_host(values)[place++] = (dn_real)value;
             }
@@ -92,6 +93,18 @@ void dn_ref_take_above(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn
     for (; place < room; place++) {
         set_index(indices, &whole, place, SIZE_MAX);
         dn_host(values)[place] = 0;
+    }
+}
+
+void dn_ref_split_above(dn_stream *s, uint64_t *host, dn_buf *q, dn_buf *x, size_t n, double tau)
+{
+    *host = 0;
+    for (size_t i = 0; i < n; i++) {
+        dn_real *from = &dn_host(x)[i];
+        bool above = !(fabs((double)*from) < (double)(dn_real)tau);
+        dn_host(q)[i] = above ? *from : 0;
+        *from = above ? 0 : *from;
+        *host += above;
     }
 }
 

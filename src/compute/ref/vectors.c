@@ -71,6 +71,14 @@ void dn_ref_dot(dn_stream *s, double *host_out, const dn_buf *x, const dn_buf *y
         *host_out += (double)dn_host(x)[i] * (double)dn_host(y)[i];
 }
 
+void dn_ref_sign(dn_stream *s, dn_buf *y, const dn_buf *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dn_real own = dn_host(x)[i];
+        dn_host(y)[i] = (dn_real)((own > 0) - (own < 0));
+    }
+}
+
 void dn_ref_clear_where_zero(dn_stream *s, dn_buf *x, const dn_buf *u, size_t n)
 {
     for (size_t i = 0; i < n; i++)
