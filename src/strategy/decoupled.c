@@ -18,8 +18,8 @@ void dn_decoupled_momentum(const dn_strategy_context *c, const dn_strategy_param
 
 size_t dn_decoupled_scratch(int update, size_t rows, size_t cols)
 {
-    size_t polar_bytes = update == DN_UPDATE_MUON ? dn_ns_workspace_bytes(&polar, rows, cols, 1) : 0;
-    return dn_max(rows * cols, dn_size_add(polar_bytes, sizeof(dn_real) - 1) / sizeof(dn_real));
+    size_t bytes = update == DN_UPDATE_MUON ? dn_ns_workspace_bytes(&polar, rows, cols, 1) : 0;
+    return dn_size_add(bytes, sizeof(dn_real) - 1) / sizeof(dn_real);
 }
 
 void dn_decoupled_update(const dn_strategy_context *c, const dn_strategy_param *x, int update)
@@ -34,7 +34,8 @@ void dn_decoupled_update(const dn_strategy_context *c, const dn_strategy_param *
         size_t bytes = dn_decoupled_scratch(update, x->rows, x->cols) * sizeof(dn_real);
         (void)!dn_newton_schulz(c->stream, &polar, &u, &info, 1, x->rows, x->cols, c->scratch, bytes); /* stays with the stream */
         k->axpby(c->stream, x->weight, -x->lr, u, keep, x->n);
-    } else { /* the sign is Lion's without momentum */
-        k->lion(c->stream, x->weight, c->scratch, u, x->n, x->lr, 0, 0, x->weight_decay, false);
+    } else {
+        k->sign(c->stream, u, u, x->n);
+        k->axpby(c->stream, x->weight, -x->lr, u, keep, x->n);
     }
 }

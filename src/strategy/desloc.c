@@ -43,7 +43,7 @@ static bool is_second(const char *state)
     return strcmp(state, "v") == 0 || strcmp(state, "second") == 0;
 }
 
-static size_t two_blocks(const dn_strategy_config *config, size_t rows, size_t cols)
+static size_t two_blocks(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
 {
     (void)config;
     return 2 * rows * cols;

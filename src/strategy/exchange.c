@@ -62,7 +62,7 @@ dn_message dn_strategy_message(const dn_strategy_run *r, const dn_exchange_run *
 {
     const dn_strategy_param *x = &r->blocks[param];
     dn_message message = m->message;
-    message.n = e->row->length ? e->row->length(&r->config, x->rows, x->cols) : x->n;
+    message.n = e->row->length ? e->row->length(&r->config, x->param->kind, x->rows, x->cols) : x->n;
     message.from = r->parts.mesh->at[DN_DP];
     if (e->row->of != DN_OF_MESSAGE)
         message.numbers = e->row->of == DN_OF_GRAD ? x->grad : x->weight;

@@ -48,7 +48,7 @@ static void take_windows(const dn_exchange *e, const dn_strategy_config *config,
     uint64_t *lengths = dn_heap_on_host(dn_arena_take(heap, dn_size_mul(n_params * depth, sizeof *lengths)));
     for (size_t i = 0; i < n_params; i++) {
         dn_block most = dn_param_block(&params[i], size, first);
-        size_t n = e->length ? e->length(config, most.rows, most.cols) : most.rows * most.cols;
+        size_t n = e->length ? e->length(config, params[i].kind, most.rows, most.cols) : most.rows * most.cols;
         for (size_t k = i * depth; k < (i + 1) * depth; k++) {
             void *memory = dn_arena_take(heap, dn_size_mul(n, bytes ? 1 : sizeof(dn_real)));
             void *numbers = shown ? dn_arena_take(heap, dn_size_mul(n, sizeof(dn_real))) : NULL;
@@ -69,7 +69,7 @@ void dn_strategy_lay_out(const dn_strategy *strategy, const dn_strategy_config *
     take_states(strategy, config, params, n_params, size, heap, r);
     for (size_t i = 0; i < n_params && strategy->scratch; i++) {
         dn_block most = dn_param_block(&params[i], size, first);
-        scratch = dn_max(scratch, strategy->scratch(config, most.rows, most.cols));
+        scratch = dn_max(scratch, strategy->scratch(config, params[i].kind, most.rows, most.cols));
     }
     void *shown = dn_arena_take(heap, 4 * strategy->n_numbers * sizeof(dn_real));
     void *memory = dn_arena_take(heap, dn_size_mul(scratch, sizeof(dn_real)));

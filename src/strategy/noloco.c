@@ -12,7 +12,7 @@
 enum { SYNC_EVERY, OUTER_LR, OUTER_MOMENTUM };
 enum { ANCHOR, MOMENTUM };
 
-static size_t drift_and_anchor(const dn_strategy_config *config, size_t rows, size_t cols)
+static size_t drift_and_anchor(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
 {
     return 2 * rows * cols;
 }

@@ -35,12 +35,12 @@ static dn_block_shape shape_q(const dn_strategy_config *config, size_t rows, siz
     return (dn_block_shape){cols, dn_max(rank_of(config, rows, cols), 1)};
 }
 
-static size_t length_p(const dn_strategy_config *config, size_t rows, size_t cols)
+static size_t length_p(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
 {
     return rows * rank_of(config, rows, cols);
 }
 
-static size_t length_q(const dn_strategy_config *config, size_t rows, size_t cols)
+static size_t length_q(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
 {
     return cols * rank_of(config, rows, cols);
 }

@@ -64,9 +64,8 @@ static size_t next_rows(const choice *c, const dn_strategy_param *x, size_t *row
     return n;
 }
 
-static size_t all_rows(const dn_strategy_config *config, size_t rows, size_t cols)
+static size_t all_rows(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
 {
-    (void)config;
     return rows * cols;
 }
 
@@ -93,7 +92,7 @@ static void apply(const dn_strategy_context *c, const dn_strategy_param *x, cons
     dn_decoupled_update(c, x, c->config->options[UPDATE].choice);
 }
 
-static size_t scratch(const dn_strategy_config *config, size_t rows, size_t cols)
+static size_t scratch(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
 {
     return dn_decoupled_scratch(config->options[UPDATE].choice, rows, cols);
 }

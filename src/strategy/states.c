@@ -61,7 +61,7 @@ static dn_block_shape tile_of_message(const dn_strategy_run *r, const dn_exchang
 {
     const int first[DN_N_AXES] = {0};
     dn_block most = dn_param_block(p, r->parts.mesh->size, first);
-    return e->row->length ? (dn_block_shape){1, e->row->length(&r->config, most.rows, most.cols)} : (dn_block_shape){0};
+    return e->row->length ? (dn_block_shape){1, e->row->length(&r->config, p->kind, most.rows, most.cols)} : (dn_block_shape){0};
 }
 
 void dn_strategy_name_states(dn_strategy_run *r)

@@ -132,8 +132,8 @@ typedef struct dn_exchange {
     dn_traffic kind;
     /** Whether these settings use the exchange; NULL: always. */
     bool (*used)(const dn_strategy_config *config);
-    /** Numbers (bytes: DN_GATHER) of a message of a block, at most; NULL: rows * cols numbers. */
-    size_t (*length)(const dn_strategy_config *config, size_t rows, size_t cols);
+    /** Numbers (bytes: DN_GATHER) of a message of a block of a parameter of that kind, at most; NULL: rows * cols numbers. */
+    size_t (*length)(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols);
     bool varies; /* messages may be shorter */
     /** Steps from begin to end; NULL: 0. Messages in flight are in checkpoints as "<window>.<step>.<parameter>"; their
      * length does not vary. */
@@ -186,7 +186,7 @@ typedef struct dn_strategy {
      * naming the keys. */
     dn_status (*check)(const dn_strategy_config *config);
     /** Numbers of scratch that hooks need for a block; NULL: none. */
-    size_t (*scratch)(const dn_strategy_config *config, size_t rows, size_t cols);
+    size_t (*scratch)(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols);
     size_t n_numbers; /* of the context */
     /** Initializes states whose beginning is neither 0 nor the weights; those that are sharded hold this rank's share. */
     dn_status (*begin)(const dn_strategy_context *c, const dn_strategy_param *x);

@@ -56,7 +56,7 @@ static bool is_coded(const dn_strategy_config *config)
     return !is_plain(config);
 }
 
-static size_t coded_bytes(const dn_strategy_config *config, size_t rows, size_t cols)
+static size_t coded_bytes(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
 {
     return dn_codec_bytes(dn_option_codec(config->options[WIRE]), NULL, rows * cols);
 }

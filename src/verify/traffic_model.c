@@ -377,7 +377,7 @@ static void add_exchange(const dn_strategy_case *s, const dn_param *params, size
         size_t rows = dn_range_size(own.row), cols = dn_range_size(own.col);
         const dn_strategy_param x = {.param = &params[i], .index = i, .n_params = n_params, .rows = rows, .cols = cols,
                                      .n = rows * cols};
-        dn_strategy_sent last = {.sent = !e->due || e->due(&c, &x), .n = e->length ? e->length(s->config, rows, cols) : x.n};
+        dn_strategy_sent last = {.sent = !e->due || e->due(&c, &x), .n = e->length ? e->length(s->config, params[i].kind, rows, cols) : x.n};
         if (s->run && (e->n_probe || e->varies))
             last = dn_strategy_last(s->run, index, i);
         if (last.sent && e->of != DN_OF_STATES)

@@ -1,0 +1,132 @@
+/* Dynamic communication thresholding (Gupta et al., arXiv 2010.08899) of gradients: each replica sends what reaches its
+ * threshold, and keeps the rest for the next step. Of every parameter, e_i and tau_i replica i's own:
+ *
+ *     x = g_i + e_i;  every threshold_every steps tau_i = the threshold_quantile of |x|
+ *     q_i = x where |x| >= tau_i;  e_i = x - q_i;  the rule steps on the mean of q_i
+ *
+ * This project's choices: the quantile is element floor(eta n) of |x| in rising order, and 0 instead of the least; the
+ * threshold is also taken anew in the step after one in which the replicas' mean number of entries left a quarter to four
+ * times what the quantile expects; all of a parameter is that of a rank's block, so that results depend on how fs and tp cut
+ * it. Where entries with their indices are longer than all numbers, these are sent, 0 where nothing is.
+ */
+#include "base/fail.h"
+#include "compute/kernels.h"
+#include "strategy/strategy.h"
+
+#include <math.h>
+
+extern const dn_codec dn_codec_threshold, dn_codec_f32;
+
+enum { EVERY, QUANTILE };
+enum { RESIDUAL, TAU, SENT };
+
+static const dn_key every = DN_STRATEGY_INT("threshold_every", 1, 1e12, "steps from one threshold to the next");
+static const dn_key quantile = DN_STRATEGY_REAL("threshold_quantile", 0, 1, "part of a gradient that is below the threshold");
+
+/* sent: entries in the step before, in the replicas' mean; 0 before the first. */
+static bool is_due(const dn_strategy_context *c, double expected, double sent)
+{
+    return c->step % (uint64_t)c->config->options[EVERY].whole == 0 || !(expected <= 4 * sent && sent <= 4 * expected);
+}
+
+static dn_status find_threshold(const dn_strategy_context *c, const dn_strategy_param *x, double *tau)
+{
+    dn_real known, sent;
+    size_t below = dn_min((size_t)floor(c->config->options[QUANTILE].real * (double)x->n), x->n - 1);
+    dn_download(c->stream, &known, x->states[TAU], 1);
+    dn_download(c->stream, &sent, x->states[SENT], 1);
+    DN_TRY(dn_stream_sync(c->stream));
+    *tau = (double)known;
+    if (!is_due(c, (double)(x->n - below), (double)sent))
+        return DN_OK;
+    *tau = 0;
+    if (below > 0)
+        c->stream->kernels->kth_magnitude(c->stream, tau, x->states[RESIDUAL], x->n, x->n - below);
+    DN_TRY(dn_stream_sync(c->stream));
+    c->stream->kernels->fill(c->stream, x->states[TAU], 1, *tau);
+    return DN_OK;
+}
+
+static size_t all_bytes(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
+{
+    return dn_codec_bytes(&dn_codec_f32, NULL, rows * cols);
+}
+
+/* Places in fours: then the parts of a message have no gaps, and its length says how many there are. */
+static dn_codec_config places_for(size_t entries)
+{
+    return (dn_codec_config){.values = &dn_codec_f32, .k = (entries + 3) / 4 * 4};
+}
+
+static dn_status encode(const dn_strategy_context *c, const dn_strategy_param *x, dn_message *message)
+{
+    double tau;
+    uint64_t count;
+    if (x->n == 0)
+        return DN_OK;
+    c->stream->kernels->axpby(c->stream, x->states[RESIDUAL], 1, x->grad, 1, x->n);
+    DN_TRY(find_threshold(c, x, &tau));
+    c->stream->kernels->split_above(c->stream, &count, x->grad, x->states[RESIDUAL], x->n, tau);
+    DN_TRY(dn_stream_sync(c->stream));
+    c->stream->kernels->fill(c->stream, x->states[SENT], 1, (double)count);
+    const dn_codec_config config = places_for(count);
+    size_t bytes = dn_codec_bytes(&dn_codec_threshold, &config, x->n);
+    bool in_full = bytes >= message->n;
+    message->n = in_full ? message->n : bytes;
+    dn_codec_encode(c->stream, in_full ? &dn_codec_f32 : &dn_codec_threshold, &config, message->bytes, x->grad, x->n, c->scratch);
+    return DN_OK;
+}
+
+static void decode(const dn_strategy_context *c, const dn_strategy_param *x, const dn_message *message)
+{
+    bool in_full = message->n == all_bytes(c->config, x->param->kind, x->rows, x->cols);
+    size_t each = dn_codec_threshold.index_bytes(NULL, x->n, 1) + sizeof(dn_real);
+    const dn_codec_config config = places_for(message->n / each);
+    if (message->from == 0)
+        c->stream->kernels->fill(c->stream, x->grad, x->n, 0);
+    dn_codec_decode_add(c->stream, in_full ? &dn_codec_f32 : &dn_codec_threshold, &config, x->grad, 1. / c->n_replicas,
+                        message->bytes, x->n, c->scratch);
+}
+
+static size_t one_number(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
+{
+    return 1;
+}
+
+static dn_block_shape one_of_block(const dn_strategy_config *config, size_t rows, size_t cols)
+{
+    return (dn_block_shape){1, 1};
+}
+
+static dn_status encode_count(const dn_strategy_context *c, const dn_strategy_param *x, dn_message *message)
+{
+    c->stream->kernels->copy(c->stream, message->numbers, x->states[SENT], 1);
+    return DN_OK;
+}
+
+static void keep_count(const dn_strategy_context *c, const dn_strategy_param *x, const dn_buf *mean)
+{
+    c->stream->kernels->copy(c->stream, x->states[SENT], mean, 1);
+}
+
+static size_t scratch(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
+{
+    return rows * cols;
+}
+
+static const dn_exchange entries = {.pattern = DN_GATHER, .kind = DN_TRAFFIC_GRADIENT, .length = all_bytes, .varies = true,
+                                    .encode = encode, .decode = decode};
+static const dn_exchange counts = {.kind = DN_TRAFFIC_PROBE, .length = one_number, .encode = encode_count, .apply = keep_count};
+
+const dn_strategy dn_strategy_dynthresh = {
+    .name = "dynthresh",
+    .help = "entries of gradients that reach a threshold are averaged in every step; the rest is kept for the next",
+    .family = DN_BEFORE_RULE,
+    .lossless = "threshold_quantile=0 optimizer=sgd scalar_opt=sgd clip_grad_norm=0",
+    .options = {[EVERY] = {&every, "1000"}, [QUANTILE] = {&quantile, "0.99"}},
+    .states = {[RESIDUAL] = {.name = "dynthresh.residual", .residence = DN_PER_REPLICA},
+               [TAU] = {.name = "dynthresh.threshold", .residence = DN_PER_REPLICA, .shape = one_of_block},
+               [SENT] = {.name = "dynthresh.sent", .residence = DN_REPLICATED, .shape = one_of_block}},
+    .exchanges = {&entries, &counts},
+    .scratch = scratch,
+};
