@@ -13,37 +13,32 @@
 #include "compute/kernels.h"
 #include "strategy/strategy.h"
 
-#include <math.h>
-
 extern const dn_codec dn_codec_threshold, dn_codec_f32;
 
 enum { EVERY, QUANTILE };
-enum { RESIDUAL, TAU, SENT };
+enum { RESIDUAL, KNOWN };
+enum { TAU, SENT }; /* in KNOWN: the threshold; entries of the step before, in the replicas' mean, 0 before the first */
 
 static const dn_key every = DN_STRATEGY_INT("threshold_every", 1, 1e12, "steps from one threshold to the next");
 static const dn_key quantile = DN_STRATEGY_REAL("threshold_quantile", 0, 1, "part of a gradient that is below the threshold");
 
-/* sent: entries in the step before, in the replicas' mean; 0 before the first. */
-static bool is_due(const dn_strategy_context *c, double expected, double sent)
-{
-    return c->step % (uint64_t)c->config->options[EVERY].whole == 0 || !(expected <= 4 * sent && sent <= 4 * expected);
-}
-
 static dn_status find_threshold(const dn_strategy_context *c, const dn_strategy_param *x, double *tau)
 {
-    dn_real known, sent;
-    size_t below = dn_min((size_t)floor(c->config->options[QUANTILE].real * (double)x->n), x->n - 1);
-    dn_download(c->stream, &known, x->states[TAU], 1);
-    dn_download(c->stream, &sent, x->states[SENT], 1);
+    const dn_option_value *o = c->config->options;
+    dn_real known[2];
+    size_t below = dn_min((size_t)(o[QUANTILE].real * (double)x->n), x->n - 1);
+    double expected = (double)(x->n - below);
+    dn_download(c->stream, known, x->states[KNOWN], 2);
     DN_TRY(dn_stream_sync(c->stream));
-    *tau = (double)known;
-    if (!is_due(c, (double)(x->n - below), (double)sent))
+    double sent = (double)known[SENT];
+    *tau = (double)known[TAU];
+    if (c->step % (uint64_t)o[EVERY].whole > 0 && expected <= 4 * sent && sent <= 4 * expected)
         return DN_OK;
     *tau = 0;
     if (below > 0)
         c->stream->kernels->kth_magnitude(c->stream, tau, x->states[RESIDUAL], x->n, x->n - below);
     DN_TRY(dn_stream_sync(c->stream));
-    c->stream->kernels->fill(c->stream, x->states[TAU], 1, *tau);
+    c->stream->kernels->fill(c->stream, dn_at(x->states[KNOWN], TAU), 1, *tau);
     return DN_OK;
 }
 
@@ -62,17 +57,15 @@ static dn_status encode(const dn_strategy_context *c, const dn_strategy_param *x
 {
     double tau;
     uint64_t count;
-    if (x->n == 0)
-        return DN_OK;
     c->stream->kernels->axpby(c->stream, x->states[RESIDUAL], 1, x->grad, 1, x->n);
     DN_TRY(find_threshold(c, x, &tau));
     c->stream->kernels->split_above(c->stream, &count, x->grad, x->states[RESIDUAL], x->n, tau);
     DN_TRY(dn_stream_sync(c->stream));
-    c->stream->kernels->fill(c->stream, x->states[SENT], 1, (double)count);
+    c->stream->kernels->fill(c->stream, dn_at(x->states[KNOWN], SENT), 1, (double)count);
     const dn_codec_config config = places_for(count);
     size_t bytes = dn_codec_bytes(&dn_codec_threshold, &config, x->n);
     bool in_full = bytes >= message->n;
-    message->n = in_full ? message->n : bytes;
+    message->n = dn_min(message->n, bytes);
     dn_codec_encode(c->stream, in_full ? &dn_codec_f32 : &dn_codec_threshold, &config, message->bytes, x->grad, x->n, c->scratch);
     return DN_OK;
 }
@@ -88,30 +81,30 @@ static void decode(const dn_strategy_context *c, const dn_strategy_param *x, con
                         message->bytes, x->n, c->scratch);
 }
 
+static size_t all_numbers(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
+{
+    return rows * cols;
+}
+
 static size_t one_number(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
 {
     return 1;
 }
 
-static dn_block_shape one_of_block(const dn_strategy_config *config, size_t rows, size_t cols)
+static dn_block_shape two_numbers(const dn_strategy_config *config, size_t rows, size_t cols)
 {
-    return (dn_block_shape){1, 1};
+    return (dn_block_shape){1, 2};
 }
 
 static dn_status encode_count(const dn_strategy_context *c, const dn_strategy_param *x, dn_message *message)
 {
-    c->stream->kernels->copy(c->stream, message->numbers, x->states[SENT], 1);
+    c->stream->kernels->copy(c->stream, message->numbers, dn_at(x->states[KNOWN], SENT), 1);
     return DN_OK;
 }
 
 static void keep_count(const dn_strategy_context *c, const dn_strategy_param *x, const dn_buf *mean)
 {
-    c->stream->kernels->copy(c->stream, x->states[SENT], mean, 1);
-}
-
-static size_t scratch(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)
-{
-    return rows * cols;
+    c->stream->kernels->copy(c->stream, dn_at(x->states[KNOWN], SENT), mean, 1);
 }
 
 static const dn_exchange entries = {.pattern = DN_GATHER, .kind = DN_TRAFFIC_GRADIENT, .length = all_bytes, .varies = true,
@@ -125,8 +118,7 @@ const dn_strategy dn_strategy_dynthresh = {
     .lossless = "threshold_quantile=0 optimizer=sgd scalar_opt=sgd clip_grad_norm=0",
     .options = {[EVERY] = {&every, "1000"}, [QUANTILE] = {&quantile, "0.99"}},
     .states = {[RESIDUAL] = {.name = "dynthresh.residual", .residence = DN_PER_REPLICA},
-               [TAU] = {.name = "dynthresh.threshold", .residence = DN_PER_REPLICA, .shape = one_of_block},
-               [SENT] = {.name = "dynthresh.sent", .residence = DN_REPLICATED, .shape = one_of_block}},
+               [KNOWN] = {.name = "dynthresh.threshold", .residence = DN_PER_REPLICA, .shape = two_numbers}},
     .exchanges = {&entries, &counts},
-    .scratch = scratch,
+    .scratch = all_numbers,
 };

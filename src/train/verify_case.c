@@ -29,7 +29,7 @@ typedef struct trial {
     dn_real *copy; /* private: the largest block of a tensor */
     dn_buf *wide;  /* of the device, as large: a state of bfloat16 */
     size_t wide_bytes;
-    dn_plant_tensor *planted;             /* for planted bugs: weights, then states Q of Dion */
+    dn_plant_tensor *planted;             /* for planted bugs: weights, states Q of Dion, residuals */
     dn_comm_stats stats[DN_ALL_AXES + 1]; /* of the first step, by the communicator's axes */
     dn_traffic_model model;               /* of that step, computed before it, as ranks may change */
 } trial;
@@ -477,10 +477,25 @@ static dn_status open_copy(trial *t)
     return t->copy ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a copy of %zu numbers", room);
 }
 
+/* States behind what is planted already: of Dion Q, of a strategy what each replica has of its own. */
+static dn_plant_list list_states(trial *t, dn_plant_tensor *to, bool residuals)
+{
+    size_t n = 0, of_optimizer = dn_optimizer_n_states(t->instance.optimizer);
+    for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
+        const dn_tensor *state = dn_instance_state(&t->instance, i);
+        dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
+        size_t bytes = shard.block.rows * shard.block.cols * dn_type_bytes(state->type);
+        bool is_q = strcmp(kind_of_state(state->name), "Q") == 0, is_residual = i >= of_optimizer && state->per_replica;
+        if (residuals ? is_residual : is_q)
+            to[n++] = (dn_plant_tensor){shard.data, bytes, state->rows, state->cols};
+    }
+    return (dn_plant_list){to, n};
+}
+
 static dn_status plant(trial *t)
 {
-    size_t n_weights = t->plan.n_params, n_states = dn_instance_n_states(&t->instance), n = n_weights;
-    t->planted = calloc(n_weights + n_states, sizeof *t->planted);
+    size_t n_weights = t->plan.n_params, n_states = dn_instance_n_states(&t->instance);
+    t->planted = calloc(n_weights + 2 * n_states, sizeof *t->planted);
     if (!t->planted)
         return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", n_weights + n_states);
     for (size_t i = 0; i < n_weights; i++) {
@@ -488,14 +503,10 @@ static dn_status plant(trial *t)
         t->planted[i] = (dn_plant_tensor){p->weight, dn_param_size(p) * sizeof(dn_real),
                                           p->tensor.rows / dn_max(p->n_views, 1), p->tensor.cols};
     }
-    for (size_t i = 0; i < n_states; i++) {
-        const dn_tensor *state = dn_instance_state(&t->instance, i);
-        dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
-        size_t bytes = shard.block.rows * shard.block.cols * dn_type_bytes(state->type);
-        if (strcmp(kind_of_state(state->name), "Q") == 0)
-            t->planted[n++] = (dn_plant_tensor){shard.data, bytes, state->rows, state->cols};
-    }
-    dn_plant_kernels(t->v, t->instance.stream, t->planted, n_weights, t->planted + n_weights, n - n_weights);
+    const dn_plant_memory memory = {.weights = {t->planted, n_weights},
+                                    .bases = list_states(t, t->planted + n_weights, false),
+                                    .residuals = list_states(t, t->planted + n_weights + n_states, true)};
+    dn_plant_kernels(t->v, t->instance.stream, &memory);
     return DN_OK;
 }
 

@@ -32,6 +32,9 @@ static const struct {
     [DN_BUG_UNCOUNTED_BYTES] = {"uncounted-bytes", "one exchange is missing in the statistics"},
     [DN_BUG_WRONG_PAIR] = {"wrong-pair", "of a pair of replicas each takes its own message for the other's"},
     [DN_BUG_UNCOUNTED_PROBE] = {"uncounted-probe", "the numbers by which replicas decide are missing in the statistics"},
+    [DN_BUG_SKIP_FEEDBACK] = {"skip-feedback", "what a replica has not sent is forgotten"},
+    [DN_BUG_OWN_NOT_SUBTRACTED] = {"own-not-subtracted", "what a replica has sent it goes on to owe"},
+    [DN_BUG_MEAN_FOR_SENDERS] = {"mean-for-senders", "a mean over those that sent is taken over all replicas"},
 };
 
 static _Atomic int chosen = DN_BUG_NONE;
@@ -104,17 +107,13 @@ bool dn_planted(const dn_verify *v, dn_bug bug)
     return v->plant.bug == bug;
 }
 
-void dn_plant_kernels(dn_verify *v, dn_stream *stream, const dn_plant_tensor *weights, size_t n_weights,
-                      const dn_plant_tensor *bases, size_t n_bases)
+void dn_plant_kernels(dn_verify *v, dn_stream *stream, const dn_plant_memory *memory)
 {
     dn_plant *plant = &v->plant;
     if (plant->bug == DN_BUG_NONE)
         return;
     plant->stream = stream;
-    plant->weights = weights;
-    plant->n_weights = n_weights;
-    plant->bases = bases;
-    plant->n_bases = n_bases;
+    plant->memory = *memory;
     plant->kernels = (dn_planted_kernels){.table = *stream->kernels, .real = stream->kernels, .plant = plant};
     dn_plant_in_kernels(plant->bug, &plant->kernels.table);
     stream->kernels = &plant->kernels.table;

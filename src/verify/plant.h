@@ -34,6 +34,9 @@ typedef enum dn_bug {
     DN_BUG_UNCOUNTED_BYTES,
     DN_BUG_WRONG_PAIR,
     DN_BUG_UNCOUNTED_PROBE,
+    DN_BUG_SKIP_FEEDBACK,
+    DN_BUG_OWN_NOT_SUBTRACTED,
+    DN_BUG_MEAN_FOR_SENDERS,
     DN_N_BUGS
 } dn_bug;
 
@@ -43,6 +46,17 @@ typedef struct dn_plant_tensor {
     size_t bytes;
     size_t rows, cols;
 } dn_plant_tensor;
+
+typedef struct dn_plant_list {
+    const dn_plant_tensor *tensors;
+    size_t n;
+} dn_plant_list;
+
+/* weights: the parameters; bases: the states Q of Dion; residuals: states of strategies that each replica has of its own:
+ * what it has not sent. */
+typedef struct dn_plant_memory {
+    dn_plant_list weights, bases, residuals;
+} dn_plant_memory;
 
 typedef struct dn_plant dn_plant;
 
@@ -77,8 +91,7 @@ struct dn_plant {
     dn_planted_comm comms[DN_ALL_AXES + 1];
     dn_planted_kernels kernels;
     dn_stream *stream; /* NULL: no kernels replaced */
-    const dn_plant_tensor *weights, *bases;
-    size_t n_weights, n_bases;
+    dn_plant_memory memory;
     int n_skipped;       /* all-reduces of activations skipped */
     dn_fetched *fetched; /* owned */
 };
@@ -95,10 +108,8 @@ void dn_plant_end(dn_plant *plant);
 /** Whether the operation has to apply this bug itself. */
 bool dn_planted(const dn_verify *v, dn_bug bug);
 
-/** Plants the bug in the kernels of a stream, too, until the operation returns. weights: the parameters;
- * bases: the states Q of Dion; borrowed. */
-void dn_plant_kernels(dn_verify *v, dn_stream *stream, const dn_plant_tensor *weights, size_t n_weights,
-                      const dn_plant_tensor *bases, size_t n_bases);
+/** Plants the bug in the kernels of a stream, too, until the operation returns. The lists of memory are borrowed. */
+void dn_plant_kernels(dn_verify *v, dn_stream *stream, const dn_plant_memory *memory);
 
 /** The block that an operation shows; with DN_BUG_EVEN_PARTS its place if all shards were as long as this
  * rank's. */

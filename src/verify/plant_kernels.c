@@ -12,12 +12,12 @@ static const dn_planted_kernels *planted(const dn_stream *s)
     return (const dn_planted_kernels *)s->kernels;
 }
 
-static const dn_plant_tensor *find(const dn_plant_tensor *tensors, size_t n, const void *at)
+static const dn_plant_tensor *find(const dn_plant_list *list, const void *at)
 {
-    for (size_t i = 0; i < n; i++) {
-        const char *first = tensors[i].data;
-        if ((const char *)at >= first && (const char *)at < first + tensors[i].bytes)
-            return &tensors[i];
+    for (size_t i = 0; i < list->n; i++) {
+        const char *first = list->tensors[i].data;
+        if ((const char *)at >= first && (const char *)at < first + list->tensors[i].bytes)
+            return &list->tensors[i];
     }
     return NULL;
 }
@@ -64,7 +64,7 @@ static void add_factors_undivided(dn_stream *s, const dn_product *products, size
 /* An update's sqrt(rows/cols) is taken of the part that is updated. */
 static bool scale_by_own_shape(const dn_plant *plant, dn_product *product)
 {
-    const dn_plant_tensor *whole = find(plant->weights, plant->n_weights, product->c);
+    const dn_plant_tensor *whole = find(&plant->memory.weights, product->c);
     if (whole && product->m > 0 && product->n > 0)
         product->alpha *=
             sqrt((double)product->m / (double)product->n * (double)whole->cols / (double)whole->rows);
@@ -125,7 +125,7 @@ static bool stays_old(const dn_stream *s, const void *at)
 {
     const dn_plant *plant = planted(s)->plant;
     const dn_comm *all = plant->mesh->all;
-    return dn_comm_rank(all) == dn_comm_size(all) - 1 && find(plant->bases, plant->n_bases, at);
+    return dn_comm_rank(all) == dn_comm_size(all) - 1 && find(&plant->memory.bases, at);
 }
 
 static void copy_but_to_q(dn_stream *s, dn_buf *y, const dn_buf *x, size_t n)
@@ -223,6 +223,48 @@ static void join_one_off(dn_stream *s, double *host_loss, dn_buf *logits, const 
     finish(s);
 }
 
+/* ---- what replicas owe ---- */
+
+static bool is_owed(const dn_stream *s, const void *at)
+{
+    return find(&planted(s)->plant->memory.residuals, at);
+}
+
+/* Something new is added to what is owed, or that to something: it counts nothing. */
+static void forget_what_is_owed(dn_stream *s, dn_buf *y, double a, const dn_buf *x, double b, size_t n)
+{
+    planted(s)->real->axpby(s, y, is_owed(s, x) ? 0 : a, x, a > 0 && is_owed(s, y) ? 0 : b, n);
+}
+
+static void owe_what_is_taken(dn_stream *s, dn_buf *y, double a, const dn_buf *x, double b, size_t n)
+{
+    if (a > 0 || !is_owed(s, y))
+        planted(s)->real->axpby(s, y, a, x, b, n);
+}
+
+static void owe_entries(dn_stream *s, dn_buf *y, double a, const dn_bytes *indices, const dn_buf *values,
+                        const dn_tiling *tiling, size_t k)
+{
+    if (!is_owed(s, y))
+        planted(s)->real->add_entries(s, y, a, indices, values, tiling, k);
+}
+
+static void owe_rows(dn_stream *s, dn_buf *out, dn_buf *x, const int32_t *host_ids, size_t k, size_t cols, double keep)
+{
+    planted(s)->real->take_rows(s, out, x, host_ids, k, cols, is_owed(s, x) ? 1 : keep);
+}
+
+static void owe_what_is_above(dn_stream *s, uint64_t *host, dn_buf *q, dn_buf *x, size_t n, double tau)
+{
+    planted(s)->real->split_above(s, host, q, x, n, tau);
+    planted(s)->real->axpby(s, x, 1, q, 1, n);
+}
+
+static void divide_by_all(dn_stream *s, dn_buf *x, const dn_buf *counts, size_t n)
+{
+    planted(s)->real->scale(s, x, 1. / planted(s)->plant->mesh->size[DN_DP], x, n);
+}
+
 void dn_plant_in_kernels(dn_bug bug, dn_kernels *table)
 {
     switch (bug) {
@@ -255,6 +297,18 @@ void dn_plant_in_kernels(dn_bug bug, dn_kernels *table)
         table->copy_rows = copy_rows_one_off;
         table->cross_entropy_part = cross_entropy_one_off;
         table->cross_entropy_join = join_one_off;
+        break;
+    case DN_BUG_SKIP_FEEDBACK:
+        table->axpby = forget_what_is_owed;
+        break;
+    case DN_BUG_OWN_NOT_SUBTRACTED:
+        table->axpby = owe_what_is_taken;
+        table->add_entries = owe_entries;
+        table->take_rows = owe_rows;
+        table->split_above = owe_what_is_above;
+        break;
+    case DN_BUG_MEAN_FOR_SENDERS:
+        table->divide_counts = divide_by_all;
         break;
     default:
         break;

@@ -14,6 +14,7 @@
 #include "support/device.h"
 #include "support/ranks.h"
 #include "support/tests.h"
+#include "verify/inside.h"
 
 #include "base/fail.h"
 
@@ -30,6 +31,7 @@ typedef struct oracle_case {
     const char *rule;
     dn_strategy_config config;
     strategies_case vectors;
+    dn_bug bug;
 } oracle_case;
 
 /* Settings of the vectors as the product's. False where it has none of some. */
@@ -64,6 +66,8 @@ typedef struct replica {
     dn_optim_config config;
     dn_optimizer *optimizer;
     dn_strategy_run *strategy;
+    dn_plant_tensor owed[N_PARAMS * DN_STRATEGY_STATES_MAX];
+    dn_verify planted; /* a bug */
 } replica;
 
 static dn_optim_config optimizer_config(const oracle_case *c)
@@ -81,6 +85,19 @@ static dn_optim_config optimizer_config(const oracle_case *c)
                               .beta2 = 0.95};
     config.groups[DN_PARAM_MATRIX].weight_decay = 0.1;
     return config;
+}
+
+static void plant(replica *r, dn_bug bug)
+{
+    dn_plant_memory memory = {.residuals.tensors = r->owed};
+    for (size_t i = 0; i < dn_strategy_n_states(r->strategy); i++) {
+        dn_shard own = dn_strategy_state_shard(r->strategy, i, dn_comm_rank(r->mesh->all));
+        if (dn_strategy_state(r->strategy, i)->per_replica)
+            r->owed[memory.residuals.n++] =
+                (dn_plant_tensor){own.data, own.block.rows * own.block.cols * sizeof(dn_real), own.block.rows, own.block.cols};
+    }
+    dn_plant_begin(&r->planted.plant, bug, r->mesh);
+    dn_plant_kernels(&r->planted, r->stream, &memory);
 }
 
 static dn_status open_replica(replica *r, const oracle_case *c, dn_comm *comm)
@@ -106,11 +123,14 @@ static dn_status open_replica(replica *r, const oracle_case *c, dn_comm *comm)
     DN_TRY(dn_optimizer_create(&r->config, r->params, dn_strategy_n_stepped(c->strategy, N_PARAMS), r->stream, &r->own,
                                &r->optimizer));
     const dn_strategy_parts parts = {&r->config, r->params, N_PARAMS, r->stream, r->mesh, r->optimizer};
-    return dn_strategy_open(c->strategy, &c->config, &parts, &r->strategy);
+    DN_TRY(dn_strategy_open(c->strategy, &c->config, &parts, &r->strategy));
+    plant(r, c->bug);
+    return DN_OK;
 }
 
 static void close_replica(replica *r)
 {
+    dn_plant_end(&r->planted.plant);
     dn_strategy_close(&r->strategy);
     dn_optimizer_destroy(&r->optimizer);
     dn_mesh_destroy(&r->mesh);
@@ -242,6 +262,49 @@ static void replicas_step_as_the_published_rules_say(void **state)
     assert_above(n, 0);
 }
 
+/* ---- planted bugs ---- */
+
+/* Weights that are wrong are wrong on all: each says whether its own are, and none of what it expected. */
+static int bug_is_seen(dn_comm *comm, void *argument)
+{
+    const oracle_case *c = argument;
+    double *w = calloc(SIZE, sizeof *w);
+    strategies_deviation d = {0};
+    replica r;
+    RANKS_CHECK(open_replica(&r, c, comm) == DN_OK);
+    strategies_start(w);
+    set(&r, false, w);
+    free(w);
+    RANKS_CHECK(dn_strategy_begin(r.strategy) == DN_OK);
+    (void)strategies_follow(&c->vectors, dn_comm_rank(comm), 1, bound, engine_step, &r, &d);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    close_replica(&r);
+    return !d.found;
+}
+
+static void bugs_of_what_replicas_send_and_keep_are_noticed(void **state)
+{
+    (void)state;
+    static const struct {
+        dn_bug bug;
+        const char *strategy;
+    } places[] = {{DN_BUG_SKIP_FEEDBACK, "sparseloco"},      {DN_BUG_SKIP_FEEDBACK, "demo"},
+                  {DN_BUG_SKIP_FEEDBACK, "dynthresh"},       {DN_BUG_SKIP_FEEDBACK, "replicators"},
+                  {DN_BUG_SKIP_FEEDBACK, "powersgd"},        {DN_BUG_OWN_NOT_SUBTRACTED, "sparseloco"},
+                  {DN_BUG_OWN_NOT_SUBTRACTED, "demo"},       {DN_BUG_OWN_NOT_SUBTRACTED, "dynthresh"},
+                  {DN_BUG_OWN_NOT_SUBTRACTED, "replicators"}, {DN_BUG_OWN_NOT_SUBTRACTED, "powersgd"},
+                  {DN_BUG_MEAN_FOR_SENDERS, "sparseloco"}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        oracle_case c = {.strategy = dn_strategy_find(places[i].strategy), .bug = places[i].bug};
+        FILE *file = strategies_open(places[i].strategy);
+        assert_true(file && strategies_next(file, &c.vectors) && read_config(&c));
+        fclose(file);
+        ranks_spec spec = {.kind = AS_THREADS, .n_ranks = N, .arena_bytes = (size_t)1 << 24};
+        if (ranks_run(&spec, bug_is_seen, &c, NULL) != 0)
+            fail_msg("%s in %s is not noticed", dn_bug_name(places[i].bug), places[i].strategy);
+    }
+}
+
 /* ---- a gradient that is not finite ---- */
 
 /* On one replica: no replica steps, and all say the same. */
@@ -287,6 +350,7 @@ TESTS(strategies)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replicas_step_as_the_published_rules_say),
+        cmocka_unit_test(bugs_of_what_replicas_send_and_keep_are_noticed),
         cmocka_unit_test(a_gradient_that_is_not_finite_on_one_replica_skips_the_step_on_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

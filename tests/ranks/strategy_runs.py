@@ -97,7 +97,9 @@ def stopped_with_messages_in_flight_and_states_of_all_kinds_a_run_goes_on_bit_fo
             {"strategy": "fda", "variance_threshold": 0.5, "optimizer": "sgd", "lr": 0.1},
             {"strategy": "noloco", "sync_every": 3, "optimizer": "sgd"},
             {"strategy": "desloc", "sync_every": 2, "optimizer": "adamw", "lr": 0.002},
-            {"strategy": "replicators", "lr": 0.002}]
+            {"strategy": "replicators", "lr": 0.002}, {"strategy": "demo", "wire": "sign", "lr": 0.002},
+            {"strategy": "dynthresh", "threshold_quantile": 0.9, "threshold_every": 6, "optimizer": "adamw", "lr": 0.002},
+            {"strategy": "sparseloco", "sync_every": 3, "wire": "int2", "optimizer": "adamw", "lr": 0.002}]
     for changes in runs[:len(runs) if FULL else 3]:
         with Place() as place:
             mesh = {"dp_size": 2, "fs_size": 2}
