@@ -4,11 +4,10 @@
  *     x = g_i + e_i;  every threshold_every steps tau_i = the threshold_quantile of |x|
  *     q_i = x where |x| >= tau_i;  e_i = x - q_i;  the rule steps on the mean of q_i
  *
- * This project's choices: the quantile is element floor(eta n) of |x| in rising order, and 0 instead of the least; the
- * threshold is also taken anew in the step after one in which the replicas' mean number of entries left a quarter to four
- * times what the quantile expects; all of a parameter is that of a rank's block, so that results depend on how fs and tp cut
- * it. Where entries with their indices are longer than all numbers, these are sent, 0 where nothing is.
- */
+ * This project's choices: the quantile is element floor(eta n) of |x| in rising order, and 0 instead of the least; tau is also
+ * taken anew after a step in which the replicas' mean number of entries left a quarter to four times what the quantile expects;
+ * a parameter is a rank's block, so that results depend on how fs and tp cut it. Where entries with their indices are longer
+ * than all numbers, these are sent, 0 where nothing is. */
 #include "base/fail.h"
 #include "compute/kernels.h"
 #include "strategy/strategy.h"
@@ -64,9 +63,9 @@ static dn_status encode(const dn_strategy_context *c, const dn_strategy_param *x
     c->stream->kernels->fill(c->stream, dn_at(x->states[KNOWN], SENT), 1, (double)count);
     const dn_codec_config config = places_for(count);
     size_t bytes = dn_codec_bytes(&dn_codec_threshold, &config, x->n);
-    bool in_full = bytes >= message->n;
+    const dn_codec *codec = bytes < message->n ? &dn_codec_threshold : &dn_codec_f32;
     message->n = dn_min(message->n, bytes);
-    dn_codec_encode(c->stream, in_full ? &dn_codec_f32 : &dn_codec_threshold, &config, message->bytes, x->grad, x->n, c->scratch);
+    dn_codec_encode(c->stream, codec, &config, message->bytes, x->grad, x->n, c->scratch);
     return DN_OK;
 }
 

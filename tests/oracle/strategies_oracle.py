@@ -21,7 +21,7 @@ table, and the documentation says that these are this project's choices.
 | random numbers | uniform in (-1, 1): 2 (top 53 bits + 1/2) / 2^53 - 1; index = element of the whole parameter, row-major |
 | tiles of top-k without a transform | 64 x 64 of a matrix (also embedding and head), clipped at the edges: no padding; a vector in runs of 64. k = ceil(density * entries of that tile) |
 | tiles of demo | hidden matrices in 64 x 64, the rest padded with zeros; vectors and rows of embedding and head in runs of 64, padded likewise. A tile sends demo_topk coefficients, a run ceil(demo_topk / 64): one density for all. What falls on padding after the inverse transform is dropped |
-| which k | the largest magnitudes; of equal ones the lower index (row-major in the tile). An entry that is 0 is not sent, and its replica is no sender of it, unless k is the whole tile: then there is no choice, and all is sent |
+| which k | the largest magnitudes; of equal ones the lower index (row-major in the tile). An entry that is 0 is not sent, and its replica is no sender of it, unless the density is 1: then there is no choice, and all are senders of all |
 | demo, wire `sign` | +-1 travels; the sender still takes the whole coefficient out of its momentum |
 | demo, `plain` | w <- w - u: the learning rate is in d already |
 | demo, `muon` | hidden matrices: w <- w - lr polar(u), Newton-Schulz with Polar Express' five steps, norm * 1.02 + 1e-8, no factor for the shape; other parameters as `sign` |
@@ -177,11 +177,11 @@ def tiles(x):
 
 
 def largest(x, k):
-    """Mask of the k largest magnitudes of x, ties to the lower index, zeros never; of all where k is all."""
+    """Mask of the k largest magnitudes of x, ties to the lower index, zeros never."""
     flat = np.abs(x).ravel()
     mask = np.zeros(flat.size, bool)
     mask[np.argsort(-flat, kind="stable")[:k]] = True
-    return (mask if k >= flat.size else mask & (flat > 0)).reshape(x.shape)
+    return (mask & (flat > 0)).reshape(x.shape)
 
 
 def topk(x, density):
@@ -394,7 +394,8 @@ class Demo(Average):
             q = np.where(masks[i], c, 0)
             values.append(np.sign(q) if self.o["wire"] == "sign" else q)
             d -= unpadded(restored(q, kind), kind, d.shape)
-        return unpadded(restored(merged(values, masks, self.o["demo_mean"]), kind), kind, SHAPES[p])
+        over = self.o["demo_mean"] if self.o["demo_topk"] < 4096 else "all"
+        return unpadded(restored(merged(values, masks, over), kind), kind, SHAPES[p])
 
     def chosen(self, c, kind):
         k = self.o["demo_topk"] if kind == HIDDEN else math.ceil(self.o["demo_topk"] / 64)
@@ -537,7 +538,7 @@ class SparseLoCo(LocalSgd):
         self.residual = self.o["feedback"] * self.residual + (self.anchor - w)
         sent, masks = zip(*[self.encoded(e) for e in self.residual])
         self.residual = self.residual - np.array(sent)
-        self.anchor = self.anchor - merged(sent, masks, self.o["demo_mean"])
+        self.anchor = self.anchor - merged(sent, masks, self.o["demo_mean"] if self.o["density"] < 1 else "all")
         return self.everywhere(self.anchor)
 
     def encoded(self, e):
