@@ -30,7 +30,7 @@ typedef struct dn_prepare_result {
  * that ends a text behind each document, in 16 bits where they fit, else in 32. The text is split into blocks
  * of 64 KiB - with a tokenizer up to that, ending where words do; the second, and after it one in
  * 1/val_fraction, evenly spaced, is for validation. The tokenizer's file, and a tokenizer_config.json beside
- * it, are copied to dir.
+ * it, are copied to dir, by the names under which dn_tokenizer_open finds them there.
  *
  * "-" is standard input; a directory stands for all files below it in the order of their names (except hidden
  * ones and those of dir); gzip and dictzip files are decompressed, others that are compressed (xz, Zstandard,

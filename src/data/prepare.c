@@ -7,6 +7,7 @@
 #include "data/documents.h"
 #include "data/shard_writer.h"
 #include "data/text_files.h"
+#include "text/tokenizer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -200,7 +201,8 @@ static dn_status copy_tokenizer(const dn_tokenizer *tokenizer, const char *dir)
     const char *path = dn_tokenizer_path(tokenizer), *slash = strrchr(path, '/');
     char config[PATH_MAX];
     snprintf(config, sizeof config, "%.*stokenizer_config.json", slash ? (int)(slash + 1 - path) : 0, path);
-    DN_TRY(copy_file(path, dir, slash ? slash + 1 : path, true));
+    const char *name = tokenizer->name ? tokenizer->name : slash ? slash + 1 : path;
+    DN_TRY(copy_file(path, dir, name, true));
     return copy_file(config, dir, "tokenizer_config.json", false);
 }
 

@@ -43,10 +43,11 @@ static dn_status read_file(const char *path, char **content, size_t *n)
     return status;
 }
 
+static const char *const names[] = {"tokenizer.json", "tokenizer.model"};
+
 /* path: of the file that a folder holds. */
 static dn_status find_in_folder(const char *folder, char path[PATH_MAX])
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer.model"};
     struct stat info;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, PATH_MAX, "%s/%s", folder, names[i]);
@@ -77,10 +78,14 @@ static dn_status read_content(dn_tokenizer *t, const char *content, size_t n)
     memcpy(&magic, content, n < sizeof magic ? n : sizeof magic);
     if (magic == 20240328)
         return dn_tokenizer_read_llmc(t, content, n);
-    if (content[strspn(content, " \t\r\n")] == '{')
+    if (content[strspn(content, " \t\r\n")] == '{') {
+        t->name = names[0];
         return dn_tokenizer_read_json(t, content, n);
-    if (content[0] == '\n') /* protobuf: the first field, of several bytes */
+    }
+    if (content[0] == '\n') { /* protobuf: the first field, of several bytes */
+        t->name = names[1];
         return dn_tokenizer_read_sentencepiece(t, content, n);
+    }
     return dn_tokenizer_read_tiktoken(t, content, n);
 }
 

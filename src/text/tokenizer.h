@@ -47,6 +47,7 @@ typedef struct dn_normalizer {
 
 struct dn_tokenizer {
     char *path;       /* of its file; owned */
+    const char *name; /* by which a folder is searched for such a file; NULL: by its ending only */
     dn_token *tokens; /* [size] */
     size_t size;
     int32_t *by_bytes; /* hash table of ids, [by_bytes_room], -1: empty; no added tokens */

@@ -25,7 +25,7 @@ def prepared(place, name, size, seed=1):
     expect(done.returncode == 0 and f"{size} tokens" in done.stdout, f"{done}")
     done = run([PROGRAM, "prepare", "--tokenizer", tokenizer, text, "--val", "0.3", "-o", folder])
     expect(done.returncode == 0 and f"vocab_size={size}" in done.stdout, f"{done}")
-    expect(os.path.exists(os.path.join(folder, name + ".json")), f"{os.listdir(folder)}")
+    expect(os.path.exists(os.path.join(folder, "tokenizer.json")), f"{os.listdir(folder)}")
     return folder
 
 
