@@ -205,7 +205,7 @@ static void write_line(const frame *f, const dn_plot_line *line, FILE *out)
                     line->style.colour % DN_PAGE_COLOURS, at_x(f, place(f, line->x[i])), at_y(f, line->y[i]));
     if (line->label && line->n > 0 && drawable(f, line, line->n - 1)) {
         fprintf(out, "<text x=\"%.1f\" y=\"%.1f\">", at_x(f, place(f, line->x[line->n - 1])) + 6,
-                at_y(f, line->y[line->n - 1]) - 4);
+                at_y(f, line->y[line->n - 1]) + 4);
         dn_page_text(line->label, out);
         fprintf(out, "</text>\n");
     }

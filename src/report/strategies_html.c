@@ -152,6 +152,13 @@ static void write_front(const dn_strategies_page *p, FILE *out)
     }
     if (numbers && lines && labels && front) {
         size_t n_front = dn_pareto_front(x, y, n, front);
+        double most = 0;
+        for (size_t i = 0; i < n; i++)
+            most = fmax(most, x[i]);
+        const char *prefix;
+        char label[64];
+        double scale = dn_plot_prefix(most, &prefix);
+        snprintf(label, sizeof label, "%sB per step of one worker over dp", prefix);
         for (size_t k = 0; k < n_front; k++) {
             numbers[2 * n + k] = x[front[k]];
             numbers[3 * n + k] = y[front[k]];
@@ -159,9 +166,9 @@ static void write_front(const dn_strategies_page *p, FILE *out)
         lines[0] = (dn_plot_line){
             .name = "front", .style = {7, 1}, .n = n_front, .x = numbers + 2 * n, .y = numbers + 3 * n};
         write_plot(&(dn_plot){.name = "validation loss by bytes per step",
-                              .x_label = "bytes per step of one worker over dp",
+                              .x_label = label,
                               .y_label = "final validation loss (nats per token)",
-                              .x_scale = 1,
+                              .x_scale = scale,
                               .log_x = true,
                               .y_most = NAN,
                               .lines = lines,
@@ -179,16 +186,18 @@ static void write_front(const dn_strategies_page *p, FILE *out)
 static void write_panel(const dn_strategies_page *p, const dn_named_link *link, double y_most, FILE *out)
 {
     size_t n = p->comparison->n_contenders, n_points = 0, used = 0;
-    char name[96];
+    char name[96], label[96];
     for (size_t i = 0; i < n; i++)
         n_points += p->curves[i].n;
     double *x = calloc(n_points + 1, sizeof *x);
     dn_plot_line *lines = calloc(n + 1, sizeof *lines);
     snprintf(name, sizeof name, "loss by second, %s", link->name);
+    snprintf(label, sizeof label, "training loss, %s", link->name);
     dn_plot plot = {.name = name,
                     .x_label = "seconds of steps",
-                    .y_label = link->name,
+                    .y_label = label,
                     .x_scale = 1,
+                    .log_x = true,
                     .y_most = y_most,
                     .lines = lines};
     for (size_t i = 0; x && lines && i < n; i++) {
