@@ -293,7 +293,7 @@ static void bugs_of_what_replicas_send_and_keep_are_noticed(void **state)
                   {DN_BUG_SKIP_FEEDBACK, "powersgd"},        {DN_BUG_OWN_NOT_SUBTRACTED, "sparseloco"},
                   {DN_BUG_OWN_NOT_SUBTRACTED, "demo"},       {DN_BUG_OWN_NOT_SUBTRACTED, "dynthresh"},
                   {DN_BUG_OWN_NOT_SUBTRACTED, "replicators"}, {DN_BUG_OWN_NOT_SUBTRACTED, "powersgd"},
-                  {DN_BUG_MEAN_FOR_SENDERS, "sparseloco"}};
+                  {DN_BUG_MEAN_FOR_SENDERS, "sparseloco"},    {DN_BUG_MEAN_FOR_SENDERS, "demo"}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         oracle_case c = {.strategy = dn_strategy_find(places[i].strategy), .bug = places[i].bug};
         FILE *file = strategies_open(places[i].strategy);

@@ -198,6 +198,35 @@ def an_exchange_moves_the_bytes_of_the_formula():
                 expect(m["bytes_gradients"] == 0, "gradients were exchanged")
 
 
+def entries_bytes(shape, density, tile_rows, padded):
+    """Of a parameter, in tiles of so many rows and 64 columns: 16-bit indices, numbers, each a multiple of 8 bytes."""
+    rows, cols = shape
+    if not padded:
+        tile_rows = min(tile_rows, rows)
+    width = 64 if padded else min(64, cols)
+    tiles = -(-rows // tile_rows) * -(-cols // 64)
+    entries = tiles * -(-density * tile_rows * width // 4096)
+    return -(-2 * entries // 8) * 8 + -(-REAL_BYTES * entries // 8) * 8
+
+
+@case
+def the_largest_entries_move_the_bytes_of_the_formula():
+    """density: of 4096."""
+    with Place() as place:
+        for strategy, every, changes in (("demo", 1, {"demo_topk": 48}), ("sparseloco", 5, {"density": 48 / 4096, "sync_every": 5})):
+            trained(place, strategy, 3, strategy=strategy, **changes)
+            data = place.checkpoint(20, strategy)
+            header = json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])
+            shapes = {name: x["shape"] for name, x in header.items() if name.startswith(("transformer.", "lm_head."))}
+            runs = ("transformer.wte.", "lm_head.") if strategy == "demo" else ()
+            wanted = sum(entries_bytes(shape, 48, 1 if name.startswith(runs) else 64, strategy == "demo")
+                         for name, shape in shapes.items())
+            for m in place.metrics(strategy):
+                moved = m["bytes_dp"]
+                expect(moved == (wanted if m["step"] % every == 0 else 0),
+                       f"{strategy}, step {m['step']}: {moved} bytes, {wanted} in exchanges")
+
+
 @case
 def average_and_factors_are_what_replicate_mesh_grad_sync_says():
     with Place() as place:
