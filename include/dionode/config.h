@@ -53,7 +53,7 @@ typedef struct dn_config {
     int64_t dp_size, fs_size, tp_size;
     char fs_gather[16];
     char device[16];
-    char link_dp[32]; /* empty: none */
+    char link_dp[32], link_across[32]; /* empty: none */
     char strategy[16]; /* empty: not given */
     dn_option_value strategy_options[DN_STRATEGY_KEYS_MAX]; /* of all strategies */
     bool strategy_given[DN_STRATEGY_KEYS_MAX];              /* which are set, of those whose default depends on the strategy */

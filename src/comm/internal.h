@@ -114,9 +114,6 @@ static inline bool dn_job_private(const dn_job *job)
 /** Chunk `index` of n_chunks: as dn_comm_chunk_bounds, for any number of chunks. */
 void dn_chunk_bounds(size_t count, dn_type type, int n_chunks, int index, size_t *first, size_t *end);
 
-/** dn_comm_split_bytes for a parent of parent_size members. */
-size_t dn_split_bytes(int parent_size, size_t heap_bytes);
-
 /** Numbers the domains of the members. */
 void dn_domains_find(dn_comm *comm);
 

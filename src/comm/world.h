@@ -10,6 +10,9 @@
  * per world, as it uses the world's heap and barrier. The caller owns *out. */
 dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out) DN_MUST_USE;
 
+/** dn_comm_split_bytes for a parent of parent_size members. */
+size_t dn_split_bytes(int parent_size, size_t heap_bytes);
+
 /** NULL for a communicator of one without a world. */
 dn_world *dn_comm_world(const dn_comm *comm);
 

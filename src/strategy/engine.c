@@ -17,9 +17,9 @@ bool dn_strategy_every(const dn_strategy_context *c, const dn_strategy_param *x)
     return (c->step + 1) % (uint64_t)c->config->options[0].whole == 0;
 }
 
-bool dn_strategy_always(const dn_strategy_config *config)
+bool dn_strategy_always(const dn_strategy_context *c)
 {
-    (void)config;
+    (void)c;
     return true;
 }
 
@@ -86,7 +86,9 @@ static dn_status open_tables(dn_strategy_run *r)
         e->tensors = calloc(e->depth * n, sizeof *e->tensors);
         e->last = calloc(n, sizeof *e->last);
         e->probe = calloc(e->n_probe + 1, sizeof *e->probe);
-        e->bucket = dn_bucket_of(r->parts.mesh, DN_REAL);
+        e->mesh = &r->scopes[e->row->scope];
+        e->bucket = dn_bucket_of(e->mesh, DN_REAL);
+        e->inside = dn_bucket_of(&r->scopes[DN_SCOPE_ISLAND], DN_REAL);
         known = known && e->messages && e->tensors && e->last && e->probe;
     }
     if (known && r->blocks && r->shares && r->share_at && r->tensors && r->squares && r->equal && r->numbers)
@@ -149,8 +151,11 @@ static dn_status open_run(dn_strategy_run *r)
     void *base = NULL;
     if (r->strategy->family == DN_ON_WHOLE_MESH)
         return open_tables(r);
-    size_t bytes = dn_strategy_heap_bytes(r->strategy, &r->config, parts->params, parts->n_params, parts->mesh->size);
+    size_t of_islands = dn_strategy_islands_bytes(r->strategy, parts->mesh->size);
+    size_t bytes =
+        dn_strategy_heap_bytes(r->strategy, &r->config, parts->params, parts->n_params, parts->mesh->size) - of_islands;
     DN_TRY(open_tables(r));
+    DN_TRY(dn_strategy_open_islands(r));
     if (bytes > 0) {
         DN_TRY(dn_comm_alloc_device(parts->mesh->all, bytes, &base));
         DN_TRY(dn_stream_zero(parts->stream, base, bytes / sizeof(dn_real)));
@@ -194,12 +199,14 @@ void dn_strategy_close(dn_strategy_run **run)
     for (int k = 0; k < r->n_exchanges; k++) {
         dn_exchange_run *e = &r->exchanges[k];
         dn_bucket_clear(&e->bucket);
+        dn_bucket_clear(&e->inside);
         free(e->messages);
         free(e->tensors);
         free(e->last);
         free(e->probe);
     }
     dn_bucket_clear(&r->copies);
+    dn_strategy_close_islands(r);
     free(r->blocks);
     free(r->shares);
     free(r->share_at);
@@ -279,7 +286,7 @@ static dn_status step_instead(dn_strategy_run *r, const dn_step_params *params, 
     for (size_t i = 0; i < r->n_params && report->clip < 1; i++)
         s->kernels->scale(s, r->blocks[i].grad, report->clip, r->blocks[i].grad, r->blocks[i].n);
     set_rates(r, params);
-    return dn_strategy_exchange(r, params->step);
+    return dn_strategy_exchange(r, params->step, false);
 }
 
 static dn_status step_before(dn_strategy_run *r, const dn_step_params *params, dn_step_report *report)
@@ -290,7 +297,7 @@ static dn_status step_before(dn_strategy_run *r, const dn_step_params *params, d
     report->skipped = !isfinite(report->grad_norm);
     if (report->skipped)
         return DN_OK;
-    DN_TRY(dn_strategy_exchange(r, params->step));
+    DN_TRY(dn_strategy_exchange(r, params->step, false));
     DN_TRY(dn_optimizer_step(r->parts.optimizer, params, report));
     if (!report->skipped)
         return DN_OK;
@@ -300,12 +307,16 @@ static dn_status step_before(dn_strategy_run *r, const dn_step_params *params, d
 
 static dn_status step_after(dn_strategy_run *r, const dn_step_params *params, dn_step_report *report)
 {
+    const dn_strategy_context c = dn_strategy_context_of(r, NULL, params->step);
+    memset(r->equal, 0, r->n_params * sizeof *r->equal);
+    DN_TRY(dn_strategy_exchange(r, params->step, true));
     DN_TRY(dn_optimizer_step(r->parts.optimizer, params, report));
     if (report->skipped)
         return DN_OK;
-    memset(r->equal, 0, r->n_params * sizeof *r->equal);
     set_rates(r, params);
-    DN_TRY(dn_strategy_exchange(r, params->step));
+    if (r->strategy->observe)
+        r->strategy->observe(&c);
+    DN_TRY(dn_strategy_exchange(r, params->step, false));
     r->apart = false;
     for (size_t i = 0; i < r->n_params; i++)
         r->apart = r->apart || (r->parts.mesh->size[DN_DP] > 1 && !r->equal[i]);

@@ -30,6 +30,9 @@ typedef struct dn_strategy_parts {
 
 /** The mesh that the optimizer stands on: the whole, or this rank's replica. Not collective. */
 dn_mesh dn_strategy_mesh(const dn_strategy *strategy, const dn_mesh *whole);
+/** Errors: DN_ERR_CONFIG: islands that do not divide the replicas. */
+dn_status dn_strategy_check_mesh(const dn_strategy *strategy, const dn_strategy_config *config,
+                                 const int size[DN_N_AXES]) DN_MUST_USE;
 /** Its size. */
 void dn_strategy_mesh_size(const dn_strategy *strategy, const int whole[DN_N_AXES], int size[DN_N_AXES]);
 /** Parameters that the optimizer has: all, or none. */
@@ -68,6 +71,14 @@ typedef struct dn_strategy_sent {
     size_t n;
 } dn_strategy_sent;
 dn_strategy_sent dn_strategy_last(const dn_strategy_run *run, int exchange, size_t param);
+
+/** Makes size and coordinates of a mesh those of the replicas of a scope: along dp, of an island's replicas, or of
+ * islands. */
+void dn_strategy_scope_at(const dn_strategy *strategy, const dn_strategy_config *config, dn_scope scope,
+                          int size[DN_N_AXES], int at[DN_N_AXES]);
+/** The communicator along dp of DN_SCOPE_ISLAND or DN_SCOPE_ACROSS, which counts what is exchanged there; NULL: the strategy
+ * has no islands. Borrowed. */
+dn_comm *dn_strategy_comm(const dn_strategy_run *run, dn_scope scope);
 
 /* ---- states ---- */
 

@@ -14,11 +14,12 @@
 
 dn_strategy_context dn_strategy_context_of(const dn_strategy_run *r, const dn_exchange_run *e, uint64_t step)
 {
+    const dn_mesh *mesh = e ? e->mesh : r->parts.mesh;
     return (dn_strategy_context){.config = &r->config,
                                  .stream = r->parts.stream,
                                  .step = step,
-                                 .replica = r->parts.mesh->at[DN_DP],
-                                 .n_replicas = r->parts.mesh->size[DN_DP],
+                                 .replica = mesh->at[DN_DP],
+                                 .n_replicas = mesh->size[DN_DP],
                                  .n_layers = r->n_layers,
                                  .n_elements = r->n_elements,
                                  .probe = e ? e->probe : NULL,
@@ -27,9 +28,9 @@ dn_strategy_context dn_strategy_context_of(const dn_strategy_run *r, const dn_ex
                                  .scratch = r->scratch};
 }
 
-static dn_comm *replicas_of(const dn_strategy_run *r)
+static dn_comm *replicas_of(const dn_exchange_run *e)
 {
-    return dn_mesh_comm(r->parts.mesh, DN_AXIS(DN_DP));
+    return dn_mesh_comm(e->mesh, DN_AXIS(DN_DP));
 }
 
 /* ---- probes ---- */
@@ -63,7 +64,7 @@ dn_message dn_strategy_message(const dn_strategy_run *r, const dn_exchange_run *
     const dn_strategy_param *x = &r->blocks[param];
     dn_message message = m->message;
     message.n = e->row->length ? e->row->length(&r->config, x->param->kind, x->rows, x->cols) : x->n;
-    message.from = r->parts.mesh->at[DN_DP];
+    message.from = e->mesh->at[DN_DP];
     if (e->row->of != DN_OF_MESSAGE)
         message.numbers = e->row->of == DN_OF_GRAD ? x->grad : x->weight;
     return message;
@@ -132,7 +133,7 @@ static dn_status add_states(dn_strategy_run *r, dn_exchange_run *e)
         if (!is_state(state, e->row->takes))
             continue;
         e->bucket.type = state->type; /* of all momenta of a run alike */
-        DN_TRY(dn_bucket_add(&e->bucket, dn_axes_of(r->parts.mesh->size, DN_AXIS(DN_DP)), shard.data,
+        DN_TRY(dn_bucket_add(&e->bucket, dn_axes_of(e->mesh->size, DN_AXIS(DN_DP)), shard.data,
                              shard.block.rows, shard.block.cols));
     }
     return DN_OK;
@@ -168,17 +169,30 @@ static void clear_states(dn_strategy_run *r, const dn_exchange *e)
         }
 }
 
+/* Across islands goes this rank's share of the rows, of those that its island has; inside it all come together. */
+static dn_status add_across(dn_strategy_run *r, dn_exchange_run *e, const dn_strategy_param *x, const dn_message *m)
+{
+    const dn_mesh *island = &r->scopes[DN_SCOPE_ISLAND];
+    const dn_range own = dn_shard_range(x->rows, 1, island->size[DN_DP], island->at[DN_DP]);
+    DN_TRY(dn_bucket_add(&e->bucket, dn_axes_of(e->mesh->size, DN_AXIS(DN_DP)), dn_at(m->numbers, own.first * x->cols),
+                         dn_range_size(own), x->cols));
+    return dn_bucket_add(&e->inside, dn_axes_of(island->size, DN_AXIS(DN_DP)), m->numbers, x->rows, x->cols);
+}
+
 /* A message of the block's shape is shared out by rows, as sharded states are. */
 static dn_status fill_bucket(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
-    unsigned dp = dn_axes_of(r->parts.mesh->size, DN_AXIS(DN_DP));
+    unsigned dp = dn_axes_of(e->mesh->size, DN_AXIS(DN_DP));
     dn_bucket_reset(&e->bucket);
+    dn_bucket_reset(&e->inside);
     if (e->row->of == DN_OF_STATES)
         return add_states(r, e);
     for (size_t i = 0; i < r->n_params; i++) {
         const dn_window_message *m = dn_strategy_window(e, i, step);
         const dn_strategy_param *x = &r->blocks[i];
-        if (m)
+        if (m && e->row->scope == DN_SCOPE_ACROSS)
+            DN_TRY(add_across(r, e, x, &m->message));
+        else if (m)
             DN_TRY(dn_bucket_add(&e->bucket, dp, m->message.numbers, e->row->length ? m->message.n : x->rows,
                                  e->row->length ? 1 : x->cols));
     }
@@ -212,7 +226,11 @@ static dn_status average(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
     }
     DN_TRY(dn_stream_sync(r->parts.stream));
     DN_TRY(dn_bucket_gather(&e->bucket, e->row->kind));
-    DN_TRY(dn_comm_barrier(replicas_of(r))); /* nobody reads this rank's share any more */
+    DN_TRY(dn_comm_barrier(replicas_of(e))); /* nobody reads this rank's share any more */
+    if (e->row->scope == DN_SCOPE_ACROSS) {
+        DN_TRY(dn_bucket_gather(&e->inside, e->row->kind));
+        DN_TRY(dn_comm_barrier(dn_strategy_comm(r, DN_SCOPE_ISLAND)));
+    }
     clear_states(r, e->row);
     for (size_t i = 0; i < r->n_params && e->row->apply; i++) {
         const dn_window_message *m = dn_strategy_window(e, i, step);
@@ -225,9 +243,9 @@ static dn_status average(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 /* ---- messages that are read where they are ---- */
 
 /* The message as replica `from` has it; before it is read, its length. */
-static dn_message view_of(dn_strategy_run *r, const dn_exchange_run *e, const dn_window_message *m, int from)
+static dn_message view_of(const dn_exchange_run *e, const dn_window_message *m, int from)
 {
-    dn_comm *dp = replicas_of(r);
+    dn_comm *dp = replicas_of(e);
     dn_message message = m->message;
     message.from = from;
     if (e->row->varies) {
@@ -242,11 +260,11 @@ static dn_status gather(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
     const dn_strategy_context c = dn_strategy_context_of(r, e, step);
     size_t own = 0, all = 0;
-    DN_TRY(dn_comm_barrier(replicas_of(r)));
+    DN_TRY(dn_comm_barrier(replicas_of(e)));
     for (size_t i = 0; i < r->n_params; i++) {
         const dn_window_message *m = dn_strategy_window(e, i, step);
         for (int from = 0; from < c.n_replicas && m; from++) {
-            const dn_message message = view_of(r, e, m, from);
+            const dn_message message = view_of(e, m, from);
             size_t bytes = message.n + (e->row->varies ? sizeof(uint64_t) : 0);
             all += bytes;
             own += from == c.replica ? bytes : 0;
@@ -255,7 +273,7 @@ static dn_status gather(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
         if (m && e->row->apply)
             e->row->apply(&c, &r->blocks[i], NULL);
     }
-    dn_comm_count_in_place(replicas_of(r), DN_ALL_GATHER, own, all, e->row->kind);
+    dn_comm_count_in_place(replicas_of(e), DN_ALL_GATHER, own, all, e->row->kind);
     return DN_OK;
 }
 
@@ -280,7 +298,7 @@ static dn_status pair(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
     const dn_strategy_context c = dn_strategy_context_of(r, e, step);
     int partner = dn_strategy_partner(r->config.seed, step, c.n_replicas, c.replica);
-    DN_TRY(dn_comm_barrier(replicas_of(r)));
+    DN_TRY(dn_comm_barrier(replicas_of(e)));
     for (size_t i = 0; i < r->n_params; i++) {
         const dn_window_message *m = dn_strategy_window(e, i, step);
         if (!m)
@@ -288,8 +306,8 @@ static dn_status pair(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
         dn_comm_chunk chunk = dn_comm_chunk_of(m->message.numbers, m->message.n * sizeof(dn_real));
         dn_message message = m->message;
         if (partner != c.replica) {
-            const void *theirs = dn_comm_view_sent(replicas_of(r), chunk, partner, c.replica, e->row->kind);
-            (void)dn_comm_view_sent(replicas_of(r), chunk, c.replica, partner, e->row->kind);
+            const void *theirs = dn_comm_view_sent(replicas_of(e), chunk, partner, c.replica, e->row->kind);
+            (void)dn_comm_view_sent(replicas_of(e), chunk, c.replica, partner, e->row->kind);
             message.numbers = (dn_buf *)(uintptr_t)theirs;
             message.from = partner;
         }
@@ -314,10 +332,11 @@ static double begun_s(const dn_strategy_run *r, const dn_exchange_run *e, uint64
 static dn_status end(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
     if (e->delay > 0) /* on an emulated link it has been under way since then */
-        dn_comm_begun(replicas_of(r), begun_s(r, e, step));
+        dn_comm_begun(replicas_of(e), begun_s(r, e, step));
     DN_TRY(e->row->pattern == DN_MEAN ? average(r, e, step) : e->row->pattern == DN_GATHER ? gather(r, e, step) : pair(r, e, step));
-    dn_comm_begun(replicas_of(r), 0);
-    bool equalizes = e->row->equalizes && e->row->equalizes(&r->config);
+    dn_comm_begun(replicas_of(e), 0);
+    const dn_strategy_context c = dn_strategy_context_of(r, e, step);
+    bool equalizes = e->row->equalizes && e->row->equalizes(&c);
     for (size_t i = 0; i < r->n_params; i++) {
         dn_window_message *m = dn_strategy_window(e, i, step);
         if (!m)
@@ -336,7 +355,8 @@ static uint64_t overdue(const dn_strategy_run *r, const dn_exchange_run *e, uint
     uint64_t oldest = 0;
     for (size_t k = 0; k < r->n_params * e->depth; k++) {
         uint64_t begun = e->messages[k].begun;
-        if (begun && begun - 1 + e->delay <= step && (!oldest || begun < oldest))
+        const dn_strategy_context c = dn_strategy_context_of(r, e, begun - 1);
+        if (begun && (e->row->ends ? e->row->ends(&c, step) : begun - 1 + e->delay <= step) && (!oldest || begun < oldest))
             oldest = begun;
     }
     return oldest;
@@ -353,26 +373,31 @@ static dn_status enter(dn_strategy_run *r, bool *entered)
     return dn_comm_barrier(r->parts.mesh->all);
 }
 
-dn_status dn_strategy_exchange(dn_strategy_run *r, uint64_t step)
+static dn_status end_overdue(dn_strategy_run *r, dn_exchange_run *e, uint64_t step, bool *entered)
+{
+    for (uint64_t old; (old = overdue(r, e, step)) > 0;) {
+        DN_TRY(enter(r, entered));
+        DN_TRY(end(r, e, old - 1));
+    }
+    return DN_OK;
+}
+
+dn_status dn_strategy_exchange(dn_strategy_run *r, uint64_t step, bool before)
 {
     bool entered = false;
     for (int k = 0; k < r->n_exchanges; k++) {
         dn_exchange_run *e = &r->exchanges[k];
-        if (e->row->used && !e->row->used(&r->config))
+        if (e->row->before != before || (e->row->used && !e->row->used(&r->config)))
             continue;
         memset(e->last, 0, r->n_params * sizeof *e->last);
-        for (uint64_t old; e->delay > 0 && (old = overdue(r, e, step)) > 0;) {
-            DN_TRY(enter(r, &entered));
-            DN_TRY(end(r, e, old - 1));
-        }
+        DN_TRY(end_overdue(r, e, step, &entered));
         if (e->n_probe)
             DN_TRY(take_probe(r, e, step));
         if (!find_due(r, e, step))
             continue;
         DN_TRY(enter(r, &entered));
         DN_TRY(begin(r, e, step));
-        if (e->delay == 0)
-            DN_TRY(end(r, e, step));
+        DN_TRY(end_overdue(r, e, step, &entered));
     }
     return entered ? dn_comm_barrier(r->parts.mesh->all) : DN_OK;
 }

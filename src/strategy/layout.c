@@ -87,5 +87,5 @@ size_t dn_strategy_heap_bytes(const dn_strategy *strategy, const dn_strategy_con
     dn_arena measure = {0};
     if (strategy->family != DN_ON_WHOLE_MESH)
         dn_strategy_lay_out(strategy, config, params, n_params, size, &measure, NULL);
-    return measure.used;
+    return dn_size_add(measure.used, dn_strategy_islands_bytes(strategy, size));
 }

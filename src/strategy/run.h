@@ -23,7 +23,8 @@ typedef struct dn_exchange_run {
     dn_window_message *messages; /* [n_params][depth] */
     dn_tensor *tensors;          /* of them, for checkpoints */
     dn_strategy_sent *last;      /* [n_params] */
-    dn_bucket bucket;
+    const dn_mesh *mesh; /* of its scope */
+    dn_bucket bucket, inside; /* inside: what an island gathers of what came across */
     double *probe; /* [n_probe] */
     size_t n_probe;
 } dn_exchange_run;
@@ -32,6 +33,7 @@ struct dn_strategy_run {
     const dn_strategy *strategy;
     dn_strategy_config config;
     dn_strategy_parts parts;
+    dn_mesh scopes[DN_N_SCOPES]; /* the whole mesh, but with the replicas of the scope */
     size_t n_params; /* 0 on the whole mesh */
     int n_kinds, n_exchanges;
     dn_strategy_param *blocks, *shares; /* [n_params] */
@@ -63,8 +65,14 @@ void dn_strategy_name_states(dn_strategy_run *r);
 /** Gives the bucket of an exchange room for all parameters. Errors: DN_ERR_MEMORY. */
 dn_status dn_strategy_reserve(dn_strategy_run *r, dn_exchange_run *e) DN_MUST_USE;
 
-/** Collective. All exchanges of a step: ends what is due to end and begins what is due to begin. */
-dn_status dn_strategy_exchange(dn_strategy_run *r, uint64_t step) DN_MUST_USE;
+/** Collective. Exchanges of a step, those `before` the rule or the others: ends what is due to end and begins what is due
+ * to begin. */
+dn_status dn_strategy_exchange(dn_strategy_run *r, uint64_t step, bool before) DN_MUST_USE;
+
+/** Collective. Splits the replicas into islands, and back; bytes of the symmetric heap that it takes. */
+dn_status dn_strategy_open_islands(dn_strategy_run *r) DN_MUST_USE;
+void dn_strategy_close_islands(dn_strategy_run *r);
+size_t dn_strategy_islands_bytes(const dn_strategy *strategy, const int size[DN_N_AXES]);
 
 /** The message of a parameter, as long as it can be, and where: m's window, or in place. */
 dn_message dn_strategy_message(const dn_strategy_run *r, const dn_exchange_run *e, const dn_window_message *m,

@@ -110,6 +110,15 @@ typedef enum dn_pattern {
     DN_PAIR,   /* n numbers: of one other replica, drawn anew in each step; of an odd number one is alone */
 } dn_pattern;
 
+/* Which replicas exchange. Where the row has islands, consecutive replicas along dp form them. */
+typedef enum dn_scope {
+    DN_SCOPE_ALL,
+    DN_SCOPE_ISLAND, /* those of an island */
+    DN_SCOPE_ACROSS, /* islands, whose replicas have the same message: each takes its share of the rows across, and gathers the
+                        others'; DN_MEAN of the block's shape, without at_owner */
+    DN_N_SCOPES
+} dn_scope;
+
 /* What a message is. */
 typedef enum dn_message_of {
     DN_OF_MESSAGE, /* memory of its own, which encode fills: numbers, or bytes (DN_GATHER) */
@@ -130,6 +139,8 @@ typedef struct dn_exchange {
     dn_pattern pattern;
     dn_message_of of;
     dn_traffic kind;
+    dn_scope scope; /* replica and n_replicas of hooks' context are those of it: of DN_SCOPE_ACROSS, islands */
+    bool before;    /* of a strategy after the rule: this one before it, without delay */
     /** Whether these settings use the exchange; NULL: always. */
     bool (*used)(const dn_strategy_config *config);
     /** Numbers (bytes: DN_GATHER) of a message of a block of a parameter of that kind, at most; NULL: rows * cols numbers. */
@@ -139,6 +150,9 @@ typedef struct dn_exchange {
      * length does not vary. */
     uint64_t (*delay)(const dn_strategy_config *config);
     const char *window;
+    /** Whether a message that began in c->step ends in `step`; NULL: delay steps later. With it, delay is what it is at
+     * most. */
+    bool (*ends)(const dn_strategy_context *c, uint64_t step);
     /** With delay: steps from one message of a parameter to the next, at least; NULL: 1. As many windows there are as
      * messages can be in flight. */
     uint64_t (*every)(const dn_strategy_config *config);
@@ -147,7 +161,7 @@ typedef struct dn_exchange {
     size_t (*n_probe)(const dn_strategy_config *config);
     dn_status (*probe)(const dn_strategy_context *c, const dn_strategy_param *x, double *out);
     /** Whether the parameter is exchanged in this step. Of x->weight, grad and states nothing may be read, of the context
-     * not the stream. NULL: in every step. */
+     * not the stream; its numbers may be NULL, when what is usual is asked. NULL: in every step. */
     bool (*due)(const dn_strategy_context *c, const dn_strategy_param *x);
     /** Fills the message; message->n is its length at most, which may be made less where messages vary (then it waits for the
      * stream). NULL: it is what its memory holds. */
@@ -161,7 +175,7 @@ typedef struct dn_exchange {
     /** After all of a parameter has arrived. mean: DN_MEAN's, else NULL. */
     void (*apply)(const dn_strategy_context *c, const dn_strategy_param *x, const dn_buf *mean);
     /** Whether weights are equal in all replicas afterwards; after the rule only. NULL: not. */
-    bool (*equalizes)(const dn_strategy_config *config);
+    bool (*equalizes)(const dn_strategy_context *c);
     /** DN_OF_STATES: which, by what the rule calls them: "m" of "adamw.m". */
     bool (*takes)(const char *state);
     /** Elements of these stay 0 where the same element of that state of their parameter is 0; NULL: all are averaged. Needs
@@ -188,6 +202,10 @@ typedef struct dn_strategy {
     /** Numbers of scratch that hooks need for a block; NULL: none. */
     size_t (*scratch)(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols);
     size_t n_numbers; /* of the context */
+    /** Updates them, once in each step after the rule, before its exchanges. NULL: nothing. */
+    void (*observe)(const dn_strategy_context *c);
+    /** Number of islands, which divides that of the replicas; 0: each is one. NULL: there are none. */
+    int (*islands)(const dn_strategy_config *config);
     /** Initializes states whose beginning is neither 0 nor the weights; those that are sharded hold this rank's share. */
     dn_status (*begin)(const dn_strategy_context *c, const dn_strategy_param *x);
 } dn_strategy;
@@ -225,6 +243,6 @@ int dn_strategy_layer(const dn_param *param);
 void dn_strategy_measure_model(const dn_param *params, size_t n_params, size_t *n_layers, double *n_elements);
 
 /** An `equalizes`. */
-bool dn_strategy_always(const dn_strategy_config *config);
+bool dn_strategy_always(const dn_strategy_context *c);
 
 #endif

@@ -41,9 +41,9 @@ static uint64_t every(const dn_strategy_config *config)
     return (uint64_t)config->options[SYNC_EVERY].whole;
 }
 
-static bool keeps_nothing(const dn_strategy_config *config)
+static bool keeps_nothing(const dn_strategy_context *c)
 {
-    return config->options[MIX].real == 0;
+    return c->config->options[MIX].real == 0;
 }
 
 static bool is_plain(const dn_strategy_config *config)

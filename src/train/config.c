@@ -86,7 +86,7 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
     size_t n;
     if (value && *value && strcmp(key->name, "groups") == 0)
         DN_TRY(dn_groups_parse(value, where, groups, &n));
-    if (value && strcmp(key->name, "link_dp") == 0) {
+    if (value && strncmp(key->name, "link_", 5) == 0) {
         char at[256];
         snprintf(at, sizeof at, "%.200s: %s", where, key->name);
         DN_TRY(dn_link_parse(value, at, &link));

@@ -119,6 +119,7 @@ static const dn_key keys[] = {
     TEXT(link_dp, "null", NULL,
          "an emulated network between replicas, as 1Gbit:5ms: exchanges over dp take as long as there; null = none",
          DN_KEY_CONDUCT),
+    TEXT(link_across, "null", NULL, "the same between islands of replicas (strategy daso); null = as link_dp", DN_KEY_CONDUCT),
     INT(hash_every, "100", 0, STEPS,
         "steps between checks that replicas hold the same weights; 0 = at the end only", DN_KEY_CONDUCT),
     REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung",

@@ -175,6 +175,7 @@ static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
     DN_TRY(choose_rule("optimizer", c->optimizer, &plan->optim.matrix_rule));
     DN_TRY(choose_rule("scalar_opt", c->scalar_opt, &plan->optim.scalar_rule));
     DN_TRY(dn_config_resolve_strategy(&plan->config, plan->strategy, &plan->strategy_config));
+    DN_TRY(dn_strategy_check_mesh(plan->strategy, &plan->strategy_config, plan->mesh));
     dn_strategy_mesh_size(plan->strategy, plan->mesh, plan->optim_mesh);
     const dn_key *stuck = dn_optimizer_stuck(&plan->optim);
     if (stuck)
@@ -335,6 +336,7 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     DN_TRY(plan_mesh(c, plan));
     DN_TRY(plan_batches(c, plan));
     DN_TRY(dn_link_parse(c->link_dp, "link_dp", &plan->link_dp));
+    DN_TRY(dn_link_parse(*c->link_across ? c->link_across : c->link_dp, "link_across", &plan->link_across));
     DN_TRY(plan_optimizer(c, plan));
     DN_TRY(choose_schedule(c, "schedule", c->schedule, &plan->lr_schedule));
     DN_TRY(choose_schedule(c, "weight_decay_schedule", c->weight_decay_schedule, &plan->decay_schedule));

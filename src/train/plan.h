@@ -18,7 +18,7 @@ typedef struct dn_plan {
     dn_schedule_rule lr_schedule, decay_schedule;
     dn_weights_policy gather;
     int n_workers;             /* product of the mesh                                      */
-    dn_link link_dp;           /* emulated                                                 */
+    dn_link link_dp, link_across; /* emulated                                              */
     int mesh[DN_N_AXES];       /* dp, fs, tp                                               */
     int optim_mesh[DN_N_AXES]; /* of the optimizer: all ranks, or one replica */
     int n_dealt;               /* dp * fs: number of ranks that the batch is split over    */

@@ -161,7 +161,7 @@ static double modelled_bytes(const dn_run *run, bool whole, uint64_t step)
                             instance->optimizer, step, &model);
     if (!whole)
         dn_traffic_of_strategy(&strategy, instance->params, plan->n_params, instance->mesh, step, &model);
-    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
+    for (unsigned axes = 0; axes < DN_N_SETS; axes++)
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
             if (kind != DN_TRAFFIC_CONTROL)
                 bytes += (double)model.payload[axes][kind];
@@ -209,6 +209,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
 {
     double payload[DN_N_TRAFFIC] = {0}, moved = 0;
     bool apart = run->plan.strategy->family != DN_ON_WHOLE_MESH; /* others exchange nothing of the kind */
+    bool islands = dn_strategy_comm(run->instance.strategy, DN_SCOPE_ACROSS) != NULL;
     for (int axis = 0; axis < DN_N_AXES; axis++)
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
             payload[kind] += (double)r->stats[axis].payload[kind];
@@ -235,7 +236,10 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"hops_fs", exchanged_hops(&r->stats[DN_FS])},
         {"hops_tp", exchanged_hops(&r->stats[DN_TP])},
         {"delay", (double)dn_strategy_delay(run->plan.strategy, &run->plan.strategy_config)},
-        {"link_s", run->plan.link_dp.bytes_per_s > 0 ? r->link_s : NAN},
+        {"bytes_across", islands ? exchanged_bytes(&r->across) : NAN},
+        {"cluster_bytes_across", islands ? network_bytes(&r->across) : NAN},
+        {"hops_across", islands ? exchanged_hops(&r->across) : NAN},
+        {"link_s", run->plan.link_dp.bytes_per_s > 0 || run->plan.link_across.bytes_per_s > 0 ? r->link_s : NAN},
         {"bytes_factors", payload[DN_TRAFFIC_FACTORS]},
         {"bytes_basis", payload[DN_TRAFFIC_BASIS]},
         {"bytes_orth", payload[DN_TRAFFIC_ORTH]},

@@ -98,6 +98,20 @@ static dn_status measure_peak(dn_run *run)
     return dn_comm_all_reduce_scalars(run->comm, &run->peak_flops, 1, DN_SUM);
 }
 
+/* Between replicas, and between their islands. */
+static void use_links(const dn_run *run)
+{
+    const dn_plan *plan = &run->plan;
+    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
+        if ((axes & DN_AXIS(DN_DP)) && run->mesh->comms[axes])
+            dn_comm_use_link(run->mesh->comms[axes], &plan->link_dp);
+    for (dn_scope scope = DN_SCOPE_ISLAND; scope < DN_N_SCOPES; scope++) {
+        dn_comm *of_scope = dn_strategy_comm(run->instance.strategy, scope);
+        if (of_scope)
+            dn_comm_use_link(of_scope, scope == DN_SCOPE_ACROSS ? &plan->link_across : &plan->link_dp);
+    }
+}
+
 dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
 {
     memset(run, 0, sizeof *run);
@@ -119,9 +133,7 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     DN_TRY(dn_strategy_begin(run->instance.strategy));
     DN_TRY(dn_run_agree_to_begin(run));
     DN_TRY(dn_run_restore(run));
-    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
-        if ((axes & DN_AXIS(DN_DP)) && run->mesh->comms[axes])
-            dn_comm_use_link(run->mesh->comms[axes], &plan->link_dp);
+    use_links(run);
     run->reported = true;
 
     DN_TRY(dn_run_check_disk(run));

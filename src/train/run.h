@@ -21,6 +21,7 @@ typedef struct dn_step_result {
     dn_step_params step_params;
     dn_step_report report;
     dn_comm_stats stats[DN_N_AXES]; /* of this rank; several axes count with the outermost */
+    dn_comm_stats across;           /* of those of dp: between islands of replicas */
     double link_s;                  /* slept on emulated links */
 } dn_step_result;
 

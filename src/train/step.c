@@ -26,7 +26,8 @@ static void add_stats(dn_comm_stats *sum, dn_comm_stats more)
     }
 }
 
-/* Bytes of a communicator count for its outermost axis: what crosses between replicas is dp's. */
+/* Bytes of a communicator count for its outermost axis: what crosses between replicas is dp's, and so is what crosses between
+ * their islands, which counts apart, too. */
 static void collect_stats(const dn_run *run, dn_step_result *result)
 {
     for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
@@ -35,6 +36,16 @@ static void collect_stats(const dn_run *run, dn_step_result *result)
             add_stats(&result->stats[outermost], dn_comm_get_stats(run->mesh->comms[axes], true));
             result->link_s += dn_comm_take_link_s(run->mesh->comms[axes]);
         }
+    for (dn_scope scope = DN_SCOPE_ISLAND; scope < DN_N_SCOPES; scope++) {
+        dn_comm *comm = dn_strategy_comm(run->instance.strategy, scope);
+        if (!comm)
+            continue;
+        dn_comm_stats stats = dn_comm_get_stats(comm, true);
+        add_stats(&result->stats[DN_DP], stats);
+        if (scope == DN_SCOPE_ACROSS)
+            add_stats(&result->across, stats);
+        result->link_s += dn_comm_take_link_s(comm);
+    }
 }
 
 static dn_step_params step_params_of(const dn_run *run)

@@ -30,7 +30,7 @@ typedef struct trial {
     dn_buf *wide;  /* of the device, as large: a state of bfloat16 */
     size_t wide_bytes;
     dn_plant_tensor *planted;             /* for planted bugs: weights, states Q of Dion, residuals */
-    dn_comm_stats stats[DN_ALL_AXES + 1]; /* of the first step, by the communicator's axes */
+    dn_comm_stats stats[DN_N_SETS];       /* of the first step, by the communicator's axes */
     dn_traffic_model model;               /* of that step, computed before it, as ranks may change */
 } trial;
 
@@ -290,11 +290,18 @@ static void add_links(const trial *t, const dn_comm *comm)
         vcase->links[vcase->own_domain * vcase->n_domains + domain] += (double)bytes[domain];
 }
 
+static dn_comm *comm_of(const trial *t, unsigned set)
+{
+    const dn_strategy_run *strategy = t->instance.strategy;
+    return set <= DN_ALL_AXES ? t->mesh->comms[set]
+                              : dn_strategy_comm(strategy, set == DN_SET_ISLAND ? DN_SCOPE_ISLAND : DN_SCOPE_ACROSS);
+}
+
 /* Adds what was exchanged since the last call to the step's statistics, or drops it. */
 static void take_stats(trial *t, bool of_step)
 {
-    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++) {
-        dn_comm *comm = t->mesh->comms[axes];
+    for (unsigned axes = 1; axes < DN_N_SETS; axes++) {
+        dn_comm *comm = comm_of(t, axes);
         if (!comm)
             continue;
         if (of_step && t->vcase->n_domains > 0)
@@ -305,10 +312,17 @@ static void take_stats(trial *t, bool of_step)
     }
 }
 
+/* Lines: axes; then replicas of an island, and islands. */
+enum { N_LINES = DN_N_AXES + 2 };
+
+static const char *const line_names[N_LINES] = {"dp", "fs", "tp", "island", "across"};
+
 /* Bytes of a communicator count for its outermost axis: what crosses between replicas is dp's. */
-static bool counts_with(unsigned axes, dn_axis axis)
+static bool counts_with(unsigned set, int which)
 {
-    return (axes & DN_AXIS(axis)) && !(axes & (DN_AXIS(axis) - 1));
+    if (set > DN_ALL_AXES || which >= DN_N_AXES)
+        return (int)set - DN_SET_ISLAND == which - DN_N_AXES;
+    return (set & DN_AXIS(which)) && !(set & (DN_AXIS(which) - 1));
 }
 
 /* Bytes of one collective; point to point: of all kinds, less those of all collectives. */
@@ -324,24 +338,22 @@ static uint64_t bytes_by(int way, const uint64_t *payload, const uint64_t *by_co
     return sent;
 }
 
-static const char *const axis_names[] = {"dp", "fs", "tp"};
-
-static dn_status show_way(trial *t, dn_axis axis, int way)
+static dn_status show_way(trial *t, int which, int way)
 {
     static const char *const names[N_WAYS] = {
         "all-reduce", "reduce", "reduce-scatter", "all-gather", "all-to-all", "broadcast", "sent"};
     char line[DN_VERIFY_LINE_MAX];
     uint64_t counted = 0, expected = 0;
     double cluster = 0;
-    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++) {
+    for (unsigned axes = 1; axes < DN_N_SETS; axes++) {
         const dn_comm_stats *stats = &t->stats[axes];
-        if (!counts_with(axes, axis))
+        if (!counts_with(axes, which))
             continue;
         counted += bytes_by(way, stats->payload, stats->by_collective);
         expected += bytes_by(way, t->model.payload[axes], t->model.by_collective[axes]);
         cluster += way == SENT ? 0 : stats->cluster_by_collective[way];
     }
-    snprintf(line, sizeof line, "%s %s", axis_names[axis], names[way]);
+    snprintf(line, sizeof line, "%s %s", line_names[which], names[way]);
     if (counted == 0 && expected == 0)
         return DN_OK;
     return dn_verify_bytes(t->v, line, counted, expected, way == SENT ? (double)counted : cluster);
@@ -377,25 +389,25 @@ static dn_status predict_first(trial *t)
     return status;
 }
 
-static dn_status show_hops(trial *t, dn_axis axis)
+static dn_status show_hops(trial *t, int which)
 {
     char line[DN_VERIFY_LINE_MAX];
     uint64_t counted = 0, expected = 0;
-    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
-        for (int kind = 0; kind < DN_N_TRAFFIC && counts_with(axes, axis); kind++) {
+    for (unsigned axes = 1; axes < DN_N_SETS; axes++)
+        for (int kind = 0; kind < DN_N_TRAFFIC && counts_with(axes, which); kind++) {
             counted += DN_TRAFFIC_UNPLANNED >> kind & 1 ? 0 : t->stats[axes].hops[kind];
             expected += t->model.hops[axes][kind];
         }
-    snprintf(line, sizeof line, "%s hops", axis_names[axis]);
+    snprintf(line, sizeof line, "%s hops", line_names[which]);
     return counted || expected ? dn_verify_hops(t->v, line, counted, expected) : DN_OK;
 }
 
 static dn_status show_traffic(trial *t)
 {
-    for (dn_axis axis = DN_DP; axis < DN_N_AXES; axis++) {
+    for (int which = 0; which < N_LINES; which++) {
         for (int way = 0; way < N_WAYS; way++)
-            DN_TRY(show_way(t, axis, way));
-        DN_TRY(show_hops(t, axis));
+            DN_TRY(show_way(t, which, way));
+        DN_TRY(show_hops(t, which));
     }
     return DN_OK;
 }

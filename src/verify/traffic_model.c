@@ -357,17 +357,52 @@ static void add_message(const dn_exchange *e, const dn_mesh *mesh, size_t n, siz
     }
 }
 
+/* The mesh with the replicas of a scope alone; of it only sizes and places are looked at. */
+static dn_mesh mesh_of_scope(const dn_strategy_case *s, const dn_mesh *mesh, dn_scope scope)
+{
+    dn_mesh of_scope = *mesh;
+    dn_strategy_scope_at(s->strategy, s->config, scope, of_scope.size, of_scope.at);
+    return of_scope;
+}
+
+/* What was modelled along dp of a scope's mesh. */
+static void move_to_set(const dn_traffic_model *part, int set, dn_traffic_model *model)
+{
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
+        model->payload[set][kind] += part->payload[DN_AXIS(DN_DP)][kind];
+        model->hops[set][kind] += part->hops[DN_AXIS(DN_DP)][kind];
+    }
+    for (int as = 0; as < DN_N_COLLECTIVES; as++)
+        model->by_collective[set][as] += part->by_collective[DN_AXIS(DN_DP)][as];
+}
+
+/* Each replica of an island averages its share of the rows with its twins in other islands, then gathers. */
+static void add_across(const dn_strategy_case *s, const dn_exchange *e, const dn_mesh *mesh, size_t rows, size_t row_bytes,
+                       dn_traffic_model *across, dn_traffic_model *inside)
+{
+    const dn_mesh island = mesh_of_scope(s, mesh, DN_SCOPE_ISLAND), islands = mesh_of_scope(s, mesh, DN_SCOPE_ACROSS);
+    const unsigned dp = dn_axes_of(island.size, DN_AXIS(DN_DP));
+    const dn_range all = {0, rows};
+    if (islands.size[DN_DP] > 1)
+        add_mean(across, &islands, e->kind, dn_range_size(share_of(&island, dp, all)), row_bytes);
+    if (islands.size[DN_DP] > 1 && dp)
+        add_gather(inside, &island, dp, e->kind, all, row_bytes);
+}
+
 static void add_exchange(const dn_strategy_case *s, const dn_param *params, size_t n_params, const dn_mesh *mesh, int index,
                          uint64_t step, dn_traffic_model *model)
 {
     static const double none[DN_STRATEGY_PROBE_MAX];
     const dn_exchange *e = s->strategy->exchanges[index];
-    uint64_t delay = e->delay ? e->delay(s->config) : 0, begun = step - delay;
-    dn_strategy_context c = {.config = s->config, .step = begun, .replica = mesh->at[DN_DP],
-                             .n_replicas = mesh->size[DN_DP], .probe = none};
+    const dn_mesh own_mesh = mesh_of_scope(s, mesh, e->scope);
+    uint64_t delay = e->delay && !e->ends ? e->delay(s->config) : 0, begun = step - delay;
+    dn_strategy_context c = {.config = s->config, .step = begun, .replica = own_mesh.at[DN_DP],
+                             .n_replicas = own_mesh.size[DN_DP], .probe = none};
     dn_strategy_measure_model(params, n_params, &c.n_layers, &c.n_elements);
     bool alone = dn_strategy_partner(s->config->seed, begun, c.n_replicas, c.replica) == c.replica, any = false;
     unsigned all = dn_axes_of(mesh->size, DN_ALL_AXES);
+    dn_traffic_model part = {0}, inside = {0};
+    dn_traffic_model *to = e->scope == DN_SCOPE_ALL ? model : &part;
     if (e->n_probe && all) {
         dn_traffic_add(model, all, DN_ALL_REDUCE, DN_TRAFFIC_PROBE, e->n_probe(s->config) * sizeof(double));
         model->present[all][DN_TRAFFIC_PROBE] |= 1u << DN_ALL_REDUCE;
@@ -378,15 +413,23 @@ static void add_exchange(const dn_strategy_case *s, const dn_param *params, size
         const dn_strategy_param x = {.param = &params[i], .index = i, .n_params = n_params, .rows = rows, .cols = cols,
                                      .n = rows * cols};
         dn_strategy_sent last = {.sent = !e->due || e->due(&c, &x), .n = e->length ? e->length(s->config, params[i].kind, rows, cols) : x.n};
-        if (s->run && (e->n_probe || e->varies))
+        if (s->run && (e->n_probe || e->varies || e->ends))
             last = dn_strategy_last(s->run, index, i);
-        if (last.sent && e->of != DN_OF_STATES)
-            add_message(e, mesh, last.n, rows, cols, alone, model);
+        if (last.sent && e->scope == DN_SCOPE_ACROSS)
+            add_across(s, e, mesh, rows, cols * sizeof(dn_real), &part, &inside);
+        else if (last.sent && e->of != DN_OF_STATES)
+            add_message(e, &own_mesh, last.n, rows, cols, alone, to);
         any = any || last.sent;
     }
     if (any && e->of == DN_OF_STATES)
         add_rule_states(e, mesh, s->optimizer, model);
-    end_batch(model, mesh);
+    end_batch(to, &own_mesh);
+    if (e->scope == DN_SCOPE_ALL)
+        return;
+    const dn_mesh island = mesh_of_scope(s, mesh, DN_SCOPE_ISLAND);
+    end_batch(&inside, &island);
+    move_to_set(&part, e->scope == DN_SCOPE_ISLAND ? DN_SET_ISLAND : DN_SET_ACROSS, model);
+    move_to_set(&inside, DN_SET_ISLAND, model);
 }
 
 void dn_traffic_of_strategy(const dn_strategy_case *s, const dn_param *params, size_t n_params, const dn_mesh *mesh,

@@ -14,11 +14,14 @@
 #include "strategy/engine.h"
 #include "shard/optimizer.h"
 
+/* Behind the sets of axes of a mesh: along dp, inside islands of replicas and across them. */
+enum { DN_SET_ISLAND = DN_ALL_AXES + 1, DN_SET_ACROSS, DN_N_SETS };
+
 typedef struct dn_traffic_model {
-    uint64_t payload[DN_ALL_AXES + 1][DN_N_TRAFFIC];
-    uint64_t by_collective[DN_ALL_AXES + 1][DN_N_COLLECTIVES]; /* the same by collective; without sends */
-    uint64_t hops[DN_ALL_AXES + 1][DN_N_TRAFFIC]; /* but for what DN_TRAFFIC_UNPLANNED says */
-    uint16_t present[DN_ALL_AXES + 1][DN_N_TRAFFIC]; /* collectives of the batch whose hops are not added yet: bits */
+    uint64_t payload[DN_N_SETS][DN_N_TRAFFIC];
+    uint64_t by_collective[DN_N_SETS][DN_N_COLLECTIVES]; /* the same by collective; without sends */
+    uint64_t hops[DN_N_SETS][DN_N_TRAFFIC]; /* but for what DN_TRAFFIC_UNPLANNED says */
+    uint16_t present[DN_N_SETS][DN_N_TRAFFIC]; /* collectives of the batch whose hops are not added yet: bits */
 } dn_traffic_model;
 
 /* Kinds whose hops are not modelled: memory decides into how many batches, or chunks, they are divided; and control.

@@ -36,7 +36,7 @@ table, and the documentation says that these are this project's choices.
 | fda, linear | first xi: the uniform numbers over their norm; a sync that moves nothing keeps xi |
 | fda, sketch | row r of element j: field = (bits >> 12 r) mod 4096; sign - where the field is odd, bucket = (field >> 1) mod 250; one sketch over all parameters |
 | fda, decision | on the probe after the rule's step; H > theta, or H not a number |
-| daso | islands are consecutive ranks. After the rule's step: take in what arrives; warm-up (the first across_warmup steps) and cool-down (the last across_cooldown): mean over islands, waited for; between: begin an exchange where S steps lie behind the last one begun, or behind warm-up. An exchange keeps the B it began with. One island: nothing goes across |
+| daso | islands are consecutive ranks. After the rule's step: take in what arrives; warm-up (the first across_warmup steps) and cool-down (the last across_cooldown): mean over islands, waited for; between: begin an exchange where S steps lie behind the last one begun, or behind warm-up. An exchange keeps the B it began with; none begins while one is in flight. One island: nothing goes across |
 | daso, controller | sees, in the cycling phase alone, before that step's exchange, the mean training loss of every plateau_every steps (default 100). Better is below 0.95 of the best; the third in a row that is not better (patience 2) is a plateau: S/2, B-1 (at least 1), or from S = 1: 2 across_every and across_wait + 1; the best stays |
 | dynthresh | each replica and parameter its own tau: the element floor(eta n) of |x| in rising order (from 0, at most n - 1), and 0 instead of element 0, so that eta 0 never withholds anything. d = the share that this keeps of n. Where the replicas' mean density leaves [d/4, 4d], tau is taken anew in the next step. A dense message holds the same q |
 | powersgd | all parameters with two sides, r = powersgd_rank where (m + n) r < m n, else in full; first Q uniform, [n, r]; the basis of a span does not matter, so orthonormalization is free |
@@ -675,7 +675,7 @@ class Daso(LocalSgd):
         if phase == "blocking":
             self.last = t
             return self.everywhere(mean(w[::self.n // islands]))
-        if t - self.last >= self.controller.S:
+        if t - self.last >= self.controller.S and self.flying is None:
             self.last, wait = t, self.controller.B
             self.flying = (t + wait, wait, islands * mean(w[::self.n // islands]))
             return self.taken_in(w, t)
@@ -727,6 +727,7 @@ CASES = [
     ("fda", {"rule": "adamw", "monitor": "exact", "variance_threshold": 100.0}),
     ("daso", {"rule": "adamw", "islands": 2, "across_warmup": 2, "across_cooldown": 3, "plateau_every": 1}),
     ("daso", {"rule": "sgd", "islands": 4, "across_every": 3, "across_wait": 2}),
+    ("daso", {"rule": "sgd", "islands": 2, "across_every": 4, "across_wait": 4, "across_cooldown": 2, "plateau_every": 1}),
     ("demo", {"demo_update": "sign"}),
     ("demo", {"demo_topk": 256, "demo_beta": 0.9, "demo_update": "plain", "demo_mean": "all"}),
     ("demo", {"demo_topk": 128, "demo_beta": 0.9, "demo_update": "muon"}),

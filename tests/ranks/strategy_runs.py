@@ -29,6 +29,10 @@ def worst_of(one, many):
     return max(abs(a - b) / abs(a) for a, b in zip(one, many))
 
 
+def wire(changes):
+    return "coded" if changes.get("wire") else "delta"
+
+
 def numbers(data):
     return struct.unpack(f"<{len(data) // REAL_BYTES}{'d' if DOUBLE else 'f'}", data)
 
@@ -96,17 +100,19 @@ def stopped_with_messages_in_flight_and_states_of_all_kinds_a_run_goes_on_bit_fo
     runs = [{**flying, "wire": "fp4"}, flying, {"strategy": "powersgd", "optimizer": "adamw", "lr": 0.002},
             {"strategy": "fda", "variance_threshold": 0.5, "optimizer": "sgd", "lr": 0.1},
             {"strategy": "noloco", "sync_every": 3, "optimizer": "sgd"},
+            {"strategy": "daso", "across_every": 4, "across_wait": 2, "plateau_every": 2, "optimizer": "adamw", "lr": 0.002},
             {"strategy": "desloc", "sync_every": 2, "optimizer": "adamw", "lr": 0.002},
             {"strategy": "replicators", "lr": 0.002}, {"strategy": "demo", "wire": "sign", "lr": 0.002},
             {"strategy": "dynthresh", "threshold_quantile": 0.9, "threshold_every": 6, "optimizer": "adamw", "lr": 0.002},
             {"strategy": "sparseloco", "sync_every": 3, "wire": "int2", "optimizer": "adamw", "lr": 0.002}]
-    for changes in runs[:len(runs) if FULL else 3]:
+    for changes in runs if FULL else runs[:3] + [c for c in runs if c["strategy"] == "daso"]:
         with Place() as place:
             mesh = {"dp_size": 2, "fs_size": 2}
             whole = trained(place, "whole", 4, **changes, **mesh)
             trained(place, "parts", 4, stop_after=8, **changes, **mesh)
-            names = [name for name in stored(place, "parts", 8) if ".6." in name and name.startswith("streaming.")]
-            expect((len(names) > 0) == (changes["strategy"] == "streaming"), f"{changes}: in flight are {names}")
+            begun = {"streaming": "streaming.delta.6.", "daso": "daso.across.7."}.get(changes["strategy"])
+            names = [name for name in stored(place, "parts", 8) if begun and name.startswith(begun.replace("delta", wire(changes)))]
+            expect((len(names) > 0) == (begun is not None), f"{changes}: in flight are {names}")
             expect(trained(place, "parts", 4, **changes, **mesh) == whole, f"{changes}: losses differ")
             expect(stored(place, "parts") == stored(place, "whole"), f"{changes}: states differ")
 
@@ -228,6 +234,37 @@ def the_largest_entries_move_the_bytes_of_the_formula():
 
 
 @case
+def islands_exchange_a_share_of_the_weights_across_when_it_is_due():
+    """Of the first worker: an exchange begins every fifth step and ends two steps later."""
+    with Place() as place:
+        changes = {"strategy": "daso", "islands": 2, "across_every": 5, "across_wait": 2, "optimizer": "sgd"}
+        trained(place, "run", 4, **changes)
+        data = place.checkpoint(20, "run")
+        header = json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])
+        shapes = [entry["shape"] for name, entry in header.items()
+                  if name.startswith(("transformer.", "lm_head.")) and ".replica" not in name]
+        gradients = inside = across = 0
+        for shape in shapes:
+            rows, row = shape[0], (shape[1] if len(shape) > 1 else 1) * REAL_BYTES
+            half, quarter = (rows + 1) // 2, ((rows + 1) // 2 + 1) // 2
+            gradients += (rows + half) * row
+            inside += half * row
+            across += (half + quarter) * row
+        for m in place.metrics("run"):
+            due = m["step"] in (7, 12, 17)
+            expect(m["bytes_across"] == (across if due else 0), f"step {m['step']}: {m['bytes_across']} bytes, {across} in exchanges")
+            wanted = gradients + (inside + across if due else 0)
+            expect(m["bytes_dp"] == wanted, f"step {m['step']}: {m['bytes_dp']} bytes over dp, not {wanted}")
+            expect(m["hops_across"] == (2 if due else 0), f"step {m['step']}: {m['hops_across']} hops")
+        changes["across_wait"] = 0
+        plain = trained(place, "plain", 4, **changes)
+        slow = trained(place, "slow", 4, link_across="1Gbit:50ms", **changes)
+        expect(plain == slow, "the emulated link changed numbers")
+        for m in place.metrics("slow"):
+            expect((m["link_s"] > 0) == (m["step"] % 5 == 0), f"step {m['step']}: {m['link_s']} s on the link")
+
+
+@case
 def average_and_factors_are_what_replicate_mesh_grad_sync_says():
     with Place() as place:
         for strategy, sync in (("factors", True), ("average", False)):
@@ -249,6 +286,8 @@ def keys_that_contradict_each_other_are_refused():
     with Place() as place:
         for changes, words in (({"strategy": "factors", "replicate_mesh_grad_sync": False}, "contradict"),
                                ({"strategy": "factors", "optimizer": "muon"}, "no factors"),
+                               ({"strategy": "daso", "islands": 3}, "islands 3: 2 replicas"),
+                               ({"strategy": "daso", "across_wait": 5}, "across_wait 5"),
                                ({"strategy": "locl_sgd"}, "not one of")):
             done = place.train(np=2, **changes)
             expect(done.returncode == 2 and words in done.stderr, f"{changes}: {done.returncode}, {done.stderr}")

@@ -158,6 +158,15 @@ def every_strategy_holds_under_its_lossless_settings():
             verified(*where, *settings)
 
 
+@case
+def islands_of_replicas_hold_and_what_crosses_between_them_is_told_apart():
+    settings = ["strategy=daso", *assignments(lossless(CONFIG, "daso"))]
+    for mesh, ranks, n in [("dp=4", 4, 2), ("dp=2,fs=2", 4, 1)] + ([("dp=6", 6, 3), ("dp=4,tp=2", 8, 2)] if FULL else []):
+        report = verified(*TIGHT, "--steps", "3", "--mesh", mesh, *settings, f"islands={n}", ranks=ranks)
+        lines = {line for line, _ in findings(report[PRECISIONS[0]]["meshes"][-1], "bytes")}
+        expect("island reduce-scatter" in lines and ("across reduce-scatter" in lines) == (n > 1), f"{mesh}, {n}: {lines}")
+
+
 # Planted bug -> the line where one would look for it, and arguments that give it a place: one or more places.
 BUGS = {
     "skip-factor-reduce": ("momentum, 1 step", []),
