@@ -130,7 +130,7 @@ dn_real *rig_grad(const optim_rig *rig, size_t i)
 /* Number of a state; that of all states if there is none. */
 static size_t find_state(const optim_rig *rig, const char *prefix, size_t i)
 {
-    char name[DN_TENSOR_NAME_MAX];
+    char name[2 * DN_TENSOR_NAME_MAX];
     snprintf(name, sizeof name, "%s.%s", prefix, rig->params[i].tensor.name);
     for (size_t k = 0; k < dn_optimizer_n_states(rig->optimizer); k++)
         if (strcmp(dn_optimizer_state(rig->optimizer, k)->name, name) == 0)
