@@ -272,30 +272,37 @@ static dn_status print_all(void *context, const dn_generation_stats *stats)
     return status;
 }
 
+/* Exit status. */
+static int generate(const arguments *a, const dn_generation_output *output, char **command_line)
+{
+    int signal = 0;
+    if (dn_launch_is_worker()) {
+        cli_tell_notices();
+        return dn_generate_worker(&a->what, output);
+    }
+    dn_status status = a->n_workers > 1 ? dn_generate_launch(&a->what, a->n_workers, command_line, &signal)
+                                        : dn_generate(&a->what, output);
+    if (status != DN_OK)
+        return cli_failure(status);
+    return signal ? 128 + signal : 0;
+}
+
 static int run(const arguments *a, char **command_line)
 {
     results *r = calloc(1, sizeof *r);
-    int signal = 0;
     if (!r) {
         fprintf(stderr, "dionode: no memory for the text\n");
         return dn_status_exit(DN_ERR_MEMORY);
     }
     r->a = a;
     const dn_generation_output output = {add_token, end, print_all, r};
-    if (dn_launch_is_worker()) {
-        cli_tell_notices();
-        return dn_generate_worker(&a->what, &output);
-    }
-    dn_status status = a->n_workers > 1 ? dn_generate_launch(&a->what, a->n_workers, command_line, &signal)
-                                        : dn_generate(&a->what, &output);
+    int status = generate(a, &output, command_line);
     for (int b = 0; b < a->what.n_samples; b++) {
         free(r->texts[b].bytes);
         free(r->ids[b].bytes);
     }
     free(r);
-    if (status != DN_OK)
-        return cli_failure(status);
-    return signal ? 128 + signal : 0;
+    return status;
 }
 
 int cli_generate(int argc, char **argv, char **command_line)
