@@ -19,7 +19,7 @@ static const dn_hf_family hf = {.class_name = "GemmaForCausalLM", DN_HF_SIZES, .
 
 const dn_architecture dn_architecture_gemma = {.name = "gemma",
                                             .attention = true,
-.hf = &hf,
+                                            .hf = &hf,
                                             .complete = complete,
                                             .n_layers = dn_decoder_n_layers,
                                             .layer = dn_decoder_layer,

@@ -52,7 +52,7 @@ static const dn_hf_family hf = {.class_name = "GPT2LMHeadModel", .dim = "n_embd"
 
 const dn_architecture dn_architecture_gpt2 = {.name = "gpt2",
                                               .attention = true,
-.hf = &hf,
+                                              .hf = &hf,
                                               .complete = complete,
                                               .n_layers = dn_decoder_n_layers,
                                               .layer = dn_decoder_layer,

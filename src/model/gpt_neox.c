@@ -39,7 +39,7 @@ static const dn_hf_family hf = {.class_name = "GPTNeoXForCausalLM", DN_HF_SIZES,
 
 const dn_architecture dn_architecture_gpt_neox = {.name = "gpt_neox",
                                             .attention = true,
-.hf = &hf,
+                                            .hf = &hf,
                                             .complete = complete,
                                             .n_layers = dn_decoder_n_layers,
                                             .layer = dn_decoder_layer,

@@ -21,7 +21,7 @@ static const dn_hf_family hf = {.class_name = "LlamaForCausalLM", DN_HF_LIKE_LLA
 
 const dn_architecture dn_architecture_llama = {.name = "llama",
                                                .attention = true,
-.hf = &hf,
+                                               .hf = &hf,
                                                .complete = complete,
                                                .n_layers = dn_decoder_n_layers,
                                                .layer = dn_decoder_layer,

@@ -12,7 +12,7 @@ static const dn_hf_family hf = {.class_name = "MistralForCausalLM", DN_HF_LIKE_L
 
 const dn_architecture dn_architecture_mistral = {.name = "mistral",
                                             .attention = true,
-.hf = &hf,
+                                            .hf = &hf,
                                             .complete = complete,
                                             .n_layers = dn_decoder_n_layers,
                                             .layer = dn_decoder_layer,

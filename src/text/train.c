@@ -470,18 +470,9 @@ static json_t *describe(const dn_bpe_trainer *t)
         "merges", merges);
 }
 
-static dn_status write_file(const char *path, const char *text)
+static void print_text(FILE *out, void *text)
 {
-    dn_atomic_file file = {0};
-    dn_status status = dn_atomic_file_open(path, strlen(text), &file);
-    if (status == DN_OK)
-        status = dn_atomic_file_append(&file, text, strlen(text));
-    if (status == DN_OK)
-        status = dn_atomic_file_seal(&file, NULL, NULL);
-    if (status == DN_OK)
-        status = dn_atomic_file_publish(&file);
-    dn_atomic_file_discard(&file);
-    return status;
+    fputs(text, out);
 }
 
 dn_status dn_bpe_trainer_write(dn_bpe_trainer *t, size_t size, const char *path,
@@ -496,7 +487,7 @@ dn_status dn_bpe_trainer_write(dn_bpe_trainer *t, size_t size, const char *path,
     json_decref(root);
     if (!text)
         return out_of_memory(t);
-    dn_status status = write_file(path, text);
+    dn_status status = dn_atomic_file_print(path, print_text, text);
     free(text);
     *made = t->n_tokens;
     return status;
