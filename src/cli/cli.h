@@ -33,6 +33,17 @@ int cli_group(const char *group, const cli_entry *entries, size_t n, int argc, c
 /** argp_parse, with -h for --help. */
 void cli_parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *input);
 
+/** "-o PATH TEXT...": what a command makes of texts. */
+typedef struct cli_texts {
+    const char *const *files; /* [n] */
+    size_t n;
+    const char *path;
+} cli_texts;
+
+/** Parses option -o and the texts, without which a command prints its usage; an argp parser passes it what it
+ * does not know. */
+error_t cli_parse_texts(int key, char *arg, struct argp_state *state, cli_texts *texts);
+
 /** Prints "dionode: message" to stderr and returns the exit status of a failure. */
 int cli_failure(dn_status status);
 

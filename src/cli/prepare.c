@@ -8,9 +8,7 @@
 #include <unistd.h>
 
 typedef struct arguments {
-    const char *const *files;
-    size_t n_files;
-    const char *dir;
+    cli_texts texts;
     dn_prepare_options options;
 } arguments;
 
@@ -33,9 +31,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     arguments *a = state->input;
     switch (key) {
-    case 'o':
-        a->dir = arg;
-        return 0;
     case 'v':
         a->options.val_fraction = cli_number("--val", arg, 1e-6, 0.5);
         return 0;
@@ -46,19 +41,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         unescape(arg);
         a->options.separator = arg;
         return 0;
-    case ARGP_KEY_ARGS:
-        a->files = (const char *const *)state->argv + state->next;
-        a->n_files = (size_t)(state->argc - state->next);
-        return 0;
     case ARGP_KEY_END:
-        if (!a->n_files || !a->dir)
-            argp_usage(state);
         if (a->options.separator && (!*a->options.separator || !a->options.tokenizer))
             argp_error(state, "--split needs a text, and --tokenizer: bytes have no token between documents");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
+        break;
     }
+    return cli_parse_texts(key, arg, state, &a->texts);
 }
 
 static void show(uint64_t done, uint64_t total, void *context)
@@ -97,14 +85,15 @@ int cli_prepare(int argc, char **argv, char **command_line)
     cli_parse(&argp, argc, argv, 0, &a);
     dn_prepare_result result;
     bool terminal = isatty(STDERR_FILENO);
+    const char *dir = a.texts.path;
     dn_status status =
-        dn_prepare(a.files, a.n_files, a.dir, &a.options, terminal ? show : NULL, NULL, &result);
+        dn_prepare(a.texts.files, a.texts.n, dir, &a.options, terminal ? show : NULL, NULL, &result);
     if (terminal)
         fputc('\n', stderr);
     if (status != DN_OK)
         return cli_failure(status);
     printf("%llu training and %llu validation tokens in %s; use them with data_dir=%s vocab_size=%zu\n",
-           (unsigned long long)result.train_tokens, (unsigned long long)result.val_tokens, a.dir, a.dir,
+           (unsigned long long)result.train_tokens, (unsigned long long)result.val_tokens, dir, dir,
            result.vocab_size);
     return 0;
 }

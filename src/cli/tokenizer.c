@@ -7,32 +7,17 @@
 #include <unistd.h>
 
 typedef struct arguments {
-    const char *const *files;
-    size_t n_files, size;
-    const char *path;
+    cli_texts texts;
+    size_t size;
 } arguments;
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     arguments *a = state->input;
-    switch (key) {
-    case 'o':
-        a->path = arg;
-        return 0;
-    case 's':
-        a->size = (size_t)cli_integer("--size", arg, 257, 1 << 20);
-        return 0;
-    case ARGP_KEY_ARGS:
-        a->files = (const char *const *)state->argv + state->next;
-        a->n_files = (size_t)(state->argc - state->next);
-        return 0;
-    case ARGP_KEY_END:
-        if (!a->n_files || !a->path)
-            argp_usage(state);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    if (key != 's')
+        return cli_parse_texts(key, arg, state, &a->texts);
+    a->size = (size_t)cli_integer("--size", arg, 257, 1 << 20);
+    return 0;
 }
 
 static void show(uint64_t done, uint64_t total, void *context)
@@ -52,8 +37,8 @@ static int train(int argc, char **argv, char **command_line)
         parse,
         "TEXT... -o FILE",
         "Trains a tokenizer on text: byte-level BPE on words as GPT-2's.\vA folder stands for all files in "
-        "it and below "
-        "it; gzip files are unpacked; - reads standard input. Use it with dionode prepare --tokenizer FILE.",
+        "it and below it; gzip files are unpacked; - reads standard input. Use it with dionode prepare "
+        "--tokenizer FILE.",
         NULL,
         NULL,
         NULL};
@@ -61,13 +46,13 @@ static int train(int argc, char **argv, char **command_line)
     cli_parse(&argp, argc, argv, 0, &a);
     bool terminal = isatty(STDERR_FILENO);
     size_t made = 0;
-    dn_status status =
-        dn_tokenizer_train(a.files, a.n_files, a.size, a.path, terminal ? show : NULL, NULL, &made);
+    dn_status status = dn_tokenizer_train(a.texts.files, a.texts.n, a.size, a.texts.path,
+                                          terminal ? show : NULL, NULL, &made);
     if (terminal)
         fputc('\n', stderr);
     if (status != DN_OK)
         return cli_failure(status);
-    printf("%zu tokens in %s%s\n", made, a.path, made < a.size ? ": the text has no more pairs" : "");
+    printf("%zu tokens in %s%s\n", made, a.texts.path, made < a.size ? ": the text has no more pairs" : "");
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "text/tokenizer.h"
 
 #include "base/fail.h"
+#include "base/heap.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,32 +44,21 @@ typedef struct candidate {
     int32_t rank, at, left, right, id;
 } candidate;
 
-static bool before(const candidate *a, const candidate *b)
+static bool before(const void *a, const void *b)
 {
-    return a->rank != b->rank ? a->rank < b->rank : a->at < b->at;
+    const candidate *x = a, *y = b;
+    return x->rank != y->rank ? x->rank < y->rank : x->at < y->at;
 }
 
-static void push(candidate *heap, size_t *n, candidate c)
+/* Two tokens that stand side by side, if they merge. */
+static void push(const dn_tokenizer *t, const int32_t *ids, int32_t at, int32_t next, candidate *heap,
+                 size_t *n)
 {
-    size_t i = (*n)++;
-    for (; i > 0 && before(&c, &heap[(i - 1) / 2]); i = (i - 1) / 2)
-        heap[i] = heap[(i - 1) / 2];
-    heap[i] = c;
-}
-
-static candidate pop(candidate *heap, size_t *n)
-{
-    candidate top = heap[0], last = heap[--*n];
-    size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < *n; i = child) {
-        if (child + 1 < *n && before(&heap[child + 1], &heap[child]))
-            child++;
-        if (!before(&heap[child], &last))
-            break;
-        heap[i] = heap[child];
-    }
-    heap[i] = last;
-    return top;
+    const dn_merge *m = dn_tokenizer_merge(t, ids[at], ids[next]);
+    if (m)
+        dn_heap_push(
+            heap, n, sizeof *heap, before,
+            &(candidate){.rank = m->rank, .at = at, .left = m->left, .right = m->right, .id = m->id});
 }
 
 static dn_status reserve(dn_bpe_memory *m, size_t n)
@@ -95,12 +85,12 @@ static size_t merge_long(const dn_tokenizer *t, const dn_bpe_memory *m, int32_t 
     for (int32_t i = 0; i < end; i++) {
         next[i] = i + 1;
         previous[i] = i - 1;
-        const dn_merge *merge = i + 1 < end ? dn_tokenizer_merge(t, ids[i], ids[i + 1]) : NULL;
-        if (merge)
-            push(heap, &n_heap, (candidate){merge->rank, i, merge->left, merge->right, merge->id});
+        if (i + 1 < end)
+            push(t, ids, i, i + 1, heap, &n_heap);
     }
     while (n_heap > 0) {
-        candidate c = pop(heap, &n_heap);
+        candidate c;
+        dn_heap_pop(heap, &n_heap, sizeof c, before, &c);
         int32_t right = ids[c.at] == c.left ? next[c.at] : end;
         if (right == end || ids[right] != c.right)
             continue;
@@ -110,11 +100,8 @@ static size_t merge_long(const dn_tokenizer *t, const dn_bpe_memory *m, int32_t 
         if (next[right] < end)
             previous[next[right]] = c.at;
         int32_t at = previous[c.at] >= 0 ? previous[c.at] : c.at;
-        for (; at <= c.at && next[at] < end; at = next[at]) {
-            const dn_merge *merge = dn_tokenizer_merge(t, ids[at], ids[next[at]]);
-            if (merge)
-                push(heap, &n_heap, (candidate){merge->rank, at, merge->left, merge->right, merge->id});
-        }
+        for (; at <= c.at && next[at] < end; at = next[at])
+            push(t, ids, at, next[at], heap, &n_heap);
     }
     size_t left = 0;
     for (int32_t i = 0; i < end; i = next[i])

@@ -29,5 +29,5 @@ dn_status dn_tokenizer_read_llmc(dn_tokenizer *t, const char *content, size_t n)
         return dn_fail(DN_ERR_DATA, "is damaged: token %d of %d ends texts, and %zu bytes follow the last",
                        t->end, header[2], n - at);
     t->decode_only = true;
-    return DN_OK;
+    return dn_tokenizer_index(t, 0);
 }

@@ -109,7 +109,7 @@ static dn_status open_at(const char *path, bool folder, dn_tokenizer *t)
         status = dn_tokenizer_read_config(t, content, n);
         free(content);
     }
-    for (size_t i = 0; i < sizeof ends / sizeof *ends && t->end < 0; i++)
+    for (size_t i = 0; status == DN_OK && i < sizeof ends / sizeof *ends && t->end < 0; i++)
         t->end = dn_tokenizer_special(t, ends[i]);
     return status;
 }
@@ -179,15 +179,6 @@ uint64_t dn_tokenizer_hash(const dn_tokenizer *t)
         if (t->tokens[id].bytes)
             hash = XXH3_64bits_withSeed(t->tokens[id].bytes, t->tokens[id].n, hash + id + 1);
     return hash;
-}
-
-int32_t dn_tokenizer_special(const dn_tokenizer *t, const char *text)
-{
-    size_t n = strlen(text);
-    for (size_t id = 0; id < t->size; id++)
-        if (t->tokens[id].added && t->tokens[id].n == n && memcmp(t->tokens[id].bytes, text, n) == 0)
-            return (int32_t)id;
-    return -1;
 }
 
 int32_t dn_tokenizer_end(const dn_tokenizer *t)

@@ -101,22 +101,23 @@ dn_status dn_tokenizer_read_tiktoken(dn_tokenizer *t, const char *content, size_
             "%zu ranks are of no vocabulary whose pattern is known (GPT-2 50256, cl100k 100256, Llama 3 "
             "128000, Qwen 151643): convert it to tokenizer.json",
             t->size);
+    size_t n_ranks = t->size;
+    for (size_t i = 0; i < sizeof v->special / sizeof *v->special && v->special[i].text; i++) {
+        DN_TRY(dn_tokenizer_add(t, v->special[i].id, v->special[i].text, strlen(v->special[i].text), true));
+        DN_TRY(dn_tokenizer_add_added(t, (dn_added){.id = v->special[i].id}));
+    }
     int32_t *ranks = malloc(t->size * sizeof *ranks);
     if (!ranks)
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu ranks", t->size);
     for (size_t id = 0; id < t->size; id++)
-        ranks[id] = t->tokens[id].bytes ? (int32_t)id : -1;
-    dn_status status = dn_tokenizer_index(t, 8 * t->size);
+        ranks[id] = id < n_ranks && t->tokens[id].bytes ? (int32_t)id : -1;
+    dn_status status = dn_tokenizer_index(t, 8 * n_ranks);
     if (status == DN_OK)
         status = dn_tokenizer_merge_all(t, ranks);
     free(ranks);
     DN_TRY(status);
     for (size_t b = 0; b < 256; b++)
         t->byte_ids[b] = dn_tokenizer_find(t, (const char[]){(char)b}, 1);
-    for (size_t i = 0; i < sizeof v->special / sizeof *v->special && v->special[i].text; i++) {
-        DN_TRY(dn_tokenizer_add(t, v->special[i].id, v->special[i].text, strlen(v->special[i].text), true));
-        DN_TRY(dn_tokenizer_add_added(t, (dn_added){.id = v->special[i].id}));
-    }
     t->byte_level = t->whole_first = true;
     t->begin = v->begin ? dn_tokenizer_special(t, v->begin) : -1;
     if (v->nfc)

@@ -50,7 +50,7 @@ struct dn_tokenizer {
     const char *name; /* by which a folder is searched for such a file; NULL: by its ending only */
     dn_token *tokens; /* [size] */
     size_t size;
-    int32_t *by_bytes; /* hash table of ids, [by_bytes_room], -1: empty; no added tokens */
+    int32_t *by_bytes; /* hash table of ids, [by_bytes_room], -1: empty */
     size_t by_bytes_room;
     dn_merge *merges; /* [merges_room], a power of 2 */
     size_t merges_room, n_merges;
@@ -76,7 +76,8 @@ struct dn_tokenizer {
 
 /** Adds a token; bytes are copied. Errors: DN_ERR_DATA "an id twice" and the like, without a path. */
 dn_status dn_tokenizer_add(dn_tokenizer *t, int64_t id, const char *bytes, size_t n, bool added) DN_MUST_USE;
-/** After the last token, before the first merge. Errors: DN_ERR_MEMORY. */
+/** After the last token, before the first merge. Errors: DN_ERR_MEMORY; DN_ERR_DATA two tokens of words with
+ * the same bytes, unless the tokenizer only decodes. */
 dn_status dn_tokenizer_index(dn_tokenizer *t, size_t n_merges) DN_MUST_USE;
 /** The token with these bytes that is not an added one; -1: none. After dn_tokenizer_index. */
 int32_t dn_tokenizer_find(const dn_tokenizer *t, const char *bytes, size_t n);

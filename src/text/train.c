@@ -3,7 +3,8 @@
  * bytes in the order of their stand-ins, then what merges. The pair that is most frequent in all words merges
  * next, of several the one with the smaller ids. A pair whose bytes are a token already becomes that token.
  *
- *     words    each different word with its count and its tokens, which shrink
+ *     texts    each different word
+ *     words    its count and its tokens, which shrink
  *     pairs    by hash: how often, and in which words (or once was)
  *     heap     pairs by count as it was when they were put there: what is out of date goes back with its new
  * one
@@ -12,22 +13,22 @@
 
 #include "base/atomic_file.h"
 #include "base/fail.h"
+#include "base/heap.h"
+#include "text/byte_set.h"
 #include "text/tokenizer.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
-#include <xxhash.h>
 
-enum { FIRST_BYTE = 1, FIRST_MERGE = FIRST_BYTE + 256 };
+enum { FIRST_BYTE = 1 };
 static const char end_of_text[] = "<|endoftext|>";
 
 typedef struct word {
     uint64_t count;
-    char *bytes; /* [n_bytes], owned */
-    uint32_t n_bytes, n;
     int32_t *ids; /* [n], owned */
+    uint32_t n;
 } word;
 
 typedef struct pair {
@@ -46,17 +47,14 @@ typedef struct entry {
 struct dn_bpe_trainer {
     dn_split split;
     dn_splitter *splitter;
-    word *words; /* [n_words] */
-    size_t n_words, words_room;
-    uint32_t *by_bytes; /* [by_bytes_room]: index of a word + 1 */
-    size_t by_bytes_room;
+    dn_byte_set texts;
+    word *words; /* [texts.n] */
+    size_t words_room;
     pair *pairs; /* [pairs_room] */
     size_t n_pairs, pairs_room;
     entry *heap;
     size_t n_heap, heap_room;
-    char **tokens; /* [n_tokens], NUL behind; owned */
-    uint32_t *lengths;
-    size_t n_tokens, tokens_room;
+    dn_byte_set tokens; /* that of end_of_text is empty: no merge makes it */
     entry *merges; /* [n_merges] */
     size_t n_merges;
     entry *raised; /* [n_raised]: pairs that came with the present merge */
@@ -80,7 +78,7 @@ static void *grown(dn_bpe_trainer *t, void *array, size_t n, size_t *room, size_
 
 static dn_status out_of_memory(const dn_bpe_trainer *t)
 {
-    return dn_fail(DN_ERR_MEMORY, "no memory for %zu words that differ and their %zu pairs", t->n_words,
+    return dn_fail(DN_ERR_MEMORY, "no memory for %zu words that differ and their %zu pairs", t->texts.n,
                    t->n_pairs);
 }
 
@@ -105,22 +103,17 @@ void dn_bpe_trainer_destroy(dn_bpe_trainer **trainer)
     *trainer = NULL;
     if (!t)
         return;
-    for (size_t i = 0; i < t->n_words; i++) {
-        free(t->words[i].bytes);
+    for (size_t i = 0; i < t->texts.n; i++)
         free(t->words[i].ids);
-    }
     for (size_t i = 0; i < t->pairs_room; i++)
         free(t->pairs[i].words);
-    for (size_t i = 0; i < t->n_tokens; i++)
-        free(t->tokens[i]);
+    dn_byte_set_free(&t->texts);
+    dn_byte_set_free(&t->tokens);
     dn_splitter_destroy(t->splitter);
     dn_split_free(&t->split);
     free(t->words);
-    free(t->by_bytes);
     free(t->pairs);
     free(t->heap);
-    free(t->tokens);
-    free(t->lengths);
     free(t->merges);
     free(t->raised);
     free(t);
@@ -128,51 +121,18 @@ void dn_bpe_trainer_destroy(dn_bpe_trainer **trainer)
 
 /* ---- words ---- */
 
-static uint32_t *word_place(const dn_bpe_trainer *t, const char *bytes, size_t n)
-{
-    for (size_t i = XXH3_64bits(bytes, n);; i++) {
-        uint32_t *place = &t->by_bytes[i & (t->by_bytes_room - 1)];
-        const word *w = &t->words[*place ? *place - 1 : 0];
-        if (!*place || (w->n_bytes == n && memcmp(w->bytes, bytes, n) == 0))
-            return place;
-    }
-}
-
-static void index_words(dn_bpe_trainer *t, size_t room)
-{
-    uint32_t *by_bytes = calloc(room, sizeof *by_bytes);
-    if (!by_bytes) {
-        t->no_memory = true;
-        return;
-    }
-    free(t->by_bytes);
-    t->by_bytes = by_bytes;
-    t->by_bytes_room = room;
-    for (size_t i = 0; i < t->n_words; i++)
-        *word_place(t, t->words[i].bytes, t->words[i].n_bytes) = (uint32_t)i + 1;
-}
-
 static void count_word(dn_bpe_trainer *t, const char *bytes, size_t n)
 {
-    if (2 * (t->n_words + 1) > t->by_bytes_room)
-        index_words(t, t->by_bytes_room ? 2 * t->by_bytes_room : 1 << 16);
-    if (t->no_memory)
-        return;
-    uint32_t *place = word_place(t, bytes, n);
-    if (*place) {
-        t->words[*place - 1].count++;
-        return;
-    }
-    t->words = grown(t, t->words, t->n_words, &t->words_room, sizeof *t->words);
-    word w = {.count = 1, .bytes = malloc(n), .n_bytes = (uint32_t)n};
-    if (!w.bytes || t->no_memory) {
-        free(w.bytes);
+    size_t known = t->texts.n;
+    t->words = grown(t, t->words, known, &t->words_room, sizeof *t->words);
+    size_t i = t->no_memory ? SIZE_MAX : dn_byte_set_add(&t->texts, bytes, n);
+    if (i == SIZE_MAX) {
         t->no_memory = true;
         return;
     }
-    memcpy(w.bytes, bytes, n);
-    t->words[t->n_words] = w;
-    *place = (uint32_t)++t->n_words;
+    if (i == known)
+        t->words[i] = (word){0};
+    t->words[i].count++;
 }
 
 dn_status dn_bpe_trainer_count(dn_bpe_trainer *t, const char *text, size_t n)
@@ -282,37 +242,19 @@ static void count_pairs(dn_bpe_trainer *t, size_t index, int32_t newest)
 
 /* ---- the heap ---- */
 
-static bool before(const entry *a, const entry *b)
+static bool before(const void *a, const void *b)
 {
-    if (a->count != b->count)
-        return a->count > b->count;
-    return a->left != b->left ? a->left < b->left : a->right < b->right;
+    const entry *x = a, *y = b;
+    if (x->count != y->count)
+        return x->count > y->count;
+    return x->left != y->left ? x->left < y->left : x->right < y->right;
 }
 
 static void push(dn_bpe_trainer *t, entry e)
 {
     t->heap = grown(t, t->heap, t->n_heap, &t->heap_room, sizeof *t->heap);
-    if (t->no_memory)
-        return;
-    size_t i = t->n_heap++;
-    for (; i > 0 && before(&e, &t->heap[(i - 1) / 2]); i = (i - 1) / 2)
-        t->heap[i] = t->heap[(i - 1) / 2];
-    t->heap[i] = e;
-}
-
-static entry pop(dn_bpe_trainer *t)
-{
-    entry top = t->heap[0], last = t->heap[--t->n_heap];
-    size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < t->n_heap; i = child) {
-        if (child + 1 < t->n_heap && before(&t->heap[child + 1], &t->heap[child]))
-            child++;
-        if (!before(&t->heap[child], &last))
-            break;
-        t->heap[i] = t->heap[child];
-    }
-    t->heap[i] = last;
-    return top;
+    if (!t->no_memory)
+        dn_heap_push(t->heap, &t->n_heap, sizeof e, before, &e);
 }
 
 /* Pairs whose count has risen, with what it is now. */
@@ -328,22 +270,11 @@ static void push_raised(dn_bpe_trainer *t)
 
 /* ---- training ---- */
 
-static void add_token(dn_bpe_trainer *t, const char *left, size_t n_left, const char *right, size_t n_right)
+static int32_t token(dn_bpe_trainer *t, const char *bytes, size_t n)
 {
-    size_t room = t->tokens_room;
-    t->lengths = grown(t, t->lengths, t->n_tokens, &room, sizeof *t->lengths);
-    t->tokens = grown(t, t->tokens, t->n_tokens, &t->tokens_room, sizeof *t->tokens);
-    char *bytes = malloc(n_left + n_right + 1);
-    if (!bytes || t->no_memory) {
-        free(bytes);
-        t->no_memory = true;
-        return;
-    }
-    memcpy(bytes, left, n_left);
-    memcpy(bytes + n_left, right, n_right);
-    bytes[n_left + n_right] = '\0';
-    t->lengths[t->n_tokens] = (uint32_t)(n_left + n_right);
-    t->tokens[t->n_tokens++] = bytes;
+    size_t id = dn_byte_set_add(&t->tokens, bytes, n);
+    t->no_memory |= id == SIZE_MAX;
+    return (int32_t)id;
 }
 
 /* <|endoftext|> and all bytes; words as bytes. */
@@ -352,20 +283,19 @@ static void begin(dn_bpe_trainer *t)
     uint32_t of[256];
     int32_t id_of[256];
     dn_stand_ins(of);
-    add_token(t, end_of_text, strlen(end_of_text), "", 0);
+    token(t, "", 0);
     for (uint32_t stand_in = 0; stand_in < DN_STAND_INS; stand_in++)
         for (int b = 0; b < 256; b++)
-            if (of[b] == stand_in) {
-                id_of[b] = (int32_t)t->n_tokens;
-                add_token(t, (const char[]){(char)b}, 1, "", 0);
-            }
-    for (size_t i = 0; i < t->n_words && !t->no_memory; i++) {
+            if (of[b] == stand_in)
+                id_of[b] = token(t, (const char[]){(char)b}, 1);
+    for (size_t i = 0; i < t->texts.n && !t->no_memory; i++) {
+        const dn_bytes *text = &t->texts.all[i];
         word *w = &t->words[i];
-        w->n = w->n_bytes;
+        w->n = text->n;
         w->ids = malloc(w->n * sizeof *w->ids);
         t->no_memory = !w->ids;
         for (uint32_t j = 0; w->ids && j < w->n; j++)
-            w->ids[j] = id_of[(unsigned char)w->bytes[j]];
+            w->ids[j] = id_of[(unsigned char)text->at[j]];
         if (w->ids)
             count_pairs(t, i, ANY);
     }
@@ -375,13 +305,17 @@ static void begin(dn_bpe_trainer *t)
 /* The token with the bytes of both; a new one if there is none. */
 static int32_t joined(dn_bpe_trainer *t, int32_t left, int32_t right)
 {
-    size_t n_left = t->lengths[left], n = n_left + t->lengths[right];
-    for (size_t id = FIRST_MERGE; id < t->n_tokens; id++)
-        if (t->lengths[id] == n && memcmp(t->tokens[id], t->tokens[left], n_left) == 0 &&
-            memcmp(t->tokens[id] + n_left, t->tokens[right], n - n_left) == 0)
-            return (int32_t)id;
-    add_token(t, t->tokens[left], n_left, t->tokens[right], t->lengths[right]);
-    return (int32_t)t->n_tokens - 1;
+    const dn_bytes *l = &t->tokens.all[left], *r = &t->tokens.all[right];
+    char *both = malloc((size_t)l->n + r->n);
+    int32_t id = 0;
+    t->no_memory |= !both;
+    if (both) {
+        memcpy(both, l->at, l->n);
+        memcpy(both + l->n, r->at, r->n);
+        id = token(t, both, (size_t)l->n + r->n);
+    }
+    free(both);
+    return id;
 }
 
 static void merge_in(dn_bpe_trainer *t, size_t index, const entry *e, int32_t id)
@@ -401,8 +335,9 @@ static void merge_in(dn_bpe_trainer *t, size_t index, const entry *e, int32_t id
 static void train(dn_bpe_trainer *t, size_t size, void (*progress)(uint64_t, uint64_t, void *), void *context)
 {
     size_t merges_room = 0;
-    while (t->n_tokens < size && t->n_heap > 0 && !t->no_memory) {
-        entry e = pop(t);
+    while (t->tokens.n < size && t->n_heap > 0 && !t->no_memory) {
+        entry e;
+        dn_heap_pop(t->heap, &t->n_heap, sizeof e, before, &e);
         pair *p = pair_place(t, e.left, e.right);
         if (p->count != e.count || e.count == 0) {
             if (p->count > 0 && p->count < e.count)
@@ -422,18 +357,18 @@ static void train(dn_bpe_trainer *t, size_t size, void (*progress)(uint64_t, uin
         free(words);
         push_raised(t);
         if (progress)
-            progress(t->n_tokens, size, context);
+            progress(t->tokens.n, size, context);
     }
 }
 
 /* ---- the file ---- */
 
-static json_t *stand_ins(const uint32_t of[256], const char *bytes, size_t n)
+static json_t *stand_ins(const uint32_t of[256], const dn_bytes *token)
 {
-    char *text = malloc(2 * n + 4); /* what is written last may take 4 bytes */
+    char *text = malloc(2 * (size_t)token->n + 4); /* what is written last may take 4 bytes */
     size_t k = 0;
-    for (size_t i = 0; text && i < n; i++)
-        k += (size_t)utf8proc_encode_char((utf8proc_int32_t)of[(unsigned char)bytes[i]],
+    for (size_t i = 0; text && i < token->n; i++)
+        k += (size_t)utf8proc_encode_char((utf8proc_int32_t)of[(unsigned char)token->at[i]],
                                           (utf8proc_uint8_t *)text + k);
     json_t *string = text ? json_stringn(text, k) : NULL;
     free(text);
@@ -446,16 +381,16 @@ static json_t *describe(const dn_bpe_trainer *t)
     dn_stand_ins(of);
     json_t *vocabulary = json_object(), *merges = json_array();
     json_object_set_new(vocabulary, end_of_text, json_integer(0));
-    for (size_t id = FIRST_BYTE; id < t->n_tokens; id++) {
-        json_t *text = stand_ins(of, t->tokens[id], t->lengths[id]);
+    for (size_t id = FIRST_BYTE; id < t->tokens.n; id++) {
+        json_t *text = stand_ins(of, &t->tokens.all[id]);
         json_object_set_new(vocabulary, json_string_value(text), json_integer((json_int_t)id));
         json_decref(text);
     }
     for (size_t i = 0; i < t->n_merges; i++) {
         const entry *m = &t->merges[i];
         json_t *both = json_array();
-        json_array_append_new(both, stand_ins(of, t->tokens[m->left], t->lengths[m->left]));
-        json_array_append_new(both, stand_ins(of, t->tokens[m->right], t->lengths[m->right]));
+        json_array_append_new(both, stand_ins(of, &t->tokens.all[m->left]));
+        json_array_append_new(both, stand_ins(of, &t->tokens.all[m->right]));
         json_array_append_new(merges, both);
     }
     return json_pack(
@@ -489,6 +424,6 @@ dn_status dn_bpe_trainer_write(dn_bpe_trainer *t, size_t size, const char *path,
         return out_of_memory(t);
     dn_status status = dn_atomic_file_print(path, print_text, text);
     free(text);
-    *made = t->n_tokens;
+    *made = t->tokens.n;
     return status;
 }

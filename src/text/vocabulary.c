@@ -45,19 +45,27 @@ dn_status dn_tokenizer_add(dn_tokenizer *t, int64_t id, const char *bytes, size_
     return DN_OK;
 }
 
-/* Where a token with these bytes is, or would be. */
-static int32_t *place_of(const dn_tokenizer *t, const char *bytes, size_t n)
+/* Where a token with these bytes is, or would be: an added one, or one of words. */
+static int32_t *place_of(const dn_tokenizer *t, const char *bytes, size_t n, bool added)
 {
-    for (size_t i = XXH3_64bits(bytes, n);; i++) {
+    for (size_t i = XXH3_64bits_withSeed(bytes, n, added);; i++) {
         int32_t *place = &t->by_bytes[i & (t->by_bytes_room - 1)];
-        if (*place < 0 || (t->tokens[*place].n == n && memcmp(t->tokens[*place].bytes, bytes, n) == 0))
+        if (*place < 0)
+            return place;
+        const dn_token *token = &t->tokens[*place];
+        if (token->added == added && token->n == n && memcmp(token->bytes, bytes, n) == 0)
             return place;
     }
 }
 
 int32_t dn_tokenizer_find(const dn_tokenizer *t, const char *bytes, size_t n)
 {
-    return *place_of(t, bytes, n);
+    return *place_of(t, bytes, n, false);
+}
+
+int32_t dn_tokenizer_special(const dn_tokenizer *t, const char *text)
+{
+    return *place_of(t, text, strlen(text), true);
 }
 
 static dn_status make_merges(dn_tokenizer *t, size_t n_merges)
@@ -81,12 +89,13 @@ dn_status dn_tokenizer_index(dn_tokenizer *t, size_t n_merges)
     memset(t->by_bytes, 0xff, t->by_bytes_room * sizeof *t->by_bytes); /* -1 */
     for (size_t id = 0; id < t->size; id++) {
         const dn_token *token = &t->tokens[id];
-        if (!token->bytes || token->added)
+        if (!token->bytes)
             continue;
-        int32_t *place = place_of(t, token->bytes, token->n);
-        if (*place >= 0)
+        int32_t *place = place_of(t, token->bytes, token->n, token->added);
+        if (*place < 0)
+            *place = (int32_t)id;
+        else if (!token->added && !t->decode_only)
             return dn_fail(DN_ERR_DATA, "'%s' is token %d and token %zu", token->bytes, *place, id);
-        *place = (int32_t)id;
     }
     return make_merges(t, n_merges);
 }
