@@ -8,6 +8,9 @@
 size_t dn_decoder_n_layers(const dn_spec *spec);
 dn_layer_place dn_decoder_layer(const dn_spec *spec, size_t i);
 
+/* Fields of their rows. */
+#define DN_DECODER .attention = true, .n_layers = dn_decoder_n_layers, .layer = dn_decoder_layer
+
 /** Defaults of fields that are 0: NKV = NH, hd = C / NH, theta = 10000, all of a head turned, mlp.F = F, act, tied, one
  * layer behind the other; and no lags. Errors: DN_ERR_CONFIG naming the key, if sizes do not fit together. */
 dn_status dn_decoder_complete(dn_spec *spec, size_t F, dn_activation act, bool tied) DN_MUST_USE;

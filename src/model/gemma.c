@@ -17,10 +17,4 @@ static const dn_hf_family hf = {.class_name = "GemmaForCausalLM", DN_HF_SIZES, .
                                 .default_activation = "gelu_pytorch_tanh", .default_eps = 1e-6, .gelu_means_tanh = true,
                                 .grouped = true, .tied = true, .attention_bias = true, .rotary = 1};
 
-const dn_architecture dn_architecture_gemma = {.name = "gemma",
-                                            .attention = true,
-                                            .hf = &hf,
-                                            .complete = complete,
-                                            .n_layers = dn_decoder_n_layers,
-                                            .layer = dn_decoder_layer,
-                                            .first_std = dn_model_first_std};
+const dn_architecture dn_architecture_gemma = {.name = "gemma", DN_DECODER, .hf = &hf, .complete = complete};

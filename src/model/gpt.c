@@ -36,9 +36,4 @@ static dn_status complete(dn_spec *spec)
     return dn_decoder_complete(spec, 4 * spec->C, DN_RELU2, false);
 }
 
-const dn_architecture dn_architecture_gpt = {.name = "gpt",
-                                             .attention = true,
-                                             .complete = complete,
-                                             .n_layers = dn_decoder_n_layers,
-                                             .layer = dn_decoder_layer,
-                                             .first_std = dn_model_first_std};
+const dn_architecture dn_architecture_gpt = {.name = "gpt", DN_DECODER, .complete = complete};

@@ -50,10 +50,5 @@ static const dn_hf_family hf = {.class_name = "GPT2LMHeadModel", .dim = "n_embd"
                                 .activation = "activation_function", .default_activation = "gelu_new",
                                 .default_eps = 1e-5, .hidden_is_4C = true, .tied = true, .tensors = &tensors};
 
-const dn_architecture dn_architecture_gpt2 = {.name = "gpt2",
-                                              .attention = true,
-                                              .hf = &hf,
-                                              .complete = complete,
-                                              .n_layers = dn_decoder_n_layers,
-                                              .layer = dn_decoder_layer,
-                                              .first_std = first_std};
+const dn_architecture dn_architecture_gpt2 = {
+    .name = "gpt2", DN_DECODER, .hf = &hf, .complete = complete, .first_std = first_std};

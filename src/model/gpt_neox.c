@@ -37,10 +37,5 @@ static const dn_hf_family hf = {.class_name = "GPTNeoXForCausalLM", DN_HF_SIZES,
                                 .default_activation = "gelu", .default_eps = 1e-5, .parallel = true,
                                 .attention_bias = true, .biased = true, .rotary = 0.25, .tensors = &tensors};
 
-const dn_architecture dn_architecture_gpt_neox = {.name = "gpt_neox",
-                                            .attention = true,
-                                            .hf = &hf,
-                                            .complete = complete,
-                                            .n_layers = dn_decoder_n_layers,
-                                            .layer = dn_decoder_layer,
-                                            .first_std = dn_model_first_std};
+const dn_architecture dn_architecture_gpt_neox = {
+    .name = "gpt_neox", DN_DECODER, .hf = &hf, .complete = complete};

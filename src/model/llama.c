@@ -19,10 +19,4 @@ static dn_status complete(dn_spec *spec)
 
 static const dn_hf_family hf = {.class_name = "LlamaForCausalLM", DN_HF_LIKE_LLAMA, .attention_bias = true, .mlp_bias = true};
 
-const dn_architecture dn_architecture_llama = {.name = "llama",
-                                               .attention = true,
-                                               .hf = &hf,
-                                               .complete = complete,
-                                               .n_layers = dn_decoder_n_layers,
-                                               .layer = dn_decoder_layer,
-                                               .first_std = dn_model_first_std};
+const dn_architecture dn_architecture_llama = {.name = "llama", DN_DECODER, .hf = &hf, .complete = complete};

@@ -10,10 +10,5 @@ static dn_status complete(dn_spec *spec)
 
 static const dn_hf_family hf = {.class_name = "MistralForCausalLM", DN_HF_LIKE_LLAMA, .window = DN_HF_WINDOW};
 
-const dn_architecture dn_architecture_mistral = {.name = "mistral",
-                                            .attention = true,
-                                            .hf = &hf,
-                                            .complete = complete,
-                                            .n_layers = dn_decoder_n_layers,
-                                            .layer = dn_decoder_layer,
-                                            .first_std = dn_model_first_std};
+const dn_architecture dn_architecture_mistral = {
+    .name = "mistral", DN_DECODER, .hf = &hf, .complete = complete};

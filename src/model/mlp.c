@@ -44,8 +44,5 @@ static dn_layer_place layer(const dn_spec *spec, size_t i)
     return (dn_layer_place){ops, i - (ops == &dn_mlp), i};
 }
 
-const dn_architecture dn_architecture_mlp = {.name = "mlp",
-                                             .complete = complete,
-                                             .n_layers = n_layers,
-                                             .layer = layer,
-                                             .first_std = dn_model_first_std};
+const dn_architecture dn_architecture_mlp = {
+    .name = "mlp", .complete = complete, .n_layers = n_layers, .layer = layer};

@@ -154,8 +154,10 @@ void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int a
     }
 }
 
-double dn_model_first_std(const dn_spec *spec, const dn_param *param)
+static double first_std(const dn_spec *spec, const dn_param *param)
 {
+    if (spec->architecture->first_std)
+        return spec->architecture->first_std(spec, param);
     if (param->kind == DN_PARAM_EMBEDDING)
         return spec->tied == DN_YES ? 0.02 : 1;
     double out = (double)param->tensor.rows, in = (double)param->tensor.cols;
@@ -171,7 +173,7 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
                                   dn_layer_is_bias(param) ? 0 : 1 - spec->norm.offset);
             continue;
         }
-        const dn_draw draw = {seed, p, spec->architecture->first_std(spec, param), param->tensor.cols, param->block};
+        const dn_draw draw = {seed, p, first_std(spec, param), param->tensor.cols, param->block};
         DN_TRY(dn_draw_normal(stream, param->weight, &draw));
     }
     return dn_stream_sync(stream);
@@ -577,23 +579,6 @@ dn_status dn_model_loss(dn_model *model, const int32_t *tokens, const int32_t *t
     DN_TRY(begin(model, 0, DN_GOAL_LOSS, tokens, targets, B, model->spec.T, 0));
     DN_TRY(forward(model, 0));
     return add_loss(model, 0, loss_sum);
-}
-
-dn_status dn_model_next(dn_model *model, const int32_t *tokens, size_t n, dn_real *logits)
-{
-    const dn_pass *pass = &model->slots[0].pass;
-    if (n < 1 || n > model->spec.T)
-        return dn_fail(DN_ERR_ARG, "a prompt of %zu tokens: the model takes 1 to %zu", n, model->spec.T);
-    if (pass->rows)
-        return dn_fail(DN_ERR_ARG, "a model with a cache takes tokens by dn_model_prefill and dn_model_decode");
-    if (pass->tp_size > 1)
-        return dn_fail(DN_ERR_ARG, "logits of a model cut over %d ranks: load it with tp_size 1",
-                       pass->tp_size);
-    DN_TRY(begin(model, 0, DN_GOAL_NEXT, tokens, NULL, 1, n, 0));
-    DN_TRY(forward(model, 0));
-    const dn_head_kept *head = model->slots[0].layers[model->n_layers - 1].kept;
-    dn_download(pass->stream, logits, head->logits, model->spec.V);
-    return dn_stream_sync(pass->stream);
 }
 
 /* ---- with a cache ---- */

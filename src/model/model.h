@@ -49,7 +49,8 @@ typedef struct dn_architecture {
     size_t (*n_layers)(const dn_spec *spec);
     dn_layer_place (*layer)(const dn_spec *spec, size_t i);
 
-    /** Standard deviation of a parameter's initial values. */
+    /** Standard deviation of a parameter's initial values. NULL: 1 for an embedding that is no head too,
+     * otherwise 0.02; min(1, sqrt(out/in)) / sqrt(in) for matrices. */
     double (*first_std)(const dn_spec *spec, const dn_param *param);
 } dn_architecture;
 
@@ -84,9 +85,6 @@ size_t dn_model_n_params(const dn_spec *spec);
  */
 void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES], dn_arena *weights,
                      dn_arena *grads, dn_param *params, size_t *unit_of);
-
-/** The usual first_std: 1 for an embedding that is no head too, otherwise 0.02, min(1, sqrt(out/in)) / sqrt(in) for matrices. */
-double dn_model_first_std(const dn_spec *spec, const dn_param *param);
 
 /** Initializes this rank's blocks: gains 1 (less norm.offset), biases 0, all others normally distributed. Element i of the whole
  * parameter p is draw i of random stream p under seed, the same on every mesh. Returns after sync. Errors:
@@ -172,10 +170,5 @@ dn_status dn_model_decode(dn_model *model, const dn_cache_row *rows, const int32
 size_t dn_model_cached(const dn_model *model);
 /** Sequence `to` becomes a copy of `from`. */
 dn_status dn_model_fork(dn_model *model, size_t from, size_t to) DN_MUST_USE;
-
-/** Collective over fs. In slot 0. logits [V] (host) of the token after tokens[0 .. n-1], 1 <= n <= T. Errors:
- * DN_ERR_ARG n, or tp_size > 1, where each rank has the logits of its vocabulary shard only; DN_ERR_DATA a
- * token outside the vocabulary. */
-dn_status dn_model_next(dn_model *model, const int32_t *tokens, size_t n, dn_real *logits) DN_MUST_USE;
 
 #endif

@@ -12,10 +12,4 @@ static dn_status complete(dn_spec *spec)
 
 static const dn_hf_family hf = {.class_name = "Qwen3ForCausalLM", DN_HF_LIKE_LLAMA, .attention_bias = true, .window = DN_HF_WINDOW_IF_USED};
 
-const dn_architecture dn_architecture_qwen3 = {.name = "qwen3",
-                                            .attention = true,
-                                            .hf = &hf,
-                                            .complete = complete,
-                                            .n_layers = dn_decoder_n_layers,
-                                            .layer = dn_decoder_layer,
-                                            .first_std = dn_model_first_std};
+const dn_architecture dn_architecture_qwen3 = {.name = "qwen3", DN_DECODER, .hf = &hf, .complete = complete};

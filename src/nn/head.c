@@ -134,7 +134,7 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
     if (pass->goal == DN_GOAL_NEXT) {
         size_t n = pass->T == 1 ? pass->B : 1;
         dn_linear_forward(pass->stream, k->logits, dn_at(y, (N - n) * C), w, n);
-        return pass->rows && pass->tp_size > 1 ? join_logits(pass, k, n) : DN_OK;
+        return pass->tp_size > 1 ? join_logits(pass, k, n) : DN_OK;
     }
     double scale = pass->goal == DN_GOAL_TRAIN ? pass->scale : 0;
     for (size_t first = 0; first < N; first += k->logits_rows)

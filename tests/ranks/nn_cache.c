@@ -43,8 +43,7 @@ static expected expect(const scenario *s)
     set_vectors(e.whole.stream, e.whole.params, e.whole.n_params);
     e.logits = calloc(s->B * T * V, sizeof *e.logits);
     for (size_t b = 0; b < s->B; b++)
-        for (size_t t = 0; t < T; t++)
-            must(dn_model_next(e.whole.model, e.whole.tokens + b * T, t + 1, e.logits + (b * T + t) * V));
+        model_logits(&e.whole, e.whole.tokens + b * T, e.logits + b * T * V);
     for (size_t i = 0; i < s->B * T * V; i++)
         e.largest = larger(e.largest, fabs((double)e.logits[i]));
     return e;
@@ -182,7 +181,6 @@ static void a_place_outside_the_cache_is_refused(void **state)
     assert_int_equal(dn_model_prefill(m.model, 0, 7, m.tokens, 3, logits), DN_ERR_ARG);
     assert_int_equal(dn_model_prefill(m.model, 0, 0, m.tokens, 0, logits), DN_ERR_ARG);
     assert_int_equal(dn_model_fork(m.model, 0, 2), DN_ERR_ARG);
-    assert_int_equal(dn_model_next(m.model, m.tokens, 2, logits), DN_ERR_ARG);
     m.tokens[1] = 13;
     assert_int_equal(dn_model_prefill(m.model, 0, 0, m.tokens, 2, logits), DN_ERR_DATA);
     model_destroy(&m);

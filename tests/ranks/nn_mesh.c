@@ -306,29 +306,6 @@ static void views_may_be_copies(void **state)
     }
 }
 
-/* Each rank of tp has the logits of its words only. */
-static int ask_for_logits(dn_comm *comm, void *argument)
-{
-    const scenario *s = argument;
-    const int32_t tokens[] = {1, 2};
-    dn_real logits[13];
-    cut_model cut = cut_model_create(comm, s->size, s->kernels, s->shape, MAX_B, s->policy);
-    dn_status status = dn_model_next(cut.model, tokens, 2, logits);
-    cut_model_destroy(&cut);
-    RANKS_CHECK(status == DN_ERR_ARG && strstr(dn_error_message(), "tp_size 1"));
-    return 0;
-}
-
-static void logits_of_a_model_cut_over_tp_are_refused(void **state)
-{
-    (void)state;
-    scenario s = {.kernels = "ref", .shape = shapes[0], .size = {1, 1, 2}};
-    ranks_spec spec = {.kind = AS_THREADS,
-                       .n_ranks = 2,
-                       .arena_bytes = cut_model_heap_bytes(s.shape, MAX_B, s.size, s.policy)};
-    assert_int_equal(ranks_run(&spec, ask_for_logits, &s, NULL), 0);
-}
-
 TESTS(nn_mesh)
 {
     const struct CMUnitTest tests[] = {
@@ -336,7 +313,6 @@ TESTS(nn_mesh)
         cmocka_unit_test(fast_kernels_and_chunks_of_logits_too),
         cmocka_unit_test(fully_sharded_models_are_the_whole_model),
         cmocka_unit_test(views_may_be_copies),
-        cmocka_unit_test(logits_of_a_model_cut_over_tp_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

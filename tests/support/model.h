@@ -155,6 +155,27 @@ static inline model model_create(const char *kernels, int n_threads, dn_spec spe
     return model_create_slots(kernels, n_threads, spec, B, 1);
 }
 
+/* logits [T,V] of all positions of one sequence, without a cache: products of the head's weight and what its
+ * norm made of x, in double. */
+static inline void model_logits(const model *m, const int32_t *tokens, dn_real *logits)
+{
+    size_t T = m->spec.T, V = m->spec.V, C = m->spec.C;
+    const dn_model_slot *slot = &m->model->slots[0];
+    double loss = 0;
+    must(dn_model_loss(m->model, tokens, tokens, 1, &loss));
+    dn_real *y = host_copy(m->stream, m->spec.norm.gain ? slot->pass.y : head_of(m->model)->norm.n, T * C);
+    dn_real *w =
+        host_copy(m->stream, m->params[slot->layers[m->model->n_layers - 1].first_param].weight, V * C);
+    for (size_t i = 0; i < T * V; i++) {
+        double sum = 0;
+        for (size_t c = 0; c < C; c++)
+            sum += (double)y[i / V * C + c] * (double)w[i % V * C + c];
+        logits[i] = (dn_real)sum;
+    }
+    free(y);
+    free(w);
+}
+
 static inline void model_destroy(model *m)
 {
     dn_model_destroy(&m->model);

@@ -59,10 +59,17 @@ static void create_takes_the_announced_bytes_and_little_else(void **state)
 static void pass_over_everything(model *m)
 {
     double loss = 0;
-    dn_real logits[50];
     must(dn_model_train(m->model, m->tokens, m->targets, m->B, 1, &loss));
     must(dn_model_loss(m->model, m->tokens, m->targets, m->B, &loss));
-    must(dn_model_next(m->model, m->tokens, 5, logits));
+}
+
+static void fill_and_decode(model *m)
+{
+    dn_real logits[2 * 50];
+    const dn_cache_row rows[] = {{0, 5}, {1, 5}};
+    must(dn_model_prefill(m->model, 0, 0, m->tokens, 5, logits));
+    must(dn_model_fork(m->model, 0, 1));
+    must(dn_model_decode(m->model, rows, m->tokens, 2, logits));
 }
 
 static void passes_after_the_first_allocate_nothing(void **state)
@@ -74,6 +81,13 @@ static void passes_after_the_first_allocate_nothing(void **state)
         pass_over_everything(&m);
         size_t before = allocations_so_far.requests;
         pass_over_everything(&m);
+        assert_int_equal(allocations_so_far.requests, before);
+        model_destroy(&m);
+
+        m = model_create_cached(columns[c], 2, shape, 3);
+        fill_and_decode(&m);
+        before = allocations_so_far.requests;
+        fill_and_decode(&m);
         assert_int_equal(allocations_so_far.requests, before);
         model_destroy(&m);
     }
