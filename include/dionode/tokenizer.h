@@ -69,7 +69,7 @@ DN_API dn_status dn_encode(dn_encoder *encoder, const char *text, size_t n, cons
 
 /* ---- ids to text ---- */
 
-/* A text that is decoded token by token; starts as {tokenizer}. */
+/* A text that is decoded token by token; starts as {.tokenizer = tokenizer}. */
 typedef struct dn_decoder {
     const dn_tokenizer *tokenizer; /* borrowed */
     unsigned char rest[4];         /* of a character that is not complete */

@@ -13,7 +13,7 @@ dn_status dn_continuation_open(dn_continuation *c, const dn_tokenizer *tokenizer
     size_t longest = 0;
     for (size_t i = 0; i < n_stops; i++)
         longest = dn_max(longest, strlen(stops[i]));
-    *c = (dn_continuation){.decoder = {tokenizer}, .stops = stops, .n_stops = n_stops};
+    *c = (dn_continuation){.decoder.tokenizer = tokenizer, .stops = stops, .n_stops = n_stops};
     c->held = calloc(longest + (tokenizer ? dn_decode_bound(tokenizer) : 1) + 4, 1);
     return c->held ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for %zu stop strings", n_stops);
 }
