@@ -10,7 +10,7 @@
  * meson.build compiles the file and registers the row.
  *
  *     dense     writes every number (f32, bf16, fp4, int8, int2, sign)
- *     sparse    chooses entries (topk, threshold, rows), whose numbers a dense codec writes: config->values
+ *     sparse    chooses entries (topk, threshold), whose numbers a dense codec writes: config->values
  *
  * A number 0 among the entries of a sparse message is not sent: nothing is added for it, and it is not
  * counted. NaN and infinity are sent as what is not finite, which whoever checks the result finds.
@@ -34,8 +34,7 @@ typedef struct dn_codec_config {
     size_t tile_rows, tile_cols; /* topk: tiles of the matrix, > 0; of a vector 1 x chunk */
     size_t k;                    /* threshold: room for so many entries */
     double tau;                  /* threshold: the least magnitude that is sent */
-    double share;                /* topk: of each tile's entries; rows: of the rows; in (0, 1], rounded up */
-    uint64_t seed, draw; /* rows: their draw, the same on all who decode; by convention draw is the step */
+    double share;                /* topk: of each tile's entries, in (0, 1], rounded up */
 } dn_codec_config;
 
 struct dn_codec {
@@ -56,7 +55,7 @@ struct dn_codec {
     /** values [entries] and their indices; 0 in places that stay empty. */
     void (*choose)(dn_stream *s, const dn_codec_config *config, dn_bytes *indices, dn_buf *values,
                    const dn_buf *x, size_t n);
-    /** y += factor times values, where the indices say; values NULL, not for rows: 1 each. */
+    /** y += factor times values, where the indices say; values NULL: 1 each. */
     void (*add_entries)(dn_stream *s, const dn_codec_config *config, dn_buf *y, double factor,
                         const dn_bytes *indices, const dn_buf *values, size_t n);
     /** *host = the number of entries behind indices. NULL: it is that of `entries`, in every message. */

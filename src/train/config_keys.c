@@ -13,7 +13,6 @@
 #include "shard/weights.h"
 #include "train/config_value.h"
 
-#include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -153,6 +152,8 @@ static const dn_key keys[] = {
 /* The table above with the options of rules and strategies in their places, their offsets those in dn_config, and the script's names of
  * rules among those of the key `optimizer`. */
 static dn_key all[DN_KEYS_MAX + 1];
+_Static_assert(sizeof keys / sizeof *keys + DN_OPTIONS_MAX + DN_STRATEGY_KEYS_MAX <= DN_KEYS_MAX,
+               "DN_KEYS_MAX has room for all keys");
 static size_t first_option, n_options, first_of_strategy, n_of_strategy;
 static char optimizers[256] = DN_RULE_NAMES;
 
@@ -181,14 +182,16 @@ static void join(void)
         if (strcmp(key->name, OPTIONS) != 0) {
             all[n++] = *key;
         } else if (key->offset == FIELD(optim)) {
-            for (first_option = n; (option = dn_option_at(n_options)); n_options++)
+            for (first_option = n; n_options < DN_OPTIONS_MAX && (option = dn_option_at(n_options));
+                 n_options++)
                 add_option(&all[n++], option);
         } else {
-            for (first_of_strategy = n; (option = dn_strategy_option_at(n_of_strategy)); n_of_strategy++)
+            first_of_strategy = n;
+            for (; n_of_strategy < DN_STRATEGY_KEYS_MAX && (option = dn_strategy_option_at(n_of_strategy));
+                 n_of_strategy++)
                 add_strategy_option(&all[n++], option, n_of_strategy);
         }
     }
-    assert(n <= DN_KEYS_MAX && n_options <= DN_OPTIONS_MAX && n_of_strategy <= DN_STRATEGY_KEYS_MAX);
     for (size_t i = 0; dn_rule_script(i).name; i++)
         if (strcmp(dn_rule_row(dn_rule_script(i).name)->info.name, dn_rule_script(i).name) != 0) {
             size_t used = strlen(optimizers);

@@ -6,7 +6,7 @@
 #include "strategy/strategy.h"
 
 /* Room for all keys of the table. */
-enum { DN_KEYS_MAX = 160 };
+enum { DN_KEYS_MAX = 192 };
 
 /** Whether microsoft/dion's training script has the key and Dionode ignores it. */
 bool dn_key_ignored(const char *name);

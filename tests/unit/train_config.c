@@ -3,6 +3,7 @@
 #include "base/key.h"
 #include "optim/option.h"
 #include "optim/rules.h"
+#include "strategy/option.h"
 #include "train/plan.h"
 #include "support/tests.h"
 
@@ -489,9 +490,22 @@ static void a_batch_is_dealt_without_rest(void **state)
     assert_int_equal(dn_plan_rounds(&plan, 13), 2);
 }
 
+static void configurations_have_room_for_all_options(void **state)
+{
+    size_t of_rules = 0, of_strategies = 0;
+    (void)state;
+    while (dn_option_at(of_rules))
+        of_rules++;
+    while (dn_strategy_option_at(of_strategies))
+        of_strategies++;
+    assert_in_range(of_rules, 1, DN_OPTIONS_MAX);
+    assert_in_range(of_strategies, 1, DN_STRATEGY_KEYS_MAX);
+}
+
 TESTS(train_config)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(configurations_have_room_for_all_options),
         cmocka_unit_test(every_default_is_accepted_by_its_own_key),
         cmocka_unit_test(values_reach_their_fields),
         cmocka_unit_test(a_file_of_the_reference_runs_unchanged),
