@@ -83,6 +83,9 @@ dn_status dn_checkpoint_step(const dn_checkpoint *checkpoint, uint64_t *step) DN
 /** Whether the file holds a tensor of that name. */
 bool dn_checkpoint_has(const dn_checkpoint *checkpoint, const char *name);
 
+/** The name of the tensor behind that one, in the order of the file (NULL: of the first); NULL: there is none. Borrowed. */
+const char *dn_checkpoint_next(const dn_checkpoint *checkpoint, const char *name);
+
 /** The tensor's numbers, dense, borrowed. dtype is dn_real's (F32, or F64 in the double build). Errors:
  *  DN_ERR_CHECKPOINT naming tensor, expected and found shape or dtype. */
 dn_status dn_checkpoint_tensor(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,

@@ -295,6 +295,15 @@ bool dn_checkpoint_has(const dn_checkpoint *checkpoint, const char *name)
     return json_object_get(checkpoint->header, name) != NULL;
 }
 
+const char *dn_checkpoint_next(const dn_checkpoint *checkpoint, const char *name)
+{
+    void *at = name ? json_object_iter_next(checkpoint->header, json_object_iter_at(checkpoint->header, name))
+                    : json_object_iter(checkpoint->header);
+    if (at && strcmp(json_object_iter_key(at), "__metadata__") == 0)
+        at = json_object_iter_next(checkpoint->header, at);
+    return at ? json_object_iter_key(at) : NULL;
+}
+
 /* The tensor's entry, of the shape that is expected. */
 static dn_status find(const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
                       struct entry *entry)

@@ -93,9 +93,10 @@ bool dn_strategy_state_is_cut(const dn_strategy_run *run, size_t index);
 /** Before states are read to be saved: shows bytes in flight, and the row's numbers, as numbers of the device. */
 dn_status dn_strategy_show(dn_strategy_run *run) DN_MUST_USE;
 
-/** Of a run that goes on after `step` steps: puts in flight what `has` says was saved by that name. Then states are
- * restored, those of messages among them, and dn_strategy_restored takes them up. */
-void dn_strategy_resume(dn_strategy_run *run, uint64_t step, bool (*has)(void *context, const char *name), void *context);
+/** Of a run that is restored: a state of that name was saved. If it is a message in flight it is in flight again, a state that
+ * waits for its numbers; any other name does nothing. To be called on all ranks, with the names in the same order; not
+ * collective. Then states are restored, and dn_strategy_restored takes up what is not numbers of the device. */
+void dn_strategy_expect(dn_strategy_run *run, const char *name);
 dn_status dn_strategy_restored(dn_strategy_run *run) DN_MUST_USE;
 
 #endif

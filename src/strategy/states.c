@@ -4,6 +4,7 @@
 #include "strategy/run.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Blocks that a mesh cuts a parameter into, and which of them a rank has. */
@@ -105,22 +106,26 @@ static void describe_message(const dn_strategy_run *r, const dn_exchange_run *e,
     describe(t, name, p, r->parts.mesh->size, tile_of_message(r, e, p), true);
 }
 
-void dn_strategy_resume(dn_strategy_run *r, uint64_t step, bool (*has)(void *context, const char *name), void *context)
+/* "<window>.<step>.<parameter>", however long ago that step was: where later ones were skipped a message is in flight for
+ * longer than its delay, and the delay may be another now. */
+void dn_strategy_expect(dn_strategy_run *r, const char *name)
 {
     for (int k = 0; k < r->n_exchanges; k++) {
         dn_exchange_run *e = &r->exchanges[k];
-        if (e->row->used && !e->row->used(&r->config))
+        size_t length = e->row->window ? strlen(e->row->window) : 0;
+        if (length == 0 || strncmp(name, e->row->window, length) != 0 || name[length] != '.' ||
+            (e->row->used && !e->row->used(&r->config)))
             continue;
-        for (uint64_t begun = step > e->delay ? step - e->delay : 0; begun < step; begun++)
-            for (size_t i = 0; i < r->n_params; i++) {
-                dn_window_message *m = dn_strategy_window(e, i, UINT64_MAX);
-                dn_tensor t;
-                describe_message(r, e, begun, i, &t);
-                if (!m || !has(context, t.name))
-                    continue;
-                m->message = dn_strategy_message(r, e, m, i);
-                m->begun = begun + 1;
-            }
+        uint64_t begun = strtoull(name + length + 1, NULL, 10);
+        for (size_t i = 0; i < r->n_params; i++) {
+            dn_window_message *m = dn_strategy_window(e, i, UINT64_MAX);
+            dn_tensor t;
+            describe_message(r, e, begun, i, &t);
+            if (!m || strcmp(t.name, name) != 0)
+                continue;
+            m->message = dn_strategy_message(r, e, m, i);
+            m->begun = begun + 1;
+        }
     }
 }
 

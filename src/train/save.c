@@ -300,14 +300,21 @@ static bool is_new(const dn_run *run, const dn_checkpoint *checkpoint)
            !has_state(checkpoint, dn_strategy_state(run->instance.strategy, 0)->name);
 }
 
-static bool has_message(void *checkpoint, const char *name)
+/* Messages that were in flight are in flight again. Of what each replica has of its own the file has all. */
+static void expect_messages(dn_run *run, const dn_checkpoint *checkpoint)
 {
-    return has_state(checkpoint, name);
+    for (const char *next = dn_checkpoint_next(checkpoint, NULL); next; next = dn_checkpoint_next(checkpoint, next)) {
+        char name[DN_TENSOR_NAME_MAX];
+        const char *first = strstr(next, ".replica0");
+        snprintf(name, sizeof name, "%.*s", (int)(first ? first - next : 0), next);
+        if (first)
+            dn_strategy_expect(run->instance.strategy, name);
+    }
 }
 
 /* As many replicas as were saved apart take up their own weights, and their messages in flight, if they may be apart; all
  * others the consensus. Strategy's states are those of a beginning, unless the checkpoint has them. */
-static dn_status restore_weights(dn_run *run, dn_checkpoint *checkpoint, int n_saved, uint64_t step)
+static dn_status restore_weights(dn_run *run, dn_checkpoint *checkpoint, int n_saved)
 {
     char name[DN_TENSOR_NAME_MAX];
     replica_name(name, run->instance.params[0].tensor.name, 0);
@@ -322,13 +329,13 @@ static dn_status restore_weights(dn_run *run, dn_checkpoint *checkpoint, int n_s
     dn_strategy_set_apart(run->instance.strategy, apart);
     DN_TRY(dn_strategy_begin(run->instance.strategy));
     if (own)
-        dn_strategy_resume(run->instance.strategy, step, has_message, checkpoint);
+        expect_messages(run, checkpoint);
     return DN_OK;
 }
 
-static dn_status restore_states(dn_run *run, dn_checkpoint *checkpoint, int n_saved, uint64_t step)
+static dn_status restore_states(dn_run *run, dn_checkpoint *checkpoint, int n_saved)
 {
-    DN_TRY(restore_weights(run, checkpoint, n_saved, step));
+    DN_TRY(restore_weights(run, checkpoint, n_saved));
     size_t of_optimizer = dn_optimizer_n_states(run->instance.optimizer);
     for (size_t i = 0; i < dn_instance_n_states(&run->instance); i++)
         if (i < of_optimizer || has_state(checkpoint, dn_instance_state(&run->instance, i)->name))
@@ -416,7 +423,7 @@ static dn_status restore(dn_run *run, const char *path)
         status = dn_plan_same_tokenizer(dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer")),
                                         run->tokenizer, "training files");
     if (status == DN_OK)
-        status = restore_states(run, checkpoint, n_saved, step);
+        status = restore_states(run, checkpoint, n_saved);
     if (status == DN_OK)
         status = dn_finite_check(&run->instance, path, "move it away to go on from an older generation", dn_run_tick, run);
     if (status == DN_OK) {

@@ -346,12 +346,114 @@ static void a_gradient_that_is_not_finite_on_one_replica_skips_the_step_on_all(v
     }
 }
 
+/* ---- in flight through a checkpoint ---- */
+
+static int step_on(replica *r, uint64_t t, bool spoiled)
+{
+    double *w = calloc(SIZE, sizeof *w), *g = calloc(SIZE, sizeof *g);
+    dn_comm *comm = r->mesh->all;
+    dn_step_report report;
+    get(r, w);
+    strategies_gradient(dn_comm_rank(comm), t, w, g);
+    if (spoiled && dn_comm_rank(comm) == 1)
+        g[0] = NAN;
+    set(r, true, g);
+    RANKS_CHECK(dn_strategy_step(r->strategy, &(dn_step_params){t, STRATEGIES_LR, 1}, 1 / (1. + (double)t), &report) == DN_OK);
+    RANKS_CHECK(report.skipped == spoiled);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    free(w);
+    free(g);
+    return 0;
+}
+
+static void copy_shard(dn_shard to, dn_shard from)
+{
+    memcpy(behind(to.data), behind(from.data), from.block.rows * from.block.cols * sizeof(dn_real));
+}
+
+/* As through a file: weights and states, by their names. Returns how many were in flight. */
+static int restore(replica *to, replica *from, size_t *n_flying)
+{
+    double *w = calloc(SIZE, sizeof *w);
+    dn_comm *comm = from->mesh->all;
+    int rank = dn_comm_rank(comm);
+    get(from, w);
+    set(to, false, w);
+    free(w);
+    RANKS_CHECK(dn_strategy_begin(to->strategy) == DN_OK);
+    RANKS_CHECK(dn_strategy_show(from->strategy) == DN_OK);
+    size_t n = dn_strategy_n_states(from->strategy), n_new = dn_strategy_n_states(to->strategy);
+    *n_flying = n - n_new;
+    for (size_t i = 0; i < n; i++)
+        dn_strategy_expect(to->strategy, dn_strategy_state(from->strategy, i)->name);
+    RANKS_CHECK(dn_strategy_n_states(to->strategy) == n);
+    for (size_t i = 0; i < n; i++) {
+        char name[DN_TENSOR_NAME_MAX];
+        snprintf(name, sizeof name, "%s", dn_strategy_state(from->strategy, i)->name);
+        RANKS_CHECK(strcmp(dn_strategy_state(to->strategy, i)->name, name) == 0);
+        copy_shard(dn_strategy_state_shard(to->strategy, i, rank), dn_strategy_state_shard(from->strategy, i, rank));
+    }
+    for (size_t i = 0; i < dn_optimizer_n_states(from->optimizer); i++)
+        copy_shard(dn_optimizer_state_shard(to->optimizer, i, rank), dn_optimizer_state_shard(from->optimizer, i, rank));
+    RANKS_CHECK(dn_strategy_restored(to->strategy) == DN_OK);
+    return 0;
+}
+
+/* Messages that begin in step 3 (streaming) or 2 (daso) are to end two steps later; that one is skipped, and then the run is
+ * saved. */
+static int goes_on_after_a_skipped_end(dn_comm *comm, void *argument)
+{
+    const oracle_case *c = argument;
+    double *w = calloc(SIZE, sizeof *w), *again = calloc(SIZE, sizeof *again);
+    const uint64_t skipped = strcmp(c->strategy->name, "daso") == 0 ? 4 : 5;
+    size_t n_flying;
+    replica r, other;
+    RANKS_CHECK(open_replica(&r, c, comm) == DN_OK);
+    RANKS_CHECK(open_replica(&other, c, comm) == DN_OK);
+    strategies_start(w);
+    set(&r, false, w);
+    RANKS_CHECK(dn_strategy_begin(r.strategy) == DN_OK);
+    for (uint64_t t = 0; t <= skipped; t++)
+        RANKS_CHECK(step_on(&r, t, t == skipped) == 0);
+    RANKS_CHECK(restore(&other, &r, &n_flying) == 0 && n_flying > 0);
+    for (uint64_t t = skipped + 1; t < STRATEGIES_STEPS; t++) {
+        RANKS_CHECK(step_on(&r, t, false) == 0 && step_on(&other, t, false) == 0);
+        get(&r, w);
+        get(&other, again);
+        for (size_t k = 0; k < SIZE; k++)
+            if (w[k] != again[k]) {
+                fprintf(stderr, "%s, step %d, weight %zu: %.17g, restored %.17g\n", c->strategy->name, (int)t, k, w[k], again[k]);
+                return 1;
+            }
+    }
+    close_replica(&other);
+    close_replica(&r);
+    free(w);
+    free(again);
+    return 0;
+}
+
+static void messages_whose_end_was_skipped_are_in_flight_again_after_a_restart(void **state)
+{
+    (void)state;
+    static const char *const runs[][2] = {{"streaming", "sync_every=4 fragments=2 overlap=2"},
+                                          {"streaming", "sync_every=4 fragments=2 overlap=2 wire=fp4"},
+                                          {"daso", "islands=2 across_every=3 across_wait=2"}};
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        oracle_case c = {.strategy = dn_strategy_find(runs[i][0]), .rule = "adamw"};
+        assert_int_equal(dn_strategy_configure(c.strategy, runs[i][1], STRATEGIES_STEPS, 1, &c.config), DN_OK);
+        ranks_spec spec = {.kind = AS_THREADS, .n_ranks = N, .arena_bytes = (size_t)1 << 24};
+        assert_int_equal(ranks_run(&spec, goes_on_after_a_skipped_end, &c, NULL), 0);
+    }
+}
+
 TESTS(strategies)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replicas_step_as_the_published_rules_say),
         cmocka_unit_test(bugs_of_what_replicas_send_and_keep_are_noticed),
         cmocka_unit_test(a_gradient_that_is_not_finite_on_one_replica_skips_the_step_on_all),
+        cmocka_unit_test(messages_whose_end_was_skipped_are_in_flight_again_after_a_restart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

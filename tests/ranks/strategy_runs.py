@@ -118,6 +118,23 @@ def stopped_with_messages_in_flight_and_states_of_all_kinds_a_run_goes_on_bit_fo
 
 
 @case
+def messages_in_flight_arrive_when_a_run_goes_on_with_less_overlap():
+    """What began in step 7 was to end in step 10: with overlap 1 it is late, and ends in step 9. An exchange alone moves anchors."""
+    with Place() as place:
+        changes = {"strategy": "streaming", "sync_every": 5, "fragments": 2, "optimizer": "sgd", "lr": 0.1}
+        trained(place, "run", 2, overlap=3, stop_after=8, **changes)
+        before = stored(place, "run", 8)
+        flying = sorted(name[len("streaming.delta.6."):-len(".replica0")] for name in before
+                        if name.startswith("streaming.delta.6.") and name.endswith(".replica0"))
+        trained(place, "run", 2, overlap=1, stop_after=9, **changes)
+        after = stored(place, "run", 9)
+        moved = sorted(name[len("streaming.anchor."):] for name in before
+                       if name.startswith("streaming.anchor.") and before[name] != after[name])
+        expect(flying and moved == flying, f"in flight were {flying}, anchors moved of {moved}")
+        expect(not any(name.startswith("streaming.delta.6.") for name in after), "it is still in flight")
+
+
+@case
 def killed_it_goes_on_bit_for_bit():
     with Place() as place:
         changes = {"strategy": "diloco", "optimizer": "muon", "sync_every": 30, "num_iterations": 200, **OUTER}
