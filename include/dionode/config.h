@@ -18,6 +18,7 @@ extern "C" {
 #define DN_OPTIONS_MAX 48
 
 #define DN_STRATEGY_KEYS_MAX 48
+#define DN_KEYS_MAX 192 /* room for all keys of the table */
 
 /* The value of an option of a strategy, by the type of its key. */
 typedef union dn_option_value {
@@ -60,7 +61,7 @@ typedef struct dn_config {
     int64_t hash_every;
     double timeout_s;
     /* data and results */
-    char init_from[DN_PATH_MAX]; /* empty: not given */
+    char init_from[DN_PATH_MAX], model[DN_PATH_MAX]; /* empty: not given */
     char data_dir[DN_PATH_MAX], train_files[DN_PATH_MAX], val_files[DN_PATH_MAX];
     char data_format[16];
     bool shuffle;
@@ -69,6 +70,8 @@ typedef struct dn_config {
     bool tensorboard;
     int64_t checkpoint_freq, checkpoint_keep;
     int64_t seed;
+    bool set[DN_KEYS_MAX]; /* keys that a file or an argument set, if only to the default, in the order of the table: beside
+                              init_from or model, others take what these say */
 } dn_config;
 
 /** The table of keys, options of rules included; its last entry has name NULL. Static. */

@@ -43,7 +43,8 @@ typedef struct dn_evaluation {
 
 /**
  * Mean validation loss of the newest checkpoint in `run` (a run directory, or a checkpoint file such as
- * run/best.safetensors), over val_tokens tokens (0: all). assignments [n]: "key=value" changes to the
+ * run/best.safetensors), or of the model of another program (a Hugging Face folder, llm.c's file; step 0), over val_tokens
+ * tokens (0: all). assignments [n]: "key=value" changes to the
  * configuration stored with the checkpoint (data_dir, val_tokens, ...; not the architecture, nor what only
  * training uses: DN_ERR_CONFIG). progress (may
  * be NULL) gets tokens done and total. Errors: DN_ERR_CHECKPOINT, DN_ERR_CONFIG, DN_ERR_DATA, DN_ERR_MEMORY;
@@ -79,7 +80,8 @@ DN_API dn_status dn_verify_training(const dn_config *config, const dn_verificati
 /** Worker's side. Returns the process's exit status. */
 DN_API int dn_verify_training_worker(const dn_config *config, const dn_verification *what);
 
-/* Sampling, in the order of Hugging Face's generate: repetition penalty, temperature, top-k, top-p, min-p. */
+/* Sampling, in the order of Hugging Face's generate: repetition penalty, temperature, top-k, top-p, min-p. What is NAN, or
+ * of top_k -1, is as the generation_config.json of a Hugging Face folder says; or else 1, 0.8, 40, 1 and 0. */
 typedef struct dn_sampling {
     int64_t n_tokens;          /* to generate, of each sample */
     double repetition_penalty; /* on tokens of prompt and text: l/p for l > 0, l p below; 1: none */
@@ -91,8 +93,9 @@ typedef struct dn_sampling {
 } dn_sampling;
 
 typedef struct dn_generation {
-    const char *run;       /* folder of a run, or a checkpoint */
-    const char *tokenizer; /* file or folder; NULL: the one in the run's data_dir, or else tokens are bytes */
+    const char *run;       /* folder of a run, or a checkpoint; a Hugging Face folder; llm.c's model file */
+    const char *tokenizer; /* file or folder; NULL: the one in the run's data_dir or the Hugging Face folder, or else tokens
+                              are bytes */
     const char *prompt;
     const char *file; /* to read the prompt from, "-": standard input; NULL: prompt is it */
     bool ids;         /* the prompt is numbers of tokens; text is decoded only where there is a tokenizer */
@@ -116,7 +119,8 @@ typedef struct dn_generation_output {
     /* Of sample number 0 .. n_samples-1: first the prompt with token -1, then each token drawn, with the bytes of
      * text that are complete with it: may be 0. */
     dn_status (*token)(void *context, int sample, int32_t token, const char *text, size_t n);
-    /* It is over: "length" (n_tokens), "stop" (a stop string), "end" (the tokenizer's token for that),
+    /* It is over: "length" (n_tokens), "stop" (a stop string), "end" (a token that ends texts: the tokenizer's, or those
+     * that a Hugging Face folder names),
      * "positions" (they are learned, and full). */
     dn_status (*end)(void *context, int sample, const char *reason);
     dn_status (*done)(void *context, const dn_generation_stats *stats);
@@ -124,7 +128,7 @@ typedef struct dn_generation_output {
 } dn_generation_output;
 
 /**
- * Continues a prompt with the newest checkpoint in `run`, on one worker. The same seed gives the same samples,
+ * Continues a prompt with the newest checkpoint in `run`, or with the model of another program, on one worker. The same seed gives the same samples,
  * each its own. When a model's positions are full, it goes on from the last half of them, unless they are
  * learned; a line of the log says so. Errors: DN_ERR_CHECKPOINT (there is none), DN_ERR_CONFIG (a prompt or
  * tokenizer that does not fit the vocabulary, options out of range), DN_ERR_NUMERIC (weights or logits that are

@@ -59,7 +59,8 @@ int cli_eval(int argc, char **argv, char **command_line)
         parse,
         "RUN [key=value...]",
         "Mean validation loss of the newest checkpoint in RUN, a run's "
-        "checkpoint_dir, or of a checkpoint file such as RUN/best.safetensors.\v"
+        "checkpoint_dir, or of a checkpoint file such as RUN/best.safetensors; or of the model of a Hugging Face folder, or of "
+        "llm.c's file (.bin).\v"
         "key=value overrides the run's configuration: val_tokens=0 evaluates all "
         "tokens, val_files=GLOB other data.",
         NULL,

@@ -5,6 +5,7 @@
 #include "dionode/train.h"
 
 #include <argp.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -314,8 +315,8 @@ int cli_generate(int argc, char **argv, char **command_line)
         {"stop", OPTION_STOP, "TEXT", 0, "End before TEXT; may be given several times", 0},
         {"samples", OPTION_SAMPLES, "B", 0, "Continuations of the prompt, computed together (1)", 0},
         {"tokenizer", OPTION_TOKENIZER, "PATH", 0,
-         "File or folder of the model's tokenizer (default: the one in the run's data_dir, else tokens are "
-         "bytes)",
+         "File or folder of the model's tokenizer (default: the one in the run's data_dir or the Hugging Face folder, else "
+         "tokens are bytes)",
          0},
         {"repetition-penalty", OPTION_PENALTY, "P", 0,
          "Logits of tokens of prompt and text are divided by this, or multiplied if negative (1)", 1},
@@ -339,7 +340,9 @@ int cli_generate(int argc, char **argv, char **command_line)
         "RUN [PROMPT]",
         "Continues PROMPT with the newest checkpoint in RUN, a run's "
         "checkpoint_dir, or with a checkpoint file such as "
-        "RUN/best.safetensors.\v"
+        "RUN/best.safetensors; or with the model of a Hugging Face folder, or of llm.c's file (.bin).\v"
+        "What a Hugging Face folder's generation_config.json says comes before the defaults above, and its end tokens end a "
+        "text. "
         "Sampling goes in the order repetition penalty, temperature, top-k, top-p, min-p, as "
         "in Hugging Face's generate; programs on ggml apply the temperature last.",
         NULL,
@@ -349,7 +352,7 @@ int cli_generate(int argc, char **argv, char **command_line)
         .what = {.prompt = "",
                  .n_samples = 1,
                  .sampling = {
-                     .n_tokens = 400, .repetition_penalty = 1, .temperature = 0.8, .top_k = 40, .top_p = 1}}};
+                     .n_tokens = 400, .repetition_penalty = NAN, .temperature = NAN, .top_k = -1, .top_p = NAN, .min_p = NAN}}};
     a.what.stops = a.stops;
     cli_parse(&argp, argc, argv, 0, &a);
     dn_threads_sleep(command_line);

@@ -9,12 +9,28 @@
 #include "formats/foreign.h"
 #include "model/model.h"
 
-/** Sets the keys of the model in *config by folder/config.json. Errors: DN_ERR_IO; DN_ERR_CONFIG naming the file and the
+#include <stdint.h>
+
+/** Sets the keys of the model in *config by a config.json, or the one in the folder `path`. Errors: DN_ERR_IO; DN_ERR_CONFIG naming the file and the
  * key that says what is not held here; DN_ERR_MEMORY. */
-dn_status dn_hf_read_config(const char *folder, dn_config *config) DN_MUST_USE;
+dn_status dn_hf_read_config(const char *path, dn_config *config) DN_MUST_USE;
 
 /** The same of the JSON text of `bytes` bytes; path is for messages. */
 dn_status dn_hf_parse_config(const char *text, size_t bytes, const char *path, dn_config *config) DN_MUST_USE;
+
+enum { DN_HF_ENDS_MAX = 64 };
+
+/* What a folder says of generating with its model. */
+typedef struct dn_hf_generation {
+    int32_t ends[DN_HF_ENDS_MAX]; /* [n_ends]: tokens that end a text */
+    size_t n_ends;
+    double repetition_penalty, temperature, top_p, min_p; /* NAN: nothing; temperature 0: the likeliest token */
+    int32_t top_k;                                        /* -1: nothing */
+} dn_hf_generation;
+
+/** Reads generation_config.json, if there is one; where that names no token, config.json may. Errors: DN_ERR_CONFIG naming
+ * file and key; DN_ERR_IO. */
+dn_status dn_hf_read_generation(const char *folder, dn_hf_generation *out) DN_MUST_USE;
 
 /** config.json of a model whose weights are stored as `type`; the caller frees it. NULL without memory, or for an
  * architecture that no family is. */

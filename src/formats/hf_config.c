@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 bool dn_hf_knows(const dn_spec *spec)
 {
@@ -257,16 +258,17 @@ dn_status dn_hf_parse_config(const char *text, size_t bytes, const char *path, d
     return status;
 }
 
-dn_status dn_hf_read_config(const char *folder, dn_config *config)
+dn_status dn_hf_read_config(const char *path, dn_config *config)
 {
-    char path[4096];
+    char name[4096];
     const unsigned char *text;
     size_t bytes;
+    struct stat st;
     dn_foreign file = {0};
-    snprintf(path, sizeof path, "%s/config.json", folder);
-    dn_status status = dn_foreign_map_file(&file, path, &text, &bytes);
+    snprintf(name, sizeof name, "%s%s", path, stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? "/config.json" : "");
+    dn_status status = dn_foreign_map_file(&file, name, &text, &bytes);
     if (status == DN_OK)
-        status = dn_hf_parse_config((const char *)text, bytes, path, config);
+        status = dn_hf_parse_config((const char *)text, bytes, name, config);
     dn_foreign_close(&file);
     return status;
 }

@@ -97,7 +97,21 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
     bool *given = dn_config_given(config, key);
     if (given)
         *given = value != NULL;
+    config->set[key - dn_config_keys()] = value != NULL;
     return DN_OK;
+}
+
+bool dn_config_of_model(const dn_key *key)
+{
+    return key->role == DN_KEY_MODEL || strcmp(key->name, "max_positions") == 0;
+}
+
+bool dn_config_says(const dn_config *config, const dn_key *key)
+{
+    dn_config defaults;
+    dn_config_init(&defaults);
+    return config->set[key - dn_config_keys()] ||
+           !dn_key_equal(key, (const char *)config + key->offset, (const char *)&defaults + key->offset);
 }
 
 dn_status dn_config_check(const dn_config *config)
@@ -170,7 +184,8 @@ char *dn_config_dump(const dn_config *config)
     for (const dn_key *key = dn_config_keys(); key->name; key++) {
         fprintf(out, "%s: ", key->name);
         const bool *given = dn_config_given(&copy, key);
-        if (given && !*given)
+        bool left_to_model = (*config->init_from || *config->model) && dn_config_of_model(key) && !dn_config_says(config, key);
+        if ((given && !*given) || left_to_model)
             fputs("null", out);
         else
             dump_value(out, (const char *)config + key->offset, key);

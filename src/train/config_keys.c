@@ -126,7 +126,9 @@ static const dn_key keys[] = {
 
     TEXT(init_from, "null", NULL,
          "weights to begin with, and keys of the model: a run, a checkpoint, a Hugging Face folder or llm.c's .bin; "
-         "lr 0.02, the default, is 0.001 then"),
+         "lr is 0.001 then, if it is not given"),
+    TEXT(model, "null", NULL,
+         "a config.json of Hugging Face's, or its folder, that says all keys of the model; weights are random", DN_KEY_CONDUCT),
     TEXT(data_dir, "data/fineweb10B", NULL, "folder of *train*.bin and *val*.bin token shards"),
     TEXT(train_files, "null", NULL, "glob of training files instead (shards, or any file as bytes)"),
     TEXT(val_files, "null", NULL, "glob of validation files instead"),

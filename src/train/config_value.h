@@ -5,9 +5,6 @@
 #include "dionode/config.h"
 #include "strategy/strategy.h"
 
-/* Room for all keys of the table. */
-enum { DN_KEYS_MAX = 192 };
-
 /** Whether microsoft/dion's training script has the key and Dionode ignores it. */
 bool dn_key_ignored(const char *name);
 
@@ -19,6 +16,11 @@ int dn_config_strategy_option(const dn_key *key);
 
 /** Where config says whether a key is set whose default depends on rule or strategy; NULL for other keys. */
 bool *dn_config_given(dn_config *config, const dn_key *key);
+
+/** Whether a key says what the model is, so that init_from or model says it where config does not; and whether it does: the
+ * key was set, or is not the default. */
+bool dn_config_of_model(const dn_key *key);
+bool dn_config_says(const dn_config *config, const dn_key *key);
 
 /** The key of that name; NULL if there is none. */
 const dn_key *dn_config_find(const char *name);

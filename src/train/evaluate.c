@@ -4,6 +4,7 @@
 #include "data/loader.h"
 #include "train/loaded_model.h"
 #include "train/plan.h"
+#include "train/prompt.h"
 
 #include <math.h>
 #include <string.h>
@@ -57,15 +58,28 @@ static dn_status evaluate_tokens(evaluation *e, dn_loaded_model *model, double *
     *loss /= (double)e->n_tokens;
     if (isfinite(*loss))
         return DN_OK;
-    return dn_fail(DN_ERR_NUMERIC,
-                   "the loss of this model is not finite: its run had diverged by step %llu; use an older "
-                   "checkpoint",
-                   (unsigned long long)model->step);
+    return model->foreign ? dn_fail(DN_ERR_NUMERIC, "%s: the loss of this model is not finite", model->plan.config.init_from)
+                          : dn_fail(DN_ERR_NUMERIC,
+                                    "the loss of this model is not finite: its run had diverged by step %llu; use an "
+                                    "older checkpoint",
+                                    (unsigned long long)model->step);
+}
+
+/* Whose ids a model of another program was trained on; 0: its folder does not say. */
+static dn_status foreign_tokenizer(dn_loaded_model *model)
+{
+    dn_tokenizer *tokenizer;
+    DN_TRY(dn_model_tokenizer(model, &tokenizer));
+    model->tokenizer = tokenizer ? dn_tokenizer_hash(tokenizer) : 0;
+    dn_tokenizer_close(&tokenizer);
+    return DN_OK;
 }
 
 static dn_status evaluate_model(dn_loaded_model *model, evaluation *e, double *loss)
 {
     dn_tokens *tokens;
+    if (model->foreign)
+        DN_TRY(foreign_tokenizer(model));
     DN_TRY(dn_plan_tokens(&model->plan.config, true, &tokens));
     uint64_t text = dn_tokens_origin_of(tokens).text_bytes;
     e->bytes = text                        ? (double)text / (double)dn_tokens_count(tokens)

@@ -12,6 +12,7 @@
 #include "device/device.h"
 #include "dionode/launch.h"
 #include "dionode/tokenizer.h"
+#include "formats/hf.h"
 #include "train/continuation.h"
 #include "train/loaded_model.h"
 #include "train/prompt.h"
@@ -39,6 +40,8 @@ typedef struct generation {
     dn_loaded_model *model;
     dn_comm *comm; /* NULL: alone */
     dn_tokenizer *tokenizer;
+    dn_hf_generation folder; /* what a Hugging Face folder says; a run has no such files */
+    dn_sampling sampling;    /* complete */
     bool has_text, moved;  /* positions were full */
     size_t V, T, words, n; /* words: tokens that may be drawn; n: of each sample, in the cache */
     double weight_bytes;   /* that a token reads: all but an embedding that is no head */
@@ -52,7 +55,8 @@ typedef struct generation {
 
 static dn_status open_tokenizer(generation *g)
 {
-    DN_TRY(dn_prompt_tokenizer(g->what, &g->model->plan.config, &g->tokenizer));
+    DN_TRY(g->what->tokenizer ? dn_tokenizer_open(g->what->tokenizer, &g->tokenizer)
+                              : dn_model_tokenizer(g->model, &g->tokenizer));
     if (g->tokenizer && g->model->tokenizer && g->model->tokenizer != dn_tokenizer_hash(g->tokenizer))
         return dn_fail(DN_ERR_DATA,
                        "%s: not the tokenizer that the run was trained with; name that (--tokenizer)",
@@ -143,12 +147,21 @@ static dn_status check_logits(const generation *g, const dn_real *logits)
 {
     for (size_t i = 0; i < g->V; i++)
         if (!isfinite(logits[i]))
-            return dn_fail(
-                DN_ERR_NUMERIC,
-                "the logits of this model are not finite: its run had diverged by step %llu; use an older "
-                "checkpoint",
-                (unsigned long long)g->model->step);
+            return g->model->foreign
+                       ? dn_fail(DN_ERR_NUMERIC, "%s: the logits of this model are not finite", g->what->run)
+                       : dn_fail(DN_ERR_NUMERIC,
+                                 "the logits of this model are not finite: its run had diverged by step %llu; use an "
+                                 "older checkpoint",
+                                 (unsigned long long)g->model->step);
     return DN_OK;
+}
+
+static bool ends_text(const generation *g, int32_t token)
+{
+    for (size_t i = 0; i < g->folder.n_ends; i++)
+        if (g->folder.ends[i] == token)
+            return true;
+    return g->folder.n_ends == 0 && g->tokenizer && token == dn_tokenizer_end(g->tokenizer);
 }
 
 /* The drawn token of sample b. over: why it is the last, or NULL. */
@@ -156,7 +169,7 @@ static dn_status take(generation *g, size_t b, int32_t token, const char *over)
 {
     sample *x = &g->samples[b];
     size_t ready = 0;
-    if (g->tokenizer && token == dn_tokenizer_end(g->tokenizer))
+    if (ends_text(g, token))
         return finish_text(g, b, token, "end");
     x->seen[token] = 1;
     bool stopped = g->has_text && dn_continuation_add(&x->text, token, &ready);
@@ -169,7 +182,7 @@ static dn_status take(generation *g, size_t b, int32_t token, const char *over)
 /* Why token `number` is the last of all samples; NULL: it is not. */
 static const char *reason_to_end(const generation *g, int64_t number)
 {
-    if (number + 1 == g->what->sampling.n_tokens)
+    if (number + 1 == g->sampling.n_tokens)
         return "length";
     if (g->n < g->T || !g->model->plan.spec.positions)
         return NULL;
@@ -181,7 +194,7 @@ static const char *reason_to_end(const generation *g, int64_t number)
 /* A token for each sample that goes on; left: those that still do. */
 static dn_status draw(generation *g, int64_t number, size_t *left)
 {
-    const dn_sampling *how = &g->what->sampling;
+    const dn_sampling *how = &g->sampling;
     const char *over = reason_to_end(g, number);
     size_t row = 0;
     *left = 0;
@@ -278,7 +291,7 @@ static dn_status continue_all(generation *g, const dn_prompt *prompt)
     DN_TRY(check_logits(g, g->logits));
     DN_TRY(write_prompt(g, prompt));
     g->stats.prefill_s = dn_clock_s() - start_s;
-    for (int64_t i = 0; i < g->what->sampling.n_tokens && left > 0 && !stop; i++) {
+    for (int64_t i = 0; i < g->sampling.n_tokens && left > 0 && !stop; i++) {
         if (i > 0)
             DN_TRY(g->n == g->T ? compute_anew(g) : decode(g));
         DN_TRY(draw(g, i, &left));
@@ -313,11 +326,11 @@ static dn_status check(const dn_generation *what)
         bool right;
     } options[] = {{"n_samples", what->n_samples >= 1 && what->n_samples <= DN_CACHE_SEQUENCES_MAX},
                    {"n_tokens", s->n_tokens >= 0},
-                   {"repetition_penalty", s->repetition_penalty > 0},
-                   {"temperature", s->temperature >= 0},
-                   {"top_k", s->top_k >= 0},
-                   {"top_p", s->top_p >= 0 && s->top_p <= 1},
-                   {"min_p", s->min_p >= 0 && s->min_p <= 1}};
+                   {"repetition_penalty", !(s->repetition_penalty <= 0)},
+                   {"temperature", !(s->temperature < 0)},
+                   {"top_k", s->top_k >= -1},
+                   {"top_p", !(s->top_p < 0 || s->top_p > 1)},
+                   {"min_p", !(s->min_p < 0 || s->min_p > 1)}};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (!options[i].right)
             return dn_fail(DN_ERR_CONFIG, "%s is out of range", options[i].name);
@@ -325,6 +338,22 @@ static dn_status check(const dn_generation *what)
         if (!*what->stops[i])
             return dn_fail(DN_ERR_CONFIG, "an empty stop string ends every text before it begins");
     return DN_OK;
+}
+
+static double first_of(double asked, double in_folder, double otherwise)
+{
+    return !isnan(asked) ? asked : !isnan(in_folder) ? in_folder : otherwise;
+}
+
+/* What was asked for, else what a folder says, else what suits most. */
+static dn_sampling complete(dn_sampling asked, const dn_hf_generation *folder)
+{
+    asked.repetition_penalty = first_of(asked.repetition_penalty, folder->repetition_penalty, 1);
+    asked.temperature = first_of(asked.temperature, folder->temperature, 0.8);
+    asked.top_k = asked.top_k >= 0 ? asked.top_k : folder->top_k >= 0 ? folder->top_k : 40;
+    asked.top_p = first_of(asked.top_p, folder->top_p, 1);
+    asked.min_p = first_of(asked.min_p, folder->min_p, 0);
+    return asked;
 }
 
 static dn_status run(const dn_generation *what, const dn_generation_output *output, dn_comm *comm)
@@ -338,6 +367,9 @@ static dn_status run(const dn_generation *what, const dn_generation_output *outp
     for (size_t i = 0; status == DN_OK && i < model.plan.n_params; i++)
         if (model.instance.params[i].kind != DN_PARAM_EMBEDDING || (i == 0 && model.plan.spec.tied == DN_YES))
             g.weight_bytes += (double)dn_param_size(&model.instance.params[i]) * sizeof(dn_real);
+    if (status == DN_OK)
+        status = dn_hf_read_generation(what->run, &g.folder);
+    g.sampling = complete(what->sampling, &g.folder);
     if (status == DN_OK)
         status = generate(&g);
     close_samples(&g);

@@ -4,15 +4,15 @@
 #include "base/key.h"
 #include "checkpoint/checkpoint.h"
 #include "formats/hf.h"
+#include "train/config_value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* The rate that suits weights from scratch ruins others. */
-#define SCRATCH_LR 0.02
-#define INIT_LR    0.001
+/* The rate that suits weights from scratch, lr's default, ruins others. */
+#define INIT_LR 0.001
 
 /* Hugging Face's folders say so; llm.c's files are called so; all else is a run's, or an error. */
 static bool is_folder(const char *path)
@@ -26,6 +26,11 @@ static bool is_llmc(const char *path)
 {
     size_t n = strlen(path);
     return n > 4 && strcmp(path + n - 4, ".bin") == 0;
+}
+
+bool dn_init_is_foreign(const char *path)
+{
+    return is_folder(path) || is_llmc(path);
 }
 
 /* The newest checkpoint of a run, or the one named. */
@@ -76,33 +81,36 @@ static void copy(void *to, const void *from, const dn_key *key)
     memcpy(to, from, key->type == DN_KEY_TEXT ? strlen(from) + 1 : sizes[key->type]);
 }
 
-/* A key that says what the default is counts as not given. */
-static dn_status take(dn_config *config, const dn_config *from, const dn_config *defaults, const dn_key *key)
+static dn_status take(dn_config *config, const dn_config *from, const dn_key *key)
 {
     void *is = (char *)config + key->offset;
     const void *there = (const char *)from + key->offset;
     char text[256], given[256];
-    if (dn_key_equal(key, is, (const char *)defaults + key->offset))
+    if (!dn_config_says(config, key))
         copy(is, there, key);
+    config->set[key - dn_config_keys()] = true;
     if (dn_key_equal(key, is, there))
         return DN_OK;
     dn_key_show(there, key, text, sizeof text);
     dn_key_show(is, key, given, sizeof given);
-    return dn_fail(DN_ERR_CONFIG, "%s %s contradicts init_from: %s has %s; leave the key out", key->name, given,
-                   config->init_from, text);
+    return dn_fail(DN_ERR_CONFIG, "%s %s contradicts %s: %s has %s; leave the key out", key->name, given,
+                   *config->init_from ? "init_from" : "model", *config->init_from ? config->init_from : config->model, text);
 }
 
 dn_status dn_init_resolve(dn_config *config)
 {
-    dn_config from, defaults;
-    dn_config_init(&defaults);
-    from = defaults;
-    DN_TRY(read_model(config->init_from, &from));
+    dn_config from;
+    dn_config_init(&from);
+    if (*config->init_from && *config->model)
+        return dn_fail(DN_ERR_CONFIG, "init_from and model both say what the model is: leave one out");
+    DN_TRY(*config->init_from ? read_model(config->init_from, &from) : dn_hf_read_config(config->model, &from));
     for (const dn_key *key = dn_config_keys(); key->name; key++)
-        if (key->role == DN_KEY_MODEL || strcmp(key->name, "max_positions") == 0)
-            DN_TRY(take(config, &from, &defaults, key));
-    if (config->lr == SCRATCH_LR)
+        if (dn_config_of_model(key))
+            DN_TRY(take(config, &from, key));
+    const dn_key *lr = dn_config_find("lr");
+    if (*config->init_from && !dn_config_says(config, lr))
         config->lr = INIT_LR;
+    *config->model = 0; /* its keys have said all of it */
     return DN_OK;
 }
 

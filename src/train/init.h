@@ -4,8 +4,12 @@
 
 #include "train/instance.h"
 
-/** Sets the keys of the model in *config, which has init_from, by what it names, and the learning rate if it is the
- * default. Errors: DN_ERR_CONFIG naming a key that says otherwise; of what is read. */
+/** Whether it is a Hugging Face folder or llm.c's model file: all else is a run's. */
+bool dn_init_is_foreign(const char *path);
+
+/** Sets the keys of the model in *config by what its init_from or model names, and beside init_from the learning rate if it
+ * is not given; then they count as given, and model is empty. Errors: DN_ERR_CONFIG naming a key that says otherwise; of
+ * what is read. */
 dn_status dn_init_resolve(dn_config *config) DN_MUST_USE;
 
 /** This rank's blocks of all parameters become those of what init_from names. tick (may fail) is called now and then.

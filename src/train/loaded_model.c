@@ -5,7 +5,9 @@
 #include "device/device.h"
 #include "dionode/topo.h"
 #include "train/config_diff.h"
+#include "train/config_value.h"
 #include "train/finite.h"
+#include "train/init.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -44,7 +46,19 @@ typedef struct purpose {
 } purpose;
 
 /* As it was trained, but on another mesh and B sequences at a time. */
-static dn_status make_plan(dn_plan *plan, const dn_checkpoint *checkpoint, const char *path, const purpose *p)
+static dn_status plan_for(dn_plan *plan, dn_config *config, const purpose *p)
+{
+    DN_TRY(dn_device_select(config->device));
+    config->dp_size = config->fs_size = 1;
+    config->tp_size = p->n_workers;
+    config->batch_size = config->device_batch_size = (int64_t)p->B;
+    DN_TRY(dn_plan_make(config, p->n_workers, plan));
+    if (p->n_sequences)
+        dn_plan_generation(plan, p->n_sequences);
+    return DN_OK;
+}
+
+static dn_status plan_checkpoint(dn_plan *plan, const dn_checkpoint *checkpoint, const char *path, const purpose *p)
 {
     dn_config config;
     const char *text = dn_checkpoint_meta(checkpoint, "config");
@@ -58,14 +72,24 @@ static dn_status make_plan(dn_plan *plan, const dn_checkpoint *checkpoint, const
     for (size_t i = 0; i < p->n; i++)
         DN_TRY(dn_config_set(&config, p->assignments[i]));
     DN_TRY(dn_config_check_model(&stored, &config, path));
-    DN_TRY(dn_device_select(config.device));
-    config.dp_size = config.fs_size = 1;
-    config.tp_size = p->n_workers;
-    config.batch_size = config.device_batch_size = (int64_t)p->B;
-    DN_TRY(dn_plan_make(&config, p->n_workers, plan));
-    if (p->n_sequences)
-        dn_plan_generation(plan, p->n_sequences);
-    return DN_OK;
+    return plan_for(plan, &config, p);
+}
+
+/* What config.json does not say is as in a run that begins with this model. */
+static dn_status plan_foreign(dn_plan *plan, const char *path, const purpose *p)
+{
+    dn_config config;
+    const dn_key *T = dn_config_find("sequence_length");
+    dn_config_init(&config);
+    if (strlen(path) >= sizeof config.init_from)
+        return dn_fail(DN_ERR_CONFIG, "%.100s...: a path of more than %zu bytes", path, sizeof config.init_from - 1);
+    strcpy(config.init_from, path);
+    for (size_t i = 0; i < p->n; i++)
+        DN_TRY(dn_config_set(&config, p->assignments[i]));
+    DN_TRY(dn_init_resolve(&config));
+    if (!dn_config_says(&config, T))
+        config.sequence_length = config.max_positions < DN_FOREIGN_T ? config.max_positions : DN_FOREIGN_T;
+    return plan_for(plan, &config, p);
 }
 
 /* A worker has its threads from the launcher. */
@@ -94,12 +118,17 @@ static dn_status load_weight(const dn_loaded_model *model, const dn_checkpoint *
     return status;
 }
 
-static dn_status load_weights(dn_loaded_model *model, const dn_checkpoint *checkpoint, const char *path)
+static dn_status open_instance(dn_loaded_model *model)
 {
+    DN_TRY(open_stream(model));
     if (model->alone)
         DN_TRY(dn_comm_create_alone(model->plan.model_bytes, &model->comm));
     DN_TRY(dn_mesh_create(model->comm, model->plan.mesh, &model->mesh));
-    DN_TRY(dn_instance_open(&model->instance, &model->plan, model->mesh, model->stream, false));
+    return dn_instance_open(&model->instance, &model->plan, model->mesh, model->stream, false);
+}
+
+static dn_status load_weights(dn_loaded_model *model, const dn_checkpoint *checkpoint, const char *path)
+{
     for (size_t i = 0; i < model->plan.n_params; i++)
         DN_TRY(load_weight(model, checkpoint, &model->instance.params[i]));
     return dn_finite_check(&model->instance, path, "use an older checkpoint of that run", NULL, NULL);
@@ -111,7 +140,10 @@ static dn_status find_checkpoint(const char *run, char path[DN_PATH_MAX + 64])
     DN_TRY(dn_checkpoint_latest(run, path, DN_PATH_MAX + 64, &found));
     if (found)
         return DN_OK;
-    return dn_fail(DN_ERR_CHECKPOINT, "'%s' has no checkpoint; train first, or pass a run's checkpoint_dir", run);
+    return dn_fail(DN_ERR_CHECKPOINT,
+                   "'%s' has no checkpoint; train first, or pass a run's checkpoint_dir, or a Hugging Face folder with its "
+                   "config.json",
+                   run);
 }
 
 /* A large file is read for longer than a worker may be silent. */
@@ -120,18 +152,35 @@ static dn_status tick(void *comm)
     return dn_comm_tick(comm, 0, "loading");
 }
 
+static dn_status tick_alone(void *nothing)
+{
+    (void)nothing;
+    return DN_OK;
+}
+
+static dn_status load_foreign(dn_loaded_model *model, const char *path, const purpose *p)
+{
+    model->foreign = true;
+    DN_TRY(plan_foreign(&model->plan, path, p));
+    DN_TRY(open_instance(model));
+    DN_TRY(dn_init_load(&model->instance, model->alone ? tick_alone : tick, model->comm));
+    return dn_finite_check(&model->instance, path, "its weights are damaged", NULL, NULL);
+}
+
 static dn_status load(dn_loaded_model *model, const char *run, const purpose *p)
 {
     char path[DN_PATH_MAX + 64];
     dn_checkpoint *checkpoint;
+    if (dn_init_is_foreign(run))
+        return load_foreign(model, run, p);
     DN_TRY(find_checkpoint(run, path));
     DN_TRY(dn_checkpoint_open(path, model->alone ? NULL : tick, model->comm, &checkpoint));
     model->tokenizer = dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer"));
     dn_status status = dn_checkpoint_step(checkpoint, &model->step);
     if (status == DN_OK)
-        status = make_plan(&model->plan, checkpoint, path, p);
+        status = plan_checkpoint(&model->plan, checkpoint, path, p);
     if (status == DN_OK)
-        status = open_stream(model);
+        status = open_instance(model);
     if (status == DN_OK)
         status = load_weights(model, checkpoint, path);
     dn_checkpoint_close(&checkpoint);
@@ -153,12 +202,14 @@ dn_status dn_loaded_model_generate(dn_loaded_model *model, const char *run, dn_c
 
 dn_status dn_loaded_model_plan(dn_plan *plan, const char *run, int n_workers, size_t n_sequences)
 {
+    const purpose p = {.B = 1, .n_sequences = n_sequences, .n_workers = n_workers};
     char path[DN_PATH_MAX + 64];
     dn_checkpoint *checkpoint;
+    if (dn_init_is_foreign(run))
+        return plan_foreign(plan, run, &p);
     DN_TRY(find_checkpoint(run, path));
     DN_TRY(dn_checkpoint_peek(path, &checkpoint));
-    dn_status status =
-        make_plan(plan, checkpoint, path, &(purpose){.B = 1, .n_sequences = n_sequences, .n_workers = n_workers});
+    dn_status status = plan_checkpoint(plan, checkpoint, path, &p);
     dn_checkpoint_close(&checkpoint);
     return status;
 }

@@ -1,11 +1,16 @@
-/* A trained model, for evaluation in a single process and for generation, which may be cut over tp. */
+/* A trained model, of a run or of another program, for evaluation in a single process and for generation, which may be cut
+ * over tp. */
 #ifndef TRAIN_LOADED_MODEL_H
 #define TRAIN_LOADED_MODEL_H
 
 #include "train/instance.h"
 
+/* Models of others are for up to 131072 positions, of which few texts need as many: memory of a cache is for all. */
+enum { DN_FOREIGN_T = 8192 };
+
 typedef struct dn_loaded_model {
     dn_plan plan; /* plan.config: as stored with the checkpoint, changed by assignments; on a mesh of one */
+    bool foreign; /* it is another program's: init_from of this configuration says where, and there is no checkpoint */
     dn_comm *comm;     /* owned if alone */
     bool alone;
     dn_mesh *mesh;
@@ -15,8 +20,8 @@ typedef struct dn_loaded_model {
     uint64_t tokenizer; /* whose ids it was trained on: its hash; 0: unknown, or bytes */
 } dn_loaded_model;
 
-/** Loads the newest checkpoint of a run directory (or a checkpoint file), for micro-batches of B sequences,
- * using all usable PUs. assignments [n]: "key=value". On failure *model must still be closed. Errors:
+/** Loads the newest checkpoint of a run directory (or a checkpoint file), or the model of a Hugging Face folder or of llm.c's
+ * file, whose sequences have up to DN_FOREIGN_T of its positions, for micro-batches of B sequences, using all usable PUs. assignments [n]: "key=value". On failure *model must still be closed. Errors:
  * DN_ERR_CHECKPOINT, DN_ERR_CONFIG, DN_ERR_MEMORY; DN_ERR_NUMERIC weights that are not finite. */
 dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments, size_t n,
                         size_t B) DN_MUST_USE;

@@ -328,7 +328,7 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     DN_TRY(dn_config_check(c));
     plan->config = *c;
     c = &plan->config;
-    if (*c->init_from)
+    if (*c->init_from || *c->model)
         DN_TRY(dn_init_resolve(&plan->config));
     DN_TRY(dn_config_resolve(&plan->config));
     plan->n_workers = n_workers;

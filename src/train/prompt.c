@@ -28,14 +28,12 @@ static bool holds_tokenizer(const char *folder)
     return any;
 }
 
-dn_status dn_prompt_tokenizer(const dn_generation *what, const dn_config *config, dn_tokenizer **out)
+dn_status dn_model_tokenizer(const dn_loaded_model *model, dn_tokenizer **out)
 {
-    if (what->tokenizer)
-        return dn_tokenizer_open(what->tokenizer, out);
-    if (config->vocab_size > BYTES && *config->data_dir && holds_tokenizer(config->data_dir))
-        return dn_tokenizer_open(config->data_dir, out);
+    const dn_config *config = &model->plan.config;
+    const char *folder = model->foreign ? config->init_from : config->vocab_size > BYTES ? config->data_dir : "";
     *out = NULL;
-    return DN_OK;
+    return *folder && holds_tokenizer(folder) ? dn_tokenizer_open(folder, out) : DN_OK;
 }
 
 /* ---- its text ---- */

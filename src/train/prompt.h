@@ -3,10 +3,9 @@
 #define TRAIN_PROMPT_H
 
 #include "dionode/comm.h"
-#include "dionode/config.h"
 #include "dionode/tokenizer.h"
 #include "dionode/train.h"
-#include "nn/spec.h"
+#include "train/loaded_model.h"
 
 typedef struct dn_prompt {
     char *text; /* [n_text], as it was given */
@@ -14,10 +13,9 @@ typedef struct dn_prompt {
     size_t n_text, n; /* 1 <= n <= T */
 } dn_prompt;
 
-/** The tokenizer that is named, or that of the run's data, if there is one; NULL: none. Owned by the caller.
- * Errors: dn_tokenizer_open's. */
-dn_status dn_prompt_tokenizer(const dn_generation *what, const dn_config *config,
-                              dn_tokenizer **out) DN_MUST_USE;
+/** The tokenizer in the folder of a run's data, or of the model of another program, if there is one; NULL: none. Owned by
+ * the caller. Errors: dn_tokenizer_open's. */
+dn_status dn_model_tokenizer(const dn_loaded_model *model, dn_tokenizer **out) DN_MUST_USE;
 
 /** Collective over comm (NULL: alone), of which rank 0 reads. The last T tokens of the prompt; of an empty
  * one the token that texts begin with, or end with, or a new line. Must be freed either way. Errors:

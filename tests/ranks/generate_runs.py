@@ -1,10 +1,12 @@
 """Text from runs: samples, workers, stop strings, prompts from anywhere, full positions, tokenizers."""
 import json
 import os
+import shutil
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import Place, case, expect, run, tap, FULL, PROGRAM  # noqa: E402
+from runs import Place, case, expect, run, tap, tensors, FULL, PROGRAM  # noqa: E402
 
 CONFIGURATION, DATA, IO = 2, 3, 5
 
@@ -135,6 +137,98 @@ def a_tokenizer_says_what_tokens_are():
         small = trained(place, "small", vocab_size=258)
         done = generate(small, "the cat")
         expect(done.returncode == CONFIGURATION and str(size) in done.stderr, done.stderr)
+
+
+FOLDERS = os.environ["FOLDERS"]  # with gpt2, llama3_gqa and neox, as transformers wrote them
+
+
+def reference(folder):
+    """Ids of a sequence, and the logits behind each of them, that transformers computed."""
+    with open(os.path.join(FOLDERS, folder, "reference", "model.safetensors"), "rb") as file:
+        found = tensors(file.read())
+    values = {name: struct.unpack(f"<{len(data) // 4}f", data) for name, data in found.items()
+              if name in ("input_ids", "logits")}
+    T = len(values["input_ids"]) // 2
+    V = len(values["logits"]) // (2 * T)
+    return [int(i) for i in values["input_ids"][:T]], [values["logits"][t * V:(t + 1) * V] for t in range(T)]
+
+
+@case
+def a_folder_generates_what_transformers_says():
+    for folder in ("gpt2", "llama3_gqa", "neox"):
+        ids, logits = reference(folder)
+        for n in (1, 9, 37):
+            first, *_ = samples(os.path.join(FOLDERS, folder), " ".join(map(str, ids[:n])), "--ids", "--tokens", 2, "-t", 0)
+            best = max(range(len(logits[n - 1])), key=lambda token: logits[n - 1][token])
+            expect(first["ids"][0] == best, f"{folder} after {n}: {first['ids']}, and transformers {best}")
+        if folder == "llama3_gqa":
+            many, = samples(os.path.join(FOLDERS, folder), " ".join(map(str, ids[:n])), "--ids", "--tokens", 2, "-t", 0, "--np", 2)
+            expect(many["ids"] == first["ids"], f"{many} {first}")
+
+
+def with_defaults(place, name, **keys):
+    folder = place.file(name)
+    shutil.copytree(os.path.join(FOLDERS, "gpt2"), folder)
+    with open(os.path.join(folder, "generation_config.json"), "w") as file:
+        json.dump(keys, file)
+    return folder
+
+
+@case
+def a_folder_says_how_to_draw_and_where_texts_end():
+    with Place() as place:
+        gpt2 = os.path.join(FOLDERS, "gpt2")
+        options = {"temperature": 3.0, "top_k": 7, "top_p": 0.9, "min_p": 0.01, "repetition_penalty": 1.5}
+        given = [part for key, value in options.items() for part in ("--" + key.replace("_", "-"), value)]
+        plain, asked = (samples(gpt2, "1 2 3", "--ids", "--tokens", 30, *more)[0] for more in ([], given))
+        taken, = samples(with_defaults(place, "all", **options), "1 2 3", "--ids", "--tokens", 30)
+        expect(taken == asked != plain, f"{taken} {asked} {plain}")
+        for key, value in options.items():
+            mine, = samples(with_defaults(place, key, **{key: 0 if key == "top_k" else 1}), "1 2 3", "--ids", "--tokens", 30,
+                            "--" + key.replace("_", "-"), value)
+            without, = samples(gpt2, "1 2 3", "--ids", "--tokens", 30, "--" + key.replace("_", "-"), value)
+            expect(mine == without, f"{key}: what is asked for comes first: {mine} {without}")
+        greedy, = samples(with_defaults(place, "greedy", do_sample=False, top_k=5), "1 2 3", "--ids", "--tokens", 9)
+        expect(greedy == samples(gpt2, "1 2 3", "--ids", "--tokens", 9, "-t", 0)[0], f"{greedy}")
+        for name, ends in (("one", asked["ids"][4]), ("several", [asked["ids"][9], asked["ids"][4], 210])):
+            ended, = samples(with_defaults(place, name, eos_token_id=ends), "1 2 3", "--ids", "--tokens", 30, *given)
+            n = min(asked["ids"].index(end) for end in ([ends] if name == "one" else ends) if end in asked["ids"]) + 1
+            expect(ended["end"] == "end" and ended["ids"] == asked["ids"][:n], f"{ends}: {ended}")
+        for name, keys, said in (("hot", {"temperature": "warm"}, 'temperature "warm"'), ("p", {"top_p": 2}, "top_p 2"),
+                                 ("end", {"eos_token_id": "</s>"}, 'eos_token_id "</s>"')):
+            done = generate(with_defaults(place, name, **keys), "1", "--ids")
+            expect(done.returncode == CONFIGURATION and said in done.stderr and "generation_config.json" in done.stderr, done.stderr)
+
+
+@case
+def a_folder_and_the_run_that_it_came_from_say_the_same():
+    with Place() as place:
+        text = place.file("text")
+        with open(text, "w") as file:
+            file.write("the cat sat on the mat; the dog sat on the log. " * 4000)
+        for command in (["tokenizer", "train", text, "--size", "280", "-o", place.file("tokenizer.json")],
+                        ["prepare", text, "--tokenizer", place.file("tokenizer.json"), "--val", "0.3", "-o", place.file("shards")]):
+            done = run([PROGRAM, *command])
+            expect(done.returncode == 0, done.stderr)
+        folder = trained(place, architecture="llama", vocab_size=300, data_dir=place.file("shards"), val_tokens=512)
+        done = run([PROGRAM, "export", folder, "-o", place.file("out"), "--dtype", "float64"])
+        expect(done.returncode == 0, done.stderr)
+        shutil.copy(place.file("tokenizer.json"), place.file("out"))
+        theirs, ours = (samples(model, "the cat", "--tokens", 12, "--samples", 2) for model in (place.file("out"), folder))
+        expect(theirs == ours, f"{theirs} {ours}")
+        said = [json.loads(run([PROGRAM, "eval", "--json", model, *more]).stdout) for model, more in
+                ((folder, []), (place.file("out"), [f"data_dir={place.file('shards')}", "val_tokens=512", "sequence_length=16"]))]
+        expect(all(said[0][key] == said[1][key] for key in ("loss", "tokens", "bits_per_byte")), f"{said}")
+        done = run([PROGRAM, "tokenizer", "train", text, "--size", "270", "-o", place.file("out/tokenizer.json")])
+        done = run([PROGRAM, "eval", place.file("out"), f"data_dir={place.file('shards')}", "sequence_length=16"])
+        expect(done.returncode == DATA and "another tokenizer" in done.stderr, done.stderr)
+        done = run([PROGRAM, "eval", place.file("out"), f"data_dir={place.file('shards')}", "n_layer=3"])
+        expect(done.returncode == CONFIGURATION and "n_layer 3 contradicts" in done.stderr, done.stderr)
+        os.remove(place.file("out/tokenizer.json"))
+        done = generate(place.file("out"), "the cat")
+        expect(done.returncode == CONFIGURATION and "--tokenizer" in done.stderr, done.stderr)
+        done = generate(place.file("data"), "the cat")
+        expect(done.returncode == 4 and "Hugging Face folder" in done.stderr, done.stderr)
 
 
 @case

@@ -92,7 +92,8 @@ def what_does_not_fit_is_named():
             done = begin(place, name + "-run", changed(place, name, change))
             expect(done.returncode == 3 and word in done.stderr, f"{name}: {done.returncode}: {done.stderr}")
         gpt2 = os.path.join(FOLDERS, "gpt2")
-        for key, value in (("n_layer", 5), ("architecture", "llama"), ("tie_embeddings", "false")):
+        for key, value in (("n_layer", 5), ("n_layer", 12), ("architecture", "llama"), ("architecture", "gpt"),
+                           ("tie_embeddings", "false")):
             done = begin(place, "other", gpt2, **{key: value})
             expect(done.returncode == 2 and f"{key} " in done.stderr and "contradicts init_from" in done.stderr, done.stderr)
         done = begin(place, "other", gpt2, sequence_length=65)
@@ -120,8 +121,28 @@ def a_run_goes_on_from_its_own_checkpoint_and_another_begins_with_it():
 @case
 def the_default_rate_is_a_twentieth():
     with Place() as place:
-        done = begin(place, "run", os.path.join(FOLDERS, "gpt2"))
+        gpt2 = os.path.join(FOLDERS, "gpt2")
+        done = begin(place, "run", gpt2, num_iterations=1)
         expect(done.returncode == 0 and "lr 0.001" in done.stderr, done.stderr)
+        done = begin(place, "given", gpt2, num_iterations=1, lr=0.02)
+        expect(done.returncode == 0 and "lr 0.02" in done.stderr, done.stderr)
+
+
+@case
+def a_model_from_scratch_is_that_of_a_config_json():
+    with Place() as place:
+        done = begin(place, "run", None, model=os.path.join(FOLDERS, "llama3_gqa"), num_iterations=1)
+        expect(done.returncode == 0, done.stderr)
+        was, now = stored(os.path.join(FOLDERS, "llama3_gqa")), tensors(place.checkpoint(1, "run"))
+        expect({name: 2 * len(data) for name, (_, _, data) in was.items()} ==
+               {name: len(data) for name, data in now.items() if name in was}, "other tensors")
+        expect(export(place, "run", "back").returncode == 0, "not exported")
+        theirs, ours = (json.load(open(os.path.join(folder, "config.json"), encoding="utf-8"))
+                        for folder in (os.path.join(FOLDERS, "llama3_gqa"), place.file("back")))
+        expect(all(ours[key] == theirs[key] for key in ("model_type", "num_key_value_heads", "rope_parameters",
+                                                        "max_position_embeddings")), f"{ours} {theirs}")
+        done = begin(place, "run2", None, model=place.file("nowhere"))
+        expect(done.returncode == 5 and "nowhere" in done.stderr, done.stderr)
 
 
 @case

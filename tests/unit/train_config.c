@@ -21,6 +21,12 @@ static dn_config defaults(void)
     return config;
 }
 
+/* What comes last says where values are from. */
+static void assert_same_values(const dn_config *a, const dn_config *b)
+{
+    assert_memory_equal(a, b, offsetof(dn_config, set));
+}
+
 static void expect_error(const char *yaml, const char *where, const char *what)
 {
     dn_config config = defaults();
@@ -37,7 +43,7 @@ static void every_default_is_accepted_by_its_own_key(void **state)
         snprintf(assignment, sizeof assignment, "%s=%s", key->name, key->initial);
         assert_int_equal(dn_config_set(&config, assignment), DN_OK);
         dn_config again = defaults();
-        assert_memory_equal(&config, &again, sizeof config);
+        assert_same_values(&config, &again);
     }
 }
 
@@ -142,7 +148,7 @@ static void nothing_in_a_file_is_passed_over(void **state)
     dn_config c = defaults(), again = defaults();
     assert_int_equal(dn_config_parse(&c, "", "f.yaml"), DN_OK);
     assert_int_equal(dn_config_parse(&c, "%YAML 1.1\n---\nlr: 0.02\n...\n# the end\n", "f.yaml"), DN_OK);
-    assert_memory_equal(&c, &again, sizeof c);
+    assert_same_values(&c, &again);
 }
 
 /* An empty value is most often a variable that is not set. */
@@ -161,7 +167,7 @@ static void the_default_is_asked_for_with_null_alone(void **state)
     assert_int_equal(dn_config_set(&c, "checkpoint_dir=null"), DN_OK);
     assert_int_equal(dn_config_set(&c, "dp_size=~"), DN_OK);
     assert_int_equal(dn_config_parse(&c, "data_dir:\nlr: ~\nval_files: ''\n", "f.yaml"), DN_OK);
-    assert_memory_equal(&c, &again, sizeof c);
+    assert_same_values(&c, &again);
     expect_error("checkpoint_dir: ''\n", "f.yaml:1", "empty");
     expect_error("lr: ''\n", "f.yaml:1", "not a number");
     assert_int_equal(dn_config_parse(&c, "data_dir: 'null'\n", "f.yaml"), DN_OK);
@@ -272,7 +278,7 @@ static void a_dump_reads_back_to_the_same_values(void **state)
     assert_non_null(text);
     assert_int_equal(dn_config_parse(&again, text, "dump"), DN_OK);
     free(text);
-    assert_memory_equal(&c, &again, sizeof c);
+    assert_same_values(&c, &again);
 }
 
 static void sizes_that_do_not_divide_are_refused(void **state)
@@ -428,12 +434,12 @@ static void groups_of_parameters_are_read_from_a_list(void **state)
                                           "weight_decay: 0.25}, {match: '*', fraction: 0.125}]"),
                      DN_OK);
     c[2].lr = 0.5;
-    assert_memory_equal(&c[0], &c[1], sizeof c[0]);
-    assert_memory_equal(&c[0], &c[2], sizeof c[0]);
+    assert_same_values(&c[0], &c[1]);
+    assert_same_values(&c[0], &c[2]);
     char *text = dn_config_dump(&c[0]);
     assert_int_equal(dn_config_parse(&again, text, "dump"), DN_OK);
     free(text);
-    assert_memory_equal(&c[0], &again, sizeof again);
+    assert_same_values(&c[0], &again);
     assert_int_equal(dn_plan_make(&c[0], 1, &plan), DN_OK);
     const dn_named_group *groups = plan.optim.named_groups;
     assert_int_equal(plan.optim.n_named_groups, 3);
@@ -502,6 +508,55 @@ static void configurations_have_room_for_all_options(void **state)
     assert_in_range(of_strategies, 1, DN_STRATEGY_KEYS_MAX);
 }
 
+#define LLAMA                                                                                                    \
+    "{\"model_type\":\"llama\",\"vocab_size\":300,\"hidden_size\":32,\"num_hidden_layers\":2,\"num_attention_heads\":12,"  \
+    "\"head_dim\":6,\"intermediate_size\":40,\"max_position_embeddings\":64,\"rms_norm_eps\":1e-5}"
+
+/* Keys of the model that nobody set are those of config.json; one that was set counts, if only to its default, and is refused
+ * by its name where it says otherwise. So does a dump of either. */
+static void a_key_that_was_set_to_its_default_is_given(void **state)
+{
+    (void)state;
+    scratch dir;
+    char model[300];
+    dn_plan plan;
+    assert_true(scratch_make(&dir));
+    assert_true(scratch_write(&dir, "config.json", LLAMA, strlen(LLAMA)));
+    for (int folder = 0; folder < 2; folder++)
+        for (int dumped = 0; dumped < 2; dumped++) {
+            dn_config c = defaults();
+            snprintf(model, sizeof model, "model=%s%s", dir.dir, folder ? "" : "/config.json");
+            assert_int_equal(dn_config_set(&c, model), DN_OK);
+            assert_int_equal(dn_config_set(&c, "sequence_length=32"), DN_OK);
+            for (int keys = 0; keys < 3; keys++) {
+                static const char *const set[] = {"mlp_bias=null", "n_layer=2", "n_layer=12"}; /* the last is its default */
+                assert_int_equal(dn_config_set(&c, set[keys]), DN_OK);
+                char *text = dn_config_dump(&c);
+                dn_config again = defaults();
+                assert_int_equal(dn_config_parse(&again, text, "dump"), DN_OK);
+                free(text);
+                dn_status status = dn_plan_make(dumped ? &again : &c, 1, &plan);
+                if (keys < 2) {
+                    if (status != DN_OK)
+                        fail_msg("%s: %s", set[keys], dn_error_message());
+                    assert_true(plan.spec.L == 2 && plan.spec.V == 300 && plan.spec.attention.hd == 6);
+                    assert_string_equal(plan.spec.architecture->name, "llama");
+                    assert_true(!*plan.config.model && plan.config.lr == 0.02);
+                    continue;
+                }
+                assert_int_equal(status, DN_ERR_CONFIG);
+                if (!strstr(dn_error_message(), "n_layer 12 contradicts model"))
+                    fail_msg("'%s'", dn_error_message());
+            }
+        }
+    dn_config c = defaults();
+    assert_int_equal(dn_config_set(&c, model), DN_OK);
+    assert_int_equal(dn_config_set(&c, "init_from=somewhere"), DN_OK);
+    assert_int_equal(dn_plan_make(&c, 1, &plan), DN_ERR_CONFIG);
+    assert_non_null(strstr(dn_error_message(), "init_from and model"));
+    scratch_remove(&dir);
+}
+
 TESTS(train_config)
 {
     const struct CMUnitTest tests[] = {
@@ -526,6 +581,7 @@ TESTS(train_config)
         cmocka_unit_test(groups_that_cannot_be_are_refused_by_name),
         cmocka_unit_test(keys_mean_what_they_mean_to_the_script_of_microsoft),
         cmocka_unit_test(what_is_left_to_the_rule_is_stored_as_what_it_was),
+        cmocka_unit_test(a_key_that_was_set_to_its_default_is_given),
         cmocka_unit_test(a_batch_is_dealt_without_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
