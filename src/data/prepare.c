@@ -30,8 +30,8 @@ static bool is_shard(const char *name)
     return n >= 6 && strcmp(digits + n, ".bin") == 0;
 }
 
-/* Shards get their names one by one. Until the last one has its own, and what is older is gone, the folder is
- * marked. */
+/* Renames are not atomic together: a marker file says that the folder is incomplete until the last shard has
+ * its final name and the shards of an earlier text are removed. */
 static dn_status publish_all(const char *dir, dn_shard_writer *train, dn_shard_writer *val)
 {
     char mark[PATH_MAX];
@@ -43,21 +43,20 @@ static dn_status publish_all(const char *dir, dn_shard_writer *train, dn_shard_w
     DN_TRY(dn_name_sync(mark));
     DN_TRY(dn_shard_writer_publish(train));
     DN_TRY(dn_shard_writer_publish(val));
-    DN_TRY(dn_name_sync(mark)); /* what is older is gone for good */
+    DN_TRY(dn_name_sync(mark)); /* the removals are durable */
     if (unlink(mark) != 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot remove %s", mark);
     return dn_name_sync(mark);
 }
 
-/* Every block that crosses a whole multiple of 1/fraction, counted from block 1: the rule needs no length, so
- * a pipe can be split, and two blocks are enough for one of each kind. */
+/* Every block that crosses a multiple of 1/fraction, counted from block 1. This needs no total length, so a
+ * pipe can be split, and two blocks suffice for both sets. */
 bool dn_prepare_is_validation(uint64_t block, double val_fraction)
 {
     double at = (double)block - 1.0;
     return block > 0 && floor(at * val_fraction) > floor((at - 1.0) * val_fraction);
 }
 
-/* Where blocks of text go. */
 typedef struct preparation {
     dn_text text;
     dn_shard_writer train, val;
@@ -96,8 +95,8 @@ static dn_status append_bytes(preparation *p)
     uint64_t bytes = p->train.tokens + p->val.tokens;
     if (bytes < 2 * BLOCK)
         return dn_fail(DN_ERR_DATA,
-                       "%" PRIu64 " bytes of text are too little: at least %d are needed, one block "
-                       "for training and one for validation; add text",
+                       "the text has %" PRIu64 " bytes, and at least %d are needed, one block "
+                       "for training and one for validation: add text",
                        bytes, 2 * BLOCK);
     return DN_OK;
 }
@@ -117,14 +116,14 @@ static dn_status append_ids(preparation *p, const dn_tokenizer *tokenizer, const
     dn_documents_close(&documents);
     if (status == DN_OK && p->n_blocks < 2)
         return dn_fail(DN_ERR_DATA,
-                       "%" PRIu64
-                       " bytes of text are too little: at least two blocks of up to %d are needed, one for "
-                       "training and one for validation; add text",
+                       "the text has %" PRIu64
+                       " bytes, and at least two blocks of up to %d are needed, one for training and one for "
+                       "validation: add text",
                        p->train.text_bytes, BLOCK);
     return status;
 }
 
-/* Cuts the last name off a path, and slashes before and after it. Returns the length that is left. */
+/* Strips the last component of a path and the slashes around it. Returns the remaining length. */
 static size_t parent(char *path)
 {
     size_t n = strlen(path);
@@ -138,7 +137,7 @@ static size_t parent(char *path)
     return n;
 }
 
-/* Length of the part of its name that leads to a folder that there is. */
+/* Length of the longest prefix of the path that exists. */
 static size_t existing(const char *dir)
 {
     char path[PATH_MAX];
@@ -149,7 +148,8 @@ static size_t existing(const char *dir)
     return n;
 }
 
-/* Takes away the folders that were made in vain: those beyond the first `kept` bytes of the name. */
+/* After an error, removes the folders that this call created: those beyond the first `kept` bytes of the
+ * path. */
 static void remove_made(const char *dir, size_t kept)
 {
     char path[PATH_MAX];
@@ -158,18 +158,18 @@ static void remove_made(const char *dir, size_t kept)
         n = parent(path);
 }
 
-/* A byte's token has two bytes, one of a tokenizer stands for some four bytes of text; what is compressed
- * grows further, by how much is not known. */
+/* Disk space: two bytes for each byte of text, or, with a tokenizer, about as many as the text has (a token
+ * of two to four bytes for some four characters). Compressed files need more, how much is unknown. */
 static dn_status make_room(const char *dir, const dn_text *text, bool bytes, dn_lock *lock)
 {
     DN_TRY(dn_dir_make(dir));
-    DN_TRY(dn_lock_take(dir, lock)); /* shards of two texts would be read as one */
+    DN_TRY(dn_lock_take(dir, lock)); /* two writers would mix shards of different texts */
     dn_atomic_file_clean(dir, is_shard);
     return dn_dir_check_space(dir, bytes ? dn_size_mul(sizeof(uint16_t), text->total) : text->total);
 }
 
-/* The tokenizer's file beside the shards, for whoever trains or generates with them; and what tells its
- * special tokens. */
+/* Copies a file into the folder of the shards: training and generation find the tokenizer there. must: a
+ * missing file is an error. */
 static dn_status copy_file(const char *from, const char *dir, const char *name, bool must)
 {
     static const size_t piece = 1 << 16;
@@ -224,11 +224,11 @@ dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char
 {
     double fraction = options->val_fraction;
     if (!(fraction > 0 && fraction < 1))
-        return dn_fail(DN_ERR_ARG, "the validation fraction is %g, it must lie between 0 and 1", fraction);
+        return dn_fail(DN_ERR_ARG, "val_fraction is %g: it must be between 0 and 1", fraction);
     if (options->separator && (!*options->separator || !options->tokenizer))
         return dn_fail(
             DN_ERR_ARG,
-            "a separator of documents needs a text and a tokenizer: bytes have no token between them");
+            "separator must be non-empty and needs a tokenizer: byte tokens have none that ends a document");
     dn_tokenizer *tokenizer = NULL;
     if (options->tokenizer)
         DN_TRY(dn_tokenizer_open(options->tokenizer, &tokenizer));

@@ -13,7 +13,7 @@ static void shard_path(const dn_shard_writer *w, size_t index, char path[PATH_MA
     snprintf(path, PATH_MAX, "%s/%s_%06zu.bin", w->dir, w->kind, index);
 }
 
-/* The header says what is known only now. */
+/* The number of tokens is known only now. */
 dn_status dn_shard_writer_seal(dn_shard_writer *w)
 {
     if (w->n == 0)
@@ -32,7 +32,7 @@ static dn_status begin_shard(dn_shard_writer *w)
     DN_TRY(dn_nofile_allow(w->n + 1, w->dir));
     dn_atomic_file *shards = realloc(w->shards, (w->n + 1) * sizeof *shards);
     if (!shards)
-        return dn_fail(DN_ERR_MEMORY, "%s: out of memory", w->dir);
+        return dn_fail(DN_ERR_MEMORY, "no memory for %zu shards of %s", w->n + 1, w->dir);
     w->shards = shards;
     shard_path(w, w->n, path);
     DN_TRY(dn_atomic_file_open(path, 0, &w->shards[w->n]));
@@ -59,7 +59,7 @@ dn_status dn_shard_writer_append(dn_shard_writer *w, const int32_t *tokens, size
             else
                 narrow[i] = (uint16_t)tokens[i];
         DN_TRY(dn_atomic_file_append(&w->shards[w->n - 1], wide, piece * width));
-        uint64_t text = text_bytes * piece / n; /* of what is in this shard, about */
+        uint64_t text = text_bytes * piece / n; /* this shard's part, in proportion */
         w->in_last += piece;
         w->tokens += piece;
         w->text_in_last += text;
@@ -80,7 +80,8 @@ dn_status dn_shard_writer_publish(dn_shard_writer *w)
         shard_path(w, index, path);
         if (unlink(path) != 0)
             return errno == ENOENT ? DN_OK
-                                   : dn_fail_errno(DN_ERR_IO, errno, "cannot remove the older %s", path);
+                                   : dn_fail_errno(DN_ERR_IO, errno,
+                                                   "cannot remove %s, a shard of an earlier text", path);
     }
 }
 

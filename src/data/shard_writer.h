@@ -1,4 +1,4 @@
-/* The shards of one kind, "train" or "val", being written: none has its name before all are complete. */
+/* Writes the shards of one set, "train" or "val": under temporary names until all are complete. */
 #ifndef DATA_SHARD_WRITER_H
 #define DATA_SHARD_WRITER_H
 
@@ -23,11 +23,11 @@ dn_status dn_shard_writer_append(dn_shard_writer *w, const int32_t *tokens, size
 /** Completes the last shard. Errors: DN_ERR_IO. */
 dn_status dn_shard_writer_seal(dn_shard_writer *w) DN_MUST_USE;
 
-/** Gives all shards their names, and removes those with higher numbers, of an earlier, longer text. Errors:
- * DN_ERR_IO. */
+/** Renames all shards to their final names, and removes shards with higher numbers that an earlier, longer
+ * text left. Errors: DN_ERR_IO. */
 dn_status dn_shard_writer_publish(dn_shard_writer *w) DN_MUST_USE;
 
-/** Removes what is not published, and frees. */
+/** Removes unpublished shards and frees all memory. */
 void dn_shard_writer_discard(dn_shard_writer *w);
 
 #endif

@@ -22,7 +22,7 @@ static json_t *trial(const dn_trial *t)
                                        "failed"}; /* in the order of dn_trial_end */
     double loss = t->record.n ? t->record.steps[t->record.n - 1].val_loss : NAN;
     return json_pack("{s:I, s:s, s:s, s:s, s:I, s:o}", "seed", (json_int_t)t->seed, "dir", t->dir, "end",
-                     ends[t->end], "story", t->message, "steps", (json_int_t)t->record.n, "val_loss",
+                     ends[t->end], "message", t->message, "steps", (json_int_t)t->record.n, "val_loss",
                      number(loss));
 }
 

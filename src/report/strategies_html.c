@@ -54,7 +54,8 @@ static void write_row(const dn_strategies_page *p, size_t i, FILE *out)
     dn_page_text(p->names[i], out);
     fputs("</td>", out);
     if (!won(p, i)) {
-        fprintf(out, "<td class=\"story\" colspan=\"%d\">no rate brought all runs to their end</td></tr>\n", 7 + DN_N_LINKS);
+        fprintf(out, "<td class=\"failed\" colspan=\"%d\">no rate brought all runs to their end</td></tr>\n",
+                7 + DN_N_LINKS);
         return;
     }
     double outer = c->trials[c->best * p->comparison->n_seeds].outer_lr;

@@ -17,10 +17,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OPTIONS "" /* where those of rules, or of strategies, are put: by the field that they are in */
+#define OPTIONS "" /* placeholder for the options of rules, or of strategies, by field */
 
 #define FIELD(field) offsetof(dn_config, field)
-/* What follows the ranges is the help and, unless it is of the training, the key's role. */
+/* Behind the range: help and role, which is DN_KEY_TRAINING if left out. */
 #define INT(name_, initial_, min_, max_, ...)                                                                \
     {                                                                                                        \
         .name = #name_, .type = DN_KEY_INT, .offset = FIELD(name_), .initial = initial_, .min = min_,         \
@@ -42,112 +42,125 @@
         .choices = choices_, .help = __VA_ARGS__                                                             \
     }
 
-/* Ranges are those that work: no field overflows where it is used, alone or with others. Steps times
- * sequences a step count rows in 64 bits; EXACT is exact as a double. */
+/* Within their ranges no values overflow where they are used, alone or together: steps times sequences per
+ * step fit 64 bits, and integers up to EXACT are exact as double. */
 #define STEPS     1e12
 #define SEQUENCES (1 << 24)
 #define EXACT     1e15
 
 static const dn_key keys[] = {
-    TEXT(architecture, "gpt", DN_ARCHITECTURE_NAMES, "kind of model", DN_KEY_MODEL),
+    TEXT(architecture, "gpt", DN_ARCHITECTURE_NAMES, "model architecture", DN_KEY_MODEL),
     INT(model_dim, "768", 1, 1 << 16, "model width C", DN_KEY_MODEL),
-    INT(n_layer, "12", 1, 1 << 10, "layers: blocks between embedding and head", DN_KEY_MODEL),
-    INT(n_head, "6", 1, 1 << 16, "attention heads; divides model_dim, unless head_dim is given",
+    INT(n_layer, "12", 1, 1 << 10, "transformer blocks between embedding and head", DN_KEY_MODEL),
+    INT(n_head, "6", 1, 1 << 16, "attention heads; must divide model_dim unless head_dim is given",
         DN_KEY_MODEL),
-    INT(n_kv_head, "null", 1, 1 << 16, "heads of keys and values; divides n_head; null = n_head",
-        DN_KEY_MODEL),
-    INT(head_dim, "null", 2, 1 << 12, "size of a head, even; null = model_dim / n_head", DN_KEY_MODEL),
+    INT(n_kv_head, "null", 1, 1 << 16,
+        "key/value heads (grouped-query attention); must divide n_head; null = n_head", DN_KEY_MODEL),
+    INT(head_dim, "null", 2, 1 << 12, "dimension of a head, even; null = model_dim / n_head", DN_KEY_MODEL),
     INT(mlp_dim, "null", 1, 1 << 20, "hidden width of the MLP; null = the architecture's", DN_KEY_MODEL),
-    REAL(rope_theta, "null", 1, 1e12, "base of rotary positions; null = the architecture's", DN_KEY_MODEL),
-    REAL(norm_eps, "null", 1e-30, 1, "added to the mean square in norms; null = the architecture's",
+    REAL(rope_theta, "null", 1, 1e12, "base of rotary position embeddings; null = the architecture's",
          DN_KEY_MODEL),
+    REAL(norm_eps, "null", 1e-30, 1, "epsilon of norms; null = the architecture's", DN_KEY_MODEL),
     TEXT(rope_scaling, "null", NULL,
-         "of rotary frequencies: linear:FACTOR, or llama3:FACTOR,LOW,HIGH,POSITIONS; null = none", DN_KEY_MODEL),
-    REAL(rotary_fraction, "null", 1e-3, 1, "part of a head that rotary positions turn; null = the architecture's",
+         "scaling of rotary frequencies: linear:FACTOR or llama3:FACTOR,LOW,HIGH,POSITIONS; null = none",
          DN_KEY_MODEL),
-    INT(attention_window, "null", 1, 1 << 20, "positions that attention sees, back from its own; null = all",
-        DN_KEY_MODEL),
-    INT(max_positions, "null", 1, 1 << 24, "positions that the model is for, of gpt2 rows of learned ones; null = sequence_length"),
-    TEXT(activation, "null", DN_ACTIVATION_NAMES, "of the MLP; null = the architecture's", DN_KEY_MODEL),
+    REAL(rotary_fraction, "null", 1e-3, 1,
+         "fraction of a head's dimensions that are rotated; null = the architecture's", DN_KEY_MODEL),
+    INT(attention_window, "null", 1, 1 << 20,
+        "sliding window of attention, in positions; null = all earlier ones", DN_KEY_MODEL),
+    INT(max_positions, "null", 1, 1 << 24,
+        "longest sequence of the model, rows of learned positions in gpt2; null = sequence_length"),
+    TEXT(activation, "null", DN_ACTIVATION_NAMES, "activation function of the MLP; null = the architecture's",
+         DN_KEY_MODEL),
     TEXT(parallel_residual, "null", "true|false",
          "attention and MLP of a block read the same input; null = the architecture's", DN_KEY_MODEL),
-    TEXT(tie_embeddings, "null", "true|false", "the head is the embedding; null = the architecture's", DN_KEY_MODEL),
-    BOOL(attention_bias, "false", "attention's products, q, k, v and o, have biases", DN_KEY_MODEL),
-    BOOL(mlp_bias, "false", "the MLP's products have biases", DN_KEY_MODEL),
+    TEXT(tie_embeddings, "null", "true|false", "head and embedding share weights; null = the architecture's",
+         DN_KEY_MODEL),
+    BOOL(attention_bias, "false", "biases on the q, k, v and o projections", DN_KEY_MODEL),
+    BOOL(mlp_bias, "false", "biases in the MLP", DN_KEY_MODEL),
     INT(vocab_size, "50304", 1, 1 << 24, "tokens in the vocabulary (256 for bytes)", DN_KEY_MODEL),
-    INT(sequence_length, "1024", 1, 1 << 20, "tokens a sequence T"),
+    INT(sequence_length, "1024", 1, 1 << 20, "tokens per sequence T"),
 
-    INT(batch_size, "512", 1, SEQUENCES, "sequences a step, over all workers"),
-    INT(device_batch_size, "64", 1, SEQUENCES, "sequences at a time on one worker; more are accumulated"),
+    INT(batch_size, "512", 1, SEQUENCES, "sequences per step, over all workers"),
+    INT(device_batch_size, "64", 1, SEQUENCES,
+        "sequences per micro-batch of a worker; gradients of several are accumulated"),
     INT(num_iterations, "5000", 1, STEPS, "steps of the run"),
-    INT(stop_after, "0", 0, STEPS, "save and stop after this step, as Ctrl-C would; 0 = never",
-        DN_KEY_CONDUCT),
+    INT(stop_after, "0", 0, STEPS, "save and stop after this step, as on Ctrl-C; 0 = never", DN_KEY_CONDUCT),
 
     REAL(lr, "0.02", 0, 1e6, "base learning rate"),
-    REAL(warmup_ratio, "0.01", 0, 1, "part of the run with rising learning rate (not of a constant one)"),
-    REAL(warmdown_ratio, "0.2", 0, 1, "part of the run with falling learning rate, at its end (trapezoid)"),
+    REAL(warmup_ratio, "0.01", 0, 1,
+         "fraction of the run with linear warm-up of the learning rate (not with schedule constant)"),
+    REAL(warmdown_ratio, "0.2", 0, 1,
+         "fraction of the run with linear decay of the learning rate, at its end (schedule trapezoid)"),
     TEXT(schedule, "trapezoid", DN_SCHEDULE_NAMES,
-         "learning rate: lr throughout; or, after its rise, all the way down (linear, cosine), or flat and "
-         "then down"),
+         "of the learning rate: constant; or, after warm-up, decay to 0 over the whole run (linear, cosine), "
+         "or constant "
+         "and then decay to 0 (trapezoid)"),
     TEXT(weight_decay_schedule, "constant", DN_SCHEDULE_NAMES,
-         "weight decay over the run, on top of its being multiplied by the learning rate"),
+         "of weight decay, which is multiplied by the learning rate besides"),
 
     TEXT(optimizer, DN_MATRIX_RULE, DN_RULE_NAMES, "rule for hidden matrices"),
     TEXT(scalar_opt, DN_SCALAR_RULE, DN_SCALAR_RULE_NAMES, "rule for embedding, head and vectors"),
     BOOL(split_heads, "false",
-         "attention heads' parts of c_q, c_k and c_v are matrices of their own to the matrix rule"),
+         "the matrix rule steps each attention head's part of c_q, c_k and c_v as a matrix of its own"),
     BOOL(mixed_precision, "false",
-         "states of Dion in bfloat16, as microsoft/dion's script has it: state_precision"),
+         "microsoft/dion's key: Dion's states in bfloat16, as state_precision says"),
     BOOL(use_polar_express, "false",
-         "coefficients of Polar Express where the script would take its own: newton_schulz"),
+         "microsoft/dion's key: newton_schulz polar_express where its script has coefficients of its own"),
     TEXT(groups, "null", NULL,
-         "[{match: GLOB, rule:, lr_scale:, weight_decay:, fraction:}, ...]: parameters by name; the first "
-         "that matches counts"),
+         "[{match: GLOB, rule:, lr_scale:, weight_decay:, fraction:}, ...]: settings by parameter name; the "
+         "first "
+         "match applies"),
     {.name = OPTIONS, .offset = FIELD(optim)},
 
-    INT(dp_size, "null", 1, DN_MAX_RANKS, "replicas; null = what the other two sizes leave of the workers"),
-    INT(fs_size, "null", 1, DN_MAX_RANKS, "workers that share the state of one replica; null = 1"),
-    INT(tp_size, "null", 1, DN_MAX_RANKS, "workers that share the work of every layer; null = 1"),
+    INT(dp_size, "null", 1, DN_MAX_RANKS,
+        "data-parallel replicas; null = number of workers / (fs_size tp_size)"),
+    INT(fs_size, "null", 1, DN_MAX_RANKS,
+        "workers that weights and states of a replica are fully sharded over; null = 1"),
+    INT(tp_size, "null", 1, DN_MAX_RANKS, "tensor-parallel workers, which split every layer; null = 1"),
     TEXT(fs_gather, "in_place", DN_WEIGHTS_POLICY_NAMES,
-         "weights of other fs workers: read where they are, or copied once a NUMA domain or worker"),
+         "weights of other fs workers: read in place, or copied once per NUMA domain or worker"),
     TEXT(device, DN_DEVICE_DEFAULT, DN_DEVICE_NAMES,
-         "what a worker computes on; fake finds faults of programs that run on accelerators, slowly", DN_KEY_CONDUCT),
+         "what workers compute on; fake: host memory that behaves like an accelerator's, for tests",
+         DN_KEY_CONDUCT),
     TEXT(strategy, "null", DN_STRATEGY_NAMES,
          "what replicas exchange, and when; null = as replicate_mesh_grad_sync says"),
     {.name = OPTIONS, .offset = FIELD(strategy_options)},
     TEXT(link_dp, "null", NULL,
-         "an emulated network between replicas, as 1Gbit:5ms: exchanges over dp take as long as there; null = none",
+         "emulated network between replicas, as 1Gbit:5ms: exchanges over dp take as long as on it; null = "
+         "none",
          DN_KEY_CONDUCT),
-    TEXT(link_across, "null", NULL, "the same between islands of replicas (strategy daso); null = as link_dp", DN_KEY_CONDUCT),
+    TEXT(link_across, "null", NULL, "the same between islands of replicas (strategy daso); null = as link_dp",
+         DN_KEY_CONDUCT),
     INT(hash_every, "100", 0, STEPS,
-        "steps between checks that replicas hold the same weights; 0 = at the end only", DN_KEY_CONDUCT),
+        "steps between checks that replicas hold equal weights; 0 = only at the end", DN_KEY_CONDUCT),
     REAL(timeout_s, "60", 0.1, 1e6, "seconds without progress after which a worker counts as hung",
          DN_KEY_CONDUCT),
 
     TEXT(init_from, "null", NULL,
-         "weights to begin with, and keys of the model: a run, a checkpoint, a Hugging Face folder or llm.c's .bin; "
+         "initial weights and keys of the model from a run, a checkpoint, a Hugging Face folder or llm.c's .bin; "
          "lr is 0.001 then, if it is not given"),
     TEXT(model, "null", NULL,
-         "a config.json of Hugging Face's, or its folder, that says all keys of the model; weights are random", DN_KEY_CONDUCT),
+         "a config.json of Hugging Face, or its folder, with all keys of the model; weights are random", DN_KEY_CONDUCT),
     TEXT(data_dir, "data/fineweb10B", NULL, "folder of *train*.bin and *val*.bin token shards"),
     TEXT(train_files, "null", NULL, "glob of training files instead (shards, or any file as bytes)"),
     TEXT(val_files, "null", NULL, "glob of validation files instead"),
     TEXT(data_format, "shards", "shards|uint16",
-         "what these files are: shards, or bytes, by their content; tokens of 16 bits without a header, as nanoGPT's"),
-    BOOL(shuffle, "true",
-         "rows of the training data in a new random order each epoch; false = as they stand"),
+         "of these files: llm.c shards or plain bytes, told apart by content; or uint16 tokens without a "
+         "header, as nanoGPT's"),
+    BOOL(shuffle, "true", "shuffle training sequences anew each epoch; false = file order"),
     INT(val_loss_every, "125", 0, STEPS,
-        "steps between validations, from before the first step on; 0 = at the end only"),
-    INT(val_tokens, "131072", 0, EXACT, "tokens of a validation; 0 = none"),
+        "steps between validations, the first before step 1; 0 = only at the end"),
+    INT(val_tokens, "131072", 0, EXACT, "tokens per validation; 0 = none"),
     TEXT(checkpoint_dir, "runs/default", NULL, "the run's folder: metrics.jsonl and checkpoints",
          DN_KEY_CONDUCT),
-    BOOL(tensorboard, "false", "beside metrics.jsonl also an event file, for TensorBoard", DN_KEY_CONDUCT),
-    INT(checkpoint_freq, "0", 0, STEPS, "steps between checkpoints; 0 = at the end and on Ctrl-C only",
+    BOOL(tensorboard, "false", "also write an event file for TensorBoard", DN_KEY_CONDUCT),
+    INT(checkpoint_freq, "0", 0, STEPS, "steps between checkpoints; 0 = only at the end and on Ctrl-C",
         DN_KEY_CONDUCT),
     INT(checkpoint_keep, "2", 1, 1000000,
-        "newest checkpoints that are kept; the best by validation stays beside them as best.safetensors",
+        "number of newest checkpoints to keep, besides the best by validation loss, best.safetensors",
         DN_KEY_CONDUCT),
-    INT(seed, "0", 0, EXACT, "of initial weights, data order and Dion's first basis"),
+    INT(seed, "0", 0, EXACT, "random seed of initial weights, data order and optimizers"),
     {.name = NULL},
 };
 

@@ -32,9 +32,8 @@ dn_status dn_plan_mesh(const dn_config *c, int *n_workers)
     *n_workers = given ? or_one(c->dp_size) * or_one(c->fs_size) * or_one(c->tp_size) : 0;
     if (*n_workers <= DN_MAX_RANKS)
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "dp_size %d x fs_size %d x tp_size %d make %d workers; there can be %d",
-                   or_one(c->dp_size), or_one(c->fs_size), or_one(c->tp_size), *n_workers,
-                   DN_MAX_RANKS);
+    return dn_fail(DN_ERR_CONFIG, "dp_size %d x fs_size %d x tp_size %d make %d workers: the most is %d",
+                   or_one(c->dp_size), or_one(c->fs_size), or_one(c->tp_size), *n_workers, DN_MAX_RANKS);
 }
 
 void dn_plan_files(const dn_config *c, bool validation, char pattern[DN_PATTERN_MAX])
@@ -64,7 +63,7 @@ dn_status dn_plan_same_tokenizer(uint64_t one, uint64_t other, const char *what)
     if (!one || !other || one == other)
         return DN_OK;
     return dn_fail(DN_ERR_DATA,
-                   "%s: made by another tokenizer (%016" PRIx64 ", not %016" PRIx64 "): the same numbers mean other text; "
+                   "%s: tokenized by another tokenizer (hash %016" PRIx64 ", not %016" PRIx64 "): "
                    "prepare the data with the tokenizer of the run",
                    what, other, one);
 }
@@ -74,8 +73,8 @@ uint64_t dn_plan_tokenizer_of(const char *meta)
     return meta ? strtoull(meta, NULL, 16) : 0;
 }
 
-/* Which of the names, as "a|b|c", a key has. The table of keys lets no other through, but the lists must be
- * the same. */
+/* Index of the value in a list of names "a|b|c". The table of keys has checked it already, unless its list
+ * differs. */
 static dn_status choose(const char *key, const char *value, const char *names, int *out)
 {
     size_t length = strlen(value);
@@ -83,20 +82,20 @@ static dn_status choose(const char *key, const char *value, const char *names, i
     for (const char *name = names; name; name = strchr(name, '|') ? strchr(name, '|') + 1 : NULL, ++*out)
         if (strncmp(name, value, length) == 0 && (name[length] == '|' || !name[length]))
             return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "%s: '%s' is none of %s", key, value, names);
+    return dn_fail(DN_ERR_CONFIG, "%s is '%s': use one of %s", key, value, names);
 }
 
-/* The rule's name as the registry keeps it. */
+/* The rule's name in the registry, which outlives the configuration. */
 static dn_status choose_rule(const char *key, const char *value, const char **out)
 {
     const dn_rule_info *rule = dn_rule_find(value);
     if (!rule)
-        return dn_fail(DN_ERR_CONFIG, "%s: no rule is named '%s'", key, value);
+        return dn_fail(DN_ERR_CONFIG, "%s: there is no rule '%s'", key, value);
     *out = rule->name;
     return DN_OK;
 }
 
-/* The shape that a key names; warm-up and warm-down are those of the run. */
+/* Both schedules share warm-up and warm-down. */
 static dn_status choose_schedule(const dn_config *c, const char *key, const char *value,
                                  dn_schedule_rule *out)
 {
@@ -117,18 +116,19 @@ dn_status dn_plan_strategy(const dn_config *c, const dn_strategy **out)
     *out = dn_strategy_find(*c->strategy ? c->strategy
                                          : c->optim.compress && has_factors(c) ? "factors" : "average");
     if (!*out)
-        return dn_fail(DN_ERR_CONFIG, "strategy: no strategy is named '%s'", c->strategy);
+        return dn_fail(DN_ERR_CONFIG, "strategy: there is no strategy '%s'", c->strategy);
     if ((*out)->factors && !c->optim.compress)
         return dn_fail(DN_ERR_CONFIG,
-                       "strategy %s and replicate_mesh_grad_sync false contradict each other: leave one out",
+                       "strategy %s contradicts replicate_mesh_grad_sync false: leave one of them out",
                        c->strategy);
     if ((*out)->factors && !has_factors(c))
-        return dn_fail(DN_ERR_CONFIG, "strategy %s: rule %s has no factors; use strategy average", c->strategy,
-                       c->optimizer);
+        return dn_fail(DN_ERR_CONFIG,
+                       "strategy %s: rule %s has no low-rank factors to exchange; use strategy average",
+                       c->strategy, c->optimizer);
     return DN_OK;
 }
 
-/* The axes that are not given are 1; but dp, if it is not, takes what workers there are. */
+/* Sizes that are not given are 1, but for dp, which then takes the remaining workers. */
 static dn_status plan_mesh(const dn_config *c, dn_plan *plan)
 {
     int inner = or_one(c->fs_size) * or_one(c->tp_size);
@@ -138,10 +138,11 @@ static dn_status plan_mesh(const dn_config *c, dn_plan *plan)
     plan->n_dealt = plan->mesh[DN_DP] * plan->mesh[DN_FS];
     if (plan->mesh[DN_DP] * inner == plan->n_workers)
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG,
-                   "dp_size %d x fs_size %d x tp_size %d does not make %d workers; leave out dp_size or the "
-                   "number of workers, or choose numbers that fit",
-                   c->dp_size ? (int)c->dp_size : 1, plan->mesh[DN_FS], plan->mesh[DN_TP], plan->n_workers);
+    return dn_fail(
+        DN_ERR_CONFIG,
+        "dp_size %d x fs_size %d x tp_size %d is not the number of workers, %d: leave out dp_size or the "
+        "number of workers, or change one of them",
+        c->dp_size ? (int)c->dp_size : 1, plan->mesh[DN_FS], plan->mesh[DN_TP], plan->n_workers);
 }
 
 dn_range dn_plan_rows(const dn_plan *plan, size_t n, const int at[DN_N_AXES])
@@ -164,8 +165,8 @@ static dn_status plan_batches(const dn_config *c, dn_plan *plan)
     return dn_model_check_batch(&plan->spec, plan->micro_batch);
 }
 
-/* What dn_optimizer_check would refuse in every worker, by the names of keys: ranges of single keys are those
- * of the table, so only what does not go together is left. */
+/* Refuses in the launcher, naming keys, what dn_optimizer_check would refuse in each worker. Ranges of single
+ * keys are checked by the table; here, combinations. */
 static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
 {
     DN_TRY(dn_plan_strategy(c, &plan->strategy));
@@ -188,7 +189,7 @@ static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
     return DN_OK;
 }
 
-/* Every glob matches some name, and rules are for what they match. */
+/* Each pattern must match a parameter, and each parameter's rule must apply to its kind. */
 static dn_status check_groups(const dn_plan *plan, const dn_param *params)
 {
     const dn_optim_config *o = &plan->optim;
@@ -197,14 +198,14 @@ static dn_status check_groups(const dn_plan *plan, const dn_param *params)
         for (size_t i = 0; i < plan->n_params; i++)
             any = any || fnmatch(o->named_groups[k].match, params[i].tensor.name, 0) == 0;
         if (!any)
-            return dn_fail(
-                DN_ERR_CONFIG, "groups: no parameter is named as '%s' says; they are named as %s and %s",
-                o->named_groups[k].match, params[0].tensor.name, params[plan->n_params / 2].tensor.name);
+            return dn_fail(DN_ERR_CONFIG, "groups: '%s' matches no parameter; names are such as %s and %s",
+                           o->named_groups[k].match, params[0].tensor.name,
+                           params[plan->n_params / 2].tensor.name);
     }
     for (size_t i = 0; i < plan->n_params; i++) {
         const dn_optim_config own = dn_param_config(o, &params[i]);
         if (params[i].kind != DN_PARAM_MATRIX && dn_param_rule(&own, &params[i])->info.matrices_only)
-            return dn_fail(DN_ERR_CONFIG, "groups: %s is for hidden matrices only, and %s is none",
+            return dn_fail(DN_ERR_CONFIG, "groups: rule %s is for hidden matrices only, which %s is not",
                            own.scalar_rule, params[i].tensor.name);
     }
     return DN_OK;
@@ -215,15 +216,15 @@ static dn_status check_matrices(const dn_plan *plan, const dn_param *params)
     size_t n = dn_views_of(&plan->optim, params, plan->n_params, NULL);
     if (n < DN_OPTIMIZER_MATRICES_MAX)
         return DN_OK;
-    return dn_fail(
-        DN_ERR_CONFIG,
-        "split_heads makes %zu matrices of n_layer %zu and n_head %zu, there can be %zu; use fewer, "
-        "or split_heads false",
-        n, plan->spec.L, plan->spec.attention.NH, DN_OPTIMIZER_MATRICES_MAX);
+    return dn_fail(DN_ERR_CONFIG,
+                   "split_heads with n_layer %zu and n_head %zu gives %zu matrices, at most %zu are "
+                   "possible: use fewer, "
+                   "or split_heads false",
+                   plan->spec.L, plan->spec.attention.NH, n, DN_OPTIMIZER_MATRICES_MAX);
 }
 
-/* Room for the largest part that any rank holds, so that all heaps are alike. params, unit_of [n_params]: to
- * work with. */
+/* Sizes of the first rank, whose shards are the largest: heaps are symmetric. params, unit_of [n_params]:
+ * scratch. */
 static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
 {
     const int first[DN_N_AXES] = {0};
@@ -252,7 +253,7 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
     if (plan->arena_bytes < SIZE_MAX && plan->private_bytes < SIZE_MAX)
         return DN_OK;
     return dn_fail(DN_ERR_MEMORY,
-                   "a worker needs more bytes than can be counted; use a smaller device_batch_size or a "
+                   "the memory of a worker overflows a 64-bit size: use a smaller device_batch_size or a "
                    "smaller model");
 }
 
@@ -273,7 +274,7 @@ static dn_choice choice_of(const char *value)
     return !*value ? DN_UNSET : strcmp(value, "true") == 0 ? DN_YES : DN_NO;
 }
 
-/* rope_scaling, whose form no table of keys knows. */
+/* Parses rope_scaling. */
 static dn_status plan_scaling(const dn_config *c, dn_attention_spec *a)
 {
     const char *text = c->rope_scaling;

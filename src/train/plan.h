@@ -1,4 +1,5 @@
-/* The plan of a run: all sizes that follow from a configuration, checked before workers or memory exist. */
+/* The plan of a run: all sizes that follow from a configuration, checked before workers start or memory is
+ * allocated. */
 #ifndef TRAIN_PLAN_H
 #define TRAIN_PLAN_H
 
@@ -21,7 +22,7 @@ typedef struct dn_plan {
     dn_link link_dp, link_across; /* emulated                                              */
     int mesh[DN_N_AXES];       /* dp, fs, tp                                               */
     int optim_mesh[DN_N_AXES]; /* of the optimizer: all ranks, or one replica */
-    int n_dealt;               /* dp * fs: number of ranks that the batch is split over    */
+    int n_dealt;               /* dp * fs: ranks that the batch is split over              */
     size_t n_params;           /* parameters                                               */
     size_t n_elements;         /* elements of all parameters                               */
     size_t n_units;            /* units that are unsharded together (model/model.h)        */
@@ -45,7 +46,8 @@ dn_status dn_plan_strategy(const dn_config *config, const dn_strategy **out) DN_
  * replicated over tp. */
 dn_range dn_plan_rows(const dn_plan *plan, size_t n, const int at[DN_N_AXES]);
 
-/** Micro-batches of a batch of n rows: as many as the worker with most rows needs, on all workers alike. */
+/** Micro-batches of a batch of n rows, the same on all workers: as many as the worker with most rows needs.
+ */
 size_t dn_plan_rounds(const dn_plan *plan, size_t n);
 
 /** Fills *plan for n_workers >= 1. Errors: DN_ERR_CONFIG naming the keys that are out of range or do not fit
@@ -55,16 +57,15 @@ dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN
 /** The same plan for a model that generates n_sequences at once. */
 void dn_plan_generation(dn_plan *plan, size_t n_sequences);
 
-/** The glob of training (or validation) files: the key itself, or by name in data_dir, whose own characters
- * stand for themselves. */
+/** The glob of training (or validation) files: the key's, or data_dir, escaped, with the default file names.
+ */
 #define DN_PATTERN_MAX (2 * DN_PATH_MAX + 16)
 void dn_plan_files(const dn_config *config, bool validation, char pattern[DN_PATTERN_MAX]);
 
 /** Opens these files. Errors: as dn_tokens_open. */
 dn_status dn_plan_tokens(const dn_config *config, bool validation, dn_tokens **out) DN_MUST_USE;
 
-/** The ids of two tokenizers, by their hashes, must mean the same; 0: unknown. Errors: DN_ERR_DATA "what:
- * ...". */
+/** Checks that two tokenizers' hashes are equal or one is unknown (0). Errors: DN_ERR_DATA "what: ...". */
 dn_status dn_plan_same_tokenizer(uint64_t one, uint64_t other, const char *what) DN_MUST_USE;
 /** The hash in a checkpoint's metadata; 0 if it has none. */
 uint64_t dn_plan_tokenizer_of(const char *meta);

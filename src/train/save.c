@@ -1,7 +1,7 @@
 /*
- * A run to and from a checkpoint. Everything the next step depends on is in it: weights, optimizer state
- * (each replica's own momentum among it) and the step, from which schedule, data order and random numbers
- * follow. Tensors are whole in the file, whatever mesh wrote it, so any mesh can go on from it.
+ * Saves a run to a checkpoint and restores it. The checkpoint holds everything the next step depends on:
+ * weights, optimizer states (including per-replica momentum) and the step, which determines schedule, data
+ * order and random numbers. Tensors are stored unsharded, so a run can resume on another mesh.
  */
 #include "train/run.h"
 
@@ -25,7 +25,7 @@ static void replica_name(char *name, const char *state, int replica)
     snprintf(name, DN_TENSOR_NAME_MAX, "%.*s.replica%d", DN_TENSOR_NAME_MAX - 24, state, replica);
 }
 
-/* The tensors of a checkpoint, each with room for a shard of each worker. */
+/* The tensors to write, each with up to one shard per worker. */
 typedef struct tensor_list {
     dn_sharded_tensor *tensors;
     dn_shard *shards;
@@ -49,7 +49,7 @@ static dn_status make_list(const dn_run *run, tensor_list *list)
     return DN_OK;
 }
 
-/* replica: whose copy of the tensor; -1: there is one only. */
+/* replica: the replica whose copy this is; -1: the tensor is the same on all. */
 static void begin_tensor(tensor_list *list, const dn_tensor *tensor, int replica)
 {
     dn_sharded_tensor *t = &list->tensors[list->n++];
@@ -64,7 +64,7 @@ static void add_shard(tensor_list *list, dn_shard shard)
     list->shards[list->n_shards++] = shard;
 }
 
-/* Along an axis that cuts neither its rows nor its columns all ranks hold the same block of a parameter. */
+/* Ranks along an axis that does not shard a parameter hold the same block: only the first one writes it. */
 static bool holds_first_copy(const dn_param *p, const int at[DN_N_AXES])
 {
     for (dn_axis axis = DN_DP + 1; axis < DN_N_AXES; axis++)
@@ -73,7 +73,7 @@ static bool holds_first_copy(const dn_param *p, const int at[DN_N_AXES])
     return true;
 }
 
-/* A replica's, or the consensus, which lies where gradients do. */
+/* The shards of one replica's weights, or of the consensus, which is stored in the gradients' memory. */
 static void add_param_shards(const dn_run *run, size_t index, int replica, bool consensus, tensor_list *list)
 {
     const dn_param *p = &run->instance.params[index];
@@ -88,8 +88,7 @@ static void add_param_shards(const dn_run *run, size_t index, int replica, bool 
     }
 }
 
-/* Where all replicas hold the same weights the first one's are written; of replicas that are apart each
- * one's, too. */
+/* Writes the first replica's weights if all are equal; otherwise the consensus, and each replica's own. */
 static void list_param(const dn_run *run, size_t index, tensor_list *list)
 {
     const dn_param *p = &run->instance.params[index];
@@ -102,7 +101,6 @@ static void list_param(const dn_run *run, size_t index, tensor_list *list)
     }
 }
 
-/* The shards of one copy tile the state. */
 static void add_state_shards(const dn_run *run, size_t index, int replica, tensor_list *list)
 {
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
@@ -122,13 +120,13 @@ static void list_state(const dn_run *run, size_t index, tensor_list *list)
     }
 }
 
-/* Whether run->val_loss is that of the state as it is. */
+/* Whether run->val_loss was measured at the step that is being saved. */
 static bool is_validated(const dn_run *run)
 {
     return run->val_step == dn_run_good_step(run) && isfinite(run->val_loss);
 }
 
-/* The checkpoint of this step is the best one, if validation says so. */
+/* Links this checkpoint as the best one if its validation loss is not larger than any before. */
 static dn_status keep_best(dn_run *run)
 {
     if (!is_validated(run) || run->val_loss > run->best_loss)
@@ -144,7 +142,7 @@ static dn_status write_tensors(dn_run *run, const tensor_list *list)
     snprintf(replicas, sizeof replicas, "%d", run->plan.mesh[DN_DP]);
     char *config = dn_config_dump(&run->plan.config);
     if (!config)
-        return dn_fail(DN_ERR_MEMORY, "no memory for the configuration's text");
+        return dn_fail(DN_ERR_MEMORY, "no memory to write the configuration");
     snprintf(val_loss, sizeof val_loss, "%.17g", run->val_loss);
     snprintf(tokenizer, sizeof tokenizer, "%016" PRIx64, run->tokenizer);
     dn_meta meta[7] = {{"format", "pt"}, {"step", step}, {"replicas", replicas}, {"config", config}};
@@ -189,17 +187,17 @@ dn_status dn_run_save(dn_run *run)
 {
     dn_run_enter(run, "saving checkpoint");
     DN_TRY(dn_stream_sync(run->stream));
-    DN_TRY(dn_comm_barrier(run->comm)); /* everybody's momentum is complete */
+    DN_TRY(dn_comm_barrier(run->comm)); /* all ranks have finished their step: rank 0 reads their states */
     DN_TRY(dn_strategy_show(run->instance.strategy));
     if (dn_strategy_apart(run->instance.strategy))
         DN_TRY(dn_instance_form_consensus(&run->instance));
     DN_TRY(save_all(run));
-    return dn_comm_barrier(run->comm); /* nobody changes it before it is written */
+    return dn_comm_barrier(run->comm); /* no rank overwrites its states before they are written */
 }
 
 /* ---- restoring ---- */
 
-/* This worker's block of a tensor, to `to` [block.rows, block.cols] on the symmetric heap. */
+/* Reads a block of a tensor into `to` [block.rows, block.cols] on the symmetric heap. */
 static dn_status restore_block(const dn_run *run, const dn_checkpoint *checkpoint, const char *name, size_t rows, size_t cols,
                                dn_block block, dn_buf *to)
 {
@@ -208,7 +206,7 @@ static dn_status restore_block(const dn_run *run, const dn_checkpoint *checkpoin
     size_t n = block.rows * block.cols;
     dn_real *host = malloc((n + 1) * sizeof *host);
     dn_status status = host ? dn_checkpoint_block(checkpoint, name, rows, cols, &block, host)
-                            : dn_fail(DN_ERR_MEMORY, "no memory for %zu numbers of a checkpoint on their way", n);
+                            : dn_fail(DN_ERR_MEMORY, "no memory to stage %zu elements of a checkpoint", n);
     if (status == DN_OK) {
         dn_upload(run->stream, to, host, n);
         status = dn_stream_sync(run->stream);
@@ -217,19 +215,21 @@ static dn_status restore_block(const dn_run *run, const dn_checkpoint *checkpoin
     return status;
 }
 
-/* Staging for n numbers, in gradients, which are not in use yet: their first or second half. A row of a state
- * that is longer than half of all parameters of a rank is not a model's of any size. */
+/* Staging memory for n elements: the first or second half of the gradients, which are not in use yet. Only in
+ * degenerate models is a row of a state longer than half of a rank's parameters. */
 static dn_status staging(const dn_run *run, int which, size_t n, dn_buf **out)
 {
     size_t half = run->plan.parameter_bytes / sizeof(dn_real) / 2;
     *out = dn_at(run->instance.grads, (size_t)which * half);
     return n <= half ? DN_OK
-                     : dn_fail(DN_ERR_CHECKPOINT, "a row of the checkpoint's states is longer than half of a "
-                                                  "worker's parameters: go on with "
-                                                  "fewer workers");
+                     : dn_fail(DN_ERR_CHECKPOINT,
+                               "a row of an optimizer state has %zu elements, more than half "
+                               "of a worker's parameters: resume with fewer workers",
+                               n);
 }
 
-/* The mean of the state over the replicas of a checkpoint: of decoupled momenta this is the momentum. */
+/* The mean of a per-replica state over the replicas in the checkpoint: for decoupled momenta, the averaged
+ * momentum. */
 static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, const dn_tensor *state,
                               int n_saved, dn_block block, dn_buf *to)
 {
@@ -247,8 +247,8 @@ static dn_status restore_mean(dn_run *run, const dn_checkpoint *checkpoint, cons
     return DN_OK;
 }
 
-/* Each of as many replicas as were saved takes up its own momentum, bit for bit. On a mesh of other replicas,
- * or with another way of exchange, all start from the mean. */
+/* With as many replicas as were saved each restores its own copy, bit for bit. With another number, or a
+ * strategy under which replicas are equal, all start from the mean. */
 static dn_status restore_copy(dn_run *run, const dn_checkpoint *checkpoint, const dn_tensor *state,
                               int n_saved, dn_block block, dn_buf *to)
 {
@@ -262,8 +262,8 @@ static dn_status restore_copy(dn_run *run, const dn_checkpoint *checkpoint, cons
     return restore_block(run, checkpoint, name, state->rows, state->cols, block, to);
 }
 
-/* Whatever precision the file has. Numbers that were bfloat16 stay what they are. A state may be as large as
- * all parameters: rows of it, as many at a time as there is staging for. */
+/* From any precision in the file; values that were bfloat16 are restored exactly. A state may be as large as
+ * all parameters, so it is read in batches of rows that fit the staging memory. */
 static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, size_t index, int n_saved)
 {
     const dn_tensor *state = dn_instance_state(&run->instance, index);
@@ -293,7 +293,7 @@ static bool has_state(const dn_checkpoint *checkpoint, const char *state)
     return dn_checkpoint_has(checkpoint, state) || dn_checkpoint_has(checkpoint, name);
 }
 
-/* Whether the run takes up another strategy than the checkpoint's: the file has none of its states. */
+/* Whether the strategy has states of which the checkpoint has none: it was written under another strategy. */
 static bool is_new(const dn_run *run, const dn_checkpoint *checkpoint)
 {
     return dn_strategy_n_states(run->instance.strategy) > 0 &&
@@ -344,23 +344,24 @@ static dn_status restore_states(dn_run *run, dn_checkpoint *checkpoint, int n_sa
     return dn_stream_sync(run->stream);
 }
 
-/* The configuration that a checkpoint was written with. */
 static dn_status read_config(const dn_checkpoint *checkpoint, const char *path, dn_config *config)
 {
     const char *text = dn_checkpoint_meta(checkpoint, "config");
     if (!text)
-        return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it holds no configuration", path);
+        return dn_fail(DN_ERR_CHECKPOINT,
+                       "%s: not a checkpoint of dionode train: it has no configuration in its metadata",
+                       path);
     dn_config_init(config);
     return dn_config_parse(config, text, path);
 }
 
-/* What the run was, against what it is to be now. */
+/* Refuses another model; logs other settings of training that differ. */
 static dn_status compare_settings(const dn_run *run, const dn_config *stored, const char *path)
 {
     char changes[800];
     DN_TRY(dn_config_check_model(stored, &run->plan.config, path));
     if (dn_config_differences(stored, &run->plan.config, DN_KEY_TRAINING, changes, sizeof changes) > 0)
-        dn_log(DN_LOG_WARNING, "the run goes on with changed settings (checkpoint -> now): %s", changes);
+        dn_log(DN_LOG_WARNING, "resuming with changed settings (checkpoint -> now): %s", changes);
     return DN_OK;
 }
 
@@ -372,14 +373,14 @@ static bool same_validation(const dn_config *a, const dn_config *b)
     return strcmp(files_a, files_b) == 0 && a->val_tokens == b->val_tokens && a->sequence_length == b->sequence_length;
 }
 
-/* NAN where it was not measured, or on other tokens than this run's: such losses cannot be compared. */
+/* NAN if it was not measured, or on other validation tokens, with which losses cannot be compared. */
 static double read_loss(const dn_run *run, const dn_checkpoint *checkpoint, const dn_config *stored)
 {
     const char *text = dn_checkpoint_meta(checkpoint, "val_loss");
     return text && same_validation(stored, &run->plan.config) ? strtod(text, NULL) : NAN;
 }
 
-/* What the best checkpoint says of itself. */
+/* Reads the best checkpoint's validation loss. */
 static dn_status find_best(dn_run *run)
 {
     char path[DN_PATH_MAX + 64];
@@ -414,7 +415,9 @@ static dn_status restore(dn_run *run, const char *path)
     uint64_t step;
     dn_status status = dn_checkpoint_step(checkpoint, &step);
     if (status == DN_OK && n_saved < 1)
-        status = dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it names no replicas", path);
+        status = dn_fail(
+            DN_ERR_CHECKPOINT,
+            "%s: not a checkpoint of dionode train: it has no number of replicas in its metadata", path);
     if (status == DN_OK)
         status = read_config(checkpoint, path, &stored);
     if (status == DN_OK)
@@ -425,7 +428,8 @@ static dn_status restore(dn_run *run, const char *path)
     if (status == DN_OK)
         status = restore_states(run, checkpoint, n_saved);
     if (status == DN_OK)
-        status = dn_finite_check(&run->instance, path, "move it away to go on from an older generation", dn_run_tick, run);
+        status = dn_finite_check(&run->instance, path, "move it away to resume from an older checkpoint",
+                                 dn_run_tick, run);
     if (status == DN_OK) {
         run->step = run->val_step = run->saved_step = step;
         run->saved = true;
@@ -447,10 +451,12 @@ dn_status dn_run_restore(dn_run *run)
     dn_status status = restore(run, path);
     if (status != DN_RUN_DROPPED)
         DN_TRY(status);
-    DN_TRY(dn_run_agree_to_begin(run)); /* to stop, if one has left out the rest; else others may read this rank's part */
+    DN_TRY(dn_run_agree_to_begin(
+        run)); /* a stop that any rank has seen stops all; otherwise all states are restored */
     if (run->rank != 0)
         return DN_OK;
     DN_TRY(find_best(run));
-    /* A run can end between the newest checkpoint and its mark. */
+    /* A run may have been killed after it wrote the newest checkpoint and before it linked it as the best
+     * one. */
     return run->val_loss == run->best_loss ? DN_OK : keep_best(run);
 }

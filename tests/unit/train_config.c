@@ -458,7 +458,7 @@ static void groups_that_cannot_be_are_refused_by_name(void **state)
     expect_error("groups: [{match: a, match: b}]\n", "f.yaml:1", "given twice");
     expect_error("groups: [a]\n", "f.yaml:1", "expected {match");
     expect_error("groups: a\n", "f.yaml:1", "expected a list");
-    static const char *const wrong[][2] = {{"groups=[{match: '*.atn.*'}]", "no parameter is named as '*.atn.*'"},
+    static const char *const wrong[][2] = {{"groups=[{match: '*.atn.*'}]", "'*.atn.*' matches no parameter"},
                                            {"groups=[{match: '*', rule: dion}]", "hidden matrices only"}};
     for (size_t i = 0; i < 2; i++) {
         dn_config c = defaults();
