@@ -48,6 +48,7 @@ typedef struct dn_config {
     bool mixed_precision, use_polar_express;
     dn_optim_config optim;        /* its options; rules and seed are the fields above and below */
     char groups[DN_KEY_TEXT_MAX]; /* "[{match: '*.attn.*', rule: muon, lr_scale: 0.5}, ...]" */
+    char trainable[DN_KEY_TEXT_MAX]; /* "['*.attn.*', ...]"; empty: all */
     bool given[DN_OPTIONS_MAX];   /* which options are set, of those whose default depends on the rule
                                      (dn_config_by_rule) */
     /* mesh; 0 = not given */

@@ -15,6 +15,7 @@ struct dn_model {
     void *memory; /* of passes and layers, one allocation; without symmetric memory */
     size_t memory_bytes;
     size_t n_slots, n_layers, n_units; /* units as a pass goes through them: the last is the head's */
+    size_t lowest;      /* unit where the backward pass ends */
     dn_cache_row *rows; /* of the pass, with a cache; behind the layers */
     dn_model_slot slots[]; /* [n_slots]; followed by their layers, and what these keep */
 };

@@ -126,32 +126,79 @@ size_t dn_model_n_params(const dn_spec *spec)
     return n;
 }
 
+/* What is frozen, and which stacks that takes apart. */
+static void freeze(const dn_spec *spec, dn_param *params, size_t n_params)
+{
+    for (size_t p = 0; p < n_params; p++) {
+        params[p].frozen = spec->trained.n > 0 && !dn_globs_match(&spec->trained, &params[p]);
+        params[p].apart = false;
+    }
+    for (size_t first = 0, end; first < n_params; first = end) {
+        bool mixed = false;
+        for (end = first + 1; end < n_params && params[end].stack > 0; end++)
+            mixed = mixed || params[end].frozen != params[first].frozen;
+        for (size_t p = first; p < end; p++)
+            params[p].apart = mixed;
+    }
+}
+
 void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES],
                      dn_arena *weights, dn_arena *grads, dn_param *params, size_t *unit_of)
 {
-    size_t n_params = 0, room = 0;
+    size_t n_params = 0;
     for (size_t i = 0; i < n_layers_of(spec); i++) {
         dn_layer_place place = place_of(spec, i);
         size_t n = place.ops->describe(spec, place.index, params + n_params);
         for (size_t p = 0; p < n; p++)
             unit_of[n_params++] = place.unit; /* a tied head has none */
     }
-    for (size_t p = 0; p < n_params; p++)
-        room = dn_size_add(room, dn_param_max_size(&params[p], size));
-    dn_buf *weight = dn_arena_take(weights, dn_size_mul(room, sizeof(dn_real)));
-    dn_buf *grad = dn_arena_take(grads, dn_size_mul(room, sizeof(dn_real)));
+    freeze(spec, params, n_params);
+    for (int frozen = 0; frozen < 2; frozen++) {
+        size_t room = 0;
+        for (size_t p = 0; p < n_params; p++)
+            if (params[p].frozen == frozen)
+                room = dn_size_add(room, dn_param_max_size(&params[p], size));
+        dn_buf *weight = dn_arena_take(weights, dn_size_mul(room, sizeof(dn_real)));
+        dn_buf *grad = frozen ? NULL : dn_arena_take(grads, dn_size_mul(room, sizeof(dn_real)));
 
-    /* A stack begins behind the rooms of those before it and has no gaps inside. */
-    for (size_t p = 0, next = 0, rooms = 0; p < n_params; p++) {
-        dn_param *param = &params[p];
-        param->block = dn_param_block(param, size, at);
-        if (param->stack == 0)
-            next = rooms;
-        param->weight = weight ? dn_at(weight, next) : NULL;
-        param->grad = grad ? dn_at(grad, next) : NULL;
-        next += dn_param_size(param);
-        rooms += dn_param_max_size(param, size);
+        /* A stack begins behind the rooms of those before it and has no gaps inside. */
+        for (size_t p = 0, next = 0, rooms = 0; p < n_params; p++) {
+            dn_param *param = &params[p];
+            if (param->frozen != frozen)
+                continue;
+            param->block = dn_param_block(param, size, at);
+            if (param->stack == 0 || param->apart)
+                next = rooms;
+            param->weight = weight ? dn_at(weight, next) : NULL;
+            param->grad = grad ? dn_at(grad, next) : NULL;
+            next += dn_param_size(param);
+            rooms += dn_param_max_size(param, size);
+        }
     }
+}
+
+size_t dn_model_trained(const dn_spec *spec, const dn_param *params, dn_param *trained)
+{
+    size_t n = 0;
+    for (size_t p = 0; p < dn_model_n_params(spec); p++)
+        if (!params[p].frozen) {
+            if (trained)
+                trained[n] = params[p];
+            n++;
+        }
+    return n;
+}
+
+size_t dn_model_lowest(const dn_spec *spec, const dn_param *params)
+{
+    size_t unit = 0;
+    for (size_t i = 0; i < n_layers_of(spec); i++) {
+        unit = place_of(spec, i).unit;
+        for (size_t n = place_of(spec, i).ops->describe(spec, 0, NULL); n > 0; n--, params++)
+            if (!params->frozen)
+                return unit;
+    }
+    return unit;
 }
 
 static double first_std(const dn_spec *spec, const dn_param *param)
@@ -308,25 +355,36 @@ size_t dn_model_cache_heap_bytes(const dn_spec *spec, size_t n_sequences, int tp
     return measure(spec, &(extent){0, 1, n_sequences}, tp_size, 0).exchanged;
 }
 
-void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train,
-                       uint64_t bytes[DN_N_COLLECTIVES])
+void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, size_t lowest, uint64_t bytes[DN_N_COLLECTIVES])
 {
     size_t N = B * spec->T;
     for (int c = 0; c < DN_N_COLLECTIVES; c++)
         bytes[c] = 0;
     for (size_t i = 0; tp_size > 1 && i < n_layers_of(spec); i++) {
-        const dn_layer_ops *ops = place_of(spec, i).ops;
-        size_t sums = (size_t)(ops->sums_forward + (train ? ops->sums_backward : 0));
+        const dn_layer_place place = place_of(spec, i);
+        size_t sums = (size_t)(place.ops->sums_forward + (place.unit >= lowest ? place.ops->sums_backward : 0));
         bytes[DN_ALL_REDUCE] += sums * N * spec->C * sizeof(dn_real);
-        bytes[DN_ALL_GATHER] += (size_t)ops->gathered * N * sizeof(dn_real);
+        bytes[DN_ALL_GATHER] += (size_t)place.ops->gathered * N * sizeof(dn_real);
     }
 }
 
-double dn_model_flops_per_token(const dn_spec *spec)
+/* Each matrix: 2 for each element forward, 2 for the gradient of what goes into it, 2 for its own. */
+double dn_model_flops_per_token(const dn_spec *spec, const dn_param *params)
 {
     double flops = 0;
-    for (size_t i = 0; i < n_layers_of(spec); i++)
-        flops += place_of(spec, i).ops->flops(spec);
+    size_t lowest = dn_model_lowest(spec, params);
+    for (size_t i = 0, first = 0; i < n_layers_of(spec); i++) {
+        const dn_layer_place place = place_of(spec, i);
+        size_t end = first + place.ops->describe(spec, place.index, NULL);
+        flops += place.unit < lowest ? place.ops->flops(spec) / 3 : place.ops->flops(spec);
+        for (; first < end; first++) {
+            const dn_param *p = &params[first];
+            bool product = p->kind == DN_PARAM_MATRIX || p->kind == DN_PARAM_HEAD ||
+                           (first == 0 && spec->tied == DN_YES);
+            if (product && p->frozen && (place.unit >= lowest || first == 0))
+                flops -= 2 * (double)p->tensor.rows * (double)p->tensor.cols;
+        }
+    }
     return flops;
 }
 
@@ -405,6 +463,7 @@ dn_status dn_model_create(const dn_spec *spec, const dn_model_parts *parts, dn_m
     dn_arena exchanged = {.base = parts->exchange, .capacity = measure(spec, &e, tp_size, 0).exchanged};
     lay_out(&model->spec, &e, tp_size, tp_rank, model->slots, &own, &exchanged);
     model->slots[0].pass.rows = model->rows;
+    model->lowest = dn_model_lowest(spec, parts->params);
     for (size_t s = 0; s < model->n_slots; s++) {
         model->slots[s].pass.weights = parts->weights;
         model->slots[s].pass.tp = parts->tp;
@@ -557,7 +616,7 @@ dn_status dn_model_backward(dn_model *model, size_t slot)
     if (slot >= model->n_slots || !model->slots[slot].forward_done)
         return dn_fail(DN_ERR_ARG, "no micro-batch waits in slot %zu to go backward", slot);
     model->slots[slot].forward_done = false;
-    for (size_t unit = model->n_units - 1; unit-- > 0;) {
+    for (size_t unit = model->n_units - 1; unit-- > model->lowest;) {
         DN_TRY(dn_model_unit_backward(model, slot, unit));
         if (is_inner(model, unit))
             DN_TRY(dn_pass_progress(&model->slots[slot].pass, true));

@@ -78,13 +78,20 @@ size_t dn_model_n_params(const dn_spec *spec);
 
 /**
  * Fills params [dn_model_n_params] for the rank at coordinates at[] of a mesh of size[]: names, kinds,
- * shapes, shardings, blocks; weights from `weights` and gradients from `grads`, one allocation each, equally
- * large on all ranks. In both, a stack starts where the largest blocks of all earlier ones would end: at the
- * same offset on all ranks, and without gaps on a mesh of one. Arenas may only be measuring. unit_of
- * [dn_model_n_params] = the unit of each parameter, for dn_weights_create.
+ * shapes, shardings, blocks; weights from `weights` and gradients from `grads`, equally large on all ranks. In both, a
+ * stack starts where the largest blocks of all earlier ones would end: at the same offset on all ranks, and without
+ * gaps on a mesh of one. Trained weights come first, at the offsets of their gradients, and frozen ones, which have
+ * none, in an allocation behind them. Arenas may only be measuring. unit_of [dn_model_n_params] = the unit of each
+ * parameter, for dn_weights_create.
  */
 void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES], dn_arena *weights,
                      dn_arena *grads, dn_param *params, size_t *unit_of);
+
+/** The trained ones among params [dn_model_n_params], in their order, to trained; returns how many. NULL only counts. */
+size_t dn_model_trained(const dn_spec *spec, const dn_param *params, dn_param *trained);
+
+/** The lowest unit with a trained parameter: the backward pass ends there. */
+size_t dn_model_lowest(const dn_spec *spec, const dn_param *params);
 
 /** Initializes this rank's blocks: gains 1 (less norm.offset), biases 0, all others normally distributed. Element i of the whole
  * parameter p is draw i of random stream p under seed, the same on every mesh. Returns after sync. Errors:
@@ -102,14 +109,14 @@ size_t dn_model_cache_bytes(const dn_spec *spec, size_t n_sequences, int tp_size
 size_t dn_model_cache_heap_bytes(const dn_spec *spec, size_t n_sequences, int tp_size);
 enum { DN_CACHE_SEQUENCES_MAX = 512 };
 
-/** What one micro-batch of B sequences, trained or only evaluated, adds to the statistics of each rank of tp:
- * the payload in bytes by collective, all of kind DN_TRAFFIC_ACTIVATIONS. Exact. 0 if tp_size is 1. */
-void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, bool train,
-                       uint64_t bytes[DN_N_COLLECTIVES]);
+/** What one micro-batch of B sequences adds to the statistics of each rank of tp: the payload in bytes by collective, all
+ * of kind DN_TRAFFIC_ACTIVATIONS. lowest: the unit where the backward pass ends (dn_model_lowest); SIZE_MAX: there is
+ * none, the micro-batch is only evaluated. Exact. 0 if tp_size is 1. */
+void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, size_t lowest, uint64_t bytes[DN_N_COLLECTIVES]);
 
-/** Flops per token, forward and backward, of matrix products and attention; without recomputation and
- * element-wise work. */
-double dn_model_flops_per_token(const dn_spec *spec);
+/** Flops per token, forward and backward as far as it goes, of matrix products and attention; without recomputation
+ * and element-wise work. */
+double dn_model_flops_per_token(const dn_spec *spec, const dn_param *params);
 
 /* ---- a model ---- */
 

@@ -90,13 +90,13 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
 {
     dn_stream *s = pass->stream;
     const dn_weight *wte = dn_layer_weight(pass, layer, E);
-    for (size_t i = 0; i < wte->n_blocks; i++) {
+    for (size_t i = 0; i < wte->n_blocks && wte->blocks[i].grad; i++) {
         const dn_weight_block *p = &wte->blocks[i];
         s->kernels->embed_backward(s, p->grad, dn_at(pass->x, p->block.col0), pass->spec->C, pass->spec->embed_scale,
                                    pass->tokens, &pass->vocab, pass->B * pass->T, p->block.cols);
     }
     const dn_weight *wpe = pass->spec->positions ? dn_layer_weight(pass, layer, P) : NULL;
-    for (size_t i = 0; wpe && i < wpe->n_blocks; i++) { /* all ranks of tp have the same x */
+    for (size_t i = 0; wpe && i < wpe->n_blocks && wpe->blocks[i].grad; i++) { /* all ranks of tp have the same x */
         const dn_weight_block *p = &wpe->blocks[i];
         s->kernels->positions_backward(s, p->grad, pass->x, p->block.row0, p->block.rows, pass->B, pass->T, pass->spec->C);
     }

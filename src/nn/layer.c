@@ -64,7 +64,7 @@ void dn_layer_gather(dn_stream *s, dn_buf *to, const dn_weight *vector)
 
 void dn_layer_scatter(dn_stream *s, const dn_weight *vector, double a, const dn_buf *from)
 {
-    for (size_t i = 0; i < vector->n_blocks; i++)
+    for (size_t i = 0; i < vector->n_blocks && vector->blocks[i].grad; i++)
         s->kernels->axpby(s, vector->blocks[i].grad, a, dn_at(from, vector->blocks[i].block.row0), 1,
                           vector->blocks[i].block.rows);
 }

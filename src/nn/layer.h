@@ -165,7 +165,7 @@ dn_buf *dn_layer_input(const dn_pass *pass, bool first);
 /** Elements of pass->gain and dgain: of the widest row that is multiplied by gains, and one head's more. */
 size_t dn_layer_gain_size(const dn_spec *spec);
 
-/** to [rows] = a vector, which over fs comes in blocks; and its gradient += a from [rows]. */
+/** to [rows] = a vector, which over fs comes in blocks; and its gradient, unless it is frozen, += a from [rows]. */
 void dn_layer_gather(dn_stream *s, dn_buf *to, const dn_weight *vector);
 void dn_layer_scatter(dn_stream *s, const dn_weight *vector, double a, const dn_buf *from);
 

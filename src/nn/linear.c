@@ -39,8 +39,9 @@ void dn_linear_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf
         const dn_weight_block *wb = &w->blocks[i];
         const dn_block b = wb->block;
         const dn_buf *dy_part = dn_at(dy, b.row0);
-        s->kernels->gemm(s, DN_T, DN_N, b.rows, b.cols, N, 1, dy_part, w->rows, dn_at(x, b.col0), w->cols, 1,
-                         wb->grad, b.cols);
+        if (wb->grad)
+            s->kernels->gemm(s, DN_T, DN_N, b.rows, b.cols, N, 1, dy_part, w->rows, dn_at(x, b.col0), w->cols, 1,
+                             wb->grad, b.cols);
         s->kernels->gemm(s, DN_N, DN_N, N, b.cols, b.rows, 1, dy_part, w->rows, wb->weight, b.cols,
                          b.row0 > 0, dn_at(dx, b.col0), w->cols);
     }
@@ -58,6 +59,7 @@ void dn_bias_backward(dn_stream *s, const dn_buf *dy, const dn_weight *bias, siz
 {
     for (size_t i = 0; i < bias->n_blocks; i++) {
         const dn_weight_block *b = &bias->blocks[i];
-        s->kernels->bias_backward(s, b->grad, dn_at(dy, b->block.row0), bias->rows, N, b->block.rows);
+        if (b->grad)
+            s->kernels->bias_backward(s, b->grad, dn_at(dy, b->block.row0), bias->rows, N, b->block.rows);
     }
 }

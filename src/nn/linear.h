@@ -14,6 +14,8 @@ void dn_linear_forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight
 /** y [N,out] += x [N,in] w^T: a layer that ends in the residual stream. */
 void dn_linear_forward_add(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight *w, size_t N);
 
+/* Of frozen weights and biases there is no gradient. */
+
 /** dx [N,in] = dy [N,out] w;  the blocks' grad += dy^T x.  x and w as in the forward pass. */
 void dn_linear_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf *x, const dn_weight *w,
                         size_t N);

@@ -4,6 +4,7 @@
 #define NN_SPEC_H
 
 #include "compute/activation.h"
+#include "optim/named_group.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -70,6 +71,7 @@ typedef struct dn_spec {
     dn_choice tied;     /* the head is the embedding */
     size_t max_positions; /* that the model is for, at least T; given: 0 is T */
     const dn_names *names;
+    dn_globs trained; /* the parameters that are trained; all others are frozen. None: all are trained */
     const struct dn_architecture
         *architecture; /* a row of the registry (model/model.h); layers do not read it */
 } dn_spec;

@@ -3,11 +3,23 @@
 #include <fnmatch.h>
 #include <math.h>
 
+bool dn_param_named(const dn_param *param, const char *glob)
+{
+    return fnmatch(glob, param->view_of ? param->view_of->tensor.name : param->tensor.name, 0) == 0;
+}
+
+bool dn_globs_match(const dn_globs *globs, const dn_param *param)
+{
+    size_t i = 0;
+    while (i < globs->n && !dn_param_named(param, globs->match[i]))
+        i++;
+    return i < globs->n;
+}
+
 size_t dn_named_group_of(const dn_optim_config *config, const dn_param *param)
 {
-    const char *name = param->view_of ? param->view_of->tensor.name : param->tensor.name;
     size_t i = 0;
-    while (i < config->n_named_groups && fnmatch(config->named_groups[i].match, name, 0) != 0)
+    while (i < config->n_named_groups && !dn_param_named(param, config->named_groups[i].match))
         i++;
     return i;
 }

@@ -1,9 +1,22 @@
-/* The rule and options of a parameter: those of its named group (dn_named_group), or else of its kind. */
+/* Parameters by their names: what globs match; the rule and options of a parameter, those of its named group
+ * (dn_named_group), or else of its kind. */
 #ifndef OPTIM_NAMED_GROUP_H
 #define OPTIM_NAMED_GROUP_H
 
 #include "optim/param.h"
 #include "optim/rule.h"
+
+/* A list of globs (*, ?, [abc]) of names. */
+typedef struct dn_globs {
+    size_t n;
+    char match[DN_NAMED_GROUPS_MAX][DN_OPTIM_NAME_MAX];
+} dn_globs;
+
+/** Whether a glob matches the parameter's name (of a view: the name of the parameter it belongs to). */
+bool dn_param_named(const dn_param *param, const char *glob);
+
+/** Whether one of them does. */
+bool dn_globs_match(const dn_globs *globs, const dn_param *param);
 
 /** Index of the first group that matches the parameter (for a view: the parameter it belongs to);
  * n_named_groups if none does. */

@@ -23,6 +23,8 @@ typedef struct dn_param {
     size_t stack;          /* so many parameters before this one lie directly in front of it, without gaps
                               (c_k: 1, c_v: 2): one product serves all of a stack. The first of a stack starts
                               at the same offset on all ranks. */
+    bool frozen;           /* not trained: it has no gradient, and no optimizer knows it */
+    bool apart;            /* of a stack of which a part is frozen: it lies by itself, at the same offset on all ranks */
     dn_block block;        /* this rank's part */
     dn_buf *weight, *grad; /* [block.rows, block.cols] dense, borrowed; on the symmetric heap in a run */
     const struct dn_param *view_of; /* of a view (dn_param_view): the parameter that holds its numbers;

@@ -10,7 +10,6 @@
 #include "shard/bucket.h"
 #include "shard/views.h"
 
-#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -358,7 +357,7 @@ size_t dn_optimizer_set_weight_decay(dn_optimizer *o, const char *match, double 
 {
     size_t n = 0;
     for (size_t i = 0; i < o->n_params; i++)
-        if (fnmatch(match, o->param_states[i].param->view_of->tensor.name, 0) == 0) {
+        if (dn_param_named(o->param_states[i].param, match)) {
             o->param_states[i].base.weight_decay = weight_decay;
             n++;
         }

@@ -32,14 +32,16 @@ dn_weights_memory dn_weights_memory_of(const dn_param *params, size_t n_params, 
                                        const int size[DN_N_AXES], dn_weights_policy policy)
 {
     dn_weights_memory memory = {0};
-    for (size_t i = 0; i < n_params; i++)
-        memory.weights =
-            dn_size_add(memory.weights, dn_size_mul(dn_param_max_size(&params[i], size), sizeof(dn_real)));
-    memory.grads = memory.weights;
+    for (size_t i = 0; i < n_params; i++) {
+        size_t bytes = dn_size_mul(dn_param_max_size(&params[i], size), sizeof(dn_real));
+        memory.weights = dn_size_add(memory.weights, bytes);
+        memory.grads = dn_size_add(memory.grads, params[i].frozen ? 0 : bytes);
+    }
     if (size[DN_FS] == 1)
         return memory;
-    memory.staging = dn_size_mul(dn_weight_buffer_size(params, n_params, unit_of, size), sizeof(dn_real));
-    memory.copies = policy == DN_WEIGHTS_IN_PLACE ? 0 : dn_size_mul(2, memory.staging);
+    const dn_area area = dn_weights_area(params, n_params, unit_of, size);
+    memory.staging = dn_size_mul(area.grads, sizeof(dn_real));
+    memory.copies = policy == DN_WEIGHTS_IN_PLACE ? 0 : dn_size_mul(2 * sizeof(dn_real), area.weights);
     return memory;
 }
 
@@ -81,7 +83,7 @@ static dn_status make(dn_weights *w, size_t n_params, const size_t *unit_of, con
             copies = w->private_copies;
         }
         w->buffers.copies[0] = copies;
-        w->buffers.copies[1] = copies ? dn_at(copies, memory.staging / sizeof(dn_real)) : NULL;
+        w->buffers.copies[1] = copies ? dn_at(copies, memory.copies / sizeof(dn_real) / 2) : NULL;
     }
     DN_TRY(
         dn_weights_layout_make(w->params, n_params, unit_of, mesh, &w->copy_group, &w->buffers, &w->layout));
@@ -169,12 +171,11 @@ dn_status dn_weights_unshard(dn_weights *w, size_t unit, bool backward)
         if (!backward && unit + 1 < w->layout.n_units)
             begin_copying(w, unit + 1);
         if (backward)
-            w->stream->kernels->fill(w->stream, w->buffers.staging, u->whole, 0.0);
+            w->stream->kernels->fill(w->stream, w->buffers.staging, u->whole.grads, 0.0);
 
         /* What other members own is readable. It counts here, copied or not. */
-        const dn_owned *owned = &w->layout.owned[unit * (size_t)w->layout.n_fs];
-        dn_comm_count_in_place(w->fs, DN_ALL_GATHER, owned[dn_comm_rank(w->fs)].count * sizeof(dn_real),
-                               u->whole * sizeof(dn_real), DN_TRAFFIC_WEIGHTS);
+        dn_comm_count_in_place(w->fs, DN_ALL_GATHER, u->own * sizeof(dn_real), u->whole.weights * sizeof(dn_real),
+                               DN_TRAFFIC_WEIGHTS);
         for (size_t i = u->first_piece; i < u->first_piece + u->n_blocks; i++) {
             const dn_home *home = &w->layout.homes[i];
             if (home->copied)
@@ -208,14 +209,15 @@ dn_status dn_weights_reshard(dn_weights *w, size_t unit, bool backward)
     const dn_owned *owned = w->layout.owned + unit * n_fs;
     assert(w->is_open && unit == w->last && backward == w->last_backward);
     w->is_open = false;
-    if (n_fs == 1 || !backward)
+    if (n_fs == 1 || !backward || u->all_frozen)
         return DN_OK;
     DN_TRY(dn_stream_sync(w->stream));
     DN_TRY(dn_comm_reduce_to_owners(w->fs, owned, n_fs, DN_REAL, DN_AVG, DN_TRAFFIC_GRADIENT));
     const dn_buf *mean = owned[dn_comm_rank(w->fs)].buffer; /* the unit's blocks, one after another */
     for (size_t i = u->first; i < u->end; i++) {
-        size_t n = dn_param_size(&w->params[i]);
-        w->stream->kernels->axpby(w->stream, w->params[i].grad, 1.0, mean, 1.0, n);
+        size_t n = w->params[i].frozen ? 0 : dn_param_size(&w->params[i]);
+        if (n > 0)
+            w->stream->kernels->axpby(w->stream, w->params[i].grad, 1.0, mean, 1.0, n);
         mean = dn_at(mean, n);
     }
     return DN_OK;

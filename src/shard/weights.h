@@ -13,7 +13,7 @@
  * Copies are double-buffered: while one unit is computed with, a thread prefetches the next.
  *
  * Gradients of an open unit are written to a staging area on the symmetric heap, from which each owner
- * reduces its part (in rank order, dn_comm_reduce_to_owners):
+ * reduces its part (in rank order, dn_comm_reduce_to_owners), but none of frozen parameters:
  *
  *     staging of each rank   | unit's parts of owner 0 | of owner 1 | ... |     owner 1:  grad += mean of
  * these
@@ -40,12 +40,12 @@ typedef enum dn_weights_policy {
 typedef struct dn_weight_block {
     dn_block block;
     const dn_buf *weight; /* to read */
-    dn_buf *grad;         /* in a backward pass: to add to */
+    dn_buf *grad;         /* in a backward pass: to add to; NULL: frozen */
 } dn_weight_block;
 
 /* What a rank computes with of a stack of parameters: its share along tp [rows, cols], the stack's parameters
  * below each other, as blocks that tile it. None is empty; an empty share has no block. fs 1 makes one block.
- * Where fs cuts columns each block is a block of columns; where it cuts rows, a block of rows of one
+ * Where fs cuts columns each block is a block of columns; where it cuts rows, or the stack lies apart, of one
  * parameter.
  */
 typedef struct dn_weight {
@@ -56,8 +56,8 @@ typedef struct dn_weight {
 
 /* Bytes of a rank that holds the largest part of everything. */
 typedef struct dn_weights_memory {
-    size_t weights, grads; /* of the parameters: fall as 1/fs */
-    size_t staging;        /* gradients of the largest unit; 0 with fs 1 */
+    size_t weights, grads; /* of the parameters, and of the trained ones: fall as 1/fs */
+    size_t staging;        /* gradients of the unit that has most; 0 with fs 1 */
     size_t copies;         /* of two units; 0 in place and with fs 1 */
 } dn_weights_memory;
 

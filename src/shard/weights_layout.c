@@ -19,17 +19,20 @@ static size_t unit_end(const size_t *unit_of, size_t n_params, size_t first)
     return end;
 }
 
-size_t dn_weight_buffer_size(const dn_param *params, size_t n_params, const size_t *unit_of,
-                             const int size[DN_N_AXES])
+dn_area dn_weights_area(const dn_param *params, size_t n_params, const size_t *unit_of, const int size[DN_N_AXES])
 {
     const int unsharded[DN_N_AXES] = {size[DN_DP], 1, size[DN_TP]};
-    size_t most = 0;
+    dn_area most = {0};
     for (size_t first = 0, end; first < n_params; first = end) {
-        size_t room = 0;
+        dn_area room = {0};
         end = unit_end(unit_of, n_params, first);
-        for (size_t i = first; i < end; i++)
-            room = dn_size_add(room, dn_param_max_size(&params[i], unsharded));
-        most = dn_max(most, room);
+        for (size_t i = first; i < end; i++) {
+            size_t n = dn_param_max_size(&params[i], unsharded);
+            room.weights = dn_size_add(room.weights, n);
+            room.grads = dn_size_add(room.grads, params[i].frozen ? 0 : n);
+        }
+        most.weights = dn_max(most.weights, room.weights);
+        most.grads = dn_max(most.grads, room.grads);
     }
     return most;
 }
@@ -67,7 +70,7 @@ typedef struct maker {
     const dn_mesh *mesh;
     const dn_copy_group *copy_group;
     const dn_weight_buffers *buffers;
-    size_t *at; /* [n_params, n_fs]: where the block of each owner starts in an area */
+    dn_area *at; /* [n_params, n_fs]: where the block of each owner starts in an area */
     dn_weights_layout *layout;
 } maker;
 
@@ -94,15 +97,20 @@ static size_t index_of(const maker *m, size_t i, int member)
 static void arrange(const maker *m, size_t unit)
 {
     dn_unit *u = &m->layout->units[unit];
+    u->all_frozen = true;
     for (int member = 0; member < m->layout->n_fs; member++) {
-        size_t start = u->whole;
+        const dn_area start = u->whole;
         for (size_t i = u->first; i < u->end; i++) {
-            dn_block block = block_of(m, i, member);
+            size_t n = dn_block_size(block_of(m, i, member));
             m->at[index_of(m, i, member)] = u->whole;
-            u->whole += block.rows * block.cols;
+            u->whole.weights += n;
+            u->whole.grads += m->params[i].frozen ? 0 : n;
+            u->all_frozen = u->all_frozen && m->params[i].frozen;
         }
         m->layout->owned[index_of(m, unit, member)] =
-            (dn_owned){dn_at(m->buffers->staging, start), u->whole - start, member};
+            (dn_owned){dn_at(m->buffers->staging, start.grads), u->whole.grads - start.grads, member};
+        if (member == m->mesh->at[DN_FS])
+            u->own = u->whole.weights - start.weights;
     }
 }
 
@@ -120,14 +128,15 @@ static void add_block(const maker *m, dn_weight *weight, size_t first, size_t en
     if (n == 0)
         return;
     const dn_buf *address = dn_param_address(m->mesh->size, m->params, first, false, at);
-    size_t place = m->at[index_of(m, first, member)];
+    const dn_area place = m->at[index_of(m, first, member)];
     const dn_home home = {.chunk = dn_comm_chunk_of(address, n * sizeof(dn_real)),
                           .member = member,
                           .copied = !is_in_copy_group(m->copy_group, member)};
     const dn_weight_block wb = {.block = block,
-                                .weight = home.copied ? dn_at(m->buffers->copies[unit % 2], place) : address,
-                                .grad = m->layout->n_fs == 1 ? m->params[first].grad
-                                                             : dn_at(m->buffers->staging, place)};
+                                .weight = home.copied ? dn_at(m->buffers->copies[unit % 2], place.weights) : address,
+                                .grad = m->layout->n_fs == 1 || m->params[first].frozen
+                                            ? m->params[first].grad
+                                            : dn_at(m->buffers->staging, place.grads)};
     if (home.copied) { /* this rank's share of bringing it from its owner to the team's copy */
         dn_range mine = dn_shard_range(n, LINE, m->copy_group->n, m->copy_group->index);
         size_t bytes = (mine.end - mine.first) * sizeof(dn_real);
@@ -140,15 +149,14 @@ static void add_block(const maker *m, dn_weight *weight, size_t first, size_t en
     weight->n_blocks++;
 }
 
-/* A stack whose parameters are cut in rows has blocks of rows of each; otherwise a member's blocks of all of
+/* A stack whose parameters are cut in rows, or lie apart, has blocks of each; otherwise a member's blocks of all of
  * them are one block of columns. */
 static void add_stack(const maker *m, size_t first, size_t end, size_t unit)
 {
     dn_weights_layout *layout = m->layout;
     dn_weight *weight = &layout->weights[first];
-    size_t step = layout->n_fs > 1 && dn_sharding_axes(m->params[first].tensor.row_sharding) == DN_AXIS(DN_FS)
-                      ? 1
-                      : end - first;
+    bool by_rows = layout->n_fs > 1 && dn_sharding_axes(m->params[first].tensor.row_sharding) == DN_AXIS(DN_FS);
+    size_t step = by_rows || m->params[first].apart ? 1 : end - first;
     weight->blocks = &layout->blocks[layout->n_blocks];
     weight->cols = share_of(m, first).cols;
     for (size_t i = first; i < end; i++)

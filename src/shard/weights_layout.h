@@ -1,6 +1,6 @@
 /*
  * Where the blocks of sharded weights are: in their owners' heaps, in copies of a unit, in the staging area.
- * Staging and copies share one arrangement, an area as large as the largest unit:
+ * Staging and copies share one arrangement, an area as large as the largest unit, but staging has no frozen params:
  *
  *     | blocks of owner 0, in the order of params, dense, without gaps | of owner 1 | ... |
  */
@@ -10,10 +10,17 @@
 #include "shard/prefetch.h"
 #include "shard/weights.h"
 
+/* Elements of weights, and of their gradients. */
+typedef struct dn_area {
+    size_t weights, grads;
+} dn_area;
+
 /* Consecutive parameters, and what belongs to them in the arrays of a layout. */
 typedef struct dn_unit {
     size_t first, end; /* params */
-    size_t whole;      /* elements of this rank's share along tp */
+    dn_area whole;     /* of this rank's share along tp */
+    size_t own;        /* weights of it that this rank holds */
+    bool all_frozen;
     size_t first_piece, n_blocks;
     size_t first_copy, n_copies;
 } dn_unit;
@@ -53,9 +60,8 @@ typedef struct dn_weight_buffers {
     dn_buf *copies[2];
 } dn_weight_buffers;
 
-/** Elements of an area on a mesh of size[]. */
-size_t dn_weight_buffer_size(const dn_param *params, size_t n_params, const size_t *unit_of,
-                             const int size[DN_N_AXES]);
+/** Elements of areas on a mesh of size[]: of the unit with most weights, and of the one with most gradients. */
+dn_area dn_weights_area(const dn_param *params, size_t n_params, const size_t *unit_of, const int size[DN_N_AXES]);
 
 /** Whom this rank of the group fs shares copies with. */
 dn_copy_group dn_copy_group_of(dn_comm *fs, dn_weights_policy policy);

@@ -82,10 +82,13 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
         return unknown_key(where, name);
     int option = dn_config_option(key);
     dn_named_group groups[DN_NAMED_GROUPS_MAX];
+    dn_globs globs;
     dn_link link;
     size_t n;
     if (value && *value && strcmp(key->name, "groups") == 0)
         DN_TRY(dn_groups_parse(value, where, groups, &n));
+    if (value && *value && strcmp(key->name, "trainable") == 0)
+        DN_TRY(dn_globs_parse(value, key->name, where, &globs));
     if (value && strncmp(key->name, "link_", 5) == 0) {
         char at[256];
         snprintf(at, sizeof at, "%.200s: %s", where, key->name);

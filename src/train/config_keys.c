@@ -111,6 +111,7 @@ static const dn_key keys[] = {
          "[{match: GLOB, rule:, lr_scale:, weight_decay:, fraction:}, ...]: settings by parameter name; the "
          "first "
          "match applies"),
+    TEXT(trainable, "null", NULL, "[GLOB, ...]: only parameters whose names match are trained; null = all"),
     {.name = OPTIONS, .offset = FIELD(optim)},
 
     INT(dp_size, "null", 1, DN_MAX_RANKS,

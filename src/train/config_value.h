@@ -3,6 +3,7 @@
 #define TRAIN_CONFIG_VALUE_H
 
 #include "dionode/config.h"
+#include "optim/named_group.h"
 #include "strategy/strategy.h"
 
 /** Whether microsoft/dion's training script has the key and Dionode ignores it. */
@@ -28,6 +29,9 @@ const dn_key *dn_config_find(const char *name);
 /** Reads `groups` as a configuration has it, a list of mappings, into groups [DN_NAMED_GROUPS_MAX]. Errors: DN_ERR_CONFIG
  * "where: groups: what". */
 dn_status dn_groups_parse(const char *text, const char *where, dn_named_group *groups, size_t *n) DN_MUST_USE;
+
+/** The same of a key whose value is a list of globs. */
+dn_status dn_globs_parse(const char *text, const char *key, const char *where, dn_globs *globs) DN_MUST_USE;
 
 /** Sets the options that the configuration leaves to the rule, and marks them as given. Errors: DN_ERR_CONFIG. */
 dn_status dn_config_resolve(dn_config *config) DN_MUST_USE;

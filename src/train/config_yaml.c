@@ -1,5 +1,5 @@
 /*
- * A configuration file is one YAML mapping of names to scalars, except for the list `groups`. libyaml's
+ * A configuration file is one YAML mapping of names to scalars, except for the lists `groups` and `trainable`. libyaml's
  * events are read directly, without a schema library: the same table serves files and key=value arguments,
  * and every event has its line.
  */
@@ -99,7 +99,7 @@ static dn_status check_duplicate(bool *seen, const char *name, const char *where
     return DN_OK;
 }
 
-/* ---- groups: the one key whose value is a list ---- */
+/* ---- keys whose value is a list ---- */
 
 /* A group as in the file. */
 typedef struct group_entry {
@@ -194,14 +194,20 @@ static void show_number(FILE *out, const dn_key *key, double value)
         fprintf(out, ", %s: %s", key->name, text);
 }
 
+static void show_glob(FILE *out, const char *glob)
+{
+    fputc('\'', out);
+    for (const char *c = glob; *c; c++)
+        fprintf(out, "%s%c", *c == '\'' ? "'" : "", *c);
+    fputc('\'', out);
+}
+
 /* The list as the text that the key holds. */
 static void show_groups(FILE *out, const dn_named_group *groups, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        fputs(i ? ", {match: '" : "[{match: '", out);
-        for (const char *c = groups[i].match; *c; c++)
-            fprintf(out, "%s%c", *c == '\'' ? "'" : "", *c);
-        fputc('\'', out);
+        fputs(i ? ", {match: " : "[{match: ", out);
+        show_glob(out, groups[i].match);
         if (groups[i].rule)
             fprintf(out, ", rule: %s", groups[i].rule);
         show_number(out, &group_keys[2], groups[i].lr_scale);
@@ -213,40 +219,92 @@ static void show_groups(FILE *out, const dn_named_group *groups, size_t n)
         fputc(']', out);
 }
 
-/* Stores the list that begins here as the key's text. */
-static dn_status store_groups(reader *r, dn_config *config, const char *where)
+static void show_globs(FILE *out, const dn_globs *globs)
+{
+    for (size_t i = 0; i < globs->n; i++) {
+        fputs(i ? ", " : "[", out);
+        show_glob(out, globs->match[i]);
+    }
+    if (globs->n)
+        fputc(']', out);
+}
+
+/* The current event begins a list of globs. */
+static dn_status read_globs(reader *r, const char *key, dn_globs *globs)
+{
+    for (globs->n = 0;; globs->n++) {
+        DN_TRY(next_event(r));
+        if (r->event.type == YAML_SEQUENCE_END_EVENT)
+            return DN_OK;
+        DN_TRY(check_scalar(r, "a glob of names"));
+        const char *glob = (const char *)r->event.data.scalar.value;
+        if (globs->n == DN_NAMED_GROUPS_MAX)
+            return dn_fail(DN_ERR_CONFIG, "%s: %s: at most %d globs", r->where, key, DN_NAMED_GROUPS_MAX);
+        if (!*glob || strlen(glob) >= DN_OPTIM_NAME_MAX)
+            return dn_fail(DN_ERR_CONFIG, "%s: %s: a glob has 1 to %d bytes", r->where, key, DN_OPTIM_NAME_MAX - 1);
+        strcpy(globs->match[globs->n], glob);
+    }
+}
+
+/* The current event begins the list that is the value of `key`: stored as its text. */
+static dn_status store_list(reader *r, dn_config *config, const char *key, const char *where)
 {
     dn_named_group groups[DN_NAMED_GROUPS_MAX];
+    dn_globs globs = {0};
     char *text = NULL;
-    size_t n, bytes;
-    DN_TRY(read_groups(r, groups, &n));
+    size_t n = 0, bytes;
+    if (strcmp(key, "groups") == 0)
+        DN_TRY(read_groups(r, groups, &n));
+    else
+        DN_TRY(read_globs(r, key, &globs));
     FILE *out = open_memstream(&text, &bytes);
     if (!out)
-        return dn_fail(DN_ERR_MEMORY, "%s: no memory for groups", where);
+        return dn_fail(DN_ERR_MEMORY, "%s: no memory for %s", where, key);
     show_groups(out, groups, n);
+    show_globs(out, &globs);
     fclose(out);
-    dn_status status = dn_config_assign(config, "groups", n ? text : NULL, where);
+    dn_status status = dn_config_assign(config, key, n + globs.n ? text : NULL, where);
     free(text);
     return status;
 }
 
+/* A text that is a list, up to where it begins. To be ended, also on failure. */
+static dn_status begin_list(reader *r, const char *text, const char *key, const char *where, const char *form)
+{
+    *r = (reader){.name = where, .text = text};
+    if (text[strspn(text, " ")] != '[') /* a glob may be no YAML at all */
+        return dn_fail(DN_ERR_CONFIG, "%s: %s: expected a list, %s", where, key, form);
+    if (!yaml_parser_initialize(&r->parser))
+        return dn_fail(DN_ERR_MEMORY, "%s: no memory to read YAML", where);
+    yaml_parser_set_input_string(&r->parser, (const unsigned char *)text, strlen(text));
+    while (r->event.type != YAML_SEQUENCE_START_EVENT)
+        DN_TRY(next_event(r));
+    return DN_OK;
+}
+
+static void end_list(reader *r)
+{
+    yaml_event_delete(&r->event);
+    yaml_parser_delete(&r->parser);
+}
+
 dn_status dn_groups_parse(const char *text, const char *where, dn_named_group *groups, size_t *n)
 {
-    reader r = {.name = where, .text = text};
-    if (!yaml_parser_initialize(&r.parser))
-        return dn_fail(DN_ERR_MEMORY, "%s: no memory to read YAML", where);
-    yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, strlen(text));
-    dn_status status;
-    do
-        status = next_event(&r);
-    while (status == DN_OK &&
-           (r.event.type == YAML_STREAM_START_EVENT || r.event.type == YAML_DOCUMENT_START_EVENT));
-    if (status == DN_OK && r.event.type != YAML_SEQUENCE_START_EVENT)
-        status = dn_fail(DN_ERR_CONFIG, "%s: groups: expected a list, [{match: GLOB, ...}, ...]", where);
+    reader r;
+    dn_status status = begin_list(&r, text, "groups", where, "[{match: GLOB, ...}, ...]");
     if (status == DN_OK)
         status = read_groups(&r, groups, n);
-    yaml_event_delete(&r.event);
-    yaml_parser_delete(&r.parser);
+    end_list(&r);
+    return status;
+}
+
+dn_status dn_globs_parse(const char *text, const char *key, const char *where, dn_globs *globs)
+{
+    reader r;
+    dn_status status = begin_list(&r, text, key, where, "['GLOB', ...]");
+    if (status == DN_OK)
+        status = read_globs(&r, key, globs);
+    end_list(&r);
     return status;
 }
 
@@ -264,8 +322,9 @@ static dn_status read_pairs(reader *r, dn_config *config)
         memcpy(where, r->where, sizeof where);
         DN_TRY(check_duplicate(seen, name, where));
         DN_TRY(next_event(r));
-        if (strcmp(name, "groups") == 0 && r->event.type == YAML_SEQUENCE_START_EVENT) {
-            DN_TRY(store_groups(r, config, where));
+        bool is_list = strcmp(name, "groups") == 0 || strcmp(name, "trainable") == 0;
+        if (is_list && r->event.type == YAML_SEQUENCE_START_EVENT) {
+            DN_TRY(store_list(r, config, name, where));
             continue;
         }
         DN_TRY(check_scalar(r, "a value"));

@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static dn_status alloc_zeroed(const dn_instance *instance, dn_buf **out)
+static dn_status alloc_zeroed(const dn_instance *instance, size_t bytes, dn_buf **out)
 {
     void *memory;
-    DN_TRY(dn_comm_alloc_device(instance->mesh->all, instance->plan->parameter_bytes, &memory));
+    DN_TRY(dn_comm_alloc_device(instance->mesh->all, bytes, &memory));
     *out = memory;
     /* Padding is compared between replicas, too. */
-    return dn_stream_zero(instance->stream, *out, instance->plan->parameter_bytes / sizeof(dn_real));
+    return dn_stream_zero(instance->stream, *out, bytes / sizeof(dn_real));
 }
 
 /* Weights and gradients: memory, descriptions, and how weights are read over fs. */
@@ -25,16 +25,18 @@ static dn_status open_params(dn_instance *instance, bool training)
     const dn_mesh *mesh = instance->mesh;
     size_t *unit_of = calloc(plan->n_params, sizeof *unit_of);
     instance->params = calloc(plan->n_params, sizeof *instance->params);
+    instance->trained = calloc(plan->n_trained, sizeof *instance->trained);
     dn_status status =
-        unit_of && instance->params
-            ? alloc_zeroed(instance, &instance->values)
+        unit_of && instance->params && instance->trained
+            ? alloc_zeroed(instance, plan->parameter_bytes, &instance->values)
             : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", plan->n_params);
     if (status == DN_OK && training)
-        status = alloc_zeroed(instance, &instance->grads);
+        status = alloc_zeroed(instance, plan->gradient_bytes, &instance->grads);
     if (status == DN_OK) {
         dn_arena values = {(char *)instance->values, plan->parameter_bytes, 0};
-        dn_arena grads = {(char *)instance->grads, plan->parameter_bytes, 0};
+        dn_arena grads = {(char *)instance->grads, plan->gradient_bytes, 0};
         dn_model_layout(&plan->spec, plan->mesh, mesh->at, &values, &grads, instance->params, unit_of);
+        dn_model_trained(&plan->spec, instance->params, instance->trained);
         status = dn_weights_create(instance->params, plan->n_params, unit_of, mesh, plan->gather,
                                    instance->stream, &instance->weights);
     }
@@ -54,11 +56,11 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
     DN_TRY(open_params(instance, training));
     if (training) {
         instance->optimizer_mesh = dn_strategy_mesh(plan->strategy, mesh);
-        DN_TRY(dn_optimizer_create(&plan->optim, instance->params, dn_strategy_n_stepped(plan->strategy, plan->n_params), stream,
-                                   &instance->optimizer_mesh, &instance->optimizer));
+        DN_TRY(dn_optimizer_create(&plan->optim, instance->trained, dn_strategy_n_stepped(plan->strategy, plan->n_trained),
+                                   stream, &instance->optimizer_mesh, &instance->optimizer));
         const dn_strategy_parts replicas = {.optim = &plan->optim,
-                                            .params = instance->params,
-                                            .n_params = plan->n_params,
+                                            .params = instance->trained,
+                                            .n_params = plan->n_trained,
                                             .stream = stream,
                                             .mesh = mesh,
                                             .optimizer = instance->optimizer};
@@ -91,6 +93,7 @@ void dn_instance_close(dn_instance *instance)
     free(instance->inputs);
     free(instance->targets);
     free(instance->params);
+    free(instance->trained);
     memset(instance, 0, sizeof *instance);
 }
 
@@ -125,7 +128,7 @@ dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *co
     double scale = (double)plan->n_dealt / ((double)n * (double)plan->spec.T);
     *loss_sum = 0;
     instance->stream->kernels->fill(instance->stream, instance->grads,
-                                    plan->parameter_bytes / sizeof(dn_real), 0);
+                                    plan->gradient_bytes / sizeof(dn_real), 0);
     return pass(instance, rows, context, first, n, scale, loss_sum);
 }
 
@@ -145,17 +148,19 @@ dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_par
 
 /* ---- replicas that differ ---- */
 
+/* Trained weights lie as their gradients do, in front of all others. */
+
 static dn_status copy(dn_instance *instance, dn_buf *to, const dn_buf *from)
 {
     instance->stream->kernels->copy(instance->stream, to, from,
-                                    instance->plan->parameter_bytes / sizeof(dn_real));
+                                    instance->plan->gradient_bytes / sizeof(dn_real));
     return dn_stream_sync(instance->stream);
 }
 
 static dn_status average(dn_instance *instance, dn_buf *x)
 {
     DN_TRY(dn_comm_all_reduce(dn_mesh_comm(instance->mesh, DN_AXIS(DN_DP)), x,
-                              instance->plan->parameter_bytes / sizeof(dn_real), DN_REAL, DN_AVG,
+                              instance->plan->gradient_bytes / sizeof(dn_real), DN_REAL, DN_AVG,
                               DN_TRAFFIC_WEIGHTS));
     return dn_comm_barrier(instance->mesh->all); /* others read it in place */
 }

@@ -18,7 +18,9 @@ typedef struct dn_instance {
     const dn_mesh *mesh;    /* borrowed */
     dn_stream *stream;      /* borrowed */
     dn_param *params;       /* [plan->n_params] */
-    dn_buf *values, *grads; /* this rank's blocks of all parameters; grads NULL unless training */
+    dn_param *trained;      /* [plan->n_trained] those that optimizer and strategy know */
+    dn_buf *values, *grads; /* this rank's blocks of all parameters, and of the trained ones' gradients, NULL unless
+                               training */
     dn_weights *weights;
     dn_mesh optimizer_mesh;    /* of the optimizer: all ranks, or one replica */
     dn_optimizer *optimizer;   /* NULL unless training */
@@ -48,8 +50,8 @@ dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_par
                            dn_step_report *report) DN_MUST_USE;
 
 /* While replicas' weights differ (dn_strategy_apart), their mean, the consensus, is what is validated, and
- * what a checkpoint holds as weights. Overwrites the gradients, whose memory it uses. Collective; ends with a
- * barrier. */
+ * what a checkpoint holds as weights; frozen ones are equal anyway. Overwrites the gradients, whose memory it uses.
+ * Collective; ends with a barrier. */
 
 /** Forms the consensus in the memory of the gradients, in their layout. */
 dn_status dn_instance_form_consensus(dn_instance *instance) DN_MUST_USE;

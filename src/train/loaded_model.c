@@ -68,6 +68,7 @@ static dn_status plan_checkpoint(dn_plan *plan, const dn_checkpoint *checkpoint,
     DN_TRY(dn_config_parse(&config, text, path));
     const dn_config stored = config;
     *config.init_from = 0; /* its keys are in the configuration, and weights the checkpoint's */
+    *config.trainable = 0;
     resolve_paths(&config, path);
     for (size_t i = 0; i < p->n; i++)
         DN_TRY(dn_config_set(&config, p->assignments[i]));

@@ -9,7 +9,6 @@
 #include "train/init.h"
 
 #include <inttypes.h>
-#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,19 +188,23 @@ static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
     return DN_OK;
 }
 
+static dn_status check_glob(const dn_plan *plan, const dn_param *params, const char *key, const char *glob)
+{
+    for (size_t i = 0; i < plan->n_params; i++)
+        if (dn_param_named(&params[i], glob))
+            return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "%s: '%s' matches no parameter; names are such as %s and %s", key, glob,
+                   params[0].tensor.name, params[plan->n_params / 2].tensor.name);
+}
+
 /* Each pattern must match a parameter, and each parameter's rule must apply to its kind. */
-static dn_status check_groups(const dn_plan *plan, const dn_param *params)
+static dn_status check_names(const dn_plan *plan, const dn_param *params)
 {
     const dn_optim_config *o = &plan->optim;
-    for (size_t k = 0; k < o->n_named_groups; k++) {
-        bool any = false;
-        for (size_t i = 0; i < plan->n_params; i++)
-            any = any || fnmatch(o->named_groups[k].match, params[i].tensor.name, 0) == 0;
-        if (!any)
-            return dn_fail(DN_ERR_CONFIG, "groups: '%s' matches no parameter; names are such as %s and %s",
-                           o->named_groups[k].match, params[0].tensor.name,
-                           params[plan->n_params / 2].tensor.name);
-    }
+    for (size_t k = 0; k < o->n_named_groups; k++)
+        DN_TRY(check_glob(plan, params, "groups", o->named_groups[k].match));
+    for (size_t k = 0; k < plan->spec.trained.n; k++)
+        DN_TRY(check_glob(plan, params, "trainable", plan->spec.trained.match[k]));
     for (size_t i = 0; i < plan->n_params; i++) {
         const dn_optim_config own = dn_param_config(o, &params[i]);
         if (params[i].kind != DN_PARAM_MATRIX && dn_param_rule(&own, &params[i])->info.matrices_only)
@@ -211,9 +214,9 @@ static dn_status check_groups(const dn_plan *plan, const dn_param *params)
     return DN_OK;
 }
 
-static dn_status check_matrices(const dn_plan *plan, const dn_param *params)
+static dn_status check_matrices(const dn_plan *plan, const dn_param *params /* trained */)
 {
-    size_t n = dn_views_of(&plan->optim, params, plan->n_params, NULL);
+    size_t n = dn_views_of(&plan->optim, params, plan->n_trained, NULL);
     if (n < DN_OPTIMIZER_MATRICES_MAX)
         return DN_OK;
     return dn_fail(DN_ERR_CONFIG,
@@ -223,27 +226,34 @@ static dn_status check_matrices(const dn_plan *plan, const dn_param *params)
                    plan->spec.L, plan->spec.attention.NH, n, DN_OPTIMIZER_MATRICES_MAX);
 }
 
-/* Sizes of the first rank, whose shards are the largest: heaps are symmetric. params, unit_of [n_params]:
+/* Sizes of the first rank, whose shards are the largest: heaps are symmetric. params [2 n_params], unit_of [n_params]:
  * scratch. */
 static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
 {
     const int first[DN_N_AXES] = {0};
     dn_arena weights = {0}, grads = {0};
     dn_model_layout(&plan->spec, plan->mesh, first, &weights, &grads, params, unit_of);
-    DN_TRY(check_groups(plan, params));
-    DN_TRY(check_matrices(plan, params));
-    for (size_t p = 0; p < plan->n_params; p++)
-        plan->n_elements =
-            dn_size_add(plan->n_elements, dn_size_mul(params[p].tensor.rows, params[p].tensor.cols));
+    dn_param *trained = params + plan->n_params;
+    DN_TRY(check_names(plan, params));
+    plan->n_trained = dn_model_trained(&plan->spec, params, trained);
+    DN_TRY(check_matrices(plan, trained));
+    for (size_t p = 0; p < plan->n_params; p++) {
+        size_t n = dn_size_mul(params[p].tensor.rows, params[p].tensor.cols);
+        plan->n_elements = dn_size_add(plan->n_elements, n);
+        plan->n_trained_elements = dn_size_add(plan->n_trained_elements, params[p].frozen ? 0 : n);
+    }
+    plan->lowest_unit = dn_model_lowest(&plan->spec, params);
     plan->n_units = unit_of[plan->n_params - 1] + 1;
     plan->parameter_bytes = weights.used;
+    plan->gradient_bytes = grads.used;
     const size_t model[] = {weights.used,
                             dn_weights_heap_bytes(params, plan->n_params, unit_of, plan->mesh, plan->gather),
                             dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP])};
     const size_t training[] = {dn_mesh_heap_bytes(plan->mesh), grads.used,
-                               dn_optimizer_heap_bytes(&plan->optim, params,
-                                                       dn_strategy_n_stepped(plan->strategy, plan->n_params), plan->optim_mesh),
-                               dn_strategy_heap_bytes(plan->strategy, &plan->strategy_config, params, plan->n_params, plan->mesh)};
+                               dn_optimizer_heap_bytes(&plan->optim, trained,
+                                                       dn_strategy_n_stepped(plan->strategy, plan->n_trained), plan->optim_mesh),
+                               dn_strategy_heap_bytes(plan->strategy, &plan->strategy_config, trained, plan->n_trained,
+                                                      plan->mesh)};
     for (int i = 0; i < 3; i++)
         plan->model_bytes = dn_size_add(plan->model_bytes, model[i]);
     plan->arena_bytes = plan->model_bytes;
@@ -259,7 +269,7 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
 
 static dn_status plan_memory(dn_plan *plan)
 {
-    dn_param *params = calloc(plan->n_params, sizeof *params);
+    dn_param *params = calloc(2 * plan->n_params, sizeof *params);
     size_t *unit_of = calloc(plan->n_params, sizeof *unit_of);
     dn_status status = params && unit_of ? lay_out(plan, params, unit_of)
                                          : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions",
@@ -319,6 +329,8 @@ static dn_status plan_spec(const dn_config *c, dn_spec *spec)
     if (*c->activation)
         DN_TRY(choose("activation", c->activation, DN_ACTIVATION_NAMES, &activation));
     spec->mlp.act = (dn_activation)(activation + 1);
+    if (*c->trainable)
+        DN_TRY(dn_globs_parse(c->trainable, "trainable", "configuration", &spec->trained));
     DN_TRY(plan_scaling(c, &spec->attention));
     return dn_model_complete(spec);
 }

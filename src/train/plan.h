@@ -24,11 +24,15 @@ typedef struct dn_plan {
     int optim_mesh[DN_N_AXES]; /* of the optimizer: all ranks, or one replica */
     int n_dealt;               /* dp * fs: ranks that the batch is split over              */
     size_t n_params;           /* parameters                                               */
+    size_t n_trained;          /* of these: all others are frozen                          */
     size_t n_elements;         /* elements of all parameters                               */
+    size_t n_trained_elements; /* of the trained ones                                      */
+    size_t lowest_unit;        /* where backward passes end (dn_model_lowest)              */
     size_t n_units;            /* units that are unsharded together (model/model.h)        */
     size_t micro_batch;        /* sequences                                                */
     size_t n_sequences;        /* of a cache (dn_plan_generation); 0: the model trains or is evaluated */
-    size_t parameter_bytes;    /* per worker: of weights, and again of gradients           */
+    size_t parameter_bytes;    /* per worker: of weights                                   */
+    size_t gradient_bytes;     /* per worker: of gradients, and of trained weights         */
     size_t model_bytes;        /* symmetric heap per worker without training               */
     size_t arena_bytes;        /* shared memory per worker in training                     */
     size_t private_bytes;      /* other memory per worker: activations                     */

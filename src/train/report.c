@@ -18,8 +18,8 @@ enum { MANY_STEPS = 500 };
 static double uncompressed_bytes(const dn_run *run)
 {
     size_t bytes = 0;
-    for (size_t i = 0; i < run->plan.n_params; i++) {
-        const dn_param *p = &run->instance.params[i];
+    for (size_t i = 0; i < run->plan.n_trained; i++) {
+        const dn_param *p = &run->instance.trained[i];
         if (dn_axes_without(run->plan.mesh, dn_tensor_axes(&p->tensor)))
             bytes += dn_param_size(p) * sizeof(dn_real);
     }
@@ -35,8 +35,8 @@ static void report_groups(const dn_run *run, FILE *out)
             size_t n = 0, elements = 0;
             dn_optim_config own = *o;
             const dn_param *some = NULL;
-            for (size_t i = 0; i < run->plan.n_params; i++) {
-                const dn_param *param = &run->instance.params[i];
+            for (size_t i = 0; i < run->plan.n_trained; i++) {
+                const dn_param *param = &run->instance.trained[i];
                 if ((int)param->kind != kind || dn_named_group_of(o, param) != k)
                     continue;
                 some = param;
@@ -102,6 +102,9 @@ void dn_report_begin(dn_run *run)
             dn_human(run->peak_flops, "FLOP/s", text, sizeof text));
     if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
         fprintf(stderr, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
+    if (plan->n_trained < plan->n_params)
+        fprintf(stderr, "trained   %s of these parameters, in %zu of %zu tensors\n",
+                dn_human((double)plan->n_trained_elements, "", text, sizeof text), plan->n_trained, plan->n_params);
     report_groups(run, stderr);
     if (run->step > 0)
         fprintf(stderr, "resumed   after step %llu from %s\n", (unsigned long long)run->step,
@@ -113,7 +116,7 @@ void dn_report_begin(dn_run *run)
 /* A rate above the measured peak replaces it: the peak was measured on a busy machine. */
 static double share_of_peak(dn_run *run, double tokens_per_s)
 {
-    double flops = tokens_per_s * dn_model_flops_per_token(&run->plan.spec);
+    double flops = tokens_per_s * dn_model_flops_per_token(&run->plan.spec, run->instance.params);
     run->peak_flops = fmax(run->peak_flops, flops);
     return flops / run->peak_flops;
 }
@@ -156,11 +159,11 @@ static double modelled_bytes(const dn_run *run, bool whole, uint64_t step)
     double bytes = 0;
     config.compress = config.compress && !whole;
     const dn_strategy_case strategy = {plan->strategy, &plan->strategy_config, instance->optimizer, NULL};
-    size_t n_stepped = whole ? plan->n_params : dn_strategy_n_stepped(plan->strategy, plan->n_params);
-    dn_traffic_of_optimizer(&config, instance->params, n_stepped, whole ? instance->mesh : &instance->optimizer_mesh,
+    size_t n_stepped = whole ? plan->n_trained : dn_strategy_n_stepped(plan->strategy, plan->n_trained);
+    dn_traffic_of_optimizer(&config, instance->trained, n_stepped, whole ? instance->mesh : &instance->optimizer_mesh,
                             instance->optimizer, step, &model);
     if (!whole)
-        dn_traffic_of_strategy(&strategy, instance->params, plan->n_params, instance->mesh, step, &model);
+        dn_traffic_of_strategy(&strategy, instance->trained, plan->n_trained, instance->mesh, step, &model);
     for (unsigned axes = 0; axes < DN_N_SETS; axes++)
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
             if (kind != DN_TRAFFIC_CONTROL)

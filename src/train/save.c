@@ -92,7 +92,7 @@ static void add_param_shards(const dn_run *run, size_t index, int replica, bool 
 static void list_param(const dn_run *run, size_t index, tensor_list *list)
 {
     const dn_param *p = &run->instance.params[index];
-    bool apart = dn_strategy_apart(run->instance.strategy);
+    bool apart = dn_strategy_apart(run->instance.strategy) && !p->frozen;
     begin_tensor(list, &p->tensor, -1);
     add_param_shards(run, index, 0, apart, list);
     for (int replica = 0; apart && replica < run->plan.mesh[DN_DP]; replica++) {
@@ -216,15 +216,15 @@ static dn_status restore_block(const dn_run *run, const dn_checkpoint *checkpoin
 }
 
 /* Staging memory for n elements: the first or second half of the gradients, which are not in use yet. Only in
- * degenerate models is a row of a state longer than half of a rank's parameters. */
+ * degenerate models is a row of a state longer than half of a rank's trained parameters. */
 static dn_status staging(const dn_run *run, int which, size_t n, dn_buf **out)
 {
-    size_t half = run->plan.parameter_bytes / sizeof(dn_real) / 2;
+    size_t half = run->plan.gradient_bytes / sizeof(dn_real) / 2;
     *out = dn_at(run->instance.grads, (size_t)which * half);
     return n <= half ? DN_OK
                      : dn_fail(DN_ERR_CHECKPOINT,
                                "a row of an optimizer state has %zu elements, more than half "
-                               "of a worker's parameters: resume with fewer workers",
+                               "of a worker's trained parameters: resume with fewer workers",
                                n);
 }
 
@@ -268,7 +268,7 @@ static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, siz
 {
     const dn_tensor *state = dn_instance_state(&run->instance, index);
     const dn_shard shard = dn_instance_state_shard(&run->instance, index, run->rank);
-    size_t bytes = dn_type_bytes(state->type), half = run->plan.parameter_bytes / sizeof(dn_real) / 2;
+    size_t bytes = dn_type_bytes(state->type), half = run->plan.gradient_bytes / sizeof(dn_real) / 2;
     size_t most = shard.block.cols > 0 ? half / shard.block.cols : 1;
     for (size_t row = 0, n_rows; row < shard.block.rows; row += n_rows) {
         n_rows = most < 1 ? 1 : most < shard.block.rows - row ? most : shard.block.rows - row;
@@ -317,13 +317,13 @@ static void expect_messages(dn_run *run, const dn_checkpoint *checkpoint)
 static dn_status restore_weights(dn_run *run, dn_checkpoint *checkpoint, int n_saved)
 {
     char name[DN_TENSOR_NAME_MAX];
-    replica_name(name, run->instance.params[0].tensor.name, 0);
+    replica_name(name, run->instance.trained[0].tensor.name, 0);
     bool own = !is_new(run, checkpoint) && n_saved == run->plan.mesh[DN_DP];
     bool apart = own && dn_checkpoint_has(checkpoint, name) && run->plan.strategy->family == DN_AFTER_RULE;
     for (size_t i = 0; i < run->plan.n_params; i++) {
         const dn_param *p = &run->instance.params[i];
         replica_name(name, p->tensor.name, run->mesh->at[DN_DP]);
-        DN_TRY(restore_block(run, checkpoint, apart ? name : p->tensor.name, p->tensor.rows, p->tensor.cols,
+        DN_TRY(restore_block(run, checkpoint, apart && !p->frozen ? name : p->tensor.name, p->tensor.rows, p->tensor.cols,
                              p->block, p->weight));
     }
     dn_strategy_set_apart(run->instance.strategy, apart);

@@ -205,8 +205,8 @@ static dn_status show_params(trial *t, const char *what, bool gradients, uint64_
 {
     char line[DN_VERIFY_LINE_MAX];
     line_of(what, step, line);
-    for (size_t i = 0; i < t->plan.n_params; i++) {
-        const dn_param *p = &t->instance.params[i];
+    for (size_t i = 0; i < (gradients ? t->plan.n_trained : t->plan.n_params); i++) {
+        const dn_param *p = gradients ? &t->instance.trained[i] : &t->instance.params[i];
         unsigned copies = copies_of(t, p);
         dn_verify_tensor whole = {line, p->tensor, copies};
         DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, DN_REAL, gradients ? p->grad : p->weight));
@@ -374,13 +374,13 @@ static dn_status predict_first(trial *t)
             uint64_t tp[DN_N_COLLECTIVES];
             size_t B = dn_min(left, plan->micro_batch);
             dn_traffic_of_pass(params, plan->n_params, unit_of, plan->spec.tied == DN_YES, t->mesh, &t->model);
-            dn_model_tp_bytes(&plan->spec, B, plan->mesh[DN_TP], true, tp);
+            dn_model_tp_bytes(&plan->spec, B, plan->mesh[DN_TP], plan->lowest_unit, tp);
             for (int as = 0; as < DN_N_COLLECTIVES; as++)
                 dn_traffic_add(&t->model, DN_AXIS(DN_TP), as, DN_TRAFFIC_ACTIVATIONS, tp[as]);
             left -= B;
         }
-        dn_traffic_of_optimizer(&plan->optim, params, dn_strategy_n_stepped(plan->strategy, plan->n_params),
-                                &instance->optimizer_mesh, instance->optimizer, 0, &t->model);
+        dn_traffic_of_optimizer(&plan->optim, instance->trained,
+                                dn_strategy_n_stepped(plan->strategy, plan->n_trained), &instance->optimizer_mesh, instance->optimizer, 0, &t->model);
     }
     dn_status status =
         params && unit_of ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", plan->n_params);
@@ -452,9 +452,9 @@ static dn_status take_step(trial *t, uint64_t step)
     if (first) {
         const dn_strategy_case replicas = {t->plan.strategy, &t->plan.strategy_config, t->instance.optimizer,
                                            t->instance.strategy};
-        dn_traffic_of_strategy(&replicas, t->instance.params, t->plan.n_params, t->mesh, step, &t->model);
-        dn_traffic_of_orthonormalizing(&t->plan.optim, t->instance.params,
-                                       dn_strategy_n_stepped(t->plan.strategy, t->plan.n_params),
+        dn_traffic_of_strategy(&replicas, t->instance.trained, t->plan.n_trained, t->mesh, step, &t->model);
+        dn_traffic_of_orthonormalizing(&t->plan.optim, t->instance.trained,
+                                       dn_strategy_n_stepped(t->plan.strategy, t->plan.n_trained),
                                        &t->instance.optimizer_mesh, t->instance.optimizer, &t->model);
         DN_TRY(show_traffic(t));
     }

@@ -457,8 +457,9 @@ void dn_traffic_of_strategy(const dn_strategy_case *s, const dn_param *params, s
             add_exchange(s, params, n_params, mesh, k, step, model);
 }
 
-/* Each unit's weights are read on the way forward and again on the way back, but the last one's once for
- * both, and those of a first unit that is the head too in its place once more. */
+/* Each unit's weights are read on the way forward and again on the way back, as far as there is something trained, but
+ * the last one's once for both, and those of a first unit that is the head too in its place once more. Of what is frozen
+ * no gradients are reduced. */
 void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *unit_of, bool tied, const dn_mesh *mesh,
                         dn_traffic_model *model)
 {
@@ -466,14 +467,20 @@ void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *u
     dn_mesh unsharded = *mesh; /* what all ranks of fs have together */
     unsharded.size[DN_FS] = 1;
     unsharded.at[DN_FS] = 0;
+    size_t lowest = 0;
+    while (lowest + 1 < n_params && params[lowest].frozen)
+        lowest++;
     for (size_t i = 0; mesh->size[DN_FS] > 1 && i < n_params; i++) {
         matrix own = matrix_of(&params[i], 1, 0, mesh), whole = matrix_of(&params[i], 1, 0, &unsharded);
-        bool head = tied ? unit_of[i] == 0 : unit_of[i] == unit_of[n_params - 1];
-        size_t times = !head ? 2 : tied ? 3 : 1, gradients = head && tied ? 2 : 1;
+        bool head = tied ? unit_of[i] == 0 : unit_of[i] == unit_of[n_params - 1], trained = false;
+        size_t back = unit_of[i] >= unit_of[lowest], times = head && !tied ? 1 : 1 + back + (head && tied);
+        for (size_t k = 0; k < n_params; k++)
+            trained = trained || (unit_of[k] == unit_of[i] && !params[k].frozen);
+        size_t gradients = !trained ? 0 : head && tied ? 2 : 1;
         dn_traffic_add(model, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS,
                        times * dn_range_size(own.row) * dn_range_size(own.col) * sizeof(dn_real));
         dn_traffic_add(model, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT,
-                       gradients * dn_range_size(whole.row) * dn_range_size(whole.col) * sizeof(dn_real));
+                       (params[i].frozen ? 0 : gradients) * dn_range_size(whole.row) * dn_range_size(whole.col) * sizeof(dn_real));
         if (i > 0 && unit_of[i] == unit_of[i - 1])
             continue;
         dn_traffic_add_hops(model, mesh->size, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS, times);

@@ -109,9 +109,12 @@ static int check_blocks(dn_comm *comm, const cut_model *cut, const model *whole,
     double least = floor_of(whole, grad);
     for (size_t p = 0; p < cut->n_params; p++) {
         const dn_param *param = &cut->params[p], *of_whole = &whole->params[p];
-        dn_real *part = host_copy(cut->stream, grad ? param->grad : param->weight, dn_param_size(param));
+        RANKS_CHECK(param->frozen == (param->grad == NULL));
+        if (grad && param->frozen)
+            continue;
         dn_real *all =
             host_copy(whole->stream, grad ? of_whole->grad : of_whole->weight, dn_param_size(of_whole));
+        dn_real *part = host_copy(cut->stream, grad ? param->grad : param->weight, dn_param_size(param));
         if (grad && !cut_by_tp(&param->tensor.row_sharding) && !cut_by_tp(&param->tensor.col_sharding))
             average(cut->tp, part, dn_param_size(param));
         double size = largest_of(all, dn_param_size(of_whole));
@@ -160,7 +163,8 @@ static int check_bytes(dn_comm *comm, const cut_model *cut, const scenario *s)
     uint64_t expected[DN_N_COLLECTIVES] = {0}, all = 0;
     for (int i = 0; i < N_MICRO; i++) {
         uint64_t bytes[DN_N_COLLECTIVES];
-        dn_model_tp_bytes(&cut->spec, rows_of(i, cut->mesh->at[DN_FS]), s->size[DN_TP], true, bytes);
+        dn_model_tp_bytes(&cut->spec, rows_of(i, cut->mesh->at[DN_FS]), s->size[DN_TP],
+                          dn_model_lowest(&cut->spec, cut->params), bytes);
         for (int c = 0; c < DN_N_COLLECTIVES; c++) {
             expected[c] += bytes[c];
             all += bytes[c];
@@ -188,7 +192,9 @@ static int compare_with_whole(dn_comm *comm, void *argument)
 {
     const scenario *s = argument;
     size_t all_rows = (size_t)s->size[DN_FS] * MAX_B;
-    model whole = model_create(s->kernels, 1, s->shape, all_rows);
+    dn_spec all_trained = s->shape;
+    all_trained.trained.n = 0;
+    model whole = model_create(s->kernels, 1, all_trained, all_rows);
     cut_model cut = cut_model_create(comm, s->size, s->kernels, s->shape, MAX_B, s->policy);
     set_vectors(cut.stream, cut.params, cut.n_params);
     set_vectors(whole.stream, whole.params, whole.n_params);
@@ -281,6 +287,27 @@ static void fully_sharded_models_are_the_whole_model(void **state)
             }
 }
 
+/* Gradients of trained parameters are those of the model in which all are. Frozen ones stand within stacks, on top and at the
+ * bottom; the backward pass ends where nothing below is trained. */
+static void partly_frozen_models_have_the_gradients_of_the_whole_model(void **state)
+{
+    (void)state;
+    static const int sizes[][DN_N_AXES] = {{1, 1, 1}, {1, 1, 2}, {1, 3, 1}, {1, 2, 3}};
+    static const dn_globs trained[] = {
+        {6, {"*_v.*", "*v_proj.*", "*k*.bias", "*up*.weight", "*mlp.c_proj*", "*norm*"}},
+        {2, {"*.1.*", "*.2.*.bias"}},
+        {3, {"*embed*", "*wte*", "*wpe*"}},
+        {1, {"*head*"}},
+    };
+    for (size_t t = 0; t < sizeof trained / sizeof *trained; t++)
+        for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+            scenario s = {.kernels = "ref", .shape = shapes[2], .policy = (dn_weights_policy)((t + k) % 3)};
+            memcpy(s.size, sizes[k], sizeof s.size);
+            s.shape.trained = trained[t];
+            run_all(s);
+        }
+}
+
 static int compare_by_copies(dn_comm *comm, void *argument)
 {
     copied_views views;
@@ -312,6 +339,7 @@ TESTS(nn_mesh)
         cmocka_unit_test(tensor_parallel_models_are_the_whole_model),
         cmocka_unit_test(fast_kernels_and_chunks_of_logits_too),
         cmocka_unit_test(fully_sharded_models_are_the_whole_model),
+        cmocka_unit_test(partly_frozen_models_have_the_gradients_of_the_whole_model),
         cmocka_unit_test(views_may_be_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,13 +169,65 @@ static void bad_shapes_are_configuration_errors_that_name_the_key(void **state)
     assert_int_equal(dn_model_complete(&good), DN_OK); /* once more changes nothing */
 }
 
+static double flops_of(dn_spec spec)
+{
+    model m = model_create("ref", 1, spec, 1);
+    double flops = dn_model_flops_per_token(&m.spec, m.params);
+    model_destroy(&m);
+    return flops;
+}
+
 /* By hand for V=11, T=7, C=12, L=2: 6 flops for each of 2*12*144 matrix and 132 head elements; attention
  * forward is 2 products of 2*12 flops with on average 7/2 keys a layer, backward twice that. */
 static void flops_per_token_count_products_and_half_the_attention_square(void **state)
 {
     (void)state;
-    const dn_spec spec = whole_spec(small);
-    assert_true(dn_model_flops_per_token(&spec) == 6 * (2 * 12 * 144 + 132) + 2 * 3 * (2 * 2 * 12 * 3.5));
+    const double attention = 3 * (2 * 2 * 12 * 3.5);
+    assert_true(flops_of(small) == 6 * (2 * 12 * 144 + 132) + 2 * attention);
+}
+
+/* A frozen matrix saves the third that is its gradient; a block below everything trained, all but the way forward. */
+static void what_is_frozen_costs_fewer_flops(void **state)
+{
+    (void)state;
+    const double attention = 3 * (2 * 2 * 12 * 3.5), block = 12 * 144, head = 132;
+    dn_spec spec = small;
+    spec.trained = (dn_globs){1, {"*.1.mlp.*"}};
+    assert_true(flops_of(spec) == 2 * block + attention / 3 + 6 * block - 2 * 4 * 144 + attention + 4 * head);
+    spec.trained = (dn_globs){1, {"transformer.wte.weight"}};
+    assert_true(flops_of(spec) == 4 * (2 * block + head) + 2 * attention);
+    spec.tied = DN_YES;
+    assert_true(flops_of(spec) == 4 * 2 * block + 6 * head + 2 * attention);
+    spec.trained = (dn_globs){1, {"*.1.mlp.c_proj.weight"}};
+    assert_true(flops_of(spec) == 2 * block + attention / 3 + 4 * block + 2 * 4 * 144 + attention + 4 * head);
+}
+
+/* Of q, k and v two are trained: they lie with the trained ones, and none in a row. */
+static void trained_parameters_lie_in_front_as_their_gradients_do(void **state)
+{
+    (void)state;
+    dn_spec spec = small;
+    spec.trained = (dn_globs){3, {"*.c_q.*", "*.1.attn.c_v.weight", "*head*"}};
+    model m = model_create("ref", 1, spec, 1);
+    dn_param trained[8];
+    size_t n = dn_model_trained(&m.spec, m.params, trained), at = 0;
+    assert_int_equal(n, 4);
+    assert_in_range(m.grads.used, (3 * 144 + 132) * sizeof(dn_real),
+                    (3 * 144 + 132) * sizeof(dn_real) + DN_ARENA_ALIGN - 1);
+    for (size_t p = 0; p < n; p++) {
+        assert_false(trained[p].frozen);
+        assert_ptr_equal(trained[p].weight, dn_at((dn_buf *)(void *)m.weights.base, at));
+        assert_ptr_equal(trained[p].grad, dn_at((dn_buf *)(void *)m.grads.base, at));
+        assert_int_equal(trained[p].apart, p < 3);
+        at += dn_param_size(&trained[p]);
+    }
+    for (size_t p = 0; p < m.n_params; p++) {
+        assert_int_equal(m.params[p].frozen, m.params[p].grad == NULL);
+        assert_true(!m.params[p].frozen ||
+                    (const char *)m.params[p].weight >= m.weights.base + m.grads.used);
+    }
+    assert_int_equal(dn_model_lowest(&m.spec, m.params), 1);
+    model_destroy(&m);
 }
 
 TESTS(nn_layout)
@@ -188,6 +240,8 @@ TESTS(nn_layout)
         cmocka_unit_test(a_tensor_s_first_values_do_not_depend_on_the_other_tensors),
         cmocka_unit_test(bad_shapes_are_configuration_errors_that_name_the_key),
         cmocka_unit_test(flops_per_token_count_products_and_half_the_attention_square),
+        cmocka_unit_test(what_is_frozen_costs_fewer_flops),
+        cmocka_unit_test(trained_parameters_lie_in_front_as_their_gradients_do),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

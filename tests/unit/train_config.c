@@ -448,6 +448,31 @@ static void groups_of_parameters_are_read_from_a_list(void **state)
     assert_true(!groups[1].rule && groups[1].weight_decay == 0.25 && groups[2].rank_fraction == 0.125);
 }
 
+/* Another key whose value is a list. */
+static void trained_parameters_are_a_list_of_globs(void **state)
+{
+    (void)state;
+    dn_config c[3] = {defaults(), defaults(), defaults()}, again = defaults();
+    dn_plan plan;
+    assert_int_equal(dn_config_parse(&c[0], "trainable:\n  - '*.it''s.*'\n  - lm_head.weight\n", "f.yaml"), DN_OK);
+    assert_int_equal(dn_config_parse(&c[1], "trainable: ['*.it''s.*', lm_head.weight]\n", "f.yaml"), DN_OK);
+    assert_memory_equal(&c[0], &c[1], sizeof c[0]);
+    char *text = dn_config_dump(&c[0]);
+    assert_int_equal(dn_config_parse(&again, text, "dump"), DN_OK);
+    free(text);
+    assert_string_equal(c[0].trainable, again.trainable);
+    assert_int_equal(dn_plan_make(&c[0], 1, &plan), DN_ERR_CONFIG);
+    assert_non_null(strstr(dn_error_message(), "trainable: '*.it's.*' matches no parameter"));
+    assert_int_equal(dn_config_set(&c[2], "trainable=['*.attn.*', lm_head.weight]"), DN_OK);
+    assert_int_equal(dn_plan_make(&c[2], 1, &plan), DN_OK);
+    assert_int_equal(plan.n_trained, 4 * c[2].n_layer + 1);
+    assert_int_equal(plan.n_trained_elements, 4 * c[2].n_layer * 768 * 768 + 50304 * 768);
+    assert_int_equal(plan.lowest_unit, 1);
+    expect_error("trainable: lm_head.weight\n", "f.yaml:1", "expected a list");
+    expect_error("trainable: [[a]]\n", "f.yaml:1", "expected a glob");
+    expect_error("trainable: ['']\n", "f.yaml:1", "1 to 63 bytes");
+}
+
 static void groups_that_cannot_be_are_refused_by_name(void **state)
 {
     (void)state;
@@ -578,6 +603,7 @@ TESTS(train_config)
         cmocka_unit_test(every_option_reaches_the_optimizer),
         cmocka_unit_test(rules_reach_the_optimizer),
         cmocka_unit_test(groups_of_parameters_are_read_from_a_list),
+        cmocka_unit_test(trained_parameters_are_a_list_of_globs),
         cmocka_unit_test(groups_that_cannot_be_are_refused_by_name),
         cmocka_unit_test(keys_mean_what_they_mean_to_the_script_of_microsoft),
         cmocka_unit_test(what_is_left_to_the_rule_is_stored_as_what_it_was),
