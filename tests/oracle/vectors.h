@@ -5,8 +5,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "dionode/config.h"
+#include "optim/schedule.h"
+#include "shard/optimizer.h"
 #include "support/close.h"
 #include "support/model.h"
+#include "train/plan.h"
 
 /* The model of gpt_oracle.py. */
 static const dn_spec oracle_shape = {.V = 19, .T = 11, .C = 12, .L = 2, .attention.NH = 2};
@@ -124,6 +128,62 @@ static inline void oracle_check_gradients(const char *kernels, dn_spec spec, siz
         free(gradient);
     }
     model_destroy(&m);
+}
+
+/* ---- runs: "run", settings as a user gives them, a line each, then "losses" and one number a step ---- */
+
+enum { ORACLE_NAME_MAX = 1024 };
+
+/* The next run of the file: its settings are added to config, its losses of n steps are the result; name: the settings. False at
+ * the end. */
+static inline bool oracle_next_run(FILE *file, dn_config *config, char name[ORACLE_NAME_MAX], double *losses, size_t n)
+{
+    char line[1024];
+    *name = 0;
+    if (!fgets(line, sizeof line, file))
+        return false;
+    bool good = strcmp(line, "run\n") == 0;
+    while (good && (good = fgets(line, sizeof line, file)) && strncmp(line, "losses", 6) != 0) {
+        line[strcspn(line, "\n")] = 0;
+        must(dn_config_set(config, line));
+        size_t used = strlen(name);
+        snprintf(name + used, ORACLE_NAME_MAX - used, "%s%s", used ? " " : "", line);
+    }
+    char *at = line + 6, *end = at;
+    for (size_t i = 0; good && i < n; i++, at = end) {
+        losses[i] = strtod(at, &end);
+        good = end > at;
+    }
+    if (!good) {
+        fprintf(stderr, "no run of %zu losses: %s\n", n, name);
+        abort();
+    }
+    return true;
+}
+
+/* Trains a model alone as the plan says, n steps; batch fills its tokens and targets for a step, whose losses count times scale.
+ * sums [n] = each step's sum of losses. */
+static inline void oracle_train(model *m, const dn_plan *plan, size_t n, void (*batch)(model *m, uint32_t step, void *context),
+                                void *context, double scale, double *sums)
+{
+    dn_comm *alone;
+    dn_mesh *mesh;
+    dn_optimizer *optimizer;
+    must(dn_comm_create_alone(dn_optimizer_heap_bytes(&plan->optim, m->params, m->n_params, model_mesh_size), &alone));
+    must(dn_mesh_create(alone, model_mesh_size, &mesh));
+    must(dn_optimizer_create(&plan->optim, m->params, m->n_params, m->stream, mesh, &optimizer));
+    for (uint32_t step = 0; step < n; step++) {
+        double lr = plan->config.lr * dn_schedule_factor(&plan->lr_schedule, step, n);
+        dn_step_report report;
+        batch(m, step, context);
+        sums[step] = 0;
+        m->stream->kernels->fill(m->stream, m->params[0].grad, m->n_elements, 0);
+        must(dn_model_train(m->model, m->tokens, m->targets, m->B, scale, &sums[step]));
+        must(dn_optimizer_step(optimizer, &(dn_step_params){step, lr, 1}, &report));
+    }
+    dn_optimizer_destroy(&optimizer);
+    dn_mesh_destroy(&mesh);
+    dn_comm_destroy(&alone);
 }
 
 #endif
