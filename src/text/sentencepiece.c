@@ -13,7 +13,7 @@
 
 typedef struct field {
     uint64_t number, value; /* value: of a number; bits of a float */
-    const char *bytes;      /* [n]: of a text or a message */
+    const char *bytes;      /* [n]: of a text or a message; NULL: it is a number */
     size_t n;
 } field;
 
@@ -38,30 +38,27 @@ static int next_field(const char **at, const char *end, field *f)
     if (!read_varint(at, end, &tag))
         return -1;
     *f = (field){.number = tag >> 3};
-    size_t left;
+    uint64_t n;
     switch (tag & 7) {
     case 0:
         return read_varint(at, end, &f->value) ? 1 : -1;
     case 2:
-        if (!read_varint(at, end, &f->value))
+        if (!read_varint(at, end, &n) || n > (uint64_t)(end - *at))
             return -1;
         f->bytes = *at;
-        left = (size_t)(end - *at);
-        f->n = f->value <= left ? (size_t)f->value : left + 1;
+        f->n = (size_t)n;
         break;
     case 1:
     case 5:
-        left = (size_t)(end - *at);
-        f->n = (tag & 7) == 1 ? 8 : 4;
-        if (f->n <= left)
-            memcpy(&f->value, *at, f->n);
+        n = (tag & 7) == 1 ? 8 : 4;
+        if (n > (uint64_t)(end - *at))
+            return -1;
+        memcpy(&f->value, *at, n);
         break;
     default:
         return -1;
     }
-    if (f->n > left)
-        return -1;
-    *at += f->n;
+    *at += n;
     return 1;
 }
 
@@ -84,7 +81,7 @@ static int read_piece(model *m, const char *at, const char *end)
     float score = 0;
     int got;
     while ((got = next_field(&at, end, &f)) > 0) {
-        if (f.number == 1)
+        if (f.number == 1 && f.bytes)
             text = f;
         else if (f.number == 2)
             memcpy(&score, &f.value, sizeof score);
@@ -157,6 +154,8 @@ static dn_status read_model(model *m, const char *at, const char *end)
     field f;
     int got;
     while ((got = next_field(&at, end, &f)) > 0) {
+        if (!f.bytes)
+            continue; /* all are messages */
         if (f.number == 1)
             DN_TRY(read_piece(m, f.bytes, f.bytes + f.n));
         else if (f.number == 2 || f.number == 3)
