@@ -62,7 +62,7 @@ def a_mistyped_argument_and_a_missing_configuration_are_named():
 @case
 def sizes_that_do_not_divide_name_both_numbers():
     with Place() as place:
-        expect_failure(place.train(np=2, fs_size=3), CONFIG, "fs_size 3", "2 workers")
+        expect_failure(place.train(np=2, fs_size=3), CONFIG, "fs_size 3", "workers, 2")
         expect_failure(place.train(n_head=5), CONFIG, "n_head", "5", "32")
 
 

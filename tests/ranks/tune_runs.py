@@ -73,7 +73,7 @@ def what_is_frozen_is_not_exchanged():
 
 @case
 def every_mesh_trains_the_same():
-    for keys in ([], ["optimizer=adamw", "split_heads=true"], ["architecture=gpt2", "optimizer=muon", "trainable=['*.c_attn.k*', '*mlp*bias']"],
+    for keys in ([], ["optimizer=adamw", "split_heads=true"], ["architecture=gpt2", "optimizer=muon", "trainable=['*k_proj*', '*mlp*bias']"],
                  ["architecture=gemma", "trainable=['*q_proj*', '*layernorm*']"])[:4 if FULL else 2]:
         done = run([PROGRAM, "verify", CONFIG, "-n", str(RANKS), "--precision", "float", "--steps", "3", f"trainable={TRAINABLE}", *keys],
                    limit_s=300)
