@@ -23,6 +23,11 @@
 #define DN_QUANTUM_LEAST (128 * FLT_MIN)
 #endif
 
+/* Sums over the numbers of a message (ops.h): of those DN_SUM_LANES apart in a block, in order; then over the lanes of a
+ * block, then over blocks. In double, with products rounded before they are added. Then they have the same bits on every
+ * backend. */
+enum { DN_SUM_LANES = 16, DN_SUM_BLOCK = 16384 };
+
 /** The elements behind a handle. Drops const; kernels must not write their inputs. */
 static inline dn_real *dn_host(const dn_buf *x)
 {

@@ -206,7 +206,7 @@ OP(to_bf16, (D, dn_bf16 *, y), (D, const dn_buf *, x), (V, size_t, n))
 /* y = x, exactly */
 OP(from_bf16, (D, dn_buf *, y), (D, const dn_bf16 *, x), (V, size_t, n))
 
-/* ---- encoding (codec/codec.h): messages are 8-byte aligned ---- */
+/* ---- encoding (codec/codec.h): messages are 8-byte aligned; every backend has the reference's bits ---- */
 /* Of each tile of x a share of its entries (dn_share_of), those of largest magnitude that are not 0, in order of their
  * index, counted along the tile's rows; of equal ones those of lower index, NaN before all. indices [tiles, k], k the
  * share of a whole tile, are uint16_t or uint32_t (dn_index_bytes). Places that stay empty: an index of all bits, a value
@@ -246,7 +246,9 @@ OP(add_bf16, (D, dn_buf *, y), (V, double, a), (D, const dn_bf16 *, x), (V, size
  *            population) beyond it on both sides; each is read back as the mean of what is in it
  *     sign   the mean magnitude; a bit each, 1 = negative, low first
  * Mean, deviation and bins are those of the numbers that are not 0. A block whose largest number is so small
- * that scales have no inverse is 0; one with NaN or infinity comes back as NaN, as do n numbers of int2 and sign. */
+ * that scales have no inverse is 0; one with NaN or infinity comes back as NaN, as do n numbers of int2 and sign.
+ * Bits are the reference's on every backend: thresholds, scales and products are rounded to dn_real, sums are in double and
+ * in a fixed order (DN_SUM_LANES). */
 OP(encode_fp4, (D, dn_bytes *, to), (D, const dn_buf *, x), (V, size_t, n))
 OP(add_fp4, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, from), (V, size_t, n))
 OP(encode_int8, (D, dn_bytes *, to), (D, const dn_buf *, x), (V, size_t, n))

@@ -22,9 +22,8 @@ static size_t bytes_of(code c, size_t n)
     return fixed[c] + codes[c];
 }
 
-/* y += a times what comes of x; no byte behind the message is written. */
-static void there_and_back(const char *backend, int n_threads, code c, const dn_real *x, size_t n, double a,
-                           dn_real *y)
+/* y += a times what comes of x, by way of sent [bytes_of] (NULL: nobody asks); no byte behind the message is written. */
+static void send(const char *backend, int n_threads, code c, const dn_real *x, size_t n, double a, dn_real *y, char *sent)
 {
     dn_stream *s = make_stream(backend, n_threads);
     const dn_kernels *k = s->kernels;
@@ -55,10 +54,17 @@ static void there_and_back(const char *backend, int n_threads, code c, const dn_
     }
     dn_download(s, y, to, n);
     dn_copy_bytes(s, guard, (char *)message + bytes, GUARD);
+    if (sent)
+        dn_copy_bytes(s, sent, message, bytes);
     assert_int_equal(dn_stream_sync(s), DN_OK);
     assert_memory_equal(guard, right, sizeof guard);
     dn_device_free(s, from, room), dn_device_free(s, to, room), dn_device_free(s, message, bytes + GUARD);
     dn_stream_destroy(&s);
+}
+
+static void there_and_back(const char *backend, int n_threads, code c, const dn_real *x, size_t n, double a, dn_real *y)
+{
+    send(backend, n_threads, c, x, n, a, y, NULL);
 }
 
 /* Normal numbers of a scale for each block, some of them 0. */
@@ -68,6 +74,30 @@ static dn_real *numbers(size_t n)
     dn_random_normal(4, 1, 0, n, 1, x);
     for (size_t i = 0; i < n; i++)
         x[i] = i % 11 == 5 ? 0 : (dn_real)ldexp((double)x[i], (int)(i / DN_QUANTUM_BLOCK % 7) * 9 - 30);
+    return x;
+}
+
+typedef enum number_kind { SCALES, ONE_VALUE, ZEROS, DENORMALS, TIES, WITH_NAN, WITH_INFINITY, N_KINDS } number_kind;
+static const char *const kinds[] = {"of many scales", "all equal", "zeros of both signs", "denormal", "on ties", "one NaN", "one infinity"};
+
+/* On ties: quarters from -127 to 127, with 127 in each block, where int8 has units, and for fp4 halfway between two powers. */
+static dn_real *numbers_of(number_kind kind, size_t n)
+{
+    dn_real *x = numbers(n);
+    for (size_t i = 0; i < n; i++) {
+        if (kind == ONE_VALUE)
+            x[i] = (dn_real)-0.7;
+        if (kind == ZEROS)
+            x[i] = i % 3 ? 0 : (dn_real)-0.0;
+        if (kind == DENORMALS)
+            x[i] *= (dn_real)(sizeof(dn_real) == 4 ? 0x1p-125 : 0x1p-1020);
+        if (kind == TIES)
+            x[i] = i % DN_QUANTUM_BLOCK ? (dn_real)(i % 1017 * 0.25 - 127) * (dn_real)(i % 5 ? 1 : 0.75) : 127;
+    }
+    if (n > 0 && kind == WITH_NAN)
+        x[n / 3] = (dn_real)NAN;
+    if (n > 0 && kind == WITH_INFINITY)
+        x[n / 3] = -(dn_real)INFINITY;
     return x;
 }
 
@@ -169,6 +199,49 @@ static void numbers_come_back_as_the_nearest_there_are(void **state)
             }
 }
 
+static void expect_same_bits(const char *what, const char *backend, code c, number_kind kind, size_t n, const void *got,
+                             const void *want, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if (((const unsigned char *)got)[i] != ((const unsigned char *)want)[i])
+            fail_msg("%s on %s, %zu numbers %s: byte %zu of %s is %#x, the reference has %#x", names[c], backend, n, kinds[kind], i,
+                     what, ((const unsigned char *)got)[i], ((const unsigned char *)want)[i]);
+}
+
+/* All NaN alike. */
+static void one_nan(dn_real *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = isnan((double)x[i]) ? (dn_real)NAN : x[i];
+}
+
+/* To the last bit: then replicas on different processors agree. */
+static void every_backend_has_the_bits_of_the_reference(void **state)
+{
+    enum { MOST = 40001 };
+    char *want = malloc(bytes_of(INT8, MOST)), *got = malloc(bytes_of(INT8, MOST));
+    dn_real *y = malloc(MOST * sizeof *y), *right = malloc(MOST * sizeof *right);
+    for (size_t i = 0; i < N_SIZES; i++)
+        for (code c = 0; c < N_CODES; c++)
+            for (number_kind kind = 0; kind < N_KINDS; kind++) {
+                size_t n = sizes[i];
+                dn_real *x = numbers_of(kind, n);
+                dn_random_normal(4, 9, 0, n, 1, right);
+                send("ref", 1, c, x, n, 0.3, right, want);
+                one_nan(right, n);
+                for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+                    for (int threads = 1; threads <= 3; threads += 2) {
+                        dn_random_normal(4, 9, 0, n, 1, y);
+                        send((*backend)->name, threads, c, x, n, 0.3, y, got);
+                        one_nan(y, n);
+                        expect_same_bits("the message", (*backend)->name, c, kind, n, got, want, bytes_of(c, n));
+                        expect_same_bits("what is added to", (*backend)->name, c, kind, n, y, right, n * sizeof *y);
+                    }
+                free(x);
+            }
+    free(want), free(got), free(y), free(right);
+}
+
 /* What is added to stays, and is added to with the factor. */
 static void what_is_decoded_is_added_with_its_factor(void **state)
 {
@@ -251,6 +324,7 @@ TESTS(quantize)
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers_come_back_as_the_nearest_there_are),
+        cmocka_unit_test(every_backend_has_the_bits_of_the_reference),
         cmocka_unit_test(what_is_decoded_is_added_with_its_factor),
         cmocka_unit_test(the_error_of_fp4_is_as_stated),
         cmocka_unit_test(what_is_not_finite_is_seen),

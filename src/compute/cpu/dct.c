@@ -3,20 +3,17 @@
  * operands, is slow on matrices of this size. Runs along rows (tiles of one row) are taken together, some
  * rows at a time, and need only the product with R.
  */
-#include "compute/cpu/cpu.h"
+#include "compute/cpu/simd.h"
 
 #include <math.h>
-#include <string.h>
 
-/* A block of C is ROWS x WIDTH: as many registers as the instruction set has. */
-typedef dn_real vector __attribute__((vector_size(64), aligned(sizeof(dn_real)), may_alias));
-#define LANES (sizeof(vector) / sizeof(dn_real))
+/* A block of C is ROWS x WIDTH: half of the registers that the instruction set has. */
 #ifdef __AVX512F__
 enum { ROWS = 8, VECTORS = 2 };
 #else
-enum { ROWS = 4, VECTORS = 1 };
+enum { ROWS = 4, VECTORS = 2 };
 #endif
-#define WIDTH (VECTORS * LANES)
+#define WIDTH ((size_t)(VECTORS * DN_LANES))
 #define PANEL ((size_t)64) /* rows of runs that are taken together */
 
 typedef struct matrix {
@@ -26,10 +23,10 @@ typedef struct matrix {
 
 static inline void block_product(matrix c, matrix a, matrix b, size_t k)
 {
-    vector sum[ROWS][VECTORS];
+    dn_vector sum[ROWS][VECTORS];
     memset(sum, 0, sizeof sum);
     for (size_t l = 0; l < k; l++) {
-        const vector *row = (const vector *)(b.at + l * b.ld);
+        const dn_vector *row = (const dn_vector *)(b.at + l * b.ld);
         for (size_t i = 0; i < ROWS; i++)
             for (size_t v = 0; v < VECTORS; v++)
                 sum[i][v] += a.at[i * a.ld + l] * row[v];

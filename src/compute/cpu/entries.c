@@ -1,113 +1,142 @@
 /*
- * Entries of largest magnitude, tile by tile. Magnitudes are compared as integers: a number's bits without
- * its sign, which puts NaN before infinity. Few entries are looked at twice: the k-th largest of the maxima
- * of some columns is a lower bound, as k columns have an entry that is no smaller; what reaches it is
- * collected, and among these the k-th largest is found bit by bit.
+ * Entries of largest magnitude, tile by tile. Magnitudes are compared as integers: a number's bits without its sign. Few
+ * entries are looked at twice: a tile is folded into columns, and the k-th largest of their maxima is a lower bound, as k
+ * columns have an entry that is no smaller; what reaches it is collected, and among these the k-th largest is found bit by bit.
  */
-#include "compute/cpu/cpu.h"
+#include "compute/cpu/simd.h"
 
-#include <string.h>
+enum { MAGNITUDE_BITS = 8 * sizeof(dn_real_bits) - 1 };
 
-#ifdef DN_REAL_DOUBLE
-typedef uint64_t magnitude;
-#else
-typedef uint32_t magnitude;
-#endif
-enum { MAGNITUDE_BITS = 8 * sizeof(magnitude) - 1 };
+/* The magnitude of all that is not a number. */
+static const dn_real_bits not_a_number = ((dn_real_bits)(2 * DN_EXPONENT_BIAS + 1) << DN_FRACTION) + 1;
 
-#define COLUMNS ((size_t)256)
-
-static magnitude magnitude_of(dn_real x)
+static dn_real_bits magnitude_of(dn_real x)
 {
-    magnitude bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits & ((magnitude)-1 >> 1);
+    return dn_min(dn_bits_of(x) & DN_MAGNITUDE, not_a_number);
 }
 
-static size_t count_from(const magnitude *m, size_t n, magnitude least)
+/* x: whole groups */
+static size_t count_reaching(const dn_real *x, size_t n, dn_real_bits least)
 {
-    magnitude count = 0;
-    for (size_t i = 0; i < n; i++)
-        count += m[i] >= least;
+    size_t count = 0;
+    for (size_t at = 0; at < n; at += DN_GROUP)
+        count += (size_t)__builtin_popcountll(dn_reaching(x + at, least));
     return count;
 }
 
-/* n >= k > 0 */
-static magnitude kth_largest(const magnitude *m, size_t n, size_t k)
+/* The same of x [n]. */
+static size_t count_in_block(const dn_real *x, size_t n, dn_real_bits least)
 {
-    magnitude found = 0;
-    for (int bit = MAGNITUDE_BITS - 1; bit >= 0; bit--) {
-        magnitude higher = found | (magnitude)1 << bit;
-        if (count_from(m, n, higher) >= k)
-            found = higher;
+    dn_real room[DN_GROUP];
+    size_t whole = n / DN_GROUP * DN_GROUP;
+    return count_reaching(x, whole, least) + (whole < n ? count_reaching(dn_group(x + whole, n - whole, room), DN_GROUP, least) : 0);
+}
+
+/* A magnitude that k to k + slack of x, whole groups, reach; where there is none, that of the k-th largest. That is `low`, which k
+ * reach, or larger. */
+static dn_real_bits threshold(const dn_real *x, size_t n, size_t k, size_t slack, dn_real_bits low)
+{
+    for (dn_real_bits high = not_a_number + 1; high - low > 1;) {
+        dn_real_bits middle = low + (high - low) / 2;
+        size_t count = count_reaching(x, n, middle);
+        if (count >= k && count <= k + slack)
+            return middle;
+        *(count > k ? &low : &high) = middle;
     }
-    return found;
+    return low;
 }
 
-/* Of the k-th largest, or of the smallest number but 0. */
-static magnitude lower_bound(const magnitude *m, size_t n, size_t k)
-{
-    if (2 * k > COLUMNS || n < 2 * COLUMNS)
-        return 1;
-    magnitude maxima[COLUMNS];
-    memcpy(maxima, m, sizeof maxima);
-    for (size_t row = 1; row < n / COLUMNS; row++)
-        for (size_t i = 0; i < COLUMNS; i++)
-            maxima[i] = m[row * COLUMNS + i] > maxima[i] ? m[row * COLUMNS + i] : maxima[i];
-    magnitude bound = kth_largest(maxima, COLUMNS, k);
-    return bound > 0 ? bound : 1;
-}
-
-/* What one thread works in: of a tile, and of the candidates. */
+/* What one thread works in: a tile, filled up with zeros to whole groups, and the candidates. */
 typedef struct workspace {
-    magnitude *all, *some;
+    dn_real *all, *some;
     uint32_t *index;
 } workspace;
 
+static size_t in_groups(size_t n)
+{
+    return dn_blocks(n, DN_GROUP) * DN_GROUP;
+}
+
 static size_t workspace_bytes(size_t tile)
 {
-    return dn_blocks(2 * tile * sizeof(magnitude) + (tile + 1) * sizeof(uint32_t), 64) * 64;
+    return in_groups(tile) * (2 * sizeof(dn_real) + sizeof(uint32_t));
 }
 
 static workspace workspace_at(void *memory, size_t tile)
 {
-    magnitude *all = memory;
-    return (workspace){all, all + tile, (uint32_t *)(all + 2 * tile)};
+    dn_real *all = memory;
+    return (workspace){all, all + in_groups(tile), (uint32_t *)(all + 2 * in_groups(tile))};
 }
 
-static void load(magnitude *to, const dn_real *x, size_t ld, dn_block tile)
+/* The next tile of the row is asked for: its rows are too short for the processor to see it coming. */
+static void load(const workspace *r, const dn_real *x, size_t ld, dn_block tile)
 {
-    for (size_t i = 0; i < tile.rows; i++)
-        for (size_t j = 0; j < tile.cols; j++)
-            to[i * tile.cols + j] = magnitude_of(x[i * ld + j]);
+    size_t n = tile.rows * tile.cols, bytes = tile.cols * sizeof *x;
+    for (size_t i = 0; i < tile.rows; i++) {
+        const char *row = (const char *)(x + i * ld);
+        memcpy(r->all + i * tile.cols, row, bytes);
+        for (size_t line = 0; line < bytes; line += 64)
+            __builtin_prefetch(row + bytes + line);
+    }
+    memset(r->all + n, 0, (in_groups(n) - n) * sizeof *x);
 }
 
-static size_t collect(const workspace *r, size_t n, magnitude least)
+static void take_maxima(dn_real *restrict x, const dn_real *restrict y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dn_real_bits a = dn_bits_of(x[i]) & DN_MAGNITUDE, b = dn_bits_of(y[i]) & DN_MAGNITUDE;
+        x[i] = dn_real_of(a > b ? a : b);
+    }
+}
+
+/* Of the k-th largest, if that is not 0, of which nothing is taken. Of four times as many columns' maxima as are wanted, so that
+ * few entries are no smaller. */
+static dn_real_bits lower_bound(const workspace *r, size_t n, size_t k)
+{
+    const dn_real *maxima = r->all;
+    size_t columns = DN_GROUP;
+    while (columns < 4 * k)
+        columns *= 2;
+    if (2 * columns <= n) {
+        memcpy(r->some, r->all, columns * sizeof *r->some);
+        for (size_t at = columns; at + columns <= n; at += columns)
+            take_maxima(r->some, r->all + at, columns);
+        maxima = r->some;
+        n = columns;
+    }
+    return threshold(maxima, in_groups(n), k, k / 8, 1);
+}
+
+/* Leaves what reaches `least` in r->some, and where it stood in r->index; returns how many. */
+static size_t collect(const workspace *r, size_t n, dn_real_bits least)
 {
     size_t found = 0;
-    for (size_t i = 0; i < n; i++) {
-        r->index[found] = (uint32_t)i;
-        found += r->all[i] >= least;
-    }
+    for (size_t at = 0; at < n; at += DN_GROUP)
+        for (uint64_t word = dn_reaching(r->all + at, least); word; word &= word - 1)
+            r->index[found++] = (uint32_t)(at + (size_t)__builtin_ctzll(word));
     for (size_t i = 0; i < found; i++)
         r->some[i] = r->all[r->index[i]];
     return found;
 }
 
-/* Leaves the indices of those taken in r->index; returns how many. */
+/* Leaves those taken in r->some and r->index; returns how many. */
 static size_t select_largest(const workspace *r, size_t n, size_t k)
 {
-    size_t found = collect(r, n, lower_bound(r->all, n, k));
+    dn_real_bits low = lower_bound(r, n, k);
+    size_t found = collect(r, n, low);
     if (found <= k)
         return found;
-    magnitude least = kth_largest(r->some, found, k);
-    size_t ties = k - count_from(r->some, found, least + 1), taken = 0;
+    memset(r->some + found, 0, (in_groups(found) - found) * sizeof *r->some);
+    dn_real_bits least = threshold(r->some, in_groups(found), k, 0, low);
+    size_t larger = least < not_a_number ? count_reaching(r->some, in_groups(found), least + 1) : 0;
+    size_t ties = k - larger, taken = 0;
     for (size_t i = 0; i < found; i++) {
-        bool tie = r->some[i] == least;
-        if (r->some[i] > least || (tie && ties > 0)) {
-            ties -= tie;
-            r->index[taken++] = r->index[i];
-        }
+        dn_real_bits magnitude = magnitude_of(r->some[i]);
+        bool tie = magnitude == least && ties > 0;
+        r->some[taken] = r->some[i];
+        r->index[taken] = r->index[i];
+        taken += magnitude > least || tie;
+        ties -= tie;
     }
     return taken;
 }
@@ -126,22 +155,26 @@ static size_t get_index(const unsigned char *indices, size_t bytes, size_t place
                                      : ((const uint32_t *)(const void *)indices)[place];
 }
 
+/* Nothing in the places from `first` on. */
+static void clear_places(unsigned char *indices, size_t bytes, dn_real *values, size_t first, size_t end)
+{
+    if (first >= end)
+        return;
+    memset(indices + first * bytes, 0xff, (end - first) * bytes);
+    memset(values + first, 0, (end - first) * sizeof *values);
+}
+
 static void topk_tile(unsigned char *indices, dn_real *values, const dn_real *x, const dn_tiling *t,
                       size_t number, size_t k, double share, workspace r)
 {
     dn_block tile = dn_tile(t, number);
-    size_t bytes = dn_index_bytes(t);
-    x += tile.row0 * t->cols + tile.col0;
-    load(r.all, x, t->cols, tile);
-    size_t n = tile.rows * tile.cols, taken = n > 0 ? select_largest(&r, n, dn_share_of(share, n)) : 0;
-    for (size_t i = 0; i < taken; i++) {
+    size_t n = tile.rows * tile.cols, bytes = dn_index_bytes(t);
+    load(&r, x + tile.row0 * t->cols + tile.col0, t->cols, tile);
+    size_t taken = n > 0 ? select_largest(&r, n, dn_share_of(share, n)) : 0;
+    for (size_t i = 0; i < taken; i++)
         set_index(indices, bytes, number * k + i, r.index[i]);
-        values[number * k + i] = x[r.index[i] / tile.cols * t->cols + r.index[i] % tile.cols];
-    }
-    for (size_t i = taken; i < k; i++) {
-        set_index(indices, bytes, number * k + i, UINT32_MAX);
-        values[number * k + i] = 0;
-    }
+    memcpy(values + number * k, r.some, taken * sizeof *values);
+    clear_places(indices, bytes, values, number * k + taken, (number + 1) * k);
 }
 
 void DN_CPU(topk)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf *x, const dn_tiling *tiling,
@@ -159,79 +192,91 @@ void DN_CPU(topk)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf 
                       workspace_at(rooms + part * workspace_bytes(tile), tile));
 }
 
+/* The row of an entry is found without a division: its index and a half, over the columns, is never so close to a whole
+ * number that rounding could reach it. */
 static void add_to_tile(dn_real *y, dn_real a, const unsigned char *indices, const dn_real *values,
-                        const dn_tiling *t, size_t first, size_t end, size_t k)
+                        const dn_tiling *t, size_t number, size_t first, size_t end)
 {
-    dn_block tile = dn_tile(t, first / k);
+    dn_block tile = dn_tile(t, number);
     size_t bytes = dn_index_bytes(t), size = tile.rows * tile.cols;
+    const double inverse = 1 / (double)tile.cols;
     y += tile.row0 * t->cols + tile.col0;
     for (size_t i = first; i < end; i++) {
-        size_t index = get_index(indices, bytes, i);
+        size_t index = get_index(indices, bytes, i), row = (size_t)(((double)index + 0.5) * inverse);
         if (index < size)
-            y[index / tile.cols * t->cols + index % tile.cols] += a * (values ? values[i] : 1);
+            y[row * t->cols + (index - row * tile.cols)] += a * (values ? values[i] : 1);
     }
 }
 
+/* Large tiles are added to in pieces. */
 void DN_CPU(add_entries)(dn_stream *s, dn_buf *y, double a, const dn_bytes *indices, const dn_buf *values,
                          const dn_tiling *tiling, size_t k)
 {
-    size_t n = dn_tiles(tiling) * k;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
-    for (size_t first = 0; first < n; first += k)
-        add_to_tile(dn_host(y), (dn_real)a, dn_host_bytes(indices), values ? dn_host(values) : NULL, tiling,
-                    first, first + k, k);
+    enum { PIECE = 4096 };
+    size_t pieces = dn_blocks(k, PIECE), n = dn_tiles(tiling) * pieces;
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (dn_tiles(tiling) * k > PIECE)
+    for (size_t i = 0; i < n; i++) {
+        size_t number = i / pieces, first = number * k + i % pieces * PIECE;
+        add_to_tile(dn_host(y), (dn_real)a, dn_host_bytes(indices), values ? dn_host(values) : NULL, tiling, number,
+                    first, dn_min(first + PIECE, (number + 1) * k));
+    }
 }
 
-static size_t count_magnitudes(const dn_real *x, size_t n, magnitude least)
+/* Which numbers of a block reach `least`, in words; returns how many. */
+static size_t mark_block(uint64_t *words, const dn_real *x, size_t n, dn_real_bits least)
 {
-    magnitude count = 0;
-    for (size_t i = 0; i < n; i++)
-        count += magnitude_of(x[i]) >= least;
+    dn_real room[DN_GROUP];
+    size_t count = 0;
+    for (size_t at = 0; at < n; at += DN_GROUP) {
+        words[at / DN_GROUP] = dn_reaching(dn_group(x + at, n - at, room), least);
+        count += (size_t)__builtin_popcountll(words[at / DN_GROUP]);
+    }
     return count;
 }
 
-/* Blocks count, and then know where each begins. */
+/* Blocks mark what they take and count it, and then know where each begins. */
 void DN_CPU(take_above)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf *x, size_t n,
                         double tau, size_t room)
 {
+    enum { WORDS = DN_CPU_BLOCK / DN_GROUP };
     const dn_tiling whole = {1, n, 1, n};
     size_t bytes = dn_index_bytes(&whole), n_blocks = dn_blocks(n, DN_CPU_BLOCK);
-    magnitude least = magnitude_of((dn_real)tau) > 0 ? magnitude_of((dn_real)tau) : 1; /* 0 is not taken */
-    size_t *end = dn_scratch(s, (n_blocks + 1) * sizeof *end);
+    dn_real_bits least = dn_max(magnitude_of((dn_real)tau), 1); /* 0 is not taken */
+    size_t *end = dn_scratch(s, (n_blocks + 1) * sizeof *end + n_blocks * WORDS * sizeof(uint64_t));
     if (!end)
         return;
+    uint64_t *words = (uint64_t *)(end + n_blocks + 1);
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
     for (size_t b = 0; b < n_blocks; b++)
-        end[b] = count_magnitudes(dn_host(x) + b * DN_CPU_BLOCK, dn_min(n - b * DN_CPU_BLOCK, DN_CPU_BLOCK),
-                                  least);
+        end[b] = mark_block(words + b * WORDS, dn_host(x) + b * DN_CPU_BLOCK, dn_min(n - b * DN_CPU_BLOCK, DN_CPU_BLOCK),
+                            least);
     for (size_t b = 1; b < n_blocks; b++)
         end[b] += end[b - 1];
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
     for (size_t b = 0; b < n_blocks; b++) {
         size_t place = b > 0 ? end[b - 1] : 0, last = dn_min(end[b], room);
-        for (size_t i = b * DN_CPU_BLOCK; place < last; i++)
-            if (magnitude_of(dn_host(x)[i]) >= least) {
+        const uint64_t *word = words + b * WORDS;
+        for (size_t at = b * DN_CPU_BLOCK; place < last; at += DN_GROUP, word++)
+            for (uint64_t left = *word; left && place < last; left &= left - 1) {
+                size_t i = at + (size_t)__builtin_ctzll(left);
                 set_index(dn_host_bytes(indices), bytes, place, (uint32_t)i);
                 dn_host(values)[place++] = dn_host(x)[i];
             }
     }
-    for (size_t place = n_blocks > 0 ? end[n_blocks - 1] : 0; place < room; place++) {
-        set_index(dn_host_bytes(indices), bytes, place, UINT32_MAX);
-        dn_host(values)[place] = 0;
-    }
+    clear_places(dn_host_bytes(indices), bytes, dn_host(values), n_blocks > 0 ? end[n_blocks - 1] : 0, room);
 }
 
-static size_t split_block(dn_real *restrict q, dn_real *restrict x, size_t n, magnitude least)
+static size_t split_block(dn_real *restrict q, dn_real *restrict x, size_t n, dn_real_bits least)
 {
-    magnitude count = 0;
+    dn_real_bits count = 0;
     for (size_t i = 0; i < n; i++) {
         dn_real own = x[i];
-        bool above = magnitude_of(own) >= least;
+        bool above = (dn_bits_of(own) & DN_MAGNITUDE) >= least;
         q[i] = above ? own : 0;
         x[i] = above ? 0 : own;
         count += above;
     }
-    return count;
+    return (size_t)count;
 }
 
 void DN_CPU(split_above)(dn_stream *s, uint64_t *host, dn_buf *q, dn_buf *x, size_t n, double tau)
@@ -257,19 +302,17 @@ void DN_CPU(count_entries)(dn_stream *s, uint64_t *host, const dn_bytes *indices
 
 void DN_CPU(kth_magnitude)(dn_stream *s, double *host, const dn_buf *x, size_t n, size_t k)
 {
-    magnitude found = 0;
+    dn_real_bits found = 0;
     for (int bit = MAGNITUDE_BITS - 1; bit >= 0; bit--) {
-        magnitude higher = found | (magnitude)1 << bit;
+        dn_real_bits higher = found | (dn_real_bits)1 << bit;
         size_t count = 0;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) reduction(+ : count) if (n > DN_CPU_BLOCK)
         for (size_t at = 0; at < n; at += DN_CPU_BLOCK)
-            count += count_magnitudes(dn_host(x) + at, dn_min(n - at, DN_CPU_BLOCK), higher);
+            count += count_in_block(dn_host(x) + at, dn_min(n - at, DN_CPU_BLOCK), higher);
         if (count >= k)
             found = higher;
     }
-    dn_real value;
-    memcpy(&value, &found, sizeof value);
-    *host = (double)value;
+    *host = (double)dn_real_of(found);
 }
 
 static void divide_block(dn_real *restrict x, const dn_real *restrict counts, size_t n)

@@ -1,45 +1,7 @@
-/* Few bits a number (ops.h): one pass over memory each, two for the codecs that first take a mean. */
-#include "compute/cpu/cpu.h"
+/* Few bits a number (ops.h): one pass over memory each, and one before it where codes depend on all numbers. */
+#include "compute/cpu/simd.h"
 
 #include <math.h>
-#include <string.h>
-
-#ifdef DN_REAL_DOUBLE
-typedef uint64_t bits;
-typedef int64_t whole;
-enum { FRACTION = 52, BIAS = 1023 };
-#else
-typedef uint32_t bits;
-typedef int32_t whole;
-enum { FRACTION = 23, BIAS = 127 };
-#endif
-
-#define SIGN_BIT ((bits)1 << (8 * sizeof(bits) - 1))
-
-static bits bits_of(dn_real x)
-{
-    bits b;
-    memcpy(&b, &x, sizeof b);
-    return b;
-}
-
-static dn_real real_of(bits b)
-{
-    dn_real x;
-    memcpy(&x, &b, sizeof x);
-    return x;
-}
-
-/* Compared as integers, which puts NaN before infinity. */
-static dn_real largest(const dn_real *x, size_t n)
-{
-    bits most = 0;
-    for (size_t i = 0; i < n; i++) {
-        bits magnitude = bits_of(x[i]) & ~SIGN_BIT;
-        most = magnitude > most ? magnitude : most;
-    }
-    return real_of(most);
-}
 
 static dn_real *scales_of(const dn_bytes *x)
 {
@@ -74,37 +36,46 @@ static void add_blocks(dn_stream *s, dn_buf *y, double a, const dn_bytes *from, 
     }
 }
 
-/* Numbers stand in pairs of a byte: an odd last one has a 0 beside it. */
+/* Compared as integers, which puts NaN before infinity. */
+static dn_real largest(const dn_real *x, size_t n)
+{
+    dn_real_bits most = 0;
+    for (size_t i = 0; i < n; i++) {
+        dn_real_bits magnitude = dn_bits_of(x[i]) & DN_MAGNITUDE;
+        most = magnitude > most ? magnitude : most;
+    }
+    return dn_real_of(most);
+}
+
+/* The thresholds of codes 2 to 7 are 2^-5 to 1 times 0.75 of the largest: between two of them the integer of the bits grows
+ * by one unit of the exponent. Numbers stand in pairs of a byte: an odd last one has a 0 beside it. */
 static void encode_fp4(unsigned char *codes, dn_real *scale, const dn_real *x, size_t n)
 {
-    dn_real padded[DN_QUANTUM_BLOCK], most = largest(x, n);
-    unsigned char code[DN_QUANTUM_BLOCK];
+    dn_real most = largest(x, n);
+    unsigned char code[DN_QUANTUM_BLOCK + 1];
     *scale = most < DN_QUANTUM_LEAST ? 0 : most;
     if (*scale == 0 || !isfinite(most)) {
         memset(codes, 0, (n + 1) / 2);
         return;
     }
-    memset(padded + n / 2 * 2, 0, (n < DN_QUANTUM_BLOCK ? 2 : 0) * sizeof *padded);
-    memcpy(padded, x, n * sizeof *x);
-    dn_real least[7] = {most / 128};
-    for (int i = 1; i < 7; i++)
-        least[i] = (dn_real)0.75 * most / (dn_real)(1 << (6 - i));
-    for (size_t i = 0; i < DN_QUANTUM_BLOCK; i++) {
-        dn_real magnitude = real_of(bits_of(padded[i]) & ~SIGN_BIT);
-        bits c = bits_of(padded[i]) >> (8 * sizeof(bits) - 1) << 3;
-        for (int level = 0; level < 7; level++)
-            c += magnitude >= least[level];
-        code[i] = (unsigned char)c;
+    const dn_real_bits least = dn_bits_of(most / 128), last = dn_bits_of((dn_real)0.75 * most);
+    const dn_real_bits zero = last - ((dn_real_bits)7 << DN_FRACTION);
+    for (size_t i = 0; i < n; i++) {
+        dn_real_bits magnitude = dn_bits_of(x[i]) & DN_MAGNITUDE, c = (magnitude - zero) >> DN_FRACTION;
+        c = c > 7 ? 7 : c;
+        c = c > 1 ? c : magnitude >= least;
+        code[i] = (unsigned char)(c | (dn_bits_of(x[i]) < 0 ? 8 : 0));
     }
+    code[n] = 0;
     for (size_t i = 0; i < (n + 1) / 2; i++)
         codes[i] = (unsigned char)(code[2 * i] | code[2 * i + 1] << 4);
 }
 
 /* c > 0 is 2^(c-7): the exponent c - 7. */
-static dn_real fp4_value(unsigned code)
+static dn_real fp4_value(dn_real_bits code)
 {
-    bits c = code & 7, magnitude = (c + (BIAS - 7)) << FRACTION;
-    return real_of((c ? magnitude : 0) | (bits)(code >> 3) << (8 * sizeof(bits) - 1));
+    dn_real_bits c = code & 7, magnitude = (c + (DN_EXPONENT_BIAS - 7)) << DN_FRACTION;
+    return dn_real_of((c ? magnitude : 0) | (code & 8 ? DN_SIGN_BIT : 0));
 }
 
 static void add_fp4(dn_real *y, dn_real a, const unsigned char *codes, dn_real scale, size_t n)
@@ -129,8 +100,8 @@ static void encode_int8(unsigned char *codes, dn_real *scale, const dn_real *x, 
     }
     dn_real inverse = 127 / most;
     for (size_t i = 0; i < n; i++) {
-        dn_real half = x[i] < 0 ? (dn_real)-0.5 : (dn_real)0.5;
-        codes[i] = (unsigned char)(whole)(x[i] * inverse + half);
+        dn_real multiple = x[i] * inverse, rest = multiple - (dn_real)(int32_t)multiple; /* exact */
+        codes[i] = (unsigned char)((int32_t)multiple + (rest >= (dn_real)0.5) - (rest <= (dn_real)-0.5));
     }
 }
 
@@ -161,9 +132,12 @@ void DN_CPU(add_int8)(dn_stream *s, dn_buf *y, double a, const dn_bytes *from, s
     add_blocks(s, y, a, from, n, 8, add_int8);
 }
 
-/* ---- sums over all numbers, added block by block ---- */
+/* ---- sums over all numbers, in lanes and blocks ---- */
 
-enum { BINS = 4 };
+enum { BINS = 4, WIDE = DN_VECTOR_BYTES / sizeof(double), WIDES = DN_SUM_LANES / WIDE };
+typedef DN_VECTOR(double, DN_VECTOR_BYTES) wide;
+typedef DN_VECTOR(int64_t, DN_VECTOR_BYTES) wide_bits;
+typedef DN_VECTOR(dn_real, WIDE * sizeof(dn_real)) narrow;
 
 typedef struct sums {
     double sum[BINS], count[BINS];
@@ -172,13 +146,13 @@ typedef struct sums {
 /* Memory for the sums of each block, and for one more, so that no numbers need some, too; NULL if there is none. */
 static sums *sums_of_blocks(dn_stream *s, size_t n)
 {
-    return dn_scratch(s, (dn_blocks(n, DN_CPU_BLOCK) + 1) * sizeof(sums));
+    return dn_scratch(s, (dn_blocks(n, DN_SUM_BLOCK) + 1) * sizeof(sums));
 }
 
 static sums total(const sums *blocks, size_t n)
 {
     sums all = {0};
-    for (size_t b = 0; b < dn_blocks(n, DN_CPU_BLOCK); b++)
+    for (size_t b = 0; b < dn_blocks(n, DN_SUM_BLOCK); b++)
         for (int i = 0; i < BINS; i++) {
             all.sum[i] += blocks[b].sum[i];
             all.count[i] += blocks[b].count[i];
@@ -186,66 +160,120 @@ static sums total(const sums *blocks, size_t n)
     return all;
 }
 
-static sums magnitudes_of(const dn_real *x, size_t n)
+/* The compiler would halve the vector first. */
+static inline wide widened(const dn_real *x)
+{
+#if defined(__AVX512F__) && !defined(DN_REAL_DOUBLE)
+    return (wide)_mm512_cvtps_pd(_mm256_loadu_ps(x));
+#elif defined(__AVX2__) && !defined(DN_REAL_DOUBLE)
+    return (wide)_mm256_cvtps_pd(_mm_loadu_ps(x));
+#else
+    return __builtin_convertvector(*(const narrow *)x, wide);
+#endif
+}
+
+static inline wide only(wide x, wide_bits which)
+{
+    return (wide)((wide_bits)x & which);
+}
+
+static inline double sum_of_lanes(const wide lanes[WIDES])
 {
     double sum = 0;
-    bits count = 0;
-#pragma omp simd reduction(+ : sum, count)
-    for (size_t i = 0; i < n; i++) {
-        sum += (double)real_of(bits_of(x[i]) & ~SIGN_BIT);
-        count += x[i] != 0;
-    }
-    return (sums){{sum}, {(double)count}};
+    for (int i = 0; i < DN_SUM_LANES; i++)
+        sum += lanes[i / WIDE][i % WIDE];
+    return sum;
 }
 
 static sums values_of(const dn_real *x, size_t n)
 {
-    double sum = 0;
-    bits count = 0;
-#pragma omp simd reduction(+ : sum, count)
-    for (size_t i = 0; i < n; i++) {
-        sum += (double)x[i];
-        count += x[i] != 0;
+    wide sum[WIDES] = {0};
+    uint64_t count = 0;
+    dn_real room[DN_GROUP];
+    for (size_t at = 0; at < n; at += DN_GROUP) {
+        const dn_real *group = dn_group(x + at, n - at, room);
+        count += (uint64_t)__builtin_popcountll(dn_not_zero(group));
+        for (int row = 0; row < DN_GROUP; row += DN_SUM_LANES)
+            for (int i = 0; i < WIDES; i++)
+                sum[i] += widened(group + row + i * WIDE);
     }
-    return (sums){{sum}, {(double)count}};
+    return (sums){{sum_of_lanes(sum)}, {(double)count}};
 }
 
-static sums squares_of(const dn_real *x, size_t n, double mean)
+static double squares_of(const dn_real *x, size_t n, double mean)
 {
-    double sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < n; i++) {
-        double away = x[i] != 0 ? (double)x[i] - mean : 0;
-        sum += away * away;
+    wide sum[WIDES] = {0};
+    dn_real room[DN_GROUP];
+    for (size_t at = 0; at < n; at += DN_GROUP) {
+        const dn_real *group = dn_group(x + at, n - at, room);
+        for (int row = 0; row < DN_GROUP; row += DN_SUM_LANES)
+            for (int i = 0; i < WIDES; i++) {
+                wide value = widened(group + row + i * WIDE), away = only(value - mean, value != 0);
+                sum[i] += away * away;
+            }
     }
-    return (sums){{sum}, {0}};
+    return sum_of_lanes(sum);
 }
 
-/* Codes of n numbers, four a byte, and what is in each bin, counted without zeros. */
+/* Sum and number of what is not 0, and, as sum[1], of the squared distances from the block's mean. */
+static sums moments_of(const dn_real *x, size_t n)
+{
+    sums of = values_of(x, n);
+    of.sum[1] = squares_of(x, n, of.count[0] > 0 ? of.sum[0] / of.count[0] : 0);
+    return of;
+}
+
+/* From the means of blocks to that of all (Chan, Golub and LeVeque, 1983). */
+static double deviation_of(const sums *blocks, size_t n, double mean, double count)
+{
+    double squares = 0;
+    for (size_t b = 0; b < dn_blocks(n, DN_SUM_BLOCK); b++)
+        if (blocks[b].count[0] > 0) {
+            double away = blocks[b].sum[0] / blocks[b].count[0] - mean;
+            squares += blocks[b].sum[1] + blocks[b].count[0] * (away * away);
+        }
+    return sqrt(squares / count);
+}
+
+/* Bit i becomes bit 2 i. */
+static uint64_t spread(uint64_t x)
+{
+    x = (x | x << 16) & 0x0000ffff0000ffff;
+    x = (x | x << 8) & 0x00ff00ff00ff00ff;
+    x = (x | x << 4) & 0x0f0f0f0f0f0f0f0f;
+    x = (x | x << 2) & 0x3333333333333333;
+    return (x | x << 1) & 0x5555555555555555;
+}
+
+/* Codes of n numbers, and what is in each bin, counted without zeros. */
 static sums encode_bins(unsigned char *codes, const dn_real *x, size_t n, const dn_real edge[BINS - 1])
 {
-    sums of = {{0}, {0}};
-    for (size_t at = 0; at < n; at += DN_QUANTUM_BLOCK) {
-        size_t size = dn_min(n - at, DN_QUANTUM_BLOCK);
-        bits code[DN_QUANTUM_BLOCK + 3] = {0};
-        for (size_t i = 0; i < size; i++)
-            code[i] = (bits)(x[at + i] >= edge[0]) + (x[at + i] >= edge[1]) + (x[at + i] >= edge[2]);
-        for (bits bin = 0; bin < BINS; bin++) {
-            double sum = 0;
-            bits count = 0;
-#pragma omp simd reduction(+ : sum, count)
-            for (size_t i = 0; i < size; i++) {
-                sum += (double)(code[i] == bin ? x[at + i] : 0);
-                count += (bits)(code[i] == bin) & (bits)(x[at + i] != 0);
+    wide sum[BINS][WIDES] = {0};
+    sums of = {0};
+    dn_real room[DN_GROUP];
+    for (size_t at = 0; at < n; at += DN_GROUP) {
+        const dn_real *group = dn_group(x + at, n - at, room);
+        uint64_t there = n - at < DN_GROUP ? ((uint64_t)1 << (n - at)) - 1 : UINT64_MAX, all = dn_not_zero(group);
+        uint64_t from[BINS + 1] = {there}; /* which numbers are in a bin or beyond it */
+        for (int bin = 1; bin < BINS; bin++)
+            from[bin] = dn_at_least(group, edge[bin - 1]) & there;
+        for (int bin = 0; bin < BINS; bin++)
+            of.count[bin] += (double)__builtin_popcountll(from[bin] & ~from[bin + 1] & all);
+        for (int row = 0; row < DN_GROUP; row += DN_SUM_LANES)
+            for (int i = 0; i < WIDES; i++) {
+                wide value = widened(group + row + i * WIDE);
+                wide_bits above[] = {value >= (double)edge[0], value >= (double)edge[1], value >= (double)edge[2]};
+                sum[0][i] += only(value, ~above[0]);
+                sum[1][i] += only(value, above[0] & ~above[1]);
+                sum[2][i] += only(value, above[1] & ~above[2]);
+                sum[3][i] += only(value, above[2]);
             }
-            of.sum[bin] += sum;
-            of.count[bin] += (double)count;
-        }
-        for (size_t i = 0; i < dn_blocks(size, 4); i++) {
-            const bits *c = code + 4 * i;
-            codes[at / 4 + i] = (unsigned char)(c[0] | c[1] << 2 | c[2] << 4 | c[3] << 6);
-        }
+        uint64_t low = from[1] ^ from[2] ^ from[3], high = (from[1] & from[2]) | ((from[1] | from[2]) & from[3]);
+        uint64_t words[] = {spread(low & UINT32_MAX) | spread(high & UINT32_MAX) << 1, spread(low >> 32) | spread(high >> 32) << 1};
+        memcpy(codes + at / 4, words, dn_min(sizeof words, dn_blocks(n - at, 4)));
     }
+    for (int bin = 0; bin < BINS; bin++)
+        of.sum[bin] = sum_of_lanes(sum[bin]);
     return of;
 }
 
@@ -255,21 +283,18 @@ void DN_CPU(encode_int2)(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
     sums *blocks = sums_of_blocks(s, n);
     if (!blocks)
         return;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
-    for (size_t at = 0; at < n; at += DN_CPU_BLOCK)
-        blocks[at / DN_CPU_BLOCK] = values_of(dn_host(x) + at, dn_min(n - at, DN_CPU_BLOCK));
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_SUM_BLOCK)
+    for (size_t at = 0; at < n; at += DN_SUM_BLOCK)
+        blocks[at / DN_SUM_BLOCK] = moments_of(dn_host(x) + at, dn_min(n - at, DN_SUM_BLOCK));
     sums all = total(blocks, n);
     double count = all.count[0] > 0 ? all.count[0] : 1, mean = all.sum[0] / count;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
-    for (size_t at = 0; at < n; at += DN_CPU_BLOCK)
-        blocks[at / DN_CPU_BLOCK] = squares_of(dn_host(x) + at, dn_min(n - at, DN_CPU_BLOCK), mean);
-    double deviation = sqrt(total(blocks, n).sum[0] / count);
+    double deviation = deviation_of(blocks, n, mean, count);
     const dn_real edge[] = {(dn_real)(mean - 1.5 * deviation), (dn_real)mean,
                             (dn_real)(mean + 1.5 * deviation)};
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
-    for (size_t at = 0; at < n; at += DN_CPU_BLOCK)
-        blocks[at / DN_CPU_BLOCK] =
-            encode_bins(codes + at / 4, dn_host(x) + at, dn_min(n - at, DN_CPU_BLOCK), edge);
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_SUM_BLOCK)
+    for (size_t at = 0; at < n; at += DN_SUM_BLOCK)
+        blocks[at / DN_SUM_BLOCK] =
+            encode_bins(codes + at / 4, dn_host(x) + at, dn_min(n - at, DN_SUM_BLOCK), edge);
     all = total(blocks, n);
     bool sound = isfinite(mean) && isfinite(deviation);
     for (int bin = 0; bin < BINS; bin++)
@@ -278,48 +303,74 @@ void DN_CPU(encode_int2)(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
                                                             : 0);
 }
 
-/* Codes become bytes first: only then do loops over numbers vectorize. */
-static void add_bins(dn_real *restrict y, const unsigned char *restrict codes, const dn_real *restrict table,
-                     size_t n)
+/* Which lanes have bit `stride` times their number of the word. */
+static inline dn_vector_bits lanes_with(dn_real_bits word, int stride)
 {
-    for (size_t at = 0; at < n; at += DN_QUANTUM_BLOCK) {
-        size_t size = dn_min(n - at, DN_QUANTUM_BLOCK);
-        unsigned char code[DN_QUANTUM_BLOCK + 3];
-        for (size_t i = 0; i < dn_blocks(size, 4); i++)
-            for (size_t j = 0; j < 4; j++)
-                code[4 * i + j] = codes[at / 4 + i] >> 2 * j & 3;
-        for (size_t i = 0; i < size; i++)
-            y[at + i] += table[code[i]];
+    dn_vector_bits bit;
+    for (int i = 0; i < DN_LANES; i++)
+        bit[i] = (dn_real_bits)((uint64_t)1 << stride * i);
+    return (bit & word) != 0;
+}
+
+static inline void add_to(dn_real *y, dn_vector_bits x)
+{
+    *(dn_vector *)y += (dn_vector)x;
+}
+
+static inline void add_group_of_bins(dn_real *y, const uint64_t words[2], const dn_real_bits table[BINS])
+{
+    for (int i = 0; i < DN_GROUP; i += DN_LANES) {
+        uint64_t codes = words[i / 32] >> 2 * (i % 32);
+        dn_vector_bits odd = lanes_with((dn_real_bits)codes, 2), upper = lanes_with((dn_real_bits)(codes >> 1), 2);
+        dn_vector_bits first = table[0] ^ (odd & (table[0] ^ table[1])), second = table[2] ^ (odd & (table[2] ^ table[3]));
+        add_to(y + i, (first & ~upper) | (second & upper));
     }
+}
+
+static void add_bins(dn_real *y, const unsigned char *codes, size_t n, const dn_real_bits table[BINS])
+{
+    uint64_t words[2] = {0};
+    dn_real room[DN_GROUP];
+    size_t at = 0;
+    for (; n - at >= DN_GROUP; at += DN_GROUP) {
+        memcpy(words, codes + at / 4, sizeof words);
+        add_group_of_bins(y + at, words, table);
+    }
+    memcpy(words, codes + at / 4, dn_blocks(n - at, 4));
+    memcpy(room, y + at, (n - at) * sizeof *y);
+    add_group_of_bins(room, words, table);
+    memcpy(y + at, room, (n - at) * sizeof *y);
 }
 
 void DN_CPU(add_int2)(dn_stream *s, dn_buf *y, double a, const dn_bytes *from, size_t n)
 {
     const unsigned char *codes = dn_host_bytes(from) + BINS * sizeof(dn_real);
-    dn_real table[BINS];
+    dn_real_bits table[BINS];
     for (int bin = 0; bin < BINS; bin++)
-        table[bin] = (dn_real)a * scales_of(from)[bin];
+        table[bin] = dn_bits_of((dn_real)a * scales_of(from)[bin]);
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
     for (size_t at = 0; at < n; at += DN_CPU_BLOCK)
-        add_bins(dn_host(y) + at, codes + at / 4, table, dn_min(n - at, DN_CPU_BLOCK));
+        add_bins(dn_host(y) + at, codes + at / 4, dn_min(n - at, DN_CPU_BLOCK), table);
 }
 
 enum { SIGN_CODES = 8 }; /* where they begin */
 
-static void encode_signs(unsigned char *restrict codes, const dn_real *restrict x, size_t n)
+/* Signs of n numbers; returns the sum of their magnitudes and how many are not 0. */
+static sums encode_signs(unsigned char *codes, const dn_real *x, size_t n)
 {
-    for (size_t at = 0; at < n; at += DN_QUANTUM_BLOCK) {
-        size_t size = dn_min(n - at, DN_QUANTUM_BLOCK);
-        bits negative[DN_QUANTUM_BLOCK + 7] = {0};
-        for (size_t i = 0; i < size; i++)
-            negative[i] = x[at + i] < 0;
-        for (size_t i = 0; i < dn_blocks(size, 8); i++) {
-            bits byte = 0;
-            for (size_t j = 0; j < 8; j++)
-                byte |= negative[8 * i + j] << j;
-            codes[at / 8 + i] = (unsigned char)byte;
-        }
+    wide sum[WIDES] = {0};
+    uint64_t count = 0;
+    dn_real room[DN_GROUP];
+    for (size_t at = 0; at < n; at += DN_GROUP) {
+        const dn_real *group = dn_group(x + at, n - at, room);
+        uint64_t negative = dn_negative(group);
+        count += (uint64_t)__builtin_popcountll(dn_not_zero(group));
+        for (int row = 0; row < DN_GROUP; row += DN_SUM_LANES)
+            for (int i = 0; i < WIDES; i++)
+                sum[i] += only(widened(group + row + i * WIDE), (wide_bits){0} + INT64_MAX);
+        memcpy(codes + at / 8, &negative, dn_min(sizeof negative, dn_blocks(n - at, 8)));
     }
+    return (sums){{sum_of_lanes(sum)}, {(double)count}};
 }
 
 void DN_CPU(encode_sign)(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
@@ -328,36 +379,41 @@ void DN_CPU(encode_sign)(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
     sums *blocks = sums_of_blocks(s, n);
     if (!blocks)
         return;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
-    for (size_t at = 0; at < n; at += DN_CPU_BLOCK) {
-        size_t size = dn_min(n - at, DN_CPU_BLOCK);
-        blocks[at / DN_CPU_BLOCK] = magnitudes_of(dn_host(x) + at, size);
-        encode_signs(codes + at / 8, dn_host(x) + at, size);
-    }
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_SUM_BLOCK)
+    for (size_t at = 0; at < n; at += DN_SUM_BLOCK)
+        blocks[at / DN_SUM_BLOCK] = encode_signs(codes + at / 8, dn_host(x) + at, dn_min(n - at, DN_SUM_BLOCK));
     sums all = total(blocks, n);
     double mean = all.count[0] > 0 ? all.sum[0] / all.count[0] : 0;
     memset(dn_host_bytes(to), 0, SIGN_CODES);
     scales_of(to)[0] = (dn_real)(isfinite(mean) ? mean : (double)NAN);
 }
 
-static void add_signs(dn_real *restrict y, dn_real step, const unsigned char *restrict codes, size_t n)
+static inline void add_group_of_signs(dn_real *y, uint64_t negative, dn_real_bits step)
 {
-    for (size_t at = 0; at < n; at += DN_QUANTUM_BLOCK) {
-        size_t size = dn_min(n - at, DN_QUANTUM_BLOCK);
-        unsigned char negative[DN_QUANTUM_BLOCK + 7];
-        for (size_t i = 0; i < dn_blocks(size, 8); i++)
-            for (size_t j = 0; j < 8; j++)
-                negative[8 * i + j] = codes[at / 8 + i] >> j & 1;
-        for (size_t i = 0; i < size; i++)
-            y[at + i] += negative[i] ? -step : step;
+    for (int i = 0; i < DN_GROUP; i += DN_LANES)
+        add_to(y + i, step ^ (lanes_with((dn_real_bits)(negative >> i), 1) & DN_SIGN_BIT));
+}
+
+static void add_signs(dn_real *y, const unsigned char *codes, size_t n, dn_real_bits step)
+{
+    uint64_t negative = 0;
+    dn_real room[DN_GROUP];
+    size_t at = 0;
+    for (; n - at >= DN_GROUP; at += DN_GROUP) {
+        memcpy(&negative, codes + at / 8, sizeof negative);
+        add_group_of_signs(y + at, negative, step);
     }
+    memcpy(&negative, codes + at / 8, dn_blocks(n - at, 8));
+    memcpy(room, y + at, (n - at) * sizeof *y);
+    add_group_of_signs(room, negative, step);
+    memcpy(y + at, room, (n - at) * sizeof *y);
 }
 
 void DN_CPU(add_sign)(dn_stream *s, dn_buf *y, double a, const dn_bytes *from, size_t n)
 {
     const unsigned char *codes = dn_host_bytes(from) + SIGN_CODES;
-    dn_real step = (dn_real)a * scales_of(from)[0];
+    dn_real_bits step = dn_bits_of((dn_real)a * scales_of(from)[0]);
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
     for (size_t at = 0; at < n; at += DN_CPU_BLOCK)
-        add_signs(dn_host(y) + at, step, codes + at / 8, dn_min(n - at, DN_CPU_BLOCK));
+        add_signs(dn_host(y) + at, codes + at / 8, dn_min(n - at, DN_CPU_BLOCK), step);
 }

@@ -44,5 +44,5 @@ void dn_ref_from_bf16(dn_stream *s, dn_buf *y, const dn_bf16 *x, size_t n)
 void dn_ref_add_bf16(dn_stream *s, dn_buf *y, double a, const dn_bf16 *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dn_host(y)[i] = (dn_real)((double)dn_host(y)[i] + a * value_of(dn_host_bf16(x)[i]));
+        dn_host(y)[i] += (dn_real)a * (dn_real)value_of(dn_host_bf16(x)[i]);
 }

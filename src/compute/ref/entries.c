@@ -73,8 +73,7 @@ void dn_ref_add_entries(dn_stream *s, dn_buf *y, double a, const dn_bytes *indic
         if (index >= tile.rows * tile.cols)
             continue;
         size_t row = tile.row0 + index / tile.cols, col = tile.col0 + index % tile.cols;
-        dn_real *to = &dn_host(y)[row * tiling->cols + col];
-        *to = (dn_real)((double)*to + a * (values ? (double)dn_host(values)[i] : 1));
+        dn_host(y)[row * tiling->cols + col] += (dn_real)a * (values ? dn_host(values)[i] : 1);
     }
 }
 
