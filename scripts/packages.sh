@@ -45,28 +45,52 @@ install_missing() {
   rm -f "$log"
 }
 
+# fetch_package PACKAGE WHAT ADVICE: prints the path of a Debian package in a folder of its own, which is to be removed.
+# Nothing is installed, and no root is needed.
+fetch_package() {
+  local folder own reason
+  command -v apt-get >/dev/null || stop "there is no apt-get to fetch $2: $3"
+  folder=$(mktemp -d)
+  own=(-o Dir::State::Lists="$folder" -o Dir::Cache="$folder" -o APT::Sandbox::User=) # package lists of our own
+  if ! (cd "$folder" && export LC_ALL=C &&
+        { apt-get -qq download "$1" || { apt-get "${own[@]}" -qq update && apt-get "${own[@]}" -qq download "$1"; }; }) \
+        </dev/null >"$folder/log" 2>&1; then
+    reason=$(apt_reason "$folder/log")
+    rm -rf "$folder"
+    stop "cannot fetch $2 ($reason): $3"
+  fi
+  echo "$folder"/"$1"_*.deb
+}
+
 # fetch_dictionary FILE: the text of the GNU dictionary out of Debian's package dict-gcide, which is not installed: it
-# would bring a server with it (dictd), and needs no root this way.
+# would bring a server with it (dictd).
 fetch_dictionary() {
-  local folder installed=/usr/share/dictd/gcide.dict.dz own reason
+  local package installed=/usr/share/dictd/gcide.dict.dz
   if [ -r $installed ]; then
     cp $installed "$1"
     return
   fi
-  command -v apt-get >/dev/null || stop "there is no text to train on: give one of your own, ./quickstart FILE..."
   echo "Fetching the GNU dictionary"
-  folder=$(mktemp -d)
-  own=(-o Dir::State::Lists="$folder" -o Dir::Cache="$folder" -o APT::Sandbox::User=) # package lists of our own
-  if ! (cd "$folder" && export LC_ALL=C &&
-        { apt-get -qq download dict-gcide || { apt-get "${own[@]}" -qq update && apt-get "${own[@]}" -qq download dict-gcide; }; }) \
-        </dev/null >"$folder/log" 2>&1; then
-    reason=$(apt_reason "$folder/log")
-    rm -rf "$folder"
-    stop "cannot fetch the dictionary to train on ($reason): give a text of your own, ./quickstart FILE..."
-  fi
-  dpkg-deb --fsys-tarfile "$folder"/dict-gcide_*.deb | tar -xO .$installed >"$1.part"
+  package=$(fetch_package dict-gcide "the dictionary to train on" "give a text of your own, ./quickstart FILE...")
+  dpkg-deb --fsys-tarfile "$package" | tar -xO .$installed >"$1.part"
   mv "$1.part" "$1"
-  rm -rf "$folder"
+  rm -rf "${package%/*}"
+}
+
+# fetch_wordnet FOLDER: WordNet's database out of Debian's package wordnet-base.
+fetch_wordnet() {
+  local package installed=/usr/share/wordnet
+  if [ -r $installed/data.noun ]; then
+    cp -r $installed "$1"
+    return
+  fi
+  echo "Fetching WordNet"
+  package=$(fetch_package wordnet-base WordNet "see docs/finetuning.md for examples of your own")
+  rm -rf "$1.part"
+  mkdir "$1.part"
+  dpkg-deb --fsys-tarfile "$package" | tar -x -C "$1.part" --strip-components=4 .$installed
+  mv "$1.part" "$1"
+  rm -rf "${package%/*}"
 }
 
 # usable_build_folder FOLDER: here, or in the build folder if there is one, everything can be written. A build folder of a

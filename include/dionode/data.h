@@ -20,6 +20,8 @@ typedef struct dn_prepare_options {
 typedef struct dn_prepare_result {
     uint64_t train_tokens, val_tokens;
     size_t vocab_size; /* tokens are below it */
+    uint64_t n_examples; /* of .jsonl files; 0: of texts */
+    uint64_t counted;    /* tokens that count as targets: of completions, or all */
 } dn_prepare_result;
 
 /**
@@ -31,6 +33,12 @@ typedef struct dn_prepare_result {
  * of 64 KiB - with a tokenizer up to that, ending where words do; the second, and after it one in
  * 1/val_fraction, evenly spaced, is for validation. The tokenizer's file, and a tokenizer_config.json beside
  * it, are copied to dir, by the names under which dn_tokenizer_open finds them there.
+ *
+ * Files named .jsonl (or .jsonl.gz) hold examples to fine-tune with, a JSON object a line: {"prompt": ..., "completion": ...},
+ * or {"text": ...}, which is a completion alone. Tokens of the prompt do not count as targets: beside each shard lies a
+ * mask, train_000000.mask, that says which do. Prompt and completion become tokens apart, one behind the other; the token
+ * that ends a text is the completion's last. Example number 1 (from 0), and after it one in 1/val_fraction, is for
+ * validation.
  *
  * "-" is standard input; a directory stands for all files below it in the order of their names (except hidden
  * ones and those of dir); gzip and dictzip files are decompressed, others that are compressed (xz, Zstandard,

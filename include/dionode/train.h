@@ -37,7 +37,7 @@ DN_API int dn_train_worker(const dn_config *config);
 typedef struct dn_evaluation {
     double loss;          /* mean, nats per token */
     double bits_per_byte; /* of text; NAN if the token files do not say how many they stand for */
-    uint64_t n_tokens;    /* evaluated */
+    uint64_t n_tokens;    /* evaluated: those that count */
     uint64_t step;        /* of the checkpoint */
 } dn_evaluation;
 

@@ -75,9 +75,9 @@ int cli_prepare(int argc, char **argv, char **command_line)
         parse,
         "TEXT... -o DIR",
         "Tokenizes text files, in order, to bytes (vocabulary 256), and writes llm.c shards train_*.bin and "
-        "val_*.bin.A folder stands for all files in it, recursively; gzip files are unpacked (others must "
-        "be before); "
-        "- reads standard input.",
+        "val_*.bin.\vA folder stands for all files in it, recursively; gzip files are unpacked (others must "
+        "be before); - reads standard input. Files named .jsonl hold examples to fine-tune with, one a line: {\"prompt\": "
+        "..., \"completion\": ...} or {\"text\": ...}; of these the tokens of prompts do not count as targets.",
         NULL,
         NULL,
         NULL};
@@ -92,6 +92,9 @@ int cli_prepare(int argc, char **argv, char **command_line)
         fputc('\n', stderr);
     if (status != DN_OK)
         return cli_failure(status);
+    if (result.n_examples)
+        printf("%llu examples; %.1f%% of their tokens are of completions, and count\n", (unsigned long long)result.n_examples,
+               100 * (double)result.counted / (double)(result.train_tokens + result.val_tokens));
     printf("%llu training and %llu validation tokens in %s; use them with data_dir=%s vocab_size=%zu\n",
            (unsigned long long)result.train_tokens, (unsigned long long)result.val_tokens, dir, dir,
            result.vocab_size);

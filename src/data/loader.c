@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/random.h"
+#include "base/size.h"
 
 #include <string.h>
 
@@ -45,7 +46,8 @@ size_t dn_loader_rows(const dn_loader *loader)
     return (dn_tokens_count(loader->tokens) - 1) / loader->T;
 }
 
-dn_status dn_loader_row(const dn_loader *loader, uint64_t index, int32_t *inputs, int32_t *targets)
+/* Where the row begins in the stream. */
+static dn_status find_row(const dn_loader *loader, uint64_t index, size_t *first)
 {
     size_t T = loader->T, rows = dn_loader_rows(loader);
     if (rows == 0)
@@ -56,7 +58,43 @@ dn_status dn_loader_row(const dn_loader *loader, uint64_t index, int32_t *inputs
     uint64_t row = index % rows;
     if (loader->shuffle)
         row = permute(loader, index / rows, rows, row);
-    DN_TRY(dn_tokens_read(loader->tokens, row * T, T, loader->vocab_size, inputs));
+    *first = row * T;
+    return DN_OK;
+}
+
+/* Targets whose mask is read at a time. */
+enum { PIECE = 4096 };
+
+dn_status dn_loader_row(const dn_loader *loader, uint64_t index, int32_t *inputs, int32_t *targets)
+{
+    size_t T = loader->T, first;
+    bool counts[PIECE];
+    DN_TRY(find_row(loader, index, &first));
+    DN_TRY(dn_tokens_read(loader->tokens, first, T, loader->vocab_size, inputs));
     memcpy(targets, inputs + 1, (T - 1) * sizeof *targets);
-    return dn_tokens_read(loader->tokens, row * T + T, 1, loader->vocab_size, targets + T - 1);
+    DN_TRY(dn_tokens_read(loader->tokens, first + T, 1, loader->vocab_size, targets + T - 1));
+    for (size_t at = 0, n; at < T && dn_tokens_masked(loader->tokens); at += n) {
+        n = dn_min(T - at, PIECE);
+        DN_TRY(dn_tokens_counts(loader->tokens, first + 1 + at, n, counts));
+        for (size_t i = 0; i < n; i++)
+            targets[at + i] = counts[i] ? targets[at + i] : -1;
+    }
+    return DN_OK;
+}
+
+dn_status dn_loader_counted(const dn_loader *loader, uint64_t index, size_t n_rows, size_t *counted)
+{
+    size_t T = loader->T, first;
+    bool counts[PIECE], masked = dn_tokens_masked(loader->tokens);
+    *counted = masked ? 0 : n_rows * T;
+    for (uint64_t row = index; masked && row < index + n_rows; row++) {
+        DN_TRY(find_row(loader, row, &first));
+        for (size_t at = 0, n; at < T; at += n) {
+            n = dn_min(T - at, PIECE);
+            DN_TRY(dn_tokens_counts(loader->tokens, first + 1 + at, n, counts));
+            for (size_t i = 0; i < n; i++)
+                *counted += counts[i];
+        }
+    }
+    return DN_OK;
 }

@@ -24,9 +24,12 @@ typedef struct dn_loader {
 /** Rows in one epoch: (count - 1) / T. */
 size_t dn_loader_rows(const dn_loader *loader);
 
-/** Row `index` of the run (0, 1, ... over all epochs): inputs [T], targets [T], host. Errors: as
- * dn_tokens_read; DN_ERR_DATA if the stream is shorter than one row. */
+/** Row `index` of the run (0, 1, ... over all epochs): inputs [T], targets [T], host; a target that does not count is -1.
+ * Errors: as dn_tokens_read; DN_ERR_DATA if the stream is shorter than one row. */
 dn_status dn_loader_row(const dn_loader *loader, uint64_t index, int32_t *inputs,
                         int32_t *targets) DN_MUST_USE;
+
+/** *n: the targets that count in so many rows from `index` on. Errors: the same. */
+dn_status dn_loader_counted(const dn_loader *loader, uint64_t index, size_t n_rows, size_t *n) DN_MUST_USE;
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/lock.h"
 #include "base/size.h"
 #include "data/documents.h"
+#include "data/jsonl.h"
 #include "data/shard_writer.h"
 #include "data/text_files.h"
 #include "text/tokenizer.h"
@@ -27,7 +28,7 @@ static bool is_shard(const char *name)
                          : strncmp(name, "val_", 4) == 0 ? name + 4
                                                          : "";
     size_t n = strspn(digits, "0123456789");
-    return n >= 6 && strcmp(digits + n, ".bin") == 0;
+    return n >= 6 && (strcmp(digits + n, ".bin") == 0 || strcmp(digits + n, ".mask") == 0);
 }
 
 /* Renames are not atomic together: a marker file says that the folder is incomplete until the last shard has
@@ -61,6 +62,7 @@ typedef struct preparation {
     dn_text text;
     dn_shard_writer train, val;
     double val_fraction;
+    bool examples; /* the text is lines of JSON; a block is one of them */
     uint64_t n_blocks;
     void (*progress)(uint64_t done, uint64_t total, void *context);
     void *context;
@@ -69,7 +71,7 @@ typedef struct preparation {
 static dn_status append(preparation *p, const int32_t *tokens, size_t n, size_t bytes)
 {
     bool validation = dn_prepare_is_validation(p->n_blocks++, p->val_fraction);
-    DN_TRY(dn_shard_writer_append(validation ? &p->val : &p->train, tokens, n, bytes));
+    DN_TRY(dn_shard_writer_append(validation ? &p->val : &p->train, tokens, n, true, bytes));
     if (p->progress)
         p->progress(dn_text_done(&p->text), p->text.total, p->context);
     return DN_OK;
@@ -122,6 +124,99 @@ static dn_status append_ids(preparation *p, const dn_tokenizer *tokenizer, const
                        p->train.text_bytes, BLOCK);
     return status;
 }
+
+/* ---- examples ---- */
+
+/* The ids of one part of an example; bytes are ids. */
+typedef struct part_encoder {
+    dn_encoder *encoder; /* NULL: bytes */
+    int32_t *ids;        /* [room] of bytes; owned */
+    size_t room;
+} part_encoder;
+
+static dn_status encode(part_encoder *e, const char *text, size_t n, bool continues, const int32_t **ids, size_t *n_ids)
+{
+    if (e->encoder)
+        return dn_encode_part(e->encoder, text, n, continues, ids, n_ids);
+    if (n > e->room) {
+        free(e->ids);
+        e->room = 2 * n;
+        e->ids = malloc(e->room * sizeof *e->ids);
+        if (!e->ids)
+            return dn_fail(DN_ERR_MEMORY, "no memory for an example of %zu bytes", n);
+    }
+    for (size_t i = 0; i < n; i++)
+        e->ids[i] = (unsigned char)text[i];
+    *ids = e->ids;
+    *n_ids = n;
+    return DN_OK;
+}
+
+/* Tokens of the prompt do not count; those of the completion do, and the one that ends a text. */
+static dn_status append_example(preparation *p, part_encoder *e, const dn_example *example, int32_t end)
+{
+    bool validation = dn_prepare_is_validation(p->n_blocks++, p->val_fraction);
+    dn_shard_writer *w = validation ? &p->val : &p->train;
+    const int32_t *ids;
+    size_t n;
+    if (example->n_prompt > 0) {
+        DN_TRY(encode(e, example->prompt, example->n_prompt, false, &ids, &n));
+        DN_TRY(dn_shard_writer_append(w, ids, n, false, 0));
+    }
+    DN_TRY(encode(e, example->completion, example->n_completion, example->n_prompt > 0, &ids, &n));
+    DN_TRY(dn_shard_writer_append(w, ids, n, true, 0));
+    if (end >= 0)
+        DN_TRY(dn_shard_writer_append(w, &end, 1, true, 0));
+    if (p->progress)
+        p->progress(dn_text_done(&p->text), p->text.total, p->context);
+    return DN_OK;
+}
+
+static dn_status append_examples(preparation *p, const dn_tokenizer *tokenizer)
+{
+    part_encoder e = {0};
+    dn_example example;
+    dn_jsonl *jsonl;
+    p->train.masked = p->val.masked = true;
+    DN_TRY(dn_jsonl_open(&p->text, &jsonl));
+    dn_status status = tokenizer ? dn_encoder_create(tokenizer, &e.encoder) : DN_OK;
+    do {
+        if (status == DN_OK)
+            status = dn_jsonl_next(jsonl, &example);
+        if (status == DN_OK && example.completion)
+            status = append_example(p, &e, &example, tokenizer ? dn_tokenizer_end(tokenizer) : -1);
+    } while (status == DN_OK && example.completion);
+    if (status == DN_OK && p->n_blocks < 2)
+        status = dn_fail(DN_ERR_DATA, "%" PRIu64 " examples, and at least two are needed, one for training and one for "
+                                      "validation: add some", p->n_blocks);
+    dn_encoder_destroy(&e.encoder);
+    free(e.ids);
+    dn_jsonl_close(&jsonl);
+    return status;
+}
+
+static bool is_jsonl(const char *name)
+{
+    size_t n = strlen(name);
+    if (n > 3 && strcmp(name + n - 3, ".gz") == 0)
+        n -= 3;
+    return n > 6 && strncmp(name + n - 6, ".jsonl", 6) == 0;
+}
+
+/* Whether the files are of examples: all of them, or none. */
+static dn_status are_examples(const dn_text_files *files, const dn_prepare_options *options, bool *examples)
+{
+    *examples = files->n > 0 && is_jsonl(files->names[0]);
+    for (size_t i = 1; i < files->n; i++)
+        if (is_jsonl(files->names[i]) != *examples)
+            return dn_fail(DN_ERR_ARG, "%s and %s: of examples (.jsonl) and of texts shards are made apart", files->names[0],
+                           files->names[i]);
+    if (*examples && options->separator)
+        return dn_fail(DN_ERR_ARG, "%s: a separator splits texts into documents, and each line here is one", files->names[0]);
+    return DN_OK;
+}
+
+/* ---- folders and files ---- */
 
 /* Strips the last component of a path and the slashes around it. Returns the remaining length. */
 static size_t parent(char *path)
@@ -209,7 +304,9 @@ static dn_status copy_tokenizer(const dn_tokenizer *tokenizer, const char *dir)
 static dn_status prepare(preparation *p, const dn_prepare_options *options, const dn_tokenizer *tokenizer,
                          const char *dir)
 {
-    DN_TRY(tokenizer ? append_ids(p, tokenizer, options->separator) : append_bytes(p));
+    DN_TRY(p->examples ? append_examples(p, tokenizer)
+           : tokenizer ? append_ids(p, tokenizer, options->separator)
+                       : append_bytes(p));
     DN_TRY(dn_shard_writer_seal(&p->train));
     DN_TRY(dn_shard_writer_seal(&p->val));
     if (tokenizer)
@@ -243,6 +340,8 @@ dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char
     dn_text_files found;
     dn_status status = dn_text_files_find(files, n_files, dir, &found);
     if (status == DN_OK)
+        status = are_examples(&found, options, &p.examples);
+    if (status == DN_OK)
         status = dn_text_open((const char *const *)found.names, found.n, &p.text);
     if (status != DN_OK) {
         dn_text_files_free(&found);
@@ -261,7 +360,11 @@ dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char
     dn_text_files_free(&found);
     dn_tokenizer_close(&tokenizer);
     if (status == DN_OK)
-        *result = (dn_prepare_result){p.train.tokens, p.val.tokens, empty.vocab_size};
+        *result = (dn_prepare_result){.train_tokens = p.train.tokens,
+                                      .val_tokens = p.val.tokens,
+                                      .vocab_size = empty.vocab_size,
+                                      .n_examples = p.examples ? p.n_blocks : 0,
+                                      .counted = p.train.counted + p.val.counted};
     else
         remove_made(dir, kept);
     return status;

@@ -28,7 +28,7 @@ enum { HEADER = sizeof(dn_shard_header) };
 
 struct token_file {
     char *path;   /* owned */
-    int fd;       /* -1: not open */
+    int fd, mask; /* -1: not open; of the mask: all tokens count */
     size_t width; /* bytes a token: 2 or 4 in a shard, 1 in a raw file */
     size_t start; /* offset of the first token */
     size_t first; /* its place in the stream */
@@ -54,16 +54,17 @@ static bool has_suffix(const char *text, const char *suffix)
     return n >= m && strcmp(text + n - m, suffix) == 0;
 }
 
-/* Exactly `bytes` bytes at `offset`, or an error. */
-static dn_status read_at(const struct token_file *file, void *out, size_t bytes, size_t offset)
+/* Exactly `bytes` bytes at `offset`, or an error. fd: the file's, or its mask's. */
+static dn_status read_at(const struct token_file *file, int fd, void *out, size_t bytes, size_t offset)
 {
     char *at = out;
     while (bytes > 0) {
-        ssize_t n = pread(file->fd, at, bytes, (off_t)offset);
+        ssize_t n = pread(fd, at, bytes, (off_t)offset);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return dn_fail_errno(DN_ERR_IO, errno, "%s: cannot read at byte %zu", file->path, offset);
+            return dn_fail_errno(DN_ERR_IO, errno, "%s%s: cannot read at byte %zu", file->path,
+                                 fd == file->mask ? ", its mask" : "", offset);
         if (n == 0)
             return dn_fail(DN_ERR_DATA, "%s: ends at byte %zu, but was longer when the run began; restore it",
                            file->path, offset);
@@ -119,6 +120,34 @@ static uint64_t joined(const uint32_t words[2])
     return words[0] | (uint64_t)words[1] << 32;
 }
 
+dn_status dn_mask_path(const char *shard, char *path)
+{
+    size_t n = strlen(shard) - (has_suffix(shard, ".bin") ? 4 : 0);
+    if (n + sizeof ".mask" > PATH_MAX)
+        return dn_fail(DN_ERR_DATA, "%s: no room for the name of its mask", shard);
+    snprintf(path, PATH_MAX, "%.*s.mask", (int)n, shard);
+    return DN_OK;
+}
+
+static dn_status open_mask(struct token_file *file, int32_t masked)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    if (masked == 0)
+        return DN_OK;
+    if (masked != 1)
+        return dn_fail(DN_ERR_DATA, "%s: masked in a way (%" PRId32 ") that this version does not know", file->path, masked);
+    DN_TRY(dn_mask_path(file->path, path));
+    file->mask = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (file->mask < 0 || fstat(file->mask, &st) != 0)
+        return dn_fail_errno(DN_ERR_DATA, errno, "cannot open %s, which says which tokens of %s count: copy both, or prepare again",
+                             path, file->path);
+    if (S_ISREG(st.st_mode) && (size_t)st.st_size == dn_mask_bytes(file->count))
+        return DN_OK;
+    return dn_fail(DN_ERR_DATA, "%s: not the mask of %s, which would have %zu bytes: copy both, or prepare again", path,
+                   file->path, dn_mask_bytes(file->count));
+}
+
 static dn_status check_shard(struct token_file *file, const struct kind *kind, const dn_shard_header *header,
                              size_t bytes)
 {
@@ -143,7 +172,7 @@ static dn_status check_shard(struct token_file *file, const struct kind *kind, c
     file->start = HEADER;
     file->count = (size_t)header->tokens;
     file->origin = (dn_tokens_origin){joined(header->tokenizer), joined(header->text)};
-    return DN_OK;
+    return open_mask(file, header->masked);
 }
 
 /* A file of 16-bit tokens without a header, as nanoGPT writes it: no token beyond GPT-2's vocabulary (in
@@ -155,7 +184,7 @@ static dn_status looks_like_tokens(const struct token_file *file, size_t bytes, 
     size_t n = bytes / sizeof *words < WORDS ? bytes / sizeof *words : WORDS;
     bool any = false, text = true;
     *tokens = false;
-    DN_TRY(read_at(file, words, n * sizeof *words, 0));
+    DN_TRY(read_at(file, file->fd, words, n * sizeof *words, 0));
     for (size_t i = 0; i < n; i++) {
         if (words[i] >= VOCABULARY)
             return DN_OK;
@@ -207,7 +236,7 @@ static dn_status open_file(struct token_file *file, dn_tokens_format format)
     size_t bytes = (size_t)st.st_size;
     dn_shard_header header = {0};
     size_t begun = dn_min(bytes, sizeof header);
-    DN_TRY(read_at(file, &header, begun, 0));
+    DN_TRY(read_at(file, file->fd, &header, begun, 0));
     const dn_packing *packing = dn_packing_of(&header, begun);
     if (packing)
         return dn_fail(DN_ERR_DATA, "%s: in %s format, whose bytes are not the data's; unpack it first (%s)", file->path,
@@ -257,6 +286,8 @@ static dn_status open_all(dn_tokens *tokens, char *const *paths, const char *pat
             return dn_fail(DN_ERR_MEMORY, "%s: out of memory", pattern);
         DN_TRY(open_file(file, format));
         DN_TRY(join_origin(tokens, i));
+        if (i == 0 && file->mask >= 0)
+            DN_TRY(dn_nofile_allow(2 * tokens->n_files, pattern));
         file->first = tokens->count;
         tokens->count += file->count;
     }
@@ -301,7 +332,7 @@ dn_status dn_tokens_open(const char *pattern, dn_tokens_format format, dn_tokens
     if (status == DN_OK) {
         tokens->n_files = matches.gl_pathc;
         for (size_t i = 0; i < tokens->n_files; i++)
-            tokens->files[i].fd = -1;
+            tokens->files[i].fd = tokens->files[i].mask = -1;
         status = open_all(tokens, matches.gl_pathv, pattern, format);
     }
     globfree(&matches);
@@ -319,6 +350,8 @@ void dn_tokens_close(dn_tokens **tokens)
     for (size_t i = 0; i < (*tokens)->n_files; i++) {
         if ((*tokens)->files[i].fd >= 0)
             close((*tokens)->files[i].fd);
+        if ((*tokens)->files[i].mask >= 0)
+            close((*tokens)->files[i].mask);
         free((*tokens)->files[i].path);
     }
     free(*tokens);
@@ -328,6 +361,14 @@ void dn_tokens_close(dn_tokens **tokens)
 size_t dn_tokens_count(const dn_tokens *tokens)
 {
     return tokens->count;
+}
+
+bool dn_tokens_masked(const dn_tokens *tokens)
+{
+    bool masked = false;
+    for (size_t i = 0; i < tokens->n_files; i++)
+        masked = masked || tokens->files[i].mask >= 0;
+    return masked;
 }
 
 dn_tokens_origin dn_tokens_origin_of(const dn_tokens *tokens)
@@ -353,7 +394,7 @@ static const struct token_file *find_file(const dn_tokens *tokens, size_t at)
 static dn_status read_chunk(const struct token_file *file, size_t first, size_t n, size_t vocab_size,
                             int32_t *out, void *buffer)
 {
-    DN_TRY(read_at(file, buffer, n * file->width, file->start + first * file->width));
+    DN_TRY(read_at(file, file->fd, buffer, n * file->width, file->start + first * file->width));
     for (size_t i = 0; i < n; i++) {
         uint32_t token = file->width == 1   ? ((const uint8_t *)buffer)[i]
                          : file->width == 2 ? ((const uint16_t *)buffer)[i]
@@ -380,6 +421,25 @@ dn_status dn_tokens_read(const dn_tokens *tokens, size_t first, size_t n, size_t
         DN_TRY(read_chunk(file, within, chunk, vocab_size, out, buffer));
         first += chunk;
         out += chunk;
+        n -= chunk;
+    }
+    return DN_OK;
+}
+
+dn_status dn_tokens_counts(const dn_tokens *tokens, size_t first, size_t n, bool *counts)
+{
+    assert(first <= tokens->count && n <= tokens->count - first);
+    uint8_t bits[2048];
+    while (n > 0) {
+        const struct token_file *file = find_file(tokens, first);
+        size_t within = first - file->first, skip = within % 8;
+        size_t chunk = dn_min(dn_min(file->count - within, n), 8 * sizeof bits - skip);
+        if (file->mask >= 0)
+            DN_TRY(read_at(file, file->mask, bits, dn_mask_bytes(skip + chunk), within / 8));
+        for (size_t i = 0; i < chunk; i++)
+            counts[i] = file->mask < 0 || (bits[(skip + i) / 8] >> (skip + i) % 8 & 1);
+        first += chunk;
+        counts += chunk;
         n -= chunk;
     }
     return DN_OK;

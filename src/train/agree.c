@@ -64,16 +64,30 @@ void dn_run_begin_pass(dn_run *run, const char *phase)
     run->agreement.since_s = dn_clock_s();
 }
 
+/* The first failure of this rank. */
+static void note_failure(dn_run_agreement *agreement, dn_status status)
+{
+    agreement->own = status;
+    if (status != DN_OK)
+        snprintf(agreement->message, sizeof agreement->message, "%s", dn_error_message());
+}
+
+size_t dn_run_counted(const dn_run_rows *rows, uint64_t first, size_t n)
+{
+    size_t counted = 1;
+    if (rows->run->agreement.own == DN_OK)
+        note_failure(&rows->run->agreement, dn_loader_counted(rows->loader, first, n, &counted));
+    return counted;
+}
+
 dn_status dn_run_row(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
 {
     const dn_run_rows *rows = context;
     dn_run_agreement *agreement = &rows->run->agreement;
     if (agreement->own == DN_OK)
-        agreement->own = dn_loader_row(rows->loader, row, inputs, targets);
+        note_failure(agreement, dn_loader_row(rows->loader, row, inputs, targets));
     if (agreement->own == DN_OK)
         return DN_OK;
-    if (!*agreement->message)
-        snprintf(agreement->message, sizeof agreement->message, "%s", dn_error_message());
     memset(inputs, 0, rows->loader->T * sizeof *inputs);
     memset(targets, 0, rows->loader->T * sizeof *targets);
     return DN_OK;

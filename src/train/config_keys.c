@@ -140,7 +140,7 @@ static const dn_key keys[] = {
 
     TEXT(init_from, "null", NULL,
          "initial weights and keys of the model from a run, a checkpoint, a Hugging Face folder or llm.c's .bin; "
-         "lr is 0.001 then, if it is not given"),
+         "lr, if it is not given, is a twentieth of the rule's then: 0.001 with dion"),
     TEXT(model, "null", NULL,
          "a config.json of Hugging Face, or its folder, with all keys of the model; weights are random", DN_KEY_CONDUCT),
     TEXT(data_dir, "data/fineweb10B", NULL, "folder of *train*.bin and *val*.bin token shards"),

@@ -31,7 +31,7 @@ static dn_status check_key(const char *assignment)
 
 typedef struct evaluation {
     dn_loader loader;
-    uint64_t n_tokens; /* to be evaluated */
+    uint64_t n_tokens; /* to be evaluated, and then, of these, targets that count */
     double bytes;      /* of text per token; NaN: unknown */
     void (*progress)(uint64_t done, uint64_t total, void *context);
     void *context;
@@ -53,9 +53,14 @@ static dn_status evaluate_tokens(evaluation *e, dn_loaded_model *model, double *
         rows = (val_tokens + T - 1) / T;
     if (rows == 0)
         return dn_fail(DN_ERR_DATA, "the validation files have less than one sequence of %zu tokens", T);
+    size_t counted;
+    DN_TRY(dn_loader_counted(&e->loader, 0, rows, &counted));
+    if (counted == 0)
+        return dn_fail(DN_ERR_DATA, "of %zu validation tokens none counts as a target: raise val_tokens", rows * T);
     e->n_tokens = rows * T;
     DN_TRY(dn_instance_loss(&model->instance, read_row, e, 0, rows, loss));
-    *loss /= (double)e->n_tokens;
+    e->n_tokens = counted;
+    *loss /= (double)counted;
     if (isfinite(*loss))
         return DN_OK;
     return model->foreign ? dn_fail(DN_ERR_NUMERIC, "%s: the loss of this model is not finite", model->plan.config.init_from)

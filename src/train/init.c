@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The rate that suits weights from scratch, lr's default, ruins others. */
-#define INIT_LR 0.001
+/* A rate that suits weights from scratch, as rules name one, ruins others. */
+#define FRACTION_OF_SCRATCH 0.05
 
 /* Hugging Face's folders say so; llm.c's files are called so; all else is a run's, or an error. */
 static bool is_folder(const char *path)
@@ -97,6 +97,12 @@ static dn_status take(dn_config *config, const dn_config *from, const dn_key *ke
                    *config->init_from ? "init_from" : "model", *config->init_from ? config->init_from : config->model, text);
 }
 
+double dn_init_lr(const dn_config *config)
+{
+    const dn_rule_info *rule = dn_rule_find(config->optimizer);
+    return FRACTION_OF_SCRATCH * (rule ? rule->lr : 0.02);
+}
+
 dn_status dn_init_resolve(dn_config *config)
 {
     dn_config from;
@@ -109,7 +115,7 @@ dn_status dn_init_resolve(dn_config *config)
             DN_TRY(take(config, &from, key));
     const dn_key *lr = dn_config_find("lr");
     if (*config->init_from && !dn_config_says(config, lr))
-        config->lr = INIT_LR;
+        config->lr = dn_init_lr(config);
     *config->model = 0; /* its keys have said all of it */
     return DN_OK;
 }

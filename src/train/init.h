@@ -7,6 +7,10 @@
 /** Whether it is a Hugging Face folder or llm.c's model file: all else is a run's. */
 bool dn_init_is_foreign(const char *path);
 
+/** The learning rate of trained weights if none is given: a twentieth of the rule's for weights from scratch
+ * (dn_rule_info). */
+double dn_init_lr(const dn_config *config);
+
 /** Sets the keys of the model in *config by what its init_from or model names, and beside init_from the learning rate if it
  * is not given; then they count as given, and model is empty. Errors: DN_ERR_CONFIG naming a key that says otherwise; of
  * what is read. */

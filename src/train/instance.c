@@ -4,6 +4,7 @@
 #include "comm/world.h"
 #include "compute/draw.h"
 #include "compute/kernels.h"
+#include "base/size.h"
 #include "shard/layout.h"
 
 #include <stdlib.h>
@@ -121,11 +122,11 @@ static dn_status pass(dn_instance *instance, dn_rows_fn *rows, void *context, ui
 }
 
 dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first,
-                               size_t n, double *loss_sum)
+                               size_t n, size_t counted, double *loss_sum)
 {
     const dn_plan *plan = instance->plan;
-    /* The mean over the n_dealt ranks is then the mean over n rows, however many each has. */
-    double scale = (double)plan->n_dealt / ((double)n * (double)plan->spec.T);
+    /* The mean over the n_dealt ranks is then the mean over all targets that count, however many each has. */
+    double scale = (double)plan->n_dealt / (double)dn_max(counted, 1);
     *loss_sum = 0;
     instance->stream->kernels->fill(instance->stream, instance->grads,
                                     plan->gradient_bytes / sizeof(dn_real), 0);

@@ -29,7 +29,7 @@ typedef struct dn_instance {
     int32_t *inputs, *targets; /* [micro_batch * T] */
 } dn_instance;
 
-/* Reads row `row` of a token stream: inputs [T], targets [T], host memory. */
+/* Reads row `row` of a token stream: inputs [T], targets [T] (-1: does not count), host memory. */
 typedef dn_status dn_rows_fn(void *context, uint64_t row, int32_t *inputs, int32_t *targets);
 
 /** Collective. Allocates from mesh->all's symmetric heap: plan->arena_bytes, less what the mesh uses, if
@@ -39,10 +39,10 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
 void dn_instance_close(dn_instance *instance);
 
 /** Collective over fs and tp. Computes this rank's block of the gradients of the mean loss over the n rows
- * from `first` on; averaged over fs, while averaging over dp is the optimizer's. *loss_sum = sum of the token
- * losses of this worker's rows. */
+ * from `first` on, in which `counted` targets are not -1 (if there is none, gradients are 0); averaged over fs, while
+ * averaging over dp is the optimizer's. *loss_sum = sum of the token losses of this worker's rows. */
 dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first,
-                               size_t n, double *loss_sum) DN_MUST_USE;
+                               size_t n, size_t counted, double *loss_sum) DN_MUST_USE;
 
 /** Collective. The optimizer's step, and what the strategy exchanges before, instead of or after it: as
  * dn_strategy_step. */

@@ -276,8 +276,10 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
 {
     char speed[32], bytes[32], text[160];
     if (r->report.skipped)
-        dn_progress_line(&run->progress, "step %llu: %s was not finite; step skipped on all workers",
-                         (unsigned long long)run->step, isfinite(r->loss) ? "a gradient" : "the loss");
+        dn_progress_line(&run->progress, "step %llu: %s; step skipped on all workers", (unsigned long long)run->step,
+                         r->counted == 0      ? "no target of the batch counts"
+                         : isfinite(r->loss) ? "a gradient was not finite"
+                                             : "the loss was not finite");
     if (!isnan(val_loss))
         show_validation(run, val_loss);
     /* Averages since the last line, as single short steps vary tenfold. */

@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #define PEAK_S 0.05
+#define MODEST 5 /* times the default rate of trained weights; scratch is 20 */
 
 void dn_run_tick(void *context)
 {
@@ -54,8 +55,10 @@ static dn_status load_first_weights(dn_run *run)
     DN_TRY(dn_checkpoint_latest(config->checkpoint_dir, path, sizeof path, &found));
     if (found)
         return DN_OK;
-    dn_log(DN_LOG_INFO, "weights of %s; lr %g (rates that suit weights from scratch ruin trained ones)", config->init_from,
-           config->lr);
+    dn_log(DN_LOG_INFO, "weights of %s; lr %g", config->init_from, config->lr);
+    if (config->lr > MODEST * dn_init_lr(config))
+        dn_log(DN_LOG_WARNING, "lr %g suits weights from scratch and ruins trained ones: with %s leave it out (%g), or stay below %g",
+               config->lr, config->optimizer, dn_init_lr(config), MODEST * dn_init_lr(config));
     return dn_init_load(&run->instance, tick_file, run);
 }
 
@@ -82,6 +85,11 @@ static dn_status open_data(dn_run *run)
     if (run->plan.config.val_tokens == 0)
         return DN_OK;
     DN_TRY(open_tokens(run, true, &run->val_tokens, &run->val));
+    size_t counted;
+    DN_TRY(dn_loader_counted(&run->val, 0, dn_run_val_rows(run), &counted));
+    if (counted == 0)
+        return dn_fail(DN_ERR_DATA, "of the first %lld validation tokens none counts as a target: raise val_tokens",
+                       (long long)run->plan.config.val_tokens);
     return dn_plan_same_tokenizer(run->tokenizer, dn_tokens_origin_of(run->val_tokens).tokenizer, "validation files");
 }
 

@@ -16,6 +16,7 @@
 /* The results of a step; the same on all ranks, except for stats. */
 typedef struct dn_step_result {
     double loss, seconds;
+    size_t counted; /* targets of the batch that count; 0: the step was skipped */
     double optimizer_s; /* of these: exchange and update, including the wait for other ranks' gradients */
     double hash;        /* of the weights after the step; NaN: not computed */
     dn_step_params step_params;
@@ -108,6 +109,8 @@ typedef struct dn_run_rows {
 } dn_run_rows;
 void dn_run_begin_pass(dn_run *run, const char *phase);
 dn_status dn_run_row(void *rows, uint64_t row, int32_t *inputs, int32_t *targets) DN_MUST_USE;
+/* The targets that count in n rows: where they cannot be read, an error as of a row. */
+size_t dn_run_counted(const dn_run_rows *rows, uint64_t first, size_t n);
 dn_status dn_run_pass_on(void *run, bool together) DN_MUST_USE;
 dn_status dn_run_end_pass(dn_run *run, double *sum) DN_MUST_USE;
 
@@ -121,6 +124,9 @@ static inline uint64_t dn_run_goal(const dn_run *run)
     int64_t last = run->plan.config.num_iterations, stop = run->plan.config.stop_after;
     return (uint64_t)(stop > 0 && stop < last ? stop : last);
 }
+
+/** Rows of a validation: val_tokens, or all. */
+size_t dn_run_val_rows(const dn_run *run);
 
 /** The last step that changed the state: skipped steps do not. */
 static inline uint64_t dn_run_good_step(const dn_run *run)

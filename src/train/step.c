@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/size.h"
 #include "comm/link.h"
 #include "compute/kernels.h"
 
@@ -12,7 +13,8 @@
  * Weights and states that are not finite are not, for no step mends them. */
 static dn_status judge(dn_run *run)
 {
-    run->n_skipped = run->last.report.skipped ? run->n_skipped + 1 : 0;
+    bool harmless = run->last.counted == 0 && run->n_skipped == 0; /* the state is good after this step, too */
+    run->n_skipped = run->last.report.skipped && !harmless ? run->n_skipped + 1 : 0;
     return run->n_skipped > 0 ? dn_run_check_finite(run) : DN_OK;
 }
 
@@ -72,11 +74,13 @@ dn_status dn_run_step(dn_run *run)
     collect_stats(run, &before); /* not this step's */
     double started = dn_clock_s(), sum;
     dn_run_begin_pass(run, "forward and backward");
-    DN_TRY(dn_instance_gradient(&run->instance, dn_run_row, &rows, run->step * batch, batch, &sum));
+    size_t counted = dn_run_counted(&rows, run->step * batch, batch);
+    DN_TRY(dn_instance_gradient(&run->instance, dn_run_row, &rows, run->step * batch, batch, counted, &sum));
     sum = own_part(run, sum);
     DN_TRY(dn_run_end_pass(run, &sum));
 
-    dn_step_result result = {.loss = sum / (double)(batch * run->plan.spec.T),
+    dn_step_result result = {.loss = sum / (double)counted, /* of none: not a number */
+                             .counted = counted,
                              .hash = NAN,
                              .step_params = step_params_of(run),
                              .report = {.skipped = true, .grad_norm = NAN, .clip = 1}};
@@ -93,18 +97,22 @@ dn_status dn_run_step(dn_run *run)
     return judge(run);
 }
 
+size_t dn_run_val_rows(const dn_run *run)
+{
+    size_t T = run->plan.spec.T, wanted = ((size_t)run->plan.config.val_tokens + T - 1) / T;
+    return dn_min(dn_loader_rows(&run->val), wanted);
+}
+
 dn_status dn_run_validate(dn_run *run, double *loss)
 {
     *loss = NAN;
     if (!run->val_tokens)
         return DN_OK;
-    size_t T = run->plan.spec.T, rows = dn_loader_rows(&run->val);
-    size_t wanted = ((size_t)run->plan.config.val_tokens + T - 1) / T;
-    if (rows > wanted)
-        rows = wanted;
+    size_t rows = dn_run_val_rows(run);
     double sum;
     dn_run_rows context = {run, &run->val};
     dn_run_begin_pass(run, "validation");
+    size_t counted = dn_run_counted(&context, 0, rows);
     DN_TRY(dn_run_check_finite(run));
     bool apart = dn_strategy_apart(run->instance.strategy);
     if (apart)
@@ -116,7 +124,7 @@ dn_status dn_run_validate(dn_run *run, double *loss)
     if (apart && (status == DN_OK || status == DN_RUN_DROPPED))
         DN_TRY(dn_instance_leave_consensus(&run->instance));
     DN_TRY(status);
-    *loss = sum / (double)(rows * T);
+    *loss = sum / (double)counted;
     run->val_loss = *loss;
     run->val_step = dn_run_good_step(run);
     if (isfinite(*loss))

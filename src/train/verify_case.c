@@ -81,7 +81,7 @@ dn_status dn_verify_case_shown_bytes(const dn_verify_case *vcase, size_t *all, s
 
 /* ---- tokens ---- */
 
-/* Rows are consecutive chunks of one stream of random tokens. */
+/* Rows are consecutive chunks of one stream of random tokens. A target in four does not count. */
 static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
 {
     const dn_plan *plan = &((const trial *)context)->plan;
@@ -92,7 +92,19 @@ static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t 
         if (t < plan->spec.T)
             inputs[t] = token;
         if (t > 0)
-            targets[t - 1] = token;
+            targets[t - 1] = bits >> 62 ? token : -1;
+    }
+    return DN_OK;
+}
+
+/* Targets that count in all rows of a batch. */
+static dn_status count_targets(trial *t, uint64_t first, size_t n, size_t *counted)
+{
+    *counted = 0;
+    for (size_t row = 0; row < n; row++) {
+        DN_TRY(draw_row(t, first + row, t->instance.inputs, t->instance.targets));
+        for (size_t i = 0; i < t->plan.spec.T; i++)
+            *counted += t->instance.targets[i] >= 0;
     }
     return DN_OK;
 }
@@ -415,14 +427,14 @@ static dn_status show_traffic(trial *t)
 /* ---- a step ---- */
 
 /* *loss: a step's, in and out: this rank's sum, the mean of all. */
-static dn_status show_loss(trial *t, double *loss)
+static dn_status show_loss(trial *t, size_t counted, double *loss)
 {
     double shared[2] = {t->mesh->at[DN_TP] == 0 ? *loss : 0.0,
                         dn_comm_stop_requested(t->mesh->all) ? 1.0 : 0.0};
     DN_TRY(dn_comm_all_reduce_scalars(t->mesh->all, shared, 2, DN_SUM));
     if (shared[1] > 0)
         return dn_fail(DN_ERR_PEER, "stopped by a signal");
-    *loss = shared[0] / (double)((size_t)t->plan.config.batch_size * t->plan.spec.T);
+    *loss = shared[0] / (double)counted;
     return dn_verify_scalar(t->v, "loss", *loss);
 }
 
@@ -431,6 +443,7 @@ static dn_status take_step(trial *t, uint64_t step)
     uint64_t n = (uint64_t)t->plan.config.batch_size;
     bool first = step == 0, shown = first || step + 1 == (uint64_t)t->vcase->n_steps;
     double loss;
+    size_t counted;
     dn_step_report report;
     dn_comm_tick(t->mesh->all, step + 1, "verify");
     if (dn_verify_rounding(t->v))
@@ -439,9 +452,10 @@ static dn_status take_step(trial *t, uint64_t step)
     if (first)
         DN_TRY(predict_first(t));
     dn_rows_fn *rows = dn_planted(t->v, DN_BUG_WRONG_ROWS) ? draw_row_of_first : draw_row;
-    DN_TRY(dn_instance_gradient(&t->instance, rows, t, step * n, n, &loss));
+    DN_TRY(count_targets(t, step * n, n, &counted));
+    DN_TRY(dn_instance_gradient(&t->instance, rows, t, step * n, n, counted, &loss));
     take_stats(t, first);
-    DN_TRY(show_loss(t, &loss));
+    DN_TRY(show_loss(t, counted, &loss));
     if (shown)
         DN_TRY(show_params(t, "gradient", true, step + 1));
     take_stats(t, false);

@@ -20,7 +20,7 @@ typedef struct fuzz_target {
     int n_mutations; /* that a replay makes: as many as take about a second under sanitizers */
 } fuzz_target;
 
-extern const fuzz_target fuzz_checkpoint, fuzz_foreign, fuzz_mesh, fuzz_metrics, fuzz_override, fuzz_plan, fuzz_ring,
+extern const fuzz_target fuzz_checkpoint, fuzz_foreign, fuzz_jsonl, fuzz_mesh, fuzz_metrics, fuzz_override, fuzz_plan, fuzz_ring,
     fuzz_shards, fuzz_stat, fuzz_text, fuzz_tokenizer, fuzz_yaml;
 
 /** The target of that name; NULL if there is none. */

@@ -10,7 +10,7 @@
 
 const fuzz_target *fuzz_find(const char *name)
 {
-    static const fuzz_target *const all[] = {&fuzz_checkpoint, &fuzz_foreign, &fuzz_mesh,      &fuzz_metrics, &fuzz_override,
+    static const fuzz_target *const all[] = {&fuzz_checkpoint, &fuzz_foreign, &fuzz_jsonl, &fuzz_mesh, &fuzz_metrics, &fuzz_override,
                                              &fuzz_plan,       &fuzz_ring,      &fuzz_shards,  &fuzz_stat,
                                              &fuzz_text,       &fuzz_tokenizer, &fuzz_yaml};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -122,10 +122,12 @@ def a_run_goes_on_from_its_own_checkpoint_and_another_begins_with_it():
 def the_default_rate_is_a_twentieth():
     with Place() as place:
         gpt2 = os.path.join(FOLDERS, "gpt2")
-        done = begin(place, "run", gpt2, num_iterations=1)
-        expect(done.returncode == 0 and "lr 0.001" in done.stderr, done.stderr)
-        done = begin(place, "given", gpt2, num_iterations=1, lr=0.02)
-        expect(done.returncode == 0 and "lr 0.02" in done.stderr, done.stderr)
+        for rule, rate in ("dion", 0.001), ("adamw", 0.0001):
+            done = begin(place, rule, gpt2, num_iterations=1, optimizer=rule)
+            expect(done.returncode == 0 and f"; lr {rate}\n" in done.stderr and "ruins" not in done.stderr, done.stderr)
+            expect(place.metrics(rule)[0]["lr"] == rate, f"{place.metrics(rule)}")
+            done = begin(place, rule + "-given", gpt2, num_iterations=1, optimizer=rule, lr=20 * rate)
+            expect(done.returncode == 0 and f"ruins trained ones: with {rule} leave it out ({rate})" in done.stderr, done.stderr)
 
 
 @case
