@@ -29,7 +29,7 @@ typedef struct trial {
     dn_real *copy; /* private: the largest block of a tensor */
     dn_buf *wide;  /* of the device, as large: a state of bfloat16 */
     size_t wide_bytes;
-    dn_plant_tensor *planted;             /* for planted bugs: weights, states Q of Dion, residuals */
+    dn_plant_tensor *planted;             /* for planted bugs: weights, then states by their roles */
     dn_comm_stats stats[DN_N_SETS];       /* of the first step, by the communicator's axes */
     dn_traffic_model model;               /* of that step, computed before it, as ranks may change */
 } trial;
@@ -503,16 +503,31 @@ static dn_status open_copy(trial *t)
     return t->copy ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a copy of %zu numbers", room);
 }
 
-/* States behind what is planted already: of Dion Q, of a strategy what each replica has of its own. */
-static dn_plant_list list_states(trial *t, dn_plant_tensor *to, bool residuals)
+/* What a state is to planted bugs: Q of Dion; of a strategy what each replica has of its own, and where replicas set out from. */
+typedef enum role { BASIS, RESIDUAL, ANCHOR, N_ROLES } role;
+
+static bool has_role(const trial *t, size_t state, role which)
 {
-    size_t n = 0, of_optimizer = dn_optimizer_n_states(t->instance.optimizer);
+    const dn_tensor *tensor = dn_instance_state(&t->instance, state);
+    bool of_strategy = state >= dn_optimizer_n_states(t->instance.optimizer);
+    switch (which) {
+    case BASIS:
+        return strcmp(kind_of_state(tensor->name), "Q") == 0;
+    case RESIDUAL:
+        return of_strategy && tensor->per_replica;
+    default:
+        return of_strategy && strstr(tensor->name, ".anchor.");
+    }
+}
+
+static dn_plant_list list_states(trial *t, dn_plant_tensor *to, role which)
+{
+    size_t n = 0;
     for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
         const dn_tensor *state = dn_instance_state(&t->instance, i);
         dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
         size_t bytes = shard.block.rows * shard.block.cols * dn_type_bytes(state->type);
-        bool is_q = strcmp(kind_of_state(state->name), "Q") == 0, is_residual = i >= of_optimizer && state->per_replica;
-        if (residuals ? is_residual : is_q)
+        if (has_role(t, i, which))
             to[n++] = (dn_plant_tensor){shard.data, bytes, state->rows, state->cols};
     }
     return (dn_plant_list){to, n};
@@ -521,7 +536,7 @@ static dn_plant_list list_states(trial *t, dn_plant_tensor *to, bool residuals)
 static dn_status plant(trial *t)
 {
     size_t n_weights = t->plan.n_params, n_states = dn_instance_n_states(&t->instance);
-    t->planted = calloc(n_weights + 2 * n_states, sizeof *t->planted);
+    t->planted = calloc(n_weights + N_ROLES * n_states, sizeof *t->planted);
     if (!t->planted)
         return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", n_weights + n_states);
     for (size_t i = 0; i < n_weights; i++) {
@@ -530,8 +545,9 @@ static dn_status plant(trial *t)
                                           p->tensor.rows / dn_max(p->n_views, 1), p->tensor.cols};
     }
     const dn_plant_memory memory = {.weights = {t->planted, n_weights},
-                                    .bases = list_states(t, t->planted + n_weights, false),
-                                    .residuals = list_states(t, t->planted + n_weights + n_states, true)};
+                                    .bases = list_states(t, t->planted + n_weights, BASIS),
+                                    .residuals = list_states(t, t->planted + n_weights + n_states, RESIDUAL),
+                                    .anchors = list_states(t, t->planted + n_weights + 2 * n_states, ANCHOR)};
     dn_plant_kernels(t->v, t->instance.stream, &memory);
     return DN_OK;
 }
@@ -556,6 +572,7 @@ static dn_status show_replicas(trial *t)
 static dn_status run(trial *t)
 {
     const dn_verify_case *vcase = t->vcase;
+    t->plan.strategy = dn_plant_strategy(t->v, t->plan.strategy);
     DN_TRY(dn_instance_open(&t->instance, &t->plan, t->mesh, vcase->stream, true));
     DN_TRY(dn_model_init(&t->plan.spec, t->instance.params, vcase->stream, (uint64_t)t->plan.config.seed));
     DN_TRY(dn_strategy_begin(t->instance.strategy));

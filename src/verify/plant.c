@@ -35,6 +35,9 @@ static const struct {
     [DN_BUG_SKIP_FEEDBACK] = {"skip-feedback", "what a replica has not sent is forgotten"},
     [DN_BUG_OWN_NOT_SUBTRACTED] = {"own-not-subtracted", "what a replica has sent it goes on to owe"},
     [DN_BUG_MEAN_FOR_SENDERS] = {"mean-for-senders", "a mean over those that sent is taken over all replicas"},
+    [DN_BUG_STALE_ANCHOR] = {"stale-anchor", "where replicas set out from stays where it was at first"},
+    [DN_BUG_LATE_APPLY] = {"late-apply", "what was exchanged is taken up a step late"},
+    [DN_BUG_POISON_PROBE] = {"poison-probe", "one replica's numbers by which all decide are no numbers"},
 };
 
 static _Atomic int chosen = DN_BUG_NONE;

@@ -1,7 +1,7 @@
 /*
  * Sharding bugs that are planted, to check that a comparison catches them. The compared code does not know
- * them: a bug replaces an entry of the communicators' table (comm/ops.h) or of the kernels', and does what
- * faulty code would do. Two are in no table: the rows of a batch that a rank takes (the operation asks
+ * them: a bug replaces an entry of the communicators' table (comm/ops.h), of the kernels' or of a strategy's row, and
+ * does what faulty code would do. Two are in no table: the rows of a batch that a rank takes (the operation asks
  * dn_planted), and the block of a tensor that a rank claims to hold (dn_plant_block).
  */
 #ifndef VERIFY_PLANT_H
@@ -11,6 +11,7 @@
 #include "compute/kernels.h"
 #include "dionode/mesh.h"
 #include "dionode/verify.h"
+#include "strategy/strategy.h"
 
 #include <stdbool.h>
 
@@ -37,6 +38,9 @@ typedef enum dn_bug {
     DN_BUG_SKIP_FEEDBACK,
     DN_BUG_OWN_NOT_SUBTRACTED,
     DN_BUG_MEAN_FOR_SENDERS,
+    DN_BUG_STALE_ANCHOR,
+    DN_BUG_LATE_APPLY,
+    DN_BUG_POISON_PROBE,
     DN_N_BUGS
 } dn_bug;
 
@@ -52,10 +56,10 @@ typedef struct dn_plant_list {
     size_t n;
 } dn_plant_list;
 
-/* weights: the parameters; bases: the states Q of Dion; residuals: states of strategies that each replica has of its own:
- * what it has not sent. */
+/* weights: the parameters; bases: the states Q of Dion; of strategies, residuals: states that each replica has of its own:
+ * what it has not sent; anchors: where replicas set out from. */
 typedef struct dn_plant_memory {
-    dn_plant_list weights, bases, residuals;
+    dn_plant_list weights, bases, residuals, anchors;
 } dn_plant_memory;
 
 typedef struct dn_plant dn_plant;
@@ -92,6 +96,8 @@ struct dn_plant {
     dn_planted_kernels kernels;
     dn_stream *stream; /* NULL: no kernels replaced */
     dn_plant_memory memory;
+    dn_strategy strategy;                                 /* a row, and its exchanges */
+    dn_exchange exchanges[DN_STRATEGY_EXCHANGES_MAX];
     int n_skipped;       /* all-reduces of activations skipped */
     dn_fetched *fetched; /* owned */
 };
@@ -110,6 +116,10 @@ bool dn_planted(const dn_verify *v, dn_bug bug);
 
 /** Plants the bug in the kernels of a stream, too, until the operation returns. The lists of memory are borrowed. */
 void dn_plant_kernels(dn_verify *v, dn_stream *stream, const dn_plant_memory *memory);
+
+/** The row of a strategy with the bug in it, where that is one of rows; else the row itself. Of the calling thread's rank; to be
+ * called before the strategy is opened, which takes as much memory as without. */
+const dn_strategy *dn_plant_strategy(dn_verify *v, const dn_strategy *strategy);
 
 /** The block that an operation shows; with DN_BUG_EVEN_PARTS its place if all shards were as long as this
  * rank's. */

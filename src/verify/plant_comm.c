@@ -3,6 +3,7 @@
 
 #include "base/fail.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,14 @@ static void leave_probe_uncounted(dn_comm *comm, dn_collective as, dn_traffic ki
         planted(comm)->real->count(comm, as, kind, own, whole, root);
 }
 
+/* Of the last rank. */
+static dn_status poison_probe(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, dn_traffic kind)
+{
+    if (kind == DN_TRAFFIC_PROBE && type == DN_F64 && is_last_rank(planted(comm)->plant->mesh))
+        *(double *)buffer = NAN;
+    return planted(comm)->real->all_reduce(comm, buffer, count, type, op, kind);
+}
+
 void dn_plant_in_comm(dn_bug bug, dn_comm_ops *ops)
 {
     switch (bug) {
@@ -159,6 +168,9 @@ void dn_plant_in_comm(dn_bug bug, dn_comm_ops *ops)
         break;
     case DN_BUG_UNCOUNTED_PROBE:
         ops->count = leave_probe_uncounted;
+        break;
+    case DN_BUG_POISON_PROBE:
+        ops->all_reduce = poison_probe;
         break;
     default:
         break;

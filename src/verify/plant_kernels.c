@@ -260,6 +260,25 @@ static void owe_what_is_above(dn_stream *s, uint64_t *host, dn_buf *q, dn_buf *x
     planted(s)->real->axpby(s, x, 1, q, 1, n);
 }
 
+/* ---- where replicas set out from ---- */
+
+static bool is_anchor(const dn_stream *s, const void *at)
+{
+    return find(&planted(s)->plant->memory.anchors, at);
+}
+
+static void copy_but_to_anchor(dn_stream *s, dn_buf *y, const dn_buf *x, size_t n)
+{
+    if (!is_anchor(s, y))
+        planted(s)->real->copy(s, y, x, n);
+}
+
+static void add_but_to_anchor(dn_stream *s, dn_buf *y, double a, const dn_buf *x, double b, size_t n)
+{
+    if (!is_anchor(s, y))
+        planted(s)->real->axpby(s, y, a, x, b, n);
+}
+
 static void divide_by_all(dn_stream *s, dn_buf *x, const dn_buf *counts, size_t n)
 {
     planted(s)->real->scale(s, x, 1. / planted(s)->plant->mesh->size[DN_DP], x, n);
@@ -309,6 +328,10 @@ void dn_plant_in_kernels(dn_bug bug, dn_kernels *table)
         break;
     case DN_BUG_MEAN_FOR_SENDERS:
         table->divide_counts = divide_by_all;
+        break;
+    case DN_BUG_STALE_ANCHOR:
+        table->copy = copy_but_to_anchor;
+        table->axpby = add_but_to_anchor;
         break;
     default:
         break;

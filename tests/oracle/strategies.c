@@ -66,7 +66,7 @@ typedef struct replica {
     dn_optim_config config;
     dn_optimizer *optimizer;
     dn_strategy_run *strategy;
-    dn_plant_tensor owed[N_PARAMS * DN_STRATEGY_STATES_MAX];
+    dn_plant_tensor owed[N_PARAMS * DN_STRATEGY_STATES_MAX], anchors[N_PARAMS];
     dn_verify planted; /* a bug */
 } replica;
 
@@ -87,16 +87,20 @@ static dn_optim_config optimizer_config(const oracle_case *c)
     return config;
 }
 
-static void plant(replica *r, dn_bug bug)
+/* Of a run that has begun: an anchor that stays where it is has been somewhere. */
+static void plant_kernels(replica *r)
 {
-    dn_plant_memory memory = {.residuals.tensors = r->owed};
+    dn_plant_memory memory = {.residuals.tensors = r->owed, .anchors.tensors = r->anchors};
     for (size_t i = 0; i < dn_strategy_n_states(r->strategy); i++) {
+        const dn_tensor *state = dn_strategy_state(r->strategy, i);
         dn_shard own = dn_strategy_state_shard(r->strategy, i, dn_comm_rank(r->mesh->all));
-        if (dn_strategy_state(r->strategy, i)->per_replica)
-            r->owed[memory.residuals.n++] =
-                (dn_plant_tensor){own.data, own.block.rows * own.block.cols * sizeof(dn_real), own.block.rows, own.block.cols};
+        const dn_plant_tensor memory_of = {own.data, own.block.rows * own.block.cols * sizeof(dn_real), own.block.rows,
+                                           own.block.cols};
+        if (state->per_replica)
+            r->owed[memory.residuals.n++] = memory_of;
+        if (strstr(state->name, ".anchor."))
+            r->anchors[memory.anchors.n++] = memory_of;
     }
-    dn_plant_begin(&r->planted.plant, bug, r->mesh);
     dn_plant_kernels(&r->planted, r->stream, &memory);
 }
 
@@ -123,9 +127,8 @@ static dn_status open_replica(replica *r, const oracle_case *c, dn_comm *comm)
     DN_TRY(dn_optimizer_create(&r->config, r->params, dn_strategy_n_stepped(c->strategy, N_PARAMS), r->stream, &r->own,
                                &r->optimizer));
     const dn_strategy_parts parts = {&r->config, r->params, N_PARAMS, r->stream, r->mesh, r->optimizer};
-    DN_TRY(dn_strategy_open(c->strategy, &c->config, &parts, &r->strategy));
-    plant(r, c->bug);
-    return DN_OK;
+    dn_plant_begin(&r->planted.plant, c->bug, r->mesh);
+    return dn_strategy_open(dn_plant_strategy(&r->planted, c->strategy), &c->config, &parts, &r->strategy);
 }
 
 static void close_replica(replica *r)
@@ -276,6 +279,7 @@ static int bug_is_seen(dn_comm *comm, void *argument)
     set(&r, false, w);
     free(w);
     RANKS_CHECK(dn_strategy_begin(r.strategy) == DN_OK);
+    plant_kernels(&r);
     (void)strategies_follow(&c->vectors, dn_comm_rank(comm), 1, bound, engine_step, &r, &d);
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     close_replica(&r);
@@ -293,7 +297,11 @@ static void bugs_of_what_replicas_send_and_keep_are_noticed(void **state)
                   {DN_BUG_SKIP_FEEDBACK, "powersgd"},        {DN_BUG_OWN_NOT_SUBTRACTED, "sparseloco"},
                   {DN_BUG_OWN_NOT_SUBTRACTED, "demo"},       {DN_BUG_OWN_NOT_SUBTRACTED, "dynthresh"},
                   {DN_BUG_OWN_NOT_SUBTRACTED, "replicators"}, {DN_BUG_OWN_NOT_SUBTRACTED, "powersgd"},
-                  {DN_BUG_MEAN_FOR_SENDERS, "sparseloco"},    {DN_BUG_MEAN_FOR_SENDERS, "demo"}};
+                  {DN_BUG_MEAN_FOR_SENDERS, "sparseloco"},    {DN_BUG_MEAN_FOR_SENDERS, "demo"},
+                  {DN_BUG_STALE_ANCHOR, "cyclic"},            {DN_BUG_STALE_ANCHOR, "noloco"},
+                  {DN_BUG_STALE_ANCHOR, "streaming"},         {DN_BUG_STALE_ANCHOR, "sparseloco"},
+                  {DN_BUG_LATE_APPLY, "streaming"},           {DN_BUG_LATE_APPLY, "daso"},
+                  {DN_BUG_WRONG_PAIR, "noloco"},              {DN_BUG_POISON_PROBE, "fda"}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         oracle_case c = {.strategy = dn_strategy_find(places[i].strategy), .bug = places[i].bug};
         FILE *file = strategies_open(places[i].strategy);
@@ -305,7 +313,52 @@ static void bugs_of_what_replicas_send_and_keep_are_noticed(void **state)
     }
 }
 
-/* ---- a gradient that is not finite ---- */
+/* ---- numbers that are none ---- */
+
+/* In the probe of one replica: weights are averaged on all, in every step, under a threshold that nothing else passes. */
+static int one_replica_tells_no_numbers(dn_comm *comm, void *argument)
+{
+    const oracle_case *c = argument;
+    double *w = calloc(SIZE, sizeof *w), *g = calloc(SIZE, sizeof *g);
+    dn_step_report report;
+    replica r;
+    RANKS_CHECK(open_replica(&r, c, comm) == DN_OK);
+    strategies_start(w);
+    set(&r, false, w);
+    RANKS_CHECK(dn_strategy_begin(r.strategy) == DN_OK);
+    for (uint64_t t = 0; t < 3; t++) {
+        strategies_gradient(dn_comm_rank(comm), t, w, g);
+        set(&r, true, g);
+        RANKS_CHECK(dn_strategy_step(r.strategy, &(dn_step_params){t, STRATEGIES_LR, 1}, 1, &report) == DN_OK && !report.skipped);
+        RANKS_CHECK(dn_strategy_apart(r.strategy) == (c->bug == DN_BUG_NONE));
+        get(&r, w);
+        for (size_t k = 0; k < SIZE; k++)
+            g[k] = -w[k];
+        RANKS_CHECK(dn_comm_all_reduce_scalars(comm, w, SIZE, DN_MAX) == DN_OK);
+        RANKS_CHECK(dn_comm_all_reduce_scalars(comm, g, SIZE, DN_MAX) == DN_OK);
+        for (size_t k = 0; k < SIZE && c->bug != DN_BUG_NONE; k++)
+            RANKS_CLOSE(w[k], -g[k], 0);
+        get(&r, w);
+    }
+    close_replica(&r);
+    free(w);
+    free(g);
+    return 0;
+}
+
+static void all_replicas_take_the_same_branch_over_a_probe_that_is_no_number(void **state)
+{
+    (void)state;
+    static const char *const monitors[] = {"linear", "sketch", "naive", "exact"};
+    for (size_t i = 0; i < 2 * (sizeof monitors / sizeof *monitors); i++) {
+        char settings[64];
+        oracle_case c = {.strategy = dn_strategy_find("fda"), .rule = "sgd", .bug = i % 2 ? DN_BUG_POISON_PROBE : DN_BUG_NONE};
+        snprintf(settings, sizeof settings, "monitor=%s variance_threshold=1e30", monitors[i / 2]);
+        assert_int_equal(dn_strategy_configure(c.strategy, settings, STRATEGIES_STEPS, 1, &c.config), DN_OK);
+        ranks_spec spec = {.kind = AS_THREADS, .n_ranks = N, .arena_bytes = (size_t)1 << 24};
+        assert_int_equal(ranks_run(&spec, one_replica_tells_no_numbers, &c, NULL), 0);
+    }
+}
 
 /* On one replica: no replica steps, and all say the same. */
 static int one_replica_is_spoiled(dn_comm *comm, void *argument)
@@ -452,6 +505,7 @@ TESTS(strategies)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replicas_step_as_the_published_rules_say),
         cmocka_unit_test(bugs_of_what_replicas_send_and_keep_are_noticed),
+        cmocka_unit_test(all_replicas_take_the_same_branch_over_a_probe_that_is_no_number),
         cmocka_unit_test(a_gradient_that_is_not_finite_on_one_replica_skips_the_step_on_all),
         cmocka_unit_test(messages_whose_end_was_skipped_are_in_flight_again_after_a_restart),
     };

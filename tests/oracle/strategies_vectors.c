@@ -3,6 +3,7 @@
 #include "base/random.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,10 +21,20 @@ static double symmetric(uint64_t stream, size_t i)
     return 2 * dn_random_uniform(MODEL_SEED, stream, i) - 1;
 }
 
-static double probe(size_t i)
+/* What does not change with the step, drawn once for all threads: of each replica slopes and centres, and the fixed vector. */
+static double slopes[STRATEGIES_N][STRATEGIES_SIZE], centres[STRATEGIES_N][STRATEGIES_SIZE], probes[STRATEGIES_SIZE];
+static pthread_once_t drawn = PTHREAD_ONCE_INIT;
+
+static void draw(void)
 {
-    double x = symmetric(1, i);
-    return x < 0 ? x - 0.5 : x + 0.5;
+    for (size_t i = 0; i < STRATEGIES_SIZE; i++) {
+        double x = symmetric(1, i);
+        probes[i] = x < 0 ? x - 0.5 : x + 0.5;
+        for (uint64_t replica = 0; replica < STRATEGIES_N; replica++) {
+            slopes[replica][i] = 0.5 + dn_random_uniform(MODEL_SEED, 2 + 2 * replica, i);
+            centres[replica][i] = symmetric(3 + 2 * replica, i);
+        }
+    }
 }
 
 void strategies_start(double *w)
@@ -40,11 +51,10 @@ static bool is_met(int replica, size_t row)
 
 void strategies_gradient(int replica, uint64_t t, const double *w, double *g)
 {
-    const uint64_t slope = 2 + 2 * (uint64_t)replica, centre = slope + 1;
-    for (size_t i = 0; i < STRATEGIES_SIZE; i++) {
-        double pull = (0.5 + dn_random_uniform(MODEL_SEED, slope, i)) * (w[i] - symmetric(centre, i));
-        g[i] = pull + 0.25 * symmetric(centre, (i + TURN * (t + 1)) % STRATEGIES_SIZE);
-    }
+    const double *slope = slopes[replica], *centre = centres[replica];
+    pthread_once(&drawn, draw);
+    for (size_t i = 0; i < STRATEGIES_SIZE; i++)
+        g[i] = slope[i] * (w[i] - centre[i]) + 0.25 * centre[(i + TURN * (t + 1)) % STRATEGIES_SIZE];
     size_t first = 0;
     for (size_t p = 0; p < EMBEDDING; p++)
         first += strategies_params[p].rows * strategies_params[p].cols;
@@ -58,8 +68,9 @@ void strategies_gradient(int replica, uint64_t t, const double *w, double *g)
 static double product(const double *x, size_t first, size_t n)
 {
     long double sum = 0;
+    pthread_once(&drawn, draw);
     for (size_t i = 0; i < n; i++)
-        sum += (long double)x[i] * probe(first + i);
+        sum += (long double)x[i] * probes[first + i];
     return (double)sum;
 }
 

@@ -193,6 +193,12 @@ BUGS = {
     "own-not-subtracted": (("weights, 2 steps", "momentum, 2 steps", "other state, 2 steps"), *([f"strategy={name}", *assignments(lossless(CONFIG, name))]
                                                  for name in ("demo", "dynthresh", "replicators", "sparseloco"))),
     "mean-for-senders": ("",),
+    "stale-anchor": ("weights, 1 step", *([f"strategy={name}", *assignments(lossless(CONFIG, name))]
+                                          for name in ("diloco", "streaming", "sparseloco", "noloco"))),
+    "late-apply": ("weights, 1 step", *([f"strategy={name}", *assignments(lossless(CONFIG, name))]
+                                        for name in ("streaming", "daso"))),
+    # Where weights are averaged in every step there is nothing to decide: tests/oracle/strategies.c.
+    "poison-probe": ("",),
 }
 
 

@@ -56,10 +56,10 @@ static bool replaces_an_entry(dn_bug bug)
            memcmp(&table, dn_kernels_available()[0], sizeof table) != 0;
 }
 
-static void every_bug_but_two_replaces_an_entry_of_a_table(void **state)
+static void every_bug_but_three_replaces_an_entry_of_a_table(void **state)
 {
     for (int bug = 0; bug < DN_N_BUGS; bug++) {
-        bool elsewhere = bug == DN_BUG_NONE || bug == DN_BUG_WRONG_ROWS || bug == DN_BUG_EVEN_PARTS;
+        bool elsewhere = bug == DN_BUG_NONE || bug == DN_BUG_WRONG_ROWS || bug == DN_BUG_EVEN_PARTS || bug == DN_BUG_LATE_APPLY;
         assert_int_equal(replaces_an_entry((dn_bug)bug), !elsewhere);
     }
 }
@@ -82,13 +82,31 @@ static void even_parts_moves_the_blocks_behind_longer_ones_and_no_others(void **
     assert_memory_equal(&same, &empty, sizeof empty);
 }
 
+static void late_apply_ends_what_can_be_in_flight_a_step_late_and_no_other_bug_changes_a_row(void **state)
+{
+    dn_strategy_config config;
+    const dn_strategy *real = dn_strategy_find("streaming");
+    assert_int_equal(dn_strategy_configure(real, "sync_every=9 overlap=3", 20, 1, &config), DN_OK);
+    for (int bug = 0; bug < DN_N_BUGS; bug++) {
+        dn_verify v = {.plant.bug = (dn_bug)bug};
+        const dn_strategy *row = dn_plant_strategy(&v, real);
+        assert_int_equal(row != real, bug == DN_BUG_LATE_APPLY);
+        for (int k = 0; row != real && k < dn_strategy_n_exchanges(row); k++)
+            for (uint64_t step = 6; step < 12; step++) {
+                const dn_strategy_context c = {.config = &config, .step = 6};
+                assert_int_equal(row->exchanges[k]->ends(&c, step), step > 9);
+            }
+    }
+}
+
 TESTS(verify_plant)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_bug_has_a_name_of_its_own_and_a_line),
         cmocka_unit_test(the_chosen_bug_is_the_one_that_was_named_last),
         cmocka_unit_test(an_unknown_name_plants_nothing_and_is_told_the_nearest),
-        cmocka_unit_test(every_bug_but_two_replaces_an_entry_of_a_table),
+        cmocka_unit_test(every_bug_but_three_replaces_an_entry_of_a_table),
+        cmocka_unit_test(late_apply_ends_what_can_be_in_flight_a_step_late_and_no_other_bug_changes_a_row),
         cmocka_unit_test(even_parts_moves_the_blocks_behind_longer_ones_and_no_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
