@@ -7,6 +7,7 @@
 #include "optim/named_group.h"
 #include "strategy/run.h"
 
+#include <fnmatch.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -346,6 +347,22 @@ bool dn_strategy_apart(const dn_strategy_run *r)
 void dn_strategy_set_apart(dn_strategy_run *r, bool apart)
 {
     r->apart = apart;
+}
+
+const dn_strategy *dn_strategy_row(const dn_strategy_run *r)
+{
+    return r->strategy;
+}
+
+size_t dn_strategy_set_weight_decay(dn_strategy_run *r, const char *match, double weight_decay)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_params; i++)
+        if (fnmatch(match, r->blocks[i].param->tensor.name, 0) == 0) {
+            r->blocks[i].decay = weight_decay;
+            n++;
+        }
+    return dn_max(n, dn_optimizer_set_weight_decay(r->parts.optimizer, match, weight_decay));
 }
 
 dn_strategy_sent dn_strategy_last(const dn_strategy_run *r, int exchange, size_t param)

@@ -64,6 +64,12 @@ dn_status dn_strategy_step(dn_strategy_run *run, const dn_step_params *params, d
 bool dn_strategy_apart(const dn_strategy_run *run);
 void dn_strategy_set_apart(dn_strategy_run *run, bool apart);
 
+/** The row. */
+const dn_strategy *dn_strategy_row(const dn_strategy_run *run);
+
+/** As dn_optimizer_set_weight_decay, also where the strategy is instead of a rule. */
+size_t dn_strategy_set_weight_decay(dn_strategy_run *run, const char *match, double weight_decay);
+
 /** What was exchanged in the last step, of an exchange of the row and a parameter: whether, and the length of this
  * rank's message. */
 typedef struct dn_strategy_sent {

@@ -101,6 +101,8 @@ dn_status dn_strategy_configure(const dn_strategy *strategy, const char *setting
         const char *initial = dn_key_is_null(option->initial) ? NULL : option->initial;
         DN_TRY(dn_key_parse(&config->options[i], option->key, initial, strategy->name));
     }
+    if (settings && strlen(settings) >= sizeof text)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s: settings of more than %zu bytes", strategy->name, sizeof text - 1);
     snprintf(text, sizeof text, "%s", settings ? settings : "");
     for (char *rest, *one = strtok_r(text, " ", &rest); one; one = strtok_r(NULL, " ", &rest))
         DN_TRY(set(strategy, one, config));

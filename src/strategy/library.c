@@ -1,5 +1,7 @@
-/* dionode/optim.h: a program's own tensors as parameters of the optimizer, where they lie or through copies.
- */
+/* dionode/optim.h and dionode/strategy.h: a program's own tensors as parameters of the optimizer, where they lie or through
+ * copies, on all ranks together or under a strategy. */
+#include "dionode/strategy.h"
+
 #include "base/arena.h"
 #include "base/fail.h"
 #include "base/size.h"
@@ -11,6 +13,7 @@
 #include "shard/layout.h"
 #include "shard/optimizer.h"
 #include "shard/views.h"
+#include "strategy/engine.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -39,8 +42,35 @@ struct dn_optim {
     copied *copies;   /* [n_copies] */
     frozen *frozen;   /* [n] */
     size_t n, n_copies;
+    dn_mesh optimizer_mesh;
+    dn_optim_config config; /* of the rule, which the strategy looks at, too */
     dn_optimizer *optimizer;
+    dn_strategy_run *strategy;
+    double loss; /* of the next step */
 };
+
+/* How replicas agree. */
+typedef struct agreement {
+    const dn_strategy *strategy;
+    dn_strategy_config config;
+    dn_optim_config optim;
+} agreement;
+
+/* As config says. */
+static const dn_strategy whole_mesh = {.name = "average", .family = DN_ON_WHOLE_MESH};
+
+static dn_status read_settings(const dn_strategy_settings *how, const dn_optim_config *config, agreement *out)
+{
+    *out = (agreement){.strategy = how ? dn_strategy_find(how->name) : &whole_mesh, .optim = *config};
+    if (!how)
+        return DN_OK;
+    if (!out->strategy)
+        return dn_fail(DN_ERR_CONFIG, "there is no strategy '%s'", how->name);
+    if (how->n_steps < 1)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s: n_steps is 0: give the steps that the run will make", how->name);
+    out->optim.compress = out->strategy->factors;
+    return dn_strategy_configure(out->strategy, how->options, how->n_steps, config->seed, &out->config);
+}
 
 /* ---- tensors as parameters ---- */
 
@@ -184,22 +214,39 @@ static dn_status place(dn_optim *o, const dn_optim_tensor *t, dn_param *param)
 
 /* ---- creation ---- */
 
-size_t dn_optim_heap_bytes(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
-                           const int size[DN_N_AXES])
+static size_t heap_bytes(const agreement *how, const dn_optim_tensor *tensors, size_t n, const int size[DN_N_AXES])
 {
     dn_arena heap = {0};
     dn_param *params = calloc(n + 1, sizeof *params);
-    bool known = params && dn_optimizer_check(config) == DN_OK &&
+    int of_optimizer[DN_N_AXES];
+    dn_strategy_mesh_size(how->strategy, size, of_optimizer);
+    bool known = params && dn_optimizer_check(&how->optim) == DN_OK &&
+                 dn_strategy_check_mesh(how->strategy, &how->config, size) == DN_OK &&
                  describe_all(tensors, n, size, origin, params) == DN_OK;
     for (size_t i = 0; known && i < n; i++) {
         known = dn_views_check(&params[i]) == DN_OK;
         for (int k = 0; k < 2 && is_copied(&tensors[i], &params[i], size); k++)
             dn_arena_take(&heap, room(&params[i], size));
     }
-    if (known)
-        dn_arena_take(&heap, dn_optimizer_heap_bytes(config, params, n, size));
+    if (known) {
+        dn_arena_take(&heap, dn_optimizer_heap_bytes(&how->optim, params, dn_strategy_n_stepped(how->strategy, n), of_optimizer));
+        dn_arena_take(&heap, dn_strategy_heap_bytes(how->strategy, &how->config, params, n, size));
+    }
     free(params);
     return known ? heap.used : 0;
+}
+
+size_t dn_optim_heap_bytes_with_strategy(const dn_strategy_settings *strategy, const dn_optim_config *config,
+                                         const dn_optim_tensor *tensors, size_t n, const int size[DN_N_AXES])
+{
+    agreement how;
+    return read_settings(strategy, config, &how) == DN_OK ? heap_bytes(&how, tensors, n, size) : 0;
+}
+
+size_t dn_optim_heap_bytes(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
+                           const int size[DN_N_AXES])
+{
+    return dn_optim_heap_bytes_with_strategy(NULL, config, tensors, n, size);
 }
 
 static dn_status create_alone(dn_optim *o, size_t heap_bytes)
@@ -224,8 +271,51 @@ static dn_status choose_threads(const dn_mesh *mesh, int *n_threads)
     return DN_OK;
 }
 
-static dn_status create(dn_optim *o, const dn_optim_config *config, const dn_optim_tensor *tensors,
-                        int n_threads)
+/* Numbers of tensors that are worked on elsewhere, to where that is. */
+static dn_status copy_in(const dn_optim *o, bool gradients)
+{
+    if (o->n_copies > 0)
+        DN_TRY(dn_comm_barrier(o->mesh->all)); /* others may still read the copies of the step before */
+    for (size_t i = 0; i < o->n_copies; i++) {
+        const copied *c = &o->copies[i];
+        const dn_block b = c->param->block;
+        for (size_t row = 0; row < b.rows; row++) {
+            dn_upload(o->stream, dn_at(c->param->weight, row * b.cols), c->weight + row * c->stride, b.cols);
+            if (gradients)
+                dn_upload(o->stream, dn_at(c->param->grad, row * b.cols), c->grad + row * c->stride, b.cols);
+        }
+    }
+    return dn_stream_sync(o->stream);
+}
+
+static dn_status copy_out(const dn_optim *o, bool gradients)
+{
+    for (size_t i = 0; i < o->n_copies; i++) {
+        const copied *c = &o->copies[i];
+        const dn_block b = c->param->block;
+        for (size_t row = 0; row < b.rows; row++)
+            dn_download(o->stream, (gradients ? c->grad : c->weight) + row * c->stride,
+                        dn_at(gradients ? c->param->grad : c->param->weight, row * b.cols), b.cols);
+    }
+    return dn_stream_sync(o->stream);
+}
+
+static dn_status open_strategy(dn_optim *o, const agreement *how)
+{
+    const dn_strategy_parts parts = {.optim = &o->config,
+                                     .params = o->params,
+                                     .n_params = o->n,
+                                     .stream = o->stream,
+                                     .mesh = o->mesh,
+                                     .optimizer = o->optimizer};
+    DN_TRY(dn_strategy_open(how->strategy, &how->config, &parts, &o->strategy));
+    if (how->strategy->family == DN_ON_WHOLE_MESH)
+        return DN_OK;
+    DN_TRY(copy_in(o, false));
+    return dn_strategy_begin(o->strategy);
+}
+
+static dn_status create(dn_optim *o, const agreement *how, const dn_optim_tensor *tensors, int n_threads)
 {
     o->params = calloc(o->n + 1, sizeof *o->params);
     o->copies = calloc(o->n + 1, sizeof *o->copies);
@@ -241,24 +331,39 @@ static dn_status create(dn_optim *o, const dn_optim_config *config, const dn_opt
     DN_TRY(dn_stream_create("cpu", n_threads, &o->stream));
     for (size_t i = 0; i < o->n; i++)
         DN_TRY(place(o, &tensors[i], &o->params[i]));
-    return dn_optimizer_create(config, o->params, o->n, o->stream, o->mesh, &o->optimizer);
+    o->optimizer_mesh = dn_strategy_mesh(how->strategy, o->mesh);
+    o->config = how->optim;
+    DN_TRY(dn_optimizer_create(&o->config, o->params, dn_strategy_n_stepped(how->strategy, o->n), o->stream,
+                               &o->optimizer_mesh, &o->optimizer));
+    return open_strategy(o, how);
 }
 
-dn_status dn_optim_create(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
-                          const dn_mesh *mesh, int n_threads, dn_optim **out)
+dn_status dn_optim_create_with_strategy(const dn_strategy_settings *strategy, const dn_optim_config *config,
+                                        const dn_optim_tensor *tensors, size_t n, const dn_mesh *mesh, int n_threads,
+                                        dn_optim **out)
 {
     const int one[DN_N_AXES] = {1, 1, 1};
+    agreement how;
+    *out = NULL;
+    DN_TRY(read_settings(strategy, config, &how));
+    DN_TRY(dn_strategy_check_mesh(how.strategy, &how.config, mesh ? mesh->size : one));
     dn_optim *o = *out = calloc(1, sizeof *o);
     if (!o)
         return dn_fail(DN_ERR_MEMORY, "no memory for an optimizer");
     o->mesh = mesh;
     o->n = n;
-    dn_status status = mesh ? DN_OK : create_alone(o, dn_optim_heap_bytes(config, tensors, n, one));
+    dn_status status = mesh ? DN_OK : create_alone(o, heap_bytes(&how, tensors, n, one));
     if (status == DN_OK)
-        status = create(o, config, tensors, n_threads);
+        status = create(o, &how, tensors, n_threads);
     if (status != DN_OK)
         dn_optim_destroy(out);
     return status;
+}
+
+dn_status dn_optim_create(const dn_optim_config *config, const dn_optim_tensor *tensors, size_t n,
+                          const dn_mesh *mesh, int n_threads, dn_optim **out)
+{
+    return dn_optim_create_with_strategy(NULL, config, tensors, n, mesh, n_threads, out);
 }
 
 void dn_optim_destroy(dn_optim **optim)
@@ -267,6 +372,7 @@ void dn_optim_destroy(dn_optim **optim)
     *optim = NULL;
     if (!o)
         return;
+    dn_strategy_close(&o->strategy);
     dn_optimizer_destroy(&o->optimizer);
     dn_stream_destroy(&o->stream);
     dn_mesh_destroy(&o->own_mesh);
@@ -285,7 +391,7 @@ dn_status dn_optim_set_weight_decay(dn_optim *o, const char *match, double weigh
 {
     if (!(weight_decay >= 0))
         return dn_fail(DN_ERR_ARG, "weight decay %g of %s: give 0 or more", weight_decay, match);
-    if (dn_optimizer_set_weight_decay(o->optimizer, match, weight_decay) == 0)
+    if (dn_strategy_set_weight_decay(o->strategy, match, weight_decay) == 0)
         return dn_fail(DN_ERR_ARG, "weight decay of %s: no tensor has such a name", match);
     return DN_OK;
 }
@@ -315,6 +421,9 @@ dn_status dn_optim_set_frozen(dn_optim *o, size_t tensor, bool is_frozen)
 {
     if (tensor >= o->n)
         return dn_fail(DN_ERR_ARG, "tensor %zu of %zu", tensor, o->n);
+    if (is_frozen && dn_strategy_row(o->strategy)->family != DN_ON_WHOLE_MESH)
+        return dn_fail(DN_ERR_ARG, "%s: replicas exchange all tensors under strategy %s: none can be left without a gradient",
+                       o->params[tensor].tensor.name, dn_strategy_row(o->strategy)->name);
     frozen *f = &o->frozen[tensor];
     if (is_frozen && !f->kept)
         f->kept = malloc(keep(o, tensor, NULL, false) + 1);
@@ -345,48 +454,94 @@ static dn_status keep_frozen(dn_optim *o, bool back)
 dn_status dn_optim_step(dn_optim *o, uint64_t step, double lr, dn_optim_report *report)
 {
     dn_step_report found;
-    if (o->n_copies > 0)
-        DN_TRY(dn_comm_barrier(o->mesh->all)); /* others may still read the copies of the step before */
-    for (size_t i = 0; i < o->n_copies; i++) {
-        const copied *c = &o->copies[i];
-        const dn_block b = c->param->block;
-        for (size_t row = 0; row < b.rows; row++) {
-            dn_upload(o->stream, dn_at(c->param->weight, row * b.cols), c->weight + row * c->stride, b.cols);
-            dn_upload(o->stream, dn_at(c->param->grad, row * b.cols), c->grad + row * c->stride, b.cols);
-        }
-    }
-    DN_TRY(dn_stream_sync(o->stream));
+    DN_TRY(copy_in(o, true));
     DN_TRY(keep_frozen(o, false));
     const dn_step_params step_params = {.step = step, .lr = lr, .decay = 1};
-    DN_TRY(dn_optimizer_step(o->optimizer, &step_params, &found));
+    DN_TRY(dn_strategy_step(o->strategy, &step_params, o->loss, &found));
     DN_TRY(keep_frozen(o, true));
     *report = (dn_optim_report){.skipped = found.skipped,
                                 .grad_norm = found.grad_norm,
                                 .clip = found.clip,
                                 .n_zero = found.n_zero,
                                 .n_fallback = found.n_fallback};
-    for (size_t i = 0; i < o->n_copies && !found.skipped; i++) {
-        const copied *c = &o->copies[i];
-        const dn_block b = c->param->block;
-        for (size_t row = 0; row < b.rows; row++)
-            dn_download(o->stream, c->weight + row * c->stride, dn_at(c->param->weight, row * b.cols), b.cols);
+    return found.skipped ? DN_OK : copy_out(o, false);
+}
+
+/* ---- replicas that differ ---- */
+
+dn_strategy_info dn_strategy_info_at(size_t index)
+{
+    const dn_strategy *row = dn_strategy_at(index);
+    return row ? (dn_strategy_info){row->name, row->help} : (dn_strategy_info){NULL, NULL};
+}
+
+void dn_optim_set_loss(dn_optim *o, double loss)
+{
+    o->loss = loss;
+}
+
+bool dn_optim_is_apart(const dn_optim *o)
+{
+    return dn_strategy_apart(o->strategy);
+}
+
+dn_status dn_optim_form_consensus(dn_optim *o)
+{
+    dn_comm *dp = dn_mesh_comm(o->mesh, DN_AXIS(DN_DP));
+    DN_TRY(copy_in(o, false));
+    for (size_t i = 0; i < o->n; i++) {
+        const dn_param *p = &o->params[i];
+        o->stream->kernels->copy(o->stream, p->grad, p->weight, dn_param_size(p));
     }
-    return dn_stream_sync(o->stream);
+    DN_TRY(dn_stream_sync(o->stream));
+    for (size_t i = 0; i < o->n; i++)
+        DN_TRY(dn_comm_all_reduce(dp, o->params[i].grad, dn_param_size(&o->params[i]), DN_REAL, DN_AVG, DN_TRAFFIC_WEIGHTS));
+    return copy_out(o, true);
+}
+
+dn_comm *dn_optim_island_comm(const dn_optim *o)
+{
+    return dn_strategy_comm(o->strategy, DN_SCOPE_ISLAND);
+}
+
+dn_comm *dn_optim_across_comm(const dn_optim *o)
+{
+    return dn_strategy_comm(o->strategy, DN_SCOPE_ACROSS);
 }
 
 /* ---- state ---- */
 
 size_t dn_optim_n_states(const dn_optim *o)
 {
-    return dn_optimizer_n_states(o->optimizer);
+    return dn_optimizer_n_states(o->optimizer) + dn_strategy_n_states(o->strategy);
 }
 
 const dn_tensor *dn_optim_state(const dn_optim *o, size_t index)
 {
-    return dn_optimizer_state(o->optimizer, index);
+    size_t n = dn_optimizer_n_states(o->optimizer);
+    return index < n ? dn_optimizer_state(o->optimizer, index) : dn_strategy_state(o->strategy, index - n);
 }
 
 dn_shard dn_optim_state_shard(const dn_optim *o, size_t index, int rank)
 {
-    return dn_optimizer_state_shard(o->optimizer, index, rank);
+    size_t n = dn_optimizer_n_states(o->optimizer);
+    return index < n ? dn_optimizer_state_shard(o->optimizer, index, rank)
+                     : dn_strategy_state_shard(o->strategy, index - n, rank);
+}
+
+dn_status dn_optim_show_states(dn_optim *o)
+{
+    return dn_strategy_show(o->strategy);
+}
+
+void dn_optim_expect_state(dn_optim *o, const char *name)
+{
+    dn_strategy_expect(o->strategy, name);
+}
+
+dn_status dn_optim_take_states(dn_optim *o)
+{
+    bool alone = dn_strategy_row(o->strategy)->family == DN_AFTER_RULE;
+    dn_strategy_set_apart(o->strategy, alone && o->mesh->size[DN_DP] > 1);
+    return dn_strategy_restored(o->strategy);
 }
