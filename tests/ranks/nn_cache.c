@@ -4,6 +4,7 @@
  */
 #include "support/cut_model.h"
 #include "support/device.h"
+#include "support/drawn_spec.h"
 #include "support/full.h"
 #include "support/ranks.h"
 #include "support/tests.h"
@@ -139,7 +140,9 @@ static void run(scenario *s)
     ranks_spec spec = {.kind = AS_THREADS,
                        .n_ranks = s->size[DN_TP],
                        .arena_bytes = cut_model_heap_bytes_with(s->shape, 0, s->B, s->size, DN_WEIGHTS_IN_PLACE)};
-    assert_int_equal(ranks_run(&spec, compare, s, NULL), 0);
+    char text[512];
+    if (ranks_run(&spec, compare, s, NULL) != 0)
+        fail_msg("%s; tp %d, %zu sequences, kernels %s", drawn_text(&s->shape, text), s->size[DN_TP], s->B, s->kernels);
 }
 
 /* Heads, hidden columns and words that divide unevenly; keys and values that query heads share; biases. */
@@ -169,6 +172,18 @@ static void a_cache_gives_the_logits_of_the_whole_window(void **state)
             }
 }
 
+/* One of each architecture in the short tier. */
+static void a_cache_gives_the_logits_of_drawn_models(void **state)
+{
+    (void)state;
+    const dn_architecture *architecture;
+    for (size_t k = 0; (architecture = dn_architecture_at(k)); k++)
+        for (size_t n = 0; n < (full_run() ? 30 : 1); n++) {
+            scenario s = {n % 2 ? "ref" : "cpu", drawn_spec(architecture, 100 * k + n), 1 + (k + n) % 5, {1, 1, 1 + (int)((k + n) % 3)}};
+            run(&s);
+        }
+}
+
 static void a_place_outside_the_cache_is_refused(void **state)
 {
     (void)state;
@@ -191,6 +206,7 @@ TESTS(nn_cache)
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cache_gives_the_logits_of_the_whole_window),
+        cmocka_unit_test(a_cache_gives_the_logits_of_drawn_models),
         cmocka_unit_test(a_place_outside_the_cache_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

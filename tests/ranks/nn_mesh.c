@@ -6,6 +6,8 @@
 #include "support/copied_views.h"
 #include "support/cut_model.h"
 #include "support/device.h"
+#include "support/drawn_spec.h"
+#include "support/full.h"
 #include "support/ranks.h"
 #include "support/tests.h"
 
@@ -117,8 +119,7 @@ static int check_blocks(dn_comm *comm, const cut_model *cut, const model *whole,
         dn_real *part = host_copy(cut->stream, grad ? param->grad : param->weight, dn_param_size(param));
         if (grad && !cut_by_tp(&param->tensor.row_sharding) && !cut_by_tp(&param->tensor.col_sharding))
             average(cut->tp, part, dn_param_size(param));
-        double size = largest_of(all, dn_param_size(of_whole));
-        double worst = block_difference(part, all, param) * (size < least ? size / least : 1);
+        double worst = block_difference(part, all, param, least);
         free(part);
         free(all);
         if (!(worst <= allowed))
@@ -224,7 +225,10 @@ static void run(scenario *s, ranks_kind kind)
     ranks_spec spec = {.kind = kind,
                        .n_ranks = s->size[DN_FS] * s->size[DN_TP],
                        .arena_bytes = cut_model_heap_bytes(s->shape, MAX_B, s->size, s->policy)};
-    assert_int_equal(ranks_run(&spec, compare_with_whole, s, NULL), 0);
+    char text[512];
+    if (ranks_run(&spec, compare_with_whole, s, NULL) != 0)
+        fail_msg("%s; fs %d, tp %d, policy %d, kernels %s", drawn_text(&s->shape, text), s->size[DN_FS], s->size[DN_TP], (int)s->policy,
+                 s->kernels);
 }
 
 /* The last shares 3 heads of keys and values among 6, and has biases. Words: 13 over 5 ranks and less; or 3, so that ranks
@@ -308,6 +312,20 @@ static void partly_frozen_models_have_the_gradients_of_the_whole_model(void **st
         }
 }
 
+/* One of each architecture in the short tier. */
+static void drawn_models_are_the_whole_model(void **state)
+{
+    (void)state;
+    const dn_architecture *architecture;
+    for (size_t k = 0; (architecture = dn_architecture_at(k)); k++)
+        for (size_t n = 0; n < (full_run() ? 30 : 1); n++) {
+            size_t turn = k + n;
+            scenario s = {n % 2 ? "cpu" : "ref", drawn_spec(architecture, 100 * k + n), {1, 1 + (int)(turn / 3 % 3), 1 + (int)(turn % 3)},
+                          (dn_weights_policy)(turn % 3), turn % 4};
+            run(&s, AS_THREADS);
+        }
+}
+
 static int compare_by_copies(dn_comm *comm, void *argument)
 {
     copied_views views;
@@ -340,6 +358,7 @@ TESTS(nn_mesh)
         cmocka_unit_test(fast_kernels_and_chunks_of_logits_too),
         cmocka_unit_test(fully_sharded_models_are_the_whole_model),
         cmocka_unit_test(partly_frozen_models_have_the_gradients_of_the_whole_model),
+        cmocka_unit_test(drawn_models_are_the_whole_model),
         cmocka_unit_test(views_may_be_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,10 +108,10 @@ static inline void cut_model_destroy(cut_model *m)
     free(m->params);
 }
 
-/* Largest |block - its part of the whole| as a share of the largest |whole|; both on the host. */
-static inline double block_difference(const dn_real *part, const dn_real *whole, const dn_param *p)
+/* Largest |block - its part of the whole| as a share of the largest |whole|, or of `least`, if that is more; both on the host. */
+static inline double block_difference(const dn_real *part, const dn_real *whole, const dn_param *p, double least)
 {
-    double worst = 0, size = 0;
+    double worst = 0, size = least;
     for (size_t i = 0; i < p->tensor.rows * p->tensor.cols; i++)
         size = larger(size, fabs((double)whole[i]));
     for (size_t i = 0; i < p->block.rows; i++)
