@@ -103,17 +103,12 @@ static dn_status choose_buffer_size(session *s)
     return DN_OK;
 }
 
-static bool has_memory(const dn_numa_results *r, int domain)
-{
-    return r->domains[domain].memory_bytes > 0;
-}
-
 /* With one domain no node is set, which containers may not permit. */
 static dn_status alloc_buffers(session *s)
 {
     dn_numa_results *r = s->results;
     for (int i = 0; i < r->n_domains; i++)
-        if (has_memory(r, i)) {
+        if (r->domains[i].memory_bytes > 0) {
             int node = r->n_domains > 1 ? r->domains[i].os_node : -1;
             DN_TRY(dn_pages_alloc(r->buffer_bytes, node, &s->buffers[i]));
         }

@@ -313,12 +313,6 @@ typedef struct line {
 } line;
 
 /* Relaxed: no other data are passed. */
-static void wait_for(line *l, uint64_t value)
-{
-    while (atomic_load_explicit(&l->turn, memory_order_relaxed) != value)
-        ;
-}
-
 static void run_line(int index, void *argument)
 {
     line *l = argument;
@@ -326,7 +320,8 @@ static void run_line(int index, void *argument)
         double begin_s = dn_clock_s();
         for (uint64_t i = 0; i < LINE_TRIPS; i++) {
             uint64_t mine = 2 * (repeat * LINE_TRIPS + i) + (uint64_t)index;
-            wait_for(l, mine);
+            while (atomic_load_explicit(&l->turn, memory_order_relaxed) != mine)
+                ;
             atomic_store_explicit(&l->turn, mine + 1, memory_order_relaxed);
         }
         double s = dn_clock_s() - begin_s;

@@ -40,13 +40,6 @@ static dn_status make_folder(build *b)
     return DN_OK;
 }
 
-static void remove_folder(const build *b)
-{
-    unlink(b->source);
-    unlink(b->program);
-    rmdir(b->folder);
-}
-
 static bool installed(const char *name)
 {
     char text[4096];
@@ -137,7 +130,9 @@ dn_status dn_versus_mpi_run(const dn_bench_comm_options *options, int n_ranks, i
         return dn_fail(DN_ERR_CONFIG, "%s", missing);
     DN_TRY(make_folder(&b));
     dn_status status = build_and_run(options, &b, n_ranks, n_pus);
-    remove_folder(&b);
+    unlink(b.source);
+    unlink(b.program);
+    rmdir(b.folder);
     return status;
 }
 

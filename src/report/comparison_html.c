@@ -61,15 +61,6 @@ static dn_status open_page(page *p)
     return DN_OK;
 }
 
-static void close_page(page *p)
-{
-    for (size_t i = 0; p->curves && i < p->n; i++)
-        dn_curve_free(&p->curves[i]);
-    free(p->names);
-    free(p->styles);
-    free(p->curves);
-}
-
 /* ---- introduction ---- */
 
 static void write_head(const page *p)
@@ -480,8 +471,10 @@ static void write_origin(const page *p)
     fputs("</pre></details>\n", p->out);
 }
 
-static void write_page(const page *p)
+static void print_page(FILE *out, void *of_page)
 {
+    page *p = of_page;
+    p->out = out;
     write_head(p);
     write_table(p);
     if (p->comparison->by_strategy)
@@ -494,19 +487,16 @@ static void write_page(const page *p)
     dn_page_end(p->out);
 }
 
-static void print_page(FILE *out, void *of_page)
-{
-    page *p = of_page;
-    p->out = out;
-    write_page(p);
-}
-
 dn_status dn_comparison_write_html(const dn_comparison *comparison, const char *path)
 {
     page p = {.comparison = comparison, .n = comparison->n_contenders};
     dn_status status = open_page(&p);
     if (status == DN_OK)
         status = dn_atomic_file_print(path, print_page, &p);
-    close_page(&p);
+    for (size_t i = 0; p.curves && i < p.n; i++)
+        dn_curve_free(&p.curves[i]);
+    free(p.names);
+    free(p.styles);
+    free(p.curves);
     return status;
 }

@@ -28,14 +28,6 @@ static dn_status allocate(dn_curve *curve, size_t n)
     return DN_OK;
 }
 
-static double all_bytes(const dn_record_step *step)
-{
-    double bytes = 0;
-    for (int axis = 0; axis < DN_RECORD_AXES; axis++)
-        bytes += step->bytes[axis];
-    return bytes;
-}
-
 /* Adds one of n_seeds runs, of `last` steps, to the means. */
 static void add_run(const dn_record *r, uint64_t last, double share, bool first, dn_curve *curve)
 {
@@ -47,7 +39,8 @@ static void add_run(const dn_record *r, uint64_t last, double share, bool first,
         for (; i < r->n && r->steps[i].step <= end; i++) {
             sum += r->steps[i].loss;
             seconds += r->steps[i].step_s;
-            bytes += all_bytes(&r->steps[i]);
+            for (int axis = 0; axis < DN_RECORD_AXES; axis++)
+                bytes += r->steps[i].bytes[axis];
         }
         double loss = sum / (double)(i - begin);
         curve->x[DN_CURVE_STEP][point] = (double)end;

@@ -125,21 +125,13 @@ static void write_x_tick(const frame *f, double placed, double value, FILE *out)
             at_x(f, placed), HEIGHT - BOTTOM + 24, value);
 }
 
-static void write_x_ticks(const frame *f, FILE *out)
-{
-    double ticks[2 * TICKS];
-    int n = f->plot->log_x ? 0 : round_values(f->x_least, f->x_most, ticks);
-    for (int i = 0; i < n; i++)
-        write_x_tick(f, ticks[i], ticks[i], out);
-}
-
 /* 1, 2 and 5 of every decade; of many decades 1 only, of one or less all digits that have room. */
 static void write_log_ticks(const frame *f, FILE *out)
 {
     static const double few[] = {1, 2, 5}, many[] = {1, 2, 3, 4, 6, 8};
     const double span = f->x_most - f->x_least, *digits = span < 1.2 ? many : few;
     int n_digits = span > 3 ? 1 : span < 1.2 ? 6 : 3;
-    for (int decade = (int)floor(f->x_least); f->plot->log_x && decade <= f->x_most; decade++)
+    for (int decade = (int)floor(f->x_least); decade <= f->x_most; decade++)
         for (int i = 0; i < n_digits; i++) {
             double x = decade + log10(digits[i]);
             if (x >= f->x_least - 1e-9 && x <= f->x_most + 1e-9)
@@ -162,8 +154,11 @@ static void write_axes(const frame *f, FILE *out)
                 "<text class=\"name\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
                 LEFT, WIDTH - RIGHT, at_y(f, ticks[i]), at_y(f, ticks[i]), LEFT - 8, at_y(f, ticks[i]) + 4, text);
     }
-    write_x_ticks(f, out);
-    write_log_ticks(f, out);
+    n = f->plot->log_x ? 0 : round_values(f->x_least, f->x_most, ticks);
+    for (int i = 0; i < n; i++)
+        write_x_tick(f, ticks[i], ticks[i], out);
+    if (f->plot->log_x)
+        write_log_ticks(f, out);
     fprintf(out, "<path class=\"frame\" d=\"M%d %dV%dH%d\"/>\n", LEFT, TOP, HEIGHT - BOTTOM, WIDTH - RIGHT);
     fprintf(out, "<text class=\"name\" x=\"4\" y=\"18\">");
     dn_page_text(f->plot->y_label, out);
@@ -255,14 +250,6 @@ static double length_of(double part)
     return isfinite(part) && part > 0 ? part : 0;
 }
 
-static double whole(const dn_bar *bar)
-{
-    double sum = 0;
-    for (int k = 0; k < DN_PLOT_PARTS; k++)
-        sum += length_of(bar->parts[k]);
-    return sum;
-}
-
 static void write_bar(const dn_bar *bar, int left, int top, double unit, const char *const *part_names, FILE *out)
 {
     double x = left;
@@ -292,7 +279,10 @@ void dn_plot_bars(const char *name, const dn_bar *bars, size_t n, const char *co
     int left = BAR_LEFT;
     for (size_t i = 0; i < n; i++) {
         int needed = (int)dn_min(strlen(bars[i].name) * LETTER + 10, BAR_LEFT_MOST);
-        most = fmax(most, whole(&bars[i]));
+        double whole = 0;
+        for (int k = 0; k < DN_PLOT_PARTS; k++)
+            whole += length_of(bars[i].parts[k]);
+        most = fmax(most, whole);
         left = needed > left ? needed : left;
     }
     open_svg(name, BAR_NAMES_AND_BARS + BAR_LABEL, (int)n * BAR_ROW + 8, out);

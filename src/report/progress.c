@@ -186,14 +186,6 @@ static void draw(dn_progress *p, const char *state)
     p->drawn = true;
 }
 
-static void print_plain(const dn_progress *p, const char *state)
-{
-    if (p->total)
-        fprintf(p->out, "%3d%%  %s\n", percent(p), state);
-    else
-        fprintf(p->out, "%s\n", state);
-}
-
 static void show_state(dn_progress *p, double now)
 {
     char state[LINE / 2];
@@ -201,8 +193,10 @@ static void show_state(dn_progress *p, double now)
     write_state(p, now, width, state, sizeof state);
     if (p->terminal)
         draw(p, state);
+    else if (p->total)
+        fprintf(p->out, "%3d%%  %s\n", percent(p), state);
     else
-        print_plain(p, state);
+        fprintf(p->out, "%s\n", state);
     fflush(p->out);
     p->shown_s = now;
     p->shown = p->done;

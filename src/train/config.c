@@ -165,20 +165,9 @@ static void dump_text(FILE *out, const char *text)
     fputc('\'', out);
 }
 
-static void dump_value(FILE *out, const void *field, const dn_key *key)
-{
-    char text[32];
-    if (key->type == DN_KEY_TEXT) {
-        dump_text(out, field);
-        return;
-    }
-    dn_key_show(field, key, text, sizeof text);
-    fputs(text, out);
-}
-
 char *dn_config_dump(const dn_config *config)
 {
-    char *text = NULL;
+    char *text = NULL, value[32];
     size_t bytes;
     dn_config copy = *config;
     FILE *out = open_memstream(&text, &bytes);
@@ -190,8 +179,12 @@ char *dn_config_dump(const dn_config *config)
         bool left_to_model = (*config->init_from || *config->model) && dn_config_of_model(key) && !dn_config_says(config, key);
         if ((given && !*given) || left_to_model)
             fputs("null", out);
-        else
-            dump_value(out, (const char *)config + key->offset, key);
+        else if (key->type == DN_KEY_TEXT)
+            dump_text(out, (const char *)config + key->offset);
+        else {
+            dn_key_show((const char *)config + key->offset, key, value, sizeof value);
+            fputs(value, out);
+        }
         fputc('\n', out);
     }
     fclose(out);

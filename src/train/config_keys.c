@@ -173,23 +173,6 @@ _Static_assert(sizeof keys / sizeof *keys + DN_OPTIONS_MAX + DN_STRATEGY_KEYS_MA
 static size_t first_option, n_options, first_of_strategy, n_of_strategy;
 static char optimizers[256] = DN_RULE_NAMES;
 
-static void add_option(dn_key *to, const dn_key *option)
-{
-    char text[4];
-    *to = *option;
-    to->offset += offsetof(dn_config, optim);
-    dn_config_by_rule(option, text, sizeof text);
-    if (*text)
-        to->initial = "null";
-}
-
-static void add_strategy_option(dn_key *to, const dn_key *option, size_t index)
-{
-    *to = *option;
-    to->offset = FIELD(strategy_options) + index * sizeof(dn_option_value);
-    to->initial = dn_strategy_initial(option);
-}
-
 static void join(void)
 {
     size_t n = 0;
@@ -198,14 +181,25 @@ static void join(void)
         if (strcmp(key->name, OPTIONS) != 0) {
             all[n++] = *key;
         } else if (key->offset == FIELD(optim)) {
-            for (first_option = n; n_options < DN_OPTIONS_MAX && (option = dn_option_at(n_options));
-                 n_options++)
-                add_option(&all[n++], option);
+            first_option = n;
+            for (; n_options < DN_OPTIONS_MAX && (option = dn_option_at(n_options)); n_options++) {
+                char by_rule[4];
+                dn_key *to = &all[n++];
+                *to = *option;
+                to->offset += FIELD(optim);
+                dn_config_by_rule(option, by_rule, sizeof by_rule);
+                if (*by_rule)
+                    to->initial = "null";
+            }
         } else {
             first_of_strategy = n;
             for (; n_of_strategy < DN_STRATEGY_KEYS_MAX && (option = dn_strategy_option_at(n_of_strategy));
-                 n_of_strategy++)
-                add_strategy_option(&all[n++], option, n_of_strategy);
+                 n_of_strategy++) {
+                dn_key *to = &all[n++];
+                *to = *option;
+                to->offset = FIELD(strategy_options) + n_of_strategy * sizeof(dn_option_value);
+                to->initial = dn_strategy_initial(option);
+            }
         }
     }
     for (size_t i = 0; dn_rule_script(i).name; i++)

@@ -32,23 +32,6 @@ typedef struct tensor_list {
     size_t n, n_shards;
 } tensor_list;
 
-static void free_list(tensor_list *list)
-{
-    free(list->tensors);
-    free(list->shards);
-}
-
-static dn_status make_list(const dn_run *run, tensor_list *list)
-{
-    size_t n_states = dn_instance_n_states(&run->instance);
-    size_t room = run->plan.n_params + (run->plan.n_params + n_states) * (size_t)run->plan.mesh[DN_DP];
-    *list = (tensor_list){.tensors = calloc(room, sizeof *list->tensors),
-                          .shards = calloc(room * (size_t)run->plan.n_workers, sizeof *list->shards)};
-    if (!list->tensors || !list->shards)
-        return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", room);
-    return DN_OK;
-}
-
 /* replica: the replica whose copy this is; -1: the tensor is the same on all. */
 static void begin_tensor(tensor_list *list, const dn_tensor *tensor, int replica)
 {
@@ -101,22 +84,17 @@ static void list_param(const dn_run *run, size_t index, tensor_list *list)
     }
 }
 
-static void add_state_shards(const dn_run *run, size_t index, int replica, tensor_list *list)
-{
-    for (int rank = 0; rank < run->plan.n_workers; rank++) {
-        const dn_shard shard = dn_instance_state_shard(&run->instance, index, rank);
-        if (shard.replica == replica)
-            add_shard(list, shard);
-    }
-}
-
 static void list_state(const dn_run *run, size_t index, tensor_list *list)
 {
     const dn_tensor *state = dn_instance_state(&run->instance, index);
     int n = state->per_replica ? run->plan.mesh[DN_DP] : 1;
     for (int replica = 0; replica < n; replica++) {
         begin_tensor(list, state, state->per_replica ? replica : -1);
-        add_state_shards(run, index, replica, list);
+        for (int rank = 0; rank < run->plan.n_workers; rank++) {
+            const dn_shard shard = dn_instance_state_shard(&run->instance, index, rank);
+            if (shard.replica == replica)
+                add_shard(list, shard);
+        }
     }
 }
 
@@ -162,13 +140,17 @@ static dn_status write_tensors(dn_run *run, const tensor_list *list)
 
 static dn_status save_all(dn_run *run)
 {
-    tensor_list list;
     size_t n_states = dn_instance_n_states(&run->instance);
+    size_t room = run->plan.n_params + (run->plan.n_params + n_states) * (size_t)run->plan.mesh[DN_DP];
+    dn_status status = DN_OK;
     if (run->rank == 0) {
         DN_TRY(dn_lock_check(run->plan.config.checkpoint_dir, &run->lock));
         DN_TRY(dn_metrics_sync(run->metrics));
     }
-    dn_status status = make_list(run, &list);
+    tensor_list list = {.tensors = calloc(room, sizeof *list.tensors),
+                        .shards = calloc(room * (size_t)run->plan.n_workers, sizeof *list.shards)};
+    if (!list.tensors || !list.shards)
+        status = dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", room);
     for (size_t i = 0; i < run->plan.n_params && status == DN_OK; i++)
         list_param(run, i, &list);
     for (size_t i = 0; i < n_states && status == DN_OK; i++)
@@ -179,7 +161,8 @@ static dn_status save_all(dn_run *run)
             list_state(run, i, &list);
     if (status == DN_OK)
         status = write_tensors(run, &list);
-    free_list(&list);
+    free(list.tensors);
+    free(list.shards);
     return status;
 }
 

@@ -207,19 +207,13 @@ static dn_status show(trial *t, const dn_verify_tensor *tensor, unsigned average
     return dn_verify_block(t->v, tensor, block, t->copy);
 }
 
-/* Axes along which ranks hold copies of a parameter's block. */
-static unsigned copies_of(const trial *t, const dn_param *p)
-{
-    return dn_axes_without(t->mesh->size, dn_tensor_axes(&p->tensor));
-}
-
 static dn_status show_params(trial *t, const char *what, bool gradients, uint64_t step)
 {
     char line[DN_VERIFY_LINE_MAX];
     line_of(what, step, line);
     for (size_t i = 0; i < (gradients ? t->plan.n_trained : t->plan.n_params); i++) {
         const dn_param *p = gradients ? &t->instance.trained[i] : &t->instance.params[i];
-        unsigned copies = copies_of(t, p);
+        unsigned copies = dn_axes_without(t->mesh->size, dn_tensor_axes(&p->tensor)); /* of the block */
         dn_verify_tensor whole = {line, p->tensor, copies};
         DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, DN_REAL, gradients ? p->grad : p->weight));
     }
@@ -414,16 +408,6 @@ static dn_status show_hops(trial *t, int which)
     return counted || expected ? dn_verify_hops(t->v, line, counted, expected) : DN_OK;
 }
 
-static dn_status show_traffic(trial *t)
-{
-    for (int which = 0; which < N_LINES; which++) {
-        for (int way = 0; way < N_WAYS; way++)
-            DN_TRY(show_way(t, which, way));
-        DN_TRY(show_hops(t, which));
-    }
-    return DN_OK;
-}
-
 /* ---- a step ---- */
 
 /* *loss: a step's, in and out: this rank's sum, the mean of all. */
@@ -470,7 +454,11 @@ static dn_status take_step(trial *t, uint64_t step)
         dn_traffic_of_orthonormalizing(&t->plan.optim, t->instance.trained,
                                        dn_strategy_n_stepped(t->plan.strategy, t->plan.n_trained),
                                        &t->instance.optimizer_mesh, t->instance.optimizer, &t->model);
-        DN_TRY(show_traffic(t));
+        for (int which = 0; which < N_LINES; which++) {
+            for (int way = 0; way < N_WAYS; way++)
+                DN_TRY(show_way(t, which, way));
+            DN_TRY(show_hops(t, which));
+        }
     }
     if (shown)
         DN_TRY(show_params(t, "weights", false, step + 1));

@@ -14,20 +14,14 @@ typedef struct heading {
     size_t n;
 } heading;
 
-static dn_status reserve(dn_gathered *out, size_t n)
-{
-    dn_observation *records = realloc(out->records, (out->n + n + 1) * sizeof *records);
-    if (!records)
-        return dn_fail(DN_ERR_MEMORY, "no memory for the %zu results of a comparison", out->n + n);
-    out->records = records;
-    return DN_OK;
-}
-
 static dn_status gather_one(dn_comm *world, const dn_verify *v, heading *said, int rank, dn_gathered *out)
 {
     DN_TRY(dn_comm_broadcast(world, said, sizeof *said, rank, DN_TRAFFIC_CONTROL));
-    DN_TRY(reserve(out, said->n));
-    dn_observation *records = out->records + out->n;
+    dn_observation *records = realloc(out->records, (out->n + said->n + 1) * sizeof *records);
+    if (!records)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the %zu results of a comparison", out->n + said->n);
+    out->records = records;
+    records += out->n;
     if (rank == dn_comm_rank(world) && said->n > 0)
         memcpy(records, v->records, said->n * sizeof *records);
     if (said->n > 0)

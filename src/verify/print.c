@@ -225,15 +225,6 @@ static void print_failures(const dn_verify_report *report, FILE *out)
 
 /* ---- summary ---- */
 
-static void explain_rounding(const dn_verify_report *report, FILE *out)
-{
-    if (report->rounding)
-        fprintf(out,
-                "The first row is one rank with and without a change in the last bits: what rounding alone "
-                "does.\nMeshes may differ %g times as much, or by the tolerance.\n",
-                DN_VERIFY_MARGIN);
-}
-
 /* The largest difference of all; NULL: nothing was compared. */
 static const dn_verify_check *largest(const dn_verify_report *report, const dn_verify_row **where)
 {
@@ -282,7 +273,11 @@ void dn_verify_print(const dn_verify_report *report, FILE *out)
         print_tables(report, columns, make_columns(report, columns), dn_terminal_columns(out, PLAIN_COLUMNS),
                      out);
     free(columns);
-    explain_rounding(report, out);
+    if (report->rounding)
+        fprintf(out,
+                "The first row is one rank with and without a change in the last bits: what rounding alone "
+                "does.\nMeshes may differ %g times as much, or by the tolerance.\n",
+                DN_VERIFY_MARGIN);
     print_failures(report, out);
     print_summary(report, out);
     fflush(out);

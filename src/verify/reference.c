@@ -53,20 +53,15 @@ dn_status dn_reference_add(dn_reference *reference, const dn_original *original)
 
 /* ---- room ---- */
 
-static size_t tensor_bytes(const dn_original *original)
-{
-    size_t bytes = original->tensor.rows * original->tensor.cols * dn_type_bytes(original->tensor.type);
-    return (bytes + 63) / 64 * 64;
-}
-
 void dn_reference_place(dn_reference *reference, dn_original *original)
 {
+    const dn_tensor *t = &original->tensor;
     original->home = 0;
     for (int rank = 1; rank < dn_comm_size(reference->world); rank++)
         if (reference->used[rank] < reference->used[original->home])
             original->home = rank;
     original->at = reference->used[original->home];
-    reference->used[original->home] += tensor_bytes(original);
+    reference->used[original->home] += (t->rows * t->cols * dn_type_bytes(t->type) + 63) / 64 * 64;
 }
 
 size_t dn_reference_needs(const dn_reference *reference)

@@ -263,18 +263,13 @@ static void add_owner(const dn_optim_config *c, const dn_rule *rule, const matri
 
 /* ---- a step ---- */
 
-static bool is_due(uint64_t step, int64_t every)
-{
-    return every > 0 && (step + 1) % (uint64_t)every == 0;
-}
-
 static void add_matrix(const dn_optim_config *c, const dn_rule *rule, const matrix x, const dn_mesh *mesh,
                        const dn_matrix_choice *choice, uint64_t step, dn_traffic_model *model)
 {
     size_t row = dn_range_size(x.col) * sizeof(dn_real);
     if (exchanges_factors(c, rule, &x)) { /* replicas keep the whole block, each with its momentum */
         size_t stored = dn_type_bytes(c->state_precision == DN_PRECISION_BFLOAT16 ? DN_BF16 : DN_REAL);
-        if (is_due(step, c->momentum_sync_every)) {
+        if (c->momentum_sync_every > 0 && (step + 1) % (uint64_t)c->momentum_sync_every == 0) {
             add_reduce(model, x.rest, DN_TRAFFIC_MOMENTUM, x.row, dn_range_size(x.col) * stored);
             add_gather(model, mesh, x.rest, DN_TRAFFIC_MOMENTUM, x.row, dn_range_size(x.col) * stored);
         }

@@ -113,12 +113,6 @@ static size_t heap_of_mesh(const dn_verify_options *o, const int size[DN_N_AXES]
     return dn_size_add(rounded(o->heap_bytes), dn_mesh_heap_bytes(size));
 }
 
-/* What a split of n ranks takes: as a mesh of a row of n ranks does, once, for its groups of one. */
-static size_t split_bytes(int n)
-{
-    return dn_mesh_heap_bytes((mesh_size){1, 1, n > 2 ? n : 2});
-}
-
 size_t dn_verify_heap_bytes(const dn_verify_options *options, int n_ranks)
 {
     size_t most = 0;
@@ -129,7 +123,9 @@ size_t dn_verify_heap_bytes(const dn_verify_options *options, int n_ranks)
                 most = dn_max(most, heap_of_mesh(options, (mesh_size){dp, fs, tp}));
         }
     }
-    return dn_size_add(dn_size_add(rounded(options->reference_bytes), split_bytes(n_ranks)), most);
+    /* A split of all ranks takes what a mesh of one row does. */
+    size_t split = dn_mesh_heap_bytes((mesh_size){1, 1, n_ranks > 2 ? n_ranks : 2});
+    return dn_size_add(dn_size_add(rounded(options->reference_bytes), split), most);
 }
 
 static dn_status say_what_to_give(const comparison *c, dn_status status)
@@ -288,13 +284,6 @@ static dn_status run_with_store(comparison *c)
     return status;
 }
 
-static void free_comparison(comparison *c)
-{
-    dn_reference_free(&c->v.reference);
-    free(c->v.records);
-    free(c->meshes);
-}
-
 dn_status dn_verify_run(dn_comm *world, const dn_verify_options *options, dn_verify_fn fn, void *context,
                         dn_verify_report **out)
 {
@@ -307,7 +296,9 @@ dn_status dn_verify_run(dn_comm *world, const dn_verify_options *options, dn_ver
         return dn_fail(DN_ERR_MEMORY, "no memory for the report of a comparison");
     c.report->tolerance = options->tolerance;
     dn_status status = run_with_store(&c);
-    free_comparison(&c);
+    dn_reference_free(&c.v.reference);
+    free(c.v.records);
+    free(c.meshes);
     if (status == DN_OK)
         status = dn_comm_heap_release(world, mark);
     if (status != DN_OK)
