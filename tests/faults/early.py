@@ -99,7 +99,7 @@ def survivors_begin_no_further_product_after_a_death_while_they_measure_the_peak
     for _ in range(8):
         with Place() as place:
             path = place.file("products")
-            env = dict(os.environ, LD_PRELOAD=SLOW_GEMM, PRODUCTS=path,
+            env = dict(os.environ, LD_PRELOAD=SLOW_GEMM, PRODUCT_MS="500", PRODUCTS=path,
                        ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
             process = start(place.command(np=2, num_iterations=3), env=env)
             end = time.monotonic() + PATIENCE_S

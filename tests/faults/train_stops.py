@@ -12,20 +12,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from runs import PROGRAM, Place, case, children, expect, random_tokens, run, tap, tensors, write_shard  # noqa: E402
 
 DATA = 3
-SECONDS = 2  # of a step or validation to be stopped in: ranks agree ten times a second
-
-
-def paced(place, np, mesh, validation=False):
-    """Settings of two steps of many micro-batches, or of a validation after two short ones, that last SECONDS here and
-    now."""
-    rows = 1000
-    trained(place, np, "pace", batch_size=rows, device_batch_size=1, num_iterations=2, **mesh)
-    rows = max(rows, int(rows * SECONDS / place.metrics("pace")[-1]["step_s"]))
-    if not validation:
-        return {"batch_size": rows, "device_batch_size": 1, "num_iterations": 2, **mesh}
-    tokens = 16 * 3 * rows  # forward alone: a third of the work
-    write_shard(place.file("data/val_000000.bin"), random_tokens(1000, seed=2) * (tokens // 1000 + 1))
-    return {"num_iterations": 2, "device_batch_size": 1, "val_tokens": tokens, "val_loss_every": 0, **mesh}
+# Two steps of several micro-batches, or a validation; slowed down, of some 2 s: ranks agree at each micro-batch.
+STEPS = {"batch_size": 8, "device_batch_size": 1, "num_iterations": 2}
+VALIDATION = {"batch_size": 2, "device_batch_size": 1, "num_iterations": 2, "val_tokens": 16 * 32, "val_loss_every": 0}
+SLOWLY = dict(os.environ, LD_PRELOAD=os.environ["SLOW_GEMM"], PRODUCT_MS="5",
+              ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
 
 
 def finish(process):
@@ -33,24 +24,36 @@ def finish(process):
     return subprocess.CompletedProcess([], process.returncode, out, errors)
 
 
-def start_behind(place, np, **changes):
-    """A run that lets this program go first, which has to be there in time."""
-    return subprocess.Popen(["nice", "-n", "19"] + place.command(np, **changes), stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)
+def start_slowly(place, np, **changes):
+    return subprocess.Popen(place.command(np, **changes), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env=SLOWLY)
 
 
-def signal_after_step_1(place, process, number, pause_s=0.0):
-    """Sends a signal to the launcher while its workers, a moment after step 1, stand still: they hear of it early in
-    what they do then, however fast they are."""
-    place.wait_for_step(1, limit_s=90)
-    time.sleep(pause_s)
+def wait_for_phase(process, phase):
+    while phase not in run([PROGRAM, "stat", str(process.pid)]).stdout:
+        expect(process.poll() is None, f"the run has ended before it said '{phase}'")
+        time.sleep(0.01)
+
+
+def signal_early(process, number):
+    """Sends a signal to the launcher while its workers stand still: they hear of it early in what they do then."""
     workers = children(process.pid)
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
     process.send_signal(number)
-    time.sleep(0.5)
+    time.sleep(0.2)
     for pid in workers:
         os.kill(pid, signal.SIGCONT)
+
+
+def signal_in_step_2(place, process, number):
+    place.wait_for_step(1, limit_s=90)
+    signal_early(process, number)
+
+
+def signal_in_validation(process, number):
+    wait_for_phase(process, "validation")
+    signal_early(process, number)
 
 
 def wait_for_line(stream, text):
@@ -95,10 +98,10 @@ def a_stop_in_mid_step_drops_the_step_and_saves_the_one_before():
     meshes = [(2, {"dp_size": 2}), (4, {"fs_size": 2, "tp_size": 2, "fs_gather": "per_rank"})]
     for np, mesh in meshes:
         with Place() as place:
-            changes = paced(place, np, mesh)
+            changes = {**STEPS, **mesh}
             trained(place, np, "whole", **changes)
-            process = start_behind(place, np, **changes)
-            signal_after_step_1(place, process, signal.SIGTERM)
+            process = start_slowly(place, np, **changes)
+            signal_in_step_2(place, process, signal.SIGTERM)
             done = finish(process)
             expect(done.returncode == 128 + signal.SIGTERM, done.stderr)
             expect(checkpoints(place) == ["step_00000001.safetensors"], f"{checkpoints(place)}")
@@ -112,9 +115,7 @@ def a_stop_while_weights_are_drawn_is_heard_before_they_are():
     with Place() as place:
         large = dict(model_dim=1024, n_layer=6, n_head=8, device_batch_size=1, timeout_s=60)  # 75 M numbers
         process = place.start(np=2, **large)
-        while "initializing" not in run([PROGRAM, "stat", str(process.pid)]).stdout:
-            expect(process.poll() is None, "the run has ended")
-            time.sleep(0.01)
+        wait_for_phase(process, "initializing")
         process.send_signal(signal.SIGTERM)
         done = finish(process)
         expect(done.returncode == 128 + signal.SIGTERM, f"{done.returncode}: {done.stderr}")
@@ -125,10 +126,10 @@ def a_stop_while_weights_are_drawn_is_heard_before_they_are():
 @case
 def a_stop_in_the_last_validation_leaves_it_to_the_run_that_goes_on():
     with Place() as place:
-        changes = paced(place, 2, {}, validation=True)
+        changes = VALIDATION
         trained(place, 2, "whole", **changes)
-        process = start_behind(place, 2, **changes)
-        signal_after_step_1(place, process, signal.SIGTERM, pause_s=0.3)
+        process = start_slowly(place, 2, **changes)
+        signal_in_validation(process, signal.SIGTERM)
         done = finish(process)
         expect(done.returncode == 128 + signal.SIGTERM, done.stderr)
         expect([("val_loss" in line) for line in place.metrics()] == [False, False], f"{place.metrics()}")
@@ -143,20 +144,20 @@ def a_stop_in_the_last_validation_leaves_it_to_the_run_that_goes_on():
 @case
 def sigusr1_saves_in_mid_step_and_in_mid_validation_and_the_run_goes_on():
     with Place() as place:
-        changes = paced(place, 2, {})
+        changes = STEPS
         trained(place, 2, "whole", **changes)
-        process = start_behind(place, 2, **changes)
-        signal_after_step_1(place, process, signal.SIGUSR1)
+        process = start_slowly(place, 2, **changes)
+        signal_in_step_2(place, process, signal.SIGUSR1)
         wait_for_file(place.file("run/step_00000001.safetensors"))
         expect(len(place.metrics()) == 1, "the save came after the step, not in its middle")
         done = finish(process)
         expect(done.returncode == 0 and "step 1: saved" in done.stderr, done.stderr)
         same_as_whole(place, 2)
     with Place() as place:
-        changes = paced(place, 2, {}, validation=True)
+        changes = VALIDATION
         trained(place, 2, "whole", **changes)
-        process = start_behind(place, 2, **changes)
-        signal_after_step_1(place, process, signal.SIGUSR1, pause_s=0.3)
+        process = start_slowly(place, 2, **changes)
+        signal_in_validation(process, signal.SIGUSR1)
         wait_for_file(place.file("run/step_00000002.safetensors"))
         expect("val_loss" not in place.metrics()[-1], "the save came after the validation, not in its middle")
         expect(finish(process).returncode == 0, "the run did not go on")

@@ -144,6 +144,8 @@ static void every_backend_chooses_as_the_reference(void **state)
             for (const dn_kernels *const *backend = dn_kernels_available(); backend[1]; backend++) /* the last is the reference */
                 for (int n_threads = 1; n_threads <= 2; n_threads++) {
                     const char *name = (*backend)->name;
+                    if (strcmp(name, "ref") == 0)
+                        continue;
                     result got = run_topk(name, n_threads, t, x);
                     expect_same("indices", name, t, got.indices, want.indices,
                                 places(t) * dn_index_bytes(&t->tiling));

@@ -17,11 +17,14 @@ static double at(const dn_buf *x, const dn_tiling *t, dn_block tile, size_t inde
 /* Whether fewer than k entries come before it. */
 static bool is_chosen(const dn_buf *x, const dn_tiling *t, dn_block tile, size_t index, size_t k)
 {
+    const double value = at(x, t, tile, index);
     size_t before = 0;
-    for (size_t i = 0; i < tile.rows * tile.cols && before < k; i++) {
-        bool larger = is_larger(at(x, t, tile, i), at(x, t, tile, index));
-        bool smaller = is_larger(at(x, t, tile, index), at(x, t, tile, i));
-        before += larger || (!smaller && i < index);
+    for (size_t row = 0; row < tile.rows && before < k; row++) {
+        const dn_real *others = dn_host(x) + (tile.row0 + row) * t->cols + tile.col0;
+        for (size_t col = 0; col < tile.cols && before < k; col++) {
+            double other = (double)others[col];
+            before += is_larger(other, value) || (!is_larger(value, other) && row * tile.cols + col < index);
+        }
     }
     return before < k;
 }
