@@ -143,13 +143,19 @@ DN_API dn_status dn_generate_launch(const dn_generation *what, int n_workers, ch
 /** Worker's side: rank 0 alone reads the prompt and calls output. Returns the process's exit status. */
 DN_API int dn_generate_worker(const dn_generation *what, const dn_generation_output *output);
 
+typedef struct dn_export_options {
+    const char *format;    /* "hf": a Hugging Face folder; "gguf": model.gguf; "llmc": llm.c's model.bin */
+    const char *dtype;     /* "float32", "float16", "bfloat16" or, of hf, "float64"; rounded to nearest */
+    const char *tokenizer; /* file or folder; NULL: the one in the run's data_dir, if there is one */
+} dn_export_options;
+
 /**
- * Writes the newest checkpoint in `run` as a Hugging Face folder: config.json and model.safetensors, or several files and
- * their index. dtype: float32, float16, bfloat16 or float64; rounded to nearest. The folder is created if it is missing.
- * Errors: DN_ERR_CHECKPOINT (there is none); DN_ERR_CONFIG: there is no such format of the run's architecture, or it cannot
- * say all of the model; DN_ERR_ARG: dtype; DN_ERR_IO: it holds a model, or cannot be written; DN_ERR_MEMORY.
+ * Writes the newest checkpoint in `run` into `folder`, which is created if it is missing, in the format of other programs, with
+ * its tokenizer where the format has one. Errors: DN_ERR_CHECKPOINT (there is none); DN_ERR_CONFIG: no such format or dtype, or
+ * the format does not hold the run's architecture, or cannot say all of the model; DN_ERR_DATA: or of the tokenizer;
+ * DN_ERR_IO: the folder holds such a model, or cannot be written; DN_ERR_MEMORY.
  */
-DN_API dn_status dn_export(const char *run, const char *folder, const char *dtype) DN_MUST_USE;
+DN_API dn_status dn_export(const char *run, const char *folder, const dn_export_options *options) DN_MUST_USE;
 
 #ifdef __cplusplus
 }

@@ -3,11 +3,13 @@
 #include "dionode/train.h"
 
 #include <argp.h>
-#include <string.h>
 
 typedef struct arguments {
-    const char *run, *folder, *dtype;
+    const char *run, *folder;
+    dn_export_options options;
 } arguments;
+
+enum { OPTION_TOKENIZER = 1000 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -17,11 +19,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->folder = arg;
         return 0;
     case 'f':
-        if (strcmp(arg, "hf") != 0)
-            argp_error(state, "--format: '%s' is not hf", arg);
+        a->options.format = arg;
         return 0;
     case 'd':
-        a->dtype = arg;
+        a->options.dtype = arg;
+        return 0;
+    case OPTION_TOKENIZER:
+        a->options.tokenizer = arg;
         return 0;
     case ARGP_KEY_ARG:
         if (a->run)
@@ -42,20 +46,23 @@ int cli_export(int argc, char **argv, char **command_line)
     (void)command_line;
     static const struct argp_option options[] = {
         {"output", 'o', "FOLDER", 0, "Folder to write; it must not hold a model", 0},
-        {"format", 'f', "FORMAT", 0, "hf: Hugging Face (the only one)", 0},
-        {"dtype", 'd', "TYPE", 0, "float32, float16, bfloat16 or float64 (float32)", 0},
+        {"format", 'f', "FORMAT", 0,
+         "hf: a Hugging Face folder; gguf: model.gguf, for programs on ggml; llmc: llm.c's model.bin, of gpt2 (hf)", 0},
+        {"dtype", 'd', "TYPE", 0, "float32, float16, bfloat16 or, of hf, float64 (float32)", 0},
+        {"tokenizer", OPTION_TOKENIZER, "PATH", 0,
+         "File or folder of the model's tokenizer, which goes along (default: the one in the run's data_dir)", 0},
         {0},
     };
     static const struct argp argp = {options,
                                      parse,
                                      "RUN -o FOLDER",
                                      "Writes the weights of the newest checkpoint in RUN, a run's checkpoint_dir, or of a "
-                                     "checkpoint file, as a folder that transformers opens.",
+                                     "checkpoint file, in a format of other programs.",
                                      NULL,
                                      NULL,
                                      NULL};
-    arguments a = {.dtype = "float32"};
+    arguments a = {.options = {.format = "hf", .dtype = "float32"}};
     cli_parse(&argp, argc, argv, 0, &a);
-    dn_status status = dn_export(a.run, a.folder, a.dtype);
+    dn_status status = dn_export(a.run, a.folder, &a.options);
     return status == DN_OK ? 0 : cli_failure(status);
 }

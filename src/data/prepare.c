@@ -263,44 +263,6 @@ static dn_status make_room(const char *dir, const dn_text *text, bool bytes, dn_
     return dn_dir_check_space(dir, bytes ? dn_size_mul(sizeof(uint16_t), text->total) : text->total);
 }
 
-/* Copies a file into the folder of the shards: training and generation find the tokenizer there. must: a
- * missing file is an error. */
-static dn_status copy_file(const char *from, const char *dir, const char *name, bool must)
-{
-    static const size_t piece = 1 << 16;
-    char path[PATH_MAX];
-    FILE *file = dn_file_read(from);
-    if (!file)
-        return must ? dn_fail_errno(DN_ERR_IO, errno, "cannot read %s", from) : DN_OK;
-    dn_atomic_file copy = {0};
-    char *bytes = malloc(piece);
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    dn_status status =
-        bytes ? dn_atomic_file_open(path, 0, &copy) : dn_fail(DN_ERR_MEMORY, "no memory to copy %s", from);
-    for (size_t n; status == DN_OK && (n = fread(bytes, 1, piece, file)) > 0;)
-        status = dn_atomic_file_append(&copy, bytes, n);
-    if (status == DN_OK && ferror(file))
-        status = dn_fail(DN_ERR_IO, "cannot read %s", from);
-    if (status == DN_OK)
-        status = dn_atomic_file_seal(&copy, NULL, NULL);
-    if (status == DN_OK)
-        status = dn_atomic_file_publish(&copy);
-    dn_atomic_file_discard(&copy);
-    free(bytes);
-    fclose(file);
-    return status;
-}
-
-static dn_status copy_tokenizer(const dn_tokenizer *tokenizer, const char *dir)
-{
-    const char *path = dn_tokenizer_path(tokenizer), *slash = strrchr(path, '/');
-    char config[PATH_MAX];
-    snprintf(config, sizeof config, "%.*stokenizer_config.json", slash ? (int)(slash + 1 - path) : 0, path);
-    const char *name = tokenizer->name ? tokenizer->name : slash ? slash + 1 : path;
-    DN_TRY(copy_file(path, dir, name, true));
-    return copy_file(config, dir, "tokenizer_config.json", false);
-}
-
 static dn_status prepare(preparation *p, const dn_prepare_options *options, const dn_tokenizer *tokenizer,
                          const char *dir)
 {
@@ -310,7 +272,7 @@ static dn_status prepare(preparation *p, const dn_prepare_options *options, cons
     DN_TRY(dn_shard_writer_seal(&p->train));
     DN_TRY(dn_shard_writer_seal(&p->val));
     if (tokenizer)
-        DN_TRY(copy_tokenizer(tokenizer, dir));
+        DN_TRY(dn_tokenizer_copy(tokenizer, dir));
     return publish_all(dir, &p->train, &p->val);
 }
 

@@ -31,9 +31,16 @@ static const char *their_name(const dn_hf_tensors *t, const char *ours, int *thi
     return ours; /* which no file has */
 }
 
-dn_source dn_hf_source(const dn_spec *spec, const dn_param *param)
+size_t dn_source_row(const dn_source *source, size_t r)
 {
-    const dn_hf_tensors *t = spec->architecture->hf->tensors;
+    size_t head = source->head, of_head = head ? r % head : 0;
+    if (head)
+        r = r - of_head + of_head % (head / 2) * 2 + of_head / (head / 2);
+    return source->first + r / source->run * source->stride + r % source->run;
+}
+
+dn_source dn_source_of(const dn_hf_tensors *t, const dn_spec *spec, const dn_param *param)
+{
     dn_source s = {.run = param->tensor.rows, .rows = param->tensor.rows};
     const char *what;
     unsigned long block;
@@ -55,6 +62,11 @@ dn_source dn_hf_source(const dn_spec *spec, const dn_param *param)
     s.stride = 3 * s.run;
     s.first = (size_t)third * s.run;
     return s;
+}
+
+dn_source dn_hf_source(const dn_spec *spec, const dn_param *param)
+{
+    return dn_source_of(spec->architecture->hf->tensors, spec, param);
 }
 
 /* With the family's prefix, or without. */
@@ -134,7 +146,7 @@ void dn_hf_read_block(const dn_foreign *f, const dn_spec *spec, const dn_param *
     const dn_block *b = &param->block;
     bool turned = is_transposed(f, &s);
     for (size_t r = b->row0; r < b->row0 + b->rows; r++) {
-        size_t row = s.first + r / s.run * s.stride + r % s.run;
+        size_t row = dn_source_row(&s, r);
         for (size_t c = b->col0; c < b->col0 + b->cols; c++)
             *to++ = dn_foreign_element(t, turned ? c * s.rows + row : row * param->tensor.cols + c);
     }

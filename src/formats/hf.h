@@ -45,7 +45,15 @@ typedef struct dn_source {
     char name[256];
     size_t first, run, stride, rows;
     bool transposed;
+    size_t head;   /* not 0: in runs of so many rows those of the first and the second half stand in turns (GGUF) */
+    double offset; /* is added to what is stored (GGUF) */
 } dn_source;
+
+/** The row of the tensor in which row r of the parameter lies. */
+size_t dn_source_row(const dn_source *source, size_t r);
+
+/** Where the parameter lies by a family's table of names; NULL: under its own. */
+dn_source dn_source_of(const dn_hf_tensors *names, const dn_spec *spec, const dn_param *param);
 
 /** Where a family's files keep a parameter. */
 dn_source dn_hf_source(const dn_spec *spec, const dn_param *param);

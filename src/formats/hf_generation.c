@@ -1,6 +1,7 @@
 /* generation_config.json: which tokens end a text, and how a model's authors draw from it. */
-#include "formats/hf.h"
+#include "formats/write.h"
 
+#include "base/atomic_file.h"
 #include "base/fail.h"
 
 #include <jansson.h>
@@ -91,4 +92,23 @@ dn_status dn_hf_read_generation(const char *folder, dn_hf_generation *out)
         .repetition_penalty = NAN, .temperature = NAN, .top_k = -1, .top_p = NAN, .min_p = NAN};
     DN_TRY(read_file(folder, "generation_config.json", true, out));
     return out->n_ends ? DN_OK : read_file(folder, "config.json", false, out);
+}
+
+static void print_generation(FILE *out, void *context)
+{
+    const dn_tokenizer *tokenizer = context;
+    int32_t begin = dn_tokenizer_begin(tokenizer), end = dn_tokenizer_end(tokenizer);
+    fprintf(out, "{");
+    if (begin >= 0)
+        fprintf(out, "\n  \"bos_token_id\": %d%s", begin, end >= 0 ? "," : "");
+    if (end >= 0)
+        fprintf(out, "\n  \"eos_token_id\": %d", end);
+    fprintf(out, "\n}\n");
+}
+
+dn_status dn_hf_write_generation(const char *folder, const dn_tokenizer *tokenizer)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/generation_config.json", folder);
+    return dn_atomic_file_print(path, print_generation, (void *)tokenizer);
 }

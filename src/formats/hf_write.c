@@ -1,5 +1,5 @@
 /* Writing a Hugging Face folder: config.json, and the weights in one file or several with an index. */
-#include "formats/hf_write.h"
+#include "formats/write.h"
 
 #include "base/atomic_file.h"
 #include "base/fail.h"
@@ -12,44 +12,30 @@
 
 enum { PATH_ROOM = 4096 };
 
-/* A tensor of a file: the parameters that lie in it are those whose source it is. */
-typedef struct tensor {
-    dn_source source; /* of the first of them */
-    size_t n_dims, dims[2], bytes;
-    size_t file;
-} tensor;
-
 typedef struct writer {
     const char *folder;
-    const dn_spec *spec;
-    const dn_param *params;
-    size_t n_params;
+    const dn_model_weights *model;
     dn_foreign_type type;
-    dn_hf_weights_fn *weights;
-    void *context;
-    tensor *tensors; /* [n] */
+    dn_stored *tensors; /* [n] */
+    size_t *file_of;    /* [n] */
     size_t n, n_files;
 } writer;
 
-static void list_tensors(writer *w, size_t file_bytes)
+static size_t bytes_of(const writer *w, size_t tensor)
+{
+    return w->tensors[tensor].n * dn_foreign_type_size(w->type);
+}
+
+static void deal_to_files(writer *w, size_t file_bytes)
 {
     size_t in_file = 0;
-    for (size_t i = 0; i < w->n_params; i++) {
-        const dn_param *param = &w->params[i];
-        tensor t = {.source = dn_hf_source(w->spec, param), .n_dims = param->kind == DN_PARAM_VECTOR ? 1 : 2};
-        size_t rows = t.source.rows, cols = param->tensor.cols;
-        if (t.source.first > 0) /* behind another part of it */
-            continue;
-        t.dims[0] = t.source.transposed ? cols : rows;
-        t.dims[1] = t.source.transposed ? rows : cols;
-        t.bytes = rows * cols * dn_foreign_type_size(w->type);
-        if (in_file > 0 && in_file + t.bytes > file_bytes) {
+    for (size_t i = 0; i < w->n; i++) {
+        if (in_file > 0 && in_file + bytes_of(w, i) > file_bytes) {
             w->n_files++;
             in_file = 0;
         }
-        in_file += t.bytes;
-        t.file = w->n_files;
-        w->tensors[w->n++] = t;
+        in_file += bytes_of(w, i);
+        w->file_of[i] = w->n_files;
     }
     w->n_files++;
 }
@@ -69,9 +55,9 @@ static char *header_of(const writer *w, size_t file)
     json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
     size_t at = 0;
     for (size_t i = 0; i < w->n; i++) {
-        const tensor *t = &w->tensors[i];
+        const dn_stored *t = &w->tensors[i];
         json_t *shape = json_array();
-        if (t->file != file) {
+        if (w->file_of[i] != file) {
             json_decref(shape);
             continue;
         }
@@ -79,8 +65,8 @@ static char *header_of(const writer *w, size_t file)
             json_array_append_new(shape, json_integer((json_int_t)t->dims[k]));
         json_object_set_new(header, t->source.name,
                             json_pack("{s:s, s:o, s:[I, I]}", "dtype", types[w->type], "shape", shape, "data_offsets",
-                                      (json_int_t)at, (json_int_t)(at + t->bytes)));
-        at += t->bytes;
+                                      (json_int_t)at, (json_int_t)(at + bytes_of(w, i))));
+        at += bytes_of(w, i);
     }
     char *text = json_dumps(header, JSON_COMPACT);
     json_decref(header);
@@ -95,42 +81,17 @@ static char *header_of(const writer *w, size_t file)
     return all;
 }
 
-/* Fills in what one parameter has of a tensor. */
-static void place(const writer *w, const dn_source *s, const dn_param *param, const dn_real *values, unsigned char *to)
-{
-    size_t cols = param->tensor.cols, size = dn_foreign_type_size(w->type);
-    for (size_t r = 0; r < param->tensor.rows; r++) {
-        size_t row = s->first + r / s->run * s->stride + r % s->run;
-        for (size_t c = 0; c < cols; c++) {
-            size_t at = s->transposed ? c * s->rows + row : row * cols + c;
-            dn_foreign_store(w->type, (double)values[r * cols + c], to + at * size);
-        }
-    }
-}
-
-static dn_status fill(const writer *w, const tensor *t, unsigned char *bytes)
-{
-    for (size_t i = 0; i < w->n_params; i++) {
-        const dn_source s = dn_hf_source(w->spec, &w->params[i]);
-        const dn_real *values;
-        if (strcmp(s.name, t->source.name) != 0)
-            continue;
-        DN_TRY(w->weights(w->context, &w->params[i], &values));
-        place(w, &s, &w->params[i], values, bytes);
-    }
-    return DN_OK;
-}
-
 static dn_status append_tensors(const writer *w, size_t file, dn_atomic_file *f)
 {
     for (size_t i = 0; i < w->n; i++) {
-        const tensor *t = &w->tensors[i];
-        if (t->file != file)
+        const dn_stored *t = &w->tensors[i];
+        if (w->file_of[i] != file)
             continue;
-        unsigned char *bytes = malloc(t->bytes + 1);
-        dn_status status = bytes ? fill(w, t, bytes) : dn_fail(DN_ERR_MEMORY, "no memory for %s", t->source.name);
+        unsigned char *bytes = malloc(bytes_of(w, i) + 1);
+        dn_status status = bytes ? dn_stored_fill(w->model, dn_hf_source, t, w->type, bytes)
+                                 : dn_fail(DN_ERR_MEMORY, "no memory for %s", t->source.name);
         if (status == DN_OK)
-            status = dn_atomic_file_append(f, bytes, t->bytes);
+            status = dn_atomic_file_append(f, bytes, bytes_of(w, i));
         free(bytes);
         DN_TRY(status);
     }
@@ -188,9 +149,9 @@ static dn_status write_index(const writer *w)
     json_int_t total = 0;
     for (size_t i = 0; i < w->n; i++) {
         char name[64];
-        name_file(w, w->tensors[i].file, name, sizeof name);
+        name_file(w, w->file_of[i], name, sizeof name);
         json_object_set_new(map, w->tensors[i].source.name, json_string(name));
-        total += (json_int_t)w->tensors[i].bytes;
+        total += (json_int_t)bytes_of(w, i);
     }
     json_t *index = json_pack("{s:{s:I}, s:o}", "metadata", "total_size", total, "weight_map", map);
     char *text = json_dumps(index, JSON_INDENT(2));
@@ -200,28 +161,24 @@ static dn_status write_index(const writer *w)
 
 static dn_status write_all(writer *w, size_t file_bytes)
 {
-    w->tensors = calloc(w->n_params, sizeof *w->tensors);
-    if (!w->tensors)
-        return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", w->n_params);
-    list_tensors(w, file_bytes);
+    w->tensors = calloc(w->model->n, sizeof *w->tensors);
+    w->file_of = calloc(w->model->n, sizeof *w->file_of);
+    if (!w->tensors || !w->file_of)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", w->model->n);
+    w->n = dn_stored_list(w->model, dn_hf_source, w->tensors);
+    deal_to_files(w, file_bytes);
     for (size_t file = 0; file < w->n_files; file++)
         DN_TRY(write_file(w, file));
     if (w->n_files > 1)
         DN_TRY(write_index(w));
-    return write_text(w, "config.json", dn_hf_write_config(w->spec, w->type));
+    return write_text(w, "config.json", dn_hf_write_config(w->model->spec, w->type));
 }
 
-dn_status dn_hf_write(const char *folder, const dn_spec *spec, const dn_param *params, size_t n, dn_foreign_type type,
-                      size_t file_bytes, dn_hf_weights_fn *weights, void *context)
+dn_status dn_hf_write(const char *folder, const dn_model_weights *model, dn_foreign_type type, size_t file_bytes)
 {
-    writer w = {.folder = folder,
-                .spec = spec,
-                .params = params,
-                .n_params = n,
-                .type = type,
-                .weights = weights,
-                .context = context};
+    writer w = {.folder = folder, .model = model, .type = type};
     dn_status status = write_all(&w, file_bytes);
     free(w.tensors);
+    free(w.file_of);
     return status;
 }

@@ -3,15 +3,18 @@
  * tensors, each for all layers, linear layers as [out,in]. Version 5 is bfloat16, version 3 float; the version 3 of earlier
  * files is bfloat16 but for the norms, which follow at the end in float.
  */
-#include "formats/hf.h"
+#include "formats/write.h"
 
+#include "base/atomic_file.h"
 #include "base/fail.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { MAGIC = 20240326, HEADER = 1024 };
+enum { MAGIC = 20240326, HEADER = 1024, PADDING = 128 }; /* rows of the vocabulary, as llm.c writes them */
 
 typedef struct header {
     size_t version, T, V, L, NH, C, padded;
@@ -78,15 +81,20 @@ static dn_status read_header(const char *path, const unsigned char *file, size_t
     return DN_OK;
 }
 
+static void name_of(size_t i, size_t layer, char *name, size_t bytes)
+{
+    if (tensors[i].in_layer)
+        snprintf(name, bytes, "transformer.h.%zu.%s", layer, tensors[i].name);
+    else
+        snprintf(name, bytes, "transformer.%s", tensors[i].name);
+}
+
 /* One tensor of one layer, or the one outside; wte without its padding. */
 static dn_status add(dn_foreign *f, const header *h, size_t i, size_t layer, dn_foreign_type type, const unsigned char *data)
 {
     char name[128];
     const size_t dims[] = {i == 0 ? h->V : rows_of(h, i), tensors[i].cols * h->C};
-    if (tensors[i].in_layer)
-        snprintf(name, sizeof name, "transformer.h.%zu.%s", layer, tensors[i].name);
-    else
-        snprintf(name, sizeof name, "transformer.%s", tensors[i].name);
+    name_of(i, layer, name, sizeof name);
     return dn_foreign_add(f, name, type, tensors[i].cols ? 2 : 1, dims, data);
 }
 
@@ -130,4 +138,68 @@ dn_status dn_llmc_open(const char *path, dn_config *config, dn_foreign *out)
     config->n_head = (int64_t)h.NH;
     config->max_positions = (int64_t)h.T;
     return add_tensors(out, &h, path, file + HEADER, bytes - HEADER);
+}
+
+/* ---- writing ---- */
+
+/* As in Hugging Face's files, but never transposed. */
+static dn_source where(const dn_spec *spec, const dn_param *param)
+{
+    dn_source s = dn_hf_source(spec, param);
+    s.transposed = false;
+    return s;
+}
+
+static dn_status append(dn_atomic_file *f, const dn_model_weights *model, const header *h, size_t i, const dn_stored *t,
+                        dn_foreign_type type)
+{
+    size_t bytes = elements_of(h, i) * dn_foreign_type_size(type);
+    unsigned char *values = calloc(bytes, 1);
+    dn_status status = values ? dn_stored_fill(model, where, t, type, values)
+                              : dn_fail(DN_ERR_MEMORY, "no memory for %s", t->source.name);
+    if (status == DN_OK)
+        status = dn_atomic_file_append(f, values, bytes);
+    free(values);
+    return status;
+}
+
+static dn_status append_all(dn_atomic_file *f, const dn_model_weights *model, const header *h, const dn_stored *all, size_t n,
+                            dn_foreign_type type)
+{
+    int32_t words[HEADER / 4] = {MAGIC,         (int32_t)h->version, (int32_t)h->T, (int32_t)h->V,
+                                 (int32_t)h->L, (int32_t)h->NH,      (int32_t)h->C, (int32_t)h->padded};
+    DN_TRY(dn_atomic_file_append(f, words, sizeof words));
+    for (size_t i = 0; i < N_TENSORS; i++)
+        for (size_t layer = 0; layer < (tensors[i].in_layer ? h->L : 1); layer++) {
+            char name[128];
+            size_t k = 0;
+            name_of(i, layer, name, sizeof name);
+            while (k < n && strcmp(all[k].source.name, name) != 0)
+                k++;
+            assert(k < n);
+            DN_TRY(append(f, model, h, i, &all[k], type));
+        }
+    return DN_OK;
+}
+
+dn_status dn_llmc_write(const char *path, const dn_model_weights *model, dn_foreign_type type)
+{
+    const dn_spec *spec = model->spec;
+    const header h = {.version = type == DN_FOREIGN_BF16 ? 5 : 3, .T = spec->max_positions, .V = spec->V, .L = spec->L,
+                      .NH = spec->attention.NH, .C = spec->C, .padded = (spec->V + PADDING - 1) / PADDING * PADDING};
+    dn_atomic_file f = {0};
+    dn_stored *all = calloc(model->n, sizeof *all);
+    if (!all)
+        return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", model->n);
+    size_t n = dn_stored_list(model, where, all);
+    dn_status status = dn_atomic_file_open(path, 0, &f);
+    if (status == DN_OK)
+        status = append_all(&f, model, &h, all, n, type);
+    if (status == DN_OK)
+        status = dn_atomic_file_seal(&f, NULL, NULL);
+    if (status == DN_OK)
+        status = dn_atomic_file_publish(&f);
+    dn_atomic_file_discard(&f);
+    free(all);
+    return status;
 }

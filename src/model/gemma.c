@@ -17,4 +17,6 @@ static const dn_hf_family hf = {.class_name = "GemmaForCausalLM", DN_HF_SIZES, .
                                 .default_activation = "gelu_pytorch_tanh", .default_eps = 1e-6, .gelu_means_tanh = true,
                                 .grouped = true, .tied = true, .attention_bias = true, .rotary = 1};
 
-const dn_architecture dn_architecture_gemma = {.name = "gemma", DN_DECODER, .hf = &hf, .complete = complete};
+static const dn_gguf_family gguf = {.name = "gemma", .keys = DN_GGUF_KEYS_OF_LLAMA};
+
+const dn_architecture dn_architecture_gemma = {.name = "gemma", DN_DECODER, .hf = &hf, .gguf = &gguf, .complete = complete};

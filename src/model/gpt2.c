@@ -50,5 +50,7 @@ static const dn_hf_family hf = {.class_name = "GPT2LMHeadModel", .dim = "n_embd"
                                 .activation = "activation_function", .default_activation = "gelu_new",
                                 .default_eps = 1e-5, .hidden_is_4C = true, .tied = true, .tensors = &tensors};
 
+static const dn_gguf_family gguf = {.name = "gpt2", .keys = "", .stacked = true};
+
 const dn_architecture dn_architecture_gpt2 = {
-    .name = "gpt2", DN_DECODER, .hf = &hf, .complete = complete, .first_std = first_std};
+    .name = "gpt2", DN_DECODER, .hf = &hf, .gguf = &gguf, .complete = complete, .first_std = first_std};

@@ -37,5 +37,8 @@ static const dn_hf_family hf = {.class_name = "GPTNeoXForCausalLM", DN_HF_SIZES,
                                 .default_activation = "gelu", .default_eps = 1e-5, .parallel = true,
                                 .attention_bias = true, .biased = true, .rotary = 0.25, .tensors = &tensors};
 
+static const dn_gguf_family gguf = {
+    .name = "gptneox", .keys = "rope_theta rope_scaling rotary_fraction parallel_residual", .stacked = true, .parallel = true};
+
 const dn_architecture dn_architecture_gpt_neox = {
-    .name = "gpt_neox", DN_DECODER, .hf = &hf, .complete = complete};
+    .name = "gpt_neox", DN_DECODER, .hf = &hf, .gguf = &gguf, .complete = complete};

@@ -19,4 +19,7 @@ static dn_status complete(dn_spec *spec)
 
 static const dn_hf_family hf = {.class_name = "LlamaForCausalLM", DN_HF_LIKE_LLAMA, .attention_bias = true, .mlp_bias = true};
 
-const dn_architecture dn_architecture_llama = {.name = "llama", DN_DECODER, .hf = &hf, .complete = complete};
+static const dn_gguf_family gguf = {
+    .name = "llama", .keys = DN_GGUF_KEYS_OF_LLAMA " attention_bias mlp_bias", .interleaved = true, .frequencies = true};
+
+const dn_architecture dn_architecture_llama = {.name = "llama", DN_DECODER, .hf = &hf, .gguf = &gguf, .complete = complete};

@@ -10,5 +10,8 @@ static dn_status complete(dn_spec *spec)
 
 static const dn_hf_family hf = {.class_name = "MistralForCausalLM", DN_HF_LIKE_LLAMA, .window = DN_HF_WINDOW};
 
+static const dn_gguf_family gguf = {
+    .name = "llama", .keys = DN_GGUF_KEYS_OF_LLAMA " attention_bias mlp_bias", .interleaved = true, .frequencies = true};
+
 const dn_architecture dn_architecture_mistral = {
-    .name = "mistral", DN_DECODER, .hf = &hf, .complete = complete};
+    .name = "mistral", DN_DECODER, .hf = &hf, .gguf = &gguf, .complete = complete};

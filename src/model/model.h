@@ -19,6 +19,7 @@
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
+#include "model/gguf_family.h"
 #include "model/hf_family.h"
 #include "nn/layer.h"
 
@@ -40,6 +41,7 @@ typedef struct dn_architecture {
     const char *name; /* value of the key `architecture` */
     bool attention;   /* has attention: keys about heads apply */
     const dn_hf_family *hf; /* NULL: Hugging Face knows none such */
+    const dn_gguf_family *gguf; /* NULL: nor does GGUF */
 
     /** Fills in what a spec leaves open (see dn_model_complete); the given sizes are at least 1 and do not
      * overflow. Errors: DN_ERR_CONFIG naming the key of a size that does not fit the others. */

@@ -12,4 +12,6 @@ static dn_status complete(dn_spec *spec)
 
 static const dn_hf_family hf = {.class_name = "Qwen2ForCausalLM", DN_HF_LIKE_LLAMA, .window = DN_HF_WINDOW_IF_USED};
 
-const dn_architecture dn_architecture_qwen2 = {.name = "qwen2", DN_DECODER, .hf = &hf, .complete = complete};
+static const dn_gguf_family gguf = {.name = "qwen2", .keys = DN_GGUF_KEYS_OF_LLAMA};
+
+const dn_architecture dn_architecture_qwen2 = {.name = "qwen2", DN_DECODER, .hf = &hf, .gguf = &gguf, .complete = complete};

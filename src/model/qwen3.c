@@ -12,4 +12,6 @@ static dn_status complete(dn_spec *spec)
 
 static const dn_hf_family hf = {.class_name = "Qwen3ForCausalLM", DN_HF_LIKE_LLAMA, .attention_bias = true, .window = DN_HF_WINDOW_IF_USED};
 
-const dn_architecture dn_architecture_qwen3 = {.name = "qwen3", DN_DECODER, .hf = &hf, .complete = complete};
+static const dn_gguf_family gguf = {.name = "qwen3", .keys = DN_GGUF_KEYS_OF_LLAMA};
+
+const dn_architecture dn_architecture_qwen3 = {.name = "qwen3", DN_DECODER, .hf = &hf, .gguf = &gguf, .complete = complete};

@@ -152,6 +152,9 @@ dn_status dn_layer_project(dn_pass *pass, const dn_buf *in, const dn_weight *w) 
 /** dy [N,C] becomes its sum over tp, the same bits on all ranks. */
 dn_status dn_layer_sum_dy(dn_pass *pass) DN_MUST_USE;
 
+/** The frequency of pair i < rot/2 of a head's numbers: the angle from one position to the next. */
+double dn_rotary_frequency(const dn_attention_spec *a, size_t i);
+
 /** angles [T,rot] of the model's rotary positions. Returns after sync. Errors: DN_ERR_MEMORY. */
 dn_status dn_rotary_fill(dn_stream *stream, dn_buf *angles, const dn_spec *spec) DN_MUST_USE;
 

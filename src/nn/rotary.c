@@ -23,6 +23,11 @@ static double scaled(const dn_attention_spec *a, double f)
     return f * (plain + (1 - plain) / a->factor);
 }
 
+double dn_rotary_frequency(const dn_attention_spec *a, size_t i)
+{
+    return scaled(a, pow(a->theta, -2.0 * (double)i / (double)a->rot));
+}
+
 dn_status dn_rotary_fill(dn_stream *stream, dn_buf *angles, const dn_spec *spec)
 {
     const dn_attention_spec *a = &spec->attention;
@@ -30,7 +35,7 @@ dn_status dn_rotary_fill(dn_stream *stream, dn_buf *angles, const dn_spec *spec)
     if (!frequencies)
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu rotary frequencies", a->rot / 2);
     for (size_t i = 0; i < a->rot / 2; i++)
-        frequencies[i] = -a->turn * scaled(a, pow(a->theta, -2.0 * (double)i / (double)a->rot));
+        frequencies[i] = -a->turn * dn_rotary_frequency(a, i);
     stream->kernels->rotary_angles(stream, angles, frequencies, spec->T, a->rot / 2);
     dn_status status = dn_stream_sync(stream);
     free(frequencies);

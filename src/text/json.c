@@ -114,8 +114,8 @@ static dn_status read_added(dn_tokenizer *t, const json_t *root)
         if (flag(entry, "single_word", false))
             return not_supported("single_word of the added token", entry);
         DN_TRY(dn_tokenizer_add(t, id, content, strlen(content), true));
-        DN_TRY(dn_tokenizer_add_added(
-            t, (dn_added){(int32_t)id, flag(entry, "lstrip", false), flag(entry, "rstrip", false)}));
+        DN_TRY(dn_tokenizer_add_added(t, (dn_added){(int32_t)id, flag(entry, "lstrip", false), flag(entry, "rstrip", false),
+                                                    flag(entry, "special", false)}));
     }
     return DN_OK;
 }

@@ -73,13 +73,17 @@ dn_status dn_split_compile(const char *pattern, dn_split_keep keep, dn_split *ou
         return dn_fail(DN_ERR_DATA, "pattern '%s': %s", pattern, message);
     }
     pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* where there is none, matching is slower */
-    *out = (dn_split){.code = code, .keep = keep};
-    return DN_OK;
+    *out = (dn_split){.code = code, .pattern = strdup(pattern), .keep = keep};
+    if (out->pattern)
+        return DN_OK;
+    dn_split_free(out);
+    return dn_fail(DN_ERR_MEMORY, "no memory for a pattern");
 }
 
 void dn_split_free(dn_split *split)
 {
     pcre2_code_free(split->code);
+    free(split->pattern);
 }
 
 struct dn_splitter {

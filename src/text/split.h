@@ -10,7 +10,8 @@
 typedef enum dn_split_keep { DN_SPLIT_ISOLATED, DN_SPLIT_WITH_PREVIOUS, DN_SPLIT_WITH_NEXT } dn_split_keep;
 
 typedef struct dn_split {
-    void *code; /* owned: of PCRE2 */
+    void *code;    /* owned: of PCRE2 */
+    char *pattern; /* owned: as it was given */
     dn_split_keep keep;
 } dn_split;
 

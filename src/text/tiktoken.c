@@ -104,7 +104,7 @@ dn_status dn_tokenizer_read_tiktoken(dn_tokenizer *t, const char *content, size_
     size_t n_ranks = t->size;
     for (size_t i = 0; i < sizeof v->special / sizeof *v->special && v->special[i].text; i++) {
         DN_TRY(dn_tokenizer_add(t, v->special[i].id, v->special[i].text, strlen(v->special[i].text), true));
-        DN_TRY(dn_tokenizer_add_added(t, (dn_added){.id = v->special[i].id}));
+        DN_TRY(dn_tokenizer_add_added(t, (dn_added){.id = v->special[i].id, .special = true}));
     }
     int32_t *ranks = malloc(t->size * sizeof *ranks);
     if (!ranks)

@@ -36,6 +36,7 @@ typedef struct dn_merge {
 typedef struct dn_added {
     int32_t id;
     bool lstrip, rstrip; /* takes the white space before, after it along */
+    bool special;        /* says something of a text, and is no part of it */
 } dn_added;
 
 typedef struct dn_normalizer {
@@ -103,6 +104,10 @@ dn_status dn_tokenizer_read_sentencepiece(dn_tokenizer *t, const char *content, 
 /** tokenizer_config.json, beside any of them: which tokens end and begin a text. */
 dn_status dn_tokenizer_read_config(dn_tokenizer *t, const char *content, size_t n) DN_MUST_USE;
 dn_status dn_tokenizer_read_llmc(dn_tokenizer *t, const char *content, size_t n) DN_MUST_USE;
+
+/** Copies its file into dir, under the name by which a folder is searched for it; and what tells its special tokens. Errors:
+ * DN_ERR_IO; DN_ERR_MEMORY. */
+dn_status dn_tokenizer_copy(const dn_tokenizer *t, const char *dir) DN_MUST_USE;
 
 /* Pre-tokenization of GPT-2 and of Llama 3. */
 #define DN_PATTERN_GPT2 "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"

@@ -4,7 +4,6 @@
 #include "data/loader.h"
 #include "train/loaded_model.h"
 #include "train/plan.h"
-#include "train/prompt.h"
 
 #include <math.h>
 #include <string.h>
@@ -74,7 +73,7 @@ static dn_status evaluate_tokens(evaluation *e, dn_loaded_model *model, double *
 static dn_status foreign_tokenizer(dn_loaded_model *model)
 {
     dn_tokenizer *tokenizer;
-    DN_TRY(dn_model_tokenizer(model, &tokenizer));
+    DN_TRY(dn_model_tokenizer(NULL, &model->plan.config, true, 0, &tokenizer));
     model->tokenizer = tokenizer ? dn_tokenizer_hash(tokenizer) : 0;
     dn_tokenizer_close(&tokenizer);
     return DN_OK;

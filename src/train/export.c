@@ -1,13 +1,14 @@
-/* `dionode export`: a run's weights as a Hugging Face folder. */
+/* `dionode export`: a run's weights in formats of other programs. */
 #include "dionode/train.h"
 
 #include "base/atomic_file.h"
 #include "base/fail.h"
 #include "base/key.h"
 #include "checkpoint/checkpoint.h"
-#include "formats/hf_write.h"
+#include "formats/write.h"
 #include "train/config_value.h"
-#include "train/plan.h"
+#include "text/tokenizer.h"
+#include "train/loaded_model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,19 +19,6 @@
 static dn_status weights_of(void *context, const dn_param *param, const dn_real **values)
 {
     return dn_checkpoint_tensor(context, param->tensor.name, param->tensor.rows, param->tensor.cols, values);
-}
-
-/* Of one worker, which holds all. */
-static dn_status plan_of(const dn_checkpoint *checkpoint, const char *path, dn_config *config, dn_plan *plan)
-{
-    const char *text = dn_checkpoint_meta(checkpoint, "config");
-    if (!text)
-        return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it holds no configuration", path);
-    dn_config_init(config);
-    DN_TRY(dn_config_parse(config, text, path));
-    *config->init_from = 0;
-    config->dp_size = config->fs_size = config->tp_size = 1;
-    return dn_plan_make(config, 1, plan);
 }
 
 static bool same_attention(const dn_attention_spec *a, const dn_attention_spec *b)
@@ -47,15 +35,18 @@ static bool same_model(const dn_spec *a, const dn_spec *b)
            a->max_positions == b->max_positions && same_attention(&a->attention, &b->attention);
 }
 
+/* ---- what a format can say ---- */
+
 /* What the family's config.json says, read again, must be this model: a key that it does not have is lost there. */
-static dn_status check_config(const dn_config *of_run, const dn_spec *spec, dn_foreign_type type)
+static dn_status check_hf(const dn_plan *run, dn_foreign_type type)
 {
+    const dn_spec *spec = &run->spec;
     if (!dn_hf_knows(spec))
         return dn_fail(DN_ERR_CONFIG,
                        "no format of Hugging Face's holds architecture %s; its checkpoints are safetensors, which other "
                        "programs open as they are",
                        spec->architecture->name);
-    dn_config again = *of_run;
+    dn_config again = run->config;
     dn_plan plan;
     for (const dn_key *key = dn_config_keys(); key->name; key++)
         if (key->role == DN_KEY_MODEL)
@@ -73,7 +64,95 @@ static dn_status check_config(const dn_config *of_run, const dn_spec *spec, dn_f
                    spec->architecture->name);
 }
 
-static dn_status write_folder(const dn_plan *plan, dn_checkpoint *checkpoint, const char *folder, dn_foreign_type type)
+static bool is_among(const char *word, const char *words)
+{
+    size_t n = strlen(word);
+    for (const char *at = words; (at = strstr(at, word)); at += n)
+        if ((at == words || at[-1] == ' ') && (!at[n] || at[n] == ' '))
+            return true;
+    return false;
+}
+
+/* A key that a format does not hold must say what the architecture does by itself. */
+static dn_status check_keys(const dn_plan *run, const char *format, const char *held, const char *more)
+{
+    for (const dn_key *key = dn_config_keys(); key->name; key++) {
+        dn_config without = run->config;
+        dn_plan plan;
+        char value[256];
+        if (key->role != DN_KEY_MODEL || is_among(key->name, held) || is_among(key->name, more))
+            continue;
+        DN_TRY(dn_config_assign(&without, key->name, dn_key_is_null(key->initial) ? NULL : key->initial, format));
+        if (dn_plan_make(&without, 1, &plan) == DN_OK && same_model(&plan.spec, &run->spec))
+            continue;
+        dn_key_show((const char *)&run->config + key->offset, key, value, sizeof value);
+        return dn_fail(DN_ERR_CONFIG, "%s cannot say %s %s of architecture %s: it would open as another model; export as hf",
+                       format, key->name, value, run->spec.architecture->name);
+    }
+    return DN_OK;
+}
+
+static dn_status check_gguf(const dn_plan *run, dn_foreign_type type)
+{
+    const dn_gguf_family *family = run->spec.architecture->gguf;
+    if (type == DN_FOREIGN_F64)
+        return dn_fail(DN_ERR_CONFIG, "GGUF has matrices as float32, float16 or bfloat16 here, not float64");
+    if (!family)
+        return dn_fail(DN_ERR_CONFIG, "GGUF has no architecture %s", run->spec.architecture->name);
+    if (run->spec.attention.scaling == DN_ROPE_LLAMA3 && !family->frequencies)
+        return dn_fail(DN_ERR_CONFIG, "GGUF's architecture %s cannot say rope_scaling %s; export as hf", family->name,
+                       run->config.rope_scaling);
+    return check_keys(run, "GGUF", "architecture vocab_size model_dim n_layer n_head mlp_dim norm_eps tie_embeddings",
+                      family->keys);
+}
+
+static dn_status check_llmc(const dn_plan *run, dn_foreign_type type)
+{
+    if (type != DN_FOREIGN_F32 && type != DN_FOREIGN_BF16)
+        return dn_fail(DN_ERR_CONFIG, "llm.c's model files are float32 or bfloat16");
+    if (strcmp(run->spec.architecture->name, "gpt2") != 0)
+        return dn_fail(DN_ERR_CONFIG, "llm.c's model files are of architecture gpt2, not %s", run->spec.architecture->name);
+    return check_keys(run, "llm.c's format", "architecture vocab_size model_dim n_layer n_head", "");
+}
+
+/* ---- writing ---- */
+
+static dn_status write_hf(const char *folder, const dn_model_weights *model, dn_foreign_type type, const dn_tokenizer *tokenizer)
+{
+    if (tokenizer)
+        DN_TRY(dn_tokenizer_copy(tokenizer, folder));
+    if (tokenizer)
+        DN_TRY(dn_hf_write_generation(folder, tokenizer));
+    return dn_hf_write(folder, model, type, FILE_BYTES);
+}
+
+static dn_status write_gguf(const char *folder, const dn_model_weights *model, dn_foreign_type type, const dn_tokenizer *tokenizer)
+{
+    char path[DN_PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/model.gguf", folder);
+    if (!tokenizer && model->spec->V > 256)
+        dn_log(DN_LOG_INFO, "the file holds no tokenizer, as the run's data have none: --tokenizer names one");
+    return dn_gguf_write(path, model, type, tokenizer);
+}
+
+static dn_status write_llmc(const char *folder, const dn_model_weights *model, dn_foreign_type type, const dn_tokenizer *tokenizer)
+{
+    char path[DN_PATH_MAX + 16];
+    (void)tokenizer;
+    snprintf(path, sizeof path, "%s/model.bin", folder);
+    return dn_llmc_write(path, model, type);
+}
+
+static const struct format {
+    const char *name, *file; /* without which the folder holds no such model */
+    dn_status (*check)(const dn_plan *run, dn_foreign_type type);
+    dn_status (*write)(const char *folder, const dn_model_weights *model, dn_foreign_type type, const dn_tokenizer *tokenizer);
+} formats[] = {{"hf", "config.json", check_hf, write_hf},
+               {"gguf", "model.gguf", check_gguf, write_gguf},
+               {"llmc", "model.bin", check_llmc, write_llmc}};
+
+static dn_status write_model(const dn_plan *plan, dn_checkpoint *checkpoint, const struct format *format, const char *folder,
+                             dn_foreign_type type, const dn_tokenizer *tokenizer)
 {
     const int first[DN_N_AXES] = {0};
     dn_arena weights = {0}, grads = {0};
@@ -82,46 +161,63 @@ static dn_status write_folder(const dn_plan *plan, dn_checkpoint *checkpoint, co
     dn_status status = params && unit_of ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", plan->n_params);
     if (status == DN_OK) {
         dn_model_layout(&plan->spec, plan->mesh, first, &weights, &grads, params, unit_of);
-        status = dn_hf_write(folder, &plan->spec, params, plan->n_params, type, FILE_BYTES, weights_of, checkpoint);
+        const dn_model_weights model = {&plan->spec, params, plan->n_params, weights_of, checkpoint};
+        status = format->write(folder, &model, type, tokenizer);
     }
     free(params);
     free(unit_of);
     return status;
 }
 
-static dn_status check_folder(const char *folder)
+static dn_status check_folder(const char *folder, const char *file)
 {
-    char config[DN_PATH_MAX + 16];
-    snprintf(config, sizeof config, "%s/config.json", folder);
-    if (access(config, F_OK) == 0)
-        return dn_fail(DN_ERR_IO, "%s holds a model: name another folder", folder);
+    char path[DN_PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    if (access(path, F_OK) == 0)
+        return dn_fail(DN_ERR_IO, "%s holds a model (%s): name another folder", folder, file);
     return dn_dir_make(folder);
 }
 
-dn_status dn_export(const char *run, const char *folder, const char *dtype)
+static dn_status export(dn_checkpoint *checkpoint, const char *path, const struct format *format, const char *folder,
+                        dn_foreign_type type, const char *named)
 {
-    static const char *const names[] = {"float32", "float64", "float16", "bfloat16"};
+    dn_config config;
+    dn_plan plan;
+    dn_tokenizer *tokenizer;
+    DN_TRY(dn_stored_config(checkpoint, path, &config));
+    config.dp_size = config.fs_size = config.tp_size = 1; /* of one worker, which holds all */
+    DN_TRY(dn_plan_make(&config, 1, &plan));
+    DN_TRY(format->check(&plan, type));
+    DN_TRY(dn_model_tokenizer(named, &config, false, dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer")),
+                              &tokenizer));
+    dn_status status = check_folder(folder, format->file);
+    if (status == DN_OK)
+        status = write_model(&plan, checkpoint, format, folder, type, tokenizer);
+    dn_tokenizer_close(&tokenizer);
+    return status;
+}
+
+dn_status dn_export(const char *run, const char *folder, const dn_export_options *options)
+{
+    static const char *const types[] = {"float32", "float64", "float16", "bfloat16"};
     char path[DN_PATH_MAX + 64];
+    const struct format *format = NULL;
     int type = -1;
     bool found;
     for (int i = 0; i < 4; i++)
-        type = strcmp(dtype, names[i]) == 0 ? i : type;
+        type = strcmp(options->dtype, types[i]) == 0 ? i : type;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        format = strcmp(options->format, formats[i].name) == 0 ? &formats[i] : format;
     if (type < 0)
-        return dn_fail(DN_ERR_ARG, "dtype '%s' is none of " DN_FOREIGN_TYPE_NAMES, dtype);
+        return dn_fail(DN_ERR_CONFIG, "dtype '%s' is none of " DN_FOREIGN_TYPE_NAMES, options->dtype);
+    if (!format)
+        return dn_fail(DN_ERR_CONFIG, "format '%s' is none of hf|gguf|llmc", options->format);
     DN_TRY(dn_checkpoint_latest(run, path, sizeof path, &found));
     if (!found)
         return dn_fail(DN_ERR_CHECKPOINT, "'%s' holds no checkpoint; train first, or name a run's checkpoint_dir", run);
     dn_checkpoint *checkpoint;
-    dn_config config;
-    dn_plan plan;
     DN_TRY(dn_checkpoint_open(path, NULL, NULL, &checkpoint));
-    dn_status status = plan_of(checkpoint, path, &config, &plan);
-    if (status == DN_OK)
-        status = check_config(&config, &plan.spec, (dn_foreign_type)type);
-    if (status == DN_OK)
-        status = check_folder(folder);
-    if (status == DN_OK)
-        status = write_folder(&plan, checkpoint, folder, (dn_foreign_type)type);
+    dn_status status = export(checkpoint, path, format, folder, (dn_foreign_type)type, options->tokenizer);
     dn_checkpoint_close(&checkpoint);
     return status;
 }

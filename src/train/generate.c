@@ -55,18 +55,10 @@ typedef struct generation {
 
 static dn_status open_tokenizer(generation *g)
 {
-    DN_TRY(g->what->tokenizer ? dn_tokenizer_open(g->what->tokenizer, &g->tokenizer)
-                              : dn_model_tokenizer(g->model, &g->tokenizer));
-    if (g->tokenizer && g->model->tokenizer && g->model->tokenizer != dn_tokenizer_hash(g->tokenizer))
-        return dn_fail(DN_ERR_DATA,
-                       "%s: not the tokenizer that the run was trained with; name that (--tokenizer)",
-                       g->what->tokenizer ? g->what->tokenizer : g->model->plan.config.data_dir);
+    DN_TRY(dn_model_tokenizer(g->what->tokenizer, &g->model->plan.config, g->model->foreign, g->model->tokenizer,
+                              &g->tokenizer));
     g->has_text = g->tokenizer || g->V <= BYTES;
     g->words = g->tokenizer ? dn_min(g->V, dn_tokenizer_size(g->tokenizer)) : g->V;
-    if (g->tokenizer && dn_tokenizer_size(g->tokenizer) > g->V)
-        return dn_fail(DN_ERR_CONFIG,
-                       "a tokenizer of %zu tokens for a model of %zu: name the one it was trained with",
-                       dn_tokenizer_size(g->tokenizer), g->V);
     if (g->has_text || (g->what->ids && g->what->n_stops == 0))
         return DN_OK;
     return dn_fail(

@@ -1,7 +1,6 @@
 #include "train/loaded_model.h"
 
 #include "base/fail.h"
-#include "checkpoint/checkpoint.h"
 #include "device/device.h"
 #include "dionode/topo.h"
 #include "train/config_diff.h"
@@ -9,9 +8,13 @@
 #include "train/finite.h"
 #include "train/init.h"
 
+#include <glob.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { BYTES = 256 };
 
 /* Relative paths of data are relative to where the run was started. That is found from the checkpoint's path,
  * which ends with the configuration's relative checkpoint_dir. */
@@ -38,6 +41,56 @@ static void resolve_paths(dn_config *config, const char *checkpoint)
         }
 }
 
+dn_status dn_stored_config(const dn_checkpoint *checkpoint, const char *path, dn_config *out)
+{
+    const char *text = dn_checkpoint_meta(checkpoint, "config");
+    if (!text)
+        return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it has no configuration", path);
+    dn_config_init(out);
+    DN_TRY(dn_config_parse(out, text, path));
+    *out->init_from = 0; /* its keys are in the configuration, and weights the checkpoint's */
+    *out->trainable = 0;
+    resolve_paths(out, path);
+    return DN_OK;
+}
+
+/* ---- whose ids ---- */
+
+static bool holds_tokenizer(const char *folder)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer.model"};
+    char path[DN_PATH_MAX + 32];
+    glob_t found = {0};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
+        if (access(path, F_OK) == 0)
+            return true;
+    }
+    snprintf(path, sizeof path, "%s/*.tiktoken", folder);
+    bool any = glob(path, 0, NULL, &found) == 0;
+    globfree(&found);
+    return any;
+}
+
+dn_status dn_model_tokenizer(const char *named, const dn_config *config, bool foreign, uint64_t trained_with, dn_tokenizer **out)
+{
+    const char *folder = foreign ? config->init_from : config->vocab_size > BYTES ? config->data_dir : "";
+    dn_status status = DN_OK;
+    *out = NULL;
+    if (!named && (!*folder || !holds_tokenizer(folder)))
+        return DN_OK;
+    DN_TRY(dn_tokenizer_open(named ? named : folder, out));
+    if (trained_with && trained_with != dn_tokenizer_hash(*out))
+        status = dn_fail(DN_ERR_DATA, "%s: not the tokenizer that the run was trained with; name that (--tokenizer)",
+                         named ? named : folder);
+    else if (dn_tokenizer_size(*out) > (size_t)config->vocab_size)
+        status = dn_fail(DN_ERR_CONFIG, "a tokenizer of %zu tokens for a model of %lld: name the one it was trained with",
+                         dn_tokenizer_size(*out), (long long)config->vocab_size);
+    if (status != DN_OK)
+        dn_tokenizer_close(out);
+    return status;
+}
+
 /* How a model is to be loaded. */
 typedef struct purpose {
     const char *const *assignments; /* [n] */
@@ -61,15 +114,8 @@ static dn_status plan_for(dn_plan *plan, dn_config *config, const purpose *p)
 static dn_status plan_checkpoint(dn_plan *plan, const dn_checkpoint *checkpoint, const char *path, const purpose *p)
 {
     dn_config config;
-    const char *text = dn_checkpoint_meta(checkpoint, "config");
-    if (!text)
-        return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it has no configuration", path);
-    dn_config_init(&config);
-    DN_TRY(dn_config_parse(&config, text, path));
+    DN_TRY(dn_stored_config(checkpoint, path, &config));
     const dn_config stored = config;
-    *config.init_from = 0; /* its keys are in the configuration, and weights the checkpoint's */
-    *config.trainable = 0;
-    resolve_paths(&config, path);
     for (size_t i = 0; i < p->n; i++)
         DN_TRY(dn_config_set(&config, p->assignments[i]));
     DN_TRY(dn_config_check_model(&stored, &config, path));

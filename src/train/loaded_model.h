@@ -3,6 +3,8 @@
 #ifndef TRAIN_LOADED_MODEL_H
 #define TRAIN_LOADED_MODEL_H
 
+#include "checkpoint/checkpoint.h"
+#include "dionode/tokenizer.h"
 #include "train/instance.h"
 
 /* Models of others are for up to 131072 positions, of which few texts need as many: memory of a cache is for all. */
@@ -19,6 +21,16 @@ typedef struct dn_loaded_model {
     uint64_t step;
     uint64_t tokenizer; /* whose ids it was trained on: its hash; 0: unknown, or bytes */
 } dn_loaded_model;
+
+/** The configuration stored with a checkpoint, `path`, without init_from; its relative paths of data are found from the
+ * checkpoint's. Errors: DN_ERR_CHECKPOINT there is none; DN_ERR_CONFIG. */
+dn_status dn_stored_config(const dn_checkpoint *checkpoint, const char *path, dn_config *out) DN_MUST_USE;
+
+/** A model's tokenizer: the file or folder named or, if that is NULL, the one in the folder of the run's data or of another
+ * program's model; *out = NULL: there is none. trained_with: its hash, 0: unknown. Owned by the caller. Errors:
+ * DN_ERR_DATA another hash; DN_ERR_CONFIG more tokens than the model has; dn_tokenizer_open's. */
+dn_status dn_model_tokenizer(const char *named, const dn_config *config, bool foreign, uint64_t trained_with,
+                             dn_tokenizer **out) DN_MUST_USE;
 
 /** Loads the newest checkpoint of a run directory (or a checkpoint file), or the model of a Hugging Face folder or of llm.c's
  * file, whose sequences have up to DN_FOREIGN_T of its positions, for micro-batches of B sequences, using all usable PUs. assignments [n]: "key=value". On failure *model must still be closed. Errors:

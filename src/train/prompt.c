@@ -4,37 +4,11 @@
 #include "base/size.h"
 
 #include <errno.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BYTES = 256 };
-
-static bool holds_tokenizer(const char *folder)
-{
-    static const char *const names[] = {"tokenizer.json", "tokenizer.model"};
-    char path[DN_PATH_MAX + 32];
-    glob_t found = {0};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        if (access(path, F_OK) == 0)
-            return true;
-    }
-    snprintf(path, sizeof path, "%s/*.tiktoken", folder);
-    bool any = glob(path, 0, NULL, &found) == 0;
-    globfree(&found);
-    return any;
-}
-
-dn_status dn_model_tokenizer(const dn_loaded_model *model, dn_tokenizer **out)
-{
-    const dn_config *config = &model->plan.config;
-    const char *folder = model->foreign ? config->init_from : config->vocab_size > BYTES ? config->data_dir : "";
-    *out = NULL;
-    return *folder && holds_tokenizer(folder) ? dn_tokenizer_open(folder, out) : DN_OK;
-}
 
 /* ---- its text ---- */
 

@@ -5,17 +5,13 @@
 #include "dionode/comm.h"
 #include "dionode/tokenizer.h"
 #include "dionode/train.h"
-#include "train/loaded_model.h"
+#include "nn/spec.h"
 
 typedef struct dn_prompt {
     char *text; /* [n_text], as it was given */
     int32_t *tokens;
     size_t n_text, n; /* 1 <= n <= T */
 } dn_prompt;
-
-/** The tokenizer in the folder of a run's data, or of the model of another program, if there is one; NULL: none. Owned by
- * the caller. Errors: dn_tokenizer_open's. */
-dn_status dn_model_tokenizer(const dn_loaded_model *model, dn_tokenizer **out) DN_MUST_USE;
 
 /** Collective over comm (NULL: alone), of which rank 0 reads. The last T tokens of the prompt; of an empty
  * one the token that texts begin with, or end with, or a new line. Must be freed either way. Errors:

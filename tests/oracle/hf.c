@@ -5,7 +5,7 @@
  */
 #include "oracle/vectors.h"
 
-#include "formats/hf_write.h"
+#include "formats/write.h"
 #include "support/scratch.h"
 #include "support/tests.h"
 
@@ -320,7 +320,7 @@ static void check_copy(const char *kernels, const char *path)
         scratch dir;
         assert_true(scratch_make(&dir));
         dn_foreign_type type = dn_foreign_find(&f.weights, f.weights.tensors[0].name)->type;
-        must(dn_hf_write(dir.dir, &f.m.spec, f.m.params, f.m.n_params, type, file_bytes[k], values_of, &f));
+        must(dn_hf_write(dir.dir, &(dn_model_weights){&f.m.spec, f.m.params, f.m.n_params, values_of, &f}, type, file_bytes[k]));
         must(dn_foreign_open(dir.dir, &copy));
         size_t n = 0;
         for (size_t i = 0; i < copy.n; i++) {

@@ -74,6 +74,37 @@ def weights_go_in_and_out_bit_for_bit_on_every_axis():
 
 
 @case
+def other_formats_are_written_or_refused_by_name():
+    with Place() as place:
+        gpt2 = os.path.join(FOLDERS, "gpt2")
+        expect(begin(place, "gpt2", gpt2, lr=0, num_iterations=1).returncode == 0, "no run")
+        done = export(place, "gpt2", "llmc", "--format", "llmc")
+        expect(done.returncode == 0, done.stderr)
+        with open(place.file("llmc/model.bin"), "rb") as file:
+            expect(struct.unpack("<8i", file.read(32)) == (20240326, 3, 64, 211, 3, 4, 48, 256), "another header")
+        done = begin(place, "again", place.file("llmc/model.bin"), lr=0, num_iterations=1)
+        expect(done.returncode == 0, done.stderr)
+        was, now = (tensors(place.checkpoint(1, name)) for name in ("gpt2", "again"))
+        expect(all(now[name] == was[name] for name in was if name.startswith("model.")), "other weights")
+        done = export(place, "gpt2", "gguf", "--format", "gguf")
+        with open(place.file("gguf/model.gguf"), "rb") as file:
+            expect(file.read(8) == b"GGUF\x03\0\0\0" and done.returncode == 0, done.stderr)
+        for to, options, status, word in (("gguf", ["gguf"], 5, "model.gguf"), ("x", ["gguf", "--dtype", "float64"], 2, "float64"),
+                                          ("x", ["llmc", "--dtype", "float16"], 2, "bfloat16"), ("x", ["onnx"], 2, "hf|gguf|llmc")):
+            done = export(place, "gpt2", to, "--format", *options)
+            expect(done.returncode == status and word in done.stderr, f"{options}: {done.returncode}: {done.stderr}")
+        for name, keys, kind, word in (("window", {"architecture": "mistral", "attention_window": 8}, "gguf", "attention_window 8"),
+                                       ("width", {"architecture": "gpt2", "mlp_dim": 96}, "llmc", "mlp_dim 96"),
+                                       ("scaled", {"architecture": "qwen2", "rope_scaling": "llama3:8,1,4,32"}, "gguf", "llama3:8,1,4,32"),
+                                       ("mlp", {"architecture": "mlp"}, "gguf", "architecture mlp"),
+                                       ("llama", {"architecture": "llama"}, "llmc", "not llama")):
+            done = place.train(num_iterations=1, val_tokens=0, checkpoint_dir=place.file(name), scalar_opt="adamw", **keys)
+            expect(done.returncode == 0, done.stderr)
+            done = export(place, name, name + "-out", "--format", kind)
+            expect(done.returncode == 2 and word in done.stderr and not os.path.exists(place.file(name + "-out")), done.stderr)
+
+
+@case
 def what_does_not_fit_is_named():
     with Place() as place:
         def missing(header):

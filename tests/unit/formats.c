@@ -1,5 +1,5 @@
 /* Files of other programs: damage, what is refused and by which name, numbers of 16 bits, llm.c's three layouts. */
-#include "formats/hf_write.h"
+#include "formats/write.h"
 #include "support/scratch.h"
 #include "support/tests.h"
 
