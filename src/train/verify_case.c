@@ -448,7 +448,7 @@ static dn_status take_step(trial *t, uint64_t step)
     if (dn_verify_rounding(t->v) && rounds_differently(t))
         DN_TRY(round_states(t, step));
     if (first) {
-        const dn_strategy_case replicas = {t->plan.strategy, &t->plan.strategy_config, t->instance.optimizer,
+        const dn_strategy_case replicas = {t->plan.strategy, dn_strategy_settings_of(t->instance.strategy), t->instance.optimizer,
                                            t->instance.strategy};
         dn_traffic_of_strategy(&replicas, t->instance.trained, t->plan.n_trained, t->mesh, step, &t->model);
         dn_traffic_of_orthonormalizing(&t->plan.optim, t->instance.trained,
