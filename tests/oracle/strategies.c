@@ -133,8 +133,8 @@ static dn_status open_replica(replica *r, const oracle_case *c, dn_comm *comm)
 
 static void close_replica(replica *r)
 {
-    dn_plant_end(&r->planted.plant);
     dn_strategy_close(&r->strategy);
+    dn_plant_end(&r->planted.plant); /* whose row the strategy was */
     dn_optimizer_destroy(&r->optimizer);
     dn_mesh_destroy(&r->mesh);
     dn_stream_destroy(&r->stream);
