@@ -2,7 +2,7 @@
  * A ring buffer of messages from one rank to another: single producer, single consumer, no read-modify-write.
  *
  *     line 0   tail: messages read              by the consumer alone
- *     slot 0 | slot 1 | ... | slot 15           a message each, by the producer alone
+ *     slot 0 | slot 1 | ... | slot 31           a message each, by the producer alone
  *
  * The number of a message, stored last, says that it is there: the consumer waits at the slot itself, so a short message
  * costs one transfer of one cache line. The producer remembers the tail, and reads it only when the ring is full as far as
