@@ -255,12 +255,12 @@ static int run(task *t, ranks_body *body)
     return ranks_run(&spec, body, t, NULL);
 }
 
-/* Tiles, thresholds, factors and blocks of 256 numbers are those of a rank's block. */
+/* Tiles, thresholds, factors, polar factors and blocks of 256 numbers are those of a rank's block. */
 static bool is_cut_dependent(const task *t)
 {
     static const char *const all[] = {"sparseloco", "demo", "dynthresh", "powersgd"};
-    const char *wire = strategies_text(&t->vectors, "wire");
-    bool found = wire && strcmp(wire, "f32") != 0;
+    const char *wire = strategies_text(&t->vectors, "wire"), *update = strategies_text(&t->vectors, "demo_update");
+    bool found = (wire && strcmp(wire, "f32") != 0) || (update && strcmp(update, "muon") == 0);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         found = found || strcmp(t->settings.name, all[i]) == 0;
     return found;
@@ -485,7 +485,8 @@ static int save(program *p, saved *all)
         const dn_shard shard = dn_optim_state_shard(p->optim, i, dn_comm_rank(comm));
         all[i].bytes = shard.block.rows * shard.block.cols * (state->type == DN_BF16 ? 2 : sizeof(dn_real));
         all[i].data = malloc(all[i].bytes + 1);
-        memcpy(all[i].data, shard.data, all[i].bytes);
+        if (all[i].bytes)
+            memcpy(all[i].data, shard.data, all[i].bytes);
         snprintf(all[i].name, sizeof all[i].name, "%s", state->name);
     }
     return 0;
