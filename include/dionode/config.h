@@ -49,6 +49,9 @@ typedef struct dn_config {
     dn_optim_config optim;        /* its options; rules and seed are the fields above and below */
     char groups[DN_KEY_TEXT_MAX]; /* "[{match: '*.attn.*', rule: muon, lr_scale: 0.5}, ...]" */
     char trainable[DN_KEY_TEXT_MAX]; /* "['*.attn.*', ...]"; empty: all */
+    int64_t lora_rank;               /* 0: no adapters */
+    double lora_alpha;               /* NAN: not given */
+    char lora_targets[DN_KEY_TEXT_MAX];
     bool given[DN_OPTIONS_MAX];   /* which options are set, of those whose default depends on the rule
                                      (dn_config_by_rule) */
     /* mesh; 0 = not given */

@@ -147,6 +147,8 @@ typedef struct dn_export_options {
     const char *format;    /* "hf": a Hugging Face folder; "gguf": model.gguf; "llmc": llm.c's model.bin */
     const char *dtype;     /* "float32", "float16", "bfloat16" or, of hf, "float64"; rounded to nearest */
     const char *tokenizer; /* file or folder; NULL: the one in the run's data_dir, if there is one */
+    bool merge;            /* of a run with adapters: the weights with what they add; else the adapters alone are written, as
+                              PEFT's folder ("hf") */
 } dn_export_options;
 
 /**

@@ -9,7 +9,7 @@ typedef struct arguments {
     dn_export_options options;
 } arguments;
 
-enum { OPTION_TOKENIZER = 1000 };
+enum { OPTION_TOKENIZER = 1000, OPTION_MERGE };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -26,6 +26,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_TOKENIZER:
         a->options.tokenizer = arg;
+        return 0;
+    case OPTION_MERGE:
+        a->options.merge = true;
         return 0;
     case ARGP_KEY_ARG:
         if (a->run)
@@ -51,6 +54,8 @@ int cli_export(int argc, char **argv, char **command_line)
         {"dtype", 'd', "TYPE", 0, "float32, float16, bfloat16 or, of hf, float64 (float32)", 0},
         {"tokenizer", OPTION_TOKENIZER, "PATH", 0,
          "File or folder of the model's tokenizer, which goes along (default: the one in the run's data_dir)", 0},
+        {"merge", OPTION_MERGE, 0, 0,
+         "Of a run with adapters (lora_rank): one model of both; otherwise they are written alone, as PEFT's folder", 0},
         {0},
     };
     static const struct argp argp = {options,

@@ -1,4 +1,4 @@
-/* Writing a Hugging Face folder: config.json, and the weights in one file or several with an index. */
+/* Writing a Hugging Face folder: config.json, and the weights in one file or several with an index; and PEFT's of an adapter. */
 #include "formats/write.h"
 
 #include "base/atomic_file.h"
@@ -13,8 +13,9 @@
 enum { PATH_ROOM = 4096 };
 
 typedef struct writer {
-    const char *folder;
+    const char *folder, *stem; /* of files of tensors */
     const dn_model_weights *model;
+    dn_source_fn *where;
     dn_foreign_type type;
     dn_stored *tensors; /* [n] */
     size_t *file_of;    /* [n] */
@@ -43,9 +44,9 @@ static void deal_to_files(writer *w, size_t file_bytes)
 static void name_file(const writer *w, size_t file, char *name, size_t bytes)
 {
     if (w->n_files == 1)
-        snprintf(name, bytes, "model.safetensors");
+        snprintf(name, bytes, "%s.safetensors", w->stem);
     else
-        snprintf(name, bytes, "model-%05zu-of-%05zu.safetensors", file + 1, w->n_files);
+        snprintf(name, bytes, "%s-%05zu-of-%05zu.safetensors", w->stem, file + 1, w->n_files);
 }
 
 /* The header of a file, padded so that tensors begin at a multiple of 8; NULL: no memory. The caller frees it. */
@@ -88,7 +89,7 @@ static dn_status append_tensors(const writer *w, size_t file, dn_atomic_file *f)
         if (w->file_of[i] != file)
             continue;
         unsigned char *bytes = malloc(bytes_of(w, i) + 1);
-        dn_status status = bytes ? dn_stored_fill(w->model, dn_hf_source, t, w->type, bytes)
+        dn_status status = bytes ? dn_stored_fill(w->model, w->where, t, w->type, bytes)
                                  : dn_fail(DN_ERR_MEMORY, "no memory for %s", t->source.name);
         if (status == DN_OK)
             status = dn_atomic_file_append(f, bytes, bytes_of(w, i));
@@ -159,25 +160,65 @@ static dn_status write_index(const writer *w)
     return write_text(w, "model.safetensors.index.json", text);
 }
 
-static dn_status write_all(writer *w, size_t file_bytes)
+static dn_status write_tensors(writer *w, size_t file_bytes)
 {
     w->tensors = calloc(w->model->n, sizeof *w->tensors);
     w->file_of = calloc(w->model->n, sizeof *w->file_of);
     if (!w->tensors || !w->file_of)
         return dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", w->model->n);
-    w->n = dn_stored_list(w->model, dn_hf_source, w->tensors);
+    w->n = dn_stored_list(w->model, w->where, w->tensors);
     deal_to_files(w, file_bytes);
     for (size_t file = 0; file < w->n_files; file++)
         DN_TRY(write_file(w, file));
-    if (w->n_files > 1)
-        DN_TRY(write_index(w));
-    return write_text(w, "config.json", dn_hf_write_config(w->model->spec, w->type));
+    return w->n_files > 1 ? write_index(w) : DN_OK;
 }
 
 dn_status dn_hf_write(const char *folder, const dn_model_weights *model, dn_foreign_type type, size_t file_bytes)
 {
-    writer w = {.folder = folder, .model = model, .type = type};
-    dn_status status = write_all(&w, file_bytes);
+    writer w = {.folder = folder, .stem = "model", .model = model, .where = dn_hf_source, .type = type};
+    dn_status status = write_tensors(&w, file_bytes);
+    if (status == DN_OK)
+        status = write_text(&w, "config.json", dn_hf_write_config(model->spec, type));
+    free(w.tensors);
+    free(w.file_of);
+    return status;
+}
+
+/* ---- adapters ---- */
+
+static dn_source peft_source(const dn_spec *spec, const dn_param *param)
+{
+    dn_source source = dn_hf_source(spec, param);
+    char name[sizeof source.name];
+    snprintf(name, sizeof name, "base_model.model.%.230s", source.name);
+    memcpy(source.name, name, sizeof name);
+    return source;
+}
+
+/* adapter_config.json; NULL: no memory. */
+static char *peft_config(const dn_spec *spec, const char *base)
+{
+    const dn_names *n = spec->names;
+    const char *const names[DN_N_ROLES] = {n->q, n->k, n->v, n->o, n->gate, n->up, n->down};
+    json_t *modules = json_array();
+    for (int role = 0; role < DN_N_ROLES; role++)
+        if ((spec->lora.roles >> role & 1) && names[role])
+            json_array_append_new(modules, json_string(strrchr(names[role], '.') + 1));
+    json_t *config = json_pack("{s:s, s:s, s:s?, s:I, s:f, s:o, s:f, s:s, s:b, s:b, s:b, s:b}", "peft_type", "LORA", "task_type",
+                               "CAUSAL_LM", "base_model_name_or_path", base, "r", (json_int_t)spec->lora.rank, "lora_alpha",
+                               spec->lora.scale * (double)spec->lora.rank, "target_modules", modules, "lora_dropout", 0.0,
+                               "bias", "none", "fan_in_fan_out", 0, "inference_mode", 1, "use_rslora", 0, "use_dora", 0);
+    char *text = json_dumps(config, JSON_INDENT(2) | JSON_SORT_KEYS);
+    json_decref(config);
+    return text;
+}
+
+dn_status dn_peft_write(const char *folder, const dn_model_weights *adapters, dn_foreign_type type, const char *base)
+{
+    writer w = {.folder = folder, .stem = "adapter_model", .model = adapters, .where = peft_source, .type = type};
+    dn_status status = write_tensors(&w, SIZE_MAX);
+    if (status == DN_OK)
+        status = write_text(&w, "adapter_config.json", peft_config(adapters->spec, base));
     free(w.tensors);
     free(w.file_of);
     return status;

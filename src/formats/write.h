@@ -10,6 +10,11 @@
  * (dn_hf_knows). Errors: DN_ERR_IO; DN_ERR_MEMORY; those of model->get. */
 dn_status dn_hf_write(const char *folder, const dn_model_weights *model, dn_foreign_type type, size_t file_bytes) DN_MUST_USE;
 
+/** Writes adapters as PEFT keeps them: adapter_model.safetensors, then adapter_config.json. model: the parameters of adapters
+ * alone, of an architecture whose modules are called as Hugging Face calls them (dn_hf_family.tensors is NULL); base: of what model, a name
+ * or folder, or NULL. Errors: DN_ERR_IO; DN_ERR_MEMORY; those of model->get. */
+dn_status dn_peft_write(const char *folder, const dn_model_weights *model, dn_foreign_type type, const char *base) DN_MUST_USE;
+
 /** Writes generation_config.json: which tokens begin and end a text, by the tokenizer. Errors: DN_ERR_IO; DN_ERR_MEMORY. */
 dn_status dn_hf_write_generation(const char *folder, const dn_tokenizer *tokenizer) DN_MUST_USE;
 

@@ -3,7 +3,7 @@
  *
  * One allocation, in this order (N = room, every part starts on a multiple of DN_ARENA_ALIGN):
  *
- *     angles [T,rot] | y [N,C], gain, dgain | before [N,C] | wide [N, widest] | dy [N,C] | of each slot:
+ *     angles [T,rot] | y [N,C], gain, dgain | before [N,C] | low [2,N,rank] | wide [N, widest] | dy [N,C] | of each slot:
  *     tokens, targets [N] | x [N,C] | layer 0 | layer 1 ...
  *
  * angles for attention, y and gains for norms with gains, before for layers side by side, the last layer with
@@ -18,6 +18,7 @@
 #include "base/size.h"
 #include "compute/draw.h"
 #include "model/architectures.h" /* DN_ARCHITECTURES(X): made of the list in meson.build */
+#include "nn/adapter.h"
 #include "nn/head.h"
 
 #include <assert.h>
@@ -130,7 +131,8 @@ size_t dn_model_n_params(const dn_spec *spec)
 static void freeze(const dn_spec *spec, dn_param *params, size_t n_params)
 {
     for (size_t p = 0; p < n_params; p++) {
-        params[p].frozen = spec->trained.n > 0 && !dn_globs_match(&spec->trained, &params[p]);
+        bool named = dn_globs_match(&spec->trained, &params[p]);
+        params[p].frozen = spec->lora.rank > 0 ? !named && !dn_param_of_adapter(&params[p]) : !named && spec->trained.n > 0;
         params[p].apart = false;
     }
     for (size_t first = 0, end; first < n_params; first = end) {
@@ -193,8 +195,9 @@ size_t dn_model_lowest(const dn_spec *spec, const dn_param *params)
 {
     size_t unit = 0;
     for (size_t i = 0; i < n_layers_of(spec); i++) {
-        unit = place_of(spec, i).unit;
-        for (size_t n = place_of(spec, i).ops->describe(spec, 0, NULL); n > 0; n--, params++)
+        const dn_layer_place place = place_of(spec, i);
+        unit = place.unit;
+        for (size_t n = place.ops->describe(spec, place.index, NULL); n > 0; n--, params++)
             if (!params->frozen)
                 return unit;
     }
@@ -203,6 +206,8 @@ size_t dn_model_lowest(const dn_spec *spec, const dn_param *params)
 
 static double first_std(const dn_spec *spec, const dn_param *param)
 {
+    if (dn_param_of_adapter(param))
+        return 1 / sqrt((double)param->tensor.cols);
     if (spec->architecture->first_std)
         return spec->architecture->first_std(spec, param);
     if (param->kind == DN_PARAM_EMBEDDING)
@@ -215,9 +220,9 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
 {
     for (size_t p = 0; p < dn_model_n_params(spec); p++) {
         const dn_param *param = &params[p];
-        if (param->kind == DN_PARAM_VECTOR) {
+        if (param->kind == DN_PARAM_VECTOR || dn_adapter_is_b(param)) {
             stream->kernels->fill(stream, param->weight, dn_param_size(param),
-                                  dn_layer_is_bias(param) ? 0 : 1 - spec->norm.offset);
+                                  dn_layer_is_bias(param) || dn_adapter_is_b(param) ? 0 : 1 - spec->norm.offset);
             continue;
         }
         const dn_draw draw = {seed, p, first_std(spec, param), param->tensor.cols, param->block};
@@ -309,6 +314,8 @@ static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_ra
     }
     if (spec->parallel == DN_YES)
         pass.before = dn_layer_take(own, N * spec->C);
+    if (spec->lora.rank > 0)
+        pass.low = dn_layer_take(own, dn_size_mul(2 * spec->lora.rank, N));
     pass.wide = dn_layer_take(own, N * widest);
     pass.dy = dn_layer_take(shared, N * spec->C);
     for (size_t s = 0; s < e->n_slots; s++) {

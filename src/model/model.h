@@ -95,7 +95,7 @@ size_t dn_model_trained(const dn_spec *spec, const dn_param *params, dn_param *t
 /** The lowest unit with a trained parameter: the backward pass ends there. */
 size_t dn_model_lowest(const dn_spec *spec, const dn_param *params);
 
-/** Initializes this rank's blocks: gains 1 (less norm.offset), biases 0, all others normally distributed. Element i of the whole
+/** Initializes this rank's blocks: gains 1 (less norm.offset), biases and adapters' B 0, all others normally distributed. Element i of the whole
  * parameter p is draw i of random stream p under seed, the same on every mesh. Returns after sync. Errors:
  * DN_ERR_MEMORY. */
 dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *stream, uint64_t seed) DN_MUST_USE;

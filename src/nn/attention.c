@@ -10,10 +10,11 @@
 #include "nn/layer.h"
 
 #include "base/fail.h"
+#include "nn/adapter.h"
 #include "nn/linear.h"
 #include "shard/layout.h"
 
-/* Then, of what there is: biases of q, k, v, a stack; of o; gains of q's heads and of k's; the norm's. */
+/* Then, of what there is: biases of q, k, v, a stack; of o; gains of q's heads and of k's; the norm's; adapters'. */
 enum { Q, K, V, O, N_MATRICES, QKV_BIAS = N_MATRICES };
 
 static size_t o_bias_of(const dn_spec *spec)
@@ -29,6 +30,11 @@ static size_t head_gains_of(const dn_spec *spec)
 static size_t norm_of(const dn_spec *spec)
 {
     return head_gains_of(spec) + (spec->attention.qk_gain ? 2 : 0);
+}
+
+static dn_adapters adapters_of(const dn_spec *spec)
+{
+    return (dn_adapters){norm_of(spec) + dn_norm_describe(spec, NULL, 0, 0, NULL), DN_ROLE_Q};
 }
 
 /* W, WKV = heads * hd, kv_heads * hd: a rank's columns of q and o; of k and v. */
@@ -74,7 +80,9 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
         dn_layer_name(gain, spec, index, i == 0 ? spec->names->q_norm : spec->names->k_norm, "weight");
         dn_layer_param(gain, DN_PARAM_VECTOR, a->hd, 1, DN_TP_NONE, 1);
     }
-    return norm_of(spec) + dn_norm_describe(spec, params, norm_of(spec), index, spec->names->attention_norm);
+    const dn_adapters adapters = adapters_of(spec);
+    dn_norm_describe(spec, params, norm_of(spec), index, spec->names->attention_norm);
+    return adapters.at + dn_adapter_describe(spec, params, adapters.at, adapters.first, N_MATRICES);
 }
 
 static size_t own_kv_heads(const dn_pass *pass)
@@ -116,7 +124,10 @@ static double flops(const dn_spec *spec)
 {
     const dn_attention_spec *a = &spec->attention;
     double all = (double)a->NH * (double)a->hd, kv = (double)a->NKV * (double)a->hd;
-    return 6 * (2 * all + 2 * kv) * (double)spec->C + 6 * (double)spec->T * all;
+    double adapters = 0;
+    for (dn_role role = DN_ROLE_Q; role <= DN_ROLE_O; role++)
+        adapters += dn_adapter_flops(spec, role, (role == DN_ROLE_K || role == DN_ROLE_V ? a->NKV : a->NH) * a->hd, spec->C);
+    return 6 * (2 * all + 2 * kv) * (double)spec->C + 6 * (double)spec->T * all + adapters;
 }
 
 static size_t cached(const dn_pass *pass)
@@ -247,6 +258,12 @@ static void attend(const dn_pass *pass, const dn_layer *layer, const kept *m)
     s->kernels->attention_forward(s, m->o, m->lse, m->qkv, keys, dn_at(keys, values), &shape);
 }
 
+/* Where q, k or v begins in a row of qkv. */
+static size_t column_of(const kept *m, size_t i)
+{
+    return i == Q ? 0 : m->W + (i == V ? m->WKV : 0);
+}
+
 static dn_status forward(dn_pass *pass, const dn_layer *layer)
 {
     const kept *m = layer->kept;
@@ -256,11 +273,14 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
 
     const dn_buf *y = dn_norm_forward(pass, layer, &m->norm, dn_layer_input(pass, true)); /* [N,C] */
     dn_linear_forward(s, m->qkv, y, dn_layer_weight(pass, layer, Q), N);                  /* [N,W+2WKV] */
+    const dn_adapters adapters = adapters_of(spec);
+    for (size_t i = Q; i <= V; i++)
+        dn_adapter_forward(pass, layer, &adapters, (dn_role)(DN_ROLE_Q + i), y, dn_at(m->qkv, column_of(m, i)), m->W + 2 * m->WKV);
     if (spec->attention.qkv_bias)
         dn_bias_forward(s, m->qkv, dn_layer_weight(pass, layer, QKV_BIAS), N);
     shape_heads(pass, layer, m);
     attend(pass, layer, m);                                                /* o [N,W] */
-    DN_TRY(dn_layer_project(pass, m->o, dn_layer_weight(pass, layer, O))); /* x [N,C] */
+    DN_TRY(dn_layer_project(pass, layer, m->o, O, &adapters, DN_ROLE_O)); /* x [N,C] */
     if (spec->attention.o_bias) /* by all of tp, which have the same x */
         dn_bias_forward(s, pass->x, dn_layer_weight(pass, layer, o_bias_of(spec)), N);
     return DN_OK;
@@ -281,12 +301,17 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
     if (spec->attention.o_bias)
         dn_bias_backward(s, dx, dn_layer_weight(pass, layer, o_bias_of(spec)), N);
     dn_linear_backward(s, d_o, dx, m->o, dn_layer_weight(pass, layer, O), N);          /* [N,W] */
+    const dn_adapters adapters = adapters_of(spec);
+    dn_adapter_backward(pass, layer, &adapters, DN_ROLE_O, d_o, m->o, dx, spec->C);
     s->kernels->attention_backward(s, dq, dk, dv, d_o, q, k, v, m->o, m->lse, &shape); /* [N,W+2WKV] */
     shape_heads_back(pass, layer, m, dqkv);
     if (spec->attention.qkv_bias)
         dn_bias_backward(s, dqkv, dn_layer_weight(pass, layer, QKV_BIAS), N);
     const dn_buf *y = dn_norm_output(pass, layer, &m->norm);                      /* [N,C] */
     dn_linear_backward(s, pass->dy, dqkv, y, dn_layer_weight(pass, layer, Q), N); /* dy [N,C] */
+    for (size_t i = Q; i <= V; i++)
+        dn_adapter_backward(pass, layer, &adapters, (dn_role)(DN_ROLE_Q + i), pass->dy, y, dn_at(dqkv, column_of(m, i)),
+                            W + 2 * WKV);
     DN_TRY(dn_layer_sum_dy(pass));
     dn_norm_backward(pass, layer, &m->norm); /* x [N,C] */
     return DN_OK;

@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/size.h"
+#include "nn/adapter.h"
 #include "nn/linear.h"
 
 #include <stdio.h>
@@ -84,15 +85,19 @@ dn_status dn_layer_sum_dy(dn_pass *pass)
                               DN_TRAFFIC_ACTIVATIONS);
 }
 
-dn_status dn_layer_project(dn_pass *pass, const dn_buf *in, const dn_weight *w)
+dn_status dn_layer_project(dn_pass *pass, const dn_layer *layer, const dn_buf *in, size_t which, const dn_adapters *adapters,
+                           dn_role role)
 {
     dn_stream *s = pass->stream;
+    const dn_weight *w = dn_layer_weight(pass, layer, which);
     size_t N = pass->B * pass->T;
     if (pass->tp_size == 1) {
         dn_linear_forward_add(s, pass->x, in, w, N);
+        dn_adapter_forward(pass, layer, adapters, role, in, pass->x, pass->spec->C);
         return DN_OK;
     }
     dn_linear_forward(s, pass->dy, in, w, N);
+    dn_adapter_forward(pass, layer, adapters, role, in, pass->dy, pass->spec->C);
     DN_TRY(dn_layer_sum_dy(pass));
     s->kernels->axpby(s, pass->x, 1, pass->dy, 1, N * pass->spec->C);
     return DN_OK;

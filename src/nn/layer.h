@@ -61,6 +61,7 @@ typedef struct dn_pass {
     dn_buf *before; /* [N,C]: x, or its gradient, before a block whose layers stand side by side changed it */
     dn_buf *y;    /* [N,C]: a normalized input times its gain; this, gain and dgain only with gains */
     dn_buf *gain, *dgain; /* [dn_layer_gain_size] */
+    dn_buf *low;          /* [2,room,rank]: between an adapter's matrices; only with adapters */
 } dn_pass;
 
 typedef struct dn_layer_ops dn_layer_ops;
@@ -146,8 +147,16 @@ static inline dn_status dn_pass_progress(const dn_pass *pass, bool together)
     return pass->progress ? pass->progress(pass->progress_context, together) : DN_OK;
 }
 
-/** x += the sum over tp of in w^T: a layer that ends in the residual stream. Overwrites dy. */
-dn_status dn_layer_project(dn_pass *pass, const dn_buf *in, const dn_weight *w) DN_MUST_USE;
+/* Where a layer's adapters are among its parameters, and the role of the first of its matrices. */
+typedef struct dn_adapters {
+    size_t at;
+    dn_role first;
+} dn_adapters;
+
+/** x += the sum over tp of in w^T, w parameter number `which` of the layer, and of what its adapter adds: a layer that ends in
+ * the residual stream. Overwrites dy. */
+dn_status dn_layer_project(dn_pass *pass, const dn_layer *layer, const dn_buf *in, size_t which, const dn_adapters *adapters,
+                           dn_role role) DN_MUST_USE;
 
 /** dy [N,C] becomes its sum over tp, the same bits on all ranks. */
 dn_status dn_layer_sum_dy(dn_pass *pass) DN_MUST_USE;

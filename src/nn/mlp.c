@@ -14,6 +14,7 @@
 #include "nn/layer.h"
 
 #include "base/fail.h"
+#include "nn/adapter.h"
 #include "nn/linear.h"
 #include "shard/layout.h"
 
@@ -42,7 +43,7 @@ static size_t down_of(const dn_spec *spec)
     return stacked(spec) * spec->mlp.lags;
 }
 
-/* Then, of what there is: biases of gate and up, a stack; of down; the norm's. */
+/* Then, of what there is: biases of gate and up, a stack; of down; the norm's; adapters'. */
 static size_t down_bias_of(const dn_spec *spec)
 {
     return down_of(spec) + 1 + (spec->mlp.bias ? stacked(spec) : 0);
@@ -51,6 +52,13 @@ static size_t down_bias_of(const dn_spec *spec)
 static size_t gain_of(const dn_spec *spec)
 {
     return down_bias_of(spec) + spec->mlp.bias;
+}
+
+/* Only without lags: the matrices are (gate,) up, down. */
+static dn_adapters adapters_of(const dn_spec *spec)
+{
+    return (dn_adapters){gain_of(spec) + dn_norm_describe(spec, NULL, 0, 0, NULL),
+                         spec->mlp.gated ? DN_ROLE_GATE : DN_ROLE_UP};
 }
 
 static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
@@ -79,7 +87,9 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
         dn_layer_name(&params[down_bias_of(spec)], spec, index, spec->names->down, "bias");
         dn_layer_param(&params[down_bias_of(spec)], DN_PARAM_VECTOR, spec->C, 1, DN_TP_NONE, 1);
     }
-    return gain + dn_norm_describe(spec, params, gain, index, spec->names->mlp_norm);
+    const dn_adapters adapters = adapters_of(spec);
+    dn_norm_describe(spec, params, gain, index, spec->names->mlp_norm);
+    return adapters.at + dn_adapter_describe(spec, params, adapters.at, adapters.first, n + 1);
 }
 
 static size_t own_hidden(const dn_pass *pass)
@@ -106,7 +116,10 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
 
 static double flops(const dn_spec *spec)
 {
-    return 6 * (double)(down_of(spec) + 1) * (double)spec->mlp.F * (double)spec->C;
+    double adapters = 0;
+    for (dn_role role = adapters_of(spec).first; role <= DN_ROLE_DOWN; role++)
+        adapters += dn_adapter_flops(spec, role, spec->mlp.F, spec->C);
+    return 6 * (double)(down_of(spec) + 1) * (double)spec->mlp.F * (double)spec->C + adapters;
 }
 
 static size_t cached(const dn_pass *pass)
@@ -173,6 +186,9 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
 
     const dn_buf *y = dn_norm_forward(pass, layer, &m->norm, dn_layer_input(pass, false)); /* [N,C] */
     dn_linear_forward(s, m->h, y, dn_layer_weight(pass, layer, 0), B * T); /* [N,S] */
+    const dn_adapters adapters = adapters_of(pass->spec);
+    for (dn_role role = adapters.first; role < DN_ROLE_DOWN; role++)
+        dn_adapter_forward(pass, layer, &adapters, role, y, dn_at(m->h, (size_t)(role - adapters.first) * m->H), m->S);
     if (pass->rows && lags > 1)
         s->kernels->cache_store(s, layer->cache, 1, pass->spec->T, C, y, C, pass->rows, B * T);
     for (size_t j = 1; j < lags; j++)
@@ -180,7 +196,7 @@ static dn_status forward(dn_pass *pass, const dn_layer *layer)
     if (pass->spec->mlp.bias)
         dn_bias_forward(s, m->h, dn_layer_weight(pass, layer, down + 1), B * T);
     dn_buf *a = activate(pass, m, true); /* [N,H] */
-    DN_TRY(dn_layer_project(pass, a, dn_layer_weight(pass, layer, down))); /* x [N,C] */
+    DN_TRY(dn_layer_project(pass, layer, a, down, &adapters, DN_ROLE_DOWN)); /* x [N,C] */
     if (pass->spec->mlp.bias) /* by all of tp, which have the same x */
         dn_bias_forward(s, pass->x, dn_layer_weight(pass, layer, down_bias_of(pass->spec)), B * T);
     return DN_OK;
@@ -200,11 +216,15 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
         dn_bias_backward(s, dx, dn_layer_weight(pass, layer, down_bias_of(pass->spec)), N);
     const dn_buf *a = activate(pass, m, false);                              /* [N,H] */
     dn_linear_backward(s, da, dx, a, dn_layer_weight(pass, layer, down), N); /* [N,H] */
+    const dn_adapters adapters = adapters_of(pass->spec);
+    dn_adapter_backward(pass, layer, &adapters, DN_ROLE_DOWN, da, a, dx, C);
     const dn_buf *dh = activate_back(pass, m, da);                           /* [N,S] */
     if (pass->spec->mlp.bias)
         dn_bias_backward(s, dh, dn_layer_weight(pass, layer, down + 1), N);
     const dn_buf *y = dn_norm_output(pass, layer, &m->norm);                    /* [N,C] */
     dn_linear_backward(s, pass->dy, dh, y, dn_layer_weight(pass, layer, 0), N); /* dy [N,C] */
+    for (dn_role role = adapters.first; role < DN_ROLE_DOWN; role++)
+        dn_adapter_backward(pass, layer, &adapters, role, pass->dy, y, dn_at(dh, (size_t)(role - adapters.first) * H), S);
     for (size_t j = 1; j < lags && j < T; j++)
         for (size_t b = 0; b < B; b++) { /* dy += [T-j,C] */
             dn_linear_backward(s, lagged, dn_at(dh, (b * T + j) * S), dn_at(y, b * T * C),

@@ -49,6 +49,16 @@ typedef struct dn_mlp_spec {
     bool bias; /* of all its products: gate, up (once, whatever the lags), down */
 } dn_mlp_spec;
 
+/* The matrices of a block, in the order of their layers' parameters. */
+typedef enum dn_role { DN_ROLE_Q, DN_ROLE_K, DN_ROLE_V, DN_ROLE_O, DN_ROLE_GATE, DN_ROLE_UP, DN_ROLE_DOWN, DN_N_ROLES } dn_role;
+
+/* Low-rank adapters (nn/adapter.h): y += scale (x A^T) B^T beside matrices, which are frozen then. */
+typedef struct dn_lora_spec {
+    size_t rank; /* 0: there are none */
+    double scale;
+    unsigned roles; /* bits of dn_role: which matrices have one */
+} dn_lora_spec;
+
 /* Names of parameters, without ".weight" or ".bias"; in a block: <block><number>.<name>. */
 typedef struct dn_names {
     const char *embedding, *head, *block;
@@ -71,7 +81,9 @@ typedef struct dn_spec {
     dn_choice tied;     /* the head is the embedding */
     size_t max_positions; /* that the model is for, at least T; given: 0 is T */
     const dn_names *names;
-    dn_globs trained; /* the parameters that are trained; all others are frozen. None: all are trained */
+    dn_lora_spec lora;
+    dn_globs trained; /* the parameters that are trained; all others are frozen. None: all are trained, or with adapters,
+                         which always are, these alone */
     const struct dn_architecture
         *architecture; /* a row of the registry (model/model.h); layers do not read it */
 } dn_spec;

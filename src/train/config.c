@@ -67,6 +67,11 @@ static dn_status check_free_text(const dn_key *key, const char *value, const cha
                    where, key->name);
 }
 
+bool dn_key_is_globs(const char *name)
+{
+    return strcmp(name, "trainable") == 0 || strcmp(name, "lora_targets") == 0;
+}
+
 bool *dn_config_given(dn_config *config, const dn_key *key)
 {
     int of_rule = dn_config_option(key), of_strategy = dn_config_strategy_option(key);
@@ -87,7 +92,7 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
     size_t n;
     if (value && *value && strcmp(key->name, "groups") == 0)
         DN_TRY(dn_groups_parse(value, where, groups, &n));
-    if (value && *value && strcmp(key->name, "trainable") == 0)
+    if (value && *value && dn_key_is_globs(key->name))
         DN_TRY(dn_globs_parse(value, key->name, where, &globs));
     if (value && strncmp(key->name, "link_", 5) == 0) {
         char at[256];

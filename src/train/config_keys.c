@@ -111,6 +111,11 @@ static const dn_key keys[] = {
          "[{match: GLOB, rule:, lr_scale:, weight_decay:, fraction:}, ...]: settings by parameter name; the "
          "first "
          "match applies"),
+    INT(lora_rank, "null", 1, 1 << 12, "adapters of this rank (LoRA) beside matrices are trained, and no weights but those of "
+        "trainable; null = none", DN_KEY_MODEL),
+    REAL(lora_alpha, "null", 1e-6, 1e6, "they are multiplied by lora_alpha / lora_rank; null = lora_rank", DN_KEY_MODEL),
+    TEXT(lora_targets, "null", NULL, "[GLOB, ...]: which matrices have one, as q_proj or mlp.*; null = all of the blocks",
+         DN_KEY_MODEL),
     TEXT(trainable, "null", NULL, "[GLOB, ...]: only parameters whose names match are trained; null = all"),
     {.name = OPTIONS, .offset = FIELD(optim)},
 

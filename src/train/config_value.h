@@ -30,7 +30,10 @@ const dn_key *dn_config_find(const char *name);
  * "where: groups: what". */
 dn_status dn_groups_parse(const char *text, const char *where, dn_named_group *groups, size_t *n) DN_MUST_USE;
 
-/** The same of a key whose value is a list of globs. */
+/** Whether a key's value is a list of globs. */
+bool dn_key_is_globs(const char *name);
+
+/** The same of such a key. */
 dn_status dn_globs_parse(const char *text, const char *key, const char *where, dn_globs *globs) DN_MUST_USE;
 
 /** Sets the options that the configuration leaves to the rule, and marks them as given. Errors: DN_ERR_CONFIG. */

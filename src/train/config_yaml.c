@@ -1,5 +1,5 @@
 /*
- * A configuration file is one YAML mapping of names to scalars, except for the lists `groups` and `trainable`. libyaml's
+ * A configuration file is one YAML mapping of names to scalars, except for the lists `groups`, `trainable` and `lora_targets`. libyaml's
  * events are read directly, without a schema library: the same table serves files and key=value arguments,
  * and every event has its line.
  */
@@ -322,7 +322,7 @@ static dn_status read_pairs(reader *r, dn_config *config)
         memcpy(where, r->where, sizeof where);
         DN_TRY(check_duplicate(seen, name, where));
         DN_TRY(next_event(r));
-        bool is_list = strcmp(name, "groups") == 0 || strcmp(name, "trainable") == 0;
+        bool is_list = strcmp(name, "groups") == 0 || dn_key_is_globs(name);
         if (is_list && r->event.type == YAML_SEQUENCE_START_EVENT) {
             DN_TRY(store_list(r, config, name, where));
             continue;

@@ -6,19 +6,55 @@
 #include "base/key.h"
 #include "checkpoint/checkpoint.h"
 #include "formats/write.h"
+#include "nn/adapter.h"
 #include "train/config_value.h"
 #include "text/tokenizer.h"
 #include "train/loaded_model.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define FILE_BYTES ((size_t)4000000000)
 
+/* Where weights come from. */
+typedef struct source {
+    const dn_checkpoint *checkpoint;
+    dn_lora_spec lora; /* adapters to be merged; rank 0: none */
+    dn_real *merged;   /* of the last matrix that has one; owned */
+} source;
+
 static dn_status weights_of(void *context, const dn_param *param, const dn_real **values)
 {
-    return dn_checkpoint_tensor(context, param->tensor.name, param->tensor.rows, param->tensor.cols, values);
+    source *from = context;
+    const dn_checkpoint *checkpoint = from->checkpoint;
+    size_t rows = param->tensor.rows, cols = param->tensor.cols, r = from->lora.rank;
+    char name_a[DN_TENSOR_NAME_MAX + 16], name_b[DN_TENSOR_NAME_MAX + 16];
+    const dn_real *a, *b, *w;
+    DN_TRY(dn_checkpoint_tensor(checkpoint, param->tensor.name, rows, cols, &w));
+    *values = w;
+    int stem = (int)(strlen(param->tensor.name) - strlen(".weight"));
+    snprintf(name_a, sizeof name_a, "%.*s.lora_A.weight", stem > 0 ? stem : 0, param->tensor.name);
+    snprintf(name_b, sizeof name_b, "%.*s.lora_B.weight", stem > 0 ? stem : 0, param->tensor.name);
+    if (r == 0 || param->kind != DN_PARAM_MATRIX || !dn_checkpoint_has(checkpoint, name_a))
+        return DN_OK;
+    DN_TRY(dn_checkpoint_tensor(checkpoint, name_a, r, cols, &a));
+    DN_TRY(dn_checkpoint_tensor(checkpoint, name_b, rows, r, &b));
+    free(from->merged);
+    from->merged = malloc(rows * cols * sizeof *from->merged);
+    if (!from->merged)
+        return dn_fail(DN_ERR_MEMORY, "no memory to merge %s", param->tensor.name);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++) {
+            double sum = 0;
+            for (size_t k = 0; k < r; k++)
+                sum += (double)b[i * r + k] * (double)a[k * cols + j];
+            from->merged[i * cols + j] = (dn_real)((double)w[i * cols + j] + from->lora.scale * sum);
+        }
+    *values = from->merged;
+    return DN_OK;
 }
 
 static bool same_attention(const dn_attention_spec *a, const dn_attention_spec *b)
@@ -151,8 +187,9 @@ static const struct format {
                {"gguf", "model.gguf", check_gguf, write_gguf},
                {"llmc", "model.bin", check_llmc, write_llmc}};
 
-static dn_status write_model(const dn_plan *plan, dn_checkpoint *checkpoint, const struct format *format, const char *folder,
-                             dn_foreign_type type, const dn_tokenizer *tokenizer)
+/* base: of the adapters that are written alone; NULL: the model is. */
+static dn_status write_model(const dn_plan *plan, source *from, const struct format *format, const char *folder,
+                             dn_foreign_type type, const dn_tokenizer *tokenizer, const char *base)
 {
     const int first[DN_N_AXES] = {0};
     dn_arena weights = {0}, grads = {0};
@@ -161,8 +198,12 @@ static dn_status write_model(const dn_plan *plan, dn_checkpoint *checkpoint, con
     dn_status status = params && unit_of ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", plan->n_params);
     if (status == DN_OK) {
         dn_model_layout(&plan->spec, plan->mesh, first, &weights, &grads, params, unit_of);
-        const dn_model_weights model = {&plan->spec, params, plan->n_params, weights_of, checkpoint};
-        status = format->write(folder, &model, type, tokenizer);
+        size_t n = 0;
+        for (size_t i = 0; i < plan->n_params; i++)
+            if (!base || dn_param_of_adapter(&params[i]))
+                params[n++] = params[i];
+        const dn_model_weights model = {&plan->spec, params, n, weights_of, from};
+        status = base ? dn_peft_write(folder, &model, type, *base ? base : NULL) : format->write(folder, &model, type, tokenizer);
     }
     free(params);
     free(unit_of);
@@ -178,21 +219,54 @@ static dn_status check_folder(const char *folder, const char *file)
     return dn_dir_make(folder);
 }
 
-static dn_status export(dn_checkpoint *checkpoint, const char *path, const struct format *format, const char *folder,
-                        dn_foreign_type type, const char *named)
+/* The configuration loses its adapters, which are merged. */
+static void strip_adapters(dn_config *config)
+{
+    config->lora_rank = 0;
+    config->lora_alpha = NAN;
+    *config->lora_targets = 0;
+}
+
+/* Adapters alone, as PEFT's folder. */
+static dn_status export_adapters(const dn_plan *plan, source *from, const char *path, const struct format *format,
+                                 const char *folder, dn_foreign_type type)
+{
+    const dn_hf_family *hf = plan->spec.architecture->hf;
+    dn_config stored;
+    dn_config_init(&stored);
+    DN_TRY(dn_config_parse(&stored, dn_checkpoint_meta(from->checkpoint, "config"), path));
+    if (*stored.trainable)
+        return dn_fail(DN_ERR_CONFIG, "%s: beside adapters other weights were trained (trainable), which an adapter cannot say: --merge",
+                       path);
+    if (format != &formats[0] || !hf || hf->tensors)
+        return dn_fail(DN_ERR_CONFIG, "%s has adapters, which %s of architecture %s does not hold: --merge makes one model of both",
+                       path, format->name, plan->spec.architecture->name);
+    DN_TRY(check_folder(folder, "adapter_config.json"));
+    return write_model(plan, from, format, folder, type, NULL, stored.init_from);
+}
+
+static dn_status export(source *from, const char *path, const struct format *format, const char *folder, dn_foreign_type type,
+                        const dn_export_options *options)
 {
     dn_config config;
     dn_plan plan;
     dn_tokenizer *tokenizer;
-    DN_TRY(dn_stored_config(checkpoint, path, &config));
+    DN_TRY(dn_stored_config(from->checkpoint, path, &config));
     config.dp_size = config.fs_size = config.tp_size = 1; /* of one worker, which holds all */
     DN_TRY(dn_plan_make(&config, 1, &plan));
+    if (options->merge && plan.spec.lora.rank == 0)
+        return dn_fail(DN_ERR_CONFIG, "%s has no adapters to merge: leave out --merge", path);
+    if (plan.spec.lora.rank > 0 && !options->merge)
+        return export_adapters(&plan, from, path, format, folder, type);
+    from->lora = plan.spec.lora;
+    strip_adapters(&config);
+    DN_TRY(dn_plan_make(&config, 1, &plan));
     DN_TRY(format->check(&plan, type));
-    DN_TRY(dn_model_tokenizer(named, &config, false, dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer")),
-                              &tokenizer));
+    DN_TRY(dn_model_tokenizer(options->tokenizer, &config, false,
+                              dn_plan_tokenizer_of(dn_checkpoint_meta(from->checkpoint, "tokenizer")), &tokenizer));
     dn_status status = check_folder(folder, format->file);
     if (status == DN_OK)
-        status = write_model(&plan, checkpoint, format, folder, type, tokenizer);
+        status = write_model(&plan, from, format, folder, type, tokenizer, NULL);
     dn_tokenizer_close(&tokenizer);
     return status;
 }
@@ -217,7 +291,9 @@ dn_status dn_export(const char *run, const char *folder, const dn_export_options
         return dn_fail(DN_ERR_CHECKPOINT, "'%s' holds no checkpoint; train first, or name a run's checkpoint_dir", run);
     dn_checkpoint *checkpoint;
     DN_TRY(dn_checkpoint_open(path, NULL, NULL, &checkpoint));
-    dn_status status = export(checkpoint, path, format, folder, (dn_foreign_type)type, options->tokenizer);
+    source from = {.checkpoint = checkpoint};
+    dn_status status = export(&from, path, format, folder, (dn_foreign_type)type, options);
+    free(from.merged);
     dn_checkpoint_close(&checkpoint);
     return status;
 }

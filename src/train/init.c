@@ -4,6 +4,7 @@
 #include "base/key.h"
 #include "checkpoint/checkpoint.h"
 #include "formats/hf.h"
+#include "nn/adapter.h"
 #include "train/config_value.h"
 
 #include <stdio.h>
@@ -110,9 +111,11 @@ dn_status dn_init_resolve(dn_config *config)
     if (*config->init_from && *config->model)
         return dn_fail(DN_ERR_CONFIG, "init_from and model both say what the model is: leave one out");
     DN_TRY(*config->init_from ? read_model(config->init_from, &from) : dn_hf_read_config(config->model, &from));
-    for (const dn_key *key = dn_config_keys(); key->name; key++)
-        if (dn_config_of_model(key))
+    for (const dn_key *key = dn_config_keys(); key->name; key++) {
+        bool new_adapters = from.lora_rank == 0 && strncmp(key->name, "lora_", 5) == 0;
+        if (dn_config_of_model(key) && !new_adapters)
             DN_TRY(take(config, &from, key));
+    }
     const dn_key *lr = dn_config_find("lr");
     if (*config->init_from && !dn_config_says(config, lr))
         config->lr = dn_init_lr(config);
@@ -122,16 +125,22 @@ dn_status dn_init_resolve(dn_config *config)
 
 /* ---- weights ---- */
 
-typedef dn_status read_fn(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to);
+/* *found false: an adapter that the file does not have, which begins anew. */
+typedef dn_status read_fn(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to, bool *found);
 
-static dn_status read_foreign(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to)
+static dn_status read_foreign(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to, bool *found)
 {
-    dn_hf_read_block(file, &instance->plan->spec, param, to);
+    *found = !dn_param_of_adapter(param);
+    if (*found)
+        dn_hf_read_block(file, &instance->plan->spec, param, to);
     return DN_OK;
 }
 
-static dn_status read_checkpoint(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to)
+static dn_status read_checkpoint(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to, bool *found)
 {
+    *found = !dn_param_of_adapter(param) || dn_checkpoint_has(file, param->tensor.name);
+    if (!*found)
+        return DN_OK;
     return dn_checkpoint_block(file, param->tensor.name, param->tensor.rows, param->tensor.cols, &param->block, to);
 }
 
@@ -141,9 +150,10 @@ static dn_status load(const dn_instance *instance, const void *file, read_fn *re
         const dn_param *param = &instance->params[i];
         size_t n = dn_param_size(param);
         dn_real *block = calloc(n + 1, sizeof *block);
-        dn_status status = block ? read(file, instance, param, block)
+        bool found = false;
+        dn_status status = block ? read(file, instance, param, block, &found)
                                  : dn_fail(DN_ERR_MEMORY, "no memory to read %s", param->tensor.name);
-        if (status == DN_OK) {
+        if (status == DN_OK && found) {
             dn_upload(instance->stream, param->weight, block, n);
             status = dn_stream_sync(instance->stream);
         }
@@ -158,9 +168,16 @@ static dn_status load_foreign(const dn_instance *instance, const char *path, dn_
 {
     dn_foreign file;
     dn_config unread;
+    size_t n = 0;
+    dn_param *base = calloc(instance->plan->n_params, sizeof *base); /* without adapters */
+    for (size_t i = 0; base && i < instance->plan->n_params; i++)
+        if (!dn_param_of_adapter(&instance->params[i]))
+            base[n++] = instance->params[i];
     dn_status status = is_folder(path) ? dn_foreign_open(path, &file) : dn_llmc_open(path, &unread, &file);
     if (status == DN_OK)
-        status = dn_hf_check(&file, &instance->plan->spec, instance->params, instance->plan->n_params, path);
+        status = base ? dn_hf_check(&file, &instance->plan->spec, base, n, path)
+                      : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", instance->plan->n_params);
+    free(base);
     if (status == DN_OK)
         status = load(instance, &file, read_foreign, tick, context);
     dn_foreign_close(&file);

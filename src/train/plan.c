@@ -8,6 +8,7 @@
 #include "train/config_value.h"
 #include "train/init.h"
 
+#include <fnmatch.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -304,6 +305,43 @@ static dn_status plan_scaling(const dn_config *c, dn_attention_spec *a)
                    text);
 }
 
+static const char *last_part(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* The matrices whose names in a block, or the last parts of these, lora_targets match: all without it. */
+static dn_status plan_adapters(const dn_config *c, dn_spec *spec)
+{
+    const dn_names *n = spec->names;
+    const char *const names[DN_N_ROLES] = {n->q, n->k, n->v, n->o, spec->mlp.gated ? n->gate : NULL, n->up, n->down};
+    dn_globs globs = {.n = 1, .match = {"*"}};
+    if (!c->lora_rank && (!isnan(c->lora_alpha) || *c->lora_targets))
+        return dn_fail(DN_ERR_CONFIG, "lora_alpha and lora_targets are of adapters: give lora_rank, too");
+    if (!c->lora_rank)
+        return DN_OK;
+    if (!spec->architecture->attention)
+        return dn_fail(DN_ERR_CONFIG, "architecture %s has no adapters: leave out lora_rank", spec->architecture->name);
+    if (*c->lora_targets)
+        DN_TRY(dn_globs_parse(c->lora_targets, "lora_targets", "configuration", &globs));
+    spec->lora = (dn_lora_spec){.rank = (size_t)c->lora_rank,
+                                .scale = isnan(c->lora_alpha) ? 1 : c->lora_alpha / (double)c->lora_rank};
+    for (size_t k = 0; k < globs.n; k++) {
+        unsigned matched = 0;
+        for (int role = 0; role < DN_N_ROLES; role++)
+            if (names[role] && (fnmatch(globs.match[k], names[role], 0) == 0 ||
+                                fnmatch(globs.match[k], last_part(names[role]), 0) == 0))
+                matched |= 1u << role;
+        if (!matched)
+            return dn_fail(DN_ERR_CONFIG, "lora_targets: '%s' matches no matrix of a block; they are %s, %s, %s, %s, %s%s%s and %s",
+                           globs.match[k], n->q, n->k, n->v, n->o, names[DN_ROLE_GATE] ? n->gate : "",
+                           names[DN_ROLE_GATE] ? ", " : "", n->up, n->down);
+        spec->lora.roles |= matched;
+    }
+    return DN_OK;
+}
+
 static dn_status plan_spec(const dn_config *c, dn_spec *spec)
 {
     int activation = -1;
@@ -332,7 +370,8 @@ static dn_status plan_spec(const dn_config *c, dn_spec *spec)
     if (*c->trainable)
         DN_TRY(dn_globs_parse(c->trainable, "trainable", "configuration", &spec->trained));
     DN_TRY(plan_scaling(c, &spec->attention));
-    return dn_model_complete(spec);
+    DN_TRY(dn_model_complete(spec));
+    return plan_adapters(c, spec);
 }
 
 dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)

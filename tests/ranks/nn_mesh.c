@@ -82,7 +82,7 @@ static double floor_of(const model *whole, bool grad)
 {
     double most = 0;
     for (size_t p = 0; grad && p < whole->n_params; p++) {
-        size_t n = dn_param_size(&whole->params[p]);
+        size_t n = whole->params[p].frozen ? 0 : dn_param_size(&whole->params[p]);
         dn_real *all = host_copy(whole->stream, whole->params[p].grad, n);
         most = larger(most, largest_of(all, n));
         free(all);
@@ -199,6 +199,8 @@ static int compare_with_whole(dn_comm *comm, void *argument)
     cut_model cut = cut_model_create(comm, s->size, s->kernels, s->shape, MAX_B, s->policy);
     set_vectors(cut.stream, cut.params, cut.n_params);
     set_vectors(whole.stream, whole.params, whole.n_params);
+    draw_adapters(cut.stream, cut.params, cut.n_params);
+    draw_adapters(whole.stream, whole.params, whole.n_params);
     must(dn_comm_barrier(comm));
     if (s->logits_rows)
         head_of(cut.model)->logits_rows = s->logits_rows;
@@ -326,6 +328,21 @@ static void drawn_models_are_the_whole_model(void **state)
         }
 }
 
+/* On either side of a sum over tp; of rank 5, which no mesh divides. */
+static void adapters_on_a_mesh_are_those_of_the_whole_model(void **state)
+{
+    (void)state;
+    static const int sizes[][DN_N_AXES] = {{1, 1, 2}, {1, 1, 5}, {1, 3, 1}, {1, 2, 3}};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        scenario s = {.kernels = k % 2 ? "ref" : "cpu", .shape = shapes[2], .policy = (dn_weights_policy)(k % 3)};
+        memcpy(s.size, sizes[k], sizeof s.size);
+        s.shape.lora = (dn_lora_spec){.rank = 5, .scale = 0.5, .roles = k % 2 ? 0x7f : 0x5a};
+        for (size_t i = 0; (s.shape.architecture = dn_architecture_at(i)); i++)
+            if (s.shape.architecture->attention && (i == k || full_run()))
+                run(&s, AS_THREADS);
+    }
+}
+
 static int compare_by_copies(dn_comm *comm, void *argument)
 {
     copied_views views;
@@ -359,6 +376,7 @@ TESTS(nn_mesh)
         cmocka_unit_test(fully_sharded_models_are_the_whole_model),
         cmocka_unit_test(partly_frozen_models_have_the_gradients_of_the_whole_model),
         cmocka_unit_test(drawn_models_are_the_whole_model),
+        cmocka_unit_test(adapters_on_a_mesh_are_those_of_the_whole_model),
         cmocka_unit_test(views_may_be_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

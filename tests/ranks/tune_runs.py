@@ -1,4 +1,4 @@
-"""Fine-tuning: what is frozen stays as it was, and what does not count is not learned, on every mesh."""
+"""Fine-tuning: what is frozen stays as it was, what does not count is not learned, and adapters are what PEFT takes them for."""
 import json
 import os
 import random
@@ -8,6 +8,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from runs import FULL, PROGRAM, Place, case, expect, run, tap, tensors  # noqa: E402
 
 CONFIG = os.environ["CONFIG"]
+FOLDERS = os.environ["FOLDERS"]  # Hugging Face's, random ones
 RANKS = 8 if FULL else 4
 # The value vectors of all blocks, which stand within a stack of three; the upper MLP.
 TRAINABLE = "['*.c_v.*', '*.1.mlp.*']"
@@ -75,8 +76,9 @@ def what_is_frozen_is_not_exchanged():
 
 @case
 def every_mesh_trains_the_same():
-    for keys in ([], ["optimizer=adamw", "split_heads=true"], ["architecture=gpt2", "optimizer=muon", "trainable=['*k_proj*', '*mlp*bias']"],
-                 ["architecture=gemma", "trainable=['*q_proj*', '*layernorm*']"])[:4 if FULL else 1]:
+    for keys in ([], ["architecture=llama", "n_kv_head=1", "lora_rank=3", "lora_alpha=12", "trainable=['*layernorm*']"],
+                 ["optimizer=adamw", "split_heads=true"], ["architecture=gpt2", "optimizer=muon", "trainable=['*k_proj*', '*mlp*bias']"],
+                 ["architecture=gemma", "trainable=['*q_proj*', '*layernorm*']"])[:5 if FULL else 2]:
         done = run([PROGRAM, "verify", CONFIG, "-n", str(RANKS), "--precision", "float", "--steps", "3", f"trainable={TRAINABLE}", *keys],
                    limit_s=300)
         expect(done.returncode == 0, f"{keys}: {done.stdout[-3000:]}{done.stderr}")
@@ -176,6 +178,79 @@ def a_batch_of_prompts_alone_is_skipped():
                f"{[line['step'] for line in place.metrics() if not line['skipped']]}")
         done = place.train(checkpoint_dir=place.file("other"), **{**settings, "val_tokens": 64})
         expect(done.returncode == 3 and "none counts as a target" in done.stderr, done.stderr)
+
+
+def tuned(place, name, np=1, **keys):
+    """A run of adapters on the folder llama3_gqa."""
+    settings = {"init_from": os.path.join(FOLDERS, "llama3_gqa"), "sequence_length": 32, "batch_size": 4, "device_batch_size": 2,
+                "num_iterations": 4, "optimizer": "adamw", "lr": 0.01, "lora_rank": 3, "lora_alpha": 6, "val_tokens": 256,
+                "lora_targets": "[q_proj, o_proj, 'mlp.*']", "data_dir": place.file("examples"), **keys}
+    with open(place.file("tuned.yaml"), "w", encoding="utf-8") as file:
+        json.dump({**settings, "checkpoint_dir": place.file(name)}, file)
+    return run([PROGRAM, "train", "--np", str(np), place.file("tuned.yaml")])
+
+
+@case
+def adapters_learn_and_go_where_others_can_use_them():
+    with Place() as place:
+        prepared(place, "examples", 100)
+        done = tuned(place, "still", lr=0, num_iterations=1)  # B is 0: the model as it came
+        expect(done.returncode == 0, done.stderr)
+        done = tuned(place, "run", 4 if FULL else 2, tp_size=2, dp_size=2 if FULL else 1)
+        expect(done.returncode == 0 and "in 30 of 60 tensors" in done.stderr, done.stderr)
+        first, now = last(place, "still"), last(place, "run")
+        for name, data in first.items():
+            if name.startswith(("model.", "lm_head.")):
+                expect((now[name] == data) == (".lora_" not in name), f"{name} {'changed' if now[name] != data else 'did not'}")
+        expect(all(".lora_" in name for name in now if name.startswith("adamw.")), "states of what is frozen")
+        tuned(place, "parts", 2, tp_size=2, stop_after=2)
+        if not FULL:
+            tuned(place, "parts", 2, tp_size=2)
+            expect(last(place, "parts") == now, "a stop and its continuation end elsewhere")
+
+        def exported(*options):
+            return run([PROGRAM, "export", place.file("run"), *options])
+
+        def evaluated(what, *keys):
+            done = run([PROGRAM, "eval", "--json", what, *keys])
+            expect(done.returncode == 0, done.stderr)
+            return json.loads(done.stdout)["loss"]
+
+        # merged, the model has the run's loss: another way of computing it, which knows no adapters
+        done = exported("--merge", "-o", place.file("merged"))
+        expect(done.returncode == 0, done.stderr)
+        keys = [f"val_files={place.file('examples')}/val_*.bin", "val_tokens=256", "sequence_length=32"]
+        with_adapters, merged = evaluated(place.file("run")), evaluated(place.file("merged"), *keys)
+        before = evaluated(os.path.join(FOLDERS, "llama3_gqa"), *keys)
+        # float: a rounding or two of each logit
+        expect(abs(with_adapters - merged) < 1e-5 * merged and before - merged > 0.1, f"{with_adapters}, {merged}, {before}")
+
+        done = exported("-o", place.file("adapter"))
+        expect(done.returncode == 0, done.stderr)
+        with open(place.file("adapter/adapter_config.json"), encoding="utf-8") as file:
+            config = json.load(file)
+        expect(config["peft_type"] == "LORA" and config["r"] == 3 and config["lora_alpha"] == 6 and
+               config["target_modules"] == ["q_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], f"{config}")
+        with open(place.file("adapter/adapter_model.safetensors"), "rb") as file:
+            written = tensors(file.read())
+        expect(written == {"base_model.model." + name: data for name, data in now.items()
+                           if ".lora_" in name and name.startswith("model.")}, f"{sorted(written)}")
+        for options, word in ((["--format", "gguf"], "--merge"), (["--merge"], None)):
+            done = exported(*options, "-o", place.file("adapter"))
+            expect(done.returncode == (2 if word else 0) and (word or "") in done.stderr, done.stderr)
+        done = run([PROGRAM, "generate", place.file("run"), "1 2 3", "--tokens", "4", "--temperature", "0", "--ids"])
+        same = run([PROGRAM, "generate", place.file("merged"), "1 2 3", "--tokens", "4", "--temperature", "0", "--ids"])
+        expect(done.returncode == 0 and done.stdout == same.stdout, f"{done}, {same}")
+
+
+@case
+def adapters_that_cannot_be_are_refused():
+    with Place() as place:
+        prepared(place, "examples", 100)
+        for keys, word in (({"lora_targets": "[x_proj]"}, "'x_proj' matches no matrix"), ({"lora_rank": None}, "give lora_rank, too"),
+                           ({"init_from": None, "architecture": "mlp"}, "has no adapters")):
+            done = tuned(place, "run", **keys)
+            expect(done.returncode == 2 and word in done.stderr, f"{keys}: {done.stderr}")
 
 
 @case

@@ -3,8 +3,10 @@
 #define SUPPORT_MODEL_H
 
 #include "base/random.h"
+#include "compute/draw.h"
 #include "compute/kernels.h"
 #include "model/instance.h"
+#include "nn/adapter.h"
 #include "nn/head.h"
 #include "support/close.h"
 
@@ -97,6 +99,17 @@ static inline size_t elements_of(const dn_param *params, size_t n_params)
     for (size_t p = 0; p < n_params; p++)
         n += params[p].tensor.rows * params[p].tensor.cols;
     return n;
+}
+
+/* Adapters' B, which begin as 0, drawn: the same on every mesh. */
+static inline void draw_adapters(dn_stream *stream, const dn_param *params, size_t n_params)
+{
+    for (size_t p = 0; p < n_params; p++) {
+        const dn_draw draw = {7, p, 0.05, params[p].tensor.cols, params[p].block};
+        if (dn_adapter_is_b(&params[p]))
+            must(dn_draw_normal(stream, params[p].weight, &draw));
+    }
+    must(dn_stream_sync(stream));
 }
 
 /* Weights by dn_model_init under seed 1, gradients zero, tokens and targets drawn. */

@@ -198,12 +198,14 @@ static double whole_loss(void *context)
 static void check_every_parameter(dn_spec spec)
 {
     model m = model_create("ref", 1, spec, 2);
+    draw_adapters(m.stream, m.params, m.n_params);
     loss_of f = {whole_loss, &m, m.stream};
     double loss = 0;
     must(dn_model_train(m.model, m.tokens, m.targets, m.B, 1.5, &loss));
     must(dn_model_train(m.model, m.tokens, m.targets, m.B, -0.5, &loss));
     for (size_t p = 0; p < m.n_params; p++)
-        check(&f, m.params[p].weight, m.params[p].grad, dn_param_size(&m.params[p]));
+        if (!m.params[p].frozen)
+            check(&f, m.params[p].weight, m.params[p].grad, dn_param_size(&m.params[p]));
     assert_true(loss == 2 * whole_loss(&m));
     model_destroy(&m);
 }
@@ -246,6 +248,20 @@ static void every_product_may_have_a_bias(void **state)
     }
 }
 
+/* Beside matrices that are trained, too, and alone; beside all of them, or every other one. */
+static void adapters_have_gradients(void **state)
+{
+    (void)state;
+    const dn_architecture *architecture;
+    for (size_t i = 0; (architecture = dn_architecture_at(i)); i++) {
+        dn_spec spec = {.V = 11, .T = 7, .C = 12, .L = 1, .attention.NH = 3, .architecture = architecture};
+        spec.lora = (dn_lora_spec){.rank = 2, .scale = 1.5, .roles = i % 2 ? 0x7f : 0x55};
+        spec.trained = (dn_globs){i < 2, {"*"}};
+        if (architecture->attention)
+            check_every_parameter(spec);
+    }
+}
+
 TESTS(nn_gradients)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +272,7 @@ TESTS(nn_gradients)
         cmocka_unit_test(heads_may_be_wider_than_their_part_of_the_model),
         cmocka_unit_test(heads_may_share_keys_and_values),
         cmocka_unit_test(every_product_may_have_a_bias),
+        cmocka_unit_test(adapters_have_gradients),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
