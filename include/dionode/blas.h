@@ -18,6 +18,10 @@ extern "C" {
  */
 DN_API void dn_blas_tune(char **argv);
 
+/** The core type that dn_blas_tune would set; NULL if OPENBLAS_CORETYPE is set, or OpenBLAS's own choice uses vectors as wide.
+ * Static string. For programs that cannot be executed again: they set it before they load this library. */
+DN_API const char *dn_blas_better_core(void);
+
 /**
  * Threads that wait for each other's parts of a kernel sleep instead of spinning. Generation forks them many times a
  * token: where other programs want the same cores, one that spins keeps off the one that it waits for. Unless

@@ -266,7 +266,7 @@ DN_API dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;
 /**
  * Sends buffer [count] to another rank, which calls dn_comm_receive with the same count and type; messages
  * between two ranks arrive in order. On return buffer may be reused. Blocks until the receiver has read a
- * symmetric buffer above 64 bytes (it is read in place), and while the queue is full (8 messages, or 128 KiB
+ * symmetric buffer above 2 KiB (it is read in place), and while the queue is full (32 messages, or 128 KiB
  * of private data): two ranks that send much to each other must not both send first.
  */
 DN_API dn_status dn_comm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,

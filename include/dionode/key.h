@@ -34,7 +34,7 @@ typedef struct dn_key {
     const char *initial; /* default, as written in a configuration file */
     double min, max;     /* of numbers, inclusive */
     const char *choices; /* "a|b|c": of a text (NULL: free); of an enum, in its order; of a bool, its names of
-                            false and true (NULL: these words) */
+                            false and true (NULL: these words); of a whole number a word that stands for -1 */
     const char *help;
     dn_key_role role;
 } dn_key;

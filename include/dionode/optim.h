@@ -143,6 +143,8 @@ typedef struct dn_optim_tensor {
     size_t stride;          /* leading dimension of both, in elements; 0: dense */
     bool in_place;          /* weight and grad are dense and symmetric (dn_comm_alloc of mesh->all): the step
                                works on them without copies, see dn_optim_step. Ignored on one rank */
+    size_t place; /* 1 + where it counts as standing in the list (views count each): random numbers (Dion's first Q) are
+                     drawn by it. 0: where it stands */
 } dn_optim_tensor;
 
 typedef struct dn_optim dn_optim;

@@ -4,8 +4,15 @@ import enum
 import functools
 import os
 import pathlib
+import subprocess
+import sys
 
-N_AXES = 3  # dp, fs, tp
+N_AXES = 3
+
+
+class Axis(enum.IntEnum):
+    """dn_axis"""
+    DP, FS, TP = range(N_AXES)
 
 
 class Type(enum.IntEnum):
@@ -42,14 +49,20 @@ OptimConfig = struct("OptimConfig", matrix_rule=c.c_char_p, scalar_rule=c.c_char
 Key = struct("Key", name=c.c_char_p, field=c.c_char_p, type=c.c_int, offset=c.c_size_t, initial=c.c_char_p,
              min=c.c_double, max=c.c_double, choices=c.c_char_p, help=c.c_char_p, role=c.c_int)
 DimSharding = struct("DimSharding", axis=c.c_int, unit=c.c_size_t)
+Range = struct("Range", first=c.c_size_t, end=c.c_size_t)
 Block = struct("Block", row0=c.c_size_t, rows=c.c_size_t, col0=c.c_size_t, cols=c.c_size_t)
 Tensor = struct("Tensor", name=c.c_char * 128, rows=c.c_size_t, cols=c.c_size_t, type=c.c_int, row_sharding=DimSharding,
                 col_sharding=DimSharding, per_replica=c.c_bool)
 Shard = struct("Shard", block=Block, data=c.c_void_p, rank=c.c_int, replica=c.c_int)
 OptimTensor = struct("OptimTensor", tensor=Tensor, kind=c.c_int, n_views=c.c_size_t, split_rows=c.c_size_t * 8,
-                     weight=c.c_void_p, grad=c.c_void_p, stride=c.c_size_t, in_place=c.c_bool)
+                     weight=c.c_void_p, grad=c.c_void_p, stride=c.c_size_t, in_place=c.c_bool, place=c.c_size_t)
 OptimReport = struct("OptimReport", skipped=c.c_bool, grad_norm=c.c_double, clip=c.c_double, n_zero=c.c_int,
                      n_fallback=c.c_int)
+Mesh = struct("Mesh", size=c.c_int * N_AXES, at=c.c_int * N_AXES, all=c.c_void_p, comms=c.c_void_p * 2**N_AXES, root=c.c_void_p)
+VerifyOptions = struct("VerifyOptions", max_ranks=c.c_int, max_replicas=c.c_int, mesh=c.c_int * N_AXES, tolerance=c.c_double,
+                       heap_bytes=c.c_size_t, reference_bytes=c.c_size_t, rounding=c.c_bool, progress=c.c_void_p)
+VerifyTensor = struct("VerifyTensor", line=c.c_char_p, tensor=Tensor, replicated=c.c_uint)
+VerifyFn = c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Mesh), c.c_void_p)  # dn_verify_fn
 CommStats = struct("CommStats", **{name: c.c_uint64 * len(Traffic) for name in ("payload", "moved", "crossed")},
                    by_collective=c.c_uint64 * len(Collective), cluster=c.c_double * len(Traffic),
                    cluster_by_collective=c.c_double * len(Collective), hops=c.c_uint64 * len(Traffic))
@@ -57,12 +70,15 @@ CommStats = struct("CommStats", **{name: c.c_uint64 * len(Traffic) for name in (
 _TYPES = {"status": c.c_int, "int": c.c_int, "size": c.c_size_t, "text": c.c_char_p, "real": c.c_double, "bool": c.c_bool,
           "u64": c.c_uint64, "pointer": c.c_void_p, "void": None, "ints": c.POINTER(c.c_int), "rule": c.POINTER(RuleInfo),
           "key": c.POINTER(Key), "tensors": c.POINTER(OptimTensor), "report": c.POINTER(OptimReport),
-          "tensor": c.POINTER(Tensor), "shard": Shard, "stats": CommStats}
+          "tensor": c.POINTER(Tensor), "shard": Shard, "stats": CommStats, "unsigned": c.c_uint, "range": Range, "block": Block,
+          "mesh": c.POINTER(Mesh), "options": VerifyOptions, "options_at": c.POINTER(VerifyOptions), "fn": VerifyFn,
+          "shown": c.POINTER(VerifyTensor)}
 
 # result name(arguments): as in the headers. `status` becomes an exception unless it is 0.
 _FUNCTIONS = """
 text   dn_version
 text   dn_error_message
+text   dn_blas_better_core
 bool   dn_launch_is_worker
 rule   dn_rule_at                  size
 rule   dn_rule_find                text
@@ -80,6 +96,26 @@ size   dn_optim_n_states           pointer
 tensor dn_optim_state              pointer size
 shard  dn_optim_state_shard        pointer size int
 status dn_mesh_create              pointer ints pointer
+size   dn_mesh_heap_bytes          ints
+pointer dn_mesh_comm               mesh unsigned
+range  dn_shard_range              size size int int
+options dn_verify_defaults
+size   dn_verify_heap_bytes        options_at int
+status dn_verify_run               pointer options_at fn pointer pointer
+bool   dn_verify_rounding          pointer
+status dn_verify_block             pointer shown block pointer
+status dn_verify_scalar            pointer text real
+status dn_verify_same              pointer text text pointer pointer size
+status dn_verify_bytes             pointer text u64 u64 real
+status dn_verify_hops              pointer text u64 u64
+status dn_verify_amount            pointer text u64
+bool   dn_verify_holds             pointer
+status dn_verify_status            pointer
+void   dn_verify_print             pointer pointer
+status dn_verify_write_json        pointer text
+void   dn_verify_report_destroy    pointer
+status dn_verify_inject            text
+void   dn_verify_inject_list       pointer
 status dn_comm_join                size real pointer
 int    dn_comm_leave               pointer int
 status dn_comm_create_group        pointer ints int size pointer
@@ -121,23 +157,27 @@ def _path():
     return os.environ.get("DIONODE_LIBRARY") or (str(beside) if beside.exists() else "libdionode.so.0.1")
 
 
-def _core_type():
-    """The kernels that OpenBLAS has for this processor; Debian's 0.3.21 takes new processors for much older ones. None:
-    what it finds itself. As dn_blas_tune, which starts the program over: this one may already be at work."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            words = set(file.read().partition("\n\n")[0].split())
-    except OSError:
-        return None
-    if words >= {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd"}:
-        return "SkylakeX"
-    return ("Zen" if "AuthenticAMD" in words else "Haswell") if words >= {"avx2", "fma"} else None
+_BETTER_CORE = """
+import ctypes, sys
+better = ctypes.CDLL(sys.argv[1]).dn_blas_better_core
+better.restype = ctypes.c_char_p
+sys.stdout.buffer.write(better() or b"")
+"""
+
+
+def _better_core():
+    """dn_blas_better_core of another process: OpenBLAS chooses when it is loaded, and this process, which may already be at
+    work, cannot start over as dn_blas_tune does. "" where nothing can be told."""
+    if "OPENBLAS_CORETYPE" in os.environ or not sys.executable:
+        return ""
+    return subprocess.run([sys.executable, "-ISc", _BETTER_CORE, _path()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True).stdout
 
 
 @functools.cache
 def library():
     """Loaded when first needed: OpenBLAS then starts its threads."""
-    core = None if "OPENBLAS_CORETYPE" in os.environ else _core_type()
+    core = _better_core()
     if core:
         os.environ["OPENBLAS_CORETYPE"] = core
     try:

@@ -5,7 +5,8 @@ import functools
 import struct
 import sys
 
-from ._library import Collective, Error, N_AXES, Op, Traffic, Type, TYPE_BYTES, library
+from . import _library
+from ._library import Axis, Collective, Error, Op, Traffic, Type, TYPE_BYTES, library
 
 HEAP_BYTES = 64 << 20  # under torchrun, unless said otherwise
 DEADLINE_S = 60
@@ -49,10 +50,11 @@ class Comm:
         address, count, type = buffer(array)
         library().dn_comm_broadcast(self.handle, address, count * TYPE_BYTES[type], root, Traffic[kind.upper()])
 
-    def group(self, ranks):
-        """A communicator of some of these ranks, in that order. Collective over them alone."""
+    def group(self, ranks, heap_bytes=0):
+        """A communicator of some of these ranks, in that order. Collective over them alone. heap_bytes: memory of its own, of
+        this one's."""
         handle = c.c_void_p()
-        library().dn_comm_create_group(self.handle, (c.c_int * len(ranks))(*ranks), len(ranks), 0, c.byref(handle))
+        library().dn_comm_create_group(self.handle, (c.c_int * len(ranks))(*ranks), len(ranks), heap_bytes, c.byref(handle))
         return Comm(handle)
 
     def stats(self, reset=False):
@@ -61,9 +63,42 @@ class Comm:
     @functools.cached_property
     def mesh(self):
         """All ranks as replicas, for optimizers."""
-        mesh = c.c_void_p()
-        library().dn_mesh_create(self.handle, (c.c_int * N_AXES)(self.size, 1, 1), c.byref(mesh))
-        return mesh
+        return create_mesh(self, (self.size, 1, 1))
+
+
+class Mesh:
+    """Ranks as a box dp x fs x tp: include/dionode/mesh.h. size and at (this rank's coordinates) by axis; all: its
+    communicator."""
+
+    def __init__(self, handle):
+        self.handle = handle
+        self.size, self.at = ({axis.name.lower(): numbers[axis] for axis in Axis} for numbers in (handle[0].size, handle[0].at))
+        self.all = Comm(handle[0].all)
+
+    def comm(self, *axes):
+        """The communicator along some axes, as ("fs", "tp"): ranks whose other coordinates are this one's."""
+        return Comm(library().dn_mesh_comm(self.handle, axes_of(axes)))
+
+    def shard(self, n, axis, unit=1):
+        """What this rank has of n rows or columns that an axis shards, in units: a range."""
+        found = library().dn_shard_range(n, unit, self.size[axis], self.at[axis])
+        return range(found.first, found.end)
+
+
+def create_mesh(comm, size):
+    """Collective. Takes heap; lasts as long as the communicator."""
+    handle = c.POINTER(_library.Mesh)()
+    library().dn_mesh_create(comm.handle, mesh_size(size), c.byref(handle))
+    return Mesh(handle)
+
+
+def mesh_size(size):
+    return (c.c_int * len(Axis))(*size)
+
+
+def axes_of(names):
+    """A set of axes."""
+    return sum(1 << Axis[name.upper()] for name in set(names))
 
 
 def buffer(array):

@@ -6,8 +6,8 @@ import math
 import typing
 import weakref
 
-from ._library import Error, N_AXES, OptimConfig, OptimReport, OptimTensor, Type, TYPE_BYTES, library
-from .comm import buffer
+from ._library import Axis, Error, OptimConfig, OptimReport, OptimTensor, Type, TYPE_BYTES, library
+from .comm import buffer, mesh_size
 
 KINDS = enum.IntEnum("KINDS", "matrix embedding head vector", start=0)  # dn_param_kind
 
@@ -28,12 +28,21 @@ class Report(typing.NamedTuple):
 
 
 class Parameter(typing.NamedTuple):
-    """float32, in one piece."""
+    """float32; what this rank has of it is in one piece."""
     name: str
     kind: KINDS
     shape: tuple  # rows, columns
     weight: int  # addresses
     grad: int
+    sharding: tuple = (Axis.FS, 0), (Axis.TP, 0)  # of rows, of columns: axis, and unit (0: not sharded)
+    place: int = 0
+
+    def describe(self, tensor):
+        """Into an OptimTensor."""
+        tensor.tensor.name = self.name.encode()[:NAME_BYTES]
+        tensor.tensor.rows, tensor.tensor.cols = self.shape
+        tensor.tensor.row_sharding, tensor.tensor.col_sharding = self.sharding
+        tensor.kind, tensor.weight, tensor.grad, tensor.place = self.kind, self.weight, self.grad, self.place
 
 
 class Config:
@@ -65,6 +74,19 @@ def takes(rules, option):
     return option in GENERAL or any(not rule or library().dn_rule_takes(rule, option.encode()) for rule in found)
 
 
+def describe(parameters):
+    """As OptimTensor[]."""
+    tensors = (OptimTensor * len(parameters))()
+    for tensor, parameter in zip(tensors, parameters):
+        parameter.describe(tensor)
+    return tensors
+
+
+def heap_bytes(config, tensors, size):
+    """What an optimizer takes of each rank's heap on a mesh of that size."""
+    return library().dn_optim_heap_bytes(config.address, tensors, len(tensors), mesh_size(size))
+
+
 class State(typing.NamedTuple):
     """What this rank holds of a tensor of optimizer state."""
     name: str       # "momentum", "q", ... of the parameter
@@ -77,25 +99,20 @@ class State(typing.NamedTuple):
 class Handle:
     """A dn_optim. Weights are stepped where they lie; gradients are read, and may be overwritten."""
 
-    def __init__(self, config, parameters, comm, n_threads):
+    def __init__(self, config, parameters, mesh, n_threads):
         self.names = [p.name for p in parameters]
         self.weights = [p.weight for p in parameters]
-        self.comm = comm if comm and comm.size > 1 else None
+        self.mesh = mesh if mesh and mesh.all.size > 1 else None
         self._frozen = [False] * len(parameters)
         self._optim = c.c_void_p()
-        tensors = (OptimTensor * len(parameters))()
-        for tensor, p in zip(tensors, parameters):
-            tensor.tensor.name = p.name.encode()[:NAME_BYTES]
-            tensor.tensor.rows, tensor.tensor.cols = p.shape
-            tensor.kind, tensor.weight, tensor.grad = p.kind, p.weight, p.grad
+        tensors = describe(parameters)
         try:
-            library().dn_optim_create(config.address, tensors, len(tensors), self.comm and self.comm.mesh, n_threads,
+            library().dn_optim_create(config.address, tensors, len(tensors), self.mesh and self.mesh.handle, n_threads,
                                       c.byref(self._optim))
         except Error as error:
-            if error.status != MEMORY or not self.comm:
+            if error.status != MEMORY or not self.mesh:
                 raise
-            size = (c.c_int * N_AXES)(self.comm.size, 1, 1)
-            need = library().dn_optim_heap_bytes(config.address, tensors, len(tensors), size)
+            need = heap_bytes(config, tensors, self.mesh.size.values())
             raise Error(MEMORY, f"{error}; this optimizer takes {need} in all: give more to dionode.join(heap_bytes=...), "
                                 "or to `dionode launch --arena`") from None
         weakref.finalize(self, library().dn_optim_destroy, c.byref(self._optim)).atexit = False
@@ -104,7 +121,7 @@ class Handle:
         """missing: for each parameter whether it has no gradient, and so stays as it is."""
         if all(missing):
             raise ValueError("a step without gradients: none of the parameters has one")
-        if self.comm:
+        if self.mesh:
             self._agree(missing)
         for i, frozen in enumerate(missing):
             if frozen != self._frozen[i]:
@@ -116,16 +133,16 @@ class Handle:
 
     def _agree(self, missing):
         counts = array.array("i", missing)
-        self.comm.all_reduce(counts)
+        self.mesh.all.all_reduce(counts)
         for name, count in zip(self.names, counts):
-            if 0 < count < self.comm.size:
-                raise ValueError(f"{name}: {count} of {self.comm.size} ranks have no gradient of it; all must have one, or none")
+            if 0 < count < self.mesh.all.size:
+                raise ValueError(f"{name}: {count} of {self.mesh.all.size} ranks have no gradient of it; all must have one, or none")
 
     def set_weight_decay(self, weight_decay):
         library().dn_optim_set_weight_decay(self._optim, b"*", weight_decay)
 
     def states(self):
-        rank = self.comm.rank if self.comm else 0
+        rank = self.mesh.all.rank if self.mesh else 0
         for index in range(library().dn_optim_n_states(self._optim)):
             state = library().dn_optim_state(self._optim, index)[0]
             shard = library().dn_optim_state_shard(self._optim, index, rank)
@@ -161,7 +178,7 @@ class Optimizer:
             address, count = _floats(name, x)
             self._grads.append((c.c_float * count)())
             parameters.append(Parameter(name, kind_of(name, kind), matrix_shape(shape), address, c.addressof(self._grads[-1])))
-        self._handle = Handle(Config(rule, scalar_rule, options), parameters, comm, n_threads)
+        self._handle = Handle(Config(rule, scalar_rule, options), parameters, comm and comm.mesh, n_threads)
         if weight_decay is not None:
             self._handle.set_weight_decay(weight_decay)
 

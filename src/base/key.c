@@ -33,9 +33,14 @@ static dn_status set_number(void *field, const dn_key *key, const char *value, c
     errno = 0;
     double number = strtod(value, &end);
     bool whole = key->type == DN_KEY_REAL || floor(number) == number;
+    if (key->choices && strcmp(value, key->choices) == 0) {
+        *(int64_t *)field = -1;
+        return DN_OK;
+    }
     if (end == value || *end || errno || !isfinite(number) || !whole)
-        return dn_fail(DN_ERR_CONFIG, "%s: %s: '%.100s' is not a %s", where, key->name, value,
-                       key->type == DN_KEY_INT ? "whole number" : "number");
+        return dn_fail(DN_ERR_CONFIG, "%s: %s: '%.100s' is not a %s%s%s", where, key->name, value,
+                       key->type == DN_KEY_INT ? "whole number" : "number", key->choices ? ", nor " : "",
+                       key->choices ? key->choices : "");
     DN_TRY(check_range(key, number, DN_ERR_CONFIG, where));
     if (key->type == DN_KEY_INT)
         *(int64_t *)field = (int64_t)number;
@@ -148,7 +153,7 @@ dn_status dn_key_check(const void *field, const dn_key *key, dn_status code, con
     size_t length;
     switch (key->type) {
     case DN_KEY_INT:
-        if (*(const int64_t *)field == 0 && may_be_null(key))
+        if ((*(const int64_t *)field == 0 && may_be_null(key)) || (*(const int64_t *)field == -1 && key->choices))
             return DN_OK;
         return check_range(key, (double)*(const int64_t *)field, code, where);
     case DN_KEY_REAL:
@@ -195,6 +200,8 @@ void dn_key_show(const void *field, const dn_key *key, char *text, size_t bytes)
     case DN_KEY_INT:
         if (*(const int64_t *)field == 0 && key->min > 0)
             snprintf(text, bytes, "null");
+        else if (*(const int64_t *)field == -1 && key->choices)
+            snprintf(text, bytes, "'%s'", key->choices);
         else
             snprintf(text, bytes, "%lld", (long long)*(const int64_t *)field);
         return;

@@ -21,8 +21,8 @@
  */
 #define DN_STAGE_BYTES  ((size_t)128 << 10)
 #define DN_N_STAGES     3
-#define DN_BOUNCE_BYTES ((size_t)32 << 10) /* bounce buffers for sends from private memory */
-#define DN_N_BOUNCES    4
+#define DN_BOUNCE_BYTES ((size_t)8 << 10) /* bounce buffers of messages that are copied */
+#define DN_N_BOUNCES    16
 #define DN_BOUNCES_AT   (DN_N_STAGES * DN_STAGE_BYTES)
 #define DN_LINES_AT     (DN_BOUNCES_AT + DN_N_BOUNCES * DN_BOUNCE_BYTES)
 #define DN_EXCHANGES_AT (DN_LINES_AT + 2 * sizeof(dn_line))

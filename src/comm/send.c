@@ -1,14 +1,19 @@
 /*
  * Point to point: through one ring per ordered pair of members, in the receiver's scratch.
  *
- * Up to 64 bytes are sent in the message itself. A symmetric buffer is announced and read in place; the
- * sender waits until it has been read. A private one is copied through the sender's four bounce buffers in
- * turn: the sender waits only if a buffer is still being read, by whichever member it was filled for.
+ * Up to 80 bytes are sent in the message itself. A larger symmetric buffer is announced and read in place; the
+ * sender waits until it has been read. A private one, and a short one, for which that wait would cost more than a
+ * copy, is copied through the sender's bounce buffers in turn: the sender waits only if a buffer is still being
+ * read, by whichever member it was filled for.
  */
 #include "comm/internal.h"
 
 #include "base/fail.h"
 #include "base/size.h"
+
+/* Up to here a symmetric buffer is copied. On two cores of an EPYC, a message of 1 and 2 KiB, in place and copied: 0.50 and
+ * 0.21 us, 0.50 and 0.36 us where 64 follow one another; there and back 0.47 and 0.62, 0.50 and 0.76 us. */
+#define EAGER_BYTES ((size_t)2 << 10)
 
 static dn_ring *ring_at(const dn_comm *comm, int owner, int from)
 {
@@ -40,7 +45,7 @@ dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type t
         DN_TRY(dn_comm_copy(comm, message.payload, job.buffer, job.bytes));
         return dn_ring_put(ring, message);
     }
-    if (!dn_job_private(&job)) { /* read in place */
+    if (!dn_job_private(&job) && job.bytes > EAGER_BYTES) { /* read in place */
         DN_TRY(dn_ring_put(ring, message_of(&job, buffer, job.bytes)));
         return dn_ring_drained(ring, ring->own);
     }

@@ -42,6 +42,7 @@ dn_param dn_param_view(const dn_param *whole, size_t n, size_t k)
                  whole->tensor.name, (unsigned)k);
     view.n_views = 1;
     view.stack = 0;
+    view.place = whole->place ? whole->place + k : 0;
     view.view_of = whole;
     const dn_range own = dn_param_split(whole, n, k);
     view.first_row = own.first;

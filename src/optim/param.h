@@ -25,6 +25,8 @@ typedef struct dn_param {
                               at the same offset on all ranks. */
     bool frozen;           /* not trained: it has no gradient, and no optimizer knows it */
     bool apart;            /* of a stack of which a part is frozen: it lies by itself, at the same offset on all ranks */
+    size_t place;          /* 1 + where it counts as standing in the list, by which its random streams are numbered;
+                              0: where it stands */
     dn_block block;        /* this rank's part */
     dn_buf *weight, *grad; /* [block.rows, block.cols] dense, borrowed; on the symmetric heap in a run */
     const struct dn_param *view_of; /* of a view (dn_param_view): the parameter that holds its numbers;

@@ -165,7 +165,8 @@ static size_t make_param_states(const dn_optim_config *config, const dn_param *p
         const dn_executor *executor = dn_executor_of(rules[k]);
         starts[n_rules] = n;
         for (size_t i = 0; i < n_params; i++) {
-            dn_param_state ps = dn_param_state_of(config, &params[i], i, size);
+            size_t index = params[i].place ? params[i].place - 1 : i;
+            dn_param_state ps = dn_param_state_of(config, &params[i], index, size);
             if (ps.rule == rules[k])
                 param_states[n++] = ps;
         }

@@ -4,6 +4,7 @@
 #include "shm/control.h"
 
 #include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -24,13 +25,12 @@
 
 typedef enum { NOT_YET, REACHED, ABORTED } outcome;
 
-/* seq_cst for the handshake in sleep_once; on x86 and ARM it costs what acquire costs. The load of *word
- * pairs with the store in dn_wait_post. */
+/* The load of *word pairs with the store in dn_wait_post. */
 static outcome poll_word(const dn_world *world, const _Atomic uint64_t *word, uint64_t want)
 {
     if (dn_control_aborted(world))
         return ABORTED;
-    return atomic_load_explicit(word, memory_order_seq_cst) >= want ? REACHED : NOT_YET;
+    return atomic_load_explicit(word, memory_order_acquire) >= want ? REACHED : NOT_YET;
 }
 
 static outcome spin_then_yield(const dn_world *world, const _Atomic uint64_t *word, uint64_t want)
@@ -50,11 +50,24 @@ static outcome spin_then_yield(const dn_world *world, const _Atomic uint64_t *wo
     return seen;
 }
 
-/* Four steps are seq_cst against a lost wake-up: the sleeper counts itself, then reads the word; the writer
- * writes the word, then reads the count. One of the two must see the other. A wake also changes the futex
- * word, so a wake between the read and the sleep makes the sleep return at once; acquire, so that whoever
- * reads the changed word sees why it was changed. tests/models/check_orders.py explores what these orders,
- * and weaker ones, allow.
+void dn_wait_register(void)
+{
+    (void)syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
+}
+
+/* Every thread of all processes that have registered executes a full memory barrier at some moment of this call. */
+static void fence_all(void)
+{
+    (void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
+}
+
+/* Against a lost wake-up: the sleeper counts itself, then reads the word; the writer writes the word, then reads the
+ * count. One of the two must see the other, so nothing may be reordered between the two steps of either. Writers write
+ * often, and a fence would hold them up until another processor has given up the line; so the sleeper, who has time, fences
+ * for both. (A kernel before 4.16 cannot: there a wake-up may be lost while a store waits in its processor, some
+ * nanoseconds, and costs SLEEP_NS.) A wake also changes the futex word, so a wake between the read and the sleep makes the
+ * sleep return at once; acquire, so that whoever reads the changed word sees why it was changed.
+ * tests/models/check_orders.py explores what these orders, and weaker ones, allow.
  *
  * The word is shared: no FUTEX_PRIVATE_FLAG. */
 static outcome sleep_once(dn_rank_slot *slot, const dn_world *world, const _Atomic uint64_t *word,
@@ -62,7 +75,8 @@ static outcome sleep_once(dn_rank_slot *slot, const dn_world *world, const _Atom
 {
     const struct timespec limit = {.tv_nsec = SLEEP_NS};
     uint32_t wakes = atomic_load_explicit(&slot->wakes, memory_order_acquire);
-    atomic_fetch_add_explicit(&slot->sleepers, 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&slot->sleepers, 1, memory_order_relaxed);
+    fence_all();
     if (poll_word(world, word, want) == NOT_YET)
         syscall(SYS_futex, &slot->wakes, FUTEX_WAIT, wakes, &limit, NULL, 0);
     atomic_fetch_sub_explicit(&slot->sleepers, 1, memory_order_relaxed);
@@ -112,7 +126,8 @@ dn_status dn_wait_reach(dn_world *world, int rank, int awaited, const _Atomic ui
 
 void dn_wait_post(dn_world *world, int rank, _Atomic uint64_t *word, uint64_t value)
 {
-    atomic_store_explicit(word, value, memory_order_seq_cst);
-    if (atomic_load_explicit(&world->control->slots[rank].sleepers, memory_order_seq_cst) > 0)
+    atomic_store_explicit(word, value, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst); /* the compiler keeps the order; the processor: sleep_once */
+    if (atomic_load_explicit(&world->control->slots[rank].sleepers, memory_order_relaxed) > 0)
         dn_control_wake(world, rank);
 }

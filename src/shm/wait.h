@@ -29,6 +29,9 @@ static inline bool dn_wait_reached(const _Atomic uint64_t *word, uint64_t want)
     return atomic_load_explicit(word, memory_order_acquire) >= want;
 }
 
+/** Once in each process that posts, before it does. */
+void dn_wait_register(void);
+
 /** Stores value in `rank`'s *word with release order and wakes sleepers; no system call if there are none. */
 void dn_wait_post(dn_world *world, int rank, _Atomic uint64_t *word, uint64_t value);
 

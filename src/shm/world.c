@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "shm/control.h"
 #include "shm/limits.h"
+#include "shm/wait.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -114,6 +115,7 @@ static dn_status make_handle(dn_control *control, int descriptor, dn_world **out
                         .bytes = control->bytes,
                         .n_ranks = (int)control->n_ranks,
                         .descriptor = descriptor};
+    dn_wait_register();
     *out = world;
     return DN_OK;
 }

@@ -155,6 +155,10 @@ static dn_status open_run(dn_strategy_run *r)
     size_t of_islands = dn_strategy_islands_bytes(r->strategy, parts->mesh->size);
     size_t bytes =
         dn_strategy_heap_bytes(r->strategy, &r->config, parts->params, parts->n_params, parts->mesh->size) - of_islands;
+    int domains[DN_MAX_RANKS];
+    for (int rank = 0; rank < dn_comm_size(parts->mesh->all); rank++)
+        domains[rank] = dn_comm_domain(parts->mesh->all, rank);
+    DN_TRY(dn_strategy_place_islands(r->strategy, &r->config, parts->mesh->size, domains));
     DN_TRY(open_tables(r));
     DN_TRY(dn_strategy_open_islands(r));
     if (bytes > 0) {
@@ -352,6 +356,11 @@ void dn_strategy_set_apart(dn_strategy_run *r, bool apart)
 const dn_strategy *dn_strategy_row(const dn_strategy_run *r)
 {
     return r->strategy;
+}
+
+const dn_strategy_config *dn_strategy_settings_of(const dn_strategy_run *r)
+{
+    return &r->config;
 }
 
 size_t dn_strategy_set_weight_decay(dn_strategy_run *r, const char *match, double weight_decay)

@@ -33,6 +33,11 @@ dn_mesh dn_strategy_mesh(const dn_strategy *strategy, const dn_mesh *whole);
 /** Errors: DN_ERR_CONFIG: islands that do not divide the replicas. */
 dn_status dn_strategy_check_mesh(const dn_strategy *strategy, const dn_strategy_config *config,
                                  const int size[DN_N_AXES]) DN_MUST_USE;
+/** Islands by NUMA domains, where the settings ask for these: consecutive replicas whose ranks are in the same domain are one.
+ * domains [ranks of the mesh]: the domain of each rank, by any numbers; -1: of none alone. Errors: DN_ERR_CONFIG: replicas that
+ * lie in several domains, or islands that are unequal or apart. */
+dn_status dn_strategy_place_islands(const dn_strategy *strategy, dn_strategy_config *config, const int size[DN_N_AXES],
+                                    const int *domains) DN_MUST_USE;
 /** Its size. */
 void dn_strategy_mesh_size(const dn_strategy *strategy, const int whole[DN_N_AXES], int size[DN_N_AXES]);
 /** Parameters that the optimizer has: all, or none. */
@@ -43,8 +48,8 @@ size_t dn_strategy_n_stepped(const dn_strategy *strategy, size_t n_params);
 size_t dn_strategy_heap_bytes(const dn_strategy *strategy, const dn_strategy_config *config, const dn_param *params,
                               size_t n_params, const int size[DN_N_AXES]);
 
-/** config is copied. To be called on all ranks, as it allocates symmetric memory; no barrier. Errors:
- * DN_ERR_MEMORY. The caller owns *out. */
+/** config is copied, and islands by NUMA domains are those of the ranks of the mesh. To be called on all ranks, as it allocates
+ * symmetric memory; no barrier. Errors: DN_ERR_MEMORY; those of dn_strategy_place_islands. The caller owns *out. */
 dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config *config, const dn_strategy_parts *parts,
                            dn_strategy_run **out) DN_MUST_USE;
 void dn_strategy_close(dn_strategy_run **run);
@@ -64,8 +69,9 @@ dn_status dn_strategy_step(dn_strategy_run *run, const dn_step_params *params, d
 bool dn_strategy_apart(const dn_strategy_run *run);
 void dn_strategy_set_apart(dn_strategy_run *run, bool apart);
 
-/** The row. */
+/** The row, and the settings, with islands that are known. */
 const dn_strategy *dn_strategy_row(const dn_strategy_run *run);
+const dn_strategy_config *dn_strategy_settings_of(const dn_strategy_run *run);
 
 /** As dn_optimizer_set_weight_decay, also where the strategy is instead of a rule. */
 size_t dn_strategy_set_weight_decay(dn_strategy_run *run, const char *match, double weight_decay);

@@ -81,7 +81,7 @@ static dn_status describe(const dn_optim_tensor *t, const int size[DN_N_AXES], c
                           dn_param *param)
 {
     const dn_tensor *tensor = &t->tensor;
-    *param = (dn_param){.tensor = *tensor, .kind = t->kind, .n_views = t->n_views};
+    *param = (dn_param){.tensor = *tensor, .kind = t->kind, .n_views = t->n_views, .place = t->place};
     param->tensor.type = DN_REAL;
     param->tensor.per_replica = false;
     if (t->split_rows[0] > 0)

@@ -52,6 +52,7 @@ typedef struct dn_strategy_config {
     uint64_t n_steps; /* of the run */
     uint64_t seed;
     dn_option_value options[DN_STRATEGY_OPTIONS_MAX]; /* in the order of the row's options */
+    int numa_islands; /* that replicas form by NUMA domains (dn_strategy_place_islands); 0: not known yet, or not asked for */
 } dn_strategy_config;
 
 /* What hooks know of a step. */
@@ -204,7 +205,7 @@ typedef struct dn_strategy {
     size_t n_numbers; /* of the context */
     /** Updates them, once in each step after the rule, before its exchanges. NULL: nothing. */
     void (*observe)(const dn_strategy_context *c);
-    /** Number of islands, which divides that of the replicas; 0: each is one. NULL: there are none. */
+    /** Number of islands, which divides that of the replicas; 0: each is one; -1: as NUMA domains. NULL: there are none. */
     int (*islands)(const dn_strategy_config *config);
     /** Initializes states whose beginning is neither 0 nor the weights; those that are sharded hold this rank's share. */
     dn_status (*begin)(const dn_strategy_context *c, const dn_strategy_param *x);

@@ -72,6 +72,16 @@ dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, cha
     return dn_train_observed(config, n_workers, max_restarts, argv, &(dn_train_observer){0}, signal_out);
 }
 
+/* Before there are workers. */
+static dn_status check_islands(const dn_plan *plan, const dn_topo *topo)
+{
+    dn_strategy_config config = plan->strategy_config;
+    int domains[DN_MAX_RANKS];
+    for (int rank = 0; rank < plan->n_workers; rank++)
+        domains[rank] = dn_topo_place(topo, rank)->numa;
+    return dn_strategy_place_islands(plan->strategy, &config, plan->mesh, domains);
+}
+
 dn_status dn_train_observed(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
                             const dn_train_observer *observer, int *signal_out)
 {
@@ -83,6 +93,8 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
     dn_plan plan;
     dn_lock lock = {0};
     dn_status status = dn_plan_make(config, dn_topo_n_workers(topo), &plan);
+    if (status == DN_OK)
+        status = check_islands(&plan, topo);
     if (status == DN_OK)
         status = check_files(config, false);
     if (status == DN_OK && config->val_tokens > 0)

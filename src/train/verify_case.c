@@ -400,10 +400,11 @@ static dn_status show_hops(trial *t, int which)
     char line[DN_VERIFY_LINE_MAX];
     uint64_t counted = 0, expected = 0;
     for (unsigned axes = 1; axes < DN_N_SETS; axes++)
-        for (int kind = 0; kind < DN_N_TRAFFIC && counts_with(axes, which); kind++) {
-            counted += DN_TRAFFIC_UNPLANNED >> kind & 1 ? 0 : t->stats[axes].hops[kind];
-            expected += t->model.hops[axes][kind];
-        }
+        for (int kind = 0; kind < DN_N_TRAFFIC && counts_with(axes, which); kind++)
+            if (dn_traffic_plans_hops(t->plan.strategy, axes, (dn_traffic)kind)) {
+                counted += t->stats[axes].hops[kind];
+                expected += t->model.hops[axes][kind];
+            }
     snprintf(line, sizeof line, "%s hops", line_names[which]);
     return counted || expected ? dn_verify_hops(t->v, line, counted, expected) : DN_OK;
 }
@@ -448,7 +449,7 @@ static dn_status take_step(trial *t, uint64_t step)
     if (dn_verify_rounding(t->v) && rounds_differently(t))
         DN_TRY(round_states(t, step));
     if (first) {
-        const dn_strategy_case replicas = {t->plan.strategy, &t->plan.strategy_config, t->instance.optimizer,
+        const dn_strategy_case replicas = {t->plan.strategy, dn_strategy_settings_of(t->instance.strategy), t->instance.optimizer,
                                            t->instance.strategy};
         dn_traffic_of_strategy(&replicas, t->instance.trained, t->plan.n_trained, t->mesh, step, &t->model);
         dn_traffic_of_orthonormalizing(&t->plan.optim, t->instance.trained,

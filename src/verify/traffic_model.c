@@ -20,8 +20,15 @@ void dn_traffic_add_hops(dn_traffic_model *model, const int size[DN_N_AXES], uns
                          uint64_t n)
 {
     uint64_t others = (uint64_t)dn_axes_size(size, axes) - 1;
-    if (!(DN_TRAFFIC_UNPLANNED >> kind & 1))
-        model->hops[axes][kind] += n * (as == DN_N_COLLECTIVES ? 1 : as == DN_ALL_REDUCE ? 2 * others : others);
+    model->hops[axes][kind] += n * (as == DN_N_COLLECTIVES ? 1 : as == DN_ALL_REDUCE ? 2 * others : others);
+}
+
+bool dn_traffic_plans_hops(const dn_strategy *strategy, unsigned set, dn_traffic kind)
+{
+    const unsigned divided =
+        1u << DN_TRAFFIC_FACTORS | 1u << DN_TRAFFIC_BASIS | 1u << DN_TRAFFIC_ORTH | 1u << DN_TRAFFIC_ACTIVATIONS;
+    bool of_strategy = strategy->family != DN_ON_WHOLE_MESH && (set > DN_ALL_AXES || (set & DN_AXIS(DN_DP)));
+    return kind != DN_TRAFFIC_CONTROL && (of_strategy || !(divided >> kind & 1));
 }
 
 /* What was added since the last call travels as one batch: an exchange for each collective, kind and set of axes. */

@@ -20,15 +20,14 @@ enum { DN_SET_ISLAND = DN_ALL_AXES + 1, DN_SET_ACROSS, DN_N_SETS };
 typedef struct dn_traffic_model {
     uint64_t payload[DN_N_SETS][DN_N_TRAFFIC];
     uint64_t by_collective[DN_N_SETS][DN_N_COLLECTIVES]; /* the same by collective; without sends */
-    uint64_t hops[DN_N_SETS][DN_N_TRAFFIC]; /* but for what DN_TRAFFIC_UNPLANNED says */
+    uint64_t hops[DN_N_SETS][DN_N_TRAFFIC]; /* those that dn_traffic_plans_hops says */
     uint16_t present[DN_N_SETS][DN_N_TRAFFIC]; /* collectives of the batch whose hops are not added yet: bits */
 } dn_traffic_model;
 
-/* Kinds whose hops are not modelled: memory decides into how many batches, or chunks, they are divided; and control.
- */
-#define DN_TRAFFIC_UNPLANNED                                                                                   \
-    (1u << DN_TRAFFIC_FACTORS | 1u << DN_TRAFFIC_BASIS | 1u << DN_TRAFFIC_ORTH | 1u << DN_TRAFFIC_ACTIVATIONS |  \
-     1u << DN_TRAFFIC_CONTROL)
+/** Whether hops of a kind are modelled, in a set of axes: all that a strategy exchanges between replicas that step apart. Of
+ * the optimizer's factors and bases, and of activations, memory decides into how many batches, or chunks, they are divided;
+ * control is none. */
+bool dn_traffic_plans_hops(const dn_strategy *strategy, unsigned set, dn_traffic kind);
 
 /** Hops of n exchanges of a kind by a collective (DN_N_COLLECTIVES: sends) over axes of a mesh of that size. */
 void dn_traffic_add_hops(dn_traffic_model *model, const int size[DN_N_AXES], unsigned axes, int as, dn_traffic kind,

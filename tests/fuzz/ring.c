@@ -3,9 +3,9 @@
  * written: a first byte says how a message comes to be, then come its words.
  *
  *     even   as dn_ring_put writes it, with its number and checksum, so that what is behind them is reached
- *     odd    the 128 bytes as they are
+ *     odd    the bytes as they are
  *
- * Nobody waits: a message is always there before it is read.
+ * Nobody waits: a message is always there before it is read, whatever its number.
  */
 #include "fuzz/fuzz.h"
 
@@ -45,8 +45,9 @@ static void scribble(dn_ring_end *producer, fuzz_input *input)
     unsigned char *bytes = (unsigned char *)&message;
     for (size_t i = 0; i < sizeof message; i++)
         bytes[i] = (unsigned char)fuzz_take(input, 1);
-    producer->ring->slots[producer->own % DN_RING_SLOTS] = message;
-    dn_wait_post(world, 1, &producer->ring->head, ++producer->own);
+    dn_ring_slot *slot = &producer->ring->slots[producer->own % DN_RING_SLOTS];
+    slot->message = message;
+    dn_wait_post(world, 1, &slot->number, ++producer->own);
 }
 
 /* Whether there is more to read. */
@@ -87,8 +88,8 @@ static void run(const uint8_t *data, size_t size)
             scribble(&producer, &input);
         else
             put(&producer, &input, how);
-        if (how & 8) /* a counter that cannot be; beyond what is there to be read, so that nobody waits */
-            atomic_store(&ring->head,
+        if (how & 8) /* a number that need not be the right one; none that would be waited for */
+            atomic_store(&ring->slots[consumer.own % DN_RING_SLOTS].number,
                          consumer.own + 1 + fuzz_take(&input, 8) % (UINT64_MAX - consumer.own - 1));
         more = read_one(&consumer);
     }

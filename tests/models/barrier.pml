@@ -4,8 +4,9 @@
  * may die at any step. Sleeps end by being woken only (really they also end after 50 ms), so a lost wake shows as
  * a process that never ends.
  *
- * Memory here is sequentially consistent; what a weaker order would do at the handshake is planted by hand:
- *   WEAK_POST   the count of sleepers is read before the post is visible (either access in dn_wait_post)
+ * A post may stay in its member's store buffer until the count of sleepers was read, unless a sleeper's fence empties it.
+ * Otherwise memory here is sequentially consistent; what a weaker order would do at the handshake is planted by hand:
+ *   NO_FENCE    the sleeper does not fence
  *   WEAK_COUNT  the sleeper looks before it is counted (its fetch_add, or its look at the word)
  *   WEAK_WAKES  the sleeper looks before it reads the futex word (that load)
  *   WEAK_RAISE  the futex word is raised before what it announces is visible (its fetch_add)
@@ -31,6 +32,7 @@
 
 byte sequence[2 * N];
 byte payload[2 * N];
+byte stored[N]; /* the number that is in a member's store buffer; 0: none */
 byte wakes[N], sleepers[N];
 byte asleep_on[N] = NOBODY; /* queue of the futex: on whose word a member sleeps */
 bool failed;                /* abort word */
@@ -51,6 +53,23 @@ inline futex_wake(r)
     }
 }
 
+inline drain(r)
+{
+    if
+    :: stored[r] > 0 -> sequence[LINE(r, stored[r])] = stored[r]; stored[r] = 0
+    :: else
+    fi
+}
+
+/* fence_all: MEMBARRIER_CMD_GLOBAL_EXPEDITED. */
+inline fence_all()
+{
+    d_step {
+        for (i : 0 .. N - 1) { drain(i) }
+        i = 0
+    }
+}
+
 inline may_die()
 {
     if
@@ -63,17 +82,18 @@ inline post(k)
 {
     payload[LINE(me, k)] = k;
     may_die();
-#ifdef WEAK_POST
-    n = sleepers[me];
-    sequence[LINE(me, k)] = k;
-#elif defined(WEAK_RAISE)
+#ifdef WEAK_RAISE
     wakes[me]++;
     sequence[LINE(me, k)] = k;
     n = sleepers[me];
 #else
-    sequence[LINE(me, k)] = k;
+    if
+    :: sequence[LINE(me, k)] = k
+    :: stored[me] = k
+    fi;
     may_die();
     n = sleepers[me];
+    d_step { drain(me) };
 #endif
     if
     :: n > 0 ->
@@ -99,6 +119,9 @@ inline sleep_once(other, k)
 #else
     w = wakes[other];
     sleepers[other]++;
+#ifndef NO_FENCE
+    fence_all();
+#endif
     reached = failed;
     reached = reached || sequence[LINE(other, k)] >= k;
 #endif

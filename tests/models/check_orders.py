@@ -7,8 +7,8 @@ No run on x86 can tell: its loads, and its operations that read and write at onc
 order. So the operations are read from the source, function by function, and all their executions searched
 (weak_memory.py). Then each order is made weaker, to every weaker one there is, and some execution must go wrong.
 
-A sleeper reads the futex word, counts itself, reads the word, and sleeps unless the word has changed; the kernel makes that last
-comparison and the wake-up one after the other. So a wake-up is lost in two ways:
+A sleeper reads the futex word, counts itself, makes all others execute a fence, reads the word, and sleeps unless the word has
+changed; the kernel makes that last comparison and the wake-up one after the other. So a wake-up is lost in two ways:
 
     nobody is woken   the waker counts no sleepers, and the sleeper sees nothing of what was written
     woken too early   the futex word was raised before the sleeper read it, and the sleeper sees nothing nevertheless
@@ -29,12 +29,12 @@ FUNCTIONS = {
     'dn_control_wake': ('src/shm/control.c', [('fetch_add', '->wakes')]),
     'dn_world_abort': ('src/shm/control.c', [('compare_exchange_strong', '->word'), ('store', '->word')]),
     'dn_world_failure': ('src/shm/control.c', [('load', '->word'), ('load', '->word')]),
-    'reach': ('src/shm/ring.c', [('load', 'counter')]),
     'count_present': ('src/shm/rendezvous.c', [('compare_exchange_strong', '.pid'), ('fetch_add', '->n_present')]),
     'await_all': ('src/shm/rendezvous.c', [('load', '->n_present')]),
 }
 WEAKER = {SEQ_CST: {'load': [ACQUIRE, RELAXED], 'store': [RELEASE, RELAXED], 'fetch_add': [ACQ_REL, ACQUIRE, RELEASE, RELAXED]},
           ACQ_REL: {'fetch_add': [ACQUIRE, RELEASE, RELAXED]}}
+FENCED = 2  # the sleeper's operation before which it fences; read_orders checks that it does
 CALL = re.compile(r'atomic_(\w+?)_explicit\(([^;]*?)memory_order_(\w+)', re.S)
 
 
@@ -46,6 +46,8 @@ def read_orders(root):
             text = file.read()
         body = re.search(r'^[a-z][^;{}]*\b' + name + r'\([^;{}]*\)\n\{\n(.*?)^\}', text, re.M | re.S)
         found = CALL.findall(body.group(1)) if body else []
+        if name == 'sleep_once' and 'fence_all();' not in body.group(1).split('->sleepers')[1].split('poll_word')[0]:
+            sys.exit(f'{path}: sleep_once does not fence between counting itself and its look at the word')
         if len(found) != len(expected) or any(kind != want or place not in argument.split(',')[0] for
                                               (kind, argument, _), (want, place) in zip(found, expected)):
             sys.exit(f'{path}: the atomic operations of {name} are not those known here: teach both')
@@ -67,12 +69,14 @@ def mistakes(orders):
     tell = ('store', 'abort', of('dn_world_abort', 1), 2)
     neighbour = [('add', 'sleepers', of('sleep_once', 1), 1)]  # asleep on another word of the same rank
     found = set()
-    for n, _, _, _, word in weak_memory.executions([post, sleeper]):
-        if n == 0 and word == 0:
-            found.add('a post wakes nobody')
-    for n, _, wakes, _, _, word, _ in weak_memory.executions([post + [raise_word], sleeper, neighbour]):
-        if n > 0 and wakes == 1 and word == 0:
-            found.add('a post wakes too early')
+    for i in range(len(post) + 1):  # wherever the sleeper's fence, before its operation FENCED, meets the waker
+        for n, _, _, _, word in weak_memory.executions([post, sleeper], (i, FENCED)):
+            if n == 0 and word == 0:
+                found.add('a post wakes nobody')
+    for i in range(len(post) + 2):
+        for n, _, wakes, _, _, word, _ in weak_memory.executions([post + [raise_word], sleeper, neighbour], (i, FENCED)):
+            if n > 0 and wakes == 1 and word == 0:
+                found.add('a post wakes too early')
     for _, _, wakes, _, abort, _ in weak_memory.executions([[claim, tell, raise_word], sleeper]):
         if wakes == 1 and abort == 0:
             found.add('a failure wakes too early')
@@ -82,11 +86,11 @@ def mistakes(orders):
         for _, abort, told in weak_memory.executions([[claim, message, tell], hears]):
             if abort == 2 and told == 0:
                 found.add('a failure is seen before its message')
-    writes = [('store', 'message', RELAXED, 1), ('store', 'head', of('dn_wait_post'), 1)]
-    for head, message in weak_memory.executions([writes, [('load', 'head', of('reach'), None),
+    writes = [('store', 'message', RELAXED, 1), ('store', 'word', of('dn_wait_post'), 1)]
+    for word, message in weak_memory.executions([writes, [('load', 'word', of('poll_word'), None),
                                                          ('load', 'message', RELAXED, None)]]):
-        if head == 1 and message == 0:
-            found.add('a message is counted before it is there')
+        if word == 1 and message == 0:
+            found.add('a post is seen before what was written before it')
     present = ('add', 'present', of('count_present', 1), 1)
     waits = [('load', 'present', of('await_all'), None), ('load', 'pid', RELAXED, None)]
     for _, _, _, n, pid in weak_memory.executions([[('swap', 'pid', of('count_present'), 7), present], [present], waits]):

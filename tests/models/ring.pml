@@ -1,13 +1,13 @@
 /*
- * The ring of shm/ring.c: a producer that looks at the tail only when the one it remembers leaves no room, a consumer
- * that looks at the head only when the one it remembers has nothing new, and bytes beside the ring that may change
- * once their message was popped. Either side may die; the other then ends too. Waiting is by looking (the sleep is
+ * The ring of shm/ring.c: a producer that looks at the tail only when the one it remembers leaves no room, and then waits
+ * until half of the ring is empty; a consumer that looks at the number in the next slot; and bytes beside the ring that may
+ * change once their message was popped. Either side may die; the other then ends too. Waiting is by looking (the sleep is
  * in barrier.pml).
  *
  * Mistakes to be found:
  *   TOO_FULL    the producer lets one message more into the ring than it has slots
  *   POP_EARLY   the consumer pops before it has read the bytes that the message points to
- *   HEAD_FIRST  the head is visible before the message is
+ *   NUMBER_FIRST  a message's number is visible before the rest of it
  */
 #define SLOTS    2
 #ifndef MESSAGES
@@ -21,7 +21,7 @@
 #define ROOM SLOTS
 #endif
 
-byte head, tail;
+byte tail;
 byte number[SLOTS], parcel_of[SLOTS];
 byte parcel[PARCELS]; /* the bytes: the number of the message they belong to */
 bool failed;
@@ -51,21 +51,20 @@ proctype producer()
         if
         :: own - seen < ROOM
         :: own - seen >= ROOM ->
-            (failed || own - tail < ROOM);
+            (failed || own - tail <= SLOTS / 2);
             if
-            :: own - tail < ROOM -> seen = tail
+            :: own - tail <= SLOTS / 2 -> seen = tail
             :: else -> goto ended
             fi
         fi;
-#ifdef HEAD_FIRST
-        head = own + 1;
+#ifdef NUMBER_FIRST
+        number[own % SLOTS] = own + 1;
 #endif
         parcel_of[own % SLOTS] = own % PARCELS;
+#ifndef NUMBER_FIRST
         number[own % SLOTS] = own + 1;
-        own++;
-#ifndef HEAD_FIRST
-        head = own
 #endif
+        own++
     od;
 ended:
     skip
@@ -73,7 +72,7 @@ ended:
 
 proctype consumer()
 {
-    byte own, seen, at;
+    byte own, at;
     do
     :: own == MESSAGES -> break
     :: own < MESSAGES ->
@@ -81,16 +80,11 @@ proctype consumer()
         :: true
         :: failed = true; goto ended
         fi;
+        (failed || number[own % SLOTS] > own);
         if
-        :: seen > own
-        :: seen <= own ->
-            (failed || head > own);
-            if
-            :: head > own -> seen = head
-            :: else -> goto ended
-            fi
+        :: number[own % SLOTS] > own
+        :: else -> goto ended
         fi;
-        assert(seen - own <= SLOTS);
         assert(number[own % SLOTS] == own + 1);
         at = parcel_of[own % SLOTS];
 #ifdef POP_EARLY

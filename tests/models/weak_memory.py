@@ -1,7 +1,7 @@
 """All executions that C11 allows of a few short threads: a checker of memory orders.
 
 The rules are those of RC11 (Lahav, Vafeiadis, Kang, Hur, Dreyer, "Repairing sequential consistency in C/C++11", PLDI
-2017), without fences and without plain accesses; release sequences as in C++20. Every choice of which write a read reads
+2017), without plain accesses and with one kind of fence (executions); release sequences as in C++20. Every choice of which write a read reads
 from, and in which order writes to a place become visible, is tried, and kept where no rule forbids it.
 
 A thread is a list of operations (kind, place, order, value): 'load'; 'store' of value; 'add' of value and 'swap' to value,
@@ -81,12 +81,12 @@ def synchronizes(events, source):
     return pairs
 
 
-def consistent(events, before, source, visible):
+def consistent(events, before, fenced, source, visible):
     """Whether RC11 allows reads from `source` {read: write}, with pairs `visible` of the order of writes."""
     place = [e.place for e in events]
     reads_from = {(w, r) for r, w in source.items()}
     overtakes = {(r, later) for r, w in source.items() for w2, later in visible if w2 == w and later != r}
-    happens = closure(before | synchronizes(events, source))
+    happens = closure(before | fenced | synchronizes(events, source))
     touches = closure(reads_from | visible | overtakes)
     if any(x == y for x, y in happens) or any(x == y for x, y in compose(happens, touches)):
         return False
@@ -100,8 +100,9 @@ def consistent(events, before, source, visible):
     return acyclic(total) and acyclic(before | reads_from)
 
 
-def executions(threads):
-    """The set of what the reads of `threads` can read, as tuples."""
+def executions(threads, fence=None):
+    """The set of what the reads of `threads` can read, as tuples. fence (i, j): thread 1, before its operation j, makes
+    thread 0 execute a full fence, which it does before its operation i; both know all that the other did before."""
     places = sorted({operation[1] for thread in threads for operation in thread})
     events = [Event(None, 'store', place, RELAXED, 0) for place in places]
     n_first = len(events)
@@ -109,6 +110,11 @@ def executions(threads):
         events += [Event(number, *operation) for operation in thread]
     before = {(x, y) for x in range(len(events)) for y in range(n_first, len(events))
               if x < n_first or (events[x].thread == events[y].thread and x < y)}
+    fenced = set()
+    if fence:
+        first, second = ([i for i, e in enumerate(events) if e.thread == number] for number in range(2))
+        fenced = set(itertools.product(first[:fence[0]], second[fence[1]:])) | set(itertools.product(second[:fence[1]],
+                                                                                                   first[fence[0]:]))
     readers = [i for i, e in enumerate(events) if e.reads]
     writers = {p: [i for i, e in enumerate(events) if e.writes and e.place == p] for p in places}
     orders = [[(w[0],) + rest for rest in itertools.permutations(w[1:])] for w in writers.values()]
@@ -120,7 +126,7 @@ def executions(threads):
             continue
         for chosen in itertools.product(*orders):
             visible = {pair for order in chosen for pair in itertools.combinations(order, 2)}
-            if consistent(events, before, source, visible):
+            if consistent(events, before, fenced, source, visible):
                 found.add(tuple(values[r] for r in readers))
                 break
     return found
@@ -132,8 +138,8 @@ def self_test():
         return executions([[('store', 'data', RELAXED, 1), ('store', 'flag', store, 1)],
                            [('load', 'flag', load, None), ('load', 'data', RELAXED, None)]])
 
-    def buffering(a, b, c, d):
-        return executions([[('store', 'x', a, 1), ('load', 'y', b, None)], [('store', 'y', c, 1), ('load', 'x', d, None)]])
+    def buffering(a, b, c, d, fence=None):
+        return executions([[('store', 'x', a, 1), ('load', 'y', b, None)], [('store', 'y', c, 1), ('load', 'x', d, None)]], fence)
     assert (1, 0) not in passing(RELEASE, ACQUIRE) and (1, 1) in passing(RELEASE, ACQUIRE)
     assert (1, 0) in passing(RELAXED, ACQUIRE) and (1, 0) in passing(RELEASE, RELAXED)
     assert (0, 0) not in buffering(SEQ_CST, SEQ_CST, SEQ_CST, SEQ_CST)
@@ -141,6 +147,9 @@ def self_test():
         orders = [SEQ_CST] * 4
         orders[weak] = RELEASE if weak % 2 == 0 else ACQUIRE
         assert (0, 0) in buffering(*orders)
+    for i in range(3):
+        assert (0, 0) not in buffering(*[RELAXED] * 4, (i, 1))
+    assert (0, 0) in buffering(*[RELAXED] * 4, (0, 0))  # a fence too early
     both = executions([[('add', 'n', RELAXED, 1)], [('add', 'n', RELAXED, 1)]])
     assert both == {(0, 1), (1, 0)}, both
     chain = executions([[('store', 'data', RELAXED, 1), ('add', 'n', RELEASE, 1)], [('add', 'n', RELAXED, 1)],

@@ -1,7 +1,7 @@
 /*
  * Twenty steps of four replicas under every strategy that does not leave it to the optimizer, by the engine, against stored
  * vectors of an independent float64 implementation: each replica's weights after every step, and the
- * strategy's states. In double to 1e-12 of numbers of about 1: sixteen digits and twenty steps that contract.
+ * strategy's states; bytes and hops of every step against the model of traffic. In double to 1e-12 of numbers of about 1: sixteen digits and twenty steps that contract.
  * In float the same reckoning gives 1e-4.
  */
 #include "strategy/engine.h"
@@ -15,6 +15,7 @@
 #include "support/ranks.h"
 #include "support/tests.h"
 #include "verify/inside.h"
+#include "verify/traffic_model.h"
 
 #include "base/fail.h"
 
@@ -133,8 +134,8 @@ static dn_status open_replica(replica *r, const oracle_case *c, dn_comm *comm)
 
 static void close_replica(replica *r)
 {
-    dn_plant_end(&r->planted.plant);
     dn_strategy_close(&r->strategy);
+    dn_plant_end(&r->planted.plant); /* whose row the strategy was */
     dn_optimizer_destroy(&r->optimizer);
     dn_mesh_destroy(&r->mesh);
     dn_stream_destroy(&r->stream);
@@ -177,6 +178,38 @@ static bool get_state(const replica *r, const char *name, double *x)
     return true;
 }
 
+/* What a step must exchange: along dp, in islands and across them. Returns a communicator's set, or NULL. */
+static dn_comm *set_of(const replica *r, unsigned set)
+{
+    return set == DN_AXIS(DN_DP)   ? dn_mesh_comm(r->mesh, set)
+           : set == DN_SET_ISLAND ? dn_strategy_comm(r->strategy, DN_SCOPE_ISLAND)
+                                  : dn_strategy_comm(r->strategy, DN_SCOPE_ACROSS);
+}
+
+static const unsigned sets[] = {DN_AXIS(DN_DP), DN_SET_ISLAND, DN_SET_ACROSS};
+
+/* Bytes of every kind and hops, as counted since the step began, are those of the formula: under settings that send a part, too,
+ * whose lengths the formula asks of the run where numbers decide about them. */
+static int check_traffic(const replica *r, uint64_t t)
+{
+    dn_comm *comm = r->mesh->all;
+    dn_traffic_model model = {0};
+    const dn_strategy_case strategy = {dn_strategy_row(r->strategy), dn_strategy_settings_of(r->strategy), r->optimizer, r->strategy};
+    dn_traffic_of_strategy(&strategy, r->params, N_PARAMS, r->mesh, t, &model);
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        if (!set_of(r, sets[i]))
+            continue;
+        const dn_comm_stats counted = dn_comm_get_stats(set_of(r, sets[i]), true);
+        for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
+            if (!dn_traffic_plans_hops(strategy.strategy, sets[i], (dn_traffic)kind))
+                continue; /* control */
+            RANKS_CLOSE((double)counted.payload[kind], (double)model.payload[sets[i]][kind], 0);
+            RANKS_CLOSE((double)counted.hops[kind], (double)model.hops[sets[i]][kind], 0);
+        }
+    }
+    return 0;
+}
+
 /* Of this rank's replica. */
 static int engine_step(void *self, uint64_t t, double loss, const double *g, double *w)
 {
@@ -184,8 +217,13 @@ static int engine_step(void *self, uint64_t t, double loss, const double *g, dou
     dn_step_report report;
     dn_comm *comm = r->mesh->all;
     set(r, true, g);
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++)
+        if (set_of(r, sets[i]))
+            dn_comm_get_stats(set_of(r, sets[i]), true);
     RANKS_CHECK(dn_strategy_step(r->strategy, &(dn_step_params){t, STRATEGIES_LR, 1}, loss, &report) == DN_OK &&
                 !report.skipped);
+    if (r->planted.plant.bug == DN_BUG_NONE)
+        RANKS_CHECK(check_traffic(r, t) == 0);
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
     get(r, w);
     double ends[2] = {w[0] + w[SIZE - 1], -(w[0] + w[SIZE - 1])};

@@ -255,12 +255,12 @@ static int run(task *t, ranks_body *body)
     return ranks_run(&spec, body, t, NULL);
 }
 
-/* Tiles, thresholds, factors and blocks of 256 numbers are those of a rank's block. */
+/* Tiles, thresholds, factors, polar factors and blocks of 256 numbers are those of a rank's block. */
 static bool is_cut_dependent(const task *t)
 {
     static const char *const all[] = {"sparseloco", "demo", "dynthresh", "powersgd"};
-    const char *wire = strategies_text(&t->vectors, "wire");
-    bool found = wire && strcmp(wire, "f32") != 0;
+    const char *wire = strategies_text(&t->vectors, "wire"), *update = strategies_text(&t->vectors, "demo_update");
+    bool found = (wire && strcmp(wire, "f32") != 0) || (update && strcmp(update, "muon") == 0);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         found = found || strcmp(t->settings.name, all[i]) == 0;
     return found;
@@ -296,6 +296,125 @@ static void replicas_step_as_the_published_rules_say(void **state)
     }
     if (n < 13)
         fail_msg("%zu runs were compared, at least 13 expected", n);
+}
+
+/* ---- what holds whatever is chosen ---- */
+
+/* What replicas have and owe is what moves the weights and what they owe then: over all replicas
+ *
+ *     sum of (of_gradient g_i + decay e_i) = N moved (w - w') + sum of e'_i
+ */
+typedef struct ledger {
+    task task;
+    const char *owed; /* the state e */
+    double of_gradient, decay, moved;
+} ledger;
+
+static int nothing_is_lost(dn_comm *comm, void *argument)
+{
+    const ledger *l = argument;
+    double *w = calloc(SIZE, sizeof *w), *after = calloc(SIZE, sizeof *w), *g = calloc(SIZE, sizeof *w),
+           *owed = calloc(SIZE, sizeof *w), *then = calloc(SIZE, sizeof *w);
+    program p;
+    strategies_start(w);
+    RANKS_CHECK(open_program(&p, comm, &l->task, w) == DN_OK && get(&p, false, w) == DN_OK);
+    for (uint64_t t = 0; t < 4; t++) {
+        strategies_gradient(p.mesh->at[DN_DP], t, w, g);
+        RANKS_CHECK(get_state(&p, l->owed, owed) == 0);
+        RANKS_CHECK(step_of(&p, t, 1, g, after) == 0);
+        RANKS_CHECK(get_state(&p, l->owed, then) == 0);
+        for (size_t k = 0; k < SIZE; k++)
+            g[k] = l->of_gradient * g[k] + l->decay * owed[k] - then[k];
+        RANKS_CHECK(dn_comm_all_reduce_scalars(comm, g, SIZE, DN_SUM) == DN_OK);
+        for (size_t k = 0; k < SIZE; k++)
+            RANKS_CLOSE(g[k], N * l->moved * (w[k] - after[k]), bound);
+        memcpy(w, after, SIZE * sizeof *w);
+    }
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    close_program(&p);
+    free(w), free(after), free(g), free(owed), free(then);
+    return 0;
+}
+
+static void what_is_not_sent_is_owed(void **state)
+{
+    (void)state;
+    const double lr = STRATEGIES_LR;
+    const struct {
+        dn_strategy_settings settings;
+        const char *owed;
+        double of_gradient, decay, moved;
+    } runs[] = {{{"dynthresh", "threshold_quantile=0.9 threshold_every=2", 4}, "dynthresh.residual", 1, 1, 1 / lr},
+                {{"powersgd", "powersgd_rank=2", 4}, "powersgd.residual", 1, 1, 1 / lr},
+                {{"demo", "demo_topk=48 demo_beta=0.9 demo_update=plain demo_mean=all", 4}, "demo.momentum", lr, 0.9, 1},
+                {{"replicators", "density=0.25 demo_beta=0.9 demo_update=plain", 4}, "replicators.momentum", lr, 0.9, 1},
+                {{"sparseloco", "sync_every=1 density=0.1 demo_mean=all feedback=0.9", 4}, "sparseloco.residual", lr, 0.9, 1},
+                {{"sparseloco", "sync_every=1 density=0.1 demo_mean=all feedback=0.9 wire=int2", 4}, "sparseloco.residual", lr, 0.9, 1}};
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
+        ledger l = {{.size = {N, 1, 1}, .config = config_of("sgd"), .settings = runs[i].settings}, runs[i].owed,
+                    runs[i].of_gradient, runs[i].decay, runs[i].moved};
+        l.task.config.mu = 0;
+        l.task.config.groups[DN_PARAM_MATRIX].weight_decay = 0;
+        ranks_spec spec = {.kind = AS_THREADS, .n_ranks = N, .arena_bytes = 16 << 20};
+        if (ranks_run(&spec, nothing_is_lost, &l, NULL) != 0)
+            fail_msg("%s %s", runs[i].settings.name, runs[i].settings.options);
+    }
+}
+
+typedef struct relabelling {
+    task task;
+    double (*weights)[SIZE]; /* [N] of each replica, before they change places */
+} relabelling;
+
+/* Replicas change places, with their data: islands of two stay islands. */
+static int each_has_what_the_other_had(dn_comm *comm, void *argument)
+{
+    const relabelling *r = argument;
+    double *w = calloc(SIZE, sizeof *w), *g = calloc(SIZE, sizeof *g);
+    for (int turn = 0; turn < 2; turn++) {
+        program p;
+        strategies_start(w);
+        RANKS_CHECK(open_program(&p, comm, &r->task, w) == DN_OK && get(&p, false, w) == DN_OK);
+        int who = (p.mesh->at[DN_DP] + 2 * turn) % N;
+        for (uint64_t t = 0; t < 8; t++) {
+            strategies_gradient(who, t, w, g);
+            RANKS_CHECK(step_of(&p, t, 1 / (1. + (double)t), g, w) == 0);
+        }
+        if (turn == 0)
+            memcpy(r->weights[who], w, SIZE * sizeof *w);
+        RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+        for (size_t k = 0; k < SIZE; k++)
+            RANKS_CLOSE(w[k], r->weights[who][k], bound);
+        close_program(&p);
+    }
+    free(w);
+    free(g);
+    return 0;
+}
+
+/* Not of noloco, whose pairs go by the replicas' numbers; signs would make more of rounding. */
+static void replicas_that_change_places_change_nothing(void **state)
+{
+    (void)state;
+    static const dn_strategy_settings runs[] = {{"streaming", "sync_every=4 fragments=2 overlap=2 wire=fp4", 8},
+                                                {"sparseloco", "sync_every=2 density=0.1", 8},
+                                                {"daso", "islands=2 across_every=3 across_wait=1", 8},
+                                                {"dynthresh", "threshold_quantile=0.9 threshold_every=2", 8},
+                                                {"powersgd", "powersgd_rank=2", 8},
+                                                {"demo", "demo_topk=48 demo_update=plain", 8},
+                                                {"replicators", "density=0.25 demo_update=plain", 8},
+                                                {"fda", "variance_threshold=100", 8},
+                                                {"cyclic", "sync_every=2 cycle_amplitude=0.3 cycles=1", 8},
+                                                {"desloc", "sync_every=1", 8},
+                                                {"local_sgd", "sync_every=3", 8}};
+    for (size_t i = 0; i < (full_run() ? sizeof runs / sizeof *runs : 4); i++) {
+        relabelling r = {{.size = {N, 1, 1}, .config = config_of("adamw"), .settings = runs[i]}, calloc(N, sizeof *r.weights)};
+        ranks_spec spec = {.kind = AS_THREADS, .n_ranks = N, .arena_bytes = 32 << 20};
+        int failed = ranks_run(&spec, each_has_what_the_other_had, &r, NULL);
+        free(r.weights);
+        if (failed != 0)
+            fail_msg("%s %s", runs[i].name, runs[i].options);
+    }
 }
 
 /* ---- alone, without a mesh ---- */
@@ -366,7 +485,8 @@ static int save(program *p, saved *all)
         const dn_shard shard = dn_optim_state_shard(p->optim, i, dn_comm_rank(comm));
         all[i].bytes = shard.block.rows * shard.block.cols * (state->type == DN_BF16 ? 2 : sizeof(dn_real));
         all[i].data = malloc(all[i].bytes + 1);
-        memcpy(all[i].data, shard.data, all[i].bytes);
+        if (all[i].bytes)
+            memcpy(all[i].data, shard.data, all[i].bytes);
         snprintf(all[i].name, sizeof all[i].name, "%s", state->name);
     }
     return 0;
@@ -537,6 +657,8 @@ TESTS(strategies_library)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replicas_step_as_the_published_rules_say),
+        cmocka_unit_test(what_is_not_sent_is_owed),
+        cmocka_unit_test(replicas_that_change_places_change_nothing),
         cmocka_unit_test(alone_every_strategy_steps_and_falls),
         cmocka_unit_test(states_and_messages_in_flight_are_all_there_is_to_save),
         cmocka_unit_test(what_islands_exchange_counts_apart),

@@ -162,6 +162,20 @@ def work_collectives():
         dist.all_gather_into_tensor(rows, nothing)
         dist.reduce_scatter_tensor(nothing, rows)
         dist.all_to_all_single(rows, rows.clone())
+    def begun(group):  # several at once, waited for from the last to the first
+        sums, rows, mine, first = (torch.full((k,), float(rank + 1)) for k in (5, 3 * n, 3, 4))
+        works = [dist.all_reduce(sums, group=group, async_op=True),
+                 dist.all_gather_into_tensor(rows, mine, group=group, async_op=True),
+                 dist.reduce_scatter_tensor(mine, torch.arange(3. * n) * (rank + 1), group=group, async_op=True),
+                 dist.broadcast(first, src=1, group=group, async_op=True), dist.barrier(group=group, async_op=True)]
+        for work in works[::-1]:
+            work.wait()
+            expect(work.is_completed(), f"{work} was waited for, and is not complete")
+        return [sums, rows, mine, first]
+
+    compare("begun together", begun)
+    future = dist.all_reduce(torch.ones(3), async_op=True).get_future()
+    expect(torch.equal(future.wait()[0], torch.full((3,), float(n))), f"the future of an all-reduce has {future.value()}")
     objects = [None] * n
     dist.all_gather_object(objects, {"rank": rank})
     expect(objects == [{"rank": r} for r in range(n)], f"{objects}")

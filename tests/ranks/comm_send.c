@@ -11,8 +11,8 @@
 
 #define MAX_COUNT 50001
 
-/* In the message, in one parcel, in many. */
-static const size_t counts[] = {0, 1, 8, 9, 33, 4097, MAX_COUNT};
+/* In one line of the message, in two, in one buffer, in many; symmetric ones up to 2 KiB are copied, too. */
+static const size_t counts[] = {0, 1, 8, 11, 33, 257, 4097, MAX_COUNT};
 #define N_COUNTS (sizeof counts / sizeof *counts)
 
 static void run_both_kinds(int n_ranks, ranks_body *body)
@@ -72,13 +72,13 @@ static int flood(dn_comm *comm, void *argument)
 {
     enum { N = 5000 };
     for (uint64_t i = 0; i < N; i++) {
-        uint64_t words[9] = {i, 0, 0, 0, 0, 0, 0, 0, 3 * i};
-        size_t n = i % 3 ? 8 : 9; /* in the message; in a parcel */
+        uint64_t words[11] = {i, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3 * i};
+        size_t n = i % 3 ? 1 : 11; /* in the message; in a buffer */
         if (dn_comm_rank(comm) == 0)
             RANKS_CHECK(dn_comm_send(comm, words, n, DN_I64, 1, DN_TRAFFIC_CONTROL) == DN_OK);
         else
             RANKS_CHECK(dn_comm_receive(comm, words, n, DN_I64, 0, DN_TRAFFIC_CONTROL) == DN_OK);
-        RANKS_CHECK(words[0] == i && words[8] == 3 * i);
+        RANKS_CHECK(words[0] == i && words[10] == 3 * i);
     }
     return 0;
 }
@@ -134,8 +134,8 @@ static dn_ring *find_ring(dn_world *world)
     return (dn_ring *)((char *)dn_world_scratch(world, 1) + DN_SCRATCH_BYTES); /* from rank 0 to rank 1 */
 }
 
-/* One message in the ring, then `bit` of the message or of the head is turned over. */
-static dn_status receive_damaged(int bit)
+/* One message in the ring, of so many bytes, then `bit` of its slot or of the tail behind it is turned over. */
+static dn_status receive_damaged(uint64_t bytes, int bit)
 {
     dn_world *world;
     if (dn_world_create(2, 4096, 2, 5, &world) != DN_OK)
@@ -143,13 +143,12 @@ static dn_status receive_damaged(int bit)
     dn_ring *ring = find_ring(world);
     dn_ring_end from = dn_ring_open_producer(world, ring, 0, 1),
                 to = dn_ring_open_consumer(world, ring, 1, 0);
-    dn_message m = {
-        .at = (uint64_t)(uintptr_t)dn_world_arena(world, 0), .bytes = 100, .total = 100, .type = 1};
+    dn_message m = {.bytes = bytes, .total = bytes, .type = 1};
+    if (bytes > DN_MESSAGE_BYTES)
+        m.at = (uint64_t)(uintptr_t)dn_world_arena(world, 0);
     dn_status status = dn_ring_put(&from, m);
-    if (bit >= 0 && bit < 1024)
+    if (bit >= 0)
         ((unsigned char *)&ring->slots[0])[bit / 8] ^= (unsigned char)(1 << bit % 8);
-    else if (bit >= 1024)
-        ((unsigned char *)&ring->head)[bit / 8 - 128] ^= (unsigned char)(1 << bit % 8);
     if (status == DN_OK)
         status = dn_ring_peek(&to, &m);
     if (status != DN_OK && dn_world_failure(world).rank != 0)
@@ -158,15 +157,35 @@ static dn_status receive_damaged(int bit)
     return status;
 }
 
-/* Of the head, the three lowest bits can be any of an honest producer's numbers, and below 1 there is no
- * message. */
+/* Of those that are read: a short message is in the first of its two lines. Number 1 without its lowest bit is an empty slot. */
 static void a_message_with_any_bit_turned_over_is_refused(void **state)
 {
-    assert_int_equal(receive_damaged(-1), DN_OK);
-    for (int bit = 0; bit < 1024; bit += 1 + bit % 3)
-        assert_int_equal(receive_damaged(bit), DN_ERR_PEER);
-    for (int bit = 1024 + 4; bit < 1024 + 64; bit += 3)
-        assert_int_equal(receive_damaged(bit), DN_ERR_PEER);
+    static const uint64_t sizes[] = {4, 16, 17, DN_MESSAGE_BYTES, 100};
+    for (int i = 0; i < 5; i++) {
+        bool two_lines = sizes[i] > 16 && sizes[i] <= DN_MESSAGE_BYTES;
+        assert_int_equal(receive_damaged(sizes[i], -1), DN_OK);
+        for (int bit = 1; bit < (two_lines ? 1024 : 512); bit += 1 + bit % 3)
+            if (receive_damaged(sizes[i], bit) != DN_ERR_PEER)
+                fail_msg("a message of %d bytes whose bit %d was turned over is not refused", (int)sizes[i], bit);
+    }
+}
+
+static void a_tail_that_cannot_be_is_refused(void **state)
+{
+    for (uint64_t tail = DN_RING_SLOTS - 1; tail < DN_RING_SLOTS + 3; tail++) {
+        dn_world *world;
+        assert_int_equal(dn_world_create(2, 4096, 2, 5, &world), DN_OK);
+        dn_ring *ring = find_ring(world);
+        dn_ring_end from = dn_ring_open_producer(world, ring, 0, 1);
+        dn_status status = DN_OK;
+        for (int i = 0; i < DN_RING_SLOTS && status == DN_OK; i++)
+            status = dn_ring_put(&from, (dn_message){.bytes = 1, .total = 1});
+        assert_int_equal(status, DN_OK);
+        atomic_store(&ring->tail, tail);
+        assert_int_equal(dn_ring_put(&from, (dn_message){.bytes = 1, .total = 1}),
+                         tail <= DN_RING_SLOTS ? DN_OK : DN_ERR_PEER);
+        dn_world_destroy(&world);
+    }
 }
 
 /* A checksum that is right does not make an address right. */
@@ -220,6 +239,7 @@ TESTS(comm_send)
         cmocka_unit_test(a_receiver_of_something_else_is_told_so),
         cmocka_unit_test(the_end_of_a_chain_of_receivers_is_blamed),
         cmocka_unit_test(a_message_with_any_bit_turned_over_is_refused),
+        cmocka_unit_test(a_tail_that_cannot_be_is_refused),
         cmocka_unit_test(a_message_that_points_out_of_its_senders_memory_is_refused),
     };
     return cmocka_run_group_tests(tests, draw, NULL);

@@ -11,7 +11,7 @@ import time
 import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import Place, case, children, expect, tap, run, PROGRAM, TINY  # noqa: E402
+from runs import FULL, Place, case, children, expect, tap, run, PROGRAM, TINY  # noqa: E402
 
 DOUBLE = "f64" in os.path.basename(PROGRAM)
 REAL_BYTES = 8 if DOUBLE else 4
@@ -421,24 +421,28 @@ def strategies_are_compared_by_bytes_and_by_time_on_networks():
 
 @case
 def a_run_on_an_emulated_link_takes_what_is_predicted_of_one_without_and_has_the_same_bits():
-    """What a step takes beyond the prediction is computation and the scheduler's: the least of all steps is compared."""
-    with Place() as place:
-        changes = dict(num_iterations=6, optimizer="adamw", dp_size=2)
-        losses = []
-        for name, link in ("without", None), ("slow", "10Mbit:30ms"):
-            done = place.train(np=2, checkpoint_dir=place.file(name), **changes, **({"link_dp": link} if link else {}))
-            expect(done.returncode == 0, done.stderr)
-            losses.append([m["loss"] for m in place.metrics(name)])
-        expect(losses[0] == losses[1], "losses differ")
-        compute = min(m["step_s"] for m in place.metrics("without"))
-        over = []
-        for free, slow in zip(place.metrics("without"), place.metrics("slow")):
-            late = 0.03 * free["hops_dp"] + free["cluster_bytes_dp"] / 1.25e6
-            expect(late > 0.1 and slow["step_s"] >= late, f"{slow['step_s']} s, where the link alone takes {late}")
-            over.append(slow["step_s"] / (late + compute))
-        expect(min(over) < 1.05, f"slept, as multiples of what was predicted: {over}")
-        done = place.train(np=2, link_dp="10Mbit", **changes)
-        expect(done.returncode == 2 and "link_dp" in done.stderr, done.stderr)
+    """What a step takes beyond the prediction is computation and the scheduler's: the least of all steps is compared. Hops and bytes
+    are those that were counted, of factors and their orthonormalization as of gradients."""
+    rules = {"adamw": {}, "dion": {"strategy": "factors"}}
+    more = {"muon": {"strategy": "average"}, "sgd": {"strategy": "powersgd"}, "lion": {"strategy": "streaming", "sync_every": 1}}
+    for rule, keys in {**rules, **(more if FULL else {})}.items():
+        with Place() as place:
+            changes = dict(num_iterations=6, optimizer=rule, dp_size=2, **keys)
+            losses = []
+            for name, link in ("without", None), ("slow", "10Mbit:30ms"):
+                done = place.train(np=2, checkpoint_dir=place.file(name), **changes, **({"link_dp": link} if link else {}))
+                expect(done.returncode == 0, done.stderr)
+                losses.append([m["loss"] for m in place.metrics(name)])
+            expect(losses[0] == losses[1], f"{rule}: losses differ")
+            compute = min(m["step_s"] for m in place.metrics("without"))
+            over = []
+            for free, slow in zip(place.metrics("without"), place.metrics("slow")):
+                late = 0.03 * free["hops_dp"] + free["cluster_bytes_dp"] / 1.25e6
+                expect(late > 0.1 and slow["step_s"] >= late, f"{rule}: {slow['step_s']} s, where the link alone takes {late}")
+                over.append(slow["step_s"] / (late + compute))
+            expect(min(over) < 1.05, f"{rule}: slept, as multiples of what was predicted: {over}")
+            done = place.train(np=2, link_dp="10Mbit", **changes)
+            expect(done.returncode == 2 and "link_dp" in done.stderr, done.stderr)
 
 
 tap()

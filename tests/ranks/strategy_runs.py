@@ -136,15 +136,22 @@ def messages_in_flight_arrive_when_a_run_goes_on_with_less_overlap():
 
 @case
 def killed_it_goes_on_bit_for_bit():
-    with Place() as place:
-        changes = {"strategy": "diloco", "optimizer": "muon", "sync_every": 30, "num_iterations": 200, **OUTER}
-        whole = trained(place, "whole", 2, **changes)
-        worker = place.start(np=2, checkpoint_freq=7, **changes)
-        place.wait_for_step(20)
-        worker.send_signal(signal.SIGKILL)
-        worker.communicate()
-        expect(trained(place, "run", 2, checkpoint_freq=7, **changes) == whole, "losses differ")
-        expect(stored(place, "run", 200) == stored(place, "whole", 200), "states differ")
+    """With overlap 6 of 7 steps something is in flight at every checkpoint but those of steps 6, 13, ..."""
+    for changes in ({"strategy": "streaming", "optimizer": "adamw", "lr": 0.002, "sync_every": 7, "overlap": 6, "wire": "fp4"},
+                    {"strategy": "diloco", "optimizer": "muon", "sync_every": 30, **OUTER})[:2 if FULL else 1]:
+        with Place() as place:
+            changes = {**changes, "num_iterations": 120}
+            whole = trained(place, "whole", 2, **changes)
+            worker = place.start(np=2, checkpoint_freq=5, **changes)
+            place.wait_for_step(20)
+            worker.send_signal(signal.SIGKILL)
+            worker.communicate()
+            saved = [int(name[5:13]) for name in os.listdir(place.file("run")) if name.startswith("step_")]
+            if changes["strategy"] == "streaming":
+                flying = [name for name in stored(place, "run", max(saved)) if name.startswith("streaming.coded.")]
+                expect(flying or max(saved) % 7 == 6, f"nothing was in flight after step {max(saved)}")
+            expect(trained(place, "run", 2, checkpoint_freq=5, **changes) == whole, "losses differ")
+            expect(stored(place, "run", 120) == stored(place, "whole", 120), "states differ")
 
 
 @case
@@ -279,6 +286,24 @@ def islands_exchange_a_share_of_the_weights_across_when_it_is_due():
         expect(plain == slow, "the emulated link changed numbers")
         for m in place.metrics("slow"):
             expect((m["link_s"] > 0) == (m["step"] % 5 == 0), f"step {m['step']}: {m['link_s']} s on the link")
+
+
+@case
+def islands_by_domains_are_those_of_the_workers_places():
+    """On a machine of two domains, and on one."""
+    with Place() as place:
+        changes = {"strategy": "daso", "across_every": 3, "optimizer": "sgd", "num_iterations": 8}
+        for domains, n in ((2, 2), (1, 1))[:2 if FULL else 1]:
+            os.environ["HWLOC_SYNTHETIC"] = f"pack:{domains} [numa] core:4 pu:1"
+            try:
+                by_domains = trained(place, f"numa{n}", 4, islands="numa", **changes)
+                expect(by_domains == trained(place, f"by{n}", 4, islands=n, **changes), f"{domains} domains: losses differ")
+                expect(stored(place, f"numa{n}", 8) == stored(place, f"by{n}", 8), f"{domains} domains: states differ")
+                if n > 1:
+                    done = place.train(np=3, islands="numa", **changes)
+                    expect(done.returncode == 2 and "islands numa: 3 replicas" in done.stderr, f"{done.returncode}, {done.stderr}")
+            finally:
+                del os.environ["HWLOC_SYNTHETIC"]
 
 
 @case

@@ -19,7 +19,7 @@ HOMES = [
     (r'(cblas|lapacke|openblas\w*|omp|immintrin)\.h|openblas/', r'compute/cpu/'),
     (r'(cuda|cublas|cusolver|nccl|nvml)\w*\.h', r'(device|compute)/cuda/'),
     (r'sys/mman\.h', r'shm/|data/|checkpoint/|formats/|device/cpu\.c|cli/limits\.c'),
-    (r'linux/futex\.h', r'shm/'),
+    (r'linux/(futex|membarrier)\.h', r'shm/'),
     (r'sys/wait\.h|spawn\.h', r'launch/'),
     (r'Random123/', r'base/random\.c'),
     (r'jansson\.h', r'data/|checkpoint/|formats/|report/|verify/|train/|bench/|text/'),

@@ -1,8 +1,10 @@
 """torch.optim.Optimizer by the rules of the library."""
 import torch
 
-from .._library import Type
-from ..optim import Config, Handle, Parameter, default_kind, kind_of, load, matrix_shape, takes
+from .._library import Type, library
+from ..comm import create_mesh, join, mesh_size
+from ..optim import Config, Handle, Parameter, default_kind, describe, heap_bytes, kind_of, load, matrix_shape, takes
+from .sharding import layouts, local
 
 DTYPES = {Type.F32: torch.float32, Type.F64: torch.float64, Type.BF16: torch.bfloat16, Type.I32: torch.int32,
           Type.I64: torch.int64}
@@ -23,7 +25,7 @@ def param_groups(module, head=None):
 
 
 class Optimizer(torch.optim.Optimizer):
-    """Steps contiguous float32 parameters on the CPU in place.
+    """Steps float32 parameters on the CPU in place: tensors, and the shards of DTensors (FSDP2, tensor parallelism).
 
     Each parameter group may have its own values of all that follows but comm, and "kind": "matrix", "embedding", "head"
     or "vector"; without it what has two dimensions or more is a matrix. lr and weight_decay may change between steps, as
@@ -34,14 +36,15 @@ class Optimizer(torch.optim.Optimizer):
     comm (dionode.join()): the processes train together, without DDP: each one's gradient is that of its own part of the
     batch, and their mean counts (Dion exchanges low-rank factors instead of gradients). Parameters are equal on all
     before, and stay so bit for bit. Without it each process steps alone: also under DDP, whose gradients are equal.
+    DTensors are stepped by the ranks of their mesh together in either case, as whole tensors would be, up to rounding;
+    comm, or without it dionode.join(), gives the memory. All ranks make their optimizers alike.
 
-    reports: of the last step, a dionode.Report for each group.
+    reports: of the last step, a dionode.Report for each group; of DTensors one for each way in which they are sharded.
     """
 
     def __init__(self, params, lr, rule="dion", scalar_rule="lion", weight_decay=None, comm=None, **options):
         self._comm = comm
-        self._handles = []
-        self._grads = []
+        self._parts = []  # of groups: (index of the group, handle, parameters, their gradients)
         self.reports = []
         super().__init__(params, dict(lr=lr, rule=rule, scalar_rule=scalar_rule, weight_decay=weight_decay, kind=None,
                                       steps=0, **options))
@@ -55,24 +58,43 @@ class Optimizer(torch.optim.Optimizer):
         group = self.param_groups[-1]
         options = {name: value for name, value in group.items() if name not in NO_OPTIONS and
                    (name in own or takes(_rules(group), name))}  # other rules' defaults are not this group's concern
-        parameters, grads = [], []
-        for i, p in enumerate(group["params"]):
-            name = group.get("param_names", [""] * (i + 1))[i]
-            _check(name or f"parameter {i}", p)
-            kind = group["kind"] or default_kind(p.shape)
-            grads.append(torch.zeros_like(p, requires_grad=False))
-            parameters.append(Parameter(name if 0 < len(name.encode()) < NAME_BYTES else str(i), kind_of(name, kind),
-                                        matrix_shape(p.shape), p.data_ptr(), grads[-1].data_ptr()))
         config = Config(*_rules(group), options)
-        self._handles.append(Handle(config, parameters, self._comm, torch.get_num_threads()))
-        self._grads.append(grads)
-        self._show_states(group, self._handles[-1])
+        names = [name or f"parameter {i}" for i, name in enumerate(group.get("param_names", [""] * len(group["params"])))]
+        for name, p in zip(names, group["params"]):
+            _check(name, p)
+        parts = {}
+        for i, (name, p, (layout, sharding)) in enumerate(zip(names, group["params"], layouts(names, group["params"]))):
+            kind = group["kind"] or default_kind(p.shape)
+            grad = torch.zeros_like(local(p), requires_grad=False)
+            params, grads, parameters = parts.setdefault(layout, ([], [], []))
+            params.append(p)
+            grads.append(grad)
+            short = name if len(name.encode()) < NAME_BYTES and "param_names" in group else str(i)
+            parameters.append(Parameter(short, kind_of(name, kind), matrix_shape(p.shape), local(p).data_ptr(), grad.data_ptr(),
+                                        sharding, 1 + i))
+        if len(parts) > 1 and options.get("clip_grad_norm"):
+            raise ValueError("clip_grad_norm: of parameters that are sharded in several ways, of which each has a norm of its own: "
+                             "call torch.nn.utils.clip_grad_norm_ before the step")
+        group["steps"] = [0] * len(parts)
+        for layout, (params, grads, parameters) in parts.items():
+            handle = Handle(config, parameters, self._mesh(layout, config, parameters), torch.get_num_threads())
+            self._parts.append((len(self.param_groups) - 1, handle, params, grads))
+            self._show_states(handle, params)
 
-    def _show_states(self, group, handle):
+    def _mesh(self, layout, config, parameters):
+        if layout is None:
+            return self._comm and self._comm.mesh
+        ranks, size = layout
+        if len(ranks) == 1:
+            return None
+        need = heap_bytes(config, describe(parameters), size) + library().dn_mesh_heap_bytes(mesh_size(size))
+        return create_mesh((self._comm or join()).group(ranks, need), size)
+
+    def _show_states(self, handle, params):
         """Of each parameter, under its name: the library's own memory."""
         for s in handle.states():
             shown = torch.frombuffer(s.memory, dtype=DTYPES[s.type]) if len(s.memory) else torch.empty(0, dtype=DTYPES[s.type])
-            self.state[group["params"][s.parameter]][s.name] = shown.view(s.shape)
+            self.state[params[s.parameter]][s.name] = shown.view(s.shape)
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -81,27 +103,30 @@ class Optimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         self.reports = []
-        for group, handle, grads in zip(self.param_groups, self._handles, self._grads):
-            for p, grad, address in zip(group["params"], grads, handle.weights):
-                if p.data_ptr() != address:
+        taken = [0] * len(self.param_groups)
+        for index, handle, params, grads in self._parts:
+            group, part = self.param_groups[index], taken[index]
+            taken[index] += 1
+            for p, grad, address in zip(params, grads, handle.weights):
+                if local(p).data_ptr() != address:
                     raise RuntimeError("a parameter has moved in memory since the optimizer was made: make it afterwards")
                 if p.grad is not None:
-                    grad.copy_(p.grad.to_dense())
+                    grad.copy_(local(p.grad, p).to_dense())
             if group["weight_decay"] is not None:
                 handle.set_weight_decay(group["weight_decay"])
-            report = handle.step(group["steps"], float(group["lr"]), [p.grad is None for p in group["params"]])
-            group["steps"] += not report.skipped
+            report = handle.step(group["steps"][part], float(group["lr"]), [p.grad is None for p in params])
+            group["steps"][part] += not report.skipped
             self.reports.append(report)
         return loss
 
     def load_state_dict(self, state_dict):
         super().load_state_dict(state_dict)
-        for group, handle in zip(self.param_groups, self._handles):
+        for _, handle, params, _ in self._parts:
             for s in handle.states():
-                saved = self.state[group["params"][s.parameter]].get(s.name)
+                saved = self.state[params[s.parameter]].get(s.name)
                 saved = None if saved is None else bytes(saved.to(DTYPES[s.type]).contiguous().view(torch.uint8).numpy())
                 load(f"{s.name} of parameter {s.parameter}", s, saved)
-            self._show_states(group, handle)
+            self._show_states(handle, params)
 
 
 def _rules(group):
@@ -109,7 +134,8 @@ def _rules(group):
 
 
 def _check(name, p):
-    if type(p.data) is not torch.Tensor or p.device.type != "cpu" or p.dtype != torch.float32 or not p.is_contiguous():
-        gaps = "" if type(p.data) is not torch.Tensor or p.is_contiguous() else ", not contiguous"
-        raise TypeError(f"{name}: {type(p.data).__name__} of {p.dtype} on {p.device}{gaps}: Dionode steps contiguous "
+    data = local(p)
+    if type(data) is not torch.Tensor or data.device.type != "cpu" or data.dtype != torch.float32 or not data.is_contiguous():
+        gaps = "" if type(data) is not torch.Tensor or data.is_contiguous() else ", not contiguous"
+        raise TypeError(f"{name}: {type(data).__name__} of {data.dtype} on {data.device}{gaps}: Dionode steps contiguous "
                         "torch.float32 tensors on the CPU")

@@ -98,12 +98,19 @@ static void start_over_with(const char *variable, const char *value, char **argv
     }
 }
 
+#define CORE_TYPE "OPENBLAS_CORETYPE"
+
+const char *dn_blas_better_core(void)
+{
+    const char *core = wanted_core();
+    return !getenv(CORE_TYPE) && core && core_width(core) > core_width(openblas_get_corename()) ? core : NULL;
+}
+
 void dn_blas_tune(char **argv)
 {
-    static const char variable[] = "OPENBLAS_CORETYPE";
-    const char *core = wanted_core();
-    if (!getenv(variable) && core && core_width(core) > core_width(openblas_get_corename()))
-        start_over_with(variable, core, argv);
+    const char *core = dn_blas_better_core();
+    if (core)
+        start_over_with(CORE_TYPE, core, argv);
     warn_of_foreign_threads();
 }
 
