@@ -245,12 +245,14 @@ static void greedy_tokens_are_those_of_transformers(void **state)
 
 enum { STEPS = 20 };
 
-/* In float 2e-6 are seen. In double 2e-15, but where gradients are clipped: torch adds 1e-6 to their norm, which is seen as 4e-8.
- * Planted faults show as 1e-5 or more in float: a norm's gain that decays by 0.01 of the rate (1.4e-5), a norm to clip to that is 0.1 %
- * off (2.7e-5), twice eps (1.3e-4), a first moment without its correction (6e-4). */
+/* As a share of the first loss: a model that knows its rows by heart makes more of its weights' rounding. In float 2e-6 are seen. In
+ * double 2e-15, and 2e-11 of a drawn model three numbers wide, whose norms enlarge rounding; but where gradients are clipped: torch
+ * adds 1e-6 to their norm, which is seen as 4e-8.
+ * Planted faults show as 1e-5 or more in float: a norm's gain that decays by 0.01 of the rate (1.2e-5), a norm to clip to that is 0.1 %
+ * off (2.3e-5), twice eps (1.2e-4), a first moment without its correction (6e-4). */
 static double training_bound(const dn_config *config)
 {
-    return sizeof(dn_real) == sizeof(float) ? 1e-5 : config->optim.clip_norm > 0 ? 5e-7 : 1e-12;
+    return sizeof(dn_real) == sizeof(float) ? 1e-5 : config->optim.clip_norm > 0 ? 5e-7 : 1e-9;
 }
 
 /* Tokens of the reference, each 7 (step mod 3) further in the vocabulary. */
@@ -280,7 +282,7 @@ static void check_training(const char *kernels, const char *path)
         oracle_train(&m, &plan, STEPS, batch_of_step, &f.m, 1 / (double)f.n_counted, sums);
         for (int step = 0; step < STEPS; step++) {
             double loss = sums[step] / (double)f.n_counted;
-            if (!(fabs(loss - losses[step]) <= training_bound(&config) * losses[step]))
+            if (!(fabs(loss - losses[step]) <= training_bound(&config) * losses[0]))
                 fail_msg("%s, %s, %s: loss %.15g of step %d, not %.15g", path, kernels, name, loss, step, losses[step]);
         }
         model_destroy(&m);

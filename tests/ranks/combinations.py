@@ -10,7 +10,6 @@ CONFIG = os.environ["CONFIG"]
 PRECISION = "double" if os.path.exists(PROGRAM + "-f64") else "float"  # sanitizers build one of them
 ARCHITECTURES = choices("architecture")
 STRATEGIES = [name for name in choices("strategy") if name not in ("average", "factors")]  # those that rules have
-PAIRS = ("noloco",)  # of which more than two replicas are not one rank
 
 
 def verify(*settings, mesh="dp=2,fs=2,tp=2", ranks=8):
