@@ -28,6 +28,11 @@ typedef struct dn_hf_generation {
     int32_t top_k;                                        /* -1: nothing */
 } dn_hf_generation;
 
+/** Sets *out by the JSON text of `bytes` bytes: tokens that end a text and, if `sampling`, how to draw; path is for messages.
+ * Errors: DN_ERR_CONFIG naming the key. */
+dn_status dn_hf_parse_generation(const char *text, size_t bytes, const char *path, bool sampling,
+                                 dn_hf_generation *out) DN_MUST_USE;
+
 /** Reads generation_config.json, if there is one; where that names no token, config.json may. Errors: DN_ERR_CONFIG naming
  * file and key; DN_ERR_IO. */
 dn_status dn_hf_read_generation(const char *folder, dn_hf_generation *out) DN_MUST_USE;

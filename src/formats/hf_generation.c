@@ -62,26 +62,31 @@ static dn_status read_sampling(const json_t *json, const char *path, dn_hf_gener
     return DN_OK;
 }
 
+dn_status dn_hf_parse_generation(const char *text, size_t bytes, const char *path, bool sampling, dn_hf_generation *out)
+{
+    json_error_t error;
+    json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    dn_status status = json_is_object(json) ? read_ends(json, path, out)
+                                            : dn_fail(DN_ERR_CONFIG, "%s is no JSON object: %.100s", path, json ? "" : error.text);
+    if (status == DN_OK && sampling)
+        status = read_sampling(json, path, out);
+    json_decref(json);
+    return status;
+}
+
 /* A file that is missing says nothing. */
 static dn_status read_file(const char *folder, const char *name, bool sampling, dn_hf_generation *out)
 {
     char path[4096];
     const unsigned char *text;
     size_t bytes;
-    json_error_t error;
     dn_foreign file = {0};
     snprintf(path, sizeof path, "%s/%s", folder, name);
     if (access(path, F_OK) != 0)
         return DN_OK;
     dn_status status = dn_foreign_map_file(&file, path, &text, &bytes);
-    json_t *json = status == DN_OK ? json_loadb((const char *)text, bytes, JSON_REJECT_DUPLICATES, &error) : NULL;
-    if (status == DN_OK && !json_is_object(json))
-        status = dn_fail(DN_ERR_CONFIG, "%s is no JSON object: %.100s", path, json ? "" : error.text);
     if (status == DN_OK)
-        status = read_ends(json, path, out);
-    if (status == DN_OK && sampling)
-        status = read_sampling(json, path, out);
-    json_decref(json);
+        status = dn_hf_parse_generation((const char *)text, bytes, path, sampling, out);
     dn_foreign_close(&file);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "data/loader.h"
 #include "train/loaded_model.h"
+#include "train/init.h"
 #include "train/plan.h"
 
 #include <math.h>
@@ -69,21 +70,11 @@ static dn_status evaluate_tokens(evaluation *e, dn_loaded_model *model, double *
                                     (unsigned long long)model->step);
 }
 
-/* Whose ids a model of another program was trained on; 0: its folder does not say. */
-static dn_status foreign_tokenizer(dn_loaded_model *model)
-{
-    dn_tokenizer *tokenizer;
-    DN_TRY(dn_model_tokenizer(NULL, &model->plan.config, true, 0, &tokenizer));
-    model->tokenizer = tokenizer ? dn_tokenizer_hash(tokenizer) : 0;
-    dn_tokenizer_close(&tokenizer);
-    return DN_OK;
-}
-
 static dn_status evaluate_model(dn_loaded_model *model, evaluation *e, double *loss)
 {
     dn_tokens *tokens;
     if (model->foreign)
-        DN_TRY(foreign_tokenizer(model));
+        DN_TRY(dn_init_tokenizer(&model->plan.config, &model->tokenizer));
     DN_TRY(dn_plan_tokens(&model->plan.config, true, &tokens));
     uint64_t text = dn_tokens_origin_of(tokens).text_bytes;
     e->bytes = text                        ? (double)text / (double)dn_tokens_count(tokens)

@@ -6,6 +6,7 @@
 #include "formats/hf.h"
 #include "nn/adapter.h"
 #include "train/config_value.h"
+#include "train/loaded_model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,25 @@ dn_status dn_init_resolve(dn_config *config)
     if (*config->init_from && !dn_config_says(config, lr))
         config->lr = dn_init_lr(config);
     *config->model = 0; /* its keys have said all of it */
+    return DN_OK;
+}
+
+dn_status dn_init_tokenizer(const dn_config *config, uint64_t *hash)
+{
+    char path[DN_PATH_MAX + 64];
+    dn_checkpoint *checkpoint;
+    dn_tokenizer *tokenizer;
+    *hash = 0;
+    if (dn_init_is_foreign(config->init_from)) {
+        DN_TRY(dn_model_tokenizer(NULL, config, true, 0, &tokenizer));
+        *hash = tokenizer ? dn_tokenizer_hash(tokenizer) : 0;
+        dn_tokenizer_close(&tokenizer);
+        return DN_OK;
+    }
+    DN_TRY(find_checkpoint(config->init_from, path, sizeof path));
+    DN_TRY(dn_checkpoint_peek(path, &checkpoint));
+    *hash = dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer"));
+    dn_checkpoint_close(&checkpoint);
     return DN_OK;
 }
 

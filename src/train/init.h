@@ -16,6 +16,10 @@ double dn_init_lr(const dn_config *config);
  * what is read. */
 dn_status dn_init_resolve(dn_config *config) DN_MUST_USE;
 
+/** *hash = that of the tokenizer that the weights of init_from were trained with; 0: unknown. Errors: of what is read;
+ * DN_ERR_CONFIG a folder's tokenizer has more tokens than its model. */
+dn_status dn_init_tokenizer(const dn_config *config, uint64_t *hash) DN_MUST_USE;
+
 /** This rank's blocks of all parameters become those of what init_from names. tick (may fail) is called now and then.
  * Returns after sync. Errors: of what is read; DN_ERR_DATA: a tensor is missing, left over or of another shape. */
 dn_status dn_init_load(const dn_instance *instance, dn_status (*tick)(void *), void *context) DN_MUST_USE;

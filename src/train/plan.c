@@ -64,7 +64,7 @@ dn_status dn_plan_same_tokenizer(uint64_t one, uint64_t other, const char *what)
         return DN_OK;
     return dn_fail(DN_ERR_DATA,
                    "%s: tokenized by another tokenizer (hash %016" PRIx64 ", not %016" PRIx64 "): "
-                   "prepare the data with the tokenizer of the run",
+                   "prepare the data with the tokenizer of the model",
                    what, other, one);
 }
 

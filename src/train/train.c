@@ -11,18 +11,22 @@
 #include "data/tokens.h"
 #include "dionode/launch.h"
 #include "shm/limits.h"
+#include "train/init.h"
 #include "train/plan.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Opens and closes the data, so that a missing or damaged file is reported before workers start. */
-static dn_status check_files(const dn_config *config, bool validation)
+/* Opens and closes the data, so that a missing or damaged file, or one that another tokenizer made than the one that the first
+ * weights know, is reported before workers start. */
+static dn_status check_files(const dn_config *config, bool validation, uint64_t tokenizer)
 {
     dn_tokens *tokens;
     DN_TRY(dn_plan_tokens(config, validation, &tokens));
+    dn_status status = dn_plan_same_tokenizer(tokenizer, dn_tokens_origin_of(tokens).tokenizer,
+                                              validation ? "validation files" : "training files");
     dn_tokens_close(&tokens);
-    return DN_OK;
+    return status;
 }
 
 /* Arenas are checked where they are created; here everything together, with what to reduce. */
@@ -93,12 +97,15 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
     dn_plan plan;
     dn_lock lock = {0};
     dn_status status = dn_plan_make(config, dn_topo_n_workers(topo), &plan);
+    uint64_t tokenizer = 0;
+    if (status == DN_OK && *config->init_from)
+        status = dn_init_tokenizer(&plan.config, &tokenizer);
     if (status == DN_OK)
         status = check_islands(&plan, topo);
     if (status == DN_OK)
-        status = check_files(config, false);
+        status = check_files(config, false, tokenizer);
     if (status == DN_OK && config->val_tokens > 0)
-        status = check_files(config, true);
+        status = check_files(config, true, tokenizer);
     if (status == DN_OK)
         status = check_memory(&plan);
     if (status == DN_OK)

@@ -1,5 +1,6 @@
-/* Models of other programs: the first byte says whether the rest is a config.json, a safetensors file or llm.c's; or, behind two
- * bytes that say how long it is, an index and the file that it may name, or a config.json and the weights of its model. */
+/* Models of other programs: the first byte says whether the rest is a config.json, a safetensors file, llm.c's or a
+ * generation_config.json; or, behind two bytes that say how long it is, an index and the file that it may name, or a config.json
+ * and the weights of its model. */
 #include "fuzz/fuzz.h"
 
 #include "formats/hf.h"
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONFIG, SAFETENSORS, LLMC, INDEX, MODEL, N_KINDS };
+enum { CONFIG, SAFETENSORS, LLMC, INDEX, MODEL, GENERATION, N_KINDS };
 
 static void read_all(const dn_foreign *f)
 {
@@ -75,6 +76,14 @@ static void run(const uint8_t *data, size_t size)
             FUZZ_EXPECT_FAILURE(status, DN_ERR_CONFIG);
         if (status != DN_OK || !plan_of(&config, &plan) || kind == CONFIG)
             return;
+    }
+    if (kind == GENERATION) {
+        dn_hf_generation generation = {.n_ends = 0};
+        dn_status status = dn_hf_parse_generation((const char *)input.data, input.size, "generation_config.json", true, &generation);
+        if (status != DN_OK)
+            FUZZ_EXPECT_FAILURE(status, DN_ERR_CONFIG);
+        FUZZ_EXPECT(generation.n_ends <= DN_HF_ENDS_MAX, "%zu ends", generation.n_ends);
+        return;
     }
     const char *path = fuzz_file("foreign", input.data, input.size);
     dn_status status = kind == LLMC    ? dn_llmc_open(path, &config, &f)
