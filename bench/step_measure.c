@@ -5,11 +5,11 @@
 #include "base/random.h"
 #include "bench/triad.h"
 #include "compute/kernels.h"
-#include "shard/optimizer.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MATRICES_A_LAYER = 6, TRIAD_TURNS = 10 };
 
@@ -28,14 +28,6 @@ int step_tensors(const dn_rule *rule)
 }
 
 /* ---- the matrices of a model, on the heap of a mesh ---- */
-
-typedef struct bed {
-    dn_mesh *mesh;
-    dn_param *params;
-    size_t n_params, n_elements; /* of the whole model */
-    dn_buf *noise;               /* twice as large as the largest gradient */
-    dn_optimizer *optimizer;
-} bed;
 
 static size_t noise_size(const step_model *m)
 {
@@ -70,22 +62,39 @@ static size_t room_bytes(size_t count)
     return (count * sizeof(dn_real) / 128 + 1) * 128;
 }
 
+/* Numbers of the strategy, defaults of its options; *own = the optimizer's mesh. */
+static dn_status configure(const step_job *job, const int mesh[DN_N_AXES], dn_strategy_config *config, int own[DN_N_AXES])
+{
+    memcpy(own, mesh, DN_N_AXES * sizeof *own);
+    if (!job->strategy)
+        return DN_OK;
+    dn_strategy_mesh_size(job->strategy, mesh, own);
+    return dn_strategy_configure(job->strategy, NULL, STEP_MAX_STEPS, 1, config);
+}
+
 size_t step_bytes(const step_job *job, const int mesh[DN_N_AXES])
 {
     const step_model *m = job->model;
     dn_optim_config config = config_of(job);
+    dn_strategy_config strategy;
+    int own[DN_N_AXES];
     size_t n = m->layers * MATRICES_A_LAYER;
     dn_param *params = describe_all(m);
-    size_t bytes = params ? dn_mesh_heap_bytes(mesh) + room_bytes(noise_size(m)) +
-                                dn_optimizer_heap_bytes(&config, params, n, mesh)
-                          : 0;
-    for (size_t i = 0; params && i < n; i++)
+    if (!params || configure(job, mesh, &strategy, own) != DN_OK) {
+        free(params);
+        return 0;
+    }
+    size_t stepped = job->strategy ? dn_strategy_n_stepped(job->strategy, n) : n;
+    size_t bytes = dn_mesh_heap_bytes(mesh) + room_bytes(noise_size(m)) +
+                   dn_optimizer_heap_bytes(&config, params, stepped, own) +
+                   (job->strategy ? dn_strategy_heap_bytes(job->strategy, &strategy, params, n, mesh) : 0);
+    for (size_t i = 0; i < n; i++)
         bytes += 2 * room_bytes(dn_param_max_size(&params[i], mesh));
     free(params);
     return bytes;
 }
 
-static dn_status take(bed *b, size_t count, dn_buf **out)
+static dn_status take(step_bed *b, size_t count, dn_buf **out)
 {
     void *memory;
     DN_TRY(dn_comm_alloc(b->mesh->all, room_bytes(count), &memory));
@@ -93,7 +102,7 @@ static dn_status take(bed *b, size_t count, dn_buf **out)
     return DN_OK;
 }
 
-static dn_status make_noise(bed *b, dn_stream *stream, size_t count)
+static dn_status make_noise(step_bed *b, dn_stream *stream, size_t count)
 {
     DN_TRY(take(b, count, &b->noise));
     dn_real *draws = malloc(room_bytes(count));
@@ -106,14 +115,25 @@ static dn_status make_noise(bed *b, dn_stream *stream, size_t count)
     return status;
 }
 
-/* Collective. Weights are the beginning of the noise, gradients are written before each step. */
-static dn_status make_bed(bed *b, const step_job *job, dn_comm *all, const int mesh[DN_N_AXES],
-                          dn_stream *stream)
+static dn_status open_strategy(step_bed *b, const step_job *job, const dn_strategy_config *config, dn_stream *stream)
 {
-    dn_optim_config config = config_of(job);
-    *b = (bed){.n_params = job->model->layers * MATRICES_A_LAYER, .params = describe_all(job->model)};
+    const dn_strategy_parts parts = {.optim = &b->config, .params = b->params, .n_params = b->n_params, .stream = stream,
+                                     .mesh = b->mesh, .optimizer = b->optimizer};
+    size_t before = dn_comm_heap_mark(b->mesh->all);
+    DN_TRY(dn_strategy_open(job->strategy, config, &parts, &b->strategy));
+    b->strategy_bytes = dn_comm_heap_mark(b->mesh->all) - before;
+    return dn_strategy_begin(b->strategy);
+}
+
+dn_status step_make(step_bed *b, const step_job *job, dn_comm *all, const int mesh[DN_N_AXES], dn_stream *stream)
+{
+    dn_strategy_config strategy;
+    int own[DN_N_AXES];
+    *b = (step_bed){.n_params = job->model->layers * MATRICES_A_LAYER, .params = describe_all(job->model),
+                    .config = config_of(job)};
     if (!b->params)
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", b->n_params);
+    DN_TRY(configure(job, mesh, &strategy, own));
     DN_TRY(dn_mesh_create(all, mesh, &b->mesh));
     DN_TRY(make_noise(b, stream, noise_size(job->model)));
     for (size_t i = 0; i < b->n_params; i++) {
@@ -124,11 +144,15 @@ static dn_status make_bed(bed *b, const step_job *job, dn_comm *all, const int m
         DN_TRY(take(b, dn_param_max_size(p, mesh), &p->grad));
         stream->kernels->copy(stream, p->weight, b->noise, dn_param_size(p));
     }
-    return dn_optimizer_create(&config, b->params, b->n_params, stream, b->mesh, &b->optimizer);
+    b->own = job->strategy ? dn_strategy_mesh(job->strategy, b->mesh) : *b->mesh;
+    size_t stepped = job->strategy ? dn_strategy_n_stepped(job->strategy, b->n_params) : b->n_params;
+    DN_TRY(dn_optimizer_create(&b->config, b->params, stepped, stream, &b->own, &b->optimizer));
+    return job->strategy ? open_strategy(b, job, &strategy, stream) : DN_OK;
 }
 
-static void clear_bed(bed *b)
+void step_clear(step_bed *b)
 {
+    dn_strategy_close(&b->strategy);
     dn_optimizer_destroy(&b->optimizer);
     dn_mesh_destroy(&b->mesh);
     free(b->params);
@@ -137,7 +161,7 @@ static void clear_bed(bed *b)
 /* ---- steps ---- */
 
 /* Each gradient becomes a window of the noise that wanders from step to step. */
-static void write_gradients(bed *b, dn_stream *stream, int step)
+static void write_gradients(step_bed *b, dn_stream *stream, int step)
 {
     for (size_t i = 0; i < b->n_params; i++) {
         size_t size = dn_param_size(&b->params[i]);
@@ -147,23 +171,28 @@ static void write_gradients(bed *b, dn_stream *stream, int step)
     }
 }
 
-/* Collective: all begin together, and the slowest ends a step. *report is the last one's. */
-static dn_status time_steps(bed *b, dn_stream *stream, int n_steps, dn_comm *world, double *seconds,
+dn_status step_once(step_bed *b, dn_strategy_run *engine, dn_stream *stream, int step, dn_comm *world, double *seconds,
+                    dn_step_report *report)
+{
+    const dn_step_params params = {(uint64_t)step, 0.01, 1};
+    write_gradients(b, stream, step);
+    DN_TRY(dn_stream_sync(stream));
+    DN_TRY(dn_comm_barrier(b->mesh->all));
+    double start = dn_clock_s();
+    DN_TRY(engine ? dn_strategy_step(engine, &params, 0, report) : dn_optimizer_step(b->optimizer, &params, report));
+    DN_TRY(dn_comm_barrier(b->mesh->all));
+    *seconds = dn_clock_s() - start;
+    dn_comm_tick(world, (uint64_t)step, "step");
+    if (report->skipped || report->n_zero)
+        return dn_fail(DN_ERR_NUMERIC, "a step on noise was not a plain step");
+    return DN_OK;
+}
+
+static dn_status time_steps(step_bed *b, dn_stream *stream, int n_steps, dn_comm *world, double *seconds,
                             dn_step_report *report)
 {
-    for (int t = -2; t < n_steps; t++) { /* two to warm up */
-        write_gradients(b, stream, t + 2);
-        DN_TRY(dn_stream_sync(stream));
-        DN_TRY(dn_comm_barrier(b->mesh->all));
-        double start = dn_clock_s();
-        DN_TRY(dn_optimizer_step(b->optimizer, &(dn_step_params){(uint64_t)(t + 2), 0.01, 1}, report));
-        DN_TRY(dn_comm_barrier(b->mesh->all));
-        if (t >= 0)
-            seconds[t] = dn_clock_s() - start;
-        dn_comm_tick(world, (uint64_t)(t + 2), "step");
-        if (report->skipped || report->n_zero)
-            return dn_fail(DN_ERR_NUMERIC, "a step on noise was not a plain step");
-    }
+    for (int t = -2; t < n_steps; t++) /* two to warm up */
+        DN_TRY(step_once(b, b->strategy, stream, t + 2, world, t < 0 ? &seconds[0] : &seconds[t], report));
     return DN_OK;
 }
 
@@ -229,7 +258,7 @@ static dn_status triad_rate(dn_comm *all, dn_stream *stream, double step_footpri
 }
 
 /* Collective. Of all workers together; right after the steps, as the machine may be shared. */
-static dn_status take_limit(const step_job *job, dn_comm *all, dn_stream *stream, bed *b, step_timing *timing)
+static dn_status take_limit(const step_job *job, dn_comm *all, dn_stream *stream, step_bed *b, step_timing *timing)
 {
     if (step_tensors(job->rule) == 0) {
         double sums[2] = {dn_optimizer_flops(b->optimizer), dn_gemm_peak(stream, 0.2)};
@@ -243,7 +272,7 @@ static dn_status take_limit(const step_job *job, dn_comm *all, dn_stream *stream
     return triad_rate(all, stream, bytes, &timing->limit);
 }
 
-static dn_status measure(bed *b, const step_job *job, dn_comm *all, dn_stream *stream, dn_comm *world,
+static dn_status measure(step_bed *b, const step_job *job, dn_comm *all, dn_stream *stream, dn_comm *world,
                          step_timing *timing)
 {
     static double seconds[STEP_MAX_STEPS];
@@ -261,10 +290,10 @@ static dn_status measure(bed *b, const step_job *job, dn_comm *all, dn_stream *s
 dn_status step_measure(const step_job *job, dn_comm *all, const int mesh[DN_N_AXES], dn_stream *stream,
                        dn_comm *world, step_timing *timing)
 {
-    bed b;
-    dn_status status = make_bed(&b, job, all, mesh, stream);
+    step_bed b;
+    dn_status status = step_make(&b, job, all, mesh, stream);
     if (status == DN_OK)
         status = measure(&b, job, all, stream, world, timing);
-    clear_bed(&b);
+    step_clear(&b);
     return status;
 }

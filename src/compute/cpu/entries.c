@@ -59,7 +59,7 @@ static size_t in_groups(size_t n)
 
 static size_t workspace_bytes(size_t tile)
 {
-    return in_groups(tile) * (2 * sizeof(dn_real) + sizeof(uint32_t));
+    return in_groups(tile) * (2 * sizeof(dn_real) + sizeof(uint32_t)) + DN_GROUP * sizeof(uint32_t);
 }
 
 static workspace workspace_at(void *memory, size_t tile)
@@ -68,17 +68,19 @@ static workspace workspace_at(void *memory, size_t tile)
     return (workspace){all, all + in_groups(tile), (uint32_t *)(all + 2 * in_groups(tile))};
 }
 
-/* The next tile of the row is asked for: its rows are too short for the processor to see it coming. */
 static void load(const workspace *r, const dn_real *x, size_t ld, dn_block tile)
 {
-    size_t n = tile.rows * tile.cols, bytes = tile.cols * sizeof *x;
-    for (size_t i = 0; i < tile.rows; i++) {
-        const char *row = (const char *)(x + i * ld);
-        memcpy(r->all + i * tile.cols, row, bytes);
-        for (size_t line = 0; line < bytes; line += 64)
-            __builtin_prefetch(row + bytes + line);
-    }
+    size_t n = tile.rows * tile.cols;
+    for (size_t i = 0; i < tile.rows; i++)
+        memcpy(r->all + i * tile.cols, x + i * ld, tile.cols * sizeof *x);
     memset(r->all + n, 0, (in_groups(n) - n) * sizeof *x);
+}
+
+/* A row of a tile is too short for the processor to see it coming. */
+static void ask_for(const dn_real *row, size_t n)
+{
+    for (size_t i = 0; i < n; i += 64 / sizeof *row)
+        __builtin_prefetch(row + i);
 }
 
 static void take_maxima(dn_real *restrict x, const dn_real *restrict y, size_t n)
@@ -107,23 +109,40 @@ static dn_real_bits lower_bound(const workspace *r, size_t n, size_t k)
     return threshold(maxima, in_groups(n), k, k / 8, 1);
 }
 
-/* Leaves what reaches `least` in r->some, and where it stood in r->index; returns how many. */
-static size_t collect(const workspace *r, size_t n, dn_real_bits least)
+/* Which bits a word has, counted from `first`; returns how many. Three are written in any case: few words here have more, and how
+ * many have one, two or three no processor foresees. */
+static inline size_t bits_of_word(uint32_t *to, uint64_t word, size_t first)
+{
+    enum { ALWAYS = 3 };
+    size_t n = (size_t)__builtin_popcountll(word);
+    for (size_t i = 0; i < ALWAYS; i++, word &= word - 1)
+        to[i] = (uint32_t)(first + (size_t)__builtin_ctzll(word | (uint64_t)1 << 63));
+    for (size_t i = ALWAYS; i < n; i++, word &= word - 1)
+        to[i] = (uint32_t)(first + (size_t)__builtin_ctzll(word));
+    return n;
+}
+
+/* Leaves what reaches `least` in r->some, and where it stood in r->index; returns how many. Meanwhile rows of the next tile come
+ * nearer: one a group, as many as there are in a tile of 64 columns. */
+static size_t collect(const workspace *r, size_t n, dn_real_bits least, const dn_real *next, size_t ld, dn_block tile)
 {
     size_t found = 0;
-    for (size_t at = 0; at < n; at += DN_GROUP)
-        for (uint64_t word = dn_reaching(r->all + at, least); word; word &= word - 1)
-            r->index[found++] = (uint32_t)(at + (size_t)__builtin_ctzll(word));
+    for (size_t at = 0, row = 0; at < n; at += DN_GROUP, row++) {
+        if (next && row < tile.rows)
+            ask_for(next + row * ld, tile.cols);
+        found += bits_of_word(r->index + found, dn_reaching(r->all + at, least), at);
+    }
     for (size_t i = 0; i < found; i++)
         r->some[i] = r->all[r->index[i]];
     return found;
 }
 
 /* Leaves those taken in r->some and r->index; returns how many. */
-static size_t select_largest(const workspace *r, size_t n, size_t k)
+static size_t select_largest(const workspace *r, size_t k, const dn_real *next, size_t ld, dn_block tile)
 {
+    size_t n = tile.rows * tile.cols;
     dn_real_bits low = lower_bound(r, n, k);
-    size_t found = collect(r, n, low);
+    size_t found = collect(r, n, low, next, ld, tile);
     if (found <= k)
         return found;
     memset(r->some + found, 0, (in_groups(found) - found) * sizeof *r->some);
@@ -169,8 +188,10 @@ static void topk_tile(unsigned char *indices, dn_real *values, const dn_real *x,
 {
     dn_block tile = dn_tile(t, number);
     size_t n = tile.rows * tile.cols, bytes = dn_index_bytes(t);
-    load(&r, x + tile.row0 * t->cols + tile.col0, t->cols, tile);
-    size_t taken = n > 0 ? select_largest(&r, n, dn_share_of(share, n)) : 0;
+    const dn_real *own = x + tile.row0 * t->cols + tile.col0;
+    load(&r, own, t->cols, tile);
+    bool last = tile.col0 + tile.cols == t->cols;
+    size_t taken = select_largest(&r, dn_share_of(share, n), last ? NULL : own + tile.cols, t->cols, tile);
     for (size_t i = 0; i < taken; i++)
         set_index(indices, bytes, number * k + i, r.index[i]);
     memcpy(values + number * k, r.some, taken * sizeof *values);
@@ -192,19 +213,27 @@ void DN_CPU(topk)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf 
                       workspace_at(rooms + part * workspace_bytes(tile), tile));
 }
 
-/* The row of an entry is found without a division: its index and a half, over the columns, is never so close to a whole
- * number that rounding could reach it. */
+/* Memory is asked for some entries ahead. The row of an entry is found without a division: its index and a half, over the columns,
+ * is never so close to a whole number that rounding could reach it. */
 static void add_to_tile(dn_real *y, dn_real a, const unsigned char *indices, const dn_real *values,
                         const dn_tiling *t, size_t number, size_t first, size_t end)
 {
+    enum { AHEAD = 64 };
     dn_block tile = dn_tile(t, number);
+    dn_real *place[AHEAD];
     size_t bytes = dn_index_bytes(t), size = tile.rows * tile.cols;
     const double inverse = 1 / (double)tile.cols;
     y += tile.row0 * t->cols + tile.col0;
-    for (size_t i = first; i < end; i++) {
-        size_t index = get_index(indices, bytes, i), row = (size_t)(((double)index + 0.5) * inverse);
-        if (index < size)
-            y[row * t->cols + (index - row * tile.cols)] += a * (values ? values[i] : 1);
+    for (; first < end; first += AHEAD) {
+        size_t n = dn_min(end - first, AHEAD);
+        for (size_t i = 0; i < n; i++) {
+            size_t index = get_index(indices, bytes, first + i), row = (size_t)(((double)index + 0.5) * inverse);
+            place[i] = index < size ? y + row * t->cols + (index - row * tile.cols) : NULL;
+            __builtin_prefetch(place[i], 1);
+        }
+        for (size_t i = 0; i < n; i++)
+            if (place[i])
+                *place[i] += a * (values ? values[first + i] : 1);
     }
 }
 
@@ -234,36 +263,50 @@ static size_t mark_block(uint64_t *words, const dn_real *x, size_t n, dn_real_bi
     return count;
 }
 
-/* Blocks mark what they take and count it, and then know where each begins. */
+/* What block b has marked, from place to last. */
+static void take_block(unsigned char *indices, size_t bytes, dn_real *values, const dn_real *x, size_t b, const uint64_t *words,
+                       size_t place, size_t last)
+{
+    enum { SOME = 16 };
+    uint32_t index[(SOME + 1) * DN_GROUP];
+    for (size_t at = b * DN_CPU_BLOCK; place < last; words += SOME) {
+        size_t found = 0;
+        for (size_t i = 0; i < SOME; i++, at += DN_GROUP)
+            found += bits_of_word(index + found, words[i], at);
+        for (size_t i = 0; i < found && place < last; i++) {
+            set_index(indices, bytes, place, index[i]);
+            values[place++] = x[index[i]];
+        }
+    }
+}
+
+/* Some blocks at once, which a cache holds, mark what they take and count it, and then know where each begins. */
 void DN_CPU(take_above)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf *x, size_t n,
                         double tau, size_t room)
 {
-    enum { WORDS = DN_CPU_BLOCK / DN_GROUP };
+    enum { WORDS = DN_CPU_BLOCK / DN_GROUP, AT_ONCE = 16 };
     const dn_tiling whole = {1, n, 1, n};
-    size_t bytes = dn_index_bytes(&whole), n_blocks = dn_blocks(n, DN_CPU_BLOCK);
+    size_t bytes = dn_index_bytes(&whole), n_blocks = dn_blocks(n, DN_CPU_BLOCK), end[AT_ONCE + 1] = {0};
     dn_real_bits least = dn_max(magnitude_of((dn_real)tau), 1); /* 0 is not taken */
-    size_t *end = dn_scratch(s, (n_blocks + 1) * sizeof *end + n_blocks * WORDS * sizeof(uint64_t));
-    if (!end)
+    uint64_t *words = dn_scratch(s, AT_ONCE * WORDS * sizeof *words);
+    if (!words)
         return;
-    uint64_t *words = (uint64_t *)(end + n_blocks + 1);
+    for (size_t first = 0; first < n_blocks && end[0] < room; first += AT_ONCE) {
+        size_t count = dn_min(n_blocks - first, AT_ONCE);
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
-    for (size_t b = 0; b < n_blocks; b++)
-        end[b] = mark_block(words + b * WORDS, dn_host(x) + b * DN_CPU_BLOCK, dn_min(n - b * DN_CPU_BLOCK, DN_CPU_BLOCK),
-                            least);
-    for (size_t b = 1; b < n_blocks; b++)
-        end[b] += end[b - 1];
+        for (size_t i = 0; i < count; i++) {
+            size_t at = (first + i) * DN_CPU_BLOCK;
+            end[i + 1] = mark_block(words + i * WORDS, dn_host(x) + at, dn_min(n - at, DN_CPU_BLOCK), least);
+        }
+        for (size_t i = 0; i < count; i++)
+            end[i + 1] += end[i];
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
-    for (size_t b = 0; b < n_blocks; b++) {
-        size_t place = b > 0 ? end[b - 1] : 0, last = dn_min(end[b], room);
-        const uint64_t *word = words + b * WORDS;
-        for (size_t at = b * DN_CPU_BLOCK; place < last; at += DN_GROUP, word++)
-            for (uint64_t left = *word; left && place < last; left &= left - 1) {
-                size_t i = at + (size_t)__builtin_ctzll(left);
-                set_index(dn_host_bytes(indices), bytes, place, (uint32_t)i);
-                dn_host(values)[place++] = dn_host(x)[i];
-            }
+        for (size_t i = 0; i < count; i++)
+            take_block(dn_host_bytes(indices), bytes, dn_host(values), dn_host(x), first + i, words + i * WORDS, end[i],
+                       dn_min(end[i + 1], room));
+        end[0] = end[count];
     }
-    clear_places(dn_host_bytes(indices), bytes, dn_host(values), n_blocks > 0 ? end[n_blocks - 1] : 0, room);
+    clear_places(dn_host_bytes(indices), bytes, dn_host(values), end[0], room);
 }
 
 static size_t split_block(dn_real *restrict q, dn_real *restrict x, size_t n, dn_real_bits least)
