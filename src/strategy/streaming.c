@@ -72,30 +72,25 @@ static dn_status encode(const dn_strategy_context *c, const dn_strategy_param *x
     return DN_OK;
 }
 
-static void arrive(const dn_strategy_context *c, const dn_strategy_param *x, const dn_buf *d)
-{
-    const dn_option_value *o = c->config->options;
-    const dn_outer outer = {o[OUTER_LR].real, o[OUTER_MOMENTUM].real};
-    double keep = o[MIX].real;
-    dn_outer_step(c->stream, outer, x->states[ANCHOR], x->states[MOMENTUM], d, x->n);
-    if (keep == 0)
-        c->stream->kernels->copy(c->stream, x->weight, x->states[ANCHOR], x->n);
-    else
-        c->stream->kernels->axpby(c->stream, x->weight, 1 - keep, x->states[ANCHOR], keep, x->n);
-}
-
+/* What all replicas owe comes to the gradient's memory. */
 static void decode(const dn_strategy_context *c, const dn_strategy_param *x, const dn_message *message)
 {
     if (message->from == 0)
         c->stream->kernels->fill(c->stream, x->grad, x->n, 0);
-    dn_codec_decode_add(c->stream, dn_option_codec(c->config->options[WIRE]), NULL, x->grad, 1, message->bytes, x->n, NULL);
+    dn_codec_decode_add(c->stream, dn_option_codec(c->config->options[WIRE]), NULL, x->grad, 1. / c->n_replicas, message->bytes,
+                        x->n, NULL);
 }
 
-static void arrive_decoded(const dn_strategy_context *c, const dn_strategy_param *x, const dn_buf *none)
+static void arrive(const dn_strategy_context *c, const dn_strategy_param *x, const dn_buf *mean)
 {
-    (void)none;
-    c->stream->kernels->scale(c->stream, x->grad, 1. / c->n_replicas, x->grad, x->n);
-    arrive(c, x, x->grad);
+    const dn_option_value *o = c->config->options;
+    const dn_outer outer = {o[OUTER_LR].real, o[OUTER_MOMENTUM].real};
+    double keep = o[MIX].real;
+    dn_outer_step(c->stream, outer, x->states[ANCHOR], x->states[MOMENTUM], mean ? mean : x->grad, x->n);
+    if (keep == 0)
+        c->stream->kernels->copy(c->stream, x->weight, x->states[ANCHOR], x->n);
+    else
+        c->stream->kernels->axpby(c->stream, x->weight, 1 - keep, x->states[ANCHOR], keep, x->n);
 }
 
 static const dn_exchange coded = {
@@ -109,7 +104,7 @@ static const dn_exchange coded = {
     .due = is_turn,
     .encode = encode,
     .decode = decode,
-    .apply = arrive_decoded,
+    .apply = arrive,
     .equalizes = keeps_nothing,
 };
 
