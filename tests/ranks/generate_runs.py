@@ -225,7 +225,7 @@ def a_folder_and_the_run_that_it_came_from_say_the_same():
         expect(done.returncode == DATA and "another tokenizer" in done.stderr, done.stderr)
         done = place.train(init_from=place.file("out"), data_dir=place.file("shards"), checkpoint_dir=place.file("next"),
                            **{key: None for key in ("model_dim", "n_layer", "n_head", "vocab_size")})
-        expect(done.returncode == DATA and "training files: made by another tokenizer" in done.stderr, done.stderr)
+        expect(done.returncode == DATA and "training files" in done.stderr and "another tokenizer" in done.stderr, done.stderr)
         done = run([PROGRAM, "eval", place.file("out"), f"data_dir={place.file('shards')}", "n_layer=3"])
         expect(done.returncode == CONFIGURATION and "n_layer 3 contradicts" in done.stderr, done.stderr)
         os.remove(place.file("out/tokenizer.json"))
