@@ -201,7 +201,8 @@ DN_API dn_status dn_comm_all_reduce(dn_comm *comm, void *buffer, size_t count, d
 DN_API dn_status dn_comm_all_reduce_shared(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
                                            dn_traffic kind, const void **result) DN_MUST_USE;
 
-/** Collective. buffer [count], in place: root's holds the reduction, all others are undefined. */
+/** Collective. buffer [count], in place: root's holds the reduction, all others are undefined. No barrier: up to 1 KiB,
+ * members other than root do not wait. */
 DN_API dn_status dn_comm_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op, int root,
                                 dn_traffic kind) DN_MUST_USE;
 
@@ -244,7 +245,7 @@ DN_API dn_status dn_comm_all_gather(dn_comm *comm, void *buffer, size_t count, d
 DN_API dn_status dn_comm_all_to_all(dn_comm *comm, const void *from, void *to, size_t count, dn_type type,
                                     dn_traffic kind) DN_MUST_USE;
 
-/** Collective. Copies root's buffer [bytes] to all. Only root has payload. */
+/** Collective. Copies root's buffer [bytes] to all. Only root has payload. No barrier: up to 1 KiB, root does not wait. */
 DN_API dn_status dn_comm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root,
                                    dn_traffic kind) DN_MUST_USE;
 

@@ -22,6 +22,26 @@ static dn_status fetch(dn_comm *comm, const dn_job *job, char *to, const char *f
 
 /* ---- broadcast ---- */
 
+/* Short: the root writes it once and goes on, the others wait for the root alone. */
+static dn_status broadcast_small(dn_comm *comm, const dn_job *job)
+{
+    char line[DN_LINE_BYTES];
+    const bool is_root = comm->rank == job->root;
+    const size_t in_line = job->bytes <= sizeof line && is_root ? job->bytes : 0;
+    if (is_root)
+        DN_TRY(dn_comm_copy(comm, job->bytes <= sizeof line ? line : dn_parcel(comm, comm->rank, 1), job->buffer,
+                            job->bytes));
+    DN_TRY(dn_barrier_pass(&comm->barrier, &job->call, line, in_line, is_root ? DN_NOBODY : job->root));
+    if (!is_root)
+        DN_TRY(dn_comm_copy(comm, job->buffer,
+                            job->bytes <= sizeof line ? dn_barrier_payload(&comm->barrier, job->root)
+                                                      : dn_parcel(comm, job->root, 0),
+                            job->bytes));
+    dn_comm_count_moved(comm, job->kind, job->root, job->bytes);
+    dn_comm_count_moved(comm, job->kind, comm->rank, job->bytes);
+    return DN_OK;
+}
+
 dn_status dn_shm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, dn_traffic kind)
 {
     dn_job job = {.buffer = buffer, .count = bytes, .kind = kind, .root = root, .bytes = bytes};
@@ -29,6 +49,8 @@ dn_status dn_shm_broadcast(dn_comm *comm, void *buffer, size_t bytes, int root, 
                          .place = dn_comm_place(comm, buffer, bytes),
                          .purpose = DN_FOR_BROADCAST,
                          .root = root};
+    if (bytes <= DN_PARCEL_BYTES)
+        return broadcast_small(comm, &job);
     if (goes_through_stages(comm, &job))
         return dn_staged_broadcast(comm, &job);
     DN_TRY(dn_job_barrier(comm, &job));

@@ -68,7 +68,7 @@ static dn_status reduce_next(dn_comm *comm)
     for (int member = 1; member < comm->size; member++) {
         const dn_call *call = &counters_of(comm, member)->calls[exchange % DN_IN_FLIGHT_MAX];
         if (memcmp(call, first, sizeof *call) != 0)
-            return dn_barrier_fail_mismatch(&comm->barrier, first, member, call);
+            return dn_barrier_fail_mismatch(&comm->barrier, 0, first, member, call);
     }
     const dn_job *job = job_of(comm, exchange);
     DN_TRY(dn_reduce_chunk(comm, job, job->call.purpose == DN_FOR_ALL_REDUCE ? -1 : comm->rank));

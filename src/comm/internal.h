@@ -14,18 +14,21 @@
 /*
  * The scratch of one member of a communicator:
  *
- *     | stage 0 | stage 1 | stage 2 | bounce buffers | barrier lines | exchanges | ring from 0 | from 1 | ...
+ *     | stage 0 | stage 1 | stage 2 | bounce buffers | parcels | barrier lines | exchanges | ring from 0 | from 1 | ...
  *
  * Stages are used in rotation, by the number of the barrier before which they are filled. Peers read stage k
- * after barrier k and until they enter barrier k + 2; then its owner may refill it.
+ * after barrier k and until they enter barrier k + 2; then its owner may refill it. Parcels are used as barrier lines
+ * are (barrier.h), for what is too long for these.
  */
 #define DN_STAGE_BYTES  ((size_t)128 << 10)
 #define DN_N_STAGES     3
 #define DN_BOUNCE_BYTES ((size_t)8 << 10) /* bounce buffers of messages that are copied */
 #define DN_N_BOUNCES    16
 #define DN_BOUNCES_AT   (DN_N_STAGES * DN_STAGE_BYTES)
-#define DN_LINES_AT     (DN_BOUNCES_AT + DN_N_BOUNCES * DN_BOUNCE_BYTES)
-#define DN_EXCHANGES_AT (DN_LINES_AT + 2 * sizeof(dn_line))
+#define DN_PARCEL_BYTES ((size_t)1 << 10)
+#define DN_PARCELS_AT   (DN_BOUNCES_AT + DN_N_BOUNCES * DN_BOUNCE_BYTES)
+#define DN_LINES_AT     (DN_PARCELS_AT + DN_N_LINES * DN_PARCEL_BYTES)
+#define DN_EXCHANGES_AT (DN_LINES_AT + DN_N_LINES * sizeof(dn_line))
 #define DN_RINGS_AT     DN_SCRATCH_BYTES
 
 /* Members by NUMA domain. Domains are numbered by their first member. */
@@ -180,8 +183,15 @@ void dn_shm_put(dn_comm *comm, void *p, const void *data, size_t bytes, int rank
  * last one, -1: the one before). */
 static inline char *dn_stage(const dn_comm *comm, int member, int ahead)
 {
-    uint64_t sequence = comm->barrier.sequence + DN_N_STAGES + (uint64_t)(int64_t)ahead;
-    return comm->scratch[member] + sequence % DN_N_STAGES * DN_STAGE_BYTES;
+    uint64_t number = comm->barrier.n_met + DN_N_STAGES + (uint64_t)(int64_t)ahead;
+    return comm->scratch[member] + number % DN_N_STAGES * DN_STAGE_BYTES;
+}
+
+/** The parcel of `member` in the call `ahead` calls from now: 1 or 0. */
+static inline char *dn_parcel(const dn_comm *comm, int member, int ahead)
+{
+    uint64_t sequence = comm->barrier.sequence + (uint64_t)ahead;
+    return comm->scratch[member] + DN_PARCELS_AT + sequence % DN_N_LINES * DN_PARCEL_BYTES;
 }
 
 /* Collectives through the stages: for private buffers of any size, and small symmetric ones. */

@@ -1,6 +1,6 @@
 /*
- * Reductions. Small ones go through the barrier's lines (up to 96 bytes) or the stages, and every member
- * reduces the whole; large ones on the symmetric heap are done in place, each member its chunk:
+ * Reductions. Small ones go through the barrier's lines (up to 96 bytes), parcels or stages, and every member, or
+ * the root, reduces the whole; large ones on the symmetric heap are done in place, each member its chunk:
  *
  *     rank 0   [ a0 | b0 | c0 ]      owner of chunk b:  sum = b0 + b1 + b2
  *     rank 1   [ a1 | b1 | c1 ]      reduce-scatter:    b1 = sum                 (S + S/P bytes per rank)
@@ -16,22 +16,33 @@
 
 #define ALL (-1) /* as root: all members get the result */
 
-/* ---- one barrier, every member reduces the whole ---- */
+/* ---- one call, every member, or the root alone, reduces the whole ---- */
 
+static const char *small_of(const dn_comm *comm, const dn_job *job, int member)
+{
+    if (job->bytes <= DN_LINE_BYTES)
+        return dn_barrier_payload(&comm->barrier, member);
+    return job->bytes <= DN_PARCEL_BYTES ? dn_parcel(comm, member, 0) : dn_stage(comm, member, 0);
+}
+
+/* To a root: who has written its part is done, unless the whole is too long for a parcel. */
 static dn_status reduce_small(dn_comm *comm, dn_job *job)
 {
     dn_job_fold fold;
     char line[DN_LINE_BYTES];
-    bool in_line = job->bytes <= sizeof line;
-    DN_TRY(dn_comm_copy(comm, in_line ? line : dn_stage(comm, comm->rank, 1), job->buffer, job->bytes));
-    DN_TRY(dn_barrier_wait(&comm->barrier, &job->call, line, in_line ? job->bytes : 0));
+    size_t in_line = job->bytes <= sizeof line ? job->bytes : 0;
+    char *room = job->bytes <= DN_PARCEL_BYTES ? dn_parcel(comm, comm->rank, 1) : dn_stage(comm, comm->rank, 1);
+    DN_TRY(dn_comm_copy(comm, in_line ? line : room, job->buffer, job->bytes));
+    DN_TRY(job->root == ALL || job->bytes > DN_PARCEL_BYTES
+               ? dn_barrier_wait(&comm->barrier, &job->call, line, in_line)
+               : dn_barrier_pass(&comm->barrier, &job->call, line, in_line,
+                                 job->root == comm->rank ? DN_ALL_MEMBERS : DN_NOBODY));
     dn_comm_count_moved(comm, job->kind, comm->rank, 2 * job->bytes);
     if (job->root != ALL && job->root != comm->rank)
         return DN_OK;
     dn_fold_init(&fold, comm, job, job->count);
     for (int member = 0; member < comm->size; member++)
-        dn_fold_from(&fold, member,
-                     in_line ? dn_barrier_payload(&comm->barrier, member) : dn_stage(comm, member, 0));
+        dn_fold_from(&fold, member, small_of(comm, job, member));
     dn_fold_to(&fold, comm->rank, job->buffer);
     return dn_fold_run(&fold);
 }

@@ -13,10 +13,11 @@
 /* An earlier barrier may have used the same lines: the sequence continues from the rank's own. */
 static void restore_sequence(dn_barrier *b)
 {
-    const dn_line *own = b->lines[b->me];
-    uint64_t even = atomic_load_explicit(&own[0].sequence, memory_order_relaxed);
-    uint64_t odd = atomic_load_explicit(&own[1].sequence, memory_order_relaxed);
-    b->sequence = even > odd ? even : odd;
+    for (int i = 0; i < DN_N_LINES; i++) {
+        uint64_t sequence = atomic_load_explicit(&b->lines[b->me][i].sequence, memory_order_relaxed);
+        b->sequence = sequence > b->sequence ? sequence : b->sequence;
+    }
+    b->met = b->n_met = b->sequence;
 }
 
 void dn_barrier_init_world(dn_barrier *barrier, dn_world *world, int rank)
@@ -72,43 +73,74 @@ static void describe(const dn_call *call, bool in_full, char *text, size_t bytes
         snprintf(text + n, bytes - (size_t)n, "buffer at %#" PRIx64 " of the heap)", call->place);
 }
 
-dn_status dn_barrier_fail_mismatch(const dn_barrier *b, const dn_call *first, int member, const dn_call *call)
+dn_status dn_barrier_fail_mismatch(const dn_barrier *b, int other, const dn_call *others, int member,
+                                   const dn_call *call)
 {
     dn_failure failure = {.status = DN_ERR_ARG, .rank = b->ranks[member]};
-    char first_text[128], text[128];
-    bool in_full = first->purpose == call->purpose && first->count == call->count;
-    describe(first, in_full, first_text, sizeof first_text);
+    char others_text[128], text[128];
+    bool in_full = others->purpose == call->purpose && others->count == call->count;
+    describe(others, in_full, others_text, sizeof others_text);
     describe(call, in_full, text, sizeof text);
     snprintf(failure.message, sizeof failure.message,
              "rank %d called %s, rank %d called %s: all ranks must make the same calls in the same order",
-             b->ranks[member], text, b->ranks[0], first_text);
+             b->ranks[member], text, b->ranks[other], others_text);
     if (!dn_world_abort(b->world, &failure))
         return dn_control_fail_peer(b->world);
     return dn_fail(DN_ERR_ARG, "%s", failure.message);
 }
 
-/* ---- barrier ---- */
+/* ---- calls ---- */
 
-dn_status dn_barrier_wait(dn_barrier *b, const dn_call *call, const void *payload, size_t bytes)
+static void enter(dn_barrier *b, const dn_call *call, const void *payload, size_t bytes)
 {
     assert(bytes <= DN_LINE_BYTES);
     uint64_t sequence = ++b->sequence;
-    dn_line *own = &b->lines[b->me][sequence % 2];
+    dn_line *own = &b->lines[b->me][sequence % DN_N_LINES];
     own->call = *call;
     if (bytes > 0)
         memcpy(own->payload, payload, bytes);
     dn_wait_post(b->world, b->ranks[b->me], &own->sequence, sequence);
-    for (int i = 1; i < b->n_members; i++) {
-        int member = (b->me + i) % b->n_members; /* not all at the same line at once */
-        const dn_line *line = &b->lines[member][sequence % 2];
-        DN_TRY(dn_wait_reach(b->world, b->ranks[b->me], b->ranks[member], &line->sequence, sequence));
-    }
+}
+
+static dn_status await(dn_barrier *b, int member)
+{
+    const dn_line *line = &b->lines[member][b->sequence % DN_N_LINES];
+    return dn_wait_reach(b->world, b->ranks[b->me], b->ranks[member], &line->sequence, b->sequence);
+}
+
+static dn_status compare(const dn_barrier *b, int other, int member)
+{
+    const dn_call *others = &b->lines[other][b->sequence % DN_N_LINES].call;
+    const dn_call *theirs = &b->lines[member][b->sequence % DN_N_LINES].call;
+    return memcmp(theirs, others, sizeof *theirs) == 0
+               ? DN_OK
+               : dn_barrier_fail_mismatch(b, other, others, member, theirs);
+}
+
+dn_status dn_barrier_wait(dn_barrier *b, const dn_call *call, const void *payload, size_t bytes)
+{
+    enter(b, call, payload, bytes);
+    for (int i = 1; i < b->n_members; i++) /* not all at the same line at once */
+        DN_TRY(await(b, (b->me + i) % b->n_members));
     /* All compare with member 0's call, so that all report the same difference. */
-    const dn_call *first = &b->lines[0][sequence % 2].call;
-    for (int member = 1; member < b->n_members; member++) {
-        const dn_call *theirs = &b->lines[member][sequence % 2].call;
-        if (memcmp(theirs, first, sizeof *theirs) != 0)
-            return dn_barrier_fail_mismatch(b, first, member, theirs);
+    for (int member = 1; member < b->n_members; member++)
+        DN_TRY(compare(b, 0, member));
+    b->met = b->sequence;
+    b->n_met++;
+    return DN_OK;
+}
+
+dn_status dn_barrier_pass(dn_barrier *b, const dn_call *call, const void *payload, size_t bytes, int awaited)
+{
+    if (b->sequence + 1 - b->met >= DN_N_LINES - 1)
+        return dn_barrier_wait(b, call, payload, bytes);
+    enter(b, call, payload, bytes);
+    for (int i = 1; i < b->n_members; i++) {
+        int member = (b->me + i) % b->n_members;
+        if (awaited != member && awaited != DN_ALL_MEMBERS)
+            continue;
+        DN_TRY(await(b, member));
+        DN_TRY(member > b->me ? compare(b, b->me, member) : compare(b, member, b->me)); /* told alike by both */
     }
     return DN_OK;
 }

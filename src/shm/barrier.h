@@ -1,17 +1,17 @@
 /*
- * The barrier of a communicator, with a small payload per member.
+ * The barrier of a communicator, with a small payload per member, and calls in which members wait for some only.
  *
  *     member 0   writes line 0, reads all others'    latency: one cache line transfer
  *     member 1   writes line 1, reads all others'
  *     ...
  *
- * Each member owns two lines of shared memory, which it alone writes, alternately: a sequence number, a
- * description of the call, and up to 96 bytes of payload. A member that has seen the sequence number on all
- * lines proceeds, and may read the lines until it enters the next barrier: a line is reused two barriers
- * later, which no member reaches before all have entered the one in between. So nothing is cleared, and
+ * Each member owns 16 lines of shared memory, which it alone writes, in turn: a sequence number, a description of the
+ * call, and up to 96 bytes of payload. A member that has seen the sequence number on the lines that it waits for
+ * proceeds, and may read them until it enters its next call. A line is reused 16 calls later; among any 15 calls there is
+ * one in which all wait for all, and who has left that knows that all have left those before. So nothing is cleared, and
  * writers do not wait for readers.
  *
- * The sequence counts barriers and is compared with >=. All barriers of a communicator share it, and each
+ * The sequence counts calls and is compared with >=. All calls of a communicator share it, and each
  * line describes the call, so that members in different calls are detected at once.
  */
 #ifndef SHM_BARRIER_H
@@ -22,6 +22,7 @@
 #include <stdatomic.h>
 
 #define DN_LINE_BYTES 96
+#define DN_N_LINES    16
 
 /* The call that a barrier belongs to. */
 typedef enum dn_purpose {
@@ -63,8 +64,10 @@ typedef struct dn_barrier {
     int n_members;
     int me; /* index of this rank among the members */
     uint64_t sequence;
+    uint64_t met;   /* the last call in which all waited for all, */
+    uint64_t n_met; /* and how many there were */
     int16_t ranks[DN_MAX_RANKS];  /* member -> rank in the world */
-    dn_line *lines[DN_MAX_RANKS]; /* member -> its two lines, borrowed */
+    dn_line *lines[DN_MAX_RANKS]; /* member -> its DN_N_LINES lines, borrowed */
 } dn_barrier;
 
 /** The barrier of all ranks of the world, as seen by `rank`, over lines in the control page: one at a time.
@@ -72,7 +75,7 @@ typedef struct dn_barrier {
 void dn_barrier_init_world(dn_barrier *barrier, dn_world *world, int rank);
 
 /** The barrier of some ranks of the world, over lines that the caller provides in the world's segment:
- * lines[i] are the two lines of member i, zeroed before the first barrier. Copies both lists. me: this rank's
+ * lines[i] are the DN_N_LINES lines of member i, zeroed before the first barrier. Copies both lists. me: this rank's
  * index. */
 void dn_barrier_init(dn_barrier *barrier, dn_world *world, int n_members, const int16_t *ranks,
                      dn_line *const *lines, int me);
@@ -85,15 +88,24 @@ void dn_barrier_init(dn_barrier *barrier, dn_world *world, int n_members, const 
 dn_status dn_barrier_wait(dn_barrier *barrier, const dn_call *call, const void *payload,
                           size_t bytes) DN_MUST_USE;
 
-/** The payload of a member in the last barrier. */
+#define DN_NOBODY      (-1)
+#define DN_ALL_MEMBERS (-2)
+
+/** As dn_barrier_wait, but waits for one member, for nobody, or for all, which the others need not do: only of those
+ * waited for the payload is there, and may be read until the next call. Every member enters the call; every fifteenth in
+ * succession is a barrier. */
+dn_status dn_barrier_pass(dn_barrier *barrier, const dn_call *call, const void *payload, size_t bytes,
+                          int awaited) DN_MUST_USE;
+
+/** The payload of a member in the last call. */
 static inline const void *dn_barrier_payload(const dn_barrier *barrier, int member)
 {
-    return barrier->lines[member][barrier->sequence % 2].payload;
+    return barrier->lines[member][barrier->sequence % DN_N_LINES].payload;
 }
 
-/** Fails the world because a member's call is not that of member 0. Returns DN_ERR_ARG, or DN_ERR_PEER if
+/** Fails the world because a member's call is not that of `other`. Returns DN_ERR_ARG, or DN_ERR_PEER if
  * someone else failed first. */
-dn_status dn_barrier_fail_mismatch(const dn_barrier *barrier, const dn_call *first, int member,
+dn_status dn_barrier_fail_mismatch(const dn_barrier *barrier, int other, const dn_call *others, int member,
                                    const dn_call *call) DN_MUST_USE;
 
 #endif

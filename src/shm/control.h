@@ -15,14 +15,14 @@
 
 #include <stdatomic.h>
 
-#define DN_CONTROL_MAGIC UINT64_C(0x32646c72576e4444) /* "DDnWrld2" */
+#define DN_CONTROL_MAGIC UINT64_C(0x33646c72576e4444) /* "DDnWrld3" */
 #define DN_PHASE_WORDS   3
 #define DN_PHASE_CHARS   (8 * DN_PHASE_WORDS)
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
                "only lock-free atomics work between processes");
 
-/* One rank's row of the state table, its eventcount, and its two lines of the world's barrier. */
+/* One rank's row of the state table, its eventcount, and its lines of the world's barrier. */
 typedef struct dn_rank_slot {
     /* Written by the rank alone, read by all for reports and deadlines: relaxed, ordering nothing. */
     _Alignas(128) _Atomic uint64_t progress; /* counts ticks */
@@ -41,10 +41,10 @@ typedef struct dn_rank_slot {
     _Atomic uint32_t sleepers; /* incremented and decremented by each sleeper; one that dies leaves it too
                                   high, which costs one system call per post */
 
-    dn_line lines[2]; /* of the barrier of the whole world; written by the rank alone */
+    dn_line lines[DN_N_LINES]; /* of the barrier of the whole world; written by the rank alone */
 } dn_rank_slot;
 
-_Static_assert(sizeof(dn_rank_slot) == 4 * 128 && offsetof(dn_rank_slot, wakes) == 128 &&
+_Static_assert(sizeof(dn_rank_slot) == (2 + DN_N_LINES) * 128 && offsetof(dn_rank_slot, wakes) == 128 &&
                    offsetof(dn_rank_slot, lines) == 256,
                "the layout is the same for every compiler and precision");
 
@@ -129,13 +129,15 @@ int dn_control_failed_rank(const dn_world *world, int rank);
  * DN_ERR_PEER if another failure came first. */
 dn_status dn_control_fail_timeout(dn_world *world, int waiter, int failed_rank) DN_MUST_USE;
 
-/** How many barriers of the world this rank has entered. */
+/** How many barriers, and other calls, of the world's communicator this rank has entered. */
 static inline uint64_t dn_control_barriers(const dn_world *world, int rank)
 {
-    const dn_line *lines = world->control->slots[rank].lines;
-    uint64_t even = atomic_load_explicit(&lines[0].sequence, memory_order_relaxed);
-    uint64_t odd = atomic_load_explicit(&lines[1].sequence, memory_order_relaxed);
-    return even > odd ? even : odd;
+    uint64_t n = 0;
+    for (int i = 0; i < DN_N_LINES; i++) {
+        uint64_t sequence = atomic_load_explicit(&world->control->slots[rank].lines[i].sequence, memory_order_relaxed);
+        n = sequence > n ? sequence : n;
+    }
+    return n;
 }
 
 /** Raises the eventcount of `rank` and wakes its sleepers. */

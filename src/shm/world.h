@@ -95,7 +95,7 @@ void *dn_world_arena(const dn_world *world, int rank);
 
 /** A rank's scratch, initially zero, and its size: DN_SCRATCH_BYTES plus DN_SCRATCH_BYTES_PER_PEER per rank.
  */
-#define DN_SCRATCH_BYTES          ((size_t)528 << 10)
+#define DN_SCRATCH_BYTES          ((size_t)544 << 10)
 #define DN_SCRATCH_BYTES_PER_PEER ((size_t)4224)
 void *dn_world_scratch(const dn_world *world, int rank);
 size_t dn_world_scratch_bytes(const dn_world *world);

@@ -1,9 +1,11 @@
 /* The group itself: its barrier orders memory, its heap is symmetric, slices cover, and alone is a group too.
  */
 #include "base/clock.h"
+#include "comm/peer.h"
 #include "support/ranks.h"
 #include "support/tests.h"
 
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -94,6 +96,63 @@ static void ranks_in_different_calls_are_told_so(void **state)
 {
     (void)state;
     run_both_kinds(3, come_to_different_calls);
+}
+
+/* ---- who need not wait ---- */
+
+enum { N_CALLS = 14 }; /* in succession; the fifteenth is a barrier */
+
+/* The root of a broadcast, and all but the root of a reduction, return before the others have called: these call only when a
+ * word says that they may, which is written after the return. Waiting would end at the deadline. Then barriers and calls of
+ * each kind in turn, many more than there are lines, with another root each time. */
+static int go_ahead(dn_comm *comm, void *argument)
+{
+    void *memory;
+    double x[40];
+    const int me = dn_comm_rank(comm), n = dn_comm_size(comm);
+    RANKS_CHECK(dn_comm_alloc(comm, 2 * sizeof(_Atomic int), &memory) == DN_OK);
+    _Atomic int *word = memory, *first = dn_comm_peer(comm, word, 0), *last = dn_comm_peer(comm, word, n - 1);
+    memset(memory, 0, 2 * sizeof *word);
+    for (size_t count = 1; count <= 40; count += 39) { /* in the line, and beside it */
+        const int round = 1 + (count > 1);
+        RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+        while (me != 0 && atomic_load(first) < round)
+            usleep(100);
+        for (int i = 0; i < N_CALLS; i++) {
+            x[count - 1] = me == 0 ? i : -1;
+            RANKS_CHECK(dn_comm_broadcast(comm, x, count * sizeof *x, 0, DN_TRAFFIC_CONTROL) == DN_OK);
+            RANKS_CHECK(x[count - 1] == i);
+        }
+        atomic_store(&word[0], round);
+        RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+        while (me == 0 && atomic_load(&last[1]) < round)
+            usleep(100);
+        for (int i = 0; i < N_CALLS; i++) {
+            for (size_t k = 0; k < count; k++)
+                x[k] = me + i;
+            RANKS_CHECK(dn_comm_reduce(comm, x, count, DN_F64, DN_SUM, 0, DN_TRAFFIC_CONTROL) == DN_OK);
+            RANKS_CHECK(me != 0 || x[count - 1] == n * i + n * (n - 1) / 2);
+        }
+        atomic_store(&word[1], round);
+    }
+    for (int i = 0; i < 500; i++) {
+        const int root = i % n;
+        double y[2] = {me + i, me == root ? i : -1};
+        if (i % 7 == 0)
+            RANKS_CHECK(dn_comm_all_reduce_scalars(comm, &y[0], 1, DN_SUM) == DN_OK);
+        else
+            RANKS_CHECK(dn_comm_reduce(comm, &y[0], 1, DN_F64, DN_SUM, root, DN_TRAFFIC_CONTROL) == DN_OK);
+        RANKS_CHECK(dn_comm_broadcast(comm, &y[1], sizeof y[1], root, DN_TRAFFIC_CONTROL) == DN_OK);
+        RANKS_CHECK((me != root && i % 7 != 0) || y[0] == n * i + n * (n - 1) / 2);
+        RANKS_CHECK(y[1] == i);
+    }
+    return 0;
+}
+
+static void who_need_not_wait_does_not(void **state)
+{
+    for (int n_ranks = 2; n_ranks <= 5; n_ranks += 3)
+        run_both_kinds(n_ranks, go_ahead);
 }
 
 /* ---- heap ---- */
@@ -197,6 +256,7 @@ TESTS(comm_group)
         cmocka_unit_test(sleepers_are_woken_as_soon_as_the_last_arrives),
         cmocka_unit_test(a_world_can_have_one_group_after_another),
         cmocka_unit_test(ranks_in_different_calls_are_told_so),
+        cmocka_unit_test(who_need_not_wait_does_not),
         cmocka_unit_test(the_heap_is_symmetric_and_can_be_full),
         cmocka_unit_test(slices_cover_everything_evenly_in_whole_cache_lines),
         cmocka_unit_test(a_group_of_one_does_nothing_and_counts_nothing),
