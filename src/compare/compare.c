@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/lock.h"
 #include "base/output.h"
+#include "base/printable.h"
 #include "base/size.h"
 #include "dionode/blas.h"
 #include "dionode/topo.h"
@@ -50,8 +51,9 @@ static dn_status resolve_mesh(comparison *c, int n_workers)
     if (status == DN_OK) {
         char processor[128];
         dn_topo_processor(processor, sizeof processor);
-        snprintf(c->result.machine, sizeof c->result.machine, "%s, %d workers x %d threads", processor,
-                 plan.n_workers, dn_topo_place(topo, 0)->n_threads);
+        const int n_threads = dn_topo_place(topo, 0)->n_threads;
+        snprintf(c->result.machine, sizeof c->result.machine, "%s, %d worker%s of %d thread%s", processor, plan.n_workers,
+                 dn_plural(plan.n_workers), n_threads, dn_plural(n_threads));
         c->result.n_workers = plan.n_workers;
         memcpy(c->result.mesh, plan.mesh, sizeof c->result.mesh);
         c->common.dp_size = plan.mesh[DN_DP];

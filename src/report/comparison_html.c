@@ -3,6 +3,7 @@
 
 #include "base/atomic_file.h"
 #include "base/fail.h"
+#include "dionode/tensor.h"
 #include "report/page.h"
 #include "report/plot.h"
 #include "report/progress.h"
@@ -79,8 +80,7 @@ static void write_head(const page *p)
             c->n_seeds == 1 ? "" : "s");
     fputs("</p>\n<p class=\"note\">", p->out);
     dn_page_text(c->machine, p->out);
-    fprintf(p->out, "; %d worker%s: mesh dp %d &#215; fs %d &#215; tp %d; dionode ", c->n_workers,
-            c->n_workers == 1 ? "" : "s", c->mesh[0], c->mesh[1], c->mesh[2]);
+    fprintf(p->out, "; mesh dp %d &#215; fs %d &#215; tp %d; dionode ", c->mesh[DN_DP], c->mesh[DN_FS], c->mesh[DN_TP]);
     dn_page_text(c->version, p->out);
     fputs("</p>\n", p->out);
 }
@@ -374,8 +374,11 @@ static void write_costs(const page *p)
                     "From gradients to updated weights on all workers: exchange, waiting and computation.",
                     p->out);
     write_bars(p, "optimizer milliseconds per step", optimizer_ms, "ms", NULL);
-    dn_page_section("Bytes per step", "Contributed by one worker: dp dark, fs lighter, tp lightest.", p->out);
-    write_bars(p, "bytes per step", step_bytes, "B", axes);
+    if (dn_comparison_uses(p->comparison, DN_DP) || dn_comparison_uses(p->comparison, DN_FS) ||
+        dn_comparison_uses(p->comparison, DN_TP)) {
+        dn_page_section("Bytes per step", "Contributed by one worker: dp dark, fs lighter, tp lightest.", p->out);
+        write_bars(p, "bytes per step", step_bytes, "B", axes);
+    }
     dn_page_section("Bytes of optimizer state", "On all workers. Checkpoints contain it, too.", p->out);
     write_bars(p, "bytes of optimizer state", state_bytes, "B", NULL);
 }
