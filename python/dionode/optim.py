@@ -119,10 +119,9 @@ class Handle:
 
     def step(self, step, lr, missing):
         """missing: for each parameter whether it has no gradient, and so stays as it is."""
+        self.agree(missing)
         if all(missing):
             raise ValueError("a step without gradients: none of the parameters has one")
-        if self.mesh:
-            self._agree(missing)
         for i, frozen in enumerate(missing):
             if frozen != self._frozen[i]:
                 library().dn_optim_set_frozen(self._optim, i, frozen)
@@ -131,7 +130,10 @@ class Handle:
         library().dn_optim_step(self._optim, step, lr, report)
         return Report(*(getattr(report, name) for name in Report._fields))
 
-    def _agree(self, missing):
+    def agree(self, missing):
+        """All ranks have the same gradients, or all raise."""
+        if not self.mesh:
+            return
         counts = array.array("i", missing)
         self.mesh.all.all_reduce(counts)
         for name, count in zip(self.names, counts):

@@ -116,7 +116,7 @@ def work_models():
 
 
 def work_errors():
-    from torch.distributed.tensor import DTensor, Partial, Shard, distribute_tensor
+    from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
     start()
     mesh = dist.init_device_mesh("cpu", (2,))
     both = dist.init_device_mesh("cpu", (1, 2))
@@ -153,12 +153,22 @@ def work_errors():
             optimizer.step()
         results.append(p.full_tensor().detach())
     expect(torch.equal(*results), f"loaded, the weights differ by {(results[0] - results[1]).abs().max()}")
-    before = results[0].clone()
-    p.grad = None if dist.get_rank() else p.grad
+    # Of two parameters that are sharded in different ways one has no gradient: it stays, on all ranks; or on one: all raise.
+    a = torch.nn.Parameter(distribute_tensor(torch.ones(6, 4), mesh, [Shard(0)]))
+    b = torch.nn.Parameter(distribute_tensor(torch.ones(6, 4), both, [Replicate(), Replicate()]))
+    optimizer = dionode.torch.Optimizer([a, b], lr=0.1)
+    expect(len(optimizer.param_groups[0]["steps"]) == 2, "not sharded in two ways")
+    a.grad = distribute_tensor(torch.ones(6, 4), mesh, [Shard(0)])
+    optimizer.step()
+    expect(bool((a.to_local() != 1).all() and (b.to_local() == 1).all()), f"{a.to_local()} {b.to_local()}")
+    if dist.get_rank() == 1:
+        a.grad = None
     try:
         optimizer.step()
     except ValueError as error:
-        expect("none of the parameters has one" in str(error) or "1 of 2 ranks have no gradient" in str(error), f"{error}")
+        expect("1 of 2 ranks have no gradient" in str(error), f"{error}")
+    else:
+        expect(False, "no error of a gradient that is missing on one rank")
 
 
 def n_ranks():

@@ -107,6 +107,10 @@ class Optimizer(torch.optim.Optimizer):
         for index, handle, params, grads in self._parts:
             group, part = self.param_groups[index], taken[index]
             taken[index] += 1
+            missing = [p.grad is None for p in params]
+            if all(missing) and any(p.grad is not None for p in group["params"]):
+                handle.agree(missing)
+                continue
             for p, grad, address in zip(params, grads, handle.weights):
                 if local(p).data_ptr() != address:
                     raise RuntimeError("a parameter has moved in memory since the optimizer was made: make it afterwards")
@@ -114,7 +118,7 @@ class Optimizer(torch.optim.Optimizer):
                     grad.copy_(local(p.grad, p).to_dense())
             if group["weight_decay"] is not None:
                 handle.set_weight_decay(group["weight_decay"])
-            report = handle.step(group["steps"][part], float(group["lr"]), [p.grad is None for p in params])
+            report = handle.step(group["steps"][part], float(group["lr"]), missing)
             group["steps"][part] += not report.skipped
             self.reports.append(report)
         return loss
