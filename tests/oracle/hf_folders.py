@@ -285,7 +285,8 @@ def train(place, dionode, name, run, mesh, keys):
 
 def through_the_program(place, dionode, name, case, number):
     """What differs: after a run and an export, transformers' logits, as a share of the largest; the losses of runs on a mesh from
-    PyTorch's, as a share of the first (a model that knows its rows by heart makes more of its weights' rounding); and whether the tokens that `generate` finds are others."""
+    PyTorch's, as a share of the first (a model that knows its rows by heart makes more of its weights' rounding); and whether the
+    tokens that `generate` finds are others."""
     kind, keys, dtype, B, T = case
     folder, run, back = (os.path.join(place, name + end) for end in ('', '.run', '.back'))
     mesh, data = MESHES[number % len(MESHES)], random.Random(number).choices(range(keys['vocab_size']), k=ROWS * T + 1)
