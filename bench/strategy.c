@@ -5,7 +5,7 @@
  *     codecs   encoding and decoding, and cosine transforms there and back, against what must be read and written at the least
  *              at triad's rate, or against their flops at the rate of products, whichever takes longer
  *     steps    on the hidden matrices of a GPT: of DeMo, and of Dion through the engine, against Dion by the optimizer alone
- *     memory   of each strategy's states, as counted, beside what its formulas need
+ *     memory   of each strategy's states, as counted, beside what its row says; and of all, asked for and taken
  */
 #include "step_measure.h"
 
@@ -192,12 +192,13 @@ static dn_status report_transform(codec_bench *b, const char *name, size_t tile_
     return report(b, name, transform, 4 * (double)b->n * sizeof(dn_real), 2 * (tile_rows > 1 ? 4. : 2.) * 64 * (double)b->n);
 }
 
-/* The fastest kind, after a turn of each. */
+/* The fastest kind, after a turn of each, in so many turns that each has run undisturbed on a shared machine. */
 static void choose_triad(codec_bench *b)
 {
+    enum { TURNS = 20 };
     double best = INFINITY;
     int fastest = PLAIN;
-    for (int turn = 0; turn < 5 * N_TRIADS; turn++) {
+    for (int turn = 0; turn < TURNS * N_TRIADS; turn++) {
         b->kind = turn % N_TRIADS;
         double time = b->kind == STREAMING && !dn_triad_can_stream() ? INFINITY : seconds_of(b, triad);
         if (turn >= N_TRIADS && time < best) {
