@@ -154,7 +154,7 @@ def _check(status, *_):
 def _path():
     """DIONODE_LIBRARY; beside this file, as a wheel has it; or the system's."""
     beside = pathlib.Path(__file__).with_name("libdionode.so")
-    return os.environ.get("DIONODE_LIBRARY") or (str(beside) if beside.exists() else "libdionode.so.0.1")
+    return os.environ.get("DIONODE_LIBRARY") or (str(beside) if beside.exists() else "libdionode.so.0.2")
 
 
 _BETTER_CORE = """
