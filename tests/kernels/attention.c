@@ -25,7 +25,8 @@ static trial make_trial(const dn_attention_shape *x)
                           padded_array(N, kv, x->ld, 3, 1), nan_array(N * width), nan_array(N * x->NH),
                           random_array(N * width, 4, 1), nan_rows(N, width, x->ld), nan_rows(N, kv, x->ld),
                           nan_rows(N, kv, x->ld)},
-               .n_arrays = N_ARRAYS};
+               .n_arrays = N_ARRAYS,
+               .same_bits = true};
     for (size_t a = DQ; a <= DV; a++)
         t.arrays[a].scale = 4 + sqrt((double)x->T);
     for (size_t a = O; a <= DV; a++)
@@ -33,8 +34,9 @@ static trial make_trial(const dn_attention_shape *x)
     return t;
 }
 
-/* The first three of the last share keys and values among 2, 3 and all query heads, the others see windows: within a block,
- * of one position, of a block and about it. */
+/* Behind the first that have their keys for themselves three share them among 2, 3 and all query heads, then
+ * windows: within a block, of one position, of a block and about it; the last are as models have them, one
+ * position away from whole tiles. */
 static const dn_attention_shape shapes[] = {
     {.B = 1, .T = 1, .NH = 1, .NKV = 1, .hd = 2, .ld = 2},
     {.B = 2, .T = 5, .NH = 3, .NKV = 3, .hd = 4, .ld = 17},
@@ -52,6 +54,11 @@ static const dn_attention_shape shapes[] = {
     {.B = 1, .T = 260, .NH = 2, .NKV = 1, .hd = 8, .ld = 16, .window = 64},
     {.B = 1, .T = 260, .NH = 2, .NKV = 1, .hd = 8, .ld = 16, .window = 65},
     {.B = 1, .T = 130, .NH = 1, .NKV = 1, .hd = 8, .ld = 8, .window = 1000},
+    {.B = 1, .T = 257, .NH = 2, .NKV = 1, .hd = 64, .ld = 200},
+    {.B = 1, .T = 97, .NH = 7, .NKV = 1, .hd = 80, .ld = 730, .window = 33},
+    {.B = 2, .T = 63, .NH = 2, .NKV = 2, .hd = 96, .ld = 600},
+    {.B = 1, .T = 161, .NH = 4, .NKV = 2, .hd = 128, .ld = 1024, .window = 100},
+    {.B = 1, .T = 31, .NH = 1, .NKV = 1, .hd = 256, .ld = 256},
 };
 enum { TEXTBOOK = 4, SHARED = 8, WINDOW = 10 };
 
@@ -91,7 +98,7 @@ static void check_textbook(const dn_attention_shape *x)
     trial t = make_trial(x);
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST], out[64];
-    run_backend("ref", &t, run_attention, x, results, host);
+    run_backend("ref", 1, &t, run_attention, x, results, host);
     for (size_t row = 0; row < x->B * x->T; row++)
         for (size_t h = 0; h < x->NH; h++) {
             double lse = textbook_row(x, &t, row, h, out);
@@ -120,11 +127,11 @@ static void the_future_does_not_change_the_past(void **state)
         dn_real *before[MAX_ARRAYS], *after[MAX_ARRAYS];
         double host[MAX_HOST];
         trial t = make_trial(&x);
-        run_backend((*backend)->name, &t, run_attention, &x, before, host);
+        run_backend((*backend)->name, 1, &t, run_attention, &x, before, host);
         for (size_t a = Q; a <= V; a++)
             for (size_t i = CUT * x.ld; i < t.arrays[a].n; i++)
                 t.arrays[a].start[i] *= -3;
-        run_backend((*backend)->name, &t, run_attention, &x, after, host);
+        run_backend((*backend)->name, 1, &t, run_attention, &x, after, host);
         assert_memory_equal(before[O], after[O], CUT * x.hd * sizeof(dn_real));
         assert_memory_equal(before[LSE], after[LSE], CUT * sizeof(dn_real));
         assert_memory_not_equal(before[O], after[O], x.T * x.hd * sizeof(dn_real));
@@ -132,6 +139,39 @@ static void the_future_does_not_change_the_past(void **state)
         free_results(&t, after);
         free_trial(&t);
     }
+}
+
+/* As many threads as heads or fewer, and more: of these some follow each other through the same gradients of
+ * queries. Any other order of the additions would be other bits. Several times, since threads meet
+ * differently each time. */
+static void threads_do_not_change_a_bit(void **state)
+{
+    const dn_attention_shape some[] = {
+        {.B = 1, .T = 450, .NH = 1, .NKV = 1, .hd = 16, .ld = 16},
+        {.B = 2, .T = 330, .NH = 3, .NKV = 1, .hd = 16, .ld = 100},
+        {.B = 1, .T = 450, .NH = 2, .NKV = 1, .hd = 18, .ld = 36, .window = 100},
+    };
+    const int n_threads[] = {2, 3, 8, 8, 8};
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+        for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+            dn_real *alone[MAX_ARRAYS], *got[MAX_ARRAYS];
+            double host[MAX_HOST];
+            trial t = make_trial(&some[i]);
+            run_backend((*backend)->name, 1, &t, run_attention, &some[i], alone, host);
+            for (size_t n = 0; n < sizeof n_threads / sizeof *n_threads; n++) {
+                run_backend((*backend)->name, n_threads[n], &t, run_attention, &some[i], got, host);
+                for (size_t a = O; a <= DV; a++)
+                    for (size_t e = 0; e < t.arrays[a].n; e++)
+                        if (memcmp(&got[a][e], &alone[a][e], sizeof(dn_real)) != 0)
+                            fail_msg("%s, shape %zu: array %zu, element %zu is %.17g with %d threads, %.17g "
+                                     "with one",
+                                     (*backend)->name, i, a, e, (double)got[a][e], n_threads[n],
+                                     (double)alone[a][e]);
+                free_results(&t, got);
+            }
+            free_results(&t, alone);
+            free_trial(&t);
+        }
 }
 
 /* Scores of several hundred: exponentials without the maximum taken off would be infinite. */
@@ -153,6 +193,7 @@ TESTS(attention)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reference_is_the_textbook_softmax),
         cmocka_unit_test(every_backend_agrees_with_the_reference),
+        cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(the_future_does_not_change_the_past),
         cmocka_unit_test(large_scores_do_not_overflow),
     };

@@ -21,7 +21,7 @@ static double evaluate(const objective *f, const trial *t)
 {
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST], sum = 0;
-    run_backend("ref", t, f->run, f->context, results, host);
+    run_backend("ref", 1, t, f->run, f->context, results, host);
     for (size_t i = 0; f->weights && i < f->weights->n; i++)
         sum += (double)f->weights->start[i] * (double)results[f->output][i];
     free_results(t, results);
@@ -68,7 +68,7 @@ static void check_attention(const dn_attention_shape *heads)
         t.arrays[a] = random_array(a == 4 ? N_HEADS : N_ATTENTION, a, 1);
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_backend("ref", &t, attention_backward, heads, results, host);
+    run_backend("ref", 1, &t, attention_backward, heads, results, host);
     if (heads->NKV < heads->NH) /* nothing is written to what is padding there */
         for (size_t g = 7; g < 9; g++)
             for (size_t i = 0; i < N_ATTENTION; i++)
@@ -161,7 +161,7 @@ static void gain_backward_is_the_derivative(void **state)
                .n_arrays = 6};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_backend("ref", &t, gain_backward, NULL, results, host);
+    run_backend("ref", 1, &t, gain_backward, NULL, results, host);
     const objective f = {gain_forward, NULL, 1, &t.arrays[3]};
     check_gradient(&f, &t, 0, results[4]);
     check_gradient(&f, &t, 2, results[5]);
@@ -198,7 +198,7 @@ static void check_activation(operation forward, operation backward, dn_activatio
                .n_arrays = 4};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_backend("ref", &t, backward, &which, results, host);
+    run_backend("ref", 1, &t, backward, &which, results, host);
     const objective f = {forward, &which, 1, &t.arrays[2]};
     check_gradient(&f, &t, 0, results[3]);
     free_results(&t, results);
@@ -221,7 +221,7 @@ static void check_layer(operation forward, operation backward, const void *conte
                .n_arrays = 6};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_backend("ref", &t, backward, context, results, host);
+    run_backend("ref", 1, &t, backward, context, results, host);
     const objective f = {forward, context, output, &t.arrays[3]};
     check_gradient(&f, &t, 0, results[4]);
     free_results(&t, results);
@@ -265,7 +265,7 @@ static void cross_entropy_leaves_the_derivative(void **state)
     trial t = {.arrays = {random_array(60, 1, 1)}, .n_arrays = 1};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_backend("ref", &t, cross_entropy, NULL, results, host);
+    run_backend("ref", 1, &t, cross_entropy, NULL, results, host);
     const objective f = {cross_entropy, NULL, 0, NULL};
     check_gradient(&f, &t, 0, results[0]);
     free_results(&t, results);
@@ -294,7 +294,7 @@ static void joined_cross_entropy_leaves_the_derivative(void **state)
                .n_arrays = 6};
     dn_real *results[MAX_ARRAYS];
     double host[MAX_HOST];
-    run_backend("ref", &t, joined_cross_entropy, NULL, results, host);
+    run_backend("ref", 1, &t, joined_cross_entropy, NULL, results, host);
     const objective f = {joined_cross_entropy, NULL, 0, NULL};
     for (size_t k = 0; k < 3; k++)
         check_gradient(&f, &t, k, results[k]);

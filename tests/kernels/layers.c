@@ -296,7 +296,7 @@ static void exponentials_are_good_to_four_ulp(void **state)
             t.arrays[0].start[i] = (dn_real)(lowest * (double)(i - 2) / V);
         dn_real *results[MAX_ARRAYS];
         double host[MAX_HOST];
-        run_backend((*backend)->name, &t, run_cross_entropy, &shape, results, host);
+        run_backend((*backend)->name, 1, &t, run_cross_entropy, &shape, results, host);
         for (size_t i = 2; i < V; i++) {
             long double want = expl((long double)t.arrays[0].start[i]);
             long double got = (long double)results[0][i] / (long double)results[0][1];
@@ -318,7 +318,7 @@ static void infinite_and_nan_logits_stay_in_their_row(void **state)
         t.arrays[0].start[150] = (dn_real)NAN;
         dn_real *results[MAX_ARRAYS];
         double host[MAX_HOST];
-        run_backend((*backend)->name, &t, run_cross_entropy, &shape, results, host);
+        run_backend((*backend)->name, 1, &t, run_cross_entropy, &shape, results, host);
         assert_true(results[0][50] == 0);
         assert_true(isnan(host[0]));
         for (size_t i = 0; i < 100; i++) {

@@ -109,9 +109,10 @@ static dn_real *download_guarded(dn_stream *s, dn_buf *buf, size_t n)
     return host;
 }
 
-static void run_on(dn_stream *s, const trial *t, operation run, const void *context, dn_real **results,
-                   double *host)
+void run_backend(const char *backend, int n_threads, const trial *t, operation run, const void *context,
+                 dn_real **results, double *host)
 {
+    dn_stream *s = make_stream(backend, n_threads);
     dn_buf *bufs[MAX_ARRAYS];
     for (size_t i = 0; i < t->n_arrays; i++)
         bufs[i] = upload_guarded(s, &t->arrays[i]);
@@ -120,13 +121,6 @@ static void run_on(dn_stream *s, const trial *t, operation run, const void *cont
     assert_int_equal(dn_stream_sync(s), DN_OK);
     for (size_t i = 0; i < t->n_arrays; i++)
         results[i] = download_guarded(s, bufs[i], t->arrays[i].n);
-}
-
-void run_backend(const char *backend, const trial *t, operation run, const void *context, dn_real **results,
-                 double *host)
-{
-    dn_stream *s = make_stream(backend, 1);
-    run_on(s, t, run, context, results, host);
     dn_stream_destroy(&s);
 }
 
@@ -182,9 +176,7 @@ static void compare_column(const char *backend, const trial *t, operation run, c
     dn_real *got[2][MAX_ARRAYS];
     double host[2][MAX_HOST];
     for (int n_threads = 1; n_threads <= 2; n_threads++) {
-        dn_stream *s = make_stream(backend, n_threads);
-        run_on(s, t, run, context, got[n_threads - 1], host[n_threads - 1]);
-        dn_stream_destroy(&s);
+        run_backend(backend, n_threads, t, run, context, got[n_threads - 1], host[n_threads - 1]);
         for (size_t i = 0; i < t->n_arrays; i++)
             compare_array(backend, i, &t->arrays[i], got[n_threads - 1][i], want[i]);
         compare_host(backend, t, host[n_threads - 1], want_host);
@@ -209,7 +201,7 @@ void compare_columns(trial *t, operation run, const void *context)
 {
     dn_real *want[MAX_ARRAYS];
     double want_host[MAX_HOST];
-    run_backend("ref", t, run, context, want, want_host);
+    run_backend("ref", 1, t, run, context, want, want_host);
     expect_written(t, want);
     for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
         compare_column((*backend)->name, t, run, context, want, want_host);

@@ -46,9 +46,8 @@ typedef struct trial {
 /* Runs on all columns, over 1 and 2 threads; asserts. Frees the trial's arrays. */
 void compare_columns(trial *t, operation run, const void *context);
 
-/* Runs on one column with one thread; results [arrays] are what it left, for
- * free_results. */
-void run_backend(const char *backend, const trial *t, operation run, const void *context, dn_real **results,
+/* Runs on one column; results [arrays] are what it left, for free_results. */
+void run_backend(const char *backend, int n_threads, const trial *t, operation run, const void *context, dn_real **results,
                  double *host);
 void free_results(const trial *t, dn_real **results);
 void free_trial(trial *t);

@@ -100,7 +100,7 @@ static void symmetric_products_are_symmetric_to_the_last_bit(void **state)
         trial t = symmetric_trial(&p);
         dn_real *results[MAX_ARRAYS];
         double host[MAX_HOST];
-        run_backend((*backend)->name, &t, run_symmetric, &p, results, host);
+        run_backend((*backend)->name, 1, &t, run_symmetric, &p, results, host);
         for (size_t k = 0; k < p.count; k++)
             for (size_t i = 0; i < p.n; i++)
                 for (size_t j = 0; j < i; j++)

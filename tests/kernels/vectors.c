@@ -159,7 +159,7 @@ static void nan_and_infinity_show_in_the_sum_of_squares(void **state)
         t.arrays[1].start[69998] = (dn_real)INFINITY;
         dn_real *results[MAX_ARRAYS];
         double host[MAX_HOST];
-        run_backend((*backend)->name, &t, run_nan, NULL, results, host);
+        run_backend((*backend)->name, 1, &t, run_nan, NULL, results, host);
         assert_true(isnan(host[0]));
         assert_true(isinf(host[1]));
         free_results(&t, results);

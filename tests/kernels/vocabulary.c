@@ -96,7 +96,7 @@ static void the_reference_looks_up_and_adds_rows(void **state)
         dn_real *results[MAX_ARRAYS];
         double host[MAX_HOST];
         trial t = window_trial(&windows[i]);
-        run_backend("ref", &t, run_window, &windows[i], results, host);
+        run_backend("ref", 1, &t, run_window, &windows[i], results, host);
         check_definition(&windows[i], &t, results);
         free_results(&t, results);
         free_trial(&t);
@@ -230,8 +230,8 @@ static void joined_parts_are_the_whole_loss(void **state)
         dn_real *cut[MAX_ARRAYS], *whole[MAX_ARRAYS];
         double cut_host[MAX_HOST], whole_host[MAX_HOST];
         trial parts = loss_trial(x), all = whole_trial(x, &parts);
-        run_backend("ref", &parts, run_parts, x, cut, cut_host);
-        run_backend("ref", &all, run_whole, x, whole, whole_host);
+        run_backend("ref", 1, &parts, run_parts, x, cut, cut_host);
+        run_backend("ref", 1, &all, run_whole, x, whole, whole_host);
         for (size_t k = 0; k < x->n_parts; k++) {
             assert_true(cut_host[k] == cut_host[0]);
             assert_close(cut_host[k] - 1, whole_host[0], 8 * DN_REAL_EPS * (1 + whole_host[0]));
@@ -257,8 +257,8 @@ static void infinite_and_nan_logits_stay_in_their_row(void **state)
         for (size_t v = 0; v < 30; v++)
             t.arrays[1].start[v] = -(dn_real)INFINITY;
         t.arrays[0].start[20 + 5] = (dn_real)NAN;
-        run_backend((*backend)->name, &t, run_parts, &x, results, host);
-        run_backend((*backend)->name, &alone, run_parts, &rest, of_rest, rest_host);
+        run_backend((*backend)->name, 1, &t, run_parts, &x, results, host);
+        run_backend((*backend)->name, 1, &alone, run_parts, &rest, of_rest, rest_host);
         assert_memory_equal(results[0], of_rest[0], 20 * sizeof(dn_real));
         assert_true(isnan(host[0]));
         for (size_t v = 0; v < 30; v++) {

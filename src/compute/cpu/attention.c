@@ -1,258 +1,323 @@
 /*
- * Causal attention in blocks of 64 queries by 64 keys: forward one (sequence, head) a task, backward one
- * (sequence, head of keys), whose query heads follow each other.
+ * Causal attention in tiles: of the scores only a tile at a time is there, and is used up before the next one
+ * is made (Dao et al., arXiv:2205.14135; Dao, arXiv:2307.08691). tile_product reads q, k, v and d_o where
+ * they are; transposed is only what a whole task multiplies with.
  *
- * The products of a block are small enough for OpenBLAS's kernels for small matrices (m n k <= 10^6, about
- * 95 % of peak where the general path with its packing reaches 65 %), and a block stays in L1. K and V are
- * transposed once per task, because those kernels want the right factor as k x n. Blocks above the diagonal
- * are never touched. Inside a parallel region OpenBLAS runs each product on the calling thread.
- *
- * A task's scratch:   K' [blocks][hd][64] | V' (backward) [blocks][hd][64] | scores: forward a panel
- * [blocks][64][64] of one query block against all its keys, backward one block of P and one of dS.
- *
- * The backward pass computes the scores again, P = exp(S - lse), and with D = rowsum(dO * O):
- * dV += P'dO, dS = P * (dO V' - D), dQ += dS K, dK += dS'Q. Mathematics: Dao et al., arXiv:2205.14135.
+ * A task is a block of one head, so that few heads feed many threads. Whoever does it does the same: bits
+ * depend on the shape alone. Of as many heads as there are threads the blocks are taken in turn: what a
+ * head's tasks read stays in a cache, and those that would wait for each other (backward) are seldom done at
+ * once.
  */
-#include "compute/cpu/blas.h"
+#include "compute/cpu/tile.h"
 #include "compute/cpu/vector_math.h"
 
 #include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 
-#define BLOCK ((size_t)64)
-#define AREA  (BLOCK * BLOCK)
+#define BLOCK ((size_t)64) /* queries and keys of a tile */
+#define STRIP ((size_t)32) /* of a tile across the diagonal, half of which nobody sees */
 
-/* One head of one sequence, and the keys and values that it reads, n_blocks blocks of them. Rows of q and its
- * gradient are ld apart, of k and v and theirs ld_kv, rows of o and d_o ldo. */
+/* One head of one sequence: where its elements start in q, in k and v, in o, in lse, and how far apart its
+ * rows are. */
 typedef struct head {
-    size_t T, keys, first, window, hd, ld, ld_kv, ldo, n_blocks;
-    dn_real scale;
-    bool adds;                      /* not the first of those that read the same keys */
-    size_t at, at_kv, at_o, at_lse; /* where its elements start in q; k, v; o; lse */
+    size_t at, at_kv, at_o, at_lse, ld, ld_kv, ldo;
 } head;
 
-static head head_of(const dn_attention_shape *shape, size_t b, size_t h)
+static head head_of(const dn_attention_shape *x, size_t b, size_t h)
 {
-    size_t ldo = shape->NH * shape->hd, row = b * shape->T * shape->ld, keys = shape->first + shape->T;
-    size_t readers = shape->NH / shape->NKV, cached = (2 * b * shape->NKV + h / readers) * shape->room * shape->hd;
-    return (head){.T = shape->T,
-                  .keys = keys,
-                  .first = shape->first,
-                  .window = shape->window,
-                  .hd = shape->hd,
-                  .ld = shape->ld,
-                  .ld_kv = shape->room ? shape->hd : shape->ld,
-                  .ldo = ldo,
-                  .n_blocks = dn_blocks(keys, BLOCK),
-                  .scale = (dn_real)(1 / sqrt((double)shape->hd)),
-                  .adds = h % readers > 0,
-                  .at = row + h * shape->hd,
-                  .at_kv = shape->room ? cached : row + h / readers * shape->hd,
-                  .at_o = b * shape->T * ldo + h * shape->hd,
-                  .at_lse = (b * shape->NH + h) * shape->T};
+    size_t row = b * x->T * x->ld, kv = h / (x->NH / x->NKV);
+    return (head){.at = row + h * x->hd,
+                  .at_kv = x->room ? (2 * b * x->NKV + kv) * x->room * x->hd : row + kv * x->hd,
+                  .at_o = (b * x->T * x->NH + h) * x->hd,
+                  .at_lse = (b * x->NH + h) * x->T,
+                  .ld = x->ld,
+                  .ld_kv = x->room ? x->hd : x->ld,
+                  .ldo = x->NH * x->hd};
 }
 
-static size_t rows_of(const head *a, size_t block)
+/* The first key that the query at this position sees. */
+static size_t first_key(const dn_attention_shape *x, size_t position)
 {
-    return dn_min(a->T - block * BLOCK, BLOCK);
+    return x->window > 0 && position >= x->window ? position + 1 - x->window : 0;
 }
 
-static size_t keys_of(const head *a, size_t block)
-{
-    return dn_min(a->keys - block * BLOCK, BLOCK);
-}
+/* A right factor of a product, which is whole vectors wide. */
+typedef struct factor {
+    const dn_real *x;
+    size_t ld;
+} factor;
 
-/* The first block of keys that queries of block i see. */
-static size_t seen_from(const head *a, size_t i)
+/* x [rows,hd] where it is, or its copy in `room` with zeros up to whole vectors. */
+static factor whole_vectors(dn_real *room, const dn_real *x, size_t ld, size_t rows, size_t hd)
 {
-    size_t position = a->first + i * BLOCK;
-    return a->window > 0 && position >= a->window ? (position + 1 - a->window) / BLOCK : 0;
-}
-
-/* Behind the last one, which is seen in part. */
-static size_t seen_by(const head *a, size_t i)
-{
-    return dn_blocks(a->first + i * BLOCK + rows_of(a, i), BLOCK);
-}
-
-/* c [m, n] = alpha op(a) b + beta c */
-static void multiply(bool transpose, size_t m, size_t n, size_t k, dn_real alpha, const dn_real *a,
-                     size_t lda, const dn_real *b, size_t ldb, dn_real beta, dn_real *c, size_t ldc)
-{
-    dn_cblas_gemm(CblasRowMajor, transpose ? CblasTrans : CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k,
-                  alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
-}
-
-/* out [blocks][hd][BLOCK] = x' by blocks of rows; x [keys, hd]. */
-static void transpose_blocks(const head *a, dn_real *restrict out, const dn_real *restrict x)
-{
-    for (size_t j = 0; j < a->keys; j++)
-        for (size_t c = 0; c < a->hd; c++)
-            out[(j / BLOCK * a->hd + c) * BLOCK + j % BLOCK] = x[j * a->ld_kv + c];
-}
-
-/* Keys after the query (and beyond the last) count as -infinity. */
-static void mask_later(const head *a, dn_real *scores, size_t i, size_t j)
-{
-    size_t end = a->first + i * BLOCK + 1; /* of what the block's first query sees */
-    for (size_t row = 0; row < rows_of(a, i); row++)
-        for (size_t key = dn_max(end + row, j * BLOCK) - j * BLOCK; key < BLOCK; key++)
-            scores[row * BLOCK + key] = -(dn_real)INFINITY;
-}
-
-/* Keys `window` and more before the query count as -infinity. */
-static void mask_earlier(const head *a, dn_real *scores, size_t i, size_t j)
-{
-    size_t begin = a->first + i * BLOCK + 1; /* less window: of what the block's first query sees */
-    for (size_t row = 0; row < rows_of(a, i); row++)
-        for (size_t key = 0; key < BLOCK && j * BLOCK + key + a->window < begin + row; key++)
-            scores[row * BLOCK + key] = -(dn_real)INFINITY;
-}
-
-/* scores [rows, BLOCK] of query block i against key block j. */
-static void score_block(const head *a, dn_real *scores, const dn_real *q, const dn_real *kt, size_t i,
-                        size_t j)
-{
-    multiply(false, rows_of(a, i), keys_of(a, j), a->hd, a->scale, q + i * BLOCK * a->ld, a->ld,
-             kt + j * a->hd * BLOCK, BLOCK, 0, scores, BLOCK);
-    if ((j + 1) * BLOCK > a->first + i * BLOCK + 1)
-        mask_later(a, scores, i, j);
-    if (a->window > 0)
-        mask_earlier(a, scores, i, j);
-}
-
-/* scores = e^(scores - shift of the row) */
-static void exp_block(dn_real *scores, const dn_real *shift, size_t rows)
-{
-    for (size_t i = 0; i < rows; i++)
-        dn_shift_row(scores + i * BLOCK, scores + i * BLOCK, shift[i], BLOCK);
-    dn_exp_row(scores, rows * BLOCK);
-}
-
-/* panel [seen_by(i)][rows, BLOCK], from seen_from(i) on, = scores of query block i, then their exponentials less the row's maximum;
- * max, sum [rows] of each row. */
-static void softmax_panel(const head *a, dn_real *panel, dn_real *max, dn_real *sum, const dn_real *q,
-                          const dn_real *kt, size_t i)
-{
-    size_t rows = rows_of(a, i);
-    for (size_t row = 0; row < rows; row++) {
-        max[row] = -(dn_real)INFINITY;
-        sum[row] = 0;
+    size_t width = dn_whole_vectors(hd);
+    if (width == hd)
+        return (factor){x, ld};
+    for (size_t i = 0; i < rows; i++) {
+        memcpy(room + i * width, x + i * ld, hd * sizeof *x);
+        memset(room + i * width + hd, 0, (width - hd) * sizeof *x);
     }
-    for (size_t j = seen_from(a, i); j < seen_by(a, i); j++) {
-        score_block(a, panel + j * AREA, q, kt, i, j);
-        for (size_t row = 0; row < rows; row++) {
-            dn_real block_max = dn_row_max(panel + j * AREA + row * BLOCK, BLOCK);
-            max[row] = block_max > max[row] ? block_max : max[row];
+    return (factor){room, width};
+}
+
+/* A block of a head. */
+typedef struct task {
+    size_t head, part;
+} task;
+
+/* The next task, if any is left: they are given away in the order of their numbers. */
+static bool take(atomic_size_t *taken, size_t heads, size_t parts, size_t n_threads, task *out)
+{
+    size_t number = atomic_fetch_add(taken, 1);
+    if (number >= heads * parts)
+        return false;
+    size_t first = number / (n_threads * parts) * n_threads, group = dn_min(n_threads, heads - first);
+    number -= first * parts;
+    *out = (task){first + number % group, number / group};
+    return true;
+}
+
+/* The scores from number `from` to `end` - 1 of a row are not wanted. */
+static void mask(dn_real *scores, size_t from, size_t end)
+{
+    for (size_t i = from; i < end; i++)
+        scores[i] = -(dn_real)INFINITY;
+}
+
+/* Scores are made with this factor, since their exponentials are powers of 2. */
+static dn_real scale_of(const dn_attention_shape *x)
+{
+    return (dn_real)(M_LOG2E / sqrt((double)x->hd));
+}
+
+/* ---- forward: a task is a block of queries against all keys that they see ---- */
+
+/* A step of the softmax of STRIP queries, a column each: their scores against `keys` more keys, [keys,STRIP]
+ * in rows of BLOCK, become 2^(score - max), with the maximum so far. What was made of earlier keys is to be
+ * multiplied by `shrink`, as sum is. */
+static void softmax_step(dn_real *restrict scores, size_t keys, dn_real *restrict max, dn_real *restrict sum,
+                         dn_real *restrict shrink)
+{
+    dn_real top[STRIP], total[STRIP] = {0};
+    memcpy(top, max, sizeof top);
+    for (size_t j = 0; j < keys; j++)
+#pragma omp simd
+        for (size_t i = 0; i < STRIP; i++)
+            top[i] = scores[j * BLOCK + i] > top[i] ? scores[j * BLOCK + i] : top[i];
+    for (size_t j = 0; j < keys; j++)
+#pragma omp simd
+        for (size_t i = 0; i < STRIP; i++) {
+            scores[j * BLOCK + i] = dn_exp2(scores[j * BLOCK + i] - top[i]);
+            total[i] += scores[j * BLOCK + i];
         }
-    }
-    for (size_t j = seen_from(a, i); j < seen_by(a, i); j++) {
-        exp_block(panel + j * AREA, max, rows);
-        for (size_t row = 0; row < rows; row++)
-            sum[row] += dn_row_sum(panel + j * AREA + row * BLOCK, BLOCK);
+#pragma omp simd
+    for (size_t i = 0; i < STRIP; i++) {
+        shrink[i] = dn_exp2(max[i] - top[i]);
+        sum[i] = sum[i] * shrink[i] + total[i];
+        max[i] = top[i];
     }
 }
 
-static void forward_head(const head *a, dn_real *scratch, dn_real *o, dn_real *lse, const dn_real *q,
-                         const dn_real *k, const dn_real *v)
+static size_t forward_room(size_t hd)
 {
-    dn_real *kt = scratch, *panel = kt + a->n_blocks * a->hd * BLOCK;
-    dn_real max[BLOCK], sum[BLOCK];
-    transpose_blocks(a, kt, k);
-    for (size_t i = 0; i < dn_blocks(a->T, BLOCK); i++) {
-        size_t rows = rows_of(a, i);
-        dn_real *out = o + i * BLOCK * a->ldo;
-        softmax_panel(a, panel, max, sum, q, kt, i);
-        for (size_t j = seen_from(a, i); j < seen_by(a, i); j++)
-            multiply(false, rows, a->hd, keys_of(a, j), 1, panel + j * AREA, BLOCK, v + j * BLOCK * a->ld_kv,
-                     a->ld_kv, j > seen_from(a, i), out, a->ldo);
-        for (size_t row = 0; row < rows; row++) {
-            for (size_t c = 0; c < a->hd; c++)
-                out[row * a->ldo + c] /= sum[row];
-            lse[i * BLOCK + row] = (dn_real)((double)max[row] + log((double)sum[row]));
+    return (hd + BLOCK) * BLOCK + 2 * BLOCK * dn_whole_vectors(hd);
+}
+
+/*
+ * Scores stand transposed, [keys, queries]: so a query is a lane of a vector in all of the softmax, and only
+ * Q is transposed. Keys come in tiles of BLOCK; across the diagonal of STRIP, which the strips of queries
+ * before them do not see.
+ */
+static void forward_block(const dn_attention_shape *x, const head *a, size_t block, dn_real *room, dn_real *o,
+                          dn_real *lse, const dn_real *q, const dn_real *k, const dn_real *v)
+{
+    size_t hd = x->hd, width = dn_whole_vectors(hd), rows = dn_min(x->T - block * BLOCK, BLOCK);
+    size_t lanes = dn_blocks(rows, STRIP) * STRIP, position = x->first + block * BLOCK;
+    size_t begin = first_key(x, position), end = position + rows;
+    dn_real *qt = room, *p = qt + hd * BLOCK, *out = p + BLOCK * BLOCK, *v_room = out + BLOCK * width;
+    dn_real max[BLOCK], sum[BLOCK] = {0}, shrink[BLOCK];
+    for (size_t i = 0; i < BLOCK; i++)
+        max[i] = -(dn_real)FLT_MAX; /* finite, since of a tile's keys a query may see none */
+    dn_tile_transpose(qt, BLOCK, scale_of(x), q + block * BLOCK * a->ld, a->ld, rows, hd);
+
+    for (size_t j = begin, keys; j < end; j += keys) {
+        keys = dn_min(end - j, j + BLOCK > position + 1 ? STRIP : BLOCK);
+        size_t from = j > position ? (j - position) / STRIP * STRIP : 0; /* queries before see none of them */
+        const dn_real *k_tile = k + j * a->ld_kv, *v_tile = v + j * a->ld_kv;
+        dn_tile_product(DN_N, keys, lanes - from, hd, k_tile, a->ld_kv, qt + from, BLOCK, false, p + from,
+                        BLOCK);
+        for (size_t key = j; key < j + keys; key++) {
+            dn_real *scores = p + (key - j) * BLOCK;
+            if (key > position)
+                mask(scores, from, key - position);
+            if (x->window > 0)
+                mask(scores, key + x->window - position, lanes);
         }
+        for (size_t i = from; i < lanes; i += STRIP)
+            softmax_step(p + i, keys, max + i, sum + i, shrink + i);
+        for (size_t i = from; i < rows && j > begin; i++)
+            if (shrink[i] != 1)
+                for (size_t c = 0; c < width; c++)
+                    out[i * width + c] *= shrink[i];
+        factor values = whole_vectors(v_room, v_tile, a->ld_kv, keys, hd);
+        dn_tile_product(DN_T, rows - from, width, keys, p + from, BLOCK, values.x, values.ld, j > begin,
+                        out + from * width, width);
+    }
+
+    for (size_t i = 0; i < rows; i++) {
+        dn_real inverse = 1 / sum[i];
+        for (size_t c = 0; c < hd; c++)
+            o[(block * BLOCK + i) * a->ldo + c] = out[i * width + c] * inverse;
+        lse[block * BLOCK + i] = (dn_real)(M_LN2 * ((double)max[i] + log2((double)sum[i])));
     }
 }
 
 void DN_CPU(attention_forward)(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
                                const dn_buf *v, const dn_attention_shape *shape)
 {
-    size_t slice = dn_blocks(shape->first + shape->T, BLOCK) * (shape->hd * BLOCK + AREA);
-    dn_real *scratch = dn_scratch(s, (size_t)s->n_threads * slice * sizeof *scratch);
-    if (!scratch)
+    size_t heads = shape->B * shape->NH, blocks = dn_blocks(shape->T, BLOCK);
+    size_t n_threads = (size_t)s->n_threads, room = forward_room(shape->hd);
+    dn_real *rooms = dn_scratch(s, n_threads * room * sizeof *rooms);
+    atomic_size_t taken = 0;
+    if (!rooms)
         return;
-#pragma omp parallel for schedule(dynamic) num_threads(s->n_threads)
-    for (size_t task = 0; task < shape->B * shape->NH; task++) {
-        head a = head_of(shape, task / shape->NH, task % shape->NH);
-        forward_head(&a, scratch + (size_t)omp_get_thread_num() * slice, dn_host(o) + a.at_o,
-                     dn_host(lse) + a.at_lse, dn_host(q) + a.at, dn_host(k) + a.at_kv, dn_host(v) + a.at_kv);
+#pragma omp parallel num_threads(s->n_threads)
+    for (task t; take(&taken, heads, blocks, n_threads, &t);) { /* the longest first */
+        head a = head_of(shape, t.head / shape->NH, t.head % shape->NH);
+        forward_block(shape, &a, blocks - 1 - t.part, rooms + (size_t)omp_get_thread_num() * room,
+                      dn_host(o) + a.at_o, dn_host(lse) + a.at_lse, dn_host(q) + a.at, dn_host(k) + a.at_kv,
+                      dn_host(v) + a.at_kv);
     }
 }
 
-typedef struct gradients {
-    dn_real *dq, *dk, *dv;
-    const dn_real *d_o, *q, *k, *v, *o, *lse;
-} gradients;
+/* ---- backward: a task is a block of keys against all queries that see them ---- */
 
-/* ds = p * (dp - d of the row), in place of dp */
-static void score_gradient(dn_real *restrict dp, const dn_real *restrict p, const dn_real *restrict d,
-                           size_t rows)
+typedef struct backward {
+    const dn_attention_shape *shape;
+    dn_real *dq, *dk, *dv;
+    const dn_real *d_o, *q, *k, *v, *lse;
+    dn_real *d;         /* [B,NH,T]: rowsum(dO * O) */
+    atomic_uint *added; /* [B,NH,blocks]: how many blocks of keys have added to a block of dQ */
+} backward;
+
+static size_t backward_room(size_t hd)
+{
+    return 2 * BLOCK * (hd + BLOCK) + 6 * BLOCK * dn_whole_vectors(hd);
+}
+
+/* Scores p become probabilities, 2^(p - lse); ds, which is dO V', becomes scale p (ds - d). */
+static void score_gradient(dn_real *restrict p, dn_real *restrict ds, const dn_real *restrict lse,
+                           const dn_real *restrict d, dn_real scale, size_t rows, size_t lanes)
 {
     for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < BLOCK; j++)
-            dp[i * BLOCK + j] = p[i * BLOCK + j] * (dp[i * BLOCK + j] - d[i]);
+#pragma omp simd
+        for (size_t j = 0; j < lanes; j++) {
+            dn_real above = p[i * BLOCK + j] - lse[i] * (dn_real)M_LOG2E; /* 0 at most, but for rounding */
+            p[i * BLOCK + j] = dn_exp2(above > 0 ? 0 : above);
+            ds[i * BLOCK + j] = scale * p[i * BLOCK + j] * (ds[i * BLOCK + j] - d[i]);
+        }
 }
 
-/* What queries of block i and keys of block j <= i owe each other. */
-static void backward_block(const head *a, const gradients *g, const dn_real *kt, const dn_real *vt,
-                           dn_real *p, dn_real *ds, const dn_real *d, size_t i, size_t j)
+/* to [rows,hd] = from, or with `add` to + from */
+static void put_rows(dn_real *restrict to, size_t ld, bool add, const dn_real *restrict from, size_t width,
+                     size_t rows, size_t hd)
 {
-    size_t rows = rows_of(a, i), keys = rows_of(a, j);
-    size_t row_at = i * BLOCK * a->ld, key_at = j * BLOCK * a->ld;
-    const dn_real *d_o = g->d_o + i * BLOCK * a->ldo;
-    dn_real add = i > j || a->adds; /* the diagonal block is a key block's first */
-    score_block(a, p, g->q, kt, i, j);
-    exp_block(p, g->lse + i * BLOCK, rows);
-    multiply(true, keys, a->hd, rows, 1, p, BLOCK, d_o, a->ldo, add, g->dv + key_at, a->ld);
-    multiply(false, rows, keys, a->hd, 1, d_o, a->ldo, vt + j * a->hd * BLOCK, BLOCK, 0, ds, BLOCK);
-    score_gradient(ds, p, d, rows);
-    multiply(false, rows, a->hd, keys, a->scale, ds, BLOCK, g->k + key_at, a->ld, j > seen_from(a, i), g->dq + row_at,
-             a->ld);
-    multiply(true, keys, a->hd, rows, a->scale, ds, BLOCK, g->q + row_at, a->ld, add, g->dk + key_at, a->ld);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t c = 0; c < hd; c++)
+            to[i * ld + c] = add ? to[i * ld + c] + from[i * width + c] : from[i * width + c];
 }
 
-static void backward_head(const head *a, dn_real *scratch, const gradients *g)
+/*
+ * Block j of the keys of sequence b that have number kv. With P = 2^(S - lse) and D = rowsum(dO * O):
+ * dV += P'dO,  dS = P * (dO V' - D),  dQ += dS K,  dK += dS'Q.
+ *
+ * dK and dV are the task's own. To a block of dQ the blocks of keys that it sees add in order: each waits for
+ * those before. All go through the queries from the last one on, so that they follow each other at the
+ * distance of a tile. Who waits waits for tasks of lower numbers, and of those the lowest that is not done
+ * waits for none.
+ */
+static void backward_block(const backward *g, size_t b, size_t kv, size_t j, dn_real *room)
 {
-    size_t transposed = a->n_blocks * a->hd * BLOCK;
-    dn_real *kt = scratch, *vt = kt + transposed, *p = vt + transposed, *ds = p + AREA;
-    dn_real d[BLOCK];
-    if (!a->adds) {
-        transpose_blocks(a, kt, g->k);
-        transpose_blocks(a, vt, g->v);
-    }
-    for (size_t i = 0; i < a->n_blocks; i++) {
-        for (size_t row = i * BLOCK; row < i * BLOCK + rows_of(a, i); row++)
-            d[row % BLOCK] = dn_row_dot(g->d_o + row * a->ldo, g->o + row * a->ldo, a->hd);
-        for (size_t j = seen_from(a, i); j <= i; j++)
-            backward_block(a, g, kt, vt, p, ds, d, i, j);
-    }
+    const dn_attention_shape *x = g->shape;
+    size_t hd = x->hd, width = dn_whole_vectors(hd), area = BLOCK * width;
+    size_t readers = x->NH / x->NKV, blocks = dn_blocks(x->T, BLOCK);
+    size_t first = j * BLOCK, keys = dn_min(x->T - first, BLOCK);
+    size_t end = x->window > 0 ? dn_min(x->T, first + keys + x->window - 1) : x->T; /* of queries that see any */
+    dn_real *kt = room, *vt = kt + hd * BLOCK, *p = vt + hd * BLOCK, *ds = p + BLOCK * BLOCK;
+    dn_real *dk = ds + BLOCK * BLOCK, *dv = dk + area, *dq = dv + area, *copies = dq + area;
+    dn_real scale = (dn_real)(1 / sqrt((double)hd));
+    head a = head_of(x, b, kv * readers);
+    size_t at_kv = a.at_kv + first * a.ld;
+    factor k_rows = whole_vectors(copies, g->k + at_kv, a.ld, keys, hd);
+    dn_tile_transpose(kt, BLOCK, scale_of(x), g->k + at_kv, a.ld, keys, hd);
+    dn_tile_transpose(vt, BLOCK, 1, g->v + at_kv, a.ld, keys, hd);
+    memset(dk, 0, 2 * area * sizeof *dk);
+
+    for (size_t h = kv * readers; h < (kv + 1) * readers; h++)
+        for (size_t i = dn_blocks(end, BLOCK); i-- > j;) {
+            atomic_uint *added = g->added + (b * x->NH + h) * blocks + i;
+            unsigned before = (unsigned)(j - first_key(x, i * BLOCK) / BLOCK);
+            a = head_of(x, b, h);
+            for (size_t at = i * BLOCK, rows; at < dn_min(x->T, (i + 1) * BLOCK); at += rows) {
+                rows = dn_min(x->T - at, i == j ? STRIP : BLOCK);
+                size_t seen = dn_min(keys, at + rows - first), lanes = dn_whole_vectors(seen);
+                const dn_real *q = g->q + a.at + at * a.ld, *d_o = g->d_o + a.at_o + at * a.ldo;
+                factor q_rows = whole_vectors(copies + area, q, a.ld, rows, hd);
+                factor d_o_rows = whole_vectors(copies + 2 * area, d_o, a.ldo, rows, hd);
+                dn_tile_product(DN_N, rows, lanes, hd, q, a.ld, kt, BLOCK, false, p, BLOCK);
+                dn_tile_product(DN_N, rows, lanes, hd, d_o, a.ldo, vt, BLOCK, false, ds, BLOCK);
+                for (size_t row = 0; row < rows; row++) {
+                    mask(p + row * BLOCK, at + row + 1 - first, lanes);
+                    mask(p + row * BLOCK, 0, dn_min(dn_max(first_key(x, at + row), first) - first, lanes));
+                }
+                score_gradient(p, ds, g->lse + a.at_lse + at, g->d + a.at_lse + at, scale, rows, lanes);
+                dn_tile_product(DN_T, seen, width, rows, p, BLOCK, d_o_rows.x, d_o_rows.ld, true, dv, width);
+                dn_tile_product(DN_T, seen, width, rows, ds, BLOCK, q_rows.x, q_rows.ld, true, dk, width);
+                dn_tile_product(DN_N, rows, width, seen, ds, BLOCK, k_rows.x, k_rows.ld, false, dq, width);
+                while (atomic_load_explicit(added, memory_order_acquire) != before)
+                    sched_yield();
+                put_rows(g->dq + a.at + at * a.ld, a.ld, before > 0, dq, width, rows, hd);
+            }
+            atomic_store_explicit(added, before + 1, memory_order_release);
+        }
+    put_rows(g->dk + at_kv, a.ld, false, dk, width, keys, hd);
+    put_rows(g->dv + at_kv, a.ld, false, dv, width, keys, hd);
 }
 
 void DN_CPU(attention_backward)(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv, const dn_buf *d_o,
                                 const dn_buf *q, const dn_buf *k, const dn_buf *v, const dn_buf *o,
                                 const dn_buf *lse, const dn_attention_shape *shape)
 {
-    size_t slice = 2 * (dn_blocks(shape->T, BLOCK) * shape->hd * BLOCK + AREA);
-    dn_real *scratch = dn_scratch(s, (size_t)s->n_threads * slice * sizeof *scratch);
-    if (!scratch)
+    size_t NH = shape->NH, NKV = shape->NKV, hd = shape->hd, T = shape->T, rows = shape->B * NH * T;
+    size_t blocks = dn_blocks(T, BLOCK), counters = shape->B * NH * blocks, n_threads = (size_t)s->n_threads;
+    size_t room = backward_room(hd), numbers = n_threads * room + rows;
+    dn_real *rooms = dn_scratch(s, numbers * sizeof *rooms + counters * sizeof(atomic_uint));
+    if (!rooms)
         return;
-#pragma omp parallel for schedule(dynamic) num_threads(s->n_threads)
-    for (size_t task = 0; task < shape->B * shape->NKV; task++)
-        for (size_t reader = 0; reader < shape->NH / shape->NKV; reader++) {
-            head a = head_of(shape, task / shape->NKV, task % shape->NKV * (shape->NH / shape->NKV) + reader);
-            gradients g = {dn_host(dq) + a.at,    dn_host(dk) + a.at_kv, dn_host(dv) + a.at_kv,
-                           dn_host(d_o) + a.at_o, dn_host(q) + a.at,     dn_host(k) + a.at_kv,
-                           dn_host(v) + a.at_kv,  dn_host(o) + a.at_o,   dn_host(lse) + a.at_lse};
-            backward_head(&a, scratch + (size_t)omp_get_thread_num() * slice, &g);
+    backward g = {.shape = shape,
+                  .dq = dn_host(dq),
+                  .dk = dn_host(dk),
+                  .dv = dn_host(dv),
+                  .d_o = dn_host(d_o),
+                  .q = dn_host(q),
+                  .k = dn_host(k),
+                  .v = dn_host(v),
+                  .lse = dn_host(lse),
+                  .d = rooms + n_threads * room,
+                  .added = (atomic_uint *)(rooms + numbers)};
+    atomic_size_t taken = 0;
+    memset(g.added, 0, counters * sizeof *g.added);
+#pragma omp parallel num_threads(s->n_threads)
+    {
+#pragma omp for schedule(static)
+        for (size_t row = 0; row < rows; row++) {
+            size_t at = ((row / T / NH * T + row % T) * NH + row / T % NH) * hd;
+            g.d[row] = dn_row_dot(g.d_o + at, dn_host(o) + at, hd);
         }
+        for (task t; take(&taken, shape->B * NKV, blocks, n_threads, &t);)
+            backward_block(&g, t.head / NKV, t.head % NKV, t.part,
+                           rooms + (size_t)omp_get_thread_num() * room);
+    }
 }
