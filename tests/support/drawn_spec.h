@@ -42,7 +42,7 @@ static inline dn_spec drawn_spec(const dn_architecture *of, uint64_t number)
     dn_spec s = {.architecture = of};
     s.V = drawn(number, &draw, 2, 60);
     s.T = drawn(number, &draw, 1, 19);
-    s.C = drawn(number, &draw, 1, 40);
+    s.C = drawn(number, &draw, 8, 40); /* the norm of one number is its sign: in float rounding would decide */
     s.L = drawn(number, &draw, 1, 3);
     s.mlp.F = drawn(number, &draw, 1, 50);
     s.mlp.act = held[drawn(number, &draw, 0, 3)];
