@@ -54,12 +54,16 @@ static dn_status tell(dn_comm *comm, dn_optim *optim, int step, double bytes)
     return status;
 }
 
-static double sent(dn_comm *comm)
+/* Bytes since the last call; what islands exchange they count themselves. */
+static double sent(dn_comm *comm, const dn_optim *optim)
 {
-    const dn_comm_stats stats = dn_comm_get_stats(comm, true);
+    dn_comm *const all[] = {comm, dn_optim_island_comm(optim), dn_optim_across_comm(optim)};
     double sum = 0;
-    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
-        sum += kind == DN_TRAFFIC_CONTROL ? 0 : (double)stats.payload[kind];
+    for (int i = 0; i < 3; i++) {
+        const dn_comm_stats stats = all[i] ? dn_comm_get_stats(all[i], true) : (dn_comm_stats){0};
+        for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+            sum += kind == DN_TRAFFIC_CONTROL ? 0 : (double)stats.payload[kind];
+    }
     return sum;
 }
 
@@ -82,11 +86,11 @@ static dn_status fit(dn_comm *comm, const dn_strategy_settings *how)
     for (int step = 0; status == DN_OK && step <= STEPS; step++) {
         if (step % 20 == 0)
             status = tell(comm, optim, step, bytes);
-        sent(comm); /* the mean that is told of is not what training needs */
+        sent(comm, optim); /* the mean that is told of is not what training needs */
         loss((unsigned)dn_comm_rank(comm), w, grad);
         if (status == DN_OK)
             status = dn_optim_step(optim, (uint64_t)step, 0.03 * (1 - (double)step / STEPS), &report);
-        bytes += sent(comm);
+        bytes += sent(comm, optim);
     }
     dn_optim_destroy(&optim);
     dn_mesh_destroy(&mesh);
