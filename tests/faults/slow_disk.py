@@ -58,7 +58,7 @@ def a_second_signal_while_a_checkpoint_is_written_leaves_the_good_one_and_says_w
         before, keys = place.checkpoint(1), {**MODEL, "timeout_s": 60}
         process = subprocess.Popen(place.command(np=2, num_iterations=1000000, **keys), env={**SLOW, "SLOW_NS": "572"},
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        place.wait_for_step(3, limit_s=90)
+        place.wait_for_step(3)
         process.send_signal(signal.SIGINT)
         while "saving check" not in run([PROGRAM, "stat", str(process.pid)]).stdout:
             expect(process.poll() is None, "the run has ended")

@@ -47,7 +47,7 @@ def signal_early(process, number):
 
 
 def signal_in_step_2(place, process, number):
-    place.wait_for_step(1, limit_s=90)
+    place.wait_for_step(1)
     signal_early(process, number)
 
 

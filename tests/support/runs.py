@@ -83,7 +83,7 @@ class Place:
         with open(self.file(f"{name}/step_{step:08d}.safetensors"), "rb") as file:
             return file.read()
 
-    def wait_for_step(self, step, name="run", limit_s=30):
+    def wait_for_step(self, step, name="run", limit_s=90):
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
             try:
