@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A rate that suits weights from scratch, as rules name one, ruins others. */
+/* A rate that suits weights from scratch, as rules name one, can ruin others. */
 #define FRACTION_OF_SCRATCH 0.05
 
 /* Hugging Face's folders say so; llm.c's files are called so; all else is a run's, or an error. */

@@ -57,7 +57,7 @@ static dn_status load_first_weights(dn_run *run)
         return DN_OK;
     dn_log(DN_LOG_INFO, "weights of %s; lr %g", config->init_from, config->lr);
     if (!config->lora_rank && config->lr > MODEST * dn_init_lr(config))
-        dn_log(DN_LOG_WARNING, "lr %g suits weights from scratch and ruins trained ones: with %s leave it out (%g), or stay below %g",
+        dn_log(DN_LOG_WARNING, "lr %g suits weights from scratch and can ruin trained ones: with %s leave it out (%g), or stay below %g",
                config->lr, config->optimizer, dn_init_lr(config), MODEST * dn_init_lr(config));
     return dn_init_load(&run->instance, tick_file, run);
 }
