@@ -13,7 +13,7 @@ from runs import PROGRAM, case, expect, run, tap  # noqa: E402
 
 ARG, SYSTEM = 1, 10
 # The control page (src/shm/control.h).
-MAGIC, BYTES, N_RANKS, ABORT, SLOTS, SLOT = 0x32646c72576e4444, 1 << 20, 56, 128, 896, 512
+MAGIC, BYTES, N_RANKS, ABORT, SLOTS, SLOT = 0x33646c72576e4444, 1 << 20, 56, 128, 896, 2304
 PHASE, WAITING, MESSAGE = SLOTS + 16, SLOTS + 40, ABORT + 24
 
 

@@ -262,7 +262,8 @@ def room_for_the_checkpoints_is_asked_for_before_the_first_step():
 @case
 def a_disk_that_fills_up_while_a_run_goes_on_is_a_warning_and_then_well_again():
     with Place() as place:
-        train = " ".join(place.command(checkpoint_dir="/mnt/run", num_iterations=100000000))
+        # Some hundred steps a second: room is looked at once a second, and what is left of it holds a thousand lines of metrics.
+        train = " ".join(place.command(checkpoint_dir="/mnt/run", num_iterations=100000000, batch_size=64))
         log = place.file("log")
         wait = f"while kill -0 $pid && ! grep -q '%s' {log}; do sleep 0.1; done"
         done = in_own_mounts(f"mount -t tmpfs -o size=4m none /mnt; {train} 2>{log} & pid=$!; "

@@ -137,8 +137,10 @@ def states_in_bfloat16_hold_to_the_last_bit_of_double_but_for_momenta_of_replica
         expect_within_tolerance(verified(*TIGHT, *where, *half, *setting), setting)
     for mesh in ("dp=1,fs=2,tp=2", "dp=1,fs=1,tp=4", "dp=1,fs=4,tp=1"):
         expect_within_tolerance(verified(*TIGHT, "--mesh", mesh, *half), mesh)
+    # Each replica rounds a momentum of its own, and Q follows the columns that rounding decides: after ten steps by some
+    # hundredths, after twenty by half of its size, of which one sample of rounding is no measure any more.
     for setting in ([], ["momentum_sync_every=1"], ["optimizer=normuon"], ["optimizer=adamw"]):
-        verified(*BOTH, *where, *half, *setting)
+        verified(*BOTH, "--steps", "10", *where, *half, *setting)
     if "double" not in PRECISIONS:
         return
     for mesh in verified("--precision", "double", "--steps", "1", *half)["double"]["meshes"][1:]:
