@@ -72,7 +72,9 @@ def the_lock_dies_with_its_owner_and_outlives_a_restart():
             while (len(children(first.pid)) != 2 or before[0] in children(first.pid)) and time.monotonic() < limit:
                 expect(first.poll() is None, "no restart")
                 time.sleep(0.005)
-            expect_failure(again(place), IO, f"process {first.pid} ")
+            second = again(place, "num_iterations=1")  # which would end at once if it were let in
+            expect(first.poll() is None, f"the first run has ended: {first.returncode}")
+            expect_failure(second, IO, f"process {first.pid} ")
             workers = children(first.pid)
             first.kill()
             first.wait()
