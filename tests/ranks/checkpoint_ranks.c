@@ -151,7 +151,10 @@ static int fill_up(dn_comm *comm, void *argument)
     const bool full = dn_comm_rank(comm) == 1;
     for (size_t t = 0; t < N; t++)
         RANKS_CHECK(describe(comm, t, &tensors[t], shards[t]) == 0);
-    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    dn_status met = dn_comm_barrier(comm); /* who comes out of it late learns of the failure there */
+    if (!full && met == DN_ERR_PEER)
+        return 0;
+    RANKS_CHECK(met == DN_OK);
     if (full)
         disk.room = 1 << 20;
     dn_status status = dn_checkpoint_write(comm, dir.dir, 1, 2, NULL, 0, tensors, N, NULL, NULL);
@@ -190,9 +193,10 @@ static int lose_one(dn_comm *comm, void *argument)
     int ticks = dn_comm_rank(comm) == *(const int *)argument ? 0 : 1000;
     for (size_t t = 0; t < N; t++)
         RANKS_CHECK(describe(comm, t, &tensors[t], shards[t]) == 0);
-    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
-    return dn_checkpoint_write(comm, dir.dir, 1, 2, NULL, 0, tensors, N, die_at_second, &ticks) !=
-           DN_ERR_PEER;
+    dn_status met = dn_comm_barrier(comm);
+    if (met == DN_OK)
+        met = dn_checkpoint_write(comm, dir.dir, 1, 2, NULL, 0, tensors, N, die_at_second, &ticks);
+    return met != DN_ERR_PEER;
 }
 
 static void a_rank_that_is_killed_leaves_nothing_that_the_next_does_not_remove(void **state)
