@@ -338,6 +338,16 @@ void dn_atomic_file_discard(dn_atomic_file *f)
     *f = (dn_atomic_file){.fd = -1};
 }
 
+dn_status dn_atomic_file_end(dn_atomic_file *f, dn_status status)
+{
+    if (status == DN_OK)
+        status = dn_atomic_file_seal(f, NULL, NULL);
+    if (status == DN_OK)
+        status = dn_atomic_file_publish(f);
+    dn_atomic_file_discard(f);
+    return status;
+}
+
 /* Closes `out`. */
 static dn_status print_all(FILE *out, const char *path, void (*print)(FILE *, void *), void *context)
 {
@@ -363,12 +373,7 @@ dn_status dn_atomic_file_print(const char *path, void (*print)(FILE *, void *), 
     DN_TRY(dn_atomic_file_open(target, 0, &f));
     int fd = fcntl(f.fd, F_DUPFD_CLOEXEC, 0);
     dn_status status = print_all(fd >= 0 ? fdopen(fd, "w") : NULL, path, print, context);
-    if (status == DN_OK)
-        status = dn_atomic_file_seal(&f, NULL, NULL);
-    if (status == DN_OK)
-        status = dn_atomic_file_publish(&f);
-    dn_atomic_file_discard(&f);
-    return status;
+    return dn_atomic_file_end(&f, status);
 }
 
 int dn_atomic_link(const char *from, const char *path)

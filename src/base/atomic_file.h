@@ -97,6 +97,10 @@ dn_status dn_atomic_file_publish(dn_atomic_file *f) DN_MUST_USE;
  * (zeroed or published) one. Keeps the message of the last failure. */
 void dn_atomic_file_discard(dn_atomic_file *f);
 
+/** The end of a file that belongs to no others: if status, of what was written, is DN_OK, seals and publishes it; otherwise, and
+ * after a failure, discards it. Returns the first failure. Errors: status; DN_ERR_IO. */
+dn_status dn_atomic_file_end(dn_atomic_file *f, dn_status status) DN_MUST_USE;
+
 /** Writes the text file `path`: print(out, context) prints, and need not look at errors. The whole file replaces an
  * older one, or nothing is changed; a symbolic link stays one. What is no regular file (/dev/stdout, a pipe) is
  * written to as it is. Errors: DN_ERR_IO. */

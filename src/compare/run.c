@@ -34,12 +34,7 @@ static dn_status write_file(const char *path, const char *text)
     dn_atomic_file file;
     DN_TRY(dn_atomic_file_open(path, strlen(text), &file));
     dn_status status = dn_atomic_file_append(&file, text, strlen(text));
-    if (status == DN_OK)
-        status = dn_atomic_file_seal(&file, NULL, NULL);
-    if (status == DN_OK)
-        status = dn_atomic_file_publish(&file);
-    dn_atomic_file_discard(&file);
-    return status;
+    return dn_atomic_file_end(&file, status);
 }
 
 /* ---- inspection ---- */

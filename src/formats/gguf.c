@@ -273,12 +273,7 @@ static dn_status write_file(const writer *w, const char *path, const dn_tokenize
     free(header);
     if (status == DN_OK)
         status = append_tensors(w, &f);
-    if (status == DN_OK)
-        status = dn_atomic_file_seal(&f, NULL, NULL);
-    if (status == DN_OK)
-        status = dn_atomic_file_publish(&f);
-    dn_atomic_file_discard(&f);
-    return status;
+    return dn_atomic_file_end(&f, status);
 }
 
 dn_status dn_gguf_write(const char *path, const dn_model_weights *model, dn_foreign_type type, const dn_tokenizer *tokenizer)

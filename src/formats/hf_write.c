@@ -122,12 +122,7 @@ static dn_status write_file(const writer *w, size_t file)
     snprintf(path, sizeof path, "%s/%s", w->folder, name);
     DN_TRY(dn_atomic_file_open(path, 0, &f));
     dn_status status = append_file(w, file, &f);
-    if (status == DN_OK)
-        status = dn_atomic_file_seal(&f, NULL, NULL);
-    if (status == DN_OK)
-        status = dn_atomic_file_publish(&f);
-    dn_atomic_file_discard(&f);
-    return status;
+    return dn_atomic_file_end(&f, status);
 }
 
 static void print_text(FILE *out, void *context)
@@ -173,15 +168,23 @@ static dn_status write_tensors(writer *w, size_t file_bytes)
     return w->n_files > 1 ? write_index(w) : DN_OK;
 }
 
+/* Weights, and beside them the text `config` under its name; takes config over. */
+static dn_status write_folder(writer *w, size_t file_bytes, const char *name, char *config)
+{
+    dn_status status = write_tensors(w, file_bytes);
+    if (status == DN_OK)
+        status = write_text(w, name, config);
+    else
+        free(config);
+    free(w->tensors);
+    free(w->file_of);
+    return status;
+}
+
 dn_status dn_hf_write(const char *folder, const dn_model_weights *model, dn_foreign_type type, size_t file_bytes)
 {
     writer w = {.folder = folder, .stem = "model", .model = model, .where = dn_hf_source, .type = type};
-    dn_status status = write_tensors(&w, file_bytes);
-    if (status == DN_OK)
-        status = write_text(&w, "config.json", dn_hf_write_config(model->spec, type));
-    free(w.tensors);
-    free(w.file_of);
-    return status;
+    return write_folder(&w, file_bytes, "config.json", dn_hf_write_config(model->spec, type));
 }
 
 /* ---- adapters ---- */
@@ -216,10 +219,5 @@ static char *peft_config(const dn_spec *spec, const char *base)
 dn_status dn_peft_write(const char *folder, const dn_model_weights *adapters, dn_foreign_type type, const char *base)
 {
     writer w = {.folder = folder, .stem = "adapter_model", .model = adapters, .where = peft_source, .type = type};
-    dn_status status = write_tensors(&w, SIZE_MAX);
-    if (status == DN_OK)
-        status = write_text(&w, "adapter_config.json", peft_config(adapters->spec, base));
-    free(w.tensors);
-    free(w.file_of);
-    return status;
+    return write_folder(&w, SIZE_MAX, "adapter_config.json", peft_config(adapters->spec, base));
 }

@@ -195,11 +195,7 @@ dn_status dn_llmc_write(const char *path, const dn_model_weights *model, dn_fore
     dn_status status = dn_atomic_file_open(path, 0, &f);
     if (status == DN_OK)
         status = append_all(&f, model, &h, all, n, type);
-    if (status == DN_OK)
-        status = dn_atomic_file_seal(&f, NULL, NULL);
-    if (status == DN_OK)
-        status = dn_atomic_file_publish(&f);
-    dn_atomic_file_discard(&f);
+    status = dn_atomic_file_end(&f, status);
     free(all);
     return status;
 }

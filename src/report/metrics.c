@@ -241,12 +241,7 @@ dn_status dn_metrics_amend(dn_metrics *metrics, uint64_t step, const dn_metric *
     dn_status status = copy_lines(metrics, metrics->end - 2, &f); /* without }, new line */
     if (status == DN_OK)
         status = dn_atomic_file_append(&f, metrics->line, metrics->length);
-    if (status == DN_OK)
-        status = dn_atomic_file_seal(&f, NULL, NULL);
-    if (status == DN_OK)
-        status = dn_atomic_file_publish(&f);
-    dn_atomic_file_discard(&f);
-    DN_TRY(status);
+    DN_TRY(dn_atomic_file_end(&f, status));
     int fd = open(metrics->path, O_RDWR | O_APPEND | O_CLOEXEC);
     if (fd < 0)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);

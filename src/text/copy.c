@@ -25,11 +25,7 @@ static dn_status copy_file(const char *from, const char *dir, const char *name, 
         status = dn_atomic_file_append(&copy, bytes, n);
     if (status == DN_OK && ferror(file))
         status = dn_fail(DN_ERR_IO, "cannot read %s", from);
-    if (status == DN_OK)
-        status = dn_atomic_file_seal(&copy, NULL, NULL);
-    if (status == DN_OK)
-        status = dn_atomic_file_publish(&copy);
-    dn_atomic_file_discard(&copy);
+    status = dn_atomic_file_end(&copy, status);
     free(bytes);
     fclose(file);
     return status;
