@@ -29,6 +29,9 @@ OP(gemm, (V, dn_trans, ta), (V, dn_trans, tb), (V, size_t, m), (V, size_t, n), (
  * n <= DN_MATVEC_ROWS: w is read once. The same bits with any number of threads. */
 OP(matvec, (D, dn_buf *, y), (V, size_t, ldy), (D, const dn_buf *, x), (V, size_t, ldx), (D, const dn_buf *, w),
    (V, size_t, n), (V, size_t, out), (V, size_t, in), (V, bool, add))
+/* The same of w in bfloat16: sums are in dn_real. */
+OP(matvec_bf16, (D, dn_buf *, y), (V, size_t, ldy), (D, const dn_buf *, x), (V, size_t, ldx), (D, const dn_bf16 *, w),
+   (V, size_t, n), (V, size_t, out), (V, size_t, in), (V, bool, add))
 /* Many, none of which touches another's C: small ones go to a thread each. */
 OP(gemm_many, (LIST, dn_product, products, n), (V, size_t, n))
 
@@ -102,10 +105,16 @@ OP(attention_forward, (D, dn_buf *, o), (D, dn_buf *, lse), (D, const dn_buf *, 
 /* cache [sequences,heads,room,hd], for each head at rows of it, = x [n,heads,hd], rows ld apart. */
 OP(cache_store, (D, dn_buf *, cache), (V, size_t, heads), (V, size_t, room), (V, size_t, hd), (D, const dn_buf *, x),
    (V, size_t, ld), (IN, dn_cache_row, rows, n), (V, size_t, n))
+/* The same of a cache in bfloat16: rounded as by to_bf16. */
+OP(cache_store_bf16, (D, dn_bf16 *, cache), (V, size_t, heads), (V, size_t, room), (V, size_t, hd), (D, const dn_buf *, x),
+   (V, size_t, ld), (IN, dn_cache_row, rows, n), (V, size_t, n))
 /* o [n,NH*hd] = attention of one query each of several sequences, q [n,NH,hd], rows ld apart, at its row in
  * the caches k and v: it reads the keys of its own and of all earlier positions. B and T are not read. The
  * same bits with any number of threads. */
 OP(attention_decode, (D, dn_buf *, o), (D, const dn_buf *, q), (D, const dn_buf *, k), (D, const dn_buf *, v),
+   (IN, dn_cache_row, rows, n), (V, size_t, n), (IN, dn_attention_shape, shape, 1))
+/* The same of caches in bfloat16: the bits of attention_decode on what from_bf16 makes of them. */
+OP(attention_decode_bf16, (D, dn_buf *, o), (D, const dn_buf *, q), (D, const dn_bf16 *, k), (D, const dn_bf16 *, v),
    (IN, dn_cache_row, rows, n), (V, size_t, n), (IN, dn_attention_shape, shape, 1))
 /* dq, dk, dv (stride ld) = gradients for d_o [B,T,NH*hd]; o and lse from the forward pass. Query heads that
  * read the same keys add to their gradients in order. */
@@ -200,7 +209,7 @@ OP(add_columns, (D, dn_buf *, x), (IN, int32_t, host_ids, k), (V, double, a), (D
 OP(row_moments, (D, dn_buf *, v), (OUT, double, host_factor, k), (IN, int32_t, host_ids, k),
    (IN, double, host_mean, k), (V, size_t, k), (V, double, beta2), (V, double, eps))
 
-/* ---- states stored in bfloat16, the upper half of a float ---- */
+/* ---- what is stored in bfloat16, the upper half of a float ---- */
 /* y = x rounded to the nearest, ties to even: too large becomes infinity, NaN stays NaN of its sign. */
 OP(to_bf16, (D, dn_bf16 *, y), (D, const dn_buf *, x), (V, size_t, n))
 /* y = x, exactly */

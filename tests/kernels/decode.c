@@ -43,6 +43,70 @@ static void a_product_of_few_rows_is_gemm(void **state)
     }
 }
 
+/* ---- weights in bfloat16 ---- */
+
+/* arrays: y, x, w, what w is when rounded, y of that in floating point */
+enum { NARROW_Y, X, W, ROUNDED_W, ROUNDED_Y, N_NARROW };
+
+static void *narrow_copy(dn_stream *s, const dn_buf *x, size_t n)
+{
+    void *narrow;
+    assert_int_equal(dn_device_alloc(s, (n + 1) * sizeof(uint16_t), &narrow), DN_OK);
+    s->kernels->to_bf16(s, narrow, x, n);
+    return narrow;
+}
+
+static void free_copy(dn_stream *s, void *narrow, size_t n)
+{
+    assert_int_equal(dn_stream_sync(s), DN_OK);
+    dn_device_free(s, narrow, (n + 1) * sizeof(uint16_t));
+}
+
+static void run_narrow(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const product *p = context;
+    dn_bf16 *w = narrow_copy(s, b[W], p->out * p->in);
+    s->kernels->from_bf16(s, b[ROUNDED_W], w, p->out * p->in);
+    s->kernels->matvec_bf16(s, b[NARROW_Y], p->ldy, b[X], p->ldx, w, p->n, p->out, p->in, p->add);
+    s->kernels->matvec(s, b[ROUNDED_Y], p->ldy, b[X], p->ldx, b[ROUNDED_W], p->n, p->out, p->in, p->add);
+    free_copy(s, w, p->out * p->in);
+}
+
+static trial narrow_trial(const product *p)
+{
+    trial t = {.n_arrays = N_NARROW, .same_bits = true};
+    t.arrays[X] = padded_array(p->n, p->in, p->ldx, 1, 1);
+    t.arrays[W] = random_array(p->out * p->in, 2, 1);
+    t.arrays[ROUNDED_W] = nan_array(p->out * p->in); /* the same bits on all backends */
+    for (int i = 0; i < 2; i++) {
+        array *y = &t.arrays[i == 0 ? NARROW_Y : ROUNDED_Y];
+        *y = p->add ? padded_array(p->n, p->out, p->ldy, 3, 1) : nan_rows(p->n, p->out, p->ldy);
+        y->ulps = 8 + sqrt((double)p->in); /* of random sums: as without rounding */
+        y->scale = sqrt((double)p->in);
+    }
+    return t;
+}
+
+static void weights_in_bfloat16_multiply_as_what_they_are(void **state)
+{
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        const product *p = &products[i];
+        trial t = narrow_trial(p);
+        for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+            dn_real *results[MAX_ARRAYS];
+            double host[MAX_HOST], most = (8 + sqrt((double)p->in)) * sqrt((double)p->in) * DN_REAL_EPS;
+            run_backend((*backend)->name, 2, &t, run_narrow, p, results, host);
+            for (size_t j = 0; j < p->n * p->out; j++) {
+                size_t at = j / p->out * p->ldy + j % p->out;
+                double right = (double)results[ROUNDED_Y][at];
+                assert_close((double)results[NARROW_Y][at], right, most + 8 * DN_REAL_EPS * fabs(right));
+            }
+            free_results(&t, results);
+        }
+        compare_columns(&t, run_narrow, p);
+    }
+}
+
 /* Rows fall to other threads, and other neighbours. */
 static void threads_do_not_change_a_product(void **state)
 {
@@ -72,8 +136,9 @@ static void threads_do_not_change_a_product(void **state)
 
 /* ---- attention to a cache ---- */
 
-/* arrays: q, k | v | o lse of the whole | cache | o in chunks, lse | o by single queries */
-enum { Q, KV, WHOLE, WHOLE_LSE, CACHE, CHUNKS, CHUNK_LSE, SINGLE, N_ARRAYS };
+/* arrays: q, k | v | o lse of the whole | cache | o in chunks, lse | o by single queries | what a cache in bfloat16 holds, o of it,
+ * and o of what it holds */
+enum { Q, KV, WHOLE, WHOLE_LSE, CACHE, CHUNKS, CHUNK_LSE, SINGLE, HELD, NARROW, OF_HELD, N_ARRAYS };
 
 typedef struct sequence {
     dn_attention_shape x; /* of the whole, B 1 */
@@ -90,10 +155,16 @@ static void run_cached(dn_stream *s, dn_buf *const *b, double *host, const void 
     for (size_t t = 0; t < x.T; t++)
         rows[t] = (dn_cache_row){SEQUENCE, t};
     size_t half = x.NKV * c->room * x.hd;
+    dn_bf16 *narrow = narrow_copy(s, b[CACHE], 4 * half);
     s->kernels->attention_forward(s, b[WHOLE], b[WHOLE_LSE], b[Q], b[KV], dn_at(b[KV], x.NKV * x.hd), &x);
+    s->kernels->cache_store_bf16(s, narrow, 2 * x.NKV, c->room, x.hd, b[KV], x.ld, rows, x.T);
+    s->kernels->from_bf16(s, b[HELD], narrow, 4 * half);
     s->kernels->cache_store(s, b[CACHE], 2 * x.NKV, c->room, x.hd, b[KV], x.ld, rows, x.T);
     x.room = c->room;
     s->kernels->attention_decode(s, b[SINGLE], b[Q], b[CACHE], dn_at(b[CACHE], half), rows, c->x.T, &x);
+    s->kernels->attention_decode_bf16(s, b[NARROW], b[Q], narrow, dn_bf16_at(narrow, half), rows, c->x.T, &x);
+    s->kernels->attention_decode(s, b[OF_HELD], b[Q], b[HELD], dn_at(b[HELD], half), rows, c->x.T, &x);
+    free_copy(s, narrow, 4 * half);
     for (x.first = 0; x.first < c->x.T; x.first += c->chunk) {
         x.T = dn_min(c->chunk, c->x.T - x.first);
         s->kernels->attention_forward(s, dn_at(b[CHUNKS], x.first * x.NH * x.hd), b[CHUNK_LSE],
@@ -118,11 +189,12 @@ static trial cached_trial(const sequence *c)
     size_t width = x->NH * x->hd, kv = x->NKV * x->hd;
     trial t = {.arrays = {padded_array(x->T, width, x->ld, 1, 1), padded_array(x->T, 2 * kv, x->ld, 2, 1),
                           nan_array(x->T * width), nan_array(x->T * x->NH), cache_array(c), nan_array(x->T * width),
-                          constant_array(dn_min(c->chunk, x->T) * x->NH, 0), nan_array(x->T * width)},
+                          constant_array(dn_min(c->chunk, x->T) * x->NH, 0), nan_array(x->T * width),
+                          cache_array(c), nan_array(x->T * width), nan_array(x->T * width)},
                .n_arrays = N_ARRAYS,
                .same_bits = true};
     for (size_t a = WHOLE; a < N_ARRAYS; a++) {
-        t.arrays[a].ulps = a == CACHE ? 0 : 32;
+        t.arrays[a].ulps = a == CACHE || a == HELD ? 0 : 32;
         t.arrays[a].scale = 1;
     }
     return t;
@@ -163,6 +235,7 @@ static void a_cache_holds_what_the_whole_sequence_is(void **state)
                 assert_close((double)results[CHUNKS][j], whole, 64 * DN_REAL_EPS);
                 assert_close((double)results[SINGLE][j], whole, 64 * DN_REAL_EPS);
             }
+            assert_memory_equal(results[NARROW], results[OF_HELD], c->x.T * c->x.NH * c->x.hd * sizeof(dn_real));
             free_results(&t, results);
             free_trial(&t);
         }
@@ -173,6 +246,7 @@ TESTS(decode)
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_product_of_few_rows_is_gemm),
+        cmocka_unit_test(weights_in_bfloat16_multiply_as_what_they_are),
         cmocka_unit_test(threads_do_not_change_a_product),
         cmocka_unit_test(every_backend_attends_to_a_cache_alike),
         cmocka_unit_test(a_cache_holds_what_the_whole_sequence_is),

@@ -12,6 +12,8 @@
 #include "base/size.h"
 #include "compute/host.h"
 
+#include <string.h>
+
 #define DN_CPU_PASTE(isa, name)  dn_cpu_##isa##_##name
 #define DN_CPU_EXPAND(isa, name) DN_CPU_PASTE(isa, name)
 #define DN_CPU(name)             DN_CPU_EXPAND(DN_ISA, name)
@@ -29,6 +31,15 @@ static inline size_t dn_cpu_edge(size_t size, size_t index, size_t parts)
 {
     enum { GRAIN = 16 };
     return dn_min(size, dn_blocks(size, GRAIN) * index / parts * GRAIN);
+}
+
+/* The value of a bfloat16's bits. */
+static inline dn_real dn_widened(uint16_t x)
+{
+    uint32_t bits = (uint32_t)x << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return (dn_real)f;
 }
 
 /* ---- compiled once ---- */

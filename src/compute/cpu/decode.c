@@ -6,12 +6,16 @@
  * products enough under way to hide each other's latency. An element is computed by the same operations
  * wherever its row falls.
  *
+ * What lies in bfloat16 is widened as it is read, which costs less than to read twice as much: of weights in registers, of a
+ * cache a range at a time, for all queries that read it.
+ *
  * attention_decode: a task is a range of KEYS keys of one head of one sequence, which all query heads of the
  * group read one after the other, from a cache after the first; ranges are cut by position alone and merged
  * in order, by their maxima and sums (Milakov and Gimelshein, arXiv:1805.02867).
  */
 #include "compute/cpu/vector_math.h"
 
+#include <omp.h>
 #include <string.h>
 
 enum { FOUR = 4 };
@@ -21,53 +25,72 @@ enum { FOUR = 4 };
 
 typedef struct product {
     dn_real *y;
-    const dn_real *x, *w;
+    const dn_real *x;
+    const dn_real *w;       /* or */
+    const uint16_t *narrow; /* in bfloat16 */
     size_t ldy, ldx, n, out, in;
     bool add;
 } product;
 
-/* sums [4] = products of row x with four rows of W. */
-static inline void dot_four(dn_real *sums, const dn_real *restrict x, const dn_real *const *w, size_t n)
-{
-    const dn_real *restrict a = w[0], *restrict b = w[1], *restrict c = w[2], *restrict d = w[3];
-    dn_real sa = 0, sb = 0, sc = 0, sd = 0;
-#pragma omp simd reduction(+ : sa, sb, sc, sd)
-    for (size_t i = 0; i < n; i++) {
-        sa += x[i] * a[i];
-        sb += x[i] * b[i];
-        sc += x[i] * c[i];
-        sd += x[i] * d[i];
+/* sums [4] = products of row x with the four rows of W that begin at these places. */
+#define DOT_FOUR(name, type, VALUE)                                                                                    \
+    static inline void name(dn_real *sums, const dn_real *restrict x, const type *w, const size_t *at, size_t n)       \
+    {                                                                                                                  \
+        const type *restrict a = w + at[0], *restrict b = w + at[1], *restrict c = w + at[2], *restrict d = w + at[3]; \
+        dn_real sa = 0, sb = 0, sc = 0, sd = 0;                                                                        \
+        _Pragma("omp simd reduction(+ : sa, sb, sc, sd)") for (size_t i = 0; i < n; i++)                               \
+        {                                                                                                              \
+            sa += x[i] * VALUE(a[i]);                                                                                  \
+            sb += x[i] * VALUE(b[i]);                                                                                  \
+            sc += x[i] * VALUE(c[i]);                                                                                  \
+            sd += x[i] * VALUE(d[i]);                                                                                  \
+        }                                                                                                              \
+        sums[0] = sa;                                                                                                  \
+        sums[1] = sb;                                                                                                  \
+        sums[2] = sc;                                                                                                  \
+        sums[3] = sd;                                                                                                  \
     }
-    sums[0] = sa;
-    sums[1] = sb;
-    sums[2] = sc;
-    sums[3] = sd;
-}
+DOT_FOUR(dot_four, dn_real, )
+DOT_FOUR(dot_four_narrow, uint16_t, dn_widened)
+#undef DOT_FOUR
 
 /* Rows that are not there are the last one's: all are computed in the same way. */
 static void multiply_rows(const product *p, size_t first, size_t end)
 {
     for (size_t row = first; row < end; row += FOUR) {
-        const dn_real *w[FOUR];
+        size_t at[FOUR];
         for (size_t k = 0; k < FOUR; k++)
-            w[k] = p->w + dn_min(row + k, p->out - 1) * p->in;
+            at[k] = dn_min(row + k, p->out - 1) * p->in;
         for (size_t i = 0; i < p->n; i++) {
             dn_real sums[FOUR], *y = p->y + i * p->ldy + row;
-            dot_four(sums, p->x + i * p->ldx, w, p->in);
+            if (p->narrow)
+                dot_four_narrow(sums, p->x + i * p->ldx, p->narrow, at, p->in);
+            else
+                dot_four(sums, p->x + i * p->ldx, p->w, at, p->in);
             for (size_t k = 0; k < FOUR && row + k < end; k++)
                 y[k] = p->add ? y[k] + sums[k] : sums[k];
         }
     }
 }
 
+static void multiply(dn_stream *s, const product *p)
+{
+    size_t n_threads = (size_t)s->n_threads;
+#pragma omp parallel for schedule(static, 1) num_threads(s->n_threads) if (p->out * p->in > DN_CPU_BLOCK)
+    for (size_t t = 0; t < n_threads; t++)
+        multiply_rows(p, dn_cpu_edge(p->out, t, n_threads), dn_cpu_edge(p->out, t + 1, n_threads));
+}
+
 void DN_CPU(matvec)(dn_stream *s, dn_buf *y, size_t ldy, const dn_buf *x, size_t ldx, const dn_buf *w,
                     size_t n, size_t out, size_t in, bool add)
 {
-    const product p = {dn_host(y), dn_host(x), dn_host(w), ldy, ldx, n, out, in, add};
-    size_t n_threads = (size_t)s->n_threads;
-#pragma omp parallel for schedule(static, 1) num_threads(s->n_threads) if (out * in > DN_CPU_BLOCK)
-    for (size_t t = 0; t < n_threads; t++)
-        multiply_rows(&p, dn_cpu_edge(out, t, n_threads), dn_cpu_edge(out, t + 1, n_threads));
+    multiply(s, &(product){dn_host(y), dn_host(x), dn_host(w), NULL, ldy, ldx, n, out, in, add});
+}
+
+void DN_CPU(matvec_bf16)(dn_stream *s, dn_buf *y, size_t ldy, const dn_buf *x, size_t ldx, const dn_bf16 *w,
+                         size_t n, size_t out, size_t in, bool add)
+{
+    multiply(s, &(product){dn_host(y), dn_host(x), NULL, dn_host_bf16(w), ldy, ldx, n, out, in, add});
 }
 
 /* ---- attention ---- */
@@ -77,8 +100,9 @@ void DN_CPU(matvec)(dn_stream *s, dn_buf *y, size_t ldy, const dn_buf *x, size_t
 typedef struct decode {
     const dn_attention_shape *shape;
     const dn_cache_row *rows;
-    const dn_real *q, *k, *v;
-    dn_real *parts;
+    const dn_real *q, *k, *v;              /* or */
+    const uint16_t *narrow_k, *narrow_v;   /* in bfloat16 */
+    dn_real *parts, *wide;                 /* wide [threads][2][KEYS,hd]: keys and values of a range, if they are narrow */
     size_t readers, ranges;
 } decode;
 
@@ -114,6 +138,16 @@ static void weigh(dn_real *restrict out, const dn_real *weights, const dn_real *
             out[c] += weights[j] * v[j * hd + c];
 }
 
+/* n rows of a cache, widened into `room` if they are narrow. */
+static const dn_real *rows_of(const dn_real *cache, const uint16_t *narrow, size_t at, size_t n, size_t hd, dn_real *restrict room)
+{
+    if (!narrow)
+        return cache + at;
+    for (size_t i = 0; i < n * hd; i++)
+        room[i] = dn_widened(narrow[at + i]);
+    return room;
+}
+
 /* Number i's sequence, the query heads that share keys kv. */
 static void attend(const decode *d, size_t i, size_t kv, size_t range)
 {
@@ -122,16 +156,19 @@ static void attend(const decode *d, size_t i, size_t kv, size_t range)
     size_t n = dn_min((range + 1) * KEYS, d->rows[i].position + 1) - first;
     size_t at = ((2 * d->rows[i].sequence * x->NKV + kv) * x->room + first) * hd;
     dn_real scale = (dn_real)(1 / sqrt((double)hd)), weights[KEYS];
+    dn_real *wide = d->wide ? d->wide + (size_t)omp_get_thread_num() * 2 * KEYS * hd : NULL;
+    const dn_real *k = rows_of(d->k, d->narrow_k, at, n, hd, wide);
+    const dn_real *v = rows_of(d->v, d->narrow_v, at, n, hd, wide ? wide + KEYS * hd : NULL);
     for (size_t h = kv * d->readers; h < (kv + 1) * d->readers; h++) {
         const dn_real *q = d->q + i * x->ld + h * hd;
         dn_real *part = part_of(d, i, h, range);
         for (size_t j = 0; j < n; j++)
-            weights[j] = scale * dn_row_dot(q, d->k + at + j * hd, hd);
+            weights[j] = scale * dn_row_dot(q, k + j * hd, hd);
         part[0] = dn_row_max(weights, n);
         dn_shift_row(weights, weights, part[0], n);
         dn_exp_row(weights, n);
         part[1] = dn_row_sum(weights, n);
-        weigh(part + 2, weights, d->v + at, n, hd);
+        weigh(part + 2, weights, v, n, hd);
     }
 }
 
@@ -153,17 +190,19 @@ static void merge(const decode *d, dn_real *o, size_t i, size_t h)
         o[c] /= sum;
 }
 
-void DN_CPU(attention_decode)(dn_stream *s, dn_buf *o, const dn_buf *q, const dn_buf *k, const dn_buf *v,
-                              const dn_cache_row *rows, size_t n, const dn_attention_shape *shape)
+/* d: rows, queries and caches. */
+static void decode_all(dn_stream *s, dn_buf *o, size_t n, decode d)
 {
-    size_t last = 0, NH = shape->NH, NKV = shape->NKV, hd = shape->hd;
+    size_t last = 0, NH = d.shape->NH, NKV = d.shape->NKV, hd = d.shape->hd;
     for (size_t i = 0; i < n; i++)
-        last = dn_max(last, rows[i].position);
-    size_t ranges = last / KEYS + 1, tasks = n * NKV * ranges;
-    decode d = {shape, rows, dn_host(q), dn_host(k), dn_host(v), NULL, NKV ? NH / NKV : 0, ranges};
-    d.parts = dn_scratch(s, n * NH * dn_blocks(shape->room, KEYS) * (hd + 2) * sizeof *d.parts);
+        last = dn_max(last, d.rows[i].position);
+    size_t ranges = d.ranges = last / KEYS + 1, tasks = n * NKV * ranges;
+    size_t parts = n * NH * dn_blocks(d.shape->room, KEYS) * (hd + 2);
+    d.readers = NKV ? NH / NKV : 0;
+    d.parts = dn_scratch(s, (parts + (d.narrow_k ? (size_t)s->n_threads * 2 * KEYS * hd : 0)) * sizeof *d.parts);
     if (!d.parts)
         return;
+    d.wide = d.narrow_k ? d.parts + parts : NULL;
 #pragma omp parallel num_threads(s->n_threads) if (tasks > 1 && n * NKV * last * hd > DN_CPU_BLOCK)
     {
 #pragma omp for schedule(static, 1)
@@ -174,4 +213,17 @@ void DN_CPU(attention_decode)(dn_stream *s, dn_buf *o, const dn_buf *q, const dn
         for (size_t i = 0; i < n * NH; i++)
             merge(&d, dn_host(o) + i * hd, i / NH, i % NH);
     }
+}
+
+void DN_CPU(attention_decode)(dn_stream *s, dn_buf *o, const dn_buf *q, const dn_buf *k, const dn_buf *v,
+                              const dn_cache_row *rows, size_t n, const dn_attention_shape *shape)
+{
+    decode_all(s, o, n, (decode){.shape = shape, .rows = rows, .q = dn_host(q), .k = dn_host(k), .v = dn_host(v)});
+}
+
+void DN_CPU(attention_decode_bf16)(dn_stream *s, dn_buf *o, const dn_buf *q, const dn_bf16 *k, const dn_bf16 *v,
+                                   const dn_cache_row *rows, size_t n, const dn_attention_shape *shape)
+{
+    decode_all(s, o, n,
+               (decode){.shape = shape, .rows = rows, .q = dn_host(q), .narrow_k = dn_host_bf16(k), .narrow_v = dn_host_bf16(v)});
 }

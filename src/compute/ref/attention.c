@@ -108,6 +108,23 @@ void dn_ref_attention_decode(dn_stream *s, dn_buf *o, const dn_buf *q, const dn_
         }
 }
 
+void dn_ref_attention_decode_bf16(dn_stream *s, dn_buf *o, const dn_buf *q, const dn_bf16 *k, const dn_bf16 *v,
+                                  const dn_cache_row *rows, size_t n, const dn_attention_shape *shape)
+{
+    size_t own = shape->room * shape->hd;
+    double *p = dn_scratch(s, shape->room * sizeof *p + 2 * own * sizeof(dn_real));
+    for (size_t i = 0; p && i < n; i++)
+        for (size_t h = 0; h < shape->NH; h++) {
+            dn_buf *keys = (dn_buf *)(p + shape->room), *values = dn_at(keys, own);
+            head a = head_of(shape, 0, 0, q, keys, values);
+            size_t at = (2 * rows[i].sequence * shape->NKV + h / (shape->NH / shape->NKV)) * own;
+            dn_ref_from_bf16(s, keys, dn_bf16_at(k, at), (rows[i].position + 1) * shape->hd);
+            dn_ref_from_bf16(s, values, dn_bf16_at(v, at), (rows[i].position + 1) * shape->hd);
+            forward_row(&a, dn_host(q) + i * shape->ld + h * shape->hd, rows[i].position, p,
+                        dn_host(o) + (i * shape->NH + h) * shape->hd);
+        }
+}
+
 /* The terms of query i: with p = exp(s - lse) and ds = p (d_o.v - d_o.o), dq_i += ds k, dk += ds q_i,
  * dv += p d_o_i. */
 static void backward_row(const head *a, size_t i, const dn_real *d_o, const dn_real *o, double lse,

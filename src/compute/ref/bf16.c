@@ -26,7 +26,7 @@ void dn_ref_to_bf16(dn_stream *s, dn_bf16 *y, const dn_buf *x, size_t n)
         dn_host_bf16(y)[i] = rounded((double)dn_host(x)[i]);
 }
 
-static double value_of(uint16_t bits)
+double dn_ref_bf16_value(uint16_t bits)
 {
     int exponent = bits >> FRACTION & 0xff, fraction = bits & 0x7f;
     double magnitude = exponent == 0xff ? (double)(fraction ? NAN : INFINITY)
@@ -38,11 +38,20 @@ static double value_of(uint16_t bits)
 void dn_ref_from_bf16(dn_stream *s, dn_buf *y, const dn_bf16 *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dn_host(y)[i] = (dn_real)value_of(dn_host_bf16(x)[i]);
+        dn_host(y)[i] = (dn_real)dn_ref_bf16_value(dn_host_bf16(x)[i]);
 }
 
 void dn_ref_add_bf16(dn_stream *s, dn_buf *y, double a, const dn_bf16 *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dn_host(y)[i] += (dn_real)a * (dn_real)value_of(dn_host_bf16(x)[i]);
+        dn_host(y)[i] += (dn_real)a * (dn_real)dn_ref_bf16_value(dn_host_bf16(x)[i]);
+}
+
+void dn_ref_cache_store_bf16(dn_stream *s, dn_bf16 *cache, size_t heads, size_t room, size_t hd, const dn_buf *x, size_t ld,
+                             const dn_cache_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t h = 0; h < heads; h++)
+            dn_ref_to_bf16(s, dn_bf16_at(cache, ((rows[i].sequence * heads + h) * room + rows[i].position) * hd),
+                           dn_at(x, i * ld + h * hd), hd);
 }

@@ -11,4 +11,7 @@
 #include "compute/ops.h"
 #undef OP
 
+/** The value of a bfloat16's bits. */
+double dn_ref_bf16_value(uint16_t bits);
+
 #endif

@@ -29,6 +29,19 @@ void dn_ref_matvec(dn_stream *s, dn_buf *y, size_t ldy, const dn_buf *x, size_t 
     dn_ref_gemm(s, DN_N, DN_T, n, out, in, 1, x, ldx, w, in, add, y, ldy);
 }
 
+void dn_ref_matvec_bf16(dn_stream *s, dn_buf *y, size_t ldy, const dn_buf *x, size_t ldx, const dn_bf16 *w, size_t n,
+                        size_t out, size_t in, bool add)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t row = 0; row < out; row++) {
+            dn_real *to = dn_host(y) + i * ldy + row;
+            double sum = add ? (double)*to : 0;
+            for (size_t k = 0; k < in; k++)
+                sum += (double)dn_host(x)[i * ldx + k] * dn_ref_bf16_value(dn_host_bf16(w)[row * in + k]);
+            *to = (dn_real)sum;
+        }
+}
+
 void dn_ref_gemm_many(dn_stream *s, const dn_product *products, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
