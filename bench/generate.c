@@ -39,20 +39,23 @@ static void must(dn_status status)
     exit(dn_status_exit(status));
 }
 
-/* n_sequences 0: as for training, one sequence at a time. */
-static void open_model(bench *b, const char *const *keys, size_t n_sequences)
+/* n_sequences 0: as for training, one sequence at a time. narrow: weights and cache in bfloat16. */
+static void open_model(bench *b, const char *const *keys, size_t n_sequences, bool narrow)
 {
+    bool rounded;
     dn_config config;
     dn_config_init(&config);
     for (; *keys; keys++)
         must(dn_config_set(&config, *keys));
     must(dn_plan_make(&config, 1, &b->plan));
     if (n_sequences)
-        dn_plan_generation(&b->plan, n_sequences);
+        dn_plan_generation(&b->plan, n_sequences, narrow);
     must(dn_comm_create_alone(b->plan.model_bytes, &b->comm));
     must(dn_mesh_create(b->comm, b->plan.mesh, &b->mesh));
     must(dn_instance_open(&b->instance, &b->plan, b->mesh, b->stream, false));
     must(dn_model_init(&b->plan.spec, b->instance.params, b->stream, 1));
+    if (narrow)
+        must(dn_weights_narrow(b->instance.weights, b->plan.spec.tied == DN_YES, &rounded));
 }
 
 static void close_model(bench *b)
@@ -60,15 +63,6 @@ static void close_model(bench *b)
     dn_instance_close(&b->instance);
     dn_mesh_destroy(&b->mesh);
     dn_comm_destroy(&b->comm);
-}
-
-static double weight_bytes(const bench *b)
-{
-    double bytes = 0;
-    for (size_t i = 0; i < b->plan.n_params; i++)
-        if (b->instance.params[i].kind != DN_PARAM_EMBEDDING || (i == 0 && b->plan.spec.tied == DN_YES))
-            bytes += (double)dn_param_size(&b->instance.params[i]) * sizeof(dn_real);
-    return bytes;
 }
 
 static int32_t *tokens_of(const bench *b)
@@ -108,11 +102,11 @@ static void measure_matvec(bench *b)
 }
 
 /* All positions of B sequences, token by token. */
-static void measure_decode(bench *b, size_t B, dn_real *logits)
+static void measure_decode(bench *b, size_t B, bool narrow, dn_real *logits)
 {
     size_t T = b->plan.spec.T;
-    double bytes = 0, weights = weight_bytes(b);
-    double cached = (double)(B * dn_model_cached(b->instance.model)) * sizeof(dn_real);
+    double bytes = 0, weights = dn_instance_read_bytes(&b->instance, narrow);
+    double cached = (double)(B * dn_model_cached_bytes(b->instance.model));
     char name[40];
     b->peak = dn_read_peak(b->stream, PEAK_S);
     double begin_s = dn_clock_s();
@@ -128,7 +122,7 @@ static void measure_decode(bench *b, size_t B, dn_real *logits)
     }
     double seconds = dn_clock_s() - begin_s;
     b->peak = fmax(b->peak, dn_read_peak(b->stream, PEAK_S));
-    snprintf(name, sizeof name, "decode, %zu sequence%s, all positions", B, B > 1 ? "s" : "");
+    snprintf(name, sizeof name, "decode, %zu sequence%s%s", B, B > 1 ? "s" : "", narrow ? ", bfloat16" : "");
     report(b, name, seconds, (double)(B * T), bytes);
 }
 
@@ -157,14 +151,18 @@ static double best_forward(bench *b, const int32_t *tokens)
 static void measure_model(bench *b, const char *title, const char *const *keys)
 {
     printf("%s\n", title);
-    open_model(b, keys, SEQUENCES);
+    open_model(b, keys, SEQUENCES, true);
     dn_real *logits = calloc(SEQUENCES * b->plan.spec.V, sizeof *logits);
     int32_t *tokens = tokens_of(b);
-    measure_decode(b, 1, logits);
-    measure_decode(b, SEQUENCES, logits);
+    measure_decode(b, 1, true, logits);
+    measure_decode(b, SEQUENCES, true, logits);
+    close_model(b);
+    open_model(b, keys, SEQUENCES, false);
+    measure_decode(b, 1, false, logits);
+    measure_decode(b, SEQUENCES, false, logits);
     double prefill_s = best_prefill(b, tokens, logits), T = (double)b->plan.spec.T;
     close_model(b);
-    open_model(b, keys, 0);
+    open_model(b, keys, 0, false);
     double forward_s = best_forward(b, tokens);
     close_model(b);
     printf("  %-34s %9.0f tokens/s                %3.0f %% of a forward pass with its loss\n", "prefill",

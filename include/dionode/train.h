@@ -103,6 +103,9 @@ typedef struct dn_generation {
     const char *const *stops; /* [n_stops], not empty: they end a text, and are no part of it */
     size_t n_stops;
     dn_sampling sampling;
+    bool weights_bf16; /* products of up to eight rows, one a sample, read matrices in bfloat16: exact where they came so, else
+                          rounded, which a line of the log says */
+    bool cache_bf16;   /* keys and values are kept in bfloat16: rounded */
     bool measure; /* how fast memory can be read, too (dn_generation_stats); takes some tenths of a second */
 } dn_generation;
 

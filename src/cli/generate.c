@@ -22,7 +22,9 @@ enum {
     OPTION_NP,
     OPTION_TOP_P,
     OPTION_MIN_P,
-    OPTION_PENALTY
+    OPTION_PENALTY,
+    OPTION_WEIGHTS,
+    OPTION_CACHE
 };
 
 enum { STOPS_MAX = 64, SAMPLES_MAX = 512 };
@@ -61,6 +63,14 @@ static error_t parse_sampling(int key, char *arg, dn_sampling *s)
     default:
         return ARGP_ERR_UNKNOWN;
     }
+}
+
+/* Whether it is bfloat16. */
+static bool parse_type(const char *option, const char *arg, const struct argp_state *state)
+{
+    if (strcmp(arg, "float") != 0 && strcmp(arg, "bfloat16") != 0)
+        argp_error(state, "%s is float or bfloat16, not '%s'", option, arg);
+    return strcmp(arg, "bfloat16") == 0;
 }
 
 static error_t parse_output(int key, char *arg, arguments *a)
@@ -106,6 +116,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_FILE:
         a->what.file = arg;
+        return 0;
+    case OPTION_WEIGHTS:
+        a->what.weights_bf16 = parse_type("--weights", arg, state);
+        return 0;
+    case OPTION_CACHE:
+        a->what.cache_bf16 = parse_type("--cache", arg, state);
         return 0;
     case OPTION_STOP:
         if (a->what.n_stops == STOPS_MAX || !*arg)
@@ -331,6 +347,12 @@ int cli_generate(int argc, char **argv, char **command_line)
         {"json", OPTION_JSON, NULL, 0, "Print one JSON object for each sample", 2},
         {"stats", OPTION_STATS, NULL, 0,
          "Tell tokens per second, and the share of memory bandwidth, on standard error", 2},
+        {"weights", OPTION_WEIGHTS, "TYPE", 0,
+         "float, or bfloat16: half as much to read for a token, and half as much memory more; exact where weights came as "
+         "bfloat16, else rounded (float)",
+         3},
+        {"cache", OPTION_CACHE, "TYPE", 0,
+         "Keys and values of earlier tokens: float, or bfloat16, rounded, in half the memory (float)", 3},
         {"np", OPTION_NP, "N", 0, "Workers, each with its share of every layer (1)", 3},
         {0},
     };

@@ -236,6 +236,7 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
 /* What a model has room for: micro-batches of B sequences in slots, or a cache of n_sequences. */
 typedef struct extent {
     size_t B, n_slots, n_sequences;
+    bool cache_bf16;
 } extent;
 
 /* Of a cache, one token of each sequence, or some of one sequence, which take turns. */
@@ -251,6 +252,7 @@ static dn_pass pass_of(const dn_spec *spec, const extent *e, int tp_size, int tp
     return (dn_pass){.spec = spec,
                      .room = room_of(spec, e),
                      .n_sequences = e->n_sequences,
+                     .cache_bf16 = e->cache_bf16,
                      .tp_size = tp_size,
                      .tp_rank = tp_rank,
                      .vocab = dn_layer_vocab_shard(spec, tp_size, tp_rank)};
@@ -277,12 +279,19 @@ static void lay_layers(const dn_pass *pass, dn_layer *layers, bool first_slot, d
     *shared = shared_end;
 }
 
+/* Of a position. */
+static size_t cached_bytes(const dn_pass *pass, const dn_layer_ops *ops)
+{
+    size_t n = ops->cached ? ops->cached(pass) : 0;
+    return n * (ops->cache_narrows && pass->cache_bf16 ? sizeof(uint16_t) : sizeof(dn_real));
+}
+
 static void lay_cache(const dn_pass *pass, dn_layer *layers, dn_arena *own)
 {
     for (size_t i = 0; i < n_layers_of(pass->spec); i++) {
         const dn_layer_ops *ops = place_of(pass->spec, i).ops;
-        size_t cached = ops->cached ? dn_size_mul(ops->cached(pass), pass->spec->T) : 0;
-        dn_buf *cache = dn_layer_take(own, dn_size_mul(cached, pass->n_sequences));
+        size_t sequence = dn_size_mul(cached_bytes(pass, ops), pass->spec->T);
+        dn_buf *cache = dn_arena_take(own, dn_size_mul(sequence, pass->n_sequences));
         if (layers)
             layers[i].cache = cache;
     }
@@ -344,22 +353,22 @@ static footprint measure(const dn_spec *spec, const extent *e, int tp_size, int 
 
 size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size)
 {
-    return measure(spec, &(extent){B, n_slots, 0}, tp_size, 0).own;
+    return measure(spec, &(extent){B, n_slots, 0, false}, tp_size, 0).own;
 }
 
 size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size)
 {
-    return measure(spec, &(extent){B, n_slots, 0}, tp_size, 0).exchanged;
+    return measure(spec, &(extent){B, n_slots, 0, false}, tp_size, 0).exchanged;
 }
 
-size_t dn_model_cache_bytes(const dn_spec *spec, size_t n_sequences, int tp_size)
+size_t dn_model_cache_bytes(const dn_spec *spec, size_t n_sequences, bool cache_bf16, int tp_size)
 {
-    return measure(spec, &(extent){0, 1, n_sequences}, tp_size, 0).own;
+    return measure(spec, &(extent){0, 1, n_sequences, cache_bf16}, tp_size, 0).own;
 }
 
 size_t dn_model_cache_heap_bytes(const dn_spec *spec, size_t n_sequences, int tp_size)
 {
-    return measure(spec, &(extent){0, 1, n_sequences}, tp_size, 0).exchanged;
+    return measure(spec, &(extent){0, 1, n_sequences, false}, tp_size, 0).exchanged;
 }
 
 void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, size_t lowest, uint64_t bytes[DN_N_COLLECTIVES])
@@ -446,7 +455,8 @@ static dn_model *describe(const dn_spec *spec, const extent *e)
 
 dn_status dn_model_create(const dn_spec *spec, const dn_model_parts *parts, dn_model **out)
 {
-    const extent e = parts->n_sequences ? (extent){0, 1, parts->n_sequences} : (extent){parts->B, parts->n_slots, 0};
+    const extent e = parts->n_sequences ? (extent){0, 1, parts->n_sequences, parts->cache_bf16}
+                                        : (extent){parts->B, parts->n_slots, 0, false};
     DN_TRY(dn_model_check_batch(spec, e.n_sequences ? e.n_sequences : e.B));
     int tp_size = dn_comm_size(parts->tp), tp_rank = dn_comm_rank(parts->tp);
     assert((tp_size > 1) == (parts->exchange != NULL) && e.n_slots > 0);
@@ -649,14 +659,12 @@ dn_status dn_model_loss(dn_model *model, const int32_t *tokens, const int32_t *t
 
 /* ---- with a cache ---- */
 
-size_t dn_model_cached(const dn_model *model)
+size_t dn_model_cached_bytes(const dn_model *model)
 {
-    size_t elements = 0;
-    for (size_t i = 0; i < model->n_layers; i++) {
-        const dn_layer_ops *ops = model->slots[0].layers[i].place.ops;
-        elements += ops->cached ? ops->cached(&model->slots[0].pass) : 0;
-    }
-    return elements;
+    size_t bytes = 0;
+    for (size_t i = 0; i < model->n_layers; i++)
+        bytes += cached_bytes(&model->slots[0].pass, model->slots[0].layers[i].place.ops);
+    return bytes;
 }
 
 static dn_status check_rows(const dn_pass *pass, size_t n)
@@ -718,7 +726,7 @@ dn_status dn_model_fork(dn_model *model, size_t from, size_t to)
         return dn_fail(DN_ERR_ARG, "sequence %zu becomes a copy of %zu, of %zu", to, from, pass->n_sequences);
     for (size_t i = 0; i < model->n_layers; i++) {
         const dn_layer *layer = &model->slots[0].layers[i];
-        size_t n = layer->place.ops->cached ? layer->place.ops->cached(pass) * pass->spec->T : 0;
+        size_t n = cached_bytes(pass, layer->place.ops) * pass->spec->T / sizeof(dn_real);
         pass->stream->kernels->copy(pass->stream, dn_at(layer->cache, to * n), dn_at(layer->cache, from * n), n);
     }
     return dn_stream_sync(pass->stream);

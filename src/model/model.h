@@ -28,6 +28,7 @@ typedef struct dn_model_parts {
     size_t B;               /* largest micro-batch, in sequences, of each slot; equal on all ranks */
     size_t n_slots;         /* at least 1 */
     size_t n_sequences;     /* not 0: the model has a cache of so many and only generates; B, n_slots are not read */
+    bool cache_bf16;        /* keys and values in the cache are bfloat16 */
     const dn_param *params; /* dn_model_layout */
     dn_weights *weights;    /* over params */
     dn_comm *tp;            /* ranks of the axis tp */
@@ -107,7 +108,7 @@ size_t dn_model_activation_bytes(const dn_spec *spec, size_t B, size_t n_slots, 
 size_t dn_model_heap_bytes(const dn_spec *spec, size_t B, size_t n_slots, int tp_size);
 
 /** The same for a model with a cache of n_sequences <= DN_CACHE_SEQUENCES_MAX. */
-size_t dn_model_cache_bytes(const dn_spec *spec, size_t n_sequences, int tp_size);
+size_t dn_model_cache_bytes(const dn_spec *spec, size_t n_sequences, bool cache_bf16, int tp_size);
 size_t dn_model_cache_heap_bytes(const dn_spec *spec, size_t n_sequences, int tp_size);
 enum { DN_CACHE_SEQUENCES_MAX = 512 };
 
@@ -175,8 +176,8 @@ dn_status dn_model_prefill(dn_model *model, size_t sequence, size_t first, const
 /** One token of each of B different sequences, at rows [B]. logits [B,V] (host) of the tokens after them. */
 dn_status dn_model_decode(dn_model *model, const dn_cache_row *rows, const int32_t *tokens, size_t B,
                           dn_real *logits) DN_MUST_USE;
-/** Elements that this rank's cache holds of a position. */
-size_t dn_model_cached(const dn_model *model);
+/** Bytes that this rank's cache holds of a position. */
+size_t dn_model_cached_bytes(const dn_model *model);
 /** Sequence `to` becomes a copy of `from`. */
 dn_status dn_model_fork(dn_model *model, size_t from, size_t to) DN_MUST_USE;
 

@@ -10,6 +10,7 @@
 #include "nn/layer.h"
 
 #include "base/fail.h"
+#include "base/size.h"
 #include "nn/adapter.h"
 #include "nn/linear.h"
 #include "shard/layout.h"
@@ -45,6 +46,7 @@ typedef struct kept {
     dn_buf *n; /* [N,W+2WKV]: the same before gains of heads and rotation, if there are gains; v as it is */
     dn_buf *q_rstd, *k_rstd; /* [N,heads], [N,kv_heads], if they are normalized */
     dn_buf *o, *lse;         /* [N,W], [B,heads,T]: before the projection */
+    dn_buf *held;            /* [2WKV,T]: what a cache in bfloat16 holds of a sequence, for a chunk of it */
 } kept;
 
 static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
@@ -117,6 +119,8 @@ static void lay(const dn_pass *pass, void *memory, dn_arena *own, dn_arena *shar
     }
     k->o = dn_layer_take(own, N * k->W);
     k->lse = dn_layer_take(own, N * k->heads);
+    if (pass->cache_bf16)
+        k->held = dn_layer_take(own, dn_size_mul(2 * k->WKV, pass->spec->T));
 }
 
 /* Of scores and values, a half of the full square. */
@@ -242,19 +246,30 @@ static void attend(const dn_pass *pass, const dn_layer *layer, const kept *m)
     dn_stream *s = pass->stream;
     dn_attention_shape shape = shape_of(pass, m, m->heads);
     dn_buf *k = dn_at(m->qkv, m->W), *keys = layer->cache;
+    dn_bf16 *narrow = pass->cache_bf16 ? (dn_bf16 *)layer->cache : NULL;
     size_t room = pass->spec->T, hd = shape.hd, values = m->WKV * room;
     if (!pass->rows) {
         s->kernels->attention_forward(s, m->o, m->lse, m->qkv, k, dn_at(k, m->WKV), &shape);
         return;
     }
-    s->kernels->cache_store(s, keys, 2 * m->kv_heads, room, hd, k, shape.ld, pass->rows, pass->B * pass->T);
+    if (narrow)
+        s->kernels->cache_store_bf16(s, narrow, 2 * m->kv_heads, room, hd, k, shape.ld, pass->rows, pass->B * pass->T);
+    else
+        s->kernels->cache_store(s, keys, 2 * m->kv_heads, room, hd, k, shape.ld, pass->rows, pass->B * pass->T);
     shape.room = room;
     shape.first = pass->rows[0].position;
+    if (pass->T == 1 && narrow) {
+        s->kernels->attention_decode_bf16(s, m->o, m->qkv, narrow, dn_bf16_at(narrow, values), pass->rows, pass->B, &shape);
+        return;
+    }
     if (pass->T == 1) {
         s->kernels->attention_decode(s, m->o, m->qkv, keys, dn_at(keys, values), pass->rows, pass->B, &shape);
         return;
     }
-    keys = dn_at(keys, pass->rows[0].sequence * 2 * values);
+    size_t sequence = pass->rows[0].sequence * 2 * values;
+    keys = narrow ? m->held : dn_at(keys, sequence);
+    if (narrow)
+        s->kernels->from_bf16(s, keys, dn_bf16_at(narrow, sequence), 2 * values);
     s->kernels->attention_forward(s, m->o, m->lse, m->qkv, keys, dn_at(keys, values), &shape);
 }
 
@@ -322,6 +337,7 @@ const dn_layer_ops dn_attention = {.describe = describe,
                                    .lay = lay,
                                    .kept_bytes = sizeof(kept),
                                    .cached = cached,
+                                   .cache_narrows = true,
                                    .flops = flops,
                                    .sums_forward = 1,
                                    .sums_backward = 1,

@@ -38,6 +38,7 @@ typedef struct dn_pass {
     dn_comm *tp;
     dn_stream *stream;
     size_t n_sequences;       /* of the cache; 0: there is none, and positions count from 0 in each sequence */
+    bool cache_bf16;          /* keys and values in the cache are bfloat16 */
     dn_buf *angle_table;      /* [T,rot]: of rotary positions (dn_rotary_fill); NULL without attention */
     dn_progress_fn *progress; /* or NULL; see dn_model_on_progress */
     void *progress_context;
@@ -76,7 +77,7 @@ typedef struct dn_layer_place {
 typedef struct dn_layer {
     dn_layer_place place;
     size_t first_param;
-    dn_buf *cache; /* [n_sequences][T * cached]; the layer lays it out within a sequence */
+    dn_buf *cache; /* [n_sequences][T * cached]; the layer lays it out within a sequence; dn_bf16 if it narrows */
     void *kept;    /* private to the layer and slot: what its forward pass keeps for its backward pass */
 } dn_layer;
 
@@ -94,6 +95,7 @@ struct dn_layer_ops {
     size_t kept_bytes; /* at most DN_LAYER_KEPT_MAX */
     /** Elements per position that later positions of the same sequence read: the cache. NULL: none. */
     size_t (*cached)(const dn_pass *pass);
+    bool cache_narrows; /* it is of bfloat16 with pass->cache_bf16, else of dn_real; then `cached` is even */
     /** Per token, forward and backward: 6 for each element of a matrix, plus attention's products. */
     double (*flops)(const dn_spec *spec);
     /* Over tp, in each pass: all-reduces of [N,C], and elements gathered per position. */

@@ -9,9 +9,12 @@ static void forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight *w
     for (size_t i = 0; i < w->n_blocks; i++) {
         const dn_block b = w->blocks[i].block;
         const dn_buf *weight = w->blocks[i].weight, *in = dn_at(x, b.col0);
+        const dn_bf16 *narrow = w->blocks[i].narrow;
         dn_buf *out = dn_at(y, b.row0);
         bool keep = add || b.col0 > 0;
-        if (N <= DN_MATVEC_ROWS)
+        if (N <= DN_MATVEC_ROWS && narrow)
+            s->kernels->matvec_bf16(s, out, w->rows, in, w->cols, narrow, N, b.rows, b.cols, keep);
+        else if (N <= DN_MATVEC_ROWS)
             s->kernels->matvec(s, out, w->rows, in, w->cols, weight, N, b.rows, b.cols, keep);
         else
             s->kernels->gemm(s, DN_N, DN_T, N, b.rows, b.cols, 1, in, w->cols, weight, b.cols, keep, out, w->rows);

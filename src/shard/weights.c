@@ -20,6 +20,8 @@ struct dn_weights {
     dn_weight_buffers buffers;
     void *private_copies; /* both areas of copies, where they are this rank's alone; owned */
     size_t private_bytes;
+    void *narrow; /* dn_weights_narrow; owned */
+    size_t narrow_bytes;
     dn_prefetch *prefetch; /* NULL: nothing is copied */
     size_t last;           /* the unit opened last; SIZE_MAX: none yet */
     bool last_backward;
@@ -119,9 +121,50 @@ void dn_weights_destroy(dn_weights **weights)
     dn_prefetch_destroy(&w->prefetch);
     if (w->private_copies)
         dn_device_free(w->stream, w->private_copies, w->private_bytes);
+    if (w->narrow)
+        dn_device_free(w->stream, w->narrow, w->narrow_bytes);
     dn_weights_layout_free(&w->layout);
     free(w);
     *weights = NULL;
+}
+
+/* ---- in bfloat16 ---- */
+
+static bool is_factor(const dn_weights *w, size_t i, bool tied)
+{
+    dn_param_kind kind = w->params[i].kind;
+    return kind == DN_PARAM_MATRIX || kind == DN_PARAM_HEAD || (kind == DN_PARAM_EMBEDDING && i == 0 && tied);
+}
+
+dn_status dn_weights_narrow(dn_weights *w, bool tied, bool *rounded)
+{
+    const dn_kernels *kernels = w->stream->kernels;
+    size_t n_params = w->layout.units[w->layout.n_units - 1].end, elements = 0;
+    assert(w->layout.n_fs == 1 && !w->narrow);
+    for (size_t i = 0; i < n_params; i++)
+        elements += is_factor(w, i, tied) ? dn_param_size(&w->params[i]) : 0;
+    w->narrow_bytes = dn_size_mul(elements, sizeof(uint16_t));
+    dn_status status = dn_device_alloc(w->stream, w->narrow_bytes, &w->narrow);
+    if (status != DN_OK)
+        return dn_fail(status, "weights in bfloat16, beside those in float: %s", dn_error_message());
+    dn_bf16 *narrow = w->narrow;
+    *rounded = false;
+    for (size_t i = 0; i < n_params; i++)
+        for (size_t b = 0; is_factor(w, i, tied) && b < w->layout.weights[i].n_blocks; b++) {
+            dn_weight_block *block = &w->layout.blocks[w->layout.weights[i].blocks + b - w->layout.blocks];
+            size_t n = dn_block_size(block->block);
+            dn_buf *weight = dn_at(block->weight, 0);
+            double lost = 0;
+            kernels->to_bf16(w->stream, narrow, weight, n);
+            kernels->add_bf16(w->stream, weight, -1, narrow, n);
+            kernels->sum_squares(w->stream, &lost, weight, n);
+            kernels->from_bf16(w->stream, weight, narrow, n);
+            DN_TRY(dn_stream_sync(w->stream));
+            *rounded = *rounded || lost != 0;
+            block->narrow = narrow;
+            narrow = dn_bf16_at(narrow, n);
+        }
+    return DN_OK;
 }
 
 /* ---- opening ---- */

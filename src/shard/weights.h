@@ -40,6 +40,7 @@ typedef enum dn_weights_policy {
 typedef struct dn_weight_block {
     dn_block block;
     const dn_buf *weight; /* to read */
+    const dn_bf16 *narrow; /* the same numbers in bfloat16 (dn_weights_narrow); NULL: not asked for */
     dn_buf *grad;         /* in a backward pass: to add to; NULL: frozen */
 } dn_weight_block;
 
@@ -93,6 +94,10 @@ void dn_weights_destroy(dn_weights **weights);
  * what copying writes. Errors: of a barrier; of the stream.
  */
 dn_status dn_weights_unshard(dn_weights *weights, size_t unit, bool backward) DN_MUST_USE;
+
+/** Only with fs 1. Rounds what products of few rows read, matrices and the head (tied: the embedding), to bfloat16, and keeps it
+ * in that type, too. *rounded: some of it was not of that type. Returns after sync. Errors: DN_ERR_MEMORY. */
+dn_status dn_weights_narrow(dn_weights *weights, bool tied, bool *rounded) DN_MUST_USE;
 
 /** The weight of the stack that begins with params[first_param], whose unit is open. Borrowed; read until the
  * unit is closed. */

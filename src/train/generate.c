@@ -44,7 +44,8 @@ typedef struct generation {
     dn_sampling sampling;    /* complete */
     bool has_text, moved;  /* positions were full */
     size_t V, T, words, n; /* words: tokens that may be drawn; n: of each sample, in the cache */
-    double weight_bytes;   /* that a token reads: all but an embedding that is no head */
+    double few_bytes, many_bytes; /* of weights that a token reads, all but an embedding that is no head: alone or with few
+                                     others (DN_MATVEC_ROWS), and with more */
     sample *samples;
     dn_candidates candidates;
     dn_real *logits; /* [n_samples, V]; of those that have not ended */
@@ -224,7 +225,7 @@ static dn_status compute_anew(generation *g)
         DN_TRY(dn_model_prefill(g->model->instance.model, b, 0, x->tokens, kept, g->logits + row++ * g->V));
     }
     g->n = kept;
-    g->stats.decode_bytes += g->weight_bytes;
+    g->stats.decode_bytes += g->many_bytes;
     return DN_OK;
 }
 
@@ -239,8 +240,8 @@ static dn_status decode(generation *g)
             tokens[B++] = g->samples[b].tokens[g->n];
         }
     g->n++;
-    g->stats.decode_bytes +=
-        g->weight_bytes + (double)(B * g->n * dn_model_cached(g->model->instance.model)) * sizeof(dn_real);
+    g->stats.decode_bytes += (B <= DN_MATVEC_ROWS ? g->few_bytes : g->many_bytes) +
+                             (double)(B * g->n * dn_model_cached_bytes(g->model->instance.model));
     return dn_model_decode(g->model->instance.model, rows, tokens, B, g->logits);
 }
 
@@ -348,17 +349,29 @@ static dn_sampling complete(dn_sampling asked, const dn_hf_generation *folder)
     return asked;
 }
 
+static dn_status prepare_weights(generation *g)
+{
+    bool rounded = false;
+    const dn_instance *instance = &g->model->instance;
+    g->few_bytes = dn_instance_read_bytes(instance, g->what->weights_bf16);
+    g->many_bytes = dn_instance_read_bytes(instance, false);
+    if (g->what->weights_bf16)
+        DN_TRY(dn_weights_narrow(instance->weights, g->model->plan.spec.tied == DN_YES, &rounded));
+    if (rounded)
+        dn_log(DN_LOG_INFO, "%s: its weights are not of bfloat16, and are rounded to it", g->what->run);
+    return DN_OK;
+}
+
 static dn_status run(const dn_generation *what, const dn_generation_output *output, dn_comm *comm)
 {
     dn_loaded_model model;
     DN_TRY(check(what));
-    dn_status status = dn_loaded_model_generate(&model, what->run, comm, (size_t)what->n_samples);
+    dn_status status = dn_loaded_model_generate(&model, what->run, comm, (size_t)what->n_samples, what->cache_bf16);
     generation g = {.what = what, .output = output, .model = &model, .comm = comm};
     g.V = model.plan.spec.V;
     g.T = model.plan.spec.T;
-    for (size_t i = 0; status == DN_OK && i < model.plan.n_params; i++)
-        if (model.instance.params[i].kind != DN_PARAM_EMBEDDING || (i == 0 && model.plan.spec.tied == DN_YES))
-            g.weight_bytes += (double)dn_param_size(&model.instance.params[i]) * sizeof(dn_real);
+    if (status == DN_OK)
+        status = prepare_weights(&g);
     if (status == DN_OK)
         status = dn_hf_read_generation(what->run, &g.folder);
     g.sampling = complete(what->sampling, &g.folder);

@@ -72,6 +72,7 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
     const dn_model_parts parts = {.B = plan->micro_batch,
                                   .n_slots = 1,
                                   .n_sequences = plan->n_sequences,
+                                  .cache_bf16 = plan->cache_bf16,
                                   .params = instance->params,
                                   .weights = instance->weights,
                                   .tp = dn_mesh_comm(mesh, DN_AXIS(DN_TP)),
@@ -96,6 +97,17 @@ void dn_instance_close(dn_instance *instance)
     free(instance->params);
     free(instance->trained);
     memset(instance, 0, sizeof *instance);
+}
+
+double dn_instance_read_bytes(const dn_instance *instance, bool narrow)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < instance->plan->n_params; i++) {
+        const dn_param *p = &instance->params[i];
+        if (p->kind != DN_PARAM_EMBEDDING || (i == 0 && instance->plan->spec.tied == DN_YES))
+            bytes += (double)dn_param_size(p) * (narrow && p->kind != DN_PARAM_VECTOR ? sizeof(uint16_t) : sizeof(dn_real));
+    }
+    return bytes;
 }
 
 /* ---- passes over rows ---- */

@@ -38,6 +38,10 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
                            bool training) DN_MUST_USE;
 void dn_instance_close(dn_instance *instance);
 
+/** Bytes of this rank's weights that a token reads in generation: all but an embedding that is no head. narrow: with matrices in
+ * bfloat16 (dn_weights_narrow). */
+double dn_instance_read_bytes(const dn_instance *instance, bool narrow);
+
 /** Collective over fs and tp. Computes this rank's block of the gradients of the mean loss over the n rows
  * from `first` on, in which `counted` targets are not -1 (if there is none, gradients are 0); averaged over fs, while
  * averaging over dp is the optimizer's. *loss_sum = sum of the token losses of this worker's rows. */

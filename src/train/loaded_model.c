@@ -95,6 +95,7 @@ dn_status dn_model_tokenizer(const char *named, const dn_config *config, bool fo
 typedef struct purpose {
     const char *const *assignments; /* [n] */
     size_t n, B, n_sequences;
+    bool cache_bf16;
     int n_workers; /* of tp */
 } purpose;
 
@@ -107,7 +108,7 @@ static dn_status plan_for(dn_plan *plan, dn_config *config, const purpose *p)
     config->batch_size = config->device_batch_size = (int64_t)p->B;
     DN_TRY(dn_plan_make(config, p->n_workers, plan));
     if (p->n_sequences)
-        dn_plan_generation(plan, p->n_sequences);
+        dn_plan_generation(plan, p->n_sequences, p->cache_bf16);
     return DN_OK;
 }
 
@@ -240,11 +241,14 @@ dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const ch
     return load(model, run, &(purpose){.assignments = assignments, .n = n, .B = B, .n_workers = 1});
 }
 
-dn_status dn_loaded_model_generate(dn_loaded_model *model, const char *run, dn_comm *comm, size_t n_sequences)
+dn_status dn_loaded_model_generate(dn_loaded_model *model, const char *run, dn_comm *comm, size_t n_sequences, bool cache_bf16)
 {
     *model = (dn_loaded_model){.comm = comm, .alone = !comm};
     return load(model, run,
-                &(purpose){.B = 1, .n_sequences = n_sequences, .n_workers = comm ? dn_comm_size(comm) : 1});
+                &(purpose){.B = 1,
+                           .n_sequences = n_sequences,
+                           .cache_bf16 = cache_bf16,
+                           .n_workers = comm ? dn_comm_size(comm) : 1});
 }
 
 dn_status dn_loaded_model_plan(dn_plan *plan, const char *run, int n_workers, size_t n_sequences)

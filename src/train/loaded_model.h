@@ -37,9 +37,10 @@ dn_status dn_model_tokenizer(const char *named, const dn_config *config, bool fo
  * DN_ERR_CHECKPOINT, DN_ERR_CONFIG, DN_ERR_MEMORY; DN_ERR_NUMERIC weights that are not finite. */
 dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const char *const *assignments, size_t n,
                         size_t B) DN_MUST_USE;
-/** The same for the generation of n_sequences at once, cut over all ranks of comm, which is borrowed; NULL: alone.
- * Collective. */
-dn_status dn_loaded_model_generate(dn_loaded_model *model, const char *run, dn_comm *comm, size_t n_sequences) DN_MUST_USE;
+/** The same for the generation of n_sequences at once (dn_plan_generation), cut over all ranks of comm, which is borrowed;
+ * NULL: alone. Collective. */
+dn_status dn_loaded_model_generate(dn_loaded_model *model, const char *run, dn_comm *comm, size_t n_sequences, bool cache_bf16)
+    DN_MUST_USE;
 /** The plan of that for so many workers, of which they are not needed. */
 dn_status dn_loaded_model_plan(dn_plan *plan, const char *run, int n_workers, size_t n_sequences) DN_MUST_USE;
 void dn_loaded_model_close(dn_loaded_model *model);

@@ -399,11 +399,12 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     return plan_memory(plan);
 }
 
-void dn_plan_generation(dn_plan *plan, size_t n_sequences)
+void dn_plan_generation(dn_plan *plan, size_t n_sequences, bool cache_bf16)
 {
     int tp = plan->mesh[DN_TP];
     plan->n_sequences = n_sequences;
+    plan->cache_bf16 = cache_bf16;
     plan->model_bytes -= dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, tp);
     plan->model_bytes = dn_size_add(plan->model_bytes, dn_model_cache_heap_bytes(&plan->spec, n_sequences, tp));
-    plan->private_bytes = dn_model_cache_bytes(&plan->spec, n_sequences, tp);
+    plan->private_bytes = dn_model_cache_bytes(&plan->spec, n_sequences, cache_bf16, tp);
 }

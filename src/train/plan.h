@@ -31,6 +31,7 @@ typedef struct dn_plan {
     size_t n_units;            /* units that are unsharded together (model/model.h)        */
     size_t micro_batch;        /* sequences                                                */
     size_t n_sequences;        /* of a cache (dn_plan_generation); 0: the model trains or is evaluated */
+    bool cache_bf16;           /* of a cache: keys and values are bfloat16                 */
     size_t parameter_bytes;    /* per worker: of weights                                   */
     size_t gradient_bytes;     /* per worker: of gradients, and of trained weights         */
     size_t model_bytes;        /* symmetric heap per worker without training               */
@@ -58,8 +59,8 @@ size_t dn_plan_rounds(const dn_plan *plan, size_t n);
  * together; DN_ERR_MEMORY if a size overflows. */
 dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN_MUST_USE;
 
-/** The same plan for a model that generates n_sequences at once. */
-void dn_plan_generation(dn_plan *plan, size_t n_sequences);
+/** The same plan for a model that generates n_sequences at once; cache_bf16: with keys and values in bfloat16. */
+void dn_plan_generation(dn_plan *plan, size_t n_sequences, bool cache_bf16);
 
 /** The glob of training (or validation) files: the key's, or data_dir, escaped, with the default file names.
  */

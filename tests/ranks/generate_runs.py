@@ -70,6 +70,22 @@ def a_full_model_goes_on_from_its_last_half():
 
 
 @case
+def weights_that_came_as_bfloat16_are_read_so_exactly():
+    with Place() as place:
+        folder = trained(place, architecture="llama")
+        done = run([PROGRAM, "export", folder, "-o", place.file("narrow"), "--dtype", "bfloat16"])
+        expect(done.returncode == 0, done.stderr)
+        for options in ([], ["--samples", 9], ["--np", 2])[:3 if FULL else 2]:
+            greedy = [place.file("narrow"), "Hello", "--tokens", 11, "--temperature", 0, *options]
+            done = generate(*greedy, "--weights", "bfloat16")
+            same = generate(*greedy)
+            expect(done.returncode == 0 and done.stdout == same.stdout and "rounded" not in done.stderr, f"{done} {same}")
+        done = generate(folder, "Hello", "--tokens", 40, "--weights", "bfloat16", "--cache", "bfloat16", "--stats")
+        expect(done.returncode == 0 and done.stderr.count("rounded to") == 1, done.stderr)
+        expect(generate(folder, "--weights", "half").returncode == CONFIGURATION, "not a type")
+
+
+@case
 def learned_positions_end_a_text():
     with Place() as place:
         one, = samples(trained(place, architecture="gpt2"), "Hello", "--tokens", 60)

@@ -58,7 +58,8 @@ static inline size_t cut_model_heap_bytes(dn_spec spec, size_t B, const int size
 
 /* Collective over comm. Weights by dn_model_init under seed 1, gradients zero. */
 static inline cut_model cut_model_create_with(dn_comm *comm, const int size[DN_N_AXES], const char *kernels,
-                                              dn_spec spec, size_t B, size_t n_sequences, dn_weights_policy gather)
+                                              dn_spec spec, size_t B, size_t n_sequences, bool cache_bf16,
+                                              dn_weights_policy gather)
 {
     spec = whole_spec(spec);
     cut_model m = {.spec = spec, .n_params = dn_model_n_params(&spec)};
@@ -83,6 +84,7 @@ static inline cut_model cut_model_create_with(dn_comm *comm, const int size[DN_N
     const dn_model_parts parts = {.B = B,
                                   .n_slots = 1,
                                   .n_sequences = n_sequences,
+                                  .cache_bf16 = cache_bf16,
                                   .params = m.params,
                                   .weights = m.in_pieces,
                                   .tp = m.tp,
@@ -95,7 +97,7 @@ static inline cut_model cut_model_create_with(dn_comm *comm, const int size[DN_N
 static inline cut_model cut_model_create(dn_comm *comm, const int size[DN_N_AXES], const char *kernels,
                                          dn_spec spec, size_t B, dn_weights_policy gather)
 {
-    return cut_model_create_with(comm, size, kernels, spec, B, 0, gather);
+    return cut_model_create_with(comm, size, kernels, spec, B, 0, false, gather);
 }
 
 static inline void cut_model_destroy(cut_model *m)

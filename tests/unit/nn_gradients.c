@@ -47,7 +47,7 @@ static void the_linear_layer_is_x_wt_and_its_gradients_are_dy_w_and_dyt_x(void *
     dn_buf *dw = drawn(s, OUT * IN, 5);
     dn_real *old_sum = host_copy(s, sum, N * OUT), *old_dw = host_copy(s, dw, OUT * IN);
 
-    const dn_weight_block wb = {{0, OUT, 0, IN}, w, dw};
+    const dn_weight_block wb = {.block = {0, OUT, 0, IN}, .weight = w, .grad = dw};
     const dn_weight weight = {OUT, IN, 1, &wb};
     dn_linear_forward(s, y, x, &weight, N);
     dn_linear_forward_add(s, sum, x, &weight, N);
