@@ -44,6 +44,9 @@ typedef struct cli_texts {
  * does not know. */
 error_t cli_parse_texts(int key, char *arg, struct argp_state *state, cli_texts *texts);
 
+/** Backslash n, t and backslash, which shells pass on as two characters, become one, in place: of options that are text. */
+void cli_unescape(char *text);
+
 /** Prints "dionode: message" to stderr and returns the exit status of a failure. */
 int cli_failure(dn_status status);
 

@@ -31,7 +31,7 @@ enum { STOPS_MAX = 64, SAMPLES_MAX = 512 };
 
 typedef struct arguments {
     dn_generation what;
-    const char *stops[STOPS_MAX];
+    char *stops[STOPS_MAX]; /* owned: workers read the command line as it was */
     bool json;
     int n_workers;
 } arguments;
@@ -126,7 +126,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_STOP:
         if (a->what.n_stops == STOPS_MAX || !*arg)
             argp_error(state, "--stop: at most %d strings, none of them empty", STOPS_MAX);
-        a->stops[a->what.n_stops++] = arg;
+        a->stops[a->what.n_stops] = strdup(arg);
+        if (!a->stops[a->what.n_stops])
+            argp_failure(state, dn_status_exit(DN_ERR_MEMORY), 0, "no memory for --stop");
+        cli_unescape(a->stops[a->what.n_stops++]);
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 1)
@@ -328,7 +331,7 @@ int cli_generate(int argc, char **argv, char **command_line)
         {"tokens", OPTION_TOKENS, "N", 0, "Tokens to generate (400)", 0},
         {NULL, 'n', "N", OPTION_HIDDEN, NULL, 0},
         {"file", OPTION_FILE, "FILE", 0, "Read the prompt from FILE; -, as for PROMPT: standard input", 0},
-        {"stop", OPTION_STOP, "TEXT", 0, "End before TEXT; may be given several times", 0},
+        {"stop", OPTION_STOP, "TEXT", 0, "End before TEXT, as '\\n'; may be given several times", 0},
         {"samples", OPTION_SAMPLES, "B", 0, "Continuations of the prompt, computed together (1)", 0},
         {"tokenizer", OPTION_TOKENIZER, "PATH", 0,
          "File or folder of the model's tokenizer (default: the one in the run's data_dir or the Hugging Face folder, else "
@@ -375,8 +378,11 @@ int cli_generate(int argc, char **argv, char **command_line)
                  .n_samples = 1,
                  .sampling = {
                      .n_tokens = 400, .repetition_penalty = NAN, .temperature = NAN, .top_k = -1, .top_p = NAN, .min_p = NAN}}};
-    a.what.stops = a.stops;
+    a.what.stops = (const char *const *)a.stops;
     cli_parse(&argp, argc, argv, 0, &a);
     dn_threads_sleep(command_line);
-    return run(&a, command_line);
+    int status = run(&a, command_line);
+    for (size_t i = 0; i < a.what.n_stops; i++)
+        free(a.stops[i]);
+    return status;
 }

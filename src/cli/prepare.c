@@ -14,19 +14,6 @@ typedef struct arguments {
 
 enum { OPTION_SPLIT = 1000 };
 
-/* Backslash n, t and backslash, which shells pass on as two characters, in place. */
-static void unescape(char *text)
-{
-    char *end = text;
-    for (const char *at = text; *at; at++) {
-        if (*at == '\\' && (at[1] == 'n' || at[1] == 't' || at[1] == '\\'))
-            *end++ = *++at == 'n' ? '\n' : *at == 't' ? '\t' : '\\';
-        else
-            *end++ = *at;
-    }
-    *end = '\0';
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     arguments *a = state->input;
@@ -38,7 +25,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->options.tokenizer = arg;
         return 0;
     case OPTION_SPLIT:
-        unescape(arg);
+        cli_unescape(arg);
         a->options.separator = arg;
         return 0;
     case ARGP_KEY_END:

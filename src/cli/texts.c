@@ -18,3 +18,15 @@ error_t cli_parse_texts(int key, char *arg, struct argp_state *state, cli_texts 
         return ARGP_ERR_UNKNOWN;
     }
 }
+
+void cli_unescape(char *text)
+{
+    char *end = text;
+    for (const char *at = text; *at; at++) {
+        if (*at == '\\' && (at[1] == 'n' || at[1] == 't' || at[1] == '\\'))
+            *end++ = *++at == 'n' ? '\n' : *at == 't' ? '\t' : '\\';
+        else
+            *end++ = *at;
+    }
+    *end = '\0';
+}

@@ -106,6 +106,15 @@ def a_stop_string_ends_the_text_before_it():
 
 
 @case
+def stop_strings_have_the_escapes_of_split():
+    with Place() as place:
+        folder = trained(place)
+        for stop, byte in {"\\n": 10, "\\t": 9, "\\\\": 92}.items():  # bytes as good as uniform: each comes in time
+            cut, = samples(folder, "Hello", "--tokens", 20000, "--top-k", 0, "--temperature", 100, "--stop", stop)
+            expect(cut["end"] == "stop" and cut["ids"][-1] == byte and byte not in cut["ids"][:-1], f"{stop}: {cut}")
+
+
+@case
 def a_prompt_comes_from_anywhere_once():
     with Place() as place:
         folder = trained(place)
