@@ -133,7 +133,7 @@ typedef struct dn_generation_output {
 /**
  * Continues a prompt with the newest checkpoint in `run`, or with the model of another program, on one worker. The same seed gives the same samples,
  * each its own. When a model's positions are full, it goes on from the last half of them, unless they are
- * learned; a line of the log says so. Errors: DN_ERR_CHECKPOINT (there is none), DN_ERR_CONFIG (a prompt or
+ * learned; a line of the log says so when the text is over. Errors: DN_ERR_CHECKPOINT (there is none), DN_ERR_CONFIG (a prompt or
  * tokenizer that does not fit the vocabulary, options out of range), DN_ERR_NUMERIC (weights or logits that are
  * not finite), DN_ERR_DATA, DN_ERR_IO, DN_ERR_MEMORY.
  */

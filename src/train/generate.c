@@ -42,7 +42,7 @@ typedef struct generation {
     dn_tokenizer *tokenizer;
     dn_hf_generation folder; /* what a Hugging Face folder says; a run has no such files */
     dn_sampling sampling;    /* complete */
-    bool has_text, moved;  /* positions were full */
+    bool has_text, full;   /* positions were full */
     size_t V, T, words, n; /* words: tokens that may be drawn; n: of each sample, in the cache */
     double few_bytes, many_bytes; /* of weights that a token reads, all but an embedding that is no head: alone or with few
                                      others (DN_MATVEC_ROWS), and with more */
@@ -173,14 +173,13 @@ static dn_status take(generation *g, size_t b, int32_t token, const char *over)
 }
 
 /* Why token `number` is the last of all samples; NULL: it is not. */
-static const char *reason_to_end(const generation *g, int64_t number)
+static const char *reason_to_end(generation *g, int64_t number)
 {
     if (number + 1 == g->sampling.n_tokens)
         return "length";
     if (g->n < g->T || !g->model->plan.spec.positions)
         return NULL;
-    dn_log(DN_LOG_INFO, "the model's %zu positions are full, and it has learned no others: the text ends",
-           g->T);
+    g->full = true;
     return "positions";
 }
 
@@ -206,17 +205,16 @@ static dn_status draw(generation *g, int64_t number, size_t *left)
     return DN_OK;
 }
 
+static size_t kept_of(const generation *g)
+{
+    return dn_max(1, g->T / 2);
+}
+
 /* All positions are taken: the last half of the tokens begins anew, because rotated keys cannot be moved. */
 static dn_status compute_anew(generation *g)
 {
-    size_t row = 0, kept = dn_max(1, g->T / 2);
-    if (!g->moved)
-        dn_log(DN_LOG_INFO,
-               "the model's %zu positions are full: it goes on from the last %zu tokens, now and whenever "
-               "they are "
-               "full again",
-               g->T, kept);
-    g->moved = true;
+    size_t row = 0, kept = kept_of(g);
+    g->full = true;
     for (size_t b = 0; b < (size_t)g->what->n_samples; b++) {
         sample *x = &g->samples[b];
         if (x->ended)
@@ -296,6 +294,17 @@ static dn_status continue_all(generation *g, const dn_prompt *prompt)
     return DN_OK;
 }
 
+/* Behind the text, which on a terminal would be cut in two by it. */
+static void tell_of_positions(const generation *g)
+{
+    if (g->full && g->model->plan.spec.positions)
+        dn_log(DN_LOG_INFO, "the model's %zu positions were full, and it has learned no others: the text ended", g->T);
+    else if (g->full)
+        dn_log(DN_LOG_INFO,
+               "the model's %zu positions were full: it went on from the last %zu tokens, then and whenever they were full again",
+               g->T, kept_of(g));
+}
+
 static dn_status generate(generation *g)
 {
     dn_prompt prompt = {0};
@@ -308,7 +317,9 @@ static dn_status generate(generation *g)
     DN_TRY(status);
     if (g->what->measure)
         g->stats.read_bytes_per_s = dn_read_peak(g->model->stream, READ_S);
-    return g->output ? g->output->done(g->output->context, &g->stats) : DN_OK;
+    status = g->output ? g->output->done(g->output->context, &g->stats) : DN_OK;
+    tell_of_positions(g);
+    return status;
 }
 
 static dn_status check(const dn_generation *what)

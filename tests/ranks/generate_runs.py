@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
@@ -60,7 +61,10 @@ def a_full_model_goes_on_from_its_last_half():
         done = generate(folder, prompt, "--tokens", 60, "--ids", "--temperature", 0)
         ids = list(map(int, done.stdout.split()))
         expect(len(ids) == 60, done.stdout)
-        expect(done.stderr.count("16 positions are full") == 1 and "last 8" in done.stderr, done.stderr)
+        expect(done.stderr.count("16 positions were full") == 1 and "last 8" in done.stderr, done.stderr)
+        both = generate(folder, prompt, "--tokens", 60, "--ids", "--temperature", 0, stderr=subprocess.STDOUT)
+        text, _, notice = both.stdout.partition("\n")  # as on a terminal: the notice is a line behind the text
+        expect(list(map(int, text.split())) == ids and notice == done.stderr, both.stdout)
         # Of 5 + 11 tokens the 12th is the 17th; 8 of them are seen then, and what follows is theirs.
         again = generate(folder, " ".join(map(str, ids[4:12])), "--tokens", 5, "--ids", "--temperature", 0)
         expect(list(map(int, again.stdout.split())) == ids[12:17], f"{again.stdout}, {ids}")

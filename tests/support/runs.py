@@ -96,7 +96,7 @@ class Place:
 
 
 def run(command, limit_s=90, **options):
-    return subprocess.run(command, capture_output=True, text=True, timeout=limit_s, **options)
+    return subprocess.run(command, text=True, timeout=limit_s, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
 
 def key_line(key, program=None):
