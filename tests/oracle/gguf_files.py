@@ -171,7 +171,7 @@ def check_llama_cpp(case, folder, back):
 def models(place):
     failed = 0
     for case, (kind, keys, dtype) in hf_folders.CASES.items():
-        hf_folders.write(str(place / case), (kind, keys, dtype, hf_folders.B, hf_folders.T))
+        hf_folders.write_model(str(place / case), (kind, keys, dtype))
         train(place, case + '.run', f'init_from={place / case}')
         back = export(place, case + '.run', case + '.gguf', '--dtype', dtype)
         if case in REFUSED:

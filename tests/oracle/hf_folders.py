@@ -240,13 +240,21 @@ def write_training(folder, inputs, labels, runs):
             print('losses', *(loss.hex() for loss in trained(folder, keys, moved)), file=file)
 
 
-def write(folder, case):
-    kind, keys, dtype, B, T = case
+def write_model(folder, case):
+    """Its configuration: what transformers saves, of random weights."""
+    kind, keys, dtype = case
     config = getattr(transformers, kind)(**keys)
     config._attn_implementation = 'eager'
     model = transformers.AutoModelForCausalLM.from_config(config)
     draw_weights(model)
     model.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size='40KB' if dtype == 'bfloat16' else '5GB')
+    return config
+
+
+def write(folder, case):
+    """A model, and what PyTorch makes of it: logits, loss, gradients, greedy tokens, losses of training."""
+    *model, B, T = case
+    config = write_model(folder, model)
     ids = torch.randint(0, config.vocab_size, (B, T + 1), generator=torch.Generator().manual_seed(2))
     inputs, labels = ids[:, :-1].contiguous(), ids[:, 1:].clone()
     labels[-1, :5] = -1
