@@ -103,6 +103,7 @@ typedef struct dn_generation {
     const char *const *stops; /* [n_stops], not empty: they end a text, and are no part of it */
     size_t n_stops;
     dn_sampling sampling;
+    bool no_shift;     /* a text ends when the model's positions are full */
     bool weights_bf16; /* products of up to eight rows, one a sample, read matrices in bfloat16: exact where they came so, else
                           rounded, which a line of the log says */
     bool cache_bf16;   /* keys and values are kept in bfloat16: rounded */
@@ -124,7 +125,7 @@ typedef struct dn_generation_output {
     dn_status (*token)(void *context, int sample, int32_t token, const char *text, size_t n);
     /* It is over: "length" (n_tokens), "stop" (a stop string), "end" (a token that ends texts: the tokenizer's, or those
      * that a Hugging Face folder names),
-     * "positions" (they are learned, and full). */
+     * "positions" (they are full, and learned, or no_shift is set). */
     dn_status (*end)(void *context, int sample, const char *reason);
     dn_status (*done)(void *context, const dn_generation_stats *stats);
     void *context;
@@ -133,7 +134,7 @@ typedef struct dn_generation_output {
 /**
  * Continues a prompt with the newest checkpoint in `run`, or with the model of another program, on one worker. The same seed gives the same samples,
  * each its own. When a model's positions are full, it goes on from the last half of them, unless they are
- * learned; a line of the log says so when the text is over. Errors: DN_ERR_CHECKPOINT (there is none), DN_ERR_CONFIG (a prompt or
+ * learned, or no_shift is set; a line of the log says so when the text is over. Errors: DN_ERR_CHECKPOINT (there is none), DN_ERR_CONFIG (a prompt or
  * tokenizer that does not fit the vocabulary, options out of range), DN_ERR_NUMERIC (weights or logits that are
  * not finite), DN_ERR_DATA, DN_ERR_IO, DN_ERR_MEMORY.
  */

@@ -23,6 +23,7 @@ enum {
     OPTION_TOP_P,
     OPTION_MIN_P,
     OPTION_PENALTY,
+    OPTION_NO_SHIFT,
     OPTION_WEIGHTS,
     OPTION_CACHE
 };
@@ -116,6 +117,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_FILE:
         a->what.file = arg;
+        return 0;
+    case OPTION_NO_SHIFT:
+        a->what.no_shift = true;
         return 0;
     case OPTION_WEIGHTS:
         a->what.weights_bf16 = parse_type("--weights", arg, state);
@@ -332,6 +336,8 @@ int cli_generate(int argc, char **argv, char **command_line)
         {NULL, 'n', "N", OPTION_HIDDEN, NULL, 0},
         {"file", OPTION_FILE, "FILE", 0, "Read the prompt from FILE; -, as for PROMPT: standard input", 0},
         {"stop", OPTION_STOP, "TEXT", 0, "End before TEXT, as '\\n'; may be given several times", 0},
+        {"no-shift", OPTION_NO_SHIFT, NULL, 0,
+         "End a text when the model's positions are full, instead of going on from the last half of them", 0},
         {"samples", OPTION_SAMPLES, "B", 0, "Continuations of the prompt, computed together (1)", 0},
         {"tokenizer", OPTION_TOKENIZER, "PATH", 0,
          "File or folder of the model's tokenizer (default: the one in the run's data_dir or the Hugging Face folder, else "

@@ -172,12 +172,18 @@ static dn_status take(generation *g, size_t b, int32_t token, const char *over)
     return stopped ? end_sample(g, b, "stop") : DN_OK;
 }
 
+/* Whether a text goes on when positions are full: learned ones have no others. */
+static bool shifts(const generation *g)
+{
+    return !g->model->plan.spec.positions && !g->what->no_shift;
+}
+
 /* Why token `number` is the last of all samples; NULL: it is not. */
 static const char *reason_to_end(generation *g, int64_t number)
 {
     if (number + 1 == g->sampling.n_tokens)
         return "length";
-    if (g->n < g->T || !g->model->plan.spec.positions)
+    if (g->n < g->T || shifts(g))
         return NULL;
     g->full = true;
     return "positions";
@@ -297,8 +303,9 @@ static dn_status continue_all(generation *g, const dn_prompt *prompt)
 /* Behind the text, which on a terminal would be cut in two by it. */
 static void tell_of_positions(const generation *g)
 {
-    if (g->full && g->model->plan.spec.positions)
-        dn_log(DN_LOG_INFO, "the model's %zu positions were full, and it has learned no others: the text ended", g->T);
+    if (g->full && !shifts(g))
+        dn_log(DN_LOG_INFO, "the model's %zu positions were full%s: the text ended", g->T,
+               g->what->no_shift ? "" : ", and it has learned no others");
     else if (g->full)
         dn_log(DN_LOG_INFO,
                "the model's %zu positions were full: it went on from the last %zu tokens, then and whenever they were full again",

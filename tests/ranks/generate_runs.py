@@ -90,10 +90,12 @@ def weights_that_came_as_bfloat16_are_read_so_exactly():
 
 
 @case
-def learned_positions_end_a_text():
+def positions_that_are_learned_or_not_shifted_end_a_text():
     with Place() as place:
-        one, = samples(trained(place, architecture="gpt2"), "Hello", "--tokens", 60)
-        expect(len(one["ids"]) == 12 and one["end"] == "positions", f"{one}")
+        learned, turned = trained(place, "gpt2", architecture="gpt2"), trained(place, "gpt")
+        for folder, options in ((learned, []), (turned, ["--no-shift"])):
+            one, = samples(folder, "Hello", "--tokens", 60, *options)
+            expect(len(one["ids"]) == 12 and one["end"] == "positions", f"{options} {one}")
 
 
 @case
