@@ -47,7 +47,7 @@ DN_API size_t dn_optim_heap_bytes_with_strategy(const dn_strategy_settings *stra
  * it stands for, `average` the other. What takes the place of the rule (demo, replicators) has no use for the rule's settings.
  *
  * Errors: those of dn_optim_create; DN_ERR_CONFIG no such strategy, an option that it does not take or out of range, options or
- * islands that do not go together, n_steps 0.
+ * islands that do not go together, n_steps 0, `factors` with a rule of matrices that has none.
  */
 DN_API dn_status dn_optim_create_with_strategy(const dn_strategy_settings *strategy, const dn_optim_config *config,
                                                const dn_optim_tensor *tensors, size_t n, const dn_mesh *mesh, int n_threads,

@@ -31,6 +31,12 @@ const dn_rule *dn_rule_row(const char *name)
     return NULL;
 }
 
+bool dn_rule_has_factors(const char *name)
+{
+    const dn_rule *rule = dn_rule_row(name);
+    return rule && rule->executor == DN_LOW_RANK;
+}
+
 dn_script_name dn_rule_script(size_t index)
 {
     for (size_t i = 0; i < N_RULES; i++)

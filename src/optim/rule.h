@@ -140,6 +140,9 @@ typedef struct dn_rule {
  */
 const dn_rule *dn_rule_row(const char *name);
 
+/** Whether replicas can exchange low-rank factors under that rule. */
+bool dn_rule_has_factors(const char *name);
+
 /** The index-th (from 0) training script name of all rules; its name is NULL beyond the last. */
 dn_script_name dn_rule_script(size_t index);
 

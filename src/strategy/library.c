@@ -68,6 +68,7 @@ static dn_status read_settings(const dn_strategy_settings *how, const dn_optim_c
         return dn_fail(DN_ERR_CONFIG, "there is no strategy '%s'", how->name);
     if (how->n_steps < 1)
         return dn_fail(DN_ERR_CONFIG, "strategy %s: n_steps is 0: give the steps that the run will make", how->name);
+    DN_TRY(dn_strategy_check_rule(out->strategy, config->matrix_rule));
     out->optim.compress = out->strategy->factors;
     return dn_strategy_configure(out->strategy, how->options, how->n_steps, config->seed, &out->config);
 }

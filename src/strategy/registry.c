@@ -1,3 +1,5 @@
+#include "base/fail.h"
+#include "optim/rule.h"
 #include "strategy/strategies.h" /* DN_STRATEGIES(X): made of the list in meson.build */
 #include "strategy/strategy.h"
 
@@ -23,6 +25,14 @@ const dn_strategy *dn_strategy_find(const char *name)
         if (strcmp(strategies[i]->name, name) == 0)
             return strategies[i];
     return NULL;
+}
+
+dn_status dn_strategy_check_rule(const dn_strategy *strategy, const char *matrix_rule)
+{
+    if (strategy->factors && dn_rule_row(matrix_rule) && !dn_rule_has_factors(matrix_rule))
+        return dn_fail(DN_ERR_CONFIG, "strategy %s: rule %s has no low-rank factors to exchange; use strategy average",
+                       strategy->name, matrix_rule);
+    return DN_OK;
 }
 
 int dn_strategy_n_kinds(const dn_strategy *strategy)

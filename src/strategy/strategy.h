@@ -216,6 +216,10 @@ const dn_strategy *dn_strategy_find(const char *name);
 /** The index-th row, from 0; NULL beyond the last. */
 const dn_strategy *dn_strategy_at(size_t index);
 
+/** Errors: DN_ERR_CONFIG: the strategy exchanges low-rank factors, and that rule of matrices has none. A name that is no rule's is
+ * dn_optimizer_check's to refuse. */
+dn_status dn_strategy_check_rule(const dn_strategy *strategy, const char *matrix_rule) DN_MUST_USE;
+
 /** Number of states, and of exchanges. */
 int dn_strategy_n_kinds(const dn_strategy *strategy);
 int dn_strategy_n_exchanges(const dn_strategy *strategy);

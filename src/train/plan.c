@@ -105,27 +105,17 @@ static dn_status choose_schedule(const dn_config *c, const char *key, const char
     return DN_OK;
 }
 
-static bool has_factors(const dn_config *c)
-{
-    const dn_rule *rule = dn_rule_row(c->optimizer);
-    return rule && rule->executor == DN_LOW_RANK;
-}
-
 dn_status dn_plan_strategy(const dn_config *c, const dn_strategy **out)
 {
     *out = dn_strategy_find(*c->strategy ? c->strategy
-                                         : c->optim.compress && has_factors(c) ? "factors" : "average");
+                                         : c->optim.compress && dn_rule_has_factors(c->optimizer) ? "factors" : "average");
     if (!*out)
         return dn_fail(DN_ERR_CONFIG, "strategy: there is no strategy '%s'", c->strategy);
     if ((*out)->factors && !c->optim.compress)
         return dn_fail(DN_ERR_CONFIG,
                        "strategy %s contradicts replicate_mesh_grad_sync false: leave one of them out",
                        c->strategy);
-    if ((*out)->factors && !has_factors(c))
-        return dn_fail(DN_ERR_CONFIG,
-                       "strategy %s: rule %s has no low-rank factors to exchange; use strategy average",
-                       c->strategy, c->optimizer);
-    return DN_OK;
+    return dn_strategy_check_rule(*out, c->optimizer);
 }
 
 /* Sizes that are not given are 1, but for dp, which then takes the remaining workers. */

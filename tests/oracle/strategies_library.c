@@ -607,6 +607,8 @@ static void settings_that_cannot_be_are_refused(void **state)
                {{"cyclic", "sync_every=0", 10}, DN_ERR_CONFIG, "sync_every"},
                {{"streaming", "overlap=40", 10}, DN_ERR_CONFIG, "overlap 40"},
                {{"daso", NULL, 0}, DN_ERR_CONFIG, "n_steps"},
+               {{"factors", NULL, 10}, DN_ERR_CONFIG,
+                "strategy factors: rule sgd has no low-rank factors to exchange; use strategy average"},
                {{"local_sgd", longer, 10}, DN_ERR_CONFIG, "more than 511 bytes"}};
     dn_real x[24] = {0};
     const dn_optim_tensor tensor = {.tensor = {.name = "w", .rows = 4, .cols = 3}, .kind = DN_PARAM_MATRIX, .weight = x, .grad = x + 12};

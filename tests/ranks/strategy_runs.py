@@ -327,7 +327,8 @@ def verify_refuses_what_is_not_one_rank():
 def keys_that_contradict_each_other_are_refused():
     with Place() as place:
         for changes, words in (({"strategy": "factors", "replicate_mesh_grad_sync": False}, "contradict"),
-                               ({"strategy": "factors", "optimizer": "muon"}, "no low-rank factors"),
+                               ({"strategy": "factors", "optimizer": "muon"}, 
+                                "strategy factors: rule muon has no low-rank factors to exchange; use strategy average"),
                                ({"strategy": "daso", "islands": 3}, "islands 3: 2 replicas"),
                                ({"strategy": "daso", "across_wait": 5}, "across_wait 5"),
                                ({"strategy": "locl_sgd"}, "not one of")):
