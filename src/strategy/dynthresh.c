@@ -74,10 +74,7 @@ static void decode(const dn_strategy_context *c, const dn_strategy_param *x, con
     bool in_full = message->n == all_bytes(c->config, x->param->kind, x->rows, x->cols);
     size_t each = dn_codec_threshold.index_bytes(NULL, x->n, 1) + sizeof(dn_real);
     const dn_codec_config config = places_for(message->n / each);
-    if (message->from == 0)
-        c->stream->kernels->fill(c->stream, x->grad, x->n, 0);
-    dn_codec_decode_add(c->stream, in_full ? &dn_codec_f32 : &dn_codec_threshold, &config, x->grad, 1. / c->n_replicas,
-                        message->bytes, x->n, c->scratch);
+    dn_strategy_average_coded(c, x, message, in_full ? &dn_codec_f32 : &dn_codec_threshold, &config);
 }
 
 static size_t all_numbers(const dn_strategy_config *config, dn_param_kind kind, size_t rows, size_t cols)

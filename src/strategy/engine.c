@@ -24,6 +24,20 @@ bool dn_strategy_always(const dn_strategy_context *c)
     return true;
 }
 
+void dn_strategy_difference(dn_stream *s, dn_buf *out, const dn_buf *a, const dn_buf *b, size_t n)
+{
+    s->kernels->copy(s, out, a, n);
+    s->kernels->axpby(s, out, -1, b, 1, n);
+}
+
+void dn_strategy_average_coded(const dn_strategy_context *c, const dn_strategy_param *x, const dn_message *message,
+                               const dn_codec *codec, const dn_codec_config *config)
+{
+    if (message->from == 0)
+        c->stream->kernels->fill(c->stream, x->grad, x->n, 0);
+    dn_codec_decode_add(c->stream, codec, config, x->grad, 1. / c->n_replicas, message->bytes, x->n, c->scratch);
+}
+
 void dn_strategy_measure_model(const dn_param *params, size_t n_params, size_t *n_layers, double *n_elements)
 {
     *n_layers = 0;

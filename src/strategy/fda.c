@@ -33,30 +33,16 @@ static dn_status begin(const dn_strategy_context *c, const dn_strategy_param *x)
                                                                 .cols = x->param->tensor.cols, .block = block});
 }
 
-/* ---- the mean drift, for `exact` ---- */
-
 static bool is_exact(const dn_strategy_context *c, const dn_strategy_param *x)
 {
-    (void)x;
     return c->config->options[MONITOR].choice == EXACT;
 }
 
 static dn_status drift(const dn_strategy_context *c, const dn_strategy_param *x, dn_message *message)
 {
-    c->stream->kernels->copy(c->stream, message->numbers, x->weight, x->n);
-    c->stream->kernels->axpby(c->stream, message->numbers, -1, x->states[ANCHOR], 1, x->n);
+    dn_strategy_difference(c->stream, message->numbers, x->weight, x->states[ANCHOR], x->n);
     return DN_OK;
 }
-
-static const dn_exchange mean_drift = {
-    .pattern = DN_MEAN,
-    .of = DN_OF_GRAD,
-    .kind = DN_TRAFFIC_PROBE,
-    .due = is_exact,
-    .encode = drift,
-};
-
-/* ---- weights ---- */
 
 static size_t n_probe(const dn_strategy_config *config)
 {
@@ -68,24 +54,19 @@ static dn_status probe(const dn_strategy_context *c, const dn_strategy_param *x,
 {
     const dn_kernels *k = c->stream->kernels;
     int how = c->config->options[MONITOR].choice;
-    double square, other[2] = {0, 0};
-    dn_message u = {.numbers = x->grad};
-    if (how == EXACT)
-        k->sum_squares(c->stream, &other[0], x->grad, x->n);
-    DN_TRY(dn_stream_sync(c->stream));
-    DN_TRY(drift(c, x, &u));
-    k->sum_squares(c->stream, &square, x->grad, x->n);
+    double p[3] = {0};
+    if (how == EXACT) /* the mean of u_i has come there */
+        k->sum_squares(c->stream, &p[1], x->grad, x->n);
+    dn_strategy_difference(c->stream, x->grad, x->weight, x->states[ANCHOR], x->n);
+    k->sum_squares(c->stream, &p[0], x->grad, x->n);
     if (how == LINEAR) {
-        k->dot(c->stream, &other[0], x->states[XI], x->grad, x->n);
-        k->sum_squares(c->stream, &other[1], x->states[XI], x->n);
+        k->dot(c->stream, &p[1], x->states[XI], x->grad, x->n);
+        k->sum_squares(c->stream, &p[2], x->states[XI], x->n);
     }
     DN_TRY(dn_stream_sync(c->stream));
-    out[0] += square;
-    if (how == SKETCH)
-        return dn_sketch_add(c->stream, c->config->seed, x, out + 1);
-    for (size_t i = 1; i < n_probe(c->config); i++)
-        out[i] += other[i - 1];
-    return DN_OK;
+    for (size_t i = 0; i < 3 && i < n_probe(c->config); i++)
+        out[i] += p[i];
+    return how == SKETCH ? dn_sketch_add(c->stream, c->config->seed, x, out + 1) : DN_OK;
 }
 
 static double variance(const dn_strategy_context *c)
@@ -105,29 +86,19 @@ static double variance(const dn_strategy_context *c)
 
 static bool passed(const dn_strategy_context *c, const dn_strategy_param *x)
 {
-    (void)x;
     double given = c->config->options[THRESHOLD].real, theta = isnan(given) ? 4e-5 * c->n_elements : given;
     return !(variance(c) <= theta); /* also of what is not a number */
 }
 
 static void move(const dn_strategy_context *c, const dn_strategy_param *x, const dn_buf *mean)
 {
-    const dn_kernels *k = c->stream->kernels;
-    k->copy(c->stream, x->states[XI], mean, x->n);
-    k->axpby(c->stream, x->states[XI], -1, x->states[ANCHOR], 1, x->n);
-    k->copy(c->stream, x->states[ANCHOR], mean, x->n);
+    dn_strategy_difference(c->stream, x->states[XI], mean, x->states[ANCHOR], x->n);
+    c->stream->kernels->copy(c->stream, x->states[ANCHOR], mean, x->n);
 }
 
-static const dn_exchange weights = {
-    .pattern = DN_MEAN,
-    .of = DN_OF_WEIGHT,
-    .kind = DN_TRAFFIC_WEIGHTS,
-    .n_probe = n_probe,
-    .probe = probe,
-    .due = passed,
-    .apply = move,
-    .equalizes = dn_strategy_always,
-};
+static const dn_exchange mean_drift = {.of = DN_OF_GRAD, .kind = DN_TRAFFIC_PROBE, .due = is_exact, .encode = drift};
+static const dn_exchange weights = {.of = DN_OF_WEIGHT, .kind = DN_TRAFFIC_WEIGHTS, .n_probe = n_probe, .probe = probe,
+                                    .due = passed, .apply = move, .equalizes = dn_strategy_always};
 
 const dn_strategy dn_strategy_fda = {
     .name = "fda",

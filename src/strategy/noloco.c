@@ -19,10 +19,8 @@ static size_t drift_and_anchor(const dn_strategy_config *config, dn_param_kind k
 
 static dn_status encode(const dn_strategy_context *c, const dn_strategy_param *x, dn_message *message)
 {
-    const dn_kernels *k = c->stream->kernels;
-    k->copy(c->stream, message->numbers, x->weight, x->n);
-    k->axpby(c->stream, message->numbers, -1, x->states[ANCHOR], 1, x->n);
-    k->copy(c->stream, dn_at(message->numbers, x->n), x->states[ANCHOR], x->n);
+    dn_strategy_difference(c->stream, message->numbers, x->weight, x->states[ANCHOR], x->n);
+    c->stream->kernels->copy(c->stream, dn_at(message->numbers, x->n), x->states[ANCHOR], x->n);
     return DN_OK;
 }
 

@@ -8,12 +8,10 @@
  * This project's choices: m x n is a rank's block, so that results depend on how fs and tp cut a parameter; the first Q is
  * uniform in (-1, 1). P is orthonormalized by Householder's QR, in every replica alike.
  */
-#include "base/fail.h"
 #include "base/size.h"
 #include "compute/draw.h"
 #include "strategy/strategy.h"
 
-enum { RANK };
 enum { RESIDUAL, BASIS, Q };
 
 static const dn_key rank = DN_STRATEGY_INT("powersgd_rank", 1, 1 << 16, "rank of what is exchanged of a gradient");
@@ -21,8 +19,8 @@ static const dn_key rank = DN_STRATEGY_INT("powersgd_rank", 1, 1 << 16, "rank of
 /* 0: in full. */
 static size_t rank_of(const dn_strategy_config *config, size_t rows, size_t cols)
 {
-    size_t r = (size_t)config->options[RANK].whole;
-    return dn_min(rows, cols) > 1 && dn_size_mul(rows + cols, r) < rows * cols ? r : 0;
+    size_t r = (size_t)config->options[0].whole;
+    return dn_size_mul(rows + cols, r) < rows * cols ? r : 0;
 }
 
 static dn_block_shape shape_p(const dn_strategy_config *config, size_t rows, size_t cols)
@@ -58,9 +56,8 @@ static bool in_factors(const dn_strategy_context *c, const dn_strategy_param *x)
 static dn_status begin(const dn_strategy_context *c, const dn_strategy_param *x)
 {
     size_t r = rank_of(c->config, x->rows, x->cols);
-    const dn_draw draw = {.seed = c->config->seed, .stream = DN_STREAM_POWERSGD + x->index, .std = 1, .cols = r,
-                          .block = {0, x->cols, 0, r}};
-    return r ? dn_draw_uniform(c->stream, x->states[Q], &draw) : DN_OK;
+    return r ? dn_draw_uniform(c->stream, x->states[Q], &(dn_draw){.seed = c->config->seed, .stream = DN_STREAM_POWERSGD + x->index,
+                                                                   .std = 1, .cols = r, .block = {0, x->cols, 0, r}}) : DN_OK;
 }
 
 /* P = X Q */
@@ -114,7 +111,7 @@ const dn_strategy dn_strategy_powersgd = {
     .help = "low-rank approximations of gradients are averaged in every step; what they leave out is kept for the next",
     .family = DN_BEFORE_RULE,
     .lossless = "powersgd_rank=65536 optimizer=sgd scalar_opt=sgd clip_grad_norm=0",
-    .options = {[RANK] = {&rank, "4"}},
+    .options = {{&rank, "4"}},
     .states = {[RESIDUAL] = {.name = "powersgd.residual", .residence = DN_PER_REPLICA},
                [BASIS] = {.name = "powersgd.p", .residence = DN_REPLICATED, .shape = shape_p},
                [Q] = {.name = "powersgd.q", .residence = DN_REPLICATED, .shape = shape_q}},

@@ -53,8 +53,7 @@ static size_t scratch(const dn_strategy_config *config, dn_param_kind kind, size
 static dn_status encode(const dn_strategy_context *c, const dn_strategy_param *x, dn_message *message)
 {
     const dn_merge merge = merge_in(c, x);
-    c->stream->kernels->copy(c->stream, x->grad, x->states[ANCHOR], x->n);
-    c->stream->kernels->axpby(c->stream, x->grad, -1, x->weight, 1, x->n);
+    dn_strategy_difference(c->stream, x->grad, x->states[ANCHOR], x->weight, x->n);
     dn_codec_encode_feedback(c->stream, &dn_codec_topk, &merge.config, message->bytes, x->states[RESIDUAL],
                              c->config->options[FEEDBACK].real, x->grad, x->n, merge.work);
     return DN_OK;

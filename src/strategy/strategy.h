@@ -250,4 +250,12 @@ void dn_strategy_measure_model(const dn_param *params, size_t n_params, size_t *
 /** An `equalizes`. */
 bool dn_strategy_always(const dn_strategy_context *c);
 
+/** out = a - b, [n] each. */
+void dn_strategy_difference(dn_stream *s, dn_buf *out, const dn_buf *a, const dn_buf *b, size_t n);
+
+/** A `decode` of coded numbers of the block: after all messages, of which replica 0's is the first, their mean is in the
+ * gradient's memory. The codec works in the scratch. */
+void dn_strategy_average_coded(const dn_strategy_context *c, const dn_strategy_param *x, const dn_message *message,
+                               const dn_codec *codec, const dn_codec_config *config);
+
 #endif

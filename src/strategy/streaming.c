@@ -8,6 +8,7 @@
  * a fragment is sent in its first turn, too, when fewer than H steps lie behind it.
  */
 #include "base/fail.h"
+#include "base/size.h"
 #include "strategy/outer.h"
 
 enum { SYNC_EVERY, OUTER_LR, OUTER_MOMENTUM, FRAGMENTS, OVERLAP, MIX, WIRE };
@@ -17,15 +18,10 @@ static const dn_key fragments = DN_STRATEGY_INT("fragments", 1, 1 << 16, "parts 
 static const dn_key overlap = DN_STRATEGY_INT("overlap", 0, 1e6, "steps that an exchange may take");
 static const dn_key mix = DN_STRATEGY_REAL("mix", 0, 1, "part of a replica's own weights that it keeps when an exchange arrives");
 
-static size_t n_fragments(const dn_strategy_context *c)
-{
-    int64_t given = c->config->options[FRAGMENTS].whole;
-    return given ? (size_t)given : c->n_layers >= 3 ? c->n_layers / 3 : 1;
-}
-
 static bool is_turn(const dn_strategy_context *c, const dn_strategy_param *x)
 {
-    size_t n = n_fragments(c), every = (size_t)c->config->options[SYNC_EVERY].whole;
+    const dn_option_value *o = c->config->options;
+    size_t given = (size_t)o[FRAGMENTS].whole, n = given ? given : dn_max(c->n_layers / 3, 1), every = (size_t)o[SYNC_EVERY].whole;
     int layer = dn_strategy_layer(x->param);
     size_t fragment = (layer >= 0 ? (size_t)layer : x->index) % n;
     return (c->step + 1) % every == fragment * every / n;
@@ -65,61 +61,35 @@ static size_t coded_bytes(const dn_strategy_config *config, dn_param_kind kind, 
 static dn_status encode(const dn_strategy_context *c, const dn_strategy_param *x, dn_message *message)
 {
     dn_buf *d = message->numbers ? message->numbers : x->grad;
-    c->stream->kernels->copy(c->stream, d, x->states[ANCHOR], x->n);
-    c->stream->kernels->axpby(c->stream, d, -1, x->weight, 1, x->n);
+    dn_strategy_difference(c->stream, d, x->states[ANCHOR], x->weight, x->n);
     if (message->bytes)
         dn_codec_encode(c->stream, dn_option_codec(c->config->options[WIRE]), NULL, message->bytes, d, x->n, NULL);
     return DN_OK;
 }
 
-/* What all replicas owe comes to the gradient's memory. */
 static void decode(const dn_strategy_context *c, const dn_strategy_param *x, const dn_message *message)
 {
-    if (message->from == 0)
-        c->stream->kernels->fill(c->stream, x->grad, x->n, 0);
-    dn_codec_decode_add(c->stream, dn_option_codec(c->config->options[WIRE]), NULL, x->grad, 1. / c->n_replicas, message->bytes,
-                        x->n, NULL);
+    dn_strategy_average_coded(c, x, message, dn_option_codec(c->config->options[WIRE]), NULL);
 }
 
 static void arrive(const dn_strategy_context *c, const dn_strategy_param *x, const dn_buf *mean)
 {
     const dn_option_value *o = c->config->options;
-    const dn_outer outer = {o[OUTER_LR].real, o[OUTER_MOMENTUM].real};
     double keep = o[MIX].real;
-    dn_outer_step(c->stream, outer, x->states[ANCHOR], x->states[MOMENTUM], mean ? mean : x->grad, x->n);
+    dn_outer_step(c->stream, (dn_outer){o[OUTER_LR].real, o[OUTER_MOMENTUM].real}, x->states[ANCHOR], x->states[MOMENTUM],
+                  mean ? mean : x->grad, x->n);
     if (keep == 0)
         c->stream->kernels->copy(c->stream, x->weight, x->states[ANCHOR], x->n);
     else
         c->stream->kernels->axpby(c->stream, x->weight, 1 - keep, x->states[ANCHOR], keep, x->n);
 }
 
+/* The same, as numbers or in fewer bits. */
+#define FRAGMENT                                                                                                                \
+    .kind = DN_TRAFFIC_DELTA, .delay = delay, .every = every, .due = is_turn, .encode = encode, .apply = arrive, .equalizes = keeps_nothing
+static const dn_exchange numbers = {FRAGMENT, .pattern = DN_MEAN, .used = is_plain, .window = "streaming.delta"};
 static const dn_exchange coded = {
-    .pattern = DN_GATHER,
-    .kind = DN_TRAFFIC_DELTA,
-    .used = is_coded,
-    .length = coded_bytes,
-    .delay = delay,
-    .window = "streaming.coded",
-    .every = every,
-    .due = is_turn,
-    .encode = encode,
-    .decode = decode,
-    .apply = arrive,
-    .equalizes = keeps_nothing,
-};
-
-static const dn_exchange numbers = {
-    .pattern = DN_MEAN,
-    .kind = DN_TRAFFIC_DELTA,
-    .used = is_plain,
-    .delay = delay,
-    .window = "streaming.delta",
-    .every = every,
-    .due = is_turn,
-    .encode = encode,
-    .apply = arrive,
-    .equalizes = keeps_nothing,
-};
+    FRAGMENT, .pattern = DN_GATHER, .used = is_coded, .window = "streaming.coded", .length = coded_bytes, .decode = decode};
 
 static dn_status check(const dn_strategy_config *config)
 {
