@@ -3,6 +3,7 @@ a run that does without; never a hang, and nothing left.
 
 What is allowed to go on without: huge pages, and binding (the log says so).
 """
+import concurrent.futures
 import glob
 import os
 import signal
@@ -15,8 +16,7 @@ from runs import case, expect, session, tap  # noqa: E402
 
 PROGRAM, JOINER = os.environ["FAILING_PROGRAM"], os.environ["FAILING_JOINER"]
 MEMORY, PEER, TIMEOUT, SYSTEM = 6, 7, 8, 10
-PORT = str(20000 + os.getpid() % 30000)  # of names in /dev/shm; no port is opened
-NAMES = f"/dev/shm/dionode-{os.geteuid()}-port{PORT}-*"
+PORTS = range(20000 + 16 * os.getpid() % 30000, 60000)  # of names in /dev/shm; no port is opened
 N_WORKERS = 2
 LIMIT = 60  # no function is called so often that its N-th call is that far
 
@@ -109,51 +109,51 @@ def a_worker_without_memory():
         every_launched("calloc", rank, {MEMORY})
 
 
-def attached(call, n, victim, deadline="1", **env):
+def attached(call, n, victim, port, **env):
     """Two ranks under another launcher, one of which suffers: whether it did, and (exit status, stderr) of both."""
-    ranks = [start([JOINER, "10", "0", deadline], RANK=str(r), LOCAL_RANK=str(r), WORLD_SIZE="2", MASTER_PORT=PORT,
+    ranks = [start([JOINER, "10", "0", "1"], RANK=str(r), LOCAL_RANK=str(r), WORLD_SIZE="2", MASTER_PORT=str(port),
                    FAIL_CALL=call, FAIL_AT=str(n), FAIL_IN=str(victim), **env) for r in range(2)]
     done = [end(process) for process in ranks]
     what = f"{call} {n} in {victim}: {done}"
-    expect(not glob.glob(NAMES), f"a name is left: {what}")
+    expect(not glob.glob(f"/dev/shm/dionode-{os.geteuid()}-port{port}-*"), f"a name is left: {what}")
     for code, _, err in done:
         failures = [line for line in err.splitlines() if "using anonymous shared memory" not in line]
         expect(len(failures) == (code != 0), f"one line for a failure: {what}")
     return f"hit {call} {n}\n" in done[victim][1], [(code, err) for code, _, err in done]
 
 
-def every_attached(call, victim, allowed, at_least=1, **env):
+def every_attached(port, call, victim, allowed, **env):
     for n in range(1, LIMIT):
-        hit, done = attached(call, n, victim, **env)
+        hit, done = attached(call, n, victim, port, **env)
         what = f"{call} {n} in {victim}: {done}"
         if not hit:
             expect(done[0][0] == done[1][0] == 0, f"an untouched run fails: {what}")
-            expect(n > at_least, f"never called: {what}")
+            expect(n > 1, f"never called: {what}")
             return
         expect(done[victim][0] in allowed, what)
         expect(done[1 - victim][0] in (PEER, TIMEOUT) if done[victim][0] else done[1 - victim][0] == 0, what)
     raise AssertionError(f"{call} in {victim}: no end")
 
 
+def all_attached(victim, calls, **env):
+    """Three at a time, as they wait for their deadlines."""
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        for tried in [pool.submit(every_attached, port, call, victim, allowed, **env)
+                      for port, (call, allowed) in zip(PORTS, calls.items())]:
+            tried.result()
+
+
 @case
 def the_first_rank_of_a_world_without_a_launcher():
-    every_attached("shm_open", 0, {SYSTEM})
-    every_attached("flock", 0, {SYSTEM})
-    every_attached("ftruncate64", 0, {MEMORY})
-    every_attached("mmap64", 0, {0, MEMORY})
-    every_attached("pidfd_open", 0, {SYSTEM})
-    every_attached("malloc", 0, {MEMORY})
-    every_attached("calloc", 0, {MEMORY})
-    every_attached("memfd_create", 0, {SYSTEM}, FAIL_SHM="1")
+    all_attached(0, {"malloc": {MEMORY}, "mmap64": {0, MEMORY}, "shm_open": {SYSTEM}, "flock": {SYSTEM}, "ftruncate64": {MEMORY},
+                     "pidfd_open": {SYSTEM}, "calloc": {MEMORY}})
+    all_attached(0, {"memfd_create": {SYSTEM}}, FAIL_SHM="1")
 
 
 @case
 def another_rank_of_a_world_without_a_launcher():
-    every_attached("mmap64", 1, {SYSTEM})
-    every_attached("eventfd", 1, {SYSTEM})
-    every_attached("pthread_create", 1, {SYSTEM})
-    every_attached("pidfd_open", 1, {SYSTEM})
-    hit, done = attached("shm_open", 1, 1)
+    all_attached(1, {"mmap64": {SYSTEM}, "eventfd": {SYSTEM}, "pthread_create": {SYSTEM}, "pidfd_open": {SYSTEM}})
+    hit, done = attached("shm_open", 1, 1, PORTS[0])
     expect(hit and done[1][0] == SYSTEM and done[0][0] == TIMEOUT, str(done))
 
 
