@@ -231,7 +231,7 @@ static void weights_and_cache_may_be_of_bfloat16(void **state)
     (void)state;
     for (int tp = full_run() ? 1 : 3; tp <= 3; tp += 2)
         for (int narrow = 1; narrow < 4; narrow++) {
-            scenario s = {"cpu", shapes[1], 5, {1, 1, tp}, narrow & 1, narrow & 2};
+            scenario s = {"cpu", shapes[1], full_run() ? 5 : 2, {1, 1, tp}, narrow & 1, narrow & 2};
             const dn_attention_spec heads = s.shape.attention, no_heads = {.NH = heads.NH};
             for (size_t k = 0; (s.shape.architecture = dn_architecture_at(k)); k++) {
                 s.shape.attention = s.shape.architecture->attention ? heads : no_heads;

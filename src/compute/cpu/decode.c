@@ -7,7 +7,8 @@
  * wherever its row falls.
  *
  * What lies in bfloat16 is widened as it is read, which costs less than to read twice as much: of weights in registers, of a
- * cache a range at a time, for all queries that read it.
+ * cache a range at a time, for all queries that read it. A row of such a W is shorter than the pages at whose ends processors
+ * stop to read ahead, so rows are read one after the other, as one stream, each for up to FOUR rows of x.
  *
  * attention_decode: a task is a range of KEYS keys of one head of one sequence, which all query heads of the
  * group read one after the other, from a cache after the first; ranges are cut by position alone and merged
@@ -32,45 +33,91 @@ typedef struct product {
     bool add;
 } product;
 
-/* sums [4] = products of row x with the four rows of W that begin at these places. */
-#define DOT_FOUR(name, type, VALUE)                                                                                    \
-    static inline void name(dn_real *sums, const dn_real *restrict x, const type *w, const size_t *at, size_t n)       \
-    {                                                                                                                  \
-        const type *restrict a = w + at[0], *restrict b = w + at[1], *restrict c = w + at[2], *restrict d = w + at[3]; \
-        dn_real sa = 0, sb = 0, sc = 0, sd = 0;                                                                        \
-        _Pragma("omp simd reduction(+ : sa, sb, sc, sd)") for (size_t i = 0; i < n; i++)                               \
-        {                                                                                                              \
-            sa += x[i] * VALUE(a[i]);                                                                                  \
-            sb += x[i] * VALUE(b[i]);                                                                                  \
-            sc += x[i] * VALUE(c[i]);                                                                                  \
-            sd += x[i] * VALUE(d[i]);                                                                                  \
-        }                                                                                                              \
-        sums[0] = sa;                                                                                                  \
-        sums[1] = sb;                                                                                                  \
-        sums[2] = sc;                                                                                                  \
-        sums[3] = sd;                                                                                                  \
+/* sums [4] = products of row x with four rows of W. */
+static inline void dot_four(dn_real *sums, const dn_real *restrict x, const dn_real *const *w, size_t n)
+{
+    const dn_real *restrict a = w[0], *restrict b = w[1], *restrict c = w[2], *restrict d = w[3];
+    dn_real sa = 0, sb = 0, sc = 0, sd = 0;
+#pragma omp simd reduction(+ : sa, sb, sc, sd)
+    for (size_t i = 0; i < n; i++) {
+        sa += x[i] * a[i];
+        sb += x[i] * b[i];
+        sc += x[i] * c[i];
+        sd += x[i] * d[i];
     }
-DOT_FOUR(dot_four, dn_real, )
-DOT_FOUR(dot_four_narrow, uint16_t, dn_widened)
-#undef DOT_FOUR
+    sums[0] = sa;
+    sums[1] = sb;
+    sums[2] = sc;
+    sums[3] = sd;
+}
 
 /* Rows that are not there are the last one's: all are computed in the same way. */
 static void multiply_rows(const product *p, size_t first, size_t end)
 {
     for (size_t row = first; row < end; row += FOUR) {
-        size_t at[FOUR];
+        const dn_real *w[FOUR];
         for (size_t k = 0; k < FOUR; k++)
-            at[k] = dn_min(row + k, p->out - 1) * p->in;
+            w[k] = p->w + dn_min(row + k, p->out - 1) * p->in;
         for (size_t i = 0; i < p->n; i++) {
             dn_real sums[FOUR], *y = p->y + i * p->ldy + row;
-            if (p->narrow)
-                dot_four_narrow(sums, p->x + i * p->ldx, p->narrow, at, p->in);
-            else
-                dot_four(sums, p->x + i * p->ldx, p->w, at, p->in);
+            dot_four(sums, p->x + i * p->ldx, w, p->in);
             for (size_t k = 0; k < FOUR && row + k < end; k++)
                 y[k] = p->add ? y[k] + sums[k] : sums[k];
         }
     }
+}
+
+/* sums [2] = products of a row of W with two rows of x; sums [4], with four. */
+static inline void narrow_dot_two(dn_real *sums, const dn_real *const *x, const uint16_t *restrict w, size_t n)
+{
+    const dn_real *restrict a = x[0], *restrict b = x[1];
+    dn_real sa = 0, sb = 0;
+#pragma omp simd reduction(+ : sa, sb)
+    for (size_t i = 0; i < n; i++) {
+        dn_real weight = dn_widened(w[i]);
+        sa += weight * a[i];
+        sb += weight * b[i];
+    }
+    sums[0] = sa;
+    sums[1] = sb;
+}
+
+static inline void narrow_dot_four(dn_real *sums, const dn_real *const *x, const uint16_t *restrict w, size_t n)
+{
+    const dn_real *restrict a = x[0], *restrict b = x[1], *restrict c = x[2], *restrict d = x[3];
+    dn_real sa = 0, sb = 0, sc = 0, sd = 0;
+#pragma omp simd reduction(+ : sa, sb, sc, sd)
+    for (size_t i = 0; i < n; i++) {
+        dn_real weight = dn_widened(w[i]);
+        sa += weight * a[i];
+        sb += weight * b[i];
+        sc += weight * c[i];
+        sd += weight * d[i];
+    }
+    sums[0] = sa;
+    sums[1] = sb;
+    sums[2] = sc;
+    sums[3] = sd;
+}
+
+static void multiply_narrow_rows(const product *p, size_t first, size_t end)
+{
+    size_t together = p->n > 2 ? FOUR : 2;
+    for (size_t row = first; row < end; row++)
+        for (size_t i = 0; i < p->n; i += together) {
+            const dn_real *x[FOUR];
+            dn_real sums[FOUR];
+            for (size_t k = 0; k < FOUR; k++)
+                x[k] = p->x + dn_min(i + k, p->n - 1) * p->ldx;
+            if (together == FOUR)
+                narrow_dot_four(sums, x, p->narrow + row * p->in, p->in);
+            else
+                narrow_dot_two(sums, x, p->narrow + row * p->in, p->in);
+            for (size_t k = 0; k < together && i + k < p->n; k++) {
+                dn_real *y = p->y + (i + k) * p->ldy + row;
+                *y = p->add ? *y + sums[k] : sums[k];
+            }
+        }
 }
 
 static void multiply(dn_stream *s, const product *p)
@@ -78,7 +125,8 @@ static void multiply(dn_stream *s, const product *p)
     size_t n_threads = (size_t)s->n_threads;
 #pragma omp parallel for schedule(static, 1) num_threads(s->n_threads) if (p->out * p->in > DN_CPU_BLOCK)
     for (size_t t = 0; t < n_threads; t++)
-        multiply_rows(p, dn_cpu_edge(p->out, t, n_threads), dn_cpu_edge(p->out, t + 1, n_threads));
+        (p->narrow ? multiply_narrow_rows : multiply_rows)(p, dn_cpu_edge(p->out, t, n_threads),
+                                                           dn_cpu_edge(p->out, t + 1, n_threads));
 }
 
 void DN_CPU(matvec)(dn_stream *s, dn_buf *y, size_t ldy, const dn_buf *x, size_t ldx, const dn_buf *w,
