@@ -29,7 +29,8 @@ typedef struct bench {
     dn_buf *big[4];               /* each at least N * max(4 C, V) and 4 C * C elements */
     dn_buf *original;             /* of p */
     dn_ids *tokens;
-    double peak, triad; /* flop/s, byte/s */
+    dn_flop_limits limits;
+    double triad; /* byte/s */
 } bench;
 
 typedef void (*body)(bench *b);
@@ -64,10 +65,13 @@ static seconds measure(bench *b, body before, body run)
 
 static void report(const bench *b, const char *name, seconds time, double flops, double bytes)
 {
-    double work = flops > 0 ? flops : bytes, limit = flops > 0 ? b->peak : b->triad;
-    printf("  %-24s %9.3f ms (best %9.3f) %7.1f %s  %3.0f %% of %s\n", name, time.median * 1e3,
+    double work = flops > 0 ? flops : bytes, limit = flops > 0 ? b->limits.gemm : b->triad;
+    printf("  %-24s %9.3f ms (best %9.3f) %7.1f %s  %3.0f %% of %s", name, time.median * 1e3,
            time.best * 1e3, work / time.median * 1e-9, flops > 0 ? "GFLOP/s" : "GB/s   ",
            100 * work / time.median / limit, flops > 0 ? "gemm" : "triad");
+    if (flops > 0)
+        printf(", %3.0f %% of FMA", 100 * work / time.median / b->limits.fma);
+    printf("\n");
 }
 
 #define TRIAD_N ((size_t)1 << 24)
@@ -363,17 +367,17 @@ static bool prepare(bench *b, size_t n_tokens, size_t tall_elements)
 int main(int argc, char **argv)
 {
     dn_blas_tune(argv);
-    bench b = {.peak = 0};
+    bench b = {.triad = 0};
     if (dn_stream_create(argc > 2 ? argv[2] : "cpu", argc > 1 ? atoi(argv[1]) : 2, &b.s) != DN_OK) {
         fprintf(stderr, "%s\n", dn_error_message());
         return 1;
     }
     if (!prepare(&b, 4096, (size_t)3072 * 192))
         return 1;
-    b.peak = dn_gemm_peak(b.s, 0.2);
+    b.limits = dn_flop_limits_measure(b.s, 0.2);
     b.triad = 3 * (double)TRIAD_N * sizeof(dn_real) / measure(&b, NULL, triad).median;
-    printf("%s, %s, gemm %.1f GFLOP/s, triad %.1f GB/s\n", b.s->kernels->name, dn_blas_describe(),
-           b.peak * 1e-9, b.triad * 1e-9);
+    printf("%s, %s, gemm %.1f GFLOP/s, FMA %.1f GFLOP/s, triad %.1f GB/s\n", b.s->kernels->name, dn_blas_describe(),
+           b.limits.gemm * 1e-9, b.limits.fma * 1e-9, b.triad * 1e-9);
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         const model *x = &models[i];
         b.model = *x;

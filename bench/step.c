@@ -2,7 +2,7 @@
  * How fast is the optimizer step alone? Each rule on the hidden matrices of a GPT (attention: four C x C a
  * layer, MLP: 4C x C and C x 4C). Before each step the gradients are written anew, as a backward pass would
  * leave them. What it is held against is measured in the same run by the same threads: rules for matrices by
- * their own flops against the best rate of a plain matrix product, element-wise ones by the bytes they move
+ * their own flops against the best rate of a plain matrix product and of fused multiplications alone, element-wise ones by the bytes they move
  * against triad.
  *
  * With --mesh, workers share the step: first the first of them takes it alone, with the others waiting, then
@@ -96,10 +96,10 @@ static void print_head(const options *o, int n_threads)
 {
     printf("# %s, %d threads a worker, %s, %d steps\n", dn_blas_describe(), n_threads,
            o->whole_gradients ? "gradients exchanged whole" : "factors exchanged", o->n_steps);
-    printf("# limit: the best product, or triad, of the same threads in this run\n");
-    printf("%-10s %5s %7s %-8s %5s %7s %8s %9s %9s %9s %8s %8s %-7s %6s %7s %6s\n", "model", "dim", "layers",
+    printf("# limit: the best product, or triad, of the same threads in this run; FMA: their arithmetic alone\n");
+    printf("%-10s %5s %7s %-8s %5s %7s %8s %9s %9s %9s %8s %8s %-7s %6s %6s %7s %6s\n", "model", "dim", "layers",
            "rule", "rank", "workers", "Mnumbers", "median ms", "min ms", "max ms", "rate", "limit", "",
-           "share", "of Muon", "W t/t1");
+           "share", "of FMA", "of Muon", "W t/t1");
 }
 
 /* So many workers' Muon on the model that is being measured. */
@@ -118,6 +118,14 @@ static void print_of_muon(const step_job *job, const step_timing *t, yardstick *
         printf(" %7s", "-");
 }
 
+static void print_of_fma(const step_timing *t)
+{
+    if (t->fma > 0)
+        printf(" %5.0f%%", 100 * t->work / t->median / t->fma);
+    else
+        printf(" %6s", "-");
+}
+
 /* alone: what the same step took one of the workers; NULL: this is it. */
 static void print_row(const plan *p, int i, int n_workers, const step_timing *t, const step_timing *alone,
                       yardstick *muon)
@@ -130,6 +138,7 @@ static void print_row(const plan *p, int i, int n_workers, const step_timing *t,
            layers, job->rule->info.name, p->fractions[i], n_workers, t->n_elements * 1e-6, t->median * 1e3,
            t->fastest * 1e3, t->slowest * 1e3, t->work / t->median * 1e-9, t->limit * 1e-9,
            step_tensors(job->rule) ? "GB/s" : "GFLOP/s", 100 * t->work / t->median / t->limit);
+    print_of_fma(t);
     print_of_muon(job, t, muon);
     printf(" %6.2f\n", n_workers * t->median / (alone ? alone : t)->median);
     if (t->n_fallback)

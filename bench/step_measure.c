@@ -261,10 +261,12 @@ static dn_status triad_rate(dn_comm *all, dn_stream *stream, double step_footpri
 static dn_status take_limit(const step_job *job, dn_comm *all, dn_stream *stream, step_bed *b, step_timing *timing)
 {
     if (step_tensors(job->rule) == 0) {
-        double sums[2] = {dn_optimizer_flops(b->optimizer), dn_gemm_peak(stream, 0.2)};
-        DN_TRY(dn_comm_all_reduce_scalars(all, sums, 2, DN_SUM));
+        dn_flop_limits own = dn_flop_limits_measure(stream, 0.2);
+        double sums[3] = {dn_optimizer_flops(b->optimizer), own.gemm, own.fma};
+        DN_TRY(dn_comm_all_reduce_scalars(all, sums, 3, DN_SUM));
         timing->work = sums[0];
         timing->limit = sums[1];
+        timing->fma = sums[2];
         return DN_OK;
     }
     double bytes = step_tensors(job->rule) * timing->n_elements * sizeof(dn_real);

@@ -30,7 +30,7 @@ typedef struct step_timing {
     double median, fastest, slowest; /* seconds */
     /* Of all workers together: flops a step and best flop/s of products, or bytes a step and triad's byte/s.
      */
-    double work, limit;
+    double work, limit, fma; /* fma: flop/s of the FMA limit; 0 where bytes are counted */
     double n_elements; /* of all matrices */
     int n_fallback;    /* matrices that took the chosen orthonormalization's fallback in the last step */
 } step_timing;

@@ -2,7 +2,7 @@
  * How fast does training go? Runs the real thing - launcher, workers, exchange, optimizer - on random tokens,
  * for the quickstart model and the reference's 160M shape, with one worker that has all cores, with two
  * replicas and with two workers that share one replica (fs: its state; tp: its products), and prints
- * tokens/s, the time of a step as a part of the first row's, and the share of GEMM peak: the model's own
+ * tokens/s, the time of a step as a part of the first row's, and the shares of GEMM peak and FMA limit: the model's own
  * flops (dn_model_flops_per_token; neither recomputation nor the optimizer counted) against the best sgemm the
  * same workers reach in the same run.
  */
@@ -132,9 +132,9 @@ static dn_status measure(const struct shape *shape, const struct layout *layout,
     strncat(path, "/metrics.jsonl", sizeof path - strlen(path) - 1);
     double step_s = median_metric(path, "step_s");
     *first_s = *first_s > 0 ? *first_s : step_s;
-    printf("%-12s %7s %12.0f %12.1f %8.3f %12.1f%%\n", shape->name, layout->name,
+    printf("%-12s %7s %12.0f %12.1f %8.3f %12.1f%% %12.1f%%\n", shape->name, layout->name,
            median_metric(path, "tokens_per_s"), 1e3 * step_s, step_s / *first_s,
-           100 * median_metric(path, "peak_share"));
+           100 * median_metric(path, "peak_share"), 100 * median_metric(path, "fma_share"));
     fflush(stdout);
     return DN_OK;
 }
@@ -170,8 +170,8 @@ static dn_status measure_all(const options *o, char **argv, const char *dir)
     int n_cores = dn_topo_machine(topo)->n_usable;
     dn_topo_destroy(&topo);
     printf("# %s; %d steps after %d of warm-up, medians\n", dn_blas_describe(), o->steps, WARM_UP);
-    printf("%-12s %7s %12s %12s %8s %13s\n", "model", "workers", "tokens/s", "ms/step", "of first",
-           "of GEMM peak");
+    printf("%-12s %7s %12s %12s %8s %13s %13s\n", "model", "workers", "tokens/s", "ms/step", "of first",
+           "of GEMM peak", "of FMA limit");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes && status == DN_OK && !stopped; i++)
         if (!o->shape || strcmp(o->shape, shapes[i].name) == 0)
             status = measure_shape(&shapes[i], o, n_cores, argv, dir);
@@ -185,7 +185,7 @@ int main(int argc, char **argv)
         {"steps", 's', "N", 0, "Steps to measure (20)", 0},
         {0},
     };
-    static const struct argp argp = {rows, parse, "", "Training speed against GEMM peak.", NULL, NULL, NULL};
+    static const struct argp argp = {rows, parse, "", "Training speed against GEMM peak and FMA limit.", NULL, NULL, NULL};
     dn_blas_tune(argv);
     if (dn_launch_is_worker())
         return worker();

@@ -182,10 +182,21 @@ const dn_kernels *const *dn_kernels_available(void);
  */
 dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out) DN_MUST_USE;
 
-/** Peak sgemm (dgemm) rate of this stream's threads in flop/s, from n x n products for budget_s seconds (0.2
- * is enough), at least one: the basis of every "share of GEMM peak". The best rate, not the median, because
- * other processes only lower it. */
-double dn_gemm_peak(dn_stream *stream, double budget_s);
+/* What flop/s are held against; all threads that are meant, at the same time. */
+typedef struct dn_flop_limits {
+    double gemm; /* of the best product: what the library does, be it well chosen or not */
+    double fma;  /* of fused multiplications and additions in registers, in the vectors of our kernels: what the
+                    processor does. At least gemm */
+} dn_flop_limits;
+
+/** The limits of this stream's threads, from square products and rounds of multiply_add, in turn, for budget_s
+ * seconds (0.2 is enough), at least one each: the basis of every "share of GEMM peak" and "of FMA limit". The best
+ * rates, not the medians, because other processes only lower them. Zeros if there is no memory for it. */
+dn_flop_limits dn_flop_limits_measure(dn_stream *stream, double budget_s);
+
+/** What flop/s of these threads are of both limits, at most 1: what exceeds a limit was measured on a less busy
+ * machine than it, and replaces it. */
+dn_flop_limits dn_flop_shares(dn_flop_limits *limits, double flops);
 
 /** The rate in bytes/s at which this stream's threads read memory beyond the caches together: the
  * bound of generation. 0 if there is no memory to read. */

@@ -42,6 +42,8 @@ OP(fill, (D, dn_buf *, x), (V, size_t, n), (V, double, value))
 OP(copy, (D, dn_buf *, y), (D, const dn_buf *, x), (V, size_t, n))
 /* y = a x + b y */
 OP(axpby, (D, dn_buf *, y), (V, double, a), (D, const dn_buf *, x), (V, double, b), (V, size_t, n))
+/* x_i = a x_i + b, `rounds` times over, in registers: arithmetic that waits for no memory. */
+OP(multiply_add, (D, dn_buf *, x), (V, double, a), (V, double, b), (V, size_t, rounds), (V, size_t, n))
 /* *host_out = sum of x_i^2, accumulated in double by fixed blocks; NaN or Inf in x shows in it. */
 OP(sum_squares, (OUT, double, host_out, 1), (D, const dn_buf *, x), (V, size_t, n))
 /* *host_out = sum of x_i y_i, accumulated alike. */

@@ -79,7 +79,7 @@ void dn_report_begin(dn_run *run)
     const dn_plan *plan = &run->plan;
     const dn_spec *s = &plan->spec;
     const int *mesh = plan->mesh;
-    char text[32], heads[64] = "", pus[256], private[32];
+    char text[32], heads[64] = "", pus[256], private[32], fma[32];
     if (s->architecture->attention && s->attention.NKV < s->attention.NH)
         snprintf(heads, sizeof heads, " %zu heads on %zu,", s->attention.NH, s->attention.NKV);
     else if (s->architecture->attention)
@@ -97,9 +97,10 @@ void dn_report_begin(dn_run *run)
             dn_human_size((double)plan->arena_bytes, text, sizeof text),
             dn_human_size((double)plan->private_bytes, private, sizeof private));
     dn_topo_bound_pus(pus, sizeof pus);
-    fprintf(stderr, "workers   %d x %d thread%s (rank 0 on CPUs %s), %s, GEMM peak %s\n", plan->n_workers,
+    fprintf(stderr, "workers   %d x %d thread%s (rank 0 on CPUs %s), %s, GEMM peak %s, FMA limit %s\n", plan->n_workers,
             run->stream->n_threads, dn_plural(run->stream->n_threads), pus, dn_blas_describe(),
-            dn_human(run->peak_flops, "FLOP/s", text, sizeof text));
+            dn_human(run->limits.gemm, "FLOP/s", text, sizeof text),
+            dn_human(run->limits.fma, "FLOP/s", fma, sizeof fma));
     if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
         fprintf(stderr, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
     if (plan->n_trained < plan->n_params)
@@ -113,12 +114,9 @@ void dn_report_begin(dn_run *run)
     dn_progress_begin(&run->progress, stderr, run->step, dn_run_goal(run));
 }
 
-/* A rate above the measured peak replaces it: the peak was measured on a busy machine. */
-static double share_of_peak(dn_run *run, double tokens_per_s)
+static dn_flop_limits shares_of_limits(dn_run *run, double tokens_per_s)
 {
-    double flops = tokens_per_s * dn_model_flops_per_token(&run->plan.spec, run->instance.params);
-    run->peak_flops = fmax(run->peak_flops, flops);
-    return flops / run->peak_flops;
+    return dn_flop_shares(&run->limits, tokens_per_s * dn_model_flops_per_token(&run->plan.spec, run->instance.params));
 }
 
 /* Payload over one axis, of all kinds but control. */
@@ -211,6 +209,7 @@ static double step_bytes(const dn_step_result *r)
 static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
 {
     double payload[DN_N_TRAFFIC] = {0}, moved = 0;
+    dn_flop_limits shares = shares_of_limits(run, tokens_per_s);
     bool apart = run->plan.strategy->family != DN_ON_WHOLE_MESH; /* others exchange nothing of the kind */
     bool islands = dn_strategy_comm(run->instance.strategy, DN_SCOPE_ACROSS) != NULL;
     for (int axis = 0; axis < DN_N_AXES; axis++)
@@ -228,7 +227,8 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"step_s", r->seconds},
         {"optimizer_s", r->optimizer_s},
         {"tokens_per_s", tokens_per_s},
-        {"peak_share", share_of_peak(run, tokens_per_s)},
+        {"peak_share", shares.gemm},
+        {"fma_share", shares.fma},
         {"bytes_dp", exchanged_bytes(&r->stats[DN_DP])},
         {"bytes_fs", exchanged_bytes(&r->stats[DN_FS])},
         {"bytes_tp", exchanged_bytes(&r->stats[DN_TP])},
@@ -288,10 +288,11 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
     run->shown_bytes += step_bytes(r);
     run->n_shown++;
     double rate = run->shown_tokens / run->shown_s;
-    snprintf(text, sizeof text, "loss %.4f  %s  %s/step  %.0f%% of GEMM peak", r->loss,
+    dn_flop_limits shares = shares_of_limits(run, rate);
+    snprintf(text, sizeof text, "loss %.4f  %s  %s/step  %.0f%% of GEMM peak  %.0f%% of FMA limit", r->loss,
              dn_human(rate, "tok/s", speed, sizeof speed),
              dn_human(run->shown_bytes / (double)run->n_shown, "B", bytes, sizeof bytes),
-             100 * share_of_peak(run, rate));
+             100 * shares.gemm, 100 * shares.fma);
     dn_progress_show(&run->progress, run->step, text);
     if (run->progress.shown == run->step) {
         run->shown_tokens = run->shown_s = run->shown_bytes = 0;

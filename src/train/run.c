@@ -14,7 +14,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define PEAK_S 0.05
+#define LIMITS_S 0.07
 #define MODEST 5 /* times the default rate of trained weights; scratch is 20 */
 
 void dn_run_tick(void *context)
@@ -95,15 +95,19 @@ static dn_status open_data(dn_run *run)
 
 /* All workers measure at once, as they share cores and caches, and briefly. The first product is a warm-up.
  * Between products a worker notices failures of others. */
-static dn_status measure_peak(dn_run *run)
+static dn_status measure_limits(dn_run *run)
 {
     DN_TRY(dn_comm_barrier(run->comm));
-    double end_s = dn_clock_s() + PEAK_S;
+    double best[2] = {0}, end_s = dn_clock_s() + LIMITS_S;
     for (int n = 0; n < 2 || dn_clock_s() < end_s; n++) {
-        run->peak_flops = fmax(run->peak_flops, dn_gemm_peak(run->stream, 0));
+        dn_flop_limits now = dn_flop_limits_measure(run->stream, 0);
+        best[0] = fmax(best[0], now.gemm);
+        best[1] = fmax(best[1], now.fma);
         DN_TRY(dn_comm_tick(run->comm, run->step + 1, run->phase));
     }
-    return dn_comm_all_reduce_scalars(run->comm, &run->peak_flops, 1, DN_SUM);
+    DN_TRY(dn_comm_all_reduce_scalars(run->comm, best, 2, DN_SUM));
+    run->limits = (dn_flop_limits){.gemm = best[0], .fma = best[1]};
+    return DN_OK;
 }
 
 /* Between replicas, and between their islands. */
@@ -153,7 +157,7 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
         if (plan->config.tensorboard)
             DN_TRY(dn_tensorboard_open(plan->config.checkpoint_dir, &run->tensorboard));
     }
-    return measure_peak(run);
+    return measure_limits(run);
 }
 
 void dn_run_close(dn_run *run)

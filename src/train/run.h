@@ -51,7 +51,7 @@ typedef struct dn_run {
     dn_loader train, val;
     uint64_t step;     /* steps done */
     const char *phase; /* in the state table */
-    double peak_flops; /* GEMM peak of all workers together */
+    dn_flop_limits limits; /* of all workers together */
     double shown_tokens, shown_s,
         shown_bytes; /* of the n_shown steps since the last line of progress; rank 0 */
     int n_shown;

@@ -22,7 +22,7 @@ IO = 5
 
 def is_timing(key):
     """What differs from run to run. When ranks agree on a stop depends on the clock, and that is counted as traffic."""
-    return key.endswith("_s") or key in ("peak_share", "bytes_control", "bytes_moved")
+    return key.endswith("_s") or key in ("peak_share", "fma_share", "bytes_control", "bytes_moved")
 
 
 def without_timing(line):

@@ -78,7 +78,7 @@ def checkpoints(place, name="run"):
 def told(place, name="run"):
     """What a run says of its steps, but for times and for bytes of what ranks agree on as often as time passes."""
     return [{key: value for key, value in line.items()
-             if not key.endswith("_s") and key not in ("peak_share", "bytes_control", "bytes_moved")}
+             if not key.endswith("_s") and key not in ("peak_share", "fma_share", "bytes_control", "bytes_moved")}
             for line in place.metrics(name)]
 
 

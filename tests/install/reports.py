@@ -197,11 +197,11 @@ def eval_finds_the_data_of_a_run_from_another_folder():
 
 
 @case
-def no_step_is_faster_than_the_peak():
+def no_step_is_faster_than_the_peak_nor_the_peak_than_the_arithmetic():
     with Place() as place:
         place.train(1, num_iterations=20)
-        shares = [line["peak_share"] for line in place.metrics()]
-        expect(all(0 < share <= 1 for share in shares), f"{shares}")
+        shares = [(line["fma_share"], line["peak_share"]) for line in place.metrics()]
+        expect(all(0 < of_fma <= of_peak <= 1 for of_fma, of_peak in shares), f"{shares}")
 
 
 @case

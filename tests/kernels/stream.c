@@ -180,12 +180,31 @@ static void the_blas_core_is_as_wide_as_the_processor(void **state)
 #endif
 }
 
-static void the_gemm_peak_is_a_rate(void **state)
+static void flop_limits_are_rates(void **state)
 {
     dn_stream *s = make_stream("cpu", 1);
-    double peak = dn_gemm_peak(s, 0.2);
-    assert_true(peak > 1e8 && peak < 1e14);
+    dn_flop_limits limits = dn_flop_limits_measure(s, 0);
+    assert_true(limits.gemm > 1e8 && limits.fma >= limits.gemm && limits.fma < 1e14);
     dn_stream_destroy(&s);
+}
+
+/* What a run tells of its steps, on rates instead of a clock. */
+static void no_share_of_a_limit_is_above_one_and_none_forgets_what_was_faster(void **state)
+{
+    static const struct {
+        double flops, of_gemm, of_fma, gemm, fma;
+    } steps[] = {
+        {40, 0.5, 0.4, 80, 100}, {80, 1, 0.8, 80, 100},  {90, 1, 0.9, 90, 100}, {45, 0.5, 0.45, 90, 100},
+        {200, 1, 1, 200, 200},   {50, 0.25, 0.25, 200, 200}, {0, 0, 0, 200, 200},
+    };
+    dn_flop_limits limits = {.gemm = 80, .fma = 100};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        dn_flop_limits shares = dn_flop_shares(&limits, steps[i].flops);
+        assert_float_equal(shares.gemm, steps[i].of_gemm, 0);
+        assert_float_equal(shares.fma, steps[i].of_fma, 0);
+        assert_float_equal(limits.gemm, steps[i].gemm, 0);
+        assert_float_equal(limits.fma, steps[i].fma, 0);
+    }
 }
 
 TESTS(stream)
@@ -200,7 +219,8 @@ TESTS(stream)
         cmocka_unit_test(scratch_stays_after_the_first_use),
         cmocka_unit_test(streams_work_side_by_side),
         cmocka_unit_test(the_blas_core_is_as_wide_as_the_processor),
-        cmocka_unit_test(the_gemm_peak_is_a_rate),
+        cmocka_unit_test(flop_limits_are_rates),
+        cmocka_unit_test(no_share_of_a_limit_is_above_one_and_none_forgets_what_was_faster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

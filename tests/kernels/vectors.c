@@ -127,6 +127,21 @@ static void vector_operations_agree(void **state)
     }
 }
 
+/* Numbers go from N(0,1) to the fixed point 2: each round rounds once or twice, and halves what rounding did before. */
+static void run_multiply_add(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    s->kernels->multiply_add(s, b[0], 0.5, 1, 9, *(const size_t *)context);
+}
+
+static void rounds_of_multiplying_and_adding_agree(void **state)
+{
+    for (size_t i = 0; i < N_LENGTHS; i++) {
+        trial t = {.arrays = {random_array(lengths[i], 1, 1)}, .n_arrays = 1, .same_bits = true};
+        t.arrays[0].ulps = 2;
+        compare_columns(&t, run_multiply_add, &lengths[i]);
+    }
+}
+
 static void run_relu2_backward(dn_stream *s, dn_buf *const *b, double *host, const void *context)
 {
     s->kernels->relu2_backward(s, b[0], b[1], *(const size_t *)context);
@@ -256,6 +271,7 @@ TESTS(vectors)
         cmocka_unit_test(products_agree_for_all_transpositions_and_strides),
         cmocka_unit_test(many_products_agree),
         cmocka_unit_test(vector_operations_agree),
+        cmocka_unit_test(rounds_of_multiplying_and_adding_agree),
         cmocka_unit_test(relu2_backward_agrees),
         cmocka_unit_test(nan_and_infinity_show_in_the_sum_of_squares),
         cmocka_unit_test(adamw_and_lion_agree),

@@ -7,7 +7,7 @@ from runs import case, expect, run, tap  # noqa: E402
 
 TINY = ["--dim", "48", "--layers", "1", "--steps", "2"]
 FIELDS = ["model", "dim", "layers", "rule", "rank", "workers", "Mnumbers", "median", "min", "max", "rate", "limit",
-          "unit", "share", "%", "of_muon", "scaling"]
+          "unit", "share", "%", "of_fma", "of_muon", "scaling"]
 USAGE = 64
 WITH_RANK, WITHOUT, ELEMENTS = ["dion", "dion2", "dion3"], ["muon", "normuon"], ["sgd", "adamw", "lion"]
 
@@ -36,6 +36,9 @@ def every_rule_at_every_rank_is_held_against_its_limit_and_against_muon():
         median, limit = float(row["median"]), float(row["limit"])
         expect(float(row["min"]) <= median <= float(row["max"]) and limit > 0, f"{row}")
         expect(row["unit"] == ("GB/s" if row["rule"] in ELEMENTS else "GFLOP/s"), f"{row}")
+        # Whole percents of the same time: no product is faster than the arithmetic alone.
+        expect(row["of_fma"] == "-" if row["rule"] in ELEMENTS else
+               float(row["of_fma"].rstrip("%")) <= float(row["share"]), f"{row}")
         # Printed to two decimals of a millisecond, and to three of the ratio.
         room = 0.001 + 0.006 * (1 + median / muon) / muon
         expect(abs(float(row["of_muon"]) - median / muon) <= room, f"{row} of {muon}")

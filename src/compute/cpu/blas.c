@@ -1,12 +1,10 @@
-/* OpenBLAS: threads, what core it runs as, and how fast it is. */
+/* OpenBLAS: threads, and what core it runs as. */
 #include "compute/cpu/blas.h"
 
-#include "base/clock.h"
 #include "base/fail.h"
 #include "base/printable.h"
 #include "compute/cpu/cpu.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,27 +18,6 @@ void dn_cpu_set_threads(int n_threads)
     pthread_mutex_lock(&mutex);
     openblas_set_num_threads(n_threads); /* and with it OpenMP's count for the calling thread */
     pthread_mutex_unlock(&mutex);
-}
-
-double dn_gemm_peak(dn_stream *stream, double budget_s)
-{
-    enum { SIZE = 1024 };
-    const size_t bytes = (size_t)SIZE * SIZE * sizeof(dn_real);
-    void *memory;
-    if (dn_device_alloc(stream, 3 * bytes, &memory) != DN_OK)
-        return 0;
-    dn_buf *a = memory, *b = dn_at(a, (size_t)SIZE * SIZE), *c = dn_at(b, (size_t)SIZE * SIZE);
-    stream->kernels->fill(stream, a, 2 * (size_t)SIZE * SIZE, 0.5);
-    double best_s = INFINITY, start_s = dn_clock_s();
-    do {
-        double begin_s = dn_clock_s();
-        stream->kernels->gemm(stream, DN_N, DN_N, SIZE, SIZE, SIZE, 1, a, SIZE, b, SIZE, 0, c, SIZE);
-        if (dn_stream_sync(stream) != DN_OK)
-            break;
-        best_s = fmin(best_s, dn_clock_s() - begin_s);
-    } while (dn_clock_s() - start_s < budget_s);
-    dn_device_free(stream, memory, 3 * bytes);
-    return 2.0 * SIZE * SIZE * SIZE / best_s;
 }
 
 /* Bits of the widest vectors that a core type of OpenBLAS multiplies with; 128 for all others. */

@@ -22,6 +22,7 @@ const dn_kernels DN_CPU(kernels) = {
     .fill = DN_CPU(fill),
     .copy = DN_CPU(copy),
     .axpby = DN_CPU(axpby),
+    .multiply_add = DN_CPU(multiply_add),
     .sum_squares = DN_CPU(sum_squares),
     .dot = DN_CPU(dot),
     .sign = DN_CPU(sign),

@@ -70,6 +70,13 @@ void dn_ref_axpby(dn_stream *s, dn_buf *y, double a, const dn_buf *x, double b, 
         out[i] = (dn_real)(a * (double)dn_host(x)[i] + b * (double)out[i]);
 }
 
+void dn_ref_multiply_add(dn_stream *s, dn_buf *x, double a, double b, size_t rounds, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t round = 0; round < rounds; round++)
+            dn_host(x)[i] = (dn_real)(a * (double)dn_host(x)[i] + b);
+}
+
 void dn_ref_sum_squares(dn_stream *s, double *host_out, const dn_buf *x, size_t n)
 {
     *host_out = 0;
