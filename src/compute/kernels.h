@@ -198,6 +198,9 @@ dn_flop_limits dn_flop_limits_measure(dn_stream *stream, double budget_s);
  * machine than it, and replaces it. */
 dn_flop_limits dn_flop_shares(dn_flop_limits *limits, double flops);
 
+/** Which products the kernels of this stream compute themselves: for a line of a log; this thread's until the next call. */
+const char *dn_products_describe(const dn_stream *stream);
+
 /** The rate in bytes/s at which this stream's threads read memory beyond the caches together: the
  * bound of generation. 0 if there is no memory to read. */
 double dn_read_peak(dn_stream *stream, double budget_s);

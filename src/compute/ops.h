@@ -15,7 +15,7 @@
  *
  * Conventions. Matrices are row-major, ld = elements between rows. Shapes stand in brackets behind each name.
  * "=" overwrites, "+=" accumulates. Outputs first. No output may alias an input unless the row says "in
- * place". Results do not depend on the number of threads, except for rounding inside gemm. Reductions run in
+ * place". Results do not depend on the number of threads, except for rounding inside gemm where OpenBLAS computes it. Reductions run in
  * a fixed order. Sizes may be 0: then nothing is read or written. Scratch comes from the stream: it grows
  * until every size was seen once; after that nothing is allocated. Dimensions and leading dimensions are
  * below 2^31 (BLAS), their products are not.

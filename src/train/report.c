@@ -101,6 +101,7 @@ void dn_report_begin(dn_run *run)
             run->stream->n_threads, dn_plural(run->stream->n_threads), pus, dn_blas_describe(),
             dn_human(run->limits.gemm, "FLOP/s", text, sizeof text),
             dn_human(run->limits.fma, "FLOP/s", fma, sizeof fma));
+    fprintf(stderr, "products  %s\n", dn_products_describe(run->stream));
     if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
         fprintf(stderr, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
     if (plan->n_trained < plan->n_params)

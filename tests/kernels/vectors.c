@@ -1,7 +1,9 @@
 /* Products, vectors, element-wise optimizers and column norms: every backend against the reference. */
 #include "support.h"
+#include "compute/cpu/cpu.h"
 
 #include <math.h>
+#include <string.h>
 
 static const size_t lengths[] = {0, 1, 17, 16384, 40003};
 /* Of sums of up to 40003 terms in double, in another order: n eps at the very worst, sqrt(n) eps as a rule.
@@ -58,6 +60,66 @@ static void products_agree_for_all_transpositions_and_strides(void **state)
             p.beta = 2;
             compare_product(p, 3);
         }
+}
+
+/* Tall enough to be multiplied by our own kernels; columns and terms are no whole panels, and terms are several blocks. */
+static const product tall_products[] = {
+    {.ta = DN_N, .tb = DN_T, .m = 2055, .n = 45, .k = 300, .alpha = 1, .beta = 0},
+    {.ta = DN_N, .tb = DN_N, .m = 2055, .n = 45, .k = 300, .alpha = 1, .beta = 1},
+    {.ta = DN_N, .tb = DN_T, .m = 2048, .n = 3, .k = 5, .alpha = 1, .beta = 1},
+    {.ta = DN_N, .tb = DN_N, .m = 2048, .n = 64, .k = 256, .alpha = 1, .beta = 0},
+};
+enum { N_TALL = sizeof tall_products / sizeof *tall_products };
+
+static void products_of_tall_matrices_with_small_ones_agree(void **state)
+{
+    for (size_t i = 0; i < N_TALL; i++) {
+        compare_product(tall_products[i], 0);
+        compare_product(tall_products[i], 3);
+    }
+}
+
+static void our_own_products_have_the_same_bits_with_any_number_of_threads(void **state)
+{
+    static const int threads[] = {2, 3, 8};
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+        dn_stream *s = make_stream((*backend)->name, 1);
+        bool own = strstr(dn_products_describe(s), (*backend)->name) != NULL;
+        dn_stream_destroy(&s);
+        for (size_t i = 0; own && i < N_TALL; i++) {
+            product p = tall_products[i];
+            p.lda = p.k;
+            p.ldb = p.tb == DN_N ? p.n : p.k;
+            p.ldc = p.n;
+            trial t = {.arrays = {random_array(p.m * p.k, 1, 1), random_array(p.n * p.k, 2, 1), random_array(p.m * p.n, 3, 1)},
+                       .n_arrays = 3};
+            dn_real *alone[MAX_ARRAYS], *shared[MAX_ARRAYS];
+            double host[MAX_HOST];
+            run_backend((*backend)->name, 1, &t, run_gemm, &p, alone, host);
+            for (size_t k = 0; k < sizeof threads / sizeof *threads; k++) {
+                run_backend((*backend)->name, threads[k], &t, run_gemm, &p, shared, host);
+                for (size_t j = 0; j < p.m * p.n; j++)
+                    if (memcmp(&alone[2][j], &shared[2][j], sizeof(dn_real)) != 0)
+                        fail_msg("%s, product %zu, %d threads: number %zu is %a, alone %a", (*backend)->name, i, threads[k], j,
+                                 (double)shared[2][j], (double)alone[2][j]);
+                free_results(&t, shared);
+            }
+            free_results(&t, alone);
+            free_trial(&t);
+        }
+    }
+}
+
+/* The largest part of C says how long all take: little more than an even share, in parts that are no strips. */
+static void nearly_all_of_a_prime_number_of_threads_share_a_product(void **state)
+{
+    static const size_t threads[] = {2, 3, 4, 7, 8, 13, 31, 47, 48, 61};
+    for (size_t i = 0; i < sizeof threads / sizeof *threads; i++) {
+        dn_grid g = dn_cpu_choose_grid(1024, 768, threads[i]);
+        size_t used = g.rows * g.cols;
+        if (used > threads[i] || 10 * used < 9 * threads[i] || (threads[i] > 8 && (g.rows == 1 || g.cols == 1)))
+            fail_msg("%zu threads: a grid of %zu x %zu", threads[i], g.rows, g.cols);
+    }
 }
 
 /* Small ones, large ones, empty ones and one that only scales, side by side in one buffer; more than are
@@ -269,6 +331,9 @@ TESTS(vectors)
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_agree_for_all_transpositions_and_strides),
+        cmocka_unit_test(products_of_tall_matrices_with_small_ones_agree),
+        cmocka_unit_test(our_own_products_have_the_same_bits_with_any_number_of_threads),
+        cmocka_unit_test(nearly_all_of_a_prime_number_of_threads_share_a_product),
         cmocka_unit_test(many_products_agree),
         cmocka_unit_test(vector_operations_agree),
         cmocka_unit_test(rounds_of_multiplying_and_adding_agree),

@@ -1,7 +1,7 @@
 /*
  * The cpu backend: what its files share. Files listed as kernel sources are compiled once per instruction set
  * (DN_ISA) and precision, so their symbols carry the instruction set: DN_CPU(fill) is dn_cpu_avx512_fill.
- * The other files (blas.c, gemm.c, rotary.c) leave the fast loops to OpenBLAS and are compiled once.
+ * The other files (blas.c, gemm.c, rotary.c, symmetric.c) leave the fast loops to OpenBLAS and are compiled once.
  *
  * Work is cut into blocks whose size depends on the shape alone, and partial sums are added in block order:
  * the number of threads changes who computes a block, never what comes out.
@@ -52,6 +52,18 @@ void dn_cpu_rotary_angles(dn_stream *s, dn_buf *angles, const double *host_frequ
 void dn_cpu_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
                  const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c,
                  size_t ldc);
+
+/* Blocks along the rows and the columns of C. */
+typedef struct dn_grid {
+    size_t rows, cols;
+} dn_grid;
+
+/** The grid of at most n_threads blocks for a product with C [m,n] that takes least: each block computes its part of C, and
+ * packs or reads m/rows + n/cols vectors of length k. */
+dn_grid dn_cpu_choose_grid(size_t m, size_t n, size_t n_threads);
+
+/** Whether the product is one that packed.c computes. */
+bool dn_cpu_packs(const dn_stream *s, const dn_product *x);
 
 void dn_cpu_gemm_many(dn_stream *s, const dn_product *products, size_t n);
 void dn_cpu_gemm_batch(dn_stream *s, size_t count, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k,

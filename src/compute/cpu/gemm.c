@@ -8,6 +8,9 @@
 #include "compute/cpu/blas.h"
 #include "compute/cpu/cpu.h"
 
+#include <stdio.h>
+#include <string.h>
+
 /* Below so many flops waking a thread takes longer than it saves. */
 #define ALONE_FLOPS 1e6
 
@@ -18,27 +21,57 @@
 /* Products that are shared out at once. */
 enum { MOST = 64 };
 
-/* Blocks along the rows and the columns of C. */
-typedef struct grid {
-    size_t rows, cols;
-} grid;
+/* What packing a vector of length k takes, in numbers of C, each k multiplications. */
+#define PACKING 32
+
+/* Where packed.c is faster than OpenBLAS by more than noise: by instruction set and shape, so that two runs have the same
+ * bits. `bench_kernels` compares; what is not here is OpenBLAS's. */
+static const struct {
+    const char *kernels;
+    size_t rows, numbers; /* from so many rows of A on, up to so many numbers of B */
+} packed[] = {
+    {"cpu-avx512", 1024, (size_t)1 << 18},
+    {"cpu-avx2", 2048, (size_t)1 << 18},
+};
+
+bool dn_cpu_packs(const dn_stream *s, const dn_product *x)
+{
+    if (x->ta != DN_N || x->alpha != 1 || (x->beta != 0 && x->beta != 1) || x->n == 0 || x->k == 0)
+        return false;
+    for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
+        if (strcmp(s->kernels->name, packed[i].kernels) == 0)
+            return x->m >= packed[i].rows && x->n * x->k <= packed[i].numbers;
+    return false;
+}
+
+const char *dn_products_describe(const dn_stream *s)
+{
+    static _Thread_local char text[128];
+    const dn_kernels *kernels = s->host ? s->host->kernels : s->kernels;
+    snprintf(text, sizeof text, "all by OpenBLAS");
+    for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
+        if (strcmp(kernels->name, packed[i].kernels) == 0)
+            snprintf(text, sizeof text, "from %zu rows on with weights of up to %zu numbers by %s, others by OpenBLAS",
+                     packed[i].rows, packed[i].numbers, kernels->name);
+    return text;
+}
 
 static double flops_of(const dn_product *x)
 {
     return 2.0 * (double)x->m * (double)x->n * (double)x->k;
 }
 
-/* The grid of n_threads blocks that packs least: each block packs m/rows + n/cols vectors of length k. */
-static grid choose_grid(const dn_product *x, size_t n_threads)
+dn_grid dn_cpu_choose_grid(size_t m, size_t n, size_t n_threads)
 {
-    grid best = {1, 1};
+    dn_grid best = {1, 1};
     double least = 0;
     for (size_t rows = 1; rows <= n_threads; rows++) {
         size_t cols = n_threads / rows;
-        double packed = (double)x->m / (double)rows + (double)x->n / (double)cols;
-        if (rows * cols == n_threads && (least == 0 || packed < least)) {
-            least = packed;
-            best = (grid){rows, cols};
+        double high = (double)m / (double)rows, wide = (double)n / (double)cols;
+        double work = high * wide + PACKING * (high + wide);
+        if (least == 0 || work < least) {
+            least = work;
+            best = (dn_grid){rows, cols};
         }
     }
     return best;
@@ -62,7 +95,7 @@ static void multiply_part(const dn_product *x, size_t top, size_t rows, size_t l
                   dn_host(x->c) + top * x->ldc + left, (int)x->ldc);
 }
 
-static void multiply(const dn_product *x, grid g, size_t block)
+static void multiply(const dn_product *x, dn_grid g, size_t block)
 {
     size_t row = block / g.cols, top = dn_cpu_edge(x->m, row, g.rows),
            bottom = dn_cpu_edge(x->m, row + 1, g.rows);
@@ -81,7 +114,7 @@ static void multiply(const dn_product *x, grid g, size_t block)
 /* Products of one call of the threads: which blocks are whose. */
 typedef struct work {
     const dn_product *products;
-    grid grids[MOST];
+    dn_grid grids[MOST];
     size_t first[MOST + 1]; /* block of each product */
 } work;
 
@@ -96,7 +129,7 @@ static void cut(work *w, size_t n, size_t n_threads)
     for (size_t i = 0; i < n; i++) {
         double flops = flops_of(&w->products[i]), share = all / (double)n_threads;
         bool whole = flops < ALONE_FLOPS || flops <= share / 4;
-        w->grids[i] = whole ? (grid){1, 1} : choose_grid(&w->products[i], n_threads);
+        w->grids[i] = whole ? (dn_grid){1, 1} : dn_cpu_choose_grid(w->products[i].m, w->products[i].n, n_threads);
         w->first[i + 1] = w->first[i] + w->grids[i].rows * w->grids[i].cols;
     }
 }

@@ -15,7 +15,7 @@ const dn_kernels DN_CPU(kernels) = {
 #define OP(name, ...) .name = dn_ref_##name,
 #include "compute/ops.h"
 #undef OP
-    .gemm = dn_cpu_gemm,
+    .gemm = DN_CPU(gemm),
     .gemm_many = dn_cpu_gemm_many,
     .matvec = DN_CPU(matvec),
     .matvec_bf16 = DN_CPU(matvec_bf16),
