@@ -89,12 +89,15 @@ typedef struct dn_verify_tensor {
     const char *line;
     dn_tensor tensor; /* line and name identify it, equal on all ranks and meshes; sharding may be left out */
     unsigned replicated; /* axes (DN_AXIS) along which ranks have the same block: 0, DN_AXIS(DN_DP), ... */
+    const double *column_weights; /* [tensor.cols] columns count by these factors, before norms are taken; NULL: all by 1. The
+                              reference's are those of all meshes */
 } dn_verify_tensor;
 
 /**
  * Shows a block of a tensor: data [block.rows, block.cols], dense, any memory. May be called for several
  * blocks; empty ones may be left out. The difference is ||X - reference||_F / ||reference||_F, the largest
- * over replicas (0/0 is 0; NaN and infinity fail). Along axes that are not replicated the blocks must tile
+ * over replicas (0/0 is 0; NaN and infinity fail); with weights w it is ||(X - reference) diag(w)||_F /
+ * ||reference diag(w)||_F. Along axes that are not replicated the blocks must tile
  * the tensor: gaps, overlaps, tensors that are missing, unknown to the reference or of another shape fail the
  * line "coverage". Errors: DN_ERR_ARG names that are empty, too long, or of a line of another kind;
  * DN_ERR_MEMORY.

@@ -134,10 +134,18 @@ static dn_status sum_squares(const dn_param_group *group, dn_lowrank_batch *b)
     }
     DN_TRY(dn_stream_sync(group->stream));
     DN_TRY(dn_comm_all_reduce(group->mesh->all, b->squares, b->n_squares, DN_F64, DN_SUM, DN_TRAFFIC_BASIS));
-    for (size_t i = 0; i < b->n; i++)
-        for (size_t j = 0; j < b->matrices[i].dion.shape.r; j++)
-            if (!isfinite(b->matrices[i].squares[j]))
-                return dn_param_state_not_finite(b->matrices[i].ps);
+    for (size_t i = 0; i < b->n; i++) {
+        const dn_lowrank_matrix *x = &b->matrices[i];
+        double longest = 0;
+        for (size_t j = 0; j < x->dion.shape.r; j++) {
+            if (!isfinite(x->squares[j]))
+                return dn_param_state_not_finite(x->ps);
+            x->lengths[j] = sqrt(x->squares[j]);
+            longest = fmax(longest, x->lengths[j]);
+        }
+        for (size_t j = x->dion.shape.r; j < x->ps->shape.r; j++)
+            x->lengths[j] = longest;
+    }
     return DN_OK;
 }
 
@@ -292,6 +300,7 @@ static void tell(const dn_param_group *group, size_t i, dn_matrix_choice *choice
 {
     const dn_lowrank_matrix *x = &fitted(group)->matrices[i];
     choice->r = x->dion.shape.r;
+    choice->lengths = x->lengths;
     memcpy(choice->orth, x->orth, sizeof x->orth);
 }
 

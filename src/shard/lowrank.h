@@ -45,6 +45,7 @@ typedef struct dn_lowrank_matrix {
     dn_buf *p;               /* [m_a, r] symmetric */
     dn_buf *basis;           /* [n_b, r] symmetric: Q, then R, then the new Q */
     double *squares;         /* [r] squared norms of R's columns */
+    double *lengths;         /* [columns of Q] their norms, of the step taken last; of columns beyond r the largest */
     dn_orth_info info;       /* the worst of this step's orthonormalizations */
     dn_orth_record orth[2];  /* how P, and R, was orthonormalized in it */
     dn_real rank[2];         /* as DN_STATE_RANK */
@@ -74,7 +75,7 @@ typedef struct dn_lowrank {
     dn_product *products;
     dn_orth_matrix *orth_p, *orth_r;
     dn_orth_shard *parts_p, *parts_r;
-    double *squares;
+    double *squares, *lengths;
     /* Adaptive ranks. */
     int32_t *columns; /* 0, 1, ...: numbers of columns */
     dn_real *draws;   /* room for new columns of a matrix's shard of Q */

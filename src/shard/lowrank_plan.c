@@ -237,10 +237,11 @@ static dn_status allocate(dn_lowrank *f)
     f->parts_p = calloc(n_parts, sizeof *f->parts_p);
     f->parts_r = calloc(n_parts, sizeof *f->parts_r);
     f->squares = calloc(n_columns, sizeof *f->squares);
+    f->lengths = calloc(n_columns, sizeof *f->lengths);
     f->columns = calloc(most_columns, sizeof *f->columns);
     f->draws = calloc(most_rows * dn_lowrank_max_new_columns(), sizeof *f->draws);
     if (!f->batches || !f->matrices || !f->products || !f->orth_p || !f->orth_r || !f->parts_p ||
-        !f->parts_r || !f->squares || !f->columns || !f->draws)
+        !f->parts_r || !f->squares || !f->lengths || !f->columns || !f->draws)
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu matrices", n - 1);
     for (size_t j = 0; j < most_columns; j++)
         f->columns[j] = (int32_t)j;
@@ -253,6 +254,7 @@ static dn_status fill(dn_lowrank *f, char *workspace)
     size_t n = group->n_param_states, factor_bytes, columns = 0;
     measure(group->config, group->param_states, n, f->orth_p, &f->orth_bytes, &factor_bytes);
     f->orth_workspace = workspace;
+    double *lengths = f->lengths;
     for (size_t first = 0; first < n;) {
         dn_lowrank_batch *b = &f->batches[f->n_batches++];
         b->matrices = &f->matrices[first];
@@ -276,6 +278,8 @@ static dn_status fill(dn_lowrank *f, char *workspace)
                                 .momentum = ps->states[DN_STATE_MOMENTUM].data};
             x->shards = dn_layout_factor_shards(&ps->layout, ps->shape.transposed, group->mesh->at);
             x->scale = 1.0 / dn_axes_size(ps->layout.size, ps->layout.replicas);
+            x->lengths = lengths;
+            lengths += ps->shape.r;
             take_factors(x, ps, &arena);
         }
         DN_TRY(fit_batch(f, b));
@@ -317,6 +321,7 @@ void dn_lowrank_close(dn_param_group *group)
     free(f->parts_p);
     free(f->parts_r);
     free(f->squares);
+    free(f->lengths);
     free(f->columns);
     free(f->draws);
     free(f);

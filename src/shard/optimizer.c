@@ -433,6 +433,11 @@ const dn_param *dn_optimizer_state_param(const dn_optimizer *o, size_t index)
     return o->states[index].ps->param->view_of;
 }
 
+size_t dn_optimizer_state_matrix(const dn_optimizer *o, size_t index)
+{
+    return o->states[index].ps->index;
+}
+
 const dn_tensor *dn_optimizer_state(const dn_optimizer *o, size_t index)
 {
     return &o->states[index].ps->states[o->states[index].k].tensor;

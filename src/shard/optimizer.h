@@ -94,6 +94,8 @@ size_t dn_optimizer_set_weight_decay(dn_optimizer *optimizer, const char *match,
 
 /** The parameter, as it was given, that a state belongs to. */
 const dn_param *dn_optimizer_state_param(const dn_optimizer *optimizer, size_t index);
+/** The number of its matrix, as dn_optimizer_choice takes it. */
+size_t dn_optimizer_state_matrix(const dn_optimizer *optimizer, size_t index);
 
 /* ---- what it costs ---- */
 
@@ -114,6 +116,8 @@ typedef struct dn_matrix_choice {
     int owner;              /* the rank that has it whole; -1: none */
     size_t r;               /* Dion: the rank of the step to come */
     dn_orth_record orth[2]; /* Dion: P, R */
+    const double *lengths;  /* Dion: [columns of Q] how long they were in the step taken last before they were made unit
+                               vectors; columns that are new since then count as the longest. Borrowed. NULL: no Dion */
 } dn_matrix_choice;
 
 /** Of matrix number `index` among all, in the order of the parameters; each of a split parameter is one. */

@@ -214,7 +214,7 @@ static dn_status show_params(trial *t, const char *what, bool gradients, uint64_
     for (size_t i = 0; i < (gradients ? t->plan.n_trained : t->plan.n_params); i++) {
         const dn_param *p = gradients ? &t->instance.trained[i] : &t->instance.params[i];
         unsigned copies = dn_axes_without(t->mesh->size, dn_tensor_axes(&p->tensor)); /* of the block */
-        dn_verify_tensor whole = {line, p->tensor, copies};
+        dn_verify_tensor whole = {line, p->tensor, copies, NULL};
         DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, DN_REAL, gradients ? p->grad : p->weight));
     }
     return DN_OK;
@@ -253,6 +253,16 @@ static const char *kind_of_state(const char *name)
     return "other state";
 }
 
+/* A column of Q is one of R divided by its length, and so is its error: short columns are rounding for the most part, and in
+ * float may be nothing else. By these lengths columns count as they did in R, whose error is of the size of rounding. Other
+ * states have none. */
+static const double *weights_of(const trial *t, size_t state)
+{
+    const dn_optimizer *o = t->instance.optimizer;
+    bool is_q = state < dn_optimizer_n_states(o) && strcmp(kind_of_state(dn_optimizer_state(o, state)->name), "Q") == 0;
+    return is_q ? dn_optimizer_choice(o, dn_optimizer_state_matrix(o, state)).lengths : NULL;
+}
+
 static dn_status show_states(trial *t, uint64_t step)
 {
     char line[DN_VERIFY_LINE_MAX];
@@ -263,7 +273,7 @@ static dn_status show_states(trial *t, uint64_t step)
         const dn_tensor *state = dn_instance_state(&t->instance, i);
         dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
         unsigned replicas = replicas_of(t, i);
-        dn_verify_tensor whole = {line_of(kind_of_state(state->name), step, line), *state, replicas};
+        dn_verify_tensor whole = {line_of(kind_of_state(state->name), step, line), *state, replicas, weights_of(t, i)};
         whole.tensor.type = DN_REAL;
         DN_TRY(show(t, &whole, state->per_replica ? replicas : 0, shard.block, state->type, shard.data));
     }

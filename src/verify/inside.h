@@ -29,9 +29,10 @@ typedef struct dn_original {
     dn_verify_kind kind;
     char line[DN_VERIFY_LINE_MAX];
     dn_tensor tensor; /* of a scalar only the name */
+    bool weighted;    /* weights of its columns, doubles, are stored behind it */
     int home;      /* the rank that stores it, dense */
     size_t at;     /* bytes from the start of the store there */
-    double square; /* of its Frobenius norm; of a scalar: its value */
+    double square; /* of its Frobenius norm, weighted; of a scalar: its value */
 } dn_original;
 
 typedef struct dn_reference {
@@ -57,10 +58,11 @@ void dn_reference_place(dn_reference *reference, dn_original *original);
 bool dn_reference_fits(const dn_reference *reference);
 /** Bytes per rank that are needed. */
 size_t dn_reference_needs(const dn_reference *reference);
-/** Stores a block of a tensor and returns its sum of squares. Only while all tensors fit. */
+/** Stores a block of a tensor, with the weights [cols of the tensor] if it has such, and returns its sum of
+ * squares. Only while all tensors fit. */
 double dn_reference_write(dn_reference *reference, const dn_original *original, const dn_block *block,
-                          const void *data);
-/** Sum of squares of data minus the block of the original. */
+                          const void *data, const double *weights);
+/** Sum of squares of data minus the block of the original, weighted as that is. */
 double dn_reference_difference(const dn_reference *reference, const dn_original *original,
                                const dn_block *block, const void *data);
 
@@ -82,6 +84,7 @@ typedef struct dn_observation {
     dn_tensor tensor; /* of all but blocks only the name */
     dn_wrong wrong;   /* an error found by the rank itself */
     int original;     /* block, scalar: index; -1: there is none */
+    bool weighted;    /* reference run: the block came with weights */
     dn_block block;
     unsigned replicated;
     int home; /* reference run: where the tensor is stored */

@@ -16,6 +16,7 @@ static const struct {
     [DN_BUG_SUM_FOR_AVERAGE] = {"sum-for-average", "replicas add gradients or factors, and do not divide"},
     [DN_BUG_WRONG_BAND_OFFSET] = {"wrong-band-offset", "a band of P is read one row off"},
     [DN_BUG_STALE_Q] = {"stale-q", "a rank goes on with its Q of the step before"},
+    [DN_BUG_LONG_Q] = {"long-q", "columns of Q are kept twice as long as unit vectors"},
     [DN_BUG_LOCAL_COLUMN_NORMS] = {"local-column-norms", "columns are normalized by the own rows' norms"},
     [DN_BUG_LOCAL_FAN_OUT] = {"local-fan-out", "the update is scaled by the shard's shape"},
     [DN_BUG_LOCAL_ZERO_GUARD] = {"local-zero-guard", "a rank takes its empty shard for a zero matrix"},

@@ -223,6 +223,23 @@ static void join_one_off(dn_stream *s, double *host_loss, dn_buf *logits, const 
     finish(s);
 }
 
+/* ---- Q: all ranks' is too long. P = orth(M Q) does not depend on how long columns are, so no step shows it. ---- */
+
+static void copy_longer_to_q(dn_stream *s, dn_buf *y, const dn_buf *x, size_t n)
+{
+    if (find(&planted(s)->plant->memory.bases, y))
+        planted(s)->real->scale(s, y, 2, x, n);
+    else
+        planted(s)->real->copy(s, y, x, n);
+}
+
+static void add_columns_longer_to_q(dn_stream *s, dn_buf *x, const int32_t *host_ids, double a, const dn_buf *y, size_t k,
+                                    size_t rows, size_t cols)
+{
+    bool to_q = find(&planted(s)->plant->memory.bases, x) != NULL;
+    planted(s)->real->add_columns(s, x, host_ids, to_q ? 2 * a : a, y, k, rows, cols);
+}
+
 /* ---- what replicas owe ---- */
 
 static bool is_owed(const dn_stream *s, const void *at)
@@ -305,6 +322,10 @@ void dn_plant_in_kernels(dn_bug bug, dn_kernels *table)
         table->fill = fill_but_q;
         table->add_columns = add_columns_but_to_q;
         table->to_bf16 = narrow_but_to_q;
+        break;
+    case DN_BUG_LONG_Q:
+        table->copy = copy_longer_to_q;
+        table->add_columns = add_columns_longer_to_q;
         break;
     case DN_BUG_WRONG_HEAD_SPLIT:
         table->attention_forward = attend_half_a_head_off;

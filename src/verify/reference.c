@@ -53,6 +53,17 @@ dn_status dn_reference_add(dn_reference *reference, const dn_original *original)
 
 /* ---- room ---- */
 
+/* Bytes in the store, where the next thing begins. */
+static size_t room_of(size_t n, size_t element)
+{
+    return (n * element + 63) / 64 * 64;
+}
+
+static size_t room_of_tensor(const dn_tensor *t)
+{
+    return room_of(t->rows * t->cols, dn_type_bytes(t->type));
+}
+
 void dn_reference_place(dn_reference *reference, dn_original *original)
 {
     const dn_tensor *t = &original->tensor;
@@ -61,7 +72,8 @@ void dn_reference_place(dn_reference *reference, dn_original *original)
         if (reference->used[rank] < reference->used[original->home])
             original->home = rank;
     original->at = reference->used[original->home];
-    reference->used[original->home] += (t->rows * t->cols * dn_type_bytes(t->type) + 63) / 64 * 64;
+    reference->used[original->home] +=
+        room_of_tensor(t) + (original->weighted ? room_of(t->cols, sizeof(double)) : 0);
 }
 
 size_t dn_reference_needs(const dn_reference *reference)
@@ -85,6 +97,12 @@ static char *row_of(const dn_reference *reference, const dn_original *original, 
 {
     size_t element = (block->row0 + row) * original->tensor.cols + block->col0;
     return reference->store + original->at + element * dn_type_bytes(original->tensor.type);
+}
+
+/* Likewise, of the columns of a block. */
+static double *weights_of(const dn_reference *reference, const dn_original *original, const dn_block *block)
+{
+    return (double *)(void *)(reference->store + original->at + room_of_tensor(&original->tensor)) + block->col0;
 }
 
 static double from_bf16(uint16_t bits)
@@ -119,8 +137,8 @@ static void load(dn_type type, const void *row, size_t first, size_t n, double *
     }
 }
 
-/* Sum of squares of a row, minus another one unless that is NULL. */
-static double row_squares(dn_type type, const void *x, const void *minus, size_t n)
+/* Sum of squares of a row, minus another one, times weights, unless these are NULL. */
+static double row_squares(dn_type type, const void *x, const void *minus, const double *weights, size_t n)
 {
     double a[CHUNK], b[CHUNK] = {0}, sum = 0;
     for (size_t at = 0; at < n; at += CHUNK) {
@@ -128,22 +146,27 @@ static double row_squares(dn_type type, const void *x, const void *minus, size_t
         load(type, x, at, some, a);
         if (minus)
             load(type, minus, at, some, b);
-        for (size_t i = 0; i < some; i++)
-            sum += (a[i] - b[i]) * (a[i] - b[i]);
+        for (size_t i = 0; i < some; i++) {
+            double off = (a[i] - b[i]) * (weights ? weights[at + i] : 1);
+            sum += off * off;
+        }
     }
     return sum;
 }
 
 double dn_reference_write(dn_reference *reference, const dn_original *original, const dn_block *block,
-                          const void *data)
+                          const void *data, const double *weights)
 {
     size_t row_bytes = block->cols * dn_type_bytes(original->tensor.type);
     double sum = 0;
+    if (weights)
+        dn_comm_put(reference->world, weights_of(reference, original, block), weights + block->col0,
+                    block->cols * sizeof *weights, original->home, DN_TRAFFIC_CONTROL);
     for (size_t row = 0; row < block->rows; row++) {
         const char *from = (const char *)data + row * row_bytes;
         dn_comm_put(reference->world, row_of(reference, original, block, row), from, row_bytes,
                     original->home, DN_TRAFFIC_CONTROL);
-        sum += row_squares(original->tensor.type, from, NULL, block->cols);
+        sum += row_squares(original->tensor.type, from, NULL, weights ? weights + block->col0 : NULL, block->cols);
     }
     return sum;
 }
@@ -152,11 +175,16 @@ double dn_reference_difference(const dn_reference *reference, const dn_original 
                                const dn_block *block, const void *data)
 {
     size_t row_bytes = block->cols * dn_type_bytes(original->tensor.type);
+    const double *weights = NULL;
     double sum = 0;
+    if (original->weighted)
+        weights = dn_comm_view(reference->world,
+                               dn_comm_chunk_of(weights_of(reference, original, block), block->cols * sizeof *weights),
+                               original->home, DN_TRAFFIC_CONTROL);
     for (size_t row = 0; row < block->rows; row++) {
         const dn_comm_chunk chunk = dn_comm_chunk_of(row_of(reference, original, block, row), row_bytes);
         sum += row_squares(original->tensor.type, (const char *)data + row * row_bytes,
-                           dn_comm_view(reference->world, chunk, original->home, DN_TRAFFIC_CONTROL),
+                           dn_comm_view(reference->world, chunk, original->home, DN_TRAFFIC_CONTROL), weights,
                            block->cols);
     }
     return sum;
@@ -169,7 +197,7 @@ static dn_status learn_one(dn_reference *reference, const dn_observation *record
     int index = dn_reference_find(reference, record->line, record->tensor.name);
     if (index < 0) {
         dn_original original = {
-            .kind = record->kind, .tensor = record->tensor, .home = record->home, .at = record->at};
+            .kind = record->kind, .tensor = record->tensor, .weighted = record->weighted, .home = record->home, .at = record->at};
         memcpy(original.line, record->line, sizeof original.line);
         DN_TRY(dn_reference_add(reference, &original));
         index = (int)reference->n - 1;

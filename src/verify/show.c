@@ -68,7 +68,7 @@ static dn_status original_of(dn_verify *v, dn_observation *record)
     record->original = dn_reference_find(&v->reference, record->line, record->tensor.name);
     if (!v->is_reference || record->original >= 0)
         return DN_OK;
-    dn_original original = {.kind = record->kind, .tensor = record->tensor};
+    dn_original original = {.kind = record->kind, .tensor = record->tensor, .weighted = record->weighted};
     memcpy(original.line, record->line, sizeof original.line);
     if (record->kind == DN_VERIFY_BLOCK)
         dn_reference_place(&v->reference, &original);
@@ -78,7 +78,7 @@ static dn_status original_of(dn_verify *v, dn_observation *record)
 }
 
 /* Holds a block against its original, or makes it one. */
-static void compare(dn_verify *v, dn_observation *record, const void *data)
+static void compare(dn_verify *v, dn_observation *record, const void *data, const double *weights)
 {
     const dn_original *original = &v->reference.all[record->original];
     record->home = original->home;
@@ -89,7 +89,7 @@ static void compare(dn_verify *v, dn_observation *record, const void *data)
     else if (!v->is_reference)
         record->value = dn_reference_difference(&v->reference, original, &record->block, data);
     else if (dn_reference_fits(&v->reference))
-        record->value = dn_reference_write(&v->reference, original, &record->block, data);
+        record->value = dn_reference_write(&v->reference, original, &record->block, data, weights);
 }
 
 dn_status dn_verify_block(dn_verify *v, const dn_verify_tensor *tensor, dn_block block, const void *data)
@@ -98,6 +98,7 @@ dn_status dn_verify_block(dn_verify *v, const dn_verify_tensor *tensor, dn_block
     DN_TRY(fill(&record, DN_VERIFY_BLOCK, tensor->line, tensor->tensor.name));
     record.tensor = tensor->tensor;
     record.replicated = tensor->replicated;
+    record.weighted = tensor->column_weights != NULL;
     record.block = block = dn_plant_block(&v->plant, block);
     if (!dn_block_is_within(block, tensor->tensor.rows, tensor->tensor.cols))
         record.wrong = DN_WRONG_PLACE;
@@ -105,7 +106,7 @@ dn_status dn_verify_block(dn_verify *v, const dn_verify_tensor *tensor, dn_block
     if (record.original < 0)
         record.wrong = DN_WRONG_UNKNOWN;
     else if (record.wrong == DN_WRONG_NOTHING)
-        compare(v, &record, data);
+        compare(v, &record, data, tensor->column_weights);
     return add(v, &record);
 }
 

@@ -70,7 +70,7 @@ static dn_range part(const dn_mesh *mesh, size_t n, dn_axis axis, plant what)
 static dn_status show_weights(dn_verify *v, const dn_mesh *mesh, plant what)
 {
     dn_verify_tensor t = {
-        "weights", {.name = "matrix", .rows = ROWS, .cols = COLS, .type = DN_REAL}, DN_AXIS(DN_DP)};
+        "weights", {.name = "matrix", .rows = ROWS, .cols = COLS, .type = DN_REAL}, DN_AXIS(DN_DP), NULL};
     dn_range rows = part(mesh, ROWS, DN_FS, what), cols = part(mesh, COLS, DN_TP, NOTHING);
     dn_real data[ROWS * COLS];
     dn_block b = {rows.first, rows.end - rows.first, cols.first, cols.end - cols.first};
@@ -94,11 +94,11 @@ static dn_status show_weights(dn_verify *v, const dn_mesh *mesh, plant what)
 static dn_status show_vectors(dn_verify *v, const dn_mesh *mesh, plant what)
 {
     const dn_verify_tensor whole = {
-        "weights", {.name = "vector", .rows = 1, .cols = LENGTH, .type = DN_REAL}, DN_ALL_AXES};
+        "weights", {.name = "vector", .rows = 1, .cols = LENGTH, .type = DN_REAL}, DN_ALL_AXES, NULL};
     const dn_verify_tensor sliced = {
-        "state", {.name = "slices", .rows = 1, .cols = SLICED, .type = DN_F64}, 0};
+        "state", {.name = "slices", .rows = 1, .cols = SLICED, .type = DN_F64}, 0, NULL};
     const dn_verify_tensor extra = {
-        "state", {.name = "extra", .rows = 1, .cols = LENGTH, .type = DN_REAL}, DN_ALL_AXES};
+        "state", {.name = "extra", .rows = 1, .cols = LENGTH, .type = DN_REAL}, DN_ALL_AXES, NULL};
     dn_real data[LENGTH];
     double slices[SLICED];
     dn_range slice = dn_shard_range(SLICED, 4, dn_comm_size(mesh->all), dn_comm_rank(mesh->all));
@@ -290,14 +290,14 @@ static dn_status show_types(dn_verify *v, const dn_mesh *mesh, void *context)
     const double zero = 0, tiny = alone ? 0 : 1e-100;
     const dn_block one = {0, 1, 0, 1};
     for (int type = 0; type < DN_N_TYPES; type++) {
-        dn_verify_tensor t = {"types", {.rows = 1, .cols = 1, .type = (dn_type)type}, DN_ALL_AXES};
+        dn_verify_tensor t = {"types", {.rows = 1, .cols = 1, .type = (dn_type)type}, DN_ALL_AXES, NULL};
         snprintf(t.tensor.name, sizeof t.tensor.name, "%d", type);
         DN_TRY(dn_verify_block(v, &t, one, numbers[type]));
     }
     const dn_verify_tensor zeros = {
-        "zeros", {.name = "zero", .rows = 1, .cols = 1, .type = DN_F64}, DN_ALL_AXES};
+        "zeros", {.name = "zero", .rows = 1, .cols = 1, .type = DN_F64}, DN_ALL_AXES, NULL};
     const dn_verify_tensor tinies = {
-        "zeros", {.name = "tiny", .rows = 1, .cols = 1, .type = DN_F64}, DN_ALL_AXES};
+        "zeros", {.name = "tiny", .rows = 1, .cols = 1, .type = DN_F64}, DN_ALL_AXES, NULL};
     DN_TRY(dn_verify_block(v, &zeros, one, &zero));
     return dn_verify_block(v, &tinies, one, &tiny);
 }
@@ -325,13 +325,61 @@ static void numbers_of_all_types_are_compared_and_nothing_is_not_something(void 
     assert_int_equal(ranks_run(&spec, compares_all_types, NULL, NULL), 0);
 }
 
+enum { WEIGHTED_ROWS = 4, WEIGHTED_COLS = 6 };
+static const double column_weights[WEIGHTED_COLS] = {1, 0.5, 3, 1e-3, 0.1, 1e-6};
+
+/* Values over fs and tp; on the mesh column *context is 0.25 larger, and the weights are others, which do not count. */
+static dn_status show_columns(dn_verify *v, const dn_mesh *mesh, void *context)
+{
+    bool alone = dn_comm_size(mesh->all) == 1;
+    double others[WEIGHTED_COLS] = {1e9, 0, 1e9, 0, 1e9, 0}, data[WEIGHTED_ROWS * WEIGHTED_COLS];
+    const dn_verify_tensor t = {.line = "columns",
+                                .tensor = {.name = "matrix", .rows = WEIGHTED_ROWS, .cols = WEIGHTED_COLS, .type = DN_F64},
+                                .replicated = DN_AXIS(DN_DP),
+                                .column_weights = alone ? column_weights : others};
+    const dn_range rows = part(mesh, WEIGHTED_ROWS, DN_FS, NOTHING), cols = part(mesh, WEIGHTED_COLS, DN_TP, NOTHING);
+    const dn_block b = {rows.first, dn_range_size(rows), cols.first, dn_range_size(cols)};
+    for (size_t i = 0; i < b.rows; i++)
+        for (size_t j = 0; j < b.cols; j++)
+            data[i * b.cols + j] = value(b.row0 + i, b.col0 + j) + (!alone && b.col0 + j == *(size_t *)context ? 0.25 : 0);
+    return dn_verify_block(v, &t, b, data);
+}
+
+static int measures_columns_by_their_weights(dn_comm *comm, void *argument)
+{
+    double square = 0;
+    for (size_t i = 0; i < WEIGHTED_ROWS; i++)
+        for (size_t j = 0; j < WEIGHTED_COLS; j++)
+            square += pow(value(i, j) * column_weights[j], 2);
+    for (size_t column = 0; column < WEIGHTED_COLS; column++) {
+        dn_verify_options options = options_of(&(scene){.tolerance = 1, .mesh = {1, 2, 3}});
+        dn_verify_report *report;
+        RANKS_CHECK(dn_verify_run(comm, &options, show_columns, &column, &report) == DN_OK);
+        double expected = 0.25 * column_weights[column] * sqrt(WEIGHTED_ROWS) / sqrt(square);
+        for (size_t row = 1; row < report->n_rows; row++) {
+            const dn_verify_check *f = finding(report, row, "columns", "matrix");
+            RANKS_CHECK(f && f->holds);
+            /* A value of at most 2 with 0.25 more is rounded by up to 2.2e-16, one part in 1e15 of 0.25; sums add as much. */
+            RANKS_CLOSE(f->difference, expected, 1e-14 * expected);
+        }
+        dn_verify_report_destroy(&report);
+    }
+    return 0;
+}
+
+static void columns_count_by_the_weights_that_the_reference_gives_them(void **state)
+{
+    const ranks_spec spec = {.kind = AS_PROCESSES, .n_ranks = 6, .arena_bytes = ARENA};
+    assert_int_equal(ranks_run(&spec, measures_columns_by_their_weights, NULL, NULL), 0);
+}
+
 /* Beside a tensor of norm 1e3 one that is nothing but rounding: 1e-13, in the run of rounding another 1e-13, and on the mesh
  * what *context says. */
 static dn_status show_rounding(dn_verify *v, const dn_mesh *mesh, void *context)
 {
     const double whole = 1e3, rest = dn_verify_rounding(v) ? -1e-13 : dn_comm_size(mesh->all) > 1 ? *(double *)context : 1e-13;
     const dn_block one = {0, 1, 0, 1};
-    dn_verify_tensor t = {"gradients", {.name = "whole", .rows = 1, .cols = 1, .type = DN_F64}, DN_ALL_AXES};
+    dn_verify_tensor t = {"gradients", {.name = "whole", .rows = 1, .cols = 1, .type = DN_F64}, DN_ALL_AXES, NULL};
     DN_TRY(dn_verify_block(v, &t, one, &whole));
     snprintf(t.tensor.name, sizeof t.tensor.name, "rest");
     return dn_verify_block(v, &t, one, &rest);
@@ -367,6 +415,7 @@ TESTS(verify)
         cmocka_unit_test(a_failure_on_one_mesh_is_none_of_the_others),
         cmocka_unit_test(a_difference_is_a_ratio_of_norms_and_judged_by_the_tolerance),
         cmocka_unit_test(numbers_of_all_types_are_compared_and_nothing_is_not_something),
+        cmocka_unit_test(columns_count_by_the_weights_that_the_reference_gives_them),
         cmocka_unit_test(what_is_nothing_but_rounding_is_held_to_the_tolerance_of_the_largest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,7 +32,7 @@ static dn_status show_slices(dn_verify *v, const dn_mesh *mesh)
     for (size_t i = 0; i < LENGTH; i++)
         data[i] = (double)(i + 1);
     for (int tensor = 0; tensor < N_TENSORS; tensor++) {
-        dn_verify_tensor sliced = {"state", {.rows = 1, .cols = LENGTH, .type = DN_F64}, 0};
+        dn_verify_tensor sliced = {"state", {.rows = 1, .cols = LENGTH, .type = DN_F64}, 0, NULL};
         snprintf(sliced.tensor.name, sizeof sliced.tensor.name, "slices %d", tensor);
         DN_TRY(dn_verify_block(v, &sliced, block, data + slice.first));
     }

@@ -47,17 +47,16 @@ def findings(mesh, kind):
     return [(line["line"], found) for line in mesh["lines"] if line["kind"] == kind for found in line["findings"]]
 
 
-def expect_within_tolerance(report, what, full_rank=False):
+def expect_within_tolerance(report, what):
     """The fixed tolerance, whatever rounding may do; in float with the batch of eight ranks, for which the model's
-    seed was chosen. Q in float, and at full rank, is left to verify's own bound (ten times what a last bit of the weights does):
-    its columns are R's divided by their norms, and the error of a column is the rounding of R over that norm, which differs
-    from processor to processor. In double and below full rank Q is held to the fixed tolerance, too."""
+    seed was chosen. Q in float after the first step is left to verify's own bound (ten times what a last bit of the weights
+    does): by then columns have turned towards each other whose singular values are close."""
     for precision, all_meshes in report.items():
         if precision == "float" and not FULL:
             continue
         for mesh in all_meshes["meshes"][1:]:
             for line, found in findings(mesh, "difference"):
-                if found["name"].startswith("dion.q.") and (precision == "float" or full_rank):
+                if found["name"].startswith("dion.q.") and precision == "float" and line != "Q, 1 step":
                     continue
                 expect(found["difference"] <= TOLERANCE[precision],
                        f"{what}, {precision}, {mesh['dp']} x {mesh['fs']} x {mesh['tp']}, {line}: {found}")
@@ -125,7 +124,7 @@ def every_optimizer_method_and_rank_holds():
             # These take what rounding does beyond the fixed tolerance in float, with some BLAS cores or all; the
             # program itself holds them to the rounding that it measured.
             if "float" not in where or setting not in (["power_iters=2"], ["ortho_fraction=1"]):
-                expect_within_tolerance(report, f"{where}, {setting}", setting == ["ortho_fraction=1"])
+                expect_within_tolerance(report, f"{where}, {setting}")
 
 
 @case
@@ -137,8 +136,9 @@ def states_in_bfloat16_hold_to_the_last_bit_of_double_but_for_momenta_of_replica
         expect_within_tolerance(verified(*TIGHT, *where, *half, *setting), setting)
     for mesh in ("dp=1,fs=2,tp=2", "dp=1,fs=1,tp=4", "dp=1,fs=4,tp=1"):
         expect_within_tolerance(verified(*TIGHT, "--mesh", mesh, *half), mesh)
-    # Each replica rounds a momentum of its own, and Q follows the columns that rounding decides: after ten steps by some
-    # hundredths, after twenty by half of its size, of which one sample of rounding is no measure any more.
+    # Each replica rounds a momentum of its own, and columns of Q with close singular values turn with it, the space that they
+    # span, too: after ten steps by some hundredths, after twenty by a third of Q, of which one sample of rounding is no measure
+    # any more. They are not short, so that to count columns by their length does not help here.
     for setting in ([], ["momentum_sync_every=1"], ["optimizer=normuon"], ["optimizer=adamw"]):
         verified(*BOTH, "--steps", "10", *where, *half, *setting)
     if "double" not in PRECISIONS:
@@ -176,6 +176,7 @@ BUGS = {
     "sum-for-average": ("momentum, 1 step", []),
     "wrong-band-offset": ("Q, 1 step", []),
     "stale-q": ("Q, 1 step", []),
+    "long-q": ("Q, 1 step", []),
     "local-column-norms": ("Q, 1 step", []),
     "local-fan-out": ("weights, 1 step", []),
     "local-zero-guard": ("Q, 1 step", []),
@@ -217,6 +218,27 @@ def every_planted_bug_is_noticed_by_the_line_where_one_would_look():
             caught = set(re.findall(r"^FAILED \d+ x \d+ x \d+, (.*?): ", done.stdout, re.M))
             expect(lines & caught, f"{bug}: caught by {caught}")
             expect("1 x 1 x 1," not in done.stdout, f"{bug}: in the reference: {done.stdout}")
+
+
+@case
+def a_q_of_the_wrong_length_is_noticed_by_its_line_alone():
+    """Steps do not depend on how long the columns of Q are: losses, weights and momenta hold for ever."""
+    done = verify(*TIGHT, "--steps", "3", "--inject", "long-q", ranks=2)
+    caught = set(re.findall(r"^FAILED \d+ x \d+ x \d+, (.*?): ", done.stdout, re.M))
+    expect(done.returncode == NUMERIC and caught == {"Q, 1 step", "Q, 3 steps"}, f"{done.returncode}: {caught}: {done.stdout}")
+
+
+@case
+def columns_of_q_that_are_nothing_but_rounding_hide_no_bug():
+    """Eight tokens, of which some do not count, fill less than nine columns: the rest of R is some 1e-7 of its length, and the
+    rest of Q, R with unit columns, is another in every run. Counted as long as in R they leave a bound that bugs exceed."""
+    short = ["--precision", "float", "--steps", "1", "ortho_fraction=0.5", "sequence_length=2", "batch_size=4"]
+    for mesh in verified(*short, ranks=4)["float"]["meshes"]:
+        for line, found in findings(mesh, "difference"):
+            expect(line != "Q, 1 step" or found["difference"] <= TOLERANCE["float"], f"{line}: {found}")
+    for bug in ("stale-q", "long-q", "local-column-norms"):
+        done = verify(*short, "--inject", bug, ranks=2)
+        expect(done.returncode == NUMERIC and ", Q, 1 step: " in done.stdout, f"{bug}: {done.returncode}: {done.stdout}{done.stderr}")
 
 
 @case

@@ -42,6 +42,7 @@ typedef struct plain {
     double x[M * N], m[M * N], q[N * CAP]; /* q [N, r] */
     size_t r;
     double smoothed;
+    double lengths[CAP], longest; /* of R's columns; from r on the longest of them */
 } plain;
 
 static double effective_rank(const double *r, size_t n)
@@ -76,13 +77,18 @@ static size_t plain_step(plain *s, const double *g)
     double effective = effective_rank(r, s->r);
     s->smoothed = s->smoothed == 0 ? effective : 0.9 * s->smoothed + 0.1 * effective;
     dense_multiply(captured, p, 0, r, 1, M, N, s->r);
+    s->longest = 0;
     for (size_t j = 0; j < s->r; j++) {
         double square = 0;
         for (size_t i = 0; i < N; i++)
             square += r[i * s->r + j] * r[i * s->r + j];
         for (size_t i = 0; i < N; i++)
             s->q[i * s->r + j] = r[i * s->r + j] / (sqrt(square) + 1e-8);
+        s->lengths[j] = sqrt(square);
+        s->longest = larger(s->longest, s->lengths[j]);
     }
+    for (size_t j = s->r; j < CAP; j++)
+        s->lengths[j] = s->longest;
     dense_multiply(update, p, 0, s->q, 1, M, N, s->r);
     for (size_t i = 0; i < M * N; i++) {
         s->m[i] -= (1 - mu) * captured[i];
@@ -116,6 +122,7 @@ static void check(const optim_rig *rig, const plain *s)
     assert_close(rank[1], s->smoothed, BOUND * s->smoothed);
     assert_below(dense_distance(x, s->x, M * N), BOUND);
     assert_below(dense_distance(m, s->m, M * N), BOUND * dense_norm(s->m, M * N));
+    assert_below(dense_distance(dn_optimizer_choice(rig->optimizer, 0).lengths, s->lengths, CAP), BOUND * s->longest);
     free(x), free(m), free(rank);
 }
 
