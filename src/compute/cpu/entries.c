@@ -76,13 +76,6 @@ static void load(const workspace *r, const dn_real *x, size_t ld, dn_block tile)
     memset(r->all + n, 0, (in_groups(n) - n) * sizeof *x);
 }
 
-/* A row of a tile is too short for the processor to see it coming. */
-static void ask_for(const dn_real *row, size_t n)
-{
-    for (size_t i = 0; i < n; i += 64 / sizeof *row)
-        __builtin_prefetch(row + i);
-}
-
 static void take_maxima(dn_real *restrict x, const dn_real *restrict y, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -129,7 +122,7 @@ static size_t collect(const workspace *r, size_t n, dn_real_bits least, const dn
     size_t found = 0;
     for (size_t at = 0, row = 0; at < n; at += DN_GROUP, row++) {
         if (next && row < tile.rows)
-            ask_for(next + row * ld, tile.cols);
+            dn_ask_for(next + row * ld, tile.cols);
         found += bits_of_word(r->index + found, dn_reaching(r->all + at, least), at);
     }
     for (size_t i = 0; i < found; i++)
@@ -213,100 +206,111 @@ void DN_CPU(topk)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf 
                       workspace_at(rooms + part * workspace_bytes(tile), tile));
 }
 
-/* Memory is asked for some entries ahead. The row of an entry is found without a division: its index and a half, over the columns,
- * is never so close to a whole number that rounding could reach it. */
-static void add_to_tile(dn_real *y, dn_real a, const unsigned char *indices, const dn_real *values,
-                        const dn_tiling *t, size_t number, size_t first, size_t end)
+/* Entries first..end-1 of all tiles' [tiles, k], each added when memory was asked for AHEAD later ones,
+ * across tiles. The row of an entry is found without a division: its index and a half, over the columns, is
+ * never so close to a whole number that rounding could reach it. */
+static inline void add_run(dn_real *y, dn_real a, const unsigned char *indices, size_t bytes,
+                           const dn_real *values, const dn_tiling *t, size_t k, size_t first, size_t end)
 {
-    enum { AHEAD = 64 };
-    dn_block tile = dn_tile(t, number);
-    dn_real *place[AHEAD];
-    size_t bytes = dn_index_bytes(t), size = tile.rows * tile.cols;
-    const double inverse = 1 / (double)tile.cols;
-    y += tile.row0 * t->cols + tile.col0;
-    for (; first < end; first += AHEAD) {
-        size_t n = dn_min(end - first, AHEAD);
-        for (size_t i = 0; i < n; i++) {
-            size_t index = get_index(indices, bytes, first + i), row = (size_t)(((double)index + 0.5) * inverse);
-            place[i] = index < size ? y + row * t->cols + (index - row * tile.cols) : NULL;
-            __builtin_prefetch(place[i], 1);
+    enum { AHEAD = 128 };
+    dn_real *place[AHEAD] = {NULL}, *corner = NULL;
+    dn_block tile = {0};
+    double inverse = 0;
+    for (size_t i = first, next = first; i < end + AHEAD; i++) {
+        dn_real **here = &place[i % AHEAD];
+        if (*here)
+            **here += a * (values ? values[i - AHEAD] : 1);
+        *here = NULL;
+        if (i >= end)
+            continue;
+        if (i == next) {
+            tile = dn_tile(t, i / k);
+            corner = y + tile.row0 * t->cols + tile.col0;
+            inverse = 1 / (double)tile.cols;
+            next = (i / k + 1) * k;
         }
-        for (size_t i = 0; i < n; i++)
-            if (place[i])
-                *place[i] += a * (values ? values[first + i] : 1);
+        size_t index = get_index(indices, bytes, i), row = (size_t)(((double)index + 0.5) * inverse);
+        if (index < tile.rows * tile.cols) {
+            *here = corner + row * t->cols + (index - row * tile.cols);
+            __builtin_prefetch(*here, 1);
+        }
     }
 }
 
-/* Large tiles are added to in pieces. */
 void DN_CPU(add_entries)(dn_stream *s, dn_buf *y, double a, const dn_bytes *indices, const dn_buf *values,
                          const dn_tiling *tiling, size_t k)
 {
     enum { PIECE = 4096 };
-    size_t pieces = dn_blocks(k, PIECE), n = dn_tiles(tiling) * pieces;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (dn_tiles(tiling) * k > PIECE)
-    for (size_t i = 0; i < n; i++) {
-        size_t number = i / pieces, first = number * k + i % pieces * PIECE;
-        add_to_tile(dn_host(y), (dn_real)a, dn_host_bytes(indices), values ? dn_host(values) : NULL, tiling, number,
-                    first, dn_min(first + PIECE, (number + 1) * k));
+    size_t bytes = dn_index_bytes(tiling), entries = dn_tiles(tiling) * k;
+    const dn_real *from = values ? dn_host(values) : NULL;
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (entries > PIECE)
+    for (size_t first = 0; first < entries; first += PIECE) {
+        size_t end = dn_min(first + PIECE, entries);
+        if (bytes == sizeof(uint16_t))
+            add_run(dn_host(y), (dn_real)a, dn_host_bytes(indices), sizeof(uint16_t), from, tiling, k, first,
+                    end);
+        else
+            add_run(dn_host(y), (dn_real)a, dn_host_bytes(indices), sizeof(uint32_t), from, tiling, k, first,
+                    end);
     }
 }
 
-/* Which numbers of a block reach `least`, in words; returns how many. */
-static size_t mark_block(uint64_t *words, const dn_real *x, size_t n, dn_real_bits least)
+/* Of a block what reaches the threshold, with some room for what bits_of_word writes in any case. */
+typedef struct block_entries {
+    size_t count;
+    uint32_t index[DN_CPU_BLOCK + DN_GROUP];
+    dn_real value[DN_CPU_BLOCK];
+} block_entries;
+
+/* x [n], numbered from `first` */
+static void find_in_block(block_entries *f, const dn_real *x, size_t n, size_t first, dn_real_bits least)
 {
     dn_real room[DN_GROUP];
-    size_t count = 0;
+    f->count = 0;
     for (size_t at = 0; at < n; at += DN_GROUP) {
-        words[at / DN_GROUP] = dn_reaching(dn_group(x + at, n - at, room), least);
-        count += (size_t)__builtin_popcountll(words[at / DN_GROUP]);
+        dn_ask_for(x + at + DN_AHEAD, DN_GROUP);
+        f->count +=
+            bits_of_word(f->index + f->count, dn_reaching(dn_group(x + at, n - at, room), least), first + at);
     }
-    return count;
+    for (size_t i = 0; i < f->count; i++)
+        f->value[i] = x[f->index[i] - first];
 }
 
-/* What block b has marked, from place to last. */
-static void take_block(unsigned char *indices, size_t bytes, dn_real *values, const dn_real *x, size_t b, const uint64_t *words,
-                       size_t place, size_t last)
+static void store_found(unsigned char *indices, size_t bytes, dn_real *values, const block_entries *f,
+                        size_t place, size_t n)
 {
-    enum { SOME = 16 };
-    uint32_t index[(SOME + 1) * DN_GROUP];
-    for (size_t at = b * DN_CPU_BLOCK; place < last; words += SOME) {
-        size_t found = 0;
-        for (size_t i = 0; i < SOME; i++, at += DN_GROUP)
-            found += bits_of_word(index + found, words[i], at);
-        for (size_t i = 0; i < found && place < last; i++) {
-            set_index(indices, bytes, place, index[i]);
-            values[place++] = x[index[i]];
-        }
-    }
+    for (size_t i = 0; i < n; i++)
+        set_index(indices, bytes, place + i, f->index[i]);
+    memcpy(values + place, f->value, n * sizeof *values);
 }
 
-/* Some blocks at once, which a cache holds, mark what they take and count it, and then know where each begins. */
+/* Some blocks at once, which a cache holds, find what they take, and then know where each begins. */
 void DN_CPU(take_above)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf *x, size_t n,
                         double tau, size_t room)
 {
-    enum { WORDS = DN_CPU_BLOCK / DN_GROUP, AT_ONCE = 16 };
+    enum { AT_ONCE = 16 };
     const dn_tiling whole = {1, n, 1, n};
-    size_t bytes = dn_index_bytes(&whole), n_blocks = dn_blocks(n, DN_CPU_BLOCK), end[AT_ONCE + 1] = {0};
+    size_t bytes = dn_index_bytes(&whole), n_blocks = dn_blocks(n, DN_CPU_BLOCK), place[AT_ONCE + 1] = {0};
     dn_real_bits least = dn_max(magnitude_of((dn_real)tau), 1); /* 0 is not taken */
-    uint64_t *words = dn_scratch(s, AT_ONCE * WORDS * sizeof *words);
-    if (!words)
+    block_entries *of_blocks = dn_scratch(s, AT_ONCE * sizeof *of_blocks);
+    if (!of_blocks)
         return;
-    for (size_t first = 0; first < n_blocks && end[0] < room; first += AT_ONCE) {
+    for (size_t first = 0; first < n_blocks && place[0] < room; first += AT_ONCE) {
         size_t count = dn_min(n_blocks - first, AT_ONCE);
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
         for (size_t i = 0; i < count; i++) {
             size_t at = (first + i) * DN_CPU_BLOCK;
-            end[i + 1] = mark_block(words + i * WORDS, dn_host(x) + at, dn_min(n - at, DN_CPU_BLOCK), least);
+            find_in_block(&of_blocks[i], dn_host(x) + at, dn_min(n - at, DN_CPU_BLOCK), at, least);
         }
         for (size_t i = 0; i < count; i++)
-            end[i + 1] += end[i];
+            place[i + 1] = dn_min(place[i] + of_blocks[i].count, room);
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
         for (size_t i = 0; i < count; i++)
-            take_block(dn_host_bytes(indices), bytes, dn_host(values), dn_host(x), first + i, words + i * WORDS, end[i],
-                       dn_min(end[i + 1], room));
-        end[0] = end[count];
+            store_found(dn_host_bytes(indices), bytes, dn_host(values), &of_blocks[i], place[i],
+                        place[i + 1] - place[i]);
+        place[0] = place[count];
     }
-    clear_places(dn_host_bytes(indices), bytes, dn_host(values), end[0], room);
+    clear_places(dn_host_bytes(indices), bytes, dn_host(values), place[0], room);
 }
 
 static size_t split_block(dn_real *restrict q, dn_real *restrict x, size_t n, dn_real_bits least)

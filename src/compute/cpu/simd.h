@@ -63,14 +63,30 @@ static inline dn_vector_bits dn_load_bits(const dn_real *x)
     return *(const dn_vector_bits *)x;
 }
 
-/* Bit i: lane i of a comparison, which is -1 or 0. */
+/* Bit i: lane i of a comparison. AVX-512 has other instructions for it, which the compiler finds by a detour
+ * only. */
+#ifdef __AVX512F__
+#ifdef DN_REAL_DOUBLE
+#define DN_LANES_THAT(x, op, y) _mm512_cmp_pd_mask((__m512d)(x), _mm512_set1_pd(y), DN_IF_##op)
+#define DN_BITS_AT_LEAST(x, y)  _mm512_cmpge_epi64_mask((__m512i)(x), _mm512_set1_epi64(y))
+#else
+#define DN_LANES_THAT(x, op, y) _mm512_cmp_ps_mask((__m512)(x), _mm512_set1_ps(y), DN_IF_##op)
+#define DN_BITS_AT_LEAST(x, y)  _mm512_cmpge_epi32_mask((__m512i)(x), _mm512_set1_epi32(y))
+#endif
+#define DN_IF_AT_LEAST _CMP_GE_OQ
+#define DN_IF_BELOW    _CMP_LT_OQ
+#define DN_IF_NOT      _CMP_NEQ_UQ
+#else
+#define DN_LANES_THAT(x, op, y) dn_lanes_that((x)DN_IF_##op(y))
+#define DN_BITS_AT_LEAST(x, y)  dn_lanes_that((x) >= (y))
+#define DN_IF_AT_LEAST          >=
+#define DN_IF_BELOW             <
+#define DN_IF_NOT               !=
+
+/* Of lanes of -1 and 0. */
 static inline uint64_t dn_lanes_that(dn_vector_bits comparison)
 {
-#if defined(__AVX512F__) && defined(DN_REAL_DOUBLE)
-    return _mm512_movepi64_mask((__m512i)comparison);
-#elif defined(__AVX512F__)
-    return _mm512_movepi32_mask((__m512i)comparison);
-#elif defined(__AVX2__) && defined(DN_REAL_DOUBLE)
+#if defined(__AVX2__) && defined(DN_REAL_DOUBLE)
     return (uint64_t)_mm256_movemask_pd((__m256d)comparison);
 #elif defined(__AVX2__)
     return (uint64_t)_mm256_movemask_ps((__m256)comparison);
@@ -85,21 +101,34 @@ static inline uint64_t dn_lanes_that(dn_vector_bits comparison)
     return word;
 #endif
 }
+#endif
 
-/* Of a group: which numbers are at least `edge`, below 0, not 0 (as NaN is not), of at least that magnitude. */
-#define DN_WHICH(name, comparison, ...)                                                                      \
+/* Of a group: which numbers are at least `edge`, below 0, not 0 (as NaN is not), of at least that magnitude.
+ */
+#define DN_WHICH(name, lanes, ...)                                                                           \
     static inline uint64_t name(const dn_real *x, ##__VA_ARGS__)                                             \
     {                                                                                                        \
         uint64_t word = 0;                                                                                   \
         for (int i = 0; i < DN_GROUP; i += DN_LANES)                                                         \
-            word |= dn_lanes_that(comparison) << i;                                                          \
+            word |= (uint64_t)(lanes) << i;                                                                  \
         return word;                                                                                         \
     }
-DN_WHICH(dn_at_least, dn_load(x + i) >= edge, dn_real edge)
-DN_WHICH(dn_negative, dn_load(x + i) < 0)
-DN_WHICH(dn_not_zero, dn_load(x + i) != 0)
-DN_WHICH(dn_reaching, (dn_load_bits(x + i) & DN_MAGNITUDE) >= least, dn_real_bits least)
+DN_WHICH(dn_at_least, DN_LANES_THAT(dn_load(x + i), AT_LEAST, edge), dn_real edge)
+DN_WHICH(dn_negative, DN_LANES_THAT(dn_load(x + i), BELOW, 0))
+DN_WHICH(dn_not_zero, DN_LANES_THAT(dn_load(x + i), NOT, 0))
+DN_WHICH(dn_reaching, DN_BITS_AT_LEAST(dn_load_bits(x + i) & DN_MAGNITUDE, least), dn_real_bits least)
 #undef DN_WHICH
+
+/* Asks memory for n numbers; where there is nothing, nothing happens. */
+static inline void dn_ask_for(const dn_real *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += 64 / sizeof *x)
+        __builtin_prefetch(x + i);
+}
+
+/* How far ahead a pass asks for its numbers whose branches depend on them: a branch that was not foreseen
+ * waits for memory, and the processor has looked no further meanwhile. */
+enum { DN_AHEAD = 2048 };
 
 /* The group at x, of which n numbers are there: `room` with zeros behind them, where n < 64. */
 static inline const dn_real *dn_group(const dn_real *x, size_t n, dn_real room[DN_GROUP])
