@@ -46,9 +46,20 @@ typedef struct dn_executor {
 
     /** This rank's flops of a step; NULL: nothing that counts. */
     double (*flops)(const dn_param_group *group);
+    /** Adds what a step of n parameter states, the rule's, will cost the first rank; NULL: nothing that dn_optimizer_cost
+     * counts. */
+    void (*predict)(const dn_optim_config *config, const int size[DN_N_AXES], const dn_param_state *param_states, size_t n,
+                    dn_optimizer_cost *cost);
     /** What shapes do not tell of parameter state i; NULL: nothing. */
     void (*tell)(const dn_param_group *group, size_t i, dn_matrix_choice *choice);
 } dn_executor;
+
+/** Adds `times` exchanges of so many bytes, of all together: each a reduce-scatter or an all-gather, along some axes. */
+void dn_optimizer_cost_add(dn_optimizer_cost *cost, const int size[DN_N_AXES], unsigned axes, double times, double bytes);
+
+/** Adds their hops: `times` exchanges along each set of axes whose bit is in sets; one carries all that goes along a set at
+ * the same time. */
+void dn_optimizer_cost_add_hops(dn_optimizer_cost *cost, const int size[DN_N_AXES], unsigned sets, double times);
 
 const dn_executor *dn_executor_of(const dn_rule *rule);
 

@@ -280,20 +280,58 @@ static const dn_lowrank *fitted(const dn_param_group *group)
     return f;
 }
 
+/* Of one matrix, of whose block this rank has `part` elements. */
+static double flops_of(const dn_optim_config *config, const dn_dion_shape *z, size_t part, const dn_factor_shards *shards)
+{
+    double product = 2.0 * (double)part * (double)z->r, turns = (double)config->power_iters;
+    double own_p = (double)dn_range_size(shards->p) / (double)z->m,
+           own_r = (double)dn_range_size(shards->r) / (double)z->n;
+    return (2 * turns + 2) * product + turns * own_p * dn_dion_orth_flops(z->m, z->r) +
+           (config->orth_dion ? own_r * dn_dion_orth_flops(z->n, z->r) : 0);
+}
+
 static double flops(const dn_param_group *group)
 {
     const dn_lowrank *f = fitted(group);
-    double all = 0, turns = group->config->power_iters;
+    double all = 0;
     for (size_t i = 0; i < group->n_param_states; i++) {
         const dn_lowrank_matrix *x = &f->matrices[i];
-        const dn_dion_shape *z = &x->dion.shape;
-        double product = 2.0 * (double)dn_param_state_size(x->ps) * (double)z->r;
-        double own_p = (double)dn_range_size(x->shards.p) / (double)z->m,
-               own_r = (double)dn_range_size(x->shards.r) / (double)z->n;
-        all += (2 * turns + 2) * product + turns * own_p * dn_dion_orth_flops(z->m, z->r);
-        all += group->config->orth_dion ? own_r * dn_dion_orth_flops(z->n, z->r) : 0;
+        all += flops_of(group->config, &x->dion.shape, dn_param_state_size(x->ps), &x->shards);
     }
     return all;
+}
+
+/* The exchanges of step_batch, at the largest ranks. */
+static void predict(const dn_optim_config *config, const int size[DN_N_AXES], const dn_param_state *param_states, size_t n,
+                    dn_optimizer_cost *cost)
+{
+    const int first[DN_N_AXES] = {0};
+    double turns = (double)config->power_iters, once = config->orth_dion;
+    for (size_t begin = 0, batch; begin < n; begin += batch) {
+        unsigned of_p = 0, of_q = 0, of_r = 0, all = dn_axes_of(size, DN_ALL_AXES);
+        batch = dn_lowrank_batch_of(config, &param_states[begin], n - begin);
+        for (size_t i = begin; i < begin + batch; i++) {
+            const dn_layout *layout = &param_states[i].layout;
+            const dn_dion_shape *z = &param_states[i].shape;
+            dn_factor_shards shards = dn_layout_factor_shards(layout, z->transposed, first);
+            unsigned a = dn_layout_m_axes(layout, z->transposed), b = dn_layout_n_axes(layout, z->transposed),
+                     not_a = dn_axes_without(size, a), not_b = dn_axes_without(size, b);
+            double row = (double)z->r * sizeof(dn_real), p = (double)dn_range_size(shards.m) * row,
+                   q = (double)dn_range_size(shards.n) * row;
+            dn_optimizer_cost_add(cost, size, a, 1, q);                     /* Q */
+            dn_optimizer_cost_add(cost, size, not_a, 2 * turns, p);         /* P */
+            dn_optimizer_cost_add(cost, size, not_b, 2 * turns + once, q);  /* R; Orth-Dion's Q */
+            dn_optimizer_cost_add(cost, size, all, 2 * turns, (double)z->r * sizeof(double)); /* norms */
+            cost->flops += flops_of(config, z, dn_block_size(dn_layout_block(layout, first)), &shards);
+            of_q |= 1u << a;
+            of_p |= 1u << not_a;
+            of_r |= 1u << not_b;
+        }
+        dn_optimizer_cost_add_hops(cost, size, of_q, 1);
+        dn_optimizer_cost_add_hops(cost, size, of_p, 2 * turns);
+        dn_optimizer_cost_add_hops(cost, size, of_r, 2 * turns + once);
+        dn_optimizer_cost_add_hops(cost, size, 1u << all, 2 * turns);
+    }
 }
 
 static void tell(const dn_param_group *group, size_t i, dn_matrix_choice *choice)
@@ -311,5 +349,6 @@ const dn_executor dn_executor_low_rank = {
     .close = dn_lowrank_close,
     .step = step_all,
     .flops = flops,
+    .predict = predict,
     .tell = tell,
 };

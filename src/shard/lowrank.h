@@ -84,6 +84,8 @@ typedef struct dn_lowrank {
 /* The plan (lowrank_plan.c): hooks of the executor (executor.h). */
 size_t dn_lowrank_heap_bytes(const dn_optim_config *config, const int size[DN_N_AXES],
                              const dn_param_state *param_states, size_t n);
+/** How many of n parameter states make the next batch: at least one. The same on all ranks. */
+size_t dn_lowrank_batch_of(const dn_optim_config *config, const dn_param_state *param_states, size_t n);
 dn_status dn_lowrank_open(dn_param_group *group, void *workspace) DN_MUST_USE;
 void dn_lowrank_close(dn_param_group *group);
 /** With adaptive ranks, before a step: reads each matrix's rank from its state, and lays out anew what

@@ -42,8 +42,7 @@ static bool is_steep(const dn_optim_config *config, const dn_param_state *ps)
     return ps->shape.r == ps->shape.n && !config->adaptive_rank;
 }
 
-/* How many of n parameter states make the next batch: at least one. The same on all ranks. */
-static size_t batch_of(const dn_optim_config *config, const dn_param_state *param_states, size_t n)
+size_t dn_lowrank_batch_of(const dn_optim_config *config, const dn_param_state *param_states, size_t n)
 {
     size_t n_ranks = (size_t)dn_axes_size(param_states[0].layout.size, DN_ALL_AXES);
     size_t limit = n_ranks > 1 ? BATCH_BYTES : BATCH_BYTES_ALONE;
@@ -78,7 +77,7 @@ static void measure(const dn_optim_config *config, const dn_param_state *param_s
 {
     *orth = *factors = 0;
     for (size_t first = 0, batch; first < n; first += batch) {
-        batch = batch_of(config, &param_states[first], n - first);
+        batch = dn_lowrank_batch_of(config, &param_states[first], n - first);
         dn_arena arena = {.used = dn_param_states_buffer_bytes(&param_states[first], batch)};
         for (size_t i = 0; i < batch; i++)
             take_factors(NULL, &param_states[first + i], &arena);
@@ -262,7 +261,7 @@ static dn_status fill(dn_lowrank *f, char *workspace)
         b->orth_p = &f->orth_p[first];
         b->orth_r = &f->orth_r[first];
         b->squares = &f->squares[columns];
-        b->n = batch_of(group->config, &group->param_states[first], n - first);
+        b->n = dn_lowrank_batch_of(group->config, &group->param_states[first], n - first);
         b->p = b->q = b->r = dn_bucket_of(group->mesh, DN_REAL);
         dn_arena arena = {workspace + f->orth_bytes, factor_bytes, 0};
         dn_param_states_take_buffers(&group->param_states[first], b->n, &arena);

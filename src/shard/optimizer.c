@@ -407,6 +407,63 @@ double dn_optimizer_flops(const dn_optimizer *o)
     return flops;
 }
 
+void dn_optimizer_cost_add(dn_optimizer_cost *cost, const int size[DN_N_AXES], unsigned axes, double times, double bytes)
+{
+    double ranks = dn_axes_size(size, axes);
+    *(axes & DN_AXIS(DN_DP) ? &cost->bytes_dp : &cost->bytes) += times * bytes * (ranks - 1) / ranks;
+}
+
+void dn_optimizer_cost_add_hops(dn_optimizer_cost *cost, const int size[DN_N_AXES], unsigned sets, double times)
+{
+    for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
+        if ((axes & DN_AXIS(DN_DP)) && (sets >> axes & 1))
+            cost->hops_dp += times * (dn_axes_size(size, axes) - 1);
+}
+
+/* What copies bring together (list_param_state), and what the rules add. */
+static void predict(const dn_optim_config *config, const int size[DN_N_AXES], const dn_param_state *param_states,
+                    const size_t *starts, size_t n_rules, dn_optimizer_cost *cost)
+{
+    const int first[DN_N_AXES] = {0};
+    double every = (double)config->momentum_sync_every;
+    unsigned slices = 0, replicas = 0;
+    for (size_t i = 0; i < starts[n_rules]; i++) {
+        const dn_param_state *ps = &param_states[i];
+        double n = (double)dn_block_size(dn_param_block(ps->param, size, first));
+        dn_optimizer_cost_add(cost, size, ps->layout.slices, 2, n * sizeof(dn_real));
+        if (every > 0)
+            dn_optimizer_cost_add(cost, size, ps->layout.replicas, 2 / every, n * (double)dn_type_bytes(ps->type));
+        slices |= 1u << ps->layout.slices;
+        replicas |= 1u << ps->layout.replicas;
+    }
+    dn_optimizer_cost_add_hops(cost, size, slices, 2);
+    if (every > 0)
+        dn_optimizer_cost_add_hops(cost, size, replicas, 2 / every);
+    for (size_t k = 0; k < n_rules; k++) {
+        const dn_executor *executor = dn_executor_of(param_states[starts[k]].rule);
+        if (executor->predict)
+            executor->predict(config, size, &param_states[starts[k]], starts[k + 1] - starts[k], cost);
+    }
+}
+
+dn_status dn_optimizer_predict(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                               const int size[DN_N_AXES], dn_optimizer_cost *cost)
+{
+    size_t starts[MAX_RULES + 1], n = dn_views_of(config, params, n_params, NULL);
+    dn_param *views = calloc(n + 1, sizeof *views);
+    dn_param_state *param_states = calloc(n + 1, sizeof *param_states);
+    *cost = (dn_optimizer_cost){0};
+    dn_status status = views && param_states ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", n);
+    if (status == DN_OK) {
+        dn_views_of(config, params, n_params, views);
+        size_t n_rules = make_param_states(config, views, n, size, param_states, starts);
+        predict(config, size, param_states, starts, n_rules, cost);
+    }
+    free(views);
+    free(param_states);
+    return status;
+}
+
 dn_matrix_choice dn_optimizer_choice(const dn_optimizer *o, size_t index)
 {
     dn_matrix_choice choice = {.owner = -1};

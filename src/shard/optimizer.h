@@ -104,6 +104,19 @@ size_t dn_optimizer_state_matrix(const dn_optimizer *optimizer, size_t index);
  * (dn_ns_flops). */
 double dn_optimizer_flops(const dn_optimizer *optimizer);
 
+/* What a step costs the first rank, as far as shapes tell: what decides between factors and gradients. Not counted is what
+ * is the same for both: rounds of orthonormalization, what other rules multiply and bring to their owners. */
+typedef struct dn_optimizer_cost {
+    double flops;           /* of low-rank rules, as dn_optimizer_flops */
+    double bytes, bytes_dp; /* as dn_comm_stats.cluster counts them: along fs and tp alone; along sets of axes with dp */
+    double hops_dp;         /* of these */
+} dn_optimizer_cost;
+
+/** Without memory for states, as dn_optimizer_heap_bytes; a mean over the steps from one averaging of momenta to the next.
+ * Errors: DN_ERR_MEMORY. */
+dn_status dn_optimizer_predict(const dn_optim_config *config, const dn_param *params, size_t n_params,
+                               const int size[DN_N_AXES], dn_optimizer_cost *cost) DN_MUST_USE;
+
 /* How a factor of Dion's was orthonormalized in the step taken last: by how many columns, where, in which rounds. */
 typedef struct dn_orth_record {
     size_t r;

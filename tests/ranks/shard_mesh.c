@@ -688,6 +688,60 @@ static void work_is_divided_and_never_repeated(void **state)
     assert_int_equal(run_on((int[]){7, 1, 1}, flops_of_rank, &s, NULL), 0);
 }
 
+/* Of a step that averages momenta: what is predicted without an optimizer is what the first rank then counts, but for rounds of
+ * orthonormalization, which are not predicted, and control. Flops are those that its optimizer tells. */
+static int counted_of_predicted(dn_comm *comm, void *argument)
+{
+    const task *t = argument;
+    optim_rig rig;
+    dn_optimizer_cost cost, counted = {0};
+    RANKS_CHECK(rig_create_on(&rig, comm, &t->mesh, "ref", &t->scenario->config, model, N_MODEL) == DN_OK);
+    RANKS_CHECK(dn_optimizer_predict(&rig.config, rig.params, rig.n_params, t->mesh.size, &cost) == DN_OK);
+    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
+        if (rig.mesh->comms[axes])
+            dn_comm_get_stats(rig.mesh->comms[axes], true);
+    for (size_t i = 0; i < N_MODEL; i++) {
+        double *g = gradient_of(t->scenario, rig.mesh->at[DN_DP], 0, i);
+        rig_set_grad(&rig, i, g);
+        free(g);
+    }
+    RANKS_CHECK(rig_step(&rig, 0.02) == DN_OK);
+    for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++) {
+        bool dp = (axes & DN_AXIS(DN_DP)) != 0;
+        const dn_comm_stats stats = rig.mesh->comms[axes] ? dn_comm_get_stats(rig.mesh->comms[axes], false) : (dn_comm_stats){0};
+        for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
+            if (kind == DN_TRAFFIC_ORTH || kind == DN_TRAFFIC_CONTROL)
+                continue;
+            *(dp ? &counted.bytes_dp : &counted.bytes) += stats.cluster[kind];
+            counted.hops_dp += dp ? (double)stats.hops[kind] : 0;
+        }
+    }
+    if (dn_comm_rank(comm) == 0) {
+        RANKS_CLOSE(cost.bytes, counted.bytes, 1e-12 * counted.bytes);
+        RANKS_CLOSE(cost.bytes_dp, counted.bytes_dp, 1e-12 * counted.bytes_dp);
+        RANKS_CLOSE(cost.hops_dp, counted.hops_dp, 0);
+        RANKS_CLOSE(cost.flops, dn_optimizer_flops(rig.optimizer), 1e-12 * cost.flops);
+        RANKS_CHECK(counted.bytes_dp > 0 && cost.flops > 0);
+    }
+    rig_destroy(&rig);
+    return 0;
+}
+
+static void predicted_costs_are_what_the_first_rank_counts(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 4; k++) {
+        scenario s = plain();
+        s.config.compress = k % 2 == 0;
+        s.config.momentum_sync_every = 1;
+        s.config.power_iters = k < 2 ? 1 : 2;
+        s.config.orth_dion = k >= 2;
+        assert_int_equal(run_on((int[]){2, 1, 1}, counted_of_predicted, &s, NULL), 0);
+        assert_int_equal(run_on((int[]){2, 2, 2}, counted_of_predicted, &s, NULL), 0);
+        assert_int_equal(run_on((int[]){3, 2, 1}, counted_of_predicted, &s, NULL), 0);
+    }
+}
+
 TESTS(shard_mesh)
 {
     const struct CMUnitTest tests[] = {
@@ -705,6 +759,7 @@ TESTS(shard_mesh)
         cmocka_unit_test(views_are_found_at_every_peer),
         cmocka_unit_test(bytes_of_one_matrix_by_hand),
         cmocka_unit_test(work_is_divided_and_never_repeated),
+        cmocka_unit_test(predicted_costs_are_what_the_first_rank_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
