@@ -33,8 +33,9 @@ typedef struct dn_key {
     size_t offset;       /* of the field in its struct */
     const char *initial; /* default, as written in a configuration file */
     double min, max;     /* of numbers, inclusive */
-    const char *choices; /* "a|b|c": of a text (NULL: free); of an enum, in its order; of a bool, its names of
-                            false and true (NULL: these words); of a whole number a word that stands for -1 */
+    const char *choices; /* "a|b|c": of a text (NULL: free); of an enum, in its order ("false|true|...": for these two all
+                            words of a bool will do); of a bool, its names of false and true (NULL: these words); of a
+                            whole number a word that stands for -1 */
     const char *help;
     dn_key_role role;
 } dn_key;

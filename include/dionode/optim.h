@@ -55,6 +55,15 @@ typedef enum dn_precision {
     DN_PRECISION_BFLOAT16, /* rounded to the nearest once a step: half the memory, two to three digits */
 } dn_precision;
 
+/* What replicas exchange of a matrix that a rule can take apart into low-rank factors. */
+typedef enum dn_compress {
+    DN_COMPRESS_NO,   /* its gradient */
+    DN_COMPRESS_YES,  /* the factors */
+    DN_COMPRESS_AUTO, /* `dionode train` weighs both against the step; an optimizer alone knows none: the factors */
+} dn_compress;
+
+#define DN_COMPRESS_NAMES "false|true|auto" /* of configurations, in the order of dn_compress */
+
 /* The kind selects the rule: shape cannot tell a head from a hidden matrix. */
 typedef enum dn_param_kind {
     DN_PARAM_MATRIX,    /* hidden matrix: the matrix rule                         */
@@ -95,7 +104,7 @@ typedef struct dn_optim_config {
     dn_orth orth;
     bool orth_dion;              /* QR of R in place of column normalization (arXiv 2605.16341) */
     bool adaptive_rank;          /* AdaDion: the rank follows the spectrum; rank_fraction gives the largest */
-    bool compress;               /* replicas exchange factors: replicate_mesh_grad_sync */
+    dn_compress compress;        /* replicate_mesh_grad_sync */
     int64_t momentum_sync_every; /* steps; 0 = never */
     /* Muon, NorMuon, Dion2, Dion3 */
     dn_adjust adjust;

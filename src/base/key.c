@@ -49,15 +49,22 @@ static dn_status set_number(void *field, const dn_key *key, const char *value, c
     return DN_OK;
 }
 
-static dn_status set_bool(bool *field, const dn_key *key, const char *value, const char *where)
+/* 1, 0; -1: neither. */
+static int truth_of(const char *value)
 {
     static const char *const yes[] = {"true", "yes", "on", "1"}, *const no[] = {"false", "no", "off", "0"};
-    for (int i = 0; i < 4; i++) {
-        if (strcasecmp(value, yes[i]) == 0 || strcasecmp(value, no[i]) == 0) {
-            *field = strcasecmp(value, yes[i]) == 0;
-            return DN_OK;
-        }
-    }
+    for (int i = 0; i < 4; i++)
+        if (strcasecmp(value, yes[i]) == 0 || strcasecmp(value, no[i]) == 0)
+            return strcasecmp(value, yes[i]) == 0;
+    return -1;
+}
+
+static dn_status set_bool(bool *field, const dn_key *key, const char *value, const char *where)
+{
+    int truth = truth_of(value);
+    *field = truth < 0 ? *field : truth;
+    if (truth >= 0)
+        return DN_OK;
     return dn_fail(DN_ERR_CONFIG, "%s: %s: '%.100s' is neither true nor false", where, key->name, value);
 }
 
@@ -68,6 +75,13 @@ static const char *choice(const char *choices, int i, size_t *length)
         choices = strchr(choices, '|') ? strchr(choices, '|') + 1 : NULL;
     *length = choices ? strcspn(choices, "|") : 0;
     return choices;
+}
+
+/* Choices of a truth value and of words beside it: "false|true|auto". */
+static bool has_truth(const char *choices)
+{
+    static const char words[] = "false|true|";
+    return strncmp(choices, words, sizeof words - 1) == 0;
 }
 
 /* The number of the choice that value is; -1: it is none. */
@@ -117,6 +131,8 @@ static dn_status set_null(void *field, const dn_key *key, const char *where)
 static dn_status set_choice(void *field, const dn_key *key, const char *value, const char *where)
 {
     int number = number_of(key->choices, value);
+    if (number < 0 && has_truth(key->choices))
+        number = truth_of(value);
     if (number < 0)
         return no_choice(key, value, DN_ERR_CONFIG, where);
     if (key->type == DN_KEY_BOOL)
@@ -213,7 +229,9 @@ void dn_key_show(const void *field, const dn_key *key, char *text, size_t bytes)
         if (key->choices)
             name = choice(key->choices, key->type == DN_KEY_ENUM ? enum_of(field) : *(const bool *)field,
                           &length);
-        if (name)
+        if (name && has_truth(key->choices))
+            snprintf(text, bytes, "%.*s", (int)length, name);
+        else if (name)
             snprintf(text, bytes, "'%.*s'", (int)length, name);
         else
             snprintf(text, bytes, "%s", *(const bool *)field ? "true" : "false");

@@ -128,8 +128,9 @@ static const dn_key option_adaptive_rank =
     DN_OPTION(adaptive_rank, "adaptive_rank", "false",
               .help = "AdaDion: each matrix's rank follows its spectrum; ortho_fraction gives the largest");
 static const dn_key option_compress =
-    DN_OPTION(compress, "replicate_mesh_grad_sync", "true",
-              .help = "replicas exchange low-rank factors (true) or whole gradients (false)");
+    DN_OPTION(compress, "replicate_mesh_grad_sync", "auto", .choices = DN_COMPRESS_NAMES,
+              .help = "replicas exchange low-rank factors (true) or whole gradients (false); auto = factors, unless they cost more "
+                      "than 1 % of the step");
 static const dn_key option_momentum_sync_every =
     DN_OPTION(momentum_sync_every, "momentum_sync_every", "100", .max = INT32_MAX,
               .help = "steps between averagings of the replicas' momenta; 0 = never");

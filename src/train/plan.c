@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "base/size.h"
+#include "checkpoint/checkpoint.h"
 #include "dionode/topo.h"
 #include "optim/named_group.h"
 #include "shard/views.h"
@@ -217,6 +218,24 @@ static dn_status check_matrices(const dn_plan *plan, const dn_param *params /* t
                    plan->spec.L, plan->spec.attention.NH, n, DN_OPTIMIZER_MATRICES_MAX);
 }
 
+/* Where the configuration leaves it open, and there is a choice. Neither of the two strategies has settings or a mesh of its
+ * own: nothing else depends on which it is but the optimizer's memory. */
+static dn_status plan_exchange(dn_plan *plan, const dn_param *params, const dn_param *trained)
+{
+    dn_config *c = &plan->config;
+    if (plan->mesh[DN_DP] == 1 || *c->strategy || !dn_rule_has_factors(c->optimizer))
+        return DN_OK;
+    double tokens = (double)c->batch_size * (double)plan->spec.T,
+           flops = dn_model_flops_per_token(&plan->spec, params) * tokens / plan->n_workers;
+    DN_TRY(dn_exchange_predict(&plan->optim, trained, plan->n_trained, plan->mesh, flops, &plan->link_dp, &plan->exchange));
+    plan->exchange.asked = c->optim.compress == DN_COMPRESS_AUTO;
+    if (plan->exchange.asked)
+        c->optim.compress = dn_exchange_takes_factors(&plan->exchange) ? DN_COMPRESS_YES : DN_COMPRESS_NO;
+    DN_TRY(dn_plan_strategy(c, &plan->strategy));
+    plan->optim.compress = plan->strategy->factors;
+    return DN_OK;
+}
+
 /* Sizes of the first rank, whose shards are the largest: heaps are symmetric. params [2 n_params], unit_of [n_params]:
  * scratch. */
 static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
@@ -228,6 +247,7 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
     DN_TRY(check_names(plan, params));
     plan->n_trained = dn_model_trained(&plan->spec, params, trained);
     DN_TRY(check_matrices(plan, trained));
+    DN_TRY(plan_exchange(plan, params, trained));
     for (size_t p = 0; p < plan->n_params; p++) {
         size_t n = dn_size_mul(params[p].tensor.rows, params[p].tensor.cols);
         plan->n_elements = dn_size_add(plan->n_elements, n);
@@ -387,6 +407,35 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     plan->gather = (dn_weights_policy)gather;
     plan->n_params = dn_model_n_params(&plan->spec);
     return plan_memory(plan);
+}
+
+/* What the newest checkpoint of the run was trained with; auto where there is none that can be read: whoever restores it says
+ * why. */
+static dn_compress stored_exchange(const dn_config *config)
+{
+    char path[DN_PATH_MAX + 64];
+    bool found;
+    dn_config stored;
+    dn_checkpoint *checkpoint = NULL;
+    dn_config_init(&stored);
+    if (dn_checkpoint_latest(config->checkpoint_dir, path, sizeof path, &found) != DN_OK || !found ||
+        dn_checkpoint_peek(path, &checkpoint) != DN_OK)
+        return DN_COMPRESS_AUTO;
+    const char *text = dn_checkpoint_meta(checkpoint, "config");
+    bool read = text && dn_config_parse(&stored, text, path) == DN_OK;
+    dn_checkpoint_close(&checkpoint);
+    return read ? stored.optim.compress : DN_COMPRESS_AUTO;
+}
+
+dn_status dn_plan_run(const dn_config *config, int n_workers, dn_plan *plan)
+{
+    dn_config c = *config;
+    bool open = c.optim.compress == DN_COMPRESS_AUTO && !*c.strategy && dn_rule_has_factors(c.optimizer);
+    if (open)
+        c.optim.compress = stored_exchange(config);
+    DN_TRY(dn_plan_make(&c, n_workers, plan));
+    plan->exchange.kept = open && c.optim.compress != DN_COMPRESS_AUTO;
+    return DN_OK;
 }
 
 void dn_plan_generation(dn_plan *plan, size_t n_sequences, bool cache_bf16)

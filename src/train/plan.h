@@ -9,6 +9,7 @@
 #include "model/model.h"
 #include "optim/schedule.h"
 #include "strategy/engine.h"
+#include "train/exchange.h"
 
 typedef struct dn_plan {
     dn_config config;
@@ -16,6 +17,7 @@ typedef struct dn_plan {
     dn_optim_config optim;
     const dn_strategy *strategy;
     dn_strategy_config strategy_config;
+    dn_exchange_choice exchange; /* config.optim.compress is what was chosen */
     dn_schedule_rule lr_schedule, decay_schedule;
     dn_weights_policy gather;
     int n_workers;             /* product of the mesh                                      */
@@ -43,8 +45,8 @@ typedef struct dn_plan {
  * Errors: DN_ERR_CONFIG (dn_config_check, or more workers than there can be). */
 dn_status dn_plan_mesh(const dn_config *config, int *n_workers) DN_MUST_USE;
 
-/** The strategy that the configuration names or, if it names none, that its other keys imply. Errors:
- * DN_ERR_CONFIG: contradictory keys. */
+/** The strategy that the configuration names or, if it names none, that its other keys imply: of factors that are left to
+ * be chosen on a mesh, factors. Errors: DN_ERR_CONFIG: contradictory keys. */
 dn_status dn_plan_strategy(const dn_config *config, const dn_strategy **out) DN_MUST_USE;
 
 /** The range of a batch of n rows that the worker at coordinates at[] computes: split over dp and fs,
@@ -58,6 +60,10 @@ size_t dn_plan_rounds(const dn_plan *plan, size_t n);
 /** Fills *plan for n_workers >= 1. Errors: DN_ERR_CONFIG naming the keys that are out of range or do not fit
  * together; DN_ERR_MEMORY if a size overflows. */
 dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN_MUST_USE;
+
+/** The plan of a training run. What auto chose when the run began, its newest checkpoint knows, and it stays: exchange.kept.
+ * Errors: as dn_plan_make. */
+dn_status dn_plan_run(const dn_config *config, int n_workers, dn_plan *plan) DN_MUST_USE;
 
 /** The same plan for a model that generates n_sequences at once; cache_bf16: with keys and values in bfloat16. */
 void dn_plan_generation(dn_plan *plan, size_t n_sequences, bool cache_bf16);

@@ -72,6 +72,20 @@ static double state_bytes(const dn_run *run)
     return bytes;
 }
 
+/* What auto has chosen, and why. */
+static void report_exchange_choice(const dn_plan *plan, FILE *out)
+{
+    static const char *const names[] = {"whole gradients", "low-rank factors"};
+    const dn_exchange_choice *e = &plan->exchange;
+    bool factors = plan->strategy->factors, other = dn_exchange_takes_factors(e) != factors;
+    if (!(e->asked || e->kept) || e->factors_s == e->gradients_s)
+        return;
+    fprintf(out, "replicas  exchange %s%s%s: predicted %.4g s a step, with %s %.4g s (of workers of %.0f GFLOP/s)\n",
+            names[factors], e->kept ? ", as the checkpoint says" : "", e->kept && other ? ", which would not be chosen now" : "",
+            factors ? e->factors_s : e->gradients_s, names[!factors], factors ? e->gradients_s : e->factors_s,
+            DN_EXCHANGE_FLOPS / 1e9);
+}
+
 void dn_report_begin(dn_run *run)
 {
     if (run->rank != 0)
@@ -104,6 +118,7 @@ void dn_report_begin(dn_run *run)
     fprintf(stderr, "products  %s\n", dn_products_describe(run->stream));
     if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
         fprintf(stderr, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
+    report_exchange_choice(plan, stderr);
     if (plan->n_trained < plan->n_params)
         fprintf(stderr, "trained   %s of these parameters, in %zu of %zu tensors\n",
                 dn_human((double)plan->n_trained_elements, "", text, sizeof text), plan->n_trained, plan->n_params);

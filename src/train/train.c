@@ -96,7 +96,7 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
     DN_TRY(dn_topo_create(n, &topo));
     dn_plan plan;
     dn_lock lock = {0};
-    dn_status status = dn_plan_make(config, dn_topo_n_workers(topo), &plan);
+    dn_status status = dn_plan_run(config, dn_topo_n_workers(topo), &plan);
     uint64_t tokenizer = 0;
     if (status == DN_OK && *config->init_from)
         status = dn_init_tokenizer(&plan.config, &tokenizer);

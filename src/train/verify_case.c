@@ -48,6 +48,8 @@ dn_config dn_verify_case_config(const dn_config *config, int n_ranks, int n_step
     c.sequence_length = at_most(c.sequence_length, DN_VERIFY_CASE_TOKENS);
     c.num_iterations = n_steps;
     c.dp_size = c.fs_size = c.tp_size = 0;
+    if (c.optim.compress == DN_COMPRESS_AUTO)
+        c.optim.compress = DN_COMPRESS_YES; /* the same on every mesh, and the one that could differ from one rank */
     return c;
 }
 

@@ -125,7 +125,7 @@ int dn_train_worker(const dn_config *config)
     if (status == DN_OK && dn_comm_rank(comm) != 0)
         dn_log_set(NULL, NULL); /* warnings are the same on all ranks */
     if (status == DN_OK)
-        status = dn_plan_make(config, dn_comm_size(comm), &plan);
+        status = dn_plan_run(config, dn_comm_size(comm), &plan);
     if (status == DN_OK) {
         status = dn_run_open(&run, &plan, comm);
         if (status == DN_OK)

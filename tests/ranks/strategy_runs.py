@@ -2,6 +2,7 @@
 against uninterrupted, the consensus in checkpoints and validation, bytes against the formula, keys that contradict."""
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -313,6 +314,62 @@ def average_and_factors_are_what_replicate_mesh_grad_sync_says():
             told = trained(place, strategy, 2, strategy=strategy)
             expect(told == trained(place, f"as_{strategy}", 2, replicate_mesh_grad_sync=sync), f"{strategy}: losses differ")
             expect(stored(place, strategy) == stored(place, f"as_{strategy}"), f"{strategy}: states differ")
+
+
+WIDE = {"model_dim": 128, "n_layer": 1, "num_iterations": 2, "lr": 0.002, "replicate_mesh_grad_sync": "auto"}
+FEW, MANY = {"batch_size": 12}, {"batch_size": 160, "device_batch_size": 64}  # below and above a step of which factors are 1 %
+
+
+def said_of_replicas(done):
+    expect(done.returncode == 0, done.stderr)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("replicas  exchange ")]
+    expect(len(lines) == 1, f"{lines} in {done.stderr}")
+    return lines[0]
+
+
+def exchanged_factors(place, name):
+    """Of the step that came last. Dion's own exchange goes on where gradients are averaged, but less of P and R is in it."""
+    matrices = [(128, 128)] * 4 + [(512, 128), (128, 512)]
+    both = sum((m + n) * min(m, n) // 4 for m, n in matrices) * (8 if DOUBLE else 4)
+    return place.metrics(name)[-1]["bytes_factors"] == both
+
+
+@case
+def auto_chooses_by_the_batch_and_a_resumed_run_keeps_what_it_chose():
+    """With another batch, on other meshes, each of which would now choose otherwise: on all ranks, or their collectives would not
+    meet."""
+    with Place() as place:
+        for name, begin, other, chosen, sync in (("few", FEW, MANY, "whole gradients", False),
+                                                 ("many", MANY, FEW, "low-rank factors", True)):
+            def go_on(np, dir, **changes):
+                return place.train(np, checkpoint_dir=place.file(dir), **WIDE | changes)
+
+            said = said_of_replicas(go_on(2, name, **begin))
+            rest = "whole gradients" if sync else "low-rank factors"
+            times = re.fullmatch(rf"replicas  exchange {chosen}: predicted (\S+) s a step, with {rest} (\S+) s \(of workers of "
+                                 r"345 GFLOP/s\)", said)
+            expect(times, said)
+            factors, gradients = (float(times.group(k)) for k in ((1, 2) if sync else (2, 1)))
+            expect((factors <= 1.01 * gradients) == sync, said)
+            expect(exchanged_factors(place, name) == sync, f"{place.metrics(name)[-1]}")
+            explicit = go_on(2, name + "_said", **begin, replicate_mesh_grad_sync=sync)
+            expect("replicas  exchange" not in explicit.stderr, f"nothing was left to choose: {explicit.stderr}")
+            expect(stored(place, name, 2) == stored(place, name + "_said", 2), f"{name}: auto is not {sync}")
+            for np, mesh in ((2, {}), (4, {"dp_size": 2, "fs_size": 2}), (3, {}))[:3 if FULL else 2]:
+                moved = f"{name}{np}"
+                shutil.copytree(place.file(name), place.file(moved))
+                said = said_of_replicas(go_on(np, moved, **other, **mesh, num_iterations=3))
+                expect(f"exchange {chosen}, as the checkpoint says" in said, said)
+                expect("which would not be chosen now" in said or np != 2, said)
+                expect(np == 4 or exchanged_factors(place, moved) == sync, f"{place.metrics(moved)[-1]}")
+                shutil.rmtree(place.file(moved))
+
+
+@case
+def auto_chooses_by_the_link():
+    with Place() as place:
+        said = said_of_replicas(place.train(2, **WIDE | FEW, link_dp="1Gbit:10us"))
+        expect("exchange low-rank factors:" in said, said)
 
 
 @case

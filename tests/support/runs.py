@@ -24,6 +24,7 @@ TINY = {  # a model that trains a step in milliseconds
     "model_dim": 32, "n_layer": 2, "n_head": 2, "vocab_size": 256, "sequence_length": 16,
     "batch_size": 8, "device_batch_size": 8, "num_iterations": 20, "scalar_opt": "adamw", "ortho_fraction": 0.25,
     "val_tokens": 0, "hash_every": 1, "timeout_s": 20,
+    "replicate_mesh_grad_sync": True,  # replicas with momenta of their own: more can go wrong; auto may choose the other
 }
 
 
