@@ -62,12 +62,12 @@ static void products_agree_for_all_transpositions_and_strides(void **state)
         }
 }
 
-/* Tall enough to be multiplied by our own kernels; columns and terms are no whole panels, and terms are several blocks. */
+/* Tall enough to be multiplied by our own kernels; rows are no whole blocks, and terms are several, not whole. */
 static const product tall_products[] = {
-    {.ta = DN_N, .tb = DN_T, .m = 2055, .n = 45, .k = 300, .alpha = 1, .beta = 0},
-    {.ta = DN_N, .tb = DN_N, .m = 2055, .n = 45, .k = 300, .alpha = 1, .beta = 1},
-    {.ta = DN_N, .tb = DN_T, .m = 2048, .n = 3, .k = 5, .alpha = 1, .beta = 1},
-    {.ta = DN_N, .tb = DN_N, .m = 2048, .n = 64, .k = 256, .alpha = 1, .beta = 0},
+    {.ta = DN_N, .tb = DN_T, .m = 2055, .n = 64, .k = 300, .alpha = 1, .beta = 0},
+    {.ta = DN_N, .tb = DN_N, .m = 2055, .n = 64, .k = 300, .alpha = 1, .beta = 1},
+    {.ta = DN_N, .tb = DN_T, .m = 2048, .n = 192, .k = 70, .alpha = 1, .beta = 1},
+    {.ta = DN_N, .tb = DN_N, .m = 2048, .n = 64, .k = 128, .alpha = 1, .beta = 0},
 };
 enum { N_TALL = sizeof tall_products / sizeof *tall_products };
 
@@ -107,6 +107,23 @@ static void our_own_products_have_the_same_bits_with_any_number_of_threads(void 
             free_results(&t, alone);
             free_trial(&t);
         }
+    }
+}
+
+/* Of a rank of 8 or 16 most of a panel's work would be for nothing. */
+static void products_of_a_low_rank_are_left_to_the_library(void **state)
+{
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+        dn_stream *s = make_stream((*backend)->name, 1);
+        dn_product x = {.ta = DN_N, .tb = DN_T, .m = 4096, .n = 64, .k = 256, .alpha = 1};
+        bool own = strstr(dn_products_describe(s), (*backend)->name) != NULL;
+        assert_true(s->host || dn_cpu_packs(s, &x) == own);
+        for (x.n = 1; x.n < 64; x.n++)
+            assert_false(dn_cpu_packs(s, &x));
+        x.n = 64;
+        x.k = 16;
+        assert_false(dn_cpu_packs(s, &x));
+        dn_stream_destroy(&s);
     }
 }
 
@@ -333,6 +350,7 @@ TESTS(vectors)
         cmocka_unit_test(products_agree_for_all_transpositions_and_strides),
         cmocka_unit_test(products_of_tall_matrices_with_small_ones_agree),
         cmocka_unit_test(our_own_products_have_the_same_bits_with_any_number_of_threads),
+        cmocka_unit_test(products_of_a_low_rank_are_left_to_the_library),
         cmocka_unit_test(nearly_all_of_a_prime_number_of_threads_share_a_product),
         cmocka_unit_test(many_products_agree),
         cmocka_unit_test(vector_operations_agree),

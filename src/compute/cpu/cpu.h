@@ -62,7 +62,7 @@ typedef struct dn_grid {
  * packs or reads m/rows + n/cols vectors of length k. */
 dn_grid dn_cpu_choose_grid(size_t m, size_t n, size_t n_threads);
 
-/** Whether the product is one that packed.c computes. */
+/** Whether the product is one that packed.c computes; then C has whole panels of columns. */
 bool dn_cpu_packs(const dn_stream *s, const dn_product *x);
 
 void dn_cpu_gemm_many(dn_stream *s, const dn_product *products, size_t n);

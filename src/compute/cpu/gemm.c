@@ -24,6 +24,11 @@ enum { MOST = 64 };
 /* What packing a vector of length k takes, in numbers of C, each k multiplications. */
 #define PACKING 32
 
+/* Columns of C in whole panels of any instruction set, and the fewest terms that were compared: of a rank of 16 half a
+ * panel's work would be for nothing, or little for each time that C is written. */
+#define PANELS ((size_t)64)
+#define TERMS  ((size_t)64)
+
 /* Where packed.c is faster than OpenBLAS by more than noise: by instruction set and shape, so that two runs have the same
  * bits. `bench_kernels` compares; what is not here is OpenBLAS's. */
 static const struct {
@@ -36,7 +41,7 @@ static const struct {
 
 bool dn_cpu_packs(const dn_stream *s, const dn_product *x)
 {
-    if (x->ta != DN_N || x->alpha != 1 || (x->beta != 0 && x->beta != 1) || x->n == 0 || x->k == 0)
+    if (x->ta != DN_N || x->alpha != 1 || (x->beta != 0 && x->beta != 1) || x->n == 0 || x->n % PANELS != 0 || x->k < TERMS)
         return false;
     for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
         if (strcmp(s->kernels->name, packed[i].kernels) == 0)

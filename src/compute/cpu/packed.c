@@ -3,7 +3,7 @@
  * OpenBLAS does beside the product counts there: it writes zeros to C and adds to them, and packs A for each of a few
  * hundred columns. Here A stays where it is; B is packed, by all threads, into panels as wide as the micro-kernel
  * (tile.h), of which one with a block of A lies in the nearest caches. With A of thousands of rows that packing is
- * one or two in a hundred of the work, which is what keeping packed weights from one call to the next would save.
+ * a few in a hundred of the work, which is what keeping packed weights from one call to the next would save.
  *
  * Blocks of k follow one another, and each element's terms within one, whoever computes it: bits do not depend on the
  * number of threads.
@@ -14,30 +14,15 @@
  * multiplied with the part before the next one is. */
 enum { WIDE = 2 * DN_LANES, DEEP = 128 * 8 / sizeof(dn_real), TALL = 96 };
 
-/* Rows first .. first+rows-1 of op(B) into their place in the panel of the columns from `left` on; zeros beside the last. */
+/* Rows first .. first+rows-1 of op(B) into their place in the panel of the columns from `left` on. */
 static void pack(dn_real *panel, const dn_product *x, size_t first, size_t rows, size_t left)
 {
     const dn_real *b = dn_host(x->b);
-    size_t columns = dn_min(x->n - left, WIDE);
-    if (x->tb == DN_T) {
-        dn_tile_transpose(panel, WIDE, 1, b + left * x->ldb + first, x->ldb, columns, rows);
-        return;
-    }
-    for (size_t i = 0; i < rows; i++) {
-        memcpy(panel + i * WIDE, b + (first + i) * x->ldb + left, columns * sizeof *panel);
-        memset(panel + i * WIDE + columns, 0, (WIDE - columns) * sizeof *panel);
-    }
-}
-
-/* A panel that is wider than what is left of C is multiplied beside it. */
-static void multiply_narrow(const dn_real *a, size_t lda, const dn_real *panel, size_t rows, size_t k, bool add, dn_real *c,
-                            size_t ldc, size_t columns)
-{
-    dn_real beside[TALL * WIDE];
-    dn_tile_product(DN_N, rows, WIDE, k, a, lda, panel, WIDE, false, beside, WIDE);
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < columns; j++)
-            c[i * ldc + j] = add ? beside[i * WIDE + j] + c[i * ldc + j] : beside[i * WIDE + j];
+    if (x->tb == DN_T)
+        dn_tile_transpose(panel, WIDE, 1, b + left * x->ldb + first, x->ldb, WIDE, rows);
+    else
+        for (size_t i = 0; i < rows; i++)
+            memcpy(panel + i * WIDE, b + (first + i) * x->ldb + left, WIDE * sizeof *panel);
 }
 
 /* Rows top .. bottom-1 of C, in the columns of panels first .. last-1. */
@@ -48,18 +33,14 @@ static void multiply(const dn_product *x, const dn_real *packed, size_t top, siz
             for (size_t p = first; p < last; p++) {
                 const dn_real *a = dn_host(x->a) + i * x->lda + l, *panel = packed + (p * x->k + l) * WIDE;
                 dn_real *c = dn_host(x->c) + i * x->ldc + p * WIDE;
-                size_t rows = dn_min(bottom - i, TALL), k = dn_min(x->k - l, DEEP), columns = x->n - p * WIDE;
-                bool add = x->beta != 0 || l > 0;
-                if (columns >= WIDE)
-                    dn_tile_product(DN_N, rows, WIDE, k, a, x->lda, panel, WIDE, add, c, x->ldc);
-                else
-                    multiply_narrow(a, x->lda, panel, rows, k, add, c, x->ldc, columns);
+                dn_tile_product(DN_N, dn_min(bottom - i, TALL), WIDE, dn_min(x->k - l, DEEP), a, x->lda, panel, WIDE,
+                                x->beta != 0 || l > 0, c, x->ldc);
             }
 }
 
 static void multiply_packed(dn_stream *s, const dn_product *x)
 {
-    size_t panels = dn_blocks(x->n, WIDE), parts = dn_blocks(x->k, DEEP);
+    size_t panels = x->n / WIDE, parts = dn_blocks(x->k, DEEP);
     dn_real *packed = dn_scratch(s, panels * WIDE * x->k * sizeof *packed);
     if (!packed)
         return;
