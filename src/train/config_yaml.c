@@ -88,9 +88,9 @@ static const char *value_of(const reader *r)
 /* Errors: a key that the file has given already, which would silently win. */
 static dn_status check_duplicate(bool *seen, const char *name, const char *where)
 {
-    const dn_key *keys = dn_config_keys();
+    const dn_key *keys = dn_config_keys(), *key = dn_config_find(name);
     for (size_t i = 0; keys[i].name; i++) {
-        if (&keys[i] != dn_config_find(name))
+        if (&keys[i] != key)
             continue;
         if (seen[i])
             return dn_fail(DN_ERR_CONFIG, "%s: key '%s' is given twice; keep one", where, name);
