@@ -192,6 +192,7 @@ static sums values_of(const dn_real *x, size_t n)
     dn_real room[DN_GROUP];
     for (size_t at = 0; at < n; at += DN_GROUP) {
         const dn_real *group = dn_group(x + at, n - at, room);
+        dn_ask_for(x + at + DN_AHEAD, DN_GROUP);
         count += (uint64_t)__builtin_popcountll(dn_not_zero(group));
         for (int row = 0; row < DN_GROUP; row += DN_SUM_LANES)
             for (int i = 0; i < WIDES; i++)
@@ -200,7 +201,8 @@ static sums values_of(const dn_real *x, size_t n)
     return (sums){{sum_of_lanes(sum)}, {(double)count}};
 }
 
-static double squares_of(const dn_real *x, size_t n, double mean)
+/* Of the numbers that are not 0; `zeros` says whether there are others. */
+static inline double squares_of(const dn_real *x, size_t n, double mean, bool zeros)
 {
     wide sum[WIDES] = {0};
     dn_real room[DN_GROUP];
@@ -208,7 +210,8 @@ static double squares_of(const dn_real *x, size_t n, double mean)
         const dn_real *group = dn_group(x + at, n - at, room);
         for (int row = 0; row < DN_GROUP; row += DN_SUM_LANES)
             for (int i = 0; i < WIDES; i++) {
-                wide value = widened(group + row + i * WIDE), away = only(value - mean, value != 0);
+                wide value = widened(group + row + i * WIDE), away = value - mean;
+                away = zeros ? only(away, value != 0) : away;
                 sum[i] += away * away;
             }
     }
@@ -219,7 +222,9 @@ static double squares_of(const dn_real *x, size_t n, double mean)
 static sums moments_of(const dn_real *x, size_t n)
 {
     sums of = values_of(x, n);
-    of.sum[1] = squares_of(x, n, of.count[0] > 0 ? of.sum[0] / of.count[0] : 0);
+    double mean = of.count[0] > 0 ? of.sum[0] / of.count[0] : 0;
+    bool full = of.count[0] == (double)n && n % DN_GROUP == 0;
+    of.sum[1] = full ? squares_of(x, n, mean, false) : squares_of(x, n, mean, true);
     return of;
 }
 
@@ -235,51 +240,144 @@ static double deviation_of(const sums *blocks, size_t n, double mean, double cou
     return sqrt(squares / count);
 }
 
-/* Bit i becomes bit 2 i. */
-static uint64_t spread(uint64_t x)
+/* Of a group: a bin is how many edges a number reaches. */
+#if defined(__AVX2__) && !defined(__AVX512F__) && !defined(DN_REAL_DOUBLE)
+/* Of 32 numbers, four bins a byte: those of the lower halves of four vectors, then those of the upper ones,
+ * -1 times. */
+static inline __m256i bins_of_half(const dn_real *x, const dn_real edge[BINS - 1])
 {
+    __m256i bin[4];
+    for (int i = 0; i < 4; i++) {
+        dn_vector own = dn_load(x + i * DN_LANES);
+        bin[i] = (__m256i)((own >= edge[0]) + (own >= edge[1]) + (own >= edge[2]));
+    }
+    __m256i bytes =
+        _mm256_packs_epi16(_mm256_packs_epi32(bin[0], bin[1]), _mm256_packs_epi32(bin[2], bin[3]));
+    return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi16(4 << 8 | 1), bytes),
+                             _mm256_set1_epi32((int)0xfff0ffff));
+}
+
+static inline void bins_of(uint64_t words[2], const dn_real *x, const dn_real edge[BINS - 1])
+{
+    __m256i both = _mm256_packs_epi32(bins_of_half(x, edge), bins_of_half(x + DN_GROUP / 2, edge));
+    both = _mm256_packus_epi16(both, both);
+    _mm_storeu_si128((__m128i *)(void *)words,
+                     _mm_unpacklo_epi8(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1)));
+}
+#else
+/* Bit i of the lower half becomes bit 2 i. */
+static inline uint64_t spread(uint64_t x)
+{
+#ifdef __AVX512F__
+    return _pdep_u64(x, 0x5555555555555555);
+#else
+    x &= UINT32_MAX;
     x = (x | x << 16) & 0x0000ffff0000ffff;
     x = (x | x << 8) & 0x00ff00ff00ff00ff;
     x = (x | x << 4) & 0x0f0f0f0f0f0f0f0f;
     x = (x | x << 2) & 0x3333333333333333;
     return (x | x << 1) & 0x5555555555555555;
+#endif
 }
 
-/* Codes of n numbers, and what is in each bin, counted without zeros. */
-static sums encode_bins(unsigned char *codes, const dn_real *x, size_t n, const dn_real edge[BINS - 1])
+static inline void bins_of(uint64_t words[2], const dn_real *x, const dn_real edge[BINS - 1])
 {
+    uint64_t first = dn_at_least(x, edge[0]), second = dn_at_least(x, edge[1]),
+             third = dn_at_least(x, edge[2]);
+    uint64_t low = first ^ second ^ third, high = (first & second) | ((first | second) & third);
+    words[0] = spread(low) | spread(high) << 1;
+    words[1] = spread(low >> 32) | spread(high >> 32) << 1;
+}
+#endif
+
+/* Of whole groups, so many lanes at once that their sums stay in registers. */
+static void sum_bins(wide sum[BINS][WIDES], const dn_real *x, size_t n, const dn_real edge[BINS - 1])
+{
+    enum { AT_ONCE = 2 };
+    for (int first = 0; first < WIDES; first += AT_ONCE) {
+        wide own[BINS][AT_ONCE];
+        for (int bin = 0; bin < BINS; bin++)
+            memcpy(own[bin], sum[bin] + first, sizeof own[bin]);
+        for (size_t at = 0; at < n; at += DN_SUM_LANES) {
+#if defined(__AVX512F__) && !defined(DN_REAL_DOUBLE)
+            __m512 both = _mm512_loadu_ps(x + at);
+            __mmask16 reach0 = _mm512_cmp_ps_mask(both, _mm512_set1_ps(edge[0]), _CMP_GE_OQ),
+                      reach1 = _mm512_cmp_ps_mask(both, _mm512_set1_ps(edge[1]), _CMP_GE_OQ),
+                      reach2 = _mm512_cmp_ps_mask(both, _mm512_set1_ps(edge[2]), _CMP_GE_OQ);
+            __mmask16 in[] = {_knot_mask16(reach0), _kandn_mask16(reach1, reach0),
+                              _kandn_mask16(reach2, reach1), reach2};
+            for (int i = 0; i < AT_ONCE; i++) {
+                __m512d value = (__m512d)widened(x + at + i * WIDE);
+                for (int bin = 0; bin < BINS; bin++)
+                    own[bin][i] = (wide)_mm512_mask_add_pd(
+                        (__m512d)own[bin][i], (__mmask8)(i ? _kshiftri_mask16(in[bin], 8) : in[bin]),
+                        (__m512d)own[bin][i], value);
+            }
+#else
+            for (int i = 0; i < AT_ONCE; i++) {
+                wide value = widened(x + at + (first + i) * WIDE);
+                wide_bits reach0 = value >= (double)edge[0], reach1 = value >= (double)edge[1],
+                          reach2 = value >= (double)edge[2];
+                own[0][i] += only(value, ~reach0);
+                own[1][i] += only(value, ~reach1 & reach0);
+                own[2][i] += only(value, ~reach2 & reach1);
+                own[3][i] += only(value, reach2);
+            }
+#endif
+        }
+        for (int bin = 0; bin < BINS; bin++)
+            memcpy(sum[bin] + first, own[bin], sizeof own[bin]);
+    }
+}
+
+/* Codes of n numbers, and what is in each bin, counted without the zeros, which share one. */
+static sums encode_bins(unsigned char *codes, const dn_real *x, size_t n, double zeros,
+                        const dn_real edge[BINS - 1])
+{
+    enum { AT_ONCE = 8 * DN_GROUP };
+    const uint64_t odd_bits = 0x5555555555555555;
     wide sum[BINS][WIDES] = {0};
     sums of = {0};
+    uint64_t count[BINS] = {n};
     dn_real room[DN_GROUP];
-    for (size_t at = 0; at < n; at += DN_GROUP) {
-        const dn_real *group = dn_group(x + at, n - at, room);
-        uint64_t there = n - at < DN_GROUP ? ((uint64_t)1 << (n - at)) - 1 : UINT64_MAX, all = dn_not_zero(group);
-        uint64_t from[BINS + 1] = {there}; /* which numbers are in a bin or beyond it */
-        for (int bin = 1; bin < BINS; bin++)
-            from[bin] = dn_at_least(group, edge[bin - 1]) & there;
-        for (int bin = 0; bin < BINS; bin++)
-            of.count[bin] += (double)__builtin_popcountll(from[bin] & ~from[bin + 1] & all);
-        for (int row = 0; row < DN_GROUP; row += DN_SUM_LANES)
-            for (int i = 0; i < WIDES; i++) {
-                wide value = widened(group + row + i * WIDE);
-                wide_bits above[] = {value >= (double)edge[0], value >= (double)edge[1], value >= (double)edge[2]};
-                sum[0][i] += only(value, ~above[0]);
-                sum[1][i] += only(value, above[0] & ~above[1]);
-                sum[2][i] += only(value, above[1] & ~above[2]);
-                sum[3][i] += only(value, above[2]);
+    for (size_t begin = 0; begin < n; begin += AT_ONCE) {
+        size_t end = dn_min(n, begin + AT_ONCE);
+        for (size_t at = begin; at < end; at += DN_GROUP) {
+            uint64_t words[2];
+            const dn_real *group = dn_group(x + at, n - at, room);
+            dn_ask_for(x + at + DN_AHEAD, DN_GROUP);
+            bins_of(words, group, edge);
+            if (n - at < DN_GROUP)
+                for (size_t i = 0; i < 2; i++)
+                    words[i] &= n - at >= 32 * (i + 1) ? UINT64_MAX
+                                : n - at > 32 * i      ? ((uint64_t)1 << 2 * (n - at - 32 * i)) - 1
+                                                       : 0;
+            for (int i = 0; i < 2; i++) {
+                count[1] += (uint64_t)__builtin_popcountll(words[i] & odd_bits);
+                count[2] += (uint64_t)__builtin_popcountll(words[i] >> 1 & odd_bits);
+                count[3] += (uint64_t)__builtin_popcountll(words[i] >> 1 & words[i] & odd_bits);
             }
-        uint64_t low = from[1] ^ from[2] ^ from[3], high = (from[1] & from[2]) | ((from[1] | from[2]) & from[3]);
-        uint64_t words[] = {spread(low & UINT32_MAX) | spread(high & UINT32_MAX) << 1, spread(low >> 32) | spread(high >> 32) << 1};
-        memcpy(codes + at / 4, words, dn_min(sizeof words, dn_blocks(n - at, 4)));
+            memcpy(codes + at / 4, words, dn_min(sizeof words, dn_blocks(n - at, 4)));
+        }
+        size_t whole = (end - begin) / DN_GROUP * DN_GROUP;
+        sum_bins(sum, x + begin, whole, edge);
+        if (begin + whole < end)
+            sum_bins(sum, room, DN_GROUP, edge);
     }
-    for (int bin = 0; bin < BINS; bin++)
+    count[1] -= count[3], count[2] -= count[3];
+    count[0] -= count[1] + count[2] + count[3];
+    for (int bin = 0; bin < BINS; bin++) {
         of.sum[bin] = sum_of_lanes(sum[bin]);
+        of.count[bin] = (double)count[bin];
+    }
+    of.count[(0 >= edge[0]) + (0 >= edge[1]) + (0 >= edge[2])] -= zeros;
     return of;
 }
 
 void DN_CPU(encode_int2)(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
 {
     unsigned char *codes = dn_host_bytes(to) + BINS * sizeof(dn_real);
+    size_t n_blocks = dn_blocks(n, DN_SUM_BLOCK);
     sums *blocks = sums_of_blocks(s, n);
     if (!blocks)
         return;
@@ -292,9 +390,11 @@ void DN_CPU(encode_int2)(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
     const dn_real edge[] = {(dn_real)(mean - 1.5 * deviation), (dn_real)mean,
                             (dn_real)(mean + 1.5 * deviation)};
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_SUM_BLOCK)
-    for (size_t at = 0; at < n; at += DN_SUM_BLOCK)
-        blocks[at / DN_SUM_BLOCK] =
-            encode_bins(codes + at / 4, dn_host(x) + at, dn_min(n - at, DN_SUM_BLOCK), edge);
+    for (size_t i = 0; i < n_blocks; i++) {
+        size_t b = n_blocks - 1 - i, at = b * DN_SUM_BLOCK, size = dn_min(n - at, DN_SUM_BLOCK);
+        blocks[b] =
+            encode_bins(codes + at / 4, dn_host(x) + at, size, (double)size - blocks[b].count[0], edge);
+    }
     all = total(blocks, n);
     bool sound = isfinite(mean) && isfinite(deviation);
     for (int bin = 0; bin < BINS; bin++)
