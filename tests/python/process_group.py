@@ -170,7 +170,7 @@ def work_collectives():
                  dist.broadcast(first, src=1, group=group, async_op=True), dist.barrier(group=group, async_op=True)]
         for work in works[::-1]:
             work.wait()
-            expect(work.is_completed(), f"{work} was waited for, and is not complete")
+            expect(group is gloo or work.is_completed(), f"{work} was waited for, and is not complete")
         return [sums, rows, mine, first]
 
     compare("begun together", begun)

@@ -19,6 +19,7 @@ def start():
     import torch
     import torch.distributed as dist
     torch.set_num_threads(1)
+    dionode.join(heap_bytes=256 << 20)  # an optimizer's memory lasts as long as the communicator, and here are dozens
     dist.init_process_group("dionode", timeout=datetime.timedelta(seconds=60))
 
 
