@@ -209,7 +209,8 @@ static dn_status add_token(void *context, int sample, int32_t token, const char 
     if (!at_once(r))
         return DN_OK;
     text *shown = r->a->what.ids ? ids : to;
-    fwrite(shown->bytes, 1, shown->n, stdout);
+    if (shown->n)
+        fwrite(shown->bytes, 1, shown->n, stdout);
     if (r->a->what.ids && token >= 0)
         fputc(' ', stdout);
     ids->n = to->n = 0;
