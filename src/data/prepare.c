@@ -209,10 +209,10 @@ static dn_status are_examples(const dn_text_files *files, const dn_prepare_optio
     *examples = files->n > 0 && is_jsonl(files->names[0]);
     for (size_t i = 1; i < files->n; i++)
         if (is_jsonl(files->names[i]) != *examples)
-            return dn_fail(DN_ERR_ARG, "%s and %s: of examples (.jsonl) and of texts shards are made apart", files->names[0],
-                           files->names[i]);
+            return dn_fail(DN_ERR_CONFIG, "%s and %s: examples (.jsonl) and texts are prepared apart, each into a folder of its own",
+                           files->names[0], files->names[i]);
     if (*examples && options->separator)
-        return dn_fail(DN_ERR_ARG, "%s: a separator splits texts into documents, and each line here is one", files->names[0]);
+        return dn_fail(DN_ERR_CONFIG, "%s: a separator splits texts into documents, and each line here is one", files->names[0]);
     return DN_OK;
 }
 

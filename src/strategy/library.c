@@ -61,9 +61,12 @@ static const dn_strategy whole_mesh = {.name = "average", .family = DN_ON_WHOLE_
 
 static dn_status read_settings(const dn_strategy_settings *how, const dn_optim_config *config, agreement *out)
 {
-    *out = (agreement){.strategy = how ? dn_strategy_find(how->name) : &whole_mesh, .optim = *config};
+    *out = (agreement){.strategy = &whole_mesh, .optim = *config};
     if (!how)
         return DN_OK;
+    if (!how->name)
+        return dn_fail(DN_ERR_CONFIG, "dn_strategy_settings.name is NULL: name a strategy (dn_strategy_info_at lists them)");
+    out->strategy = dn_strategy_find(how->name);
     if (!out->strategy)
         return dn_fail(DN_ERR_CONFIG, "there is no strategy '%s'", how->name);
     if (how->n_steps < 1)

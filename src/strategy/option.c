@@ -78,6 +78,13 @@ const char *dn_strategy_initial(const dn_key *key)
 
 /* ---- settings of a run ---- */
 
+/* null is none of an option's own values: what that means is the strategy's (outer_lr). */
+static dn_status take(const dn_strategy *strategy, int place, const char *value, dn_strategy_config *config)
+{
+    return dn_key_parse(&config->options[place], strategy->options[place].key, dn_key_is_null(value) ? NULL : value,
+                        strategy->name);
+}
+
 static dn_status set(const dn_strategy *strategy, char *setting, dn_strategy_config *config)
 {
     char *equals = strchr(setting, '=');
@@ -86,8 +93,7 @@ static dn_status set(const dn_strategy *strategy, char *setting, dn_strategy_con
     *equals = 0;
     for (int i = 0; i < DN_STRATEGY_OPTIONS_MAX && strategy->options[i].key; i++)
         if (strcmp(strategy->options[i].key->name, setting) == 0)
-            return dn_key_parse(&config->options[i], strategy->options[i].key,
-                                dn_key_is_null(equals + 1) ? NULL : equals + 1, strategy->name);
+            return take(strategy, i, dn_key_is_null(equals + 1) ? strategy->options[i].initial : equals + 1, config);
     return dn_fail(DN_ERR_CONFIG, "strategy %s has no option '%s'", strategy->name, setting);
 }
 
@@ -96,11 +102,8 @@ dn_status dn_strategy_configure(const dn_strategy *strategy, const char *setting
 {
     char text[512];
     *config = (dn_strategy_config){.n_steps = n_steps, .seed = seed};
-    for (int i = 0; i < DN_STRATEGY_OPTIONS_MAX && strategy->options[i].key; i++) {
-        const dn_strategy_option *option = &strategy->options[i];
-        const char *initial = dn_key_is_null(option->initial) ? NULL : option->initial;
-        DN_TRY(dn_key_parse(&config->options[i], option->key, initial, strategy->name));
-    }
+    for (int i = 0; i < DN_STRATEGY_OPTIONS_MAX && strategy->options[i].key; i++)
+        DN_TRY(take(strategy, i, strategy->options[i].initial, config));
     if (settings && strlen(settings) >= sizeof text)
         return dn_fail(DN_ERR_CONFIG, "strategy %s: settings of more than %zu bytes", strategy->name, sizeof text - 1);
     snprintf(text, sizeof text, "%s", settings ? settings : "");

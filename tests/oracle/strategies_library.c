@@ -1,11 +1,14 @@
 /*
  * Strategies of a program's own tensors, through dionode/strategy.h alone: twenty steps of four replicas against the vectors of
  * an independent implementation, on meshes that cut the tensors, too, with copies and in place; states through a checkpoint;
- * what is refused. Bounds as in strategies.c.
+ * what null means, held to the registry; what is refused. Bounds as in strategies.c.
  */
 #include "dionode/strategy.h"
 
+#include "base/key.h"
 #include "oracle/strategies_vectors.h"
+#include "strategy/option.h"
+#include "strategy/strategy.h"
 #include "support/full.h"
 #include "support/ranks.h"
 #include "support/tests.h"
@@ -590,6 +593,29 @@ static void what_islands_exchange_counts_apart(void **state)
     assert_int_equal(run(&t, islands_count_apart), 0);
 }
 
+/* null is an option's default, as in a configuration, and not the number 0. */
+static void null_is_the_default(void **state)
+{
+    (void)state;
+    for (size_t k = 0; dn_strategy_at(k); k++) {
+        const dn_strategy *strategy = dn_strategy_at(k);
+        dn_strategy_config given, expected;
+        char settings[512] = "";
+        for (int i = 0; i < DN_STRATEGY_OPTIONS_MAX && strategy->options[i].key; i++) {
+            strcat(settings, strategy->options[i].key->name);
+            strcat(settings, "=null ");
+        }
+        assert_int_equal(dn_strategy_configure(strategy, NULL, 10, 1, &expected), DN_OK);
+        assert_int_equal(dn_strategy_configure(strategy, settings, 10, 1, &given), DN_OK);
+        for (int i = 0; i < DN_STRATEGY_OPTIONS_MAX && strategy->options[i].key; i++) {
+            char texts[2][DN_KEY_TEXT_MAX];
+            dn_key_show(&expected.options[i], strategy->options[i].key, texts[0], sizeof texts[0]);
+            dn_key_show(&given.options[i], strategy->options[i].key, texts[1], sizeof texts[1]);
+            assert_string_equal(texts[0], texts[1]);
+        }
+    }
+}
+
 /* ---- what is refused ---- */
 
 static void settings_that_cannot_be_are_refused(void **state)
@@ -609,6 +635,7 @@ static void settings_that_cannot_be_are_refused(void **state)
                {{"daso", NULL, 0}, DN_ERR_CONFIG, "n_steps"},
                {{"factors", NULL, 10}, DN_ERR_CONFIG,
                 "strategy factors: rule sgd has no low-rank factors to exchange; use strategy average"},
+               {{NULL, "sync_every=5", 10}, DN_ERR_CONFIG, "name is NULL"},
                {{"local_sgd", longer, 10}, DN_ERR_CONFIG, "more than 511 bytes"}};
     dn_real x[24] = {0};
     const dn_optim_tensor tensor = {.tensor = {.name = "w", .rows = 4, .cols = 3}, .kind = DN_PARAM_MATRIX, .weight = x, .grad = x + 12};
@@ -664,6 +691,7 @@ TESTS(strategies_library)
         cmocka_unit_test(alone_every_strategy_steps_and_falls),
         cmocka_unit_test(states_and_messages_in_flight_are_all_there_is_to_save),
         cmocka_unit_test(what_islands_exchange_counts_apart),
+        cmocka_unit_test(null_is_the_default),
         cmocka_unit_test(settings_that_cannot_be_are_refused),
         cmocka_unit_test(weight_decay_changes_between_steps),
     };

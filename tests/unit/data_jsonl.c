@@ -258,8 +258,8 @@ static void lines_that_are_no_examples_are_named(void **state)
     assert_int_equal(prepare(files, 2, &options, 100, &result), DN_OK); /* lines are counted by file */
     assert_true(scratch_write(&dir, "text", "x", 1));
     const char *const mixed[] = {examples, scratch_path(&dir, "text")};
-    assert_int_equal(prepare(mixed, 2, &options, 100, &result), DN_ERR_ARG);
-    assert_non_null(strstr(dn_error_message(), "are made apart"));
+    assert_int_equal(prepare(mixed, 2, &options, 100, &result), DN_ERR_CONFIG);
+    assert_non_null(strstr(dn_error_message(), "are prepared apart"));
 }
 
 /* Longer than any piece that is read at once. */
