@@ -10,12 +10,9 @@ dn_layout dn_layout_of(const dn_param *param, const int size[DN_N_AXES], bool de
     layout.row_axes = dn_axes_of(size, dn_sharding_axes(param->tensor.row_sharding));
     layout.col_axes = dn_axes_of(size, dn_sharding_axes(param->tensor.col_sharding));
     unsigned copies = dn_axes_without(size, layout.row_axes | layout.col_axes);
-    if (decoupled) {
-        layout.replicas = copies;
-    } else {
-        layout.slices = copies;
-        layout.row_axes |= copies;
-    }
+    layout.replicas = decoupled ? copies & DN_AXIS(DN_DP) : 0;
+    layout.slices = copies & ~layout.replicas;
+    layout.row_axes |= layout.slices;
     return layout;
 }
 

@@ -6,8 +6,8 @@
  *
  *     dealt       the work on the block and the state for it are dealt over the copies, in slices of rows:
  *                 the gradient is reduced to the slices, the updated weights are gathered from them
- *     decoupled   each copy is a replica with a momentum of its own, of the whole block; replicas exchange
- *                 something smaller than a gradient (Dion's factors)
+ *     decoupled   copies along dp are replicas, each with a momentum of its own; replicas exchange something smaller than
+ *                 a gradient (Dion's factors). Copies along other axes have parts of one replica's gradient, and are dealt
  *
  * Dion sees the part that a rank works on as a block of the oriented matrix B [m,n]: the axes a shard m,
  * the axes b shard n, and the ranks along all others are the replicas. Its thin factors are cut

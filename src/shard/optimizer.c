@@ -234,12 +234,13 @@ static dn_status list_param_state(dn_optimizer *o, dn_param_state *ps)
     const dn_param *param = ps->param;
     const dn_layout *layout = &ps->layout;
     size_t rows = param->block.rows, cols = param->block.cols;
+    dn_block part = dn_layout_block(layout, o->mesh->at);
     DN_TRY(dn_bucket_add(&o->gradients, layout->slices, param->grad, rows, cols));
     DN_TRY(dn_bucket_add(&o->weights, layout->slices, param->weight, rows, cols));
     for (int i = 0; i < ps->n_states; i++) {
         dn_state_tensor *state = &ps->states[i];
         if (state->tensor.per_replica)
-            DN_TRY(dn_bucket_add(&o->momenta, layout->replicas, state->stored, rows, cols));
+            DN_TRY(dn_bucket_add(&o->momenta, layout->replicas, state->stored, part.rows, part.cols));
         state->tensor.per_replica |= n_alone(o) > 1;
         o->states[o->n_states++] = (listed){ps, i};
     }
@@ -432,7 +433,8 @@ static void predict(const dn_optim_config *config, const int size[DN_N_AXES], co
         double n = (double)dn_block_size(dn_param_block(ps->param, size, first));
         dn_optimizer_cost_add(cost, size, ps->layout.slices, 2, n * sizeof(dn_real));
         if (every > 0)
-            dn_optimizer_cost_add(cost, size, ps->layout.replicas, 2 / every, n * (double)dn_type_bytes(ps->type));
+            dn_optimizer_cost_add(cost, size, ps->layout.replicas, 2 / every,
+                                  (double)dn_block_size(dn_layout_block(&ps->layout, first)) * (double)dn_type_bytes(ps->type));
         slices |= 1u << ps->layout.slices;
         replicas |= 1u << ps->layout.replicas;
     }

@@ -128,13 +128,17 @@ static bool exchanges_factors(const dn_optim_config *c, const dn_rule *rule, con
            (x->rows + x->cols) * dion_rank(c, x) < x->rows * x->cols;
 }
 
-/* Where replicas do not exchange factors, copies of a block deal its rows among themselves. */
+/* Along which axes copies of a block deal its rows among themselves: all but those of replicas that exchange factors. */
+static unsigned dealt_axes(const dn_optim_config *c, const dn_rule *rule, const matrix *x)
+{
+    return exchanges_factors(c, rule, x) ? x->rest & ~DN_AXIS(DN_DP) : x->rest;
+}
+
 static matrix part_of(const dn_optim_config *c, const dn_rule *rule, matrix x, const dn_mesh *mesh)
 {
-    if (!exchanges_factors(c, rule, &x)) {
-        x.row = share_of(mesh, x.rest, x.row);
-        x.row_axes |= x.rest;
-    }
+    unsigned dealt = dealt_axes(c, rule, &x);
+    x.row = share_of(mesh, dealt, x.row);
+    x.row_axes |= dealt;
     return x;
 }
 
@@ -273,18 +277,16 @@ static void add_owner(const dn_optim_config *c, const dn_rule *rule, const matri
 static void add_matrix(const dn_optim_config *c, const dn_rule *rule, const matrix x, const dn_mesh *mesh,
                        const dn_matrix_choice *choice, uint64_t step, dn_traffic_model *model)
 {
-    size_t row = dn_range_size(x.col) * sizeof(dn_real);
-    if (exchanges_factors(c, rule, &x)) { /* replicas keep the whole block, each with its momentum */
-        size_t stored = dn_type_bytes(c->state_precision == DN_PRECISION_BFLOAT16 ? DN_BF16 : DN_REAL);
-        if (c->momentum_sync_every > 0 && (step + 1) % (uint64_t)c->momentum_sync_every == 0) {
-            add_reduce(model, x.rest, DN_TRAFFIC_MOMENTUM, x.row, dn_range_size(x.col) * stored);
-            add_gather(model, mesh, x.rest, DN_TRAFFIC_MOMENTUM, x.row, dn_range_size(x.col) * stored);
-        }
-    } else {
-        add_reduce(model, x.rest, DN_TRAFFIC_GRADIENT, x.row, row);
-        add_gather(model, mesh, x.rest, DN_TRAFFIC_WEIGHTS, x.row, row);
-    }
+    unsigned dealt = dealt_axes(c, rule, &x), replicas = x.rest & ~dealt;
     const matrix part = part_of(c, rule, x, mesh);
+    size_t cols = dn_range_size(x.col), row = cols * sizeof(dn_real);
+    add_reduce(model, dealt, DN_TRAFFIC_GRADIENT, x.row, row);
+    add_gather(model, mesh, dealt, DN_TRAFFIC_WEIGHTS, x.row, row);
+    if (c->momentum_sync_every > 0 && (step + 1) % (uint64_t)c->momentum_sync_every == 0) {
+        size_t stored = cols * dn_type_bytes(c->state_precision == DN_PRECISION_BFLOAT16 ? DN_BF16 : DN_REAL);
+        add_reduce(model, replicas, DN_TRAFFIC_MOMENTUM, part.row, stored);
+        add_gather(model, mesh, replicas, DN_TRAFFIC_MOMENTUM, part.row, stored);
+    }
     if (rule->executor == DN_LOW_RANK)
         add_dion(c, &part, mesh, c->adaptive_rank ? choice->r : dion_rank(c, &x), model);
     if (rule->executor == DN_OWNER && dn_comm_size(mesh->all) > 1)

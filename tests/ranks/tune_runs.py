@@ -191,6 +191,21 @@ def tuned(place, name, np=1, **keys):
 
 
 @case
+def clipping_of_adapters_does_not_depend_on_how_weights_are_cut():
+    """Small factors are copied along tp, where each rank has a part of their gradient only: the norm is of the sum."""
+    with Place() as place:
+        prepared(place, "examples", 100)
+        runs = {}
+        for tp in (1, 2):
+            done = tuned(place, f"tp{tp}", tp, tp_size=tp, optimizer="dion", clip_grad_norm=0.01, val_tokens=0)
+            expect(done.returncode == 0, done.stderr)
+            runs[tp] = place.metrics(f"tp{tp}")
+        for alone, cut in zip(runs[1], runs[2], strict=True):  # rounding of float in sums of thousands
+            for key in ("grad_norm", "clip", "loss"):
+                expect(abs(cut[key] - alone[key]) <= 1e-5 * abs(alone[key]), f"{key}: {cut[key]}, alone {alone[key]}")
+
+
+@case
 def adapters_learn_and_go_where_others_can_use_them():
     with Place() as place:
         prepared(place, "examples", 100)
