@@ -20,7 +20,7 @@ static const trial_of trials[] = {
     {{1, 1, 1, 1}, 1},           {{7, 5, 4, 4}, 0.2},        {{64, 64, 64, 64}, 0.0078}, {{70, 130, 64, 64}, 0.0156},
     {{3, 200, 1, 64}, 0.125},    {{1, 1000, 1, 256}, 1e-9},  {{5, 3, 4, 2}, 1},          {{0, 5, 4, 4}, 0.125},
     {{1, 65535, 1, 65535}, 6e-4}, {{1, 65600, 1, 65536}, 1e-4}, {{70, 40, 32, 32}, 0.2},   {{64, 32, 64, 32}, 0.1},
-    {{9, 300, 1, 64}, 0.01},
+    {{9, 300, 1, 64}, 0.01},      {{128, 320, 64, 64}, 0.0156},
 };
 
 static size_t elements(const trial_of *t)
@@ -55,10 +55,10 @@ static dn_real some_nan(uint64_t bits)
     return x;
 }
 
-enum { KINDS = 7 };
+enum { KINDS = 8 };
 
-/* Normal numbers, of few values with many ties, mostly 0, of all kinds, all the same, many NaN, which are all the same, or
- * denormal. */
+/* Normal numbers, of few values with many ties, mostly 0, of all kinds, all the same, many NaN, which are all the same,
+ * denormal, or of another size in each 64, nothing in some: what one tile takes says nothing of the next. */
 static dn_real *numbers(size_t n, int kind)
 {
     dn_real *x = malloc((n + 1) * sizeof *x);
@@ -78,6 +78,8 @@ static dn_real *numbers(size_t n, int kind)
             x[i] = some_nan(dn_random_bits(1, 3, i));
         if (kind == 6)
             x[i] *= (dn_real)(sizeof(dn_real) == 4 ? 0x1p-130 : 0x1p-1030);
+        if (kind == 7)
+            x[i] *= (dn_real)(i / 64 % 5 ? exp2((double)(i / 64 * 7 % 5) * 8 - 16) : 0);
     }
     return x;
 }

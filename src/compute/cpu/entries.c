@@ -1,7 +1,9 @@
 /*
  * Entries of largest magnitude, tile by tile. Magnitudes are compared as integers: a number's bits without its sign. Few
- * entries are looked at twice: a tile is folded into columns, and the k-th largest of their maxima is a lower bound, as k
- * columns have an entry that is no smaller; what reaches it is collected, and among these the k-th largest is found bit by bit.
+ * entries are looked at twice: what reaches a lower bound is collected, and among these the k-th largest is found bit by bit. The
+ * bound is somewhat less than the k-th largest of the tile before, so that most tiles are read once, where they lie. Where too few
+ * reach it, the tile is folded into columns, and the k-th largest of their maxima is one, as k columns have an entry that is no
+ * smaller. Whichever it was, the same entries are taken.
  */
 #include "compute/cpu/simd.h"
 
@@ -115,41 +117,65 @@ static inline size_t bits_of_word(uint32_t *to, uint64_t word, size_t first)
     return n;
 }
 
-/* Leaves what reaches `least` in r->some, and where it stood in r->index; returns how many. Meanwhile rows of the next tile come
- * nearer: one a group, as many as there are in a tile of 64 columns. */
-static size_t collect(const workspace *r, size_t n, dn_real_bits least, const dn_real *next, size_t ld, dn_block tile)
+/* The row of an entry of a tile with 1 / inverse columns, without a division: its index and a half, over the columns, is never so
+ * close to a whole number that rounding could reach it. */
+static inline size_t row_of(size_t index, double inverse)
+{
+    return (size_t)(((double)index + 0.5) * inverse);
+}
+
+/* A tile in memory, of which each row has whole groups of numbers. */
+typedef struct tile_rows {
+    const dn_real *x;
+    size_t rows, cols, ld;
+    const dn_real *next; /* the next tile, which comes nearer while this one is read */
+} tile_rows;
+
+/* Leaves what reaches `least` in r->some, and where it stood in r->index; returns how many. */
+static size_t collect(const workspace *r, const tile_rows *t, dn_real_bits least)
 {
     size_t found = 0;
-    for (size_t at = 0, row = 0; at < n; at += DN_GROUP, row++) {
-        if (next && row < tile.rows)
-            dn_ask_for(next + row * ld, tile.cols);
-        found += bits_of_word(r->index + found, dn_reaching(r->all + at, least), at);
+    double inverse = 1 / (double)t->cols;
+    for (size_t row = 0; row < t->rows; row++)
+        for (size_t at = 0; at < t->cols; at += DN_GROUP) {
+            dn_ask_for(t->next + row * t->ld + at, DN_GROUP);
+            found += bits_of_word(r->index + found, dn_reaching(t->x + row * t->ld + at, least), row * t->cols + at);
+        }
+    for (size_t i = 0; i < found; i++) {
+        size_t row = row_of(r->index[i], inverse);
+        r->some[i] = t->x[row * t->ld + (r->index[i] - row * t->cols)];
     }
-    for (size_t i = 0; i < found; i++)
-        r->some[i] = r->all[r->index[i]];
     return found;
 }
 
-/* Leaves those taken in r->some and r->index; returns how many. */
-static size_t select_largest(const workspace *r, size_t k, const dn_real *next, size_t ld, dn_block tile)
+/* Leaves those taken in r->some and r->index; returns how many. *guess: a bound for this tile, or 0; then one for the next. */
+static size_t select_largest(const workspace *r, const tile_rows *t, dn_block tile, size_t k, dn_real_bits *guess)
 {
-    size_t n = tile.rows * tile.cols;
-    dn_real_bits low = lower_bound(r, n, k);
-    size_t found = collect(r, n, low, next, ld, tile);
+    dn_real_bits low = *guess;
+    size_t found = low > 0 ? collect(r, t, low) : 0, taken = 0;
+    if (found < k && low != 1) {
+        if (t->x != r->all)
+            load(r, t->x, t->ld, tile);
+        low = lower_bound(r, tile.rows * tile.cols, k);
+        found = collect(r, t, low);
+    }
     if (found <= k)
         return found;
     memset(r->some + found, 0, (in_groups(found) - found) * sizeof *r->some);
     dn_real_bits least = threshold(r->some, in_groups(found), k, 0, low);
-    size_t larger = least < not_a_number ? count_reaching(r->some, in_groups(found), least + 1) : 0;
-    size_t ties = k - larger, taken = 0;
-    for (size_t i = 0; i < found; i++) {
-        dn_real_bits magnitude = magnitude_of(r->some[i]);
-        bool tie = magnitude == least && ties > 0;
-        r->some[taken] = r->some[i];
-        r->index[taken] = r->index[i];
-        taken += magnitude > least || tie;
-        ties -= tie;
-    }
+    *guess = dn_max(least - ((dn_real_bits)1 << (DN_FRACTION - 3)), 1); /* by a sixteenth to an eighth less */
+    size_t ties = count_reaching(r->some, in_groups(found), least) - k;
+    for (size_t i = found; ties > 0; i--) /* too many, if any: those of higher index are not taken */
+        if (magnitude_of(r->some[i - 1]) == least) {
+            r->some[i - 1] = 0;
+            ties--;
+        }
+    for (size_t at = 0; at < found; at += DN_GROUP)
+        for (uint64_t word = dn_reaching(r->some + at, least); word; word &= word - 1) {
+            size_t i = at + (size_t)__builtin_ctzll(word);
+            r->some[taken] = r->some[i];
+            r->index[taken++] = r->index[i];
+        }
     return taken;
 }
 
@@ -176,15 +202,23 @@ static void clear_places(unsigned char *indices, size_t bytes, dn_real *values, 
     memset(values + first, 0, (end - first) * sizeof *values);
 }
 
+static const dn_real *corner_of(const dn_real *x, const dn_tiling *t, dn_block tile)
+{
+    return x + tile.row0 * t->cols + tile.col0;
+}
+
 static void topk_tile(unsigned char *indices, dn_real *values, const dn_real *x, const dn_tiling *t,
-                      size_t number, size_t k, double share, workspace r)
+                      size_t number, size_t k, double share, dn_real_bits *guess, workspace r)
 {
     dn_block tile = dn_tile(t, number);
     size_t n = tile.rows * tile.cols, bytes = dn_index_bytes(t);
-    const dn_real *own = x + tile.row0 * t->cols + tile.col0;
-    load(&r, own, t->cols, tile);
-    bool last = tile.col0 + tile.cols == t->cols;
-    size_t taken = select_largest(&r, dn_share_of(share, n), last ? NULL : own + tile.cols, t->cols, tile);
+    const dn_real *next = number + 1 < dn_tiles(t) ? corner_of(x, t, dn_tile(t, number + 1)) : x;
+    tile_rows rows = {corner_of(x, t, tile), tile.rows, tile.cols, t->cols, next};
+    if (tile.cols % DN_GROUP) {
+        load(&r, rows.x, t->cols, tile);
+        rows = (tile_rows){r.all, 1, in_groups(n), 0, next};
+    }
+    size_t taken = select_largest(&r, &rows, tile, dn_share_of(share, n), guess);
     for (size_t i = 0; i < taken; i++)
         set_index(indices, bytes, number * k + i, r.index[i]);
     memcpy(values + number * k, r.some, taken * sizeof *values);
@@ -200,15 +234,16 @@ void DN_CPU(topk)(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf 
     if (!rooms)
         return;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n_tiles * tile > DN_CPU_BLOCK)
-    for (size_t part = 0; part < parts; part++)
+    for (size_t part = 0; part < parts; part++) {
+        dn_real_bits guess = 0;
         for (size_t i = n_tiles * part / parts; i < n_tiles * (part + 1) / parts; i++)
-            topk_tile(dn_host_bytes(indices), dn_host(values), dn_host(x), tiling, i, k, share,
+            topk_tile(dn_host_bytes(indices), dn_host(values), dn_host(x), tiling, i, k, share, &guess,
                       workspace_at(rooms + part * workspace_bytes(tile), tile));
+    }
 }
 
 /* Entries first..end-1 of all tiles' [tiles, k], each added when memory was asked for AHEAD later ones,
- * across tiles. The row of an entry is found without a division: its index and a half, over the columns, is
- * never so close to a whole number that rounding could reach it. */
+ * across tiles. */
 static inline void add_run(dn_real *y, dn_real a, const unsigned char *indices, size_t bytes,
                            const dn_real *values, const dn_tiling *t, size_t k, size_t first, size_t end)
 {
@@ -229,7 +264,7 @@ static inline void add_run(dn_real *y, dn_real a, const unsigned char *indices, 
             inverse = 1 / (double)tile.cols;
             next = (i / k + 1) * k;
         }
-        size_t index = get_index(indices, bytes, i), row = (size_t)(((double)index + 0.5) * inverse);
+        size_t index = get_index(indices, bytes, i), row = row_of(index, inverse);
         if (index < tile.rows * tile.cols) {
             *here = corner + row * t->cols + (index - row * tile.cols);
             __builtin_prefetch(*here, 1);
