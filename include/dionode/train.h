@@ -147,6 +147,42 @@ DN_API dn_status dn_generate_launch(const dn_generation *what, int n_workers, ch
 /** Worker's side: rank 0 alone reads the prompt and calls output. Returns the process's exit status. */
 DN_API int dn_generate_worker(const dn_generation *what, const dn_generation_output *output);
 
+/* Ways to learn labels: the head alone, all weights, or adapters beside them; below a head of classes. */
+#define DN_FINETUNE_HOWS "head|full|lora"
+
+typedef struct dn_finetuning {
+    const char *run;    /* folder of a run, or a checkpoint; a Hugging Face folder; llm.c's model file */
+    const char *labels; /* file of a line each: label, tab, text */
+    const char *how;    /* one of DN_FINETUNE_HOWS */
+    const char *const *assignments; /* [n] "key=value": of the optimizer, its schedule, batches, adapters, seed */
+    size_t n;
+} dn_finetuning;
+
+/* What it gave and cost. */
+typedef struct dn_finetuned {
+    size_t n_classes, n_train, n_test; /* texts: every fifth is held out */
+    size_t n_cut;       /* texts that were longer than the model's positions, and lost their ends */
+    double largest;     /* share of the class that most held-out texts have: what a guess reaches */
+    double accuracy;    /* share of held-out texts told right */
+    double loss;        /* their mean cross-entropy, in nats; NAN: there is none */
+    uint64_t n_trained; /* numbers that were trained */
+    uint64_t bytes;     /* of these: what a client would send */
+    uint64_t memory;    /* bytes of weights, gradients, states and activations, allocated before the first step */
+    double seconds;     /* of training */
+} dn_finetuned;
+
+/**
+ * Learns to tell the classes of labelled texts apart, in this process, with weights that begin as the newest checkpoint's in
+ * `run`: a text's class is read off its last token's output. Nothing is written: a call that is interrupted leaves nothing, and
+ * the same call gives the same result again. progress (may be NULL) gets steps done and all, and the last step's loss. Errors:
+ * DN_ERR_DATA: a line without label and text, less than two classes, or a training set or held-out one without texts;
+ * DN_ERR_CONFIG: no such way, a key that changes nothing; DN_ERR_CHECKPOINT; DN_ERR_MEMORY; DN_ERR_NUMERIC: a loss that is not
+ * finite.
+ */
+DN_API dn_status dn_finetune(const dn_finetuning *what,
+                             void (*progress)(uint64_t done, uint64_t total, double loss, void *context), void *context,
+                             dn_finetuned *out) DN_MUST_USE;
+
 typedef struct dn_export_options {
     const char *format;    /* "hf": a Hugging Face folder; "gguf": model.gguf; "llmc": llm.c's model.bin */
     const char *dtype;     /* "float32", "float16", "bfloat16" or, of hf, "float64"; rounded to nearest */

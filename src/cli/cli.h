@@ -14,7 +14,7 @@
 typedef int cli_command(int argc, char **argv, char **command_line);
 
 cli_command cli_train, cli_compare, cli_eval, cli_generate, cli_prepare, cli_topo, cli_launch, cli_stat,
-    cli_bench, cli_verify, cli_report, cli_tokenizer, cli_export;
+    cli_bench, cli_verify, cli_report, cli_tokenizer, cli_export, cli_finetune;
 /* What `dionode bench` dispatches to. */
 cli_command cli_bench_comm, cli_bench_numa;
 

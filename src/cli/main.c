@@ -16,6 +16,7 @@ static const cli_entry commands[] = {
     {"train", "train a model, or resume a run", cli_train},
     {"compare", "train with several optimizers and compare their loss and cost", cli_compare},
     {"eval", "validation loss of a run", cli_eval},
+    {"finetune", "teach a run's model to classify labelled texts", cli_finetune},
     {"export", "a run's weights as a folder that other programs open", cli_export},
     {"report", "metrics of runs as an HTML page or comma-separated values", cli_report},
     {"generate", "generate text with a run's model", cli_generate},

@@ -10,7 +10,7 @@
  * the first slot only. With several ranks in tp, dy, x and what layers exchange lie in symmetric memory instead, in the same order.
  *
  * A model that generates goes only forward, so that all layers keep what they keep in the same place; behind it
- * lies the cache, layer by layer.
+ * lies the cache, layer by layer. So do layers below the lowest unit with something trained, where no backward pass comes.
  */
 #include "model/instance.h"
 
@@ -19,6 +19,7 @@
 #include "compute/draw.h"
 #include "model/architectures.h" /* DN_ARCHITECTURES(X): made of the list in meson.build */
 #include "nn/adapter.h"
+#include "nn/classifier.h"
 #include "nn/head.h"
 
 #include <assert.h>
@@ -112,7 +113,10 @@ static size_t n_layers_of(const dn_spec *spec)
 
 static dn_layer_place place_of(const dn_spec *spec, size_t i)
 {
-    return spec->architecture->layer(spec, i);
+    dn_layer_place place = spec->architecture->layer(spec, i);
+    if (spec->classes > 0 && i + 1 == n_layers_of(spec))
+        place.ops = &dn_classifier;
+    return place;
 }
 
 /* ---- parameters ---- */
@@ -204,6 +208,25 @@ size_t dn_model_lowest(const dn_spec *spec, const dn_param *params)
     return unit;
 }
 
+/* The same before there are parameters; without memory to describe them 0, as if all were trained. */
+static size_t lowest_of(const dn_spec *spec)
+{
+    size_t lowest = 0, n = dn_model_n_params(spec);
+    if (spec->trained.n == 0 && spec->lora.rank == 0)
+        return 0;
+    dn_param *params = calloc(n, sizeof *params);
+    for (size_t i = 0, at = 0; params && i < n_layers_of(spec); i++) {
+        const dn_layer_place place = place_of(spec, i);
+        at += place.ops->describe(spec, place.index, params + at);
+    }
+    if (params) {
+        freeze(spec, params, n);
+        lowest = dn_model_lowest(spec, params);
+    }
+    free(params);
+    return lowest;
+}
+
 static double first_std(const dn_spec *spec, const dn_param *param)
 {
     if (dn_param_of_adapter(param))
@@ -211,7 +234,7 @@ static double first_std(const dn_spec *spec, const dn_param *param)
     if (spec->architecture->first_std)
         return spec->architecture->first_std(spec, param);
     if (param->kind == DN_PARAM_EMBEDDING)
-        return spec->tied == DN_YES ? 0.02 : 1;
+        return dn_spec_is_tied(spec) ? 0.02 : 1;
     double out = (double)param->tensor.rows, in = (double)param->tensor.cols;
     return fmin(1, sqrt(out / in)) / sqrt(in);
 }
@@ -258,20 +281,25 @@ static dn_pass pass_of(const dn_spec *spec, const extent *e, int tp_size, int tp
                      .vocab = dn_layer_vocab_shard(spec, tp_size, tp_rank)};
 }
 
-/* What the layers of a slot keep. With a cache each begins where the first one does. */
-static void lay_layers(const dn_pass *pass, dn_layer *layers, bool first_slot, dn_arena *own, dn_arena *shared)
+/* What the layers of a slot keep. Those that never go backward, with a cache all, begin where the first one does. */
+static void lay_layers(const dn_pass *pass, size_t lowest, dn_layer *layers, bool first_slot, dn_arena *own, dn_arena *shared)
 {
     _Alignas(max_align_t) char measured[DN_LAYER_KEPT_MAX] = {0};
     const dn_arena own_begin = *own, shared_begin = *shared;
     dn_arena own_end = *own, shared_end = *shared;
     for (size_t i = 0; i < n_layers_of(pass->spec); i++) {
-        const dn_layer_ops *ops = place_of(pass->spec, i).ops;
-        if (pass->n_sequences) {
-            *own = own_begin;
-            *shared = shared_begin;
+        const dn_layer_place place = place_of(pass->spec, i);
+        bool forward_only = pass->n_sequences || place.unit < lowest;
+        if (place.ops->lay && (place.ops->backward || first_slot)) {
+            if (forward_only) {
+                *own = own_begin;
+                *shared = shared_begin;
+            } else {
+                *own = own_end;
+                *shared = shared_end;
+            }
+            place.ops->lay(pass, layers ? layers[i].kept : measured, own, shared);
         }
-        if (ops->lay && (ops->backward || first_slot))
-            ops->lay(pass, layers ? layers[i].kept : measured, own, shared);
         own_end.used = dn_max(own_end.used, own->used);
         shared_end.used = dn_max(shared_end.used, shared->used);
     }
@@ -304,7 +332,7 @@ static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_ra
 {
     dn_pass pass = pass_of(spec, e, tp_size, tp_rank);
     dn_arena *shared = tp_size > 1 ? exchanged : own;
-    size_t N = pass.room, widest = 0;
+    size_t N = pass.room, widest = 0, lowest = lowest_of(spec);
     for (size_t i = 0; i < n_layers_of(spec); i++) {
         const dn_layer_ops *ops = place_of(spec, i).ops;
         size_t wide = ops->wide ? ops->wide(&pass) : 0;
@@ -333,7 +361,7 @@ static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_ra
         pass.x = dn_layer_take(shared, N * spec->C);
         if (slots)
             slots[s].pass = pass;
-        lay_layers(&pass, slots ? slots[s].layers : NULL, s == 0, own, shared);
+        lay_layers(&pass, lowest, slots ? slots[s].layers : NULL, s == 0, own, shared);
     }
     if (e->n_sequences)
         lay_cache(&pass, slots ? slots[0].layers : NULL, own);
@@ -396,7 +424,7 @@ double dn_model_flops_per_token(const dn_spec *spec, const dn_param *params)
         for (; first < end; first++) {
             const dn_param *p = &params[first];
             bool product = p->kind == DN_PARAM_MATRIX || p->kind == DN_PARAM_HEAD ||
-                           (first == 0 && spec->tied == DN_YES);
+                           (first == 0 && dn_spec_is_tied(spec));
             if (product && p->frozen && (place.unit >= lowest || first == 0))
                 flops -= 2 * (double)p->tensor.rows * (double)p->tensor.cols;
         }
@@ -409,7 +437,7 @@ double dn_model_flops_per_token(const dn_spec *spec, const dn_param *params)
 /* Whether layer i is a head whose parameters are the first layer's. */
 static bool tied_head(const dn_spec *spec, size_t i)
 {
-    return spec->tied == DN_YES && i + 1 == n_layers_of(spec);
+    return dn_spec_is_tied(spec) && i + 1 == n_layers_of(spec);
 }
 
 static size_t rounded(size_t bytes)
@@ -427,13 +455,15 @@ static dn_model *describe(const dn_spec *spec, const extent *e)
         kept += rounded(place_of(spec, i).ops->kept_bytes);
     size_t head = rounded(sizeof(dn_model) + n_slots * sizeof(dn_model_slot)),
            layers = rounded(n * sizeof(dn_layer));
-    dn_model *model = calloc(1, head + n_slots * (layers + kept) + n_rows * sizeof(dn_cache_row));
+    size_t n_labels = spec->classes > 0 ? 2 * e->B : 0;
+    dn_model *model = calloc(1, head + n_slots * (layers + kept) + n_rows * sizeof(dn_cache_row) + n_labels * sizeof(int32_t));
     if (!model)
         return NULL;
     char *memory = (char *)model + head;
     model->spec = *spec;
     model->n_slots = n_slots;
     model->n_layers = n;
+    model->T = spec->T;
     for (size_t s = 0; s < n_slots; s++) {
         model->slots[s].layers = (dn_layer *)(void *)memory;
         memory += layers;
@@ -450,6 +480,7 @@ static dn_model *describe(const dn_spec *spec, const extent *e)
         }
     }
     model->rows = n_rows ? (dn_cache_row *)(void *)memory : NULL;
+    model->labels = n_labels ? (int32_t *)(void *)(memory + n_rows * sizeof(dn_cache_row)) : NULL;
     return model;
 }
 
@@ -527,6 +558,32 @@ static dn_status check_tokens(const dn_model *model, const char *what, int32_t l
     return DN_OK;
 }
 
+static dn_status begin_targets(dn_model *model, dn_pass *pass, const int32_t *targets, size_t B, size_t T)
+{
+    if (model->spec.classes == 0) {
+        DN_TRY(check_tokens(model, "target", -1, targets, B * T));
+        dn_upload_ids(pass->stream, pass->targets, targets, B * T);
+        return DN_OK;
+    }
+    int32_t *rows = model->labels, *classes = rows + pass->room / model->spec.T;
+    size_t n = 0;
+    for (size_t b = 0; b < B; b++)
+        for (size_t t = 0, first = n; t < T; t++) {
+            int32_t class = targets[b * T + t];
+            if (class == -1)
+                continue;
+            if (class < -1 || (size_t)class >= model->spec.classes || n > first)
+                return dn_fail(DN_ERR_DATA, "class %" PRId32 " at position %zu of sequence %zu, of %zu classes and one a sequence",
+                               class, t, b, model->spec.classes);
+            rows[n] = (int32_t)(b * T + t);
+            classes[n++] = class;
+        }
+    pass->labelled = rows;
+    pass->n_labels = n;
+    dn_upload_ids(pass->stream, pass->targets, classes, n);
+    return DN_OK;
+}
+
 /* Into a slot: B sequences of T; targets NULL: there are none. scale: DN_GOAL_TRAIN's. */
 static dn_status begin(dn_model *model, size_t slot, dn_goal goal, const int32_t *tokens,
                        const int32_t *targets, size_t B, size_t T, double scale)
@@ -535,12 +592,12 @@ static dn_status begin(dn_model *model, size_t slot, dn_goal goal, const int32_t
         return dn_fail(DN_ERR_ARG, "slot %zu of a model that has %zu", slot, model->n_slots);
     dn_pass *pass = &model->slots[slot].pass;
     size_t N = B * T;
-    if (N > pass->room)
+    if (N > pass->room || (model->labels && B > pass->room / model->spec.T))
         return dn_fail(DN_ERR_ARG, "micro-batch of %zu sequences for a model with room for %zu", B,
                        pass->room / model->spec.T);
     DN_TRY(check_tokens(model, "token", 0, tokens, N));
     if (targets)
-        DN_TRY(check_tokens(model, "target", -1, targets, N));
+        DN_TRY(begin_targets(model, pass, targets, B, T));
     model->slots[slot].forward_done = false;
     pass->goal = goal;
     pass->B = B;
@@ -554,15 +611,13 @@ static dn_status begin(dn_model *model, size_t slot, dn_goal goal, const int32_t
             pass->rows_of[rank] += (size_t)tokens[i] - vocab.first < vocab.n;
     }
     dn_upload_ids(pass->stream, pass->tokens, tokens, N);
-    if (targets)
-        dn_upload_ids(pass->stream, pass->targets, targets, N);
     return DN_OK;
 }
 
 /* The unit of parameters that a pass opens for one of its own. */
 static size_t weights_of(const dn_model *model, size_t unit)
 {
-    return model->spec.tied == DN_YES && unit + 1 == model->n_units ? 0 : unit;
+    return dn_spec_is_tied(&model->spec) && unit + 1 == model->n_units ? 0 : unit;
 }
 
 dn_status dn_model_unit_forward(dn_model *model, size_t slot, size_t unit)
@@ -617,7 +672,7 @@ static dn_status train_forward(dn_model *model, size_t slot, const int32_t *toke
     if (scale == 0)
         return dn_fail(DN_ERR_ARG,
                        "the gradient's scale is 0: use dn_model_loss for a loss without gradient");
-    DN_TRY(begin(model, slot, DN_GOAL_TRAIN, tokens, targets, B, model->spec.T, scale));
+    DN_TRY(begin(model, slot, DN_GOAL_TRAIN, tokens, targets, B, model->T, scale));
     return forward(model, slot);
 }
 
@@ -652,9 +707,26 @@ dn_status dn_model_train(dn_model *model, const int32_t *tokens, const int32_t *
 dn_status dn_model_loss(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B,
                         double *loss_sum)
 {
-    DN_TRY(begin(model, 0, DN_GOAL_LOSS, tokens, targets, B, model->spec.T, 0));
+    DN_TRY(begin(model, 0, DN_GOAL_LOSS, tokens, targets, B, model->T, 0));
     DN_TRY(forward(model, 0));
     return add_loss(model, 0, loss_sum);
+}
+
+void dn_model_set_length(dn_model *model, size_t T)
+{
+    assert(T >= 1 && T <= model->spec.T && !model->rows);
+    model->T = T;
+}
+
+dn_status dn_model_classify(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, dn_real *scores)
+{
+    assert(model->spec.classes > 0);
+    const dn_pass *pass = &model->slots[0].pass;
+    DN_TRY(begin(model, 0, DN_GOAL_NEXT, tokens, targets, B, model->T, 0));
+    DN_TRY(forward(model, 0));
+    const dn_classifier_kept *k = model->slots[0].layers[model->n_layers - 1].kept;
+    dn_download(pass->stream, scores, k->scores, pass->n_labels * model->spec.classes);
+    return dn_stream_sync(pass->stream);
 }
 
 /* ---- with a cache ---- */

@@ -26,7 +26,7 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
         dn_layer_name(&params[P], spec, DN_NO_BLOCK, spec->names->positions, "weight");
         dn_layer_param(&params[P], DN_PARAM_EMBEDDING, spec->max_positions, spec->C, DN_TP_NONE, 1);
     }
-    return n + (spec->tied == DN_YES ? dn_norm_describe(spec, params, n, DN_NO_BLOCK, spec->names->norm) : 0);
+    return n + (dn_spec_is_tied(spec) ? dn_norm_describe(spec, params, n, DN_NO_BLOCK, spec->names->norm) : 0);
 }
 
 static double flops(const dn_spec *spec)

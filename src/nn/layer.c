@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "nn/adapter.h"
+#include "nn/classifier.h"
 #include "nn/linear.h"
 
 #include <stdio.h>
@@ -20,6 +21,11 @@ bool dn_layer_is_bias(const dn_param *param)
 {
     size_t n = strlen(param->tensor.name);
     return param->kind == DN_PARAM_VECTOR && n > 5 && strcmp(param->tensor.name + n - 5, ".bias") == 0;
+}
+
+bool dn_layer_is_added(const dn_param *param)
+{
+    return dn_param_of_adapter(param) || strcmp(param->tensor.name, DN_CLASSIFIER_NAME ".weight") == 0;
 }
 
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,

@@ -24,7 +24,7 @@
  * pass ends with the first status that is not DN_OK, as on an error of its own. */
 typedef dn_status dn_progress_fn(void *context, bool together);
 
-/* What a pass computes: the loss; the loss and its gradients; the logits of each sequence's last position. */
+/* What a pass computes: the loss; the loss and its gradients; the logits of each sequence's last position, or of classes. */
 typedef enum dn_goal { DN_GOAL_LOSS, DN_GOAL_TRAIN, DN_GOAL_NEXT } dn_goal;
 
 /* A micro-batch that passes through the layers of a rank. Several may be in flight, each in a slot
@@ -48,7 +48,9 @@ typedef struct dn_pass {
     size_t B, T;
     double scale;             /* of the gradients */
     double loss;              /* filled by kernels, read after sync */
-    dn_ids *tokens, *targets; /* [N] */
+    dn_ids *tokens, *targets; /* [N]; of classes: [n_labels] */
+    const int32_t *labelled;  /* [n_labels] host: of classes, the rows that have a target, one a sequence at most */
+    size_t n_labels;
     dn_cache_row *rows;       /* [N] host: where tokens belong in the cache; NULL without one. One sequence, or T
                                  is 1. Layers fill the cache there, and see what it holds before */
     dn_ids *positions;        /* [N]: the same on the device; NULL without a cache */
@@ -114,6 +116,7 @@ extern const dn_layer_ops dn_embedding; /* x = E[token]: a model's first; holds 
 extern const dn_layer_ops dn_attention; /* x += attention(norm(x)) */
 extern const dn_layer_ops dn_mlp;       /* x += mlp(norm(x)) */
 extern const dn_layer_ops dn_head;      /* logits = head(norm(x)) and their loss: a model's last */
+extern const dn_layer_ops dn_classifier; /* the same of classes, at labelled positions: last in the head's place */
 
 /* ---- for layers ---- */
 
@@ -126,6 +129,9 @@ typedef enum dn_tp_sharding { DN_TP_ROWS, DN_TP_COLUMNS, DN_TP_NONE } dn_tp_shar
 #define DN_NO_BLOCK SIZE_MAX
 void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name, const char *what);
 bool dn_layer_is_bias(const dn_param *param);
+
+/** Whether it is one that fine-tuning adds to a trained model: of an adapter, or a head of classes. */
+bool dn_layer_is_added(const dn_param *param);
 
 /** Fills all but name, addresses and blocks; tp shards in multiples of `unit` rows or columns. */
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,

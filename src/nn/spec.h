@@ -81,11 +81,18 @@ typedef struct dn_spec {
     dn_choice tied;     /* the head is the embedding */
     size_t max_positions; /* that the model is for, at least T; given: 0 is T */
     const dn_names *names;
+    size_t classes; /* that the head tells sequences into (nn/classifier.c); 0: it predicts tokens */
     dn_lora_spec lora;
     dn_globs trained; /* the parameters that are trained; all others are frozen. None: all are trained, or with adapters,
                          which always are, these alone */
     const struct dn_architecture
         *architecture; /* a row of the registry (model/model.h); layers do not read it */
 } dn_spec;
+
+/** Whether the head is the embedding; a head of classes never is. */
+static inline bool dn_spec_is_tied(const dn_spec *spec)
+{
+    return spec->tied == DN_YES && spec->classes == 0;
+}
 
 #endif

@@ -145,12 +145,12 @@ dn_status dn_init_tokenizer(const dn_config *config, uint64_t *hash)
 
 /* ---- weights ---- */
 
-/* *found false: an adapter that the file does not have, which begins anew. */
+/* *found false: what fine-tuning added to the model and the file does not have, which begins anew. */
 typedef dn_status read_fn(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to, bool *found);
 
 static dn_status read_foreign(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to, bool *found)
 {
-    *found = !dn_param_of_adapter(param);
+    *found = !dn_layer_is_added(param);
     if (*found)
         dn_hf_read_block(file, &instance->plan->spec, param, to);
     return DN_OK;
@@ -158,7 +158,7 @@ static dn_status read_foreign(const void *file, const dn_instance *instance, con
 
 static dn_status read_checkpoint(const void *file, const dn_instance *instance, const dn_param *param, dn_real *to, bool *found)
 {
-    *found = !dn_param_of_adapter(param) || dn_checkpoint_has(file, param->tensor.name);
+    *found = !dn_layer_is_added(param) || dn_checkpoint_has(file, param->tensor.name);
     if (!*found)
         return DN_OK;
     return dn_checkpoint_block(file, param->tensor.name, param->tensor.rows, param->tensor.cols, &param->block, to);
@@ -188,16 +188,22 @@ static dn_status load_foreign(const dn_instance *instance, const char *path, dn_
 {
     dn_foreign file;
     dn_config unread;
-    size_t n = 0;
-    dn_param *base = calloc(instance->plan->n_params, sizeof *base); /* without adapters */
-    for (size_t i = 0; base && i < instance->plan->n_params; i++)
-        if (!dn_param_of_adapter(&instance->params[i]))
-            base[n++] = instance->params[i];
+    const int alone[DN_N_AXES] = {1, 1, 1}, first[DN_N_AXES] = {0};
+    dn_spec base = instance->plan->spec; /* as the file has it */
+    base.classes = base.lora.rank = 0;
+    size_t n = dn_model_n_params(&base);
+    dn_arena weights = {0}, grads = {0};
+    dn_param *params = calloc(n, sizeof *params);
+    size_t *unit_of = calloc(n, sizeof *unit_of);
     dn_status status = is_folder(path) ? dn_foreign_open(path, &file) : dn_llmc_open(path, &unread, &file);
-    if (status == DN_OK)
-        status = base ? dn_hf_check(&file, &instance->plan->spec, base, n, path)
-                      : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", instance->plan->n_params);
-    free(base);
+    if (status == DN_OK && params && unit_of) {
+        dn_model_layout(&base, alone, first, &weights, &grads, params, unit_of);
+        status = dn_hf_check(&file, &base, params, n, path);
+    } else if (status == DN_OK) {
+        status = dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", n);
+    }
+    free(params);
+    free(unit_of);
     if (status == DN_OK)
         status = load(instance, &file, read_foreign, tick, context);
     dn_foreign_close(&file);

@@ -104,7 +104,7 @@ double dn_instance_read_bytes(const dn_instance *instance, bool narrow)
     double bytes = 0;
     for (size_t i = 0; i < instance->plan->n_params; i++) {
         const dn_param *p = &instance->params[i];
-        if (p->kind != DN_PARAM_EMBEDDING || (i == 0 && instance->plan->spec.tied == DN_YES))
+        if (p->kind != DN_PARAM_EMBEDDING || (i == 0 && dn_spec_is_tied(&instance->plan->spec)))
             bytes += (double)dn_param_size(p) * (narrow && p->kind != DN_PARAM_VECTOR ? sizeof(uint16_t) : sizeof(dn_real));
     }
     return bytes;

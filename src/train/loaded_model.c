@@ -166,13 +166,13 @@ static dn_status load_weight(const dn_loaded_model *model, const dn_checkpoint *
     return status;
 }
 
-static dn_status open_instance(dn_loaded_model *model)
+static dn_status open_instance(dn_loaded_model *model, bool training)
 {
     DN_TRY(open_stream(model));
     if (model->alone)
-        DN_TRY(dn_comm_create_alone(model->plan.model_bytes, &model->comm));
+        DN_TRY(dn_comm_create_alone(training ? model->plan.arena_bytes : model->plan.model_bytes, &model->comm));
     DN_TRY(dn_mesh_create(model->comm, model->plan.mesh, &model->mesh));
-    return dn_instance_open(&model->instance, &model->plan, model->mesh, model->stream, false);
+    return dn_instance_open(&model->instance, &model->plan, model->mesh, model->stream, training);
 }
 
 static dn_status load_weights(dn_loaded_model *model, const dn_checkpoint *checkpoint, const char *path)
@@ -210,7 +210,7 @@ static dn_status load_foreign(dn_loaded_model *model, const char *path, const pu
 {
     model->foreign = true;
     DN_TRY(plan_foreign(&model->plan, path, p));
-    DN_TRY(open_instance(model));
+    DN_TRY(open_instance(model, false));
     DN_TRY(dn_init_load(&model->instance, model->alone ? tick_alone : tick, model->comm));
     return dn_finite_check(&model->instance, path, "its weights are damaged", NULL, NULL);
 }
@@ -228,7 +228,7 @@ static dn_status load(dn_loaded_model *model, const char *run, const purpose *p)
     if (status == DN_OK)
         status = plan_checkpoint(&model->plan, checkpoint, path, p);
     if (status == DN_OK)
-        status = open_instance(model);
+        status = open_instance(model, false);
     if (status == DN_OK)
         status = load_weights(model, checkpoint, path);
     dn_checkpoint_close(&checkpoint);
@@ -249,6 +249,18 @@ dn_status dn_loaded_model_generate(dn_loaded_model *model, const char *run, dn_c
                            .n_sequences = n_sequences,
                            .cache_bf16 = cache_bf16,
                            .n_workers = comm ? dn_comm_size(comm) : 1});
+}
+
+dn_status dn_loaded_model_tune(dn_loaded_model *model, const dn_config *config, const dn_tuning *tuning)
+{
+    *model = (dn_loaded_model){.alone = true, .foreign = dn_init_is_foreign(config->init_from)};
+    DN_TRY(dn_device_select(config->device));
+    DN_TRY(dn_plan_tuning(config, tuning, &model->plan));
+    DN_TRY(open_instance(model, true));
+    DN_TRY(dn_model_init(&model->plan.spec, model->instance.params, model->stream, (uint64_t)config->seed));
+    DN_TRY(dn_init_load(&model->instance, tick_alone, NULL));
+    DN_TRY(dn_finite_check(&model->instance, config->init_from, "its weights are damaged", NULL, NULL));
+    return dn_strategy_begin(model->instance.strategy);
 }
 
 dn_status dn_loaded_model_plan(dn_plan *plan, const char *run, int n_workers, size_t n_sequences)

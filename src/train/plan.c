@@ -352,7 +352,7 @@ static dn_status plan_adapters(const dn_config *c, dn_spec *spec)
     return DN_OK;
 }
 
-static dn_status plan_spec(const dn_config *c, dn_spec *spec)
+static dn_status plan_spec(const dn_config *c, const dn_tuning *tuning, dn_spec *spec)
 {
     int activation = -1;
     *spec = (dn_spec){.V = (size_t)c->vocab_size,
@@ -381,10 +381,11 @@ static dn_status plan_spec(const dn_config *c, dn_spec *spec)
         DN_TRY(dn_globs_parse(c->trainable, "trainable", "configuration", &spec->trained));
     DN_TRY(plan_scaling(c, &spec->attention));
     DN_TRY(dn_model_complete(spec));
+    spec->classes = tuning->classes;
     return plan_adapters(c, spec);
 }
 
-dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
+static dn_status make(const dn_config *c, const dn_tuning *tuning, int n_workers, dn_plan *plan)
 {
     memset(plan, 0, sizeof *plan);
     DN_TRY(dn_config_check(c));
@@ -394,7 +395,7 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
         DN_TRY(dn_init_resolve(&plan->config));
     DN_TRY(dn_config_resolve(&plan->config));
     plan->n_workers = n_workers;
-    DN_TRY(plan_spec(c, &plan->spec));
+    DN_TRY(plan_spec(c, tuning, &plan->spec));
     DN_TRY(plan_mesh(c, plan));
     DN_TRY(plan_batches(c, plan));
     DN_TRY(dn_link_parse(c->link_dp, "link_dp", &plan->link_dp));
@@ -407,6 +408,16 @@ dn_status dn_plan_make(const dn_config *c, int n_workers, dn_plan *plan)
     plan->gather = (dn_weights_policy)gather;
     plan->n_params = dn_model_n_params(&plan->spec);
     return plan_memory(plan);
+}
+
+dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan)
+{
+    return make(config, &(dn_tuning){0}, n_workers, plan);
+}
+
+dn_status dn_plan_tuning(const dn_config *config, const dn_tuning *tuning, dn_plan *plan)
+{
+    return make(config, tuning, 1, plan);
 }
 
 /* What the newest checkpoint of the run was trained with; auto where there is none that can be read: whoever restores it says

@@ -11,6 +11,11 @@
 #include "strategy/engine.h"
 #include "train/exchange.h"
 
+/* What fine-tuning on labels adds to a model beside adapters, whose keys are the configuration's. */
+typedef struct dn_tuning {
+    size_t classes; /* 0: the head predicts tokens */
+} dn_tuning;
+
 typedef struct dn_plan {
     dn_config config;
     dn_spec spec;
@@ -60,6 +65,9 @@ size_t dn_plan_rounds(const dn_plan *plan, size_t n);
 /** Fills *plan for n_workers >= 1. Errors: DN_ERR_CONFIG naming the keys that are out of range or do not fit
  * together; DN_ERR_MEMORY if a size overflows. */
 dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN_MUST_USE;
+
+/** The same of one worker with what is added to the model. */
+dn_status dn_plan_tuning(const dn_config *config, const dn_tuning *tuning, dn_plan *plan) DN_MUST_USE;
 
 /** The plan of a training run. What auto chose when the run began, its newest checkpoint knows, and it stays: exchange.kept.
  * Errors: as dn_plan_make. */

@@ -1,0 +1,131 @@
+#include "cli/cli.h"
+
+#include "dionode/train.h"
+
+#include <argp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct arguments {
+    dn_finetuning what;
+    const char *hows;
+    const char *assignments[64];
+    bool json;
+} arguments;
+
+enum { OPTION_LABELS = 1000, OPTION_HOW, OPTION_JSON };
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    arguments *a = state->input;
+    switch (key) {
+    case OPTION_LABELS:
+        a->what.labels = arg;
+        return 0;
+    case OPTION_HOW:
+        a->hows = arg;
+        return 0;
+    case OPTION_JSON:
+        a->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num == 0)
+            a->what.run = arg;
+        else if (a->what.n < sizeof a->assignments / sizeof *a->assignments)
+            a->assignments[a->what.n++] = arg;
+        else
+            argp_error(state, "too many key=value arguments");
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_usage(state);
+        return 0;
+    case ARGP_KEY_END:
+        if (!a->what.labels)
+            argp_error(state, "--labels FILE says what to learn");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void show(uint64_t done, uint64_t total, double loss, void *how)
+{
+    fprintf(stderr, "\r%-8s %3.0f%%  step %llu/%llu  loss %.4f%s", (const char *)how, 100.0 * (double)done / (double)total,
+            (unsigned long long)done, (unsigned long long)total, loss, done == total ? "\n" : "");
+}
+
+static const char *human(double bytes, char *text, size_t n)
+{
+    const char *units[] = {"B", "kB", "MB", "GB", "TB"};
+    size_t i = 0;
+    for (; bytes >= 999.5 && i < 4; i++)
+        bytes /= 1000;
+    snprintf(text, n, "%.*f %s", i == 0 ? 0 : bytes < 10 ? 2 : bytes < 100 ? 1 : 0, bytes, units[i]);
+    return text;
+}
+
+static void print_row(const char *how, const dn_finetuned *f, bool json, bool first)
+{
+    char bytes[32], memory[32];
+    if (json) {
+        printf("{\"how\": \"%s\", \"classes\": %zu, \"train\": %zu, \"test\": %zu, \"cut\": %zu, \"largest\": %.17g, "
+               "\"accuracy\": %.17g, \"loss\": %.17g, \"trained\": %llu, \"bytes\": %llu, \"memory\": %llu, \"seconds\": %.3f}\n",
+               how, f->n_classes, f->n_train, f->n_test, f->n_cut, f->largest, f->accuracy, f->loss,
+               (unsigned long long)f->n_trained, (unsigned long long)f->bytes, (unsigned long long)f->memory, f->seconds);
+        return;
+    }
+    if (first) {
+        printf("%zu classes; %zu texts to learn from, %zu held out, of which the largest class has %.1f %%", f->n_classes,
+               f->n_train, f->n_test, 100 * f->largest);
+        if (f->n_cut > 0)
+            printf("; %zu were cut at the model's positions", f->n_cut);
+        printf("\n\n%-8s %10s %10s %14s %10s %10s %9s\n", "how", "accuracy", "loss", "trained", "bytes", "memory", "seconds");
+    }
+    printf("%-8s %8.1f %% %10.4f %14llu %10s %10s %9.1f\n", how, 100 * f->accuracy, f->loss, (unsigned long long)f->n_trained,
+           human((double)f->bytes, bytes, sizeof bytes), human((double)f->memory, memory, sizeof memory), f->seconds);
+}
+
+int cli_finetune(int argc, char **argv, char **command_line)
+{
+    (void)command_line;
+    static const struct argp_option options[] = {
+        {"labels", OPTION_LABELS, "FILE", 0, "Labelled texts: a line each, label, tab, text; gzip is read, too", 0},
+        {"how", OPTION_HOW, "WAY,...", 0, "Ways to learn them, each from the same start: " DN_FINETUNE_HOWS " (default head)", 0},
+        {"json", OPTION_JSON, NULL, 0, "Print a JSON object for each way", 0},
+        {0},
+    };
+    static const struct argp argp = {
+        options,
+        parse,
+        "RUN --labels FILE [key=value...]",
+        "Teaches the model of RUN, a run's checkpoint_dir, a checkpoint, a Hugging Face folder or llm.c's file, to tell the "
+        "classes of labelled texts apart, and prints a table: accuracy on every fifth text, which is held out, loss there, numbers "
+        "that were trained, their bytes, memory and seconds.\v"
+        "head trains a layer on the model's output at the last token; full all weights besides; lora adapters besides "
+        "(docs/finetuning.md). key=value sets what train calls so, as lr=0.001 or num_iterations=500; without it three epochs of "
+        "batch_size=32 by adamw. Nothing is written; interrupted, it starts anew.",
+        NULL,
+        NULL,
+        NULL};
+    arguments a = {.hows = "head"};
+    a.what.assignments = a.assignments;
+    cli_parse(&argp, argc, argv, 0, &a);
+    bool first = true;
+    for (const char *at = a.hows; *at; at += *at == ',') {
+        char how[32];
+        int n = (int)strcspn(at, ",");
+        dn_finetuned result;
+        snprintf(how, sizeof how, "%.*s", n, at);
+        at += n;
+        a.what.how = how;
+        dn_status status = dn_finetune(&a.what, isatty(STDERR_FILENO) ? show : NULL, how, &result);
+        if (status != DN_OK)
+            return cli_failure(status);
+        print_row(how, &result, a.json, first);
+        fflush(stdout);
+        first = false;
+    }
+    return 0;
+}
