@@ -1,8 +1,10 @@
-"""What the tests of several build folders said: seconds of each suite, then 'N passed, N failed, N skipped'.
+"""What the tests of several build folders said: what failed cases printed, seconds of each suite, then
+'N passed, N failed, N skipped'.
 
 Usage: count_tests.py LOG...   each LOG the .json that meson test wrote, beside its .junit.xml"""
 import collections
 import json
+import re
 import sys
 import xml.etree.ElementTree as xml
 
@@ -17,6 +19,9 @@ for column, log in enumerate(logs):
         seconds[suites.partition(":")[2].partition("+")[0]][column] += program["duration"]
         if program["result"] not in ("OK", "SKIP", "EXPECTEDFAIL"):
             bad.add(program["name"])
+            print(f"failed: {log.split('/')[0]} {program['name']}, {program['result']}")
+            for case in re.findall(r"^not ok.*(?:\n(?!ok |not ok ).*)*", program.get("stdout", ""), re.M):
+                print(case)  # meson itself shows no standard output of such programs
     for suite in xml.parse(log.removesuffix(".json") + ".junit.xml").getroot().iter("testsuite"):
         for case in suite.iter("testcase"):
             names = case.get("name"), suite.get("name").partition(".")[2]

@@ -39,19 +39,10 @@ def finish(process):
             os.kill(pid, signal.SIGKILL)
 
 
-def direct_children(pid):
-    """As soon as they are there: the quick way."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            return [int(child) for child in file.read().split()]
-    except OSError:
-        return []
-
-
 def wait_for_children(process, n):
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
-        found = direct_children(process.pid)
+        found = children(process.pid)
         if len(found) >= n:
             return found
     raise AssertionError(f"{len(found)} of {n} workers after {PATIENCE_S} s")
@@ -145,7 +136,7 @@ def one_death(draw):
         while time.monotonic() < end:
             time.sleep(0.001)
         known = {}
-        survivors = [pid for pid in direct_children(process.pid) if pid != workers[victim]]
+        survivors = [pid for pid in children(process.pid) if pid != workers[victim]]
         pids = [os.getpid(), process.pid] + survivors
         before = note_delays(pids, known)
         os.kill(workers[victim], signal.SIGKILL)

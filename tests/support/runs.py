@@ -138,16 +138,12 @@ def tensors(blob):
 
 
 def children(pid):
-    """Process numbers whose parent is pid."""
-    found = []
-    for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{entry}/stat") as file:
-                if int(file.read().rsplit(")", 1)[1].split()[1]) == pid:
-                    found.append(int(entry))
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return sorted(found)
+    """Process numbers of its children in the order of birth, workers by rank. Numbers do not tell it: they begin anew at pid_max."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(child) for child in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def session(number):
