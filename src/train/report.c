@@ -111,10 +111,12 @@ void dn_report_begin(dn_run *run)
             dn_human_size((double)plan->arena_bytes, text, sizeof text),
             dn_human_size((double)plan->private_bytes, private, sizeof private));
     dn_topo_bound_pus(pus, sizeof pus);
-    fprintf(stderr, "workers   %d x %d thread%s (rank 0 on CPUs %s), %s, GEMM peak %s, FMA limit %s\n", plan->n_workers,
-            run->stream->n_threads, dn_plural(run->stream->n_threads), pus, dn_blas_describe(),
-            dn_human(run->limits.gemm, "FLOP/s", text, sizeof text),
-            dn_human(run->limits.fma, "FLOP/s", fma, sizeof fma));
+    fprintf(stderr, "workers   %d x %d thread%s (rank 0 on CPUs %s), %s", plan->n_workers, run->stream->n_threads,
+            dn_plural(run->stream->n_threads), pus, dn_blas_describe());
+    if (!isnan(run->limits.gemm))
+        fprintf(stderr, ", GEMM peak %s, FMA limit %s", dn_human(run->limits.gemm, "FLOP/s", text, sizeof text),
+                dn_human(run->limits.fma, "FLOP/s", fma, sizeof fma));
+    fputc('\n', stderr);
     fprintf(stderr, "products  %s\n", dn_products_describe(run->stream));
     if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
         fprintf(stderr, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
@@ -130,8 +132,11 @@ void dn_report_begin(dn_run *run)
     dn_progress_begin(&run->progress, stderr, run->step, dn_run_goal(run));
 }
 
+/* Not a number where a run is too short to measure limits. */
 static dn_flop_limits shares_of_limits(dn_run *run, double tokens_per_s)
 {
+    if (isnan(run->limits.gemm))
+        return run->limits;
     return dn_flop_shares(&run->limits, tokens_per_s * dn_model_flops_per_token(&run->plan.spec, run->instance.params));
 }
 
@@ -305,10 +310,11 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
     run->n_shown++;
     double rate = run->shown_tokens / run->shown_s;
     dn_flop_limits shares = shares_of_limits(run, rate);
-    snprintf(text, sizeof text, "loss %.4f  %s  %s/step  %.0f%% of GEMM peak  %.0f%% of FMA limit", r->loss,
-             dn_human(rate, "tok/s", speed, sizeof speed),
-             dn_human(run->shown_bytes / (double)run->n_shown, "B", bytes, sizeof bytes),
-             100 * shares.gemm, 100 * shares.fma);
+    int n = snprintf(text, sizeof text, "loss %.4f  %s  %s/step", r->loss, dn_human(rate, "tok/s", speed, sizeof speed),
+                     dn_human(run->shown_bytes / (double)run->n_shown, "B", bytes, sizeof bytes));
+    if (!isnan(shares.gemm))
+        snprintf(text + n, sizeof text - (size_t)n, "  %.0f%% of GEMM peak  %.0f%% of FMA limit", 100 * shares.gemm,
+                 100 * shares.fma);
     dn_progress_show(&run->progress, run->step, text);
     if (run->progress.shown == run->step) {
         run->shown_tokens = run->shown_s = run->shown_bytes = 0;

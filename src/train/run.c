@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #define LIMITS_S 0.07
+#define SHORT_RUN_FLOPS 1e10 /* a quarter of a second of one core */
 #define MODEST 5 /* times the default rate of trained weights; scratch is 20 */
 
 void dn_run_tick(void *context)
@@ -94,9 +95,14 @@ static dn_status open_data(dn_run *run)
 }
 
 /* All workers measure at once, as they share cores and caches, and briefly. The first product is a warm-up.
- * Between products a worker notices failures of others. */
+ * Between products a worker notices failures of others. A run that takes no longer than the measurement goes without. */
 static dn_status measure_limits(dn_run *run)
 {
+    double tokens = (double)(run->plan.config.batch_size * run->plan.config.sequence_length);
+    double steps = (double)dn_run_goal(run) - (double)run->step;
+    run->limits = (dn_flop_limits){.gemm = NAN, .fma = NAN};
+    if (steps * tokens * dn_model_flops_per_token(&run->plan.spec, run->instance.params) < SHORT_RUN_FLOPS)
+        return DN_OK;
     DN_TRY(dn_comm_barrier(run->comm));
     double best[2] = {0}, end_s = dn_clock_s() + LIMITS_S;
     for (int n = 0; n < 2 || dn_clock_s() < end_s; n++) {

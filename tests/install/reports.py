@@ -199,9 +199,17 @@ def eval_finds_the_data_of_a_run_from_another_folder():
 @case
 def no_step_is_faster_than_the_peak_nor_the_peak_than_the_arithmetic():
     with Place() as place:
-        place.train(1, num_iterations=20)
+        place.train(1, num_iterations=20, model_dim=256, batch_size=64, device_batch_size=64)
         shares = [(line["fma_share"], line["peak_share"]) for line in place.metrics()]
         expect(all(0 < of_fma <= of_peak <= 1 for of_fma, of_peak in shares), f"{shares}")
+
+
+@case
+def a_run_that_is_shorter_than_measuring_the_peak_goes_without():
+    with Place() as place:
+        done = place.train(1, num_iterations=3)
+        expect(done.returncode == 0 and "GEMM peak" not in done.stderr and "FMA limit" not in done.stderr, done.stderr)
+        expect(not any("peak_share" in line or "fma_share" in line for line in place.metrics()), f"{place.metrics()}")
 
 
 @case
