@@ -1,8 +1,8 @@
 #include "data/jsonl.h"
 
 #include "base/fail.h"
+#include "base/json.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,8 +98,6 @@ static dn_status take(const dn_jsonl *j, dn_example *out)
 {
     const json_t *prompt = json_object_get(j->object, "prompt"), *text = json_object_get(j->object, "text");
     const json_t *completion = json_object_get(j->object, "completion");
-    if (!json_is_object(j->object))
-        return wrong(j, "not an object");
     if (text && (prompt || completion))
         return wrong(j, "has a text beside prompt or completion");
     if (!text && (!prompt || !completion))
@@ -115,7 +113,7 @@ static dn_status take(const dn_jsonl *j, dn_example *out)
 
 static bool is_blank(const char *line, size_t n)
 {
-    while (n > 0 && strchr(" \t\r", line[n - 1]))
+    while (n > 0 && memchr(" \t\r", line[n - 1], 3))
         n--;
     return n == 0;
 }
@@ -124,16 +122,16 @@ dn_status dn_jsonl_next(dn_jsonl *j, dn_example *example)
 {
     const char *line;
     size_t n;
-    json_error_t error;
+    char why[DN_JSON_WHY];
     *example = (dn_example){0};
     do
         DN_TRY(read_line(j, &line, &n));
     while (line && is_blank(line, n));
     json_decref(j->object);
-    j->object = line ? json_loadb(line, n, JSON_REJECT_DUPLICATES, &error) : NULL;
+    j->object = line ? dn_json_object(line, n, why) : NULL;
     if (!line)
         return DN_OK;
     if (!j->object)
-        return dn_fail(DN_ERR_DATA, "%s:%zu:%d: no JSON: %s", j->file, j->line, error.column, error.text);
+        return wrong(j, why);
     return take(j, example);
 }

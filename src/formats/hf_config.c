@@ -1,8 +1,8 @@
 #include "formats/hf.h"
 
 #include "base/fail.h"
+#include "base/json.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -248,12 +248,10 @@ static dn_status read_all(reader *r, dn_config *c)
 
 dn_status dn_hf_parse_config(const char *text, size_t bytes, const char *path, dn_config *config)
 {
-    json_error_t error;
-    json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    char why[DN_JSON_WHY];
+    json_t *json = dn_json_object(text, bytes, why);
     reader r = {json, path, NULL};
-    dn_status status = json_is_object(json) ? read_all(&r, config)
-                                            : dn_fail(DN_ERR_CONFIG, "%s is no JSON object: %.100s", path,
-                                                      json ? "" : error.text);
+    dn_status status = json ? read_all(&r, config) : dn_fail(DN_ERR_CONFIG, "%s: %s", path, why);
     json_decref(json);
     return status;
 }

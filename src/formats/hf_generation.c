@@ -3,8 +3,8 @@
 
 #include "base/atomic_file.h"
 #include "base/fail.h"
+#include "base/json.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,10 +64,9 @@ static dn_status read_sampling(const json_t *json, const char *path, dn_hf_gener
 
 dn_status dn_hf_parse_generation(const char *text, size_t bytes, const char *path, bool sampling, dn_hf_generation *out)
 {
-    json_error_t error;
-    json_t *json = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
-    dn_status status = json_is_object(json) ? read_ends(json, path, out)
-                                            : dn_fail(DN_ERR_CONFIG, "%s is no JSON object: %.100s", path, json ? "" : error.text);
+    char why[DN_JSON_WHY];
+    json_t *json = dn_json_object(text, bytes, why);
+    dn_status status = json ? read_ends(json, path, out) : dn_fail(DN_ERR_CONFIG, "%s: %s", path, why);
     if (status == DN_OK && sampling)
         status = read_sampling(json, path, out);
     json_decref(json);

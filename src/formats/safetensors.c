@@ -2,9 +2,9 @@
 #include "formats/foreign.h"
 
 #include "base/fail.h"
+#include "base/json.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,12 +123,10 @@ dn_status dn_foreign_add_file(dn_foreign *f, const char *path)
         length |= (uint64_t)file[i] << 8 * i;
     if (bytes < 8 || length > HEADER_MAX || length > bytes - 8)
         return damaged(path, "", "is no safetensors file, or was cut off: its header is longer than it");
-    json_error_t error;
-    json_t *header = json_loadb((const char *)file + 8, length, JSON_REJECT_DUPLICATES, &error);
-    if (!json_is_object(header)) {
-        json_decref(header);
-        return dn_fail(DN_ERR_DATA, "%s: its header is no JSON object: %.100s", path, header ? "" : error.text);
-    }
+    char why[DN_JSON_WHY];
+    json_t *header = dn_json_object((const char *)file + 8, length, why);
+    if (!header)
+        return dn_fail(DN_ERR_DATA, "%s: its header: %s", path, why);
     piece *pieces = calloc(json_object_size(header) + 1, sizeof *pieces);
     dn_status status = pieces ? add_tensors(f, path, header, file + 8 + length, bytes - 8 - length, pieces)
                               : dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
@@ -168,12 +166,13 @@ static dn_status add_index(dn_foreign *f, const char *folder, const char *path)
 {
     const unsigned char *text;
     size_t bytes;
-    json_error_t error;
+    char why[DN_JSON_WHY] = "too large for an index";
     DN_TRY(dn_foreign_map_file(f, path, &text, &bytes));
-    json_t *index = bytes <= HEADER_MAX ? json_loadb((const char *)text, bytes, JSON_REJECT_DUPLICATES, &error) : NULL;
+    json_t *index = bytes <= HEADER_MAX ? dn_json_object((const char *)text, bytes, why) : NULL;
+    if (!index)
+        return dn_fail(DN_ERR_DATA, "%s: %s", path, why);
     const json_t *map = json_object_get(index, "weight_map");
-    dn_status status = json_is_object(map) ? add_listed(f, folder, path, map)
-                                           : damaged(path, "", "is no JSON object with a weight_map");
+    dn_status status = json_is_object(map) ? add_listed(f, folder, path, map) : damaged(path, "", "has no weight_map, an object");
     json_decref(index);
     return status;
 }

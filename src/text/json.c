@@ -3,8 +3,8 @@
 #include "text/tokenizer.h"
 
 #include "base/fail.h"
+#include "base/json.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -321,10 +321,10 @@ static dn_status read_root(dn_tokenizer *t, const json_t *root)
 
 dn_status dn_tokenizer_read_json(dn_tokenizer *t, const char *content, size_t n)
 {
-    json_error_t error;
-    json_t *root = json_loadb(content, n, JSON_REJECT_DUPLICATES, &error);
+    char why[DN_JSON_WHY];
+    json_t *root = dn_json_object(content, n, why);
     if (!root)
-        return dn_fail(DN_ERR_DATA, "line %d: %s", error.line, error.text);
+        return dn_fail(DN_ERR_DATA, "%s", why);
     dn_status status = read_root(t, root);
     json_decref(root);
     return status;
@@ -339,10 +339,10 @@ static int32_t named(const dn_tokenizer *t, const json_t *root, const char *key)
 
 dn_status dn_tokenizer_read_config(dn_tokenizer *t, const char *content, size_t n)
 {
-    json_error_t error;
-    json_t *root = json_loadb(content, n, 0, &error);
+    char why[DN_JSON_WHY];
+    json_t *root = dn_json_object(content, n, why);
     if (!root)
-        return dn_fail(DN_ERR_DATA, "tokenizer_config.json: line %d: %s", error.line, error.text);
+        return dn_fail(DN_ERR_DATA, "tokenizer_config.json: %s", why);
     int32_t end = named(t, root, "eos_token");
     t->end = end >= 0 ? end : t->end;
     if (flag(root, "add_bos_token", false))

@@ -22,7 +22,7 @@ HOMES = [
     (r'linux/(futex|membarrier)\.h', r'shm/'),
     (r'sys/wait\.h|spawn\.h', r'launch/'),
     (r'Random123/', r'base/random\.c'),
-    (r'jansson\.h', r'data/|checkpoint/|formats/|report/|verify/|train/|bench/|text/'),
+    (r'jansson\.h', r'base/json\.[ch]|data/|checkpoint/|formats/|report/|verify/|train/|bench/|text/'),
     (r'xxhash\.h', r'checkpoint/|train/|text/'),
     (r'(pcre2|utf8proc)\.h', r'text/'),
     (r'zlib\.h', r'data/'),

@@ -121,7 +121,7 @@ static void an_index_names_files_of_its_folder_that_hold_what_it_lists(void **st
         {"{\"weight_map\":{\"a\":\"../one\"}}", "a: names no file of the same folder"},
         {"{\"weight_map\":{\"a\":\"one\",\"b\":\"two\"}}", "is in two files"},
         {"{\"weight_map\":3}", "weight_map"},
-        {"{", "weight_map"},
+        {"{", "no JSON object: column 1"},
     };
     scratch dir;
     assert_true(scratch_make(&dir));

@@ -435,7 +435,7 @@ static void what_is_not_held_is_refused_by_name(void **state)
         {JSON("", ",\"added_tokens\":[{\"id\":3,\"content\":\"x\",\"single_word\":true}]"), "single_word"},
         {JSON("", ",\"added_tokens\":[{\"id\":0,\"content\":\"x\"}]"), "two tokens"},
         {JSON("", ",\"added_tokens\":[{\"id\":99999999,\"content\":\"x\"}]"), "99999999"},
-        {"{\"model\":", "line 1"},
+        {"{\"model\":", "no JSON object: column 9"},
         {"YQ== 0\n", "1 ranks"},
         {"YQ== x\n", "line 1"},
         {"some text", "line 1"},
