@@ -193,14 +193,14 @@ typedef struct dn_optim_report {
  * of tensors in place are undefined afterwards, and their weights may be written only after the next barrier
  * (dn_comm_barrier): other ranks may still be reading them. All other tensors are copied in, and their
  * weights out again. Allocates nothing from the second step on. Call from the thread that created the
- * optimizer. Errors: DN_ERR_NUMERIC, on all ranks, if a momentum overflowed: the state is lost, restore a
- * saved one; those of the communicator.
+ * optimizer. Errors: DN_ERR_ARG, before anything is exchanged, if lr is not 0 to 1e6; DN_ERR_NUMERIC, on all ranks, if a
+ * momentum overflowed: the state is lost, restore a saved one; those of the communicator.
  */
 DN_API dn_status dn_optim_step(dn_optim *optim, uint64_t step, double lr,
                                dn_optim_report *report) DN_MUST_USE;
 
 /** From the next step on tensors whose name matches (a glob) decay so; a schedule's next value, say. Called alike on all
- * ranks; not collective. Errors: DN_ERR_ARG no name matches, or weight_decay is not 0 or more. */
+ * ranks; not collective. Errors: DN_ERR_ARG no name matches, or weight_decay is not 0 to 1e6. */
 DN_API dn_status dn_optim_set_weight_decay(dn_optim *optim, const char *match, double weight_decay) DN_MUST_USE;
 
 /** Tensor number `tensor` has no gradient in the steps from the next one on, or has one again: weights and states then stay

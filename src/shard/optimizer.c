@@ -94,14 +94,20 @@ static dn_status find_rule(const char *name, const char *what, const dn_rule **r
                    names);
 }
 
+/* Of a rate that is given, not NAN: the range of its key. */
+static bool beyond(double rate)
+{
+    return rate < 0 || rate > 1e6;
+}
+
 static dn_status check_group(const dn_named_group *group)
 {
     const dn_rule *rule;
     if (group->rule)
         DN_TRY(find_rule(group->rule, group->match, &rule));
-    if (group->lr_scale < 0 || group->weight_decay < 0 || group->rank_fraction <= 0 || group->rank_fraction > 1)
+    if (beyond(group->lr_scale) || beyond(group->weight_decay) || group->rank_fraction <= 0 || group->rank_fraction > 1)
         return dn_fail(DN_ERR_ARG,
-                       "group %s: lr_scale %g, weight_decay %g, rank_fraction %g: give no less than 0, and a fraction "
+                       "group %s: lr_scale %g, weight_decay %g, rank_fraction %g: give 0 to 1e6, and a fraction "
                        "above 0, at most 1",
                        group->match, group->lr_scale, group->weight_decay, group->rank_fraction);
     return DN_OK;
@@ -120,6 +126,12 @@ dn_status dn_optimizer_check(const dn_optim_config *c)
         return dn_fail(DN_ERR_ARG, "%zu groups of parameters: there can be %d", c->n_named_groups, DN_NAMED_GROUPS_MAX);
     for (size_t i = 0; i < c->n_named_groups; i++)
         DN_TRY(check_group(&c->named_groups[i]));
+    for (int kind = 0; kind < DN_PARAM_N_KINDS; kind++) {
+        const dn_group_options *g = &c->groups[kind];
+        if (isnan(g->lr_scale) || beyond(g->lr_scale) || isnan(g->weight_decay) || beyond(g->weight_decay))
+            return dn_fail(DN_ERR_ARG, "groups[%d]: lr_scale %g, weight_decay %g: give 0 to 1e6", kind, g->lr_scale,
+                           g->weight_decay);
+    }
     const dn_key *option;
     for (size_t i = 0; (option = dn_option_at(i)); i++) {
         dn_key named = *option;

@@ -20,6 +20,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RATE_MAX 1e6 /* of learning rates and decay, as of their keys */
+
 /* A tensor whose numbers the optimizer does not work on where they are. */
 typedef struct copied {
     const dn_param *param; /* with room of the optimizer's */
@@ -393,8 +395,8 @@ void dn_optim_destroy(dn_optim **optim)
 
 dn_status dn_optim_set_weight_decay(dn_optim *o, const char *match, double weight_decay)
 {
-    if (!(weight_decay >= 0))
-        return dn_fail(DN_ERR_ARG, "weight decay %g of %s: give 0 or more", weight_decay, match);
+    if (!(weight_decay >= 0 && weight_decay <= RATE_MAX))
+        return dn_fail(DN_ERR_ARG, "weight decay %g of %s: give 0 to %g", weight_decay, match, RATE_MAX);
     if (dn_strategy_set_weight_decay(o->strategy, match, weight_decay) == 0)
         return dn_fail(DN_ERR_ARG, "weight decay of %s: no tensor has such a name", match);
     return DN_OK;
@@ -458,6 +460,8 @@ static dn_status keep_frozen(dn_optim *o, bool back)
 dn_status dn_optim_step(dn_optim *o, uint64_t step, double lr, dn_optim_report *report)
 {
     dn_step_report found;
+    if (!(lr >= 0 && lr <= RATE_MAX))
+        return dn_fail(DN_ERR_ARG, "a step at learning rate %g: give 0 to %g", lr, RATE_MAX);
     DN_TRY(copy_in(o, true));
     DN_TRY(keep_frozen(o, false));
     const dn_step_params step_params = {.step = step, .lr = lr, .decay = 1};

@@ -337,7 +337,13 @@ static void weight_decay_changes_between_steps(void **state)
         assert_true(v[0] == 1);
     }
     assert_int_equal(dn_optim_set_weight_decay(optim, "w", 0.1), DN_ERR_ARG);
-    assert_int_equal(dn_optim_set_weight_decay(optim, "*", -1), DN_ERR_ARG);
+    static const double no_rates[] = {-1, -1e-300, 1.1e6, INFINITY, NAN};
+    for (size_t i = 0; i < sizeof no_rates / sizeof *no_rates; i++) {
+        assert_int_equal(dn_optim_set_weight_decay(optim, "*", no_rates[i]), DN_ERR_ARG);
+        assert_int_equal(dn_optim_step(optim, 3, no_rates[i], &report), DN_ERR_ARG);
+        assert_non_null(strstr(dn_error_message(), "learning rate"));
+    }
+    assert_true(fabs((double)w[1] - right) < 4 * (double)DN_REAL_EPS && v[0] == 1);
     assert_int_equal(dn_optim_set_frozen(optim, 2, true), DN_ERR_ARG);
     dn_optim_destroy(&optim);
 }

@@ -514,6 +514,19 @@ static void settings_out_of_range_are_refused(void **state)
                 continue;
             expect_refused(&config, option->field);
         }
+    static const double no_rates[] = {-1, -1e-300, 1.1e6, INFINITY, NAN};
+    for (size_t i = 0; i < 2 * 5; i++) {
+        dn_optim_config scale = dn_optim_defaults(), decay = scale, named = scale;
+        double rate = no_rates[i % 5];
+        scale.groups[i / 5 ? DN_PARAM_VECTOR : DN_PARAM_EMBEDDING].lr_scale = rate;
+        decay.groups[i / 5 ? DN_PARAM_VECTOR : DN_PARAM_HEAD].weight_decay = rate;
+        named.n_named_groups = 1;
+        named.named_groups[0] = (dn_named_group){"*", NULL, i / 5 ? NAN : rate, i / 5 ? rate : NAN, NAN};
+        expect_refused(&scale, "lr_scale");
+        expect_refused(&decay, "weight_decay");
+        if (!isnan(rate))
+            expect_refused(&named, "group *");
+    }
     dn_optim_config bad[4] = {rig_config(), rig_config(), rig_config(), rig_config()};
     bad[0].scalar_rule = "dion";
     bad[1].scalar_rule = "muon";
