@@ -234,8 +234,10 @@ static dn_status read_globs(reader *r, const char *key, dn_globs *globs)
 {
     for (globs->n = 0;; globs->n++) {
         DN_TRY(next_event(r));
-        if (r->event.type == YAML_SEQUENCE_END_EVENT)
+        if (r->event.type == YAML_SEQUENCE_END_EVENT && globs->n > 0)
             return DN_OK;
+        if (r->event.type == YAML_SEQUENCE_END_EVENT)
+            return dn_fail(DN_ERR_CONFIG, "%s: %s: an empty list names nothing; null, or no such key, stands for all", r->where, key);
         DN_TRY(check_scalar(r, "a glob of names"));
         const char *glob = (const char *)r->event.data.scalar.value;
         if (globs->n == DN_NAMED_GROUPS_MAX)

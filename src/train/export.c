@@ -10,6 +10,7 @@
 #include "train/config_value.h"
 #include "text/tokenizer.h"
 #include "train/loaded_model.h"
+#include "train/stored_run.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -187,10 +188,38 @@ static const struct format {
                {"gguf", "model.gguf", check_gguf, write_gguf},
                {"llmc", "model.bin", check_llmc, write_llmc}};
 
+/* Of adapters, as of the formats. */
+#define ADAPTER_FILE "adapter_config.json"
+
+/* A folder for one model: whatever format another is of, programs would mix them up. *made: it was not there. */
+static dn_status make_folder(const char *folder, bool *made)
+{
+    char path[DN_PATH_MAX + 32];
+    const size_t n = sizeof formats / sizeof *formats;
+    for (size_t i = 0; i <= n; i++) {
+        const char *file = i < n ? formats[i].file : ADAPTER_FILE;
+        snprintf(path, sizeof path, "%s/%s", folder, file);
+        if (access(path, F_OK) == 0)
+            return dn_fail(DN_ERR_IO, "%s holds a model (%s): name another folder", folder, file);
+    }
+    *made = access(folder, F_OK) != 0;
+    return dn_dir_make(folder);
+}
+
+static dn_status write_adapters(const char *folder, const dn_model_weights *model, dn_foreign_type type,
+                                const dn_tokenizer *tokenizer, const char *base)
+{
+    if (tokenizer)
+        DN_TRY(dn_tokenizer_copy(tokenizer, folder));
+    return dn_peft_write(folder, model, type, *base ? base : NULL);
+}
+
 /* base: of the adapters that are written alone; NULL: the model is. */
 static dn_status write_model(const dn_plan *plan, source *from, const struct format *format, const char *folder,
                              dn_foreign_type type, const dn_tokenizer *tokenizer, const char *base)
 {
+    bool made = false;
+    DN_TRY(make_folder(folder, &made));
     const int first[DN_N_AXES] = {0};
     dn_arena weights = {0}, grads = {0};
     dn_param *params = calloc(plan->n_params, sizeof *params);
@@ -203,20 +232,13 @@ static dn_status write_model(const dn_plan *plan, source *from, const struct for
             if (!base || dn_param_of_adapter(&params[i]))
                 params[n++] = params[i];
         const dn_model_weights model = {&plan->spec, params, n, weights_of, from};
-        status = base ? dn_peft_write(folder, &model, type, *base ? base : NULL) : format->write(folder, &model, type, tokenizer);
+        status = base ? write_adapters(folder, &model, type, tokenizer, base) : format->write(folder, &model, type, tokenizer);
     }
+    if (status != DN_OK && made)
+        rmdir(folder); /* if nothing is in it */
     free(params);
     free(unit_of);
     return status;
-}
-
-static dn_status check_folder(const char *folder, const char *file)
-{
-    char path[DN_PATH_MAX + 16];
-    snprintf(path, sizeof path, "%s/%s", folder, file);
-    if (access(path, F_OK) == 0)
-        return dn_fail(DN_ERR_IO, "%s holds a model (%s): name another folder", folder, file);
-    return dn_dir_make(folder);
 }
 
 /* The configuration loses its adapters, which are merged. */
@@ -227,46 +249,44 @@ static void strip_adapters(dn_config *config)
     *config->lora_targets = 0;
 }
 
-/* Adapters alone, as PEFT's folder. */
-static dn_status export_adapters(const dn_plan *plan, source *from, const char *path, const struct format *format,
-                                 const char *folder, dn_foreign_type type)
+/* Whether adapters can be written alone, as PEFT's folder; *stored is the run's configuration. */
+static dn_status check_adapters(const dn_plan *plan, const source *from, const char *path, const struct format *format,
+                                dn_config *stored)
 {
     const dn_hf_family *hf = plan->spec.architecture->hf;
-    dn_config stored;
-    dn_config_init(&stored);
-    DN_TRY(dn_config_parse(&stored, dn_checkpoint_meta(from->checkpoint, "config"), path));
-    if (*stored.trainable)
+    DN_TRY(dn_stored_config(from->checkpoint, path, stored));
+    if (*stored->trainable)
         return dn_fail(DN_ERR_CONFIG, "%s: beside adapters other weights were trained (trainable), which an adapter cannot say: --merge",
                        path);
     if (format != &formats[0] || !hf || hf->tensors)
         return dn_fail(DN_ERR_CONFIG, "%s has adapters, which %s of architecture %s does not hold: --merge makes one model of both",
                        path, format->name, plan->spec.architecture->name);
-    DN_TRY(check_folder(folder, "adapter_config.json"));
-    return write_model(plan, from, format, folder, type, NULL, stored.init_from);
+    return DN_OK;
 }
 
 static dn_status export(source *from, const char *path, const struct format *format, const char *folder, dn_foreign_type type,
                         const dn_export_options *options)
 {
-    dn_config config;
+    dn_config config, stored;
     dn_plan plan;
     dn_tokenizer *tokenizer;
-    DN_TRY(dn_stored_config(from->checkpoint, path, &config));
+    DN_TRY(dn_loaded_config(from->checkpoint, path, &config));
     config.dp_size = config.fs_size = config.tp_size = 1; /* of one worker, which holds all */
     DN_TRY(dn_plan_make(&config, 1, &plan));
     if (options->merge && plan.spec.lora.rank == 0)
         return dn_fail(DN_ERR_CONFIG, "%s has no adapters to merge: leave out --merge", path);
-    if (plan.spec.lora.rank > 0 && !options->merge)
-        return export_adapters(&plan, from, path, format, folder, type);
-    from->lora = plan.spec.lora;
-    strip_adapters(&config);
-    DN_TRY(dn_plan_make(&config, 1, &plan));
-    DN_TRY(format->check(&plan, type));
+    bool alone = plan.spec.lora.rank > 0 && !options->merge;
+    if (alone) {
+        DN_TRY(check_adapters(&plan, from, path, format, &stored));
+    } else {
+        from->lora = plan.spec.lora;
+        strip_adapters(&config);
+        DN_TRY(dn_plan_make(&config, 1, &plan));
+        DN_TRY(format->check(&plan, type));
+    }
     DN_TRY(dn_model_tokenizer(options->tokenizer, &config, false,
-                              dn_plan_tokenizer_of(dn_checkpoint_meta(from->checkpoint, "tokenizer")), &tokenizer));
-    dn_status status = check_folder(folder, format->file);
-    if (status == DN_OK)
-        status = write_model(&plan, from, format, folder, type, tokenizer, NULL);
+                              dn_stored_tokenizer(from->checkpoint), &tokenizer));
+    dn_status status = write_model(&plan, from, format, folder, type, tokenizer, alone ? stored.init_from : NULL);
     dn_tokenizer_close(&tokenizer);
     return status;
 }
@@ -274,10 +294,9 @@ static dn_status export(source *from, const char *path, const struct format *for
 dn_status dn_export(const char *run, const char *folder, const dn_export_options *options)
 {
     static const char *const types[] = {"float32", "float64", "float16", "bfloat16"};
-    char path[DN_PATH_MAX + 64];
+    char path[DN_STORED_PATH_MAX];
     const struct format *format = NULL;
     int type = -1;
-    bool found;
     for (int i = 0; i < 4; i++)
         type = strcmp(options->dtype, types[i]) == 0 ? i : type;
     for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
@@ -286,9 +305,7 @@ dn_status dn_export(const char *run, const char *folder, const dn_export_options
         return dn_fail(DN_ERR_CONFIG, "dtype '%s' is none of " DN_FOREIGN_TYPE_NAMES, options->dtype);
     if (!format)
         return dn_fail(DN_ERR_CONFIG, "format '%s' is none of hf|gguf|llmc", options->format);
-    DN_TRY(dn_checkpoint_latest(run, path, sizeof path, &found));
-    if (!found)
-        return dn_fail(DN_ERR_CHECKPOINT, "'%s' holds no checkpoint; train first, or name a run's checkpoint_dir", run);
+    DN_TRY(dn_stored_find(run, "train first, or name a run's checkpoint_dir", path));
     dn_checkpoint *checkpoint;
     DN_TRY(dn_checkpoint_open(path, NULL, NULL, &checkpoint));
     source from = {.checkpoint = checkpoint};

@@ -7,6 +7,7 @@
 #include "nn/adapter.h"
 #include "train/config_value.h"
 #include "train/loaded_model.h"
+#include "train/stored_run.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,27 +36,18 @@ bool dn_init_is_foreign(const char *path)
     return is_folder(path) || is_llmc(path);
 }
 
-/* The newest checkpoint of a run, or the one named. */
-static dn_status find_checkpoint(const char *run, char *path, size_t bytes)
+static dn_status find_checkpoint(const char *run, char path[DN_STORED_PATH_MAX])
 {
-    bool found;
-    DN_TRY(dn_checkpoint_latest(run, path, bytes, &found));
-    return found ? DN_OK
-                 : dn_fail(DN_ERR_CHECKPOINT,
-                           "init_from: '%s' holds no checkpoint, nor is it a Hugging Face folder (config.json) or a "
-                           "model file of llm.c (.bin)",
-                           run);
+    return dn_stored_find(run, "init_from takes a run, a Hugging Face folder (config.json) or a model file of llm.c (.bin)", path);
 }
 
 static dn_status read_run(const char *run, dn_config *from)
 {
-    char path[DN_PATH_MAX + 64];
+    char path[DN_STORED_PATH_MAX];
     dn_checkpoint *checkpoint;
-    DN_TRY(find_checkpoint(run, path, sizeof path));
+    DN_TRY(find_checkpoint(run, path));
     DN_TRY(dn_checkpoint_peek(path, &checkpoint));
-    const char *text = dn_checkpoint_meta(checkpoint, "config");
-    dn_status status = text ? dn_config_parse(from, text, path)
-                            : dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it holds no configuration", path);
+    dn_status status = dn_stored_config(checkpoint, path, from);
     dn_checkpoint_close(&checkpoint);
     if (status == DN_OK && from->max_positions == 0)
         from->max_positions = from->sequence_length;
@@ -112,10 +104,13 @@ dn_status dn_init_resolve(dn_config *config)
     if (*config->init_from && *config->model)
         return dn_fail(DN_ERR_CONFIG, "init_from and model both say what the model is: leave one out");
     DN_TRY(*config->init_from ? read_model(config->init_from, &from) : dn_hf_read_config(config->model, &from));
+    const char *path = *config->init_from ? config->init_from : config->model;
     for (const dn_key *key = dn_config_keys(); key->name; key++) {
         bool new_adapters = from.lora_rank == 0 && strncmp(key->name, "lora_", 5) == 0;
-        if (dn_config_of_model(key) && !new_adapters)
-            DN_TRY(take(config, &from, key));
+        if (!dn_config_of_model(key) || new_adapters)
+            continue;
+        DN_TRY(dn_key_check((const char *)&from + key->offset, key, DN_ERR_CONFIG, path));
+        DN_TRY(take(config, &from, key));
     }
     const dn_key *lr = dn_config_find("lr");
     if (*config->init_from && !dn_config_says(config, lr))
@@ -126,7 +121,7 @@ dn_status dn_init_resolve(dn_config *config)
 
 dn_status dn_init_tokenizer(const dn_config *config, uint64_t *hash)
 {
-    char path[DN_PATH_MAX + 64];
+    char path[DN_STORED_PATH_MAX];
     dn_checkpoint *checkpoint;
     dn_tokenizer *tokenizer;
     *hash = 0;
@@ -136,9 +131,9 @@ dn_status dn_init_tokenizer(const dn_config *config, uint64_t *hash)
         dn_tokenizer_close(&tokenizer);
         return DN_OK;
     }
-    DN_TRY(find_checkpoint(config->init_from, path, sizeof path));
+    DN_TRY(find_checkpoint(config->init_from, path));
     DN_TRY(dn_checkpoint_peek(path, &checkpoint));
-    *hash = dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer"));
+    *hash = dn_stored_tokenizer(checkpoint);
     dn_checkpoint_close(&checkpoint);
     return DN_OK;
 }
@@ -213,11 +208,11 @@ static dn_status load_foreign(const dn_instance *instance, const char *path, dn_
 dn_status dn_init_load(const dn_instance *instance, dn_status (*tick)(void *), void *context)
 {
     const char *from = instance->plan->config.init_from;
-    char path[DN_PATH_MAX + 64];
+    char path[DN_STORED_PATH_MAX];
     dn_checkpoint *checkpoint;
     if (is_folder(from) || is_llmc(from))
         return load_foreign(instance, from, tick, context);
-    DN_TRY(find_checkpoint(from, path, sizeof path));
+    DN_TRY(find_checkpoint(from, path));
     DN_TRY(dn_checkpoint_open(path, tick, context, &checkpoint));
     dn_status status = load(instance, checkpoint, read_checkpoint, tick, context);
     dn_checkpoint_close(&checkpoint);

@@ -7,6 +7,7 @@
 #include "train/config_value.h"
 #include "train/finite.h"
 #include "train/init.h"
+#include "train/stored_run.h"
 
 #include <glob.h>
 #include <limits.h>
@@ -41,13 +42,9 @@ static void resolve_paths(dn_config *config, const char *checkpoint)
         }
 }
 
-dn_status dn_stored_config(const dn_checkpoint *checkpoint, const char *path, dn_config *out)
+dn_status dn_loaded_config(const dn_checkpoint *checkpoint, const char *path, dn_config *out)
 {
-    const char *text = dn_checkpoint_meta(checkpoint, "config");
-    if (!text)
-        return dn_fail(DN_ERR_CHECKPOINT, "%s: not a checkpoint of a run: it has no configuration", path);
-    dn_config_init(out);
-    DN_TRY(dn_config_parse(out, text, path));
+    DN_TRY(dn_stored_config(checkpoint, path, out));
     *out->init_from = 0; /* its keys are in the configuration, and weights the checkpoint's */
     *out->trainable = 0;
     resolve_paths(out, path);
@@ -115,7 +112,7 @@ static dn_status plan_for(dn_plan *plan, dn_config *config, const purpose *p)
 static dn_status plan_checkpoint(dn_plan *plan, const dn_checkpoint *checkpoint, const char *path, const purpose *p)
 {
     dn_config config;
-    DN_TRY(dn_stored_config(checkpoint, path, &config));
+    DN_TRY(dn_loaded_config(checkpoint, path, &config));
     const dn_config stored = config;
     for (size_t i = 0; i < p->n; i++)
         DN_TRY(dn_config_set(&config, p->assignments[i]));
@@ -182,16 +179,12 @@ static dn_status load_weights(dn_loaded_model *model, const dn_checkpoint *check
     return dn_finite_check(&model->instance, path, "use an older checkpoint of that run", NULL, NULL);
 }
 
-static dn_status find_checkpoint(const char *run, char path[DN_PATH_MAX + 64])
+static dn_status find_checkpoint(const char *run, char path[DN_STORED_PATH_MAX])
 {
-    bool found;
-    DN_TRY(dn_checkpoint_latest(run, path, DN_PATH_MAX + 64, &found));
-    if (found)
-        return DN_OK;
-    return dn_fail(DN_ERR_CHECKPOINT,
-                   "'%s' has no checkpoint; train first, or pass a run's checkpoint_dir, or a Hugging Face folder with its "
-                   "config.json",
-                   run);
+    return dn_stored_find(run,
+                          "train first, or name a run's checkpoint_dir, a Hugging Face folder with its config.json, or a model "
+                          "file of llm.c (.bin)",
+                          path);
 }
 
 /* A large file is read for longer than a worker may be silent. */
@@ -217,13 +210,13 @@ static dn_status load_foreign(dn_loaded_model *model, const char *path, const pu
 
 static dn_status load(dn_loaded_model *model, const char *run, const purpose *p)
 {
-    char path[DN_PATH_MAX + 64];
+    char path[DN_STORED_PATH_MAX];
     dn_checkpoint *checkpoint;
     if (dn_init_is_foreign(run))
         return load_foreign(model, run, p);
     DN_TRY(find_checkpoint(run, path));
     DN_TRY(dn_checkpoint_open(path, model->alone ? NULL : tick, model->comm, &checkpoint));
-    model->tokenizer = dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer"));
+    model->tokenizer = dn_stored_tokenizer(checkpoint);
     dn_status status = dn_checkpoint_step(checkpoint, &model->step);
     if (status == DN_OK)
         status = plan_checkpoint(&model->plan, checkpoint, path, p);
@@ -266,7 +259,7 @@ dn_status dn_loaded_model_tune(dn_loaded_model *model, const dn_config *config, 
 dn_status dn_loaded_model_plan(dn_plan *plan, const char *run, int n_workers, size_t n_sequences)
 {
     const purpose p = {.B = 1, .n_sequences = n_sequences, .n_workers = n_workers};
-    char path[DN_PATH_MAX + 64];
+    char path[DN_STORED_PATH_MAX];
     dn_checkpoint *checkpoint;
     if (dn_init_is_foreign(run))
         return plan_foreign(plan, run, &p);

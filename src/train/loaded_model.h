@@ -22,9 +22,9 @@ typedef struct dn_loaded_model {
     uint64_t tokenizer; /* whose ids it was trained on: its hash; 0: unknown, or bytes */
 } dn_loaded_model;
 
-/** The configuration stored with a checkpoint, `path`, without init_from; its relative paths of data are found from the
- * checkpoint's. Errors: DN_ERR_CHECKPOINT there is none; DN_ERR_CONFIG. */
-dn_status dn_stored_config(const dn_checkpoint *checkpoint, const char *path, dn_config *out) DN_MUST_USE;
+/** The configuration of the model that a checkpoint, `path`, is of: that of its run (dn_stored_config) without init_from and
+ * trainable; its relative paths of data are found from the checkpoint's. Errors: DN_ERR_CHECKPOINT there is none; DN_ERR_CONFIG. */
+dn_status dn_loaded_config(const dn_checkpoint *checkpoint, const char *path, dn_config *out) DN_MUST_USE;
 
 /** A model's tokenizer: the file or folder named or, if that is NULL, the one in the folder of the run's data or of another
  * program's model; *out = NULL: there is none. trained_with: its hash, 0: unknown. Owned by the caller. Errors:

@@ -2,7 +2,6 @@
 
 #include "base/fail.h"
 #include "base/size.h"
-#include "checkpoint/checkpoint.h"
 #include "dionode/topo.h"
 #include "optim/named_group.h"
 #include "shard/views.h"
@@ -67,11 +66,6 @@ dn_status dn_plan_same_tokenizer(uint64_t one, uint64_t other, const char *what)
                    "%s: tokenized by another tokenizer (hash %016" PRIx64 ", not %016" PRIx64 "): "
                    "prepare the data with the tokenizer of the model",
                    what, other, one);
-}
-
-uint64_t dn_plan_tokenizer_of(const char *meta)
-{
-    return meta ? strtoull(meta, NULL, 16) : 0;
 }
 
 /* Index of the value in a list of names "a|b|c". The table of keys has checked it already, unless its list
@@ -393,6 +387,9 @@ static dn_status make(const dn_config *c, const dn_tuning *tuning, int n_workers
     c = &plan->config;
     if (*c->init_from || *c->model)
         DN_TRY(dn_init_resolve(&plan->config));
+    if (*c->init_from && c->max_positions < c->sequence_length)
+        return dn_fail(DN_ERR_CONFIG, "sequence_length %lld is beyond the %lld positions of %s: use less",
+                       (long long)c->sequence_length, (long long)c->max_positions, c->init_from);
     DN_TRY(dn_config_resolve(&plan->config));
     plan->n_workers = n_workers;
     DN_TRY(plan_spec(c, tuning, &plan->spec));
@@ -418,35 +415,6 @@ dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan)
 dn_status dn_plan_tuning(const dn_config *config, const dn_tuning *tuning, dn_plan *plan)
 {
     return make(config, tuning, 1, plan);
-}
-
-/* What the newest checkpoint of the run was trained with; auto where there is none that can be read: whoever restores it says
- * why. */
-static dn_compress stored_exchange(const dn_config *config)
-{
-    char path[DN_PATH_MAX + 64];
-    bool found;
-    dn_config stored;
-    dn_checkpoint *checkpoint = NULL;
-    dn_config_init(&stored);
-    if (dn_checkpoint_latest(config->checkpoint_dir, path, sizeof path, &found) != DN_OK || !found ||
-        dn_checkpoint_peek(path, &checkpoint) != DN_OK)
-        return DN_COMPRESS_AUTO;
-    const char *text = dn_checkpoint_meta(checkpoint, "config");
-    bool read = text && dn_config_parse(&stored, text, path) == DN_OK;
-    dn_checkpoint_close(&checkpoint);
-    return read ? stored.optim.compress : DN_COMPRESS_AUTO;
-}
-
-dn_status dn_plan_run(const dn_config *config, int n_workers, dn_plan *plan)
-{
-    dn_config c = *config;
-    bool open = c.optim.compress == DN_COMPRESS_AUTO && !*c.strategy && dn_rule_has_factors(c.optimizer);
-    if (open)
-        c.optim.compress = stored_exchange(config);
-    DN_TRY(dn_plan_make(&c, n_workers, plan));
-    plan->exchange.kept = open && c.optim.compress != DN_COMPRESS_AUTO;
-    return DN_OK;
 }
 
 void dn_plan_generation(dn_plan *plan, size_t n_sequences, bool cache_bf16)

@@ -69,10 +69,6 @@ dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN
 /** The same of one worker with what is added to the model. */
 dn_status dn_plan_tuning(const dn_config *config, const dn_tuning *tuning, dn_plan *plan) DN_MUST_USE;
 
-/** The plan of a training run. What auto chose when the run began, its newest checkpoint knows, and it stays: exchange.kept.
- * Errors: as dn_plan_make. */
-dn_status dn_plan_run(const dn_config *config, int n_workers, dn_plan *plan) DN_MUST_USE;
-
 /** The same plan for a model that generates n_sequences at once; cache_bf16: with keys and values in bfloat16. */
 void dn_plan_generation(dn_plan *plan, size_t n_sequences, bool cache_bf16);
 
@@ -86,7 +82,5 @@ dn_status dn_plan_tokens(const dn_config *config, bool validation, dn_tokens **o
 
 /** Checks that two tokenizers' hashes are equal or one is unknown (0). Errors: DN_ERR_DATA "what: ...". */
 dn_status dn_plan_same_tokenizer(uint64_t one, uint64_t other, const char *what) DN_MUST_USE;
-/** The hash in a checkpoint's metadata; 0 if it has none. */
-uint64_t dn_plan_tokenizer_of(const char *meta);
 
 #endif

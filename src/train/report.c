@@ -310,7 +310,8 @@ static void show_step(dn_run *run, const dn_step_result *r, double tokens_per_s,
     run->n_shown++;
     double rate = run->shown_tokens / run->shown_s;
     dn_flop_limits shares = shares_of_limits(run, rate);
-    int n = snprintf(text, sizeof text, "loss %.4f  %s  %s/step", r->loss, dn_human(rate, "tok/s", speed, sizeof speed),
+    int n = snprintf(text, sizeof text, "loss %.4f  %s  %s/step", isnan(r->loss) ? NAN : r->loss, /* without a sign */
+                     dn_human(rate, "tok/s", speed, sizeof speed),
                      dn_human(run->shown_bytes / (double)run->n_shown, "B", bytes, sizeof bytes));
     if (!isnan(shares.gemm))
         snprintf(text + n, sizeof text - (size_t)n, "  %.0f%% of GEMM peak  %.0f%% of FMA limit", 100 * shares.gemm,

@@ -57,6 +57,7 @@ typedef struct dn_run {
     int n_shown;
     bool reported_exchange; /* the line on the exchange per step was printed; rank 0 */
     double state_bytes;     /* of the optimizer's states, on all workers together; rank 0 */
+    bool learned;           /* some step so far had a target that counts */
     uint64_t n_skipped;     /* consecutive steps skipped as something was not finite; state unchanged since */
     double val_loss;        /* of the last validation; NaN: there was none */
     uint64_t val_step;      /* of the state after this step */

@@ -12,6 +12,7 @@
 #include "shard/param_address.h"
 #include "train/config_diff.h"
 #include "train/finite.h"
+#include "train/stored_run.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -123,7 +124,7 @@ static dn_status write_tensors(dn_run *run, const tensor_list *list)
         return dn_fail(DN_ERR_MEMORY, "no memory to write the configuration");
     snprintf(val_loss, sizeof val_loss, "%.17g", run->val_loss);
     snprintf(tokenizer, sizeof tokenizer, "%016" PRIx64, run->tokenizer);
-    dn_meta meta[7] = {{"format", "pt"}, {"step", step}, {"replicas", replicas}, {"config", config}};
+    dn_meta meta[8] = {{"format", "pt"}, {"step", step}, {"replicas", replicas}, {"config", config}};
     size_t n = 4;
     if (is_validated(run))
         meta[n++] = (dn_meta){"val_loss", val_loss};
@@ -131,6 +132,8 @@ static dn_status write_tensors(dn_run *run, const tensor_list *list)
         meta[n++] = (dn_meta){"tokenizer", tokenizer};
     if (run->validation_due && run->n_skipped == 0)
         meta[n++] = (dn_meta){"validation", "due"};
+    if (!run->learned)
+        meta[n++] = (dn_meta){"learned", "nothing"};
     dn_status status = dn_checkpoint_write(run->comm, run->plan.config.checkpoint_dir, dn_run_good_step(run),
                                            (size_t)run->plan.config.checkpoint_keep, meta, n, list->tensors,
                                            list->n, dn_run_tick, run);
@@ -316,26 +319,23 @@ static dn_status restore_weights(dn_run *run, dn_checkpoint *checkpoint, int n_s
     return DN_OK;
 }
 
-static dn_status restore_states(dn_run *run, dn_checkpoint *checkpoint, int n_saved)
+static dn_status restore_states(dn_run *run, dn_checkpoint *checkpoint, int n_saved, const char *path)
 {
     DN_TRY(restore_weights(run, checkpoint, n_saved));
     size_t of_optimizer = dn_optimizer_n_states(run->instance.optimizer);
-    for (size_t i = 0; i < dn_instance_n_states(&run->instance); i++)
-        if (i < of_optimizer || has_state(checkpoint, dn_instance_state(&run->instance, i)->name))
+    for (size_t i = 0; i < dn_instance_n_states(&run->instance); i++) {
+        const char *name = dn_instance_state(&run->instance, i)->name;
+        if (has_state(checkpoint, name))
             DN_TRY(restore_state(run, checkpoint, i, n_saved));
+        else if (i < of_optimizer)
+            return dn_fail(DN_ERR_CHECKPOINT,
+                           "%s holds no state %s of the optimizer: that parameter was not trained so. Resume with optimizer, "
+                           "scalar_opt, groups and trainable as they were, or begin anew from its weights: init_from=%s and "
+                           "another checkpoint_dir",
+                           path, name, run->plan.config.checkpoint_dir);
+    }
     DN_TRY(dn_strategy_restored(run->instance.strategy));
     return dn_stream_sync(run->stream);
-}
-
-static dn_status read_config(const dn_checkpoint *checkpoint, const char *path, dn_config *config)
-{
-    const char *text = dn_checkpoint_meta(checkpoint, "config");
-    if (!text)
-        return dn_fail(DN_ERR_CHECKPOINT,
-                       "%s: not a checkpoint of dionode train: it has no configuration in its metadata",
-                       path);
-    dn_config_init(config);
-    return dn_config_parse(config, text, path);
 }
 
 /* Refuses another model; logs other settings of training that differ. */
@@ -373,7 +373,7 @@ static dn_status find_best(dn_run *run)
     if (access(path, F_OK) != 0)
         return DN_OK;
     DN_TRY(dn_checkpoint_peek(path, &best));
-    dn_status status = read_config(best, path, &stored);
+    dn_status status = dn_stored_config(best, path, &stored);
     if (status == DN_OK)
         run->best_loss = read_loss(run, best, &stored);
     dn_checkpoint_close(&best);
@@ -402,14 +402,14 @@ static dn_status restore(dn_run *run, const char *path)
             DN_ERR_CHECKPOINT,
             "%s: not a checkpoint of dionode train: it has no number of replicas in its metadata", path);
     if (status == DN_OK)
-        status = read_config(checkpoint, path, &stored);
+        status = dn_stored_config(checkpoint, path, &stored);
     if (status == DN_OK)
         status = compare_settings(run, &stored, path);
     if (status == DN_OK)
-        status = dn_plan_same_tokenizer(dn_plan_tokenizer_of(dn_checkpoint_meta(checkpoint, "tokenizer")),
+        status = dn_plan_same_tokenizer(dn_stored_tokenizer(checkpoint),
                                         run->tokenizer, "training files");
     if (status == DN_OK)
-        status = restore_states(run, checkpoint, n_saved);
+        status = restore_states(run, checkpoint, n_saved, path);
     if (status == DN_OK)
         status = dn_finite_check(&run->instance, path, "move it away to resume from an older checkpoint",
                                  dn_run_tick, run);
@@ -418,6 +418,7 @@ static dn_status restore(dn_run *run, const char *path)
         run->saved = true;
         run->val_loss = read_loss(run, checkpoint, &stored);
         run->validation_due = dn_checkpoint_meta(checkpoint, "validation") != NULL;
+        run->learned = !dn_checkpoint_meta(checkpoint, "learned");
     }
     dn_checkpoint_close(&checkpoint);
     return status;

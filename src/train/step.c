@@ -79,7 +79,7 @@ dn_status dn_run_step(dn_run *run)
     sum = own_part(run, sum);
     DN_TRY(dn_run_end_pass(run, &sum));
 
-    dn_step_result result = {.loss = sum / (double)counted, /* of none: not a number */
+    dn_step_result result = {.loss = counted ? sum / (double)counted : NAN,
                              .counted = counted,
                              .hash = NAN,
                              .step_params = step_params_of(run),
@@ -92,6 +92,7 @@ dn_status dn_run_step(dn_run *run)
     collect_stats(run, &result);
     result.seconds = dn_clock_s() - started;
     run->step++;
+    run->learned = run->learned || counted > 0;
     run->last = result;
     run->reported = false;
     return judge(run);

@@ -12,7 +12,7 @@
 #include "dionode/launch.h"
 #include "shm/limits.h"
 #include "train/init.h"
-#include "train/plan.h"
+#include "train/stored_run.h"
 
 #include <sys/stat.h>
 #include <unistd.h>

@@ -6,6 +6,7 @@
 #include "dionode/comm.h"
 #include "train/report.h"
 #include "train/run.h"
+#include "train/stored_run.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -69,6 +70,7 @@ static dn_status advance(dn_run *run)
 static dn_status finish(dn_run *run)
 {
     const dn_run_agreement *a = &run->agreement;
+    const dn_config *config = &run->plan.config;
     unsigned long long step = run->step, good = dn_run_good_step(run);
     DN_TRY(dn_run_keep(run));
     if (a->failed && a->own == DN_OK)
@@ -77,6 +79,11 @@ static dn_status finish(dn_run *run)
         return dn_fail(a->own, "%s", a->message);
     if (a->failed)
         return dn_fail(a->own, "%.*s; the state after step %llu is saved", DN_MESSAGE_MAX - 64, a->message,
+                       step);
+    if (!run->learned && step >= (unsigned long long)config->num_iterations)
+        return dn_fail(DN_ERR_DATA,
+                       "none of %llu batches has a target that counts: nothing was learned; use a longer sequence_length or a "
+                       "larger batch_size, or shuffle",
                        step);
     if (run->n_skipped == 0 || a->stop) {
         dn_report_end(run);

@@ -137,7 +137,7 @@ def a_checkpoint_under_the_name_of_another_step_is_refused():
         expect(os.path.exists(place.file("run/step_000000002.safetensors")), "a file of another name is removed")
         os.remove(place.file("run/step_00000004.safetensors"))
         os.remove(place.file("run/step_00000006.safetensors"))
-        expect_failure(run([PROGRAM, "eval", place.file("run"), "val_tokens=64"]), CHECKPOINT, "has no checkpoint")
+        expect_failure(run([PROGRAM, "eval", place.file("run"), "val_tokens=64"]), CHECKPOINT, "holds no checkpoint")
 
 
 @case

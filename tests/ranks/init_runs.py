@@ -89,7 +89,8 @@ def other_formats_are_written_or_refused_by_name():
         done = export(place, "gpt2", "gguf", "--format", "gguf")
         with open(place.file("gguf/model.gguf"), "rb") as file:
             expect(file.read(8) == b"GGUF\x03\0\0\0" and done.returncode == 0, done.stderr)
-        for to, options, status, word in (("gguf", ["gguf"], 5, "model.gguf"), ("x", ["gguf", "--dtype", "float64"], 2, "float64"),
+        for to, options, status, word in (("gguf", ["gguf"], 5, "model.gguf"), ("gguf", ["hf"], 5, "model.gguf"),
+                                          ("llmc", ["gguf"], 5, "model.bin"), ("x", ["gguf", "--dtype", "float64"], 2, "float64"),
                                           ("x", ["llmc", "--dtype", "float16"], 2, "bfloat16"), ("x", ["onnx"], 2, "hf|gguf|llmc")):
             done = export(place, "gpt2", to, "--format", *options)
             expect(done.returncode == status and word in done.stderr, f"{options}: {done.returncode}: {done.stderr}")
@@ -102,6 +103,59 @@ def other_formats_are_written_or_refused_by_name():
             expect(done.returncode == 0, done.stderr)
             done = export(place, name, name + "-out", "--format", kind)
             expect(done.returncode == 2 and word in done.stderr and not os.path.exists(place.file(name + "-out")), done.stderr)
+
+
+@case
+def a_failed_export_leaves_no_folder():
+    with Place() as place:
+        with open(place.file("text"), "w", encoding="utf-8") as file:
+            file.write("one word and another one\n" * 50)
+        tokenizer = place.file("tokenizer/tokenizer.json")
+        done = run([PROGRAM, "tokenizer", "train", place.file("text"), "--size", "260", "-o", tokenizer])
+        expect(done.returncode == 0, done.stderr)
+        with open(tokenizer, encoding="utf-8") as file:
+            root = json.load(file)
+        root["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": "[0-9]"}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]}
+        with open(place.file("other.json"), "w", encoding="utf-8") as file:
+            json.dump(root, file)
+        done = place.train(architecture="llama", vocab_size=300, num_iterations=1)
+        expect(done.returncode == 0, done.stderr)
+        for folder, left in (("new", False), ("old", True)):
+            if left:
+                os.mkdir(place.file(folder))
+            done = export(place, "run", folder, "--format", "gguf", "--tokenizer", place.file("other.json"))
+            expect(done.returncode == 3 and os.path.exists(place.file(folder)) == left, f"{folder}: {done}")
+
+
+@case
+def files_that_are_none_of_ours_are_told_apart():
+    with Place() as place:
+        with open(place.file("x.gguf"), "wb") as file:
+            file.write(b"GGUF\x03\0\0\0" + bytes(100))
+        gpt2 = os.path.join(FOLDERS, "gpt2")
+        for path, word in ((place.file("x.gguf"), "GGUF is written (dionode export) and not read"),
+                           (os.path.join(gpt2, "model.safetensors"), "a file of a Hugging Face folder: name the folder"),
+                           (os.path.join(gpt2, "config.json"), "a file of a Hugging Face folder: name the folder")):
+            for done in (run([PROGRAM, "generate", path]), run([PROGRAM, "eval", path]), begin(place, "run", path),
+                         run([PROGRAM, "export", path, "-o", place.file("out")])):
+                expect(done.returncode == 4 and word in done.stderr, done.stderr)
+
+
+@case
+def sizes_of_a_config_json_out_of_range_are_named_with_their_file():
+    with Place() as place:
+        for key, value, ours in (("n_positions", 10 ** 8, "max_positions"), ("vocab_size", 10 ** 12, "vocab_size"),
+                                 ("n_layer", 10 ** 9, "n_layer"), ("layer_norm_epsilon", 1e9, "norm_eps")):
+            folder = place.file(key)
+            shutil.copytree(os.path.join(FOLDERS, "gpt2"), folder)
+            with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+                config = json.load(file)
+            with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
+                json.dump({**config, key: value}, file)
+            for done in run([PROGRAM, "generate", folder]), begin(place, "run", folder):
+                expect(done.returncode == 2 and f"{folder}: {ours}: " in done.stderr, done.stderr)
 
 
 @case
@@ -128,7 +182,7 @@ def what_does_not_fit_is_named():
             done = begin(place, "other", gpt2, **{key: value})
             expect(done.returncode == 2 and f"{key} " in done.stderr and "contradicts init_from" in done.stderr, done.stderr)
         done = begin(place, "other", gpt2, sequence_length=65)
-        expect(done.returncode == 2 and "max_positions 64" in done.stderr, done.stderr)
+        expect(done.returncode == 2 and f"sequence_length 65 is beyond the 64 positions of {gpt2}" in done.stderr, done.stderr)
         done = begin(place, "other", place.file("nowhere"))
         expect(done.returncode == 4 and "init_from" in done.stderr, done.stderr)
 

@@ -170,12 +170,19 @@ def a_batch_of_prompts_alone_is_skipped():
         settings = {"data_dir": place.file("long"), "batch_size": 1, "num_iterations": 40, "shuffle": False, "sequence_length": 8,
                     "val_tokens": 0}
         done = place.train(**settings)  # the first 87 sequences are of a prompt
-        expect(done.returncode == 0 and "no target of the batch counts" in done.stderr, done.stderr)
+        expect(done.returncode == 3 and "no target of the batch counts" in done.stderr and "-nan" not in done.stderr and
+               "none of 40 batches has a target that counts" in done.stderr, done.stderr)
+        parts = {**settings, "checkpoint_dir": place.file("parts")}
+        expect(place.train(**parts, stop_after=20).returncode == 0, "there may be targets in what follows")
+        done = place.train(**parts)
+        expect(done.returncode == 3 and "none of 40 batches" in done.stderr, done.stderr)
         expect(all(line["skipped"] == 1 and "loss" not in line for line in place.metrics()), f"{place.metrics()[0]}")
         done = place.train(**{**settings, "num_iterations": 90})
         expect(done.returncode == 0, done.stderr)
         expect([line["step"] for line in place.metrics() if not line["skipped"]] == [88, 89, 90],
                f"{[line['step'] for line in place.metrics() if not line['skipped']]}")
+        done = place.train(**{**settings, "num_iterations": 91, "shuffle": True})
+        expect(done.returncode == 0, done.stderr)
         done = place.train(checkpoint_dir=place.file("other"), **{**settings, "val_tokens": 64})
         expect(done.returncode == 3 and "none counts as a target" in done.stderr, done.stderr)
 
@@ -250,9 +257,12 @@ def adapters_learn_and_go_where_others_can_use_them():
             written = tensors(file.read())
         expect(written == {"base_model.model." + name: data for name, data in now.items()
                            if ".lora_" in name and name.startswith("model.")}, f"{sorted(written)}")
-        for options, word in ((["--format", "gguf"], "--merge"), (["--merge"], None)):
+        for options, status, word in ((["--format", "gguf"], 2, "--merge"), (["--merge"], 5, "holds a model (adapter_config.json)")):
             done = exported(*options, "-o", place.file("adapter"))
-            expect(done.returncode == (2 if word else 0) and (word or "") in done.stderr, done.stderr)
+            expect(done.returncode == status and word in done.stderr, done.stderr)
+        for options in ([], ["--merge"]):
+            done = exported(*options, "--tokenizer", place.file("missing"), "-o", place.file("other"))
+            expect(done.returncode == 3 and "missing" in done.stderr and not os.path.exists(place.file("other")), f"{options}: {done}")
         done = run([PROGRAM, "generate", place.file("run"), "1 2 3", "--tokens", "4", "--temperature", "0", "--ids"])
         same = run([PROGRAM, "generate", place.file("merged"), "1 2 3", "--tokens", "4", "--temperature", "0", "--ids"])
         expect(done.returncode == 0 and done.stdout == same.stdout, f"{done}, {same}")
@@ -262,7 +272,8 @@ def adapters_learn_and_go_where_others_can_use_them():
 def adapters_that_cannot_be_are_refused():
     with Place() as place:
         prepared(place, "examples", 100)
-        for keys, word in (({"lora_targets": "[x_proj]"}, "'x_proj' matches no matrix"), ({"lora_rank": None}, "give lora_rank, too"),
+        for keys, word in (({"lora_targets": "[]"}, "lora_targets: an empty list names nothing"),
+                           ({"lora_targets": "[x_proj]"}, "'x_proj' matches no matrix"), ({"lora_rank": None}, "give lora_rank, too"),
                            ({"init_from": None, "architecture": "mlp"}, "has no adapters")):
             done = tuned(place, "run", **keys)
             expect(done.returncode == 2 and word in done.stderr, f"{keys}: {done.stderr}")
@@ -272,9 +283,24 @@ def adapters_that_cannot_be_are_refused():
 def a_name_that_nothing_has_is_refused():
     with Place() as place:
         for value, word in (("['*.c_x.*']", "'*.c_x.*' matches no parameter"), ("*.c_v.*", "expected a list"),
-                            ("[]", None)):
+                            ("[]", "trainable: an empty list names nothing")):
             done = place.train(trainable=value, num_iterations=1)
-            expect(done.returncode == (2 if word else 0) and (word or "finished") in done.stderr, f"{value}: {done.stderr}")
+            expect(done.returncode == 2 and word in done.stderr, f"{value}: {done.stderr}")
+
+
+@case
+def what_was_not_trained_has_no_state_to_resume_with():
+    with Place() as place:
+        settings = {"val_tokens": 0, "num_iterations": 2}
+        expect(place.train(trainable=TRAINABLE, stop_after=1, **settings).returncode == 0, "no run")
+        for keys in ({}, {"trainable": "['*']"}, {"trainable": TRAINABLE, "optimizer": "soap"}):
+            done = place.train(**settings, **keys)
+            expect(done.returncode == 4 and "was not trained so. Resume with optimizer" in done.stderr and
+                   f"init_from={place.file('run')}" in done.stderr, f"{keys}: {done.stderr}")
+        done = place.train(**settings, init_from=place.file("run"), checkpoint_dir=place.file("next"))  # as it says
+        expect(done.returncode == 0, done.stderr)
+        fewer = place.train(**settings, trainable="['*.c_v.*']")  # what is not trained any more needs none
+        expect(fewer.returncode == 0, fewer.stderr)
 
 
 tap()
