@@ -118,7 +118,7 @@ typedef struct dn_generation_stats {
     double read_bytes_per_s;      /* that its threads can read of memory, measured behind it; 0: not asked for */
 } dn_generation_stats;
 
-/* Where results go. What is not DN_OK ends the generation with this error. */
+/* Where results go. What is not DN_OK ends the generation with this error, and errno, unless it is 0, says why. */
 typedef struct dn_generation_output {
     /* Of sample number 0 .. n_samples-1: first the prompt with token -1, then each token drawn, with the bytes of
      * text that are complete with it: may be 0. */
@@ -195,7 +195,7 @@ typedef struct dn_export_options {
  * Writes the newest checkpoint in `run` into `folder`, which is created if it is missing, in the format of other programs, with
  * its tokenizer where the format has one. Errors: DN_ERR_CHECKPOINT (there is none); DN_ERR_CONFIG: no such format or dtype, or
  * the format does not hold the run's architecture, or cannot say all of the model; DN_ERR_DATA: or of the tokenizer;
- * DN_ERR_IO: the folder holds such a model, or cannot be written; DN_ERR_MEMORY.
+ * DN_ERR_IO: the folder holds a model already, of whatever format, or cannot be written; DN_ERR_MEMORY.
  */
 DN_API dn_status dn_export(const char *run, const char *folder, const dn_export_options *options) DN_MUST_USE;
 

@@ -102,6 +102,38 @@ dn_status dn_dir_make(const char *dir)
     return DN_OK;
 }
 
+/* Strips the last component of a path and the slashes around it. Returns the remaining length. */
+static size_t strip(char *path)
+{
+    size_t n = strlen(path);
+    while (n > 0 && path[n - 1] == '/')
+        n--;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    while (n > 0 && path[n - 1] == '/')
+        n--;
+    path[n] = 0;
+    return n;
+}
+
+size_t dn_dir_existing(const char *dir)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", dir);
+    size_t n = strlen(path);
+    while (n > 0 && access(path, F_OK) != 0)
+        n = strip(path);
+    return n;
+}
+
+void dn_dir_remove_made(const char *dir, size_t existing)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", dir);
+    for (size_t n = strlen(path); n > existing && rmdir(path) == 0;)
+        n = strip(path);
+}
+
 FILE *dn_file_read(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -363,8 +395,11 @@ static dn_status print_all(FILE *out, const char *path, void (*print)(FILE *, vo
 
 dn_status dn_atomic_file_print(const char *path, void (*print)(FILE *, void *), void *context)
 {
-    char target[PATH_MAX];
+    char target[PATH_MAX], dir[PATH_MAX];
     struct stat st;
+    parent_of(path, dir);
+    if (access(dir, F_OK) != 0)
+        DN_TRY(dn_dir_make(dir));
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) /* /dev/stdout, a pipe: what passes there cannot be replaced */
         return print_all(fopen(path, "we"), path, print, context);
     if (!realpath(path, target)) /* else a symbolic link would be replaced, not what it leads to */

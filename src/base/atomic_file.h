@@ -36,6 +36,13 @@ typedef struct dn_atomic_file {
 /** Creates a directory and its missing parents, durably; one that exists is fine. Errors: DN_ERR_IO. */
 dn_status dn_dir_make(const char *dir) DN_MUST_USE;
 
+/** Length of the longest part of the path, from its beginning, that exists. */
+size_t dn_dir_existing(const char *dir);
+
+/** After an error, removes the directories that dn_dir_make has made: those beyond the first `existing` bytes of the path, if
+ * nothing is in them. */
+void dn_dir_remove_made(const char *dir, size_t existing);
+
 /** Makes the directory entry of a file or directory durable: syncs its parent directory, not the file's
  * content. Errors: DN_ERR_IO. */
 dn_status dn_name_sync(const char *path) DN_MUST_USE;
@@ -103,7 +110,7 @@ dn_status dn_atomic_file_end(dn_atomic_file *f, dn_status status) DN_MUST_USE;
 
 /** Writes the text file `path`: print(out, context) prints, and need not look at errors. The whole file replaces an
  * older one, or nothing is changed; a symbolic link stays one. What is no regular file (/dev/stdout, a pipe) is
- * written to as it is. Errors: DN_ERR_IO. */
+ * written to as it is. Its directory is made if it is missing. Errors: DN_ERR_IO. */
 dn_status dn_atomic_file_print(const char *path, void (*print)(FILE *out, void *context), void *context) DN_MUST_USE;
 
 /** Makes `path`, replacing an older file, a second name of the file `from` on the same file system, at once or not at

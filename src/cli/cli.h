@@ -55,10 +55,6 @@ int cli_failure(dn_status status);
  * DN_ERR_IO. */
 void cli_check_output_at_exit(void);
 
-/** Writes what was printed so far; false, after a line on stderr, if it or something before it could not be.
- */
-bool cli_flush_output(void);
-
 /** From here on the library's notices are printed; a worker calls it once it has read its command line. */
 void cli_tell_notices(void);
 

@@ -5,6 +5,7 @@
 #include "dionode/train.h"
 
 #include <argp.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,18 +164,18 @@ typedef struct text {
     size_t n, room;
 } text;
 
-static void append(text *x, const char *bytes, size_t n)
+static dn_status append(text *x, const char *bytes, size_t n)
 {
     if (x->n + n > x->room) {
+        char *larger = realloc(x->bytes, 2 * x->room + n + 256);
+        if (!larger)
+            return DN_ERR_MEMORY;
+        x->bytes = larger;
         x->room = 2 * x->room + n + 256;
-        x->bytes = realloc(x->bytes, x->room);
-        if (!x->bytes) {
-            fprintf(stderr, "dionode: no memory for the text\n");
-            exit(dn_status_exit(DN_ERR_MEMORY));
-        }
     }
     memcpy(x->bytes + x->n, bytes, n);
     x->n += n;
+    return DN_OK;
 }
 
 typedef struct results {
@@ -189,11 +190,11 @@ static bool at_once(const results *r)
     return r->a->what.n_samples == 1 && !r->a->json;
 }
 
+/* The generation ends with it, in a worker as in a process of its own: errno says why. */
 static dn_status flush(void)
 {
-    if (cli_flush_output())
-        return DN_OK;
-    exit(dn_status_exit(DN_ERR_IO));
+    errno = 0; /* an earlier failed write has left only the error flag */
+    return fflush(stdout) == 0 && !ferror(stdout) ? DN_OK : DN_ERR_IO;
 }
 
 static dn_status add_token(void *context, int sample, int32_t token, const char *bytes, size_t n)
@@ -201,13 +202,12 @@ static dn_status add_token(void *context, int sample, int32_t token, const char 
     results *r = context;
     text *to = &r->texts[sample], *ids = &r->ids[sample];
     char number[16];
-    if (token >= 0)
-        append(ids, number,
-               (size_t)snprintf(number, sizeof number, "%s%d", ids->n ? r->a->json ? ", " : " " : "", token));
-    if (token >= 0 || !(r->a->json || r->a->what.ids))
-        append(to, bytes, n);
-    if (!at_once(r))
-        return DN_OK;
+    size_t digits = (size_t)snprintf(number, sizeof number, "%s%d", ids->n ? r->a->json ? ", " : " " : "", token);
+    dn_status status = token >= 0 ? append(ids, number, digits) : DN_OK;
+    if (status == DN_OK && (token >= 0 || !(r->a->json || r->a->what.ids)))
+        status = append(to, bytes, n);
+    if (status != DN_OK || !at_once(r))
+        return status;
     text *shown = r->a->what.ids ? ids : to;
     if (shown->n)
         fwrite(shown->bytes, 1, shown->n, stdout);

@@ -3,6 +3,7 @@
 #include "base/atomic_file.h"
 #include "base/fail.h"
 #include "base/lock.h"
+#include "base/printable.h"
 #include "base/size.h"
 #include "data/documents.h"
 #include "data/jsonl.h"
@@ -10,6 +11,7 @@
 #include "data/text_files.h"
 #include "text/tokenizer.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -29,6 +31,18 @@ static bool is_shard(const char *name)
                                                          : "";
     size_t n = strspn(digits, "0123456789");
     return n >= 6 && (strcmp(digits + n, ".bin") == 0 || strcmp(digits + n, ".mask") == 0);
+}
+
+static void tell_of_replaced(const char *dir)
+{
+    size_t n = 0;
+    DIR *entries = opendir(dir);
+    for (const struct dirent *entry; entries && (entry = readdir(entries)) != NULL;)
+        n += is_shard(entry->d_name);
+    if (entries)
+        closedir(entries);
+    if (n > 0)
+        dn_log(DN_LOG_INFO, "%s: replaces the %zu shard%s of an earlier text", dir, n, dn_plural((long long)n));
 }
 
 /* Renames are not atomic together: a marker file says that the folder is incomplete until the last shard has
@@ -218,41 +232,6 @@ static dn_status are_examples(const dn_text_files *files, const dn_prepare_optio
 
 /* ---- folders and files ---- */
 
-/* Strips the last component of a path and the slashes around it. Returns the remaining length. */
-static size_t parent(char *path)
-{
-    size_t n = strlen(path);
-    while (n > 0 && path[n - 1] == '/')
-        n--;
-    while (n > 0 && path[n - 1] != '/')
-        n--;
-    while (n > 0 && path[n - 1] == '/')
-        n--;
-    path[n] = 0;
-    return n;
-}
-
-/* Length of the longest prefix of the path that exists. */
-static size_t existing(const char *dir)
-{
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s", dir);
-    size_t n = strlen(path);
-    while (n > 0 && access(path, F_OK) != 0)
-        n = parent(path);
-    return n;
-}
-
-/* After an error, removes the folders that this call created: those beyond the first `kept` bytes of the
- * path. */
-static void remove_made(const char *dir, size_t kept)
-{
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s", dir);
-    for (size_t n = strlen(path); n > kept && rmdir(path) == 0;)
-        n = parent(path);
-}
-
 /* Disk space: two bytes for each byte of text, or, with a tokenizer, about as many as the text has (a token
  * of two to four bytes for some four characters). Compressed files need more, how much is unknown. */
 static dn_status make_room(const char *dir, const dn_text *text, bool bytes, dn_lock *lock)
@@ -273,6 +252,7 @@ static dn_status prepare(preparation *p, const dn_prepare_options *options, cons
     DN_TRY(dn_shard_writer_seal(&p->val));
     if (tokenizer)
         DN_TRY(dn_tokenizer_copy(tokenizer, dir));
+    tell_of_replaced(dir);
     return publish_all(dir, &p->train, &p->val);
 }
 
@@ -310,7 +290,7 @@ dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char
         dn_tokenizer_close(&tokenizer);
         return status;
     }
-    size_t kept = existing(dir);
+    size_t kept = dn_dir_existing(dir);
     dn_lock lock = {0};
     status = make_room(dir, &p.text, !tokenizer, &lock);
     if (status == DN_OK)
@@ -328,7 +308,7 @@ dn_status dn_prepare_shards(const char *const *files, size_t n_files, const char
                                       .n_examples = p.examples ? p.n_blocks : 0,
                                       .counted = p.train.counted + p.val.counted};
     else
-        remove_made(dir, kept);
+        dn_dir_remove_made(dir, kept);
     return status;
 }
 

@@ -191,8 +191,8 @@ static const struct format {
 /* Of adapters, as of the formats. */
 #define ADAPTER_FILE "adapter_config.json"
 
-/* A folder for one model: whatever format another is of, programs would mix them up. *made: it was not there. */
-static dn_status make_folder(const char *folder, bool *made)
+/* A folder for one model: whatever format another is of, programs would mix them up. */
+static dn_status make_folder(const char *folder)
 {
     char path[DN_PATH_MAX + 32];
     const size_t n = sizeof formats / sizeof *formats;
@@ -202,7 +202,6 @@ static dn_status make_folder(const char *folder, bool *made)
         if (access(path, F_OK) == 0)
             return dn_fail(DN_ERR_IO, "%s holds a model (%s): name another folder", folder, file);
     }
-    *made = access(folder, F_OK) != 0;
     return dn_dir_make(folder);
 }
 
@@ -218,8 +217,8 @@ static dn_status write_adapters(const char *folder, const dn_model_weights *mode
 static dn_status write_model(const dn_plan *plan, source *from, const struct format *format, const char *folder,
                              dn_foreign_type type, const dn_tokenizer *tokenizer, const char *base)
 {
-    bool made = false;
-    DN_TRY(make_folder(folder, &made));
+    size_t existing = dn_dir_existing(folder);
+    DN_TRY(make_folder(folder));
     const int first[DN_N_AXES] = {0};
     dn_arena weights = {0}, grads = {0};
     dn_param *params = calloc(plan->n_params, sizeof *params);
@@ -234,8 +233,8 @@ static dn_status write_model(const dn_plan *plan, source *from, const struct for
         const dn_model_weights model = {&plan->spec, params, n, weights_of, from};
         status = base ? write_adapters(folder, &model, type, tokenizer, base) : format->write(folder, &model, type, tokenizer);
     }
-    if (status != DN_OK && made)
-        rmdir(folder); /* if nothing is in it */
+    if (status != DN_OK)
+        dn_dir_remove_made(folder, existing);
     free(params);
     free(unit_of);
     return status;

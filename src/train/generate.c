@@ -18,6 +18,7 @@
 #include "train/prompt.h"
 #include "train/sample.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,18 +102,27 @@ static void close_samples(generation *g)
 
 /* ---- output ---- */
 
+/* What a callback returns: it has no line to leave, but errno. */
+static dn_status taken(dn_status status)
+{
+    int error = errno;
+    return status == DN_OK ? DN_OK
+           : error         ? dn_fail_errno(status, error, "cannot write the output")
+                           : dn_fail(status, "cannot write the output");
+}
+
 static dn_status write_prompt(const generation *g, const dn_prompt *prompt)
 {
     dn_status status = DN_OK;
     for (int b = 0; g->output && b < g->what->n_samples && status == DN_OK; b++)
-        status = g->output->token(g->output->context, b, -1, prompt->text, prompt->n_text);
+        status = taken(g->output->token(g->output->context, b, -1, prompt->text, prompt->n_text));
     return status;
 }
 
 static dn_status end_sample(generation *g, size_t b, const char *reason)
 {
     g->samples[b].ended = true;
-    return g->output ? g->output->end(g->output->context, (int)b, reason) : DN_OK;
+    return g->output ? taken(g->output->end(g->output->context, (int)b, reason)) : DN_OK;
 }
 
 /* Gives out what is ready of the text, with the token that made it so. */
@@ -120,7 +130,7 @@ static dn_status write_text(generation *g, size_t b, int32_t token, size_t ready
 {
     dn_continuation *text = &g->samples[b].text;
     dn_status status =
-        g->output ? g->output->token(g->output->context, (int)b, token, text->held, ready) : DN_OK;
+        g->output ? taken(g->output->token(g->output->context, (int)b, token, text->held, ready)) : DN_OK;
     dn_continuation_drop(text, ready);
     return status;
 }
@@ -324,7 +334,7 @@ static dn_status generate(generation *g)
     DN_TRY(status);
     if (g->what->measure)
         g->stats.read_bytes_per_s = dn_read_peak(g->model->stream, READ_S);
-    status = g->output ? g->output->done(g->output->context, &g->stats) : DN_OK;
+    status = g->output ? taken(g->output->done(g->output->context, &g->stats)) : DN_OK;
     tell_of_positions(g);
     return status;
 }

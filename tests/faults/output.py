@@ -80,10 +80,12 @@ def what_a_run_has_reached_and_says_is_no_success_unwritten():
         expect(trained.returncode == 0, trained.stderr)
         expect_told(["eval", place.file("run")])
         expect_told(["report", "--csv", place.file("run")])
-        expect_told(["generate", place.file("run"), "--tokens", "4"])
-        for out, reason in unwritable():  # it ends where nobody reads on
-            done = run_into(out, [PROGRAM, "generate", place.file("run"), "--tokens", "1000000000"])
-            expect(done.returncode == IO and reason in done.stderr, f"{done.returncode}: {done.stderr}")
+        for workers in "1", "2":
+            expect_told(["generate", place.file("run"), "--tokens", "4", "--np", workers])
+            for out, reason in unwritable():  # it ends where nobody reads on
+                done = run_into(out, [PROGRAM, "generate", place.file("run"), "--tokens", "1000000000", "--np", workers])
+                expect(done.returncode == IO and reason in done.stderr and "without an error message" not in done.stderr,
+                       f"{done.returncode}: {done.stderr}")
 
 
 @case

@@ -125,8 +125,9 @@ def a_failed_export_leaves_no_folder():
         for folder, left in (("new", False), ("old", True)):
             if left:
                 os.mkdir(place.file(folder))
-            done = export(place, "run", folder, "--format", "gguf", "--tokenizer", place.file("other.json"))
+            done = export(place, "run", folder + "/within", "--format", "gguf", "--tokenizer", place.file("other.json"))
             expect(done.returncode == 3 and os.path.exists(place.file(folder)) == left, f"{folder}: {done}")
+            expect(not left or os.listdir(place.file(folder)) == [], "something is left")
 
 
 @case

@@ -50,6 +50,18 @@ def a_text_is_trained_on_and_evaluated_in_bits_a_byte():
 
 
 @case
+def folders_are_made_and_what_is_replaced_is_told():
+    with Place() as place:
+        text, tokenizer = place.file("text"), place.file("new/folder/tokenizer.json")
+        write_text(text, 1)
+        done = run([PROGRAM, "tokenizer", "train", text, "--size", "300", "-o", tokenizer])
+        expect(done.returncode == 0 and os.path.exists(tokenizer), done.stderr)
+        for told in "", "replaces the 2 shards of an earlier text":
+            done = run([PROGRAM, "prepare", text, "-o", place.file("shards")])
+            expect(done.returncode == 0 and told in done.stderr and bool(told) == ("earlier" in done.stderr), done.stderr)
+
+
+@case
 def a_run_keeps_to_its_tokenizer():
     with Place() as place:
         own, other = prepared(place, "own", 300), prepared(place, "other", 300, seed=2)
