@@ -126,17 +126,17 @@ dn_status dn_optimizer_check(const dn_optim_config *c)
         return dn_fail(DN_ERR_ARG, "%zu groups of parameters: there can be %d", c->n_named_groups, DN_NAMED_GROUPS_MAX);
     for (size_t i = 0; i < c->n_named_groups; i++)
         DN_TRY(check_group(&c->named_groups[i]));
-    for (int kind = 0; kind < DN_PARAM_N_KINDS; kind++) {
-        const dn_group_options *g = &c->groups[kind];
-        if (isnan(g->lr_scale) || beyond(g->lr_scale) || isnan(g->weight_decay) || beyond(g->weight_decay))
-            return dn_fail(DN_ERR_ARG, "groups[%d]: lr_scale %g, weight_decay %g: give 0 to 1e6", kind, g->lr_scale,
-                           g->weight_decay);
-    }
     const dn_key *option;
     for (size_t i = 0; (option = dn_option_at(i)); i++) {
         dn_key named = *option;
         named.name = option->field;
         DN_TRY(dn_key_check((const char *)c + option->offset, &named, DN_ERR_ARG, "optimizer"));
+    }
+    for (int kind = 0; kind < DN_PARAM_N_KINDS; kind++) {
+        const dn_group_options *g = &c->groups[kind];
+        if (isnan(g->lr_scale) || beyond(g->lr_scale) || isnan(g->weight_decay) || beyond(g->weight_decay))
+            return dn_fail(DN_ERR_ARG, "groups[%d]: lr_scale %g, weight_decay %g: give 0 to 1e6", kind, g->lr_scale,
+                           g->weight_decay);
     }
     option = dn_optimizer_stuck(c);
     if (!option)
