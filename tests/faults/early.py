@@ -92,7 +92,7 @@ def survivors_begin_no_further_product_after_a_death_while_they_measure_the_peak
             path = place.file("products")
             env = dict(os.environ, LD_PRELOAD=SLOW_GEMM, PRODUCT_MS="500", PRODUCTS=path,
                        ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
-            process = start(place.command(np=2, num_iterations=3), env=env)
+            process = start(place.command(np=2, num_iterations=100000), env=env)  # long enough to be measured
             end = time.monotonic() + PATIENCE_S
             while sorted(set(products(path))) != ["0", "1"] and time.monotonic() < end:
                 time.sleep(0.005)

@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from runs import PROGRAM, Place, case, expect, in_own_mounts, run, tap  # noqa: E402
 
 IO = 5
-COMMANDS = ["train", "compare", "eval", "report", "generate", "export", "verify", "prepare", "tokenizer", "launch", "stat", "topo", "bench",
+COMMANDS = ["train", "compare", "eval", "finetune", "report", "generate", "export", "verify", "prepare", "tokenizer", "launch", "stat", "topo", "bench",
             "bench comm", "bench numa", "tokenizer train"]
 MEASURE = ["bench", "comm", "--np", "2", "--op", "all-reduce", "-e", "64", "-n", "1", "--triad", "64K"]
 

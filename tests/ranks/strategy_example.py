@@ -28,7 +28,7 @@ def the_loss_of_the_mean_falls_and_exchanges_are_those_of_the_strategy():
 
 @case
 def every_strategy_runs_by_its_defaults():
-    for name in choices("strategy") if FULL else ("streaming",):
+    for name in set(choices("strategy")) - {"factors"} if FULL else ("streaming",):  # which the example's rule does not have
         losses, sent = told(2, name)
         expect(losses[-1] < losses[0] and sent[-1] > 0, f"{name}: {losses}, {sent}")
 
@@ -36,7 +36,7 @@ def every_strategy_runs_by_its_defaults():
 @case
 def what_does_not_go_together_is_told():
     for arguments, words in ((("diloco", "sync_evry=3"), "no option 'sync_evry'"), (("dilocoo",), "no strategy 'dilocoo'"),
-                             (("daso", "islands=3"), "islands 3: 2 replicas")):
+                             (("daso", "islands=3"), "islands 3: 2 replicas"), (("factors",), "no low-rank factors")):
         done = run([PROGRAM, "launch", "-n", "2", EXAMPLE, *arguments])
         expect(done.returncode == 2 and words in done.stderr, f"{arguments}: {done.returncode}, {done.stderr}")
 
