@@ -84,15 +84,18 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments.add_argument("--steps", type=int, default=7)
+    arguments.add_argument("--fma-limit", type=float, metavar="GFLOP/s",
+                           help="of as many threads, as dionode train tells it: PyTorch has no operation that waits for no memory")
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     print(f"# PyTorch {torch.__version__}, {given.threads} threads, medians of {given.steps}, forward and backward")
-    print(f"{'model':<12} {'tokens/s':>10} {'ms':>10} {'of GEMM peak':>13}")
+    print(f"{'model':<12} {'tokens/s':>10} {'ms':>10} {'of GEMM peak':>13} {'of FMA limit':>13}")
     for name, (C, L, NH, V, T, B) in SHAPES.items():
         model, tokens = GPT(C, L, NH, V, T), torch.randint(256, (B, T))
         time_s = seconds(lambda: model(tokens, tokens).backward(), given.steps)
         flops = B * T * (6 * (12 * L * C * C + V * C) + 6 * L * T * C)
-        print(f"{name:<12} {B * T / time_s:10.0f} {1e3 * time_s:10.1f} {100 * flops / time_s / gemm_peak():12.1f}%")
+        of_fma = f"{flops / time_s / (1e7 * given.fma_limit):12.1f}%" if given.fma_limit else f"{'-':>13}"
+        print(f"{name:<12} {B * T / time_s:10.0f} {1e3 * time_s:10.1f} {100 * flops / time_s / gemm_peak():12.1f}% {of_fma}")
 
 
 main()

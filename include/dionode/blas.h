@@ -23,10 +23,10 @@ DN_API void dn_blas_tune(char **argv);
 DN_API const char *dn_blas_better_core(void);
 
 /**
- * Threads that wait for each other's parts of a kernel sleep instead of spinning. Generation forks them many times a
- * token: where other programs want the same cores, one that spins keeps off the one that it waits for. Unless
- * OMP_WAIT_POLICY or GOMP_SPINCOUNT is set, sets the former to passive and executes this program again, because
- * libgomp reads it only when it is loaded. Call as dn_blas_tune.
+ * Threads that wait for each other's parts of a kernel spin for some ten microseconds, then sleep. Generation forks them many
+ * times a token, for about as long: waking them up would take longer than their work. But where other programs want the same
+ * cores, one that goes on spinning keeps off the one that it waits for. Unless OMP_WAIT_POLICY or GOMP_SPINCOUNT is set, sets
+ * both and executes this program again, because libgomp reads them only when it is loaded. Call as dn_blas_tune.
  */
 DN_API void dn_threads_sleep(char **argv);
 

@@ -16,7 +16,8 @@
  * counted. NaN and infinity are sent as what is not finite, which whoever checks the result finds.
  *
  * Messages are believed, but for their indices: an entry outside of its tile is skipped, so that no damaged
- * message makes a replica write elsewhere.
+ * message makes a replica write elsewhere. An index that comes twice in a tile, as in no message that was encoded, may be
+ * added once or twice: tiles are cut between threads.
  */
 #ifndef CODEC_CODEC_H
 #define CODEC_CODEC_H

@@ -335,7 +335,7 @@ static dn_status add_strategy(const dn_compare_options *o, const char *strategy,
         for (size_t k = 0; k < n_settings * (has_rank ? n_ranks : 1); k++) {
             dn_config scratch = o->config;
             dn_contender c = {.seeds_at_best = *strategy, .rank = has_rank ? ranks[k / n_settings] : 0};
-            snprintf(c.strategy, sizeof c.strategy, "%s", strategy);
+            snprintf(c.strategy, sizeof c.strategy, "%.*s", (int)sizeof c.strategy - 1, strategy); /* the name of a row */
             snprintf(c.optimizer, sizeof c.optimizer, "%s", rules[i]);
             memcpy(c.settings, settings[k % n_settings], sizeof c.settings);
             dn_status status = configure(&c, &scratch);

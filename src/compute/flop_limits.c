@@ -4,9 +4,12 @@
 
 #include <math.h>
 
-/* Of a square product; numbers of a thread, whole groups of any vectors (cpu/multiply_add.c); so many rounds of them
- * take some milliseconds, against which waking the threads is little. */
-enum { EDGE = 1024, NUMBERS = 192, ROUNDS = 1 << 20 };
+/* The largest edge of a square product; numbers of a thread, whole groups of any vectors (cpu/multiply_add.c). */
+enum { EDGE = 1024, NUMBERS = 192 };
+
+/* Of a product, and of rounds of multiply_add, against which waking the threads is little. Plain loops get there with
+ * smaller squares and fewer rounds. */
+#define LEAST_S 0.005
 
 dn_flop_limits dn_flop_limits_measure(dn_stream *stream, double budget_s)
 {
@@ -18,21 +21,27 @@ dn_flop_limits dn_flop_limits_measure(dn_stream *stream, double budget_s)
     const dn_kernels *k = stream->kernels;
     dn_buf *a = memory, *b = dn_at(a, square), *c = dn_at(b, square), *x = dn_at(c, square);
     k->fill(stream, a, 2 * square, 0.5);
-    double gemm_s = INFINITY, fma_s = INFINITY, start_s = dn_clock_s();
-    do {
+    dn_flop_limits limits = {0};
+    size_t edge = EDGE / 16, rounds = 1 << 10;
+    bool grows = true;
+    for (double start_s = dn_clock_s(); grows || dn_clock_s() - start_s < budget_s;) {
         double begin_s = dn_clock_s();
-        k->gemm(stream, DN_N, DN_N, EDGE, EDGE, EDGE, 1, a, EDGE, b, EDGE, 0, c, EDGE);
+        k->gemm(stream, DN_N, DN_N, edge, edge, edge, 1, a, edge, b, edge, 0, c, edge);
         if (dn_stream_sync(stream) != DN_OK)
             break;
         double between_s = dn_clock_s();
-        k->multiply_add(stream, x, 0.5, 0.5, ROUNDS, n);
+        k->multiply_add(stream, x, 0.5, 0.5, rounds, n);
         if (dn_stream_sync(stream) != DN_OK)
             break;
-        gemm_s = fmin(gemm_s, between_s - begin_s);
-        fma_s = fmin(fma_s, dn_clock_s() - between_s);
-    } while (dn_clock_s() - start_s < budget_s);
+        double gemm_s = between_s - begin_s, fma_s = dn_clock_s() - between_s;
+        limits.gemm = fmax(limits.gemm, 2.0 * (double)(edge * edge * edge) / gemm_s);
+        limits.fma = fmax(limits.fma, 2.0 * (double)(n * rounds) / fma_s);
+        bool larger = gemm_s < LEAST_S && edge < EDGE, more = fma_s < LEAST_S;
+        edge *= larger ? 2 : 1;
+        rounds *= more ? 2 : 1;
+        grows = larger || more;
+    }
     dn_device_free(stream, memory, bytes);
-    dn_flop_limits limits = {2.0 * (double)square * EDGE / gemm_s, 2.0 * (double)n * ROUNDS / fma_s};
     dn_flop_shares(&limits, 0);
     return limits;
 }

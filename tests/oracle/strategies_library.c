@@ -593,29 +593,6 @@ static void what_islands_exchange_counts_apart(void **state)
     assert_int_equal(run(&t, islands_count_apart), 0);
 }
 
-/* null is an option's default, as in a configuration, and not the number 0. */
-static void null_is_the_default(void **state)
-{
-    (void)state;
-    for (size_t k = 0; dn_strategy_at(k); k++) {
-        const dn_strategy *strategy = dn_strategy_at(k);
-        dn_strategy_config given, expected;
-        char settings[512] = "";
-        for (int i = 0; i < DN_STRATEGY_OPTIONS_MAX && strategy->options[i].key; i++) {
-            strcat(settings, strategy->options[i].key->name);
-            strcat(settings, "=null ");
-        }
-        assert_int_equal(dn_strategy_configure(strategy, NULL, 10, 1, &expected), DN_OK);
-        assert_int_equal(dn_strategy_configure(strategy, settings, 10, 1, &given), DN_OK);
-        for (int i = 0; i < DN_STRATEGY_OPTIONS_MAX && strategy->options[i].key; i++) {
-            char texts[2][DN_KEY_TEXT_MAX];
-            dn_key_show(&expected.options[i], strategy->options[i].key, texts[0], sizeof texts[0]);
-            dn_key_show(&given.options[i], strategy->options[i].key, texts[1], sizeof texts[1]);
-            assert_string_equal(texts[0], texts[1]);
-        }
-    }
-}
-
 /* ---- what is refused ---- */
 
 static void settings_that_cannot_be_are_refused(void **state)
@@ -691,7 +668,6 @@ TESTS(strategies_library)
         cmocka_unit_test(alone_every_strategy_steps_and_falls),
         cmocka_unit_test(states_and_messages_in_flight_are_all_there_is_to_save),
         cmocka_unit_test(what_islands_exchange_counts_apart),
-        cmocka_unit_test(null_is_the_default),
         cmocka_unit_test(settings_that_cannot_be_are_refused),
         cmocka_unit_test(weight_decay_changes_between_steps),
     };

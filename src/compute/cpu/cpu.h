@@ -49,10 +49,6 @@ void dn_cpu_set_threads(int n_threads);
 
 void dn_cpu_rotary_angles(dn_stream *s, dn_buf *angles, const double *host_frequencies, size_t T, size_t n);
 
-void dn_cpu_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
-                 const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c,
-                 size_t ldc);
-
 /* Blocks along the rows and the columns of C. */
 typedef struct dn_grid {
     size_t rows, cols;

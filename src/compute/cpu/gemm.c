@@ -160,10 +160,3 @@ void dn_cpu_gemm_many(dn_stream *s, const dn_product *products, size_t n)
             do_block(&w, block);
     }
 }
-
-void dn_cpu_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,
-                 const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, double beta, dn_buf *c, size_t ldc)
-{
-    const dn_product product = {ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc};
-    dn_cpu_gemm_many(s, &product, 1);
-}

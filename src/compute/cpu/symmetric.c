@@ -49,9 +49,11 @@ void dn_cpu_gemm_batch(dn_stream *s, size_t count, dn_trans ta, dn_trans tb, siz
                       tb == DN_T ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, (dn_real)alpha,
                       dn_host(a) + i * m * k, (int)lda, dn_host(b) + i * k * n, (int)ldb, (dn_real)beta,
                       dn_host(c) + i * m * n, (int)n);
-    for (size_t i = whole; i < count; i++)
-        dn_cpu_gemm(s, ta, tb, m, n, k, alpha, dn_at(a, i * m * k), lda, dn_at(b, i * k * n), ldb, beta,
-                    dn_at(c, i * m * n), n);
+    for (size_t i = whole; i < count; i++) {
+        const dn_product one = {ta, tb, m, n, k, alpha, dn_at(a, i * m * k), lda, dn_at(b, i * k * n), ldb, beta,
+                                dn_at(c, i * m * n), n};
+        dn_cpu_gemm_many(s, &one, 1);
+    }
 }
 
 typedef struct job {
