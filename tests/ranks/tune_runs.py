@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
@@ -133,6 +134,26 @@ def every_mesh_learns_the_targets_that_count():
             # float: seen are differences of 2e-6; a mean over all targets, or of the ranks' means, is off by a tenth and more
             expect(len(losses[-1]) == len(losses[0]) and all(abs(a - b) < 1e-4 for a, b in zip(losses[-1], losses[0])),
                    f"{mesh}: {losses[-1]}, one rank: {losses[0]}")
+
+
+@case
+def a_sequence_without_targets_that_count_changes_nothing():
+    """The mean is over those that count: a second sequence without any neither halves the loss nor the gradient."""
+    with Place() as place:
+        shard = place.file("data/train_000000.bin")
+        with open(shard, "r+b") as file:
+            file.seek(28)
+            file.write(struct.pack("<i", 1))  # there is a mask
+        n = os.path.getsize(shard) // 2 - 512
+        with open(place.file("data/train_000000.mask"), "wb") as file:
+            file.write(b"\xff\xff" + bytes((n + 7) // 8 - 2))  # tokens 0 to 15: of the first sequence alone
+        steps = []
+        for batch in 1, 2:
+            done = place.train(checkpoint_dir=place.file(f"of{batch}"), batch_size=batch, num_iterations=1, shuffle=False)
+            expect(done.returncode == 0, done.stderr)
+            steps += place.metrics(f"of{batch}")
+        for key in "loss", "grad_norm":  # float: sums over twice as many rows, half of them of zeros
+            expect(abs(steps[1][key] / steps[0][key] - 1) < 1e-5, f"{key}: {steps[1][key]}, alone {steps[0][key]}")
 
 
 @case
