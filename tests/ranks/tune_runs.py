@@ -290,6 +290,23 @@ def adapters_learn_and_go_where_others_can_use_them():
 
 
 @case
+def a_tokenizer_goes_along_with_adapters():
+    with Place() as place:
+        with open(place.file("text"), "w", encoding="utf-8") as file:
+            file.write("one word and another one\n" * 50)
+        tokenizer = place.file("tokenizer.json")
+        done = run([PROGRAM, "tokenizer", "train", place.file("text"), "--size", "260", "-o", tokenizer])
+        expect(done.returncode == 0, done.stderr)
+        done = place.train(architecture="llama", vocab_size=300, lora_rank=2, num_iterations=1)
+        expect(done.returncode == 0, done.stderr)
+        for options, files in (([], ["adapter_config.json", "adapter_model.safetensors"]),
+                               (["--tokenizer", tokenizer], ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json"])):
+            folder = place.file(f"adapter{len(options)}")
+            done = run([PROGRAM, "export", place.file("run"), "-o", folder, *options])
+            expect(done.returncode == 0 and sorted(os.listdir(folder)) == files, f"{options}: {done}, {os.listdir(folder)}")
+
+
+@case
 def adapters_that_cannot_be_are_refused():
     with Place() as place:
         prepared(place, "examples", 100)
