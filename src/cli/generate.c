@@ -173,7 +173,8 @@ static dn_status append(text *x, const char *bytes, size_t n)
         x->bytes = larger;
         x->room = 2 * x->room + n + 256;
     }
-    memcpy(x->bytes + x->n, bytes, n);
+    if (n > 0) /* else there may be no memory yet */
+        memcpy(x->bytes + x->n, bytes, n);
     x->n += n;
     return DN_OK;
 }
