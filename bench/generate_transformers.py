@@ -3,19 +3,19 @@
     python3 bench/generate_transformers.py [--threads N] [--tokens N]     needs PyTorch and transformers (PyPI, a CPU build)
 
 Prints tokens/s of a prompt and of tokens one by one, and the share of what PyTorch itself reads of memory here that the weights alone
-come to. The small model is a llama of the quickstart's width, as transformers has none with its MLP.
+come to. The small model is a mistral of the quickstart's width, as transformers has none with its MLP.
 """
 import argparse
 import time
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
 
 
 def models():
-    small = LlamaConfig(vocab_size=256, hidden_size=256, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4,
-                        intermediate_size=683, max_position_embeddings=256, tie_word_embeddings=False)
-    yield "llama, 3.3 M parameters, T 256", LlamaForCausalLM(small), 256
+    small = MistralConfig(vocab_size=256, hidden_size=256, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4,
+                        intermediate_size=683, max_position_embeddings=256, sliding_window=None, tie_word_embeddings=False)
+    yield "mistral, 3.3 M parameters, T 256", MistralForCausalLM(small), 256
     yield "gpt2, 124 M parameters, T 1024", GPT2LMHeadModel(GPT2Config()), 1024
 
 
