@@ -2,7 +2,6 @@
 
 #ifdef __x86_64__
 #include <cpuid.h>
-#include <stdbool.h>
 
 /* The features of level 3 that __builtin_cpu_supports of clang 14 does not know, nor the levels by name. They
  * need no support of the operating system beyond that of AVX2. */
@@ -25,9 +24,21 @@ int dn_x86_level(void)
                    __builtin_cpu_supports("avx512vl");
     return has_512 ? 4 : 3;
 }
+
+bool dn_x86_has_bf16(void)
+{
+    enum { OF_SUBLEAF_1 = 1 << 5 };
+    unsigned a, b, c, d;
+    return dn_x86_level() == 4 && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & OF_SUBLEAF_1);
+}
 #else
 int dn_x86_level(void)
 {
     return 0;
+}
+
+bool dn_x86_has_bf16(void)
+{
+    return false;
 }
 #endif

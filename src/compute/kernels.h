@@ -167,6 +167,7 @@ static inline size_t dn_index_bytes(const dn_tiling *t)
 
 typedef struct dn_kernels {
     const char *name; /* "ref", "cpu-avx512", ... */
+    const char *plain; /* the backend whose all other operations are, where products of layers are in mixed precision; else name */
 #define OP(name, ...) void(*name) DN_OP_PARAMETERS(__VA_ARGS__);
 #include "compute/ops.h"
 #undef OP
@@ -175,9 +176,13 @@ typedef struct dn_kernels {
 /** The backends that this processor can run, fastest first, "ref" last; NULL-terminated. */
 const dn_kernels *const *dn_kernels_available(void);
 
+/** The backends of mixed precision, which are those of dn_kernels_available but for gemm_layer: "cpu-bf16" if this processor
+ * multiplies bfloat16, then "emulated", which every processor can run; NULL-terminated. */
+const dn_kernels *const *dn_kernels_mixed(void);
+
 /**
  * A stream over n_threads OpenMP threads. kernels is "cpu" (the fastest instruction set this
- * processor has) or "ref" (plain C, one thread, for tests). Sets the BLAS and OpenMP thread counts of the
+ * processor has), "cpu-bf16" or "emulated" (mixed precision), or "ref" (plain C, one thread, for tests). Sets the BLAS and OpenMP thread counts of the
  * calling thread. Returned stream is owned by the caller. Errors: DN_ERR_ARG unknown name, DN_ERR_MEMORY.
  */
 dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out) DN_MUST_USE;

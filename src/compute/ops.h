@@ -25,6 +25,10 @@
 OP(gemm, (V, dn_trans, ta), (V, dn_trans, tb), (V, size_t, m), (V, size_t, n), (V, size_t, k), (V, double, alpha),
    (D, const dn_buf *, a), (V, size_t, lda), (D, const dn_buf *, b), (V, size_t, ldb), (V, double, beta),
    (D, dn_buf *, c), (V, size_t, ldc))
+/* C (+)= op(A) op(B), a product of a layer: as gemm has it, or, of backends of mixed precision, of A and B rounded to
+ * bfloat16 (to_bf16) with sums in dn_real, and with the same bits for any number of threads. */
+OP(gemm_layer, (V, dn_trans, ta), (V, dn_trans, tb), (V, size_t, m), (V, size_t, n), (V, size_t, k), (D, const dn_buf *, a),
+   (V, size_t, lda), (D, const dn_buf *, b), (V, size_t, ldb), (V, bool, add), (D, dn_buf *, c), (V, size_t, ldc))
 /* y [n,out], rows ldy apart, = x [n,in], rows ldx apart, times w [out,in]^T; added to what y held if add.
  * n <= DN_MATVEC_ROWS: w is read once. The same bits with any number of threads. */
 OP(matvec, (D, dn_buf *, y), (V, size_t, ldy), (D, const dn_buf *, x), (V, size_t, ldx), (D, const dn_buf *, w),
@@ -44,6 +48,9 @@ OP(copy, (D, dn_buf *, y), (D, const dn_buf *, x), (V, size_t, n))
 OP(axpby, (D, dn_buf *, y), (V, double, a), (D, const dn_buf *, x), (V, double, b), (V, size_t, n))
 /* x_i = a x_i + b, `rounds` times over, in registers: arithmetic that waits for no memory. */
 OP(multiply_add, (D, dn_buf *, x), (V, double, a), (V, double, b), (V, size_t, rounds), (V, size_t, n))
+/* The same in the arithmetic of gemm_layer: as multiply_add has it, or x_i += a b, `rounds` times over, of a and b rounded to
+ * bfloat16. */
+OP(multiply_add_layer, (D, dn_buf *, x), (V, double, a), (V, double, b), (V, size_t, rounds), (V, size_t, n))
 /* *host_out = sum of x_i^2, accumulated in double by fixed blocks; NaN or Inf in x shows in it. */
 OP(sum_squares, (OUT, double, host_out, 1), (D, const dn_buf *, x), (V, size_t, n))
 /* *host_out = sum of x_i y_i, accumulated alike. */

@@ -14,6 +14,9 @@ static const dn_kernels *find_kernels(const char *name)
     for (; *list; list++)
         if (strcmp(name, (*list)->name) == 0)
             return *list;
+    for (list = dn_kernels_mixed(); *list; list++)
+        if (strcmp(name, (*list)->name) == 0)
+            return *list;
     return NULL;
 }
 

@@ -17,7 +17,7 @@ static void forward(dn_stream *s, dn_buf *y, const dn_buf *x, const dn_weight *w
         else if (N <= DN_MATVEC_ROWS)
             s->kernels->matvec(s, out, w->rows, in, w->cols, weight, N, b.rows, b.cols, keep);
         else
-            s->kernels->gemm(s, DN_N, DN_T, N, b.rows, b.cols, 1, in, w->cols, weight, b.cols, keep, out, w->rows);
+            s->kernels->gemm_layer(s, DN_N, DN_T, N, b.rows, b.cols, in, w->cols, weight, b.cols, keep, out, w->rows);
     }
 }
 
@@ -43,10 +43,10 @@ void dn_linear_backward(dn_stream *s, dn_buf *dx, const dn_buf *dy, const dn_buf
         const dn_block b = wb->block;
         const dn_buf *dy_part = dn_at(dy, b.row0);
         if (wb->grad)
-            s->kernels->gemm(s, DN_T, DN_N, b.rows, b.cols, N, 1, dy_part, w->rows, dn_at(x, b.col0), w->cols, 1,
-                             wb->grad, b.cols);
-        s->kernels->gemm(s, DN_N, DN_N, N, b.cols, b.rows, 1, dy_part, w->rows, wb->weight, b.cols,
-                         b.row0 > 0, dn_at(dx, b.col0), w->cols);
+            s->kernels->gemm_layer(s, DN_T, DN_N, b.rows, b.cols, N, dy_part, w->rows, dn_at(x, b.col0), w->cols, true, wb->grad,
+                                   b.cols);
+        s->kernels->gemm_layer(s, DN_N, DN_N, N, b.cols, b.rows, dy_part, w->rows, wb->weight, b.cols, b.row0 > 0,
+                               dn_at(dx, b.col0), w->cols);
     }
 }
 

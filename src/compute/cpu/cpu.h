@@ -70,6 +70,9 @@ void dn_cpu_symmetric_product(dn_stream *s, size_t count, dn_trans t, size_t n, 
 
 /* ---- compiled per instruction set; rows of the table, see ops.h ---- */
 #ifdef DN_ISA
+/** *mixed = the table `plain` with products of layers in mixed precision, by that name. */
+void DN_CPU(mix)(const char *name, const dn_kernels *plain, dn_kernels *mixed);
+
 #define OP(name, ...) void DN_CPU(name) DN_OP_PARAMETERS(__VA_ARGS__);
 #include "compute/ops.h"
 #undef OP

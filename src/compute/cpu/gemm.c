@@ -44,7 +44,7 @@ bool dn_cpu_packs(const dn_stream *s, const dn_product *x)
     if (x->ta != DN_N || x->alpha != 1 || (x->beta != 0 && x->beta != 1) || x->n == 0 || x->n % PANELS != 0 || x->k < TERMS)
         return false;
     for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
-        if (strcmp(s->kernels->name, packed[i].kernels) == 0)
+        if (strcmp(s->kernels->plain, packed[i].kernels) == 0)
             return x->m >= packed[i].rows && x->n * x->k <= packed[i].numbers;
     return false;
 }
@@ -55,9 +55,9 @@ const char *dn_products_describe(const dn_stream *s)
     const dn_kernels *kernels = s->host ? s->host->kernels : s->kernels;
     snprintf(text, sizeof text, "all by OpenBLAS");
     for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
-        if (strcmp(kernels->name, packed[i].kernels) == 0)
+        if (strcmp(kernels->plain, packed[i].kernels) == 0)
             snprintf(text, sizeof text, "from %zu rows on with weights of up to %zu numbers by %s, others by OpenBLAS",
-                     packed[i].rows, packed[i].numbers, kernels->name);
+                     packed[i].rows, packed[i].numbers, kernels->plain);
     return text;
 }
 

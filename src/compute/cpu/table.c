@@ -12,6 +12,7 @@ extern const dn_kernels DN_CPU(kernels);
 #pragma GCC diagnostic ignored "-Woverride-init"
 const dn_kernels DN_CPU(kernels) = {
     .name = "cpu-" TEXT(DN_ISA),
+    .plain = "cpu-" TEXT(DN_ISA),
 #define OP(name, ...) .name = dn_ref_##name,
 #include "compute/ops.h"
 #undef OP

@@ -3,6 +3,7 @@
 
 const dn_kernels dn_kernels_ref = {
     .name = "ref",
+    .plain = "ref",
 #define OP(name, ...) .name = dn_ref_##name,
 #include "compute/ops.h"
 #undef OP

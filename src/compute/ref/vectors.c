@@ -23,6 +23,12 @@ void dn_ref_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, siz
         }
 }
 
+void dn_ref_gemm_layer(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, const dn_buf *a, size_t lda,
+                       const dn_buf *b, size_t ldb, bool add, dn_buf *c, size_t ldc)
+{
+    s->kernels->gemm(s, ta, tb, m, n, k, 1, a, lda, b, ldb, add, c, ldc);
+}
+
 void dn_ref_matvec(dn_stream *s, dn_buf *y, size_t ldy, const dn_buf *x, size_t ldx, const dn_buf *w, size_t n,
                    size_t out, size_t in, bool add)
 {
@@ -75,6 +81,11 @@ void dn_ref_multiply_add(dn_stream *s, dn_buf *x, double a, double b, size_t rou
     for (size_t i = 0; i < n; i++)
         for (size_t round = 0; round < rounds; round++)
             dn_host(x)[i] = (dn_real)(a * (double)dn_host(x)[i] + b);
+}
+
+void dn_ref_multiply_add_layer(dn_stream *s, dn_buf *x, double a, double b, size_t rounds, size_t n)
+{
+    s->kernels->multiply_add(s, x, a, b, rounds, n);
 }
 
 void dn_ref_sum_squares(dn_stream *s, double *host_out, const dn_buf *x, size_t n)
