@@ -57,7 +57,7 @@ typedef struct dn_config {
     /* mesh; 0 = not given */
     int64_t dp_size, fs_size, tp_size;
     char fs_gather[16];
-    char device[16];
+    char device[16], precision[16];
     char link_dp[32], link_across[32]; /* empty: none */
     char strategy[16]; /* empty: not given */
     dn_option_value strategy_options[DN_STRATEGY_KEYS_MAX]; /* of all strategies */

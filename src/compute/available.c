@@ -1,9 +1,11 @@
 /* The backends that this processor can run. */
 #include "compute/host.h"
 
+#include "base/fail.h"
 #include "base/x86_level.h"
 
 #include <pthread.h>
+#include <string.h>
 
 typedef void mix_fn(const char *name, const dn_kernels *plain, dn_kernels *mixed); /* cpu/mixed.c */
 
@@ -61,4 +63,17 @@ const dn_kernels *const *dn_kernels_mixed(void)
 {
     fill_once();
     return mixed;
+}
+
+dn_status dn_kernels_of_precision(const char *precision, const char **kernels)
+{
+    const char *fastest = dn_kernels_mixed()[0]->name;
+    bool is_mixed = strcmp(precision, "mixed") == 0;
+    *kernels = is_mixed ? fastest : strcmp(precision, "float") == 0 ? "cpu" : precision;
+    if (is_mixed && DN_REAL != DN_F64 && strcmp(fastest, "emulated") == 0)
+        return dn_fail(DN_ERR_CONFIG, "precision mixed: this processor has no instructions for bfloat16 (AVX512_BF16); use float, or "
+                                      "emulated, which is slower than float");
+    if (!is_mixed && strcmp(precision, "float") != 0 && strcmp(precision, "emulated") != 0)
+        return dn_fail(DN_ERR_CONFIG, "precision: there is no '%s', only %s", precision, DN_PRECISION_NAMES);
+    return DN_OK;
 }

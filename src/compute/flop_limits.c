@@ -26,11 +26,11 @@ dn_flop_limits dn_flop_limits_measure(dn_stream *stream, double budget_s)
     bool grows = true;
     for (double start_s = dn_clock_s(); grows || dn_clock_s() - start_s < budget_s;) {
         double begin_s = dn_clock_s();
-        k->gemm(stream, DN_N, DN_N, edge, edge, edge, 1, a, edge, b, edge, 0, c, edge);
+        k->gemm_layer(stream, DN_N, DN_N, edge, edge, edge, a, edge, b, edge, false, c, edge);
         if (dn_stream_sync(stream) != DN_OK)
             break;
         double between_s = dn_clock_s();
-        k->multiply_add(stream, x, 0.5, 0.5, rounds, n);
+        k->multiply_add_layer(stream, x, 0.5, 0.5, rounds, n);
         if (dn_stream_sync(stream) != DN_OK)
             break;
         double gemm_s = between_s - begin_s, fma_s = dn_clock_s() - between_s;

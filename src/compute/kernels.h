@@ -180,6 +180,12 @@ const dn_kernels *const *dn_kernels_available(void);
  * multiplies bfloat16, then "emulated", which every processor can run; NULL-terminated. */
 const dn_kernels *const *dn_kernels_mixed(void);
 
+/** Precisions of layers' products by name (key `precision`). */
+#define DN_PRECISION_NAMES "float|mixed|emulated"
+/** The backend for one of these: its argument to dn_stream_create. Of mixed that of the fastest, in double, whose sums no
+ * instruction makes, the emulated one. Errors: DN_ERR_CONFIG: mixed is emulated on this processor; another name. */
+dn_status dn_kernels_of_precision(const char *precision, const char **kernels) DN_MUST_USE;
+
 /**
  * A stream over n_threads OpenMP threads. kernels is "cpu" (the fastest instruction set this
  * processor has), "cpu-bf16" or "emulated" (mixed precision), or "ref" (plain C, one thread, for tests). Sets the BLAS and OpenMP thread counts of the
@@ -189,12 +195,12 @@ dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out) 
 
 /* What flop/s are held against; all threads that are meant, at the same time. */
 typedef struct dn_flop_limits {
-    double gemm; /* of the best product: what the library does, be it well chosen or not */
-    double fma;  /* of fused multiplications and additions in registers, in the vectors of our kernels: what the
-                    processor does. At least gemm */
+    double gemm; /* of the best product of a layer: what the library, or our own kernel, does, be it well chosen or not */
+    double fma;  /* of multiplications and additions in registers, in the vectors and precision of such products: what
+                    the processor does. At least gemm */
 } dn_flop_limits;
 
-/** The limits of this stream's threads, from square products and rounds of multiply_add, in turn, for budget_s
+/** The limits of this stream's threads, from square products of layers and rounds of their arithmetic, in turn, for budget_s
  * seconds (0.2 is enough), at least one each: the basis of every "share of GEMM peak" and "of FMA limit". The best
  * rates, not the medians, because other processes only lower them. Zeros if there is no memory for it. */
 dn_flop_limits dn_flop_limits_measure(dn_stream *stream, double budget_s);

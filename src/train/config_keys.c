@@ -3,6 +3,7 @@
 #include "dionode/config.h"
 
 #include "compute/activation.h"
+#include "compute/kernels.h"
 #include "device/devices.h"
 #include "model/architectures.h"
 #include "optim/rule.h"
@@ -129,6 +130,9 @@ static const dn_key keys[] = {
     TEXT(device, DN_DEVICE_DEFAULT, DN_DEVICE_NAMES,
          "what workers compute on; fake: host memory that behaves like an accelerator's, for tests",
          DN_KEY_CONDUCT),
+    TEXT(precision, "float", DN_PRECISION_NAMES,
+         "of layers' products in training: float; mixed: of operands rounded to bfloat16, added in float, by processors with "
+         "AVX512_BF16; emulated: the same without such instructions, slowly"),
     TEXT(strategy, "null", DN_STRATEGY_NAMES,
          "what replicas exchange, and when; null = as replicate_mesh_grad_sync says"),
     {.name = OPTIONS, .offset = FIELD(strategy_options)},

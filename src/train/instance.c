@@ -7,6 +7,7 @@
 #include "base/size.h"
 #include "shard/layout.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,12 +138,17 @@ dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *co
                                size_t n, size_t counted, double *loss_sum)
 {
     const dn_plan *plan = instance->plan;
-    /* The mean over the n_dealt ranks is then the mean over all targets that count, however many each has. */
-    double scale = (double)plan->n_dealt / (double)dn_max(counted, 1);
+    dn_stream *s = instance->stream;
+    size_t n_grads = plan->gradient_bytes / sizeof(dn_real);
+    /* The mean over the n_dealt ranks is then the mean over all targets that count, however many each has. Rounding to bfloat16
+     * gives the same on every mesh only of what differs by a power of two: the rest of n_dealt comes afterwards. */
+    double ranks = plan->n_dealt, before = strcmp(plan->config.precision, "float") == 0 ? ranks : exp2(floor(log2(ranks)));
     *loss_sum = 0;
-    instance->stream->kernels->fill(instance->stream, instance->grads,
-                                    plan->gradient_bytes / sizeof(dn_real), 0);
-    return pass(instance, rows, context, first, n, scale, loss_sum);
+    s->kernels->fill(s, instance->grads, n_grads, 0);
+    DN_TRY(pass(instance, rows, context, first, n, before / (double)dn_max(counted, 1), loss_sum));
+    if (before != ranks)
+        s->kernels->scale(s, instance->grads, ranks / before, instance->grads, n_grads);
+    return dn_stream_sync(s);
 }
 
 dn_status dn_instance_loss(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,

@@ -137,17 +137,18 @@ static dn_status plan_foreign(dn_plan *plan, const char *path, const purpose *p)
     return plan_for(plan, &config, p);
 }
 
-/* A worker has its threads from the launcher. */
-static dn_status open_stream(dn_loaded_model *model)
+/* A worker has its threads from the launcher. What is not trained is read in float, on any processor. */
+static dn_status open_stream(dn_loaded_model *model, bool training)
 {
-    const char *threads = getenv("OMP_NUM_THREADS");
+    const char *kernels, *threads = getenv("OMP_NUM_THREADS");
+    DN_TRY(dn_kernels_of_precision(training ? model->plan.config.precision : "float", &kernels));
     if (!model->alone)
-        return dn_stream_create("cpu", threads ? atoi(threads) : 1, &model->stream);
+        return dn_stream_create(kernels, threads ? atoi(threads) : 1, &model->stream);
     dn_topo *topo;
     DN_TRY(dn_topo_create(1, &topo));
     int n_threads = dn_topo_place(topo, 0)->n_threads;
     dn_topo_destroy(&topo);
-    return dn_stream_create("cpu", n_threads, &model->stream);
+    return dn_stream_create(kernels, n_threads, &model->stream);
 }
 
 static dn_status load_weight(const dn_loaded_model *model, const dn_checkpoint *checkpoint, const dn_param *p)
@@ -165,7 +166,7 @@ static dn_status load_weight(const dn_loaded_model *model, const dn_checkpoint *
 
 static dn_status open_instance(dn_loaded_model *model, bool training)
 {
-    DN_TRY(open_stream(model));
+    DN_TRY(open_stream(model, training));
     if (model->alone)
         DN_TRY(dn_comm_create_alone(training ? model->plan.arena_bytes : model->plan.model_bytes, &model->comm));
     DN_TRY(dn_mesh_create(model->comm, model->plan.mesh, &model->mesh));

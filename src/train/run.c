@@ -138,8 +138,9 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     run->comm = comm;
     run->rank = dn_comm_rank(comm);
     dn_run_enter(run, "initializing");
-    const char *threads = getenv("OMP_NUM_THREADS");
-    DN_TRY(dn_stream_create("cpu", threads ? atoi(threads) : 1, &run->stream));
+    const char *kernels, *threads = getenv("OMP_NUM_THREADS");
+    DN_TRY(dn_kernels_of_precision(plan->config.precision, &kernels));
+    DN_TRY(dn_stream_create(kernels, threads ? atoi(threads) : 1, &run->stream));
     dn_stream_on_progress(run->stream, is_wanted, run);
     DN_TRY(open_data(run));
 

@@ -1,6 +1,7 @@
 #include "train/stored_run.h"
 
 #include "base/fail.h"
+#include "compute/kernels.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -65,8 +66,10 @@ dn_status dn_plan_run(const dn_config *config, int n_workers, dn_plan *plan)
 {
     dn_config c = *config;
     bool open = c.optim.compress == DN_COMPRESS_AUTO && !*c.strategy && dn_rule_has_factors(c.optimizer);
+    const char *kernels;
     if (open)
         c.optim.compress = stored_exchange(config);
+    DN_TRY(dn_kernels_of_precision(c.precision, &kernels)); /* of a processor that trains: others may read what it has trained */
     DN_TRY(dn_plan_make(&c, n_workers, plan));
     plan->exchange.kept = open && c.optim.compress != DN_COMPRESS_AUTO;
     return DN_OK;

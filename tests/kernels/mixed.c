@@ -220,6 +220,26 @@ static void every_processor_emulates_mixed_precision_and_the_first_is_the_fastes
     }
 }
 
+/* On a processor without such instructions it is the user who says that products are to be emulated. */
+static void mixed_names_the_fastest_backend_and_is_an_error_where_that_is_emulated(void **state)
+{
+    const char *fastest = dn_kernels_mixed()[0]->name, *kernels;
+    bool emulated = strcmp(fastest, "emulated") == 0;
+    dn_status status = dn_kernels_of_precision("mixed", &kernels);
+    assert_int_equal(status, emulated && DN_REAL == DN_F32 ? DN_ERR_CONFIG : DN_OK);
+    if (status == DN_OK)
+        assert_string_equal(kernels, fastest);
+    else
+        assert_non_null(strstr(dn_error_message(), "AVX512_BF16"));
+    assert_true(DN_REAL == DN_F32 || emulated); /* no instruction adds in double */
+    assert_int_equal(dn_kernels_of_precision("emulated", &kernels), DN_OK);
+    assert_string_equal(kernels, "emulated");
+    assert_int_equal(dn_kernels_of_precision("float", &kernels), DN_OK);
+    assert_string_equal(kernels, "cpu");
+    assert_int_equal(dn_kernels_of_precision("abacus", &kernels), DN_ERR_CONFIG);
+    assert_non_null(strstr(dn_error_message(), "abacus"));
+}
+
 TESTS(mixed)
 {
     dn_blas_tune(argv);
@@ -230,6 +250,7 @@ TESTS(mixed)
         cmocka_unit_test(in_float_they_are_the_bits_of_gemm),
         cmocka_unit_test(rounds_add_products_of_rounded_numbers),
         cmocka_unit_test(every_processor_emulates_mixed_precision_and_the_first_is_the_fastest),
+        cmocka_unit_test(mixed_names_the_fastest_backend_and_is_an_error_where_that_is_emulated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

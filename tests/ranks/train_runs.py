@@ -255,6 +255,28 @@ def a_checkpoint_of_either_precision_goes_on_in_the_other_and_on_any_mesh():
 
 
 @case
+def mixed_precision_is_stored_in_float_resumes_bit_for_bit_and_goes_on_in_either():
+    """Losses feel that operands have two digits, and no more than that: 4e-4 here."""
+    mixed = {"precision": "emulated"}
+    with Place() as place:
+        plain = trained(place, "plain", 2)
+        whole = trained(place, "whole", 2, **mixed)
+        off = worst_of(plain, whole)
+        expect(1e-6 < off < 4e-3, f"losses in mixed precision differ from those in float by {off:.1e}")
+        trained(place, "parts", 2, stop_after=7, **mixed)
+        shutil.copytree(place.file("parts"), place.file("other"))
+        expect(trained(place, "parts", 2, **mixed) == whole, "losses differ")
+        expect(tensors(place.checkpoint(20, "parts")) == tensors(place.checkpoint(20, "whole")), "states differ")
+        for name, dtype in dtypes(place.checkpoint(20, "whole")).items():
+            expect(dtype == ("F64" if DOUBLE else "F32"), f"{name} is {dtype}")
+        done = place.train(np=2, checkpoint_dir=place.file("other"))
+        expect(done.returncode == 0 and "precision" in done.stderr, f"not a word of the change of precision: {done.stderr}")
+        moved = losses(place, "other")
+        expect(moved[:7] == whole[:7] and moved[7] != whole[7] and worst_of(whole, moved) < 4e-3,
+               f"in float from step 8 on: {moved[7]} after {whole[7]}, losses differ by {worst_of(whole, moved):.1e}")
+
+
+@case
 def gradient_accumulation_changes_only_rounding():
     with Place() as place:
         whole = trained(place, "whole", 1)

@@ -51,12 +51,15 @@ bool dn_cpu_packs(const dn_stream *s, const dn_product *x)
 
 const char *dn_products_describe(const dn_stream *s)
 {
-    static _Thread_local char text[128];
+    static _Thread_local char text[256];
     const dn_kernels *kernels = s->host ? s->host->kernels : s->kernels;
-    snprintf(text, sizeof text, "all by OpenBLAS");
+    size_t used = 0;
+    if (strcmp(kernels->plain, kernels->name) != 0)
+        used = (size_t)snprintf(text, sizeof text, "of layers from bfloat16 by %s; ", kernels->name);
+    snprintf(text + used, sizeof text - used, "all%s by OpenBLAS", used > 0 ? " others" : "");
     for (size_t i = 0; i < sizeof packed / sizeof *packed; i++)
         if (strcmp(kernels->plain, packed[i].kernels) == 0)
-            snprintf(text, sizeof text, "from %zu rows on with weights of up to %zu numbers by %s, others by OpenBLAS",
+            snprintf(text + used, sizeof text - used, "from %zu rows on with weights of up to %zu numbers by %s, others by OpenBLAS",
                      packed[i].rows, packed[i].numbers, kernels->plain);
     return text;
 }
