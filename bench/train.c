@@ -3,8 +3,8 @@
  * for the quickstart model and the reference's 160M shape, with one worker that has all cores, with two
  * replicas and with two workers that share one replica (fs: its state; tp: its products), and prints
  * tokens/s, the time of a step as a part of the first row's, and the shares of GEMM peak and FMA limit: the model's own
- * flops (dn_model_flops_per_token; neither recomputation nor the optimizer counted) against the best sgemm the
- * same workers reach in the same run.
+ * flops (dn_model_flops_per_token; neither recomputation nor the optimizer counted) against the best product the
+ * same workers reach in the same run. With --precision each row is followed by the same in that precision, whose limits are its own.
  */
 #include "dionode/blas.h"
 #include "dionode/launch.h"
@@ -38,7 +38,7 @@ enum { N_LAYOUTS = sizeof layouts / sizeof *layouts, WARM_UP = 2, MAX_STEPS = 10
 static int stopped; /* by this signal */
 
 typedef struct options {
-    const char *shape;
+    const char *shape, *precision;
     int steps;
 } options;
 
@@ -48,6 +48,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'm':
         o->shape = arg;
+        return 0;
+    case 'p':
+        o->precision = arg;
         return 0;
     case 's':
         o->steps = atoi(arg);
@@ -105,14 +108,14 @@ static double median_metric(const char *path, const char *key)
 }
 
 /* The run of a shape and a layout in `path`, a folder that is not there yet. */
-static dn_status train(const struct shape *shape, const struct layout *layout, int steps, char **argv,
-                       const char *dir, const char *path)
+static dn_status train(const struct shape *shape, const struct layout *layout, const char *precision, int steps,
+                       char **argv, const char *dir, const char *path)
 {
     char text[1024];
     snprintf(text, sizeof text,
-             "%s%snum_iterations: 100000\nstop_after: %d\nval_tokens: 0\nscalar_opt: adamw\nhash_every: 0\n"
+             "%s%sprecision: %s\nnum_iterations: 100000\nstop_after: %d\nval_tokens: 0\nscalar_opt: adamw\nhash_every: 0\n"
              "train_files: %s/train.bin\ncheckpoint_dir: %s\n",
-             shape->yaml, layout->yaml, steps + WARM_UP, dir, path);
+             shape->yaml, layout->yaml, precision, steps + WARM_UP, dir, path);
     setenv("BENCH_TRAIN_CONFIG", text, 1);
     dn_config config;
     dn_config_init(&config);
@@ -121,18 +124,18 @@ static dn_status train(const struct shape *shape, const struct layout *layout, i
 }
 
 /* *first_s: the step of the first layout; 0: this is it. */
-static dn_status measure(const struct shape *shape, const struct layout *layout, int steps, char **argv,
-                         const char *dir, double *first_s)
+static dn_status measure(const struct shape *shape, const struct layout *layout, const char *precision, int steps,
+                         char **argv, const char *dir, double *first_s)
 {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s-%td", dir, shape->name, layout - layouts);
-    dn_status status = train(shape, layout, steps, argv, dir, path);
+    snprintf(path, sizeof path, "%s/%s-%td-%s", dir, shape->name, layout - layouts, precision);
+    dn_status status = train(shape, layout, precision, steps, argv, dir, path);
     if (status != DN_OK || stopped)
         return status;
     strncat(path, "/metrics.jsonl", sizeof path - strlen(path) - 1);
     double step_s = median_metric(path, "step_s");
     *first_s = *first_s > 0 ? *first_s : step_s;
-    printf("%-12s %7s %12.0f %12.1f %8.3f %12.1f%% %12.1f%%\n", shape->name, layout->name,
+    printf("%-12s %7s %9s %12.0f %12.1f %8.3f %12.1f%% %12.1f%%\n", shape->name, layout->name, precision,
            median_metric(path, "tokens_per_s"), 1e3 * step_s, step_s / *first_s,
            100 * median_metric(path, "peak_share"), 100 * median_metric(path, "fma_share"));
     fflush(stdout);
@@ -146,8 +149,11 @@ static dn_status measure_shape(const struct shape *shape, const options *o, int 
     dn_status status = DN_OK;
     double first_s = 0;
     for (int i = 0; i < N_LAYOUTS && status == DN_OK && !stopped; i++)
-        if (layouts[i].n_workers <= n_cores)
-            status = measure(shape, &layouts[i], o->steps, argv, dir, &first_s);
+        if (layouts[i].n_workers <= n_cores) {
+            status = measure(shape, &layouts[i], "float", o->steps, argv, dir, &first_s);
+            if (o->precision && status == DN_OK && !stopped)
+                status = measure(shape, &layouts[i], o->precision, o->steps, argv, dir, &first_s);
+        }
     return status;
 }
 
@@ -170,7 +176,7 @@ static dn_status measure_all(const options *o, char **argv, const char *dir)
     int n_cores = dn_topo_machine(topo)->n_usable;
     dn_topo_destroy(&topo);
     printf("# %s; %d steps after %d of warm-up, medians\n", dn_blas_describe(), o->steps, WARM_UP);
-    printf("%-12s %7s %12s %12s %8s %13s %13s\n", "model", "workers", "tokens/s", "ms/step", "of first",
+    printf("%-12s %7s %9s %12s %12s %8s %13s %13s\n", "model", "workers", "precision", "tokens/s", "ms/step", "of first",
            "of GEMM peak", "of FMA limit");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes && status == DN_OK && !stopped; i++)
         if (!o->shape || strcmp(o->shape, shapes[i].name) == 0)
@@ -182,6 +188,7 @@ int main(int argc, char **argv)
 {
     static const struct argp_option rows[] = {
         {"model", 'm', "NAME", 0, "Only quickstart or 160m", 0},
+        {"precision", 'p', "NAME", 0, "Also measure this precision (mixed, emulated)", 0},
         {"steps", 's', "N", 0, "Steps to measure (20)", 0},
         {0},
     };
