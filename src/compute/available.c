@@ -5,6 +5,7 @@
 #include "base/x86_level.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef void mix_fn(const char *name, const dn_kernels *plain, dn_kernels *mixed); /* cpu/mixed.c */
@@ -16,35 +17,42 @@ mix_fn dn_cpu_avx512bf16_mix, dn_cpu_avx512_mix, dn_cpu_avx2_mix;
 extern const dn_kernels dn_cpu_base_kernels;
 mix_fn dn_cpu_base_mix;
 
-static const dn_kernels *available[5], *mixed[3];
-static dn_kernels emulated;
+enum { ISAS = 3 };
+static const dn_kernels *available[ISAS + 2], *mixed[ISAS + 2];
+static size_t n_isas, n_mixed;
+static dn_kernels emulated[ISAS];
 #if defined __x86_64__ && !defined DN_REAL_DOUBLE
 static dn_kernels bf16;
 #endif
 
+/* The backend of an instruction set, of ever slower ones, and the one that emulates mixed precision with it. */
+static void add_isa(const dn_kernels *kernels, mix_fn *emulate)
+{
+    static char names[ISAS][24];
+    char *name = names[n_isas];
+    snprintf(name, sizeof names[0], "emulated%s", n_isas == 0 ? "" : kernels->name + strlen("cpu"));
+    emulate(name, kernels, &emulated[n_isas]);
+    mixed[n_mixed++] = &emulated[n_isas];
+    available[n_isas++] = kernels;
+}
+
 static void fill_lists(void)
 {
-    size_t n = 0, n_mixed = 0;
-    mix_fn *emulate = dn_cpu_base_mix;
 #ifdef __x86_64__
     int level = dn_x86_level();
-    if (level >= 4)
-        available[n++] = &dn_cpu_avx512_kernels;
-    if (level >= 3)
-        available[n++] = &dn_cpu_avx2_kernels;
-    if (level >= 3)
-        emulate = level >= 4 ? dn_cpu_avx512_mix : dn_cpu_avx2_mix;
 #ifndef DN_REAL_DOUBLE /* these instructions add in float */
     if (dn_x86_has_bf16()) {
-        dn_cpu_avx512bf16_mix("cpu-bf16", available[0], &bf16);
+        dn_cpu_avx512bf16_mix("cpu-bf16", &dn_cpu_avx512_kernels, &bf16);
         mixed[n_mixed++] = &bf16;
     }
 #endif
+    if (level >= 4)
+        add_isa(&dn_cpu_avx512_kernels, dn_cpu_avx512_mix);
+    if (level >= 3)
+        add_isa(&dn_cpu_avx2_kernels, dn_cpu_avx2_mix);
 #endif
-    available[n++] = &dn_cpu_base_kernels;
-    available[n++] = &dn_kernels_ref;
-    emulate("emulated", available[0], &emulated);
-    mixed[n_mixed++] = &emulated;
+    add_isa(&dn_cpu_base_kernels, dn_cpu_base_mix);
+    available[n_isas] = &dn_kernels_ref;
 }
 
 static void fill_once(void)

@@ -177,7 +177,8 @@ typedef struct dn_kernels {
 const dn_kernels *const *dn_kernels_available(void);
 
 /** The backends of mixed precision, which are those of dn_kernels_available but for gemm_layer: "cpu-bf16" if this processor
- * multiplies bfloat16, then "emulated", which every processor can run; NULL-terminated. */
+ * multiplies bfloat16, then "emulated", which every processor can run, and for tests "emulated-avx2" and "emulated-base", the same
+ * with slower instructions; NULL-terminated. */
 const dn_kernels *const *dn_kernels_mixed(void);
 
 /** Precisions of layers' products by name (key `precision`). */
