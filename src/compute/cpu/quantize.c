@@ -19,9 +19,11 @@ static void encode_blocks(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n,
 {
     unsigned char *codes = dn_host_bytes(to) + dn_scale_bytes(n);
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_CPU_BLOCK)
-    for (size_t at = 0; at < n; at += DN_QUANTUM_BLOCK)
+    for (size_t at = 0; at < n; at += DN_QUANTUM_BLOCK) {
+        dn_ask_for(dn_host(x) + at + DN_AHEAD, DN_QUANTUM_BLOCK);
         encode(codes + at * code_bits / 8, scales_of(to) + at / DN_QUANTUM_BLOCK, dn_host(x) + at,
                dn_min(n - at, DN_QUANTUM_BLOCK));
+    }
 }
 
 static void add_blocks(dn_stream *s, dn_buf *y, double a, const dn_bytes *from, size_t n, size_t code_bits,
