@@ -49,12 +49,35 @@ static dn_real largest(const dn_real *x, size_t n)
     return dn_real_of(most);
 }
 
+#if defined(__AVX2__) && !defined(DN_REAL_DOUBLE)
+#define DN_EIGHTS /* of float: compilers narrow and widen these codes in many steps */
+#endif
+
+/* Two codes a byte; code has a 0 behind an odd last one. */
+static void pack_pairs(unsigned char *codes, const int32_t *code, size_t n)
+{
+    size_t i = 0;
+#ifdef DN_EIGHTS
+    for (; n - i >= 32; i += 32) {
+        const __m256i *eights = (const __m256i *)(const void *)(code + i);
+        __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(_mm256_loadu_si256(eights), _mm256_loadu_si256(eights + 1)),
+                                            _mm256_packs_epi32(_mm256_loadu_si256(eights + 2), _mm256_loadu_si256(eights + 3)));
+        bytes = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(16 << 8 | 1));
+        bytes = _mm256_packus_epi16(bytes, bytes); /* of the lower halves of the four, and of the upper ones */
+        _mm_storeu_si128((__m128i *)(void *)(codes + i / 2),
+                         _mm_unpacklo_epi16(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1)));
+    }
+#endif
+    for (; i < n; i += 2)
+        codes[i / 2] = (unsigned char)(code[i] | code[i + 1] << 4);
+}
+
 /* The thresholds of codes 2 to 7 are 2^-5 to 1 times 0.75 of the largest: between two of them the integer of the bits grows
  * by one unit of the exponent. Numbers stand in pairs of a byte: an odd last one has a 0 beside it. */
 static void encode_fp4(unsigned char *codes, dn_real *scale, const dn_real *x, size_t n)
 {
     dn_real most = largest(x, n);
-    unsigned char code[DN_QUANTUM_BLOCK + 1];
+    int32_t code[DN_QUANTUM_BLOCK + 1];
     *scale = most < DN_QUANTUM_LEAST ? 0 : most;
     if (*scale == 0 || !isfinite(most)) {
         memset(codes, 0, (n + 1) / 2);
@@ -63,14 +86,13 @@ static void encode_fp4(unsigned char *codes, dn_real *scale, const dn_real *x, s
     const dn_real_bits least = dn_bits_of(most / 128), last = dn_bits_of((dn_real)0.75 * most);
     const dn_real_bits zero = last - ((dn_real_bits)7 << DN_FRACTION);
     for (size_t i = 0; i < n; i++) {
-        dn_real_bits magnitude = dn_bits_of(x[i]) & DN_MAGNITUDE, c = (magnitude - zero) >> DN_FRACTION;
+        dn_real_bits bits = dn_bits_of(x[i]), magnitude = bits & DN_MAGNITUDE, c = (magnitude - zero) >> DN_FRACTION;
+        c = c > 1 ? c : 1;
         c = c > 7 ? 7 : c;
-        c = c > 1 ? c : magnitude >= least;
-        code[i] = (unsigned char)(c | (dn_bits_of(x[i]) < 0 ? 8 : 0));
+        code[i] = (int32_t)((magnitude >= least ? c : 0) | (bits < 0 ? 8 : 0));
     }
     code[n] = 0;
-    for (size_t i = 0; i < (n + 1) / 2; i++)
-        codes[i] = (unsigned char)(code[2 * i] | code[2 * i + 1] << 4);
+    pack_pairs(codes, code, n);
 }
 
 /* c > 0 is 2^(c-7): the exponent c - 7. */
@@ -80,6 +102,27 @@ static dn_real fp4_value(dn_real_bits code)
     return dn_real_of((c ? magnitude : 0) | (code & 8 ? DN_SIGN_BIT : 0));
 }
 
+#ifdef DN_EIGHTS
+static void add_fp4(dn_real *y, dn_real a, const unsigned char *codes, dn_real scale, size_t n)
+{
+    dn_real values[8], factor = a * scale;
+    for (int c = 0; c < 8; c++)
+        values[c] = factor * fp4_value(c);
+    const __m256 table = _mm256_loadu_ps(values), sign = _mm256_set1_ps(-0.0f);
+    const __m256i to_low = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28), to_high = _mm256_setr_epi32(28, 24, 20, 16, 12, 8, 4, 0);
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        int32_t word;
+        memcpy(&word, codes + i / 2, sizeof word);
+        __m256i all = _mm256_set1_epi32(word);
+        __m256 value = _mm256_permutevar8x32_ps(table, _mm256_srlv_epi32(all, to_low));
+        value = _mm256_xor_ps(value, _mm256_and_ps((__m256)_mm256_sllv_epi32(all, to_high), sign));
+        _mm256_storeu_ps(y + i, _mm256_add_ps(_mm256_loadu_ps(y + i), value));
+    }
+    for (; i < n; i++)
+        y[i] += factor * fp4_value(codes[i / 2] >> i % 2 * 4);
+}
+#else
 static void add_fp4(dn_real *y, dn_real a, const unsigned char *codes, dn_real scale, size_t n)
 {
     unsigned char code[DN_QUANTUM_BLOCK + 1];
@@ -91,6 +134,7 @@ static void add_fp4(dn_real *y, dn_real a, const unsigned char *codes, dn_real s
     for (size_t i = 0; i < n; i++)
         y[i] += factor * fp4_value(code[i]);
 }
+#endif
 
 static void encode_int8(unsigned char *codes, dn_real *scale, const dn_real *x, size_t n)
 {
