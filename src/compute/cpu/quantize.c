@@ -50,10 +50,10 @@ static dn_real largest(const dn_real *x, size_t n)
 }
 
 #if defined(__AVX2__) && !defined(DN_REAL_DOUBLE)
-#define DN_EIGHTS /* of float: compilers narrow and widen these codes in many steps */
+#define DN_EIGHTS /* of float */
 #endif
 
-/* Two codes a byte; code has a 0 behind an odd last one. */
+/* Two codes a byte; code has a 0 behind an odd last one. Codes are made as integers: compilers would narrow each of their terms. */
 static void pack_pairs(unsigned char *codes, const int32_t *code, size_t n)
 {
     size_t i = 0;
@@ -145,10 +145,13 @@ static void encode_int8(unsigned char *codes, dn_real *scale, const dn_real *x, 
         return;
     }
     dn_real inverse = 127 / most;
+    int32_t code[DN_QUANTUM_BLOCK]; /* as pack_pairs: narrowed when they are whole */
     for (size_t i = 0; i < n; i++) {
         dn_real multiple = x[i] * inverse, rest = multiple - (dn_real)(int32_t)multiple; /* exact */
-        codes[i] = (unsigned char)((int32_t)multiple + (rest >= (dn_real)0.5) - (rest <= (dn_real)-0.5));
+        code[i] = (int32_t)multiple + (rest >= (dn_real)0.5) - (rest <= (dn_real)-0.5);
     }
+    for (size_t i = 0; i < n; i++)
+        codes[i] = (unsigned char)code[i];
 }
 
 static void add_int8(dn_real *y, dn_real a, const unsigned char *codes, dn_real scale, size_t n)
