@@ -58,6 +58,30 @@ def lossless_settings_train_as_one_worker():
                 expect(compared or strategy in PAIRS, f"{strategy}: weights were not compared")
 
 
+# Their tiles, thresholds and factors are those of the block that a rank holds.
+CUT_DEPENDENT = ("sparseloco", "demo", "dynthresh", "powersgd")
+
+
+@case
+def how_a_replica_is_cut_changes_nothing_between_exchanges_either():
+    """Against replicas of one worker each: other settings than the lossless ones, with a rule that makes no more of rounding than
+    it is."""
+    settings = {"sync_every": 4, "optimizer": "sgd", "lr": 0.1}
+    own = {"diloco": OUTER, "streaming": {**OUTER, "fragments": 2, "overlap": 2}, "cyclic": {"cycle_amplitude": 0.3, "cycles": 2},
+           "fda": {"variance_threshold": 0.5}, "daso": {"across_every": 4, "across_wait": 2}, "replicators": {"demo_update": "plain"}}
+    meshes = ((2, 2), (2, 1), (1, 2)) if FULL else ((2, 1),)
+    for strategy in [name for name in ALL if name not in CUT_DEPENDENT] if FULL else ("streaming",):
+        with Place() as place:
+            changes = {"strategy": strategy, **settings, **own.get(strategy, {}), "dp_size": 2}
+            alone = trained(place, "alone", 2, **changes)
+            one = trained(place, "one", 2, **{**changes, "strategy": "average"})
+            expect(worst_of(one, alone) > 100 * BOUND, f"{strategy} is average here: {worst_of(one, alone):.1e}")
+            for fs, tp in meshes:
+                cut = trained(place, f"{fs}x{tp}", 2 * fs * tp, **changes, fs_size=fs, tp_size=tp)
+                expect(worst_of(alone, cut) < BOUND,
+                       f"{strategy}, fs {fs}, tp {tp}: losses differ by {worst_of(alone, cut):.1e}, bound {BOUND:.0e}")
+
+
 @case
 def replicas_differ_between_exchanges_and_the_checkpoint_holds_each_and_their_mean():
     with Place() as place:
