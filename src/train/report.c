@@ -214,10 +214,10 @@ static void report_exchange(dn_run *run, double bytes)
         return;
     dn_human(step, "B", now, sizeof now);
     if (run->plan.mesh[DN_DP] == 1 || whole == step)
-        dn_progress_line(&run->progress, "exchange  %s per step and worker", now);
+        dn_progress_line(&run->progress, "exchange  %s per step and worker on average", now);
     else
         dn_progress_line(&run->progress,
-                         "exchange  %s per step and worker; with full gradients %s, %.3g times as much", now,
+                         "exchange  %s per step and worker on average; with full gradients %s, %.3g times as much", now,
                          dn_human(whole, "B", full, sizeof full), whole / step);
 }
 
