@@ -22,7 +22,8 @@ static size_t count(const dn_spec *spec, dn_role first, size_t n)
 static void name_part(dn_param *part, const dn_param *matrix, const char *what)
 {
     size_t n = strlen(matrix->tensor.name) - strlen(".weight");
-    snprintf(part->tensor.name, DN_PARAM_NAME_MAX, "%.*s.%s.weight", (int)n, matrix->tensor.name, what);
+    memcpy(part->tensor.name, matrix->tensor.name, n);
+    snprintf(part->tensor.name + n, DN_PARAM_NAME_MAX - n, ".%s.weight", what);
 }
 
 size_t dn_adapter_describe(const dn_spec *spec, dn_param *params, size_t at, dn_role first, size_t n)
