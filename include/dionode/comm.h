@@ -1,5 +1,5 @@
 /**
- * Communicators: a set of ranks of one node and their collectives, over shared memory.
+ * Communicators: a set of ranks and their collectives, over shared memory; between nodes over MPI (docs/nodes.md).
  *
  * Symmetric memory (dn_comm_alloc) has the same size and offset on every rank; dn_comm_view() reads another
  * rank's copy. Collectives work on symmetric buffers in place, without packing messages. Any other buffer is
@@ -12,7 +12,7 @@
  *
  * Reductions are deterministic: they combine in rank order, so results are bitwise equal on all members and
  * from run to run. (Large sums of members that share NUMA domains are formed within each domain first, then
- * over domains in the order of their first members.) NaN propagates through every op.
+ * over domains in the order of their first members; sums of more than 96 bytes over several nodes within each node first.) NaN propagates through every op.
  *
  * "Collective" means: all members call it, in the same order, with equal arguments. Members that meet in
  * different calls fail with DN_ERR_ARG, which names both calls. Buffers are aligned to their element type.
@@ -76,6 +76,8 @@ typedef enum dn_collective {
  *     reduce                             S                    S, but 0 on root           P-1
  *     send                               S                    S                          1
  *
+ * network: what this rank received from ranks of other nodes (docs/nodes.md), barriers left out.
+ *
  * hops are messages that follow one another on that ring: what latency is multiplied by. What is read in
  * place (views, dn_comm_count_in_place) between two barriers counts the hops of each collective once, as one
  * batch.
@@ -86,6 +88,7 @@ typedef struct dn_comm_stats {
     uint64_t payload[DN_N_TRAFFIC];
     uint64_t moved[DN_N_TRAFFIC];
     uint64_t crossed[DN_N_TRAFFIC];
+    uint64_t network[DN_N_TRAFFIC];
     uint64_t by_collective[DN_N_COLLECTIVES]; /* payload; sends belong to no collective */
     double cluster[DN_N_TRAFFIC];
     double cluster_by_collective[DN_N_COLLECTIVES];
@@ -99,12 +102,16 @@ typedef struct dn_comm_stats {
  *
  * - under dn_launch (dionode launch, dionode train): RANK, the launcher's segment and its deadline;
  * - under another launcher (torchrun, Open MPI's mpirun): RANK, WORLD_SIZE and LOCAL_RANK, or mpirun's names
- * for them. All ranks must run on this node, as the same user. They rendezvous through a name in /dev/shm
+ * for them. Ranks of one node run as the same user. They rendezvous through a name in /dev/shm
  * that is removed before this returns; from then on a thread in each rank monitors the others. Runs that
  * start at the same time need different MASTER_PORTs, mpirun jobs, or parent processes. The calling thread,
  * and threads it creates later, are bound to the processors that dionode topo shows for LOCAL_RANK, unless it
  * was bound before; create threads (OpenMP) after this call;
  * - with none of these: a communicator of one rank.
+ *
+ * Under mpirun with ranks on several nodes, where DIONODE_NODE=k in every rank's environment parts them into pretended ones, or
+ * where DIONODE_TRANSPORT=mpi is set, rank and world size are MPI's, which this call initializes unless it is already;
+ * dn_comm_leave then waits for the ranks of the other nodes to leave, and finalizes it.
  *
  * heap_bytes: symmetric heap per rank (0: all that the launcher provides); its pages are touched here, so
  * that later accesses cannot fail. deadline_s (> 0): how long to wait for a rank that does not join or makes

@@ -29,7 +29,8 @@ extern "C" {
 DN_API dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
                           int *signal_out) DN_MUST_USE;
 
-/** Worker's side: to be called where dn_launch_is_worker() holds. Of the ranks that have joined, only rank 0
+/** Worker's side: to be called where dn_launch_is_worker() or dn_launch_is_rank() holds; there rank 0 also does what dn_train
+ * does before workers start, and a signal that stops the run is 128 + its number. Of the ranks that have joined, only rank 0
  * keeps its log; a rank that cannot join logs why. Returns the process's exit status. */
 DN_API int dn_train_worker(const dn_config *config);
 

@@ -54,6 +54,12 @@ void dn_log_set(dn_log_fn fn, void *context)
     log_context = context;
 }
 
+dn_log_fn dn_log_get(void **context)
+{
+    *context = log_context;
+    return log_fn;
+}
+
 dn_status dn_fail(dn_status status, const char *format, ...)
 {
     /* Written to a local first: an argument may be the previous message. */

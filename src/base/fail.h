@@ -16,6 +16,9 @@ DN_MUST_USE dn_status dn_fail(dn_status status, const char *format, ...)
 DN_MUST_USE dn_status dn_fail_errno(dn_status status, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/** The receiver that dn_log_set set, and its context. */
+dn_log_fn dn_log_get(void **context);
+
 /** Sends one line (printf format) to the log (dn_log_set). */
 void dn_log(dn_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -6,6 +6,7 @@
 #include "checkpoint/format.h"
 #include "checkpoint/generations.h"
 #include "checkpoint/shards.h"
+#include "comm/world.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -125,12 +126,21 @@ static dn_status meet(writer *w)
     return DN_OK;
 }
 
+/* Who writes a chunk: one that holds some of it; of several nodes one of rank 0's, where the file is. */
+static int writer_of(const writer *w, int holder)
+{
+    int rank = holder;
+    while (dn_comm_node(w->comm, rank) != dn_comm_node(w->comm, 0))
+        rank = (rank + 1) % dn_comm_size(w->comm);
+    return rank;
+}
+
 static dn_status write_tensor(writer *w, const dn_sharded_tensor *tensor)
 {
     size_t left = tensor->tensor.rows * tensor->tensor.cols, width = dn_type_bytes(tensor->tensor.type);
     for (size_t at = 0, n; left > 0; at += n, left -= n) {
         n = dn_min(left, CHUNK / width);
-        if (dn_shards_holder(tensor, at, n, w->n_chunks) == dn_comm_rank(w->comm)) {
+        if (writer_of(w, dn_shards_holder(tensor, at, n, w->n_chunks)) == dn_comm_rank(w->comm)) {
             dn_shards_gather(w->comm, tensor, at, n, w->chunk);
             DN_TRY(dn_atomic_file_write(&w->file, w->end, w->chunk, n * width));
             show_life(w);
@@ -208,7 +218,7 @@ dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, siz
         status = begin(&w, dir, path, step, keep, meta, n_meta, tensors, n_tensors, &begun);
     if (status == DN_OK)
         status = dn_comm_broadcast(comm, &begun, sizeof begun, 0, DN_TRAFFIC_CONTROL);
-    if (status == DN_OK && !first)
+    if (status == DN_OK && !first && dn_comm_node(comm, dn_comm_rank(comm)) == dn_comm_node(comm, 0))
         status = dn_atomic_file_join(path, begun.place, begun.file_bytes, &w.file);
     w.end = begun.header_bytes;
     if (status == DN_OK)

@@ -75,6 +75,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_RESTARTS:
         a->max_restarts = (int)cli_integer("--max-restarts", arg, 0, 1000000);
         return 0;
+    case ARGP_KEY_END:
+        if (dn_launch_is_rank() && (a->n_workers || a->max_restarts))
+            argp_error(state, "--np and --max-restarts are for workers that this program starts itself: here another launcher "
+                              "has started the ranks");
+        return 0;
     case OPTION_KEYS:
         print_keys();
         exit(0);
@@ -108,7 +113,8 @@ int cli_train(int argc, char **argv, char **command_line)
                                      "checkpoints; training resumes from the newest "
                                      "checkpoint there. Ctrl-C saves a checkpoint and stops; a second Ctrl-C "
                                      "stops at once, without saving. SIGUSR1 "
-                                     "saves a checkpoint and continues.",
+                                     "saves a checkpoint and continues. Started by mpirun, each process is one "
+                                     "worker, on one node or several.",
                                      NULL,
                                      NULL,
                                      NULL};
@@ -117,7 +123,7 @@ int cli_train(int argc, char **argv, char **command_line)
     cli_parse(&argp, argc, argv, 0, &a);
     if (a.status != DN_OK)
         return cli_failure(a.status);
-    if (dn_launch_is_worker()) {
+    if (dn_launch_is_worker() || dn_launch_is_rank()) {
         cli_tell_notices();
         return dn_train_worker(&a.config);
     }

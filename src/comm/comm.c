@@ -81,6 +81,7 @@ void dn_comm_destroy(dn_comm **comm)
     if (!*comm)
         return;
     free((*comm)->own_heap);
+    free((*comm)->span);
     if (!(*comm)->split)
         dn_stream_destroy(&(*comm)->stream);
     free(*comm);
@@ -95,6 +96,16 @@ int dn_comm_rank(const dn_comm *comm)
 int dn_comm_size(const dn_comm *comm)
 {
     return comm->size;
+}
+
+int dn_comm_node(const dn_comm *comm, int member)
+{
+    return comm->world ? dn_world_node(comm->world, comm->barrier.ranks[member]) : 0;
+}
+
+int dn_comm_n_nodes(const dn_comm *comm)
+{
+    return comm->world ? dn_world_n_nodes(comm->world) : 1;
 }
 
 dn_world *dn_comm_world(const dn_comm *comm)
@@ -236,23 +247,25 @@ dn_status dn_shm_barrier(dn_comm *comm)
 
 /* ---- domains ---- */
 
-static int domain_of(const dn_comm *comm, int member)
-{
-    return dn_world_domain(comm->world, comm->barrier.ranks[member]);
-}
-
 void dn_domains_find(dn_comm *comm)
 {
-    dn_domains *d = &comm->domains;
-    int n_placed = 0;
+    int16_t of[DN_MAX_RANKS];
     for (int i = 0; i < comm->size; i++)
+        of[i] = (int16_t)dn_world_domain(comm->world, comm->barrier.ranks[i]);
+    dn_domains_number(&comm->domains, of, comm->size);
+}
+
+void dn_domains_number(dn_domains *d, const int16_t *of, int n)
+{
+    int n_placed = 0;
+    for (int i = 0; i < n; i++)
         d->of[i] = -1;
-    for (int i = 0; i < comm->size; i++) {
+    for (int i = 0; i < n; i++) {
         if (d->of[i] >= 0)
             continue;
         d->first[d->n] = (int16_t)n_placed;
-        for (int j = i; j < comm->size; j++)
-            if (domain_of(comm, j) == domain_of(comm, i)) {
+        for (int j = i; j < n; j++)
+            if (of[j] == of[i]) {
                 d->of[j] = (int16_t)d->n;
                 d->members[n_placed++] = (int16_t)j;
             }

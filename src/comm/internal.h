@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "comm/link.h"
 #include "comm/ops.h"
+#include "comm/wire.h"
 #include "comm/world.h"
 #include "device/device.h"
 #include "launch/peer_monitor.h"
@@ -14,7 +15,7 @@
 /*
  * The scratch of one member of a communicator:
  *
- *     | stage 0 | stage 1 | stage 2 | bounce buffers | parcels | barrier lines | exchanges | ring from 0 | from 1 | ...
+ *     | stage 0 | stage 1 | stage 2 | bounce buffers | parcels | barrier lines | exchanges | node lines | ring from 0 | ...
  *
  * Stages are used in rotation, by the number of the barrier before which they are filled. Peers read stage k
  * after barrier k and until they enter barrier k + 2; then its owner may refill it. Parcels are used as barrier lines
@@ -30,6 +31,7 @@
 #define DN_LINES_AT     (DN_PARCELS_AT + DN_N_LINES * DN_PARCEL_BYTES)
 #define DN_EXCHANGES_AT (DN_LINES_AT + DN_N_LINES * sizeof(dn_line))
 #define DN_RINGS_AT     DN_SCRATCH_BYTES
+#define DN_NODE_LINES_AT (DN_RINGS_AT - DN_N_LINES * sizeof(dn_line)) /* of the barrier of a node's members */
 
 /* Members by NUMA domain. Domains are numbered by their first member. */
 typedef struct dn_domains {
@@ -69,11 +71,21 @@ typedef struct dn_link_clock {
     double slept_s;
 } dn_link_clock;
 
+/* How the members of a communicator are spread over nodes (nodes.c). Nodes are numbered as domains are. */
+typedef struct dn_span {
+    dn_domains nodes;
+    int16_t index[DN_MAX_RANKS]; /* of a member on its node */
+    dn_barrier local;            /* of the members on this node */
+    int number;                  /* of what is moved between its members (wire.h) */
+} dn_span;
+
 struct dn_comm {
     dn_world *world;        /* borrowed unless joined; NULL for a communicator of one without a world */
     bool joined;            /* by dn_comm_join; ends with dn_comm_leave */
     bool split;             /* from a parent */
     dn_peer_monitor *peers; /* owned; NULL under Dionode's launcher, which monitors the workers */
+    dn_wire *wire;          /* borrowed; NULL: the run is on one node */
+    dn_span *span;          /* owned; NULL: all members are on one node */
     int rank;
     int size;
     void *own_heap;     /* freed with the communicator; NULL if the heap is in the world */
@@ -117,6 +129,8 @@ static inline bool dn_job_private(const dn_job *job)
 /** Chunk `index` of n_chunks: as dn_comm_chunk_bounds, for any number of chunks. */
 void dn_chunk_bounds(size_t count, dn_type type, int n_chunks, int index, size_t *first, size_t *end);
 
+/** Numbers domains, or nodes, of n members by the first of each: of[member] is any number. */
+void dn_domains_number(dn_domains *domains, const int16_t *of, int n);
 /** Numbers the domains of the members. */
 void dn_domains_find(dn_comm *comm);
 

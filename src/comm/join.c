@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "comm/internal.h"
+#include "comm/nodes.h"
 #include "dionode/descriptors.h"
 #include "dionode/topo.h"
 #include "launch/peer_monitor.h"
@@ -40,29 +41,59 @@ static dn_status read_number(const char *const names[2], int missing, int *out)
     return DN_OK;
 }
 
-/* Rank and world size, from the environment. */
+/* Rank and world size, from the environment or, over several nodes, from the transport. */
 typedef struct launch_info {
     int rank, size; /* rank -1: not launched */
     int local_rank; /* 0 creates the world unless Dionode's launcher did */
+    int local_size;
+    dn_wire *wire; /* NULL: all ranks are on this node */
 } launch_info;
 
+/* The transport of this process; opened once. */
+static dn_wire *opened;
+
+static dn_status open_wire(const char *name, launch_info *info)
+{
+    if (dn_device_is_apart())
+        return dn_fail(DN_ERR_CONFIG, "several nodes exchange host memory: use device: cpu");
+    if (!opened)
+        DN_TRY(dn_wire_open(name, &opened));
+    *info = (launch_info){.rank = dn_wire_rank(opened),
+                          .size = dn_wire_size(opened),
+                          .local_rank = dn_wire_local_rank(opened, dn_wire_rank(opened)),
+                          .local_size = dn_wire_local_size(opened),
+                          .wire = opened};
+    return DN_OK;
+}
+
+/* DIONODE_TRANSPORT asks for one, and so does a launcher that has started ranks on several nodes, or ranks that are told to
+ * pretend so. */
 static dn_status read_launch_info(launch_info *info)
 {
-    int local_size;
+    const char *transport = getenv("DIONODE_TRANSPORT"), *pretended = getenv("DIONODE_NODE");
+    const bool by_mpi = getenv("OMPI_COMM_WORLD_SIZE") != NULL && !dn_world_inherited();
+    *info = (launch_info){.rank = -1, .size = -1};
+    if (transport && *transport && !dn_world_inherited())
+        return open_wire(transport, info);
+    if (by_mpi && pretended && *pretended)
+        return open_wire("mpi", info);
     DN_TRY(read_number(rank_names, -1, &info->rank));
     DN_TRY(read_number(size_names, -1, &info->size));
     DN_TRY(read_number(local_rank_names, info->rank, &info->local_rank));
-    DN_TRY(read_number(local_size_names, info->size, &local_size));
+    DN_TRY(read_number(local_size_names, info->size, &info->local_size));
     if (info->rank < 0 && info->size < 0)
         return DN_OK;
     if (info->rank < 0 || info->rank >= info->size)
         return dn_fail(DN_ERR_CONFIG, "rank %d of world size %d in the environment: set RANK and WORLD_SIZE",
                        info->rank, info->size);
-    if (local_size != info->size)
+    if (info->local_size != info->size && by_mpi)
+        return open_wire("mpi", info);
+    if (info->local_size != info->size)
         return dn_fail(
             DN_ERR_CONFIG,
-            "%d of %d ranks are on this node: all must be, as they communicate through shared memory",
-            local_size, info->size);
+            "%d of %d ranks are on this node: all must be, as they communicate through shared memory; over several nodes "
+            "start them with mpirun",
+            info->local_size, info->size);
     if (info->local_rank >= info->size)
         return dn_fail(DN_ERR_CONFIG, "local rank %d of world size %d in the environment: set LOCAL_RANK",
                        info->local_rank, info->size);
@@ -104,16 +135,19 @@ static void publish(dn_world *world, int rank, dn_status status)
 static dn_status join_by_rendezvous(const launch_info *info, size_t heap_bytes, double deadline_s,
                                     dn_world **world)
 {
-    char id[32];
+    char id[64];
     dn_rendezvous rendezvous = {.id = id,
                                 .host = info->local_rank == 0,
                                 .rank = info->rank,
                                 .n_ranks = info->size,
+                                .n_here = info->local_size,
                                 .arena_bytes = heap_bytes,
                                 .deadline_s = deadline_s};
     make_id(id, sizeof id);
+    if (info->wire)
+        snprintf(id + strlen(id), sizeof id - strlen(id), "node%d", dn_wire_node(info->wire, info->rank));
     dn_topo *topo;
-    DN_TRY(dn_topo_create(info->size, &topo));
+    DN_TRY(dn_topo_create(info->local_size, &topo));
     const dn_machine *machine = dn_topo_machine(topo);
     if (machine->this_system && !machine->bound)
         dn_topo_bind(topo, info->local_rank);
@@ -169,6 +203,57 @@ static void leave_signals_to_the_launcher(const dn_world *world)
     }
 }
 
+/* Where all ranks are: their nodes, and domains, of which those of different nodes have different numbers. */
+static dn_status tell_places(const launch_info *info, dn_world *world)
+{
+    enum { DOMAINS = 64 }; /* of a node */
+    int64_t domains[DN_MAX_RANKS];
+    const int own = dn_world_domain(world, info->rank);
+    DN_TRY(dn_wire_gather(info->wire, own < DOMAINS ? own : DOMAINS - 1, domains));
+    for (int rank = 0; rank < info->size; rank++) {
+        dn_world_set_node(world, rank, dn_wire_node(info->wire, rank));
+        dn_world_set_domain(world, rank, dn_wire_node(info->wire, rank) * DOMAINS + (int)domains[rank]);
+    }
+    dn_wire_attach(info->wire, world);
+    return DN_OK;
+}
+
+/* For handlers. Rank 0 alone answers a request to save, which a launcher sends to every rank. */
+static dn_world *signalled;
+static bool answers;
+
+static void request(int signal)
+{
+    if (signal != SIGUSR1)
+        dn_world_request_stop(signalled, signal);
+    else if (answers)
+        dn_world_request_save(signalled);
+}
+
+void dn_comm_take_signals(dn_comm *comm)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+    if (!comm->world)
+        return;
+    signalled = comm->world;
+    answers = comm->rank == 0;
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction action;
+        if (sigaction(signals[i], NULL, &action) != 0 || action.sa_handler != SIG_DFL)
+            continue;
+        action = (struct sigaction){.sa_handler = request, .sa_flags = SA_RESTART};
+        sigaction(signals[i], &action, NULL);
+    }
+}
+
+dn_status dn_comm_world_size(int *size)
+{
+    launch_info info;
+    DN_TRY(read_launch_info(&info));
+    *size = info.rank < 0 ? 1 : info.size;
+    return DN_OK;
+}
+
 dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
 {
     launch_info info;
@@ -191,9 +276,16 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
                    : status;
     if (launched)
         leave_signals_to_the_launcher(world);
-    status = dn_comm_create(world, info.rank, out);
+    if (info.wire)
+        status = tell_places(&info, world);
+    if (status == DN_OK)
+        status = dn_comm_create(world, info.rank, out);
+    if (status == DN_OK && info.wire)
+        status = dn_span_open(*out, info.wire, 0);
     if (status != DN_OK) {
         publish(world, info.rank, status);
+        if (info.wire)
+            dn_wire_attach(info.wire, NULL);
         dn_world_destroy(&world);
         return status;
     }
@@ -207,14 +299,24 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
 int dn_comm_leave(dn_comm **comm, dn_status status)
 {
     dn_world *world = *comm && (*comm)->joined ? (*comm)->world : NULL;
+    const bool several = opened != NULL;
     if (status != DN_OK && world)
         publish(world, (*comm)->rank, status);
     if (status != DN_OK && !(world && dn_world_inherited()))
         dn_log(DN_LOG_WARNING, "%s", dn_error_message());
     if (world)
         dn_world_leave(world, (*comm)->rank);
+    if (several) {
+        dn_status ended = dn_wire_close(&opened, status);
+        if (status == DN_OK && ended != DN_OK)
+            dn_log(DN_LOG_WARNING, "%s", dn_error_message());
+        status = ended;
+    }
     if (*comm)
         dn_peer_monitor_stop(&(*comm)->peers);
+    for (int i = 0; signalled && i < 2; i++) /* a signal that comes now ends this process, which has nothing to save */
+        signal(i ? SIGINT : SIGTERM, SIG_DFL);
+    signalled = NULL;
     dn_comm_destroy(comm);
     dn_world_destroy(&world);
     return dn_status_exit(status);

@@ -51,6 +51,9 @@ typedef struct dn_comm_ops {
 /** Shared memory: collectives by direct access. */
 extern const dn_comm_ops dn_comm_ops_shm;
 
+/** Several nodes: shared memory in each, moved bytes between them (nodes.c). */
+extern const dn_comm_ops dn_comm_ops_nodes;
+
 /** The table that this communicator uses. */
 const dn_comm_ops *dn_comm_ops_of(const dn_comm *comm);
 

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "comm/internal.h"
+#include "comm/nodes.h"
 #include "comm/peer.h"
 
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 typedef struct request {
     int32_t color, key;
     int32_t member;
+    int32_t number; /* that the communicator may have (wire.h) */
 } request;
 
 static size_t rounded(size_t bytes)
@@ -35,6 +37,11 @@ size_t dn_comm_split_bytes(const dn_comm *parent, size_t heap_bytes)
     return dn_split_bytes(parent->size, heap_bytes);
 }
 
+static int next_number(const dn_comm *parent)
+{
+    return parent->wire ? dn_wire_next_number(parent->wire) : 0;
+}
+
 static int by_key_then_member(const void *a, const void *b)
 {
     const request *x = a, *y = b;
@@ -42,10 +49,11 @@ static int by_key_then_member(const void *a, const void *b)
 }
 
 /* The members of the new communicator of mine's color, in their order there. */
-static dn_status exchange_requests(dn_comm *parent, const request *mine, request *members, int *n)
+static dn_status exchange_requests(dn_comm *parent, const request *mine, request *members, int *n, int *number)
 {
     const dn_call call = {.purpose = DN_FOR_SPLIT};
     *n = 0;
+    *number = mine->number;
     if (parent->size == 1) {
         members[(*n)++] = *mine;
         return DN_OK;
@@ -54,6 +62,7 @@ static dn_status exchange_requests(dn_comm *parent, const request *mine, request
     for (int member = 0; member < parent->size; member++) {
         request theirs;
         memcpy(&theirs, dn_barrier_payload(&parent->barrier, member), sizeof theirs);
+        *number = theirs.number > *number ? theirs.number : *number;
         if (theirs.color == mine->color)
             members[(*n)++] = theirs;
     }
@@ -62,7 +71,7 @@ static dn_status exchange_requests(dn_comm *parent, const request *mine, request
 }
 
 /* memory: the child's scratch and heap, at the same offset on every member. */
-static dn_status make_child(const dn_comm *parent, const request *members, int n, char *memory,
+static dn_status make_child(const dn_comm *parent, const request *members, int n, int number, char *memory,
                             size_t heap_bytes, dn_comm **out)
 {
     int16_t ranks[DN_MAX_RANKS];
@@ -76,7 +85,7 @@ static dn_status make_child(const dn_comm *parent, const request *members, int n
     child->arena_bytes = parent->arena_bytes;
     child->heap = (dn_arena){.base = memory + scratch_bytes(parent->size), .capacity = rounded(heap_bytes)};
     child->small_bytes = parent->small_bytes;
-    child->ops = parent->ops;
+    child->ops = parent->span ? &dn_comm_ops_shm : parent->ops;
     child->split = true;
     child->stream = parent->stream;
     *out = child;
@@ -91,23 +100,27 @@ static dn_status make_child(const dn_comm *parent, const request *members, int n
     }
     dn_barrier_init(&child->barrier, parent->world, n, ranks, lines, child->rank);
     dn_domains_find(child);
-    return DN_OK;
+    if (!parent->span)
+        return DN_OK;
+    dn_wire_use_number(parent->wire, number);
+    return dn_span_open(child, parent->wire, number);
 }
 
 dn_status dn_comm_split(dn_comm *parent, int color, int key, size_t heap_bytes, dn_comm **out)
 {
     request members[DN_MAX_RANKS];
-    const request mine = {.color = color, .key = key, .member = parent->rank};
+    const request mine = {.color = color, .key = key, .member = parent->rank, .number = next_number(parent)};
     dn_status status = DN_OK;
     void *memory;
-    int n;
+    int n, number;
     *out = NULL;
-    DN_TRY(exchange_requests(parent, &mine, members, &n));
+    DN_TRY(exchange_requests(parent, &mine, members, &n, &number));
     DN_TRY(dn_comm_alloc(parent, dn_comm_split_bytes(parent, heap_bytes), &memory));
     memset((char *)memory + DN_LINES_AT, 0,
            scratch_bytes(parent->size) - DN_LINES_AT); /* the stages hold nothing yet */
+    dn_span_clear_lines(parent, memory);
     if (color >= 0)
-        status = make_child(parent, members, n, memory, heap_bytes, out);
+        status = make_child(parent, members, n, number, memory, heap_bytes, out);
     dn_status synchronized =
         dn_comm_barrier(parent); /* the lines of all members are zero before any is used */
     return status != DN_OK ? status : synchronized;
@@ -167,8 +180,12 @@ dn_status dn_comm_create_group(dn_comm *parent, const int *ranks, int n, size_t 
             (long long)(left < 0 ? 0 : left), n, bytes);
     char *taken = (char *)parent->heap.base + end - bytes;
     parent->heap.capacity = (size_t)end - bytes;
+    int64_t number = -next_number(parent); /* the largest */
+    if (parent->span)
+        DN_TRY(agree_on_smallest(parent, members, n, &number));
     memset(taken + DN_LINES_AT, 0, scratch_bytes(parent->size) - DN_LINES_AT);
-    dn_status status = make_child(parent, members, n, taken, heap_bytes, out);
+    dn_span_clear_lines(parent, taken);
+    dn_status status = make_child(parent, members, n, (int)-number, taken, heap_bytes, out);
     int64_t made = status;
     DN_TRY(agree_on_smallest(parent, members, n,
                              &made)); /* nobody meets in the group before all lines are zero */

@@ -10,6 +10,19 @@
  * per world, as it uses the world's heap and barrier. The caller owns *out. */
 dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out) DN_MUST_USE;
 
+/** How many ranks dn_comm_join will join, this one included; over several nodes it starts the transport, collectively. Errors:
+ * those of dn_comm_join that the environment has. */
+dn_status dn_comm_world_size(int *size) DN_MUST_USE;
+
+/** The node of a member; nodes are numbered by their first ranks. */
+int dn_comm_node(const dn_comm *comm, int member);
+/** How many nodes the whole run is on. */
+int dn_comm_n_nodes(const dn_comm *comm);
+
+/** Where no launcher of Dionode's handles signals: from here on SIGINT, SIGTERM and SIGHUP, unless ignored or handled, ask all
+ * ranks to stop, SIGUSR1 to save (dn_comm_stop_requested, dn_comm_saves_requested). */
+void dn_comm_take_signals(dn_comm *comm);
+
 /** dn_comm_split_bytes for a parent of parent_size members. */
 size_t dn_split_bytes(int parent_size, size_t heap_bytes);
 

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* The signals that dn_launch handles while workers run, and what it restores afterwards. */
@@ -73,6 +74,12 @@ dn_status dn_launch_print(int pid, FILE *out)
 bool dn_launch_is_worker(void)
 {
     return dn_world_inherited();
+}
+
+bool dn_launch_is_rank(void)
+{
+    const char *size = getenv("OMPI_COMM_WORLD_SIZE"), *transport = getenv("DIONODE_TRANSPORT");
+    return !dn_world_inherited() && ((size && atoi(size) > 1) || (transport && *transport));
 }
 
 /* Starts all workers and monitors them to their end. */

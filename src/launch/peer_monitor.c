@@ -57,7 +57,7 @@ static dn_status open_all(dn_peer_monitor *peers, int me)
         return dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot open an eventfd");
     peers->fds[peers->n_ranks] = (struct pollfd){.fd = peers->end, .events = POLLIN};
     for (int rank = 0; rank < peers->n_ranks; rank++) {
-        if (rank == me)
+        if (rank == me || dn_world_node(peers->world, rank) != dn_world_node(peers->world, me))
             continue;
         int pid = dn_world_pid(peers->world, rank);
         int descriptor = pidfd_open(pid, 0);

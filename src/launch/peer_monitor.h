@@ -7,7 +7,7 @@
 
 typedef struct dn_peer_monitor dn_peer_monitor;
 
-/** Starts monitoring every rank of `world` (borrowed until dn_peer_monitor_stop) but `rank`; their pids must
+/** Starts monitoring every rank of this node in `world` (borrowed until dn_peer_monitor_stop) but `rank`; their pids must
  * be known. Errors: DN_ERR_SYSTEM, DN_ERR_MEMORY, and DN_ERR_PEER for one that has ended already. */
 dn_status dn_peer_monitor_start(dn_world *world, int rank, dn_peer_monitor **out) DN_MUST_USE;
 /** Ends the thread. NULL is a no-op; sets *peers to NULL. */

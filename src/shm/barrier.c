@@ -100,6 +100,8 @@ static void enter(dn_barrier *b, const dn_call *call, const void *payload, size_
     if (bytes > 0)
         memcpy(own->payload, payload, bytes);
     dn_wait_post(b->world, b->ranks[b->me], &own->sequence, sequence);
+    if (b->tell)
+        b->tell(b->context, own);
 }
 
 static dn_status await(dn_barrier *b, int member)

@@ -68,6 +68,9 @@ typedef struct dn_barrier {
     uint64_t n_met; /* and how many there were */
     int16_t ranks[DN_MAX_RANKS];  /* member -> rank in the world */
     dn_line *lines[DN_MAX_RANKS]; /* member -> its DN_N_LINES lines, borrowed */
+    /* Tells other nodes of this rank's line, which they write where theirs has it; NULL: all members are of one node. */
+    void (*tell)(void *context, const dn_line *line);
+    void *context;
 } dn_barrier;
 
 /** The barrier of all ranks of the world, as seen by `rank`, over lines in the control page: one at a time.

@@ -78,6 +78,11 @@ dn_status dn_control_fail_peer(const dn_world *world)
     return dn_fail(DN_ERR_PEER, "the run has failed: %s", failure.message);
 }
 
+bool dn_world_failed(const dn_world *world)
+{
+    return dn_control_aborted(world);
+}
+
 dn_status dn_world_check(const dn_world *world)
 {
     return dn_control_aborted(world) ? dn_control_fail_peer(world) : DN_OK;
@@ -203,6 +208,7 @@ void dn_world_tick(dn_world *world, int rank, uint64_t step, const char *phase)
         atomic_store_explicit(&slot->phase[i], words[i], memory_order_relaxed);
     atomic_store_explicit(&slot->step, step, memory_order_relaxed);
     dn_world_touch(world, rank);
+    dn_control_poll(world);
 }
 
 void dn_world_touch(dn_world *world, int rank)
@@ -248,6 +254,57 @@ int dn_world_domain(const dn_world *world, int rank)
     return atomic_load_explicit(&world->control->slots[rank].domain, memory_order_relaxed);
 }
 
+void dn_world_set_node(dn_world *world, int rank, int node)
+{
+    atomic_store_explicit(&world->control->slots[rank].node, node, memory_order_relaxed);
+}
+
+int dn_world_node(const dn_world *world, int rank)
+{
+    return atomic_load_explicit(&world->control->slots[rank].node, memory_order_relaxed);
+}
+
+int dn_world_n_nodes(const dn_world *world)
+{
+    int n = 0;
+    for (int rank = 0; rank < world->n_ranks; rank++)
+        n = dn_world_node(world, rank) >= n ? dn_world_node(world, rank) + 1 : n;
+    return n;
+}
+
+dn_rank_state dn_world_state(const dn_world *world, int rank)
+{
+    dn_rank_slot *slot = &world->control->slots[rank];
+    dn_rank_state state = {
+        .progress = atomic_load_explicit(&slot->progress, memory_order_relaxed),
+        .step = atomic_load_explicit(&slot->step, memory_order_relaxed),
+        .waiting_at = atomic_load_explicit(&slot->waiting_at, memory_order_relaxed),
+        .waiting_want = atomic_load_explicit(&slot->waiting_want, memory_order_relaxed),
+        .waiting_since_ns = atomic_load_explicit(&slot->waiting_since_ns, memory_order_relaxed),
+        .waiting_for = atomic_load_explicit(&slot->waiting_for, memory_order_relaxed),
+        .pid = atomic_load_explicit(&slot->pid, memory_order_relaxed),
+        .left = atomic_load_explicit(&slot->left, memory_order_relaxed),
+    };
+    for (int i = 0; i < DN_PHASE_WORDS; i++)
+        state.phase[i] = atomic_load_explicit(&slot->phase[i], memory_order_relaxed);
+    return state;
+}
+
+void dn_world_set_state(dn_world *world, int rank, const dn_rank_state *state)
+{
+    dn_rank_slot *slot = &world->control->slots[rank];
+    for (int i = 0; i < DN_PHASE_WORDS; i++)
+        atomic_store_explicit(&slot->phase[i], state->phase[i], memory_order_relaxed);
+    atomic_store_explicit(&slot->step, state->step, memory_order_relaxed);
+    atomic_store_explicit(&slot->waiting_at, state->waiting_at, memory_order_relaxed);
+    atomic_store_explicit(&slot->waiting_want, state->waiting_want, memory_order_relaxed);
+    atomic_store_explicit(&slot->waiting_since_ns, state->waiting_since_ns, memory_order_relaxed);
+    atomic_store_explicit(&slot->waiting_for, state->waiting_for, memory_order_relaxed);
+    atomic_store_explicit(&slot->pid, state->pid, memory_order_relaxed);
+    atomic_store_explicit(&slot->left, state->left, memory_order_relaxed);
+    atomic_store_explicit(&slot->progress, state->progress, memory_order_relaxed);
+}
+
 uint64_t dn_world_step(const dn_world *world, int rank)
 {
     return atomic_load_explicit(&world->control->slots[rank].step, memory_order_relaxed);
@@ -284,9 +341,12 @@ dn_status dn_control_fail_timeout(dn_world *world, int waiter, int failed_rank)
 
 void dn_world_print(const dn_world *world, FILE *out)
 {
-    fprintf(out, "rank      pid     step  %-*s  barriers  waits for\n", DN_PHASE_CHARS, "phase");
+    const bool nodes = dn_world_n_nodes(world) > 1;
+    fprintf(out, "%srank      pid     step  %-*s  barriers  waits for\n", nodes ? "node  " : "", DN_PHASE_CHARS, "phase");
     for (int rank = 0; rank < world->n_ranks; rank++) {
         row r = read_row(world, rank);
+        if (nodes)
+            fprintf(out, "%4d  ", dn_world_node(world, rank));
         fprintf(out, "%4d %8d %8llu  %-*s  %8llu", rank, r.pid, (unsigned long long)r.step, DN_PHASE_CHARS,
                 r.phase, (unsigned long long)r.sequence);
         if (r.waiting_for >= 0)

@@ -35,6 +35,7 @@ typedef struct dn_rank_slot {
     _Atomic int32_t pid;                     /* 0 = unknown; written once, by the rank or its launcher */
     _Atomic int32_t left;                    /* 1: the rank has finished, its exit is no failure */
     _Atomic int32_t domain;                  /* NUMA domain; written once, before communicators exist */
+    _Atomic int32_t node;                    /* as domain */
 
     /* Eventcount of ranks that sleep until this one writes. */
     _Alignas(128) _Atomic uint32_t wakes; /* futex word; raised by this rank and by whoever aborts */
@@ -92,6 +93,8 @@ struct dn_world {
     int n_ranks;
     int descriptor;
     bool is_copy; /* of another process's, made by dn_world_attach_pid */
+    void (*poll)(void *context); /* dn_world_on_wait */
+    void *poll_context;
 };
 
 /* Bytes of a shared-memory object's name: "/", a prefix, "-", 16 hexadecimal digits. */
@@ -105,6 +108,12 @@ int dn_control_create_object(const char *beginning, char name[DN_SHM_NAME_MAX]);
 /** Maps the initialized world in a segment of `bytes` bytes, as `rank`. */
 dn_status dn_control_attach_to(int descriptor, uint64_t address, uint64_t bytes, int rank,
                                dn_world **out) DN_MUST_USE;
+
+static inline void dn_control_poll(const dn_world *world)
+{
+    if (world->poll)
+        world->poll(world->poll_context);
+}
 
 /** Whether the world has failed; the fast check of every wait. Orders nothing: the message is read with
  * dn_world_failure. */

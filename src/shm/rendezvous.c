@@ -101,6 +101,11 @@ static dn_status visit_names(rendezvous *m, visitor *visit, void *context)
 
 /* ---- present ---- */
 
+static uint32_t n_here(const rendezvous *m)
+{
+    return (uint32_t)(m->call.n_here ? m->call.n_here : m->call.n_ranks);
+}
+
 /* Counts this rank as present; the last one removes the name. */
 static dn_status count_present(const rendezvous *m, dn_world *world)
 {
@@ -115,16 +120,14 @@ static dn_status count_present(const rendezvous *m, dn_world *world)
             m->call.rank, nobody);
     dn_world_set_domain(world, m->call.rank, m->call.domain);
     /* Release: pid and domain are there for whoever reads the count with acquire. */
-    if (atomic_fetch_add_explicit(&control->n_present, 1, memory_order_release) + 1 ==
-        (uint32_t)world->n_ranks)
+    if (atomic_fetch_add_explicit(&control->n_present, 1, memory_order_release) + 1 == n_here(m))
         shm_unlink(m->name);
     return DN_OK;
 }
 
 static dn_status await_all(const rendezvous *m, const dn_world *world)
 {
-    while (atomic_load_explicit(&world->control->n_present, memory_order_acquire) <
-           (uint32_t)world->n_ranks) {
+    while (atomic_load_explicit(&world->control->n_present, memory_order_acquire) < n_here(m)) {
         if (dn_control_aborted(world))
             return dn_control_fail_peer(world);
         if (dn_clock_s() >= m->end_s) {
@@ -226,7 +229,7 @@ static dn_status publish_address(const rendezvous *m, const dn_world *world)
 static dn_status host_world(rendezvous *m, dn_world **out)
 {
     const dn_rendezvous *c = &m->call;
-    DN_TRY(dn_world_create(c->n_ranks, c->arena_bytes, c->n_usable_pus, c->deadline_s, out));
+    DN_TRY(dn_world_create_part(c->n_ranks, (int)n_here(m), c->arena_bytes, c->n_usable_pus, c->deadline_s, out));
     dn_status status = create_name(m);
     if (status == DN_OK)
         status = count_present(m, *out);

@@ -13,6 +13,8 @@
 #define N_YIELDS       16     /* where ranks share cores; measured */
 #define YIELDING_S     0.0005 /* where each has its own: a wake-up costs 30 to 60 us, so sleep late, but soon */
 #define SLEEP_NS       50000000 /* a lost wake-up costs this much, no more */
+#define BRIEF_NS       50000    /* where other nodes are to be answered, */
+#define N_POLLS        4        /* after this many yields; no processor is given back sooner than by sleeping */
 #define LONGEST_STEP_S 0.2      /* between two checks; longer, and this process was not running */
 
 #if defined(__x86_64__)
@@ -42,9 +44,11 @@ static outcome spin_then_yield(const dn_world *world, const _Atomic uint64_t *wo
         seen = poll_word(world, word, want);
     }
     bool crowded = dn_world_crowded(world);
+    const int n_yields = world->poll ? N_POLLS : N_YIELDS;
     double start_s = seen == NOT_YET ? dn_clock_s() : 0;
-    for (int i = 0; seen == NOT_YET && (crowded ? i < N_YIELDS : dn_clock_s() - start_s < YIELDING_S); i++) {
+    for (int i = 0; seen == NOT_YET && (crowded ? i < n_yields : dn_clock_s() - start_s < YIELDING_S); i++) {
         sched_yield();
+        dn_control_poll(world);
         seen = poll_word(world, word, want);
     }
     return seen;
@@ -73,13 +77,14 @@ static void fence_all(void)
 static outcome sleep_once(dn_rank_slot *slot, const dn_world *world, const _Atomic uint64_t *word,
                           uint64_t want)
 {
-    const struct timespec limit = {.tv_nsec = SLEEP_NS};
+    const struct timespec limit = {.tv_nsec = world->poll ? BRIEF_NS : SLEEP_NS};
     uint32_t wakes = atomic_load_explicit(&slot->wakes, memory_order_acquire);
     atomic_fetch_add_explicit(&slot->sleepers, 1, memory_order_relaxed);
     fence_all();
     if (poll_word(world, word, want) == NOT_YET)
         syscall(SYS_futex, &slot->wakes, FUTEX_WAIT, wakes, &limit, NULL, 0);
     atomic_fetch_sub_explicit(&slot->sleepers, 1, memory_order_relaxed);
+    dn_control_poll(world);
     return poll_word(world, word, want);
 }
 
@@ -121,7 +126,37 @@ dn_status dn_wait_reach(dn_world *world, int rank, int awaited, const _Atomic ui
                 status = dn_control_fail_timeout(world, rank, stalled.failed_rank);
         dn_control_set_waiting(world, rank, -1, word, want);
     }
+    if (seen == ABORTED)
+        dn_control_poll(world); /* other nodes learn of it */
     return seen == ABORTED ? dn_control_fail_peer(world) : status;
+}
+
+dn_status dn_wait_until(dn_world *world, int rank, int awaited, int (*done)(void *context), void *context)
+{
+    const _Atomic uint64_t *never = &world->control->slots[awaited].progress; /* reaches no UINT64_MAX */
+    const struct timespec brief = {.tv_nsec = BRIEF_NS};
+    stall stalled = {.failed_rank = -1};
+    dn_status status = DN_OK;
+    int is_done = 0;
+    for (int i = 0; status == DN_OK && (is_done = done(context)) == 0; i++) {
+        dn_control_poll(world);
+        if (dn_control_aborted(world)) {
+            dn_control_poll(world);
+            status = dn_control_fail_peer(world);
+        } else if (i < N_POLLS) {
+            sched_yield();
+        } else {
+            if (i == N_POLLS) {
+                stalled.last_check_s = dn_clock_s();
+                dn_control_set_waiting(world, rank, awaited, never, UINT64_MAX);
+            }
+            nanosleep(&brief, NULL);
+            if (no_progress(&stalled, world, awaited))
+                status = dn_control_fail_timeout(world, rank, stalled.failed_rank);
+        }
+    }
+    dn_control_set_waiting(world, rank, -1, never, UINT64_MAX);
+    return is_done < 0 ? DN_ERR_SYSTEM : status;
 }
 
 void dn_wait_post(dn_world *world, int rank, _Atomic uint64_t *word, uint64_t value)

@@ -23,6 +23,10 @@
 dn_status dn_wait_reach(dn_world *world, int rank, int awaited, const _Atomic uint64_t *word,
                         uint64_t want) DN_MUST_USE;
 
+/** The same for what no word tells: returns DN_OK once done(context) says so. Errors: those of dn_wait_reach, and of
+ * done: > 0 done, 0 not yet, < 0 failed (DN_ERR_SYSTEM without a message). */
+dn_status dn_wait_until(dn_world *world, int rank, int awaited, int (*done)(void *context), void *context) DN_MUST_USE;
+
 /** Whether *word has reached want: dn_wait_reach without waiting, and without noticing failures. */
 static inline bool dn_wait_reached(const _Atomic uint64_t *word, uint64_t want)
 {

@@ -152,7 +152,7 @@ static dn_status create_in(int descriptor, const dn_control *header, dn_world **
     return status;
 }
 
-static dn_status make_header(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
+static dn_status make_header(int n_ranks, int n_here, size_t arena_bytes, int n_usable_pus, double deadline_s,
                              dn_control *header)
 {
     if (n_ranks < 1 || n_ranks > DN_MAX_RANKS || !(deadline_s > 0))
@@ -173,14 +173,14 @@ static dn_status make_header(int n_ranks, size_t arena_bytes, int n_usable_pus, 
                            .deadline_s = deadline_s,
                            .n_ranks = (uint32_t)n_ranks,
                            .launcher = (int32_t)getpid(),
-                           .n_pauses = n_ranks > n_usable_pus ? 1 : 100};
-    uint64_t available = dn_limits_memory("");
-    if (header->bytes > available)
+                           .n_pauses = n_here > n_usable_pus ? 1 : 100};
+    uint64_t available = dn_limits_memory(""), needed = first_arena + (uint64_t)n_here * arena_bytes;
+    if (needed > available)
         return dn_fail(
             DN_ERR_MEMORY,
             "%d rank%s need %.2f GiB each, together %.2f GiB of shared memory, and only %.2f GiB of memory "
             "are free: use fewer ranks, a smaller model or a smaller batch",
-            n_ranks, dn_plural(n_ranks), (double)arena_bytes / GIB, (double)header->bytes / GIB,
+            n_here, dn_plural(n_here), (double)arena_bytes / GIB, (double)needed / GIB,
             (double)available / GIB);
     return DN_OK;
 }
@@ -188,11 +188,17 @@ static dn_status make_header(int n_ranks, size_t arena_bytes, int n_usable_pus, 
 dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
                           dn_world **out)
 {
+    return dn_world_create_part(n_ranks, n_ranks, arena_bytes, n_usable_pus, deadline_s, out);
+}
+
+dn_status dn_world_create_part(int n_ranks, int n_here, size_t arena_bytes, int n_usable_pus, double deadline_s,
+                               dn_world **out)
+{
     dn_control *header = malloc(sizeof *header); /* with the states of all ranks: too large for a small stack */
     if (!header)
         return dn_fail(DN_ERR_MEMORY, "no memory for the header of shared memory");
     int descriptor = -1;
-    dn_status status = make_header(n_ranks, arena_bytes, n_usable_pus, deadline_s, header);
+    dn_status status = make_header(n_ranks, n_here, arena_bytes, n_usable_pus, deadline_s, header);
     if (status == DN_OK && (descriptor = open_segment(header->bytes)) < 0)
         status = dn_fail_errno(DN_ERR_SYSTEM, errno, "cannot create shared memory");
     if (status == DN_OK)
@@ -350,4 +356,25 @@ bool dn_world_owns(const dn_world *world, int rank, const void *p, size_t bytes)
 bool dn_world_crowded(const dn_world *world)
 {
     return world->control->n_pauses == 1;
+}
+
+void dn_world_on_wait(dn_world *world, void (*poll)(void *context), void *context)
+{
+    world->poll = poll;
+    world->poll_context = context;
+}
+
+uint64_t dn_world_offset(const dn_world *world, const void *p)
+{
+    return (uint64_t)((const char *)p - (const char *)world->control);
+}
+
+void *dn_world_at(const dn_world *world, uint64_t offset)
+{
+    return (char *)world->control + offset;
+}
+
+bool dn_world_has(const dn_world *world, uint64_t offset, uint64_t bytes)
+{
+    return offset <= world->bytes && bytes <= world->bytes - offset;
 }

@@ -38,6 +38,10 @@ typedef struct dn_world dn_world;
 dn_status dn_world_create(int n_ranks, size_t arena_bytes, int n_usable_pus, double deadline_s,
                           dn_world **out) DN_MUST_USE;
 
+/** As dn_world_create, on one node of several: n_here of the n_ranks ranks are this node's and need memory. */
+dn_status dn_world_create_part(int n_ranks, int n_here, size_t arena_bytes, int n_usable_pus, double deadline_s,
+                               dn_world **out) DN_MUST_USE;
+
 /** text [bytes] = the environment entry "DIONODE_WORLD=fd:address:bytes" with which an executed child
  * attaches. Makes the descriptor inheritable. */
 void dn_world_export(dn_world *world, char *text, size_t bytes);
@@ -53,6 +57,7 @@ typedef struct dn_rendezvous {
     const char *id; /* letters and digits, unique among the runs that this user is starting at the time */
     bool host;      /* the rank that creates the world: exactly one */
     int rank, n_ranks;
+    int n_here; /* of n_ranks, those of this node, which meet here; 0: all */
     int domain; /* NUMA domain, as dn_world_set_domain */
     size_t arena_bytes;
     int n_usable_pus; /* as dn_world_create */
@@ -106,6 +111,31 @@ bool dn_world_owns(const dn_world *world, int rank, const void *p, size_t bytes)
  * world, before communicators exist; may also be that of a synthetic machine. */
 void dn_world_set_domain(dn_world *world, int rank, int domain);
 int dn_world_domain(const dn_world *world, int rank);
+/** The node of a rank: 0 unless the run spans several. Segments of several nodes have one layout: a rank's slot, scratch and
+ * arena are at the same offset in each, and on nodes that are not the rank's own they are copies of what was fetched or
+ * told. Set as domains are. */
+void dn_world_set_node(dn_world *world, int rank, int node);
+int dn_world_node(const dn_world *world, int rank);
+int dn_world_n_nodes(const dn_world *world);
+
+/** What this process does whenever it waits, and in every tick: brings in what other nodes have sent, and answers them. NULL
+ * (at first): nothing. Not shared with other processes. */
+void dn_world_on_wait(dn_world *world, void (*poll)(void *context), void *context);
+
+/** Where an address in the segment lies, from its beginning: the same on all nodes; and back. */
+uint64_t dn_world_offset(const dn_world *world, const void *p);
+void *dn_world_at(const dn_world *world, uint64_t offset);
+/** Whether [offset, offset + bytes) lies in the segment. */
+bool dn_world_has(const dn_world *world, uint64_t offset, uint64_t bytes);
+
+/* What another node knows of a rank: its row of the state table. */
+typedef struct dn_rank_state {
+    uint64_t progress, step, phase[3], waiting_at, waiting_want, waiting_since_ns;
+    int32_t waiting_for, pid, left;
+} dn_rank_state;
+dn_rank_state dn_world_state(const dn_world *world, int rank);
+void dn_world_set_state(dn_world *world, int rank, const dn_rank_state *state);
+
 /** Whether ranks outnumber the PUs they may use, so that spinning would take time from other ranks. */
 bool dn_world_crowded(const dn_world *world);
 
@@ -126,6 +156,8 @@ bool dn_world_abort(dn_world *world, const dn_failure *failure);
 /** A copy of the first failure. A corrupted record is returned as DN_ERR_PEER of rank -1. */
 dn_failure dn_world_failure(const dn_world *world);
 
+/** Whether the world has failed, for the cost of a load. */
+bool dn_world_failed(const dn_world *world);
 /** DN_ERR_PEER with the message if the world has failed; otherwise DN_OK, for the cost of a load. */
 dn_status dn_world_check(const dn_world *world);
 

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "base/printable.h"
 #include "base/size.h"
+#include "comm/world.h"
 #include "dionode/blas.h"
 #include "dionode/topo.h"
 #include "optim/named_group.h"
@@ -229,7 +230,7 @@ static double step_bytes(const dn_step_result *r)
 
 static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
 {
-    double payload[DN_N_TRAFFIC] = {0}, moved = 0;
+    double payload[DN_N_TRAFFIC] = {0}, moved = 0, network = 0;
     dn_flop_limits shares = shares_of_limits(run, tokens_per_s);
     bool apart = run->plan.strategy->family != DN_ON_WHOLE_MESH; /* others exchange nothing of the kind */
     bool islands = dn_strategy_comm(run->instance.strategy, DN_SCOPE_ACROSS) != NULL;
@@ -237,6 +238,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
             payload[kind] += (double)r->stats[axis].payload[kind];
             moved += (double)r->stats[axis].moved[kind];
+            network += (double)r->stats[axis].network[kind];
         }
     const dn_metric metrics[] = {
         {"loss", r->loss},
@@ -276,6 +278,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_control", payload[DN_TRAFFIC_CONTROL]},
         {"bytes_uncompressed", uncompressed_bytes(run)},
         {"bytes_moved", moved},
+        {"bytes_network", dn_comm_n_nodes(run->comm) > 1 ? network : NAN},
         {"state_bytes", run->state_bytes},
         {"skipped", r->report.skipped},
         {"zero_matrices", r->report.n_zero},

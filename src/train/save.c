@@ -424,12 +424,32 @@ static dn_status restore(dn_run *run, const char *path)
     return status;
 }
 
+/* All ranks see the same newest checkpoint ("": none): ranks of different nodes may look into different folders. */
+static dn_status agree_on_newest(const dn_run *run, const char *path)
+{
+    const char *name = strrchr(path, '/');
+    unsigned long long step = 0;
+    double seen[2] = {-1, 1}; /* smallest, and largest as its negative */
+    if (name && sscanf(name, "/step_%llu", &step) == 1) {
+        seen[0] = (double)step;
+        seen[1] = -seen[0];
+    }
+    DN_TRY(dn_comm_all_reduce_scalars(run->comm, seen, 2, DN_MIN));
+    if (seen[0] == -seen[1])
+        return DN_OK;
+    return dn_fail(DN_ERR_CHECKPOINT,
+                   "%s is not the same folder on all nodes: give checkpoint_dir a folder that all of them see, or copy its "
+                   "newest checkpoint from the first node to the others",
+                   run->plan.config.checkpoint_dir);
+}
+
 dn_status dn_run_restore(dn_run *run)
 {
     char path[DN_PATH_MAX + 64];
     bool found;
     run->val_loss = run->best_loss = NAN;
     DN_TRY(dn_checkpoint_latest(run->plan.config.checkpoint_dir, path, sizeof path, &found));
+    DN_TRY(agree_on_newest(run, found ? path : ""));
     if (!found)
         return DN_OK;
     dn_status status = restore(run, path);

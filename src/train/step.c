@@ -23,6 +23,7 @@ static void add_stats(dn_comm_stats *sum, dn_comm_stats more)
     for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
         sum->payload[kind] += more.payload[kind];
         sum->moved[kind] += more.moved[kind];
+        sum->network[kind] += more.network[kind];
         sum->cluster[kind] += more.cluster[kind];
         sum->hops[kind] += more.hops[kind];
     }

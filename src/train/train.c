@@ -17,8 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Opens and closes the data, so that a missing or damaged file, or one that another tokenizer made than the one that the first
- * weights know, is reported before workers start. */
 static dn_status check_files(const dn_config *config, bool validation, uint64_t tokenizer)
 {
     dn_tokens *tokens;
@@ -70,6 +68,18 @@ static dn_status lock_folder(const dn_config *config, dn_lock *lock)
                    best);
 }
 
+dn_status dn_train_prepare(const dn_plan *plan, dn_lock *lock)
+{
+    const dn_config *config = &plan->config;
+    uint64_t tokenizer = 0;
+    if (*config->init_from)
+        DN_TRY(dn_init_tokenizer(config, &tokenizer));
+    DN_TRY(check_files(config, false, tokenizer));
+    if (config->val_tokens > 0)
+        DN_TRY(check_files(config, true, tokenizer));
+    return lock_folder(config, lock);
+}
+
 dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, char *const *argv,
                    int *signal_out)
 {
@@ -97,19 +107,12 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
     dn_plan plan;
     dn_lock lock = {0};
     dn_status status = dn_plan_run(config, dn_topo_n_workers(topo), &plan);
-    uint64_t tokenizer = 0;
-    if (status == DN_OK && *config->init_from)
-        status = dn_init_tokenizer(&plan.config, &tokenizer);
     if (status == DN_OK)
         status = check_islands(&plan, topo);
     if (status == DN_OK)
-        status = check_files(config, false, tokenizer);
-    if (status == DN_OK && config->val_tokens > 0)
-        status = check_files(config, true, tokenizer);
-    if (status == DN_OK)
         status = check_memory(&plan);
     if (status == DN_OK)
-        status = lock_folder(config, &lock);
+        status = dn_train_prepare(&plan, &lock);
     if (status == DN_OK) {
         dn_topo_warn(topo);
         dn_launch_spec spec = {.topo = topo,

@@ -2,14 +2,20 @@
 #include "dionode/train.h"
 
 #include "base/fail.h"
+#include "base/lock.h"
+#include "comm/world.h"
 #include "device/device.h"
 #include "dionode/comm.h"
+#include "dionode/launch.h"
 #include "train/report.h"
 #include "train/run.h"
 #include "train/stored_run.h"
+#include "train/train.h"
 
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static bool due(uint64_t step, int64_t every, bool last)
 {
@@ -121,18 +127,72 @@ static dn_status run_to_end(dn_run *run)
     return finish(run);
 }
 
+/* Every rank computes all of fs and tp many times a step: between nodes that would take longer than the arithmetic. */
+static dn_status check_nodes(const dn_plan *plan, const dn_comm *comm)
+{
+    const int size = plan->mesh[DN_FS] * plan->mesh[DN_TP];
+    for (int rank = 0; rank < plan->n_workers; rank++) {
+        int first = rank / size * size;
+        if (dn_comm_node(comm, rank) != dn_comm_node(comm, first))
+            return dn_fail(DN_ERR_CONFIG,
+                           "ranks %d and %d share weights (fs_size %d, tp_size %d), but are on nodes %d and %d: with that, %.1f "
+                           "MiB of weights and gradients would cross the network several times a step. Give each node a "
+                           "multiple of %d ranks, or make fs_size and tp_size smaller: replicas (dp_size) may be on different "
+                           "nodes",
+                           first, rank, plan->mesh[DN_FS], plan->mesh[DN_TP], dn_comm_node(comm, first),
+                           dn_comm_node(comm, rank), (double)plan->parameter_bytes / (1 << 20), size);
+    }
+    return DN_OK;
+}
+
+/* What Dionode's launcher does before a worker exists is done here where another launcher started all ranks: the heap is
+ * sized by the plan. One rank speaks for all. */
+static dn_status plan_rank(const dn_config *config, dn_plan *plan, size_t *heap_bytes)
+{
+    int n;
+    DN_TRY(dn_comm_world_size(&n));
+    DN_TRY(dn_plan_run(config, n, plan));
+    *heap_bytes = plan->arena_bytes;
+    return DN_OK;
+}
+
+/* The processors that this rank was bound to, by its launcher or when it joined, are its threads'. */
+static dn_status begin_rank(const dn_plan *plan, dn_comm *comm, dn_lock *lock)
+{
+    char threads[16];
+    cpu_set_t here;
+    if (sched_getaffinity(0, sizeof here, &here) == 0) {
+        snprintf(threads, sizeof threads, "%d", CPU_COUNT(&here));
+        setenv("OMP_NUM_THREADS", threads, false);
+    }
+    dn_comm_take_signals(comm);
+    DN_TRY(check_nodes(plan, comm));
+    if (dn_comm_rank(comm) == 0)
+        DN_TRY(dn_train_prepare(plan, lock));
+    return dn_comm_barrier(comm); /* nobody looks into the folder before it is locked and clean */
+}
+
 int dn_train_worker(const dn_config *config)
 {
+    const bool launched = dn_launch_is_worker();
     dn_plan plan;
     dn_run run;
+    dn_lock lock = {0};
     dn_comm *comm = NULL;
+    size_t heap_bytes = 0; /* the launcher sizes the heap */
+    void *log_context;
+    const dn_log_fn log = dn_log_get(&log_context);
     dn_status status = dn_device_select(config->device);
+    if (status == DN_OK && !launched)
+        status = plan_rank(config, &plan, &heap_bytes);
     if (status == DN_OK)
-        status = dn_comm_join(0, config->timeout_s, &comm); /* the launcher sizes the heap */
+        status = dn_comm_join(heap_bytes, config->timeout_s, &comm);
     if (status == DN_OK && dn_comm_rank(comm) != 0)
         dn_log_set(NULL, NULL); /* warnings are the same on all ranks */
     if (status == DN_OK)
         status = dn_plan_run(config, dn_comm_size(comm), &plan);
+    if (status == DN_OK && !launched)
+        status = begin_rank(&plan, comm, &lock);
     if (status == DN_OK) {
         status = dn_run_open(&run, &plan, comm);
         if (status == DN_OK)
@@ -143,5 +203,10 @@ int dn_train_worker(const dn_config *config)
         }
         dn_run_close(&run);
     }
-    return dn_comm_leave(&comm, status);
+    dn_lock_release(&lock);
+    if (!launched && status != DN_OK && status != DN_ERR_PEER) /* no launcher reports the cause, and rank 0 may not live */
+        dn_log_set(log, log_context);
+    const int stop = comm && !launched ? dn_comm_stop_requested(comm) : 0;
+    const int exit_status = dn_comm_leave(&comm, status);
+    return exit_status == 0 && stop ? 128 + stop : exit_status; /* as the launcher's */
 }

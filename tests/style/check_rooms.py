@@ -27,6 +27,8 @@ HOMES = [
     (r'(pcre2|utf8proc)\.h', r'text/'),
     (r'zlib\.h', r'data/'),
     (r'yaml\.h', r'train/'),
+    (r'mpi\.h', r'comm/transport/mpi\.c|bench/mpi_program\.c'),
+    (r'dlfcn\.h', r'comm/transport/module\.c'),
 ]
 # Making and awaiting processes: launch only.
 PROCESS = re.compile(r'\b(v?fork|clone3?|exec[lv]p?e?|fexecve|posix_spawnp?|waitpid|waitid|wait[34]|popen|'

@@ -1,0 +1,265 @@
+/*
+ * Every call of dionode/comm.h, in communicators of all kinds, among ranks that another launcher started on one or several
+ * nodes (tests/ranks/nodes_runs.py). Numbers are small integers, so sums are exact in any order: the reference is plain
+ * arithmetic. With the argument "all" of more counts, in more communicators. Writes one line for what differs, and "right N" with the number of comparisons on rank 0.
+ */
+#include "dionode/comm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_COUNT = 100003, ARENA = 16 << 20 };
+
+static uint64_t n_compared, n_wrong;
+static uint64_t number; /* of the call */
+
+/* What a rank brings: of the member's index, the element and the call. */
+static double brought(int member, size_t i)
+{
+    return (double)((member * 7 + (int)(i % 13) * 3 + (int)(number % 5)) % 17 - 8);
+}
+
+static double reduced(int size, dn_op op, size_t i)
+{
+    double x = brought(0, i);
+    for (int member = 1; member < size; member++) {
+        double y = brought(member, i);
+        x = op == DN_MAX ? (y > x ? y : x) : op == DN_MIN ? (y < x ? y : x) : x + y;
+    }
+    return op == DN_AVG ? x / size : x;
+}
+
+static void expect(const char *what, dn_comm *comm, size_t i, double got, double wanted)
+{
+    n_compared++;
+    double apart = got > wanted ? got - wanted : wanted - got;
+    if (apart <= 1e-15 * (wanted < 0 ? -wanted : wanted)) /* a mean is the sum times the rounded 1/size */
+        return;
+    if (n_wrong++ < 5)
+        printf("%s of %d, rank %d, element %zu: %.17g instead of %.17g\n", what, dn_comm_size(comm), dn_comm_rank(comm), i, got,
+               wanted);
+}
+
+static void check(dn_status status)
+{
+    if (status == DN_OK)
+        return;
+    fprintf(stderr, "%s\n", dn_error_message());
+    exit(dn_status_exit(status));
+}
+
+static void fill(dn_comm *comm, double *buffer, size_t n)
+{
+    number++;
+    for (size_t i = 0; i < n; i++)
+        buffer[i] = brought(dn_comm_rank(comm), i);
+}
+
+/* ---- reductions ---- */
+
+static void reductions(dn_comm *comm, double *x, size_t n, bool symmetric)
+{
+    const int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    size_t first, end;
+    for (dn_op op = DN_SUM; op < DN_N_OPS; op++) {
+        fill(comm, x, n);
+        check(dn_comm_all_reduce(comm, x, n, DN_F64, op, DN_TRAFFIC_GRADIENT));
+        for (size_t i = 0; i < n; i++)
+            expect("all-reduce", comm, i, x[i], reduced(P, op, i));
+        check(dn_comm_barrier(comm));
+        fill(comm, x, n);
+        check(dn_comm_reduce_scatter(comm, x, n, DN_F64, op, DN_TRAFFIC_GRADIENT));
+        dn_comm_chunk_bounds(comm, n, DN_F64, me, &first, &end);
+        for (size_t i = first; i < end; i++)
+            expect("reduce-scatter", comm, i, x[i], reduced(P, op, i));
+        check(dn_comm_barrier(comm));
+    }
+    for (int root = 0; root < P; root++) {
+        fill(comm, x, n);
+        check(dn_comm_reduce(comm, x, n, DN_F64, DN_SUM, root, DN_TRAFFIC_GRADIENT));
+        for (size_t i = 0; i < n && me == root; i++)
+            expect("reduce", comm, i, x[i], reduced(P, DN_SUM, i));
+        check(dn_comm_barrier(comm));
+    }
+    if (!symmetric)
+        return;
+    const void *shared;
+    fill(comm, x, n);
+    check(dn_comm_all_reduce_shared(comm, x, n, DN_F64, DN_SUM, DN_TRAFFIC_GRADIENT, &shared));
+    for (size_t i = 0; i < n; i++)
+        expect("shared all-reduce", comm, i, ((const double *)shared)[i], reduced(P, DN_SUM, i));
+    check(dn_comm_barrier(comm));
+    fill(comm, x, n);
+    const dn_owned items[3] = {{x, n / 3, P - 1}, {x + n / 3, n / 4, 0}, {x + n / 3 + n / 4, n - n / 3 - n / 4, P / 2}};
+    check(dn_comm_reduce_to_owners(comm, items, 3, DN_F64, DN_SUM, DN_TRAFFIC_GRADIENT));
+    for (int k = 0; k < 3; k++)
+        for (size_t i = 0; i < items[k].count; i++) {
+            size_t at = (size_t)((double *)items[k].buffer - x) + i;
+            expect("reduce to owners", comm, at, x[at], items[k].owner == me ? reduced(P, DN_SUM, at) : brought(me, at));
+        }
+    check(dn_comm_gather_from_owners(comm, items, 3, DN_F64, DN_TRAFFIC_GRADIENT));
+    for (size_t i = 0; i < n; i++)
+        expect("gather from owners", comm, i, x[i], reduced(P, DN_SUM, i));
+    check(dn_comm_barrier(comm));
+    uint64_t exchanges[2];
+    fill(comm, x, n);
+    check(dn_comm_begin_all_reduce(comm, x, n / 2, DN_F64, DN_SUM, DN_TRAFFIC_GRADIENT, &exchanges[0]));
+    check(dn_comm_begin_reduce_scatter(comm, x + n / 2, n - n / 2, DN_F64, DN_SUM, DN_TRAFFIC_GRADIENT, &exchanges[1]));
+    check(dn_comm_advance(comm));
+    check(dn_comm_finish(comm, exchanges[0]));
+    check(dn_comm_finish(comm, exchanges[1]));
+    dn_comm_chunk_bounds(comm, n - n / 2, DN_F64, me, &first, &end);
+    for (size_t i = 0; i < n / 2; i++)
+        expect("begun all-reduce", comm, i, x[i], reduced(P, DN_SUM, i));
+    for (size_t i = n / 2 + first; i < n / 2 + end; i++)
+        expect("begun reduce-scatter", comm, i, x[i], reduced(P, DN_SUM, i));
+    check(dn_comm_barrier(comm));
+}
+
+/* ---- copies ---- */
+
+static void copies(dn_comm *comm, double *x, double *y, size_t n)
+{
+    const int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    size_t first, end;
+    for (int root = 0; root < P; root++) {
+        fill(comm, x, n);
+        check(dn_comm_broadcast(comm, x, n * sizeof *x, root, DN_TRAFFIC_WEIGHTS));
+        for (size_t i = 0; i < n; i++)
+            expect("broadcast", comm, i, x[i], brought(root, i));
+        check(dn_comm_barrier(comm));
+    }
+    fill(comm, x, n);
+    check(dn_comm_all_gather(comm, x, n, DN_F64, DN_TRAFFIC_WEIGHTS));
+    for (int member = 0; member < P; member++) {
+        dn_comm_chunk_bounds(comm, n, DN_F64, member, &first, &end);
+        for (size_t i = first; i < end; i++)
+            expect("all-gather", comm, i, x[i], brought(member, i));
+    }
+    check(dn_comm_barrier(comm));
+    const size_t row = n / (size_t)P;
+    fill(comm, x, row * (size_t)P);
+    check(dn_comm_all_to_all(comm, x, y, row, DN_F64, DN_TRAFFIC_WEIGHTS));
+    for (int member = 0; member < P; member++)
+        for (size_t i = 0; i < row; i++)
+            expect("all-to-all", comm, i, y[(size_t)member * row + i], brought(member, (size_t)me * row + i));
+    check(dn_comm_barrier(comm));
+    fill(comm, x, n);
+    if (P > 1 && me == 0) { /* around, one after another: a large message waits for its receiver */
+        check(dn_comm_send(comm, x, n, DN_F64, 1, DN_TRAFFIC_WEIGHTS));
+        check(dn_comm_receive(comm, y, n, DN_F64, P - 1, DN_TRAFFIC_WEIGHTS));
+    } else if (P > 1) {
+        check(dn_comm_receive(comm, y, n, DN_F64, me - 1, DN_TRAFFIC_WEIGHTS));
+        check(dn_comm_send(comm, x, n, DN_F64, (me + 1) % P, DN_TRAFFIC_WEIGHTS));
+    }
+    for (size_t i = 0; i < n && P > 1; i++)
+        expect("message", comm, i, y[i], brought((me + P - 1) % P, i));
+    check(dn_comm_barrier(comm));
+}
+
+/* ---- views ---- */
+
+static void views(dn_comm *comm, double *x, double *y, size_t n)
+{
+    const int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    const void *of_all[DN_MAX_RANKS];
+    const dn_comm_chunk chunk = dn_comm_chunk_of(x, n * sizeof *x);
+    fill(comm, x, n);
+    check(dn_comm_barrier(comm));
+    for (int member = 0; member < P; member++) {
+        const double *theirs = dn_comm_view(comm, chunk, member, DN_TRAFFIC_WEIGHTS);
+        const double *owners = dn_comm_view_from_owner(comm, chunk, member, DN_TRAFFIC_WEIGHTS);
+        dn_comm_fetch(comm, y, chunk, member);
+        for (size_t i = 0; i < n; i++) {
+            expect("view", comm, i, theirs[i], brought(member, i));
+            expect("view from owner", comm, i, owners[i], brought(member, i));
+            expect("fetch", comm, i, y[i], brought(member, i));
+        }
+        dn_comm_view_to_owner(comm, chunk, member, DN_TRAFFIC_WEIGHTS, of_all);
+        for (int k = 0; k < P && member == me; k++)
+            for (size_t i = 0; i < n; i++)
+                expect("view to owner", comm, i, ((const double *)of_all[k])[i], brought(k, i));
+    }
+    check(dn_comm_barrier(comm));
+    double told = 100 + me; /* to the next one's first element */
+    dn_comm_put(comm, x, &told, sizeof told, (me + 1) % P, DN_TRAFFIC_WEIGHTS);
+    check(dn_comm_barrier(comm));
+    expect("put", comm, 0, x[0], 100 + (me + P - 1) % P);
+    check(dn_comm_barrier(comm));
+}
+
+static bool all_counts;
+
+/* In the barrier's lines; whole chunks over the rail; in pieces, and through the stages in parts. */
+static void all_calls(dn_comm *comm, double *x, double *y, double *p, double *q)
+{
+    static const size_t counts[] = {0, 1, 12, 13, 130, 4097, MAX_COUNT};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        const bool once = !all_counts && counts[i] == MAX_COUNT;
+        if (!all_counts && counts[i] != 130 && !once)
+            continue;
+        reductions(comm, x, counts[i], true);
+        if (once)
+            continue;
+        reductions(comm, p, counts[i], false);
+        copies(comm, x, y, counts[i]);
+        copies(comm, p, q, counts[i]);
+        if (counts[i] > 0)
+            views(comm, x, y, counts[i]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    dn_comm *world, *part;
+    void *x, *y;
+    double *p = malloc(MAX_COUNT * sizeof *p), *q = malloc(MAX_COUNT * sizeof *q);
+    all_counts = argc > 1 && strcmp(argv[1], "all") == 0;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    dn_status status = dn_comm_join(ARENA, 30, &world);
+    if (status != DN_OK || !p || !q) {
+        fprintf(stderr, "%s\n", dn_error_message());
+        return dn_comm_leave(&world, status);
+    }
+    const int me = dn_comm_rank(world), P = dn_comm_size(world);
+    check(dn_comm_alloc(world, MAX_COUNT * sizeof(double), &x));
+    check(dn_comm_alloc(world, MAX_COUNT * sizeof(double), &y));
+    all_calls(world, x, y, p, q);
+    const size_t mark = dn_comm_heap_mark(world);
+    for (int time = 0; time < 2; time++) { /* the second time in memory where the first ones' barriers were */
+        const int colors[] = {me % 2, me / 2, me == 0, me == 0 ? -1 : 0};
+        for (size_t i = 0; i < sizeof colors / sizeof *colors; i++) {
+            check(dn_comm_split(world, colors[i], time ? -me : me, 0, &part));
+            number = 1000 * (i + 1); /* also where there is no part */
+            if (part && time == 0 && all_counts)
+                all_calls(part, x, y, p, q);
+            else if (part) /* few calls: which count from the beginning again */
+                views(part, x, y, 130);
+            check(dn_comm_barrier(world));
+            dn_comm_destroy(&part);
+        }
+        check(dn_comm_heap_release(world, mark));
+    }
+    if (P > 2 && me != 1) {
+        int ranks[DN_MAX_RANKS], n = 0;
+        for (int rank = P - 1; rank >= 0; rank--)
+            if (rank != 1)
+                ranks[n++] = rank;
+        check(dn_comm_create_group(world, ranks, n, 0, &part));
+        number = 0;
+        reductions(part, x, 4097, true);
+        copies(part, p, q, 130);
+        dn_comm_destroy(&part);
+    }
+    double totals[2] = {(double)n_compared, (double)n_wrong};
+    check(dn_comm_all_reduce_scalars(world, totals, 2, DN_SUM));
+    if (me == 0)
+        printf("right %.0f wrong %.0f network %s\n", totals[0] - totals[1], totals[1],
+               dn_comm_get_stats(world, false).network[DN_TRAFFIC_GRADIENT] ? "yes" : "no");
+    free(p);
+    free(q);
+    check(dn_comm_barrier(world)); /* the line is written before anybody ends the run */
+    const int exit_status = dn_comm_leave(&world, DN_OK);
+    return totals[1] > 0 ? dn_status_exit(DN_ERR_NUMERIC) : exit_status;
+}

@@ -1,0 +1,196 @@
+"""Several nodes, pretended under one mpirun by DIONODE_NODE: every call, whole runs, deaths, stops and what is refused."""
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import FULL, Place, Skip, alive, case, children, expect, run, tap  # noqa: E402
+
+PROGRAM, EXACT, JOINED, MODULE = (os.environ[name] for name in ("DIONODE", "DIONODE_F64", "JOINED", "MPI_MODULE"))
+CONFIG, PEER, TIMEOUT = 2, 7, 8
+# Ranks share two cores here, and tests may run as root in a container. Leaks are looked for in our own code, not in MPI's.
+MPI = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1",
+           OMPI_MCA_plm_rsh_agent="", ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
+
+
+def on_nodes(nodes, command):
+    """mpirun's command line: nodes: ranks of each."""
+    if not shutil.which("mpirun"):
+        raise Skip("no mpirun")
+    if not os.path.exists(MODULE):
+        raise Skip("built without MPI")
+    line = ["mpirun"]
+    for node, n in enumerate(nodes):
+        line += [":"] * (node > 0) + ["-np", str(n), "-x", f"DIONODE_NODE={node}"] + command
+    return line
+
+
+def train(place, nodes, program=PROGRAM, name="run", limit_s=240, **changes):
+    settings = dict(changes, checkpoint_dir=place.file(name))
+    return run(on_nodes(nodes, [program, "train", place.config(**settings)]), limit_s=limit_s, env=MPI)
+
+
+def rank_of(pid):
+    with open(f"/proc/{pid}/environ") as file:
+        return int(dict(entry.split("=", 1) for entry in file.read().split("\0") if "=" in entry)["OMPI_COMM_WORLD_RANK"])
+
+
+@contextlib.contextmanager
+def started(place, nodes, **changes):
+    """A run without an end: mpirun's process, and the ranks' numbers once they train."""
+    command = on_nodes(nodes, [PROGRAM, "train", place.config(num_iterations=10**6, **changes)])
+    with open(place.file("out"), "w") as out:
+        job = subprocess.Popen(command, env=MPI, stdout=out, stderr=out)
+    try:
+        place.wait_for_step(2, limit_s=200)
+        yield job, sorted(children(job.pid), key=rank_of)
+    finally:
+        for pid in [*children(job.pid), job.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        job.wait()
+
+
+def told(place):
+    with open(place.file("out")) as file:
+        return file.read()
+
+
+def ends(job, pids, limit_s=60):
+    """mpirun's exit status; no rank is left."""
+    status = job.wait(timeout=limit_s)
+    left = [pid for pid in pids if alive(pid)]
+    for pid in left:  # mpirun has killed it, and the kernel has not said so yet
+        for _ in range(200):
+            if alive(pid):
+                time.sleep(0.05)
+    left = [pid for pid in pids if alive(pid)]
+    expect(not left, f"ranks {left} are left")
+    return status
+
+
+def same_losses(a, b, what):
+    """To rounding in double."""
+    expect([x["step"] for x in a] == [x["step"] for x in b], f"{what}: steps {[x['step'] for x in b]}")
+    for x, y in zip(a, b):
+        apart = abs(x["loss"] - y["loss"])
+        expect(apart <= 1e-12 * abs(x["loss"]), f"{what}, step {x['step']}: {x['loss']!r} and {y['loss']!r}")
+
+
+@case
+def every_call_is_right_between_nodes():
+    for nodes in [(2, 2), (1, 1, 1, 1), (3, 3), (3, 1)] if FULL else [(2, 2)]:
+        done = run(on_nodes(nodes, [JOINED] + ["all"] * FULL), limit_s=1500 if FULL else 300, env=MPI)
+        expect(done.returncode == 0 and " wrong 0 network yes" in done.stdout, f"{nodes}: {done.returncode} {done.stdout} {done.stderr}")
+
+
+@case
+def losses_are_those_of_one_node_over_resumes_on_two_four_and_one_node_and_bits_repeat():
+    meshes = [{"optimizer": "dion", "dp_size": 4}]
+    if FULL:
+        meshes += [{"optimizer": "dion", "fs_size": 2, "dp_size": 2}, {"optimizer": "muon", "tp_size": 2, "dp_size": 2},
+                   {"optimizer": "adamw", "dp_size": 4}, {"optimizer": "dion2", "dp_size": 4},
+                   {"optimizer": "adamw", "dp_size": 4, "strategy": "diloco", "sync_every": 4},
+                   {"optimizer": "adamw", "dp_size": 4, "strategy": "streaming", "sync_every": 4},
+                   {"optimizer": "adamw", "dp_size": 4, "strategy": "sparseloco", "sync_every": 4},
+                   {"optimizer": "adamw", "dp_size": 4, "strategy": "noloco", "sync_every": 4},
+                   {"optimizer": "adamw", "dp_size": 4, "strategy": "demo"}]
+    for mesh in meshes:
+        with Place() as place:
+            settings = dict(mesh, num_iterations=8, checkpoint_freq=100)
+            done = run([EXACT, "train", "--np", "4", place.config(checkpoint_dir=place.file("one"), **settings)], limit_s=240)
+            expect(done.returncode == 0, done.stderr)
+            four = (1, 1, 1, 1) if mesh.get("fs_size", 1) * mesh.get("tp_size", 1) == 1 else (2, 2)
+            for name, nodes, last in [("run", (2, 2), 4), ("again", (2, 2), 4), ("run", four, 6)]:
+                done = train(place, nodes, program=EXACT, name=name, stop_after=last, **settings)
+                expect(done.returncode == 0, f"{mesh} {nodes}: {done.returncode}, {done.stderr}")
+            done = run([EXACT, "train", "--np", "4", place.config(checkpoint_dir=place.file("run"), **settings)], limit_s=240)
+            expect(done.returncode == 0, done.stderr)
+            same_losses(place.metrics("one"), place.metrics("run"), str(mesh))
+            first, again = place.metrics("run")[:4], place.metrics("again")
+            for key in ["loss", "grad_norm", "weights_hash"]:
+                expect([x[key] for x in first] == [x[key] for x in again],
+                       f"{mesh}: {key} {[x[key] for x in first]}, and again {[x[key] for x in again]}")
+
+
+@case
+def bytes_between_nodes_are_those_of_the_formula():
+    """Rank 0 receives its quarter of the gradients, as the other node's sum, and the quarter of the weights that it takes for its
+    node; counted in all are its gradients, and its own quarter of the weights."""
+    with Place() as place:
+        done = train(place, (2, 2), optimizer="adamw", dp_size=4, num_iterations=2)
+        expect(done.returncode == 0, done.stderr)
+        for x in place.metrics():
+            expect(x["bytes_network"] == x["bytes_dp"] / 1.25 / 2, f"{x['bytes_network']} of {x['bytes_dp']} bytes")
+        done = place.train(np=2, optimizer="adamw", dp_size=2, num_iterations=1, checkpoint_dir=place.file("one"))
+        expect(done.returncode == 0 and "bytes_network" not in place.metrics("one")[0], f"{done.stderr} {place.metrics('one')}")
+
+
+@case
+def a_killed_rank_or_node_ends_the_run_on_all_nodes():
+    draw = random.Random(20)
+    with Place() as place:
+        for n in range(40 if FULL else 2):
+            with started(place, (2, 2), dp_size=4, checkpoint_dir=place.file("run")) as (job, pids):
+                expect(len(pids) == 4, f"ranks {pids}")
+                victims = draw.sample(pids, 1) if n % 2 == 0 else pids[2:]
+                time.sleep(draw.random() * 0.2)
+                for pid in victims:
+                    os.kill(pid, signal.SIGKILL)
+                status = ends(job, pids)
+                # Of mpirun, which has seen the signal; or of the first of the other ranks that had to end.
+                expect(status in (128 + signal.SIGKILL, PEER), f"exit status {status}: {told(place)}")
+            shutil.rmtree(place.file("run"))
+
+
+@case
+def a_node_that_does_not_answer_is_named_after_the_deadline():
+    for ranks in [(0, 1), (2, 3)] if FULL else [(0, 1)]:
+        with Place() as place, started(place, (2, 2), dp_size=4, timeout_s=4) as (job, pids):
+            for rank in ranks:
+                os.kill(pids[rank], signal.SIGSTOP)
+            status = ends(job, pids)
+            text = told(place)
+            expect(status == TIMEOUT, f"exit status {status}: {text}")
+            expect(any(f"worker {rank} (pid {pids[rank]}) made no progress for 4 s" in text for rank in ranks), text)
+
+
+@case
+def a_stop_saves_on_all_nodes_and_the_run_goes_on():
+    with Place() as place:
+        with started(place, (2, 2), dp_size=4) as (job, pids):
+            rows = [line.split()[:3] for line in run([PROGRAM, "stat", str(pids[2])]).stdout.splitlines()[2:]]
+            wanted = [[str(rank // 2), str(rank), str(pids[rank])] for rank in range(4)]
+            expect(rows == wanted, f"dionode stat: node, rank and pid {rows}, not {wanted}")
+            os.kill(pids[3], signal.SIGTERM)  # told to rank 0, which is on the other node
+            status = ends(job, pids)
+            text = told(place)
+        expect(status == 128 + signal.SIGTERM, f"exit status {status}: {text}")
+        step = len(place.metrics())
+        expect(os.path.exists(place.file(f"run/step_{step:08d}.safetensors")), f"{os.listdir(place.file('run'))} after {step}")
+        done = train(place, (2, 2), dp_size=4, num_iterations=step + 1)
+        expect(done.returncode == 0 and len(place.metrics()) == step + 1, done.stderr)
+
+
+@case
+def what_cannot_be_is_told_before_the_first_step():
+    with Place() as place:
+        done = train(place, (1, 1), dp_size=1, fs_size=2)
+        expect(done.returncode == CONFIG and "ranks 0 and 1 share weights" in done.stderr, f"{done.returncode} {done.stderr}")
+        config = place.config(dp_size=2)
+        for told_to_second in [["-x", "DIONODE_NODE=one"], []]:
+            line = on_nodes((1, 1), [PROGRAM, "train", config])
+            at = line.index("DIONODE_NODE=1") - 1
+            line[at:at + 2] = told_to_second
+            done = run(line, env=dict(MPI, DIONODE_TRANSPORT="mpi"))
+            expect(done.returncode == CONFIG and "or none of them" in done.stderr, f"{done.returncode} {done.stderr}")
+        done = run(on_nodes((1, 1), [PROGRAM, "train", "--np", "2", config]), env=MPI)
+        expect(done.returncode == CONFIG and "another launcher has started the ranks" in done.stderr, f"{done.returncode} {done.stderr}")
+
+
+tap()
