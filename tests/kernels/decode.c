@@ -25,7 +25,7 @@ static void run_matvec(dn_stream *s, dn_buf *const *b, double *host, const void 
 
 static const product products[] = {
     {1, 1, 1, 1, 1, false},         {1, 65, 300, 70, 300, false}, {8, 130, 129, 130, 140, true},
-    {3, 17, 1000, 20, 1000, false}, {2, 5, 7, 9, 8, true},        {5, 300, 64, 300, 64, false},
+    {3, 17, 1000, 20, 1000, false}, {2, 5, 7, 9, 8, true},        {5, 900, 64, 900, 64, false}, /* by threads */
     {2, 0, 7, 3, 8, false},         {0, 4, 3, 4, 3, false},
 };
 
@@ -110,9 +110,9 @@ static void weights_in_bfloat16_multiply_as_what_they_are(void **state)
 /* Rows fall to other threads, and other neighbours. */
 static void threads_do_not_change_a_product(void **state)
 {
-    const product p = {3, 203, 333, 203, 333, false};
+    const product p = {3, 403, 333, 403, 333, false};
     for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
-        dn_real got[2][3 * 203];
+        dn_real got[2][3 * 403];
         for (int n_threads = 1; n_threads <= 5; n_threads += 2) {
             dn_stream *s = make_stream((*backend)->name, n_threads);
             array x = random_array(p.n * p.in, 1, 1), w = random_array(p.out * p.in, 2, 1);

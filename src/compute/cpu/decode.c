@@ -22,6 +22,10 @@
 enum { FOUR = 4 };
 #define KEYS ((size_t)256)
 
+/* Numbers of W, times rows of x, or of a cache, that a thread goes through alone: some ten microseconds, half of which another
+ * one saves at most. Where other programs want the cores, waiting for it takes milliseconds. */
+#define ALONE ((size_t)1 << 18)
+
 /* ---- products ---- */
 
 typedef struct product {
@@ -123,7 +127,7 @@ static void multiply_narrow_rows(const product *p, size_t first, size_t end)
 static void multiply(dn_stream *s, const product *p)
 {
     size_t n_threads = (size_t)s->n_threads;
-#pragma omp parallel for schedule(static, 1) num_threads(s->n_threads) if (p->out * p->in > DN_CPU_BLOCK)
+#pragma omp parallel for schedule(static, 1) num_threads(s->n_threads) if (p->n * p->out * p->in > ALONE)
     for (size_t t = 0; t < n_threads; t++)
         (p->narrow ? multiply_narrow_rows : multiply_rows)(p, dn_cpu_edge(p->out, t, n_threads),
                                                            dn_cpu_edge(p->out, t + 1, n_threads));
@@ -251,7 +255,7 @@ static void decode_all(dn_stream *s, dn_buf *o, size_t n, decode d)
     if (!d.parts)
         return;
     d.wide = d.narrow_k ? d.parts + parts : NULL;
-#pragma omp parallel num_threads(s->n_threads) if (tasks > 1 && n * NKV * last * hd > DN_CPU_BLOCK)
+#pragma omp parallel num_threads(s->n_threads) if (tasks > 1 && 2 * n * NKV * last * hd > ALONE)
     {
 #pragma omp for schedule(static, 1)
         for (size_t task = 0; task < tasks; task++)
