@@ -148,15 +148,21 @@ DN_API dn_status dn_generate_launch(const dn_generation *what, int n_workers, ch
 /** Worker's side: rank 0 alone reads the prompt and calls output. Returns the process's exit status. */
 DN_API int dn_generate_worker(const dn_generation *what, const dn_generation_output *output);
 
-/* Ways to learn labels: the head alone, all weights, or adapters beside them; below a head of classes. */
-#define DN_FINETUNE_HOWS "head|full|lora"
+/* Ways to learn labels: a head of classes alone; all weights, or adapters, below it; sums of hypervectors, without gradients. */
+#define DN_FINETUNE_HOWS "head|full|lora|hdc"
+/* What hypervectors are made of: the bytes of a text, by threes; numbers in it, by place and level; a model's outputs. */
+#define DN_FINETUNE_ENCODERS "ngram|record|features"
 
 typedef struct dn_finetuning {
-    const char *run;    /* folder of a run, or a checkpoint; a Hugging Face folder; llm.c's model file */
+    const char *run;    /* folder of a run, or a checkpoint; a Hugging Face folder; llm.c's model file; NULL: none, where the
+                           way needs none */
     const char *labels; /* file of a line each: label, tab, text */
     const char *how;    /* one of DN_FINETUNE_HOWS */
     const char *const *assignments; /* [n] "key=value": of the optimizer, its schedule, batches, adapters, seed */
     size_t n;
+    /* of hdc: */
+    const char *encoder;        /* one of DN_FINETUNE_ENCODERS */
+    int64_t dimensions, rounds; /* signs of a hypervector; of retraining */
 } dn_finetuning;
 
 /* What it gave and cost. */
@@ -165,6 +171,7 @@ typedef struct dn_finetuned {
     size_t n_cut;       /* texts that were longer than the model's positions, and lost their ends */
     double largest;     /* share of the class that most held-out texts have: what a guess reaches */
     double accuracy;    /* share of held-out texts told right */
+    double at_once;     /* of hdc, before it is retrained; else NAN */
     double loss;        /* their mean cross-entropy, in nats; NAN: there is none */
     uint64_t n_trained; /* numbers that were trained */
     uint64_t bytes;     /* of these: what a client would send */

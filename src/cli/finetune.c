@@ -3,6 +3,7 @@
 #include "dionode/train.h"
 
 #include <argp.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,7 @@ typedef struct arguments {
     bool json;
 } arguments;
 
-enum { OPTION_LABELS = 1000, OPTION_HOW, OPTION_JSON };
+enum { OPTION_LABELS = 1000, OPTION_HOW, OPTION_JSON, OPTION_ENCODER, OPTION_DIMENSIONS, OPTION_ROUNDS };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -30,16 +31,22 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_JSON:
         a->json = true;
         return 0;
+    case OPTION_ENCODER:
+        a->what.encoder = arg;
+        return 0;
+    case OPTION_DIMENSIONS:
+        a->what.dimensions = cli_integer("--dimensions", arg, 1, 1 << 20);
+        return 0;
+    case OPTION_ROUNDS:
+        a->what.rounds = cli_integer("--rounds", arg, 0, 1000000);
+        return 0;
     case ARGP_KEY_ARG:
-        if (state->arg_num == 0)
+        if (state->arg_num == 0 && !strchr(arg, '='))
             a->what.run = arg;
         else if (a->what.n < sizeof a->assignments / sizeof *a->assignments)
             a->assignments[a->what.n++] = arg;
         else
             argp_error(state, "too many key=value arguments");
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        argp_usage(state);
         return 0;
     case ARGP_KEY_END:
         if (!a->what.labels)
@@ -52,8 +59,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static void show(uint64_t done, uint64_t total, double loss, void *how)
 {
-    fprintf(stderr, "\r%-8s %3.0f%%  step %llu/%llu  loss %.4f%s", (const char *)how, 100.0 * (double)done / (double)total,
-            (unsigned long long)done, (unsigned long long)total, loss, done == total ? "\n" : "");
+    fprintf(stderr, "\r%-8s %3.0f%%  %llu/%llu", (const char *)how, 100.0 * (double)done / (double)total,
+            (unsigned long long)done, (unsigned long long)total);
+    if (!isnan(loss))
+        fprintf(stderr, "  loss %.4f", loss);
+    fputs(done == total ? "\n" : "", stderr);
 }
 
 static const char *human(double bytes, char *text, size_t n)
@@ -71,9 +81,14 @@ static void print_row(const char *how, const dn_finetuned *f, bool json, bool fi
     char bytes[32], memory[32];
     if (json) {
         printf("{\"how\": \"%s\", \"classes\": %zu, \"train\": %zu, \"test\": %zu, \"cut\": %zu, \"largest\": %.17g, "
-               "\"accuracy\": %.17g, \"loss\": %.17g, \"trained\": %llu, \"bytes\": %llu, \"memory\": %llu, \"seconds\": %.3f}\n",
-               how, f->n_classes, f->n_train, f->n_test, f->n_cut, f->largest, f->accuracy, f->loss,
-               (unsigned long long)f->n_trained, (unsigned long long)f->bytes, (unsigned long long)f->memory, f->seconds);
+               "\"accuracy\": %.17g, \"trained\": %llu, \"bytes\": %llu, \"memory\": %llu, \"seconds\": %.3f",
+               how, f->n_classes, f->n_train, f->n_test, f->n_cut, f->largest, f->accuracy, (unsigned long long)f->n_trained,
+               (unsigned long long)f->bytes, (unsigned long long)f->memory, f->seconds);
+        if (!isnan(f->loss))
+            printf(", \"loss\": %.17g", f->loss);
+        if (!isnan(f->at_once))
+            printf(", \"at_once\": %.17g", f->at_once);
+        printf("}\n");
         return;
     }
     if (first) {
@@ -83,8 +98,14 @@ static void print_row(const char *how, const dn_finetuned *f, bool json, bool fi
             printf("; %zu were cut at the model's positions", f->n_cut);
         printf("\n\n%-8s %10s %10s %14s %10s %10s %9s\n", "how", "accuracy", "loss", "trained", "bytes", "memory", "seconds");
     }
-    printf("%-8s %8.1f %% %10.4f %14llu %10s %10s %9.1f\n", how, 100 * f->accuracy, f->loss, (unsigned long long)f->n_trained,
+    char loss[32] = "-";
+    if (!isnan(f->loss))
+        snprintf(loss, sizeof loss, "%.4f", f->loss);
+    printf("%-8s %8.1f %% %10s %14llu %10s %10s %9.1f", how, 100 * f->accuracy, loss, (unsigned long long)f->n_trained,
            human((double)f->bytes, bytes, sizeof bytes), human((double)f->memory, memory, sizeof memory), f->seconds);
+    if (!isnan(f->at_once))
+        printf("   %.1f %% before retraining", 100 * f->at_once);
+    putchar('\n');
 }
 
 int cli_finetune(int argc, char **argv, char **command_line)
@@ -93,23 +114,26 @@ int cli_finetune(int argc, char **argv, char **command_line)
     static const struct argp_option options[] = {
         {"labels", OPTION_LABELS, "FILE", 0, "Labelled texts: a line each, label, tab, text; gzip is read, too", 0},
         {"how", OPTION_HOW, "WAY,...", 0, "Ways to learn them, each from the same start: " DN_FINETUNE_HOWS " (default head)", 0},
+        {"encoder", OPTION_ENCODER, "WHAT", 0, "hdc: hypervectors of " DN_FINETUNE_ENCODERS " (default ngram)", 0},
+        {"dimensions", OPTION_DIMENSIONS, "D", 0, "hdc: signs of a hypervector (default 10000)", 0},
+        {"rounds", OPTION_ROUNDS, "N", 0, "hdc: of retraining (default 20)", 0},
         {"json", OPTION_JSON, NULL, 0, "Print a JSON object for each way", 0},
         {0},
     };
     static const struct argp argp = {
         options,
         parse,
-        "RUN --labels FILE [key=value...]",
+        "[RUN] --labels FILE [key=value...]",
         "Teaches the model of RUN, a run's checkpoint_dir, a checkpoint, a Hugging Face folder or llm.c's file, to tell the "
         "classes of labelled texts apart, and prints a table: accuracy on every fifth text, which is held out, loss there, numbers "
         "that were trained, their bytes, memory and seconds.\v"
-        "head trains a layer on the model's output at the last token; full all weights besides; lora adapters besides "
-        "(docs/finetuning.md). key=value sets what train calls so, as lr=0.001 or num_iterations=500; without it three epochs of "
+        "head trains a layer on the model's output at the last token; full all weights besides; lora adapters besides; hdc "
+        "adds up hypervectors, of texts themselves without RUN (docs/finetuning.md). key=value sets what train calls so, as lr=0.001 or num_iterations=500; without it three epochs of "
         "batch_size=32 by adamw. Nothing is written; interrupted, it starts anew.",
         NULL,
         NULL,
         NULL};
-    arguments a = {.hows = "head"};
+    arguments a = {.hows = "head", .what = {.encoder = "ngram", .dimensions = 10000, .rounds = 20}};
     a.what.assignments = a.assignments;
     cli_parse(&argp, argc, argv, 0, &a);
     bool first = true;

@@ -718,13 +718,16 @@ void dn_model_set_length(dn_model *model, size_t T)
     model->T = T;
 }
 
-dn_status dn_model_classify(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, dn_real *scores)
+dn_status dn_model_classify(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, dn_real *scores,
+                            const dn_buf **outputs)
 {
     assert(model->spec.classes > 0);
     const dn_pass *pass = &model->slots[0].pass;
     DN_TRY(begin(model, 0, DN_GOAL_NEXT, tokens, targets, B, model->T, 0));
     DN_TRY(forward(model, 0));
     const dn_classifier_kept *k = model->slots[0].layers[model->n_layers - 1].kept;
+    if (outputs)
+        *outputs = model->spec.norm.gain ? pass->y : k->norm.n;
     dn_download(pass->stream, scores, k->scores, pass->n_labels * model->spec.classes);
     return dn_stream_sync(pass->stream);
 }

@@ -168,9 +168,10 @@ void dn_model_set_length(dn_model *model, size_t T);
 
 /** A model of classes (spec.classes). Targets are classes from 0 on, and -1 at all positions but one, at most, of a sequence, in all
  * calls above. Collective over fs and tp. Forward only, in slot 0: scores [n,classes] (host) of the n positions that have
- * a target, in order, the value of which is not read. Errors as above, DN_ERR_DATA also of a class. */
-dn_status dn_model_classify(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B,
-                            dn_real *scores) DN_MUST_USE;
+ * a target, in order, the value of which is not read; *outputs (or NULL) [n,C] on the device, what they were made of, until
+ * the next call. Errors as above, DN_ERR_DATA also of a class. */
+dn_status dn_model_classify(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, dn_real *scores,
+                            const dn_buf **outputs) DN_MUST_USE;
 
 /*
  * Generation, by a model with a cache: what its layers computed for earlier positions of a sequence, so that a

@@ -3,11 +3,9 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "compute/kernels.h"
-#include "dionode/train.h"
 #include "train/config_value.h"
+#include "train/finetune.h"
 #include "train/init.h"
-#include "train/labelled.h"
-#include "train/loaded_model.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -21,12 +19,16 @@
  * the glosses of docs/finetuning.md. */
 typedef struct way {
     const char *name, *settings[3], *trainable;
+    dn_status (*learn)(dn_finetune_run *run, dn_finetuned *out);
 } way;
 
+static dn_status learn(dn_finetune_run *t, dn_finetuned *out);
+
 static const way ways[] = {
-    {"head", {"lr=0.01"}, "[score.weight]"},
-    {"full", {"lr=0.001"}, ""},
-    {"lora", {"lr=0.003", "lora_rank=8"}, "[score.weight]"},
+    {"head", {"lr=0.01"}, "[score.weight]", learn},
+    {"full", {"lr=0.001"}, "", learn},
+    {"lora", {"lr=0.003", "lora_rank=8"}, "[score.weight]", learn},
+    {"hdc", {0}, "[score.weight]", dn_finetune_hdc},
 };
 
 static const char *const common[] = {"optimizer=adamw", "scalar_opt=adamw", "batch_size=32", "device_batch_size=32",
@@ -56,6 +58,8 @@ static dn_status check_key(const way *w, const char *assignment)
     bool is_taken = !key || dn_config_option(key) >= 0; /* of an unknown key dn_config_set tells */
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         is_taken = is_taken || strcmp(taken[i], name) == 0;
+    if (key && w->learn != learn) /* no steps */
+        is_taken = strcmp(name, "seed") == 0 || strcmp(name, "device_batch_size") == 0;
     if (strncmp(name, "lora_", 5) == 0 && strcmp(w->name, "lora") != 0)
         return dn_fail(DN_ERR_CONFIG, "%s is of adapters, which %s has none of: leave it out", name, w->name);
     return is_taken ? DN_OK : dn_fail(DN_ERR_CONFIG, "%s changes nothing here: leave it out", name);
@@ -64,9 +68,9 @@ static dn_status check_key(const way *w, const char *assignment)
 static dn_status configure(const dn_finetuning *what, const way *w, dn_config *config)
 {
     dn_config_init(config);
-    if (strlen(what->run) >= sizeof config->init_from)
+    if (what->run && strlen(what->run) >= sizeof config->init_from)
         return dn_fail(DN_ERR_CONFIG, "%.100s...: a path of more than %zu bytes", what->run, sizeof config->init_from - 1);
-    strcpy(config->init_from, what->run);
+    strcpy(config->init_from, what->run ? what->run : "");
     for (size_t i = 0; i < N_COMMON; i++)
         DN_TRY(dn_config_set(config, common[i]));
     for (size_t i = 0; w->settings[i]; i++)
@@ -81,28 +85,27 @@ static dn_status configure(const dn_finetuning *what, const way *w, dn_config *c
 
 /* ---- texts ---- */
 
-typedef struct tuning {
-    const dn_finetuning *what;
-    dn_config config;
-    dn_labels labels;
-    dn_labelled_tokens texts;
-    uint32_t *rows; /* [labels.n]: of training, then those held out */
-    size_t n_train, n_test;
-    dn_loaded_model model;
-    int32_t *inputs, *targets; /* [device_batch_size * sequence_length] */
-    dn_real *scores;           /* [device_batch_size, classes] */
-    void (*progress)(uint64_t done, uint64_t total, double loss, void *context);
-    void *context;
-} tuning;
+static dn_status read_labels(dn_finetune_run *t)
+{
+    DN_TRY(dn_labels_read(t->what->labels, &t->labels));
+    t->texts.labels = &t->labels;
+    t->rows = calloc(t->labels.n, sizeof *t->rows);
+    if (!t->rows)
+        return dn_fail(DN_ERR_MEMORY, "no memory for the order of %zu texts", t->labels.n);
+    t->n_train = dn_labelled_rows(&t->texts, false, t->rows);
+    t->n_test = dn_labelled_rows(&t->texts, true, t->rows + t->n_train);
+    if (t->n_test > 0)
+        return DN_OK;
+    return dn_fail(DN_ERR_DATA, "%s: %zu texts: every fifth is held out, so there must be five", t->what->labels, t->labels.n);
+}
 
 /* The model's keys, as what it begins with says; its tokenizer; texts, and how long sequences have to be. */
-static dn_status read_texts(tuning *t)
+static dn_status read_texts(dn_finetune_run *t)
 {
     uint64_t hash;
     dn_tokenizer *tokenizer;
     dn_config known = t->config;
     bool foreign = dn_init_is_foreign(known.init_from), given = dn_config_says(&known, dn_config_find("sequence_length"));
-    DN_TRY(dn_labels_read(t->what->labels, &t->labels));
     DN_TRY(dn_init_resolve(&known));
     if (known.lora_rank > 0 && t->config.lora_rank == 0)
         return dn_fail(DN_ERR_CONFIG, "%s has adapters, which is not held here: begin with a model that has none", known.init_from);
@@ -115,18 +118,12 @@ static dn_status read_texts(tuning *t)
     dn_tokenizer_close(&tokenizer);
     DN_TRY(status);
     t->config.sequence_length = (int64_t)t->texts.most;
-    t->rows = calloc(t->labels.n, sizeof *t->rows);
-    if (!t->rows)
-        return dn_fail(DN_ERR_MEMORY, "no memory for the order of %zu texts", t->labels.n);
-    t->n_train = dn_labelled_rows(&t->texts, false, t->rows);
-    t->n_test = dn_labelled_rows(&t->texts, true, t->rows + t->n_train);
+    dn_labelled_sort(&t->texts, t->rows, t->n_train);
     dn_labelled_sort(&t->texts, t->rows + t->n_train, t->n_test);
-    if (t->n_test > 0)
-        return DN_OK;
-    return dn_fail(DN_ERR_DATA, "%s: %zu texts: every fifth is held out, so there must be five", t->what->labels, t->labels.n);
+    return DN_OK;
 }
 
-static dn_status open_model(tuning *t)
+static dn_status open_model(dn_finetune_run *t)
 {
     dn_config *c = &t->config;
     if (!dn_config_says(c, dn_config_find("num_iterations")))
@@ -139,7 +136,7 @@ static dn_status open_model(tuning *t)
     return t->inputs && t->targets && t->scores ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a micro-batch of %zu tokens", tokens);
 }
 
-static void close(tuning *t)
+static void close(dn_finetune_run *t)
 {
     dn_loaded_model_close(&t->model);
     dn_labelled_close(&t->texts);
@@ -153,7 +150,7 @@ static void close(tuning *t)
 /* ---- steps ---- */
 
 /* Gradients of the mean loss over rows [n], and that. */
-static dn_status gradient(tuning *t, const uint32_t *rows, size_t n, double *loss)
+static dn_status gradient(dn_finetune_run *t, const uint32_t *rows, size_t n, double *loss)
 {
     dn_instance *instance = &t->model.instance;
     dn_stream *s = instance->stream;
@@ -170,7 +167,7 @@ static dn_status gradient(tuning *t, const uint32_t *rows, size_t n, double *los
 }
 
 /* Step number `step` of batches that go through the texts in an order of each epoch. */
-static dn_status train_step(tuning *t, uint64_t step)
+static dn_status train_step(dn_finetune_run *t, uint64_t step)
 {
     const dn_plan *plan = &t->model.plan;
     size_t batch = dn_min((size_t)plan->config.batch_size, t->n_train), n_batches = (t->n_train + batch - 1) / batch;
@@ -198,7 +195,7 @@ static dn_status train_step(tuning *t, uint64_t step)
 
 /* The share of held-out texts whose class has the highest score, of equal ones the first; and the mean of
  * -log softmax(scores)[class]. */
-static dn_status judge(tuning *t, dn_finetuned *out)
+static dn_status judge(dn_finetune_run *t, dn_finetuned *out)
 {
     size_t K = t->labels.n_classes, right = 0;
     const uint32_t *rows = t->rows + t->n_train;
@@ -207,7 +204,7 @@ static dn_status judge(tuning *t, dn_finetuned *out)
         B = dn_min(t->n_test - at, t->model.plan.micro_batch);
         dn_labelled_batch(&t->texts, rows + at, B, t->inputs, t->targets, &T);
         dn_model_set_length(t->model.instance.model, T);
-        DN_TRY(dn_model_classify(t->model.instance.model, t->inputs, t->targets, B, t->scores));
+        DN_TRY(dn_model_classify(t->model.instance.model, t->inputs, t->targets, B, t->scores, NULL));
         for (size_t b = 0; b < B; b++) {
             const dn_real *scores = t->scores + b * K;
             size_t class = (size_t)t->labels.rows[rows[at + b]].class, best = 0;
@@ -225,7 +222,7 @@ static dn_status judge(tuning *t, dn_finetuned *out)
     return isfinite(loss) ? DN_OK : dn_fail(DN_ERR_NUMERIC, "the loss of held-out texts is not finite; lower lr");
 }
 
-static dn_status largest_class(const tuning *t, double *share)
+static dn_status largest_class(const dn_finetune_run *t, double *share)
 {
     size_t *counts = calloc(t->labels.n_classes, sizeof *counts), most = 0;
     if (!counts)
@@ -237,19 +234,12 @@ static dn_status largest_class(const tuning *t, double *share)
     return DN_OK;
 }
 
-static dn_status tune(tuning *t, dn_finetuned *out)
+static dn_status learn(dn_finetune_run *t, dn_finetuned *out)
 {
-    DN_TRY(read_texts(t));
-    DN_TRY(open_model(t));
     const dn_plan *plan = &t->model.plan;
-    *out = (dn_finetuned){.n_classes = t->labels.n_classes,
-                          .n_train = t->n_train,
-                          .n_test = t->n_test,
-                          .n_cut = t->texts.n_cut,
-                          .n_trained = plan->n_trained_elements,
-                          .bytes = plan->n_trained_elements * sizeof(dn_real),
-                          .memory = plan->arena_bytes + plan->private_bytes};
-    DN_TRY(largest_class(t, &out->largest));
+    out->n_trained = plan->n_trained_elements;
+    out->bytes = plan->n_trained_elements * sizeof(dn_real);
+    out->memory = plan->arena_bytes + plan->private_bytes;
     double started = dn_clock_s();
     for (uint64_t step = 0; step < (uint64_t)plan->config.num_iterations; step++)
         DN_TRY(train_step(t, step));
@@ -257,12 +247,27 @@ static dn_status tune(tuning *t, dn_finetuned *out)
     return judge(t, out);
 }
 
+static dn_status tune(dn_finetune_run *t, const way *w, dn_finetuned *out)
+{
+    DN_TRY(read_labels(t));
+    *out = (dn_finetuned){.n_classes = t->labels.n_classes, .n_train = t->n_train, .n_test = t->n_test, .at_once = NAN};
+    DN_TRY(largest_class(t, &out->largest));
+    if (w->learn == learn || strcmp(t->what->encoder, "features") == 0) {
+        if (!t->what->run)
+            return dn_fail(DN_ERR_CONFIG, "no model is named: only hdc does without one, unless --encoder is features");
+        DN_TRY(read_texts(t));
+        DN_TRY(open_model(t));
+        out->n_cut = t->texts.n_cut;
+    }
+    return w->learn(t, out);
+}
+
 dn_status dn_finetune(const dn_finetuning *what, void (*progress)(uint64_t done, uint64_t total, double loss, void *context),
                       void *context, dn_finetuned *out)
 {
     const way *w = NULL;
     DN_TRY(find_way(what->how, &w));
-    tuning *t = calloc(1, sizeof *t);
+    dn_finetune_run *t = calloc(1, sizeof *t);
     if (!t)
         return dn_fail(DN_ERR_MEMORY, "no memory to fine-tune");
     t->what = what;
@@ -270,7 +275,7 @@ dn_status dn_finetune(const dn_finetuning *what, void (*progress)(uint64_t done,
     t->context = context;
     dn_status status = configure(what, w, &t->config);
     if (status == DN_OK)
-        status = tune(t, out);
+        status = tune(t, w, out);
     close(t);
     free(t);
     return status;

@@ -68,7 +68,7 @@ static void the_loss_is_that_of_the_scores(void **state)
 {
     model m = labelled(small);
     dn_real scores[B * CLASSES];
-    must(dn_model_classify(m.model, m.tokens, m.targets, B, scores));
+    must(dn_model_classify(m.model, m.tokens, m.targets, B, scores, NULL));
     double expected = 0, loss = loss_of_all(&m);
     for (size_t b = 0; b < B; b++) {
         double sum = 0;
@@ -85,12 +85,12 @@ static void what_fills_a_row_up_is_not_seen(void **state)
 {
     model m = labelled(small);
     dn_real scores[B * CLASSES], others[CLASSES];
-    must(dn_model_classify(m.model, m.tokens, m.targets, B, scores));
+    must(dn_model_classify(m.model, m.tokens, m.targets, B, scores, NULL));
     int32_t tokens[4], targets[4] = {-1, -1, -1, 0};
     for (size_t t = 0; t < 4; t++)
         tokens[t] = m.tokens[7 + t];
     dn_model_set_length(m.model, 4);
-    must(dn_model_classify(m.model, tokens, targets, 1, others));
+    must(dn_model_classify(m.model, tokens, targets, 1, others, NULL));
     for (size_t k = 0; k < CLASSES; k++)
         assert_close((double)others[k], (double)scores[CLASSES + k], 1e-13); /* products of other sizes round otherwise */
     model_destroy(&m);
