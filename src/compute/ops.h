@@ -130,6 +130,14 @@ OP(attention_decode_bf16, (D, dn_buf *, o), (D, const dn_buf *, q), (D, const dn
 OP(attention_backward, (D, dn_buf *, dq), (D, dn_buf *, dk), (D, dn_buf *, dv), (D, const dn_buf *, d_o),
    (D, const dn_buf *, q), (D, const dn_buf *, k), (D, const dn_buf *, v), (D, const dn_buf *, o),
    (D, const dn_buf *, lse), (IN, dn_attention_shape, shape, 1))
+/* Of a prefix of n keys and values pk, pv [n,NKV*hd], which every query sees besides, whatever the window: in place, o and lse
+ * as attention_forward left them become those of both. May be called for several parts of a prefix in turn. */
+OP(prefix_forward, (D, dn_buf *, o), (D, dn_buf *, lse), (D, const dn_buf *, q), (D, const dn_buf *, pk),
+   (D, const dn_buf *, pv), (V, size_t, n), (IN, dn_attention_shape, shape, 1))
+/* dq, dpk, dpv += for d_o, with o and lse of all; with these attention_backward gives dq, dk and dv of the positions. */
+OP(prefix_backward, (D, dn_buf *, dq), (D, dn_buf *, dpk), (D, dn_buf *, dpv), (D, const dn_buf *, d_o),
+   (D, const dn_buf *, q), (D, const dn_buf *, pk), (D, const dn_buf *, pv), (D, const dn_buf *, o),
+   (D, const dn_buf *, lse), (V, size_t, n), (IN, dn_attention_shape, shape, 1))
 /* In place: x = max(x, 0)^2.  Backward needs only that result a: relu(x) = sqrt(a), so da = 2 sqrt(a) da.
  * NaN stays NaN. */
 OP(relu2_forward, (D, dn_buf *, x), (V, size_t, n))

@@ -135,8 +135,8 @@ size_t dn_model_n_params(const dn_spec *spec)
 static void freeze(const dn_spec *spec, dn_param *params, size_t n_params)
 {
     for (size_t p = 0; p < n_params; p++) {
-        bool named = dn_globs_match(&spec->trained, &params[p]);
-        params[p].frozen = spec->lora.rank > 0 ? !named && !dn_param_of_adapter(&params[p]) : !named && spec->trained.n > 0;
+        bool chosen = dn_globs_match(&spec->trained, &params[p]) || dn_layer_is_added(&params[p]);
+        params[p].frozen = !chosen && (spec->lora.rank > 0 || spec->trained.n > 0);
         params[p].apart = false;
     }
     for (size_t first = 0, end; first < n_params; first = end) {
@@ -231,6 +231,8 @@ static double first_std(const dn_spec *spec, const dn_param *param)
 {
     if (dn_param_of_adapter(param))
         return 1 / sqrt((double)param->tensor.cols);
+    if (dn_layer_is_prefix(param))
+        return 0.1; /* a score of about 0, and values that hardly count: the model begins near to what it was */
     if (spec->architecture->first_std)
         return spec->architecture->first_std(spec, param);
     if (param->kind == DN_PARAM_EMBEDDING)

@@ -15,7 +15,8 @@
 #include "nn/linear.h"
 #include "shard/layout.h"
 
-/* Then, of what there is: biases of q, k, v, a stack; of o; gains of q's heads and of k's; the norm's; adapters'. */
+/* Then, of what there is: biases of q, k, v, a stack; of o; gains of q's heads and of k's; the norm's; adapters'; a prefix's
+ * keys and values. */
 enum { Q, K, V, O, N_MATRICES, QKV_BIAS = N_MATRICES };
 
 static size_t o_bias_of(const dn_spec *spec)
@@ -36,6 +37,12 @@ static size_t norm_of(const dn_spec *spec)
 static dn_adapters adapters_of(const dn_spec *spec)
 {
     return (dn_adapters){norm_of(spec) + dn_norm_describe(spec, NULL, 0, 0, NULL), DN_ROLE_Q};
+}
+
+static size_t prefix_of(const dn_spec *spec)
+{
+    const dn_adapters adapters = adapters_of(spec);
+    return adapters.at + dn_adapter_describe(spec, NULL, adapters.at, adapters.first, N_MATRICES);
 }
 
 /* W, WKV = heads * hd, kv_heads * hd: a rank's columns of q and o; of k and v. */
@@ -84,7 +91,13 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
     }
     const dn_adapters adapters = adapters_of(spec);
     dn_norm_describe(spec, params, norm_of(spec), index, spec->names->attention_norm);
-    return adapters.at + dn_adapter_describe(spec, params, adapters.at, adapters.first, N_MATRICES);
+    dn_adapter_describe(spec, params, adapters.at, adapters.first, N_MATRICES);
+    for (size_t i = 0; params && spec->prompt > 0 && i < 2; i++) {
+        dn_param *prefix = &params[prefix_of(spec) + i];
+        dn_layer_name(prefix, spec, index, i == 0 ? DN_PREFIX_NAME "k" : DN_PREFIX_NAME "v", "weight");
+        dn_layer_param(prefix, DN_PARAM_EMBEDDING, spec->prompt, a->NKV * a->hd, DN_TP_COLUMNS, a->hd);
+    }
+    return prefix_of(spec) + (spec->prompt > 0 ? 2 : 0);
 }
 
 static size_t own_kv_heads(const dn_pass *pass)
@@ -131,7 +144,7 @@ static double flops(const dn_spec *spec)
     double adapters = 0;
     for (dn_role role = DN_ROLE_Q; role <= DN_ROLE_O; role++)
         adapters += dn_adapter_flops(spec, role, (role == DN_ROLE_K || role == DN_ROLE_V ? a->NKV : a->NH) * a->hd, spec->C);
-    return 6 * (2 * all + 2 * kv) * (double)spec->C + 6 * (double)spec->T * all + adapters;
+    return 6 * (2 * all + 2 * kv) * (double)spec->C + (6 * (double)spec->T + 12 * (double)spec->prompt) * all + adapters;
 }
 
 static size_t cached(const dn_pass *pass)
@@ -240,6 +253,27 @@ static void shape_heads_back(dn_pass *pass, const dn_layer *layer, const kept *m
     }
 }
 
+/* Over fs a prefix comes in parts, of the same rows of both. */
+static void attend_to_prefix(const dn_pass *pass, const dn_layer *layer, const kept *m, const dn_attention_shape *shape)
+{
+    const dn_weight *k = dn_layer_weight(pass, layer, prefix_of(pass->spec)),
+                    *v = dn_layer_weight(pass, layer, prefix_of(pass->spec) + 1);
+    for (size_t i = 0; i < k->n_blocks; i++)
+        pass->stream->kernels->prefix_forward(pass->stream, m->o, m->lse, m->qkv, k->blocks[i].weight, v->blocks[i].weight,
+                                              k->blocks[i].block.rows, shape);
+}
+
+static void attend_to_prefix_back(const dn_pass *pass, const dn_layer *layer, const kept *m, dn_buf *dq, const dn_buf *d_o,
+                                  const dn_attention_shape *shape)
+{
+    const dn_weight *k = dn_layer_weight(pass, layer, prefix_of(pass->spec)),
+                    *v = dn_layer_weight(pass, layer, prefix_of(pass->spec) + 1);
+    for (size_t i = 0; i < k->n_blocks; i++)
+        pass->stream->kernels->prefix_backward(pass->stream, dq, k->blocks[i].grad, v->blocks[i].grad, d_o, m->qkv,
+                                               k->blocks[i].weight, v->blocks[i].weight, m->o, m->lse, k->blocks[i].block.rows,
+                                               shape);
+}
+
 /* In a cache lie, of each sequence, the heads of keys, then those of values: a head's are consecutive. */
 static void attend(const dn_pass *pass, const dn_layer *layer, const kept *m)
 {
@@ -250,6 +284,8 @@ static void attend(const dn_pass *pass, const dn_layer *layer, const kept *m)
     size_t room = pass->spec->T, hd = shape.hd, values = m->WKV * room;
     if (!pass->rows) {
         s->kernels->attention_forward(s, m->o, m->lse, m->qkv, k, dn_at(k, m->WKV), &shape);
+        if (pass->spec->prompt > 0)
+            attend_to_prefix(pass, layer, m, &shape);
         return;
     }
     if (narrow)
@@ -319,6 +355,8 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
     const dn_adapters adapters = adapters_of(spec);
     dn_adapter_backward(pass, layer, &adapters, DN_ROLE_O, d_o, m->o, dx, spec->C);
     s->kernels->attention_backward(s, dq, dk, dv, d_o, q, k, v, m->o, m->lse, &shape); /* [N,W+2WKV] */
+    if (spec->prompt > 0)
+        attend_to_prefix_back(pass, layer, m, dq, d_o, &shape);
     shape_heads_back(pass, layer, m, dqkv);
     if (spec->attention.qkv_bias)
         dn_bias_backward(s, dqkv, dn_layer_weight(pass, layer, QKV_BIAS), N);

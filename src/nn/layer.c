@@ -23,9 +23,14 @@ bool dn_layer_is_bias(const dn_param *param)
     return param->kind == DN_PARAM_VECTOR && n > 5 && strcmp(param->tensor.name + n - 5, ".bias") == 0;
 }
 
+bool dn_layer_is_prefix(const dn_param *param)
+{
+    return strstr(param->tensor.name, "." DN_PREFIX_NAME) != NULL;
+}
+
 bool dn_layer_is_added(const dn_param *param)
 {
-    return dn_param_of_adapter(param) || strcmp(param->tensor.name, DN_CLASSIFIER_NAME ".weight") == 0;
+    return dn_param_of_adapter(param) || dn_layer_is_prefix(param) || strcmp(param->tensor.name, DN_CLASSIFIER_NAME ".weight") == 0;
 }
 
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,

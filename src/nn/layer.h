@@ -130,8 +130,11 @@ typedef enum dn_tp_sharding { DN_TP_ROWS, DN_TP_COLUMNS, DN_TP_NONE } dn_tp_shar
 void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name, const char *what);
 bool dn_layer_is_bias(const dn_param *param);
 
-/** Whether it is one that fine-tuning adds to a trained model: of an adapter, or a head of classes. */
+/** Whether it is one that fine-tuning adds to a trained model: of an adapter, a prefix, or a head of classes. Such ones are
+ * trained, whatever is frozen. */
 bool dn_layer_is_added(const dn_param *param);
+#define DN_PREFIX_NAME "prefix_" /* prefix_k, prefix_v */
+bool dn_layer_is_prefix(const dn_param *param);
 
 /** Fills all but name, addresses and blocks; tp shards in multiples of `unit` rows or columns. */
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,

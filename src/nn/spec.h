@@ -82,9 +82,10 @@ typedef struct dn_spec {
     size_t max_positions; /* that the model is for, at least T; given: 0 is T */
     const dn_names *names;
     size_t classes; /* that the head tells sequences into (nn/classifier.c); 0: it predicts tokens */
+    size_t prompt;  /* keys and values that each attention has before all positions, trained: a prefix; not with a cache */
     dn_lora_spec lora;
-    dn_globs trained; /* the parameters that are trained; all others are frozen. None: all are trained, or with adapters,
-                         which always are, these alone */
+    dn_globs trained; /* the parameters that are trained, beside what is added to a model, which always is; all others are frozen.
+                         None: all are trained, or with adapters none */
     const struct dn_architecture
         *architecture; /* a row of the registry (model/model.h); layers do not read it */
 } dn_spec;

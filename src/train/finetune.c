@@ -19,16 +19,18 @@
  * the glosses of docs/finetuning.md. */
 typedef struct way {
     const char *name, *settings[3], *trainable;
+    dn_tuning tuning; /* but for classes */
     dn_status (*learn)(dn_finetune_run *run, dn_finetuned *out);
 } way;
 
 static dn_status learn(dn_finetune_run *t, dn_finetuned *out);
 
 static const way ways[] = {
-    {"head", {"lr=0.01"}, "[score.weight]", learn},
-    {"full", {"lr=0.001"}, "", learn},
-    {"lora", {"lr=0.003", "lora_rank=8"}, "[score.weight]", learn},
-    {"hdc", {0}, "[score.weight]", dn_finetune_hdc},
+    {"head", {"lr=0.01"}, "[score.weight]", {0}, learn},
+    {"full", {"lr=0.001"}, "", {0}, learn},
+    {"prompt", {"lr=0.03"}, "[score.weight]", {.prompt = 20}, learn},
+    {"lora", {"lr=0.003", "lora_rank=8"}, "[score.weight]", {0}, learn},
+    {"hdc", {0}, "[score.weight]", {0}, dn_finetune_hdc},
 };
 
 static const char *const common[] = {"optimizer=adamw", "scalar_opt=adamw", "batch_size=32", "device_batch_size=32",
@@ -123,12 +125,13 @@ static dn_status read_texts(dn_finetune_run *t)
     return DN_OK;
 }
 
-static dn_status open_model(dn_finetune_run *t)
+static dn_status open_model(dn_finetune_run *t, dn_tuning tuning)
 {
     dn_config *c = &t->config;
+    tuning.classes = t->labels.n_classes;
     if (!dn_config_says(c, dn_config_find("num_iterations")))
         c->num_iterations = (int64_t)(EPOCHS * ((t->n_train + (size_t)c->batch_size - 1) / (size_t)c->batch_size));
-    DN_TRY(dn_loaded_model_tune(&t->model, c, &(dn_tuning){.classes = t->labels.n_classes}));
+    DN_TRY(dn_loaded_model_tune(&t->model, c, &tuning));
     size_t B = t->model.plan.micro_batch, tokens = B * t->texts.most;
     t->inputs = calloc(tokens, sizeof *t->inputs);
     t->targets = calloc(tokens, sizeof *t->targets);
@@ -256,7 +259,7 @@ static dn_status tune(dn_finetune_run *t, const way *w, dn_finetuned *out)
         if (!t->what->run)
             return dn_fail(DN_ERR_CONFIG, "no model is named: only hdc does without one, unless --encoder is features");
         DN_TRY(read_texts(t));
-        DN_TRY(open_model(t));
+        DN_TRY(open_model(t, w->tuning));
         out->n_cut = t->texts.n_cut;
     }
     return w->learn(t, out);

@@ -14,6 +14,7 @@
 /* What fine-tuning on labels adds to a model beside adapters, whose keys are the configuration's. */
 typedef struct dn_tuning {
     size_t classes; /* 0: the head predicts tokens */
+    size_t prompt;  /* rows of a prefix; 0: none */
 } dn_tuning;
 
 typedef struct dn_plan {

@@ -47,7 +47,7 @@ static void check_gradients(dn_spec spec)
     model_destroy(&m);
 }
 
-/* Of all weights; of the head alone; of adapters and the head: with every architecture, so tied embeddings, too. */
+/* Of all weights; of the head alone; of adapters and the head; of a prefix in each attention and the head, and all weights besides: with every architecture, so tied embeddings, too. */
 static void gradients_are_those_of_central_differences(void **state)
 {
     const dn_architecture *architecture;
@@ -58,6 +58,13 @@ static void gradients_are_those_of_central_differences(void **state)
         spec.trained = (dn_globs){1, {"score.weight"}};
         check_gradients(spec);
         spec.lora = (dn_lora_spec){.rank = 2, .scale = 1.5, .roles = 0x7f};
+        if (architecture->attention)
+            check_gradients(spec);
+        spec.lora = (dn_lora_spec){0};
+        spec.prompt = 3;
+        if (architecture->attention)
+            check_gradients(spec);
+        spec.trained = (dn_globs){0};
         if (architecture->attention)
             check_gradients(spec);
     }
