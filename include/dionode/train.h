@@ -148,9 +148,9 @@ DN_API dn_status dn_generate_launch(const dn_generation *what, int n_workers, ch
 /** Worker's side: rank 0 alone reads the prompt and calls output. Returns the process's exit status. */
 DN_API int dn_generate_worker(const dn_generation *what, const dn_generation_output *output);
 
-/* Ways to learn labels: a head of classes alone; below it all weights, a prefix in each attention, or adapters; sums of
- * hypervectors, without gradients. */
-#define DN_FINETUNE_HOWS "head|full|prompt|lora|hdc"
+/* Ways to learn labels: a head of classes alone; below it all weights, a side module on the outputs of frozen
+ * blocks, a prefix in each attention, or adapters; sums of hypervectors, without gradients. */
+#define DN_FINETUNE_HOWS "head|full|sherl|prompt|lora|hdc"
 /* What hypervectors are made of: the bytes of a text, by threes; numbers in it, by place and level; a model's outputs. */
 #define DN_FINETUNE_ENCODERS "ngram|record|features"
 

@@ -127,7 +127,8 @@ int cli_finetune(int argc, char **argv, char **command_line)
         "Teaches the model of RUN, a run's checkpoint_dir, a checkpoint, a Hugging Face folder or llm.c's file, to tell the "
         "classes of labelled texts apart, and prints a table: accuracy on every fifth text, which is held out, loss there, numbers "
         "that were trained, their bytes, memory and seconds.\v"
-        "head trains a layer on the model's output at the last token; full all weights besides; prompt 20 keys and "
+        "head trains a layer on the model's output at the last token; full all weights besides; sherl a module on the outputs of "
+        "frozen blocks besides; prompt 20 keys and "
         "values in front of each attention besides; lora adapters besides; hdc "
         "adds up hypervectors, of texts themselves without RUN (docs/finetuning.md). key=value sets what train calls so, as lr=0.001 or num_iterations=500; without it three epochs of "
         "batch_size=32 by adamw. Nothing is written; interrupted, it starts anew.",

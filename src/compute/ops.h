@@ -150,6 +150,22 @@ OP(glu_forward, (D, dn_buf *, a), (D, const dn_buf *, h), (V, dn_activation, f),
 /* dh [N,2F] = the gradients of g and u, side by side. */
 OP(glu_backward, (D, dn_buf *, dh), (D, const dn_buf *, da), (D, const dn_buf *, h), (V, dn_activation, f),
    (V, size_t, N), (V, size_t, F))
+/* In place: x = max(x, 0). NaN stays NaN. */
+OP(relu, (D, dn_buf *, x), (V, size_t, n))
+/* SHERL's mixture (nn/sherl.c) of M layers' z, u, v [M,N,r]: f [M,N,r] = (z + u) sigmoid(v), and of a row's M vectors f_l of r
+ * numbers, the last the deepest:
+ *     red_l = sum_m relu(cos(f_l, f_m)),  s_l = relu(a . (f_l * f_deep)) / red_l,  over shallow l, m;  a vector of 0: red_l = 1
+ *     agg [N,r] = f_deep + sum_l f_l s_l / (sum_m s_m + 1e-6)
+ * dh = the gradients of z, without what u and v are made of it, and of u, which are equal; dv;  da [r] +=, in double. */
+OP(sherl_forward, (D, dn_buf *, agg), (D, dn_buf *, f), (D, const dn_buf *, z), (D, const dn_buf *, u), (D, const dn_buf *, v),
+   (D, const dn_buf *, a), (V, size_t, M), (V, size_t, N), (V, size_t, r))
+OP(sherl_backward, (D, dn_buf *, dh), (D, dn_buf *, dv), (D, dn_buf *, da), (D, const dn_buf *, dagg), (D, const dn_buf *, f),
+   (D, const dn_buf *, z), (D, const dn_buf *, u), (D, const dn_buf *, v), (D, const dn_buf *, a), (V, size_t, M), (V, size_t, N),
+   (V, size_t, r))
+/* y [n] += tanh(10 gamma) x, gamma [1];  dgamma [1] += its gradient, summed in double. */
+OP(add_gated, (D, dn_buf *, y), (D, const dn_buf *, gamma), (D, const dn_buf *, x), (V, size_t, n))
+OP(add_gated_backward, (D, dn_buf *, dgamma), (D, const dn_buf *, gamma), (D, const dn_buf *, dy), (D, const dn_buf *, x),
+   (V, size_t, n))
 /* *host_loss += sum over N rows of -log softmax(logits)[target], in double, in row order; and in place,
  * if scale is not 0, logits [N,V] = scale * (softmax(logits) - onehot(target)). scale 0 leaves logits
  * undefined. A target of -1 is not counted: its loss and its row of the gradient are 0. */

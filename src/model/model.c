@@ -4,7 +4,7 @@
  * One allocation, in this order (N = room, every part starts on a multiple of DN_ARENA_ALIGN):
  *
  *     angles [T,rot] | y [N,C], gain, dgain | before [N,C] | low [2,N,rank] | wide [N, widest] | dy [N,C] | of each slot:
- *     tokens, targets [N] | x [N,C] | layer 0 | layer 1 ...
+ *     tokens, targets [N] | x [N,C] | outputs [L,N,C] | layer 0 | layer 1 ...
  *
  * angles for attention, y and gains for norms with gains, before for layers side by side, the last layer with
  * the first slot only. With several ranks in tp, dy, x and what layers exchange lie in symmetric memory instead, in the same order.
@@ -108,12 +108,25 @@ dn_status dn_model_check_batch(const dn_spec *spec, size_t B)
 
 static size_t n_layers_of(const dn_spec *spec)
 {
-    return spec->architecture->n_layers(spec);
+    return spec->architecture->n_layers(spec) + (spec->sherl > 0);
+}
+
+/* Where a side module stands: in front of the last block, unit L. */
+static size_t side_of(const dn_spec *spec)
+{
+    size_t i = 0;
+    while (spec->architecture->layer(spec, i).unit < spec->L)
+        i++;
+    return i;
 }
 
 static dn_layer_place place_of(const dn_spec *spec, size_t i)
 {
-    dn_layer_place place = spec->architecture->layer(spec, i);
+    size_t side = spec->sherl > 0 ? side_of(spec) : SIZE_MAX;
+    if (i == side)
+        return (dn_layer_place){&dn_sherl, 0, spec->L};
+    dn_layer_place place = spec->architecture->layer(spec, i - (i > side));
+    place.unit += i > side;
     if (spec->classes > 0 && i + 1 == n_layers_of(spec))
         place.ops = &dn_classifier;
     return place;
@@ -229,7 +242,7 @@ static size_t lowest_of(const dn_spec *spec)
 
 static double first_std(const dn_spec *spec, const dn_param *param)
 {
-    if (dn_param_of_adapter(param))
+    if (dn_layer_is_added(param) && param->kind == DN_PARAM_MATRIX)
         return 1 / sqrt((double)param->tensor.cols);
     if (dn_layer_is_prefix(param))
         return 0.1; /* a score of about 0, and values that hardly count: the model begins near to what it was */
@@ -247,7 +260,9 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
         const dn_param *param = &params[p];
         if (param->kind == DN_PARAM_VECTOR || dn_adapter_is_b(param)) {
             stream->kernels->fill(stream, param->weight, dn_param_size(param),
-                                  dn_layer_is_bias(param) || dn_adapter_is_b(param) ? 0 : 1 - spec->norm.offset);
+                                  dn_layer_is_bias(param) || dn_adapter_is_b(param) ? 0
+                                  : dn_layer_is_added(param)                        ? 1
+                                                                                    : 1 - spec->norm.offset);
             continue;
         }
         const dn_draw draw = {seed, p, first_std(spec, param), param->tensor.cols, param->block};
@@ -361,6 +376,8 @@ static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_ra
         pass.tokens = dn_arena_take(own, N * sizeof(int32_t));
         pass.targets = dn_arena_take(own, N * sizeof(int32_t));
         pass.x = dn_layer_take(shared, N * spec->C);
+        if (spec->sherl > 0)
+            pass.outputs = dn_layer_take(own, dn_size_mul(N * spec->C, spec->L));
         if (slots)
             slots[s].pass = pass;
         lay_layers(&pass, lowest, slots ? slots[s].layers : NULL, s == 0, own, shared);
@@ -630,6 +647,9 @@ dn_status dn_model_unit_forward(dn_model *model, size_t slot, size_t unit)
     for (size_t i = 0; i < model->n_layers; i++)
         if (s->layers[i].place.unit == unit)
             DN_TRY(s->layers[i].place.ops->forward(&s->pass, &s->layers[i]));
+    if (s->pass.outputs && unit < model->spec.L)
+        s->pass.stream->kernels->copy(s->pass.stream, dn_at(s->pass.outputs, unit * s->pass.room * model->spec.C), s->pass.x,
+                                      s->pass.B * s->pass.T * model->spec.C);
     return dn_weights_reshard(s->pass.weights, weights_of(model, unit), both_ways);
 }
 

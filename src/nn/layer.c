@@ -4,6 +4,7 @@
 #include "base/size.h"
 #include "nn/adapter.h"
 #include "nn/classifier.h"
+#include "nn/sherl.h"
 #include "nn/linear.h"
 
 #include <stdio.h>
@@ -30,7 +31,8 @@ bool dn_layer_is_prefix(const dn_param *param)
 
 bool dn_layer_is_added(const dn_param *param)
 {
-    return dn_param_of_adapter(param) || dn_layer_is_prefix(param) || strcmp(param->tensor.name, DN_CLASSIFIER_NAME ".weight") == 0;
+    return dn_param_of_adapter(param) || dn_layer_is_prefix(param) ||
+           strncmp(param->tensor.name, DN_SHERL_NAME, strlen(DN_SHERL_NAME)) == 0 || strcmp(param->tensor.name, DN_CLASSIFIER_NAME ".weight") == 0;
 }
 
 void dn_layer_param(dn_param *param, dn_param_kind kind, size_t rows, size_t cols, dn_tp_sharding cut,

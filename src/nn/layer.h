@@ -64,6 +64,7 @@ typedef struct dn_pass {
     dn_buf *before; /* [N,C]: x, or its gradient, before a block whose layers stand side by side changed it */
     dn_buf *y;    /* [N,C]: a normalized input times its gain; this, gain and dgain only with gains */
     dn_buf *gain, *dgain; /* [dn_layer_gain_size] */
+    dn_buf *outputs;      /* [L,room,C]: of the embedding and of all blocks but the last; only for SHERL */
     dn_buf *low;          /* [2,room,rank]: between an adapter's matrices; only with adapters */
 } dn_pass;
 
@@ -115,6 +116,7 @@ enum { DN_LAYER_KEPT_MAX = 4096 };
 extern const dn_layer_ops dn_embedding; /* x = E[token]: a model's first; holds what a tied head needs */
 extern const dn_layer_ops dn_attention; /* x += attention(norm(x)) */
 extern const dn_layer_ops dn_mlp;       /* x += mlp(norm(x)) */
+extern const dn_layer_ops dn_sherl;     /* x = what is learned of pass->outputs; where the backward pass ends */
 extern const dn_layer_ops dn_head;      /* logits = head(norm(x)) and their loss: a model's last */
 extern const dn_layer_ops dn_classifier; /* the same of classes, at labelled positions: last in the head's place */
 
@@ -130,7 +132,7 @@ typedef enum dn_tp_sharding { DN_TP_ROWS, DN_TP_COLUMNS, DN_TP_NONE } dn_tp_shar
 void dn_layer_name(dn_param *param, const dn_spec *spec, size_t index, const char *name, const char *what);
 bool dn_layer_is_bias(const dn_param *param);
 
-/** Whether it is one that fine-tuning adds to a trained model: of an adapter, a prefix, or a head of classes. Such ones are
+/** Whether it is one that fine-tuning adds to a trained model: of an adapter, a prefix, a side module, or a head of classes. Such ones are
  * trained, whatever is frozen. */
 bool dn_layer_is_added(const dn_param *param);
 #define DN_PREFIX_NAME "prefix_" /* prefix_k, prefix_v */

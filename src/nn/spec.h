@@ -83,6 +83,7 @@ typedef struct dn_spec {
     const dn_names *names;
     size_t classes; /* that the head tells sequences into (nn/classifier.c); 0: it predicts tokens */
     size_t prompt;  /* keys and values that each attention has before all positions, trained: a prefix; not with a cache */
+    size_t sherl;   /* the reduction of a side module in front of the last block (nn/sherl.c); 0: there is none; not with a cache */
     dn_lora_spec lora;
     dn_globs trained; /* the parameters that are trained, beside what is added to a model, which always is; all others are frozen.
                          None: all are trained, or with adapters none */

@@ -28,6 +28,7 @@ static dn_status learn(dn_finetune_run *t, dn_finetuned *out);
 static const way ways[] = {
     {"head", {"lr=0.01"}, "[score.weight]", {0}, learn},
     {"full", {"lr=0.001"}, "", {0}, learn},
+    {"sherl", {"lr=0.003"}, "[score.weight]", {.sherl = 32}, learn},
     {"prompt", {"lr=0.03"}, "[score.weight]", {.prompt = 20}, learn},
     {"lora", {"lr=0.003", "lora_rank=8"}, "[score.weight]", {0}, learn},
     {"hdc", {0}, "[score.weight]", {0}, dn_finetune_hdc},

@@ -15,6 +15,7 @@
 typedef struct dn_tuning {
     size_t classes; /* 0: the head predicts tokens */
     size_t prompt;  /* rows of a prefix; 0: none */
+    size_t sherl;   /* the reduction of a side module; 0: none */
 } dn_tuning;
 
 typedef struct dn_plan {

@@ -19,7 +19,8 @@ typedef struct way {
 static const way ways[] = {{"[score.weight]", 0, {.classes = CLASSES}},
                            {"[score.weight]", 3, {.classes = CLASSES}},
                            {"['*.1.*']", 0, {.classes = CLASSES}},
-                           {"[score.weight]", 0, {.classes = CLASSES, .prompt = 4}}};
+                           {"[score.weight]", 0, {.classes = CLASSES, .prompt = 4}},
+                           {"[score.weight]", 0, {.classes = CLASSES, .sherl = 8}}};
 
 static void open_way(const way *w, const char *folder, dn_loaded_model *m)
 {

@@ -41,17 +41,21 @@ def each_way_learns_a_rule_and_says_what_it_trained():
     with Place() as place:
         write_labels(place)
         model = trained_run(place)
-        done = finetune(place, model, "--how", "head,full,prompt,lora", "--json", "num_iterations=45")
+        done = finetune(place, model, "--how", "head,full,sherl,prompt,lora", "--json", "num_iterations=45")
         expect(done.returncode == 0, done.stderr)
-        head, full, prompt, lora = (json.loads(line) for line in done.stdout.splitlines())
-        for row in (head, full, prompt, lora):
+        head, full, sherl, prompt, lora = (json.loads(line) for line in done.stdout.splitlines())
+        for row in (head, full, sherl, prompt, lora):
             # any output that still knows the last letter is enough: 2 steps of training leave it in the residual stream
-            expect(row["accuracy"] > 0.85, f"{row['how']}: {row['accuracy']}")
+            # (sherl's module is 1 number wide in so small a model: that tells two of the three kinds apart, if one beats a guess, 0.4)
+            expect(row["accuracy"] > (0.55 if row is sherl else 0.85), f"{row['how']}: {row['accuracy']}")
             expect(0.3 < row["largest"] < 0.5 and row["classes"] == 3 and (row["train"], row["test"]) == (480, 120), str(row))
             expect(row["bytes"] == 4 * row["trained"], str(row))
         expect(head["trained"] == 3 * 32, f"{head['trained']}: a head of 3 classes on a model 32 wide")
         expect(lora["trained"] - head["trained"] == 2 * 8 * (4 * 64 + 2 * 160), str(lora))  # A and B of rank 8, two blocks
         expect(prompt["trained"] - head["trained"] == 2 * 2 * 20 * 32, str(prompt))  # 20 keys and values, two blocks
+        # of two outputs 32 wide, reduced to 1: 32 + 1 + 1 each; 32 back; attend, gamma
+        expect(sherl["trained"] - head["trained"] == 2 * 34 + 32 + 2, str(sherl))
+        expect(head["memory"] < sherl["memory"] < lora["memory"], str(sherl))
         expect(head["memory"] < lora["memory"] < full["memory"], f"{head['memory']}, {lora['memory']}, {full['memory']}")
 
 

@@ -4,6 +4,8 @@
 #include "base/random.h"
 #include "support/differences.h"
 
+#include <string.h>
+
 enum { CLASSES = 5, B = 3 };
 
 static const dn_spec small = {.V = 11, .T = 7, .C = 12, .L = 2, .attention.NH = 3, .classes = CLASSES};
@@ -17,6 +19,9 @@ static model labelled(dn_spec spec)
     for (size_t b = 0; b < B; b++)
         m.targets[b * spec.T + 6 - 3 * b] = (int32_t)((b + 2) % CLASSES);
     draw_adapters(m.stream, m.params, m.n_params);
+    for (size_t p = 0; p < m.n_params; p++) /* what begins as 0 of a side module, so that it counts */
+        if (strcmp(m.params[p].tensor.name, "sherl.gamma.bias") == 0)
+            m.stream->kernels->fill(m.stream, m.params[p].weight, 1, 0.03);
     return m;
 }
 
@@ -26,6 +31,17 @@ static double loss_of_all(void *context)
     double loss = 0;
     must(dn_model_loss(m->model, m->tokens, m->targets, B, &loss));
     return loss;
+}
+
+/* Of the gate of a side module, tanh(10 gamma), which moves ten times as fast as gamma: by a tenth of the step, so that the cubic
+ * term is no larger than elsewhere. */
+static double gate_error(const loss_of *f, dn_buf *gamma, double gradient)
+{
+    const dn_real one = 1;
+    dn_real *at = host_copy(f->stream, gamma, 1);
+    double slope = difference_along(f, gamma, at, &one, 1, 1e-6);
+    free(at);
+    return fabs(slope - gradient) / larger(fabs(gradient), 1e-2);
 }
 
 static void check_gradients(dn_spec spec)
@@ -39,15 +55,19 @@ static void check_gradients(dn_spec spec)
         assert_int_equal(m.params[p].frozen, m.params[p].grad == NULL);
         if (m.params[p].frozen)
             continue;
-        dn_real *g = host_copy(m.stream, m.params[p].grad, dn_param_size(&m.params[p]));
-        assert_below(gradient_error(&f, m.params[p].weight, g, dn_param_size(&m.params[p]), 48), DIFFERENCE_TOLERANCE);
+        const dn_param *param = &m.params[p];
+        dn_real *g = host_copy(m.stream, param->grad, dn_param_size(param));
+        bool gate = strcmp(param->tensor.name, "sherl.gamma.bias") == 0;
+        assert_below(gate ? gate_error(&f, param->weight, (double)g[0])
+                          : gradient_error(&f, param->weight, g, dn_param_size(param), 48), DIFFERENCE_TOLERANCE);
         free(g);
     }
     assert_true(loss == 2 * loss_of_all(&m));
     model_destroy(&m);
 }
 
-/* Of all weights; of the head alone; of adapters and the head; of a prefix in each attention and the head, and all weights besides: with every architecture, so tied embeddings, too. */
+/* Of all weights; of the head alone; of adapters and the head; of a prefix in each attention and the head, and all weights
+ * besides; of a side module and the head: with every architecture, so tied embeddings, too. */
 static void gradients_are_those_of_central_differences(void **state)
 {
     const dn_architecture *architecture;
@@ -66,6 +86,11 @@ static void gradients_are_those_of_central_differences(void **state)
             check_gradients(spec);
         spec.trained = (dn_globs){0};
         if (architecture->attention)
+            check_gradients(spec);
+        spec.trained = (dn_globs){1, {"score.weight"}};
+        spec.prompt = 0;
+        spec.sherl = 4;
+        for (spec.L = 1; spec.L <= 3; spec.L++)
             check_gradients(spec);
     }
 }
@@ -132,6 +157,24 @@ static void frozen_blocks_keep_what_one_layer_does(void **state)
     assert_true(saved + 60 * DN_ARENA_ALIGN > expected && saved < expected + 60 * DN_ARENA_ALIGN);
 }
 
+/* The same with a side module: besides, the outputs of five layers, what the last block keeps, and of the module z, u, v, f
+ * [5,N,4], agg [N,4] and two vectors, twice. Less than all blocks keep. */
+static void a_side_module_keeps_outputs_and_the_last_block(void **state)
+{
+    dn_spec spec = {.V = 50, .T = 16, .C = 32, .L = 5, .attention.NH = 4, .classes = CLASSES};
+    const dn_spec all = whole_spec(spec);
+    spec.trained = (dn_globs){1, {"score.weight"}};
+    const dn_spec head = whole_spec(spec);
+    spec.sherl = 8;
+    const dn_spec side = whole_spec(spec);
+    size_t N = 3 * 16, C = 32, NH = 4, L = 5, r = 4;
+    size_t block = (5 * N * C + N + 3 * N * NH) + (5 * N * C + N), module = 4 * L * N * r + N * r + 2 * (r + 1);
+    size_t more = dn_model_activation_bytes(&side, 3, 1, 1) - dn_model_activation_bytes(&head, 3, 1, 1);
+    size_t expected = (L * N * C + block + module) * sizeof(dn_real);
+    assert_true(more + 30 * DN_ARENA_ALIGN > expected && more < expected + 30 * DN_ARENA_ALIGN);
+    assert_true(dn_model_activation_bytes(&side, 3, 1, 1) < dn_model_activation_bytes(&all, 3, 1, 1));
+}
+
 TESTS(nn_classes)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +183,7 @@ TESTS(nn_classes)
         cmocka_unit_test(what_fills_a_row_up_is_not_seen),
         cmocka_unit_test(two_labels_in_a_sequence_or_a_class_too_many_are_refused),
         cmocka_unit_test(frozen_blocks_keep_what_one_layer_does),
+        cmocka_unit_test(a_side_module_keeps_outputs_and_the_last_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
