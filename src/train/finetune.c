@@ -15,8 +15,8 @@
 
 /* ---- ways ---- */
 
-/* What a way trains, by the configuration, whose keys the caller may change. Rates are the best of 1e-4 to 3e-2, in threes, on
- * the glosses of docs/finetuning.md. */
+/* What a way trains, by the configuration, whose keys the caller may change. Rates are where to begin, by what such ways bear
+ * elsewhere: they were not swept here. */
 typedef struct way {
     const char *name, *settings[3], *trainable;
     dn_tuning tuning; /* but for classes */
