@@ -111,6 +111,7 @@ static void round_array(array *x)
     assert_int_equal(dn_device_alloc(s, (x->n + 1) * sizeof(dn_real), &real), DN_OK);
     assert_int_equal(dn_device_alloc(s, (x->n + 1) * sizeof(uint16_t), &half), DN_OK);
     dn_upload(s, real, x->start, x->n);
+    assert_int_equal(dn_stream_sync(s), DN_OK); /* what it reads is overwritten below */
     s->kernels->to_bf16(s, half, real, x->n);
     s->kernels->from_bf16(s, real, half, x->n);
     dn_download(s, x->start, real, x->n);
