@@ -194,6 +194,10 @@ dn_status dn_kernels_of_precision(const char *precision, const char **kernels) D
  */
 dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out) DN_MUST_USE;
 
+/** From here on results are the same bits for any number of threads: products are cut as for eight, and OpenBLAS and LAPACKE, where
+ * they are called for more than a block of one, have one. */
+void dn_stream_round_alike(dn_stream *stream);
+
 /* What flop/s are held against; all threads that are meant, at the same time. */
 typedef struct dn_flop_limits {
     double gemm; /* of the best product of a layer: what the library, or our own kernel, does, be it well chosen or not */

@@ -41,9 +41,17 @@ dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out)
         host = host->host;
     }
     host->kernels = backend;
-    host->n_threads = n_threads;
+    host->n_threads = host->n_cuts = n_threads;
     dn_cpu_set_threads(n_threads);
     return DN_OK;
+}
+
+void dn_stream_round_alike(dn_stream *stream)
+{
+    enum { CUTS = 8 };
+    dn_stream *host = stream->host ? stream->host : stream;
+    host->n_cuts = CUTS;
+    dn_cpu_set_threads(1);
 }
 
 void *dn_scratch(dn_stream *s, size_t bytes)

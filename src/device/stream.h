@@ -37,6 +37,7 @@ typedef struct dn_stream {
     void *queue;            /* private to the device */
     struct dn_stream *host; /* runs the kernels that the device lacks; NULL if the device is the host */
     int n_threads;          /* CPU: OpenMP and BLAS threads of each kernel */
+    int n_cuts;             /* CPU: blocks that a product is cut into for them, which rounds: dn_stream_round_alike */
     void *scratch;          /* grows on first use of a kernel at a size, then stays: see kernels.h */
     size_t scratch_bytes;
     const char *misused; /* the first kernel that was given an address of the host for one of the device; sticky */

@@ -111,6 +111,45 @@ static void symmetric_products_are_symmetric_to_the_last_bit(void **state)
     }
 }
 
+/* Single products are cut for threads, matrices of a batch dealt to them: of a stream that rounds alike neither may show. Sizes are of
+ * no whole tiles, and above what one thread does alone. */
+static void run_alike(dn_stream *s, dn_buf *const *b, double *host, const void *context)
+{
+    const products *p = context;
+    dn_stream_round_alike(s);
+    s->kernels->gemm_batch(s, p->count, p->ta, p->tb, p->m, p->n, p->k, 1, b[0], b[1], 0, b[2]);
+    s->kernels->gemm(s, p->ta, p->tb, p->m, p->n, p->k, 1, b[0], p->ta == DN_N ? p->k : p->m, b[1], p->tb == DN_N ? p->n : p->k, 1,
+                     b[3], p->n);
+}
+
+static void streams_that_round_alike_make_the_same_bits_on_any_number_of_threads(void **state)
+{
+    static const size_t some[][4] = {{1, 203, 187, 141}, {11, 130, 97, 111}, {3, 1100, 64, 128}};
+    static const int n_threads[] = {2, 3, 5, 8, 9};
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+        for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+            const products p = {.count = some[i][0], .m = some[i][1], .n = some[i][2], .k = some[i][3], .ta = DN_N, .tb = DN_T};
+            size_t n_out = p.m * p.n;
+            trial t = {.arrays = {random_array(p.count * p.m * p.k, 1, 1), random_array(p.count * p.k * p.n, 2, 1),
+                                  nan_array(p.count * n_out), random_array(n_out, 3, 1)},
+                       .n_arrays = 4};
+            dn_real *one[MAX_ARRAYS], *many[MAX_ARRAYS];
+            double host[MAX_HOST];
+            run_backend((*backend)->name, 1, &t, run_alike, &p, one, host);
+            for (size_t k = 0; k < sizeof n_threads / sizeof *n_threads; k++) {
+                run_backend((*backend)->name, n_threads[k], &t, run_alike, &p, many, host);
+                for (size_t a = 2; a < 4; a++)
+                    for (size_t e = 0; e < t.arrays[a].n; e++)
+                        if (memcmp(&one[a][e], &many[a][e], sizeof(dn_real)) != 0)
+                            fail_msg("%s, shape %zu: array %zu, element %zu is %.17g with %d threads, %.17g with one", (*backend)->name, i,
+                                     a, e, (double)many[a][e], n_threads[k], (double)one[a][e]);
+                free_results(&t, many);
+            }
+            free_results(&t, one);
+            free_trial(&t);
+        }
+}
+
 TESTS(symmetric)
 {
     dn_blas_tune(argv);
@@ -118,6 +157,7 @@ TESTS(symmetric)
         cmocka_unit_test(batches_agree_for_all_transpositions),
         cmocka_unit_test(symmetric_products_agree),
         cmocka_unit_test(symmetric_products_are_symmetric_to_the_last_bit),
+        cmocka_unit_test(streams_that_round_alike_make_the_same_bits_on_any_number_of_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,16 +128,16 @@ typedef struct work {
 
 /* A product of which there are several as large is a block: threads then share nothing, and their number does
  * not round. Block sizes of more than a quarter of a thread's share would leave threads waiting. */
-static void cut(work *w, size_t n, size_t n_threads)
+static void cut(work *w, size_t n, size_t n_cuts)
 {
     double all = 0;
     for (size_t i = 0; i < n; i++)
         all += flops_of(&w->products[i]);
     w->first[0] = 0;
     for (size_t i = 0; i < n; i++) {
-        double flops = flops_of(&w->products[i]), share = all / (double)n_threads;
+        double flops = flops_of(&w->products[i]), share = all / (double)n_cuts;
         bool whole = flops < ALONE_FLOPS || flops <= share / 4;
-        w->grids[i] = whole ? (dn_grid){1, 1} : dn_cpu_choose_grid(w->products[i].m, w->products[i].n, n_threads);
+        w->grids[i] = whole ? (dn_grid){1, 1} : dn_cpu_choose_grid(w->products[i].m, w->products[i].n, n_cuts);
         w->first[i + 1] = w->first[i] + w->grids[i].rows * w->grids[i].cols;
     }
 }
@@ -156,7 +156,7 @@ void dn_cpu_gemm_many(dn_stream *s, const dn_product *products, size_t n)
     for (size_t done = 0, some; done < n; done += some) {
         work w = {.products = products + done};
         some = dn_min(n - done, MOST);
-        cut(&w, some, (size_t)s->n_threads);
+        cut(&w, some, (size_t)s->n_cuts);
         int n_threads = (int)dn_min(w.first[some], (size_t)s->n_threads);
 #pragma omp parallel for num_threads(n_threads) schedule(static, 1)
         for (size_t block = 0; block < w.first[some]; block++)

@@ -42,7 +42,8 @@ void dn_cpu_gemm_batch(dn_stream *s, size_t count, dn_trans ta, dn_trans tb, siz
 {
     size_t lda = ta == DN_N ? k : m, ldb = tb == DN_N ? n : k;
     int n_threads = useful_threads(s, 2.0 * (double)count * (double)m * (double)n * (double)k);
-    size_t whole = m && n && k && n_threads > 1 ? whole_matrices(count, n_threads) : 0;
+    bool shared = 2.0 * (double)count * (double)m * (double)n * (double)k >= ALONE_FLOPS && s->n_cuts > 1;
+    size_t whole = m && n && k && shared ? whole_matrices(count, s->n_cuts) : 0;
 #pragma omp parallel for schedule(static) num_threads(n_threads) if (whole > 0)
     for (size_t i = 0; i < whole; i++)
         dn_cblas_gemm(CblasRowMajor, ta == DN_T ? CblasTrans : CblasNoTrans,
