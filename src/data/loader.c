@@ -43,7 +43,7 @@ static uint64_t permute(const dn_loader *loader, uint64_t epoch, uint64_t n, uin
 
 size_t dn_loader_rows(const dn_loader *loader)
 {
-    return (dn_tokens_count(loader->tokens) - 1) / loader->T;
+    return loader->partition ? dn_partition_rows(loader->partition, loader->client) : (dn_tokens_count(loader->tokens) - 1) / loader->T;
 }
 
 /* Where the row begins in the stream. */
@@ -58,6 +58,8 @@ static dn_status find_row(const dn_loader *loader, uint64_t index, size_t *first
     uint64_t row = index % rows;
     if (loader->shuffle)
         row = permute(loader, index / rows, rows, row);
+    if (loader->partition)
+        row = dn_partition_row(loader->partition, loader->client, row);
     *first = row * T;
     return DN_OK;
 }

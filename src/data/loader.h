@@ -9,6 +9,7 @@
 #ifndef DATA_LOADER_H
 #define DATA_LOADER_H
 
+#include "data/partition.h"
 #include "data/tokens.h"
 
 #include <stdbool.h>
@@ -19,9 +20,11 @@ typedef struct dn_loader {
     size_t vocab_size;
     uint64_t seed;
     bool shuffle;
+    const dn_partition *partition; /* NULL: all rows; or those of one client */
+    int client;
 } dn_loader;
 
-/** Rows in one epoch: (count - 1) / T. */
+/** Rows in one epoch: (count - 1) / T, or the client's. */
 size_t dn_loader_rows(const dn_loader *loader);
 
 /** Row `index` of the run (0, 1, ... over all epochs): inputs [T], targets [T], host; a target that does not count is -1.

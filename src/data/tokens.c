@@ -363,6 +363,16 @@ size_t dn_tokens_count(const dn_tokens *tokens)
     return tokens->count;
 }
 
+size_t dn_tokens_n_files(const dn_tokens *tokens)
+{
+    return tokens->n_files;
+}
+
+size_t dn_tokens_file_first(const dn_tokens *tokens, size_t file)
+{
+    return tokens->files[file].first;
+}
+
 bool dn_tokens_masked(const dn_tokens *tokens)
 {
     bool masked = false;

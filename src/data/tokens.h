@@ -75,6 +75,10 @@ void dn_tokens_close(dn_tokens **tokens);
 /** Tokens in the stream, over all files. */
 size_t dn_tokens_count(const dn_tokens *tokens);
 
+/** Files, and where in the stream each begins. */
+size_t dn_tokens_n_files(const dn_tokens *tokens);
+size_t dn_tokens_file_first(const dn_tokens *tokens, size_t file);
+
 /** Whether some tokens do not count as targets. */
 bool dn_tokens_masked(const dn_tokens *tokens);
 

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_RULES = 2 + DN_NAMED_GROUPS_MAX };
+
 /* State number k of a parameter. */
 typedef struct listed {
     const dn_param_state *ps;
@@ -35,6 +37,9 @@ struct dn_optimizer {
     dn_bucket gradients, weights, momenta; /* averaged, gathered, averaged from time to time */
     listed *states;
     size_t n_states;
+    dn_buf *heap; /* [heap_bytes] states and workspaces */
+    size_t heap_bytes;
+    void *workspaces[MAX_RULES]; /* [n_groups] */
 };
 
 /* Replicas that step alone, each with an optimizer on its own mesh; 1: one optimizer stands on the whole mesh. */
@@ -48,8 +53,6 @@ static int n_alone(const dn_optimizer *o)
 /* A mean that fades by less than this a step does not fade at all in bfloat16: what is left of a number is
  * within half a unit in its last place, 2^-9 to 2^-8 of it, and rounds to the number that was. */
 #define LEAST_FADING (1.0 / 256)
-
-enum { MAX_RULES = 2 + DN_NAMED_GROUPS_MAX };
 
 /* Every rule that some parameter may have, once: of matrices, of all else, of groups. NULL for a name without a row.
  * Returns how many. */
@@ -262,9 +265,9 @@ static dn_status list_param_state(dn_optimizer *o, dn_param_state *ps)
 static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params)
 {
     size_t starts[MAX_RULES + 1];
-    void *base, *work[MAX_RULES];
+    void *base;
     const int *size = o->mesh->size;
-    size_t bytes = dn_optimizer_heap_bytes(&o->config, params, n_params, size);
+    size_t bytes = o->heap_bytes = dn_optimizer_heap_bytes(&o->config, params, n_params, size);
     o->n_params = dn_views_of(&o->config, params, n_params, NULL);
     if (o->n_params >= DN_OPTIMIZER_MATRICES_MAX)
         return dn_fail(DN_ERR_ARG, "%zu matrices: split into fewer than %zu", o->n_params,
@@ -275,9 +278,10 @@ static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params
     /* Symmetric heap, zeroed: states start at 0, and no page is touched first in a step. */
     DN_TRY(dn_comm_alloc_device(o->mesh->root, bytes, &base));
     DN_TRY(dn_stream_zero(o->stream, base, bytes / sizeof(dn_real)));
+    o->heap = base;
     dn_arena heap = {.base = base, .capacity = bytes};
     size_t n_rules = make_param_states(&o->config, o->params, o->n_params, size, o->param_states, starts);
-    if (!take_heap(&o->config, size, o->param_states, starts, n_rules, &heap, work))
+    if (!take_heap(&o->config, size, o->param_states, starts, n_rules, &heap, o->workspaces))
         return dn_fail(DN_ERR_MEMORY, "no memory for the tables of %zu parameters", o->n_params);
 
     o->gradients = o->weights = dn_bucket_of(o->mesh, DN_REAL);
@@ -296,7 +300,7 @@ static dn_status create(dn_optimizer *o, const dn_param *params, size_t n_params
                                   .mesh = o->mesh,
                                   .param_states = param_states,
                                   .n_param_states = starts[k + 1] - starts[k]};
-        DN_TRY(group->executor->open(group, work[k]));
+        DN_TRY(group->executor->open(group, o->workspaces[k]));
     }
     return dn_comm_barrier(o->mesh->all);
 }
@@ -339,6 +343,17 @@ void dn_optimizer_destroy(dn_optimizer **optimizer)
     free(o->squares);
     free(o->states);
     free(o);
+}
+
+dn_status dn_optimizer_reset(dn_optimizer *o)
+{
+    for (size_t k = 0; k < o->n_groups; k++)
+        if (o->groups[k].executor->close)
+            o->groups[k].executor->close(&o->groups[k]);
+    DN_TRY(dn_stream_zero(o->stream, o->heap, o->heap_bytes / sizeof(dn_real)));
+    for (size_t k = 0; k < o->n_groups; k++)
+        DN_TRY(o->groups[k].executor->open(&o->groups[k], o->workspaces[k]));
+    return DN_OK;
 }
 
 /* ---- one step ---- */

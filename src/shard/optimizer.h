@@ -80,6 +80,10 @@ dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *par
                               dn_stream *stream, const dn_mesh *mesh, dn_optimizer **out) DN_MUST_USE;
 void dn_optimizer_destroy(dn_optimizer **optimizer);
 
+/** States as they were after dn_optimizer_create, and what the executors know of earlier steps: the optimizer begins anew.
+ * Not collective: no rank may still be reading this one's states. Errors: DN_ERR_MEMORY. */
+dn_status dn_optimizer_reset(dn_optimizer *optimizer) DN_MUST_USE;
+
 /** Collective. One step; pace is the same on all ranks. Gradients are each rank's own, of its blocks: over
  * the copies of a block they may differ (by the rows of the batch they come from) and the step takes their
  * mean, or that of their factors; they are left undefined. Begins with a barrier of all ranks. Errors:

@@ -80,7 +80,7 @@ static dn_status evaluate_model(dn_loaded_model *model, evaluation *e, double *l
     e->bytes = text                        ? (double)text / (double)dn_tokens_count(tokens)
                : model->plan.spec.V <= 256 ? 1 /* of files that are read as bytes */
                                            : NAN;
-    e->loader = (dn_loader){tokens, model->plan.spec.T, model->plan.spec.V, 0, false};
+    e->loader = (dn_loader){.tokens = tokens, .T = model->plan.spec.T, .vocab_size = model->plan.spec.V};
     dn_status status = dn_plan_same_tokenizer(model->tokenizer, dn_tokens_origin_of(tokens).tokenizer, "validation files");
     if (status == DN_OK)
         status = evaluate_tokens(e, model, loss);

@@ -70,7 +70,11 @@ static dn_status open_tokens(const dn_run *run, bool validation, dn_tokens **tok
     char pattern[DN_PATTERN_MAX];
     dn_plan_files(config, validation, pattern);
     DN_TRY(dn_plan_tokens(config, validation, tokens));
-    *loader = (dn_loader){*tokens, run->plan.spec.T, run->plan.spec.V, (uint64_t)config->seed, !validation && config->shuffle};
+    *loader = (dn_loader){.tokens = *tokens,
+                          .T = run->plan.spec.T,
+                          .vocab_size = run->plan.spec.V,
+                          .seed = (uint64_t)config->seed,
+                          .shuffle = !validation && config->shuffle};
     if (dn_loader_rows(loader) > 0)
         return DN_OK;
     return dn_fail(DN_ERR_DATA,

@@ -141,12 +141,38 @@ static void a_bad_token_in_the_last_target_is_found(void **state)
     assert_non_null(strstr(dn_error_message(), "token 8 is 8"));
 }
 
+static void a_client_visits_its_own_rows_each_once_an_epoch(void **state)
+{
+    enum { N = 1000, CLIENTS = 7, CLIENT = 2, OWN = 143 };
+    const dn_partition_rule rule = {DN_PARTITION_IID, 0};
+    dn_loader loader = open_counting(N + 1, 1, 5, true);
+    dn_partition *partition;
+    assert_int_equal(dn_partition_create(&rule, tokens, 1, CLIENTS, 0, &partition), DN_OK);
+    loader.partition = partition;
+    loader.client = CLIENT;
+    assert_int_equal(dn_loader_rows(&loader), OWN);
+    bool in_order = true;
+    for (size_t epoch = 0; epoch < 3; epoch++) {
+        bool seen[N] = {false};
+        for (size_t i = 0; i < OWN; i++) {
+            int32_t row = row_number(&loader, epoch * OWN + i);
+            assert_int_equal(row % CLIENTS, CLIENT);
+            assert_false(seen[row]);
+            seen[row] = true;
+            in_order = in_order && row == (int32_t)(CLIENT + i * CLIENTS);
+        }
+    }
+    assert_false(in_order);
+    dn_partition_destroy(&partition);
+}
+
 TESTS(data_loader)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_epoch_visits_every_row_exactly_once),
         cmocka_unit_test(order_depends_on_seed_and_epoch_and_on_nothing_else),
         cmocka_unit_test(every_place_is_equally_likely),
+        cmocka_unit_test(a_client_visits_its_own_rows_each_once_an_epoch),
         cmocka_unit_test(rows_share_one_token_with_the_next_and_drop_an_incomplete_end),
         cmocka_unit_test(a_stream_shorter_than_a_row_is_refused),
         cmocka_unit_test(a_bad_token_in_the_last_target_is_found),
