@@ -59,9 +59,11 @@ typedef struct dn_config {
     char fs_gather[16];
     char device[16], precision[16];
     char link_dp[32], link_across[32]; /* empty: none */
-    char strategy[16]; /* empty: not given */
+    char strategy[DN_KEY_CHOICE_MAX]; /* empty: not given */
     dn_option_value strategy_options[DN_STRATEGY_KEYS_MAX]; /* of all strategies */
     bool strategy_given[DN_STRATEGY_KEYS_MAX];              /* which are set, of those whose default depends on the strategy */
+    int64_t clients, local_steps; /* 0: not given */
+    char partition[DN_KEY_TEXT_MAX], client_speeds[DN_KEY_TEXT_MAX], client_links[DN_KEY_TEXT_MAX]; /* "a,b,..." */
     int64_t hash_every;
     double timeout_s;
     /* data and results */

@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define DN_KEY_CHOICE_MAX 16   /* bytes of a text with choices, its terminator included */
+#define DN_KEY_CHOICE_MAX 24   /* bytes of a text with choices, its terminator included */
 #define DN_KEY_TEXT_MAX   1024 /* of a free text */
 
 /* The field's C type: int64_t, double, bool, an enum with values 0, 1, ..., or a char array. */

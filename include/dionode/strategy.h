@@ -27,7 +27,7 @@ typedef struct dn_strategy_info {
     const char *help; /* one line */
 } dn_strategy_info;
 
-/** Strategy `index`, from 0; its name is NULL beyond the last. Static. */
+/** Strategy `index` of replicas, from 0; its name is NULL beyond the last. Static. */
 DN_API dn_strategy_info dn_strategy_info_at(size_t index);
 
 /* A strategy of a run. */

@@ -266,7 +266,11 @@ static dn_status configure(const dn_contender *c, dn_config *config)
     memcpy(settings, c->settings, sizeof settings);
     for (char *one = strtok_r(settings, " ", &rest); one; one = strtok_r(NULL, " ", &rest))
         DN_TRY(dn_config_set(config, one));
-    return dn_plan_strategy(config, &strategy);
+    DN_TRY(dn_plan_strategy(config, &strategy));
+    if (!strategy->clients)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "--strategies: %s is of clients, whose bytes and seconds are virtual: they are not compared with those of "
+                   "replicas; train it, and read metrics.jsonl", strategy->name);
 }
 
 /* ---- contenders ---- */

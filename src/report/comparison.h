@@ -35,7 +35,7 @@ typedef struct dn_spread {
 } dn_spread;
 
 typedef struct dn_contender {
-    char strategy[16];  /* empty: the configuration's */
+    char strategy[24];  /* empty: the configuration's */
     char settings[128]; /* of the strategy: "key=value key=value"; empty: the configuration's */
     char optimizer[16];
     double rank; /* as a fraction of min(rows, cols); 0: the optimizer has none */

@@ -7,33 +7,31 @@
  * This project's choices: `step` is the default, as this model's norms forget a scale of its weights only in part; cycles are
  * counted over the whole run. With amplitude 0 it is local_sgd, bit for bit.
  */
-#include "strategy/strategy.h"
+#include "strategy/cyclic.h"
 
 enum { SYNC_EVERY, AMPLITUDE, CYCLES, FORM };
-enum { STEP, SCALE };
 
-static const dn_key amplitude = DN_STRATEGY_REAL("cycle_amplitude", -0.49, 0.49, "by how much the averaging rate rises and falls");
-static const dn_key cycles = DN_STRATEGY_INT("cycles", 1, 1e6, "times that it does so in the run");
-static const dn_key form = DN_STRATEGY_ENUM("cycle_form", "step|scale", "what it multiplies: the step since the last exchange, or the mean");
+const dn_key dn_option_cycle_amplitude = DN_STRATEGY_REAL("cycle_amplitude", -0.49, 0.49, "by how much the averaging rate rises and falls");
+const dn_key dn_option_cycles = DN_STRATEGY_INT("cycles", 1, 1e6, "times that it does so in the run");
+const dn_key dn_option_cycle_form = DN_STRATEGY_ENUM("cycle_form", "step|scale", "what it multiplies: the step since the last exchange, or the mean");
 
-static double less(const dn_strategy_context *c)
+void dn_cycle_apply(const dn_cycle *cycle, uint64_t round, uint64_t n_rounds, dn_stream *s, dn_buf *mean, const dn_buf *anchor, size_t n)
 {
-    const dn_option_value *o = c->config->options;
-    uint64_t every = (uint64_t)o[SYNC_EVERY].whole, rounds = c->config->n_steps / every, j = (c->step + 1) / every - 1;
-    double sawtooth = rounds ? 2 * (double)((uint64_t)o[CYCLES].whole * j % rounds) / (double)rounds - 1 : -1;
-    return o[AMPLITUDE].real * sawtooth;
+    double sawtooth = n_rounds ? 2 * (double)(cycle->cycles * round % n_rounds) / (double)n_rounds - 1 : -1;
+    double r = cycle->amplitude * sawtooth;
+    if (cycle->form == DN_CYCLE_SCALE)
+        s->kernels->scale(s, mean, 1 - r, mean, n);
+    else if (r != 0)
+        s->kernels->axpby(s, mean, r, anchor, 1 - r, n);
 }
 
 static void aggregate(const dn_strategy_context *c, const dn_strategy_param *x, dn_buf *mean)
 {
-    dn_stream *s = c->stream;
-    dn_buf *anchor = x->states[0];
-    double r = less(c);
-    if (c->config->options[FORM].choice == SCALE)
-        s->kernels->scale(s, mean, 1 - r, mean, x->n);
-    else if (r != 0)
-        s->kernels->axpby(s, mean, r, anchor, 1 - r, x->n);
-    s->kernels->copy(s, anchor, mean, x->n);
+    const dn_option_value *o = c->config->options;
+    const dn_cycle cycle = {o[AMPLITUDE].real, (uint64_t)o[CYCLES].whole, o[FORM].choice};
+    uint64_t every = (uint64_t)o[SYNC_EVERY].whole;
+    dn_cycle_apply(&cycle, (c->step + 1) / every - 1, c->config->n_steps / every, c->stream, mean, x->states[0], x->n);
+    c->stream->kernels->copy(c->stream, x->states[0], mean, x->n);
 }
 
 static const dn_exchange weights = {
@@ -51,9 +49,9 @@ const dn_strategy dn_strategy_cyclic = {
     .family = DN_AFTER_RULE,
     .lossless = "sync_every=1 cycle_amplitude=0 optimizer=sgd scalar_opt=sgd clip_grad_norm=0",
     .options = {[SYNC_EVERY] = {&dn_option_sync_every, "30"},
-                [AMPLITUDE] = {&amplitude, "0.01"},
-                [CYCLES] = {&cycles, "10"},
-                [FORM] = {&form, "step"}},
+                [AMPLITUDE] = {&dn_option_cycle_amplitude, "0.01"},
+                [CYCLES] = {&dn_option_cycles, "10"},
+                [FORM] = {&dn_option_cycle_form, "step"}},
     .states = {{.name = "cyclic.anchor", .residence = DN_SHARDED, .weight = true}},
     .exchanges = {&weights},
 };

@@ -164,7 +164,7 @@ static dn_status open_run(dn_strategy_run *r)
 {
     const dn_strategy_parts *parts = &r->parts;
     void *base = NULL;
-    if (r->strategy->family == DN_ON_WHOLE_MESH)
+    if (!dn_strategy_has_engine(r->strategy))
         return open_tables(r);
     size_t of_islands = dn_strategy_islands_bytes(r->strategy, parts->mesh->size);
     size_t bytes =
@@ -199,7 +199,7 @@ dn_status dn_strategy_open(const dn_strategy *strategy, const dn_strategy_config
     r->strategy = strategy;
     r->config = *config;
     r->parts = *parts;
-    r->n_params = strategy->family == DN_ON_WHOLE_MESH ? 0 : parts->n_params;
+    r->n_params = dn_strategy_has_engine(strategy) ? parts->n_params : 0;
     r->n_kinds = dn_strategy_n_kinds(strategy);
     r->n_exchanges = dn_strategy_n_exchanges(strategy);
     dn_status status = open_run(r);

@@ -85,7 +85,7 @@ size_t dn_strategy_heap_bytes(const dn_strategy *strategy, const dn_strategy_con
                               size_t n_params, const int size[DN_N_AXES])
 {
     dn_arena measure = {0};
-    if (strategy->family != DN_ON_WHOLE_MESH)
+    if (dn_strategy_has_engine(strategy))
         dn_strategy_lay_out(strategy, config, params, n_params, size, &measure, NULL);
     return dn_size_add(measure.used, dn_strategy_islands_bytes(strategy, size));
 }

@@ -71,6 +71,8 @@ static dn_status read_settings(const dn_strategy_settings *how, const dn_optim_c
     out->strategy = dn_strategy_find(how->name);
     if (!out->strategy)
         return dn_fail(DN_ERR_CONFIG, "there is no strategy '%s'", how->name);
+    if (out->strategy->clients)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s is of clients, which train whole models: `dionode train` has them", how->name);
     if (how->n_steps < 1)
         return dn_fail(DN_ERR_CONFIG, "strategy %s: n_steps is 0: give the steps that the run will make", how->name);
     DN_TRY(dn_strategy_check_rule(out->strategy, config->matrix_rule));
@@ -479,7 +481,9 @@ dn_status dn_optim_step(dn_optim *o, uint64_t step, double lr, dn_optim_report *
 
 dn_strategy_info dn_strategy_info_at(size_t index)
 {
-    const dn_strategy *row = dn_strategy_at(index);
+    const dn_strategy *row;
+    for (size_t k = 0; (row = dn_strategy_at(k)) && (row->clients || index-- > 0);)
+        k++;
     return row ? (dn_strategy_info){row->name, row->help} : (dn_strategy_info){NULL, NULL};
 }
 

@@ -19,6 +19,15 @@ const dn_key dn_option_density = DN_STRATEGY_REAL("density", 1e-9, 1, "part of t
 const dn_key dn_option_wire =
     DN_STRATEGY_ENUM("wire", DN_DENSE_CODEC_NAMES, "how numbers travel: as they are (f32), or in fewer bits");
 
+const dn_key dn_option_client_fraction =
+    DN_STRATEGY_REAL("client_fraction", 1e-6, 1, "part of the clients that train at a time, at least one");
+
+int dn_option_of_clients(double fraction, int n_clients)
+{
+    int n = (int)lround(fraction * n_clients);
+    return n < 1 ? 1 : n;
+}
+
 const dn_codec *dn_option_codec(dn_option_value wire)
 {
     static const char names[] = DN_DENSE_CODEC_NAMES;

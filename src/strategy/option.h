@@ -35,7 +35,11 @@ typedef struct dn_strategy_option {
 } dn_strategy_option;
 
 /* Shared. */
-extern const dn_key dn_option_sync_every, dn_option_outer_lr, dn_option_outer_momentum, dn_option_wire, dn_option_density;
+extern const dn_key dn_option_sync_every, dn_option_outer_lr, dn_option_outer_momentum, dn_option_wire, dn_option_density,
+    dn_option_client_fraction;
+
+/** How many of n clients a fraction is: the nearest number, at least 1. */
+int dn_option_of_clients(double fraction, int n_clients);
 
 /** The codec that a value of `wire` means. */
 const dn_codec *dn_option_codec(dn_option_value wire);

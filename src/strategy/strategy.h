@@ -12,8 +12,11 @@
  *     instead of it       the same, and what comes of it is the update; no rule steps
  *     after it            each replica steps alone, with any rule; then replicas exchange something made of their
  *                         weights, perhaps not in every step
+ *     of clients          there are no replicas: virtual clients train versions of the weights on rows of their own, and a server
+ *                         makes the next version of what they send (dn_client_rules). Workers do what clients and server do
+ *                         (train/clients.h); the engine adds nothing
  *
- * Under all but the first the optimizer stands on each replica's own mesh. What is exchanged, the row lists: each
+ * Under all but the first and the last the optimizer stands on each replica's own mesh. What is exchanged, the row lists: each
  * dn_exchange is one message of each parameter from each replica, made by `encode`, moved in one of three patterns,
  * and taken up by `decode` and `apply`. Exchanges of one step follow one another, so that the second may be made
  * of what the first has brought (the rounds of PowerSGD).
@@ -43,9 +46,10 @@ enum { DN_STRATEGY_STATES_MAX = 4, DN_STRATEGY_EXCHANGES_MAX = 3, DN_STRATEGY_PR
 #define DN_STREAM_PAIRS    (UINT64_C(3) << 32)
 #define DN_STREAM_ROWS     (UINT64_C(4) << 32)
 #define DN_STREAM_POWERSGD (UINT64_C(5) << 32)
+#define DN_STREAM_CLIENTS  (UINT64_C(6) << 32)
 
 /* When replicas exchange. */
-typedef enum dn_strategy_family { DN_ON_WHOLE_MESH, DN_BEFORE_RULE, DN_INSTEAD_OF_RULE, DN_AFTER_RULE } dn_strategy_family;
+typedef enum dn_strategy_family { DN_ON_WHOLE_MESH, DN_BEFORE_RULE, DN_INSTEAD_OF_RULE, DN_AFTER_RULE, DN_OF_CLIENTS } dn_strategy_family;
 
 /* Settings of one run. */
 typedef struct dn_strategy_config {
@@ -184,6 +188,65 @@ typedef struct dn_exchange {
     bool (*where)(const char *state);
 } dn_exchange;
 
+/* ---- clients ---- */
+
+enum { DN_CLIENT_STATES_MAX = 3 };
+
+/* What a client does at a time: it takes a version of the weights, trains it on rows of its own, and sends what became of it. */
+typedef struct dn_ticket {
+    int client;
+    uint64_t version; /* version v is what v steps of the run have made */
+    uint64_t before;  /* how many tickets the client had earlier */
+    double end_s;     /* virtual time when what it sends is there */
+} dn_ticket;
+
+/* What hooks know. */
+typedef struct dn_client_context {
+    const dn_strategy_config *config;
+    dn_stream *stream;
+    uint64_t step;     /* the server makes version step + 1; on a client: the version that it trains */
+    uint64_t delay;    /* of a ticket: versions that were made since the one it trains */
+    double mean_delay; /* `serve`: of all that were sent */
+    size_t n_rows;     /* of the ticket: that its client has, and */
+    uint64_t n_steps;  /* steps of the rule that it makes */
+    dn_buf *scratch;   /* as many numbers as the row says */
+} dn_client_context;
+
+/* Numbers: of all trained parameters, as they lie in memory, or of one of them; at the server a part of them, each worker its own. */
+typedef struct dn_client_numbers {
+    const dn_param *param; /* `upload`: which; else NULL */
+    size_t n;
+    dn_buf *weight;        /* what is trained; `serve`: the weighted mean of what was sent, to become the next version */
+    const dn_buf *version; /* what it is trained from; `serve`: the version before */
+    dn_buf *grad;          /* `local`: to be changed; `upload`: scratch */
+    dn_buf *states[DN_CLIENT_STATES_MAX]; /* `serve` */
+} dn_client_numbers;
+
+/* What clients and server do. Hooks queue kernels, element by element at the server; they do not depend on which worker calls them
+ * for which part. */
+typedef struct dn_client_rules {
+    /** Tickets that are out at a time, of n clients: 1 to n. */
+    int (*out)(const dn_strategy_config *config, int n_clients);
+    /** How many of them, those that end first, the server waits for to make a version: 1 to all. NULL: all. */
+    int (*quorum)(const dn_strategy_config *config, int n_clients);
+    /** Weight of what a client has sent, in the mean; NULL: its rows. */
+    double (*weight)(const dn_client_context *c);
+    /** What is averaged is by how much clients changed the versions they trained, counted from the newest: of a stale client that is
+     * not the mean of what was sent. */
+    bool of_changes;
+    /** On a client, after each gradient: changes it. NULL: nothing. */
+    void (*local)(const dn_client_context *c, const dn_client_numbers *x);
+    /** Bytes that a client sends of a block, */
+    size_t (*upload_bytes)(const dn_client_context *c, dn_param_kind kind, size_t rows, size_t cols);
+    /** and, on a client, of each parameter: weights become what the server will read out of the message. Both NULL: they are sent as
+     * they are. */
+    void (*upload)(const dn_client_context *c, const dn_client_numbers *x);
+    /** At the server: makes the next version of the mean. NULL: it is the mean. */
+    void (*serve)(const dn_client_context *c, const dn_client_numbers *x);
+    /** States of the server, which begin as 0; they end with NULL. */
+    const char *states[DN_CLIENT_STATES_MAX + 1];
+} dn_client_rules;
+
 /* ---- the row ---- */
 
 typedef struct dn_strategy {
@@ -197,6 +260,7 @@ typedef struct dn_strategy {
     dn_strategy_option options[DN_STRATEGY_OPTIONS_MAX]; /* ends with no key */
     dn_state_of_strategy states[DN_STRATEGY_STATES_MAX];    /* ends with no name */
     const dn_exchange *exchanges[DN_STRATEGY_EXCHANGES_MAX]; /* ends with NULL */
+    const dn_client_rules *clients; /* of clients: what they do; it has no states, exchanges or probes then, but perhaps scratch */
     /** What does not go together, beyond the ranges of single options; NULL: everything does. Errors: DN_ERR_CONFIG,
      * naming the keys. */
     dn_status (*check)(const dn_strategy_config *config);
@@ -210,6 +274,12 @@ typedef struct dn_strategy {
     /** Initializes states whose beginning is neither 0 nor the weights; those that are sharded hold this rank's share. */
     dn_status (*begin)(const dn_strategy_context *c, const dn_strategy_param *x);
 } dn_strategy;
+
+/** Whether the engine adds something to a rule's step. */
+static inline bool dn_strategy_has_engine(const dn_strategy *strategy)
+{
+    return strategy->family != DN_ON_WHOLE_MESH && strategy->family != DN_OF_CLIENTS;
+}
 
 /** The row with that name; NULL if no strategy has it. */
 const dn_strategy *dn_strategy_find(const char *name);

@@ -110,6 +110,14 @@ dn_status dn_run_pass_on(void *context, bool together)
     return DN_OK;
 }
 
+dn_status dn_run_pass_on_alone(void *context, bool together)
+{
+    dn_run *run = context;
+    (void)together;
+    DN_TRY(dn_comm_tick(run->comm, run->step + 1, run->phase));
+    return dn_comm_stop_requested(run->comm) ? DN_RUN_DROPPED : DN_OK;
+}
+
 dn_status dn_run_end_pass(dn_run *run, double *sum)
 {
     DN_TRY(agree(run, sum));

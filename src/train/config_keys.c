@@ -136,6 +136,12 @@ static const dn_key keys[] = {
     TEXT(strategy, "null", DN_STRATEGY_NAMES,
          "what replicas exchange, and when; null = as replicate_mesh_grad_sync says"),
     {.name = OPTIONS, .offset = FIELD(strategy_options)},
+    INT(clients, "null", 1, 1 << 16, "virtual clients that train by a strategy of clients (fedavg, ...), on any number of workers"),
+    INT(local_steps, "null", 1, STEPS, "steps of a client on a version of the weights, batch_size sequences each; null = as many as its rows fill"),
+    TEXT(partition, "iid", NULL, "which rows clients have: iid (dealt in turn), by_file (files dealt in turn), dirichlet:A (uneven parts of "
+         "each file, the more so the smaller A)"),
+    TEXT(client_speeds, "null", NULL, "tokens a second of the clients in turn, as 2000,500, in virtual time; null = 1000"),
+    TEXT(client_links, "null", NULL, "links of the clients in turn, as 100Mbit:20ms,5Mbit:100ms, in virtual time; null = messages take no time"),
     TEXT(link_dp, "null", NULL,
          "emulated network between replicas, as 1Gbit:5ms: exchanges over dp take as long as on it; null = "
          "none",

@@ -14,8 +14,9 @@ static uint64_t checkpoint_bytes(const dn_run *run)
 {
     size_t n_states = dn_instance_n_states(&run->instance);
     size_t n_replicas = (size_t)run->plan.mesh[DN_DP];
-    /* of weights: of replicas that differ each one, and their consensus */
-    size_t copies = run->plan.strategy->family == DN_AFTER_RULE && n_replicas > 1 ? n_replicas + 1 : 1;
+    /* of weights: of replicas that differ each one, and their consensus; older versions that clients train */
+    size_t older = (size_t)(run->plan.clients.n_out - run->plan.clients.quorum);
+    size_t copies = run->plan.strategy->family == DN_AFTER_RULE && n_replicas > 1 ? n_replicas + 1 : 1 + older;
     uint64_t bytes = HEADER_OF_TENSOR * (run->plan.n_params + n_states);
     for (size_t i = 0; i < run->plan.n_params; i++)
         bytes += run->instance.params[i].tensor.rows * run->instance.params[i].tensor.cols * sizeof(dn_real) *

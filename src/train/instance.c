@@ -6,6 +6,7 @@
 #include "compute/kernels.h"
 #include "base/size.h"
 #include "shard/layout.h"
+#include "train/clients.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -60,6 +61,8 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
         instance->optimizer_mesh = dn_strategy_mesh(plan->strategy, mesh);
         DN_TRY(dn_optimizer_create(&plan->optim, instance->trained, dn_strategy_n_stepped(plan->strategy, plan->n_trained),
                                    stream, &instance->optimizer_mesh, &instance->optimizer));
+        if (plan->strategy->clients) /* steps of clients wait for no other worker */
+            instance->optimizer_mesh.root = instance->optimizer_mesh.all;
         const dn_strategy_parts replicas = {.optim = &plan->optim,
                                             .params = instance->trained,
                                             .n_params = plan->n_trained,
@@ -113,15 +116,15 @@ double dn_instance_read_bytes(const dn_instance *instance, bool narrow)
 
 /* ---- passes over rows ---- */
 
-/* All workers make the same number of micro-batches, as these have collectives; a worker's last ones may be
- * empty. scale 0: the loss only. */
-static dn_status pass(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
+/* Rows first + own.first .. first + own.end - 1 in micro-batches, `rounds` of them: the last ones may be empty. scale 0: the loss
+ * only. */
+static dn_status pass(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, dn_range own, size_t rounds,
                       double scale, double *loss_sum)
 {
     const dn_plan *plan = instance->plan;
-    dn_range own = dn_plan_rows(plan, n, instance->mesh->at);
     size_t at = own.first, T = plan->spec.T;
-    for (size_t round = dn_plan_rounds(plan, n); round > 0; round--) {
+    *loss_sum = 0;
+    for (; rounds > 0; rounds--) {
         size_t B = own.end - at < plan->micro_batch ? own.end - at : plan->micro_batch;
         for (size_t i = 0; i < B; i++)
             DN_TRY(rows(context, first + at + i, instance->inputs + i * T, instance->targets + i * T));
@@ -134,6 +137,19 @@ static dn_status pass(dn_instance *instance, dn_rows_fn *rows, void *context, ui
     return DN_OK;
 }
 
+/* All workers make the same number of micro-batches, as these have collectives. */
+static dn_status pass_together(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n, double scale,
+                               double *loss_sum)
+{
+    const dn_plan *plan = instance->plan;
+    return pass(instance, rows, context, first, dn_plan_rows(plan, n, instance->mesh->at), dn_plan_rounds(plan, n), scale, loss_sum);
+}
+
+static void clear_gradients(dn_instance *instance)
+{
+    instance->stream->kernels->fill(instance->stream, instance->grads, instance->plan->gradient_bytes / sizeof(dn_real), 0);
+}
+
 dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first,
                                size_t n, size_t counted, double *loss_sum)
 {
@@ -143,19 +159,26 @@ dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *co
     /* The mean over the n_dealt ranks is then the mean over all targets that count, however many each has. Rounding to bfloat16
      * gives the same on every mesh only of what differs by a power of two: the rest of n_dealt comes afterwards. */
     double ranks = plan->n_dealt, before = strcmp(plan->config.precision, "float") == 0 ? ranks : exp2(floor(log2(ranks)));
-    *loss_sum = 0;
-    s->kernels->fill(s, instance->grads, n_grads, 0);
-    DN_TRY(pass(instance, rows, context, first, n, before / (double)dn_max(counted, 1), loss_sum));
+    clear_gradients(instance);
+    DN_TRY(pass_together(instance, rows, context, first, n, before / (double)dn_max(counted, 1), loss_sum));
     if (before != ranks)
         s->kernels->scale(s, instance->grads, ranks / before, instance->grads, n_grads);
     return dn_stream_sync(s);
 }
 
+dn_status dn_instance_gradient_alone(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
+                                     size_t counted, double *loss_sum)
+{
+    size_t micro_batch = instance->plan->micro_batch;
+    clear_gradients(instance);
+    return pass(instance, rows, context, first, (dn_range){0, n}, (n + micro_batch - 1) / micro_batch, 1 / (double)dn_max(counted, 1),
+                loss_sum);
+}
+
 dn_status dn_instance_loss(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
                            double *loss_sum)
 {
-    *loss_sum = 0;
-    return pass(instance, rows, context, first, n, 0, loss_sum);
+    return pass_together(instance, rows, context, first, n, 0, loss_sum);
 }
 
 /* ---- steps ---- */
@@ -206,11 +229,15 @@ dn_status dn_instance_leave_consensus(dn_instance *instance)
 
 size_t dn_instance_n_states(const dn_instance *instance)
 {
+    if (instance->clients)
+        return dn_clients_n_states(instance->clients);
     return dn_optimizer_n_states(instance->optimizer) + dn_strategy_n_states(instance->strategy);
 }
 
 const dn_tensor *dn_instance_state(const dn_instance *instance, size_t index)
 {
+    if (instance->clients)
+        return dn_clients_state(instance->clients, index);
     size_t n = dn_optimizer_n_states(instance->optimizer);
     return index < n ? dn_optimizer_state(instance->optimizer, index)
                      : dn_strategy_state(instance->strategy, index - n);
@@ -218,6 +245,8 @@ const dn_tensor *dn_instance_state(const dn_instance *instance, size_t index)
 
 dn_shard dn_instance_state_shard(const dn_instance *instance, size_t index, int rank)
 {
+    if (instance->clients)
+        return dn_clients_state_shard(instance->clients, index, rank);
     size_t n = dn_optimizer_n_states(instance->optimizer);
     return index < n ? dn_optimizer_state_shard(instance->optimizer, index, rank)
                      : dn_strategy_state_shard(instance->strategy, index - n, rank);

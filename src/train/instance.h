@@ -25,6 +25,7 @@ typedef struct dn_instance {
     dn_mesh optimizer_mesh;    /* of the optimizer: all ranks, or one replica */
     dn_optimizer *optimizer;   /* NULL unless training */
     dn_strategy_run *strategy; /* NULL unless training */
+    struct dn_clients *clients; /* NULL: none; the run's */
     dn_model *model;
     int32_t *inputs, *targets; /* [micro_batch * T] */
 } dn_instance;
@@ -48,6 +49,10 @@ double dn_instance_read_bytes(const dn_instance *instance, bool narrow);
 dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first,
                                size_t n, size_t counted, double *loss_sum) DN_MUST_USE;
 
+/** The same of the whole rows on this rank alone, which has no others of fs and tp. Not collective. */
+dn_status dn_instance_gradient_alone(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
+                                     size_t counted, double *loss_sum) DN_MUST_USE;
+
 /** Collective. The optimizer's step, and what the strategy exchanges before, instead of or after it: as
  * dn_strategy_step. */
 dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_params, double loss,
@@ -63,7 +68,7 @@ dn_status dn_instance_form_consensus(dn_instance *instance) DN_MUST_USE;
 dn_status dn_instance_enter_consensus(dn_instance *instance) DN_MUST_USE;
 dn_status dn_instance_leave_consensus(dn_instance *instance) DN_MUST_USE;
 
-/* All persistent states: the optimizer's, then the strategy's. Otherwise as dn_optimizer_state etc. */
+/* All persistent states: the optimizer's, then the strategy's; or the clients'. Otherwise as dn_optimizer_state etc. */
 size_t dn_instance_n_states(const dn_instance *instance);
 const dn_tensor *dn_instance_state(const dn_instance *instance, size_t index);
 dn_shard dn_instance_state_shard(const dn_instance *instance, size_t index, int rank);

@@ -5,6 +5,7 @@
 #include "dionode/topo.h"
 #include "optim/named_group.h"
 #include "shard/views.h"
+#include "train/clients.h"
 #include "train/config_value.h"
 #include "train/init.h"
 
@@ -145,7 +146,7 @@ size_t dn_plan_rounds(const dn_plan *plan, size_t n)
 static dn_status plan_batches(const dn_config *c, dn_plan *plan)
 {
     const int first[DN_N_AXES] = {0};
-    size_t most = dn_plan_rows(plan, (size_t)c->batch_size, first).end;
+    size_t most = c->clients ? (size_t)c->batch_size /* a client's */ : dn_plan_rows(plan, (size_t)c->batch_size, first).end;
     plan->micro_batch = most < (size_t)c->device_batch_size ? most : (size_t)c->device_batch_size;
     return dn_model_check_batch(&plan->spec, plan->micro_batch);
 }
@@ -258,11 +259,12 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
                                dn_optimizer_heap_bytes(&plan->optim, trained,
                                                        dn_strategy_n_stepped(plan->strategy, plan->n_trained), plan->optim_mesh),
                                dn_strategy_heap_bytes(plan->strategy, &plan->strategy_config, trained, plan->n_trained,
-                                                      plan->mesh)};
+                                                      plan->mesh),
+                               dn_clients_heap_bytes(plan, trained)};
     for (int i = 0; i < 3; i++)
         plan->model_bytes = dn_size_add(plan->model_bytes, model[i]);
     plan->arena_bytes = plan->model_bytes;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         plan->arena_bytes = dn_size_add(plan->arena_bytes, training[i]);
     plan->private_bytes = dn_model_activation_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP]);
     if (plan->arena_bytes < SIZE_MAX && plan->private_bytes < SIZE_MAX)
@@ -402,6 +404,7 @@ static dn_status make(const dn_config *c, const dn_tuning *tuning, int n_workers
     DN_TRY(dn_link_parse(c->link_dp, "link_dp", &plan->link_dp));
     DN_TRY(dn_link_parse(*c->link_across ? c->link_across : c->link_dp, "link_across", &plan->link_across));
     DN_TRY(plan_optimizer(c, plan));
+    DN_TRY(dn_clients_plan(plan));
     DN_TRY(choose_schedule(c, "schedule", c->schedule, &plan->lr_schedule));
     DN_TRY(choose_schedule(c, "weight_decay_schedule", c->weight_decay_schedule, &plan->decay_schedule));
     int gather;

@@ -5,7 +5,7 @@
 
 #include "dionode/config.h"
 #include "comm/link.h"
-#include "data/tokens.h"
+#include "data/partition.h"
 #include "model/model.h"
 #include "optim/schedule.h"
 #include "strategy/engine.h"
@@ -18,12 +18,25 @@ typedef struct dn_tuning {
     size_t sherl;   /* the reduction of a side module; 0: none */
 } dn_tuning;
 
+enum { DN_CLIENT_KINDS_MAX = 64 };
+
+/* Clients, under a strategy of these (train/clients.h). */
+typedef struct dn_client_plan {
+    int n, n_out, quorum; /* tickets that are out at a time, and that make a version: tickets.h */
+    uint64_t local_steps; /* of a ticket; 0: as many as take all of the client's rows once */
+    dn_partition_rule partition;
+    double speeds[DN_CLIENT_KINDS_MAX]; /* [n_speeds] tokens a second; of the clients in turn */
+    dn_link links[DN_CLIENT_KINDS_MAX]; /* [n_links] likewise; none: messages take no time */
+    int n_speeds, n_links;
+} dn_client_plan;
+
 typedef struct dn_plan {
     dn_config config;
     dn_spec spec;
     dn_optim_config optim;
     const dn_strategy *strategy;
     dn_strategy_config strategy_config;
+    dn_client_plan clients;
     dn_exchange_choice exchange; /* config.optim.compress is what was chosen */
     dn_schedule_rule lr_schedule, decay_schedule;
     dn_weights_policy gather;

@@ -87,6 +87,18 @@ static void report_exchange_choice(const dn_plan *plan, FILE *out)
             DN_EXCHANGE_FLOPS / 1e9);
 }
 
+static void report_clients(const dn_plan *plan, FILE *out)
+{
+    const dn_client_plan *p = &plan->clients;
+    char steps[32] = "an epoch of its rows";
+    if (p->n == 0)
+        return;
+    if (p->local_steps)
+        snprintf(steps, sizeof steps, "%llu step%s", (unsigned long long)p->local_steps, dn_plural((long long)p->local_steps));
+    fprintf(out, "clients   %d, of which %d train%s at a time, each %s; %s%d make%s a version\n", p->n, p->n_out, p->n_out == 1 ? "s" : "",
+            steps, p->quorum < p->n_out ? "the first " : "", p->quorum, p->quorum == 1 ? "s" : "");
+}
+
 void dn_report_begin(dn_run *run)
 {
     if (run->rank != 0)
@@ -122,6 +134,7 @@ void dn_report_begin(dn_run *run)
     if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
         fprintf(stderr, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
     report_exchange_choice(plan, stderr);
+    report_clients(plan, stderr);
     if (plan->n_trained < plan->n_params)
         fprintf(stderr, "trained   %s of these parameters, in %zu of %zu tensors\n",
                 dn_human((double)plan->n_trained_elements, "", text, sizeof text), plan->n_trained, plan->n_params);
@@ -233,6 +246,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
     double payload[DN_N_TRAFFIC] = {0}, moved = 0, network = 0;
     dn_flop_limits shares = shares_of_limits(run, tokens_per_s);
     bool apart = run->plan.strategy->family != DN_ON_WHOLE_MESH; /* others exchange nothing of the kind */
+    bool clients = run->instance.clients != NULL;
     bool islands = dn_strategy_comm(run->instance.strategy, DN_SCOPE_ACROSS) != NULL;
     for (int axis = 0; axis < DN_N_AXES; axis++)
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
@@ -280,6 +294,12 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_moved", moved},
         {"bytes_network", dn_comm_n_nodes(run->comm) > 1 ? network : NAN},
         {"state_bytes", run->state_bytes},
+        {"clients", clients ? r->clients.n : NAN},
+        {"clients_failed", clients ? r->clients.n_failed : NAN},
+        {"client_bytes_down", clients ? r->clients.bytes_down : NAN},
+        {"client_bytes_up", clients ? r->clients.bytes_up : NAN},
+        {"client_delay", clients ? r->clients.delay : NAN},
+        {"virtual_s", clients ? r->clients.virtual_s : NAN},
         {"skipped", r->report.skipped},
         {"zero_matrices", r->report.n_zero},
         {"orth_fallbacks", r->report.n_fallback},
@@ -334,8 +354,8 @@ dn_status dn_report_step(dn_run *run, double val_loss)
     if (run->rank != 0)
         return DN_OK;
     const dn_step_result *result = &run->last;
-    double tokens = (double)(run->plan.config.batch_size * run->plan.config.sequence_length);
-    if (!run->reported_exchange && !result->report.skipped)
+    double tokens = result->tokens;
+    if (!run->reported_exchange && !run->instance.clients && !result->report.skipped)
         report_exchange(run, step_bytes(result));
     run->reported_exchange = run->reported_exchange || !result->report.skipped;
     show_step(run, result, tokens / result->seconds, val_loss);

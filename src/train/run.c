@@ -146,6 +146,8 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     DN_TRY(dn_kernels_of_precision(plan->config.precision, &kernels));
     DN_TRY(dn_stream_create(kernels, threads ? atoi(threads) : 1, &run->stream));
     dn_stream_on_progress(run->stream, is_wanted, run);
+    if (plan->strategy->clients)
+        dn_stream_round_alike(run->stream);
     DN_TRY(open_data(run));
 
     DN_TRY(dn_mesh_create(comm, plan->mesh, &run->mesh));
@@ -154,6 +156,10 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     DN_TRY(load_first_weights(run));
     dn_model_on_progress(run->instance.model, dn_run_pass_on, run);
     DN_TRY(dn_strategy_begin(run->instance.strategy));
+    if (plan->strategy->clients) {
+        DN_TRY(dn_clients_open(&run->instance, run->train_tokens, &run->instance.clients));
+        DN_TRY(dn_clients_begin(run->instance.clients));
+    }
     DN_TRY(dn_run_agree_to_begin(run));
     DN_TRY(dn_run_restore(run));
     use_links(run);
@@ -179,6 +185,7 @@ void dn_run_close(dn_run *run)
         (void)status; /* every line was flushed and checked when it was written */
         (void)of_events;
     }
+    dn_clients_close(&run->instance.clients);
     dn_instance_close(&run->instance);
     dn_stream_destroy(&run->stream);
     dn_mesh_destroy(&run->mesh);

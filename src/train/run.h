@@ -11,6 +11,7 @@
 #include "report/progress.h"
 #include "report/tensorboard.h"
 #include "shm/world.h"
+#include "train/clients.h"
 #include "train/instance.h"
 
 /* The results of a step; the same on all ranks, except for stats. */
@@ -24,6 +25,8 @@ typedef struct dn_step_result {
     dn_comm_stats stats[DN_N_AXES]; /* of this rank; several axes count with the outermost */
     dn_comm_stats across;           /* of those of dp: between islands of replicas */
     double link_s;                  /* slept on emulated links */
+    double tokens;                  /* trained */
+    dn_client_result clients;       /* of a run with clients */
 } dn_step_result;
 
 /* What the ranks agree on periodically (agree.c); the same on all, except for `own` and `message`. */
@@ -94,6 +97,9 @@ void dn_run_close(dn_run *run);
  * communicators. */
 dn_status dn_run_step(dn_run *run) DN_MUST_USE;
 
+/** Learning rate and weight decay of a step, by the schedules. */
+dn_step_params dn_run_step_params(const dn_run *run, uint64_t step);
+
 /** Collective. Mean loss over val_tokens, of the consensus if replicas differ; rows are split over the ranks.
  * *loss = NaN without validation data. May return DN_RUN_DROPPED. Errors: DN_ERR_NUMERIC: a loss or weights
  * that are not finite; those of the communicators. */
@@ -113,6 +119,8 @@ dn_status dn_run_row(void *rows, uint64_t row, int32_t *inputs, int32_t *targets
 /* The targets that count in n rows: where they cannot be read, an error as of a row. */
 size_t dn_run_counted(const dn_run_rows *rows, uint64_t first, size_t n);
 dn_status dn_run_pass_on(void *run, bool together) DN_MUST_USE;
+/* The same of a pass that this rank makes alone: it sees a stop by itself. */
+dn_status dn_run_pass_on_alone(void *run, bool together) DN_MUST_USE;
 dn_status dn_run_end_pass(dn_run *run, double *sum) DN_MUST_USE;
 
 /** Whether this rank's weights and states are finite. Not collective. Errors: DN_ERR_NUMERIC naming step and

@@ -319,9 +319,27 @@ static dn_status restore_weights(dn_run *run, dn_checkpoint *checkpoint, int n_s
     return DN_OK;
 }
 
-static dn_status restore_states(dn_run *run, dn_checkpoint *checkpoint, int n_saved, const char *path)
+static dn_status restore_clients(dn_run *run, const dn_checkpoint *checkpoint, uint64_t step, const char *path)
+{
+    dn_clients *clients = run->instance.clients;
+    dn_clients_expect(clients, step);
+    for (size_t i = 0; i < dn_clients_n_states(clients); i++) {
+        const char *name = dn_clients_state(clients, i)->name;
+        if (dn_checkpoint_has(checkpoint, name))
+            DN_TRY(restore_state(run, checkpoint, i, 1));
+        else if (dn_clients_state_must_be(clients, i))
+            return dn_fail(DN_ERR_CHECKPOINT, "%s holds no %s, which clients train now: clients, their speeds, links and rows, and strategy "
+                           "and seed must stay what they were; or use another checkpoint_dir", path, name);
+    }
+    DN_TRY(dn_stream_sync(run->stream));
+    return dn_clients_restored(clients);
+}
+
+static dn_status restore_states(dn_run *run, dn_checkpoint *checkpoint, int n_saved, uint64_t step, const char *path)
 {
     DN_TRY(restore_weights(run, checkpoint, n_saved));
+    if (run->instance.clients)
+        return restore_clients(run, checkpoint, step, path);
     size_t of_optimizer = dn_optimizer_n_states(run->instance.optimizer);
     for (size_t i = 0; i < dn_instance_n_states(&run->instance); i++) {
         const char *name = dn_instance_state(&run->instance, i)->name;
@@ -409,7 +427,7 @@ static dn_status restore(dn_run *run, const char *path)
         status = dn_plan_same_tokenizer(dn_stored_tokenizer(checkpoint),
                                         run->tokenizer, "training files");
     if (status == DN_OK)
-        status = restore_states(run, checkpoint, n_saved, path);
+        status = restore_states(run, checkpoint, n_saved, step, path);
     if (status == DN_OK)
         status = dn_finite_check(&run->instance, path, "move it away to resume from an older checkpoint",
                                  dn_run_tick, run);

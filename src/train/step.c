@@ -51,14 +51,13 @@ static void collect_stats(const dn_run *run, dn_step_result *result)
     }
 }
 
-static dn_step_params step_params_of(const dn_run *run)
+dn_step_params dn_run_step_params(const dn_run *run, uint64_t step)
 {
     const dn_plan *plan = &run->plan;
     uint64_t n_steps = (uint64_t)plan->config.num_iterations;
-    return (dn_step_params){.step = run->step,
-                            .lr =
-                                plan->config.lr * dn_schedule_factor(&plan->lr_schedule, run->step, n_steps),
-                            .decay = dn_schedule_factor(&plan->decay_schedule, run->step, n_steps)};
+    return (dn_step_params){.step = step,
+                            .lr = plan->config.lr * dn_schedule_factor(&plan->lr_schedule, step, n_steps),
+                            .decay = dn_schedule_factor(&plan->decay_schedule, step, n_steps)};
 }
 
 /* Ranks of tp have the same loss: only one contributes it. */
@@ -67,8 +66,29 @@ static double own_part(const dn_run *run, double loss_sum)
     return run->mesh->at[DN_TP] == 0 ? loss_sum : 0.0;
 }
 
+static dn_status step_of_clients(dn_run *run)
+{
+    dn_step_result before = {0}, result = {.hash = NAN,
+                                           .step_params = dn_run_step_params(run, run->step),
+                                           .report = {.grad_norm = NAN, .clip = 1}};
+    collect_stats(run, &before); /* not this step's */
+    double started = dn_clock_s();
+    DN_TRY(dn_clients_step(run, &result.loss, &result.clients));
+    collect_stats(run, &result);
+    result.tokens = result.clients.tokens;
+    result.counted = (size_t)result.clients.counted;
+    run->learned = run->learned || result.counted > 0;
+    result.seconds = dn_clock_s() - started;
+    run->step++;
+    run->last = result;
+    run->reported = false;
+    return DN_OK;
+}
+
 dn_status dn_run_step(dn_run *run)
 {
+    if (run->instance.clients)
+        return step_of_clients(run);
     uint64_t batch = (uint64_t)run->plan.config.batch_size;
     dn_run_rows rows = {run, &run->train};
     dn_step_result before = {0};
@@ -82,8 +102,9 @@ dn_status dn_run_step(dn_run *run)
 
     dn_step_result result = {.loss = counted ? sum / (double)counted : NAN,
                              .counted = counted,
+                             .tokens = (double)(batch * run->plan.spec.T),
                              .hash = NAN,
-                             .step_params = step_params_of(run),
+                             .step_params = dn_run_step_params(run, run->step),
                              .report = {.skipped = true, .grad_norm = NAN, .clip = 1}};
     double optimizing = dn_clock_s(), none = 0;
     if (isfinite(result.loss))

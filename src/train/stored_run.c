@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "compute/kernels.h"
+#include "train/clients.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,7 @@ dn_status dn_plan_run(const dn_config *config, int n_workers, dn_plan *plan)
         c.optim.compress = stored_exchange(config);
     DN_TRY(dn_kernels_of_precision(c.precision, &kernels)); /* of a processor that trains: others may read what it has trained */
     DN_TRY(dn_plan_make(&c, n_workers, plan));
+    DN_TRY(dn_clients_check_mesh(plan));
     plan->exchange.kept = open && c.optim.compress != DN_COMPRESS_AUTO;
     return DN_OK;
 }

@@ -231,6 +231,9 @@ static dn_status check_lossless(const dn_config *config, const dn_verification *
     char settings[256], changes[600];
     dn_config now = *config, lossless = *config;
     DN_TRY(dn_plan_strategy(config, &strategy));
+    if (strategy->clients)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s is of clients, which have no mesh to verify: any number of workers makes the same bits",
+                       strategy->name);
     if (strategy->family == DN_ON_WHOLE_MESH || !has_replicas(what))
         return DN_OK;
     snprintf(settings, sizeof settings, "%s", strategy->lossless);

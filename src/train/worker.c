@@ -131,6 +131,9 @@ static dn_status run_to_end(dn_run *run)
 static dn_status check_nodes(const dn_plan *plan, const dn_comm *comm)
 {
     const int size = plan->mesh[DN_FS] * plan->mesh[DN_TP];
+    if (plan->strategy->clients && dn_comm_n_nodes(comm) > 1)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s: clients are trained by workers of one node, which read each other's weights in place; "
+                       "this run is on %d", plan->strategy->name, dn_comm_n_nodes(comm));
     for (int rank = 0; rank < plan->n_workers; rank++) {
         int first = rank / size * size;
         if (dn_comm_node(comm, rank) != dn_comm_node(comm, first))

@@ -4,12 +4,12 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, PROGRAM, assignments, case, choices, expect, lossless, rules, run, tap  # noqa: E402
+from runs import FULL, PROGRAM, assignments, case, choices, expect, lossless, of_replicas, rules, run, tap  # noqa: E402
 
 CONFIG = os.environ["CONFIG"]
 PRECISION = "double" if os.path.exists(PROGRAM + "-f64") else "float"  # sanitizers build one of them
 ARCHITECTURES = choices("architecture")
-STRATEGIES = [name for name in choices("strategy") if name not in ("average", "factors")]  # those that rules have
+STRATEGIES = of_replicas()  # those that rules have
 
 
 def verify(*settings, mesh="dp=2,fs=2,tp=2", ranks=8):

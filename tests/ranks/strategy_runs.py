@@ -9,12 +9,12 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, Place, case, choices, expect, lossless, run, tap, tensors, PROGRAM  # noqa: E402
+from runs import FULL, Place, case, expect, lossless, of_replicas, run, tap, tensors, PROGRAM  # noqa: E402
 
 DOUBLE = "f64" in os.path.basename(PROGRAM)
 BOUND = 1e-11 if DOUBLE else 1e-4  # as train_runs.py
 REAL_BYTES = 8 if DOUBLE else 4
-ALL = [name for name in choices("strategy") if name not in ("average", "factors")]
+ALL = of_replicas()
 PAIRS = ("noloco",)  # never equal, and more than two replicas are not one worker
 OUTER = {"outer_lr": 0.7, "outer_momentum": 0.9}
 VERIFY = os.path.join(os.path.dirname(__file__), "..", "..", "configs", "verify.yaml")

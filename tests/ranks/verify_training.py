@@ -9,7 +9,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, PROGRAM, alive, assignments, case, children, choices, expect, lossless, rules, run, tap  # noqa: E402
+from runs import FULL, PROGRAM, alive, assignments, case, children, expect, lossless, of_replicas, rules, run, tap  # noqa: E402
 
 CONFIG = os.environ["CONFIG"]
 # Every mesh of eight ranks in the long run, of four in the short one, where settings are tried on one that has all axes.
@@ -165,7 +165,7 @@ def mixed_precision_holds_to_the_last_bit_of_double_on_every_mesh():
 @case
 def every_strategy_holds_under_its_lossless_settings():
     """On every mesh in the long run; strategies whose states are shares, replicas' own, and gradients' in the short one."""
-    strategies = [name for name in choices("strategy") if name not in ("average", "factors")]
+    strategies = of_replicas()
     for strategy in strategies if FULL else ("diloco", "noloco", "powersgd"):
         settings = [f"strategy={strategy}", *assignments(lossless(CONFIG, strategy))]
         for where in [TIGHT, ["--precision", "float"]] if FULL else [[*TIGHT, "-n", "4", "--steps", "3"]]:

@@ -110,6 +110,16 @@ def choices(key, program=None):
     return re.findall(r"\(([\w|]+)\)", key_line(key, program))[-1].split("|")
 
 
+def of_clients(program=None):
+    """Strategies of clients, which all take client_fraction."""
+    return re.search(r"\[(.*?)\]", key_line("client_fraction", program)).group(1).split(", ")
+
+
+def of_replicas(program=None):
+    """Strategies whose replicas exchange something else than gradients, or the rule's factors, in every step."""
+    return [name for name in choices("strategy", program) if name not in ("average", "factors", *of_clients(program))]
+
+
 def lossless(config, strategy):
     """The settings under which a strategy equals training on one rank, as verify's refusal of others tells them."""
     done = run([PROGRAM, "verify", config, f"strategy={strategy}", "lr=0.3", "optimizer=muon", "clip_grad_norm=3"])

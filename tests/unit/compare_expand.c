@@ -164,8 +164,9 @@ static void all_strategies_are_those_of_the_registry_and_quick_is_one_rate(void 
     o.strategies = "all";
     o.quick = true;
     assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
-    for (; dn_strategy_at(n); n++)
-        assert_string_equal(c.contenders[n].strategy, dn_strategy_at(n)->name);
+    for (size_t k = 0; dn_strategy_at(k); k++)
+        if (!dn_strategy_at(k)->clients)
+            assert_string_equal(c.contenders[n++].strategy, dn_strategy_at(k)->name);
     assert_int_equal(c.n_contenders, n);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(c.contenders[i].n_lrs, 1);
