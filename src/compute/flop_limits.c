@@ -22,7 +22,7 @@ dn_flop_limits dn_flop_limits_measure(dn_stream *stream, double budget_s)
     dn_buf *a = memory, *b = dn_at(a, square), *c = dn_at(b, square), *x = dn_at(c, square);
     k->fill(stream, a, 2 * square, 0.5);
     dn_flop_limits limits = {0};
-    size_t edge = EDGE / 16, rounds = 1 << 10;
+    size_t edge = EDGE / 16, rounds = 1 << 14;
     bool grows = true;
     for (double start_s = dn_clock_s(); grows || dn_clock_s() - start_s < budget_s;) {
         double begin_s = dn_clock_s();
@@ -38,7 +38,7 @@ dn_flop_limits dn_flop_limits_measure(dn_stream *stream, double budget_s)
         limits.fma = fmax(limits.fma, 2.0 * (double)(n * rounds) / fma_s);
         bool larger = gemm_s < LEAST_S && edge < EDGE, more = fma_s < LEAST_S;
         edge *= larger ? 2 : 1;
-        rounds *= more ? 2 : 1;
+        rounds *= more ? 4 : 1; /* both get there after as many turns */
         grows = larger || more;
     }
     dn_device_free(stream, memory, bytes);
