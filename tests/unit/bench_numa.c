@@ -203,8 +203,8 @@ static void the_page_has_all_cells_and_escapes_what_the_system_says(void **state
     assert_int_equal(count(page, "<td>L1</td>") + count(page, "<td>L2</td>") + count(page, "<td>memory</td>"),
                      r->n_rungs);
     free(page);
-    assert_int_equal(dn_numa_write_html(r, "/nonexistent/numa.html"), DN_ERR_IO);
-    assert_int_equal(dn_numa_write_json(r, "/nonexistent/numa.json"), DN_ERR_IO);
+    assert_int_equal(dn_numa_write_html(r, "/proc/nonexistent/numa.html"), DN_ERR_IO);
+    assert_int_equal(dn_numa_write_json(r, "/proc/nonexistent/numa.json"), DN_ERR_IO);
     free(r);
 }
 
