@@ -23,23 +23,29 @@ dn_flop_limits dn_flop_limits_measure(dn_stream *stream, double budget_s)
     k->fill(stream, a, 2 * square, 0.5);
     dn_flop_limits limits = {0};
     size_t edge = EDGE / 16, rounds = 1 << 14;
-    bool grows = true;
-    for (double start_s = dn_clock_s(); grows || dn_clock_s() - start_s < budget_s;) {
-        double begin_s = dn_clock_s();
-        k->gemm_layer(stream, DN_N, DN_N, edge, edge, edge, a, edge, b, edge, false, c, edge);
-        if (dn_stream_sync(stream) != DN_OK)
-            break;
-        double between_s = dn_clock_s();
-        k->multiply_add_layer(stream, x, 0.5, 0.5, rounds, n);
-        if (dn_stream_sync(stream) != DN_OK)
-            break;
-        double gemm_s = between_s - begin_s, fma_s = dn_clock_s() - between_s;
-        limits.gemm = fmax(limits.gemm, 2.0 * (double)(edge * edge * edge) / gemm_s);
-        limits.fma = fmax(limits.fma, 2.0 * (double)(n * rounds) / fma_s);
-        bool larger = gemm_s < LEAST_S && edge < EDGE, more = fma_s < LEAST_S;
-        edge *= larger ? 2 : 1;
-        rounds *= more ? 4 : 1; /* both get there after as many turns */
-        grows = larger || more;
+    bool larger = true, more = true;
+    for (double start_s = dn_clock_s(); larger || more || dn_clock_s() - start_s < budget_s;) {
+        bool in_turn = !larger && !more;
+        if (larger || in_turn) {
+            double begin_s = dn_clock_s();
+            k->gemm_layer(stream, DN_N, DN_N, edge, edge, edge, a, edge, b, edge, false, c, edge);
+            if (dn_stream_sync(stream) != DN_OK)
+                break;
+            double seconds = dn_clock_s() - begin_s;
+            limits.gemm = fmax(limits.gemm, 2.0 * (double)(edge * edge * edge) / seconds);
+            larger = seconds < LEAST_S && edge < EDGE;
+            edge *= larger ? 2 : 1;
+        }
+        if (more || in_turn) {
+            double begin_s = dn_clock_s();
+            k->multiply_add_layer(stream, x, 0.5, 0.5, rounds, n);
+            if (dn_stream_sync(stream) != DN_OK)
+                break;
+            double seconds = dn_clock_s() - begin_s;
+            limits.fma = fmax(limits.fma, 2.0 * (double)(n * rounds) / seconds);
+            more = seconds < LEAST_S;
+            rounds *= more ? 2 : 1;
+        }
     }
     dn_device_free(stream, memory, bytes);
     dn_flop_shares(&limits, 0);

@@ -308,7 +308,7 @@ def what_is_wrong_is_said_in_one_line():
         (["--steps", "0"], CONFIGURATION, "--steps"),
         (["n_head=4"], CONFIGURATION, "n_head 4 does not divide model_dim 18"),
         (["optimiser=dion"], CONFIGURATION, "did you mean 'optimizer'"),
-        (["--precision", "float", "--json", "/proc/nonexistent/all.json"], IO, "/proc/nonexistent/all.json"),
+        (["--precision", "float", "--json", "/proc/nonexistent/all.json"], IO, "/proc/nonexistent"),
     ]
     for arguments, status, text in wrong:
         done = verify(*arguments, ranks=2)

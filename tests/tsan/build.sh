@@ -3,11 +3,11 @@
 
 build_threads() {
   local tree=$1 out=$2 file object
-  local flags="-std=gnu11 -O1 -g -fsanitize=thread -D_GNU_SOURCE -DDN_ISA=base -DDN_VERSION=\"0\" -I$out -I$tree/include -I$tree/src -I$tree/tests"
+  local flags="-std=gnu11 -O1 -g -fsanitize=thread -D_GNU_SOURCE -DDN_ISA=base -DDN_VERSION=\"0\" -DDN_MODULES=\"\" -I$out -I$tree/include -I$tree/src -I$tree/tests"
   local objects=()
   mkdir -p "$out/device"
   printf '#define DN_DEVICES(X) X(cpu)\n' > "$out/device/devices.h" # the CPU alone
-  for file in "$tree"/src/base/*.c "$tree"/src/tensor/*.c "$tree"/src/shm/*.c "$tree"/src/device/*.c "$tree"/src/comm/*.c "$tree"/tests/support/ranks.c \
+  for file in "$tree"/src/base/*.c "$tree"/src/tensor/*.c "$tree"/src/shm/*.c "$tree"/src/device/*.c "$tree"/src/comm/*.c "$tree"/src/comm/transport/module.c "$tree"/tests/support/ranks.c \
       "$tree"/tests/tsan/*.c; do
     case $file in */base/json.c|*/join.c|*/device/available.c|*/device/fake.c) continue ;; esac
     object=$out/$(basename "$(dirname "$file")")-$(basename "$file" .c).o
