@@ -63,7 +63,7 @@ VerifyOptions = struct("VerifyOptions", max_ranks=c.c_int, max_replicas=c.c_int,
                        heap_bytes=c.c_size_t, reference_bytes=c.c_size_t, rounding=c.c_bool, progress=c.c_void_p)
 VerifyTensor = struct("VerifyTensor", line=c.c_char_p, tensor=Tensor, replicated=c.c_uint, column_weights=c.POINTER(c.c_double))
 VerifyFn = c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Mesh), c.c_void_p)  # dn_verify_fn
-CommStats = struct("CommStats", **{name: c.c_uint64 * len(Traffic) for name in ("payload", "moved", "crossed")},
+CommStats = struct("CommStats", **{name: c.c_uint64 * len(Traffic) for name in ("payload", "moved", "crossed", "network")},
                    by_collective=c.c_uint64 * len(Collective), cluster=c.c_double * len(Traffic),
                    cluster_by_collective=c.c_double * len(Collective), hops=c.c_uint64 * len(Traffic))
 

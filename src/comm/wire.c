@@ -545,7 +545,8 @@ dn_status dn_wire_close(dn_wire **wire, dn_status status)
         w->transport->finish();
     } else if (w->world) {
         attend_for(w, status == DN_ERR_PEER ? GRACE_S : GRACE_S / 4);
-        w->transport->abort(dn_status_exit(status));
+        dn_status first = dn_world_failure(w->world).status; /* whoever is first to end the job gives its reason */
+        w->transport->abort(dn_status_exit(first != DN_OK ? first : status));
     }
     if (w->world)
         dn_world_on_wait(w->world, NULL, NULL);
