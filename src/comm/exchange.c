@@ -78,13 +78,17 @@ static dn_status reduce_next(dn_comm *comm)
     return DN_OK;
 }
 
+dn_status dn_job_check_begun(const dn_job *job)
+{
+    return dn_job_private(job) ? dn_fail(DN_ERR_ARG,
+                                         "a reduction that is begun and finished needs a buffer on the symmetric heap: take it "
+                                         "from dn_comm_alloc")
+                               : DN_OK;
+}
+
 static dn_status begin(dn_comm *comm, dn_job job, uint64_t *exchange)
 {
-    if (dn_job_private(&job))
-        return dn_fail(
-            DN_ERR_ARG,
-            "a reduction that is begun and finished needs a buffer on the symmetric heap: take it from "
-            "dn_comm_alloc");
+    DN_TRY(dn_job_check_begun(&job));
     uint64_t number = comm->n_begun + 1;
     counters *own = counters_of(comm, comm->rank);
     if (number > DN_IN_FLIGHT_MAX) {

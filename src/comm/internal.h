@@ -126,6 +126,9 @@ static inline bool dn_job_private(const dn_job *job)
     return job->call.place == DN_PLACE_PRIVATE;
 }
 
+/** Whether it may be begun now and finished later, on one node and on several. Errors: DN_ERR_ARG. */
+dn_status dn_job_check_begun(const dn_job *job) DN_MUST_USE;
+
 /** Chunk `index` of n_chunks: as dn_comm_chunk_bounds, for any number of chunks. */
 void dn_chunk_bounds(size_t count, dn_type type, int n_chunks, int index, size_t *first, size_t *end);
 

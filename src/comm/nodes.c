@@ -467,11 +467,7 @@ static dn_status nodes_broadcast(dn_comm *comm, void *buffer, size_t bytes, int 
 
 static dn_status begin(dn_comm *comm, dn_job job, uint64_t *exchange)
 {
-    if (dn_job_private(&job))
-        return dn_fail(
-            DN_ERR_ARG,
-            "a reduction that is begun and finished needs a buffer on the symmetric heap: take it from "
-            "dn_comm_alloc");
+    DN_TRY(dn_job_check_begun(&job));
     if (comm->n_begun - comm->n_reduced >= DN_IN_FLIGHT_MAX)
         return dn_fail(DN_ERR_ARG, "more than %d reductions begun and not finished: call dn_comm_finish first",
                        DN_IN_FLIGHT_MAX);
