@@ -16,14 +16,28 @@
 #define BEAT_S      0.1 /* between two rows of the state table that other nodes get */
 #define GRACE_S     1.0 /* for the rank that failed first to end the run with its own exit status */
 #define PIECE       ((size_t)1 << 30)
-#define N_SENDING   96
-#define N_ANSWERS   8 /* of these kept free by whoever takes a question, so that an answer finds room */
+#define PUT_BYTES   512
+
+/*
+ * A tag has one meaning between two ranks in one direction, and what is sent with it is awaited in the order of sending:
+ *
+ *     TOLD          short messages, from anyone to anyone: taken whenever they come, never awaited
+ *     ANSWERS + k   from the rank that was asked to the one who asked, who has begun to receive before it asks: k numbers
+ *                   the questions of the one who asks. Nothing else has these tags: two ranks that ask each other at once
+ *                   use the same k for what goes opposite ways
+ *     MOVES + n     both ends are in the same collective of communicator n
+ *     SENT + n      messages of communicator n
+ */
 #define TAG_TOLD    0
-#define TAG_FETCHED 1 /* .. 1024: one for each fetch in turn */
-#define N_FETCHES   1024
-#define TAG_PUT     (TAG_FETCHED + N_FETCHES)
-#define TAG_MOVES   (TAG_PUT + N_FETCHES)
+#define TAG_ANSWERS 1
+#define N_QUESTIONS 1024
+#define TAG_MOVES   (TAG_ANSWERS + N_QUESTIONS)
 #define TAG_SENT    (TAG_MOVES + DN_WIRE_NUMBERS)
+
+/* What is being sent. What a rank begins by itself awaits room among the first N_OWN; the rest is for what it may not wait
+ * with: answers, its state, a failure. Answers are awaited already, so their places become free whatever else is stuck. */
+#define N_OWN     64
+#define N_SENDING 96
 
 _Static_assert(TAG_SENT + DN_WIRE_NUMBERS <= DN_TRANSPORT_TAGS, "every MPI has these tags");
 _Static_assert(N_SENDING + DN_MOVES_MAX + 8 <= DN_TRANSPORT_REQUESTS, "requests suffice");
@@ -34,11 +48,12 @@ typedef enum { LINE, STATE, FAILURE, FETCH, PUT } what;
 typedef struct told {
     int32_t what, rank;
     uint64_t at, bytes;
-    int32_t tag;
+    int32_t tag; /* of the answer; -1: none is awaited */
     union {
         dn_line line;
         dn_rank_state state;
         dn_failure failure;
+        char put[PUT_BYTES];
     };
 } told;
 
@@ -58,11 +73,12 @@ struct dn_wire {
         told message; /* a copy, for as long as it is sent; answers are sent from where they lie */
     } sending[N_SENDING];
     int n_sending;
-    uint32_t n_fetches;
+    uint32_t n_questions;
     int next_number;
     double beat_s;
-    bool spread; /* a failure was told to the other nodes */
-    bool broken; /* the transport failed */
+    int next_beat; /* the node whose turn it is to be told of this rank's state */
+    int n_warned;  /* nodes [0, n_warned) know of the failure */
+    bool broken;   /* the transport failed */
 };
 
 /* ---- opening ---- */
@@ -218,13 +234,6 @@ static int begin_send(dn_wire *w, int rank, int tag, const void *data, size_t by
 
 /* ---- what is done while this process waits ---- */
 
-static void tell_all(dn_wire *w, const told *message, size_t bytes)
-{
-    for (int node = 0; node < w->n_nodes; node++)
-        if (w->twins[node] >= 0 && w->n_sending < N_SENDING)
-            begin_send(w, w->twins[node], TAG_TOLD, NULL, bytes, message);
-}
-
 static void tell_state(dn_wire *w)
 {
     told message = {.what = STATE,
@@ -233,8 +242,18 @@ static void tell_state(dn_wire *w)
                     .state = dn_world_state(w->world, w->rank)};
     /* Clocks of nodes differ: how long ago, not when. */
     message.state.waiting_since_ns = (uint64_t)(1e9 * dn_clock_s()) - message.state.waiting_since_ns;
-    tell_all(w, &message, TOLD_BYTES(state));
+    for (int i = 0; i < w->n_nodes && w->n_sending < N_SENDING; i++, w->next_beat = (w->next_beat + 1) % w->n_nodes)
+        if (w->twins[w->next_beat] >= 0)
+            begin_send(w, w->twins[w->next_beat], TAG_TOLD, NULL, TOLD_BYTES(state), &message);
     w->beat_s = dn_clock_s();
+}
+
+static void tell_failure(dn_wire *w)
+{
+    const told message = {.what = FAILURE, .rank = w->rank, .failure = dn_world_failure(w->world)};
+    for (; w->n_warned < w->n_nodes && w->n_sending < N_SENDING; w->n_warned++)
+        if (w->twins[w->n_warned] >= 0)
+            begin_send(w, w->twins[w->n_warned], TAG_TOLD, NULL, TOLD_BYTES(failure), &message);
 }
 
 /* A question is answered from memory that stays as it is until whoever asks has the answer (dionode/comm.h: views). */
@@ -260,7 +279,7 @@ static void hear(dn_wire *w, const told *message, int from)
         return;
     }
     case FAILURE:
-        w->spread = true; /* whoever failed tells all nodes */
+        w->n_warned = w->n_nodes; /* by whoever failed */
         dn_world_abort(w->world, &message->failure);
         return;
     case FETCH:
@@ -268,17 +287,13 @@ static void hear(dn_wire *w, const told *message, int from)
             return fail_transport(w, from);
         begin_send(w, from, message->tag, dn_world_at(w->world, message->at), message->bytes, NULL);
         return;
-    case PUT: { /* short: rows of weights that verification writes */
-        told answer = {.what = PUT};
-        int request = mine ? w->transport->receive(dn_world_at(w->world, message->at), message->bytes, from, message->tag) : -1;
-        int done = request < 0 ? -1 : 0;
-        while (done == 0)
-            done = w->transport->done(request);
-        if (done < 0)
+    case PUT:
+        if (!mine || message->bytes > sizeof message->put)
             return fail_transport(w, from);
-        begin_send(w, from, message->tag, NULL, sizeof answer.what, &answer);
+        memcpy(dn_world_at(w->world, message->at), message->put, message->bytes);
+        if (message->tag >= 0)
+            begin_send(w, from, message->tag, NULL, sizeof message->what, message);
         return;
-    }
     }
 }
 
@@ -289,16 +304,13 @@ static void attend(dn_wire *w)
     int from, got = 1;
     size_t bytes;
     reap(w);
-    while (!w->broken && w->n_sending <= N_SENDING - N_ANSWERS &&
+    while (!w->broken && w->n_sending < N_SENDING &&
            (got = w->transport->take(TAG_TOLD, &message, sizeof message, &from, &bytes)) > 0)
         hear(w, &message, from);
     if (got < 0 && !w->broken)
         fail_transport(w, w->rank);
-    if (!w->spread && !w->broken && dn_world_failed(w->world)) {
-        const told failure = {.what = FAILURE, .rank = w->rank, .failure = dn_world_failure(w->world)};
-        w->spread = true;
-        tell_all(w, &failure, TOLD_BYTES(failure));
-    }
+    if (!w->broken && dn_world_failed(w->world))
+        tell_failure(w);
     if (dn_clock_s() - w->beat_s > BEAT_S)
         tell_state(w);
 }
@@ -325,7 +337,7 @@ static int has_room(void *context)
     dn_wire *w = context;
     pthread_mutex_lock(&w->lock);
     reap(w);
-    bool room = w->n_sending <= N_SENDING - N_ANSWERS || w->broken;
+    bool room = w->n_sending < N_OWN || w->broken;
     pthread_mutex_unlock(&w->lock);
     return room;
 }
@@ -468,39 +480,44 @@ dn_status dn_moves_finish(dn_moves *m)
     return DN_OK;
 }
 
-/* ---- fetched ---- */
+/* ---- asked ---- */
+
+/* Sends a question whose answer [bytes] comes to `to`, and waits for it. */
+static dn_status ask(dn_wire *w, int rank, told *question, size_t question_bytes, void *to, size_t bytes)
+{
+    DN_TRY(await_room(w, rank));
+    question->tag = TAG_ANSWERS + (int)(w->n_questions++ % N_QUESTIONS);
+    int request = w->transport->receive(to, bytes, rank, question->tag);
+    if (request < 0)
+        fail_transport(w, rank);
+    begin_send(w, rank, TAG_TOLD, NULL, question_bytes, question);
+    pthread_mutex_unlock(&w->lock);
+    return request < 0 ? dn_world_check(w->world) : await_request(w, rank, request);
+}
 
 dn_status dn_wire_fetch(dn_wire *w, int rank, uint64_t from, void *to, size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += PIECE) {
-        size_t n = dn_min(PIECE, bytes - at);
-        told question = {.what = FETCH, .rank = w->rank, .at = from + at, .bytes = n};
-        DN_TRY(await_room(w, rank));
-        question.tag = TAG_FETCHED + (int)(w->n_fetches++ % N_FETCHES);
-        int request = w->transport->receive((char *)to + at, n, rank, question.tag);
-        if (request < 0)
-            fail_transport(w, rank);
-        else
-            begin_send(w, rank, TAG_TOLD, NULL, offsetof(told, line), &question);
-        pthread_mutex_unlock(&w->lock);
-        if (request < 0)
-            return dn_world_check(w->world);
-        DN_TRY(await_request(w, rank, request));
+        told question = {.what = FETCH, .rank = w->rank, .at = from + at, .bytes = dn_min(PIECE, bytes - at)};
+        DN_TRY(ask(w, rank, &question, offsetof(told, line), (char *)to + at, question.bytes));
     }
     return DN_OK;
 }
 
 dn_status dn_wire_put(dn_wire *w, int rank, uint64_t to, const void *data, size_t bytes)
 {
-    told question = {.what = PUT, .rank = w->rank, .at = to, .bytes = bytes};
     int32_t answer;
-    DN_TRY(await_room(w, rank));
-    question.tag = TAG_PUT + (int)(w->n_fetches++ % N_FETCHES);
-    int request = w->transport->receive(&answer, sizeof answer, rank, question.tag);
-    begin_send(w, rank, TAG_TOLD, NULL, offsetof(told, line), &question);
-    begin_send(w, rank, question.tag, data, bytes, NULL);
-    pthread_mutex_unlock(&w->lock);
-    return request < 0 ? dn_world_check(w->world) : await_request(w, rank, request);
+    for (size_t at = 0; at < bytes; at += PUT_BYTES) {
+        told part = {.what = PUT, .rank = w->rank, .at = to + at, .bytes = dn_min((size_t)PUT_BYTES, bytes - at), .tag = -1};
+        const size_t part_bytes = offsetof(told, put) + part.bytes;
+        memcpy(part.put, (const char *)data + at, part.bytes);
+        if (at + part.bytes == bytes)
+            return ask(w, rank, &part, part_bytes, &answer, sizeof answer);
+        DN_TRY(await_room(w, rank));
+        begin_send(w, rank, TAG_TOLD, NULL, part_bytes, &part);
+        pthread_mutex_unlock(&w->lock);
+    }
+    return DN_OK;
 }
 
 /* ---- closing ---- */

@@ -4,8 +4,12 @@
  *
  *     told      lines of barriers (shm/barrier.h), rows of the state table, the first failure: short messages, written where
  *               this node's segment has them, by one rank of each node
- *     fetched   bytes of another rank's memory, which it sends when it next waits or ticks: there is no thread for it
+ *     asked     bytes of another rank's memory, which it sends, or writes, when it next waits or ticks: there is no thread
+ *               for it. Whoever asks answers others meanwhile
  *     moved     bytes between two ranks in a collective that both are in: dn_wire_send and dn_wire_receive
+ *
+ * In a communicator over nodes all calls in the barrier's sequence are barriers (none is dn_barrier_pass): so no line is still
+ * under way when its communicator's memory is another's.
  *
  * Everything is done while this process waits, ticks or moves (dn_world_on_wait). Any thread may call.
  */
@@ -42,7 +46,7 @@ void dn_wire_tell(dn_wire *wire, int rank, const dn_line *line);
 /** Copies `bytes` that `rank` has at this segment's offset `from` to `to`. Returns when they are here. Errors: those of
  * dn_wait_reach. */
 dn_status dn_wire_fetch(dn_wire *wire, int rank, uint64_t from, void *to, size_t bytes) DN_MUST_USE;
-/** Copies `bytes` to that offset of `rank`, and returns when they are there. */
+/** Copies `bytes` to that offset of `rank`, and returns when they are there: 512 at a time, for short ones. Errors as above. */
 dn_status dn_wire_put(dn_wire *wire, int rank, uint64_t to, const void *data, size_t bytes) DN_MUST_USE;
 
 /*

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_COUNT = 100003, ARENA = 16 << 20 };
+enum { MAX_COUNT = 100003, MAX_PUT = 200, ARENA = 16 << 20 };
 
 static uint64_t n_compared, n_wrong;
 static uint64_t number; /* of the call */
@@ -160,6 +160,23 @@ static void copies(dn_comm *comm, double *x, double *y, size_t n)
 
 /* ---- views ---- */
 
+/* To the next one, all at once: each is asked while it asks. */
+static void put_to_next(dn_comm *comm, double *x, size_t n, int times)
+{
+    const int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    double told[MAX_PUT];
+    n = n < MAX_PUT ? n : MAX_PUT;
+    for (int time = 0; time < times; time++) {
+        for (size_t i = 0; i < n; i++)
+            told[i] = brought(me, i) + time;
+        dn_comm_put(comm, x, told, n * sizeof *x, (me + 1) % P, DN_TRAFFIC_WEIGHTS);
+        check(dn_comm_barrier(comm));
+        for (size_t i = 0; i < n; i++)
+            expect("put", comm, i, x[i], brought((me + P - 1) % P, i) + time);
+        check(dn_comm_barrier(comm));
+    }
+}
+
 static void views(dn_comm *comm, double *x, double *y, size_t n)
 {
     const int P = dn_comm_size(comm), me = dn_comm_rank(comm);
@@ -182,11 +199,7 @@ static void views(dn_comm *comm, double *x, double *y, size_t n)
                 expect("view to owner", comm, i, ((const double *)of_all[k])[i], brought(k, i));
     }
     check(dn_comm_barrier(comm));
-    double told = 100 + me; /* to the next one's first element */
-    dn_comm_put(comm, x, &told, sizeof told, (me + 1) % P, DN_TRAFFIC_WEIGHTS);
-    check(dn_comm_barrier(comm));
-    expect("put", comm, 0, x[0], 100 + (me + P - 1) % P);
-    check(dn_comm_barrier(comm));
+    put_to_next(comm, x, n, 1);
 }
 
 static bool all_counts;
@@ -225,6 +238,7 @@ int main(int argc, char **argv)
     const int me = dn_comm_rank(world), P = dn_comm_size(world);
     check(dn_comm_alloc(world, MAX_COUNT * sizeof(double), &x));
     check(dn_comm_alloc(world, MAX_COUNT * sizeof(double), &y));
+    put_to_next(world, x, MAX_PUT, all_counts ? 100 : 10);
     all_calls(world, x, y, p, q);
     const size_t mark = dn_comm_heap_mark(world);
     for (int time = 0; time < 2; time++) { /* the second time in memory where the first ones' barriers were */

@@ -11,7 +11,8 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
 from runs import FULL, Place, Skip, alive, case, children, expect, run, tap  # noqa: E402
 
-PROGRAM, EXACT, JOINED, MODULE = (os.environ[name] for name in ("DIONODE", "DIONODE_F64", "JOINED", "MPI_MODULE"))
+PROGRAM, EXACT, JOINED, MODULE, LATE_FOLDER = (os.environ[name] for name in ("DIONODE", "DIONODE_F64", "JOINED", "MPI_MODULE",
+                                                                            "LATE_FOLDER"))
 CONFIG, PEER, TIMEOUT = 2, 7, 8
 # Ranks share two cores here, and tests may run as root in a container. Leaks are looked for in our own code, not in MPI's.
 MPI = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1",
@@ -86,6 +87,15 @@ def same_losses(a, b, what):
 def every_call_is_right_between_nodes():
     for nodes in [(2, 2), (1, 1, 1, 1), (3, 3), (3, 1)] if FULL else [(2, 2)]:
         done = run(on_nodes(nodes, [JOINED] + ["all"] * FULL), limit_s=1500 if FULL else 300, env=MPI)
+        expect(done.returncode == 0 and " wrong 0 network yes" in done.stdout, f"{nodes}: {done.returncode} {done.stdout} {done.stderr}")
+
+
+@case
+def every_call_is_right_whatever_overtakes_what():
+    """Messages of different tags in strange orders, and short ones 5 ms late (transport_late.c)."""
+    late = dict(MPI, DIONODE_TRANSPORT="late", DIONODE_MODULES=LATE_FOLDER, LATE_MODULE=MODULE)
+    for nodes in [(1, 1), (2, 2), (3, 1)] if FULL else [(1, 1)]:
+        done = run(on_nodes(nodes, [JOINED]), limit_s=900, env=late)
         expect(done.returncode == 0 and " wrong 0 network yes" in done.stdout, f"{nodes}: {done.returncode} {done.stdout} {done.stderr}")
 
 
