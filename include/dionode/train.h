@@ -59,6 +59,7 @@ DN_API dn_status dn_evaluate(const char *run, const char *const *assignments, si
 typedef struct dn_verification {
     int max_ranks;       /* every mesh of at most this many ranks ... */
     int mesh[DN_N_AXES]; /* ... or only this one; all 0: every mesh */
+    int nodes[2];        /* pretended nodes, and ranks of each, of this machine; 0: one node */
     int n_steps;
     bool in_float, in_double;
     const char *inject; /* sharding bug to plant (dn_verify_inject); NULL or "none": none */
@@ -78,7 +79,8 @@ typedef struct dn_verification {
 DN_API dn_status dn_verify_training(const dn_config *config, const dn_verification *what, char *const *argv,
                                     int *signal_out) DN_MUST_USE;
 
-/** Worker's side. Returns the process's exit status. */
+/** Worker's side, and that of a rank that another launcher started, of a job on one node or several; there every mesh is of up to as
+ * many ranks as there are. Returns the process's exit status. */
 DN_API int dn_verify_training_worker(const dn_config *config, const dn_verification *what);
 
 /* Sampling, in the order of Hugging Face's generate: repetition penalty, temperature, top-k, top-p, min-p. What is NAN, or

@@ -64,6 +64,8 @@ void cli_config_argument(unsigned number, const char *arg, dn_config *config, dn
 /** A whole number in [min, max] from an option's text; otherwise says so and exits with status 2. */
 long long cli_integer(const char *option, const char *text, long long min, long long max);
 double cli_number(const char *option, const char *text, double min, double max);
+/** "2x3": two nodes of three ranks each, of at least two and at most DN_MAX_RANKS ranks in all. */
+void cli_nodes(const char *option, const char *text, int nodes[2]);
 /** Bytes from an option's text, as "32K". */
 size_t cli_size(const char *option, const char *text);
 

@@ -100,6 +100,16 @@ double cli_number(const char *option, const char *text, double min, double max)
     exit(dn_status_exit(DN_ERR_CONFIG));
 }
 
+void cli_nodes(const char *option, const char *text, int nodes[2])
+{
+    char end;
+    if (sscanf(text, "%dx%d%c", &nodes[0], &nodes[1], &end) == 2 && nodes[0] >= 1 && nodes[1] >= 1 && nodes[0] <= DN_MAX_RANKS &&
+        nodes[1] <= DN_MAX_RANKS && nodes[0] * nodes[1] >= 2 && nodes[0] * nodes[1] <= DN_MAX_RANKS)
+        return;
+    fprintf(stderr, "dionode: %s: '%s' is not nodes x ranks of each, as 2x3, of 2 to %d ranks in all\n", option, text, DN_MAX_RANKS);
+    exit(dn_status_exit(DN_ERR_CONFIG));
+}
+
 void cli_config_argument(unsigned number, const char *arg, dn_config *config, dn_status *status)
 {
     if (number == 0)

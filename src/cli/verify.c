@@ -15,7 +15,7 @@ typedef struct arguments {
     dn_status status;
 } arguments;
 
-enum { OPTION_STEPS = 1000, OPTION_PRECISION, OPTION_JSON, OPTION_INJECT };
+enum { OPTION_STEPS = 1000, OPTION_PRECISION, OPTION_JSON, OPTION_INJECT, OPTION_NODES };
 
 static void read_precision(struct argp_state *state, const char *text, dn_verification *what)
 {
@@ -49,6 +49,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (dn_mesh_parse(arg, a->what.mesh) != DN_OK)
             exit(cli_failure(DN_ERR_CONFIG));
         return 0;
+    case OPTION_NODES:
+        cli_nodes("--nodes", arg, a->what.nodes);
+        return 0;
     case OPTION_STEPS:
         a->what.n_steps = (int)cli_integer("--steps", arg, 1, 1000);
         return 0;
@@ -60,6 +63,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_INJECT:
         read_bug(arg, &a->what);
+        return 0;
+    case ARGP_KEY_END:
+        if (a->what.nodes[0] && a->what.max_ranks)
+            argp_error(state, "--ranks and --nodes both say how many: omit one of them");
+        a->what.max_ranks = a->what.max_ranks ? a->what.max_ranks : 8;
         return 0;
     case ARGP_KEY_ARG:
         cli_config_argument(state->arg_num, arg, &a->config, &a->status);
@@ -79,6 +87,10 @@ int cli_verify(int argc, char **argv, char **command_line)
         {"mesh", 'm', "dp=D,fs=F,tp=T", 0,
          "Only this mesh; with several NUMA domains (also of HWLOC_SYNTHETIC) also the bytes between them",
          0},
+        {"nodes", OPTION_NODES, "NxM", 0,
+         "N pretended nodes of M ranks each on this machine, under Open MPI's mpirun: every mesh of up to N x M ranks that has "
+         "replicas on one node each",
+         0},
         {"steps", OPTION_STEPS, "N", 0, "Training steps; the first and the last are shown (20)", 0},
         {"precision", OPTION_PRECISION, "float|double|both", 0, "Precision of the model (both)", 0},
         {"json", OPTION_JSON, "FILE", 0, "Write all results to FILE", 0},
@@ -92,7 +104,7 @@ int cli_verify(int argc, char **argv, char **command_line)
         "CONFIG.yaml [key=value...]",
         "Trains the model of CONFIG.yaml for a few steps on one rank, then from the same state on every "
         "mesh, and "
-        "compares.\v"
+        "compares. Started by mpirun, each process is one rank, on one node or several.\v"
         "One row per mesh: the largest relative differences of losses, gradients, weights, momenta and "
         "Dion's Q to one "
         "rank; whether replicas are bitwise equal; the bytes that a rank contributes to each kind of "
@@ -106,13 +118,13 @@ int cli_verify(int argc, char **argv, char **command_line)
         NULL,
         NULL,
         NULL};
-    arguments a = {.what = {.max_ranks = 8, .n_steps = 20, .in_float = true, .in_double = true},
+    arguments a = {.what = {.n_steps = 20, .in_float = true, .in_double = true},
                    .status = DN_OK};
     dn_config_init(&a.config);
     cli_parse(&argp, argc, argv, 0, &a);
     if (a.status != DN_OK)
         return cli_failure(a.status);
-    if (dn_launch_is_worker()) {
+    if (dn_launch_is_worker() || dn_launch_is_rank()) {
         cli_tell_notices();
         return dn_verify_training_worker(&a.config, &a.what);
     }

@@ -103,6 +103,14 @@ int dn_comm_node(const dn_comm *comm, int member)
     return comm->world ? dn_world_node(comm->world, comm->barrier.ranks[member]) : 0;
 }
 
+int dn_comm_torn(const dn_comm *comm, int n, int together)
+{
+    for (int rank = 0; rank < n; rank++)
+        if (dn_comm_node(comm, rank) != dn_comm_node(comm, rank / together * together))
+            return rank;
+    return -1;
+}
+
 int dn_comm_n_nodes(const dn_comm *comm)
 {
     return comm->world ? dn_world_n_nodes(comm->world) : 1;

@@ -16,6 +16,9 @@ dn_status dn_comm_world_size(int *size) DN_MUST_USE;
 
 /** The node of a member; nodes are numbered by their first ranks. */
 int dn_comm_node(const dn_comm *comm, int member);
+/** Of the first n ranks of comm, in groups of `together` consecutive ones: the first rank on another node than its group begins
+ * on; -1: none. */
+int dn_comm_torn(const dn_comm *comm, int n, int together);
 /** How many nodes the whole run is on. */
 int dn_comm_n_nodes(const dn_comm *comm);
 

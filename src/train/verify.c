@@ -3,10 +3,12 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "base/output.h"
+#include "comm/world.h"
 #include "compute/kernels.h"
 #include "device/device.h"
 #include "dionode/launch.h"
 #include "dionode/train.h"
+#include "launch/nodes.h"
 #include "report/json_file.h"
 #include "report/progress.h"
 #include "train/config_diff.h"
@@ -41,6 +43,49 @@ static int n_ranks_of(const int size[DN_N_AXES])
 static int most_ranks(const dn_verification *what)
 {
     return n_ranks_of(what->mesh) ? n_ranks_of(what->mesh) : what->max_ranks;
+}
+
+static bool has_replicas(const dn_verification *what)
+{
+    return n_ranks_of(what->mesh) == 0 ? what->max_ranks > 1 : what->mesh[DN_DP] > 1;
+}
+
+static dn_verify_case case_of(const dn_config *config, const dn_verification *what)
+{
+    const dn_strategy *strategy;
+    return (dn_verify_case){
+        .config = dn_verify_case_config(config, most_ranks(what), what->n_steps),
+        .n_steps = what->n_steps,
+        /* replicas round momenta of their own to bfloat16 */
+        .apart = has_replicas(what) && config->optim.state_precision == DN_PRECISION_BFLOAT16 &&
+                 dn_plan_strategy(config, &strategy) == DN_OK && (strategy->factors || strategy->family == DN_AFTER_RULE)};
+}
+
+/* Strategies whose replicas do not average gradients are one rank only under some settings. */
+static dn_status check_lossless(const dn_config *config, const dn_verification *what)
+{
+    const dn_strategy *strategy;
+    dn_strategy_config unused;
+    char settings[256], changes[600];
+    dn_config now = *config, lossless = *config;
+    DN_TRY(dn_plan_strategy(config, &strategy));
+    if (strategy->clients)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s is of clients, which have no mesh to verify: any number of workers makes the same bits",
+                       strategy->name);
+    if (strategy->family == DN_ON_WHOLE_MESH || !has_replicas(what))
+        return DN_OK;
+    snprintf(settings, sizeof settings, "%s", strategy->lossless);
+    for (char *rest, *one = strtok_r(settings, " ", &rest); one; one = strtok_r(NULL, " ", &rest))
+        DN_TRY(dn_config_set(&lossless, one));
+    DN_TRY(dn_config_resolve_strategy(&now, strategy, &unused));
+    DN_TRY(dn_config_resolve_strategy(&lossless, strategy, &unused));
+    if (strategy->lossless_replicas && what->mesh[DN_DP] > strategy->lossless_replicas)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s equals training on one rank only with dp of at most %d", strategy->name,
+                       strategy->lossless_replicas);
+    if (dn_config_differences(&now, &lossless, DN_KEY_TRAINING, changes, sizeof changes) == 0)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "strategy %s equals training on one rank only with %s: change %s",
+                   strategy->name, strategy->lossless, changes);
 }
 
 /* ---- memory ---- */
@@ -83,7 +128,7 @@ static dn_status options_of(const dn_verification *what, const dn_verify_case *v
 
 /* ---- a worker ---- */
 
-/* Of the file in which the first worker hands its report to the launcher, whose number it has. */
+/* Of the file in which the first worker hands its report to the launcher. It has the number of the worker's parent. */
 static void path_of(const char *json, const char *precision, pid_t launcher, char path[DN_PATH_MAX])
 {
     snprintf(path, DN_PATH_MAX, "%s.%s-%ld.tmp", json, precision, (long)launcher);
@@ -168,21 +213,10 @@ static dn_status compare(const dn_verification *what, dn_verify_case *vcase, dn_
     return status;
 }
 
-static bool has_replicas(const dn_verification *what)
-{
-    return n_ranks_of(what->mesh) == 0 ? what->max_ranks > 1 : what->mesh[DN_DP] > 1;
-}
-
 static dn_status work(const dn_config *config, const dn_verification *what, dn_comm *comm)
 {
     const char *kernels, *threads = getenv("OMP_NUM_THREADS");
-    const dn_strategy *strategy;
-    dn_verify_case vcase = {
-        .config = dn_verify_case_config(config, most_ranks(what), what->n_steps),
-        .n_steps = what->n_steps,
-        /* replicas round momenta of their own to bfloat16 */
-        .apart = has_replicas(what) && config->optim.state_precision == DN_PRECISION_BFLOAT16 &&
-                 dn_plan_strategy(config, &strategy) == DN_OK && (strategy->factors || strategy->family == DN_AFTER_RULE)};
+    dn_verify_case vcase = case_of(config, what);
     DN_TRY(dn_verify_inject(what->inject ? what->inject : "none"));
     DN_TRY(dn_kernels_of_precision(config->precision, &kernels));
     DN_TRY(dn_stream_create(kernels, threads ? atoi(threads) : 1, &vcase.stream));
@@ -194,16 +228,34 @@ static dn_status work(const dn_config *config, const dn_verification *what, dn_c
     return status;
 }
 
-int dn_verify_training_worker(const dn_config *config, const dn_verification *what)
+/* Where another launcher started the ranks they do what ours does: check, and size the heap. */
+static dn_status plan_rank(const dn_config *config, dn_verification *what, size_t *heap_bytes)
 {
+    dn_verify_options options;
+    if (what->json && !what->nodes[0])
+        return dn_fail(DN_ERR_CONFIG, "--json is for ranks that dionode verify starts itself, also with --nodes");
+    DN_TRY(dn_comm_world_size(&what->max_ranks));
+    DN_TRY(check_lossless(config, what));
+    const dn_verify_case vcase = case_of(config, what);
+    DN_TRY(options_of(what, &vcase, &options));
+    *heap_bytes = dn_verify_heap_bytes(&options, what->max_ranks);
+    return DN_OK;
+}
+
+int dn_verify_training_worker(const dn_config *config, const dn_verification *given)
+{
+    dn_verification what = *given;
     dn_comm *comm = NULL;
+    size_t heap_bytes = 0; /* the launcher sizes the heap */
     dn_status status = dn_device_select(config->device);
+    if (status == DN_OK && dn_launch_is_rank())
+        status = plan_rank(config, &what, &heap_bytes);
     if (status == DN_OK)
-        status = dn_comm_join(0, config->timeout_s, &comm); /* the launcher sizes the heap */
+        status = dn_comm_join(heap_bytes, config->timeout_s, &comm);
     if (status == DN_OK && dn_comm_rank(comm) != 0)
         dn_log_set(NULL, NULL); /* warnings are the same on all ranks */
     if (status == DN_OK)
-        status = work(config, what, comm);
+        status = work(config, &what, comm);
     return dn_comm_leave(&comm, status);
 }
 
@@ -223,45 +275,20 @@ static dn_status find_double(char path[DN_PATH_MAX])
                    path);
 }
 
-/* Strategies whose replicas do not average gradients are one rank only under some settings. */
-static dn_status check_lossless(const dn_config *config, const dn_verification *what)
-{
-    const dn_strategy *strategy;
-    dn_strategy_config unused;
-    char settings[256], changes[600];
-    dn_config now = *config, lossless = *config;
-    DN_TRY(dn_plan_strategy(config, &strategy));
-    if (strategy->clients)
-        return dn_fail(DN_ERR_CONFIG, "strategy %s is of clients, which have no mesh to verify: any number of workers makes the same bits",
-                       strategy->name);
-    if (strategy->family == DN_ON_WHOLE_MESH || !has_replicas(what))
-        return DN_OK;
-    snprintf(settings, sizeof settings, "%s", strategy->lossless);
-    for (char *rest, *one = strtok_r(settings, " ", &rest); one; one = strtok_r(NULL, " ", &rest))
-        DN_TRY(dn_config_set(&lossless, one));
-    DN_TRY(dn_config_resolve_strategy(&now, strategy, &unused));
-    DN_TRY(dn_config_resolve_strategy(&lossless, strategy, &unused));
-    if (strategy->lossless_replicas && what->mesh[DN_DP] > strategy->lossless_replicas)
-        return dn_fail(DN_ERR_CONFIG, "strategy %s equals training on one rank only with dp of at most %d", strategy->name,
-                       strategy->lossless_replicas);
-    if (dn_config_differences(&now, &lossless, DN_KEY_TRAINING, changes, sizeof changes) == 0)
-        return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "strategy %s equals training on one rank only with %s: change %s",
-                   strategy->name, strategy->lossless, changes);
-}
-
 /* Sizes are those of float; double takes twice as much. */
 static dn_status launch(const dn_config *config, const dn_verification *what, bool wide, char *const *argv,
-                        int *signal_out)
+                        pid_t *parent, int *signal_out)
 {
-    dn_verify_case vcase = {.config = dn_verify_case_config(config, most_ranks(what), what->n_steps),
-                            .n_steps = what->n_steps};
+    const dn_verify_case vcase = case_of(config, what);
     char program[DN_PATH_MAX];
     dn_verify_options options;
     dn_topo *topo;
     DN_TRY(options_of(what, &vcase, &options));
     if (wide)
         DN_TRY(find_double(program));
+    if (what->nodes[0])
+        return dn_launch_nodes(what->nodes, wide ? program : NULL, argv, parent);
+    *parent = getpid();
     DN_TRY(dn_topo_create(options.max_ranks, &topo));
     size_t bytes = dn_verify_heap_bytes(&options, options.max_ranks);
     dn_launch_spec spec = {.topo = topo,
@@ -275,12 +302,12 @@ static dn_status launch(const dn_config *config, const dn_verification *what, bo
 }
 
 /* Joins the workers' files: {"float": ..., "double": ...}, of those that exist. */
-static dn_status join_json(const dn_verification *what)
+static dn_status join_json(const dn_verification *what, const pid_t parents[2])
 {
     json_t *all = json_object();
     for (int i = 0; i < 2; i++) {
         char path[DN_PATH_MAX];
-        path_of(what->json, precision_names[i], getpid(), path);
+        path_of(what->json, precision_names[i], parents[i], path);
         json_t *one = json_load_file(path, 0, NULL);
         if (one)
             json_object_set_new(all, precision_names[i], one);
@@ -289,17 +316,21 @@ static dn_status join_json(const dn_verification *what)
     return dn_json_file_write(all, 0, what->json);
 }
 
-dn_status dn_verify_training(const dn_config *config, const dn_verification *what, char *const *argv,
+dn_status dn_verify_training(const dn_config *config, const dn_verification *given, char *const *argv,
                              int *signal_out)
 {
+    dn_verification all = *given, *what = &all;
     dn_status result = DN_OK;
     char message[512] = "";
+    pid_t parents[2] = {0};
     *signal_out = 0;
+    if (all.nodes[0])
+        all.max_ranks = all.nodes[0] * all.nodes[1];
     DN_TRY(check_lossless(config, what));
     for (int wide = 0; wide < 2 && *signal_out == 0; wide++) {
         if (!(wide ? what->in_double : what->in_float))
             continue;
-        dn_status status = launch(config, what, wide, argv, signal_out);
+        dn_status status = launch(config, what, wide, argv, &parents[wide], signal_out);
         /* The first failure; a caught difference, as with a planted bug, does not hide another. */
         if (status != DN_OK && status != result && (result == DN_OK || result == DN_ERR_NUMERIC)) {
             result = status;
@@ -309,6 +340,6 @@ dn_status dn_verify_training(const dn_config *config, const dn_verification *wha
             break;
     }
     if (what->json)
-        DN_TRY(join_json(what));
+        DN_TRY(join_json(what, parents));
     return result == DN_OK ? DN_OK : dn_fail(result, "%s", message);
 }

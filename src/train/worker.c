@@ -134,18 +134,16 @@ static dn_status check_nodes(const dn_plan *plan, const dn_comm *comm)
     if (plan->strategy->clients && dn_comm_n_nodes(comm) > 1)
         return dn_fail(DN_ERR_CONFIG, "strategy %s: clients are trained by workers of one node, which read each other's weights in place; "
                        "this run is on %d", plan->strategy->name, dn_comm_n_nodes(comm));
-    for (int rank = 0; rank < plan->n_workers; rank++) {
-        int first = rank / size * size;
-        if (dn_comm_node(comm, rank) != dn_comm_node(comm, first))
-            return dn_fail(DN_ERR_CONFIG,
-                           "ranks %d and %d share weights (fs_size %d, tp_size %d), but are on nodes %d and %d: with that, %.1f "
-                           "MiB of weights and gradients would cross the network several times a step. Give each node a "
-                           "multiple of %d ranks, or make fs_size and tp_size smaller: replicas (dp_size) may be on different "
-                           "nodes",
-                           first, rank, plan->mesh[DN_FS], plan->mesh[DN_TP], dn_comm_node(comm, first),
-                           dn_comm_node(comm, rank), (double)plan->parameter_bytes / (1 << 20), size);
-    }
-    return DN_OK;
+    const int rank = dn_comm_torn(comm, plan->n_workers, size), first = rank / size * size;
+    if (rank < 0)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG,
+                   "ranks %d and %d share weights (fs_size %d, tp_size %d), but are on nodes %d and %d: with that, %.1f "
+                   "MiB of weights and gradients would cross the network several times a step. Give each node a "
+                   "multiple of %d ranks, or make fs_size and tp_size smaller: replicas (dp_size) may be on different "
+                   "nodes",
+                   first, rank, plan->mesh[DN_FS], plan->mesh[DN_TP], dn_comm_node(comm, first), dn_comm_node(comm, rank),
+                   (double)plan->parameter_bytes / (1 << 20), size);
 }
 
 /* What Dionode's launcher does before a worker exists is done here where another launcher started all ranks: the heap is

@@ -162,10 +162,12 @@ double dn_reference_write(dn_reference *reference, const dn_original *original, 
     if (weights)
         dn_comm_put(reference->world, weights_of(reference, original, block), weights + block->col0,
                     block->cols * sizeof *weights, original->home, DN_TRAFFIC_CONTROL);
+    const size_t together = block->cols == original->tensor.cols ? block->rows : 1; /* at once: a rank of another node answers */
     for (size_t row = 0; row < block->rows; row++) {
         const char *from = (const char *)data + row * row_bytes;
-        dn_comm_put(reference->world, row_of(reference, original, block, row), from, row_bytes,
-                    original->home, DN_TRAFFIC_CONTROL);
+        if (row % together == 0)
+            dn_comm_put(reference->world, row_of(reference, original, block, row), from, together * row_bytes,
+                        original->home, DN_TRAFFIC_CONTROL);
         sum += row_squares(original->tensor.type, from, NULL, weights ? weights + block->col0 : NULL, block->cols);
     }
     return sum;
@@ -175,18 +177,19 @@ double dn_reference_difference(const dn_reference *reference, const dn_original 
                                const dn_block *block, const void *data)
 {
     size_t row_bytes = block->cols * dn_type_bytes(original->tensor.type);
+    const size_t stride = original->tensor.cols * dn_type_bytes(original->tensor.type);
     const double *weights = NULL;
     double sum = 0;
+    if (block->rows == 0 || block->cols == 0)
+        return 0;
     if (original->weighted)
         weights = dn_comm_view(reference->world,
                                dn_comm_chunk_of(weights_of(reference, original, block), block->cols * sizeof *weights),
                                original->home, DN_TRAFFIC_CONTROL);
-    for (size_t row = 0; row < block->rows; row++) {
-        const dn_comm_chunk chunk = dn_comm_chunk_of(row_of(reference, original, block, row), row_bytes);
-        sum += row_squares(original->tensor.type, (const char *)data + row * row_bytes,
-                           dn_comm_view(reference->world, chunk, original->home, DN_TRAFFIC_CONTROL), weights,
-                           block->cols);
-    }
+    const dn_comm_chunk chunk = {row_of(reference, original, block, 0), (block->rows - 1) * stride + row_bytes, block->rows * row_bytes};
+    const char *rows = dn_comm_view(reference->world, chunk, original->home, DN_TRAFFIC_CONTROL);
+    for (size_t row = 0; row < block->rows; row++)
+        sum += row_squares(original->tensor.type, (const char *)data + row * row_bytes, rows + row * stride, weights, block->cols);
     return sum;
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/size.h"
+#include "comm/world.h"
 #include "report/progress.h"
 
 #include <stdlib.h>
@@ -69,8 +70,13 @@ static dn_status check(const dn_verify_options *o, int n_ranks)
 
 /* ---- meshes ---- */
 
+/* A replica's ranks are on one node (docs/nodes.md): where they would not be, there is no such mesh. */
 static dn_status add_mesh(comparison *c, int dp, int fs, int tp)
 {
+    if (dn_comm_torn(c->world, dp * fs * tp, fs * tp) >= 0)
+        return one_mesh(c->options) ? dn_fail(DN_ERR_CONFIG, "verify on a mesh of %d x %d x %d: %d ranks share weights, and are on "
+                                                             "several nodes", dp, fs, tp, fs * tp)
+                                    : DN_OK;
     mesh_size *meshes = dn_verify_grow(c->meshes, c->n_meshes, &c->capacity, sizeof *meshes);
     if (!meshes)
         return dn_verify_no_memory();
