@@ -35,7 +35,7 @@ typedef struct dn_key {
     double min, max;     /* of numbers, inclusive */
     const char *choices; /* "a|b|c": of a text (NULL: free); of an enum, in its order ("false|true|...": for these two all
                             words of a bool will do); of a bool, its names of false and true (NULL: these words); of a
-                            whole number a word that stands for -1 */
+                            whole number the words that stand for -1, -2, ... */
     const char *help;
     dn_key_role role;
 } dn_key;

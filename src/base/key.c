@@ -3,6 +3,7 @@
 #include "base/fail.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,14 +28,34 @@ static dn_status check_range(const dn_key *key, double number, dn_status code, c
                    key->max);
 }
 
+/* Choice number i of "a|b|c" and its length; NULL beyond the last. */
+static const char *choice(const char *choices, int i, size_t *length)
+{
+    for (; i > 0 && choices; i--)
+        choices = strchr(choices, '|') ? strchr(choices, '|') + 1 : NULL;
+    *length = choices ? strcspn(choices, "|") : 0;
+    return choices;
+}
+
+/* The number of the choice that value is; -1: it is none. */
+static int number_of(const char *choices, const char *value)
+{
+    size_t length;
+    const char *at;
+    for (int i = 0; (at = choice(choices, i, &length)); i++)
+        if (strlen(value) == length && strncmp(at, value, length) == 0)
+            return i;
+    return -1;
+}
+
 static dn_status set_number(void *field, const dn_key *key, const char *value, const char *where)
 {
     char *end;
     errno = 0;
     double number = strtod(value, &end);
     bool whole = key->type == DN_KEY_REAL || floor(number) == number;
-    if (key->choices && strcmp(value, key->choices) == 0) {
-        *(int64_t *)field = -1;
+    if (number_of(key->choices, value) >= 0) { /* words beside the numbers: -1, -2, ... */
+        *(int64_t *)field = -1 - number_of(key->choices, value);
         return DN_OK;
     }
     if (end == value || *end || errno || !isfinite(number) || !whole)
@@ -68,31 +89,11 @@ static dn_status set_bool(bool *field, const dn_key *key, const char *value, con
     return dn_fail(DN_ERR_CONFIG, "%s: %s: '%.100s' is neither true nor false", where, key->name, value);
 }
 
-/* Choice number i of "a|b|c" and its length; NULL beyond the last. */
-static const char *choice(const char *choices, int i, size_t *length)
-{
-    for (; i > 0 && choices; i--)
-        choices = strchr(choices, '|') ? strchr(choices, '|') + 1 : NULL;
-    *length = choices ? strcspn(choices, "|") : 0;
-    return choices;
-}
-
 /* Choices of a truth value and of words beside it: "false|true|auto". */
 static bool has_truth(const char *choices)
 {
     static const char words[] = "false|true|";
     return strncmp(choices, words, sizeof words - 1) == 0;
-}
-
-/* The number of the choice that value is; -1: it is none. */
-static int number_of(const char *choices, const char *value)
-{
-    size_t length;
-    const char *at;
-    for (int i = 0; (at = choice(choices, i, &length)); i++)
-        if (strlen(value) == length && strncmp(at, value, length) == 0)
-            return i;
-    return -1;
 }
 
 static dn_status no_choice(const dn_key *key, const char *value, dn_status code, const char *where)
@@ -164,12 +165,18 @@ static int enum_of(const void *field)
     return number;
 }
 
+/* The word beside numbers that a number stands for, and its length, or NULL. */
+static const char *word_of(const dn_key *key, int64_t number, size_t *length)
+{
+    return number < 0 && number >= -INT_MAX ? choice(key->choices, (int)(-1 - number), length) : NULL;
+}
+
 dn_status dn_key_check(const void *field, const dn_key *key, dn_status code, const char *where)
 {
     size_t length;
     switch (key->type) {
     case DN_KEY_INT:
-        if ((*(const int64_t *)field == 0 && may_be_null(key)) || (*(const int64_t *)field == -1 && key->choices))
+        if ((*(const int64_t *)field == 0 && may_be_null(key)) || word_of(key, *(const int64_t *)field, &length))
             return DN_OK;
         return check_range(key, (double)*(const int64_t *)field, code, where);
     case DN_KEY_REAL:
@@ -216,8 +223,8 @@ void dn_key_show(const void *field, const dn_key *key, char *text, size_t bytes)
     case DN_KEY_INT:
         if (*(const int64_t *)field == 0 && key->min > 0)
             snprintf(text, bytes, "null");
-        else if (*(const int64_t *)field == -1 && key->choices)
-            snprintf(text, bytes, "'%s'", key->choices);
+        else if ((name = word_of(key, *(const int64_t *)field, &length)))
+            snprintf(text, bytes, "'%.*s'", (int)length, name);
         else
             snprintf(text, bytes, "%lld", (long long)*(const int64_t *)field);
         return;

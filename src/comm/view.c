@@ -37,6 +37,13 @@ static void check_symmetric(const dn_comm *comm, const void *p, size_t bytes)
     assert(bytes == 0 || dn_comm_place(comm, p, bytes) != DN_PLACE_PRIVATE);
 }
 
+/* What is read of another node's memory comes here first. */
+static void count_network(dn_comm *comm, dn_traffic kind, int rank, size_t bytes)
+{
+    if (dn_comm_node(comm, rank) != dn_comm_node(comm, comm->rank))
+        comm->stats.network[kind] += bytes;
+}
+
 const void *dn_comm_view(dn_comm *comm, dn_comm_chunk chunk, int rank, dn_traffic kind)
 {
     assert(chunk.bytes <= chunk.span);
@@ -44,6 +51,7 @@ const void *dn_comm_view(dn_comm *comm, dn_comm_chunk chunk, int rank, dn_traffi
         return chunk.p;
     check_symmetric(comm, chunk.p, chunk.span);
     dn_comm_count_moved(comm, kind, rank, chunk.bytes);
+    count_network(comm, kind, rank, chunk.span);
     return comm->ops->view(comm, chunk.p, chunk.span, rank);
 }
 
@@ -87,8 +95,10 @@ void dn_comm_fetch(const dn_comm *comm, void *to, dn_comm_chunk chunk, int rank)
 
 void dn_comm_count_fetched(dn_comm *comm, size_t bytes, int rank, dn_traffic kind)
 {
-    if (rank != comm->rank)
-        dn_comm_count_moved(comm, kind, rank, bytes);
+    if (rank == comm->rank)
+        return;
+    dn_comm_count_moved(comm, kind, rank, bytes);
+    count_network(comm, kind, rank, bytes);
 }
 
 void dn_comm_put(dn_comm *comm, void *p, const void *data, size_t bytes, int rank, dn_traffic kind)

@@ -25,9 +25,9 @@ enum { S, B, BEST, WORSE, SUM, SEEN, BEGUN, TAKES, ENDS, N_NUMBERS };
 #define PATIENCE 2
 
 static const dn_key islands =
-    DN_STRATEGY_INT("islands", 1, DN_MAX_RANKS, "islands of replicas that average gradients in every step; numa = those in one NUMA domain are one; null = each replica is "
-                    "one",
-                    .choices = "numa");
+    DN_STRATEGY_INT("islands", 1, DN_MAX_RANKS, "islands of replicas that average gradients in every step; numa, nodes = those in one NUMA domain, or on one node, are one; "
+                    "null = each replica is one",
+                    .choices = "numa|nodes"); /* DN_ISLANDS_NUMA, DN_ISLANDS_NODES */
 static const dn_key across_every = DN_STRATEGY_INT("across_every", 1, 1e6, "steps between exchanges across islands, at first");
 static const dn_key across_wait = DN_STRATEGY_INT("across_wait", 0, 1e6, "steps that such an exchange may take, at first");
 static const dn_key across_warmup = DN_STRATEGY_INT("across_warmup", 0, 1e12, "first steps, after each of which islands average weights");
@@ -61,7 +61,7 @@ static bool has_others(const dn_strategy_context *c, const dn_strategy_param *x)
 
 static bool is_one_island(const dn_strategy_context *c)
 {
-    return n_islands(c->config) == 1 || (n_islands(c->config) < 0 && c->config->numa_islands == 1);
+    return n_islands(c->config) == 1 || (n_islands(c->config) < 0 && c->config->placed_islands == 1);
 }
 
 static const dn_exchange gradients = {

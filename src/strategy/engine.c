@@ -169,10 +169,12 @@ static dn_status open_run(dn_strategy_run *r)
     size_t of_islands = dn_strategy_islands_bytes(r->strategy, parts->mesh->size);
     size_t bytes =
         dn_strategy_heap_bytes(r->strategy, &r->config, parts->params, parts->n_params, parts->mesh->size) - of_islands;
-    int domains[DN_MAX_RANKS];
-    for (int rank = 0; rank < dn_comm_size(parts->mesh->all); rank++)
+    int domains[DN_MAX_RANKS], nodes[DN_MAX_RANKS];
+    for (int rank = 0; rank < dn_comm_size(parts->mesh->all); rank++) {
         domains[rank] = dn_comm_domain(parts->mesh->all, rank);
-    DN_TRY(dn_strategy_place_islands(r->strategy, &r->config, parts->mesh->size, domains));
+        nodes[rank] = dn_comm_node(parts->mesh->all, rank);
+    }
+    DN_TRY(dn_strategy_place_islands(r->strategy, &r->config, parts->mesh->size, domains, nodes));
     DN_TRY(open_tables(r));
     DN_TRY(dn_strategy_open_islands(r));
     if (bytes > 0) {

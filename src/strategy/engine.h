@@ -33,11 +33,11 @@ dn_mesh dn_strategy_mesh(const dn_strategy *strategy, const dn_mesh *whole);
 /** Errors: DN_ERR_CONFIG: islands that do not divide the replicas. */
 dn_status dn_strategy_check_mesh(const dn_strategy *strategy, const dn_strategy_config *config,
                                  const int size[DN_N_AXES]) DN_MUST_USE;
-/** Islands by NUMA domains, where the settings ask for these: consecutive replicas whose ranks are in the same domain are one.
- * domains [ranks of the mesh]: the domain of each rank, by any numbers; -1: of none alone. Errors: DN_ERR_CONFIG: replicas that
- * lie in several domains, or islands that are unequal or apart. */
+/** Islands by NUMA domains or by nodes, where the settings ask for these: consecutive replicas whose ranks are in the same one are
+ * one. domains, nodes [ranks of the mesh]: those of each rank, by any numbers; -1: of none alone. Errors: DN_ERR_CONFIG: replicas
+ * that lie in several, or islands that are unequal or apart. */
 dn_status dn_strategy_place_islands(const dn_strategy *strategy, dn_strategy_config *config, const int size[DN_N_AXES],
-                                    const int *domains) DN_MUST_USE;
+                                    const int *domains, const int *nodes) DN_MUST_USE;
 /** Its size. */
 void dn_strategy_mesh_size(const dn_strategy *strategy, const int whole[DN_N_AXES], int size[DN_N_AXES]);
 /** Parameters that the optimizer has: all, or none. */

@@ -6,46 +6,49 @@
 
 #include <string.h>
 
-/* One replica is one island, whatever the settings say, and so are all while their domains are not known. */
+/* One replica is one island, whatever the settings say, and so are all while their places are not known. */
 static int n_islands(const dn_strategy *strategy, const dn_strategy_config *config, int n_replicas)
 {
     int given = strategy->islands ? strategy->islands(config) : 1;
     if (n_replicas == 1)
         return 1;
-    return given < 0 ? (config->numa_islands ? config->numa_islands : 1) : given ? given : n_replicas;
+    return given < 0 ? (config->placed_islands ? config->placed_islands : 1) : given ? given : n_replicas;
 }
 
-/* The domain of a replica's ranks, which stand one behind another; -1: there is none. */
-static int domain_of(const int *domains, int n_ranks, int replica)
+/* Where a replica's ranks are, which stand one behind another; -1: not in one place. */
+static int place_of(const int *places, int n_ranks, int replica)
 {
-    int domain = domains[replica * n_ranks];
+    int place = places[replica * n_ranks];
     for (int i = 1; i < n_ranks; i++)
-        domain = domains[replica * n_ranks + i] == domain ? domain : -1;
-    return domain;
+        place = places[replica * n_ranks + i] == place ? place : -1;
+    return place;
 }
 
 dn_status dn_strategy_place_islands(const dn_strategy *strategy, dn_strategy_config *config, const int size[DN_N_AXES],
-                                    const int *domains)
+                                    const int *domains, const int *nodes)
 {
     int n_replicas = size[DN_DP], n_ranks = dn_axes_size(size, DN_ALL_AXES) / n_replicas, n = 0, of[DN_MAX_RANKS];
     if (!strategy->islands || strategy->islands(config) >= 0)
         return DN_OK;
+    const bool by_node = strategy->islands(config) == DN_ISLANDS_NODES;
+    const char *word = by_node ? "nodes" : "numa", *what = by_node ? "node" : "NUMA domain";
     for (int i = 0; i < n_replicas && n_replicas > 1; i++) {
-        of[i] = domain_of(domains, n_ranks, i);
+        of[i] = place_of(by_node ? nodes : domains, n_ranks, i);
         if (of[i] < 0)
-            return dn_fail(DN_ERR_CONFIG, "islands numa: replica %d is in no NUMA domain alone: give islands a number, or "
-                           "replicas fewer workers (fs_size, tp_size)", i);
+            return dn_fail(DN_ERR_CONFIG, "islands %s: replica %d is in no %s alone: give islands a number, or "
+                           "replicas fewer workers (fs_size, tp_size)", word, i, what);
         n += i == 0 || of[i] != of[i - 1];
     }
-    config->numa_islands = n > 0 ? n : 1;
+    config->placed_islands = n > 0 ? n : 1;
     for (int i = 0; i < n_replicas && n > 1; i++) {
         int first = i - i % (n_replicas / n);
         bool apart = n_replicas % n != 0 || of[i] != of[first];
         for (int k = 0; k < first; k++)
             apart = apart || of[k] == of[i];
         if (apart)
-            return dn_fail(DN_ERR_CONFIG, "islands numa: %d replicas (dp_size) are not the same number in each NUMA domain, one "
-                           "domain's behind another's (replica %d is in domain %d): give islands a number", n_replicas, i, of[i]);
+            return dn_fail(DN_ERR_CONFIG, "islands %s: %d replicas (dp_size) are not the same number in each %s, one "
+                           "%s's behind another's (replica %d is in %s %d): give islands a number", word, n_replicas, what, what, i,
+                           what, of[i]);
     }
     return DN_OK;
 }

@@ -56,7 +56,7 @@ typedef struct dn_strategy_config {
     uint64_t n_steps; /* of the run */
     uint64_t seed;
     dn_option_value options[DN_STRATEGY_OPTIONS_MAX]; /* in the order of the row's options */
-    int numa_islands; /* that replicas form by NUMA domains (dn_strategy_place_islands); 0: not known yet, or not asked for */
+    int placed_islands; /* that replicas form by NUMA domains or nodes (dn_strategy_place_islands); 0: not known yet, or not asked for */
 } dn_strategy_config;
 
 /* What hooks know of a step. */
@@ -114,6 +114,9 @@ typedef enum dn_pattern {
     DN_GATHER, /* bytes, as many as encode says: each replica decodes the messages of all, in rank order */
     DN_PAIR,   /* n numbers: of one other replica, drawn anew in each step; of an odd number one is alone */
 } dn_pattern;
+
+#define DN_ISLANDS_NUMA  (-1)
+#define DN_ISLANDS_NODES (-2)
 
 /* Which replicas exchange. Where the row has islands, consecutive replicas along dp form them. */
 typedef enum dn_scope {
@@ -269,7 +272,7 @@ typedef struct dn_strategy {
     size_t n_numbers; /* of the context */
     /** Updates them, once in each step after the rule, before its exchanges. NULL: nothing. */
     void (*observe)(const dn_strategy_context *c);
-    /** Number of islands, which divides that of the replicas; 0: each is one; -1: as NUMA domains. NULL: there are none. */
+    /** Number of islands, which divides that of the replicas; 0: each is one; DN_ISLANDS_...: as these have replicas. NULL: there are none. */
     int (*islands)(const dn_strategy_config *config);
     /** Initializes states whose beginning is neither 0 nor the weights; those that are sharded hold this rank's share. */
     dn_status (*begin)(const dn_strategy_context *c, const dn_strategy_param *x);

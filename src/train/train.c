@@ -90,10 +90,10 @@ dn_status dn_train(const dn_config *config, int n_workers, int max_restarts, cha
 static dn_status check_islands(const dn_plan *plan, const dn_topo *topo)
 {
     dn_strategy_config config = plan->strategy_config;
-    int domains[DN_MAX_RANKS];
+    int domains[DN_MAX_RANKS], nodes[DN_MAX_RANKS] = {0}; /* one */
     for (int rank = 0; rank < plan->n_workers; rank++)
         domains[rank] = dn_topo_place(topo, rank)->numa;
-    return dn_strategy_place_islands(plan->strategy, &config, plan->mesh, domains);
+    return dn_strategy_place_islands(plan->strategy, &config, plan->mesh, domains, nodes);
 }
 
 dn_status dn_train_observed(const dn_config *config, int n_workers, int max_restarts, char *const *argv,

@@ -12,6 +12,7 @@
 enum { MAX_COUNT = 100003, MAX_PUT = 200, ARENA = 16 << 20 };
 
 static uint64_t n_compared, n_wrong;
+static bool any_crossed;
 static uint64_t number; /* of the call */
 
 /* What a rank brings: of the member's index, the element and the call. */
@@ -49,6 +50,67 @@ static void check(dn_status status)
     exit(dn_status_exit(status));
 }
 
+/* ---- bytes that cross between nodes ---- */
+
+/* How comm lies: its nodes, and its members on the smallest; of each member the node. Ranks know their own (DIONODE_NODE). */
+typedef struct spread {
+    int n_nodes, n_rails, node[12];
+} spread;
+
+static spread spread_of(dn_comm *comm)
+{
+    spread s = {0};
+    const char *own = getenv("DIONODE_NODE");
+    double nodes[12] = {0};
+    nodes[dn_comm_rank(comm)] = own ? atoi(own) : 0;
+    check(dn_comm_all_reduce_scalars(comm, nodes, 12, DN_SUM));
+    s.n_rails = dn_comm_size(comm);
+    for (int i = 0; i < dn_comm_size(comm); i++) {
+        int n = 0, is_first = 1;
+        s.node[i] = (int)nodes[i];
+        for (int k = 0; k < dn_comm_size(comm); k++) {
+            n += nodes[k] == nodes[i];
+            is_first &= k >= i || nodes[k] != nodes[i];
+        }
+        s.n_nodes += is_first;
+        s.n_rails = n < s.n_rails ? n : s.n_rails;
+    }
+    return s;
+}
+
+/* Since the last call all members together received that many bytes from other nodes. */
+static void expect_crossed(const char *what, dn_comm *comm, double wanted)
+{
+    double crossed = 0;
+    const dn_comm_stats stats = dn_comm_get_stats(comm, true);
+    for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
+        crossed += (double)stats.network[kind];
+    check(dn_comm_all_reduce_scalars(comm, &crossed, 1, DN_SUM));
+    expect(what, comm, 0, crossed, wanted);
+    any_crossed |= crossed > 0;
+}
+
+/* Of each member and the next `next` ones, itself among them if that is all: on two nodes. */
+static int pairs_apart(const spread *s, int P, int next)
+{
+    int n = 0;
+    for (int i = 0; i < P; i++)
+        for (int k = 1; k <= next; k++)
+            n += s->node[i] != s->node[(i + k) % P];
+    return n;
+}
+
+/* An all-reduce of whole chunks up to 64 KiB a rail, or of pieces; a private one a stage at a time. */
+static double all_reduce_crosses(const spread *s, double bytes, bool is_private)
+{
+    double sum = 0, part = is_private ? 128 << 10 : bytes;
+    for (double done = 0; done < bytes; done += part) {
+        double now = bytes - done < part ? bytes - done : part;
+        sum += now / s->n_rails <= 64 << 10 ? s->n_nodes * (s->n_nodes - 1) * now : 2 * (s->n_nodes - 1) * now;
+    }
+    return sum;
+}
+
 static void fill(dn_comm *comm, double *buffer, size_t n)
 {
     number++;
@@ -61,26 +123,30 @@ static void fill(dn_comm *comm, double *buffer, size_t n)
 static void reductions(dn_comm *comm, double *x, size_t n, bool symmetric)
 {
     const int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    const spread s = spread_of(comm);
+    const double bytes = (double)(n * sizeof *x), once = (s.n_nodes - 1) * bytes; /* to one owner, or from it */
+    const double reduce_crosses = all_reduce_crosses(&s, bytes, true); /* of a private buffer */
     size_t first, end;
+    dn_comm_get_stats(comm, true);
     for (dn_op op = DN_SUM; op < DN_N_OPS; op++) {
         fill(comm, x, n);
         check(dn_comm_all_reduce(comm, x, n, DN_F64, op, DN_TRAFFIC_GRADIENT));
         for (size_t i = 0; i < n; i++)
             expect("all-reduce", comm, i, x[i], reduced(P, op, i));
-        check(dn_comm_barrier(comm));
+        expect_crossed("bytes of all-reduce", comm, bytes <= 96 ? 0 : all_reduce_crosses(&s, bytes, !symmetric)); /* 96: with the barrier */
         fill(comm, x, n);
         check(dn_comm_reduce_scatter(comm, x, n, DN_F64, op, DN_TRAFFIC_GRADIENT));
         dn_comm_chunk_bounds(comm, n, DN_F64, me, &first, &end);
         for (size_t i = first; i < end; i++)
             expect("reduce-scatter", comm, i, x[i], reduced(P, op, i));
-        check(dn_comm_barrier(comm));
+        expect_crossed("bytes of reduce-scatter", comm, symmetric ? once : reduce_crosses);
     }
     for (int root = 0; root < P; root++) {
         fill(comm, x, n);
         check(dn_comm_reduce(comm, x, n, DN_F64, DN_SUM, root, DN_TRAFFIC_GRADIENT));
         for (size_t i = 0; i < n && me == root; i++)
             expect("reduce", comm, i, x[i], reduced(P, DN_SUM, i));
-        check(dn_comm_barrier(comm));
+        expect_crossed("bytes of reduce", comm, symmetric ? once : reduce_crosses);
     }
     if (!symmetric)
         return;
@@ -89,7 +155,7 @@ static void reductions(dn_comm *comm, double *x, size_t n, bool symmetric)
     check(dn_comm_all_reduce_shared(comm, x, n, DN_F64, DN_SUM, DN_TRAFFIC_GRADIENT, &shared));
     for (size_t i = 0; i < n; i++)
         expect("shared all-reduce", comm, i, ((const double *)shared)[i], reduced(P, DN_SUM, i));
-    check(dn_comm_barrier(comm));
+    expect_crossed("bytes of shared all-reduce", comm, all_reduce_crosses(&s, bytes, false));
     fill(comm, x, n);
     const dn_owned items[3] = {{x, n / 3, P - 1}, {x + n / 3, n / 4, 0}, {x + n / 3 + n / 4, n - n / 3 - n / 4, P / 2}};
     check(dn_comm_reduce_to_owners(comm, items, 3, DN_F64, DN_SUM, DN_TRAFFIC_GRADIENT));
@@ -98,10 +164,11 @@ static void reductions(dn_comm *comm, double *x, size_t n, bool symmetric)
             size_t at = (size_t)((double *)items[k].buffer - x) + i;
             expect("reduce to owners", comm, at, x[at], items[k].owner == me ? reduced(P, DN_SUM, at) : brought(me, at));
         }
+    expect_crossed("bytes of reduce to owners", comm, once);
     check(dn_comm_gather_from_owners(comm, items, 3, DN_F64, DN_TRAFFIC_GRADIENT));
     for (size_t i = 0; i < n; i++)
         expect("gather from owners", comm, i, x[i], reduced(P, DN_SUM, i));
-    check(dn_comm_barrier(comm));
+    expect_crossed("bytes of gather from owners", comm, once);
     uint64_t exchanges[2];
     fill(comm, x, n);
     check(dn_comm_begin_all_reduce(comm, x, n / 2, DN_F64, DN_SUM, DN_TRAFFIC_GRADIENT, &exchanges[0]));
@@ -114,7 +181,8 @@ static void reductions(dn_comm *comm, double *x, size_t n, bool symmetric)
         expect("begun all-reduce", comm, i, x[i], reduced(P, DN_SUM, i));
     for (size_t i = n / 2 + first; i < n / 2 + end; i++)
         expect("begun reduce-scatter", comm, i, x[i], reduced(P, DN_SUM, i));
-    check(dn_comm_barrier(comm));
+    const double half = (double)(n / 2 * sizeof *x);
+    expect_crossed("bytes of what was begun", comm, all_reduce_crosses(&s, half, false) + (s.n_nodes - 1) * (bytes - half));
 }
 
 /* ---- copies ---- */
@@ -122,13 +190,16 @@ static void reductions(dn_comm *comm, double *x, size_t n, bool symmetric)
 static void copies(dn_comm *comm, double *x, double *y, size_t n)
 {
     const int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    const spread s = spread_of(comm);
+    const double bytes = (double)(n * sizeof *x);
     size_t first, end;
+    dn_comm_get_stats(comm, true);
     for (int root = 0; root < P; root++) {
         fill(comm, x, n);
         check(dn_comm_broadcast(comm, x, n * sizeof *x, root, DN_TRAFFIC_WEIGHTS));
         for (size_t i = 0; i < n; i++)
             expect("broadcast", comm, i, x[i], brought(root, i));
-        check(dn_comm_barrier(comm));
+        expect_crossed("bytes of broadcast", comm, (s.n_nodes - 1) * bytes);
     }
     fill(comm, x, n);
     check(dn_comm_all_gather(comm, x, n, DN_F64, DN_TRAFFIC_WEIGHTS));
@@ -137,14 +208,14 @@ static void copies(dn_comm *comm, double *x, double *y, size_t n)
         for (size_t i = first; i < end; i++)
             expect("all-gather", comm, i, x[i], brought(member, i));
     }
-    check(dn_comm_barrier(comm));
+    expect_crossed("bytes of all-gather", comm, (s.n_nodes - 1) * bytes);
     const size_t row = n / (size_t)P;
     fill(comm, x, row * (size_t)P);
     check(dn_comm_all_to_all(comm, x, y, row, DN_F64, DN_TRAFFIC_WEIGHTS));
     for (int member = 0; member < P; member++)
         for (size_t i = 0; i < row; i++)
             expect("all-to-all", comm, i, y[(size_t)member * row + i], brought(member, (size_t)me * row + i));
-    check(dn_comm_barrier(comm));
+    expect_crossed("bytes of all-to-all", comm, (double)(row * sizeof *x) * pairs_apart(&s, P, P));
     fill(comm, x, n);
     if (P > 1 && me == 0) { /* around, one after another: a large message waits for its receiver */
         check(dn_comm_send(comm, x, n, DN_F64, 1, DN_TRAFFIC_WEIGHTS));
@@ -155,7 +226,7 @@ static void copies(dn_comm *comm, double *x, double *y, size_t n)
     }
     for (size_t i = 0; i < n && P > 1; i++)
         expect("message", comm, i, y[i], brought((me + P - 1) % P, i));
-    check(dn_comm_barrier(comm));
+    expect_crossed("bytes of messages", comm, bytes * pairs_apart(&s, P, 1));
 }
 
 /* ---- views ---- */
@@ -182,6 +253,8 @@ static void views(dn_comm *comm, double *x, double *y, size_t n)
     const int P = dn_comm_size(comm), me = dn_comm_rank(comm);
     const void *of_all[DN_MAX_RANKS];
     const dn_comm_chunk chunk = dn_comm_chunk_of(x, n * sizeof *x);
+    const spread s = spread_of(comm);
+    dn_comm_get_stats(comm, true);
     fill(comm, x, n);
     check(dn_comm_barrier(comm));
     for (int member = 0; member < P; member++) {
@@ -197,8 +270,9 @@ static void views(dn_comm *comm, double *x, double *y, size_t n)
         for (int k = 0; k < P && member == me; k++)
             for (size_t i = 0; i < n; i++)
                 expect("view to owner", comm, i, ((const double *)of_all[k])[i], brought(k, i));
+        dn_comm_count_fetched(comm, n * sizeof *x, member, DN_TRAFFIC_WEIGHTS);
     }
-    check(dn_comm_barrier(comm));
+    expect_crossed("bytes of views", comm, 4. * (double)(n * sizeof *x) * pairs_apart(&s, P, P));
     put_to_next(comm, x, n, 1);
 }
 
@@ -270,7 +344,7 @@ int main(int argc, char **argv)
     check(dn_comm_all_reduce_scalars(world, totals, 2, DN_SUM));
     if (me == 0)
         printf("right %.0f wrong %.0f network %s\n", totals[0] - totals[1], totals[1],
-               dn_comm_get_stats(world, false).network[DN_TRAFFIC_GRADIENT] ? "yes" : "no");
+               any_crossed ? "yes" : "no");
     free(p);
     free(q);
     check(dn_comm_barrier(world)); /* the line is written before anybody ends the run */

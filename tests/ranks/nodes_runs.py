@@ -142,6 +142,23 @@ def bytes_between_nodes_are_those_of_the_formula():
 
 
 @case
+def islands_that_are_nodes_keep_gradients_in_them_and_compute_what_two_islands_of_one_node_do():
+    """Of the weights each rank brings its node's half across: of that it receives a half as the other node's sum, and the other half
+    back. In steps between nothing crosses."""
+    settings = {"optimizer": "adamw", "dp_size": 4, "strategy": "daso", "across_every": 2, "across_wait": 0, "across_warmup": 0,
+                "across_cooldown": 0, "hash_every": 0, "num_iterations": 6, "checkpoint_freq": 100}
+    with Place() as place:
+        done = train(place, (2, 2), program=EXACT, islands="nodes", **settings)
+        expect(done.returncode == 0, done.stderr)
+        for x in place.metrics():
+            wanted = x["bytes_uncompressed"] / 2 * (x["step"] % 2 == 0)
+            expect(x["bytes_network"] == wanted, f"step {x['step']}: {x['bytes_network']} bytes, not {wanted}")
+        done = run([EXACT, "train", "--np", "4", place.config(checkpoint_dir=place.file("one"), islands=2, **settings)], limit_s=240)
+        expect(done.returncode == 0, done.stderr)
+        same_losses(place.metrics("one"), place.metrics("run"), "islands: nodes")
+
+
+@case
 def a_killed_rank_or_node_ends_the_run_on_all_nodes():
     draw = random.Random(20)
     with Place() as place:
