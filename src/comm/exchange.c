@@ -8,6 +8,9 @@
  *
  *     exchange i:   begun >= i on all members  ->  own chunk may be reduced
  *                   done  >= i on all members  ->  an all-reduce is complete
+ *
+ * Over several nodes the members are those of one node. Its sums are on their way to the other nodes, some exchanges at a time,
+ * between starting and reducing (nodes.c): while this rank computes, that is the network's work.
  */
 #include "comm/internal.h"
 
@@ -37,6 +40,12 @@ static dn_job *job_of(dn_comm *comm, uint64_t exchange)
     return &comm->in_flight[exchange % DN_IN_FLIGHT_MAX];
 }
 
+/* Over several nodes: those of this one. */
+static bool is_here(const dn_comm *comm, int member)
+{
+    return !comm->span || comm->span->nodes.of[member] == comm->span->nodes.of[comm->rank];
+}
+
 /* ---- waiting for all ---- */
 
 typedef enum { BEGUN, DONE } counter;
@@ -52,29 +61,63 @@ static dn_status await_all(dn_comm *comm, counter which, uint64_t exchange)
     const dn_barrier *b = &comm->barrier;
     for (int i = 1; i < comm->size; i++) {
         int member = (comm->rank + i) % comm->size;
+        if (!is_here(comm, member))
+            continue;
         DN_TRY(dn_wait_reach(comm->world, b->ranks[comm->rank], b->ranks[member],
                              word_of(comm, member, which), exchange));
     }
     return DN_OK;
 }
 
-/* ---- the two halves ---- */
+/* ---- the parts ---- */
 
-/* This rank's chunk of the next exchange, which all members have begun. */
-static dn_status reduce_next(dn_comm *comm)
+/* The next exchange that is not started, which all members have begun. */
+static dn_status start_next(dn_comm *comm)
+{
+    uint64_t exchange = comm->n_started + 1;
+    const dn_job *job = job_of(comm, exchange);
+    int first = 0;
+    while (!is_here(comm, first))
+        first++;
+    const dn_call *firsts = &counters_of(comm, first)->calls[exchange % DN_IN_FLIGHT_MAX];
+    for (int member = first + 1; member < comm->size; member++) {
+        const dn_call *call = &counters_of(comm, member)->calls[exchange % DN_IN_FLIGHT_MAX];
+        if (is_here(comm, member) && memcmp(call, firsts, sizeof *call) != 0)
+            return dn_barrier_fail_mismatch(&comm->barrier, first, firsts, member, call);
+    }
+    if (comm->span)
+        DN_TRY(dn_span_start(comm, job, exchange));
+    else
+        DN_TRY(dn_reduce_chunk(comm, job, job->call.purpose == DN_FOR_ALL_REDUCE ? -1 : comm->rank));
+    comm->n_started = exchange;
+    return DN_OK;
+}
+
+/* Starts all that can be. */
+static dn_status start_ready(dn_comm *comm)
+{
+    while (comm->n_started < comm->n_begun && comm->n_started - comm->n_reduced < DN_MOVING_MAX) {
+        for (int member = 0; member < comm->size; member++)
+            if (is_here(comm, member) && !dn_wait_reached(word_of(comm, member, BEGUN), comm->n_started + 1))
+                return DN_OK;
+        DN_TRY(start_next(comm));
+    }
+    return DN_OK;
+}
+
+/* This rank's chunk of the next exchange, which is started; *reduced false: not without waiting. */
+static dn_status reduce_next(dn_comm *comm, bool waits, bool *reduced)
 {
     uint64_t exchange = comm->n_reduced + 1;
-    const dn_call *first = &counters_of(comm, 0)->calls[exchange % DN_IN_FLIGHT_MAX];
-    for (int member = 1; member < comm->size; member++) {
-        const dn_call *call = &counters_of(comm, member)->calls[exchange % DN_IN_FLIGHT_MAX];
-        if (memcmp(call, first, sizeof *call) != 0)
-            return dn_barrier_fail_mismatch(&comm->barrier, 0, first, member, call);
-    }
-    const dn_job *job = job_of(comm, exchange);
-    DN_TRY(dn_reduce_chunk(comm, job, job->call.purpose == DN_FOR_ALL_REDUCE ? -1 : comm->rank));
+    *reduced = true;
+    if (comm->span)
+        DN_TRY(dn_span_go_on(comm, job_of(comm, exchange), exchange, waits, reduced));
+    if (!*reduced)
+        return DN_OK;
+    if (comm->span)
+        DN_TRY(dn_span_end(comm, job_of(comm, exchange)));
     comm->n_reduced = exchange;
-    dn_wait_post(comm->world, comm->barrier.ranks[comm->rank], &counters_of(comm, comm->rank)->done,
-                 exchange);
+    dn_wait_post(comm->world, comm->barrier.ranks[comm->rank], &counters_of(comm, comm->rank)->done, exchange);
     return DN_OK;
 }
 
@@ -120,21 +163,26 @@ dn_status dn_shm_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count,
 
 dn_status dn_shm_advance(dn_comm *comm)
 {
-    while (comm->n_reduced < comm->n_begun) {
-        for (int member = 0; member < comm->size; member++)
-            if (!dn_wait_reached(word_of(comm, member, BEGUN), comm->n_reduced + 1))
-                return DN_OK;
-        DN_TRY(reduce_next(comm));
+    for (bool reduced = true; reduced && comm->n_reduced < comm->n_begun;) {
+        DN_TRY(start_ready(comm));
+        if (comm->n_started == comm->n_reduced)
+            return DN_OK;
+        DN_TRY(reduce_next(comm, false, &reduced));
     }
-    return DN_OK;
+    return dn_world_check(comm->world);
 }
 
 dn_status dn_shm_finish(dn_comm *comm, uint64_t exchange)
 {
+    bool reduced;
     assert(exchange <= comm->n_begun);
     while (comm->n_reduced < exchange) {
-        DN_TRY(await_all(comm, BEGUN, comm->n_reduced + 1));
-        DN_TRY(reduce_next(comm));
+        DN_TRY(start_ready(comm));
+        if (comm->n_started == comm->n_reduced) {
+            DN_TRY(await_all(comm, BEGUN, comm->n_started + 1));
+            DN_TRY(start_next(comm));
+        }
+        DN_TRY(reduce_next(comm, true, &reduced));
     }
     if (exchange == 0 || job_of(comm, exchange)->call.purpose != DN_FOR_ALL_REDUCE)
         return DN_OK;
@@ -145,5 +193,5 @@ void dn_exchanges_init(dn_comm *comm)
 {
     const counters *own = counters_of(comm, comm->rank);
     comm->n_begun = atomic_load_explicit(&own->begun, memory_order_relaxed);
-    comm->n_reduced = atomic_load_explicit(&own->done, memory_order_relaxed);
+    comm->n_started = comm->n_reduced = atomic_load_explicit(&own->done, memory_order_relaxed);
 }

@@ -71,12 +71,23 @@ typedef struct dn_link_clock {
     double slept_s;
 } dn_link_clock;
 
+/* A sum over nodes that is under way (nodes.c). */
+typedef struct dn_span_sum {
+    dn_moves moves;
+    bool back;                   /* the own piece is summed, and results are on their way */
+    dn_call calls[DN_MAX_RANKS]; /* of the twins on other nodes, by node, if it was begun */
+} dn_span_sum;
+
+#define DN_MOVING_MAX 4 /* exchanges of a communicator that are between nodes at a time */
+
 /* How the members of a communicator are spread over nodes (nodes.c). Nodes are numbered as domains are. */
 typedef struct dn_span {
     dn_domains nodes;
     int16_t index[DN_MAX_RANKS]; /* of a member on its node */
     dn_barrier local;            /* of the members on this node */
     int number;                  /* of what is moved between its members (wire.h) */
+    int n_rails;                 /* members on the smallest node */
+    dn_span_sum begun[DN_MOVING_MAX]; /* of exchange i: i % DN_MOVING_MAX */
 } dn_span;
 
 struct dn_comm {
@@ -105,7 +116,7 @@ struct dn_comm {
     char *scratch[DN_MAX_RANKS];  /* of each member */
     dn_bounce bounces[DN_N_BOUNCES];
     uint64_t n_bounced;          /* bounce buffers sent */
-    uint64_t n_begun, n_reduced; /* exchanges */
+    uint64_t n_begun, n_started, n_reduced; /* exchanges */
     dn_job in_flight[DN_IN_FLIGHT_MAX];
     dn_ring_end producers[DN_MAX_RANKS], consumers[DN_MAX_RANKS]; /* opened when first used */
 };
@@ -125,6 +136,12 @@ static inline bool dn_job_private(const dn_job *job)
 {
     return job->call.place == DN_PLACE_PRIVATE;
 }
+
+/** Exchange `number`, over several nodes: starts it once all members of this node have begun it; goes on, and waits if `waits`,
+ * until all that comes from other nodes is here (*here); then ends it, so that this rank's part is done. */
+dn_status dn_span_start(dn_comm *comm, const dn_job *job, uint64_t number) DN_MUST_USE;
+dn_status dn_span_go_on(dn_comm *comm, const dn_job *job, uint64_t number, bool waits, bool *here) DN_MUST_USE;
+dn_status dn_span_end(dn_comm *comm, const dn_job *job) DN_MUST_USE;
 
 /** Whether it may be begun now and finished later, on one node and on several. Errors: DN_ERR_ARG. */
 dn_status dn_job_check_begun(const dn_job *job) DN_MUST_USE;

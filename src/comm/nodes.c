@@ -20,7 +20,6 @@
 #include "comm/internal.h"
 #include "comm/peer.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +95,9 @@ dn_status dn_span_open(dn_comm *comm, dn_wire *wire, int number)
     for (int node = 0; node < comm->span->nodes.n; node++)
         for (int i = 0; i < n_members_of(comm, node); i++)
             comm->span->index[member_of(comm, node, i)] = (int16_t)i;
+    comm->span->n_rails = comm->size;
+    for (int node = 0; node < comm->span->nodes.n; node++)
+        comm->span->n_rails = dn_min(comm->span->n_rails, n_members_of(comm, node));
     int n = n_members_of(comm, own_node(comm));
     for (int i = 0; i < n; i++) {
         int member = member_of(comm, own_node(comm), i);
@@ -168,75 +170,106 @@ static dn_status sum_over_nodes(dn_comm *comm, const dn_job *job, char *p, size_
     return dn_fold_run(&fold);
 }
 
-/* ---- all-reduce ---- */
+/* ---- sums over nodes: begun, gone on with until all has come, and ended ---- */
 
-/* A chunk that holds this node's sums comes to hold those of all nodes; whole, or each node the piece that it then tells. */
-static dn_status reduce_over_rail(dn_comm *comm, const dn_job *job, char *chunk, size_t n)
+/* This rank's chunk of an all-reduce, in bytes of the buffer: [*first, *end) elements, none beyond the rails. */
+static void own_chunk(const dn_comm *comm, const dn_job *job, size_t *first, size_t *end)
 {
-    dn_moves moves;
-    size_t first, end, size = dn_type_bytes(job->type);
-    const int n_nodes = comm->span->nodes.n, own = own_node(comm);
-    const bool whole = n * size <= WHOLE_BYTES;
-    dn_moves_init(&moves, comm->wire, comm->span->number);
-    for (int node = 0; node < n_nodes; node++) {
-        int member = on_rail(comm, node, comm->rank);
-        if (node == own)
+    const int index = comm->span->index[comm->rank];
+    *first = *end = 0;
+    if (index < comm->span->n_rails)
+        dn_chunk_bounds(job->count, job->type, comm->span->n_rails, index, first, end);
+}
+
+/* Chunks of up to WHOLE_BYTES are exchanged whole; of others each node sums a piece, which it then tells. */
+static bool is_whole(const dn_job *job, size_t n)
+{
+    return n * dn_type_bytes(job->type) <= WHOLE_BYTES;
+}
+
+static void piece_of(const dn_comm *comm, const dn_job *job, size_t n, int node, size_t *first, size_t *end)
+{
+    dn_chunk_bounds(n, job->type, is_whole(job, n) ? 1 : comm->span->nodes.n, is_whole(job, n) ? 0 : node, first, end);
+}
+
+/* This node's sums of the own chunk, to the twins on other nodes; theirs come where the twins' copies would be. */
+static dn_status begin_chunk(dn_comm *comm, const dn_job *job, dn_moves *moves)
+{
+    size_t begin, end, first, last, size = dn_type_bytes(job->type);
+    own_chunk(comm, job, &begin, &end);
+    char *chunk = job->buffer + begin * size;
+    const size_t n = end - begin;
+    if (n == 0)
+        return DN_OK;
+    DN_TRY(sum_in_node(comm, job, chunk, n, chunk));
+    for (int node = 0; node < comm->span->nodes.n; node++) {
+        if (node == own_node(comm))
             continue;
-        dn_chunk_bounds(n, job->type, whole ? 1 : n_nodes, whole ? 0 : own, &first, &end);
-        DN_TRY(receive(comm, &moves, job->kind, member, at(comm, chunk + first * size, member), (end - first) * size));
-        dn_chunk_bounds(n, job->type, whole ? 1 : n_nodes, whole ? 0 : node, &first, &end);
-        DN_TRY(send(comm, &moves, member, chunk + first * size, (end - first) * size));
+        int twin = on_rail(comm, node, comm->rank);
+        piece_of(comm, job, n, own_node(comm), &first, &last);
+        DN_TRY(receive(comm, moves, job->kind, twin, at(comm, chunk + first * size, twin), (last - first) * size));
+        piece_of(comm, job, n, node, &first, &last);
+        DN_TRY(send(comm, moves, twin, chunk + first * size, (last - first) * size));
     }
-    DN_TRY(dn_moves_finish(&moves));
-    dn_chunk_bounds(n, job->type, whole ? 1 : n_nodes, whole ? 0 : own, &first, &end);
-    if (end > first)
-        DN_TRY(sum_over_nodes(comm, job, chunk + first * size, end - first));
-    for (int node = 0; node < n_nodes && !whole; node++) {
-        int member = on_rail(comm, node, comm->rank);
-        if (node == own)
+    return DN_OK;
+}
+
+/* All sums of the own piece are here. If it is not the whole chunk, its result goes to the twins. */
+static dn_status sum_chunk(dn_comm *comm, const dn_job *job, dn_moves *moves)
+{
+    size_t begin, end, first, last, size = dn_type_bytes(job->type);
+    own_chunk(comm, job, &begin, &end);
+    char *chunk = job->buffer + begin * size;
+    const size_t n = end - begin;
+    piece_of(comm, job, n, own_node(comm), &first, &last);
+    if (last > first)
+        DN_TRY(sum_over_nodes(comm, job, chunk + first * size, last - first));
+    for (int node = 0; node < comm->span->nodes.n && !is_whole(job, n); node++) {
+        if (node == own_node(comm))
             continue;
-        dn_chunk_bounds(n, job->type, n_nodes, node, &first, &end);
-        DN_TRY(receive(comm, &moves, job->kind, member, chunk + first * size, (end - first) * size));
-        dn_chunk_bounds(n, job->type, n_nodes, own, &first, &end);
-        DN_TRY(send(comm, &moves, member, chunk + first * size, (end - first) * size));
+        int twin = on_rail(comm, node, comm->rank);
+        piece_of(comm, job, n, node, &first, &last);
+        DN_TRY(receive(comm, moves, job->kind, twin, chunk + first * size, (last - first) * size));
+        piece_of(comm, job, n, own_node(comm), &first, &last);
+        DN_TRY(send(comm, moves, twin, chunk + first * size, (last - first) * size));
     }
-    return dn_moves_finish(&moves);
+    return DN_OK;
+}
+
+/* The own chunk is complete: its node has it, too. */
+static dn_status spread_chunk(dn_comm *comm, const dn_job *job)
+{
+    size_t begin, end, size = dn_type_bytes(job->type);
+    own_chunk(comm, job, &begin, &end);
+    char *chunk = job->buffer + begin * size;
+    for (int i = 0; i < n_members_of(comm, own_node(comm)) && end > begin; i++) {
+        int member = member_of(comm, own_node(comm), i);
+        if (member == comm->rank)
+            continue;
+        DN_TRY(copy(comm, at(comm, chunk, member), chunk, (end - begin) * size));
+        dn_comm_count_moved(comm, job->kind, member, (end - begin) * size);
+    }
+    return DN_OK;
 }
 
 /* Of a buffer at the same place on all members. */
 static dn_status all_reduce(dn_comm *comm, dn_job *job)
 {
-    size_t first = 0, end = 0, size = dn_type_bytes(job->type);
-    int n_rails = comm->size, index = comm->span->index[comm->rank];
-    for (int node = 0; node < comm->span->nodes.n; node++)
-        n_rails = dn_min(n_rails, n_members_of(comm, node));
+    dn_moves moves;
     DN_TRY(dn_job_barrier(comm, job));
-    if (index < n_rails)
-        dn_chunk_bounds(job->count, job->type, n_rails, index, &first, &end);
-    if (end > first) {
-        char *chunk = job->buffer + first * size;
-        DN_TRY(sum_in_node(comm, job, chunk, end - first, chunk));
-        DN_TRY(reduce_over_rail(comm, job, chunk, end - first));
-        for (int i = 0; i < n_members_of(comm, own_node(comm)); i++) {
-            int member = member_of(comm, own_node(comm), i);
-            if (member == comm->rank)
-                continue;
-            DN_TRY(copy(comm, at(comm, chunk, member), chunk, (end - first) * size));
-            dn_comm_count_moved(comm, job->kind, member, (end - first) * size);
-        }
-    }
+    dn_moves_init(&moves, comm->wire, DN_WAY_CALLS, comm->span->number);
+    DN_TRY(begin_chunk(comm, job, &moves));
+    DN_TRY(dn_moves_finish(&moves));
+    DN_TRY(sum_chunk(comm, job, &moves));
+    DN_TRY(dn_moves_finish(&moves));
+    DN_TRY(spread_chunk(comm, job));
     return node_barrier(comm, job);
 }
 
-/* ---- to owners, and from them ---- */
-
-/* The sum of an owner's item over another node lies there where the owner's copy would be, so that all copies but the
- * owner's stay as they are. */
-static dn_status reduce_items(dn_comm *comm, dn_job *job, const dn_owned *items, size_t n_items)
+/* This node's sums of items go to their owners. The sum of an owner's item over another node lies there where the owner's copy
+ * would be, so that all copies but the owner's stay as they are. */
+static dn_status begin_items(dn_comm *comm, const dn_job *job, const dn_owned *items, size_t n_items, dn_moves *moves)
 {
-    dn_moves moves;
-    DN_TRY(dn_job_barrier(comm, job));
-    dn_moves_init(&moves, comm->wire, comm->span->number);
     for (size_t i = 0; i < n_items; i++) {
         const dn_owned *item = &items[i];
         const size_t bytes = item->count * dn_type_bytes(job->type);
@@ -245,28 +278,44 @@ static dn_status reduce_items(dn_comm *comm, dn_job *job, const dn_owned *items,
         char *sum = n_members_of(comm, own_node(comm)) == 1 ? item->buffer : at(comm, item->buffer, item->owner);
         DN_TRY(sum_in_node(comm, job, item->buffer, item->count, sum));
         if (item->owner != comm->rank) {
-            DN_TRY(send(comm, &moves, item->owner, sum, bytes));
+            DN_TRY(send(comm, moves, item->owner, sum, bytes));
             continue;
         }
         for (int node = 0; node < comm->span->nodes.n; node++) {
             int member = on_rail(comm, node, comm->rank);
             if (node != own_node(comm))
-                DN_TRY(receive(comm, &moves, job->kind, member, at(comm, item->buffer, member), bytes));
+                DN_TRY(receive(comm, moves, job->kind, member, at(comm, item->buffer, member), bytes));
         }
     }
-    DN_TRY(dn_moves_finish(&moves));
+    return DN_OK;
+}
+
+static dn_status sum_items(dn_comm *comm, const dn_job *job, const dn_owned *items, size_t n_items)
+{
     for (size_t i = 0; i < n_items; i++)
         if (items[i].owner == comm->rank && items[i].count > 0)
             DN_TRY(sum_over_nodes(comm, job, items[i].buffer, items[i].count));
     return DN_OK;
 }
 
+static dn_status reduce_items(dn_comm *comm, dn_job *job, const dn_owned *items, size_t n_items)
+{
+    dn_moves moves;
+    DN_TRY(dn_job_barrier(comm, job));
+    dn_moves_init(&moves, comm->wire, DN_WAY_CALLS, comm->span->number);
+    DN_TRY(begin_items(comm, job, items, n_items, &moves));
+    DN_TRY(dn_moves_finish(&moves));
+    return sum_items(comm, job, items, n_items);
+}
+
+/* ---- from owners ---- */
+
 /* size: bytes of an element. */
 static dn_status gather_items(dn_comm *comm, dn_job *job, const dn_owned *items, size_t n_items, size_t size)
 {
     dn_moves moves;
     DN_TRY(dn_job_barrier(comm, job));
-    dn_moves_init(&moves, comm->wire, comm->span->number);
+    dn_moves_init(&moves, comm->wire, DN_WAY_CALLS, comm->span->number);
     for (size_t i = 0; i < n_items; i++) {
         const dn_owned *item = &items[i];
         if (item->owner != comm->rank && !is_here(comm, item->owner) &&
@@ -415,7 +464,7 @@ static dn_status exchange_rows(dn_comm *comm, dn_job *job, const char *from, cha
 {
     dn_moves moves;
     DN_TRY(dn_job_barrier(comm, job));
-    dn_moves_init(&moves, comm->wire, comm->span->number);
+    dn_moves_init(&moves, comm->wire, DN_WAY_CALLS, comm->span->number);
     for (int i = 0; i < comm->size; i++) {
         int source = (comm->rank + comm->size - i) % comm->size, target = (comm->rank + i) % comm->size;
         if (is_here(comm, source)) {
@@ -463,51 +512,76 @@ static dn_status nodes_broadcast(dn_comm *comm, void *buffer, size_t bytes, int 
     return dn_job_private(&job) ? broadcast_private(comm, &job) : gather_items(comm, &job, &item, 1, 1);
 }
 
-/* ---- begun and finished: all is done when it is finished, as no thread is there to do it ---- */
+/* ---- begun (exchange.c) ---- */
 
-static dn_status begin(dn_comm *comm, dn_job job, uint64_t *exchange)
+static dn_span_sum *begun(dn_comm *comm, uint64_t number)
 {
-    DN_TRY(dn_job_check_begun(&job));
-    if (comm->n_begun - comm->n_reduced >= DN_IN_FLIGHT_MAX)
-        return dn_fail(DN_ERR_ARG, "more than %d reductions begun and not finished: call dn_comm_finish first",
-                       DN_IN_FLIGHT_MAX);
-    *exchange = ++comm->n_begun;
-    comm->in_flight[*exchange % DN_IN_FLIGHT_MAX] = job;
-    return DN_OK;
+    return &comm->span->begun[number % DN_MOVING_MAX];
 }
 
-static dn_status nodes_begin_all_reduce(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                                        dn_traffic kind, uint64_t *exchange)
+static bool is_all_reduce(const dn_job *job)
 {
-    return begin(comm, dn_job_of(comm, DN_FOR_ALL_REDUCE, buffer, count, type, op, kind, -1), exchange);
+    return job->call.purpose == DN_FOR_ALL_REDUCE;
 }
 
-static dn_status nodes_begin_reduce_scatter(dn_comm *comm, void *buffer, size_t count, dn_type type, dn_op op,
-                                            dn_traffic kind, uint64_t *exchange)
-{
-    return begin(comm, dn_job_of(comm, DN_FOR_REDUCE_SCATTER, buffer, count, type, op, kind, -1), exchange);
-}
-
-static dn_status nodes_advance(dn_comm *comm)
-{
-    return dn_world_check(comm->world);
-}
-
-static dn_status nodes_finish(dn_comm *comm, uint64_t exchange)
+/* Members of a node have compared their calls; twins send each other theirs. There was no barrier of all. */
+dn_status dn_span_start(dn_comm *comm, const dn_job *job, uint64_t number)
 {
     dn_owned items[DN_MAX_RANKS];
-    assert(exchange <= comm->n_begun);
-    while (comm->n_reduced < exchange) {
-        dn_job *job = &comm->in_flight[(comm->n_reduced + 1) % DN_IN_FLIGHT_MAX];
-        if (job->call.purpose == DN_FOR_ALL_REDUCE) {
-            DN_TRY(all_reduce(comm, job));
-        } else {
-            chunks_of(comm, job, items);
-            DN_TRY(reduce_items(comm, job, items, (size_t)comm->size));
-        }
-        comm->n_reduced++;
+    dn_span_sum *sum = begun(comm, number);
+    dn_moves_init(&sum->moves, comm->wire, DN_WAY_BEGUN, comm->span->number);
+    sum->back = false;
+    for (int node = 0; node < comm->span->nodes.n && comm->span->index[comm->rank] < comm->span->n_rails; node++) {
+        const int twin = world_rank(comm, on_rail(comm, node, comm->rank));
+        if (node == own_node(comm))
+            continue;
+        DN_TRY(dn_moves_receive(&sum->moves, twin, &sum->calls[node], sizeof(dn_call)));
+        DN_TRY(dn_moves_send(&sum->moves, twin, &job->call, sizeof(dn_call)));
+    }
+    if (is_all_reduce(job))
+        return begin_chunk(comm, job, &sum->moves);
+    chunks_of(comm, job, items);
+    return begin_items(comm, job, items, (size_t)comm->size, &sum->moves);
+}
+
+static dn_status compare_calls(dn_comm *comm, const dn_job *job, const dn_span_sum *sum)
+{
+    for (int node = 0; node < comm->span->nodes.n && comm->span->index[comm->rank] < comm->span->n_rails; node++) {
+        const int twin = on_rail(comm, node, comm->rank);
+        const dn_call *theirs = &sum->calls[node];
+        if (node != own_node(comm) && memcmp(theirs, &job->call, sizeof *theirs) != 0)
+            return twin < comm->rank ? dn_barrier_fail_mismatch(&comm->barrier, twin, theirs, comm->rank, &job->call)
+                                     : dn_barrier_fail_mismatch(&comm->barrier, comm->rank, &job->call, twin, theirs);
     }
     return DN_OK;
+}
+
+dn_status dn_span_go_on(dn_comm *comm, const dn_job *job, uint64_t number, bool waits, bool *here)
+{
+    dn_span_sum *sum = begun(comm, number);
+    for (;;) {
+        if (waits)
+            DN_TRY(dn_moves_finish(&sum->moves));
+        *here = waits;
+        if (!waits)
+            DN_TRY(dn_moves_poll(&sum->moves, here));
+        if (!*here || sum->back)
+            return DN_OK;
+        DN_TRY(compare_calls(comm, job, sum));
+        dn_moves_init(&sum->moves, comm->wire, DN_WAY_BACK, comm->span->number);
+        sum->back = true;
+        if (is_all_reduce(job))
+            DN_TRY(sum_chunk(comm, job, &sum->moves));
+    }
+}
+
+dn_status dn_span_end(dn_comm *comm, const dn_job *job)
+{
+    dn_owned items[DN_MAX_RANKS];
+    if (is_all_reduce(job))
+        return spread_chunk(comm, job);
+    chunks_of(comm, job, items);
+    return sum_items(comm, job, items, (size_t)comm->size);
 }
 
 /* ---- messages: a header that says what follows, then that ---- */
@@ -527,7 +601,7 @@ static dn_status nodes_send(dn_comm *comm, const void *buffer, size_t count, dn_
         return dn_wire_send_copy(comm->wire, world_rank(comm, to), comm->span->number, buffer, h.bytes);
     }
     dn_moves moves;
-    dn_messages_init(&moves, comm->wire, comm->span->number);
+    dn_moves_init(&moves, comm->wire, DN_WAY_MESSAGES, comm->span->number);
     DN_TRY(send(comm, &moves, to, &h, sizeof h));
     DN_TRY(send(comm, &moves, to, buffer, h.bytes));
     return dn_moves_finish(&moves);
@@ -540,7 +614,7 @@ static dn_status nodes_receive(dn_comm *comm, void *buffer, size_t count, dn_typ
     const uint64_t bytes = count * dn_type_bytes(type);
     if (is_here(comm, from))
         return dn_shm_receive(comm, buffer, count, type, from, kind);
-    dn_messages_init(&moves, comm->wire, comm->span->number);
+    dn_moves_init(&moves, comm->wire, DN_WAY_MESSAGES, comm->span->number);
     DN_TRY(dn_moves_receive(&moves, world_rank(comm, from), &h, sizeof h));
     DN_TRY(dn_moves_finish(&moves));
     if (h.bytes == bytes && h.type == (uint32_t)type) {
@@ -600,10 +674,10 @@ const dn_comm_ops dn_comm_ops_nodes = {
     .all_gather = nodes_all_gather,
     .all_to_all = nodes_all_to_all,
     .broadcast = nodes_broadcast,
-    .begin_all_reduce = nodes_begin_all_reduce,
-    .begin_reduce_scatter = nodes_begin_reduce_scatter,
-    .advance = nodes_advance,
-    .finish = nodes_finish,
+    .begin_all_reduce = dn_shm_begin_all_reduce,
+    .begin_reduce_scatter = dn_shm_begin_reduce_scatter,
+    .advance = dn_shm_advance,
+    .finish = dn_shm_finish,
     .send = nodes_send,
     .receive = nodes_receive,
     .view = nodes_view,

@@ -102,7 +102,7 @@ static dn_status make_child(const dn_comm *parent, const request *members, int n
     dn_domains_find(child);
     if (!parent->span)
         return DN_OK;
-    dn_wire_use_number(parent->wire, number);
+    DN_TRY(dn_wire_use_number(parent->wire, number));
     return dn_span_open(child, parent->wire, number);
 }
 

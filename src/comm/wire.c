@@ -25,22 +25,21 @@
  *     ANSWERS + k   from the rank that was asked to the one who asked, who has begun to receive before it asks: k numbers
  *                   the questions of the one who asks. Nothing else has these tags: two ranks that ask each other at once
  *                   use the same k for what goes opposite ways
- *     MOVES + n     both ends are in the same collective of communicator n
- *     SENT + n      messages of communicator n
+ *     MOVES + w, n  moved one way w by communicator n (dn_way): by a call that both ends are in, or as a message; or by what
+ *                   both have begun, one after another in that order
  */
 #define TAG_TOLD    0
 #define TAG_ANSWERS 1
 #define N_QUESTIONS 1024
 #define TAG_MOVES   (TAG_ANSWERS + N_QUESTIONS)
-#define TAG_SENT    (TAG_MOVES + DN_WIRE_NUMBERS)
 
 /* What is being sent. What a rank begins by itself awaits room among the first N_OWN; the rest is for what it may not wait
  * with: answers, its state, a failure. Answers are awaited already, so their places become free whatever else is stuck. */
 #define N_OWN     64
 #define N_SENDING 96
 
-_Static_assert(TAG_SENT + DN_WIRE_NUMBERS <= DN_TRANSPORT_TAGS, "every MPI has these tags");
-_Static_assert(N_SENDING + DN_MOVES_MAX + 8 <= DN_TRANSPORT_REQUESTS, "requests suffice");
+_Static_assert(TAG_MOVES + DN_N_WAYS * DN_WIRE_NUMBERS <= DN_TRANSPORT_TAGS, "every MPI has these tags");
+_Static_assert(N_SENDING + 8 * DN_MOVES_MAX + 8 <= DN_TRANSPORT_REQUESTS, "requests suffice: eight lists of moves at a time");
 
 typedef enum { LINE, STATE, FAILURE, FETCH, PUT } what;
 
@@ -396,17 +395,16 @@ static int begin_move(dn_wire *w, bool sends, int rank, int tag, void *data, siz
     return request;
 }
 
-void dn_moves_init(dn_moves *moves, dn_wire *wire, int number)
+static int tag_of(dn_way way, int number)
 {
-    moves->wire = wire;
-    moves->tag = TAG_MOVES + number;
-    moves->first = moves->n = 0;
+    return TAG_MOVES + (int)way * DN_WIRE_NUMBERS + number;
 }
 
-void dn_messages_init(dn_moves *moves, dn_wire *wire, int number)
+void dn_moves_init(dn_moves *moves, dn_wire *wire, dn_way way, int number)
 {
-    dn_moves_init(moves, wire, number);
-    moves->tag = TAG_SENT + number;
+    moves->wire = wire;
+    moves->tag = tag_of(way, number);
+    moves->first = moves->n = 0;
 }
 
 dn_status dn_wire_send_copy(dn_wire *w, int rank, int number, const void *data, size_t bytes)
@@ -422,7 +420,7 @@ dn_status dn_wire_send_copy(dn_wire *w, int rank, int number, const void *data, 
         free(copy);
         return status;
     }
-    int i = begin_send(w, rank, TAG_SENT + number, copy, bytes, NULL);
+    int i = begin_send(w, rank, tag_of(DN_WAY_MESSAGES, number), copy, bytes, NULL);
     if (i >= 0)
         w->sending[i].copy = copy;
     pthread_mutex_unlock(&w->lock);
@@ -436,9 +434,13 @@ int dn_wire_next_number(const dn_wire *wire)
     return wire->next_number;
 }
 
-void dn_wire_use_number(dn_wire *wire, int number)
+dn_status dn_wire_use_number(dn_wire *wire, int number)
 {
-    wire->next_number = (number + 1) % DN_WIRE_NUMBERS;
+    if (number >= DN_WIRE_NUMBERS)
+        return dn_fail(DN_ERR_MEMORY, "more than %d communicators in a run on several nodes: make them once, and use them again",
+                       DN_WIRE_NUMBERS);
+    wire->next_number = number + 1;
+    return DN_OK;
 }
 
 static dn_status finish_oldest(dn_moves *m)
@@ -476,6 +478,19 @@ dn_status dn_moves_finish(dn_moves *m)
 {
     while (m->first < m->n)
         DN_TRY(finish_oldest(m));
+    m->first = m->n = 0;
+    return DN_OK;
+}
+
+dn_status dn_moves_poll(dn_moves *m, bool *ended)
+{
+    for (*ended = false; m->first < m->n; m->first++) {
+        asked a = {m->wire, m->pending[m->first % DN_MOVES_MAX].request, m->pending[m->first % DN_MOVES_MAX].rank};
+        int done = is_done(&a);
+        if (done <= 0)
+            return done < 0 ? dn_world_check(m->wire->world) : DN_OK;
+    }
+    *ended = true;
     m->first = m->n = 0;
     return DN_OK;
 }

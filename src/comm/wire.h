@@ -63,22 +63,31 @@ typedef struct dn_moves {
     } pending[DN_MOVES_MAX];
 } dn_moves;
 
-/** A tag for the moves of one communicator; 0 <= number < DN_WIRE_NUMBERS. */
-#define DN_WIRE_NUMBERS 14000
-void dn_moves_init(dn_moves *moves, dn_wire *wire, int number);
-/** The same for messages, which are not mistaken for what a collective of that number moves. */
-void dn_messages_init(dn_moves *moves, dn_wire *wire, int number);
+/* What is moved one way is not mistaken for what is moved another way by the same communicator. */
+typedef enum dn_way {
+    DN_WAY_CALLS,    /* collectives */
+    DN_WAY_MESSAGES, /* between two members */
+    DN_WAY_BEGUN,    /* sums that were begun, */
+    DN_WAY_BACK,     /* and results of these */
+    DN_N_WAYS
+} dn_way;
+
+/** Moves of a communicator; 0 <= number < DN_WIRE_NUMBERS. */
+#define DN_WIRE_NUMBERS 7000
+void dn_moves_init(dn_moves *moves, dn_wire *wire, dn_way way, int number);
 /** Sends a copy as one of the messages of `number`: does not wait for the receiver. Errors: DN_ERR_MEMORY. */
 dn_status dn_wire_send_copy(dn_wire *wire, int rank, int number, const void *data, size_t bytes) DN_MUST_USE;
 dn_status dn_moves_send(dn_moves *moves, int rank, const void *data, size_t bytes) DN_MUST_USE;
 dn_status dn_moves_receive(dn_moves *moves, int rank, void *data, size_t bytes) DN_MUST_USE;
 /** Waits for all that have begun. */
 dn_status dn_moves_finish(dn_moves *moves) DN_MUST_USE;
+/** The same without waiting: whether all have ended. */
+dn_status dn_moves_poll(dn_moves *moves, bool *ended) DN_MUST_USE;
 
 /** The number of the next communicator that this rank is in, as far as it knows; those that make one agree on the largest of
- * their members', and say here that it is used. */
+ * their members', and say here that it is used. Errors: DN_ERR_MEMORY: there are no more. */
 int dn_wire_next_number(const dn_wire *wire);
-void dn_wire_use_number(dn_wire *wire, int number);
+dn_status dn_wire_use_number(dn_wire *wire, int number) DN_MUST_USE;
 
 /** Leaves in good order: awaits that all ranks of other nodes leave, too, then ends the transport. On failure, theirs or this
  * rank's (status is not DN_OK): spreads it and ends the processes of all nodes with the exit status of `status`; does not

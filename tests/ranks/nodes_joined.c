@@ -297,6 +297,16 @@ static void all_calls(dn_comm *comm, double *x, double *y, double *p, double *q)
     }
 }
 
+/* What some members begin is not what others do: it is told, whoever is on which node. */
+static void begin_apart(dn_comm *comm, double *x)
+{
+    uint64_t exchange;
+    const dn_op op = dn_comm_rank(comm) == dn_comm_size(comm) - 1 ? DN_MAX : DN_SUM;
+    check(dn_comm_begin_all_reduce(comm, x, 1000, DN_F64, op, DN_TRAFFIC_GRADIENT, &exchange));
+    check(dn_comm_finish(comm, exchange));
+    check(dn_comm_barrier(comm));
+}
+
 int main(int argc, char **argv)
 {
     dn_comm *world, *part;
@@ -312,6 +322,8 @@ int main(int argc, char **argv)
     const int me = dn_comm_rank(world), P = dn_comm_size(world);
     check(dn_comm_alloc(world, MAX_COUNT * sizeof(double), &x));
     check(dn_comm_alloc(world, MAX_COUNT * sizeof(double), &y));
+    if (argc > 1 && strcmp(argv[1], "apart") == 0)
+        begin_apart(world, x);
     put_to_next(world, x, MAX_PUT, all_counts ? 100 : 10);
     all_calls(world, x, y, p, q);
     const size_t mark = dn_comm_heap_mark(world);

@@ -16,7 +16,7 @@
 
 #define DN_TRANSPORT_VERSION  1
 #define DN_TRANSPORT_SYMBOL   "dn_transport_module"
-#define DN_TRANSPORT_REQUESTS 256 /* in flight, sends and receives */
+#define DN_TRANSPORT_REQUESTS 1024 /* in flight, sends and receives */
 #define DN_TRANSPORT_TAGS     32768 /* tags are less; any MPI has these */
 
 typedef struct dn_transport {
