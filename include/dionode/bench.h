@@ -29,7 +29,8 @@ typedef struct dn_bench_comm_options {
     int root;                    /* -r: of broadcast and reduce */
     bool check;                  /* -c: compare results with the expected ones */
     bool clean_buffers;          /* false: every buffer is rewritten before each sample */
-    bool versus_mpi;             /* also measure the installed MPI */
+    bool versus_mpi;             /* also measure the installed MPI, on this machine */
+    int nodes[2];                /* pretended nodes, and ranks of each, of this machine; 0: one node */
     size_t triad_bytes;          /* of each of a rank's three triad arrays; 0: chosen by cache size */
     const char *json;            /* file for the rows, or NULL */
 } dn_bench_comm_options;
@@ -43,13 +44,14 @@ DN_API const char *const *dn_bench_comm_ops(void);
 /**
  * Launcher's side: checks the options, measures MPI if asked to, then executes this program again with argv
  * as n_workers workers (0: one per usable PU); rank 0 prints the table to standard output. A signal stops
- * them after the current row; *signal_out is its number, or 0. Errors: DN_ERR_CONFIG: invalid options, or
+ * them after the current row; *signal_out is its number, or 0. With options->nodes they are ranks of pretended nodes under mpirun
+ * (n_workers is their number, or 0). Errors: DN_ERR_CONFIG: invalid options, or
  * versus_mpi without an MPI; DN_ERR_NUMERIC: wrong results; those of dn_launch. Call as dn_launch.
  */
 DN_API dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_workers, char *const *argv,
                                int *signal_out) DN_MUST_USE;
 
-/** Worker's side: to be called where dn_launch_is_worker() holds. Of the ranks that have joined, only rank 0
+/** Worker's side: to be called where dn_launch_is_worker() or dn_launch_is_rank() holds. Of the ranks that have joined, only rank 0
  * keeps its log; a rank that cannot join logs why. Returns the process's exit status. */
 DN_API int dn_bench_comm_worker(const dn_bench_comm_options *options);
 

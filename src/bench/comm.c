@@ -10,8 +10,10 @@
 #include "bench/table.h"
 #include "bench/triad.h"
 #include "bench/versus.h"
+#include "comm/world.h"
 #include "dionode/launch.h"
 #include "dionode/version.h"
+#include "launch/nodes.h"
 #include "topo/domains.h"
 
 #include <string.h>
@@ -21,6 +23,7 @@
 #define DEADLINE_S    60.0
 #define TRIAD_FLOOR   ((size_t)64 << 20)
 #define TRIAD_REPEATS 20
+#define ARENA_UNIT    ((size_t)2 << 20) /* shm/world.h */
 
 dn_bench_comm_options dn_bench_comm_defaults(void)
 {
@@ -37,17 +40,19 @@ dn_bench_comm_options dn_bench_comm_defaults(void)
 
 /* ---- launcher ---- */
 
-static dn_status check_options(const dn_bench_comm_options *o, int n_workers)
+static dn_status check_options(const dn_bench_comm_options *o, int n_workers, int n_nodes)
 {
     dn_op redop;
     dn_type type;
     size_t n_ops = 0;
     int least_ranks = 0;
+    bool between_nodes = false;
     bool found = strcmp(o->op, "all") == 0;
     for (; dn_bench_ops[n_ops].name; n_ops++)
         if (strcmp(dn_bench_ops[n_ops].name, o->op) == 0) {
             found = true;
             least_ranks = dn_bench_ops[n_ops].least_ranks;
+            between_nodes = dn_bench_ops[n_ops].between_nodes;
         }
     if (!found) {
         const char *nearest = dn_nearest_name(o->op, &dn_bench_ops->name, n_ops, sizeof *dn_bench_ops);
@@ -57,6 +62,8 @@ static dn_status check_options(const dn_bench_comm_options *o, int n_workers)
     }
     if (n_workers < least_ranks)
         return dn_fail(DN_ERR_CONFIG, "--op %s needs %d ranks: --np %d", o->op, least_ranks, least_ranks);
+    if (between_nodes && n_nodes < 2)
+        return dn_fail(DN_ERR_CONFIG, "--op %s needs two nodes: --nodes 2x1 pretends them, mpirun starts on real ones", o->op);
     if (!dn_bench_type(o->type, &type))
         return dn_fail(DN_ERR_CONFIG, "-d %s: must be float, double, bfloat16, int32 or int64", o->type);
     if (!dn_bench_redop(o->redop, &redop))
@@ -118,13 +125,17 @@ static dn_status print_machine(const dn_bench_comm_options *o, const dn_topo *to
 static dn_status launch(const dn_bench_comm_options *options, const dn_topo *topo, char *const *argv,
                         int *signal_out)
 {
-    DN_TRY(check_options(options, dn_topo_n_workers(topo)));
+    DN_TRY(check_options(options, dn_topo_n_workers(topo), options->nodes[0] ? options->nodes[0] : 1));
     if (!dn_topo_machine(topo)->this_system)
         return dn_fail(DN_ERR_CONFIG, "only this machine can be measured: unset HWLOC_SYNTHETIC and "
                                       "HWLOC_XMLFILE");
     DN_TRY(print_machine(options, topo));
     if (options->versus_mpi)
         DN_TRY(dn_versus_mpi_run(options, dn_topo_n_workers(topo), dn_topo_machine(topo)->n_here));
+    if (options->nodes[0]) {
+        pid_t pid;
+        return dn_launch_nodes(options->nodes, NULL, argv, &pid);
+    }
     dn_launch_spec spec = {
         .topo = topo, .argv = argv, .arena_bytes = arena_bytes(options, topo), .deadline_s = DEADLINE_S};
     return dn_launch(&spec, signal_out);
@@ -134,6 +145,8 @@ dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_workers, cha
                         int *signal_out)
 {
     dn_topo *topo;
+    if (n_workers == 0 && options->nodes[0])
+        n_workers = options->nodes[0] * options->nodes[1];
     if (n_workers == 0) { /* as many as can run at once */
         DN_TRY(dn_topo_create(1, &topo));
         n_workers = (int)dn_min((size_t)dn_topo_machine(topo)->n_usable, DN_MAX_RANKS);
@@ -163,12 +176,16 @@ static dn_status print_ranks(dn_bench_buffers *buffers)
     for (int rank = 0; dn_comm_rank(comm) == 0 && rank < dn_comm_size(comm); rank++) {
         const rank_info *other =
             dn_comm_view(comm, dn_comm_chunk_of(mine, sizeof *mine), rank, DN_TRAFFIC_CONTROL);
-        printf("# rank %3d pid %7d CPUs %s\n", rank, other->pid, other->pus);
+        char node[32] = "";
+        if (dn_comm_n_nodes(comm) > 1)
+            snprintf(node, sizeof node, "node %d ", dn_comm_node(comm, rank));
+        printf("# %srank %3d pid %7d CPUs %s\n", node, rank, other->pid, other->pus);
     }
     return dn_comm_barrier(comm);
 }
 
-/* Seconds from the first rank's start to the last rank's end, as ranks may share a core. */
+/* Seconds from the first rank's start to the last rank's end, as ranks may share a core. Clocks of nodes differ: there the slowest
+ * rank's own time. */
 static dn_status time_triad(dn_bench_buffers *buffers, size_t n, bool streaming, double *seconds)
 {
     double *a = buffers->region, *b = a + n, *c = b + n;
@@ -177,6 +194,10 @@ static dn_status time_triad(dn_bench_buffers *buffers, size_t n, bool streaming,
         -dn_clock_s()}; /* one clock for all processes; the maximum of -start is the first start */
     dn_triad(a, b, c, 3.0, n, streaming);
     times[1] = dn_clock_s();
+    if (dn_comm_n_nodes(buffers->comm) > 1) {
+        times[1] += times[0];
+        times[0] = 0;
+    }
     dn_comm_tick(buffers->comm, 0, "triad");
     DN_TRY(dn_comm_all_reduce_scalars(buffers->comm, times, 2, DN_MAX));
     *seconds = times[1] + times[0];
@@ -227,7 +248,7 @@ typedef struct session {
     dn_bench_buffers buffers;
     dn_bench_table *table; /* on rank 0 only */
     double triad_bytes_s;
-    int n_rows;
+    int n_rows; /* of MPI's */
 } session;
 
 static dn_status measure_op(session *s, const dn_bench_op *op, bool *stop)
@@ -241,9 +262,8 @@ static dn_status measure_op(session *s, const dn_bench_op *op, bool *stop)
         dn_bench_row row;
         DN_TRY(dn_bench_measure(&s->buffers, op, s->options, bytes, &row));
         row.triad_bytes_s = s->triad_bytes_s;
-        if (s->options->versus_mpi)
-            dn_versus_mpi_row(s->n_rows, &row.mpi_s, &row.mpi_overlap);
-        s->n_rows++;
+        if (s->options->versus_mpi && !op->between_nodes)
+            dn_versus_mpi_row(s->n_rows++, &row.mpi_s, &row.mpi_overlap);
         if (s->table)
             DN_TRY(dn_bench_table_add(s->table, op, &row));
         double stopped = dn_comm_stop_requested(comm) != 0; /* ranks see a request at different times */
@@ -262,16 +282,38 @@ static dn_status measure_all(session *s)
     if (dn_comm_rank(s->buffers.comm) == 0)
         DN_TRY(dn_bench_table_open(s->options, stdout, &s->table));
     for (const dn_bench_op *op = dn_bench_ops; op->name && !stop; op++)
-        if (dn_bench_selects(s->options, op, dn_comm_size(s->buffers.comm)))
+        if (dn_bench_selects(s->options, op, dn_comm_size(s->buffers.comm)) &&
+            (!op->between_nodes || dn_comm_n_nodes(s->buffers.comm) > 1))
             DN_TRY(measure_op(s, op, &stop));
     return s->table ? dn_bench_table_finish(s->table) : DN_OK;
+}
+
+/* Where another launcher started the ranks they do what ours does: check, and size the heap, alike on nodes that are alike. */
+static dn_status plan_rank(const dn_bench_comm_options *options, dn_topo **topo, size_t *heap_bytes)
+{
+    int n;
+    if (options->versus_mpi && !options->nodes[0])
+        return dn_fail(DN_ERR_CONFIG, "--versus is for ranks that dionode bench comm starts itself, also with --nodes");
+    DN_TRY(dn_comm_world_size(&n));
+    DN_TRY(dn_topo_create(n, topo));
+    *heap_bytes = (arena_bytes(options, *topo) + ARENA_UNIT - 1) / ARENA_UNIT * ARENA_UNIT; /* the region gets all of the arena */
+    return DN_OK;
 }
 
 int dn_bench_comm_worker(const dn_bench_comm_options *options)
 {
     session s = {.options = options};
-    dn_status status = dn_comm_join(0, DEADLINE_S, &s.buffers.comm); /* the launcher sizes the heap */
+    size_t heap_bytes = 0; /* the launcher sizes the heap */
+    dn_topo *topo = NULL;
+    dn_status status = dn_launch_is_rank() ? plan_rank(options, &topo, &heap_bytes) : DN_OK;
+    if (status == DN_OK)
+        status = dn_comm_join(heap_bytes, DEADLINE_S, &s.buffers.comm);
     dn_comm *comm = s.buffers.comm;
+    if (status == DN_OK && topo)
+        status = check_options(options, dn_comm_size(comm), dn_comm_n_nodes(comm));
+    if (status == DN_OK && topo && dn_comm_rank(comm) == 0 && !options->nodes[0])
+        status = print_machine(options, topo);
+    dn_topo_destroy(&topo);
     if (status == DN_OK && dn_comm_rank(comm) != 0)
         dn_log_set(NULL, NULL); /* warnings are the same on all ranks */
     if (status == DN_OK)

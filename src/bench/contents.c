@@ -162,9 +162,9 @@ static size_t count_wrong_result(const dn_bench_op *op, const dn_bench_call *cal
     case DN_BENCH_OF_ROWS:
         return count_wrong_rows(call, round);
     case DN_BENCH_OF_PEER:
-        return rank <= 1 ? count_wrong_copied(call, round, first, end, 1 - rank, 0) : 0;
+        return rank == 0 || rank == call->peer ? count_wrong_copied(call, round, first, end, call->peer - rank, 0) : 0;
     case DN_BENCH_OF_FIRST:
-        return rank == 1 ? count_wrong_copied(call, round, first, end, 0, 0) : 0;
+        return rank == call->peer ? count_wrong_copied(call, round, first, end, 0, 0) : 0;
     default:
         return 0;
     }

@@ -90,6 +90,15 @@ dn_status dn_bench_buffers_make(dn_comm *comm, const dn_bench_comm_options *opti
     return DN_OK;
 }
 
+/* To whom rank 0 sends: the first of the others, or of those on other nodes. */
+static int peer_of(const dn_comm *comm, const dn_bench_op *op)
+{
+    int rank = 1;
+    while (op->between_nodes && dn_comm_node(comm, rank) == dn_comm_node(comm, 0))
+        rank++;
+    return rank;
+}
+
 /* ---- samples ---- */
 
 typedef struct series {
@@ -104,7 +113,8 @@ static void series_init(series *s, dn_bench_buffers *buffers, const dn_bench_op 
                         const dn_bench_comm_options *options, size_t bytes)
 {
     size_t stride = dn_bench_stride(bytes), unit = dn_bench_unit(options, op, dn_comm_size(buffers->comm));
-    dn_bench_call call = {.comm = buffers->comm, .root = options->root, .type = type_of(options, op)};
+    dn_bench_call call = {.comm = buffers->comm, .root = options->root, .peer = peer_of(buffers->comm, op),
+                          .type = type_of(options, op)};
     call.count = unit ? bytes / unit * unit / dn_type_bytes(call.type) : 0;
     dn_bench_redop(options->redop, &call.redop);
     s->buffers = buffers;

@@ -110,7 +110,7 @@ static dn_status run_begin_all_reduce(dn_bench_call *call)
     return compute_and_finish(call, exchange);
 }
 
-/* ---- messages between ranks 0 and 1; the others wait for the next barrier ---- */
+/* ---- messages between rank 0 and its peer; the others wait for the next barrier ---- */
 
 static dn_status send(const dn_bench_call *call, int to)
 {
@@ -127,12 +127,12 @@ static dn_status run_ping_pong(dn_bench_call *call)
 {
     int rank = dn_comm_rank(call->comm);
     call->result = call->to;
-    if (rank > 1)
+    if (rank != 0 && rank != call->peer)
         return DN_OK;
     if (rank == 0)
-        DN_TRY(send(call, 1));
-    DN_TRY(receive(call, 1 - rank));
-    return rank == 1 ? send(call, 0) : DN_OK;
+        DN_TRY(send(call, call->peer));
+    DN_TRY(receive(call, call->peer - rank));
+    return rank == 0 ? DN_OK : send(call, 0);
 }
 
 /* A window of messages and one word back, as osu_bw. */
@@ -141,11 +141,12 @@ static dn_status run_window(dn_bench_call *call)
     int32_t word = 0;
     int rank = dn_comm_rank(call->comm);
     call->result = call->to;
-    for (int i = 0; rank <= 1 && i < WINDOW; i++)
-        DN_TRY(rank == 0 ? send(call, 1) : receive(call, 0));
-    if (rank == 1)
-        return dn_comm_send(call->comm, &word, 1, DN_I32, 0, DN_TRAFFIC_CONTROL);
-    return rank == 0 ? dn_comm_receive(call->comm, &word, 1, DN_I32, 1, DN_TRAFFIC_CONTROL) : DN_OK;
+    if (rank != 0 && rank != call->peer)
+        return DN_OK;
+    for (int i = 0; i < WINDOW; i++)
+        DN_TRY(rank == 0 ? send(call, call->peer) : receive(call, 0));
+    return rank == 0 ? dn_comm_receive(call->comm, &word, 1, DN_I32, call->peer, DN_TRAFFIC_CONTROL)
+                     : dn_comm_send(call->comm, &word, 1, DN_I32, 0, DN_TRAFFIC_CONTROL);
 }
 
 /* ---- the table ---- */
@@ -174,6 +175,10 @@ const dn_bench_op dn_bench_ops[] = {
      .n_messages = 2, .least_ranks = 2},
     {"bandwidth", 0, 1, DN_BENCH_OF_FIRST, P2P_MAX, .place = DN_BENCH_TWO_BUFFERS, .run = run_window,
      .n_messages = WINDOW, .least_ranks = 2},
+    {"latency-nodes", 0, 1, DN_BENCH_OF_PEER, P2P_MAX, .place = DN_BENCH_TWO_BUFFERS, .run = run_ping_pong,
+     .n_messages = 2, .least_ranks = 2, .between_nodes = true},
+    {"bandwidth-nodes", 0, 1, DN_BENCH_OF_FIRST, P2P_MAX, .place = DN_BENCH_TWO_BUFFERS, .run = run_window,
+     .n_messages = WINDOW, .least_ranks = 2, .between_nodes = true},
     {0},
 };
 

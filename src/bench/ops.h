@@ -15,7 +15,7 @@ typedef struct dn_bench_call {
     size_t count;
     dn_type type;
     dn_op redop;
-    int root;
+    int root, peer; /* peer: to whom rank 0 sends messages */
     double compute_s;   /* to be computed between begin and finish, of a call that overlaps */
     const void *result; /* where this rank finds its result, element i at place i */
     double computed_s;  /* what that took */
@@ -38,8 +38,8 @@ typedef enum dn_bench_result {
     DN_BENCH_OF_ROOT,       /* all elements of the root */
     DN_BENCH_OF_OWNERS,     /* each slice of its owner */
     DN_BENCH_OF_ROWS,       /* row s = row `rank` of rank s, rows of count / size elements */
-    DN_BENCH_OF_PEER,       /* on ranks 0 and 1 all elements of the other */
-    DN_BENCH_OF_FIRST,      /* on rank 1 all elements of rank 0 */
+    DN_BENCH_OF_PEER,       /* on rank 0 and its peer all elements of the other */
+    DN_BENCH_OF_FIRST,      /* on the peer all elements of rank 0 */
 } dn_bench_result;
 
 typedef struct dn_bench_op {
@@ -53,6 +53,7 @@ typedef struct dn_bench_op {
     bool overlaps;   /* run computes compute_s between begin and finish */
     int n_messages;  /* that a call sends one after the other, over which its time is divided; 0: it is one */
     int least_ranks; /* 0: any number */
+    bool between_nodes; /* rank 0's peer is on another node */
 } dn_bench_op;
 
 /** The table; its last entry has no name. Entries of one name, which differ in place, follow each other. */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTION_NP = 1000, OPTION_OP, OPTION_CLEAN, OPTION_JSON, OPTION_VERSUS, OPTION_TRIAD };
+enum { OPTION_NP = 1000, OPTION_OP, OPTION_CLEAN, OPTION_JSON, OPTION_VERSUS, OPTION_TRIAD, OPTION_NODES };
 
 typedef struct arguments {
     dn_bench_comm_options options;
@@ -35,6 +35,9 @@ static error_t parse_long(int key, char *arg, arguments *a, struct argp_state *s
         if (strcmp(arg, "mpi") != 0)
             argp_error(state, "--versus: only mpi is supported");
         o->versus_mpi = true;
+        return 0;
+    case OPTION_NODES:
+        cli_nodes("--nodes", arg, o->nodes);
         return 0;
     case OPTION_TRIAD:
         o->triad_bytes = cli_size("--triad", arg);
@@ -82,6 +85,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG:
         argp_usage(state);
         return 0;
+    case ARGP_KEY_END:
+        if (o->nodes[0] && a->n_workers)
+            argp_error(state, "--np and --nodes both say how many: omit one of them");
+        return 0;
     default:
         return parse_long(key, arg, a, state);
     }
@@ -89,6 +96,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option options[] = {
     {"np", OPTION_NP, "N", 0, "Ranks (default: one per usable PU)", 0},
+    {"nodes", OPTION_NODES, "NxM", 0, "N pretended nodes of M ranks each on this machine, under Open MPI's mpirun", 0},
     {"op", OPTION_OP, "NAME", 0, "One collective only (default: all)", 0},
     {"minbytes", 'b', "SIZE", 0, "Smallest size (4); sizes take K, M, G", 1},
     {"maxbytes", 'e', "SIZE", 0, "Largest size (64M)", 1},
@@ -119,7 +127,8 @@ static char *describe(void)
         "what computing hides of a nonblocking collective; options and columns are those of nccl-tests, plus "
         "the "
         "bytes "
-        "moved as a fraction of the memory bandwidth that the same ranks reach in a triad.\vNames for --op:";
+        "moved as a fraction of the memory bandwidth that the same ranks reach in a triad. Started by mpirun, each process is one "
+        "rank, on one node or several.\vNames for --op:";
     size_t length = strlen(text);
     for (const char *const *name = dn_bench_comm_ops(); *name && length < sizeof text; name++)
         length += (size_t)snprintf(text + length, sizeof text - length, " %s", *name);
@@ -131,7 +140,7 @@ int cli_bench_comm(int argc, char **argv, char **command_line)
     const struct argp argp = {options, parse, "", describe(), NULL, NULL, NULL};
     arguments a = {.options = dn_bench_comm_defaults()};
     cli_parse(&argp, argc, argv, 0, &a);
-    if (dn_launch_is_worker()) {
+    if (dn_launch_is_worker() || dn_launch_is_rank()) {
         cli_tell_notices();
         return dn_bench_comm_worker(&a.options);
     }

@@ -100,6 +100,27 @@ def every_call_is_right_whatever_overtakes_what():
 
 
 @case
+def what_is_begun_unlike_on_another_node_is_told():
+    done = run(on_nodes((1, 1), [JOINED, "apart"]), env=MPI)
+    expect(done.returncode != 0 and "all ranks must make the same calls" in done.stderr, f"{done.returncode} {done.stdout} {done.stderr}")
+
+
+@case
+def bench_measures_between_nodes_and_beside_mpi():
+    if not os.path.exists(MODULE):
+        raise Skip("built without MPI")
+    small = ["-n", "2", "-w", "0", "--triad", "256K"]
+    for op, lines in [("latency-nodes", ["-b", "4", "-e", "4"]), ("all-reduce", ["-b", "1M", "-e", "1M", "--versus", "mpi"]),
+                      ("begin-all-reduce", ["-b", "1M", "-e", "1M"])]:
+        done = run([PROGRAM, "bench", "comm", "--nodes", "2x2", "--op", op, *lines, *small], env=MPI, limit_s=200)
+        expect(done.returncode == 0 and "# wrong values: 0 OK" in done.stdout and "# node 1 rank   2" in done.stdout,
+               f"{op}: {done.returncode} {done.stdout} {done.stderr}")
+        expect("MPI/ours" in done.stdout or op != "all-reduce", done.stdout)
+    done = run([PROGRAM, "bench", "comm", "--np", "2", "--op", "latency-nodes"])
+    expect(done.returncode == CONFIG and "needs two nodes" in done.stderr, f"{done.returncode} {done.stderr}")
+
+
+@case
 def losses_are_those_of_one_node_over_resumes_on_two_four_and_one_node_and_bits_repeat():
     meshes = [{"optimizer": "dion", "dp_size": 4}]
     if FULL:
@@ -162,7 +183,7 @@ def islands_that_are_nodes_keep_gradients_in_them_and_compute_what_two_islands_o
 def a_killed_rank_or_node_ends_the_run_on_all_nodes():
     draw = random.Random(20)
     with Place() as place:
-        for n in range(40 if FULL else 2):
+        for n in range(200 if FULL else 5):
             with started(place, (2, 2), dp_size=4, checkpoint_dir=place.file("run")) as (job, pids):
                 expect(len(pids) == 4, f"ranks {pids}")
                 victims = draw.sample(pids, 1) if n % 2 == 0 else pids[2:]
