@@ -279,6 +279,18 @@ DN_API dn_status dn_comm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;
  */
 DN_API dn_status dn_comm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,
                               dn_traffic kind) DN_MUST_USE;
+
+/**
+ * Sends a symmetric buffer without waiting for its receiver, which reads it in place in a dn_comm_receive of the same count
+ * and type: the buffer is not to be written before dn_comm_posted returns, or a message tells that it was read. Waits
+ * only while 32 messages are unread. Two ranks may post to each other at once. Errors: DN_ERR_ARG a private buffer of more
+ * than 80 bytes.
+ */
+DN_API dn_status dn_comm_post(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,
+                              dn_traffic kind) DN_MUST_USE;
+/** Waits until `to` has received everything that was sent and posted to it. */
+DN_API dn_status dn_comm_posted(dn_comm *comm, int to) DN_MUST_USE;
+
 /** Errors: DN_ERR_ARG another count or type was sent; DN_ERR_PEER a damaged message. */
 DN_API dn_status dn_comm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from,
                                  dn_traffic kind) DN_MUST_USE;

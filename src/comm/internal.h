@@ -205,6 +205,9 @@ dn_status dn_shm_advance(dn_comm *comm) DN_MUST_USE;
 dn_status dn_shm_finish(dn_comm *comm, uint64_t exchange) DN_MUST_USE;
 dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,
                       dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_post(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to,
+                      dn_traffic kind) DN_MUST_USE;
+dn_status dn_shm_posted(dn_comm *comm, int to) DN_MUST_USE;
 dn_status dn_shm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from,
                          dn_traffic kind) DN_MUST_USE;
 const void *dn_shm_view(dn_comm *comm, const void *p, size_t span, int rank);

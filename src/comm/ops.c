@@ -24,6 +24,8 @@ const dn_comm_ops dn_comm_ops_shm = {
     .advance = dn_shm_advance,
     .finish = dn_shm_finish,
     .send = dn_shm_send,
+    .post = dn_shm_post,
+    .posted = dn_shm_posted,
     .receive = dn_shm_receive,
     .view = dn_shm_view,
     .fetch = dn_shm_fetch,
@@ -186,6 +188,20 @@ dn_status dn_comm_send(dn_comm *comm, const void *buffer, size_t count, dn_type 
     dn_comm_count_send(comm, kind, count * dn_type_bytes(type), false);
     dn_link_wait(comm); /* before it: the receiver waits, too */
     return comm->ops->send(comm, buffer, count, type, to, kind);
+}
+
+dn_status dn_comm_post(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
+{
+    assert(to >= 0 && to < comm->size && to != comm->rank);
+    dn_comm_count_send(comm, kind, count * dn_type_bytes(type), false);
+    dn_link_wait(comm);
+    return comm->ops->post(comm, buffer, count, type, to, kind);
+}
+
+dn_status dn_comm_posted(dn_comm *comm, int to)
+{
+    assert(to >= 0 && to < comm->size && to != comm->rank);
+    return comm->ops->posted(comm, to);
 }
 
 dn_status dn_comm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind)

@@ -37,6 +37,8 @@ typedef struct dn_comm_ops {
     dn_status (*advance)(dn_comm *comm);
     dn_status (*finish)(dn_comm *comm, uint64_t exchange);
     dn_status (*send)(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind);
+    dn_status (*post)(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind);
+    dn_status (*posted)(dn_comm *comm, int to);
     dn_status (*receive)(dn_comm *comm, void *buffer, size_t count, dn_type type, int from, dn_traffic kind);
     /* Another member's copy of [p, p + span); valid until the next barrier. */
     const void *(*view)(dn_comm *comm, const void *p, size_t span, int rank);

@@ -4,7 +4,7 @@
  * Up to 80 bytes are sent in the message itself. A larger symmetric buffer is announced and read in place; the
  * sender waits until it has been read. A private one, and a short one, for which that wait would cost more than a
  * copy, is copied through the sender's bounce buffers in turn: the sender waits only if a buffer is still being
- * read, by whichever member it was filled for.
+ * read, by whichever member it was filled for. A post is that announcement without the wait.
  */
 #include "comm/internal.h"
 
@@ -33,20 +33,36 @@ static dn_message message_of(const dn_job *job, const char *at, size_t bytes)
         .at = (uint64_t)(uintptr_t)at, .bytes = bytes, .total = job->bytes, .type = job->type};
 }
 
-dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
+/* Of a symmetric buffer that is read in place: of a device's memory the address that it has in the arena, which can be checked. */
+static dn_message announcement_of(const dn_comm *comm, const dn_job *job, const char *buffer)
 {
-    dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, to);
+    dn_message m = message_of(job, buffer, job->bytes);
+    m.on_device = !dn_world_owns(comm->world, world_rank(comm, comm->rank), buffer, job->bytes);
+    if (m.on_device)
+        m.at -= (uint64_t)comm->stream->device->heap_distance;
+    return m;
+}
+
+static dn_ring_end *ring_to(dn_comm *comm, int to)
+{
     dn_ring_end *ring = &comm->producers[to];
     if (!ring->world)
         *ring = dn_ring_open_producer(comm->world, ring_at(comm, to, comm->rank),
                                       world_rank(comm, comm->rank), world_rank(comm, to));
+    return ring;
+}
+
+dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
+{
+    dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, to);
+    dn_ring_end *ring = ring_to(comm, to);
     if (job.bytes <= DN_MESSAGE_BYTES) {
         dn_message message = message_of(&job, NULL, job.bytes);
         DN_TRY(dn_comm_copy(comm, message.payload, job.buffer, job.bytes));
         return dn_ring_put(ring, message);
     }
     if (!dn_job_private(&job) && job.bytes > EAGER_BYTES) { /* read in place */
-        DN_TRY(dn_ring_put(ring, message_of(&job, buffer, job.bytes)));
+        DN_TRY(dn_ring_put(ring, announcement_of(comm, &job, buffer)));
         return dn_ring_drained(ring, ring->own);
     }
     for (size_t at = 0; at < job.bytes; at += DN_BOUNCE_BYTES) {
@@ -62,6 +78,22 @@ dn_status dn_shm_send(dn_comm *comm, const void *buffer, size_t count, dn_type t
         *bounce = (dn_bounce){.ring = ring, .number = ring->own};
     }
     return DN_OK;
+}
+
+dn_status dn_shm_post(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
+{
+    dn_job job = dn_job_of(comm, DN_FOR_BARRIER, buffer, count, type, DN_SUM, kind, to);
+    if (job.bytes <= DN_MESSAGE_BYTES)
+        return dn_shm_send(comm, buffer, count, type, to, kind);
+    if (dn_job_private(&job))
+        return dn_fail(DN_ERR_ARG, "a posted buffer of %zu bytes is private: allocate it by dn_comm_alloc", job.bytes);
+    return dn_ring_put(ring_to(comm, to), announcement_of(comm, &job, buffer));
+}
+
+dn_status dn_shm_posted(dn_comm *comm, int to)
+{
+    dn_ring_end *ring = ring_to(comm, to);
+    return dn_ring_drained(ring, ring->own);
 }
 
 /* ---- receive ---- */
@@ -94,7 +126,8 @@ dn_status dn_shm_receive(dn_comm *comm, void *buffer, size_t count, dn_type type
             (m.bytes == 0 && job.bytes > 0))
             return fail_mismatch(comm, &job, &m);
         if (m.bytes > 0) {
-            const void *sent = m.at ? (const void *)(uintptr_t)m.at : m.payload;
+            uintptr_t away = m.on_device ? (uintptr_t)comm->stream->device->heap_distance : 0;
+            const void *sent = m.at ? (const void *)((uintptr_t)m.at + away) : m.payload;
             DN_TRY(dn_comm_copy(comm, job.buffer + at, sent, m.bytes));
             dn_comm_count_moved(comm, kind, from, m.bytes);
             dn_comm_count_moved(comm, kind, comm->rank, m.bytes);

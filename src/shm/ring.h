@@ -26,7 +26,7 @@ typedef struct dn_message {
     uint64_t bytes;    /* there */
     uint64_t total;    /* of the whole transfer, of which this is a chunk */
     uint32_t type;     /* of its elements, according to the sender */
-    uint32_t pad;
+    uint32_t on_device; /* the bytes are the device's that stand for those at `at` (device/device.h) */
     unsigned char payload[DN_MESSAGE_BYTES];
 } dn_message;
 

@@ -67,6 +67,49 @@ static void what_is_sent_arrives_from_and_to_any_kind_of_buffer(void **state)
         run_both_kinds(n_ranks, pass_around);
 }
 
+/* Each posts to both neighbours before it receives from either, which sends of that size could not; and again into the same
+ * buffers as soon as they were read. */
+static int post_both_ways(dn_comm *comm, void *argument)
+{
+    enum { N = 5000, ROUNDS = 20 };
+    int P = dn_comm_size(comm), me = dn_comm_rank(comm);
+    const int others[2] = {(me + P - 1) % P, (me + 1) % P};
+    int32_t *out[2], in[N], short_one = me, heard;
+    void *memory;
+    for (int side = 0; side < 2; side++) {
+        RANKS_CHECK(dn_comm_alloc(comm, N * sizeof **out, &memory) == DN_OK);
+        out[side] = memory;
+    }
+    (void)dn_comm_get_stats(comm, true);
+    for (int32_t round = 0; round < ROUNDS; round++) {
+        for (int side = 0; side < 2; side++) {
+            RANKS_CHECK(dn_comm_posted(comm, others[side]) == DN_OK);
+            for (int i = 0; i < N; i++)
+                out[side][i] = 1000 * round + 10 * me + side + i;
+            RANKS_CHECK(dn_comm_post(comm, out[side], N, DN_I32, others[side], DN_TRAFFIC_ACTIVATIONS) == DN_OK);
+            RANKS_CHECK(dn_comm_post(comm, &short_one, 1, DN_I32, others[side], DN_TRAFFIC_CONTROL) == DN_OK);
+        }
+        for (int side = 0; side < 2; side++) { /* what came from the left was sent to the right */
+            RANKS_CHECK(dn_comm_receive(comm, in, N, DN_I32, others[side], DN_TRAFFIC_ACTIVATIONS) == DN_OK);
+            RANKS_CHECK(dn_comm_receive(comm, &heard, 1, DN_I32, others[side], DN_TRAFFIC_CONTROL) == DN_OK);
+            for (int i = 0; i < N; i++)
+                RANKS_CHECK(in[i] == 1000 * round + 10 * others[side] + !side + i);
+            RANKS_CHECK(heard == others[side]);
+        }
+    }
+    const dn_comm_stats stats = dn_comm_get_stats(comm, true);
+    RANKS_CHECK(stats.payload[DN_TRAFFIC_ACTIVATIONS] == 2 * ROUNDS * N * sizeof **out);
+    RANKS_CHECK(stats.hops[DN_TRAFFIC_ACTIVATIONS] == 2 * ROUNDS);
+    RANKS_CHECK(dn_comm_post(comm, in, N, DN_I32, others[0], DN_TRAFFIC_CONTROL) == DN_ERR_ARG); /* private */
+    return 0;
+}
+
+static void neighbours_that_post_to_each_other_do_not_wait(void **state)
+{
+    for (int n_ranks = 3; n_ranks <= 5; n_ranks += 2)
+        run_both_kinds(n_ranks, post_both_ways);
+}
+
 /* Far more than a ring holds, from a rank that never waits for anything but the ring. */
 static int flood(dn_comm *comm, void *argument)
 {
@@ -235,6 +278,7 @@ TESTS(comm_send)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_sent_arrives_from_and_to_any_kind_of_buffer),
+        cmocka_unit_test(neighbours_that_post_to_each_other_do_not_wait),
         cmocka_unit_test(messages_keep_their_order_when_the_ring_is_full),
         cmocka_unit_test(a_receiver_of_something_else_is_told_so),
         cmocka_unit_test(the_end_of_a_chain_of_receivers_is_blamed),
