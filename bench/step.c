@@ -13,6 +13,7 @@
 #include "base/fail.h"
 #include "compute/kernels.h"
 #include "dionode/launch.h"
+#include "tensor/axes.h"
 
 #include <argp.h>
 #include <stdio.h>
@@ -232,7 +233,7 @@ static dn_status launch(const options *o, char **argv)
         size_t bytes = step_bytes(&p->jobs[i], o->mesh);
         arena = bytes > arena ? bytes : arena;
     }
-    DN_TRY(dn_topo_create(o->mesh[DN_DP] * o->mesh[DN_FS] * o->mesh[DN_TP], &topo));
+    DN_TRY(dn_topo_create(dn_axes_size(o->mesh, DN_ALL_AXES), &topo));
     dn_launch_spec spec = {.topo = topo, .argv = argv, .arena_bytes = arena, .deadline_s = deadline_s};
     dn_status status = dn_launch(&spec, NULL);
     dn_topo_destroy(&topo);

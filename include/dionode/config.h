@@ -55,10 +55,11 @@ typedef struct dn_config {
     bool given[DN_OPTIONS_MAX];   /* which options are set, of those whose default depends on the rule
                                      (dn_config_by_rule) */
     /* mesh; 0 = not given */
-    int64_t dp_size, fs_size, tp_size;
+    int64_t dp_size, pp_size, fs_size, tp_size;
     char fs_gather[16];
     char device[16], precision[16];
     char link_dp[32], link_across[32]; /* empty: none */
+    char link_pp[256];
     char strategy[DN_KEY_CHOICE_MAX]; /* empty: not given */
     dn_option_value strategy_options[DN_STRATEGY_KEYS_MAX]; /* of all strategies */
     bool strategy_given[DN_STRATEGY_KEYS_MAX];              /* which are set, of those whose default depends on the strategy */

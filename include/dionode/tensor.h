@@ -17,8 +17,10 @@
 extern "C" {
 #endif
 
-/* Axes of a mesh: data parallel, fully sharded, tensor parallel. */
-typedef enum dn_axis { DN_DP, DN_FS, DN_TP, DN_N_AXES } dn_axis;
+/* Axes of a mesh: data parallel, fully sharded, tensor parallel, and pipeline stages, along which no tensor is
+ * sharded: each stage has tensors of its own. The size of an axis is 1 where it is 0, as where a list of sizes
+ * leaves the last ones out. */
+typedef enum dn_axis { DN_DP, DN_FS, DN_TP, DN_PP, DN_N_AXES } dn_axis;
 
 /* A set of axes is a bit mask. */
 #define DN_AXIS(axis) (1u << (axis))

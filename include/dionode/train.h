@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -55,9 +56,14 @@ DN_API dn_status dn_evaluate(const char *run, const char *const *assignments, si
                              void (*progress)(uint64_t done, uint64_t total, void *context), void *context,
                              dn_evaluation *out) DN_MUST_USE;
 
+/** Prints how a mesh of size[] would cut the configuration's model into stages: layers, time, link and memory of each. Its
+ * sizes of the mesh are not read. Errors: DN_ERR_CONFIG as of a run; DN_ERR_MEMORY. */
+DN_API dn_status dn_train_print_stages(const dn_config *config, const int size[DN_N_AXES], FILE *out) DN_MUST_USE;
+
 /* What dn_verify_training verifies. */
 typedef struct dn_verification {
     int max_ranks;       /* every mesh of at most this many ranks ... */
+    int max_stages;      /* ... and so many stages of a pipeline; 0: of one ... */
     int mesh[DN_N_AXES]; /* ... or only this one; all 0: every mesh */
     int nodes[2];        /* pretended nodes, and ranks of each, of this machine; 0: one node */
     int n_steps;

@@ -7,12 +7,12 @@ import pathlib
 import subprocess
 import sys
 
-N_AXES = 3
+N_AXES = 4
 
 
 class Axis(enum.IntEnum):
     """dn_axis"""
-    DP, FS, TP = range(N_AXES)
+    DP, FS, TP, PP = range(N_AXES)
 
 
 class Type(enum.IntEnum):
@@ -58,8 +58,9 @@ OptimTensor = struct("OptimTensor", tensor=Tensor, kind=c.c_int, n_views=c.c_siz
                      weight=c.c_void_p, grad=c.c_void_p, stride=c.c_size_t, in_place=c.c_bool, place=c.c_size_t)
 OptimReport = struct("OptimReport", skipped=c.c_bool, grad_norm=c.c_double, clip=c.c_double, n_zero=c.c_int,
                      n_fallback=c.c_int)
-Mesh = struct("Mesh", size=c.c_int * N_AXES, at=c.c_int * N_AXES, all=c.c_void_p, comms=c.c_void_p * 2**N_AXES, root=c.c_void_p)
-VerifyOptions = struct("VerifyOptions", max_ranks=c.c_int, max_replicas=c.c_int, mesh=c.c_int * N_AXES, tolerance=c.c_double,
+Mesh = struct("Mesh", size=c.c_int * N_AXES, at=c.c_int * N_AXES, all=c.c_void_p, comms=c.c_void_p * 2**N_AXES, root=c.c_void_p,
+              stages=c.c_void_p)
+VerifyOptions = struct("VerifyOptions", max_ranks=c.c_int, max_replicas=c.c_int, max_stages=c.c_int, mesh=c.c_int * N_AXES, tolerance=c.c_double,
                        heap_bytes=c.c_size_t, reference_bytes=c.c_size_t, rounding=c.c_bool, progress=c.c_void_p)
 VerifyTensor = struct("VerifyTensor", line=c.c_char_p, tensor=Tensor, replicated=c.c_uint, column_weights=c.POINTER(c.c_double))
 VerifyFn = c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Mesh), c.c_void_p)  # dn_verify_fn

@@ -2,6 +2,7 @@
 
 #include "dionode/mesh.h"
 #include "dionode/topo.h"
+#include "dionode/train.h"
 
 #include <argp.h>
 #include <stdio.h>
@@ -13,11 +14,14 @@ typedef struct arguments {
     int n_workers;       /* 0: one per NUMA domain */
     int size[DN_N_AXES]; /* of the mesh; 0: none */
     bool json;
+    bool configured; /* there is a configuration: its model is cut into the mesh's stages */
+    dn_config config;
+    dn_status status;
 } arguments;
 
 static int workers_of_mesh(const arguments *a)
 {
-    return a->size[DN_DP] * a->size[DN_FS] * a->size[DN_TP];
+    return a->size[DN_DP] * a->size[DN_PP] * a->size[DN_FS] * a->size[DN_TP];
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -36,12 +40,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->json = true;
         return 0;
     case ARGP_KEY_ARG:
-        argp_usage(state);
+        a->configured = true;
+        cli_config_argument(state->arg_num, arg, &a->config, &a->status);
         return 0;
     case ARGP_KEY_END:
         n = workers_of_mesh(a);
         if (n > 0 && a->n_workers > 0 && a->n_workers != n)
             argp_error(state, "--np says %d and --mesh has %d: omit one of them", a->n_workers, n);
+        if (a->configured && n == 0)
+            argp_error(state, "a configuration's model is shown as --mesh cuts it: give --mesh, as pp=4");
         if (n > 0)
             a->n_workers = n;
         return 0;
@@ -52,15 +59,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static void print(const dn_topo *topo, const arguments *a)
 {
-    char texts[DN_MAX_RANKS][3 * sizeof "-2147483648"];
+    char texts[DN_MAX_RANKS][DN_N_AXES * sizeof "-2147483648"];
+    bool staged = a->size[DN_PP] > 1;
     const char *roles[DN_MAX_RANKS];
     for (int rank = 0; rank < workers_of_mesh(a); rank++) {
         int at[DN_N_AXES];
         dn_mesh_at(a->size, rank, at);
-        snprintf(texts[rank], sizeof texts[rank], "%d,%d,%d", at[DN_DP], at[DN_FS], at[DN_TP]);
+        int n = snprintf(texts[rank], sizeof texts[rank], "%d", at[DN_DP]);
+        if (staged)
+            n += snprintf(texts[rank] + n, sizeof texts[rank] - (size_t)n, ",%d", at[DN_PP]);
+        snprintf(texts[rank] + n, sizeof texts[rank] - (size_t)n, ",%d,%d", at[DN_FS], at[DN_TP]);
         roles[rank] = texts[rank];
     }
-    dn_topo_print(topo, "dp,fs,tp", workers_of_mesh(a) ? roles : NULL, stdout);
+    dn_topo_print(topo, staged ? "dp,pp,fs,tp" : "dp,fs,tp", workers_of_mesh(a) ? roles : NULL, stdout);
 }
 
 int cli_topo(int argc, char **argv, char **command_line)
@@ -68,20 +79,23 @@ int cli_topo(int argc, char **argv, char **command_line)
     (void)command_line;
     static const struct argp_option options[] = {
         {"np", 'n', "N", 0, "Plan N workers (default: one per NUMA domain)", 0},
-        {"mesh", 'm', "dp=D,fs=F,tp=T", 0, "Plan D x F x T workers and show the coordinates of each", 0},
+        {"mesh", 'm', "dp=D,pp=P,fs=F,tp=T", 0, "Plan D x P x F x T workers and show the coordinates of each", 0},
         {"json", OPTION_JSON, NULL, 0, "Print one JSON object", 0},
         {0}};
     static const struct argp argp = {
         options,
         parse,
-        "",
-        "Shows the machine and where workers would run.\v"
+        "[CONFIG.yaml [key=value...]]",
+        "Shows the machine and where workers would run; with a configuration also how --mesh cuts its model into stages.\v"
         "To plan for another machine, set HWLOC_SYNTHETIC='pack:2 [numa] core:8 pu:2' or HWLOC_XMLFILE=FILE.",
         NULL,
         NULL,
         NULL};
-    arguments a = {0};
+    arguments a = {.status = DN_OK};
+    dn_config_init(&a.config);
     cli_parse(&argp, argc, argv, 0, &a);
+    if (a.status != DN_OK)
+        return cli_failure(a.status);
     dn_topo *topo;
     dn_status status = dn_topo_create(a.n_workers, &topo);
     if (status != DN_OK)
@@ -92,5 +106,6 @@ int cli_topo(int argc, char **argv, char **command_line)
     else
         print(topo, &a);
     dn_topo_destroy(&topo);
-    return 0;
+    status = a.configured && !a.json ? dn_train_print_stages(&a.config, a.size, stdout) : DN_OK;
+    return status == DN_OK ? 0 : cli_failure(status);
 }

@@ -15,7 +15,7 @@ typedef struct arguments {
     dn_status status;
 } arguments;
 
-enum { OPTION_STEPS = 1000, OPTION_PRECISION, OPTION_JSON, OPTION_INJECT, OPTION_NODES };
+enum { OPTION_STEPS = 1000, OPTION_STAGES, OPTION_PRECISION, OPTION_JSON, OPTION_INJECT, OPTION_NODES };
 
 static void read_precision(struct argp_state *state, const char *text, dn_verification *what)
 {
@@ -52,6 +52,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_NODES:
         cli_nodes("--nodes", arg, a->what.nodes);
         return 0;
+    case OPTION_STAGES:
+        a->what.max_stages = (int)cli_integer("--stages", arg, 1, DN_MAX_RANKS);
+        return 0;
     case OPTION_STEPS:
         a->what.n_steps = (int)cli_integer("--steps", arg, 1, 1000);
         return 0;
@@ -84,7 +87,8 @@ int cli_verify(int argc, char **argv, char **command_line)
 {
     static const struct argp_option options[] = {
         {"ranks", 'n', "N", 0, "Every mesh dp x fs x tp of up to N ranks (8)", 0},
-        {"mesh", 'm', "dp=D,fs=F,tp=T", 0,
+        {"stages", OPTION_STAGES, "N", 0, "Meshes dp x pp x fs x tp with up to N pipeline stages, too (1)", 0},
+        {"mesh", 'm', "dp=D,pp=P,fs=F,tp=T", 0,
          "Only this mesh; with several NUMA domains (also of HWLOC_SYNTHETIC) also the bytes between them",
          0},
         {"nodes", OPTION_NODES, "NxM", 0,

@@ -87,11 +87,11 @@ void dn_link_carry(dn_comm *comm, dn_traffic kind, uint64_t hops, double bytes)
 }
 
 /* Nobody takes a rank for hung that sleeps here; a stop, or a failure of another rank, ends the sleep. */
-void dn_link_wait(dn_comm *comm)
+void dn_comm_sleep_until(dn_comm *comm, double end)
 {
-    double start = comm->link.done > 0 ? dn_clock_s() : 0, now = start;
-    while (now < comm->link.done && !dn_world_stop_requested(comm->world) && dn_world_check(comm->world) == DN_OK) {
-        double until = fmin(comm->link.done, now + SLICE_S);
+    double start = end > 0 ? dn_clock_s() : 0, now = start;
+    while (now < end && !dn_world_stop_requested(comm->world) && dn_world_check(comm->world) == DN_OK) {
+        double until = fmin(end, now + SLICE_S);
         struct timespec t = {.tv_sec = (time_t)until};
         t.tv_nsec = (long)(1e9 * (until - (double)t.tv_sec)) + 1;
         t.tv_sec += t.tv_nsec / 1000000000;
@@ -101,6 +101,11 @@ void dn_link_wait(dn_comm *comm)
         now = dn_clock_s();
     }
     comm->link.slept_s += now - start;
+}
+
+void dn_link_wait(dn_comm *comm)
+{
+    dn_comm_sleep_until(comm, comm->link.done);
 }
 
 dn_status dn_link_end(dn_comm *comm, dn_status status)

@@ -36,7 +36,11 @@ void dn_comm_use_link(dn_comm *comm, const dn_link *link);
  * they are called. */
 void dn_comm_begun(dn_comm *comm, double when);
 
-/** Seconds slept on the link since the last call. */
+/** Sleeps until that time of dn_clock_s: what arrives over a link that the caller emulates itself is there then. A stop or a
+ * failure ends the sleep. */
+void dn_comm_sleep_until(dn_comm *comm, double end);
+
+/** Seconds slept on links since the last call. */
 double dn_comm_take_link_s(dn_comm *comm);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const names[DN_N_AXES] = {[DN_DP] = "dp=", [DN_FS] = "fs=", [DN_TP] = "tp="};
+static const char *const names[DN_N_AXES] = {[DN_DP] = "dp=", [DN_FS] = "fs=", [DN_TP] = "tp=", [DN_PP] = "pp="};
 
 static dn_status refuse(const char *text, const char *why)
 {
@@ -25,7 +25,7 @@ static dn_status parse_axis(const char *text, const char **at, int size[DN_N_AXE
     while (axis < DN_N_AXES && strncmp(*at, names[axis], 3) != 0)
         axis++;
     if (axis == DN_N_AXES)
-        return refuse(text, "axes are dp, fs and tp");
+        return refuse(text, "axes are dp, pp, fs and tp");
     if (size[axis] != 0)
         return refuse(text, "an axis is given twice");
     char *end;

@@ -57,6 +57,7 @@ static dn_status resolve_mesh(comparison *c, int n_workers)
         c->result.n_workers = plan.n_workers;
         memcpy(c->result.mesh, plan.mesh, sizeof c->result.mesh);
         c->common.dp_size = plan.mesh[DN_DP];
+        c->common.pp_size = plan.mesh[DN_PP];
         c->common.fs_size = plan.mesh[DN_FS];
         c->common.tp_size = plan.mesh[DN_TP];
     }

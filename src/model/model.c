@@ -7,7 +7,8 @@
  *     tokens, targets [N] | x [N,C] | outputs [L,N,C] | layer 0 | layer 1 ...
  *
  * angles for attention, y and gains for norms with gains, before for layers side by side, the last layer with
- * the first slot only. With several ranks in tp, dy, x and what layers exchange lie in symmetric memory instead, in the same order.
+ * the first slot only. With several ranks in tp, dy, x and what layers exchange lie in symmetric memory instead, in the same order;
+ * x alone in a stage of a pipeline, from where its neighbours read it.
  *
  * A model that generates goes only forward, so that all layers keep what they keep in the same place; behind it
  * lies the cache, layer by layer. So do layers below the lowest unit with something trained, where no backward pass comes.
@@ -106,7 +107,7 @@ dn_status dn_model_check_batch(const dn_spec *spec, size_t B)
     return DN_OK;
 }
 
-static size_t n_layers_of(const dn_spec *spec)
+static size_t n_layers_of_whole(const dn_spec *spec)
 {
     return spec->architecture->n_layers(spec) + (spec->sherl > 0);
 }
@@ -120,19 +121,77 @@ static size_t side_of(const dn_spec *spec)
     return i;
 }
 
-static dn_layer_place place_of(const dn_spec *spec, size_t i)
+static dn_layer_place layer_of_whole(const dn_spec *spec, size_t i)
 {
     size_t side = spec->sherl > 0 ? side_of(spec) : SIZE_MAX;
     if (i == side)
         return (dn_layer_place){&dn_sherl, 0, spec->L};
     dn_layer_place place = spec->architecture->layer(spec, i - (i > side));
     place.unit += i > side;
-    if (spec->classes > 0 && i + 1 == n_layers_of(spec))
+    return place;
+}
+
+/* Layers from `first` on of the whole model; with a tied head that stands without the embedding in front of them the
+ * embedding, whose parameters it needs, and which no pass runs through. */
+static size_t layers_end(const dn_spec *spec)
+{
+    return spec->stage.end ? spec->stage.end : n_layers_of_whole(spec);
+}
+
+bool dn_model_has_head(const dn_spec *spec)
+{
+    return layers_end(spec) == n_layers_of_whole(spec);
+}
+
+bool dn_model_is_stage(const dn_spec *spec)
+{
+    return spec->stage.first > 0 || !dn_model_has_head(spec);
+}
+
+bool dn_model_borrows_head(const dn_spec *spec)
+{
+    return dn_spec_is_tied(spec) && spec->stage.first > 0 && dn_model_has_head(spec);
+}
+
+static size_t n_layers_of(const dn_spec *spec)
+{
+    return layers_end(spec) - spec->stage.first + dn_model_borrows_head(spec);
+}
+
+static dn_layer_place place_of(const dn_spec *spec, size_t i)
+{
+    size_t borrowed = dn_model_borrows_head(spec);
+    if (i < borrowed)
+        return layer_of_whole(spec, i);
+    dn_layer_place place = layer_of_whole(spec, spec->stage.first + i - borrowed);
+    place.unit -= layer_of_whole(spec, spec->stage.first).unit - borrowed;
+    if (spec->classes > 0 && dn_model_has_head(spec) && i + 1 == n_layers_of(spec))
         place.ops = &dn_classifier;
     return place;
 }
 
+/* The first layer that passes run through, and its unit. */
+static size_t first_run(const dn_spec *spec)
+{
+    return dn_model_borrows_head(spec);
+}
+
 /* ---- parameters ---- */
+
+size_t dn_model_n_borrowed(const dn_spec *spec)
+{
+    return dn_model_borrows_head(spec) ? dn_embedding.describe(spec, 0, NULL) : 0;
+}
+
+size_t dn_model_first_param(const dn_spec *spec)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < spec->stage.first; i++) {
+        dn_layer_place place = spec->architecture->layer(spec, i);
+        n += place.ops->describe(spec, place.index, NULL);
+    }
+    return n - dn_model_n_borrowed(spec);
+}
 
 size_t dn_model_n_params(const dn_spec *spec)
 {
@@ -198,8 +257,8 @@ void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int a
 
 size_t dn_model_trained(const dn_spec *spec, const dn_param *params, dn_param *trained)
 {
-    size_t n = 0;
-    for (size_t p = 0; p < dn_model_n_params(spec); p++)
+    size_t n = 0, n_params = dn_model_n_params(spec);
+    for (size_t p = dn_model_n_borrowed(spec); p < n_params; p++)
         if (!params[p].frozen) {
             if (trained)
                 trained[n] = params[p];
@@ -210,7 +269,9 @@ size_t dn_model_trained(const dn_spec *spec, const dn_param *params, dn_param *t
 
 size_t dn_model_lowest(const dn_spec *spec, const dn_param *params)
 {
-    size_t unit = 0;
+    size_t unit = first_run(spec);
+    if (spec->stage.first > 0) /* stages before this one wait for its gradient */
+        return unit;
     for (size_t i = 0; i < n_layers_of(spec); i++) {
         const dn_layer_place place = place_of(spec, i);
         unit = place.unit;
@@ -256,7 +317,8 @@ static double first_std(const dn_spec *spec, const dn_param *param)
 
 dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *stream, uint64_t seed)
 {
-    for (size_t p = 0; p < dn_model_n_params(spec); p++) {
+    size_t n_borrowed = dn_model_n_borrowed(spec), first = dn_model_first_param(spec), n_params = dn_model_n_params(spec);
+    for (size_t p = 0; p < n_params; p++) {
         const dn_param *param = &params[p];
         if (param->kind == DN_PARAM_VECTOR || dn_adapter_is_b(param)) {
             stream->kernels->fill(stream, param->weight, dn_param_size(param),
@@ -265,7 +327,7 @@ dn_status dn_model_init(const dn_spec *spec, const dn_param *params, dn_stream *
                                                                                     : 1 - spec->norm.offset);
             continue;
         }
-        const dn_draw draw = {seed, p, first_std(spec, param), param->tensor.cols, param->block};
+        const dn_draw draw = {seed, p < n_borrowed ? p : first + p, first_std(spec, param), param->tensor.cols, param->block};
         DN_TRY(dn_draw_normal(stream, param->weight, &draw));
     }
     return dn_stream_sync(stream);
@@ -348,7 +410,7 @@ static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_ra
                     dn_arena *own, dn_arena *exchanged)
 {
     dn_pass pass = pass_of(spec, e, tp_size, tp_rank);
-    dn_arena *shared = tp_size > 1 ? exchanged : own;
+    dn_arena *shared = tp_size > 1 ? exchanged : own, *crossing = dn_model_is_stage(spec) ? exchanged : shared;
     size_t N = pass.room, widest = 0, lowest = lowest_of(spec);
     for (size_t i = 0; i < n_layers_of(spec); i++) {
         const dn_layer_ops *ops = place_of(spec, i).ops;
@@ -375,7 +437,7 @@ static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_ra
     for (size_t s = 0; s < e->n_slots; s++) {
         pass.tokens = dn_arena_take(own, N * sizeof(int32_t));
         pass.targets = dn_arena_take(own, N * sizeof(int32_t));
-        pass.x = dn_layer_take(shared, N * spec->C);
+        pass.x = dn_layer_take(crossing, N * spec->C);
         if (spec->sherl > 0)
             pass.outputs = dn_layer_take(own, dn_size_mul(N * spec->C, spec->L));
         if (slots)
@@ -423,7 +485,7 @@ void dn_model_tp_bytes(const dn_spec *spec, size_t B, int tp_size, size_t lowest
     size_t N = B * spec->T;
     for (int c = 0; c < DN_N_COLLECTIVES; c++)
         bytes[c] = 0;
-    for (size_t i = 0; tp_size > 1 && i < n_layers_of(spec); i++) {
+    for (size_t i = first_run(spec); tp_size > 1 && i < n_layers_of(spec); i++) {
         const dn_layer_place place = place_of(spec, i);
         size_t sums = (size_t)(place.ops->sums_forward + (place.unit >= lowest ? place.ops->sums_backward : 0));
         bytes[DN_ALL_REDUCE] += sums * N * spec->C * sizeof(dn_real);
@@ -456,7 +518,7 @@ double dn_model_flops_per_token(const dn_spec *spec, const dn_param *params)
 /* Whether layer i is a head whose parameters are the first layer's. */
 static bool tied_head(const dn_spec *spec, size_t i)
 {
-    return dn_spec_is_tied(spec) && i + 1 == n_layers_of(spec);
+    return dn_spec_is_tied(spec) && dn_model_has_head(spec) && i + 1 == n_layers_of(spec);
 }
 
 static size_t rounded(size_t bytes)
@@ -496,6 +558,7 @@ static dn_model *describe(const dn_spec *spec, const extent *e)
             n_params += place.ops->describe(spec, place.index, NULL);
             memory += rounded(place.ops->kept_bytes);
             model->n_units = place.unit + 1;
+            model->has_head = dn_model_has_head(spec);
         }
     }
     model->rows = n_rows ? (dn_cache_row *)(void *)memory : NULL;
@@ -509,7 +572,7 @@ dn_status dn_model_create(const dn_spec *spec, const dn_model_parts *parts, dn_m
                                         : (extent){parts->B, parts->n_slots, 0, false};
     DN_TRY(dn_model_check_batch(spec, e.n_sequences ? e.n_sequences : e.B));
     int tp_size = dn_comm_size(parts->tp), tp_rank = dn_comm_rank(parts->tp);
-    assert((tp_size > 1) == (parts->exchange != NULL) && e.n_slots > 0);
+    assert((tp_size > 1 || dn_model_is_stage(spec)) == (parts->exchange != NULL) && e.n_slots > 0);
     dn_model *model = describe(spec, &e);
     if (!model)
         return dn_fail(DN_ERR_MEMORY, "no memory to describe a model of %zu layers", spec->L);
@@ -636,13 +699,13 @@ static dn_status begin(dn_model *model, size_t slot, dn_goal goal, const int32_t
 /* The unit of parameters that a pass opens for one of its own. */
 static size_t weights_of(const dn_model *model, size_t unit)
 {
-    return dn_spec_is_tied(&model->spec) && unit + 1 == model->n_units ? 0 : unit;
+    return dn_spec_is_tied(&model->spec) && model->has_head && unit + 1 == model->n_units ? 0 : unit;
 }
 
 dn_status dn_model_unit_forward(dn_model *model, size_t slot, size_t unit)
 {
     dn_model_slot *s = &model->slots[slot];
-    bool both_ways = unit + 1 == model->n_units && s->pass.goal == DN_GOAL_TRAIN;
+    bool both_ways = unit + 1 == model->n_units && model->has_head && s->pass.goal == DN_GOAL_TRAIN;
     DN_TRY(dn_weights_unshard(s->pass.weights, weights_of(model, unit), both_ways));
     for (size_t i = 0; i < model->n_layers; i++)
         if (s->layers[i].place.unit == unit)
@@ -671,7 +734,7 @@ static bool is_inner(const dn_model *model, size_t unit)
 
 static dn_status forward(dn_model *model, size_t slot)
 {
-    for (size_t unit = 0; unit < model->n_units; unit++) {
+    for (size_t unit = first_run(&model->spec); unit < model->n_units; unit++) {
         DN_TRY(dn_model_unit_forward(model, slot, unit));
         if (is_inner(model, unit))
             DN_TRY(dn_pass_progress(&model->slots[slot].pass, true));
@@ -710,12 +773,17 @@ dn_status dn_model_backward(dn_model *model, size_t slot)
     if (slot >= model->n_slots || !model->slots[slot].forward_done)
         return dn_fail(DN_ERR_ARG, "no micro-batch waits in slot %zu to go backward", slot);
     model->slots[slot].forward_done = false;
-    for (size_t unit = model->n_units - 1; unit-- > model->lowest;) {
+    for (size_t unit = model->n_units - model->has_head; unit-- > model->lowest;) {
         DN_TRY(dn_model_unit_backward(model, slot, unit));
         if (is_inner(model, unit))
             DN_TRY(dn_pass_progress(&model->slots[slot].pass, true));
     }
     return dn_stream_sync(model->slots[slot].pass.stream);
+}
+
+dn_buf *dn_model_stream(dn_model *model, size_t slot)
+{
+    return model->slots[slot].pass.x;
 }
 
 dn_status dn_model_train(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B,

@@ -13,6 +13,11 @@
  * The activations of a micro-batch are kept in a slot from its forward to its backward pass. A model with
  * several slots can have as many micro-batches in flight, as a pipeline stage must.
  *
+ * A stage of a pipeline is a model of some of the layers (dn_spec.stage): whole units, one run of them. Its first layer finds
+ * the residual stream, and backward its last layer the stream's gradient, in the slot (dn_model_stream), where whoever runs the
+ * pipeline puts it. A tied head whose stage does not begin with the embedding borrows it: a copy of the embedding's parameters
+ * stands before the stage's own, with gradients that belong to the stage that trains them.
+ *
  * Over fs weights are sharded, and unsharded for use. Over tp every rank computes with its own blocks of the
  * parameters; all ranks of tp see the same tokens.
  */
@@ -32,7 +37,8 @@ typedef struct dn_model_parts {
     const dn_param *params; /* dn_model_layout */
     dn_weights *weights;    /* over params */
     dn_comm *tp;            /* ranks of the axis tp */
-    void *exchange; /* dn_model_heap_bytes, or dn_model_cache_heap_bytes, of symmetric memory of tp; NULL: 0 */
+    void *exchange; /* dn_model_heap_bytes, or dn_model_cache_heap_bytes, of symmetric memory of tp and of the stages' ranks;
+                       NULL: 0 */
     dn_stream *stream;
 } dn_model_parts;
 
@@ -70,7 +76,18 @@ const dn_architecture *dn_architecture_find(const char *name);
  * max_positions are filled in where they are 0. Errors: DN_ERR_CONFIG naming the key, if there is no model of these sizes. */
 dn_status dn_model_complete(dn_spec *spec) DN_MUST_USE;
 
-/* From here on, spec is a complete one. */
+/* From here on, spec is a complete one: of a model, or with spec->stage set of a part of it, whose units and parameters count
+ * from 0. */
+
+/** Whether these are not all layers; whether the head is one of them; whether it is and borrows the embedding, which is not. */
+bool dn_model_is_stage(const dn_spec *spec);
+bool dn_model_has_head(const dn_spec *spec);
+bool dn_model_borrows_head(const dn_spec *spec);
+
+/** The borrowed parameters, which stand first: no optimizer of this stage knows them. */
+size_t dn_model_n_borrowed(const dn_spec *spec);
+/** Parameter p >= n_borrowed of the stage is this number + p in the whole model; a borrowed one is p. */
+size_t dn_model_first_param(const dn_spec *spec);
 
 /** Checks that micro-batches of B sequences are possible: 1 <= B, B T < 2^31. Errors: DN_ERR_CONFIG naming
  * the key. */
@@ -90,10 +107,11 @@ size_t dn_model_n_params(const dn_spec *spec);
 void dn_model_layout(const dn_spec *spec, const int size[DN_N_AXES], const int at[DN_N_AXES], dn_arena *weights,
                      dn_arena *grads, dn_param *params, size_t *unit_of);
 
-/** The trained ones among params [dn_model_n_params], in their order, to trained; returns how many. NULL only counts. */
+/** The trained ones among params [dn_model_n_params] but for borrowed ones, in their order, to trained; returns how many. NULL
+ * only counts. */
 size_t dn_model_trained(const dn_spec *spec, const dn_param *params, dn_param *trained);
 
-/** The lowest unit with a trained parameter: the backward pass ends there. */
+/** The lowest unit with a trained parameter, of a stage that is not the first its lowest: the backward pass ends there. */
 size_t dn_model_lowest(const dn_spec *spec, const dn_param *params);
 
 /** Initializes this rank's blocks: gains 1 (less norm.offset), biases and adapters' B 0, all others normally distributed. Element i of the whole
@@ -156,6 +174,11 @@ dn_status dn_model_train(dn_model *model, const int32_t *tokens, const int32_t *
 dn_status dn_model_forward(dn_model *model, size_t slot, const int32_t *tokens, const int32_t *targets, size_t B,
                            double scale, double *loss_sum) DN_MUST_USE;
 dn_status dn_model_backward(dn_model *model, size_t slot) DN_MUST_USE;
+
+/** The residual stream [B T, C] of a slot. After dn_model_forward of a stage before the head, what the next stage begins with;
+ * after dn_model_backward of a stage behind the embedding, what the one before it does. To be put there before these calls on
+ * a stage that is not first, or not last. */
+dn_buf *dn_model_stream(dn_model *model, size_t slot);
 
 /** Collective over fs and tp. Forward only, in slot 0, whose micro-batch is dropped; *loss_sum and errors as
  * above. */

@@ -70,8 +70,14 @@ typedef struct dn_names {
     const char *norm;                      /* before the head */
 } dn_names;
 
+/* A run of a model's layers (model/model.h): what a stage of a pipeline holds. */
+typedef struct dn_layer_range {
+    size_t first, end; /* end 0: all layers */
+} dn_layer_range;
+
 typedef struct dn_spec {
     size_t V, T, C, L; /* vocabulary, positions, model width, layers */
+    dn_layer_range stage; /* the layers of the model that are meant; whoever completes a spec leaves it 0 */
     dn_norm_spec norm;
     dn_attention_spec attention;
     dn_mlp_spec mlp;

@@ -80,7 +80,10 @@ static void write_head(const page *p)
             c->n_seeds == 1 ? "" : "s");
     fputs("</p>\n<p class=\"note\">", p->out);
     dn_page_text(c->machine, p->out);
-    fprintf(p->out, "; mesh dp %d &#215; fs %d &#215; tp %d; dionode ", c->mesh[DN_DP], c->mesh[DN_FS], c->mesh[DN_TP]);
+    fprintf(p->out, "; mesh dp %d &#215; ", c->mesh[DN_DP]);
+    if (c->mesh[DN_PP] > 1)
+        fprintf(p->out, "pp %d &#215; ", c->mesh[DN_PP]);
+    fprintf(p->out, "fs %d &#215; tp %d; dionode ", c->mesh[DN_FS], c->mesh[DN_TP]);
     dn_page_text(c->version, p->out);
     fputs("</p>\n", p->out);
 }
@@ -140,11 +143,12 @@ static size_t winner(const page *p)
 static void write_table(const page *p)
 {
     bool edge = false;
+    int n_columns = 7;
     dn_page_section(
         "Result",
         "Final validation loss in nats per token, mean over seeds; \xc2\xb1 is the sample standard "
         "deviation. Times are medians. Bytes are what one worker contributes to exchanges in a step, over "
-        "replicas (dp), fully sharded ranks (fs) and tensor-parallel ranks (tp). State is the optimizer's "
+        "replicas (dp), fully sharded ranks (fs), tensor-parallel ranks (tp) and stages of a pipeline (pp). State is the optimizer's "
         "memory "
         "on all workers. The row with the lowest loss is marked.",
         p->out);
@@ -152,8 +156,10 @@ static void write_table(const page *p)
           "<th>&#177;</th><th>ms per step</th><th>optimizer ms</th>",
           p->out);
     for (int axis = 0; axis < DN_RECORD_AXES; axis++)
-        if (dn_comparison_uses(p->comparison, axis))
-            fprintf(p->out, "<th>%s per step</th>", (const char *const[]){"dp", "fs", "tp"}[axis]);
+        if (dn_comparison_uses(p->comparison, axis)) {
+            fprintf(p->out, "<th>%.2s per step</th>", dn_record_axes[axis]);
+            n_columns++;
+        }
     fputs("<th>state</th><th>tokens/s</th></tr>\n", p->out);
     for (size_t i = 0; i < p->n; i++) {
         const dn_contender *c = &p->comparison->contenders[i];
@@ -165,8 +171,7 @@ static void write_table(const page *p)
             write_good_row(p, c);
         else
             fprintf(p->out, "<td class=\"message\" colspan=\"%d\">no learning rate completed all runs</td>",
-                    7 + dn_comparison_uses(p->comparison, 0) + dn_comparison_uses(p->comparison, 1) +
-                        dn_comparison_uses(p->comparison, 2));
+                    n_columns);
         fputs("</tr>\n", p->out);
         edge = edge || c->at_edge;
     }
@@ -369,15 +374,16 @@ static void write_bars(const page *p, const char *name, measure_fn *measure, con
 
 static void write_costs(const page *p)
 {
-    static const char *const axes[] = {"dp: replicas", "fs: fully sharded", "tp: tensor parallel"};
+    bool any = false;
+    for (int axis = 0; axis < DN_RECORD_AXES; axis++)
+        any = any || dn_comparison_uses(p->comparison, axis);
     dn_page_section("Optimizer: milliseconds per step",
                     "From gradients to updated weights on all workers: exchange, waiting and computation.",
                     p->out);
     write_bars(p, "optimizer milliseconds per step", optimizer_ms, "ms", NULL);
-    if (dn_comparison_uses(p->comparison, DN_DP) || dn_comparison_uses(p->comparison, DN_FS) ||
-        dn_comparison_uses(p->comparison, DN_TP)) {
-        dn_page_section("Bytes per step", "Contributed by one worker: dp dark, fs lighter, tp lightest.", p->out);
-        write_bars(p, "bytes per step", step_bytes, "B", axes);
+    if (any) {
+        dn_page_section("Bytes per step", "Contributed by one worker: dp dark, then fs, tp and pp, each lighter.", p->out);
+        write_bars(p, "bytes per step", step_bytes, "B", dn_record_axes);
     }
     dn_page_section("Bytes of optimizer state", "On all workers. Checkpoints contain it, too.", p->out);
     write_bars(p, "bytes of optimizer state", state_bytes, "B", NULL);

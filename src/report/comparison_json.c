@@ -46,12 +46,12 @@ static json_t *contender(const dn_contender *c, size_t n_seeds)
                                learning_rates(c, n_seeds));
     json_t *best = json_null();
     if (c->best < c->n_lrs)
-        best = json_pack("{s:f, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "lr",
+        best = json_pack("{s:f, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "lr",
                          c->trials[c->best * n_seeds].lr, "at_edge", (int)c->at_edge, "val_loss",
                          spread(c->val_loss), "step_s", number(c->step_s), "optimizer_s",
                          number(c->optimizer_s), "tokens_per_s", number(c->tokens_per_s), "bytes_dp",
-                         number(c->bytes[0]), "bytes_fs", number(c->bytes[1]), "bytes_tp",
-                         number(c->bytes[2]), "state_bytes", number(c->state_bytes));
+                         number(c->bytes[DN_DP]), "bytes_fs", number(c->bytes[DN_FS]), "bytes_tp",
+                         number(c->bytes[DN_TP]), "bytes_pp", number(c->bytes[DN_PP]), "state_bytes", number(c->state_bytes));
     if (c->best < c->n_lrs) {
         json_t *links = json_object();
         for (int link = 0; link < DN_N_LINKS; link++)
@@ -77,9 +77,9 @@ static json_t *contenders(const dn_comparison *comparison)
 dn_status dn_comparison_write_json(const dn_comparison *c, const char *path)
 {
     json_t *object =
-        json_pack("{s:s, s:s, s:s, s:s, s:[iii], s:I, s:I, s:I, s:o}", "version", c->version, "command",
-                  c->command, "machine", c->machine, "config", c->config, "mesh", c->mesh[0], c->mesh[1],
-                  c->mesh[2], "steps", (json_int_t)c->n_steps, "step_tokens", (json_int_t)c->step_tokens,
+        json_pack("{s:s, s:s, s:s, s:s, s:[iiii], s:I, s:I, s:I, s:o}", "version", c->version, "command",
+                  c->command, "machine", c->machine, "config", c->config, "mesh", c->mesh[DN_DP], c->mesh[DN_FS],
+                  c->mesh[DN_TP], c->mesh[DN_PP], "steps", (json_int_t)c->n_steps, "step_tokens", (json_int_t)c->step_tokens,
                   "seeds", (json_int_t)c->n_seeds, "contenders", contenders(c));
     return dn_json_file_write(object, 0, path);
 }

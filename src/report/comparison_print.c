@@ -22,8 +22,6 @@ static void print_ms(double seconds, FILE *out)
 
 enum { NAME_WIDTH = 32 }; /* of strategies with their rules */
 
-static const char *const axis_heads[DN_RECORD_AXES] = {"dp/step", "fs/step", "tp/step"};
-
 static void print_row(const dn_comparison *comparison, const dn_contender *c, FILE *out)
 {
     size_t n_seeds = comparison->n_seeds;
@@ -87,14 +85,17 @@ static void print_links(const dn_comparison *comparison, FILE *out)
 
 void dn_comparison_print(const dn_comparison *comparison, FILE *out)
 {
-    char tokens[32];
+    char tokens[32], stages[32] = "";
+    const int *mesh = comparison->mesh;
     bool edge = false;
+    if (mesh[DN_PP] > 1)
+        snprintf(stages, sizeof stages, "pp %d x ", mesh[DN_PP]);
     fprintf(out,
-            "# dionode %s compare: %llu steps = %s tokens, %zu seed%s, mesh dp %d x fs %d x tp %d\n# %s\n",
+            "# dionode %s compare: %llu steps = %s tokens, %zu seed%s, mesh dp %d x %sfs %d x tp %d\n# %s\n",
             comparison->version, (unsigned long long)comparison->n_steps,
             dn_human((double)(comparison->n_steps * comparison->step_tokens), "", tokens, sizeof tokens),
-            comparison->n_seeds, comparison->n_seeds == 1 ? "" : "s", comparison->mesh[0],
-            comparison->mesh[1], comparison->mesh[2], comparison->machine);
+            comparison->n_seeds, comparison->n_seeds == 1 ? "" : "s", mesh[DN_DP], stages,
+            mesh[DN_FS], mesh[DN_TP], comparison->machine);
     if (comparison->by_strategy)
         fprintf(out, "%-*s", NAME_WIDTH, "strategy");
     else
@@ -103,7 +104,7 @@ void dn_comparison_print(const dn_comparison *comparison, FILE *out)
             "opt ms");
     for (int axis = 0; axis < DN_RECORD_AXES; axis++)
         if (dn_comparison_uses(comparison, axis))
-            fprintf(out, " %9s", axis_heads[axis]);
+            fprintf(out, "   %.2s/step", dn_record_axes[axis]);
     fprintf(out, " %9s %9s\n", "state", "tokens/s");
     for (size_t i = 0; i < comparison->n_contenders; i++) {
         print_row(comparison, &comparison->contenders[i], out);

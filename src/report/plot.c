@@ -263,7 +263,7 @@ static void write_bar(const dn_bar *bar, int left, int top, double unit, const c
         fprintf(out,
                 "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" style=\"fill:var(--c%d)\" "
                 "fill-opacity=\"%.2f\"><title>",
-                x, top + 4, width, BAR_ROW - 8, bar->style.colour % DN_PAGE_COLOURS, 0.85 - 0.3 * k);
+                x, top + 4, width, BAR_ROW - 8, bar->style.colour % DN_PAGE_COLOURS, 0.85 - 0.2 * k);
         dn_page_text(part_names ? part_names[k] : bar->name, out);
         fprintf(out, "</title></rect>");
         x += width;

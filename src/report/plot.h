@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum { DN_PLOT_DASHES = 4, DN_PLOT_PARTS = 3 };
+enum { DN_PLOT_DASHES = 4, DN_PLOT_PARTS = 4 };
 
 /* How a series looks: any numbers, taken modulo what there is. */
 typedef struct dn_plot_style {

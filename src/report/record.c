@@ -6,6 +6,11 @@
 #include <math.h>
 #include <stdlib.h>
 
+const char *const dn_record_bytes[DN_RECORD_AXES] = {
+    [DN_DP] = "bytes_dp", [DN_FS] = "bytes_fs", [DN_TP] = "bytes_tp", [DN_PP] = "bytes_pp"};
+const char *const dn_record_axes[DN_RECORD_AXES] = {
+    [DN_DP] = "dp: replicas", [DN_FS] = "fs: fully sharded", [DN_TP] = "tp: tensor parallel", [DN_PP] = "pp: stages"};
+
 static double value(const double *column, size_t i)
 {
     return column ? column[i] : NAN;
@@ -13,7 +18,6 @@ static double value(const double *column, size_t i)
 
 dn_status dn_record_read(const char *path, dn_record *out)
 {
-    static const char *const axes[DN_RECORD_AXES] = {"bytes_dp", "bytes_fs", "bytes_tp"};
     dn_series s;
     *out = (dn_record){0};
     DN_TRY(dn_series_read(path, &s));
@@ -43,7 +47,9 @@ dn_status dn_record_read(const char *path, dn_record *out)
                                     .link_s = value(dn_series_column(&s, "link_s"), i),
                                     .delay = value(dn_series_column(&s, "delay"), i)};
         for (int axis = 0; axis < DN_RECORD_AXES; axis++)
-            steps[n].bytes[axis] = value(dn_series_column(&s, axes[axis]), i);
+            steps[n].bytes[axis] = value(dn_series_column(&s, dn_record_bytes[axis]), i);
+        if (isnan(steps[n].bytes[DN_PP])) /* there is a number where there are stages */
+            steps[n].bytes[DN_PP] = 0;
         n++;
     }
     *out = (dn_record){n, steps, s.gaps};

@@ -3,19 +3,23 @@
 #define REPORT_RECORD_H
 
 #include "dionode/status.h"
+#include "dionode/tensor.h"
 #include "report/gaps.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DN_RECORD_AXES = 3 }; /* dp, fs, tp */
+enum { DN_RECORD_AXES = DN_N_AXES }; /* by dn_axis */
+
+/* Columns of metrics.jsonl, and names on pages, "dp: replicas". */
+extern const char *const dn_record_bytes[DN_RECORD_AXES], *const dn_record_axes[DN_RECORD_AXES];
 
 /* One line; missing values are NaN. */
 typedef struct dn_record_step {
     uint64_t step;
     double loss, val_loss; /* nats a token */
     double step_s, optimizer_s, tokens_per_s;
-    double bytes[DN_RECORD_AXES]; /* payload of one worker over dp, fs, tp */
+    double bytes[DN_RECORD_AXES]; /* payload of one worker over each axis */
     double state_bytes;           /* the optimizer's, all workers together */
     double cluster_bytes, hops;   /* over dp, as dn_comm_stats counts them */
     double link_s;                /* slept on an emulated link */

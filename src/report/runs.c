@@ -7,6 +7,7 @@
 #include "report/page.h"
 #include "report/plot.h"
 #include "report/progress.h"
+#include "report/record.h"
 #include "report/series.h"
 
 #include <limits.h>
@@ -240,7 +241,10 @@ static void write_table(const page *p)
         number_cell(median(dn_series_column(s, "tokens_per_s"), s->n), "", p->out);
         fprintf(p->out, "<td>%.4g</td><td>%.4g</td>", 1e3 * median(dn_series_column(s, "step_s"), s->n),
                 1e3 * median(dn_series_column(s, "optimizer_s"), s->n));
-        number_cell(bytes(s, "bytes_dp") + bytes(s, "bytes_fs") + bytes(s, "bytes_tp"), "B", p->out);
+        double exchanged = 0;
+        for (int axis = 0; axis < DN_N_AXES; axis++)
+            exchanged += bytes(s, dn_record_bytes[axis]);
+        number_cell(exchanged, "B", p->out);
         number_cell(last(dn_series_column(s, "state_bytes"), s->n), "B", p->out);
         fputs("</tr>\n", p->out);
     }
@@ -368,20 +372,18 @@ static void phases(const dn_series *s, double parts[DN_PLOT_PARTS])
 
 static void axes(const dn_series *s, double parts[DN_PLOT_PARTS])
 {
-    static const char *const names[] = {"bytes_dp", "bytes_fs", "bytes_tp"};
     size_t n = 0; /* the validation before the first step has no bytes */
-    const double *any = dn_series_column(s, names[0]);
+    const double *any = dn_series_column(s, dn_record_bytes[DN_DP]);
     for (size_t i = 0; any && i < s->n; i++)
         n += !isnan(any[i]);
-    for (int axis = 0; axis < 3; axis++)
-        parts[axis] = n > 0 ? bytes(s, names[axis]) / (double)n : 0;
+    for (int axis = 0; axis < DN_N_AXES; axis++)
+        parts[axis] = n > 0 ? bytes(s, dn_record_bytes[axis]) / (double)n : 0;
 }
 
 static void write_page(const page *p)
 {
     static const char *const phase_names[] = {"forward, backward and the rest",
-                                              "optimizer, with its exchange", ""};
-    static const char *const axis_names[] = {"dp: replicas", "fs: fully sharded", "tp: tensor parallel"};
+                                              "optimizer, with its exchange", "", ""};
     write_table(p);
     write_plot(p, "Loss", "Training loss: smoothed, with single steps faint; validation loss: dots.", "loss",
                SMOOTHED, "val_loss", "nats per token");
@@ -392,8 +394,8 @@ static void write_page(const page *p)
     write_bars(p, "Milliseconds per step by phase",
                "Dark: forward and backward. Light: the optimizer, with its exchange.", phase_names, "ms",
                phases);
-    write_bars(p, "Bytes per step by axis", "Contributed by one worker: dp dark, fs lighter, tp lightest.",
-               axis_names, "B", axes);
+    write_bars(p, "Bytes per step by axis", "Contributed by one worker: dp dark, then fs, tp and pp, each lighter.",
+               dn_record_axes, "B", axes);
     dn_page_end(p->out);
 }
 

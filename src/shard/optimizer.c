@@ -45,7 +45,7 @@ struct dn_optimizer {
 /* Replicas that step alone, each with an optimizer on its own mesh; 1: one optimizer stands on the whole mesh. */
 static int n_alone(const dn_optimizer *o)
 {
-    return dn_comm_size(o->mesh->root) / dn_comm_size(o->mesh->all);
+    return dn_mesh_n_alone(o->mesh);
 }
 
 /* ---- settings ---- */
@@ -310,6 +310,8 @@ dn_status dn_optimizer_create(const dn_optim_config *config, const dn_param *par
 {
     *out = NULL;
     DN_TRY(dn_optimizer_check(config));
+    if (mesh->size[DN_PP] > 1)
+        return dn_fail(DN_ERR_ARG, "an optimizer on a mesh of %d stages: each stage has its own, on dn_mesh_stage", mesh->size[DN_PP]);
     for (size_t i = 0; i < n_params; i++)
         DN_TRY(check_param(config, &params[i], mesh));
     dn_optimizer *o = calloc(1, sizeof *o);
@@ -373,6 +375,8 @@ static dn_status measure_gradients(dn_optimizer *o, double *norm, double *all)
     for (size_t i = 0; i < o->n_params; i++)
         sum += o->squares[i] / dn_axes_size(o->mesh->size, o->param_states[i].layout.replicas);
     DN_TRY(dn_comm_all_reduce_scalars(o->mesh->all, &sum, 1, DN_SUM));
+    if (o->mesh->stages)
+        DN_TRY(dn_comm_all_reduce_scalars(o->mesh->stages, &sum, 1, DN_SUM));
     *norm = *all = sqrt(sum);
     if (n_alone(o) == 1)
         return DN_OK;

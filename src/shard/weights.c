@@ -72,12 +72,12 @@ static dn_status make(dn_weights *w, size_t n_params, const size_t *unit_of, con
             return dn_fail(DN_ERR_ARG, "%s: cut its rows or its columns along fs to share it over fs",
                            w->params[i].tensor.name);
     if (mesh->size[DN_FS] > 1) {
-        DN_TRY(dn_comm_alloc_device(mesh->all, memory.staging, &staging));
+        DN_TRY(dn_comm_alloc_device(mesh->root, memory.staging, &staging));
         w->buffers.staging = staging;
         /* Copies of two units. A domain's lie in the heap of its first member; the others have the same room,
          * because heaps are symmetric, and leave it alone. */
         if (w->copy_group.policy == DN_WEIGHTS_PER_DOMAIN) {
-            DN_TRY(dn_comm_alloc_device(mesh->all, memory.copies, &copies));
+            DN_TRY(dn_comm_alloc_device(mesh->root, memory.copies, &copies));
             copies = dn_comm_domain_copy(w->fs, copies);
         } else if (w->copy_group.policy == DN_WEIGHTS_PER_RANK) {
             DN_TRY(dn_device_alloc(w->stream, memory.copies, &w->private_copies));

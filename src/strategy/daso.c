@@ -213,6 +213,7 @@ const dn_strategy dn_strategy_daso = {
     .name = "daso",
     .help = "islands average gradients in every step, and weights across islands now and then, taken up some steps later",
     .family = DN_AFTER_RULE,
+    .of_whole_model = true,
     .lossless = "across_every=1 across_wait=0 optimizer=sgd scalar_opt=sgd clip_grad_norm=0",
     .options = {[ISLANDS] = {&islands, "null"},
                 [EVERY] = {&across_every, "4"},

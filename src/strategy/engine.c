@@ -73,6 +73,18 @@ dn_mesh dn_strategy_mesh(const dn_strategy *strategy, const dn_mesh *whole)
     return strategy->family == DN_ON_WHOLE_MESH ? *whole : dn_mesh_replica(whole);
 }
 
+dn_status dn_strategy_check_stages(const dn_strategy *strategy, int n_stages, size_t n_least)
+{
+    if (n_stages > 1 && strategy->of_whole_model)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s with pp_size %d: what it exchanges depends on the whole model, of which a stage "
+                                      "has a part; leave out one of the two",
+                       strategy->name, n_stages);
+    if (n_stages > 1 && strategy->family == DN_AFTER_RULE && n_least == 0)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s with pp_size %d: some stage trains nothing; use fewer stages", strategy->name,
+                       n_stages);
+    return DN_OK;
+}
+
 size_t dn_strategy_n_stepped(const dn_strategy *strategy, size_t n_params)
 {
     return strategy->family == DN_INSTEAD_OF_RULE ? 0 : n_params;
@@ -178,7 +190,7 @@ static dn_status open_run(dn_strategy_run *r)
     DN_TRY(open_tables(r));
     DN_TRY(dn_strategy_open_islands(r));
     if (bytes > 0) {
-        DN_TRY(dn_comm_alloc_device(parts->mesh->all, bytes, &base));
+        DN_TRY(dn_comm_alloc_device(parts->mesh->root, bytes, &base));
         DN_TRY(dn_stream_zero(parts->stream, base, bytes / sizeof(dn_real)));
     }
     dn_arena heap = {.base = base, .capacity = bytes};
@@ -275,6 +287,8 @@ static dn_status measure(dn_strategy_run *r, double *norm, double *all)
         sum += r->squares[i] / dn_axes_size(mesh->size, copies);
     }
     DN_TRY(dn_comm_all_reduce_scalars(dn_mesh_comm(mesh, DN_ALL_AXES & ~DN_AXIS(DN_DP)), &sum, 1, DN_SUM));
+    if (mesh->stages)
+        DN_TRY(dn_comm_all_reduce_scalars(mesh->stages, &sum, 1, DN_SUM));
     *norm = *all = sqrt(sum);
     if (mesh->size[DN_DP] == 1)
         return DN_OK;

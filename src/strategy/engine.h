@@ -30,6 +30,9 @@ typedef struct dn_strategy_parts {
 
 /** The mesh that the optimizer stands on: the whole, or this rank's replica. Not collective. */
 dn_mesh dn_strategy_mesh(const dn_strategy *strategy, const dn_mesh *whole);
+/** Errors: DN_ERR_CONFIG: a strategy of_whole_model for one of several stages; one that leaves replicas apart, and some stage
+ * trains nothing (n_least: the fewest trained parameters of a stage), so that it would not notice. */
+dn_status dn_strategy_check_stages(const dn_strategy *strategy, int n_stages, size_t n_least) DN_MUST_USE;
 /** Errors: DN_ERR_CONFIG: islands that do not divide the replicas. */
 dn_status dn_strategy_check_mesh(const dn_strategy *strategy, const dn_strategy_config *config,
                                  const int size[DN_N_AXES]) DN_MUST_USE;

@@ -104,6 +104,7 @@ const dn_strategy dn_strategy_fda = {
     .name = "fda",
     .help = "replicas step alone; weights are averaged when their variance may have passed a threshold",
     .family = DN_AFTER_RULE,
+    .of_whole_model = true,
     .lossless = "variance_threshold=0 monitor=naive optimizer=sgd scalar_opt=sgd clip_grad_norm=0",
     .options = {[MONITOR] = {&monitor, "linear"}, [THRESHOLD] = {&threshold, "null"}},
     .states = {[ANCHOR] = {.name = "fda.anchor", .residence = DN_REPLICATED, .weight = true},

@@ -110,6 +110,7 @@ const dn_strategy dn_strategy_powersgd = {
     .name = "powersgd",
     .help = "low-rank approximations of gradients are averaged in every step; what they leave out is kept for the next",
     .family = DN_BEFORE_RULE,
+    .of_whole_model = true,
     .lossless = "powersgd_rank=65536 optimizer=sgd scalar_opt=sgd clip_grad_norm=0",
     .options = {{&rank, "4"}},
     .states = {[RESIDUAL] = {.name = "powersgd.residual", .residence = DN_PER_REPLICA},

@@ -104,6 +104,7 @@ const dn_strategy dn_strategy_streaming = {
     .name = "streaming",
     .help = "DiLoCo by fragments of the model, by turns, each taken up some steps after it was sent",
     .family = DN_AFTER_RULE,
+    .of_whole_model = true,
     .lossless = "sync_every=1 fragments=1 overlap=0 mix=0 outer_lr=1 outer_momentum=0 wire=f32 optimizer=sgd scalar_opt=sgd "
                 "clip_grad_norm=0",
     .options = {[SYNC_EVERY] = {&dn_option_sync_every, "30"},

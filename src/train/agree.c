@@ -4,7 +4,8 @@
  * A micro-batch can take minutes, so ranks agree between layers, about ten times a second. All ranks of the
  * mesh pass the same layers in the same order. The number of layers between two agreements is chosen by rank
  * 0 from their last duration and is part of the agreement: all stop at the same layer, and a rank that waits,
- * waits for ranks on their way to it. Only rank 0 reads requests, so that all see the same. A rank that
+ * waits for ranks on their way to it. Stages of a pipeline are never at the same layer: the ranks of the first agree before each
+ * micro-batch, and tell the others with it. Only rank 0 reads requests, so that all see the same. A rank that
  * cannot read a row continues with zeros until the next agreement, as the others are about to enter
  * collectives with it.
  */
@@ -98,7 +99,8 @@ dn_status dn_run_pass_on(void *context, bool together)
     dn_run *run = context;
     double none = 0;
     dn_run_tick(run);
-    if (!together || ++run->agreement.points < run->agreement.between)
+    bool staged = run->mesh->size[DN_PP] > 1; /* dn_run_gate */
+    if (staged || !together || ++run->agreement.points < run->agreement.between)
         return DN_OK;
     DN_TRY(agree(run, &none));
     if (run->agreement.stop || run->agreement.failed)
@@ -116,6 +118,22 @@ dn_status dn_run_pass_on_alone(void *context, bool together)
     (void)together;
     DN_TRY(dn_comm_tick(run->comm, run->step + 1, run->phase));
     return dn_comm_stop_requested(run->comm) ? DN_RUN_DROPPED : DN_OK;
+}
+
+dn_status dn_run_gate(void *context)
+{
+    dn_run *run = context;
+    double ends[2] = {run->rank == 0 && dn_comm_stop_requested(run->comm), run->agreement.own != DN_OK};
+    DN_TRY(dn_comm_all_reduce_scalars(run->instance.mesh->all, ends, 2, DN_SUM));
+    return ends[0] > 0 || ends[1] > 0 ? DN_RUN_DROPPED : DN_OK;
+}
+
+dn_status dn_run_after_gate(dn_run *run, dn_status status)
+{
+    double none = 0;
+    if (status == DN_RUN_DROPPED && run->instance.pipeline.gate)
+        DN_TRY(agree(run, &none));
+    return status;
 }
 
 dn_status dn_run_end_pass(dn_run *run, double *sum)

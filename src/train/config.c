@@ -3,7 +3,7 @@
 
 #include "base/fail.h"
 #include "base/key.h"
-#include "comm/link.h"
+#include "pipe/links.h"
 #include "optim/option.h"
 #include "train/config_value.h"
 
@@ -88,7 +88,6 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
     int option = dn_config_option(key);
     dn_named_group groups[DN_NAMED_GROUPS_MAX];
     dn_globs globs;
-    dn_link link;
     size_t n;
     if (value && *value && strcmp(key->name, "groups") == 0)
         DN_TRY(dn_groups_parse(value, where, groups, &n));
@@ -97,7 +96,9 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
     if (value && strncmp(key->name, "link_", 5) == 0) {
         char at[256];
         snprintf(at, sizeof at, "%.200s: %s", where, key->name);
-        DN_TRY(dn_link_parse(value, at, &link));
+        dn_link link;
+        dn_pipe_links links;
+        DN_TRY(strcmp(key->name, "link_pp") == 0 ? dn_pipe_links_parse(value, at, -1, &links) : dn_link_parse(value, at, &link));
     }
     if (value)
         DN_TRY(check_free_text(key, value, where));

@@ -121,7 +121,8 @@ static const dn_key keys[] = {
     {.name = OPTIONS, .offset = FIELD(optim)},
 
     INT(dp_size, "null", 1, DN_MAX_RANKS,
-        "data-parallel replicas; null = number of workers / (fs_size tp_size)"),
+        "data-parallel replicas; null = number of workers / (pp_size fs_size tp_size)"),
+    INT(pp_size, "null", 1, DN_MAX_RANKS, "stages of a pipeline, each with some of the layers; null = 1"),
     INT(fs_size, "null", 1, DN_MAX_RANKS,
         "workers that weights and states of a replica are fully sharded over; null = 1"),
     INT(tp_size, "null", 1, DN_MAX_RANKS, "tensor-parallel workers, which split every layer; null = 1"),
@@ -145,6 +146,9 @@ static const dn_key keys[] = {
     TEXT(link_dp, "null", NULL,
          "emulated network between replicas, as 1Gbit:5ms: exchanges over dp take as long as on it; null = "
          "none",
+         DN_KEY_CONDUCT),
+    TEXT(link_pp, "null", NULL,
+         "the same between stages of a pipeline: one link for all boundaries, or one for each, separated by commas; null = none",
          DN_KEY_CONDUCT),
     TEXT(link_across, "null", NULL, "the same between islands of replicas (strategy daso); null = as link_dp",
          DN_KEY_CONDUCT),

@@ -10,7 +10,7 @@
 
 enum { HEADER_OF_TENSOR = 256 }; /* bytes of a tensor's description, except for the longest names */
 
-static uint64_t checkpoint_bytes(const dn_run *run)
+double dn_run_stage_checkpoint_bytes(const dn_run *run)
 {
     size_t n_states = dn_instance_n_states(&run->instance);
     size_t n_replicas = (size_t)run->plan.mesh[DN_DP];
@@ -26,7 +26,7 @@ static uint64_t checkpoint_bytes(const dn_run *run)
         bytes +=
             state->rows * state->cols * dn_type_bytes(state->type) * (state->per_replica ? n_replicas : 1);
     }
-    return bytes;
+    return (double)bytes;
 }
 
 /* While a checkpoint is written, the older ones that are kept exist, too, and the best if it is none of them.
@@ -42,7 +42,7 @@ static dn_status check_folder(const dn_run *run)
     DN_TRY(dn_checkpoint_count(config->checkpoint_dir, &n_files));
     uint64_t max_files = dn_max((size_t)config->checkpoint_keep, 2) + (config->val_tokens > 0);
     uint64_t needed = dn_min(n_files + n_saves, max_files), n = needed > n_files ? needed - n_files : 0;
-    uint64_t bytes = checkpoint_bytes(run);
+    uint64_t bytes = (uint64_t)run->checkpoint_bytes;
     DN_TRY(dn_dir_space(config->checkpoint_dir, &available));
     if (available >= n * bytes)
         return DN_OK;

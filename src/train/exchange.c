@@ -8,12 +8,18 @@
 
 #define DEAR 1.01 /* a step with factors, of one with gradients */
 
+static const dn_link shared_memory = {.bytes_per_s = DN_EXCHANGE_FLOPS / SHARED_MEMORY};
+
+double dn_exchange_link_s(const dn_link *link, double hops, double bytes)
+{
+    return dn_link_s(link->bytes_per_s > 0 ? link : &shared_memory, hops, bytes);
+}
+
 static double step_s(double pass_flops, const dn_optimizer_cost *cost, const dn_link *link)
 {
-    const dn_link shared = {.bytes_per_s = DN_EXCHANGE_FLOPS / SHARED_MEMORY};
-    const dn_link *dp = link->bytes_per_s > 0 ? link : &shared;
     double rate = DN_EXCHANGE_FLOPS * sizeof(float) / sizeof(dn_real); /* double weighs as float does */
-    return (pass_flops + cost->flops) / rate + dn_link_s(&shared, 0, cost->bytes) + dn_link_s(dp, cost->hops_dp, cost->bytes_dp);
+    return (pass_flops + cost->flops) / rate + dn_link_s(&shared_memory, 0, cost->bytes) +
+           dn_exchange_link_s(link, cost->hops_dp, cost->bytes_dp);
 }
 
 bool dn_exchange_takes_factors(const dn_exchange_choice *choice)

@@ -31,6 +31,9 @@ typedef struct dn_exchange_choice {
 /* The worker that is predicted, flops a second in float: two cores of docs/measured/speed.md. */
 #define DN_EXCHANGE_FLOPS 345e9
 
+/** Seconds of an exchange of so many hops and bytes on that link, or, bytes_per_s 0, in shared memory, as that worker has it. */
+double dn_exchange_link_s(const dn_link *link, double hops, double bytes);
+
 /** Whether factors are what auto means by these times. */
 bool dn_exchange_takes_factors(const dn_exchange_choice *choice);
 

@@ -270,7 +270,7 @@ static dn_status export(source *from, const char *path, const struct format *for
     dn_plan plan;
     dn_tokenizer *tokenizer;
     DN_TRY(dn_loaded_config(from->checkpoint, path, &config));
-    config.dp_size = config.fs_size = config.tp_size = 1; /* of one worker, which holds all */
+    config.dp_size = config.pp_size = config.fs_size = config.tp_size = 1; /* of one worker, which holds all */
     DN_TRY(dn_plan_make(&config, 1, &plan));
     if (options->merge && plan.spec.lora.rank == 0)
         return dn_fail(DN_ERR_CONFIG, "%s has no adapters to merge: leave out --merge", path);

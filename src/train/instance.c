@@ -15,7 +15,7 @@
 static dn_status alloc_zeroed(const dn_instance *instance, size_t bytes, dn_buf **out)
 {
     void *memory;
-    DN_TRY(dn_comm_alloc_device(instance->mesh->all, bytes, &memory));
+    DN_TRY(dn_comm_alloc_device(instance->mesh->root, bytes, &memory));
     *out = memory;
     /* Padding is compared between replicas, too. */
     return dn_stream_zero(instance->stream, *out, bytes / sizeof(dn_real));
@@ -28,7 +28,7 @@ static dn_status open_params(dn_instance *instance, bool training)
     const dn_mesh *mesh = instance->mesh;
     size_t *unit_of = calloc(plan->n_params, sizeof *unit_of);
     instance->params = calloc(plan->n_params, sizeof *instance->params);
-    instance->trained = calloc(plan->n_trained, sizeof *instance->trained);
+    instance->trained = calloc(plan->n_trained + 1, sizeof *instance->trained); /* a stage may train nothing */
     dn_status status =
         unit_of && instance->params && instance->trained
             ? alloc_zeroed(instance, plan->parameter_bytes, &instance->values)
@@ -38,24 +38,25 @@ static dn_status open_params(dn_instance *instance, bool training)
     if (status == DN_OK) {
         dn_arena values = {(char *)instance->values, plan->parameter_bytes, 0};
         dn_arena grads = {(char *)instance->grads, plan->gradient_bytes, 0};
-        dn_model_layout(&plan->spec, plan->mesh, mesh->at, &values, &grads, instance->params, unit_of);
-        dn_model_trained(&plan->spec, instance->params, instance->trained);
+        status = dn_plan_lay_out(plan, &plan->spec, mesh->at, &values, &grads, instance->params, unit_of, instance->trained);
+    }
+    if (status == DN_OK)
         status = dn_weights_create(instance->params, plan->n_params, unit_of, mesh, plan->gather,
                                    instance->stream, &instance->weights);
-    }
     free(unit_of);
     return status;
 }
 
-dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_mesh *mesh, dn_stream *stream,
+dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_mesh *whole, dn_stream *stream,
                            bool training)
 {
     size_t tokens = plan->micro_batch * plan->spec.T;
     size_t bytes = plan->n_sequences
                        ? dn_model_cache_heap_bytes(&plan->spec, plan->n_sequences, plan->mesh[DN_TP])
-                       : dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP]);
+                       : dn_model_heap_bytes(&plan->spec, plan->micro_batch, plan->n_slots, plan->mesh[DN_TP]);
     void *exchange = NULL;
-    *instance = (dn_instance){.plan = plan, .mesh = mesh, .stream = stream};
+    *instance = (dn_instance){.plan = plan, .stage = dn_mesh_stage(whole), .stream = stream};
+    const dn_mesh *mesh = instance->mesh = &instance->stage;
     DN_TRY(open_params(instance, training));
     if (training) {
         instance->optimizer_mesh = dn_strategy_mesh(plan->strategy, mesh);
@@ -72,9 +73,9 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
         DN_TRY(dn_strategy_open(plan->strategy, &plan->strategy_config, &replicas, &instance->strategy));
     }
     if (bytes > 0)
-        DN_TRY(dn_comm_alloc_device(mesh->all, bytes, &exchange));
+        DN_TRY(dn_comm_alloc_device(mesh->root, bytes, &exchange));
     const dn_model_parts parts = {.B = plan->micro_batch,
-                                  .n_slots = 1,
+                                  .n_slots = plan->n_slots,
                                   .n_sequences = plan->n_sequences,
                                   .cache_bf16 = plan->cache_bf16,
                                   .params = instance->params,
@@ -83,6 +84,8 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
                                   .exchange = exchange,
                                   .stream = stream};
     DN_TRY(dn_model_create(&plan->spec, &parts, &instance->model));
+    instance->pipeline =
+        (dn_pipeline){instance->model, mesh->stages, .room = plan->micro_batch, .T = plan->spec.T, .C = plan->spec.C};
     instance->inputs = malloc(tokens * sizeof *instance->inputs);
     instance->targets = malloc(tokens * sizeof *instance->targets);
     if (!instance->inputs || !instance->targets)
@@ -116,25 +119,55 @@ double dn_instance_read_bytes(const dn_instance *instance, bool narrow)
 
 /* ---- passes over rows ---- */
 
+/* Rows that are read for a pass: this worker's are `own`, of all from `first` on. */
+typedef struct reading {
+    dn_instance *instance;
+    dn_rows_fn *rows;
+    void *context;
+    uint64_t first;
+    dn_range own;
+} reading;
+
+static dn_status read_micro_batch(void *context, size_t m, const int32_t **tokens, const int32_t **targets, size_t *B)
+{
+    const reading *r = context;
+    const dn_plan *plan = r->instance->plan;
+    size_t at = dn_min(r->own.first + m * plan->micro_batch, r->own.end), T = plan->spec.T;
+    *tokens = r->instance->inputs;
+    *targets = r->instance->targets;
+    *B = dn_min(r->own.end - at, plan->micro_batch);
+    for (size_t i = 0; i < *B; i++)
+        DN_TRY(r->rows(r->context, r->first + at + i, r->instance->inputs + i * T, r->instance->targets + i * T));
+    return DN_OK;
+}
+
 /* Rows first + own.first .. first + own.end - 1 in micro-batches, `rounds` of them: the last ones may be empty. scale 0: the loss
  * only. */
 static dn_status pass(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, dn_range own, size_t rounds,
                       double scale, double *loss_sum)
 {
-    const dn_plan *plan = instance->plan;
-    size_t at = own.first, T = plan->spec.T;
+    reading r = {instance, rows, context, first, own};
+    size_t B;
+    const int32_t *tokens, *targets;
     *loss_sum = 0;
-    for (; rounds > 0; rounds--) {
-        size_t B = own.end - at < plan->micro_batch ? own.end - at : plan->micro_batch;
-        for (size_t i = 0; i < B; i++)
-            DN_TRY(rows(context, first + at + i, instance->inputs + i * T, instance->targets + i * T));
+    if (instance->pipeline.stages)
+        return dn_pipeline_pass(&instance->pipeline, read_micro_batch, &r, rounds, scale, loss_sum);
+    for (size_t m = 0; m < rounds; m++) {
+        DN_TRY(read_micro_batch(&r, m, &tokens, &targets, &B));
         if (scale != 0)
-            DN_TRY(dn_model_train(instance->model, instance->inputs, instance->targets, B, scale, loss_sum));
+            DN_TRY(dn_model_train(instance->model, tokens, targets, B, scale, loss_sum));
         else
-            DN_TRY(dn_model_loss(instance->model, instance->inputs, instance->targets, B, loss_sum));
-        at += B;
+            DN_TRY(dn_model_loss(instance->model, tokens, targets, B, loss_sum));
     }
     return DN_OK;
+}
+
+/* Parameters that one stage has and another trains, the first of both. */
+static size_t n_shared(const dn_instance *instance)
+{
+    const dn_plan *plan = instance->plan;
+    const dn_spec last = dn_plan_stage_spec(plan, plan->mesh[DN_PP] - 1);
+    return instance->pipeline.stages ? dn_model_n_borrowed(&last) : 0;
 }
 
 /* All workers make the same number of micro-batches, as these have collectives. */
@@ -161,6 +194,7 @@ dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *co
     double ranks = plan->n_dealt, before = strcmp(plan->config.precision, "float") == 0 ? ranks : exp2(floor(log2(ranks)));
     clear_gradients(instance);
     DN_TRY(pass_together(instance, rows, context, first, n, before / (double)dn_max(counted, 1), loss_sum));
+    DN_TRY(dn_pipeline_return_gradients(&instance->pipeline, instance->params, n_shared(instance), s));
     if (before != ranks)
         s->kernels->scale(s, instance->grads, ranks / before, instance->grads, n_grads);
     return dn_stream_sync(s);
@@ -185,7 +219,8 @@ dn_status dn_instance_loss(dn_instance *instance, dn_rows_fn *rows, void *contex
 
 dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_params, double loss, dn_step_report *report)
 {
-    return dn_strategy_step(instance->strategy, step_params, loss, report);
+    DN_TRY(dn_strategy_step(instance->strategy, step_params, loss, report));
+    return dn_pipeline_lend_weights(&instance->pipeline, instance->params, n_shared(instance));
 }
 
 /* ---- replicas that differ ---- */

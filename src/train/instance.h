@@ -11,11 +11,13 @@
 
 #include "dionode/mesh.h"
 #include "model/model.h"
+#include "pipe/pipeline.h"
 #include "train/plan.h"
 
 typedef struct dn_instance {
     const dn_plan *plan;    /* borrowed */
-    const dn_mesh *mesh;    /* borrowed */
+    dn_mesh stage;          /* of the mesh that it was opened on */
+    const dn_mesh *mesh;    /* that stage's: everything but the pipeline is there */
     dn_stream *stream;      /* borrowed */
     dn_param *params;       /* [plan->n_params] */
     dn_param *trained;      /* [plan->n_trained] those that optimizer and strategy know */
@@ -27,14 +29,15 @@ typedef struct dn_instance {
     dn_strategy_run *strategy; /* NULL unless training */
     struct dn_clients *clients; /* NULL: none; the run's */
     dn_model *model;
+    dn_pipeline pipeline;      /* stages NULL: there is one */
     int32_t *inputs, *targets; /* [micro_batch * T] */
 } dn_instance;
 
 /* Reads row `row` of a token stream: inputs [T], targets [T] (-1: does not count), host memory. */
 typedef dn_status dn_rows_fn(void *context, uint64_t row, int32_t *inputs, int32_t *targets);
 
-/** Collective. Allocates from mesh->all's symmetric heap: plan->arena_bytes, less what the mesh uses, if
- * training, else plan->model_bytes. Weights are zero. On failure *instance must still be closed. */
+/** Collective. plan: of this rank's stage (dn_plan_enter_stage). Allocates from mesh->all's symmetric heap: plan->arena_bytes, less what the mesh uses, if
+ * training, else plan->model_bytes; values begin at the same offset on all ranks. Weights are zero. On failure *instance must still be closed. */
 dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_mesh *mesh, dn_stream *stream,
                            bool training) DN_MUST_USE;
 void dn_instance_close(dn_instance *instance);
@@ -43,9 +46,10 @@ void dn_instance_close(dn_instance *instance);
  * bfloat16 (dn_weights_narrow). */
 double dn_instance_read_bytes(const dn_instance *instance, bool narrow);
 
-/** Collective over fs and tp. Computes this rank's block of the gradients of the mean loss over the n rows
+/** Collective over pp, fs and tp. Computes this rank's block of the gradients of the mean loss over the n rows
  * from `first` on, in which `counted` targets are not -1 (if there is none, gradients are 0); averaged over fs, while
- * averaging over dp is the optimizer's. *loss_sum = sum of the token losses of this worker's rows. */
+ * averaging over dp is the optimizer's. *loss_sum = sum of the token losses of this worker's rows, on the last stage; 0 on
+ * others. */
 dn_status dn_instance_gradient(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first,
                                size_t n, size_t counted, double *loss_sum) DN_MUST_USE;
 
@@ -73,7 +77,7 @@ size_t dn_instance_n_states(const dn_instance *instance);
 const dn_tensor *dn_instance_state(const dn_instance *instance, size_t index);
 dn_shard dn_instance_state_shard(const dn_instance *instance, size_t index, int rank);
 
-/** Collective over fs and tp. As dn_instance_gradient, forward only: *loss_sum alone. */
+/** Collective over pp, fs and tp. As dn_instance_gradient, forward only: *loss_sum alone. */
 dn_status dn_instance_loss(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
                            double *loss_sum) DN_MUST_USE;
 

@@ -100,8 +100,9 @@ typedef struct purpose {
 static dn_status plan_for(dn_plan *plan, dn_config *config, const purpose *p)
 {
     DN_TRY(dn_device_select(config->device));
-    config->dp_size = config->fs_size = 1;
+    config->dp_size = config->pp_size = config->fs_size = 1;
     config->tp_size = p->n_workers;
+    *config->link_pp = '\0'; /* may name one for each boundary */
     config->batch_size = config->device_batch_size = (int64_t)p->B;
     DN_TRY(dn_plan_make(config, p->n_workers, plan));
     if (p->n_sequences)

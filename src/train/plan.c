@@ -4,6 +4,8 @@
 #include "base/size.h"
 #include "dionode/topo.h"
 #include "optim/named_group.h"
+#include "pipe/cut.h"
+#include "pipe/schedule.h"
 #include "shard/views.h"
 #include "train/clients.h"
 #include "train/config_value.h"
@@ -28,13 +30,14 @@ static double or_zero(double value)
 
 dn_status dn_plan_mesh(const dn_config *c, int *n_workers)
 {
-    bool given = c->dp_size || c->fs_size || c->tp_size;
+    bool given = c->dp_size || c->pp_size || c->fs_size || c->tp_size;
     DN_TRY(dn_config_check(c));
-    *n_workers = given ? or_one(c->dp_size) * or_one(c->fs_size) * or_one(c->tp_size) : 0;
-    if (*n_workers <= DN_MAX_RANKS)
+    int64_t n = given ? (int64_t)or_one(c->dp_size) * or_one(c->pp_size) * or_one(c->fs_size) * or_one(c->tp_size) : 0;
+    *n_workers = (int)n;
+    if (n <= DN_MAX_RANKS)
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "dp_size %d x fs_size %d x tp_size %d make %d workers: the most is %d",
-                   or_one(c->dp_size), or_one(c->fs_size), or_one(c->tp_size), *n_workers, DN_MAX_RANKS);
+    return dn_fail(DN_ERR_CONFIG, "dp_size %d x pp_size %d x fs_size %d x tp_size %d make %lld workers: the most is %d",
+                   or_one(c->dp_size), or_one(c->pp_size), or_one(c->fs_size), or_one(c->tp_size), (long long)n, DN_MAX_RANKS);
 }
 
 void dn_plan_files(const dn_config *c, bool validation, char pattern[DN_PATTERN_MAX])
@@ -117,18 +120,21 @@ dn_status dn_plan_strategy(const dn_config *c, const dn_strategy **out)
 /* Sizes that are not given are 1, but for dp, which then takes the remaining workers. */
 static dn_status plan_mesh(const dn_config *c, dn_plan *plan)
 {
-    int inner = or_one(c->fs_size) * or_one(c->tp_size);
-    plan->mesh[DN_DP] = c->dp_size ? (int)c->dp_size : plan->n_workers / inner;
+    int64_t inner = (int64_t)or_one(c->pp_size) * or_one(c->fs_size) * or_one(c->tp_size);
+    plan->mesh[DN_DP] = c->dp_size ? (int)c->dp_size : (int)(plan->n_workers / inner);
+    plan->mesh[DN_PP] = or_one(c->pp_size);
     plan->mesh[DN_FS] = or_one(c->fs_size);
     plan->mesh[DN_TP] = or_one(c->tp_size);
+    memcpy(plan->stage_mesh, plan->mesh, sizeof plan->stage_mesh);
+    plan->stage_mesh[DN_PP] = 1;
     plan->n_dealt = plan->mesh[DN_DP] * plan->mesh[DN_FS];
     if (plan->mesh[DN_DP] * inner == plan->n_workers)
         return DN_OK;
     return dn_fail(
         DN_ERR_CONFIG,
-        "dp_size %d x fs_size %d x tp_size %d is not the number of workers, %d: leave out dp_size or the "
+        "dp_size %d x pp_size %d x fs_size %d x tp_size %d is not the number of workers, %d: leave out dp_size or the "
         "number of workers, or change one of them",
-        c->dp_size ? (int)c->dp_size : 1, plan->mesh[DN_FS], plan->mesh[DN_TP], plan->n_workers);
+        c->dp_size ? (int)c->dp_size : 1, plan->mesh[DN_PP], plan->mesh[DN_FS], plan->mesh[DN_TP], plan->n_workers);
 }
 
 dn_range dn_plan_rows(const dn_plan *plan, size_t n, const int at[DN_N_AXES])
@@ -162,8 +168,8 @@ static dn_status plan_optimizer(const dn_config *c, dn_plan *plan)
     DN_TRY(choose_rule("optimizer", c->optimizer, &plan->optim.matrix_rule));
     DN_TRY(choose_rule("scalar_opt", c->scalar_opt, &plan->optim.scalar_rule));
     DN_TRY(dn_config_resolve_strategy(&plan->config, plan->strategy, &plan->strategy_config));
-    DN_TRY(dn_strategy_check_mesh(plan->strategy, &plan->strategy_config, plan->mesh));
-    dn_strategy_mesh_size(plan->strategy, plan->mesh, plan->optim_mesh);
+    DN_TRY(dn_strategy_check_mesh(plan->strategy, &plan->strategy_config, plan->stage_mesh));
+    dn_strategy_mesh_size(plan->strategy, plan->stage_mesh, plan->optim_mesh);
     const dn_key *stuck = dn_optimizer_stuck(&plan->optim);
     if (stuck)
         return dn_fail(DN_ERR_CONFIG,
@@ -222,7 +228,7 @@ static dn_status plan_exchange(dn_plan *plan, const dn_param *params, const dn_p
         return DN_OK;
     double tokens = (double)c->batch_size * (double)plan->spec.T,
            flops = dn_model_flops_per_token(&plan->spec, params) * tokens / plan->n_workers;
-    DN_TRY(dn_exchange_predict(&plan->optim, trained, plan->n_trained, plan->mesh, flops, &plan->link_dp, &plan->exchange));
+    DN_TRY(dn_exchange_predict(&plan->optim, trained, plan->n_trained, plan->stage_mesh, flops, &plan->link_dp, &plan->exchange));
     plan->exchange.asked = c->optim.compress == DN_COMPRESS_AUTO;
     if (plan->exchange.asked)
         c->optim.compress = dn_exchange_takes_factors(&plan->exchange) ? DN_COMPRESS_YES : DN_COMPRESS_NO;
@@ -231,16 +237,127 @@ static dn_status plan_exchange(dn_plan *plan, const dn_param *params, const dn_p
     return DN_OK;
 }
 
-/* Sizes of the first rank, whose shards are the largest: heaps are symmetric. params [2 n_params], unit_of [n_params]:
- * scratch. */
+/* ---- stages ---- */
+
+dn_spec dn_plan_stage_spec(const dn_plan *plan, int stage)
+{
+    dn_spec spec = plan->spec;
+    if (plan->mesh[DN_PP] > 1)
+        spec.stage = (dn_layer_range){stage > 0 ? plan->cut[stage - 1] : 0, plan->cut[stage]};
+    return spec;
+}
+
+dn_status dn_plan_lay_out(const dn_plan *plan, const dn_spec *spec, const int at[DN_N_AXES], dn_arena *weights, dn_arena *grads,
+                          dn_param *params, size_t *unit_of, dn_param *trained)
+{
+    dn_model_layout(spec, plan->stage_mesh, at, weights, grads, params, unit_of);
+    size_t n = dn_model_trained(spec, params, trained), place = 1;
+    if (!dn_model_is_stage(spec))
+        return DN_OK;
+    dn_spec before = *spec;
+    before.stage = (dn_layer_range){0, spec->stage.first};
+    dn_arena unused[2] = {{0}};
+    size_t n_before = spec->stage.first ? dn_model_n_params(&before) : 0;
+    dn_param *others = calloc(2 * n_before + 1, sizeof *others);
+    size_t *units = calloc(n_before + 1, sizeof *units);
+    if (others && units && n_before) {
+        dn_model_layout(&before, plan->stage_mesh, at, &unused[0], &unused[1], others, units);
+        place += dn_views_of(&plan->optim, others + n_before, dn_model_trained(&before, others, others + n_before), NULL);
+    }
+    dn_status status = others && units ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", n_before);
+    free(others);
+    free(units);
+    for (size_t i = 0; i < n; i++) {
+        trained[i].place = place;
+        place += dn_views_of(&plan->optim, &trained[i], 1, NULL);
+    }
+    return status;
+}
+
+/* Seconds of a unit's layers and of a boundary for a micro-batch, on processors that do so many flops a second and, where no
+ * link is emulated, exchange as shared memory does: only their ratio counts. */
+static dn_status plan_cut(dn_plan *plan)
+{
+    const dn_spec *spec = &plan->spec;
+    size_t n_layers = spec->architecture->n_layers(spec), n_units = spec->architecture->layer(spec, n_layers - 1).unit + 1,
+           S = (size_t)plan->mesh[DN_PP], end[DN_MAX_RANKS];
+    double tokens = (double)(plan->micro_batch * spec->T), bytes = 2 * tokens * (double)spec->C * sizeof(dn_real), slowest;
+    if (S > n_units)
+        return dn_fail(DN_ERR_CONFIG, "pp_size %zu: the model has %zu units to cut between, embedding and head included; use no more",
+                       S, n_units);
+    double *work_s = calloc(n_units, sizeof *work_s), link_s[DN_MAX_RANKS];
+    if (!work_s)
+        return dn_fail(DN_ERR_MEMORY, "no memory to cut %zu units", n_units);
+    for (size_t i = 0; i < n_layers; i++) {
+        const dn_layer_place place = spec->architecture->layer(spec, i);
+        work_s[place.unit] += place.ops->flops(spec) * tokens / plan->mesh[DN_TP] / DN_EXCHANGE_FLOPS;
+    }
+    for (size_t s = 1; s < S; s++)
+        link_s[s] = dn_exchange_link_s(&plan->link_pp.of[s - 1], 2, bytes);
+    dn_status status = dn_pipe_cut(work_s, n_units, link_s, S, end, &slowest);
+    for (size_t s = 0, unit = 0, layer = 0; s < S && status == DN_OK; s++) {
+        double own_s = s > 0 ? link_s[s] : 0;
+        for (; unit < end[s]; unit++)
+            own_s += work_s[unit];
+        while (layer < n_layers && spec->architecture->layer(spec, layer).unit < end[s])
+            layer++;
+        plan->cut[s] = layer;
+        plan->stage_share[s] = slowest > 0 ? own_s / slowest : 1;
+    }
+    free(work_s);
+    return status;
+}
+
+/* ---- memory ---- */
+
+/* Bytes of a worker of a stage: of the first rank there, whose shards are the largest. */
+typedef struct footprint {
+    size_t parameters, gradients, model, arena, private;
+} footprint;
+
+/* params [2 n_params], unit_of [n_params]: scratch. */
+static dn_status measure_stage(const dn_plan *plan, const dn_spec *spec, size_t n_slots, dn_param *params, size_t *unit_of,
+                               footprint *out)
+{
+    const int first[DN_N_AXES] = {0};
+    const int *size = plan->stage_mesh;
+    dn_arena weights = {0}, grads = {0};
+    size_t n = dn_model_n_params(spec), n_trained;
+    dn_param *trained = params + n;
+    DN_TRY(dn_plan_lay_out(plan, spec, first, &weights, &grads, params, unit_of, trained));
+    n_trained = dn_model_trained(spec, params, NULL);
+    const size_t model[] = {weights.used, dn_weights_heap_bytes(params, n, unit_of, size, plan->gather),
+                            dn_model_heap_bytes(spec, plan->micro_batch, n_slots, size[DN_TP])};
+    const size_t training[] = {dn_mesh_heap_bytes(plan->mesh), grads.used,
+                               dn_optimizer_heap_bytes(&plan->optim, trained, dn_strategy_n_stepped(plan->strategy, n_trained),
+                                                       plan->optim_mesh),
+                               dn_strategy_heap_bytes(plan->strategy, &plan->strategy_config, trained, n_trained, size),
+                               dn_clients_heap_bytes(plan, trained)};
+    *out = (footprint){.parameters = weights.used, .gradients = grads.used};
+    for (int i = 0; i < 3; i++)
+        out->model = dn_size_add(out->model, model[i]);
+    out->arena = out->model;
+    for (int i = 0; i < 5; i++)
+        out->arena = dn_size_add(out->arena, training[i]);
+    out->private = dn_model_activation_bytes(spec, plan->micro_batch, n_slots, size[DN_TP]);
+    return DN_OK;
+}
+
+static size_t slots_of(const dn_plan *plan, int stage)
+{
+    return dn_pipe_in_flight((size_t)plan->mesh[DN_PP], (size_t)stage, dn_plan_rounds(plan, (size_t)plan->config.batch_size));
+}
+
+/* Of all stages the most. params [2 n_params], unit_of [n_params]: scratch. */
 static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
 {
     const int first[DN_N_AXES] = {0};
     dn_arena weights = {0}, grads = {0};
-    dn_model_layout(&plan->spec, plan->mesh, first, &weights, &grads, params, unit_of);
+    dn_model_layout(&plan->spec, plan->stage_mesh, first, &weights, &grads, params, unit_of);
     dn_param *trained = params + plan->n_params;
     DN_TRY(check_names(plan, params));
     plan->n_trained = dn_model_trained(&plan->spec, params, trained);
+    plan->flops_per_token = dn_model_flops_per_token(&plan->spec, params);
     DN_TRY(check_matrices(plan, trained));
     DN_TRY(plan_exchange(plan, params, trained));
     for (size_t p = 0; p < plan->n_params; p++) {
@@ -250,28 +367,56 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
     }
     plan->lowest_unit = dn_model_lowest(&plan->spec, params);
     plan->n_units = unit_of[plan->n_params - 1] + 1;
-    plan->parameter_bytes = weights.used;
-    plan->gradient_bytes = grads.used;
-    const size_t model[] = {weights.used,
-                            dn_weights_heap_bytes(params, plan->n_params, unit_of, plan->mesh, plan->gather),
-                            dn_model_heap_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP])};
-    const size_t training[] = {dn_mesh_heap_bytes(plan->mesh), grads.used,
-                               dn_optimizer_heap_bytes(&plan->optim, trained,
-                                                       dn_strategy_n_stepped(plan->strategy, plan->n_trained), plan->optim_mesh),
-                               dn_strategy_heap_bytes(plan->strategy, &plan->strategy_config, trained, plan->n_trained,
-                                                      plan->mesh),
-                               dn_clients_heap_bytes(plan, trained)};
-    for (int i = 0; i < 3; i++)
-        plan->model_bytes = dn_size_add(plan->model_bytes, model[i]);
-    plan->arena_bytes = plan->model_bytes;
-    for (int i = 0; i < 5; i++)
-        plan->arena_bytes = dn_size_add(plan->arena_bytes, training[i]);
-    plan->private_bytes = dn_model_activation_bytes(&plan->spec, plan->micro_batch, 1, plan->mesh[DN_TP]);
+    plan->gradient_bytes = plan->mesh[DN_PP] == 1 ? grads.used : 0; /* clients, who have no stages, measure by it */
+    size_t n_least = plan->n_trained;
+    for (int stage = 0; stage < plan->mesh[DN_PP]; stage++) {
+        const dn_spec spec = dn_plan_stage_spec(plan, stage);
+        footprint own;
+        DN_TRY(measure_stage(plan, &spec, slots_of(plan, stage), params, unit_of, &own));
+        plan->parameter_bytes = dn_max(plan->parameter_bytes, own.parameters);
+        plan->gradient_bytes = dn_max(plan->gradient_bytes, own.gradients);
+        plan->model_bytes = dn_max(plan->model_bytes, own.model);
+        plan->arena_bytes = dn_max(plan->arena_bytes, own.arena);
+        plan->private_bytes = dn_max(plan->private_bytes, own.private);
+        plan->n_slots = dn_max(plan->n_slots, slots_of(plan, stage));
+        n_least = dn_min(n_least, dn_model_trained(&spec, params, NULL));
+    }
+    DN_TRY(dn_strategy_check_stages(plan->strategy, plan->mesh[DN_PP], n_least));
+    if (plan->mesh[DN_PP] > 1 && plan->config.clients > 0)
+        return dn_fail(DN_ERR_CONFIG, "clients with pp_size %d: each client trains on one worker, which holds the whole model; leave out "
+                                      "one of the two",
+                       plan->mesh[DN_PP]);
     if (plan->arena_bytes < SIZE_MAX && plan->private_bytes < SIZE_MAX)
         return DN_OK;
     return dn_fail(DN_ERR_MEMORY,
                    "the memory of a worker overflows a 64-bit size: use a smaller device_batch_size or a "
                    "smaller model");
+}
+
+dn_status dn_plan_enter_stage(dn_plan *plan, int stage)
+{
+    const dn_spec spec = dn_plan_stage_spec(plan, stage);
+    size_t n = dn_model_n_params(&spec);
+    dn_param *params = calloc(2 * n, sizeof *params);
+    size_t *unit_of = calloc(n, sizeof *unit_of);
+    footprint own;
+    dn_status status = params && unit_of ? measure_stage(plan, &spec, slots_of(plan, stage), params, unit_of, &own)
+                                         : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", n);
+    if (status == DN_OK) {
+        plan->stage = stage;
+        plan->n_slots = slots_of(plan, stage);
+        plan->spec = spec;
+        plan->n_params = n;
+        plan->n_trained = dn_model_trained(&spec, params, NULL);
+        plan->lowest_unit = dn_model_lowest(&spec, params);
+        plan->n_units = unit_of[n - 1] + 1;
+        plan->parameter_bytes = own.parameters;
+        plan->gradient_bytes = own.gradients;
+        plan->private_bytes = own.private;
+    }
+    free(params);
+    free(unit_of);
+    return status;
 }
 
 static dn_status plan_memory(dn_plan *plan)
@@ -398,11 +543,14 @@ static dn_status make(const dn_config *c, const dn_tuning *tuning, int n_workers
                        (long long)c->sequence_length, (long long)c->max_positions, c->init_from);
     DN_TRY(dn_config_resolve(&plan->config));
     plan->n_workers = n_workers;
+    plan->stage = -1;
     DN_TRY(plan_spec(c, tuning, &plan->spec));
     DN_TRY(plan_mesh(c, plan));
     DN_TRY(plan_batches(c, plan));
     DN_TRY(dn_link_parse(c->link_dp, "link_dp", &plan->link_dp));
     DN_TRY(dn_link_parse(*c->link_across ? c->link_across : c->link_dp, "link_across", &plan->link_across));
+    DN_TRY(dn_pipe_links_parse(c->link_pp, "link_pp", plan->mesh[DN_PP] - 1, &plan->link_pp));
+    DN_TRY(plan_cut(plan));
     DN_TRY(plan_optimizer(c, plan));
     DN_TRY(dn_clients_plan(plan));
     DN_TRY(choose_schedule(c, "schedule", c->schedule, &plan->lr_schedule));

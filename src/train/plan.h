@@ -8,6 +8,7 @@
 #include "data/partition.h"
 #include "model/model.h"
 #include "optim/schedule.h"
+#include "pipe/links.h"
 #include "strategy/engine.h"
 #include "train/exchange.h"
 
@@ -42,22 +43,29 @@ typedef struct dn_plan {
     dn_weights_policy gather;
     int n_workers;             /* product of the mesh                                      */
     dn_link link_dp, link_across; /* emulated                                              */
-    int mesh[DN_N_AXES];       /* dp, fs, tp                                               */
-    int optim_mesh[DN_N_AXES]; /* of the optimizer: all ranks, or one replica */
+    dn_pipe_links link_pp;          /* emulated, of each boundary of stages                     */
+    int mesh[DN_N_AXES];
+    int stage_mesh[DN_N_AXES]; /* of one stage of a pipeline                               */
+    int optim_mesh[DN_N_AXES]; /* of the optimizer: a stage's ranks, or those of one replica there */
     int n_dealt;               /* dp * fs: ranks that the batch is split over              */
-    size_t n_params;           /* parameters                                               */
-    size_t n_trained;          /* of these: all others are frozen                          */
-    size_t n_elements;         /* elements of all parameters                               */
+    int stage;                 /* that spec and what follows from it describe (dn_plan_enter_stage); -1: the whole model */
+    size_t cut[DN_MAX_RANKS];  /* of each stage: the layer behind its last one             */
+    double stage_share[DN_MAX_RANKS]; /* of the time of the slowest                        */
+    double flops_per_token;    /* of the whole model                                       */
+    size_t n_elements;         /* elements of all parameters of the whole model            */
     size_t n_trained_elements; /* of the trained ones                                      */
+    size_t n_params;           /* parameters                                               */
+    size_t n_trained;          /* of these: all others are frozen, or borrowed from another stage */
     size_t lowest_unit;        /* where backward passes end (dn_model_lowest)              */
     size_t n_units;            /* units that are unsharded together (model/model.h)        */
     size_t micro_batch;        /* sequences                                                */
+    size_t n_slots;            /* of activations                                           */
     size_t n_sequences;        /* of a cache (dn_plan_generation); 0: the model trains or is evaluated */
     bool cache_bf16;           /* of a cache: keys and values are bfloat16                 */
     size_t parameter_bytes;    /* per worker: of weights                                   */
     size_t gradient_bytes;     /* per worker: of gradients, and of trained weights         */
     size_t model_bytes;        /* symmetric heap per worker without training               */
-    size_t arena_bytes;        /* shared memory per worker in training                     */
+    size_t arena_bytes;        /* shared memory per worker in training: of any stage       */
     size_t private_bytes;      /* other memory per worker: activations                     */
 } dn_plan;
 
@@ -70,8 +78,20 @@ dn_status dn_plan_mesh(const dn_config *config, int *n_workers) DN_MUST_USE;
 dn_status dn_plan_strategy(const dn_config *config, const dn_strategy **out) DN_MUST_USE;
 
 /** The range of a batch of n rows that the worker at coordinates at[] computes: split over dp and fs,
- * replicated over tp. */
+ * replicated over pp and tp. */
 dn_range dn_plan_rows(const dn_plan *plan, size_t n, const int at[DN_N_AXES]);
+
+/** Makes the plan that of one stage: spec, parameters, units, slots and bytes are its own from now on, but for arena_bytes, as
+ * heaps are symmetric. To be called once. Errors: DN_ERR_MEMORY. */
+dn_status dn_plan_enter_stage(dn_plan *plan, int stage) DN_MUST_USE;
+
+/** The specification of one stage of a plan of the whole model. */
+dn_spec dn_plan_stage_spec(const dn_plan *plan, int stage);
+
+/** What dn_model_layout fills, of the stage `spec` is, for the rank at[]; and its trained parameters to trained, numbered as in
+ * the whole model: random streams do not depend on the cut. Errors: DN_ERR_MEMORY. */
+dn_status dn_plan_lay_out(const dn_plan *plan, const dn_spec *spec, const int at[DN_N_AXES], dn_arena *weights, dn_arena *grads,
+                          dn_param *params, size_t *unit_of, dn_param *trained) DN_MUST_USE;
 
 /** Micro-batches of a batch of n rows, the same on all workers: as many as the worker with most rows needs.
  */

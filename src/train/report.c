@@ -59,18 +59,20 @@ static void report_groups(const dn_run *run, FILE *out)
         }
 }
 
-/* On all workers: copies count each. */
-static double state_bytes(const dn_run *run)
+/* Layers of each stage, and how long it takes. */
+static void report_stages(const dn_plan *plan, FILE *out)
 {
-    double bytes = 0;
-    for (size_t i = 0; i < dn_instance_n_states(&run->instance); i++) {
-        dn_type type = dn_instance_state(&run->instance, i)->type;
-        for (int rank = 0; rank < run->plan.n_workers; rank++) {
-            dn_block block = dn_instance_state_shard(&run->instance, i, rank).block;
-            bytes += (double)(block.rows * block.cols * dn_type_bytes(type));
-        }
+    const int *mesh = plan->mesh;
+    size_t M = dn_plan_rounds(plan, (size_t)plan->config.batch_size);
+    double sum = 0;
+    fprintf(out, "mesh      dp %d x pp %d x fs %d x tp %d; layers", mesh[DN_DP], mesh[DN_PP], mesh[DN_FS], mesh[DN_TP]);
+    for (int s = 0; s < mesh[DN_PP]; s++) {
+        size_t first = s > 0 ? plan->cut[s - 1] : 0;
+        fprintf(out, "%s %zu", s > 0 ? "," : "", plan->cut[s] - first);
+        sum += plan->stage_share[s];
     }
-    return bytes;
+    fprintf(out, " a stage, the slowest %.2f of the mean; %.0f%% of the time idle with %zu micro-batch%s\n", mesh[DN_PP] / sum,
+            100 * (1 - sum / mesh[DN_PP] * (double)M / (double)(M + (size_t)mesh[DN_PP] - 1)), M, M == 1 ? "" : "es");
 }
 
 /* What auto has chosen, and why. */
@@ -131,18 +133,20 @@ void dn_report_begin(dn_run *run)
                 dn_human(run->limits.fma, "FLOP/s", fma, sizeof fma));
     fputc('\n', stderr);
     fprintf(stderr, "products  %s\n", dn_products_describe(run->stream));
-    if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
+    if (mesh[DN_PP] > 1)
+        report_stages(plan, stderr);
+    else if (mesh[DN_FS] > 1 || mesh[DN_TP] > 1)
         fprintf(stderr, "mesh      dp %d x fs %d x tp %d\n", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
     report_exchange_choice(plan, stderr);
     report_clients(plan, stderr);
-    if (plan->n_trained < plan->n_params)
-        fprintf(stderr, "trained   %s of these parameters, in %zu of %zu tensors\n",
-                dn_human((double)plan->n_trained_elements, "", text, sizeof text), plan->n_trained, plan->n_params);
+    if (plan->n_trained_elements < plan->n_elements)
+        fprintf(stderr, "trained   %s of these parameters, in %zu of %zu tensors%s\n",
+                dn_human((double)plan->n_trained_elements, "", text, sizeof text), plan->n_trained, plan->n_params,
+                mesh[DN_PP] > 1 ? " of this worker's stage" : "");
     report_groups(run, stderr);
     if (run->step > 0)
         fprintf(stderr, "resumed   after step %llu from %s\n", (unsigned long long)run->step,
                 plan->config.checkpoint_dir);
-    run->state_bytes = state_bytes(run);
     dn_progress_begin(&run->progress, stderr, run->step, dn_run_goal(run));
 }
 
@@ -151,7 +155,7 @@ static dn_flop_limits shares_of_limits(dn_run *run, double tokens_per_s)
 {
     if (isnan(run->limits.gemm))
         return run->limits;
-    return dn_flop_shares(&run->limits, tokens_per_s * dn_model_flops_per_token(&run->plan.spec, run->instance.params));
+    return dn_flop_shares(&run->limits, tokens_per_s * run->plan.flops_per_token);
 }
 
 /* Payload over one axis, of all kinds but control. */
@@ -238,7 +242,7 @@ static void report_exchange(dn_run *run, double bytes)
 static double step_bytes(const dn_step_result *r)
 {
     return exchanged_bytes(&r->stats[DN_DP]) + exchanged_bytes(&r->stats[DN_FS]) +
-           exchanged_bytes(&r->stats[DN_TP]);
+           exchanged_bytes(&r->stats[DN_TP]) + exchanged_bytes(&r->stats[DN_PP]);
 }
 
 static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
@@ -246,7 +250,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
     double payload[DN_N_TRAFFIC] = {0}, moved = 0, network = 0;
     dn_flop_limits shares = shares_of_limits(run, tokens_per_s);
     bool apart = run->plan.strategy->family != DN_ON_WHOLE_MESH; /* others exchange nothing of the kind */
-    bool clients = run->instance.clients != NULL;
+    bool clients = run->instance.clients != NULL, staged = run->plan.mesh[DN_PP] > 1;
     bool islands = dn_strategy_comm(run->instance.strategy, DN_SCOPE_ACROSS) != NULL;
     for (int axis = 0; axis < DN_N_AXES; axis++)
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++) {
@@ -275,11 +279,17 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"hops_dp", exchanged_hops(&r->stats[DN_DP])},
         {"hops_fs", exchanged_hops(&r->stats[DN_FS])},
         {"hops_tp", exchanged_hops(&r->stats[DN_TP])},
+        {"bytes_pp", staged ? exchanged_bytes(&r->stats[DN_PP]) : NAN},
+        {"cluster_bytes_pp", staged ? network_bytes(&r->stats[DN_PP]) : NAN},
+        {"hops_pp", staged ? exchanged_hops(&r->stats[DN_PP]) : NAN},
+        {"wait_pp_s", staged ? r->wait_s : NAN},
         {"delay", (double)dn_strategy_delay(run->plan.strategy, &run->plan.strategy_config)},
         {"bytes_across", islands ? exchanged_bytes(&r->across) : NAN},
         {"cluster_bytes_across", islands ? network_bytes(&r->across) : NAN},
         {"hops_across", islands ? exchanged_hops(&r->across) : NAN},
-        {"link_s", run->plan.link_dp.bytes_per_s > 0 || run->plan.link_across.bytes_per_s > 0 ? r->link_s : NAN},
+        {"link_s", run->plan.link_dp.bytes_per_s > 0 || run->plan.link_across.bytes_per_s > 0 || *run->plan.config.link_pp
+                       ? r->link_s
+                       : NAN},
         {"bytes_factors", payload[DN_TRAFFIC_FACTORS]},
         {"bytes_basis", payload[DN_TRAFFIC_BASIS]},
         {"bytes_orth", payload[DN_TRAFFIC_ORTH]},

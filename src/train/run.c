@@ -98,6 +98,24 @@ static dn_status open_data(dn_run *run)
     return dn_plan_same_tokenizer(run->tokenizer, dn_tokens_origin_of(run->val_tokens).tokenizer, "validation files");
 }
 
+/* Bytes of all stages: of a checkpoint, and of states on all workers. */
+static dn_status measure_states(dn_run *run)
+{
+    double bytes[2] = {dn_run_stage_checkpoint_bytes(run)};
+    for (size_t i = 0; i < dn_instance_n_states(&run->instance); i++) {
+        dn_type type = dn_instance_state(&run->instance, i)->type;
+        for (int rank = 0; rank < dn_comm_size(run->instance.mesh->all); rank++) { /* copies count each */
+            dn_block block = dn_instance_state_shard(&run->instance, i, rank).block;
+            bytes[1] += (double)(block.rows * block.cols * dn_type_bytes(type));
+        }
+    }
+    if (run->instance.mesh->stages)
+        DN_TRY(dn_comm_all_reduce_scalars(run->instance.mesh->stages, bytes, 2, DN_SUM));
+    run->checkpoint_bytes = bytes[0];
+    run->state_bytes = bytes[1];
+    return DN_OK;
+}
+
 /* All workers measure at once, as they share cores and caches, and briefly. The first product is a warm-up.
  * Between products a worker notices failures of others. A run that takes no longer than the measurement goes without. */
 static dn_status measure_limits(dn_run *run)
@@ -120,13 +138,16 @@ static dn_status measure_limits(dn_run *run)
     return DN_OK;
 }
 
-/* Between replicas, and between their islands. */
-static void use_links(const dn_run *run)
+/* Links between replicas, between their islands, and between stages, and what ends a pass of stages. */
+static void open_ways(dn_run *run)
 {
     const dn_plan *plan = &run->plan;
     for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
         if ((axes & DN_AXIS(DN_DP)) && run->mesh->comms[axes])
             dn_comm_use_link(run->mesh->comms[axes], &plan->link_dp);
+    run->instance.pipeline.links = &plan->link_pp;
+    run->instance.pipeline.gate = run->instance.pipeline.stages ? dn_run_gate : NULL;
+    run->instance.pipeline.gate_context = run;
     for (dn_scope scope = DN_SCOPE_ISLAND; scope < DN_N_SCOPES; scope++) {
         dn_comm *of_scope = dn_strategy_comm(run->instance.strategy, scope);
         if (of_scope)
@@ -151,6 +172,7 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     DN_TRY(open_data(run));
 
     DN_TRY(dn_mesh_create(comm, plan->mesh, &run->mesh));
+    DN_TRY(dn_plan_enter_stage(&run->plan, run->mesh->at[DN_PP]));
     DN_TRY(dn_instance_open(&run->instance, plan, run->mesh, run->stream, true));
     DN_TRY(dn_model_init(&plan->spec, run->instance.params, run->stream, (uint64_t)plan->config.seed));
     DN_TRY(load_first_weights(run));
@@ -162,9 +184,10 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     }
     DN_TRY(dn_run_agree_to_begin(run));
     DN_TRY(dn_run_restore(run));
-    use_links(run);
+    open_ways(run);
     run->reported = true;
 
+    DN_TRY(measure_states(run));
     DN_TRY(dn_run_check_disk(run));
     if (run->rank == 0) {
         char path[DN_PATH_MAX + 16];
@@ -221,7 +244,7 @@ static dn_status hash_weights(dn_run *run, uint64_t *digest)
 
 dn_status dn_run_check_replicas(dn_run *run, double *hash)
 {
-    dn_comm *dp = dn_mesh_comm(run->mesh, DN_AXIS(DN_DP));
+    dn_comm *dp = dn_mesh_comm(run->instance.mesh, DN_AXIS(DN_DP));
     const int64_t mask = (INT64_C(1) << 52) - 1; /* exact in a double, too */
     *hash = NAN;
     if (dn_strategy_apart(run->instance.strategy))

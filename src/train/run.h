@@ -27,6 +27,7 @@ typedef struct dn_step_result {
     double link_s;                  /* slept on emulated links */
     double tokens;                  /* trained */
     dn_client_result clients;       /* of a run with clients */
+    double wait_s;                  /* that this stage of a pipeline waited for its neighbours */
 } dn_step_result;
 
 /* What the ranks agree on periodically (agree.c); the same on all, except for `own` and `message`. */
@@ -59,7 +60,8 @@ typedef struct dn_run {
         shown_bytes; /* of the n_shown steps since the last line of progress; rank 0 */
     int n_shown;
     bool reported_exchange; /* the line on the exchange per step was printed; rank 0 */
-    double state_bytes;     /* of the optimizer's states, on all workers together; rank 0 */
+    double state_bytes;     /* of the optimizer's states, on all workers together */
+    double checkpoint_bytes;
     bool learned;           /* some step so far had a target that counts */
     uint64_t n_skipped;     /* consecutive steps skipped as something was not finite; state unchanged since */
     double val_loss;        /* of the last validation; NaN: there was none */
@@ -121,6 +123,10 @@ size_t dn_run_counted(const dn_run_rows *rows, uint64_t first, size_t n);
 dn_status dn_run_pass_on(void *run, bool together) DN_MUST_USE;
 /* The same of a pass that this rank makes alone: it sees a stop by itself. */
 dn_status dn_run_pass_on_alone(void *run, bool together) DN_MUST_USE;
+/* The same for stages of a pipeline, which agree before each micro-batch: a dn_pipeline_gate_fn, whose context is the run, and
+ * what the pass then returns, after all stages have agreed why. */
+dn_status dn_run_gate(void *run) DN_MUST_USE;
+dn_status dn_run_after_gate(dn_run *run, dn_status status) DN_MUST_USE;
 dn_status dn_run_end_pass(dn_run *run, double *sum) DN_MUST_USE;
 
 /** Whether this rank's weights and states are finite. Not collective. Errors: DN_ERR_NUMERIC naming step and
@@ -158,6 +164,9 @@ dn_status dn_run_save(dn_run *run) DN_MUST_USE;
 /** Collective. Restores the newest checkpoint in the run directory, if there is one. DN_RUN_DROPPED: a stop was
  * requested meanwhile; the state is good for nothing. */
 dn_status dn_run_restore(dn_run *run) DN_MUST_USE;
+
+/** Bytes of this stage's tensors in a checkpoint. */
+double dn_run_stage_checkpoint_bytes(const dn_run *run);
 
 /** Checks that the disk has space for the run's checkpoints, counting as free those that will be removed, and
  * notes whose the run's folder is; rank 0. Errors: DN_ERR_IO naming what is needed and what is free. */

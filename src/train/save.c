@@ -52,7 +52,7 @@ static void add_shard(tensor_list *list, dn_shard shard)
 static bool holds_first_copy(const dn_param *p, const int at[DN_N_AXES])
 {
     for (dn_axis axis = DN_DP + 1; axis < DN_N_AXES; axis++)
-        if (at[axis] > 0 && !(dn_tensor_axes(&p->tensor) & DN_AXIS(axis)))
+        if (axis != DN_PP && at[axis] > 0 && !(dn_tensor_axes(&p->tensor) & DN_AXIS(axis)))
             return false;
     return true;
 }
@@ -64,7 +64,7 @@ static void add_param_shards(const dn_run *run, size_t index, int replica, bool 
     for (int rank = 0; rank < run->plan.n_workers; rank++) {
         int at[DN_N_AXES];
         dn_mesh_at(run->plan.mesh, rank, at);
-        if (at[DN_DP] == replica && holds_first_copy(p, at))
+        if (at[DN_DP] == replica && at[DN_PP] == run->mesh->at[DN_PP] && holds_first_copy(p, at))
             add_shard(list, (dn_shard){.block = dn_param_block(p, run->plan.mesh, at),
                                        .data = dn_param_address(run->plan.mesh, run->instance.params, index,
                                                                 consensus, at),
@@ -85,14 +85,24 @@ static void list_param(const dn_run *run, size_t index, tensor_list *list)
     }
 }
 
+/* The number in the run of a rank of this stage. */
+static int rank_in_run(const dn_run *run, int rank)
+{
+    int at[DN_N_AXES];
+    dn_mesh_at(run->plan.stage_mesh, rank, at);
+    at[DN_PP] = run->mesh->at[DN_PP];
+    return dn_mesh_rank(run->plan.mesh, at);
+}
+
 static void list_state(const dn_run *run, size_t index, tensor_list *list)
 {
     const dn_tensor *state = dn_instance_state(&run->instance, index);
     int n = state->per_replica ? run->plan.mesh[DN_DP] : 1;
     for (int replica = 0; replica < n; replica++) {
         begin_tensor(list, state, state->per_replica ? replica : -1);
-        for (int rank = 0; rank < run->plan.n_workers; rank++) {
-            const dn_shard shard = dn_instance_state_shard(&run->instance, index, rank);
+        for (int rank = 0; rank < dn_comm_size(run->instance.mesh->all); rank++) {
+            dn_shard shard = dn_instance_state_shard(&run->instance, index, rank);
+            shard.rank = rank_in_run(run, rank);
             if (shard.replica == replica)
                 add_shard(list, shard);
         }
@@ -141,31 +151,111 @@ static dn_status write_tensors(dn_run *run, const tensor_list *list)
     return status == DN_OK && run->rank == 0 ? keep_best(run) : status;
 }
 
+/* ---- the tensors of all stages ---- */
+
+/* In a file weights come first, then states of dn_real, then those of fewer bytes; of each kind those of the first stage. */
+enum { PARAMS, REALS, OTHERS, N_PARTS };
+
+/* One stage's part of the list as others read it: shards lie as far from the weights as there, whose offset is the same on all
+ * ranks of the run (dn_instance_open). */
+static void move_shards(const dn_run *run, tensor_list *list, bool away)
+{
+    uintptr_t values = (uintptr_t)run->instance.values;
+    for (size_t i = 0; i < list->n_shards; i++) {
+        uintptr_t data = (uintptr_t)list->shards[i].data;
+        list->shards[i].data = (void *)(away ? data - values : data + values);
+    }
+}
+
+static void free_list(tensor_list *list)
+{
+    free(list->tensors);
+    free(list->shards);
+    *list = (tensor_list){0};
+}
+
+static dn_status make_list(tensor_list *list, size_t n_tensors, size_t n_shards)
+{
+    *list = (tensor_list){.tensors = calloc(n_tensors + 1, sizeof *list->tensors), .shards = calloc(n_shards + 1, sizeof *list->shards)};
+    return list->tensors && list->shards ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", n_tensors);
+}
+
+/* What the first rank of a stage has listed becomes known to all: `from`, filled on the ranks of that stage. */
+static dn_status share_list(const dn_run *run, int stage, tensor_list *from)
+{
+    int at[DN_N_AXES] = {0};
+    at[DN_PP] = stage;
+    int root = dn_mesh_rank(run->plan.mesh, at);
+    size_t n[2] = {from->n, from->n_shards};
+    DN_TRY(dn_comm_broadcast(run->comm, n, sizeof n, root, DN_TRAFFIC_CONTROL));
+    if (stage != run->mesh->at[DN_PP])
+        DN_TRY(make_list(from, n[0], n[1]));
+    from->n = n[0];
+    from->n_shards = n[1];
+    if (stage == run->mesh->at[DN_PP])
+        move_shards(run, from, true);
+    DN_TRY(dn_comm_broadcast(run->comm, from->tensors, from->n * sizeof *from->tensors, root, DN_TRAFFIC_CONTROL));
+    DN_TRY(dn_comm_broadcast(run->comm, from->shards, from->n_shards * sizeof *from->shards, root, DN_TRAFFIC_CONTROL));
+    move_shards(run, from, false);
+    for (size_t i = 0, shards = 0; i < from->n; shards += from->tensors[i++].n_shards)
+        from->tensors[i].shards = from->shards + shards;
+    return DN_OK;
+}
+
+/* parts [N_PARTS]: of this stage. */
+static dn_status list_stage(const dn_run *run, tensor_list *parts)
+{
+    size_t n_states = dn_instance_n_states(&run->instance), n_replicas = (size_t)run->plan.mesh[DN_DP],
+           n_ranks = (size_t)dn_comm_size(run->instance.mesh->all);
+    for (int part = 0; part < N_PARTS; part++) {
+        size_t room = part == PARAMS ? run->plan.n_params * (n_replicas + 1) : n_states * n_replicas;
+        DN_TRY(make_list(&parts[part], room, room * n_ranks));
+    }
+    for (size_t i = dn_model_n_borrowed(&run->plan.spec); i < run->plan.n_params; i++)
+        list_param(run, i, &parts[PARAMS]);
+    for (size_t i = 0; i < n_states; i++)
+        list_state(run, i, &parts[dn_instance_state(&run->instance, i)->type == DN_REAL ? REALS : OTHERS]);
+    return DN_OK;
+}
+
+/* all: of all stages, in the order of the file. */
+static dn_status join_lists(const dn_run *run, tensor_list (*stages)[N_PARTS], tensor_list *all)
+{
+    size_t n_tensors = 0, n_shards = 0;
+    for (int s = 0; s < run->plan.mesh[DN_PP]; s++)
+        for (int part = 0; part < N_PARTS; part++) {
+            if (run->plan.mesh[DN_PP] > 1)
+                DN_TRY(share_list(run, s, &stages[s][part]));
+            n_tensors += stages[s][part].n;
+            n_shards += stages[s][part].n_shards;
+        }
+    DN_TRY(make_list(all, n_tensors, n_shards));
+    for (int part = 0; part < N_PARTS; part++)
+        for (int s = 0; s < run->plan.mesh[DN_PP]; s++)
+            for (size_t i = 0; i < stages[s][part].n; i++)
+                all->tensors[all->n++] = stages[s][part].tensors[i];
+    return DN_OK;
+}
+
 static dn_status save_all(dn_run *run)
 {
-    size_t n_states = dn_instance_n_states(&run->instance);
-    size_t room = run->plan.n_params + (run->plan.n_params + n_states) * (size_t)run->plan.mesh[DN_DP];
-    dn_status status = DN_OK;
+    int n_stages = run->plan.mesh[DN_PP];
     if (run->rank == 0) {
         DN_TRY(dn_lock_check(run->plan.config.checkpoint_dir, &run->lock));
         DN_TRY(dn_metrics_sync(run->metrics));
     }
-    tensor_list list = {.tensors = calloc(room, sizeof *list.tensors),
-                        .shards = calloc(room * (size_t)run->plan.n_workers, sizeof *list.shards)};
-    if (!list.tensors || !list.shards)
-        status = dn_fail(DN_ERR_MEMORY, "no memory for a list of %zu tensors", room);
-    for (size_t i = 0; i < run->plan.n_params && status == DN_OK; i++)
-        list_param(run, i, &list);
-    for (size_t i = 0; i < n_states && status == DN_OK; i++)
-        if (dn_instance_state(&run->instance, i)->type == DN_REAL)
-            list_state(run, i, &list);
-    for (size_t i = 0; i < n_states && status == DN_OK; i++)
-        if (dn_instance_state(&run->instance, i)->type != DN_REAL)
-            list_state(run, i, &list);
+    tensor_list(*stages)[N_PARTS] = calloc((size_t)n_stages, sizeof *stages), all = {0};
+    dn_status status = stages ? list_stage(run, stages[run->mesh->at[DN_PP]])
+                              : dn_fail(DN_ERR_MEMORY, "no memory for lists of tensors");
     if (status == DN_OK)
-        status = write_tensors(run, &list);
-    free(list.tensors);
-    free(list.shards);
+        status = join_lists(run, stages, &all);
+    if (status == DN_OK)
+        status = write_tensors(run, &all);
+    for (int s = 0; s < n_stages && stages; s++)
+        for (int part = 0; part < N_PARTS; part++)
+            free_list(&stages[s][part]);
+    free_list(&all);
+    free(stages);
     return status;
 }
 
@@ -253,7 +343,7 @@ static dn_status restore_copy(dn_run *run, const dn_checkpoint *checkpoint, cons
 static dn_status restore_state(dn_run *run, const dn_checkpoint *checkpoint, size_t index, int n_saved)
 {
     const dn_tensor *state = dn_instance_state(&run->instance, index);
-    const dn_shard shard = dn_instance_state_shard(&run->instance, index, run->rank);
+    const dn_shard shard = dn_instance_state_shard(&run->instance, index, dn_comm_rank(run->instance.mesh->all));
     size_t bytes = dn_type_bytes(state->type), half = run->plan.gradient_bytes / sizeof(dn_real) / 2;
     size_t most = shard.block.cols > 0 ? half / shard.block.cols : 1;
     for (size_t row = 0, n_rows; row < shard.block.rows; row += n_rows) {
@@ -303,7 +393,7 @@ static void expect_messages(dn_run *run, const dn_checkpoint *checkpoint)
 static dn_status restore_weights(dn_run *run, dn_checkpoint *checkpoint, int n_saved)
 {
     char name[DN_TENSOR_NAME_MAX];
-    replica_name(name, run->instance.trained[0].tensor.name, 0);
+    replica_name(name, run->plan.n_trained ? run->instance.trained[0].tensor.name : "", 0);
     bool own = !is_new(run, checkpoint) && n_saved == run->plan.mesh[DN_DP];
     bool apart = own && dn_checkpoint_has(checkpoint, name) && run->plan.strategy->family == DN_AFTER_RULE;
     for (size_t i = 0; i < run->plan.n_params; i++) {

@@ -35,7 +35,10 @@ static void collect_stats(const dn_run *run, dn_step_result *result)
 {
     for (unsigned axes = 1; axes <= DN_ALL_AXES; axes++)
         if (run->mesh->comms[axes]) {
-            dn_axis outermost = axes & DN_AXIS(DN_DP) ? DN_DP : axes & DN_AXIS(DN_FS) ? DN_FS : DN_TP;
+            dn_axis outermost = axes & DN_AXIS(DN_DP)   ? DN_DP
+                                : axes & DN_AXIS(DN_PP) ? DN_PP
+                                : axes & DN_AXIS(DN_FS) ? DN_FS
+                                                        : DN_TP;
             add_stats(&result->stats[outermost], dn_comm_get_stats(run->mesh->comms[axes], true));
             result->link_s += dn_comm_take_link_s(run->mesh->comms[axes]);
         }
@@ -95,8 +98,10 @@ dn_status dn_run_step(dn_run *run)
     collect_stats(run, &before); /* not this step's */
     double started = dn_clock_s(), sum;
     dn_run_begin_pass(run, "forward and backward");
+    run->instance.pipeline.wait_s = 0;
     size_t counted = dn_run_counted(&rows, run->step * batch, batch);
-    DN_TRY(dn_instance_gradient(&run->instance, dn_run_row, &rows, run->step * batch, batch, counted, &sum));
+    DN_TRY(dn_run_after_gate(
+        run, dn_instance_gradient(&run->instance, dn_run_row, &rows, run->step * batch, batch, counted, &sum)));
     sum = own_part(run, sum);
     DN_TRY(dn_run_end_pass(run, &sum));
 
@@ -106,6 +111,7 @@ dn_status dn_run_step(dn_run *run)
                              .hash = NAN,
                              .step_params = dn_run_step_params(run, run->step),
                              .report = {.skipped = true, .grad_norm = NAN, .clip = 1}};
+    result.wait_s = run->instance.pipeline.wait_s;
     double optimizing = dn_clock_s(), none = 0;
     if (isfinite(result.loss))
         DN_TRY(dn_instance_step(&run->instance, &result.step_params, result.loss, &result.report));
@@ -140,7 +146,7 @@ dn_status dn_run_validate(dn_run *run, double *loss)
     bool apart = dn_strategy_apart(run->instance.strategy);
     if (apart)
         DN_TRY(dn_instance_enter_consensus(&run->instance));
-    dn_status status = dn_instance_loss(&run->instance, dn_run_row, &context, 0, rows, &sum);
+    dn_status status = dn_run_after_gate(run, dn_instance_loss(&run->instance, dn_run_row, &context, 0, rows, &sum));
     sum = own_part(run, sum);
     if (status == DN_OK)
         status = dn_run_end_pass(run, &sum);

@@ -11,6 +11,7 @@
 #include "launch/nodes.h"
 #include "report/json_file.h"
 #include "report/progress.h"
+#include "tensor/axes.h"
 #include "train/config_diff.h"
 #include "train/config_value.h"
 #include "train/verify_case.h"
@@ -37,7 +38,7 @@ static const char *const precision_names[] = {"float", "double"};
 
 static int n_ranks_of(const int size[DN_N_AXES])
 {
-    return size[DN_DP] * size[DN_FS] * size[DN_TP];
+    return size[DN_DP] ? dn_axes_size(size, DN_ALL_AXES) : 0;
 }
 
 static int most_ranks(const dn_verification *what)
@@ -97,12 +98,14 @@ static dn_status largest_heap(const dn_verification *what, const dn_verify_case 
     for (int dp = 1; dp <= n; dp++) {
         for (int fs = 1; dp * fs <= n; fs++) {
             for (int tp = 1; dp * fs * tp <= n; tp++) {
-                const int size[DN_N_AXES] = {dp, fs, tp};
-                size_t bytes = 0;
-                bool one = dp * fs * tp == 1 || n_ranks_of(what->mesh) == 0;
-                if (one || memcmp(what->mesh, size, sizeof size) == 0)
-                    DN_TRY(dn_verify_case_heap_bytes(vcase, size, &bytes));
-                *heap = bytes > *heap ? bytes : *heap;
+                for (int pp = 1; dp * fs * tp * pp <= n; pp++) {
+                    const int size[DN_N_AXES] = {dp, fs, tp, pp};
+                    size_t bytes = 0;
+                    bool one = dp * fs * tp * pp == 1 || (n_ranks_of(what->mesh) == 0 && (pp == 1 || pp <= what->max_stages));
+                    if (one || dn_axes_same(what->mesh, size))
+                        DN_TRY(dn_verify_case_heap_bytes(vcase, size, &bytes));
+                    *heap = bytes > *heap ? bytes : *heap;
+                }
             }
         }
     }
@@ -119,6 +122,7 @@ static dn_status options_of(const dn_verification *what, const dn_verify_case *v
     *options = dn_verify_defaults();
     options->max_ranks = most_ranks(what);
     options->max_replicas = strategy->lossless_replicas;
+    options->max_stages = what->max_stages;
     memcpy(options->mesh, what->mesh, sizeof options->mesh);
     DN_TRY(largest_heap(what, vcase, &options->heap_bytes));
     DN_TRY(dn_verify_case_shown_bytes(vcase, &shown, &largest));

@@ -7,6 +7,7 @@
 #include "device/device.h"
 #include "shard/layout.h"
 #include "train/instance.h"
+#include "tensor/axes.h"
 #include "verify/plant.h"
 #include "verify/traffic_model.h"
 
@@ -47,7 +48,8 @@ dn_config dn_verify_case_config(const dn_config *config, int n_ranks, int n_step
     c.batch_size = at_most(c.batch_size, n_ranks);
     c.sequence_length = at_most(c.sequence_length, DN_VERIFY_CASE_TOKENS);
     c.num_iterations = n_steps;
-    c.dp_size = c.fs_size = c.tp_size = 0;
+    c.dp_size = c.pp_size = c.fs_size = c.tp_size = 0;
+    *c.link_pp = '\0'; /* nothing is emulated, and meshes have different numbers of boundaries */
     if (c.optim.compress == DN_COMPRESS_AUTO)
         c.optim.compress = DN_COMPRESS_YES; /* the same on every mesh, and the one that could differ from one rank */
     return c;
@@ -57,9 +59,10 @@ static dn_status plan_of(const dn_verify_case *vcase, const int size[DN_N_AXES],
 {
     dn_config c = vcase->config;
     c.dp_size = size[DN_DP];
+    c.pp_size = dn_axis_size(size, DN_PP);
     c.fs_size = size[DN_FS];
     c.tp_size = size[DN_TP];
-    return dn_plan_make(&c, size[DN_DP] * size[DN_FS] * size[DN_TP], plan);
+    return dn_plan_make(&c, dn_axes_size(size, DN_ALL_AXES), plan);
 }
 
 dn_status dn_verify_case_heap_bytes(const dn_verify_case *vcase, const int size[DN_N_AXES], size_t *bytes)
@@ -73,7 +76,7 @@ dn_status dn_verify_case_heap_bytes(const dn_verify_case *vcase, const int size[
 dn_status dn_verify_case_shown_bytes(const dn_verify_case *vcase, size_t *all, size_t *largest)
 {
     dn_plan plan;
-    DN_TRY(plan_of(vcase, (const int[DN_N_AXES]){1, 1, 1}, &plan));
+    DN_TRY(plan_of(vcase, (const int[DN_N_AXES]){1, 1, 1, 1}, &plan));
     size_t times = vcase->n_steps > 1 ? 2 : 1;
     /* weights, gradients, states, and some workspace, which is not shown */
     *all = dn_size_mul(times, plan.arena_bytes);
@@ -117,6 +120,17 @@ static dn_status draw_row_of_first(void *context, uint64_t row, int32_t *inputs,
     const trial *t = context;
     dn_range own = dn_plan_rows(&t->plan, (size_t)t->plan.config.batch_size, t->mesh->at);
     return draw_row(context, row - own.first, inputs, targets);
+}
+
+/* A planted bug: where there is a stage before this one, its first two micro-batches change places. */
+static dn_status draw_row_of_other(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
+{
+    const trial *t = context;
+    size_t n = t->plan.micro_batch;
+    dn_range own = dn_plan_rows(&t->plan, (size_t)t->plan.config.batch_size, t->mesh->at);
+    uint64_t at = row % (uint64_t)t->plan.config.batch_size - own.first;
+    bool swaps = t->plan.stage > 0 && dn_range_size(own) >= 2 * n && at < 2 * n;
+    return draw_row(context, !swaps ? row : at < n ? row + n : row - n, inputs, targets);
 }
 
 /* ---- rounding ---- */
@@ -193,7 +207,7 @@ static dn_status show(trial *t, const dn_verify_tensor *tensor, unsigned average
                       dn_type stored, const void *data)
 {
     size_t n = block.rows * block.cols;
-    dn_comm *comm = dn_mesh_comm(t->mesh, averaged);
+    dn_comm *comm = dn_mesh_comm(t->instance.mesh, averaged);
     dn_stream *s = t->instance.stream;
     if (stored == DN_BF16) {
         s->kernels->from_bf16(s, t->wide, data, n);
@@ -213,11 +227,25 @@ static dn_status show_params(trial *t, const char *what, bool gradients, uint64_
 {
     char line[DN_VERIFY_LINE_MAX];
     line_of(what, step, line);
-    for (size_t i = 0; i < (gradients ? t->plan.n_trained : t->plan.n_params); i++) {
+    for (size_t i = gradients ? 0 : dn_model_n_borrowed(&t->plan.spec); i < (gradients ? t->plan.n_trained : t->plan.n_params); i++) {
         const dn_param *p = gradients ? &t->instance.trained[i] : &t->instance.params[i];
-        unsigned copies = dn_axes_without(t->mesh->size, dn_tensor_axes(&p->tensor)); /* of the block */
+        unsigned copies = dn_axes_without(t->instance.mesh->size, dn_tensor_axes(&p->tensor)); /* of the block */
         dn_verify_tensor whole = {line, p->tensor, copies, NULL};
         DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, DN_REAL, gradients ? p->grad : p->weight));
+    }
+    return DN_OK;
+}
+
+/* A head that is the embedding: as the stage that has the head sees it. */
+static dn_status show_tied(trial *t, uint64_t step)
+{
+    char line[DN_VERIFY_LINE_MAX];
+    bool here = dn_spec_is_tied(&t->plan.spec) && dn_model_has_head(&t->plan.spec);
+    for (size_t i = 0; here && i < dn_embedding.describe(&t->plan.spec, 0, NULL); i++) {
+        const dn_param *p = &t->instance.params[i];
+        dn_verify_tensor whole = {line_of("tied head", step, line), p->tensor,
+                                  dn_axes_without(t->instance.mesh->size, dn_tensor_axes(&p->tensor)), NULL};
+        DN_TRY(show(t, &whole, 0, p->block, DN_REAL, p->weight));
     }
     return DN_OK;
 }
@@ -229,8 +257,8 @@ static unsigned replicas_of(const trial *t, size_t state)
     int first = dn_instance_state_shard(&t->instance, state, 0).replica;
     for (int axis = 0; axis < DN_N_AXES; axis++) {
         int at[DN_N_AXES] = {0};
-        at[axis] = t->mesh->size[axis] > 1;
-        int rank = dn_mesh_rank(t->mesh->size, at);
+        at[axis] = t->instance.mesh->size[axis] > 1;
+        int rank = dn_mesh_rank(t->instance.mesh->size, at);
         if (dn_instance_state_shard(&t->instance, state, rank).replica != first)
             axes |= DN_AXIS(axis);
     }
@@ -273,7 +301,7 @@ static dn_status show_states(trial *t, uint64_t step)
         if (i >= of_optimizer && dn_strategy_state_is_cut(t->instance.strategy, i - of_optimizer))
             continue; /* one rank has no such tensor */
         const dn_tensor *state = dn_instance_state(&t->instance, i);
-        dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
+        dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->instance.mesh->all));
         unsigned replicas = replicas_of(t, i);
         dn_verify_tensor whole = {line_of(kind_of_state(state->name), step, line), *state, replicas, weights_of(t, i)};
         whole.tensor.type = DN_REAL;
@@ -333,7 +361,7 @@ static void take_stats(trial *t, bool of_step)
 /* Lines: axes; then replicas of an island, and islands. */
 enum { N_LINES = DN_N_AXES + 2 };
 
-static const char *const line_names[N_LINES] = {"dp", "fs", "tp", "island", "across"};
+static const char *const line_names[N_LINES] = {"dp", "fs", "tp", "pp", "island", "across"};
 
 /* Bytes of a communicator count for its outermost axis: what crosses between replicas is dp's. */
 static bool counts_with(unsigned set, int which)
@@ -377,6 +405,28 @@ static dn_status show_way(trial *t, int which, int way)
     return dn_verify_bytes(t->v, line, counted, expected, way == SENT ? (double)counted : cluster);
 }
 
+/* Stages that this one sends a micro-batch's activations to, or their gradient. */
+static size_t neighbours_of(const dn_plan *plan)
+{
+    return (size_t)(plan->stage > 0) + (size_t)(plan->stage + 1 < plan->mesh[DN_PP]);
+}
+
+/* A tied head's gradients go from the last stage to the first, which steps, and weights back. */
+static void predict_tied(trial *t)
+{
+    const dn_plan *plan = &t->plan;
+    int last = plan->mesh[DN_PP] - 1;
+    bool sends_gradients = dn_model_borrows_head(&plan->spec), sends_weights = plan->stage == 0 && last > 0 && dn_spec_is_tied(&plan->spec);
+    size_t most = plan->micro_batch * plan->spec.T * plan->spec.C, n = dn_embedding.describe(&plan->spec, 0, NULL);
+    for (size_t i = 0; i < n && (sends_gradients || sends_weights); i++) {
+        const dn_param *p = &t->instance.params[i];
+        dn_traffic kind = sends_gradients ? DN_TRAFFIC_GRADIENT : DN_TRAFFIC_WEIGHTS;
+        size_t size = p->grad ? dn_param_size(p) : 0, n_sends = sends_gradients ? (size + most - 1) / most : size > 0;
+        dn_traffic_add(&t->model, DN_AXIS(DN_PP), DN_N_COLLECTIVES, kind, size * sizeof(dn_real));
+        dn_traffic_add_hops(&t->model, t->mesh->size, DN_AXIS(DN_PP), DN_N_COLLECTIVES, kind, n_sends);
+    }
+}
+
 /* What the first step must exchange: passes over this rank's rows, the optimizer's step. */
 static dn_status predict_first(trial *t)
 {
@@ -384,19 +434,27 @@ static dn_status predict_first(trial *t)
     const dn_instance *instance = &t->instance;
     dn_param *params = calloc(plan->n_params, sizeof *params);
     size_t *unit_of = calloc(plan->n_params, sizeof *unit_of), n = (size_t)plan->config.batch_size;
-    size_t left = dn_range_size(dn_plan_rows(plan, n, t->mesh->at));
+    const dn_mesh *mesh = instance->mesh;
+    size_t left = dn_range_size(dn_plan_rows(plan, n, mesh->at));
+    dn_head_unit at_head = !dn_model_has_head(&plan->spec)       ? DN_HEAD_NONE
+                           : !dn_spec_is_tied(&plan->spec)      ? DN_HEAD_LAST
+                           : dn_model_borrows_head(&plan->spec) ? DN_HEAD_BORROWED
+                                                                 : DN_HEAD_TIED;
     dn_arena weights = {0}, grads = {0};
     if (params && unit_of) {
-        dn_model_layout(&plan->spec, plan->mesh, t->mesh->at, &weights, &grads, params, unit_of);
+        dn_model_layout(&plan->spec, plan->stage_mesh, mesh->at, &weights, &grads, params, unit_of);
         for (size_t round = dn_plan_rounds(plan, n); round > 0; round--) {
             uint64_t tp[DN_N_COLLECTIVES];
             size_t B = dn_min(left, plan->micro_batch);
-            dn_traffic_of_pass(params, plan->n_params, unit_of, plan->spec.tied == DN_YES, t->mesh, &t->model);
+            dn_traffic_of_pass(params, plan->n_params, unit_of, plan->lowest_unit, at_head, mesh, &t->model);
+            dn_traffic_add(&t->model, DN_AXIS(DN_PP), DN_N_COLLECTIVES, DN_TRAFFIC_ACTIVATIONS,
+                           neighbours_of(plan) * B * plan->spec.T * plan->spec.C * sizeof(dn_real));
             dn_model_tp_bytes(&plan->spec, B, plan->mesh[DN_TP], plan->lowest_unit, tp);
             for (int as = 0; as < DN_N_COLLECTIVES; as++)
                 dn_traffic_add(&t->model, DN_AXIS(DN_TP), as, DN_TRAFFIC_ACTIVATIONS, tp[as]);
             left -= B;
         }
+        predict_tied(t);
         dn_traffic_of_optimizer(&plan->optim, instance->trained,
                                 dn_strategy_n_stepped(plan->strategy, plan->n_trained), &instance->optimizer_mesh, instance->optimizer, 0, &t->model);
     }
@@ -448,7 +506,9 @@ static dn_status take_step(trial *t, uint64_t step)
     take_stats(t, false);
     if (first)
         DN_TRY(predict_first(t));
-    dn_rows_fn *rows = dn_planted(t->v, DN_BUG_WRONG_ROWS) ? draw_row_of_first : draw_row;
+    dn_rows_fn *rows = dn_planted(t->v, DN_BUG_WRONG_ROWS)           ? draw_row_of_first
+                       : dn_planted(t->v, DN_BUG_SWAP_MICRO_BATCHES) ? draw_row_of_other
+                                                                     : draw_row;
     DN_TRY(count_targets(t, step * n, n, &counted));
     DN_TRY(dn_instance_gradient(&t->instance, rows, t, step * n, n, counted, &loss));
     take_stats(t, first);
@@ -463,7 +523,7 @@ static dn_status take_step(trial *t, uint64_t step)
     if (first) {
         const dn_strategy_case replicas = {t->plan.strategy, dn_strategy_settings_of(t->instance.strategy), t->instance.optimizer,
                                            t->instance.strategy};
-        dn_traffic_of_strategy(&replicas, t->instance.trained, t->plan.n_trained, t->mesh, step, &t->model);
+        dn_traffic_of_strategy(&replicas, t->instance.trained, t->plan.n_trained, t->instance.mesh, step, &t->model);
         dn_traffic_of_orthonormalizing(&t->plan.optim, t->instance.trained,
                                        dn_strategy_n_stepped(t->plan.strategy, t->plan.n_trained),
                                        &t->instance.optimizer_mesh, t->instance.optimizer, &t->model);
@@ -473,8 +533,10 @@ static dn_status take_step(trial *t, uint64_t step)
             DN_TRY(show_hops(t, which));
         }
     }
-    if (shown)
+    if (shown) {
         DN_TRY(show_params(t, "weights", false, step + 1));
+        DN_TRY(show_tied(t, step + 1));
+    }
     return shown ? show_states(t, step + 1) : DN_OK;
 }
 
@@ -493,7 +555,7 @@ static dn_status open_copy(trial *t)
     for (size_t i = 0; i < t->plan.n_params; i++)
         room = dn_max(room, dn_param_size(&t->instance.params[i]));
     for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
-        dn_block own = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all)).block;
+        dn_block own = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->instance.mesh->all)).block;
         room = dn_max(room, own.rows * own.cols);
     }
     void *wide;
@@ -526,7 +588,7 @@ static dn_plant_list list_states(trial *t, dn_plant_tensor *to, role which)
     size_t n = 0;
     for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
         const dn_tensor *state = dn_instance_state(&t->instance, i);
-        dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->mesh->all));
+        dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->instance.mesh->all));
         size_t bytes = shard.block.rows * shard.block.cols * dn_type_bytes(state->type);
         if (has_role(t, i, which))
             to[n++] = (dn_plant_tensor){shard.data, bytes, state->rows, state->cols};
@@ -556,7 +618,7 @@ static dn_status plant(trial *t)
 /* Of a device's weights the host compares a copy. */
 static dn_status show_replicas(trial *t)
 {
-    dn_comm *dp = dn_mesh_comm(t->mesh, DN_AXIS(DN_DP));
+    dn_comm *dp = dn_mesh_comm(t->instance.mesh, DN_AXIS(DN_DP));
     size_t bytes = t->plan.parameter_bytes;
     void *copy = dn_device_is_apart() ? malloc(bytes) : NULL;
     if (dn_device_is_apart() && !copy)
@@ -591,6 +653,7 @@ dn_status dn_verify_case_run(dn_verify *v, const dn_mesh *mesh, void *context)
 {
     trial t = {.vcase = context, .v = v, .mesh = mesh};
     DN_TRY(plan_of(t.vcase, mesh->size, &t.plan));
+    DN_TRY(dn_plan_enter_stage(&t.plan, mesh->at[DN_PP]));
     dn_status status = run(&t);
     dn_instance_close(&t.instance);
     free(t.copy);

@@ -134,16 +134,24 @@ static dn_status check_nodes(const dn_plan *plan, const dn_comm *comm)
     if (plan->strategy->clients && dn_comm_n_nodes(comm) > 1)
         return dn_fail(DN_ERR_CONFIG, "strategy %s: clients are trained by workers of one node, which read each other's weights in place; "
                        "this run is on %d", plan->strategy->name, dn_comm_n_nodes(comm));
-    const int rank = dn_comm_torn(comm, plan->n_workers, size), first = rank / size * size;
+    int rank = dn_comm_torn(comm, plan->n_workers, size), first = rank / size * size;
+    if (rank >= 0)
+        return dn_fail(DN_ERR_CONFIG,
+                       "ranks %d and %d share weights (fs_size %d, tp_size %d), but are on nodes %d and %d: with that, %.1f "
+                       "MiB of weights and gradients would cross the network several times a step. Give each node a "
+                       "multiple of %d ranks, or make fs_size and tp_size smaller: replicas (dp_size) may be on different "
+                       "nodes",
+                       first, rank, plan->mesh[DN_FS], plan->mesh[DN_TP], dn_comm_node(comm, first), dn_comm_node(comm, rank),
+                       (double)plan->parameter_bytes / (1 << 20), size);
+    const int replica = size * plan->mesh[DN_PP];
+    rank = dn_comm_torn(comm, plan->n_workers, replica);
+    first = rank / replica * replica;
     if (rank < 0)
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG,
-                   "ranks %d and %d share weights (fs_size %d, tp_size %d), but are on nodes %d and %d: with that, %.1f "
-                   "MiB of weights and gradients would cross the network several times a step. Give each node a "
-                   "multiple of %d ranks, or make fs_size and tp_size smaller: replicas (dp_size) may be on different "
-                   "nodes",
-                   first, rank, plan->mesh[DN_FS], plan->mesh[DN_TP], dn_comm_node(comm, first), dn_comm_node(comm, rank),
-                   (double)plan->parameter_bytes / (1 << 20), size);
+    return dn_fail(DN_ERR_CONFIG, /* messages are not posted between nodes yet */
+                   "ranks %d and %d are stages of one replica (pp_size %d), but on nodes %d and %d: stages are inside one node. "
+                   "Give each node a multiple of %d ranks, or make pp_size smaller",
+                   first, rank, plan->mesh[DN_PP], dn_comm_node(comm, first), dn_comm_node(comm, rank), replica);
 }
 
 /* What Dionode's launcher does before a worker exists is done here where another launcher started all ranks: the heap is

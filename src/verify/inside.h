@@ -169,6 +169,10 @@ dn_status dn_verify_judge(dn_verify_report *report, const dn_reference *referenc
 dn_status dn_verify_judge_rounding(dn_verify_report *report, const dn_reference *reference,
                                    const dn_gathered *gathered) DN_MUST_USE;
 
+/** "2 x 1 x 1": dp x fs x tp, or with stages "2 x 2 x 1 x 1", dp x pp x fs x tp. */
+enum { DN_VERIFY_MESH_TEXT = 64 };
+const char *dn_verify_mesh_text(const int size[DN_N_AXES], char text[DN_VERIFY_MESH_TEXT]);
+
 /** The worst check of a line on a mesh: one that fails, else the largest difference; NULL if there is none.
  */
 const dn_verify_check *dn_verify_worst(const dn_verify_row *row, size_t line);

@@ -1,6 +1,7 @@
 #include "verify/inside.h"
 
 #include "report/json_file.h"
+#include "tensor/axes.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -61,8 +62,8 @@ static json_t *mesh(const dn_verify_report *report, const dn_verify_row *row)
             json_array_append_new(lines, one);
     }
     json_t *object =
-        json_pack("{s:i, s:i, s:i, s:b, s:f, s:o}", "dp", row->size[DN_DP], "fs", row->size[DN_FS], "tp",
-                  row->size[DN_TP], "holds", (int)row->holds, "seconds", row->seconds, "lines", lines);
+        json_pack("{s:i, s:i, s:i, s:i, s:b, s:f, s:o}", "dp", row->size[DN_DP], "pp", dn_axis_size(row->size, DN_PP), "fs",
+                  row->size[DN_FS], "tp", row->size[DN_TP], "holds", (int)row->holds, "seconds", row->seconds, "lines", lines);
     if (row->status != DN_OK)
         json_object_set_new(object, "error", json_string(row->message));
     return object;

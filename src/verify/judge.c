@@ -2,6 +2,7 @@
 #include "verify/inside.h"
 
 #include "base/fail.h"
+#include "tensor/axes.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -202,7 +203,7 @@ static dn_status judge_replica(judge *j, int index, unsigned replicated, int rep
 static dn_status judge_tensor(judge *j, int index, unsigned replicated)
 {
     const int *size = j->row->size;
-    int n_ranks = size[DN_DP] * size[DN_FS] * size[DN_TP];
+    int n_ranks = dn_axes_size(size, DN_ALL_AXES);
     for (int rank = 0; rank < n_ranks; rank++)
         if (replica_of(j->row, rank, replicated) == rank)
             DN_TRY(judge_replica(j, index, replicated, rank));

@@ -1,8 +1,8 @@
 /*
  * Sharding bugs that are planted, to check that a comparison catches them. The compared code does not know
  * them: a bug replaces an entry of the communicators' table (comm/ops.h), of the kernels' or of a strategy's row, and
- * does what faulty code would do. Two are in no table: the rows of a batch that a rank takes (the operation asks
- * dn_planted), and the block of a tensor that a rank claims to hold (dn_plant_block).
+ * does what faulty code would do. Three are in no table: the rows of a batch that a rank takes, or takes first (the operation
+ * asks dn_planted), and the block of a tensor that a rank claims to hold (dn_plant_block).
  */
 #ifndef VERIFY_PLANT_H
 #define VERIFY_PLANT_H
@@ -42,6 +42,8 @@ typedef enum dn_bug {
     DN_BUG_STALE_ANCHOR,
     DN_BUG_LATE_APPLY,
     DN_BUG_POISON_PROBE,
+    DN_BUG_SWAP_MICRO_BATCHES,
+    DN_BUG_STALE_CHANNEL,
     DN_N_BUGS
 } dn_bug;
 
@@ -100,6 +102,7 @@ struct dn_plant {
     dn_strategy strategy;                                 /* a row, and its exchanges */
     dn_exchange exchanges[DN_STRATEGY_EXCHANGES_MAX];
     int n_skipped;       /* all-reduces of activations skipped */
+    const void *posted;  /* what was posted to the next stage before */
     dn_fetched *fetched; /* owned */
 };
 

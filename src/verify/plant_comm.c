@@ -135,6 +135,16 @@ static dn_status poison_probe(dn_comm *comm, void *buffer, size_t count, dn_type
     return planted(comm)->real->all_reduce(comm, buffer, count, type, op, kind);
 }
 
+/* Forward, to the next stage: backward the stream of another slot may be anything. */
+static dn_status post_stale(dn_comm *comm, const void *buffer, size_t count, dn_type type, int to, dn_traffic kind)
+{
+    dn_plant *plant = planted(comm)->plant;
+    const void *before = to > dn_comm_rank(comm) && plant->posted ? plant->posted : buffer;
+    if (to > dn_comm_rank(comm))
+        plant->posted = buffer;
+    return planted(comm)->real->post(comm, before, count, type, to, kind);
+}
+
 void dn_plant_in_comm(dn_bug bug, dn_comm_ops *ops)
 {
     switch (bug) {
@@ -171,6 +181,9 @@ void dn_plant_in_comm(dn_bug bug, dn_comm_ops *ops)
         break;
     case DN_BUG_POISON_PROBE:
         ops->all_reduce = poison_probe;
+        break;
+    case DN_BUG_STALE_CHANNEL:
+        ops->post = post_stale;
         break;
     default:
         break;

@@ -5,11 +5,12 @@
 #include "verify/inside.h"
 
 #include "report/progress.h"
+#include "tensor/axes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESH_WIDTH = 8, VERDICT_WIDTH = 6, GAP = 2, PLAIN_COLUMNS = 100, CELL = 48, COMPLAINTS_MAX = 40 };
+enum { VERDICT_WIDTH = 6, GAP = 2, PLAIN_COLUMNS = 100, CELL = 48, COMPLAINTS_MAX = 40 };
 
 /* A column of the table: a line of the report, or what a cluster would move for a line of bytes. */
 typedef struct column {
@@ -152,13 +153,28 @@ static size_t make_columns(const dn_verify_report *report, column *columns)
 
 /* ---- tables ---- */
 
-static void print_headings(const column *columns, size_t n, FILE *out)
+static bool has_stages(const dn_verify_report *report)
+{
+    for (size_t i = 0; i < report->n_rows; i++)
+        if (dn_axis_size(report->rows[i].size, DN_PP) > 1)
+            return true;
+    return false;
+}
+
+/* The sizes of axes have two digits; that of pp stands where some mesh has stages. */
+static const char *mesh_heading(const dn_verify_report *report)
+{
+    return has_stages(report) ? "dp pp fs tp" : "dp fs tp";
+}
+
+static void print_headings(const dn_verify_report *report, const column *columns, size_t n, FILE *out)
 {
     int lines = 1;
+    const char *mesh = mesh_heading(report);
     for (size_t i = 0; i < n; i++)
         lines = heading_lines(&columns[i]) > lines ? heading_lines(&columns[i]) : lines;
     for (int at = 0; at < lines; at++) {
-        fprintf(out, "%-*s%*s%*s", MESH_WIDTH, at == lines - 1 ? "dp fs tp" : "", GAP, "", VERDICT_WIDTH, "");
+        fprintf(out, "%-*s%*s%*s", (int)strlen(mesh), at == lines - 1 ? mesh : "", GAP, "", VERDICT_WIDTH, "");
         for (size_t i = 0; i < n; i++)
             print_heading(&columns[i], at, lines, out);
         fputc('\n', out);
@@ -168,9 +184,11 @@ static void print_headings(const column *columns, size_t n, FILE *out)
 static void print_row(const dn_verify_report *report, const dn_verify_row *row, const column *columns,
                       size_t n, FILE *out)
 {
-    char text[CELL];
-    fprintf(out, "%2d %2d %2d%*s%-*s", row->size[DN_DP], row->size[DN_FS], row->size[DN_TP], GAP, "",
-            VERDICT_WIDTH, row->holds ? "ok" : "FAILED");
+    char text[CELL], stages[16] = "";
+    if (has_stages(report))
+        snprintf(stages, sizeof stages, "%2d ", row->size[DN_PP]);
+    fprintf(out, "%2d %s%2d %2d%*s%-*s", row->size[DN_DP], stages, row->size[DN_FS], row->size[DN_TP], GAP, "", VERDICT_WIDTH,
+            row->holds ? "ok" : "FAILED");
     if (row->status != DN_OK)
         fprintf(out, "%*s%s", GAP, "", dn_status_name(row->status));
     for (size_t i = 0; row->status == DN_OK && i < n; i++) {
@@ -184,10 +202,10 @@ static void print_tables(const dn_verify_report *report, const column *columns, 
                          FILE *out)
 {
     for (size_t first = 0, end; first < n; first = end) {
-        int used = MESH_WIDTH + GAP + VERDICT_WIDTH;
+        int used = (int)strlen(mesh_heading(report)) + GAP + VERDICT_WIDTH;
         for (end = first; end < n && (end == first || used + GAP + columns[end].width <= width); end++)
             used += GAP + columns[end].width;
-        print_headings(columns + first, end - first, out);
+        print_headings(report, columns + first, end - first, out);
         for (size_t i = 0; i < report->n_rows; i++)
             print_row(report, &report->rows[i], columns + first, end - first, out);
         fputc('\n', out);
@@ -200,8 +218,8 @@ static void complain(const dn_verify_report *report, const dn_verify_row *row, s
 {
     const dn_verify_check *f = dn_verify_worst(row, line);
     size_t n = dn_verify_count_failed(row, line);
-    fprintf(out, "FAILED %d x %d x %d, %s: %s: %s", row->size[DN_DP], row->size[DN_FS], row->size[DN_TP],
-            report->lines[line].name, f->name, f->why);
+    char mesh[DN_VERIFY_MESH_TEXT];
+    fprintf(out, "FAILED %s, %s: %s: %s", dn_verify_mesh_text(row->size, mesh), report->lines[line].name, f->name, f->why);
     if (n > 1)
         fprintf(out, " (and %zu more)", n - 1);
     fputc('\n', out);
@@ -210,11 +228,11 @@ static void complain(const dn_verify_report *report, const dn_verify_row *row, s
 static void print_failures(const dn_verify_report *report, FILE *out)
 {
     int n = 0;
+    char mesh[DN_VERIFY_MESH_TEXT];
     for (size_t i = 0; i < report->n_rows; i++) {
         const dn_verify_row *row = &report->rows[i];
         if (row->status != DN_OK && n++ < COMPLAINTS_MAX)
-            fprintf(out, "FAILED %d x %d x %d: %s\n", row->size[DN_DP], row->size[DN_FS], row->size[DN_TP],
-                    row->message);
+            fprintf(out, "FAILED %s: %s\n", dn_verify_mesh_text(row->size, mesh), row->message);
         for (size_t line = 0; line < report->n_lines; line++)
             if (dn_verify_count_failed(row, line) > 0 && n++ < COMPLAINTS_MAX)
                 complain(report, row, line, out);
@@ -246,7 +264,7 @@ static const dn_verify_check *largest(const dn_verify_report *report, const dn_v
 
 static void print_summary(const dn_verify_report *report, FILE *out)
 {
-    char text[32], time[32];
+    char text[32], time[32], mesh[DN_VERIFY_MESH_TEXT];
     const dn_verify_row *where = NULL;
     const dn_verify_check *f = largest(report, &where);
     size_t n_failed = dn_verify_failed_meshes(report);
@@ -259,9 +277,8 @@ static void print_summary(const dn_verify_report *report, FILE *out)
     else
         fprintf(out, "Holds on %zu mesh%s", report->n_rows, report->n_rows == 1 ? "" : "es");
     if (f)
-        fprintf(out, "; largest difference %s (%s: %s on %d x %d x %d)",
-                write_difference(f->difference, text, sizeof text), report->lines[f->line].name, f->name,
-                where->size[DN_DP], where->size[DN_FS], where->size[DN_TP]);
+        fprintf(out, "; largest difference %s (%s: %s on %s)", write_difference(f->difference, text, sizeof text),
+                report->lines[f->line].name, f->name, dn_verify_mesh_text(where->size, mesh));
     fprintf(out, "; tolerance %s; %s\n", write_difference(report->tolerance, text, sizeof text),
             dn_human_time(seconds, time, sizeof time));
 }

@@ -2,6 +2,7 @@
 #include "verify/inside.h"
 
 #include "base/fail.h"
+#include "tensor/axes.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -56,16 +57,25 @@ static const char *first_failure(const dn_verify_report *report, const dn_verify
     return row->message;
 }
 
+const char *dn_verify_mesh_text(const int size[DN_N_AXES], char text[DN_VERIFY_MESH_TEXT])
+{
+    char stages[16] = "";
+    if (dn_axis_size(size, DN_PP) > 1)
+        snprintf(stages, sizeof stages, "%d x ", size[DN_PP]);
+    snprintf(text, DN_VERIFY_MESH_TEXT, "%d x %s%d x %d", size[DN_DP], stages, size[DN_FS], size[DN_TP]);
+    return text;
+}
+
 dn_status dn_verify_status(const dn_verify_report *report)
 {
     const dn_verify_row *row = report->rows;
+    char mesh[DN_VERIFY_MESH_TEXT];
     if (dn_verify_holds(report))
         return DN_OK;
     while (row->holds)
         row++;
-    return dn_fail(DN_ERR_NUMERIC, "verify failed on %zu of %zu meshes, first on %d x %d x %d: %s",
-                   dn_verify_failed_meshes(report), report->n_rows, row->size[DN_DP], row->size[DN_FS],
-                   row->size[DN_TP], first_failure(report, row));
+    return dn_fail(DN_ERR_NUMERIC, "verify failed on %zu of %zu meshes, first on %s: %s", dn_verify_failed_meshes(report),
+                   report->n_rows, dn_verify_mesh_text(row->size, mesh), first_failure(report, row));
 }
 
 void dn_verify_report_destroy(dn_verify_report **report)

@@ -208,6 +208,7 @@ void dn_traffic_of_orthonormalizing(const dn_optim_config *config, const dn_para
         const dn_optim_config own = dn_param_config(config, &params[i]);
         const dn_rule *rule = dn_param_rule(&own, &params[i]);
         size_t n_split = n_split_of(rule, &params[i]);
+        index = params[i].place ? params[i].place - 1 : index;
         for (size_t k = 0; k < n_split; k++, index++) {
             const dn_matrix_choice choice = dn_optimizer_choice(optimizer, index);
             for (int of_r = 0; of_r < 2; of_r++) {
@@ -304,6 +305,7 @@ void dn_traffic_of_optimizer(const dn_optim_config *config, const dn_param *para
         const dn_optim_config own = dn_param_config(config, p);
         const dn_rule *rule = dn_param_rule(&own, p);
         size_t n_split = n_split_of(rule, p);
+        index = params[i].place ? params[i].place - 1 : index;
         for (size_t k = 0; k < n_split; k++, index++) {
             dn_matrix_choice choice = dn_optimizer_choice(optimizer, index);
             add_matrix(&own, rule, matrix_of(p, n_split, k, mesh), mesh, &choice, step, model);
@@ -313,7 +315,9 @@ void dn_traffic_of_optimizer(const dn_optim_config *config, const dn_param *para
     /* The norm of all gradients; where replicas step alone, also whether all of theirs are finite. */
     if (all)
         dn_traffic_add(model, all, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
-    if (dn_comm_size(mesh->root) > dn_comm_size(mesh->all))
+    if (mesh->stages)
+        dn_traffic_add(model, DN_AXIS(DN_PP), DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
+    if (dn_mesh_n_alone(mesh) > 1)
         dn_traffic_add(model, all | DN_AXIS(DN_DP), DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
 }
 
@@ -451,6 +455,8 @@ void dn_traffic_of_strategy(const dn_strategy_case *s, const dn_param *params, s
     }
     end_batch(model, mesh);
     if (strategy->family == DN_BEFORE_RULE) { /* whether all gradients are finite, before anything is made of them */
+        if (mesh->stages)
+            dn_traffic_add(model, DN_AXIS(DN_PP), DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
         if (replica)
             dn_traffic_add(model, replica, DN_ALL_REDUCE, DN_TRAFFIC_CONTROL, sizeof(double));
         if (mesh->size[DN_DP] > 1)
@@ -462,25 +468,25 @@ void dn_traffic_of_strategy(const dn_strategy_case *s, const dn_param *params, s
 }
 
 /* Each unit's weights are read on the way forward and again on the way back, as far as there is something trained, but
- * the last one's once for both, and those of a first unit that is the head too in its place once more. Of what is frozen
- * no gradients are reduced. */
-void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *unit_of, bool tied, const dn_mesh *mesh,
-                        dn_traffic_model *model)
+ * the head's once for both: those of a first unit that is the head too in its place once more, of one that is nothing else only
+ * there. Of what is frozen no gradients are reduced. */
+void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *unit_of, size_t lowest_unit, dn_head_unit at_head,
+                        const dn_mesh *mesh, dn_traffic_model *model)
 {
     const unsigned fs = DN_AXIS(DN_FS);
     dn_mesh unsharded = *mesh; /* what all ranks of fs have together */
     unsharded.size[DN_FS] = 1;
     unsharded.at[DN_FS] = 0;
-    size_t lowest = 0;
-    while (lowest + 1 < n_params && params[lowest].frozen)
-        lowest++;
     for (size_t i = 0; mesh->size[DN_FS] > 1 && i < n_params; i++) {
         matrix own = matrix_of(&params[i], 1, 0, mesh), whole = matrix_of(&params[i], 1, 0, &unsharded);
-        bool head = tied ? unit_of[i] == 0 : unit_of[i] == unit_of[n_params - 1], trained = false;
-        size_t back = unit_of[i] >= unit_of[lowest], times = head && !tied ? 1 : 1 + back + (head && tied);
+        bool first = unit_of[i] == 0, last = unit_of[i] == unit_of[n_params - 1], trained = false;
+        bool head = (at_head == DN_HEAD_LAST && last) || (at_head >= DN_HEAD_TIED && first);
+        size_t there_and_back = 1 + (unit_of[i] >= lowest_unit), times = !head                     ? there_and_back
+                                                                         : at_head == DN_HEAD_TIED ? there_and_back + 1
+                                                                                                   : 1;
         for (size_t k = 0; k < n_params; k++)
             trained = trained || (unit_of[k] == unit_of[i] && !params[k].frozen);
-        size_t gradients = !trained ? 0 : head && tied ? 2 : 1;
+        size_t gradients = !trained ? 0 : head && at_head == DN_HEAD_TIED ? 2 : 1;
         dn_traffic_add(model, fs, DN_ALL_GATHER, DN_TRAFFIC_WEIGHTS,
                        times * dn_range_size(own.row) * dn_range_size(own.col) * sizeof(dn_real));
         dn_traffic_add(model, fs, DN_REDUCE_SCATTER, DN_TRAFFIC_GRADIENT,

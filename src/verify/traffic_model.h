@@ -66,10 +66,14 @@ typedef struct dn_strategy_case {
 void dn_traffic_of_strategy(const dn_strategy_case *strategy, const dn_param *params, size_t n_params, const dn_mesh *mesh,
                             uint64_t step, dn_traffic_model *model);
 
+/* Which unit has the head's weights: none, as in a stage of a pipeline that ends before it; the last; the first, which is the
+ * embedding too; the first, which is nothing else, as the embedding belongs to another stage. */
+typedef enum dn_head_unit { DN_HEAD_NONE, DN_HEAD_LAST, DN_HEAD_TIED, DN_HEAD_BORROWED } dn_head_unit;
+
 /** Weights and gradients over fs in one forward and backward pass through all units; unit_of [n_params]
- * ascends. tied: the first unit has the head's weights too, and no unit stands behind the blocks. */
-void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *unit_of, bool tied, const dn_mesh *mesh,
-                        dn_traffic_model *model);
+ * ascends. The way back ends with lowest_unit. */
+void dn_traffic_of_pass(const dn_param *params, size_t n_params, const size_t *unit_of, size_t lowest_unit, dn_head_unit at_head,
+                        const dn_mesh *mesh, dn_traffic_model *model);
 
 /** Adds bytes of one collective, or (as: DN_N_COLLECTIVES) of sends. */
 void dn_traffic_add(dn_traffic_model *model, unsigned axes, int as, dn_traffic kind, uint64_t bytes);

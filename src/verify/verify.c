@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "comm/world.h"
 #include "report/progress.h"
+#include "tensor/axes.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +37,12 @@ dn_verify_options dn_verify_defaults(void)
 
 static bool one_mesh(const dn_verify_options *o)
 {
-    return o->mesh[DN_DP] != 0 || o->mesh[DN_FS] != 0 || o->mesh[DN_TP] != 0;
+    return o->mesh[DN_DP] != 0 || o->mesh[DN_FS] != 0 || o->mesh[DN_TP] != 0 || o->mesh[DN_PP] != 0;
 }
 
 static int n_ranks_of(const int size[DN_N_AXES])
 {
-    return size[DN_DP] * size[DN_FS] * size[DN_TP];
+    return dn_axes_size(size, DN_ALL_AXES);
 }
 
 static int most_ranks(const dn_verify_options *o, int n_ranks)
@@ -58,7 +59,7 @@ static dn_status check(const dn_verify_options *o, int n_ranks)
         return dn_fail(DN_ERR_ARG, "verify with a tolerance of %g and up to %d ranks: neither is negative",
                        o->tolerance, o->max_ranks);
     for (int axis = 0; axis < DN_N_AXES; axis++)
-        if (!sizes && (o->mesh[axis] < 1 || o->mesh[axis] > n_ranks))
+        if (!sizes && (o->mesh[axis] < (axis != DN_PP) || o->mesh[axis] > n_ranks))
             return dn_fail(DN_ERR_CONFIG,
                            "verify on a mesh of %d x %d x %d: each size is from 1 to the %d ranks",
                            o->mesh[DN_DP], o->mesh[DN_FS], o->mesh[DN_TP], n_ranks);
@@ -71,17 +72,18 @@ static dn_status check(const dn_verify_options *o, int n_ranks)
 /* ---- meshes ---- */
 
 /* A replica's ranks are on one node (docs/nodes.md): where they would not be, there is no such mesh. */
-static dn_status add_mesh(comparison *c, int dp, int fs, int tp)
+static dn_status add_mesh(comparison *c, int dp, int pp, int fs, int tp)
 {
-    if (dn_comm_torn(c->world, dp * fs * tp, fs * tp) >= 0)
-        return one_mesh(c->options) ? dn_fail(DN_ERR_CONFIG, "verify on a mesh of %d x %d x %d: %d ranks share weights, and are on "
-                                                             "several nodes", dp, fs, tp, fs * tp)
+    const int replica = pp * fs * tp;
+    if (dn_comm_torn(c->world, dp * replica, replica) >= 0)
+        return one_mesh(c->options) ? dn_fail(DN_ERR_CONFIG, "verify on a mesh of %d x %d x %d x %d: %d ranks are a replica, and are on "
+                                                             "several nodes", dp, pp, fs, tp, replica)
                                     : DN_OK;
     mesh_size *meshes = dn_verify_grow(c->meshes, c->n_meshes, &c->capacity, sizeof *meshes);
     if (!meshes)
         return dn_verify_no_memory();
     c->meshes = meshes;
-    memcpy(meshes[c->n_meshes++], (mesh_size){dp, fs, tp}, sizeof *meshes);
+    memcpy(meshes[c->n_meshes++], (mesh_size){dp, fs, tp, pp}, sizeof *meshes);
     return DN_OK;
 }
 
@@ -90,18 +92,19 @@ static dn_status add_meshes_of(comparison *c, int n)
 {
     int most = c->options->max_replicas;
     for (int dp = most && most < n ? most : n; dp >= 1; dp--)
-        for (int fs = n / dp; n % dp == 0 && fs >= 1; fs--)
-            if (n / dp % fs == 0)
-                DN_TRY(add_mesh(c, dp, fs, n / dp / fs));
+        for (int pp = 1; n % dp == 0 && (pp == 1 || pp <= c->options->max_stages) && pp <= n / dp; pp++)
+            for (int rest = n / dp / pp, fs = rest; n / dp % pp == 0 && fs >= 1; fs--)
+                if (rest % fs == 0)
+                    DN_TRY(add_mesh(c, dp, pp, fs, rest / fs));
     return DN_OK;
 }
 
 static dn_status list_meshes(comparison *c)
 {
     const int *only = c->options->mesh;
-    DN_TRY(add_mesh(c, 1, 1, 1));
+    DN_TRY(add_mesh(c, 1, 1, 1, 1));
     if (one_mesh(c->options))
-        return n_ranks_of(only) > 1 ? add_mesh(c, only[DN_DP], only[DN_FS], only[DN_TP]) : DN_OK;
+        return n_ranks_of(only) > 1 ? add_mesh(c, only[DN_DP], dn_axis_size(only, DN_PP), only[DN_FS], only[DN_TP]) : DN_OK;
     for (int n = 2; n <= most_ranks(c->options, dn_comm_size(c->world)); n++)
         DN_TRY(add_meshes_of(c, n));
     return DN_OK;
@@ -126,7 +129,8 @@ size_t dn_verify_heap_bytes(const dn_verify_options *options, int n_ranks)
     for (int dp = 1; dp <= n; dp++) {
         for (int fs = 1; dp * fs <= n; fs++) {
             for (int tp = 1; dp * fs * tp <= n; tp++)
-                most = dn_max(most, heap_of_mesh(options, (mesh_size){dp, fs, tp}));
+                for (int pp = 1; dp * fs * tp * pp <= n; pp++)
+                    most = dn_max(most, heap_of_mesh(options, (mesh_size){dp, fs, tp, pp}));
         }
     }
     /* A split of all ranks takes what a mesh of one row does. */
@@ -257,7 +261,7 @@ static void show_progress(comparison *c, size_t done)
     if (!c->options->progress || dn_comm_rank(c->world) != 0)
         return;
     if (done < c->n_meshes)
-        snprintf(text, sizeof text, "dp %d fs %d tp %d", c->meshes[done][DN_DP], c->meshes[done][DN_FS],
+        snprintf(text, sizeof text, "dp %d pp %d fs %d tp %d", c->meshes[done][DN_DP], c->meshes[done][DN_PP], c->meshes[done][DN_FS],
                  c->meshes[done][DN_TP]);
     dn_progress_show(&c->progress, done, text);
 }

@@ -32,10 +32,10 @@ static void run(const uint8_t *data, size_t size)
         FUZZ_EXPECT_FAILURE(status, DN_ERR_CONFIG);
         return;
     }
-    int n_ranks = mesh[DN_DP] * mesh[DN_FS] * mesh[DN_TP];
-    FUZZ_EXPECT(mesh[DN_DP] >= 1 && mesh[DN_FS] >= 1 && mesh[DN_TP] >= 1 && n_ranks <= DN_MAX_RANKS,
-                "a mesh of %d x %d x %d", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
-    snprintf(text, sizeof text, "dp=%d,fs=%d,tp=%d", mesh[DN_DP], mesh[DN_FS], mesh[DN_TP]);
+    int n_ranks = mesh[DN_DP] * mesh[DN_PP] * mesh[DN_FS] * mesh[DN_TP];
+    FUZZ_EXPECT(mesh[DN_DP] >= 1 && mesh[DN_PP] >= 1 && mesh[DN_FS] >= 1 && mesh[DN_TP] >= 1 && n_ranks <= DN_MAX_RANKS,
+                "a mesh of %d x %d x %d x %d", mesh[DN_DP], mesh[DN_PP], mesh[DN_FS], mesh[DN_TP]);
+    snprintf(text, sizeof text, "tp=%d,pp=%d,dp=%d,fs=%d", mesh[DN_TP], mesh[DN_PP], mesh[DN_DP], mesh[DN_FS]);
     FUZZ_EXPECT(dn_mesh_parse(text, again) == DN_OK && memcmp(mesh, again, sizeof mesh) == 0,
                 "%s reads as another", text);
     fuzz_input input = {data, size};

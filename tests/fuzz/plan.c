@@ -77,9 +77,9 @@ static double least_elements(const dn_config *c)
 static void check(const dn_plan *plan)
 {
     const dn_config *c = &plan->config;
-    double ranks = (double)plan->mesh[DN_DP] * plan->mesh[DN_FS] * plan->mesh[DN_TP];
+    double ranks = (double)plan->mesh[DN_DP] * plan->mesh[DN_PP] * plan->mesh[DN_FS] * plan->mesh[DN_TP];
     double elements = least_elements(c);
-    double cut = (double)plan->mesh[DN_FS] * plan->mesh[DN_TP];
+    double cut = (double)plan->mesh[DN_PP] * plan->mesh[DN_FS] * plan->mesh[DN_TP]; /* some stage has its part at least */
     FUZZ_EXPECT(ranks == plan->n_workers && plan->n_workers <= DN_MAX_RANKS, "%g ranks, %d workers",
                 ranks, plan->n_workers);
     FUZZ_EXPECT(plan->micro_batch >= 1 && (double)plan->micro_batch <= (double)c->device_batch_size,

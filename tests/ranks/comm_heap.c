@@ -146,7 +146,7 @@ static int one_mesh_after_another(dn_comm *comm, void *argument)
 
 static void meshes_follow_each_other_in_the_same_memory(void **state)
 {
-    size_t room = dn_mesh_heap_bytes((const int[]){2, 2, 2});
+    size_t room = dn_mesh_heap_bytes((const int[DN_N_AXES]){2, 2, 2});
     run_both_kinds((ranks_spec){.n_ranks = 8, .arena_bytes = room}, one_mesh_after_another);
 }
 

@@ -1,5 +1,6 @@
 /* The mesh: parts tile, coordinates and ranks are inverse, and each group holds whom it should. */
 #include "dionode/mesh.h"
+#include "tensor/axes.h"
 #include "support/ranks.h"
 #include "support/tests.h"
 
@@ -28,16 +29,18 @@ static void parts_tile(void **state)
 static void coordinates_and_ranks_are_inverse(void **state)
 {
     (void)state;
-    const int size[DN_N_AXES] = {3, 2, 5};
+    const int size[DN_N_AXES] = {[DN_DP] = 3, [DN_FS] = 2, [DN_TP] = 5, [DN_PP] = 4};
     int at[DN_N_AXES];
-    for (int rank = 0; rank < 30; rank++) {
+    for (int rank = 0; rank < 120; rank++) {
         dn_mesh_at(size, rank, at);
         assert_int_equal(dn_mesh_rank(size, at), rank);
     }
     dn_mesh_at(size, 1, at); /* neighbours differ along tp */
     assert_true(at[DN_DP] == 0 && at[DN_FS] == 0 && at[DN_TP] == 1);
-    dn_mesh_at(size, 10, at);
-    assert_true(at[DN_DP] == 1 && at[DN_FS] == 0 && at[DN_TP] == 0);
+    dn_mesh_at(size, 10, at); /* stages are whole runs of ranks in a replica */
+    assert_true(at[DN_DP] == 0 && at[DN_PP] == 1 && at[DN_FS] == 0 && at[DN_TP] == 0);
+    dn_mesh_at(size, 40, at);
+    assert_true(at[DN_DP] == 1 && at[DN_PP] == 0 && at[DN_FS] == 0 && at[DN_TP] == 0);
 }
 
 /* The sum over a group of 2^rank is its set of ranks; its members' order is that of the ranks. */
@@ -71,8 +74,20 @@ static int check_mesh(dn_comm *comm, void *argument)
     RANKS_CHECK(dn_comm_alloc(comm, 0, &after) == DN_OK);
     RANKS_CHECK((size_t)((char *)after - (char *)before) == dn_mesh_heap_bytes(size));
     int result = 0;
-    for (unsigned axes = 0; axes <= DN_ALL_AXES && result == 0; axes++)
-        result = check_group(comm, mesh, axes);
+    const unsigned pp = DN_AXIS(DN_PP);
+    for (unsigned axes = 0; axes <= DN_ALL_AXES && result == 0; axes++) {
+        bool mixed = mesh->size[DN_PP] > 1 && (axes & pp) && dn_axes_of(size, axes) != pp &&
+                     dn_axes_of(size, axes) != dn_axes_of(size, DN_ALL_AXES);
+        if (mixed)
+            RANKS_CHECK(dn_mesh_comm(mesh, axes) == NULL);
+        else
+            result = check_group(comm, mesh, axes);
+    }
+    const dn_mesh stage = dn_mesh_stage(mesh), replica = dn_mesh_replica(&stage);
+    RANKS_CHECK(stage.all == dn_mesh_comm(mesh, DN_ALL_AXES & ~pp) && stage.root == comm && stage.size[DN_PP] == 1);
+    RANKS_CHECK(stage.stages == (mesh->size[DN_PP] > 1 ? dn_mesh_comm(mesh, pp) : NULL));
+    RANKS_CHECK(dn_mesh_comm(&stage, DN_ALL_AXES) == stage.all && dn_mesh_n_alone(&stage) == 1);
+    RANKS_CHECK(replica.all == dn_mesh_comm(mesh, DN_AXIS(DN_FS) | DN_AXIS(DN_TP)) && dn_mesh_n_alone(&replica) == size[DN_DP]);
     dn_mesh_destroy(&mesh);
     return result;
 }
@@ -81,11 +96,11 @@ static void groups_hold_the_ranks_of_their_axes(void **state)
 {
     (void)state;
     static int sizes[][DN_N_AXES] = {{1, 1, 1}, {2, 1, 1}, {1, 3, 1}, {1, 1, 4}, {2, 3, 1},
-                                     {2, 1, 2}, {1, 2, 2}, {2, 2, 2}, {3, 2, 2}};
+                                     {2, 1, 2}, {1, 2, 2}, {2, 2, 2}, {3, 2, 2}, {1, 1, 1, 3}, {2, 1, 1, 2}, {1, 2, 1, 2}, {2, 1, 3, 2}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (ranks_kind kind = AS_THREADS; kind <= AS_PROCESSES; kind++) {
             ranks_spec spec = {.kind = kind,
-                               .n_ranks = sizes[i][0] * sizes[i][1] * sizes[i][2],
+                               .n_ranks = dn_axes_size(sizes[i], DN_ALL_AXES),
                                .arena_bytes = dn_mesh_heap_bytes(sizes[i]) + 4096};
             assert_int_equal(ranks_run(&spec, check_mesh, sizes[i], NULL), 0);
         }
@@ -115,10 +130,11 @@ static void a_mesh_is_read_from_text(void **state)
     static const struct {
         const char *text;
         int size[DN_N_AXES];
-    } right[] = {{"dp=2,fs=3,tp=4", {2, 3, 4}},     {"tp=4,dp=2", {2, 1, 4}}, {"fs=1", {1, 1, 1}},
-                 {"dp=16,tp=1,fs=16", {16, 16, 1}}, {"tp=256", {1, 1, 256}},  {"fs=007", {1, 7, 1}}};
+    } right[] = {{"dp=2,fs=3,tp=4", {2, 3, 4, 1}},     {"tp=4,dp=2", {2, 1, 4, 1}}, {"fs=1", {1, 1, 1, 1}},
+                 {"dp=16,tp=1,fs=16", {16, 16, 1, 1}}, {"tp=256", {1, 1, 256, 1}},  {"fs=007", {1, 7, 1, 1}},
+                 {"pp=2", {1, 1, 1, 2}},               {"dp=2,pp=3,fs=4,tp=5", {2, 4, 5, 3}}};
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
-        int size[DN_N_AXES] = {-1, -1, -1};
+        int size[DN_N_AXES] = {-1, -1, -1, -1};
         assert_int_equal(dn_mesh_parse(right[i].text, size), DN_OK);
         assert_memory_equal(size, right[i].size, sizeof size);
     }
@@ -129,9 +145,11 @@ static void a_text_that_is_no_mesh_is_refused_and_changes_nothing(void **state)
     (void)state;
     static const struct {
         const char *text, *why;
-    } wrong[] = {{"", "axes are dp, fs and tp"},
+    } wrong[] = {{"", "axes are dp, pp, fs and tp"},
                  {"dp", "axes are"},
-                 {"pp=2", "axes are"},
+                 {"xp=2", "axes are"},
+                 {"pp=0", "a positive integer"},
+                 {"dp=16,pp=17", "too many workers"},
                  {"DP=2", "axes are"},
                  {" dp=2", "axes are"},
                  {"dp=2,", "axes are"},
@@ -155,9 +173,9 @@ static void a_text_that_is_no_mesh_is_refused_and_changes_nothing(void **state)
                  {"dp=2147483648,fs=2147483648,tp=4", "too many workers"},
                  {"tp=99999999999999999999999999", "too many workers"}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        int size[DN_N_AXES] = {5, 6, 7};
+        int size[DN_N_AXES] = {5, 6, 7, 8};
         assert_int_equal(dn_mesh_parse(wrong[i].text, size), DN_ERR_CONFIG);
-        assert_true(size[0] == 5 && size[1] == 6 && size[2] == 7);
+        assert_true(size[0] == 5 && size[1] == 6 && size[2] == 7 && size[3] == 8);
         assert_non_null(strstr(dn_error_message(), wrong[i].why));
         assert_non_null(strstr(dn_error_message(), "write it as dp=2,fs=2,tp=2"));
     }

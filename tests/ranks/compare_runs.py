@@ -95,7 +95,19 @@ def table_json_and_metrics_agree():
             expect(abs(float(cells[3]) / (1e3 * best["step_s"]) - 1) < 1e-3, f"{cells}")
         quarter, adamw = found["contenders"][1]["best"], found["contenders"][2]["best"]
         expect(0 < quarter["bytes_dp"] < adamw["bytes_dp"], "low rank exchanges less")
-        expect(found["steps"] == STEPS and found["step_tokens"] == 128 and found["mesh"] == [2, 1, 1], "budget")
+        expect(found["steps"] == STEPS and found["step_tokens"] == 128 and found["mesh"] == [2, 1, 1, 1], "budget")
+
+
+@case
+def bytes_between_stages_are_told_where_there_are_stages():
+    with Place() as place:
+        done = compared(place, "--optimizers", "adamw", "--lr", "0.001", "--seeds", "1", pp_size=2, dp_size=1)
+        found, (folder,) = results(place), folders(place)
+        best, lines = found["contenders"][0]["best"], metrics_of(place.file(f"out/{folder}"))
+        expect(found["mesh"] == [1, 1, 1, 2] and "mesh dp 1 x pp 2 x fs 1 x tp 1" in done.stdout, f"{found['mesh']}: {done.stdout}")
+        expect(best["bytes_pp"] == statistics.mean(line["bytes_pp"] for line in lines) > 0 == best["bytes_dp"], f"{best}")
+        with open(place.file("out/compare.html")) as page:
+            expect("<th>pp per step</th>" in page.read(), "no column of the page")
 
 
 @case

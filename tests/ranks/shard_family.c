@@ -69,12 +69,12 @@ static void views_may_be_copies(void **state)
         if (!is_owner_rule(mesh_family(k)))
             continue;
         mesh_reference expected = mesh_one_rank(&t, 1);
-        assert_int_equal(mesh_run_on(t, (int[]){1, 2, 2}, against_one_by_copies, &expected), 0);
+        assert_int_equal(mesh_run_on(t, (int[DN_N_AXES]){1, 2, 2}, against_one_by_copies, &expected), 0);
         mesh_forget(&expected);
     }
     mesh_task t = mesh_long_matrices("muon");
     mesh_reference expected = mesh_one_rank(&t, 1);
-    assert_int_equal(mesh_run_on(t, (int[]){1, 3, 1}, against_one_by_copies, &expected), 0);
+    assert_int_equal(mesh_run_on(t, (int[DN_N_AXES]){1, 3, 1}, against_one_by_copies, &expected), 0);
     mesh_forget(&expected);
 }
 
@@ -111,8 +111,8 @@ static void with_everything_selected_local_is_global(void **state)
         t.config.rank_fraction = 1;
         mesh_reference expected = mesh_one_rank(&t, 2);
         t.config.local_selection = true;
-        assert_int_equal(mesh_run_on(t, (int[]){2, 2, 2}, mesh_against_one, &expected), 0);
-        assert_int_equal(mesh_run_on(t, (int[]){2, 3, 1}, mesh_against_one, &expected), 0);
+        assert_int_equal(mesh_run_on(t, (int[DN_N_AXES]){2, 2, 2}, mesh_against_one, &expected), 0);
+        assert_int_equal(mesh_run_on(t, (int[DN_N_AXES]){2, 3, 1}, mesh_against_one, &expected), 0);
         mesh_forget(&expected);
     }
 }

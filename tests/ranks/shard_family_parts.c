@@ -71,7 +71,7 @@ static void local_selection_takes_the_largest_of_each_part(void **state)
     (void)state;
     mesh_task t = mesh_task_of("dion2");
     t.config.local_selection = true;
-    assert_int_equal(mesh_run_on(t, (int[]){2, 3, 1}, local_choice, NULL), 0);
+    assert_int_equal(mesh_run_on(t, (int[DN_N_AXES]){2, 3, 1}, local_choice, NULL), 0);
 }
 
 /* ---- a state that is no number, in one shard ---- */
@@ -109,15 +109,15 @@ static void any_state_that_is_no_number_stops_all_ranks(void **state)
         mesh_task t = mesh_task_of(mesh_family(k));
         for (t.broken = 0; dn_rule_row(mesh_family(k))->states[t.broken].name; t.broken++) {
             broken_value = (dn_real)NAN;
-            assert_int_equal(mesh_run_on(t, (int[]){2, 2, 2}, broken_state, NULL), 0);
+            assert_int_equal(mesh_run_on(t, (int[DN_N_AXES]){2, 2, 2}, broken_state, NULL), 0);
             broken_value = (dn_real)INFINITY;
-            assert_int_equal(mesh_run_on(t, (int[]){3, 1, 1}, broken_state, NULL), 0);
+            assert_int_equal(mesh_run_on(t, (int[DN_N_AXES]){3, 1, 1}, broken_state, NULL), 0);
         }
     }
     mesh_task t = mesh_long_matrices("muon");
     t.broken = 5; /* 1 x 29, columns over fs */
     broken_value = (dn_real)NAN;
-    assert_int_equal(mesh_run_on(t, (int[]){1, 3, 1}, broken_state, NULL), 0);
+    assert_int_equal(mesh_run_on(t, (int[DN_N_AXES]){1, 3, 1}, broken_state, NULL), 0);
 }
 
 /* ---- bytes, by hand ---- */
@@ -149,6 +149,7 @@ static int bytes_of_one_matrix(dn_comm *comm, void *argument)
     const rig_cut cut = {DN_TP, DN_FS, 1};
     const rig_mesh mesh = {{2, 2, 2}, &cut, NULL};
     const char *rule = t->config.matrix_rule;
+    const unsigned all = DN_AXIS(DN_DP) | DN_AXIS(DN_FS) | DN_AXIS(DN_TP);
     const bool owns = dn_comm_rank(comm) == 0;
     const uint64_t e = sizeof(dn_real), S = e * (is_rule(rule, "dion2") ? 40 * 5 : 40 * 16);
     const uint64_t tile = is_rule(rule, "dion2") ? 0 : 10 * 8 * e, small = is_rule(rule, "normuon") ? 43 : 1;
@@ -156,8 +157,8 @@ static int bytes_of_one_matrix(dn_comm *comm, void *argument)
     RANKS_CHECK(rig_create_on(&rig, comm, &mesh, "ref", &t->config, &shape, 1) == DN_OK);
     const dn_traffic_model f = rig_traffic(&rig);
     const uint64_t scores = is_rule(rule, "dion2") ? 16 : 0, exchanged = 8 * (small + scores);
-    RANKS_CHECK(f.payload[DN_ALL_AXES][DN_TRAFFIC_BASIS] == exchanged + (owns ? 2 * S : 0));
-    RANKS_CHECK(f.by_collective[DN_ALL_AXES][DN_ALL_TO_ALL] == (owns ? 2 * S : 0));
+    RANKS_CHECK(f.payload[all][DN_TRAFFIC_BASIS] == exchanged + (owns ? 2 * S : 0));
+    RANKS_CHECK(f.by_collective[all][DN_ALL_TO_ALL] == (owns ? 2 * S : 0));
     RANKS_CHECK(f.payload[DN_AXIS(DN_DP)][DN_TRAFFIC_GRADIENT] == 20 * 8 * e);
     RANKS_CHECK(f.payload[DN_AXIS(DN_DP)][DN_TRAFFIC_WEIGHTS] == 10 * 8 * e);
     RANKS_CHECK(sum_of(&f) == exchanged + (owns ? 2 * S : 0) + 30 * 8 * e + 8); /* nothing else: a norm */
@@ -179,7 +180,7 @@ static void bytes_of_one_matrix_by_hand(void **state)
     (void)state;
     static const char *const rules[] = {"muon", "normuon", "dion2"};
     for (size_t k = 0; k < 3; k++)
-        assert_int_equal(mesh_run_on(mesh_task_of(rules[k]), (int[]){2, 2, 2}, bytes_of_one_matrix, NULL), 0);
+        assert_int_equal(mesh_run_on(mesh_task_of(rules[k]), (int[DN_N_AXES]){2, 2, 2}, bytes_of_one_matrix, NULL), 0);
 }
 
 /* Two columns of 40 x 16 whose rows are dealt over dp and tp: 2 x 2 numbers of each rank, twice, and back. */
@@ -206,7 +207,7 @@ static int bytes_of_a_long_matrix(dn_comm *comm, void *argument)
 static void bytes_of_a_long_matrix_by_hand(void **state)
 {
     (void)state;
-    assert_int_equal(mesh_run_on(mesh_long_matrices("dion2"), (int[]){2, 1, 2}, bytes_of_a_long_matrix, NULL),
+    assert_int_equal(mesh_run_on(mesh_long_matrices("dion2"), (int[DN_N_AXES]){2, 1, 2}, bytes_of_a_long_matrix, NULL),
                      0);
 }
 
@@ -230,12 +231,12 @@ static void work_is_divided_and_never_repeated(void **state)
     (void)state;
     for (size_t k = 0; mesh_family(k); k++)
         if (is_owner_rule(mesh_family(k))) {
-            assert_int_equal(mesh_run_on(mesh_task_of(mesh_family(k)), (int[]){2, 2, 2}, flops_of_rank, NULL),
+            assert_int_equal(mesh_run_on(mesh_task_of(mesh_family(k)), (int[DN_N_AXES]){2, 2, 2}, flops_of_rank, NULL),
                              0);
-            assert_int_equal(mesh_run_on(mesh_task_of(mesh_family(k)), (int[]){1, 3, 2}, flops_of_rank, NULL),
+            assert_int_equal(mesh_run_on(mesh_task_of(mesh_family(k)), (int[DN_N_AXES]){1, 3, 2}, flops_of_rank, NULL),
                              0);
         }
-    assert_int_equal(mesh_run_on(mesh_long_matrices("dion2"), (int[]){3, 1, 1}, flops_of_rank, NULL), 0);
+    assert_int_equal(mesh_run_on(mesh_long_matrices("dion2"), (int[DN_N_AXES]){3, 1, 1}, flops_of_rank, NULL), 0);
 }
 
 static size_t heap_of(const char *rule, size_t n_matrices)

@@ -567,7 +567,7 @@ static int misplaced(dn_comm *comm, void *argument)
 static void memory_that_cannot_be_used_in_place_is_refused(void **state)
 {
     (void)state;
-    assert_int_equal(run_on((int[]){2, 1, 1}, IN_PLACE, misplaced), 0);
+    assert_int_equal(run_on((int[DN_N_AXES]){2, 1, 1}, IN_PLACE, misplaced), 0);
 }
 
 TESTS(shard_library)

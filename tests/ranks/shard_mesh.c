@@ -620,8 +620,8 @@ static void views_are_found_at_every_peer(void **state)
 {
     (void)state;
     scenario s = plain();
-    assert_int_equal(run_on((int[]){1, 1, 5}, views_of_peers, &s, NULL), 0);
-    assert_int_equal(run_on((int[]){2, 2, 2}, views_of_peers, &s, NULL), 0);
+    assert_int_equal(run_on((int[DN_N_AXES]){1, 1, 5}, views_of_peers, &s, NULL), 0);
+    assert_int_equal(run_on((int[DN_N_AXES]){2, 2, 2}, views_of_peers, &s, NULL), 0);
 }
 
 /* ---- bytes, by hand ---- */
@@ -636,15 +636,15 @@ static int bytes_of_one_matrix(dn_comm *comm, void *argument)
     optim_rig rig;
     RANKS_CHECK(rig_create_on(&rig, comm, &mesh, "ref", &t->scenario->config, &shape, 1) == DN_OK);
     const dn_traffic_model f = rig_traffic(&rig);
-    const unsigned dp_fs = DN_AXIS(DN_DP) | DN_AXIS(DN_FS), dp_tp = DN_AXIS(DN_DP) | DN_AXIS(DN_TP);
+    const unsigned dp_fs = DN_AXIS(DN_DP) | DN_AXIS(DN_FS), dp_tp = DN_AXIS(DN_DP) | DN_AXIS(DN_TP), all = dp_fs | dp_tp;
     uint64_t sum = 0, e = sizeof(dn_real);
     RANKS_CHECK(f.payload[dp_fs][DN_TRAFFIC_FACTORS] == 20 * 4 * e);       /* P_a [20,4]       */
     RANKS_CHECK(f.payload[dp_fs][DN_TRAFFIC_BASIS] == 5 * 4 * e);          /* a band of it     */
     RANKS_CHECK(f.payload[dp_tp][DN_TRAFFIC_FACTORS] == 8 * 4 * e);        /* R_b [8,4]        */
     RANKS_CHECK(f.payload[dp_tp][DN_TRAFFIC_BASIS] == 2 * 4 * e);          /* a band of it     */
     RANKS_CHECK(f.payload[DN_AXIS(DN_TP)][DN_TRAFFIC_BASIS] == 4 * 4 * e); /* a band of Q_b    */
-    RANKS_CHECK(f.payload[DN_ALL_AXES][DN_TRAFFIC_BASIS] == 4 * 8);        /* column norms     */
-    RANKS_CHECK(f.payload[DN_ALL_AXES][DN_TRAFFIC_CONTROL] == 8);          /* gradient's norm  */
+    RANKS_CHECK(f.payload[all][DN_TRAFFIC_BASIS] == 4 * 8);        /* column norms     */
+    RANKS_CHECK(f.payload[all][DN_TRAFFIC_CONTROL] == 8);          /* gradient's norm  */
     RANKS_CHECK(f.payload[DN_AXIS(DN_DP)][DN_TRAFFIC_MOMENTUM] == 20 * 8 * e + 10 * 8 * e);
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++)
         for (int kind = 0; kind < DN_N_TRAFFIC; kind++)
@@ -659,7 +659,7 @@ static void bytes_of_one_matrix_by_hand(void **state)
     (void)state;
     scenario s = plain();
     s.config.momentum_sync_every = 1;
-    assert_int_equal(run_on((int[]){2, 2, 2}, bytes_of_one_matrix, &s, NULL), 0);
+    assert_int_equal(run_on((int[DN_N_AXES]){2, 2, 2}, bytes_of_one_matrix, &s, NULL), 0);
 }
 
 /* Work is divided: over all ranks of any mesh the flops are those of one rank where nothing is compressed. */
@@ -683,9 +683,9 @@ static void work_is_divided_and_never_repeated(void **state)
     (void)state;
     scenario s = plain();
     s.config.compress = false;
-    assert_int_equal(run_on((int[]){2, 2, 2}, flops_of_rank, &s, NULL), 0);
-    assert_int_equal(run_on((int[]){1, 3, 2}, flops_of_rank, &s, NULL), 0);
-    assert_int_equal(run_on((int[]){7, 1, 1}, flops_of_rank, &s, NULL), 0);
+    assert_int_equal(run_on((int[DN_N_AXES]){2, 2, 2}, flops_of_rank, &s, NULL), 0);
+    assert_int_equal(run_on((int[DN_N_AXES]){1, 3, 2}, flops_of_rank, &s, NULL), 0);
+    assert_int_equal(run_on((int[DN_N_AXES]){7, 1, 1}, flops_of_rank, &s, NULL), 0);
 }
 
 /* Of a step that averages momenta: what is predicted without an optimizer is what the first rank then counts, but for rounds of
@@ -736,9 +736,9 @@ static void predicted_costs_are_what_the_first_rank_counts(void **state)
         s.config.momentum_sync_every = 1;
         s.config.power_iters = k < 2 ? 1 : 2;
         s.config.orth_dion = k >= 2;
-        assert_int_equal(run_on((int[]){2, 1, 1}, counted_of_predicted, &s, NULL), 0);
-        assert_int_equal(run_on((int[]){2, 2, 2}, counted_of_predicted, &s, NULL), 0);
-        assert_int_equal(run_on((int[]){3, 2, 1}, counted_of_predicted, &s, NULL), 0);
+        assert_int_equal(run_on((int[DN_N_AXES]){2, 1, 1}, counted_of_predicted, &s, NULL), 0);
+        assert_int_equal(run_on((int[DN_N_AXES]){2, 2, 2}, counted_of_predicted, &s, NULL), 0);
+        assert_int_equal(run_on((int[DN_N_AXES]){3, 2, 1}, counted_of_predicted, &s, NULL), 0);
     }
 }
 

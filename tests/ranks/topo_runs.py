@@ -30,6 +30,13 @@ def a_mesh_is_planned_with_coordinates():
 
 
 @case
+def stages_are_runs_of_neighbours_within_a_replica():
+    head, rows = workers(topo("--mesh", "dp=2,pp=2,tp=2").stdout)
+    expect(head[1] == "dp,pp,fs,tp", head)
+    expect([row[1] for row in rows] == [f"{dp},{pp},0,{tp}" for dp in range(2) for pp in range(2) for tp in range(2)], rows)
+
+
+@case
 def axes_left_out_are_one():
     head, rows = workers(topo("-m", "tp=4").stdout)
     expect([row[1] for row in rows] == ["0,0,0", "0,0,1", "0,0,2", "0,0,3"], rows)

@@ -3,6 +3,7 @@
 #include "base/fail.h"
 #include "support/ranks.h"
 #include "support/tests.h"
+#include "tensor/axes.h"
 #include "verify/inside.h"
 
 #include <math.h>
@@ -43,7 +44,7 @@ static dn_status show_slices(dn_verify *v, const dn_mesh *mesh)
 static dn_status operation(dn_verify *v, const dn_mesh *mesh, void *context)
 {
     const scene *s = context;
-    plant what = memcmp(mesh->size, s->mesh, sizeof s->mesh) == 0 ? s->what : NOTHING;
+    plant what = dn_axes_same(mesh->size, s->mesh) ? s->what : NOTHING;
     bool last = dn_comm_rank(mesh->all) == dn_comm_size(mesh->all) - 1;
     void *heap;
     DN_TRY(dn_comm_alloc(mesh->all, HEAP, &heap));
@@ -83,20 +84,22 @@ static int runs_every_mesh_once(dn_comm *comm, void *argument)
     dn_verify_report *report;
     int most = dn_comm_size(comm) - 1;
     options.max_ranks = most;
+    options.max_stages = *(const int *)argument;
     size_t mark = dn_comm_heap_mark(comm), n = 0;
     RANKS_CHECK(dn_verify_run(comm, &options, operation, &s, &report) == DN_OK);
     RANKS_CHECK(dn_verify_holds(report) && dn_verify_status(report) == DN_OK);
     RANKS_CHECK(dn_comm_heap_mark(comm) == mark);
     for (int dp = 1; dp <= most; dp++)
         for (int fs = 1; fs <= most; fs++)
-            for (int tp = 1; dp * fs * tp <= most; tp++) {
-                const int size[] = {dp, fs, tp};
-                size_t times = 0;
-                for (size_t i = 0; i < report->n_rows; i++)
-                    times += memcmp(report->rows[i].size, size, sizeof size) == 0;
-                RANKS_CHECK(times == 1);
-                n++;
-            }
+            for (int tp = 1; dp * fs * tp <= most; tp++)
+                for (int pp = 1; dp * fs * tp * pp <= most; pp++) {
+                    const int size[DN_N_AXES] = {[DN_DP] = dp, [DN_PP] = pp, [DN_FS] = fs, [DN_TP] = tp};
+                    size_t times = 0, expected = pp == 1 || pp <= options.max_stages;
+                    for (size_t i = 0; i < report->n_rows; i++)
+                        times += dn_axes_same(report->rows[i].size, size);
+                    RANKS_CHECK(times == expected);
+                    n += expected;
+                }
     RANKS_CHECK(report->n_rows == n);
     RANKS_CHECK(finding(report, n - 1, "slices 4") && finding(report, n - 1, "rank 5")->counted == 100 / 6);
     dn_verify_report_destroy(&report);
@@ -107,7 +110,8 @@ static void every_mesh_of_so_many_ranks_is_run_once_and_leaves_the_heap_as_it_wa
 {
     ranks_spec spec = {.n_ranks = 7, .arena_bytes = ARENA};
     for (spec.kind = AS_THREADS; spec.kind <= AS_PROCESSES; spec.kind++)
-        assert_int_equal(ranks_run(&spec, runs_every_mesh_once, NULL, NULL), 0);
+        for (int max_stages = 0; max_stages <= 6; max_stages += 3)
+            assert_int_equal(ranks_run(&spec, runs_every_mesh_once, &max_stages, NULL), 0);
 }
 
 static int refuses_what_makes_no_sense(dn_comm *comm, void *argument)
@@ -142,7 +146,7 @@ static int goes_on_after_an_error(dn_comm *comm, void *argument)
     dn_verify_report *report;
     RANKS_CHECK(dn_verify_run(comm, &options, operation, &s, &report) == DN_OK);
     for (size_t i = 0; i < report->n_rows; i++) {
-        bool here = memcmp(report->rows[i].size, s.mesh, sizeof s.mesh) == 0;
+        bool here = dn_axes_same(report->rows[i].size, s.mesh);
         RANKS_CHECK(report->rows[i].holds == !here);
         RANKS_CHECK(report->rows[i].status == (here ? DN_ERR_DATA : DN_OK));
         RANKS_CHECK(!here || strstr(report->rows[i].message, "planted failure"));

@@ -9,7 +9,7 @@ import sys
 import planted
 
 # From the bottom up: a room may include itself and what stands before it.
-ROOMS = ['base', 'topo', 'tensor', 'shm', 'launch', 'device', 'comm', 'compute', 'codec', 'linalg', 'optim', 'shard', 'strategy', 'nn', 'model', 'text', 'data', 'hdc', 'checkpoint', 'formats',
+ROOMS = ['base', 'topo', 'tensor', 'shm', 'launch', 'device', 'comm', 'compute', 'codec', 'linalg', 'optim', 'shard', 'strategy', 'nn', 'model', 'pipe', 'text', 'data', 'hdc', 'checkpoint', 'formats',
          'report', 'verify', 'train', 'compare', 'bench']
 
 # Foreign header -> files of src/ that may include it. shm owns shared mappings; checkpoint maps files read-only,

@@ -24,7 +24,7 @@ size_t ranks_meshes(int sizes[RANKS_MESHES][DN_N_AXES])
     for (int dp = 1; dp <= RANKS_MOST; dp++)
         for (int fs = 1; dp * fs <= RANKS_MOST; fs++)
             for (int tp = 1; dp * fs * tp <= RANKS_MOST; tp++)
-                memcpy(sizes[n++], (int[]){dp, fs, tp}, sizeof *sizes);
+                memcpy(sizes[n++], (int[DN_N_AXES]){dp, fs, tp}, sizeof *sizes);
     return n;
 }
 

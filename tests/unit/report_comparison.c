@@ -200,7 +200,7 @@ static void records_are_read_to_a_torn_line_and_gaps_are_nan(void **state)
     const char *text =
         "{\"step\": 0, \"val_loss\": 6.5}\n"
         "{\"step\": 1, \"loss\": 5.5, \"step_s\": 0.25, \"bytes_dp\": 3, \"bytes_tp\": 4}\n"
-        "{\"step\": 2, \"loss\": 5, \"val_loss\": 4.5, \"optimizer_s\": 0.125, \"state_bytes\": 9}\n"
+        "{\"step\": 2, \"loss\": 5, \"val_loss\": 4.5, \"optimizer_s\": 0.125, \"state_bytes\": 9, \"bytes_pp\": 7}\n"
         "{\"step\": 3, \"lo";
     dn_record record;
     assert_true(scratch_write(&dir, "metrics.jsonl", text, strlen(text)));
@@ -209,6 +209,7 @@ static void records_are_read_to_a_torn_line_and_gaps_are_nan(void **state)
     assert_true(record.steps[0].loss == 5.5 && record.steps[0].step_s == 0.25 &&
                 record.steps[0].bytes[0] == 3 && record.steps[0].bytes[2] == 4);
     assert_true(isnan(record.steps[0].val_loss) && isnan(record.steps[0].bytes[1]));
+    assert_true(record.steps[0].bytes[DN_PP] == 0 && record.steps[1].bytes[DN_PP] == 7); /* none without stages */
     assert_true(record.steps[1].step == 2 && record.steps[1].val_loss == 4.5 &&
                 record.steps[1].optimizer_s == 0.125 && record.steps[1].state_bytes == 9);
     assert_true(dn_gaps_none(&record.gaps));

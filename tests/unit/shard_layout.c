@@ -125,8 +125,8 @@ static void parts_and_bands_tile_on_every_mesh(void **state)
                             .n_views = splits[s],
                             .tensor.row_sharding = {axes[a][0], axes[a][0] == DN_N_AXES ? 0 : 1 + s % 3 * 4},
                             .tensor.col_sharding = {axes[a][1], axes[a][1] == DN_N_AXES ? 0 : 1}};
-                        check(&param, (int[]){dp, fs, tp});
-                        check_views(param, (int[]){dp, fs, tp});
+                        check(&param, (int[DN_N_AXES]){dp, fs, tp});
+                        check_views(param, (int[DN_N_AXES]){dp, fs, tp});
                     }
 }
 

@@ -54,7 +54,7 @@ static void a_block_is_within_a_matrix_or_not_whatever_its_numbers(void **state)
 static void shards_of_a_dimension_follow_each_other_in_whole_units(void **state)
 {
     (void)state;
-    const int size[DN_N_AXES] = {2, 3, 5};
+    const int size[DN_N_AXES] = {2, 3, 5, 2};
     for (size_t n = 0; n < 40; n++)
         for (size_t unit = 1; unit < 6; unit++)
             for (int axis = 0; axis < DN_N_AXES; axis++) {
@@ -73,7 +73,7 @@ static void shards_of_a_dimension_follow_each_other_in_whole_units(void **state)
                 assert_int_equal(next, n);
                 assert_true(most - least <= 1);
             }
-    dn_range whole = dn_sharding_range((dn_dim_sharding){0}, 7, size, (int[]){1, 2, 4});
+    dn_range whole = dn_sharding_range((dn_dim_sharding){0}, 7, size, (int[DN_N_AXES]){1, 2, 4});
     assert_true(whole.first == 0 && whole.end == 7);
 }
 
@@ -82,12 +82,14 @@ static void shards_of_a_dimension_follow_each_other_in_whole_units(void **state)
 static void ranks_along_axes_are_numbered_in_the_order_of_the_mesh(void **state)
 {
     (void)state;
-    const int size[DN_N_AXES] = {2, 1, 3};
-    assert_int_equal(dn_axes_of(size, DN_ALL_AXES), DN_AXIS(DN_DP) | DN_AXIS(DN_TP));
-    assert_int_equal(dn_axes_without(size, DN_AXIS(DN_DP)), DN_AXIS(DN_TP));
+    const int size[DN_N_AXES] = {[DN_DP] = 2, [DN_FS] = 1, [DN_TP] = 3, [DN_PP] = 2}, short_list[DN_N_AXES] = {2, 1, 3};
+    assert_int_equal(dn_axes_of(size, DN_ALL_AXES), DN_AXIS(DN_DP) | DN_AXIS(DN_TP) | DN_AXIS(DN_PP));
+    assert_int_equal(dn_axes_without(size, DN_AXIS(DN_DP)), DN_AXIS(DN_TP) | DN_AXIS(DN_PP));
+    assert_int_equal(dn_axes_of(short_list, DN_ALL_AXES), DN_AXIS(DN_DP) | DN_AXIS(DN_TP)); /* 0 is 1 */
+    assert_int_equal(dn_axes_size(short_list, DN_ALL_AXES), 6);
     for (unsigned axes = 0; axes <= DN_ALL_AXES; axes++) {
         int seen = 0;
-        for (int rank = 0; rank < 6; rank++) {
+        for (int rank = 0; rank < 12; rank++) {
             int at[DN_N_AXES];
             dn_mesh_at(size, rank, at);
             bool first = true; /* of those that agree with it outside the set */

@@ -209,6 +209,54 @@ static void sums_and_products_stay_at_the_largest_size(void **state)
     }
 }
 
+/* Every layer and trained parameter has one stage, whose activations are those of its layers, as many times as micro-batches are in
+ * flight there; heaps are those of the largest stage. */
+static void stages_have_the_memory_of_their_layers_and_of_what_is_in_flight_there(void **state)
+{
+    (void)state;
+    for (int64_t n_stages = 1; n_stages <= 6; n_stages++)
+        for (int tied = 0; tied < 2; tied++)
+            for (int64_t M = 1; M <= 8; M += 7) {
+                dn_config c = small();
+                dn_plan whole;
+                c.n_layer = 4;
+                c.pp_size = n_stages;
+                c.device_batch_size = 2;
+                c.batch_size = 2 * M;
+                c.vocab_size = 1000;
+                assert_int_equal(dn_config_set(&c, tied ? "tie_embeddings=true" : "tie_embeddings=false"), DN_OK);
+                assert_int_equal(dn_plan_make(&c, (int)n_stages, &whole), DN_OK);
+                size_t n_params = 0, n_trained = 0, at = 0, parameters = 0, activations = 0, kept = 0;
+                double slowest = 0;
+                for (int s = 0; s < n_stages; s++) {
+                    dn_plan stage = whole;
+                    assert_int_equal(dn_plan_enter_stage(&stage, s), DN_OK);
+                    size_t in_flight = dn_min((size_t)M, (size_t)(n_stages - s));
+                    assert_int_equal(stage.spec.stage.first, n_stages > 1 ? at : 0);
+                    assert_int_equal(stage.n_slots, in_flight);
+                    assert_int_equal(stage.private_bytes,
+                                     dn_model_activation_bytes(&stage.spec, stage.micro_batch, in_flight, 1));
+                    /* one more in flight takes what one layer range keeps, but no more of what slots share */
+                    kept = dn_model_activation_bytes(&stage.spec, 2, in_flight + 1, 1) - stage.private_bytes;
+                    assert_true(kept > 0 && kept <= dn_model_activation_bytes(&stage.spec, 2, 1, 1));
+                    assert_true(stage.arena_bytes == whole.arena_bytes && stage.arena_bytes > stage.parameter_bytes);
+                    n_params += stage.n_params - dn_model_n_borrowed(&stage.spec);
+                    n_trained += stage.n_trained;
+                    parameters = dn_max(parameters, stage.parameter_bytes);
+                    activations = dn_max(activations, stage.private_bytes);
+                    slowest = slowest > whole.stage_share[s] ? slowest : whole.stage_share[s];
+                    assert_int_equal(dn_model_n_borrowed(&stage.spec) > 0, tied && n_stages > 1 && s + 1 == n_stages);
+                    at = whole.cut[s];
+                }
+                assert_int_equal(at, 2 * 4 + 2);
+                assert_int_equal(n_params, whole.n_params);
+                assert_int_equal(n_trained, whole.n_trained);
+                assert_int_equal(parameters, whole.parameter_bytes);
+                assert_int_equal(activations, whole.private_bytes);
+                assert_true(slowest == 1);
+            }
+}
+
 /* The library's tensors may have 2^31 rows and columns: four times as many bytes as a size_t counts. */
 static void heaps_of_huge_tensors_do_not_wrap(void **state)
 {
@@ -261,6 +309,7 @@ TESTS(train_plan)
         cmocka_unit_test(settings_that_do_not_go_together_are_named_by_their_keys),
         cmocka_unit_test(a_folder_may_have_any_name),
         cmocka_unit_test(sums_and_products_stay_at_the_largest_size),
+        cmocka_unit_test(stages_have_the_memory_of_their_layers_and_of_what_is_in_flight_there),
         cmocka_unit_test(heaps_of_huge_tensors_do_not_wrap),
         cmocka_unit_test(memory_that_is_not_there_is_refused_before_it_is_touched),
     };

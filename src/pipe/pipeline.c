@@ -1,0 +1,147 @@
+#include "pipe/pipeline.h"
+
+#include "base/clock.h"
+#include "base/fail.h"
+#include "base/size.h"
+
+#include <math.h>
+
+/* The emulated link to or from a neighbour; NULL: there is none. */
+static const dn_link *link_of(const dn_pipeline *p, int neighbour)
+{
+    int stage = dn_comm_rank(p->stages);
+    const dn_link *link = p->links ? &p->links->of[neighbour < stage ? neighbour : stage] : NULL;
+    return link && link->bytes_per_s > 0 ? link : NULL;
+}
+
+/* What goes before a stream where there is a gate or a link: when it is there, and whether the pass ends instead. */
+typedef struct note {
+    double arrives_s, status;
+} note;
+
+static dn_status send_note(const dn_pipeline *p, note n, int to)
+{
+    return dn_comm_send(p->stages, &n, sizeof n / sizeof(double), DN_F64, to, DN_TRAFFIC_CONTROL);
+}
+
+/* *gate: DN_OK, or why no stream follows. */
+static dn_status receive_note(dn_pipeline *p, int from, dn_status *gate)
+{
+    double started_s = dn_clock_s();
+    note n = {0, DN_OK};
+    if (p->gate || link_of(p, from))
+        DN_TRY(dn_comm_receive(p->stages, &n, sizeof n / sizeof(double), DN_F64, from, DN_TRAFFIC_CONTROL));
+    *gate = (dn_status)n.status;
+    dn_comm_sleep_until(p->stages, n.arrives_s);
+    p->wait_s += dn_clock_s() - started_s;
+    return DN_OK;
+}
+
+static dn_status receive(dn_pipeline *p, size_t slot, size_t B, int from)
+{
+    double started_s = dn_clock_s();
+    DN_TRY(dn_comm_receive(p->stages, dn_model_stream(p->model, slot), B * p->T * p->C, DN_REAL, from, DN_TRAFFIC_ACTIVATIONS));
+    p->wait_s += dn_clock_s() - started_s;
+    return DN_OK;
+}
+
+/* Messages in one direction follow one another on its link; their latencies overlap. */
+static dn_status post(dn_pipeline *p, size_t slot, size_t B, int to)
+{
+    const dn_link *link = link_of(p, to);
+    note n = {0, DN_OK};
+    if (link) {
+        double *free_s = &p->free_s[to > dn_comm_rank(p->stages)];
+        *free_s = fmax(*free_s, dn_clock_s()) + dn_link_s(link, 0, (double)(B * p->T * p->C * sizeof(dn_real)));
+        n.arrives_s = *free_s + link->latency_s;
+    }
+    if (p->gate || link)
+        DN_TRY(send_note(p, n, to));
+    return dn_comm_post(p->stages, dn_model_stream(p->model, slot), B * p->T * p->C, DN_REAL, to, DN_TRAFFIC_ACTIVATIONS);
+}
+
+dn_status dn_pipeline_pass(dn_pipeline *p, dn_micro_batch_fn *micro_batch, void *context, size_t M, double scale,
+                           double *loss_sum)
+{
+    int n = dn_comm_size(p->stages), stage = dn_comm_rank(p->stages);
+    bool first = stage == 0, last = stage == n - 1, train = scale != 0;
+    size_t n_slots = train ? dn_pipe_in_flight((size_t)n, (size_t)stage, M) : 1, B[DN_MAX_RANKS];
+    for (size_t i = 0; i < (train ? 2 * M : M); i++) {
+        const dn_pipe_op op = train ? dn_pipe_schedule((size_t)n, (size_t)stage, M, i) : (dn_pipe_op){false, i};
+        size_t slot = op.micro_batch % n_slots;
+        dn_status gate = DN_OK;
+        if (op.backward) {
+            if (!last) {
+                DN_TRY(receive_note(p, stage + 1, &gate));
+                DN_TRY(receive(p, slot, B[slot], stage + 1));
+            }
+            DN_TRY(dn_model_backward(p->model, slot));
+            if (!first)
+                DN_TRY(post(p, slot, B[slot], stage - 1));
+            continue;
+        }
+        const int32_t *tokens, *targets;
+        DN_TRY(micro_batch(context, op.micro_batch, &tokens, &targets, &B[slot]));
+        if (first && p->gate)
+            gate = p->gate(p->gate_context);
+        if (!first)
+            DN_TRY(receive_note(p, stage - 1, &gate));
+        if (gate != DN_OK) {
+            if (!last)
+                DN_TRY(send_note(p, (note){0, gate}, stage + 1));
+            return gate;
+        }
+        if (train && !first) /* it takes the gradient that was here */
+            DN_TRY(dn_comm_posted(p->stages, stage - 1));
+        if (!train && !last)
+            DN_TRY(dn_comm_posted(p->stages, stage + 1));
+        if (!first)
+            DN_TRY(receive(p, slot, B[slot], stage - 1));
+        DN_TRY(train ? dn_model_forward(p->model, slot, tokens, targets, B[slot], scale, loss_sum)
+                     : dn_model_loss(p->model, tokens, targets, B[slot], loss_sum));
+        if (!last)
+            DN_TRY(post(p, slot, B[slot], stage + 1));
+    }
+    if (!first && train) /* the streams are free */
+        DN_TRY(dn_comm_posted(p->stages, stage - 1));
+    return last || train ? DN_OK : dn_comm_posted(p->stages, stage + 1);
+}
+
+/* By as much as a slot's stream holds, where the first stage adds it from. */
+dn_status dn_pipeline_return_gradients(const dn_pipeline *p, const dn_param *params, size_t n, dn_stream *stream)
+{
+    if (n == 0)
+        return DN_OK;
+    int last = dn_comm_size(p->stages) - 1, stage = dn_comm_rank(p->stages);
+    size_t most = p->room * p->T * p->C;
+    dn_buf *here = dn_model_stream(p->model, 0);
+    for (size_t i = 0; i < n && (stage == 0 || stage == last); i++) {
+        for (size_t at = 0, some; at < dn_param_size(&params[i]) && params[i].grad; at += some) {
+            dn_buf *grad = dn_at(params[i].grad, at);
+            some = dn_min(most, dn_param_size(&params[i]) - at);
+            if (stage == last) {
+                DN_TRY(dn_comm_send(p->stages, grad, some, DN_REAL, 0, DN_TRAFFIC_GRADIENT));
+                continue;
+            }
+            DN_TRY(dn_comm_receive(p->stages, here, some, DN_REAL, last, DN_TRAFFIC_GRADIENT));
+            stream->kernels->axpby(stream, grad, 1, here, 1, some);
+            DN_TRY(dn_stream_sync(stream));
+        }
+    }
+    return DN_OK;
+}
+
+dn_status dn_pipeline_lend_weights(const dn_pipeline *p, const dn_param *params, size_t n)
+{
+    if (n == 0)
+        return DN_OK;
+    int last = dn_comm_size(p->stages) - 1, stage = dn_comm_rank(p->stages);
+    for (size_t i = 0; i < n; i++) {
+        size_t size = params[i].grad ? dn_param_size(&params[i]) : 0; /* frozen ones do not change */
+        if (size > 0 && stage == 0)
+            DN_TRY(dn_comm_send(p->stages, params[i].weight, size, DN_REAL, last, DN_TRAFFIC_WEIGHTS));
+        if (size > 0 && stage == last)
+            DN_TRY(dn_comm_receive(p->stages, params[i].weight, size, DN_REAL, 0, DN_TRAFFIC_WEIGHTS));
+    }
+    return DN_OK;
+}

@@ -1,0 +1,48 @@
+/*
+ * A stage of a pipeline: a model of some of the layers (model/model.h) and its neighbours, to which it sends the residual stream
+ * forward and its gradient backward, from slot to slot.
+ *
+ * The slot's stream is the window: it is posted (dn_comm_post), its reader copies it into a slot of its own, and nobody waits.
+ * Forward the writer changes it again only with the gradient that comes back. Backward it changes it with the micro-batch that
+ * follows in the slot: whose input the reader sends before it takes the gradient, as 1F1B goes, so that the wait there is for no
+ * more than that copy. Ranks talk to those at the same coordinates of dp, fs and tp. Counted as sent, DN_TRAFFIC_ACTIVATIONS:
+ * 2 B T C numbers a micro-batch and boundary.
+ */
+#ifndef PIPE_PIPELINE_H
+#define PIPE_PIPELINE_H
+
+#include "model/model.h"
+#include "pipe/links.h"
+#include "pipe/schedule.h"
+
+/* On the first stage before each micro-batch goes forward, collective over its ranks: a status that is not DN_OK ends the pass
+ * there, on every stage at the same micro-batch. What has been sent is not received then: there is no pass after this one. */
+typedef dn_status dn_pipeline_gate_fn(void *context);
+
+typedef struct dn_pipeline {
+    dn_model *model;   /* borrowed; dn_pipe_in_flight slots of `room` sequences */
+    dn_comm *stages;   /* borrowed: ranks by stage */
+    size_t room, T, C; /* of the model */
+    const dn_pipe_links *links; /* emulated: what is sent is there no sooner; borrowed. NULL: none */
+    dn_pipeline_gate_fn *gate; /* the same on all stages; NULL: none */
+    void *gate_context;
+    double wait_s;     /* spent waiting for neighbours, since somebody set it to 0 */
+    double free_s[2];  /* when the link to the previous and to the next stage has carried what was sent */
+} dn_pipeline;
+
+/* Micro-batch m: tokens and targets [*B * T] that stay until the next call; *B sequences, the same on all stages. */
+typedef dn_status dn_micro_batch_fn(void *context, size_t m, const int32_t **tokens, const int32_t **targets, size_t *B);
+
+/** Collective over fs, tp and the stages. M micro-batches through the pipeline, forward and backward as dn_model_train does each,
+ * or with scale 0 forward only, as dn_model_loss. *loss_sum += the sum of token losses: on the last stage, 0 on others. Errors:
+ * those of micro_batch, the model, sending; what the gate says. */
+dn_status dn_pipeline_pass(dn_pipeline *pipeline, dn_micro_batch_fn *micro_batch, void *context, size_t M, double scale,
+                           double *loss_sum) DN_MUST_USE;
+
+/** Between passes, collective over the stages. Gradients of the last stage's borrowed parameters (dn_model_borrows_head) are added
+ * to those of the first stage, which trains them; its weights become the last stage's. params: of the whole stage, n of which are
+ * borrowed or lent; other stages do nothing. */
+dn_status dn_pipeline_return_gradients(const dn_pipeline *pipeline, const dn_param *params, size_t n, dn_stream *stream) DN_MUST_USE;
+dn_status dn_pipeline_lend_weights(const dn_pipeline *pipeline, const dn_param *params, size_t n) DN_MUST_USE;
+
+#endif

@@ -1,0 +1,114 @@
+"""Runs whose model is cut into stages of a pipeline: the same training, killed with micro-batches in flight, resumed on other cuts."""
+import os
+import random
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import FULL, PROGRAM, Place, case, children, expect, run, tap, tensors  # noqa: E402
+
+# Four layers are six units; four micro-batches.
+STAGED = {"n_layer": 4, "device_batch_size": 2, "num_iterations": 8, "checkpoint_freq": 2, "clip_grad_norm": 0.5}
+
+
+def well(done, what):
+    expect(done.returncode == 0, f"{what}: {done.returncode}: {done.stderr}")
+    return done
+
+
+@case
+def a_run_in_stages_trains_as_one_worker_does_and_counts_what_it_sends():
+    with Place() as place:
+        settings = dict(STAGED, replicate_mesh_grad_sync=False)  # with factors the norm is of each replica's own gradient
+        well(place.train(1, **settings, checkpoint_dir=place.file("one")), "one worker")
+        for np, sizes in [(4, {"dp_size": 2, "pp_size": 2})] + ([(3, {"pp_size": 3})] if FULL else []):
+            well(place.train(np, **settings, **sizes, val_tokens=64, val_loss_every=4), f"{sizes}")
+            one, staged = place.metrics("one"), place.metrics()
+            for a, b in zip(one, staged, strict=True):
+                # float: sums of the gradient's squares, and means over dp, are formed in another order
+                expect(abs(a["loss"] - b["loss"]) <= 1e-5 * a["loss"] and abs(a["grad_norm"] - b["grad_norm"]) <= 1e-4 * a["grad_norm"],
+                       f"{sizes}, step {a['step']}: loss {b['loss']}, norm {b['grad_norm']} instead of {a['loss']}, {a['grad_norm']}")
+                rows = 8 // sizes.get("dp_size", 1)  # of 16 positions, 32 numbers of 4 bytes each: the first stage sends forward
+                expect(b["bytes_pp"] == rows * 16 * 32 * 4 and "bytes_pp" not in a, f"{b['bytes_pp']}")
+            done = well(run([PROGRAM, "eval", place.file("run"), "val_tokens=64"]), "eval")
+            expect(f"{staged[-1]['val_loss']:.4f}" in done.stdout, f"{done.stdout} instead of {staged[-1]['val_loss']}")
+            run(["rm", "-r", place.file("run")])
+
+
+@case
+def a_stage_that_is_killed_with_micro_batches_in_flight_leaves_a_run_that_goes_on_with_the_same_bits():
+    with Place() as place:
+        settings = dict(STAGED, num_iterations=24, pp_size=3, device_batch_size=1, link_pp="80Gbit:0ms,8Gbit:0ms")
+        well(place.train(3, **settings, checkpoint_dir=place.file("whole")), "uninterrupted")
+        well(run([PROGRAM, "eval", place.file("whole"), "val_tokens=64"]), "eval of a run with a link for each boundary")
+        for seed in range(4 if FULL else 1):
+            command = place.command(3, **settings)
+            started = place.start(3, **settings)
+            place.wait_for_step(3 + 4 * seed)
+            time.sleep(random.Random(seed).random() * 0.01)
+            os.kill(children(started.pid)[seed % 3], signal.SIGKILL)
+            _, said = started.communicate(timeout=60)
+            expect(started.returncode == 7, f"{started.returncode}: {said}")
+            well(run(command), "resumed")
+            expect(tensors(place.checkpoint(24)) == tensors(place.checkpoint(24, "whole")), f"seed {seed}: other bits")
+            run(["rm", "-r", place.file("run")])
+
+
+@case
+def a_checkpoint_has_the_whole_model_and_goes_on_with_another_number_of_stages():
+    with Place() as place:
+        tied = {"tie_embeddings": True}
+        for more in ({}, tied) if FULL else (tied,):
+            well(place.train(1, **STAGED, **more, checkpoint_dir=place.file("one")), "one worker")
+            for last, np, sizes in [(2, 2, {"pp_size": 2}), (4, 1, {}), (6, 4, {"pp_size": 4}), (8, 4, {"pp_size": 2, "fs_size": 2})]:
+                well(place.train(np, **{**STAGED, "stop_after": last}, **more, **sizes), f"{sizes}")
+            one, staged = tensors(place.checkpoint(8, "one")), tensors(place.checkpoint(8))
+            expect(set(one) == set(staged), f"{set(one) ^ set(staged)}")
+            expect({name: len(data) for name, data in one.items()} == {name: len(data) for name, data in staged.items()}, "sizes")
+            losses = [(a["loss"], b["loss"]) for a, b in zip(place.metrics("one"), place.metrics(), strict=True)]
+            expect(all(abs(a - b) <= 1e-5 * a for a, b in losses), f"{losses}")
+            run(["rm", "-r", place.file("run"), place.file("one")])
+
+
+@case
+def a_stop_within_a_step_drops_it_on_all_stages():
+    with Place() as place:
+        settings = dict(STAGED, device_batch_size=1, num_iterations=1, batch_size=60000)  # a step of minutes
+        for np, sizes in [(3, {"pp_size": 3}), (4, {"pp_size": 2, "fs_size": 2})]:
+            started = place.start(np, **{**settings, **sizes})
+            time.sleep(0.1)
+            while "forward" not in run([PROGRAM, "stat", str(started.pid)]).stdout and started.poll() is None:
+                time.sleep(0.05)
+            started.send_signal(signal.SIGTERM)
+            _, said = started.communicate(timeout=80)
+            expect(started.returncode == 128 + signal.SIGTERM and "stopped before the first step was complete" in said,
+                   f"{started.returncode}: {said}")
+
+
+@case
+def replicas_of_stages_that_are_apart_go_on_apart():
+    with Place() as place:
+        settings = dict(STAGED, dp_size=2, pp_size=2, strategy="local_sgd", sync_every=5, tie_embeddings=True)
+        well(place.train(4, **settings, checkpoint_dir=place.file("whole")), "uninterrupted")
+        well(place.train(4, **settings, stop_after=3), "stopped")
+        apart = tensors(place.checkpoint(3))
+        pairs = [(apart[name + ".replica0"], apart[name + ".replica1"]) for name in apart if name + ".replica1" in apart]
+        expect(len(pairs) > 10 and all(a != b for a, b in pairs), f"{len(pairs)} weights of replicas")
+        well(place.train(4, **settings), "resumed")
+        expect(tensors(place.checkpoint(8)) == tensors(place.checkpoint(8, "whole")), "other bits")
+
+
+@case
+def what_stages_cannot_do_is_refused_in_one_line():
+    with Place() as place:
+        for sizes, words in [({"pp_size": 7}, "the model has 6 units"), ({"pp_size": 2, "strategy": "fda"}, "strategy fda with pp_size 2"),
+                             ({"pp_size": 3, "link_pp": "1Gbit:1ms,1Gbit:1ms,1Gbit:1ms"}, "3 links for 2 boundaries"),
+                             ({"pp_size": 2, "link_pp": "fast"}, "link_pp: 'fast' is no link"),
+                             ({"pp_size": 2, "fs_size": 3}, "pp_size 2 x fs_size 3")]:
+            np = 7 if sizes["pp_size"] == 7 else 4 if "fs_size" in sizes else sizes["pp_size"]
+            done = place.train(np, **STAGED, **sizes)
+            expect(done.returncode == 2 and words in done.stderr and done.stderr.count("\n") == 1, f"{sizes}: {done.returncode}: {done.stderr}")
+
+
+tap()
