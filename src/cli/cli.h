@@ -55,6 +55,9 @@ int cli_failure(dn_status status);
  * DN_ERR_IO. */
 void cli_check_output_at_exit(void);
 
+/** Writes out what was printed; false, after a line on stderr: it cannot be. A command whose rows take long to come stops there. */
+bool cli_flush_output(void);
+
 /** From here on the library's notices are printed; a worker calls it once it has read its command line. */
 void cli_tell_notices(void);
 

@@ -18,6 +18,22 @@ typedef struct arguments {
 
 enum { OPTION_LABELS = 1000, OPTION_HOW, OPTION_JSON, OPTION_ENCODER, OPTION_DIMENSIONS, OPTION_ROUNDS };
 
+/* All of them before the first one trains. */
+static void check_ways(const char *hows, struct argp_state *state)
+{
+    static const char known[] = "|" DN_FINETUNE_HOWS "|";
+    for (const char *at = hows;; at++) {
+        int n = (int)strcspn(at, ",");
+        char way[32];
+        snprintf(way, sizeof way, "|%.*s|", n, at);
+        if (n == 0 || !strstr(known, way))
+            argp_error(state, "--how: '%.*s' is no way to fine-tune: name some of %s, apart by commas", n, at, DN_FINETUNE_HOWS);
+        at += n;
+        if (!*at)
+            return;
+    }
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     arguments *a = state->input;
@@ -41,7 +57,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         a->what.rounds = cli_integer("--rounds", arg, 0, 1000000);
         return 0;
     case ARGP_KEY_ARG:
-        if (state->arg_num == 0 && !strchr(arg, '='))
+        if (state->arg_num == 0 && arg[strspn(arg, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '=') /* a path may have one */
             a->what.run = arg;
         else if (a->what.n < sizeof a->assignments / sizeof *a->assignments)
             a->assignments[a->what.n++] = arg;
@@ -51,6 +67,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->what.labels)
             argp_error(state, "--labels FILE says what to learn");
+        check_ways(a->hows, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -95,7 +112,7 @@ static void print_row(const char *how, const dn_finetuned *f, bool json, bool fi
         printf("%zu classes; %zu texts to learn from, %zu held out, of which the largest class has %.1f %%", f->n_classes,
                f->n_train, f->n_test, 100 * f->largest);
         if (f->n_cut > 0)
-            printf("; %zu were cut at the model's positions", f->n_cut);
+            printf("; %zu are longer than the model's positions, or sequence_length, and were cut", f->n_cut);
         printf("\n\n%-8s %10s %10s %14s %10s %10s %9s\n", "how", "accuracy", "loss", "trained", "bytes", "memory", "seconds");
     }
     char loss[32] = "-";
@@ -150,7 +167,8 @@ int cli_finetune(int argc, char **argv, char **command_line)
         if (status != DN_OK)
             return cli_failure(status);
         print_row(how, &result, a.json, first);
-        fflush(stdout);
+        if (!cli_flush_output())
+            return dn_status_exit(DN_ERR_IO);
         first = false;
     }
     return 0;

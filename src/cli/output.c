@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool flush_output(void)
+bool cli_flush_output(void)
 {
     errno = 0; /* an earlier failed write has left only the error flag */
     if (fflush(stdout) == 0 && !ferror(stdout))
@@ -21,7 +21,7 @@ static bool flush_output(void)
 static void check_output(int status, void *unused)
 {
     (void)unused;
-    if (status == 0 && !flush_output())
+    if (status == 0 && !cli_flush_output())
         _exit(dn_status_exit(DN_ERR_IO));
 }
 

@@ -3,9 +3,11 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "data/text.h"
+#include "shm/limits.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static dn_status read_all(dn_text *text, char **memory, size_t *n)
 {
@@ -13,7 +15,8 @@ static dn_status read_all(dn_text *text, char **memory, size_t *n)
     *n = 0;
     do {
         room = dn_size_mul(room, 2);
-        char *larger = realloc(*memory, room);
+        /* Asked first: the system promises more than there is, and ends who then touches it. */
+        char *larger = room / 2 <= dn_limits_memory("") ? realloc(*memory, room) : NULL;
         if (!larger)
             return dn_fail(DN_ERR_MEMORY, "%s: no memory for more than %zu bytes of it", text->files[0], *n);
         *memory = larger;
@@ -69,17 +72,21 @@ static dn_status name_classes(const char *path, dn_labels *out, const char **lab
 dn_status dn_labels_read(const char *path, dn_labels *out)
 {
     dn_text text;
+    struct stat st;
     size_t bytes = 0, lines = 1;
     *out = (dn_labels){0};
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return dn_fail(DN_ERR_DATA, "%s is not a regular file: each way to learn its labels reads it anew", path);
     DN_TRY(dn_text_open(&path, 1, &text));
     dn_status status = read_all(&text, &out->memory, &bytes);
     dn_text_close(&text);
     DN_TRY(status);
     for (const char *at = out->memory; (at = memchr(at, '\n', (size_t)(out->memory + bytes - at))); at++)
         lines++;
-    const char **labels = calloc(lines, sizeof *labels);
-    out->rows = calloc(lines, sizeof *out->rows);
-    out->names = calloc(lines, sizeof *out->names);
+    bool is_room = dn_size_mul(lines, 2 * sizeof(char *) + sizeof *out->rows) <= dn_limits_memory("");
+    const char **labels = is_room ? calloc(lines, sizeof *labels) : NULL;
+    out->rows = is_room ? calloc(lines, sizeof *out->rows) : NULL;
+    out->names = is_room ? calloc(lines, sizeof *out->names) : NULL;
     status = labels && out->rows && out->names ? split(path, bytes, out, labels)
                                                : dn_fail(DN_ERR_MEMORY, "%s: no memory for %zu lines", path, lines);
     if (status == DN_OK)

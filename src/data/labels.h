@@ -23,8 +23,8 @@ typedef struct dn_labels {
 
 enum { DN_CLASSES_MAX = 1 << 16 };
 
-/** Reads a file. *out is to be closed also after an error. Errors: DN_ERR_DATA naming file and line, of a line without label or
- * text; of one label or too many; those of dn_text_read; DN_ERR_MEMORY. */
+/** Reads a regular file. *out is to be closed also after an error. Errors: DN_ERR_DATA naming file and line, of a line without label
+ * or text; of one label or too many; of a pipe or device; those of dn_text_read; DN_ERR_MEMORY. */
 dn_status dn_labels_read(const char *path, dn_labels *out) DN_MUST_USE;
 void dn_labels_close(dn_labels *labels);
 

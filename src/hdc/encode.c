@@ -119,7 +119,7 @@ void dn_hdc_record(dn_hdc_encoder *e, const double *x, size_t n, double low, dou
 {
     begin(e);
     for (size_t i = 0; i < n; i++) {
-        double share = high > low ? (x[i] - low) / (high - low) : 0;
+        double share = high > low ? (x[i] / 2 - low / 2) / (high / 2 - low / 2) : 0; /* the range may be more than a double holds */
         const uint64_t *level = e->levels + (size_t)lrint(fmin(fmax(share, 0), 1) * (DN_HDC_LEVELS - 1)) * e->n_words;
         draw(e, PLACES + i, e->item);
         for (size_t w = 0; w < e->n_words; w++)

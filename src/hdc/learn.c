@@ -54,7 +54,7 @@ void dn_hdc_settle(dn_hdc_classes *c)
     }
 }
 
-/* Of the signs of 64 numbers, which stay in registers; sums of as many fit 32 bits while one is below 2^25. */
+/* Of the signs of 64 numbers, which stay in registers; sums of as many fit 32 bits while none is beyond DN_HDC_SUM_MAX. */
 static int64_t dot(const int32_t *sums, const uint64_t *h, size_t D)
 {
     int64_t whole = 0;

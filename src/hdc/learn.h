@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { DN_HDC_SUM_MAX = 1 << 25 }; /* magnitude of a sum that predictions take: the dot product adds 64 of them in 32 bits */
+
 typedef struct dn_hdc_classes {
     size_t D, n;
     int32_t *sums;  /* [n, D] */

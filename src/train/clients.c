@@ -510,16 +510,19 @@ dn_status dn_clients_step(dn_run *run, double *loss, dn_client_result *result)
 
 /* ---- states ---- */
 
-void dn_clients_expect(dn_clients *k, uint64_t step)
+dn_status dn_clients_expect(dn_clients *k, uint64_t step)
 {
     rewind_versions(k);
-    while (dn_tickets_version(k->tickets) < step)
+    while (dn_tickets_version(k->tickets) < step) { /* of many clients and versions for longer than a worker may be silent */
         dn_tickets_next(k->tickets);
+        DN_TRY(dn_comm_tick(k->instance->mesh->all, step, "list of clients"));
+    }
     size_t n = 0;
     const dn_ticket *out = dn_tickets_out(k->tickets);
     for (int j = 0; j < k->plan->clients.n_out; j++)
         if (!part_of_version(k, out[j].version))
             k->versions[n++].number = out[j].version;
+    return DN_OK;
 }
 
 dn_status dn_clients_restored(dn_clients *k)

@@ -55,8 +55,9 @@ dn_status dn_clients_begin(dn_clients *clients) DN_MUST_USE;
 dn_status dn_clients_step(struct dn_run *run, double *loss, dn_client_result *result) DN_MUST_USE;
 
 /** Of a run that is restored after `step`: states are those of that step, to be filled in (dn_clients_state_shard) with what was
- * saved; weights are that version. Then dn_clients_restored. Not collective; collective, with a barrier. */
-void dn_clients_expect(dn_clients *clients, uint64_t step);
+ * saved; weights are that version. Then dn_clients_restored. Not collective; collective, with a barrier. Errors: those of
+ * dn_comm_tick. */
+dn_status dn_clients_expect(dn_clients *clients, uint64_t step) DN_MUST_USE;
 dn_status dn_clients_restored(dn_clients *clients) DN_MUST_USE;
 
 /* As dn_optimizer_state and so on: older versions, states of the server. A version that is missing in a

@@ -1,11 +1,13 @@
 /* Labels by hyperdimensional computing (hdc/learn.h): the encoders of texts, the rounds, and what they cost. */
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/human.h"
 #include "base/random.h"
 #include "base/size.h"
 #include "compute/kernels.h"
 #include "hdc/encode.h"
 #include "hdc/learn.h"
+#include "shm/limits.h"
 #include "train/finetune.h"
 
 #include <math.h>
@@ -35,6 +37,19 @@ static uint64_t *vector_of(const hdc *x, size_t i)
     return x->h + i * x->encoder.n_words;
 }
 
+/* The system promises more than there is, and ends who then touches it. */
+static dn_status ask_memory(const hdc *x, size_t bytes)
+{
+    uint64_t room = dn_limits_memory("");
+    char need[24], have[24];
+    return bytes <= room ? DN_OK
+                         : dn_fail(DN_ERR_MEMORY,
+                                   "%zu hypervectors of %zu signs and %zu classes take %s, and %s are available: use fewer "
+                                   "--dimensions, or fewer texts",
+                                   x->n, x->D, x->run->labels.n_classes, dn_human_size((double)bytes, need, sizeof need),
+                                   dn_human_size((double)room, have, sizeof have));
+}
+
 /* ---- encoders of all rows ---- */
 
 static dn_status encode_ngrams(hdc *x)
@@ -50,7 +65,7 @@ static size_t read_numbers(const dn_labelled *row, double *numbers, size_t room)
     char text[64];
     size_t n = 0;
     for (size_t at = 0, length; at < row->n; at += length + 1) {
-        for (length = 0; at + length < row->n && !strchr(", \t\r", row->text[at + length]);)
+        for (length = 0; at + length < row->n && !memchr(", \t\r", row->text[at + length], 4);)
             length++;
         if (length == 0)
             continue;
@@ -94,6 +109,7 @@ static dn_status encode_records(hdc *x)
     if (width == 0 || width == SIZE_MAX || width > DN_HDC_BUNDLE_MAX)
         return dn_fail(DN_ERR_DATA, "%s:1: not a record of numbers, apart by commas or blanks", x->run->what->labels);
     x->more = dn_size_mul(dn_size_mul(x->n, width), sizeof(double));
+    DN_TRY(ask_memory(x, x->more));
     double *numbers = calloc(x->n, dn_size_mul(width, sizeof *numbers));
     dn_status status = numbers ? read_records(x, numbers, width, &low, &high)
                                : dn_fail(DN_ERR_MEMORY, "no memory for %zu records of %zu numbers", x->n, width);
@@ -116,6 +132,10 @@ static dn_status project(hdc *x, size_t at, size_t B, const dn_buf *phi, dn_buf 
     s->kernels->gemm(s, DN_N, DN_T, B, x->D, C, 1, y, C, phi, C, 0, on_device, x->D);
     dn_download(s, projected, on_device, B * x->D);
     DN_TRY(dn_stream_sync(s));
+    for (size_t i = 0; i < B * x->D; i++)
+        if (!isfinite(projected[i]))
+            return dn_fail(DN_ERR_NUMERIC, "line %zu of the labels: the model's output is not finite; its weights are damaged",
+                           (size_t)run->rows[at + i / x->D] + 1);
     for (size_t b = 0; b < B; b++)
         dn_hdc_signs(&x->encoder, projected + b * x->D, vector_of(x, at + b));
     return DN_OK;
@@ -127,6 +147,7 @@ static dn_status encode_features(hdc *x)
     dn_loaded_model *m = &x->run->model;
     size_t C = m->plan.spec.C, most = m->plan.micro_batch, n = dn_size_mul(x->D, dn_max(C, most));
     void *phi = NULL, *on_device = NULL;
+    DN_TRY(ask_memory(x, dn_size_mul(n, 3 * sizeof(dn_real))));
     dn_real *host = calloc(n, sizeof *host);
     x->more = dn_size_add(3 * n * sizeof *host, m->plan.arena_bytes + m->plan.private_bytes);
     dn_status status = host ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a projection to %zu signs", x->D);
@@ -153,6 +174,14 @@ static const struct {
 } encoders[] = {{"ngram", encode_ngrams}, {"record", encode_records}, {"features", encode_features}};
 
 /* ---- learning ---- */
+
+/* Of the encoder, all hypervectors and what is predicted of them, sums and their changes. */
+static size_t bytes_of(const hdc *x)
+{
+    size_t one = dn_hdc_words(x->D) * sizeof *x->h + sizeof *x->predicted,
+           sums = dn_size_mul(x->run->labels.n_classes, x->D * sizeof *x->classes.sums);
+    return dn_size_add(dn_size_add(dn_hdc_encoder_bytes(x->D), dn_size_mul(x->n, one)), dn_size_mul(2, sums));
+}
 
 static double accuracy(hdc *x)
 {
@@ -197,14 +226,14 @@ static dn_status learn(hdc *x, dn_status (*encode)(hdc *), dn_finetuned *out)
     out->loss = NAN;
     out->n_trained = x->classes.n * x->D;
     out->bytes = out->n_trained * sizeof *x->classes.sums;
-    out->memory = dn_hdc_encoder_bytes(x->D) + x->n * (x->encoder.n_words * sizeof *x->h + sizeof *x->predicted) +
-                  2 * (size_t)out->bytes + x->more;
+    out->memory = bytes_of(x) + x->more;
     return DN_OK;
 }
 
 static dn_status open(hdc *x)
 {
     size_t K = x->run->labels.n_classes;
+    DN_TRY(ask_memory(x, bytes_of(x)));
     DN_TRY(dn_hdc_open(x->D, (uint64_t)x->run->config.seed, &x->encoder));
     DN_TRY(dn_hdc_classes_open(x->D, K, &x->classes));
     DN_TRY(dn_hdc_classes_open(x->D, K, &x->changes));
@@ -225,6 +254,10 @@ dn_status dn_finetune_hdc(dn_finetune_run *run, dn_finetuned *out)
         return dn_fail(DN_ERR_CONFIG, "there is no encoder '%s': use one of %s", what->encoder, DN_FINETUNE_ENCODERS);
     if (what->dimensions < 1 || what->dimensions > DN_HDC_D_MAX || what->rounds < 0 || what->rounds > 1000000)
         return dn_fail(DN_ERR_CONFIG, "dimensions are from 1 to %d, rounds from 0 to 1000000", DN_HDC_D_MAX);
+    /* A text changes a class by 1 at most, in round r by 1/r: 1 + 1/2 + ... < 1 + log(rounds). */
+    if ((double)x.n * (2 + log((double)dn_max(what->rounds, 1))) > DN_HDC_SUM_MAX)
+        return dn_fail(DN_ERR_DATA, "%s: %zu texts and %d rounds: the sums would not fit; use fewer --rounds, or fewer texts",
+                       what->labels, x.n, (int)what->rounds);
     dn_status status = open(&x);
     if (status == DN_OK)
         status = learn(&x, encode, out);

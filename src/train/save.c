@@ -412,7 +412,7 @@ static dn_status restore_weights(dn_run *run, dn_checkpoint *checkpoint, int n_s
 static dn_status restore_clients(dn_run *run, const dn_checkpoint *checkpoint, uint64_t step, const char *path)
 {
     dn_clients *clients = run->instance.clients;
-    dn_clients_expect(clients, step);
+    DN_TRY(dn_clients_expect(clients, step));
     for (size_t i = 0; i < dn_clients_n_states(clients); i++) {
         const char *name = dn_clients_state(clients, i)->name;
         if (dn_checkpoint_has(checkpoint, name))

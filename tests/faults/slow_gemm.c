@@ -1,5 +1,5 @@
-/* Matrix products that take PRODUCT_MS milliseconds longer each, for whoever preloads this. Each adds a line to the file
- * PRODUCTS, if there is that variable, when it begins: the rank. */
+/* Matrix products that take PRODUCT_MS milliseconds longer each, and sorts that take SORT_MS longer, for whoever preloads this. Each
+ * product adds a line to the file PRODUCTS, if there is that variable, when it begins: the rank. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,7 +10,23 @@
 typedef void gemm(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
                   int ldb, float beta, float *c, int ldc);
 
+typedef void sort(void *base, size_t n, size_t size, int (*compare)(const void *, const void *));
+
 __attribute__((visibility("default"))) gemm cblas_sgemm;
+__attribute__((visibility("default"))) sort qsort;
+
+static void *next(const char *name)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+    if (!found)
+        _exit(98);
+    return found;
+}
+
+static void take(const char *ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = atol(ms) / 1000, .tv_nsec = atol(ms) % 1000 * 1000000}, NULL);
+}
 
 static void count(const char *path)
 {
@@ -29,12 +45,18 @@ void cblas_sgemm(int order, int ta, int tb, int m, int n, int k, float alpha, co
 {
     const char *path = getenv("PRODUCTS"), *ms = getenv("PRODUCT_MS");
     gemm *real;
-    void *found = dlsym(RTLD_NEXT, "cblas_sgemm");
-    if (!found || !ms)
-        _exit(98);
-    memcpy(&real, &found, sizeof real);
+    memcpy(&real, &(void *){next("cblas_sgemm")}, sizeof real);
     if (path)
         count(path);
-    nanosleep(&(struct timespec){.tv_sec = atol(ms) / 1000, .tv_nsec = atol(ms) % 1000 * 1000000}, NULL);
+    take(ms ? ms : "0");
     real(order, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+}
+
+void qsort(void *base, size_t n, size_t size, int (*compare)(const void *, const void *))
+{
+    const char *ms = getenv("SORT_MS");
+    sort *real;
+    memcpy(&real, &(void *){next("qsort")}, sizeof real);
+    take(ms ? ms : "0");
+    real(base, n, size, compare);
 }

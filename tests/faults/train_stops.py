@@ -15,8 +15,9 @@ DATA = 3
 # Two steps of several micro-batches, or a validation; slowed down, of some 2 s: ranks agree at each micro-batch.
 STEPS = {"batch_size": 8, "device_batch_size": 1, "num_iterations": 2}
 VALIDATION = {"batch_size": 2, "device_batch_size": 1, "num_iterations": 2, "val_tokens": 16 * 32, "val_loss_every": 0}
-SLOWLY = dict(os.environ, LD_PRELOAD=os.environ["SLOW_GEMM"], PRODUCT_MS="5",
-              ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
+PRELOADED = dict(os.environ, LD_PRELOAD=os.environ["SLOW_GEMM"],
+                 ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
+SLOWLY = dict(PRELOADED, PRODUCT_MS="5")
 
 
 def finish(process):
@@ -121,6 +122,17 @@ def a_stop_while_weights_are_drawn_is_heard_before_they_are():
         expect(done.returncode == 128 + signal.SIGTERM, f"{done.returncode}: {done.stderr}")
         expect("stopped while initializing" in done.stderr, done.stderr)
         expect(not checkpoints(place), f"{checkpoints(place)}")
+
+
+@case
+def a_list_of_clients_that_is_drawn_up_again_for_longer_than_a_deadline_is_no_hang():
+    with Place() as place:
+        clients = dict(strategy="teasq", clients=8, client_fraction=0.5, cache_fraction=0.01, optimizer="adamw", batch_size=1,
+                       device_batch_size=1, local_steps=1, num_iterations=1000)
+        trained(place, 1, **clients, stop_after=150)
+        # 150 versions of two sorts each, 3 s; the deadline is 1 s, and the launcher waits for another
+        done = run(place.command(1, **clients, stop_after=151, timeout_s=1), env=dict(PRELOADED, SORT_MS="10"))
+        expect(done.returncode == 0 and "stopped after step 151" in done.stderr, f"{done.returncode}: {done.stderr}")
 
 
 @case

@@ -2,6 +2,8 @@
 import json
 import os
 import random
+import shutil
+import struct
 import subprocess
 import sys
 
@@ -100,11 +102,69 @@ def hypervectors_learn_texts_records_and_outputs():
 
 
 @case
+def what_hypervectors_cannot_hold_is_refused():
+    with Place() as place:
+        with open(place.file("many.tsv"), "w", encoding="utf-8") as file:
+            file.writelines(f"{i}\tx\n" for i in range(60000))
+        done = finetune(place, "--how", "hdc", "--dimensions", str(1 << 20), labels="many.tsv")  # 510 GB
+        expect(done.returncode == 6 and "are available: use fewer --dimensions" in done.stderr, f"{done.returncode} {done.stderr}")
+        with open(place.file("zero.tsv"), "wb") as file:
+            file.write(b"1\t1\x002\n2\t1\x003\n" * 5)
+        done = finetune(place, "--how", "hdc", "--encoder", "record", labels="zero.tsv")
+        expect(done.returncode == 3 and "not a record of numbers" in done.stderr, f"{done.returncode} {done.stderr}")
+        with open(place.file("far.tsv"), "w", encoding="utf-8") as file:  # a range beyond a double's; the class is the last number's sign
+            file.writelines(f"{sign}\t1e308,-1e308,{sign}1e308\n" for sign in "+---" * 15 + "++++" * 5)
+        done = finetune(place, "--how", "hdc", "--encoder", "record", "--dimensions", "1000", "--json", labels="far.tsv")
+        expect(done.returncode == 0 and json.loads(done.stdout)["accuracy"] == 1, f"{done.returncode} {done.stdout}{done.stderr}")
+        if FULL:
+            with open(place.file("long.tsv"), "w", encoding="utf-8") as file:
+                file.write("a\tx\nb\ty\n" * 1100000)
+            done = finetune(place, "--how", "hdc", "--dimensions", "1", "--rounds", "1000000", labels="long.tsv")
+            expect(done.returncode == 3 and "the sums would not fit" in done.stderr, f"{done.returncode} {done.stderr}")
+
+
+def scale_weights(path, factor):
+    """Of a safetensors file of floats."""
+    with open(path, "rb") as file:
+        blob = file.read()
+    n = 8 + struct.unpack("<Q", blob[:8])[0]
+    weights = struct.unpack(f"<{(len(blob) - n) // 4}f", blob[n:])
+    with open(path, "wb") as file:
+        file.write(blob[:n] + struct.pack(f"<{len(weights)}f", *(w * factor for w in weights)))
+
+
+@case
+def outputs_that_are_not_finite_make_no_hypervectors():
+    with Place() as place:
+        write_low_labels(place)
+        folder = shutil.copytree(os.path.join(FOLDERS, "gpt2"), place.file("gpt2"))
+        for factor, code in ((1, 0), (1e37, 9)):
+            scale_weights(os.path.join(folder, "model.safetensors"), factor)
+            done = finetune(place, folder, "--how", "hdc", "--encoder", "features", "--dimensions", "100")
+            expect(done.returncode == code, f"{factor}: {done.returncode} {done.stdout}{done.stderr}")
+
+
+@case
+def a_path_with_an_equals_sign_is_a_run():
+    with Place() as place:
+        write_labels(place)
+        done = place.train(num_iterations=2, vocab_size=256, checkpoint_dir=place.file("lr=1"))
+        expect(done.returncode == 0, done.stderr)
+        done = finetune(place, place.file("lr=1"), "num_iterations=2")
+        expect(done.returncode == 0, done.stderr)
+
+
+def write_low_labels(place):
+    """Of bytes below 96, which the folders' small vocabularies have."""
+    with open(place.file("labels.tsv"), "w", encoding="utf-8") as file:
+        for i in range(50):
+            file.write(f"{i % 2}\t{chr(33 + i % 2)}{chr(40 + i)}\n")
+
+
+@case
 def a_folder_of_others_with_its_tokenizer_or_tied_head_is_tuned():
     with Place() as place:
-        with open(place.file("labels.tsv"), "w", encoding="utf-8") as file:
-            for i in range(50):
-                file.write(f"{i % 2}\t{chr(33 + i % 2)}{chr(40 + i)}\n")
+        write_low_labels(place)
         for folder in sorted(os.listdir(FOLDERS)) if FULL else ["gpt2"]:
             done = finetune(place, os.path.join(FOLDERS, folder), "--how", "head,full", "--json", "num_iterations=4")
             expect(done.returncode == 0 and len(done.stdout.splitlines()) == 2, f"{folder}: {done.stderr}")
@@ -116,7 +176,12 @@ def what_makes_no_sense_is_refused():
         write_labels(place)
         write_labels(place, 4, "few.tsv")
         model = trained_run(place)
+        os.mkfifo(place.file("pipe.tsv"))
         faults = [(2, "no way to fine-tune", ["--how", "tail"], "labels.tsv"),
+                  (2, "'' is no way", ["--how", ""], "labels.tsv"),
+                  (2, "'tail' is no way", ["--how", "head,tail"], "labels.tsv"),  # before the head is trained
+                  (2, "'' is no way", ["--how", "head,"], "labels.tsv"),
+                  (3, "not a regular file", [], "pipe.tsv"),
                   (2, "changes nothing", ["data_dir=x"], "labels.tsv"),
                   (2, "adapters", ["lora_rank=2"], "labels.tsv"),
                   (2, "lr", ["lrr=2"], "labels.tsv"),
@@ -125,7 +190,8 @@ def what_makes_no_sense_is_refused():
                   (9, "lower lr", ["lr=1e6", "num_iterations=5", "--how", "full"], "labels.tsv")]
         for code, says, arguments, labels in faults:
             done = finetune(place, model, *arguments, labels=labels)
-            expect(done.returncode == code and says in done.stderr, f"{arguments}: {done.returncode} {done.stderr}")
+            expect(done.returncode == code and says in done.stderr and not done.stdout,
+                   f"{arguments}: {done.returncode} {done.stdout}{done.stderr}")
         done = finetune(place, place.file("nothing"))
         expect(done.returncode == 4, f"{done.returncode} {done.stderr}")
         done = subprocess.run([PROGRAM, "finetune", model], capture_output=True, text=True, check=False)
