@@ -125,12 +125,12 @@ static void write_x_tick(const frame *f, double placed, double value, FILE *out)
             at_x(f, placed), HEIGHT - BOTTOM + 24, value);
 }
 
-/* 1, 2 and 5 of every decade; of many decades 1 only, of one or less all digits that have room. */
+/* 1, 2 and 5 of every decade; of many decades 1 only, of less than one all digits that have room, also for a phone's letters. */
 static void write_log_ticks(const frame *f, FILE *out)
 {
     static const double few[] = {1, 2, 5}, many[] = {1, 2, 3, 4, 6, 8};
-    const double span = f->x_most - f->x_least, *digits = span < 1.2 ? many : few;
-    int n_digits = span > 3 ? 1 : span < 1.2 ? 6 : 3;
+    const double span = f->x_most - f->x_least, *digits = span < 0.9 ? many : few;
+    int n_digits = span > 3 ? 1 : span < 0.9 ? 6 : 3;
     for (int decade = (int)floor(f->x_least); decade <= f->x_most; decade++)
         for (int i = 0; i < n_digits; i++) {
             double x = decade + log10(digits[i]);

@@ -386,6 +386,31 @@ static void a_narrow_logarithmic_axis_has_a_tick_beside_each_of_its_values(void 
     assert_non_null(strstr(text, ">0.04<"));
 }
 
+/* A phone shows 22 of a plot's units as a letter's height, of which a digit is some 0.55 wide; numbers are half a digit apart. */
+static void numbers_below_a_logarithmic_axis_do_not_touch_on_a_phone(void **state)
+{
+    for (double most = 0.003; most < 4; most *= 1.4) {
+        const double x[] = {0.002, most}, y[] = {1, 2};
+        const dn_plot_line line = {.name = "a", .n = 2, .x = x, .y = y};
+        const dn_plot plot = {.name = "p", .x_label = "x", .y_label = "y", .x_scale = 1, .log_x = true, .y_most = NAN,
+                              .lines = &line, .n_lines = 1};
+        double right = -INFINITY;
+        int n = 0;
+        for (const char *at = draw(&plot); (at = strstr(at, "text-anchor=\"middle\">")); n++) {
+            const char *place = at;
+            while (strncmp(place, "x=\"", 3) != 0)
+                place--;
+            at += strlen("text-anchor=\"middle\">");
+            const double digit = 0.55 * 22;
+            double half = 0.5 * digit * (double)strcspn(at, "<"), middle = atof(place + 3);
+            if (middle - half < right)
+                fail_msg("axis to %g: %.8s begins at %.0f, before it must be %.0f", most, at, middle - half, right);
+            right = middle + half + 0.5 * digit;
+        }
+        assert_true(n > 0);
+    }
+}
+
 /* The runs of fill() exchange over dp and fs, nothing over tp. */
 static void the_page_shows_validation_on_its_way_and_no_column_of_nothing(void **state)
 {
@@ -498,6 +523,7 @@ TESTS(report_comparison)
         TEST(a_plot_leaves_out_what_is_not_finite_and_scales_to_its_edges),
         TEST(bands_lie_below_all_lines),
         TEST(a_narrow_logarithmic_axis_has_a_tick_beside_each_of_its_values),
+        TEST(numbers_below_a_logarithmic_axis_do_not_touch_on_a_phone),
         TEST(the_page_shows_validation_on_its_way_and_no_column_of_nothing),
         TEST(time_on_a_link_is_computation_and_what_exceeds_the_overlap),
         TEST(the_front_is_what_no_other_beats_in_both),
