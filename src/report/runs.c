@@ -3,6 +3,7 @@
 
 #include "base/atomic_file.h"
 #include "base/fail.h"
+#include "base/size.h"
 #include "dionode/version.h"
 #include "report/page.h"
 #include "report/plot.h"
@@ -17,6 +18,7 @@
 #include <string.h>
 
 enum { RAW_POINTS = 1000, WINDOWS = 20 /* of smoothing, in a run */, BAR_NAME = 10 };
+#define ELLIPSIS "\xe2\x80\xa6"
 
 typedef struct runs {
     const char *const *names; /* [n], borrowed */
@@ -174,20 +176,43 @@ static double median(const double *column, size_t n)
 
 /* ---- the page ---- */
 
-/* The end of a folder's name, where there is room for so much. */
-static const char *short_name(const char *name, char text[BAR_NAME + 8])
+static size_t length_of_path(const char *name)
 {
-    size_t end = strlen(name), begin;
-    while (end > 1 && name[end - 1] == '/')
-        end--;
+    size_t n = strlen(name);
+    while (n > 1 && name[n - 1] == '/')
+        n--;
+    return n;
+}
+
+/* Bytes at the end that all names have in common: -lr0.02-s0 of what compare has made. One name has nothing in common. */
+static size_t common_end(const char *const *names, size_t n)
+{
+    size_t whole = length_of_path(names[0]), common = n > 1 ? whole : 0;
+    for (size_t i = 1; i < n; i++) {
+        size_t length = length_of_path(names[i]), same = 0;
+        while (same < dn_min(common, length) && names[i][length - 1 - same] == names[0][whole - 1 - same])
+            same++;
+        common = same;
+    }
+    while (common > 0 && (names[0][whole - common] & 0xc0) == 0x80) /* not within a character */
+        common--;
+    return common;
+}
+
+/* The end of a folder's name before `common` bytes, if there is one, where there is room for so much. */
+static const char *short_name(const char *name, size_t common, char text[BAR_NAME + 8])
+{
+    size_t end = length_of_path(name), begin;
     for (begin = end; begin > 0 && name[begin - 1] != '/';)
         begin--;
-    bool whole = end - begin <= BAR_NAME;
-    if (!whole)
+    bool is_short = end - begin <= BAR_NAME, cut = !is_short && common < end - begin;
+    end -= cut ? common : 0;
+    bool fits = end - begin <= BAR_NAME;
+    if (!fits)
         begin = end - BAR_NAME + 1;
-    while (!whole && (name[begin] & 0xc0) == 0x80) /* not within a character */
+    while (!fits && (name[begin] & 0xc0) == 0x80)
         begin++;
-    snprintf(text, BAR_NAME + 8, "%s%.*s", whole ? "" : "\xe2\x80\xa6", (int)(end - begin), name + begin);
+    snprintf(text, BAR_NAME + 8, "%s%.*s%s", fits ? "" : ELLIPSIS, (int)(end - begin), name + begin, cut && common > 0 ? ELLIPSIS : "");
     return text;
 }
 
@@ -341,11 +366,12 @@ static void write_bars(const page *p, const char *title, const char *note, const
     dn_bar *bars = calloc(p->runs->n + 1, sizeof *bars);
     char(*labels)[40] = calloc(p->runs->n + 1, sizeof *labels);
     char(*names)[BAR_NAME + 8] = calloc(p->runs->n + 1, sizeof *names);
+    size_t common = common_end(p->runs->names, p->runs->n);
     dn_page_section(title, note, p->out);
     for (size_t i = 0; bars && labels && names && i < p->runs->n; i++) {
         double total = 0;
         bars[i] = (dn_bar){
-            .name = short_name(p->runs->names[i], names[i]), .style = style_of(i), .label = labels[i]};
+            .name = short_name(p->runs->names[i], common, names[i]), .style = style_of(i), .label = labels[i]};
         measure(&p->runs->series[i], bars[i].parts);
         for (int part = 0; part < DN_PLOT_PARTS; part++)
             total += isnan(bars[i].parts[part]) ? 0 : bars[i].parts[part];

@@ -58,6 +58,22 @@ def the_page_has_every_plot_of_every_run():
             expect(len(list(plots[name].iter(SVG + "rect"))) >= 2, f"{name} has no bars")
 
 
+@case
+def bars_of_runs_whose_long_names_end_alike_can_be_told_apart():
+    with Place() as place:
+        done = place.train(num_iterations=1, checkpoint_dir=place.file("dion-r1-lr0.02-s0"))
+        expect(done.returncode == 0, done.stderr)
+        names = ["dion-r1-lr0.02-s0", "muon-lr0.02-s0", "Größe-lr0.02-s0", "a-very-long-one-lr0.02-s0"]
+        for name in names[1:]:
+            shutil.copytree(place.file(names[0]), place.file(name))
+        done = run([PROGRAM, "report", *map(place.file, names), "-o", place.file("page.html")])
+        expect(done.returncode == 0, done.stderr)
+        page = xml.etree.ElementTree.parse(place.file("page.html")).getroot()
+        bars = next(plot for plot in page.iter(SVG + "svg") if plot.get("aria-label") == "Bytes per step by axis")
+        there = [text.text for text in bars.iter(SVG + "text") if text.get("text-anchor") == "end"]
+        expect(there == ["dion-r1…", "muon…", "Größe…", "…-long-one…"], f"{there}")
+
+
 def megabytes(text, after):
     number, unit = re.search(after + r" ([\d.]+) (.?)B", text).groups()
     return float(number) * {"": 1, "k": 1e3, "M": 1e6}[unit]
