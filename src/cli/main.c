@@ -118,10 +118,12 @@ void cli_config_argument(unsigned number, const char *arg, dn_config *config, dn
         *status = dn_config_set(config, arg);
 }
 
+/* What dn_comm_leave logs is why this process fails, where no launcher of ours says so: no warning. */
 static void print_notice(void *context, dn_log_level level, const char *line)
 {
     (void)context;
-    fprintf(stderr, "dionode: %s%s\n", level == DN_LOG_WARNING ? "warning: " : "", line);
+    bool failure = strcmp(line, dn_error_message()) == 0;
+    fprintf(stderr, "dionode: %s%s\n", level == DN_LOG_WARNING && !failure ? "warning: " : "", line);
 }
 
 void cli_tell_notices(void)

@@ -4,8 +4,10 @@
 #include "base/fail.h"
 #include "base/size.h"
 #include "checkpoint/checkpoint.h"
+#include "comm/world.h"
 #include "compute/kernels.h"
 #include "device/device.h"
+#include "train/alike.h"
 #include "train/init.h"
 
 #include <math.h>
@@ -170,6 +172,10 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     if (plan->strategy->clients)
         dn_stream_round_alike(run->stream);
     DN_TRY(open_data(run));
+    if (dn_comm_n_nodes(comm) > 1) { /* each has files of its own, or sees the same ones */
+        DN_TRY(dn_alike_data(run->train_tokens, plan->spec.V, "training tokens", comm));
+        DN_TRY(dn_alike_data(run->val_tokens, plan->spec.V, "validation tokens", comm));
+    }
 
     DN_TRY(dn_mesh_create(comm, plan->mesh, &run->mesh));
     DN_TRY(dn_plan_enter_stage(&run->plan, run->mesh->at[DN_PP]));

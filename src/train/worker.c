@@ -7,6 +7,7 @@
 #include "device/device.h"
 #include "dionode/comm.h"
 #include "dionode/launch.h"
+#include "train/alike.h"
 #include "train/report.h"
 #include "train/run.h"
 #include "train/stored_run.h"
@@ -166,7 +167,7 @@ static dn_status plan_rank(const dn_config *config, dn_plan *plan, size_t *heap_
 }
 
 /* The processors that this rank was bound to, by its launcher or when it joined, are its threads'. */
-static dn_status begin_rank(const dn_plan *plan, dn_comm *comm, dn_lock *lock)
+static dn_status begin_rank(const dn_config *config, const dn_plan *plan, dn_comm *comm, dn_lock *lock)
 {
     char threads[16];
     cpu_set_t here;
@@ -175,6 +176,7 @@ static dn_status begin_rank(const dn_plan *plan, dn_comm *comm, dn_lock *lock)
         setenv("OMP_NUM_THREADS", threads, false);
     }
     dn_comm_take_signals(comm);
+    DN_TRY(dn_alike_settings(config, comm));
     DN_TRY(check_nodes(plan, comm));
     if (dn_comm_rank(comm) == 0)
         DN_TRY(dn_train_prepare(plan, lock));
@@ -201,7 +203,7 @@ int dn_train_worker(const dn_config *config)
     if (status == DN_OK)
         status = dn_plan_run(config, dn_comm_size(comm), &plan);
     if (status == DN_OK && !launched)
-        status = begin_rank(&plan, comm, &lock);
+        status = begin_rank(config, &plan, comm, &lock);
     if (status == DN_OK) {
         status = dn_run_open(&run, &plan, comm);
         if (status == DN_OK)

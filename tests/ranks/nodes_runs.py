@@ -9,11 +9,11 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, Place, Skip, alive, case, children, expect, run, tap  # noqa: E402
+from runs import FULL, Place, Skip, alive, case, children, expect, random_tokens, run, tap, write_shard  # noqa: E402
 
 PROGRAM, EXACT, JOINED, MODULE, LATE_FOLDER = (os.environ[name] for name in ("DIONODE", "DIONODE_F64", "JOINED", "MPI_MODULE",
                                                                             "LATE_FOLDER"))
-CONFIG, PEER, TIMEOUT = 2, 7, 8
+CONFIG, DATA, PEER, TIMEOUT = 2, 3, 7, 8
 # Ranks share two cores here, and tests may run as root in a container. Leaks are looked for in our own code, not in MPI's.
 MPI = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1",
            OMPI_MCA_plm_rsh_agent="", ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
@@ -223,6 +223,31 @@ def a_stop_saves_on_all_nodes_and_the_run_goes_on():
         expect(os.path.exists(place.file(f"run/step_{step:08d}.safetensors")), f"{os.listdir(place.file('run'))} after {step}")
         done = train(place, (2, 2), dp_size=4, num_iterations=step + 1)
         expect(done.returncode == 0 and len(place.metrics()) == step + 1, done.stderr)
+
+
+@case
+def ranks_that_were_started_differently_or_have_other_data_are_told_before_the_first_step():
+    with Place() as place:
+        for settings, words in (("seed=1", "seed 0 -> 1"), ("model_dim=64", "model_dim 32 -> 64"), ("checkpoint_freq=3", "checkpoint_freq 0 -> 3")):
+            line = on_nodes((1, 1), [PROGRAM, "train", place.config(dp_size=2)]) + [settings]  # of the second node
+            done = run(line, env=MPI)
+            expect(done.returncode == CONFIG and f"dionode: rank 1 was started with other settings than rank 0 (there -> here): {words};"
+                   in done.stderr, f"{settings}: {done.returncode} {done.stderr}")
+        write_shard(place.file("other.bin"), random_tokens(5000, seed=3))
+        for kind in ("train", "val"):  # the same name, other tokens on each node
+            files = place.file(f"{kind}.bin")
+            place.config(**{"dp_size": 2, f"{kind}_files": files, "val_tokens": 64})
+            for node, source in enumerate((place.file(f"data/{kind}_000000.bin"), place.file("other.bin"))):
+                shutil.copy(source, place.file(f"of{node}"))
+            # each rank in mounts of its own
+            mounts = f"mount --bind {place.path}/of$DIONODE_NODE {files} && exec {PROGRAM} train {place.file('config.yaml')}"
+            open(files, "w").close()
+            if os.getuid() != 0:
+                raise Skip("mounts of our own need root")
+            done = run(on_nodes((1, 1), ["unshare", "-m", "sh", "-c", mounts]), env=MPI)
+            what = {"train": "training", "val": "validation"}[kind]
+            expect(done.returncode == DATA and f"the ranks' {what} tokens are not the same" in done.stderr, f"{done.returncode} {done.stderr}")
+        expect(not os.path.exists(place.file("run/metrics.jsonl")), "a step was made")
 
 
 @case
