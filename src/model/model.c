@@ -282,23 +282,26 @@ size_t dn_model_lowest(const dn_spec *spec, const dn_param *params)
     return unit;
 }
 
-/* The same before there are parameters; without memory to describe them 0, as if all were trained. */
+/* The same before there are parameters, a layer's at a time: what is measured and what is laid out must not differ by what memory there
+ * was to ask for. */
 static size_t lowest_of(const dn_spec *spec)
 {
-    size_t lowest = 0, n = dn_model_n_params(spec);
+    dn_param params[DN_LAYER_PARAMS_MAX];
+    size_t unit = 0;
     if (spec->trained.n == 0 && spec->lora.rank == 0)
         return 0;
-    dn_param *params = calloc(n, sizeof *params);
-    for (size_t i = 0, at = 0; params && i < n_layers_of(spec); i++) {
+    for (size_t i = 0; i < n_layers_of(spec); i++) {
         const dn_layer_place place = place_of(spec, i);
-        at += place.ops->describe(spec, place.index, params + at);
-    }
-    if (params) {
+        size_t n = place.ops->describe(spec, place.index, NULL);
+        unit = place.unit;
+        memset(params, 0, n * sizeof *params);
+        place.ops->describe(spec, place.index, params);
         freeze(spec, params, n);
-        lowest = dn_model_lowest(spec, params);
+        for (size_t p = 0; p < n; p++)
+            if (!params[p].frozen)
+                return unit;
     }
-    free(params);
-    return lowest;
+    return unit;
 }
 
 static double first_std(const dn_spec *spec, const dn_param *param)
@@ -550,7 +553,8 @@ static dn_model *describe(const dn_spec *spec, const extent *e)
         memory += layers;
         for (size_t i = 0, n_params = 0; i < n; i++) {
             dn_layer_place place = place_of(spec, i);
-            assert(place.ops->kept_bytes <= DN_LAYER_KEPT_MAX && (place.ops->backward || i + 1 == n));
+            assert(place.ops->kept_bytes <= DN_LAYER_KEPT_MAX && place.ops->describe(spec, place.index, NULL) <= DN_LAYER_PARAMS_MAX &&
+                   (place.ops->backward || i + 1 == n));
             bool own = place.ops->backward || s == 0;
             model->slots[s].layers[i] =
                 (dn_layer){place, tied_head(spec, i) ? 0 : n_params, NULL,

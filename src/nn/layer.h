@@ -86,7 +86,7 @@ typedef struct dn_layer {
 
 struct dn_layer_ops {
     /** Fills all but places and blocks of the layer's parameters, of layer number `index`; returns how many
-     * there are. NULL only counts. */
+     * there are, at most DN_LAYER_PARAMS_MAX. NULL only counts. */
     size_t (*describe)(const dn_spec *spec, size_t index, dn_param *params);
     /** Elements of pass->wide per position: activations that are not kept, intermediate gradients. NULL:
      * none. */
@@ -110,7 +110,7 @@ struct dn_layer_ops {
     dn_status (*backward)(dn_pass *pass, const dn_layer *layer);
 };
 
-enum { DN_LAYER_KEPT_MAX = 4096 };
+enum { DN_LAYER_KEPT_MAX = 4096, DN_LAYER_PARAMS_MAX = 40 };
 
 /* All layers. Each reads and writes x, of the model's width C. */
 extern const dn_layer_ops dn_embedding; /* x = E[token]: a model's first; holds what a tied head needs */
