@@ -59,7 +59,10 @@ static dn_status unknown_key(const char *where, const char *name)
 static dn_status check_free_text(const dn_key *key, const char *value, const char *where)
 {
     /* The run's own configuration, stored with its checkpoints, is a YAML file. */
-    if (key->type != DN_KEY_TEXT || dn_yaml_holds(value))
+    bool holds = true;
+    if (key->type == DN_KEY_TEXT)
+        DN_TRY(dn_yaml_holds(value, &holds));
+    if (holds)
         return DN_OK;
     return dn_fail(DN_ERR_CONFIG,
                    "%s: %s has control characters or is not UTF-8; rename the file or folder, or use "

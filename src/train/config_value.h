@@ -52,8 +52,8 @@ dn_status dn_config_assign(dn_config *config, const char *name, const char *valu
  * DN_ERR_CONFIG naming key, value and range. */
 dn_status dn_config_check(const dn_config *config) DN_MUST_USE;
 
-/** Whether a text survives a round trip through YAML's single quotes: valid UTF-8 without control characters
- * or line breaks. */
-bool dn_yaml_holds(const char *text);
+/** *holds: whether a text survives a round trip through YAML's single quotes: valid UTF-8 without control characters
+ * or line breaks. Errors: DN_ERR_MEMORY. */
+dn_status dn_yaml_holds(const char *text, bool *holds) DN_MUST_USE;
 
 #endif

@@ -432,14 +432,14 @@ dn_status dn_config_read(dn_config *config, const char *path)
     return status;
 }
 
-bool dn_yaml_holds(const char *text)
+dn_status dn_yaml_holds(const char *text, bool *holds)
 {
     yaml_parser_t parser;
     yaml_event_t event;
     char *quoted = malloc(2 * strlen(text) + 3), *end = quoted;
     if (!quoted || !yaml_parser_initialize(&parser)) {
         free(quoted);
-        return false;
+        return dn_fail(DN_ERR_MEMORY, "no memory to read a setting");
     }
     *end++ = '\'';
     for (const char *c = text; *c; c++) {
@@ -459,5 +459,6 @@ bool dn_yaml_holds(const char *text)
     }
     yaml_parser_delete(&parser);
     free(quoted);
-    return same;
+    *holds = same;
+    return DN_OK;
 }
