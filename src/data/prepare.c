@@ -250,8 +250,11 @@ static dn_status prepare(preparation *p, const dn_prepare_options *options, cons
                        : append_bytes(p));
     DN_TRY(dn_shard_writer_seal(&p->train));
     DN_TRY(dn_shard_writer_seal(&p->val));
-    if (tokenizer)
-        DN_TRY(dn_tokenizer_copy(tokenizer, dir));
+    if (tokenizer) {
+        dn_atomic_files copies = {.dir = dir};
+        dn_status status = dn_tokenizer_copy(tokenizer, &copies);
+        DN_TRY(dn_atomic_files_end(&copies, status));
+    }
     tell_of_replaced(dir);
     return publish_all(dir, &p->train, &p->val);
 }

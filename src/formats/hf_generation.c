@@ -1,7 +1,6 @@
 /* generation_config.json: which tokens end a text, and how a model's authors draw from it. */
 #include "formats/write.h"
 
-#include "base/atomic_file.h"
 #include "base/fail.h"
 #include "base/json.h"
 
@@ -98,21 +97,16 @@ dn_status dn_hf_read_generation(const char *folder, dn_hf_generation *out)
     return out->n_ends ? DN_OK : read_file(folder, "config.json", false, out);
 }
 
-static void print_generation(FILE *out, void *context)
+dn_status dn_hf_write_generation(dn_atomic_files *to, const dn_tokenizer *tokenizer)
 {
-    const dn_tokenizer *tokenizer = context;
     int32_t begin = dn_tokenizer_begin(tokenizer), end = dn_tokenizer_end(tokenizer);
-    fprintf(out, "{");
+    char text[128];
+    int n = snprintf(text, sizeof text, "{");
     if (begin >= 0)
-        fprintf(out, "\n  \"bos_token_id\": %d%s", begin, end >= 0 ? "," : "");
+        n += snprintf(text + n, sizeof text - (size_t)n, "\n  \"bos_token_id\": %d%s", begin,
+                      end >= 0 ? "," : "");
     if (end >= 0)
-        fprintf(out, "\n  \"eos_token_id\": %d", end);
-    fprintf(out, "\n}\n");
-}
-
-dn_status dn_hf_write_generation(const char *folder, const dn_tokenizer *tokenizer)
-{
-    char path[4096];
-    snprintf(path, sizeof path, "%s/generation_config.json", folder);
-    return dn_atomic_file_print(path, print_generation, (void *)tokenizer);
+        n += snprintf(text + n, sizeof text - (size_t)n, "\n  \"eos_token_id\": %d", end);
+    snprintf(text + n, sizeof text - (size_t)n, "\n}");
+    return dn_atomic_files_print(to, "generation_config.json", text);
 }

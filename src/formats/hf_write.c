@@ -1,7 +1,6 @@
 /* Writing a Hugging Face folder: config.json, and the weights in one file or several with an index; and PEFT's of an adapter. */
 #include "formats/write.h"
 
-#include "base/atomic_file.h"
 #include "base/fail.h"
 
 #include <inttypes.h>
@@ -10,10 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH_ROOM = 4096 };
-
 typedef struct writer {
-    const char *folder, *stem; /* of files of tensors */
+    dn_atomic_files *to;
+    const char *stem; /* of files of tensors */
     const dn_model_weights *model;
     dn_source_fn *where;
     dn_foreign_type type;
@@ -99,42 +97,33 @@ static dn_status append_tensors(const writer *w, size_t file, dn_atomic_file *f)
     return DN_OK;
 }
 
-static dn_status append_file(const writer *w, size_t file, dn_atomic_file *f)
+static dn_status write_file(const writer *w, size_t file)
 {
-    char *header = header_of(w, file);
+    char name[64], *header = header_of(w, file);
     unsigned char length[8];
+    dn_atomic_file *f;
+    name_file(w, file, name, sizeof name);
     if (!header)
-        return dn_fail(DN_ERR_MEMORY, "no memory for the header of %s", f->path);
-    for (size_t i = 0; i < 8; i++)
-        length[i] = (unsigned char)(strlen(header) >> 8 * i);
-    dn_status status = dn_atomic_file_append(f, length, sizeof length);
+        return dn_fail(DN_ERR_MEMORY, "no memory for the header of %s", name);
+    size_t n = strlen(header), bytes = sizeof length + n;
+    for (size_t i = 0; i < w->n; i++)
+        bytes += w->file_of[i] == file ? bytes_of(w, i) : 0;
+    for (size_t i = 0; i < sizeof length; i++)
+        length[i] = (unsigned char)(n >> 8 * i);
+    dn_status status = dn_atomic_files_begin(w->to, name, bytes, &f);
     if (status == DN_OK)
-        status = dn_atomic_file_append(f, header, strlen(header));
+        status = dn_atomic_file_append(f, length, sizeof length);
+    if (status == DN_OK)
+        status = dn_atomic_file_append(f, header, n);
     free(header);
     return status == DN_OK ? append_tensors(w, file, f) : status;
 }
 
-static dn_status write_file(const writer *w, size_t file)
-{
-    char name[64], path[PATH_ROOM];
-    dn_atomic_file f = {0};
-    name_file(w, file, name, sizeof name);
-    snprintf(path, sizeof path, "%s/%s", w->folder, name);
-    DN_TRY(dn_atomic_file_open(path, 0, &f));
-    dn_status status = append_file(w, file, &f);
-    return dn_atomic_file_end(&f, status);
-}
-
-static void print_text(FILE *out, void *context)
-{
-    fprintf(out, "%s\n", (const char *)context);
-}
-
+/* Takes the text over; NULL: there was no memory. */
 static dn_status write_text(const writer *w, const char *name, char *text)
 {
-    char path[PATH_ROOM];
-    snprintf(path, sizeof path, "%s/%s", w->folder, name);
-    dn_status status = text ? dn_atomic_file_print(path, print_text, text) : dn_fail(DN_ERR_MEMORY, "no memory for %s", path);
+    dn_status status =
+        text ? dn_atomic_files_print(w->to, name, text) : dn_fail(DN_ERR_MEMORY, "no memory for %s", name);
     free(text);
     return status;
 }
@@ -181,9 +170,10 @@ static dn_status write_folder(writer *w, size_t file_bytes, const char *name, ch
     return status;
 }
 
-dn_status dn_hf_write(const char *folder, const dn_model_weights *model, dn_foreign_type type, size_t file_bytes)
+dn_status dn_hf_write(dn_atomic_files *to, const dn_model_weights *model, dn_foreign_type type,
+                      size_t file_bytes)
 {
-    writer w = {.folder = folder, .stem = "model", .model = model, .where = dn_hf_source, .type = type};
+    writer w = {.to = to, .stem = "model", .model = model, .where = dn_hf_source, .type = type};
     return write_folder(&w, file_bytes, "config.json", dn_hf_write_config(model->spec, type));
 }
 
@@ -216,8 +206,9 @@ static char *peft_config(const dn_spec *spec, const char *base)
     return text;
 }
 
-dn_status dn_peft_write(const char *folder, const dn_model_weights *adapters, dn_foreign_type type, const char *base)
+dn_status dn_peft_write(dn_atomic_files *to, const dn_model_weights *adapters, dn_foreign_type type,
+                        const char *base)
 {
-    writer w = {.folder = folder, .stem = "adapter_model", .model = adapters, .where = peft_source, .type = type};
+    writer w = {.to = to, .stem = "adapter_model", .model = adapters, .where = peft_source, .type = type};
     return write_folder(&w, SIZE_MAX, "adapter_config.json", peft_config(adapters->spec, base));
 }

@@ -1,22 +1,23 @@
-/* Writers of other programs' files; one concept, its sources are hf_write.c, gguf.c and llmc.c. */
+/* Writers of other programs' files; one concept, its sources are hf_write.c, gguf.c and llmc.c. What takes a set of files adds to it:
+ * nothing appears before its end (base/atomic_files.h). */
 #ifndef FORMATS_WRITE_H
 #define FORMATS_WRITE_H
 
+#include "base/atomic_files.h"
 #include "dionode/tokenizer.h"
 #include "formats/stored.h"
 
-/** Writes the weights of a model as `type` into an existing folder, as files of at most file_bytes (but for a larger tensor),
- * then config.json, without which nothing is a model: a folder that was left half-written has none. The spec is of a family
- * (dn_hf_knows). Errors: DN_ERR_IO; DN_ERR_MEMORY; those of model->get. */
-dn_status dn_hf_write(const char *folder, const dn_model_weights *model, dn_foreign_type type, size_t file_bytes) DN_MUST_USE;
+/** Writes the weights of a model as `type`, as files of at most file_bytes (but for a larger tensor), then config.json, without which
+ * nothing is a model. The spec is of a family (dn_hf_knows). Errors: DN_ERR_IO; DN_ERR_MEMORY; those of model->get. */
+dn_status dn_hf_write(dn_atomic_files *to, const dn_model_weights *model, dn_foreign_type type, size_t file_bytes) DN_MUST_USE;
 
 /** Writes adapters as PEFT keeps them: adapter_model.safetensors, then adapter_config.json. model: the parameters of adapters
  * alone, of an architecture whose modules are called as Hugging Face calls them (dn_hf_family.tensors is NULL); base: of what model, a name
  * or folder, or NULL. Errors: DN_ERR_IO; DN_ERR_MEMORY; those of model->get. */
-dn_status dn_peft_write(const char *folder, const dn_model_weights *model, dn_foreign_type type, const char *base) DN_MUST_USE;
+dn_status dn_peft_write(dn_atomic_files *to, const dn_model_weights *model, dn_foreign_type type, const char *base) DN_MUST_USE;
 
 /** Writes generation_config.json: which tokens begin and end a text, by the tokenizer. Errors: DN_ERR_IO; DN_ERR_MEMORY. */
-dn_status dn_hf_write_generation(const char *folder, const dn_tokenizer *tokenizer) DN_MUST_USE;
+dn_status dn_hf_write_generation(dn_atomic_files *to, const dn_tokenizer *tokenizer) DN_MUST_USE;
 
 /** Writes the GGUF file `path` (version 3): matrices as `type`, not DN_FOREIGN_F64, vectors as float32, and the tokenizer, of
  * at most V tokens; NULL: ids of a model of up to 256 are bytes, those of a larger one mean nothing. The spec's architecture

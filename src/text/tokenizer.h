@@ -15,6 +15,7 @@
 #ifndef TEXT_TOKENIZER_H
 #define TEXT_TOKENIZER_H
 
+#include "base/atomic_files.h"
 #include "dionode/tokenizer.h"
 #include "text/split.h"
 
@@ -105,9 +106,9 @@ dn_status dn_tokenizer_read_sentencepiece(dn_tokenizer *t, const char *content, 
 dn_status dn_tokenizer_read_config(dn_tokenizer *t, const char *content, size_t n) DN_MUST_USE;
 dn_status dn_tokenizer_read_llmc(dn_tokenizer *t, const char *content, size_t n) DN_MUST_USE;
 
-/** Copies its file into dir, under the name by which a folder is searched for it; and what tells its special tokens. Errors:
+/** Adds copies of its file, under the name by which a folder is searched for it, and of what tells its special tokens. Errors:
  * DN_ERR_IO; DN_ERR_MEMORY. */
-dn_status dn_tokenizer_copy(const dn_tokenizer *t, const char *dir) DN_MUST_USE;
+dn_status dn_tokenizer_copy(const dn_tokenizer *t, dn_atomic_files *to) DN_MUST_USE;
 
 /* Pre-tokenization of GPT-2 and of Llama 3. */
 #define DN_PATTERN_GPT2 "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"

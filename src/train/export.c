@@ -154,36 +154,40 @@ static dn_status check_llmc(const dn_plan *run, dn_foreign_type type)
 
 /* ---- writing ---- */
 
-static dn_status write_hf(const char *folder, const dn_model_weights *model, dn_foreign_type type, const dn_tokenizer *tokenizer)
+static dn_status write_hf(dn_atomic_files *to, const dn_model_weights *model, dn_foreign_type type,
+                          const dn_tokenizer *tokenizer)
 {
     if (tokenizer)
-        DN_TRY(dn_tokenizer_copy(tokenizer, folder));
+        DN_TRY(dn_tokenizer_copy(tokenizer, to));
     if (tokenizer)
-        DN_TRY(dn_hf_write_generation(folder, tokenizer));
-    return dn_hf_write(folder, model, type, FILE_BYTES);
+        DN_TRY(dn_hf_write_generation(to, tokenizer));
+    return dn_hf_write(to, model, type, FILE_BYTES);
 }
 
-static dn_status write_gguf(const char *folder, const dn_model_weights *model, dn_foreign_type type, const dn_tokenizer *tokenizer)
+static dn_status write_gguf(dn_atomic_files *to, const dn_model_weights *model, dn_foreign_type type,
+                            const dn_tokenizer *tokenizer)
 {
     char path[DN_PATH_MAX + 16];
-    snprintf(path, sizeof path, "%s/model.gguf", folder);
+    snprintf(path, sizeof path, "%s/model.gguf", to->dir);
     if (!tokenizer && model->spec->V > 256)
         dn_log(DN_LOG_INFO, "the file holds no tokenizer, as the run's data have none: --tokenizer names one");
     return dn_gguf_write(path, model, type, tokenizer);
 }
 
-static dn_status write_llmc(const char *folder, const dn_model_weights *model, dn_foreign_type type, const dn_tokenizer *tokenizer)
+static dn_status write_llmc(dn_atomic_files *to, const dn_model_weights *model, dn_foreign_type type,
+                            const dn_tokenizer *tokenizer)
 {
     char path[DN_PATH_MAX + 16];
     (void)tokenizer;
-    snprintf(path, sizeof path, "%s/model.bin", folder);
+    snprintf(path, sizeof path, "%s/model.bin", to->dir);
     return dn_llmc_write(path, model, type);
 }
 
 static const struct format {
     const char *name, *file; /* without which the folder holds no such model */
     dn_status (*check)(const dn_plan *run, dn_foreign_type type);
-    dn_status (*write)(const char *folder, const dn_model_weights *model, dn_foreign_type type, const dn_tokenizer *tokenizer);
+    dn_status (*write)(dn_atomic_files *to, const dn_model_weights *model, dn_foreign_type type,
+                       const dn_tokenizer *tokenizer);
 } formats[] = {{"hf", "config.json", check_hf, write_hf},
                {"gguf", "model.gguf", check_gguf, write_gguf},
                {"llmc", "model.bin", check_llmc, write_llmc}};
@@ -205,12 +209,12 @@ static dn_status make_folder(const char *folder)
     return dn_dir_make(folder);
 }
 
-static dn_status write_adapters(const char *folder, const dn_model_weights *model, dn_foreign_type type,
+static dn_status write_adapters(dn_atomic_files *to, const dn_model_weights *model, dn_foreign_type type,
                                 const dn_tokenizer *tokenizer, const char *base)
 {
     if (tokenizer)
-        DN_TRY(dn_tokenizer_copy(tokenizer, folder));
-    return dn_peft_write(folder, model, type, *base ? base : NULL);
+        DN_TRY(dn_tokenizer_copy(tokenizer, to));
+    return dn_peft_write(to, model, type, *base ? base : NULL);
 }
 
 /* base: of the adapters that are written alone; NULL: the model is. */
@@ -218,12 +222,14 @@ static dn_status write_model(const dn_plan *plan, source *from, const struct for
                              dn_foreign_type type, const dn_tokenizer *tokenizer, const char *base)
 {
     size_t existing = dn_dir_existing(folder);
-    DN_TRY(make_folder(folder));
+    dn_atomic_files files = {.dir = folder};
     const int first[DN_N_AXES] = {0};
     dn_arena weights = {0}, grads = {0};
     dn_param *params = calloc(plan->n_params, sizeof *params);
     size_t *unit_of = calloc(plan->n_params, sizeof *unit_of);
-    dn_status status = params && unit_of ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", plan->n_params);
+    dn_status status = params && unit_of
+                           ? make_folder(folder)
+                           : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", plan->n_params);
     if (status == DN_OK) {
         dn_model_layout(&plan->spec, plan->mesh, first, &weights, &grads, params, unit_of);
         size_t n = 0;
@@ -231,8 +237,10 @@ static dn_status write_model(const dn_plan *plan, source *from, const struct for
             if (!base || dn_param_of_adapter(&params[i]))
                 params[n++] = params[i];
         const dn_model_weights model = {&plan->spec, params, n, weights_of, from};
-        status = base ? write_adapters(folder, &model, type, tokenizer, base) : format->write(folder, &model, type, tokenizer);
+        status = base ? write_adapters(&files, &model, type, tokenizer, base)
+                      : format->write(&files, &model, type, tokenizer);
     }
+    status = dn_atomic_files_end(&files, status);
     if (status != DN_OK)
         dn_dir_remove_made(folder, existing);
     free(params);

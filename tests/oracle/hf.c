@@ -326,7 +326,9 @@ static void check_copy(const char *kernels, const char *path)
         scratch dir;
         assert_true(scratch_make(&dir));
         dn_foreign_type type = dn_foreign_find(&f.weights, f.weights.tensors[0].name)->type;
-        must(dn_hf_write(dir.dir, &(dn_model_weights){&f.m.spec, f.m.params, f.m.n_params, values_of, &f}, type, file_bytes[k]));
+        dn_atomic_files files = {.dir = dir.dir};
+        dn_status written = dn_hf_write(&files, &(dn_model_weights){&f.m.spec, f.m.params, f.m.n_params, values_of, &f}, type, file_bytes[k]);
+        must(dn_atomic_files_end(&files, written));
         must(dn_foreign_open(dir.dir, &copy));
         size_t n = 0;
         for (size_t i = 0; i < copy.n; i++) {
