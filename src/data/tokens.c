@@ -319,22 +319,38 @@ static dn_status match(const char *pattern, glob_t *matches)
     return DN_OK;
 }
 
+/* Of a shard that is matched, too, and that opens it itself. */
+static bool is_mask(const char *path, const glob_t *matches)
+{
+    char name[PATH_MAX];
+    const char *shard = name;
+    if (!has_suffix(path, ".mask"))
+        return false;
+    snprintf(name, sizeof name, "%.*s.bin", (int)(strlen(path) - strlen(".mask")), path);
+    return bsearch(&shard, matches->gl_pathv, matches->gl_pathc, sizeof shard, by_bytes) != NULL;
+}
+
 dn_status dn_tokens_open(const char *pattern, dn_tokens_format format, dn_tokens **out)
 {
     glob_t matches = {0};
     dn_status status = match(pattern, &matches);
     dn_tokens *tokens = NULL;
+    char **paths = NULL;
     if (status == DN_OK) {
         tokens = calloc(1, sizeof *tokens + matches.gl_pathc * sizeof *tokens->files);
-        if (!tokens)
+        paths = calloc(matches.gl_pathc, sizeof *paths);
+        if (!tokens || !paths)
             status = dn_fail(DN_ERR_MEMORY, "%s: out of memory", pattern);
     }
     if (status == DN_OK) {
-        tokens->n_files = matches.gl_pathc;
+        for (size_t i = 0; i < matches.gl_pathc; i++)
+            if (!is_mask(matches.gl_pathv[i], &matches))
+                paths[tokens->n_files++] = matches.gl_pathv[i];
         for (size_t i = 0; i < tokens->n_files; i++)
             tokens->files[i].fd = tokens->files[i].mask = -1;
-        status = open_all(tokens, matches.gl_pathv, pattern, format);
+        status = open_all(tokens, paths, pattern, format);
     }
+    free(paths);
     globfree(&matches);
     if (status == DN_OK)
         *out = tokens;

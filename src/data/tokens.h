@@ -62,12 +62,12 @@ typedef struct dn_tokens_origin {
     uint64_t text_bytes; /* that they stand for; 0: unknown */
 } dn_tokens_origin;
 
-/** Opens all files of a glob pattern, sorted by byte value of their names (the same in every locale). Checks
- * every header against the file's size. Errors: DN_ERR_DATA naming file, fault and remedy (no match, a .bin
- * with another magic, other version, truncated, no tokens at all, made by another tokenizer than the
- * first, shards of an interrupted dn_prepare, a masked one whose mask is missing or of another length);
- * DN_ERR_IO (no permission, more files than a process may open: the soft limit is raised to the hard one
- * where they are many); DN_ERR_MEMORY. Never waits for a pipe. Owned by caller. */
+/** Opens all files of a glob pattern, but for masks of shards that it names, too, sorted by byte value of their names (the
+ * same in every locale). Checks every header against the file's size. Errors: DN_ERR_DATA naming file, fault and remedy (no
+ * match, a .bin with another magic, other version, truncated, no tokens at all, made by another tokenizer than the first,
+ * shards of an interrupted dn_prepare, a masked one whose mask is missing or of another length); DN_ERR_IO (no permission,
+ * more files than a process may open: the soft limit is raised to the hard one where they are many); DN_ERR_MEMORY. Never
+ * waits for a pipe. Owned by caller. */
 dn_status dn_tokens_open(const char *pattern, dn_tokens_format format, dn_tokens **out) DN_MUST_USE;
 /** NULL is a no-op; sets *tokens to NULL. */
 void dn_tokens_close(dn_tokens **tokens);

@@ -198,6 +198,11 @@ static void a_mask_belongs_to_its_shard(void **state)
     assert_int_equal(prepare_text(text, 1000, &result), DN_OK);
     assert_int_equal(dn_tokens_open(shard, DN_TOKENS_SHARDS, &t), DN_OK);
     bool counts[10];
+    dn_tokens *both; /* a pattern that names the mask, too: its bytes are no tokens */
+    snprintf(shard, sizeof shard, "%s/train*", out);
+    assert_int_equal(dn_tokens_open(shard, DN_TOKENS_SHARDS, &both), DN_OK);
+    assert_int_equal(dn_tokens_count(both), dn_tokens_count(t));
+    dn_tokens_close(&both);
     assert_int_equal(truncate(mask, 0), 0); /* while it is read */
     assert_int_equal(dn_tokens_counts(t, 0, 10, counts), DN_ERR_DATA);
     dn_tokens_close(&t);
