@@ -85,11 +85,35 @@ static bool is_transposed(const dn_foreign *f, const dn_source *s)
     return s->transposed && !f->rows_are_outputs;
 }
 
-static bool has_shape(const dn_foreign *f, const dn_foreign_tensor *t, const dn_source *s, const dn_param *param)
+/* Dimensions of a tensor as the file has it; returns how many. */
+static size_t shape_of(const dn_foreign *f, const dn_source *s, const dn_param *param, size_t dims[2])
 {
-    bool turned = is_transposed(f, s), vector = param->kind == DN_PARAM_VECTOR;
-    size_t rows = turned ? param->tensor.cols : s->rows, cols = turned ? s->rows : param->tensor.cols;
-    return vector ? t->n_dims == 1 && t->dims[0] == rows : t->n_dims == 2 && t->dims[0] == rows && t->dims[1] == cols;
+    bool turned = is_transposed(f, s);
+    dims[0] = turned ? param->tensor.cols : s->rows;
+    dims[1] = turned ? s->rows : param->tensor.cols;
+    return param->kind == DN_PARAM_VECTOR ? 1 : 2;
+}
+
+/* As [2, 3]. */
+static void show_shape(const size_t *dims, size_t n_dims, char *text, size_t room)
+{
+    size_t n = (size_t)snprintf(text, room, "[");
+    for (size_t i = 0; i < n_dims && n < room; i++)
+        n += (size_t)snprintf(text + n, room - n, "%s%zu", i ? ", " : "", dims[i]);
+    if (n < room)
+        snprintf(text + n, room - n, "]");
+}
+
+static dn_status check_shape(const dn_foreign *f, const dn_foreign_tensor *t, const dn_source *s, const dn_param *param,
+                             const char *path)
+{
+    char is[128], needed[64];
+    size_t dims[2], n_dims = shape_of(f, s, param, dims);
+    if (t->n_dims == n_dims && memcmp(t->dims, dims, n_dims * sizeof *dims) == 0)
+        return DN_OK;
+    show_shape(t->dims, t->n_dims, is, sizeof is);
+    show_shape(dims, n_dims, needed, sizeof needed);
+    return dn_fail(DN_ERR_DATA, "%s: tensor %s is %s, the model needs %s", path, t->name, is, needed);
 }
 
 static bool ends(const char *name, const char *with)
@@ -125,10 +149,7 @@ dn_status dn_hf_check(dn_foreign *f, const dn_spec *spec, const dn_param *params
         dn_foreign_tensor *t = find(f, s.name);
         if (!t)
             return dn_fail(DN_ERR_DATA, "%s: tensor %s is missing", path, s.name);
-        if (!has_shape(f, t, &s, &params[i]))
-            return dn_fail(DN_ERR_DATA, "%s: tensor %s is of %zu dimensions, [%zu, %zu ...]; the model needs %zu x %zu%s",
-                           path, t->name, t->n_dims, t->dims[0], t->dims[1], s.rows, params[i].tensor.cols,
-                           is_transposed(f, &s) ? ", transposed" : "");
+        DN_TRY(check_shape(f, t, &s, &params[i], path));
         t->used = true;
     }
     for (size_t i = 0; i < f->n; i++)

@@ -187,5 +187,6 @@ dn_status dn_foreign_open(const char *folder, dn_foreign *out)
         return dn_foreign_add_file(out, path);
     if (access(index, F_OK) == 0)
         return add_index(out, folder, index);
-    return dn_fail(DN_ERR_IO, "%s holds neither model.safetensors nor model.safetensors.index.json", folder);
+    return dn_fail(DN_ERR_IO, "%s holds neither model.safetensors nor model.safetensors.index.json: pickled weights (.bin) are not read, so "
+                              "save them with transformers as safetensors", folder);
 }

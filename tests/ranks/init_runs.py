@@ -173,7 +173,7 @@ def what_does_not_fit_is_named():
             header["extra"] = {"dtype": "F32", "shape": [0], "data_offsets": [entry["data_offsets"][1]] * 2}
 
         for name, change, word in (("missing", missing, "transformer.h.1.ln_2.bias is missing"),
-                                   ("reshaped", reshaped, "transformer.wpe.weight is of 2 dimensions"),
+                                   ("reshaped", reshaped, "transformer.wpe.weight is [48, 64], the model needs [64, 48]"),
                                    ("left", left_over, "extra is left over")):
             done = begin(place, name + "-run", changed(place, name, change))
             expect(done.returncode == 3 and word in done.stderr, f"{name}: {done.returncode}: {done.stderr}")
