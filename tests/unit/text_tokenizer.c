@@ -255,6 +255,37 @@ static void broken_characters_are_replaced(void **state)
     dn_tokenizer_close(&t);
 }
 
+/* Cut at every byte, of whatever tokens the rest is made: whole characters come out, and one U+FFFD for one that is not. */
+static void a_text_may_end_within_a_character(void **state)
+{
+    static const char cut[] = "aé\xe2\x80\x83日本語 \U0001f389\u200d\U00010348 ñ.";
+    dn_tokenizer *t = opened(path);
+    dn_encoder *e = NULL;
+    char *out = malloc(dn_decode_bound(t) + 8 * sizeof cut);
+    assert_int_equal(dn_encoder_create(t, &e), DN_OK);
+    for (size_t n = 0; n < sizeof cut; n++) {
+        size_t whole = n; /* bytes of whole characters among the first n */
+        while (whole > 0 && (cut[whole] & 0xc0) == 0x80)
+            whole--;
+        ids got = encoded_by(e, cut, n);
+        for (size_t bytes = 0; bytes < 2; bytes++) { /* as they are encoded, and a token a byte */
+            dn_decoder decoder = {.tokenizer = t};
+            size_t k = 0;
+            for (size_t i = 0; i < (bytes ? n : got.n); i++)
+                k += dn_decode(&decoder, bytes ? t->byte_ids[(unsigned char)cut[i]] : got.id[i], out + k);
+            assert_int_equal(k, whole);
+            k += dn_decode_end(&decoder, out + k);
+            assert_int_equal(k, whole + (whole < n ? 3 : 0));
+            assert_memory_equal(out, cut, whole);
+            assert_memory_equal(out + whole, "\xef\xbf\xbd", k - whole);
+        }
+        free(got.id);
+    }
+    free(out);
+    dn_encoder_destroy(&e);
+    dn_tokenizer_close(&t);
+}
+
 static void special_tokens_are_found_in_texts(void **state)
 {
     dn_tokenizer *t = opened(path);
@@ -514,6 +545,7 @@ TESTS(text_tokenizer)
         cmocka_unit_test(the_most_frequent_pair_merges_next),
         cmocka_unit_test(texts_come_back),
         cmocka_unit_test(broken_characters_are_replaced),
+        cmocka_unit_test(a_text_may_end_within_a_character),
         cmocka_unit_test(special_tokens_are_found_in_texts),
         cmocka_unit_test(texts_are_cut_where_words_are),
         cmocka_unit_test(sentencepiece_merges_by_score),
