@@ -3,9 +3,9 @@
  * is what it waits for; a prompt is a forward pass. Prints, of models with random weights, each beside the
  * bound that the same run measured right before and behind it: a product of one row, a token at a time until
  * the positions are full, several sequences at once, and the prompt against a forward pass as training makes
- * it.
+ * it, in nine pairs by turns.
  *
- *     generate [threads]
+ *     generate [THREADS [product|decode|prefill]]      all of them
  */
 #include "base/clock.h"
 #include "base/fail.h"
@@ -17,8 +17,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { SEQUENCES = 5 };
+enum { SEQUENCES = 5, PAIRS = 9 };
 
 #define PEAK_S 0.1
 
@@ -37,6 +38,12 @@ static void must(dn_status status)
         return;
     fprintf(stderr, "%s\n", dn_error_message());
     exit(dn_status_exit(status));
+}
+
+/* part NULL: all are. */
+static bool is_wanted(const char *part, const char *name)
+{
+    return !part || strcmp(part, name) == 0;
 }
 
 /* n_sequences 0: as for training, one sequence at a time. narrow: weights and cache in bfloat16. */
@@ -132,49 +139,69 @@ static void measure_decode(bench *b, size_t B, bool narrow, dn_real *logits)
     report(b, name, seconds, (double)(B * T), bytes);
 }
 
-static double best_prefill(bench *b, const int32_t *tokens, dn_real *logits)
+static double prefill_s(bench *b, const int32_t *tokens, dn_real *logits)
 {
-    double best_s = INFINITY;
-    for (int i = 0; i < 5; i++) {
-        double begin_s = dn_clock_s();
-        must(dn_model_prefill(b->instance.model, 0, 0, tokens, b->plan.spec.T, logits));
-        best_s = fmin(best_s, dn_clock_s() - begin_s);
-    }
-    return best_s;
+    double begin_s = dn_clock_s();
+    must(dn_model_prefill(b->instance.model, 0, 0, tokens, b->plan.spec.T, logits));
+    return dn_clock_s() - begin_s;
 }
 
-static double best_forward(bench *b, const int32_t *tokens)
+static double forward_s(bench *b, const int32_t *tokens)
 {
-    double best_s = INFINITY, loss = 0;
-    for (int i = 0; i < 5; i++) {
-        double begin_s = dn_clock_s();
-        must(dn_model_loss(b->instance.model, tokens, tokens, 1, &loss));
-        best_s = fmin(best_s, dn_clock_s() - begin_s);
-    }
-    return best_s;
+    double begin_s = dn_clock_s(), loss = 0;
+    must(dn_model_loss(b->instance.model, tokens, tokens, 1, &loss));
+    return dn_clock_s() - begin_s;
 }
 
-static void measure_model(bench *b, const char *title, const char *const *keys)
+static int by_value(const void *a, const void *b)
 {
-    printf("%s\n", title);
-    open_model(b, keys, SEQUENCES, true);
-    dn_real *logits = calloc(SEQUENCES * b->plan.spec.V, sizeof *logits);
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The first pair only warms up. */
+static void measure_prefill(bench *b, const char *const *keys)
+{
+    double seconds[PAIRS + 1], share[PAIRS + 1];
+    bench trained = {.stream = b->stream};
+    open_model(b, keys, 1, false);
+    open_model(&trained, keys, 0, false);
+    dn_real *logits = calloc(b->plan.spec.V, sizeof *logits);
     int32_t *tokens = tokens_of(b);
-    measure_decode(b, 1, true, logits);
-    measure_decode(b, SEQUENCES, true, logits);
-    close_model(b);
-    open_model(b, keys, SEQUENCES, false);
-    measure_decode(b, 1, false, logits);
-    measure_decode(b, SEQUENCES, false, logits);
-    double prefill_s = best_prefill(b, tokens, logits), T = (double)b->plan.spec.T;
-    close_model(b);
-    open_model(b, keys, 0, false);
-    double forward_s = best_forward(b, tokens);
-    close_model(b);
-    printf("  %-34s %9.0f tokens/s                %3.0f %% of a forward pass with its loss\n", "prefill",
-           T / prefill_s, 100 * forward_s / prefill_s);
+    for (int i = 0; i <= PAIRS; i++) {
+        seconds[i] = prefill_s(b, tokens, logits);
+        share[i] = 100 * forward_s(&trained, tokens) / seconds[i];
+    }
+    qsort(seconds + 1, PAIRS, sizeof *seconds, by_value);
+    qsort(share + 1, PAIRS, sizeof *share, by_value);
+    printf("  %-34s %9.0f tokens/s  %3.0f %% of a forward pass with its loss (quartiles %.0f to %.0f)\n",
+           "prefill", (double)b->plan.spec.T / seconds[1 + PAIRS / 2], share[1 + PAIRS / 2],
+           share[1 + PAIRS / 4], share[PAIRS - PAIRS / 4]);
     free(logits);
     free(tokens);
+    close_model(&trained);
+    close_model(b);
+}
+
+static void measure_decoding(bench *b, const char *const *keys)
+{
+    for (int narrow = 1; narrow >= 0; narrow--) {
+        open_model(b, keys, SEQUENCES, narrow);
+        dn_real *logits = calloc(SEQUENCES * b->plan.spec.V, sizeof *logits);
+        measure_decode(b, 1, narrow, logits);
+        measure_decode(b, SEQUENCES, narrow, logits);
+        free(logits);
+        close_model(b);
+    }
+}
+
+static void measure_model(bench *b, const char *title, const char *const *keys, const char *part)
+{
+    printf("%s\n", title);
+    if (is_wanted(part, "decode"))
+        measure_decoding(b, keys);
+    if (is_wanted(part, "prefill"))
+        measure_prefill(b, keys);
 }
 
 int main(int argc, char **argv)
@@ -185,8 +212,13 @@ int main(int argc, char **argv)
     static const char *const gpt2[] = {"architecture=gpt2", "model_dim=768",       "n_layer=12",
                                        "n_head=12",         "vocab_size=50257",    "sequence_length=1024",
                                        "batch_size=1",      "device_batch_size=1", NULL};
+    const char *part = argc > 2 ? argv[2] : NULL;
     dn_topo *topo;
     bench b = {0};
+    if (part && strcmp(part, "product") != 0 && strcmp(part, "decode") != 0 && strcmp(part, "prefill") != 0) {
+        fprintf(stderr, "usage: generate [THREADS [product|decode|prefill]]\n");
+        return 2;
+    }
     dn_threads_sleep(argv);
     dn_blas_tune(argv);
     must(dn_topo_create(1, &topo));
@@ -194,9 +226,12 @@ int main(int argc, char **argv)
     dn_topo_destroy(&topo);
     must(dn_stream_create("cpu", n_threads, &b.stream));
     printf("%d threads, %s\n", n_threads, b.stream->kernels->name);
-    measure_matvec(&b);
-    measure_model(&b, "gpt, 3.28 M parameters, T 256", quickstart);
-    measure_model(&b, "gpt2, 124 M parameters, T 1024", gpt2);
+    if (is_wanted(part, "product"))
+        measure_matvec(&b);
+    if (!part || !is_wanted(part, "product")) {
+        measure_model(&b, "gpt, 3.28 M parameters, T 256", quickstart, part);
+        measure_model(&b, "gpt2, 124 M parameters, T 1024", gpt2, part);
+    }
     dn_stream_destroy(&b.stream);
     return 0;
 }
