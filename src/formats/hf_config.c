@@ -182,6 +182,18 @@ static dn_status read_window(const reader *r, dn_config *c)
     return used && window ? size_key(r, "sliding_window", false, &c->attention_window) : DN_OK;
 }
 
+/* "": no object of numbers and a type, or one such for each kind of layer. */
+static const char *rope_type(const json_t *form)
+{
+    const json_t *kind = value_of(form, value_of(form, "rope_type") ? "rope_type" : "type");
+    bool flat = !form || json_is_object(form);
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)form, key, value)
+        flat = flat && !json_is_object(value);
+    return !flat || (kind && !json_is_string(kind)) ? "" : kind ? json_string_value(kind) : "default";
+}
+
 /* transformers 5 has `rope_parameters`; older files `rope_theta` beside `rope_scaling`, and neox names of its own. */
 static dn_status read_rotary(const reader *r, dn_config *c)
 {
@@ -201,9 +213,9 @@ static dn_status read_rotary(const reader *r, dn_config *c)
     if (c->rotary_fraction > 1 || (int64_t)((double)head * c->rotary_fraction) % 2 != 0)
         return dn_fail(DN_ERR_CONFIG, "%s: partial_rotary_factor %g of heads of %lld is no even number", r->path,
                        c->rotary_fraction, (long long)head);
-    const char *type = json_string_value(value_of(form, value_of(form, "rope_type") ? "rope_type" : "type"));
+    const char *type = rope_type(form);
     *c->rope_scaling = 0;
-    if (!form || !type || strcmp(type, "default") == 0)
+    if (strcmp(type, "default") == 0)
         return DN_OK;
     DN_TRY(real_key(r, form, "factor", &factor));
     DN_TRY(real_key(r, form, "low_freq_factor", &low));
