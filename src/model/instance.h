@@ -1,4 +1,4 @@
-/* Internals of a model, for model.c and tests of layers. */
+/* Internals of a model, for model.c, memory.c, pass.c and tests of layers. */
 #ifndef MODEL_INSTANCE_H
 #define MODEL_INSTANCE_H
 
@@ -22,6 +22,21 @@ struct dn_model {
     int32_t *labels;    /* [2,B]: rows with a class as their target, and these; behind the layers */
     dn_model_slot slots[]; /* [n_slots]; followed by their layers, and what these keep */
 };
+
+/* Positions of one sequence that a pass with a cache takes at most; it has room for one of each sequence, too. */
+enum { DN_MODEL_CHUNK = DN_CACHE_SEQUENCES_MAX };
+
+/** Layers of a model, or of its stage, with those that fine-tuning adds, and layer i of them. */
+size_t dn_model_n_layers(const dn_spec *spec);
+dn_layer_place dn_model_place(const dn_spec *spec, size_t i);
+/** The first of them that passes run through, and its unit. */
+size_t dn_model_first_run(const dn_spec *spec);
+
+/** dn_model_lowest before there are parameters; without memory to describe them 0, as if all were trained. */
+size_t dn_model_lowest_of(const dn_spec *spec);
+
+/** Bytes that a layer's cache takes for a position of one sequence. */
+size_t dn_layer_cached_bytes(const dn_pass *pass, const dn_layer_ops *ops);
 
 /** Runs the layers of a unit forward, or backward, on the micro-batch of the slot. The last unit has no
  * backward: see dn_layer_ops. */
