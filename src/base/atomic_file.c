@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -164,14 +165,16 @@ dn_status dn_dir_check_space(const char *dir, uint64_t bytes)
     return DN_OK;
 }
 
-/* A file without a name can be given one later only through /proc. */
-static int open_nameless(const char *dir)
+/* A file without a name can be given one later, or be opened by others, only through /proc: without that it is given up.
+ * Returns the descriptor, or -1. */
+static int seen_in_proc(int fd)
 {
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     if (fd >= 0 && access(link, F_OK) != 0) {
+        int error = errno;
         close(fd);
+        errno = error;
         fd = -1;
     }
     return fd;
@@ -191,7 +194,7 @@ dn_status dn_atomic_file_open(const char *path, uint64_t expected_bytes, dn_atom
     temporary_name(path, f.tag, temporary);
     dn_status status = expected_bytes ? dn_dir_check_space(dir, expected_bytes) : DN_OK;
     if (status == DN_OK)
-        f.fd = open_nameless(dir);
+        f.fd = seen_in_proc(open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666));
     if (status == DN_OK && f.fd < 0) {
         f.fd = open(temporary, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0666);
         f.named = f.fd >= 0;
@@ -203,6 +206,20 @@ dn_status dn_atomic_file_open(const char *path, uint64_t expected_bytes, dn_atom
     else
         free(f.path);
     return status;
+}
+
+dn_status dn_atomic_file_open_memory(const char *path, uint64_t expected_bytes, dn_atomic_file *out)
+{
+    *out = (dn_atomic_file){.fd = -1};
+    DN_TRY(dn_descriptors_occupy());
+    int fd = seen_in_proc(memfd_create("draft", MFD_CLOEXEC));
+    if (fd < 0)
+        return dn_fail_errno(DN_ERR_IO, errno, "%s: cannot be drafted in memory", path);
+    *out = (dn_atomic_file){.path = strdup(path), .fd = fd, .expected = expected_bytes};
+    if (out->path)
+        return DN_OK;
+    close(fd);
+    return dn_fail(DN_ERR_MEMORY, "%s: out of memory", path);
 }
 
 static dn_status stopped(const dn_atomic_file *f, uint64_t at, int error)

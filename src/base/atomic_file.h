@@ -62,6 +62,10 @@ dn_status dn_dir_check_space(const char *dir, uint64_t bytes) DN_MUST_USE;
  * permission, or no room (dn_dir_check_space). */
 dn_status dn_atomic_file_open(const char *path, uint64_t expected_bytes, dn_atomic_file *out) DN_MUST_USE;
 
+/** The same in memory, for a draft of the file `path`: joined, written and read as one on a disk, and discarded in the end.
+ * Errors: DN_ERR_IO: other processes could not join it, or there are no such files. */
+dn_status dn_atomic_file_open_memory(const char *path, uint64_t expected_bytes, dn_atomic_file *out) DN_MUST_USE;
+
 /** Appends. Starts writing to the disk behind itself and waits for what it appended 16 MiB earlier, so the
  * final sync is short and a slow disk is felt evenly. Errors: DN_ERR_IO naming file and bytes; discard then.
  */

@@ -21,6 +21,8 @@ typedef struct dn_meta {
     const char *key, *value;
 } dn_meta;
 
+typedef struct dn_checkpoint_draft dn_checkpoint_draft;
+
 /**
  * Collective over comm. Writes generation `step`, replacing it if it exists, and keeps the newest `keep`
  * >= 1. All ranks pass the same step and tensors (DN_REAL, or DN_BF16 after all others) with all shards,
@@ -33,13 +35,20 @@ typedef struct dn_meta {
  * Tensors are written whole, a few MiB at a time: the file does not depend on the sharding. Strings are
  * UTF-8; the metadata key "xxh3" is reserved. tick (may be NULL) is called every few MiB.
  *
+ * A file of at most `room` bytes (rank 0's) is only drafted in memory, where the system lets it: the tensors may change
+ * then, and *rest, on rank 0, is the draft, for dn_checkpoint_finish. Else *rest is NULL. With room 0 rest may be NULL.
+ *
  * Errors: DN_ERR_IO naming file and cause, also for too little free space; DN_ERR_ARG shards that overlap or
  * leave a gap, or invalid UTF-8; DN_ERR_MEMORY. Older generations then still exist, and nothing half-written
  * is left.
  */
 dn_status dn_checkpoint_write(dn_comm *comm, const char *dir, uint64_t step, size_t keep, const dn_meta *meta,
                               size_t n_meta, const dn_sharded_tensor *tensors, size_t n_tensors,
-                              void (*tick)(void *), void *context) DN_MUST_USE;
+                              void (*tick)(void *), void *context, uint64_t room, dn_checkpoint_draft **rest) DN_MUST_USE;
+
+/** Not collective, on any thread, before the next write into its folder: brings a draft to the disk, with the same
+ * promises, and frees it. tick as above. Errors: DN_ERR_IO. */
+dn_status dn_checkpoint_finish(dn_checkpoint_draft **draft, void (*tick)(void *), void *context) DN_MUST_USE;
 
 /** Makes generation `step` the best: best.safetensors becomes a name of its file, at once or not at all. A file
  * system without hard links is a warning. Errors: DN_ERR_IO; DN_ERR_ARG dir is too long. */

@@ -1,11 +1,10 @@
 #include "launch/peer_monitor.h"
 
 #include "base/fail.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/pidfd.h>
@@ -75,14 +74,9 @@ static dn_status open_all(dn_peer_monitor *peers, int me)
     return DN_OK;
 }
 
-/* With all signals blocked: they are for the program's threads. */
 static dn_status start_thread(dn_peer_monitor *peers)
 {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int error = pthread_create(&peers->thread, NULL, monitor_peers, peers);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    int error = dn_thread_start(&peers->thread, monitor_peers, peers);
     return error
                ? dn_fail_errno(DN_ERR_SYSTEM, error, "cannot start the thread that monitors the other ranks")
                : DN_OK;

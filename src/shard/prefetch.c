@@ -1,12 +1,11 @@
 #include "shard/prefetch.h"
 
 #include "base/fail.h"
+#include "base/thread.h"
 #include "comm/world.h"
 #include "device/device.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -42,17 +41,6 @@ static void *copy_on_demand(void *context)
     return NULL;
 }
 
-/* The program's signals are not this thread's business. */
-static int start_thread(dn_prefetch *c)
-{
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int error = pthread_create(&c->thread, NULL, copy_on_demand, c);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return error;
-}
-
 dn_status dn_prefetch_create(const dn_comm *comm, dn_prefetch **out)
 {
     dn_prefetch *c = calloc(1, sizeof *c);
@@ -69,7 +57,7 @@ dn_status dn_prefetch_create(const dn_comm *comm, dn_prefetch **out)
     }
     pthread_mutex_init(&c->lock, NULL); /* neither can fail on Linux */
     pthread_cond_init(&c->changed, NULL);
-    int error = start_thread(c);
+    int error = dn_thread_start(&c->thread, copy_on_demand, c);
     if (error) {
         free(c);
         return dn_fail_errno(DN_ERR_SYSTEM, error, "cannot start a thread that copies weights");

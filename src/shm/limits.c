@@ -101,14 +101,28 @@ static uint64_t groups_available(const char *root, const group_kind *kind)
     return least;
 }
 
+/* Where the kernel promises no more memory than there is, what it has promised counts. */
+static bool promises_are_kept(const char *root)
+{
+    int mode = 0;
+    FILE *file = open_under(root, "/proc", "/sys/vm", "overcommit_memory");
+    bool kept = file && fscanf(file, "%d", &mode) == 1 && mode == 2;
+    if (file)
+        fclose(file);
+    return kept;
+}
+
 uint64_t dn_limits_memory(const char *root)
 {
     uint64_t machine = UINT64_MAX;
     FILE *file = open_under(root, "/proc", "", "meminfo");
     if (file) {
-        uint64_t kib = find_number(file, "MemAvailable");
+        uint64_t kib = find_number(file, "MemAvailable"), limit = find_number(file, "CommitLimit"),
+                 promised = find_number(file, "Committed_AS");
         fclose(file);
         machine = kib ? kib * 1024 : UINT64_MAX;
+        if (limit && promises_are_kept(root))
+            machine = dn_min(machine, promised < limit ? (limit - promised) * 1024 : 0);
     }
     return dn_min(machine, dn_min(groups_available(root, &version_1), groups_available(root, &version_2)));
 }

@@ -27,6 +27,7 @@ static dn_status agree(dn_run *run, double *sum)
     dn_run_agreement *a = &run->agreement;
     double shared[N_SHARED] = {[FAILED] = a->own != DN_OK, [SUM] = *sum};
     if (run->rank == 0) {
+        DN_TRY(dn_run_look_at_saving(run));
         uint32_t saves = dn_comm_saves_requested(run->comm);
         double interval = (double)a->between;
         if (a->points > 0) { /* the layers that fit into AGREE_S at the speed of the last ones */

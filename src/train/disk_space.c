@@ -39,6 +39,8 @@ static dn_status check_folder(const dn_run *run)
         n_saves = freq ? end / freq - run->step / freq + (end % freq != 0) : 1;
     size_t n_files;
     DN_TRY(dn_lock_check(config->checkpoint_dir, &run->lock));
+    if (run->saving.busy) /* the file that is being written takes room and does not count yet */
+        return DN_OK;
     DN_TRY(dn_checkpoint_count(config->checkpoint_dir, &n_files));
     uint64_t max_files = dn_max((size_t)config->checkpoint_keep, 2) + (config->val_tokens > 0);
     uint64_t needed = dn_min(n_files + n_saves, max_files), n = needed > n_files ? needed - n_files : 0;

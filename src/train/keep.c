@@ -17,6 +17,31 @@ dn_status dn_run_check_finite(dn_run *run)
                            dn_run_tick, run);
 }
 
+/* Rank 0. Of what is over nothing is left but an error. */
+static dn_status conclude(dn_run *run, void (*tick)(void *))
+{
+    dn_saving *s = &run->saving;
+    if (!s->busy || !dn_saving_over(s, tick, run))
+        return DN_OK;
+    if (s->status != DN_OK)
+        return dn_fail(s->status, "%s", s->message);
+    if (s->asked)
+        dn_report_saved(run);
+    return DN_OK;
+}
+
+dn_status dn_run_look_at_saving(dn_run *run)
+{
+    return conclude(run, NULL);
+}
+
+dn_status dn_run_settle(dn_run *run)
+{
+    dn_run_enter(run, "saving checkpoint");
+    DN_TRY(conclude(run, dn_run_tick));
+    return dn_comm_barrier(run->comm);
+}
+
 dn_status dn_run_keep(dn_run *run)
 {
     const char *phase = run->phase;
@@ -32,9 +57,8 @@ dn_status dn_run_keep(dn_run *run)
     dn_run_enter(run, phase);
     run->saved = true;
     run->saved_step = step;
-    if (run->rank == 0)
-        dn_comm_report_saved(run->comm, step);
-    if (asked)
+    run->saving.asked = asked;
+    if (asked && !run->saving.busy)
         dn_report_saved(run);
     return DN_OK;
 }

@@ -206,8 +206,21 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     return measure_limits(run);
 }
 
+/* A failed run's, too: what was copied is good. The message of the failure stays. */
+static void await_saving(dn_run *run)
+{
+    char message[DN_MESSAGE_MAX];
+    if (!run->saving.busy)
+        return;
+    snprintf(message, sizeof message, "%s", dn_error_message());
+    dn_saving_over(&run->saving, dn_run_tick, run);
+    dn_status told = dn_fail(DN_OK, "%s", message);
+    (void)told;
+}
+
 void dn_run_close(dn_run *run)
 {
+    await_saving(run);
     if (run->metrics) {
         dn_status status = dn_metrics_close(&run->metrics),
                   of_events = dn_tensorboard_close(&run->tensorboard);

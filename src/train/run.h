@@ -13,6 +13,7 @@
 #include "shm/world.h"
 #include "train/clients.h"
 #include "train/instance.h"
+#include "train/saving.h"
 
 /* The results of a step; the same on all ranks, except for stats. */
 typedef struct dn_step_result {
@@ -67,7 +68,7 @@ typedef struct dn_run {
     double val_loss;        /* of the last validation; NaN: there was none */
     uint64_t val_step;      /* of the state after this step */
     double best_loss;       /* validation loss of best.safetensors; NaN: there is none; rank 0 */
-    bool saved;             /* the state after saved_step is on disk */
+    bool saved;             /* the state after saved_step is on disk, or being brought there */
     uint64_t saved_step;
     bool validation_due; /* for the state after run->step, not done yet */
     dn_step_result last; /* the last step, */
@@ -78,6 +79,7 @@ typedef struct dn_run {
     double checked_s;            /* time of the last check of the folder and its disk space; rank 0 */
     bool cannot_save;            /* its result; rank 0 */
     dn_lock_id lock;             /* of checkpoint_dir, which the launcher holds; rank 0 */
+    dn_saving saving;            /* the checkpoint that a thread brings to disk, if busy; rank 0 */
     dn_progress progress;        /* rank 0 */
 } dn_run;
 
@@ -140,6 +142,9 @@ static inline uint64_t dn_run_goal(const dn_run *run)
     return (uint64_t)(stop > 0 && stop < last ? stop : last);
 }
 
+/** Complete, stopped or failed. Single skipped steps are tolerated, many in a row are a failure. */
+bool dn_run_over(const dn_run *run);
+
 /** Rows of a validation: val_tokens, or all. */
 size_t dn_run_val_rows(const dn_run *run);
 
@@ -154,12 +159,20 @@ static inline uint64_t dn_run_good_step(const dn_run *run)
  * pass. Errors: DN_ERR_NUMERIC: something is not finite, and nothing was saved; those of dn_run_save. */
 dn_status dn_run_keep(dn_run *run) DN_MUST_USE;
 
+/** Rank 0: what became of the checkpoint that a thread brings to disk, if that is over. Errors: those of
+ * dn_checkpoint_write. */
+dn_status dn_run_look_at_saving(dn_run *run) DN_MUST_USE;
+/** Collective. Waits until it is over. */
+dn_status dn_run_settle(dn_run *run) DN_MUST_USE;
+
 /** Collective. Checks that replicas' weights are bitwise equal, else DN_ERR_NUMERIC. *hash = 52 bits of the
  * summed XXH3 of their blocks; NAN, without a comparison, while the strategy lets replicas differ. */
 dn_status dn_run_check_replicas(dn_run *run, double *hash) DN_MUST_USE;
 
 /** Collective. Writes the run's checkpoint, if its folder is still the run's (dn_lock_check). If this step was validated
- * with the lowest loss so far, it also becomes the best checkpoint. Call dn_run_keep to save. */
+ * with the lowest loss so far, it also becomes the best checkpoint. While the run goes on, that is done by a thread, where
+ * memory allows a copy: its errors are those of dn_run_look_at_saving and dn_run_settle, and it settles an earlier one
+ * first. Call dn_run_keep to save. */
 dn_status dn_run_save(dn_run *run) DN_MUST_USE;
 /** Collective. Restores the newest checkpoint in the run directory, if there is one. DN_RUN_DROPPED: a stop was
  * requested meanwhile; the state is good for nothing. */

@@ -10,6 +10,7 @@
 #include "compute/kernels.h"
 #include "device/device.h"
 #include "shard/param_address.h"
+#include "shm/limits.h"
 #include "train/config_diff.h"
 #include "train/finite.h"
 #include "train/stored_run.h"
@@ -115,19 +116,23 @@ static bool is_validated(const dn_run *run)
     return run->val_step == dn_run_good_step(run) && isfinite(run->val_loss);
 }
 
-/* Links this checkpoint as the best one if its validation loss is not larger than any before. */
-static dn_status keep_best(dn_run *run)
+/* Whether the validation loss of this checkpoint is not larger than any before: then that is the one to beat. */
+static bool takes_lead(dn_run *run)
 {
     if (!is_validated(run) || run->val_loss > run->best_loss)
-        return DN_OK;
+        return false;
     run->best_loss = run->val_loss;
-    return dn_checkpoint_set_best(run->plan.config.checkpoint_dir, dn_run_good_step(run));
+    return true;
 }
 
+/* A draft may take half of the memory that is left. Where nothing goes on that could be held up, there is none. */
 static dn_status write_tensors(dn_run *run, const tensor_list *list)
 {
+    const char *dir = run->plan.config.checkpoint_dir;
+    uint64_t saved_step = dn_run_good_step(run), room = dn_run_over(run) ? 0 : dn_limits_memory("") / 2;
+    dn_checkpoint_draft *draft;
     char step[32], replicas[16], val_loss[32], tokenizer[24];
-    snprintf(step, sizeof step, "%llu", (unsigned long long)dn_run_good_step(run));
+    snprintf(step, sizeof step, "%llu", (unsigned long long)saved_step);
     snprintf(replicas, sizeof replicas, "%d", run->plan.mesh[DN_DP]);
     char *config = dn_config_dump(&run->plan.config);
     if (!config)
@@ -144,11 +149,18 @@ static dn_status write_tensors(dn_run *run, const tensor_list *list)
         meta[n++] = (dn_meta){"validation", "due"};
     if (!run->learned)
         meta[n++] = (dn_meta){"learned", "nothing"};
-    dn_status status = dn_checkpoint_write(run->comm, run->plan.config.checkpoint_dir, dn_run_good_step(run),
-                                           (size_t)run->plan.config.checkpoint_keep, meta, n, list->tensors,
-                                           list->n, dn_run_tick, run);
+    dn_status status = dn_checkpoint_write(run->comm, dir, saved_step, (size_t)run->plan.config.checkpoint_keep, meta, n,
+                                           list->tensors, list->n, dn_run_tick, run, room, &draft);
     free(config);
-    return status == DN_OK && run->rank == 0 ? keep_best(run) : status;
+    if (status != DN_OK || run->rank != 0)
+        return status;
+    run->saving = (dn_saving){.draft = draft, .comm = run->comm, .dir = dir, .step = saved_step, .best = takes_lead(run)};
+    if (draft) {
+        dn_saving_begin(&run->saving);
+        return DN_OK;
+    }
+    dn_comm_report_saved(run->comm, saved_step);
+    return run->saving.best ? dn_checkpoint_set_best(dir, saved_step) : DN_OK;
 }
 
 /* ---- the tensors of all stages ---- */
@@ -263,12 +275,12 @@ dn_status dn_run_save(dn_run *run)
 {
     dn_run_enter(run, "saving checkpoint");
     DN_TRY(dn_stream_sync(run->stream));
-    DN_TRY(dn_comm_barrier(run->comm)); /* all ranks have finished their step: rank 0 reads their states */
+    DN_TRY(dn_run_settle(run)); /* all ranks have finished their step, too: others read their states */
     DN_TRY(dn_strategy_show(run->instance.strategy));
     if (dn_strategy_apart(run->instance.strategy))
         DN_TRY(dn_instance_form_consensus(&run->instance));
     DN_TRY(save_all(run));
-    return dn_comm_barrier(run->comm); /* no rank overwrites its states before they are written */
+    return dn_comm_barrier(run->comm); /* no rank overwrites its states before they are copied */
 }
 
 /* ---- restoring ---- */
@@ -570,5 +582,7 @@ dn_status dn_run_restore(dn_run *run)
     DN_TRY(find_best(run));
     /* A run may have been killed after it wrote the newest checkpoint and before it linked it as the best
      * one. */
-    return run->val_loss == run->best_loss ? DN_OK : keep_best(run);
+    if (run->val_loss == run->best_loss || !takes_lead(run))
+        return DN_OK;
+    return dn_checkpoint_set_best(run->plan.config.checkpoint_dir, run->step);
 }

@@ -23,8 +23,7 @@ static bool due(uint64_t step, int64_t every, bool last)
     return last || (every > 0 && step % (uint64_t)every == 0);
 }
 
-/* Complete, stopped or failed. Single skipped steps are tolerated, many in a row are a failure. */
-static bool over(const dn_run *run)
+bool dn_run_over(const dn_run *run)
 {
     enum { MAX_SKIPPED = 10 };
     return run->agreement.stop || run->agreement.failed || run->n_skipped >= MAX_SKIPPED ||
@@ -61,7 +60,7 @@ static dn_status advance(dn_run *run)
         return DN_OK;
     DN_TRY(status);
 
-    if (due(run->step, config->hash_every, over(run)))
+    if (due(run->step, config->hash_every, dn_run_over(run)))
         DN_TRY(dn_run_check_replicas(run, &run->last.hash));
     run->validation_due = run->val_tokens && due(run->step, config->val_loss_every,
                                                  run->step >= (uint64_t)config->num_iterations);
@@ -80,6 +79,7 @@ static dn_status finish(dn_run *run)
     const dn_config *config = &run->plan.config;
     unsigned long long step = run->step, good = dn_run_good_step(run);
     DN_TRY(dn_run_keep(run));
+    DN_TRY(dn_run_settle(run));
     if (a->failed && a->own == DN_OK)
         return dn_comm_barrier(run->comm);
     if (a->failed && run->step == 0)
@@ -123,7 +123,7 @@ static dn_status run_to_end(dn_run *run)
         run->validation_due = run->val_tokens && config->val_loss_every > 0;
     dn_report_begin(run);
     DN_TRY(validate(run));
-    while (!over(run))
+    while (!dn_run_over(run))
         DN_TRY(advance(run));
     return finish(run);
 }

@@ -16,7 +16,7 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ATOMIC, GENERATIONS, METRICS = 'src/base/atomic_file.c', 'src/checkpoint/generations.c', 'src/report/metrics.c'
-WRITE, READ, SAVE = 'src/checkpoint/write.c', 'src/checkpoint/read.c', 'src/train/save.c'
+WRITE, READ, SAVE, KEEP = 'src/checkpoint/write.c', 'src/checkpoint/read.c', 'src/train/save.c', 'src/train/keep.c'
 
 # What is wrong then, and in which file what becomes what.
 FAULTS = [
@@ -39,7 +39,7 @@ FAULTS = [
     ('a file that was given up is left', (ATOMIC, '        unlink(temporary);\n    }\n    free', '    }\n    free')),
     ('a new directory is not synced into its parent', (ATOMIC, 'DN_TRY(dn_name_sync(part));', 'made = true;')),
     ('older checkpoints go before the new one is there',
-     (WRITE, 'dn_generations_prune(dir, step, keep > 2 ? keep - 1 : 1);', 'dn_generations_prune(dir, step, 0);')),
+     (WRITE, 'dn_generations_prune(w->dir, w->step, w->keep > 2 ? w->keep - 1 : 1);', 'dn_generations_prune(w->dir, w->step, 0);')),
     ('a directory that cannot be read is empty', (GENERATIONS, 'int error = errno;', 'int error = 0;')),
     ('the checksum is not looked at', (READ, 'memcmp(stored, found, sizeof stored) != 0', 'stored[0] == found[0] - 200')),
     ('metrics are not synced before a checkpoint', (SAVE, '    DN_TRY(dn_metrics_sync(run->metrics));\n', '')),
@@ -49,6 +49,10 @@ FAULTS = [
     ('metrics to come are not cut off', (METRICS, '(ftruncate(metrics->fd, metrics->end) != 0)\n        return dn_fail_errno('
                                          'DN_ERR_IO, errno, "cannot write metrics %s", metrics->path);\n    return dn_name_sync',
                                          '(metrics->fd < 0)\n        return DN_OK;\n    return dn_name_sync')),
+    ('what became of a checkpoint that a thread wrote is ignored', (KEEP, 'return dn_fail(s->status, "%s", s->message);',
+                                                                   'return DN_OK;')),
+    ('the end of a run does not wait for a checkpoint',
+     (KEEP, 'DN_TRY(conclude(run, dn_run_tick));', 'DN_TRY(conclude(run, NULL));')),
     ('the count of a short write of metrics is ignored', (METRICS, 'at += (size_t)written;', 'at = metrics->length;')),
 ]
 

@@ -70,10 +70,34 @@ static int describe(dn_comm *comm, size_t t, dn_sharded_tensor *tensor, dn_shard
     return 0;
 }
 
+typedef struct way {
+    ranks_kind kind;
+    bool drafted; /* in memory, and brought to the disk when the tensors have changed */
+} way;
+
+/* All ranks change what they hold; then rank 0 does its part. */
+static int finish_draft(dn_comm *comm, dn_sharded_tensor *tensors, dn_checkpoint_draft **draft)
+{
+    const int64_t before = disk.room;
+    RANKS_CHECK((*draft != NULL) == (dn_comm_rank(comm) == 0));
+    for (size_t t = 0; t < N; t++) {
+        const dn_shard *own = &tensors[t].shards[dn_comm_rank(comm)];
+        memset((void *)own->data, 0xa5, own->block.rows * own->block.cols * dn_type_bytes(tensors[t].tensor.type));
+    }
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    if (*draft)
+        RANKS_CHECK(dn_checkpoint_finish(draft, NULL, NULL) == DN_OK && *draft == NULL);
+    if (before >= 0)
+        disk.room = before; /* every byte once more, as the test that counts knows */
+    return 0;
+}
+
 static int write_together(dn_comm *comm, void *argument)
 {
+    const way *w = argument;
     dn_sharded_tensor tensors[N];
     dn_shard shards[N][MOST];
+    dn_checkpoint_draft *draft;
     const dn_meta meta = {"step", "7"};
     size_t bytes = 0;
     for (size_t t = 0; t < N; t++) {
@@ -81,36 +105,41 @@ static int write_together(dn_comm *comm, void *argument)
         bytes += tensors[t].tensor.rows * tensors[t].tensor.cols * dn_type_bytes(tensors[t].tensor.type);
     }
     RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
-    const bool alone = *(const ranks_kind *)argument == AS_PROCESSES;
+    const bool alone = w->kind == AS_PROCESSES;
     const int64_t room = (int64_t)1 << 40; /* of which writing takes */
     if (alone)
         disk.room = room;
     RANKS_CHECK(dn_checkpoint_write(comm, dir.dir, (uint64_t)dn_comm_size(comm), 100, &meta,
-                                    dn_comm_rank(comm) == 0, tensors, N, NULL, NULL) == DN_OK);
+                                    dn_comm_rank(comm) == 0, tensors, N, NULL, NULL, w->drafted ? 2 * bytes : bytes / 2,
+                                    &draft) == DN_OK);
+    if (w->drafted)
+        RANKS_CHECK(finish_draft(comm, tensors, &draft) == 0);
+    RANKS_CHECK(draft == NULL);
     const double written = (double)(room - disk.room), share = (double)bytes / dn_comm_size(comm);
     if (alone) /* else it is of all ranks together; a chunk of 4 MiB is the grain of turns */
         RANKS_CLOSE(written, share, 0.5 * share + 0x1p22);
     return dn_comm_barrier(comm) == DN_OK ? 0 : 1;
 }
 
-static void write_by(int n_ranks, ranks_kind kind)
+static void write_by(int n_ranks, way w)
 {
-    const ranks_spec spec = {.kind = kind, .n_ranks = n_ranks, .arena_bytes = (size_t)128 << 20};
-    assert_int_equal(ranks_run(&spec, write_together, &kind, NULL), 0);
+    const ranks_spec spec = {.kind = w.kind, .n_ranks = n_ranks, .arena_bytes = (size_t)128 << 20};
+    assert_int_equal(ranks_run(&spec, write_together, &w, NULL), 0);
 }
 
 static void the_file_does_not_tell_how_many_wrote_it(void **state)
 {
     (void)state;
     size_t wanted_bytes, bytes;
-    write_by(1, AS_PROCESSES);
+    static const way ways[] = {{AS_THREADS, false}, {AS_PROCESSES, false}, {AS_PROCESSES, true}};
+    write_by(1, ways[1]);
     char *wanted = scratch_read(scratch_path(&dir, "step_00000001.safetensors"), &wanted_bytes);
     assert_non_null(wanted);
     for (int n_ranks = 2; n_ranks <= MOST; n_ranks += 2)
-        for (ranks_kind kind = AS_THREADS; kind <= AS_PROCESSES; kind++) {
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
             char name[64];
-            disk.no_nameless = kind == AS_THREADS;
-            write_by(n_ranks, kind);
+            disk.no_nameless = ways[i].kind == AS_THREADS;
+            write_by(n_ranks, ways[i]);
             snprintf(name, sizeof name, "step_%08d.safetensors", n_ranks);
             char *got = scratch_read(scratch_path(&dir, name), &bytes);
             assert_non_null(got);
@@ -128,7 +157,7 @@ static void what_ranks_wrote_together_is_read_as_what_it_is(void **state)
     (void)state;
     dn_checkpoint *c;
     const dn_real *x;
-    write_by(3, AS_PROCESSES);
+    write_by(3, (way){AS_PROCESSES, true});
     assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000003.safetensors"), NULL, NULL, &c),
                      DN_OK);
     for (size_t t = 0; t < N; t++) {
@@ -157,7 +186,7 @@ static int fill_up(dn_comm *comm, void *argument)
     RANKS_CHECK(met == DN_OK);
     if (full)
         disk.room = 1 << 20;
-    dn_status status = dn_checkpoint_write(comm, dir.dir, 1, 2, NULL, 0, tensors, N, NULL, NULL);
+    dn_status status = dn_checkpoint_write(comm, dir.dir, 1, 2, NULL, 0, tensors, N, NULL, NULL, 0, NULL);
     if (full) {
         RANKS_CHECK(status == DN_ERR_IO && strstr(dn_error_message(), "No space left"));
         RANKS_CHECK(strstr(dn_error_message(), "step_00000001.safetensors: stopped after"));
@@ -179,6 +208,36 @@ static void a_rank_whose_disk_is_full_leaves_nothing_behind(void **state)
     }
 }
 
+/* A full disk shows when a draft is brought there. */
+static int fill_up_later(dn_comm *comm, void *argument)
+{
+    dn_sharded_tensor tensors[N];
+    dn_shard shards[N][MOST];
+    dn_checkpoint_draft *draft;
+    for (size_t t = 0; t < N; t++)
+        RANKS_CHECK(describe(comm, t, &tensors[t], shards[t]) == 0);
+    RANKS_CHECK(dn_comm_barrier(comm) == DN_OK);
+    RANKS_CHECK(dn_checkpoint_write(comm, dir.dir, 1, 2, NULL, 0, tensors, N, NULL, NULL, UINT64_MAX, &draft) == DN_OK);
+    if (dn_comm_rank(comm) == 0) {
+        disk.room = 5 << 20;
+        RANKS_CHECK(dn_checkpoint_finish(&draft, NULL, NULL) == DN_ERR_IO && draft == NULL);
+        RANKS_CHECK(strstr(dn_error_message(), "No space left"));
+        RANKS_CHECK(strstr(dn_error_message(), "step_00000001.safetensors: stopped after 5.2 of"));
+    }
+    return dn_comm_barrier(comm) == DN_OK ? 0 : 1;
+}
+
+static void a_draft_for_which_the_disk_has_no_room_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    const ranks_spec spec = {.kind = AS_PROCESSES, .n_ranks = 3, .arena_bytes = (size_t)128 << 20};
+    for (int nameless = 0; nameless < 2; nameless++) {
+        disk.no_nameless = !nameless;
+        assert_int_equal(ranks_run(&spec, fill_up_later, NULL, NULL), 0);
+        assert_int_equal(scratch_entries(dir.dir, false), 0);
+    }
+}
+
 /* A rank that dies while it writes, at its second sign of life. */
 static void die_at_second(void *ticks)
 {
@@ -195,7 +254,7 @@ static int lose_one(dn_comm *comm, void *argument)
         RANKS_CHECK(describe(comm, t, &tensors[t], shards[t]) == 0);
     dn_status met = dn_comm_barrier(comm);
     if (met == DN_OK)
-        met = dn_checkpoint_write(comm, dir.dir, 1, 2, NULL, 0, tensors, N, die_at_second, &ticks);
+        met = dn_checkpoint_write(comm, dir.dir, 1, 2, NULL, 0, tensors, N, die_at_second, &ticks, 0, NULL);
     return met != DN_ERR_PEER;
 }
 
@@ -211,7 +270,7 @@ static void a_rank_that_is_killed_leaves_nothing_that_the_next_does_not_remove(v
             assert_int_equal(ends[lost].signal, SIGKILL);
             /* Rank 0 could not take back the name that it gave. */
             assert_int_equal(scratch_entries(dir.dir, false), !nameless && lost == 0);
-            write_by(2, AS_PROCESSES);
+            write_by(2, (way){AS_PROCESSES, false});
             assert_int_equal(scratch_entries(dir.dir, true), 1);
         }
 }
@@ -223,6 +282,7 @@ TESTS(checkpoint_ranks)
         TEST(the_file_does_not_tell_how_many_wrote_it),
         TEST(what_ranks_wrote_together_is_read_as_what_it_is),
         TEST(a_rank_whose_disk_is_full_leaves_nothing_behind),
+        TEST(a_draft_for_which_the_disk_has_no_room_leaves_nothing_behind),
         TEST(a_rank_that_is_killed_leaves_nothing_that_the_next_does_not_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,12 +13,13 @@ ROOMS = ['base', 'topo', 'tensor', 'shm', 'launch', 'device', 'comm', 'compute',
          'report', 'verify', 'train', 'compare', 'bench']
 
 # Foreign header -> files of src/ that may include it. shm owns shared mappings; checkpoint maps files read-only,
-# data may; device/cpu.c only advises the kernel about huge pages; cli/limits.c tries for room.
+# data may; device/cpu.c only advises the kernel about huge pages; cli/limits.c tries for room; base/atomic_file.c makes
+# files in memory.
 HOMES = [
     (r'hwloc(/|\.h)', r'topo/'),
     (r'(cblas|lapacke|openblas\w*|omp|immintrin)\.h|openblas/', r'compute/cpu/'),
     (r'(cuda|cublas|cusolver|nccl|nvml)\w*\.h', r'(device|compute)/cuda/'),
-    (r'sys/mman\.h', r'shm/|data/|checkpoint/|formats/|device/cpu\.c|cli/limits\.c'),
+    (r'sys/mman\.h', r'shm/|data/|checkpoint/|formats/|device/cpu\.c|cli/limits\.c|base/atomic_file\.c'),
     (r'linux/(futex|membarrier)\.h', r'shm/'),
     (r'sys/wait\.h|spawn\.h', r'launch/'),
     (r'Random123/', r'base/random\.c'),

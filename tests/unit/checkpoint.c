@@ -50,7 +50,7 @@ static const dn_meta meta[] = {{"step", "41"}, {"quote", "\"é\n"}};
 
 static dn_status write_small(uint64_t step)
 {
-    return dn_checkpoint_write(alone, dir.dir, step, 2, meta, 2, tensors, 3, NULL, NULL);
+    return dn_checkpoint_write(alone, dir.dir, step, 2, meta, 2, tensors, 3, NULL, NULL, 0, NULL);
 }
 
 /* Status of opening a file of the directory; closes it again. */
@@ -242,7 +242,7 @@ static void bfloat16_is_written_as_it_is_and_read_as_numbers(void **state)
     dn_checkpoint *c;
     const dn_real *data = NULL;
     dn_real x[6];
-    assert_int_equal(dn_checkpoint_write(alone, dir.dir, 8, 2, NULL, 0, both, 2, NULL, NULL), DN_OK);
+    assert_int_equal(dn_checkpoint_write(alone, dir.dir, 8, 2, NULL, 0, both, 2, NULL, NULL, 0, NULL), DN_OK);
     assert_int_equal(dn_checkpoint_open(scratch_path(&dir, "step_00000008.safetensors"), NULL, NULL, &c), DN_OK);
     assert_int_equal(dn_checkpoint_tensor(c, "narrow", 2, 3, &data), DN_ERR_CHECKPOINT);
     assert_int_equal(dn_checkpoint_block(c, "narrow", 2, 3, &all, x), DN_OK);
@@ -332,7 +332,7 @@ static void the_two_newest_generations_stay(void **state)
 
 static dn_status write_kept(uint64_t step, size_t keep)
 {
-    return dn_checkpoint_write(alone, dir.dir, step, keep, meta, 2, tensors, 3, NULL, NULL);
+    return dn_checkpoint_write(alone, dir.dir, step, keep, meta, 2, tensors, 3, NULL, NULL, 0, NULL);
 }
 
 static int most_files; /* that a writer saw, its own among them */
@@ -349,7 +349,7 @@ static void as_many_generations_stay_as_are_asked_for_and_the_oldest_goes_first(
     for (size_t keep = 1; keep <= 4; keep++) {
         most_files = 0;
         for (uint64_t step = 1; step <= 6; step++) {
-            assert_int_equal(dn_checkpoint_write(alone, dir.dir, step, keep, meta, 2, tensors, 3, count_files, NULL), DN_OK);
+            assert_int_equal(dn_checkpoint_write(alone, dir.dir, step, keep, meta, 2, tensors, 3, count_files, NULL, 0, NULL), DN_OK);
             assert_int_equal(scratch_entries(dir.dir, false), step < keep ? step : keep);
         }
         assert_int_equal(most_files, keep > 2 ? keep : 2);
@@ -387,7 +387,7 @@ static dn_status write_named(uint64_t step)
 {
     char text[32];
     snprintf(text, sizeof text, "%llu", (unsigned long long)step);
-    return dn_checkpoint_write(alone, dir.dir, step, 2, (dn_meta[]){{"step", text}}, 1, tensors, 3, NULL, NULL);
+    return dn_checkpoint_write(alone, dir.dir, step, 2, (dn_meta[]){{"step", text}}, 1, tensors, 3, NULL, NULL, 0, NULL);
 }
 
 static void the_best_stays_beside_the_newest_and_takes_no_room_of_its_own_before(void **state)
@@ -513,7 +513,7 @@ static dn_status write_large(void (*tick)(void *), void *context)
     dn_shard shard = {{0, 1, 0, LARGE / sizeof *data}, data, 0, 0};
     dn_sharded_tensor tensor = {
         {.name = "large", .rows = 1, .cols = LARGE / sizeof *data, .type = DN_REAL}, 1, &shard};
-    return dn_checkpoint_write(alone, dir.dir, 4, 2, NULL, 0, &tensor, 1, tick, context);
+    return dn_checkpoint_write(alone, dir.dir, 4, 2, NULL, 0, &tensor, 1, tick, context, 0, NULL);
 }
 
 static void long_writes_tick_and_large_files_are_read_back(void **state)
@@ -567,14 +567,14 @@ static void a_missing_directory_is_made_and_a_file_in_its_place_is_an_error(void
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/a/b", dir.dir);
-    assert_int_equal(dn_checkpoint_write(alone, path, 1, 2, meta, 2, tensors, 3, NULL, NULL), DN_OK);
+    assert_int_equal(dn_checkpoint_write(alone, path, 1, 2, meta, 2, tensors, 3, NULL, NULL, 0, NULL), DN_OK);
     assert_int_equal(open_status("a/b/step_00000001.safetensors"), DN_OK);
-    assert_int_equal(dn_checkpoint_write(alone, path, 2, 2, (dn_meta[]){{"k", "\xff"}}, 1, tensors, 3, NULL, NULL),
+    assert_int_equal(dn_checkpoint_write(alone, path, 2, 2, (dn_meta[]){{"k", "\xff"}}, 1, tensors, 3, NULL, NULL, 0, NULL),
                      DN_ERR_ARG);
     scratch_entries(path, true);
     rmdir(path);
     assert_true(scratch_write(&dir, "file", "x", 1));
-    assert_int_equal(dn_checkpoint_write(alone, scratch_path(&dir, "file"), 1, 2, meta, 2, tensors, 3, NULL, NULL),
+    assert_int_equal(dn_checkpoint_write(alone, scratch_path(&dir, "file"), 1, 2, meta, 2, tensors, 3, NULL, NULL, 0, NULL),
                      DN_ERR_IO);
 }
 

@@ -71,7 +71,7 @@ static dn_status write_shards(uint64_t step, size_t rows, size_t cols, const sha
     const dn_meta meta = {"step", "1"};
     const dn_sharded_tensor tensor = {
         {.name = "x", .rows = rows, .cols = cols, .type = DN_REAL}, list->n, list->shards};
-    return dn_checkpoint_write(alone, dir.dir, step, 2, &meta, 1, &tensor, 1, NULL, NULL);
+    return dn_checkpoint_write(alone, dir.dir, step, 2, &meta, 1, &tensor, 1, NULL, NULL, 0, NULL);
 }
 
 static void write_whole(uint64_t step, dn_real *from, size_t rows, size_t cols)

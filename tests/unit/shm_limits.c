@@ -53,6 +53,18 @@ static void the_machine_has_what_meminfo_calls_available(void **state)
     assert_int_equal(dn_limits_memory(machine), 500 * 1024);
 }
 
+static void what_is_committed_counts_where_no_more_is_promised_than_there_is(void **state)
+{
+    (void)state;
+    given("/proc/meminfo", "MemAvailable:   500 kB\nCommitLimit:   450 kB\nCommitted_AS:   150 kB\n");
+    given("/proc/sys/vm/overcommit_memory", "1\n");
+    assert_int_equal(dn_limits_memory(machine), 500 * 1024);
+    given("/proc/sys/vm/overcommit_memory", "2\n");
+    assert_int_equal(dn_limits_memory(machine), 300 * 1024);
+    given("/proc/meminfo", "MemAvailable:   500 kB\nCommitLimit:   450 kB\nCommitted_AS:   451 kB\n");
+    assert_int_equal(dn_limits_memory(machine), 0);
+}
+
 static void a_group_without_limit_limits_nothing(void **state)
 {
     (void)state;
@@ -106,6 +118,7 @@ TESTS(shm_limits)
     const struct CMUnitTest tests[] = {
         ON_A_NEW_MACHINE(nothing_known_means_no_limit),
         ON_A_NEW_MACHINE(the_machine_has_what_meminfo_calls_available),
+        ON_A_NEW_MACHINE(what_is_committed_counts_where_no_more_is_promised_than_there_is),
         ON_A_NEW_MACHINE(a_group_without_limit_limits_nothing),
         ON_A_NEW_MACHINE(the_tightest_group_on_the_way_up_counts_without_its_droppable_cache),
         ON_A_NEW_MACHINE(a_full_group_leaves_nothing),
