@@ -217,43 +217,6 @@ static void measure_model(bench *b)
     report(b, "cross entropy", measure(b, fill_logits, cross_entropy), 0, 2 * N * (double)x->V * e);
 }
 
-/* Of `gemm`, which chooses who multiplies, and of gemm_many, which leaves all to OpenBLAS, in turn. */
-static void compare_product(const bench *b, const char *name, dn_trans tb, size_t m, size_t n, size_t k)
-{
-    enum { TURNS = 15 };
-    double own[TURNS], library[TURNS];
-    const dn_product x = {DN_N, tb, m, n, k, 1, b->big[0], k, b->big[1], tb == DN_T ? k : n, 0, b->big[2], n};
-    for (int i = -1; i < TURNS; i++) {
-        int turn = i < 0 ? 0 : i; /* the first warms up */
-        double begin = dn_clock_s();
-        b->s->kernels->gemm(b->s, x.ta, x.tb, m, n, k, 1, x.a, x.lda, x.b, x.ldb, 0, x.c, n);
-        double between = dn_clock_s();
-        b->s->kernels->gemm_many(b->s, &x, 1);
-        own[turn] = between - begin;
-        library[turn] = dn_clock_s() - between;
-    }
-    qsort(own, TURNS, sizeof *own, ascending);
-    qsort(library, TURNS, sizeof *library, ascending);
-    double flops = 2 * (double)m * (double)n * (double)k;
-    printf("  %-16s %4zu x %5zu x %4zu %7.1f GFLOP/s, %3.0f %% of FMA, %.3f times OpenBLAS's time (best %.3f)\n", name, m, n,
-           k, flops / own[TURNS / 2] * 1e-9, 100 * flops / own[TURNS / 2] / b->limits.fma,
-           own[TURNS / 2] / library[TURNS / 2], own[0] / library[0]);
-}
-
-static void compare_products(bench *b)
-{
-    size_t C = b->model.C, N = dn_min(b->N, 2048);
-    fill_small(b);
-    printf("products with weights, where the kernels choose who multiplies: %s\n", dn_products_describe(b->s));
-    compare_product(b, "qkv x W'", DN_T, N, 3 * C, C);
-    compare_product(b, "c_proj x W'", DN_T, N, C, C);
-    compare_product(b, "fc x W'", DN_T, N, 4 * C, C);
-    compare_product(b, "mlp_proj x W'", DN_T, N, C, 4 * C);
-    compare_product(b, "qkv dy W", DN_N, N, C, 3 * C);
-    compare_product(b, "fc dy W", DN_N, N, C, 4 * C);
-    compare_product(b, "mlp_proj dy W", DN_N, N, 4 * C, C);
-}
-
 static void measure_vectors(bench *b)
 {
     double bytes = (double)TRIAD_N * sizeof(dn_real);
@@ -422,7 +385,6 @@ int main(int argc, char **argv)
         b.attention = (dn_attention_shape){
             .B = x->B, .T = x->T, .NH = x->NH, .hd = x->C / x->NH, .NKV = x->NH, .rot = x->C / x->NH, .ld = 3 * x->C};
         measure_model(&b);
-        compare_products(&b);
     }
     measure_vectors(&b);
     measure_tall(&b, 16, 256, 64);

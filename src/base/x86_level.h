@@ -11,4 +11,8 @@ int dn_x86_level(void);
 /** Whether it has AVX512_BF16 and all of level 4. */
 bool dn_x86_has_bf16(void);
 
+/** Whether it has AMX_TILE, AMX_BF16 and AVX512_BF16, and the system lets this process use them: it is asked for that here,
+ * for all threads and for children, until another program is executed. */
+bool dn_x86_has_amx(void);
+
 #endif

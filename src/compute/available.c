@@ -12,17 +12,20 @@ typedef void mix_fn(const char *name, const dn_kernels *plain, dn_kernels *mixed
 
 #ifdef __x86_64__
 extern const dn_kernels dn_cpu_avx512_kernels, dn_cpu_avx2_kernels;
-mix_fn dn_cpu_avx512bf16_mix, dn_cpu_avx512_mix, dn_cpu_avx2_mix;
+mix_fn dn_cpu_amx_mix, dn_cpu_avx512bf16_mix, dn_cpu_avx512_mix, dn_cpu_avx2_mix;
 #endif
 extern const dn_kernels dn_cpu_base_kernels;
-mix_fn dn_cpu_base_mix;
+mix_fn dn_cpu_tiles_mix, dn_cpu_base_mix;
 
 enum { ISAS = 3 };
-static const dn_kernels *available[ISAS + 2], *mixed[ISAS + 2];
+static const dn_kernels *available[ISAS + 2], *mixed[ISAS + 4];
 static size_t n_isas, n_mixed;
 static dn_kernels emulated[ISAS];
-#if defined __x86_64__ && !defined DN_REAL_DOUBLE
-static dn_kernels bf16;
+#ifndef DN_REAL_DOUBLE /* instructions for bfloat16 add in float */
+static dn_kernels tiles;
+#ifdef __x86_64__
+static dn_kernels amx, bf16;
+#endif
 #endif
 
 /* The backend of an instruction set, of ever slower ones, and the one that emulates mixed precision with it. */
@@ -40,7 +43,11 @@ static void fill_lists(void)
 {
 #ifdef __x86_64__
     int level = dn_x86_level();
-#ifndef DN_REAL_DOUBLE /* these instructions add in float */
+#ifndef DN_REAL_DOUBLE
+    if (dn_x86_has_amx()) {
+        dn_cpu_amx_mix("cpu-amx", &dn_cpu_avx512_kernels, &amx);
+        mixed[n_mixed++] = &amx;
+    }
     if (dn_x86_has_bf16()) {
         dn_cpu_avx512bf16_mix("cpu-bf16", &dn_cpu_avx512_kernels, &bf16);
         mixed[n_mixed++] = &bf16;
@@ -52,6 +59,10 @@ static void fill_lists(void)
         add_isa(&dn_cpu_avx2_kernels, dn_cpu_avx2_mix);
 #endif
     add_isa(&dn_cpu_base_kernels, dn_cpu_base_mix);
+#ifndef DN_REAL_DOUBLE
+    dn_cpu_tiles_mix("emulated-amx", available[0], &tiles);
+    mixed[n_mixed++] = &tiles;
+#endif
     available[n_isas] = &dn_kernels_ref;
 }
 
@@ -79,7 +90,7 @@ dn_status dn_kernels_of_precision(const char *precision, const char **kernels)
     bool is_mixed = strcmp(precision, "mixed") == 0;
     *kernels = is_mixed ? fastest : strcmp(precision, "float") == 0 ? "cpu" : precision;
     if (is_mixed && DN_REAL != DN_F64 && strcmp(fastest, "emulated") == 0)
-        return dn_fail(DN_ERR_CONFIG, "precision mixed: this processor has no instructions for bfloat16 (AVX512_BF16); use float, or "
+        return dn_fail(DN_ERR_CONFIG, "precision mixed: this processor has no instructions for bfloat16 (AVX512_BF16, AMX); use float, or "
                                       "emulated, which is slower than float");
     if (!is_mixed && strcmp(precision, "float") != 0 && strcmp(precision, "emulated") != 0)
         return dn_fail(DN_ERR_CONFIG, "precision: there is no '%s', only %s", precision, DN_PRECISION_NAMES);

@@ -4,8 +4,9 @@
 
 #include <math.h>
 
-/* The largest edge of a square product; numbers of a thread, whole groups of any vectors (cpu/multiply_add.c). */
-enum { EDGE = 1024, NUMBERS = 192 };
+/* The largest edge of a square product; numbers of a thread, whole groups of any vectors and tiles
+ * (cpu/multiply_add.c, cpu/mixed_tiles.h). */
+enum { EDGE = 1024, NUMBERS = 1536 };
 
 /* Of a product, and of rounds of multiply_add, against which waking the threads is little. Plain loops get there with
  * smaller squares and fewer rounds. */
@@ -22,7 +23,7 @@ dn_flop_limits dn_flop_limits_measure(dn_stream *stream, double budget_s)
     dn_buf *a = memory, *b = dn_at(a, square), *c = dn_at(b, square), *x = dn_at(c, square);
     k->fill(stream, a, 2 * square, 0.5);
     dn_flop_limits limits = {0};
-    size_t edge = EDGE / 16, rounds = 1 << 14;
+    size_t edge = EDGE / 16, rounds = 1 << 11;
     bool larger = true, more = true;
     for (double start_s = dn_clock_s(); larger || more || dn_clock_s() - start_s < budget_s;) {
         bool in_turn = !larger && !more;

@@ -176,9 +176,9 @@ typedef struct dn_kernels {
 /** The backends that this processor can run, fastest first, "ref" last; NULL-terminated. */
 const dn_kernels *const *dn_kernels_available(void);
 
-/** The backends of mixed precision, which are those of dn_kernels_available but for gemm_layer: "cpu-bf16" if this processor
- * multiplies bfloat16, then "emulated", which every processor can run, and for tests "emulated-avx2" and "emulated-base", the same
- * with slower instructions; NULL-terminated. */
+/** The backends of mixed precision, which are those of dn_kernels_available but for gemm_layer: "cpu-amx" and "cpu-bf16" if this
+ * processor multiplies bfloat16 so, then "emulated", which every processor can run, and for tests "emulated-avx2" and
+ * "emulated-base", the same with slower instructions, and in float "emulated-amx"; NULL-terminated. */
 const dn_kernels *const *dn_kernels_mixed(void);
 
 /** Precisions of layers' products by name (key `precision`). */
@@ -189,7 +189,7 @@ dn_status dn_kernels_of_precision(const char *precision, const char **kernels) D
 
 /**
  * A stream over n_threads OpenMP threads. kernels is "cpu" (the fastest instruction set this
- * processor has), "cpu-bf16" or "emulated" (mixed precision), or "ref" (plain C, one thread, for tests). Sets the BLAS and OpenMP thread counts of the
+ * processor has), "cpu-amx", "cpu-bf16" or "emulated" (mixed precision), or "ref" (plain C, one thread, for tests). Sets the BLAS and OpenMP thread counts of the
  * calling thread. Returned stream is owned by the caller. Errors: DN_ERR_ARG unknown name, DN_ERR_MEMORY.
  */
 dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out) DN_MUST_USE;

@@ -24,10 +24,11 @@ case "$*" in
   *download*) [ -z "$APT" ] || { cat "$STUBS/no_network" >&2; exit 100; }; touch dict-gcide_0.48.5_all.deb ;;
 esac""",
     "dpkg-deb": 'tar -c -C "$STUBS/dictionary" ./usr',
-    "meson": """echo "meson $*" >>"$CALLS"; mkdir -p "$2/meson-info"; touch "$2/build.ninja"
+    "meson": """echo "meson $*" >>"$CALLS"; [ "$1" = setup ] || exit 0; mkdir -p "$2/meson-info"; touch "$2/build.ninja"
 printf '{"directories": {"source": "%s"}}' "$(pwd -P)" >"$2/meson-info/meson-info.json" """,
     "ninja": """echo ninja >>"$CALLS"; cp "$STUBS/program" build/dionode""",
     "program": """echo "dionode $*" >>"$CALLS"
+[ "$1" != verify ] || exit "${VERIFIED:-0}"
 [ "$1" != prepare ] || { folder=${*: -1}; mkdir -p "$folder"; touch "$folder/val_000000.bin"; }""",
 }
 
@@ -181,6 +182,28 @@ def a_text_is_known_by_what_is_in_it():
         tree.write(text, "next")
         goes_through(tree.run("quickstart", text))
         expect("prepare" in tree.calls(), "another text of the same name and size is taken for the first")
+
+
+@case
+def cpu_check_ends_with_a_table_and_fails_where_something_is_wrong():
+    products = "# cpu-avx512: best square product 90 GFLOP/s, limit of its arithmetic 100 GFLOP/s; all by OpenBLAS"
+    amx = products + "\n# cpu-amx: best square product 800 GFLOP/s, limit of its arithmetic 1600.0 GFLOP/s; of layers"
+    trained = "quickstart         1     float        1000\nquickstart         1     mixed        3100"
+    with Tree() as tree:
+        for limits, speed, table in ((products, "", ["not here: no instructions for bfloat16"]),
+                                     (amx, trained, ["3.10 times as fast by cpu-amx", "800 GFLOP/s, 50 % of its limit"]),
+                                     (amx, "", ["FAILS"])):
+            os.makedirs(os.path.join(tree.path, "build/bench"), exist_ok=True)
+            for name, text in ("bench_products", limits), ("bench_train", speed):
+                tree.write(f"build/bench/{name}", f"#!/bin/sh\necho '{text}'\n")
+                os.chmod(os.path.join(tree.path, f"build/bench/{name}"), 0o755)
+            done = tree.run("scripts/cpu_check", "build")
+            expect(done.returncode == (table == ["FAILS"]) and all(words in done.stdout for words in table), done.stdout)
+            expect("mixed_f32" in tree.calls(), tree.calls())
+            done = tree.run("scripts/cpu_check", "build", environment={"VERIFIED": "9"})
+            expect(done.returncode == 1 and "FAILS" in done.stdout, done.stdout)
+        done = tree.run("scripts/cpu_check", "one", "two")
+        expect(done.returncode == 1 and "scripts/cpu_check [BUILD]" in done.stderr, done.stderr)
 
 
 tap()

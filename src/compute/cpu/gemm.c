@@ -30,7 +30,7 @@ enum { MOST = 64 };
 #define TERMS  ((size_t)64)
 
 /* Where packed.c is faster than OpenBLAS by more than noise: by instruction set and shape, so that two runs have the same
- * bits. `bench_kernels` compares; what is not here is OpenBLAS's. */
+ * bits. `bench_products` compares; what is not here is OpenBLAS's. */
 static const struct {
     const char *kernels;
     size_t rows, numbers; /* from so many rows of A on, up to so many numbers of B */
