@@ -1,5 +1,6 @@
 /* Attention: the reference against the textbook, every backend against the reference, and causality. */
 #include "support.h"
+#include "compute/cpu/cpu.h"
 #include "support/close.h"
 
 #include <math.h>
@@ -174,6 +175,59 @@ static void threads_do_not_change_a_bit(void **state)
         }
 }
 
+/* Rounds of a tile for each thread until all tasks are done. A task of the way back adds a tile to what the tasks before it
+ * have added there in earlier rounds, or waits: so it would wait for ever for a task that nobody has taken. */
+static size_t rounds_of(size_t heads, size_t blocks, size_t n_threads, bool backward)
+{
+    enum { MOST = 64, HEADS = 96 };
+    static size_t added[HEADS][MOST], last[HEADS][MOST]; /* how often, and in which round */
+    struct {
+        dn_cpu_task task;
+        size_t left; /* of its tiles, which are those from `blocks` down to its own */
+    } threads[MOST] = {0};
+    size_t taken = 0, done = 0, rounds, tiles = heads * blocks * (blocks + 1) / 2;
+    assert_true(heads <= HEADS && blocks <= MOST && n_threads <= MOST);
+    memset(added, 0, sizeof added);
+    memset(last, 0, sizeof last);
+    for (rounds = 1; done < tiles; rounds++) {
+        size_t began = done;
+        for (size_t i = 0; i < n_threads; i++) {
+            if (threads[i].left == 0 && taken < heads * blocks) {
+                threads[i].task = dn_cpu_task_of(taken++, heads, blocks, n_threads);
+                threads[i].left = blocks - threads[i].task.part;
+            }
+            size_t head = threads[i].task.head, part = threads[i].task.part, tile = part + threads[i].left - 1;
+            if (threads[i].left == 0 || (backward && (added[head][tile] != part || last[head][tile] == rounds)))
+                continue;
+            added[head][tile]++;
+            last[head][tile] = rounds;
+            threads[i].left--;
+            done++;
+        }
+        assert_true(done > began);
+    }
+    for (size_t head = 0; head < heads; head++)
+        for (size_t tile = 0; tile < blocks; tile++)
+            assert_int_equal(added[head][tile], tile + 1); /* each block of keys that it sees, once */
+    return rounds - 1;
+}
+
+/* Of a large machine and models of few heads. Nobody could need fewer rounds than an even share, or than the longest task.
+ * Forward only the last tasks leave threads without work, of whom a seventh wait at most here; heads alone would take eight times
+ * as long on 48 threads as six of them do. On the way back, where tasks of a head that begin together follow one another at
+ * the distance of a tile, it is half as much again at most. */
+static void few_heads_feed_many_threads(void **state)
+{
+    static const size_t heads[] = {1, 6, 12, 96}, blocks[] = {4, 16, 64}, threads[] = {2, 8, 47, 48};
+    for (size_t i = 0; i < 4 * 3 * 4 * 2; i++) {
+        size_t h = heads[i / 24], b = blocks[i / 8 % 3], n = threads[i / 2 % 4], backward = i % 2;
+        size_t tiles = h * b * (b + 1) / 2, least = dn_max((tiles + n - 1) / n, b), rounds = rounds_of(h, b, n, backward);
+        if ((double)rounds > (backward ? 1.5 : 1.15) * (double)least)
+            fail_msg("%zu heads of %zu blocks on %zu threads%s: %zu rounds, not %zu", h, b, n, backward ? ", backward" : "", rounds,
+                     least);
+    }
+}
+
 /* Scores of several hundred: exponentials without the maximum taken off would be infinite. */
 static void large_scores_do_not_overflow(void **state)
 {
@@ -194,6 +248,7 @@ TESTS(attention)
         cmocka_unit_test(the_reference_is_the_textbook_softmax),
         cmocka_unit_test(every_backend_agrees_with_the_reference),
         cmocka_unit_test(threads_do_not_change_a_bit),
+        cmocka_unit_test(few_heads_feed_many_threads),
         cmocka_unit_test(the_future_does_not_change_the_past),
         cmocka_unit_test(large_scores_do_not_overflow),
     };

@@ -3,10 +3,8 @@
  * is made (Dao et al., arXiv:2205.14135; Dao, arXiv:2307.08691). tile_product reads q, k, v and d_o where
  * they are; transposed is only what a whole task multiplies with.
  *
- * A task is a block of one head, so that few heads feed many threads. Whoever does it does the same: bits
- * depend on the shape alone. Of as many heads as there are threads the blocks are taken in turn: what a
- * head's tasks read stays in a cache, and those that would wait for each other (backward) are seldom done at
- * once.
+ * A task is a block of one head, so that few heads feed many threads (dn_cpu_task_of). Whoever does it does the same: bits
+ * depend on the shape alone.
  */
 #include "compute/cpu/tile.h"
 #include "compute/cpu/vector_math.h"
@@ -62,21 +60,13 @@ static factor whole_vectors(dn_real *room, const dn_real *x, size_t ld, size_t r
     return (factor){room, width};
 }
 
-/* A block of a head. */
-typedef struct task {
-    size_t head, part;
-} task;
-
-/* The next task, if any is left: they are given away in the order of their numbers. */
-static bool take(atomic_size_t *taken, size_t heads, size_t parts, size_t n_threads, task *out)
+/* The next task, if any is left. */
+static bool take(atomic_size_t *taken, size_t heads, size_t parts, size_t n_threads, dn_cpu_task *out)
 {
     size_t number = atomic_fetch_add(taken, 1);
-    if (number >= heads * parts)
-        return false;
-    size_t first = number / (n_threads * parts) * n_threads, group = dn_min(n_threads, heads - first);
-    number -= first * parts;
-    *out = (task){first + number % group, number / group};
-    return true;
+    if (number < heads * parts)
+        *out = dn_cpu_task_of(number, heads, parts, n_threads);
+    return number < heads * parts;
 }
 
 /* The scores from number `from` to `end` - 1 of a row are not wanted. */
@@ -184,7 +174,7 @@ void DN_CPU(attention_forward)(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_bu
     if (!rooms)
         return;
 #pragma omp parallel num_threads(s->n_threads)
-    for (task t; take(&taken, heads, blocks, n_threads, &t);) { /* the longest first */
+    for (dn_cpu_task t; take(&taken, heads, blocks, n_threads, &t);) { /* the longest first */
         head a = head_of(shape, t.head / shape->NH, t.head % shape->NH);
         forward_block(shape, &a, blocks - 1 - t.part, rooms + (size_t)omp_get_thread_num() * room,
                       dn_host(o) + a.at_o, dn_host(lse) + a.at_lse, dn_host(q) + a.at, dn_host(k) + a.at_kv,
@@ -316,7 +306,7 @@ void DN_CPU(attention_backward)(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv
             size_t at = ((row / T / NH * T + row % T) * NH + row / T % NH) * hd;
             g.d[row] = dn_row_dot(g.d_o + at, dn_host(o) + at, hd);
         }
-        for (task t; take(&taken, shape->B * NKV, blocks, n_threads, &t);)
+        for (dn_cpu_task t; take(&taken, shape->B * NKV, blocks, n_threads, &t);)
             backward_block(&g, t.head / NKV, t.head % NKV, t.part,
                            rooms + (size_t)omp_get_thread_num() * room);
     }

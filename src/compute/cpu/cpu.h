@@ -33,6 +33,21 @@ static inline size_t dn_cpu_edge(size_t size, size_t index, size_t parts)
     return dn_min(size, dn_blocks(size, GRAIN) * index / parts * GRAIN);
 }
 
+/* A block of a head of attention. */
+typedef struct dn_cpu_task {
+    size_t head, part;
+} dn_cpu_task;
+
+/* Tasks are given away in the order of their numbers, below heads * parts. Of as many heads as there are threads the blocks
+ * are taken in turn: what a head's tasks read stays in a cache, and those that would wait for each other are seldom done at
+ * once. */
+static inline dn_cpu_task dn_cpu_task_of(size_t number, size_t heads, size_t parts, size_t n_threads)
+{
+    size_t first = number / (n_threads * parts) * n_threads, group = dn_min(n_threads, heads - first);
+    number -= first * parts;
+    return (dn_cpu_task){first + number % group, number / group};
+}
+
 /* The value of a bfloat16's bits. */
 static inline dn_real dn_widened(uint16_t x)
 {
