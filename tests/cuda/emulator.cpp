@@ -1,0 +1,410 @@
+/* The emulator: fibers, barriers, and who touched shared memory. */
+#include "emulator.h"
+
+#include <stdarg.h>
+#include <sys/mman.h>
+#if defined __x86_64__ && !defined EMULATOR_UCONTEXT
+#define OWN_SWITCH 1
+#else
+#define OWN_SWITCH 0
+#include <ucontext.h>
+#endif
+
+namespace emulator
+{
+thread_local block here;
+
+void fault(const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "emulator: %s, block (%u,%u,%u), thread %u: %s\n", here.kernel, here.index.x,
+            here.index.y, here.index.z, here.current, text);
+    abort();
+}
+
+/* ---- fibers ---- */
+
+enum { STACK_BYTES = 128 << 10 };
+
+/* A switch of our own where it is short: that of ucontext asks the kernel for the signal mask, twice, and a
+ * test of one kernel has a million of them. */
+#if OWN_SWITCH
+struct context {
+    void *stack;
+};
+
+extern "C" void emulator_switch(void **from, void *to);
+__asm__(".text\n"
+        ".globl emulator_switch\n"
+        ".hidden emulator_switch\n"
+        ".type emulator_switch,@function\n"
+        "emulator_switch:\n"
+        "    pushq %rbp\n"
+        "    pushq %rbx\n"
+        "    pushq %r12\n"
+        "    pushq %r13\n"
+        "    pushq %r14\n"
+        "    pushq %r15\n"
+        "    movq %rsp, (%rdi)\n"
+        "    movq %rsi, %rsp\n"
+        "    popq %r15\n"
+        "    popq %r14\n"
+        "    popq %r13\n"
+        "    popq %r12\n"
+        "    popq %rbx\n"
+        "    popq %rbp\n"
+        "    ret\n"
+        ".size emulator_switch,.-emulator_switch\n"
+        ".section .note.GNU-stack,\"\",@progbits\n"
+        ".text\n");
+
+static void switch_to(context *from, context *to)
+{
+    emulator_switch(&from->stack, to->stack);
+}
+
+/* Six registers and where to go on; at a call the stack is 8 beyond a multiple of 16. */
+static void prepare(context *c, char *stack, void (*start)())
+{
+    void **top = (void **)(void *)(stack + STACK_BYTES) - 2;
+    *top = (void *)start;
+    c->stack = top - 6;
+    memset(c->stack, 0, 6 * sizeof *top);
+}
+#else
+struct context {
+    ucontext_t machine;
+};
+
+static void switch_to(context *from, context *to)
+{
+    swapcontext(&from->machine, &to->machine);
+}
+
+static void prepare(context *c, char *stack, void (*start)())
+{
+    getcontext(&c->machine);
+    c->machine.uc_stack.ss_sp = stack;
+    c->machine.uc_stack.ss_size = STACK_BYTES;
+    makecontext(&c->machine, start, 0);
+}
+#endif
+
+/* A fiber runs one thread of a block after another; between them, and while it waits, the scheduler runs. */
+struct fiber {
+    context own;
+    bool begun;
+};
+
+enum state { NEW, READY, AT_BLOCK, AT_WARP, RETURNED };
+
+struct thread {
+    fiber *on; /* NULL: not begun, or returned */
+    state is;
+    uint64_t epoch; /* waits until the block's, or the warp's, is another one */
+};
+
+/* One of these for each thread of the host that launches. */
+struct machine {
+    context scheduler;
+    fiber fibers[MAX_THREADS], *unused[MAX_THREADS];
+    unsigned n_unused;
+    char *stacks;
+    thread threads[MAX_THREADS];
+    void (*body)(void *);
+    void *closure;
+    unsigned n_at_block, n_at_warp[MAX_WARPS];
+    place block_place, warp_place[MAX_WARPS];
+    uint64_t slots[2][MAX_THREADS];
+    enum { RISING, FALLING, SHUFFLED } order;
+    uint64_t random;
+
+    machine()
+    {
+        random = 1;
+        stacks = (char *)mmap(NULL, (size_t)MAX_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (stacks == MAP_FAILED)
+            abort();
+        for (n_unused = 0; n_unused < MAX_THREADS; n_unused++)
+            unused[n_unused] = &fibers[n_unused];
+    }
+    ~machine()
+    {
+        munmap(stacks, (size_t)MAX_THREADS * STACK_BYTES);
+    }
+};
+static thread_local machine *m;
+
+static machine *own_machine()
+{
+    static thread_local machine own;
+    return &own;
+}
+
+static void enter(unsigned t)
+{
+    here.current = t;
+    here.thread = {t % here.size.x, t / here.size.x % here.size.y, t / here.size.x / here.size.y};
+}
+
+static void to_scheduler(fiber *f)
+{
+    switch_to(&f->own, &m->scheduler);
+}
+
+static void fiber_main()
+{
+    for (;;) {
+        m->body(m->closure);
+        fiber *own = m->threads[here.current].on;
+        m->threads[here.current].is = RETURNED;
+        to_scheduler(own);
+    }
+}
+
+static void resume(unsigned t)
+{
+    thread *x = &m->threads[t];
+    if (!x->on) {
+        x->on = m->unused[--m->n_unused];
+        if (!x->on->begun)
+            prepare(&x->on->own, m->stacks + (x->on - m->fibers) * (size_t)STACK_BYTES, fiber_main);
+        x->on->begun = true;
+    }
+    x->is = READY;
+    enter(t);
+    switch_to(&m->scheduler, &x->on->own);
+    if (x->is == RETURNED) {
+        m->unused[m->n_unused++] = x->on;
+        x->on = NULL;
+    }
+}
+
+/* ---- barriers ---- */
+
+static void wait(state at, uint64_t epoch)
+{
+    thread *x = &m->threads[here.current];
+    x->is = at;
+    x->epoch = epoch;
+    to_scheduler(x->on);
+}
+
+static bool same(place a, place b)
+{
+    return a.line == b.line && strcmp(a.file, b.file) == 0;
+}
+
+void block_barrier(place at)
+{
+    if (m->n_at_block > 0 && !same(at, m->block_place))
+        fault("waits at the barrier of %s:%d, and others at that of %s:%d", at.file, at.line,
+              m->block_place.file, m->block_place.line);
+    m->block_place = at;
+    if (++m->n_at_block < here.n) {
+        wait(AT_BLOCK, here.epoch);
+        return;
+    }
+    m->n_at_block = 0;
+    here.epoch++;
+    here.last_barrier = at;
+}
+
+void warp_barrier(place at)
+{
+    unsigned w = here.current / WARP;
+    if (m->n_at_warp[w] > 0 && !same(at, m->warp_place[w]))
+        fault("waits with its warp at %s:%d, and other lanes at %s:%d", at.file, at.line,
+              m->warp_place[w].file, m->warp_place[w].line);
+    m->warp_place[w] = at;
+    if (++m->n_at_warp[w] < WARP) {
+        wait(AT_WARP, here.warp_epoch[w]);
+        return;
+    }
+    m->n_at_warp[w] = 0;
+    here.warp_epoch[w]++;
+}
+
+/* Two exchanges by turns: when a lane writes for the second one, all have read the last but one. */
+uint64_t *exchange_slots()
+{
+    unsigned w = here.current / WARP;
+    return &m->slots[here.warp_epoch[w] % 2][w * WARP];
+}
+
+/* ---- a block ---- */
+
+static bool can_run(unsigned t)
+{
+    const thread *x = &m->threads[t];
+    return x->is == NEW || (x->is == AT_BLOCK && x->epoch != here.epoch) ||
+           (x->is == AT_WARP && x->epoch != here.warp_epoch[t / WARP]);
+}
+
+/* Nothing can go on: names one that waits, and what for. */
+[[noreturn]] static void stuck()
+{
+    unsigned returned = 0, waiting = 0;
+    state found = RETURNED;
+    for (unsigned t = 0; t < here.n; t++) {
+        state is = m->threads[t].is;
+        returned += is == RETURNED;
+        if (is != RETURNED && found != AT_WARP) { /* what a warp waits for, its block waits for, too */
+            waiting = t;
+            found = is;
+        }
+    }
+    bool by_block = found == AT_BLOCK;
+    place at = by_block ? m->block_place : m->warp_place[waiting / WARP];
+    enter(waiting);
+    fault("waits at %s:%d, where not all of its %s arrive; %u threads of %u have returned", at.file, at.line,
+          by_block ? "block" : "warp", returned, here.n);
+}
+
+static void run_block()
+{
+    unsigned turn[MAX_THREADS];
+    here.number++;
+    here.epoch++;
+    m->n_at_block = 0;
+    for (unsigned t = 0; t < here.n; t++) {
+        m->threads[t] = {NULL, NEW, 0};
+        turn[t] = m->order == machine::FALLING ? here.n - 1 - t : t;
+    }
+    for (unsigned w = 0; w < here.n / WARP; w++) {
+        m->n_at_warp[w] = 0;
+        here.warp_epoch[w]++;
+    }
+    for (unsigned left = here.n; left > 0;) {
+        bool some = false;
+        for (unsigned i = here.n; m->order == machine::SHUFFLED && i > 1; i--) {
+            m->random = m->random * 6364136223846793005u + 1442695040888963407u;
+            unsigned j = (unsigned)(m->random >> 33) % i, own = turn[i - 1];
+            turn[i - 1] = turn[j];
+            turn[j] = own;
+        }
+        for (unsigned i = 0; i < here.n; i++) {
+            unsigned t = turn[i];
+            if (!can_run(t))
+                continue;
+            some = true;
+            resume(t);
+            left -= m->threads[t].is == RETURNED;
+        }
+        if (!some)
+            stuck();
+    }
+}
+
+void run_grid(const char *kernel, dim3 grid, dim3 size, size_t dynamic_bytes, void (*body)(void *),
+              void *closure)
+{
+    const char *order = getenv("DIONODE_CUDA_ORDER");
+    m = own_machine();
+    m->order = !order || strcmp(order, "rising") == 0 ? machine::RISING
+               : strcmp(order, "falling") == 0        ? machine::FALLING
+                                                      : machine::SHUFFLED;
+    m->body = body;
+    m->closure = closure;
+    here.kernel = kernel;
+    here.grid = grid;
+    here.size = size;
+    here.n = size.x * size.y * size.z;
+    here.last_barrier = {kernel, 0};
+    here.current = 0;
+    if (here.n % WARP != 0 || here.n > MAX_THREADS)
+        fault("a block has whole warps, at most %d threads, and not %u", MAX_THREADS, here.n);
+    size_t words = dynamic_bytes / 4;
+    here.dynamic_bytes = dynamic_bytes;
+    here.dynamic = (char *)aligned_alloc(128, (dynamic_bytes + 128) / 128 * 128);
+    here.dynamic_shadow = (shadow *)calloc(words + 1, sizeof(shadow));
+    if (!here.dynamic || !here.dynamic_shadow)
+        abort();
+    for (unsigned z = 0; z < grid.z; z++)
+        for (unsigned y = 0; y < grid.y; y++)
+            for (unsigned x = 0; x < grid.x; x++) {
+                here.index = {x, y, z};
+                memset(here.dynamic, 0xff, dynamic_bytes);
+                run_block();
+            }
+    free(here.dynamic);
+    free(here.dynamic_shadow);
+}
+
+/* ---- who touched shared memory ---- */
+
+/* Whether the current thread and that access are not ordered by a barrier. */
+static bool unordered(const access &a)
+{
+    unsigned w = here.current / WARP;
+    if (a.epoch != here.epoch || a.thread == here.current)
+        return false;
+    return a.warp != w || a.warp_epoch == here.warp_epoch[w];
+}
+
+static access now()
+{
+    unsigned w = here.current / WARP;
+    return {here.epoch, here.warp_epoch[w], (uint16_t)here.current, (uint16_t)w};
+}
+
+[[noreturn]] static void race(const char *name, size_t element, const char *what, const access &other,
+                              const char *before)
+{
+    char who[48] = "others";
+    if (other.thread != SEVERAL)
+        snprintf(who, sizeof who, "thread %u", other.thread);
+    fault("%s %s[%zu], which %s %s, and there is no barrier between since %s:%d", what, name, element, who,
+          before, here.last_barrier.file, here.last_barrier.line);
+}
+
+void note_read(const char *name, size_t element, shadow *of, size_t words)
+{
+    for (size_t i = 0; i < words; i++) {
+        if (unordered(of[i].written))
+            race(name, element, "reads", of[i].written, "wrote");
+        access own = now(), *last = &of[i].read;
+        if (last->epoch == own.epoch) {
+            if (last->warp != own.warp)
+                own.warp = own.thread = SEVERAL;
+            else if (last->warp_epoch == own.warp_epoch && last->thread != own.thread)
+                own.thread = SEVERAL;
+        }
+        *last = own;
+    }
+}
+
+void note_write(const char *name, size_t element, shadow *of, size_t words)
+{
+    for (size_t i = 0; i < words; i++) {
+        if (unordered(of[i].written))
+            race(name, element, "writes", of[i].written, "wrote");
+        if (unordered(of[i].read))
+            race(name, element, "writes", of[i].read, "read");
+        of[i].written = now();
+    }
+}
+} // namespace emulator
+
+/* What CUDA asks of a launch: sizes that the chip has. */
+void standin_launch(cudaStream_t stream, const char *kernel, dim3 grid, dim3 block, size_t bytes,
+                    void (*run)(void *), void (*free_own)(void *), void *own)
+{
+    const unsigned most =
+        65535; /* of grid.y and grid.z; of dynamic shared memory what every chip from sm_80 on has */
+    size_t threads = (size_t)block.x * block.y * block.z, largest = 163 << 10;
+    bool sound = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7fffffff && grid.y <= most &&
+                 grid.z <= most && threads > 0 && threads <= emulator::MAX_THREADS && block.z <= 64 &&
+                 bytes <= largest;
+    if (sound && !standin_fails("launch")) {
+        standin_queue(stream, run, free_own, own);
+        return;
+    }
+    (void)standin_failed(sound ? cudaErrorIllegalAddress : cudaErrorInvalidConfiguration);
+    free_own(own);
+}

@@ -1,0 +1,232 @@
+/*
+ * What the emulator must not let pass: kernels that are sound, and the same with one fault each, which must
+ * end the process with a line that names it; in the three orders of threads.
+ */
+#include "compute/cuda/portable.h"
+
+#include <functional>
+#include <signal.h>
+#include <string>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+enum fault {
+    SOUND,
+    NO_BARRIER,      /* between writing partial sums and reading them */
+    EARLY_WRITE,     /* partial sums are overwritten by the second sum before all have read the first */
+    DIVERGENT,       /* a barrier that some threads do not reach */
+    OTHER_BARRIER,   /* threads at two barriers at once */
+    RETURNED,        /* some return before a barrier */
+    WARP_DIVERGENT,  /* a shuffle in half a warp */
+    NO_WARP_BARRIER, /* lanes exchange by shared memory */
+    BEYOND_SHARED,
+    BEYOND_DYNAMIC,
+    BEYOND_ROW, /* of device memory */
+    UNWRITTEN   /* shared memory that nobody wrote */
+};
+
+enum { THREADS = 128, WARPS = THREADS / DN_WARP };
+
+__device__ double warp_sum(double x)
+{
+    for (int d = DN_WARP / 2; d > 0; d /= 2)
+        x += __shfl_xor_sync(DN_WHOLE_WARP, x, d);
+    return x;
+}
+
+/* sums[row] = the sum of a row [n] times that of its squares, by warps, then by shared memory. */
+template <int FAULT> __global__ void sum_rows(double *sums, const float *x, int n)
+{
+    DN_SHARED(double, part, WARPS);
+    DN_DYNAMIC_SHARED(float, own);
+    unsigned t = threadIdx.x, warp = t / DN_WARP, lane = t % DN_WARP;
+    const float *row = x + (size_t)blockIdx.x * n;
+    if (FAULT == RETURNED && t >= 64)
+        return;
+    double sum = 0, squares = 0, both = 0;
+    for (int i = (int)t; i < n + (FAULT == BEYOND_ROW); i += THREADS)
+        sum += row[i];
+    own[t] = (float)sum;
+    if (FAULT == BEYOND_DYNAMIC && t == 5)
+        own[THREADS] = 1;
+    if (FAULT != NO_WARP_BARRIER)
+        __syncwarp();
+    sum = own[warp * DN_WARP + (lane + 1) % DN_WARP];
+    for (int i = (int)t; i < n; i += THREADS)
+        squares += (double)row[i] * row[i];
+    if (FAULT == WARP_DIVERGENT) {
+        if (lane < 16)
+            sum = warp_sum(sum);
+    } else
+        sum = warp_sum(sum);
+    squares = warp_sum(squares);
+    if (lane == 0 && !(FAULT == UNWRITTEN && warp == 2))
+        part[warp] = sum;
+    if (FAULT == OTHER_BARRIER && t >= 64)
+        __syncthreads();
+    else if (FAULT != NO_BARRIER)
+        __syncthreads();
+    for (int w = 0; w < WARPS + (FAULT == BEYOND_SHARED && t == 7); w++)
+        both += part[w];
+    if (FAULT != EARLY_WRITE)
+        __syncthreads();
+    if (lane == 0)
+        part[warp] = squares;
+    __syncthreads();
+    double second = 0;
+    for (int w = 0; w < WARPS; w++)
+        second += part[w];
+    if (FAULT == DIVERGENT && t < 40)
+        __syncthreads();
+    if (t == 0)
+        sums[blockIdx.x] = both * second;
+}
+
+/* Bytes of whole 256, as CUDA aligns: what is behind the last row has no access. */
+enum { ROWS = 3, N = 384 };
+static float value(int i)
+{
+    return (float)(i % 17) / 8 - 1;
+}
+
+template <int FAULT> static std::vector<double> run_sums()
+{
+    cudaStream_t stream;
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    float *x = (float *)standin_guarded(ROWS * N * sizeof *x);
+    double *sums = (double *)standin_guarded(ROWS * sizeof *sums);
+    for (int i = 0; i < ROWS * N; i++)
+        x[i] = value(i);
+    DN_LAUNCH(sum_rows<FAULT>, ROWS, THREADS, THREADS * sizeof(float), stream, sums, x, (int)N);
+    bool early = !std::isnan(sums[0]); /* nothing runs before somebody waits */
+    cudaStreamQuery(stream);
+    std::vector<double> got(sums, sums + ROWS);
+    if (early)
+        got[0] = NAN;
+    cudaStreamDestroy(stream);
+    standin_release(x);
+    standin_release(sums);
+    return got;
+}
+
+/* Runs it in a child; what it wrote to stderr, and how it ended: a signal, or 256 plus its status. */
+static std::string in_child(const std::function<int()> &body, int *end)
+{
+    int ends[2], status;
+    if (pipe(ends) != 0)
+        abort();
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], 2);
+        close(ends[0]);
+        signal(SIGSEGV, SIG_DFL);
+        _exit(body());
+    }
+    close(ends[1]);
+    std::string text;
+    char some[512];
+    for (ssize_t n; (n = read(ends[0], some, sizeof some)) > 0;)
+        text.append(some, (size_t)n);
+    close(ends[0]);
+    if (waitpid(child, &status, 0) != child)
+        abort();
+    *end = WIFSIGNALED(status) ? WTERMSIG(status) : 256 + WEXITSTATUS(status);
+    return text;
+}
+
+static int n_tests, n_failed;
+
+static void report(bool passed, const std::string &name, const std::string &why)
+{
+    printf("%s %d - %s\n", passed ? "ok" : "not ok", ++n_tests, name.c_str());
+    if (!passed) {
+        n_failed++;
+        printf("# %s\n", why.c_str());
+    }
+}
+
+/* The fault ends the process by this signal; its line has these words. */
+template <int FAULT>
+static void expect_caught(const char *order, const char *name, int signal, const char *words)
+{
+    int end;
+    std::string text = in_child([] { return run_sums<FAULT>().size() == ROWS ? 0 : 1; }, &end);
+    bool sanitizer = text.find("AddressSanitizer") != std::string::npos; /* ends the process in its own way */
+    bool caught =
+        (end == signal && text.find(words) != std::string::npos) || (signal == SIGSEGV && sanitizer);
+    report(caught, std::string(name) + ", " + order,
+           "ended by " + std::to_string(end) + " with \"" + text + "\", not by " + std::to_string(signal) +
+               " with \"" + words + "\"");
+}
+
+static void expect_right(const char *order)
+{
+    std::vector<double> got = run_sums<SOUND>();
+    bool right = true;
+    std::string why;
+    for (int row = 0; row < ROWS; row++) {
+        double sum = 0, squares = 0; /* all are multiples of 2^-6: exact in any order */
+        for (int i = row * N; i < (row + 1) * N; i++) {
+            sum += value(i);
+            squares += value(i) * value(i);
+        }
+        right = right && got[row] == sum * squares;
+        why += std::to_string(got[row]) + " for " + std::to_string(sum * squares) + "; ";
+    }
+    report(right, std::string("a sound kernel is right, ") + order, why);
+}
+
+/* An unwritten element is not-a-number, and so is the result. */
+static void expect_poison(const char *order)
+{
+    double got = run_sums<UNWRITTEN>()[1];
+    report(std::isnan(got), std::string("shared memory that nobody wrote shows, ") + order,
+           std::to_string(got) + " is a number");
+}
+
+static void expect_launches_checked()
+{
+    cudaStream_t stream;
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    double *sums = NULL;
+    float *x = NULL;
+    DN_LAUNCH(sum_rows<SOUND>, 0, THREADS, 0, stream, sums, x, 1);
+    cudaError_t empty = cudaGetLastError();
+    DN_LAUNCH(sum_rows<SOUND>, dim3(1, 70000), THREADS, 0, stream, sums, x, 1);
+    cudaError_t high = cudaGetLastError();
+    DN_LAUNCH(sum_rows<SOUND>, 1, 2048, 0, stream, sums, x, 1);
+    cudaError_t wide = cudaGetLastError();
+    cudaStreamDestroy(stream);
+    report(empty == cudaErrorInvalidConfiguration && high == empty && wide == empty &&
+               cudaGetLastError() == cudaSuccess,
+           "launches that CUDA refuses are errors",
+           std::to_string(empty) + ", " + std::to_string(high) + ", " + std::to_string(wide));
+}
+
+int main()
+{
+    for (const char *order : {"rising", "falling", "shuffled"}) {
+        setenv("DIONODE_CUDA_ORDER", order, 1);
+        expect_right(order);
+        expect_poison(order);
+        expect_caught<NO_BARRIER>(order, "a removed barrier", SIGABRT, "there is no barrier between");
+        expect_caught<EARLY_WRITE>(order, "an early overwrite", SIGABRT, "there is no barrier between");
+        expect_caught<DIVERGENT>(order, "a divergent barrier", SIGABRT, "where not all of its block arrive");
+        expect_caught<OTHER_BARRIER>(order, "two barriers at once", SIGABRT, "and others at that of");
+        expect_caught<RETURNED>(order, "threads that return before a barrier", SIGABRT,
+                                "64 threads of 128 have returned");
+        expect_caught<WARP_DIVERGENT>(order, "a shuffle of half a warp", SIGABRT,
+                                      "where not all of its warp arrive");
+        expect_caught<NO_WARP_BARRIER>(order, "a warp's barrier removed", SIGABRT,
+                                       "there is no barrier between");
+        expect_caught<BEYOND_SHARED>(order, "beyond an array of shared memory", SIGABRT,
+                                     "part[4] is accessed");
+        expect_caught<BEYOND_DYNAMIC>(order, "beyond dynamic shared memory", SIGABRT, "own[128] is accessed");
+        expect_caught<BEYOND_ROW>(order, "a read past the end of device memory", SIGSEGV, "");
+    }
+    expect_launches_checked();
+    printf("1..%d\n", n_tests);
+    return n_failed != 0;
+}

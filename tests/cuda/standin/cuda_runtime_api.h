@@ -1,0 +1,105 @@
+/*
+ * CUDA's runtime on a CPU, for tests: the calls that Dionode makes, by their names, as strict as CUDA may be.
+ *
+ * - Nothing queued is done until somebody asks whether it is; copies read the host's memory then, not before.
+ * - Streams go on in the worst order that events allow, by DIONODE_CUDA_ORDER: `rising`: all that can be done
+ * of the stream made first, then of the next; `falling`: the other way round; `shuffled`: at random.
+ * - Device memory ends where a page without access begins. It is the host's all the same, and says so
+ * (cudaPointerAttributes).
+ *
+ * Streams belong to the thread that made them.
+ */
+#ifndef STANDIN_CUDA_RUNTIME_API_H
+#define STANDIN_CUDA_RUNTIME_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+struct dim3 {
+    unsigned x, y, z;
+    dim3(unsigned nx = 1, unsigned ny = 1, unsigned nz = 1) : x(nx), y(ny), z(nz)
+    {
+    }
+};
+struct uint3 {
+    unsigned x, y, z;
+};
+extern "C" {
+#endif
+
+typedef enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorNotReady = 600,
+    cudaErrorIllegalAddress = 700
+} cudaError_t;
+
+typedef struct standin_stream *cudaStream_t;
+typedef struct standin_event *cudaEvent_t;
+
+enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0 };
+typedef enum cudaMemcpyKind { cudaMemcpyDefault = 4 } cudaMemcpyKind;
+typedef enum cudaMemoryType {
+    cudaMemoryTypeUnregistered,
+    cudaMemoryTypeHost,
+    cudaMemoryTypeDevice
+} cudaMemoryType;
+typedef struct cudaPointerAttributes {
+    cudaMemoryType type;
+    int device;
+    void *devicePointer, *hostPointer;
+} cudaPointerAttributes;
+typedef void (*cudaHostFn_t)(void *);
+
+const char *cudaGetErrorName(cudaError_t error);
+const char *cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetLastError(void);
+
+cudaError_t cudaGetDeviceCount(int *n);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaMemGetInfo(size_t *available, size_t *total);
+
+cudaError_t cudaMalloc(void **out, size_t bytes);
+cudaError_t cudaFree(void *memory);
+cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags);
+cudaError_t cudaFreeHost(void *memory);
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *out, const void *p);
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *context);
+
+/* ---- the stand-in's own ---- */
+
+/** Queues run(own), then free(own). */
+void standin_queue(cudaStream_t stream, void (*run)(void *), void (*free_own)(void *), void *own);
+/** Memory of exactly so many bytes before a page without access, or NULL; standin_release gives it back. */
+void *standin_guarded(size_t bytes);
+void standin_release(void *memory);
+/** The next call that may fail in that way does: "memory" an allocation, "launch" a kernel. */
+void standin_plant(const char *fault);
+/** Whether it is this call; and what cudaGetLastError will say. */
+bool standin_fails(const char *fault);
+cudaError_t standin_failed(cudaError_t error);
+#ifdef __cplusplus
+}
+
+/** Queues a kernel: the emulator's. A launch that CUDA refuses is an error of cudaGetLastError. */
+void standin_launch(cudaStream_t stream, const char *kernel, dim3 grid, dim3 block, size_t bytes,
+                    void (*run)(void *), void (*free_own)(void *), void *own);
+#endif
+
+#endif

@@ -1,0 +1,388 @@
+/* The stand-in's memory, streams and events. */
+#include "cuda_runtime_api.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(p, bytes)   ((void)(p), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(p, bytes) ((void)(p), (void)(bytes))
+#endif
+
+typedef struct task {
+    struct task *next;
+    void (*run)(void *own); /* NULL: waits for the event's place */
+    void (*free_own)(void *own);
+    void *own;
+    cudaStream_t awaited;
+    uint64_t place;
+} task;
+
+struct standin_stream {
+    struct standin_stream *before, *after; /* of this thread, in the order they were made */
+    task *first, *last;
+    uint64_t n_queued, n_run;
+};
+
+struct standin_event {
+    cudaStream_t stream;
+    uint64_t place;
+};
+
+static _Thread_local cudaStream_t oldest, newest;
+static _Thread_local uint64_t random_state;
+static _Thread_local cudaError_t last_error;
+static const char *planted;
+
+cudaError_t standin_failed(cudaError_t error)
+{
+    last_error = error;
+    return error;
+}
+
+bool standin_fails(const char *fault)
+{
+    bool now = planted && strcmp(planted, fault) == 0;
+    planted = now ? NULL : planted;
+    return now;
+}
+
+void standin_plant(const char *fault)
+{
+    planted = fault;
+}
+
+const char *cudaGetErrorName(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess:
+        return "cudaSuccess";
+    case cudaErrorInvalidValue:
+        return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+        return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidConfiguration:
+        return "cudaErrorInvalidConfiguration";
+    case cudaErrorNotReady:
+        return "cudaErrorNotReady";
+    case cudaErrorIllegalAddress:
+        return "cudaErrorIllegalAddress";
+    }
+    return "unknown";
+}
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    return "an error of the stand-in";
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    cudaError_t error = last_error;
+    last_error = cudaSuccess;
+    return error;
+}
+
+cudaError_t cudaGetDeviceCount(int *n)
+{
+    *n = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    return device == 0 ? cudaSuccess : standin_failed(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
+{
+    *total = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    *available = *total / 2;
+    return cudaSuccess;
+}
+
+/* ---- memory ---- */
+
+/* What cudaMalloc gives is aligned so. */
+enum { ALIGN = 256 };
+
+typedef struct allocation {
+    struct allocation *next;
+    char *mapped, *memory, *end; /* the page without access begins less than ALIGN behind the end */
+    size_t mapped_bytes;
+    bool on_device;
+} allocation;
+
+static allocation *allocations;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *take(size_t bytes, bool on_device)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    allocation *a = malloc(sizeof *a);
+    if (!a || rounded < bytes)
+        return free(a), NULL;
+    size_t room = (rounded + page - 1) / page * page;
+    char *mapped = mmap(NULL, room + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED)
+        return free(a), NULL;
+    if (room > 0 && mprotect(mapped, room, PROT_READ | PROT_WRITE) != 0) {
+        munmap(mapped, room + page);
+        return free(a), NULL;
+    }
+    char *memory = mapped + room - rounded;
+    memset(memory, 0xff, rounded); /* not-a-number */
+    ASAN_POISON_MEMORY_REGION(memory + bytes, rounded - bytes);
+    *a = (allocation){.mapped = mapped,
+                      .memory = memory,
+                      .end = memory + bytes,
+                      .mapped_bytes = room + page,
+                      .on_device = on_device};
+    pthread_mutex_lock(&lock);
+    a->next = allocations;
+    allocations = a;
+    pthread_mutex_unlock(&lock);
+    return memory;
+}
+
+static cudaError_t give_back(void *memory)
+{
+    allocation *a = NULL;
+    pthread_mutex_lock(&lock);
+    for (allocation **at = &allocations; *at && !a; at = a ? at : &(*at)->next)
+        if ((*at)->memory == memory) {
+            a = *at;
+            *at = a->next;
+        }
+    pthread_mutex_unlock(&lock);
+    if (!a)
+        return memory ? standin_failed(cudaErrorInvalidValue) : cudaSuccess;
+    ASAN_UNPOISON_MEMORY_REGION(a->mapped, a->mapped_bytes);
+    munmap(a->mapped, a->mapped_bytes);
+    free(a);
+    return cudaSuccess;
+}
+
+void *standin_guarded(size_t bytes)
+{
+    return take(bytes, true);
+}
+
+void standin_release(void *memory)
+{
+    (void)give_back(memory);
+}
+
+cudaError_t cudaMalloc(void **out, size_t bytes)
+{
+    *out = standin_fails("memory") ? NULL : take(bytes, true);
+    return *out ? cudaSuccess : standin_failed(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    return give_back(memory);
+}
+
+cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags)
+{
+    *out = standin_fails("memory") ? NULL : take(bytes, false);
+    return *out ? cudaSuccess : standin_failed(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFreeHost(void *memory)
+{
+    return give_back(memory);
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *out, const void *p)
+{
+    *out = (cudaPointerAttributes){.type = cudaMemoryTypeUnregistered, .hostPointer = (void *)(uintptr_t)p};
+    pthread_mutex_lock(&lock);
+    for (const allocation *a = allocations; a; a = a->next)
+        if ((const char *)p >= a->memory && (const char *)p <= a->end) {
+            out->type = a->on_device ? cudaMemoryTypeDevice : cudaMemoryTypeHost;
+            out->devicePointer = out->hostPointer;
+            break;
+        }
+    pthread_mutex_unlock(&lock);
+    return cudaSuccess;
+}
+
+/* ---- streams ---- */
+
+static bool is_order(const char *name)
+{
+    const char *text = getenv("DIONODE_CUDA_ORDER");
+    return strcmp(text ? text : "rising", name) == 0;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
+{
+    cudaStream_t q = calloc(1, sizeof *q);
+    if (!q)
+        return standin_failed(cudaErrorMemoryAllocation);
+    q->before = newest;
+    *(newest ? &newest->after : &oldest) = q;
+    newest = *out = q;
+    return cudaSuccess;
+}
+
+static void push(cudaStream_t q, task t)
+{
+    task *queued = malloc(sizeof *queued);
+    if (!queued)
+        abort();
+    *queued = t;
+    *(q->last ? &q->last->next : &q->first) = queued;
+    q->last = queued;
+    q->n_queued++;
+}
+
+void standin_queue(cudaStream_t stream, void (*run)(void *), void (*free_own)(void *), void *own)
+{
+    push(stream, (task){.run = run, .free_own = free_own, .own = own});
+}
+
+static bool ready(cudaStream_t q)
+{
+    return q->first && (q->first->run || q->first->awaited->n_run >= q->first->place);
+}
+
+/* A stream whose next task may run. There is one while a place is waited for: it was recorded before that. */
+static cudaStream_t choose(void)
+{
+    bool falling = is_order("falling"), shuffled = is_order("shuffled");
+    uint64_t n = 0;
+    cudaStream_t chosen = NULL;
+    for (cudaStream_t q = falling ? newest : oldest; q; q = falling ? q->before : q->after) {
+        if (!ready(q))
+            continue;
+        if (!shuffled)
+            return q;
+        random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        if ((random_state >> 33) % ++n == 0)
+            chosen = q;
+    }
+    return chosen;
+}
+
+static void run_until(cudaStream_t stream, uint64_t place)
+{
+    while (stream->n_run < place) {
+        cudaStream_t q = choose();
+        task *t = q->first;
+        if (t->run)
+            t->run(t->own);
+        if (t->free_own)
+            t->free_own(t->own);
+        q->first = t->next;
+        if (!q->first)
+            q->last = NULL;
+        q->n_run++;
+        free(t);
+    }
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream)
+{
+    run_until(stream, stream->n_queued);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    run_until(stream, stream->n_queued);
+    *(stream->before ? &stream->before->after : &oldest) = stream->after;
+    *(stream->after ? &stream->after->before : &newest) = stream->before;
+    free(stream);
+    return cudaSuccess;
+}
+
+/* ---- events ---- */
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
+{
+    *out = calloc(1, sizeof **out);
+    return *out ? cudaSuccess : standin_failed(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    *event = (struct standin_event){.stream = stream, .place = stream->n_queued};
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
+{
+    if (event->stream)
+        push(stream, (task){.awaited = event->stream, .place = event->place});
+    return cudaSuccess;
+}
+
+/* Does not do what it is asked about: an event passes when somebody waits for a stream. */
+cudaError_t cudaEventQuery(cudaEvent_t event)
+{
+    return !event->stream || event->stream->n_run >= event->place ? cudaSuccess : cudaErrorNotReady;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    free(event);
+    return cudaSuccess;
+}
+
+/* ---- work ---- */
+
+typedef struct copying {
+    void *to;
+    const void *from;
+    int value;
+    size_t bytes;
+} copying;
+
+static void run_copy(void *own)
+{
+    const copying *c = own;
+    memcpy(c->to, c->from, c->bytes);
+}
+
+static void run_set(void *own)
+{
+    const copying *c = own;
+    memset(c->to, c->value, c->bytes);
+}
+
+static cudaError_t queue_copy(cudaStream_t stream, void (*run)(void *), copying c)
+{
+    copying *own = malloc(sizeof *own);
+    if (!own)
+        return standin_failed(cudaErrorMemoryAllocation);
+    *own = c;
+    standin_queue(stream, run, free, own);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    return queue_copy(stream, run_copy, (copying){.to = to, .from = from, .bytes = bytes});
+}
+
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream)
+{
+    return queue_copy(stream, run_set, (copying){.to = to, .value = value, .bytes = bytes});
+}
+
+cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *context)
+{
+    standin_queue(stream, function, NULL, context);
+    return cudaSuccess;
+}
