@@ -2,8 +2,9 @@
 
 #include "base/clock.h"
 #include "base/fail.h"
+#include "base/module.h"
 #include "base/size.h"
-#include "comm/transport/module.h"
+#include "comm/transport/transport.h"
 #include "shm/wait.h"
 
 #include <errno.h>
@@ -127,7 +128,10 @@ dn_status dn_wire_open(const char *name, dn_wire **out)
         return dn_fail(DN_ERR_MEMORY, "no memory for a transport between nodes");
     memset(w, 0, sizeof *w);
     pthread_mutex_init(&w->lock, NULL);
-    dn_status status = dn_transport_open(name, &w->transport);
+    const void *table = NULL;
+    dn_status status = dn_module_open(name, DN_TRANSPORT_SYMBOL, DN_TRANSPORT_VERSION,
+                                      "build Dionode where MPI is installed (Debian: libopenmpi-dev), or run on one node", &table);
+    w->transport = table;
     if (status == DN_OK && w->transport->start(&w->rank, &w->n_ranks, why, sizeof why))
         status = dn_fail(DN_ERR_SYSTEM, "the transport '%s' does not start: %s", name, why);
     if (status == DN_OK && w->n_ranks > DN_MAX_RANKS)

@@ -22,14 +22,14 @@ HOMES = [
     (r'sys/mman\.h', r'shm/|data/|checkpoint/|formats/|device/cpu\.c|cli/limits\.c|base/atomic_file\.c'),
     (r'linux/(futex|membarrier)\.h', r'shm/'),
     (r'sys/wait\.h|spawn\.h', r'launch/'),
-    (r'Random123/', r'base/random\.c'),
+    (r'Random123/', r'base/random\.c|compute/cuda/'),
     (r'jansson\.h', r'base/json\.[ch]|data/|checkpoint/|formats/|report/|verify/|train/|bench/|text/'),
     (r'xxhash\.h', r'checkpoint/|train/|text/'),
     (r'(pcre2|utf8proc)\.h', r'text/'),
     (r'zlib\.h', r'data/'),
     (r'yaml\.h', r'train/'),
     (r'mpi\.h', r'comm/transport/mpi\.c|bench/mpi_program\.c'),
-    (r'dlfcn\.h', r'comm/transport/module\.c'),
+    (r'dlfcn\.h', r'base/module\.c'),
 ]
 # Making and awaiting processes: launch only.
 PROCESS = re.compile(r'\b(v?fork|clone3?|exec[lv]p?e?|fexecve|posix_spawnp?|waitpid|waitid|wait[34]|popen|'

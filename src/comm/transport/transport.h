@@ -1,6 +1,6 @@
 /*
  * A transport moves bytes between processes that share no memory, and does nothing else: no sums, no collectives. It is a
- * module, a shared object that is opened when a run asks for it (module.h), so that neither the library nor the program
+ * module, a shared object that is opened when a run asks for it (base/module.h), so that neither the library nor the program
  * needs what it is built on.
  *
  * A module includes this header alone and links nothing of Dionode: it returns 0, or -1 with a sentence in `why`. One

@@ -1,10 +1,11 @@
-#include "comm/transport/module.h"
+#include "base/module.h"
 
 #include "base/fail.h"
 
 #include <dlfcn.h>
 #include <libgen.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,8 @@ static void own_folder(char folder[PATH_MAX])
     snprintf(folder, PATH_MAX, "%s", dirname(path));
 }
 
-dn_status dn_transport_open(const char *name, const dn_transport **out)
+dn_status dn_module_open(const char *name, const char *symbol, int version, const char *remedy,
+                         const void **table)
 {
     const char *given = getenv("DIONODE_MODULES");
     char here[PATH_MAX], path[PATH_MAX + 64], why[256] = "";
@@ -41,11 +43,10 @@ dn_status dn_transport_open(const char *name, const dn_transport **out)
     }
     if (!module)
         return dn_fail(DN_ERR_SYSTEM,
-                       "no module libdionode-%s.so in %s or %s (DIONODE_MODULES names another folder)%s: build Dionode where "
-                       "MPI is installed (Debian: libopenmpi-dev), or run on one node",
-                       name, given && *given ? given : here, DN_MODULES, why);
-    *out = dlsym(module, DN_TRANSPORT_SYMBOL);
-    if (*out && (*out)->version == DN_TRANSPORT_VERSION)
+                       "no module libdionode-%s.so in %s or %s (DIONODE_MODULES names another folder)%s: %s",
+                       name, given && *given ? given : here, DN_MODULES, why, remedy);
+    *table = dlsym(module, symbol);
+    if (*table && *(const int *)*table == version)
         return DN_OK;
     dlclose(module);
     return dn_fail(DN_ERR_SYSTEM, "%s is of another version of Dionode: rebuild it", path);
