@@ -17,7 +17,7 @@ KINDS = {
     "rule": ("soap", "src/optim/meson.build", "docs/optimizers.md", 4, "6076f2f"),
     "strategy": ("diloco", "src/strategy/meson.build", "docs/strategies.md", 4, "e800b8d"),
     "model": ("llama", "src/model/meson.build", "README.md", 4, None),
-    "kernel": ("row_moments", "src/compute/kernels.h", None, 5, None),
+    "kernel": ("row_moments", "src/compute/kernels.h", None, 6, None),
 }
 # Who works with one by its name, and would not be touched by another one.
 USERS = {"rule": r"tests/(ranks|unit|faults)/|bench/", "strategy": r"tests/(ranks|unit|faults)/",

@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define PAGE_BYTES ((size_t)2 << 20) /* of devices that map memory */
 #define LINE_BYTES 64 /* chunks start at cache lines: no two owners write to one */
 
 /* Measured, f32, through the stages (one barrier) against in place (two). Two ranks on two cores: 1 KiB 1.0
@@ -56,17 +57,24 @@ dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out)
 
 dn_status dn_comm_create_alone(size_t heap_bytes, dn_comm **out)
 {
-    size_t whole = dn_size_add(heap_bytes, DN_ARENA_ALIGN) / DN_ARENA_ALIGN * DN_ARENA_ALIGN; /* never 0 */
+    const dn_device *device = dn_device_selected();
+    const size_t align = device->map_heap ? PAGE_BYTES : DN_ARENA_ALIGN;
+    size_t whole = dn_size_add(heap_bytes, align) / align * align; /* never 0 */
     uint64_t room = dn_limits_memory("");
-    void *heap = whole <= room ? aligned_alloc(DN_ARENA_ALIGN, whole) : NULL;
+    void *heap = whole <= room ? aligned_alloc(align, whole) : NULL;
     char need[24], have[24];
     if (!heap)
         return dn_fail(DN_ERR_MEMORY,
                        "no memory for a heap of %s, %s are available: use a smaller model or a smaller batch",
                        dn_human_size((double)heap_bytes, need, sizeof need),
                        dn_human_size((double)room, have, sizeof have));
-    dn_status status = make_comm(0, 1, out);
+    const dn_device_heap asked = {.first = heap, .bytes = whole, .n = 1};
+    dn_status status = device->map_heap ? device->map_heap(&asked) : DN_OK;
+    if (status == DN_OK)
+        status = make_comm(0, 1, out);
     if (status != DN_OK) {
+        if (device->map_heap)
+            device->unmap_heap(heap);
         free(heap);
         return status;
     }
@@ -80,6 +88,9 @@ void dn_comm_destroy(dn_comm **comm)
 {
     if (!*comm)
         return;
+    const dn_device *device = dn_device_selected();
+    if (device->map_heap && !(*comm)->split)
+        device->unmap_heap((*comm)->world ? dn_world_arena((*comm)->world, 0) : (*comm)->own_heap);
     free((*comm)->own_heap);
     free((*comm)->span);
     if (!(*comm)->split)
@@ -179,8 +190,9 @@ uint64_t dn_comm_place(const dn_comm *comm, const void *buffer, size_t bytes)
 {
     uintptr_t at = (uintptr_t)buffer, base = (uintptr_t)comm->arena;
     uintptr_t on_device = base + (uintptr_t)comm->stream->device->heap_distance;
-    uintptr_t offset = at >= on_device ? at - on_device : at - base;
-    bool inside = at >= base && offset <= comm->arena_bytes && bytes <= comm->arena_bytes - offset;
+    /* A device's heap may lie on either side of the host's. */
+    uintptr_t offset = at - base <= comm->arena_bytes ? at - base : at - on_device;
+    bool inside = offset <= comm->arena_bytes && bytes <= comm->arena_bytes - offset;
     return inside ? offset : DN_PLACE_PRIVATE;
 }
 

@@ -159,6 +159,29 @@ static dn_status join_by_rendezvous(const launch_info *info, size_t heap_bytes, 
     return dn_world_rendezvous(&rendezvous, world);
 }
 
+static dn_status meet(void *comm)
+{
+    return dn_comm_barrier(comm);
+}
+
+/* The device's part of the heap: whole arenas, which the launcher has made as large as they need to be. */
+static dn_status map_on_device(dn_comm *comm)
+{
+    const dn_device *device = dn_device_selected();
+    int pids[DN_MAX_RANKS];
+    if (!device->map_heap)
+        return DN_OK;
+    dn_world_set_pid(comm->world, comm->rank, (int)getpid());
+    DN_TRY(dn_comm_barrier(comm));
+    for (int rank = 0; rank < comm->size; rank++)
+        pids[rank] = dn_world_pid(comm->world, rank);
+    char *scratch = dn_world_scratch(comm->world, 0), *first = dn_world_arena(comm->world, 0);
+    size_t bytes = dn_world_arena_bytes(comm->world), all = (size_t)comm->size * bytes;
+    const dn_device_heap heap = {.first = first, .bytes = bytes, .shared = scratch, .shared_bytes = (size_t)(first + all - scratch),
+                                 .rank = comm->rank, .n = comm->size, .pids = pids, .meet = meet, .context = comm};
+    return device->map_heap(&heap);
+}
+
 static dn_status take_heap(dn_comm *comm, size_t heap_bytes)
 {
     size_t available = dn_world_arena_bytes(comm->world), used = available;
@@ -170,7 +193,8 @@ static dn_status take_heap(dn_comm *comm, size_t heap_bytes)
                        (heap_bytes + (1 << 20) - 1) >> 20);
     if (heap_bytes > 0) /* only what is needed is backed by memory */
         comm->heap.capacity = used = (heap_bytes + DN_ARENA_ALIGN - 1) / DN_ARENA_ALIGN * DN_ARENA_ALIGN;
-    return dn_world_populate(comm->world, comm->rank, used);
+    DN_TRY(dn_world_populate(comm->world, comm->rank, used));
+    return map_on_device(comm);
 }
 
 static void do_nothing(int signal)

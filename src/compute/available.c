@@ -3,6 +3,7 @@
 
 #include "base/fail.h"
 #include "base/x86_level.h"
+#include "device/device.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -18,7 +19,8 @@ extern const dn_kernels dn_cpu_base_kernels;
 mix_fn dn_cpu_tiles_mix, dn_cpu_base_mix;
 
 enum { ISAS = 3 };
-static const dn_kernels *available[ISAS + 2], *mixed[ISAS + 4];
+static const dn_kernels *available[ISAS + 3], *mixed[ISAS + 4]; /* of available, the first may be the device's */
+static dn_kernels own;
 static size_t n_isas, n_mixed;
 static dn_kernels emulated[ISAS];
 #ifndef DN_REAL_DOUBLE /* instructions for bfloat16 add in float */
@@ -36,7 +38,19 @@ static void add_isa(const dn_kernels *kernels, mix_fn *emulate)
     snprintf(name, sizeof names[0], "emulated%s", n_isas == 0 ? "" : kernels->name + strlen("cpu"));
     emulate(name, kernels, &emulated[n_isas]);
     mixed[n_mixed++] = &emulated[n_isas];
-    available[n_isas++] = kernels;
+    available[++n_isas] = kernels;
+}
+
+/* The device's table, completed by what queues a kernel for the host. */
+static void complete_own(void)
+{
+    own = *dn_device_selected()->kernels;
+#define OP(name, ...)                                                                                        \
+    if (!own.name)                                                                                           \
+        own.name = dn_kernels_fallback.name;
+#include "compute/ops.h"
+#undef OP
+    available[0] = &own;
 }
 
 static void fill_lists(void)
@@ -60,10 +74,10 @@ static void fill_lists(void)
 #endif
     add_isa(&dn_cpu_base_kernels, dn_cpu_base_mix);
 #ifndef DN_REAL_DOUBLE
-    dn_cpu_tiles_mix("emulated-amx", available[0], &tiles);
+    dn_cpu_tiles_mix("emulated-amx", available[1], &tiles);
     mixed[n_mixed++] = &tiles;
 #endif
-    available[n_isas] = &dn_kernels_ref;
+    available[n_isas + 1] = &dn_kernels_ref;
 }
 
 static void fill_once(void)
@@ -72,9 +86,19 @@ static void fill_once(void)
     pthread_once(&once, fill_lists);
 }
 
+bool dn_kernels_are_the_devices(const dn_kernels *kernels)
+{
+    return kernels == &own;
+}
+
 const dn_kernels *const *dn_kernels_available(void)
 {
+    const dn_device *device = dn_device_selected();
     fill_once();
+    if (!device->kernels)
+        return available + 1;
+    static pthread_once_t completed = PTHREAD_ONCE_INIT;
+    pthread_once(&completed, complete_own);
     return available;
 }
 

@@ -173,8 +173,11 @@ typedef struct dn_kernels {
 #undef OP
 } dn_kernels;
 
-/** The backends that this processor can run, fastest first, "ref" last; NULL-terminated. */
+/** The backends that can be run, fastest first, "ref" last: that of the selected device if it has one, then those of this
+ * processor; NULL-terminated. */
 const dn_kernels *const *dn_kernels_available(void);
+/** Whether it is that of the selected device. */
+bool dn_kernels_are_the_devices(const dn_kernels *kernels);
 
 /** The backends of mixed precision, which are those of dn_kernels_available but for gemm_layer: "cpu-amx" and "cpu-bf16" if this
  * processor multiplies bfloat16 so, then "emulated", which every processor can run, and for tests "emulated-avx2" and
@@ -188,7 +191,7 @@ const dn_kernels *const *dn_kernels_mixed(void);
 dn_status dn_kernels_of_precision(const char *precision, const char **kernels) DN_MUST_USE;
 
 /**
- * A stream over n_threads OpenMP threads. kernels is "cpu" (the fastest instruction set this
+ * A stream over n_threads OpenMP threads. kernels is "cpu" (the device's own, or the fastest instruction set this
  * processor has), "cpu-amx", "cpu-bf16" or "emulated" (mixed precision), or "ref" (plain C, one thread, for tests). Sets the BLAS and OpenMP thread counts of the
  * calling thread. Returned stream is owned by the caller. Errors: DN_ERR_ARG unknown name, DN_ERR_MEMORY.
  */

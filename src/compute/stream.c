@@ -28,10 +28,13 @@ dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out)
                        kernels);
     if (n_threads < 1)
         return dn_fail(DN_ERR_ARG, "a stream needs at least one thread, not %d", n_threads);
+    if (dn_device_selected()->kernels && dn_device_selected()->kernels_bytes != sizeof(dn_kernels))
+        return dn_fail(DN_ERR_SYSTEM, "the module of the device %s is of another version of Dionode: rebuild it", dn_device_selected()->name);
     DN_TRY(dn_stream_open(out));
     dn_stream *host = *out;
+    bool own = dn_kernels_are_the_devices(backend);
     if (host->device->heap_distance != 0) {
-        host->kernels = &dn_kernels_fallback;
+        host->kernels = own ? backend : &dn_kernels_fallback;
         host->n_threads = n_threads;
         dn_status status = dn_stream_open_on(&dn_device_cpu, &host->host);
         if (status != DN_OK) {
@@ -40,7 +43,7 @@ dn_status dn_stream_create(const char *kernels, int n_threads, dn_stream **out)
         }
         host = host->host;
     }
-    host->kernels = backend;
+    host->kernels = own ? dn_kernels_available()[1] : backend;
     host->n_threads = host->n_cuts = n_threads;
     dn_cpu_set_threads(n_threads);
     return DN_OK;

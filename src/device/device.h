@@ -14,9 +14,33 @@
 #include "device/fold.h"
 #include "device/stream.h"
 
+/* The symmetric heap as a device takes part in it: arenas of `bytes` each, of n ranks, at `first` in host memory. */
+typedef struct dn_device_heap {
+    char *first;
+    size_t bytes;  /* whole 2 MiB */
+    void *shared; /* the host's memory that all ranks share, which folds mix with the device's; NULL: none */
+    size_t shared_bytes;
+    int rank, n;
+    const int *pids; /* [n] processes of the ranks */
+    dn_status (*meet)(void *context); /* a barrier of all ranks */
+    void *context;
+} dn_device_heap;
+
 typedef struct dn_device {
     const char *name, *help;
+    /* Not NULL: all but the name and the help is in this module, which is opened when the device is selected
+     * (device/module.h). */
+    const char *module;
     ptrdiff_t heap_distance; /* bytes; 0: the host's memory is the device's */
+
+    /* Its own kernels, and bytes of that table; NULL: none. An entry that is NULL is computed by the host. */
+    const struct dn_kernels *kernels;
+    size_t kernels_bytes;
+
+    /* Makes the device's part of a heap, collectively; NULL: it is there as soon as the host's is. Errors: DN_ERR_MEMORY,
+     * DN_ERR_SYSTEM. Unmapping waits for nobody: all have stopped reading it. */
+    dn_status (*map_heap)(const dn_device_heap *heap);
+    void (*unmap_heap)(const char *first);
 
     /* Uninitialized memory of the device, 128-byte aligned (2 MiB from 4 MiB on), or NULL. */
     void *(*take)(size_t bytes);
@@ -52,7 +76,7 @@ typedef struct dn_device {
 const dn_device *const *dn_device_all(void);
 
 /** Selects the device of this process by name, before streams, communicators or device memory exist. Errors:
- * DN_ERR_ARG, naming the available devices. */
+ * DN_ERR_ARG, naming the available devices; DN_ERR_SYSTEM: its module is missing, or has nothing to run on. */
 dn_status dn_device_select(const char *name) DN_MUST_USE;
 
 /** The device of this process; by default the CPU. */
@@ -74,7 +98,7 @@ static inline bool dn_device_is_apart(void)
 /** A stream on a device that need not be the process's. */
 dn_status dn_stream_open_on(const dn_device *device, dn_stream **out) DN_MUST_USE;
 
-extern const dn_device dn_device_cpu, dn_device_fake; /* all: dn_device_all */
+extern const dn_device dn_device_cpu, dn_device_fake, dn_device_cuda; /* all: dn_device_all */
 
 /** Host memory, aligned as device memory: for scratch, and for devices that use host memory. NULL if out of
  * memory. Freed with free(). */

@@ -1,6 +1,7 @@
 /* The emulator: fibers, barriers, and who touched shared memory. */
 #include "emulator.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 #if defined __x86_64__ && !defined EMULATOR_UCONTEXT
@@ -12,7 +13,7 @@
 
 namespace emulator
 {
-thread_local block here;
+block here;
 
 void fault(const char *format, ...)
 {
@@ -108,7 +109,6 @@ struct thread {
     uint64_t epoch; /* waits until the block's, or the warp's, is another one */
 };
 
-/* One of these for each thread of the host that launches. */
 struct machine {
     context scheduler;
     fiber fibers[MAX_THREADS], *unused[MAX_THREADS];
@@ -138,13 +138,7 @@ struct machine {
         munmap(stacks, (size_t)MAX_THREADS * STACK_BYTES);
     }
 };
-static thread_local machine *m;
-
-static machine *own_machine()
-{
-    static thread_local machine own;
-    return &own;
-}
+static machine *m;
 
 static void enter(unsigned t)
 {
@@ -305,7 +299,10 @@ void run_grid(const char *kernel, dim3 grid, dim3 size, size_t dynamic_bytes, vo
               void *closure)
 {
     const char *order = getenv("DIONODE_CUDA_ORDER");
-    m = own_machine();
+    static machine own;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    m = &own;
     m->order = !order || strcmp(order, "rising") == 0 ? machine::RISING
                : strcmp(order, "falling") == 0        ? machine::FALLING
                                                       : machine::SHUFFLED;
@@ -334,6 +331,7 @@ void run_grid(const char *kernel, dim3 grid, dim3 size, size_t dynamic_bytes, vo
             }
     free(here.dynamic);
     free(here.dynamic_shadow);
+    pthread_mutex_unlock(&lock);
 }
 
 /* ---- who touched shared memory ---- */
@@ -363,31 +361,27 @@ static access now()
           before, here.last_barrier.file, here.last_barrier.line);
 }
 
-void note_read(const char *name, size_t element, shadow *of, size_t words)
+void note_read_word(const char *name, size_t element, shadow *of)
 {
-    for (size_t i = 0; i < words; i++) {
-        if (unordered(of[i].written))
-            race(name, element, "reads", of[i].written, "wrote");
-        access own = now(), *last = &of[i].read;
-        if (last->epoch == own.epoch) {
-            if (last->warp != own.warp)
-                own.warp = own.thread = SEVERAL;
-            else if (last->warp_epoch == own.warp_epoch && last->thread != own.thread)
-                own.thread = SEVERAL;
-        }
-        *last = own;
+    if (unordered(of->written))
+        race(name, element, "reads", of->written, "wrote");
+    access own = now(), *last = &of->read;
+    if (last->epoch == own.epoch) {
+        if (last->warp != own.warp)
+            own.warp = own.thread = SEVERAL;
+        else if (last->warp_epoch == own.warp_epoch && last->thread != own.thread)
+            own.thread = SEVERAL;
     }
+    *last = own;
 }
 
-void note_write(const char *name, size_t element, shadow *of, size_t words)
+void note_write_word(const char *name, size_t element, shadow *of)
 {
-    for (size_t i = 0; i < words; i++) {
-        if (unordered(of[i].written))
-            race(name, element, "writes", of[i].written, "wrote");
-        if (unordered(of[i].read))
-            race(name, element, "writes", of[i].read, "read");
-        of[i].written = now();
-    }
+    if (unordered(of->written))
+        race(name, element, "writes", of->written, "wrote");
+    if (unordered(of->read))
+        race(name, element, "writes", of->read, "read");
+    of->written = now();
 }
 } // namespace emulator
 

@@ -23,10 +23,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <type_traits>
+#include <tuple>
 
 #define __global__ static
-#define __device__ static
+#define __device__
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
@@ -55,7 +55,7 @@ struct block {
     struct shadow *dynamic_shadow;
     size_t dynamic_bytes;
 };
-extern thread_local block here;
+extern block here;
 
 /** Ends the process with a line: what is wrong in the kernel that runs. */
 [[noreturn]] void fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -82,8 +82,22 @@ struct shadow {
     access written, read;
 };
 
-void note_read(const char *name, size_t element, shadow *of, size_t words);
-void note_write(const char *name, size_t element, shadow *of, size_t words);
+void note_read_word(const char *name, size_t element, shadow *of);
+void note_write_word(const char *name, size_t element, shadow *of);
+
+/* Most accesses are reads of what nobody writes before the next barrier, by a thread that others have joined. */
+inline void note_read(const char *name, size_t element, shadow *of, size_t words)
+{
+    for (size_t i = 0; i < words; i++)
+        if (of[i].written.epoch == here.epoch || of[i].read.epoch != here.epoch || of[i].read.warp != SEVERAL)
+            note_read_word(name, element, &of[i]);
+}
+
+inline void note_write(const char *name, size_t element, shadow *of, size_t words)
+{
+    for (size_t i = 0; i < words; i++)
+        note_write_word(name, element, &of[i]);
+}
 
 /* An element, where it is read or written. */
 template <class T> struct element {
@@ -196,21 +210,23 @@ template <class T> T exchange(T x, unsigned from, unsigned mask, place at)
 
 /* ---- launching ---- */
 
-template <class F> void call(void *closure)
-{
-    (*(F *)closure)();
-}
-
-template <class F> struct launch_of {
+/* A kernel with its arguments, which have their values when it is queued. */
+template <class F, class... A> struct launch_of {
     const char *kernel;
     dim3 grid, size;
     size_t bytes;
     F f;
+    std::tuple<A...> arguments;
 
-    static void run(void *own)
+    static void call(void *own)
     {
         launch_of *x = (launch_of *)own;
-        run_grid(x->kernel, x->grid, x->size, x->bytes, call<F>, &x->f);
+        std::apply(x->f, x->arguments);
+    }
+    static void run(void *own)
+    {
+        const launch_of *x = (launch_of *)own;
+        run_grid(x->kernel, x->grid, x->size, x->bytes, call, own);
     }
     static void free(void *own)
     {
@@ -218,12 +234,12 @@ template <class F> struct launch_of {
     }
 };
 
-template <class F>
-void launch(const char *kernel, dim3 grid, dim3 size, size_t bytes, cudaStream_t stream, F f)
+template <class F, class... A>
+void launch(const char *kernel, dim3 grid, dim3 size, size_t bytes, cudaStream_t stream, F f, A... arguments)
 {
-    typedef launch_of<F> queued;
+    typedef launch_of<F, A...> queued;
     standin_launch(stream, kernel, grid, size, bytes, queued::run, queued::free,
-                   new queued{kernel, grid, size, bytes, f});
+                   new queued{kernel, grid, size, bytes, f, std::tuple<A...>(arguments...)});
 }
 } // namespace emulator
 
@@ -240,10 +256,11 @@ void launch(const char *kernel, dim3 grid, dim3 size, size_t bytes, cudaStream_t
     emulator::exchange(x, (emulator::here.current % emulator::WARP) ^ (lane), mask, EMULATOR_HERE)
 
 #define DN_LAUNCH(kernel, grid, block, bytes, stream, ...)                                                   \
-    emulator::launch(#kernel, grid, block, bytes, stream, [=] { kernel(__VA_ARGS__); })
+    emulator::launch(#kernel, grid, block, bytes, stream, [=](auto... given_) { kernel(given_...); }, __VA_ARGS__)
 #define DN_SHARED(T, id, n)                                                                                  \
-    static thread_local emulator::array<T, n> id;                                                            \
+    static emulator::array<T, n> id;                                                            \
     id.name = #id
-#define DN_DYNAMIC_SHARED(T, id) const emulator::view<T> id = emulator::dynamic<T>(#id)
+#define DN_ALLOW_SHARED(kernel, bytes) ((void)(bytes))
+#define DN_DYNAMIC_SHARED(T, id)       const emulator::view<T> id = emulator::dynamic<T>(#id)
 
 #endif

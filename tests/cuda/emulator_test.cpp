@@ -28,7 +28,7 @@ enum fault {
 
 enum { THREADS = 128, WARPS = THREADS / DN_WARP };
 
-__device__ double warp_sum(double x)
+static __device__ double warp_sum(double x)
 {
     for (int d = DN_WARP / 2; d > 0; d /= 2)
         x += __shfl_xor_sync(DN_WHOLE_WARP, x, d);

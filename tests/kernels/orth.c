@@ -27,7 +27,7 @@ _Static_assert(sizeof shapes / sizeof *shapes == MOST, "one shape a matrix");
 
 static void *room(size_t bytes)
 {
-    void *memory = malloc(bytes + 64);
+    void *memory = take_reachable(bytes + 64);
     assert_non_null(memory);
     memset(memory, 0xff, bytes + 64); /* NaN, in both precisions */
     return memory;
@@ -63,10 +63,10 @@ static batch make_batch(void)
 static void free_batch(batch *b)
 {
     for (size_t i = 0; i < b->n; i++) {
-        free(b->start[i]);
-        free(behind(b->bands[i].p));
-        free(b->partials[i]);
-        free(b->inverses[i]);
+        give_reachable_back(b->start[i]);
+        give_reachable_back(behind(b->bands[i].p));
+        give_reachable_back(b->partials[i]);
+        give_reachable_back(b->inverses[i]);
     }
 }
 
@@ -424,7 +424,7 @@ static double deviation_from_factor(const dn_real *p, const dn_real *x, size_t m
         for (size_t l = 0; l < m; l++)
             worst = larger(worst, fabs(rest[l]));
     }
-    free(rest);
+    give_reachable_back(rest);
     return worst;
 }
 

@@ -53,6 +53,11 @@ typedef struct cudaPointerAttributes {
     void *devicePointer, *hostPointer;
 } cudaPointerAttributes;
 typedef void (*cudaHostFn_t)(void *);
+enum cudaDriverEntryPointQueryResult {
+    cudaDriverEntryPointSuccess = 0,
+    cudaDriverEntryPointSymbolNotFound = 1
+};
+enum { cudaEnableDefault = 0, cudaHostRegisterDefault = 0 };
 
 const char *cudaGetErrorName(cudaError_t error);
 const char *cudaGetErrorString(cudaError_t error);
@@ -60,6 +65,7 @@ cudaError_t cudaGetLastError(void);
 
 cudaError_t cudaGetDeviceCount(int *n);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaGetDevice(int *device);
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total);
 
 cudaError_t cudaMalloc(void **out, size_t bytes);
@@ -82,7 +88,18 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *context);
 
+cudaError_t cudaHostRegister(void *memory, size_t bytes, unsigned flags);
+cudaError_t cudaHostUnregister(void *memory);
+/* Of the driver's calls (cuda.h). */
+cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **out, unsigned version,
+                                             unsigned long long flags,
+                                             enum cudaDriverEntryPointQueryResult *found);
+
 /* ---- the stand-in's own ---- */
+
+/** Notes memory that was made elsewhere. */
+void standin_register(void *memory, size_t bytes, bool on_device);
+void standin_unregister(void *memory);
 
 /** Queues run(own), then free(own). */
 void standin_queue(cudaStream_t stream, void (*run)(void *), void (*free_own)(void *), void *own);
@@ -95,11 +112,11 @@ void standin_plant(const char *fault);
 bool standin_fails(const char *fault);
 cudaError_t standin_failed(cudaError_t error);
 #ifdef __cplusplus
-}
 
 /** Queues a kernel: the emulator's. A launch that CUDA refuses is an error of cudaGetLastError. */
 void standin_launch(cudaStream_t stream, const char *kernel, dim3 grid, dim3 block, size_t bytes,
                     void (*run)(void *), void (*free_own)(void *), void *own);
+}
 #endif
 
 #endif

@@ -101,6 +101,12 @@ cudaError_t cudaSetDevice(int device)
     return device == 0 ? cudaSuccess : standin_failed(cudaErrorInvalidValue);
 }
 
+cudaError_t cudaGetDevice(int *device)
+{
+    *device = 0;
+    return cudaSuccess;
+}
+
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
     *total = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
@@ -122,6 +128,14 @@ typedef struct allocation {
 
 static allocation *allocations;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void note(allocation *a)
+{
+    pthread_mutex_lock(&lock);
+    a->next = allocations;
+    allocations = a;
+    pthread_mutex_unlock(&lock);
+}
 
 static void *take(size_t bytes, bool on_device)
 {
@@ -145,14 +159,12 @@ static void *take(size_t bytes, bool on_device)
                       .end = memory + bytes,
                       .mapped_bytes = room + page,
                       .on_device = on_device};
-    pthread_mutex_lock(&lock);
-    a->next = allocations;
-    allocations = a;
-    pthread_mutex_unlock(&lock);
+    note(a);
     return memory;
 }
 
-static cudaError_t give_back(void *memory)
+/* NULL if there is none. */
+static allocation *forget(void *memory)
 {
     allocation *a = NULL;
     pthread_mutex_lock(&lock);
@@ -162,11 +174,43 @@ static cudaError_t give_back(void *memory)
             *at = a->next;
         }
     pthread_mutex_unlock(&lock);
+    return a;
+}
+
+static cudaError_t give_back(void *memory)
+{
+    allocation *a = forget(memory);
     if (!a)
         return memory ? standin_failed(cudaErrorInvalidValue) : cudaSuccess;
     ASAN_UNPOISON_MEMORY_REGION(a->mapped, a->mapped_bytes);
     munmap(a->mapped, a->mapped_bytes);
     free(a);
+    return cudaSuccess;
+}
+
+void standin_register(void *memory, size_t bytes, bool on_device)
+{
+    allocation *a = malloc(sizeof *a);
+    if (!a)
+        abort();
+    *a = (allocation){.memory = memory, .end = (char *)memory + bytes, .on_device = on_device};
+    note(a);
+}
+
+void standin_unregister(void *memory)
+{
+    free(forget(memory));
+}
+
+cudaError_t cudaHostRegister(void *memory, size_t bytes, unsigned flags)
+{
+    standin_register(memory, bytes, false);
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostUnregister(void *memory)
+{
+    standin_unregister(memory);
     return cudaSuccess;
 }
 

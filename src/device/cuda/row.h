@@ -1,0 +1,38 @@
+/* The functions of the row (device/device.h), by file. */
+#ifndef DEVICE_CUDA_ROW_H
+#define DEVICE_CUDA_ROW_H
+
+#include "device/device.h"
+
+/* ---- memory.c ---- */
+void *dn_gpu_take(size_t bytes);
+void dn_gpu_give_back(void *memory);
+void *dn_gpu_lend(const void *handle);
+
+/* ---- peers.c ---- */
+/** As the row has it. *distance: where the heap is to begin behind the host's, and where it does. */
+dn_status dn_gpu_map_heap(const dn_device_heap *asked, ptrdiff_t *distance);
+void dn_gpu_unmap_heap(const char *first);
+
+/* ---- stream.c ---- */
+dn_status dn_gpu_open(dn_stream *stream);
+void dn_gpu_close(dn_stream *stream);
+void *dn_gpu_keep(dn_stream *stream, size_t bytes);
+void dn_gpu_call(dn_stream *stream, void (*run)(dn_stream *stream, void *arguments),
+                 void (*deliver)(void *arguments), void *arguments);
+void dn_gpu_copy(dn_stream *stream, void *to, const void *from, size_t bytes);
+void dn_gpu_clear(dn_stream *stream, void *to, size_t bytes);
+void dn_gpu_fold(dn_stream *stream, const dn_fold *fold);
+dn_status dn_gpu_sync(dn_stream *stream);
+dn_event dn_gpu_record(dn_stream *stream);
+void dn_gpu_wait(dn_stream *stream, dn_event event);
+bool dn_gpu_passed(dn_event event);
+
+/* ---- compute/cuda/fold.cu ---- */
+void dn_gpu_fold_kernel(dn_stream *stream, const dn_fold *fold);
+
+/* compute/cuda/table.c */
+extern const struct dn_kernels dn_cuda_kernels;
+extern const size_t dn_cuda_kernels_bytes;
+
+#endif

@@ -1,0 +1,441 @@
+/* Streams of CUDA: what is queued, what it keeps of the host, and what a sync delivers. */
+#include "device/cuda/cuda.h"
+#include "device/cuda/row.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Events are used by turns. Who asks about one that was taken again learns of a later place, which lies
+ * behind his. NAMES: of the last kernels, for messages. CHUNK: page-locked memory of the calls between two
+ * syncs, as a rule. */
+enum { EVENTS = 64, NAMES = 16, CHUNK_BYTES = 1 << 20 };
+/* No step waits so long for a GPU; one that hangs is left to the launcher. */
+#define DEADLINE_S 600.0
+
+typedef struct chunk {
+    struct chunk *next;
+    size_t bytes, used;
+    _Alignas(256) char memory[];
+} chunk;
+
+typedef struct delivery {
+    struct delivery *next;
+    void (*deliver)(const void *results, const void *context);
+    const void *results, *context;
+} delivery;
+
+typedef struct queue {
+    cudaStream_t stream;
+    cudaEvent_t events[EVENTS];
+    uint64_t n_events, n_passed; /* recorded; known to have passed */
+    chunk *chunks;
+    delivery *first, *last;
+    void *scratch;
+    size_t scratch_bytes;
+    const char *names[NAMES];
+    size_t n_named;
+    void *kept; /* of compute/cuda/gemm.c */
+    void (*destroy)(void *kept);
+    dn_status status; /* the first failure, which stays: CUDA's context is gone with it */
+    char trouble[256];
+} queue;
+
+/* ---- failures ---- */
+
+static void fail(queue *q, dn_status status, const char *what, const char *name, const char *why)
+{
+    if (q->status != DN_OK)
+        return;
+    q->status = status;
+    snprintf(q->trouble, sizeof q->trouble, "%s: %s (%s)", what, name, why);
+}
+
+static void check(queue *q, cudaError_t error, const char *what)
+{
+    if (error != cudaSuccess)
+        fail(q, error == cudaErrorMemoryAllocation ? DN_ERR_MEMORY : DN_ERR_SYSTEM, what,
+             cudaGetErrorName(error), cudaGetErrorString(error));
+}
+
+dn_status dn_gpu_failed(cudaError_t error, const char *what)
+{
+    return dn_gpu_fail(error == cudaErrorMemoryAllocation ? DN_ERR_MEMORY : DN_ERR_SYSTEM, "%s: %s (%s)",
+                       what, cudaGetErrorName(error), cudaGetErrorString(error));
+}
+
+/* With the kernels that were queued last: an error shows behind the one that made it. */
+static dn_status report(const queue *q)
+{
+    char names[256] = "";
+    for (size_t i = q->n_named > NAMES ? q->n_named - NAMES : 0; i < q->n_named; i++) {
+        size_t length = strlen(names);
+        snprintf(names + length, sizeof names - length, "%s%s", length ? ", " : "", q->names[i % NAMES]);
+    }
+    return dn_gpu_fail(q->status, "the GPU: %s; kernels queued last: %s%s", q->trouble,
+                       *names ? names : "none",
+                       q->status == DN_ERR_SYSTEM ? "; dmesg may name the cause (Xid)" : "");
+}
+
+/* ---- memory of queued calls ---- */
+
+static chunk *new_chunk(queue *q, size_t bytes)
+{
+    void *memory;
+    cudaError_t error = cudaHostAlloc(&memory, sizeof(chunk) + bytes, cudaHostAllocDefault);
+    check(q, error, "page-locked memory for arguments of kernels");
+    if (error != cudaSuccess)
+        return NULL;
+    chunk *c = memory;
+    *c = (chunk){.bytes = bytes};
+    return c;
+}
+
+/* Where page-locked memory is at an end, the stream has failed and nothing more is launched: any memory will
+ * do, so that callers need not ask. */
+void *dn_gpu_keep(dn_stream *stream, size_t bytes)
+{
+    queue *q = stream->queue;
+    size_t rounded = (bytes + 63) / 64 * 64;
+    if (!q->chunks || rounded > q->chunks->bytes - q->chunks->used) {
+        size_t size = rounded > CHUNK_BYTES ? rounded : CHUNK_BYTES;
+        chunk *c = new_chunk(q, size);
+        if (!c && (c = malloc(sizeof *c + size)))
+            *c = (chunk){.bytes = size};
+        if (!c)
+            abort(); /* not even that */
+        c->next = q->chunks;
+        q->chunks = c;
+    }
+    void *kept = q->chunks->memory + q->chunks->used;
+    q->chunks->used += rounded;
+    return kept;
+}
+
+static void free_chunk(chunk *c)
+{
+    if (cudaFreeHost(c) != cudaSuccess)
+        free(c); /* of a stream that failed */
+}
+
+const void *dn_gpu_given(dn_stream *s, const void *host, size_t bytes)
+{
+    return host ? memcpy(dn_gpu_keep(s, bytes), host, bytes) : NULL;
+}
+
+const void *dn_gpu_table(dn_stream *s, void *room, const void *host, size_t bytes)
+{
+    dn_gpu_copy(s, room, dn_gpu_given(s, host, bytes), bytes);
+    return room;
+}
+
+/* ---- results ---- */
+
+static void push_delivery(dn_stream *s, void (*deliver)(const void *results, const void *context),
+                          const void *results, const void *context)
+{
+    queue *q = s->queue;
+    delivery *d = dn_gpu_keep(s, sizeof *d);
+    *d = (delivery){.deliver = deliver, .results = results, .context = context};
+    *(q->last ? &q->last->next : &q->first) = d;
+    q->last = d;
+}
+
+void *dn_gpu_delivered(dn_stream *s, size_t bytes, void (*deliver)(const void *results, const void *context),
+                       const void *context, size_t context_bytes)
+{
+    void *results = dn_gpu_keep(s, bytes);
+    push_delivery(s, deliver, results, dn_gpu_given(s, context, context_bytes));
+    return results;
+}
+
+typedef struct target {
+    void *host;
+    size_t bytes;
+} target;
+
+static void deliver_bytes(const void *results, const void *context)
+{
+    const target *to = context;
+    memcpy(to->host, results, to->bytes);
+}
+
+static void deliver_sum(const void *results, const void *context)
+{
+    const target *to = context;
+    *(double *)to->host += *(const double *)results;
+}
+
+void *dn_gpu_result(dn_stream *s, void *host, size_t bytes)
+{
+    target to = {host, bytes};
+    return dn_gpu_delivered(s, bytes, deliver_bytes, &to, sizeof to);
+}
+
+double *dn_gpu_sum(dn_stream *s, double *host)
+{
+    target to = {host, sizeof *host};
+    return dn_gpu_delivered(s, sizeof *host, deliver_sum, &to, sizeof to);
+}
+
+/* ---- launches ---- */
+
+cudaStream_t dn_gpu_stream(const dn_stream *s)
+{
+    return ((queue *)s->queue)->stream;
+}
+
+bool dn_gpu_begin(dn_stream *s, const char *kernel)
+{
+    queue *q = s->queue;
+    q->names[q->n_named++ % NAMES] = kernel;
+    return q->status == DN_OK;
+}
+
+void dn_gpu_end(dn_stream *s)
+{
+    queue *q = s->queue;
+    check(q, cudaGetLastError(), "a launch");
+}
+
+void dn_gpu_refuse(dn_stream *s, const char *kernel, const char *why)
+{
+    fail(s->queue, DN_ERR_SYSTEM, "a call", kernel, why);
+}
+
+void **dn_gpu_kept_with(dn_stream *s, void (*destroy)(void *kept))
+{
+    queue *q = s->queue;
+    q->destroy = destroy;
+    return &q->kept;
+}
+
+/* ---- waiting ---- */
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Asks until all is done: at once for a tenth of a millisecond, then after naps that grow to a millisecond. A
+ * call of CUDA that waits would wait for ever for a kernel that hangs. */
+static void wait_for_all(queue *q)
+{
+    double begin_s = now_s();
+    long nap_ns = 20000;
+    cudaError_t error;
+    while ((error = cudaStreamQuery(q->stream)) == cudaErrorNotReady) {
+        double waited_s = now_s() - begin_s;
+        if (waited_s > DEADLINE_S) {
+            fail(q, DN_ERR_TIMEOUT, "waiting for its queue", "no end", "after ten minutes");
+            return;
+        }
+        if (waited_s < 1e-4)
+            continue;
+        nanosleep(&(struct timespec){.tv_nsec = nap_ns}, NULL);
+        nap_ns = nap_ns < 500000 ? 2 * nap_ns : 1000000;
+    }
+    check(q, error, "its queue");
+    if (error == cudaSuccess)
+        q->n_passed = q->n_events;
+}
+
+dn_status dn_gpu_sync(dn_stream *stream)
+{
+    queue *q = stream->queue;
+    if (q->status == DN_OK)
+        wait_for_all(q);
+    for (delivery *d = q->first; d && q->status == DN_OK; d = d->next)
+        d->deliver(d->results, d->context);
+    q->first = q->last = NULL;
+    while (q->chunks && q->chunks->next && q->status != DN_ERR_TIMEOUT) { /* the last one stays */
+        chunk *c = q->chunks;
+        q->chunks = c->next;
+        free_chunk(c);
+    }
+    if (q->chunks && q->status == DN_OK)
+        q->chunks->used = 0;
+    return q->status == DN_OK ? DN_OK : report(q);
+}
+
+/* Nothing is freed that a kernel may still use: the queue is empty before, whether the results are delivered
+ * or not. */
+void *dn_gpu_scratch(dn_stream *s, size_t bytes)
+{
+    queue *q = s->queue;
+    if (bytes <= q->scratch_bytes || q->status != DN_OK)
+        return q->status == DN_OK ? q->scratch : NULL;
+    wait_for_all(q);
+    (void)cudaFree(q->scratch);
+    q->scratch = NULL;
+    q->scratch_bytes = 0;
+    check(q, cudaMalloc(&q->scratch, bytes), "scratch of kernels");
+    if (q->status == DN_OK)
+        q->scratch_bytes = bytes;
+    else
+        q->scratch = NULL;
+    return q->scratch;
+}
+
+/* ---- the row ---- */
+
+dn_status dn_gpu_open(dn_stream *stream)
+{
+    queue *q = calloc(1, sizeof *q);
+    if (!q)
+        return dn_gpu_fail(DN_ERR_MEMORY, "no memory for a stream");
+    cudaError_t error = cudaStreamCreateWithFlags(&q->stream, cudaStreamNonBlocking);
+    for (int i = 0; i < EVENTS && error == cudaSuccess; i++)
+        error = cudaEventCreateWithFlags(&q->events[i], cudaEventDisableTiming);
+    stream->queue = q;
+    if (error == cudaSuccess)
+        return DN_OK;
+    dn_gpu_close(stream);
+    return dn_gpu_failed(error, "a stream on the GPU");
+}
+
+void dn_gpu_close(dn_stream *stream)
+{
+    queue *q = stream->queue;
+    if (q->stream && q->status == DN_OK)
+        (void)dn_gpu_sync(stream);
+    for (int i = 0; i < EVENTS; i++)
+        if (q->events[i])
+            (void)cudaEventDestroy(q->events[i]);
+    for (chunk *c = q->chunks, *next; c; c = next) {
+        next = c->next;
+        free_chunk(c);
+    }
+    if (q->kept)
+        q->destroy(q->kept);
+    (void)cudaFree(q->scratch);
+    if (q->stream)
+        (void)cudaStreamDestroy(q->stream);
+    free(q);
+}
+
+typedef struct task {
+    dn_stream *stream;
+    void (*run)(dn_stream *stream, void *arguments);
+    void (*deliver)(void *arguments);
+    void *arguments;
+} task;
+
+static void run_task(void *context)
+{
+    const task *t = context;
+    t->run(t->stream, t->arguments);
+}
+
+static void deliver_task(const void *results, const void *context)
+{
+    const task *t = results;
+    t->deliver(t->arguments);
+}
+
+void dn_gpu_call(dn_stream *stream, void (*run)(dn_stream *stream, void *arguments),
+                 void (*deliver)(void *arguments), void *arguments)
+{
+    queue *q = stream->queue;
+    task *t = dn_gpu_keep(stream, sizeof *t);
+    *t = (task){stream, run, deliver, arguments};
+    if (dn_gpu_begin(stream, "of the host"))
+        check(q, cudaLaunchHostFunc(q->stream, run_task, t), "a call of the host");
+    if (deliver)
+        push_delivery(stream, deliver_task, t, NULL);
+}
+
+void dn_gpu_copy(dn_stream *stream, void *to, const void *from, size_t bytes)
+{
+    queue *q = stream->queue;
+    if (bytes > 0 && dn_gpu_begin(stream, "copying"))
+        check(q, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, q->stream), "copying");
+}
+
+/* ---- memory of the host that is given for the device's: what ranks tell each other ---- */
+
+static enum cudaMemoryType type_of(const void *p)
+{
+    struct cudaPointerAttributes attributes;
+    if (cudaPointerGetAttributes(&attributes, p) != cudaSuccess)
+        return cudaMemoryTypeUnregistered;
+    return attributes.type;
+}
+
+static void clear_on_host(void *context)
+{
+    const dn_fold *cleared = context;
+    memset(cleared->targets[0], 0, cleared->n);
+}
+
+static void fold_on_host(void *context)
+{
+    dn_gpu_library.fold(context);
+}
+
+static void call_host(dn_stream *stream, const char *name, cudaHostFn_t run, const dn_fold *fold)
+{
+    queue *q = stream->queue;
+    dn_fold *kept = dn_gpu_keep(stream, sizeof *kept);
+    *kept = *fold;
+    if (dn_gpu_begin(stream, name))
+        check(q, cudaLaunchHostFunc(q->stream, run, kept), name);
+}
+
+void dn_gpu_clear(dn_stream *stream, void *to, size_t bytes)
+{
+    queue *q = stream->queue;
+    const dn_fold cleared = {.targets = {to}, .n = bytes};
+    if (bytes == 0)
+        return;
+    if (type_of(to) == cudaMemoryTypeUnregistered)
+        call_host(stream, "clearing", clear_on_host, &cleared);
+    else if (dn_gpu_begin(stream, "clearing"))
+        check(q, cudaMemsetAsync(to, 0, bytes, q->stream), "clearing");
+}
+
+/* On the GPU, if it reads all of the addresses; by the host, if none is the GPU's. */
+void dn_gpu_fold(dn_stream *stream, const dn_fold *fold)
+{
+    bool some_on_device = false, some_hidden = false;
+    for (int i = 0; i < fold->n_sources + fold->n_targets; i++) {
+        enum cudaMemoryType type =
+            type_of(i < fold->n_sources ? fold->sources[i] : fold->targets[i - fold->n_sources]);
+        some_on_device = some_on_device || type == cudaMemoryTypeDevice;
+        some_hidden = some_hidden || type == cudaMemoryTypeUnregistered;
+    }
+    if (some_on_device && some_hidden)
+        dn_gpu_refuse(stream, "fold",
+                      "it is of memory of both sides, and not all of the host's is page-locked");
+    else if (some_on_device)
+        dn_gpu_fold_kernel(stream, fold);
+    else
+        call_host(stream, "fold", fold_on_host, fold);
+}
+
+dn_event dn_gpu_record(dn_stream *stream)
+{
+    queue *q = stream->queue;
+    uint64_t place = ++q->n_events;
+    check(q, cudaEventRecord(q->events[place % EVENTS], q->stream), "an event");
+    return (dn_event){.stream = stream, .place = place};
+}
+
+void dn_gpu_wait(dn_stream *stream, dn_event event)
+{
+    queue *q = stream->queue, *other = event.stream->queue;
+    if (event.place > other->n_passed)
+        check(q, cudaStreamWaitEvent(q->stream, other->events[event.place % EVENTS], 0),
+              "waiting for an event");
+}
+
+bool dn_gpu_passed(dn_event event)
+{
+    queue *q = event.stream->queue;
+    if (event.place > q->n_passed && cudaEventQuery(q->events[event.place % EVENTS]) == cudaSuccess)
+        q->n_passed = event.place;
+    return event.place <= q->n_passed;
+}
