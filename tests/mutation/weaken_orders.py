@@ -20,12 +20,12 @@ ORDER = re.compile(r'memory_order_(acquire|release|acq_rel|seq_cst)')
 
 def sites():
     for room in ('shm', 'comm'):
-        folder = os.path.join(ROOT, 'src', room)
-        for name in sorted(os.listdir(folder)):
-            with open(os.path.join(folder, name), encoding='utf-8') as f:
-                for number, line in enumerate(f):
-                    for match in ORDER.finditer(line):
-                        yield os.path.join('src', room, name), number, match.span(), line.strip()
+        for folder, _, names in sorted(os.walk(os.path.join(ROOT, 'src', room))):
+            for path in (os.path.join(folder, name) for name in sorted(names)):
+                with open(path, encoding='utf-8') as f:
+                    for number, line in enumerate(f):
+                        for match in ORDER.finditer(line):
+                            yield os.path.relpath(path, ROOT), number, match.span(), line.strip()
 
 
 def weaken(tree, path, number, span):
