@@ -31,7 +31,7 @@ table, and the documentation says that these are this project's choices.
 | streaming | fragment of a parameter: its layer mod fragments, without a layer its index mod fragments. Fragment p is sent where (t + 1) mod H = floor(p H / fragments), also the first time, when fewer than H steps lie behind it; overlap < H |
 | sparseloco | alpha and outer rate 1; `demo_mean` says over whom, default senders, as the code has it |
 | noloco | pairs at step t: ranks shuffled by Fisher-Yates, k = N-1 ... 1 swaps places k and bits(seed, stream, t * 65536 + k) mod (k + 1); then places 0-1, 2-3 ...; an odd one is its own pair |
-| desloc | one count for all: parameters every sync_every, first moments every sync_every * first_moment_every, second likewise; a rule without second moments has none to average. Where a replica's second moment is 0 (a word it never met) it keeps its own first moment, 0: the others' divided by eps would throw the weight away. Second moments are averaged before first ones |
+| desloc | one count for all: parameters every sync_every, first moments every sync_every * first_moment_every, second likewise, null: with the first; a rule without second moments has none to average. Where a replica's second moment is 0 (a word it never met) it keeps its own first moment, 0: the others' divided by eps would throw the weight away. Second moments are averaged before first ones |
 | cyclic | round j from 0; sawtooth rises from -1 to 1: 2 frac(cycles j / rounds) - 1, frac by integers; rounds = floor(steps / sync_every); `step` counts from the weights after the last exchange, as mean w - amp sawtooth (mean w - w_old): with amp 0 that is mean w, bit for bit |
 | fda, linear | first xi: the uniform numbers over their norm; a sync that moves nothing keeps xi |
 | fda, sketch | row r of element j: field = (bits >> 12 r) mod 4096; sign - where the field is odd, bucket = (field >> 1) mod 250; one sketch over all parameters |
@@ -578,14 +578,14 @@ class NoLoCo(LocalSgd):
 
 class DesLoc(LocalSgd):
     """DES-LOC (2505.22549): parameters and moments averaged at periods of their own."""
-    defaults = {"rule": "adamw", "sync_every": 30, "first_moment_every": 3, "second_moment_every": 6}
+    defaults = {"rule": "adamw", "sync_every": 30, "first_moment_every": 3, "second_moment_every": None}
     lossless = [{"sync_every": 1, "first_moment_every": 1, "second_moment_every": 1}]
 
     def exchange(self, w, t):
-        every = self.o["sync_every"]
-        if (t + 1) % (every * self.o["second_moment_every"]) == 0 and self.rule.v is not None:
+        every, first = self.o["sync_every"], self.o["first_moment_every"]
+        if (t + 1) % (every * (self.o["second_moment_every"] or first)) == 0 and self.rule.v is not None:
             self.rule.v = self.everywhere(mean(self.rule.v))
-        if (t + 1) % (every * self.o["first_moment_every"]) == 0:
+        if (t + 1) % (every * first) == 0:
             met = True if self.rule.v is None else self.rule.v > 0
             self.rule.m = np.where(met, self.everywhere(mean(self.rule.m)), self.rule.m)
         return super().exchange(w, t)
@@ -720,6 +720,7 @@ CASES = [
     ("noloco", {"rule": "sgd", "sync_every": 2}),
     ("noloco", {"rule": "adamw", "sync_every": 5, "seed": 11}),
     ("desloc", {"rule": "adamw", "sync_every": 2, "first_moment_every": 2, "second_moment_every": 3}),
+    ("desloc", {"rule": "adamw", "sync_every": 2}),
     ("desloc", {"rule": "sgd", "sync_every": 1}),
     ("fda", {"rule": "sgd", "monitor": "linear", "variance_threshold": 400.0}),
     ("fda", {"rule": "sgd", "monitor": "sketch", "variance_threshold": 400.0}),
