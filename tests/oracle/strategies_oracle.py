@@ -18,9 +18,9 @@ table, and the documentation says that these are this project's choices.
 | a mean | sum in rank order, then divided by their number; the mean over senders is over those that sent that entry |
 | wire `f32` | the numbers as the build holds them: nothing is rounded in double |
 | random bits | Philox4x32-10: 64 bits of (seed, stream, index); stream = purpose * 2^32 + index of the parameter. Purposes: 1 first xi of fda, 2 its sketch, 3 pairs of noloco (parameter 0), 4 rows of replicators, 5 first Q of powersgd |
-| random numbers | uniform in (-1, 1): 2 (top 53 bits + 1/2) / 2^53 - 1; index = element of the whole parameter, row-major |
+| random numbers | uniform in (-1, 1): 2 (top 53 bits + 1/2) / 2^53 - 1; normal: Box and Muller of both halves of a block; index = element of the whole parameter, row-major |
 | tiles of top-k without a transform | 64 x 64 of a matrix (also embedding and head), clipped at the edges: no padding; a vector in runs of 64. k = ceil(density * entries of that tile) |
-| tiles of demo | hidden matrices in 64 x 64, the rest padded with zeros; vectors and rows of embedding and head in runs of 64, padded likewise. A tile sends demo_topk coefficients, a run ceil(demo_topk / 64): one density for all. What falls on padding after the inverse transform is dropped |
+| tiles of demo | hidden matrices in C x C, C = demo_chunk (64), the rest padded with zeros; vectors and rows of embedding and head in runs of C, padded likewise. A tile sends demo_topk coefficients, a run ceil(demo_topk / C): one density for all. What falls on padding after the inverse transform is dropped |
 | which k | the largest magnitudes; of equal ones the lower index (row-major in the tile). An entry that is 0 is not sent, and its replica is no sender of it, unless the density is 1: then there is no choice, and all are senders of all |
 | demo, wire `sign` | +-1 travels; the sender still takes the whole coefficient out of its momentum |
 | demo, `plain` | w <- w - u: the learning rate is in d already |
@@ -39,6 +39,7 @@ table, and the documentation says that these are this project's choices.
 | daso | islands are consecutive ranks. After the rule's step: take in what arrives; warm-up (the first across_warmup steps) and cool-down (the last across_cooldown): mean over islands, waited for; between: begin an exchange where S steps lie behind the last one begun, or behind warm-up. An exchange keeps the B it began with; none begins while one is in flight. One island: nothing goes across |
 | daso, controller | sees, in the cycling phase alone, before that step's exchange, the mean training loss of every plateau_every steps (default 100). Better is below 0.95 of the best; the third in a row that is not better (patience 2) is a plateau: S/2, B-1 (at least 1), or from S = 1: 2 across_every and across_wait + 1; the best stays |
 | dynthresh | each replica and parameter its own tau: the element floor(eta n) of |x| in rising order (from 0, at most n - 1), and 0 instead of element 0, so that eta 0 never withholds anything. d = the share that this keeps of n. Where the replicas' mean density leaves [d/4, 4d], tau is taken anew in the next step. A dense message holds the same q |
+| factors | Dion of hidden matrices, rank ceil(1/4 of the shorter side), SGD of the rest; first Q normal, stream 2^62 + index of the parameter; momenta are averaged after every momentum_sync_every-th step |
 | powersgd | all parameters with two sides, r = powersgd_rank where (m + n) r < m n, else in full; first Q uniform, [n, r]; the basis of a span does not matter, so orthonormalization is free |
 | replicators | random: the ceil(density * rows) rows with the least bits of (t * 2^32 + row); striding: rows with row mod s = t mod s, s = round(1 / density); an element of a vector is a row. Mean over all. Default density 1/16 |
 """
@@ -102,6 +103,14 @@ def symmetric(seed, stream, n):
     return 2 * uniform(seed, stream, n) - 1
 
 
+def normal(seed, stream, n):
+    """Box and Muller: two of each block of random words."""
+    words = philox(seed, stream, np.arange(n // 2 + 1))
+    u, turn = (((words[k + 1] << np.uint64(32) | words[k]) >> np.uint64(11)).astype(float) * 2.0**-53 + 2.0**-54 for k in (0, 2))
+    pairs = [math.sqrt(-2 * math.log(a)) * f(2 * math.pi * b) for a, b in zip(u, turn) for f in (math.cos, math.sin)]
+    return np.array(pairs[:n])
+
+
 # ---- the model: strategies_vectors.c says the same in C ----
 
 SHAPES = [(96, 80), (70, 1), (48, 64), (5, 3)]
@@ -110,7 +119,7 @@ KINDS = [HIDDEN, VECTOR, EMBEDDING, HIDDEN]
 SIZES = [rows * cols for rows, cols in SHAPES]
 ENDS = np.cumsum(SIZES)
 SIZE = int(ENDS[-1])
-DECAYED = np.concatenate([np.full(size, float(kind == HIDDEN)) for size, kind in zip(SIZES, KINDS)])
+IS_HIDDEN = np.concatenate([np.full(size, float(kind == HIDDEN)) for size, kind in zip(SIZES, KINDS)])
 MODEL_SEED, TURN = 2024, 101
 
 
@@ -151,7 +160,7 @@ class Sgd:
 
     def step(self, w, g):
         self.m = self.mu * self.m + g
-        return (1 - LR * DECAY * DECAYED) * w - LR * self.m
+        return (1 - LR * DECAY * IS_HIDDEN) * w - LR * self.m
 
 
 class AdamW:
@@ -163,10 +172,55 @@ class AdamW:
         self.m = BETA1 * self.m + (1 - BETA1) * np.array(g)
         self.v = BETA2 * self.v + (1 - BETA2) * np.array(g) * np.array(g)
         update = self.m / (1 - BETA1**self.t) / (np.sqrt(self.v / (1 - BETA2**self.t)) + EPS)
-        return (1 - LR * DECAY * DECAYED) * w - LR * update
+        return (1 - LR * DECAY * IS_HIDDEN) * w - LR * update
 
 
-RULES = {"sgd": Sgd, "adamw": AdamW, "sgd_plain": lambda n: Sgd(n, mu=0.0)}
+def orthonormal(a):
+    """Gram-Schmidt, twice."""
+    a = a.copy()
+    for j in range(a.shape[1]):
+        for _ in range(2):
+            for i in range(j):
+                a[:, j] -= dot(a[:, i], a[:, j]) * a[:, i]
+        a[:, j] /= math.sqrt(dot(a[:, j], a[:, j]))
+    return a
+
+
+class Dion:
+    """Dion (2504.05295), in replicas each with a momentum of its own, whose factors P and R are averaged: the same to all of them
+    as if gradients were. SGD of what is not a hidden matrix, of which the gradients are to be the mean."""
+
+    def __init__(self, n, fraction=0.25, seed=7):
+        self.scalar, self.m, self.n = Sgd(n), np.zeros((n, SIZE)), n
+        self.q = [self.first(seed, p, fraction) if kind == HIDDEN else None for p, kind in enumerate(KINDS)]
+
+    @staticmethod
+    def first(seed, p, fraction):
+        r = math.ceil(fraction * min(SHAPES[p]))
+        return normal(seed, (1 << 62) + p, min(SHAPES[p]) * r).reshape(-1, r)
+
+    def step(self, w, g):
+        self.m = self.m + np.array(g)
+        stepped = self.scalar.step(w, g)
+        for p, (rows, cols) in enumerate(SHAPES):
+            if KINDS[p] != HIDDEN:
+                continue
+            m = [parts(self.m[i])[p] for i in range(self.n)]
+            turned = [x.T if rows < cols else x for x in m]
+            basis = orthonormal(mean([product(x, self.q[p]) for x in turned]))
+            r = mean([product(x.T, basis) for x in turned])
+            self.q[p] = r / (np.array([math.sqrt(dot(column, column)) for column in r.T]) + EPS)
+            captured, update = product(basis, r.T), product(basis, self.q[p].T)
+            if rows < cols:
+                captured, update = captured.T, update.T
+            for i in range(self.n):
+                m[i][:] = m[i] - (1 - MU) * captured
+                parts(stepped[i])[p][:] = (1 - LR * DECAY) * parts(w[i])[p] - LR * math.sqrt(rows / cols) * update
+        self.m = self.m * IS_HIDDEN
+        return stepped
+
+
+RULES = {"sgd": Sgd, "adamw": AdamW, "dion": Dion, "sgd_plain": lambda n: Sgd(n, mu=0.0)}
 
 
 # ---- codecs ----
@@ -253,6 +307,24 @@ class Average:
         return mean(g)
 
 
+class Factors(Average):
+    """Dion's factors are averaged; momenta, each replica's own, every so many steps."""
+    defaults = {"rule": "dion", "momentum_sync_every": 100, "seed": 7}
+    states = ["dion.momentum"]
+    lossless_rule = "dion"
+
+    def step(self, w, g, t, loss):
+        g = np.where(IS_HIDDEN > 0, g, mean(g))
+        w = self.rule.step(w, g)
+        if (t + 1) % self.o["momentum_sync_every"] == 0:
+            self.rule.m = np.repeat(mean(self.rule.m)[None], self.n, axis=0)
+        return w
+
+    @property
+    def momentum(self):
+        return self.rule.m
+
+
 class Dynthresh(Average):
     """Dynamic communication thresholding (2010.08899)."""
     defaults = {"rule": "sgd", "threshold_every": 1000, "threshold_quantile": 0.99}
@@ -308,52 +380,43 @@ class PowerSgd(Average):
         return joined(out)
 
 
-def orthonormal(a):
-    """Gram-Schmidt, twice."""
-    a = a.copy()
-    for j in range(a.shape[1]):
-        for _ in range(2):
-            for i in range(j):
-                a[:, j] -= dot(a[:, i], a[:, j]) * a[:, i]
-        a[:, j] /= math.sqrt(dot(a[:, j], a[:, j]))
-    return a
-
-
 # ---- strategies that step instead of a rule ----
 
-def cosine():
-    """DCT-II of 64, orthonormal: F [64, frequency], so that F^T x is the transform and F c its inverse."""
-    return np.array([[math.sqrt((1 if k == 0 else 2) / 64) * math.cos(math.pi * (2 * n + 1) * k / 128) for k in range(64)]
-                     for n in range(64)])
+def cosine(size):
+    """DCT-II of so many numbers, orthonormal: F [size, frequency], so that F^T x is the transform and F c its inverse."""
+    return np.array([[math.sqrt((1 if k == 0 else 2) / size) * math.cos(math.pi * (2 * n + 1) * k / (2 * size)) for k in range(size)]
+                     for n in range(size)])
 
 
-F = cosine()
+BASES = {size: cosine(size) for size in (16, 32, 64, 128)}
 
 
-def padded(x, kind):
-    """x [rows, cols] as tiles [.., 64, 64] of a hidden matrix, as runs [.., 64] of anything else."""
+def padded(x, kind, size=64):
+    """x [rows, cols] as tiles [.., size, size] of a hidden matrix, as runs [.., size] of anything else."""
     if kind == HIDDEN:
-        full = np.zeros((-(-x.shape[0] // 64) * 64, -(-x.shape[1] // 64) * 64))
+        full = np.zeros((-(-x.shape[0] // size) * size, -(-x.shape[1] // size) * size))
         full[:x.shape[0], :x.shape[1]] = x
-        return full.reshape(full.shape[0] // 64, 64, -1, 64).swapaxes(1, 2).copy()
+        return full.reshape(full.shape[0] // size, size, -1, size).swapaxes(1, 2).copy()
     rows = x.reshape(1, -1) if kind == VECTOR else x
-    full = np.zeros((rows.shape[0], -(-rows.shape[1] // 64) * 64))
+    full = np.zeros((rows.shape[0], -(-rows.shape[1] // size) * size))
     full[:, :rows.shape[1]] = rows
-    return full.reshape(rows.shape[0], -1, 64)
+    return full.reshape(rows.shape[0], -1, size)
 
 
 def unpadded(x, kind, shape):
     if kind == HIDDEN:
-        return x.swapaxes(1, 2).reshape(x.shape[0] * 64, -1)[:shape[0], :shape[1]]
+        return x.swapaxes(1, 2).reshape(x.shape[0] * x.shape[-1], -1)[:shape[0], :shape[1]]
     rows = x.reshape(x.shape[0], -1)
     return (rows[0, :shape[0]] if kind == VECTOR else rows[:, :shape[1]]).reshape(shape)
 
 
 def transformed(x, kind):
+    F = BASES[x.shape[-1]]
     return product(product(F.T, x), F) if kind == HIDDEN else product(x, F)
 
 
 def restored(c, kind):
+    F = BASES[c.shape[-1]]
     return product(product(F, c), F.T) if kind == HIDDEN else product(c, F.T)
 
 
@@ -371,9 +434,10 @@ def polar(u):
 
 class Demo(Average):
     """Decoupled momentum (2411.19870)."""
-    defaults = {"demo_topk": 32, "demo_beta": 0.999, "demo_update": "sign", "demo_mean": "senders", "wire": "f32"}
+    defaults = {"demo_topk": 32, "demo_chunk": 64, "demo_beta": 0.999, "demo_update": "sign", "demo_mean": "senders", "wire": "f32"}
     states = ["momentum"]
-    lossless = [{"demo_topk": 4096, "demo_update": "plain", "demo_mean": over} for over in ("senders", "all")]
+    lossless = [{"demo_topk": size**2, "demo_chunk": size, "demo_update": "plain", "demo_mean": over}
+                for size, over in ((64, "senders"), (64, "all"), (16, "senders"))]
     lossless_rule = "sgd_plain"  # the momentum is the strategy's own, and when all of it is sent nothing is left
 
     def __init__(self, o, n=N):
@@ -382,24 +446,25 @@ class Demo(Average):
     def step(self, w, g, t, loss):
         self.momentum = self.o["demo_beta"] * self.momentum + LR * np.array(g)
         u = joined([self.exchange(p, t) for p in range(len(SHAPES))])
-        return (1 - LR * DECAY * DECAYED) * w - self.moved(u)
+        return (1 - LR * DECAY * IS_HIDDEN) * w - self.moved(u)
 
     def exchange(self, p, t):
         """The replicas' common u of parameter p; what was sent leaves their momenta."""
         kind, values, masks = KINDS[p], [], []
         for i in range(self.n):
             d = parts(self.momentum[i])[p]
-            c = transformed(padded(d, kind), kind)
+            c = transformed(padded(d, kind, self.o["demo_chunk"]), kind)
             masks.append(self.chosen(c, kind))
             q = np.where(masks[i], c, 0)
             values.append(np.sign(q) if self.o["wire"] == "sign" else q)
             d -= unpadded(restored(q, kind), kind, d.shape)
-        over = self.o["demo_mean"] if self.o["demo_topk"] < 4096 else "all"
+        over = self.o["demo_mean"] if self.o["demo_topk"] < self.o["demo_chunk"]**2 else "all"
         return unpadded(restored(merged(values, masks, over), kind), kind, SHAPES[p])
 
     def chosen(self, c, kind):
-        k = self.o["demo_topk"] if kind == HIDDEN else math.ceil(self.o["demo_topk"] / 64)
-        numbers = 64 * 64 if kind == HIDDEN else 64
+        size = self.o["demo_chunk"]
+        k = self.o["demo_topk"] if kind == HIDDEN else math.ceil(self.o["demo_topk"] / size)
+        numbers = size**2 if kind == HIDDEN else size
         return np.array([largest(tile, k) for tile in c.reshape(-1, numbers)]).reshape(c.shape)
 
     def moved(self, u):
@@ -694,7 +759,7 @@ class Daso(LocalSgd):
         return (2 * wait * w + total) / (2 * wait + self.o["islands"])
 
 
-STRATEGIES = {"average": Average, "local_sgd": LocalSgd, "cyclic": Cyclic, "diloco": DiLoCo, "streaming": Streaming,
+STRATEGIES = {"average": Average, "factors": Factors, "local_sgd": LocalSgd, "cyclic": Cyclic, "diloco": DiLoCo, "streaming": Streaming,
               "sparseloco": SparseLoCo, "noloco": NoLoCo, "desloc": DesLoc, "fda": Fda, "daso": Daso, "demo": Demo,
               "replicators": Replicators, "dynthresh": Dynthresh, "powersgd": PowerSgd}
 
@@ -704,6 +769,8 @@ LOSSES = [4.0, 3.5, 3.0, 2.9, 2.95, 2.9, 2.92, 2.91, 2.9, 2.93, 2.9, 2.88, 2.9, 
 CASES = [
     ("average", {"rule": "sgd"}),
     ("average", {"rule": "adamw"}),
+    ("factors", {}),
+    ("factors", {"momentum_sync_every": 6}),
     ("local_sgd", {"rule": "sgd", "sync_every": 1}),
     ("local_sgd", {"rule": "sgd", "sync_every": 3}),
     ("local_sgd", {"rule": "adamw", "sync_every": 5}),
@@ -733,6 +800,8 @@ CASES = [
     ("demo", {"demo_topk": 256, "demo_beta": 0.9, "demo_update": "plain", "demo_mean": "all"}),
     ("demo", {"demo_topk": 128, "demo_beta": 0.9, "demo_update": "muon"}),
     ("demo", {"demo_topk": 64, "demo_beta": 0.995, "wire": "sign"}),
+    ("demo", {"demo_topk": 3, "demo_chunk": 16}),
+    ("demo", {"demo_topk": 700, "demo_chunk": 128, "demo_update": "plain"}),
     ("replicators", {"replicator": "random"}),
     ("replicators", {"replicator": "striding", "density": 0.25, "demo_beta": 0.9, "demo_update": "plain"}),
     ("replicators", {"replicator": "full", "demo_update": "muon"}),
@@ -792,7 +861,7 @@ def case(name, o):
     head += f"losses {STEPS}\n" + numbers(LOSSES)
     lines += [f"rows {len(distinct(w))}\n"] + [line for x in distinct(w) for line in row_projections(x)]
     for state in strategy.states:
-        values = np.atleast_2d(getattr(strategy, state))
+        values = np.atleast_2d(getattr(strategy, state.split(".")[-1]))
         lines += [f"state {state} {len(values)}\n"] + [numbers(projections(x)) for x in values]
     return head + "".join(lines) + "end\n"
 
