@@ -68,6 +68,7 @@ typedef struct dn_verification {
     int nodes[2];        /* pretended nodes, and ranks of each, of this machine; 0: one node */
     int n_steps;
     bool in_float, in_double;
+    bool by_replicas;   /* meshes are compared with dp x 1 x 1, not with one rank */
     const char *inject; /* sharding bug to plant (dn_verify_inject); NULL or "none": none */
     const char *json;   /* file for all results; NULL: none */
 } dn_verification;

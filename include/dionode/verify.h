@@ -1,6 +1,6 @@
 /**
  * Verification that sharding changes nothing: runs an operation on one rank, the reference, then on every
- * mesh, and compares the results that it shows.
+ * mesh, and compares the results that it shows. Or, with options.by_replicas, that what is done inside of replicas changes nothing.
  *
  *     static dn_status operation(dn_verify *v, const dn_mesh *mesh, void *context)
  *     {
@@ -37,7 +37,8 @@ typedef struct dn_verify_report dn_verify_report;
 
 /**
  * The operation: starts from the same state on each mesh, computes, and shows its results with the calls
- * below. Called on all ranks of a mesh: first on one rank (the reference, 1 x 1 x 1), then on each mesh.
+ * below. Called on all ranks of a mesh: first on one rank (the reference, 1 x 1 x 1), then on each mesh; with options.by_replicas,
+ * of each dp, first on dp x 1 x 1 (the reference), whose ranks all show the same tensors in the same order, then on its meshes.
  * mesh->all has options.heap_bytes of symmetric heap, which need not be released. An error marks the mesh as
  * failed; the next one is run if all ranks return. A rank that returns while others wait for it in a
  * collective fails the whole run when their deadline expires. Operations longer than the deadline call
@@ -54,6 +55,7 @@ typedef struct dn_verify_options {
     size_t heap_bytes;      /* symmetric heap of the operation, on any mesh */
     size_t reference_bytes; /* of each rank's heap, for the reference's tensors */
     bool rounding;          /* allow for the measured effect of rounding: dn_verify_rounding */
+    bool by_replicas;       /* a mesh is compared with dp x 1 x 1 instead of one rank: of what replicas do not do as one rank would */
     FILE *progress;         /* progress of rank 0 (a bar on a terminal), or NULL; borrowed */
 } dn_verify_options;
 
@@ -78,7 +80,7 @@ DN_API dn_status dn_verify_run(dn_comm *world, const dn_verify_options *options,
 
 /**
  * Whether this call measures the effect of rounding: the operation then perturbs its data in the last bits,
- * at random. With options.rounding it is called so once, on one rank, after the reference. A tensor may
+ * at random. With options.rounding it is called so once, after each reference and on its ranks. A tensor may
  * differ from the reference by the tolerance, or by DN_VERIFY_MARGIN times its difference in this run: for
  * operations that amplify rounding (singular vectors of close singular values, many steps). If that is all of
  * it, as of a gradient that is 0 in truth, the tolerance is taken of the largest norm under the line.

@@ -89,11 +89,11 @@ class Report:
         return _written(lambda file: library().dn_verify_print(self._handle, file))
 
 
-def _options(tolerance, max_ranks, max_replicas, mesh, heap_bytes, reference_bytes, rounding):
+def _options(tolerance, max_ranks, max_replicas, mesh, heap_bytes, reference_bytes, rounding, by_replicas=False):
     options = library().dn_verify_defaults()
     if tolerance is not None:
         options.tolerance = tolerance
-    options.max_ranks, options.max_replicas, options.rounding = max_ranks, max_replicas, rounding
+    options.max_ranks, options.max_replicas, options.rounding, options.by_replicas = max_ranks, max_replicas, rounding, by_replicas
     options.heap_bytes, options.reference_bytes = heap_bytes, reference_bytes
     options.mesh = mesh_size((mesh.get("dp", 1), mesh.get("fs", 1), mesh.get("tp", 1)) if mesh else (0, 0, 0))
     return options
@@ -109,13 +109,13 @@ def heap_bytes(n_ranks, max_ranks=0, mesh=None, heap_bytes=HEAP_BYTES, reference
 
 
 def run(comm, operation, tolerance=None, max_ranks=0, max_replicas=0, mesh=None, heap_bytes=HEAP_BYTES,
-        reference_bytes=HEAP_BYTES, rounding=False):
+        reference_bytes=HEAP_BYTES, rounding=False, by_replicas=False):
     """Collective. Runs operation(v, mesh) on one rank, then on every mesh dp x fs x tp of up to max_ranks (0: of comm), or on
     one mesh ({"dp": 2, "tp": 2}), and compares what it shows of itself by v, a Verification: a Report.
 
     The operation starts from the same numbers each time. tolerance: relative; None: 1e-4. rounding: also as much as
-    rounding is seen to make of it. heap_bytes: for groups and optimizers of the operation; reference_bytes: of each rank,
-    for what the reference shows. An exception in the operation comes out of run() on its rank when all meshes are done; a
+    rounding is seen to make of it. by_replicas: a mesh is compared with dp x 1 x 1 instead of one rank. heap_bytes: for groups
+    and optimizers of the operation; reference_bytes: of each rank, for what the reference shows. An exception in the operation comes out of run() on its rank when all meshes are done; a
     dionode.Error fails the mesh only.
     """
     raised = []
@@ -131,7 +131,7 @@ def run(comm, operation, tolerance=None, max_ranks=0, max_replicas=0, mesh=None,
             return ARG
         return 0
 
-    options = _options(tolerance, max_ranks, max_replicas, mesh, heap_bytes, reference_bytes, rounding)
+    options = _options(tolerance, max_ranks, max_replicas, mesh, heap_bytes, reference_bytes, rounding, by_replicas)
     report = c.c_void_p()
     try:
         library().dn_verify_run(comm.handle, c.byref(options), called, None, c.byref(report))

@@ -15,7 +15,7 @@ typedef struct arguments {
     dn_status status;
 } arguments;
 
-enum { OPTION_STEPS = 1000, OPTION_STAGES, OPTION_PRECISION, OPTION_JSON, OPTION_INJECT, OPTION_NODES };
+enum { OPTION_STEPS = 1000, OPTION_STAGES, OPTION_REFERENCE, OPTION_PRECISION, OPTION_JSON, OPTION_INJECT, OPTION_NODES };
 
 static void read_precision(struct argp_state *state, const char *text, dn_verification *what)
 {
@@ -24,6 +24,13 @@ static void read_precision(struct argp_state *state, const char *text, dn_verifi
     what->in_double = both || strcmp(text, "double") == 0;
     if (!what->in_float && !what->in_double)
         argp_error(state, "--precision: '%s' is not float, double or both", text);
+}
+
+static void read_reference(struct argp_state *state, const char *text, dn_verification *what)
+{
+    what->by_replicas = strcmp(text, "dp") == 0;
+    if (!what->by_replicas && strcmp(text, "rank") != 0)
+        argp_error(state, "--reference: '%s' is not rank or dp", text);
 }
 
 static void read_bug(const char *name, dn_verification *what)
@@ -57,6 +64,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_STEPS:
         a->what.n_steps = (int)cli_integer("--steps", arg, 1, 1000);
+        return 0;
+    case OPTION_REFERENCE:
+        read_reference(state, arg, &a->what);
         return 0;
     case OPTION_PRECISION:
         read_precision(state, arg, &a->what);
@@ -96,6 +106,8 @@ int cli_verify(int argc, char **argv, char **command_line)
          "replicas on one node each",
          0},
         {"steps", OPTION_STEPS, "N", 0, "Training steps; the first and the last are shown (20)", 0},
+        {"reference", OPTION_REFERENCE, "rank|dp", 0,
+         "What a mesh is compared with: one rank, or as many replicas (dp) of one rank each, under the same strategy (rank)", 0},
         {"precision", OPTION_PRECISION, "float|double|both", 0, "Precision of the model (both)", 0},
         {"json", OPTION_JSON, "FILE", 0, "Write all results to FILE", 0},
         {"inject", OPTION_INJECT, "BUG", 0, "Plant a sharding bug, which must be caught; 'list' lists them",

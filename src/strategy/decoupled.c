@@ -22,6 +22,11 @@ size_t dn_decoupled_scratch(int update, size_t rows, size_t cols)
     return dn_size_add(bytes, sizeof(dn_real) - 1) / sizeof(dn_real);
 }
 
+const char *dn_decoupled_is_cut_dependent(int update)
+{
+    return update == DN_UPDATE_MUON ? "polar factors are those of a rank's block" : NULL;
+}
+
 void dn_decoupled_update(const dn_strategy_context *c, const dn_strategy_param *x, int update)
 {
     const dn_kernels *k = c->stream->kernels;

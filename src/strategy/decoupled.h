@@ -17,6 +17,9 @@ void dn_decoupled_momentum(const dn_strategy_context *c, const dn_strategy_param
  * matrices w -= lr polar(u) (Newton-Schulz, Polar Express), others as sign. */
 void dn_decoupled_update(const dn_strategy_context *c, const dn_strategy_param *x, int update);
 
+/** A dn_strategy.cut_dependent of it. */
+const char *dn_decoupled_is_cut_dependent(int update);
+
 /** Numbers of scratch that it needs for a block. */
 size_t dn_decoupled_scratch(int update, size_t rows, size_t cols);
 

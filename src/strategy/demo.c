@@ -124,6 +124,13 @@ static void apply(const dn_strategy_context *c, const dn_strategy_param *x, cons
 static const dn_exchange coefficients = {.pattern = DN_GATHER, .kind = DN_TRAFFIC_DELTA, .length = length,
                                          .encode = encode, .decode = decode, .apply = apply};
 
+static const char *cut_dependent(const dn_strategy_config *config)
+{
+    const dn_option_value *o = config->options;
+    const char *update = dn_decoupled_is_cut_dependent(o[UPDATE].choice);
+    return share_of(config) < 1 ? "tiles are those of a rank's block" : update ? update : dn_option_wire_is_cut_dependent(o[WIRE]);
+}
+
 const dn_strategy dn_strategy_demo = {
     .name = "demo",
     .help = "each replica has a momentum of its own; its largest cosine coefficients are averaged and make the update",
@@ -139,4 +146,5 @@ const dn_strategy dn_strategy_demo = {
     .exchanges = {&coefficients},
     .check = check,
     .scratch = scratch,
+    .cut_dependent = cut_dependent,
 };

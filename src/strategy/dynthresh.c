@@ -107,6 +107,11 @@ static const dn_exchange entries = {.pattern = DN_GATHER, .kind = DN_TRAFFIC_GRA
                                     .encode = encode, .decode = decode};
 static const dn_exchange counts = {.kind = DN_TRAFFIC_PROBE, .length = one_number, .encode = encode_count, .apply = keep_count};
 
+static const char *cut_dependent(const dn_strategy_config *config)
+{
+    return config->options[QUANTILE].real > 0 ? "thresholds are those of a rank's block" : NULL;
+}
+
 const dn_strategy dn_strategy_dynthresh = {
     .name = "dynthresh",
     .help = "entries of gradients that reach a threshold are averaged in every step; the rest is kept for the next",
@@ -117,4 +122,5 @@ const dn_strategy dn_strategy_dynthresh = {
                [KNOWN] = {.name = "dynthresh.threshold", .residence = DN_PER_REPLICA, .shape = two_numbers}},
     .exchanges = {&entries, &counts},
     .scratch = all_numbers,
+    .cut_dependent = cut_dependent,
 };

@@ -44,6 +44,13 @@ bool dn_option_is_plain(dn_option_value wire)
     return dn_option_codec(wire) == dn_codec_find("f32");
 }
 
+const char *dn_option_wire_is_cut_dependent(dn_option_value wire)
+{
+    const dn_codec *codec = dn_option_codec(wire);
+    bool alone = codec == dn_codec_find("f32") || codec == dn_codec_find("bf16");
+    return alone ? NULL : "numbers that share a scale are those of a rank's block";
+}
+
 /* The place of an option among those of a strategy; -1: it has no such option. */
 static int place_of(const dn_strategy *strategy, const dn_key *key)
 {

@@ -45,6 +45,8 @@ int dn_option_of_clients(double fraction, int n_clients);
 const dn_codec *dn_option_codec(dn_option_value wire);
 /** Whether it sends numbers as they are. */
 bool dn_option_is_plain(dn_option_value wire);
+/** A dn_strategy.cut_dependent of it. */
+const char *dn_option_wire_is_cut_dependent(dn_option_value wire);
 
 /** The index-th option (from 0) of all strategies, in the order of the rows that list them. NULL beyond the last. */
 const dn_key *dn_strategy_option_at(size_t index);

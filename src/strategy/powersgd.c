@@ -14,7 +14,9 @@
 
 enum { RESIDUAL, BASIS, Q };
 
-static const dn_key rank = DN_STRATEGY_INT("powersgd_rank", 1, 1 << 16, "rank of what is exchanged of a gradient");
+enum { RANK_MAX = 1 << 16 }; /* of which no matrix has factors */
+
+static const dn_key rank = DN_STRATEGY_INT("powersgd_rank", 1, RANK_MAX, "rank of what is exchanged of a gradient");
 
 /* 0: in full. */
 static size_t rank_of(const dn_strategy_config *config, size_t rows, size_t cols)
@@ -106,6 +108,11 @@ static const dn_exchange factor_p = {
 static const dn_exchange factor_q = {
     .kind = DN_TRAFFIC_FACTORS, .length = length_q, .due = in_factors, .encode = encode_q, .apply = approximate};
 
+static const char *cut_dependent(const dn_strategy_config *config)
+{
+    return config->options[0].whole < RANK_MAX ? "factors are those of a rank's block" : NULL;
+}
+
 const dn_strategy dn_strategy_powersgd = {
     .name = "powersgd",
     .help = "low-rank approximations of gradients are averaged in every step; what they leave out is kept for the next",
@@ -117,5 +124,6 @@ const dn_strategy dn_strategy_powersgd = {
                [BASIS] = {.name = "powersgd.p", .residence = DN_REPLICATED, .shape = shape_p},
                [Q] = {.name = "powersgd.q", .residence = DN_REPLICATED, .shape = shape_q}},
     .exchanges = {&whole, &factor_p, &factor_q},
+    .cut_dependent = cut_dependent,
     .begin = begin,
 };

@@ -100,6 +100,11 @@ static size_t scratch(const dn_strategy_config *config, dn_param_kind kind, size
 static const dn_exchange rows = {
     .kind = DN_TRAFFIC_DELTA, .length = all_rows, .varies = true, .encode = encode, .apply = apply};
 
+static const char *cut_dependent(const dn_strategy_config *config)
+{
+    return dn_decoupled_is_cut_dependent(config->options[UPDATE].choice);
+}
+
 const dn_strategy dn_strategy_replicators = {
     .name = "replicators",
     .help = "each replica has a momentum of its own; rows of it that all choose alike are averaged and make the update",
@@ -113,4 +118,5 @@ const dn_strategy dn_strategy_replicators = {
     .states = {{.name = "replicators.momentum", .residence = DN_PER_REPLICA}},
     .exchanges = {&rows},
     .scratch = scratch,
+    .cut_dependent = cut_dependent,
 };

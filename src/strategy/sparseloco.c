@@ -84,6 +84,12 @@ static const dn_exchange owed = {
     .equalizes = dn_strategy_always,
 };
 
+static const char *cut_dependent(const dn_strategy_config *config)
+{
+    const dn_option_value *o = config->options;
+    return o[DENSITY].real < 1 ? "tiles are those of a rank's block" : dn_option_wire_is_cut_dependent(o[WIRE]);
+}
+
 const dn_strategy dn_strategy_sparseloco = {
     .name = "sparseloco",
     .help = "replicas step alone; every sync_every steps the largest entries of what each owes are averaged",
@@ -98,4 +104,5 @@ const dn_strategy dn_strategy_sparseloco = {
                [RESIDUAL] = {.name = "sparseloco.residual", .residence = DN_PER_REPLICA}},
     .exchanges = {&owed},
     .scratch = scratch,
+    .cut_dependent = cut_dependent,
 };

@@ -276,6 +276,8 @@ typedef struct dn_strategy {
     void (*observe)(const dn_strategy_context *c);
     /** Number of islands, which divides that of the replicas; 0: each is one; DN_ISLANDS_...: as these have replicas. NULL: there are none. */
     int (*islands)(const dn_strategy_config *config);
+    /** Why replicas whose ranks hold other blocks, by fs and tp, train otherwise under these settings; NULL: they do not. NULL: never. */
+    const char *(*cut_dependent)(const dn_strategy_config *config);
     /** Initializes states whose beginning is neither 0 nor the weights; those that are sharded hold this rank's share. */
     dn_status (*begin)(const dn_strategy_context *c, const dn_strategy_param *x);
 } dn_strategy;

@@ -100,6 +100,11 @@ static dn_status check(const dn_strategy_config *config)
     return DN_OK;
 }
 
+static const char *cut_dependent(const dn_strategy_config *config)
+{
+    return dn_option_wire_is_cut_dependent(config->options[WIRE]);
+}
+
 const dn_strategy dn_strategy_streaming = {
     .name = "streaming",
     .help = "DiLoCo by fragments of the model, by turns, each taken up some steps after it was sent",
@@ -118,4 +123,5 @@ const dn_strategy dn_strategy_streaming = {
                [MOMENTUM] = {.name = "streaming.momentum", .residence = DN_REPLICATED}},
     .exchanges = {&numbers, &coded},
     .check = check,
+    .cut_dependent = cut_dependent,
 };

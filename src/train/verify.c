@@ -57,22 +57,31 @@ static dn_verify_case case_of(const dn_config *config, const dn_verification *wh
     return (dn_verify_case){
         .config = dn_verify_case_config(config, most_ranks(what), what->n_steps),
         .n_steps = what->n_steps,
+        .by_replicas = what->by_replicas,
         /* replicas round momenta of their own to bfloat16 */
-        .apart = has_replicas(what) && config->optim.state_precision == DN_PRECISION_BFLOAT16 &&
+        .apart = !what->by_replicas && has_replicas(what) && config->optim.state_precision == DN_PRECISION_BFLOAT16 &&
                  dn_plan_strategy(config, &strategy) == DN_OK && (strategy->factors || strategy->family == DN_AFTER_RULE)};
 }
 
-/* Strategies whose replicas do not average gradients are one rank only under some settings. */
-static dn_status check_lossless(const dn_config *config, const dn_verification *what)
+/* A strategy that looks at blocks as they are cut has nothing to be compared with on other meshes. */
+static dn_status check_cuts(const dn_config *config, const dn_strategy *strategy)
 {
-    const dn_strategy *strategy;
+    dn_strategy_config settings;
+    dn_config now = *config;
+    DN_TRY(dn_config_resolve_strategy(&now, strategy, &settings));
+    const char *why = strategy->cut_dependent ? strategy->cut_dependent(&settings) : NULL;
+    if (!why)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "strategy %s trains otherwise on other fs and tp, which nothing can be compared with: %s",
+                   strategy->name, why);
+}
+
+/* Strategies whose replicas do not average gradients are one rank only under some settings. */
+static dn_status check_lossless(const dn_config *config, const dn_strategy *strategy, const dn_verification *what)
+{
     dn_strategy_config unused;
     char settings[256], changes[600];
     dn_config now = *config, lossless = *config;
-    DN_TRY(dn_plan_strategy(config, &strategy));
-    if (strategy->clients)
-        return dn_fail(DN_ERR_CONFIG, "strategy %s is of clients, which have no mesh to verify: any number of workers makes the same bits",
-                       strategy->name);
     if (strategy->family == DN_ON_WHOLE_MESH || !has_replicas(what))
         return DN_OK;
     snprintf(settings, sizeof settings, "%s", strategy->lossless);
@@ -85,8 +94,18 @@ static dn_status check_lossless(const dn_config *config, const dn_verification *
                        strategy->lossless_replicas);
     if (dn_config_differences(&now, &lossless, DN_KEY_TRAINING, changes, sizeof changes) == 0)
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "strategy %s equals training on one rank only with %s: change %s",
+    return dn_fail(DN_ERR_CONFIG, "strategy %s equals training on one rank only with %s: change %s, or compare with --reference dp",
                    strategy->name, strategy->lossless, changes);
+}
+
+static dn_status check_strategy(const dn_config *config, const dn_verification *what)
+{
+    const dn_strategy *strategy;
+    DN_TRY(dn_plan_strategy(config, &strategy));
+    if (strategy->clients)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s is of clients, which have no mesh to verify: any number of workers makes the same bits",
+                       strategy->name);
+    return what->by_replicas ? check_cuts(config, strategy) : check_lossless(config, strategy, what);
 }
 
 /* ---- memory ---- */
@@ -101,8 +120,9 @@ static dn_status largest_heap(const dn_verification *what, const dn_verify_case 
                 for (int pp = 1; dp * fs * tp * pp <= n; pp++) {
                     const int size[DN_N_AXES] = {dp, fs, tp, pp};
                     size_t bytes = 0;
-                    bool one = dp * fs * tp * pp == 1 || (n_ranks_of(what->mesh) == 0 && (pp == 1 || pp <= what->max_stages));
-                    if (one || dn_axes_same(what->mesh, size))
+                    bool is_listed = n_ranks_of(what->mesh) == 0 && (pp == 1 || pp <= what->max_stages);
+                    bool is_reference = fs * tp * pp == 1 && dp == (what->by_replicas ? what->mesh[DN_DP] : 1);
+                    if (is_listed || is_reference || dn_axes_same(what->mesh, size))
                         DN_TRY(dn_verify_case_heap_bytes(vcase, size, &bytes));
                     *heap = bytes > *heap ? bytes : *heap;
                 }
@@ -121,7 +141,8 @@ static dn_status options_of(const dn_verification *what, const dn_verify_case *v
     DN_TRY(dn_plan_strategy(&vcase->config, &strategy));
     *options = dn_verify_defaults();
     options->max_ranks = most_ranks(what);
-    options->max_replicas = strategy->lossless_replicas;
+    options->by_replicas = what->by_replicas;
+    options->max_replicas = what->by_replicas ? 0 : strategy->lossless_replicas;
     options->max_stages = what->max_stages;
     memcpy(options->mesh, what->mesh, sizeof options->mesh);
     DN_TRY(largest_heap(what, vcase, &options->heap_bytes));
@@ -239,7 +260,7 @@ static dn_status plan_rank(const dn_config *config, dn_verification *what, size_
     if (what->json && !what->nodes[0])
         return dn_fail(DN_ERR_CONFIG, "--json is for ranks that dionode verify starts itself, also with --nodes");
     DN_TRY(dn_comm_world_size(&what->max_ranks));
-    DN_TRY(check_lossless(config, what));
+    DN_TRY(check_strategy(config, what));
     const dn_verify_case vcase = case_of(config, what);
     DN_TRY(options_of(what, &vcase, &options));
     *heap_bytes = dn_verify_heap_bytes(&options, what->max_ranks);
@@ -330,7 +351,7 @@ dn_status dn_verify_training(const dn_config *config, const dn_verification *giv
     *signal_out = 0;
     if (all.nodes[0])
         all.max_ranks = all.nodes[0] * all.nodes[1];
-    DN_TRY(check_lossless(config, what));
+    DN_TRY(check_strategy(config, what));
     for (int wide = 0; wide < 2 && *signal_out == 0; wide++) {
         if (!(wide ? what->in_double : what->in_float))
             continue;

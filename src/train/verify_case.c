@@ -177,7 +177,7 @@ static dn_status round_states(const trial *t, uint64_t step)
     size_t at = step << 40;
     for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
         const dn_tensor *state = dn_instance_state(&t->instance, i);
-        dn_shard shard = dn_instance_state_shard(&t->instance, i, 0);
+        dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->instance.mesh->all));
         size_t n = shard.block.rows * shard.block.cols;
         if (state->type == DN_REAL)
             continue;
@@ -230,8 +230,9 @@ static dn_status show_params(trial *t, const char *what, bool gradients, uint64_
     for (size_t i = gradients ? 0 : dn_model_n_borrowed(&t->plan.spec); i < (gradients ? t->plan.n_trained : t->plan.n_params); i++) {
         const dn_param *p = gradients ? &t->instance.trained[i] : &t->instance.params[i];
         unsigned copies = dn_axes_without(t->instance.mesh->size, dn_tensor_axes(&p->tensor)); /* of the block */
+        unsigned apart = t->vcase->by_replicas && dn_strategy_apart(t->instance.strategy) ? DN_AXIS(DN_DP) : 0;
         dn_verify_tensor whole = {line, p->tensor, copies, NULL};
-        DN_TRY(show(t, &whole, gradients ? copies : 0, p->block, DN_REAL, gradients ? p->grad : p->weight));
+        DN_TRY(show(t, &whole, gradients ? copies : apart, p->block, DN_REAL, gradients ? p->grad : p->weight));
     }
     return DN_OK;
 }

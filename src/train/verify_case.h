@@ -16,6 +16,7 @@ typedef struct dn_verify_case {
     dn_config config; /* as dn_verify_case_config makes it */
     int n_steps;
     dn_stream *stream; /* borrowed */
+    bool by_replicas;  /* compared with replicas of one rank each, which may be apart: of their weights, too, the mean is shown */
     bool apart;        /* on some mesh replicas round momenta of their own to bfloat16 */
     int n_domains;     /* NUMA domains that links are counted between; 0: they are not */
     int own_domain;
@@ -31,7 +32,7 @@ dn_config dn_verify_case_config(const dn_config *config, int n_ranks, int n_step
 dn_status dn_verify_case_heap_bytes(const dn_verify_case *vcase, const int size[DN_N_AXES],
                                     size_t *bytes) DN_MUST_USE;
 
-/** Bytes of all tensors that the run on one rank shows, and of the largest. Errors: of dn_plan_make. */
+/** Bytes of all tensors that a reference shows, and of the largest. Errors: of dn_plan_make. */
 dn_status dn_verify_case_shown_bytes(const dn_verify_case *vcase, size_t *all, size_t *largest) DN_MUST_USE;
 
 /** The operation: a dn_verify_fn; context is the dn_verify_case. */

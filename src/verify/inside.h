@@ -48,6 +48,8 @@ typedef struct dn_reference {
 /** Allocates store_bytes of world's heap. Errors: DN_ERR_MEMORY. */
 dn_status dn_reference_init(dn_reference *reference, dn_comm *world, size_t store_bytes) DN_MUST_USE;
 void dn_reference_free(dn_reference *reference);
+/** Forgets all tensors. */
+void dn_reference_clear(dn_reference *reference);
 /** Index of an original, or -1. */
 int dn_reference_find(dn_reference *reference, const char *line, const char *name);
 /** Adds a copy of original. Errors: DN_ERR_MEMORY. */
@@ -90,13 +92,14 @@ typedef struct dn_observation {
     int home; /* reference run: where the tensor is stored */
     size_t at;
     double
-        value; /* block: sum of squares of the difference, or, in the reference run, of the block; scalar */
+        value; /* block: sum of squares of the difference, or, in the reference run, of the block's first copy; scalar */
     uint64_t counted, expected; /* amount: counted; same: first byte that differs, bytes */
     double cluster;
 } dn_observation;
 
 struct dn_verify {
     dn_reference reference;
+    const dn_mesh *mesh; /* of the run under way */
     bool is_reference; /* the reference run */
     bool rounding;     /* the run that measures rounding */
     dn_plant plant;    /* of the run on this mesh */
@@ -118,7 +121,8 @@ dn_status dn_verify_gather(dn_comm *world, const dn_verify *v, dn_status status,
                            dn_gathered *out) DN_MUST_USE;
 void dn_gathered_free(dn_gathered *gathered);
 
-/** Fills other ranks' references from rank 0's records. Errors: DN_ERR_MEMORY. */
+/** Fills the references of all ranks from the records of those that made it. Errors: DN_ERR_MEMORY; DN_ERR_ARG: they have shown
+ * tensors in different orders. */
 dn_status dn_reference_learn(dn_reference *reference, const dn_gathered *gathered) DN_MUST_USE;
 
 /* ---- the report ---- */
@@ -136,6 +140,7 @@ typedef struct dn_verify_check {
 
 typedef struct dn_verify_row {
     int size[DN_N_AXES];
+    bool is_reference;
     dn_status status; /* of the operation; checks are empty unless DN_OK */
     char message[256];
     double seconds;
@@ -154,17 +159,20 @@ typedef struct dn_verify_line {
 struct dn_verify_report {
     double tolerance;
     bool rounding;       /* a tensor may also differ by DN_VERIFY_MARGIN times its rounding error */
-    dn_verify_row *rows; /* the first: the reference, with its rounding error if measured */
+    bool by_replicas;    /* there are several references */
+    dn_verify_row *rows; /* references have their rounding error, if measured */
     size_t n_rows, capacity;
+    size_t reference;    /* row that others are compared with, of the last one */
     dn_verify_line *lines;
     size_t n_lines, lines_capacity;
 };
 
-/** Judges the records of a mesh and adds a row. Errors: DN_ERR_MEMORY; DN_ERR_ARG: a line of two kinds. */
-dn_status dn_verify_judge(dn_verify_report *report, const dn_reference *reference, const int size[DN_N_AXES],
+/** Judges the records of a mesh, or of the reference itself, and adds a row. Errors: DN_ERR_MEMORY; DN_ERR_ARG: a line of two
+ * kinds. */
+dn_status dn_verify_judge(dn_verify_report *report, const dn_reference *reference, const int size[DN_N_AXES], bool is_reference,
                           const dn_gathered *gathered) DN_MUST_USE;
 
-/** Judges the run that measures rounding, in place of the reference's row: no difference is too large. Errors
+/** Judges the run that measures rounding, in place of the row of the last reference: no difference is too large. Errors
  * as above. */
 dn_status dn_verify_judge_rounding(dn_verify_report *report, const dn_reference *reference,
                                    const dn_gathered *gathered) DN_MUST_USE;

@@ -101,7 +101,7 @@ static double largest_norm(const judge *j, int line)
  * line's largest tensor. */
 static double allowed(judge *j, const dn_verify_check *check, double norm)
 {
-    const dn_verify_row *row = j->report->rows;
+    const dn_verify_row *row = &j->report->rows[j->report->reference];
     if (j->rounding)
         return INFINITY;
     for (size_t tried = 0; j->report->rounding && tried < row->n; tried++) {
@@ -193,9 +193,9 @@ static dn_status judge_replica(judge *j, int index, unsigned replicated, int rep
     int line;
     DN_TRY(find_line(j->report, original->line, DN_VERIFY_BLOCK, &line));
     DN_TRY(check_of(j, line, original->tensor.name, &check));
-    bool is_reference = j->row == j->report->rows && !j->rounding;
+    bool itself = j->row->is_reference && !j->rounding;
     double norm = sqrt(original->square);
-    judge_difference(j, check, is_reference ? 0 : relative(sqrt(off), norm), norm);
+    judge_difference(j, check, itself ? 0 : relative(sqrt(off), norm), norm);
     return DN_OK;
 }
 
@@ -348,13 +348,15 @@ static dn_status judge_row(judge *j)
     return status;
 }
 
-dn_status dn_verify_judge(dn_verify_report *report, const dn_reference *reference, const int size[DN_N_AXES],
+dn_status dn_verify_judge(dn_verify_report *report, const dn_reference *reference, const int size[DN_N_AXES], bool is_reference,
                           const dn_gathered *gathered)
 {
     judge j = {.report = report, .reference = reference, .gathered = gathered};
     j.row = add_row(report, size, gathered);
     if (!j.row)
         return dn_verify_no_memory();
+    j.row->is_reference = is_reference;
+    report->reference = is_reference ? report->n_rows - 1 : report->reference;
     return gathered->status == DN_OK ? judge_row(&j) : DN_OK;
 }
 
@@ -362,7 +364,7 @@ dn_status dn_verify_judge_rounding(dn_verify_report *report, const dn_reference 
                                    const dn_gathered *gathered)
 {
     judge j = {.report = report, .reference = reference, .gathered = gathered, .rounding = true};
-    j.row = report->rows;
+    j.row = &report->rows[report->reference];
     j.row->n = 0;
     report->rounding = true;
     return judge_row(&j);

@@ -65,8 +65,7 @@ static void write_cell(const dn_verify_report *report, const dn_verify_row *row,
         dn_human(f->cluster, "B", text, CELL);
         return;
     }
-    bool is_reference = row == report->rows && !report->rounding;
-    write_value(f, report->lines[c->line].kind, is_reference, value, sizeof value);
+    write_value(f, report->lines[c->line].kind, row->is_reference && !report->rounding, value, sizeof value);
     snprintf(text, CELL, "%s%s%s", value, f->holds || !*value ? "" : " ", f->holds ? "" : "FAILED");
 }
 
@@ -247,8 +246,8 @@ static void print_failures(const dn_verify_report *report, FILE *out)
 static const dn_verify_check *largest(const dn_verify_report *report, const dn_verify_row **where)
 {
     const dn_verify_check *worst = NULL;
-    for (size_t i = 1; i < report->n_rows; i++) {
-        for (size_t line = 0; line < report->n_lines; line++) {
+    for (size_t i = 0; i < report->n_rows; i++) {
+        for (size_t line = 0; line < report->n_lines && !report->rows[i].is_reference; line++) {
             dn_verify_kind kind = report->lines[line].kind;
             const dn_verify_check *f = dn_verify_worst(&report->rows[i], line);
             if (!f || (kind != DN_VERIFY_BLOCK && kind != DN_VERIFY_SCALAR))
@@ -292,9 +291,10 @@ void dn_verify_print(const dn_verify_report *report, FILE *out)
     free(columns);
     if (report->rounding)
         fprintf(out,
-                "The first row is one rank with and without a change in the last bits: what rounding alone "
-                "does.\nMeshes may differ %g times as much, or by the tolerance.\n",
-                DN_VERIFY_MARGIN);
+                "%s with and without a change in the last bits: what rounding alone "
+                "does.\nMeshes%s may differ %g times as much, or by the tolerance.\n",
+                report->by_replicas ? "Rows of fs 1 and tp 1 are replicas of one rank each" : "The first row is one rank",
+                report->by_replicas ? " of as many replicas" : "", DN_VERIFY_MARGIN);
     print_failures(report, out);
     print_summary(report, out);
     fflush(out);

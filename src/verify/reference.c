@@ -1,4 +1,4 @@
-/* The reference's tensors: written by the one rank that makes them into the heaps of all, read in place. */
+/* The reference's tensors: written by the ranks that make them into the heaps of all, read in place. */
 #include "verify/inside.h"
 
 #include "base/fail.h"
@@ -23,6 +23,12 @@ void dn_reference_free(dn_reference *reference)
     free(reference->used);
     free(reference->all);
     *reference = (dn_reference){0};
+}
+
+void dn_reference_clear(dn_reference *reference)
+{
+    reference->n = reference->last = 0;
+    memset(reference->used, 0, (size_t)dn_comm_size(reference->world) * sizeof *reference->used);
 }
 
 /* Operations show their tensors in the same order on every mesh: the one behind the last is tried first. */
@@ -205,9 +211,13 @@ static dn_status learn_one(dn_reference *reference, const dn_observation *record
         DN_TRY(dn_reference_add(reference, &original));
         index = (int)reference->n - 1;
     }
-    double *square = &reference->all[index].square;
-    if (record->wrong == DN_WRONG_NOTHING)
-        *square = record->kind == DN_VERIFY_BLOCK ? *square + record->value : record->value;
+    dn_original *original = &reference->all[index];
+    if (record->wrong != DN_WRONG_NOTHING)
+        return DN_OK;
+    if (record->kind == DN_VERIFY_BLOCK && (record->home != original->home || record->at != original->at))
+        return dn_fail(DN_ERR_ARG, "verify: rank %d of the reference shows %s, %.80s, in another order than others do", record->rank,
+                       record->line, record->tensor.name);
+    original->square = record->kind == DN_VERIFY_BLOCK ? original->square + record->value : record->value;
     return DN_OK;
 }
 

@@ -77,6 +77,14 @@ static dn_status original_of(dn_verify *v, dn_observation *record)
     return DN_OK;
 }
 
+static bool is_first_copy(const dn_mesh *mesh, unsigned replicated)
+{
+    bool first = true;
+    for (int axis = 0; axis < DN_N_AXES; axis++)
+        first = first && !(mesh->at[axis] > 0 && replicated & DN_AXIS(axis));
+    return first;
+}
+
 /* Holds a block against its original, or makes it one. */
 static void compare(dn_verify *v, dn_observation *record, const void *data, const double *weights)
 {
@@ -88,7 +96,7 @@ static void compare(dn_verify *v, dn_observation *record, const void *data, cons
         record->wrong = DN_WRONG_SHAPE;
     else if (!v->is_reference)
         record->value = dn_reference_difference(&v->reference, original, &record->block, data);
-    else if (dn_reference_fits(&v->reference))
+    else if (dn_reference_fits(&v->reference) && is_first_copy(v->mesh, record->replicated))
         record->value = dn_reference_write(&v->reference, original, &record->block, data, weights);
 }
 

@@ -1,4 +1,4 @@
-/* The operation on one rank, then on one mesh after another. */
+/* The operation on one rank, or on replicas of one rank, then on one mesh after another. */
 #include "verify/inside.h"
 
 #include "base/clock.h"
@@ -19,7 +19,7 @@ typedef struct comparison {
     const dn_verify_options *options;
     dn_verify_fn fn;
     void *context;
-    mesh_size *meshes; /* the first: the reference */
+    mesh_size *meshes; /* in the order in which they are run */
     size_t n_meshes, capacity;
     dn_verify v;
     dn_progress progress;
@@ -87,27 +87,52 @@ static dn_status add_mesh(comparison *c, int dp, int pp, int fs, int tp)
     return DN_OK;
 }
 
+static int most_replicas(const comparison *c, int n)
+{
+    int most = c->options->max_replicas;
+    return most && most < n ? most : n;
+}
+
+/* All meshes of so many replicas of n ranks each. */
+static dn_status add_replicas_of(comparison *c, int dp, int n)
+{
+    for (int pp = 1; (pp == 1 || pp <= c->options->max_stages) && pp <= n; pp++)
+        for (int rest = n / pp, fs = rest; n % pp == 0 && fs >= 1; fs--)
+            if (rest % fs == 0)
+                DN_TRY(add_mesh(c, dp, pp, fs, rest / fs));
+    return DN_OK;
+}
+
 /* All factorizations of a number of ranks, most replicas first. */
 static dn_status add_meshes_of(comparison *c, int n)
 {
-    int most = c->options->max_replicas;
-    for (int dp = most && most < n ? most : n; dp >= 1; dp--)
-        for (int pp = 1; n % dp == 0 && (pp == 1 || pp <= c->options->max_stages) && pp <= n / dp; pp++)
-            for (int rest = n / dp / pp, fs = rest; n / dp % pp == 0 && fs >= 1; fs--)
-                if (rest % fs == 0)
-                    DN_TRY(add_mesh(c, dp, pp, fs, rest / fs));
+    for (int dp = most_replicas(c, n); dp >= 1; dp--)
+        if (n % dp == 0)
+            DN_TRY(add_replicas_of(c, dp, n / dp));
     return DN_OK;
 }
 
 static dn_status list_meshes(comparison *c)
 {
     const int *only = c->options->mesh;
-    DN_TRY(add_mesh(c, 1, 1, 1, 1));
-    if (one_mesh(c->options))
-        return n_ranks_of(only) > 1 ? add_mesh(c, only[DN_DP], dn_axis_size(only, DN_PP), only[DN_FS], only[DN_TP]) : DN_OK;
-    for (int n = 2; n <= most_ranks(c->options, dn_comm_size(c->world)); n++)
+    int most = most_ranks(c->options, dn_comm_size(c->world));
+    bool by_replicas = c->options->by_replicas;
+    if (one_mesh(c->options)) {
+        DN_TRY(add_mesh(c, by_replicas ? only[DN_DP] : 1, 1, 1, 1));
+        bool is_reference = n_ranks_of(only) == n_ranks_of(c->meshes[0]);
+        return is_reference ? DN_OK : add_mesh(c, only[DN_DP], dn_axis_size(only, DN_PP), only[DN_FS], only[DN_TP]);
+    }
+    for (int dp = 1; by_replicas && dp <= most_replicas(c, most); dp++)
+        for (int n = 1; dp * n <= most; n++)
+            DN_TRY(add_replicas_of(c, dp, n));
+    for (int n = 1; !by_replicas && n <= most; n++)
         DN_TRY(add_meshes_of(c, n));
     return DN_OK;
+}
+
+static bool is_reference(const comparison *c, size_t i)
+{
+    return i == 0 || (c->options->by_replicas && n_ranks_of(c->meshes[i]) == c->meshes[i][DN_DP]);
 }
 
 /* ---- heap ---- */
@@ -156,6 +181,7 @@ static dn_status operate(comparison *c, dn_comm *all, const int size[DN_N_AXES])
     dn_mesh *mesh;
     DN_TRY(dn_mesh_create(all, size, &mesh));
     dn_plant_begin(&c->v.plant, c->v.is_reference || c->v.rounding ? DN_BUG_NONE : dn_bug_chosen(), mesh);
+    c->v.mesh = mesh;
     dn_status status = c->fn(&c->v, mesh, c->context);
     dn_plant_end(&c->v.plant);
     dn_mesh_destroy(&mesh);
@@ -186,7 +212,7 @@ static dn_status judge_mesh(comparison *c, size_t i)
     dn_gathered gathered;
     dn_status status = run_mesh(c, c->meshes[i], &gathered);
     if (status == DN_OK)
-        status = dn_verify_judge(c->report, &c->v.reference, c->meshes[i], &gathered);
+        status = dn_verify_judge(c->report, &c->v.reference, c->meshes[i], false, &gathered);
     dn_gathered_free(&gathered);
     return status;
 }
@@ -199,10 +225,10 @@ static dn_status check_reference(comparison *c, const dn_gathered *g)
     for (size_t i = 0; i < g->n; i++)
         n_judged += g->records[i].kind != DN_VERIFY_AMOUNT;
     if (g->status != DN_OK)
-        return dn_fail(g->status, "verify: the reference on one rank failed: %s", g->message);
+        return dn_fail(g->status, "verify: the reference failed: %s", g->message);
     if (n_judged == 0)
-        return dn_fail(DN_ERR_ARG, "verify: the operation on one rank shows nothing that could be wrong");
-    /* The first rank alone has placed the tensors. */
+        return dn_fail(DN_ERR_ARG, "verify: the reference shows nothing that could be wrong");
+    /* Ranks that are not of the reference have not placed the tensors; the first is. */
     if (need > has)
         return dn_fail(DN_ERR_MEMORY,
                        "verify: the reference's tensors need %zu bytes of each rank's heap, and "
@@ -223,27 +249,28 @@ static dn_status agree(dn_comm *world, dn_status status)
     return said.status == DN_OK ? DN_OK : dn_fail(said.status, "%s", said.message);
 }
 
-static dn_status make_reference(comparison *c)
+static dn_status make_reference(comparison *c, size_t i)
 {
     dn_gathered gathered;
+    dn_reference_clear(&c->v.reference);
     c->v.is_reference = true;
-    dn_status status = run_mesh(c, c->meshes[0], &gathered);
+    dn_status status = run_mesh(c, c->meshes[i], &gathered);
     c->v.is_reference = false;
     if (status == DN_OK)
         status = agree(c->world, check_reference(c, &gathered));
     if (status == DN_OK)
         status = dn_reference_learn(&c->v.reference, &gathered);
     if (status == DN_OK)
-        status = dn_verify_judge(c->report, &c->v.reference, c->meshes[0], &gathered);
+        status = dn_verify_judge(c->report, &c->v.reference, c->meshes[i], true, &gathered);
     dn_gathered_free(&gathered);
     return status;
 }
 
-static dn_status measure_rounding(comparison *c)
+static dn_status measure_rounding(comparison *c, size_t i)
 {
     dn_gathered gathered;
     c->v.rounding = true;
-    dn_status status = run_mesh(c, c->meshes[0], &gathered);
+    dn_status status = run_mesh(c, c->meshes[i], &gathered);
     c->v.rounding = false;
     if (status == DN_OK && gathered.status != DN_OK)
         status = dn_fail(gathered.status, "verify: the reference with rounding failed: %s", gathered.message);
@@ -271,9 +298,9 @@ static dn_status run_all(comparison *c)
     for (size_t i = 0; i < c->n_meshes; i++) {
         show_progress(c, i);
         dn_comm_tick(c->world, i, "verify");
-        DN_TRY(i == 0 ? make_reference(c) : judge_mesh(c, i));
-        if (i == 0 && c->options->rounding)
-            DN_TRY(measure_rounding(c));
+        DN_TRY(is_reference(c, i) ? make_reference(c, i) : judge_mesh(c, i));
+        if (is_reference(c, i) && c->options->rounding)
+            DN_TRY(measure_rounding(c, i));
     }
     show_progress(c, c->n_meshes);
     return DN_OK;
@@ -305,6 +332,7 @@ dn_status dn_verify_run(dn_comm *world, const dn_verify_options *options, dn_ver
     if (!c.report)
         return dn_fail(DN_ERR_MEMORY, "no memory for the report of a comparison");
     c.report->tolerance = options->tolerance;
+    c.report->by_replicas = options->by_replicas;
     dn_status status = run_with_store(&c);
     dn_reference_free(&c.v.reference);
     free(c.v.records);

@@ -272,15 +272,12 @@ static int run(task *t, ranks_body *body)
     return ranks_run(&spec, body, t, NULL);
 }
 
-/* Tiles, thresholds, factors, polar factors and blocks of 256 numbers are those of a rank's block. */
 static bool is_cut_dependent(const task *t)
 {
-    static const char *const all[] = {"sparseloco", "demo", "dynthresh", "powersgd"};
-    const char *wire = strategies_text(&t->vectors, "wire"), *update = strategies_text(&t->vectors, "demo_update");
-    bool found = (wire && strcmp(wire, "f32") != 0) || (update && strcmp(update, "muon") == 0);
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        found = found || strcmp(t->settings.name, all[i]) == 0;
-    return found;
+    const dn_strategy *row = dn_strategy_find(t->settings.name);
+    dn_strategy_config config;
+    assert_int_equal(dn_strategy_configure(row, t->options, STRATEGIES_STEPS, 0, &config), DN_OK);
+    return row->cut_dependent && row->cut_dependent(&config);
 }
 
 /* The first case of each file in the short run, and on cut meshes those of one strategy of each pattern. */

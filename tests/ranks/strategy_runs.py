@@ -58,28 +58,31 @@ def lossless_settings_train_as_one_worker():
                 expect(compared or strategy in PAIRS, f"{strategy}: weights were not compared")
 
 
-# Their tiles, thresholds and factors are those of the block that a rank holds.
-CUT_DEPENDENT = ("sparseloco", "demo", "dynthresh", "powersgd")
-
-
 @case
 def how_a_replica_is_cut_changes_nothing_between_exchanges_either():
     """Against replicas of one worker each: other settings than the lossless ones, with a rule that makes no more of rounding than
-    it is."""
-    settings = {"sync_every": 4, "optimizer": "sgd", "lr": 0.1}
+    it is. Who looks at blocks as they are cut says so."""
     own = {"diloco": OUTER, "streaming": {**OUTER, "fragments": 2, "overlap": 2}, "cyclic": {"cycle_amplitude": 0.3, "cycles": 2},
            "fda": {"variance_threshold": 0.5}, "daso": {"across_every": 4, "across_wait": 2}, "replicators": {"demo_update": "plain"}}
-    meshes = ((2, 2), (2, 1), (1, 2)) if FULL else ((2, 1),)
-    for strategy in [name for name in ALL if name not in CUT_DEPENDENT] if FULL else ("streaming",):
-        with Place() as place:
-            changes = {"strategy": strategy, **settings, **own.get(strategy, {}), "dp_size": 2}
-            alone = trained(place, "alone", 2, **changes)
-            one = trained(place, "one", 2, **{**changes, "strategy": "average"})
-            expect(worst_of(one, alone) > 100 * BOUND, f"{strategy} is average here: {worst_of(one, alone):.1e}")
-            for fs, tp in meshes:
-                cut = trained(place, f"{fs}x{tp}", 2 * fs * tp, **changes, fs_size=fs, tp_size=tp)
-                expect(worst_of(alone, cut) < BOUND,
-                       f"{strategy}, fs {fs}, tp {tp}: losses differ by {worst_of(alone, cut):.1e}, bound {BOUND:.0e}")
+    said = {"sparseloco": "tiles", "demo": "tiles", "dynthresh": "thresholds", "powersgd": "factors"}
+
+    def verified(strategy, *more, **changes):
+        keys = {"strategy": strategy, "optimizer": "sgd", "scalar_opt": "sgd", "lr": 0.1, "sync_every": 4, **own.get(strategy, {}), **changes}
+        return run([PROGRAM, "verify", VERIFY, "-n", "8" if FULL else "4", "--steps", "9", "--precision", "double" if DOUBLE else "float",
+                    *more, *(f"{key}={value}" for key, value in keys.items())])
+
+    for strategy in ALL if FULL else ("streaming", "demo"):
+        done = verified(strategy, "--reference", "dp")
+        if strategy in said:
+            expect(done.returncode == 2 and f"{said[strategy]} are those of a rank's block" in done.stderr, f"{strategy}: {done.stderr}")
+        else:
+            expect(done.returncode == 0, f"{strategy}: {done.stderr}{done.stdout}")
+            expect(verified(strategy).returncode == 2, f"{strategy}: is one rank's under these settings")
+    for more, words in (({"wire": "fp4"}, "numbers that share a scale"), ({"wire": "bf16"}, None)):
+        done = verified("streaming", "--reference", "dp", **more)
+        expect(done.returncode == (2 if words else 0) and (words or "") in done.stderr, f"{more}: {done.returncode}, {done.stderr}")
+    done = verified("streaming", "--reference", "dp", "--inject", "late-apply")
+    expect(done.returncode == 9, f"late-apply: {done.returncode}, {done.stderr}{done.stdout}")
 
 
 @case

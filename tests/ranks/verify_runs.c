@@ -235,6 +235,73 @@ static void what_could_not_fail_is_refused(void **state)
     dn_comm_destroy(&comm);
 }
 
+/* ---- against replicas ---- */
+
+/* What depends on the number of replicas, and, if planted, on what else; a tensor that all replicas have, of which each rank of a
+ * replica shows a slice, and one that they share out. */
+static dn_status show_what_replicas_make(dn_verify *v, const dn_mesh *mesh, void *context)
+{
+    const int *planted = context;
+    double x[LENGTH], same = mesh->size[DN_DP] + (*planted == 1 && mesh->size[DN_FS] == 2 ? 1e-3 : 0);
+    int n_dp = mesh->size[DN_DP], n = dn_comm_size(mesh->all), rank = dn_comm_rank(mesh->all);
+    dn_range slice = dn_shard_range(LENGTH, 1, n / n_dp, rank % (n / n_dp)), share = dn_shard_range(LENGTH, 1, n, rank);
+    const dn_verify_tensor copied = {"state", {.name = "copied", .rows = 1, .cols = LENGTH, .type = DN_F64}, DN_AXIS(DN_DP), NULL},
+                           shared = {"state", {.name = "shared", .rows = 1, .cols = LENGTH, .type = DN_F64}, 0, NULL};
+    for (size_t i = 0; i < LENGTH; i++)
+        x[i] = same * (double)(i + 1);
+    const dn_block own = {0, 1, slice.first, dn_range_size(slice)}, part = {0, 1, share.first, dn_range_size(share)};
+    bool backwards = *planted == 2 && rank == 1;
+    if (backwards)
+        DN_TRY(dn_verify_block(v, &shared, part, x + share.first));
+    DN_TRY(dn_verify_block(v, &copied, own, x + slice.first));
+    if (!backwards)
+        DN_TRY(dn_verify_block(v, &shared, part, x + share.first));
+    return dn_verify_scalar(v, "loss", same);
+}
+
+static int is_held_against_as_many_replicas(dn_comm *comm, void *argument)
+{
+    int planted = 0, n = dn_comm_size(comm);
+    dn_verify_options options = make_options();
+    dn_verify_report *report;
+    RANKS_CHECK(dn_verify_run(comm, &options, show_what_replicas_make, &planted, &report) == DN_OK);
+    for (size_t i = 0; i < report->n_rows; i++)
+        RANKS_CHECK(report->rows[i].holds == (report->rows[i].size[DN_DP] == 1));
+    size_t n_rows = report->n_rows;
+    dn_verify_report_destroy(&report);
+    options.by_replicas = true;
+    for (int rounding = 0; rounding < 2; rounding++)
+        for (planted = 0; planted < 2; planted++) {
+            options.rounding = rounding;
+            RANKS_CHECK(dn_verify_run(comm, &options, show_what_replicas_make, &planted, &report) == DN_OK);
+            RANKS_CLOSE((double)report->n_rows, (double)n_rows, 0);
+            for (size_t i = 0; i < report->n_rows; i++) {
+                const dn_verify_row *row = &report->rows[i];
+                RANKS_CHECK(row->holds == !(planted && row->size[DN_FS] == 2));
+                RANKS_CHECK(row->is_reference == (row->size[DN_FS] * row->size[DN_TP] == 1));
+                RANKS_CLOSE(finding(report, i, "copied")->difference, row->holds ? 0 : 1e-3 / row->size[DN_DP], 1e-12);
+                RANKS_CLOSE(finding(report, i, "shared")->difference, row->holds ? 0 : 1e-3 / row->size[DN_DP], 1e-12);
+            }
+            dn_verify_report_destroy(&report);
+        }
+    planted = 2;
+    RANKS_CHECK(dn_verify_run(comm, &options, show_what_replicas_make, &planted, &report) == DN_ERR_ARG && !report);
+    RANKS_CHECK(strstr(dn_error_message(), "another order"));
+    planted = 1;
+    memcpy(options.mesh, (const int[DN_N_AXES]){2, n / 2, 1}, sizeof options.mesh);
+    RANKS_CHECK(dn_verify_run(comm, &options, show_what_replicas_make, &planted, &report) == DN_OK);
+    RANKS_CHECK(report->n_rows == 2 && report->rows[0].size[DN_DP] == 2 && report->rows[0].holds && !report->rows[1].holds);
+    dn_verify_report_destroy(&report);
+    return 0;
+}
+
+static void a_mesh_is_held_against_as_many_replicas_of_one_rank_each(void **state)
+{
+    ranks_spec spec = {.n_ranks = 4, .arena_bytes = ARENA};
+    for (spec.kind = AS_THREADS; spec.kind <= AS_PROCESSES; spec.kind++)
+        assert_int_equal(ranks_run(&spec, is_held_against_as_many_replicas, NULL, NULL), 0);
+}
+
 /* ---- memory ---- */
 
 /* Leaves `bytes` of the heap. */
@@ -336,6 +403,7 @@ TESTS(verify_runs)
         cmocka_unit_test(a_reference_that_fails_ends_it_on_all_ranks),
         cmocka_unit_test(a_rank_that_dies_ends_it_for_all_also_those_that_wait),
         cmocka_unit_test(what_could_not_fail_is_refused),
+        cmocka_unit_test(a_mesh_is_held_against_as_many_replicas_of_one_rank_each),
         cmocka_unit_test(the_heap_that_it_asks_for_is_enough_and_no_less),
         cmocka_unit_test(a_reference_that_is_too_large_is_told_what_to_give),
         cmocka_unit_test(planted_bugs_rest_while_the_reference_is_made),

@@ -43,7 +43,7 @@ static dn_verify_report *make_report(void)
     report->n_rows = N_MESHES;
     for (int i = 0; i < N_MESHES; i++) {
         dn_verify_row *row = &report->rows[i];
-        *row = (dn_verify_row){.size = {1 + i, 2, 1}, .holds = true, .seconds = 0.5};
+        *row = (dn_verify_row){.size = {1 + i, 2, 1}, .is_reference = i == 0, .holds = true, .seconds = 0.5};
         row->checks = calloc(N_LINES * N_TENSORS, sizeof *row->checks);
         for (int line = 0; line < N_LINES; line++)
             for (int tensor = 0; tensor < N_TENSORS; tensor++)
