@@ -33,7 +33,7 @@ static const step_model models[] = {{"quickstart", 256, 4, 4}, {"160M", 768, 12,
 
 typedef struct options {
     const step_model *model;
-    const char *kernels, *json;
+    const char *kernels, *json, *part; /* part NULL: all */
     int n_samples, n_threads; /* threads 0: all that this process may use */
 } options;
 
@@ -402,6 +402,8 @@ static dn_status measure_memory(dn_stream *s, json_t *json)
 
 /* ---- command line ---- */
 
+static const char *const parts[] = {"codecs", "steps", "memory"};
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     options *o = state->input;
@@ -421,6 +423,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
         if (o->n_threads < 1)
             argp_error(state, "--threads: at least 1");
         return 0;
+    case 'p':
+        o->part = text;
+        if (strcmp(text, parts[0]) != 0 && strcmp(text, parts[1]) != 0 && strcmp(text, parts[2]) != 0)
+            argp_error(state, "--part: '%s' is not codecs, steps or memory", text);
+        return 0;
     case 'k':
         o->kernels = text;
         return 0;
@@ -430,6 +437,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
     default:
         return ARGP_ERR_UNKNOWN;
     }
+}
+
+static bool has_part(const options *o, const char *part)
+{
+    return !o->part || strcmp(o->part, part) == 0;
 }
 
 static dn_status measure(options *o)
@@ -445,10 +457,10 @@ static dn_status measure(options *o)
     DN_TRY(dn_stream_create(o->kernels, o->n_threads, &s));
     printf("# %s; %s, %s, %d samples\n", processor, s->kernels->name, dn_blas_describe(), o->n_samples);
     json_t *codecs = json_array(), *steps = json_array(), *memory = json_array();
-    dn_status status = measure_codecs(o, s, cache_bytes, codecs);
-    if (status == DN_OK)
+    dn_status status = has_part(o, parts[0]) ? measure_codecs(o, s, cache_bytes, codecs) : DN_OK;
+    if (status == DN_OK && has_part(o, parts[1]))
         status = measure_steps(o, s, steps);
-    if (status == DN_OK)
+    if (status == DN_OK && has_part(o, parts[2]))
         status = measure_memory(s, memory);
     json_t *all = json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:o}", "version", dn_version(), "processor", processor, "kernels",
                             s->kernels->name, "threads", o->n_threads, "samples", o->n_samples, "codecs", codecs, "steps", steps,
@@ -469,6 +481,7 @@ int main(int argc, char **argv)
         {"samples", 'n', "N", 0, "Of each line, 1 to 1000 (21)", 0},
         {"threads", 't', "N", 0, "Threads (all that this process may use)", 0},
         {"kernels", 'k', "NAME", 0, "cpu, or one instruction set's: cpu-avx512, cpu-avx2, cpu-base, ref (cpu)", 0},
+        {"part", 'p', "NAME", 0, "codecs, steps or memory alone (all)", 0},
         {"json", 'j', "FILE", 0, "Write all numbers as JSON", 0},
         {0}};
     static const struct argp argp = {rows, parse, NULL, "What strategies cost: codecs against triad, a step of DeMo beside one of "
