@@ -30,7 +30,7 @@ typedef struct dn_compare_options {
     const char *const *outer_lrs;  /* [n_outer_lrs] "0.4,0.7" for all strategies with the key outer_lr, or "STRATEGY=0.4,0.7":
                                       swept as learning rates are */
     size_t n_outer_lrs;
-    bool quick;                    /* an optimizer's default learning rate alone, where none is given */
+    bool quick;                    /* an optimizer's default learning rate alone, and at most 150 steps, where none are given */
     int n_seeds;           /* runs with seed, seed + 1, ...; >= 1; with strategies rates are swept with the first, and
                               the best runs with the others */
     int64_t steps, tokens; /* length of each run, one of the two; tokens: rounded up to whole steps; both 0:

@@ -142,9 +142,8 @@ int cli_compare(int argc, char **argv, char **command_line)
          "ortho_fraction of the configuration)",
          0},
         {"lr", OPTION_LR, "[OPTIMIZER=]LIST", 0,
-         "Learning rates to try, for all optimizers or for one; may be repeated (default: 0.5, 1 and 2 times "
-         "the "
-         "optimizer's rate below)",
+         "Learning rates to try, for all optimizers or for one, or for a strategy that steps itself, as demo; may be repeated "
+         "(default: 0.5, 1 and 2 times the optimizer's rate below)",
          0},
         {"strategies", OPTION_STRATEGIES, "LIST", 0,
          "Strategies to compare, each with each optimizer, as in average,local_sgd, or all (default: that of the "
@@ -156,7 +155,7 @@ int cli_compare(int argc, char **argv, char **command_line)
          "Outer learning rates to try with each learning rate, for all strategies that have one or for one; may be "
          "repeated (default: the strategy's own)",
          0},
-        {"quick", OPTION_QUICK, NULL, 0, "Only the optimizer's own learning rate where --lr gives none", 0},
+        {"quick", OPTION_QUICK, NULL, 0, "Only the optimizer's own learning rate where --lr gives none, and at most 150 steps where neither --steps nor --tokens gives their number", 0},
         {"seeds", OPTION_SEEDS, "N", 0,
          "Seeds per learning rate, counting up from the configuration's seed (default 1)", 0},
         {"steps", OPTION_STEPS, "N", 0, "Steps of each run (default: num_iterations)", 0},

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ENTRIES = 64, SWEEP = 3 };
+enum { MAX_ENTRIES = 64, SWEEP = 3, QUICK_STEPS = 150 };
 
 /* ---- lists ---- */
 
@@ -95,17 +95,25 @@ static dn_status read_optimizers(const dn_compare_options *o, entry *names, size
     return DN_OK;
 }
 
-/* The list for an optimizer: the last one that names it, else the last one that names none, else factors of
- * its default. */
-static dn_status read_lrs(const dn_compare_options *o, const char *optimizer, double *lrs, size_t *n)
+/* Of a strategy that takes the place of the rule, or NULL. */
+static const dn_strategy *steps_itself(const char *strategy)
+{
+    const dn_strategy *row = dn_strategy_find(strategy);
+    return row && row->family == DN_INSTEAD_OF_RULE ? row : NULL;
+}
+
+/* The list for an optimizer, or a strategy that steps itself: the last one that names it, else the last one that names none, else
+ * factors of its default. */
+static dn_status read_lrs(const dn_compare_options *o, const dn_contender *c, double *lrs, size_t *n)
 {
     static const double factors[SWEEP] = {0.5, 1, 2};
-    const char *general = NULL, *own = NULL;
-    size_t length = strlen(optimizer);
+    const dn_strategy *row = steps_itself(c->strategy);
+    const char *general = NULL, *own = NULL, *name = row ? row->name : c->optimizer;
+    size_t length = strlen(name);
     for (size_t i = 0; i < o->n_lrs; i++) {
         if (!strchr(o->lrs[i], '='))
             general = o->lrs[i];
-        else if (strncmp(o->lrs[i], optimizer, length) == 0 && o->lrs[i][length] == '=')
+        else if (strncmp(o->lrs[i], name, length) == 0 && o->lrs[i][length] == '=')
             own = o->lrs[i] + length + 1;
     }
     if (own || general) {
@@ -114,19 +122,25 @@ static dn_status read_lrs(const dn_compare_options *o, const char *optimizer, do
         return DN_OK;
     }
     for (*n = 0; *n < (o->quick ? 1 : SWEEP); ++*n)
-        lrs[*n] = (o->quick ? 1 : factors[*n]) * dn_rule_find(optimizer)->lr;
+        lrs[*n] = (o->quick ? 1 : factors[*n]) * (row ? row->lr : dn_rule_find(c->optimizer)->lr);
     return DN_OK;
 }
 
-/* Errors: a list for an optimizer that is not compared. */
-static dn_status check_lrs(const dn_compare_options *o, entry *names, size_t n)
+static bool is_among(const entry *names, size_t n, const char *name, size_t length, bool itself)
+{
+    bool found = false;
+    for (size_t k = 0; k < n; k++)
+        found = found || (strlen(names[k]) == length && strncmp(names[k], name, length) == 0 && (!itself || steps_itself(names[k])));
+    return found;
+}
+
+/* Errors: a list for what is not compared. */
+static dn_status check_lrs(const dn_compare_options *o, const entry *rules, size_t n_rules, const entry *strategies, size_t n_strategies)
 {
     for (size_t i = 0; i < o->n_lrs; i++) {
         size_t length = strcspn(o->lrs[i], "=");
-        bool known = o->lrs[i][length] == 0;
-        for (size_t k = 0; k < n; k++)
-            known = known || (strlen(names[k]) == length && strncmp(names[k], o->lrs[i], length) == 0);
-        if (!known)
+        if (o->lrs[i][length] && !is_among(rules, n_rules, o->lrs[i], length, false) &&
+            !is_among(strategies, n_strategies, o->lrs[i], length, true))
             return dn_fail(DN_ERR_CONFIG, "--lr %s: '%.*s' is not among the optimizers compared", o->lrs[i],
                            (int)length, o->lrs[i]);
     }
@@ -140,6 +154,8 @@ static dn_status read_budget(const dn_compare_options *o, dn_comparison *out)
     if (o->steps && o->tokens)
         return dn_fail(DN_ERR_CONFIG, "--steps and --tokens both set the length: give only one of them");
     out->n_steps = o->steps ? (uint64_t)o->steps : (uint64_t)c->num_iterations;
+    if (o->quick && !o->steps && out->n_steps > QUICK_STEPS)
+        out->n_steps = QUICK_STEPS;
     if (o->tokens)
         out->n_steps = ((uint64_t)o->tokens + out->step_tokens - 1) / out->step_tokens;
     if (c->val_tokens > 0)
@@ -300,7 +316,7 @@ static dn_status add_contender(const dn_compare_options *o, const dn_contender *
     size_t n_lrs, n_seeds = out->n_seeds;
     dn_contender *c = &out->contenders[out->n_contenders];
     *c = *contender;
-    DN_TRY(read_lrs(o, c->optimizer, lrs, &n_lrs));
+    DN_TRY(read_lrs(o, c, lrs, &n_lrs));
     DN_TRY(read_outer_lrs(o, c->strategy, outer_lrs, &c->n_outer));
     c->n_lrs = n_lrs * c->n_outer;
     c->trials = calloc(c->n_lrs * n_seeds, sizeof *c->trials);
@@ -331,8 +347,7 @@ static dn_status add_strategy(const dn_compare_options *o, const char *strategy,
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu optimizers", n_rules * n_ranks * n_settings);
     out->contenders = more;
     dn_status refused = DN_OK;
-    const dn_strategy *row = dn_strategy_find(strategy);
-    if (row && row->family == DN_INSTEAD_OF_RULE) /* all would be the same run */
+    if (steps_itself(strategy)) /* all would be the same run */
         n_rules = n_ranks = 1;
     for (size_t i = 0; i < n_rules; i++) {
         bool has_rank = dn_rule_takes(dn_rule_find(rules[i]), "ortho_fraction");
@@ -361,7 +376,7 @@ dn_status dn_compare_expand(const dn_compare_options *o, dn_comparison *out)
     *out = (dn_comparison){.n_seeds = (size_t)o->n_seeds, .by_strategy = o->strategies != NULL};
     DN_TRY(read_optimizers(o, rules, &n_rules));
     DN_TRY(read_strategies(o, strategies, &n_strategies));
-    DN_TRY(check_lrs(o, rules, n_rules));
+    DN_TRY(check_lrs(o, rules, n_rules, strategies, n_strategies));
     DN_TRY(check_strategies("--set", o->settings, o->n_settings, '.', strategies, n_strategies));
     DN_TRY(check_strategies("--outer-lr", o->outer_lrs, o->n_outer_lrs, '=', strategies, n_strategies));
     DN_TRY(read_budget(o, out));

@@ -135,6 +135,7 @@ const dn_strategy dn_strategy_demo = {
     .name = "demo",
     .help = "each replica has a momentum of its own; its largest cosine coefficients are averaged and make the update",
     .family = DN_INSTEAD_OF_RULE,
+    .lr = 0.001,
     .lossless = "demo_topk=4096 demo_update=plain wire=f32 clip_grad_norm=0",
     .options = {[TOPK] = {&topk, "32"},
                 [CHUNK] = {&chunk, "64"},

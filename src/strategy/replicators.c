@@ -110,6 +110,7 @@ const dn_strategy dn_strategy_replicators = {
     .help = "each replica has a momentum of its own; rows of it that all choose alike are averaged and make the update",
     .family = DN_INSTEAD_OF_RULE,
     .of_whole_model = true,
+    .lr = 0.001,
     .lossless = "replicator=full demo_update=plain clip_grad_norm=0",
     .options = {[REPLICATOR] = {&replicator, "random"},
                 [DENSITY] = {&dn_option_density, "0.0625"},

@@ -257,6 +257,7 @@ typedef struct dn_strategy {
     dn_strategy_family family;
     bool of_whole_model; /* what it does to a parameter depends on others, too, as on how many layers there are, or on where it
                             stands: then a model is not cut into stages of a pipeline, which know their own parameters only */
+    double lr;    /* instead of the rule: the rate to begin with; compare tries those around it */
     bool factors; /* on the whole mesh: the rule exchanges its low-rank factors where it has them, else gradients */
     /* Settings, "key=value key=value ...", under which replicas train exactly as one rank does, for
      * verification. */

@@ -114,6 +114,44 @@ static void the_budget_is_in_steps_or_in_tokens(void **state)
     o.tokens = 81;
     assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
     assert_int_equal(c.n_steps, 3);
+    dn_comparison_free(&c);
+    static const struct {
+        long long configured, steps, tokens;
+        uint64_t wanted;
+    } quick[] = {{11, 0, 0, 11}, {600, 0, 0, 150}, {600, 300, 0, 300}, {600, 0, 8000, 200}};
+    o.quick = true;
+    for (size_t i = 0; i < sizeof quick / sizeof *quick; i++) {
+        o.config.num_iterations = quick[i].configured;
+        o.steps = quick[i].steps;
+        o.tokens = quick[i].tokens;
+        assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+        assert_int_equal(c.n_steps, quick[i].wanted);
+        dn_comparison_free(&c);
+    }
+}
+
+static void a_strategy_that_steps_itself_has_rates_of_its_own(void **state)
+{
+    static const char *const lrs[] = {"demo=0.0005,0.003", "adamw=0.004"}, *const wrong[] = {"local_sgd=0.1"};
+    static const double wanted[][3] = {{0.004}, {0.0005, 0.003}, {0.0005, 0.001, 0.002}};
+    dn_compare_options o = dn_compare_defaults();
+    o.optimizers = "adamw,muon";
+    o.strategies = "average,demo,replicators";
+    o.lrs = lrs;
+    o.n_lrs = 2;
+    assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
+    assert_int_equal(c.n_contenders, 4); /* average with both rules */
+    for (size_t i = 0, k = 0; i < 4; i++) {
+        if (strcmp(c.contenders[i].strategy, "average") == 0 && strcmp(c.contenders[i].optimizer, "muon") == 0)
+            continue;
+        for (size_t j = 0; j < c.contenders[i].n_lrs; j++)
+            assert_true(c.contenders[i].trials[j].lr == wanted[k][j]);
+        k++;
+    }
+    dn_comparison_free(&c);
+    o.lrs = wrong;
+    o.n_lrs = 1;
+    assert_int_equal(dn_compare_expand(&o, &c), DN_ERR_CONFIG);
 }
 
 static void strategies_multiply_with_rules_settings_and_outer_rates(void **state)
@@ -245,6 +283,7 @@ TESTS(compare_expand)
         TEST(strategies_multiply_with_rules_settings_and_outer_rates),
         TEST(all_strategies_are_those_of_the_registry_and_quick_is_one_rate),
         TEST(the_budget_is_in_steps_or_in_tokens),
+        TEST(a_strategy_that_steps_itself_has_rates_of_its_own),
         TEST(what_makes_no_sense_is_refused_with_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
