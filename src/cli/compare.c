@@ -155,7 +155,10 @@ int cli_compare(int argc, char **argv, char **command_line)
          "Outer learning rates to try with each learning rate, for all strategies that have one or for one; may be "
          "repeated (default: the strategy's own)",
          0},
-        {"quick", OPTION_QUICK, NULL, 0, "Only the optimizer's own learning rate where --lr gives none, and at most 150 steps where neither --steps nor --tokens gives their number", 0},
+        {"quick", OPTION_QUICK, NULL, 0,
+         "Only the optimizer's own learning rate where --lr gives none, and at most 150 steps where neither --steps nor --tokens "
+         "gives their number",
+         0},
         {"seeds", OPTION_SEEDS, "N", 0,
          "Seeds per learning rate, counting up from the configuration's seed (default 1)", 0},
         {"steps", OPTION_STEPS, "N", 0, "Steps of each run (default: num_iterations)", 0},
