@@ -195,6 +195,7 @@ static void measure(dn_contender *c, size_t n_seeds)
     c->optimizer_s = mean_median(trials, n_seeds, offsetof(dn_record_step, optimizer_s));
     c->tokens_per_s = mean_median(trials, n_seeds, offsetof(dn_record_step, tokens_per_s));
     c->state_bytes = trials[0].record.steps[0].state_bytes;
+    c->memory_bytes = trials[0].record.steps[0].memory_bytes;
     for (int axis = 0; axis < DN_RECORD_AXES; axis++)
         c->bytes[axis] = mean_of(trials, n_seeds, offsetof(dn_record_step, bytes) + (size_t)axis * sizeof(double));
     c->hops = mean_of(trials, n_seeds, offsetof(dn_record_step, hops));

@@ -52,7 +52,7 @@ typedef struct dn_contender {
     /* Of the best; mean over seeds of a run's median step, without the first two. */
     double step_s, optimizer_s, tokens_per_s;
     double bytes[DN_RECORD_AXES]; /* a step: mean over all steps of all seeds; NaN if lines of metrics are missing */
-    double state_bytes;
+    double state_bytes, memory_bytes;
     double hops, cluster_bytes; /* over dp a step: means */
     double link_s[DN_N_LINKS];  /* of the whole run, predicted: mean over seeds */
     uint64_t reached;           /* first step, of the first seed, with the target loss; 0: none */

@@ -57,6 +57,7 @@ static json_t *contender(const dn_contender *c, size_t n_seeds)
         for (int link = 0; link < DN_N_LINKS; link++)
             json_object_set_new(links, dn_links[link].name, number(c->link_s[link]));
         json_object_set_new(best, "outer_lr", number(c->trials[c->best * n_seeds].outer_lr));
+        json_object_set_new(best, "memory_bytes", number(c->memory_bytes));
         json_object_set_new(best, "hops_dp", number(c->hops));
         json_object_set_new(best, "cluster_bytes_dp", number(c->cluster_bytes));
         json_object_set_new(best, "link_s", links);

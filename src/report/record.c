@@ -30,7 +30,7 @@ dn_status dn_record_read(const char *path, dn_record *out)
                  *val_loss = dn_series_column(&s, "val_loss"), *step_s = dn_series_column(&s, "step_s"),
                  *optimizer_s = dn_series_column(&s, "optimizer_s"),
                  *tokens_per_s = dn_series_column(&s, "tokens_per_s"),
-                 *state_bytes = dn_series_column(&s, "state_bytes");
+                 *state_bytes = dn_series_column(&s, "state_bytes"), *memory_bytes = dn_series_column(&s, "memory_bytes");
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
         if (step[i] == 0) /* the validation before the first step */
@@ -42,6 +42,7 @@ dn_status dn_record_read(const char *path, dn_record *out)
                                     .optimizer_s = value(optimizer_s, i),
                                     .tokens_per_s = value(tokens_per_s, i),
                                     .state_bytes = value(state_bytes, i),
+                                    .memory_bytes = value(memory_bytes, i),
                                     .cluster_bytes = value(dn_series_column(&s, "cluster_bytes_dp"), i),
                                     .hops = value(dn_series_column(&s, "hops_dp"), i),
                                     .link_s = value(dn_series_column(&s, "link_s"), i),

@@ -21,6 +21,7 @@ typedef struct dn_record_step {
     double step_s, optimizer_s, tokens_per_s;
     double bytes[DN_RECORD_AXES]; /* payload of one worker over each axis */
     double state_bytes;           /* the optimizer's, all workers together */
+    double memory_bytes;          /* that they reserve, with it */
     double cluster_bytes, hops;   /* over dp, as dn_comm_stats counts them */
     double link_s;                /* slept on an emulated link */
     double delay;                 /* steps during which the exchange over dp may go on */

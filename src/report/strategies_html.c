@@ -49,13 +49,13 @@ static void number_cell(double value, const char *format, FILE *out)
 static void write_row(const dn_strategies_page *p, size_t i, FILE *out)
 {
     const dn_contender *c = at(p, i);
-    char bytes[32], state[32];
+    char bytes[32], state[32], memory[32];
     fprintf(out, "<tr><td>%zu ", i + 1);
     dn_page_text(p->names[i], out);
     fputs("</td>", out);
     if (!won(p, i)) {
         fprintf(out, "<td class=\"failed\" colspan=\"%d\">no rate brought all runs to their end</td></tr>\n",
-                7 + DN_N_LINKS);
+                8 + DN_N_LINKS);
         return;
     }
     double outer = c->trials[c->best * p->comparison->n_seeds].outer_lr;
@@ -66,6 +66,7 @@ static void write_row(const dn_strategies_page *p, size_t i, FILE *out)
     number_cell(full_bytes(p) / c->bytes[0], "%.3g", out);
     number_cell(c->hops, "%.3g", out);
     fprintf(out, "<td>%s</td>", isnan(c->state_bytes) ? "-" : dn_human(c->state_bytes, "B", state, sizeof state));
+    fprintf(out, "<td>%s</td>", isnan(c->memory_bytes) ? "-" : dn_human(c->memory_bytes, "B", memory, sizeof memory));
     for (int link = 0; link < DN_N_LINKS; link++)
         number_cell(c->link_s[link], "%.4g", out);
     number_cell(c->reached ? (double)c->reached : NAN, "%.0f", out);
@@ -79,11 +80,11 @@ static void write_table(const dn_strategies_page *p, FILE *out)
                     "Less: how many times fewer bytes than plain averaging. Times are seconds of all steps: as measured "
                     "here, and predicted for networks as measured computation plus hops times latency plus bytes by "
                     "bandwidth, less what overlaps. Target: the first step whose validation loss is as low as plain "
-                    "averaging's at the end plus 0.03 nats. State is memory of the optimizer and the strategy, all "
-                    "workers together. * best at the edge of the rates that were tried.",
+                    "averaging's at the end plus 0.03 nats. State is memory of the optimizer and the strategy, "
+                    "memory all that is reserved, of all workers together. * best at the edge of the rates that were tried.",
                     out);
     fputs("<div class=\"wide\"><table><tr><th>strategy, rule</th><th>lr</th><th>outer lr</th><th>val loss</th>"
-          "<th>bytes per step</th><th>less</th><th>hops per step</th><th>state</th>",
+          "<th>bytes per step</th><th>less</th><th>hops per step</th><th>state</th><th>memory</th>",
           out);
     for (int link = 0; link < DN_N_LINKS; link++)
         fprintf(out, "<th>%s: s</th>", dn_links[link].name);

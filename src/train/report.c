@@ -304,6 +304,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_moved", moved},
         {"bytes_network", dn_comm_n_nodes(run->comm) > 1 ? network : NAN},
         {"state_bytes", run->state_bytes},
+        {"memory_bytes", (double)run->plan.n_workers * ((double)run->plan.arena_bytes + (double)run->plan.private_bytes)},
         {"clients", clients ? r->clients.n : NAN},
         {"clients_failed", clients ? r->clients.n_failed : NAN},
         {"client_bytes_down", clients ? r->clients.bytes_down : NAN},

@@ -73,7 +73,8 @@ def check_best(contender, n_seeds):
     for key in ("bytes_dp", "bytes_fs", "bytes_tp"):
         mean = statistics.mean(line[key] for m in sweep[best] for line in m)
         expect(near(told[key], mean), f"{key}: {told[key]}, not {mean}")
-    expect(told["state_bytes"] == sweep[best][0][0]["state_bytes"], "state")
+    for key in ("state_bytes", "memory_bytes"):
+        expect(told[key] == sweep[best][0][0][key], f"{key}: {told[key]}, not {sweep[best][0][0][key]}")
 
 
 @case
@@ -135,6 +136,8 @@ def state_bytes_and_optimizer_time_are_in_the_metrics():
             for line in metrics_of(contender["learning_rates"][0]["runs"][0]["dir"]):
                 name = contender["optimizer"]
                 expect(line["state_bytes"] == REAL_BYTES * expected[name], f"{name}: {line['state_bytes']}")
+                least = line["state_bytes"] + 2 * REAL_BYTES * (numbers + vectors)  # with weights and gradients
+                expect(line["memory_bytes"] > least, f"{name}: {line['memory_bytes']} bytes of memory, at least {least}")
                 expect(0 < line["optimizer_s"] < line["step_s"], f"{name}: {line}")
 
 

@@ -71,7 +71,8 @@ static void fill(dn_trial *trial, size_t n, double fall, double step_s, double b
                                                   .optimizer_s = step_s / 4,
                                                   .tokens_per_s = 100 / step_s,
                                                   .bytes = {bytes, 2 * bytes, 0},
-                                                  .state_bytes = 10 * bytes};
+                                                  .state_bytes = 10 * bytes,
+                                                  .memory_bytes = 50 * bytes};
     dn_trial_judge(trial, n);
 }
 
@@ -153,6 +154,7 @@ static void times_are_medians_without_warm_up_and_bytes_are_means(void **state)
     expect_near(a->bytes[1], 200);
     assert_true(a->bytes[2] == 0);
     expect_near(a->state_bytes, 1000);
+    expect_near(a->memory_bytes, 5000);
 }
 
 static void a_curve_of_all_steps_is_the_record(void **state)
@@ -200,7 +202,7 @@ static void records_are_read_to_a_torn_line_and_gaps_are_nan(void **state)
     const char *text =
         "{\"step\": 0, \"val_loss\": 6.5}\n"
         "{\"step\": 1, \"loss\": 5.5, \"step_s\": 0.25, \"bytes_dp\": 3, \"bytes_tp\": 4}\n"
-        "{\"step\": 2, \"loss\": 5, \"val_loss\": 4.5, \"optimizer_s\": 0.125, \"state_bytes\": 9, \"bytes_pp\": 7}\n"
+        "{\"step\": 2, \"loss\": 5, \"val_loss\": 4.5, \"optimizer_s\": 0.125, \"state_bytes\": 9, \"memory_bytes\": 11, \"bytes_pp\": 7}\n"
         "{\"step\": 3, \"lo";
     dn_record record;
     assert_true(scratch_write(&dir, "metrics.jsonl", text, strlen(text)));
@@ -211,7 +213,7 @@ static void records_are_read_to_a_torn_line_and_gaps_are_nan(void **state)
     assert_true(isnan(record.steps[0].val_loss) && isnan(record.steps[0].bytes[1]));
     assert_true(record.steps[0].bytes[DN_PP] == 0 && record.steps[1].bytes[DN_PP] == 7); /* none without stages */
     assert_true(record.steps[1].step == 2 && record.steps[1].val_loss == 4.5 &&
-                record.steps[1].optimizer_s == 0.125 && record.steps[1].state_bytes == 9);
+                record.steps[1].optimizer_s == 0.125 && record.steps[1].state_bytes == 9 && record.steps[1].memory_bytes == 11);
     assert_true(dn_gaps_none(&record.gaps));
     dn_record_free(&record);
 
