@@ -259,7 +259,10 @@ OP(topk, (D, dn_bytes *, indices), (D, dn_buf *, values), (D, const dn_buf *, x)
  * tile are skipped. */
 OP(add_entries, (D, dn_buf *, y), (V, double, a), (D, const dn_bytes *, indices), (D, const dn_buf *, values),
    (IN, dn_tiling, tiling, 1), (V, size_t, k))
-/* The same of x [n] as one tile: in order, up to room entries whose magnitude is at least tau, or that are NaN. */
+/* values[i] = the entry indices[i] of tile i/k of x, 0 where it is outside of the tile */
+OP(take_entries, (D, dn_buf *, values), (D, const dn_buf *, x), (D, const dn_bytes *, indices), (IN, dn_tiling, tiling, 1),
+   (V, size_t, k))
+/* As topk, of x [n] as one tile: in order, up to room entries whose magnitude is at least tau, or that are NaN. */
 OP(take_above, (D, dn_bytes *, indices), (D, dn_buf *, values), (D, const dn_buf *, x), (V, size_t, n),
    (V, double, tau), (V, size_t, room))
 /* *host = how many of indices [tiles, k] lie within their tiles. */

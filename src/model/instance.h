@@ -7,6 +7,7 @@
 typedef struct dn_model_slot {
     dn_pass pass;
     dn_layer *layers;  /* [n_layers], with what they keep for this slot */
+    dn_bytes *messages; /* of the channels, one after the other */
     bool forward_done; /* its micro-batch is ready for backward */
 } dn_model_slot;
 

@@ -4,7 +4,7 @@
  * One allocation, in this order (N = room, every part starts on a multiple of DN_ARENA_ALIGN):
  *
  *     angles [T,rot] | y [N,C], gain, dgain | before [N,C] | low [2,N,rank] | wide [N, widest] | dy [N,C] | of each slot:
- *     tokens, targets [N] | x [N,C] | outputs [L,N,C] | layer 0 | layer 1 ...
+ *     tokens, targets [N] | x [N,C] | outputs [L,N,C] | messages of channels | layer 0 | layer 1 ...
  *
  * angles for attention, y and gains for norms with gains, before for layers side by side, the last layer with
  * the first slot only. With several ranks in tp, dy, x and what layers exchange lie in symmetric memory instead, in the same order;
@@ -17,6 +17,7 @@
 
 #include "base/fail.h"
 #include "base/size.h"
+#include "nn/channel.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -125,8 +126,11 @@ static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_ra
         pass.x = dn_layer_take(crossing, N * spec->C);
         if (spec->sherl > 0)
             pass.outputs = dn_layer_take(own, dn_size_mul(N * spec->C, spec->L));
-        if (slots)
+        dn_bytes *messages = dn_arena_take(own, dn_channels_bytes(spec, spec->n_channels, N));
+        if (slots) {
             slots[s].pass = pass;
+            slots[s].messages = messages;
+        }
         lay_layers(&pass, lowest, slots ? slots[s].layers : NULL, s == 0, own, shared);
     }
     if (e->n_sequences)

@@ -2,6 +2,7 @@
 #include "model/instance.h"
 
 #include "base/fail.h"
+#include "nn/channel.h"
 #include "nn/classifier.h"
 #include "nn/head.h"
 
@@ -86,6 +87,31 @@ static size_t weights_of(const dn_model *model, size_t unit)
     return dn_spec_is_tied(&model->spec) && model->has_head && unit + 1 == model->n_units ? 0 : unit;
 }
 
+/* Leaves of the stream behind a unit, or of its gradient, what would reach another stage. */
+static dn_status cross(const dn_model *model, size_t slot, size_t unit, bool forward)
+{
+    const dn_model_slot *s = &model->slots[slot];
+    const dn_pass *pass = &s->pass;
+    size_t N = pass->B * pass->T, C = model->spec.C;
+    for (size_t i = 0; i < model->spec.n_channels; i++) {
+        size_t kept = model->spec.channels[i].kept;
+        dn_bytes *message = dn_bytes_at(s->messages, dn_channels_bytes(&model->spec, i, pass->room));
+        dn_buf *numbers = dn_channel_numbers(kept, C, N, message);
+        if (model->spec.channels[i].unit != unit)
+            continue;
+        if (forward && pass->tp_size > 1 && unit == 0) { /* others may still read x, as the embedding left it */
+            DN_TRY(dn_stream_sync(pass->stream));
+            DN_TRY(dn_comm_barrier(pass->tp));
+        }
+        if (forward)
+            dn_channel_encode(pass->stream, kept, C, N, message, pass->x);
+        else
+            dn_channel_encode_gradient(pass->stream, kept, C, N, numbers, pass->x, message);
+        dn_channel_decode_gradient(pass->stream, kept, C, N, pass->x, numbers, message);
+    }
+    return DN_OK;
+}
+
 dn_status dn_model_unit_forward(dn_model *model, size_t slot, size_t unit)
 {
     dn_model_slot *s = &model->slots[slot];
@@ -97,12 +123,14 @@ dn_status dn_model_unit_forward(dn_model *model, size_t slot, size_t unit)
     if (s->pass.outputs && unit < model->spec.L)
         s->pass.stream->kernels->copy(s->pass.stream, dn_at(s->pass.outputs, unit * s->pass.room * model->spec.C), s->pass.x,
                                       s->pass.B * s->pass.T * model->spec.C);
+    DN_TRY(cross(model, slot, unit, true));
     return dn_weights_reshard(s->pass.weights, weights_of(model, unit), both_ways);
 }
 
 dn_status dn_model_unit_backward(dn_model *model, size_t slot, size_t unit)
 {
     dn_model_slot *s = &model->slots[slot];
+    DN_TRY(cross(model, slot, unit, false));
     DN_TRY(dn_weights_unshard(s->pass.weights, unit, true));
     for (size_t i = model->n_layers; i-- > 0;)
         if (s->layers[i].place.unit == unit)

@@ -4,6 +4,7 @@
 #define NN_SPEC_H
 
 #include "compute/activation.h"
+#include "dionode/types.h"
 #include "optim/named_group.h"
 
 #include <stdbool.h>
@@ -75,9 +76,16 @@ typedef struct dn_layer_range {
     size_t first, end; /* end 0: all layers */
 } dn_layer_range;
 
+/* Behind a unit of a whole model, what would cross to the next stage of a pipeline (nn/channel.h). */
+typedef struct dn_channel {
+    unsigned unit, kept;
+} dn_channel;
+
 typedef struct dn_spec {
     size_t V, T, C, L; /* vocabulary, positions, model width, layers */
     dn_layer_range stage; /* the layers of the model that are meant; whoever completes a spec leaves it 0 */
+    size_t n_channels;
+    dn_channel channels[DN_MAX_RANKS];
     dn_norm_spec norm;
     dn_attention_spec attention;
     dn_mlp_spec mlp;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/fail.h"
 #include "base/size.h"
+#include "nn/channel.h"
 
 #include <math.h>
 
@@ -37,27 +38,93 @@ static dn_status receive_note(dn_pipeline *p, int from, dn_status *gate)
     return DN_OK;
 }
 
-static dn_status receive(dn_pipeline *p, size_t slot, size_t B, int from)
+/* ---- channels ---- */
+
+/* Windows of a slot. */
+static dn_bytes *message_of(const dn_pipeline *p, const dn_pipe_channel *c, size_t slot)
 {
+    return dn_bytes_at(c->messages, slot * dn_channel_bytes(c->kept, p->C, p->room * p->T));
+}
+
+static dn_bytes *gradient_of(const dn_pipeline *p, const dn_pipe_channel *c, size_t slot)
+{
+    return dn_bytes_at(c->gradients, slot * dn_channel_gradient_bytes(c->kept, p->room * p->T));
+}
+
+size_t dn_pipeline_heap_bytes(const size_t kept[2], size_t room, size_t T, size_t C, size_t n_slots)
+{
+    size_t bytes = 0;
+    for (int side = 0; side < 2; side++)
+        if (kept[side] > 0)
+            bytes = dn_size_add(bytes, dn_size_mul(n_slots, dn_channel_bytes(kept[side], C, room * T) +
+                                                                dn_channel_gradient_bytes(kept[side], room * T)));
+    return bytes;
+}
+
+void dn_pipeline_open_channels(dn_pipeline *p, const size_t kept[2], size_t n_slots, void *heap)
+{
+    dn_bytes *at = heap;
+    for (int side = 0; side < 2; side++) {
+        if (kept[side] == 0)
+            continue;
+        dn_pipe_channel *c = &p->channels[side];
+        *c = (dn_pipe_channel){.kept = kept[side], .messages = at};
+        c->gradients = message_of(p, c, n_slots);
+        at = gradient_of(p, c, n_slots);
+    }
+}
+
+/* What goes over a boundary in one direction: a run of bytes in symmetric memory. */
+typedef struct load {
+    void *at;
+    size_t bytes;
+    dn_type type;
+} load;
+
+static load load_of(const dn_pipeline *p, size_t slot, size_t B, int neighbour, bool backward)
+{
+    const dn_pipe_channel *c = &p->channels[neighbour > dn_comm_rank(p->stages)];
+    size_t N = B * p->T;
+    if (c->kept == 0)
+        return (load){dn_model_stream(p->model, slot), N * p->C * sizeof(dn_real), DN_REAL};
+    return backward ? (load){gradient_of(p, c, slot), dn_channel_gradient_bytes(c->kept, N), DN_I64}
+                    : (load){message_of(p, c, slot), dn_channel_bytes(c->kept, p->C, N), DN_I64};
+}
+
+static dn_status receive(dn_pipeline *p, size_t slot, size_t B, int from, bool backward)
+{
+    const dn_pipe_channel *c = &p->channels[from > dn_comm_rank(p->stages)];
+    const load l = load_of(p, slot, B, from, backward);
     double started_s = dn_clock_s();
-    DN_TRY(dn_comm_receive(p->stages, dn_model_stream(p->model, slot), B * p->T * p->C, DN_REAL, from, DN_TRAFFIC_ACTIVATIONS));
+    DN_TRY(dn_comm_receive(p->stages, l.at, l.bytes / dn_type_bytes(l.type), l.type, from, DN_TRAFFIC_ACTIVATIONS));
     p->wait_s += dn_clock_s() - started_s;
+    if (c->kept > 0 && backward)
+        dn_channel_decode_gradient(p->stream, c->kept, p->C, B * p->T, dn_model_stream(p->model, slot), l.at, message_of(p, c, slot));
+    else if (c->kept > 0)
+        dn_channel_decode(p->stream, c->kept, p->C, B * p->T, dn_model_stream(p->model, slot), l.at);
     return DN_OK;
 }
 
 /* Messages in one direction follow one another on its link; their latencies overlap. */
-static dn_status post(dn_pipeline *p, size_t slot, size_t B, int to)
+static dn_status post(dn_pipeline *p, size_t slot, size_t B, int to, bool backward)
 {
+    const dn_pipe_channel *c = &p->channels[to > dn_comm_rank(p->stages)];
+    const load l = load_of(p, slot, B, to, backward);
     const dn_link *link = link_of(p, to);
     note n = {0, DN_OK};
+    if (c->kept > 0 && backward)
+        dn_channel_encode_gradient(p->stream, c->kept, p->C, B * p->T, l.at, dn_model_stream(p->model, slot), message_of(p, c, slot));
+    else if (c->kept > 0)
+        dn_channel_encode(p->stream, c->kept, p->C, B * p->T, l.at, dn_model_stream(p->model, slot));
+    DN_TRY(dn_stream_sync(p->stream));
     if (link) {
         double *free_s = &p->free_s[to > dn_comm_rank(p->stages)];
-        *free_s = fmax(*free_s, dn_clock_s()) + dn_link_s(link, 0, (double)(B * p->T * p->C * sizeof(dn_real)));
+        *free_s = fmax(*free_s, dn_clock_s()) + dn_link_s(link, 0, (double)l.bytes);
         n.arrives_s = *free_s + link->latency_s;
     }
     if (p->gate || link)
         DN_TRY(send_note(p, n, to));
-    return dn_comm_post(p->stages, dn_model_stream(p->model, slot), B * p->T * p->C, DN_REAL, to, DN_TRAFFIC_ACTIVATIONS);
+    return dn_comm_post(p->stages, l.at, l.bytes / dn_type_bytes(l.type), l.type, to, DN_TRAFFIC_ACTIVATIONS);
 }
 
 dn_status dn_pipeline_pass(dn_pipeline *p, dn_micro_batch_fn *micro_batch, void *context, size_t M, double scale,
@@ -73,11 +140,11 @@ dn_status dn_pipeline_pass(dn_pipeline *p, dn_micro_batch_fn *micro_batch, void 
         if (op.backward) {
             if (!last) {
                 DN_TRY(receive_note(p, stage + 1, &gate));
-                DN_TRY(receive(p, slot, B[slot], stage + 1));
+                DN_TRY(receive(p, slot, B[slot], stage + 1, true));
             }
             DN_TRY(dn_model_backward(p->model, slot));
             if (!first)
-                DN_TRY(post(p, slot, B[slot], stage - 1));
+                DN_TRY(post(p, slot, B[slot], stage - 1, true));
             continue;
         }
         const int32_t *tokens, *targets;
@@ -96,11 +163,11 @@ dn_status dn_pipeline_pass(dn_pipeline *p, dn_micro_batch_fn *micro_batch, void 
         if (!train && !last)
             DN_TRY(dn_comm_posted(p->stages, stage + 1));
         if (!first)
-            DN_TRY(receive(p, slot, B[slot], stage - 1));
+            DN_TRY(receive(p, slot, B[slot], stage - 1, false));
         DN_TRY(train ? dn_model_forward(p->model, slot, tokens, targets, B[slot], scale, loss_sum)
                      : dn_model_loss(p->model, tokens, targets, B[slot], loss_sum));
         if (!last)
-            DN_TRY(post(p, slot, B[slot], stage + 1));
+            DN_TRY(post(p, slot, B[slot], stage + 1, false));
     }
     if (!first && train) /* the streams are free */
         DN_TRY(dn_comm_posted(p->stages, stage - 1));

@@ -6,7 +6,7 @@
  * Forward the writer changes it again only with the gradient that comes back. Backward it changes it with the micro-batch that
  * follows in the slot: whose input the reader sends before it takes the gradient, as 1F1B goes, so that the wait there is for no
  * more than that copy. Ranks talk to those at the same coordinates of dp, fs and tp. Counted as sent, DN_TRAFFIC_ACTIVATIONS:
- * 2 B T C numbers a micro-batch and boundary.
+ * 2 B T C numbers a micro-batch and boundary, or messages of a channel (nn/channel.h), for which each slot has windows of its own.
  */
 #ifndef PIPE_PIPELINE_H
 #define PIPE_PIPELINE_H
@@ -19,10 +19,18 @@
  * there, on every stage at the same micro-batch. What has been sent is not received then: there is no pass after this one. */
 typedef dn_status dn_pipeline_gate_fn(void *context);
 
+/* To a neighbour. kept 0: the stream is sent as it is. By slot: the message forward, received or sent, and the numbers that go back. */
+typedef struct dn_pipe_channel {
+    size_t kept;
+    dn_bytes *messages, *gradients; /* [n_slots] windows in symmetric memory */
+} dn_pipe_channel;
+
 typedef struct dn_pipeline {
     dn_model *model;   /* borrowed; dn_pipe_in_flight slots of `room` sequences */
+    dn_stream *stream; /* borrowed: the model's */
     dn_comm *stages;   /* borrowed: ranks by stage */
     size_t room, T, C; /* of the model */
+    dn_pipe_channel channels[2]; /* to the stage before, and to the next */
     const dn_pipe_links *links; /* emulated: what is sent is there no sooner; borrowed. NULL: none */
     dn_pipeline_gate_fn *gate; /* the same on all stages; NULL: none */
     void *gate_context;
@@ -32,6 +40,11 @@ typedef struct dn_pipeline {
 
 /* Micro-batch m: tokens and targets [*B * T] that stay until the next call; *B sequences, the same on all stages. */
 typedef dn_status dn_micro_batch_fn(void *context, size_t m, const int32_t **tokens, const int32_t **targets, size_t *B);
+
+/** Symmetric heap of the windows of channels that keep so many numbers. */
+size_t dn_pipeline_heap_bytes(const size_t kept[2], size_t room, size_t T, size_t C, size_t n_slots);
+/** Lays the windows into that heap. */
+void dn_pipeline_open_channels(dn_pipeline *pipeline, const size_t kept[2], size_t n_slots, void *heap);
 
 /** Collective over fs, tp and the stages. M micro-batches through the pipeline, forward and backward as dn_model_train does each,
  * or with scale 0 forward only, as dn_model_loss. *loss_sum += the sum of token losses: on the last stage, 0 on others. Errors:

@@ -9,6 +9,7 @@
 #include "optim/rule.h"
 #include "optim/rules.h"
 #include "optim/schedule.h"
+#include "pipe/ratios.h"
 #include "strategy/option.h"
 #include "strategy/strategies.h"
 #include "shard/weights.h"
@@ -148,8 +149,12 @@ static const dn_key keys[] = {
          "none",
          DN_KEY_CONDUCT),
     TEXT(link_pp, "null", NULL,
-         "the same between stages of a pipeline: one link for all boundaries, or one for each, separated by commas; null = none",
-         DN_KEY_CONDUCT),
+         "the same between stages of a pipeline: one link for all boundaries, or one for each, separated by commas; null = none"),
+    TEXT(channel, "dense", DN_CHANNEL_NAMES,
+         "what of a position's numbers goes over a boundary of stages: dense: all; threshold: those that reach a quantile; topk: the largest, "
+         "the fewer the slower the link"),
+    REAL(channel_quantile, "0.95", 0, 1, "threshold: part of a position's numbers that is below"),
+    REAL(channel_ratio, "10", 1, 1 << 16, "topk: by what factor the slowest link's bytes are fewer"),
     TEXT(link_across, "null", NULL, "the same between islands of replicas (strategy daso); null = as link_dp",
          DN_KEY_CONDUCT),
     INT(hash_every, "100", 0, STEPS,

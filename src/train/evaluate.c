@@ -14,7 +14,7 @@ enum { ROWS_AT_ONCE = 8 };
 /* Keys of the model are compared with the checkpoint's; all others would change nothing, and are refused. */
 static dn_status check_key(const char *assignment)
 {
-    static const char *const taken[] = {"data_dir", "val_files", "data_format", "val_tokens", "sequence_length", "device"};
+    static const char *const taken[] = {"data_dir", "val_files", "data_format", "val_tokens", "sequence_length", "channel", "device"};
     size_t length = strcspn(assignment, "=");
     bool is_taken = true;
     for (const dn_key *key = dn_config_keys(); key->name; key++)
@@ -26,7 +26,7 @@ static dn_status check_key(const char *assignment)
         return DN_OK;
     return dn_fail(DN_ERR_CONFIG,
                    "%.*s changes nothing in an evaluation, which takes data_dir, val_files, data_format, val_tokens, "
-                   "sequence_length and device; leave it out", (int)length, assignment);
+                   "sequence_length, channel and device; leave it out", (int)length, assignment);
 }
 
 typedef struct evaluation {

@@ -47,6 +47,19 @@ static dn_status open_params(dn_instance *instance, bool training)
     return status;
 }
 
+static dn_status open_channels(dn_instance *instance)
+{
+    const dn_plan *plan = instance->plan;
+    size_t kept[2];
+    void *heap = NULL;
+    dn_plan_stage_kept(plan, dn_max(plan->stage, 0), kept);
+    size_t bytes = dn_pipeline_heap_bytes(kept, plan->micro_batch, plan->spec.T, plan->spec.C, plan->n_slots);
+    if (bytes > 0)
+        DN_TRY(dn_comm_alloc_device(instance->mesh->root, bytes, &heap));
+    dn_pipeline_open_channels(&instance->pipeline, kept, plan->n_slots, heap);
+    return DN_OK;
+}
+
 dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_mesh *whole, dn_stream *stream,
                            bool training)
 {
@@ -84,8 +97,9 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
                                   .exchange = exchange,
                                   .stream = stream};
     DN_TRY(dn_model_create(&plan->spec, &parts, &instance->model));
-    instance->pipeline =
-        (dn_pipeline){instance->model, mesh->stages, .room = plan->micro_batch, .T = plan->spec.T, .C = plan->spec.C};
+    instance->pipeline = (dn_pipeline){.model = instance->model, .stream = stream, .stages = mesh->stages, .room = plan->micro_batch,
+                                       .T = plan->spec.T, .C = plan->spec.C};
+    DN_TRY(open_channels(instance));
     instance->inputs = malloc(tokens * sizeof *instance->inputs);
     instance->targets = malloc(tokens * sizeof *instance->targets);
     if (!instance->inputs || !instance->targets)

@@ -96,15 +96,17 @@ typedef struct purpose {
     int n_workers; /* of tp */
 } purpose;
 
-/* As it was trained, but on another mesh and B sequences at a time. */
-static dn_status plan_for(dn_plan *plan, dn_config *config, const purpose *p)
+/* As it was trained, but on another mesh and B sequences at a time. Stages were cut, and channels laid, for the trained length. */
+static dn_status plan_for(dn_plan *plan, dn_config *config, int64_t trained_length, const purpose *p)
 {
+    dn_config trained = *config;
+    trained.sequence_length = trained_length;
     DN_TRY(dn_device_select(config->device));
     config->dp_size = config->pp_size = config->fs_size = 1;
     config->tp_size = p->n_workers;
     *config->link_pp = '\0'; /* may name one for each boundary */
     config->batch_size = config->device_batch_size = (int64_t)p->B;
-    DN_TRY(dn_plan_make(config, p->n_workers, plan));
+    DN_TRY(dn_plan_whole(config, &trained, p->n_workers, plan));
     if (p->n_sequences)
         dn_plan_generation(plan, p->n_sequences, p->cache_bf16);
     return DN_OK;
@@ -118,7 +120,7 @@ static dn_status plan_checkpoint(dn_plan *plan, const dn_checkpoint *checkpoint,
     for (size_t i = 0; i < p->n; i++)
         DN_TRY(dn_config_set(&config, p->assignments[i]));
     DN_TRY(dn_config_check_model(&stored, &config, path));
-    return plan_for(plan, &config, p);
+    return plan_for(plan, &config, stored.sequence_length, p);
 }
 
 /* What config.json does not say is as in a run that begins with this model. */
@@ -135,7 +137,7 @@ static dn_status plan_foreign(dn_plan *plan, const char *path, const purpose *p)
     DN_TRY(dn_init_resolve(&config));
     if (!dn_config_says(&config, T))
         config.sequence_length = config.max_positions < DN_FOREIGN_T ? config.max_positions : DN_FOREIGN_T;
-    return plan_for(plan, &config, p);
+    return plan_for(plan, &config, config.sequence_length, p);
 }
 
 /* A worker has its threads from the launcher. What is not trained is read in float, on any processor. */

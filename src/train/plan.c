@@ -5,6 +5,8 @@
 #include "dionode/topo.h"
 #include "optim/named_group.h"
 #include "pipe/cut.h"
+#include "pipe/ratios.h"
+#include "pipe/pipeline.h"
 #include "pipe/schedule.h"
 #include "shard/views.h"
 #include "train/clients.h"
@@ -281,7 +283,7 @@ static dn_status plan_cut(dn_plan *plan)
     const dn_spec *spec = &plan->spec;
     size_t n_layers = spec->architecture->n_layers(spec), n_units = spec->architecture->layer(spec, n_layers - 1).unit + 1,
            S = (size_t)plan->mesh[DN_PP], end[DN_MAX_RANKS];
-    double tokens = (double)(plan->micro_batch * spec->T), bytes = 2 * tokens * (double)spec->C * sizeof(dn_real), slowest;
+    double tokens = (double)plan->config.device_batch_size * (double)spec->T, bytes = 2 * tokens * (double)spec->C * sizeof(dn_real), slowest;
     if (S > n_units)
         return dn_fail(DN_ERR_CONFIG, "pp_size %zu: the model has %zu units to cut between, embedding and head included; use no more",
                        S, n_units);
@@ -308,6 +310,38 @@ static dn_status plan_cut(dn_plan *plan)
     return status;
 }
 
+static dn_status plan_channels(dn_plan *plan)
+{
+    size_t n = (size_t)plan->mesh[DN_PP] - 1;
+    double seconds[DN_MAX_RANKS], tokens = (double)plan->config.device_batch_size * (double)plan->spec.T,
+                                  bytes = tokens * (double)plan->spec.C * sizeof(dn_real);
+    int choice;
+    DN_TRY(choose("channel", plan->config.channel, DN_CHANNEL_NAMES, &choice));
+    for (size_t i = 0; i < n; i++)
+        seconds[i] = dn_exchange_link_s(&plan->link_pp.of[i], 1, bytes);
+    return dn_pipe_kept((dn_channel_choice)choice, plan->config.channel_quantile, plan->config.channel_ratio, seconds, n, plan->spec.C,
+                        plan->kept);
+}
+
+void dn_plan_stage_kept(const dn_plan *plan, int stage, size_t kept[2])
+{
+    kept[0] = stage > 0 ? plan->kept[stage - 1] : 0;
+    kept[1] = stage + 1 < plan->mesh[DN_PP] ? plan->kept[stage] : 0;
+}
+
+/* The channels between the stages as which it was trained. */
+static dn_status add_channels(const dn_config *trained, dn_spec *spec)
+{
+    dn_plan stages;
+    int n = or_one(trained->dp_size) * or_one(trained->pp_size) * or_one(trained->fs_size) * or_one(trained->tp_size);
+    DN_TRY(dn_plan_make(trained, n, &stages));
+    for (int s = 0; s + 1 < stages.mesh[DN_PP]; s++)
+        if (stages.kept[s] > 0)
+            spec->channels[spec->n_channels++] = (dn_channel){
+                (unsigned)spec->architecture->layer(spec, stages.cut[s] - 1).unit, (unsigned)stages.kept[s]};
+    return DN_OK;
+}
+
 /* ---- memory ---- */
 
 /* Bytes of a worker of a stage: of the first rank there, whose shards are the largest. */
@@ -315,10 +349,17 @@ typedef struct footprint {
     size_t parameters, gradients, model, arena, private;
 } footprint;
 
-/* params [2 n_params], unit_of [n_params]: scratch. */
-static dn_status measure_stage(const dn_plan *plan, const dn_spec *spec, size_t n_slots, dn_param *params, size_t *unit_of,
-                               footprint *out)
+static size_t slots_of(const dn_plan *plan, int stage)
 {
+    return dn_pipe_in_flight((size_t)plan->mesh[DN_PP], (size_t)stage, dn_plan_rounds(plan, (size_t)plan->config.batch_size));
+}
+
+/* params [2 n_params], unit_of [n_params]: scratch. */
+static dn_status measure_stage(const dn_plan *plan, int stage, dn_param *params, size_t *unit_of, footprint *out)
+{
+    const dn_spec of_stage = dn_plan_stage_spec(plan, stage), *spec = &of_stage;
+    size_t kept[2], n_slots = slots_of(plan, stage);
+    dn_plan_stage_kept(plan, stage, kept);
     const int first[DN_N_AXES] = {0};
     const int *size = plan->stage_mesh;
     dn_arena weights = {0}, grads = {0};
@@ -332,20 +373,16 @@ static dn_status measure_stage(const dn_plan *plan, const dn_spec *spec, size_t 
                                dn_optimizer_heap_bytes(&plan->optim, trained, dn_strategy_n_stepped(plan->strategy, n_trained),
                                                        plan->optim_mesh),
                                dn_strategy_heap_bytes(plan->strategy, &plan->strategy_config, trained, n_trained, size),
-                               dn_clients_heap_bytes(plan, trained)};
+                               dn_clients_heap_bytes(plan, trained),
+                               dn_pipeline_heap_bytes(kept, plan->micro_batch, spec->T, spec->C, n_slots)};
     *out = (footprint){.parameters = weights.used, .gradients = grads.used};
     for (int i = 0; i < 3; i++)
         out->model = dn_size_add(out->model, model[i]);
     out->arena = out->model;
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         out->arena = dn_size_add(out->arena, training[i]);
     out->private = dn_model_activation_bytes(spec, plan->micro_batch, n_slots, size[DN_TP]);
     return DN_OK;
-}
-
-static size_t slots_of(const dn_plan *plan, int stage)
-{
-    return dn_pipe_in_flight((size_t)plan->mesh[DN_PP], (size_t)stage, dn_plan_rounds(plan, (size_t)plan->config.batch_size));
 }
 
 /* Of all stages the most. params [2 n_params], unit_of [n_params]: scratch. */
@@ -372,7 +409,7 @@ static dn_status lay_out(dn_plan *plan, dn_param *params, size_t *unit_of)
     for (int stage = 0; stage < plan->mesh[DN_PP]; stage++) {
         const dn_spec spec = dn_plan_stage_spec(plan, stage);
         footprint own;
-        DN_TRY(measure_stage(plan, &spec, slots_of(plan, stage), params, unit_of, &own));
+        DN_TRY(measure_stage(plan, stage, params, unit_of, &own));
         plan->parameter_bytes = dn_max(plan->parameter_bytes, own.parameters);
         plan->gradient_bytes = dn_max(plan->gradient_bytes, own.gradients);
         plan->model_bytes = dn_max(plan->model_bytes, own.model);
@@ -400,7 +437,7 @@ dn_status dn_plan_enter_stage(dn_plan *plan, int stage)
     dn_param *params = calloc(2 * n, sizeof *params);
     size_t *unit_of = calloc(n, sizeof *unit_of);
     footprint own;
-    dn_status status = params && unit_of ? measure_stage(plan, &spec, slots_of(plan, stage), params, unit_of, &own)
+    dn_status status = params && unit_of ? measure_stage(plan, stage, params, unit_of, &own)
                                          : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameter descriptions", n);
     if (status == DN_OK) {
         plan->stage = stage;
@@ -530,7 +567,8 @@ static dn_status plan_spec(const dn_config *c, const dn_tuning *tuning, dn_spec 
     return plan_adapters(c, spec);
 }
 
-static dn_status make(const dn_config *c, const dn_tuning *tuning, int n_workers, dn_plan *plan)
+/* trained: of stages whose channels are within the model; NULL: there are none. */
+static dn_status make(const dn_config *c, const dn_tuning *tuning, const dn_config *trained, int n_workers, dn_plan *plan)
 {
     memset(plan, 0, sizeof *plan);
     DN_TRY(dn_config_check(c));
@@ -545,12 +583,15 @@ static dn_status make(const dn_config *c, const dn_tuning *tuning, int n_workers
     plan->n_workers = n_workers;
     plan->stage = -1;
     DN_TRY(plan_spec(c, tuning, &plan->spec));
+    if (trained && trained->pp_size > 1 && strcmp(trained->channel, "dense") != 0)
+        DN_TRY(add_channels(trained, &plan->spec));
     DN_TRY(plan_mesh(c, plan));
     DN_TRY(plan_batches(c, plan));
     DN_TRY(dn_link_parse(c->link_dp, "link_dp", &plan->link_dp));
     DN_TRY(dn_link_parse(*c->link_across ? c->link_across : c->link_dp, "link_across", &plan->link_across));
     DN_TRY(dn_pipe_links_parse(c->link_pp, "link_pp", plan->mesh[DN_PP] - 1, &plan->link_pp));
     DN_TRY(plan_cut(plan));
+    DN_TRY(plan_channels(plan));
     DN_TRY(plan_optimizer(c, plan));
     DN_TRY(dn_clients_plan(plan));
     DN_TRY(choose_schedule(c, "schedule", c->schedule, &plan->lr_schedule));
@@ -564,12 +605,17 @@ static dn_status make(const dn_config *c, const dn_tuning *tuning, int n_workers
 
 dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan)
 {
-    return make(config, &(dn_tuning){0}, n_workers, plan);
+    return make(config, &(dn_tuning){0}, NULL, n_workers, plan);
+}
+
+dn_status dn_plan_whole(const dn_config *config, const dn_config *trained, int n_workers, dn_plan *plan)
+{
+    return make(config, &(dn_tuning){0}, trained, n_workers, plan);
 }
 
 dn_status dn_plan_tuning(const dn_config *config, const dn_tuning *tuning, dn_plan *plan)
 {
-    return make(config, tuning, 1, plan);
+    return make(config, tuning, NULL, 1, plan);
 }
 
 void dn_plan_generation(dn_plan *plan, size_t n_sequences, bool cache_bf16)

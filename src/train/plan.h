@@ -51,6 +51,7 @@ typedef struct dn_plan {
     int stage;                 /* that spec and what follows from it describe (dn_plan_enter_stage); -1: the whole model */
     size_t cut[DN_MAX_RANKS];  /* of each stage: the layer behind its last one             */
     double stage_share[DN_MAX_RANKS]; /* of the time of the slowest                        */
+    size_t kept[DN_MAX_RANKS]; /* of a position's numbers behind each stage but the last; 0: all (pipe/ratios.h) */
     double flops_per_token;    /* of the whole model                                       */
     size_t n_elements;         /* elements of all parameters of the whole model            */
     size_t n_trained_elements; /* of the trained ones                                      */
@@ -100,6 +101,12 @@ size_t dn_plan_rounds(const dn_plan *plan, size_t n);
 /** Fills *plan for n_workers >= 1. Errors: DN_ERR_CONFIG naming the keys that are out of range or do not fit
  * together; DN_ERR_MEMORY if a size overflows. */
 dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN_MUST_USE;
+
+/** The same of workers that each have all layers, of a model that was trained as `trained` says: its stages' channels are within it. */
+dn_status dn_plan_whole(const dn_config *config, const dn_config *trained, int n_workers, dn_plan *plan) DN_MUST_USE;
+
+/** What the channels of a stage to the one before and to the next keep; 0: all. */
+void dn_plan_stage_kept(const dn_plan *plan, int stage, size_t kept[2]);
 
 /** The same of one worker with what is added to the model. */
 dn_status dn_plan_tuning(const dn_config *config, const dn_tuning *tuning, dn_plan *plan) DN_MUST_USE;

@@ -12,6 +12,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { MANY_STEPS = 500 };
 
@@ -73,6 +74,12 @@ static void report_stages(const dn_plan *plan, FILE *out)
     }
     fprintf(out, " a stage, the slowest %.2f of the mean; %.0f%% of the time idle with %zu micro-batch%s\n", mesh[DN_PP] / sum,
             100 * (1 - sum / mesh[DN_PP] * (double)M / (double)(M + (size_t)mesh[DN_PP] - 1)), M, M == 1 ? "" : "es");
+    if (strcmp(plan->config.channel, "dense") == 0)
+        return;
+    fprintf(out, "channels  %s: of a position's %zu numbers", plan->config.channel, plan->spec.C);
+    for (int s = 0; s + 1 < mesh[DN_PP]; s++)
+        fprintf(out, "%s %zu", s > 0 ? "," : "", plan->kept[s] > 0 ? plan->kept[s] : plan->spec.C);
+    fprintf(out, " go on to the next stage\n");
 }
 
 /* What auto has chosen, and why. */

@@ -19,18 +19,22 @@ dn_status dn_train_print_stages(const dn_config *config, const int size[DN_N_AXE
     int n = whole.mesh[DN_PP];
     size_t M = dn_plan_rounds(&whole, (size_t)c.batch_size);
     fprintf(out, "%d stage%s, %zu micro-batch%s a step; bytes of a worker\n\n", n, dn_plural(n), M, M == 1 ? "" : "es");
-    fprintf(out, "stage     layers  parameters  of the slowest  link before    weights  in flight  activations\n");
+    fprintf(out, "stage     layers  parameters  of the slowest  link before  kept of it    weights  in flight  activations\n");
     for (int s = 0; s < n; s++) {
         dn_plan stage = whole;
-        char layers[32], weights[32], activations[32], link[48] = "-";
+        char layers[32], weights[32], activations[32], link[48] = "-", kept[48] = "-";
         const dn_link *before = s > 0 ? &whole.link_pp.of[s - 1] : NULL;
         DN_TRY(dn_plan_enter_stage(&stage, s));
         snprintf(layers, sizeof layers, "%zu-%zu", s > 0 ? whole.cut[s - 1] : 0, whole.cut[s] - 1);
         if (before && before->bytes_per_s > 0)
-            snprintf(link, sizeof link, "%.3g:%.3gms", before->bytes_per_s * 8e-6, before->latency_s * 1e3);
+            snprintf(link, sizeof link, "%gMbit:%gms", before->bytes_per_s * 8e-6, before->latency_s * 1e3);
         else if (before)
             snprintf(link, sizeof link, "shared");
-        fprintf(out, "%5d %10s %11zu %14.0f%% %12s %10s %10zu %12s\n", s, layers, stage.n_params, 100 * whole.stage_share[s], link,
+        if (s > 0 && whole.kept[s - 1] > 0)
+            snprintf(kept, sizeof kept, "%zu/%zu", whole.kept[s - 1], whole.spec.C);
+        else if (s > 0)
+            snprintf(kept, sizeof kept, "all");
+        fprintf(out, "%5d %10s %11zu %14.0f%% %12s %11s %10s %10zu %12s\n", s, layers, stage.n_params, 100 * whole.stage_share[s], link, kept,
                 dn_human((double)stage.parameter_bytes, "B", weights, sizeof weights), stage.n_slots,
                 dn_human((double)stage.private_bytes, "B", activations, sizeof activations));
     }

@@ -54,13 +54,15 @@ static bool has_replicas(const dn_verification *what)
 static dn_verify_case case_of(const dn_config *config, const dn_verification *what)
 {
     const dn_strategy *strategy;
-    return (dn_verify_case){
+    dn_verify_case vcase = {
         .config = dn_verify_case_config(config, most_ranks(what), what->n_steps),
         .n_steps = what->n_steps,
         .by_replicas = what->by_replicas,
         /* replicas round momenta of their own to bfloat16 */
         .apart = !what->by_replicas && has_replicas(what) && config->optim.state_precision == DN_PRECISION_BFLOAT16 &&
                  dn_plan_strategy(config, &strategy) == DN_OK && (strategy->factors || strategy->family == DN_AFTER_RULE)};
+    memcpy(vcase.only, what->mesh, sizeof vcase.only);
+    return vcase;
 }
 
 /* A strategy that looks at blocks as they are cut has nothing to be compared with on other meshes. */

@@ -49,7 +49,6 @@ dn_config dn_verify_case_config(const dn_config *config, int n_ranks, int n_step
     c.sequence_length = at_most(c.sequence_length, DN_VERIFY_CASE_TOKENS);
     c.num_iterations = n_steps;
     c.dp_size = c.pp_size = c.fs_size = c.tp_size = 0;
-    *c.link_pp = '\0'; /* nothing is emulated, and meshes have different numbers of boundaries */
     if (c.optim.compress == DN_COMPRESS_AUTO)
         c.optim.compress = DN_COMPRESS_YES; /* the same on every mesh, and the one that could differ from one rank */
     return c;
@@ -62,7 +61,17 @@ static dn_status plan_of(const dn_verify_case *vcase, const int size[DN_N_AXES],
     c.pp_size = dn_axis_size(size, DN_PP);
     c.fs_size = size[DN_FS];
     c.tp_size = size[DN_TP];
-    return dn_plan_make(&c, dn_axes_size(size, DN_ALL_AXES), plan);
+    const int n = dn_axes_size(size, DN_ALL_AXES), *only = vcase->only, n_stages = dn_axis_size(only, DN_PP);
+    dn_config trained = c;
+    if (dn_axis_size(size, DN_PP) != n_stages) /* they have another number of boundaries */
+        *c.link_pp = '\0';
+    if (n > 1 || n_stages == 1)
+        return dn_plan_make(&c, n, plan);
+    trained.dp_size = only[DN_DP];
+    trained.pp_size = n_stages;
+    trained.fs_size = only[DN_FS];
+    trained.tp_size = only[DN_TP];
+    return dn_plan_whole(&c, &trained, 1, plan);
 }
 
 dn_status dn_verify_case_heap_bytes(const dn_verify_case *vcase, const int size[DN_N_AXES], size_t *bytes)
@@ -406,10 +415,18 @@ static dn_status show_way(trial *t, int which, int way)
     return dn_verify_bytes(t->v, line, counted, expected, way == SENT ? (double)counted : cluster);
 }
 
-/* Stages that this one sends a micro-batch's activations to, or their gradient. */
-static size_t neighbours_of(const dn_plan *plan)
+/* Bytes of N positions to the next stage, and of their gradient to the one before: all numbers, or those that the channel keeps,
+ * forward with their indices of 16 bits; in eights. */
+static uint64_t sent_by_stage(const dn_plan *plan, size_t N)
 {
-    return (size_t)(plan->stage > 0) + (size_t)(plan->stage + 1 < plan->mesh[DN_PP]);
+    uint64_t bytes = 0;
+    size_t kept[2], e = sizeof(dn_real);
+    dn_plan_stage_kept(plan, plan->stage, kept);
+    if (plan->stage > 0)
+        bytes += kept[0] ? (N * kept[0] * e + 7) / 8 * 8 : N * plan->spec.C * e;
+    if (plan->stage + 1 < plan->mesh[DN_PP])
+        bytes += kept[1] ? (N * kept[1] * 2 + 7) / 8 * 8 + (N * kept[1] * e + 7) / 8 * 8 : N * plan->spec.C * e;
+    return bytes;
 }
 
 /* A tied head's gradients go from the last stage to the first, which steps, and weights back. */
@@ -448,8 +465,7 @@ static dn_status predict_first(trial *t)
             uint64_t tp[DN_N_COLLECTIVES];
             size_t B = dn_min(left, plan->micro_batch);
             dn_traffic_of_pass(params, plan->n_params, unit_of, plan->lowest_unit, at_head, mesh, &t->model);
-            dn_traffic_add(&t->model, DN_AXIS(DN_PP), DN_N_COLLECTIVES, DN_TRAFFIC_ACTIVATIONS,
-                           neighbours_of(plan) * B * plan->spec.T * plan->spec.C * sizeof(dn_real));
+            dn_traffic_add(&t->model, DN_AXIS(DN_PP), DN_N_COLLECTIVES, DN_TRAFFIC_ACTIVATIONS, sent_by_stage(plan, B * plan->spec.T));
             dn_model_tp_bytes(&plan->spec, B, plan->mesh[DN_TP], plan->lowest_unit, tp);
             for (int as = 0; as < DN_N_COLLECTIVES; as++)
                 dn_traffic_add(&t->model, DN_AXIS(DN_TP), as, DN_TRAFFIC_ACTIVATIONS, tp[as]);

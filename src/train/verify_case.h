@@ -14,6 +14,7 @@ enum { DN_VERIFY_CASE_TOKENS = 32 };
 
 typedef struct dn_verify_case {
     dn_config config; /* as dn_verify_case_config makes it */
+    int only[DN_N_AXES]; /* the one mesh; all 0: every mesh. With channels of its stages the reference has them, too */
     int n_steps;
     dn_stream *stream; /* borrowed */
     bool by_replicas;  /* compared with replicas of one rank each, which may be apart: of their weights, too, the mean is shown */

@@ -44,6 +44,7 @@ typedef enum dn_bug {
     DN_BUG_POISON_PROBE,
     DN_BUG_SWAP_MICRO_BATCHES,
     DN_BUG_STALE_CHANNEL,
+    DN_BUG_OTHER_MASK_BACKWARD,
     DN_N_BUGS
 } dn_bug;
 

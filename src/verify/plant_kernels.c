@@ -277,6 +277,17 @@ static void owe_what_is_above(dn_stream *s, uint64_t *host, dn_buf *q, dn_buf *x
     planted(s)->real->axpby(s, x, 1, q, 1, n);
 }
 
+/* ---- what crosses between stages ---- */
+
+/* By the entries of the next position. */
+static void take_by_others(dn_stream *s, dn_buf *values, const dn_buf *x, const dn_bytes *indices, const dn_tiling *tiling, size_t k)
+{
+    dn_tiling but_the_last = *tiling;
+    planted(s)->real->take_entries(s, values, x, indices, tiling, k);
+    but_the_last.rows -= but_the_last.rows > 0;
+    planted(s)->real->take_entries(s, values, x, dn_bytes_at(indices, k * dn_index_bytes(tiling)), &but_the_last, k);
+}
+
 /* ---- where replicas set out from ---- */
 
 static bool is_anchor(const dn_stream *s, const void *at)
@@ -346,6 +357,9 @@ void dn_plant_in_kernels(dn_bug bug, dn_kernels *table)
         table->add_entries = owe_entries;
         table->take_rows = owe_rows;
         table->split_above = owe_what_is_above;
+        break;
+    case DN_BUG_OTHER_MASK_BACKWARD:
+        table->take_entries = take_by_others;
         break;
     case DN_BUG_MEAN_FOR_SENDERS:
         table->divide_counts = divide_by_all;

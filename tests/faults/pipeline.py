@@ -36,10 +36,35 @@ def a_run_in_stages_trains_as_one_worker_does_and_counts_what_it_sends():
             run(["rm", "-r", place.file("run")])
 
 
+def lasting(place, **settings):
+    """Tensors and losses of a run of two stages."""
+    well(place.train(2, **STAGED, pp_size=2, val_tokens=64, val_loss_every=8, **settings), f"{settings}")
+    found = tensors(place.checkpoint(8)), [line["loss"] for line in place.metrics()], place.metrics()
+    return found
+
+
+@case
+def channels_that_lose_nothing_change_no_bit_and_others_send_as_many_bytes_as_they_keep():
+    with Place() as place:
+        dense = lasting(place)
+        for number, (setting, kept) in enumerate([({"channel": "topk", "channel_ratio": 1}, 32), ({"channel": "threshold", "channel_quantile": 0}, 32),
+                                                  ({"channel": "topk", "channel_ratio": 4}, 6), ({"channel": "threshold", "channel_quantile": 0.75}, 8)]):
+            run(["rm", "-r", place.file("run")])
+            found = lasting(place, **setting)
+            expect((found[:2] == dense[:2]) == (kept == 32), f"{setting}: {found[1]} and {dense[1]}")
+            message = 2 * 16 * (kept * 6 if kept < 32 else 32 * 4)  # of 2 rows of 16 positions; an index of 2 bytes goes with each number
+            expect(all(line["bytes_pp"] == 4 * message for line in found[2]), f"{setting}: {found[2][0]['bytes_pp']}, not {4 * message}")
+            seen = {word: run([PROGRAM, "eval", place.file("run"), "val_tokens=64", f"channel={word}"]) for word in (setting["channel"], "dense")}
+            told = f"{found[2][-1]['val_loss']:.4f}"
+            expect(told in seen[setting["channel"]].stdout, f"{setting}: {seen[setting['channel']].stdout} instead of {told}")
+            expect((told in seen["dense"].stdout) == (kept == 32), f"{setting}: without its channel a model is another: {seen['dense'].stdout}")
+
+
 @case
 def a_stage_that_is_killed_with_micro_batches_in_flight_leaves_a_run_that_goes_on_with_the_same_bits():
     with Place() as place:
-        settings = dict(STAGED, num_iterations=24, pp_size=3, device_batch_size=1, link_pp="80Gbit:0ms,8Gbit:0ms")
+        settings = dict(STAGED, num_iterations=24, pp_size=3, device_batch_size=1, link_pp="80Gbit:0ms,8Gbit:0ms", channel="topk",
+                        channel_ratio=3)
         well(place.train(3, **settings, checkpoint_dir=place.file("whole")), "uninterrupted")
         well(run([PROGRAM, "eval", place.file("whole"), "val_tokens=64"]), "eval of a run with a link for each boundary")
         for seed in range(4 if FULL else 1):
@@ -105,6 +130,7 @@ def what_stages_cannot_do_is_refused_in_one_line():
         for sizes, words in [({"pp_size": 7}, "the model has 6 units"), ({"pp_size": 2, "strategy": "fda"}, "strategy fda with pp_size 2"),
                              ({"pp_size": 3, "link_pp": "1Gbit:1ms,1Gbit:1ms,1Gbit:1ms"}, "3 links for 2 boundaries"),
                              ({"pp_size": 2, "link_pp": "fast"}, "link_pp: 'fast' is no link"),
+                             ({"pp_size": 2, "channel": "topk", "channel_ratio": 30}, "channel_ratio 30: of a position's 32 numbers"),
                              ({"pp_size": 2, "fs_size": 3}, "pp_size 2 x fs_size 3")]:
             np = 7 if sizes["pp_size"] == 7 else 4 if "fs_size" in sizes else sizes["pp_size"]
             done = place.train(np, **STAGED, **sizes)

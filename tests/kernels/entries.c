@@ -91,22 +91,22 @@ static void *new_memory(dn_stream *s, size_t bytes)
     return memory;
 }
 
-/* topk, and what adding it to y times -0.5, and its counts to c, leaves. */
+/* topk, what adding it to y times -0.5, and its counts to c, leaves, and what is taken from y at its entries. */
 typedef struct result {
     char *indices;
-    dn_real *values, *y, *counts;
+    dn_real *values, *y, *counts, *taken;
 } result;
 
 static void free_result(result *r)
 {
-    free(r->indices), free(r->values), free(r->y), free(r->counts);
+    free(r->indices), free(r->values), free(r->y), free(r->counts), free(r->taken);
 }
 
 static result run_topk(const char *backend, int n_threads, const trial_of *t, const dn_real *x)
 {
     dn_stream *s = make_stream(backend, n_threads);
     size_t n = elements(t), m = places(t), index_bytes = m * dn_index_bytes(&t->tiling), e = sizeof(dn_real);
-    result r = {calloc(1, index_bytes + 1), calloc(m + 1, e), calloc(n + 1, e), calloc(n + 1, e)};
+    result r = {calloc(1, index_bytes + 1), calloc(m + 1, e), calloc(n + 1, e), calloc(n + 1, e), calloc(m + 1, e)};
     dn_buf *from = new_memory(s, n * e), *values = new_memory(s, m * e), *y = new_memory(s, n * e),
            *counts = new_memory(s, n * e);
     dn_bytes *indices = new_memory(s, index_bytes);
@@ -117,6 +117,8 @@ static result run_topk(const char *backend, int n_threads, const trial_of *t, co
     s->kernels->add_entries(s, counts, 1, indices, NULL, &t->tiling, places_of_tile(t));
     dn_copy_bytes(s, r.indices, indices, index_bytes);
     dn_download(s, r.values, values, m);
+    s->kernels->take_entries(s, values, y, indices, &t->tiling, places_of_tile(t));
+    dn_download(s, r.taken, values, m);
     dn_download(s, r.y, y, n);
     dn_download(s, r.counts, counts, n);
     assert_int_equal(dn_stream_sync(s), DN_OK);
@@ -153,6 +155,9 @@ static void every_backend_chooses_as_the_reference(void **state)
                                 places(t) * dn_index_bytes(&t->tiling));
                     expect_same("values", name, t, got.values, want.values, places(t) * sizeof(dn_real));
                     expect_same("counts", name, t, got.counts, want.counts, elements(t) * sizeof(dn_real));
+                    for (size_t j = 0; j < places(t); j++)
+                        if (got.taken[j] != want.taken[j] && !(isnan((double)want.taken[j]) && isnan((double)got.taken[j])))
+                            assert_close((double)got.taken[j], (double)want.taken[j], 0);
                     for (size_t j = 0; j < elements(t); j++)
                         if (got.y[j] != want.y[j] && !(isnan((double)want.y[j]) && isnan((double)got.y[j])))
                             assert_close((double)got.y[j], (double)want.y[j], 0);
@@ -183,7 +188,7 @@ static void the_reference_chooses_what_sorting_puts_first(void **state)
         uint16_t index;
         memcpy(&index, r.indices + 2 * i, sizeof index);
         assert_in_range(index, before + 1, 1199);
-        assert_true(r.values[i] == x[index]);
+        assert_true(r.values[i] == x[index] && r.taken[i] == r.y[index]);
         before = index;
     }
     qsort(r.values, k, sizeof *r.values, by_magnitude);
@@ -202,7 +207,7 @@ static void a_tile_at_an_edge_has_its_share(void **state)
     assert_int_equal(places(&t), 4 * 64);
     for (size_t tile = 0; tile < 4; tile++)
         for (size_t i = 0; i < 64; i++)
-            assert_true((r.values[tile * 64 + i] != 0) == (i < right[tile]));
+            assert_true((r.values[tile * 64 + i] != 0) == (i < right[tile]) && (r.taken[tile * 64 + i] != 0) == (i < right[tile]));
     free_result(&r);
     free(x);
 }

@@ -14,6 +14,13 @@ static void check_column(const char *kernels)
     FILE *file = oracle_open("gpt_gradients.txt");
     oracle_check_gradients(kernels, oracle_shape, ORACLE_B, file, tolerance);
     fclose(file);
+    dn_spec with_channels = oracle_shape;
+    with_channels.n_channels = 2;
+    with_channels.channels[0] = (dn_channel){0, 5};
+    with_channels.channels[1] = (dn_channel){1, 7};
+    file = oracle_open("gpt_channels.txt");
+    oracle_check_gradients(kernels, with_channels, ORACLE_B, file, tolerance);
+    fclose(file);
 }
 
 static void loss_and_gradients_are_the_oracle_s_with_plain_kernels(void **state)

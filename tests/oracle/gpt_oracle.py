@@ -1,6 +1,6 @@
 """Stored vectors for the GPT, from an implementation that shares nothing with src/: PyTorch, float64, autograd.
 
-    python3 gpt_oracle.py            writes gpt_gradients.txt beside this file
+    python3 gpt_oracle.py            writes gpt_gradients.txt and gpt_channels.txt beside this file
 
 Written from the description of the model (src/model/gpt.c), in the plainest form: explicit softmax over a masked
 square of scores, one head dimension at a time where that is clearer. README.md says what to install.
@@ -104,10 +104,22 @@ def mlp(x, w, block):
     return torch.einsum("btc,dc->btd", hidden.clamp(min=0) ** 2, w[f"{block}mlp.c_proj.weight"])
 
 
-def loss_sum(w, inputs, targets):
+def cross(x, kept):
+    """What a channel between stages lets through: of each position the numbers of largest magnitude, others are 0."""
+    order = x.detach().abs().sort(dim=-1, descending=True)
+    gap = (order.values[..., kept - 1] - order.values[..., kept]) / order.values[..., kept - 1]
+    assert gap.min() > 1e-4, "a rounding in float might decide"
+    return x * torch.zeros_like(x).scatter(-1, order.indices[..., :kept], 1.0)
+
+
+CHANNELS = {0: 5, 1: 7}  # behind the embedding, behind the first block
+
+
+def loss_sum(w, inputs, targets, channels={}):
     x = w["transformer.wte.weight"][inputs]
     for layer in range(L):
         block = f"transformer.h.{layer}."
+        x = cross(x, channels[layer]) if layer in channels else x
         x = x + attention(rms_norm(x), w, block)
         x = x + mlp(rms_norm(x), w, block)
     logits = torch.einsum("btc,vc->btv", rms_norm(x), w["lm_head.weight"])
@@ -115,9 +127,9 @@ def loss_sum(w, inputs, targets):
     return -log_p.gather(-1, targets[..., None]).sum()
 
 
-def loss_and_gradients(w, inputs, targets):
+def loss_and_gradients(w, inputs, targets, channels={}):
     leaves = {name: x.detach().clone().requires_grad_(True) for name, x in w.items()}
-    loss = loss_sum(leaves, inputs, targets)
+    loss = loss_sum(leaves, inputs, targets, channels)
     loss.backward()
     return loss.item(), {name: x.grad for name, x in leaves.items()}
 
@@ -130,12 +142,13 @@ def write_tensors(file, tensors):
             file.write(" ".join(v.hex() for v in row) + "\n")
 
 
-def write_gradients():
-    loss, gradients = loss_and_gradients(initial_parameters(), tokens(1000), tokens(2000))
-    with open(HERE / "gpt_gradients.txt", "w") as file:
+def write_gradients(name, channels):
+    loss, gradients = loss_and_gradients(initial_parameters(), tokens(1000), tokens(2000), channels)
+    with open(HERE / name, "w") as file:
         file.write(f"losses 1\n{loss.hex()}\n")
         write_tensors(file, gradients)
 
 
 if __name__ == "__main__":
-    write_gradients()
+    write_gradients("gpt_gradients.txt", {})
+    write_gradients("gpt_channels.txt", CHANNELS)

@@ -211,6 +211,23 @@ static void a_cache_gives_the_logits_of_the_whole_window(void **state)
             }
 }
 
+/* With channels of stages within it (nn/channel.h): each position chooses what it keeps by itself. */
+static void a_model_trained_in_stages_generates_as_it_computes(void **state)
+{
+    (void)state;
+    for (int tp = 1; tp <= 2; tp++) {
+        scenario s = {"cpu", shapes[0], 3, {1, 1, tp}, false, false};
+        const dn_attention_spec heads = s.shape.attention, no_heads = {.NH = heads.NH};
+        s.shape.n_channels = 2;
+        s.shape.channels[0] = (dn_channel){0, 5};
+        s.shape.channels[1] = (dn_channel){1, 7};
+        for (size_t k = 0; (s.shape.architecture = dn_architecture_at(k)); k++) {
+            s.shape.attention = s.shape.architecture->attention ? heads : no_heads;
+            run(&s);
+        }
+    }
+}
+
 /* One of each architecture in the short tier. */
 static void a_cache_gives_the_logits_of_drawn_models(void **state)
 {
@@ -287,6 +304,7 @@ TESTS(nn_cache)
 {
     dn_blas_tune(argv);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_model_trained_in_stages_generates_as_it_computes),
         cmocka_unit_test(a_cache_gives_the_logits_of_the_whole_window),
         cmocka_unit_test(a_cache_gives_the_logits_of_drawn_models),
         cmocka_unit_test(weights_and_cache_may_be_of_bfloat16),

@@ -262,6 +262,17 @@ static void adapters_have_gradients(void **state)
     }
 }
 
+/* Behind the embedding, a block and the last block, where the head begins; what the differences move is too little to change what is
+ * kept. */
+static void what_crosses_a_channel_has_the_gradient_of_what_is_kept(void **state)
+{
+    (void)state;
+    const dn_architecture *architecture;
+    for (size_t i = 0; (architecture = dn_architecture_at(i)); i++)
+        check_every_parameter((dn_spec){.V = 11, .T = 7, .C = 12, .L = 2, .attention.NH = 3, .architecture = architecture,
+                                        .n_channels = 3, .channels = {{0, 5}, {1, 7}, {2, 6}}});
+}
+
 TESTS(nn_gradients)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +284,7 @@ TESTS(nn_gradients)
         cmocka_unit_test(heads_may_share_keys_and_values),
         cmocka_unit_test(every_product_may_have_a_bias),
         cmocka_unit_test(adapters_have_gradients),
+        cmocka_unit_test(what_crosses_a_channel_has_the_gradient_of_what_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

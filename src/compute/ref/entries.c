@@ -80,6 +80,15 @@ void dn_ref_add_entries(dn_stream *s, dn_buf *y, double a, const dn_bytes *indic
     }
 }
 
+void dn_ref_take_entries(dn_stream *s, dn_buf *values, const dn_buf *x, const dn_bytes *indices, const dn_tiling *tiling, size_t k)
+{
+    for (size_t i = 0; i < dn_tiles(tiling) * k; i++) {
+        dn_block tile = dn_tile(tiling, i / k);
+        size_t index = get_index(indices, tiling, i);
+        dn_host(values)[i] = index < tile.rows * tile.cols ? (dn_real)at(x, tiling, tile, index) : 0;
+    }
+}
+
 void dn_ref_take_above(dn_stream *s, dn_bytes *indices, dn_buf *values, const dn_buf *x, size_t n, double tau,
                        size_t room)
 {
