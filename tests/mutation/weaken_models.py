@@ -32,7 +32,7 @@ FAULTS = [
                        '    own.blocks = blocks;\n    w = &own;\n'
                        '    if (scale != 0)\n        dn_linear_backward(')),
     ('the gradient is a mean over all targets', TUNED,
-     ('src/train/instance.c', '(double)dn_max(counted, 1)', '(double)(n * plan->spec.T)')),
+     ('src/train/instance.c', 'before / (double)dn_max(counted, 1)', 'before / (double)(n * plan->spec.T)')),
     ('q, k and v of gpt_neox are read as thirds', HF,
      ('src/formats/hf.c', 't->by_head ? spec->attention.hd : param->tensor.rows', 'param->tensor.rows')),
 ]
