@@ -33,7 +33,7 @@ dn_layer_place dn_model_place(const dn_spec *spec, size_t i);
 /** The first of them that passes run through, and its unit. */
 size_t dn_model_first_run(const dn_spec *spec);
 
-/** dn_model_lowest before there are parameters; without memory to describe them 0, as if all were trained. */
+/** dn_model_lowest before there are parameters, or less where all are trained. */
 size_t dn_model_lowest_of(const dn_spec *spec);
 
 /** Bytes that a layer's cache takes for a position of one sequence. */

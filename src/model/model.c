@@ -268,9 +268,9 @@ size_t dn_model_lowest(const dn_spec *spec, const dn_param *params)
 size_t dn_model_lowest_of(const dn_spec *spec)
 {
     dn_param params[DN_LAYER_PARAMS_MAX];
-    size_t unit = 0;
-    if (spec->trained.n == 0 && spec->lora.rank == 0)
-        return 0;
+    size_t unit = dn_model_first_run(spec);
+    if (spec->stage.first > 0 || (spec->trained.n == 0 && spec->lora.rank == 0))
+        return unit;
     for (size_t i = 0; i < dn_model_n_layers(spec); i++) {
         const dn_layer_place place = dn_model_place(spec, i);
         size_t n = place.ops->describe(spec, place.index, NULL);

@@ -128,7 +128,8 @@ def stages_of_a_pipeline_hold_on_every_mesh_with_dion_and_adamw():
 def stages_hold_with_every_rule_and_architecture_and_tied_heads():
     short = [("dp=2,pp=2", ["architecture=gemma"]), ("pp=3", ["architecture=mlp", "optimizer=muon", "link_pp=1Gbit:1ms,8Gbit:1ms"]),
              ("pp=2,fs=2,tp=2", ["tie_embeddings=true", "vocab_size=1000"]),  # a last stage of the head alone
-             ("pp=3", ["architecture=llama", "lora_rank=2", "optimizer=adamw"]), ("pp=2", ["tie_embeddings=true", "device=fake"])]
+             ("pp=3", ["architecture=llama", "lora_rank=2", "optimizer=adamw"]), ("pp=2", ["tie_embeddings=true", "device=fake"]),
+             ("pp=2", ["trainable=['*.1.*', '*.4.*']"])]  # a stage behind another goes back through layers that it does not train
     places = ["dp=2,pp=2", "pp=3", "pp=2,fs=2,tp=2", "pp=8", "dp=2,pp=4", "pp=4,tp=2", "pp=2,fs=4", "dp=3,pp=2"]
     settings = [[f"optimizer={rule}"] for rule in rules()] + [[f"architecture={name}"] for name in choices("architecture")]
     settings += [["optimizer=muon", "split_heads=true"], ["tie_embeddings=true"], ["trainable=['*.1.*', '*.4.*']"]]
