@@ -282,8 +282,7 @@ static dn_status measure_all(session *s)
     if (dn_comm_rank(s->buffers.comm) == 0)
         DN_TRY(dn_bench_table_open(s->options, stdout, &s->table));
     for (const dn_bench_op *op = dn_bench_ops; op->name && !stop; op++)
-        if (dn_bench_selects(s->options, op, dn_comm_size(s->buffers.comm)) &&
-            (!op->between_nodes || dn_comm_n_nodes(s->buffers.comm) > 1))
+        if (dn_bench_selects(s->options, op, dn_comm_size(s->buffers.comm), dn_comm_n_nodes(s->buffers.comm)))
             DN_TRY(measure_op(s, op, &stop));
     return s->table ? dn_bench_table_finish(s->table) : DN_OK;
 }

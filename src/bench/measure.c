@@ -28,9 +28,9 @@ double dn_bench_overlap(double alone_s, double left_s)
     return left_s < alone_s ? 1 - left_s / alone_s : 0;
 }
 
-bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *op, int n_ranks)
+bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *op, int n_ranks, int n_nodes)
 {
-    return n_ranks >= op->least_ranks &&
+    return n_ranks >= op->least_ranks && (n_nodes > 1 || !op->between_nodes) &&
            (strcmp(options->op, "all") == 0 || strcmp(options->op, op->name) == 0);
 }
 
@@ -72,7 +72,7 @@ size_t dn_bench_region_bytes(const dn_bench_comm_options *options)
 {
     size_t largest = dn_bench_stride(options->max_bytes), n_buffers = 1;
     for (const dn_bench_op *op = dn_bench_ops; op->name; op++)
-        if (dn_bench_selects(options, op, DN_MAX_RANKS) && dn_bench_has_two(op))
+        if (dn_bench_selects(options, op, DN_MAX_RANKS, DN_MAX_RANKS) && dn_bench_has_two(op))
             n_buffers = 2;
     return n_buffers * (largest > DN_BENCH_BATCH_BYTES ? largest : DN_BENCH_BATCH_BYTES);
 }

@@ -62,8 +62,8 @@ dn_status dn_bench_buffers_make(dn_comm *comm, const dn_bench_comm_options *opti
 dn_status dn_bench_measure(dn_bench_buffers *buffers, const dn_bench_op *op,
                            const dn_bench_comm_options *options, size_t bytes, dn_bench_row *row) DN_MUST_USE;
 
-/** Whether the options ask for this op, and n_ranks can do it. */
-bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *op, int n_ranks);
+/** Whether the options ask for this op, and n_ranks on n_nodes can do it. */
+bool dn_bench_selects(const dn_bench_comm_options *options, const dn_bench_op *op, int n_ranks, int n_nodes);
 
 /** Granularity in bytes of an op's sizes: one element, or one per rank; 0 if it has no buffer. */
 size_t dn_bench_unit(const dn_bench_comm_options *options, const dn_bench_op *op, int n_ranks);

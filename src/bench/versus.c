@@ -55,7 +55,7 @@ static dn_status write_rows(const dn_bench_comm_options *o, int n_ranks, char te
     *n = 0;
     for (const dn_bench_op *op = dn_bench_ops; op->name; op++) {
         size_t bytes, unit = dn_bench_unit(o, op, n_ranks);
-        if (!dn_bench_selects(o, op, n_ranks) || op->between_nodes) /* it is on one */
+        if (!dn_bench_selects(o, op, n_ranks, 1))
             continue;
         for (bool more = dn_bench_first_size(o, unit, op->max_bytes, &bytes); more;
              more = dn_bench_next_size(o, unit, op->max_bytes, &bytes)) {

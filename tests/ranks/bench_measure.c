@@ -53,7 +53,7 @@ static int measure_all(dn_comm *comm, void *argument)
     options.root = dn_comm_size(comm) - 1;
     RANKS_CHECK(dn_bench_buffers_make(comm, &options, &buffers) == DN_OK);
     for (const dn_bench_op *op = dn_bench_ops; op->name; op++)
-        for (int i = 0; i < 16 && dn_bench_selects(&options, op, dn_comm_size(comm)); i++) {
+        for (int i = 0; i < 16 && dn_bench_selects(&options, op, dn_comm_size(comm), dn_comm_n_nodes(comm)); i++) {
             dn_bench_row row;
             options.type = types[i % 5];
             options.redop = redops[i / 4];

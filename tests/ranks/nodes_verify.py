@@ -53,7 +53,7 @@ def what_is_wrong_between_nodes_is_caught_and_what_cannot_be_is_told():
     done = verify("--nodes", "2x1", "--mesh", "dp=2", "--inject", "sum-for-average", "replicate_mesh_grad_sync=false")
     expect(done.returncode == NUMERIC, f"{done.returncode}: {done.stdout}{done.stderr}")
     done = verify("--nodes", "2x1", "--mesh", "fs=2")
-    expect(done.returncode == CONFIGURATION and "2 ranks share weights" in done.stderr, f"{done.returncode}: {done.stderr}")
+    expect(done.returncode == CONFIGURATION and "2 ranks are a replica" in done.stderr, f"{done.returncode}: {done.stderr}")
     done = verify("--nodes", "2x1", "--ranks", "2")
     expect(done.returncode == CONFIGURATION and "--ranks and --nodes" in done.stderr, f"{done.returncode}: {done.stderr}")
     done = verify("--nodes", "2")
