@@ -113,7 +113,9 @@ static void series_init(series *s, dn_bench_buffers *buffers, const dn_bench_op 
                         const dn_bench_comm_options *options, size_t bytes)
 {
     size_t stride = dn_bench_stride(bytes), unit = dn_bench_unit(options, op, dn_comm_size(buffers->comm));
-    dn_bench_call call = {.comm = buffers->comm, .root = options->root, .peer = peer_of(buffers->comm, op),
+    dn_bench_call call = {.comm = buffers->comm,
+                          .root = options->root,
+                          .peer = peer_of(buffers->comm, op),
                           .type = type_of(options, op)};
     call.count = unit ? bytes / unit * unit / dn_type_bytes(call.type) : 0;
     dn_bench_redop(options->redop, &call.redop);
