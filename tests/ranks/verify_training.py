@@ -135,7 +135,7 @@ def stages_hold_with_every_rule_and_architecture_and_tied_heads():
     settings += [["optimizer=muon", "split_heads=true"], ["tie_embeddings=true"], ["trainable=['*.1.*', '*.4.*']"]]
     for place, setting in short + [(place, setting) for setting in settings for place in places if FULL]:
         report = verified(*TIGHT, "--steps", "3", *STAGED, *setting, "--mesh", place, ranks=8)
-        if not any("gpt2" in s or "qwen2" in s for s in setting):  # biases of keys have gradients that are nothing but rounding
+        if not any(name in s for s in setting for name in ("gpt2", "qwen2", "gpt_neox")):  # biases of keys have gradients that are nothing but rounding
             expect_within_tolerance(report, f"{place}, {setting}")
 
 
