@@ -32,6 +32,17 @@ def losses_are_the_cpus_on_four_meshes():
 
 
 @case
+def a_failing_launch_or_allocation_ends_the_run_and_is_named():
+    with Place() as place:
+        for fault, words in (("launch:200", ("cudaErrorIllegalAddress", "kernels queued last: ", ", ")), ("memory:1", ("memory",)), ("memory:3", ("cudaErrorMemoryAllocation",))):
+            os.environ["DIONODE_STANDIN_FAULT"] = fault
+            done = place.train(device="cuda", num_iterations=2)
+            del os.environ["DIONODE_STANDIN_FAULT"]
+            expect(done.returncode in (6, 10), f"{fault}: exit {done.returncode}: {done.stderr}")
+            expect(all(word in done.stderr for word in words), f"{fault}: {done.stderr}")
+
+
+@case
 def without_its_module_the_device_is_refused_by_name():
     with Place() as place:
         modules = os.environ["DIONODE_MODULES"]

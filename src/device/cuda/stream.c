@@ -189,8 +189,10 @@ cudaStream_t dn_gpu_stream(const dn_stream *s)
 bool dn_gpu_begin(dn_stream *s, const char *kernel)
 {
     queue *q = s->queue;
+    if (q->status != DN_OK)
+        return false;
     q->names[q->n_named++ % NAMES] = kernel;
-    return q->status == DN_OK;
+    return true;
 }
 
 void dn_gpu_end(dn_stream *s)
@@ -251,7 +253,7 @@ dn_status dn_gpu_sync(dn_stream *stream)
     for (delivery *d = q->first; d && q->status == DN_OK; d = d->next)
         d->deliver(d->results, d->context);
     q->first = q->last = NULL;
-    while (q->chunks && q->chunks->next && q->status != DN_ERR_TIMEOUT) { /* the last one stays */
+    while (q->chunks && q->chunks->next && q->status == DN_OK) { /* the last one stays; of a stream that failed, all */
         chunk *c = q->chunks;
         q->chunks = c->next;
         free_chunk(c);
@@ -305,6 +307,8 @@ void dn_gpu_close(dn_stream *stream)
     for (int i = 0; i < EVENTS; i++)
         if (q->events[i])
             (void)cudaEventDestroy(q->events[i]);
+    if (q->stream)
+        (void)cudaStreamDestroy(q->stream);
     for (chunk *c = q->chunks, *next; c; c = next) {
         next = c->next;
         free_chunk(c);
@@ -312,8 +316,6 @@ void dn_gpu_close(dn_stream *stream)
     if (q->kept)
         q->destroy(q->kept);
     (void)cudaFree(q->scratch);
-    if (q->stream)
-        (void)cudaStreamDestroy(q->stream);
     free(q);
 }
 

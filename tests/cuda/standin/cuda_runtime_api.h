@@ -106,9 +106,8 @@ void standin_queue(cudaStream_t stream, void (*run)(void *), void (*free_own)(vo
 /** Memory of exactly so many bytes before a page without access, or NULL; standin_release gives it back. */
 void *standin_guarded(size_t bytes);
 void standin_release(void *memory);
-/** The next call that may fail in that way does: "memory" an allocation, "launch" a kernel. */
-void standin_plant(const char *fault);
-/** Whether it is this call; and what cudaGetLastError will say. */
+/** Whether this call fails: DIONODE_STANDIN_FAULT is "memory:N" or "launch:N", the N-th allocation or launch of the
+ * process; and what cudaGetLastError will say. */
 bool standin_fails(const char *fault);
 cudaError_t standin_failed(cudaError_t error);
 #ifdef __cplusplus
