@@ -51,8 +51,6 @@ FAULTS = [
                                          '(metrics->fd < 0)\n        return DN_OK;\n    return dn_name_sync')),
     ('what became of a checkpoint that a thread wrote is ignored', (KEEP, 'return dn_fail(s->status, "%s", s->message);',
                                                                    'return DN_OK;')),
-    ('the end of a run does not wait for a checkpoint',
-     (KEEP, 'DN_TRY(conclude(run, dn_run_tick));', 'DN_TRY(conclude(run, NULL));')),
     ('the count of a short write of metrics is ignored', (METRICS, 'at += (size_t)written;', 'at = metrics->length;')),
 ]
 
