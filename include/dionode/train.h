@@ -201,6 +201,9 @@ DN_API dn_status dn_finetune(const dn_finetuning *what,
                              void (*progress)(uint64_t done, uint64_t total, double loss, void *context), void *context,
                              dn_finetuned *out) DN_MUST_USE;
 
+/** Prints a line of the table of ways, `first` with the head above it; or, json, a JSON object. */
+DN_API void dn_finetuned_print(const dn_finetuned *result, const char *how, bool json, bool first, FILE *out);
+
 typedef struct dn_export_options {
     const char *format;    /* "hf": a Hugging Face folder; "gguf": model.gguf; "llmc": llm.c's model.bin */
     const char *dtype;     /* "float32", "float16", "bfloat16" or, of hf, "float64"; rounded to nearest */

@@ -83,48 +83,6 @@ static void show(uint64_t done, uint64_t total, double loss, void *how)
     fputs(done == total ? "\n" : "", stderr);
 }
 
-static const char *human(double bytes, char *text, size_t n)
-{
-    const char *units[] = {"B", "kB", "MB", "GB", "TB"};
-    size_t i = 0;
-    for (; bytes >= 999.5 && i < 4; i++)
-        bytes /= 1000;
-    snprintf(text, n, "%.*f %s", i == 0 ? 0 : bytes < 10 ? 2 : bytes < 100 ? 1 : 0, bytes, units[i]);
-    return text;
-}
-
-static void print_row(const char *how, const dn_finetuned *f, bool json, bool first)
-{
-    char bytes[32], memory[32];
-    if (json) {
-        printf("{\"how\": \"%s\", \"classes\": %zu, \"train\": %zu, \"test\": %zu, \"cut\": %zu, \"largest\": %.17g, "
-               "\"accuracy\": %.17g, \"trained\": %llu, \"bytes\": %llu, \"memory\": %llu, \"seconds\": %.3f",
-               how, f->n_classes, f->n_train, f->n_test, f->n_cut, f->largest, f->accuracy, (unsigned long long)f->n_trained,
-               (unsigned long long)f->bytes, (unsigned long long)f->memory, f->seconds);
-        if (!isnan(f->loss))
-            printf(", \"loss\": %.17g", f->loss);
-        if (!isnan(f->at_once))
-            printf(", \"at_once\": %.17g", f->at_once);
-        printf("}\n");
-        return;
-    }
-    if (first) {
-        printf("%zu classes; %zu texts to learn from, %zu held out, of which the largest class has %.1f %%", f->n_classes,
-               f->n_train, f->n_test, 100 * f->largest);
-        if (f->n_cut > 0)
-            printf("; %zu are longer than the model's positions, or sequence_length, and were cut", f->n_cut);
-        printf("\n\n%-8s %10s %10s %14s %10s %10s %9s\n", "how", "accuracy", "loss", "trained", "bytes", "memory", "seconds");
-    }
-    char loss[32] = "-";
-    if (!isnan(f->loss))
-        snprintf(loss, sizeof loss, "%.4f", f->loss);
-    printf("%-8s %8.1f %% %10s %14llu %10s %10s %9.1f", how, 100 * f->accuracy, loss, (unsigned long long)f->n_trained,
-           human((double)f->bytes, bytes, sizeof bytes), human((double)f->memory, memory, sizeof memory), f->seconds);
-    if (!isnan(f->at_once))
-        printf("   %.1f %% before retraining", 100 * f->at_once);
-    putchar('\n');
-}
-
 int cli_finetune(int argc, char **argv, char **command_line)
 {
     (void)command_line;
@@ -166,7 +124,7 @@ int cli_finetune(int argc, char **argv, char **command_line)
         dn_status status = dn_finetune(&a.what, isatty(STDERR_FILENO) ? show : NULL, how, &result);
         if (status != DN_OK)
             return cli_failure(status);
-        print_row(how, &result, a.json, first);
+        dn_finetuned_print(&result, how, a.json, first, stdout);
         if (!cli_flush_output())
             return dn_status_exit(DN_ERR_IO);
         first = false;

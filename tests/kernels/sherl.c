@@ -144,42 +144,12 @@ static void copies_have_together_the_weight_of_one(void **state)
     }
 }
 
-#define STEP 1e-5
-
-static double weighted(const sizes *x, const trial *t)
-{
-    dn_real *results[MAX_ARRAYS];
-    double host[MAX_HOST], sum = 0;
-    run_backend("ref", 1, t, run_forward, x, results, host);
-    for (size_t i = 0; i < t->arrays[AGG].n; i++)
-        sum += (double)t->arrays[DAGG].start[i] * (double)results[AGG][i];
-    free_results(t, results);
-    return sum;
-}
-
-/* Central differences, good to 1e-9 or so in double (gradients.c). */
 static void its_backward_pass_is_the_derivative(void **state)
 {
-    static const size_t gradients[] = {[Z] = DH, [U] = DH, [V] = DV, [A] = DA};
-    for (size_t i = 0; sizeof(dn_real) == sizeof(double) && i < 3; i++) {
-        const sizes *x = &cases[i];
-        trial t = make_trial(x);
-        dn_real *results[MAX_ARRAYS];
-        double host[MAX_HOST];
-        run_backend("ref", 1, &t, run_both, x, results, host);
-        for (size_t input = Z; input <= A; input++)
-            for (size_t k = 0; k < t.arrays[input].n; k++) {
-                dn_real *at = &t.arrays[input].start[k], was = *at;
-                *at = was + (dn_real)STEP;
-                double above = weighted(x, &t);
-                *at = was - (dn_real)STEP;
-                double slope = (above - weighted(x, &t)) / (2 * STEP);
-                *at = was;
-                double got = (double)results[gradients[input]][k] - (input == A ? (double)t.arrays[DA].start[k] : 0);
-                if (!(fabs(slope - got) <= 1e-7 * (1 + fabs(slope))))
-                    fail_msg("input %zu, element %zu: slope %.12g, gradient %.12g", input, k, slope, got);
-            }
-        free_results(&t, results);
+    static const derivative of[] = {{Z, DH, 0, false}, {U, DH, 0, false}, {V, DV, 0, false}, {A, DA, 0, true}};
+    for (size_t i = 0; i < 3; i++) {
+        trial t = make_trial(&cases[i]);
+        check_slopes(&t, run_forward, run_both, &cases[i], AGG, DAGG, of, sizeof of / sizeof *of);
         free_trial(&t);
     }
 }

@@ -211,3 +211,42 @@ void compare_columns(trial *t, operation run, const void *context)
     free_results(t, want);
     free_trial(t);
 }
+
+static double weighted(const trial *t, operation forward, const void *context, size_t output, size_t weights)
+{
+    dn_real *results[MAX_ARRAYS];
+    double host[MAX_HOST], sum = 0;
+    run_backend("ref", 1, t, forward, context, results, host);
+    for (size_t i = 0; i < t->arrays[output].n; i++)
+        sum += (double)t->arrays[weights].start[i] * (double)results[output][i];
+    free_results(t, results);
+    return sum;
+}
+
+#define STEP 1e-5
+
+void check_slopes(trial *t, operation forward, operation both, const void *context, size_t output, size_t weights,
+                  const derivative *of, size_t n)
+{
+    dn_real *results[MAX_ARRAYS];
+    double host[MAX_HOST];
+    if (sizeof(dn_real) != sizeof(double))
+        return;
+    run_backend("ref", 1, t, both, context, results, host);
+    for (const derivative *d = of; d < of + n; d++)
+        for (size_t i = 0; i < t->arrays[d->input].n; i++) {
+            dn_real *at = &t->arrays[d->input].start[i], was = *at;
+            if (isnan((double)was))
+                continue;
+            *at = was + (dn_real)STEP;
+            double above = weighted(t, forward, context, output, weights);
+            *at = was - (dn_real)STEP;
+            double slope = (above - weighted(t, forward, context, output, weights)) / (2 * STEP);
+            *at = was;
+            double got = (double)results[d->gradient][d->offset + i] -
+                         (d->added ? (double)t->arrays[d->gradient].start[d->offset + i] : 0);
+            if (!(fabs(slope - got) <= 1e-7 * (1 + fabs(slope))))
+                fail_msg("input %zu, element %zu: slope %.12g, gradient %.12g", d->input, i, slope, got);
+        }
+    free_results(t, results);
+}

@@ -52,6 +52,17 @@ void run_backend(const char *backend, int n_threads, const trial *t, operation r
 void free_results(const trial *t, dn_real **results);
 void free_trial(trial *t);
 
+/* Of a gradient: by which array it is derived, and from which element of which array on it stands; added: to what the array held. */
+typedef struct derivative {
+    size_t input, gradient, offset;
+    bool added;
+} derivative;
+
+/* Holds gradients that `both` leaves on ref, of the sum of weights times output that `forward` leaves, to central differences, which
+ * are good to 1e-9 or so in double, and to nothing in float: then it does nothing. Padding of inputs is left out. */
+void check_slopes(trial *t, operation forward, operation both, const void *context, size_t output, size_t weights,
+                  const derivative *of, size_t n);
+
 /* Tokens in the device's memory; dn_device_free with n * 4 bytes. */
 dn_ids *device_ids(dn_stream *s, const int32_t *ids, size_t n);
 void free_ids(dn_stream *s, dn_ids *ids, size_t n);

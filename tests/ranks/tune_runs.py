@@ -292,11 +292,7 @@ def adapters_learn_and_go_where_others_can_use_them():
 @case
 def a_tokenizer_goes_along_with_adapters():
     with Place() as place:
-        with open(place.file("text"), "w", encoding="utf-8") as file:
-            file.write("one word and another one\n" * 50)
-        tokenizer = place.file("tokenizer.json")
-        done = run([PROGRAM, "tokenizer", "train", place.file("text"), "--size", "260", "-o", tokenizer])
-        expect(done.returncode == 0, done.stderr)
+        tokenizer = place.tokenizer("tokenizer.json")
         done = place.train(architecture="llama", vocab_size=300, lora_rank=2, num_iterations=1)
         expect(done.returncode == 0, done.stderr)
         for options, files in (([], ["adapter_config.json", "adapter_model.safetensors"]),

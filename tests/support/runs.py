@@ -84,6 +84,15 @@ class Place:
         with open(self.file(f"{name}/step_{step:08d}.safetensors"), "rb") as file:
             return file.read()
 
+    def tokenizer(self, name, size=260, text="one word and another one\n" * 50):
+        """A file of a tokenizer that was trained on a text, which is left beside it."""
+        path = self.file(name)
+        with open(self.file("text"), "w", encoding="utf-8") as file:
+            file.write(text)
+        done = run([PROGRAM, "tokenizer", "train", self.file("text"), "--size", str(size), "-o", path])
+        expect(done.returncode == 0, done.stderr)
+        return path
+
     def wait_for_step(self, step, name="run", limit_s=90):
         end = time.monotonic() + limit_s
         while time.monotonic() < end:
