@@ -193,7 +193,7 @@ typedef struct dn_exchange {
 
 /* ---- clients ---- */
 
-enum { DN_CLIENT_STATES_MAX = 3 };
+enum { DN_CLIENT_STATES_MAX = 3, DN_CLIENT_SUMS_MAX = 2 };
 
 /* What a client does at a time: it takes a version of the weights, trains it on rows of its own, and sends what became of it. */
 typedef struct dn_ticket {
@@ -211,7 +211,9 @@ typedef struct dn_client_context {
     uint64_t delay;    /* of a ticket: versions that were made since the one it trains */
     double mean_delay; /* `serve`: of all that were sent */
     size_t n_rows;     /* of the ticket: that its client has, and */
-    uint64_t n_steps;  /* steps of the rule that it makes */
+    uint64_t n_steps;  /* steps of the rule that it makes; `serve`: both of all that count */
+    double lr;         /* of the ticket: of its steps */
+    double share_out;  /* of the clients, that train at a time */
     dn_buf *scratch;   /* as many numbers as the row says */
 } dn_client_context;
 
@@ -222,7 +224,10 @@ typedef struct dn_client_numbers {
     dn_buf *weight;        /* what is trained; `serve`: the weighted mean of what was sent, to become the next version */
     const dn_buf *version; /* what it is trained from; `serve`: the version before */
     dn_buf *grad;          /* `local`: to be changed; `upload`: scratch */
-    dn_buf *states[DN_CLIENT_STATES_MAX]; /* `serve` */
+    const dn_buf *sent;    /* `received`: what has come of a client that has trained `version`, */
+    dn_buf *client;        /* and its state */
+    dn_buf *states[DN_CLIENT_STATES_MAX]; /* `serve`, `received` */
+    dn_buf *sums[DN_CLIENT_SUMS_MAX];     /* the same */
 } dn_client_numbers;
 
 /* What clients and server do. Hooks queue kernels, element by element at the server; they do not depend on which worker calls them
@@ -244,10 +249,16 @@ typedef struct dn_client_rules {
     /** and, on a client, of each parameter: weights become what the server will read out of the message. Both NULL: they are sent as
      * they are. */
     void (*upload)(const dn_client_context *c, const dn_client_numbers *x);
+    /** At the server, of each client that counts, in order: changes its state, and adds to sums. NULL: nothing. */
+    void (*received)(const dn_client_context *c, const dn_client_numbers *x);
     /** At the server: makes the next version of the mean. NULL: it is the mean. */
     void (*serve)(const dn_client_context *c, const dn_client_numbers *x);
     /** States of the server, which begin as 0; they end with NULL. */
     const char *states[DN_CLIENT_STATES_MAX + 1];
+    /** One of each client, which the server keeps, too; NULL: none. */
+    const char *client_state;
+    /** Sums that begin each version as 0. */
+    size_t n_sums;
 } dn_client_rules;
 
 /* ---- the row ---- */

@@ -18,12 +18,24 @@
 #ifndef TRAIN_CLIENTS_H
 #define TRAIN_CLIENTS_H
 
-#include "train/instance.h"
-#include "train/tickets.h"
+#include "train/client_store.h"
 
 typedef struct dn_clients dn_clients;
 
-struct dn_run; /* run.h */
+/* Not an error: a pass was abandoned because the workers agreed to stop, or that one of them cannot continue. State and steps are
+ * those of the last complete step. */
+#define DN_RUN_DROPPED ((dn_status)1)
+
+/* What clients learn from. */
+typedef struct dn_client_work {
+    size_t (*rows)(void *context, int client); /* that it has: at least 1 */
+    dn_step_params (*rates)(void *context, uint64_t version); /* of who trains it */
+    /* Gradients of the mean loss over the client's rows number first .. first + n - 1, of all that it ever reads, on this worker alone;
+     * *loss: sum over the *counted targets. DN_RUN_DROPPED: a stop, on this worker alone. */
+    dn_status (*gradient)(void *context, int client, uint64_t first, size_t n, double *loss, size_t *counted);
+    dn_status (*agree)(void *context); /* Collective: DN_RUN_DROPPED: one of them could not read its rows */
+    void *context;
+} dn_client_work;
 
 /* Of one step; the same on all workers. */
 typedef struct dn_client_result {
@@ -42,29 +54,24 @@ dn_status dn_clients_check_mesh(const dn_plan *plan) DN_MUST_USE;
 /** Symmetric heap that dn_clients_open takes; exact. Of trained [plan->n_trained] shapes are read. 0: no clients. */
 size_t dn_clients_heap_bytes(const dn_plan *plan, const dn_param *trained);
 
-/** Collective: allocates symmetric memory. Weights of the instance are version 0, on all workers. tokens: training data. All is
- * borrowed. Errors: DN_ERR_DATA: a client without rows; DN_ERR_MEMORY; those of the communicator. The caller owns *out. */
-dn_status dn_clients_open(dn_instance *instance, const dn_tokens *tokens, dn_clients **out) DN_MUST_USE;
+/** Collective: allocates symmetric memory. Weights of the instance are version 0, on all workers. All is borrowed. Errors:
+ * DN_ERR_MEMORY; those of the communicator. The caller owns *out. */
+dn_status dn_clients_open(dn_instance *instance, const dn_client_work *work, dn_clients **out) DN_MUST_USE;
 void dn_clients_close(dn_clients **clients);
+
+/** What there is to save: older versions, states of server and clients. */
+dn_client_store *dn_clients_store(dn_clients *clients);
 
 /** Version 0 is what the weights are, states are 0. Collective, with a barrier. */
 dn_status dn_clients_begin(dn_clients *clients) DN_MUST_USE;
 
 /** Collective: the run's next step. *loss: mean over these targets; NAN: there is none. DN_RUN_DROPPED: a stop, or rows that
  * could not be read; nothing was changed. Errors: DN_ERR_NUMERIC: no client's training stayed finite; those of the communicator. */
-dn_status dn_clients_step(struct dn_run *run, double *loss, dn_client_result *result) DN_MUST_USE;
+dn_status dn_clients_step(dn_clients *clients, double *loss, dn_client_result *result) DN_MUST_USE;
 
-/** Of a run that is restored after `step`: states are those of that step, to be filled in (dn_clients_state_shard) with what was
- * saved; weights are that version. Then dn_clients_restored. Not collective; collective, with a barrier. Errors: those of
- * dn_comm_tick. */
+/** Of a run that is restored after `step`: what is saved is that of this step, to be filled in (dn_client_store_shard); weights are
+ * that version. Then dn_clients_restored. Not collective; collective, with a barrier. Errors: those of dn_comm_tick. */
 dn_status dn_clients_expect(dn_clients *clients, uint64_t step) DN_MUST_USE;
 dn_status dn_clients_restored(dn_clients *clients) DN_MUST_USE;
-
-/* As dn_optimizer_state and so on: older versions, states of the server. A version that is missing in a
- * checkpoint is an error (dn_clients_state_must_be). */
-size_t dn_clients_n_states(const dn_clients *clients);
-const dn_tensor *dn_clients_state(const dn_clients *clients, size_t index);
-dn_shard dn_clients_state_shard(const dn_clients *clients, size_t index, int rank);
-bool dn_clients_state_must_be(const dn_clients *clients, size_t index);
 
 #endif

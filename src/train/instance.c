@@ -279,14 +279,14 @@ dn_status dn_instance_leave_consensus(dn_instance *instance)
 size_t dn_instance_n_states(const dn_instance *instance)
 {
     if (instance->clients)
-        return dn_clients_n_states(instance->clients);
+        return dn_client_store_n_saved(dn_clients_store(instance->clients));
     return dn_optimizer_n_states(instance->optimizer) + dn_strategy_n_states(instance->strategy);
 }
 
 const dn_tensor *dn_instance_state(const dn_instance *instance, size_t index)
 {
     if (instance->clients)
-        return dn_clients_state(instance->clients, index);
+        return dn_client_store_saved(dn_clients_store(instance->clients), index);
     size_t n = dn_optimizer_n_states(instance->optimizer);
     return index < n ? dn_optimizer_state(instance->optimizer, index)
                      : dn_strategy_state(instance->strategy, index - n);
@@ -295,7 +295,7 @@ const dn_tensor *dn_instance_state(const dn_instance *instance, size_t index)
 dn_shard dn_instance_state_shard(const dn_instance *instance, size_t index, int rank)
 {
     if (instance->clients)
-        return dn_clients_state_shard(instance->clients, index, rank);
+        return dn_client_store_shard(dn_clients_store(instance->clients), index, rank);
     size_t n = dn_optimizer_n_states(instance->optimizer);
     return index < n ? dn_optimizer_state_shard(instance->optimizer, index, rank)
                      : dn_strategy_state_shard(instance->strategy, index - n, rank);

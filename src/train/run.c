@@ -185,7 +185,7 @@ dn_status dn_run_open(dn_run *run, const dn_plan *plan, dn_comm *comm)
     dn_model_on_progress(run->instance.model, dn_run_pass_on, run);
     DN_TRY(dn_strategy_begin(run->instance.strategy));
     if (plan->strategy->clients) {
-        DN_TRY(dn_clients_open(&run->instance, run->train_tokens, &run->instance.clients));
+        DN_TRY(dn_client_rows_open(run));
         DN_TRY(dn_clients_begin(run->instance.clients));
     }
     DN_TRY(dn_run_agree_to_begin(run));
@@ -227,7 +227,7 @@ void dn_run_close(dn_run *run)
         (void)status; /* every line was flushed and checked when it was written */
         (void)of_events;
     }
-    dn_clients_close(&run->instance.clients);
+    dn_client_rows_close(run);
     dn_instance_close(&run->instance);
     dn_stream_destroy(&run->stream);
     dn_mesh_destroy(&run->mesh);

@@ -11,7 +11,7 @@
 #include "report/progress.h"
 #include "report/tensorboard.h"
 #include "shm/world.h"
-#include "train/clients.h"
+#include "train/client_rows.h"
 #include "train/instance.h"
 #include "train/saving.h"
 
@@ -54,6 +54,7 @@ typedef struct dn_run {
     uint64_t tokenizer; /* whose ids the tokens are: its hash; 0: unknown, or bytes */
     dn_tokens *train_tokens, *val_tokens; /* val_tokens NULL: no validation files */
     dn_loader train, val;
+    dn_client_rows client_rows; /* of a run with clients */
     uint64_t step;     /* steps done */
     const char *phase; /* in the state table */
     dn_flop_limits limits; /* of all workers together */
@@ -82,10 +83,6 @@ typedef struct dn_run {
     dn_saving saving;            /* the checkpoint that a thread brings to disk, if busy; rank 0 */
     dn_progress progress;        /* rank 0 */
 } dn_run;
-
-/* Not an error: the current pass was abandoned because the ranks agreed to stop, or that one of them cannot
- * continue. State and run->step are those of the last complete step. */
-#define DN_RUN_DROPPED ((dn_status)1)
 
 /** Collective. Allocates, initializes or restores, opens data and metrics. comm is borrowed. On failure *run
  * must still be closed. DN_RUN_DROPPED: a stop was requested before there was a state; nothing is restored.

@@ -425,11 +425,11 @@ static dn_status restore_clients(dn_run *run, const dn_checkpoint *checkpoint, u
 {
     dn_clients *clients = run->instance.clients;
     DN_TRY(dn_clients_expect(clients, step));
-    for (size_t i = 0; i < dn_clients_n_states(clients); i++) {
-        const char *name = dn_clients_state(clients, i)->name;
+    for (size_t i = 0; i < dn_client_store_n_saved(dn_clients_store(clients)); i++) {
+        const char *name = dn_client_store_saved(dn_clients_store(clients), i)->name;
         if (dn_checkpoint_has(checkpoint, name))
             DN_TRY(restore_state(run, checkpoint, i, 1));
-        else if (dn_clients_state_must_be(clients, i))
+        else if (dn_client_store_must_be(dn_clients_store(clients), i))
             return dn_fail(DN_ERR_CHECKPOINT, "%s holds no %s, which clients train now: clients, their speeds, links and rows, and strategy "
                            "and seed must stay what they were; or use another checkpoint_dir", path, name);
     }

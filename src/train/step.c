@@ -76,7 +76,11 @@ static dn_status step_of_clients(dn_run *run)
                                            .report = {.grad_norm = NAN, .clip = 1}};
     collect_stats(run, &before); /* not this step's */
     double started = dn_clock_s();
-    DN_TRY(dn_clients_step(run, &result.loss, &result.clients));
+    dn_run_begin_pass(run, "clients");
+    dn_model_on_progress(run->instance.model, dn_run_pass_on_alone, run);
+    dn_status status = dn_clients_step(run->instance.clients, &result.loss, &result.clients);
+    dn_model_on_progress(run->instance.model, dn_run_pass_on, run);
+    DN_TRY(status);
     collect_stats(run, &result);
     result.tokens = result.clients.tokens;
     result.counted = (size_t)result.clients.counted;

@@ -45,8 +45,9 @@ def expect_same(a, b, what):
 
 @case
 def any_number_of_workers_makes_the_same_bits():
-    rules = [("fedavg", "adamw"), ("fedavg", "muon"), ("fedavg", "dion"), ("fedcyclic", "sgd"), ("teasq", "adamw"), ("decoupled_diloco", "adamw")]
-    for strategy, rule in rules if FULL else (rules[1], rules[4]):
+    rules = [("fedavg", "adamw"), ("fedavg", "muon"), ("fedavg", "dion"), ("fedcyclic", "sgd"), ("fedpeptao", "adamw"), ("teasq", "adamw"),
+             ("decoupled_diloco", "adamw")]
+    for strategy, rule in rules if FULL else (rules[1], rules[5]):
         with Place() as place:
             changes = {**CLIENTS, "strategy": strategy, **ASYNC.get(strategy, {}), "optimizer": rule}
             one = trained(place, "on1", 1, **changes)
@@ -244,6 +245,56 @@ def the_server_of_fedcyclic_multiplies_the_mean():
             expect(off < BOUND, f"version {step}: {off:.1e} off, bound {BOUND}")
 
 
+def next_of_fedpeptao(r, who, w, sent, state, n_clients, difference):
+    """The version that clients `who` make of w, by the published formula; the new state."""
+    c, own, v, last = state
+    part = sum(ROWS[i] for i in who)
+    mean = combined(*((ROWS[i] / part, sent[i]) for i in who))
+    delta, own = combined((1, w), (-1, mean)), list(own)
+    changes = [combined((-1, c), (1 / (STEPS * PLAIN["lr"]), w), (-1 / (STEPS * PLAIN["lr"]), sent[i])) for i in who]
+    for i, change in zip(who, changes):
+        own[i] = combined((1, own[i]), (1, change))
+    c = combined((1, c), *((len(who) / n_clients / len(who), change) for change in changes))  # all make as many steps
+    if r == 0:
+        return mean, (c, own, v, delta)
+    of = combined((1, last), (-1, delta)) if difference else delta
+    v = combined((0.9, v), (0.1, of), (1, c), *((-ROWS[i] / part, own[i]) for i in who))
+    return combined((1, mean), (-0.2 * 0.99 ** r, v)), (c, own, v, delta)
+
+
+@case
+def the_server_of_fedpeptao_steps_behind_the_mean_with_momentum_and_control_variates():
+    pairs = ((0, 1), (0, 2), (1, 2))
+    for of_difference in (False, True) if FULL else (False,):
+        with Clients() as place:
+            place.clients("fedpeptao", 3, client_fraction=0.67, server_lr=0.2, server_gradient="difference" if of_difference else "delta")
+            w = place.first()
+            zero = combined((0, w))
+            state, seen = (zero, [zero] * 3, zero, zero), []
+            for r in range(3):
+                sent = [place.alone(i, r) for i in range(3)]
+                got = place.weights("run", r + 1)
+                tried = [(*next_of_fedpeptao(r, who, w, sent, state, 3, of_difference), who) for who in pairs]
+                off, state, who = min(((difference(got, made), after, who) for made, after, who in tried), key=lambda found: found[0])
+                expect(off < BOUND, f"version {r + 1}: {off:.1e} off with the likeliest two clients, bound {BOUND}")
+                plain = difference(got, combined(*((ROWS[i] / sum(ROWS[j] for j in who), sent[i]) for i in who)))
+                expect(r == 0 or plain > 100 * BOUND, f"version {r + 1}: a server that makes no step would pass: {plain:.1e}")
+                w, seen = got, seen + [who]
+            expect(len(set(seen)) > 1, f"the same two clients in each round: {seen}")
+
+
+@case
+def with_all_clients_the_control_variate_of_fedpeptao_is_the_mean_of_theirs():
+    with Place() as place:
+        trained(place, "run", 2, **{**CLIENTS, "strategy": "fedpeptao", "clients": 3, "client_fraction": 1, "num_iterations": 3})
+        held = {name: struct.unpack(f"<{len(data) // REAL_BYTES}{'d' if DOUBLE else 'f'}", data)
+                for name, data in stored(place, "run", 3).items() if name.startswith("fedpeptao.control")}
+        own = [held[f"fedpeptao.control.client.{i}"] for i in range(3)]
+        worst = max(abs(c - sum(x) / 3) for c, *x in zip(held["fedpeptao.control"], *own))
+        size = max(map(abs, own[0]))  # of (w - w_i) / (K lr)
+        expect(size > 1e-3 and worst < BOUND * size, f"{worst:.1e} off, of numbers up to {size:.1e}; bound {BOUND * size:.1e}")
+
+
 # ---- nothing lost ----
 
 @case
@@ -264,7 +315,7 @@ def settings_that_lose_nothing_are_fedavg_bit_for_bit():
     with Place() as place:
         base = {**CLIENTS, "num_iterations": 4, "clients": 5, "client_fraction": 1}
         plain = trained(place, "fedavg", 2, **base, strategy="fedavg")
-        for strategy, changes in (("fedcyclic", {"cycle_amplitude": 0}),
+        for strategy, changes in (("fedcyclic", {"cycle_amplitude": 0}), ("fedpeptao", {"server_lr": 0}),
                                   ("teasq", {"cache_fraction": 1, "server_mix": 1, "proximal": 0, "density": 1, "wire": "f32"}),
                                   ("decoupled_diloco", {"quorum": 1, "outer_lr": 1, "outer_momentum": 0})):
             expect(strategy in ALL, f"{strategy} is not of {ALL}")
@@ -280,13 +331,13 @@ def settings_that_lose_nothing_are_fedavg_bit_for_bit():
 
 @case
 def stopped_or_killed_a_run_goes_on_bit_for_bit_on_any_number_of_workers():
-    for strategy in ("teasq", "decoupled_diloco"):
+    for strategy in ALL if FULL else ("teasq", "decoupled_diloco", "fedpeptao"):
         with Place() as place:
-            changes = {**CLIENTS, "strategy": strategy, **ASYNC[strategy], "num_iterations": 8, "val_tokens": 128, "val_loss_every": 4}
+            changes = {**CLIENTS, "strategy": strategy, **ASYNC.get(strategy, {}), "num_iterations": 8, "val_tokens": 128, "val_loss_every": 4}
             whole = trained(place, "whole", 1, **changes)
             trained(place, "parts", 2, **changes, stop_after=5)
             names = [name for name in stored(place, "parts", 5) if name.startswith("clients.version.")]
-            expect(names and max(int(name.split(".")[2]) for name in names) < 5, f"older versions in the checkpoint: {names}")
+            expect(strategy not in ASYNC or names and max(int(name.split(".")[2]) for name in names) < 5, f"older versions in the checkpoint: {names}")
             expect(said_of_steps(trained(place, "parts", 3, **changes)) == said_of_steps(whole), f"{strategy}: steps differ")
             expect_same(stored(place, "parts", 8), stored(place, "whole", 8), strategy)
             if strategy != "teasq" and not FULL:

@@ -1,0 +1,70 @@
+/* What a configuration says of clients. */
+#include "train/clients.h"
+
+#include "base/fail.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* "a,b,c": each to `read`. */
+static dn_status read_list(const char *text, const char *key, dn_status (*read)(const char *one, const char *key, dn_client_plan *plan),
+                           dn_client_plan *plan)
+{
+    char copy[DN_KEY_TEXT_MAX];
+    snprintf(copy, sizeof copy, "%s", text);
+    if (*text && strspn(text, ", ") == strlen(text))
+        return dn_fail(DN_ERR_CONFIG, "%s: '%.40s' names none", key, text);
+    for (char *rest, *one = strtok_r(copy, ",", &rest); one; one = strtok_r(NULL, ",", &rest))
+        DN_TRY(read(one + strspn(one, " "), key, plan));
+    return DN_OK;
+}
+
+static dn_status read_speed(const char *one, const char *key, dn_client_plan *plan)
+{
+    char *end;
+    double speed = strtod(one, &end);
+    if (plan->n_speeds == DN_CLIENT_KINDS_MAX || end == one || *end || !(speed >= 1e-6 && speed <= 1e15))
+        return dn_fail(DN_ERR_CONFIG, "%s: '%.40s': give up to %d positive numbers of tokens a second, as 2000,500", key, one,
+                       DN_CLIENT_KINDS_MAX);
+    plan->speeds[plan->n_speeds++] = speed;
+    return DN_OK;
+}
+
+static dn_status read_link(const char *one, const char *key, dn_client_plan *plan)
+{
+    if (plan->n_links == DN_CLIENT_KINDS_MAX)
+        return dn_fail(DN_ERR_CONFIG, "%s: more than %d links", key, DN_CLIENT_KINDS_MAX);
+    return dn_link_parse(one, key, &plan->links[plan->n_links++]);
+}
+
+dn_status dn_clients_plan(dn_plan *plan)
+{
+    const dn_config *c = &plan->config;
+    const dn_client_rules *rules = plan->strategy->clients;
+    dn_client_plan *p = &plan->clients;
+    if (!rules && c->clients)
+        return dn_fail(DN_ERR_CONFIG, "clients %lld: strategy %s has none; choose one of clients, as fedavg, or leave clients out",
+                       (long long)c->clients, plan->strategy->name);
+    if (!rules)
+        return DN_OK;
+    if (!c->clients)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s: say how many clients there are, as clients 8", plan->strategy->name);
+    p->n = (int)c->clients;
+    p->n_out = rules->out(&plan->strategy_config, p->n);
+    p->quorum = rules->quorum ? rules->quorum(&plan->strategy_config, p->n) : p->n_out;
+    if (p->quorum > p->n_out)
+        return dn_fail(DN_ERR_CONFIG, "strategy %s: the server would wait for %d clients while %d train at a time: raise "
+                       "client_fraction", plan->strategy->name, p->quorum, p->n_out);
+    p->local_steps = (uint64_t)c->local_steps;
+    DN_TRY(dn_partition_parse(c->partition, "partition", &p->partition));
+    DN_TRY(read_list(*c->client_speeds ? c->client_speeds : "1000", "client_speeds", read_speed, p));
+    return read_list(c->client_links, "client_links", read_link, p);
+}
+
+dn_status dn_clients_check_mesh(const dn_plan *plan)
+{
+    if (!plan->strategy->clients || plan->n_workers == plan->mesh[DN_DP])
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "strategy %s: each worker trains whole models: leave out fs_size and tp_size", plan->strategy->name);
+}
