@@ -66,7 +66,7 @@ typedef struct dn_config {
     dn_option_value strategy_options[DN_STRATEGY_KEYS_MAX]; /* of all strategies */
     bool strategy_given[DN_STRATEGY_KEYS_MAX];              /* which are set, of those whose default depends on the strategy */
     int64_t clients, local_steps; /* 0: not given */
-    char partition[DN_KEY_TEXT_MAX], client_speeds[DN_KEY_TEXT_MAX], client_links[DN_KEY_TEXT_MAX]; /* "a,b,..." */
+    char clock[DN_KEY_TEXT_MAX], partition[DN_KEY_TEXT_MAX], client_speeds[DN_KEY_TEXT_MAX], client_links[DN_KEY_TEXT_MAX]; /* "a,b,..." */
     int64_t hash_every;
     double timeout_s;
     /* data and results */

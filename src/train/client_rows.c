@@ -29,6 +29,12 @@ static dn_status gradient(void *context, int client, uint64_t first, size_t n, d
     return dn_instance_gradient_alone(&x->run->instance, dn_run_row, (void *)&of_client, first, n, *counted, loss);
 }
 
+static dn_status wait(void *context)
+{
+    const dn_client_rows *x = context;
+    return dn_run_pass_on_alone(x->run, false);
+}
+
 static dn_status agree(void *context)
 {
     const dn_client_rows *x = context;
@@ -40,7 +46,7 @@ dn_status dn_client_rows_open(dn_run *run)
 {
     const dn_plan *plan = &run->plan;
     dn_client_rows *x = &run->client_rows;
-    const dn_client_work work = {.rows = rows, .rates = rates, .gradient = gradient, .agree = agree, .context = x};
+    const dn_client_work work = {.rows = rows, .rates = rates, .gradient = gradient, .wait = wait, .agree = agree, .context = x};
     x->run = run;
     DN_TRY(dn_partition_create(&plan->clients.partition, run->train_tokens, plan->spec.T, plan->clients.n, (uint64_t)plan->config.seed,
                                &x->partition));

@@ -1,29 +1,14 @@
-#include "train/clients.h"
+#include "train/clients_internal.h"
 
 #include "base/fail.h"
 #include "base/size.h"
 #include "comm/world.h"
 #include "compute/draw.h"
 #include "compute/kernels.h"
-#include "train/client_store.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct dn_clients {
-    const dn_plan *plan;
-    dn_instance *instance;
-    const dn_client_rules *rules;
-    dn_client_work work;
-    int rank, n_workers;
-    dn_tickets *tickets;
-    dn_client_store store;
-    size_t n;        /* numbers of all trained parameters, as they lie in memory */
-    dn_buf *start;   /* [n] the version that this worker's ticket trains */
-    dn_buf *scratch; /* of hooks */
-    double *told;    /* [2 n_workers + 1] of one ticket each: sum of losses, targets that counted; and workers that saw a stop */
-};
 
 /* Takes all memory from an arena; k NULL: only measures. trained [plan->n_trained]. */
 static void lay_out(const dn_plan *plan, const dn_param *trained, dn_arena *heap, dn_clients *k)
@@ -33,9 +18,11 @@ static void lay_out(const dn_plan *plan, const dn_param *trained, dn_arena *heap
     for (size_t i = 0; i < plan->n_trained && strategy->scratch; i++)
         scratch = dn_max(scratch, strategy->scratch(&plan->strategy_config, trained[i].kind, trained[i].tensor.rows, trained[i].tensor.cols));
     void *start = dn_arena_take(heap, plan->gradient_bytes), *room = dn_arena_take(heap, dn_size_mul(scratch, sizeof(dn_real)));
+    void *paused = plan->clients.clock == DN_CLOCK_REAL ? dn_arena_take(heap, plan->gradient_bytes) : NULL;
     if (k) {
         k->start = start;
         k->scratch = room;
+        k->clock.paused = paused;
     }
     dn_client_store_lay(k ? &k->store : NULL, plan, heap);
 }
@@ -43,8 +30,10 @@ static void lay_out(const dn_plan *plan, const dn_param *trained, dn_arena *heap
 size_t dn_clients_heap_bytes(const dn_plan *plan, const dn_param *trained)
 {
     dn_arena measure = {0};
-    if (plan->strategy->clients)
-        lay_out(plan, trained, &measure, NULL);
+    if (!plan->strategy->clients)
+        return 0;
+    lay_out(plan, trained, &measure, NULL);
+    dn_arena_take(&measure, sizeof *((dn_client_clock *)0)->n_ended);
     return measure.used;
 }
 
@@ -66,13 +55,22 @@ static double tokens_of(const dn_clients *k, int client)
     return (double)steps_of(k, client) * (double)k->plan->config.batch_size * (double)k->plan->spec.T;
 }
 
-static dn_client_context context_of(const dn_clients *k, uint64_t step)
+dn_client_context dn_clients_context(const dn_clients *k, uint64_t step)
 {
     return (dn_client_context){.config = &k->plan->strategy_config,
                                .stream = k->instance->stream,
                                .step = step,
                                .share_out = (double)k->plan->clients.n_out / k->plan->clients.n,
                                .scratch = k->scratch};
+}
+
+dn_client_context dn_clients_context_of(const dn_clients *k, const dn_ticket *ticket)
+{
+    dn_client_context c = dn_clients_context(k, ticket->version);
+    c.n_rows = rows_of(k, ticket->client);
+    c.n_steps = steps_of(k, ticket->client);
+    c.lr = k->work.rates(k->work.context, ticket->version).lr;
+    return c;
 }
 
 /* Of weights as they are, and of what a client sends when it has trained that version. */
@@ -83,7 +81,7 @@ static double bytes_down(const dn_clients *k)
 
 static double bytes_up(const dn_clients *k, uint64_t version)
 {
-    const dn_client_context c = context_of(k, version);
+    const dn_client_context c = dn_clients_context(k, version);
     double bytes = 0;
     for (size_t i = 0; i < k->plan->n_trained && k->rules->upload_bytes; i++) {
         const dn_param *p = &k->instance->trained[i];
@@ -108,27 +106,34 @@ static dn_status open_clients(dn_clients *k)
 {
     const dn_plan *plan = k->plan;
     const dn_client_plan *p = &plan->clients;
-    size_t bytes = dn_clients_heap_bytes(plan, k->instance->trained);
+    dn_comm *all = k->instance->mesh->all;
+    dn_arena heap = {0};
     const dn_ticket_rules rules = {.n_clients = p->n,
                                    .n_out = p->n_out,
                                    .quorum = p->quorum,
                                    .seed = (uint64_t)plan->config.seed,
                                    .seconds = seconds,
                                    .context = k};
-    void *base;
+    void *n_ended;
+    size_t n = (size_t)plan->n_workers;
     k->rules = plan->strategy->clients;
     k->n_workers = plan->n_workers;
-    k->rank = dn_comm_rank(k->instance->mesh->all);
+    k->rank = dn_comm_rank(all);
     k->n = plan->gradient_bytes / sizeof(dn_real);
-    k->told = calloc(2 * (size_t)k->n_workers + 1, sizeof *k->told);
-    if (!k->told)
+    k->numbers = calloc(3 * n + 2, sizeof *k->numbers);
+    if (!k->numbers)
         return dn_fail(DN_ERR_MEMORY, "no memory for what %d workers tell", k->n_workers);
+    k->told = (dn_clients_told){k->numbers, k->numbers + n, k->numbers + 2 * n, k->numbers + 3 * n, k->numbers + 3 * n + 1};
     DN_TRY(dn_tickets_create(&rules, &k->tickets));
     DN_TRY(dn_client_store_open(&k->store, k->instance, k->tickets));
-    DN_TRY(dn_comm_alloc_device(k->instance->mesh->all, bytes, &base));
-    dn_arena heap = {.base = base, .capacity = bytes};
+    lay_out(plan, k->instance->trained, &heap, NULL);
+    heap.capacity = heap.used;
+    heap.used = 0;
+    DN_TRY(dn_comm_alloc_device(all, heap.capacity, (void **)&heap.base));
     lay_out(plan, k->instance->trained, &heap, k);
-    return dn_stream_zero(k->instance->stream, base, bytes / sizeof(dn_real));
+    DN_TRY(dn_stream_zero(k->instance->stream, (dn_buf *)heap.base, heap.capacity / sizeof(dn_real)));
+    DN_TRY(dn_comm_alloc(all, sizeof *k->clock.n_ended, &n_ended));
+    return dn_client_clock_open(k, n_ended);
 }
 
 dn_status dn_clients_open(dn_instance *instance, const dn_client_work *work, dn_clients **out)
@@ -153,85 +158,14 @@ void dn_clients_close(dn_clients **clients)
         return;
     dn_client_store_close(&k->store);
     dn_tickets_destroy(&k->tickets);
-    free(k->told);
+    dn_client_clock_close(k);
+    free(k->numbers);
     free(k);
 }
 
 dn_client_store *dn_clients_store(dn_clients *clients)
 {
     return &clients->store;
-}
-
-/* ---- a client ---- */
-
-static dn_client_context context_of_client(const dn_clients *k, const dn_ticket *ticket)
-{
-    dn_client_context c = context_of(k, ticket->version);
-    c.n_rows = rows_of(k, ticket->client);
-    c.n_steps = steps_of(k, ticket->client);
-    c.lr = k->work.rates(k->work.context, ticket->version).lr;
-    return c;
-}
-
-/* *finite false: a loss or its gradient was not. */
-static dn_status train_step(dn_clients *k, const dn_ticket *ticket, const dn_client_context *c, uint64_t step, double *loss,
-                            double *counted, bool *finite)
-{
-    const dn_client_numbers all = {.n = k->n, .weight = k->instance->values, .version = k->start, .grad = k->instance->grads};
-    const dn_step_params rates = k->work.rates(k->work.context, ticket->version),
-                         params = {.step = step, .lr = rates.lr, .decay = rates.decay};
-    uint64_t batch = (uint64_t)k->plan->config.batch_size, first = (ticket->before * c->n_steps + step) * batch;
-    double of_batch;
-    size_t n;
-    dn_step_report report;
-    DN_TRY(k->work.gradient(k->work.context, ticket->client, first, batch, &of_batch, &n));
-    *loss += of_batch;
-    *counted += (double)n;
-    *finite = isfinite(of_batch);
-    if (!*finite || n == 0)
-        return DN_OK;
-    if (k->rules->local)
-        k->rules->local(c, &all);
-    dn_status status = dn_optimizer_step(k->instance->optimizer, &params, &report);
-    *finite = status == DN_OK && !report.skipped;
-    return status == DN_ERR_NUMERIC ? DN_OK : status;
-}
-
-/* What the server gets is made of the weights. */
-static void upload(dn_clients *k, const dn_client_context *c)
-{
-    for (size_t i = 0; i < k->plan->n_trained && k->rules->upload; i++) {
-        const dn_param *p = &k->instance->trained[i];
-        size_t at = (size_t)((const char *)p->weight - (const char *)k->instance->values) / sizeof(dn_real);
-        const dn_client_numbers one = {
-            .param = p, .n = dn_param_size(p), .weight = p->weight, .version = dn_at(k->start, at), .grad = p->grad};
-        k->rules->upload(c, &one);
-    }
-}
-
-/* Trains a ticket with the weights' memory, and makes of these what the server gets. *loss: sum over the targets that count, *counted
- * of them; NAN: something was not finite. DN_RUN_DROPPED: a stop, on this worker alone. */
-static dn_status train(dn_clients *k, const dn_ticket *ticket, double *loss, double *counted)
-{
-    dn_stream *s = k->instance->stream;
-    const dn_client_context c = context_of_client(k, ticket);
-    double sum = 0, squares;
-    bool finite = true;
-
-    *loss = NAN;
-    dn_client_version_load(&k->store, ticket->version, k->start);
-    s->kernels->copy(s, k->instance->values, k->start, k->n);
-    DN_TRY(dn_optimizer_reset(k->instance->optimizer));
-    for (uint64_t step = 0; step < c.n_steps && finite; step++)
-        DN_TRY(train_step(k, ticket, &c, step, &sum, counted, &finite));
-    if (!finite)
-        return DN_OK;
-    upload(k, &c);
-    s->kernels->sum_squares(s, &squares, k->instance->values, k->n);
-    DN_TRY(dn_stream_sync(s));
-    if (isfinite(squares))
-        *loss = sum;
-    return DN_OK;
 }
 
 /* ---- the server ---- */
@@ -246,7 +180,7 @@ static dn_buf *sent(const dn_clients *k, int worker)
 
 static dn_client_context context_of_ticket(const dn_clients *k, const dn_ticket *ticket)
 {
-    dn_client_context c = context_of_client(k, ticket);
+    dn_client_context c = dn_clients_context_of(k, ticket);
     c.step = dn_tickets_version(k->tickets);
     c.delay = c.step - ticket->version;
     return c;
@@ -311,35 +245,85 @@ static void add(dn_clients *k, const dn_ticket *ticket, const dn_buf *weight, do
     result->counted += counted;
 }
 
-/* Tickets first .. first + n_workers - 1 that make the version, as far as there are so many: each worker trains one, then all add them,
- * each its part of the numbers. */
-static dn_status train_and_add(dn_clients *k, int first, merging *m, dn_client_result *result)
+/* Worker number `worker` trains ticket number `worker` of n: what comes of it is told. */
+static dn_status train(dn_clients *k, const dn_ticket *tickets, int n)
 {
-    const dn_ticket *due = dn_tickets_out(k->tickets) + first;
-    dn_comm *all = k->instance->mesh->all;
-    int n = k->plan->clients.quorum - first < k->n_workers ? k->plan->clients.quorum - first : k->n_workers;
-    double *losses = k->told, *counted = losses + k->n_workers, *dropped = counted + k->n_workers;
-    memset(k->told, 0, (2 * (size_t)k->n_workers + 1) * sizeof *k->told);
-    if (k->rank < n) {
-        dn_status status = train(k, &due[k->rank], &losses[k->rank], &counted[k->rank]);
-        *dropped = status == DN_RUN_DROPPED;
-        if (status != DN_RUN_DROPPED)
-            DN_TRY(status);
-    }
-    DN_TRY(dn_comm_all_reduce_scalars(all, k->told, 2 * (size_t)k->n_workers + 1, DN_SUM));
+    bool over = k->rank >= n;
+    if (!over)
+        DN_TRY(dn_client_training_begin(k, &tickets[k->rank]));
+    while (!over)
+        DN_TRY(dn_client_training_step(k, &over, &k->told.loss[k->rank]));
+    if (k->rank < n)
+        k->told.counted[k->rank] = k->training.counted;
+    return DN_OK;
+}
+
+/* Of all workers, however it ended on this one. DN_RUN_DROPPED: some worker saw a stop. */
+static dn_status tell(dn_clients *k, dn_status of_this)
+{
+    *k->told.dropped = of_this == DN_RUN_DROPPED;
+    if (of_this != DN_RUN_DROPPED)
+        DN_TRY(of_this);
+    DN_TRY(dn_comm_all_reduce_scalars(k->instance->mesh->all, k->numbers, 3 * (size_t)k->n_workers + 2, DN_SUM));
     DN_TRY(k->work.agree(k->work.context));
-    if (*dropped > 0)
-        return DN_RUN_DROPPED;
-    for (int i = 0; i < n; i++)
-        add(k, &due[i], sent(k, i), losses[i], counted[i], m, result);
+    return *k->told.dropped > 0 ? DN_RUN_DROPPED : DN_OK;
+}
+
+static double weight_of_all(const dn_clients *k)
+{
+    double sum = 0;
+    for (int i = 0; i < k->plan->clients.quorum; i++)
+        sum += weight_of(k, &dn_tickets_out(k->tickets)[i]);
+    return sum;
+}
+
+/* What has come of tickets [n], in order, of these workers (NULL: 0, 1, ...): each worker adds its part of the numbers. */
+static dn_status add_all(dn_clients *k, const dn_ticket *tickets, const int *workers, int n, merging *m, dn_client_result *result)
+{
+    m->all_weights = weight_of_all(k);
+    for (int i = 0; i < n; i++) {
+        int w = workers ? workers[i] : i;
+        add(k, &tickets[i], sent(k, w), k->told.loss[w], k->told.counted[w], m, result);
+    }
     DN_TRY(dn_stream_sync(k->instance->stream));
-    return dn_comm_barrier(all); /* until all have read what clients sent */
+    return dn_comm_barrier(k->instance->mesh->all); /* until all have read what clients sent */
+}
+
+static void tell_nothing(dn_clients *k)
+{
+    memset(k->numbers, 0, (3 * (size_t)k->n_workers + 2) * sizeof *k->numbers);
+}
+
+/* Tickets in the order that the list knows: each worker trains one at a time, and then all add. */
+static dn_status train_in_turn(dn_clients *k, merging *m, dn_client_result *result)
+{
+    int quorum = k->plan->clients.quorum;
+    if (k->plan->clients.clock == DN_CLOCK_REPLAY)
+        DN_TRY(dn_client_clock_repeat(k));
+    for (int i = 0; i < quorum; i += k->n_workers) {
+        const dn_ticket *due = dn_tickets_out(k->tickets) + i;
+        int n = quorum - i < k->n_workers ? quorum - i : k->n_workers;
+        tell_nothing(k);
+        DN_TRY(tell(k, train(k, due, n)));
+        DN_TRY(add_all(k, due, NULL, n, m, result));
+    }
+    return DN_OK;
+}
+
+/* Tickets that are done first, whichever they are: each has a worker. */
+static dn_status train_by_the_clock(dn_clients *k, merging *m, dn_client_result *result)
+{
+    int workers[DN_MAX_RANKS];
+    tell_nothing(k);
+    DN_TRY(tell(k, dn_client_clock_train(k)));
+    DN_TRY(dn_client_clock_decide(k, workers));
+    return add_all(k, dn_tickets_out(k->tickets), workers, k->plan->clients.quorum, m, result);
 }
 
 static void serve(dn_clients *k, const merging *m, const dn_client_result *result)
 {
     uint64_t version = dn_tickets_version(k->tickets);
-    dn_client_context c = context_of(k, version);
+    dn_client_context c = dn_clients_context(k, version);
     dn_client_numbers x = numbers_of_server(k);
     if (result->n_failed)
         c.stream->kernels->scale(c.stream, k->store.sum, 1 / m->kept, k->store.sum, x.n);
@@ -357,24 +341,23 @@ static dn_status step(dn_clients *k, double *loss, dn_client_result *result)
 {
     const dn_client_plan *p = &k->plan->clients;
     dn_stream *s = k->instance->stream;
-    uint64_t version = dn_tickets_version(k->tickets);
+    bool real = p->clock == DN_CLOCK_REAL;
     size_t n = dn_range_size(k->store.own);
     merging m = {0};
     *result = (dn_client_result){.n = p->quorum, .bytes_down = p->quorum * bytes_down(k)};
-    for (int i = 0; i < p->quorum; i++)
-        m.all_weights += weight_of(k, &dn_tickets_out(k->tickets)[i]);
     s->kernels->fill(s, k->store.sum, n, 0);
     for (size_t i = 0; i < k->rules->n_sums; i++)
         s->kernels->fill(s, k->store.more[i], n, 0);
-    for (int i = 0; i < p->quorum; i += k->n_workers)
-        DN_TRY(train_and_add(k, i, &m, result));
+    DN_TRY(real ? train_by_the_clock(k, &m, result) : train_in_turn(k, &m, result));
     if (result->n_failed == p->quorum)
         return dn_fail(DN_ERR_NUMERIC, "step %llu: no client's training stayed finite; lower lr, or resume from an older checkpoint",
-                       (unsigned long long)version + 1);
+                       (unsigned long long)dn_tickets_version(k->tickets) + 1);
     *loss = result->counted > 0 ? m.loss / result->counted : NAN;
     serve(k, &m, result);
     dn_tickets_next(k->tickets);
     result->virtual_s = dn_tickets_now(k->tickets);
+    if (real)
+        DN_TRY(dn_client_clock_pause(k));
     DN_TRY(dn_client_version_keep(&k->store, k->store.sum));
     return dn_client_version_take(&k->store);
 }
@@ -391,8 +374,7 @@ dn_status dn_clients_step(dn_clients *k, double *loss, dn_client_result *result)
 
 dn_status dn_clients_begin(dn_clients *k)
 {
-    dn_tickets_rewind(k->tickets);
-    dn_client_versions_forget(&k->store);
+    DN_TRY(dn_clients_expect(k, 0));
     return dn_clients_restored(k);
 }
 
@@ -400,7 +382,10 @@ dn_status dn_clients_expect(dn_clients *k, uint64_t step)
 {
     dn_tickets_rewind(k->tickets);
     dn_client_versions_forget(&k->store);
-    while (dn_tickets_version(k->tickets) < step) { /* of many clients and versions for longer than a worker may be silent */
+    DN_TRY(dn_client_clock_expect(k, step));
+    for (uint64_t v = 0; v < step; v++) { /* of many clients and versions for longer than a worker may be silent */
+        if (k->plan->clients.clock != DN_CLOCK_VIRTUAL)
+            DN_TRY(dn_client_clock_repeat(k));
         dn_tickets_next(k->tickets);
         DN_TRY(dn_comm_tick(k->instance->mesh->all, step, "list of clients"));
     }

@@ -33,6 +33,7 @@ typedef struct dn_client_work {
     /* Gradients of the mean loss over the client's rows number first .. first + n - 1, of all that it ever reads, on this worker alone;
      * *loss: sum over the *counted targets. DN_RUN_DROPPED: a stop, on this worker alone. */
     dn_status (*gradient)(void *context, int client, uint64_t first, size_t n, double *loss, size_t *counted);
+    dn_status (*wait)(void *context);  /* now and then while others train. DN_RUN_DROPPED: a stop, on this worker alone */
     dn_status (*agree)(void *context); /* Collective: DN_RUN_DROPPED: one of them could not read its rows */
     void *context;
 } dn_client_work;
@@ -70,7 +71,8 @@ dn_status dn_clients_begin(dn_clients *clients) DN_MUST_USE;
 dn_status dn_clients_step(dn_clients *clients, double *loss, dn_client_result *result) DN_MUST_USE;
 
 /** Of a run that is restored after `step`: what is saved is that of this step, to be filled in (dn_client_store_shard); weights are
- * that version. Then dn_clients_restored. Not collective; collective, with a barrier. Errors: those of dn_comm_tick. */
+ * that version. Then dn_clients_restored. Not collective; collective, with a barrier. Errors: those of dn_comm_tick; DN_ERR_IO,
+ * DN_ERR_DATA: of a log of the order in which clients were done. */
 dn_status dn_clients_expect(dn_clients *clients, uint64_t step) DN_MUST_USE;
 dn_status dn_clients_restored(dn_clients *clients) DN_MUST_USE;
 

@@ -38,6 +38,25 @@ static dn_status read_link(const char *one, const char *key, dn_client_plan *pla
     return dn_link_parse(one, key, &plan->links[plan->n_links++]);
 }
 
+static dn_status read_clock(dn_plan *plan)
+{
+    static const char replay[] = "replay:";
+    const dn_config *c = &plan->config;
+    dn_client_plan *p = &plan->clients;
+    bool of_log = strncmp(c->clock, replay, strlen(replay)) == 0 && c->clock[strlen(replay)];
+    p->clock = of_log ? DN_CLOCK_REPLAY : strcmp(c->clock, "real") == 0 ? DN_CLOCK_REAL : DN_CLOCK_VIRTUAL;
+    if (p->clock == DN_CLOCK_VIRTUAL && strcmp(c->clock, "virtual") != 0)
+        return dn_fail(DN_ERR_CONFIG, "clock: '%.100s' is none of virtual, real and replay:FILE", c->clock);
+    if (p->clock != DN_CLOCK_VIRTUAL && (*c->client_speeds || *c->client_links))
+        return dn_fail(DN_ERR_CONFIG, "clock %s: client_speeds and client_links are of virtual time: leave them out", c->clock);
+    if (p->clock == DN_CLOCK_REAL && p->n_out > plan->n_workers)
+        return dn_fail(DN_ERR_CONFIG, "clock real: %d clients train at a time, each on a worker, of which there are %d: lower client_fraction, or "
+                       "take more workers", p->n_out, plan->n_workers);
+    if (of_log)
+        strcpy(p->log, c->clock + strlen(replay));
+    return DN_OK;
+}
+
 dn_status dn_clients_plan(dn_plan *plan)
 {
     const dn_config *c = &plan->config;
@@ -58,6 +77,7 @@ dn_status dn_clients_plan(dn_plan *plan)
                        "client_fraction", plan->strategy->name, p->quorum, p->n_out);
     p->local_steps = (uint64_t)c->local_steps;
     DN_TRY(dn_partition_parse(c->partition, "partition", &p->partition));
+    DN_TRY(read_clock(plan));
     DN_TRY(read_list(*c->client_speeds ? c->client_speeds : "1000", "client_speeds", read_speed, p));
     return read_list(c->client_links, "client_links", read_link, p);
 }

@@ -142,6 +142,8 @@ static const dn_key keys[] = {
     INT(local_steps, "null", 1, STEPS, "steps of a client on a version of the weights, batch_size sequences each; null = as many as its rows fill"),
     TEXT(partition, "iid", NULL, "which rows clients have: iid (dealt in turn), by_file (files dealt in turn), dirichlet:A (uneven parts of "
          "each file, the more so the smaller A)"),
+    TEXT(clock, "virtual", NULL, "when clients are done: virtual (client_speeds, client_links), real (when they are, each on a worker of its own; "
+         "tickets.log beside checkpoints tells the order), replay:FILE (as in such a log)"),
     TEXT(client_speeds, "null", NULL, "tokens a second of the clients in turn, as 2000,500, in virtual time; null = 1000"),
     TEXT(client_links, "null", NULL, "links of the clients in turn, as 100Mbit:20ms,5Mbit:100ms, in virtual time; null = messages take no time"),
     TEXT(link_dp, "null", NULL,

@@ -21,6 +21,9 @@ typedef struct dn_tuning {
 
 enum { DN_CLIENT_KINDS_MAX = 64 };
 
+/* When clients are done: by their speeds and links; by the clock on the wall; as in an earlier run. */
+typedef enum dn_client_when { DN_CLOCK_VIRTUAL, DN_CLOCK_REAL, DN_CLOCK_REPLAY } dn_client_when;
+
 /* Clients, under a strategy of these (train/clients.h). */
 typedef struct dn_client_plan {
     int n, n_out, quorum; /* tickets that are out at a time, and that make a version: tickets.h */
@@ -29,6 +32,8 @@ typedef struct dn_client_plan {
     double speeds[DN_CLIENT_KINDS_MAX]; /* [n_speeds] tokens a second; of the clients in turn */
     dn_link links[DN_CLIENT_KINDS_MAX]; /* [n_links] likewise; none: messages take no time */
     int n_speeds, n_links;
+    dn_client_when clock;
+    char log[DN_KEY_TEXT_MAX]; /* of DN_CLOCK_REPLAY: the file */
 } dn_client_plan;
 
 typedef struct dn_plan {

@@ -102,6 +102,23 @@ double dn_tickets_now(const dn_tickets *t)
     return t->now_s;
 }
 
+dn_status dn_tickets_end(dn_tickets *t, const int *clients, double now_s)
+{
+    for (int k = 0; k < t->rules.quorum; k++) {
+        int at = k;
+        while (at < t->rules.n_out && t->out[at].client != clients[k])
+            at++;
+        if (at == t->rules.n_out)
+            return dn_fail(DN_ERR_DATA, "client %d does not train a version before %llu, or is named twice: this is the order of another run",
+                           clients[k], (unsigned long long)t->version + 1);
+        dn_ticket kept = t->out[k];
+        t->out[k] = t->out[at];
+        t->out[at] = kept;
+        t->out[k].end_s = now_s;
+    }
+    return DN_OK;
+}
+
 void dn_tickets_next(dn_tickets *t)
 {
     int stay = t->rules.n_out - t->rules.quorum;

@@ -38,6 +38,10 @@ const dn_ticket *dn_tickets_out(const dn_tickets *tickets);
 uint64_t dn_tickets_version(const dn_tickets *tickets);
 double dn_tickets_now(const dn_tickets *tickets);
 
+/** The tickets of these clients [quorum], which are out, are those that end first, in this order, the last at that time, and all others
+ * later. Errors: DN_ERR_DATA: one of them has none, or has two. */
+dn_status dn_tickets_end(dn_tickets *tickets, const int *clients, double now_s) DN_MUST_USE;
+
 /** To the next version. */
 void dn_tickets_next(dn_tickets *tickets);
 

@@ -59,6 +59,37 @@ def any_number_of_workers_makes_the_same_bits():
                 expect_same(stored(place, "on1", 6), stored(place, f"on{np}", 6), f"{strategy}, {rule} on {np} workers")
 
 
+@case
+def a_run_by_the_clock_is_repeated_bit_for_bit_by_its_log():
+    for strategy in ("teasq", "decoupled_diloco") if FULL else ("teasq",):
+        with Place() as place:
+            of_strategy = {key: value for key, value in ASYNC[strategy].items() if key != "client_speeds"}
+            changes = {**CLIENTS, "strategy": strategy, **of_strategy, "clients": 6, "client_fraction": 0.5, "num_iterations": 8,
+                       "partition": "dirichlet:1", "train_files": place.file("*.txt"), "local_steps": None}  # uneven clients
+            for file in range(3):
+                write_bytes(place.file(f"{file}.txt"), random_tokens(12 * T, seed=file))
+            trained(place, "real", 3, **changes, clock="real", stop_after=3)
+            real = trained(place, "real", 3, **changes, clock="real")  # tickets that were out begin anew
+            with open(place.file("real/tickets.log")) as file:
+                lines = [line.split() for line in file]
+            expect([int(line[0]) for line in lines] == list(range(1, 9)), f"{lines}")
+            expect(all(float(a[1]) <= float(b[1]) for a, b in zip(lines, lines[1:])), f"{lines}")
+            os.rename(place.file("real/tickets.log"), place.file("log"))
+            for np in (1, 2):
+                again = trained(place, f"again{np}", np, **changes, clock="replay:" + place.file("log"))
+                expect(said_of_steps(again) == said_of_steps(real), f"on {np}:\n{said_of_steps(again)}\n{said_of_steps(real)}")
+                expect_same(stored(place, f"again{np}", 8), stored(place, "real", 8), f"repeated on {np} workers")
+            for content, words in (("".join(" ".join(line) + "\n" for line in lines[:3]), "has the order of 3 versions"),
+                                   ("1 0.5\n", "log:1: not version 1"), ("1 0.5 99 98\n", "client 99 does not train"), (None, "No such file")):
+                os.remove(place.file("log"))
+                if content is not None:
+                    write_bytes(place.file("log"), content.encode())
+                done = place.train(np=1, **{**changes, "clock": "replay:" + place.file("log"), "checkpoint_dir": place.file("other")})
+                expect(done.returncode == 3 or content is None and done.returncode != 0, f"{content}: {done.returncode}")
+                expect(words in done.stderr, f"{content}: {done.stderr}")
+                write_bytes(place.file("log"), b"")
+
+
 # ---- against ordinary runs ----
 
 STEPS, BATCH = 3, 2  # of a client, on a version: six rows, which is all that a client has, once or several times
@@ -446,6 +477,9 @@ def what_cannot_be_is_refused_with_a_reason():
                                ({"client_speeds": "100,0"}, "client_speeds: '0'"),
                                ({"client_links": "10Mbit"}, "client_links"),
                                ({"client_speeds": ","}, "names none"),
+                               ({"clock": "mine"}, "'mine' is none of virtual, real and replay:FILE"),
+                               ({"clock": "real", "client_speeds": "5"}, "client_speeds and client_links are of virtual time"),
+                               ({"clock": "real"}, "4 clients train at a time, each on a worker, of which there are 2"),
                                ({"strategy": "teasq", "cache_fraction": 1}, "raise client_fraction")):
             settings = {key: value for key, value in {**CLIENTS, "strategy": "fedavg", **changes}.items() if value is not None}
             done = place.train(np=2, **settings)
