@@ -168,7 +168,7 @@ typedef struct dn_finetuning {
                            way needs none */
     const char *labels; /* file of a line each: label, tab, text */
     const char *how;    /* one of DN_FINETUNE_HOWS */
-    const char *const *assignments; /* [n] "key=value": of the optimizer, its schedule, batches, adapters, seed */
+    const char *const *assignments; /* [n] "key=value": of the optimizer, its schedule, batches, adapters, mesh, strategy, clients, seed */
     size_t n;
     /* of hdc: */
     const char *encoder;        /* one of DN_FINETUNE_ENCODERS */
@@ -187,6 +187,8 @@ typedef struct dn_finetuned {
     uint64_t bytes;     /* of these: what a client would send */
     uint64_t memory;    /* bytes of weights, gradients, states and activations, allocated before the first step */
     double seconds;     /* of training */
+    uint64_t n_rounds;  /* of clients: versions that a server made; 0: there are none */
+    double exchanged;   /* of clients: bytes that all of them got and sent */
 } dn_finetuned;
 
 /**
@@ -200,6 +202,13 @@ typedef struct dn_finetuned {
 DN_API dn_status dn_finetune(const dn_finetuning *what,
                              void (*progress)(uint64_t done, uint64_t total, double loss, void *context), void *context,
                              dn_finetuned *out) DN_MUST_USE;
+
+/** Launcher's side of the same over n_workers, as dn_train. */
+DN_API dn_status dn_finetune_launch(const dn_finetuning *what, int n_workers, char *const *argv, int *signal_out) DN_MUST_USE;
+/** Worker's side: rank 0 alone calls progress, and `done` with what it gave. Returns the process's exit status. */
+DN_API int dn_finetune_worker(const dn_finetuning *what,
+                              void (*progress)(uint64_t done, uint64_t total, double loss, void *context),
+                              void (*done)(const dn_finetuned *result, void *context), void *context);
 
 /** Prints a line of the table of ways, `first` with the head above it; or, json, a JSON object. */
 DN_API void dn_finetuned_print(const dn_finetuned *result, const char *how, bool json, bool first, FILE *out);

@@ -1,22 +1,28 @@
 #include "cli/cli.h"
 
+#include "dionode/blas.h"
+#include "dionode/launch.h"
 #include "dionode/train.h"
 
 #include <argp.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 typedef struct arguments {
     dn_finetuning what;
     const char *hows;
+    const char *way; /* of a worker: the one of hows that it trains */
     const char *assignments[64];
+    char clients[32];
+    int n_workers;
     bool json;
 } arguments;
 
-enum { OPTION_LABELS = 1000, OPTION_HOW, OPTION_JSON, OPTION_ENCODER, OPTION_DIMENSIONS, OPTION_ROUNDS };
+enum { OPTION_LABELS = 1000, OPTION_HOW, OPTION_JSON, OPTION_ENCODER, OPTION_DIMENSIONS, OPTION_ROUNDS, OPTION_CLIENTS, OPTION_NP, OPTION_WAY };
 
 /* All of them before the first one trains. */
 static void check_ways(const char *hows, struct argp_state *state)
@@ -56,10 +62,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_ROUNDS:
         a->what.rounds = cli_integer("--rounds", arg, 0, 1000000);
         return 0;
+    case OPTION_CLIENTS:
+        snprintf(a->clients, sizeof a->clients, "clients=%lld", cli_integer("--clients", arg, 1, 1 << 16));
+        return 0;
+    case OPTION_NP:
+        a->n_workers = (int)cli_integer("--np", arg, 1, 256);
+        return 0;
+    case OPTION_WAY:
+        a->way = arg;
+        return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num == 0 && arg[strspn(arg, "abcdefghijklmnopqrstuvwxyz0123456789_")] != '=') /* a path may have one */
             a->what.run = arg;
-        else if (a->what.n < sizeof a->assignments / sizeof *a->assignments)
+        else if (a->what.n + 1 < sizeof a->assignments / sizeof *a->assignments)
             a->assignments[a->what.n++] = arg;
         else
             argp_error(state, "too many key=value arguments");
@@ -68,19 +83,55 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (!a->what.labels)
             argp_error(state, "--labels FILE says what to learn");
         check_ways(a->hows, state);
+        if (*a->clients)
+            a->assignments[a->what.n++] = a->clients;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
-static void show(uint64_t done, uint64_t total, double loss, void *how)
+static void show(uint64_t done, uint64_t total, double loss, void *context)
 {
-    fprintf(stderr, "\r%-8s %3.0f%%  %llu/%llu", (const char *)how, 100.0 * (double)done / (double)total,
+    const arguments *a = context;
+    fprintf(stderr, "\r%-8s %3.0f%%  %llu/%llu", a->what.how, 100.0 * (double)done / (double)total,
             (unsigned long long)done, (unsigned long long)total);
     if (!isnan(loss))
         fprintf(stderr, "  loss %.4f", loss);
     fputs(done == total ? "\n" : "", stderr);
+}
+
+static void print(const dn_finetuned *result, void *context)
+{
+    const arguments *a = context;
+    bool first = strncmp(a->hows, a->what.how, strlen(a->what.how)) == 0;
+    dn_finetuned_print(result, a->what.how, a->json, first, stdout);
+    fflush(stdout);
+}
+
+/* a->what.how, in this process or by workers, which are told which one of several it is. */
+static int tune(arguments *a, char **command_line)
+{
+    dn_finetuned result;
+    int n = 0, signal = 0;
+    if (a->n_workers == 1) {
+        dn_status status = dn_finetune(&a->what, isatty(STDERR_FILENO) ? show : NULL, a, &result);
+        if (status != DN_OK)
+            return cli_failure(status);
+        print(&result, a);
+        return cli_flush_output() ? 0 : dn_status_exit(DN_ERR_IO);
+    }
+    while (command_line[n])
+        n++;
+    char **argv = calloc((size_t)n + 3, sizeof *argv), way[64];
+    if (!argv)
+        return cli_failure(DN_ERR_MEMORY);
+    snprintf(way, sizeof way, "--way=%s", a->what.how);
+    memcpy(argv, command_line, (size_t)n * sizeof *argv);
+    argv[n] = way;
+    dn_status status = dn_finetune_launch(&a->what, a->n_workers, argv, &signal);
+    free(argv);
+    return status != DN_OK ? cli_failure(status) : signal ? 128 + signal : 0;
 }
 
 int cli_finetune(int argc, char **argv, char **command_line)
@@ -92,6 +143,9 @@ int cli_finetune(int argc, char **argv, char **command_line)
         {"encoder", OPTION_ENCODER, "WHAT", 0, "hdc: hypervectors of " DN_FINETUNE_ENCODERS " (default ngram)", 0},
         {"dimensions", OPTION_DIMENSIONS, "D", 0, "hdc: signs of a hypervector (default 10000)", 0},
         {"rounds", OPTION_ROUNDS, "N", 0, "hdc: of retraining (default 20)", 0},
+        {"clients", OPTION_CLIENTS, "N", 0, "Virtual clients that have the texts, by strategy=fedavg or another of clients", 0},
+        {"np", OPTION_NP, "N", 0, "Workers (1), by dp_size, fs_size and tp_size", 0},
+        {"way", OPTION_WAY, "WAY", OPTION_HIDDEN, NULL, 0},
         {"json", OPTION_JSON, NULL, 0, "Print a JSON object for each way", 0},
         {0},
     };
@@ -110,24 +164,23 @@ int cli_finetune(int argc, char **argv, char **command_line)
         NULL,
         NULL,
         NULL};
-    arguments a = {.hows = "head", .what = {.encoder = "ngram", .dimensions = 10000, .rounds = 20}};
+    arguments a = {.hows = "head", .n_workers = 1, .what = {.encoder = "ngram", .dimensions = 10000, .rounds = 20}};
     a.what.assignments = a.assignments;
     cli_parse(&argp, argc, argv, 0, &a);
-    bool first = true;
-    for (const char *at = a.hows; *at; at += *at == ',') {
+    dn_threads_sleep(command_line);
+    if (dn_launch_is_worker()) {
+        cli_tell_notices();
+        a.what.how = a.way;
+        return dn_finetune_worker(&a.what, isatty(STDERR_FILENO) ? show : NULL, print, &a);
+    }
+    int status = 0;
+    for (const char *at = a.hows; *at && status == 0; at += *at == ',') {
         char how[32];
         int n = (int)strcspn(at, ",");
-        dn_finetuned result;
         snprintf(how, sizeof how, "%.*s", n, at);
         at += n;
         a.what.how = how;
-        dn_status status = dn_finetune(&a.what, isatty(STDERR_FILENO) ? show : NULL, how, &result);
-        if (status != DN_OK)
-            return cli_failure(status);
-        dn_finetuned_print(&result, how, a.json, first, stdout);
-        if (!cli_flush_output())
-            return dn_status_exit(DN_ERR_IO);
-        first = false;
+        status = tune(&a, command_line);
     }
-    return 0;
+    return status;
 }

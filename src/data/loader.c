@@ -15,12 +15,12 @@
 enum { ROUNDS = 6 };
 
 /* A permutation of 0 .. 2^(2 half)-1 keyed by seed and epoch: a balanced Feistel network. */
-static uint64_t mix(const dn_loader *loader, uint64_t epoch, unsigned half, uint64_t value)
+static uint64_t mix(uint64_t seed, uint64_t epoch, unsigned half, uint64_t value)
 {
     uint64_t mask = (UINT64_C(1) << half) - 1;
     uint64_t left = value >> half, right = value & mask;
     for (uint64_t round = 0; round < ROUNDS; round++) {
-        uint64_t bits = dn_random_bits(loader->seed, EPOCH_STREAMS + epoch, round << 32 | right);
+        uint64_t bits = dn_random_bits(seed, EPOCH_STREAMS + epoch, round << 32 | right);
         uint64_t mixed = left ^ (bits & mask);
         left = right;
         right = mixed;
@@ -30,13 +30,13 @@ static uint64_t mix(const dn_loader *loader, uint64_t epoch, unsigned half, uint
 
 /* Cycle walking: iterating a permutation of a larger domain until the value is in 0 .. n-1 permutes 0 .. n-1
  * (Black and Rogaway 2002). The domain is below 4 n: at most four steps on average. */
-static uint64_t permute(const dn_loader *loader, uint64_t epoch, uint64_t n, uint64_t value)
+uint64_t dn_shuffled(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t value)
 {
     unsigned half = 1;
     while (half < 32 && (UINT64_C(1) << 2 * half) < n)
         half++;
     do
-        value = mix(loader, epoch, half, value);
+        value = mix(seed, epoch, half, value);
     while (value >= n);
     return value;
 }
@@ -57,7 +57,7 @@ static dn_status find_row(const dn_loader *loader, uint64_t index, size_t *first
                        dn_tokens_count(loader->tokens), T + 1);
     uint64_t row = index % rows;
     if (loader->shuffle)
-        row = permute(loader, index / rows, rows, row);
+        row = dn_shuffled(loader->seed, index / rows, rows, row);
     if (loader->partition)
         row = dn_partition_row(loader->partition, loader->client, row);
     *first = row * T;

@@ -24,6 +24,9 @@ typedef struct dn_loader {
     int client;
 } dn_loader;
 
+/** Where row `value` of n stands in the order of that epoch: a permutation of 0 .. n-1. */
+uint64_t dn_shuffled(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t value);
+
 /** Rows in one epoch: (count - 1) / T, or the client's. */
 size_t dn_loader_rows(const dn_loader *loader);
 

@@ -140,8 +140,8 @@ static const dn_key keys[] = {
     {.name = OPTIONS, .offset = FIELD(strategy_options)},
     INT(clients, "null", 1, 1 << 16, "virtual clients that train by a strategy of clients (fedavg, ...), on any number of workers"),
     INT(local_steps, "null", 1, STEPS, "steps of a client on a version of the weights, batch_size sequences each; null = as many as its rows fill"),
-    TEXT(partition, "iid", NULL, "which rows clients have: iid (dealt in turn), by_file (files dealt in turn), dirichlet:A (uneven parts of "
-         "each file, the more so the smaller A)"),
+    TEXT(partition, "iid", NULL, "which rows clients have: iid (dealt in turn), by_file (files dealt in turn; by_label of labelled texts), "
+         "dirichlet:A (uneven parts of each file or label, the more so the smaller A)"),
     TEXT(clock, "virtual", NULL, "when clients are done: virtual (client_speeds, client_links), real (when they are, each on a worker of its own; "
          "tickets.log beside checkpoints tells the order), replay:FILE (as in such a log)"),
     TEXT(client_speeds, "null", NULL, "tokens a second of the clients in turn, as 2000,500, in virtual time; null = 1000"),

@@ -1,13 +1,14 @@
-/* Fine-tuning on labelled texts (dn_finetune), in one process: what is added to a model, what of it is trained, and the steps. */
-#include "base/clock.h"
+/* Fine-tuning on labelled texts (dn_finetune): what is added to a model, what of it is trained, and by which processes. */
 #include "base/fail.h"
 #include "base/size.h"
-#include "compute/kernels.h"
+#include "device/device.h"
+#include "dionode/launch.h"
+#include "dionode/topo.h"
+#include "train/clients.h"
 #include "train/config_value.h"
 #include "train/finetune.h"
 #include "train/init.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,14 +24,12 @@ typedef struct way {
     dn_status (*learn)(dn_finetune_run *run, dn_finetuned *out);
 } way;
 
-static dn_status learn(dn_finetune_run *t, dn_finetuned *out);
-
 static const way ways[] = {
-    {"head", {"lr=0.01"}, "[score.weight]", {0}, learn},
-    {"full", {"lr=0.001"}, "", {0}, learn},
-    {"sherl", {"lr=0.003"}, "[score.weight]", {.sherl = 32}, learn},
-    {"prompt", {"lr=0.03"}, "[score.weight]", {.prompt = 20}, learn},
-    {"lora", {"lr=0.003", "lora_rank=8"}, "[score.weight]", {0}, learn},
+    {"head", {"lr=0.01"}, "[score.weight]", {0}, dn_finetune_learn},
+    {"full", {"lr=0.001"}, "", {0}, dn_finetune_learn},
+    {"sherl", {"lr=0.003"}, "[score.weight]", {.sherl = 32}, dn_finetune_learn},
+    {"prompt", {"lr=0.03"}, "[score.weight]", {.prompt = 20}, dn_finetune_learn},
+    {"lora", {"lr=0.003", "lora_rank=8"}, "[score.weight]", {0}, dn_finetune_learn},
     {"hdc", {0}, "[score.weight]", {0}, dn_finetune_hdc},
 };
 
@@ -54,15 +53,17 @@ static dn_status check_key(const way *w, const char *assignment)
 {
     static const char *const taken[] = {"lr", "warmup_ratio", "warmdown_ratio", "schedule", "weight_decay_schedule", "optimizer",
                                         "scalar_opt", "groups", "batch_size", "device_batch_size", "num_iterations",
-                                        "sequence_length", "lora_rank", "lora_alpha", "lora_targets", "seed", "device"};
+                                        "sequence_length", "lora_rank", "lora_alpha", "lora_targets", "seed", "device", "dp_size", "fs_size", "tp_size", "fs_gather", "strategy",
+                                        "clients", "local_steps", "partition", "client_speeds", "client_links", "timeout_s"};
     char name[64];
     snprintf(name, sizeof name, "%.*s", (int)strcspn(assignment, "="), assignment);
     const dn_key *key = dn_config_find(name);
-    bool is_taken = !key || dn_config_option(key) >= 0; /* of an unknown key dn_config_set tells */
+    bool is_taken = !key || dn_config_option(key) >= 0 || dn_config_strategy_option(key) >= 0; /* of an unknown key dn_config_set tells */
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         is_taken = is_taken || strcmp(taken[i], name) == 0;
-    if (key && w->learn != learn) /* no steps */
-        is_taken = strcmp(name, "seed") == 0 || strcmp(name, "device_batch_size") == 0;
+    if (key && w->learn != dn_finetune_learn) /* no steps */
+        is_taken = strcmp(name, "seed") == 0 || strcmp(name, "device_batch_size") == 0 || strcmp(name, "clients") == 0 ||
+                   strcmp(name, "partition") == 0 || strcmp(name, "timeout_s") == 0;
     if (strncmp(name, "lora_", 5) == 0 && strcmp(w->name, "lora") != 0)
         return dn_fail(DN_ERR_CONFIG, "%s is of adapters, which %s has none of: leave it out", name, w->name);
     return is_taken ? DN_OK : dn_fail(DN_ERR_CONFIG, "%s changes nothing here: leave it out", name);
@@ -83,6 +84,8 @@ static dn_status configure(const dn_finetuning *what, const way *w, dn_config *c
         DN_TRY(dn_config_set(config, what->assignments[i]));
     }
     strcpy(config->trainable, w->trainable);
+    if (config->clients && w->learn == dn_finetune_learn && !*config->strategy)
+        strcpy(config->strategy, "fedavg");
     return DN_OK;
 }
 
@@ -100,6 +103,31 @@ static dn_status read_labels(dn_finetune_run *t)
     if (t->n_test > 0)
         return DN_OK;
     return dn_fail(DN_ERR_DATA, "%s: %zu texts: every fifth is held out, so there must be five", t->what->labels, t->labels.n);
+}
+
+dn_status dn_finetune_deal(dn_finetune_run *t)
+{
+    const dn_config *c = &t->config;
+    dn_partition_rule rule;
+    DN_TRY(dn_partition_parse(c->partition, "partition", &rule));
+    size_t K = t->labels.n_classes, n = 0, *first = calloc(K + 1, sizeof *first);
+    t->by_client = calloc(t->n_train, sizeof *t->by_client);
+    if (!t->by_client || !first) {
+        free(first);
+        return dn_fail(DN_ERR_MEMORY, "no memory for the rows of %lld clients", (long long)c->clients);
+    }
+    dn_labelled_rows(&t->texts, false, t->by_client);
+    for (size_t k = 0; k < K && rule.kind != DN_PARTITION_IID; k++) {
+        first[k] = n;
+        for (size_t row = 0; row < t->labels.n; row++)
+            if (!dn_labels_held_out(row) && (size_t)t->labels.rows[row].class == k)
+                t->by_client[n++] = (uint32_t)row;
+    }
+    first[K] = t->n_train;
+    t->n_clients = (int)c->clients;
+    dn_status status = dn_partition_create_by_label(&rule, first, K, (int)c->clients, (uint64_t)c->seed, &t->partition);
+    free(first);
+    return status;
 }
 
 /* The model's keys, as what it begins with says; its tokenizer; texts, and how long sequences have to be. */
@@ -126,13 +154,28 @@ static dn_status read_texts(dn_finetune_run *t)
     return DN_OK;
 }
 
-static dn_status open_model(dn_finetune_run *t, dn_tuning tuning)
+/* As many steps as take the texts EPOCHS times, or versions of clients. */
+static dn_status count_steps(dn_finetune_run *t, const dn_tuning *tuning)
 {
     dn_config *c = &t->config;
-    tuning.classes = t->labels.n_classes;
-    if (!dn_config_says(c, dn_config_find("num_iterations")))
-        c->num_iterations = (int64_t)(EPOCHS * ((t->n_train + (size_t)c->batch_size - 1) / (size_t)c->batch_size));
-    DN_TRY(dn_loaded_model_tune(&t->model, c, &tuning));
+    size_t a_step = (size_t)c->batch_size;
+    if (dn_config_says(c, dn_config_find("num_iterations")))
+        return DN_OK;
+    if (c->clients) {
+        dn_plan plan;
+        DN_TRY(dn_plan_tuning(c, tuning, t->n_workers, &plan));
+        size_t of_client = plan.clients.local_steps ? (size_t)plan.clients.local_steps * a_step : (t->n_train + (size_t)c->clients - 1) / (size_t)c->clients;
+        a_step = dn_max(dn_size_mul(of_client, (size_t)plan.clients.quorum), 1);
+    }
+    c->num_iterations = (int64_t)((EPOCHS * t->n_train + a_step - 1) / a_step);
+    if (!c->clients) /* whole batches, and a rest, of each epoch */
+        c->num_iterations = (int64_t)(EPOCHS * ((t->n_train + a_step - 1) / a_step));
+    return DN_OK;
+}
+
+static dn_status open_model(dn_finetune_run *t, const dn_tuning *tuning)
+{
+    DN_TRY(dn_loaded_model_tune(&t->model, &t->config, tuning, t->comm));
     size_t B = t->model.plan.micro_batch, tokens = B * t->texts.most;
     t->inputs = calloc(tokens, sizeof *t->inputs);
     t->targets = calloc(tokens, sizeof *t->targets);
@@ -145,86 +188,15 @@ static void close(dn_finetune_run *t)
     dn_loaded_model_close(&t->model);
     dn_labelled_close(&t->texts);
     dn_labels_close(&t->labels);
+    dn_partition_destroy(&t->partition);
+    free(t->by_client);
     free(t->rows);
     free(t->inputs);
     free(t->targets);
     free(t->scores);
 }
 
-/* ---- steps ---- */
-
-/* Gradients of the mean loss over rows [n], and that. */
-static dn_status gradient(dn_finetune_run *t, const uint32_t *rows, size_t n, double *loss)
-{
-    dn_instance *instance = &t->model.instance;
-    dn_stream *s = instance->stream;
-    s->kernels->fill(s, instance->grads, t->model.plan.gradient_bytes / sizeof(dn_real), 0);
-    *loss = 0;
-    for (size_t at = 0, B, T; at < n; at += B) {
-        B = dn_min(n - at, t->model.plan.micro_batch);
-        dn_labelled_batch(&t->texts, rows + at, B, t->inputs, t->targets, &T);
-        dn_model_set_length(instance->model, T);
-        DN_TRY(dn_model_train(instance->model, t->inputs, t->targets, B, 1 / (double)n, loss));
-    }
-    *loss /= (double)n;
-    return DN_OK;
-}
-
-/* Step number `step` of batches that go through the texts in an order of each epoch. */
-static dn_status train_step(dn_finetune_run *t, uint64_t step)
-{
-    const dn_plan *plan = &t->model.plan;
-    size_t batch = dn_min((size_t)plan->config.batch_size, t->n_train), n_batches = (t->n_train + batch - 1) / batch;
-    size_t first = (size_t)(step % n_batches) * batch, n = dn_min(t->n_train - first, batch);
-    uint64_t n_steps = (uint64_t)plan->config.num_iterations;
-    double loss;
-    dn_step_report report;
-    if (first == 0) {
-        dn_labelled_rows(&t->texts, false, t->rows);
-        dn_labelled_shuffle(&t->texts, t->rows, t->n_train, batch, (uint64_t)plan->config.seed, step / n_batches);
-    }
-    DN_TRY(gradient(t, t->rows + first, n, &loss));
-    const dn_step_params params = {.step = step,
-                                   .lr = plan->config.lr * dn_schedule_factor(&plan->lr_schedule, step, n_steps),
-                                   .decay = dn_schedule_factor(&plan->decay_schedule, step, n_steps)};
-    DN_TRY(dn_instance_step(&t->model.instance, &params, loss, &report));
-    if (t->progress)
-        t->progress(step + 1, n_steps, loss, t->context);
-    if (isfinite(loss) && !report.skipped)
-        return DN_OK;
-    return dn_fail(DN_ERR_NUMERIC, "step %" PRIu64 ": the loss or its gradient is not finite; lower lr", step + 1);
-}
-
-/* ---- what it gave ---- */
-
-/* The share of held-out texts whose class has the highest score, of equal ones the first; and the mean of
- * -log softmax(scores)[class]. */
-static dn_status judge(dn_finetune_run *t, dn_finetuned *out)
-{
-    size_t K = t->labels.n_classes, right = 0;
-    const uint32_t *rows = t->rows + t->n_train;
-    double loss = 0;
-    for (size_t at = 0, B, T; at < t->n_test; at += B) {
-        B = dn_min(t->n_test - at, t->model.plan.micro_batch);
-        dn_labelled_batch(&t->texts, rows + at, B, t->inputs, t->targets, &T);
-        dn_model_set_length(t->model.instance.model, T);
-        DN_TRY(dn_model_classify(t->model.instance.model, t->inputs, t->targets, B, t->scores, NULL));
-        for (size_t b = 0; b < B; b++) {
-            const dn_real *scores = t->scores + b * K;
-            size_t class = (size_t)t->labels.rows[rows[at + b]].class, best = 0;
-            double sum = 0;
-            for (size_t k = 1; k < K; k++)
-                best = scores[k] > scores[best] ? k : best;
-            for (size_t k = 0; k < K; k++)
-                sum += exp((double)scores[k] - (double)scores[best]);
-            right += best == class;
-            loss += log(sum) + (double)scores[best] - (double)scores[class];
-        }
-    }
-    out->accuracy = (double)right / (double)t->n_test;
-    out->loss = loss / (double)t->n_test;
-    return isfinite(loss) ? DN_OK : dn_fail(DN_ERR_NUMERIC, "the loss of held-out texts is not finite; lower lr");
-}
+/* ---- in this process ---- */
 
 static dn_status largest_class(const dn_finetune_run *t, double *share)
 {
@@ -238,49 +210,129 @@ static dn_status largest_class(const dn_finetune_run *t, double *share)
     return DN_OK;
 }
 
-static dn_status learn(dn_finetune_run *t, dn_finetuned *out)
+/* All that is read before there is a model: texts, and what is trained, and how; *needs: whether there is to be one. */
+static dn_status prepare(dn_finetune_run *t, const way *w, dn_tuning *tuning, bool *needs)
 {
-    const dn_plan *plan = &t->model.plan;
-    out->n_trained = plan->n_trained_elements;
-    out->bytes = plan->n_trained_elements * sizeof(dn_real);
-    out->memory = plan->arena_bytes + plan->private_bytes;
-    double started = dn_clock_s();
-    for (uint64_t step = 0; step < (uint64_t)plan->config.num_iterations; step++)
-        DN_TRY(train_step(t, step));
-    out->seconds = dn_clock_s() - started;
-    return judge(t, out);
+    DN_TRY(configure(t->what, w, &t->config));
+    DN_TRY(read_labels(t));
+    *tuning = w->tuning;
+    tuning->classes = t->labels.n_classes;
+    *needs = w->learn == dn_finetune_learn || strcmp(t->what->encoder, "features") == 0;
+    if (t->config.clients)
+        DN_TRY(dn_finetune_deal(t));
+    if (!*needs)
+        return DN_OK;
+    if (!t->what->run)
+        return dn_fail(DN_ERR_CONFIG, "no model is named: only hdc does without one, unless --encoder is features");
+    if (w->learn != dn_finetune_learn) { /* what is trained is not the model */
+        t->config.clients = 0;
+        t->config.dp_size = t->config.fs_size = t->config.tp_size = 0;
+    }
+    DN_TRY(read_texts(t));
+    return count_steps(t, tuning);
 }
 
 static dn_status tune(dn_finetune_run *t, const way *w, dn_finetuned *out)
 {
-    DN_TRY(read_labels(t));
+    dn_tuning tuning;
+    bool needs;
+    DN_TRY(prepare(t, w, &tuning, &needs));
     *out = (dn_finetuned){.n_classes = t->labels.n_classes, .n_train = t->n_train, .n_test = t->n_test, .at_once = NAN};
     DN_TRY(largest_class(t, &out->largest));
-    if (w->learn == learn || strcmp(t->what->encoder, "features") == 0) {
-        if (!t->what->run)
-            return dn_fail(DN_ERR_CONFIG, "no model is named: only hdc does without one, unless --encoder is features");
-        DN_TRY(read_texts(t));
-        DN_TRY(open_model(t, w->tuning));
-        out->n_cut = t->texts.n_cut;
-    }
+    if (needs)
+        DN_TRY(open_model(t, &tuning));
+    out->n_cut = t->texts.n_cut;
     return w->learn(t, out);
 }
 
-dn_status dn_finetune(const dn_finetuning *what, void (*progress)(uint64_t done, uint64_t total, double loss, void *context),
-                      void *context, dn_finetuned *out)
+/* In this process: alone, or as a worker. */
+static dn_status run(const dn_finetuning *what, dn_comm *comm,
+                     void (*progress)(uint64_t done, uint64_t total, double loss, void *context), void *context, dn_finetuned *out)
 {
     const way *w = NULL;
     DN_TRY(find_way(what->how, &w));
     dn_finetune_run *t = calloc(1, sizeof *t);
     if (!t)
         return dn_fail(DN_ERR_MEMORY, "no memory to fine-tune");
-    t->what = what;
-    t->progress = progress;
-    t->context = context;
-    dn_status status = configure(what, w, &t->config);
-    if (status == DN_OK)
-        status = tune(t, w, out);
+    *t = (dn_finetune_run){.what = what, .comm = comm, .n_workers = 1, .context = context};
+    if (comm) {
+        t->rank = dn_comm_rank(comm);
+        t->n_workers = dn_comm_size(comm);
+    }
+    t->progress = t->rank == 0 ? progress : NULL;
+    dn_status status = tune(t, w, out);
     close(t);
     free(t);
     return status;
+}
+
+dn_status dn_finetune(const dn_finetuning *what, void (*progress)(uint64_t done, uint64_t total, double loss, void *context),
+                      void *context, dn_finetuned *out)
+{
+    return run(what, NULL, progress, context, out);
+}
+
+/* ---- several workers ---- */
+
+enum { SMALL_HEAP = 1 << 20 }; /* of what needs no model */
+
+static dn_status plan_launch(dn_finetune_run *t, const way *w, dn_plan *plan)
+{
+    dn_tuning tuning;
+    bool needs;
+    DN_TRY(prepare(t, w, &tuning, &needs));
+    DN_TRY(dn_device_select(t->config.device));
+    if (needs)
+        return dn_plan_tuning(&t->config, &tuning, t->n_workers, plan);
+    *plan = (dn_plan){.config = t->config, .arena_bytes = SMALL_HEAP};
+    return DN_OK;
+}
+
+dn_status dn_finetune_launch(const dn_finetuning *what, int n_workers, char *const *argv, int *signal_out)
+{
+    const way *w = NULL;
+    dn_plan *plan = calloc(1, sizeof *plan);
+    dn_finetune_run *t = calloc(1, sizeof *t);
+    dn_topo *topo = NULL;
+    dn_status status = plan && t ? find_way(what->how, &w) : dn_fail(DN_ERR_MEMORY, "no memory to fine-tune");
+    if (status == DN_OK) {
+        *t = (dn_finetune_run){.what = what, .n_workers = n_workers};
+        status = plan_launch(t, w, plan);
+    }
+    if (t)
+        close(t);
+    if (status == DN_OK)
+        status = dn_topo_create(n_workers, &topo);
+    if (status == DN_OK) {
+        const dn_launch_spec spec = {
+            .topo = topo, .argv = argv, .arena_bytes = plan->arena_bytes, .deadline_s = plan->config.timeout_s};
+        dn_topo_warn(topo);
+        status = dn_launch(&spec, signal_out);
+    }
+    dn_topo_destroy(&topo);
+    free(plan);
+    free(t);
+    return status;
+}
+
+int dn_finetune_worker(const dn_finetuning *what, void (*progress)(uint64_t done, uint64_t total, double loss, void *context),
+                       void (*done)(const dn_finetuned *result, void *context), void *context)
+{
+    const way *w = NULL;
+    dn_config config;
+    dn_finetuned result;
+    dn_comm *comm = NULL;
+    dn_status status = find_way(what->how, &w);
+    if (status == DN_OK)
+        status = configure(what, w, &config);
+    if (status == DN_OK)
+        status = dn_comm_join(0, config.timeout_s, &comm);
+    bool first = status == DN_OK && dn_comm_rank(comm) == 0;
+    if (status == DN_OK && !first)
+        dn_log_set(NULL, NULL); /* what all ranks notice, one tells */
+    if (status == DN_OK)
+        status = run(what, comm, progress, context, &result);
+    if (status == DN_OK && first)
+        done(&result, context);
+    return dn_comm_leave(&comm, status == DN_FINETUNE_STOPPED ? DN_OK : status);
 }

@@ -17,6 +17,8 @@ void dn_finetuned_print(const dn_finetuned *f, const char *how, bool json, bool 
             fprintf(out, ", \"loss\": %.17g", f->loss);
         if (!isnan(f->at_once))
             fprintf(out, ", \"at_once\": %.17g", f->at_once);
+        if (f->n_rounds)
+            fprintf(out, ", \"rounds\": %llu, \"exchanged\": %.17g", (unsigned long long)f->n_rounds, f->exchanged);
         fprintf(out, "}\n");
         return;
     }
@@ -34,5 +36,7 @@ void dn_finetuned_print(const dn_finetuned *f, const char *how, bool json, bool 
            dn_human((double)f->bytes, "B", bytes, sizeof bytes), dn_human((double)f->memory, "B", memory, sizeof memory), f->seconds);
     if (!isnan(f->at_once))
         fprintf(out, "   %.1f %% before retraining", 100 * f->at_once);
+    if (f->n_rounds)
+        fprintf(out, "   %llu rounds, %s exchanged", (unsigned long long)f->n_rounds, dn_human(f->exchanged, "B", bytes, sizeof bytes));
     putc('\n', out);
 }

@@ -248,14 +248,16 @@ dn_status dn_loaded_model_generate(dn_loaded_model *model, const char *run, dn_c
                            .n_workers = comm ? dn_comm_size(comm) : 1});
 }
 
-dn_status dn_loaded_model_tune(dn_loaded_model *model, const dn_config *config, const dn_tuning *tuning)
+dn_status dn_loaded_model_tune(dn_loaded_model *model, const dn_config *config, const dn_tuning *tuning, dn_comm *comm)
 {
-    *model = (dn_loaded_model){.alone = true, .foreign = dn_init_is_foreign(config->init_from)};
+    *model = (dn_loaded_model){.comm = comm, .alone = !comm, .foreign = dn_init_is_foreign(config->init_from)};
     DN_TRY(dn_device_select(config->device));
-    DN_TRY(dn_plan_tuning(config, tuning, &model->plan));
+    DN_TRY(dn_plan_tuning(config, tuning, comm ? dn_comm_size(comm) : 1, &model->plan));
     DN_TRY(open_instance(model, true));
+    if (model->plan.strategy->clients)
+        dn_stream_round_alike(model->stream);
     DN_TRY(dn_model_init(&model->plan.spec, model->instance.params, model->stream, (uint64_t)config->seed));
-    DN_TRY(dn_init_load(&model->instance, tick_alone, NULL));
+    DN_TRY(dn_init_load(&model->instance, comm ? tick : tick_alone, comm));
     DN_TRY(dn_finite_check(&model->instance, config->init_from, "its weights are damaged", NULL, NULL));
     return dn_strategy_begin(model->instance.strategy);
 }

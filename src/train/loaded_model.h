@@ -41,9 +41,10 @@ dn_status dn_loaded_model_open(dn_loaded_model *model, const char *run, const ch
  * NULL: alone. Collective. */
 dn_status dn_loaded_model_generate(dn_loaded_model *model, const char *run, dn_comm *comm, size_t n_sequences, bool cache_bf16)
     DN_MUST_USE;
-/** The weights of config->init_from with what `tuning` adds to their model, alone and ready to be trained as config says. On failure
- * *model must still be closed. Errors: as dn_plan_tuning, dn_init_load; DN_ERR_NUMERIC weights that are not finite. */
-dn_status dn_loaded_model_tune(dn_loaded_model *model, const dn_config *config, const dn_tuning *tuning) DN_MUST_USE;
+/** The weights of config->init_from with what `tuning` adds to their model, ready to be trained as config says, on the mesh that it
+ * says, over all ranks of comm, which is borrowed; NULL: alone. Collective. On failure *model must still be closed. Errors: as
+ * dn_plan_tuning, dn_init_load; DN_ERR_NUMERIC weights that are not finite. */
+dn_status dn_loaded_model_tune(dn_loaded_model *model, const dn_config *config, const dn_tuning *tuning, dn_comm *comm) DN_MUST_USE;
 /** The plan of that of generation for so many workers, of which they are not needed. */
 dn_status dn_loaded_model_plan(dn_plan *plan, const char *run, int n_workers, size_t n_sequences) DN_MUST_USE;
 void dn_loaded_model_close(dn_loaded_model *model);

@@ -613,9 +613,10 @@ dn_status dn_plan_whole(const dn_config *config, const dn_config *trained, int n
     return make(config, &(dn_tuning){0}, trained, n_workers, plan);
 }
 
-dn_status dn_plan_tuning(const dn_config *config, const dn_tuning *tuning, dn_plan *plan)
+dn_status dn_plan_tuning(const dn_config *config, const dn_tuning *tuning, int n_workers, dn_plan *plan)
 {
-    return make(config, tuning, NULL, 1, plan);
+    DN_TRY(make(config, tuning, NULL, n_workers, plan));
+    return dn_clients_check_mesh(plan);
 }
 
 void dn_plan_generation(dn_plan *plan, size_t n_sequences, bool cache_bf16)

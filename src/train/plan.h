@@ -113,8 +113,8 @@ dn_status dn_plan_whole(const dn_config *config, const dn_config *trained, int n
 /** What the channels of a stage to the one before and to the next keep; 0: all. */
 void dn_plan_stage_kept(const dn_plan *plan, int stage, size_t kept[2]);
 
-/** The same of one worker with what is added to the model. */
-dn_status dn_plan_tuning(const dn_config *config, const dn_tuning *tuning, dn_plan *plan) DN_MUST_USE;
+/** The same with what is added to the model. */
+dn_status dn_plan_tuning(const dn_config *config, const dn_tuning *tuning, int n_workers, dn_plan *plan) DN_MUST_USE;
 
 /** The same plan for a model that generates n_sequences at once; cache_bf16: with keys and values in bfloat16. */
 void dn_plan_generation(dn_plan *plan, size_t n_sequences, bool cache_bf16);

@@ -32,7 +32,7 @@ static void open_way(const way *w, const char *folder, dn_loaded_model *m)
     config.sequence_length = 9;
     config.batch_size = config.device_batch_size = B;
     must(dn_config_set(&config, "optimizer=adamw"));
-    must(dn_loaded_model_tune(m, &config, &w->tuning));
+    must(dn_loaded_model_tune(m, &config, &w->tuning, NULL));
 }
 
 static void train(dn_loaded_model *m, uint64_t steps)

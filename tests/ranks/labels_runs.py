@@ -101,6 +101,78 @@ def hypervectors_learn_texts_records_and_outputs():
             expect(done.returncode == code and says in done.stderr, f"{arguments}: {done.returncode} {done.stderr}")
 
 
+def rows(done):
+    expect(done.returncode == 0, done.stderr)
+    return {row["how"]: row for row in map(json.loads, done.stdout.splitlines())}
+
+
+# In double, sums in another order differ by 1e-16, and six steps of AdamW make 1e-13 of that; float, under sanitizers, has 1e-7.
+PRECISE = os.environ.get("DIONODE_F64", PROGRAM)
+ROUNDING = 1e-10 if "f64" in PRECISE else 1e-4
+
+
+def tuned_precisely(place, *arguments):
+    if not os.path.exists(place.file("run")):
+        done = run([PRECISE, "train", "--np", "1", place.config(num_iterations=2)])
+        expect(done.returncode == 0, done.stderr)
+    return rows(run([PRECISE, "finetune", place.file("run"), "--labels", place.file("labels.tsv"), "--json", *arguments]))
+
+
+@case
+def every_mesh_learns_what_one_process_does():
+    with Place() as place:
+        write_labels(place, 200)
+
+        def tuned(*arguments):
+            return tuned_precisely(place, "num_iterations=6", *arguments)
+
+        ways = ["--how", "head,full,sherl,prompt,lora" if FULL else "sherl,prompt"]
+        alone, other = tuned(*ways), tuned(*ways, "seed=1")
+        for mesh in [["--np", "2", "tp_size=2"], ["--np", "2", "fs_size=2"], ["--np", "2"], ["--np", "4", "fs_size=2", "tp_size=2"],
+                     ["--np", "3", "fs_size=3"]][:None if FULL else 2]:
+            for how, row in tuned(*ways, *mesh).items():
+                off, wrong = abs(row["loss"] - alone[how]["loss"]), abs(other[how]["loss"] - alone[how]["loss"])
+                expect(off < ROUNDING, f"{mesh}, {how}: loss {row['loss']}, alone {alone[how]['loss']}; bound {ROUNDING}")
+                expect(wrong > 2 * ROUNDING, f"{how}: another seed's loss is only {wrong} off: this would not see a wrong order of texts")
+                expect(row["trained"] == alone[how]["trained"], f"{row}")
+        apart = tuned("--how", "prompt", "--np", "2", "strategy=local_sgd", "sync_every=4")
+        expect(abs(apart["prompt"]["loss"] - alone["prompt"]["loss"]) > 2 * ROUNDING, "replicas that step alone learn something else")
+
+
+@case
+def clients_learn_the_same_on_any_number_of_workers():
+    with Place() as place:
+        write_labels(place, 200)
+        for strategy, more in [("fedpeptao", ["server_lr=0.01"]), ("fedavg", ["partition=by_label", "clients=3"]), ("teasq", ["client_speeds=2000,300"]),
+                               ("fedcyclic", []), ("decoupled_diloco", ["client_speeds=2000,300"])][:None if FULL else 1]:
+            call = ["--how", "prompt", f"strategy={strategy}", "client_fraction=0.6", "partition=dirichlet:2", "num_iterations=5",
+                    *([] if "clients=3" in more else ["--clients", "5"]), *more]
+            one, other = tuned_precisely(place, *call)["prompt"], tuned_precisely(place, *call, "seed=1")["prompt"]
+            for np in ("2", "4", "8") if FULL else ("2",):
+                many = tuned_precisely(place, *call, "--np", np)["prompt"]
+                # Weights have the same bits (client_runs.py); texts that are held out are parted otherwise.
+                expect(abs(many["loss"] - one["loss"]) < ROUNDING, f"{strategy} on {np}: {many['loss']}, not {one['loss']}; bound {ROUNDING}")
+                expect(many["exchanged"] == one["exchanged"], f"{many}, {one}")
+            expect(abs(other["loss"] - one["loss"]) > 2 * ROUNDING, f"{strategy}: another seed's loss is {other['loss']}, too")
+            expect(one["rounds"] == 5, f"{one}")
+            if strategy in ("fedavg", "fedpeptao"):  # three or two at a time get and send all of it
+                expect(one["exchanged"] == 5 * (2 if "clients=3" in more else 3) * 2 * one["bytes"], f"{one}")
+        call = ["--how", "head", "--clients", "4", "client_fraction=0.5", "local_steps=3"]
+        expect(tuned_precisely(place, *call)["head"]["rounds"] == -(-3 * 160 // (2 * 3 * 32)), "three epochs of 160 texts")
+
+
+@case
+def hypervectors_of_clients_are_those_of_one_whatever_their_parts():
+    with Place() as place:
+        write_labels(place)
+        one = rows(finetune(place, "--how", "hdc", "--dimensions", "1000", "--json"))["hdc"]
+        for more in (["--clients", "7"], ["--clients", "3", "partition=by_label", "--np", "2"], ["--np", "3"], ["--clients", "2", "partition=dirichlet:0.3", "--np", "3"]):
+            row = rows(finetune(place, "--how", "hdc", "--dimensions", "1000", "--json", *more))["hdc"]
+            expect((row["accuracy"], row["at_once"]) == (one["accuracy"], one["at_once"]), f"{more}: {row}, {one}")
+            if "--clients" in more:  # sums once, and changes in each of 20 rounds, from each client and back
+                expect(row["exchanged"] == 2 * 21 * int(more[1]) * row["bytes"], f"{more}: {row}")
+
+
 @case
 def what_hypervectors_cannot_hold_is_refused():
     with Place() as place:
@@ -187,6 +259,11 @@ def what_makes_no_sense_is_refused():
                   (2, "lr", ["lrr=2"], "labels.tsv"),
                   (3, "every fifth", [], "few.tsv"),
                   (3, "missing.tsv", [], "missing.tsv"),
+                  (2, "is not the number of workers", ["fs_size=2"], "labels.tsv"),
+                  (2, "leave out fs_size and tp_size", ["--clients", "2", "fs_size=2", "--np", "2"], "labels.tsv"),
+                  (2, "one file", ["--clients", "2", "partition=by_file"], "labels.tsv"),
+                  (3, "at most as many as labels", ["--clients", "4", "partition=by_label"], "labels.tsv"),
+                  (2, "say how many clients", ["strategy=fedavg"], "labels.tsv"),
                   (9, "lower lr", ["lr=1e6", "num_iterations=5", "--how", "full"], "labels.tsv")]
         for code, says, arguments, labels in faults:
             done = finetune(place, model, *arguments, labels=labels)

@@ -81,6 +81,23 @@ static void every_row_is_one_clients(void **state)
     }
 }
 
+static void labels_are_dealt_in_turn(void **state)
+{
+    (void)state;
+    static const size_t first[] = {0, 3, 3, 7, 8};
+    const dn_partition_rule by_label = {DN_PARTITION_BY_LABEL, 0}, by_file = {DN_PARTITION_BY_FILE, 0};
+    dn_partition *p;
+    assert_int_equal(dn_partition_create_by_label(&by_label, first, 4, 2, 1, &p), DN_OK);
+    assert_int_equal(dn_partition_rows(p, 0), 7); /* labels 0 and 2 */
+    assert_int_equal(dn_partition_rows(p, 1), 1); /* 1, of which there is none, and 3 */
+    assert_int_equal(dn_partition_row(p, 0, 3), 3);
+    assert_int_equal(dn_partition_row(p, 1, 0), 7);
+    dn_partition_destroy(&p);
+    assert_int_equal(dn_partition_create_by_label(&by_label, first, 4, 5, 1, &p), DN_ERR_DATA);
+    assert_int_equal(dn_partition_create_by_label(&by_file, first, 4, 2, 1, &p), DN_ERR_CONFIG);
+    assert_int_equal(dn_partition_create(&by_label, tokens, T, 2, 1, &p), DN_ERR_CONFIG);
+}
+
 static void rows_are_dealt_in_turn(void **state)
 {
     (void)state;
@@ -146,6 +163,7 @@ TESTS(data_partition)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_is_one_clients),
+        cmocka_unit_test(labels_are_dealt_in_turn),
         cmocka_unit_test(rows_are_dealt_in_turn),
         cmocka_unit_test(parts_of_a_file_are_drawn_from_a_dirichlet_distribution),
         cmocka_unit_test(what_cannot_be_is_refused),
