@@ -1,6 +1,8 @@
 /* What fine-tuning on labels trains of a Hugging Face folder's model, and what it leaves as it came: to the bit, and
- * without gradient or state. */
+ * without gradient or state. Loss and gradients of what it adds, against tuned_oracle.py. */
 #include "support/tests.h"
+
+#include "oracle/vectors.h"
 
 #include "support/model.h"
 #include "train/loaded_model.h"
@@ -90,8 +92,108 @@ static void what_is_frozen_keeps_its_bits_and_has_no_gradient(void **state)
     }
 }
 
+/* ---- vectors ---- */
+
+extern const dn_architecture dn_architecture_llama;
+
+/* FNV-1a, as tuned_oracle.py has it. */
+static uint32_t stream_of(const char *name)
+{
+    uint32_t x = 0x811c9dc5;
+    for (; *name; name++)
+        x = (x ^ (unsigned char)*name) * 0x01000193;
+    return x;
+}
+
+static void draw_all(const model *m)
+{
+    for (size_t p = 0; p < m->n_params; p++) {
+        const dn_param *param = &m->params[p];
+        const char *name = param->tensor.name;
+        bool wide = strstr(name, "embed") || strstr(name, "prefix"), score = strcmp(name, "score.weight") == 0;
+        if (strcmp(name, "sherl.gamma.bias") == 0)
+            oracle_upload(m->stream, param->weight, 1, 0, 0.03, 0);
+        else
+            oracle_upload(m->stream, param->weight, dn_param_size(param), stream_of(name), param->kind == DN_PARAM_VECTOR,
+                          wide ? 2 : score ? 1 : 0.5);
+    }
+}
+
+/* The gradient of a parameter by its name, which must be trained. */
+static dn_real *gradient_of(const model *m, const char *name, size_t rows, size_t cols)
+{
+    for (size_t p = 0; p < m->n_params; p++) {
+        const dn_param *param = &m->params[p];
+        if (strcmp(param->tensor.name, name) == 0 && param->tensor.rows == rows && param->tensor.cols == cols && !param->frozen)
+            return host_copy(m->stream, param->grad, dn_param_size(param));
+    }
+    fail_msg("%s [%zu,%zu] is not trained", name, rows, cols);
+    return NULL;
+}
+
+static void check_vectors(FILE *file, const char *kernels, dn_spec spec, size_t n, double tolerance)
+{
+    static const size_t last[B] = {6, 3};
+    static const int32_t labels[B] = {2, 4};
+    model m = model_create(kernels, 2, spec, B);
+    double loss = 0, expected;
+    size_t n_trained = 0;
+    draw_all(&m);
+    oracle_tokens(&m, m.tokens, 1000);
+    for (size_t i = 0; i < B * spec.T; i++)
+        m.targets[i] = i % spec.T == last[i / spec.T] ? labels[i / spec.T] : -1;
+    must(dn_model_train(m.model, m.tokens, m.targets, B, 1, &loss));
+    oracle_losses(file, &expected, 1);
+    assert_close(loss, expected, tolerance * expected);
+    for (size_t p = 0; p < m.n_params; p++)
+        n_trained += !m.params[p].frozen;
+    assert_int_equal(n_trained, n);
+    for (size_t i = 0; i < n; i++) {
+        char name[DN_PARAM_NAME_MAX];
+        size_t rows, cols;
+        double stored, worst = 0, size = 0;
+        assert_int_equal(fscanf(file, "%63s %zu %zu", name, &rows, &cols), 3);
+        dn_real *g = gradient_of(&m, name, rows, cols);
+        for (size_t k = 0; k < rows * cols; k++) {
+            assert_int_equal(fscanf(file, "%la", &stored), 1);
+            worst = larger(worst, fabs((double)g[k] - stored));
+            size = larger(size, fabs(stored));
+        }
+        double scale = larger(size, 0.1); /* terms of that size cancel in smaller ones */
+        if (!(worst <= tolerance * scale))
+            fail_msg("%s: gradients are off by %.3g, the largest is %.3g; bound %.3g", name, worst, size, tolerance * scale);
+        free(g);
+    }
+    model_destroy(&m);
+}
+
+/* Of the largest gradient of a parameter: as of whole models (models.c). */
+static const double tolerance = 128 * DN_REAL_EPS;
+
+static void loss_and_gradients_are_the_oracles(void **state)
+{
+    static const char *const kernels[] = {"ref", "cpu"};
+    for (size_t i = 0; i < 2; i++) {
+        FILE *file = oracle_open("tuned_model.txt");
+        char name[16];
+        size_t n, n_ways = 0;
+        for (; fscanf(file, " way %15s %zu", name, &n) == 2; n_ways++) {
+            dn_spec spec = {.architecture = &dn_architecture_llama, .V = 19, .T = 7, .C = 12, .L = 3, .mlp.F = 20, .norm.eps = 1e-3,
+                            .attention = {.NH = 4, .NKV = 2, .hd = 4, .theta = 100}, .classes = 5, .trained = {1, {"score.weight"}}};
+            spec.prompt = strcmp(name, "prompt") == 0 ? 3 : 0;
+            spec.sherl = strcmp(name, "sherl") == 0 ? 2 : 0;
+            if (strcmp(name, "lora") == 0)
+                spec.lora = (dn_lora_spec){.rank = 2, .scale = 1.5, .roles = 0x7f};
+            check_vectors(file, kernels[i], spec, n, tolerance);
+        }
+        assert_int_equal(n_ways, 3);
+        fclose(file);
+    }
+}
+
 TESTS(tuned)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_frozen_keeps_its_bits_and_has_no_gradient)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_frozen_keeps_its_bits_and_has_no_gradient),
+                                       cmocka_unit_test(loss_and_gradients_are_the_oracles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
