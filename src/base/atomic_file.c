@@ -402,10 +402,11 @@ static dn_status print_all(FILE *out, const char *path, void (*print)(FILE *, vo
 {
     if (!out)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", path);
+    errno = 0;
     print(out, context);
-    errno = 0; /* of an earlier failed write only the mark is left */
+    int error = ferror(out) ? errno : 0; /* what is longer than the buffer fails here, and flushing then has nothing to say */
     bool good = fflush(out) == 0 && !ferror(out);
-    int error = errno;
+    error = error ? error : errno;
     good = fclose(out) == 0 && good;
     return good ? DN_OK : dn_fail_errno(DN_ERR_IO, error ? error : EIO, "cannot write '%s'", path);
 }

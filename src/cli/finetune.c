@@ -106,7 +106,6 @@ static void print(const dn_finetuned *result, void *context)
     const arguments *a = context;
     bool first = strncmp(a->hows, a->what.how, strlen(a->what.how)) == 0;
     dn_finetuned_print(result, a->what.how, a->json, first, stdout);
-    fflush(stdout);
 }
 
 /* a->what.how, in this process or by workers, which are told which one of several it is. */

@@ -339,7 +339,7 @@ def a_training_run_whose_worker_is_killed_finishes_as_if_it_had_not_been():
         expect(place.train(np=2, checkpoint_dir=place.file("whole"), **slow).returncode == 0, "training failed")
         command = place.command(np=2, checkpoint_dir=place.file("hurt"), **slow)
         process = start(command + ["--max-restarts", "1"])
-        place.wait_for_step(8, "hurt")
+        place.wait_for_step(13, "hurt")  # the checkpoint of step 5 is on the disk when that of step 10 is begun
         os.kill(children(process.pid)[1], signal.SIGKILL)
         (code, _, errors), = ends([process])
         expect(code == 0 and "restart 1 of 1" in errors, f"{code}: {errors}")

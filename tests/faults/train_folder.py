@@ -65,7 +65,7 @@ def the_lock_dies_with_its_owner_and_outlives_a_restart():
         first = subprocess.Popen(command[:2] + ["--max-restarts", "1"] + command[2:], stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE, text=True)
         try:
-            place.wait_for_step(6)
+            place.wait_for_step(11)  # whose checkpoint of step 10 waited for that of step 5
             before = children(first.pid)
             os.kill(before[0], signal.SIGKILL)
             limit = time.monotonic() + 30
