@@ -52,7 +52,7 @@ static dn_status open_channels(dn_instance *instance)
     const dn_plan *plan = instance->plan;
     size_t kept[2];
     void *heap = NULL;
-    dn_plan_stage_kept(plan, dn_max(plan->stage, 0), kept);
+    dn_plan_stage_kept(plan, plan->stage, kept);
     size_t bytes = dn_pipeline_heap_bytes(kept, plan->micro_batch, plan->spec.T, plan->spec.C, plan->n_slots);
     if (bytes > 0)
         DN_TRY(dn_comm_alloc_device(instance->mesh->root, bytes, &heap));

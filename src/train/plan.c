@@ -326,7 +326,7 @@ static dn_status plan_channels(dn_plan *plan)
 void dn_plan_stage_kept(const dn_plan *plan, int stage, size_t kept[2])
 {
     kept[0] = stage > 0 ? plan->kept[stage - 1] : 0;
-    kept[1] = stage + 1 < plan->mesh[DN_PP] ? plan->kept[stage] : 0;
+    kept[1] = stage >= 0 && stage + 1 < plan->mesh[DN_PP] ? plan->kept[stage] : 0;
 }
 
 /* The channels between the stages as which it was trained. */

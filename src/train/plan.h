@@ -110,7 +110,7 @@ dn_status dn_plan_make(const dn_config *config, int n_workers, dn_plan *plan) DN
 /** The same of workers that each have all layers, of a model that was trained as `trained` says: its stages' channels are within it. */
 dn_status dn_plan_whole(const dn_config *config, const dn_config *trained, int n_workers, dn_plan *plan) DN_MUST_USE;
 
-/** What the channels of a stage to the one before and to the next keep; 0: all. */
+/** What the channels of a stage to the one before and to the next keep; 0: all, as of the whole model, stage -1. */
 void dn_plan_stage_kept(const dn_plan *plan, int stage, size_t kept[2]);
 
 /** The same with what is added to the model. */

@@ -107,7 +107,7 @@ static void any_state_that_is_no_number_stops_all_ranks(void **state)
         if (!is_owner_rule(mesh_family(k)))
             continue;
         mesh_task t = mesh_task_of(mesh_family(k));
-        for (t.broken = 0; dn_rule_row(mesh_family(k))->states[t.broken].name; t.broken++) {
+        for (t.broken = 0; t.broken < DN_MAX_STATES && dn_rule_row(mesh_family(k))->states[t.broken].name; t.broken++) {
             broken_value = (dn_real)NAN;
             assert_int_equal(mesh_run_on(t, (int[DN_N_AXES]){2, 2, 2}, broken_state, NULL), 0);
             broken_value = (dn_real)INFINITY;
