@@ -143,10 +143,10 @@ def losses_are_those_of_one_node_over_resumes_on_two_four_and_one_node_and_bits_
             done = run([EXACT, "train", "--np", "4", place.config(checkpoint_dir=place.file("run"), **settings)], limit_s=240)
             expect(done.returncode == 0, done.stderr)
             same_losses(place.metrics("one"), place.metrics("run"), str(mesh))
-            first, again = place.metrics("run")[:4], place.metrics("again")
             for key in ["loss", "grad_norm", "weights_hash"]:
-                expect([x[key] for x in first] == [x[key] for x in again],
-                       f"{mesh}: {key} {[x[key] for x in first]}, and again {[x[key] for x in again]}")
+                first, again = ([x.get(key) for x in place.metrics(name)[:4]] for name in ("run", "again"))
+                hashed = key != "weights_hash" or "strategy" not in mesh  # replicas that differ between syncs have no hash
+                expect(first == again and (any(first) or not hashed), f"{mesh}: {key} {first}, and again {again}")
 
 
 @case
