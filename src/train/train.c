@@ -106,6 +106,7 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
     DN_TRY(dn_topo_create(n, &topo));
     dn_plan plan;
     dn_lock lock = {0};
+    size_t existing = dn_dir_existing(config->checkpoint_dir);
     dn_status status = dn_plan_run(config, dn_topo_n_workers(topo), &plan);
     if (status == DN_OK)
         status = check_islands(&plan, topo);
@@ -127,5 +128,7 @@ dn_status dn_train_observed(const dn_config *config, int n_workers, int max_rest
     }
     dn_lock_release(&lock);
     dn_topo_destroy(&topo);
+    if (status != DN_OK)
+        dn_dir_remove_made(config->checkpoint_dir, existing);
     return status;
 }

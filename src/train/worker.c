@@ -1,6 +1,7 @@
 /* The training loop of a worker: join, open the run, steps until the end or a stop, save, report. */
 #include "dionode/train.h"
 
+#include "base/atomic_file.h"
 #include "base/fail.h"
 #include "base/lock.h"
 #include "comm/world.h"
@@ -15,6 +16,7 @@
 
 #include <math.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -191,6 +193,7 @@ int dn_train_worker(const dn_config *config)
     dn_lock lock = {0};
     dn_comm *comm = NULL;
     size_t heap_bytes = 0; /* the launcher sizes the heap */
+    const size_t existing = launched ? SIZE_MAX : dn_dir_existing(config->checkpoint_dir); /* the launcher cleans up */
     void *log_context;
     const dn_log_fn log = dn_log_get(&log_context);
     dn_status status = dn_device_select(config->device);
@@ -215,6 +218,8 @@ int dn_train_worker(const dn_config *config)
         dn_run_close(&run);
     }
     dn_lock_release(&lock);
+    if (status != DN_OK)
+        dn_dir_remove_made(config->checkpoint_dir, existing);
     if (!launched && status != DN_OK && status != DN_ERR_PEER) /* no launcher reports the cause, and rank 0 may not live */
         dn_log_set(log, log_context);
     const int stop = comm && !launched ? dn_comm_stop_requested(comm) : 0;

@@ -254,7 +254,7 @@ def room_for_the_checkpoints_is_asked_for_before_the_first_step():
         train = " ".join(place.command(checkpoint_dir="/mnt/run", num_iterations=4, val_tokens=128))
         for arguments, files in (("checkpoint_freq=1", 3), ("checkpoint_freq=1 checkpoint_keep=1", 3),
                                  ("checkpoint_freq=1 checkpoint_keep=4", 4), ("checkpoint_freq=2", 2)):
-            done = in_own_mounts(f"mount -t tmpfs -o size=700k none /mnt && {train} {arguments}; s=$?; ls -A /mnt/run; exit $s")
+            done = in_own_mounts(f"mount -t tmpfs -o size=700k none /mnt && {train} {arguments}; s=$?; ls -A /mnt; exit $s")
             expect_failure(done, IO, "/mnt/run", f"{files} at once", "only 0.7 MB are free")
             expect(done.stdout == "", f"left behind: {done.stdout}")
         done = in_own_mounts(f"mount -t tmpfs -o size=700k none /mnt && {train}")
