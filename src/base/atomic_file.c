@@ -1,6 +1,7 @@
 #include "base/atomic_file.h"
 
 #include "base/fail.h"
+#include "base/output.h"
 #include "dionode/descriptors.h"
 
 #include <dirent.h>
@@ -402,13 +403,14 @@ static dn_status print_all(FILE *out, const char *path, void (*print)(FILE *, vo
 {
     if (!out)
         return dn_fail_errno(DN_ERR_IO, errno, "cannot write '%s'", path);
+    char name[PATH_MAX + 2];
+    snprintf(name, sizeof name, "'%s'", path);
     errno = 0;
     print(out, context);
-    int error = ferror(out) ? errno : 0; /* what is longer than the buffer fails here, and flushing then has nothing to say */
-    bool good = fflush(out) == 0 && !ferror(out);
-    error = error ? error : errno;
-    good = fclose(out) == 0 && good;
-    return good ? DN_OK : dn_fail_errno(DN_ERR_IO, error ? error : EIO, "cannot write '%s'", path);
+    dn_status status = dn_flush_named(out, name, ferror(out) ? errno : 0);
+    if (fclose(out) != 0 && status == DN_OK)
+        status = dn_fail_errno(DN_ERR_IO, errno, "cannot write %s", name);
+    return status;
 }
 
 dn_status dn_atomic_file_print(const char *path, void (*print)(FILE *, void *), void *context)

@@ -3,6 +3,7 @@
 
 #include "base/atomic_file.h"
 #include "base/fail.h"
+#include "base/printable.h"
 #include "dionode/tensor.h"
 #include "report/page.h"
 #include "report/plot.h"
@@ -77,7 +78,7 @@ static void write_head(const page *p)
             "validation loss of each optimizer. Lower is better for loss, time, traffic and memory.",
             (unsigned long long)c->n_steps, (unsigned long long)c->step_tokens,
             dn_human((double)(c->n_steps * c->step_tokens), "", tokens, sizeof tokens), c->n_seeds,
-            c->n_seeds == 1 ? "" : "s");
+            dn_plural((long long)c->n_seeds));
     fputs("</p>\n<p class=\"note\">", p->out);
     dn_page_text(c->machine, p->out);
     fprintf(p->out, "; mesh dp %d &#215; ", c->mesh[DN_DP]);

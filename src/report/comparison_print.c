@@ -1,5 +1,6 @@
 #include "report/comparison.h"
 
+#include "base/printable.h"
 #include "report/progress.h"
 
 #include <math.h>
@@ -94,7 +95,7 @@ void dn_comparison_print(const dn_comparison *comparison, FILE *out)
             "# dionode %s compare: %llu steps = %s tokens, %zu seed%s, mesh dp %d x %sfs %d x tp %d\n# %s\n",
             comparison->version, (unsigned long long)comparison->n_steps,
             dn_human((double)(comparison->n_steps * comparison->step_tokens), "", tokens, sizeof tokens),
-            comparison->n_seeds, comparison->n_seeds == 1 ? "" : "s", mesh[DN_DP], stages,
+            comparison->n_seeds, dn_plural((long long)comparison->n_seeds), mesh[DN_DP], stages,
             mesh[DN_FS], mesh[DN_TP], comparison->machine);
     if (comparison->by_strategy)
         fprintf(out, "%-*s", NAME_WIDTH, "strategy");

@@ -1,6 +1,7 @@
 #include "report/gaps.h"
 
 #include "base/fail.h"
+#include "base/printable.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,8 +44,8 @@ void dn_gaps_log(const dn_gaps *g, const char *path, const char *where)
 {
     if (g->missing)
         dn_log(DN_LOG_WARNING, "%s lacks the lines of %" PRIu64 " step%s%s: %s", path, g->missing,
-               g->missing == 1 ? "" : "s", where, g->text);
+               dn_plural((long long)g->missing), where, g->text);
     if (g->repeated)
         dn_log(DN_LOG_WARNING, "%s has %" PRIu64 " line%s of steps that it has already: of another run?", path,
-               g->repeated, g->repeated == 1 ? "" : "s");
+               g->repeated, dn_plural((long long)g->repeated));
 }

@@ -5,6 +5,7 @@
 #include "compute/kernels.h"
 #include "train/clients.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -164,7 +165,8 @@ void dn_client_versions_expect(dn_client_store *x)
 
 /* ---- what is saved ---- */
 
-/* The version, the newest left out, that is state number `index`; NULL: that state is another. */
+/* The version, the newest left out, that is state number *index; NULL: there are fewer,
+ * and *index is less by so many: the state's number behind them. */
 static const dn_client_version *older(const dn_client_store *x, size_t *index)
 {
     for (size_t i = 0; i < x->n_versions; i++)
@@ -175,10 +177,9 @@ static const dn_client_version *older(const dn_client_store *x, size_t *index)
 
 size_t dn_client_store_n_saved(const dn_client_store *x)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < x->n_versions; i++)
-        n += x->versions[i].number != DN_NO_VERSION && x->versions[i].number != dn_tickets_version(x->tickets);
-    return n + x->n_states;
+    size_t past = SIZE_MAX;
+    older(x, &past);
+    return SIZE_MAX - past + x->n_states;
 }
 
 bool dn_client_store_must_be(const dn_client_store *x, size_t index)
