@@ -151,7 +151,7 @@ def what_channels_keep_is_the_same_function_on_one_rank_and_on_stages():
 
 @case
 def replicas_of_stages_exchange_by_every_strategy_that_can():
-    names = [name for name in choices("strategy") if name not in ("average", "factors", "streaming", "fda", "daso", "powersgd", "replicators")]
+    names = [name for name in of_replicas() if name not in ("streaming", "fda", "daso", "powersgd", "replicators")]
     for name in names if FULL else ["diloco", "dynthresh"]:
         for place in ["dp=2,pp=2", "dp=2,pp=2,tp=2", "dp=2,pp=4"] if FULL else ["dp=2,pp=2"]:
             verified(*TIGHT, "--steps", "3", *STAGED, f"strategy={name}", *assignments(lossless(CONFIG, name)), "--mesh", place, ranks=8)
