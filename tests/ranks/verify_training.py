@@ -17,6 +17,8 @@ RANKS = 8 if FULL else 4
 ALL_AXES = ["--mesh", "dp=2,fs=2,tp=2"]
 # Under sanitizers the short run has no program in double.
 SANITIZED = os.environ["SANITIZED"] != ""
+# Sanitizers see every mesh by default settings, and every setting on some; the plain long run has all of both.
+THOROUGH = FULL and not SANITIZED
 PRECISIONS = ["float"] if SANITIZED and not FULL else ["double", "float"]
 BOTH = ["--precision", "both" if len(PRECISIONS) == 2 else "float"]
 TIGHT = ["--precision", PRECISIONS[0]]
@@ -87,7 +89,7 @@ def heads_that_are_split_hold_on_every_mesh():
                    if line.startswith("Q")}
         expect(any(".attn.c_q.weight." in tensor for tensor in tensors), f"{tensors}")
     for rule in ("muon", "normuon", "dion2", "dion3"):
-        where = BOTH if FULL else TIGHT + ALL_AXES
+        where = BOTH if THOROUGH else TIGHT + ALL_AXES
         expect_within_tolerance(verified(*where, "split_heads=true", f"optimizer={rule}", "--steps", "5"), rule)
 
 
@@ -114,7 +116,7 @@ def count(meshes):
 
 @case
 def stages_of_a_pipeline_hold_on_every_mesh_with_dion_and_adamw():
-    for setting in (["optimizer=dion"], ["optimizer=adamw"]) if FULL else (["optimizer=dion"],):
+    for setting in (["optimizer=dion"], ["optimizer=adamw"]) if THOROUGH else (["optimizer=dion"],):
         report = verified(*TIGHT, "--stages", str(RANKS), "--steps", "3", *STAGED, *setting)
         meshes = report[PRECISIONS[0]]["meshes"]
         expect(len(meshes) == count(MESHES), f"{len(meshes)} meshes of {count(MESHES)}")
@@ -133,7 +135,8 @@ def stages_hold_with_every_rule_and_architecture_and_tied_heads():
     places = ["dp=2,pp=2", "pp=3", "pp=2,fs=2,tp=2", "pp=8", "dp=2,pp=4", "pp=4,tp=2", "pp=2,fs=4", "dp=3,pp=2"]
     settings = [[f"optimizer={rule}"] for rule in rules()] + [[f"architecture={name}"] for name in choices("architecture")]
     settings += [["optimizer=muon", "split_heads=true"], ["tie_embeddings=true"], ["trainable=['*.1.*', '*.4.*']"]]
-    for place, setting in short + [(place, setting) for setting in settings for place in places if FULL]:
+    long = [(place, setting) for i, setting in enumerate(settings) for k, place in enumerate(places) if THOROUGH or i % len(places) == k]
+    for place, setting in short + (long if FULL else []):
         report = verified(*TIGHT, "--steps", "3", *STAGED, *setting, "--mesh", place, ranks=8)
         if not any(name in s for s in setting for name in ("gpt2", "qwen2", "gpt_neox")):  # biases of keys have gradients that are nothing but rounding
             expect_within_tolerance(report, f"{place}, {setting}")
@@ -153,7 +156,7 @@ def what_channels_keep_is_the_same_function_on_one_rank_and_on_stages():
 def replicas_of_stages_exchange_by_every_strategy_that_can():
     names = [name for name in of_replicas() if name not in ("streaming", "fda", "daso", "powersgd", "replicators")]
     for name in names if FULL else ["diloco", "dynthresh"]:
-        for place in ["dp=2,pp=2", "dp=2,pp=2,tp=2", "dp=2,pp=4"] if FULL else ["dp=2,pp=2"]:
+        for place in ["dp=2,pp=2", "dp=2,pp=2,tp=2", "dp=2,pp=4"] if THOROUGH else ["dp=2,pp=2"]:
             verified(*TIGHT, "--steps", "3", *STAGED, f"strategy={name}", *assignments(lossless(CONFIG, name)), "--mesh", place, ranks=8)
 
 
@@ -171,7 +174,7 @@ def every_optimizer_method_and_rank_holds():
                  ["optimizer=dion2", "ortho_fraction=0.1", "use_gram_newton_schulz=true"]]
     settings += [[f"optimizer={rule}"] for rule in rules() if not any(f"optimizer={rule}" in s for s in settings)]
     for setting in settings:
-        for where in [TIGHT, ["--precision", "float", *ALL_AXES]] if FULL else [TIGHT + ALL_AXES]:
+        for where in [TIGHT, ["--precision", "float", *ALL_AXES]] if THOROUGH else [TIGHT + ALL_AXES]:
             report = verified(*where, *setting, ranks=8)
             # These take what rounding does beyond the fixed tolerance in float, with some BLAS cores or all; the
             # program itself holds them to the rounding that it measured.
@@ -182,7 +185,7 @@ def every_optimizer_method_and_rank_holds():
 @case
 def states_in_bfloat16_hold_to_the_last_bit_of_double_but_for_momenta_of_replicas():
     half = ["state_precision=bfloat16"]
-    where = [] if FULL else ALL_AXES
+    where = [] if THOROUGH else ALL_AXES
     for setting in (["replicate_mesh_grad_sync=false"], ["optimizer=adamw"], ["optimizer=normuon"], ["optimizer=dion2"],
                     ["scalar_opt=lion", "replicate_mesh_grad_sync=false"]):
         expect_within_tolerance(verified(*TIGHT, *where, *half, *setting), setting)
@@ -207,7 +210,7 @@ def mixed_precision_holds_to_the_last_bit_of_double_on_every_mesh():
     """Rounding to bfloat16 is the same on every mesh, of five replicas, too, whose number is no power of two: sums in double
     lie near no tie. In float some do."""
     where = ["--steps", "5", "precision=emulated"]
-    for mesh in [["--mesh", "dp=3,tp=2"], ["--mesh", "fs=5"]] if not FULL else [[]]:
+    for mesh in [[]] if THOROUGH else [["--mesh", "dp=3,tp=2"], ["--mesh", "fs=5"]]:
         report = verified(*TIGHT, *where, *mesh, ranks=8)
         if TIGHT[1] == "double":
             expect_within_tolerance(report, f"mixed, {mesh}")
@@ -220,7 +223,7 @@ def every_strategy_holds_under_its_lossless_settings():
     strategies = of_replicas()
     for strategy in strategies if FULL else ("diloco", "noloco", "powersgd"):
         settings = [f"strategy={strategy}", *assignments(lossless(CONFIG, strategy))]
-        for where in [TIGHT, ["--precision", "float"]] if FULL else [[*TIGHT, "-n", "4", "--steps", "3"]]:
+        for where in [TIGHT, ["--precision", "float"]] if THOROUGH else [[*TIGHT, "-n", "4", "--steps", "3"]]:
             verified(*where, *settings)
 
 
