@@ -208,6 +208,20 @@ template <class T> T exchange(T x, unsigned from, unsigned mask, place at)
     return y;
 }
 
+/* A bit of each lane. */
+inline unsigned ballot(bool flag, unsigned mask, place at)
+{
+    unsigned bits = 0;
+    if (mask != 0xffffffffu)
+        fault("%s:%d: a ballot of some lanes", at.file, at.line);
+    uint64_t *slots = exchange_slots();
+    slots[here.current % WARP] = flag;
+    warp_barrier(at);
+    for (unsigned lane = 0; lane < WARP; lane++)
+        bits |= (unsigned)slots[lane] << lane;
+    return bits;
+}
+
 /* ---- launching ---- */
 
 /* A kernel with its arguments, which have their values when it is queued. */
@@ -254,6 +268,10 @@ void launch(const char *kernel, dim3 grid, dim3 size, size_t bytes, cudaStream_t
 #define __shfl_sync(mask, x, lane) emulator::exchange(x, lane, mask, EMULATOR_HERE)
 #define __shfl_xor_sync(mask, x, lane)                                                                       \
     emulator::exchange(x, (emulator::here.current % emulator::WARP) ^ (lane), mask, EMULATOR_HERE)
+
+#define __ballot_sync(mask, flag) emulator::ballot(flag, mask, EMULATOR_HERE)
+#define __popc(bits)              __builtin_popcount(bits)
+#define cospi(x)                  cos(3.14159265358979323846 * (x))
 
 #define DN_LAUNCH(kernel, grid, block, bytes, stream, ...)                                                   \
     emulator::launch(#kernel, grid, block, bytes, stream, [=](auto... given_) { kernel(given_...); }, __VA_ARGS__)

@@ -51,20 +51,30 @@ static inline size_t column_bytes(size_t rows, size_t cols)
     return (rows + COLUMN_ROWS - 1) / COLUMN_ROWS * cols * sizeof(double);
 }
 
+/* For each column g(column, sum over partial [n_partial, cols]). */
+template <class G>
+static void add_up_columns(dn_stream *s, const char *name, const double *partial, size_t n_partial,
+                           size_t cols, G g)
+{
+    if (cols == 0 || (!partial && n_partial > 0) || !dn_gpu_begin(s, name))
+        return;
+    DN_LAUNCH(column_totals, (unsigned)((cols + DN_BLOCK - 1) / DN_BLOCK), DN_BLOCK, 0, dn_gpu_stream(s),
+              partial, n_partial, cols, g);
+    dn_gpu_end(s);
+}
+
 /* For each column g(column, sum over rows of f(row, column)). partial: scratch of column_bytes. At most 2^24
  * - 256 rows. */
 template <class F, class G>
 static void sum_columns(dn_stream *s, const char *name, double *partial, size_t rows, size_t cols, F f, G g)
 {
     size_t n_partial = (rows + COLUMN_ROWS - 1) / COLUMN_ROWS;
-    if (cols == 0 || (!partial && rows > 0) || !dn_gpu_begin(s, name))
-        return;
-    if (rows > 0)
+    if (rows * cols > 0 && partial && dn_gpu_begin(s, name)) {
         DN_LAUNCH(column_partials, dim3((unsigned)((cols + DN_WARP - 1) / DN_WARP), (unsigned)n_partial),
                   dim3(DN_WARP, COLUMN_LANES), 0, dn_gpu_stream(s), partial, rows, cols, f);
-    DN_LAUNCH(column_totals, (unsigned)((cols + DN_BLOCK - 1) / DN_BLOCK), DN_BLOCK, 0, dn_gpu_stream(s),
-              partial, n_partial, cols, g);
-    dn_gpu_end(s);
+        dn_gpu_end(s);
+    }
+    add_up_columns(s, name, partial, n_partial, cols, g);
 }
 
 #endif

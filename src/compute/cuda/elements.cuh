@@ -60,4 +60,22 @@ static void for_each(dn_stream *s, const char *name, arrays<K> a, size_t n, F f)
     dn_gpu_end(s);
 }
 
+/* ---- loops over indices, for all else ---- */
+
+/* f(i) for i < n. */
+template <class F> __global__ void __launch_bounds__(DN_BLOCK) each_index(size_t n, F f)
+{
+    size_t step = gridDim.x * (size_t)DN_BLOCK;
+    for (size_t i = blockIdx.x * (size_t)DN_BLOCK + threadIdx.x; i < n; i += step)
+        f(i);
+}
+
+template <class F> static void for_index(dn_stream *s, const char *name, size_t n, F f)
+{
+    if (n == 0 || !dn_gpu_begin(s, name))
+        return;
+    DN_LAUNCH(each_index, blocks(n, DN_BLOCK), DN_BLOCK, 0, dn_gpu_stream(s), n, f);
+    dn_gpu_end(s);
+}
+
 #endif

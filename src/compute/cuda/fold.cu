@@ -9,11 +9,10 @@ extern "C" {
 #include "device/cuda/row.h"
 }
 
-/* The type in which elements are combined: integers are added as unsigned, where wrapping around is defined.
- */
-template <class T> struct accumulator {
+/* Elements are combined in their own type, and added in SUM. */
+template <class T, class SUM> struct as_they_are {
     typedef T type;
-    typedef T sum;
+    typedef SUM sum;
     static __device__ T load(T x)
     {
         return x;
@@ -22,42 +21,23 @@ template <class T> struct accumulator {
     {
         return x;
     }
+};
+template <class T> struct accumulator : as_they_are<T, T> {
     static __device__ T average(T x, int n)
     {
         return x * (1 / (T)n);
     }
 };
-template <> struct accumulator<int32_t> {
-    typedef int32_t type;
-    typedef uint32_t sum;
-    static __device__ int32_t load(int32_t x)
-    {
-        return x;
-    }
-    static __device__ int32_t store(int32_t x)
-    {
-        return x;
-    }
-    static __device__ int32_t average(int32_t x, int n)
+/* Integers are added as unsigned, where wrapping around is defined. */
+template <class T, class SUM> struct integers : as_they_are<T, SUM> {
+    static __device__ T average(T x, int n)
     {
         return x / n;
     }
 };
-template <> struct accumulator<int64_t> {
-    typedef int64_t type;
-    typedef uint64_t sum;
-    static __device__ int64_t load(int64_t x)
-    {
-        return x;
-    }
-    static __device__ int64_t store(int64_t x)
-    {
-        return x;
-    }
-    static __device__ int64_t average(int64_t x, int n)
-    {
-        return x / n;
-    }
+template <> struct accumulator<int32_t> : integers<int32_t, uint32_t> {
+};
+template <> struct accumulator<int64_t> : integers<int64_t, uint64_t> {
 };
 /* As dn_fold_on_host has it, a NaN keeps its upper bits. */
 template <> struct accumulator<uint16_t> {

@@ -55,6 +55,11 @@ static inline uint16_t *numbers(const dn_bf16 *x)
     return (uint16_t *)x;
 }
 
+static inline unsigned char *numbers(const dn_bytes *x)
+{
+    return (unsigned char *)x;
+}
+
 static inline double *numbers(const dn_wide *x)
 {
     return (double *)x;

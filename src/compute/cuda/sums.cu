@@ -1,39 +1,14 @@
 /* Sums over vectors, rows and columns that the host wants to know. */
 #include "compute/cuda/columns.cuh"
-
-/* Numbers of a partial sum of a vector. */
-enum { SUM_CHUNK = 1 << 14 };
-
-__global__ void __launch_bounds__(DN_BLOCK)
-    dot_partials(double *partial, const dn_real *x, const dn_real *y, size_t n)
-{
-    size_t first = blockIdx.x * (size_t)SUM_CHUNK, end = n - first < SUM_CHUNK ? n : first + SUM_CHUNK;
-    double sum = 0;
-    for (size_t i = first + threadIdx.x; i < end; i += DN_BLOCK)
-        sum += (double)x[i] * (double)y[i];
-    sum = block_sum(sum);
-    if (threadIdx.x == 0)
-        partial[blockIdx.x] = sum;
-}
-
-__global__ void __launch_bounds__(DN_BLOCK) add_up(double *out, const double *partial, size_t n)
-{
-    double sum = 0;
-    for (size_t i = threadIdx.x; i < n; i += DN_BLOCK)
-        sum += partial[i];
-    sum = block_sum(sum);
-    if (threadIdx.x == 0)
-        *out = sum;
-}
+#include "compute/cuda/sums.cuh"
 
 void dn_cuda_dot(dn_stream *s, double *host_out, const dn_buf *x, const dn_buf *y, size_t n)
 {
-    size_t chunks = (n + SUM_CHUNK - 1) / SUM_CHUNK;
-    double *partial = (double *)dn_gpu_scratch(s, (chunks + 1) * sizeof *partial);
+    const dn_real *a = numbers(x), *b = numbers(y);
     double *out = (double *)dn_gpu_result(s, host_out, sizeof *out);
-    if (chunks > 0)
-        DN_RUN(s, dot_partials, (unsigned)chunks, DN_BLOCK, 0, partial, numbers(x), numbers(y), n);
-    DN_RUN(s, add_up, 1, DN_BLOCK, 0, out, partial, chunks);
+    sum_to(
+        s, "dot", n, [=] __device__(size_t i) { return (double)a[i] * (double)b[i]; },
+        [=] __device__(double sum) { *out = sum; });
 }
 
 void dn_cuda_sum_squares(dn_stream *s, double *host_out, const dn_buf *x, size_t n)
