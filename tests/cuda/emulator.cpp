@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <vector>
 #if defined __x86_64__ && !defined EMULATOR_UCONTEXT
 #define OWN_SWITCH 1
 #else
@@ -109,6 +110,17 @@ struct thread {
     uint64_t epoch; /* waits until the block's, or the warp's, is another one */
 };
 
+/* Of 16 bytes, on its way to shared memory. */
+enum { COPIED = 16 };
+struct copy {
+    uint64_t group;
+    const char *name;
+    size_t element;
+    void *to;
+    shadow *of;
+    const void *from;
+};
+
 struct machine {
     context scheduler;
     fiber fibers[MAX_THREADS], *unused[MAX_THREADS];
@@ -119,7 +131,9 @@ struct machine {
     void *closure;
     unsigned n_at_block, n_at_warp[MAX_WARPS];
     place block_place, warp_place[MAX_WARPS];
-    uint64_t slots[2][MAX_THREADS];
+    slot slots[2][MAX_THREADS];
+    std::vector<copy> copies[MAX_THREADS];
+    uint64_t committed[MAX_THREADS]; /* groups of copies */
     enum { RISING, FALLING, SHUFFLED } order;
     uint64_t random;
 
@@ -155,6 +169,9 @@ static void fiber_main()
 {
     for (;;) {
         m->body(m->closure);
+        if (!m->copies[here.current].empty())
+            fault("returns, and has not waited for its copy to %s[%zu]", m->copies[here.current][0].name,
+                  m->copies[here.current][0].element);
         fiber *own = m->threads[here.current].on;
         m->threads[here.current].is = RETURNED;
         to_scheduler(own);
@@ -225,7 +242,7 @@ void warp_barrier(place at)
 }
 
 /* Two exchanges by turns: when a lane writes for the second one, all have read the last but one. */
-uint64_t *exchange_slots()
+slot *exchange_slots()
 {
     unsigned w = here.current / WARP;
     return &m->slots[here.warp_epoch[w] % 2][w * WARP];
@@ -268,6 +285,7 @@ static void run_block()
     m->n_at_block = 0;
     for (unsigned t = 0; t < here.n; t++) {
         m->threads[t] = {NULL, NEW, 0};
+        m->committed[t] = 0;
         turn[t] = m->order == machine::FALLING ? here.n - 1 - t : t;
     }
     for (unsigned w = 0; w < here.n / WARP; w++) {
@@ -361,8 +379,16 @@ static access now()
           before, here.last_barrier.file, here.last_barrier.line);
 }
 
+static void expect_filled(const char *name, size_t element, const char *what, const shadow *of)
+{
+    if (of->filled_by)
+        fault("%s %s[%zu], which a copy of thread %u fills that has not been waited for", what, name, element,
+              of->filled_by - 1);
+}
+
 void note_read_word(const char *name, size_t element, shadow *of)
 {
+    expect_filled(name, element, "reads", of);
     if (unordered(of->written))
         race(name, element, "reads", of->written, "wrote");
     access own = now(), *last = &of->read;
@@ -377,11 +403,85 @@ void note_read_word(const char *name, size_t element, shadow *of)
 
 void note_write_word(const char *name, size_t element, shadow *of)
 {
+    expect_filled(name, element, "writes", of);
     if (unordered(of->written))
         race(name, element, "writes", of->written, "wrote");
     if (unordered(of->read))
         race(name, element, "writes", of->read, "read");
     of->written = now();
+}
+
+/* ---- copies on their way ---- */
+
+void begin_copy(const char *name, size_t element, void *to, shadow *of, const void *from, place at)
+{
+    if ((uintptr_t)from % COPIED || (uintptr_t)to % COPIED)
+        fault("%s:%d: a copy to %s[%zu] that is not aligned to %d bytes", at.file, at.line, name, element,
+              COPIED);
+    for (size_t w = 0; w < COPIED / 4; w++) {
+        note_write_word(name, element + w, &of[w]);
+        of[w].filled_by = here.current + 1;
+    }
+    memset(to, 0xff, COPIED);
+    m->copies[here.current].push_back({m->committed[here.current], name, element, to, of, from});
+}
+
+void commit_copies()
+{
+    m->committed[here.current]++;
+}
+
+void wait_for_copies(unsigned n)
+{
+    std::vector<copy> &own = m->copies[here.current];
+    size_t done = 0;
+    for (; done < own.size() && own[done].group + n < m->committed[here.current]; done++) {
+        const copy &c = own[done];
+        for (size_t w = 0; w < COPIED / 4; w++) {
+            c.of[w].filled_by = 0;
+            note_write_word(c.name, c.element + w, &c.of[w]);
+        }
+        if (c.from)
+            memcpy(c.to, c.from, COPIED);
+        else
+            memset(c.to, 0, COPIED);
+    }
+    own.erase(own.begin(), own.begin() + (ptrdiff_t)done);
+}
+
+/* ---- tensor cores ---- */
+
+static float half_of(uint32_t pair, unsigned high)
+{
+    uint32_t bits = high ? pair & 0xffff0000 : pair << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Where fragments lie, PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point type". Products are
+ * exact, and sums are rounded towards 0 (Fasi, Higham, Mikaitis and Pranesh, PeerJ Computer Science 7:e330,
+ * 2021); in which order is not said: here in double, once for 16 products. */
+void multiply_tiles(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], place at)
+{
+    slot *slots = exchange_slots();
+    unsigned lane = here.current % WARP;
+    memcpy(slots[lane].words, a, sizeof a);
+    memcpy(slots[lane].words + 2, b, sizeof b);
+    warp_barrier(at);
+    for (unsigned i = 0; i < 4; i++) {
+        unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+        double sum = (double)d[i];
+        for (unsigned k = 0; k < 16; k++) {
+            uint32_t of_a[4], of_b[2];
+            memcpy(of_a, slots[row % 8 * 4 + k % 8 / 2].words, sizeof of_a);
+            memcpy(of_b, slots[column * 4 + k % 8 / 2].words + 2, sizeof of_b);
+            sum += (double)half_of(of_a[row / 8 + k / 8 * 2], k % 2) * (double)half_of(of_b[k / 8], k % 2);
+        }
+        d[i] = (float)sum;
+        if (fabs((double)d[i]) > fabs(sum))
+            d[i] = nextafterf(d[i], 0);
+    }
 }
 } // namespace emulator
 

@@ -7,6 +7,7 @@
  * likewise
  * - two threads access the same shared memory, one of them writes, and no barrier is between
  * - shared memory is accessed beyond its end
+ * - shared memory is accessed that a copy fills (DN_COPY_ASYNC) for which its thread has not waited, or a thread returns before it has
  *
  * Shared memory is not-a-number at the start of each block. Each thread of the host may launch: it has fibers
  * of its own.
@@ -63,8 +64,11 @@ extern block here;
 /** Returns when all threads of the block, or lanes of the warp, are at this place. */
 void block_barrier(place at);
 void warp_barrier(place at);
-/** Memory for 8 bytes of each lane of the warp, for one exchange. */
-uint64_t *exchange_slots();
+/** Memory for what each lane of the warp gives, for one exchange. */
+struct slot {
+    uint64_t words[3];
+};
+slot *exchange_slots();
 
 /** Runs a grid; body is called once a thread. */
 void run_grid(const char *kernel, dim3 grid, dim3 size, size_t dynamic_bytes, void (*body)(void *),
@@ -80,6 +84,7 @@ struct access {
 enum { SEVERAL = 0xffff };
 struct shadow {
     access written, read;
+    unsigned filled_by; /* a copy of this thread, plus 1, is on its way */
 };
 
 void note_read_word(const char *name, size_t element, shadow *of);
@@ -89,7 +94,7 @@ void note_write_word(const char *name, size_t element, shadow *of);
 inline void note_read(const char *name, size_t element, shadow *of, size_t words)
 {
     for (size_t i = 0; i < words; i++)
-        if (of[i].written.epoch == here.epoch || of[i].read.epoch != here.epoch || of[i].read.warp != SEVERAL)
+        if (of[i].written.epoch == here.epoch || of[i].read.epoch != here.epoch || of[i].read.warp != SEVERAL || of[i].filled_by)
             note_read_word(name, element, &of[i]);
 }
 
@@ -161,7 +166,7 @@ template <class T> struct view {
 /* An array that is declared; poisoned at a block's first access. */
 template <class T, size_t N> struct array {
     static_assert(sizeof(T) % 4 == 0, "accesses are noted by 4 bytes");
-    T elements[N];
+    alignas(16) T elements[N];
     shadow of[N * (sizeof(T) / 4)];
     uint64_t number;
     const char *name;
@@ -193,6 +198,22 @@ template <class T> view<T> dynamic(const char *name)
     return {(T *)(void *)here.dynamic, here.dynamic_shadow, name, here.dynamic_bytes / sizeof(T), 0};
 }
 
+/* ---- copies from device memory that a thread does not wait for at once ---- */
+
+/** 16 bytes; from NULL: zeros. They are not-a-number until the thread has waited, and are its writes then. */
+void begin_copy(const char *name, size_t element, void *to, shadow *of, const void *from, place at);
+void commit_copies();
+/** For all groups of this thread but the last n. */
+void wait_for_copies(unsigned n);
+
+template <class T> void copy_async(view<T> to, const T *from, bool there, place at)
+{
+    static_assert(sizeof(T) == 4, "a copy is of four elements");
+    size_t element = to.first;
+    (void)to[3]; /* beyond the end? */
+    begin_copy(to.name, element, &to.start[element], to.of + element, there ? from : NULL, at);
+}
+
 /* ---- warps ---- */
 
 template <class T> T exchange(T x, unsigned from, unsigned mask, place at)
@@ -200,7 +221,7 @@ template <class T> T exchange(T x, unsigned from, unsigned mask, place at)
     static_assert(sizeof(T) <= sizeof(uint64_t), "a shuffle moves at most 8 bytes");
     if (mask != 0xffffffffu)
         fault("%s:%d: a shuffle of some lanes", at.file, at.line);
-    uint64_t *slots = exchange_slots();
+    slot *slots = exchange_slots();
     memcpy(&slots[here.current % WARP], &x, sizeof x);
     warp_barrier(at);
     T y;
@@ -214,13 +235,16 @@ inline unsigned ballot(bool flag, unsigned mask, place at)
     unsigned bits = 0;
     if (mask != 0xffffffffu)
         fault("%s:%d: a ballot of some lanes", at.file, at.line);
-    uint64_t *slots = exchange_slots();
-    slots[here.current % WARP] = flag;
+    slot *slots = exchange_slots();
+    slots[here.current % WARP].words[0] = flag;
     warp_barrier(at);
     for (unsigned lane = 0; lane < WARP; lane++)
-        bits |= (unsigned)slots[lane] << lane;
+        bits |= (unsigned)slots[lane].words[0] << lane;
     return bits;
 }
+
+/** What DN_MULTIPLY_TILES does. */
+void multiply_tiles(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], place at);
 
 /* ---- launching ---- */
 
@@ -275,6 +299,10 @@ void launch(const char *kernel, dim3 grid, dim3 size, size_t bytes, cudaStream_t
 
 #define DN_LAUNCH(kernel, grid, block, bytes, stream, ...)                                                   \
     emulator::launch(#kernel, grid, block, bytes, stream, [=](auto... given_) { kernel(given_...); }, __VA_ARGS__)
+#define DN_MULTIPLY_TILES(d, a, b)      emulator::multiply_tiles(d, a, b, EMULATOR_HERE)
+#define DN_COPY_ASYNC(to, from, there)  emulator::copy_async(to, from, there, EMULATOR_HERE)
+#define DN_COMMIT_COPIES()              emulator::commit_copies()
+#define DN_WAIT_FOR_COPIES(n)           emulator::wait_for_copies(n)
 #define DN_SHARED(T, id, n)                                                                                  \
     static emulator::array<T, n> id;                                                            \
     id.name = #id

@@ -23,7 +23,17 @@ enum fault {
     BEYOND_SHARED,
     BEYOND_DYNAMIC,
     BEYOND_ROW, /* of device memory */
-    UNWRITTEN   /* shared memory that nobody wrote */
+    UNWRITTEN,  /* shared memory that nobody wrote */
+    /* of copies and tensor cores */
+    NO_WAIT,      /* for copies, but a barrier */
+    SHORT_WAIT,   /* the group that is read may still be on its way */
+    NO_MEETING,   /* each has waited for its own copies, but not for the others */
+    EARLY_COPY,   /* to what others still read */
+    COPY_WRITTEN, /* what a copy will fill */
+    UNALIGNED,
+    COPY_LEFT, /* a thread returns before its copies have arrived */
+    HALF_WARP, /* multiplies tiles */
+    SWAPPED    /* two registers of a fragment */
 };
 
 enum { THREADS = 128, WARPS = THREADS / DN_WARP };
@@ -110,6 +120,89 @@ template <int FAULT> static std::vector<double> run_sums()
     return got;
 }
 
+/*
+ * c [16,16] = a [16,K] b [16,K]^T of bfloat16, a tile of 16 columns after the other: while one is multiplied,
+ * the next is on its way to the other half of shared memory. A warp has 8 columns of c; a thread copies 16
+ * bytes of a tile: half a row.
+ */
+enum { TILES = 3, PAIRS = 8, TILE = 32 * PAIRS, LD = TILES * PAIRS }; /* 32 rows: of a, and of b */
+
+template <int FAULT> __global__ void multiply(float *c, const uint32_t *a, const uint32_t *b)
+{
+    DN_SHARED(uint32_t, tiles, 2 * TILE);
+    unsigned t = threadIdx.x, warp = t / DN_WARP, lane = t % DN_WARP, group = lane / 4, pair = lane % 4;
+    const uint32_t *from =
+        (warp == 0 ? a : b) + lane / 2 * LD + lane % 2 * 4 + (FAULT == UNALIGNED && t == 9);
+    float d[4] = {};
+    DN_COPY_ASYNC(tiles + 4 * t, from, true);
+    DN_COMMIT_COPIES();
+    for (int i = 0; i < TILES; i++) {
+        auto own = tiles + i % 2 * TILE, next = tiles + (i + 1) % 2 * TILE;
+        if (i + 1 < TILES)
+            DN_COPY_ASYNC(next + 4 * t, from + (i + 1) * PAIRS, true);
+        else if (FAULT == COPY_LEFT)
+            DN_COPY_ASYNC(next + 4 * t, from, false);
+        DN_COMMIT_COPIES();
+        if (FAULT == COPY_WRITTEN)
+            next[4 * t] = 0;
+        if (FAULT == SHORT_WAIT)
+            DN_WAIT_FOR_COPIES(2);
+        else if (FAULT != NO_WAIT)
+            DN_WAIT_FOR_COPIES(1);
+        if (FAULT != NO_MEETING)
+            __syncthreads();
+        auto of_a = own + group * PAIRS + pair, of_b = own + (16 + 8 * warp + group) * PAIRS + pair;
+        uint32_t left[4] = {of_a[0], of_a[8 * PAIRS], of_a[4], of_a[8 * PAIRS + 4]},
+                 right[2] = {of_b[0], of_b[4]};
+        if (FAULT == SWAPPED)
+            std::swap(left[1], left[2]);
+        if (FAULT != HALF_WARP || lane < 16)
+            DN_MULTIPLY_TILES(d, left, right);
+        if (FAULT != EARLY_COPY)
+            __syncthreads();
+    }
+    for (int i = 0; i < 4; i++)
+        c[(group + i / 2 * 8) * 16 + 8 * warp + 2 * pair + i % 2] = d[i];
+}
+
+/* Whole numbers up to 8, whose upper half is all of a float; all sums are exact. */
+static float factor(int row, int k)
+{
+    return (float)((row * 5 + k * 3) % 17 - 8);
+}
+
+static uint32_t pair_of(int row, int k)
+{
+    uint32_t bits[2];
+    float both[2] = {factor(row, k), factor(row, k + 1)};
+    memcpy(bits, both, sizeof bits);
+    return bits[0] >> 16 | (bits[1] & 0xffff0000);
+}
+
+/* How many numbers of c are wrong. */
+template <int FAULT> static int run_product()
+{
+    cudaStream_t stream;
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    uint32_t *x = (uint32_t *)standin_guarded(32 * LD * sizeof *x);
+    float *c = (float *)standin_guarded(256 * sizeof *c);
+    for (int i = 0; i < 32 * LD; i++)
+        x[i] = pair_of(i / LD, i % LD * 2);
+    DN_LAUNCH(multiply<FAULT>, 1, 2 * DN_WARP, 0, stream, c, x, x + 16 * LD);
+    cudaStreamQuery(stream);
+    int wrong = 0;
+    for (int i = 0; i < 256; i++) {
+        float sum = 0;
+        for (int k = 0; k < 2 * LD; k++)
+            sum += factor(i / 16, k) * factor(16 + i % 16, k);
+        wrong += c[i] != sum;
+    }
+    cudaStreamDestroy(stream);
+    standin_release(x);
+    standin_release(c);
+    return wrong;
+}
+
 /* Runs it in a child; what it wrote to stderr, and how it ended: a signal, or 256 plus its status. */
 static std::string in_child(const std::function<int()> &body, int *end)
 {
@@ -147,12 +240,13 @@ static void report(bool passed, const std::string &name, const std::string &why)
     }
 }
 
-/* The fault ends the process by this signal; its line has these words. */
+/* The kernel with this fault ends the process by this signal; its line has these words. */
 template <int FAULT>
 static void expect_caught(const char *order, const char *name, int signal, const char *words)
 {
     int end;
-    std::string text = in_child([] { return run_sums<FAULT>().size() == ROWS ? 0 : 1; }, &end);
+    std::string text = in_child(
+        [] { return FAULT >= NO_WAIT ? run_product<FAULT>() : (int)run_sums<FAULT>().size() - ROWS; }, &end);
     bool sanitizer = text.find("AddressSanitizer") != std::string::npos; /* ends the process in its own way */
     bool caught =
         (end == signal && text.find(words) != std::string::npos) || (signal == SIGSEGV && sanitizer);
@@ -184,6 +278,15 @@ static void expect_poison(const char *order)
     double got = run_sums<UNWRITTEN>()[1];
     report(std::isnan(got), std::string("shared memory that nobody wrote shows, ") + order,
            std::to_string(got) + " is a number");
+}
+
+static void expect_product(const char *order)
+{
+    int wrong = run_product<SOUND>(), swapped = run_product<SWAPPED>();
+    report(wrong == 0, std::string("a product by tensor cores is right, ") + order,
+           std::to_string(wrong) + " of 256 are not");
+    report(swapped > 0, std::string("exchanged registers of a fragment show, ") + order,
+           "all numbers are right");
 }
 
 static void expect_launches_checked()
@@ -225,6 +328,16 @@ int main()
                                      "part[4] is accessed");
         expect_caught<BEYOND_DYNAMIC>(order, "beyond dynamic shared memory", SIGABRT, "own[128] is accessed");
         expect_caught<BEYOND_ROW>(order, "a read past the end of device memory", SIGSEGV, "");
+        expect_product(order);
+        expect_caught<NO_WAIT>(order, "a copy that nobody waits for", SIGABRT, "has not been waited for");
+        expect_caught<SHORT_WAIT>(order, "waiting for too few copies", SIGABRT, "has not been waited for");
+        expect_caught<NO_MEETING>(order, "copies of others without a barrier", SIGABRT, "there is no barrier between");
+        expect_caught<EARLY_COPY>(order, "an early copy", SIGABRT, "there is no barrier between");
+        expect_caught<COPY_WRITTEN>(order, "writing what a copy fills", SIGABRT, "has not been waited for");
+        expect_caught<UNALIGNED>(order, "an unaligned copy", SIGABRT, "is not aligned to 16 bytes");
+        expect_caught<COPY_LEFT>(order, "a copy that is left behind", SIGABRT, "has not waited for its copy");
+        expect_caught<HALF_WARP>(order, "a product by half a warp", SIGABRT,
+                                 "where not all of its warp arrive");
     }
     expect_launches_checked();
     printf("1..%d\n", n_tests);
