@@ -7,7 +7,8 @@
  * other, in the same way.
  *
  * Columns of the results are taken DN_WARP * PER at a time, in registers; a block has one such part, and
- * computes scores for it.
+ * computes scores for it. Two blocks share a multiprocessor: without that number ptxas spills a few registers
+ * to have room for more.
  */
 #include "compute/cuda/kernel.cuh"
 
@@ -22,7 +23,7 @@ struct head {
 static __device__ head head_of(const dn_attention_shape &a, const dn_real *q, const dn_real *k,
                                const dn_real *v, size_t b, size_t h)
 {
-    size_t kv = h / (a.NH / a.NKV), row = b * a.T * a.ld;
+    size_t kv = (unsigned)h / ((unsigned)a.NH / (unsigned)a.NKV), row = b * a.T * a.ld;
     size_t of_kv = a.room ? (2 * b * a.NKV + kv) * a.room * a.hd : row + kv * a.hd;
     return head{q + row + h * a.hd, k + of_kv, v + of_kv, a.ld, a.room ? a.hd : a.ld};
 }
@@ -33,12 +34,13 @@ static __device__ size_t first_key(const dn_attention_shape &a, size_t position)
 }
 
 /* tile [rows, n], rows `stride` apart, = n columns of rows of x that are ld apart, as many as there are; 0
- * beyond. All threads. */
+ * beyond. All threads. Indices are of 32 bits: a division of 64 bits is a call, around which registers are
+ * spilled. */
 template <class S>
-static __device__ void load_tile(S tile, size_t stride, const dn_real *x, size_t ld, size_t rows,
-                                 size_t there, size_t n)
+static __device__ void load_tile(S tile, unsigned stride, const dn_real *x, size_t ld, unsigned rows,
+                                 size_t there, unsigned n)
 {
-    for (size_t i = threadIdx.x; i < rows * n; i += DN_BLOCK)
+    for (unsigned i = threadIdx.x; i < rows * n; i += DN_BLOCK)
         tile[i / n * stride + i % n] = i / n < there ? x[i / n * ld + i % n] : 0;
 }
 
@@ -58,13 +60,13 @@ static size_t shared_bytes(size_t hd)
 }
 
 template <int PER>
-__global__ void __launch_bounds__(DN_BLOCK)
+__global__ void __launch_bounds__(DN_BLOCK, 2)
     forward(dn_real *o, dn_real *lse, const dn_real *q, const dn_real *k, const dn_real *v,
-            dn_attention_shape a, dn_real scale, size_t parts)
+            dn_attention_shape a, dn_real scale, unsigned parts)
 {
     DN_DYNAMIC_SHARED(dn_real, shared);
-    const size_t hd = a.hd, stride = hd + 1, b = blockIdx.z, h = blockIdx.y,
-                 i0 = blockIdx.x / parts * (size_t)ROWS;
+    const unsigned hd = (unsigned)a.hd, stride = hd + 1;
+    const size_t b = blockIdx.z, h = blockIdx.y, i0 = blockIdx.x / parts * (size_t)ROWS;
     const size_t warp = threadIdx.x / DN_WARP, lane = threadIdx.x % DN_WARP,
                  c0 = blockIdx.x % parts * (size_t)(DN_WARP * PER);
     auto own = shared, keys = own + ROWS * hd, values = keys + DN_WARP * stride,
@@ -97,15 +99,16 @@ __global__ void __launch_bounds__(DN_BLOCK)
             sums[p] = sums[p] * keep + sum;
         }
     }
+    const dn_real share = 1 / total, log_sum = most + log(total);
     if (i >= a.T)
         return;
     for (int p = 0; p < PER; p++) {
         size_t c = c0 + p * DN_WARP + lane;
         if (c < hd)
-            o[((b * a.T + i) * a.NH + h) * hd + c] = sums[p] / total;
+            o[((b * a.T + i) * a.NH + h) * hd + c] = sums[p] * share;
     }
     if (c0 == 0 && lane == 0)
-        lse[(b * a.NH + h) * a.T + i] = most + log(total);
+        lse[(b * a.NH + h) * a.T + i] = log_sum;
 }
 
 /* along [B,NH,T] = d_o . o */
@@ -126,14 +129,14 @@ __global__ void __launch_bounds__(DN_BLOCK)
 
 /* dq_i = sum over keys j of ds_ij k_j, ds = scale p (d_o . v_j - d_o . o), p = e^(score - lse). */
 template <int PER>
-__global__ void __launch_bounds__(DN_BLOCK)
+__global__ void __launch_bounds__(DN_BLOCK, 2)
     backward_queries(dn_real *dq, const dn_real *d_o, const dn_real *q, const dn_real *k, const dn_real *v,
                      const dn_real *lse, const dn_real *along, dn_attention_shape a, dn_real scale,
-                     size_t parts)
+                     unsigned parts)
 {
     DN_DYNAMIC_SHARED(dn_real, shared);
-    const size_t hd = a.hd, stride = hd + 1, b = blockIdx.z, h = blockIdx.y,
-                 i0 = blockIdx.x / parts * (size_t)ROWS;
+    const unsigned hd = (unsigned)a.hd, stride = hd + 1;
+    const size_t b = blockIdx.z, h = blockIdx.y, i0 = blockIdx.x / parts * (size_t)ROWS;
     const size_t warp = threadIdx.x / DN_WARP, lane = threadIdx.x % DN_WARP,
                  c0 = blockIdx.x % parts * (size_t)(DN_WARP * PER);
     auto own = shared, keys = own + ROWS * hd, values = keys + DN_WARP * stride;
@@ -173,14 +176,15 @@ __global__ void __launch_bounds__(DN_BLOCK)
 /* dk_j = sum over queries i of ds_ij q_i, dv_j = sum of p_ij d_o_i, for the query heads of a head of keys in
  * order. */
 template <int PER>
-__global__ void __launch_bounds__(DN_BLOCK)
+__global__ void __launch_bounds__(DN_BLOCK, 2)
     backward_keys(dn_real *dk, dn_real *dv, const dn_real *d_o, const dn_real *q, const dn_real *k,
                   const dn_real *v, const dn_real *lse, const dn_real *along, dn_attention_shape a,
-                  dn_real scale, size_t parts)
+                  dn_real scale, unsigned parts)
 {
     DN_DYNAMIC_SHARED(dn_real, shared);
-    const size_t hd = a.hd, stride = hd + 1, b = blockIdx.z, kv = blockIdx.y,
-                 j0 = blockIdx.x / parts * (size_t)ROWS, group = a.NH / a.NKV;
+    const unsigned hd = (unsigned)a.hd, stride = hd + 1;
+    const size_t b = blockIdx.z, kv = blockIdx.y, j0 = blockIdx.x / parts * (size_t)ROWS,
+                 group = a.NH / a.NKV;
     const size_t warp = threadIdx.x / DN_WARP, lane = threadIdx.x % DN_WARP,
                  c0 = blockIdx.x % parts * (size_t)(DN_WARP * PER);
     auto key = shared, queries = key + ROWS * hd, outers = queries + DN_WARP * stride;
@@ -229,9 +233,9 @@ __global__ void __launch_bounds__(DN_BLOCK)
 /* Columns in registers: as many as a head has, up to 8 warps of them; more go to other blocks. */
 enum { MOST_PER = 8 };
 
-static size_t parts_of(size_t hd)
+static unsigned parts_of(size_t hd)
 {
-    return (hd + DN_WARP * MOST_PER - 1) / (DN_WARP * MOST_PER);
+    return (unsigned)(hd + DN_WARP * MOST_PER - 1) / (DN_WARP * MOST_PER);
 }
 
 /* Whether a tile fits the shared memory that every chip from sm_80 on has. */
@@ -263,7 +267,8 @@ void dn_cuda_attention_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_bu
                                const dn_buf *v, const dn_attention_shape *shape)
 {
     const dn_attention_shape a = *shape;
-    size_t bytes = shared_bytes(a.hd), parts = parts_of(a.hd);
+    size_t bytes = shared_bytes(a.hd);
+    unsigned parts = parts_of(a.hd);
     dn_real scale = (dn_real)(1 / sqrt((double)a.hd));
     if (a.B * a.T * a.NH == 0 || !fits(s, "attention_forward", bytes))
         return;
@@ -280,7 +285,8 @@ void dn_cuda_attention_backward(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv
                                 const dn_buf *lse, const dn_attention_shape *shape)
 {
     const dn_attention_shape a = *shape;
-    size_t n = a.B * a.T * a.NH, bytes = shared_bytes(a.hd), parts = parts_of(a.hd);
+    size_t n = a.B * a.T * a.NH, bytes = shared_bytes(a.hd);
+    unsigned parts = parts_of(a.hd);
     dn_real scale = (dn_real)(1 / sqrt((double)a.hd));
     dn_real *along = n > 0 && fits(s, "attention_backward", bytes)
                          ? (dn_real *)dn_gpu_scratch(s, n * sizeof *along)

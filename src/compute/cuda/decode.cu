@@ -59,11 +59,12 @@ void dn_cuda_cache_store_bf16(dn_stream *s, dn_bf16 *cache, size_t heads, size_t
 }
 
 /* A block takes a head of a query, a warp each WARPS-th tile of DN_WARP keys; at last the warps' sums become
- * one, in their order. Dynamic shared memory: the query, then for each warp its sums. */
+ * one, in their order. Dynamic shared memory: the query, then for each warp its sums. Without the number of
+ * blocks that share a multiprocessor ptxas spills, to have room for eight. */
 enum { WARPS = DN_BLOCK / DN_WARP };
 
 template <class T>
-__global__ void __launch_bounds__(DN_BLOCK)
+__global__ void __launch_bounds__(DN_BLOCK, 2)
     decode(dn_real *o, const dn_real *q, const T *k, const T *v, const dn_cache_row *rows,
            dn_attention_shape a, dn_real scale)
 {
@@ -74,7 +75,8 @@ __global__ void __launch_bounds__(DN_BLOCK)
     const size_t i = blockIdx.y, h = blockIdx.x, hd = a.hd, warp = threadIdx.x / DN_WARP,
                  lane = threadIdx.x % DN_WARP;
     const size_t position = rows[i].position,
-                 at = (2 * rows[i].sequence * a.NKV + h / (a.NH / a.NKV)) * a.room * hd;
+                 at = (2 * rows[i].sequence * a.NKV + (unsigned)h / ((unsigned)a.NH / (unsigned)a.NKV)) *
+                      a.room * hd;
     const size_t first = a.window > 0 && position >= a.window ? position + 1 - a.window : 0;
     auto query = shared, sums = shared + hd + warp * hd;
     for (size_t c = threadIdx.x; c < hd; c += DN_BLOCK)
@@ -113,11 +115,12 @@ __global__ void __launch_bounds__(DN_BLOCK)
         all = fmax(all, (dn_real)mosts[w]);
     for (int w = 0; w < WARPS; w++)
         sum_of_all += totals[w] == 0 ? 0 : (dn_real)totals[w] * exp(mosts[w] - all);
+    const dn_real share = 1 / sum_of_all;
     for (size_t c = threadIdx.x; c < hd; c += DN_BLOCK) {
         dn_real sum = 0;
         for (int w = 0; w < WARPS; w++)
             sum += totals[w] == 0 ? 0 : (dn_real)shared[hd + w * hd + c] * exp(mosts[w] - all);
-        o[(i * a.NH + h) * hd + c] = sum / sum_of_all;
+        o[(i * a.NH + h) * hd + c] = sum * share;
     }
 }
 
