@@ -274,7 +274,8 @@ static dn_status configure(const dn_contender *c, dn_config *config)
 {
     const dn_strategy *strategy;
     char settings[sizeof c->settings], *rest, assignment[64];
-    memcpy(config->optimizer, c->optimizer, sizeof config->optimizer);
+    if (*c->optimizer)
+        memcpy(config->optimizer, c->optimizer, sizeof config->optimizer);
     if (!*c->strategy)
         return DN_OK;
     snprintf(assignment, sizeof assignment, "strategy=%s", c->strategy);
@@ -302,8 +303,8 @@ static dn_status name_dir(const dn_compare_options *o, const dn_contender *c, dn
     for (char *at = settings; *at; at++)
         *at = strchr(" /", *at) ? '-' : *at;
     int length = snprintf(trial->dir, sizeof trial->dir, "%s/%s%s%s%s%s%s-lr%.9g%s-s%lld", o->output, c->strategy,
-                          *c->strategy ? "-" : "", settings, *settings ? "-" : "", c->optimizer, rank, trial->lr, outer,
-                          (long long)trial->seed);
+                          *c->strategy && *settings ? "-" : "", settings, *c->strategy && *c->optimizer ? "-" : "", c->optimizer,
+                          rank, trial->lr, outer, (long long)trial->seed);
     if (length >= 0 && (size_t)length < sizeof trial->dir)
         return DN_OK;
     return dn_fail(DN_ERR_CONFIG, "--output: '%.100s...' is too long", o->output);
@@ -347,15 +348,14 @@ static dn_status add_strategy(const dn_compare_options *o, const char *strategy,
         return dn_fail(DN_ERR_MEMORY, "no memory for %zu optimizers", n_rules * n_ranks * n_settings);
     out->contenders = more;
     dn_status refused = DN_OK;
-    if (steps_itself(strategy)) /* all would be the same run */
-        n_rules = n_ranks = 1;
-    for (size_t i = 0; i < n_rules; i++) {
-        bool has_rank = dn_rule_takes(dn_rule_find(rules[i]), "ortho_fraction");
+    bool ruled = !steps_itself(strategy);
+    for (size_t i = 0; i < (ruled ? n_rules : 1); i++) { /* all would be the same run without */
+        bool has_rank = ruled && dn_rule_takes(dn_rule_find(rules[i]), "ortho_fraction");
         for (size_t k = 0; k < n_settings * (has_rank ? n_ranks : 1); k++) {
             dn_config scratch = o->config;
             dn_contender c = {.seeds_at_best = *strategy, .rank = has_rank ? ranks[k / n_settings] : 0};
             snprintf(c.strategy, sizeof c.strategy, "%.*s", (int)sizeof c.strategy - 1, strategy); /* the name of a row */
-            snprintf(c.optimizer, sizeof c.optimizer, "%s", rules[i]);
+            snprintf(c.optimizer, sizeof c.optimizer, "%.*s", (int)sizeof c.optimizer - 1, ruled ? rules[i] : ""); /* likewise */
             memcpy(c.settings, settings[k % n_settings], sizeof c.settings);
             dn_status status = configure(&c, &scratch);
             if (status == DN_OK)

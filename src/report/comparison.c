@@ -41,7 +41,7 @@ const char *dn_contender_name(const dn_contender *contender, char *text, size_t 
 {
     char rank[32];
     dn_rank_name(contender->rank, rank, sizeof rank);
-    snprintf(text, bytes, "%s%s%s%s%s%s%s", contender->strategy, *contender->strategy ? " " : "", contender->optimizer,
+    snprintf(text, bytes, "%s%s%s%s%s%s%s", contender->strategy, *contender->strategy && *contender->optimizer ? " " : "", contender->optimizer,
              *rank ? " " : "", rank, *contender->settings ? " " : "", contender->settings);
     return text;
 }

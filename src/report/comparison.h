@@ -37,7 +37,7 @@ typedef struct dn_spread {
 typedef struct dn_contender {
     char strategy[24];  /* empty: the configuration's */
     char settings[128]; /* of the strategy: "key=value key=value"; empty: the configuration's */
-    char optimizer[16];
+    char optimizer[16]; /* empty: the strategy takes its place */
     double rank; /* as a fraction of min(rows, cols); 0: the optimizer has none */
     size_t n_lrs;       /* rates: inner times outer ones */
     size_t n_outer;     /* of these; at least 1 */
@@ -92,7 +92,7 @@ bool dn_comparison_uses(const dn_comparison *comparison, int axis);
 
 enum { DN_CONTENDER_NAME = 200 };
 
-/** "dion 1/4", "adamw", "local_sgd muon sync_every=8". Returns text. */
+/** "dion 1/4", "adamw", "local_sgd muon sync_every=8", "demo". Returns text. */
 const char *dn_contender_name(const dn_contender *contender, char *text, size_t bytes);
 /** "1", "1/4", "0.3"; "" for 0. Returns text. */
 const char *dn_rank_name(double rank, char *text, size_t bytes);

@@ -153,9 +153,9 @@ static void write_table(const page *p)
         "memory "
         "on all workers. The row with the lowest loss is marked.",
         p->out);
-    fputs("<div class=\"wide\"><table><tr><th>optimizer</th><th>rank</th><th>best lr</th><th>val loss</th>"
-          "<th>&#177;</th><th>ms per step</th><th>optimizer ms</th>",
-          p->out);
+    fprintf(p->out, "<div class=\"wide\"><table><tr>%s<th>best lr</th><th>val loss</th>"
+            "<th>&#177;</th><th>ms per step</th><th>optimizer ms</th>",
+            p->comparison->by_strategy ? "<th>strategy, rule</th>" : "<th>optimizer</th><th>rank</th>");
     for (int axis = 0; axis < DN_RECORD_AXES; axis++)
         if (dn_comparison_uses(p->comparison, axis)) {
             fprintf(p->out, "<th>%.2s per step</th>", dn_record_axes[axis]);
@@ -166,8 +166,9 @@ static void write_table(const page *p)
         const dn_contender *c = &p->comparison->contenders[i];
         char rank[32];
         fputs(i == winner(p) ? "<tr class=\"best\">" : "<tr>", p->out);
-        cell(c->optimizer, p->out);
-        cell(*dn_rank_name(c->rank, rank, sizeof rank) ? rank : "-", p->out);
+        cell(p->comparison->by_strategy ? p->names[i] : c->optimizer, p->out);
+        if (!p->comparison->by_strategy)
+            cell(*dn_rank_name(c->rank, rank, sizeof rank) ? rank : "-", p->out);
         if (has_best(p, i))
             write_good_row(p, c);
         else

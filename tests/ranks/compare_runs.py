@@ -427,6 +427,8 @@ def strategies_are_compared_by_bytes_and_by_time_on_networks():
         expect("14 of 14 runs" in again.stderr and "run 1/" not in again.stderr, again.stderr)
         with open(place.file("out/compare.html")) as file:
             page = xml.etree.ElementTree.fromstring(file.read())
+        rows = [row.find("td").text for row in page.find(".//table").iter("tr") if row.find("td") is not None]
+        expect(rows == ["average adamw", "local_sgd adamw sync_every=3", "local_sgd adamw sync_every=6", "streaming adamw"], f"{rows}")
         marks = list(plot(page, "validation loss by bytes per step").iter(SVG + "circle"))
         expect(len(marks) == 4, f"{len(marks)} marks of 4")
         for name in links:

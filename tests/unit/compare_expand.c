@@ -133,14 +133,24 @@ static void the_budget_is_in_steps_or_in_tokens(void **state)
 static void a_strategy_that_steps_itself_has_rates_of_its_own(void **state)
 {
     static const char *const lrs[] = {"demo=0.0005,0.003", "adamw=0.004"}, *const wrong[] = {"local_sgd=0.1"};
+    static const char *const names[] = {"average adamw", "average muon", "demo", "replicators replicator=striding"};
+    static const char *const folders[] = {"/average-adamw-lr", "/average-muon-lr", "/demo-lr", "/replicators-replicator=striding-lr"};
+    static const char *const settings[] = {"replicators.replicator=striding"};
     static const double wanted[][3] = {{0.004}, {0.0005, 0.003}, {0.0005, 0.001, 0.002}};
     dn_compare_options o = dn_compare_defaults();
     o.optimizers = "adamw,muon";
     o.strategies = "average,demo,replicators";
     o.lrs = lrs;
     o.n_lrs = 2;
+    o.settings = settings;
+    o.n_settings = 1;
     assert_int_equal(dn_compare_expand(&o, &c), DN_OK);
     assert_int_equal(c.n_contenders, 4); /* average with both rules */
+    for (size_t i = 0; i < 4; i++) {
+        char name[DN_CONTENDER_NAME];
+        assert_string_equal(dn_contender_name(&c.contenders[i], name, sizeof name), names[i]);
+        assert_non_null(strstr(c.contenders[i].trials[0].dir, folders[i]));
+    }
     for (size_t i = 0, k = 0; i < 4; i++) {
         if (strcmp(c.contenders[i].strategy, "average") == 0 && strcmp(c.contenders[i].optimizer, "muon") == 0)
             continue;
