@@ -8,6 +8,7 @@
 #include "formats/write.h"
 #include "nn/adapter.h"
 #include "train/config_value.h"
+#include "train/init.h"
 #include "text/tokenizer.h"
 #include "train/loaded_model.h"
 #include "train/stored_run.h"
@@ -312,6 +313,9 @@ dn_status dn_export(const char *run, const char *folder, const dn_export_options
         return dn_fail(DN_ERR_CONFIG, "dtype '%s' is none of " DN_FOREIGN_TYPE_NAMES, options->dtype);
     if (!format)
         return dn_fail(DN_ERR_CONFIG, "format '%s' is none of hf|gguf|llmc", options->format);
+    if (dn_init_is_foreign(run))
+        return dn_fail(DN_ERR_CHECKPOINT, "%s is a model of another program, and export writes what a run has trained: begin one with "
+                       "init_from=%s, and export its checkpoint_dir", run, run);
     DN_TRY(dn_stored_find(run, "train first, or name a run's checkpoint_dir", path));
     dn_checkpoint *checkpoint;
     DN_TRY(dn_checkpoint_open(path, NULL, NULL, &checkpoint));

@@ -138,6 +138,8 @@ def files_that_are_none_of_ours_are_told_apart():
             for done in (run([PROGRAM, "generate", path]), run([PROGRAM, "eval", path]), begin(place, "run", path),
                          run([PROGRAM, "export", path, "-o", place.file("out")])):
                 expect(done.returncode == 4 and word in done.stderr, done.stderr)
+        done = run([PROGRAM, "export", gpt2, "-o", place.file("out")])
+        expect(done.returncode == 4 and f"begin one with init_from={gpt2}" in done.stderr, done.stderr)
 
 
 @case
