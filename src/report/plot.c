@@ -243,17 +243,29 @@ void dn_plot_swatch(dn_plot_style style, FILE *out)
 
 /* ---- bars ---- */
 
-enum { BAR_ROW = 30, BAR_LEFT = 130, BAR_LEFT_MOST = 300, BAR_NAMES_AND_BARS = 580, BAR_LABEL = 180, LETTER = 7 };
+/* Widths of letters are those on a phone, where text is largest (page.c): of 22 and, where a name is long, of 15 units. */
+enum { BAR_ROW = 30, BAR_LEFT = 130, BAR_LEFT_MOST = 300, BAR_NAMES_AND_BARS = 580, BAR_LABEL = 180, LETTER = 13, SMALL_LETTER = 9 };
 
 static double length_of(double part)
 {
     return isfinite(part) && part > 0 ? part : 0;
 }
 
-static void write_bar(const dn_bar *bar, int left, int top, double unit, const char *const *part_names, FILE *out)
+static size_t letters_of(const char *utf8)
+{
+    size_t n = 0;
+    for (; *utf8; utf8++)
+        n += (*utf8 & 0xc0) != 0x80;
+    return n;
+}
+
+static void write_bar(const dn_bar *bar, int left, bool small, int top, double unit, const char *const *part_names, FILE *out)
 {
     double x = left;
-    fprintf(out, "<text%s x=\"%d\" y=\"%d\" text-anchor=\"end\">", left > BAR_LEFT ? " class=\"long\"" : "", left - 10, top + 20);
+    fprintf(out, "<text%s x=\"%d\" y=\"%d\" text-anchor=\"end\"", small ? " class=\"long\"" : "", left - 10, top + 20);
+    if (letters_of(bar->name) * SMALL_LETTER + 10 > BAR_LEFT_MOST) /* squeezed */
+        fprintf(out, " textLength=\"%d\" lengthAdjust=\"spacingAndGlyphs\"", BAR_LEFT_MOST - 10);
+    fputs(">", out);
     dn_page_text(bar->name, out);
     fprintf(out, "</text>");
     for (int k = 0; k < DN_PLOT_PARTS; k++) {
@@ -276,17 +288,19 @@ static void write_bar(const dn_bar *bar, int left, int top, double unit, const c
 void dn_plot_bars(const char *name, const dn_bar *bars, size_t n, const char *const *part_names, FILE *out)
 {
     double most = 0;
-    int left = BAR_LEFT;
+    size_t letters = 0;
     for (size_t i = 0; i < n; i++) {
-        int needed = (int)dn_min(strlen(bars[i].name) * LETTER + 10, BAR_LEFT_MOST);
         double whole = 0;
         for (int k = 0; k < DN_PLOT_PARTS; k++)
             whole += length_of(bars[i].parts[k]);
         most = fmax(most, whole);
-        left = needed > left ? needed : left;
+        letters = letters_of(bars[i].name) > letters ? letters_of(bars[i].name) : letters;
     }
+    bool small = letters * LETTER + 10 > BAR_LEFT;
+    size_t needed = dn_min(letters * SMALL_LETTER + 10, BAR_LEFT_MOST);
+    int left = needed > BAR_LEFT ? (int)needed : BAR_LEFT;
     open_svg(name, BAR_NAMES_AND_BARS + BAR_LABEL, (int)n * BAR_ROW + 8, out);
     for (size_t i = 0; i < n; i++)
-        write_bar(&bars[i], left, (int)i * BAR_ROW + 4, most > 0 ? (BAR_NAMES_AND_BARS - left) / most : 0, part_names, out);
+        write_bar(&bars[i], left, small, (int)i * BAR_ROW + 4, most > 0 ? (BAR_NAMES_AND_BARS - left) / most : 0, part_names, out);
     fprintf(out, "</svg>\n");
 }

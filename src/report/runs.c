@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RAW_POINTS = 1000, WINDOWS = 20 /* of smoothing, in a run */, BAR_NAME = 10 };
+enum { RAW_POINTS = 1000, WINDOWS = 20 /* of smoothing, in a run */, BAR_NAME = 30 /* letters, as plot.c has room for */ };
 #define ELLIPSIS "\xe2\x80\xa6"
 
 typedef struct runs {
@@ -184,6 +184,19 @@ static size_t length_of_path(const char *name)
     return n;
 }
 
+/* Bytes at the beginning that are folders of all names. */
+static size_t common_folders(const char *const *names, size_t n)
+{
+    size_t common = 0;
+    for (size_t at = 0;; at++) {
+        for (size_t i = 0; i < n; i++)
+            if (at + 1 >= length_of_path(names[i]) || names[i][at] != names[0][at])
+                return common;
+        if (names[0][at] == '/')
+            common = at + 1;
+    }
+}
+
 /* Bytes at the end that all names have in common: -lr0.02-s0 of what compare has made. One name has nothing in common. */
 static size_t common_end(const char *const *names, size_t n)
 {
@@ -199,12 +212,10 @@ static size_t common_end(const char *const *names, size_t n)
     return common;
 }
 
-/* The end of a folder's name before `common` bytes, if there is one, where there is room for so much. */
-static const char *short_name(const char *name, size_t common, char text[BAR_NAME + 8])
+/* A path from `begin` on; where there is no room for that, the end of it before `common` bytes, if there is one. */
+static const char *short_name(const char *name, size_t begin, size_t common, char text[BAR_NAME + 8])
 {
-    size_t end = length_of_path(name), begin;
-    for (begin = end; begin > 0 && name[begin - 1] != '/';)
-        begin--;
+    size_t end = length_of_path(name);
     bool is_short = end - begin <= BAR_NAME, cut = !is_short && common < end - begin;
     end -= cut ? common : 0;
     bool fits = end - begin <= BAR_NAME;
@@ -255,7 +266,7 @@ static void write_table(const page *p)
     for (size_t i = 0; i < p->runs->n; i++) {
         const dn_series *s = &p->runs->series[i];
         const double *val_loss = dn_series_column(s, "val_loss");
-        fputs("<tr><td>", p->out);
+        fputs("<tr><td class=\"run\">", p->out);
         dn_plot_swatch(style_of(i), p->out);
         fputc(' ', p->out);
         dn_page_text(p->runs->names[i], p->out);
@@ -366,12 +377,12 @@ static void write_bars(const page *p, const char *title, const char *note, const
     dn_bar *bars = calloc(p->runs->n + 1, sizeof *bars);
     char(*labels)[40] = calloc(p->runs->n + 1, sizeof *labels);
     char(*names)[BAR_NAME + 8] = calloc(p->runs->n + 1, sizeof *names);
-    size_t common = common_end(p->runs->names, p->runs->n);
+    size_t begin = common_folders(p->runs->names, p->runs->n), common = common_end(p->runs->names, p->runs->n);
     dn_page_section(title, note, p->out);
     for (size_t i = 0; bars && labels && names && i < p->runs->n; i++) {
         double total = 0;
         bars[i] = (dn_bar){
-            .name = short_name(p->runs->names[i], common, names[i]), .style = style_of(i), .label = labels[i]};
+            .name = short_name(p->runs->names[i], begin, common, names[i]), .style = style_of(i), .label = labels[i]};
         measure(&p->runs->series[i], bars[i].parts);
         for (int part = 0; part < DN_PLOT_PARTS; part++)
             total += isnan(bars[i].parts[part]) ? 0 : bars[i].parts[part];
