@@ -152,27 +152,11 @@ static void threads_do_not_change_a_bit(void **state)
         {.B = 2, .T = 330, .NH = 3, .NKV = 1, .hd = 16, .ld = 100},
         {.B = 1, .T = 450, .NH = 2, .NKV = 1, .hd = 18, .ld = 36, .window = 100},
     };
-    const int n_threads[] = {2, 3, 8, 8, 8};
-    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
-        for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
-            dn_real *alone[MAX_ARRAYS], *got[MAX_ARRAYS];
-            double host[MAX_HOST];
-            trial t = make_trial(&some[i]);
-            run_backend((*backend)->name, 1, &t, run_attention, &some[i], alone, host);
-            for (size_t n = 0; n < sizeof n_threads / sizeof *n_threads; n++) {
-                run_backend((*backend)->name, n_threads[n], &t, run_attention, &some[i], got, host);
-                for (size_t a = O; a <= DV; a++)
-                    for (size_t e = 0; e < t.arrays[a].n; e++)
-                        if (memcmp(&got[a][e], &alone[a][e], sizeof(dn_real)) != 0)
-                            fail_msg("%s, shape %zu: array %zu, element %zu is %.17g with %d threads, %.17g "
-                                     "with one",
-                                     (*backend)->name, i, a, e, (double)got[a][e], n_threads[n],
-                                     (double)alone[a][e]);
-                free_results(&t, got);
-            }
-            free_results(&t, alone);
-            free_trial(&t);
-        }
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        trial t = make_trial(&some[i]);
+        compare_threads(&t, run_attention, &some[i]);
+        free_trial(&t);
+    }
 }
 
 /* Rounds of a tile for each thread until all tasks are done. A task of the way back adds a tile to what the tasks before it

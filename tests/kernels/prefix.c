@@ -68,6 +68,7 @@ static const prefixed cases[] = {
     {{.B = 0, .T = 3, .NH = 1, .NKV = 1, .hd = 2, .ld = 2}, 3, 1},
     {{.B = 1, .T = 3, .NH = 1, .NKV = 1, .hd = 2, .ld = 2}, 0, 1},
     {{.B = 2, .T = 130, .NH = 3, .NKV = 3, .hd = 32, .ld = 96}, 20, 1},
+    {{.B = 3, .T = 401, .NH = 2, .NKV = 1, .hd = 4, .ld = 8}, 70, 1}, /* more than a tile of rows, and than a task of blocks of queries */
 };
 
 static void every_backend_agrees_with_the_reference(void **state)
@@ -75,6 +76,16 @@ static void every_backend_agrees_with_the_reference(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         trial t = make_trial(&cases[i]);
         compare_columns(&t, run_both, &cases[i]);
+    }
+}
+
+/* A row's gradient is a sum over all queries, of which many threads have some each. */
+static void threads_do_not_change_a_bit(void **state)
+{
+    for (size_t i = 5; i < sizeof cases / sizeof *cases; i++) {
+        trial t = make_trial(&cases[i]);
+        compare_threads(&t, run_both, &cases[i]);
+        free_trial(&t);
     }
 }
 
@@ -130,19 +141,20 @@ static void a_prefix_stands_before_all_positions(void **state)
 /* Scores of several hundred, of the prefix or of the positions: exponentials would be infinite. */
 static void large_scores_do_not_overflow(void **state)
 {
-    for (size_t large = K; large <= PK; large += PK - K) {
-        trial t = make_trial(&cases[0]);
-        dn_real *results[MAX_ARRAYS];
-        double host[MAX_HOST];
-        for (size_t i = 0; i < t.arrays[large].n; i++)
-            t.arrays[large].start[i] *= 1000;
-        run_backend("ref", 1, &t, run_both, &cases[0], results, host);
-        for (size_t a = O; a <= DPV; a++)
-            for (size_t i = 0; i < t.arrays[a].n; i++)
-                assert_true(isfinite((double)results[a][i]));
-        free_results(&t, results);
-        free_trial(&t);
-    }
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++)
+        for (size_t large = K; large <= PK; large += PK - K) {
+            trial t = make_trial(&cases[0]);
+            dn_real *results[MAX_ARRAYS];
+            double host[MAX_HOST];
+            for (size_t i = 0; i < t.arrays[large].n; i++)
+                t.arrays[large].start[i] *= 1000;
+            run_backend((*backend)->name, 1, &t, run_both, &cases[0], results, host);
+            for (size_t a = O; a <= DPV; a++)
+                for (size_t i = 0; i < t.arrays[a].n; i++)
+                    assert_true(isfinite((double)results[a][i]));
+            free_results(&t, results);
+            free_trial(&t);
+        }
 }
 
 static void its_backward_pass_is_the_derivative(void **state)
@@ -162,6 +174,7 @@ TESTS(prefix)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_prefix_stands_before_all_positions),
         cmocka_unit_test(every_backend_agrees_with_the_reference),
+        cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(large_scores_do_not_overflow),
         cmocka_unit_test(its_backward_pass_is_the_derivative),
     };

@@ -33,10 +33,16 @@ static trial make_trial(const sizes *x)
                           random_array(x->r, 6, 1)},
                .n_arrays = N_ARRAYS,
                .same_bits = true};
+    /* Of many rows there are some whose importances cancel, and weights, which are quotients of these, amplify any rounding: not where
+     * all terms are positive. The other cases have what is negative. */
+    for (size_t i = 0; i < n && x->N > 100; i++)
+        t.arrays[Z].start[i] += 6;
+    for (size_t c = 0; c < x->r && x->N > 100; c++)
+        t.arrays[A].start[c] += 4;
     return t;
 }
 
-static const sizes cases[] = {{4, 3, 5}, {1, 2, 3}, {2, 1, 1}, {3, 0, 4}, {12, 33, 8}};
+static const sizes cases[] = {{4, 3, 5}, {1, 2, 3}, {2, 1, 1}, {3, 0, 4}, {12, 33, 8}, {6, 500, 6}};
 
 static void every_backend_agrees_with_the_reference(void **state)
 {
@@ -44,6 +50,15 @@ static void every_backend_agrees_with_the_reference(void **state)
         trial t = make_trial(&cases[i]);
         compare_columns(&t, run_both, &cases[i]);
     }
+}
+
+/* da is a sum over all rows, of which many threads have some each. */
+static void threads_do_not_change_a_bit(void **state)
+{
+    const sizes *x = &cases[sizeof cases / sizeof *cases - 1];
+    trial t = make_trial(x);
+    compare_threads(&t, run_both, x);
+    free_trial(&t);
 }
 
 /* agg [r] of vectors f [M,r], from the paper's formulas, every sum written out. */
@@ -165,23 +180,27 @@ static void run_gated(dn_stream *s, dn_buf *const *b, double *host, const void *
 
 static void the_gate_adds_a_share_of_what_is_positive(void **state)
 {
-    const size_t n = 37;
-    trial t = {.arrays = {random_array(n, 1, 1), random_array(n, 2, 1), constant_array(1, 0.05), random_array(n, 3, 1),
-                          constant_array(1, 2)},
-               .n_arrays = 5,
-               .same_bits = true};
-    dn_real *results[MAX_ARRAYS];
-    double host[MAX_HOST], slope = 2;
-    run_backend("ref", 1, &t, run_gated, &n, results, host);
-    for (size_t i = 0; i < n; i++) {
-        double x = fmax((double)t.arrays[0].start[i], 0);
-        assert_true((double)results[0][i] == x);
-        assert_close((double)results[1][i], (double)t.arrays[1].start[i] + tanh(0.5) * x, 8 * DN_REAL_EPS);
-        slope += 10 * (1 - tanh(0.5) * tanh(0.5)) * (double)t.arrays[3].start[i] * x;
+    static const size_t lengths[] = {37, 40000}; /* within a block, and of several */
+    for (size_t k = 0; k < 2; k++) {
+        const size_t n = lengths[k];
+        trial t = {.arrays = {random_array(n, 1, 1), random_array(n, 2, 1), constant_array(1, 0.05), random_array(n, 3, 1),
+                              constant_array(1, 2)},
+                   .n_arrays = 5,
+                   .same_bits = true};
+        dn_real *results[MAX_ARRAYS];
+        double host[MAX_HOST], slope = 2;
+        run_backend("ref", 1, &t, run_gated, &n, results, host);
+        for (size_t i = 0; i < n; i++) {
+            double x = fmax((double)t.arrays[0].start[i], 0);
+            assert_true((double)results[0][i] == x);
+            assert_close((double)results[1][i], (double)t.arrays[1].start[i] + tanh(0.5) * x, 8 * DN_REAL_EPS * (1 + x));
+            slope += 10 * (1 - tanh(0.5) * tanh(0.5)) * (double)t.arrays[3].start[i] * x;
+        }
+        assert_close((double)results[4][0], slope, 64 * DN_REAL_EPS * (1 + fabs(slope)));
+        t.arrays[4].scale = (double)n; /* the reference adds term to term, of the size of 1, and rounds each time */
+        free_results(&t, results);
+        compare_columns(&t, run_gated, &n);
     }
-    assert_close((double)results[4][0], slope, 64 * DN_REAL_EPS * (1 + fabs(slope)));
-    free_results(&t, results);
-    compare_columns(&t, run_gated, &n);
 }
 
 TESTS(sherl)
@@ -190,6 +209,7 @@ TESTS(sherl)
         cmocka_unit_test(the_mixture_is_the_paper_s),
         cmocka_unit_test(copies_have_together_the_weight_of_one),
         cmocka_unit_test(every_backend_agrees_with_the_reference),
+        cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(its_backward_pass_is_the_derivative),
         cmocka_unit_test(the_gate_adds_a_share_of_what_is_positive),
     };

@@ -212,6 +212,33 @@ void compare_columns(trial *t, operation run, const void *context)
     free_trial(t);
 }
 
+static void compare_with_one_thread(const char *backend, int n_threads, const trial *t, operation run, const void *context,
+                                    dn_real *const *alone)
+{
+    dn_real *got[MAX_ARRAYS];
+    double host[MAX_HOST];
+    run_backend(backend, n_threads, t, run, context, got, host);
+    for (size_t a = 0; a < t->n_arrays; a++)
+        for (size_t i = 0; i < t->arrays[a].n; i++)
+            if (memcmp(&got[a][i], &alone[a][i], sizeof(dn_real)) != 0)
+                fail_msg("%s: array %zu, element %zu is %.17g with %d threads, %.17g with one", backend, a, i, (double)got[a][i],
+                         n_threads, (double)alone[a][i]);
+    free_results(t, got);
+}
+
+void compare_threads(const trial *t, operation run, const void *context)
+{
+    const int n_threads[] = {2, 3, 8, 8, 8};
+    for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
+        dn_real *alone[MAX_ARRAYS];
+        double host[MAX_HOST];
+        run_backend((*backend)->name, 1, t, run, context, alone, host);
+        for (size_t n = 0; n < sizeof n_threads / sizeof *n_threads; n++)
+            compare_with_one_thread((*backend)->name, n_threads[n], t, run, context, alone);
+        free_results(t, alone);
+    }
+}
+
 static double weighted(const trial *t, operation forward, const void *context, size_t output, size_t weights)
 {
     dn_real *results[MAX_ARRAYS];

@@ -46,6 +46,9 @@ typedef struct trial {
 /* Runs on all columns, over 1 and 2 threads; asserts. Frees the trial's arrays. */
 void compare_columns(trial *t, operation run, const void *context);
 
+/* Runs on each column, over 1 to 8 threads, several times: all must leave the bits that one thread leaves. */
+void compare_threads(const trial *t, operation run, const void *context);
+
 /* Runs on one column; results [arrays] are what it left, for free_results. */
 void run_backend(const char *backend, int n_threads, const trial *t, operation run, const void *context, dn_real **results,
                  double *host);

@@ -6,16 +6,12 @@
  * A task is a block of one head, so that few heads feed many threads (dn_cpu_task_of). Whoever does it does the same: bits
  * depend on the shape alone.
  */
-#include "compute/cpu/tile.h"
-#include "compute/cpu/vector_math.h"
+#include "compute/cpu/attention.h"
 
 #include <omp.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
-
-#define BLOCK ((size_t)64) /* queries and keys of a tile */
-#define STRIP ((size_t)32) /* of a tile across the diagonal, half of which nobody sees */
 
 /* One head of one sequence: where its elements start in q, in k and v, in o, in lse, and how far apart its
  * rows are. */
@@ -41,25 +37,6 @@ static size_t first_key(const dn_attention_shape *x, size_t position)
     return x->window > 0 && position >= x->window ? position + 1 - x->window : 0;
 }
 
-/* A right factor of a product, which is whole vectors wide. */
-typedef struct factor {
-    const dn_real *x;
-    size_t ld;
-} factor;
-
-/* x [rows,hd] where it is, or its copy in `room` with zeros up to whole vectors. */
-static factor whole_vectors(dn_real *room, const dn_real *x, size_t ld, size_t rows, size_t hd)
-{
-    size_t width = dn_whole_vectors(hd);
-    if (width == hd)
-        return (factor){x, ld};
-    for (size_t i = 0; i < rows; i++) {
-        memcpy(room + i * width, x + i * ld, hd * sizeof *x);
-        memset(room + i * width + hd, 0, (width - hd) * sizeof *x);
-    }
-    return (factor){room, width};
-}
-
 /* The next task, if any is left. */
 static bool take(atomic_size_t *taken, size_t heads, size_t parts, size_t n_threads, dn_cpu_task *out)
 {
@@ -76,39 +53,7 @@ static void mask(dn_real *scores, size_t from, size_t end)
         scores[i] = -(dn_real)INFINITY;
 }
 
-/* Scores are made with this factor, since their exponentials are powers of 2. */
-static dn_real scale_of(const dn_attention_shape *x)
-{
-    return (dn_real)(M_LOG2E / sqrt((double)x->hd));
-}
-
 /* ---- forward: a task is a block of queries against all keys that they see ---- */
-
-/* A step of the softmax of STRIP queries, a column each: their scores against `keys` more keys, [keys,STRIP]
- * in rows of BLOCK, become 2^(score - max), with the maximum so far. What was made of earlier keys is to be
- * multiplied by `shrink`, as sum is. */
-static void softmax_step(dn_real *restrict scores, size_t keys, dn_real *restrict max, dn_real *restrict sum,
-                         dn_real *restrict shrink)
-{
-    dn_real top[STRIP], total[STRIP] = {0};
-    memcpy(top, max, sizeof top);
-    for (size_t j = 0; j < keys; j++)
-#pragma omp simd
-        for (size_t i = 0; i < STRIP; i++)
-            top[i] = scores[j * BLOCK + i] > top[i] ? scores[j * BLOCK + i] : top[i];
-    for (size_t j = 0; j < keys; j++)
-#pragma omp simd
-        for (size_t i = 0; i < STRIP; i++) {
-            scores[j * BLOCK + i] = dn_exp2(scores[j * BLOCK + i] - top[i]);
-            total[i] += scores[j * BLOCK + i];
-        }
-#pragma omp simd
-    for (size_t i = 0; i < STRIP; i++) {
-        shrink[i] = dn_exp2(max[i] - top[i]);
-        sum[i] = sum[i] * shrink[i] + total[i];
-        max[i] = top[i];
-    }
-}
 
 static size_t forward_room(size_t hd)
 {
@@ -195,28 +140,6 @@ typedef struct backward {
 static size_t backward_room(size_t hd)
 {
     return 2 * BLOCK * (hd + BLOCK) + 6 * BLOCK * dn_whole_vectors(hd);
-}
-
-/* Scores p become probabilities, 2^(p - lse); ds, which is dO V', becomes scale p (ds - d). */
-static void score_gradient(dn_real *restrict p, dn_real *restrict ds, const dn_real *restrict lse,
-                           const dn_real *restrict d, dn_real scale, size_t rows, size_t lanes)
-{
-    for (size_t i = 0; i < rows; i++)
-#pragma omp simd
-        for (size_t j = 0; j < lanes; j++) {
-            dn_real above = p[i * BLOCK + j] - lse[i] * (dn_real)M_LOG2E; /* 0 at most, but for rounding */
-            p[i * BLOCK + j] = dn_exp2(above > 0 ? 0 : above);
-            ds[i * BLOCK + j] = scale * p[i * BLOCK + j] * (ds[i * BLOCK + j] - d[i]);
-        }
-}
-
-/* to [rows,hd] = from, or with `add` to + from */
-static void put_rows(dn_real *restrict to, size_t ld, bool add, const dn_real *restrict from, size_t width,
-                     size_t rows, size_t hd)
-{
-    for (size_t i = 0; i < rows; i++)
-        for (size_t c = 0; c < hd; c++)
-            to[i * ld + c] = add ? to[i * ld + c] + from[i * width + c] : from[i * width + c];
 }
 
 /*
