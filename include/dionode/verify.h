@@ -49,6 +49,7 @@ typedef dn_status (*dn_verify_fn)(dn_verify *v, const dn_mesh *mesh, void *conte
 typedef struct dn_verify_options {
     int max_ranks;          /* every mesh of up to max_ranks ranks; 0: the size of the communicator */
     int max_replicas;       /* meshes of at most so large a dp; 0: of any */
+    int max_shards;         /* meshes of replicas of at most so many ranks; 0: of any */
     int max_stages;         /* meshes of so many stages at most; 0: of one. An operation has them that cuts what it does along pp */
     int mesh[DN_N_AXES];    /* this mesh only, beside the reference; all 0: every mesh */
     double tolerance;       /* relative; 0: bitwise */

@@ -107,7 +107,9 @@ int cli_verify(int argc, char **argv, char **command_line)
          0},
         {"steps", OPTION_STEPS, "N", 0, "Training steps; the first and the last are shown (20)", 0},
         {"reference", OPTION_REFERENCE, "rank|dp", 0,
-         "What a mesh is compared with: one rank, or as many replicas (dp) of one rank each, under the same strategy (rank)", 0},
+         "What a mesh is compared with: one rank, or as many replicas (dp) of one rank each, under the same strategy; of clients, one "
+         "worker that trains them under the same strategy (rank)",
+         0},
         {"precision", OPTION_PRECISION, "float|double|both", 0, "Precision of the model (both)", 0},
         {"json", OPTION_JSON, "FILE", 0, "Write all results to FILE", 0},
         {"inject", OPTION_INJECT, "BUG", 0, "Plant a sharding bug, which must be caught; 'list' lists them",

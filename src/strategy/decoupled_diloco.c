@@ -57,6 +57,7 @@ const dn_strategy dn_strategy_decoupled_diloco = {
     .name = "decoupled_diloco",
     .help = "of clients: learners on their own clocks; what a quorum of them moved by makes an outer step",
     .family = DN_OF_CLIENTS,
+    .lossless = "client_fraction=1 quorum=1 outer_lr=1 outer_momentum=0",
     .options = {[FRACTION] = {&dn_option_client_fraction, "1"},
                 [QUORUM] = {&quorum_key, "0.5"},
                 [OUTER_LR] = {&dn_option_outer_lr, "null"},

@@ -16,6 +16,7 @@ const dn_strategy dn_strategy_fedavg = {
     .name = "fedavg",
     .help = "of clients: in rounds, whose weights are averaged by their rows",
     .family = DN_OF_CLIENTS,
+    .lossless = "client_fraction=1 local_steps=1 optimizer=sgd scalar_opt=sgd mu=0 clip_grad_norm=0",
     .options = {{&dn_option_client_fraction, "0.1"}},
     .clients = &rules,
 };

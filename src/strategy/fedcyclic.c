@@ -28,6 +28,7 @@ const dn_strategy dn_strategy_fedcyclic = {
     .name = "fedcyclic",
     .help = "of clients: fedavg whose averages overshoot and fall short by turns",
     .family = DN_OF_CLIENTS,
+    .lossless = "cycle_amplitude=0",
     .options = {[FRACTION] = {&dn_option_client_fraction, "0.1"},
                 [AMPLITUDE] = {&dn_option_cycle_amplitude, "0.01"},
                 [CYCLES] = {&dn_option_cycles, "10"},

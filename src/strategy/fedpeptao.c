@@ -84,6 +84,7 @@ const dn_strategy dn_strategy_fedpeptao = {
     .name = "fedpeptao",
     .help = "of clients: fedavg and a step of the server, with momentum and control variates",
     .family = DN_OF_CLIENTS,
+    .lossless = "server_lr=0",
     .options = {[FRACTION] = {&dn_option_client_fraction, "0.1"},
                 [SERVER_LR] = {&server_lr, "0.05"},
                 [GRADIENT] = {&server_gradient, "delta"}},

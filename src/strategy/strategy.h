@@ -270,8 +270,8 @@ typedef struct dn_strategy {
                             stands: then a model is not cut into stages of a pipeline, which know their own parameters only */
     double lr;    /* instead of the rule: the rate to begin with; compare tries those around it */
     bool factors; /* on the whole mesh: the rule exchanges its low-rank factors where it has them, else gradients */
-    /* Settings, "key=value key=value ...", under which replicas train exactly as one rank does, for
-     * verification. */
+    /* Settings, "key=value key=value ...", under which replicas train exactly as one rank does, and clients as those of fedavg do, or,
+     * of fedavg itself, as one rank on the rows of all: for verification. */
     const char *lossless;
     int lossless_replicas; /* at most; 0: any number */
     dn_strategy_option options[DN_STRATEGY_OPTIONS_MAX]; /* ends with no key */

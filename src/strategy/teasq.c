@@ -136,6 +136,7 @@ const dn_strategy dn_strategy_teasq = {
     .name = "teasq",
     .help = "of clients: asynchronous; the largest part of what they changed, in few bits; stale ones count less",
     .family = DN_OF_CLIENTS,
+    .lossless = "client_fraction=1 cache_fraction=1 server_mix=1 proximal=0 density=1 wire=f32",
     .options = {[FRACTION] = {&dn_option_client_fraction, "0.1"},
                 [CACHE] = {&cache, "0.05"},
                 [POWER] = {&power, "0.5"},

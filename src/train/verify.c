@@ -65,6 +65,14 @@ static dn_verify_case case_of(const dn_config *config, const dn_verification *wh
     return vcase;
 }
 
+static dn_status make_case(const dn_config *config, const dn_verification *what, dn_verify_case *vcase)
+{
+    const dn_strategy *strategy;
+    DN_TRY(dn_plan_strategy(config, &strategy));
+    *vcase = case_of(config, what);
+    return strategy->clients ? dn_verify_case_clients(vcase) : DN_OK;
+}
+
 /* A strategy that looks at blocks as they are cut has nothing to be compared with on other meshes. */
 static dn_status check_cuts(const dn_config *config, const dn_strategy *strategy)
 {
@@ -86,18 +94,34 @@ static dn_status check_lossless(const dn_config *config, const dn_strategy *stra
     dn_config now = *config, lossless = *config;
     if (strategy->family == DN_ON_WHOLE_MESH || !has_replicas(what))
         return DN_OK;
+    const char *as = !strategy->clients                         ? "training on one rank"
+                     : strcmp(strategy->name, "fedavg") == 0 ? "training on one rank, on the rows of all clients,"
+                                                                  : "fedavg, bit for bit,";
     snprintf(settings, sizeof settings, "%s", strategy->lossless);
     for (char *rest, *one = strtok_r(settings, " ", &rest); one; one = strtok_r(NULL, " ", &rest))
         DN_TRY(dn_config_set(&lossless, one));
     DN_TRY(dn_config_resolve_strategy(&now, strategy, &unused));
     DN_TRY(dn_config_resolve_strategy(&lossless, strategy, &unused));
     if (strategy->lossless_replicas && what->mesh[DN_DP] > strategy->lossless_replicas)
-        return dn_fail(DN_ERR_CONFIG, "strategy %s equals training on one rank only with dp of at most %d", strategy->name,
+        return dn_fail(DN_ERR_CONFIG, "strategy %s equals %s only with dp of at most %d", strategy->name, as,
                        strategy->lossless_replicas);
     if (dn_config_differences(&now, &lossless, DN_KEY_TRAINING, changes, sizeof changes) == 0)
         return DN_OK;
-    return dn_fail(DN_ERR_CONFIG, "strategy %s equals training on one rank only with %s: change %s, or compare with --reference dp",
-                   strategy->name, strategy->lossless, changes);
+    return dn_fail(DN_ERR_CONFIG, "strategy %s equals %s only with %s: change %s, or compare with --reference dp", strategy->name, as,
+                   strategy->lossless, changes);
+}
+
+/* Meshes are numbers of workers of one node; who is done first must not depend on them. */
+static dn_status check_clients(const dn_config *config, const dn_strategy *strategy, const dn_verification *what)
+{
+    int n = n_ranks_of(what->mesh);
+    if (n > 0 && n != what->mesh[DN_DP])
+        return dn_fail(DN_ERR_CONFIG, "--mesh: strategy %s is of clients, each of which a worker trains alone: give dp only", strategy->name);
+    if (what->nodes[0])
+        return dn_fail(DN_ERR_CONFIG, "--nodes: strategy %s is of clients, whose workers are on one node", strategy->name);
+    if (strcmp(config->clock, "virtual") != 0)
+        return dn_fail(DN_ERR_CONFIG, "clock %s: who is done first in real time no second run repeats: verify in virtual time", config->clock);
+    return DN_OK;
 }
 
 static dn_status check_strategy(const dn_config *config, const dn_verification *what)
@@ -105,9 +129,10 @@ static dn_status check_strategy(const dn_config *config, const dn_verification *
     const dn_strategy *strategy;
     DN_TRY(dn_plan_strategy(config, &strategy));
     if (strategy->clients)
-        return dn_fail(DN_ERR_CONFIG, "strategy %s is of clients, which have no mesh to verify: any number of workers makes the same bits",
-                       strategy->name);
-    return what->by_replicas ? check_cuts(config, strategy) : check_lossless(config, strategy, what);
+        DN_TRY(check_clients(config, strategy, what));
+    if (!what->by_replicas)
+        return check_lossless(config, strategy, what);
+    return strategy->clients ? DN_OK : check_cuts(config, strategy);
 }
 
 /* ---- memory ---- */
@@ -122,8 +147,10 @@ static dn_status largest_heap(const dn_verification *what, const dn_verify_case 
                 for (int pp = 1; dp * fs * tp * pp <= n; pp++) {
                     const int size[DN_N_AXES] = {dp, fs, tp, pp};
                     size_t bytes = 0;
-                    bool is_listed = n_ranks_of(what->mesh) == 0 && (pp == 1 || pp <= what->max_stages);
-                    bool is_reference = fs * tp * pp == 1 && dp == (what->by_replicas ? what->mesh[DN_DP] : 1);
+                    bool is_listed = n_ranks_of(what->mesh) == 0 && (pp == 1 || pp <= what->max_stages) &&
+                                     (!vcase->of_clients || fs * tp * pp == 1);
+                    bool by_replicas = what->by_replicas && !vcase->of_clients;
+                    bool is_reference = fs * tp * pp == 1 && dp == (by_replicas ? what->mesh[DN_DP] : 1);
                     if (is_listed || is_reference || dn_axes_same(what->mesh, size))
                         DN_TRY(dn_verify_case_heap_bytes(vcase, size, &bytes));
                     *heap = bytes > *heap ? bytes : *heap;
@@ -146,6 +173,10 @@ static dn_status options_of(const dn_verification *what, const dn_verify_case *v
     options->by_replicas = what->by_replicas;
     options->max_replicas = what->by_replicas ? 0 : strategy->lossless_replicas;
     options->max_stages = what->max_stages;
+    if (vcase->of_clients) {
+        options->by_replicas = false;
+        options->max_stages = options->max_shards = 1;
+    }
     memcpy(options->mesh, what->mesh, sizeof options->mesh);
     DN_TRY(largest_heap(what, vcase, &options->heap_bytes));
     DN_TRY(dn_verify_case_shown_bytes(vcase, &shown, &largest));
@@ -226,11 +257,14 @@ static dn_status compare(const dn_verification *what, dn_verify_case *vcase, dn_
     size_t n_links = (size_t)vcase->n_domains * (size_t)vcase->n_domains;
     DN_TRY(options_of(what, vcase, &options));
     options.progress = stderr;
-    options.rounding = true;
+    const bool exact = vcase->of_clients && vcase->of_one.clients > 0; /* the same clients: bit for bit */
+    options.rounding = !exact;
     if (vcase->apart)
         options.tolerance = TOLERANCE_APART;
     if (DN_REAL != DN_F64 && strcmp(vcase->config.precision, "float") != 0)
         options.tolerance = TOLERANCE_MIXED;
+    if (exact)
+        options.tolerance = 0;
     dn_status status = dn_verify_run(comm, &options, dn_verify_case_run, vcase, &report);
     if (status == DN_OK)
         status = dn_comm_all_reduce_scalars(comm, vcase->links, n_links, DN_SUM);
@@ -243,10 +277,13 @@ static dn_status compare(const dn_verification *what, dn_verify_case *vcase, dn_
 static dn_status work(const dn_config *config, const dn_verification *what, dn_comm *comm)
 {
     const char *kernels, *threads = getenv("OMP_NUM_THREADS");
-    dn_verify_case vcase = case_of(config, what);
+    dn_verify_case vcase;
+    DN_TRY(make_case(config, what, &vcase));
     DN_TRY(dn_verify_inject(what->inject ? what->inject : "none"));
     DN_TRY(dn_kernels_of_precision(config->precision, &kernels));
     DN_TRY(dn_stream_create(kernels, threads ? atoi(threads) : 1, &vcase.stream));
+    if (vcase.of_clients)
+        dn_stream_round_alike(vcase.stream);
     dn_status status = n_ranks_of(what->mesh) ? count_links(&vcase, comm) : DN_OK;
     if (status == DN_OK)
         status = compare(what, &vcase, comm);
@@ -263,7 +300,8 @@ static dn_status plan_rank(const dn_config *config, dn_verification *what, size_
         return dn_fail(DN_ERR_CONFIG, "--json is for ranks that dionode verify starts itself, also with --nodes");
     DN_TRY(dn_comm_world_size(&what->max_ranks));
     DN_TRY(check_strategy(config, what));
-    const dn_verify_case vcase = case_of(config, what);
+    dn_verify_case vcase;
+    DN_TRY(make_case(config, what, &vcase));
     DN_TRY(options_of(what, &vcase, &options));
     *heap_bytes = dn_verify_heap_bytes(&options, what->max_ranks);
     return DN_OK;
@@ -306,10 +344,11 @@ static dn_status find_double(char path[DN_PATH_MAX])
 static dn_status launch(const dn_config *config, const dn_verification *what, bool wide, char *const *argv,
                         pid_t *parent, int *signal_out)
 {
-    const dn_verify_case vcase = case_of(config, what);
+    dn_verify_case vcase;
     char program[DN_PATH_MAX];
     dn_verify_options options;
     dn_topo *topo;
+    DN_TRY(make_case(config, what, &vcase));
     DN_TRY(options_of(what, &vcase, &options));
     if (wide)
         DN_TRY(find_double(program));

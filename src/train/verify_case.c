@@ -6,6 +6,8 @@
 #include "compute/kernels.h"
 #include "device/device.h"
 #include "shard/layout.h"
+#include "train/clients.h"
+#include "train/config_value.h"
 #include "train/instance.h"
 #include "tensor/axes.h"
 #include "verify/plant.h"
@@ -54,9 +56,27 @@ dn_config dn_verify_case_config(const dn_config *config, int n_ranks, int n_step
     return c;
 }
 
+dn_status dn_verify_case_clients(dn_verify_case *vcase)
+{
+    const dn_strategy *strategy;
+    dn_strategy_config unused;
+    dn_config *c = &vcase->of_one;
+    *c = vcase->config;
+    DN_TRY(dn_plan_strategy(c, &strategy));
+    DN_TRY(dn_config_resolve_strategy(c, strategy, &unused)); /* fedavg takes as many clients at a time */
+    vcase->of_clients = true;
+    if (vcase->by_replicas)
+        return DN_OK;
+    if (strcmp(strategy->name, "fedavg") != 0)
+        return dn_config_set(c, "strategy=fedavg");
+    c->batch_size *= c->clients;
+    c->clients = 0;
+    return dn_config_set(c, "strategy=average");
+}
+
 static dn_status plan_of(const dn_verify_case *vcase, const int size[DN_N_AXES], dn_plan *plan)
 {
-    dn_config c = vcase->config;
+    dn_config c = vcase->of_clients && dn_axes_size(size, DN_ALL_AXES) == 1 ? vcase->of_one : vcase->config;
     c.dp_size = size[DN_DP];
     c.pp_size = dn_axis_size(size, DN_PP);
     c.fs_size = size[DN_FS];
@@ -95,10 +115,12 @@ dn_status dn_verify_case_shown_bytes(const dn_verify_case *vcase, size_t *all, s
 
 /* ---- tokens ---- */
 
-/* Rows are consecutive chunks of one stream of random tokens. A target in four does not count. */
+/* Rows are consecutive chunks of one stream of random tokens. A target in four does not count, but with clients, whose means are
+ * weighted by rows. */
 static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
 {
-    const dn_plan *plan = &((const trial *)context)->plan;
+    const trial *of = context;
+    const dn_plan *plan = &of->plan;
     for (size_t t = 0; t <= plan->spec.T; t++) {
         uint64_t bits =
             dn_random_bits((uint64_t)plan->config.seed, STREAM_TOKENS, row * (plan->spec.T + 1) + t);
@@ -106,7 +128,7 @@ static dn_status draw_row(void *context, uint64_t row, int32_t *inputs, int32_t 
         if (t < plan->spec.T)
             inputs[t] = token;
         if (t > 0)
-            targets[t - 1] = bits >> 62 ? token : -1;
+            targets[t - 1] = bits >> 62 || of->vcase->of_clients ? token : -1;
     }
     return DN_OK;
 }
@@ -514,6 +536,7 @@ static dn_status take_step(trial *t, uint64_t step)
 {
     uint64_t n = (uint64_t)t->plan.config.batch_size;
     bool first = step == 0, shown = first || step + 1 == (uint64_t)t->vcase->n_steps;
+    bool whole = !t->vcase->of_clients; /* of clients there are only losses and weights to be compared with these */
     double loss;
     size_t counted;
     dn_step_report report;
@@ -521,7 +544,7 @@ static dn_status take_step(trial *t, uint64_t step)
     if (dn_verify_rounding(t->v))
         DN_TRY(round_weights(t, step));
     take_stats(t, false);
-    if (first)
+    if (first && whole)
         DN_TRY(predict_first(t));
     dn_rows_fn *rows = dn_planted(t->v, DN_BUG_WRONG_ROWS)           ? draw_row_of_first
                        : dn_planted(t->v, DN_BUG_SWAP_MICRO_BATCHES) ? draw_row_of_other
@@ -530,14 +553,14 @@ static dn_status take_step(trial *t, uint64_t step)
     DN_TRY(dn_instance_gradient(&t->instance, rows, t, step * n, n, counted, &loss));
     take_stats(t, first);
     DN_TRY(show_loss(t, counted, &loss));
-    if (shown)
+    if (shown && whole)
         DN_TRY(show_params(t, "gradient", true, step + 1));
     take_stats(t, false);
     DN_TRY(dn_instance_step(&t->instance, &(dn_step_params){step, t->plan.config.lr, 1}, loss, &report));
     take_stats(t, first);
     if (dn_verify_rounding(t->v) && rounds_differently(t))
         DN_TRY(round_states(t, step));
-    if (first) {
+    if (first && whole) {
         const dn_strategy_case replicas = {t->plan.strategy, dn_strategy_settings_of(t->instance.strategy), t->instance.optimizer,
                                            t->instance.strategy};
         dn_traffic_of_strategy(&replicas, t->instance.trained, t->plan.n_trained, t->instance.mesh, step, &t->model);
@@ -550,11 +573,96 @@ static dn_status take_step(trial *t, uint64_t step)
             DN_TRY(show_hops(t, which));
         }
     }
-    if (shown) {
+    if (shown)
         DN_TRY(show_params(t, "weights", false, step + 1));
-        DN_TRY(show_tied(t, step + 1));
+    if (!shown || !whole)
+        return DN_OK;
+    DN_TRY(show_tied(t, step + 1));
+    return show_states(t, step + 1);
+}
+
+/* ---- a version of clients ---- */
+
+/* As many for each; where nothing is compared but numbers of workers, uneven. */
+static size_t client_rows(void *context, int client)
+{
+    const trial *t = context;
+    return (size_t)t->plan.config.batch_size * (t->vcase->by_replicas ? 1 + (size_t)client % 3 : 1);
+}
+
+static dn_step_params client_rates(void *context, uint64_t version)
+{
+    return (dn_step_params){version, ((const trial *)context)->plan.config.lr, 1};
+}
+
+/* The rows that a client's batches are of: of each step of all clients, one after another, its own. */
+typedef struct own_rows {
+    trial *trial;
+    uint64_t client;
+} own_rows;
+
+static dn_status draw_row_of_client(void *context, uint64_t row, int32_t *inputs, int32_t *targets)
+{
+    const own_rows *x = context;
+    const dn_plan *plan = &x->trial->plan;
+    uint64_t batch = (uint64_t)plan->config.batch_size, clients = (uint64_t)plan->clients.n;
+    return draw_row(x->trial, (row / batch * clients + x->client) * batch + row % batch, inputs, targets);
+}
+
+static dn_status client_gradient(void *context, int client, uint64_t first, size_t n, double *loss, size_t *counted)
+{
+    trial *t = context;
+    own_rows rows = {t, dn_planted(t->v, DN_BUG_WRONG_ROWS) ? 0 : (uint64_t)client};
+    *counted = n * t->plan.spec.T;
+    if (dn_comm_stop_requested(t->mesh->all))
+        return DN_RUN_DROPPED;
+    return dn_instance_gradient_alone(&t->instance, draw_row_of_client, &rows, first, n, *counted, loss);
+}
+
+static dn_status client_wait(void *context)
+{
+    return dn_comm_tick(((const trial *)context)->mesh->all, 0, "verify");
+}
+
+static dn_status client_agree(void *context)
+{
+    (void)context; /* there is nothing to read */
+    return DN_OK;
+}
+
+/* Of the server, and versions that are trained: each worker has a part of the numbers. */
+static dn_status show_states_of_clients(trial *t, uint64_t step)
+{
+    char line[DN_VERIFY_LINE_MAX];
+    for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
+        dn_shard own = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->instance.mesh->all));
+        dn_verify_tensor whole = {line_of("other state", step, line), *dn_instance_state(&t->instance, i), 0, NULL};
+        DN_TRY(show(t, &whole, 0, own.block, DN_REAL, own.data));
     }
-    return shown ? show_states(t, step + 1) : DN_OK;
+    return DN_OK;
+}
+
+static dn_status make_version(trial *t, uint64_t version)
+{
+    double loss;
+    dn_client_result result;
+    dn_status status = dn_clients_step(t->instance.clients, &loss, &result);
+    if (status == DN_RUN_DROPPED)
+        return dn_fail(DN_ERR_PEER, "stopped by a signal");
+    DN_TRY(status);
+    DN_TRY(dn_verify_scalar(t->v, "loss", loss));
+    bool shown = version == 0 || version + 1 == (uint64_t)t->vcase->n_steps;
+    if (!shown)
+        return DN_OK;
+    DN_TRY(show_params(t, "weights", false, version + 1));
+    return t->vcase->by_replicas ? show_states_of_clients(t, version + 1) : DN_OK;
+}
+
+static dn_status open_clients(trial *t)
+{
+    const dn_client_work work = {client_rows, client_rates, client_gradient, client_wait, client_agree, t};
+    DN_TRY(dn_clients_open(&t->instance, &work, &t->instance.clients));
+    return dn_clients_begin(t->instance.clients);
 }
 
 /* ---- all ---- */
@@ -657,10 +765,13 @@ static dn_status run(trial *t)
     DN_TRY(dn_model_init(&t->plan.spec, t->instance.params, vcase->stream, (uint64_t)t->plan.config.seed));
     DN_TRY(dn_strategy_begin(t->instance.strategy));
     dn_model_on_progress(t->instance.model, tick, t);
+    bool clients = t->plan.strategy->clients != NULL;
+    if (clients)
+        DN_TRY(open_clients(t));
     DN_TRY(open_copy(t));
     DN_TRY(plant(t));
     for (uint64_t step = 0; step < (uint64_t)vcase->n_steps; step++)
-        DN_TRY(take_step(t, step));
+        DN_TRY(clients ? make_version(t, step) : take_step(t, step));
     if (!dn_strategy_apart(t->instance.strategy))
         DN_TRY(show_replicas(t));
     return dn_verify_amount(t->v, "memory a rank", dn_comm_heap_mark(t->mesh->all) + t->plan.private_bytes);
@@ -672,6 +783,7 @@ dn_status dn_verify_case_run(dn_verify *v, const dn_mesh *mesh, void *context)
     DN_TRY(plan_of(t.vcase, mesh->size, &t.plan));
     DN_TRY(dn_plan_enter_stage(&t.plan, mesh->at[DN_PP]));
     dn_status status = run(&t);
+    dn_clients_close(&t.instance.clients);
     dn_instance_close(&t.instance);
     free(t.copy);
     if (t.wide)

@@ -14,9 +14,11 @@ enum { DN_VERIFY_CASE_TOKENS = 32 };
 
 typedef struct dn_verify_case {
     dn_config config; /* as dn_verify_case_config makes it */
+    dn_config of_one; /* the same for one rank, where that trains otherwise: of clients */
     int only[DN_N_AXES]; /* the one mesh; all 0: every mesh. With channels of its stages the reference has them, too */
     int n_steps;
     dn_stream *stream; /* borrowed */
+    bool of_clients;   /* virtual clients on dp workers, of one rank each: all makes the bits of one, or rounds otherwise than it */
     bool by_replicas;  /* compared with replicas of one rank each, which may be apart: of their weights, too, the mean is shown */
     bool apart;        /* on some mesh replicas round momenta of their own to bfloat16 */
     int n_domains;     /* NUMA domains that links are counted between; 0: they are not */
@@ -28,6 +30,10 @@ typedef struct dn_verify_case {
 /** The configuration that is verified: config with at most one sequence per rank of n_ranks and
  * DN_VERIFY_CASE_TOKENS tokens per sequence, a constant learning rate, and no files. */
 dn_config dn_verify_case_config(const dn_config *config, int n_ranks, int n_steps);
+
+/** Of a strategy of clients: what one rank does that is compared with. In double and float alike: the same clients by fedavg, or, of
+ * fedavg, steps on the rows of all of them; with by_replicas the same clients by the same strategy. Errors: those of the strategy's options. */
+dn_status dn_verify_case_clients(dn_verify_case *vcase) DN_MUST_USE;
 
 /** Symmetric heap of a rank of a mesh of size[] of mesh->all. Errors: of dn_plan_make. */
 dn_status dn_verify_case_heap_bytes(const dn_verify_case *vcase, const int size[DN_N_AXES],

@@ -96,6 +96,8 @@ static int most_replicas(const comparison *c, int n)
 /* All meshes of so many replicas of n ranks each. */
 static dn_status add_replicas_of(comparison *c, int dp, int n)
 {
+    if (c->options->max_shards && n > c->options->max_shards)
+        return DN_OK;
     for (int pp = 1; (pp == 1 || pp <= c->options->max_stages) && pp <= n; pp++)
         for (int rest = n / pp, fs = rest; n % pp == 0 && fs >= 1; fs--)
             if (rest % fs == 0)

@@ -9,7 +9,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, PROGRAM, alive, assignments, case, children, choices, expect, lossless, of_replicas, rules, run, tap  # noqa: E402
+from runs import FULL, PROGRAM, alive, assignments, case, children, choices, expect, lossless, of_clients, of_replicas, rules, run, tap  # noqa: E402
 
 CONFIG = os.environ["CONFIG"]
 # Every mesh of eight ranks in the long run, of four in the short one, where settings are tried on one that has all axes.
@@ -227,6 +227,37 @@ def every_strategy_holds_under_its_lossless_settings():
             verified(*where, *settings)
 
 
+CLIENTS = ["clients=5", "client_speeds=1000,700,150"]
+# Half of the four that are out make a version: some train versions that are older than the newest.
+LATE = {"teasq": ["client_fraction=0.8", "cache_fraction=0.4", "wire=int8", "density=0.25"],
+        "decoupled_diloco": ["client_fraction=0.8", "quorum=0.4", "outer_lr=0.8", "outer_momentum=0.6"]}
+
+
+@case
+def clients_that_lose_nothing_have_the_bits_of_fedavg_and_fedavg_is_one_rank_on_any_number_of_workers():
+    for strategy in of_clients() if FULL else ("fedavg", "teasq"):
+        settings = [*CLIENTS, f"strategy={strategy}", *assignments(lossless(CONFIG, strategy))]
+        report = verified(*TIGHT, "--steps", "3", *settings, ranks=8 if FULL else 3)
+        meshes = report[PRECISIONS[0]]["meshes"]
+        expect([(m["dp"], m["fs"], m["tp"]) for m in meshes] == [(n, 1, 1) for n in range(1, len(meshes) + 1)] and len(meshes) > 2, f"{meshes}")
+        if strategy == "fedavg":
+            expect_within_tolerance(report, strategy)
+        found = [found for mesh in meshes[1:] for _, found in findings(mesh, "difference")]
+        expect(len(found) > 5 and (strategy == "fedavg" or all(one["difference"] == 0 for one in found)), f"{strategy}: {found}")
+
+
+@case
+def clients_of_any_settings_have_the_bits_of_one_worker_on_many():
+    for strategy in of_clients() if FULL else ("decoupled_diloco",):
+        settings = [*CLIENTS, f"strategy={strategy}", *LATE.get(strategy, ["client_fraction=0.6"]), "optimizer=muon", "local_steps=2"]
+        for where in [TIGHT, ["--precision", "float"]] if FULL else [TIGHT]:
+            report = verified("--reference", "dp", *where, "--steps", "4", *settings, *(["--mesh", "dp=3"] if not FULL else []), ranks=8)
+            for meshes in report.values():
+                found = [one for mesh in meshes["meshes"][1:] for one in findings(mesh, "difference")]
+                expect(found and all(one["difference"] == 0 for _, one in found), f"{strategy}: {found}")
+                expect(any(line.startswith("other state") for line, _ in found) == (strategy not in ("fedavg", "fedcyclic")), f"{strategy}: {found}")
+
+
 @case
 def islands_of_replicas_hold_and_what_crosses_between_them_is_told_apart():
     settings = ["strategy=daso", *assignments(lossless(CONFIG, "daso"))]
@@ -250,13 +281,14 @@ BUGS = {
     "skip-tp-reduce": ("loss", []),
     "wrong-head-split": ("loss", []),
     "wrong-vocab-offset": ("loss", []),
-    "wrong-rows": ("gradient, 1 step", []),
+    "wrong-rows": (("gradient, 1 step", "loss"), [], ["strategy=teasq", *CLIENTS, *assignments(lossless(CONFIG, "teasq"))]),
     "skip-fs-reduce": ("gradient, 1 step", []),
     "stale-weights": ("weights, 1 step", []),
-    "even-parts": ("coverage", []),
+    "even-parts": ("coverage", [], ["--reference", "dp", "strategy=teasq", *CLIENTS, *LATE["teasq"]]),
     "replica-drift": ("replicas", []),
     "uncounted-bytes": ("dp reduce-scatter", []),
-    "wrong-pair": ("weights, 2 steps", ["strategy=noloco", *assignments(lossless(CONFIG, "noloco"))]),
+    "wrong-pair": ("weights, 2 steps", ["strategy=noloco", *assignments(lossless(CONFIG, "noloco"))],
+                   ["strategy=teasq", *CLIENTS, *assignments(lossless(CONFIG, "teasq"))]),
     "uncounted-probe": ("dp all-reduce", ["strategy=fda", *assignments(lossless(CONFIG, "fda"))]),
     # Where all is sent nothing is left to forget, and all are senders: tests/oracle/strategies.c.
     "skip-feedback": ("",),
@@ -367,6 +399,10 @@ def what_is_wrong_is_said_in_one_line():
         (["n_head=4"], CONFIGURATION, "n_head 4 does not divide model_dim 18"),
         (["optimiser=dion"], CONFIGURATION, "did you mean 'optimizer'"),
         (["--precision", "float", "--json", "/proc/nonexistent/all.json"], IO, "/proc/nonexistent"),
+        (["strategy=fedavg", "clients=2", "--reference", "dp", "--mesh", "dp=1,fs=2"], CONFIGURATION, "give dp only"),
+        (["strategy=fedavg", "clients=2", "--reference", "dp", "clock=real"], CONFIGURATION, "verify in virtual time"),
+        (["strategy=teasq", "clients=2"], CONFIGURATION, "equals fedavg, bit for bit, only with client_fraction=1"),
+        (["strategy=teasq", "--reference", "dp"], CONFIGURATION, "say how many clients there are"),
     ]
     for arguments, status, text in wrong:
         done = verify(*arguments, ranks=2)
