@@ -170,6 +170,7 @@ typedef struct dn_finetuning {
     const char *how;    /* one of DN_FINETUNE_HOWS */
     const char *const *assignments; /* [n] "key=value": of the optimizer, its schedule, batches, adapters, mesh, strategy, clients, seed */
     size_t n;
+    double prompt_layers; /* of prompt: the share of blocks, one at least, that get prompts, chosen by their outputs; 0, 1: all */
     /* of hdc: */
     const char *encoder;        /* one of DN_FINETUNE_ENCODERS */
     int64_t dimensions, rounds; /* signs of a hypervector; of retraining */

@@ -22,7 +22,7 @@ typedef struct arguments {
     bool json;
 } arguments;
 
-enum { OPTION_LABELS = 1000, OPTION_HOW, OPTION_JSON, OPTION_ENCODER, OPTION_DIMENSIONS, OPTION_ROUNDS, OPTION_CLIENTS, OPTION_NP, OPTION_WAY };
+enum { OPTION_LABELS = 1000, OPTION_HOW, OPTION_JSON, OPTION_ENCODER, OPTION_DIMENSIONS, OPTION_ROUNDS, OPTION_PROMPT_LAYERS, OPTION_CLIENTS, OPTION_NP, OPTION_WAY };
 
 /* All of them before the first one trains. */
 static void check_ways(const char *hows, struct argp_state *state)
@@ -61,6 +61,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_ROUNDS:
         a->what.rounds = cli_integer("--rounds", arg, 0, 1000000);
+        return 0;
+    case OPTION_PROMPT_LAYERS:
+        a->what.prompt_layers = cli_number("--prompt-layers", arg, 1e-6, 1);
         return 0;
     case OPTION_CLIENTS:
         snprintf(a->clients, sizeof a->clients, "clients=%lld", cli_integer("--clients", arg, 1, 1 << 16));
@@ -142,6 +145,7 @@ int cli_finetune(int argc, char **argv, char **command_line)
         {"encoder", OPTION_ENCODER, "WHAT", 0, "hdc: hypervectors of " DN_FINETUNE_ENCODERS " (default ngram)", 0},
         {"dimensions", OPTION_DIMENSIONS, "D", 0, "hdc: signs of a hypervector (default 10000)", 0},
         {"rounds", OPTION_ROUNDS, "N", 0, "hdc: of retraining (default 20)", 0},
+        {"prompt-layers", OPTION_PROMPT_LAYERS, "SHARE", 0, "prompt: share of the blocks that get prompts, chosen by their outputs (default 1)", 0},
         {"clients", OPTION_CLIENTS, "N", 0, "Virtual clients that have the texts, by strategy=fedavg or another of clients", 0},
         {"np", OPTION_NP, "N", 0, "Workers (1), by dp_size, fs_size and tp_size", 0},
         {"way", OPTION_WAY, "WAY", OPTION_HIDDEN, NULL, 0},
@@ -163,7 +167,7 @@ int cli_finetune(int argc, char **argv, char **command_line)
         NULL,
         NULL,
         NULL};
-    arguments a = {.hows = "head", .n_workers = 1, .what = {.encoder = "ngram", .dimensions = 10000, .rounds = 20}};
+    arguments a = {.hows = "head", .n_workers = 1, .what = {.encoder = "ngram", .dimensions = 10000, .rounds = 20, .prompt_layers = 1}};
     a.what.assignments = a.assignments;
     cli_parse(&argp, argc, argv, 0, &a);
     dn_threads_sleep(command_line);

@@ -124,7 +124,7 @@ static void lay_out(const dn_spec *spec, const extent *e, int tp_size, int tp_ra
         pass.tokens = dn_arena_take(own, N * sizeof(int32_t));
         pass.targets = dn_arena_take(own, N * sizeof(int32_t));
         pass.x = dn_layer_take(crossing, N * spec->C);
-        if (spec->sherl > 0)
+        if (spec->sherl > 0 || spec->outputs)
             pass.outputs = dn_layer_take(own, dn_size_mul(N * spec->C, spec->L));
         dn_bytes *messages = dn_arena_take(own, dn_channels_bytes(spec, spec->n_channels, N));
         if (slots) {

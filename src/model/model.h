@@ -196,6 +196,10 @@ void dn_model_set_length(dn_model *model, size_t T);
 dn_status dn_model_classify(dn_model *model, const int32_t *tokens, const int32_t *targets, size_t B, dn_real *scores,
                             const dn_buf **outputs) DN_MUST_USE;
 
+/** What the embedding (l = 0) or block l - 1 made of the last micro-batch, of all but the last block: [B*T,C] on the device, until the
+ * next call. Of a model that keeps it: spec.outputs, spec.sherl. */
+const dn_buf *dn_model_output(const dn_model *model, size_t l);
+
 /*
  * Generation, by a model with a cache: what its layers computed for earlier positions of a sequence, so that a
  * token costs one position. All collective over tp, whose ranks pass the same; errors as above, and DN_ERR_ARG

@@ -234,6 +234,13 @@ dn_status dn_model_classify(dn_model *model, const int32_t *tokens, const int32_
     return dn_stream_sync(pass->stream);
 }
 
+const dn_buf *dn_model_output(const dn_model *model, size_t l)
+{
+    const dn_pass *pass = &model->slots[0].pass;
+    assert(pass->outputs && l < model->spec.L);
+    return dn_at(pass->outputs, l * pass->room * model->spec.C);
+}
+
 /* ---- with a cache ---- */
 
 size_t dn_model_cached_bytes(const dn_model *model)

@@ -39,6 +39,12 @@ static dn_adapters adapters_of(const dn_spec *spec)
     return (dn_adapters){norm_of(spec) + dn_norm_describe(spec, NULL, 0, 0, NULL), DN_ROLE_Q};
 }
 
+/* Whether block `index` has a prefix. */
+static bool has_prefix(const dn_spec *spec, size_t index)
+{
+    return spec->prompt > 0 && (index >= 64 || !(spec->unprompted >> index & 1));
+}
+
 static size_t prefix_of(const dn_spec *spec)
 {
     const dn_adapters adapters = adapters_of(spec);
@@ -92,12 +98,12 @@ static size_t describe(const dn_spec *spec, size_t index, dn_param *params)
     const dn_adapters adapters = adapters_of(spec);
     dn_norm_describe(spec, params, norm_of(spec), index, spec->names->attention_norm);
     dn_adapter_describe(spec, params, adapters.at, adapters.first, N_MATRICES);
-    for (size_t i = 0; params && spec->prompt > 0 && i < 2; i++) {
+    for (size_t i = 0; params && has_prefix(spec, index) && i < 2; i++) {
         dn_param *prefix = &params[prefix_of(spec) + i];
         dn_layer_name(prefix, spec, index, i == 0 ? DN_PREFIX_NAME "k" : DN_PREFIX_NAME "v", "weight");
         dn_layer_param(prefix, DN_PARAM_EMBEDDING, spec->prompt, a->NKV * a->hd, DN_TP_COLUMNS, a->hd);
     }
-    return prefix_of(spec) + (spec->prompt > 0 ? 2 : 0);
+    return prefix_of(spec) + (has_prefix(spec, index) ? 2 : 0);
 }
 
 static size_t own_kv_heads(const dn_pass *pass)
@@ -284,7 +290,7 @@ static void attend(const dn_pass *pass, const dn_layer *layer, const kept *m)
     size_t room = pass->spec->T, hd = shape.hd, values = m->WKV * room;
     if (!pass->rows) {
         s->kernels->attention_forward(s, m->o, m->lse, m->qkv, k, dn_at(k, m->WKV), &shape);
-        if (pass->spec->prompt > 0)
+        if (has_prefix(pass->spec, layer->place.index))
             attend_to_prefix(pass, layer, m, &shape);
         return;
     }
@@ -355,7 +361,7 @@ static dn_status backward(dn_pass *pass, const dn_layer *layer)
     const dn_adapters adapters = adapters_of(spec);
     dn_adapter_backward(pass, layer, &adapters, DN_ROLE_O, d_o, m->o, dx, spec->C);
     s->kernels->attention_backward(s, dq, dk, dv, d_o, q, k, v, m->o, m->lse, &shape); /* [N,W+2WKV] */
-    if (spec->prompt > 0)
+    if (has_prefix(spec, layer->place.index))
         attend_to_prefix_back(pass, layer, m, dq, d_o, &shape);
     shape_heads_back(pass, layer, m, dqkv);
     if (spec->attention.qkv_bias)

@@ -64,7 +64,7 @@ typedef struct dn_pass {
     dn_buf *before; /* [N,C]: x, or its gradient, before a block whose layers stand side by side changed it */
     dn_buf *y;    /* [N,C]: a normalized input times its gain; this, gain and dgain only with gains */
     dn_buf *gain, *dgain; /* [dn_layer_gain_size] */
-    dn_buf *outputs;      /* [L,room,C]: of the embedding and of all blocks but the last; only for SHERL */
+    dn_buf *outputs;      /* [L,room,C]: of the embedding and of all blocks but the last; only for SHERL, or where the spec says so */
     dn_buf *low;          /* [2,room,rank]: between an adapter's matrices; only with adapters */
 } dn_pass;
 

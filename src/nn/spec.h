@@ -97,6 +97,8 @@ typedef struct dn_spec {
     const dn_names *names;
     size_t classes; /* that the head tells sequences into (nn/classifier.c); 0: it predicts tokens */
     size_t prompt;  /* keys and values that each attention has before all positions, trained: a prefix; not with a cache */
+    uint64_t unprompted; /* blocks whose attention has none, one bit each; from 64 on all have */
+    bool outputs;   /* what blocks put out is kept, as for a side module (nn/layer.h) */
     size_t sherl;   /* the reduction of a side module in front of the last block (nn/sherl.c); 0: there is none; not with a cache */
     dn_lora_spec lora;
     dn_globs trained; /* the parameters that are trained, beside what is added to a model, which always is; all others are frozen.

@@ -8,7 +8,8 @@
  * Round 0 only makes the mean, and c. Where the c of all is subtracted, it is that before the round. Of the authors' code, which was
  * read and not the text, D is by how much the mean changed less in this round than in the one before it, (w - m) of that round minus
  * (w - m) of this one (`server_gradient: difference`); by default it is w - m. This project's choices: that default, and that
- * clients' rules begin anew. With server_lr 0 it is fedavg, bit for bit. The prompts that its clients tune are `dionode finetune`'s.
+ * clients' rules begin anew. With server_lr 0 it is fedavg, bit for bit. The prompts that its clients tune, and
+ * which blocks get them, are `dionode finetune`'s (train/prompt_layers.h).
  */
 #include "strategy/strategy.h"
 

@@ -8,6 +8,7 @@
 #include "train/config_value.h"
 #include "train/finetune.h"
 #include "train/init.h"
+#include "train/prompt_layers.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -183,19 +184,6 @@ static dn_status open_model(dn_finetune_run *t, const dn_tuning *tuning)
     return t->inputs && t->targets && t->scores ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for a micro-batch of %zu tokens", tokens);
 }
 
-static void close(dn_finetune_run *t)
-{
-    dn_loaded_model_close(&t->model);
-    dn_labelled_close(&t->texts);
-    dn_labels_close(&t->labels);
-    dn_partition_destroy(&t->partition);
-    free(t->by_client);
-    free(t->rows);
-    free(t->inputs);
-    free(t->targets);
-    free(t->scores);
-}
-
 /* ---- in this process ---- */
 
 static dn_status largest_class(const dn_finetune_run *t, double *share)
@@ -210,6 +198,54 @@ static dn_status largest_class(const dn_finetune_run *t, double *share)
     return DN_OK;
 }
 
+static void close_model(dn_finetune_run *t)
+{
+    dn_loaded_model_close(&t->model);
+    free(t->inputs);
+    free(t->targets);
+    free(t->scores);
+    t->inputs = t->targets = NULL;
+    t->scores = NULL;
+}
+
+static void close(dn_finetune_run *t)
+{
+    close_model(t);
+    dn_labelled_close(&t->texts);
+    dn_labels_close(&t->labels);
+    dn_partition_destroy(&t->partition);
+    free(t->by_client);
+    free(t->rows);
+}
+
+/* Of the model that it takes to choose which blocks get prompts. */
+static dn_tuning tuning_to_choose(const dn_tuning *tuning)
+{
+    return (dn_tuning){.classes = tuning->classes, .outputs = true};
+}
+
+static bool chooses_blocks(const dn_finetune_run *t, const dn_tuning *tuning)
+{
+    return tuning->prompt > 0 && t->what->prompt_layers > 0 && t->what->prompt_layers < 1;
+}
+
+/* *tuning: with prompts in these blocks alone. Models are opened one after the other. *exchanged: bytes of clients, which send scores of
+ * all blocks but the last, and get as many bits as there may be blocks. */
+static dn_status choose_blocks(dn_finetune_run *t, dn_tuning *tuning, double *exchanged)
+{
+    const dn_tuning plain = tuning_to_choose(tuning);
+    size_t mark = t->comm ? dn_comm_heap_mark(t->comm) : 0;
+    dn_status status = open_model(t, &plain);
+    if (status == DN_OK)
+        status = dn_prompt_choose(t, &tuning->unprompted);
+    *exchanged = sizeof(double) * (double)t->model.plan.spec.L * t->n_clients;
+    close_model(t);
+    if (status != DN_OK)
+        return status;
+    t->model = (dn_loaded_model){0};
+    return t->comm ? dn_comm_heap_release(t->comm, mark) : DN_OK;
+}
+
 /* All that is read before there is a model: texts, and what is trained, and how; *needs: whether there is to be one. */
 static dn_status prepare(dn_finetune_run *t, const way *w, dn_tuning *tuning, bool *needs)
 {
@@ -220,6 +256,8 @@ static dn_status prepare(dn_finetune_run *t, const way *w, dn_tuning *tuning, bo
     *needs = w->learn == dn_finetune_learn || strcmp(t->what->encoder, "features") == 0;
     if (t->config.clients)
         DN_TRY(dn_finetune_deal(t));
+    if (!(t->what->prompt_layers >= 0 && t->what->prompt_layers <= 1))
+        return dn_fail(DN_ERR_CONFIG, "--prompt-layers is the share of blocks that get prompts: above 0, up to 1");
     if (!*needs)
         return DN_OK;
     if (!t->what->run)
@@ -239,6 +277,8 @@ static dn_status tune(dn_finetune_run *t, const way *w, dn_finetuned *out)
     DN_TRY(prepare(t, w, &tuning, &needs));
     *out = (dn_finetuned){.n_classes = t->labels.n_classes, .n_train = t->n_train, .n_test = t->n_test, .at_once = NAN};
     DN_TRY(largest_class(t, &out->largest));
+    if (chooses_blocks(t, &tuning))
+        DN_TRY(choose_blocks(t, &tuning, &out->exchanged));
     if (needs)
         DN_TRY(open_model(t, &tuning));
     out->n_cut = t->texts.n_cut;
@@ -282,8 +322,17 @@ static dn_status plan_launch(dn_finetune_run *t, const way *w, dn_plan *plan)
     bool needs;
     DN_TRY(prepare(t, w, &tuning, &needs));
     DN_TRY(dn_device_select(t->config.device));
-    if (needs)
-        return dn_plan_tuning(&t->config, &tuning, t->n_workers, plan);
+    size_t before = 0;
+    if (chooses_blocks(t, &tuning)) {
+        const dn_tuning plain = tuning_to_choose(&tuning);
+        DN_TRY(dn_plan_tuning(&t->config, &plain, t->n_workers, plan));
+        before = plan->arena_bytes;
+    }
+    if (needs) {
+        DN_TRY(dn_plan_tuning(&t->config, &tuning, t->n_workers, plan));
+        plan->arena_bytes = dn_max(plan->arena_bytes, before);
+        return DN_OK;
+    }
     *plan = (dn_plan){.config = t->config, .arena_bytes = SMALL_HEAP};
     return DN_OK;
 }

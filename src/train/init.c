@@ -186,6 +186,7 @@ static dn_status load_foreign(const dn_instance *instance, const char *path, dn_
     const int alone[DN_N_AXES] = {1, 1, 1}, first[DN_N_AXES] = {0};
     dn_spec base = instance->plan->spec; /* as the file has it, which is the whole model */
     base.classes = base.prompt = base.sherl = base.lora.rank = 0;
+    base.unprompted = 0;
     base.stage = (dn_layer_range){0};
     size_t n = dn_model_n_params(&base);
     dn_arena weights = {0}, grads = {0};

@@ -561,6 +561,8 @@ static dn_status plan_spec(const dn_config *c, const dn_tuning *tuning, dn_spec 
     DN_TRY(dn_model_complete(spec));
     spec->classes = tuning->classes;
     spec->prompt = tuning->prompt;
+    spec->unprompted = tuning->unprompted;
+    spec->outputs = tuning->outputs;
     spec->sherl = tuning->sherl;
     if (spec->prompt > 0 && !spec->architecture->attention)
         return dn_fail(DN_ERR_CONFIG, "architecture %s has no attention, and so no prompt", spec->architecture->name);

@@ -16,6 +16,8 @@
 typedef struct dn_tuning {
     size_t classes; /* 0: the head predicts tokens */
     size_t prompt;  /* rows of a prefix; 0: none */
+    uint64_t unprompted; /* blocks without it, one bit each */
+    bool outputs;   /* what blocks put out is kept */
     size_t sherl;   /* the reduction of a side module; 0: none */
 } dn_tuning;
 

@@ -275,4 +275,23 @@ def what_makes_no_sense_is_refused():
         expect(done.returncode == 2 and "--labels" in done.stderr, f"{done.returncode} {done.stderr}")
 
 
+@case
+def blocks_that_get_prompts_are_chosen_and_all_else_has_none():
+    with Place() as place:
+        write_labels(place, 100)
+        model, said = trained_run(place), []
+        for np in (1, 2):
+            done = finetune(place, model, "--how", "prompt", "--json", "--clients", "4", "--np", str(np), "--prompt-layers", "0.5",
+                            "strategy=fedpeptao", "server_lr=0.01", "client_fraction=0.5", "num_iterations=3", "local_steps=1")
+            expect(done.returncode == 0, done.stderr)
+            row = json.loads(done.stdout)
+            expect(row["trained"] == 3 * 32 + 2 * 20 * 32, f"{row['trained']}: a head of 3 classes, keys and values of one block of two")
+            expect(row["exchanged"] == 3 * 2 * 2 * row["bytes"] + 4 * 8 * 2, str(row))  # versions to two clients and back; scores, choice
+            expect("prompts in blocks 0 (" in done.stderr and " of 2," in done.stderr, done.stderr)  # the last one has no score
+            said.append((row["accuracy"], done.stderr.splitlines()[-1]))
+        expect(said[0] == said[1], f"on one worker and on two: {said}")
+        done = finetune(place, model, "--how", "prompt", "--prompt-layers", "1.5")
+        expect(done.returncode == 2 and "--prompt-layers" in done.stderr, f"{done.returncode}: {done.stderr}")
+
+
 tap()
