@@ -1,86 +1,15 @@
-"""Several nodes, pretended under one mpirun by DIONODE_NODE: every call, whole runs, deaths, stops and what is refused."""
-import contextlib
+"""Several nodes, pretended under one mpirun by DIONODE_NODE: every call, whole runs, stops and what is refused."""
 import os
-import random
 import shutil
 import signal
-import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, Place, Skip, alive, case, children, expect, random_tokens, run, tap, write_shard  # noqa: E402
+from nodes import MODULE, MPI, need_mpi, on_nodes, same_losses, started, train  # noqa: E402
+from runs import FULL, PROGRAM, Place, Skip, case, expect, random_tokens, run, tap, wait_until, write_shard  # noqa: E402
 
-PROGRAM, EXACT, JOINED, MODULE, LATE_FOLDER = (os.environ[name] for name in ("DIONODE", "DIONODE_F64", "JOINED", "MPI_MODULE",
-                                                                            "LATE_FOLDER"))
-CONFIG, DATA, PEER, TIMEOUT = 2, 3, 7, 8
-# Ranks share two cores here, and tests may run as root in a container. Leaks are looked for in our own code, not in MPI's.
-MPI = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1",
-           OMPI_MCA_plm_rsh_agent="", ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
-
-
-def on_nodes(nodes, command):
-    """mpirun's command line: nodes: ranks of each."""
-    if not shutil.which("mpirun"):
-        raise Skip("no mpirun")
-    if not os.path.exists(MODULE):
-        raise Skip("built without MPI")
-    line = ["mpirun"]
-    for node, n in enumerate(nodes):
-        line += [":"] * (node > 0) + ["-np", str(n), "-x", f"DIONODE_NODE={node}"] + command
-    return line
-
-
-def train(place, nodes, program=PROGRAM, name="run", limit_s=240, **changes):
-    settings = dict(changes, checkpoint_dir=place.file(name))
-    return run(on_nodes(nodes, [program, "train", place.config(**settings)]), limit_s=limit_s, env=MPI)
-
-
-def rank_of(pid):
-    with open(f"/proc/{pid}/environ") as file:
-        return int(dict(entry.split("=", 1) for entry in file.read().split("\0") if "=" in entry)["OMPI_COMM_WORLD_RANK"])
-
-
-@contextlib.contextmanager
-def started(place, nodes, **changes):
-    """A run without an end: mpirun's process, and the ranks' numbers once they train."""
-    command = on_nodes(nodes, [PROGRAM, "train", place.config(num_iterations=10**6, **changes)])
-    with open(place.file("out"), "w") as out:
-        job = subprocess.Popen(command, env=MPI, stdout=out, stderr=out)
-    try:
-        place.wait_for_step(2, limit_s=200)
-        yield job, sorted(children(job.pid), key=rank_of)
-    finally:
-        for pid in [*children(job.pid), job.pid]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        job.wait()
-
-
-def told(place):
-    with open(place.file("out")) as file:
-        return file.read()
-
-
-def ends(job, pids, limit_s=60):
-    """mpirun's exit status; no rank is left."""
-    status = job.wait(timeout=limit_s)
-    left = [pid for pid in pids if alive(pid)]
-    for pid in left:  # mpirun has killed it, and the kernel has not said so yet
-        for _ in range(200):
-            if alive(pid):
-                time.sleep(0.05)
-    left = [pid for pid in pids if alive(pid)]
-    expect(not left, f"ranks {left} are left")
-    return status
-
-
-def same_losses(a, b, what):
-    """To rounding in double."""
-    expect([x["step"] for x in a] == [x["step"] for x in b], f"{what}: steps {[x['step'] for x in b]}")
-    for x, y in zip(a, b):
-        apart = abs(x["loss"] - y["loss"])
-        expect(apart <= 1e-12 * abs(x["loss"]), f"{what}, step {x['step']}: {x['loss']!r} and {y['loss']!r}")
+EXACT, JOINED, LATE_FOLDER = (os.environ[name] for name in ("DIONODE_F64", "JOINED", "LATE_FOLDER"))
+CONFIG, DATA = 2, 3
 
 
 @case
@@ -107,8 +36,7 @@ def what_is_begun_unlike_on_another_node_is_told():
 
 @case
 def bench_measures_between_nodes_and_beside_mpi():
-    if not os.path.exists(MODULE):
-        raise Skip("built without MPI")
+    need_mpi()
     small = ["-n", "2", "-w", "0", "--triad", "256K"]
     for op, lines in [("latency-nodes", ["-b", "4", "-e", "4"]), ("all-reduce", ["-b", "1M", "-e", "1M", "--versus", "mpi"]),
                       ("begin-all-reduce", ["-b", "1M", "-e", "1M"])]:
@@ -179,50 +107,47 @@ def islands_that_are_nodes_keep_gradients_in_them_and_compute_what_two_islands_o
         same_losses(place.metrics("one"), place.metrics("run"), "islands: nodes")
 
 
-@case
-def a_killed_rank_or_node_ends_the_run_on_all_nodes():
-    draw = random.Random(20)
-    with Place() as place:
-        for n in range(200 if FULL else 5):
-            with started(place, (2, 2), dp_size=4, checkpoint_dir=place.file("run")) as (job, pids):
-                expect(len(pids) == 4, f"ranks {pids}")
-                victims = draw.sample(pids, 1) if n % 2 == 0 else pids[2:]
-                time.sleep(draw.random() * 0.2)
-                for pid in victims:
-                    os.kill(pid, signal.SIGKILL)
-                status = ends(job, pids)
-                # Of mpirun, which has seen the signal; or of the first of the other ranks that had to end.
-                expect(status in (128 + signal.SIGKILL, PEER), f"exit status {status}: {told(place)}")
-            shutil.rmtree(place.file("run"))
-
-
-@case
-def a_node_that_does_not_answer_is_named_after_the_deadline():
-    for ranks in [(0, 1), (2, 3)] if FULL else [(0, 1)]:
-        with Place() as place, started(place, (2, 2), dp_size=4, timeout_s=4) as (job, pids):
-            for rank in ranks:
-                os.kill(pids[rank], signal.SIGSTOP)
-            status = ends(job, pids)
-            text = told(place)
-            expect(status == TIMEOUT, f"exit status {status}: {text}")
-            expect(any(f"worker {rank} (pid {pids[rank]}) made no progress for 4 s" in text for rank in ranks), text)
+def stopped_and_resumed(place, job, status):
+    """The run was saved after its last step, and goes on from there."""
+    step = len(place.metrics())
+    expect(os.path.exists(place.file(f"run/step_{step:08d}.safetensors")), f"{os.listdir(place.file('run'))} after {step}: {status}, {job.told()}")
+    done = train(place, (2, 2), dp_size=4, num_iterations=step + 1)
+    expect(done.returncode == 0 and len(place.metrics()) == step + 1, done.stderr)
 
 
 @case
 def a_stop_saves_on_all_nodes_and_the_run_goes_on():
     with Place() as place:
-        with started(place, (2, 2), dp_size=4) as (job, pids):
-            rows = [line.split()[:3] for line in run([PROGRAM, "stat", str(pids[2])]).stdout.splitlines()[2:]]
-            wanted = [[str(rank // 2), str(rank), str(pids[rank])] for rank in range(4)]
+        with started(place, (2, 2), dp_size=4) as job:
+            rows = [line.split()[:3] for line in run([PROGRAM, "stat", str(job.pids[2])]).stdout.splitlines()[2:]]
+            wanted = [[str(rank // 2), str(rank), str(job.pids[rank])] for rank in range(4)]
             expect(rows == wanted, f"dionode stat: node, rank and pid {rows}, not {wanted}")
-            os.kill(pids[3], signal.SIGTERM)  # told to rank 0, which is on the other node
-            status = ends(job, pids)
-            text = told(place)
-        expect(status == 128 + signal.SIGTERM, f"exit status {status}: {text}")
-        step = len(place.metrics())
-        expect(os.path.exists(place.file(f"run/step_{step:08d}.safetensors")), f"{os.listdir(place.file('run'))} after {step}")
-        done = train(place, (2, 2), dp_size=4, num_iterations=step + 1)
-        expect(done.returncode == 0 and len(place.metrics()) == step + 1, done.stderr)
+            os.kill(job.pids[3], signal.SIGTERM)  # told to rank 0, which is on the other node
+            status = job.ends()
+            expect(status == 128 + signal.SIGTERM, f"exit status {status}: {job.told()}")
+        stopped_and_resumed(place, job, status)
+
+
+@case
+def a_signal_to_mpirun_saves_on_all_nodes_and_the_run_goes_on():
+    """Ctrl-C is SIGINT. mpirun gives its ranks the time that it was told before it kills them."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with Place() as place:
+            with started(place, (2, 2), options=["--mca", "odls_base_sigkill_timeout", "8"], dp_size=4) as job:
+                job.mpirun.send_signal(number)
+                status = job.ends()
+                expect(status != 0, f"{number}: exit status 0: {job.told()}")
+            stopped_and_resumed(place, job, status)
+
+
+@case
+def a_request_to_save_goes_through_mpirun_and_the_run_goes_on():
+    with Place() as place, started(place, (2, 2), dp_size=4) as job:
+        saved = [name for name in os.listdir(place.file("run")) if name.startswith("step_")]
+        job.mpirun.send_signal(signal.SIGUSR1)
+        wait_until(lambda: [name for name in os.listdir(place.file("run")) if name.startswith("step_")] != saved, "a checkpoint")
+        steps = len(place.metrics())
+        place.wait_for_step(steps + 2)
 
 
 @case

@@ -1,25 +1,20 @@
 """`dionode verify --nodes`: pretended nodes under mpirun compute what one rank does, with every rule and strategy."""
 import json
 import os
-import shutil
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from nodes import MPI, need_mpi  # noqa: E402
 from runs import FULL, PROGRAM, Skip, assignments, case, expect, lossless, of_replicas, rules, run, tap  # noqa: E402
 
-CONFIG, MODULE, SANITIZED = (os.environ[name] for name in ("CONFIG", "MPI_MODULE", "SANITIZED"))
-# Leaks are looked for in our own code, not in MPI's. There is no other machine to start ranks on.
-MPI = dict(os.environ, OMPI_MCA_plm_rsh_agent="", ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
+CONFIG, SANITIZED = (os.environ[name] for name in ("CONFIG", "SANITIZED"))
 CONFIGURATION, NUMERIC = 2, 9
 PRECISION = ["--precision", "float" if SANITIZED and not FULL else "double"]  # the short tier under sanitizers has no program in double
 
 
 def verify(*arguments):
-    if not shutil.which("mpirun"):
-        raise Skip("no mpirun")
-    if not os.path.exists(MODULE):
-        raise Skip("built without MPI")
+    need_mpi()
     return run([PROGRAM, "verify", CONFIG, *PRECISION, "--steps", "3", *arguments], limit_s=900, env=MPI)
 
 

@@ -1,4 +1,5 @@
 """Driving the program from tests: small data, runs, metrics, processes, and a TAP report. Standard library only."""
+import contextlib
 import json
 import os
 import random
@@ -94,15 +95,18 @@ class Place:
         return path
 
     def wait_for_step(self, step, name="run", limit_s=90):
-        end = time.monotonic() + limit_s
-        while time.monotonic() < end:
-            try:
-                if len(self.metrics(name)) >= step:
-                    return
-            except (FileNotFoundError, json.JSONDecodeError):
-                pass
-            time.sleep(0.01)
-        raise AssertionError(f"no step {step} within {limit_s} s")
+        wait_until(lambda: len(self.metrics(name)) >= step, f"step {step}", limit_s)
+
+
+def wait_until(condition, what, limit_s=90):
+    """A condition that fails as a file is not there, or half written, does not hold yet."""
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end:
+        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+            if condition():
+                return
+        time.sleep(0.01)
+    raise AssertionError(f"no {what} within {limit_s} s")
 
 
 def run(command, limit_s=90, **options):
