@@ -55,6 +55,10 @@ DN_API dn_status dn_bench_comm(const dn_bench_comm_options *options, int n_worke
  * keeps its log; a rank that cannot join logs why. Returns the process's exit status. */
 DN_API int dn_bench_comm_worker(const dn_bench_comm_options *options);
 
+/** To be called by all ranks where dn_launch_is_rank() holds: joins them; rank 0 prints nodes, ranks, hosts, and latency and bandwidth of
+ * messages between each two nodes and inside each. Returns the process's exit status; a rank that fails logs why. */
+DN_API int dn_bench_nodes(void);
+
 /* Options of `dionode bench numa`. */
 typedef struct dn_bench_numa_options {
     size_t buffer_bytes; /* per NUMA domain; 0: four times its last-level caches, at least 64 MiB */

@@ -15,6 +15,7 @@
 #include "dionode/version.h"
 #include "launch/nodes.h"
 #include "topo/domains.h"
+#include "train/alike.h"
 
 #include <string.h>
 #include <sys/utsname.h>
@@ -299,6 +300,15 @@ static dn_status plan_rank(const dn_bench_comm_options *options, dn_topo **topo,
     return DN_OK;
 }
 
+static dn_status check_alike(const dn_bench_comm_options *o, dn_comm *comm)
+{
+    char options[600];
+    snprintf(options, sizeof options, "--op %s -d %s -o %s -b %zu -e %zu -i %zu -f %d -n %d -w %d -r %d -c %d --clean-buffers %d --triad %zu",
+             o->op, o->type, o->redop, o->min_bytes, o->max_bytes, o->step_bytes, o->factor, o->n_samples, o->n_warmup, o->root, o->check,
+             o->clean_buffers, o->triad_bytes);
+    return dn_alike_options(options, comm);
+}
+
 int dn_bench_comm_worker(const dn_bench_comm_options *options)
 {
     session s = {.options = options};
@@ -308,6 +318,8 @@ int dn_bench_comm_worker(const dn_bench_comm_options *options)
     if (status == DN_OK)
         status = dn_comm_join(heap_bytes, DEADLINE_S, &s.buffers.comm);
     dn_comm *comm = s.buffers.comm;
+    if (status == DN_OK && topo)
+        status = check_alike(options, comm);
     if (status == DN_OK && topo)
         status = check_options(options, dn_comm_size(comm), dn_comm_n_nodes(comm));
     if (status == DN_OK && topo && dn_comm_rank(comm) == 0 && !options->nodes[0])

@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include "dionode/bench.h"
+#include "dionode/launch.h"
 #include "dionode/mesh.h"
 #include "dionode/topo.h"
 #include "dionode/train.h"
@@ -45,6 +47,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         n = workers_of_mesh(a);
+        if (dn_launch_is_rank() && (n > 0 || a->n_workers || a->json || a->configured))
+            argp_error(state, "ranks of another launcher are shown as they are: leave out all options, or run without it");
         if (n > 0 && a->n_workers > 0 && a->n_workers != n)
             argp_error(state, "--np says %d and --mesh has %d: omit one of them", a->n_workers, n);
         if (a->configured && n == 0)
@@ -86,7 +90,8 @@ int cli_topo(int argc, char **argv, char **command_line)
         options,
         parse,
         "[CONFIG.yaml [key=value...]]",
-        "Shows the machine and where workers would run; with a configuration also how --mesh cuts its model into stages.\v"
+        "Shows the machine and where workers would run; with a configuration also how --mesh cuts its model into stages. "
+        "Started by mpirun, the nodes and ranks of the job, and latency and bandwidth between and inside nodes.\v"
         "To plan for another machine, set HWLOC_SYNTHETIC='pack:2 [numa] core:8 pu:2' or HWLOC_XMLFILE=FILE.",
         NULL,
         NULL,
@@ -96,6 +101,8 @@ int cli_topo(int argc, char **argv, char **command_line)
     cli_parse(&argp, argc, argv, 0, &a);
     if (a.status != DN_OK)
         return cli_failure(a.status);
+    if (dn_launch_is_rank())
+        return dn_bench_nodes();
     dn_topo *topo;
     dn_status status = dn_topo_create(a.n_workers, &topo);
     if (status != DN_OK)

@@ -5,7 +5,9 @@
 #include "base/size.h"
 #include "train/config_diff.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <xxhash.h>
 
 dn_status dn_alike_settings(const dn_config *config, dn_comm *comm)
@@ -25,6 +27,17 @@ dn_status dn_alike_settings(const dn_config *config, dn_comm *comm)
         status = dn_fail(DN_ERR_CONFIG, "rank %d was started with other settings than rank 0 (there -> here): %s; start all ranks alike",
                          dn_comm_rank(comm), differences);
     return status;
+}
+
+dn_status dn_alike_options(const char *options, dn_comm *comm)
+{
+    char first[600];
+    snprintf(first, sizeof first, "%s", options);
+    DN_TRY(dn_comm_broadcast(comm, first, sizeof first, 0, DN_TRAFFIC_CONTROL));
+    if (strncmp(first, options, sizeof first - 1) == 0)
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "rank %d was started with other options than rank 0: '%.200s', there '%.200s'; start all ranks alike",
+                   dn_comm_rank(comm), options, first);
 }
 
 static dn_status hash(const dn_tokens *tokens, size_t vocab_size, uint64_t *out)

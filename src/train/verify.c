@@ -12,6 +12,7 @@
 #include "report/json_file.h"
 #include "report/progress.h"
 #include "tensor/axes.h"
+#include "train/alike.h"
 #include "train/config_diff.h"
 #include "train/config_value.h"
 #include "train/verify_case.h"
@@ -307,6 +308,16 @@ static dn_status plan_rank(const dn_config *config, dn_verification *what, size_
     return DN_OK;
 }
 
+static dn_status check_alike(const dn_config *config, const dn_verification *what, dn_comm *comm)
+{
+    char options[600];
+    snprintf(options, sizeof options, "--mesh %d,%d,%d,%d --stages %d --steps %d --reference %s --inject %s", what->mesh[DN_DP],
+             what->mesh[DN_PP], what->mesh[DN_FS], what->mesh[DN_TP], what->max_stages, what->n_steps, what->by_replicas ? "dp" : "rank",
+             what->inject ? what->inject : "none");
+    DN_TRY(dn_alike_settings(config, comm));
+    return dn_alike_options(options, comm);
+}
+
 int dn_verify_training_worker(const dn_config *config, const dn_verification *given)
 {
     dn_verification what = *given;
@@ -317,6 +328,8 @@ int dn_verify_training_worker(const dn_config *config, const dn_verification *gi
         status = plan_rank(config, &what, &heap_bytes);
     if (status == DN_OK)
         status = dn_comm_join(heap_bytes, config->timeout_s, &comm);
+    if (status == DN_OK && dn_launch_is_rank())
+        status = check_alike(config, &what, comm);
     if (status == DN_OK && dn_comm_rank(comm) != 0)
         dn_log_set(NULL, NULL); /* warnings are the same on all ranks */
     if (status == DN_OK)

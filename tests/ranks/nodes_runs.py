@@ -176,6 +176,37 @@ def ranks_that_were_started_differently_or_have_other_data_are_told_before_the_f
 
 
 @case
+def verify_and_bench_tell_too_that_ranks_were_started_differently():
+    with Place() as place:
+        verify = [PROGRAM, "verify", place.config(), "--mesh", "dp=2", "--steps"]
+        bench = [PROGRAM, "bench", "comm", "--op", "barrier", "--triad", "64K", "-w", "0", "-n"]
+        for command, option, extra, words in [(verify, "2", ["model_dim=64"], "other settings than rank 0 (there -> here): model_dim 32 -> 64"),
+                                              (verify, "2", None, "other options than rank 0: '--mesh 2,1,1,1 --stages 0 --steps 3 "),
+                                              (bench, "2", None, " -n 3 ")]:
+            line = on_nodes((1, 1), [*command, option])
+            line = [*line, *extra] if extra else [*line[:-1], "3"]  # of the second node
+            done = run(line, env=MPI)
+            expect(done.returncode == CONFIG and "dionode: rank 1 was started with" in done.stderr and words in done.stderr,
+                   f"{line}: {done.returncode} {done.stderr}")
+
+
+@case
+def topo_shows_nodes_ranks_and_what_messages_between_them_take():
+    done = run(on_nodes((2, 1), [PROGRAM, "topo"]), env=MPI, limit_s=200)
+    expect(done.returncode == 0, f"{done.returncode} {done.stdout} {done.stderr}")
+    head, ranks, *tables = done.stdout.strip().split("\n\n")
+    expect(head.startswith("nodes      2, of 3 ranks\nrails      1"), head)
+    rows = [line.split() for line in ranks.splitlines()[1:]]
+    expect([row[:3] for row in rows] == [[node, rank, os.uname().nodename] for node, rank in [("0", "0"), ("0", "1"), ("1", "2")]], ranks)
+    expect(len(tables) == 2, done.stdout)
+    for table in tables:  # the second node has one rank
+        (a, b), (c, none) = [line.split()[1:] for line in table.splitlines()[2:]]
+        expect(none == "-" and all(float(x) > 0 for x in (a, b, c)), table)
+    done = run(on_nodes((1, 1), [PROGRAM, "topo", "--np", "2"]), env=MPI)
+    expect(done.returncode != 0 and "shown as they are" in done.stderr, f"{done.returncode} {done.stderr}")
+
+
+@case
 def what_cannot_be_is_told_before_the_first_step():
     with Place() as place:
         done = train(place, (1, 1), dp_size=1, fs_size=2)
