@@ -76,7 +76,7 @@ typedef struct dn_config {
     bool shuffle;
     int64_t val_loss_every, val_tokens;
     char checkpoint_dir[DN_PATH_MAX];
-    bool tensorboard;
+    bool checkpoint_gather, tensorboard;
     int64_t checkpoint_freq, checkpoint_keep;
     int64_t seed;
     bool set[DN_KEYS_MAX]; /* keys that a file or an argument set, if only to the default, in the order of the table: beside

@@ -68,6 +68,11 @@ void dn_checkpoint_clean(const char *dir);
  * or no dir (DN_OK). Errors: DN_ERR_IO; DN_ERR_ARG path does not fit `bytes`. */
 dn_status dn_checkpoint_latest(const char *dir, char *path, size_t bytes, bool *found) DN_MUST_USE;
 
+/** Collective: rank 0's newest generation in dir, where there is one, is then in dir of every node: copied where it is not there yet
+ * byte for byte, as far as length and checksum say, and as one of the newest `keep`. dir is made if it is missing. On one node, or where
+ * all see one folder, nothing is done. Errors: DN_ERR_IO; DN_ERR_ARG; DN_ERR_MEMORY; those of the communicator. */
+dn_status dn_checkpoint_bring(dn_comm *comm, const char *dir, size_t keep) DN_MUST_USE;
+
 typedef struct dn_checkpoint dn_checkpoint;
 
 /** Verifies a file (reads it once, so that a failing disk is an error and not SIGBUS) and maps it. tick (may be

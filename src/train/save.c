@@ -558,8 +558,8 @@ static dn_status agree_on_newest(const dn_run *run, const char *path)
     if (seen[0] == -seen[1])
         return DN_OK;
     return dn_fail(DN_ERR_CHECKPOINT,
-                   "%s is not the same folder on all nodes: give checkpoint_dir a folder that all of them see, or copy its "
-                   "newest checkpoint from the first node to the others",
+                   "%s is not the same folder on all nodes: give checkpoint_dir a folder that all of them see, or set "
+                   "checkpoint_gather, so that its newest checkpoint is copied from the first node to the others",
                    run->plan.config.checkpoint_dir);
 }
 
@@ -568,6 +568,8 @@ dn_status dn_run_restore(dn_run *run)
     char path[DN_PATH_MAX + 64];
     bool found;
     run->val_loss = run->best_loss = NAN;
+    if (run->plan.config.checkpoint_gather)
+        DN_TRY(dn_checkpoint_bring(run->comm, run->plan.config.checkpoint_dir, (size_t)run->plan.config.checkpoint_keep));
     DN_TRY(dn_checkpoint_latest(run->plan.config.checkpoint_dir, path, sizeof path, &found));
     DN_TRY(agree_on_newest(run, found ? path : ""));
     if (!found)

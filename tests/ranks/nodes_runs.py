@@ -9,7 +9,7 @@ from nodes import MODULE, MPI, need_mpi, on_nodes, same_losses, started, train  
 from runs import FULL, PROGRAM, Place, Skip, case, expect, random_tokens, run, tap, wait_until, write_shard  # noqa: E402
 
 EXACT, JOINED, LATE_FOLDER = (os.environ[name] for name in ("DIONODE_F64", "JOINED", "LATE_FOLDER"))
-CONFIG, DATA = 2, 3
+CONFIG, DATA, CHECKPOINT = 2, 3, 4
 
 
 @case
@@ -173,6 +173,35 @@ def ranks_that_were_started_differently_or_have_other_data_are_told_before_the_f
             what = {"train": "training", "val": "validation"}[kind]
             expect(done.returncode == DATA and f"the ranks' {what} tokens are not the same" in done.stderr, f"{done.returncode} {done.stderr}")
         expect(not os.path.exists(place.file("run/metrics.jsonl")), "a step was made")
+
+
+@case
+def checkpoints_of_a_folder_that_the_first_node_has_alone_are_gathered_and_taken_up():
+    if os.getuid() != 0:
+        raise Skip("mounts of our own need root")
+    settings = {"optimizer": "dion", "dp_size": 2, "num_iterations": 9, "checkpoint_keep": 9}
+    with Place() as place:
+        def in_folders_of_their_own(last, gather):  # each rank in mounts of its own
+            config = place.config(checkpoint_gather=gather, stop_after=last, **settings)
+            mounts = f"mount --bind {place.path}/of$DIONODE_NODE {place.file('run')} && exec {EXACT} train {config}"
+            return run(on_nodes((1, 1), ["unshare", "-m", "sh", "-c", mounts]), env=MPI)
+
+        for name in ("of0", "of1", "run"):
+            os.mkdir(place.file(name))
+        for last in (3, 6, 9):
+            done = in_folders_of_their_own(last, True)
+            expect(done.returncode == 0, f"{last}: {done.returncode} {done.stderr}")
+            there = [name for name in sorted(os.listdir(place.file("of1"))) if name.startswith("step_")]
+            wanted = [f"step_{step:08d}.safetensors" for step in range(3, last, 3)]  # those from which a run went on
+            expect(there == wanted, f"the second node has {there}, not {wanted}")
+            for name in there:
+                with open(place.file(f"of0/{name}"), "rb") as a, open(place.file(f"of1/{name}"), "rb") as b:
+                    expect(a.read() == b.read(), f"{name} is another file")
+        done = run([EXACT, "train", "--np", "2", place.config(checkpoint_dir=place.file("one"), **settings)])
+        expect(done.returncode == 0, done.stderr)
+        same_losses(place.metrics("one"), place.metrics("of0"), "gathered")
+        done = in_folders_of_their_own(9, False)
+        expect(done.returncode == CHECKPOINT and "is not the same folder on all nodes" in done.stderr, f"{done.returncode} {done.stderr}")
 
 
 @case
