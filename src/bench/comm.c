@@ -294,7 +294,7 @@ static dn_status plan_rank(const dn_bench_comm_options *options, dn_topo **topo,
     int n;
     if (options->versus_mpi && !options->nodes[0])
         return dn_fail(DN_ERR_CONFIG, "--versus is for ranks that dionode bench comm starts itself, also with --nodes");
-    DN_TRY(dn_comm_world_size(&n));
+    DN_TRY(dn_comm_world_size(DEADLINE_S, &n));
     DN_TRY(dn_topo_create(n, topo));
     *heap_bytes = (arena_bytes(options, *topo) + ARENA_UNIT - 1) / ARENA_UNIT * ARENA_UNIT; /* the region gets all of the arena */
     return DN_OK;

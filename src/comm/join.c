@@ -52,12 +52,12 @@ typedef struct launch_info {
 /* The transport of this process; opened once. */
 static dn_wire *opened;
 
-static dn_status open_wire(const char *name, launch_info *info)
+static dn_status open_wire(const char *name, double deadline_s, launch_info *info)
 {
     if (dn_device_is_apart())
         return dn_fail(DN_ERR_CONFIG, "several nodes exchange host memory: use device: cpu");
     if (!opened)
-        DN_TRY(dn_wire_open(name, &opened));
+        DN_TRY(dn_wire_open(name, deadline_s, &opened));
     *info = (launch_info){.rank = dn_wire_rank(opened),
                           .size = dn_wire_size(opened),
                           .local_rank = dn_wire_local_rank(opened, dn_wire_rank(opened)),
@@ -68,15 +68,15 @@ static dn_status open_wire(const char *name, launch_info *info)
 
 /* DIONODE_TRANSPORT asks for one, and so does a launcher that has started ranks on several nodes, or ranks that are told to
  * pretend so. */
-static dn_status read_launch_info(launch_info *info)
+static dn_status read_launch_info(double deadline_s, launch_info *info)
 {
     const char *transport = getenv("DIONODE_TRANSPORT"), *pretended = getenv("DIONODE_NODE");
     const bool by_mpi = getenv("OMPI_COMM_WORLD_SIZE") != NULL && !dn_world_inherited();
     *info = (launch_info){.rank = -1, .size = -1};
     if (transport && *transport && !dn_world_inherited())
-        return open_wire(transport, info);
+        return open_wire(transport, deadline_s, info);
     if (by_mpi && pretended && *pretended)
-        return open_wire("mpi", info);
+        return open_wire("mpi", deadline_s, info);
     DN_TRY(read_number(rank_names, -1, &info->rank));
     DN_TRY(read_number(size_names, -1, &info->size));
     DN_TRY(read_number(local_rank_names, info->rank, &info->local_rank));
@@ -87,7 +87,7 @@ static dn_status read_launch_info(launch_info *info)
         return dn_fail(DN_ERR_CONFIG, "rank %d of world size %d in the environment: set RANK and WORLD_SIZE",
                        info->rank, info->size);
     if (info->local_size != info->size && by_mpi)
-        return open_wire("mpi", info);
+        return open_wire("mpi", deadline_s, info);
     if (info->local_size != info->size)
         return dn_fail(
             DN_ERR_CONFIG,
@@ -270,10 +270,10 @@ void dn_comm_take_signals(dn_comm *comm)
     }
 }
 
-dn_status dn_comm_world_size(int *size)
+dn_status dn_comm_world_size(double deadline_s, int *size)
 {
     launch_info info;
-    DN_TRY(read_launch_info(&info));
+    DN_TRY(read_launch_info(deadline_s, &info));
     *size = info.rank < 0 ? 1 : info.size;
     return DN_OK;
 }
@@ -289,7 +289,7 @@ dn_status dn_comm_join(size_t heap_bytes, double deadline_s, dn_comm **out)
     DN_TRY(dn_descriptors_occupy());
     /* Executed as /proc/self/exe, the process would show as "exe" in top. */
     prctl(PR_SET_NAME, program_invocation_short_name);
-    DN_TRY(read_launch_info(&info));
+    DN_TRY(read_launch_info(deadline_s, &info));
     if (info.rank < 0 && !launched)
         return dn_comm_create_alone(heap_bytes, out);
     dn_status status = launched ? dn_world_attach(info.rank, &world)

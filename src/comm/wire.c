@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "base/module.h"
 #include "base/size.h"
+#include "comm/guard.h"
 #include "comm/transport/transport.h"
 #include "shm/wait.h"
 
@@ -62,6 +63,7 @@ typedef struct told {
 struct dn_wire {
     const dn_transport *transport;
     dn_world *world; /* borrowed; NULL before dn_wire_attach */
+    double deadline_s;
     int rank, n_ranks, n_nodes;
     int node[DN_MAX_RANKS];
     int twins[DN_MAX_RANKS]; /* a rank of each node that gets this rank's state; -1 for the own */
@@ -89,7 +91,11 @@ static dn_status number_nodes(dn_wire *w)
     char why[256] = "", *end;
     int64_t keys[DN_MAX_RANKS], own = -1;
     int found;
-    if (w->transport->find_node(&found, why, sizeof why))
+    dn_guard guard;
+    dn_guard_begin(&guard, w->deadline_s, "finding the ranks of this node");
+    int failed = w->transport->find_node(&found, why, sizeof why);
+    dn_guard_end(&guard);
+    if (failed)
         return dn_fail(DN_ERR_SYSTEM, "cannot find the ranks of this node: %s", why);
     if (text && *text) {
         long k = strtol(text, &end, 10);
@@ -119,21 +125,27 @@ static dn_status number_nodes(dn_wire *w)
     return DN_OK;
 }
 
-dn_status dn_wire_open(const char *name, dn_wire **out)
+dn_status dn_wire_open(const char *name, double deadline_s, dn_wire **out)
 {
     char why[256] = "";
+    dn_guard guard;
     dn_wire *w = aligned_alloc(_Alignof(dn_wire), sizeof *w);
     *out = NULL;
     if (!w)
         return dn_fail(DN_ERR_MEMORY, "no memory for a transport between nodes");
     memset(w, 0, sizeof *w);
+    w->deadline_s = deadline_s;
     pthread_mutex_init(&w->lock, NULL);
     const void *table = NULL;
     dn_status status = dn_module_open(name, DN_TRANSPORT_SYMBOL, DN_TRANSPORT_VERSION,
                                       "build Dionode where MPI is installed (Debian: libopenmpi-dev), or run on one node", &table);
     w->transport = table;
-    if (status == DN_OK && w->transport->start(&w->rank, &w->n_ranks, why, sizeof why))
-        status = dn_fail(DN_ERR_SYSTEM, "the transport '%s' does not start: %s", name, why);
+    if (status == DN_OK) {
+        dn_guard_begin(&guard, deadline_s, "the start of the transport between nodes");
+        if (w->transport->start(&w->rank, &w->n_ranks, why, sizeof why))
+            status = dn_fail(DN_ERR_SYSTEM, "the transport '%s' does not start: %s", name, why);
+        dn_guard_end(&guard);
+    }
     if (status == DN_OK && w->n_ranks > DN_MAX_RANKS)
         status = dn_fail(DN_ERR_CONFIG, "%d ranks, at most %d can train together", w->n_ranks, DN_MAX_RANKS);
     if (status == DN_OK)
@@ -179,7 +191,11 @@ int dn_wire_local_size(const dn_wire *wire)
 dn_status dn_wire_gather(dn_wire *wire, int64_t number, int64_t *numbers)
 {
     char why[256] = "";
-    if (wire->transport->gather(&number, sizeof number, numbers, why, sizeof why))
+    dn_guard guard;
+    dn_guard_begin(&guard, wire->deadline_s, "a gather over all nodes");
+    int failed = wire->transport->gather(&number, sizeof number, numbers, why, sizeof why);
+    dn_guard_end(&guard);
+    if (failed)
         return dn_fail(DN_ERR_SYSTEM, "ranks cannot reach each other: %s", why);
     return DN_OK;
 }
@@ -578,7 +594,10 @@ dn_status dn_wire_close(dn_wire **wire, dn_status status)
             attend_for(w, 0.001);
     }
     if (status == DN_OK) {
+        dn_guard guard;
+        dn_guard_begin(&guard, w->deadline_s, "the end of the transport between nodes");
         w->transport->finish();
+        dn_guard_end(&guard);
     } else if (w->world) {
         attend_for(w, status == DN_ERR_PEER ? GRACE_S : GRACE_S / 4);
         dn_status first = dn_world_failure(w->world).status; /* whoever is first to end the job gives its reason */

@@ -24,8 +24,9 @@ typedef struct dn_wire dn_wire;
 
 /** Collective over all processes that were started together. Opens the transport `name` and numbers the nodes by their
  * first ranks: pretended ones where DIONODE_NODE is set (an integer >= 0; on all ranks or on none). Once in a process.
- * Errors: DN_ERR_SYSTEM; DN_ERR_CONFIG: DIONODE_NODE, or more ranks than DN_MAX_RANKS. */
-dn_status dn_wire_open(const char *name, dn_wire **out) DN_MUST_USE;
+ * deadline_s: of what the transport itself waits for, here, in dn_wire_gather and in dn_wire_close, after which this process ends
+ * (guard.h). Errors: DN_ERR_SYSTEM; DN_ERR_CONFIG: DIONODE_NODE, or more ranks than DN_MAX_RANKS. */
+dn_status dn_wire_open(const char *name, double deadline_s, dn_wire **out) DN_MUST_USE;
 
 int dn_wire_rank(const dn_wire *wire);
 int dn_wire_size(const dn_wire *wire);

@@ -10,9 +10,9 @@
  * per world, as it uses the world's heap and barrier. The caller owns *out. */
 dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out) DN_MUST_USE;
 
-/** How many ranks dn_comm_join will join, this one included; over several nodes it starts the transport, collectively. Errors:
- * those of dn_comm_join that the environment has. */
-dn_status dn_comm_world_size(int *size) DN_MUST_USE;
+/** How many ranks dn_comm_join will join, this one included; over several nodes it starts the transport, collectively, within the
+ * deadline. Errors: those of dn_comm_join that the environment has. */
+dn_status dn_comm_world_size(double deadline_s, int *size) DN_MUST_USE;
 
 /** The node of a member; nodes are numbered by their first ranks. */
 int dn_comm_node(const dn_comm *comm, int member);

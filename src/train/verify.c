@@ -299,7 +299,7 @@ static dn_status plan_rank(const dn_config *config, dn_verification *what, size_
     dn_verify_options options;
     if (what->json && !what->nodes[0])
         return dn_fail(DN_ERR_CONFIG, "--json is for ranks that dionode verify starts itself, also with --nodes");
-    DN_TRY(dn_comm_world_size(&what->max_ranks));
+    DN_TRY(dn_comm_world_size(config->timeout_s, &what->max_ranks));
     DN_TRY(check_strategy(config, what));
     dn_verify_case vcase;
     DN_TRY(make_case(config, what, &vcase));

@@ -3,6 +3,7 @@
 
 #include "base/atomic_file.h"
 #include "base/fail.h"
+#include "base/human.h"
 #include "base/lock.h"
 #include "comm/world.h"
 #include "device/device.h"
@@ -151,10 +152,14 @@ static dn_status check_nodes(const dn_plan *plan, const dn_comm *comm)
     first = rank / replica * replica;
     if (rank < 0)
         return DN_OK;
+    char bytes[32]; /* over each boundary of stages: the stream of every token of the replica, and its gradient */
+    dn_human(2.0 * (double)plan->config.batch_size / plan->mesh[DN_DP] * (double)plan->spec.T * (double)plan->spec.C * sizeof(dn_real), "B",
+             bytes, sizeof bytes);
     return dn_fail(DN_ERR_CONFIG, /* messages are not posted between nodes yet */
-                   "ranks %d and %d are stages of one replica (pp_size %d), but on nodes %d and %d: stages are inside one node. "
-                   "Give each node a multiple of %d ranks, or make pp_size smaller",
-                   first, rank, plan->mesh[DN_PP], dn_comm_node(comm, first), dn_comm_node(comm, rank), replica);
+                   "ranks %d and %d are stages of one replica (pp_size %d), but on nodes %d and %d: with that, %s of activations and their "
+                   "gradients would cross the network in every step of a replica. Give each node a multiple of %d ranks, or make pp_size "
+                   "smaller: stages are inside one node",
+                   first, rank, plan->mesh[DN_PP], dn_comm_node(comm, first), dn_comm_node(comm, rank), bytes, replica);
 }
 
 /* What Dionode's launcher does before a worker exists is done here where another launcher started all ranks: the heap is
@@ -162,7 +167,7 @@ static dn_status check_nodes(const dn_plan *plan, const dn_comm *comm)
 static dn_status plan_rank(const dn_config *config, dn_plan *plan, size_t *heap_bytes)
 {
     int n;
-    DN_TRY(dn_comm_world_size(&n));
+    DN_TRY(dn_comm_world_size(config->timeout_s, &n));
     DN_TRY(dn_plan_run(config, n, plan));
     *heap_bytes = plan->arena_bytes;
     return DN_OK;

@@ -9,7 +9,7 @@ from nodes import MODULE, MPI, need_mpi, on_nodes, same_losses, started, train  
 from runs import FULL, PROGRAM, Place, Skip, case, expect, random_tokens, run, tap, wait_until, write_shard  # noqa: E402
 
 EXACT, JOINED, LATE_FOLDER = (os.environ[name] for name in ("DIONODE_F64", "JOINED", "LATE_FOLDER"))
-CONFIG, DATA, CHECKPOINT = 2, 3, 4
+CONFIG, DATA, CHECKPOINT, TIMEOUT = 2, 3, 4, 8
 
 
 @case
@@ -32,6 +32,16 @@ def every_call_is_right_whatever_overtakes_what():
 def what_is_begun_unlike_on_another_node_is_told():
     done = run(on_nodes((1, 1), [JOINED, "apart"]), env=MPI)
     expect(done.returncode != 0 and "all ranks must make the same calls" in done.stderr, f"{done.returncode} {done.stdout} {done.stderr}")
+
+
+@case
+def a_transport_that_never_starts_or_ends_is_told_after_the_deadline():
+    for call, words in (("start", "the start of the transport between nodes did not return within 3 s"),
+                        ("finish", "the end of the transport between nodes did not return within 3 s")):
+        env = dict(MPI, DIONODE_TRANSPORT="late", DIONODE_MODULES=LATE_FOLDER, LATE_MODULE=MODULE, LATE_MS="0", LATE_NEVER=call)
+        with Place() as place:
+            done = run(on_nodes((1, 1), [PROGRAM, "train", place.config(dp_size=2, num_iterations=1, timeout_s=3)]), env=env)
+            expect(done.returncode == TIMEOUT and words in done.stderr, f"{call}: {done.returncode} {done.stdout} {done.stderr}")
 
 
 @case
@@ -240,6 +250,9 @@ def what_cannot_be_is_told_before_the_first_step():
     with Place() as place:
         done = train(place, (1, 1), dp_size=1, fs_size=2)
         expect(done.returncode == CONFIG and "ranks 0 and 1 share weights" in done.stderr, f"{done.returncode} {done.stderr}")
+        done = train(place, (1, 1), dp_size=1, pp_size=2)  # 8 sequences of 16 positions of 32 numbers, there and back
+        expect(done.returncode == CONFIG and "ranks 0 and 1 are stages of one replica" in done.stderr and " 32.8 kB of activations" in
+               done.stderr, f"{done.returncode} {done.stderr}")
         config = place.config(dp_size=2)
         for told_to_second in [["-x", "DIONODE_NODE=one"], []]:
             line = on_nodes((1, 1), [PROGRAM, "train", config])

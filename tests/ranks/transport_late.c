@@ -6,17 +6,22 @@
  *
  * Short messages (tag 0) are held back for LATE_MS, as many again at random, and others for less: whoever is
  * asked has mostly begun something else before it hears the question.
+ *
+ * LATE_NEVER=start or finish: that call does not return on rank 1.
  */
 #include "comm/transport/transport.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static const dn_transport *real;
 static double late_s;
 static unsigned seed;
+static int own_rank;
 
 /* What was asked for: sends are held until `at`; `number` is the real request of what was handed on, or -1.
  */
@@ -43,6 +48,13 @@ static double drawn(void)
     return (double)(seed >> 8) / (1 << 24);
 }
 
+static void never_return_from(const char *call)
+{
+    const char *never = getenv("LATE_NEVER");
+    while (never && strcmp(never, call) == 0 && own_rank == 1)
+        pause();
+}
+
 static int start(int *rank, int *n_ranks, char *why, size_t bytes)
 {
     const char *path = getenv("LATE_MODULE"), *ms = getenv("LATE_MS");
@@ -55,7 +67,9 @@ static int start(int *rank, int *n_ranks, char *why, size_t bytes)
     late_s = ms ? atof(ms) / 1e3 : 0.005;
     if (real->start(rank, n_ranks, why, bytes))
         return -1;
-    seed = (unsigned)*rank + 1;
+    own_rank = *rank;
+    seed = (unsigned)own_rank + 1;
+    never_return_from("start");
     return 0;
 }
 
@@ -140,6 +154,7 @@ static int take(int tag, void *data, size_t room, int *from, size_t *bytes)
 
 static void finish(void)
 {
+    never_return_from("finish");
     real->finish();
 }
 
