@@ -76,7 +76,8 @@ typedef enum dn_collective {
  *     reduce                             S                    S, but 0 on root           P-1
  *     send                               S                    S                          1
  *
- * network: what this rank received from ranks of other nodes (docs/nodes.md), barriers left out.
+ * network: what this rank received from ranks of other nodes (docs/nodes.md), barriers left out; early: what of it had come before
+ * it was needed, of what was sent ahead.
  *
  * hops are messages that follow one another on that ring: what latency is multiplied by. What is read in
  * place (views, dn_comm_count_in_place) between two barriers counts the hops of each collective once, as one
@@ -89,6 +90,7 @@ typedef struct dn_comm_stats {
     uint64_t moved[DN_N_TRAFFIC];
     uint64_t crossed[DN_N_TRAFFIC];
     uint64_t network[DN_N_TRAFFIC];
+    uint64_t early[DN_N_TRAFFIC];
     uint64_t by_collective[DN_N_COLLECTIVES]; /* payload; sends belong to no collective */
     double cluster[DN_N_TRAFFIC];
     double cluster_by_collective[DN_N_COLLECTIVES];

@@ -88,6 +88,7 @@ typedef struct dn_span {
     int number;                  /* of what is moved between its members (wire.h) */
     int n_rails;                 /* members on the smallest node */
     dn_span_sum begun[DN_MOVING_MAX]; /* of exchange i: i % DN_MOVING_MAX */
+    dn_moves ahead;                   /* what is sent ahead of its use */
 } dn_span;
 
 struct dn_comm {

@@ -105,6 +105,7 @@ dn_status dn_span_open(dn_comm *comm, dn_wire *wire, int number)
         lines[i] = (dn_line *)(void *)(comm->scratch[member] + DN_NODE_LINES_AT);
     }
     dn_barrier_init(&comm->span->local, comm->world, n, ranks, lines, comm->span->index[comm->rank]);
+    dn_moves_init(&comm->span->ahead, wire, DN_WAY_AHEAD, number);
     comm->barrier.tell = tell_rails;
     comm->barrier.context = comm;
     comm->ops = &dn_comm_ops_nodes;
@@ -582,6 +583,30 @@ dn_status dn_span_end(dn_comm *comm, const dn_job *job)
         return spread_chunk(comm, job);
     chunks_of(comm, job, items);
     return sum_items(comm, job, items, (size_t)comm->size);
+}
+
+/* ---- sent ahead ---- */
+
+/* Over the rail of the member, so that its bytes cross once to each node; they lie where its memory would be. */
+dn_status dn_comm_send_ahead(dn_comm *comm, dn_comm_chunk chunk, dn_traffic kind, uint64_t *ticket)
+{
+    *ticket = 0;
+    if (!comm->span)
+        return DN_OK;
+    dn_moves *moves = &comm->span->ahead;
+    for (int member = 0; member < comm->size; member++)
+        if (!is_here(comm, member) && on_rail(comm, own_node(comm), member) == comm->rank)
+            DN_TRY(receive(comm, moves, kind, member, at(comm, chunk.p, member), chunk.span));
+    for (int node = 0; node < comm->span->nodes.n; node++)
+        if (node != own_node(comm))
+            DN_TRY(send(comm, moves, on_rail(comm, node, comm->rank), chunk.p, chunk.span));
+    *ticket = moves->n;
+    return DN_OK;
+}
+
+dn_status dn_comm_await_ahead(dn_comm *comm, uint64_t ticket, dn_traffic kind)
+{
+    return comm->span ? dn_moves_reach(&comm->span->ahead, ticket, &comm->stats.early[kind]) : DN_OK;
 }
 
 /* ---- messages: a header that says what follows, then that ---- */

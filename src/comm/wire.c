@@ -465,7 +465,7 @@ dn_status dn_wire_use_number(dn_wire *wire, int number)
 
 static dn_status finish_oldest(dn_moves *m)
 {
-    int i = m->first++ % DN_MOVES_MAX;
+    uint64_t i = m->first++ % DN_MOVES_MAX;
     return await_request(m->wire, m->pending[i].rank, m->pending[i].request);
 }
 
@@ -477,9 +477,10 @@ static dn_status move(dn_moves *m, bool sends, int rank, char *data, size_t byte
         int request = begin_move(m->wire, sends, rank, m->tag, data + at, dn_min(PIECE, bytes - at));
         if (request < 0)
             return dn_world_check(m->wire->world);
-        int i = m->n++ % DN_MOVES_MAX;
+        uint64_t i = m->n++ % DN_MOVES_MAX;
         m->pending[i].request = request;
         m->pending[i].rank = rank;
+        m->pending[i].received = sends ? 0 : dn_min(PIECE, bytes - at);
     }
     return DN_OK;
 }
@@ -512,6 +513,22 @@ dn_status dn_moves_poll(dn_moves *m, bool *ended)
     }
     *ended = true;
     m->first = m->n = 0;
+    return DN_OK;
+}
+
+dn_status dn_moves_reach(dn_moves *m, uint64_t n, uint64_t *early)
+{
+    for (n = dn_min(n, m->n); m->first < n; m->first++) {
+        asked a = {m->wire, m->pending[m->first % DN_MOVES_MAX].request, m->pending[m->first % DN_MOVES_MAX].rank};
+        int done = is_done(&a);
+        if (done < 0)
+            return dn_world_check(m->wire->world);
+        if (done == 0)
+            break;
+        *early += m->pending[m->first % DN_MOVES_MAX].received;
+    }
+    while (m->first < n)
+        DN_TRY(finish_oldest(m));
     return DN_OK;
 }
 

@@ -58,9 +58,10 @@ dn_status dn_wire_put(dn_wire *wire, int rank, uint64_t to, const void *data, si
 typedef struct dn_moves {
     dn_wire *wire;
     int tag;
-    int first, n; /* pending: [first, n) of the ring */
+    uint64_t first, n; /* pending: [first, n) of the ring */
     struct {
         int request, rank;
+        size_t received; /* bytes; 0: it sends */
     } pending[DN_MOVES_MAX];
 } dn_moves;
 
@@ -70,11 +71,12 @@ typedef enum dn_way {
     DN_WAY_MESSAGES, /* between two members */
     DN_WAY_BEGUN,    /* sums that were begun, */
     DN_WAY_BACK,     /* and results of these */
+    DN_WAY_AHEAD,    /* what is read later */
     DN_N_WAYS
 } dn_way;
 
 /** Moves of a communicator; 0 <= number < DN_WIRE_NUMBERS. */
-#define DN_WIRE_NUMBERS 7000
+#define DN_WIRE_NUMBERS 6000
 void dn_moves_init(dn_moves *moves, dn_wire *wire, dn_way way, int number);
 /** Sends a copy as one of the messages of `number`: does not wait for the receiver. Errors: DN_ERR_MEMORY. */
 dn_status dn_wire_send_copy(dn_wire *wire, int rank, int number, const void *data, size_t bytes) DN_MUST_USE;
@@ -84,6 +86,9 @@ dn_status dn_moves_receive(dn_moves *moves, int rank, void *data, size_t bytes) 
 dn_status dn_moves_finish(dn_moves *moves) DN_MUST_USE;
 /** The same without waiting: whether all have ended. */
 dn_status dn_moves_poll(dn_moves *moves, bool *ended) DN_MUST_USE;
+/** Waits for the first n since dn_moves_init, of moves that are waited for in no other way. *early grows by the bytes that were here
+ * without waiting. */
+dn_status dn_moves_reach(dn_moves *moves, uint64_t n, uint64_t *early) DN_MUST_USE;
 
 /** The number of the next communicator that this rank is in, as far as it knows; those that make one agree on the largest of
  * their members', and say here that it is used. Errors: DN_ERR_MEMORY: there are no more. */

@@ -39,6 +39,20 @@ int dn_comm_domain(const dn_comm *comm, int member);
  * buffer per domain, which its members share for reading and writing. */
 void *dn_comm_domain_copy(const dn_comm *comm, const void *p);
 
+/*
+ * What is read some time after it was written can be sent ahead to other nodes: while ranks compute, it is on its way. On one node
+ * nothing is done, and it is read in place.
+ */
+
+/** Collective, without waiting for others, unless more than 64 moves are under way: begins to bring each member's chunk to the other
+ * nodes. The memory stays as it is until all have read it. *ticket: for dn_comm_await_ahead. Errors: those of the communicator. */
+dn_status dn_comm_send_ahead(dn_comm *comm, dn_comm_chunk chunk, dn_traffic kind, uint64_t *ticket) DN_MUST_USE;
+/** Collective: waits until what was sent ahead up to that ticket is here, and this rank's gone. Behind the next
+ * barrier all can read it. */
+dn_status dn_comm_await_ahead(dn_comm *comm, uint64_t ticket, dn_traffic kind) DN_MUST_USE;
+/** As dn_comm_view, of what was sent ahead. */
+const void *dn_comm_view_ahead(dn_comm *comm, dn_comm_chunk chunk, int rank, dn_traffic kind);
+
 /** As dn_comm_alloc, but device memory. */
 dn_status dn_comm_alloc_device(dn_comm *comm, size_t bytes, void **out) DN_MUST_USE;
 

@@ -94,6 +94,25 @@ static bool find_due(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
     return any;
 }
 
+/* What is taken up later, and as long as all know. A mean is not: its parts are added as they come, and a checkpoint must see
+ * what was not yet added. */
+static bool is_sent_ahead(const dn_exchange_run *e)
+{
+    return e->delay > 0 && e->row->pattern == DN_GATHER && !e->row->varies;
+}
+
+static dn_status send_ahead(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
+{
+    for (size_t i = 0; i < r->n_params; i++) {
+        dn_window_message *m = dn_strategy_window(e, i, step);
+        if (!m)
+            continue;
+        DN_TRY(dn_comm_send_ahead(replicas_of(e), dn_comm_chunk_of(m->message.bytes, m->message.n), e->row->kind, &m->ticket));
+        m->ahead = true;
+    }
+    return DN_OK;
+}
+
 static dn_status begin(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
     const dn_strategy_context c = dn_strategy_context_of(r, e, step);
@@ -108,7 +127,8 @@ static dn_status begin(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
         if (m->length)
             *m->length = m->message.n;
     }
-    return dn_stream_sync(r->parts.stream);
+    DN_TRY(dn_stream_sync(r->parts.stream));
+    return is_sent_ahead(e) ? send_ahead(r, e, step) : DN_OK;
 }
 
 /* ---- the mean ---- */
@@ -252,7 +272,9 @@ static dn_message view_of(const dn_exchange_run *e, const dn_window_message *m, 
         const uint64_t *length = dn_comm_view(dp, dn_comm_chunk_of(m->length, sizeof *length), from, e->row->kind);
         message.n = (size_t)*length;
     }
-    message.bytes = (dn_bytes *)(uintptr_t)dn_comm_view(dp, dn_comm_chunk_of(m->message.bytes, message.n), from, e->row->kind);
+    const dn_comm_chunk chunk = dn_comm_chunk_of(m->message.bytes, message.n);
+    message.bytes = (dn_bytes *)(uintptr_t)(m->ahead ? dn_comm_view_ahead(dp, chunk, from, e->row->kind)
+                                                     : dn_comm_view(dp, chunk, from, e->row->kind));
     return message;
 }
 
@@ -260,6 +282,11 @@ static dn_status gather(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
 {
     const dn_strategy_context c = dn_strategy_context_of(r, e, step);
     size_t own = 0, all = 0;
+    for (size_t i = 0; i < r->n_params; i++) {
+        const dn_window_message *m = dn_strategy_window(e, i, step);
+        if (m && m->ahead)
+            DN_TRY(dn_comm_await_ahead(replicas_of(e), m->ticket, e->row->kind));
+    }
     DN_TRY(dn_comm_barrier(replicas_of(e)));
     for (size_t i = 0; i < r->n_params; i++) {
         const dn_window_message *m = dn_strategy_window(e, i, step);
@@ -343,6 +370,7 @@ static dn_status end(dn_strategy_run *r, dn_exchange_run *e, uint64_t step)
             continue;
         e->last[i] = (dn_strategy_sent){true, m->message.n};
         m->begun = 0;
+        m->ahead = false;
         r->equal[i] = r->equal[i] || equalizes;
     }
     return dn_stream_sync(r->parts.stream);
@@ -373,9 +401,10 @@ static dn_status enter(dn_strategy_run *r, bool *entered)
     return dn_comm_barrier(r->parts.mesh->all);
 }
 
-static dn_status end_overdue(dn_strategy_run *r, dn_exchange_run *e, uint64_t step, bool *entered)
+static dn_status end_overdue(dn_strategy_run *r, dn_exchange_run *e, uint64_t step, bool *entered, bool *ended)
 {
-    for (uint64_t old; (old = overdue(r, e, step)) > 0;) {
+    *ended = false;
+    for (uint64_t old; (old = overdue(r, e, step)) > 0; *ended = true) {
         DN_TRY(enter(r, entered));
         DN_TRY(end(r, e, old - 1));
     }
@@ -384,20 +413,22 @@ static dn_status end_overdue(dn_strategy_run *r, dn_exchange_run *e, uint64_t st
 
 dn_status dn_strategy_exchange(dn_strategy_run *r, uint64_t step, bool before)
 {
-    bool entered = false;
+    bool entered = false, ended;
     for (int k = 0; k < r->n_exchanges; k++) {
         dn_exchange_run *e = &r->exchanges[k];
         if (e->row->before != before || (e->row->used && !e->row->used(&r->config)))
             continue;
         memset(e->last, 0, r->n_params * sizeof *e->last);
-        DN_TRY(end_overdue(r, e, step, &entered));
+        DN_TRY(end_overdue(r, e, step, &entered, &ended));
         if (e->n_probe)
             DN_TRY(take_probe(r, e, step));
         if (!find_due(r, e, step))
             continue;
         DN_TRY(enter(r, &entered));
+        if (ended && e->row->pattern == DN_GATHER) /* others may still read from windows that are filled anew */
+            DN_TRY(dn_comm_barrier(r->parts.mesh->all));
         DN_TRY(begin(r, e, step));
-        DN_TRY(end_overdue(r, e, step, &entered));
+        DN_TRY(end_overdue(r, e, step, &entered, &ended));
     }
     return entered ? dn_comm_barrier(r->parts.mesh->all) : DN_OK;
 }

@@ -12,6 +12,8 @@ typedef struct dn_window_message {
     uint64_t *length; /* of what was encoded; host, symmetric */
     dn_buf *shown;    /* [most] bytes as numbers, for checkpoints; NULL where there is no need */
     uint64_t begun;   /* the step, plus 1; 0: the window is free */
+    bool ahead;       /* was sent ahead to other nodes, */
+    uint64_t ticket;  /* with that */
     double begun_s;   /* when; 0: before the run was resumed */
 } dn_window_message;
 

@@ -254,7 +254,7 @@ static double step_bytes(const dn_step_result *r)
 
 static dn_status write_metrics(dn_run *run, const dn_step_result *r, double tokens_per_s, double val_loss)
 {
-    double payload[DN_N_TRAFFIC] = {0}, moved = 0, network = 0;
+    double payload[DN_N_TRAFFIC] = {0}, moved = 0, network = 0, early = 0;
     dn_flop_limits shares = shares_of_limits(run, tokens_per_s);
     bool apart = run->plan.strategy->family != DN_ON_WHOLE_MESH; /* others exchange nothing of the kind */
     bool clients = run->instance.clients != NULL, staged = run->plan.mesh[DN_PP] > 1;
@@ -264,6 +264,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
             payload[kind] += (double)r->stats[axis].payload[kind];
             moved += (double)r->stats[axis].moved[kind];
             network += (double)r->stats[axis].network[kind];
+            early += (double)r->stats[axis].early[kind];
         }
     const dn_metric metrics[] = {
         {"loss", r->loss},
@@ -310,6 +311,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"bytes_uncompressed", uncompressed_bytes(run)},
         {"bytes_moved", moved},
         {"bytes_network", dn_comm_n_nodes(run->comm) > 1 ? network : NAN},
+        {"bytes_network_early", dn_comm_n_nodes(run->comm) > 1 ? early : NAN},
         {"state_bytes", run->state_bytes},
         {"memory_bytes", (double)run->plan.n_workers * ((double)run->plan.arena_bytes + (double)run->plan.private_bytes)},
         {"clients", clients ? r->clients.n : NAN},

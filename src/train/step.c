@@ -24,6 +24,7 @@ static void add_stats(dn_comm_stats *sum, dn_comm_stats more)
         sum->payload[kind] += more.payload[kind];
         sum->moved[kind] += more.moved[kind];
         sum->network[kind] += more.network[kind];
+        sum->early[kind] += more.early[kind];
         sum->cluster[kind] += more.cluster[kind];
         sum->hops[kind] += more.hops[kind];
     }

@@ -126,6 +126,30 @@ def stopped_and_resumed(place, job, status):
 
 
 @case
+def what_is_taken_up_later_is_sent_ahead_between_nodes():
+    """Streaming DiLoCo in few bits: of each fragment rank 0 receives what the two ranks of its rail on the other node owe, while it
+    computes; the steps between have barriers behind which MPI, which keeps the order, has brought it."""
+    settings = {"optimizer": "adamw", "dp_size": 4, "strategy": "streaming", "wire": "fp4", "sync_every": 8, "fragments": 2, "overlap": 3,
+                "hash_every": 0, "num_iterations": 30}
+    with Place() as place:
+        done = train(place, (2, 2), program=EXACT, stop_after=24, **settings)
+        expect(done.returncode == 0, f"{done.returncode} {done.stderr}")
+        across = sum(x["bytes_network"] for x in place.metrics())
+        early = sum(x["bytes_network_early"] for x in place.metrics())
+        sent = sum(x["bytes_delta"] for x in place.metrics())  # by rank 0, as much as each
+        begun = [x["step"] for x in place.metrics() if x["bytes_network"] > 0]
+        taken = [x["step"] for x in place.metrics() if x["bytes_delta"] > 0]
+        expect(taken and [step - 3 for step in taken] == [step for step in begun if step + 3 <= 24], f"begun in {begun}, taken up in {taken}")
+        expect(0 < early <= across, f"{early} of {across} bytes came early")
+        print(f"# {early} of {across} bytes came early; {sent} were sent", flush=True)
+        done = train(place, (2, 2), program=EXACT, **settings)  # goes on with messages in flight
+        expect(done.returncode == 0, f"{done.returncode} {done.stderr}")
+        done = run([EXACT, "train", "--np", "4", place.config(checkpoint_dir=place.file("one"), **settings)], limit_s=240)
+        expect(done.returncode == 0, done.stderr)
+        same_losses(place.metrics("one"), place.metrics(), "sent ahead")
+
+
+@case
 def a_stop_saves_on_all_nodes_and_the_run_goes_on():
     with Place() as place:
         with started(place, (2, 2), dp_size=4) as job:
