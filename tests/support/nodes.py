@@ -10,9 +10,9 @@ from runs import PROGRAM, Skip, alive, children, expect, run
 
 MODULE = os.environ["MPI_MODULE"]
 # Ranks share two cores here, and tests may run as root in a container. Leaks are looked for in our own code, not in MPI's. There is
-# no other machine to start ranks on.
+# no other machine to start ranks on. A transport of tests that opens MPI's has a dn_transport_module of its own, of the same size.
 MPI = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_rmaps_base_oversubscribe="1",
-           OMPI_MCA_plm_rsh_agent="", ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
+           OMPI_MCA_plm_rsh_agent="", ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0:detect_odr_violation=1")
 
 
 def need_mpi():
