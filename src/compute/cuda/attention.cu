@@ -230,8 +230,8 @@ __global__ void __launch_bounds__(DN_BLOCK, 2)
     }
 }
 
-/* Columns in registers: as many as a head has, up to 8 warps of them; more go to other blocks. */
-enum { MOST_PER = 8 };
+/* Columns in registers: as many as a head has, up to 8 warps of them, of doubles 4; more go to other blocks. */
+enum { MOST_PER = 32 / sizeof(dn_real) };
 
 static unsigned parts_of(size_t hd)
 {
