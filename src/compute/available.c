@@ -19,9 +19,9 @@ extern const dn_kernels dn_cpu_base_kernels;
 mix_fn dn_cpu_tiles_mix, dn_cpu_base_mix;
 
 enum { ISAS = 3 };
-static const dn_kernels *available[ISAS + 3], *mixed[ISAS + 4]; /* of available, the first may be the device's */
-static dn_kernels own;
-static size_t n_isas, n_mixed;
+static const dn_kernels *available[ISAS + 3], *mixed[ISAS + 5]; /* of both, the first may be the device's */
+static dn_kernels own, own_mixed;
+static size_t n_isas, n_mixed = 1;
 static dn_kernels emulated[ISAS];
 #ifndef DN_REAL_DOUBLE /* instructions for bfloat16 add in float */
 static dn_kernels tiles;
@@ -41,16 +41,23 @@ static void add_isa(const dn_kernels *kernels, mix_fn *emulate)
     available[++n_isas] = kernels;
 }
 
-/* The device's table, completed by what queues a kernel for the host. */
-static void complete_own(void)
+/* A table of the device, completed by what queues a kernel for the host. */
+static const dn_kernels *completed(const dn_kernels *table, dn_kernels *out)
 {
-    own = *dn_device_selected()->kernels;
+    *out = *table;
 #define OP(name, ...)                                                                                        \
-    if (!own.name)                                                                                           \
-        own.name = dn_kernels_fallback.name;
+    if (!out->name)                                                                                          \
+        out->name = dn_kernels_fallback.name;
 #include "compute/ops.h"
 #undef OP
-    available[0] = &own;
+    return out;
+}
+
+static void complete_own(void)
+{
+    const dn_device *device = dn_device_selected();
+    available[0] = completed(device->kernels, &own);
+    mixed[0] = completed(device->mixed_kernels, &own_mixed);
 }
 
 static void fill_lists(void)
@@ -88,24 +95,28 @@ static void fill_once(void)
 
 bool dn_kernels_are_the_devices(const dn_kernels *kernels)
 {
-    return kernels == &own;
+    return kernels == &own || kernels == &own_mixed;
+}
+
+/* Where the lists begin: at the device's own kernels, if it has any. */
+static size_t first_kernels(void)
+{
+    fill_once();
+    if (!dn_device_selected()->kernels)
+        return 1;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, complete_own);
+    return 0;
 }
 
 const dn_kernels *const *dn_kernels_available(void)
 {
-    const dn_device *device = dn_device_selected();
-    fill_once();
-    if (!device->kernels)
-        return available + 1;
-    static pthread_once_t completed = PTHREAD_ONCE_INIT;
-    pthread_once(&completed, complete_own);
-    return available;
+    return available + first_kernels();
 }
 
 const dn_kernels *const *dn_kernels_mixed(void)
 {
-    fill_once();
-    return mixed;
+    return mixed + first_kernels();
 }
 
 dn_status dn_kernels_of_precision(const char *precision, const char **kernels)
@@ -113,6 +124,9 @@ dn_status dn_kernels_of_precision(const char *precision, const char **kernels)
     const char *fastest = dn_kernels_mixed()[0]->name;
     bool is_mixed = strcmp(precision, "mixed") == 0;
     *kernels = is_mixed ? fastest : strcmp(precision, "float") == 0 ? "cpu" : precision;
+    if (strcmp(precision, "emulated") == 0 && dn_device_selected()->kernels)
+        return dn_fail(DN_ERR_CONFIG, "precision emulated: the host would compute, and device: %s has mixed precision itself: take mixed",
+                       dn_device_selected()->name);
     if (is_mixed && DN_REAL != DN_F64 && strcmp(fastest, "emulated") == 0)
         return dn_fail(DN_ERR_CONFIG, "precision mixed: this processor has no instructions for bfloat16 (AVX512_BF16, AMX); use float, or "
                                       "emulated, which is slower than float");

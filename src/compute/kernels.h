@@ -179,15 +179,15 @@ const dn_kernels *const *dn_kernels_available(void);
 /** Whether it is that of the selected device. */
 bool dn_kernels_are_the_devices(const dn_kernels *kernels);
 
-/** The backends of mixed precision, which are those of dn_kernels_available but for gemm_layer: "cpu-amx" and "cpu-bf16" if this
- * processor multiplies bfloat16 so, then "emulated", which every processor can run, and for tests "emulated-avx2" and
+/** The backends of mixed precision, which are those of dn_kernels_available but for gemm_layer: the device's, "cpu-amx" and "cpu-bf16"
+ * if this processor multiplies bfloat16 so, then "emulated", which every processor can run, and for tests "emulated-avx2" and
  * "emulated-base", the same with slower instructions, and in float "emulated-amx"; NULL-terminated. */
 const dn_kernels *const *dn_kernels_mixed(void);
 
 /** Precisions of layers' products by name (key `precision`). */
 #define DN_PRECISION_NAMES "float|mixed|emulated"
 /** The backend for one of these: its argument to dn_stream_create. Of mixed that of the fastest, in double, whose sums no
- * instruction makes, the emulated one. Errors: DN_ERR_CONFIG: mixed is emulated on this processor; another name. */
+ * instruction makes, the emulated one. Errors: DN_ERR_CONFIG: mixed is emulated here, or emulated not by the device; another name. */
 dn_status dn_kernels_of_precision(const char *precision, const char **kernels) DN_MUST_USE;
 
 /**

@@ -33,8 +33,9 @@ typedef struct dn_device {
     const char *module;
     ptrdiff_t heap_distance; /* bytes; 0: the host's memory is the device's */
 
-    /* Its own kernels, and bytes of that table; NULL: none. An entry that is NULL is computed by the host. */
-    const struct dn_kernels *kernels;
+    /* Its own kernels, those of mixed precision, and bytes of such a table; NULL: neither. An entry that is NULL is computed by the
+     * host. */
+    const struct dn_kernels *kernels, *mixed_kernels;
     size_t kernels_bytes;
 
     /* Makes the device's part of a heap, collectively; NULL: it is there as soon as the host's is. Errors: DN_ERR_MEMORY,

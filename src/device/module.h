@@ -8,7 +8,7 @@
 
 #include "device/device.h"
 
-#define DN_DEVICE_MODULE_VERSION 1
+#define DN_DEVICE_MODULE_VERSION 2
 #define DN_DEVICE_MODULE_SYMBOL  "dn_device_of_module"
 
 /* What a module needs of the library: dn_fail (base/fail.h) and dn_fold_on_host. */

@@ -2,6 +2,7 @@
 
 #include "base/fail.h"
 #include "compute/kernels.h"
+#include "device/device.h"
 #include "train/clients.h"
 
 #include <stdlib.h>
@@ -63,6 +64,15 @@ static dn_compress stored_exchange(const dn_config *config)
     return read ? stored.optim.compress : DN_COMPRESS_AUTO;
 }
 
+/* What such a device computes with, a worker knows: nobody else opens it. */
+static bool is_in_a_module(const char *device)
+{
+    for (const dn_device *const *d = dn_device_all(); *d; d++)
+        if (strcmp((*d)->name, device) == 0)
+            return (*d)->module != NULL;
+    return false;
+}
+
 dn_status dn_plan_run(const dn_config *config, int n_workers, dn_plan *plan)
 {
     dn_config c = *config;
@@ -70,7 +80,8 @@ dn_status dn_plan_run(const dn_config *config, int n_workers, dn_plan *plan)
     const char *kernels;
     if (open)
         c.optim.compress = stored_exchange(config);
-    DN_TRY(dn_kernels_of_precision(c.precision, &kernels)); /* of a processor that trains: others may read what it has trained */
+    if (!is_in_a_module(c.device))
+        DN_TRY(dn_kernels_of_precision(c.precision, &kernels)); /* of a processor that trains: others may read what it has trained */
     DN_TRY(dn_plan_make(&c, n_workers, plan));
     DN_TRY(dn_clients_check_mesh(plan));
     plan->exchange.kept = open && c.optim.compress != DN_COMPRESS_AUTO;

@@ -54,13 +54,20 @@ static product case_of(size_t i)
     return (product){.ta = i & 1 ? DN_T : DN_N, .tb = i & 2 ? DN_T : DN_N, .m = size[0], .n = size[1], .k = size[2], .add = i & 4};
 }
 
+/* Behind a backend; the end behind the device's own: the host's are no others there. */
+static const dn_kernels *const *next(const dn_kernels *const *backend)
+{
+    static const dn_kernels *const end = NULL;
+    return dn_kernels_are_the_devices(*backend) ? &end : backend + 1;
+}
+
 /* C of every backend of mixed precision, with 1 and 3 threads, in the long run 2 and 8, too; what stood in A, B and the padding stays, and threads
  * change no bit. What `right` [m,ldc] has, within `tolerance`. */
 static void compare_mixed(const trial *t, const product *p, const dn_real *right, double tolerance)
 {
     static const int threads[] = {1, 3, 2, 8};
     const size_t n_runs = full_run() ? 4 : 2;
-    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend++) {
+    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next(backend)) {
         dn_real *got[4][MAX_ARRAYS];
         double host[MAX_HOST];
         for (size_t k = 0; k < n_runs; k++) {
@@ -147,6 +154,12 @@ static void operands_are_rounded_to_bfloat16_and_sums_are_not(void **state)
     }
 }
 
+/* Of a list, behind what is the device's own. */
+static const dn_kernels *const *hosts(const dn_kernels *const *list)
+{
+    return list + dn_kernels_are_the_devices(*list);
+}
+
 #ifndef DN_REAL_DOUBLE
 static float flushed(float x)
 {
@@ -175,7 +188,7 @@ static float of_tiles(const product *p, const trial *t, size_t i, size_t j)
 static void tiles_round_in_their_own_order_and_have_no_denormals(void **state)
 {
     size_t n_backends = 0;
-    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend++)
+    for (const dn_kernels *const *backend = hosts(dn_kernels_mixed()); *backend; backend++)
         for (size_t i = 0; strstr((*backend)->name, "amx") && i < 8; i++) {
             product p = {.ta = i & 1 ? DN_T : DN_N, .tb = i & 2 ? DN_T : DN_N, .m = 37, .n = 35, .k = 75, .add = i & 4};
             trial t = trial_of(&p, 1);
@@ -208,7 +221,7 @@ static void tiles_round_in_their_own_order_and_have_no_denormals(void **state)
 static void what_is_not_finite_stays_in_its_row_and_column(void **state)
 {
     enum { M = 14, N = 37, K = 401 };
-    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend++)
+    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next(backend))
         for (size_t i = 0; i < 4; i++) {
             product p = {.ta = i & 1 ? DN_T : DN_N, .tb = i & 2 ? DN_T : DN_N, .m = M, .n = N, .k = K};
             trial t = trial_of(&p, 0);
@@ -251,7 +264,7 @@ static void run_rounds(dn_stream *s, dn_buf *const *b, double *host, const void 
 
 static void rounds_add_products_of_rounded_numbers(void **state)
 {
-    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend++)
+    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next(backend))
         for (size_t rounds = 0; rounds < 5; rounds++)
             for (size_t n = 1; n < 400; n += 133) {
                 trial t = {.arrays = {constant_array(n, 5)}, .n_arrays = 1};
@@ -269,6 +282,13 @@ static void rounds_add_products_of_rounded_numbers(void **state)
 static void every_instruction_set_emulates_mixed_precision_and_all_else_is_its_own(void **state)
 {
     const dn_kernels *const *list = dn_kernels_mixed(), *const *plain = dn_kernels_available();
+    if (dn_kernels_are_the_devices(*list)) {
+        assert_string_equal((*list)->plain, (*plain)->name);
+        assert_ptr_equal((*list)->gemm, (*plain)->gemm);
+        assert_ptr_not_equal((*list)->gemm_layer, (*plain)->gemm_layer);
+    }
+    list = hosts(list);
+    plain = hosts(plain);
     while (strncmp(list[0]->name, "cpu-", 4) == 0) {
         assert_string_equal(list[0]->plain, "cpu-avx512");
         assert_ptr_equal((*list++)->gemm, plain[0]->gemm);
@@ -286,19 +306,20 @@ static void every_instruction_set_emulates_mixed_precision_and_all_else_is_its_o
     assert_true((*list != NULL) == (DN_REAL == DN_F32)); /* tiles of numbers in float */
 }
 
-/* On a processor without such instructions it is the user who says that products are to be emulated. */
+/* On a processor without such instructions it is the user who says that products are to be emulated; a device that has them does not
+ * leave them to the host. */
 static void mixed_names_the_fastest_backend_and_is_an_error_where_that_is_emulated(void **state)
 {
     const char *fastest = dn_kernels_mixed()[0]->name, *kernels;
-    bool emulated = strcmp(fastest, "emulated") == 0;
+    bool emulated = strcmp(fastest, "emulated") == 0, own = dn_kernels_are_the_devices(dn_kernels_mixed()[0]);
     dn_status status = dn_kernels_of_precision("mixed", &kernels);
     assert_int_equal(status, emulated && DN_REAL == DN_F32 ? DN_ERR_CONFIG : DN_OK);
     if (status == DN_OK)
         assert_string_equal(kernels, fastest);
     else
         assert_non_null(strstr(dn_error_message(), "AVX512_BF16"));
-    assert_true(DN_REAL == DN_F32 || emulated); /* no instruction adds in double */
-    assert_int_equal(dn_kernels_of_precision("emulated", &kernels), DN_OK);
+    assert_true(DN_REAL == DN_F32 || emulated || own); /* no instruction adds in double */
+    assert_int_equal(dn_kernels_of_precision("emulated", &kernels), own ? DN_ERR_CONFIG : DN_OK);
     assert_string_equal(kernels, "emulated");
     assert_int_equal(dn_kernels_of_precision("float", &kernels), DN_OK);
     assert_string_equal(kernels, "cpu");

@@ -54,6 +54,12 @@ const char *dn_products_describe(const dn_stream *s)
     static _Thread_local char text[256];
     const dn_kernels *kernels = s->host ? s->host->kernels : s->kernels;
     size_t used = 0;
+    if (dn_kernels_are_the_devices(s->kernels)) {
+        bool is_mixed = strcmp(s->kernels->plain, s->kernels->name) != 0;
+        snprintf(text, sizeof text, "%s%s%sall%s by the device's library", is_mixed ? "of layers from bfloat16 by " : "",
+                 is_mixed ? s->kernels->name : "", is_mixed ? "; " : "", is_mixed ? " others" : "");
+        return text;
+    }
     if (strcmp(kernels->plain, kernels->name) != 0)
         used = (size_t)snprintf(text, sizeof text, "of layers from bfloat16 by %s; ", kernels->name);
     snprintf(text + used, sizeof text - used, "all%s by OpenBLAS", used > 0 ? " others" : "");

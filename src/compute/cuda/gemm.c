@@ -2,6 +2,8 @@
  * Products, by cuBLASLt. Its matrices are column-major: a row-major one is its transpose there, so C' =
  * op(B)' op(A)' is asked for, operands and sizes swapped. What is prepared for a shape is kept with the
  * stream; sums are split in no way that rounds otherwise in another run.
+ *
+ * In mixed precision products of layers are of copies of both operands in bfloat16, made anew for each.
  */
 #include "compute/kernels.h"
 #include "device/cuda/cuda.h"
@@ -11,18 +13,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OP(name, ...) void dn_cuda_##name DN_OP_PARAMETERS(__VA_ARGS__);
+#define OP(name, ...)                                                                                        \
+    void dn_cuda_##name DN_OP_PARAMETERS(__VA_ARGS__), dn_cuda_mixed_##name DN_OP_PARAMETERS(__VA_ARGS__);
 #include "compute/ops.h"
 #undef OP
 
 /* C [m,n], rows ldc apart, times beta (0: zeros): where there is nothing to multiply. symmetric.cu */
 void dn_cuda_scale_rows(dn_stream *s, dn_buf *c, size_t m, size_t n, size_t ldc, double beta);
+/* bf16.cu */
+void dn_cuda_round_rows(dn_stream *s, void *to, size_t ld_to, const dn_buf *x, size_t ld, size_t rows,
+                        size_t cols);
 
+/* What is rounded to bfloat16 is kept as such, but in double, where nothing else adds in double. */
 #ifdef DN_REAL_DOUBLE
-static const cudaDataType_t type = CUDA_R_64F;
+typedef double rounded;
+static const cudaDataType_t type = CUDA_R_64F, type_of_rounded = CUDA_R_64F;
 static const cublasComputeType_t compute = CUBLAS_COMPUTE_64F;
 #else
-static const cudaDataType_t type = CUDA_R_32F;
+typedef uint16_t rounded;
+static const cudaDataType_t type = CUDA_R_32F, type_of_rounded = CUDA_R_16BF;
 static const cublasComputeType_t compute = CUBLAS_COMPUTE_32F; /* not TF32 */
 #endif
 
@@ -34,6 +43,7 @@ typedef struct shape {
     size_t m, n, k, lda, ldb, ldc, count, stride_a, stride_b, stride_c;
     uint32_t align_a, align_b, align_c; /* bytes, up to ALIGNED */
     bool adds;                          /* beta is not 0 */
+    bool rounded;                       /* A and B are */
 } shape;
 
 typedef struct prepared {
@@ -104,13 +114,13 @@ static products *products_of(dn_stream *s)
     return own;
 }
 
-static bool lay_out(dn_stream *s, cublasLtMatrixLayout_t *out, size_t rows, size_t cols, size_t ld,
-                    size_t count, size_t stride)
+static bool lay_out(dn_stream *s, cublasLtMatrixLayout_t *out, cudaDataType_t of, size_t rows, size_t cols,
+                    size_t ld, size_t count, size_t stride)
 {
     int32_t batch = (int32_t)count;
     int64_t offset = (int64_t)stride;
     return passed(s, "cublasLtMatrixLayoutCreate",
-                  cublasLtMatrixLayoutCreate(out, type, cols, rows, (int64_t)ld)) &&
+                  cublasLtMatrixLayoutCreate(out, of, cols, rows, (int64_t)ld)) &&
            passed(s, "its batch",
                   cublasLtMatrixLayoutSetAttribute(*out, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch,
                                                    sizeof batch)) &&
@@ -165,6 +175,7 @@ static prepared *prepare(dn_stream *s, products *own, const shape *x)
     p->of = *x;
     int32_t first = x->tb == DN_T ? CUBLAS_OP_T : CUBLAS_OP_N,
             second = x->ta == DN_T ? CUBLAS_OP_T : CUBLAS_OP_N;
+    cudaDataType_t of = x->rounded ? type_of_rounded : type;
     size_t a_rows = x->ta == DN_N ? x->m : x->k, a_cols = x->ta == DN_N ? x->k : x->m;
     size_t b_rows = x->tb == DN_N ? x->k : x->n, b_cols = x->tb == DN_N ? x->n : x->k;
     bool sound =
@@ -175,23 +186,23 @@ static prepared *prepare(dn_stream *s, products *own, const shape *x)
         passed(s, "its second operand",
                cublasLtMatmulDescSetAttribute(p->product, CUBLASLT_MATMUL_DESC_TRANSB, &second,
                                               sizeof second)) &&
-        lay_out(s, &p->a, a_rows, a_cols, x->lda, x->count, x->stride_a) &&
-        lay_out(s, &p->b, b_rows, b_cols, x->ldb, x->count, x->stride_b) &&
-        lay_out(s, &p->c, x->m, x->n, x->ldc, x->count, x->stride_c) && choose(s, own, p);
+        lay_out(s, &p->a, of, a_rows, a_cols, x->lda, x->count, x->stride_a) &&
+        lay_out(s, &p->b, of, b_rows, b_cols, x->ldb, x->count, x->stride_b) &&
+        lay_out(s, &p->c, type, x->m, x->n, x->ldc, x->count, x->stride_c) && choose(s, own, p);
     if (sound)
         return p;
     free_prepared(p);
     return NULL;
 }
 
-/* Of an address, and of all matrices `stride` elements apart. */
+/* Of an address, and of all matrices `stride` numbers apart: of C's type, or single ones. */
 static uint32_t alignment(const void *p, size_t count, size_t stride)
 {
     uintptr_t bits = (uintptr_t)p | (count > 1 ? stride * sizeof(dn_real) : 0) | ALIGNED;
     return (uint32_t)(bits & -bits);
 }
 
-static void multiply(dn_stream *s, shape x, double alpha, const dn_buf *a, const dn_buf *b, double beta,
+static void multiply(dn_stream *s, shape x, double alpha, const void *a, const void *b, double beta,
                      dn_buf *c)
 {
     x.align_a = alignment(a, x.count, x.stride_a);
@@ -222,6 +233,36 @@ void dn_cuda_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, si
         dn_cuda_scale_rows(s, c, m, n, ldc, beta);
     else
         multiply(s, x, alpha, a, b, beta, c);
+}
+
+/* Rows of copies begin at multiples of 16 bytes, as tensor cores want it, and the second copy as memory does.
+ */
+static size_t in_units(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+void dn_cuda_mixed_gemm_layer(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k,
+                              const dn_buf *a, size_t lda, const dn_buf *b, size_t ldb, bool add, dn_buf *c,
+                              size_t ldc)
+{
+    const size_t a_rows = ta == DN_N ? m : k, a_cols = ta == DN_N ? k : m, b_rows = tb == DN_N ? k : n,
+                 b_cols = tb == DN_N ? n : k;
+    shape x;
+    memset(&x, 0, sizeof x);
+    x.ta = ta, x.tb = tb, x.m = m, x.n = n, x.k = k, x.ldc = ldc, x.count = 1, x.rounded = true;
+    x.lda = in_units(a_cols, 16 / sizeof(rounded)), x.ldb = in_units(b_cols, 16 / sizeof(rounded));
+    if (m * n * k == 0) {
+        dn_cuda_gemm(s, ta, tb, m, n, k, 1, a, lda, b, ldb, add, c, ldc);
+        return;
+    }
+    size_t of_a = in_units(a_rows * x.lda, ALIGNED / sizeof(rounded));
+    rounded *left = dn_gpu_scratch(s, (of_a + b_rows * x.ldb) * sizeof *left);
+    if (!left)
+        return;
+    dn_cuda_round_rows(s, left, x.lda, a, lda, a_rows, a_cols);
+    dn_cuda_round_rows(s, left + of_a, x.ldb, b, ldb, b_rows, b_cols);
+    multiply(s, x, 1, left, left + of_a, add, c);
 }
 
 void dn_cuda_gemm_layer(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, const dn_buf *a,

@@ -19,7 +19,8 @@ extern "C" {
 #include "compute/kernels.h"
 #include "device/cuda/cuda.h"
 
-#define OP(name, ...) void dn_cuda_##name DN_OP_PARAMETERS(__VA_ARGS__);
+#define OP(name, ...)                                                                                        \
+    void dn_cuda_##name DN_OP_PARAMETERS(__VA_ARGS__), dn_cuda_mixed_##name DN_OP_PARAMETERS(__VA_ARGS__);
 #include "compute/ops.h"
 #undef OP
 }

@@ -44,6 +44,7 @@ static dn_status start(const dn_device_services *services)
 {
     int n = 0;
     dn_gpu_library = *services;
+    row.mixed_kernels = dn_cuda_mixed_kernels();
     row.kernels_bytes = dn_cuda_kernels_bytes;
     cudaError_t error = cudaGetDeviceCount(&n);
     if (error != cudaSuccess)

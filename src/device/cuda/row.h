@@ -33,6 +33,7 @@ void dn_gpu_fold_kernel(dn_stream *stream, const dn_fold *fold);
 
 /* compute/cuda/table.c */
 extern const struct dn_kernels dn_cuda_kernels;
+const struct dn_kernels *dn_cuda_mixed_kernels(void);
 extern const size_t dn_cuda_kernels_bytes;
 
 #endif

@@ -136,9 +136,11 @@ static bool fits(cublasLtMatmulDesc_t p, cublasLtMatrixLayout_t a, cublasLtMatri
     bool sound = rows_of(a, p->ta) == c->rows && rows_of(b, !p->tb) == c->cols &&
                  rows_of(a, !p->ta) == rows_of(b, p->tb) &&
                  (p->compute == CUBLAS_COMPUTE_64F) == (c->type == CUDA_R_64F) && p->scale == c->type;
+    sound = sound && a->type == b->type &&
+            (a->type == c->type || (a->type == CUDA_R_16BF && c->type == CUDA_R_32F));
     for (int i = 0; i < 3; i++)
         sound = sound && all[i]->rows > 0 && all[i]->cols > 0 && all[i]->ld >= (int64_t)all[i]->rows &&
-                all[i]->type == c->type && all[i]->count == c->count && all[i]->count > 0;
+                all[i]->count == c->count && all[i]->count > 0;
     return sound;
 }
 
@@ -170,6 +172,12 @@ typedef struct multiplication {
 
 static double get(const struct standin_layout *of, const void *x, int64_t at)
 {
+    if (of->type == CUDA_R_16BF) {
+        uint32_t bits = (uint32_t)((const uint16_t *)x)[at] << 16;
+        float half;
+        memcpy(&half, &bits, sizeof half);
+        return (double)half;
+    }
     return of->type == CUDA_R_64F ? ((const double *)x)[at] : (double)((const float *)x)[at];
 }
 

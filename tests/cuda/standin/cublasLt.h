@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-typedef enum cudaDataType_t { CUDA_R_32F, CUDA_R_64F } cudaDataType_t;
+typedef enum cudaDataType_t { CUDA_R_32F = 0, CUDA_R_64F = 1, CUDA_R_16BF = 14 } cudaDataType_t;
 typedef enum cublasComputeType_t { CUBLAS_COMPUTE_32F = 68, CUBLAS_COMPUTE_64F = 70 } cublasComputeType_t;
 typedef enum cublasStatus_t {
     CUBLAS_STATUS_SUCCESS = 0,
