@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from nodes import Job, same_losses, started, train  # noqa: E402
+from nodes import Job, left_of, same_losses, started, train  # noqa: E402
 from runs import FULL, Place, Skip, case, expect, run, tap  # noqa: E402
 
 EXACT = os.environ["DIONODE_F64"]
@@ -17,11 +17,6 @@ PEER, TIMEOUT = 7, 8
 TOGETHER = 5  # jobs at a time: most of a death is waiting
 LIMIT_S = 60  # of a busy machine; and the deadline, which so does not end what a death should
 KILLS = 200 if FULL else TOGETHER
-
-
-def left_of(job_number):
-    """Files in shared memory of a job of Open MPI's: its own are named by the number in hexadecimal, ours in decimal."""
-    return [name for name in os.listdir("/dev/shm") if f".{job_number:x}." in name or f"-job{job_number}" in name]
 
 
 @case
@@ -37,7 +32,6 @@ def a_killed_rank_or_node_ends_the_run_on_all_nodes_and_leaves_nothing():
                 jobs.append(job)
             for job in jobs:
                 job.wait_for_step(2, limit_s=200)
-            numbers = [job.number() for job in jobs]
             victims = []
             for n, job in enumerate(jobs):
                 half = len(job.pids) // 2
@@ -47,13 +41,13 @@ def a_killed_rank_or_node_ends_the_run_on_all_nodes_and_leaves_nothing():
                 time.sleep(draw.random() * 0.05)
                 for rank in ranks:
                     os.kill(job.pids[rank], signal.SIGKILL)
-            for ranks, job, number in zip(victims, jobs, numbers):
+            for ranks, job in zip(victims, jobs):
                 status, text = job.ends(LIMIT_S), job.told()
                 # Of mpirun, which has seen the signal; or of the first of the other ranks that had to end.
                 expect(status in (128 + signal.SIGKILL, PEER), f"exit status {status}: {text}")
                 named = re.findall(r"rank (\d+) (?:\(pid \d+\) ended in step|with PID \d+ on node \S+ exited on signal 9)", text)
                 expect(set(map(int, named)) & set(ranks), f"ranks {ranks} were killed, {named} named: {text}")
-                expect(not left_of(number), f"/dev/shm has {left_of(number)} of a job that has ended")
+                expect(not left_of(job.number), f"/dev/shm has {left_of(job.number)} of a job that has ended")
 
 
 @case

@@ -45,6 +45,23 @@ def rank_of(pid):
     return int(environment(pid)["OMPI_COMM_WORLD_RANK"])
 
 
+def number_of(pid):
+    """Open MPI's number of the job that a rank is of."""
+    return int(environment(pid)["PMIX_NAMESPACE"])
+
+
+def left_of(number):
+    """Files in shared memory of a job: Open MPI's are named by the number in hexadecimal, ours in decimal."""
+    return [name for name in os.listdir("/dev/shm") if f".{number:x}." in name or f"-job{number}" in name]
+
+
+def remove_left(number):
+    """Where mpirun itself was killed Open MPI's files stay."""
+    for name in left_of(number):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join("/dev/shm", name))
+
+
 class Job:
     """A run without an end: mpirun's process, and the ranks' numbers once they are there."""
 
@@ -52,7 +69,7 @@ class Job:
         command = on_nodes(nodes, [program, "train", place.config(**dict({"num_iterations": 10**6}, **changes))], options)
         self.place, self.n = place, sum(nodes)
         self.out = place.file("out")
-        self.pids = []
+        self.pids, self.number = [], None
         with open(self.out, "w") as out:
             self.mpirun = subprocess.Popen(command, env=MPI, stdout=out, stderr=out)
 
@@ -60,13 +77,10 @@ class Job:
         self.place.wait_for_step(step, **options)
         self.pids = sorted(self.ranks(), key=rank_of)
         expect(len(self.pids) == self.n, f"ranks {self.pids}")
+        self.number = number_of(self.pids[0])
 
     def ranks(self):
         return children(self.mpirun.pid)
-
-    def number(self):
-        """Open MPI's, of the job."""
-        return int(environment(self.pids[0])["PMIX_NAMESPACE"])
 
     def told(self):
         with open(self.out) as file:
@@ -77,6 +91,8 @@ class Job:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.mpirun.wait()
+        if self.number:
+            remove_left(self.number)
 
     def ends(self, limit_s=60):
         """mpirun's exit status; no rank is left."""
