@@ -3,6 +3,7 @@ import os
 import shutil
 import sys
 import tempfile
+import zipfile
 
 import support  # noqa: F401
 from support import HERE, Skip, case, expect, need, run, tap
@@ -32,6 +33,8 @@ def the_wheel_is_built_installed_and_works():
         must(["git", "clone", "-q", os.path.join(HERE, "..", ".."), source])
         must([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, source])
         wheel, = (name for name in os.listdir(folder) if name.endswith(".whl"))
+        held = zipfile.ZipFile(os.path.join(folder, wheel)).namelist()
+        expect(any(name.endswith("/LICENSE") for name in held), f"no licence among {held}")
         must([sys.executable, "-m", "venv", env])
         must([f"{env}/bin/pip", "install", "-q", "--no-deps", "--no-index", os.path.join(folder, wheel)])
         version = must([f"{env}/bin/dionode", "--version"])
