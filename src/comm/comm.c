@@ -61,7 +61,7 @@ dn_status dn_comm_create_alone(size_t heap_bytes, dn_comm **out)
     const size_t align = device->map_heap ? PAGE_BYTES : DN_ARENA_ALIGN;
     size_t whole = dn_size_add(heap_bytes, align) / align * align; /* never 0 */
     uint64_t room = dn_limits_memory("");
-    void *heap = whole <= room ? aligned_alloc(align, whole) : NULL;
+    void *heap = whole > room ? NULL : device->map_heap ? aligned_alloc(align, whole) : dn_memory_take(whole);
     char need[24], have[24];
     if (!heap)
         return dn_fail(DN_ERR_MEMORY,

@@ -107,26 +107,37 @@ static void weights_in_bfloat16_multiply_as_what_they_are(void **state)
     }
 }
 
-/* Rows fall to other threads, and other neighbours. */
-static void threads_do_not_change_a_product(void **state)
+/* Rows of W fall to other threads, rows of x are alone or among others. */
+static void threads_and_neighbours_do_not_change_a_product(void **state)
 {
-    const product p = {3, 403, 333, 403, 333, false};
+    enum { N = 5, OUT = 403, IN = 333 };
     for (const dn_kernels *const *backend = dn_kernels_available(); *backend; backend++) {
-        dn_real got[2][3 * 403];
+        dn_real got[2][2][N * OUT];
         for (int n_threads = 1; n_threads <= 5; n_threads += 2) {
             dn_stream *s = make_stream((*backend)->name, n_threads);
-            array x = random_array(p.n * p.in, 1, 1), w = random_array(p.out * p.in, 2, 1);
+            array x = random_array(N * IN, 1, 1), w = random_array(OUT * IN, 2, 1);
             void *memory;
-            assert_int_equal(dn_device_alloc(s, (x.n + w.n + p.n * p.out) * sizeof(dn_real), &memory), DN_OK);
+            assert_int_equal(dn_device_alloc(s, (x.n + w.n + N * OUT) * sizeof(dn_real), &memory), DN_OK);
             dn_buf *dx = memory, *dw = dn_at(dx, x.n), *dy = dn_at(dw, w.n);
             dn_upload(s, dx, x.start, x.n);
             dn_upload(s, dw, w.start, w.n);
-            s->kernels->matvec(s, dy, p.ldy, dx, p.ldx, dw, p.n, p.out, p.in, false);
-            dn_download(s, got[n_threads > 1], dy, p.n * p.out);
-            assert_int_equal(dn_stream_sync(s), DN_OK);
-            if (n_threads > 1)
-                assert_memory_equal(got[0], got[1], sizeof got[0]);
-            dn_device_free(s, memory, (x.n + w.n + p.n * p.out) * sizeof(dn_real));
+            dn_bf16 *narrow = narrow_copy(s, dw, w.n);
+            size_t together = n_threads == 3 ? 1 : N;
+            for (int kind = 0; kind < 2; kind++) {
+                for (size_t i = 0; i < N; i += together) {
+                    dn_buf *y = dn_at(dy, i * OUT), *in = dn_at(dx, i * IN);
+                    if (kind == 0)
+                        s->kernels->matvec(s, y, OUT, in, IN, dw, together, OUT, IN, false);
+                    else
+                        s->kernels->matvec_bf16(s, y, OUT, in, IN, narrow, together, OUT, IN, false);
+                }
+                dn_download(s, got[kind][n_threads > 1], dy, N * OUT);
+                assert_int_equal(dn_stream_sync(s), DN_OK);
+                if (n_threads > 1)
+                    assert_memory_equal(got[kind][0], got[kind][1], sizeof got[kind][0]);
+            }
+            free_copy(s, narrow, w.n);
+            dn_device_free(s, memory, (x.n + w.n + N * OUT) * sizeof(dn_real));
             dn_stream_destroy(&s);
             free(x.start);
             free(w.start);
@@ -247,7 +258,7 @@ TESTS(decode)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_product_of_few_rows_is_gemm),
         cmocka_unit_test(weights_in_bfloat16_multiply_as_what_they_are),
-        cmocka_unit_test(threads_do_not_change_a_product),
+        cmocka_unit_test(threads_and_neighbours_do_not_change_a_product),
         cmocka_unit_test(every_backend_attends_to_a_cache_alike),
         cmocka_unit_test(a_cache_holds_what_the_whole_sequence_is),
     };

@@ -2,18 +2,18 @@
  * What a token costs when a model generates: products of few rows, and attention of single queries. Both read
  * much memory once and compute little with it.
  *
- * matvec: a thread has a fixed range of the rows of W, FOUR of which it reads side by side, so that there are
- * products enough under way to hide each other's latency. An element is computed by the same operations
- * wherever its row falls.
+ * matvec: a thread has a fixed range of the rows of W, which it reads one after the other, as one stream: of rows side by side
+ * each is shorter than the pages at whose ends processors stop to read ahead. A row meets two of x at a time, with sums enough to
+ * hide the latency of products. An element is computed by the same operations wherever its row falls, and whatever others there are.
  *
  * What lies in bfloat16 is widened as it is read, which costs less than to read twice as much: of weights in registers, of a
- * cache a range at a time, for all queries that read it. A row of such a W is shorter than the pages at whose ends processors
- * stop to read ahead, so rows are read one after the other, as one stream, each for up to FOUR rows of x.
+ * cache a range at a time, for all queries that read it.
  *
  * attention_decode: a task is a range of KEYS keys of one head of one sequence, which all query heads of the
  * group read one after the other, from a cache after the first; ranges are cut by position alone and merged
  * in order, by their maxima and sums (Milakov and Gimelshein, arXiv:1805.02867).
  */
+#include "compute/cpu/simd.h"
 #include "compute/cpu/vector_math.h"
 
 #include <omp.h>
@@ -37,90 +37,84 @@ typedef struct product {
     bool add;
 } product;
 
-/* sums [4] = products of row x with four rows of W. */
-static inline void dot_four(dn_real *sums, const dn_real *restrict x, const dn_real *const *w, size_t n)
+/* Sums of an element, and numbers that are added to them in turn. */
+enum { SUMS = 4, ROUND = SUMS * DN_LANES };
+
+/* How far ahead a thread asks for numbers of W: further than processors do of themselves. */
+#define AHEAD_BYTES ((size_t)8192)
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE dn_vector load_narrow(const uint16_t *x)
 {
-    const dn_real *restrict a = w[0], *restrict b = w[1], *restrict c = w[2], *restrict d = w[3];
-    dn_real sa = 0, sb = 0, sc = 0, sd = 0;
-#pragma omp simd reduction(+ : sa, sb, sc, sd)
-    for (size_t i = 0; i < n; i++) {
-        sa += x[i] * a[i];
-        sb += x[i] * b[i];
-        sc += x[i] * c[i];
-        sd += x[i] * d[i];
-    }
-    sums[0] = sa;
-    sums[1] = sb;
-    sums[2] = sc;
-    sums[3] = sd;
+    typedef DN_VECTOR(uint16_t, DN_LANES * sizeof(uint16_t)) halves;
+    typedef DN_VECTOR(uint32_t, DN_LANES * sizeof(uint32_t)) bits;
+    typedef DN_VECTOR(float, DN_LANES * sizeof(float)) floats;
+    return __builtin_convertvector((floats)(__builtin_convertvector(*(const halves *)x, bits) << 16), dn_vector);
 }
 
-/* Rows that are not there are the last one's: all are computed in the same way. */
+/* In pairs, pairs of pairs, and so on. */
+INLINE dn_real sum_of(dn_vector x)
+{
+#pragma GCC unroll 4
+    for (int half = DN_LANES / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+        for (int i = 0; i < half; i++)
+            x[i] += x[i + half];
+    return x[0];
+}
+
+/* Lanes of a row of W, w or narrow, times those of x and of another row, `ldx` on, if there are two. */
+INLINE void add_lanes(dn_vector (*sum)[SUMS], size_t k, size_t rows, const dn_real *x, size_t ldx, const dn_real *w,
+                      const uint16_t *narrow)
+{
+    dn_vector weights = narrow ? load_narrow(narrow) : dn_load(w);
+#pragma GCC unroll 2
+    for (size_t i = 0; i < rows; i++)
+        sum[i][k] += weights * dn_load(x + i * ldx);
+}
+
+/* out [rows] = products of a row of W with one or two of x. Where this is inlined the number of rows and the kind of W are
+ * constants: sum becomes registers. */
+INLINE void dot_rows(dn_real *out, size_t rows, const dn_real *x, size_t ldx, const dn_real *w, const uint16_t *narrow, size_t n)
+{
+    dn_vector sum[2][SUMS] = {0};
+    size_t l = 0;
+    for (; l + ROUND <= n; l += ROUND)
+#pragma GCC unroll 4
+        for (size_t k = 0; k < SUMS; k++) {
+            size_t at = l + k * DN_LANES;
+            __builtin_prefetch((const char *)(narrow ? (const void *)(narrow + at) : w + at) + AHEAD_BYTES);
+            add_lanes(sum, k, rows, x + at, ldx, narrow ? NULL : w + at, narrow ? narrow + at : NULL);
+        }
+    for (; l + DN_LANES <= n; l += DN_LANES)
+        add_lanes(sum, 0, rows, x + l, ldx, narrow ? NULL : w + l, narrow ? narrow + l : NULL);
+#pragma GCC unroll 2
+    for (size_t i = 0; i < rows; i++)
+        out[i] = sum_of((sum[i][0] + sum[i][1]) + (sum[i][2] + sum[i][3]));
+    for (; l < n; l++)
+        for (size_t i = 0; i < rows; i++)
+            out[i] += (narrow ? dn_widened(narrow[l]) : w[l]) * x[i * ldx + l];
+}
+
 static void multiply_rows(const product *p, size_t first, size_t end)
 {
-    for (size_t row = first; row < end; row += FOUR) {
-        const dn_real *w[FOUR];
-        for (size_t k = 0; k < FOUR; k++)
-            w[k] = p->w + dn_min(row + k, p->out - 1) * p->in;
-        for (size_t i = 0; i < p->n; i++) {
-            dn_real sums[FOUR], *y = p->y + i * p->ldy + row;
-            dot_four(sums, p->x + i * p->ldx, w, p->in);
-            for (size_t k = 0; k < FOUR && row + k < end; k++)
-                y[k] = p->add ? y[k] + sums[k] : sums[k];
-        }
-    }
-}
-
-/* sums [2] = products of a row of W with two rows of x; sums [4], with four. */
-static inline void narrow_dot_two(dn_real *sums, const dn_real *const *x, const uint16_t *restrict w, size_t n)
-{
-    const dn_real *restrict a = x[0], *restrict b = x[1];
-    dn_real sa = 0, sb = 0;
-#pragma omp simd reduction(+ : sa, sb)
-    for (size_t i = 0; i < n; i++) {
-        dn_real weight = dn_widened(w[i]);
-        sa += weight * a[i];
-        sb += weight * b[i];
-    }
-    sums[0] = sa;
-    sums[1] = sb;
-}
-
-static inline void narrow_dot_four(dn_real *sums, const dn_real *const *x, const uint16_t *restrict w, size_t n)
-{
-    const dn_real *restrict a = x[0], *restrict b = x[1], *restrict c = x[2], *restrict d = x[3];
-    dn_real sa = 0, sb = 0, sc = 0, sd = 0;
-#pragma omp simd reduction(+ : sa, sb, sc, sd)
-    for (size_t i = 0; i < n; i++) {
-        dn_real weight = dn_widened(w[i]);
-        sa += weight * a[i];
-        sb += weight * b[i];
-        sc += weight * c[i];
-        sd += weight * d[i];
-    }
-    sums[0] = sa;
-    sums[1] = sb;
-    sums[2] = sc;
-    sums[3] = sd;
-}
-
-static void multiply_narrow_rows(const product *p, size_t first, size_t end)
-{
-    size_t together = p->n > 2 ? FOUR : 2;
     for (size_t row = first; row < end; row++)
-        for (size_t i = 0; i < p->n; i += together) {
-            const dn_real *x[FOUR];
-            dn_real sums[FOUR];
-            for (size_t k = 0; k < FOUR; k++)
-                x[k] = p->x + dn_min(i + k, p->n - 1) * p->ldx;
-            if (together == FOUR)
-                narrow_dot_four(sums, x, p->narrow + row * p->in, p->in);
+        for (size_t i = 0; i < p->n; i += 2) {
+            const dn_real *x = p->x + i * p->ldx, *w = p->narrow ? NULL : p->w + row * p->in;
+            const uint16_t *narrow = p->narrow ? p->narrow + row * p->in : NULL;
+            dn_real *y = p->y + i * p->ldy + row, sums[2];
+            size_t rows = dn_min(p->n - i, 2);
+            if (narrow && rows == 2)
+                dot_rows(sums, 2, x, p->ldx, NULL, narrow, p->in);
+            else if (narrow)
+                dot_rows(sums, 1, x, p->ldx, NULL, narrow, p->in);
+            else if (rows == 2)
+                dot_rows(sums, 2, x, p->ldx, w, NULL, p->in);
             else
-                narrow_dot_two(sums, x, p->narrow + row * p->in, p->in);
-            for (size_t k = 0; k < together && i + k < p->n; k++) {
-                dn_real *y = p->y + (i + k) * p->ldy + row;
-                *y = p->add ? *y + sums[k] : sums[k];
-            }
+                dot_rows(sums, 1, x, p->ldx, w, NULL, p->in);
+            for (size_t k = 0; k < rows; k++)
+                y[k * p->ldy] = p->add ? y[k * p->ldy] + sums[k] : sums[k];
         }
 }
 
@@ -129,8 +123,7 @@ static void multiply(dn_stream *s, const product *p)
     size_t n_threads = (size_t)s->n_threads;
 #pragma omp parallel for schedule(static, 1) num_threads(s->n_threads) if (p->n * p->out * p->in > ALONE)
     for (size_t t = 0; t < n_threads; t++)
-        (p->narrow ? multiply_narrow_rows : multiply_rows)(p, dn_cpu_edge(p->out, t, n_threads),
-                                                           dn_cpu_edge(p->out, t + 1, n_threads));
+        multiply_rows(p, dn_cpu_edge(p->out, t, n_threads), dn_cpu_edge(p->out, t + 1, n_threads));
 }
 
 void DN_CPU(matvec)(dn_stream *s, dn_buf *y, size_t ldy, const dn_buf *x, size_t ldx, const dn_buf *w,
