@@ -1,21 +1,31 @@
-"""The same two models in PyTorch on the same cores: forward and backward alone, as a baseline for bench/train.
+"""Whole training steps of the same two models by PyTorch, eager and compiled, and by builds of Dionode, by turns on the same cores.
 
-    python3 bench/train_pytorch.py [--threads N] [--steps N]     needs PyTorch (PyPI: torch, a CPU build)
+    python3 bench/train_pytorch.py [BUILD ...] [--model NAME] [--rounds N] [--threads N]
 
-Prints tokens/s, ms a step and the share of the best sgemm that PyTorch itself reaches here. No optimizer step is timed,
-so the comparison favours PyTorch.
+needs PyTorch (PyPI: torch, a CPU build) and a C++ compiler, which torch.compile calls. BUILD is a build folder of this revision or of an
+earlier one. PyTorch steps by AdamW (fused), Dionode as bench/train.c has it: by Dion. In each round everyone has its turn, so that what
+else the machine does meets all of them alike; a first round only warms up. Cells are medians (quartiles), shares are those of each round.
 """
 import argparse
+import json
+import os
+import pathlib
 import statistics
+import struct
+import subprocess
+import sys
+import tempfile
 import time
 
 import torch
 import torch.nn.functional as F
 
-SHAPES = {  # as in bench/train.c: width, layers, heads, vocabulary, positions, sequences at a time
+SHAPES = {  # as in bench/train.c: width, layers, heads, vocabulary, positions, sequences at a time; two times these are a step
     "quickstart": (256, 4, 4, 256, 256, 8),
     "160m": (768, 12, 6, 50304, 1024, 1),
 }
+MICRO_BATCHES = 2
+STEPS = {"quickstart": 20, "160m": 2}  # of a turn; Dionode's has two more before, since it starts anew
 
 
 def rms_norm(x):
@@ -64,38 +74,87 @@ class GPT(torch.nn.Module):
         return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
 
 
-def seconds(work, repeats):
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+class PyTorch:
+    def __init__(self, shape, compiled):
+        C, L, NH, V, T, B = shape
+        model = GPT(C, L, NH, V, T)
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+        self.model, self.tokens = torch.compile(model) if compiled else model, torch.randint(256, (B, T))
+
+    def step_s(self, steps):
+        times = []
+        for _ in range(steps):
+            start = time.perf_counter()
+            for _ in range(MICRO_BATCHES):
+                (self.model(self.tokens, self.tokens) / MICRO_BATCHES).backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
 
 
-def gemm_peak():
-    n = 1536
-    a, b = torch.randn(n, n), torch.randn(n, n)
-    return 2 * n**3 / seconds(lambda: a @ b, 9)
+class Dionode:
+    """A run of one worker for each turn."""
+
+    def __init__(self, build, shape, place):
+        C, L, NH, V, T, B = shape
+        self.program, self.place, self.turn = build.resolve() / "dionode", place, 0
+        self.keys = {"model_dim": C, "n_layer": L, "n_head": NH, "vocab_size": V, "sequence_length": T, "device_batch_size": B,
+                     "batch_size": MICRO_BATCHES * B, "num_iterations": 100000, "val_tokens": 0, "scalar_opt": "adamw", "hash_every": 0}
+        numbers = [(i * i + i // 251) % 251 for i in range(1 << 18)]
+        (place / "train.bin").write_bytes(struct.pack("<256i", 20240520, 1, len(numbers), *[0] * 253) + struct.pack(f"<{len(numbers)}H", *numbers))
+        (place / "empty.yaml").write_text("optimizer: dion\n")
+
+    def step_s(self, steps):
+        self.turn += 1
+        with tempfile.TemporaryDirectory(dir=self.place) as run:
+            keys = {**self.keys, "stop_after": steps + 2, "train_files": self.place / "train.bin", "checkpoint_dir": f"{run}/run"}
+            done = subprocess.run([self.program, "train", "--np", "1", self.place / "empty.yaml", *(f"{k}={v}" for k, v in keys.items())],
+                                  capture_output=True, text=True, check=False)
+            metrics = pathlib.Path(run) / "run" / "metrics.jsonl"
+            if done.returncode or not metrics.exists():
+                sys.exit(f"{self.program}: {done.stderr}")
+            times = [json.loads(line).get("step_s") for line in metrics.read_text().splitlines()]
+        return statistics.median([seconds for seconds in times if seconds][2:])
+
+
+def cell(values, form):
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return f"{median:{form}} ({low:{form}} to {high:{form}})"
+
+
+def compare(name, given, place):
+    C, L, NH, V, T, B = shape = SHAPES[name]
+    who = {"PyTorch": PyTorch(shape, False), "torch.compile": PyTorch(shape, True)}
+    for i, build in enumerate(given.builds):
+        (place / f"{name}{i}").mkdir()
+        who[f"dionode, {build}"] = Dionode(build, shape, place / f"{name}{i}")
+    times = {program: [] for program in who}
+    for turn in range(given.rounds + 1):
+        for program, it in who.items():
+            seconds = it.step_s(STEPS[name])
+            if turn > 0:
+                times[program].append(seconds)
+        print(f"{name}: round {turn} of {given.rounds}", file=sys.stderr, flush=True)
+    for program in who:
+        rates = [MICRO_BATCHES * B * T / seconds for seconds in times[program]]
+        ratios = [theirs / ours for theirs, ours in zip(times["torch.compile"], times[program])]
+        print(f"| {name} | {program} | {cell(rates, '.0f')} | {1e3 * statistics.median(times[program]):.1f} | {cell(ratios, '.3f')} |", flush=True)
 
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments.add_argument("--steps", type=int, default=7)
-    arguments.add_argument("--fma-limit", type=float, metavar="GFLOP/s",
-                           help="of as many threads, as dionode train tells it: PyTorch has no operation that waits for no memory")
+    arguments.add_argument("builds", nargs="*", type=pathlib.Path, metavar="BUILD")
+    arguments.add_argument("--model", choices=SHAPES)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
-    print(f"# PyTorch {torch.__version__}, {given.threads} threads, medians of {given.steps}, forward and backward")
-    print(f"{'model':<12} {'tokens/s':>10} {'ms':>10} {'of GEMM peak':>13} {'of FMA limit':>13}")
-    for name, (C, L, NH, V, T, B) in SHAPES.items():
-        model, tokens = GPT(C, L, NH, V, T), torch.randint(256, (B, T))
-        time_s = seconds(lambda: model(tokens, tokens).backward(), given.steps)
-        flops = B * T * (6 * (12 * L * C * C + V * C) + 6 * L * T * C)
-        of_fma = f"{flops / time_s / (1e7 * given.fma_limit):12.1f}%" if given.fma_limit else f"{'-':>13}"
-        print(f"{name:<12} {B * T / time_s:10.0f} {1e3 * time_s:10.1f} {100 * flops / time_s / gemm_peak():12.1f}% {of_fma}")
+    print(f"PyTorch {torch.__version__}, {given.threads} threads, {given.rounds} rounds\n")
+    print("| model | program | tokens/s | ms a step | times torch.compile |\n|---|---|---:|---:|---:|")
+    with tempfile.TemporaryDirectory(prefix="dionode-bench-") as place:
+        for name in [given.model] if given.model else SHAPES:
+            compare(name, given, pathlib.Path(place))
 
 
 main()
