@@ -32,7 +32,8 @@ def losses_are_the_cpus_on_four_meshes():
 
 
 # Both round operands to bfloat16, and add in another order. In double none of them lies so near to a tie that this shows. In float a
-# few in a hundred thousand do, and are 1/256 larger or smaller: a loss is the mean over many.
+# few in a hundred thousand do, and are 1/256 larger or smaller; and the GPU's attention rounds its operands, by up to 1/256 each, which
+# the CPU's does not. A loss is the mean over many.
 MIXED_BOUND = BOUND if "f64" in os.path.basename(PROGRAM) else 1e-3
 
 

@@ -54,20 +54,13 @@ static product case_of(size_t i)
     return (product){.ta = i & 1 ? DN_T : DN_N, .tb = i & 2 ? DN_T : DN_N, .m = size[0], .n = size[1], .k = size[2], .add = i & 4};
 }
 
-/* Behind a backend; the end behind the device's own: the host's are no others there. */
-static const dn_kernels *const *next(const dn_kernels *const *backend)
-{
-    static const dn_kernels *const end = NULL;
-    return dn_kernels_are_the_devices(*backend) ? &end : backend + 1;
-}
-
 /* C of every backend of mixed precision, with 1 and 3 threads, in the long run 2 and 8, too; what stood in A, B and the padding stays, and threads
  * change no bit. What `right` [m,ldc] has, within `tolerance`. */
 static void compare_mixed(const trial *t, const product *p, const dn_real *right, double tolerance)
 {
     static const int threads[] = {1, 3, 2, 8};
     const size_t n_runs = full_run() ? 4 : 2;
-    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next(backend)) {
+    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next_backend(backend)) {
         dn_real *got[4][MAX_ARRAYS];
         double host[MAX_HOST];
         for (size_t k = 0; k < n_runs; k++) {
@@ -111,24 +104,6 @@ static void products_of_whole_numbers_are_exact(void **state)
     }
 }
 
-/* x rounded by the reference. */
-static void round_array(array *x)
-{
-    dn_stream *s = make_stream("ref", 1);
-    void *real, *half;
-    assert_int_equal(dn_device_alloc(s, (x->n + 1) * sizeof(dn_real), &real), DN_OK);
-    assert_int_equal(dn_device_alloc(s, (x->n + 1) * sizeof(uint16_t), &half), DN_OK);
-    dn_upload(s, real, x->start, x->n);
-    assert_int_equal(dn_stream_sync(s), DN_OK); /* what it reads is overwritten below */
-    s->kernels->to_bf16(s, half, real, x->n);
-    s->kernels->from_bf16(s, real, half, x->n);
-    dn_download(s, x->start, real, x->n);
-    assert_int_equal(dn_stream_sync(s), DN_OK);
-    dn_device_free(s, real, 0);
-    dn_device_free(s, half, 0);
-    dn_stream_destroy(&s);
-}
-
 /* A sum of k products of N(0,1) has size sqrt(k) and rounding errors of eps sqrt(k) each, k of them: 8 k eps, and some for C.
  * That A and B are rounded makes thousands of times as much. */
 static void operands_are_rounded_to_bfloat16_and_sums_are_not(void **state)
@@ -138,8 +113,8 @@ static void operands_are_rounded_to_bfloat16_and_sums_are_not(void **state)
         trial t = trial_of(&p, 1), rounded = trial_of(&p, 1);
         dn_real *right[MAX_ARRAYS], *unrounded[MAX_ARRAYS];
         double host[MAX_HOST], tolerance = 8 * DN_REAL_EPS * ((double)p.k + 1), most = 0;
-        round_array(&rounded.arrays[0]);
-        round_array(&rounded.arrays[1]);
+        round_to_bf16(&rounded.arrays[0]);
+        round_to_bf16(&rounded.arrays[1]);
         run_backend("ref", 1, &rounded, run_gemm, &p, right, host);
         run_backend("ref", 1, &t, run_gemm, &p, unrounded, host);
         for (size_t j = 0; j < t.arrays[2].n; j++)
@@ -200,8 +175,8 @@ static void tiles_round_in_their_own_order_and_have_no_denormals(void **state)
             }
             for (size_t j = 0; j < t.arrays[1].n; j++)
                 t.arrays[1].start[j] *= (p.tb == DN_N ? j % p.ldb : j / p.ldb) == 4 ? 0x1p-8f : 1;
-            round_array(&t.arrays[0]);
-            round_array(&t.arrays[1]);
+            round_to_bf16(&t.arrays[0]);
+            round_to_bf16(&t.arrays[1]);
             run_backend((*backend)->name, 2, &t, run_layer, &p, got, host);
             for (size_t row = 0; row < p.m; row++)
                 for (size_t col = 0; col < p.n; col++) {
@@ -221,7 +196,7 @@ static void tiles_round_in_their_own_order_and_have_no_denormals(void **state)
 static void what_is_not_finite_stays_in_its_row_and_column(void **state)
 {
     enum { M = 14, N = 37, K = 401 };
-    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next(backend))
+    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next_backend(backend))
         for (size_t i = 0; i < 4; i++) {
             product p = {.ta = i & 1 ? DN_T : DN_N, .tb = i & 2 ? DN_T : DN_N, .m = M, .n = N, .k = K};
             trial t = trial_of(&p, 0);
@@ -264,7 +239,7 @@ static void run_rounds(dn_stream *s, dn_buf *const *b, double *host, const void 
 
 static void rounds_add_products_of_rounded_numbers(void **state)
 {
-    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next(backend))
+    for (const dn_kernels *const *backend = dn_kernels_mixed(); *backend; backend = next_backend(backend))
         for (size_t rounds = 0; rounds < 5; rounds++)
             for (size_t n = 1; n < 400; n += 133) {
                 trial t = {.arrays = {constant_array(n, 5)}, .n_arrays = 1};

@@ -74,6 +74,29 @@ void free_ids(dn_stream *s, dn_ids *ids, size_t n)
     dn_device_free(s, ids, n * sizeof(int32_t));
 }
 
+void round_to_bf16(array *x)
+{
+    dn_stream *s = make_stream("ref", 1);
+    void *real, *half;
+    assert_int_equal(dn_device_alloc(s, (x->n + 1) * sizeof(dn_real), &real), DN_OK);
+    assert_int_equal(dn_device_alloc(s, (x->n + 1) * sizeof(uint16_t), &half), DN_OK);
+    dn_upload(s, real, x->start, x->n);
+    assert_int_equal(dn_stream_sync(s), DN_OK); /* what it reads is overwritten below */
+    s->kernels->to_bf16(s, half, real, x->n);
+    s->kernels->from_bf16(s, real, half, x->n);
+    dn_download(s, x->start, real, x->n);
+    assert_int_equal(dn_stream_sync(s), DN_OK);
+    dn_device_free(s, real, 0);
+    dn_device_free(s, half, 0);
+    dn_stream_destroy(&s);
+}
+
+const dn_kernels *const *next_backend(const dn_kernels *const *backend)
+{
+    static const dn_kernels *const end = NULL;
+    return dn_kernels_are_the_devices(*backend) ? &end : backend + 1;
+}
+
 static dn_buf *upload_guarded(dn_stream *s, const array *a)
 {
     size_t n = a->n + 2 * GUARD;

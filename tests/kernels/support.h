@@ -70,6 +70,12 @@ void check_slopes(trial *t, operation forward, operation both, const void *conte
 dn_ids *device_ids(dn_stream *s, const int32_t *ids, size_t n);
 void free_ids(dn_stream *s, dn_ids *ids, size_t n);
 
+/* x rounded by the reference. */
+void round_to_bf16(array *x);
+
+/* Behind a backend of a list; the end behind the device's own: the host's are no others there. */
+const dn_kernels *const *next_backend(const dn_kernels *const *backend);
+
 /* A stream of that column; asserts. */
 dn_stream *make_stream(const char *backend, int n_threads);
 

@@ -230,7 +230,8 @@ __global__ void __launch_bounds__(DN_BLOCK, 2)
     }
 }
 
-/* Columns in registers: as many as a head has, up to 8 warps of them, of doubles 4; more go to other blocks. */
+/* Columns in registers: as many as a head has, up to 8 warps of them, of doubles 4; more go to other blocks.
+ */
 enum { MOST_PER = 32 / sizeof(dn_real) };
 
 static unsigned parts_of(size_t hd)
@@ -261,6 +262,14 @@ template <class F> static void with_per(size_t hd, F f)
         f(number<4>());
     else
         f(number<MOST_PER>());
+}
+
+/* flash.cu has use for it, too. */
+void dn_cuda_dots_of_outputs(dn_stream *s, dn_real *along, const dn_buf *d_o, const dn_buf *o,
+                             const dn_attention_shape &a)
+{
+    DN_RUN(s, dots_of_outputs, (unsigned)((a.B * a.T * a.NH + ROWS - 1) / ROWS), DN_BLOCK, 0, along,
+           numbers(d_o), numbers(o), a);
 }
 
 void dn_cuda_attention_forward(dn_stream *s, dn_buf *o, dn_buf *lse, const dn_buf *q, const dn_buf *k,
@@ -295,8 +304,7 @@ void dn_cuda_attention_backward(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv
         return;
     unsigned tiles = (unsigned)((a.T + ROWS - 1) / ROWS * parts);
     dim3 of_queries(tiles, (unsigned)a.NH, (unsigned)a.B), of_keys(tiles, (unsigned)a.NKV, (unsigned)a.B);
-    DN_RUN(s, dots_of_outputs, (unsigned)((n + ROWS - 1) / ROWS), DN_BLOCK, 0, along, numbers(d_o),
-           numbers(o), a);
+    dn_cuda_dots_of_outputs(s, along, d_o, o, a);
     with_per(a.hd, [&](auto per) {
         DN_ALLOW_SHARED(backward_keys<per.value>, bytes);
         DN_RUN(s, backward_keys<per.value>, of_keys, DN_BLOCK, bytes, numbers(dk), numbers(dv), numbers(d_o),

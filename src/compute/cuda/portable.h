@@ -6,7 +6,8 @@
  *     DN_SHARED(type, name, n)           an array of the block, of n elements
  *     DN_DYNAMIC_SHARED(type, name)      all of the block's dynamic shared memory, as elements of one type
  *     DN_ALLOW_SHARED(kernel, bytes)     before a launch with more than 48 KiB of it
- *     DN_MULTIPLY_TILES(d, a, b)         d [16,8] += a [16,16] b [16,8] by a warp on its tensor cores:
+ *     DN_UNROLL                          before a loop of constant length over an array that is to stay in
+ * registers DN_MULTIPLY_TILES(d, a, b)         d [16,8] += a [16,16] b [16,8] by a warp on its tensor cores:
  * numbers of bfloat16, two in 32 bits, sums in float; a lane's d [4], a [4] and b [2] are what PTX's
  * mma.m16n8k16 has in it DN_COPY_ASYNC(to, from, there)     16 bytes of device memory on their way to shared
  * memory, both addresses multiples of 16; zeros if they are not there DN_COMMIT_COPIES()                 this
@@ -46,7 +47,9 @@ static __device__ __forceinline__ void dn_copy_async(void *to, const void *from,
 #define DN_COPY_ASYNC(to, from, there) dn_copy_async(to, from, there)
 #define DN_COMMIT_COPIES()             asm volatile("cp.async.commit_group;" ::: "memory")
 #define DN_WAIT_FOR_COPIES(n)          asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory")
+#define DN_UNROLL                      _Pragma("unroll")
 #else
+#define DN_UNROLL
 #include <emulator.h>
 #endif
 
