@@ -34,7 +34,9 @@ static const char style[] =
     "@media(max-width:700px){body{font-size:15px}svg text{font-size:22px}svg text.long{font-size:15px}.legend svg text{font-size:13px}"
     "table{font-size:.85rem}td,th{padding-left:.6rem}td.run{min-width:6rem}}\n"
     "@media print{:root{color-scheme:light}body{font-size:10pt;max-width:none;margin:0;padding:0}"
-    "h2,p.note,.legend{break-after:avoid}figure,tr,.legend,dl,pre{break-inside:avoid}"
+    /* Chromium breaks after a flex container, whatever is said of it. */
+    "h2,p.note,.legend{break-after:avoid}.legend{display:block}.legend span{display:inline-block;margin-right:1.2rem}"
+    "figure,tr,.legend,dl,pre{break-inside:avoid}"
     ".wide{overflow:visible}table{font-size:8.5pt}td,th{padding-left:.5rem}figure svg{max-height:5.5cm}"
     "pre{white-space:pre-wrap}}\n";
 
