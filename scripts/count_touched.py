@@ -21,7 +21,7 @@ KINDS = {
 }
 # Who works with one by its name, and would not be touched by another one.
 USERS = {"rule": r"tests/(ranks|unit|faults)/|bench/", "strategy": r"tests/(ranks|unit|faults)/",
-         "model": r"src/nn/|src/model/(gpt|mistral)\.c|src/formats/gguf|tests/oracle/(gpt|hf/|gguf)|tests/(ranks|unit|faults)/|bench/", "kernel": r"src/(optim|linalg|shard)/"}
+         "model": r"src/nn/|src/model/(gpt|mistral)\.c|src/formats/gguf|tests/oracle/(gpt|ravnest|hf/|gguf)|tests/(ranks|unit|faults)/|bench/", "kernel": r"src/(optim|linalg|shard)/"}
 
 
 def git(*words):

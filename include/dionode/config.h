@@ -60,7 +60,7 @@ typedef struct dn_config {
     char device[16], precision[16];
     char link_dp[32], link_across[32]; /* empty: none */
     char link_pp[256];
-    char channel[16];
+    char pipeline[16], channel[16];
     double channel_quantile, channel_ratio;
     char strategy[DN_KEY_CHOICE_MAX]; /* empty: not given */
     dn_option_value strategy_options[DN_STRATEGY_KEYS_MAX]; /* of all strategies */

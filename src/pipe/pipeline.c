@@ -174,6 +174,68 @@ dn_status dn_pipeline_pass(dn_pipeline *p, dn_micro_batch_fn *micro_batch, void 
     return last || train ? DN_OK : dn_comm_posted(p->stages, stage + 1);
 }
 
+/* ---- without an end ---- */
+
+/* What micro-batch i of the step begins with comes to its slot; the stage before has taken the gradient that was there. */
+static dn_status take(dn_pipeline *p, dn_micro_batch_fn *micro_batch, void *context, size_t slot, size_t i)
+{
+    int before = dn_comm_rank(p->stages) - 1;
+    dn_status gate;
+    if (before < 0)
+        return DN_OK;
+    DN_TRY(micro_batch(context, i, NULL, NULL, &p->B[slot]));
+    DN_TRY(receive_note(p, before, &gate));
+    DN_TRY(dn_comm_posted(p->stages, before));
+    return receive(p, slot, p->B[slot], before, false);
+}
+
+/* The weights that were the newest after so many updates. */
+static void read_weights(const dn_pipeline *p, uint64_t made)
+{
+    const char *weights = (const char *)dn_stash_at(p->stash, p->stash->made - made);
+    dn_weights_read_behind(p->weights, weights - (const char *)p->stash->newest);
+}
+
+dn_status dn_pipeline_flow(dn_pipeline *p, dn_micro_batch_fn *micro_batch, void *context, size_t M, double scale, double *loss_sum)
+{
+    int n = dn_comm_size(p->stages), stage = dn_comm_rank(p->stages);
+    bool is_first = stage == 0, is_last = stage == n - 1;
+    size_t ahead = (size_t)(n - 1 - stage), n_slots = ahead + 1;
+    const uint64_t made = p->stash->made;
+    dn_status gate;
+    if (!p->flows)
+        DN_TRY(take(p, micro_batch, context, p->first % n_slots, 0));
+    p->staleness = 0;
+    for (size_t i = p->flows ? ahead : 0; i < ahead + M; i++) {
+        size_t slot = (p->first + i) % n_slots, back = (slot + 1) % n_slots; /* i - ahead */
+        const int32_t *tokens, *targets;
+        DN_TRY(micro_batch(context, i, &tokens, &targets, &p->B[slot]));
+        p->forward_at[slot] = made - dn_min(made, dn_pipe_staleness((size_t)n, (size_t)stage, M, i));
+        read_weights(p, p->forward_at[slot]);
+        DN_TRY(dn_model_forward(p->model, slot, tokens, targets, p->B[slot], scale, loss_sum));
+        if (!is_last)
+            DN_TRY(post(p, slot, p->B[slot], stage + 1, false));
+        if (i >= ahead) {
+            if (!is_last) {
+                DN_TRY(receive_note(p, stage + 1, &gate));
+                DN_TRY(receive(p, back, p->B[back], stage + 1, true));
+            }
+            p->staleness += made - p->forward_at[back];
+            read_weights(p, p->forward_at[back]);
+            DN_TRY(dn_model_backward(p->model, back));
+            if (!is_first)
+                DN_TRY(post(p, back, p->B[back], stage - 1, true));
+        }
+        DN_TRY(take(p, micro_batch, context, (slot + 1) % n_slots, i + 1));
+    }
+    read_weights(p, made);
+    p->first += M;
+    p->flows = true;
+    return DN_OK;
+}
+
+/* ---- a head that is the embedding ---- */
+
 /* By as much as a slot's stream holds, where the first stage adds it from. */
 dn_status dn_pipeline_return_gradients(const dn_pipeline *p, const dn_param *params, size_t n, dn_stream *stream)
 {
@@ -182,6 +244,8 @@ dn_status dn_pipeline_return_gradients(const dn_pipeline *p, const dn_param *par
     int last = dn_comm_size(p->stages) - 1, stage = dn_comm_rank(p->stages);
     size_t most = p->room * p->T * p->C;
     dn_buf *here = dn_model_stream(p->model, 0);
+    if (stage == 0) /* what is in flight from there has been taken */
+        DN_TRY(dn_comm_posted(p->stages, 1));
     for (size_t i = 0; i < n && (stage == 0 || stage == last); i++) {
         for (size_t at = 0, some; at < dn_param_size(&params[i]) && params[i].grad; at += some) {
             dn_buf *grad = dn_at(params[i].grad, at);

@@ -7,6 +7,11 @@
  * follows in the slot: whose input the reader sends before it takes the gradient, as 1F1B goes, so that the wait there is for no
  * more than that copy. Ranks talk to those at the same coordinates of dp, fs and tp. Counted as sent, DN_TRAFFIC_ACTIVATIONS:
  * 2 B T C numbers a micro-batch and boundary, or messages of a channel (nn/channel.h), for which each slot has windows of its own.
+ *
+ * Asynchronous (dn_pipeline_flow) the order is the same and has no end: what is in flight at the end of a step goes back in the next.
+ * A micro-batch goes back through the weights with which it went forward, which the stash keeps, and its gradient changes the newest.
+ * What is in flight may be dropped at any time between steps: the next one sends it forward again, with the weights of then, to the same
+ * bits. So nothing of it but the stash needs to be saved, and validation may use the slots.
  */
 #ifndef PIPE_PIPELINE_H
 #define PIPE_PIPELINE_H
@@ -14,6 +19,7 @@
 #include "model/model.h"
 #include "pipe/links.h"
 #include "pipe/schedule.h"
+#include "pipe/stash.h"
 
 /* On the first stage before each micro-batch goes forward, collective over its ranks: a status that is not DN_OK ends the pass
  * there, on every stage at the same micro-batch. What has been sent is not received then: there is no pass after this one. */
@@ -35,10 +41,17 @@ typedef struct dn_pipeline {
     dn_pipeline_gate_fn *gate; /* the same on all stages; NULL: none */
     void *gate_context;
     double wait_s;     /* spent waiting for neighbours, since somebody set it to 0 */
+    dn_weights *weights; /* borrowed: the model's */
+    dn_stash *stash;   /* borrowed; NULL: each step ends with nothing in flight */
+    bool flows;        /* micro-batches of the next steps are in flight; whoever uses the model for something else drops them: false */
+    size_t first;      /* slots are counted from it */
+    size_t B[DN_MAX_RANKS];             /* by slot: sequences in flight, */
+    uint64_t forward_at[DN_MAX_RANKS];  /* and updates made before the weights that they went forward with */
+    uint64_t staleness; /* of the micro-batches of a step together: updates between their ways forward and back */
     double free_s[2];  /* when the link to the previous and to the next stage has carried what was sent */
 } dn_pipeline;
 
-/* Micro-batch m: tokens and targets [*B * T] that stay until the next call; *B sequences, the same on all stages. */
+/* Micro-batch m: tokens and targets [*B * T] that stay until the next call; *B sequences, the same on all stages. tokens NULL: only *B. */
 typedef dn_status dn_micro_batch_fn(void *context, size_t m, const int32_t **tokens, const int32_t **targets, size_t *B);
 
 /** Symmetric heap of the windows of channels that keep so many numbers. */
@@ -50,6 +63,12 @@ void dn_pipeline_open_channels(dn_pipeline *pipeline, const size_t kept[2], size
  * or with scale 0 forward only, as dn_model_loss. *loss_sum += the sum of token losses: on the last stage, 0 on others. Errors:
  * those of micro_batch, the model, sending; what the gate says. */
 dn_status dn_pipeline_pass(dn_pipeline *pipeline, dn_micro_batch_fn *micro_batch, void *context, size_t M, double scale,
+                           double *loss_sum) DN_MUST_USE;
+
+/** Collective over fs, tp and the stages. An asynchronous step: M micro-batches go back, as many go forward, of this step or, numbered on
+ * from M, of the next ones, which need not have been asked for before. The weights are to be updated once between two calls, and kept
+ * before that (dn_stash_keep). *loss_sum: of the step's micro-batches. Other arguments and errors as above; there is no gate. */
+dn_status dn_pipeline_flow(dn_pipeline *pipeline, dn_micro_batch_fn *micro_batch, void *context, size_t M, double scale,
                            double *loss_sum) DN_MUST_USE;
 
 /** Between passes, collective over the stages. Gradients of the last stage's borrowed parameters (dn_model_borrows_head) are added

@@ -18,3 +18,9 @@ size_t dn_pipe_in_flight(size_t n_stages, size_t stage, size_t n_micro_batches)
 {
     return dn_max(1, dn_min(n_stages - stage, n_micro_batches));
 }
+
+size_t dn_pipe_staleness(size_t n_stages, size_t stage, size_t n_micro_batches, size_t i)
+{
+    size_t ahead = n_stages - 1 - stage;
+    return i < ahead ? (ahead - i + n_micro_batches - 1) / n_micro_batches : 0;
+}

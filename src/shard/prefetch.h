@@ -13,6 +13,7 @@ typedef struct dn_copy {
     void *to;
     dn_comm_chunk from; /* as `member` holds it */
     int member;
+    bool frozen; /* of a weight that is not trained */
 } dn_copy;
 
 typedef struct dn_prefetch dn_prefetch;

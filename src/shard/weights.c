@@ -23,6 +23,7 @@ struct dn_weights {
     void *narrow; /* dn_weights_narrow; owned */
     size_t narrow_bytes;
     dn_prefetch *prefetch; /* NULL: nothing is copied */
+    ptrdiff_t behind;      /* dn_weights_read_behind */
     size_t last;           /* the unit opened last; SIZE_MAX: none yet */
     bool last_backward;
     bool is_open;
@@ -232,6 +233,30 @@ dn_status dn_weights_unshard(dn_weights *w, size_t unit, bool backward)
     w->last_backward = backward;
     w->is_open = true;
     return DN_OK;
+}
+
+/* Where weights are read from a copy, the copy stays, and is made of other weights. */
+void dn_weights_read_behind(dn_weights *w, ptrdiff_t bytes)
+{
+    ptrdiff_t by = bytes - w->behind;
+    assert(!w->is_open && !w->narrow);
+    if (by == 0)
+        return;
+    w->behind = bytes;
+    finish_copying(w); /* of a pass that was left early */
+    w->last = SIZE_MAX;
+    for (size_t i = 0; i < w->layout.n_blocks; i++) {
+        dn_home *home = &w->layout.homes[i];
+        const char *weight = (const char *)home->chunk.p + by;
+        if (home->frozen)
+            continue;
+        home->chunk.p = weight;
+        if (!home->copied)
+            w->layout.blocks[i].weight = (const dn_buf *)weight;
+    }
+    for (size_t i = 0; i < w->layout.n_copies; i++)
+        if (!w->layout.copies[i].frozen)
+            w->layout.copies[i].from.p = (const char *)w->layout.copies[i].from.p + by;
 }
 
 const dn_weight *dn_weights_of(const dn_weights *w, size_t first_param)

@@ -99,6 +99,10 @@ dn_status dn_weights_unshard(dn_weights *weights, size_t unit, bool backward) DN
  * in that type, too. *rounded: some of it was not of that type. Returns after sync. Errors: DN_ERR_MEMORY. */
 dn_status dn_weights_narrow(dn_weights *weights, bool tied, bool *rounded) DN_MUST_USE;
 
+/** Between passes, on all members of fs alike: passes read trained weights so many bytes behind where params have them, as they lie
+ * there; 0: where params have them. Those are of the symmetric heap, too, and obey what is said of weights above. */
+void dn_weights_read_behind(dn_weights *weights, ptrdiff_t bytes);
+
 /** The weight of the stack that begins with params[first_param], whose unit is open. Borrowed; read until the
  * unit is closed. */
 const dn_weight *dn_weights_of(const dn_weights *weights, size_t first_param);

@@ -131,7 +131,8 @@ static void add_block(const maker *m, dn_weight *weight, size_t first, size_t en
     const dn_area place = m->at[index_of(m, first, member)];
     const dn_home home = {.chunk = dn_comm_chunk_of(address, n * sizeof(dn_real)),
                           .member = member,
-                          .copied = !is_in_copy_group(m->copy_group, member)};
+                          .copied = !is_in_copy_group(m->copy_group, member),
+                          .frozen = m->params[first].frozen};
     const dn_weight_block wb = {.block = block,
                                 .weight = home.copied ? dn_at(m->buffers->copies[unit % 2], place.weights) : address,
                                 .grad = m->layout->n_fs == 1 || m->params[first].frozen
@@ -142,7 +143,7 @@ static void add_block(const maker *m, dn_weight *weight, size_t first, size_t en
         size_t bytes = (mine.end - mine.first) * sizeof(dn_real);
         if (bytes > 0)
             m->layout->copies[m->layout->n_copies++] = (dn_copy){
-                dn_at(wb.weight, mine.first), dn_comm_chunk_of(dn_at(address, mine.first), bytes), member};
+                dn_at(wb.weight, mine.first), dn_comm_chunk_of(dn_at(address, mine.first), bytes), member, home.frozen};
     }
     m->layout->homes[m->layout->n_blocks] = home;
     m->layout->blocks[m->layout->n_blocks++] = wb;

@@ -30,6 +30,7 @@ typedef struct dn_home {
     dn_comm_chunk chunk;
     int member;  /* of fs */
     bool copied; /* the block is read from a copy */
+    bool frozen; /* it is not trained */
 } dn_home;
 
 /* The ranks of fs that share one copy of what the others own. */

@@ -10,6 +10,7 @@
 #include "optim/rules.h"
 #include "optim/schedule.h"
 #include "pipe/ratios.h"
+#include "pipe/schedule.h"
 #include "strategy/option.h"
 #include "strategy/strategies.h"
 #include "shard/weights.h"
@@ -152,6 +153,9 @@ static const dn_key keys[] = {
          DN_KEY_CONDUCT),
     TEXT(link_pp, "null", NULL,
          "the same between stages of a pipeline: one link for all boundaries, or one for each, separated by commas; null = none"),
+    TEXT(pipeline, "1f1b", DN_PIPELINE_NAMES,
+         "stages go back with all micro-batches of a step before it ends (1f1b), or with some of them in the next one, through the weights "
+         "with which they went forward (async)"),
     TEXT(channel, "dense", DN_CHANNEL_NAMES,
          "what of a position's numbers goes over a boundary of stages: dense: all; threshold: those that reach a quantile; topk: the largest, "
          "the fewer the slower the link"),

@@ -6,9 +6,12 @@
 #include "compute/kernels.h"
 #include "base/size.h"
 #include "shard/layout.h"
+#include "shard/param_address.h"
+#include "tensor/axes.h"
 #include "train/clients.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +63,31 @@ static dn_status open_channels(dn_instance *instance)
     return DN_OK;
 }
 
+static dn_status open_stash(dn_instance *instance)
+{
+    const dn_plan *plan = instance->plan;
+    size_t n_kept = dn_plan_stage_stashed(plan, plan->stage);
+    instance->stash = (dn_stash){.newest = instance->values,
+                                 .n = plan->gradient_bytes / sizeof(dn_real),
+                                 .n_kept = n_kept,
+                                 .stream = instance->stream};
+    if (n_kept > 0)
+        DN_TRY(alloc_zeroed(instance, dn_size_mul(n_kept, plan->gradient_bytes), &instance->stash.copies));
+    instance->stashed = calloc(n_kept * plan->n_trained + 1, sizeof *instance->stashed);
+    if (!instance->stashed)
+        return dn_fail(DN_ERR_MEMORY, "no memory to describe %zu copies of the weights", n_kept);
+    for (size_t i = 0; i < n_kept * plan->n_trained; i++) {
+        dn_tensor *t = &instance->stashed[i];
+        const dn_tensor *of = &instance->trained[i % plan->n_trained].tensor;
+        *t = *of;
+        t->per_replica = plan->strategy->family == DN_AFTER_RULE;
+        snprintf(t->name, sizeof t->name, "stash.%zu.%.*s", 1 + i / plan->n_trained, DN_PARAM_NAME_MAX - 1, of->name);
+    }
+    instance->pipeline.stash = &instance->stash;
+    instance->pipeline.weights = instance->weights;
+    return DN_OK;
+}
+
 dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_mesh *whole, dn_stream *stream,
                            bool training)
 {
@@ -100,6 +128,8 @@ dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_
     instance->pipeline = (dn_pipeline){.model = instance->model, .stream = stream, .stages = mesh->stages, .room = plan->micro_batch,
                                        .T = plan->spec.T, .C = plan->spec.C};
     DN_TRY(open_channels(instance));
+    if (training && plan->flows)
+        DN_TRY(open_stash(instance));
     instance->inputs = malloc(tokens * sizeof *instance->inputs);
     instance->targets = malloc(tokens * sizeof *instance->targets);
     if (!instance->inputs || !instance->targets)
@@ -117,7 +147,14 @@ void dn_instance_close(dn_instance *instance)
     free(instance->targets);
     free(instance->params);
     free(instance->trained);
+    free(instance->stashed);
     memset(instance, 0, sizeof *instance);
+}
+
+dn_status dn_instance_begin(dn_instance *instance)
+{
+    DN_TRY(dn_strategy_begin(instance->strategy));
+    return instance->pipeline.stash ? dn_stash_begin(&instance->stash) : DN_OK;
 }
 
 double dn_instance_read_bytes(const dn_instance *instance, bool narrow)
@@ -133,12 +170,14 @@ double dn_instance_read_bytes(const dn_instance *instance, bool narrow)
 
 /* ---- passes over rows ---- */
 
-/* Rows that are read for a pass: this worker's are `own`, of all from `first` on. */
+/* Rows that are read for a pass: this worker's are `own`, of n from `first` on, in `rounds` micro-batches. Behind them come those of the
+ * next n rows. */
 typedef struct reading {
     dn_instance *instance;
     dn_rows_fn *rows;
     void *context;
     uint64_t first;
+    size_t n, rounds;
     dn_range own;
 } reading;
 
@@ -146,32 +185,36 @@ static dn_status read_micro_batch(void *context, size_t m, const int32_t **token
 {
     const reading *r = context;
     const dn_plan *plan = r->instance->plan;
-    size_t at = dn_min(r->own.first + m * plan->micro_batch, r->own.end), T = plan->spec.T;
+    size_t at = dn_min(r->own.first + m % r->rounds * plan->micro_batch, r->own.end), T = plan->spec.T;
+    uint64_t first = r->first + m / r->rounds * r->n + at;
+    *B = dn_min(r->own.end - at, plan->micro_batch);
+    if (!tokens)
+        return DN_OK;
     *tokens = r->instance->inputs;
     *targets = r->instance->targets;
-    *B = dn_min(r->own.end - at, plan->micro_batch);
     for (size_t i = 0; i < *B; i++)
-        DN_TRY(r->rows(r->context, r->first + at + i, r->instance->inputs + i * T, r->instance->targets + i * T));
+        DN_TRY(r->rows(r->context, first + i, r->instance->inputs + i * T, r->instance->targets + i * T));
     return DN_OK;
 }
 
-/* Rows first + own.first .. first + own.end - 1 in micro-batches, `rounds` of them: the last ones may be empty. scale 0: the loss
- * only. */
-static dn_status pass(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, dn_range own, size_t rounds,
-                      double scale, double *loss_sum)
+/* All micro-batches of it: the last ones may be empty. scale 0: the loss only. */
+static dn_status pass(reading *r, double scale, double *loss_sum)
 {
-    reading r = {instance, rows, context, first, own};
     size_t B;
     const int32_t *tokens, *targets;
+    dn_pipeline *pipeline = &r->instance->pipeline;
     *loss_sum = 0;
-    if (instance->pipeline.stages)
-        return dn_pipeline_pass(&instance->pipeline, read_micro_batch, &r, rounds, scale, loss_sum);
-    for (size_t m = 0; m < rounds; m++) {
-        DN_TRY(read_micro_batch(&r, m, &tokens, &targets, &B));
+    if (pipeline->stash && scale != 0)
+        return dn_pipeline_flow(pipeline, read_micro_batch, r, r->rounds, scale, loss_sum);
+    pipeline->flows = false;
+    if (pipeline->stages)
+        return dn_pipeline_pass(pipeline, read_micro_batch, r, r->rounds, scale, loss_sum);
+    for (size_t m = 0; m < r->rounds; m++) {
+        DN_TRY(read_micro_batch(r, m, &tokens, &targets, &B));
         if (scale != 0)
-            DN_TRY(dn_model_train(instance->model, tokens, targets, B, scale, loss_sum));
+            DN_TRY(dn_model_train(r->instance->model, tokens, targets, B, scale, loss_sum));
         else
-            DN_TRY(dn_model_loss(instance->model, tokens, targets, B, loss_sum));
+            DN_TRY(dn_model_loss(r->instance->model, tokens, targets, B, loss_sum));
     }
     return DN_OK;
 }
@@ -189,7 +232,8 @@ static dn_status pass_together(dn_instance *instance, dn_rows_fn *rows, void *co
                                double *loss_sum)
 {
     const dn_plan *plan = instance->plan;
-    return pass(instance, rows, context, first, dn_plan_rows(plan, n, instance->mesh->at), dn_plan_rounds(plan, n), scale, loss_sum);
+    reading r = {instance, rows, context, first, n, dn_plan_rounds(plan, n), dn_plan_rows(plan, n, instance->mesh->at)};
+    return pass(&r, scale, loss_sum);
 }
 
 static void clear_gradients(dn_instance *instance)
@@ -218,9 +262,9 @@ dn_status dn_instance_gradient_alone(dn_instance *instance, dn_rows_fn *rows, vo
                                      size_t counted, double *loss_sum)
 {
     size_t micro_batch = instance->plan->micro_batch;
+    reading r = {instance, rows, context, first, n, (n + micro_batch - 1) / micro_batch, {0, n}};
     clear_gradients(instance);
-    return pass(instance, rows, context, first, (dn_range){0, n}, (n + micro_batch - 1) / micro_batch, 1 / (double)dn_max(counted, 1),
-                loss_sum);
+    return pass(&r, 1 / (double)dn_max(counted, 1), loss_sum);
 }
 
 dn_status dn_instance_loss(dn_instance *instance, dn_rows_fn *rows, void *context, uint64_t first, size_t n,
@@ -233,6 +277,11 @@ dn_status dn_instance_loss(dn_instance *instance, dn_rows_fn *rows, void *contex
 
 dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_params, double loss, dn_step_report *report)
 {
+    *report = (dn_step_report){.skipped = true, .grad_norm = NAN, .clip = 1};
+    if (instance->pipeline.stash)
+        DN_TRY(dn_stash_keep(&instance->stash));
+    if (!isfinite(loss))
+        return DN_OK;
     DN_TRY(dn_strategy_step(instance->strategy, step_params, loss, report));
     return dn_pipeline_lend_weights(&instance->pipeline, instance->params, n_shared(instance));
 }
@@ -280,23 +329,43 @@ size_t dn_instance_n_states(const dn_instance *instance)
 {
     if (instance->clients)
         return dn_client_store_n_saved(dn_clients_store(instance->clients));
-    return dn_optimizer_n_states(instance->optimizer) + dn_strategy_n_states(instance->strategy);
+    return dn_optimizer_n_states(instance->optimizer) + dn_strategy_n_states(instance->strategy) +
+           instance->stash.n_kept * instance->plan->n_trained;
 }
 
 const dn_tensor *dn_instance_state(const dn_instance *instance, size_t index)
 {
     if (instance->clients)
         return dn_client_store_saved(dn_clients_store(instance->clients), index);
-    size_t n = dn_optimizer_n_states(instance->optimizer);
-    return index < n ? dn_optimizer_state(instance->optimizer, index)
-                     : dn_strategy_state(instance->strategy, index - n);
+    size_t n = dn_optimizer_n_states(instance->optimizer), n_of_both = n + dn_strategy_n_states(instance->strategy);
+    return index < n           ? dn_optimizer_state(instance->optimizer, index)
+           : index < n_of_both ? dn_strategy_state(instance->strategy, index - n)
+                               : &instance->stashed[index - n_of_both];
+}
+
+/* As far from the weights as on any rank of the stage. */
+static dn_shard stashed_shard(const dn_instance *instance, size_t index, int rank)
+{
+    const dn_plan *plan = instance->plan;
+    size_t age = 1 + index / plan->n_trained, i = index % plan->n_trained;
+    const dn_param *p = &instance->trained[i];
+    const int *size = plan->stage_mesh;
+    int at[DN_N_AXES];
+    dn_mesh_at(size, rank, at);
+    ptrdiff_t behind = (const char *)dn_stash_at(&instance->stash, age) - (const char *)instance->values;
+    unsigned cut = dn_tensor_axes(&p->tensor) | DN_AXIS(DN_DP);
+    return (dn_shard){.block = dn_param_block(p, size, at),
+                      .data = (char *)dn_param_address(size, instance->trained, i, false, at) + behind,
+                      .rank = rank,
+                      .replica = at[DN_DP] + size[DN_DP] * dn_axes_rank(size, dn_axes_without(size, cut), at)};
 }
 
 dn_shard dn_instance_state_shard(const dn_instance *instance, size_t index, int rank)
 {
     if (instance->clients)
         return dn_client_store_shard(dn_clients_store(instance->clients), index, rank);
-    size_t n = dn_optimizer_n_states(instance->optimizer);
-    return index < n ? dn_optimizer_state_shard(instance->optimizer, index, rank)
-                     : dn_strategy_state_shard(instance->strategy, index - n, rank);
+    size_t n = dn_optimizer_n_states(instance->optimizer), n_of_both = n + dn_strategy_n_states(instance->strategy);
+    return index < n           ? dn_optimizer_state_shard(instance->optimizer, index, rank)
+           : index < n_of_both ? dn_strategy_state_shard(instance->strategy, index - n, rank)
+                               : stashed_shard(instance, index - n_of_both, rank);
 }

@@ -30,6 +30,8 @@ typedef struct dn_instance {
     struct dn_clients *clients; /* NULL: none; the run's */
     dn_model *model;
     dn_pipeline pipeline;      /* stages NULL: there is one */
+    dn_stash stash;            /* of a stage that does not wait for the end of a step */
+    dn_tensor *stashed;        /* [stash.n_kept, plan->n_trained] its copies, as states */
     int32_t *inputs, *targets; /* [micro_batch * T] */
 } dn_instance;
 
@@ -41,6 +43,10 @@ typedef dn_status dn_rows_fn(void *context, uint64_t row, int32_t *inputs, int32
 dn_status dn_instance_open(dn_instance *instance, const dn_plan *plan, const dn_mesh *mesh, dn_stream *stream,
                            bool training) DN_MUST_USE;
 void dn_instance_close(dn_instance *instance);
+
+/** Before the first step, or a checkpoint's states: those of the strategy and the stash begin from the present weights, which must be
+ * equal in all replicas. Not collective. */
+dn_status dn_instance_begin(dn_instance *instance) DN_MUST_USE;
 
 /** Bytes of this rank's weights that a token reads in generation: all but an embedding that is no head. narrow: with matrices in
  * bfloat16 (dn_weights_narrow). */
@@ -58,7 +64,7 @@ dn_status dn_instance_gradient_alone(dn_instance *instance, dn_rows_fn *rows, vo
                                      size_t counted, double *loss_sum) DN_MUST_USE;
 
 /** Collective. The optimizer's step, and what the strategy exchanges before, instead of or after it: as
- * dn_strategy_step. */
+ * dn_strategy_step. To be called once after each gradient. A loss that is not finite skips the step. */
 dn_status dn_instance_step(dn_instance *instance, const dn_step_params *step_params, double loss,
                            dn_step_report *report) DN_MUST_USE;
 
@@ -72,7 +78,8 @@ dn_status dn_instance_form_consensus(dn_instance *instance) DN_MUST_USE;
 dn_status dn_instance_enter_consensus(dn_instance *instance) DN_MUST_USE;
 dn_status dn_instance_leave_consensus(dn_instance *instance) DN_MUST_USE;
 
-/* All persistent states: the optimizer's, then the strategy's; or the clients'. Otherwise as dn_optimizer_state etc. */
+/* All persistent states: the optimizer's, then the strategy's, then weights of before the last updates, as "stash.<age>.<param>"; or the
+ * clients'. Otherwise as dn_optimizer_state etc. */
 size_t dn_instance_n_states(const dn_instance *instance);
 const dn_tensor *dn_instance_state(const dn_instance *instance, size_t index);
 dn_shard dn_instance_state_shard(const dn_instance *instance, size_t index, int rank);

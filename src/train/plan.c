@@ -329,6 +329,12 @@ void dn_plan_stage_kept(const dn_plan *plan, int stage, size_t kept[2])
     kept[1] = stage >= 0 && stage + 1 < plan->mesh[DN_PP] ? plan->kept[stage] : 0;
 }
 
+size_t dn_plan_stage_stashed(const dn_plan *plan, int stage)
+{
+    size_t M = dn_plan_rounds(plan, (size_t)plan->config.batch_size);
+    return plan->flows ? dn_pipe_staleness((size_t)plan->mesh[DN_PP], (size_t)stage, M, 0) : 0;
+}
+
 /* The channels between the stages as which it was trained. */
 static dn_status add_channels(const dn_config *trained, dn_spec *spec)
 {
@@ -351,7 +357,8 @@ typedef struct footprint {
 
 static size_t slots_of(const dn_plan *plan, int stage)
 {
-    return dn_pipe_in_flight((size_t)plan->mesh[DN_PP], (size_t)stage, dn_plan_rounds(plan, (size_t)plan->config.batch_size));
+    size_t n_stages = (size_t)plan->mesh[DN_PP], M = plan->flows ? n_stages : dn_plan_rounds(plan, (size_t)plan->config.batch_size);
+    return dn_pipe_in_flight(n_stages, (size_t)stage, M);
 }
 
 /* params [2 n_params], unit_of [n_params]: scratch. */
@@ -374,12 +381,13 @@ static dn_status measure_stage(const dn_plan *plan, int stage, dn_param *params,
                                                        plan->optim_mesh),
                                dn_strategy_heap_bytes(plan->strategy, &plan->strategy_config, trained, n_trained, size),
                                dn_clients_heap_bytes(plan, trained),
-                               dn_pipeline_heap_bytes(kept, plan->micro_batch, spec->T, spec->C, n_slots)};
+                               dn_pipeline_heap_bytes(kept, plan->micro_batch, spec->T, spec->C, n_slots),
+                               dn_size_mul(dn_plan_stage_stashed(plan, stage), grads.used)};
     *out = (footprint){.parameters = weights.used, .gradients = grads.used};
     for (int i = 0; i < 3; i++)
         out->model = dn_size_add(out->model, model[i]);
     out->arena = out->model;
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
         out->arena = dn_size_add(out->arena, training[i]);
     out->private = dn_model_activation_bytes(spec, plan->micro_batch, n_slots, size[DN_TP]);
     return DN_OK;
@@ -588,6 +596,7 @@ static dn_status make(const dn_config *c, const dn_tuning *tuning, const dn_conf
     if (trained && trained->pp_size > 1 && strcmp(trained->channel, "dense") != 0)
         DN_TRY(add_channels(trained, &plan->spec));
     DN_TRY(plan_mesh(c, plan));
+    plan->flows = plan->mesh[DN_PP] > 1 && strcmp(c->pipeline, "async") == 0;
     DN_TRY(plan_batches(c, plan));
     DN_TRY(dn_link_parse(c->link_dp, "link_dp", &plan->link_dp));
     DN_TRY(dn_link_parse(*c->link_across ? c->link_across : c->link_dp, "link_across", &plan->link_across));

@@ -68,6 +68,7 @@ typedef struct dn_plan {
     size_t n_units;            /* units that are unsharded together (model/model.h)        */
     size_t micro_batch;        /* sequences                                                */
     size_t n_slots;            /* of activations                                           */
+    bool flows;                /* stages have micro-batches in flight between steps (pipeline async) */
     size_t n_sequences;        /* of a cache (dn_plan_generation); 0: the model trains or is evaluated */
     bool cache_bf16;           /* of a cache: keys and values are bfloat16                 */
     size_t parameter_bytes;    /* per worker: of weights                                   */
@@ -114,6 +115,9 @@ dn_status dn_plan_whole(const dn_config *config, const dn_config *trained, int n
 
 /** What the channels of a stage to the one before and to the next keep; 0: all, as of the whole model, stage -1. */
 void dn_plan_stage_kept(const dn_plan *plan, int stage, size_t kept[2]);
+
+/** Weights of before the last updates that a stage keeps, so many of each. */
+size_t dn_plan_stage_stashed(const dn_plan *plan, int stage);
 
 /** The same with what is added to the model. */
 dn_status dn_plan_tuning(const dn_config *config, const dn_tuning *tuning, int n_workers, dn_plan *plan) DN_MUST_USE;

@@ -72,8 +72,12 @@ static void report_stages(const dn_plan *plan, FILE *out)
         fprintf(out, "%s %zu", s > 0 ? "," : "", plan->cut[s] - first);
         sum += plan->stage_share[s];
     }
+    /* In passes of the slowest stage, forward and back, of which the way back is two thirds. */
+    double others = mesh[DN_PP] - 1, passes = (double)M + (plan->flows ? 2 * others / 3 : others);
     fprintf(out, " a stage, the slowest %.2f of the mean; %.0f%% of the time idle with %zu micro-batch%s\n", mesh[DN_PP] / sum,
-            100 * (1 - sum / mesh[DN_PP] * (double)M / (double)(M + (size_t)mesh[DN_PP] - 1)), M, M == 1 ? "" : "es");
+            100 * (1 - sum / mesh[DN_PP] * (double)M / passes), M, M == 1 ? "" : "es");
+    if (plan->flows)
+        fprintf(out, "pipeline  asynchronous: gradients of weights up to %zu updates old\n", dn_plan_stage_stashed(plan, 0));
     if (strcmp(plan->config.channel, "dense") == 0)
         return;
     fprintf(out, "channels  %s: of a position's %zu numbers", plan->config.channel, plan->spec.C);
@@ -291,6 +295,7 @@ static dn_status write_metrics(dn_run *run, const dn_step_result *r, double toke
         {"cluster_bytes_pp", staged ? network_bytes(&r->stats[DN_PP]) : NAN},
         {"hops_pp", staged ? exchanged_hops(&r->stats[DN_PP]) : NAN},
         {"wait_pp_s", staged ? r->wait_s : NAN},
+        {"staleness", run->plan.flows ? r->staleness : NAN},
         {"delay", (double)dn_strategy_delay(run->plan.strategy, &run->plan.strategy_config)},
         {"bytes_across", islands ? exchanged_bytes(&r->across) : NAN},
         {"cluster_bytes_across", islands ? network_bytes(&r->across) : NAN},

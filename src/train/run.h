@@ -29,6 +29,7 @@ typedef struct dn_step_result {
     double tokens;                  /* trained */
     dn_client_result clients;       /* of a run with clients */
     double wait_s;                  /* that this stage of a pipeline waited for its neighbours */
+    double staleness;               /* updates of the stage while a micro-batch was in flight, on average */
 } dn_step_result;
 
 /* What the ranks agree on periodically (agree.c); the same on all, except for `own` and `message`. */

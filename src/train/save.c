@@ -415,7 +415,7 @@ static dn_status restore_weights(dn_run *run, dn_checkpoint *checkpoint, int n_s
                              p->block, p->weight));
     }
     dn_strategy_set_apart(run->instance.strategy, apart);
-    DN_TRY(dn_strategy_begin(run->instance.strategy));
+    DN_TRY(dn_instance_begin(&run->instance));
     if (own)
         expect_messages(run, checkpoint);
     return DN_OK;
@@ -440,6 +440,7 @@ static dn_status restore_clients(dn_run *run, const dn_checkpoint *checkpoint, u
 static dn_status restore_states(dn_run *run, dn_checkpoint *checkpoint, int n_saved, uint64_t step, const char *path)
 {
     DN_TRY(restore_weights(run, checkpoint, n_saved));
+    run->instance.stash.made = step;
     if (run->instance.clients)
         return restore_clients(run, checkpoint, step, path);
     size_t of_optimizer = dn_optimizer_n_states(run->instance.optimizer);

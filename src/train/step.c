@@ -114,12 +114,11 @@ dn_status dn_run_step(dn_run *run)
                              .counted = counted,
                              .tokens = (double)(batch * run->plan.spec.T),
                              .hash = NAN,
-                             .step_params = dn_run_step_params(run, run->step),
-                             .report = {.skipped = true, .grad_norm = NAN, .clip = 1}};
+                             .step_params = dn_run_step_params(run, run->step)};
     result.wait_s = run->instance.pipeline.wait_s;
+    result.staleness = (double)run->instance.pipeline.staleness / (double)dn_plan_rounds(&run->plan, (size_t)batch);
     double optimizing = dn_clock_s(), none = 0;
-    if (isfinite(result.loss))
-        DN_TRY(dn_instance_step(&run->instance, &result.step_params, result.loss, &result.report));
+    DN_TRY(dn_instance_step(&run->instance, &result.step_params, result.loss, &result.report));
     result.optimizer_s = dn_clock_s() - optimizing;
     DN_TRY(dn_run_end_pass(run, &none)); /* until all have finished reading what this rank will overwrite */
     collect_stats(run, &result);

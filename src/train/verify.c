@@ -125,12 +125,32 @@ static dn_status check_clients(const dn_config *config, const dn_strategy *strat
     return DN_OK;
 }
 
+/* Stages that do not wait train by older weights: one rank does the same only if it knows the one mesh, and has one weight for each use. */
+static dn_status check_stages(const dn_config *config, const dn_verification *what)
+{
+    dn_plan plan;
+    dn_config c = *config;
+    c.dp_size = c.pp_size = c.fs_size = c.tp_size = 0;
+    *c.link_pp = '\0';
+    if (strcmp(config->pipeline, "async") != 0 || what->n_steps == 1)
+        return DN_OK;
+    if (n_ranks_of(what->mesh) == 0 && what->max_stages > 1)
+        return dn_fail(DN_ERR_CONFIG, "pipeline async: after its first step a mesh trains by older weights, as many updates as it has stages "
+                                      "behind one; compare with one --mesh, whose delays the reference has, or --steps 1");
+    DN_TRY(dn_plan_make(&c, 1, &plan));
+    if (dn_axis_size(what->mesh, DN_PP) == 1 || !dn_spec_is_tied(&plan.spec))
+        return DN_OK;
+    return dn_fail(DN_ERR_CONFIG, "pipeline async: a head that is the embedding is of another age in the last stage than in the first, which "
+                                  "one rank cannot compute; compare without tie_embeddings, or --steps 1");
+}
+
 static dn_status check_strategy(const dn_config *config, const dn_verification *what)
 {
     const dn_strategy *strategy;
     DN_TRY(dn_plan_strategy(config, &strategy));
     if (strategy->clients)
         DN_TRY(check_clients(config, strategy, what));
+    DN_TRY(check_stages(config, what));
     if (!what->by_replicas)
         return check_lossless(config, strategy, what);
     return strategy->clients ? DN_OK : check_cuts(config, strategy);

@@ -5,9 +5,11 @@
 #include "base/random.h"
 #include "compute/kernels.h"
 #include "device/device.h"
+#include "pipe/schedule.h"
 #include "shard/layout.h"
 #include "train/clients.h"
 #include "train/config_value.h"
+#include "train/delayed.h"
 #include "train/instance.h"
 #include "tensor/axes.h"
 #include "verify/plant.h"
@@ -33,7 +35,8 @@ typedef struct trial {
     dn_buf *wide;  /* of the device, as large: a state of bfloat16 */
     size_t wide_bytes;
     dn_plant_tensor *planted;             /* for planted bugs: weights, then states by their roles */
-    dn_comm_stats stats[DN_N_SETS];       /* of the first step, by the communicator's axes */
+    dn_delayed delayed;                   /* of the reference of one mesh whose stages do not wait */
+    dn_comm_stats stats[DN_N_SETS];       /* of the step that is counted, by the communicator's axes */
     dn_traffic_model model;               /* of that step, computed before it, as ranks may change */
 } trial;
 
@@ -74,24 +77,23 @@ dn_status dn_verify_case_clients(dn_verify_case *vcase)
     return dn_config_set(c, "strategy=average");
 }
 
-static dn_status plan_of(const dn_verify_case *vcase, const int size[DN_N_AXES], dn_plan *plan)
+static dn_config on_mesh(const dn_verify_case *vcase, const int size[DN_N_AXES])
 {
     dn_config c = vcase->of_clients && dn_axes_size(size, DN_ALL_AXES) == 1 ? vcase->of_one : vcase->config;
     c.dp_size = size[DN_DP];
     c.pp_size = dn_axis_size(size, DN_PP);
     c.fs_size = size[DN_FS];
     c.tp_size = size[DN_TP];
-    const int n = dn_axes_size(size, DN_ALL_AXES), *only = vcase->only, n_stages = dn_axis_size(only, DN_PP);
-    dn_config trained = c;
+    return c;
+}
+
+static dn_status plan_of(const dn_verify_case *vcase, const int size[DN_N_AXES], dn_plan *plan)
+{
+    dn_config c = on_mesh(vcase, size), trained = on_mesh(vcase, vcase->only);
+    const int n = dn_axes_size(size, DN_ALL_AXES), n_stages = dn_axis_size(vcase->only, DN_PP);
     if (dn_axis_size(size, DN_PP) != n_stages) /* they have another number of boundaries */
         *c.link_pp = '\0';
-    if (n > 1 || n_stages == 1)
-        return dn_plan_make(&c, n, plan);
-    trained.dp_size = only[DN_DP];
-    trained.pp_size = n_stages;
-    trained.fs_size = only[DN_FS];
-    trained.tp_size = only[DN_TP];
-    return dn_plan_whole(&c, &trained, 1, plan);
+    return n > 1 || n_stages == 1 ? dn_plan_make(&c, n, plan) : dn_plan_whole(&c, &trained, 1, plan);
 }
 
 dn_status dn_verify_case_heap_bytes(const dn_verify_case *vcase, const int size[DN_N_AXES], size_t *bytes)
@@ -325,10 +327,16 @@ static const double *weights_of(const trial *t, size_t state)
     return is_q ? dn_optimizer_choice(o, dn_optimizer_state_matrix(o, state)).lengths : NULL;
 }
 
+/* But for older weights, which only stages have. */
+static size_t n_states_of(const trial *t)
+{
+    return dn_instance_n_states(&t->instance) - t->instance.stash.n_kept * t->plan.n_trained;
+}
+
 static dn_status show_states(trial *t, uint64_t step)
 {
     char line[DN_VERIFY_LINE_MAX];
-    for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
+    for (size_t i = 0; i < n_states_of(t); i++) {
         size_t of_optimizer = dn_optimizer_n_states(t->instance.optimizer);
         if (i >= of_optimizer && dn_strategy_state_is_cut(t->instance.strategy, i - of_optimizer))
             continue; /* one rank has no such tensor */
@@ -467,8 +475,8 @@ static void predict_tied(trial *t)
     }
 }
 
-/* What the first step must exchange: passes over this rank's rows, the optimizer's step. */
-static dn_status predict_first(trial *t)
+/* What a step must exchange: passes over this rank's rows, the optimizer's step. */
+static dn_status predict(trial *t, uint64_t step)
 {
     const dn_plan *plan = &t->plan;
     const dn_instance *instance = &t->instance;
@@ -495,7 +503,8 @@ static dn_status predict_first(trial *t)
         }
         predict_tied(t);
         dn_traffic_of_optimizer(&plan->optim, instance->trained,
-                                dn_strategy_n_stepped(plan->strategy, plan->n_trained), &instance->optimizer_mesh, instance->optimizer, 0, &t->model);
+                                dn_strategy_n_stepped(plan->strategy, plan->n_trained), &instance->optimizer_mesh, instance->optimizer, step,
+                                &t->model);
     }
     dn_status status =
         params && unit_of ? DN_OK : dn_fail(DN_ERR_MEMORY, "no memory for %zu parameters", plan->n_params);
@@ -532,11 +541,41 @@ static dn_status show_loss(trial *t, size_t counted, double *loss)
     return dn_verify_scalar(t->v, "loss", *loss);
 }
 
+/* Gradients are of weights as old as the order of micro-batches says, once there have been as many updates. */
+static dn_status check_staleness(const trial *t, uint64_t step)
+{
+    const dn_pipeline *p = &t->instance.pipeline;
+    size_t S = (size_t)t->plan.mesh[DN_PP], stage = (size_t)t->plan.stage, M = dn_plan_rounds(&t->plan, (size_t)t->plan.config.batch_size);
+    uint64_t expected = 0;
+    for (size_t i = 0; i < M; i++)
+        expected += dn_min(dn_pipe_staleness(S, stage, M, i), step);
+    if (!p->stash || p->staleness == expected)
+        return DN_OK;
+    return dn_fail(DN_ERR_NUMERIC, "stage %zu of %zu, step %d: gradients of %zu micro-batches are of weights %d updates old, together, instead of %d",
+                   stage, S, (int)step + 1, M, (int)p->staleness, (int)expected);
+}
+
+static dn_status compute_gradient(trial *t, uint64_t step, size_t counted, double *loss)
+{
+    uint64_t n = (uint64_t)t->plan.config.batch_size;
+    dn_rows_fn *rows = dn_planted(t->v, DN_BUG_WRONG_ROWS)           ? draw_row_of_first
+                       : dn_planted(t->v, DN_BUG_SWAP_MICRO_BATCHES) ? draw_row_of_other
+                                                                     : draw_row;
+    if (t->delayed.instance)
+        return dn_delayed_gradient(&t->delayed, rows, t, step * n, counted, loss);
+    if (t->instance.pipeline.stash && dn_planted(t->v, DN_BUG_STASH_NEWEST))
+        DN_TRY(dn_stash_begin(&t->instance.stash));
+    DN_TRY(dn_instance_gradient(&t->instance, rows, t, step * n, n, counted, loss));
+    return dn_planted(t->v, DN_BUG_STASH_NEWEST) ? DN_OK : check_staleness(t, step);
+}
+
 static dn_status take_step(trial *t, uint64_t step)
 {
     uint64_t n = (uint64_t)t->plan.config.batch_size;
+    /* Stages that do not wait go forward with more micro-batches in the first step than in others. */
     bool first = step == 0, shown = first || step + 1 == (uint64_t)t->vcase->n_steps;
     bool whole = !t->vcase->of_clients; /* of clients there are only losses and weights to be compared with these */
+    bool counts = whole && step == (t->plan.flows ? 1 : 0);
     double loss;
     size_t counted;
     dn_step_report report;
@@ -544,23 +583,20 @@ static dn_status take_step(trial *t, uint64_t step)
     if (dn_verify_rounding(t->v))
         DN_TRY(round_weights(t, step));
     take_stats(t, false);
-    if (first && whole)
-        DN_TRY(predict_first(t));
-    dn_rows_fn *rows = dn_planted(t->v, DN_BUG_WRONG_ROWS)           ? draw_row_of_first
-                       : dn_planted(t->v, DN_BUG_SWAP_MICRO_BATCHES) ? draw_row_of_other
-                                                                     : draw_row;
+    if (counts)
+        DN_TRY(predict(t, step));
     DN_TRY(count_targets(t, step * n, n, &counted));
-    DN_TRY(dn_instance_gradient(&t->instance, rows, t, step * n, n, counted, &loss));
-    take_stats(t, first);
+    DN_TRY(compute_gradient(t, step, counted, &loss));
+    take_stats(t, counts);
     DN_TRY(show_loss(t, counted, &loss));
     if (shown && whole)
         DN_TRY(show_params(t, "gradient", true, step + 1));
     take_stats(t, false);
     DN_TRY(dn_instance_step(&t->instance, &(dn_step_params){step, t->plan.config.lr, 1}, loss, &report));
-    take_stats(t, first);
+    take_stats(t, counts);
     if (dn_verify_rounding(t->v) && rounds_differently(t))
         DN_TRY(round_states(t, step));
-    if (first && whole) {
+    if (counts) {
         const dn_strategy_case replicas = {t->plan.strategy, dn_strategy_settings_of(t->instance.strategy), t->instance.optimizer,
                                            t->instance.strategy};
         dn_traffic_of_strategy(&replicas, t->instance.trained, t->plan.n_trained, t->instance.mesh, step, &t->model);
@@ -711,7 +747,7 @@ static bool has_role(const trial *t, size_t state, role which)
 static dn_plant_list list_states(trial *t, dn_plant_tensor *to, role which)
 {
     size_t n = 0;
-    for (size_t i = 0; i < dn_instance_n_states(&t->instance); i++) {
+    for (size_t i = 0; i < n_states_of(t); i++) {
         const dn_tensor *state = dn_instance_state(&t->instance, i);
         dn_shard shard = dn_instance_state_shard(&t->instance, i, dn_comm_rank(t->instance.mesh->all));
         size_t bytes = shard.block.rows * shard.block.cols * dn_type_bytes(state->type);
@@ -763,11 +799,18 @@ static dn_status run(trial *t)
     t->plan.strategy = dn_plant_strategy(t->v, t->plan.strategy);
     DN_TRY(dn_instance_open(&t->instance, &t->plan, t->mesh, vcase->stream, true));
     DN_TRY(dn_model_init(&t->plan.spec, t->instance.params, vcase->stream, (uint64_t)t->plan.config.seed));
-    DN_TRY(dn_strategy_begin(t->instance.strategy));
+    DN_TRY(dn_instance_begin(&t->instance));
     dn_model_on_progress(t->instance.model, tick, t);
     bool clients = t->plan.strategy->clients != NULL;
     if (clients)
         DN_TRY(open_clients(t));
+    if (!t->instance.pipeline.stages && dn_axis_size(vcase->only, DN_PP) > 1) {
+        dn_plan stages;
+        const dn_config c = on_mesh(vcase, vcase->only);
+        DN_TRY(dn_plan_make(&c, dn_axes_size(vcase->only, DN_ALL_AXES), &stages));
+        if (stages.flows)
+            DN_TRY(dn_delayed_open(&t->delayed, &t->instance, &stages));
+    }
     DN_TRY(open_copy(t));
     DN_TRY(plant(t));
     for (uint64_t step = 0; step < (uint64_t)vcase->n_steps; step++)
@@ -784,6 +827,7 @@ dn_status dn_verify_case_run(dn_verify *v, const dn_mesh *mesh, void *context)
     DN_TRY(dn_plan_enter_stage(&t.plan, mesh->at[DN_PP]));
     dn_status status = run(&t);
     dn_clients_close(&t.instance.clients);
+    dn_delayed_close(&t.delayed);
     dn_instance_close(&t.instance);
     free(t.copy);
     if (t.wide)

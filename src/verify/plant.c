@@ -41,6 +41,7 @@ static const struct {
     [DN_BUG_POISON_PROBE] = {"poison-probe", "one replica's numbers by which all decide are no numbers"},
     [DN_BUG_SWAP_MICRO_BATCHES] = {"swap-micro-batches", "a stage takes the targets of another micro-batch than it computes"},
     [DN_BUG_OTHER_MASK_BACKWARD] = {"other-mask-backward", "gradients come back by other entries than numbers went forward by"},
+    [DN_BUG_STASH_NEWEST] = {"stash-newest", "gradients go back through the newest weights, not those that numbers went forward with"},
     [DN_BUG_STALE_CHANNEL] = {"stale-channel", "a stage sends on what it has sent of the micro-batch before"},
 };
 

@@ -1,7 +1,7 @@
 /*
  * Sharding bugs that are planted, to check that a comparison catches them. The compared code does not know
  * them: a bug replaces an entry of the communicators' table (comm/ops.h), of the kernels' or of a strategy's row, and
- * does what faulty code would do. Three are in no table: the rows of a batch that a rank takes, or takes first (the operation
+ * does what faulty code would do. Four are in no table: the rows of a batch that a rank takes, or takes first, and the weights that stages keep (the operation
  * asks dn_planted), and the block of a tensor that a rank claims to hold (dn_plant_block).
  */
 #ifndef VERIFY_PLANT_H
@@ -45,6 +45,7 @@ typedef enum dn_bug {
     DN_BUG_SWAP_MICRO_BATCHES,
     DN_BUG_STALE_CHANNEL,
     DN_BUG_OTHER_MASK_BACKWARD,
+    DN_BUG_STASH_NEWEST,
     DN_N_BUGS
 } dn_bug;
 

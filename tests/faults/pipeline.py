@@ -60,6 +60,21 @@ def channels_that_lose_nothing_change_no_bit_and_others_send_as_many_bytes_as_th
             expect((told in seen["dense"].stdout) == (kept == 32), f"{setting}: without its channel a model is another: {seen['dense'].stdout}")
 
 
+def killed_and_resumed(place, settings, seeds):
+    """As uninterrupted, which is `whole`."""
+    for seed in seeds:
+        command = place.command(3, **settings)
+        started = place.start(3, **settings)
+        place.wait_for_step(3 + 4 * seed)
+        time.sleep(random.Random(seed).random() * 0.01)
+        os.kill(children(started.pid)[seed % 3], signal.SIGKILL)
+        _, said = started.communicate(timeout=60)
+        expect(started.returncode == 7, f"{started.returncode}: {said}")
+        well(run(command), "resumed")
+        expect(tensors(place.checkpoint(24)) == tensors(place.checkpoint(24, "whole")), f"seed {seed}: other bits")
+        run(["rm", "-r", place.file("run")])
+
+
 @case
 def a_stage_that_is_killed_with_micro_batches_in_flight_leaves_a_run_that_goes_on_with_the_same_bits():
     with Place() as place:
@@ -67,17 +82,51 @@ def a_stage_that_is_killed_with_micro_batches_in_flight_leaves_a_run_that_goes_o
                         channel_ratio=3)
         well(place.train(3, **settings, checkpoint_dir=place.file("whole")), "uninterrupted")
         well(run([PROGRAM, "eval", place.file("whole"), "val_tokens=64"]), "eval of a run with a link for each boundary")
-        for seed in range(4 if FULL else 1):
-            command = place.command(3, **settings)
-            started = place.start(3, **settings)
-            place.wait_for_step(3 + 4 * seed)
-            time.sleep(random.Random(seed).random() * 0.01)
-            os.kill(children(started.pid)[seed % 3], signal.SIGKILL)
-            _, said = started.communicate(timeout=60)
-            expect(started.returncode == 7, f"{started.returncode}: {said}")
-            well(run(command), "resumed")
-            expect(tensors(place.checkpoint(24)) == tensors(place.checkpoint(24, "whole")), f"seed {seed}: other bits")
-            run(["rm", "-r", place.file("run")])
+        killed_and_resumed(place, settings, range(4 if FULL else 1))
+        for rows in (1, 8) if FULL else ():
+            run(["rm", "-r", place.file("whole")])
+            settings = dict(settings, pipeline="async", device_batch_size=rows)
+            well(place.train(3, **settings, checkpoint_dir=place.file("whole")), "uninterrupted")
+            killed_and_resumed(place, settings, range(4))
+
+
+@case
+def asynchronous_stages_train_by_old_weights_and_go_on_with_micro_batches_in_flight():
+    with Place() as place:
+        settings = dict(STAGED, pipeline="async", pp_size=4, device_batch_size=8, checkpoint_freq=0)
+        done = well(place.train(4, **settings, checkpoint_dir=place.file("whole")), "uninterrupted")
+        expect([line["staleness"] for line in place.metrics("whole")] == [0, 1, 2, 3, 3, 3, 3, 3], f"{place.metrics('whole')}")
+        expect("updates" in done.stderr, done.stderr)
+        # A validation uses the memory of what is in flight, which is computed again: with the same bits, as after a stop.
+        for last in (2, 5, 8) if FULL else (5, 8):
+            well(place.train(4, **{**settings, "stop_after": last}, val_tokens=64, val_loss_every=3), f"to {last}")
+        whole, resumed = tensors(place.checkpoint(8, "whole")), tensors(place.checkpoint(8))
+        expect(whole == resumed and sum(name.startswith("stash.3.") for name in whole) > 0, "other bits")
+        sent = 8 * 16 * 32 * 4  # forward, of 8 rows of 16 positions, 32 numbers of 4 bytes each; in the first step three more
+        expect([line["bytes_pp"] / sent for line in place.metrics("whole")] == [4] + [1] * 7, "bytes_pp")
+
+
+@case
+def asynchronous_replicas_and_cuts():
+    if not FULL:
+        return
+    with Place() as place:
+        settings = dict(STAGED, pipeline="async", dp_size=2, pp_size=2, strategy="local_sgd", sync_every=3)
+        for more in ({}, {"fs_size": 2, "fs_gather": "per_rank"}, {"tie_embeddings": True}, {"tp_size": 2, "device_batch_size": 1}):
+            np = 8 if "fs_size" in more or "tp_size" in more else 4
+            well(place.train(np, **{**settings, **more}, checkpoint_dir=place.file("whole")), "uninterrupted")
+            well(place.train(np, **{**settings, **more, "stop_after": 4}), "stopped")
+            expect(any(".replica1" in name and name.startswith("stash.1.") for name in tensors(place.checkpoint(4))), "no old weights of a replica")
+            well(place.train(np, **{**settings, **more}), "resumed")
+            expect(tensors(place.checkpoint(8)) == tensors(place.checkpoint(8, "whole")), f"{more}: other bits")
+            # Other stages keep older weights of other layers, or none; what a checkpoint lacks is taken to be the newest.
+            for last, n, sizes in [(9, 1, {"dp_size": 1, "pp_size": 1}), (10, 4, {"pp_size": 4, "dp_size": 1}), (11, 6, {"pp_size": 3})]:
+                well(place.train(n, **{**settings, **more, "fs_size": 1, "tp_size": 1, **sizes, "num_iterations": last}), f"{sizes}")
+            run(["rm", "-r", place.file("run"), place.file("whole")])
+        one = dict(STAGED, checkpoint_freq=0)
+        well(place.train(1, **one, checkpoint_dir=place.file("whole")), "one stage")
+        well(place.train(1, **one, pipeline="async"), "one stage, which waits for nobody")
+        expect(tensors(place.checkpoint(8)) == tensors(place.checkpoint(8, "whole")), "one stage: other bits")
 
 
 @case

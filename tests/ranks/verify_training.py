@@ -153,6 +153,25 @@ def what_channels_keep_is_the_same_function_on_one_rank_and_on_stages():
 
 
 @case
+def asynchronous_stages_are_one_rank_with_weights_as_old_in_each_of_them():
+    if PRECISIONS[0] != "double":  # in float an update's rounding is what old and new weights differ by
+        return
+    short = [("pp=2,fs=2", ["device_batch_size=4"])]
+    full = [("dp=2,pp=4", ["device_batch_size=1"]), ("pp=8", ["optimizer=muon"]), ("pp=3,fs=2", ["optimizer=adamw", "fs_gather=per_rank"]), ("pp=2,fs=2,tp=2", ["device_batch_size=8"]),
+            ("dp=2,pp=3", ["architecture=llama", "device_batch_size=4"]), ("pp=4,tp=2", ["architecture=gpt2", "optimizer=sgd"]),
+            ("dp=2,pp=2,tp=2", ["channel=threshold", "link_pp=1Gbit:1ms"]), ("pp=4,fs=2", ["fs_gather=per_domain", "device_batch_size=1"]),
+            ("dp=2,pp=4", ["strategy=local_sgd", "sync_every=2", "--reference", "dp"]), ("pp=3", ["trainable=['*.1.*', '*.4.*']"]), ("pp=3", ["device=fake"])]
+    for place, setting in short + (full if FULL else []):
+        report = verified(*TIGHT, "--steps", "6", *STAGED, "pipeline=async", *setting, "--mesh", place, ranks=8)
+        expect_within_tolerance(report, f"{place}, {setting}")
+    for options in ([["--stages", "8", "--steps", "1"], ["--steps", "3"]] if FULL else []):  # one step; one stage
+        verified(*TIGHT, *options, *STAGED, "pipeline=async", ranks=8)
+    for words, options in [("compare with one --mesh", ["--stages", "2"]), ("of another age", ["--mesh", "pp=2", "tie_embeddings=true"])]:
+        done = verify("pipeline=async", *options)
+        expect(done.returncode == 2 and words in done.stderr, f"{done.returncode}: {done.stderr}")
+
+
+@case
 def replicas_of_stages_exchange_by_every_strategy_that_can():
     names = [name for name in of_replicas() if name not in ("streaming", "fda", "daso", "powersgd", "replicators")]
     for name in names if FULL else ["diloco", "dynthresh"]:
@@ -304,6 +323,7 @@ BUGS = {
     "swap-micro-batches": ("loss", ["--stages", "4", "device_batch_size=1"]),
     "stale-channel": ("loss", ["--stages", "4", "device_batch_size=1"]),
     "other-mask-backward": ("gradient, 1 step", ["--mesh", "pp=2", "channel=threshold"]),
+    "stash-newest": ("gradient, 2 steps", ["--mesh", "pp=2", "pipeline=async"]),
 }
 
 

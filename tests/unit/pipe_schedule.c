@@ -63,9 +63,41 @@ static void every_pipeline_ends_in_time_with_as_many_micro_batches_in_flight_as_
             follow(S, M);
 }
 
+/* An endless order, cut into steps of M micro-batches: what a stage's updates have come to between forward and backward pass. */
+static void grow_old(size_t S, size_t M)
+{
+    enum { STEPS = 10 };
+    size_t total = M * STEPS, forward_at[BATCHES * STEPS];
+    for (size_t s = 0; s < S; s++) {
+        size_t updates = 0;
+        for (size_t i = 0; i < 2 * total; i++) {
+            const dn_pipe_op op = dn_pipe_schedule(S, s, total, i);
+            size_t m = op.micro_batch;
+            if (!op.backward) {
+                forward_at[m] = updates;
+                continue;
+            }
+            assert_int_equal(updates, m / M); /* its gradient is of the step that comes next */
+            assert_int_equal(updates - forward_at[m], dn_min(updates, dn_pipe_staleness(S, s, M, m % M)));
+            updates += (m + 1) % M == 0;
+        }
+        assert_int_equal(updates, STEPS);
+        assert_int_equal(dn_pipe_staleness(S, s, 1, 0), S - 1 - s);
+    }
+}
+
+static void weights_of_asynchronous_stages_are_as_old_as_there_are_stages_behind(void **state)
+{
+    (void)state;
+    for (size_t S = 1; S <= STAGES; S++)
+        for (size_t M = 1; M <= BATCHES; M++)
+            grow_old(S, M);
+}
+
 TESTS(pipe_schedule)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(weights_of_asynchronous_stages_are_as_old_as_there_are_stages_behind),
         cmocka_unit_test(every_pipeline_ends_in_time_with_as_many_micro_batches_in_flight_as_it_has_slots),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -257,6 +257,32 @@ static void stages_have_the_memory_of_their_layers_and_of_what_is_in_flight_ther
             }
 }
 
+/* Older weights: of stage s as many as updates come between forward and backward pass; and a slot for each stage behind, however few
+ * micro-batches a step has. */
+static void asynchronous_stages_have_memory_for_older_weights(void **state)
+{
+    (void)state;
+    for (int64_t M = 1; M <= 8; M++) {
+        dn_config c = small();
+        dn_plan plan, waits;
+        c.n_layer = 4;
+        c.pp_size = 4;
+        c.device_batch_size = 2;
+        c.batch_size = 2 * M;
+        assert_int_equal(dn_plan_make(&c, 4, &waits), DN_OK);
+        assert_int_equal(dn_config_set(&c, "pipeline=async"), DN_OK);
+        assert_int_equal(dn_plan_make(&c, 4, &plan), DN_OK);
+        assert_true(plan.flows && !waits.flows && plan.arena_bytes > waits.arena_bytes);
+        for (int s = 0; s < 4; s++) {
+            dn_plan stage = plan;
+            assert_int_equal(dn_plan_enter_stage(&stage, s), DN_OK);
+            assert_int_equal(stage.n_slots, 4 - s);
+            assert_int_equal(dn_plan_stage_stashed(&plan, s), (3 - s + M - 1) / M);
+            assert_int_equal(dn_plan_stage_stashed(&waits, s), 0);
+        }
+    }
+}
+
 /* The library's tensors may have 2^31 rows and columns: four times as many bytes as a size_t counts. */
 static void heaps_of_huge_tensors_do_not_wrap(void **state)
 {
@@ -309,6 +335,7 @@ TESTS(train_plan)
         cmocka_unit_test(settings_that_do_not_go_together_are_named_by_their_keys),
         cmocka_unit_test(a_folder_may_have_any_name),
         cmocka_unit_test(sums_and_products_stay_at_the_largest_size),
+        cmocka_unit_test(asynchronous_stages_have_memory_for_older_weights),
         cmocka_unit_test(stages_have_the_memory_of_their_layers_and_of_what_is_in_flight_there),
         cmocka_unit_test(heaps_of_huge_tensors_do_not_wrap),
         cmocka_unit_test(memory_that_is_not_there_is_refused_before_it_is_touched),
