@@ -60,6 +60,11 @@ DN_API dn_status dn_evaluate(const char *run, const char *const *assignments, si
  * sizes of the mesh are not read. Errors: DN_ERR_CONFIG as of a run; DN_ERR_MEMORY. */
 DN_API dn_status dn_train_print_stages(const dn_config *config, const int size[DN_N_AXES], FILE *out) DN_MUST_USE;
 
+/** Measures how many seconds a worker of n_threads takes for a micro-batch of device_batch_size, forward and back, in the embedding, a
+ * block (the first; all are taken to be alike) and the head: the key pp_times. Memory is a model's of one block. Errors: DN_ERR_CONFIG
+ * as of a run; DN_ERR_MEMORY. */
+DN_API dn_status dn_train_measure_units(const dn_config *config, int n_threads, double seconds[3]) DN_MUST_USE;
+
 /* What dn_verify_training verifies. */
 typedef struct dn_verification {
     int max_ranks;       /* every mesh of at most this many ranks ... */

@@ -10,12 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { OPTION_JSON = 1000 };
+enum { OPTION_JSON = 1000, OPTION_MEASURE };
 
 typedef struct arguments {
     int n_workers;       /* 0: one per NUMA domain */
     int size[DN_N_AXES]; /* of the mesh; 0: none */
-    bool json;
+    bool json, measure;
     bool configured; /* there is a configuration: its model is cut into the mesh's stages */
     dn_config config;
     dn_status status;
@@ -41,6 +41,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_JSON:
         a->json = true;
         return 0;
+    case OPTION_MEASURE:
+        a->measure = true;
+        return 0;
     case ARGP_KEY_ARG:
         a->configured = true;
         cli_config_argument(state->arg_num, arg, &a->config, &a->status);
@@ -53,6 +56,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "--np says %d and --mesh has %d: omit one of them", a->n_workers, n);
         if (a->configured && n == 0)
             argp_error(state, "a configuration's model is shown as --mesh cuts it: give --mesh, as pp=4");
+        if (a->measure && (!a->configured || a->json))
+            argp_error(state, "--measure is of a configuration's model: give one, and no --json");
         if (n > 0)
             a->n_workers = n;
         return 0;
@@ -78,6 +83,25 @@ static void print(const dn_topo *topo, const arguments *a)
     dn_topo_print(topo, staged ? "dp,pp,fs,tp" : "dp,fs,tp", workers_of_mesh(a) ? roles : NULL, stdout);
 }
 
+/* By as many threads as the first worker would have; then the model is cut by what was found. */
+static dn_status measure(const dn_topo *topo, dn_config *config)
+{
+    double s[3];
+    char assignment[128];
+    dn_status status = dn_train_measure_units(config, dn_topo_place(topo, 0)->n_threads, s);
+    if (status != DN_OK)
+        return status;
+    snprintf(assignment, sizeof assignment, "pp_times=%.3g,%.3g,%.3g", s[0], s[1], s[2]);
+    printf("%s\n\n", assignment);
+    return dn_config_set(config, assignment);
+}
+
+static dn_status print_stages(const dn_topo *topo, arguments *a)
+{
+    dn_status status = a->measure ? measure(topo, &a->config) : DN_OK;
+    return status == DN_OK && a->configured && !a->json ? dn_train_print_stages(&a->config, a->size, stdout) : status;
+}
+
 int cli_topo(int argc, char **argv, char **command_line)
 {
     (void)command_line;
@@ -85,6 +109,7 @@ int cli_topo(int argc, char **argv, char **command_line)
         {"np", 'n', "N", 0, "Plan N workers (default: one per NUMA domain)", 0},
         {"mesh", 'm', "dp=D,pp=P,fs=F,tp=T", 0, "Plan D x P x F x T workers and show the coordinates of each", 0},
         {"json", OPTION_JSON, NULL, 0, "Print one JSON object", 0},
+        {"measure", OPTION_MEASURE, NULL, 0, "Measure embedding, a block and head of the model, print the key pp_times, and cut by it", 0},
         {0}};
     static const struct argp argp = {
         options,
@@ -112,7 +137,7 @@ int cli_topo(int argc, char **argv, char **command_line)
         dn_topo_write_json(topo, stdout);
     else
         print(topo, &a);
+    status = print_stages(topo, &a);
     dn_topo_destroy(&topo);
-    status = a.configured && !a.json ? dn_train_print_stages(&a.config, a.size, stdout) : DN_OK;
     return status == DN_OK ? 0 : cli_failure(status);
 }

@@ -153,6 +153,9 @@ static const dn_key keys[] = {
          DN_KEY_CONDUCT),
     TEXT(link_pp, "null", NULL,
          "the same between stages of a pipeline: one link for all boundaries, or one for each, separated by commas; null = none"),
+    TEXT(pp_times, "null", NULL,
+         "E,B,H: how many seconds the embedding, a block and the head take for a micro-batch, as dionode topo --measure prints them: the "
+         "model is cut into stages by these; null = by flops"),
     TEXT(pipeline, "1f1b", DN_PIPELINE_NAMES,
          "stages go back with all micro-batches of a step before it ends (1f1b), or with some of them in the next one, through the weights "
          "with which they went forward (async)"),

@@ -276,8 +276,26 @@ dn_status dn_plan_lay_out(const dn_plan *plan, const dn_spec *spec, const int at
     return status;
 }
 
-/* Seconds of a unit's layers and of a boundary for a micro-batch, on processors that do so many flops a second and, where no
- * link is emulated, exchange as shared memory does: only their ratio counts. */
+/* Seconds of each unit's layers for a micro-batch: as measured, or on processors that do so many flops a second. */
+static dn_status unit_times(const dn_plan *plan, double tokens, size_t n_units, double *work_s)
+{
+    const dn_spec *spec = &plan->spec;
+    const char *text = plan->config.pp_times;
+    double measured[3]; /* embedding, block, head */
+    int end = -1;
+    if (*text && (sscanf(text, "%lf , %lf , %lf%n", &measured[0], &measured[1], &measured[2], &end) != 3 || text[end] ||
+                  !(measured[0] >= 0 && measured[1] > 0 && measured[2] >= 0 && measured[0] + measured[1] + measured[2] < 1e15)))
+        return dn_fail(DN_ERR_CONFIG, "pp_times: '%.60s': give seconds of the embedding, a block and the head, as 0.001,0.02,0.03", text);
+    for (size_t i = 0; i < spec->architecture->n_layers(spec); i++) {
+        const dn_layer_place place = spec->architecture->layer(spec, i);
+        work_s[place.unit] += place.ops->flops(spec) * tokens / plan->mesh[DN_TP] / DN_EXCHANGE_FLOPS;
+    }
+    for (size_t unit = 0; unit < n_units && *text; unit++)
+        work_s[unit] = measured[unit == 0 ? 0 : unit + 1 < n_units ? 1 : 2];
+    return DN_OK;
+}
+
+/* Where no link is emulated, boundaries take as long as shared memory does on the processors of exchange.h. */
 static dn_status plan_cut(dn_plan *plan)
 {
     const dn_spec *spec = &plan->spec;
@@ -290,13 +308,11 @@ static dn_status plan_cut(dn_plan *plan)
     double *work_s = calloc(n_units, sizeof *work_s), link_s[DN_MAX_RANKS];
     if (!work_s)
         return dn_fail(DN_ERR_MEMORY, "no memory to cut %zu units", n_units);
-    for (size_t i = 0; i < n_layers; i++) {
-        const dn_layer_place place = spec->architecture->layer(spec, i);
-        work_s[place.unit] += place.ops->flops(spec) * tokens / plan->mesh[DN_TP] / DN_EXCHANGE_FLOPS;
-    }
     for (size_t s = 1; s < S; s++)
         link_s[s] = dn_exchange_link_s(&plan->link_pp.of[s - 1], 2, bytes);
-    dn_status status = dn_pipe_cut(work_s, n_units, link_s, S, end, &slowest);
+    dn_status status = unit_times(plan, tokens, n_units, work_s);
+    if (status == DN_OK)
+        status = dn_pipe_cut(work_s, n_units, link_s, S, end, &slowest);
     for (size_t s = 0, unit = 0, layer = 0; s < S && status == DN_OK; s++) {
         double own_s = s > 0 ? link_s[s] : 0;
         for (; unit < end[s]; unit++)

@@ -72,4 +72,29 @@ def a_mesh_that_is_none_is_refused_with_what_to_do():
         expect(f"mesh '{mesh}'" in done.stderr, done.stderr)
 
 
+def cut(*options):
+    """Of each stage: the words of its line."""
+    small = ["model_dim=64", "n_layer=6", "n_head=2", "vocab_size=300", "sequence_length=32", "batch_size=8", "device_batch_size=2"]
+    done = run([PROGRAM, "topo", "--mesh", "pp=4", "/dev/null", *small, *options])
+    expect(done.returncode == 0, f"{options}: {done.stderr}")
+    table = done.stdout.split("\nstage ")[1].splitlines()[1:]
+    return done.stdout, [line.split() for line in table]
+
+
+@case
+def a_model_is_cut_by_times_that_are_given_or_measured():
+    """gpt: the embedding is layer 0, blocks have two layers each, the head is the last."""
+    for times, layers in [("1,1,1", ["0-2", "3-6", "7-10", "11-13"]), ("0,1,3", ["0-4", "5-8", "9-12", "13-13"]), ("9,1,9", ["0-0", "1-2", "3-12", "13-13"])]:
+        said, stages = cut(f"pp_times={times}")
+        expect([stage[1] for stage in stages] == layers, f"{times}: {said}")
+    said, stages = cut("--measure", "pipeline=async")
+    key = next(line for line in said.splitlines() if line.startswith("pp_times="))
+    measured = [float(x) for x in key.split("=")[1].split(",")]
+    expect(len(measured) == 3 and all(0 < x < 60 for x in measured), key)
+    expect(cut(key, "pipeline=async")[1] == stages and stages[0][-2] != "0" == stages[3][-2], f"{stages}")
+    for words, options in [("pp_times: '1,2'", ["pp_times=1,2"]), ("pp_times: '1,x,3'", ["pp_times=1,x,3"])]:
+        done = run([PROGRAM, "topo", "--mesh", "pp=2", "/dev/null", *options])
+        expect(done.returncode == 2 and words in done.stderr, f"{done.returncode}: {done.stderr}")
+
+
 tap()
