@@ -112,6 +112,21 @@ def bytes_between_stages_are_told_where_there_are_stages():
 
 
 @case
+def channels_and_orders_of_stages_are_contenders_too():
+    if not FULL:
+        return
+    with Place() as place:
+        compared(place, "--strategies", "average", "--optimizers", "adamw", "--lr", "0.001", "--set", "average.channel=dense,threshold",
+                 "--set", "average.pipeline=1f1b,async", "--seeds", "1", pp_size=2, dp_size=1, channel_quantile=0.75)
+        found = {c["settings"]: c["best"] for c in results(place)["contenders"]}
+        expect(list(found) == [f"channel={channel} pipeline={order}" for channel in ("dense", "threshold") for order in ("1f1b", "async")], f"{found}")
+        expect(len({best["val_loss"]["mean"] for best in found.values()}) == 4, f"{found}")
+        for order in ("1f1b", "async"):
+            dense, sparse = (found[f"channel={channel} pipeline={order}"]["bytes_pp"] for channel in ("dense", "threshold"))
+            expect(0 < sparse < 0.5 * dense, f"{order}: {sparse}, {dense}")
+
+
+@case
 def the_same_seed_sees_the_same_data_whatever_the_optimizer():
     with Place() as place:
         compared(place, "--optimizers", "dion,adamw", "--lr", "0.001", "--seeds", "2")
