@@ -61,13 +61,12 @@ static void arrange(dn_stream *s, operand to, const dn_buf *x, size_t ld, size_t
         size_t matrix = i / (P * HD / 2), t = i / (HD / 2) % P, c = i % (HD / 2) * 2;
         to.rows[i] = paired(from.at(matrix, t, c), from.at(matrix, t, c + 1));
     });
-    for_index(s, "attention_turned", to.turned ? n : 0,
-              [=] __device__(size_t i) { /* neighbours read along a row */
-                                         size_t matrix = i / (P * HD / 2), t = i / HD % (P / 2) * 2,
-                                                c = i % HD;
-                                         to.turned[(matrix * HD + c) * (P / 2) + t / 2] =
-                                             paired(from.at(matrix, t, c), from.at(matrix, t + 1, c));
-              });
+    /* Neighbours among threads read along a row. */
+    for_index(s, "attention_turned", to.turned ? n : 0, [=] __device__(size_t i) {
+        size_t matrix = i / (P * HD / 2), t = i / HD % (P / 2) * 2, c = i % HD;
+        to.turned[(matrix * HD + c) * (P / 2) + t / 2] =
+            paired(from.at(matrix, t, c), from.at(matrix, t + 1, c));
+    });
 }
 
 /* ---- tiles in shared memory: rows of pairs, 16 bytes more apart, so that the lanes of a warp meet in no
@@ -149,9 +148,8 @@ static __device__ void multiply_rows(float (&scores)[N_TILES][4], F left, S tile
     const lane_of l = own_lane();
     DN_UNROLL
     for (int n = 0; n < N_TILES; n++)
-        DN_UNROLL
-    for (int e = 0; e < 4; e++)
-        scores[n][e] = 0;
+        for (int e = 0; e < 4; e++)
+            scores[n][e] = 0;
     DN_UNROLL
     for (int step = 0; step < L::steps; step++) {
         uint32_t a[4];
@@ -252,12 +250,11 @@ __global__ void __launch_bounds__(THREADS, 2)
         multiply_rows<HD>(p, query, tile);
         DN_UNROLL
         for (int n = 0; n < N_TILES; n++)
-            DN_UNROLL
-        for (int e = 0; e < 4; e++) {
-            bool seen = sees(a, i0 + l.g + e / 2 * 8, j0 + 8 * n + 2 * l.t + e % 2);
-            p[n][e] = seen ? scale * p[n][e] : -INFINITY;
-            larger[e / 2] = fmax(larger[e / 2], p[n][e]);
-        }
+            for (int e = 0; e < 4; e++) {
+                bool seen = sees(a, i0 + l.g + e / 2 * 8, j0 + 8 * n + 2 * l.t + e % 2);
+                p[n][e] = seen ? scale * p[n][e] : -INFINITY;
+                larger[e / 2] = fmax(larger[e / 2], p[n][e]);
+            }
         DN_UNROLL
         for (int r = 0; r < 2; r++) {
             larger[r] = row_max(larger[r]);
@@ -267,16 +264,14 @@ __global__ void __launch_bounds__(THREADS, 2)
         }
         DN_UNROLL
         for (int n = 0; n < N_TILES; n++)
-            DN_UNROLL
-        for (int e = 0; e < 4; e++) {
-            p[n][e] = p[n][e] == -INFINITY ? 0 : exp(p[n][e] - most[e / 2]);
-            total[e / 2] += p[n][e];
-        }
+            for (int e = 0; e < 4; e++) {
+                p[n][e] = p[n][e] == -INFINITY ? 0 : exp(p[n][e] - most[e / 2]);
+                total[e / 2] += p[n][e];
+            }
         DN_UNROLL
         for (int c = 0; c < L::columns; c++)
-            DN_UNROLL
-        for (int e = 0; e < 4; e++)
-            sums[c][e] *= keep[e / 2];
+            for (int e = 0; e < 4; e++)
+                sums[c][e] *= keep[e / 2];
         add_weighted<HD>(sums, p, tile + L::rows_words);
         __syncthreads(); /* the tile has been read */
     }
@@ -291,12 +286,11 @@ __global__ void __launch_bounds__(THREADS, 2)
             lse[of_q * a.T + i] = log_sum;
         DN_UNROLL
         for (int c = 0; c < L::columns; c++)
-            DN_UNROLL
-        for (int e = 0; e < 2; e++) {
-            size_t column = 8 * c + 2 * l.t + e;
-            if (column < a.hd)
-                o[((b * a.T + i) * a.NH + h) * a.hd + column] = sums[c][2 * r + e] * share;
-        }
+            for (int e = 0; e < 2; e++) {
+                size_t column = 8 * c + 2 * l.t + e;
+                if (column < a.hd)
+                    o[((b * a.T + i) * a.NH + h) * a.hd + column] = sums[c][2 * r + e] * share;
+            }
     }
 }
 
@@ -346,24 +340,22 @@ __global__ void __launch_bounds__(THREADS, 2)
         multiply_rows<HD>(dp, outer, tile + L::rows_words);
         DN_UNROLL
         for (int n = 0; n < N_TILES; n++)
-            DN_UNROLL
-        for (int e = 0; e < 4; e++) {
-            bool seen = sees(a, i0 + l.g + e / 2 * 8, j0 + 8 * n + 2 * l.t + e % 2);
-            float p = seen ? exp(scale * ds[n][e] - own_lse[e / 2]) : 0;
-            ds[n][e] = scale * p * (dp[n][e] - own_along[e / 2]);
-        }
+            for (int e = 0; e < 4; e++) {
+                bool seen = sees(a, i0 + l.g + e / 2 * 8, j0 + 8 * n + 2 * l.t + e % 2);
+                float p = seen ? exp(scale * ds[n][e] - own_lse[e / 2]) : 0;
+                ds[n][e] = scale * p * (dp[n][e] - own_along[e / 2]);
+            }
         add_weighted<HD>(sums, ds, tile + 2 * L::rows_words);
         __syncthreads(); /* the tile has been read */
     }
     DN_WAIT_FOR_COPIES(0);
     DN_UNROLL
     for (int c = 0; c < L::columns; c++)
-        DN_UNROLL
-    for (int e = 0; e < 4; e++) {
-        size_t i = i0 + l.g + e / 2 * 8, column = 8 * c + 2 * l.t + e % 2;
-        if (i < a.T && column < a.hd)
-            dq[(b * a.T + i) * a.ld + h * a.hd + column] = sums[c][e];
-    }
+        for (int e = 0; e < 4; e++) {
+            size_t i = i0 + l.g + e / 2 * 8, column = 8 * c + 2 * l.t + e % 2;
+            if (i < a.T && column < a.hd)
+                dq[(b * a.T + i) * a.ld + h * a.hd + column] = sums[c][e];
+        }
 }
 
 /* dk_j = sum over queries i of ds_ij q_i, dv_j = sum of p_ij d_o_i: scores are turned, rows are keys. Query
@@ -414,13 +406,12 @@ __global__ void __launch_bounds__(THREADS, 2)
             tile + L::rows_words);
         DN_UNROLL
         for (int m = 0; m < N_TILES; m++)
-            DN_UNROLL
-        for (int e = 0; e < 4; e++) {
-            size_t i = begin(n) + 8 * m + 2 * l.t + e % 2, j = j0 + l.g + e / 2 * 8;
-            bool seen = sees(a, i, j);
-            p[m][e] = seen ? exp(scale * p[m][e] - lse[head(n) * a.T + i]) : 0;
-            ds[m][e] = seen ? scale * p[m][e] * (ds[m][e] - along[head(n) * a.T + i]) : 0;
-        }
+            for (int e = 0; e < 4; e++) {
+                size_t i = begin(n) + 8 * m + 2 * l.t + e % 2, j = j0 + l.g + e / 2 * 8;
+                bool seen = sees(a, i, j);
+                p[m][e] = seen ? exp(scale * p[m][e] - lse[head(n) * a.T + i]) : 0;
+                ds[m][e] = seen ? scale * p[m][e] * (ds[m][e] - along[head(n) * a.T + i]) : 0;
+            }
         add_weighted<HD>(of_key, ds, tile + 2 * L::rows_words);
         add_weighted<HD>(of_value, p, tile + 2 * L::rows_words + L::turned_words);
         __syncthreads(); /* the tile has been read */
@@ -428,15 +419,14 @@ __global__ void __launch_bounds__(THREADS, 2)
     DN_WAIT_FOR_COPIES(0);
     DN_UNROLL
     for (int c = 0; c < L::columns; c++)
-        DN_UNROLL
-    for (int e = 0; e < 4; e++) {
-        size_t j = j0 + l.g + e / 2 * 8, column = 8 * c + 2 * l.t + e % 2,
-               at = (b * a.T + j) * a.ld + kv * a.hd + column;
-        if (j < a.T && column < a.hd) {
-            dk[at] = of_key[c][e];
-            dv[at] = of_value[c][e];
+        for (int e = 0; e < 4; e++) {
+            size_t j = j0 + l.g + e / 2 * 8, column = 8 * c + 2 * l.t + e % 2,
+                   at = (b * a.T + j) * a.ld + kv * a.hd + column;
+            if (j < a.T && column < a.hd) {
+                dk[at] = of_key[c][e];
+                dv[at] = of_value[c][e];
+            }
         }
-    }
 }
 
 /* ---- on the host ---- */
