@@ -3,14 +3,31 @@
 
 enum { WARPS = DN_BLOCK / DN_WARP };
 
+/*
+ * Cosine and sine of x. CUDA's own have memory on the stack, for numbers that are larger than any angle here.
+ * x is brought within pi/4 of 0 by multiples of pi/2, of which 106 bits are subtracted, each half with one
+ * rounding (Cody and Waite); what is left, as a share of pi, is rounded once more: 2^-55.
+ */
+static __device__ void cosine_and_sine(double x, double *cosine, double *sine)
+{
+    const double quarters = rint(x * 0.63661977236758134); /* 2/pi */
+    const double rest = fma(-quarters, 6.123233995736766e-17, fma(-quarters, 1.5707963267948966, x));
+    const double c = cospi(rest * 0.31830988618379067), s = sinpi(rest * 0.31830988618379067);
+    const int quadrant = (int)((long long)quarters & 3);
+    *cosine = quadrant == 0 ? c : quadrant == 1 ? -s : quadrant == 2 ? -c : s;
+    *sine = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
+}
+
 __global__ void __launch_bounds__(DN_BLOCK)
     fill_angles(dn_real *angles, const double *frequencies, size_t T, size_t n)
 {
     size_t step = gridDim.x * (size_t)DN_BLOCK;
     for (size_t at = blockIdx.x * (size_t)DN_BLOCK + threadIdx.x; at < T * n; at += step) {
         size_t t = at / n, i = at % n;
-        angles[t * 2 * n + i] = (dn_real)cos((double)t * frequencies[i]);
-        angles[t * 2 * n + n + i] = (dn_real)sin((double)t * frequencies[i]);
+        double cosine, sine;
+        cosine_and_sine((double)t * frequencies[i], &cosine, &sine);
+        angles[t * 2 * n + i] = (dn_real)cosine;
+        angles[t * 2 * n + n + i] = (dn_real)sine;
     }
 }
 
