@@ -67,7 +67,7 @@ static void check_gradients(dn_spec spec)
 }
 
 /* Of all weights; of the head alone; of adapters and the head; of a prefix in each attention and the head, and all weights
- * besides; of a side module and the head: with every architecture, so tied embeddings, too. */
+ * besides; of a prefix in the second block alone; of a side module and the head: with every architecture, so tied embeddings, too. */
 static void gradients_are_those_of_central_differences(void **state)
 {
     const dn_architecture *architecture;
@@ -88,11 +88,53 @@ static void gradients_are_those_of_central_differences(void **state)
         if (architecture->attention)
             check_gradients(spec);
         spec.trained = (dn_globs){1, {"score.weight"}};
-        spec.prompt = 0;
+        spec.unprompted = 1;
+        if (architecture->attention)
+            check_gradients(spec);
+        spec.prompt = spec.unprompted = 0;
         spec.sherl = 4;
         for (spec.L = 1; spec.L <= 3; spec.L++)
             check_gradients(spec);
     }
+}
+
+static void take_weights(const model *to, const model *from)
+{
+    for (size_t p = 0; p < to->n_params; p++)
+        for (size_t q = 0; q < from->n_params; q++)
+            if (strcmp(to->params[p].tensor.name, from->params[q].tensor.name) == 0)
+                to->stream->kernels->copy(to->stream, to->params[p].weight, from->params[q].weight, dn_param_size(&to->params[p]));
+}
+
+/* What the first of two blocks puts out is what a model of this block alone normalizes for its head: up to its length, to the rounding of
+ * some 12 numbers. */
+static void what_a_block_puts_out_is_kept(void **state)
+{
+    dn_spec spec = small;
+    spec.outputs = true;
+    model two = labelled(spec);
+    spec.L = 1;
+    model one = labelled(spec);
+    take_weights(&one, &two);
+    dn_real scores[B * CLASSES];
+    const dn_buf *y;
+    must(dn_model_classify(two.model, two.tokens, two.targets, B, scores, NULL));
+    must(dn_model_classify(one.model, two.tokens, two.targets, B, scores, &y));
+    dn_real *kept = host_copy(two.stream, dn_model_output(two.model, 1), B * small.T * small.C), *normalized = host_copy(one.stream, y, B * small.C);
+    for (size_t b = 0; b < B; b++) {
+        const dn_real *x = kept + (b * small.T + 6 - 3 * b) * small.C, *n = normalized + b * small.C;
+        double length = 0, of_norm = 0;
+        for (size_t c = 0; c < small.C; c++) {
+            length += (double)x[c] * (double)x[c];
+            of_norm += (double)n[c] * (double)n[c];
+        }
+        for (size_t c = 0; c < small.C; c++)
+            assert_close((double)x[c] / sqrt(length), (double)n[c] / sqrt(of_norm), 1e-13);
+    }
+    free(kept);
+    free(normalized);
+    model_destroy(&one);
+    model_destroy(&two);
 }
 
 /* -log softmax(scores)[class], summed, from the scores alone. */
@@ -179,6 +221,7 @@ TESTS(nn_classes)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_those_of_central_differences),
+        cmocka_unit_test(what_a_block_puts_out_is_kept),
         cmocka_unit_test(the_loss_is_that_of_the_scores),
         cmocka_unit_test(what_fills_a_row_up_is_not_seen),
         cmocka_unit_test(two_labels_in_a_sequence_or_a_class_too_many_are_refused),
