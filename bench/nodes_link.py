@@ -1,0 +1,78 @@
+"""What compression pays between two nodes: steps on an emulated network beside what its formula predicts of steps without one.
+
+    nodes_link.py DIONODE LINK "SETTINGS"...       LINK: as 1Gbit:5ms; SETTINGS: keys of one way to exchange, "" for whole gradients
+
+Two pretended nodes of one worker each, under mpirun, train a small model with each of these settings twice: without a network, for the
+time of computing, and on the emulated one. Prints a table: bytes and messages a step, what the network takes for them (messages x latency +
+bytes / bandwidth), and a step as predicted (computing, and of the network what is not hidden behind steps) and as measured. Means over
+the second half of each run, a multiple of every period. A busy machine lengthens both runs, but not alike: the last columns are worth
+reading on a quiet one."""
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+MODEL = {"model_dim": 256, "n_layer": 4, "n_head": 4, "vocab_size": 256, "sequence_length": 16, "batch_size": 2, "device_batch_size": 1,
+         "dp_size": 2, "num_iterations": 60, "scalar_opt": "adamw", "optimizer": "adamw", "val_tokens": 0, "hash_every": 0, "warmup_ratio": 0}
+UNITS = {"bit": 1, "kbit": 1e3, "Mbit": 1e6, "Gbit": 1e9, "us": 1e-6, "ms": 1e-3, "s": 1}
+
+
+def number(text):
+    unit = text.lstrip("0123456789.")
+    return float(text[:len(text) - len(unit)]) * UNITS[unit]
+
+
+def train(program, folder, settings):
+    """The steps' metrics of the second half."""
+    run = os.path.join(folder, "run")
+    shutil.rmtree(run, ignore_errors=True)
+    config = os.path.join(folder, "config.yaml")
+    with open(config, "w") as file:
+        for key, value in {**settings, "data_dir": folder, "checkpoint_dir": run}.items():
+            file.write(f"{key}: {value if isinstance(value, str) else json.dumps(value)}\n")
+    line = ["mpirun", "--quiet", "--oversubscribe", "--allow-run-as-root", "--bind-to", "none"]
+    for node in range(2):
+        line += [":"] * node + ["-np", "1", "-x", f"DIONODE_NODE={node}", program, "train", config]
+    done = subprocess.run(line, capture_output=True, text=True, env={"OMP_NUM_THREADS": "1", **os.environ})  # a core each, on two
+    if done.returncode != 0:
+        sys.exit(f"{settings}: exit status {done.returncode}\n{done.stderr}")
+    with open(os.path.join(run, "metrics.jsonl")) as file:
+        steps = [x for x in map(json.loads, file) if x["step"] > 0]
+    return steps[len(steps) // 2:]
+
+
+def mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+def main(program, link, *ways):
+    bandwidth, latency = (number(part) for part in link.split(":"))
+    print(f"| exchange | kB a step | messages a step | network, ms | predicted, ms | measured on {link}, ms | measured / predicted |\n"
+          "|---|---|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        draw = random.Random(1)
+        with open(os.path.join(folder, "train.bin"), "wb") as file:
+            file.write(struct.pack("<256i", 20240520, 1, 20000, *[0] * 253))
+            file.write(struct.pack("<20000H", *(draw.randrange(256) for _ in range(20000))))
+        for way in ways:
+            settings = {**MODEL, **dict(setting.split("=") for setting in way.split())}
+            alone = train(program, folder, settings)
+            linked = train(program, folder, {**settings, "link_dp": link})
+            compute = mean(x["step_s"] for x in alone)
+            hidden = int(settings.get("overlap", 0)) * compute
+            exchange = [x["hops_dp"] * latency + 8 * x["cluster_bytes_dp"] / bandwidth for x in alone]
+            predicted = compute + mean(max(0, s - hidden) if s > 0 else 0 for s in exchange)
+            measured = mean(x["step_s"] for x in linked)
+            print(f"| {way} | {mean(x['cluster_bytes_dp'] for x in alone) / 1e3:.1f} | {mean(x['hops_dp'] for x in alone):.2f} | "
+                  f"{1e3 * mean(exchange):.2f} | {1e3 * predicted:.1f} | {1e3 * measured:.1f} | {measured / predicted:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
