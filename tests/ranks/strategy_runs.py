@@ -9,7 +9,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
-from runs import FULL, Place, case, expect, lossless, of_replicas, run, tap, tensors, PROGRAM  # noqa: E402
+from runs import FULL, Place, case, expect, lossless, of_replicas, rules, run, tap, tensors, PROGRAM  # noqa: E402
 
 DOUBLE = "f64" in os.path.basename(PROGRAM)
 BOUND = 1e-11 if DOUBLE else 1e-4  # as train_runs.py
@@ -83,6 +83,16 @@ def how_a_replica_is_cut_changes_nothing_between_exchanges_either():
         expect(done.returncode == (2 if words else 0) and (words or "") in done.stderr, f"{more}: {done.returncode}, {done.stderr}")
     done = verified("streaming", "--reference", "dp", "--inject", "late-apply")
     expect(done.returncode == 9, f"late-apply: {done.returncode}, {done.stderr}{done.stdout}")
+
+
+@case
+def every_rule_steps_inside_of_a_replica_however_that_is_cut():
+    """Against replicas of one worker each, after one exchange and between two."""
+    for rule in rules() if FULL else ():
+        keys = {"strategy": "local_sgd", "sync_every": 3, "optimizer": rule, "scalar_opt": "adamw", "lr": 0.02}
+        done = run([PROGRAM, "verify", VERIFY, "-n", "8", "--mesh", "dp=2,fs=2,tp=2", "--reference", "dp", "--steps", "5", "--precision",
+                    "double" if DOUBLE else "float", *(f"{key}={value}" for key, value in keys.items())])
+        expect(done.returncode == 0, f"{rule}: {done.returncode}, {done.stderr}{done.stdout}")
 
 
 @case
