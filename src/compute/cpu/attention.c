@@ -37,6 +37,14 @@ static size_t first_key(const dn_attention_shape *x, size_t position)
     return x->window > 0 && position >= x->window ? position + 1 - x->window : 0;
 }
 
+/* Asks memory for a tile: rows of a head are shorter and further apart than what processors read ahead. */
+static void ask_for(const dn_real *x, size_t ld, size_t rows, size_t hd)
+{
+    for (size_t i = 0; i < rows; i++)
+        for (size_t c = 0; c < hd; c += 64 / sizeof *x)
+            __builtin_prefetch(x + i * ld + c, 0, 2);
+}
+
 /* The next task, if any is left. */
 static bool take(atomic_size_t *taken, size_t heads, size_t parts, size_t n_threads, dn_cpu_task *out)
 {
@@ -75,12 +83,18 @@ static void forward_block(const dn_attention_shape *x, const head *a, size_t blo
     dn_real max[BLOCK], sum[BLOCK] = {0}, shrink[BLOCK];
     for (size_t i = 0; i < BLOCK; i++)
         max[i] = -(dn_real)FLT_MAX; /* finite, since of a tile's keys a query may see none */
+    ask_for(q + block * BLOCK * a->ld, a->ld, rows, hd);
+    ask_for(k + begin * a->ld_kv, a->ld_kv, dn_min(end - begin, BLOCK), hd);
+    ask_for(v + begin * a->ld_kv, a->ld_kv, dn_min(end - begin, BLOCK), hd);
     dn_tile_transpose(qt, BLOCK, scale_of(x), q + block * BLOCK * a->ld, a->ld, rows, hd);
 
     for (size_t j = begin, keys; j < end; j += keys) {
         keys = dn_min(end - j, j + BLOCK > position + 1 ? STRIP : BLOCK);
         size_t from = j > position ? (j - position) / STRIP * STRIP : 0; /* queries before see none of them */
         const dn_real *k_tile = k + j * a->ld_kv, *v_tile = v + j * a->ld_kv;
+        size_t next = j + keys, n_next = dn_min(end - next, BLOCK);
+        ask_for(k + next * a->ld_kv, a->ld_kv, n_next, hd);
+        ask_for(v + next * a->ld_kv, a->ld_kv, n_next, hd);
         dn_tile_product(DN_N, keys, lanes - from, hd, k_tile, a->ld_kv, qt + from, BLOCK, false, p + from,
                         BLOCK);
         for (size_t key = j; key < j + keys; key++) {
@@ -163,6 +177,8 @@ static void backward_block(const backward *g, size_t b, size_t kv, size_t j, dn_
     dn_real scale = (dn_real)(1 / sqrt((double)hd));
     head a = head_of(x, b, kv * readers);
     size_t at_kv = a.at_kv + first * a.ld;
+    ask_for(g->k + at_kv, a.ld, keys, hd);
+    ask_for(g->v + at_kv, a.ld, keys, hd);
     factor k_rows = whole_vectors(copies, g->k + at_kv, a.ld, keys, hd);
     dn_tile_transpose(kt, BLOCK, scale_of(x), g->k + at_kv, a.ld, keys, hd);
     dn_tile_transpose(vt, BLOCK, 1, g->v + at_kv, a.ld, keys, hd);
@@ -173,6 +189,11 @@ static void backward_block(const backward *g, size_t b, size_t kv, size_t j, dn_
             atomic_uint *added = g->added + (b * x->NH + h) * blocks + i;
             unsigned before = (unsigned)(j - first_key(x, i * BLOCK) / BLOCK);
             a = head_of(x, b, h);
+            if (i > j) {
+                ask_for(g->q + a.at + (i - 1) * BLOCK * a.ld, a.ld, BLOCK, hd);
+                ask_for(g->d_o + a.at_o + (i - 1) * BLOCK * a.ldo, a.ldo, BLOCK, hd);
+                ask_for(g->dq + a.at + (i - 1) * BLOCK * a.ld, a.ld, BLOCK, hd);
+            }
             for (size_t at = i * BLOCK, rows; at < dn_min(x->T, (i + 1) * BLOCK); at += rows) {
                 rows = dn_min(x->T - at, i == j ? STRIP : BLOCK);
                 size_t seen = dn_min(keys, at + rows - first), lanes = dn_whole_vectors(seen);
@@ -188,10 +209,13 @@ static void backward_block(const backward *g, size_t b, size_t kv, size_t j, dn_
                 score_gradient(p, ds, g->lse + a.at_lse + at, g->d + a.at_lse + at, scale, rows, lanes);
                 dn_tile_product(DN_T, seen, width, rows, p, BLOCK, d_o_rows.x, d_o_rows.ld, true, dv, width);
                 dn_tile_product(DN_T, seen, width, rows, ds, BLOCK, q_rows.x, q_rows.ld, true, dk, width);
-                dn_tile_product(DN_N, rows, width, seen, ds, BLOCK, k_rows.x, k_rows.ld, false, dq, width);
+                dn_real *to = width == hd ? g->dq + a.at + at * a.ld : dq; /* where it belongs, if that is whole vectors */
                 while (atomic_load_explicit(added, memory_order_acquire) != before)
                     sched_yield();
-                put_rows(g->dq + a.at + at * a.ld, a.ld, before > 0, dq, width, rows, hd);
+                dn_tile_product(DN_N, rows, width, seen, ds, BLOCK, k_rows.x, k_rows.ld, to != dq && before > 0, to,
+                                to == dq ? width : a.ld);
+                if (to == dq)
+                    put_rows(g->dq + a.at + at * a.ld, a.ld, before > 0, dq, width, rows, hd);
             }
             atomic_store_explicit(added, before + 1, memory_order_release);
         }
@@ -226,8 +250,8 @@ void DN_CPU(attention_backward)(dn_stream *s, dn_buf *dq, dn_buf *dk, dn_buf *dv
     {
 #pragma omp for schedule(static)
         for (size_t row = 0; row < rows; row++) {
-            size_t at = ((row / T / NH * T + row % T) * NH + row / T % NH) * hd;
-            g.d[row] = dn_row_dot(g.d_o + at, dn_host(o) + at, hd);
+            size_t b = row / NH / T, t = row / NH % T, h = row % NH; /* in the order of memory */
+            g.d[(b * NH + h) * T + t] = dn_row_dot(g.d_o + row * hd, dn_host(o) + row * hd, hd);
         }
         for (dn_cpu_task t; take(&taken, shape->B * NKV, blocks, n_threads, &t);)
             backward_block(&g, t.head / NKV, t.head % NKV, t.part,

@@ -10,9 +10,9 @@
  */
 #include "compute/cpu/tile.h"
 
-/* Numbers of a row of a panel, rows of a part of it: 32 KiB of AVX-512's panels, half of it of AVX2's. Rows of A that are
+/* Numbers of a row of a panel, rows of a part of it: 64 KiB of AVX-512's panels, a quarter of it of AVX2's. Rows of A that are
  * multiplied with the part before the next one is. */
-enum { WIDE = 2 * DN_LANES, DEEP = 128 * 8 / sizeof(dn_real), TALL = 96 };
+enum { WIDE = DN_TILE_VECTORS * DN_LANES, DEEP = 128 * 8 / sizeof(dn_real), TALL = 96 };
 
 /* Rows first .. first+rows-1 of op(B) into their place in the panel of the columns from `left` on. */
 static void pack(dn_real *panel, const dn_product *x, size_t first, size_t rows, size_t left)

@@ -1,19 +1,15 @@
 /*
  * The micro-kernel keeps a block of C, ROWS by VECTORS vectors, in registers while it goes through k, and
- * multiplies a row of B by one number of A after the other. Six by two is what 16 registers hold, and are
- * sums enough that two fused multiplications a cycle always find one that is ready; with 32 registers eight
- * rows load less for each product.
+ * multiplies a row of B by one number of A after the other. Six by two is what 16 registers hold, six by four what 32 do:
+ * sums enough that two fused multiplications a cycle always find one that is ready, and the wider the block, the less often
+ * A is read.
  *
  * The same lines become AVX-512, AVX2 or what else there is.
  */
 #include "compute/cpu/tile.h"
 
-#ifdef __AVX512F__
-#define ROWS ((size_t)8)
-#else
-#define ROWS ((size_t)6)
-#endif
-#define VECTORS ((size_t)2)
+#define ROWS    ((size_t)6)
+#define VECTORS ((size_t)DN_TILE_VECTORS)
 #define LANES   ((size_t)DN_LANES)
 
 #define INLINE static inline __attribute__((always_inline))
@@ -78,10 +74,6 @@ INLINE void multiply_rows(const product *x, dn_trans ta, size_t i, size_t rows, 
         ROWS_ARE(4)
         ROWS_ARE(5)
         ROWS_ARE(6)
-#ifdef __AVX512F__
-        ROWS_ARE(7)
-        ROWS_ARE(8)
-#endif
 #undef ROWS_ARE
     }
 }
@@ -91,14 +83,18 @@ INLINE void multiply_rows(const product *x, dn_trans ta, size_t i, size_t rows, 
 INLINE void multiply(const product *x, dn_trans ta, size_t m, size_t n)
 {
     size_t slices = dn_blocks(m, ROWS), vectors = n / LANES;
-    for (size_t v = 0; v < vectors; v += VECTORS)
+    for (size_t v = 0, some; v < vectors; v += some) {
+        some = v + VECTORS <= vectors ? VECTORS : v + 2 <= vectors ? 2 : 1;
         for (size_t s = 0; s < slices; s++) {
             size_t i = m * s / slices, rows = m * (s + 1) / slices - i;
-            if (v + VECTORS <= vectors)
+            if (some == VECTORS)
                 multiply_rows(x, ta, i, rows, v * LANES, VECTORS);
+            else if (some == 2)
+                multiply_rows(x, ta, i, rows, v * LANES, 2);
             else
                 multiply_rows(x, ta, i, rows, v * LANES, 1);
         }
+    }
 }
 
 void dn_tile_product(dn_trans ta, size_t m, size_t n, size_t k, const dn_real *a, size_t lda,

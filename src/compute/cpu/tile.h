@@ -8,6 +8,13 @@
 #define dn_tile_product   DN_CPU(tile_product)
 #define dn_tile_transpose DN_CPU(tile_transpose)
 
+/* So many vectors of columns are multiplied at once, where there are as many. */
+#ifdef __AVX512F__
+enum { DN_TILE_VECTORS = 4 };
+#else
+enum { DN_TILE_VECTORS = 2 };
+#endif
+
 /** n rounded up to whole vectors. */
 static inline size_t dn_whole_vectors(size_t n)
 {
