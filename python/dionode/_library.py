@@ -60,11 +60,11 @@ OptimReport = struct("OptimReport", skipped=c.c_bool, grad_norm=c.c_double, clip
                      n_fallback=c.c_int)
 Mesh = struct("Mesh", size=c.c_int * N_AXES, at=c.c_int * N_AXES, all=c.c_void_p, comms=c.c_void_p * 2**N_AXES, root=c.c_void_p,
               stages=c.c_void_p)
-VerifyOptions = struct("VerifyOptions", max_ranks=c.c_int, max_replicas=c.c_int, max_stages=c.c_int, mesh=c.c_int * N_AXES, tolerance=c.c_double,
+VerifyOptions = struct("VerifyOptions", max_ranks=c.c_int, max_replicas=c.c_int, max_shards=c.c_int, max_stages=c.c_int, mesh=c.c_int * N_AXES, tolerance=c.c_double,
                        heap_bytes=c.c_size_t, reference_bytes=c.c_size_t, rounding=c.c_bool, by_replicas=c.c_bool, progress=c.c_void_p)
 VerifyTensor = struct("VerifyTensor", line=c.c_char_p, tensor=Tensor, replicated=c.c_uint, column_weights=c.POINTER(c.c_double))
 VerifyFn = c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Mesh), c.c_void_p)  # dn_verify_fn
-CommStats = struct("CommStats", **{name: c.c_uint64 * len(Traffic) for name in ("payload", "moved", "crossed", "network")},
+CommStats = struct("CommStats", **{name: c.c_uint64 * len(Traffic) for name in ("payload", "moved", "crossed", "network", "early")},
                    by_collective=c.c_uint64 * len(Collective), cluster=c.c_double * len(Traffic),
                    cluster_by_collective=c.c_double * len(Collective), hops=c.c_uint64 * len(Traffic))
 
