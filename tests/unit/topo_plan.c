@@ -1,5 +1,6 @@
 /* Plans on machines that are not here: the exact place of every worker. */
 #include "topo/topo.h"
+#include "topo/domains.h"
 #include "support/tests.h"
 
 #include <stdio.h>
@@ -262,6 +263,14 @@ static void the_report_has_a_column_for_what_the_caller_knows(void **state)
 static void a_node_without_memory_is_no_domain_where_one_beside_it_has_some(void **state)
 {
     (void)state;
+    dn_topo *topo = NULL;
+    setenv("HWLOC_SYNTHETIC", "pack:1 [numa(memory=0)] pu:1", 1);
+    assert_int_equal(dn_topo_create(0, &topo), DN_OK);
+    unsetenv("HWLOC_SYNTHETIC");
+    size_t bytes = dn_topo_domain(topo, 0).memory_bytes;
+    dn_topo_destroy(&topo);
+    if (bytes > 0) /* hwloc 2.12 takes 0 for the 1 GiB of a node of which nothing is said */
+        skip();
     PLAN_IS("pack:2 [numa(memory=0)] [numa(memory=1GB)] core:4 pu:1", 0, 4, {0, 1, "0-3", "0-3"},
             {1, 3, "4-7", "4-7"});
     PLAN_IS("pack:2 [numa(memory=0)] core:4 pu:1", 0, 4, {0, 0, "0-3", "0-3"}, {1, 1, "4-7", "4-7"});
