@@ -158,8 +158,8 @@ def asynchronous_stages_are_one_rank_with_weights_as_old_in_each_of_them():
         return
     short = [("pp=2,fs=2", ["device_batch_size=4"])]
     full = [("dp=2,pp=4", ["device_batch_size=1"]), ("pp=8", ["optimizer=muon"]), ("pp=3,fs=2", ["optimizer=adamw", "fs_gather=per_rank"]), ("pp=2,fs=2,tp=2", ["device_batch_size=8"]),
-            ("dp=2,pp=3", ["architecture=llama", "device_batch_size=4"]), ("pp=4,tp=2", ["architecture=gpt2", "optimizer=sgd"]),
-            ("dp=2,pp=2,tp=2", ["channel=threshold", "link_pp=1Gbit:1ms"]), ("pp=4,fs=2", ["fs_gather=per_domain", "device_batch_size=1"]),
+            ("dp=2,pp=3", ["architecture=llama", "device_batch_size=4"]), ("pp=4,tp=2", ["architecture=mistral", "optimizer=sgd"]),
+            ("dp=2,pp=2,tp=2", ["channel=threshold", "channel_quantile=0.8", "link_pp=1Gbit:1ms"]), ("pp=4,fs=2", ["fs_gather=per_domain", "device_batch_size=1"]),
             ("dp=2,pp=4", ["strategy=local_sgd", "sync_every=2", "--reference", "dp"]), ("pp=3", ["trainable=['*.1.*', '*.4.*']"]), ("pp=3", ["device=fake"])]
     for place, setting in short + (full if FULL else []):
         report = verified(*TIGHT, "--steps", "6", *STAGED, "pipeline=async", *setting, "--mesh", place, ranks=8)
