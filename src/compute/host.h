@@ -24,9 +24,10 @@
 #endif
 
 /* Sums over the numbers of a message (ops.h): of those DN_SUM_LANES apart in a block, in order; then over the lanes of a
- * block, then over blocks. In double, with products rounded before they are added. Then they have the same bits on every
- * backend. */
-enum { DN_SUM_LANES = 16, DN_SUM_BLOCK = 16384 };
+ * block, then over blocks. In double, with products rounded before they are added; but for what is in the bins of int2, of which
+ * runs of DN_SUM_RUN are summed in the program's precision first, as twice as many fit a register. Then they have the same bits
+ * on every backend. */
+enum { DN_SUM_LANES = 16, DN_SUM_BLOCK = 16384, DN_SUM_RUN = 16 };
 
 /** The elements behind a handle. Drops const; kernels must not write their inputs. */
 static inline dn_real *dn_host(const dn_buf *x)

@@ -339,43 +339,24 @@ static inline void bins_of(uint64_t words[2], const dn_real *x, const dn_real ed
 }
 #endif
 
-/* Of whole groups, so many lanes at once that their sums stay in registers. */
-static void sum_bins(wide sum[BINS][WIDES], const dn_real *x, size_t n, const dn_real edge[BINS - 1])
+static inline dn_vector only_of(dn_vector x, dn_vector_bits which)
 {
-    enum { AT_ONCE = 2 };
-    for (int first = 0; first < WIDES; first += AT_ONCE) {
-        wide own[BINS][AT_ONCE];
-        for (int bin = 0; bin < BINS; bin++)
-            memcpy(own[bin], sum[bin] + first, sizeof own[bin]);
-        for (size_t at = 0; at < n; at += DN_SUM_LANES) {
-#if defined(__AVX512F__) && !defined(DN_REAL_DOUBLE)
-            __m512 both = _mm512_loadu_ps(x + at);
-            __mmask16 reach0 = _mm512_cmp_ps_mask(both, _mm512_set1_ps(edge[0]), _CMP_GE_OQ),
-                      reach1 = _mm512_cmp_ps_mask(both, _mm512_set1_ps(edge[1]), _CMP_GE_OQ),
-                      reach2 = _mm512_cmp_ps_mask(both, _mm512_set1_ps(edge[2]), _CMP_GE_OQ);
-            __mmask16 in[] = {_knot_mask16(reach0), _kandn_mask16(reach1, reach0),
-                              _kandn_mask16(reach2, reach1), reach2};
-            for (int i = 0; i < AT_ONCE; i++) {
-                __m512d value = (__m512d)widened(x + at + i * WIDE);
-                for (int bin = 0; bin < BINS; bin++)
-                    own[bin][i] = (wide)_mm512_mask_add_pd(
-                        (__m512d)own[bin][i], (__mmask8)(i ? _kshiftri_mask16(in[bin], 8) : in[bin]),
-                        (__m512d)own[bin][i], value);
-            }
-#else
-            for (int i = 0; i < AT_ONCE; i++) {
-                wide value = widened(x + at + (first + i) * WIDE);
-                wide_bits reach0 = value >= (double)edge[0], reach1 = value >= (double)edge[1],
-                          reach2 = value >= (double)edge[2];
-                own[0][i] += only(value, ~reach0);
-                own[1][i] += only(value, ~reach1 & reach0);
-                own[2][i] += only(value, ~reach2 & reach1);
-                own[3][i] += only(value, reach2);
-            }
-#endif
-        }
-        for (int bin = 0; bin < BINS; bin++)
-            memcpy(sum[bin] + first, own[bin], sizeof own[bin]);
+    return (dn_vector)((dn_vector_bits)x & which);
+}
+
+enum { RUN = DN_SUM_RUN * DN_SUM_LANES, VECTORS = DN_SUM_LANES / DN_LANES };
+
+/* Adds a group to a run's sums. */
+static inline void sum_bins(dn_vector run[BINS][VECTORS], const dn_real *group, const dn_real edge[BINS - 1])
+{
+    for (int i = 0; i < DN_GROUP; i += DN_LANES) {
+        const int lanes = i / DN_LANES % VECTORS;
+        dn_vector value = dn_load(group + i);
+        dn_vector_bits reach0 = value >= edge[0], reach1 = value >= edge[1], reach2 = value >= edge[2];
+        run[0][lanes] += only_of(value, ~reach0);
+        run[1][lanes] += only_of(value, ~reach1 & reach0);
+        run[2][lanes] += only_of(value, ~reach2 & reach1);
+        run[3][lanes] += only_of(value, reach2);
     }
 }
 
@@ -383,19 +364,19 @@ static void sum_bins(wide sum[BINS][WIDES], const dn_real *x, size_t n, const dn
 static sums encode_bins(unsigned char *codes, const dn_real *x, size_t n, double zeros,
                         const dn_real edge[BINS - 1])
 {
-    enum { AT_ONCE = 8 * DN_GROUP };
     const uint64_t odd_bits = 0x5555555555555555;
-    wide sum[BINS][WIDES] = {0};
+    double sum[BINS][DN_SUM_LANES] = {0};
     sums of = {0};
     uint64_t count[BINS] = {n};
     dn_real room[DN_GROUP];
-    for (size_t begin = 0; begin < n; begin += AT_ONCE) {
-        size_t end = dn_min(n, begin + AT_ONCE);
-        for (size_t at = begin; at < end; at += DN_GROUP) {
+    for (size_t begin = 0; begin < n; begin += RUN) {
+        dn_vector run[BINS][VECTORS] = {0};
+        for (size_t at = begin, end = dn_min(n, begin + RUN); at < end; at += DN_GROUP) {
             uint64_t words[2];
             const dn_real *group = dn_group(x + at, n - at, room);
             dn_ask_for(x + at + DN_AHEAD, DN_GROUP);
             bins_of(words, group, edge);
+            sum_bins(run, group, edge);
             if (n - at < DN_GROUP)
                 for (size_t i = 0; i < 2; i++)
                     words[i] &= n - at >= 32 * (i + 1) ? UINT64_MAX
@@ -408,15 +389,15 @@ static sums encode_bins(unsigned char *codes, const dn_real *x, size_t n, double
             }
             memcpy(codes + at / 4, words, dn_min(sizeof words, dn_blocks(n - at, 4)));
         }
-        size_t whole = (end - begin) / DN_GROUP * DN_GROUP;
-        sum_bins(sum, x + begin, whole, edge);
-        if (begin + whole < end)
-            sum_bins(sum, room, DN_GROUP, edge);
+        for (int bin = 0; bin < BINS; bin++)
+            for (int lane = 0; lane < DN_SUM_LANES; lane++)
+                sum[bin][lane] += (double)run[bin][lane / DN_LANES][lane % DN_LANES];
     }
     count[1] -= count[3], count[2] -= count[3];
     count[0] -= count[1] + count[2] + count[3];
     for (int bin = 0; bin < BINS; bin++) {
-        of.sum[bin] = sum_of_lanes(sum[bin]);
+        for (int lane = 0; lane < DN_SUM_LANES; lane++)
+            of.sum[bin] += sum[bin][lane];
         of.count[bin] = (double)count[bin];
     }
     of.count[(0 >= edge[0]) + (0 >= edge[1]) + (0 >= edge[2])] -= zeros;
@@ -426,7 +407,6 @@ static sums encode_bins(unsigned char *codes, const dn_real *x, size_t n, double
 void DN_CPU(encode_int2)(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
 {
     unsigned char *codes = dn_host_bytes(to) + BINS * sizeof(dn_real);
-    size_t n_blocks = dn_blocks(n, DN_SUM_BLOCK);
     sums *blocks = sums_of_blocks(s, n);
     if (!blocks)
         return;
@@ -439,10 +419,10 @@ void DN_CPU(encode_int2)(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
     const dn_real edge[] = {(dn_real)(mean - 1.5 * deviation), (dn_real)mean,
                             (dn_real)(mean + 1.5 * deviation)};
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > DN_SUM_BLOCK)
-    for (size_t i = 0; i < n_blocks; i++) {
-        size_t b = n_blocks - 1 - i, at = b * DN_SUM_BLOCK, size = dn_min(n - at, DN_SUM_BLOCK);
-        blocks[b] =
-            encode_bins(codes + at / 4, dn_host(x) + at, size, (double)size - blocks[b].count[0], edge);
+    for (size_t at = 0; at < n; at += DN_SUM_BLOCK) {
+        size_t size = dn_min(n - at, DN_SUM_BLOCK);
+        sums *block = &blocks[at / DN_SUM_BLOCK];
+        *block = encode_bins(codes + at / 4, dn_host(x) + at, size, (double)size - block->count[0], edge);
     }
     all = total(blocks, n);
     bool sound = isfinite(mean) && isfinite(deviation);

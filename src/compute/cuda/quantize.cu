@@ -11,7 +11,7 @@
 #else
 #define QUANTUM_LEAST (128 * FLT_MIN)
 #endif
-enum { SUM_LANES = 16, SUM_BLOCK = 16384 };
+enum { SUM_LANES = 16, SUM_BLOCK = 16384, SUM_RUN = 16 };
 
 static_assert(DN_QUANTUM_BLOCK == DN_BLOCK, "a thread has a number of its block's");
 
@@ -119,19 +119,39 @@ void dn_cuda_add_int8(dn_stream *s, dn_buf *y, double a, const dn_bytes *from, s
 
 /* ---- sums in the reference's order ---- */
 
-/* Of f(i) over block `number` of SUM_BLOCK numbers, of n in all: numbers SUM_LANES apart are one lane's,
- * lanes are added in order. All lanes of a warp, the halves of which have a block each; all of a half get the
- * sum. */
-template <class F> static __device__ double lanes_sum(size_t number, size_t n, F f)
+/* Of a half of a warp, in order; all of it get the sum. */
+static __device__ double sum_of_lanes(double own)
 {
-    size_t first = number * SUM_BLOCK, end = n < first + SUM_BLOCK ? n : first + SUM_BLOCK;
     unsigned half = threadIdx.x % DN_WARP / SUM_LANES * SUM_LANES;
-    double own = 0, sum = 0;
-    for (size_t i = first + threadIdx.x % SUM_LANES; i < end; i += SUM_LANES)
-        own += f(i);
+    double sum = 0;
     for (unsigned lane = 0; lane < SUM_LANES; lane++)
         sum += __shfl_sync(DN_WHOLE_WARP, own, half + lane);
     return sum;
+}
+
+/* Of f(i) over block `number` of SUM_BLOCK numbers, of n in all: numbers SUM_LANES apart are one lane's. All lanes of a warp,
+ * the halves of which have a block each. */
+template <class F> static __device__ double lanes_sum(size_t number, size_t n, F f)
+{
+    size_t first = number * SUM_BLOCK, end = n < first + SUM_BLOCK ? n : first + SUM_BLOCK;
+    double own = 0;
+    for (size_t i = first + threadIdx.x % SUM_LANES; i < end; i += SUM_LANES)
+        own += f(i);
+    return sum_of_lanes(own);
+}
+
+/* The same, of SUM_RUN numbers of a lane in the program's precision first. */
+template <class F> static __device__ double runs_sum(size_t number, size_t n, F f)
+{
+    size_t first = number * SUM_BLOCK, end = n < first + SUM_BLOCK ? n : first + SUM_BLOCK;
+    double own = 0;
+    for (size_t begin = first; begin < end; begin += SUM_RUN * SUM_LANES) {
+        dn_real run = 0;
+        for (size_t i = begin + threadIdx.x % SUM_LANES; i < end && i < begin + SUM_RUN * SUM_LANES; i += SUM_LANES)
+            run += f(i);
+        own += (double)run;
+    }
+    return sum_of_lanes(own);
 }
 
 /* Of a warp the number of the block of numbers that this half has. */
@@ -273,8 +293,7 @@ __global__ void __launch_bounds__(DN_WARP)
     for (int bin = 0; bin < BINS; bin++) {
         double there = lanes_sum(
             number, n, [=](size_t i) { return x[i] != 0 && bin_of(x[i], edges) == bin ? 1.0 : 0.0; });
-        double sum =
-            lanes_sum(number, n, [=](size_t i) { return bin_of(x[i], edges) == bin ? (double)x[i] : 0; });
+        double sum = runs_sum(number, n, [=](size_t i) { return bin_of(x[i], edges) == bin ? x[i] : (dn_real)0; });
         if (threadIdx.x % SUM_LANES == 0 && number * SUM_BLOCK < n) {
             partial[2 * BINS * number + bin] = there;
             partial[2 * BINS * number + BINS + bin] = sum;

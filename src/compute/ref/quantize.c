@@ -91,15 +91,21 @@ enum { BINS = 4 };
 /* What there is of a number that is summed; `of` is what the kind of sum needs. */
 typedef double (*part)(dn_real x, const void *of);
 
-/* Of the block of x [n] at `at`, in lanes. */
-static double sum_block(const dn_buf *x, size_t n, size_t at, part part_of, const void *of)
+static double sum_of_lanes(const double lanes[DN_SUM_LANES])
 {
-    double lanes[DN_SUM_LANES] = {0}, sum = 0;
-    for (size_t i = 0; i < DN_SUM_BLOCK && at + i < n; i++)
-        lanes[i % DN_SUM_LANES] += part_of(dn_host(x)[at + i], of);
+    double sum = 0;
     for (int lane = 0; lane < DN_SUM_LANES; lane++)
         sum += lanes[lane];
     return sum;
+}
+
+/* Of the block of x [n] at `at`, in lanes. */
+static double sum_block(const dn_buf *x, size_t n, size_t at, part part_of, const void *of)
+{
+    double lanes[DN_SUM_LANES] = {0};
+    for (size_t i = 0; i < DN_SUM_BLOCK && at + i < n; i++)
+        lanes[i % DN_SUM_LANES] += part_of(dn_host(x)[at + i], of);
+    return sum_of_lanes(lanes);
 }
 
 static double sum_all(const dn_buf *x, size_t n, part part_of, const void *of)
@@ -155,10 +161,22 @@ static unsigned bin_of(dn_real x, const dn_real edges[BINS - 1])
     return (x >= edges[0]) + (x >= edges[1]) + (x >= edges[2]);
 }
 
-static double value_in(dn_real x, const void *of)
+/* Run by run. */
+static double sum_bin(const dn_buf *x, size_t n, const bin *b)
 {
-    const bin *b = of;
-    return bin_of(x, b->edges) == b->number ? (double)x : 0;
+    double sum = 0;
+    for (size_t at = 0; at < n; at += DN_SUM_BLOCK) {
+        double lanes[DN_SUM_LANES] = {0};
+        for (size_t end = dn_min(n, at + DN_SUM_BLOCK), first = at; first < end; first += DN_SUM_RUN * DN_SUM_LANES) {
+            dn_real run[DN_SUM_LANES] = {0};
+            for (size_t i = first; i < dn_min(end, first + DN_SUM_RUN * DN_SUM_LANES); i++)
+                run[i % DN_SUM_LANES] += bin_of(dn_host(x)[i], b->edges) == b->number ? dn_host(x)[i] : 0;
+            for (int lane = 0; lane < DN_SUM_LANES; lane++)
+                lanes[lane] += (double)run[lane];
+        }
+        sum += sum_of_lanes(lanes);
+    }
+    return sum;
 }
 
 static double is_in(dn_real x, const void *of)
@@ -177,7 +195,7 @@ void dn_ref_encode_int2(dn_stream *s, dn_bytes *to, const dn_buf *x, size_t n)
     bool sound = isfinite(mean) && isfinite(deviation);
     for (b.number = 0; b.number < BINS; b.number++) {
         double there = sum_all(x, n, is_in, &b);
-        scales_of(to)[b.number] = (dn_real)(!sound ? (double)NAN : there > 0 ? sum_all(x, n, value_in, &b) / there : 0);
+        scales_of(to)[b.number] = (dn_real)(!sound ? (double)NAN : there > 0 ? sum_bin(x, n, &b) / there : 0);
     }
     memset(codes, 0, (n + 3) / 4);
     for (size_t i = 0; i < n; i++)
