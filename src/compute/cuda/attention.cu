@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(DN_BLOCK, 2)
 }
 
 /* along [B,NH,T] = d_o . o */
-__global__ void __launch_bounds__(DN_BLOCK)
+__global__ void __launch_bounds__(DN_BLOCK, 2)
     dots_of_outputs(dn_real *along, const dn_real *d_o, const dn_real *o, dn_attention_shape a)
 {
     size_t at = blockIdx.x * (size_t)ROWS + threadIdx.x / DN_WARP; /* (b T + i) NH + h */

@@ -22,7 +22,7 @@ static __device__ inline void put(uint16_t *to, dn_real x)
 }
 
 template <class T>
-__global__ void __launch_bounds__(DN_BLOCK)
+__global__ void __launch_bounds__(DN_BLOCK, 2)
     store(T *cache, size_t heads, size_t room, size_t hd, const dn_real *x, size_t ld,
           const dn_cache_row *rows, size_t n)
 {

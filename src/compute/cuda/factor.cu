@@ -98,7 +98,7 @@ static __device__ double defect(const double *t, const double *squares, size_t r
 }
 
 /* Work of an item: its Gram matrix, and the squared lengths of its columns. */
-__global__ void __launch_bounds__(DN_BLOCK) factor_gram(outcome *out, const item *items, double *scratch)
+__global__ void __launch_bounds__(DN_BLOCK, 2) factor_gram(outcome *out, const item *items, double *scratch)
 {
     const item f = items[blockIdx.x];
     double *g = scratch + f.work, *squares = g + f.r * f.r;
@@ -174,7 +174,7 @@ static __device__ bool take_upper(double *upper, const double *a, const double *
 }
 
 /* Work of an item: the sketch and its row of squared lengths, R, its diagonal. */
-__global__ void __launch_bounds__(DN_BLOCK) factor_sketch(outcome *out, const item *items, double *scratch)
+__global__ void __launch_bounds__(DN_BLOCK, 2) factor_sketch(outcome *out, const item *items, double *scratch)
 {
     const item f = items[blockIdx.x];
     size_t k = (5 * f.r + 511) / 512 * 128; /* dn_sketch_rows */
@@ -225,7 +225,7 @@ struct tall {
 };
 
 /* The last resort, of whole matrices: right, and slow. Work of an item: A, Q, the diagonal. */
-__global__ void __launch_bounds__(DN_BLOCK) householder(int *out, const tall *items, double *scratch)
+__global__ void __launch_bounds__(DN_BLOCK, 2) householder(int *out, const tall *items, double *scratch)
 {
     const tall f = items[blockIdx.x];
     size_t n = f.m * f.r;

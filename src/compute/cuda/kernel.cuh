@@ -3,7 +3,8 @@
  * declaration here; handles are addresses of the device.
  *
  * Grids, and what a partial sum is of, follow from shapes alone. Blocks have DN_BLOCK threads unless a kernel
- * says otherwise.
+ * says otherwise. A kernel with so much in registers that the assembler spills some, to have more blocks at
+ * once, says that two are enough: __launch_bounds__(DN_BLOCK, 2), which is 128 registers.
  */
 #ifndef COMPUTE_CUDA_KERNEL_CUH
 #define COMPUTE_CUDA_KERNEL_CUH

@@ -25,7 +25,7 @@ static __device__ softmax softmax_of(const dn_real *x, size_t n)
     return softmax{all, block_sum(most == -INFINITY ? sum : sum * exp((double)most - (double)all))};
 }
 
-__global__ void __launch_bounds__(DN_BLOCK)
+__global__ void __launch_bounds__(DN_BLOCK, 2)
     loss_of_rows(double *losses, dn_real *logits, const int32_t *targets, size_t V, dn_real scale)
 {
     size_t row = blockIdx.x;
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(DN_BLOCK)
 }
 
 /* In the order of rows, DN_BLOCK of them at a time. */
-__global__ void __launch_bounds__(DN_BLOCK) add_losses(double *out, const double *losses, size_t N)
+__global__ void __launch_bounds__(DN_BLOCK, 2) add_losses(double *out, const double *losses, size_t N)
 {
     double sum = 0;
     for (size_t i = threadIdx.x; i < N; i += DN_BLOCK)
@@ -69,7 +69,7 @@ void dn_cuda_cross_entropy(dn_stream *s, double *host_loss, dn_buf *logits, cons
     DN_RUN(s, add_losses, 1, DN_BLOCK, 0, dn_gpu_sum(s, host_loss), losses, N);
 }
 
-__global__ void __launch_bounds__(DN_BLOCK)
+__global__ void __launch_bounds__(DN_BLOCK, 2)
     part_of_rows(dn_real *part, dn_real *logits, const int32_t *targets, dn_vocab_shard words)
 {
     size_t row = blockIdx.x, target = (size_t)targets[row];
@@ -95,7 +95,7 @@ void dn_cuda_cross_entropy_part(dn_stream *s, dn_buf *part, dn_buf *logits, cons
                *vocab);
 }
 
-__global__ void __launch_bounds__(DN_BLOCK)
+__global__ void __launch_bounds__(DN_BLOCK, 2)
     join_rows(double *losses, dn_real *logits, const dn_real *const *parts, size_t n_parts, size_t own,
               const int32_t *targets, dn_vocab_shard words, double scale)
 {
