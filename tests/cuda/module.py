@@ -1,0 +1,162 @@
+"""The modules of GPUs as nvcc builds them, where there is nvcc: what is linked with CUDA, what a machine without a GPU is told, and what
+machine code all kernels became, in float and double, for sm_80, sm_90a and sm_100.
+
+    module.py SOURCE MESON NVCC          DIONODE: the program
+
+Registers and memory of threads are what the assembler says of them; how much a load moves is seen where cuobjdump and nvdisasm are
+installed. Planted kernels that spill, use too many registers or move single numbers show that each check can fail.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "support"))
+from runs import PROGRAM, Place, Skip, case, expect, run, tap  # noqa: E402
+
+SOURCE, MESON, NVCC = sys.argv[1:4]
+TARGETS = ["sm_80", "sm_90a", "sm_100"]
+MODULES = ["libdionode-cuda.so", "libdionode-cuda-f64.so"]
+REGISTERS = 128  # two blocks of 256 threads share the 65,536 of a multiprocessor
+# Bytes on the stack of a thread: where CUDA's sines and cosines in double take the remainder of a large angle.
+STACK = {"fill_angles": 40, "sketch": 40}
+# Kernels whose template says how many numbers a thread moves at once, and how many are 16 bytes.
+WIDE = re.compile(r"^_Z\d+(?:each|norm_forward|norm_backward|glu_forward|glu_backward)I\w*?Li(?P<width>\d+)E")
+folder = tempfile.TemporaryDirectory()
+build = os.path.join(folder.name, "build")
+log = []  # what the build printed
+
+
+def plain(mangled):
+    return re.sub(r"^_Z(?:L)?\d+", "", mangled)
+
+
+def assembled(text):
+    """(kernel, target, registers, bytes of stack, bytes spilled) of what ptxas -v prints."""
+    found = []
+    for line in text.splitlines():
+        if match := re.search(r"Compiling entry function '(\w+)' for '(\w+)'", line):
+            kernel = match.groups()
+        elif match := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line):
+            stack, stored, loaded = map(int, match.groups())
+        elif match := re.search(r"Used (\d+) registers", line):
+            found.append((*kernel, int(match.group(1)), stack, stored + loaded))
+    return found
+
+
+def wasteful(kernels):
+    return [f"{name} ({target}): {registers} registers, {stack} bytes of stack, {spilled} bytes spilled"
+            for name, target, registers, stack, spilled in kernels
+            if spilled > 0 or registers > REGISTERS or stack > max([STACK[n] for n in STACK if plain(name).startswith(n)], default=0)]
+
+
+def narrow(code, bytes_of_real):
+    """Of a disassembly: (kernels that promise to move 16 bytes a thread, and those of them that load or store none)."""
+    promised, broken = [], []
+    for body in re.split(r"\n\s*Function : ", code)[1:]:
+        name = body.split("\n", 1)[0].strip()
+        match = WIDE.match(name)
+        if match and int(match.group("width")) * bytes_of_real == 16:
+            promised.append(name)
+            if not re.search(r"\bSTG\.E\S*\.128", body) or (re.search(r"\bLDG\.", body) and not re.search(r"\bLDG\.E\S*\.128", body)):
+                broken.append(name)
+    return promised, broken
+
+
+def disassembler():
+    if not shutil.which("cuobjdump") or not shutil.which("nvdisasm"):
+        raise Skip("cuobjdump and nvdisasm are not installed")
+
+
+@case
+def both_modules_are_built_without_a_warning():
+    options = ["-Dcuda=enabled", "-Dtests=false", "-Dbench=false", "-Dmpi=disabled", "--werror"]
+    done = run([MESON, "setup", build, SOURCE] + options, limit_s=600)
+    expect(done.returncode == 0, done.stdout + done.stderr)
+    os.environ["NVCC_APPEND_FLAGS"] = "-Xptxas=-v"
+    done = run(["ninja", "-C", build] + MODULES, limit_s=6000, stderr=subprocess.STDOUT)
+    del os.environ["NVCC_APPEND_FLAGS"]
+    log.append(done.stdout)
+    expect(done.returncode == 0, done.stdout[-8000:])
+    expect("warning" not in done.stdout, "\n".join(line for line in done.stdout.splitlines() if "warning" in line))
+
+
+@case
+def only_the_modules_are_linked_with_cuda():
+    needs = {}
+    for target in MODULES + ["dionode", "dionode-f64"]:
+        commands = run(["ninja", "-C", build, "-t", "commands", target]).stdout
+        expect(commands, f"nothing is done for {target}")
+        needs[target] = "cublasLt" in commands or "cudart" in commands
+    expect([needs[name] for name in MODULES] == [True, True], f"{needs}")
+    expect(not needs["dionode"] and not needs["dionode-f64"], f"{needs}")
+
+
+@case
+def without_a_driver_the_device_is_refused_with_what_to_do():
+    if run(["sh", "-c", "ldconfig -p | grep -q libcuda.so.1"]).returncode == 0:
+        raise Skip("this machine has a driver")
+    with Place() as place:
+        os.environ["DIONODE_MODULES"] = build
+        done = place.train(device="cuda", num_iterations=1)
+        del os.environ["DIONODE_MODULES"]
+        expect(done.returncode == 10, f"exit {done.returncode}: {done.stderr}")
+        expect("driver is not found" in done.stderr and "device: cpu" in done.stderr, done.stderr)
+
+
+@case
+def no_kernel_spills_or_takes_more_registers_than_two_blocks_have():
+    kernels = assembled("".join(log))
+    count = {target: sum(k[1] == target for k in kernels) for target in TARGETS}
+    expect(len(set(count.values())) == 1 and count[TARGETS[0]] > 100, f"kernels of each target: {count}")
+    expect(not wasteful(kernels), "\n".join(wasteful(kernels)))
+
+
+@case
+def kernels_that_promise_it_move_16_bytes_a_thread():
+    disassembler()
+    for module, bytes_of_real in zip(MODULES, (4, 8)):
+        for target in TARGETS:
+            done = run(["cuobjdump", "-sass", "-arch", target, os.path.join(build, module)], limit_s=600)
+            expect(done.returncode == 0, done.stderr)
+            promised, broken = narrow(done.stdout, bytes_of_real)
+            expect(len(promised) > 10 and not broken, f"{module}, {target}: {len(promised)} kernels promise it; not so {broken}")
+
+
+PLANTED = """
+__global__ void array(float *x, int n) { float a[64]; for (int i = 0; i < 64; i++) a[i] = x[i]; for (int i = 0; i < n; i++) x[i] = a[(i * n) & 63]; }
+template <int B> __global__ void __launch_bounds__(256, B) many(float *x) { float a[160];
+#pragma unroll
+  for (int i = 0; i < 160; i++) a[i] = x[i * 256 + threadIdx.x];
+#pragma unroll 1
+  for (int k = 0; k < 160; k++) { float s = 0;
+#pragma unroll
+    for (int i = 0; i < 160; i++) s += a[i] * a[159 - i] * k;
+#pragma unroll
+    for (int i = 0; i < 160; i++) a[i] += s;  x[k * 256 + threadIdx.x] = s; } }
+template __global__ void many<1>(float *); template __global__ void many<2>(float *);
+template <int W> __global__ void each(float *x) { x[threadIdx.x] *= 2; }
+template __global__ void each<4>(float *);
+"""
+
+
+@case
+def planted_kernels_are_complained_of():
+    source, cubin = (os.path.join(folder.name, name) for name in ("planted.cu", "planted.cubin"))
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(PLANTED)
+    done = run([NVCC, "-Xptxas=-v", "-arch=sm_90a", "-cubin", "-o", cubin, source])
+    expect(done.returncode == 0, done.stderr)
+    kernels = {plain(kernel[0])[:9]: kernel for kernel in assembled(done.stdout + done.stderr)}
+    expect(set(kernels) == {"arrayPfi", "manyILi1E", "manyILi2E", "eachILi4E"}, f"{kernels}")
+    for name, value in ("arrayPfi", 3), ("manyILi1E", 2), ("manyILi2E", 4):  # stack; registers; spilled
+        expect(len(wasteful([kernels[name]])) == 1 and kernels[name][value] > (REGISTERS if value == 2 else 0), f"{kernels[name]}")
+    expect(not wasteful([kernels["eachILi4E"]]), f"{kernels}")
+    disassembler()
+    promised, broken = narrow(run(["cuobjdump", "-sass", cubin]).stdout, 4)
+    expect(len(promised) == len(broken) == 1, f"{promised}, {broken}")
+
+
+tap()
