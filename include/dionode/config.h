@@ -58,6 +58,7 @@ typedef struct dn_config {
     int64_t dp_size, pp_size, fs_size, tp_size;
     char fs_gather[16];
     char device[16], precision[16];
+    bool device_debug;
     char link_dp[32], link_across[32]; /* empty: none */
     char link_pp[256];
     char pipeline[16], channel[16];

@@ -65,6 +65,10 @@ DN_API dn_status dn_train_print_stages(const dn_config *config, const int size[D
  * as of a run; DN_ERR_MEMORY. */
 DN_API dn_status dn_train_measure_units(const dn_config *config, int n_threads, double seconds[3]) DN_MUST_USE;
 
+/** Prints a line for each GPU that workers could run on: where it is, and its links to the others. Nothing where there is none, or no
+ * module for it. */
+DN_API void dn_train_print_gpus(FILE *out);
+
 /* What dn_verify_training verifies. */
 typedef struct dn_verification {
     int max_ranks;       /* every mesh of at most this many ranks ... */

@@ -137,6 +137,8 @@ int cli_topo(int argc, char **argv, char **command_line)
         dn_topo_write_json(topo, stdout);
     else
         print(topo, &a);
+    if (!a.json)
+        dn_train_print_gpus(stdout);
     status = print_stages(topo, &a);
     dn_topo_destroy(&topo);
     return status == DN_OK ? 0 : cli_failure(status);

@@ -40,6 +40,7 @@ static dn_status make_comm(int rank, int size, dn_comm **out)
 
 dn_status dn_comm_create(dn_world *world, int rank, dn_comm **out)
 {
+    dn_device_attach(world, rank);
     DN_TRY(make_comm(rank, dn_world_size(world), out));
     dn_comm *comm = *out;
     comm->world = world;
@@ -93,8 +94,10 @@ void dn_comm_destroy(dn_comm **comm)
         device->unmap_heap((*comm)->world ? dn_world_arena((*comm)->world, 0) : (*comm)->own_heap);
     free((*comm)->own_heap);
     free((*comm)->span);
-    if (!(*comm)->split)
+    if (!(*comm)->split) {
         dn_stream_destroy(&(*comm)->stream);
+        dn_device_attach(NULL, 0);
+    }
     free(*comm);
     *comm = NULL;
 }

@@ -175,10 +175,11 @@ static dn_status map_on_device(dn_comm *comm)
     DN_TRY(dn_comm_barrier(comm));
     for (int rank = 0; rank < comm->size; rank++)
         pids[rank] = dn_world_pid(comm->world, rank);
-    char *scratch = dn_world_scratch(comm->world, 0), *first = dn_world_arena(comm->world, 0);
+    char *segment = dn_world_at(comm->world, 0), *first = dn_world_arena(comm->world, 0); /* barriers' lines carry small sums */
     size_t bytes = dn_world_arena_bytes(comm->world), all = (size_t)comm->size * bytes;
-    const dn_device_heap heap = {.first = first, .bytes = bytes, .shared = scratch, .shared_bytes = (size_t)(first + all - scratch),
-                                 .rank = comm->rank, .n = comm->size, .pids = pids, .meet = meet, .context = comm};
+    const dn_device_heap heap = {.first = first, .bytes = bytes, .shared = segment, .shared_bytes = (size_t)(first + all - segment),
+                                 .rank = comm->rank, .n = comm->size, .pids = pids, .meet = meet, .context = comm,
+                                 .needed = dn_device_expected()};
     return device->map_heap(&heap);
 }
 

@@ -14,6 +14,8 @@
 #include "device/fold.h"
 #include "device/stream.h"
 
+#include <stdio.h>
+
 /* The symmetric heap as a device takes part in it: arenas of `bytes` each, of n ranks, at `first` in host memory. */
 typedef struct dn_device_heap {
     char *first;
@@ -24,10 +26,12 @@ typedef struct dn_device_heap {
     const int *pids; /* [n] processes of the ranks */
     dn_status (*meet)(void *context); /* a barrier of all ranks */
     void *context;
+    size_t needed; /* bytes of device memory that this rank will take in all, as planned; 0: unknown */
 } dn_device_heap;
 
 typedef struct dn_device {
     const char *name, *help;
+    void (*print)(FILE *out); /* a line for each device that workers could run on; NULL: there is nothing to say */
     /* Not NULL: all but the name and the help is in this module, which is opened when the device is selected
      * (device/module.h). */
     const char *module;
@@ -45,6 +49,8 @@ typedef struct dn_device {
 
     /* Uninitialized memory of the device, 128-byte aligned (2 MiB from 4 MiB on), or NULL. */
     void *(*take)(size_t bytes);
+    /* Bytes that take may give. NULL: it takes the host's. */
+    uint64_t (*room)(void);
     void (*give_back)(void *memory);
 
     /* Create and destroy the device's private part of a stream. */
@@ -76,12 +82,40 @@ typedef struct dn_device {
 /** All devices, the default first; NULL-terminated. */
 const dn_device *const *dn_device_all(void);
 
-/** Selects the device of this process by name, before streams, communicators or device memory exist. Errors:
- * DN_ERR_ARG, naming the available devices; DN_ERR_SYSTEM: its module is missing, or has nothing to run on. */
-dn_status dn_device_select(const char *name) DN_MUST_USE;
+/** Selects the device of this process by name, before streams, communicators or device memory exist. debug: a device that runs
+ * behind the host waits for each kernel, so that an error names the one that made it. Errors: DN_ERR_ARG, naming the available
+ * devices; DN_ERR_SYSTEM: its module is missing, or has nothing to run on. */
+dn_status dn_device_select(const char *name, bool debug) DN_MUST_USE;
+
+/** A line for each device in a module that workers could run on; nothing of modules that are missing or have nothing to run on. */
+void dn_device_print_all(FILE *out);
 
 /** The device of this process; by default the CPU. */
 const dn_device *dn_device_selected(void);
+
+/** What this rank will take of the device's memory in all, as planned: the next heap is not made, and the error says so, where the
+ * device has less. 0 (at first): unknown. */
+void dn_device_expect(size_t bytes);
+size_t dn_device_expected(void);
+
+/* ---- waiting for what is queued ---- */
+
+struct dn_world;
+
+/** From now on this thread waits for its device as this rank of the world does: no longer than its deadline, and only until it has
+ * failed. NULL (at first): alone. */
+void dn_device_attach(struct dn_world *world, int rank);
+
+typedef enum dn_awaited {
+    DN_AWAITED_NOT_YET,
+    DN_AWAITED_MOVES, /* not yet, but some of it is done since the last look */
+    DN_AWAITED_DONE,  /* or failed, which the caller knows */
+} dn_awaited;
+
+/** Looks until it is done, napping in between. Errors: DN_ERR_PEER once the world has failed, with its message; DN_ERR_TIMEOUT,
+ * without a message, if nothing moves for most of the world's deadline, or ten minutes alone. Time in which this process did not
+ * run does not count. */
+dn_status dn_device_wait(dn_awaited (*look)(void *context), void *context) DN_MUST_USE;
 
 /** The host address at the same heap offset as an address in the device's heap: the same allocation, in host
  * memory, for what the host and its peers read. NULL stays NULL. */

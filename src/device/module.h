@@ -11,10 +11,14 @@
 #define DN_DEVICE_MODULE_VERSION 2
 #define DN_DEVICE_MODULE_SYMBOL  "dn_device_of_module"
 
-/* What a module needs of the library: dn_fail (base/fail.h) and dn_fold_on_host. */
+/* What a module needs of the library: dn_fail and dn_log (base/fail.h), dn_fold_on_host, dn_device_wait; and
+ * whether it is to wait for each kernel. */
 typedef struct dn_device_services {
     dn_status (*fail)(dn_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+    void (*log)(dn_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
     void (*fold)(const dn_fold *fold);
+    dn_status (*wait)(dn_awaited (*look)(void *context), void *context);
+    bool debug;
 } dn_device_services;
 
 typedef struct dn_device_module {

@@ -87,16 +87,17 @@ dn_status dn_device_alloc(dn_stream *stream, size_t bytes, void **out)
      * files, which takes as long as clearing a megabyte: for less it is not done. */
     const size_t worth_asking = (size_t)1 << 20;
     void *memory = NULL;
-    if (bytes < worth_asking || bytes <= dn_limits_memory(""))
+    uint64_t (*const ask)(void) = stream->device->room;
+    if (bytes < worth_asking || ask || bytes <= dn_limits_memory(""))
         memory = stream->device->take(bytes);
     if (!memory) {
-        uint64_t room = dn_limits_memory("");
+        uint64_t room = ask ? ask() : dn_limits_memory("");
         char need[24], have[24];
         return dn_fail(DN_ERR_MEMORY,
                        "tensors of %s, and %s of memory are available%s: make the batch or the model smaller",
                        dn_human_size((double)bytes, need, sizeof need),
                        dn_human_size((double)room, have, sizeof have),
-                       bytes <= room ? ", of which this process may not have so much (ulimit -v)" : "");
+                       bytes > room ? "" : ask ? ", in pieces" : ", of which this process may not have so much (ulimit -v)");
     }
     dn_status status = DN_OK;
     for (size_t at = 0; at < bytes && status == DN_OK; at += DN_STREAM_CHUNK) {

@@ -318,6 +318,11 @@ int dn_world_size(const dn_world *world)
     return world->n_ranks;
 }
 
+double dn_world_deadline_s(const dn_world *world)
+{
+    return world->control->deadline_s;
+}
+
 size_t dn_world_arena_bytes(const dn_world *world)
 {
     return world->control->arena_bytes;

@@ -136,6 +136,9 @@ typedef struct dn_rank_state {
 dn_rank_state dn_world_state(const dn_world *world, int rank);
 void dn_world_set_state(dn_world *world, int rank, const dn_rank_state *state);
 
+/** What the world was created with. */
+double dn_world_deadline_s(const dn_world *world);
+
 /** Whether ranks outnumber the PUs they may use, so that spinning would take time from other ranks. */
 bool dn_world_crowded(const dn_world *world);
 

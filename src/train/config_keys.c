@@ -133,6 +133,7 @@ static const dn_key keys[] = {
     TEXT(device, DN_DEVICE_DEFAULT, DN_DEVICE_NAMES,
          "what workers compute on; fake: host memory that behaves like an accelerator's, for tests",
          DN_KEY_CONDUCT),
+    BOOL(device_debug, "false", "cuda: wait for each kernel, so that an error names the one that made it; slow", DN_KEY_CONDUCT),
     TEXT(precision, "float", DN_PRECISION_NAMES,
          "of layers' products in training: float; mixed: of operands rounded to bfloat16, added in float, by processors with "
          "AVX512_BF16; emulated: the same without such instructions, slowly"),

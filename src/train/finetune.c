@@ -321,7 +321,7 @@ static dn_status plan_launch(dn_finetune_run *t, const way *w, dn_plan *plan)
     dn_tuning tuning;
     bool needs;
     DN_TRY(prepare(t, w, &tuning, &needs));
-    DN_TRY(dn_device_select(t->config.device));
+    DN_TRY(dn_device_select(t->config.device, t->config.device_debug));
     size_t before = 0;
     if (chooses_blocks(t, &tuning)) {
         const dn_tuning plain = tuning_to_choose(&tuning);

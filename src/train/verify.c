@@ -343,7 +343,7 @@ int dn_verify_training_worker(const dn_config *config, const dn_verification *gi
     dn_verification what = *given;
     dn_comm *comm = NULL;
     size_t heap_bytes = 0; /* the launcher sizes the heap */
-    dn_status status = dn_device_select(config->device);
+    dn_status status = dn_device_select(config->device, config->device_debug);
     if (status == DN_OK && dn_launch_is_rank())
         status = plan_rank(config, &what, &heap_bytes);
     if (status == DN_OK)

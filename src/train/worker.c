@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "base/human.h"
 #include "base/lock.h"
+#include "base/size.h"
 #include "comm/world.h"
 #include "device/device.h"
 #include "dionode/comm.h"
@@ -197,15 +198,17 @@ int dn_train_worker(const dn_config *config)
     dn_run run;
     dn_lock lock = {0};
     dn_comm *comm = NULL;
-    size_t heap_bytes = 0; /* the launcher sizes the heap */
+    size_t heap_bytes = 0; /* where no launcher of ours sizes the heap */
     const size_t existing = launched ? SIZE_MAX : dn_dir_existing(config->checkpoint_dir); /* the launcher cleans up */
     void *log_context;
     const dn_log_fn log = dn_log_get(&log_context);
-    dn_status status = dn_device_select(config->device);
-    if (status == DN_OK && !launched)
+    dn_status status = dn_device_select(config->device, config->device_debug);
+    if (status == DN_OK && (!launched || dn_device_is_apart()))
         status = plan_rank(config, &plan, &heap_bytes);
+    if (status == DN_OK && dn_device_is_apart())
+        dn_device_expect(dn_size_add(plan.arena_bytes, plan.private_bytes));
     if (status == DN_OK)
-        status = dn_comm_join(heap_bytes, config->timeout_s, &comm);
+        status = dn_comm_join(launched ? 0 : heap_bytes, config->timeout_s, &comm);
     if (status == DN_OK && dn_comm_rank(comm) != 0)
         dn_log_set(NULL, NULL); /* warnings are the same on all ranks */
     if (status == DN_OK)

@@ -495,6 +495,10 @@ void standin_launch(cudaStream_t stream, const char *kernel, dim3 grid, dim3 blo
     bool sound = grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7fffffff && grid.y <= most &&
                  grid.z <= most && threads > 0 && threads <= emulator::MAX_THREADS && block.z <= 64 &&
                  bytes <= largest;
+    if (sound && standin_launch_goes_wrong(stream)) {
+        free_own(own);
+        return;
+    }
     if (sound && !standin_fails("launch")) {
         standin_queue(stream, run, free_own, own);
         return;

@@ -19,13 +19,13 @@ static int select_fake(void **state)
 {
     before = dn_device_selected();
     unsetenv("DIONODE_FAKE_ORDER");
-    return dn_device_select("fake") == DN_OK ? 0 : -1;
+    return dn_device_select("fake", false) == DN_OK ? 0 : -1;
 }
 
 static int select_back(void **state)
 {
     unsetenv("DIONODE_FAKE_ORDER");
-    return dn_device_select(before->name) == DN_OK ? 0 : -1;
+    return dn_device_select(before->name, false) == DN_OK ? 0 : -1;
 }
 
 static dn_buf *new_buffer(dn_stream *s)
@@ -45,7 +45,7 @@ static dn_real first_of(dn_stream *s, const dn_buf *x)
 
 static void an_unknown_device_is_an_error_that_names_those_there_are(void **state)
 {
-    assert_int_equal(dn_device_select("abacus"), DN_ERR_ARG);
+    assert_int_equal(dn_device_select("abacus", false), DN_ERR_ARG);
     assert_non_null(strstr(dn_error_message(), "abacus"));
     for (const dn_device *const *device = dn_device_all(); *device; device++)
         assert_non_null(strstr(dn_error_message(), (*device)->name));

@@ -17,7 +17,7 @@ void tests_register(tests_file *file)
 int main(int argc, char **argv)
 {
     const char *device = getenv("DIONODE_DEVICE");
-    if (device && dn_device_select(device) != DN_OK) {
+    if (device && dn_device_select(device, false) != DN_OK) {
         fprintf(stderr, "%s\n", dn_error_message());
         return 2;
     }

@@ -218,6 +218,7 @@ static void multiply(dn_stream *s, shape x, double alpha, const void *a, const v
         passed(s, "cublasLtMatmul",
                cublasLtMatmul(own->handle, p->product, &of_product, b, p->b, a, p->a, &of_c, c, p->c, c, p->c,
                               &p->algorithm, own->workspace, WORKSPACE_BYTES, dn_gpu_stream(s)));
+    dn_gpu_end(s);
 }
 
 void dn_cuda_gemm(dn_stream *s, dn_trans ta, dn_trans tb, size_t m, size_t n, size_t k, double alpha,

@@ -59,6 +59,10 @@ extern dn_device_services dn_gpu_library;
 /** DN_ERR_MEMORY or DN_ERR_SYSTEM with CUDA's name of the error: "what: name (sentence)". */
 dn_status dn_gpu_failed(cudaError_t error, const char *what);
 
+/** Whether this process has stopped waiting for the GPU, which may compute for ever: nothing is freed any
+ * more, as that would wait, too, and the process ends without CUDA's own clearing up. */
+bool dn_gpu_is_lost(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,7 @@
 
 #include <cuda.h>
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +22,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-enum { DEADLINE_S = 60 };
 
 typedef struct driver {
     CUresult (*reserve)(CUdeviceptr *out, size_t bytes, size_t align, CUdeviceptr at,
@@ -113,13 +112,22 @@ static dn_status socket_failed(const char *what, int peer)
 
 static int new_socket(void)
 {
-    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const struct timeval deadline = {.tv_sec = DEADLINE_S};
-    if (s >= 0) {
-        (void)setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline);
-        (void)setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline);
-    }
-    return s;
+    return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static dn_awaited look_at_socket(void *context)
+{
+    return poll(context, 1, 0) == 0 ? DN_AWAITED_NOT_YET : DN_AWAITED_DONE;
+}
+
+/* Until something has come from `peer`, or for a listener from anybody (-1). What is sent is a few bytes, for
+ * which a socket always has room. */
+static dn_status await(int s, int peer)
+{
+    struct pollfd what = {.fd = s, .events = POLLIN};
+    dn_status status = dn_gpu_library.wait(look_at_socket, &what);
+    errno = ETIMEDOUT;
+    return status == DN_ERR_TIMEOUT ? socket_failed("no word from", peer) : status;
 }
 
 typedef union control {
@@ -188,15 +196,20 @@ static dn_status exchange(const dn_device_heap *asked, int listener, int own, in
             status = socket_failed("no connection to", peer);
     }
     for (int i = 0; i < asked->n - 1 && status == DN_OK; i++) {
-        int s = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-        if (s < 0 || !send_descriptor(s, asked->rank, own))
+        status = await(listener, -1);
+        int s = status == DN_OK ? accept4(listener, NULL, NULL, SOCK_CLOEXEC) : -1;
+        if (status == DN_OK && (s < 0 || !send_descriptor(s, asked->rank, own)))
             status = socket_failed("a descriptor is not sent by", asked->rank);
         if (s >= 0)
             close(s);
     }
-    for (int peer = 0; peer < asked->n && status == DN_OK; peer++)
-        if (peer != asked->rank && (descriptors[peer] = receive_descriptor(sockets[peer], peer)) < 0)
+    for (int peer = 0; peer < asked->n && status == DN_OK; peer++) {
+        if (peer == asked->rank)
+            continue;
+        status = await(sockets[peer], peer);
+        if (status == DN_OK && (descriptors[peer] = receive_descriptor(sockets[peer], peer)) < 0)
             status = socket_failed("no descriptor from", peer);
+    }
     for (int peer = 0; peer < asked->n; peer++)
         if (sockets[peer] >= 0)
             close(sockets[peer]);
@@ -240,6 +253,64 @@ static dn_status fill_heap(heap *h, const dn_device_heap *asked, const CUmemAllo
     return asked->meet(asked->context); /* nobody leaves before all have mapped him */
 }
 
+/* ---- whether peers' memory is what it seems ---- */
+
+enum { PATTERN_WORDS = 1024 };
+
+static int32_t pattern_at(int rank, int i)
+{
+    return (int32_t)((uint32_t)(rank + 1) * 2654435761u ^ (uint32_t)i * 40503u);
+}
+
+/* Each writes a pattern at the beginning of its arena, where nothing is yet, and a kernel of every other
+ * reads it: some boards map a peer's memory and deliver other data (IOMMU, ACS). */
+static dn_status read_patterns(const heap *h, const dn_device_heap *asked, dn_stream *stream)
+{
+    const size_t bytes = PATTERN_WORDS * sizeof(int32_t);
+    int32_t *own = dn_gpu_keep(stream, bytes), *seen[DN_MAX_RANKS];
+    for (int i = 0; i < PATTERN_WORDS; i++)
+        own[i] = pattern_at(asked->rank, i);
+    dn_gpu_copy(stream, (void *)(uintptr_t)(h->at + (CUdeviceptr)asked->rank * h->bytes), own, bytes);
+    DN_TRY(dn_gpu_sync(stream));
+    DN_TRY(asked->meet(asked->context));
+    for (int rank = 0; rank < asked->n; rank++) {
+        seen[rank] = dn_gpu_keep(stream, bytes);
+        const dn_fold read = {.type = DN_I32,
+                              .op = DN_SUM,
+                              .n = PATTERN_WORDS,
+                              .n_sources = 1,
+                              .n_targets = 1,
+                              .sources = {(const char *)(uintptr_t)(h->at + (CUdeviceptr)rank * h->bytes)},
+                              .targets = {(char *)seen[rank]}};
+        dn_gpu_fold_kernel(stream, &read);
+    }
+    DN_TRY(dn_gpu_sync(stream));
+    for (int rank = 0; rank < asked->n; rank++)
+        for (int i = 0; i < PATTERN_WORDS; i++)
+            if (seen[rank][i] != pattern_at(rank, i))
+                return dn_gpu_fail(DN_ERR_SYSTEM,
+                                   "worker %d's GPU has mapped the memory of worker %d's and reads other "
+                                   "data there than that wrote (word %d: %08x "
+                                   "instead of %08x): its board or the IOMMU does not carry peers' accesses; "
+                                   "take device: cpu",
+                                   asked->rank, rank, i, (unsigned)seen[rank][i],
+                                   (unsigned)pattern_at(rank, i));
+    return asked->meet(asked->context); /* all have read */
+}
+
+static dn_status try_peers(const heap *h, const dn_device_heap *asked)
+{
+    dn_stream stream = {0};
+    DN_TRY(dn_gpu_open(&stream));
+    dn_status status = read_patterns(h, asked, &stream);
+    dn_gpu_close(&stream);
+    if (status == DN_OK && asked->rank == 0)
+        dn_gpu_library.log(DN_LOG_INFO,
+                           "GPUs: %d workers read each other's memory in place (mapped), as a pattern shows",
+                           asked->n);
+    return status;
+}
+
 static dn_status listen_for(const dn_device_heap *asked, int *listener)
 {
     struct sockaddr_un address;
@@ -251,11 +322,36 @@ static dn_status listen_for(const dn_device_heap *asked, int *listener)
     return DN_OK;
 }
 
+/* Before anybody takes any: what is planned against what is free, which the workers of a GPU share. */
+static dn_status check_room(const dn_device_heap *asked)
+{
+    const size_t of_cuda = (size_t)1 << 30; /* contexts, code and what libraries take */
+    size_t available = 0, all = 0;
+    int device = 0, n_devices = 1;
+    (void)cudaGetDevice(&device);
+    (void)cudaGetDeviceCount(&n_devices);
+    (void)cudaMemGetInfo(&available, &all);
+    size_t n_here = ((size_t)asked->n - (size_t)device + (size_t)n_devices - 1) / (size_t)n_devices;
+    size_t room = (available > of_cuda ? available - of_cuda : 0) / (n_here > 0 ? n_here : 1);
+    if (asked->needed > room)
+        return dn_gpu_fail(DN_ERR_MEMORY,
+                           "the plan of a worker is %.2f GiB of memory of GPU %d, %.2f of them shared with "
+                           "others, and there are %.2f GiB for each of "
+                           "the %zu workers on it (%.2f of %.2f GiB are free, and CUDA takes 1): use a "
+                           "smaller device_batch_size, more workers of fs, "
+                           "or a smaller model",
+                           (double)asked->needed / 0x1p30, device, (double)asked->bytes / 0x1p30,
+                           (double)room / 0x1p30, n_here, (double)available / 0x1p30, (double)all / 0x1p30);
+    return asked->n > 1 ? asked->meet(asked->context) : DN_OK;
+}
+
 dn_status dn_gpu_map_heap(const dn_device_heap *asked, ptrdiff_t *distance)
 {
-    heap *h = calloc(1, sizeof *h);
     int listener = -1, descriptors[DN_MAX_RANKS], device = 0;
     size_t granularity = 0;
+    if (asked->needed > 0)
+        DN_TRY(check_room(asked));
+    heap *h = calloc(1, sizeof *h);
     if (!h)
         return dn_gpu_fail(DN_ERR_MEMORY, "no memory for a heap");
     h->next = heaps;
@@ -296,7 +392,7 @@ dn_status dn_gpu_map_heap(const dn_device_heap *asked, ptrdiff_t *distance)
             close(descriptors[rank]);
     if (listener >= 0)
         close(listener);
-    return status;
+    return status == DN_OK && asked->n > 1 ? try_peers(h, asked) : status;
 }
 
 void dn_gpu_unmap_heap(const char *first)
@@ -306,6 +402,8 @@ void dn_gpu_unmap_heap(const char *first)
         if (h->host != first)
             continue;
         *at = h->next;
+        if (dn_gpu_is_lost()) /* a kernel may still use it */
+            return;
         if (h->shared)
             (void)cudaHostUnregister(h->shared);
         for (int rank = 0; h->at && rank < h->n; rank++)

@@ -14,12 +14,14 @@ static dn_status map_heap(const dn_device_heap *heap);
  */
 static dn_device row = {
     .name = "cuda",
+    .print = dn_gpu_print,
     .heap_distance = -((ptrdiff_t)1 << 44),
     .map_heap = map_heap,
     .unmap_heap = dn_gpu_unmap_heap,
     .kernels = &dn_cuda_kernels,
     .take = dn_gpu_take,
     .give_back = dn_gpu_give_back,
+    .room = dn_gpu_room,
     .open = dn_gpu_open,
     .close = dn_gpu_close,
     .keep = dn_gpu_keep,
@@ -39,6 +41,32 @@ static dn_status map_heap(const dn_device_heap *heap)
     return dn_gpu_map_heap(heap, &row.heap_distance);
 }
 
+/* Why CUDA sees no GPU, and what to do. */
+static dn_status no_gpu(cudaError_t error)
+{
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    int driver = 0, built_with = 0;
+    (void)cudaDriverGetVersion(&driver); /* 0: none */
+    (void)cudaRuntimeGetVersion(&built_with);
+    if (error == cudaErrorInsufficientDriver && driver == 0)
+        return dn_gpu_fail(DN_ERR_SYSTEM, "device cuda: NVIDIA's driver is not found (libcuda.so.1): install "
+                                          "it, start a container with its "
+                                          "GPUs, or take device: cpu");
+    if (error == cudaErrorInsufficientDriver)
+        return dn_gpu_fail(DN_ERR_SYSTEM,
+                           "device cuda: NVIDIA's driver is one for CUDA %d.%d, and this module is built "
+                           "with %d.%d: update the "
+                           "driver, or take device: cpu",
+                           driver / 1000, driver % 1000 / 10, built_with / 1000, built_with % 1000 / 10);
+    if (error == cudaSuccess || error == cudaErrorNoDevice)
+        return dn_gpu_fail(DN_ERR_SYSTEM,
+                           "device cuda: no GPU is seen by CUDA%s%s%s: nvidia-smi shows those of this "
+                           "machine; or take device: cpu",
+                           visible ? " (CUDA_VISIBLE_DEVICES is '" : "", visible ? visible : "",
+                           visible ? "')" : "");
+    return dn_gpu_failed(error, "device cuda");
+}
+
 /* Worker i takes the i-th visible GPU, by turns where workers are more. */
 static dn_status start(const dn_device_services *services)
 {
@@ -47,11 +75,8 @@ static dn_status start(const dn_device_services *services)
     row.mixed_kernels = dn_cuda_mixed_kernels();
     row.kernels_bytes = dn_cuda_kernels_bytes;
     cudaError_t error = cudaGetDeviceCount(&n);
-    if (error != cudaSuccess)
-        return dn_gpu_failed(error, "device cuda");
-    if (n == 0)
-        return dn_gpu_fail(DN_ERR_SYSTEM,
-                           "device cuda: this machine has no GPU that CUDA sees: take device: cpu");
+    if (error != cudaSuccess || n == 0)
+        return no_gpu(error);
     const char *rank = getenv("LOCAL_RANK");
     error = cudaSetDevice(rank ? atoi(rank) % n : 0);
     return error == cudaSuccess ? DN_OK : dn_gpu_failed(error, "device cuda");

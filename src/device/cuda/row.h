@@ -7,7 +7,11 @@
 /* ---- memory.c ---- */
 void *dn_gpu_take(size_t bytes);
 void dn_gpu_give_back(void *memory);
+uint64_t dn_gpu_room(void);
 void *dn_gpu_lend(const void *handle);
+
+/* ---- print.c ---- */
+void dn_gpu_print(FILE *out);
 
 /* ---- peers.c ---- */
 /** As the row has it. *distance: where the heap is to begin behind the host's, and where it does. */

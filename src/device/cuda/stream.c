@@ -6,13 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Events are used by turns. Who asks about one that was taken again learns of a later place, which lies
- * behind his. NAMES: of the last kernels, for messages. CHUNK: page-locked memory of the calls between two
- * syncs, as a rule. */
-enum { EVENTS = 64, NAMES = 16, CHUNK_BYTES = 1 << 20 };
-/* No step waits so long for a GPU; one that hangs is left to the launcher. */
-#define DEADLINE_S 600.0
+ * behind his. CHUNK: page-locked memory of the calls between two syncs, as a rule. */
+enum { EVENTS = 64, CHUNK_BYTES = 1 << 20 };
+/* Behind every STRIDE-th launch there is a mark, an event that tells how far the GPU has come. The host is
+ * MARKS of them ahead, no more: with some thousand launches queued CUDA waits for the GPU in the next, and
+ * would for ever. */
+enum { STRIDE = 16, MARKS = 32, NAMES = STRIDE * (MARKS + 1) };
 
 typedef struct chunk {
     struct chunk *next;
@@ -34,8 +36,10 @@ typedef struct queue {
     delivery *first, *last;
     void *scratch;
     size_t scratch_bytes;
-    const char *names[NAMES];
-    size_t n_named;
+    cudaEvent_t marks[MARKS];
+    uint64_t n_marked, n_reached; /* marks: recorded; known to have passed */
+    const char *names[NAMES];     /* of the last launches, for messages */
+    uint64_t n_named;
     void *kept; /* of compute/cuda/gemm.c */
     void (*destroy)(void *kept);
     dn_status status; /* the first failure, which stays: CUDA's context is gone with it */
@@ -65,16 +69,58 @@ dn_status dn_gpu_failed(cudaError_t error, const char *what)
                        what, cudaGetErrorName(error), cudaGetErrorString(error));
 }
 
-/* With the kernels that were queued last: an error shows behind the one that made it. */
+static bool lost;
+
+bool dn_gpu_is_lost(void)
+{
+    return lost;
+}
+
+/* CUDA's own clearing up at the end of a process waits for the GPU. */
+static void leave_at_once(int status, void *unused)
+{
+    (void)unused;
+    fflush(NULL);
+    _exit(status);
+}
+
+static void give_up(void)
+{
+    if (!lost)
+        (void)on_exit(leave_at_once, NULL);
+    lost = true;
+}
+
+/* The names of launches from..to, at most STRIDE of them. */
+static void list_names(const queue *q, uint64_t from, uint64_t to, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "%s", from < to ? "" : "none");
+    for (uint64_t i = from; i < to && i < from + STRIDE; i++) {
+        size_t length = strlen(text);
+        snprintf(text + length, bytes - length, "%s%s", length ? ", " : "", q->names[i % NAMES]);
+    }
+}
+
+/* An error shows behind the kernel that made it; a kernel that does not end is among those behind the last
+ * mark that was reached. What ended the run elsewhere has been said there. */
 static dn_status report(const queue *q)
 {
-    char names[256] = "";
-    for (size_t i = q->n_named > NAMES ? q->n_named - NAMES : 0; i < q->n_named; i++) {
-        size_t length = strlen(names);
-        snprintf(names + length, sizeof names - length, "%s%s", length ? ", " : "", q->names[i % NAMES]);
+    char names[256];
+    int device = 0;
+    (void)cudaGetDevice(&device);
+    if (q->status == DN_ERR_PEER)
+        return q->status;
+    if (q->status == DN_ERR_TIMEOUT) {
+        list_names(q, q->n_reached * STRIDE, q->n_named, names, sizeof names);
+        return dn_gpu_fail(q->status,
+                           "GPU %d does not end what it was given within timeout_s: of %llu kernels at least "
+                           "%llu have ended, then come %s; "
+                           "nvidia-smi and dmesg (Xid) may tell why; raise timeout_s if it was only slow",
+                           device, (unsigned long long)q->n_named,
+                           (unsigned long long)(q->n_reached * STRIDE), names);
     }
-    return dn_gpu_fail(q->status, "the GPU: %s; kernels queued last: %s%s", q->trouble,
-                       *names ? names : "none",
+    list_names(q, q->n_named > STRIDE ? q->n_named - STRIDE : 0, q->n_named, names, sizeof names);
+    return dn_gpu_fail(q->status, "GPU %d: %s; kernels queued last: %s%s", device, q->trouble, names,
                        q->status == DN_ERR_SYSTEM ? "; dmesg may name the cause (Xid)" : "");
 }
 
@@ -100,7 +146,7 @@ void *dn_gpu_keep(dn_stream *stream, size_t bytes)
     size_t rounded = (bytes + 63) / 64 * 64;
     if (!q->chunks || rounded > q->chunks->bytes - q->chunks->used) {
         size_t size = rounded > CHUNK_BYTES ? rounded : CHUNK_BYTES;
-        chunk *c = new_chunk(q, size);
+        chunk *c = q->status == DN_OK ? new_chunk(q, size) : NULL;
         if (!c && (c = malloc(sizeof *c + size)))
             *c = (chunk){.bytes = size};
         if (!c)
@@ -179,28 +225,6 @@ double *dn_gpu_sum(dn_stream *s, double *host)
     return dn_gpu_delivered(s, sizeof *host, deliver_sum, &to, sizeof to);
 }
 
-/* ---- launches ---- */
-
-cudaStream_t dn_gpu_stream(const dn_stream *s)
-{
-    return ((queue *)s->queue)->stream;
-}
-
-bool dn_gpu_begin(dn_stream *s, const char *kernel)
-{
-    queue *q = s->queue;
-    if (q->status != DN_OK)
-        return false;
-    q->names[q->n_named++ % NAMES] = kernel;
-    return true;
-}
-
-void dn_gpu_end(dn_stream *s)
-{
-    queue *q = s->queue;
-    check(q, cudaGetLastError(), "a launch");
-}
-
 void dn_gpu_refuse(dn_stream *s, const char *kernel, const char *why)
 {
     fail(s->queue, DN_ERR_SYSTEM, "a call", kernel, why);
@@ -215,34 +239,111 @@ void **dn_gpu_kept_with(dn_stream *s, void (*destroy)(void *kept))
 
 /* ---- waiting ---- */
 
-static double now_s(void)
+/* Of a query. That it is not ready counts as an error, which the next launch would take for its own. */
+static bool is_pending(cudaError_t answer)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    if (answer == cudaErrorNotReady)
+        (void)cudaGetLastError();
+    return answer == cudaErrorNotReady;
 }
 
-/* Asks until all is done: at once for a tenth of a millisecond, then after naps that grow to a millisecond. A
- * call of CUDA that waits would wait for ever for a kernel that hangs. */
+/* Whether the GPU has come to another mark. */
+static bool move_marks(queue *q)
+{
+    uint64_t before = q->n_reached;
+    cudaError_t answer = cudaSuccess;
+    while (q->n_reached < q->n_marked &&
+           (answer = cudaEventQuery(q->marks[q->n_reached % MARKS])) == cudaSuccess)
+        q->n_reached++;
+    (void)is_pending(answer);
+    return q->n_reached > before;
+}
+
+static dn_awaited look_at_queue(void *context)
+{
+    queue *q = context;
+    if (!is_pending(cudaStreamQuery(q->stream)))
+        return DN_AWAITED_DONE;
+    return move_marks(q) ? DN_AWAITED_MOVES : DN_AWAITED_NOT_YET;
+}
+
+/* The oldest mark that was not reached. */
+static dn_awaited look_at_mark(void *context)
+{
+    queue *q = context;
+    return is_pending(cudaEventQuery(q->marks[q->n_reached % MARKS])) ? DN_AWAITED_NOT_YET : DN_AWAITED_DONE;
+}
+
+/* Never in CUDA, which would wait for ever for a kernel that hangs. A short wait is worth a look at once, for
+ * a tenth of a millisecond; then the library's, with the run's deadline and the word that ends it. */
+static void wait_for(queue *q, dn_awaited (*look)(void *context))
+{
+    struct timespec begin, now;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do {
+        if (look(q) == DN_AWAITED_DONE)
+            return;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - begin.tv_sec) * 1000000000L + now.tv_nsec - begin.tv_nsec < 100000);
+    dn_status status = dn_gpu_library.wait(look, q);
+    if (status == DN_OK)
+        return;
+    give_up();
+    q->status = status;
+}
+
 static void wait_for_all(queue *q)
 {
-    double begin_s = now_s();
-    long nap_ns = 20000;
-    cudaError_t error;
-    while ((error = cudaStreamQuery(q->stream)) == cudaErrorNotReady) {
-        double waited_s = now_s() - begin_s;
-        if (waited_s > DEADLINE_S) {
-            fail(q, DN_ERR_TIMEOUT, "waiting for its queue", "no end", "after ten minutes");
-            return;
-        }
-        if (waited_s < 1e-4)
-            continue;
-        nanosleep(&(struct timespec){.tv_nsec = nap_ns}, NULL);
-        nap_ns = nap_ns < 500000 ? 2 * nap_ns : 1000000;
-    }
-    check(q, error, "its queue");
-    if (error == cudaSuccess)
+    wait_for(q, look_at_queue);
+    if (q->status != DN_OK)
+        return;
+    check(q, cudaStreamQuery(q->stream), "its queue");
+    if (q->status == DN_OK) {
         q->n_passed = q->n_events;
+        q->n_reached = q->n_marked;
+    }
+}
+
+/* ---- launches ---- */
+
+cudaStream_t dn_gpu_stream(const dn_stream *s)
+{
+    return ((queue *)s->queue)->stream;
+}
+
+bool dn_gpu_begin(dn_stream *s, const char *kernel)
+{
+    queue *q = s->queue;
+    if (q->status != DN_OK)
+        return false;
+    if (q->n_named > 0 && q->n_named % STRIDE == 0) {
+        if (q->n_marked - q->n_reached == MARKS) {
+            wait_for(q, look_at_mark);
+            if (q->status == DN_OK)
+                check(q, cudaEventQuery(q->marks[q->n_reached % MARKS]), "its queue");
+            (void)move_marks(q);
+        }
+        if (q->status == DN_OK)
+            check(q, cudaEventRecord(q->marks[q->n_marked++ % MARKS], q->stream), "a mark");
+    }
+    q->names[q->n_named++ % NAMES] = kernel;
+    return q->status == DN_OK;
+}
+
+/* What was just launched. */
+static void end(queue *q, cudaError_t error, const char *what)
+{
+    check(q, error, what);
+    if (dn_gpu_library.debug && q->status == DN_OK) {
+        wait_for(q, look_at_queue);
+        if (q->status == DN_OK)
+            check(q, cudaStreamQuery(q->stream), q->names[(q->n_named - 1) % NAMES]);
+    }
+}
+
+void dn_gpu_end(dn_stream *s)
+{
+    end(s->queue, cudaGetLastError(), "a launch");
 }
 
 dn_status dn_gpu_sync(dn_stream *stream)
@@ -253,7 +354,8 @@ dn_status dn_gpu_sync(dn_stream *stream)
     for (delivery *d = q->first; d && q->status == DN_OK; d = d->next)
         d->deliver(d->results, d->context);
     q->first = q->last = NULL;
-    while (q->chunks && q->chunks->next && q->status == DN_OK) { /* the last one stays; of a stream that failed, all */
+    while (q->chunks && q->chunks->next &&
+           q->status == DN_OK) { /* the last one stays; of a stream that failed, all */
         chunk *c = q->chunks;
         q->chunks = c->next;
         free_chunk(c);
@@ -268,9 +370,10 @@ dn_status dn_gpu_sync(dn_stream *stream)
 void *dn_gpu_scratch(dn_stream *s, size_t bytes)
 {
     queue *q = s->queue;
+    if (bytes > q->scratch_bytes && q->status == DN_OK)
+        wait_for_all(q);
     if (bytes <= q->scratch_bytes || q->status != DN_OK)
         return q->status == DN_OK ? q->scratch : NULL;
-    wait_for_all(q);
     (void)cudaFree(q->scratch);
     q->scratch = NULL;
     q->scratch_bytes = 0;
@@ -290,8 +393,9 @@ dn_status dn_gpu_open(dn_stream *stream)
     if (!q)
         return dn_gpu_fail(DN_ERR_MEMORY, "no memory for a stream");
     cudaError_t error = cudaStreamCreateWithFlags(&q->stream, cudaStreamNonBlocking);
-    for (int i = 0; i < EVENTS && error == cudaSuccess; i++)
-        error = cudaEventCreateWithFlags(&q->events[i], cudaEventDisableTiming);
+    for (int i = 0; i < EVENTS + MARKS && error == cudaSuccess; i++)
+        error = cudaEventCreateWithFlags(i < EVENTS ? &q->events[i] : &q->marks[i - EVENTS],
+                                         cudaEventDisableTiming);
     stream->queue = q;
     if (error == cudaSuccess)
         return DN_OK;
@@ -304,9 +408,14 @@ void dn_gpu_close(dn_stream *stream)
     queue *q = stream->queue;
     if (q->stream && q->status == DN_OK)
         (void)dn_gpu_sync(stream);
+    if (lost)
+        return;
     for (int i = 0; i < EVENTS; i++)
         if (q->events[i])
             (void)cudaEventDestroy(q->events[i]);
+    for (int i = 0; i < MARKS; i++)
+        if (q->marks[i])
+            (void)cudaEventDestroy(q->marks[i]);
     if (q->stream)
         (void)cudaStreamDestroy(q->stream);
     for (chunk *c = q->chunks, *next; c; c = next) {
@@ -345,16 +454,9 @@ void dn_gpu_call(dn_stream *stream, void (*run)(dn_stream *stream, void *argumen
     task *t = dn_gpu_keep(stream, sizeof *t);
     *t = (task){stream, run, deliver, arguments};
     if (dn_gpu_begin(stream, "of the host"))
-        check(q, cudaLaunchHostFunc(q->stream, run_task, t), "a call of the host");
+        end(q, cudaLaunchHostFunc(q->stream, run_task, t), "a call of the host");
     if (deliver)
         push_delivery(stream, deliver_task, t, NULL);
-}
-
-void dn_gpu_copy(dn_stream *stream, void *to, const void *from, size_t bytes)
-{
-    queue *q = stream->queue;
-    if (bytes > 0 && dn_gpu_begin(stream, "copying"))
-        check(q, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, q->stream), "copying");
 }
 
 /* ---- memory of the host that is given for the device's: what ranks tell each other ---- */
@@ -365,6 +467,25 @@ static enum cudaMemoryType type_of(const void *p)
     if (cudaPointerGetAttributes(&attributes, p) != cudaSuccess)
         return cudaMemoryTypeUnregistered;
     return attributes.type;
+}
+
+/* In a copy of pageable memory CUDA waits for all that was queued before: so a small one goes through
+ * page-locked memory, and before a large one the queue is waited for. */
+void dn_gpu_copy(dn_stream *stream, void *to, const void *from, size_t bytes)
+{
+    queue *q = stream->queue;
+    if (bytes == 0 || q->status != DN_OK)
+        return;
+    bool from_pages = type_of(from) == cudaMemoryTypeUnregistered,
+         to_pages = type_of(to) == cudaMemoryTypeUnregistered;
+    if ((from_pages || to_pages) && bytes > CHUNK_BYTES / 2) {
+        wait_for_all(q);
+    } else {
+        from = from_pages ? dn_gpu_given(stream, from, bytes) : from;
+        to = to_pages ? dn_gpu_result(stream, to, bytes) : to;
+    }
+    if (dn_gpu_begin(stream, "copying"))
+        end(q, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, q->stream), "copying");
 }
 
 static void clear_on_host(void *context)
@@ -384,7 +505,7 @@ static void call_host(dn_stream *stream, const char *name, cudaHostFn_t run, con
     dn_fold *kept = dn_gpu_keep(stream, sizeof *kept);
     *kept = *fold;
     if (dn_gpu_begin(stream, name))
-        check(q, cudaLaunchHostFunc(q->stream, run, kept), name);
+        end(q, cudaLaunchHostFunc(q->stream, run, kept), name);
 }
 
 void dn_gpu_clear(dn_stream *stream, void *to, size_t bytes)
@@ -396,7 +517,7 @@ void dn_gpu_clear(dn_stream *stream, void *to, size_t bytes)
     if (type_of(to) == cudaMemoryTypeUnregistered)
         call_host(stream, "clearing", clear_on_host, &cleared);
     else if (dn_gpu_begin(stream, "clearing"))
-        check(q, cudaMemsetAsync(to, 0, bytes, q->stream), "clearing");
+        end(q, cudaMemsetAsync(to, 0, bytes, q->stream), "clearing");
 }
 
 /* On the GPU, if it reads all of the addresses; by the host, if none is the GPU's. */
@@ -437,7 +558,10 @@ void dn_gpu_wait(dn_stream *stream, dn_event event)
 bool dn_gpu_passed(dn_event event)
 {
     queue *q = event.stream->queue;
-    if (event.place > q->n_passed && cudaEventQuery(q->events[event.place % EVENTS]) == cudaSuccess)
-        q->n_passed = event.place;
+    if (event.place > q->n_passed) {
+        cudaError_t answer = cudaEventQuery(q->events[event.place % EVENTS]);
+        if (!is_pending(answer) && answer == cudaSuccess)
+            q->n_passed = event.place;
+    }
     return event.place <= q->n_passed;
 }

@@ -6,6 +6,7 @@
  * of the stream made first, then of the next; `falling`: the other way round; `shuffled`: at random.
  * - Device memory ends where a page without access begins. It is the host's all the same, and says so
  * (cudaPointerAttributes).
+ * - There are as many GPUs as DIONODE_STANDIN_GPUS says, 1 without.
  *
  * Streams belong to the thread that made them.
  */
@@ -33,6 +34,8 @@ typedef enum cudaError_t {
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
     cudaErrorNotReady = 600,
     cudaErrorIllegalAddress = 700
 } cudaError_t;
@@ -63,7 +66,18 @@ const char *cudaGetErrorName(cudaError_t error);
 const char *cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetLastError(void);
 
+cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaGetDeviceCount(int *n);
+struct cudaDeviceProp {
+    char name[256];
+    size_t totalGlobalMem;
+};
+enum cudaDeviceP2PAttr { cudaDevP2PAttrNativeAtomicSupported = 3 };
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *about, int device);
+cudaError_t cudaDeviceGetPCIBusId(char *address, int bytes, int device);
+cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer);
+cudaError_t cudaDeviceGetP2PAttribute(int *value, enum cudaDeviceP2PAttr name, int device, int peer);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDevice(int *device);
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total);
@@ -107,9 +121,13 @@ void standin_queue(cudaStream_t stream, void (*run)(void *), void (*free_own)(vo
 void *standin_guarded(size_t bytes);
 void standin_release(void *memory);
 /** Whether this call fails: DIONODE_STANDIN_FAULT is "memory:N" or "launch:N", the N-th allocation or launch of the
- * process; and what cudaGetLastError will say. */
+ * process; "illegal:N" or "hang:N": the N-th kernel accesses what is not there, or does not end; "board:N": the N-th
+ * mapping is of other memory; "driver:1", "gpu:1", "room:1": there is no driver, no GPU, or next to no memory. Behind it
+ * "@R": in the process of local rank R only. standin_failed: what cudaGetLastError will say. */
 bool standin_fails(const char *fault);
 cudaError_t standin_failed(cudaError_t error);
+/** Whether a kernel is queued that dies, or does not end, instead of the one that is launched. */
+bool standin_launch_goes_wrong(cudaStream_t stream);
 #ifdef __cplusplus
 
 /** Queues a kernel: the emulator's. A launch that CUDA refuses is an error of cudaGetLastError. */

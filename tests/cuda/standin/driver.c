@@ -60,8 +60,9 @@ static CUresult release(CUmemGenericAllocationHandle handle)
 static CUresult map(CUdeviceptr at, size_t bytes, size_t offset, CUmemGenericAllocationHandle handle,
                     unsigned long long flags)
 {
-    if (mmap(at_address(at), bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, (int)handle, (off_t)offset) ==
-        MAP_FAILED)
+    const bool other = standin_fails("board");
+    if (mmap(at_address(at), bytes, PROT_NONE, MAP_SHARED | MAP_FIXED | (other ? MAP_ANONYMOUS : 0),
+             other ? -1 : (int)handle, (off_t)offset) == MAP_FAILED)
         return CUDA_ERROR_INVALID_VALUE;
     standin_register(at_address(at), bytes, true);
     return CUDA_SUCCESS;

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,14 +35,27 @@ struct standin_stream {
 struct standin_event {
     cudaStream_t stream;
     uint64_t place;
+    bool asked;
 };
 
 static _Thread_local cudaStream_t oldest, newest;
 static _Thread_local uint64_t random_state;
 static _Thread_local cudaError_t last_error;
 
-/* After an illegal address nothing that was queued is done any more. */
-static bool dead;
+/* After an illegal address nothing that was queued is done any more. A kernel that does not end: what CUDA
+ * would wait for in other calls, and at the end of the process, is waited for here, too. */
+static bool dead, hung;
+
+static void wait_as_cuda_does(void)
+{
+    while (hung)
+        pause();
+}
+
+__attribute__((destructor)) static void clear_up(void)
+{
+    wait_as_cuda_does();
+}
 
 cudaError_t standin_failed(cudaError_t error)
 {
@@ -53,9 +67,13 @@ cudaError_t standin_failed(cudaError_t error)
 bool standin_fails(const char *fault)
 {
     static int n;
-    const char *text = getenv("DIONODE_STANDIN_FAULT");
+    const char *text = getenv("DIONODE_STANDIN_FAULT"), *rank = getenv("LOCAL_RANK");
+    const char *of = text ? strchr(text, '@') : NULL;
     size_t length = strlen(fault);
-    return text && strncmp(text, fault, length) == 0 && text[length] == ':' && ++n == atoi(text + length + 1);
+    if (!text || strncmp(text, fault, length) != 0 || text[length] != ':' ||
+        (of && atoi(of + 1) != (rank ? atoi(rank) : 0)))
+        return false;
+    return ++n == atoi(text + length + 1);
 }
 
 const char *cudaGetErrorName(cudaError_t error)
@@ -67,6 +85,10 @@ const char *cudaGetErrorName(cudaError_t error)
         return "cudaErrorInvalidValue";
     case cudaErrorMemoryAllocation:
         return "cudaErrorMemoryAllocation";
+    case cudaErrorInsufficientDriver:
+        return "cudaErrorInsufficientDriver";
+    case cudaErrorNoDevice:
+        return "cudaErrorNoDevice";
     case cudaErrorInvalidConfiguration:
         return "cudaErrorInvalidConfiguration";
     case cudaErrorNotReady:
@@ -89,27 +111,80 @@ cudaError_t cudaGetLastError(void)
     return error;
 }
 
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = 0; /* is asked for where there is none */
+    return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    *version = 13000;
+    return cudaSuccess;
+}
+
+static int current;
+
+static int n_gpus(void)
+{
+    const char *text = getenv("DIONODE_STANDIN_GPUS");
+    return text ? atoi(text) : 1;
+}
+
 cudaError_t cudaGetDeviceCount(int *n)
 {
-    *n = 1;
-    return cudaSuccess;
+    *n = n_gpus();
+    return standin_fails("driver") ? cudaErrorInsufficientDriver
+           : standin_fails("gpu")  ? cudaErrorNoDevice
+                                   : cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device)
 {
-    return device == 0 ? cudaSuccess : standin_failed(cudaErrorInvalidValue);
+    if (device < 0 || device >= n_gpus())
+        return standin_failed(cudaErrorInvalidValue);
+    current = device;
+    return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int *device)
 {
-    *device = 0;
+    *device = current;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *about, int device)
+{
+    *about = (struct cudaDeviceProp){.name = "stand-in",
+                                     .totalGlobalMem =
+                                         (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE)};
+    return cudaSuccess;
+}
+
+/* Of no machine: buses end at ff. */
+cudaError_t cudaDeviceGetPCIBusId(char *address, int bytes, int device)
+{
+    snprintf(address, (size_t)bytes, "DEAD:%02X:00.0", device);
+    return cudaSuccess;
+}
+
+/* Neighbours reach each other, pairs of them over NVLink. */
+cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer)
+{
+    *can = device - peer == 1 || peer - device == 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetP2PAttribute(int *value, enum cudaDeviceP2PAttr name, int device, int peer)
+{
+    *value = device / 2 == peer / 2;
     return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(size_t *available, size_t *total)
 {
     *total = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    *available = *total / 2;
+    *available = standin_fails("room") ? (size_t)1 << 30 : *total / 2;
     return cudaSuccess;
 }
 
@@ -178,6 +253,7 @@ static allocation *forget(void *memory)
 
 static cudaError_t give_back(void *memory)
 {
+    wait_as_cuda_does();
     allocation *a = forget(memory);
     if (!a)
         return memory ? standin_failed(cudaErrorInvalidValue) : cudaSuccess;
@@ -299,7 +375,8 @@ static bool ready(cudaStream_t q)
     return q->first && (q->first->run || q->first->awaited->n_run >= q->first->place);
 }
 
-/* A stream whose next task may run. There is one while a place is waited for: it was recorded before that. */
+/* A stream whose next task may run. There is one while a place is waited for, which was recorded before that,
+ * unless a kernel hangs. */
 static cudaStream_t choose(void)
 {
     bool falling = is_order("falling"), shuffled = is_order("shuffled");
@@ -317,10 +394,13 @@ static cudaStream_t choose(void)
     return chosen;
 }
 
-static void run_until(cudaStream_t stream, uint64_t place)
+/* False if it hangs. */
+static bool run_until(cudaStream_t stream, uint64_t place)
 {
     while (stream->n_run < place) {
         cudaStream_t q = choose();
+        if (!q)
+            return false;
         task *t = q->first;
         if (t->run && !dead)
             t->run(t->own);
@@ -332,17 +412,19 @@ static void run_until(cudaStream_t stream, uint64_t place)
         q->n_run++;
         free(t);
     }
+    return true;
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
-    run_until(stream, stream->n_queued);
-    return dead ? cudaErrorIllegalAddress : cudaSuccess;
+    bool done = run_until(stream, stream->n_queued);
+    return dead ? cudaErrorIllegalAddress : done ? cudaSuccess : standin_failed(cudaErrorNotReady);
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-    run_until(stream, stream->n_queued);
+    if (!run_until(stream, stream->n_queued))
+        wait_as_cuda_does();
     *(stream->before ? &stream->before->after : &oldest) = stream->after;
     *(stream->after ? &stream->after->before : &newest) = stream->before;
     free(stream);
@@ -370,10 +452,14 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     return cudaSuccess;
 }
 
-/* Does not do what it is asked about: an event passes when somebody waits for a stream. */
+/* Does not do what it is asked about for the first time: an event passes when somebody waits for it, or for a
+ * stream. */
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
-    return !event->stream || event->stream->n_run >= event->place ? cudaSuccess : cudaErrorNotReady;
+    bool passed = !event->stream || event->stream->n_run >= event->place ||
+                  (event->asked && run_until(event->stream, event->place));
+    event->asked = true;
+    return dead ? cudaErrorIllegalAddress : passed ? cudaSuccess : standin_failed(cudaErrorNotReady);
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
@@ -383,6 +469,26 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 }
 
 /* ---- work ---- */
+
+static void run_illegal(void *own)
+{
+    (void)own;
+    dead = true;
+}
+
+bool standin_launch_goes_wrong(cudaStream_t stream)
+{
+    if (standin_fails("illegal")) {
+        standin_queue(stream, run_illegal, NULL, NULL);
+        return true;
+    }
+    if (!standin_fails("hang"))
+        return false;
+    hung = true;
+    fprintf(stderr, "stand-in: a kernel that does not end\n");
+    push(stream, (task){.awaited = stream, .place = UINT64_MAX});
+    return true;
+}
 
 typedef struct copying {
     void *to;
@@ -413,9 +519,20 @@ static cudaError_t queue_copy(cudaStream_t stream, void (*run)(void *), copying 
     return cudaSuccess;
 }
 
+/* Of pageable memory in the call, behind all that was queued. */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
+    cudaPointerAttributes of_to, of_from;
+    (void)cudaPointerGetAttributes(&of_to, to);
+    (void)cudaPointerGetAttributes(&of_from, from);
+    if (of_to.type == cudaMemoryTypeUnregistered || of_from.type == cudaMemoryTypeUnregistered) {
+        if (!run_until(stream, stream->n_queued))
+            wait_as_cuda_does();
+        if (!dead)
+            memcpy(to, from, bytes);
+        return dead ? cudaErrorIllegalAddress : cudaSuccess;
+    }
     return queue_copy(stream, run_copy, (copying){.to = to, .from = from, .bytes = bytes});
 }
 
